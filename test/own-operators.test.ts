@@ -18,31 +18,28 @@ import { describe, expect, it } from "vitest";
 const role: WeightRole = { input: 1, out: 1, in: 0, groups: 1, data: 0, dataAxis: 1, outputAxis: 1, bias: 2 };
 
 /** y = x · w + b. */
-const affine = defineOp<null>({
+const affine = defineOp({
   domain: "lab",
   name: "Affine",
-  read: () => null,
   infer: (_, { inputs: [x, w] }) => {
     const [rows, columns] = [x?.dims?.[0], w?.dims?.[1]];
     if (x === undefined || rows === undefined || columns === undefined) return new Miss("a dimension is not known");
     return [{ type: x.type, dims: [rows, columns] }];
   },
-  parameters: () => [1, 2],
+  parameters: [1, 2],
   weight: () => ({
     ...role,
     factored: (emit, [x, , b], { down, up, name }) =>
       emit.Gemm([emit.named(`${name}.down.output`).MatMul([x, down]), up, b]),
   }),
-  axes: () => ({
-    links: [
-      { from: ["in0", 0], to: ["out0", 0] },
-      { from: ["in0", 1], to: ["in1", 0] },
-      { from: ["in1", 1], to: ["out0", 1] },
-      { from: ["in2", 0], to: ["out0", 1] },
-    ],
-  }),
+  axes: () => [
+    { from: ["in0", 0], to: ["out0", 0] },
+    { from: ["in0", 1], to: ["in1", 0] },
+    { from: ["in1", 1], to: ["out0", 1] },
+    { from: ["in2", 0], to: ["out0", 1] },
+  ],
   lower: (_, emit, inputs) => [emit.Gemm(inputs)],
-  cost: (_, { inputs: [, w] }) => ({ macs: Number(w?.dims?.[0]) * Number(w?.dims?.[1]) }),
+  cost: (_, { inputs: [, w] }) => Number(w?.dims?.[0]) * Number(w?.dims?.[1]),
   quantize: new Miss("runs in float"),
 });
 

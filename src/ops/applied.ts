@@ -1,7 +1,8 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import type { Bound, FacetName, GradientScope, OpDef, Site, WantedInterval, WeightRole } from "./define.ts";
+import type { Bound, FacetName, GradientScope, OpDef, Site, WantedInterval } from "./define.ts";
+import { filled, fixed, typeOf } from "./shared/rules.ts";
 
 /** An entry with what it left out. */
 export type Whole<S> = OpDef<S> & { readonly [K in FacetName]: NonNullable<OpDef<S>[K]> };
@@ -47,7 +48,9 @@ export class Applied<S> implements Bound {
   }
 
   parameters() {
-    return this.#def.parameters?.(this.#s, this.#site) ?? [];
+    const { parameters = [] } = this.#def;
+    if (typeof parameters === "function") return parameters(this.#s, this.#site);
+    return parameters.filter((input) => this.#site.inputs[input]?.stored === true);
   }
 
   scales() {
@@ -61,36 +64,48 @@ export class Applied<S> implements Bound {
   weights() {
     const { weight } = this.#def;
     const roles = weight instanceof Miss ? weight : weight(this.#s, this.#site);
-    return roles instanceof Miss || isList(roles) ? roles : [roles];
+    return roles instanceof Miss ? roles : [roles].flat();
   }
 
   axes() {
     const { axes } = this.#def;
-    return axes instanceof Miss ? axes : axes(this.#s, this.#site);
+    if (axes instanceof Miss) return axes;
+    const dims = this.#site.inputs[0]?.dims;
+    if (dims === undefined) return new Miss("the rank of input 0 is not known");
+    const rule = axes(this.#s, this.#site, dims);
+    return rule instanceof Miss || "links" in rule ? rule : { links: rule };
   }
 
-  lower(emit: Emit, inputs: readonly (Value | undefined)[]) {
+  lower(emit: Emit, [x, ...more]: readonly (Value | undefined)[]) {
     const { lower } = this.#def;
-    return lower instanceof Miss ? lower : lower(this.#s, emit, inputs);
+    if (lower instanceof Miss) return lower;
+    return x === undefined ? new Miss("an operand is missing") : lower(this.#s, emit, [x, ...more]);
   }
 
   gradient(scope: GradientScope) {
     const { gradient } = this.#def;
-    return gradient instanceof Miss ? gradient : gradient(this.#s, scope);
+    if (gradient instanceof Miss) return gradient;
+    const { emit, upstream } = scope;
+    const [[x, ...more], [y]] = [scope.inputs, scope.outputs];
+    if (x === undefined || y === undefined) return new Miss("its first input or output is missing");
+    return gradient(this.#s, {
+      ...scope,
+      inputs: [x, ...more],
+      y,
+      get up() {
+        return upstream[0] ?? filled(emit, typeOf(y), fixed(y), 0);
+      },
+    });
   }
 
   cost() {
     const { cost } = this.#def;
-    return cost instanceof Miss ? cost : cost(this.#s, this.#site);
+    const macs = cost instanceof Miss ? cost : cost(this.#s, this.#site);
+    return macs instanceof Miss ? macs : { macs };
   }
 
   quantize() {
     const { quantize } = this.#def;
     return quantize instanceof Miss ? quantize : quantize(this.#s, this.#site);
   }
-}
-
-/** `Array.isArray` does not narrow readonly arrays. */
-function isList(roles: WeightRole | readonly WeightRole[]): roles is readonly WeightRole[] {
-  return Array.isArray(roles);
 }

@@ -17,12 +17,13 @@ import {
   type AxisRule,
   defineOp,
   type Inferred,
+  type Inputs,
   type NodeChange,
   type Op,
   type Site,
 } from "./define.ts";
 import { decimal, elementType, integer } from "./shared/attributes.ts";
-import { integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
+import { integersConstant, need, present, range, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   /** Heads and D share an axis. */
@@ -110,8 +111,6 @@ function infer(s: Settings, site: Site): readonly Inferred[] | Miss {
   ];
 }
 
-const run = (start: number, count: number): number[] => Array.from({ length: count }, (_, index) => start + index);
-
 /**
  * Heads go as a whole, a key head with all queries that it serves; samples are samples. With four axes, D of queries and keys is summed over
  * (the scale stays that of the whole), and D of the values passes through.
@@ -158,8 +157,8 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
   if (site.inputs[6] !== undefined) samples.push(["in6", 0]);
   const links: AxisLink[] = samples.map((to) => ({ from: ["in0", 0], to }));
   for (const [to, per] of counted) {
-    if (per > 1) links.push({ from: to, to, map: (index) => run(Math.floor(index / per) * per, per) });
-    if (to !== first) links.push({ from: first, to, map: (index) => run(Math.floor(index / valueWidth) * per, per) });
+    if (per > 1) links.push({ from: to, to, map: (index) => range(per, Math.floor(index / per) * per) });
+    if (to !== first) links.push({ from: first, to, map: (index) => range(per, Math.floor(index / valueWidth) * per) });
   }
   if (!s.flat) links.push(...insideHeads(site));
   return {
@@ -198,7 +197,7 @@ function insideHeads(site: Site): readonly AxisLink[] {
 function counting(emit: Emit, like: Value, axis: number, size: Dim, shape: readonly number[]): Value {
   const numbers =
     typeof size === "number"
-      ? integersConstant(emit, run(0, size), "places")
+      ? integersConstant(emit, range(size), "places")
       : emit.Range([
           scalar(emit, "int64", 0),
           emit.Squeeze([emit.Shape([like], { start: axis, end: axis + 1 })]),
@@ -248,8 +247,8 @@ function bias(
 }
 
 /** batch × heads × places × D, from either form. */
-function apart(s: Settings, emit: Emit, value: Value, count: number): Value {
-  if (!s.flat) return value;
+function apart(s: Settings, emit: Emit, value: Value | undefined, count: number): Value {
+  if (!s.flat) return present(value);
   const open = emit.Reshape([value, integersConstant(emit, [0, 0, count, -1])]);
   return emit.Transpose([open], { perm: [0, 2, 1, 3] });
 }
@@ -270,9 +269,8 @@ function softmax(emit: Emit, scores: Value, precision: DataType | undefined): Va
   return emit.CastLike([emit.Softmax([emit.Cast([scores], { to: typeCodes[precision] })], { axis: -1 }), scores]);
 }
 
-function lower(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
+function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss {
   const [givenQ, givenK, givenV, mask, pastKey, pastValue] = inputs;
-  if (givenQ === undefined || givenK === undefined || givenV === undefined) return new Miss("an operand is missing");
   const found = shapes(
     s,
     inputs.map((value) => value?.type?.dims),
@@ -327,7 +325,7 @@ const Attention = defineOp<Settings>({
     const found = shapesAt(s, site);
     if (found instanceof Miss) return found;
     const pairs = elementCount([found.q.batch, s.heads, found.q.places, found.keys]);
-    return { macs: multiplyDims(pairs, addDims(found.q.size, found.v.size)) };
+    return multiplyDims(pairs, addDims(found.q.size, found.v.size));
   },
 });
 

@@ -12,8 +12,8 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type GradientScope, type Inferred, type Op } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
-import { loweredFirst, primitive } from "./shared/misses.ts";
-import { dimsAt, fixed, integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
+import { primitive } from "./shared/misses.ts";
+import { fixed, integersConstant, need, range, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 
 const none = new Float64Array(0);
 
@@ -38,7 +38,7 @@ function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
     return new Miss("an operand is missing");
   }
   if (rank === undefined) return new Miss("the rank of its input is not known");
-  const axes = Array.from({ length: rank }, (_, axis) => axis).filter((axis) => axis !== 1);
+  const axes = [0, ...range(rank - 2, 2)];
   const number = (value: number): Value => scalar(emit, typeOf(x), value);
   const average = (value: Value): Value => emit.ReduceMean([value, integersConstant(emit, axes)], { keepdims: 1 });
   const spread = (vector: Value): Value =>
@@ -82,6 +82,9 @@ function writeTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
   return [y, blend(mean, batchMean), blend(variance, batchVariance)];
 }
 
+/** All axes but that of the channels. */
+const otherAxes = (emit: Emit, x: Value): Value => integersConstant(emit, [0, ...range(fixed(x).length - 2, 2)]);
+
 /**
  * With x̂ = (x - mean) / √(variance + ε) over n numbers a channel: dx = scale / √(variance + ε) · (dy - Σ dy / n - x̂ · Σ (dy · x̂) / n), in three passes
  * over memory, two of them the kernel of batch normalization as one that scales and shifts.
@@ -92,7 +95,7 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
   const [up, ...more] = upstream;
   const [, mean, variance] = outputs;
   if (x === undefined || scale === undefined || up === undefined || mean === undefined || variance === undefined)
-    return loweredFirst;
+    return new Miss("its statistics are not outputs");
   if (more.some((value) => value !== undefined)) return new Miss("something depends on the statistics of the batch");
   const dims = fixed(x);
   const [channels = 1] = dims.slice(1);
@@ -100,10 +103,7 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
   const count = elementCount(dims) / Math.max(1, channels);
   const filled = (value: number): Value =>
     emit.constant(fromNumbers(type, [channels], new Array<number>(channels).fill(value)));
-  const rest = integersConstant(
-    emit,
-    dims.map((_, axis) => axis).filter((axis) => axis !== 1),
-  );
+  const rest = otherAxes(emit, x);
   const perChannelSum = (value: Value): Value => emit.ReduceSum([value, rest], { keepdims: 0 });
   const [zeros, ones] = [filled(0), filled(1)];
   const normalized = emit.BatchNormalization([x, ones, zeros, mean, variance], { epsilon: s.epsilon });
@@ -178,45 +178,35 @@ const BatchNormalization = defineOp<Settings>({
       },
     };
   },
-  parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
+  parameters: [1, 2],
   scales: () => [1, 4],
   weight: new Miss("scales and shifts; it can be folded into a layer before it"),
-  axes: (s, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
+  axes: (s, site, dims) => {
     if (s.perElement) return perElement;
-    const same = dims.map(
-      (_, axis): AxisLink =>
-        s.training && axis !== 1
-          ? { refuses: ["in0", axis], reason: "the statistics are taken over this axis" }
-          : { from: ["in0", axis], to: ["out0", axis] },
-    );
     const vectors = [1, 2, 3, 4].map((input): AxisLink => ({ from: [`in${input}`, 0], to: ["out0", 1] }));
-    const statistics = Array.from(
-      { length: Math.max(0, site.outputs - 1) },
-      (_, index): AxisLink => ({ from: [`out${index + 1}`, 0], to: ["out0", 1] }),
+    const statistics = range(Math.max(0, site.outputs - 1), 1).map(
+      (output): AxisLink => ({ from: [`out${output}`, 0], to: ["out0", 1] }),
     );
-    return { links: [...same, ...vectors, ...statistics] };
+    const over = (axis: number): boolean => s.training && axis !== 1;
+    return [
+      ...sameAxes(dims, { but: over, why: "the statistics are taken over this axis" }),
+      ...vectors,
+      ...statistics,
+    ];
   },
   lower: (s, emit, inputs) => {
     if (s.training) return s.ownForm ? primitive : lowerTraining(s, emit, inputs);
     return s.perElement ? lowerPerElement(s, emit, inputs) : primitive;
   },
   gradient: (s, scope) => {
-    const { emit, inputs, wanted } = scope;
-    const [up] = scope.upstream;
+    const { emit, inputs, up, wanted } = scope;
     const [x, scale, , mean, variance] = inputs;
-    if (up === undefined || x === undefined || scale === undefined || mean === undefined || variance === undefined)
-      return [];
-    if (s.training) return s.ownForm ? trainingGradient(s, scope) : loweredFirst;
+    if (s.training) return s.ownForm ? trainingGradient(s, scope) : new Miss("is differentiated as its primitives");
     if (s.perElement) return perElement;
     const dims = fixed(x);
     const perChannel = integersConstant(emit, [dims[1] ?? 1, ...dims.slice(2).map(() => 1)]);
-    const spread = (vector: Value): Value => emit.Reshape([vector, perChannel]);
-    const rest = integersConstant(
-      emit,
-      dims.map((_, axis) => axis).filter((axis) => axis !== 1),
-    );
+    const spread = (vector: Value | undefined): Value => emit.Reshape([vector, perChannel]);
+    const rest = otherAxes(emit, x);
     const inverse = emit.Reciprocal([emit.Sqrt([emit.Add([variance, scalar(emit, typeOf(variance), s.epsilon)])])]);
     const normalized = (): Value => emit.Mul([emit.Sub([x, spread(mean)]), spread(inverse)]);
     const perChannelSum = (value: Value): Value => emit.ReduceSum([value, rest], { keepdims: 0 });

@@ -112,7 +112,7 @@ export const binaryOperators: readonly Op[] = [
       ({ emit, up, a, b, number }) => emit.Where([emit.Less([a, number(0)]), emit.Mul([up, b]), up]),
       ({ emit, up, a, number }) => emit.Where([emit.Less([a, number(0)]), emit.Mul([up, a]), number(0)]),
     ],
-    parameters: (_, site) => (site.inputs[1]?.stored === true ? [1] : []),
+    parameters: [1],
   }),
   comparison("Equal", { onDims: (a = 0, b = 0) => equalElements(a, b) }),
   comparison("Greater", { onDims: (a = 0, b = 0) => isLess(b, a) }),

@@ -51,15 +51,10 @@ const If = defineOp<{ readonly yes: Body; readonly no: Body }>({
   // Of two branches that may be taken, the dearer one.
   cost: ({ yes, no }, site) => {
     const taken = decided(site);
-    const costs = taken === undefined ? [yes.macs(), no.macs()] : [(taken ? yes : no).macs()];
-    const missed = costs.find((cost) => cost instanceof Miss);
-    if (missed instanceof Miss) return missed;
-    return {
-      macs: extremeDims(
-        "max",
-        costs.flatMap((cost) => (cost instanceof Miss ? [] : [cost])),
-      ),
-    };
+    if (taken !== undefined) return (taken ? yes : no).macs();
+    const [a, b] = [yes.macs(), no.macs()];
+    if (a instanceof Miss) return a;
+    return b instanceof Miss ? b : extremeDims("max", [a, b]);
   },
 });
 
@@ -145,10 +140,10 @@ const Loop = defineOp<{ readonly body: Body }>({
   cost: ({ body }, site) => {
     const turns = site.inputs[0]?.elements?.[0];
     const each = body.macs();
-    if (each instanceof Miss || each === 0) return each === 0 ? { macs: 0 } : each;
+    if (each instanceof Miss || each === 0) return each;
     return turns === undefined
       ? new Miss("the number of iterations is not known before the run")
-      : { macs: multiplyDims(turns, each) };
+      : multiplyDims(turns, each);
   },
 });
 
@@ -171,14 +166,12 @@ const Scan = defineOp<ScanSettings>({
   read: (site) => {
     const body = site.body("body");
     if (body === undefined) return new Miss("has no body");
-    const scanned = integer(site, "num_scan_inputs", 0);
-    const batch = site.version < 9 ? 1 : 0;
     return {
       body,
-      scanned,
+      scanned: integer(site, "num_scan_inputs", 0),
       inputAxes: integers(site, "scan_input_axes") ?? [],
       outputAxes: integers(site, "scan_output_axes") ?? [],
-      batch,
+      batch: site.version < 9 ? 1 : 0,
     };
   },
   infer: ({ body, scanned, inputAxes, outputAxes, batch }, site) => {
@@ -228,7 +221,7 @@ const Scan = defineOp<ScanSettings>({
     if (dims === undefined) return new Miss("the number of iterations is not known");
     if (each instanceof Miss) return each;
     const turns = dims[batch + wrapAxis(inputAxes[0] ?? 0, dims.length - batch)] ?? 1;
-    return { macs: multiplyDims(multiplyDims(turns, each), batch === 1 ? (dims[0] ?? 1) : 1) };
+    return multiplyDims(multiplyDims(turns, each), batch === 1 ? (dims[0] ?? 1) : 1);
   },
 });
 

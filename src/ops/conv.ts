@@ -13,11 +13,19 @@ import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../te
 import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { integer, integers } from "./shared/attributes.ts";
 import { type Blocks, blocksOf, convolveInBlocks, fasterInBlocks, spreadInBlocks } from "./shared/channel-blocks.ts";
-import { type ConvSettings, convAxes, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
-import { quantizedAlready } from "./shared/misses.ts";
-import { dimsAt, fixed, integersConstant, need, typeOf } from "./shared/rules.ts";
+import {
+  type ConvSettings,
+  convAttributes,
+  convAxes,
+  convCost,
+  convolved,
+  convWeight,
+  readConv,
+} from "./shared/convolution.ts";
+import { onIntegers } from "./shared/misses.ts";
+import { fixed, integersConstant, need, present, range, typeOf, withDims } from "./shared/rules.ts";
 import { weightGradient } from "./shared/weight-gradient.ts";
-import { explicitPads, extent, spreadSettings } from "./shared/window.ts";
+import { bothSides, explicitPads, extent, spreadSettings } from "./shared/window.ts";
 
 function slice(
   emit: Emit,
@@ -79,17 +87,16 @@ function dataOf(site: Site, channels: (dims: readonly Dim[]) => Dim): readonly {
   ];
 }
 
+/** dLoss/dBias */
+const biasGradient = (emit: Emit, up: Value): Value =>
+  emit.ReduceSum([up, integersConstant(emit, [0, ...range(fixed(up).length - 2, 2)])], { keepdims: 0 });
+
 const Conv = defineOp<ConvSettings>({
   name: "Conv",
   mustBe: (site) => dataOf(site, (dims) => multiplyDims(dims[1] ?? 1, integer(site, "group", 1))),
   read: readConv,
-  infer: (s, site) => {
-    const dims = convDims(s, site);
-    const { type } = need(site, 0);
-    if (dims instanceof Miss) return site.inputs[0]?.dims === undefined ? [{ type, dims: undefined }] : dims;
-    return [{ type, dims }];
-  },
-  parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
+  infer: convolved,
+  parameters: [1, 2],
   weight: (s, site) => {
     const role = convWeight(s, site);
     return role instanceof Miss ? role : { ...role, biasInput: 2 };
@@ -102,23 +109,19 @@ const Conv = defineOp<ConvSettings>({
     if (!fasterInBlocks(s, channels, outputs, block)) return undefined;
     return convolveInBlocks({ ...s, pads: explicitPads(s, spatial) }, emit, [x, w, bias], blocksOf(emit, block));
   },
-  gradient: (s, { emit, inputs: [x, w], upstream: [up], wanted, take, channelBlock }) => {
-    if (x === undefined || w === undefined || up === undefined) return [];
-    const places = fixed(up)
-      .map((_, axis) => axis)
-      .filter((axis) => axis !== 1);
+  gradient: (s, { emit, inputs: [x, kernel], up, wanted, take, channelBlock }) => {
+    const w = present(kernel);
     const blocks = channelBlock === undefined ? undefined : blocksOf(emit, channelBlock);
     return [
       wanted(0) ? inputGradient(s, emit, [x, w, up], blocks) : undefined,
       wanted(1) ? weightGradient(s, emit, [x, w, up], { blocks, take: () => take(1) }) : undefined,
-      wanted(2) ? emit.ReduceSum([up, integersConstant(emit, places)], { keepdims: 0 }) : undefined,
+      wanted(2) ? biasGradient(emit, up) : undefined,
     ];
   },
   cost: convCost,
   quantize: (s, site) => {
     const weight = convWeight(s, site);
     if (weight instanceof Miss) return weight;
-    const { kernel, strides, dilations, pads, group, autoPad } = s;
     return {
       kind: "weighted",
       weight,
@@ -127,14 +130,8 @@ const Conv = defineOp<ConvSettings>({
       // Measured on x64 with VNNI, 3 × 3 of 16 to 128 channels: with int8 weights ConvInteger takes four to five times as long.
       integerWeight: "uint8",
       integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
-        emit.ConvInteger([x, w, xZeroPoint, weightZeroPoint], {
-          kernel_shape: kernel,
-          strides,
-          dilations,
-          group,
-          ...(autoPad === "NOTSET" ? { pads } : { auto_pad: autoPad }),
-        }),
-      channelDims: (channels) => [channels, ...kernel.map(() => 1)],
+        emit.ConvInteger([x, w, xZeroPoint, weightZeroPoint], convAttributes(s)),
+      channelDims: (channels) => [channels, ...s.kernel.map(() => 1)],
     };
   },
 });
@@ -142,18 +139,12 @@ const Conv = defineOp<ConvSettings>({
 const ConvInteger = defineOp<ConvSettings>({
   name: "ConvInteger",
   read: readConv,
-  infer: (s, site) => {
-    const dims = convDims(s, site);
-    if (!(dims instanceof Miss)) return [{ type: "int32", dims }];
-    return need(site, 0).dims === undefined ? [{ type: "int32", dims: undefined }] : dims;
-  },
-  parameters: () => [],
+  infer: (s, site) => convolved(s, site, "int32"),
+  parameters: [],
   // Its third input is a zero point, not a bias.
   weight: (s, site) => convWeight(s, { ...site, inputs: site.inputs.slice(0, 2) }),
-  axes: quantizedAlready,
-  gradient: new Miss("computes integers"),
   cost: convCost,
-  quantize: quantizedAlready,
+  ...onIntegers,
 });
 
 interface TransposedSettings extends ConvSettings {
@@ -161,10 +152,7 @@ interface TransposedSettings extends ConvSettings {
   readonly outputShape: readonly number[] | undefined;
 }
 
-function transposedDims(s: TransposedSettings, site: Site): readonly Dim[] | Miss {
-  const [x, w] = [dimsAt(site, 0), dimsAt(site, 1)];
-  if (x instanceof Miss) return x;
-  if (w instanceof Miss) return w;
+function transposedDims(s: TransposedSettings, x: readonly Dim[], w: readonly Dim[]): readonly Dim[] {
   const rank = s.kernel.length;
   const spatial = x.slice(2).map((size, axis): Dim => {
     const stride = s.strides[axis] ?? 1;
@@ -181,15 +169,15 @@ function transposedDims(s: TransposedSettings, site: Site): readonly Dim[] | Mis
  */
 function transposedPads(s: TransposedSettings, spatial: readonly number[], out: readonly number[]): readonly number[] {
   if (s.outputShape === undefined && !s.autoPad.startsWith("SAME")) return s.pads;
-  const total = spatial.map((size, axis) =>
-    Math.max(
-      0,
-      (s.strides[axis] ?? 1) * (size - 1) + (s.outputPadding[axis] ?? 0) + extent(s, axis) - (out[axis] ?? 1),
+  return bothSides(
+    s.autoPad,
+    spatial.map((size, axis) =>
+      Math.max(
+        0,
+        (s.strides[axis] ?? 1) * (size - 1) + (s.outputPadding[axis] ?? 0) + extent(s, axis) - (out[axis] ?? 1),
+      ),
     ),
   );
-  const small = total.map((pad) => Math.floor(pad / 2));
-  const large = total.map((pad) => Math.ceil(pad / 2));
-  return s.autoPad === "SAME_UPPER" ? [...small, ...large] : [...large, ...small];
 }
 
 const ConvTranspose = defineOp<TransposedSettings>({
@@ -205,10 +193,10 @@ const ConvTranspose = defineOp<TransposedSettings>({
     };
   },
   infer: (s, site) => {
-    const dims = transposedDims(s, site);
+    const dims = withDims(site, [0, 1], (x, w) => transposedDims(s, x, w));
     return dims instanceof Miss ? dims : [{ type: need(site, 0).type, dims }];
   },
-  parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
+  parameters: [1, 2],
   weight: (s, site) => {
     if (site.inputs[1]?.stored !== true) return new Miss("the kernel is an activation");
     const bias = site.inputs[2]?.stored === true ? { bias: 2 } : {};
@@ -217,35 +205,24 @@ const ConvTranspose = defineOp<TransposedSettings>({
   axes: (s, site) => {
     if (s.group !== 1) return new Miss("a transposed convolution with groups is not cut");
     const bias: AxisLink[] = site.inputs[2] === undefined ? [] : [{ from: ["in2", 0], to: ["out0", 1] }];
-    return {
-      links: [
-        { from: ["in0", 0], to: ["out0", 0] },
-        { from: ["in0", 1], to: ["in1", 0] },
-        { from: ["in1", 1], to: ["out0", 1] },
-        ...bias,
-      ],
-    };
-  },
-  // A transposed convolution is linear in x with the transpose of a convolution: dx is that convolution, and x and dy change places in dw.
-  gradient: (s, { emit, inputs: [x, w], upstream: [up], wanted }) => {
-    if (x === undefined || w === undefined || up === undefined) return [];
-    const sizes = fixed(x).slice(2);
-    const full = { ...s, autoPad: "NOTSET", pads: transposedPads(s, sizes, fixed(up).slice(2)) };
-    const { kernel, strides, dilations, pads, group } = full;
-    const places = fixed(up)
-      .map((_, axis) => axis)
-      .filter((axis) => axis !== 1);
     return [
-      wanted(0) ? emit.Conv([up, w], { kernel_shape: kernel, strides, dilations, pads, group }) : undefined,
-      wanted(1) ? weightGradient(full, emit, [up, w, x]) : undefined,
-      wanted(2) ? emit.ReduceSum([up, integersConstant(emit, places)], { keepdims: 0 }) : undefined,
+      { from: ["in0", 0], to: ["out0", 0] },
+      { from: ["in0", 1], to: ["in1", 0] },
+      { from: ["in1", 1], to: ["out0", 1] },
+      ...bias,
     ];
   },
-  cost: (_, site) => {
-    const [x, w] = [dimsAt(site, 0), dimsAt(site, 1)];
-    if (x instanceof Miss) return x;
-    return w instanceof Miss ? w : { macs: multiplyDims(elementCount(x), elementCount(w.slice(1))) };
+  // A transposed convolution is linear in x with the transpose of a convolution: dx is that convolution, and x and dy change places in dw.
+  gradient: (s, { emit, inputs: [x, w], up, wanted }) => {
+    const pads = transposedPads(s, fixed(x).slice(2), fixed(up).slice(2));
+    const full = { ...s, autoPad: "NOTSET", pads };
+    return [
+      wanted(0) ? emit.Conv([up, w], convAttributes(full)) : undefined,
+      wanted(1) ? weightGradient(full, emit, [up, present(w), x]) : undefined,
+      wanted(2) ? biasGradient(emit, up) : undefined,
+    ];
   },
+  cost: (_, site) => withDims(site, [0, 1], (x, w) => multiplyDims(elementCount(x), elementCount(w.slice(1)))),
   quantize: new Miss("ONNX Runtime has no integer kernel for it on CPU"),
 });
 

@@ -7,7 +7,7 @@ import { toNumbers } from "../tensor/convert.ts";
 import { type Dim, elementCount } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type Operand } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
-import { dimsAt, filled, fixed, need, reshapeTo, typeOf } from "./shared/rules.ts";
+import { filled, fixed, need, reshapeTo, typeOf } from "./shared/rules.ts";
 
 const byData = new Miss("its size depends on the data");
 
@@ -23,9 +23,8 @@ function chosen(operand: Operand | undefined): readonly number[] | undefined {
 const isNumeric = (type: string): boolean => type !== "string" && !type.startsWith("complex");
 
 /** The coordinates of what is not 0, a column each. ONNX Runtime takes a scalar for a vector of one. */
-const NonZero = defineOp<null>({
+const NonZero = defineOp({
   name: "NonZero",
-  read: () => null,
   infer: (_, site) => {
     const operand = need(site, 0);
     const { dims } = operand;
@@ -61,9 +60,7 @@ const Compress = defineOp<Along>({
     const along = wrapAxis(axis, dims.length);
     return [{ type, dims: dims.map((dim, own) => (own === along ? (positions?.length ?? site.open(0, own)) : dim)) }];
   },
-  axes: ({ axis }, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
+  axes: ({ axis }, _site, dims) => {
     const along = axis === undefined ? undefined : wrapAxis(axis, dims.length);
     return {
       links: dims.map(
@@ -75,8 +72,7 @@ const Compress = defineOp<Along>({
     };
   },
   // Where the condition holds is known as positions once the graph runs; each is scattered back.
-  gradient: ({ axis }, { emit, inputs: [x, condition], upstream: [up] }) => {
-    if (x === undefined || condition === undefined || up === undefined) return [];
+  gradient: ({ axis }, { emit, inputs: [x, condition], up }) => {
     const dims = fixed(x);
     const count = dims.reduce((all, dim) => all * dim, 1);
     const along = axis === undefined ? 0 : wrapAxis(axis, dims.length);

@@ -10,7 +10,7 @@ import type { Attribute, Container, Value, ValueType } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import { Applied } from "./applied.ts";
-import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
+import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 
 /** What a rule knows of an input or output. */
 export interface Operand extends ValueType {
@@ -60,6 +60,10 @@ export interface Body {
 /** The output of `infer`: `stored` follows from the inputs. */
 export type Inferred = Omit<Operand, "stored">;
 
+/** The inputs of a node whose first is there; what else it requires, a verified model has. */
+export type Inputs = readonly [Value, ...(Value | undefined)[]];
+
+/** What the walker tells of a node that gradients arrive at. */
 export interface GradientScope {
   readonly emit: Emit;
   readonly inputs: readonly (Value | undefined)[];
@@ -75,6 +79,15 @@ export interface GradientScope {
   take(input: number): Contribution | undefined;
   /** How many channels a block has, where convolutions over blocks are faster; undefined where there are none. */
   readonly channelBlock?: number | undefined;
+}
+
+/** The same as an entry sees it. */
+export interface Derivation extends GradientScope {
+  readonly inputs: Inputs;
+  /** Output 0. */
+  readonly y: Value;
+  /** dLoss/dy: zeros where the loss depends on other outputs alone. */
+  readonly up: Value;
 }
 
 /** factor · value */
@@ -256,6 +269,8 @@ export interface Traits {
   readonly typeOnly?: number;
   /** The input with the padding of each axis, before and behind, which ONNX Runtime moves into the window that reads output 0 once it is stored. */
   readonly padding?: number;
+  /** Attributes of old versions that change nothing: a model that is raised is written without them. */
+  readonly withoutEffect?: readonly string[];
   /** What a version calls otherwise: values of an attribute that mean what others did before. */
   readonly renamed?: {
     readonly since: number;
@@ -285,7 +300,8 @@ export interface OpDef<S> extends Traits {
   readonly name: string;
   /** "" is ai.onnx. */
   readonly domain?: string;
-  read(site: Site): S | Miss;
+  /** Left out by those that read nothing: S is null. */
+  read?: (site: Site) => S | Miss;
   /** What is known of each output; undefined for one of which not even the type is. */
   infer(s: S, site: Site): readonly (Inferred | undefined)[] | Miss;
   /**
@@ -309,8 +325,8 @@ export interface OpDef<S> extends Traits {
   ) => Value | undefined;
   /** Whether output 0 is a distribution, whatever goes in. Left out by those of which it never is. */
   readonly distribution?: (s: S, site: Site) => Distribution | undefined;
-  /** The inputs that hold trained numbers if they are stored. Left out by those that learn nothing. */
-  readonly parameters?: ((s: S, site: Site) => readonly number[]) | undefined;
+  /** The inputs that hold trained numbers: those of a list that are stored. Left out by those that learn nothing. */
+  readonly parameters?: readonly number[] | ((s: S, site: Site) => readonly number[]) | undefined;
   /**
    * The inputs that hold 1 where nothing was learnt yet: scales, and variances that were seen. Left out by those that have none. Other stored
    * vectors hold 0 then.
@@ -323,23 +339,31 @@ export interface OpDef<S> extends Traits {
   readonly wants?: (s: S, site: Site, output: readonly WantedInterval[]) => readonly Wanted[];
   /** Several for an operator that holds several matrices. Left out by those that have none. */
   readonly weight?: Facet<(s: S, site: Site) => WeightRole | readonly WeightRole[] | Miss> | undefined;
-  readonly axes: Facet<(s: S, site: Site) => AxisRule | Miss>;
+  /** Asked once the dimensions of input 0 are known; links alone where nothing is to be rewritten. */
+  readonly axes: Facet<(s: S, site: Site, dims: readonly Dim[]) => AxisRule | readonly AxisLink[] | Miss>;
   /**
-   * A fused operator as primitives, one value for each output; one of `lower` and `gradient` is enough. Both may write whatever opset 18
-   * has: who asks raises the model to it first.
+   * A fused operator as primitives, one value for each output. Left out by those that are primitive. It and the gradient may write whatever
+   * opset 18 has: who asks raises the model to it first.
    */
-  readonly lower?: Facet<(s: S, emit: Emit, inputs: readonly (Value | undefined)[]) => readonly Value[] | Miss>;
-  /** dLoss/dInput for each wanted input, in the input's shape before broadcasting is undone (the walker sums over broadcast axes). */
-  readonly gradient?: Facet<(s: S, g: GradientScope) => readonly (Value | undefined)[] | Miss>;
-  /** Left out by those that multiply and accumulate nothing. */
-  readonly cost?: Facet<(s: S, site: Site) => { readonly macs: Dim } | Miss> | undefined;
+  readonly lower?: Facet<(s: S, emit: Emit, inputs: Inputs) => readonly Value[] | Miss>;
+  /**
+   * dLoss/dInput for each wanted input, in the input's shape before broadcasting is undone (the walker sums over broadcast axes). Left out by
+   * those that are lowered first.
+   */
+  readonly gradient?: Facet<(s: S, g: Derivation) => readonly (Value | undefined)[] | Miss>;
+  /** Multiply-accumulates. Left out by those that have none. */
+  readonly cost?: Facet<(s: S, site: Site) => Dim | Miss> | undefined;
   /** Left out by those that run in float. */
   readonly quantize?: Facet<(s: S, site: Site) => QuantizeRule | Miss> | undefined;
 }
 
-/** What no entry may forget: how it is differentiated, and, if it has a weight, what it learns, costs, and is quantized to. */
-type Complete<S> = (Required<Pick<OpDef<S>, "lower">> | Required<Pick<OpDef<S>, "gradient">>) &
-  ({ readonly weight?: Miss | undefined } | Said<S, "parameters" | "cost" | "quantize">);
+/**
+ * What no entry may forget: how it is differentiated, "lowered first" being said by a lowering alone; and, if it has a weight, what it learns,
+ * costs, and is quantized to.
+ */
+type Complete<S> = ({ readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined> } | Said<S, "gradient">) &
+  ({ readonly weight?: Miss | undefined } | Said<S, "parameters" | "cost" | "quantize">) &
+  (null extends S ? unknown : undefined extends S ? unknown : Said<S, "read">);
 type Said<S, K extends keyof OpDef<S>> = { readonly [Key in K]: NonNullable<OpDef<S>[Key]> };
 
 /** An entry with its settings closed over, as walkers use it. */
@@ -358,29 +382,35 @@ export type FacetName = "weight" | "axes" | "lower" | "gradient" | "cost" | "qua
 
 /** An entry applied to a node: its facets, without the settings and the node that they are applied to. */
 export type Bound = {
-  readonly [K in Exclude<keyof OpDef<unknown>, keyof Traits | "name" | "domain" | "read" | "weight">]-?: Applying<
+  readonly [K in Exclude<keyof OpDef<unknown>, keyof Traits | Changed | "name" | "domain" | "read">]-?: Applying<
     OpDef<unknown>[K]
   >;
 } & {
+  parameters(): readonly number[];
   weights(): readonly WeightRole[] | Miss;
+  axes(): AxisRule | Miss;
+  lower(emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss;
+  gradient(scope: GradientScope): readonly (Value | undefined)[] | Miss;
+  cost(): { readonly macs: Dim } | Miss;
   /** The trait; distributions are of that kind, too. */
   saturates(): readonly [low: number, high: number] | undefined;
 };
 
-type Applying<F, G = Exclude<F, Miss | undefined>> = G extends (s: unknown, site: Site, ...rest: infer R) => infer T
-  ? (...rest: R) => T | Extract<F, Miss>
-  : G extends (s: unknown, ...rest: infer R) => infer T
-    ? (...rest: R) => T | Extract<F, Miss>
-    : never;
+/** Facets whose answers are completed when they are applied. */
+type Changed = "parameters" | "weight" | "axes" | "lower" | "gradient" | "cost";
 
-const noMacs = (): { readonly macs: Dim } => ({ macs: 0 });
+type Applying<F, G = Exclude<F, Miss | undefined>> = G extends (s: unknown, ...rest: infer R) => infer T
+  ? (...rest: R extends readonly [Site, ...infer More] ? More : R) => T | Extract<F, Miss>
+  : never;
+
+const loweredFirst = new Miss("is lowered first");
 
 /** Closes an entry over its settings. */
-export function defineOp<S>(def: OpDef<S> & Complete<S>): Op {
-  const { weight = noWeight, axes, lower = primitive, gradient = loweredFirst } = def;
-  const { cost = noMacs, quantize = runsInFloat } = def;
-  const whole = { ...def, weight, axes, lower, gradient, cost, quantize };
+export function defineOp<S = null>(def: OpDef<S> & Complete<S>): Op {
+  const { weight = noWeight, axes, lower = primitive, gradient = loweredFirst, cost = () => 0 } = def;
+  const whole = { ...def, weight, axes, lower, gradient, cost, quantize: def.quantize ?? runsInFloat };
   const there = (facet: unknown): true | Miss => (facet instanceof Miss ? facet : true);
+  const read = (site: Site): S | Miss => (def.read === undefined ? (null as S) : def.read(site));
   return {
     name: def.name,
     domain: def.domain ?? "",
@@ -391,30 +421,29 @@ export function defineOp<S>(def: OpDef<S> & Complete<S>): Op {
       lower: there(lower),
       gradient: there(gradient),
       cost: there(cost),
-      quantize: there(quantize),
+      quantize: there(whole.quantize),
     },
-    settings: (site) => def.read(site),
+    settings: read,
     at(site) {
-      const s = def.read(site);
-      if (s instanceof Miss) return s;
-      return new Applied(whole, s, site);
+      const s = read(site);
+      return s instanceof Miss ? s : new Applied(whole, s, site);
     },
   };
 }
 
-function traitsOf(def: Traits): Traits {
-  const { sameType, mustBe, containers, random, holds, typeOnly, padding, renamed, mostPadding, differentiatedWhole } =
-    def;
-  return {
-    ...(sameType === undefined ? {} : { sameType }),
-    ...(mustBe === undefined ? {} : { mustBe }),
-    ...(containers === undefined ? {} : { containers }),
-    ...(random === undefined ? {} : { random }),
-    ...(holds === undefined ? {} : { holds }),
-    ...(typeOnly === undefined ? {} : { typeOnly }),
-    ...(padding === undefined ? {} : { padding }),
-    ...(renamed === undefined ? {} : { renamed }),
-    ...(mostPadding === undefined ? {} : { mostPadding }),
-    ...(differentiatedWhole === undefined ? {} : { differentiatedWhole }),
-  };
-}
+const traits = [
+  "sameType",
+  "mustBe",
+  "containers",
+  "random",
+  "holds",
+  "typeOnly",
+  "padding",
+  "withoutEffect",
+  "renamed",
+  "mostPadding",
+  "differentiatedWhole",
+] as const satisfies readonly (keyof Traits)[];
+
+const traitsOf = (def: Traits): Traits =>
+  Object.fromEntries(traits.flatMap((trait) => (def[trait] === undefined ? [] : [[trait, def[trait]]])));

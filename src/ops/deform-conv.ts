@@ -8,8 +8,9 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, stridesOf } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
-import { type ConvSettings, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
-import { integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
+import { type ConvSettings, convCost, convolved, convWeight, readConv } from "./shared/convolution.ts";
+import { picked } from "./shared/products.ts";
+import { integersConstant, range, scalar, typeOf } from "./shared/rules.ts";
 import { sample } from "./shared/sampling.ts";
 import { explicitPads, windowDims } from "./shared/window.ts";
 
@@ -18,16 +19,14 @@ interface Settings extends ConvSettings {
 }
 
 /** Its operands as a convolution has them: offsets and mask left out. */
-function asConv(site: Site): Site {
-  return { ...site, inputs: [site.inputs[0], site.inputs[1], site.inputs[3]] };
-}
+const asConv = (site: Site): Site => picked(site, [0, 1, 3]);
 
 /** Where each tap reads along an axis if nothing moves it: tap by tap, each for all places of the output. */
 function startsOf(s: ConvSettings, pads: readonly number[], out: readonly number[], axis: number): number[] {
   const [taps, places] = [elementCount(s.kernel), elementCount(out)];
   const along = (sizes: readonly number[], at: number): number =>
     Math.floor(at / (stridesOf(sizes)[axis] ?? 1)) % (sizes[axis] ?? 1);
-  return Array.from({ length: taps * places }, (_, at) => {
+  return range(taps * places).map((at) => {
     const [tap, place] = [along(s.kernel, Math.floor(at / places)), along(out, at % places)];
     return place * (s.strides[axis] ?? 1) - (pads[axis] ?? 0) + tap * (s.dilations[axis] ?? 1);
   });
@@ -40,11 +39,8 @@ const DeformConv = defineOp<Settings>({
     const s = readConv(site);
     return s instanceof Miss ? s : { ...s, offsetGroups: integer(site, "offset_group", 1) };
   },
-  infer: (s, site) => {
-    const dims = convDims(s, asConv(site));
-    return dims instanceof Miss ? dims : [{ type: need(site, 0).type, dims }];
-  },
-  parameters: (_, site) => [1, 3].filter((input) => site.inputs[input]?.stored === true),
+  infer: (s, site) => convolved(s, asConv(site)),
+  parameters: [1, 3],
   weight: (s, site) => {
     const role = convWeight(s, asConv(site));
     return role instanceof Miss || role.bias === undefined ? role : { ...role, bias: 3 };
@@ -53,24 +49,21 @@ const DeformConv = defineOp<Settings>({
     if (s.group !== 1 || s.offsetGroups !== 1) return new Miss("a deformable convolution with groups is not cut");
     const optional = (input: 3 | 4, links: readonly AxisLink[]): readonly AxisLink[] =>
       site.inputs[input] === undefined ? [] : links;
-    return {
-      links: [
-        { from: ["in0", 0], to: ["out0", 0] },
-        { from: ["in0", 0], to: ["in2", 0] },
-        { from: ["in0", 1], to: ["in1", 1] },
-        { from: ["in1", 0], to: ["out0", 1] },
-        ...optional(3, [{ from: ["in3", 0], to: ["out0", 1] }]),
-        ...optional(4, [{ from: ["in0", 0], to: ["in4", 0] }]),
-      ],
-    };
+    return [
+      { from: ["in0", 0], to: ["out0", 0] },
+      { from: ["in0", 0], to: ["in2", 0] },
+      { from: ["in0", 1], to: ["in1", 1] },
+      { from: ["in1", 0], to: ["out0", 1] },
+      ...optional(3, [{ from: ["in3", 0], to: ["out0", 1] }]),
+      ...optional(4, [{ from: ["in0", 0], to: ["in4", 0] }]),
+    ];
   },
   // What the taps read lies in columns; the rest is a product of matrices, group by group.
   lower: (s, emit, [x, w, offset, bias, mask]) => {
-    const [dims, kernels] = [x?.type?.dims, w?.type?.dims];
+    const [dims, kernels] = [x.type?.dims, w?.type?.dims];
     const [channels, ...spatial] = dims?.slice(1) ?? [];
     const outputs = kernels?.[0];
     const [height, width] = spatial;
-    if (x === undefined || w === undefined || offset === undefined) return new Miss("an operand is missing");
     if (typeof channels !== "number" || typeof outputs !== "number") return new Miss("its channels are not known");
     if (spatial.length !== 2 || typeof height !== "number" || typeof width !== "number")
       return new Miss("the size of its images is not known");

@@ -11,7 +11,7 @@ import { toNumbers } from "../tensor/convert.ts";
 import { int64 } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
-import { defineOp, type Op, type Operand } from "./define.ts";
+import { type AxisLink, defineOp, type Op, type Operand } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
 import { need, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 
@@ -95,15 +95,12 @@ const Dropout = defineOp<Settings>({
       },
     };
   },
-  axes: (_, site) => {
-    const rule = sameAxes(site);
-    if (rule instanceof Miss || site.outputs < 2) return rule;
-    const mask = rule.links.map((_, axis) => ({ from: ["in0", axis], to: ["out1", axis] }) as const);
-    return { links: [...rule.links, ...mask] };
-  },
+  axes: (_, site, dims) => [
+    ...sameAxes(dims),
+    ...(site.outputs < 2 ? [] : dims.map((_, at): AxisLink => ({ from: ["in0", at], to: ["out1", at] }))),
+  ],
   // Which numbers are dropped is drawn anew: two runs of the primitives differ as two runs of the node do.
   lower: (s, emit, [x]) => {
-    if (x === undefined) return new Miss("an operand is missing");
     if (s.training === undefined || s.ratio === undefined) return new Miss("its mode is decided at run time");
     if (!s.training || s.ratio === 0) {
       const same = emit.Identity([x]);

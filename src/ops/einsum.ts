@@ -16,8 +16,8 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Op, type Site, type WeightRole } from "./define.ts";
 import { text } from "./shared/attributes.ts";
-import { inTwo } from "./shared/products.ts";
-import { fixed, integersConstant, need, sameAxesBut, scalar, typeOf } from "./shared/rules.ts";
+import { inTwo, storedOperands } from "./shared/products.ts";
+import { fixed, integersConstant, need, sameAxes, scalar, shaped, typeOf } from "./shared/rules.ts";
 
 /** Axes by name; those of `...` are numbered from the last: "0" is the last of them. */
 interface Equation {
@@ -229,13 +229,13 @@ const Einsum = defineOp<Equation>({
     own !== undefined && others.length === 0 && new Set(own).size === own.length && own.join() === result.join()
       ? 0
       : undefined,
-  parameters: (_, site) => site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : [])),
+  parameters: storedOperands,
   weight: weightOf,
   // Axes of one name go together; one that is summed over in a single operand takes channels of zeros.
   axes: (s, site) => {
     const found = sizes(s, site);
     if (found === undefined) return new Miss("the rank of an operand is not known");
-    const links = [...found.keys()].flatMap((name): AxisLink[] => {
+    return [...found.keys()].flatMap((name): AxisLink[] => {
       const ends = s.operands.flatMap((names, input) =>
         names.flatMap((other, axis) =>
           other === name && (site.inputs[input]?.dims?.[axis] !== 1 || found.get(name) === 1)
@@ -249,13 +249,12 @@ const Einsum = defineOp<Equation>({
       if (at >= 0) return ends.map((from) => ({ from, to: ["out0", at] }));
       return rest.length === 0 ? [{ absorbs: first }] : rest.map((to) => ({ from: first, to }));
     });
-    return { links };
   },
   lower: (s, emit, inputs) => {
     const product = asMatMul(s, emit, inputs);
     return product instanceof Miss ? product : [product];
   },
-  gradient: (s, { emit, inputs, upstream: [up], wanted }) => {
+  gradient: (s, { emit, inputs, up, wanted }) => {
     const operands = inputs.filter((input) => input !== undefined);
     if (up === undefined || operands.length < inputs.length) return [];
     if (broadcastsSum(s, operands)) return new Miss("broadcasts an axis that it sums over");
@@ -275,20 +274,17 @@ const Einsum = defineOp<Equation>({
       const later = new Set([...s.result, ...rest.slice(place + 1).flat()]);
       names = new Set([...all].filter((name) => later.has(name)));
     }
-    return { macs };
+    return macs;
   },
   quantize: new Miss("has no integer form: as a MatMul it would"),
 });
 
 /** The determinant of each matrix of a stack. */
-const Det = defineOp<null>({
+const Det = defineOp({
   name: "Det",
-  read: () => null,
-  infer: (_, site) => {
-    const { type, dims } = need(site, 0);
-    return [{ type, dims: dims?.slice(0, -2) }];
-  },
-  axes: (_, site) => sameAxesBut((axis, rank) => axis >= rank - 2, "a determinant is that of a whole matrix", site),
+  infer: (_, site) => shaped(site, (dims) => dims?.slice(0, -2)),
+  axes: (_, __, dims) =>
+    sameAxes(dims, { but: (axis) => axis >= dims.length - 2, why: "a determinant is that of a whole matrix" }),
   // det(A) · A⁻ᵀ
   gradient: new Miss("needs the inverse of a matrix, for which ONNX has no operator"),
 });

@@ -20,6 +20,7 @@ import {
   integersConstant,
   need,
   positions,
+  present,
   reshapeTo,
   typeOf,
 } from "./shared/rules.ts";
@@ -73,8 +74,7 @@ const Gather = defineOp<{ readonly axis: number }>({
       links: [...data, ...indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.axis + axis] }))],
     };
   },
-  gradient: (s, { emit, inputs: [x, indices], upstream: [up] }) => {
-    if (x === undefined || indices === undefined || up === undefined) return [];
+  gradient: (s, { emit, inputs: [x, indices], up }) => {
     const dims = fixed(x);
     const picked = elementCount(fixed(indices));
     const places = emit.Cast([indices], { to: typeCodes.int64 });
@@ -105,7 +105,7 @@ const GatherElements = defineOp<{ readonly axis: number }>({
     const [dims, indices] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (dims instanceof Miss) return dims;
     if (indices instanceof Miss) return indices;
-    const links = dims.flatMap((dim, axis): AxisLink[] => {
+    return dims.flatMap((dim, axis): AxisLink[] => {
       const place: AxisLink = { from: ["in1", axis], to: ["out0", axis] };
       if (axis === s.axis)
         return [{ refuses: ["in0", axis], reason: "GatherElements selects by position along this axis" }, place];
@@ -114,10 +114,8 @@ const GatherElements = defineOp<{ readonly axis: number }>({
         return [{ refuses: ["in0", axis], reason: "GatherElements leaves the end of this axis out" }];
       return [{ from: ["in0", axis], to: ["out0", axis] }, place];
     });
-    return { links };
   },
-  gradient: (s, { emit, inputs: [x, indices], upstream: [up] }) => {
-    if (x === undefined || indices === undefined || up === undefined) return [];
+  gradient: (s, { emit, inputs: [x, indices], up }) => {
     const zeros = filled(emit, typeOf(x), fixed(x), 0);
     return [emit.ScatterElements([zeros, indices, up], { axis: s.axis, reduction: "add" })];
   },
@@ -176,10 +174,9 @@ const GatherND = defineOp<Tuples>({
     const places = indices.slice(0, -1).map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", axis] }));
     return { links: [...data, ...places] };
   },
-  gradient: ({ batch }, { emit, inputs: [x, indices], upstream: [up] }) => {
-    if (x === undefined || indices === undefined || up === undefined) return [];
+  gradient: ({ batch }, { emit, inputs: [x, indices], up }) => {
     const zeros = filled(emit, typeOf(x), fixed(x), 0);
-    return [emit.ScatterND([zeros, wholeTuples(emit, indices, batch), up], { reduction: "add" })];
+    return [emit.ScatterND([zeros, wholeTuples(emit, present(indices), batch), up], { reduction: "add" })];
   },
 });
 

@@ -7,7 +7,7 @@ import type { DataType } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Op, type Operand, type Site } from "./define.ts";
 import { elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { withElements } from "./shared/elements.ts";
-import { dimsAt, integersConstant, need, positions, typeOf } from "./shared/rules.ts";
+import { integersConstant, need, positions, typeOf } from "./shared/rules.ts";
 
 /** The one number of an operand, as far as it is known: a dimension, or stored. */
 function single(operand: Operand | undefined): Dim | undefined {
@@ -40,9 +40,8 @@ function counted(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undef
 const most = 64;
 
 /** start, start + step, …: as many as come before the limit. */
-const Range = defineOp<null>({
+const Range = defineOp({
   name: "Range",
-  read: () => null,
   infer: (_, site) => {
     const { type } = need(site, 0);
     const [start, limit, step] = [0, 1, 2].map((input) => single(site.inputs[input]));
@@ -99,9 +98,7 @@ const OneHot = defineOp<Hot>({
     return [{ type, dims: [...dims.slice(0, at), s.depth ?? site.open(0, at), ...dims.slice(at)] }];
   },
   wants: (s) => positions(0, s.depth),
-  axes: (s, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
+  axes: (s, site, dims) => {
     const at = newAxis(s, site);
     const places = dims.map(
       (_, axis): AxisLink => ({ from: ["in0", axis], to: ["out0", axis < at ? axis : axis + 1] }),
@@ -109,7 +106,7 @@ const OneHot = defineOp<Hot>({
     return { links: [...places, { refuses: ["out0", at], reason: "OneHot counts along this axis" }] };
   },
   // What goes to "on" is the sum of the places that are hot, what goes to "off" that of the others.
-  gradient: (s, { emit, inputs: [indices, depth, values], upstream: [up], wanted }) => {
+  gradient: (s, { emit, inputs: [indices, depth, values], up, wanted }) => {
     if (values === undefined || up === undefined || !wanted(2)) return [];
     const share = (lit: 0 | 1): Value => {
       const pair = emit.constant(fromNumbers(floatType(values), [2], [1 - lit, lit]));

@@ -55,7 +55,7 @@ const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
     s.perm === undefined
       ? new Miss("the rank of its input is not known")
       : { links: s.perm.map((from, to): AxisLink => ({ from: ["in0", from], to: ["out0", to] })) },
-  gradient: (s, { emit, upstream: [up] }) => {
+  gradient: (s, { emit, up }) => {
     if (up === undefined || s.perm === undefined) return [];
     const back = new Array<number>(s.perm.length);
     s.perm.forEach((from, to) => {
@@ -125,8 +125,7 @@ const Concat = defineOp<{ readonly axis: number }>({
     }
     return { links };
   },
-  gradient: (s, { emit, inputs, upstream: [up] }) => {
-    if (up === undefined) return [];
+  gradient: (s, { emit, inputs, up }) => {
     const sizes = inputs.map((input) => fixed(input)[s.axis] ?? 0);
     return emit.many("Split", [up, integersConstant(emit, sizes)], { axis: s.axis }, inputs.length);
   },
@@ -174,9 +173,7 @@ const Split = defineOp<{
   },
   unchanged: ({ axis, sizes }, site) =>
     site.outputs === 1 && sizes?.[0] !== undefined && sizes[0] === site.inputs[0]?.dims?.[axis] ? 0 : undefined,
-  axes: (s, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
+  axes: (s, site, dims) => {
     const sizes = s.sizes;
     if (sizes === undefined || !sizes.every((size) => typeof size === "number"))
       return new Miss("its sizes are computed at run time");
@@ -203,7 +200,6 @@ const Split = defineOp<{
     };
   },
   gradient: (s, { emit, inputs: [x], upstream }) => {
-    if (x === undefined) return [];
     const sizes = s.sizes;
     if (sizes === undefined || !sizes.every((size) => typeof size === "number"))
       return new Miss("its sizes are computed at run time");
@@ -216,9 +212,8 @@ const Split = defineOp<{
 });
 
 /** Broadcasting made explicit. The walker sums the gradient over the broadcast axes. */
-const Expand = defineOp<null>({
+const Expand = defineOp({
   name: "Expand",
-  read: () => null,
   infer: (_, site) => {
     const { type, dims } = need(site, 0);
     const shape = site.inputs[1];
@@ -268,7 +263,7 @@ const Expand = defineOp<null>({
       },
     };
   },
-  gradient: (_, { upstream: [up] }) => [up],
+  gradient: (_, { up }) => [up],
   quantize: () => ({ kind: "transparent" }),
 });
 

@@ -12,7 +12,7 @@ import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../te
 import { defineOp, type Op, type WeightRole } from "./define.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
 import { runsInFloat } from "./shared/misses.ts";
-import { dimsAt, integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
+import { integersConstant, need, sameAsInput, scalar, typeOf, withDims } from "./shared/rules.ts";
 
 const untried = new Miss("ONNX Runtime does not run it, so removing channels could not be tested");
 
@@ -51,16 +51,14 @@ const LinearAttention = defineOp<{
   axes: new Miss("heads and the channels of each head share an axis"),
   gradient: new Miss("no tested version of ONNX Runtime runs it"),
   // For each step and head, the state is written and read once; the delta rule reads it once more.
-  cost: (s, site) => {
-    const [q, v] = [dimsAt(site, 0), dimsAt(site, 2)];
-    if (q instanceof Miss) return q;
-    if (v instanceof Miss) return v;
-    const size = divideDims(q[2] as Dim, s.heads);
-    const state = size === undefined ? undefined : multiplyDims(size, v[2] as Dim);
-    if (state === undefined) return new Miss("the size of its heads is not known");
-    const times = (s.rule.includes("delta") ? 2 : 1) + s.heads / s.keyHeads;
-    return { macs: elementCount([q[0] as Dim, q[1] as Dim, state, times]) };
-  },
+  cost: (s, site) =>
+    withDims(site, [0, 2], ([batch = 1, steps = 1, width = 1] = [], [, , values = 1] = []) => {
+      const size = divideDims(width, s.heads);
+      const times = (s.rule.includes("delta") ? 2 : 1) + s.heads / s.keyHeads;
+      return size === undefined
+        ? new Miss("the size of its heads is not known")
+        : elementCount([batch, steps, size, values, times]);
+    }),
 });
 
 const CausalConvWithState = defineOp<{ readonly activation: string; readonly reach: Dim }>({
@@ -79,7 +77,7 @@ const CausalConvWithState = defineOp<{ readonly activation: string; readonly rea
       { type, dims: state },
     ];
   },
-  parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
+  parameters: [1, 2],
   weight: (s, site): WeightRole | Miss => {
     const channels = site.inputs[1]?.dims?.[0];
     if (site.inputs[1]?.stored !== true || typeof channels !== "number") return new Miss("the kernel is an activation");
@@ -107,19 +105,15 @@ const CausalConvWithState = defineOp<{ readonly activation: string; readonly rea
         : emit.Slice([whole, bound(-before), bound(Number.MAX_SAFE_INTEGER), bound(2)]);
     return [y, last];
   },
-  cost: (s, site) => {
-    const dims = dimsAt(site, 0);
-    return dims instanceof Miss ? dims : { macs: multiplyDims(elementCount(dims), s.reach) };
-  },
+  cost: (s, site) => withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.reach)),
 });
 
 const SwiGLU = defineOp<{ readonly alpha: number }>({
   name: "SwiGLU",
   read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
-  infer: (_, site) => [{ type: need(site, 0).type, dims: need(site, 0).dims }],
+  infer: (_, site) => sameAsInput(site),
   axes: untried,
   lower: (s, emit, [a, b]) => {
-    if (a === undefined || b === undefined) return new Miss("an operand is missing");
     const steep = s.alpha === 1 ? a : emit.Mul([a, scalar(emit, typeOf(a), s.alpha)]);
     return [emit.Mul([emit.Mul([a, emit.Sigmoid([steep])]), b])];
   },

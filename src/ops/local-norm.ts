@@ -5,7 +5,7 @@
 import { Miss } from "../errors.ts";
 import { defineOp, type Op } from "./define.ts";
 import { decimal, integer, wrapAxis } from "./shared/attributes.ts";
-import { integersConstant, sameAsInput, sameAxesBut, scalar, typeOf } from "./shared/rules.ts";
+import { integersConstant, sameAsInput, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 
 const LpNormalization = defineOp<{ readonly axis: number; readonly p: number }>({
   name: "LpNormalization",
@@ -16,9 +16,9 @@ const LpNormalization = defineOp<{ readonly axis: number; readonly p: number }>(
     return { axis: wrapAxis(integer(site, "axis", -1), rank), p: integer(site, "p", 2) };
   },
   infer: (_, site) => sameAsInput(site),
-  axes: (s, site) => sameAxesBut((axis) => axis === s.axis, "LpNormalization normalizes over this axis", site),
+  axes: (s, _, dims) =>
+    sameAxes(dims, { but: (axis) => axis === s.axis, why: "LpNormalization normalizes over this axis" }),
   lower: (s, emit, [x]) => {
-    if (x === undefined) return new Miss("an operand is missing");
     const norm = emit[s.p === 1 ? "ReduceL1" : "ReduceL2"]([x, integersConstant(emit, [s.axis])], { keepdims: 1 });
     const [zero, one] = [scalar(emit, typeOf(x), 0), scalar(emit, typeOf(x), 1)];
     return [emit.Div([x, emit.Where([emit.Equal([norm, zero]), one, norm])])];
@@ -39,11 +39,11 @@ const LRN = defineOp<{
     bias: decimal(site, "bias", 1),
   }),
   infer: (_, site) => sameAsInput(site),
-  axes: (_, site) => sameAxesBut((axis) => axis === 1, "LRN divides by the channels around each", site),
+  axes: (_, __, dims) => sameAxes(dims, { but: (axis) => axis === 1, why: "LRN divides by the channels around each" }),
   // The mean over a window of channels: those outside count as 0.
   lower: (s, emit, [x]) => {
-    const rank = x?.type?.dims?.length;
-    if (x === undefined || rank === undefined) return new Miss("the rank of its input is not known");
+    const rank = x.type?.dims?.length;
+    if (rank === undefined) return new Miss("the rank of its input is not known");
     if (rank > 4) return new Miss("there is no pooling over four axes");
     const places = new Array<number>(rank - 2).fill(0);
     const [before, after] = [Math.floor((s.size - 1) / 2), Math.ceil((s.size - 1) / 2)];

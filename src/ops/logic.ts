@@ -18,7 +18,7 @@ const BitCast = defineOp<{ readonly to: DataType }>({
   },
   infer: (s, site) => [{ type: s.to, dims: need(site, 0).dims }],
   unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
-  axes: (_, site) => sameAxes(site),
+  axes: (_, __, dims) => sameAxes(dims),
   gradient: new Miss("reinterprets bits"),
   quantize: new Miss("reinterprets bits"),
 });

@@ -22,7 +22,6 @@ function read(site: Site): Settings {
 }
 
 function lossOf(s: Settings, emit: Emit, [scores, target, weight]: readonly (Value | undefined)[]): Value | Miss {
-  if (scores === undefined || target === undefined) return new Miss("an operand is missing");
   const type = typeOf(scores);
   const zero = scalar(emit, type, 0);
   const classAxis = integersConstant(emit, [1]);

@@ -7,41 +7,23 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { type Dim, elementCount, multiplyDims, sameDims, unknownDim } from "../tensor/dims.ts";
+import { type Dim, elementCount, sameDims, unknownDim } from "../tensor/dims.ts";
+import { defineOp, type Factored, type Op, type Site } from "./define.ts";
+import { onIntegers } from "./shared/misses.ts";
 import {
-  type AxisLink,
-  defineOp,
-  type Facet,
-  type Factored,
-  type Op,
-  type QuantizeRule,
-  type Site,
-  type WeightRole,
-} from "./define.ts";
-import { decimal, integer } from "./shared/attributes.ts";
-import { quantizedAlready } from "./shared/misses.ts";
-import { inTwo, matmulDims, matmulLinks, matmulWeight } from "./shared/products.ts";
-import { dimsAt, fixed, integersConstant, need, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
-
-const matmulQuantize: Facet<(s: unknown, site: Site) => QuantizeRule | Miss> = (_, site) => {
-  const weight = matmulWeight(site);
-  if (weight instanceof Miss) return weight;
-  if (weight.input !== 1) return new Miss("the weight is the left operand");
-  return {
-    kind: "weighted",
-    weight,
-    integerTransposed: false,
-    integerWeight: "int8",
-    integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
-      emit.MatMulInteger([x, w, xZeroPoint, weightZeroPoint]),
-    channelDims: (channels) => [channels],
-  };
-};
-
-/** The stored operand of a product is trained. */
-function storedOperand(_: unknown, site: Site): readonly number[] {
-  return site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : []));
-}
+  type GemmSettings,
+  gemmFacets,
+  gemmWeight,
+  inTwo,
+  matmulCost,
+  matmulLinks,
+  matmulWeight,
+  multiplied,
+  onMatMulInteger,
+  readGemm,
+  storedOperands,
+} from "./shared/products.ts";
+import { fixed, integersConstant, present, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
 
 /** dA and dB of stacks of matrices; a weight used by every row of a stack is one large Gemm. */
 function matmulGradient(
@@ -83,61 +65,30 @@ function otherOperand(site: Site, dims: (input: 0 | 1) => readonly Dim[] | undef
   });
 }
 
-const MatMul = defineOp<null>({
+const MatMul = defineOp({
   name: "MatMul",
   mustBe: (site) => otherOperand(site, () => undefined),
-  read: () => null,
-  infer: (_, site) => {
-    const found = matmulDims(site);
-    const { type } = need(site, 0);
-    if (found instanceof Miss)
-      return site.inputs.some((operand) => operand?.dims === undefined) ? [{ type, dims: undefined }] : found;
-    return [{ type, dims: found.dims }];
-  },
-  parameters: storedOperand,
+  infer: (_, site) => multiplied(site),
+  parameters: storedOperands,
   weight: (_, site) => {
     const role = matmulWeight(site);
     if (role instanceof Miss) return role;
     return { ...role, factored: inTwo(role.input, (emit, operands) => emit.MatMul(operands)) };
   },
-  axes: (_, site) => {
-    const links = matmulLinks(site);
-    return links instanceof Miss ? links : { links };
-  },
-  gradient: (_, { emit, inputs: [a, b], upstream: [up], wanted }) =>
-    a === undefined || b === undefined || up === undefined ? [] : matmulGradient(emit, a, b, up, wanted),
-  cost: (_, site) => {
-    const found = matmulDims(site);
-    return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
-  },
-  quantize: matmulQuantize,
+  axes: (_, site) => matmulLinks(site),
+  gradient: (_, { emit, inputs: [a, b], up, wanted }) => matmulGradient(emit, a, present(b), up, wanted),
+  cost: (_, site) => matmulCost(site),
+  quantize: (_, site) => onMatMulInteger(matmulWeight(site)),
 });
 
-const MatMulInteger = defineOp<null>({
+const MatMulInteger = defineOp({
   name: "MatMulInteger",
-  read: () => null,
-  infer: (_, site) => {
-    const found = matmulDims(site);
-    if (!(found instanceof Miss)) return [{ type: "int32", dims: found.dims }];
-    return site.inputs.some((operand) => operand?.dims === undefined) ? [{ type: "int32", dims: undefined }] : found;
-  },
-  parameters: () => [],
+  infer: (_, site) => multiplied(site, "int32"),
+  parameters: [],
   weight: (_, site) => matmulWeight(site),
-  axes: quantizedAlready,
-  gradient: new Miss("computes integers"),
-  cost: (_, site) => {
-    const found = matmulDims(site);
-    return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
-  },
-  quantize: quantizedAlready,
+  cost: (_, site) => matmulCost(site),
+  ...onIntegers,
 });
-
-interface GemmSettings {
-  readonly alpha: number;
-  readonly beta: number;
-  readonly transA: boolean;
-  readonly transB: boolean;
-}
 
 /** What turns the data is said of the first product; factors and the bias belong to the second. */
 function gemmFactored(
@@ -159,84 +110,30 @@ function gemmFactored(
   return { factored };
 }
 
-function gemmWeight(s: GemmSettings, site: Site): WeightRole | Miss {
-  const [a, b, c] = site.inputs;
-  const bias = c?.stored === true ? { bias: 2 } : {};
-  // What is added is scaled by beta.
-  const at = s.beta === 1 ? { biasInput: 2 } : {};
-  if (b?.stored === true && a?.stored === false) {
-    const out = s.transB ? 0 : 1;
-    return {
-      input: 1,
-      out,
-      in: 1 - out,
-      groups: 1,
-      data: 0,
-      dataAxis: s.transA ? 0 : 1,
-      outputAxis: 1,
-      ...at,
-      ...bias,
-      ...gemmFactored(s, site, 1),
-    };
-  }
-  if (a?.stored === true && b?.stored === false) {
-    const out = s.transA ? 1 : 0;
-    return {
-      input: 0,
-      out,
-      in: 1 - out,
-      groups: 1,
-      data: 1,
-      dataAxis: s.transB ? 1 : 0,
-      outputAxis: 0,
-      ...bias,
-      ...gemmFactored(s, site, 0),
-    };
-  }
-  return new Miss("both operands are activations");
-}
-
 const Gemm = defineOp<GemmSettings>({
   name: "Gemm",
   mustBe: (site) => otherOperand(site, () => [unknownDim("", 0), unknownDim("", 1)]),
-  read: (site) => ({
-    alpha: decimal(site, "alpha", 1),
-    beta: decimal(site, "beta", 1),
-    transA: integer(site, "transA", 0) !== 0,
-    transB: integer(site, "transB", 0) !== 0,
-  }),
-  infer: (s, site) => {
-    const { type } = need(site, 0);
-    const [a, b] = [dimsAt(site, 0), dimsAt(site, 1)];
-    if (a instanceof Miss || b instanceof Miss) return [{ type, dims: undefined }];
-    if (a.length !== 2 || b.length !== 2) return new Miss("takes two matrices");
-    const [inner, outer] = [a[s.transA ? 0 : 1], b[s.transB ? 1 : 0]];
-    if (typeof inner === "number" && typeof outer === "number" && inner !== outer) {
-      return new Miss(`the shared axis has ${inner} entries on the left and ${outer} on the right`);
-    }
-    return [{ type, dims: [a[s.transA ? 1 : 0] as Dim, b[s.transB ? 0 : 1] as Dim] }];
-  },
-  parameters: storedOperand,
-  weight: gemmWeight,
-  axes: (s, site) => {
-    const [rows, sharedA] = s.transA ? [1, 0] : [0, 1];
-    const [sharedB, columns] = s.transB ? [1, 0] : [0, 1];
-    const links: AxisLink[] = [
-      { from: ["in0", rows], to: ["out0", 0] },
-      { from: ["in0", sharedA], to: ["in1", sharedB] },
-      { from: ["in1", columns], to: ["out0", 1] },
-    ];
-    const bias = site.inputs[2]?.dims;
-    bias?.forEach((dim, axis) => {
-      if (dim !== 1) links.push({ from: ["in2", axis], to: ["out0", 2 - bias.length + axis] });
-    });
-    return { links };
+  withoutEffect: ["broadcast"],
+  read: readGemm,
+  ...gemmFacets,
+  weight: (s, site) => {
+    const role = gemmWeight(s, site);
+    if (role instanceof Miss) return role;
+    // What is added is scaled by beta.
+    const at = s.beta === 1 && role.input === 1 ? { biasInput: 2 } : {};
+    return { ...role, ...at, ...gemmFactored(s, site, role.input) };
   },
   // What was contributed before goes in as the bias, scaled by beta: the sum costs nothing.
-  gradient: (s, { emit, inputs: [a, b, c], upstream: [up], wanted, take }) => {
-    if (a === undefined || b === undefined || up === undefined) return [];
+  gradient: (s, { emit, inputs: [a, b, c], up, wanted, take }) => {
     const { alpha, beta } = s;
-    const product = (input: number, left: Value, right: Value, transA: boolean, transB: boolean): Value | undefined => {
+    type Factor = Value | undefined;
+    const product = (
+      input: number,
+      left: Factor,
+      right: Factor,
+      transA: boolean,
+      transB: boolean,
+    ): Value | undefined => {
       if (!wanted(input)) return undefined;
       const before = take(input);
       const settings = { alpha, transA: transA ? 1 : 0, transB: transB ? 1 : 0 };
@@ -248,28 +145,12 @@ const Gemm = defineOp<GemmSettings>({
     if (c === undefined || !wanted(2)) return [dA, dB];
     return [dA, dB, beta === 1 ? up : emit.Mul([up, scalar(emit, typeOf(up), beta)])];
   },
-  cost: (s, site) => {
-    const [a, b] = [dimsAt(site, 0), dimsAt(site, 1)];
-    if (a instanceof Miss) return a;
-    if (b instanceof Miss) return b;
-    return { macs: multiplyDims(elementCount(a), b[s.transB ? 0 : 1] ?? 1) };
-  },
   quantize: (s, site) => {
-    const weight = gemmWeight(s, site);
-    if (weight instanceof Miss) return weight;
-    if (weight.input !== 1) return new Miss("the weight is the left operand");
+    const rule = onMatMulInteger(gemmWeight(s, site), s.transB);
+    if (rule instanceof Miss || rule.kind !== "weighted") return rule;
     if (s.transA) return new Miss("the data operand is transposed");
     if (s.alpha !== 1) return new Miss("scales its product (alpha)");
-    return {
-      kind: "weighted",
-      weight,
-      ...(weight.bias === undefined ? {} : { biasFactor: s.beta }),
-      integerTransposed: s.transB,
-      integerWeight: "int8",
-      integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
-        emit.MatMulInteger([x, w, xZeroPoint, weightZeroPoint]),
-      channelDims: (channels) => [channels],
-    };
+    return rule.weight.bias === undefined ? rule : { ...rule, biasFactor: s.beta };
   },
 });
 

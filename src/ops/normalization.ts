@@ -13,35 +13,27 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, elementCount, sameDims } from "../tensor/dims.ts";
 import { type DataType, typeCodes } from "../tensor/types.ts";
-import {
-  type AxisLink,
-  type AxisRule,
-  defineOp,
-  type GradientScope,
-  type Inferred,
-  type Op,
-  type Site,
-} from "./define.ts";
+import { type AxisLink, type Derivation, defineOp, type Inferred, type Op, type Site } from "./define.ts";
 import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attributes.ts";
+import { normalize, rootMeanSquare, scaling } from "./shared/normalize.ts";
 import {
-  dimsAt,
+  castLike,
+  countAttribute,
   filled,
   fixed,
   integersConstant,
   need,
+  present,
+  range,
   reshapeTo,
   sameAsInput,
-  sameAxesBut,
+  sameAxes,
   scalar,
   typeOf,
   widened,
 } from "./shared/rules.ts";
 
-const noWeight = new Miss("scales and shifts; it has no matrix");
-
-/** Scale and bias, where stored. */
-const scaleAndBias = (_: unknown, site: Site): readonly number[] =>
-  [1, 2].filter((input) => site.inputs[input]?.stored === true);
+const noRank = new Miss("the rank of its input is not known");
 
 /** Scale and bias go with the channels. */
 const perChannel: readonly AxisLink[] = [
@@ -52,21 +44,6 @@ const perChannel: readonly AxisLink[] = [
 /** Types of fewer bits than float32 are computed in `stash`. */
 function stashed(emit: Emit, x: Value, stash: DataType): Value {
   return stash === "float32" ? widened(emit, x) : x;
-}
-
-interface Statistics {
-  readonly normalized: Value;
-  readonly mean: Value;
-  readonly inverse: Value;
-}
-
-/** (x - mean) / √(variance + ε) over axes that stay as 1. */
-function normalize(emit: Emit, x: Value, axes: readonly number[], epsilon: number): Statistics {
-  const average = (value: Value): Value => emit.ReduceMean([value, integersConstant(emit, axes)], { keepdims: 1 });
-  const mean = average(x);
-  const centred = emit.Sub([x, mean]);
-  const deviation = emit.Sqrt([emit.Add([average(emit.Mul([centred, centred])), scalar(emit, typeOf(x), epsilon)])]);
-  return { normalized: emit.Div([centred, deviation]), mean, inverse: emit.Reciprocal([deviation]) };
 }
 
 interface LayerSettings {
@@ -86,33 +63,27 @@ function readLayer(site: Site): LayerSettings {
 }
 
 /** The axes before `axis` pass through, to statistics too; over the others it is normalized. */
-function layerAxes(name: string): (s: LayerSettings, site: Site) => AxisRule | Miss {
-  return (s, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
+const layerAxes =
+  (name: string) =>
+  (s: LayerSettings, site: Site, dims: readonly Dim[]): readonly AxisLink[] => {
     const reason = `${name} normalizes over this axis`;
     const links = dims.flatMap((_, axis): AxisLink[] => {
-      if (axis >= s.axis)
-        return [
-          { refuses: ["in0", axis], reason },
-          { refuses: ["out0", axis], reason },
-        ];
-      return Array.from(
-        { length: site.outputs },
-        (_, output): AxisLink => ({ from: ["in0", axis], to: [`out${output}`, axis] }),
-      );
+      if (axis < s.axis) return range(site.outputs).map((at) => ({ from: ["in0", axis], to: [`out${at}`, axis] }));
+      return [
+        { refuses: ["in0", axis], reason },
+        { refuses: ["out0", axis], reason },
+      ];
     });
     // A scale or bias for each row goes with the rows.
-    for (const input of [1, 2] as const) {
+    const rows = ([1, 2] as const).flatMap((input) => {
       const own = site.inputs[input]?.dims ?? [];
       const lead = dims.length - own.length;
-      own.forEach((dim, axis) => {
-        if (dim !== 1 && lead + axis < s.axis) links.push({ from: [`in${input}`, axis], to: ["out0", lead + axis] });
-      });
-    }
-    return { links };
+      return own.flatMap((dim, axis): AxisLink[] =>
+        dim !== 1 && lead + axis < s.axis ? [{ from: [`in${input}`, axis], to: ["out0", lead + axis] }] : [],
+      );
+    });
+    return [...links, ...rows];
   };
-}
 
 /**
  * With x̂ = (x - mean) · r, r = 1 / √(variance + ε) and g = dy · scale: dx = r · (g - mean(g) - x̂ · mean(g · x̂)). Its primitives need twice
@@ -121,9 +92,9 @@ function layerAxes(name: string): (s: LayerSettings, site: Site) => AxisRule | M
  */
 function layerGradient(
   s: LayerSettings,
-  { emit, inputs: [x, scale, bias], upstream: [up, upMean, upInverse], wanted }: GradientScope,
+  { emit, inputs: [x, givenScale, bias], upstream: [, upMean, upInverse], up, wanted }: Derivation,
 ): readonly (Value | undefined)[] {
-  if (x === undefined || scale === undefined) return [];
+  const scale = present(givenScale);
   const dims = fixed(x);
   const normalizedDims = dims.slice(s.axis);
   const [rows, count] = [elementCount(dims.slice(0, s.axis)), elementCount(normalizedDims)];
@@ -133,7 +104,7 @@ function layerGradient(
   const inType = (value: Value, wanted: DataType): Value =>
     typeOf(value) === wanted ? value : emit.Cast([value], { to: typeCodes[wanted] });
   const { normalized, inverse } = layerStatistics(emit, s, flat(wide), type);
-  const dy = up === undefined ? filled(emit, type, [rows, count], 0) : flat(inType(up, type));
+  const dy = flat(inType(up, type));
   // A scale may also broadcast along what is not normalized; then there is one for each row.
   const isOwn = (value: Value): boolean => elementCount(fixed(value).slice(0, -normalizedDims.length)) > 1;
   const ownScale = isOwn(scale);
@@ -169,14 +140,12 @@ function layerStatistics(
   { epsilon }: LayerSettings,
   rows: Value,
   type: DataType,
-): Pick<Statistics, "normalized" | "inverse"> {
+): Record<"normalized" | "inverse", Value> {
   if (type !== "float32") return normalize(emit, rows, [1], epsilon);
   const ones = filled(emit, type, [fixed(rows)[1] ?? 1], 1);
   const [normalized, , inverse] = emit.many("LayerNormalization", [rows, ones], { axis: 1, epsilon }, 3);
   return { normalized, inverse };
 }
-
-const from = (axis: number, rank: number): number[] => Array.from({ length: rank - axis }, (_, index) => axis + index);
 
 const LayerNormalization = defineOp<LayerSettings>({
   name: "LayerNormalization",
@@ -188,17 +157,18 @@ const LayerNormalization = defineOp<LayerSettings>({
     const statistics: Inferred = { type: s.stash, dims: kept };
     return [{ type, dims }, statistics, statistics];
   },
-  parameters: scaleAndBias,
-  scales: () => [1],
-  weight: noWeight,
+  ...scaling,
   axes: layerAxes("LayerNormalization"),
   lower: (s, emit, [x, scale, bias]) => {
-    const rank = x?.type?.dims?.length;
-    if (x === undefined || scale === undefined || rank === undefined)
-      return new Miss("the rank of its input is not known");
-    const { normalized, mean, inverse } = normalize(emit, stashed(emit, x, s.stash), from(s.axis, rank), s.epsilon);
-    const like = (value: Value): Value => (typeOf(value) === typeOf(x) ? value : emit.CastLike([value, x]));
-    const scaled = emit.Mul([like(normalized), scale]);
+    const rank = x.type?.dims?.length;
+    if (rank === undefined) return noRank;
+    const { normalized, mean, inverse } = normalize(
+      emit,
+      stashed(emit, x, s.stash),
+      range(rank - s.axis, s.axis),
+      s.epsilon,
+    );
+    const scaled = emit.Mul([castLike(emit, normalized, x), scale]);
     const statistic = (value: Value): Value =>
       typeOf(value) === "float64" && s.stash === "float32" ? emit.Cast([value], { to: typeCodes.float32 }) : value;
     return [bias === undefined ? scaled : emit.Add([scaled, bias]), statistic(mean), statistic(inverse)];
@@ -210,24 +180,18 @@ const RMSNormalization = defineOp<LayerSettings>({
   name: "RMSNormalization",
   read: readLayer,
   infer: (_, site) => [{ type: need(site, 1).type, dims: need(site, 0).dims }],
-  parameters: scaleAndBias,
-  scales: () => [1],
-  weight: noWeight,
+  ...scaling,
   axes: layerAxes("RMSNormalization"),
   lower: (s, emit, [given, scale]) => {
-    const rank = given?.type?.dims?.length;
-    if (given === undefined || scale === undefined || rank === undefined)
-      return new Miss("the rank of its input is not known");
+    const rank = given.type?.dims?.length;
+    if (rank === undefined) return noRank;
     const x = stashed(emit, given, s.stash);
-    const square = emit.ReduceMean([emit.Mul([x, x]), integersConstant(emit, from(s.axis, rank))], { keepdims: 1 });
-    const normalized = emit.Div([x, emit.Sqrt([emit.Add([square, scalar(emit, typeOf(x), s.epsilon)])])]);
-    const like = typeOf(normalized) === typeOf(scale) ? normalized : emit.CastLike([normalized, scale]);
-    return [emit.Mul([like, scale])];
+    return [rootMeanSquare(emit, x, scale, { axes: range(rank - s.axis, s.axis), epsilon: s.epsilon }).y];
   },
 });
 
 /** A vector of channels as it broadcasts against N × C × places. */
-function overPlaces(emit: Emit, vector: Value, rank: number): Value {
+function overPlaces(emit: Emit, vector: Value | undefined, rank: number): Value {
   return emit.Reshape([vector, integersConstant(emit, [-1, ...new Array<number>(rank - 2).fill(1)])]);
 }
 
@@ -235,18 +199,15 @@ const InstanceNormalization = defineOp<{ readonly epsilon: number }>({
   name: "InstanceNormalization",
   read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-5) }),
   infer: (_, site) => sameAsInput(site),
-  parameters: scaleAndBias,
-  scales: () => [1],
-  weight: noWeight,
-  axes: (_, site) => {
-    const rule = sameAxesBut((axis) => axis >= 2, "InstanceNormalization normalizes over this axis", site);
-    return rule instanceof Miss ? rule : { links: [...rule.links, ...perChannel] };
-  },
+  ...scaling,
+  axes: (_, __, dims) => [
+    ...sameAxes(dims, { but: (axis) => axis >= 2, why: "InstanceNormalization normalizes over this axis" }),
+    ...perChannel,
+  ],
   lower: (s, emit, [x, scale, bias]) => {
-    const rank = x?.type?.dims?.length;
-    if (x === undefined || scale === undefined || bias === undefined || rank === undefined)
-      return new Miss("the rank of its input is not known");
-    const { normalized } = normalize(emit, x, from(2, rank), s.epsilon);
+    const rank = x.type?.dims?.length;
+    if (rank === undefined) return noRank;
+    const { normalized } = normalize(emit, x, range(rank - 2, 2), s.epsilon);
     return [emit.Add([emit.Mul([normalized, overPlaces(emit, scale, rank)]), overPlaces(emit, bias, rank)])];
   },
 });
@@ -268,30 +229,24 @@ const GroupNormalization = defineOp<GroupSettings>({
     perGroup: site.version < 21,
   }),
   infer: (_, site) => sameAsInput(site),
-  parameters: scaleAndBias,
-  scales: () => [1],
-  weight: noWeight,
+  ...scaling,
   // A group without one of its channels has another mean; a group of one channel may go as a whole.
-  axes: (s, site) => {
-    const alone = site.inputs[0]?.dims?.[1] === s.groups;
-    const kept = alone ? 2 : 1;
-    const rule = sameAxesBut((axis) => axis >= kept, "GroupNormalization normalizes over this axis", site);
-    if (rule instanceof Miss || !alone) return rule;
+  axes: (s, _, dims) => {
+    const alone = dims[1] === s.groups;
+    const why = "GroupNormalization normalizes over this axis";
+    const links = sameAxes(dims, { but: (axis) => axis >= (alone ? 2 : 1), why });
+    if (!alone) return links;
     return {
-      links: [...rule.links, ...perChannel],
-      resize: (cut) => {
-        const left = cut.dims("in0")[1];
-        return typeof left === "number" ? { attributes: { num_groups: { kind: "int", value: left } } } : {};
-      },
+      links: [...links, ...perChannel],
+      resize: (cut) => countAttribute("num_groups", cut.dims("in0")[1]),
     };
   },
   lower: (s, emit, [x, scale, bias]) => {
-    const rank = x?.type?.dims?.length;
-    if (x === undefined || scale === undefined || bias === undefined || rank === undefined)
-      return new Miss("the rank of its input is not known");
+    const rank = x.type?.dims?.length;
+    if (rank === undefined) return noRank;
     const grouped = emit.Reshape([stashed(emit, x, s.stash), integersConstant(emit, [0, s.groups, -1])]);
     const { normalized } = normalize(emit, grouped, [2], s.epsilon);
-    const like = typeOf(normalized) === typeOf(x) ? normalized : emit.CastLike([normalized, x]);
+    const like = castLike(emit, normalized, x);
     const ungrouped = (value: Value): Value => emit.Reshape([value, emit.Shape([x])]);
     const affine = (value: Value, over: number): Value =>
       emit.Add([emit.Mul([value, overPlaces(emit, scale, over)]), overPlaces(emit, bias, over)]);
@@ -305,20 +260,19 @@ const MeanVarianceNormalization = defineOp<{ readonly axes: readonly number[] }>
   read: (site) => {
     const axes = integers(site, "axes") ?? [0, 2, 3];
     const rank = site.inputs[0]?.dims?.length;
-    return rank === undefined
-      ? new Miss("the rank of its input is not known")
-      : { axes: axes.map((axis) => wrapAxis(axis, rank)) };
+    return rank === undefined ? noRank : { axes: axes.map((axis) => wrapAxis(axis, rank)) };
   },
   infer: (_, site) => sameAsInput(site),
-  weight: noWeight,
-  axes: (s, site) =>
-    sameAxesBut((axis) => s.axes.includes(axis), "MeanVarianceNormalization normalizes over this axis", site),
+  weight: scaling.weight,
+  axes: (s, _, dims) =>
+    sameAxes(dims, {
+      but: (axis) => s.axes.includes(axis),
+      why: "MeanVarianceNormalization normalizes over this axis",
+    }),
   lower: (s, emit, [x]) => {
-    if (x === undefined) return new Miss("an operand is missing");
-    const average = (value: Value): Value => emit.ReduceMean([value, integersConstant(emit, s.axes)], { keepdims: 1 });
-    const centred = emit.Sub([x, average(x)]);
-    const deviation = emit.Sqrt([average(emit.Mul([centred, centred]))]);
-    return [emit.Div([centred, emit.Add([deviation, scalar(emit, typeOf(x), 1e-9)])])];
+    const { mean, variance } = normalize(emit, x, s.axes, 0);
+    const deviation = emit.Add([emit.Sqrt([variance]), scalar(emit, typeOf(x), 1e-9)]);
+    return [emit.Div([emit.Sub([x, mean]), deviation])];
   },
 });
 

@@ -7,7 +7,7 @@ import { Miss } from "../errors.ts";
 import type { Dim } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred, type Op } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
-import { dimsAt, filled, fixed, need, typeOf } from "./shared/rules.ts";
+import { filled, fixed, need, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   readonly axis: number;
@@ -31,15 +31,12 @@ function position(name: "ArgMax" | "ArgMin"): Op {
       const out = dims.flatMap((dim, axis): Dim[] => (axis !== along ? [dim] : s.keep ? [1] : []));
       return [{ type: "int64", dims: out }];
     },
-    axes: (s, site) => {
-      const dims = dimsAt(site, 0);
-      if (dims instanceof Miss) return dims;
+    axes: (s, _site, dims) => {
       const along = wrapAxis(s.axis, dims.length);
-      const links = dims.map((_, axis): AxisLink => {
+      return dims.map((_, axis): AxisLink => {
         if (axis === along) return { refuses: ["in0", axis], reason: `${name} outputs indices along this axis` };
         return { from: ["in0", axis], to: ["out0", s.keep || axis < along ? axis : axis - 1] };
       });
-      return { links };
     },
     gradient: new Miss("outputs indices"),
     quantize: new Miss("outputs indices"),
@@ -72,22 +69,18 @@ const TopK = defineOp<Choice>({
     ];
     return found;
   },
-  axes: (s, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
+  axes: (s, _site, dims) => {
     const along = wrapAxis(s.axis, dims.length);
-    const links = dims.flatMap((_, axis): AxisLink[] => {
+    return dims.flatMap((_, axis): AxisLink[] => {
       if (axis === along) return [{ refuses: ["in0", axis], reason: "TopK picks along this axis" }];
       return [
         { from: ["in0", axis], to: ["out0", axis] },
         { from: ["in0", axis], to: ["out1", axis] },
       ];
     });
-    return { links };
   },
   // The values that were picked are single elements of x; of equal ones, those that the runtime picked, which are the first.
-  gradient: (s, { emit, inputs: [x], outputs: [, positions], upstream: [up] }) => {
-    if (x === undefined || up === undefined) return [];
+  gradient: (s, { emit, inputs: [x], outputs: [, positions], up }) => {
     if (positions === undefined) return new Miss("the positions of what it picks are not an output");
     const dims = fixed(x);
     const zeros = filled(emit, typeOf(x), dims, 0);

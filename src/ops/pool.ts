@@ -7,37 +7,29 @@
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
-import { defineOp, type Inferred, type Op, type Site } from "./define.ts";
-import { integer, integers } from "./shared/attributes.ts";
-import { runsInFloat } from "./shared/misses.ts";
-import { dimsAt, filled, fixed, integersConstant, need, reshapeTo, sameAxes, scalar, typeOf } from "./shared/rules.ts";
-import { explicitPads, readWindow, spreadSettings, type Window, windowCounts, windowDims } from "./shared/window.ts";
-
-function read(site: Site): Window | Miss {
-  const kernel = integers(site, "kernel_shape");
-  return kernel === undefined ? new Miss("has no kernel_shape") : readWindow(site, kernel);
-}
+import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
+import { integer } from "./shared/attributes.ts";
+import { filled, fixed, integersConstant, range, reshapeTo, scalar, shaped, typeOf } from "./shared/rules.ts";
+import {
+  channelAxes,
+  explicitPads,
+  globallyPooled,
+  pooledDims,
+  readPool,
+  spreadSettings,
+  type Window,
+  windowCounts,
+} from "./shared/window.ts";
 
 /** Whether each window sees one place, and each place has one. */
 function single(s: Window): boolean {
   return [...s.kernel, ...s.strides].every((size) => size === 1) && s.pads.every((pad) => pad === 0);
 }
 
-function pooled(s: Window, site: Site): readonly Inferred[] {
-  const { type } = need(site, 0);
-  const x = dimsAt(site, 0);
-  if (x instanceof Miss) return [{ type, dims: undefined }];
-  return [{ type, dims: [...x.slice(0, 2), ...windowDims(s, x.slice(2))] }];
-}
-
-/** Batch and channels pass through; positions do not. */
-const channelAxes = (_: unknown, site: Site) => {
-  const rule = sameAxes(site);
-  return rule instanceof Miss ? rule : { links: rule.links.slice(0, 2) };
-};
+const pooled = (s: Window, site: Site): readonly Inferred[] | Miss => shaped(site, (x) => pooledDims(s, x));
 
 function mostPadding(site: Site): readonly number[] | undefined {
-  const s = read(site);
+  const s = readPool(site);
   if (s instanceof Miss) return undefined;
   return s.pads.map((pad, place) => (s.kernel[place % s.kernel.length] ?? 1) - 1 - pad);
 }
@@ -45,15 +37,15 @@ function mostPadding(site: Site): readonly number[] | undefined {
 const MaxPool = defineOp<Window>({
   name: "MaxPool",
   mostPadding,
-  read,
+  read: readPool,
   infer: (s, site) => {
     const values = pooled(s, site);
-    return site.outputs > 1 ? [...values, ...values.map((value) => ({ ...value, type: "int64" as const }))] : values;
+    if (values instanceof Miss || site.outputs < 2) return values;
+    return [...values, ...values.map((value) => ({ ...value, type: "int64" as const }))];
   },
   unchanged: (s, site) => (site.outputs === 1 && single(s) ? 0 : undefined),
-  axes: (s, site) => (site.outputs > 1 ? new Miss("its indices count every element") : channelAxes(s, site)),
-  gradient: (s, { emit, inputs: [x], upstream: [up] }) => {
-    if (x === undefined || up === undefined) return [];
+  axes: (_s, site) => (site.outputs > 1 ? new Miss("its indices count every element") : channelAxes()),
+  gradient: (s, { emit, inputs: [x], up }) => {
     const dims = fixed(x);
     const { kernel, strides, dilations } = s;
     const pads = explicitPads(s, dims.slice(2));
@@ -75,15 +67,14 @@ const AveragePool = defineOp<AverageSettings>({
   name: "AveragePool",
   mostPadding,
   read: (site) => {
-    const window = read(site);
+    const window = readPool(site);
     return window instanceof Miss ? window : { ...window, countPads: integer(site, "count_include_pad", 0) !== 0 };
   },
   infer: pooled,
   unchanged: (s) => (single(s) ? 0 : undefined),
   axes: channelAxes,
   // Each mean shares its gradient evenly among the places that it saw: a transposed convolution of each channel with ones.
-  gradient: (s, { emit, inputs: [x], upstream: [up] }) => {
-    if (x === undefined || up === undefined) return [];
+  gradient: (s, { emit, inputs: [x], up }) => {
     const [, channels = 1, ...spatial] = fixed(x);
     const out = fixed(up).slice(2);
     const pads = explicitPads(s, spatial);
@@ -106,39 +97,31 @@ const AveragePool = defineOp<AverageSettings>({
   quantize: () => ({ kind: "activation", inputs: [0] }),
 });
 
-function globalPool(name: "GlobalAveragePool" | "GlobalMaxPool"): Op {
-  return defineOp<null>({
+function globalPool(name: string, more: Pick<OpDef<null>, "quantize"> & Required<Pick<OpDef<null>, "gradient">>): Op {
+  return defineOp({
     name,
-    read: () => null,
-    infer: (_, site) => {
-      const { type } = need(site, 0);
-      const x = dimsAt(site, 0);
-      return [{ type, dims: x instanceof Miss ? undefined : [...x.slice(0, 2), ...x.slice(2).map(() => 1)] }];
-    },
-    unchanged: (_, site) => {
-      const places = site.inputs[0]?.dims?.slice(2);
-      return places?.every((size) => size === 1) ? 0 : undefined;
-    },
+    infer: (_, site) => shaped(site, globallyPooled),
+    unchanged: (_, site) => (site.inputs[0]?.dims?.slice(2).every((size) => size === 1) === true ? 0 : undefined),
     axes: channelAxes,
-    gradient: (_, { emit, inputs: [x], outputs: [y], upstream: [up] }) => {
-      if (x === undefined || y === undefined || up === undefined) return [];
-      const dims = fixed(x);
-      if (name === "GlobalAveragePool") {
-        const places = elementCount(dims.slice(2));
-        return [emit.Expand([emit.Div([up, scalar(emit, typeOf(x), places)]), integersConstant(emit, dims)])];
-      }
-      const reached = emit.CastLike([emit.Equal([x, y]), x]);
-      const spatial = dims.map((_, axis) => axis).slice(2);
-      const count = emit.ReduceSum([reached, integersConstant(emit, spatial)], { keepdims: 1 });
-      return [emit.Mul([emit.Div([up, count]), reached])];
-    },
-    quantize: name === "GlobalAveragePool" ? () => ({ kind: "activation", inputs: [0], finest: 2 ** -8 }) : runsInFloat,
+    ...more,
   });
 }
 
 export const poolOperators: readonly Op[] = [
   MaxPool,
   AveragePool,
-  globalPool("GlobalAveragePool"),
-  globalPool("GlobalMaxPool"),
+  globalPool("GlobalAveragePool", {
+    gradient: (_, { emit, inputs: [x], up }) => {
+      const places = scalar(emit, typeOf(x), elementCount(fixed(x).slice(2)));
+      return [emit.Expand([emit.Div([up, places]), integersConstant(emit, fixed(x))])];
+    },
+    quantize: () => ({ kind: "activation", inputs: [0], finest: 2 ** -8 }),
+  }),
+  globalPool("GlobalMaxPool", {
+    gradient: (_, { emit, inputs: [x], y, up }) => {
+      const reached = emit.CastLike([emit.Equal([x, y]), x]);
+      const places = integersConstant(emit, range(fixed(x).length - 2, 2));
+      return [emit.Mul([emit.Div([up, emit.ReduceSum([reached, places], { keepdims: 1 })]), reached])];
+    },
+  }),
 ];

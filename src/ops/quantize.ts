@@ -65,10 +65,9 @@ const DequantizeLinear = defineOp<Settings>({
 });
 
 /** uint8 with the range of the very tensor, 0 included. Outputs: integers, scale, zero point. */
-const DynamicQuantizeLinear = defineOp<null>({
+const DynamicQuantizeLinear = defineOp({
   name: "DynamicQuantizeLinear",
   mustBe: () => [{ input: 0, type: { type: "float32", dims: undefined } }],
-  read: () => null,
   infer: (_, site): readonly Inferred[] => [
     { type: "uint8", dims: need(site, 0).dims },
     { type: "float32", dims: [] },

@@ -10,7 +10,6 @@ import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { integer, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { withElements } from "./shared/elements.ts";
 import {
-  dimsAt,
   fixed,
   handedOn,
   ifSameDims,
@@ -19,8 +18,9 @@ import {
   need,
   reshapeTo,
   sameAsInput,
-  sameAxesBut,
+  sameAxes,
   scalar,
+  shaped,
   typeOf,
 } from "./shared/rules.ts";
 
@@ -49,11 +49,9 @@ const Tile = defineOp<Repeats>({
     return [withElements({ type, dims: out }, Array.from({ length: times }, () => elements).flat())];
   },
   unchanged: (s, site) => ifSameDims(site, tiled(s, site.inputs[0]?.dims ?? [])),
-  axes: ({ repeats }, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
+  axes: ({ repeats }, _site, dims) => {
     if (repeats === undefined) return repeatsAtRunTime;
-    const links = dims.map((dim, axis): AxisLink => {
+    return dims.map((dim, axis): AxisLink => {
       const times = repeats[axis] ?? 1;
       if (times === 1) return { from: ["in0", axis], to: ["out0", axis] };
       if (typeof times !== "number" || typeof dim !== "number")
@@ -61,11 +59,9 @@ const Tile = defineOp<Repeats>({
       const map = (index: number): readonly number[] => Array.from({ length: times }, (_, k) => index + k * dim);
       return { from: ["in0", axis], to: ["out0", axis], map };
     });
-    return { links };
   },
   // Each axis apart into its repeats and itself; the repeats are summed over.
-  gradient: ({ repeats }, { emit, inputs: [x], upstream: [up] }) => {
-    if (x === undefined || up === undefined) return [];
+  gradient: ({ repeats }, { emit, inputs: [x], up }) => {
     if (!repeats?.every((times) => typeof times === "number")) return repeatsAtRunTime;
     const dims = fixed(x);
     const apart = dims.flatMap((dim, axis) => [Number(repeats[axis]), dim]);
@@ -129,38 +125,28 @@ function toDepth(emit: Emit, x: Value, { size, inside }: Blocks, deep: readonly 
 const DepthToSpace = defineOp<Blocks>({
   name: "DepthToSpace",
   read: readBlocks,
-  infer: ({ size }, site) => {
-    const { type, dims } = need(site, 0);
-    if (dims === undefined) return [{ type, dims: undefined }];
-    const [n = 0, c = 0, h = 0, w = 0] = dims;
-    return [{ type, dims: [n, floorDims(c, size * size), multiplyDims(h, size), multiplyDims(w, size)] }];
-  },
+  infer: ({ size }, site) =>
+    shaped(site, ([n = 0, c = 0, h = 0, w = 0] = []) => [
+      ...[n, floorDims(c, size * size)],
+      ...[multiplyDims(h, size), multiplyDims(w, size)],
+    ]),
   unchanged: ({ size }) => (size === 1 ? 0 : undefined),
-  axes: (s, site) => {
-    const dims = dimsAt(site, 0);
-    return dims instanceof Miss ? dims : { links: blockLinks(s, "in0", floorDims(dims[1] ?? 0, s.size * s.size)) };
-  },
-  gradient: (s, { emit, inputs: [x], upstream: [up] }) =>
-    x === undefined || up === undefined ? [] : [toDepth(emit, up, s, fixed(x))],
+  axes: (s, _, dims) => blockLinks(s, "in0", floorDims(dims[1] ?? 0, s.size * s.size)),
+  gradient: (s, { emit, inputs: [x], up }) => [toDepth(emit, up, s, fixed(x))],
   quantize: () => ({ kind: "transparent" }),
 });
 
 const SpaceToDepth = defineOp<Blocks>({
   name: "SpaceToDepth",
   read: readBlocks,
-  infer: ({ size }, site) => {
-    const { type, dims } = need(site, 0);
-    if (dims === undefined) return [{ type, dims: undefined }];
-    const [n = 0, c = 0, h = 0, w = 0] = dims;
-    return [{ type, dims: [n, multiplyDims(c, size * size), floorDims(h, size), floorDims(w, size)] }];
-  },
+  infer: ({ size }, site) =>
+    shaped(site, ([n = 0, c = 0, h = 0, w = 0] = []) => [
+      ...[n, multiplyDims(c, size * size)],
+      ...[floorDims(h, size), floorDims(w, size)],
+    ]),
   unchanged: ({ size }) => (size === 1 ? 0 : undefined),
-  axes: (s, site) => {
-    const dims = dimsAt(site, 0);
-    return dims instanceof Miss ? dims : { links: blockLinks(s, "out0", dims[1]) };
-  },
-  gradient: (s, { emit, inputs: [x], upstream: [up] }) =>
-    x === undefined || up === undefined ? [] : [toSpace(emit, up, s, fixed(x))],
+  axes: (s, _, dims) => blockLinks(s, "out0", dims[1]),
+  gradient: (s, { emit, inputs: [x], up }) => [toSpace(emit, up, s, fixed(x))],
   quantize: () => ({ kind: "transparent" }),
 });
 
@@ -170,19 +156,17 @@ const ReverseSequence = defineOp<{ readonly time: number; readonly batch: number
   read: (site) => ({ time: integer(site, "time_axis", 0), batch: integer(site, "batch_axis", 1) }),
   infer: (_, site) => sameAsInput(site),
   wants: ({ time }, site, output) => [...lengths(1, site.inputs[0]?.dims?.[time]), ...handedOn(output, 0)],
-  axes: ({ time, batch }, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
-    const links = dims.flatMap((_, axis): AxisLink[] => {
+  axes: ({ time, batch }, _site, dims) => {
+    return dims.flatMap((_, axis): AxisLink[] => {
       if (axis === time)
         return [{ refuses: ["in0", axis], reason: "ReverseSequence selects by position along this axis" }];
       const own: AxisLink = { from: ["in0", axis], to: ["out0", axis] };
       return axis === batch ? [own, { from: ["in1", 0], to: ["out0", axis] }] : [own];
     });
-    return { links };
   },
-  gradient: ({ time, batch }, { emit, inputs: [, lengths], upstream: [up] }) =>
-    up === undefined ? [] : [emit.ReverseSequence([up, lengths], { time_axis: time, batch_axis: batch })],
+  gradient: ({ time, batch }, { emit, inputs: [, lengths], up }) => [
+    emit.ReverseSequence([up, lengths], { time_axis: time, batch_axis: batch }),
+  ],
 });
 
 /** Keeps one triangle of matrices, above or below a diagonal; the rest becomes 0. */
@@ -190,9 +174,9 @@ const Trilu = defineOp<{ readonly upper: boolean }>({
   name: "Trilu",
   read: (site) => ({ upper: integer(site, "upper", 1) !== 0 }),
   infer: (_, site) => sameAsInput(site),
-  axes: (_, site) => sameAxesBut((axis, rank) => axis >= rank - 2, "Trilu keeps a triangle of this axis", site),
-  gradient: (s, { emit, inputs: [, diagonal], upstream: [up] }) =>
-    up === undefined ? [] : [emit.Trilu([up, diagonal], { upper: s.upper ? 1 : 0 })],
+  axes: (_, __, dims) =>
+    sameAxes(dims, { but: (axis) => axis >= dims.length - 2, why: "Trilu keeps a triangle of this axis" }),
+  gradient: (s, { emit, inputs: [, diagonal], up }) => [emit.Trilu([up, diagonal], { upper: s.upper ? 1 : 0 })],
 });
 
 interface Frame {
@@ -213,24 +197,12 @@ function framed({ sizes, axes }: Frame, dims: readonly Dim[], site: Site): reado
 const CenterCropPad = defineOp<Frame>({
   name: "CenterCropPad",
   read: (site) => ({ sizes: site.inputs[1]?.elements, axes: integers(site, "axes") }),
-  infer: (s, site) => {
-    const { type, dims } = need(site, 0);
-    return [{ type, dims: dims === undefined ? dims : framed(s, dims, site) }];
-  },
+  infer: (s, site) => shaped(site, (dims) => framed(s, dims ?? [], site)),
   unchanged: (s, site) => ifSameDims(site, framed(s, site.inputs[0]?.dims ?? [], site)),
-  axes: (s, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
+  axes: (s, site, dims) => {
     const out = framed(s, dims, site);
     const named = new Set(s.axes?.map((axis) => wrapAxis(axis, dims.length)) ?? dims.keys());
-    return {
-      links: out.map(
-        (_, axis): AxisLink =>
-          named.has(axis)
-            ? { refuses: ["in0", axis], reason: "CenterCropPad centres this axis" }
-            : { from: ["in0", axis], to: ["out0", axis] },
-      ),
-    };
+    return sameAxes(out, { but: (axis) => named.has(axis), why: "CenterCropPad centres this axis" });
   },
   lower: (s, emit, [x]) => {
     const dims = fixedDims(x?.type?.dims);

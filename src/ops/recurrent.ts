@@ -15,10 +15,10 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../tensor/dims.ts";
-import { type AxisLink, defineOp, type Inferred, type Op, type Site, type WeightRole } from "./define.ts";
+import { type AxisLink, defineOp, type Inferred, type Inputs, type Op, type Site, type WeightRole } from "./define.ts";
 import { type Activation, activation, readActivations } from "./shared/activations.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
-import { dimsAt, integersConstant, lengths, need, scalar, typeOf } from "./shared/rules.ts";
+import { integersConstant, lengths, need, range, scalar, typeOf, withDims } from "./shared/rules.ts";
 
 type Kind = "RNN" | "GRU" | "LSTM";
 
@@ -83,9 +83,9 @@ function links(s: Settings, site: Site): readonly AxisLink[] {
   const feedback = "hidden units feed back into each other";
   const samples: AxisLink[] = [
     { from: ["in0", batch], to: ["out0", s.batchFirst ? 0 : 2] },
-    ...Array.from({ length: Math.max(0, site.outputs - 1) }, (_, output): AxisLink => {
-      return { from: ["in0", batch], to: [`out${output + 1}`, state] };
-    }),
+    ...range(Math.max(0, site.outputs - 1), 1).map(
+      (at): AxisLink => ({ from: ["in0", batch], to: [`out${at}`, state] }),
+    ),
     ...[5, 6].flatMap((input): AxisLink[] =>
       site.inputs[input] === undefined
         ? []
@@ -203,7 +203,7 @@ function stepLSTM(d: Direction, x: Value, { h, c }: State): State {
 const stepOf = { RNN: stepRNN, GRU: stepGRU, LSTM: stepLSTM };
 
 /** The part of direction `at` of a stack. */
-function pick(emit: Emit, value: Value, at: number, axis = 0): Value {
+function pick(emit: Emit, value: Value | undefined, at: number, axis = 0): Value {
   return emit.Gather([value, emit.constant(fromNumbers("int64", [], [at]), "direction")], { axis });
 }
 
@@ -219,10 +219,9 @@ function stacked(emit: Emit, parts: readonly Value[], axis: number): Value {
   return open.length === 1 && only !== undefined ? only : emit.Concat(open, { axis });
 }
 
-function lower(kind: Kind, s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
+function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss {
   const [given, w, r, b, lengths, h0, c0, p] = inputs;
-  const count = given?.type?.dims?.[s.batchFirst ? 1 : 0];
-  if (given === undefined || w === undefined || r === undefined) return new Miss("an operand is missing");
+  const count = given.type?.dims?.[s.batchFirst ? 1 : 0];
   if (typeof count !== "number" || typeof s.hidden !== "number")
     return new Miss("the number of steps or hidden units is not known");
   if (count > mostSteps || count === 0) return new Miss(`${count} steps are not written out`);
@@ -231,7 +230,7 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: readonly (Value | un
   const type = typeOf(given);
   const x = s.batchFirst ? emit.Transpose([given], { perm: [1, 0, 2] }) : given;
   const stateAxis = s.batchFirst ? 1 : 0;
-  const valid = Array.from({ length: count }, (_, step) => {
+  const valid = range(count).map((step) => {
     if (lengths === undefined) return undefined;
     const reached = emit.Greater([lengths, emit.constant(fromNumbers("int32", [], [step]), "step")]);
     return emit.Unsqueeze([reached, integersConstant(emit, [1])]);
@@ -239,7 +238,7 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: readonly (Value | un
   const zero = scalar(emit, type, 0);
 
   const directions = s.backward.map((backward, at) => {
-    const turned = (value: Value): Value => emit.Transpose([pick(emit, value, at)], { perm: [1, 0] });
+    const turned = (value: Value | undefined): Value => emit.Transpose([pick(emit, value, at)], { perm: [1, 0] });
     const [biasW, biasR] = b === undefined ? [] : split(emit, pick(emit, b, at), 2, gates * hidden);
     const apart = s.linearBeforeReset && kind === "GRU";
     const bias = biasW === undefined || biasR === undefined || apart ? biasW : emit.Add([biasW, biasR]);
@@ -264,8 +263,7 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: readonly (Value | un
       value === undefined ? noState(emit, x, hidden) : pick(emit, value, at, stateAxis);
     let state: State = { h: initial(h0), c: kind === "LSTM" ? initial(c0) : undefined };
     const outputs = new Array<Value>(count);
-    const order = Array.from({ length: count }, (_, step) => (backward ? count - 1 - step : step));
-    for (const step of order) {
+    for (const step of backward ? range(count).reverse() : range(count)) {
       const fresh = stepOf[kind](direction, steps[step] as Value, state);
       const mask = valid[step];
       const kept = (now: Value, before: Value): Value => (mask === undefined ? now : emit.Where([mask, now, before]));
@@ -309,20 +307,14 @@ function recurrent(kind: Kind): Op {
     read: (site) => read(kind, site),
     infer,
     wants: (s, site) => (site.inputs[4] === undefined ? [] : lengths(4, site.inputs[0]?.dims?.[s.batchFirst ? 1 : 0])),
-    parameters: (_, site) => [1, 2, 3, 7].filter((input) => site.inputs[input]?.stored === true),
+    parameters: [1, 2, 3, 7],
     weight: (_, site) => weights(site),
-    axes: (s, site) => ({ links: links(s, site) }),
+    axes: links,
     lower: (s, emit, inputs) => lower(kind, s, emit, inputs),
-    cost: (_, site) => {
-      const [x, r] = [dimsAt(site, 0), dimsAt(site, 2)];
-      const w = dimsAt(site, 1);
-      if (x instanceof Miss) return x;
-      if (w instanceof Miss) return w;
-      if (r instanceof Miss) return r;
-      const rows = multiplyDims(x[0] as Dim, x[1] as Dim);
-      const matrices = [elementCount(w), elementCount(r)] as const;
-      return { macs: addDims(multiplyDims(rows, matrices[0]), multiplyDims(rows, matrices[1])) };
-    },
+    cost: (_, site) =>
+      withDims(site, [0, 1, 2], (x = [], w = [], r = []) =>
+        multiplyDims(elementCount(x.slice(0, 2)), addDims(elementCount(w), elementCount(r))),
+      ),
     quantize: new Miss("runs in float; its weights alone may be stored as integers"),
   });
 }

@@ -122,8 +122,7 @@ function reduction(row: Row): Op {
     gradient:
       derivative instanceof Miss
         ? derivative
-        : (s, { emit, inputs: [x], outputs: [y], upstream: [up] }) => {
-            if (x === undefined || y === undefined || up === undefined) return [];
+        : (s, { emit, inputs: [x], y, up }) => {
             const dims = fixed(x);
             const gone = reducedAxes(s, dims.length);
             if (gone === undefined) return atRunTime;

@@ -137,9 +137,7 @@ const Reshape = defineOp<ReshapeSettings>({
     return [elements === undefined ? { type, dims: target } : { type, dims: target, elements }];
   },
   unchanged: (s, site) => ifSameDims(site, reshaped(s, site.inputs[0]?.dims)),
-  axes: (s, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
+  axes: (s, _site, dims) => {
     const target = reshaped(s, dims);
     if (target === undefined) return new Miss("its target shape is computed at run time");
     if (target instanceof Miss) return target;
@@ -165,8 +163,7 @@ const Reshape = defineOp<ReshapeSettings>({
       },
     };
   },
-  gradient: (_, { emit, inputs: [x], upstream: [up] }) =>
-    x === undefined || up === undefined ? [] : [reshapeTo(emit, up, fixed(x))],
+  gradient: (_, { emit, inputs: [x], up }) => [reshapeTo(emit, up, fixed(x))],
   quantize: () => ({ kind: "transparent" }),
 });
 
@@ -185,7 +182,7 @@ function relabel(
     const result: Inferred = elements === undefined ? { type, dims: out } : { type, dims: out, elements };
     return [result];
   };
-  return defineOp<null>({
+  return defineOp({
     name,
     sameType: 0,
     read: (site) => reject(site) ?? null,
@@ -203,8 +200,7 @@ function relabel(
       if (links instanceof Miss) return links;
       return resize === undefined ? { links } : { links, resize: () => resize(dims, site) };
     },
-    gradient: (_, { emit, inputs: [x], upstream: [up] }) =>
-      x === undefined || up === undefined ? [] : [reshapeTo(emit, up, fixed(x))],
+    gradient: (_, { emit, inputs: [x], up }) => [reshapeTo(emit, up, fixed(x))],
     quantize: () => ({ kind: "transparent" }),
   });
 }

@@ -13,7 +13,7 @@ import { typeCodes } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Op } from "./define.ts";
 import { constantIntegers, decimal, integer, integers, text } from "./shared/attributes.ts";
 import { type BoxAxis, heldPlaces, meanWeights, pictureOf } from "./shared/boxes.ts";
-import { dimsAt, integersConstant, need, positions, scalar, typeOf } from "./shared/rules.ts";
+import { dimsAt, integersConstant, need, positions, scalar, typeOf, withDims } from "./shared/rules.ts";
 import { type Kernel, sample } from "./shared/sampling.ts";
 
 const sizesUnknown = new Miss("sizes of its operands are not known");
@@ -228,13 +228,12 @@ const AffineGrid = defineOp<{ readonly sizes: readonly Dim[] | undefined; readon
     const grid = emit.MatMul([base, emit.Transpose([theta], { perm: [0, 2, 1] })]);
     return [emit.Reshape([grid, integersConstant(emit, [0, ...places, places.length])])];
   },
-  cost: (s, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
-    return s.sizes === undefined
-      ? new Miss("its size is not known")
-      : { macs: multiplyDims(elementCount(dims), elementCount(s.sizes.slice(2))) };
-  },
+  cost: ({ sizes }, site) =>
+    withDims(site, [0], (dims = []) =>
+      sizes === undefined
+        ? new Miss("its size is not known")
+        : multiplyDims(elementCount(dims), elementCount(sizes.slice(2))),
+    ),
 });
 
 /** Triples of picture, class and box, as many as are left. */

@@ -6,7 +6,7 @@ import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { type AxisLink, defineOp, type Op } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
-import { integersConstant, need, positions } from "./shared/rules.ts";
+import { countAttribute, integersConstant, need, positions, range, sameAsInput } from "./shared/rules.ts";
 
 interface RotarySettings {
   readonly flat: boolean;
@@ -32,7 +32,7 @@ const RotaryEmbedding = defineOp<RotarySettings>({
       turned: integer(site, "rotary_embedding_dim", 0),
     };
   },
-  infer: (_, site) => [{ type: need(site, 0).type, dims: need(site, 0).dims }],
+  infer: (_, site) => sameAsInput(site),
   wants: (_, site) => (site.inputs[3] === undefined ? [] : positions(3, site.inputs[1]?.dims?.[0])),
   // Heads go as a whole: the numbers of one are turned in pairs.
   axes: (s, site) => {
@@ -45,8 +45,7 @@ const RotaryEmbedding = defineOp<RotarySettings>({
     const width = dims[2];
     if (typeof width !== "number") return new Miss("the size of its heads is not known");
     const size = width / s.heads;
-    const head = (index: number): number[] =>
-      Array.from({ length: size }, (_, place) => Math.floor(index / size) * size + place);
+    const head = (index: number): number[] => range(size, Math.floor(index / size) * size);
     return {
       links: [
         ...samples,
@@ -56,15 +55,13 @@ const RotaryEmbedding = defineOp<RotarySettings>({
       ],
       resize: (cut) => {
         const left = cut.dims("in0")[2];
-        return typeof left === "number" ? { attributes: { num_heads: { kind: "int", value: left / size } } } : {};
+        return countAttribute("num_heads", typeof left === "number" ? left / size : undefined);
       },
     };
   },
   lower: (s, emit, [x, cosines, sines, positions]) => {
-    const dims = x?.type?.dims;
-    if (x === undefined || cosines === undefined || sines === undefined || dims === undefined)
-      return new Miss("an operand is missing");
-    const last = dims[s.flat ? 2 : 3];
+    const dims = x.type?.dims;
+    const last = dims?.[s.flat ? 2 : 3];
     if (typeof last !== "number") return new Miss("the size of its heads is not known");
     const size = s.flat ? last / s.heads : last;
     const turned = s.turned === 0 ? size : s.turned;
@@ -72,7 +69,7 @@ const RotaryEmbedding = defineOp<RotarySettings>({
     const open = s.flat
       ? emit.Transpose([emit.Reshape([x, integersConstant(emit, [0, 0, s.heads, size])])], { perm: [0, 2, 1, 3] })
       : x;
-    const angles = (cache: Value): Value => {
+    const angles = (cache: Value | undefined): Value => {
       const picked = positions === undefined ? cache : emit.Gather([cache, positions], { axis: 0 });
       return emit.Unsqueeze([picked, integersConstant(emit, [1])]);
     };

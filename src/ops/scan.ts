@@ -38,11 +38,11 @@ function running(
 
 type Gradient = Exclude<OpDef<Settings>["gradient"], Miss | undefined>;
 
-const sumGradient: Gradient = (s, { emit, inputs: [, axis], upstream: [up] }) =>
-  up === undefined ? [] : [emit.CumSum([up, axis], { exclusive: s.exclusive ? 1 : 0, reverse: s.reverse ? 0 : 1 })];
+const sumGradient: Gradient = (s, { emit, inputs: [, axis], up }) => [
+  emit.CumSum([up, axis], { exclusive: s.exclusive ? 1 : 0, reverse: s.reverse ? 0 : 1 }),
+];
 
-const productGradient: Gradient = (s, { emit, inputs: [x, axis], upstream: [up] }) => {
-  if (x === undefined || up === undefined) return [];
+const productGradient: Gradient = (s, { emit, inputs: [x, axis], up }) => {
   const dims = fixed(x);
   const [given] = axis?.tensor?.small === undefined ? [] : toNumbers(axis.tensor.small);
   if (given === undefined) return new Miss("its axis is computed at run time");

@@ -23,6 +23,7 @@ import {
   inTuples,
   integersConstant,
   positions,
+  present,
   reshapeTo,
   sameAsInput,
   scalar,
@@ -155,10 +156,8 @@ function scatter(name: Name): Op {
       ...handedOn(output, 0, 2),
     ],
     axes: (s, site) => links(name, s, site),
-    gradient: ({ reduction, axis }, { emit, inputs: [x, indices, updates], outputs: [y], upstream: [up], wanted }) => {
-      if (x === undefined || indices === undefined || updates === undefined || y === undefined || up === undefined)
-        return [];
-      const rule = rules[reduction];
+    gradient: ({ reduction, axis }, { emit, inputs: [x, indices, given], y, up, wanted }) => {
+      const [rule, updates] = [rules[reduction], present(given)];
       if (rule === undefined) return new Miss(`places by "${reduction}"`);
       const at = name === "ScatterElements" ? { axis } : {};
       const parts: Parts = {
@@ -188,9 +187,7 @@ const TensorScatter = defineOp<{ readonly axis: number; readonly mode: string }>
   name: "TensorScatter",
   read: (site) => ({ axis: integer(site, "axis", -2), mode: text(site, "mode", "linear") }),
   infer: (_, site) => sameAsInput(site),
-  axes: (s, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
+  axes: (s, site, dims) => {
     const along = wrapAxis(s.axis, dims.length);
     const found = dims.flatMap((_, axis): AxisLink[] => {
       if (axis === along)
@@ -203,8 +200,7 @@ const TensorScatter = defineOp<{ readonly axis: number; readonly mode: string }>
     });
     return { links: found };
   },
-  gradient: ({ axis, mode }, { emit, inputs: [cache, updates, starts], upstream: [up] }) => {
-    if (cache === undefined || updates === undefined || up === undefined) return [];
+  gradient: ({ axis, mode }, { emit, inputs: [cache, updates, starts], up }) => {
     const dims = fixed(updates);
     const along = wrapAxis(axis, dims.length);
     const count = dims[along] ?? 0;

@@ -9,34 +9,27 @@ import { combineElements, withElements } from "./shared/elements.ts";
 import {
   broadcast,
   broadcastAxes,
-  dimsAt,
   handedOn,
   need,
   sameAsInput,
   sameAxes,
   scalar,
+  shaped,
   typeOf,
 } from "./shared/rules.ts";
 
-const Where = defineOp<null>({
+const Where = defineOp({
   name: "Where",
-  read: () => null,
   infer: (_, site) => {
-    const { type } = need(site, 1);
-    const shapes = [0, 1, 2].flatMap((input) => {
-      const dims = dimsAt(site, input);
-      return dims instanceof Miss ? [] : [dims];
-    });
-    if (shapes.length < 3) return [{ type, dims: undefined }];
-    const dims = broadcast(...shapes);
-    if (dims instanceof Miss) return dims;
     const onDims = (condition: Dim = 0, yes: Dim = 0, no: Dim = 0): Dim | undefined =>
       condition === 1 ? yes : condition === 0 ? no : undefined;
-    return [withElements({ type, dims }, combineElements(site, onDims))];
+    const found = shaped(site, broadcast, need(site, 1).type, [0, 1, 2]);
+    return found instanceof Miss
+      ? found
+      : found.map((inferred) => withElements(inferred, combineElements(site, onDims)));
   },
   axes: (_, site) => broadcastAxes(site),
-  gradient: (_, { emit, inputs: [condition], upstream: [up], wanted }) => {
-    if (condition === undefined || up === undefined) return [];
+  gradient: (_, { emit, inputs: [condition], up, wanted }) => {
     const zero = scalar(emit, typeOf(up), 0);
     return [
       undefined,
@@ -77,9 +70,8 @@ const Clip = defineOp<Bounds>({
     const open = s.low === undefined && s.high === undefined;
     return open && site.inputs[1] === undefined && site.inputs[2] === undefined ? 0 : undefined;
   },
-  axes: (_, site) => sameAxes(site),
-  gradient: (s, { emit, inputs: [x, low, high], upstream: [up], wanted }) => {
-    if (x === undefined || up === undefined) return [];
+  axes: (_, __, dims) => sameAxes(dims),
+  gradient: (s, { emit, inputs: [x, low, high], up, wanted }) => {
     const number = (value: number | undefined): Value | undefined =>
       value === undefined ? undefined : scalar(emit, typeOf(x), value);
     const zero = scalar(emit, typeOf(x), 0);

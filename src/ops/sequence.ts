@@ -12,7 +12,7 @@ import { addDims, type Dim, floorDims } from "../tensor/dims.ts";
 import { type Body, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { containerOperand, mergeTypes, operandOfType, sequenceOf, typeOfOperand } from "./shared/merge-types.ts";
-import { loweredFirst, primitive } from "./shared/misses.ts";
+import { primitive } from "./shared/misses.ts";
 import { integersConstant } from "./shared/rules.ts";
 import { type Cut, itemsOf, longest, type Place, readCut, readPlace, splitPieces, within } from "./shared/sequences.ts";
 
@@ -46,8 +46,8 @@ function sequenceOperator<S = null>(row: Row<S>, read: (site: Site) => S | Miss)
       const output = row.infer(s, site);
       return output instanceof Miss ? output : [output];
     },
-    ...rest,
-    ...(row.lower === undefined ? {} : { lower: row.lower, gradient: loweredFirst }),
+    axes: rest.axes,
+    ...(row.lower === undefined ? { gradient: rest.gradient } : { lower: row.lower }),
   });
 }
 

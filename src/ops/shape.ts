@@ -23,9 +23,7 @@ const Shape = defineOp<{ readonly start: number; readonly end: number }>({
     return [{ type: "int64", dims: [elements.length], elements }];
   },
   // Elements do not matter, nor do axes outside of the range.
-  axes: (s, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
+  axes: (s, _site, dims) => {
     const asked = new Set([...dims.keys()].slice(s.start, s.end));
     const link = (axis: number): AxisLink =>
       asked.has(axis) ? { refuses: ["in0", axis], reason: "reports dimensions" } : { absorbs: ["in0", axis] };
@@ -34,9 +32,8 @@ const Shape = defineOp<{ readonly start: number; readonly end: number }>({
   gradient: constant,
 });
 
-const Size = defineOp<null>({
+const Size = defineOp({
   name: "Size",
-  read: () => null,
   infer: (_, site) => {
     const dims = dimsAt(site, 0);
     return [
@@ -93,14 +90,16 @@ function constantTensor(attribute: Site["attribute"]): Tensor | undefined {
   return dense === undefined ? undefined : inMemory(dense);
 }
 
-function constantFacts(site: Site): Inferred | Miss {
+/** Undefined for a sparse tensor, which is carried without being read. */
+function constantFacts(site: Site): Inferred | undefined | Miss {
   const tensor = constantTensor(site.attribute);
-  return tensor === undefined
+  if (tensor !== undefined) return storedFacts(tensor.type, tensor.dims, tensor.small);
+  return site.attribute("sparse_value") === undefined
     ? new Miss("holds a constant of a kind that is not read")
-    : storedFacts(tensor.type, tensor.dims, tensor.small);
+    : undefined;
 }
 
-const Constant = defineOp<Inferred>({
+const Constant = defineOp<Inferred | undefined>({
   name: "Constant",
   holds: constantTensor,
   read: constantFacts,
@@ -169,14 +168,12 @@ function cast(
       output.every(({ strict }) => !strict)
         ? [{ input: 0, low: 0, high: 1, strict: false }]
         : handedOn(output, 0),
-    axes: (_, site) => {
-      const same = sameAxes(site);
-      if (same instanceof Miss) return same;
-      // Of a second operand only the type matters.
-      const like = site.inputs[1]?.dims ?? [];
-      return { links: [...same.links, ...like.map((_, axis): AxisLink => ({ absorbs: ["in1", axis] }))] };
-    },
-    gradient: (s, { emit, inputs: [x], upstream: [up], wanted }) => {
+    // Of a second operand only the type matters.
+    axes: (_, site, dims) => [
+      ...sameAxes(dims),
+      ...(site.inputs[1]?.dims ?? []).map((_, axis): AxisLink => ({ absorbs: ["in1", axis] })),
+    ],
+    gradient: (s, { emit, inputs: [x], up, wanted }) => {
       if (x?.type === undefined || up === undefined || !wanted(0)) return [];
       // What was rounded to integers before, or is a truth value, changes by jumps.
       if (!isFloat(x.type.type) || !isFloat(s.to)) return [];

@@ -11,7 +11,7 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Op } from "./define.ts";
 import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
-import { integersConstant, need, sameAxesBut, typeOf } from "./shared/rules.ts";
+import { integersConstant, need, sameAxes, typeOf } from "./shared/rules.ts";
 
 interface DftSettings {
   readonly axis: number;
@@ -48,8 +48,10 @@ const DFT = defineOp<DftSettings>({
       { type, dims: dims.map((dim, axis) => (axis === s.axis ? out : axis === dims.length - 1 ? parts(s) : dim)) },
     ];
   },
-  axes: (s, site) =>
-    sameAxesBut((axis, rank) => axis === s.axis || axis === rank - 1, "each frequency depends on the whole axis", site),
+  axes: (s, _, dims) => {
+    const but = (axis: number): boolean => axis === s.axis || axis === dims.length - 1;
+    return sameAxes(dims, { but, why: "each frequency depends on the whole axis" });
+  },
   lower: (s, emit, [x]) => {
     const dims = x?.type?.dims;
     const [size, width] = [dims?.[s.axis], dims?.at(-1)];
@@ -130,12 +132,10 @@ const STFT = defineOp<StftSettings>({
     const frames = addDims(floorDims(addDims(dims[1] as Dim, -s.length), s.step), 1);
     return [{ type, dims: [dims[0] as Dim, frames, frequencies(s), 2] }];
   },
-  axes: () => ({
-    links: [
-      { from: ["in0", 0], to: ["out0", 0] },
-      { refuses: ["in0", 1], reason: "frames overlap" },
-    ],
-  }),
+  axes: () => [
+    { from: ["in0", 0], to: ["out0", 0] },
+    { refuses: ["in0", 1], reason: "frames overlap" },
+  ],
   // Each frequency is a pair of kernels, cosine and sine times the window; frames are where they are applied.
   lower: (s, emit, [x, , window]) => {
     const width = x?.type?.dims?.length === 2 ? 1 : x?.type?.dims?.[2];
@@ -165,9 +165,8 @@ function padded(emit: Emit, window: Value, length: number): Value {
   return emit.Pad([window, integersConstant(emit, [0, length - size])]);
 }
 
-const MelWeightMatrix = defineOp<null>({
+const MelWeightMatrix = defineOp({
   name: "MelWeightMatrix",
-  read: () => null,
   infer: (_, site) => {
     const [bins, length] = [site.inputs[0]?.elements?.[0], site.inputs[1]?.elements?.[0]];
     const type = elementType(site, "output_datatype", "float32");

@@ -10,8 +10,8 @@ import { addDims, type Dim, dimText, fixedDims, isSymbolic, multiplyDims, symbol
 import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { attributeOrInput, constantIntegers, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
-import { loweredFirst, primitive } from "./shared/misses.ts";
-import { dimsAt, filled, fixed, handedOn, integersConstant, need, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
+import { primitive } from "./shared/misses.ts";
+import { filled, fixed, handedOn, integersConstant, need, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
 
 interface Range {
   readonly axis: number;
@@ -134,9 +134,7 @@ const Slice = defineOp<readonly Range[]>({
     if (dims === undefined) return undefined;
     return ranges.every((range) => whole(range, dims[range.axis])) ? 0 : undefined;
   },
-  axes: (ranges, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
+  axes: (ranges, site, dims) => {
     const links = dims.map((dim, axis): AxisLink => {
       const range = rangeOf(ranges, axis);
       const whole =
@@ -175,8 +173,7 @@ const Slice = defineOp<readonly Range[]>({
       },
     };
   },
-  gradient: (ranges, { emit, inputs: [x], upstream: [up] }) => {
-    if (x === undefined || up === undefined) return [];
+  gradient: (ranges, { emit, inputs: [x], up }) => {
     const dims = fixed(x);
     const found = ranges.map((range) => resolved(range, dims[range.axis] ?? 0));
     if (!found.every((range) => range !== undefined)) return new Miss("its bounds are computed at run time");
@@ -271,9 +268,7 @@ const Pad = defineOp<PadSettings>({
     return [{ type, dims: padded }];
   },
   unchanged: (s) => (s.open.length === 0 && s.pads.every((pad) => pad === 0) ? 0 : undefined),
-  axes: (s, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
+  axes: (s, _site, dims) => {
     const rank = dims.length;
     const padded = (axis: number): boolean => s.pads[axis] !== 0 || s.pads[rank + axis] !== 0;
     const rewritable =
@@ -318,9 +313,8 @@ const Pad = defineOp<PadSettings>({
     }, x);
     return [padded === x ? emit.Identity([x]) : padded];
   },
-  gradient: (s, { emit, inputs: [x, , filler], upstream: [up], wanted }) => {
-    if (x === undefined || up === undefined) return [];
-    if (s.mode !== "constant") return loweredFirst;
+  gradient: (s, { emit, inputs: [x, , filler], up, wanted }) => {
+    if (s.mode !== "constant") return new Miss("is differentiated as its primitives");
     if (s.open.length > 0) return padsAtRunTime;
     // What was put on is taken off, and what was taken off comes back as zeros.
     const back = integersConstant(

@@ -54,7 +54,7 @@ function softmax({ name, rule, form }: Row): Op {
     axes: ({ axes }, site) => {
       const dims = dimsAt(site, 0);
       if (dims instanceof Miss || axes === undefined) return noRank;
-      const links = dims.flatMap((_, axis): AxisLink[] => {
+      return dims.flatMap((_, axis): AxisLink[] => {
         const reason = `${name} normalizes over this axis`;
         if (!axes.includes(axis)) return [{ from: ["in0", axis], to: ["out0", axis] }];
         return [
@@ -62,15 +62,13 @@ function softmax({ name, rule, form }: Row): Op {
           { refuses: ["out0", axis], reason },
         ];
       });
-      return { links };
     },
     lower: ({ axes = [], flattens }, emit, [x]) => {
       const first = flattens ?? (axes.length > 1 ? axes[0] : undefined);
       if (x === undefined || first === undefined) return primitive;
       return [emit.Reshape([emit[name]([emit.Flatten([x], { axis: first })], { axis: 1 }), emit.Shape([x])])];
     },
-    gradient: ({ axes }, { emit, outputs: [y], upstream: [up] }) => {
-      if (y === undefined || up === undefined) return [];
+    gradient: ({ axes }, { emit, y, up }) => {
       if (axes === undefined) return noRank;
       const sum = (value: Value): Value => emit.ReduceSum([value, integersConstant(emit, axes)], { keepdims: 1 });
       return [rule(emit, y, up, sum)];

@@ -4,19 +4,13 @@ import type { Attribute } from "../graph/graph.ts";
 import { defineOp, type Op, type Site } from "./define.ts";
 import { integer, integers, text } from "./shared/attributes.ts";
 import { inert } from "./shared/inert.ts";
-import { broadcast, dimsAt, need, sameAxesBut } from "./shared/rules.ts";
+import { broadcast, need, sameAxes, shaped } from "./shared/rules.ts";
 
 const texts = new Miss("works on texts");
 
-const StringConcat = inert<null>(texts, {
+const StringConcat = inert(texts, {
   name: "StringConcat",
-  read: () => null,
-  infer: (_, site) => {
-    const [a, b] = [dimsAt(site, 0), dimsAt(site, 1)];
-    if (a instanceof Miss || b instanceof Miss) return [{ type: "string", dims: undefined }];
-    const dims = broadcast(a, b);
-    return dims instanceof Miss ? dims : [{ type: "string", dims }];
-  },
+  infer: (_, site) => shaped(site, broadcast, "string", [0, 1]),
 });
 
 /** The strings of an attribute. */
@@ -106,8 +100,8 @@ const TfIdfVectorizer = defineOp<Counting>({
     const columns = s.places.reduce((most, place) => Math.max(most, place + 1), 0);
     return [{ type: "float32", dims: dims === undefined ? dims : [...dims.slice(0, -1), columns] }];
   },
-  axes: (_, site) =>
-    sameAxesBut((axis, rank) => axis >= rank - 1, "TfIdfVectorizer counts n-grams along this axis", site),
+  axes: (_, __, dims) =>
+    sameAxes(dims, { but: (axis) => axis >= dims.length - 1, why: "TfIdfVectorizer counts n-grams along this axis" }),
   gradient: new Miss("counts"),
   quantize: new Miss("counts"),
 });

@@ -11,7 +11,6 @@ import type { Op } from "./define.ts";
 import { decimal, text } from "./shared/attributes.ts";
 import { roundedShare } from "./shared/elements.ts";
 import { unary } from "./shared/elementwise.ts";
-import { loweredFirst } from "./shared/misses.ts";
 import { typeOf } from "./shared/rules.ts";
 
 const steepest = 3e38;
@@ -170,7 +169,6 @@ export const unaryOperators: readonly Op[] = [
     // max(x, 0) + min(0, α(e^(x/α) - 1)) is Elu at another scale.
     lower: ({ emit, x, s, number }) =>
       s.alpha === 1 ? emit.Elu([x]) : emit.Mul([emit.Elu([emit.Div([x, number(s.alpha)])]), number(s.alpha)]),
-    derivative: loweredFirst,
   }),
   unary<{ readonly alpha: number }>({
     name: "Swish",
@@ -192,7 +190,6 @@ export const unaryOperators: readonly Op[] = [
       const shift = (by: number): Value => emit.Add([x, number(by)]);
       return emit.Where([below, shift(s.bias), emit.Where([above, shift(-s.bias), number(0)])]);
     },
-    derivative: loweredFirst,
   }),
   unary<{ readonly alpha: number }>({
     name: "ThresholdedRelu",

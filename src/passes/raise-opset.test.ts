@@ -76,6 +76,39 @@ describe("raise-opset", () => {
     expect(await runOnce(net, feeds)).toEqual(expected);
   });
 
+  it.each([
+    [
+      "Gemm",
+      "b: float32[3, 4] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]\n c: float32[4] = [1, 2, 3, 4]\n y = Gemm (x, b, c) {broadcast=1}",
+    ],
+    ["Add", "c: float32[3] = [1, 2, 3]\n y = Add (x, c) {axis=1, broadcast=1}"],
+    ["Relu", "y = Relu (x) {consumed_inputs=[0]}"],
+  ])("drops attributes of old versions that change nothing: %s", async (name, nodes) => {
+    const net = parseModel(`opset ${name === "Relu" ? 1 : 6}\ngraph (x: float32[2, 3]) -> (y) {\n ${nodes}\n}`);
+    raiseOpset(net, 21);
+    expect(verify(net)).toEqual([]);
+    expect([...net.graph.nodes()].flatMap(({ attributes }) => [...attributes.keys()])).toEqual([]);
+    const { y } = await runOnce(net, { x: float32([2, 3], [1, 0, 0, 0, -1, 0]) });
+    expect(Array.from(y?.data as Float32Array)).toEqual(
+      { Gemm: [2, 4, 6, 8, -4, -4, -4, -4], Add: [2, 2, 3, 1, 1, 3], Relu: [1, 0, 0, 0, 0, 0] }[name],
+    );
+  });
+
+  it("refuses to drop attributes that put an operand beside inner axes", () => {
+    const net = model(6, "  c: float32[2] = [1, 2]\n  y = Add (x, c) {axis=1, broadcast=1}");
+    expect(() => raiseOpset(net, 21)).toThrow(/broadcasts along inner axes/);
+  });
+
+  it("carries a sparse constant, which is not read", () => {
+    const net = model(12, "  c = Constant () {value_float=1.0}\n  y = Add (x, c)");
+    const [constant] = net.graph.nodes();
+    if (constant === undefined) throw new Error("there is no node");
+    net.graph.setAttribute(constant, "value_float", undefined);
+    net.graph.setAttribute(constant, "sparse_value", { kind: "opaque", value: new Uint8Array(0) });
+    raiseOpset(net, 18);
+    expect(constant.attributes.get("sparse_value")?.kind).toBe("opaque");
+  });
+
   it("writes bounds in the type of what they bound", () => {
     const net = parseModel("opset 7\ngraph (x: float16[2]) -> (y) {\n  y = Clip (x) {min=0.0, max=6.0}\n}");
     raiseOpset(net, 21);

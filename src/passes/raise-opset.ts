@@ -102,11 +102,16 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
   });
   const inputs: unknown[] = [...node.inputs];
   for (const { input, constant } of moved) inputs[input] = constant;
-  const left = [...node.attributes.keys()].filter((name) => !moved.some((one) => one.name === name));
+  const op = entryOf(node);
+  const dropped = ["consumed_inputs", ...(op?.withoutEffect ?? [])].filter(
+    (name) => node.attributes.has(name) && after?.attributes.has(name) === false,
+  );
+  const left = [...node.attributes.keys()].filter(
+    (name) => !dropped.includes(name) && !moved.some((one) => one.name === name),
+  );
   const form = checkForm("", node.op, to, { inputs, outputs: node.outputs, attributes: left });
   if (form instanceof Miss) return form;
 
-  const op = entryOf(node);
   if (op === undefined) return new Miss("Pith has no entry for it.");
   const site = inference.site(node);
   const newInputs = [...site.inputs];
@@ -132,6 +137,7 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
       graph.setAttribute(node, "num_outputs", { kind: "int", value: node.outputs.length });
     if (spelling !== undefined && otherwise !== undefined)
       graph.setAttribute(node, spelling.attribute, { kind: "string", value: otherwise });
+    for (const name of dropped) graph.setAttribute(node, name, undefined);
     for (const { name, input, constant } of moved) {
       graph.setAttribute(node, name, undefined);
       graph.setInput(node, input, graph.addTensor(`${node.outputs[0]?.name ?? node.op}.${name}`, inMemory(constant)));

@@ -7,7 +7,7 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
+import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import { integersConstant, scalar, typeOf } from "../shared/rules.ts";
 
@@ -24,6 +24,10 @@ export function fromHeads(emit: Emit, x: Value): Value {
   const last = typeof heads === "number" && typeof width === "number" ? heads * width : -1;
   return emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), integersConstant(emit, [0, 0, last])]);
 }
+
+/** Keys or values, N × heads × length × width, behind those of the past. */
+export const behind = (emit: Emit, past: Value | undefined, added: Value): Value =>
+  past === undefined ? added : emit.Concat([past, added], { axis: 2 });
 
 export interface Attended {
   readonly query: Value;
@@ -50,11 +54,13 @@ export function attend(
 }
 
 /** The length along axis 2, as a scalar. */
-function lengthOf(emit: Emit, x: Value): Value {
+export function lengthOf(emit: Emit, x: Value): Value {
   return emit.Squeeze([emit.Shape([x], { start: 2, end: 3 }), integersConstant(emit, [0])]);
 }
 
-const lowest: Readonly<Record<string, number>> = { float16: -65504, bfloat16: -3.3895313892515355e38 };
+/** The lowest number of a type. */
+export const lowest = (type: string): number =>
+  type === "float16" ? -65504 : type === "bfloat16" ? -3.3895313892515355e38 : -3.4028234663852886e38;
 
 /** length × keys: the lowest number where a key comes after the query, 0 elsewhere. */
 function future(emit: Emit, query: Value, key: Value, past: Value | undefined): Value {
@@ -63,11 +69,8 @@ function future(emit: Emit, query: Value, key: Value, past: Value | undefined): 
   const places = emit.Range([first, emit.Add([first, lengthOf(emit, query)]), one]);
   const keys = emit.Range([zero, lengthOf(emit, key), one]);
   const later = emit.Less([emit.Unsqueeze([places, integersConstant(emit, [1])]), keys]);
-  return emit.Where([
-    later,
-    scalar(emit, typeOf(query), lowest[typeOf(query)] ?? -3.4028234663852886e38),
-    scalar(emit, typeOf(query), 0),
-  ]);
+  const type = typeOf(query);
+  return emit.Where([later, scalar(emit, type, lowest(type)), scalar(emit, type, 0)]);
 }
 
 /**
@@ -102,7 +105,7 @@ export function attentionMacs(
   query: { readonly batch: Dim; readonly length: Dim; readonly width: Dim },
   keys: Dim,
   valueWidth: Dim,
-): Dim[] {
+): Dim {
   const { batch, length, width } = query;
-  return [elementCount([batch, length, width, keys]), elementCount([batch, length, valueWidth, keys])];
+  return addDims(elementCount([batch, length, width, keys]), elementCount([batch, length, valueWidth, keys]));
 }

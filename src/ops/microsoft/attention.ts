@@ -10,9 +10,10 @@ import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { defineOp, type Inferred, type Op, type Operand, type Site } from "../define.ts";
 import { decimal, integer, integers } from "../shared/attributes.ts";
+import { decoded } from "../shared/codes.ts";
 import { quantizedAlready } from "../shared/misses.ts";
-import { dimsAt, integersConstant, need } from "../shared/rules.ts";
-import { attend, attentionMacs, fromHeads, maskAdded, toHeads } from "./attend.ts";
+import { dimsAt, integersConstant, need, scalar, withDims } from "../shared/rules.ts";
+import { attend, attentionMacs, behind, fromHeads, maskAdded, toHeads } from "./attend.ts";
 
 const microsoft = "com.microsoft";
 const fused = new Miss("projects and attends in one node: lower it first");
@@ -92,24 +93,22 @@ function projectedTypes(
   ].slice(0, site.outputs);
 }
 
-function projectedCost(s: ProjectedSettings, site: Site, ports: Ports): { readonly macs: Dim } | Miss {
-  const [x, w] = [dimsAt(site, 0), dimsAt(site, 1)];
-  if (x instanceof Miss) return x;
-  if (w instanceof Miss) return w;
-  if (s.widths === undefined) return new Miss("the width of its matrix is not known");
-  const past = site.inputs[ports.past] === undefined ? 0 : site.inputs[ports.past]?.dims?.[3];
-  if (past === undefined) return new Miss("the length of its past is not known");
-  const [batch, length] = x as [Dim, Dim];
-  const parts = attentionMacs({ batch, length, width: s.widths[0] }, addDims(past, length), s.widths[2]);
-  return { macs: [multiplyDims(elementCount(x), w[1] ?? 0), ...parts].reduce(addDims, 0) };
-}
+const projectedCost = (s: ProjectedSettings, site: Site, ports: Ports): Dim | Miss =>
+  withDims(site, [0, 1], (x = [], w = []) => {
+    if (s.widths === undefined) return new Miss("the width of its matrix is not known");
+    const past = site.inputs[ports.past] === undefined ? 0 : site.inputs[ports.past]?.dims?.[3];
+    if (past === undefined) return new Miss("the length of its past is not known");
+    const [batch = 1, length = 1] = x;
+    const parts = attentionMacs({ batch, length, width: s.widths[0] }, addDims(past, length), s.widths[2]);
+    return addDims(multiplyDims(elementCount(x), w[1] ?? 0), parts);
+  });
 
 /** Attention over x · W + b, whose columns are those of Q, K and V. */
 function project(
   s: ProjectedSettings,
   emit: Emit,
   x: Value,
-  w: Value,
+  w: Value | undefined,
   bias: Value | undefined,
   rest: Readonly<Record<"mask" | "past" | "added", Value | undefined>>,
 ): readonly Value[] | Miss {
@@ -121,19 +120,9 @@ function project(
   const [q, k, v] = emit.many("Split", [all, integersConstant(emit, s.widths)], { axis: 2 }, 3);
   const [query, newKey, newValue] = [toHeads(emit, q, s.heads), toHeads(emit, k, s.heads), toHeads(emit, v, s.heads)];
   const part = (index: number): Value | undefined =>
-    rest.past &&
-    emit.Squeeze([
-      emit.Slice([
-        rest.past,
-        integersConstant(emit, [index]),
-        integersConstant(emit, [index + 1]),
-        integersConstant(emit, [0]),
-      ]),
-      integersConstant(emit, [0]),
-    ]);
+    rest.past && emit.Gather([rest.past, scalar(emit, "int64", index)]);
   const [pastKey, pastValue] = [part(0), part(1)];
-  const key = pastKey === undefined ? newKey : emit.Concat([pastKey, newKey], { axis: 2 });
-  const value = pastValue === undefined ? newValue : emit.Concat([pastValue, newValue], { axis: 2 });
+  const [key, value] = [behind(emit, pastKey, newKey), behind(emit, pastValue, newValue)];
   const mask = rest.mask === undefined ? undefined : maskAdded(emit, rest.mask, key, s.filter);
   if (mask instanceof Miss) return mask;
   const added = [rest.added, mask].filter((one) => one !== undefined);
@@ -151,13 +140,10 @@ const Attention = defineOp<ProjectedSettings>({
   domain: microsoft,
   read: readProjected,
   infer: (s, site) => projectedTypes(s, site, plain, need(site, 0).type),
-  parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
+  parameters: [1, 2],
   weight: fused,
   axes: mixes,
-  lower: (s, emit, [x, w, bias, mask, past, added]) =>
-    x === undefined || w === undefined
-      ? new Miss("an operand is missing")
-      : project(s, emit, x, w, bias, { mask, past, added }),
+  lower: (s, emit, [x, w, bias, mask, past, added]) => project(s, emit, x, w, bias, { mask, past, added }),
   cost: (s, site) => projectedCost(s, site, plain),
   quantize: fused,
 });
@@ -173,14 +159,8 @@ const QAttention = defineOp<ProjectedSettings>({
   weight: new Miss("is quantized already, and projects and attends in one node"),
   axes: quantizedAlready,
   lower: (s, emit, [x, w, bias, xScale, wScale, mask, xZero, wZero, past]) => {
-    if (x === undefined || w === undefined || xScale === undefined || wScale === undefined)
-      return new Miss("an operand is missing");
-    const one = (vector: Value | undefined): Value | undefined =>
-      vector?.type?.dims?.length === 1 && vector.type.dims[0] === 1
-        ? emit.Squeeze([vector, integersConstant(emit, [0])])
-        : vector;
-    const data = emit.DequantizeLinear([x, one(xScale), one(xZero)]);
-    const matrix = emit.DequantizeLinear([w, one(wScale), one(wZero)], { axis: 1 });
+    const data = decoded(emit, x, xScale, xZero);
+    const matrix = decoded(emit, w, wScale, wZero);
     return project(s, emit, data, matrix, bias, { mask, past, added: undefined });
   },
   gradient: new Miss("its input is integers"),
@@ -233,7 +213,7 @@ const MultiHeadAttention = defineOp<SeparateSettings>({
       { type, dims: [batch, s.heads, length, total] },
     ].slice(0, site.outputs);
   },
-  parameters: (_, site) => (site.inputs[3]?.stored === true ? [3] : []),
+  parameters: [3],
   axes: mixes,
   lower: (s, emit, [q, k, v, bias, mask, added, pastKey, pastValue]) => {
     if (q === undefined || k === undefined || v === undefined)
@@ -251,9 +231,7 @@ const MultiHeadAttention = defineOp<SeparateSettings>({
         ? []
         : biased(emit, [q, k, v], bias, [width, width, valueWidth]);
     const heads = (part: Value): Value => (projected ? part : toHeads(emit, part, s.heads));
-    const join = (past: Value | undefined, part: Value): Value =>
-      past === undefined ? part : emit.Concat([past, part], { axis: 2 });
-    const [keys, values] = [join(pastKey, heads(key)), join(pastValue, heads(value))];
+    const [keys, values] = [behind(emit, pastKey, heads(key)), behind(emit, pastValue, heads(value))];
     const extra = mask === undefined ? undefined : maskAdded(emit, mask, keys, s.filter);
     if (extra instanceof Miss) return extra;
     const { y, weights } = attend(emit, {
@@ -270,7 +248,7 @@ const MultiHeadAttention = defineOp<SeparateSettings>({
     const found = separate(s, site);
     if (found instanceof Miss) return found;
     const { batch, length, total, width, valueWidth } = found;
-    return { macs: attentionMacs({ batch, length, width: width * s.heads }, total, valueWidth).reduce(addDims, 0) };
+    return attentionMacs({ batch, length, width: width * s.heads }, total, valueWidth);
   },
 });
 

@@ -14,7 +14,18 @@ import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/di
 import { typeCodes } from "../../tensor/types.ts";
 import { defineOp, type Inferred, type Op, type Site, type WeightRole } from "../define.ts";
 import { integer, wrapAxis } from "../shared/attributes.ts";
-import { dimsAt, integersConstant, need, positions, scalar, typeOf } from "../shared/rules.ts";
+import {
+  dimsAt,
+  integersConstant,
+  need,
+  positions,
+  present,
+  range,
+  scalar,
+  shaped,
+  typeOf,
+  withDims,
+} from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 const already = new Miss("its weight is stored quantized");
@@ -22,12 +33,12 @@ const already = new Miss("its weight is stored quantized");
 /** What is computed in: numbers of 16 bits are too coarse. */
 type Wide = "float32" | "float64";
 
-const wide = (scales: Value): Wide => (typeOf(scales) === "float64" ? "float64" : "float32");
-const cast = (emit: Emit, x: Value, type: Wide): Value =>
-  typeOf(x) === type ? x : emit.Cast([x], { to: typeCodes[type] });
+const wide = (scales: Value | undefined): Wide => (typeOf(scales) === "float64" ? "float64" : "float32");
+const cast = (emit: Emit, x: Value | undefined, type: Wide): Value =>
+  typeOf(x) === type ? present(x) : emit.Cast([x], { to: typeCodes[type] });
 
 /** The digits of each byte along a new last axis, low ones first: `bits` each. */
-function digits(emit: Emit, bytes: Value, bits: number, type: Wide): Value {
+function digits(emit: Emit, bytes: Value | undefined, bits: number, type: Wide): Value {
   const base = scalar(emit, type, 2 ** bits);
   const parts: Value[] = [];
   let rest = cast(emit, bytes, type);
@@ -73,10 +84,7 @@ function packedWeight(site: Site, outputs: number, inputs: number, bias: number 
   return { ...role, packed: { outputs, inputs }, ...stored };
 }
 
-function product2(site: Site, width: number): readonly Inferred[] {
-  const { type, dims } = need(site, 0);
-  return [{ type, dims: dims && [...dims.slice(0, -1), width] }];
-}
+const productOf = (site: Site, width: number) => shaped(site, (dims) => [...dims.slice(0, -1), width]);
 
 const MatMulNBits = defineOp<Blocks & { readonly prepacked: boolean }>({
   name: "MatMulNBits",
@@ -88,12 +96,11 @@ const MatMulNBits = defineOp<Blocks & { readonly prepacked: boolean }>({
     block: integer(site, "block_size", 32),
     prepacked: integer(site, "weight_prepacked", 0) !== 0,
   }),
-  infer: (s, site) => product2(site, s.outputs),
-  parameters: (_, site) => (site.inputs[5]?.stored === true ? [5] : []),
+  infer: (s, site) => productOf(site, s.outputs),
+  parameters: [5],
   weight: (s, site) => packedWeight(site, s.outputs, s.inputs, 5),
   axes: already,
   lower: (s, emit, [x, codes, scales, zero, order, bias]) => {
-    if (x === undefined || codes === undefined || scales === undefined) return new Miss("an operand is missing");
     if (s.prepacked) return new Miss("its weight is packed for one kind of processor");
     if (order !== undefined) return new Miss("the order of its inputs is changed");
     if (![2, 4, 8].includes(s.bits)) return new Miss(`values of ${s.bits} bits straddle bytes`);
@@ -113,10 +120,7 @@ const MatMulNBits = defineOp<Blocks & { readonly prepacked: boolean }>({
     const matrix = cut(emit, reshape(emit, scaled, [s.outputs, count * s.block]), 1, s.inputs);
     return [multiplied(emit, x, matrix, bias)];
   },
-  cost: (s, site) => {
-    const x = dimsAt(site, 0);
-    return x instanceof Miss ? x : { macs: multiplyDims(elementCount(x), s.outputs) };
-  },
+  cost: (s, site) => withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.outputs)),
   quantize: already,
 });
 
@@ -143,8 +147,8 @@ const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transpos
     table: integer(site, "quant_type", 0),
     transposed: integer(site, "transB", 1) !== 0,
   }),
-  infer: (s, site) => product2(site, s.transposed ? s.outputs : s.inputs),
-  parameters: () => [],
+  infer: (s, site) => productOf(site, s.transposed ? s.outputs : s.inputs),
+  parameters: [],
   weight: (s, site) =>
     s.transposed
       ? packedWeight(site, s.outputs, s.inputs, undefined)
@@ -152,7 +156,6 @@ const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transpos
   axes: already,
   lower: (s, emit, [x, codes, scales]) => {
     const table = tables[s.table];
-    if (x === undefined || codes === undefined || scales === undefined) return new Miss("an operand is missing");
     if (table === undefined) return new Miss(`quantized values of type ${s.table} are not known`);
     if (!s.transposed) return new Miss("multiplies backwards");
     const type = wide(scales);
@@ -178,10 +181,8 @@ const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transpos
     const matrix = reshape(emit, flat, [s.outputs, s.inputs]);
     return [multiplied(emit, x, matrix, undefined)];
   },
-  cost: (s, site) => {
-    const x = dimsAt(site, 0);
-    return x instanceof Miss ? x : { macs: multiplyDims(elementCount(x), s.transposed ? s.outputs : s.inputs) };
-  },
+  cost: (s, site) =>
+    withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.transposed ? s.outputs : s.inputs)),
   quantize: already,
 });
 
@@ -226,12 +227,11 @@ const GatherBlockQuantized = defineOp<Gathered>({
   weight: new Miss("is a lookup table"),
   axes: already,
   lower: (s, emit, [table, indices, scales, zero]) => {
-    if (table === undefined || indices === undefined || scales === undefined) return new Miss("an operand is missing");
     const { bits } = s;
     const type = wide(scales);
     const width = s.dims[s.quantized] ?? 1;
     const count = Math.ceil(width / s.block);
-    const unpacked = (codes: Value, dims: readonly number[]): Value =>
+    const unpacked = (codes: Value | undefined, dims: readonly number[]): Value =>
       bits === undefined
         ? cast(emit, codes, type)
         : cut(
@@ -243,7 +243,7 @@ const GatherBlockQuantized = defineOp<Gathered>({
     // The block of each place along the axis.
     const block = integersConstant(
       emit,
-      Array.from({ length: width }, (_, place) => Math.floor(place / s.block)),
+      range(width).map((place) => Math.floor(place / s.block)),
     );
     const spread = (perBlock: Value): Value => emit.Gather([perBlock, block], { axis: s.quantized });
     const perBlock = s.dims.map((dim, axis) => (axis === s.quantized ? count : dim));

@@ -7,7 +7,7 @@ import { Miss } from "../../errors.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import type { Inferred, Op, Site } from "../define.ts";
 import { constantIntegers, integer, integers } from "../shared/attributes.ts";
-import { dimsAt, need } from "../shared/rules.ts";
+import { dimsAt, need, sameAsInput, withDims } from "../shared/rules.ts";
 import { type Grouped, GroupQueryAttention, readGrouped, shapeOf, totalLength } from "./grouped.ts";
 import { typed } from "./typed.ts";
 
@@ -19,8 +19,8 @@ const SparseAttention = typed<Grouped>({
     const shape = shapeOf(s, site);
     if (shape instanceof Miss) return shape;
     const { batch, length, width } = shape;
-    const [key, value] = [need(site, 3), need(site, 4)].map((past): Inferred => ({ type: past.type, dims: past.dims }));
-    return [{ type, dims: [batch, length, s.heads * width] }, key, value].filter((one) => one !== undefined);
+    const past = [3, 4].flatMap((input) => sameAsInput(site, input));
+    return [{ type, dims: [batch, length, s.heads * width] }, ...past];
   },
   why: "attends over a cache of variable length, in blocks that its inputs select",
   cost: () => new Miss("its inputs select the blocks that it multiplies"),
@@ -79,7 +79,7 @@ const PackedAttention = typed<Packed>({
     return [{ type, dims: dims === undefined || width === undefined ? undefined : [dims[0] as Dim, width] }];
   },
   why: packedWhy,
-  parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
+  parameters: [1, 2],
   cost: () => new Miss(packedWhy),
 });
 
@@ -93,14 +93,13 @@ const PackedMultiHeadAttention = typed<Packed>({
     return [{ type, dims: tokens === undefined || width === undefined ? undefined : [tokens, width] }];
   },
   why: packedWhy,
-  parameters: (_, site) => (site.inputs[3]?.stored === true ? [3] : []),
+  parameters: [3],
   cost: () => new Miss(packedWhy),
 });
 
 /** 1 × heads × queries × keys: a row of the table for each distance, in ranges that widen. */
-const RelativePositionBias = typed<null>({
+const RelativePositionBias = typed({
   name: "RelativePositionBias",
-  read: () => null,
   infer: (_, site): readonly Inferred[] => {
     const { type, dims } = need(site, 0);
     const length = (input: number, axis: number): Dim =>
@@ -108,13 +107,12 @@ const RelativePositionBias = typed<null>({
     return [{ type, dims: dims && [1, dims[1] as Dim, length(1, 2), length(2, 3)] }];
   },
   why: "is a lookup table by distance",
-  parameters: (_, site) => (site.inputs[0]?.stored === true ? [0] : []),
+  parameters: [0],
 });
 
 /** The bias for each pair of places, weighed by gates that the queries make: N × heads × length × length. */
-const GatedRelativePositionBias = typed<null>({
+const GatedRelativePositionBias = typed({
   name: "GatedRelativePositionBias",
-  read: () => null,
   infer: (_, site): readonly Inferred[] => {
     const { type, dims } = need(site, 0);
     const bias = site.inputs[2]?.dims;
@@ -122,12 +120,8 @@ const GatedRelativePositionBias = typed<null>({
     return [{ type, dims: bias && batch !== undefined ? [batch, ...bias.slice(1)] : undefined }];
   },
   why: "gates the attention bias by its queries",
-  parameters: (_, site) => [1, 3, 4, 5].filter((input) => site.inputs[input]?.stored === true),
-  cost: (_, site) => {
-    const [q, w] = [dimsAt(site, 0), dimsAt(site, 3)];
-    if (q instanceof Miss) return q;
-    return w instanceof Miss ? w : { macs: multiplyDims(elementCount(q), w[1] ?? 0) };
-  },
+  parameters: [1, 3, 4, 5],
+  cost: (_, site) => withDims(site, [0, 3], (q = [], w = []) => multiplyDims(elementCount(q), w[1] ?? 0)),
 });
 
 export const microsoftCacheOperators: readonly Op[] = [

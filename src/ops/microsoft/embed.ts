@@ -25,16 +25,16 @@ interface Embedding {
   readonly segments: Value | undefined;
   readonly positions: Value | undefined;
   readonly mask: Value | undefined;
-  readonly words: Value;
-  readonly places: Value;
+  readonly words: Value | undefined;
+  readonly places: Value | undefined;
   readonly segmentTable: Value | undefined;
-  readonly scale: Value;
-  readonly shift: Value;
+  readonly scale: Value | undefined;
+  readonly shift: Value | undefined;
 }
 
 /** The result, the ones in each row of the mask (0 without one), the sum. Positions count from 0 where they are not given. */
 function embed(emit: Emit, e: Embedding, epsilon: number): readonly [Value, Value, Value] {
-  const rows = (table: Value, indices: Value): Value => emit.Gather([table, indices], { axis: 0 });
+  const rows = (table: Value | undefined, indices: Value): Value => emit.Gather([table, indices], { axis: 0 });
   const length = emit.Shape([e.ids], { start: 1, end: 2 });
   const places =
     e.positions === undefined
@@ -59,13 +59,11 @@ const EmbedLayerNormalization = defineOp<EmbedSettings>({
   read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), outputs: site.outputs }),
   infer: (_, site) => embedded(site, site.inputs[5]?.type ?? "float32"),
   wants: (_, site) => [...inTables(site), ...positions(8, site.inputs[3]?.dims?.[0])],
-  parameters: (_, site) => [2, 3, 4, 5, 6].filter((input) => site.inputs[input]?.stored === true),
+  parameters: [2, 3, 4, 5, 6],
   scales: () => [5],
   weight: new Miss("is a lookup in several tables"),
   axes: new Miss("is normalized over the axis that its tables share"),
   lower: (s, emit, [ids, segments, words, places, segmentTable, scale, shift, mask, positions]) => {
-    if (ids === undefined || words === undefined || places === undefined || scale === undefined || shift === undefined)
-      return new Miss("an operand is missing");
     const all = { ids, segments, positions, mask, words, places, segmentTable, scale, shift };
     return embed(emit, all, s.epsilon).slice(0, s.outputs);
   },
@@ -102,7 +100,6 @@ const QEmbedLayerNormalization = defineOp<number>({
   axes: quantizedAlready,
   lower: (epsilon, emit, inputs) => {
     const [ids, segments, , , , , , mask] = inputs;
-    if (ids === undefined) return new Miss("an operand is missing");
     // Five tables from input 2 on, their scales from 8 on, their zero points from 13 on.
     const table = (index: number): Value => decoded(emit, inputs[2 + index], inputs[8 + index], inputs[13 + index]);
     const segmentTable = inputs[4] === undefined ? undefined : table(2);

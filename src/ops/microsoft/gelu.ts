@@ -47,27 +47,24 @@ function gelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Va
     domain: microsoft,
     read: (site) => ({ alpha: decimal(site, "alpha", 1.702) }),
     infer: (_, site) => sameAsInput(site),
-    parameters: (_, site) => (site.inputs[1]?.stored === true ? [1] : []),
+    parameters: [1],
     axes: biasedAxes,
-    lower: (s, emit, [x, bias]) =>
-      x === undefined ? [] : [compute(emit, bias === undefined ? x : emit.Add([x, bias]), s.alpha)],
+    lower: (s, emit, [x, bias]) => [compute(emit, bias === undefined ? x : emit.Add([x, bias]), s.alpha)],
   });
 }
 
 /** Y = (left + bias) · gelu(right + bias), where left and right are the halves of the last axis. */
-const BiasSplitGelu = defineOp<null>({
+const BiasSplitGelu = defineOp({
   name: "BiasSplitGelu",
   domain: microsoft,
-  read: () => null,
   infer: (_, site) => {
     const { type, dims } = need(site, 0);
     const last = dims?.at(-1);
     return [{ type, dims: last === undefined ? undefined : [...(dims ?? []).slice(0, -1), floorDims(last, 2)] }];
   },
-  parameters: (_, site) => (site.inputs[1]?.stored === true ? [1] : []),
+  parameters: [1],
   axes: new Miss("multiplies the halves of its last axis, and has no kernel on CPU to check that with"),
   lower: (_, emit, [x, bias]) => {
-    if (x === undefined || bias === undefined) return new Miss("an operand is missing");
     const parts = emit.many("Split", [emit.Add([x, bias])], { axis: -1, num_outputs: 2 }, 2);
     return [emit.Mul([parts[0], erfGelu(emit, parts[1])])];
   },

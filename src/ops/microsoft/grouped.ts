@@ -15,7 +15,7 @@ import { typeCodes } from "../../tensor/types.ts";
 import { defineOp, type Inferred, type Operand, type Site } from "../define.ts";
 import { constantIntegers, decimal, integer } from "../shared/attributes.ts";
 import { dimsAt, integersConstant, need, scalar, typeOf } from "../shared/rules.ts";
-import { attentionMacs, fromHeads, toHeads } from "./attend.ts";
+import { attentionMacs, behind, fromHeads, lengthOf, lowest, toHeads } from "./attend.ts";
 import { rotated } from "./rotary.ts";
 
 export interface Grouped {
@@ -156,19 +156,14 @@ export const GroupQueryAttention = defineOp<Settings>({
     if (queries instanceof Miss) return queries;
     if (newKeys instanceof Miss) return newKeys;
     const newValues = toHeads(emit, value, s.keyHeads);
-    const join = (past: Value | undefined, added: Value): Value =>
-      past === undefined || s.past === 0 ? added : emit.Concat([past, added], { axis: 2 });
-    const [keys, values] = [join(pastKey, newKeys), join(pastValue, newValues)];
+    const held = (past: Value | undefined): Value | undefined => (s.past === 0 ? undefined : past);
+    const [keys, values] = [behind(emit, held(pastKey), newKeys), behind(emit, held(pastValue), newValues)];
     // The heads that share a key lie below each other, as rows of one matrix.
     const shape = emit.Shape([queries]);
     const rows = emit.Reshape([queries, integersConstant(emit, [0, s.keyHeads, -1, size])]);
     const products = emit.MatMul([rows, emit.Transpose([keys], { perm: [0, 1, 3, 2] })]);
-    const lengths = emit.Concat(
-      [emit.Slice([shape, ...[0, 3].map((at) => integersConstant(emit, [at]))]), minusOne(emit)],
-      {
-        axis: 0,
-      },
-    );
+    const leading = emit.Slice([shape, integersConstant(emit, [0]), integersConstant(emit, [3])]);
+    const lengths = emit.Concat([leading, integersConstant(emit, [-1])], { axis: 0 });
     const number = (one: number): Value => scalar(emit, typeOf(q), one);
     const scaled = emit.Mul([emit.Reshape([products, lengths]), number(s.scale === 0 ? 1 / Math.sqrt(size) : s.scale)]);
     const capped =
@@ -185,28 +180,19 @@ export const GroupQueryAttention = defineOp<Settings>({
     const total = totalLength(site.inputs[6]);
     if (shape instanceof Miss) return shape;
     if (total === undefined) return new Miss("the number of keys is an input");
-    const { batch, length, width } = shape;
-    const all = width * s.heads;
-    return { macs: attentionMacs({ batch, length, width: all }, total, all).reduce(addDims, 0) };
+    const all = shape.width * s.heads;
+    return attentionMacs({ ...shape, width: all }, total, all);
   },
   quantize: cachedWhy,
 });
 
-const minusOne = (emit: Emit): Value => integersConstant(emit, [-1]);
-
-const lowest = (type: string): number =>
-  type === "float16" ? -65504 : type === "bfloat16" ? -3.3895313892515355e38 : -3.4028234663852886e38;
-
 /** N × 1 × queries × keys: which keys a query does not see. */
 function hiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, last: Value): Value {
   const whole = (value: number): Value => scalar(emit, "int64", value);
-  const count = (x: Value): Value => emit.Squeeze([emit.Shape([x], { start: 2, end: 3 }), integersConstant(emit, [0])]);
   const past = whole(s.past ?? 0);
-  const own = emit.Unsqueeze([
-    emit.Range([past, emit.Add([past, count(queries)]), whole(1)]),
-    integersConstant(emit, [1]),
-  ]);
-  const places = emit.Range([whole(0), count(keys), whole(1)]);
+  const rows = emit.Range([past, emit.Add([past, lengthOf(emit, queries)]), whole(1)]);
+  const own = emit.Unsqueeze([rows, integersConstant(emit, [1])]);
+  const places = emit.Range([whole(0), lengthOf(emit, keys), whole(1)]);
   const later = emit.Greater([places, own]);
   const far = s.window < 0 ? later : emit.Or([later, emit.LessOrEqual([places, emit.Sub([own, whole(s.window)])])]);
   const ends = emit.Reshape([emit.Cast([last], { to: typeCodes.int64 }), integersConstant(emit, [-1, 1, 1, 1])]);

@@ -11,13 +11,12 @@ import { typeCodes } from "../../tensor/types.ts";
 import { defineOp, type Inferred, type Op, type Operand, type Site, type WeightRole } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
 import { codeType, encoded, single } from "../shared/codes.ts";
-import { quantizedAlready } from "../shared/misses.ts";
-import { matmulDims, matmulWeight, picked } from "../shared/products.ts";
-import { dimsAt, scalar } from "../shared/rules.ts";
+import { onIntegers } from "../shared/misses.ts";
+import { matmulCost, matmulWeight, multiplied, picked } from "../shared/products.ts";
+import { scalar, withDims } from "../shared/rules.ts";
 import { typed } from "./typed.ts";
 
 const microsoft = "com.microsoft";
-const integers = new Miss("computes integers");
 
 interface Product {
   readonly name: string;
@@ -30,17 +29,11 @@ interface Product {
 /** A product of stacks of matrices on integers, with a bias of numbers: A is operand 0. */
 function integerProduct({ name, right, bias, lower }: Product): Op {
   const plain = (site: Site): Site => picked(site, [0, right]);
-  return defineOp<null>({
+  return defineOp({
     name,
     domain: microsoft,
-    read: () => null,
-    infer: (_, site): readonly Inferred[] | Miss => {
-      if (plain(site).inputs.some((operand) => operand?.dims === undefined))
-        return [{ type: "float32", dims: undefined }];
-      const found = matmulDims(plain(site));
-      return found instanceof Miss ? found : [{ type: "float32", dims: found.dims }];
-    },
-    parameters: (_, site) => (site.inputs[bias]?.stored === true ? [bias] : []),
+    infer: (_, site) => multiplied(plain(site), "float32"),
+    parameters: [bias],
     weight: (_, site): WeightRole | Miss => {
       const role = matmulWeight(plain(site));
       if (role instanceof Miss) return role;
@@ -48,17 +41,12 @@ function integerProduct({ name, right, bias, lower }: Product): Op {
       const stored = site.inputs[bias]?.stored === true ? { bias } : {};
       return { ...role, input: right, fused: "a sum", ...stored };
     },
-    axes: quantizedAlready,
     lower: (_, emit, inputs) => {
       const y = lower(emit, inputs);
       return [inputs[bias] === undefined ? y : emit.Add([y, inputs[bias]])];
     },
-    gradient: integers,
-    cost: (_, site) => {
-      const found = matmulDims(plain(site));
-      return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
-    },
-    quantize: quantizedAlready,
+    cost: (_, site) => matmulCost(plain(site)),
+    ...onIntegers,
   });
 }
 
@@ -107,14 +95,8 @@ const QGemm = defineOp<GemmSettings>({
     transA: integer(site, "transA", 0) !== 0,
     transB: integer(site, "transB", 0) !== 0,
   }),
-  infer: (s, site): readonly Inferred[] | Miss => {
-    const type = site.inputs[7] === undefined ? "float32" : codeType(site, 8);
-    const plain = gemmSite(s, site);
-    if (plain.inputs.some((operand) => operand?.dims === undefined)) return [{ type, dims: undefined }];
-    const found = matmulDims(plain);
-    return found instanceof Miss ? found : [{ type, dims: found.dims }];
-  },
-  parameters: () => [],
+  infer: (s, site) => multiplied(gemmSite(s, site), site.inputs[7] === undefined ? "float32" : codeType(site, 8)),
+  parameters: [],
   weight: (s, site): WeightRole | Miss => {
     const role = matmulWeight(gemmSite(s, site));
     if (role instanceof Miss) return role;
@@ -123,44 +105,33 @@ const QGemm = defineOp<GemmSettings>({
     const bias = site.inputs[6]?.stored === true ? { bias: 6 } : {};
     return { ...role, input: 3, out, in: 1 - out, dataAxis: s.transA ? 0 : 1, fused: "QuantizeLinear", ...bias };
   },
-  axes: quantizedAlready,
   lower: (s, emit, [a, aScale, aZero, b, bScale, bZero, c, yScale, yZero]) => {
-    if (a === undefined || b === undefined) return new Miss("an operand is missing");
-    const turned = (value: Value, yes: boolean): Value => (yes ? emit.Transpose([value], { perm: [1, 0] }) : value);
+    const turned = (value: Value | undefined, yes: boolean) =>
+      yes ? emit.Transpose([value], { perm: [1, 0] }) : value;
     const operands = [turned(a, s.transA), turned(b, s.transB), single(emit, aZero), single(emit, bZero)];
     const sums = emit.MatMulInteger(operands);
     const plain = scaled(emit, c === undefined ? sums : emit.Add([sums, c]), aScale, bScale);
     const y = s.alpha === 1 ? plain : emit.Mul([plain, scalar(emit, "float32", s.alpha)]);
     return [yScale === undefined ? y : encoded(emit, y, yScale, yZero)];
   },
-  gradient: integers,
-  cost: (s, site) => {
-    const found = matmulDims(gemmSite(s, site));
-    return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
-  },
-  quantize: quantizedAlready,
+  cost: (s, site) => matmulCost(gemmSite(s, site)),
+  ...onIntegers,
 });
 
-const MatMulInteger16 = typed<null>({
+const MatMulInteger16 = typed({
   name: "MatMulInteger16",
-  read: () => null,
-  infer: (_, site): readonly Inferred[] | Miss => {
-    const type = site.inputs[0]?.type === "uint16" && site.inputs[1]?.type === "uint16" ? "uint32" : "int32";
-    const found = matmulDims(site);
-    return found instanceof Miss ? found : [{ type, dims: found.dims }];
+  infer: (_, site) => {
+    const [a, b] = site.inputs.map((operand) => operand?.type);
+    return multiplied(site, a === "uint16" && b === "uint16" ? "uint32" : "int32");
   },
   why: "is quantized already",
   weight: (_, site) => matmulWeight(site),
-  cost: (_, site) => {
-    const found = matmulDims(site);
-    return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
-  },
+  cost: (_, site) => matmulCost(site),
 });
 
 /** LSTM with matrices of codes, inputs × gates; what goes in is rounded at every step. */
-const DynamicQuantizeLSTM = typed<null>({
+const DynamicQuantizeLSTM = typed({
   name: "DynamicQuantizeLSTM",
-  read: () => null,
   infer: (_, site): readonly Inferred[] => {
     const [x, r] = [site.inputs[0]?.dims, site.inputs[2]?.dims];
     const known = x !== undefined && r !== undefined;
@@ -171,14 +142,11 @@ const DynamicQuantizeLSTM = typed<null>({
     return [all, state, state].slice(0, site.outputs);
   },
   why: "is quantized already",
-  parameters: (_, site) => (site.inputs[3]?.stored === true ? [3] : []),
-  cost: (_, site) => {
-    const [x, w, r] = [dimsAt(site, 0), dimsAt(site, 1), dimsAt(site, 2)];
-    if (x instanceof Miss) return x;
-    if (w instanceof Miss) return w;
-    if (r instanceof Miss) return r;
-    return { macs: multiplyDims(elementCount(x.slice(0, 2)), addDims(elementCount(w), elementCount(r))) };
-  },
+  parameters: [3],
+  cost: (_, site) =>
+    withDims(site, [0, 1, 2], (x = [], w = [], r = []) =>
+      multiplyDims(elementCount(x.slice(0, 2)), addDims(elementCount(w), elementCount(r))),
+    ),
 });
 
 export const microsoftIntegerOperators: readonly Op[] = [

@@ -5,14 +5,12 @@
  * transBatchA of a stack [m, batch…, k] means [batch…, m, k]; transA then swaps the last two axes.
  */
 import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
+import type { Dim } from "../../tensor/dims.ts";
 import {
   type AxisEnd,
   type AxisLink,
   defineOp,
-  type Facet,
   type Op,
   type Operand,
   type QuantizeRule,
@@ -20,8 +18,20 @@ import {
   type WeightRole,
 } from "../define.ts";
 import { decimal, integer, text } from "../shared/attributes.ts";
-import { inTwo, matmulDims, matmulLinks, matmulWeight } from "../shared/products.ts";
-import { dimsAt, need, scalar, typeOf } from "../shared/rules.ts";
+import {
+  type GemmSettings,
+  gemmFacets,
+  gemmWeight,
+  inTwo,
+  matmulCost,
+  matmulLinks,
+  matmulWeight,
+  multiplied,
+  onMatMulInteger,
+  readGemm,
+  storedOperands,
+} from "../shared/products.ts";
+import { range, scalar, typeOf } from "../shared/rules.ts";
 import { type Activation, activate, readActivation } from "./activation.ts";
 
 const microsoft = "com.microsoft";
@@ -34,7 +44,7 @@ interface Settings {
 
 /** Axis `i` of the operand as it is multiplied is axis `order[i]` of the operand as it is given. */
 function orderOf(rank: number, transposed: boolean, batch: boolean): readonly number[] {
-  const axes = Array.from({ length: rank }, (_, axis) => axis);
+  const axes = range(rank);
   const stack = batch && rank > 2 ? [...axes.slice(1, -1), 0, rank - 1] : axes;
   return transposed && rank > 1 ? [...stack.slice(0, -2), ...stack.slice(-2).reverse()] : stack;
 }
@@ -56,7 +66,7 @@ function asMultiplied(s: Settings, site: Site): Site {
   return { ...site, inputs: [turn(0), turn(1)] };
 }
 
-function links(s: Settings, site: Site): readonly AxisLink[] | Miss {
+function axes(s: Settings, site: Site): readonly AxisLink[] | Miss {
   const plain = matmulLinks(asMultiplied(s, site));
   if (plain instanceof Miss) return plain;
   const orders = [order(s, site, 0), order(s, site, 1)];
@@ -87,22 +97,12 @@ function weight(s: Settings, site: Site): WeightRole | Miss {
   };
 }
 
-const quantize: Facet<(s: Settings, site: Site) => QuantizeRule | Miss> = (s, site) => {
-  const role = weight(s, site);
-  if (role instanceof Miss) return role;
-  if (role.input !== 1) return new Miss("the weight is the left operand");
+function quantize(s: Settings, site: Site): QuantizeRule | Miss {
+  const rule = onMatMulInteger(weight(s, site), s.transposed[1]);
+  if (rule instanceof Miss) return rule;
   if (s.transposed[0] || s.batch[0]) return new Miss("the data operand is transposed");
-  if (s.alpha !== 1) return new Miss("scales its product (alpha)");
-  return {
-    kind: "weighted",
-    weight: role,
-    integerTransposed: s.transposed[1],
-    integerWeight: "int8",
-    integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
-      emit.MatMulInteger([x, w, xZeroPoint, weightZeroPoint]),
-    channelDims: (channels) => [channels],
-  };
-};
+  return s.alpha === 1 ? rule : new Miss("scales its product (alpha)");
+}
 
 function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
   return defineOp<Settings>({
@@ -116,18 +116,10 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
         alpha: decimal(site, "alpha", 1),
       };
     },
-    infer: (s, site) => {
-      const { type } = need(site, 0);
-      if (site.inputs.some((operand) => operand?.dims === undefined)) return [{ type, dims: undefined }];
-      const found = matmulDims(asMultiplied(s, site));
-      return found instanceof Miss ? found : [{ type, dims: found.dims }];
-    },
-    parameters: (_, site) => site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : [])),
+    infer: (s, site) => multiplied(asMultiplied(s, site)),
+    parameters: storedOperands,
     weight,
-    axes: (s, site) => {
-      const found = links(s, site);
-      return found instanceof Miss ? found : { links: found };
-    },
+    axes,
     lower: (s, emit, inputs) => {
       const operands: Value[] = [];
       for (const [input, transposed] of s.transposed.entries()) {
@@ -140,93 +132,31 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
       const y = emit.MatMul(operands);
       return [s.alpha === 1 ? y : emit.Mul([y, scalar(emit, typeOf(y), s.alpha)])];
     },
-    cost: (s, site) => {
-      const found = matmulDims(asMultiplied(s, site));
-      return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
-    },
+    cost: (s, site) => matmulCost(asMultiplied(s, site)),
     quantize,
   });
 }
 
-interface GemmSettings {
-  readonly alpha: number;
-  readonly beta: number;
-  readonly transA: boolean;
-  readonly transB: boolean;
-  readonly activation: Activation;
-}
-
-function gemmWeight(s: GemmSettings, site: Site): WeightRole | Miss {
-  const [a, b, c] = site.inputs;
-  if (b?.stored !== true || a?.stored !== false) return new Miss("the right operand is no stored matrix");
-  const out = s.transB ? 0 : 1;
-  return {
-    input: 1,
-    out,
-    in: 1 - out,
-    groups: 1,
-    data: 0,
-    dataAxis: s.transA ? 0 : 1,
-    outputAxis: 1,
-    ...(c?.stored === true ? { bias: 2 } : {}),
-    ...(s.activation.name === "" ? {} : { fused: s.activation.name }),
-  };
-}
-
 /** activation(alpha · A'·B' + beta · C) */
-const FusedGemm = defineOp<GemmSettings>({
+const FusedGemm = defineOp<GemmSettings & { readonly activation: Activation }>({
   name: "FusedGemm",
   domain: microsoft,
   read: (site) => {
-    const parameters = ["activation_alpha", "activation_beta", "activation_gamma"].filter((name) =>
-      site.attribute(name),
-    );
-    const activation = readActivation(
-      text(site, "activation", ""),
-      parameters.map((name) => decimal(site, name, 0)),
-    );
-    if (activation instanceof Miss) return activation;
-    return {
-      alpha: decimal(site, "alpha", 1),
-      beta: decimal(site, "beta", 1),
-      transA: integer(site, "transA", 0) !== 0,
-      transB: integer(site, "transB", 0) !== 0,
-      activation,
-    };
+    const given = ["activation_alpha", "activation_beta", "activation_gamma"].filter((name) => site.attribute(name));
+    const parameters = given.map((name) => decimal(site, name, 0));
+    const activation = readActivation(text(site, "activation", ""), parameters);
+    return activation instanceof Miss ? activation : { ...readGemm(site), activation };
   },
-  infer: (s, site) => {
-    const { type } = need(site, 0);
-    const [a, b] = [dimsAt(site, 0), dimsAt(site, 1)];
-    if (a instanceof Miss || b instanceof Miss) return [{ type, dims: undefined }];
-    if (a.length !== 2 || b.length !== 2) return new Miss("takes two matrices");
-    return [{ type, dims: [a[s.transA ? 1 : 0] as Dim, b[s.transB ? 0 : 1] as Dim] }];
+  ...gemmFacets,
+  weight: (s, site) => {
+    const role = gemmWeight(s, site);
+    if (role instanceof Miss || role.input !== 1) return new Miss("the right operand is no stored matrix");
+    return s.activation.name === "" ? role : { ...role, fused: s.activation.name };
   },
-  parameters: (_, site) => site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : [])),
-  weight: gemmWeight,
-  axes: (s, site) => {
-    const [rows, sharedA] = s.transA ? [1, 0] : [0, 1];
-    const [sharedB, columns] = s.transB ? [1, 0] : [0, 1];
-    const bias = (site.inputs[2]?.dims ?? []).flatMap((dim, axis, dims): AxisLink[] =>
-      dim === 1 ? [] : [{ from: ["in2", axis], to: ["out0", 2 - dims.length + axis] }],
-    );
-    return {
-      links: [
-        { from: ["in0", rows], to: ["out0", 0] },
-        { from: ["in0", sharedA], to: ["in1", sharedB] },
-        { from: ["in1", columns], to: ["out0", 1] },
-        ...bias,
-      ],
-    };
-  },
-  lower: (s, emit: Emit, [a, b, c]) => {
+  lower: (s, emit, [a, b, c]) => {
     const { alpha, beta, activation } = s;
     const y = emit.Gemm([a, b, c], { alpha, beta, transA: s.transA ? 1 : 0, transB: s.transB ? 1 : 0 });
     return [activate(emit, y, activation)];
-  },
-  cost: (s, site) => {
-    const [a, b] = [dimsAt(site, 0), dimsAt(site, 1)];
-    if (a instanceof Miss) return a;
-    return b instanceof Miss ? b : { macs: multiplyDims(elementCount(a), b[s.transB ? 0 : 1] ?? 1) };
   },
   quantize: new Miss("its activation is fused into it: lower it first"),
 });

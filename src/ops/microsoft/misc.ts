@@ -4,38 +4,25 @@
  * there is a like, otherwise left alone.
  */
 import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { toFloat64 } from "../../tensor/convert.ts";
 import { addDims, type Dim, floorDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import { defineOp, type Inferred, type Op, type Operand, type Site } from "../define.ts";
-import { constantIntegers, integer, integers, text, wrapAxis } from "../shared/attributes.ts";
-import { integersConstant, need, sameAsInput, scalar } from "../shared/rules.ts";
-import { readWindow, type Window, windowDims } from "../shared/window.ts";
+import { defineOp, type Inferred, type Op, type OpDef, type Operand } from "../define.ts";
+import { constantIntegers, integer, text, wrapAxis } from "../shared/attributes.ts";
+import { integersConstant, need, sameAsInput, scalar, shaped } from "../shared/rules.ts";
+import { pooledDims, readPool, type Window } from "../shared/window.ts";
 import { typed } from "./typed.ts";
 
-interface Like<S> {
-  readonly name: string;
-  read(site: Site): S | Miss;
-  infer(s: S, site: Site): readonly Inferred[] | Miss;
-  lower(s: S, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss;
-}
+type Like<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & {
+  readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined>;
+};
 
 const lowerFirst = new Miss("is in another domain: lower it first");
 
 /** An operator that has a like in the default domain. */
-function like<S>({ name, read, infer, lower }: Like<S>): Op {
-  return defineOp<S>({
-    name,
-    domain: "com.microsoft",
-    read,
-    infer,
-    axes: lowerFirst,
-    lower,
-    quantize: lowerFirst,
-  });
-}
+const like = <S = null>({ read = () => null as S, ...row }: Like<S>): Op =>
+  defineOp<S>({ ...row, read, domain: "com.microsoft", axes: lowerFirst, quantize: lowerFirst });
 
 const ExpandDims = like<{ readonly axis: number | undefined }>({
   name: "ExpandDims",
@@ -44,11 +31,7 @@ const ExpandDims = like<{ readonly axis: number | undefined }>({
     const rank = site.inputs[0]?.dims?.length;
     return { axis: axis === undefined || rank === undefined ? undefined : wrapAxis(axis, rank + 1) };
   },
-  infer: ({ axis }, site) => {
-    const { type, dims } = need(site, 0);
-    const known = axis !== undefined && dims !== undefined;
-    return [{ type, dims: known ? [...dims.slice(0, axis), 1, ...dims.slice(axis)] : undefined }];
-  },
+  infer: ({ axis }, site) => shaped(site, (dims) => (axis === undefined ? undefined : dims.toSpliced(axis, 0, 1))),
   lower: ({ axis }, emit, [x]) =>
     axis === undefined
       ? new Miss("its axis is computed at run time")
@@ -66,16 +49,12 @@ const Pad = like<{ readonly mode: string }>({
   name: "Pad",
   read: (site) => ({ mode: text(site, "mode", "constant") }),
   infer: (_, site) => {
-    const { type, dims } = need(site, 0);
     const pads = constantIntegers(site.inputs[1]);
-    if (dims === undefined) return [{ type, dims }];
-    const added = (axis: number): number | undefined => pads && (pads[axis] ?? 0) + (pads[dims.length + axis] ?? 0);
-    return [
-      {
-        type,
-        dims: dims.map((dim, axis) => (pads === undefined ? site.open(0, axis) : addDims(dim, added(axis) ?? 0))),
-      },
-    ];
+    return shaped(site, (dims) =>
+      dims.map((dim, axis) =>
+        pads === undefined ? site.open(0, axis) : addDims(dim, (pads[axis] ?? 0) + (pads[dims.length + axis] ?? 0)),
+      ),
+    );
   },
   lower: ({ mode }, emit, [x, pads, value]) => {
     const alone = value?.type?.dims?.length === 1;
@@ -90,9 +69,8 @@ function numberAt(operand: Operand | undefined): number | undefined {
   return known ?? (small === undefined || small.type === "string" ? undefined : toFloat64(small)[0]);
 }
 
-const Range = like<null>({
+const Range = like({
   name: "Range",
-  read: () => null,
   infer: (_, site) => {
     const [start, limit] = [numberAt(site.inputs[0]), numberAt(site.inputs[1])];
     const step = site.inputs[2] === undefined ? 1 : numberAt(site.inputs[2]);
@@ -109,9 +87,8 @@ const Range = like<null>({
   },
 });
 
-const Unique = typed<null>({
+const Unique = typed({
   name: "Unique",
-  read: () => null,
   infer: (_, site): readonly Inferred[] => {
     const { type, dims } = need(site, 0);
     const found = site.open(0, 0);
@@ -125,16 +102,15 @@ const Unique = typed<null>({
   why: "its result depends on its data",
 });
 
-const GatherND = like<null>({
+/** The last axis of the indices holds tuples. */
+function gatheredDims(dims: readonly Dim[] = [], indices: readonly Dim[] = []): readonly Dim[] | undefined {
+  const depth = indices.at(-1);
+  return typeof depth === "number" ? [...indices.slice(0, -1), ...dims.slice(depth)] : undefined;
+}
+
+const GatherND = like({
   name: "GatherND",
-  read: () => null,
-  infer: (_, site) => {
-    const { type, dims } = need(site, 0);
-    const indices = site.inputs[1]?.dims;
-    const depth = indices?.at(-1);
-    const known = dims !== undefined && indices !== undefined && typeof depth === "number";
-    return [{ type, dims: known ? [...indices.slice(0, -1), ...dims.slice(depth)] : undefined }];
-  },
+  infer: (_, site) => shaped(site, gatheredDims, undefined, [0, 1]),
   lower: (_, emit, [x, indices]) => [emit.GatherND([x, emit.Cast([indices], { to: typeCodes.int64 })])],
 });
 
@@ -142,78 +118,63 @@ const GatherND = like<null>({
 const UnfoldTensor = typed<{ readonly dim: number; readonly size: number; readonly step: number }>({
   name: "UnfoldTensor",
   read: (site) => ({ dim: integer(site, "dim", -1), size: integer(site, "size", 1), step: integer(site, "step", 1) }),
-  infer: ({ dim, size, step }, site) => {
-    const { type, dims } = need(site, 0);
-    if (dims === undefined) return [{ type, dims }];
-    const along = wrapAxis(dim, dims.length);
-    const windows = (length: Dim): Dim => addDims(floorDims(addDims(length, -size), step), 1);
-    return [{ type, dims: [...dims.map((length, axis) => (axis === along ? windows(length) : length)), size] }];
-  },
+  infer: ({ dim, size, step }, site) =>
+    shaped(site, (dims) => {
+      const along = wrapAxis(dim, dims.length);
+      const windows = addDims(floorDims(addDims(dims[along] ?? size, -size), step), 1);
+      return [...dims.with(along, windows), size];
+    }),
   why: "extracts sliding windows of an axis",
 });
 
-const Inverse = typed<null>({
+const Inverse = typed({
   name: "Inverse",
-  read: () => null,
   infer: (_, site) => sameAsInput(site),
   why: "inverts matrices",
 });
 
-const NGramRepeatBlock = typed<null>({
+const NGramRepeatBlock = typed({
   name: "NGramRepeatBlock",
-  read: () => null,
   infer: (_, site) => sameAsInput(site, 1),
   why: "masks repeated n-grams",
 });
 
 /** Distances of every row of one matrix to every row of the other. */
-const CDist = typed<null>({
+const CDist = typed({
   name: "CDist",
-  read: () => null,
-  infer: (_, site): readonly Inferred[] => {
-    const { type, dims } = need(site, 0);
-    const other = site.inputs[1]?.dims;
-    return [{ type, dims: dims && other && [dims[0] as Dim, other[0] as Dim] }];
-  },
+  infer: (_, site) => shaped(site, ([rows = 1] = [], [others = 1] = []) => [rows, others], undefined, [0, 1]),
   why: "measures distances",
 });
 
-const CropAndResize = typed<null>({
+const CropAndResize = typed({
   name: "CropAndResize",
-  read: () => null,
-  infer: (_, site): readonly Inferred[] => {
-    const { type, dims } = need(site, 0);
-    const boxes = site.inputs[1]?.dims;
-    const size = constantIntegers(site.inputs[3]);
-    if (dims === undefined || boxes === undefined) return [{ type, dims: undefined }];
-    return [
-      { type, dims: [boxes[0] as Dim, dims[1] as Dim, size?.[0] ?? site.open(0, 2), size?.[1] ?? site.open(0, 3)] },
+  infer: (_, site) => {
+    const [height = site.open(0, 2), width = site.open(0, 3)] = constantIntegers(site.inputs[3]) ?? [];
+    const follow = ([, channels = 1]: readonly Dim[] = [], [boxes = 1]: readonly Dim[] = []) => [
+      boxes,
+      channels,
+      height,
+      width,
     ];
+    return shaped(site, follow, undefined, [0, 1]);
   },
   why: "cuts boxes out of pictures",
 });
 
 const MaxpoolWithMask = typed<Window>({
   name: "MaxpoolWithMask",
-  read: (site) => {
-    const kernel = integers(site, "kernel_shape");
-    return kernel === undefined ? new Miss("has no kernel_shape") : readWindow(site, kernel);
-  },
-  infer: (s, site): readonly Inferred[] => {
-    const { type, dims } = need(site, 0);
-    return [{ type, dims: dims && [...dims.slice(0, 2), ...windowDims(s, dims.slice(2))] }];
-  },
+  read: readPool,
+  infer: (s, site) => shaped(site, (dims) => pooledDims(s, dims)),
   why: "pools under a mask",
 });
 
 /** Layers of which each token passes through a few. */
 function experts(name: string, parameters: readonly number[], why: string): Op {
-  return typed<null>({
+  return typed({
     name,
-    read: () => null,
     infer: (_, site) => sameAsInput(site),
     why,
-    parameters: (_, site) => parameters.filter((input) => site.inputs[input]?.stored === true),
+    parameters,
     cost: () => new Miss("which experts compute depends on the data"),
   });
 }

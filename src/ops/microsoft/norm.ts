@@ -6,54 +6,40 @@
  *   mean, 1/deviation, the sum.
  */
 import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Dim } from "../../tensor/dims.ts";
-import { type AxisLink, type AxisRule, defineOp, type Inferred, type Op, type Site } from "../define.ts";
+import { type AxisLink, defineOp, type Inferred, type Op, type Site } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
-import { dimsAt, integersConstant, need, scalar, typeOf, widened } from "../shared/rules.ts";
+import { rootMeanSquare, scaling } from "../shared/normalize.ts";
+import { integersConstant, need, range } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
-const noWeight = new Miss("scales and shifts; it has no matrix");
-
-/** x / √(mean(x²) + ε) · scale over the axes, and 1/√(…); numbers of 16 bits are computed in float32. */
-function rootMeanSquare(emit: Emit, x: Value, scale: Value, axes: readonly number[], epsilon: number) {
-  const wide = widened(emit, x);
-  const mean = emit.ReduceMean([emit.Mul([wide, wide]), integersConstant(emit, axes)], { keepdims: 1 });
-  const inverse = emit.Reciprocal([emit.Sqrt([emit.Add([mean, scalar(emit, typeOf(wide), epsilon)])])]);
-  const normalized = emit.Mul([wide, inverse]);
-  const narrow = typeOf(normalized) === typeOf(scale) ? normalized : emit.CastLike([normalized, scale]);
-  return { y: emit.Mul([narrow, scale]), inverse };
-}
-
 /** The leading axes of every operand that has them pass; the last `over` axes are normalized over. */
 function normalizedAxes(
   site: Site,
+  dims: readonly Dim[],
   over: number,
   operands: readonly number[],
   outputs: readonly number[],
-): AxisRule | Miss {
-  const dims = dimsAt(site, 0);
-  if (dims instanceof Miss) return dims;
+): readonly AxisLink[] {
+  const lead = dims.length - over;
   const reason = "is normalized over this axis";
-  const links: AxisLink[] = [];
-  for (const input of operands) {
+  const inputs = operands.flatMap((input) => {
     const own = site.inputs[input]?.dims ?? [];
-    own.forEach((dim, axis) => {
+    return own.flatMap((dim, axis): AxisLink[] => {
       const out = dims.length - own.length + axis;
-      if (out >= dims.length - over) links.push({ refuses: [`in${input}`, axis], reason });
-      else if (dim !== 1 || dims[out] === 1) links.push({ from: [`in${input}`, axis], to: ["out0", out] });
+      if (out >= lead) return [{ refuses: [`in${input}`, axis], reason }];
+      return dim !== 1 || dims[out] === 1 ? [{ from: [`in${input}`, axis], to: ["out0", out] }] : [];
     });
-  }
-  dims.forEach((_, axis) => {
-    if (axis >= dims.length - over) links.push({ refuses: ["out0", axis], reason });
   });
-  for (const output of outputs) {
-    for (let axis = 0; axis < dims.length - over; axis++) {
-      links.push({ from: [`out${output}`, axis], to: ["out0", axis] });
-    }
-  }
-  return { links };
+  const statistics = outputs.flatMap((output) =>
+    range(lead).map((axis): AxisLink => ({ from: [`out${output}`, axis], to: ["out0", axis] })),
+  );
+  return [
+    ...inputs,
+    ...range(over, lead).map((axis): AxisLink => ({ refuses: ["out0", axis], reason })),
+    ...statistics,
+  ];
 }
 
 interface SimplifiedSettings {
@@ -77,21 +63,16 @@ const SimplifiedLayerNormalization = defineOp<SimplifiedSettings>({
       { type: type === "float64" ? "float64" : "float32", dims: kept },
     ];
   },
-  parameters: (_, site) => (site.inputs[1]?.stored === true ? [1] : []),
-  scales: () => [1],
-  weight: noWeight,
-  axes: (s, site) => normalizedAxes(site, (site.inputs[0]?.dims?.length ?? 0) - s.axis, [0, 1], statisticsOf(site)),
+  ...scaling,
+  parameters: [1],
+  axes: (s, site, dims) => normalizedAxes(site, dims, dims.length - s.axis, [0, 1], site.outputs > 1 ? [1] : []),
   lower: (s, emit, [x, scale]) => {
-    const rank = x?.type?.dims?.length;
-    if (x === undefined || scale === undefined || rank === undefined)
-      return new Miss("the rank of its input is not known");
-    const axes = Array.from({ length: rank - s.axis }, (_, index) => s.axis + index);
-    const { y, inverse } = rootMeanSquare(emit, x, scale, axes, s.epsilon);
+    const rank = x.type?.dims?.length;
+    if (rank === undefined) return new Miss("the rank of its input is not known");
+    const { y, inverse } = rootMeanSquare(emit, x, scale, { axes: range(rank - s.axis, s.axis), epsilon: s.epsilon });
     return [y, inverse];
   },
 });
-
-const statisticsOf = (site: Site): readonly number[] => (site.outputs > 1 ? [1] : []);
 
 interface SkipSettings {
   readonly epsilon: number;
@@ -119,23 +100,16 @@ function skip({ name, shift, bias }: SkipForm): Op {
     },
     parameters: (_, site) => vectors.filter((input) => site.inputs[input]?.stored === true),
     scales: () => [2],
-    weight: noWeight,
-    axes: (_, site) =>
-      normalizedAxes(
-        site,
-        1,
-        [0, 1, ...vectors],
-        [1, 2, 3].filter((output) => output < site.outputs),
-      ),
+    weight: scaling.weight,
+    axes: (_, site, dims) => normalizedAxes(site, dims, 1, [0, 1, ...vectors], range(site.outputs - 1, 1)),
     lower: (s, emit, inputs) => {
       const [x, other, scale] = inputs;
-      if (x === undefined || other === undefined || scale === undefined) return new Miss("an operand is missing");
       const added = inputs[bias];
       const plain = emit.Add([x, other]);
       const sum = added === undefined ? plain : emit.Add([plain, added]);
       const average = (): Value => emit.ReduceMean([sum, integersConstant(emit, [-1])], { keepdims: 1 });
       if (shift === undefined) {
-        const { y, inverse } = rootMeanSquare(emit, sum, scale, [-1], s.epsilon);
+        const { y, inverse } = rootMeanSquare(emit, sum, scale, { axes: [-1], epsilon: s.epsilon });
         return s.statistics ? [y, average(), inverse, sum] : [y];
       }
       const settings = { axis: -1, epsilon: s.epsilon };

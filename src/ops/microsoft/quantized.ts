@@ -11,9 +11,10 @@ import { addDims, type Dim } from "../../tensor/dims.ts";
 import { defineOp, type Inferred, type Op, type Site } from "../define.ts";
 import { decimal, integer, integers, wrapAxis } from "../shared/attributes.ts";
 import { codeType, decoded, encoded } from "../shared/codes.ts";
-import { quantizedAlready } from "../shared/misses.ts";
+import { channelsFirst, channelsLast, withChannelsFirst } from "../shared/convolution.ts";
+import { onIntegers, quantizedAlready } from "../shared/misses.ts";
 import { broadcast, integersConstant, need } from "../shared/rules.ts";
-import { readWindow, type Window, windowDims } from "../shared/window.ts";
+import { padding, pooledDims, readPool, type Window } from "../shared/window.ts";
 
 /** An input with its scale and zero point. */
 type Port = readonly [codes: number, scale: number, zero: number];
@@ -23,7 +24,7 @@ interface OnCodes<S> {
   readonly operands: (site: Site) => readonly Port[];
   /** Scale and zero point of the result. */
   readonly result: readonly [scale: number, zero: number];
-  read(site: Site): S | Miss;
+  readonly read?: (site: Site) => S | Miss;
   dims(s: S, site: Site): readonly Dim[] | undefined | Miss;
   /** The operator on numbers; `inputs` are those of the node, for what is not codes. */
   compute(s: S, emit: Emit, numbers: readonly Value[], inputs: readonly (Value | undefined)[]): Value | Miss;
@@ -34,7 +35,7 @@ interface Read<S> {
   readonly operands: readonly Port[];
 }
 
-function onCodes<S>({ name, operands, result, read, dims, compute }: OnCodes<S>): Op {
+function onCodes<S = null>({ name, operands, result, read = () => null as S, dims, compute }: OnCodes<S>): Op {
   const type = (s: Read<S>, site: Site) => codeType(site, result[1], s.operands[0]?.[0] ?? 0);
   return defineOp<Read<S>>({
     name,
@@ -47,7 +48,7 @@ function onCodes<S>({ name, operands, result, read, dims, compute }: OnCodes<S>)
       const found = dims(s.own, site);
       return found instanceof Miss ? found : [{ type: type(s, site), dims: found }];
     },
-    axes: quantizedAlready,
+    ...onIntegers,
     lower: (s, emit, inputs) => {
       const numbers = s.operands.map(([codes, scale, zero]) =>
         decoded(emit, inputs[codes], inputs[scale], inputs[zero]),
@@ -55,12 +56,9 @@ function onCodes<S>({ name, operands, result, read, dims, compute }: OnCodes<S>)
       const y = compute(s.own, emit, numbers, inputs);
       return y instanceof Miss ? y : [encoded(emit, y, inputs[result[0]], inputs[result[1]])];
     },
-    gradient: new Miss("computes integers"),
-    quantize: quantizedAlready,
   });
 }
 
-const missing = new Miss("an operand is missing");
 const one = (): readonly Port[] => [[0, 1, 2]];
 const two = (): readonly Port[] => [
   [0, 1, 2],
@@ -73,25 +71,28 @@ function broadcastOf(site: Site, inputs: readonly number[]): readonly Dim[] | un
   return known.length < shapes.length ? undefined : broadcast(...known);
 }
 
-function binary(name: string, compute: (emit: Emit, a: Value, b: Value) => Value): Op {
-  return onCodes<null>({
+function binary(name: string, compute: (emit: Emit, a: Value | undefined, b: Value | undefined) => Value): Op {
+  return onCodes({
     name,
     operands: two,
     result: [6, 7],
-    read: () => null,
     dims: (_, site) => broadcastOf(site, [0, 3]),
-    compute: (_, emit, [a, b]) => (a === undefined || b === undefined ? missing : compute(emit, a, b)),
+    compute: (_, emit, [a, b]) => compute(emit, a, b),
   });
 }
 
-function unary<S>(name: string, read: (site: Site) => S, compute: (s: S, emit: Emit, x: Value) => Value | Miss): Op {
+function unary<S>(
+  name: string,
+  read: (site: Site) => S,
+  compute: (s: S, emit: Emit, x: Value | undefined) => Value | Miss,
+): Op {
   return onCodes<S>({
     name,
     operands: one,
     result: [3, 4],
     read,
     dims: (_, site) => need(site, 0).dims,
-    compute: (s, emit, [x]) => (x === undefined ? missing : compute(s, emit, x)),
+    compute: (s, emit, [x]) => compute(s, emit, x),
   });
 }
 
@@ -110,14 +111,13 @@ const QLinearSoftmax = unary(
       : emit.Softmax([x], { axis: s.axis }),
 );
 
-const QLinearWhere = onCodes<null>({
+const QLinearWhere = onCodes({
   name: "QLinearWhere",
   operands: () => [
     [1, 2, 3],
     [4, 5, 6],
   ],
   result: [7, 8],
-  read: () => null,
   dims: (_, site) => broadcastOf(site, [0, 1, 4]),
   compute: (_, emit, [x, y], [condition]) => emit.Where([condition, x, y]),
 });
@@ -176,43 +176,26 @@ interface Pool extends Window {
   readonly counts: boolean;
 }
 
-const first = (dims: readonly Dim[]): readonly Dim[] => [dims[0] as Dim, dims.at(-1) as Dim, ...dims.slice(1, -1)];
-const behind = (dims: readonly Dim[]): readonly Dim[] => [dims[0] as Dim, ...dims.slice(2), dims[1] as Dim];
-
-/** Computes with channels first what may come with channels last. */
-function channelsFirst(emit: Emit, x: Value, last: boolean, rank: number, compute: (x: Value) => Value): Value {
-  if (!last) return compute(x);
-  const spatial = Array.from({ length: rank - 2 }, (_, axis) => axis + 1);
-  const y = compute(emit.Transpose([x], { perm: [0, rank - 1, ...spatial] }));
-  return emit.Transpose([y], { perm: [0, ...spatial.map((axis) => axis + 1), 1] });
-}
-
 const QLinearAveragePool = onCodes<Pool>({
   name: "QLinearAveragePool",
   operands: one,
   result: [3, 4],
   read: (site) => {
-    const kernel = integers(site, "kernel_shape");
-    if (kernel === undefined) return new Miss("has no kernel_shape");
+    const window = readPool(site);
+    if (window instanceof Miss) return window;
     const last = integer(site, "channels_last", 0) !== 0;
-    return { ...readWindow(site, kernel), last, counts: integer(site, "count_include_pad", 0) !== 0 };
+    return { ...window, last, counts: integer(site, "count_include_pad", 0) !== 0 };
   },
   dims: (s, site) => {
     const { dims } = need(site, 0);
-    if (dims === undefined) return undefined;
-    const plain = s.last ? first(dims) : dims;
-    const out = [...plain.slice(0, 2), ...windowDims(s, plain.slice(2))];
-    return s.last ? behind(out) : out;
+    return dims && (s.last ? channelsLast(pooledDims(s, channelsFirst(dims))) : pooledDims(s, dims));
   },
   compute: (s, emit, [x]) => {
-    const { kernel, strides, pads, autoPad, ceil, counts } = s;
-    const padding = autoPad === "NOTSET" || autoPad === "VALID" ? { pads } : { auto_pad: autoPad };
-    const settings = { kernel_shape: kernel, strides, ceil_mode: ceil ? 1 : 0, count_include_pad: counts ? 1 : 0 };
-    return x === undefined
-      ? missing
-      : channelsFirst(emit, x, s.last, kernel.length + 2, (data) =>
-          emit.AveragePool([data], { ...settings, ...padding }),
-        );
+    const { kernel, strides, ceil, counts } = s;
+    const modes = { ceil_mode: ceil ? 1 : 0, count_include_pad: counts ? 1 : 0 };
+    const pool = (data: readonly (Value | undefined)[]): Value =>
+      emit.AveragePool(data, { kernel_shape: kernel, strides, ...modes, ...padding(s) });
+    return s.last ? withChannelsFirst(emit, kernel.length + 2, [x], pool) : pool([x]);
   },
 });
 
@@ -225,8 +208,8 @@ const QLinearGlobalAveragePool = onCodes<{ readonly last: boolean }>({
     need(site, 0).dims?.map((dim, axis, dims) => (axis === 0 || axis === (last ? dims.length - 1 : 1) ? dim : 1)),
   compute: ({ last }, emit, [x]) => {
     const rank = x?.type?.dims?.length;
-    if (x === undefined || rank === undefined) return new Miss("the rank of its input is not known");
-    return channelsFirst(emit, x, last, rank, (data) => emit.GlobalAveragePool([data]));
+    if (rank === undefined) return new Miss("the rank of its input is not known");
+    return last ? withChannelsFirst(emit, rank, [x], emit.GlobalAveragePool) : emit.GlobalAveragePool([x]);
   },
 });
 
@@ -251,7 +234,6 @@ function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
     axes: new Miss("is in another domain: lower it first"),
     lower: (s, emit, [x, scale, zero]) => {
       if (s.reason !== undefined) return new Miss(s.reason);
-      if (x === undefined || scale === undefined) return missing;
       if (!quantizes) return [decoded(emit, x, scale, zero, s.axis)];
       return [
         s.axis === undefined ? encoded(emit, x, scale, zero) : emit.QuantizeLinear([x, scale, zero], { axis: s.axis }),

@@ -7,9 +7,9 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { type AxisLink, defineOp, type Inferred, type Op, type Site } from "../define.ts";
+import { type AxisLink, defineOp, type Op, type Site } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
-import { dimsAt, integersConstant, need, positions, sameAsInput, scalar } from "../shared/rules.ts";
+import { integersConstant, positions, range, sameAsInput, scalar } from "../shared/rules.ts";
 import { fromHeads, toHeads } from "./attend.ts";
 import { typed } from "./typed.ts";
 
@@ -45,9 +45,9 @@ function part(emit: Emit, x: Value, start: number, end: number): Value {
 }
 
 /** cos or sin for each token, N × 1 × length × pairs (1 × 1 × … where places follow from the first). */
-function angles(emit: Emit, table: Value, places: Value, length: Value): Value {
+function angles(emit: Emit, table: Value | undefined, places: Value | undefined, length: Value): Value {
   const axes = (list: readonly number[]): Value => integersConstant(emit, list);
-  if (places.type?.dims?.length === 2) return emit.Unsqueeze([emit.Gather([table, places], { axis: 0 }), axes([1])]);
+  if (places?.type?.dims?.length === 2) return emit.Unsqueeze([emit.Gather([table, places], { axis: 0 }), axes([1])]);
   const [zero, one] = [scalar(emit, "int64", 0), scalar(emit, "int64", 1)];
   const steps = emit.Range([zero, emit.Squeeze([length, axes([0])]), one]);
   return emit.Unsqueeze([emit.Gather([table, emit.Add([places, steps])], { axis: 0 }), axes([0, 1])]);
@@ -70,15 +70,20 @@ function turn(interleaved: boolean, emit: Emit, x: Value, turned: number, cos: V
 export function rotated(
   emit: Emit,
   x: Value,
-  places: Value,
+  places: Value | undefined,
   {
     cos,
     sin,
     interleaved,
     width,
-  }: { readonly cos: Value; readonly sin: Value; readonly interleaved: boolean; readonly width: number },
+  }: {
+    readonly cos: Value | undefined;
+    readonly sin: Value | undefined;
+    readonly interleaved: boolean;
+    readonly width: number;
+  },
 ): Value | Miss {
-  const half = cos.type?.dims?.[1];
+  const half = cos?.type?.dims?.[1];
   if (typeof half !== "number") return new Miss("the number of rotated channels is not known");
   const length = emit.Shape([x], { start: 2, end: 3 });
   const [c, s] = [angles(emit, cos, places, length), angles(emit, sin, places, length)];
@@ -94,25 +99,17 @@ const RotaryEmbedding = defineOp<Settings>({
   infer: (_, site) => sameAsInput(site),
   // With one number for all samples it is where their tokens begin.
   wants: (_, site) => (site.inputs[1]?.dims?.length === 2 ? positions(1, site.inputs[2]?.dims?.[0]) : []),
-  axes: (_, site) => {
-    const x = dimsAt(site, 0);
-    if (x instanceof Miss) return x;
+  axes: (_, site, x) => {
     const places: AxisLink[] = site.inputs[1]?.dims?.length === 2 ? [{ from: ["in1", 0], to: ["out0", 0] }] : [];
     const reason = "channels are rotated in pairs by position";
-    const others = x.flatMap((_, axis): AxisLink[] =>
-      axis === 0
-        ? []
-        : [
-            { refuses: ["in0", axis], reason },
-            { refuses: ["out0", axis], reason },
-          ],
-    );
-    return { links: [{ from: ["in0", 0], to: ["out0", 0] }, ...places, ...others] };
+    const others = range(x.length - 1, 1).flatMap((axis): AxisLink[] => [
+      { refuses: ["in0", axis], reason },
+      { refuses: ["out0", axis], reason },
+    ]);
+    return [{ from: ["in0", 0], to: ["out0", 0] }, ...places, ...others];
   },
   lower: (s, emit, [x, places, cosTable, sinTable]) => {
     const rank = x?.type?.dims?.length;
-    if (x === undefined || places === undefined || cosTable === undefined || sinTable === undefined)
-      return new Miss("an operand is missing");
     if (rank === undefined || s.width === undefined || s.turned === undefined)
       return new Miss("the width of a head is not known");
     if (s.packed) return new Miss("its tokens are packed");
@@ -128,16 +125,9 @@ const RotaryEmbedding = defineOp<Settings>({
 });
 
 /** q · cos(e) + q' · sin(e), and the same of k: the turned halves come as inputs. */
-const GemmaRotaryEmbedding = typed<null>({
+const GemmaRotaryEmbedding = typed({
   name: "GemmaRotaryEmbedding",
-  read: () => null,
-  infer: (_, site): readonly Inferred[] => {
-    const [q, k] = [need(site, 1), need(site, 3)];
-    return [
-      { type: q.type, dims: q.dims },
-      { type: k.type, dims: k.dims },
-    ];
-  },
+  infer: (_, site) => [1, 3].flatMap((input) => sameAsInput(site, input)),
   why: "rotates channels in pairs, in half precision on GPU only",
 });
 

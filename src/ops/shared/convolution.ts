@@ -1,10 +1,13 @@
 /** What every convolution over N × C × spatial knows of its operands, whatever the numbers are: dimensions, channels, groups, products. */
 import { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
 import { type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
-import type { AxisLink, AxisRule, Site, WeightRole } from "../define.ts";
+import type { DataType } from "../../tensor/types.ts";
+import type { AxisLink, AxisRule, Inferred, Operand, Site, WeightRole } from "../define.ts";
 import { integer, integers } from "./attributes.ts";
-import { dimsAt } from "./rules.ts";
-import { readWindow, type Window, windowDims } from "./window.ts";
+import { countAttribute, range, shaped, withDims } from "./rules.ts";
+import { padding, readWindow, type Window, windowDims } from "./window.ts";
 
 export interface ConvSettings extends Window {
   readonly group: number;
@@ -18,15 +21,21 @@ export function readConv(site: Site): ConvSettings | Miss {
   return { ...readWindow(site, kernel as readonly number[]), group: integer(site, "group", 1) };
 }
 
-export function convDims(s: ConvSettings, site: Site): readonly Dim[] | Miss {
-  const [x, w] = [dimsAt(site, 0), dimsAt(site, 1)];
-  if (x instanceof Miss) return x;
-  if (w instanceof Miss) return w;
+export function convDims(s: ConvSettings, x: readonly Dim[], w: readonly Dim[]): readonly Dim[] | Miss {
   const [channels, perGroup] = [x[1], w[1]];
-  if (typeof channels === "number" && typeof perGroup === "number" && channels !== perGroup * s.group) {
+  if (typeof channels === "number" && typeof perGroup === "number" && channels !== perGroup * s.group)
     return new Miss(`the weight has ${perGroup * s.group} input channels, the input has ${channels}`);
-  }
   return [x[0] as Dim, w[0] as Dim, ...windowDims(s, x.slice(2))];
+}
+
+/** The output of a convolution, once the sizes of its data are known. */
+export function convolved(s: ConvSettings, site: Site, type?: DataType): readonly Inferred[] | Miss {
+  return shaped(site, (x) => withDims(site, [1], (w) => convDims(s, x, w)), type);
+}
+
+/** The settings with which Conv does the same. */
+export function convAttributes({ kernel, strides, dilations, group, ...window }: ConvSettings) {
+  return { kernel_shape: kernel, strides, dilations, group, ...padding(window) };
 }
 
 export function convWeight(s: ConvSettings, site: Site): WeightRole | Miss {
@@ -40,48 +49,65 @@ export function convWeight(s: ConvSettings, site: Site): WeightRole | Miss {
  * of groups shrinks. With groups, the same positions go in every group, so that groups stay equal.
  */
 export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
-  const [x, w] = [dimsAt(site, 0), dimsAt(site, 1)];
-  if (x instanceof Miss) return x;
-  if (w instanceof Miss) return w;
-  const [channels, outputs] = [x[1], w[0]];
-  if (typeof channels !== "number" || typeof outputs !== "number")
-    return new Miss("the number of channels is not known");
-  const bias: AxisLink[] = site.inputs[2] === undefined ? [] : [{ from: ["in2", 0], to: ["out0", 1] }];
-  const common: AxisLink[] = [{ from: ["in0", 0], to: ["out0", 0] }, { from: ["in1", 0], to: ["out0", 1] }, ...bias];
-  if (s.group === 1) return { links: [...common, { from: ["in0", 1], to: ["in1", 1] }] };
-  const perGroupOut = outputs / s.group;
-  const perGroupIn = channels / s.group;
-  const run = (start: number, count: number): number[] => Array.from({ length: count }, (_, index) => start + index);
-  if (perGroupIn === 1) {
-    const kernels = (c: number): number[] => run(c * perGroupOut, perGroupOut);
-    // The kernels of one channel go together.
-    const together: AxisLink = {
-      from: ["out0", 1],
-      to: ["out0", 1],
-      map: (index) => kernels(Math.floor(index / perGroupOut)),
-    };
+  return withDims(site, [0, 1], ([, channels], [outputs]) => {
+    if (typeof channels !== "number" || typeof outputs !== "number")
+      return new Miss("the number of channels is not known");
+    const bias: AxisLink[] = site.inputs[2] === undefined ? [] : [{ from: ["in2", 0], to: ["out0", 1] }];
+    const common: AxisLink[] = [{ from: ["in0", 0], to: ["out0", 0] }, { from: ["in1", 0], to: ["out0", 1] }, ...bias];
+    if (s.group === 1) return { links: [...common, { from: ["in0", 1], to: ["in1", 1] }] };
+    const [perGroupOut, perGroupIn] = [outputs / s.group, channels / s.group];
+    if (perGroupIn === 1) {
+      const kernels = (c: number): number[] => range(perGroupOut, c * perGroupOut);
+      // The kernels of one channel go together.
+      const together: AxisLink = {
+        from: ["out0", 1],
+        to: ["out0", 1],
+        map: (index) => kernels(Math.floor(index / perGroupOut)),
+      };
+      const own: AxisLink = { from: ["in0", 1], to: ["in1", 0], map: kernels };
+      return {
+        links: [...common, own, ...(perGroupOut === 1 ? [] : [together])],
+        resize: (cut) => countAttribute("group", cut.dims("in0")[1]),
+      };
+    }
+    const acrossGroups = (perGroup: number) => (index: number) =>
+      range(s.group).map((group) => group * perGroup + (index % perGroup));
     return {
-      links: [...common, { from: ["in0", 1], to: ["in1", 0], map: kernels }, ...(perGroupOut === 1 ? [] : [together])],
-      resize: (cut) => {
-        const left = cut.dims("in0")[1];
-        return typeof left === "number" ? { attributes: { group: { kind: "int", value: left } } } : {};
-      },
+      links: [
+        ...common,
+        { from: ["in1", 1], to: ["in0", 1], map: acrossGroups(perGroupIn) },
+        { from: ["out0", 1], to: ["out0", 1], map: acrossGroups(perGroupOut) },
+      ],
     };
-  }
-  const acrossGroups = (perGroup: number) => (index: number) =>
-    run(0, s.group).map((group) => group * perGroup + (index % perGroup));
-  return {
-    links: [
-      ...common,
-      { from: ["in1", 1], to: ["in0", 1], map: acrossGroups(perGroupIn) },
-      { from: ["out0", 1], to: ["out0", 1], map: acrossGroups(perGroupOut) },
-    ],
-  };
+  });
 }
 
-export function convCost(s: ConvSettings, site: Site): { readonly macs: Dim } | Miss {
-  const out = convDims(s, site);
-  const w = dimsAt(site, 1);
-  if (out instanceof Miss) return out;
-  return w instanceof Miss ? w : { macs: multiplyDims(elementCount(out), elementCount(w.slice(1))) };
+export function convCost(s: ConvSettings, site: Site): Dim | Miss {
+  return withDims(site, [0, 1], (x, w) => {
+    const out = convDims(s, x, w);
+    return out instanceof Miss ? out : multiplyDims(elementCount(out), elementCount(w.slice(1)));
+  });
 }
+
+/** Data N × spatial × C as N × C × spatial, and back. */
+export const channelsFirst = (dims: readonly Dim[]): readonly Dim[] => [
+  ...dims.slice(0, 1),
+  ...dims.slice(-1),
+  ...dims.slice(1, -1),
+];
+export const channelsLast = ([batch, channels, ...spatial]: readonly Dim[]): readonly Dim[] =>
+  [batch, ...spatial, channels] as readonly Dim[];
+
+/** An operand as one with channels first. */
+export const turned = (operand: Operand | undefined): Operand | undefined =>
+  operand?.dims && { ...operand, dims: channelsFirst(operand.dims) };
+
+/** Computes with channels first what has them last, of so many axes. */
+export function withChannelsFirst(emit: Emit, rank: number, inputs: Values, compute: (inputs: Values) => Value): Value {
+  const spatial = range(rank - 2, 1);
+  const first = (value: Value | undefined): Value | undefined =>
+    value && emit.Transpose([value], { perm: [0, rank - 1, ...spatial] });
+  return emit.Transpose([compute(inputs.map(first))], { perm: [0, ...spatial.map((axis) => axis + 1), 1] });
+}
+
+type Values = readonly (Value | undefined)[];

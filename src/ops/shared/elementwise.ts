@@ -10,8 +10,7 @@ import type { DataType } from "../../tensor/types.ts";
 import { type Affine, defineOp, type Inferred, type Op, type OpDef, type Site } from "../define.ts";
 import { integer } from "./attributes.ts";
 import { combineElements, isWhole, withContents, withElements } from "./elements.ts";
-import { primitive } from "./misses.ts";
-import { broadcast, broadcastAxes, dimsAt, isConstant, need, sameAxes, scalar, typeOf } from "./rules.ts";
+import { broadcast, broadcastAxes, isConstant, need, sameAxes, scalar, shaped, typeOf } from "./rules.ts";
 
 interface Parts<S> {
   readonly emit: Emit;
@@ -36,10 +35,19 @@ interface Row<S> {
   readonly quantize?: OpDef<S>["quantize"];
 }
 
-interface UnaryRow<S> extends Row<S> {
-  /** dLoss/dx; or, instead, the same by other operators. */
+type UnaryRow<S> = UnaryFacets<S> & (Primitive<S> | Lowered<S>);
+
+interface Primitive<S> {
+  /** dLoss/dx */
   readonly derivative: ((parts: Parts<S> & { readonly x: Value }) => Value | undefined) | Miss;
-  readonly lower?: (parts: Omit<Parts<S>, "up" | "y"> & { readonly x: Value }) => Value;
+}
+
+interface Lowered<S> {
+  /** The same by other operators. */
+  readonly lower: (parts: Omit<Parts<S>, "up" | "y"> & { readonly x: Value }) => Value;
+}
+
+interface UnaryFacets<S> extends Row<S> {
   readonly unchanged?: OpDef<S>["unchanged"];
   readonly containers?: true;
   readonly saturates?: readonly [low: number, high: number];
@@ -62,7 +70,6 @@ function combined(
 }
 
 export function unary<S = undefined>(row: UnaryRow<S>): Op {
-  const { derivative, lower } = row;
   return defineOp<S>({
     name: row.name,
     ...(row.containers === undefined ? {} : { containers: row.containers }),
@@ -74,25 +81,26 @@ export function unary<S = undefined>(row: UnaryRow<S>): Op {
       return [combined({ type: row.type ?? type, dims }, site, row)];
     },
     unchanged: row.unchanged,
-    axes: (_, site) => sameAxes(site),
-    lower:
-      lower === undefined
-        ? primitive
-        : (s, emit, [x]) =>
-            x === undefined ? [] : [lower({ emit, x, s, number: (value) => scalar(emit, typeOf(x), value) })],
-    gradient:
-      derivative instanceof Miss
-        ? derivative
-        : (s, { emit, inputs, outputs, upstream }) => {
-            const [x, y, up] = [inputs[0], outputs[0], upstream[0]];
-            if (x === undefined || y === undefined || up === undefined) return [undefined];
-            return [derivative({ emit, up, x, y, s, number: (value) => scalar(emit, typeOf(x), value) })];
-          },
+    axes: (_, __, dims) => sameAxes(dims),
     quantize: row.quantize,
+    ...("lower" in row ? { lower: lowering(row) } : { gradient: slope(row) }),
   });
 }
 
-export type BinaryDerivative<S = undefined> = (parts: Parts<S> & { readonly a: Value; readonly b: Value }) => Value;
+const numbersLike = (emit: Emit, x: Value) => (value: number) => scalar(emit, typeOf(x), value);
+
+const lowering =
+  <S>({ lower }: Lowered<S>): Exclude<OpDef<S>["lower"], Miss | undefined> =>
+  (s, emit, [x]) => [lower({ emit, x, s, number: numbersLike(emit, x) })];
+
+const slope = <S>({ derivative }: Primitive<S>): NonNullable<OpDef<S>["gradient"]> =>
+  derivative instanceof Miss
+    ? derivative
+    : (s, { emit, inputs: [x], y, up }) => [derivative({ emit, up, x, y, s, number: numbersLike(emit, x) })];
+
+export type BinaryDerivative<S = undefined> = (
+  parts: Parts<S> & { readonly a: Value; readonly b: Value | undefined },
+) => Value;
 
 export interface BinaryRow<S> extends Row<S> {
   /** dLoss/da and dLoss/db. */
@@ -123,16 +131,12 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
   return defineOp<S>({
     name: row.name,
     ...(row.type === undefined ? { sameType: 0 } : {}),
+    withoutEffect: ["broadcast", "axis"],
     read: (site) =>
       alongInnerAxes(site) ? new Miss("broadcasts along inner axes, as before opset 7") : (row.read?.(site) as S),
     infer: (_, site) => {
-      const a = dimsAt(site, 0);
-      const b = dimsAt(site, 1);
-      const type = row.type ?? need(site, 0).type;
-      if (a instanceof Miss || b instanceof Miss) return [{ type, dims: undefined }];
-      const dims = row.oneSided === true ? a : broadcast(a, b);
-      if (dims instanceof Miss) return dims;
-      return [combined({ type, dims }, site, row)];
+      const found = shaped(site, (a = [], b = []) => (row.oneSided ? a : broadcast(a, b)), row.type, [0, 1]);
+      return found instanceof Miss ? found : found.map((inferred) => combined(inferred, site, row));
     },
     unchanged: (_, site) => keptOperand(site, row.neutral),
     affine: (_, site) => affineOf(site, row.affine),
@@ -144,12 +148,8 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
     gradient:
       derivatives instanceof Miss
         ? derivatives
-        : (s, { emit, inputs, outputs, upstream, wanted }) => {
-            const [a, b] = inputs;
-            const [y] = outputs;
-            const [up] = upstream;
-            if (a === undefined || b === undefined || y === undefined || up === undefined) return [];
-            const parts = { emit, up, a, b, y, s, number: (value: number) => scalar(emit, typeOf(y), value) };
+        : (s, { emit, inputs: [a, b], y, up, wanted }) => {
+            const parts = { emit, up, a, b, y, s, number: numbersLike(emit, y) };
             return derivatives.map((derivative, input) => (wanted(input) ? derivative(parts) : undefined));
           },
     quantize: row.quantize,
@@ -221,29 +221,21 @@ interface VariadicRow extends Row<null> {
 }
 
 /** Any number of operands; of one it is the identity. Opset history: broadcasts since 8, before that the shapes are equal. */
-export function variadic(row: VariadicRow): Op {
-  const { onDims } = row;
-  return defineOp<null>({
-    name: row.name,
-    read: () => null,
+export function variadic({ name, onDims, parameters, derivatives, quantize }: VariadicRow): Op {
+  return defineOp({
+    name,
     infer: (_, site) => {
-      const shapes = site.inputs.map((_, input) => dimsAt(site, input));
-      const type = need(site, 0).type;
-      const known = shapes.flatMap((dims) => (dims instanceof Miss ? [] : [dims]));
-      if (known.length < shapes.length) return [{ type, dims: undefined }];
-      const dims = broadcast(...known);
-      if (dims instanceof Miss) return dims;
-      return [withElements({ type, dims }, onDims === undefined ? undefined : combineElements(site, onDims))];
+      const found = shaped(site, broadcast, need(site, 0).type, [...site.inputs.keys()]);
+      if (found instanceof Miss || onDims === undefined) return found;
+      return found.map((inferred) => withElements(inferred, combineElements(site, onDims)));
     },
     unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
-    parameters: row.parameters,
+    parameters,
     axes: (_, site) => broadcastAxes(site),
-    gradient: (_, { emit, inputs, outputs: [y], upstream: [up] }) => {
-      if (up === undefined || y === undefined) return [];
+    gradient: (_, { emit, inputs, y, up }) => {
       const operands = inputs.filter((input) => input !== undefined);
-      if (operands.length === 1) return [up];
-      return row.derivatives({ emit, up, y, operands, number: (value) => scalar(emit, typeOf(y), value) });
+      return operands.length === 1 ? [up] : derivatives({ emit, up, y, operands, number: numbersLike(emit, y) });
     },
-    quantize: row.quantize,
+    quantize,
   });
 }

@@ -2,13 +2,9 @@
 import type { Miss } from "../../errors.ts";
 import { defineOp, type Op, type OpDef } from "../define.ts";
 
-type Row<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & Partial<Pick<OpDef<S>, "unchanged" | "random" | "gradient">>;
+type Row<S> = Partial<Omit<OpDef<S>, "axes" | "quantize">> & Pick<OpDef<S>, "name" | "infer">;
 
-export function inert<S>(reason: Miss, row: Row<S>): Op {
-  return defineOp<S>({
-    axes: reason,
-    gradient: reason,
-    quantize: reason,
-    ...row,
-  });
+export function inert<S = null>(reason: Miss, row: Row<S>): Op {
+  const { read = () => null as S, parameters = [], cost = () => 0, gradient = reason, ...rest } = row;
+  return defineOp<S>({ ...rest, read, parameters, cost, gradient, axes: reason, quantize: reason });
 }

@@ -3,6 +3,8 @@ import { Miss } from "../../errors.ts";
 
 export const noWeight = new Miss("has no weight");
 export const primitive = new Miss("is primitive");
-export const loweredFirst = new Miss("is lowered first");
 export const runsInFloat = new Miss("runs in float: it has no integer form");
 export const quantizedAlready = new Miss("is quantized already");
+export const computesIntegers = new Miss("computes integers");
+/** Facets of operators on codes. */
+export const onIntegers = { axes: quantizedAlready, gradient: computesIntegers, quantize: quantizedAlready };

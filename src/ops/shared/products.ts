@@ -2,9 +2,11 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import type { Dim } from "../../tensor/dims.ts";
-import type { AxisLink, Factored, Operand, Site, WeightRole } from "../define.ts";
-import { broadcast, dimsAt } from "./rules.ts";
+import { type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
+import type { DataType } from "../../tensor/types.ts";
+import type { AxisLink, Factored, Inferred, Operand, QuantizeRule, Site, WeightRole } from "../define.ts";
+import { decimal, integer } from "./attributes.ts";
+import { broadcast, shaped, withDims } from "./rules.ts";
 
 /** The site with only these of its inputs, in this order: for operators that keep scales between their operands. */
 export function picked(site: Site, inputs: readonly number[]): Site {
@@ -45,39 +47,123 @@ export function inTwo(
 
 type Inputs = readonly (Value | undefined)[];
 
-/** NumPy's rule for stacks of matrices; `shared` is the axis that is summed over. */
-export function matmulDims(site: Site): { readonly dims: readonly Dim[]; readonly shared: Dim } | Miss {
-  const a = dimsAt(site, 0);
-  const b = dimsAt(site, 1);
-  if (a instanceof Miss) return a;
-  if (b instanceof Miss) return b;
+/** NumPy's rule for stacks of matrices. */
+function productDims(a: readonly Dim[], b: readonly Dim[]): readonly Dim[] | Miss {
   if (a.length === 0 || b.length === 0) return new Miss("an operand has no axes");
   const [rows, columns] = [a.length === 1 ? [] : a.slice(-2, -1), b.length === 1 ? [] : b.slice(-1)];
   const batch = broadcast(a.slice(0, -2), b.slice(0, -2));
   if (batch instanceof Miss) return batch;
-  const [inner, outer] = [a.at(-1) as Dim, b.at(b.length === 1 ? -1 : -2) as Dim];
-  if (typeof inner === "number" && typeof outer === "number" && inner !== outer) {
-    return new Miss(`the shared axis has ${inner} entries on the left and ${outer} on the right`);
-  }
-  return { dims: [...batch, ...rows, ...columns], shared: inner };
+  const mismatch = sharedMismatch(a.at(-1), b.at(b.length === 1 ? -1 : -2));
+  return mismatch ?? [...batch, ...rows, ...columns];
 }
 
-export function matmulLinks(site: Site): readonly AxisLink[] | Miss {
-  const a = dimsAt(site, 0);
-  const b = dimsAt(site, 1);
-  if (a instanceof Miss) return a;
-  if (b instanceof Miss) return b;
-  if (a.length < 2 || b.length < 2) return new Miss("a vector is multiplied");
-  const rank = Math.max(a.length, b.length);
-  const links: AxisLink[] = [
-    { from: ["in0", a.length - 1], to: ["in1", b.length - 2] },
-    { from: ["in0", a.length - 2], to: ["out0", rank - 2] },
-    { from: ["in1", b.length - 1], to: ["out0", rank - 1] },
-  ];
-  for (const [port, dims] of [["in0", a] as const, ["in1", b] as const]) {
-    for (let axis = 0; axis < dims.length - 2; axis++) {
-      if (dims[axis] !== 1) links.push({ from: [port, axis], to: ["out0", rank - dims.length + axis] });
-    }
+function sharedMismatch(inner: Dim | undefined, outer: Dim | undefined): Miss | undefined {
+  return typeof inner === "number" && typeof outer === "number" && inner !== outer
+    ? new Miss(`the shared axis has ${inner} entries on the left and ${outer} on the right`)
+    : undefined;
+}
+
+/** The product of inputs 0 and 1. */
+export const multiplied = (site: Site, type?: DataType): readonly Inferred[] | Miss =>
+  shaped(site, (a = [], b = []) => productDims(a, b), type, [0, 1]);
+
+export const matmulCost = (site: Site): Dim | Miss =>
+  withDims(site, [0, 1], (a = [], b = []) => {
+    const dims = productDims(a, b);
+    return dims instanceof Miss ? dims : multiplyDims(elementCount(dims), a.at(-1) ?? 1);
+  });
+
+export const matmulLinks = (site: Site): readonly AxisLink[] | Miss =>
+  withDims(site, [0, 1], (a = [], b = []) => {
+    if (a.length < 2 || b.length < 2) return new Miss("a vector is multiplied");
+    const rank = Math.max(a.length, b.length);
+    const stacks = [a, b].flatMap((dims, input) =>
+      dims.slice(0, -2).flatMap((dim, axis): AxisLink[] => {
+        return dim === 1 ? [] : [{ from: [`in${input}`, axis], to: ["out0", rank - dims.length + axis] }];
+      }),
+    );
+    return [
+      { from: ["in0", a.length - 1], to: ["in1", b.length - 2] },
+      { from: ["in0", a.length - 2], to: ["out0", rank - 2] },
+      { from: ["in1", b.length - 1], to: ["out0", rank - 1] },
+      ...stacks,
+    ];
+  });
+
+/** The inputs that are stored: those of a product are trained. */
+export const storedOperands = (_: unknown, site: Site): readonly number[] =>
+  site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : []));
+
+/** A product with a weight on the right on integers. */
+export function onMatMulInteger(weight: WeightRole | Miss, integerTransposed = false): QuantizeRule | Miss {
+  if (weight instanceof Miss) return weight;
+  if (weight.input !== 1) return new Miss("the weight is the left operand");
+  return {
+    kind: "weighted",
+    weight,
+    integerTransposed,
+    integerWeight: "int8",
+    integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
+      emit.MatMulInteger([x, w, xZeroPoint, weightZeroPoint]),
+    channelDims: (channels) => [channels],
+  };
+}
+
+export interface GemmSettings {
+  readonly alpha: number;
+  readonly beta: number;
+  readonly transA: boolean;
+  readonly transB: boolean;
+}
+
+export const readGemm = (site: Site): GemmSettings => ({
+  alpha: decimal(site, "alpha", 1),
+  beta: decimal(site, "beta", 1),
+  transA: integer(site, "transA", 0) !== 0,
+  transB: integer(site, "transB", 0) !== 0,
+});
+
+/** What is known of every alpha · A'·B' + beta · C. */
+export const gemmFacets = {
+  infer: ({ transA, transB }: GemmSettings, site: Site): readonly Inferred[] | Miss =>
+    shaped(
+      site,
+      (a = [], b = []) => {
+        if (a.length !== 2 || b.length !== 2) return new Miss("takes two matrices");
+        const [rows, inner] = (transA ? a.toReversed() : a) as [Dim, Dim];
+        const [outer, columns] = (transB ? b.toReversed() : b) as [Dim, Dim];
+        return sharedMismatch(inner, outer) ?? [rows, columns];
+      },
+      undefined,
+      [0, 1],
+    ),
+  parameters: storedOperands,
+  axes: ({ transA, transB }: GemmSettings, site: Site): readonly AxisLink[] => {
+    const [rows, sharedA] = transA ? [1, 0] : [0, 1];
+    const [sharedB, columns] = transB ? [1, 0] : [0, 1];
+    const bias = (site.inputs[2]?.dims ?? []).flatMap((dim, axis, dims): AxisLink[] =>
+      dim === 1 ? [] : [{ from: ["in2", axis], to: ["out0", 2 - dims.length + axis] }],
+    );
+    return [
+      { from: ["in0", rows], to: ["out0", 0] },
+      { from: ["in0", sharedA], to: ["in1", sharedB] },
+      { from: ["in1", columns], to: ["out0", 1] },
+      ...bias,
+    ];
+  },
+  cost: (s: GemmSettings, site: Site): Dim | Miss =>
+    withDims(site, [0, 1], (a = [], b = []) => multiplyDims(elementCount(a), b[s.transB ? 0 : 1] ?? 1)),
+};
+
+/** The layer in a Gemm: its weight on the right, or on the left. */
+export function gemmWeight(s: GemmSettings, { inputs: [a, b, c] }: Site): WeightRole | Miss {
+  const bias = c?.stored === true ? { bias: 2 } : {};
+  const groups = 1;
+  if (b?.stored === true && a?.stored === false) {
+    const out = s.transB ? 0 : 1;
+    return { input: 1, out, in: 1 - out, groups, data: 0, dataAxis: s.transA ? 0 : 1, outputAxis: 1, ...bias };
   }
-  return links;
+  if (a?.stored !== true || b?.stored !== false) return new Miss("both operands are activations");
+  const out = s.transA ? 1 : 0;
+  return { input: 0, out, in: 1 - out, groups, data: 1, dataAxis: s.transB ? 1 : 0, outputAxis: 0, ...bias };
 }

@@ -5,7 +5,7 @@ import type { Value } from "../../graph/graph.ts";
 import { fromNumbers, isHalf, toFloat64 } from "../../tensor/convert.ts";
 import { addDims, type Dim, dimsText, extremeDims, fixedDims, sameDims } from "../../tensor/dims.ts";
 import { type DataType, type Dense, typeCodes } from "../../tensor/types.ts";
-import type { AxisLink, AxisRule, Inferred, Operand, Site, Wanted, WantedInterval } from "../define.ts";
+import type { AxisLink, Inferred, NodeChange, Operand, Site, Wanted, WantedInterval } from "../define.ts";
 
 /** NumPy's rule, with symbolic dimensions: equal ones stay, 1 gives way, a number above 1 decides. */
 export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[] | Miss {
@@ -34,9 +34,41 @@ export function need(site: Site, input: number): Operand {
   return operand;
 }
 
+/** A value that the operator requires. A missing one cannot come from a verified model. */
+export function present(value: Value | undefined): Value {
+  if (value === undefined) throw new PithError("E_MODEL", "a required input is missing.");
+  return value;
+}
+
 /** The dimensions at `input`, or why they are not known. */
 export function dimsAt(site: Site, input: number): readonly Dim[] | Miss {
   return site.inputs[input]?.dims ?? new Miss(`the rank of input ${input} is not known`);
+}
+
+/** `count` whole numbers in a row. */
+export const range = (count: number, from = 0): number[] => Array.from({ length: count }, (_, at) => from + at);
+
+/** What follows from the dimensions of inputs, once they are known. */
+export function withDims<T>(
+  site: Site,
+  inputs: readonly number[],
+  follow: (...dims: readonly (readonly Dim[])[]) => T,
+): T | Miss {
+  const unknown = inputs.find((input) => site.inputs[input]?.dims === undefined);
+  if (unknown !== undefined) return new Miss(`the rank of input ${unknown} is not known`);
+  return follow(...inputs.map((input) => site.inputs[input]?.dims ?? []));
+}
+
+/** One output, whose dimensions follow from those of inputs (0): not known where theirs are not. */
+export function shaped(
+  site: Site,
+  follow: (...dims: readonly (readonly Dim[])[]) => readonly Dim[] | undefined | Miss,
+  type: DataType = need(site, 0).type,
+  inputs: readonly number[] = [0],
+): readonly Inferred[] | Miss {
+  if (inputs.some((input) => site.inputs[input]?.dims === undefined)) return [{ type, dims: undefined }];
+  const dims = withDims(site, inputs, follow);
+  return dims instanceof Miss ? dims : [{ type, dims }];
 }
 
 export function sameAsInput(site: Site, input = 0): readonly Inferred[] {
@@ -64,40 +96,34 @@ export function handedOn(output: readonly WantedInterval[], ...inputs: readonly 
   return inputs.flatMap((input) => output.map((wanted) => ({ input, ...wanted })));
 }
 
-/** Every axis of in0 is the same axis of out0. */
-export function sameAxes(site: Site, input = 0): AxisRule | Miss {
-  const dims = dimsAt(site, input);
-  if (dims instanceof Miss) return dims;
-  return { links: dims.map((_, axis): AxisLink => ({ from: [`in${input}`, axis], to: ["out0", axis] })) };
-}
-
-/** Every axis of in0 is the same axis of out0, but for those that the operator works along. */
-export function sameAxesBut(
-  isRefused: (axis: number, rank: number) => boolean,
-  reason: string,
-  site: Site,
-): { readonly links: readonly AxisLink[] } | Miss {
-  const dims = dimsAt(site, 0);
-  if (dims instanceof Miss) return dims;
-  const link = (axis: number): AxisLink =>
-    isRefused(axis, dims.length) ? { refuses: ["in0", axis], reason } : { from: ["in0", axis], to: ["out0", axis] };
-  return { links: dims.map((_, axis) => link(axis)) };
+/** Every axis of an input is the same axis of out0, but for those that the operator works along. */
+export function sameAxes(
+  dims: readonly Dim[],
+  { but = () => false, why = "", input = 0 }: { but?: (axis: number) => boolean; why?: string; input?: number } = {},
+): readonly AxisLink[] {
+  return dims.map((_, axis) =>
+    but(axis) ? { refuses: [`in${input}`, axis], reason: why } : { from: [`in${input}`, axis], to: ["out0", axis] },
+  );
 }
 
 /** Same axis, same index, after broadcasting; an operand dimension of 1 links to nothing. */
-export function broadcastAxes(site: Site): AxisRule | Miss {
+export function broadcastAxes(site: Site): readonly AxisLink[] | Miss {
   const shapes = site.inputs.map((operand) => operand?.dims);
   if (shapes.some((dims) => dims === undefined)) return new Miss("the rank of an operand is not known");
   const known = shapes as readonly (readonly Dim[])[];
   const out = broadcast(...known);
   if (out instanceof Miss) return out;
-  const links = known.flatMap((dims, input) =>
+  return known.flatMap((dims, input) =>
     dims.flatMap((dim, axis): AxisLink[] => {
       const outAxis = out.length - dims.length + axis;
       return dim === 1 && out[outAxis] !== 1 ? [] : [{ from: [`in${input}`, axis], to: ["out0", outAxis] }];
     }),
   );
-  return { links };
+}
+
+/** An attribute that counts indices of an axis, once some are gone. */
+export function countAttribute(name: string, left: Dim | undefined): NodeChange {
+  return typeof left === "number" ? { attributes: { [name]: { kind: "int", value: left } } } : {};
 }
 
 /** What to add to a shape that is put together at run time, for its numbers to become those of `now`. */
@@ -131,7 +157,7 @@ export function scalar(emit: Emit, type: DataType, value: number): Value {
 }
 
 /** The same elements in other, fixed dimensions. */
-export function reshapeTo(emit: Emit, value: Value, dims: readonly number[]): Value {
+export function reshapeTo(emit: Emit, value: Value | undefined, dims: readonly number[]): Value {
   const shape = integersConstant(emit, dims);
   // A 0 in a shape means "as it was" unless told otherwise, which can be told since opset 14.
   return dims.includes(0) ? emit.Reshape([value, shape], { allowzero: 1 }) : emit.Reshape([value, shape]);
@@ -151,6 +177,10 @@ export function typeOf(value: Value | undefined): DataType {
   if (value?.type === undefined) throw new RangeError(`the type of "${value?.name}" is not known`);
   return value.type.type;
 }
+
+/** In the element type of another value. */
+export const castLike = (emit: Emit, value: Value, like: Value | undefined): Value =>
+  typeOf(value) === typeOf(like) ? value : emit.CastLike([value, like]);
 
 /** Numbers of sixteen bits in float32: they are too coarse for sums. */
 export function widened(emit: Emit, x: Value): Value {

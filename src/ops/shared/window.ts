@@ -1,7 +1,8 @@
 /** The arithmetic of sliding windows, shared by convolution and pooling: output sizes and the pads that `auto_pad` stands for. */
 
+import { Miss } from "../../errors.ts";
 import { addDims, ceilDims, type Dim, extremeDims, floorDims } from "../../tensor/dims.ts";
-import type { Site } from "../define.ts";
+import type { AxisLink, Site } from "../define.ts";
 import { integer, integers, text } from "./attributes.ts";
 
 export interface Window {
@@ -27,6 +28,30 @@ export function readWindow(site: Site, kernel: readonly number[]): Window {
     ceil: integer(site, "ceil_mode", 0) !== 0,
   };
 }
+
+/** The window that `kernel_shape` says. */
+export function readPool(site: Site): Window | Miss {
+  const kernel = integers(site, "kernel_shape");
+  return kernel === undefined ? new Miss("has no kernel_shape") : readWindow(site, kernel);
+}
+
+/** Samples and channels, and a place for each window. */
+export const pooledDims = (window: Window, dims: readonly Dim[]): readonly Dim[] => [
+  ...dims.slice(0, 2),
+  ...windowDims(window, dims.slice(2)),
+];
+
+export const globallyPooled = (dims: readonly Dim[]): readonly Dim[] => dims.map((dim, axis) => (axis < 2 ? dim : 1));
+
+/** Samples and channels pass through; places do not. */
+export const channelAxes = (): readonly AxisLink[] => [
+  { from: ["in0", 0], to: ["out0", 0] },
+  { from: ["in0", 1], to: ["out0", 1] },
+];
+
+/** How attributes say the pads. */
+export const padding = ({ autoPad, pads }: Pick<Window, "autoPad" | "pads">) =>
+  autoPad.startsWith("SAME") ? { auto_pad: autoPad } : { pads };
 
 /** The extent of a dilated kernel along an axis. */
 export function extent(window: Window, axis: number): number {
@@ -95,7 +120,12 @@ export function explicitPads(window: Window, spatial: readonly number[]): readon
     const stride = window.strides[axis] ?? 1;
     return Math.max(0, (Math.ceil(size / stride) - 1) * stride + extent(window, axis) - size);
   });
+  return bothSides(window.autoPad, total);
+}
+
+/** Pads of both sides; of an odd number more at the end, or, with SAME_LOWER, at the start. */
+export function bothSides(autoPad: string, total: readonly number[]): readonly number[] {
   const small = total.map((pad) => Math.floor(pad / 2));
   const large = total.map((pad) => Math.ceil(pad / 2));
-  return window.autoPad === "SAME_UPPER" ? [...small, ...large] : [...large, ...small];
+  return autoPad === "SAME_UPPER" ? [...small, ...large] : [...large, ...small];
 }

@@ -1,0 +1,42 @@
+/** Normalization with statistics of the data, as primitives, and what its entries say alike. */
+import { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { castLike, integersConstant, scalar, typeOf, widened } from "./rules.ts";
+
+/** Facets of operators that scale by input 1 and shift by input 2. */
+export const scaling = {
+  parameters: [1, 2],
+  scales: (): readonly number[] => [1],
+  weight: new Miss("scales and shifts; it has no matrix"),
+};
+
+const average = (emit: Emit, value: Value, axes: readonly number[]): Value =>
+  emit.ReduceMean([value, integersConstant(emit, axes)], { keepdims: 1 });
+
+const root = (emit: Emit, x: Value, epsilon: number): Value =>
+  emit.Sqrt([emit.Add([x, scalar(emit, typeOf(x), epsilon)])]);
+
+/**
+ * (x - mean) / √(variance + ε) over axes that stay as 1, the mean, and 1 / √(…). The variance is the mean of squared deviations; the mean of
+ * squares less the squared mean would cancel where the mean is large.
+ */
+export function normalize(emit: Emit, x: Value, axes: readonly number[], epsilon: number) {
+  const mean = average(emit, x, axes);
+  const centred = emit.Sub([x, mean]);
+  const variance = average(emit, emit.Mul([centred, centred]), axes);
+  const deviation = root(emit, variance, epsilon);
+  return { normalized: emit.Div([centred, deviation]), mean, variance, inverse: emit.Reciprocal([deviation]) };
+}
+
+/** x / √(mean(x²) + ε) · scale over the axes, and 1/√(…); numbers of 16 bits are computed in float32. */
+export function rootMeanSquare(
+  emit: Emit,
+  x: Value,
+  scale: Value | undefined,
+  { axes, epsilon }: { readonly axes: readonly number[]; readonly epsilon: number },
+) {
+  const wide = widened(emit, x);
+  const inverse = emit.Reciprocal([root(emit, average(emit, emit.Mul([wide, wide]), axes), epsilon)]);
+  return { y: emit.Mul([castLike(emit, emit.Mul([wide, inverse]), scale), scale]), inverse };
+}
