@@ -1,8 +1,8 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
+import { float32 } from "../tensor/dense.ts";
 import type { Bound, FacetName, GradientScope, OpDef, Site, WantedInterval } from "./define.ts";
-import { filled, fixed, typeOf } from "./shared/rules.ts";
 
 /** An entry with what it left out. */
 export type Whole<S> = OpDef<S> & { readonly [K in FacetName]: NonNullable<OpDef<S>[K]> };
@@ -93,7 +93,7 @@ export class Applied<S> implements Bound {
       inputs: [x, ...more],
       y,
       get up() {
-        return upstream[0] ?? filled(emit, typeOf(y), fixed(y), 0);
+        return upstream[0] ?? emit.Expand([emit.CastLike([emit.constant(float32([], [0])), y]), emit.Shape([y])]);
       },
     });
   }
