@@ -15,7 +15,7 @@ import { createEngine } from "../src/engine/index.ts";
 import { accuracy, evaluateAll, signalToNoise } from "../src/evaluate/index.ts";
 import type { Model } from "../src/graph/model.ts";
 import { completeContext } from "../src/passes/index.ts";
-import { storeWeights } from "../src/passes/lift-constants.ts";
+import { storeWeights } from "../src/passes/store-constants.ts";
 import { recalibrateNorms } from "../src/recover/batch-norm.ts";
 import { correctBiases } from "../src/recover/bias.ts";
 import { blockWise } from "../src/recover/block-wise.ts";

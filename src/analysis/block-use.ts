@@ -59,7 +59,6 @@ export function joinBlocks(model: Model, run: readonly Block[], all: readonly Bl
   };
 }
 
-/** "conv1 … layer1.0.conv2" */
 function fromTo(names: readonly string[]): string | undefined {
   const [first, last] = [names[0], names.at(-1)];
   return first === undefined || last === undefined ? undefined : `${first} … ${last}`;

@@ -24,7 +24,6 @@ import { type Repeat, repeats } from "./repeats.ts";
 export interface Block {
   /** What its layers' names have in common ("encoder.layer.3"), or the value that it makes. */
   readonly name: string;
-  /** The nodes that depend on parameters. */
   readonly nodes: readonly Node[];
   /** What it reads of the blocks before it, or of the data that are fed. */
   readonly inputs: readonly Value[];
@@ -32,14 +31,12 @@ export interface Block {
   readonly sides: readonly Value[];
   /** What blocks behind it, or whoever runs the model, read. */
   readonly outputs: readonly Value[];
-  /** Names of its layers. */
   readonly layers: readonly string[];
   /** Equal for blocks that do the same with other numbers. */
   readonly kind: number;
 }
 
 export interface Blocks {
-  /** All of them, in their order. */
   readonly blocks: readonly Block[];
   /** Blocks of one kind that follow each other. */
   readonly repeats: readonly (readonly Block[])[];
@@ -93,7 +90,6 @@ interface Context {
   readonly inference: Inference;
   /** Depends on a parameter and is computed in a run. */
   readonly counted: ReadonlySet<Value>;
-  /** Kinds and their numbers. */
   readonly kinds: Map<string, number>;
   /** What is known already of sequences of nodes. */
   readonly known: Map<readonly Node[], Outside>;
@@ -206,7 +202,6 @@ function makersOf(values: readonly Value[], nodes: readonly Node[]): readonly No
   return shared ? [] : nodes.filter((node) => makers.has(node));
 }
 
-/** A part ends with the node that makes a cut point. */
 function cutAt({ nodes, leftOut }: Part, { counted }: Context): Part[] {
   const alive = leftOut.size === 0 ? counted : new Set([...counted].filter((value) => !leftOut.has(value)));
   const ends = new Set(cutPoints(nodes, alive).map(({ producer }) => producer));
@@ -218,7 +213,6 @@ function cutAt({ nodes, leftOut }: Part, { counted }: Context): Part[] {
   return pieces.filter((piece) => piece.length > 0).map((piece) => ({ nodes: piece, leftOut }));
 }
 
-/** A sequence of nodes seen from outside. */
 type Outside = Pick<Block, "inputs" | "sides" | "outputs" | "kind">;
 
 function outsideOf(nodes: readonly Node[], context: Context): Outside {
@@ -245,7 +239,6 @@ function blockOf(nodes: readonly Node[], layersOf: ReadonlyMap<Node, readonly st
   };
 }
 
-/** What goes into some nodes, and out of them. */
 function edgesOf(nodes: readonly Node[], context: Context): Omit<Outside, "kind"> {
   const own = new Set(nodes);
   const made = new Set(nodes.flatMap((node) => node.outputs.filter((output) => output !== undefined)));

@@ -16,7 +16,6 @@ export interface Rule {
   readonly absorbs: readonly End[];
 }
 
-/** An axis of an operand. */
 export interface End extends Along {
   readonly port: string;
 }
@@ -75,7 +74,6 @@ function imagesOf(map: (index: number) => readonly number[], size: number): read
   return Array.from({ length: size }, (_, index) => map(index));
 }
 
-/** The size of an axis, if it is a number. */
 export function sizeAlong({ value, axis }: Along): number | undefined {
   const dim = (value?.tensor?.dims ?? value?.type?.dims)?.[axis];
   return typeof dim === "number" ? dim : undefined;

@@ -33,12 +33,10 @@ export interface Slice {
 
 /** Channels of one or several layers that compete with each other: any unit that is not refused can go without the others. */
 export interface Group {
-  /** The layers whose output channels the units are. */
   readonly layers: readonly Layer[];
   readonly units: number;
   /** Every axis that a unit reaches: of weights, constants and activations. */
   readonly slices: readonly Slice[];
-  /** Units that cannot go, with the reason. */
   readonly refused: ReadonlyMap<number, Miss>;
 }
 
@@ -94,7 +92,6 @@ function spreadOnce(rule: Rule, labels: Labels, done: Map<Rule, Done>): void {
   spread(rule, labels);
 }
 
-/** Follows every link of a rule in both directions. */
 function spread(rule: Rule, labels: Labels): void {
   for (const { from, to, images } of rule.links) {
     const start = labels.at(from);
@@ -148,7 +145,6 @@ function joinAlternatives(rule: Rule, labels: Labels): boolean {
   return joined;
 }
 
-/** Unit → why it cannot go. */
 function refusals(model: Model, rules: readonly Rule[], labels: Labels): ReadonlyMap<number, Miss> {
   const refused = new Map<number, Miss>();
   const refuse = (end: Along, miss: Miss): void => {

@@ -10,9 +10,7 @@ export interface Cost {
   /** Multiply-accumulates of one run, symbolic where the batch is; undefined if a node with a weight is not counted. */
   readonly macs: Dim | undefined;
   readonly perNode: ReadonlyMap<Node, Dim>;
-  /** Bytes of stored tensors. */
   readonly bytes: number;
-  /** Nodes whose cost is not known. */
   readonly misses: readonly Miss[];
 }
 

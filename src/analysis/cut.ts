@@ -108,7 +108,6 @@ function nodeChanges(model: Model, inference: Inference, removed: Removed): Read
   return changes;
 }
 
-/** The cut as one node sees it. */
 function cutAt(node: Node, removed: Removed): Cut {
   const removedAt = ([port, axis]: AxisEnd): readonly number[] => {
     const value = valueAt(node, port);

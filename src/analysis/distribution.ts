@@ -8,8 +8,8 @@
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Distribution } from "../ops/define.ts";
+import { retypes } from "./codes.ts";
 import type { Inference } from "./infer.ts";
-import { retypes } from "./retyped.ts";
 
 /** The form in which a value is a distribution; undefined where the graph does not say that it is one. */
 export function distributionOf(value: Value, inference: Inference): Distribution["form"] | undefined {

@@ -15,7 +15,6 @@ import { type Body, type Bound, entryOf, type Inferred, type Operand, ownEntryOf
 import { storedFacts } from "../ops/shape.ts";
 import { containerOperand } from "../ops/shared/merge-types.ts";
 import { addDims, type Dim, isUnknownDim, unknownDim } from "../tensor/dims.ts";
-import { isRandom } from "./random.ts";
 
 export interface Inference {
   /** Nodes whose outputs could not be inferred, with the reason. */
@@ -24,11 +23,9 @@ export interface Inference {
   operand(value: Value): Operand | undefined;
   /** Whether what is known of a value was seen in a run, or follows from what was: it holds for what was fed then. */
   observed(value: Value): boolean;
-  /** A node as its entry sees it. */
   site(node: Node): Site;
   /** A node's entry, applied to it; a Miss for an operator without one. */
   at(node: Node): Bound | Miss;
-  /** Infers the outputs of a new or changed node. */
   visit(node: Node): void;
 }
 
@@ -62,6 +59,11 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
   const inference = inferAnew(model, options);
   if (isUsual) remembered.set(graph, { revision: graph.revision, opsets, functions, inference });
   return inference;
+}
+
+/** Whether a node draws random numbers: two runs differ, so it is never evaluated in advance and never merged. */
+export function isRandom(node: Node): boolean {
+  return entryOf(node)?.random?.(node.inputs) ?? false;
 }
 
 /** The function of the model that a node calls. An operator of one's own is none: its body is for runtimes that do not know it. */

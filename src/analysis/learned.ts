@@ -9,11 +9,11 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
-import { buffersAmong } from "./buffers.ts";
 import type { Inference } from "./infer.ts";
 import { layers } from "./layers.ts";
 import { parameterRoots, parametersOf } from "./parameters.ts";
 import { storedRoot } from "./stored-root.ts";
+import { buffersAmong } from "./untrained.ts";
 import { arithmeticTypes } from "./weight.ts";
 
 /** Masks and tables of positions have fewer bytes; a larger tensor is not read for the sake of a count. */

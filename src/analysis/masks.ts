@@ -9,11 +9,9 @@
  */
 import type { Graph, Node, Value } from "../graph/graph.ts";
 
-/** A parameter behind a mask. */
 export interface Masked {
   /** `<name>_orig`: what is trained. */
   readonly parameter: Value;
-  /** `<name>_mask` */
   readonly mask: Value;
   /** `<name>`: parameter times mask. */
   readonly product: Value;

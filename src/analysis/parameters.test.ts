@@ -4,11 +4,11 @@ import { shared } from "../../test/shared.ts";
 import type { Value } from "../graph/graph.ts";
 import { parseModel } from "../graph/text.ts";
 import { open } from "../onnx/index.ts";
-import { buffersAmong } from "./buffers.ts";
 import { infer } from "./infer.ts";
 import { learnedTensors } from "./learned.ts";
 import { noLayers } from "./no-layers.ts";
 import { parametersOf } from "./parameters.ts";
+import { buffersAmong } from "./untrained.ts";
 
 function found(text: string): readonly string[] {
   const model = parseModel(text);

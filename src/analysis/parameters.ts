@@ -2,13 +2,13 @@
  * Which stored tensors are trained: what operators take as parameters, as their entries say, where the network computes something with it.
  *
  * Exports hold other stored numbers in the same places, which nobody trained. What the graph tells of them is asked here, what only their
- * numbers tell (masks, sinusoids) in `buffers.ts`:
+ * numbers tell in `untrained.ts`:
  *
  * - frequencies of rotary positions are a vector times the positions 0, 1, 2, …: numbers that depend neither on an input of floats nor on
  *   anything trained;
  * - means and deviations of pictures shift and scale what is fed, before anything trained;
- * - ones and zeros of a normalization whose own scale and shift follow it (`unit-normalization.ts`);
- * - weights of one number throughout, which add up or average (`uniform.ts`).
+ * - ones and zeros of a normalization whose own scale and shift follow it;
+ * - weights of one number throughout, which add up or average.
  */
 import { Miss } from "../errors.ts";
 import { allGraphs, type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
@@ -19,8 +19,7 @@ import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 import { remembering } from "./remembered.ts";
 import { storedRoot } from "./stored-root.ts";
-import { isConstantWeight } from "./uniform.ts";
-import { isUnitNormalization } from "./unit-normalization.ts";
+import { isConstantWeight, isUnitNormalization } from "./untrained.ts";
 
 /**
  * The parameters of a model: values with that role, and the floating-point tensors that operators consume as parameters. A value with any
@@ -46,7 +45,6 @@ export function parameterRoots(model: Model, inference: Inference): ReadonlySet<
 export interface ParameterRead {
   readonly node: Node;
   readonly input: number;
-  /** The stored tensor behind the input. */
   readonly root: Value;
 }
 
@@ -113,12 +111,10 @@ function isFloatValue({ type }: Value): boolean {
   return type !== undefined && isFloat(type.type);
 }
 
-/** What is known of the values of a graph before a node is reached. */
 class Known {
   /** Stored numbers that were repeated for a batch, or cut to the length of a text: from the value to what is stored. */
   readonly spread = new Map<Value, Value>();
   readonly #inference: Inference;
-  /** Depend on a parameter. */
   readonly #learned = new Set<Value>();
   /** Depend on a parameter or an input that holds data: positions and token numbers are integers, pictures may be bytes. */
   readonly #data = new Set<Value>();

@@ -36,7 +36,6 @@ function recorded({ header }: Model): Map<string, string> {
   }
 }
 
-/** The most channels that a text may stand for. */
 const mostChannels = 2 ** 20;
 
 function indices(text: string): readonly number[] | undefined {

@@ -2,7 +2,6 @@
 
 export interface Repeat {
   readonly start: number;
-  /** How long one is. */
   readonly period: number;
   readonly count: number;
 }

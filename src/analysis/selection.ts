@@ -34,7 +34,6 @@ export function selectLayers<L extends { readonly name: string }>(
   return chosen.filter(({ name }) => selection.unfit?.has(name) !== true);
 }
 
-/** Layers that a hint names. */
 const namesShown = 12;
 
 /** `Did you mean "fc1"? Layers: fc1, fc2.`, the nearest first. */

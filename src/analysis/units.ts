@@ -36,7 +36,6 @@ export class Labels {
     return value === undefined ? 0 : (this.#reached.get(value) ?? 0);
   }
 
-  /** The axes of a value that units have reached. */
   axes(value: Value): Iterable<number> {
     return this.#labels.get(value)?.keys() ?? [];
   }
@@ -45,12 +44,10 @@ export class Labels {
     for (const [value, axes] of this.#labels) for (const [axis, label] of axes) yield { value, axis, label };
   }
 
-  /** How many units were made. */
   get units(): number {
     return this.#parents.length;
   }
 
-  /** The unit that a unit has become. */
   find(unit: number): number {
     let at = unit;
     for (let parent = this.#parents[at] ?? at; parent !== at; parent = this.#parents[at] ?? at) {

@@ -14,7 +14,7 @@ import { infer } from "../analysis/infer.ts";
 import { PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { mergeGraph } from "../graph/merge.ts";
+import { mergeGraph } from "../graph/inline.ts";
 import type { Model } from "../graph/model.ts";
 import { fixInputs, raiseOpset } from "../passes/index.ts";
 import { float32 } from "../tensor/dense.ts";

@@ -8,8 +8,9 @@
  * knows the pattern and in floats where it does not, so that one and the same function in two graphs gives single codes that differ. Fused,
  * as they ship, both run as well, and may be apart by what codes make of it.
  */
+
+import { roundsToCodes } from "../analysis/codes.ts";
 import { infer } from "../analysis/infer.ts";
-import { roundsToCodes } from "../analysis/rounded.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss } from "../errors.ts";
 import { allValues } from "../graph/graph.ts";

@@ -8,9 +8,10 @@
  * What has no such value, is no float, or has other dimensions (channels were cut) cannot be compared, and is listed. An error is carried on: the
  * first layer with few decibels is to blame, not those after it. Sums are in float64.
  */
+
+import { asSeen } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
-import { asSeen } from "../analysis/retyped.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";

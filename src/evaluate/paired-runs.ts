@@ -6,8 +6,7 @@
  * compared without it (`unknown-operators.ts`).
  */
 import { cost } from "../analysis/cost.ts";
-import { infer } from "../analysis/infer.ts";
-import { isRandom } from "../analysis/random.ts";
+import { infer, isRandom } from "../analysis/infer.ts";
 import type { Engine, Session } from "../engine/index.ts";
 import { operatorName, type UnknownOperator, unknownIn } from "../engine/unknown-operator.ts";
 import { clause, Miss, PithError, stopIfAsked } from "../errors.ts";

@@ -2,8 +2,9 @@
  * Outputs that a saturating operator makes (Sigmoid, Softmax), and what goes into it. Where all of such an output is near 0 or 1, two models agree in
  * it whatever they compute, and differ in its last bits though they compute the same: what goes in tells.
  */
+
+import { retypes } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
-import { retypes } from "../analysis/retyped.ts";
 import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";

@@ -4,8 +4,9 @@
  *
  *     x → Conv → a → custom.MyAct → b → Conv → y        inputs x and b, outputs y and a
  */
+
+import { retypes } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
-import { retypes } from "../analysis/retyped.ts";
 import type { UnknownOperator } from "../engine/unknown-operator.ts";
 import { Miss } from "../errors.ts";
 import { extract } from "../graph/extract.ts";

@@ -37,9 +37,9 @@ import {
 } from "../math/index.ts";
 import type { Factored } from "../ops/index.ts";
 import { type Change, type Context, definePass, type Outcome, type Pass } from "../passes/index.ts";
-import { storeWeights } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
-import { removeReplaced, usedTensors } from "../passes/replaced.ts";
+import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
+import { storeWeights } from "../passes/store-constants.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { inMemory } from "../tensor/dense.ts";
 

@@ -81,7 +81,6 @@ function copyAttribute(attribute: Attribute, owner: Node, copies: Copies): Attri
   return attribute;
 }
 
-/** Documentation, metadata and unknown fields go along. */
 function carry(from: Carried, to: Carried): void {
   to.doc = from.doc;
   to.unknown = from.unknown;

@@ -14,7 +14,6 @@ export interface ValueType {
   readonly dims: readonly Dim[] | undefined;
 }
 
-/** The type of a value that is no tensor. */
 export type Container =
   /** `items`: each element by itself, where it is known how many there are. */
   | { readonly kind: "sequence"; readonly of: AnyType; readonly items?: readonly AnyType[] }
@@ -56,7 +55,6 @@ export interface Value extends Carried {
   inferred: ValueType | undefined;
   readonly producer: Node | undefined;
   readonly uses: ReadonlySet<Use>;
-  /** The weight or constant stored under this name. */
   tensor: Tensor | undefined;
   role: Role | undefined;
   /** The file lists the type in its value_info, and so does what is saved. */
@@ -174,12 +172,10 @@ export function* allGraphs(graph: Graph): Generator<Graph, void, undefined> {
   for (const node of graph.nodes()) for (const inner of subgraphs(node)) yield* allGraphs(inner);
 }
 
-/** The nodes of all graphs. */
 export function* allNodes(graph: Graph): Generator<Node, void, undefined> {
   for (const inner of allGraphs(graph)) yield* inner.nodes();
 }
 
-/** The values of all graphs. */
 export function* allValues(graph: Graph): Generator<Value, void, undefined> {
   for (const inner of allGraphs(graph)) yield* inner.values();
 }
@@ -195,7 +191,6 @@ export function* allTensors(graph: Graph): Generator<Tensor, void, undefined> {
   }
 }
 
-/** The graphs in an attribute. */
 export function graphsOf(attribute: Attribute): readonly Graph[] {
   return attribute.kind === "graph" ? [attribute.value] : attribute.kind === "graphs" ? attribute.value : none;
 }

@@ -15,7 +15,6 @@ export interface LocalFunction {
   readonly name: string;
   /** Tells functions of one name apart; mostly "". */
   readonly overload: string;
-  /** The operator sets that the body is written in. */
   readonly opsets: ReadonlyMap<string, number>;
   /** Attributes that a call may give, with their defaults. */
   readonly attributes: ReadonlyMap<string, Attribute | undefined>;

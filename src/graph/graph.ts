@@ -373,7 +373,6 @@ export class Graph implements Carried {
       value.role = { ...role, name: first.value.name, transposed: role.transposed !== first.role.transposed };
   }
 
-  /** Removes everything, in whatever order it stands. */
   #clear(): void {
     this.setOutputs([]);
     this.setInputs([]);

@@ -36,7 +36,6 @@ export class NodeList<N extends Linked<N>> {
     for (let node = this.#last; node !== undefined; node = node.previous) if (!node.removed) yield node;
   }
 
-  /** Puts a node behind another, or first. */
   insert(node: N, after: N | undefined): void {
     node.previous = after;
     node.next = after === undefined ? this.#first : after.next;
@@ -56,7 +55,6 @@ export class NodeList<N extends Linked<N>> {
     this.#count--;
   }
 
-  /** Puts the same nodes into another order. */
   reorder(nodes: readonly N[]): void {
     this.#first = this.#last = undefined;
     this.#count = 0;

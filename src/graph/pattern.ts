@@ -6,7 +6,6 @@ import { PithError } from "../errors.ts";
 import { type Emit, emitter } from "./emit.ts";
 import { Graph, type Value } from "./graph.ts";
 
-/** A value for each operand of the pattern. */
 export type Operands<Name extends string> = Readonly<Record<Name, Value>>;
 
 /**

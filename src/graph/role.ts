@@ -4,7 +4,6 @@
  */
 
 export type Role =
-  /** Trained. */
   | { readonly kind: "parameter" }
   /** Belongs to the model, never trained. */
   | { readonly kind: "buffer" }

@@ -21,7 +21,6 @@ const lines: Readonly<Record<string, string>> = schema;
 
 export interface Arity {
   readonly min: number;
-  /** Infinity for variadic ones. */
   readonly max: number;
 }
 

@@ -33,11 +33,9 @@ export class Names {
 
 /** What all graphs of a model have in common: those inside nodes count, and are named, with the main graph. */
 export class Shared<V> {
-  /** Of values. */
   readonly names = new Names();
   /** What was computed at one count of changes holds for as long as it is the same. */
   revision = 0;
-  /** See `Graph.operators`. */
   operators: object | undefined = undefined;
   /** Which values say that they are tied to which name: a graph inside may hold copies of what is stored around it. */
   readonly #ties = new Map<string, Set<V>>();
@@ -52,7 +50,6 @@ export class Shared<V> {
     if (values?.size === 0) this.#ties.delete(name);
   }
 
-  /** The values tied to a name, as they are now. */
   tiedTo(name: string): readonly V[] {
     return [...(this.#ties.get(name) ?? [])];
   }

@@ -4,7 +4,6 @@ import type { Model } from "./model.ts";
 
 /** A state of a main graph, which snapshots of the model that differ only in the header may share. */
 export interface GraphSnapshot {
-  /** Whether the graph is in that state. */
   isCurrent(): boolean;
   restore(): void;
 }

@@ -42,7 +42,6 @@ export class Scanner {
     return this.#take(word);
   }
 
-  /** A string in quotes, unescaped. */
   string(): string | undefined {
     const start = this.position;
     const token = this.#take(quoted);

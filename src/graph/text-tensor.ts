@@ -22,7 +22,6 @@ type SmallFloat = Extract<DataType, `float8${string}` | "float16" | "bfloat16" |
 
 const recipes = new WeakMap<Tensor, string>();
 
-/** The recipe a tensor was written by, if it was. */
 export function recipeOf(tensor: Tensor): string | undefined {
   return recipes.get(tensor);
 }
@@ -31,7 +30,6 @@ export function isDataType(text: string): text is DataType {
   return text === "string" || Object.hasOwn(bitsOf, text);
 }
 
-/** Reads the elements of a tensor whose type and dimensions are known. */
 export function parseTensor(scanner: Scanner, type: DataType, dims: readonly number[]): Tensor {
   const start = scanner.position;
   const recipe = parseRecipe(scanner);

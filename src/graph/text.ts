@@ -192,7 +192,6 @@ class Printer {
   }
 }
 
-/** `float32[batch, 3]`. */
 function typeText(type: ValueType): string {
   return `${type.type}[${type.dims === undefined ? "..." : type.dims.map(dimension).join(", ")}]`;
 }

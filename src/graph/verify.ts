@@ -110,7 +110,6 @@ function nameFaults(graph: Graph): string[] {
   return faults;
 }
 
-/** From the value to its producer and uses. */
 function linkFaults(value: Value, nodes: ReadonlySet<Node>): string[] {
   const faults: string[] = [];
   const { name, producer } = value;
@@ -133,7 +132,6 @@ function linkFaults(value: Value, nodes: ReadonlySet<Node>): string[] {
   return faults;
 }
 
-/** From the node to its inputs and outputs. */
 function nodeLinkFaults(node: Node): string[] {
   const faults: string[] = [];
   for (const [index, input] of node.inputs.entries()) {

@@ -13,7 +13,6 @@
 import { Miss } from "../errors.ts";
 
 export interface NoiseEstimate {
-  /** Number of singular values that rise above the noise. */
   readonly rank: number;
   /** Variance of the noise in one element. */
   readonly noiseVariance: number;

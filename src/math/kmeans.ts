@@ -13,7 +13,6 @@ export interface Palette {
   readonly assignment: Uint32Array;
   /** Σ (w - centroid)². */
   readonly squaredError: number;
-  /** Times that the centroids moved. */
   readonly iterations: number;
 }
 
@@ -113,7 +112,6 @@ function drawn(sorted: Float64Array, clusters: number, seed: number): Float64Arr
   return Float64Array.from(chosen).sort();
 }
 
-/** Where in the sorted numbers each cluster ends. */
 function boundaries(sorted: Float64Array, centroids: Float64Array): Uint32Array {
   return Uint32Array.from(centroids, (centroid, cluster) => {
     const next = centroids[cluster + 1];

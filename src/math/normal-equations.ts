@@ -125,7 +125,6 @@ function solveEach(damped: Matrix, gradient: Matrix, free: Uint8Array): Matrix |
   return result;
 }
 
-/** Some rows and columns of a matrix. */
 function pick({ columns: width, data }: Matrix, rows: readonly number[], columns: readonly number[]): Matrix {
   const picked = matrix(rows.length, columns.length);
   rows.forEach((row, at) => {

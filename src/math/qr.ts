@@ -10,7 +10,6 @@ import { axpy, dot } from "./vector.ts";
 export interface Reflectors {
   /** Length of a column: the rows of A. */
   readonly length: number;
-  /** Number of columns of A. */
   readonly count: number;
   /** Column j at j · length: R on and above the diagonal, reflectors below. */
   readonly columns: Float64Array;

@@ -29,7 +29,6 @@ import { applyQ, householder } from "./qr.ts";
 import { truncationError } from "./rank.ts";
 import { type Svd, svd } from "./svd.ts";
 
-/** The leading `rank` singular triplets. */
 export interface TruncatedSvd extends Svd {
   /** ‖A - U diag(s) Vᵀ‖ in the Frobenius norm: what this approximation leaves out. */
   readonly error: number;

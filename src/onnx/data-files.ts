@@ -20,7 +20,6 @@ import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { decodeModel } from "./decode.ts";
 
-/** The first name for the weights of a model. */
 function dataName(path: string): string {
   return `${fileNameOf(path)}_data`;
 }

@@ -143,7 +143,6 @@ function isSpelledDefault(field: Field): boolean {
   return field.wire === 0 ? lastVarint(field) === 0 : field.start === field.end;
 }
 
-/** Fills `graph` from the fields of a GraphProto. */
 async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Graph, depth: number): Promise<void> {
   if (depth > depthLimit) throw new PithError("E_MODEL", `subgraphs are nested more than ${depthLimit} deep.`);
   const { file } = reading;
@@ -297,7 +296,6 @@ function applyInfo(value: Value, info: ValueInfo): void {
   if (info.metadata.size > 0) value.metadata = new Map([...value.metadata, ...info.metadata]);
 }
 
-/** Whether every value is produced before it is used. */
 function isSorted(graph: Graph): boolean {
   const seen = new Set<Node>();
   for (const node of graph.nodes()) {

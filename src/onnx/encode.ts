@@ -27,7 +27,6 @@ import { writeValueInfo } from "./value-info.ts";
 import { type ExternalPlace, writeTensor } from "./write-tensor.ts";
 import { type Piece, sizeOf, stream, Writer } from "./writer.ts";
 
-/** Protobuf cannot read longer messages. */
 const protobufLimit = 2 ** 31 - 1;
 
 export interface EncodeOptions {
@@ -76,7 +75,6 @@ export async function encodedSize(model: Model, options: EncodeOptions = {}): Pr
   return totalSize(fitting(await modelPieces(model, options)));
 }
 
-/** Whether protobuf can read so much in one message. */
 export function fits(pieces: readonly Piece[]): boolean {
   return totalSize(pieces) <= protobufLimit;
 }

@@ -35,7 +35,6 @@ export class LazyFile {
     this.source = source;
   }
 
-  /** The bytes of a range. */
   async bytes(start: number, end: number): Promise<Uint8Array> {
     if (!this.#holds(start, end)) await this.#load(start, end - start);
     return this.#window.subarray(start - this.#base, end - this.#base);

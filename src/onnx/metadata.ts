@@ -5,7 +5,6 @@ import { type Field, fieldText, lastVarint, payload, splitFields } from "./field
 import { entryFields, opsetFields } from "./schema.ts";
 import type { Writer } from "./writer.ts";
 
-/** A StringStringEntryProto. */
 export function readEntry(field: Field): readonly [key: string, value: string] {
   let key = "";
   let value = "";

@@ -9,7 +9,6 @@ import { readMetadata } from "./metadata.ts";
 import type { Reading } from "./reading.ts";
 import { nodeFields } from "./schema.ts";
 
-/** A node whose attributes are not read yet. */
 export interface ReadNode {
   readonly op: string;
   readonly domain: string;

@@ -10,7 +10,6 @@ export interface Origin {
   readonly whole?: Uint8Array;
   /** Fields beside the value, where the value itself is not in memory or may change; of a tensor all but dimensions, type and data. */
   readonly carried?: Uint8Array | undefined;
-  /** The name that an attribute had. */
   readonly name?: string;
   /** The data fields of a tensor, tags included; undefined where its elements lie in another file. */
   readonly pieces?: readonly DataPiece[] | undefined;

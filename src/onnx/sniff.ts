@@ -109,7 +109,6 @@ export function sniff(head: Uint8Array, name: string): Guess | undefined {
   return undefined;
 }
 
-/** Printable characters and line ends only. */
 function isText(text: string): boolean {
   return text.length >= 16 && /^[\t\n\r\x20-\x7e]+$/.test(text);
 }

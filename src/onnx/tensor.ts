@@ -73,7 +73,6 @@ async function readElements(
   }
 }
 
-/** A tensor and what stands beside its elements. */
 export interface ReadTensor {
   readonly name: string;
   readonly tensor: Tensor;

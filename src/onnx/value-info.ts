@@ -8,7 +8,7 @@ import { PithError } from "../errors.ts";
 import { type AnyType, type Container, isContainer } from "../graph/elements.ts";
 import type { Value, ValueType } from "../graph/graph.ts";
 import type { Role } from "../graph/role.ts";
-import { type Dim, symbol, unknownDim } from "../tensor/dims.ts";
+import { type Dim, isUnknownDim, symbol, unknownDim } from "../tensor/dims.ts";
 import { typeCodes, typeOfCode } from "../tensor/types.ts";
 import { type Field, fieldText, joinCarried, lastVarint, payload, splitFields } from "./fields.ts";
 import { readMetadata, writeMetadata } from "./metadata.ts";
@@ -39,17 +39,12 @@ export class UnknownDims {
   readonly #counts = new Map<string, number>();
 
   next(value: string, axis: number): Dim {
-    const stem = `?${value.replaceAll(/[^\w./:]/g, "_")}.${axis}`;
+    const { text: stem } = unknownDim(value, axis);
     const count = (this.#counts.get(stem) ?? 0) + 1;
     this.#counts.set(stem, count);
     // Subgraphs beside each other may use a name twice; "~" is in no stem.
     return symbol(count === 1 ? stem : `${stem}~${count}`);
   }
-}
-
-/** Whether a dimension is, or is computed from, one that the file leaves unknown. */
-function isUnknown(text: string): boolean {
-  return /(^|[-+*( ])\?./.test(text);
 }
 
 export function readValueInfo(message: Uint8Array, base: number, unknownDims: UnknownDims): ValueInfo {
@@ -172,7 +167,8 @@ function readShape(shape: Field, name: string, open: (axis: number) => Dim): Dim
         dim = typeof value === "number" && value >= 0 ? value : undefined;
       } else if (part.number === dimFields.parameter) {
         const text = fieldText(part);
-        dim = text === "" || text === "?" || text.length > longestName || isUnknown(text) ? undefined : symbol(text);
+        const named = text === "" || text === "?" || text.length > longestName ? undefined : symbol(text);
+        dim = named !== undefined && isUnknownDim(named) ? undefined : named;
       }
     }
     if (dims.length >= highestRank) {
@@ -217,7 +213,7 @@ function writeType(writer: Writer, type: ValueType): void {
       for (const dim of dims) {
         shape.message(shapeFields.dim, (entry) => {
           if (typeof dim === "number") entry.integer(dimFields.value, dim);
-          else if (!isUnknown(dim.text)) entry.text(dimFields.parameter, dim.text);
+          else if (!isUnknownDim(dim)) entry.text(dimFields.parameter, dim.text);
         });
       }
     });

@@ -64,7 +64,6 @@ function writeExternal(writer: Writer, { location, offset, length }: ExternalPla
   writer.integer(locationField, 1);
 }
 
-/** The elements as raw bytes. */
 export function rawPiece(tensor: Tensor): Piece {
   if (tensor.stored !== undefined) return tensor.stored;
   if (tensor.small !== undefined && tensor.small.type !== "string") return bytesOf(tensor.small);

@@ -77,7 +77,6 @@ export class Writer {
     this.#append(piece);
   }
 
-  /** A message. */
   message(number: number, fill: (writer: Writer) => void, carried?: Uint8Array): void {
     const inner = new Writer(carried);
     fill(inner);

@@ -9,7 +9,7 @@
  * outputs of the model, both are computed: a copy would be a node as well.
  */
 import * as v from "valibot";
-import { isRandom } from "../analysis/random.ts";
+import { isRandom } from "../analysis/infer.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import { canTakeName, replaceUses } from "../graph/replace.ts";
 import type { Tensor } from "../tensor/types.ts";

@@ -9,9 +9,8 @@
  */
 
 import * as v from "valibot";
-import { type Inference, infer } from "../analysis/infer.ts";
+import { type Inference, infer, isRandom } from "../analysis/infer.ts";
 import { mostGrowth } from "../analysis/layers.ts";
-import { isRandom } from "../analysis/random.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss, PithError } from "../errors.ts";
 import { allNodes, describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
@@ -20,12 +19,12 @@ import { isFloat } from "../tensor/convert.ts";
 import { bytesFor } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { bitsOf, type Dense } from "../tensor/types.ts";
-import { evaluate } from "./evaluate.ts";
 import { described } from "./options.ts";
 import { type Change, definePass } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 import { isUsed, removeUnusedEverywhere } from "./remove-unused.ts";
-import { storeInPlace } from "./store.ts";
+import { storeInPlace } from "./store-constants.ts";
+import { evaluate } from "./stored.ts";
 
 export const foldConstants = definePass({
   id: "fold-constants",

@@ -21,7 +21,7 @@ import type { Dense } from "../tensor/types.ts";
 import { type Change, definePass } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 import { isUsed, removeUnusedEverywhere } from "./remove-unused.ts";
-import { storeInPlace } from "./store.ts";
+import { storeInPlace } from "./store-constants.ts";
 
 export const foldShapes = definePass({
   id: "fold-shapes",
@@ -86,7 +86,6 @@ function computedPadding(graph: Graph, inference: Inference): ReadonlySet<Node> 
   return found;
 }
 
-/** The padding of all axes but samples and channels. */
 function spatial<T>(pads: readonly T[]): readonly T[] {
   const rank = pads.length / 2;
   return pads.filter((_, place) => place % rank >= 2);

@@ -14,9 +14,9 @@
  * Values with a role are still being trained and stay, unless the caller knows better.
  */
 import * as v from "valibot";
+import { leadsToCodes } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layerAt } from "../analysis/layers.ts";
-import { leadsToCodes } from "../analysis/rounded.ts";
 import { requireWeight, weightMatrices, weightNeeds, weightNumbers } from "../analysis/weight.ts";
 import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
@@ -49,7 +49,7 @@ export const fuseBatchNorm = definePass({
   run: (model) => fuseBatchNorms(model, { trained: false }),
 });
 
-/** The same, and for sums and products with stored vectors too. Where numbers are rounded to codes further on, all stays (`rounded.ts`). */
+/** The same, and for sums and products with stored vectors too. Where numbers are rounded to codes further on, all stays (`codes.ts`). */
 export const fuseAffine = definePass({
   id: "fuse-affine",
   summary: "Fold batch normalization, and sums and products with stored vectors, into the layer before them",
@@ -116,7 +116,6 @@ interface Match {
   readonly layer: Layer;
   readonly affine: Affine;
   readonly bias: Tensor | undefined;
-  /** The tensors behind `affine.inputs`. */
   readonly vectors: readonly Tensor[];
 }
 
@@ -206,7 +205,6 @@ function addedTo(model: Model, node: Node, x: Value, layer: Layer, bias: Float64
   return emit.Add([x, emit.constant(float32(dims, bias), `${layer.name}.bias`, layer.weight.role)]);
 }
 
-/** The weight with each output channel times its factor. */
 function scaled(dense: Dense, { role }: Layer, factors: Float64Array): Dense<"float32"> {
   const matrices = weightMatrices(role, dense.dims, toFloat64(dense));
   for (const [group, { rows, columns, data }] of matrices.entries()) {

@@ -5,11 +5,11 @@
  *     y = Transpose(t) {perm=[2, 0, 1]}     →
  *
  * Roles are honoured: what a node with a role makes or takes stays as it is. So does what is rounded to codes further on, where a rule adds
- * up in another order (`rounded.ts`).
+ * up in another order (`codes.ts`).
  */
 import * as v from "valibot";
+import { leadsToCodes } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
-import { leadsToCodes } from "../analysis/rounded.ts";
 import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";

@@ -46,7 +46,6 @@ export const mergeInitializers = definePass({
   },
 });
 
-/** Stored tensors of the main graph that may be equal. */
 function groupsOf(graph: Graph, isHeld: (value: Value) => boolean): readonly (readonly Value[])[] {
   const known = new Set([...graph.inputs, ...graph.outputs]);
   const groups = new Map<string, Value[]>();

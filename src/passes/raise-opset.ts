@@ -43,7 +43,6 @@ export function raiseOpset(model: Model, version: number): void {
 
 interface Plan {
   readonly moves: readonly (() => void)[];
-  /** Nodes to be written as primitives, and why. */
   readonly lowered: readonly { readonly node: Node; readonly bound: Bound; readonly reason: string }[];
 }
 

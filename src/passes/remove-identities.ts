@@ -11,7 +11,7 @@
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
-import { allNodes, describe, type Node, type Value } from "../graph/graph.ts";
+import { allNodes, describe } from "../graph/graph.ts";
 import { canTakeName, replaceUses } from "../graph/replace.ts";
 import { type Change, definePass } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
@@ -39,16 +39,10 @@ export const removeIdentities = definePass({
         value.type = output.stated ?? value.type;
       }
       const at = describe(node);
-      removeBetween(node, value, output);
+      replaceUses(output, value);
+      node.graph.removeNode(node);
       changes.push({ at, what: "an identity", decidedBy: "global" });
     }
     return { changes, misses: [] };
   },
 });
-
-/** Lets all readers of a node's output read the value that it hands on. */
-function removeBetween(node: Node, value: Value, output: Value): void {
-  const { graph } = node;
-  replaceUses(output, value);
-  graph.removeNode(node);
-}

@@ -31,3 +31,20 @@ export function removeUnused(graph: Graph, kept: ReadonlySet<Value> = new Set())
 export function removeUnusedEverywhere(model: Model): void {
   for (const graph of [...allGraphs(model.graph)].reverse()) removeUnused(graph);
 }
+
+/**
+ * Removes what a technique left without a use: nodes, then the tensors that were used before. Tensors go even where an old file lists
+ * them among the inputs of the graph; inputs that nobody used before stay.
+ */
+export function removeReplaced(graph: Graph, usedBefore: ReadonlySet<Value>): void {
+  removeUnused(graph);
+  for (const value of usedBefore) {
+    if (graph.ownValue(value.name) !== value || value.uses.size > 0 || graph.isOutput(value)) continue;
+    graph.removeValue(value);
+  }
+}
+
+/** The stored tensors that something uses. */
+export function usedTensors(graph: Graph): ReadonlySet<Value> {
+  return new Set([...graph.values()].filter((value) => value.tensor !== undefined && value.uses.size > 0));
+}

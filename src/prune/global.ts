@@ -1,9 +1,9 @@
 /** Pruning several parameters together: one ranking over all their entries. */
 import * as v from "valibot";
 import type { Model } from "../graph/model.ts";
-import { storeWeights } from "../passes/lift-constants.ts";
 import { described } from "../passes/options.ts";
 import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
+import { storeWeights } from "../passes/store-constants.ts";
 import { type Random, random } from "../tensor/random.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
 import { keptCount, pruneRandom } from "./mask.ts";

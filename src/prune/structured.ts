@@ -9,8 +9,8 @@ import type { Engine } from "../engine/index.ts";
 import { Miss, reasonText } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { freeChannels } from "../passes/free-channels.ts";
-import { storeWeights } from "../passes/lift-constants.ts";
 import { type Context, completeContext, type Outcome } from "../passes/pass.ts";
+import { storeWeights } from "../passes/store-constants.ts";
 import { scoreUnits } from "./channel-scores.ts";
 import { allocateGlobal, allocateUniform, type Choice, removalOrder, type Scored } from "./choose-units.ts";
 

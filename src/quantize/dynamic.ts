@@ -24,7 +24,7 @@ import type { QuantizedTensor } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
-import { removeReplaced, usedTensors } from "../passes/replaced.ts";
+import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";

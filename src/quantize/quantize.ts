@@ -1,8 +1,8 @@
 /** `quantize`: the pass. Each scheme has a file of its own, with its mathematics. */
 import type * as v from "valibot";
 import { describe, type Node } from "../graph/graph.ts";
-import { storeWeights } from "../passes/lift-constants.ts";
 import { type Change, definePass, type Pass } from "../passes/pass.ts";
+import { storeWeights } from "../passes/store-constants.ts";
 import { quantizeDynamically } from "./dynamic.ts";
 import { quantizeToFloat16 } from "./float16.ts";
 import { checkTogether, measuredRanges, type QuantizeOptions, quantizeOptions } from "./options.ts";

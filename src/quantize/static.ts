@@ -22,7 +22,7 @@ import type { ScaleAndZeroPoint } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
-import { removeReplaced, usedTensors } from "../passes/replaced.ts";
+import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { missingData, placeMeasured } from "./measure.ts";
 import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";

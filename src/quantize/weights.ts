@@ -20,7 +20,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
-import { removeReplaced, usedTensors } from "../passes/replaced.ts";
+import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { tryOut } from "./prepare.ts";

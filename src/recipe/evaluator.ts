@@ -16,7 +16,7 @@ import type { Model } from "../graph/model.ts";
 import { assertValid } from "../graph/verify.ts";
 import { encodeToBytes, open } from "../onnx/index.ts";
 import { type Context, fixInputs } from "../passes/index.ts";
-import { storeWeights } from "../passes/lift-constants.ts";
+import { storeWeights } from "../passes/store-constants.ts";
 import { isPruned, remove } from "../prune/index.ts";
 import type { Disagreement, Measured } from "../report/data.ts";
 import type { Measuring } from "./forecast.ts";

@@ -11,7 +11,6 @@ import { pack, unpack } from "./packed.ts";
 import { roundHalfEven } from "./round.ts";
 import { arrayOf, type DataOf, type DataType, type Dense } from "./types.ts";
 
-/** Element types whose elements are plain numbers. */
 export type NumericType = Exclude<DataType, "string" | "complex64" | "complex128">;
 
 /** Types of floating point that arithmetic is done in: what weights and activations are, before they are quantized. */

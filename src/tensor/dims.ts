@@ -120,7 +120,6 @@ export function quotientParts(dim: Dim): readonly [Dim, Dim] | undefined {
 
 const quotients = new WeakMap<Symbolic, readonly [Dim, Dim]>();
 
-/** ⌈a / b⌉ */
 export function ceilDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number" && b !== 0) return Math.ceil(a / b);
   return divideDims(a, b) ?? symbol(`ceil((${dimText(a)})/${divisorText(b)})`);
@@ -199,7 +198,6 @@ function functionValue(text: string, sizes: Readonly<Record<string, number>>): n
   return name === "floor" ? Math.floor(result) : name === "ceil" ? Math.ceil(result) : result;
 }
 
-/** Without parentheses around the whole. */
 function unwrapped(text: string): string {
   if (!text.startsWith("(")) return text;
   let depth = 0;

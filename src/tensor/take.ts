@@ -1,4 +1,3 @@
-/** Picking indices along an axis. */
 import { bytesFor, bytesOf, viewBytes } from "./dense.ts";
 import { alongAxis, elementCount } from "./dims.ts";
 import { isPacked, pack, unpack } from "./packed.ts";

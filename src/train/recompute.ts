@@ -13,8 +13,7 @@
  */
 import { computedFrom, cutPoints } from "../analysis/cut-points.ts";
 import { downstream } from "../analysis/downstream.ts";
-import type { Inference } from "../analysis/infer.ts";
-import { isRandom } from "../analysis/random.ts";
+import { type Inference, isRandom } from "../analysis/infer.ts";
 import { type Copies, copyNode } from "../graph/clone.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import { describe, type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";

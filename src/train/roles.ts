@@ -2,7 +2,7 @@
  * What the stored tensors of a model are in a training, decided once, where it starts, and written as roles: into the model itself, so that
  * checkpoints, results and whatever is trained from them carry it. What has a role is believed; the rest is told by the graph and by its numbers.
  *
- * - `buffer`: masks and sinusoids (`buffers.ts`), which nobody trains.
+ * - `buffer`: masks and sinusoids (`untrained.ts`), which nobody trains.
  * - `tied`: a matrix that is stored twice, perhaps transposed (`ties.ts`), trains as one.
  * - `state`, where asked: the running statistics of a normalization. A file is for inference, so an exported network trains with its statistics as
  *   they are; with that role each step normalizes by the statistics of its batch, and lets them flow into the running ones, as PyTorch's
@@ -11,10 +11,11 @@
  * What a file stores as one because it is equal, and nobody means to be one, is parted first: statistics from what is trained
  * (`own-statistics.ts`), scales and biases of several layers that have learnt nothing yet (`shared-constants.ts`).
  */
-import { buffersAmong } from "../analysis/buffers.ts";
+
 import { type Inference, infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
+import { buffersAmong } from "../analysis/untrained.ts";
 import { Miss } from "../errors.ts";
 import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";

@@ -9,7 +9,7 @@
 import { describe } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
-import { storeWeights } from "../passes/lift-constants.ts";
+import { storeWeights } from "../passes/store-constants.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import type { Floats } from "./floats.ts";

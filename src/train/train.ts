@@ -10,7 +10,7 @@ import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Role } from "../graph/role.ts";
 import { type Context, definePass, type Outcome } from "../passes/index.ts";
-import { storeWeights } from "../passes/lift-constants.ts";
+import { storeWeights } from "../passes/store-constants.ts";
 import { takeState } from "./checkpoint.ts";
 import { stayedText } from "./evaluating.ts";
 import { runLoop } from "./loop.ts";

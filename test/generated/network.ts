@@ -4,8 +4,7 @@
  * A network starts empty, or with an example of any operator (`src/ops/*.examples.ts`) between two layers; blocks are added one after another.
  * Same description, same network, to the last weight.
  */
-import { infer } from "../../src/analysis/infer.ts";
-import { isRandom } from "../../src/analysis/random.ts";
+import { infer, isRandom } from "../../src/analysis/infer.ts";
 import { Miss, PithError } from "../../src/errors.ts";
 import { emitInto } from "../../src/graph/emit.ts";
 import { allGraphs, type Value } from "../../src/graph/graph.ts";

@@ -4,7 +4,7 @@ import { openParts, preprocess, presets, take } from "../../src/data/index.ts";
 import { accuracy, evaluate } from "../../src/evaluate/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { open } from "../../src/onnx/index.ts";
-import { storeWeights } from "../../src/passes/lift-constants.ts";
+import { storeWeights } from "../../src/passes/store-constants.ts";
 import { prune } from "../../src/prune/index.ts";
 import { recover } from "../../src/recover/index.ts";
 import { float32, inMemory } from "../../src/tensor/dense.ts";

@@ -17,7 +17,7 @@ import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
 import type { AnyPass, Change, Context } from "../../passes/index.ts";
-import { storeWeights } from "../../passes/lift-constants.ts";
+import { storeWeights } from "../../passes/store-constants.ts";
 import { noSmallerThan } from "../../recipe/gain.ts";
 import { type Judged, type KeptFunction, keptFunction } from "../../recipe/kept-function.ts";
 import type { PairedResult } from "../../recipe/paired-metrics.ts";

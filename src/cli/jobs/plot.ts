@@ -2,7 +2,7 @@
 import { writeFileAtomically } from "#platform";
 import { infer } from "../../analysis/infer.ts";
 import type { JobContext } from "../../job/job.ts";
-import { storeWeights } from "../../passes/lift-constants.ts";
+import { storeWeights } from "../../passes/store-constants.ts";
 import { plotPage } from "../../report/index.ts";
 import { requireOtherThanWeights } from "../files.ts";
 import { openModel } from "./open-model.ts";

@@ -7,7 +7,7 @@ import { stopIfAsked } from "../../errors.ts";
 import type { JobContext } from "../../job/job.ts";
 import { energyShares, fromDense, type Matrix, type Multiply, rankForEnergy } from "../../math/index.ts";
 import { open } from "../../onnx/index.ts";
-import { storeWeights } from "../../passes/lift-constants.ts";
+import { storeWeights } from "../../passes/store-constants.ts";
 import { readStoredValue } from "../../passes/stored.ts";
 
 /** The energies of a square matrix of this size take some ten seconds. */

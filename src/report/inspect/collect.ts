@@ -11,7 +11,7 @@ import { Miss } from "../../errors.ts";
 import { allGraphs, allNodes, allValues, describe, type Graph, type Node, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { withFreeChannels } from "../../passes/free-channels.ts";
-import { storeWeights } from "../../passes/lift-constants.ts";
+import { storeWeights } from "../../passes/store-constants.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { type Dim, dimsText, dimText, elementCount } from "../../tensor/dims.ts";
 import type { Tensor } from "../../tensor/types.ts";

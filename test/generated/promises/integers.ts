@@ -15,7 +15,7 @@ import { extract } from "../../../src/graph/extract.ts";
 import type { Node, Value } from "../../../src/graph/graph.ts";
 import type { Model } from "../../../src/graph/model.ts";
 import { fuseBatchNorms } from "../../../src/passes/fuse-batch-norm.ts";
-import { storeWeights } from "../../../src/passes/lift-constants.ts";
+import { storeWeights } from "../../../src/passes/store-constants.ts";
 import { readStoredValue } from "../../../src/passes/stored.ts";
 import { quantize } from "../../../src/quantize/index.ts";
 import { toFloat64, toNumbers } from "../../../src/tensor/convert.ts";

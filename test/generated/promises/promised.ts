@@ -4,7 +4,7 @@ import { infer } from "../../../src/analysis/infer.ts";
 import { layers } from "../../../src/analysis/layers.ts";
 import type { Model } from "../../../src/graph/model.ts";
 import { storeConstants } from "../../../src/passes/index.ts";
-import { storeWeights } from "../../../src/passes/lift-constants.ts";
+import { storeWeights } from "../../../src/passes/store-constants.ts";
 import { readStoredValue } from "../../../src/passes/stored.ts";
 import { toFloat64 } from "../../../src/tensor/convert.ts";
 import { float32, inMemory } from "../../../src/tensor/dense.ts";

@@ -10,7 +10,7 @@ import { structureHash } from "../../../src/graph/hash.ts";
 import type { Model } from "../../../src/graph/model.ts";
 import { encodeToBytes } from "../../../src/onnx/index.ts";
 import type { Outcome } from "../../../src/passes/index.ts";
-import { storeWeights } from "../../../src/passes/lift-constants.ts";
+import { storeWeights } from "../../../src/passes/store-constants.ts";
 import { prune } from "../../../src/prune/index.ts";
 import { isFloat, toFloat64 } from "../../../src/tensor/convert.ts";
 import { float32 } from "../../../src/tensor/dense.ts";

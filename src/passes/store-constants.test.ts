@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { infer } from "../analysis/infer.ts";
 import { parseModel, printModel } from "../graph/text.ts";
-import { storeWeights } from "./lift-constants.ts";
 import { atomically } from "./pass.ts";
+import { storeWeights } from "./store-constants.ts";
 
 /** Two layers of one matrix, which exporters write as `Identity(w)`. */
 const shared = `opset 17

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { parseModel } from "../graph/text.ts";
 import { fuseAffine, fuseBatchNorm } from "../passes/fuse-batch-norm.ts";
 import { fusePairs } from "../passes/fuse-pairs.ts";
+import { leadsToCodes, roundsToCodes } from "./codes.ts";
 import { infer } from "./infer.ts";
-import { leadsToCodes, roundsToCodes } from "./rounded.ts";
 
 const codes = "s: float32[] = 0.02\n  z: uint8[] = 100";
 

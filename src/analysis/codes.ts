@@ -1,0 +1,108 @@
+/**
+ * Codes: numbers in 16 bits or fewer that stand for floats. What makes and reads them is told by types, not by operators.
+ *
+ *     y = Conv(x, w);  q = QuantizeLinear(y, s, z);  seen = DequantizeLinear(q, s, z)
+ *
+ * Sums that are added up in another order differ in their last bits; what rounds to codes further on may make another code of that. A rewrite
+ * that changes the order of sums asks here first.
+ */
+import { allNodes, type Node, subgraphs, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { isFloat } from "../tensor/convert.ts";
+import { bitsOf, type DataType } from "../tensor/types.ts";
+import type { Inference } from "./infer.ts";
+
+/** Tells of a node whether what it computes may be rounded to codes, by whatever comes after it. */
+export function leadsToCodes(model: Model, inference: Inference): (node: Node) => boolean {
+  const rounding = new Set<Node>();
+  for (const node of allNodes(model.graph)) if (makesCodes(node, inference)) rounding.add(node);
+  // Passes ask of nodes that they have just written, too: nothing is worked out in advance, and most models round nowhere.
+  return (node) => rounding.size > 0 && reaches(node, rounding);
+}
+
+/** Whether a model rounds floats to codes anywhere. */
+export function roundsToCodes(model: Model, inference: Inference): boolean {
+  return [...allNodes(model.graph)].some((node) => makesCodes(node, inference));
+}
+
+function makesCodes({ inputs, outputs }: Node, inference: Inference): boolean {
+  const computes = inputs.some(
+    (input) =>
+      input?.type !== undefined &&
+      isFloat(input.type.type) &&
+      inference.operand(input)?.stored !== true &&
+      !isCode(input),
+  );
+  return computes && (outputs.some(isCode) || inputs.some(isCode));
+}
+
+function isCode(value: Value | undefined): boolean {
+  return isCodeType(value?.type?.type);
+}
+
+/** Wider integers count or point at something. */
+function isCodeType(type: DataType | undefined): boolean {
+  return type !== undefined && type !== "string" && type !== "bool" && bitsOf[type] <= 16 && !isFloat(type);
+}
+
+function reaches(start: Node, wanted: ReadonlySet<Node>): boolean {
+  const seen = new Set<Value>();
+  const work: Value[] = [];
+  const follow = (values: readonly (Value | undefined)[]): void => {
+    for (const value of values) {
+      if (value === undefined || seen.has(value)) continue;
+      seen.add(value);
+      work.push(value);
+    }
+  };
+  follow(start.outputs);
+  for (let value = work.pop(); value !== undefined; value = work.pop()) {
+    for (const { node } of value.uses) {
+      if (wanted.has(node)) return true;
+      follow(node.outputs);
+      for (const inner of subgraphs(node)) follow(inner.inputs);
+    }
+    // What a graph inside a node hands out comes out of the node, or, in a loop, in again.
+    const { graph } = value;
+    if (graph.parent === undefined || !graph.isOutput(value)) continue;
+    follow(graph.parent.outputs);
+    follow(graph.inputs);
+  }
+  return false;
+}
+
+/** Whether a node hands its first input on in another type. */
+export function retypes({ inputs, outputs }: Node, inference: Inference): boolean {
+  const [input, ...rest] = inputs;
+  const [output] = outputs;
+  if (input === undefined || output === undefined) return false;
+  const [from, to] = [input, output].map((value) => inference.operand(value)?.type);
+  if (!isNumber(from) || !isNumber(to) || from === to || !(isFloat(from) || isFloat(to))) return false;
+  return rest.every((value) => value === undefined || inference.operand(value)?.stored === true);
+}
+
+/**
+ * What the consumers of a value see of it: where all of them read codes of it, made by stored scales, and floats of these again, the floats. A
+ * value beyond the interval of the codes ends there, and an activation that did the same may have been left out. Undefined where they compute
+ * on the codes themselves.
+ */
+export function asSeen(value: Value, inference: Inference): Value | undefined {
+  const codes = [...value.uses].map(({ node }) => (isRounding(node, inference) ? node.outputs[0] : undefined));
+  if (codes.length === 0 || value.graph.isOutput(value) || codes.includes(undefined)) return value;
+  const readers = codes.flatMap((code) => [...(code?.uses ?? [])].map(({ node }) => node));
+  const floats = readers.filter((node) => retypes(node, inference) && isFloatValue(node.outputs[0], inference));
+  return floats.length === readers.length ? floats[0]?.outputs[0] : undefined;
+}
+
+function isRounding(node: Node, inference: Inference): boolean {
+  return retypes(node, inference) && node.outputs.length === 1 && !isFloatValue(node.outputs[0], inference);
+}
+
+function isFloatValue(value: Value | undefined, inference: Inference): boolean {
+  const type = value === undefined ? undefined : inference.operand(value)?.type;
+  return type !== undefined && isFloat(type);
+}
+
+function isNumber(type: DataType | undefined): type is DataType {
+  return type !== undefined && (isFloat(type) || isCodeType(type));
+}
