@@ -5,9 +5,9 @@
 import { extensionOf, fileKind, joinPath, listFolder, readText } from "#platform";
 import { PithError } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
-import { records, type TextRecord } from "./delimited.ts";
+import { records } from "./delimited.ts";
 import { memory } from "./indexed.ts";
-import { classNumber, labelName, requireDistinct } from "./labels.ts";
+import { classNumber, classOrder, labelName, requireDistinct } from "./labels.ts";
 import type { IndexedDataset } from "./types.ts";
 
 const extensions = [".jpg", ".jpeg", ".png"];
@@ -123,7 +123,10 @@ async function fromTable(
     });
   }
   const body = titled ? rows.slice(1) : rows;
-  const order = classes ?? namesIn(body, labelAt);
+  const order = classOrder(
+    body.flatMap(({ fields }) => fields[labelAt]?.trim() ?? []),
+    classes,
+  );
   const paths: string[] = [];
   const labels: number[] = [];
   for (const { fields, line } of body) {
@@ -143,11 +146,6 @@ async function fromTable(
 }
 
 const fileTitles = ["file", "filename", "file_name", "image", "path", "name"];
-
-/** The names of classes in a column, sorted: what the numbers of classes are where nobody says. */
-function namesIn(rows: readonly TextRecord[], column: number): readonly string[] {
-  return [...new Set(rows.flatMap(({ fields }) => fields[column]?.trim() ?? []))].sort();
-}
 
 async function linesOf(path: string): Promise<readonly string[]> {
   const lines = (await readText(path)).split(/\r?\n/).map((line) => line.trim());

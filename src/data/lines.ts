@@ -2,7 +2,7 @@
  * Text of one sample a line. Where the lines begin is found in one pass over the file; their text is read when it is asked for, so a file of
  * any size takes eight bytes a line.
  */
-import { readRanges } from "#platform";
+import { bytesSource, readRanges } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { isGzip, readAll } from "./bytes.ts";
@@ -14,7 +14,7 @@ import type { IndexedDataset } from "./types.ts";
 export interface Lines {
   readonly count: number;
   /** The text of the lines at these positions, without line ends. */
-  at(positions: Uint32Array): readonly string[] | Promise<readonly string[]>;
+  at(positions: Uint32Array): Promise<readonly string[]>;
   /** The number of a line in the file, counted from 1, blank ones included. */
   place(position: number): number;
 }
@@ -23,29 +23,9 @@ const newline = 0x0a;
 const chunk = 2 ** 20;
 
 /** @throws PithError E_DATA if the file holds no text. */
-async function readLines(source: ByteSource): Promise<Lines> {
-  if (source.size <= heldAtMost || (await isGzip(source))) return heldLines(await readAll(source), source.name);
-  return filedLines(source);
-}
-
-function heldLines(bytes: Uint8Array, name: string): Lines {
-  const text = textOf(bytes, name);
-  const lines: string[] = [];
-  const places: number[] = [];
-  text.split("\n").forEach((line, index) => {
-    if (line.trim() === "") return;
-    lines.push(line.endsWith("\r") ? line.slice(0, -1) : line);
-    places.push(index + 1);
-  });
-  requireSome(lines.length, name);
-  return {
-    count: lines.length,
-    at: (positions) => Array.from(positions, (position) => lines[position] ?? ""),
-    place: (position) => places[position] ?? 0,
-  };
-}
-
-async function filedLines(source: ByteSource): Promise<Lines> {
+async function readLines(file: ByteSource): Promise<Lines> {
+  const held = file.size <= heldAtMost || (await isGzip(file));
+  const source = held ? bytesSource(await readAll(file), file.name) : file;
   // Starts and ends of lines that are not blank; grown as needed.
   let bounds = new Float64Array(2 ** 16);
   let numbers = new Uint32Array(2 ** 15);

@@ -1,6 +1,7 @@
 /** From a path to a data set: what lies there is recognised by names, and parts of it never overlap. */
 import { extensionOf, fileKind, fileNameOf, folderOf, joinPath, listFolder, openFile } from "#platform";
 import { PithError } from "../errors.ts";
+import type { ByteSource } from "../tensor/types.ts";
 import { cifar, cifarFile } from "./cifar.ts";
 import { idx, idxFile } from "./idx.ts";
 import { findImageFiles, imageFiles, images, isImageFile } from "./images.ts";
@@ -170,40 +171,42 @@ async function openIdx(
   part: Part | undefined,
   family: string,
 ): Promise<Dataset> {
-  const files = names.flatMap((name) => {
-    const file = idxFile(name);
-    return file?.family === family ? [{ ...file, path: joinPath(folder, name) }] : [];
+  const { files, name, wanted } = filesOfPart(folder, names, part, (file) => {
+    const found = idxFile(file);
+    return found?.family === family ? found : undefined;
   });
-  const parts = (["train", "test"] as const).filter((one) => files.some((file) => file.part === one));
-  const wanted = requirePart(part, parts, folder);
-  const path = (holds: "images" | "labels"): string => {
-    const file = files.find((one) => one.part === wanted && one.holds === holds);
-    if (file !== undefined) return file.path;
+  const file = (holds: "images" | "labels"): Promise<ByteSource> => {
+    const found = files.find((one) => one.holds === holds);
+    if (found !== undefined) return openFile(found.path);
     throw new PithError("E_DATA", `"${folder}": the ${wanted} part has no idx file of ${holds}.`);
   };
-  return idx(`${folder} (${wanted})`, await openFile(path("images")), await openFile(path("labels")));
+  return idx(name, await file("images"), await file("labels"));
 }
 
 async function openCifar(folder: string, names: readonly string[], part: Part | undefined): Promise<Dataset> {
-  const files = names.flatMap((name) => {
-    const file = cifarFile(name);
-    return file === undefined ? [] : [{ ...file, name }];
-  });
-  const parts = (["train", "test"] as const).filter((one) => files.some((file) => file.part === one));
-  const wanted = requirePart(part, parts, folder);
-  const chosen = files.filter((file) => file.part === wanted);
-  const labels = chosen[0]?.labels ?? 1;
-  if (chosen.some((file) => file.labels !== labels)) {
-    throw new PithError(
-      "E_DATA",
-      `"${folder}" holds files of CIFAR-10 and of CIFAR-100: ${chosen.map((file) => file.name).join(", ")}.`,
-    );
+  const { files, name } = filesOfPart(folder, names, part, cifarFile);
+  const labels = files[0]?.labels ?? 1;
+  if (files.some((file) => file.labels !== labels)) {
+    const listed = files.map((file) => file.name).join(", ");
+    throw new PithError("E_DATA", `"${folder}" holds files of CIFAR-10 and of CIFAR-100: ${listed}.`);
   }
-  return cifar(
-    `${folder} (${wanted})`,
-    await Promise.all(chosen.map((file) => openFile(joinPath(folder, file.name)))),
-    labels,
-  );
+  return cifar(name, await Promise.all(files.map((file) => openFile(file.path))), labels);
+}
+
+/** The files of one part, as their names say, and what the part is called. */
+function filesOfPart<F extends { readonly part: Part }>(
+  folder: string,
+  names: readonly string[],
+  part: Part | undefined,
+  read: (name: string) => F | undefined,
+) {
+  const all = names.flatMap((name) => {
+    const file = read(name);
+    return file === undefined ? [] : [{ ...file, name, path: joinPath(folder, name) }];
+  });
+  const parts = (["train", "test"] as const).filter((one) => all.some((file) => file.part === one));
+  const wanted = requirePart(part, parts, folder);
+  return { files: all.filter((file) => file.part === wanted), name: `${folder} (${wanted})`, wanted };
 }
 
 function requirePart(part: Part | undefined, parts: readonly Part[], owner: string): Part {

@@ -138,6 +138,22 @@ function enlarged(dense: Exclude<Dense, Dense<"string">>, dims: readonly number[
   return { type: dense.type, dims, data } as Dense;
 }
 
+/** Some samples of a batch, as `sliceRows`. */
+export function sliceBatch(batch: Batch, start: number, end: number): Batch {
+  return mapColumns(batch, (dense) => sliceRows(dense, start, end));
+}
+
+/** One batch of several. @param change what is done to the parts of a column before they are joined. @throws as `joinRows` */
+export function joinBatches(
+  parts: readonly Batch[],
+  owner: string,
+  change: (parts: readonly (Dense | undefined)[]) => readonly (Dense | undefined)[] = (same) => same,
+): Batch {
+  const names = Object.keys(parts[0] ?? {});
+  const columns = names.map((name) => [name, joinRows(name, change(parts.map((part) => part[name])), owner)] as const);
+  return Object.fromEntries(columns);
+}
+
 export function mapColumns(batch: Batch, change: (dense: Dense, name: string) => Dense): Batch {
   return Object.fromEntries(Object.entries(batch).map(([name, dense]) => [name, change(dense, name)]));
 }

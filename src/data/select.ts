@@ -4,7 +4,7 @@ import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
 import { isIndexed, memory, range, view } from "./indexed.ts";
 import { pendingBatches, register } from "./pending-batch.ts";
-import { joinRows, mapColumns, sampleCount, sliceRows } from "./rows.ts";
+import { joinBatches, sampleCount, sliceBatch } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
 /** The first `count` samples; all, if there are fewer. Of a stream, whose order is its own, the first that come. */
@@ -23,7 +23,7 @@ export function take(dataset: Dataset, count: number): Dataset {
         const size = sampleCount(batch, dataset.name);
         const cut = size > left;
         if (cut && options.dropLast === true) return;
-        yield cut ? firstRows(batch, left) : batch;
+        yield cut ? sliceBatch(batch, 0, left) : batch;
         left -= size;
         if (left <= 0) return;
       }
@@ -74,7 +74,7 @@ export function skip(dataset: Dataset, count: number): Dataset {
         const skipped = Math.min(left, size);
         left -= skipped;
         if (skipped === size || (skipped > 0 && options.dropLast === true)) continue;
-        yield skipped === 0 ? batch : mapColumns(batch, (dense) => sliceRows(dense, skipped, size));
+        yield skipped === 0 ? batch : sliceBatch(batch, skipped, size);
       }
     },
   };
@@ -121,21 +121,12 @@ export function split(dataset: Dataset, fractions: readonly number[], seed: numb
 export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY): Promise<IndexedDataset> {
   const batches: Batch[] = [];
   for await (const batch of take(dataset, limit).batches({ size: 256 })) batches.push(batch);
-  const [first] = batches;
-  if (first === undefined) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
-  const columns = Object.keys(first).map((name) => {
-    const parts = batches.map((batch) => batch[name]);
-    return [name, joinRows(name, parts, dataset.name)] as const;
-  });
-  return memory(dataset.name, Object.fromEntries(columns), dataset.classes);
+  if (batches.length === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+  return memory(dataset.name, joinBatches(batches, dataset.name), dataset.classes);
 }
 
 /** The first samples, as many as there are of `size`. @throws PithError E_DATA if there is none. */
 export async function firstBatch(dataset: Dataset, size = 1): Promise<Batch> {
   for await (const batch of dataset.batches({ size })) return batch;
   throw new PithError("E_DATA", `${dataset.name} has no samples.`);
-}
-
-function firstRows(batch: Batch, count: number): Batch {
-  return mapColumns(batch, (dense) => sliceRows(dense, 0, count));
 }

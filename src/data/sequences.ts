@@ -168,13 +168,9 @@ function tokenizeBatch(batch: Batch, inputs: readonly ModelInput[], options: Seq
     else if (/^past|past_key|cache/i.test(input.name)) made[input.name] = emptyCache(input, rows.length);
     else if (given !== undefined) made[input.name] = given;
   }
-  const label =
-    options.language === true ? (tokenLabels(batch) ?? grid(({ ids }, at) => ids[at + 1] ?? -100, -100)) : batch.label;
+  const given = batch.tokens === undefined && options.language === true ? undefined : batch.label;
+  const label = options.language === true ? (given ?? grid(({ ids }, at) => ids[at + 1] ?? -100, -100)) : given;
   return label === undefined ? made : { ...made, label };
-}
-
-function tokenLabels(batch: Batch): Dense | undefined {
-  return batch.tokens === undefined ? undefined : batch.label;
 }
 
 function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, owner: string): readonly Encoding[] {

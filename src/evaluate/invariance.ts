@@ -5,7 +5,7 @@
  * index of embeddings that is a fault: a query comes alone. Each sample is run in a batch and alone, without padding, and the two answers
  * are compared by their cosine.
  */
-import { mapColumns, sampleCount, sliceRows } from "../data/rows.ts";
+import { mapColumns, sampleCount, sliceBatch } from "../data/rows.ts";
 import { findStates } from "../data/states.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -61,7 +61,7 @@ export async function batchInvariance(
       largest = Math.max(largest, sampleCount(read, dataset.name));
       const together = embeddings(await runner.run(read), read, options);
       for (let sample = 0; sample < count; sample++) {
-        const own = withoutPadding(mapColumns(read, (dense) => sliceRows(dense, sample, sample + 1)));
+        const own = withoutPadding(sliceBatch(read, sample, sample + 1));
         const alone = embeddings(await runner.run(own), own, options);
         const { width } = together;
         const values = together.values.subarray(sample * width, (sample + 1) * width);

@@ -1,6 +1,6 @@
 /** Models on the samples of a data set, batch by batch, so that memory does not depend on how many there are. */
 import { prefetched } from "../data/feed.ts";
-import { mapColumns, sampleCount, sliceRows } from "../data/rows.ts";
+import { sampleCount, sliceBatch } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { PithError, stopIfAsked } from "../errors.ts";
@@ -50,7 +50,7 @@ export async function overSamples(
     for await (const read of prefetched(dataset, { size: Math.min(batch, samples), ...order })) {
       stopIfAsked(signal, "Stopped while values were measured.");
       const count = Math.min(sampleCount(read, dataset.name), samples - done);
-      const rows = mapColumns(read, (dense) => sliceRows(dense, 0, count));
+      const rows = sliceBatch(read, 0, count);
       const results: Batch[] = [];
       for (const runner of runners) results.push(await runner.run(rows));
       await add(results, rows);

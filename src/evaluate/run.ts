@@ -2,7 +2,7 @@
 import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
 import { infer } from "../analysis/infer.ts";
 import { wantedInputs } from "../analysis/wanted-inputs.ts";
-import { gatherRows, joinRows, mapColumns, padded, sampleCount, sliceRows } from "../data/rows.ts";
+import { gatherRows, joinBatches, mapColumns, padded, sampleCount, sliceBatch, sliceRows } from "../data/rows.ts";
 import { beginColumn, carried, type State } from "../data/states.ts";
 import type { Engine, LoadOptions } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
@@ -118,7 +118,7 @@ function missingState({ input }: State): never {
 
 /** `count` samples from `start`, the last one repeated until there are `size`. */
 function window(batch: Batch, start: number, count: number, size: number): Batch {
-  if (count === size) return mapColumns(batch, (dense) => sliceRows(dense, start, start + size));
+  if (count === size) return sliceBatch(batch, start, start + size);
   const positions = Uint32Array.from({ length: size }, (_, index) => start + Math.min(index, count - 1));
   return mapColumns(batch, (dense) => gatherRows(dense, positions));
 }
@@ -147,11 +147,7 @@ function perSample(dense: Dense, size: number, count: number): Dense {
 function join(parts: readonly Batch[], owner: string): Batch {
   const [first] = parts;
   if (first === undefined) throw new PithError("E_DATA", `${owner}: a batch has no samples.`);
-  if (parts.length === 1) return first;
-  const names = Object.keys(first);
-  return Object.fromEntries(
-    names.map((name) => [name, joinRows(name, padded(parts.map((part) => part[name])), `Output of ${owner}`)]),
-  );
+  return parts.length === 1 ? first : joinBatches(parts, `Output of ${owner}`, padded);
 }
 
 /** The failure of a run, explained where an input holds a number that the model cannot take; else as it was. */

@@ -52,13 +52,14 @@ export function variantsMarkdown(run: Run): string {
     const reason = refused === undefined ? "" : `<br>${escapeMarkdown(refused)}`;
     return [title + reason, ...cells(result), difference, speed(index + 1)];
   });
-  const table = [
-    ["", "bytes", "brotli", name, "change", "speed"],
-    ["---", "---:", "---:", "---:", "---:", "---:"],
-    ["original", ...cells(run.original), "–", speeds === undefined ? "–" : speed(0)],
-    ...rows,
-  ];
-  return table.map((row) => `| ${row.join(" | ")} |`).join("\n");
+  const first = ["original", ...cells(run.original), "–", speeds === undefined ? "–" : speed(0)];
+  return markdownTable(["", "bytes", "brotli", name, "change", "speed"], [first, ...rows]);
+}
+
+/** A table of cells that are Markdown already; all columns but the first `texts` are of numbers. */
+export function markdownTable(titles: readonly string[], rows: readonly (readonly string[])[], texts = 1): string {
+  const rule = titles.map((_, column) => (column < texts ? "---" : "---:"));
+  return [titles, rule, ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 }
 
 /** Text without meaning to Markdown: no markup, no HTML, no ends of cells or lines, nothing that is not seen. */

@@ -5,7 +5,8 @@
  * that: its least number black, its greatest white, which undoes a normalisation up to a tint.
  */
 import { encode } from "fast-png";
-import { type Dataset, findImages, isIndexed, mapColumns, sliceRows } from "../data/index.ts";
+import { type Dataset, findImages, isIndexed } from "../data/index.ts";
+import { samplesIn, sliceBatch } from "../data/rows.ts";
 import { toFloat64, toNumbers } from "../tensor/convert.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import type { SampleView } from "./data.ts";
@@ -60,22 +61,19 @@ async function samplesAt(dataset: Dataset, positions: readonly number[]): Promis
   if (positions.length === 0) return [];
   if (isIndexed(dataset)) {
     const batch = await dataset.gather(Uint32Array.from(positions));
-    return positions.map((_, place) => rowsOf(batch, place));
+    return positions.map((_, place) => sliceBatch(batch, place, place + 1));
   }
   const found = new Map<number, Batch>();
   const last = Math.max(...positions);
   let start = 0;
   for await (const batch of dataset.batches({ size: 16 })) {
-    const size = Object.values(batch)[0]?.dims[0] ?? 0;
-    for (const at of positions) if (at >= start && at < start + size) found.set(at, rowsOf(batch, at - start));
+    const size = samplesIn(batch);
+    for (const at of positions)
+      if (at >= start && at < start + size) found.set(at, sliceBatch(batch, at - start, at - start + 1));
     start += size;
     if (start > last || size === 0) break;
   }
   return positions.map((at) => found.get(at));
-}
-
-function rowsOf(batch: Batch, row: number): Batch {
-  return mapColumns(batch, (dense) => sliceRows(dense, row, row + 1));
 }
 
 function storedPicture(batch: Batch): SampleView | undefined {

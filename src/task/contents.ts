@@ -1,5 +1,6 @@
 /** What inputs of a model always are, beside the samples that the others are fed. */
 import { type Dataset, gatherRows, mapBatches } from "../data/index.ts";
+import { samplesIn } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { contentOf } from "../passes/set-inputs.ts";
@@ -24,9 +25,8 @@ export function contents(model: Model, set: Settings): ReadonlyMap<string, Dense
 export function withContents(dataset: Dataset, fixed: ReadonlyMap<string, Dense>): Dataset {
   if (fixed.size === 0) return dataset;
   return mapBatches(dataset, (batch) => {
-    const count = Object.values(batch)[0]?.dims[0] ?? 0;
     const repeated = (dense: Dense): Dense =>
-      gatherRows({ ...dense, dims: [1, ...dense.dims] }, new Uint32Array(count));
+      gatherRows({ ...dense, dims: [1, ...dense.dims] }, new Uint32Array(samplesIn(batch)));
     return { ...batch, ...Object.fromEntries([...fixed].map(([name, dense]) => [name, repeated(dense)])) };
   });
 }

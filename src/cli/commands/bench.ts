@@ -5,7 +5,7 @@ import { moduleOf } from "#root";
 import { PithError } from "../../errors.ts";
 import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
-import { escapeMarkdown } from "../../report/markdown.ts";
+import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
 import { defineCommand, type Session } from "../command.ts";
 import { appendText, requireOther } from "../files.ts";
 import type benchJob from "../jobs/bench.ts";
@@ -108,7 +108,7 @@ export default defineCommand({
     const titles = titlesOf(runs.length > 1);
     const busy = stated.some(({ unsteady }) => unsteady) ? [unsteadyNote] : [];
     const notes = [...stated.map(howTimed), ...inputLines(models, inputs), ...busy, note];
-    if (markdown !== undefined) await appendText(markdown, markdownTable(titles, cells, notes));
+    if (markdown !== undefined) await appendText(markdown, markdownText(titles, cells, notes));
     return {
       data: {
         inputs: Object.fromEntries(models.map((model, index) => [model, inputs[index]])),
@@ -251,24 +251,17 @@ const note =
   "p50 and p90 are of single runs; per second counts samples, at p50. Speed is against the first model, in the middle round; in eight of ten " +
   `rounds it was within 10–90 %. Memory is the peak of loading and running, on top of the runtime's. gzip 6, brotli ${brotliQuality}.`;
 
-function markdownTable(
+function markdownText(
   titles: readonly string[],
   rows: readonly (readonly string[])[],
   notes: readonly string[],
 ): string {
-  const line = (cells: readonly string[]): string => `| ${cells.map(escapeMarkdown).join(" | ")} |`;
-  const rule = titles.map((title) => (isText(title) ? "---" : "---:"));
-  return [
-    "### pith bench",
-    "",
-    line(titles),
-    `| ${rule.join(" | ")} |`,
-    ...rows.map(line),
-    "",
-    ...notes.map(escapeMarkdown),
-    "",
-    "",
-  ].join("\n");
+  const table = markdownTable(
+    titles,
+    rows.map((row) => row.map(escapeMarkdown)),
+    titles.filter(isText).length,
+  );
+  return ["### pith bench", "", table, "", ...notes.map(escapeMarkdown), "", ""].join("\n");
 }
 
 /** Of one run, in milliseconds: short ones need digits. */
