@@ -96,47 +96,42 @@ export async function observeRanges(
   names: readonly string[],
   options: ObserveOptions = {},
 ): Promise<ReadonlyMap<string, ValueRange>> {
-  const { ranges, samples } = await measureRanges(engine, model, dataset, names, options);
+  const ranges = await measureRanges(engine, model, dataset, names, options);
   for (const [name, range] of ranges) {
     if (range.min > range.max) {
-      throw new PithError("E_DATA", `"${name}" has no elements in any of ${samples} samples, and so no range.`, {
+      throw new PithError("E_DATA", `"${name}" has no elements in any sample, and so no range.`, {
         hint: "It is a cache that begins empty, or a length of 0: give data that fills it, or except the layers that read it.",
       });
     }
-    if (!Number.isFinite(range.max - range.min)) throw notFinite(name, range, samples);
+    if (!Number.isFinite(range.max - range.min)) throw notFinite(name, range);
   }
   return ranges;
 }
 
 /** What to say where nothing but finite numbers will do. */
-export function notFinite(name: string, { min, max }: ValueRange, samples: number): PithError {
-  return new PithError("E_DATA", `"${name}" ranges from ${min} to ${max} over ${samples} samples: it must be finite.`, {
+export function notFinite(name: string, { min, max }: ValueRange): PithError {
+  return new PithError("E_DATA", `"${name}" ranges from ${min} to ${max} on this data: it must be finite.`, {
     hint: "The preprocessing may be wrong, or the model overflows on this data.",
   });
 }
 
-/** Ranges as they are, finite or not. `samples` is how many were run. */
+/** Ranges as they are, finite or not. */
 export async function measureRanges(
   engine: Engine,
   model: Model,
   dataset: Dataset,
   names: readonly string[],
   options: ObserveOptions,
-): Promise<{ readonly ranges: ReadonlyMap<string, ValueRange>; readonly samples: number }> {
+): Promise<ReadonlyMap<string, ValueRange>> {
   const states = statesOf(model, names);
-  let samples = 0;
-  const progress = (done: number, total?: number): void => {
-    samples = done;
-    options.progress?.(done, total);
-  };
   const all = [...new Set([...names, ...states.values()])];
-  const found = await observe(engine, model, dataset, all, valueRange, { ...options, progress });
+  const found = await observe(engine, model, dataset, all, valueRange, options);
   const none = { min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY };
   const ranges = names.map((name) => {
     const own = found.get(name) ?? none;
     return [name, own.min > own.max ? (found.get(states.get(name) ?? name) ?? own) : own] as const;
   });
-  return { ranges: new Map(ranges), samples };
+  return new Map(ranges);
 }
 
 /** Inputs that may come without an element, and the outputs that they are fed with later, which tell what they will hold. */

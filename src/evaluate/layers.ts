@@ -127,7 +127,8 @@ function behind({ node }: Layer): ReadonlyMap<string, Value> {
   return found;
 }
 
-class Difference {
+/** Running sums of two tensors; `apart` says why they have none. */
+export class Difference {
   apart: string | undefined;
   #signal = 0;
   #otherSignal = 0;

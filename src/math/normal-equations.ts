@@ -13,7 +13,6 @@ import { type Matrix, type Multiply, matrix, subtract, transpose } from "./matri
 
 /** Sums over rows of features P (n × f) and targets Y (n × o). */
 export interface Sums {
-  rows: number;
   /** PᵀP, f × f. */
   readonly gram: Matrix;
   /** PᵀY, f × o. */
@@ -23,12 +22,8 @@ export interface Sums {
 }
 
 export function emptySums(features: number, outputs: number): Sums {
-  return {
-    rows: 0,
-    gram: matrix(features, features),
-    cross: matrix(features, outputs),
-    power: new Float64Array(outputs),
-  };
+  const power = new Float64Array(outputs);
+  return { gram: matrix(features, features), cross: matrix(features, outputs), power };
 }
 
 export async function addRows(sums: Sums, features: Matrix, targets: Matrix, multiply: Multiply): Promise<void> {
@@ -39,7 +34,6 @@ export async function addRows(sums: Sums, features: Matrix, targets: Matrix, mul
     const output = at % targets.columns;
     sums.power[output] = (sums.power[output] ?? 0) + value * value;
   });
-  sums.rows += features.rows;
 }
 
 /** Adds a matrix to a sum, in place. */

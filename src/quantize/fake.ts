@@ -15,12 +15,15 @@ import { plainName } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import { trainPart } from "../data/open.ts";
+import type { Dataset } from "../data/types.ts";
 import { Miss } from "../errors.ts";
+import { oneRun } from "../evaluate/feeding.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { fullRange } from "../math/index.ts";
+import { fixInputs } from "../passes/fix-inputs.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import { selectionOptions } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
@@ -28,7 +31,6 @@ import { raiseOpset } from "../passes/raise-opset.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { elementCount } from "../tensor/dims.ts";
-import { featuresOf } from "./features.ts";
 import { missingData, placeMeasured } from "./measure.ts";
 import { noRoundings } from "./model-roundings.ts";
 import { measuredRanges, quantizeOptions } from "./options.ts";
@@ -128,7 +130,7 @@ async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: C
   const own = ownScales(placement);
   const features =
     options.learnScales && measuring.data !== undefined
-      ? await featuresOf(model, own, measuring.data)
+      ? await numbersOf(model, own, measuring.data)
       : new Map<Value, number>();
   const emit = emitInto(model, { by: "fake-quantize", onNode: inference.visit });
   const chosen = placement.targets.map(({ layer }) => layer);
@@ -148,6 +150,21 @@ async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: C
   }
   model.graph.sort();
   return { changes: [...prepared.changes, ...changes], misses: [...prepared.misses, ...placement.misses] };
+}
+
+/** The numbers that each value has for one sample, the model being run on samples like the first. What only a run can tell counts as one. */
+async function numbersOf(model: Model, values: readonly Value[], data: Dataset): Promise<ReadonlyMap<Value, number>> {
+  const { feeds, size } = await oneRun(model, data);
+  const copy = model.clone();
+  fixInputs(copy, Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims])));
+  infer(copy);
+  return new Map(
+    values.map((value) => {
+      const dims = copy.graph.value(value.name)?.type?.dims ?? [];
+      const elements = dims.reduce<number>((count, dim) => count * (typeof dim === "number" ? dim : 1), 1);
+      return [value, Math.max(1, elements / size)];
+    }),
+  );
 }
 
 /** Values that share a scale are on its grid already. */

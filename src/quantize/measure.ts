@@ -61,14 +61,13 @@ export async function placeMeasured(
       from === undefined && !existing.activations.has(value) && !ranges.has(value) ? [value] : [],
     );
     if (own.length > 0) {
-      const { found, samples } = await observeUnfit(model, own, options, context);
-      for (const [value, { range, lost }] of found) {
+      for (const [value, { range, lost }] of await rangesOf(model, own, options, context)) {
         ranges.set(value, range);
         const reason = whyUnfit(range, isProbabilities(value, inference) ? 0 : lost);
         if (reason === undefined || (range.min > range.max && value.type?.dims?.includes(0))) continue;
         unfit.set(value, reason);
         if (!(range.min > range.max) && !Number.isFinite(range.max - range.min))
-          broken ??= notFinite(value.name, range, samples);
+          broken ??= notFinite(value.name, range);
       }
     }
     if (unfit.size > before) continue;
@@ -126,19 +125,16 @@ function scalesOf(
 const countedSamples = 16;
 
 /** The range of each value over the samples, and which share of its smaller numbers 8 bits over that range would lose. */
-async function observeUnfit(
+async function rangesOf(
   model: Model,
   values: readonly Value[],
   { data, samples }: MeasureOptions,
   { engine, seed, signal, progress }: Context,
-): Promise<{
-  readonly found: ReadonlyMap<Value, { readonly range: ValueRange; readonly lost: number }>;
-  readonly samples: number;
-}> {
+): Promise<ReadonlyMap<Value, { readonly range: ValueRange; readonly lost: number }>> {
   if (data === undefined) throw missingData("quantize");
   const order = { ...(isIndexed(data) ? { shuffle: seed } : {}), signal };
   const names = values.map((value) => value.name);
-  const { ranges, samples: run } = await measureRanges(engine, model, data, names, { ...order, samples, progress });
+  const ranges = await measureRanges(engine, model, data, names, { ...order, samples, progress });
   const rangeOf = (name: string): ValueRange => ranges.get(name) ?? { min: 0, max: 0 };
   const countable = names.filter((name) => {
     const { min, max } = rangeOf(name);
@@ -147,11 +143,7 @@ async function observeUnfit(
   const few = { ...order, samples: Math.min(countedSamples, samples) };
   const statistic = (name: string): Statistic<number> => shareLost(rangeOf(name));
   const lost = countable.length === 0 ? undefined : await observe(engine, model, data, countable, statistic, few);
-  const found = values.map((value) => {
-    const { name } = value;
-    return [value, { range: rangeOf(name), lost: lost?.get(name) ?? 0 }] as const;
-  });
-  return { found: new Map(found), samples: run };
+  return new Map(values.map((value) => [value, { range: rangeOf(value.name), lost: lost?.get(value.name) ?? 0 }]));
 }
 
 export function missingData(owner: "quantize" | "fake-quantize"): PithError {

@@ -9,13 +9,13 @@
  * on, stays. What lies between them is kept in memory, or where that is short on disk (`data/store.ts`).
  */
 
-import { type Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
+import type { Calibration } from "../calibrate/calibration.ts";
 import type { Dataset } from "../data/types.ts";
-import { Miss, stopIfAsked } from "../errors.ts";
+import { Miss } from "../errors.ts";
+import { Difference } from "../evaluate/layers.ts";
 import { counted } from "../evaluate/numbers.ts";
-import { createRunner } from "../evaluate/run.ts";
+import { overSamples } from "../evaluate/over-samples.ts";
 import type { Model } from "../graph/model.ts";
-import { toFloat64 } from "../tensor/convert.ts";
 import { meanSquaredError } from "../train/losses/index.ts";
 import { ownBatch } from "../train/plan.ts";
 import { train } from "../train/train.ts";
@@ -100,9 +100,9 @@ async function fitPart(
   scope: Scope,
   { learningRate, steps = usualSteps }: BlockWiseOptions,
 ): Promise<Miss | undefined> {
-  const before = await errorOf(model, check, output, scope);
+  const before = await nearness(model, check, output, scope);
   if (before === undefined) return new Miss("output shape differs from the original's", name);
-  if (before <= nothing) return undefined;
+  if (before >= nothing) return undefined;
   const epochs = Math.max(1, Math.round(steps / batches));
   try {
     const loss = meanSquaredError({ label: wanted });
@@ -123,27 +123,16 @@ async function fitPart(
   }
 }
 
-/** Noise beside signal that is the rounding of float32. */
-const nothing = 1e-10;
+/** Decibels at which noise beside the signal is the rounding of float32. */
+const nothing = 100;
 
-/** Σ (answer - wanted)² / Σ wanted² over samples; undefined where they cannot be compared. */
-async function errorOf(part: Model, data: Dataset, output: string, { context }: Scope): Promise<number | undefined> {
-  const runner = await createRunner(context.engine, part, data.name);
-  let [noise, signal] = [0, 0];
-  try {
-    for await (const batch of data.batches({ size: samplesAtOnce })) {
-      stopIfAsked(context.signal, "Recovery was stopped.");
-      const { [wanted]: asked, ...rest } = batch;
-      const answer = (await runner.run(rest))[output];
-      if (answer === undefined || asked === undefined || answer.dims.join() !== asked.dims.join()) return undefined;
-      const [found, right] = [toFloat64(answer), toFloat64(asked)];
-      found.forEach((one, at) => {
-        noise += (one - (right[at] ?? 0)) ** 2;
-        signal += (right[at] ?? 0) ** 2;
-      });
-    }
-  } finally {
-    await runner.release();
-  }
-  return noise === 0 ? 0 : noise / signal;
+/** How near a part answers to what is wanted, in decibels; undefined where they cannot be compared. */
+async function nearness(part: Model, data: Dataset, output: string, { context }: Scope): Promise<number | undefined> {
+  const error = new Difference();
+  const { engine, signal } = context;
+  await overSamples(engine, [{ model: part, observed: [output] }], data, { signal }, ([answers = {}], rows) => {
+    const [asked, answer] = [rows[wanted], answers[output]];
+    if (asked !== undefined && answer !== undefined) error.add(asked, answer);
+  });
+  return error.apart === undefined ? error.result().signalToNoise : undefined;
 }

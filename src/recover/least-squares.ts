@@ -11,17 +11,23 @@
 import { biased } from "../analysis/biased.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
+import { maskedAt } from "../analysis/masks.ts";
+import { requireWeight, weightMatrices, weightNeeds, weightNumbers, weightShape } from "../analysis/weight.ts";
 import { type Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
-import { samplesThatFit } from "../calibrate/features.ts";
+import { featuresOf, type LayerFeatures, samplesThatFit } from "../calibrate/features.ts";
 import { featuresIn } from "../calibrate/statistic.ts";
+import type { Engine } from "../engine/engine.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss } from "../errors.ts";
 import { counted } from "../evaluate/numbers.ts";
-import { type Matrix, type Multiply, matrix } from "../math/index.ts";
+import type { Model } from "../graph/model.ts";
+import { type Matrix, type Multiply, matrix, transpose } from "../math/index.ts";
 import { addRows, emptySums, gradientAt, residual, type Sums, solveRidge } from "../math/normal-equations.ts";
+import { readStoredValue } from "../passes/stored.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
+import { inMemory } from "../tensor/dense.ts";
 import { type Random, random } from "../tensor/random.ts";
 import { type Norm, normsOf, recalibrate } from "./batch-norm.ts";
-import { type LinearLayer, linearLayer, putWeights } from "./linear-layer.ts";
 import type { Matched } from "./match.ts";
 import { shiftOutputs } from "./shift.ts";
 import { type Scope, type Stage, walk } from "./stage.ts";
@@ -77,44 +83,94 @@ async function solveLayer(
   multiply: Multiply,
 ): Promise<boolean | Miss> {
   const { model } = walks.own;
-  const linear = await linearLayer(model, layer, walks.inference, scope.context.engine);
+  const { engine } = scope.context;
+  const linear = await linearLayer(model, layer, walks.inference, engine);
   if (linear instanceof Miss) return linear;
   const sums = await sumsOf(layer, matched, linear, walks, scope, multiply);
   if (sums instanceof Miss) return sums;
+  const { features, outputs, takesBias } = linear;
   const weights: Matrix[] = [];
-  const shift = new Float64Array(linear.groups * linear.outputs);
+  const shift = new Float64Array(linear.before.length * outputs);
   let changed = false;
-  for (let group = 0; group < linear.groups; group++) {
+  for (const [group, before] of linear.before.entries()) {
     const [fit, check] = [sums.fit[group], sums.check[group]];
-    const before = withBias(linear, group);
-    if (fit === undefined || check === undefined || before === undefined) continue;
+    if (fit === undefined || check === undefined) continue;
     const best = await bestWeights(fit, check, before, linear, multiply);
     if (best instanceof Miss) return new Miss(best.reason, matched.name);
     changed ||= best !== before;
-    weights.push(matrix(linear.features, linear.outputs, best.data.slice(0, linear.features * linear.outputs)));
-    if (!linear.takesBias) continue;
-    for (let output = 0; output < linear.outputs; output++) {
-      const at = linear.features * linear.outputs + output;
-      shift[group * linear.outputs + output] = (best.data[at] ?? 0) - (before.data[at] ?? 0);
-    }
+    weights.push(matrix(features, outputs, best.data.slice(0, features * outputs)));
+    for (let at = features * outputs; at < best.data.length; at++)
+      shift[group * outputs + at - features * outputs] = (best.data[at] ?? 0) - (before.data[at] ?? 0);
   }
   if (!changed) return false;
   const answer = biased(layer, walks.inference);
   await putWeights(layer, weights);
-  if (linear.takesBias && !matched.normalized)
-    await shiftOutputs(model, layer, answer?.sum, shift, scope.context.engine);
+  if (takesBias && !matched.normalized) await shiftOutputs(model, layer, answer?.sum, shift, engine);
   for (const norm of walks.norms) if (norm.data === answer?.output) await recalibrate(norm, walks.own);
   return true;
 }
 
-/** The weights of a group, and below them, where the layer takes one, the bias: that of the ones. */
-function withBias({ weights, features, outputs, bias, takesBias }: LinearLayer, group: number): Matrix | undefined {
-  const own = weights[group];
-  if (own === undefined || !takesBias) return own;
-  const data = new Float64Array((features + 1) * outputs);
-  data.set(own.data);
-  data.set(bias.subarray(group * outputs, (group + 1) * outputs), features * outputs);
-  return matrix(features + 1, outputs, data);
+/** A layer as y = P w, with P as `calibrate/features.ts` has it. */
+interface LinearLayer {
+  readonly seen: LayerFeatures;
+  /** Of each group. */
+  readonly features: number;
+  readonly outputs: number;
+  /** Whether the bias may change: it is stored as floats, or there is a place for one. Then P has a last column of ones. */
+  readonly takesBias: boolean;
+  /** For each group its weights, features × outputs, and below them its biases, where the layer takes them. */
+  readonly before: readonly Matrix[];
+}
+
+/** Features of a group at most: their products are a matrix of as many rows and columns. */
+const mostFeatures = 2304;
+
+async function linearLayer(
+  model: Model,
+  layer: Layer,
+  inference: Inference,
+  engine: Engine,
+): Promise<LinearLayer | Miss> {
+  const { role, effective, name } = layer;
+  const miss = requireWeight(layer, weightNeeds.solve);
+  if (miss !== undefined) return miss;
+  const seen = featuresOf(layer);
+  if (seen instanceof Miss) return seen;
+  const dense = await readStoredValue(model, effective, engine);
+  const { outputs, inputs, taps } = weightShape(role, dense.dims);
+  const features = inputs * taps;
+  if (features > mostFeatures)
+    return new Miss(`it has ${features} weights for each output; up to ${mostFeatures} are solved for`, name);
+  const sum = biased(layer, inference)?.sum;
+  const bias = sum?.vector ?? layer.bias;
+  const known = bias === undefined ? new Float64Array(1) : toFloat64(await readStoredValue(model, bias, engine));
+  const takesBias =
+    (role.biasInput !== undefined || sum !== undefined) &&
+    (bias === undefined || (bias.tensor !== undefined && isFloat(bias.tensor.type))) &&
+    (known.length === 1 || known.length === layer.outputs);
+  const before = weightMatrices(role, dense.dims, toFloat64(dense)).map((weights, group) => {
+    const turned = transpose(weights);
+    if (!takesBias) return turned;
+    const whole = matrix(features + 1, outputs);
+    whole.data.set(turned.data);
+    for (let output = 0; output < outputs; output++)
+      whole.data[features * outputs + output] = known[known.length === 1 ? 0 : group * outputs + output] ?? 0;
+    return whole;
+  });
+  return { seen, features, outputs, takesBias, before };
+}
+
+/** Puts other weights into a layer; those that a mask hides stay. */
+async function putWeights({ weight, role }: Layer, weights: readonly Matrix[]): Promise<void> {
+  const before = await weight.tensor?.read();
+  if (before === undefined || !isFloat(before.type)) return;
+  const mask = maskedAt(weight)?.mask.tensor;
+  const shown = mask === undefined ? undefined : toFloat64(await mask.read());
+  const hidden = toFloat64(before);
+  const values = weightNumbers(role, before.dims, weights.map(transpose)).map((value, at) =>
+    shown?.[at] === 0 ? (hidden[at] ?? 0) : value,
+  );
+  weight.tensor = inMemory(fromNumbers(before.type, before.dims, values));
 }
 
 /** Shares of a feature's mean square, from next to nothing to nearly what is there. */
@@ -181,9 +237,9 @@ async function sumsOf(
   if (target?.producer === undefined) return new Miss("the original has no such value", matched.name);
   await walks.own.reach(layer.node);
   await walks.original.reach(target.producer);
-  const { seen, groups, features, outputs, takesBias } = linear;
-  const width = features + (takesBias ? 1 : 0);
-  const make = (): Sums[] => Array.from({ length: groups }, () => emptySums(width, outputs));
+  const { seen, before, outputs, takesBias } = linear;
+  const width = linear.features + (takesBias ? 1 : 0);
+  const make = (): Sums[] => before.map(() => emptySums(width, outputs));
   const sums: FitAndCheck = { fit: make(), check: make() };
   const rows = Math.max(fewestRows, rowsPerFeature * width) / data.count;
   const draw = random(context.seed, "rows", matched.name);
@@ -197,11 +253,10 @@ async function sumsOf(
     if (p.rows !== y.rows) return new Miss("output shape differs from the original's", matched.name);
     const chosen = choosePlaces(p.rows, Math.ceil(rows * (answer.dims[0] ?? 1)), draw);
     const part = step++ % checkEvery === checkEvery - 1 ? sums.check : sums.fit;
-    for (let group = 0; group < groups; group++) {
-      const own = part[group];
+    for (const [group, own] of part.entries()) {
       const kept = range(group * outputs, outputs).map((channel) => matched.kept?.[channel] ?? channel);
       const seenRows = takesBias ? withOnes(p.matrix(group, chosen)) : p.matrix(group, chosen);
-      if (own !== undefined) await addRows(own, seenRows, y.matrix(undefined, chosen, kept), multiply);
+      await addRows(own, seenRows, y.matrix(undefined, chosen, kept), multiply);
     }
   }
   await answers.return(undefined);

@@ -28,8 +28,7 @@ export interface Matched {
   readonly counterpart: number;
   /** The name of what the original's layer answers, bias included. */
   readonly original: string;
-  readonly channels: number;
-  /** The axis of both outputs that counts them. */
+  /** The axis of both outputs that counts channels. */
   readonly axis: number;
   /** The original's channels that are left; undefined for all. */
   readonly kept: readonly number[] | undefined;
@@ -69,7 +68,6 @@ export async function matchLayers(changed: Model, original: Model, engine: Engin
       place,
       counterpart: candidates.indexOf(same),
       original: biased(same, known)?.output.name ?? "",
-      channels: layer.outputs,
       axis: layer.role.outputAxis,
       kept,
       normalized: isNormalized(layer, inference),
