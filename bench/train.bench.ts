@@ -1,10 +1,12 @@
 /**
  * Training steps beside PyTorch: the same networks, batches, optimizers and threads, each side in a process of its own.
  *
- *     npm run bench -- train [names…] [--rounds 6] [--seconds 2] [--threads 2] [--python path]
+ *     npm run bench -- train [names…] [--rounds 6] [--seconds 2] [--threads 2] [--clock cpu] [--python path]
  *
  * Rounds alternate, so that both meet the same machine; a figure is the median over rounds of the ratio of each side's fastest step in the
  * round, its range in brackets. Memory is the most that each process has held.
+ * On a machine that does other work at the same time, two threads wait for each other: `--threads 1 --clock cpu` counts processor time, which that
+ * hardly changes.
  * A session is a step's graph written, differentiated and loaded. All of it takes about five minutes.
  * PyTorch takes part where a Python with torch is found: --python, PITH_PYTHON, bench/peers/venv, or python3.
  */
@@ -19,6 +21,7 @@ const { values: options, positionals } = parseArgs({
     rounds: { type: "string", default: "6" },
     seconds: { type: "string", default: "2" },
     threads: { type: "string", default: "2" },
+    clock: { type: "string", default: "wall" },
     python: { type: "string" },
   },
   allowPositionals: true,
@@ -61,13 +64,14 @@ const ours = (name: string): Promise<Side | undefined> =>
     path("train/ours.ts"),
     name,
     options.threads,
+    options.clock,
   ]);
 
 async function theirs(name: string): Promise<Side | undefined> {
   const pythons = [options.python, process.env.PITH_PYTHON, path("peers/venv/bin/python"), "python3"];
   for (const python of pythons) {
     if (python === undefined) continue;
-    const side = await start(python, [path("peers/train_networks.py"), name, options.threads]);
+    const side = await start(python, [path("peers/train_networks.py"), name, options.threads, options.clock]);
     if (side !== undefined) return side;
   }
   return undefined;
@@ -76,7 +80,7 @@ async function theirs(name: string): Promise<Side | undefined> {
 const median = (list: readonly number[]) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? Number.NaN;
 
 const chosen = networks.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
-console.log(`Training steps, ${options.threads} threads, ${options.rounds} rounds, seed 1`);
+console.log(`Training steps, ${options.threads} threads, ${options.clock} time, ${options.rounds} rounds, seed 1`);
 console.log(
   "network       ours ms  PyTorch ms   ratio (range)          target    memory: ours, PyTorch, ratio   session ms",
 );

@@ -1,6 +1,6 @@
 """Steps of a network by PyTorch: reads a number of steps per line, prints milliseconds of the fastest, then the peak memory in bytes.
 
-    python train_networks.py NAME THREADS
+    python train_networks.py NAME THREADS [cpu]
 
 The networks, batches, optimizers and losses of bench/train/networks.ts, which runs it side by side.
 """
@@ -146,14 +146,15 @@ def step():
     optimizer.step()
 
 
+now = time.process_time if sys.argv[3:] == ["cpu"] else time.perf_counter
 for _ in range(3):
     step()
 print(f"ready {torch.__version__}", flush=True)
 for line in sys.stdin:
     fastest = float("inf")
     for _ in range(int(line)):
-        start = time.perf_counter()
+        start = now()
         step()
-        fastest = min(fastest, (time.perf_counter() - start) * 1000)
+        fastest = min(fastest, (now() - start) * 1000)
     peak = re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())
     print(fastest, int(peak.group(1)) * 1024, flush=True)
