@@ -85,7 +85,7 @@ const step = await createStep(ours(), data, { loss: crossEntropy(), threads, car
 // The ratio to the products is of loss and gradients alone: momentum that the graph carries is work of the optimizer.
 const gradientsOnly = await createStep(ours(), data, { loss: crossEntropy(), threads });
 const { model, feeds } = productsAlone();
-const products = await engine.load(model, { optimize: false, threads });
+const products = await engine.load(model, { optimize: false, inPlace: true, threads });
 const buffers = await products.run(feeds);
 const whole = async () => {
   await step.run(data);

@@ -7,6 +7,8 @@ export interface LoadOptions {
   readonly optimize?: boolean;
   /** Threads inside an operator; 0 lets the runtime choose. In WebAssembly the first session decides for all. */
   readonly threads?: number;
+  /** Runs will mostly give buffers, which the native runtime then fills without copying every output once more for nobody. */
+  readonly inPlace?: boolean;
 }
 
 export interface Session {

@@ -8,9 +8,11 @@
  */
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
 import { PithError } from "../errors.ts";
+import { withListFirst } from "../graph/list-first.ts";
+import { bytesOf } from "../tensor/dense.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import type { Engine, LoadOptions, Session } from "./engine.ts";
-import { type FoundRuntime, findRuntime, type Runtime, type RuntimeName, setWebThreads } from "./runtime.ts";
+import { type FoundRuntime, findRuntime, type RuntimeName, setWebThreads } from "./runtime.ts";
 import { plainMessage } from "./runtime-messages.ts";
 import { refusedType, requireCarried, screenModel, screenSession, withNames } from "./screen.ts";
 import { operatorName, unknownOperator } from "./unknown-operator.ts";
@@ -39,13 +41,13 @@ export function createEngine(options: EngineOptions = {}): Engine {
       found ??= findRuntime(options.runtime);
       const runtime = await found;
       screenModel(model);
-      const named = withNames(model);
       const web = runtime.name !== "native";
+      const named = withNames(loadOptions.inPlace === true && !web ? withListFirst(model) : model);
       if (web) setWebThreads(runtime, loadOptions.threads);
       const handover = await (web ? handOverBuffers(named) : handOverFiles(named));
       try {
         const session = await create(runtime, handover, loadOptions);
-        return wrap(runtime.ort, session, handover);
+        return wrap(runtime, session, handover);
       } catch (error) {
         await handover.release();
         throw error;
@@ -90,7 +92,8 @@ function sessionOptions(options: LoadOptions): InferenceSession.SessionOptions {
   };
 }
 
-function wrap(ort: Runtime, session: InferenceSession, handover: Handover): Session {
+function wrap({ ort, name: runtime }: FoundRuntime, session: InferenceSession, handover: Handover): Session {
+  const native = runtime === "native";
   const toRuntime = (name: string, dense: Dense): RuntimeTensor => {
     requireCarried(name, dense.type);
     return new ort.Tensor(dense.type as "float32", dense.data as Float32Array, dense.dims);
@@ -98,6 +101,7 @@ function wrap(ort: Runtime, session: InferenceSession, handover: Handover): Sess
   const isTensor = ({ isTensor: is }: { readonly isTensor: boolean }): boolean => is;
   const tensorNames = session.outputMetadata.filter(isTensor).map(({ name }) => name);
   const otherThanTensors = session.outputNames.filter((name) => !tensorNames.includes(name));
+  const list = session.outputMetadata[0]?.isTensor === false ? session.outputNames[0] : undefined;
   // A classifier's list of maps stands beside its labels; alone it leaves nothing to answer with.
   const fetched = tensorNames.length === 0 ? undefined : tensorNames;
   let last: { readonly feeds: Batch; readonly tensors: Record<string, RuntimeTensor> } | undefined;
@@ -111,18 +115,29 @@ function wrap(ort: Runtime, session: InferenceSession, handover: Handover): Sess
       }
       last = { feeds, tensors };
       try {
-        if (fetch === undefined || isNames(fetch)) {
-          const wanted = fetch ?? fetched;
-          const results = await (wanted === undefined ? session.run(tensors) : session.run(tensors, wanted));
-          return Object.fromEntries(Object.entries(results).map(([name, value]) => [name, fromRuntime(name, value)]));
+        if (native && fetch !== undefined && !isNames(fetch)) {
+          const buffers: Record<string, OnnxValue | null> = {};
+          for (const [name, dense] of Object.entries(fetch)) buffers[name] = toRuntime(name, dense);
+          if (list !== undefined) buffers[list] = null;
+          await session.run(tensors, buffers);
+          return fetch;
         }
-        const buffers: Record<string, OnnxValue> = {};
-        for (const [name, dense] of Object.entries(fetch)) buffers[name] = toRuntime(name, dense);
-        await session.run(tensors, buffers);
+        const names = fetch === undefined ? fetched : isNames(fetch) ? fetch : Object.keys(fetch);
+        const results = await (names === undefined ? session.run(tensors) : session.run(tensors, names));
+        const answers = Object.entries(results).map(([name, value]) => [name, fromRuntime(name, value)] as const);
+        if (fetch === undefined || isNames(fetch)) return Object.fromEntries(answers);
+        // In WebAssembly the runtime writes into buffers of its own, whatever it is given.
+        for (const [name, answer] of answers) {
+          const buffer = fetch[name];
+          if (buffer !== undefined && buffer.type !== "string" && answer.type !== "string")
+            bytesOf(buffer).set(bytesOf(answer));
+        }
         return fetch;
       } catch (cause) {
         if (cause instanceof PithError) throw cause;
-        if (/non.?tensor/i.test(messageOf(cause))) throw notTensors(otherThanTensors, cause);
+        // The runtime is through, the buffers are full, and it stopped before it would have copied them (`withListFirst`).
+        if (native && list !== undefined && fetch !== undefined && !isNames(fetch) && isNoTensor(cause)) return fetch;
+        if (isNoTensor(cause)) throw notTensors(otherThanTensors, cause);
         throw failure("ONNX Runtime failed", cause);
       }
     },
@@ -131,6 +146,11 @@ function wrap(ort: Runtime, session: InferenceSession, handover: Handover): Sess
       return released;
     },
   };
+}
+
+/** What the runtime says of an output that it has computed and cannot hand over. */
+function isNoTensor(cause: unknown): boolean {
+  return /non.?tensor/i.test(messageOf(cause));
 }
 
 function isNames(fetch: readonly string[] | Batch): fetch is readonly string[] {

@@ -55,7 +55,7 @@ export async function loadStepGraph(
     ...(carry === undefined ? {} : { carry }),
   });
   const limit = threads === undefined ? {} : { threads };
-  const session = await context.engine.load(step, { optimize: false, ...limit });
+  const session = await context.engine.load(step, { optimize: false, inPlace: true, ...limit });
   const frozenSession =
     frozen === undefined
       ? undefined

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createEngine, runtimeName } from "../../src/engine/index.ts";
+import { PithError } from "../../src/errors.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { float32, inMemory } from "../../src/tensor/dense.ts";
@@ -30,6 +31,18 @@ describe("the runtime in WebAssembly", () => {
     for (const runtime of ["native", "wasm"] as const) {
       const session = await createEngine({ runtime }).load(parseModel(net), { threads: 1 });
       expect(await session.run({ x })).toMatchObject(y);
+      await session.release();
+    }
+  });
+
+  test("fills given buffers in place, as the native one does; outputs by name are there as well, and failures are told", async () => {
+    for (const runtime of ["native", "wasm"] as const) {
+      const session = await createEngine({ runtime }).load(parseModel(net), { threads: 1, inPlace: true });
+      const buffer = float32([2, 2], new Float32Array(4));
+      expect((await session.run({ x }, { y: buffer })).y).toBe(buffer);
+      expect({ y: buffer }).toMatchObject(y);
+      expect(await session.run({ x })).toEqual(await session.run({ x }, ["y"]));
+      await expect(session.run({ x: float32([2], [1, 2]) }, { y: buffer })).rejects.toThrow(PithError);
       await session.release();
     }
   });
