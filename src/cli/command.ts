@@ -5,7 +5,7 @@ import * as v from "valibot";
 import { capitalized, type PithError } from "../errors.ts";
 import type { Job } from "../job/job.ts";
 import { modelAt, modelsOfFlags } from "./model-folder.ts";
-import { addFlags, givenFlags, keysOf, meaningsOf, readFlags } from "./options.ts";
+import { addFlags, flag, givenFlags, keysOf, meaningsOf, readFlags } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface CommandArgument {
@@ -57,11 +57,8 @@ export interface Result {
 }
 
 const common = v.object({
-  json: v.optional(v.pipe(v.boolean(), v.description("print the result as JSON"))),
-  seed: v.optional(
-    v.pipe(v.number(), v.integer(), v.minValue(0), v.description("random seed"), v.metadata({ value: "n" })),
-    0,
-  ),
+  json: v.optional(flag(v.boolean(), "print the result as JSON")),
+  seed: v.optional(flag(v.pipe(v.number(), v.integer(), v.minValue(0)), "random seed", { value: "n" }), 0),
 });
 
 export interface CommonOptions {

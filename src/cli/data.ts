@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { parsePreprocessingSpec, parseState } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import type { Settings } from "../task/index.ts";
+import { countSchema, flag } from "./options.ts";
 import { settings } from "./set.ts";
 
 const group = "Data (docs/data.md):";
@@ -11,56 +12,34 @@ const group = "Data (docs/data.md):";
 /** Entries for the schema of a command that takes data. */
 export const dataFlags = {
   data: v.optional(
-    v.pipe(
-      v.string(),
-      v.description("folder or file of images, text, tables, arrays, sound or token ids, or an ES module"),
-      v.metadata({ value: "path", group }),
-    ),
+    flag(v.string(), "folder or file of images, text, tables, arrays, sound or token ids, or an ES module", {
+      value: "path",
+      group,
+    }),
   ),
   preprocess: v.optional(
-    v.pipe(
-      v.string(),
-      v.description('a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; of text "length=128"'),
-      v.metadata({ value: "how", group }),
-    ),
+    flag(v.string(), 'a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; of text "length=128"', {
+      value: "how",
+      group,
+    }),
   ),
-  mean: v.optional(
-    v.pipe(v.array(v.number()), v.description("mean per channel, after scaling"), v.metadata({ group })),
-  ),
-  std: v.optional(
-    v.pipe(v.array(v.number()), v.description("standard deviation per channel, after scaling"), v.metadata({ group })),
-  ),
+  mean: v.optional(flag(v.array(v.number()), "mean per channel, after scaling", { group })),
+  std: v.optional(flag(v.array(v.number()), "standard deviation per channel, after scaling", { group })),
   set: v.optional(
-    v.pipe(
-      v.array(v.string()),
-      v.description("value of an input that the data does not give: sr=16000"),
-      v.metadata({ value: "input=value", group }),
-    ),
+    flag(v.array(v.string()), "value of an input that the data does not give: sr=16000", {
+      value: "input=value",
+      group,
+    }),
   ),
   states: v.optional(
-    v.pipe(
-      v.array(v.string()),
-      v.description("output that is fed back as an input: stateN=state (default: guessed)"),
-      v.metadata({ value: "output=input", group }),
-    ),
+    flag(v.array(v.string()), "output that is fed back as an input: stateN=state (default: guessed)", {
+      value: "output=input",
+      group,
+    }),
   ),
-  samples: v.optional(
-    v.pipe(
-      v.number(),
-      v.integer(),
-      v.minValue(1),
-      v.description("use at most n samples, drawn by --seed"),
-      v.metadata({ value: "n", group }),
-    ),
-  ),
+  samples: v.optional(flag(countSchema, "use at most n samples, drawn by --seed", { value: "n", group })),
   batch: v.optional(
-    v.pipe(
-      v.number(),
-      v.integer(),
-      v.minValue(1),
-      v.description("samples per run (default: 64, or 1 if outputs depend on the batch)"),
-      v.metadata({ value: "n", group }),
-    ),
+    flag(countSchema, "samples per run (default: 64, or 1 if outputs depend on the batch)", { value: "n", group }),
   ),
 };
 

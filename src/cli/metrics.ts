@@ -5,6 +5,7 @@ import type { Metric } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { heldAgainst, type MetricName, namedMetrics } from "../task/index.ts";
 import type { Meanings } from "./accepted.ts";
+import { flag } from "./options.ts";
 
 export const metricNames = Object.keys(namedMetrics) as [MetricName, ...MetricName[]];
 
@@ -22,40 +23,28 @@ const group = "Evaluation:";
 /** Entries for the schema of a command that measures. */
 export const metricFlags = {
   metric: v.optional(
-    v.pipe(
-      v.picklist(metricNames),
-      v.description("metric to judge by; without labels, a comparison with the original"),
-      v.metadata({ group, meanings }),
-    ),
+    flag(v.picklist(metricNames), "metric to judge by; without labels, a comparison with the original", {
+      group,
+      meanings,
+    }),
     "accuracy",
   ),
   output: v.optional(
-    v.pipe(
-      v.string(),
-      v.description('output to evaluate (default: "logits", else the first float output)'),
-      v.metadata({ value: "name", group }),
-    ),
+    flag(v.string(), 'output to evaluate (default: "logits", else the first float output)', { value: "name", group }),
   ),
 };
 
 /** Entries for the schema of a command that refuses what lost too much: one rule for all of them (`judge`). */
 export const goalFlags = {
   maxDrop: v.optional(
-    v.pipe(
-      v.number(),
-      v.minValue(0),
-      v.description("largest loss allowed against the original, or the teacher (default: 1%; docs/verdicts.md)"),
-      v.metadata({ group }),
+    flag(
+      v.pipe(v.number(), v.minValue(0)),
+      "largest loss allowed against the original, or the teacher (default: 1%; docs/verdicts.md)",
+      { group },
     ),
   ),
-  strict: v.optional(
-    v.pipe(
-      v.boolean(),
-      v.description("require the whole 95 % interval to stay within --max-drop"),
-      v.metadata({ group }),
-    ),
-  ),
-  force: v.optional(v.pipe(v.boolean(), v.description("write the result whatever its metrics"), v.metadata({ group }))),
+  strict: v.optional(flag(v.boolean(), "require the whole 95 % interval to stay within --max-drop", { group })),
+  force: v.optional(flag(v.boolean(), "write the result whatever its metrics", { group })),
 };
 
 /** @throws PithError E_OPTION for a drop that would allow any loss: of a share, 1 is all there is. */

@@ -25,6 +25,14 @@ import {
 } from "./accepted.ts";
 import { flagName, refusal } from "./refusals.ts";
 
+/** The schema of an option, with its help and what else the command line has to know of it. */
+export function flag<S extends v.GenericSchema>(schema: S, description: string, facts: FlagMetadata = {}) {
+  return v.pipe(schema, v.description(description), v.metadata({ ...facts }));
+}
+
+/** A number that counts: 1 or more. */
+export const countSchema = v.pipe(v.number(), v.integer(), v.minValue(1));
+
 /** Adds a flag for each entry of an object schema (of all its members, where it is a union of objects), except those in `without`. */
 export function addFlags(command: Command, schema: v.GenericSchema, without: ReadonlySet<string> = new Set()): void {
   for (const [key, alternatives] of entriesOf(schema as SchemaNode)) {

@@ -103,7 +103,8 @@ function textHint({ type }: ModelInput): { readonly hint?: string } {
   return { hint: `${what}: is this the data for this model? Texts go to models that take tokens.` };
 }
 
-function fits(declared: readonly Dim[], dims: readonly number[]): boolean {
+/** Whether dimensions are those that are declared, as far as these are fixed. */
+export function fits(declared: readonly Dim[], dims: readonly number[]): boolean {
   return (
     declared.length === dims.length && declared.every((dim, axis) => typeof dim !== "number" || dim === dims[axis])
   );

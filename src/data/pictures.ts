@@ -39,7 +39,8 @@ export function takesPictures(type: ValueType | undefined): boolean {
   return (isChannels(a) && extent(b, c) !== "no") || (isChannels(c) && extent(a, b) !== "no");
 }
 
-function isChannels(dim: Dim): dim is 1 | 3 {
+/** Grey, or three colours. */
+export function isChannels(dim: Dim | undefined): dim is 1 | 3 {
   return dim === 1 || dim === 3;
 }
 

@@ -4,23 +4,19 @@
  * A stored byte has 256 values, so each channel is one table of 256 numbers: computed in float64, rounded once.
  */
 import { PithError } from "../errors.ts";
-import type { ValueType } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { type Dim, dimsText, elementCount, fixedDims, isSymbolic } from "../tensor/dims.ts";
+import { dimsText, elementCount, fixedDims, isSymbolic } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import { plainInput } from "./bind.ts";
+import { fits, type ModelInput, plainInput } from "./bind.ts";
 import { type Geometry, geometryText, usualGeometries } from "./geometry.ts";
 import { mapBatches } from "./indexed.ts";
 import type { BatchChange } from "./pending-batch.ts";
-import { fitStored, geometryFor, pictureFiles, pictureTarget, readPictures } from "./pictures.ts";
+import { fitStored, geometryFor, isChannels, pictureFiles, pictureTarget, readPictures } from "./pictures.ts";
 import type { Preprocessing } from "./presets.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
 
 /** The declared input of a model that takes the images. */
-export interface ImageInput {
-  readonly name: string;
-  readonly type: ValueType | undefined;
-}
+export type ImageInput = ModelInput;
 
 /** A tensor of stored images: where it is in the batch and how it is laid out. */
 export interface StoredImages {
@@ -147,7 +143,7 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
   if (declared === undefined) return wanted[0] ?? planes;
   // A batch axis first, else a model for one image that has none.
   for (const rest of [declared.slice(1), declared]) {
-    const exact = wanted.find((target) => matches(rest, target.dims));
+    const exact = wanted.find((target) => fits(rest, target.dims));
     if (exact !== undefined) return exact;
     const fixed = fixedDims(rest);
     if (
@@ -170,9 +166,9 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
       },
     );
   }
-  const place = (how.layout ?? (isChannelCount(declared.at(-1)) ? "NHWC" : "NCHW")) === "NHWC" ? -1 : -3;
+  const place = (how.layout ?? (isChannels(declared.at(-1)) ? "NHWC" : "NCHW")) === "NHWC" ? -1 : -3;
   const wantedChannels = declared.at(place);
-  if (declared.length > 2 && isChannelCount(wantedChannels) && wantedChannels !== channels) {
+  if (declared.length > 2 && isChannels(wantedChannels) && wantedChannels !== channels) {
     const takes = wantedChannels === 1 ? "one channel" : `${wantedChannels} channels`;
     throw new PithError(
       "E_DATA",
@@ -185,16 +181,6 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
   throw new PithError("E_DATA", `Input "${input.name}" takes ${dimsText(declared)}, the images are ${size}.`, {
     hint: `Resize or crop them: \`preprocess: "${how.name} resize=…"\`, or preprocess(dataset, input, { …, resize, crop }).`,
   });
-}
-
-function isChannelCount(dim: Dim | undefined): dim is 1 | 3 {
-  return dim === 1 || dim === 3;
-}
-
-function matches(declared: readonly Dim[], dims: readonly number[]): boolean {
-  return (
-    declared.length === dims.length && declared.every((dim, axis) => typeof dim !== "number" || dim === dims[axis])
-  );
 }
 
 function normalize(

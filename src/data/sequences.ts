@@ -6,7 +6,6 @@
  * For a language model the label of a token is the one after it; −100 where there is none.
  */
 import { PithError } from "../errors.ts";
-import type { ValueType } from "../graph/graph.ts";
 import { type Dim, dimsText } from "../tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../tensor/types.ts";
 import { type ModelInput, plainInput } from "./bind.ts";
@@ -110,16 +109,10 @@ export function tokenInput(inputs: readonly ModelInput[]): ModelInput | undefine
   return fitting.length === 1 ? fitting[0] : undefined;
 }
 
-/** What `isLanguageModel` needs to know of an output. */
-interface ModelOutput {
-  readonly name: string;
-  readonly type: ValueType | undefined;
-}
-
 /** Whether a model scores, at every token, all tokens that may come next. `architecture` is what config.json says, if it says anything. */
 export function isLanguageModel(
   inputs: readonly ModelInput[],
-  outputs: readonly ModelOutput[],
+  outputs: readonly ModelInput[],
   vocabularySize: number | undefined,
   architecture: string | undefined,
 ): boolean {

@@ -14,6 +14,7 @@ import type browserJob from "../jobs/bench-browser.ts";
 import type memoryJob from "../jobs/memory.ts";
 import type sizesJob from "../jobs/sizes.ts";
 import { bytes, count, counted, duration, integer } from "../numbers.ts";
+import { countSchema, flag } from "../options.ts";
 import { settings } from "../set.ts";
 import { requireAppendable } from "../writable.ts";
 
@@ -21,45 +22,30 @@ const targets = ["node", "wasm", "browser", "webgpu"] as const;
 type Target = (typeof targets)[number];
 
 const options = v.object({
-  target: v.pipe(
-    v.optional(v.array(v.picklist(targets)), ["node"]),
-    v.nonEmpty(),
-    v.description("what runs the models"),
-    v.metadata({
-      meanings: {
-        title: "Targets (--target)",
-        rows: [
-          ["node", "the native runtime"],
-          ["wasm", "WebAssembly in Node"],
-          ["browser", "WebAssembly in Chromium"],
-          ["webgpu", "WebGPU in Chromium"],
-        ],
-      },
-    }),
-  ),
+  target: flag(v.pipe(v.optional(v.array(v.picklist(targets)), ["node"]), v.nonEmpty()), "what runs the models", {
+    meanings: {
+      title: "Targets (--target)",
+      rows: [
+        ["node", "the native runtime"],
+        ["wasm", "WebAssembly in Node"],
+        ["browser", "WebAssembly in Chromium"],
+        ["webgpu", "WebGPU in Chromium"],
+      ],
+    },
+  }),
   dim: v.optional(
-    v.pipe(
-      v.array(v.string()),
-      v.description("size of a named dimension (default: one sample, at most 128 tokens)"),
-      v.metadata({ value: "name=n" }),
-    ),
+    flag(v.array(v.string()), "size of a named dimension (default: one sample, at most 128 tokens)", {
+      value: "name=n",
+    }),
     [],
   ),
   set: v.optional(
-    v.pipe(
-      v.array(v.string()),
-      v.description("value of an input, instead of random numbers: sr=16000"),
-      v.metadata({ value: "input=value" }),
-    ),
+    flag(v.array(v.string()), "value of an input, instead of random numbers: sr=16000", { value: "input=value" }),
     [],
   ),
-  rounds: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.description("rounds of timing")), 30),
-  threads: v.optional(
-    v.pipe(v.number(), v.integer(), v.minValue(1), v.description("threads per operator (default: all cores)")),
-  ),
-  markdown: v.optional(
-    v.pipe(v.string(), v.description("append the table to this file as Markdown"), v.metadata({ value: "file" })),
-  ),
+  rounds: v.optional(flag(countSchema, "rounds of timing"), 30),
+  threads: v.optional(flag(countSchema, "threads per operator (default: all cores)")),
+  markdown: v.optional(flag(v.string(), "append the table to this file as Markdown", { value: "file" })),
 });
 
 export default defineCommand({

@@ -24,6 +24,7 @@ import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { allowance, bytes, count, difference, figure, speed, times } from "../numbers.ts";
+import { flag } from "../options.ts";
 import { withPartialRun } from "../partial-run-folder.ts";
 import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";
@@ -34,19 +35,12 @@ export default defineCommand({
   summary: "try techniques, measure each, keep the smallest model within the goal, write a report",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
-    out: v.optional(
-      v.pipe(
-        v.string(),
-        v.description("folder to write (default: model.compressed)"),
-        v.metadata({ short: "-o", value: "out/" }),
-      ),
-    ),
+    out: v.optional(flag(v.string(), "folder to write (default: model.compressed)", { short: "-o", value: "out/" })),
     recipe: v.optional(
-      v.pipe(
-        v.string(),
-        v.description("the steps, as YAML or JSON (default: tries int8 static, dynamic and weights)"),
-        v.metadata({ short: "-r", value: "recipe.yaml" }),
-      ),
+      flag(v.string(), "the steps, as YAML or JSON (default: tries int8 static, dynamic and weights)", {
+        short: "-r",
+        value: "recipe.yaml",
+      }),
     ),
     ...metricFlags,
     ...goalFlags,

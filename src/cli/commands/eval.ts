@@ -14,6 +14,7 @@ import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { counted, difference, estimate, figure, figureInterval, integer, minus, percent } from "../numbers.ts";
+import { flag } from "../options.ts";
 import { requireAppendable } from "../writable.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
@@ -23,39 +24,21 @@ export default defineCommand({
   summary: "score a model on data, and compare it with its original",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
-    part: v.optional(v.pipe(v.picklist(["test", "train", "all"]), v.description("samples to use")), "test"),
-    against: v.optional(
-      v.pipe(
-        v.string(),
-        v.description("the original: agreement and paired difference"),
-        v.metadata({ value: "original.onnx" }),
-      ),
-    ),
-    maxDrop: v.optional(
-      v.pipe(v.number(), v.minValue(0), v.description("largest loss allowed against the original: 1%")),
-    ),
-    strict: v.optional(v.pipe(v.boolean(), v.description("require the whole 95 % interval to meet the goals"))),
-    minAccuracy: v.optional(v.pipe(share, v.description("minimum accuracy: 90%"), v.metadata({ percent: true }))),
-    minAgreement: v.optional(
-      v.pipe(share, v.description("minimum agreement with the original: 97%"), v.metadata({ percent: true })),
-    ),
+    part: v.optional(flag(v.picklist(["test", "train", "all"]), "samples to use"), "test"),
+    against: v.optional(flag(v.string(), "the original: agreement and paired difference", { value: "original.onnx" })),
+    maxDrop: v.optional(flag(v.pipe(v.number(), v.minValue(0)), "largest loss allowed against the original: 1%")),
+    strict: v.optional(flag(v.boolean(), "require the whole 95 % interval to meet the goals")),
+    minAccuracy: v.optional(flag(share, "minimum accuracy: 90%", { percent: true })),
+    minAgreement: v.optional(flag(share, "minimum agreement with the original: 97%", { percent: true })),
     minCosine: v.optional(
-      v.pipe(
-        v.number(),
-        v.maxValue(1),
-        v.description("minimum mean cosine similarity to the original's vectors: 0.99"),
-      ),
+      flag(v.pipe(v.number(), v.maxValue(1)), "minimum mean cosine similarity to the original's vectors: 0.99"),
     ),
     score: v.optional(
-      v.pipe(
-        v.string(),
-        v.description("your own metric: a module with the default export (model file) => number"),
-        v.metadata({ value: "score.mjs" }),
-      ),
+      flag(v.string(), "your own metric: a module with the default export (model file) => number", {
+        value: "score.mjs",
+      }),
     ),
-    markdown: v.optional(
-      v.pipe(v.string(), v.description("append the result to this file as Markdown"), v.metadata({ value: "file" })),
-    ),
+    markdown: v.optional(flag(v.string(), "append the result to this file as Markdown", { value: "file" })),
     ...metricFlags,
     ...dataFlags,
   }),

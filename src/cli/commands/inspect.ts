@@ -8,6 +8,7 @@ import { fileBytes, filesOf } from "../files.ts";
 import { show } from "../inspect/show.ts";
 import { openModel } from "../jobs/open-model.ts";
 import type weightsJob from "../jobs/weights.ts";
+import { flag } from "../options.ts";
 
 export default defineCommand({
   name: "inspect",
@@ -15,7 +16,7 @@ export default defineCommand({
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     weights: v.optional(
-      v.pipe(v.boolean(), v.description("read the weights: zeros, range, and the rank that holds 95 % of the energy")),
+      flag(v.boolean(), "read the weights: zeros, range, and the rank that holds 95 % of the energy"),
     ),
   }),
   deterministic: true,

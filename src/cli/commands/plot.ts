@@ -7,6 +7,7 @@ import { defineCommand } from "../command.ts";
 import { requireOther } from "../files.ts";
 import type plotJob from "../jobs/plot.ts";
 import { bytes } from "../numbers.ts";
+import { flag } from "../options.ts";
 import { requireWritable } from "../writable.ts";
 
 export default defineCommand({
@@ -14,15 +15,9 @@ export default defineCommand({
   summary: "draw the graph, weights shaded by what pruning would remove",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
-    out: v.optional(
-      v.pipe(
-        v.string(),
-        v.description("file to write (default: model.html)"),
-        v.metadata({ short: "-o", value: "model.html" }),
-      ),
-    ),
+    out: v.optional(flag(v.string(), "file to write (default: model.html)", { short: "-o", value: "model.html" })),
     amount: v.optional(
-      v.pipe(v.number(), v.minValue(0), v.maxValue(1), v.description("share of each layer shown as removed initially")),
+      flag(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), "share of each layer shown as removed initially"),
       0.5,
     ),
   }),

@@ -6,11 +6,11 @@ import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
 import { bytes, constantNote, integer, times, withoutNote } from "../numbers.ts";
+import { flag } from "../options.ts";
 import { namedSizes, settings } from "../set.ts";
 import { requireWritable } from "../writable.ts";
 
-const words = (text: string, value: string) =>
-  v.optional(v.pipe(v.array(v.string()), v.description(text), v.metadata({ value })), []);
+const words = (text: string, value: string) => v.optional(flag(v.array(v.string()), text, { value }), []);
 
 export default defineCommand({
   name: "simplify",
@@ -18,18 +18,14 @@ export default defineCommand({
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     out: v.optional(
-      v.pipe(
-        v.string(),
-        v.description("file to write (default: model.simplified.onnx)"),
-        v.metadata({ short: "-o", value: "out.onnx" }),
-      ),
+      flag(v.string(), "file to write (default: model.simplified.onnx)", { short: "-o", value: "out.onnx" }),
     ),
     set: words("fix an input to a value: name=1,2,3", "input=value"),
     fix: words("fix a named dimension to a size", "name=size"),
     keepOutput: words("keep this value as an output, and remove the other outputs", "name"),
     dim: words("size of a named dimension when both models are compared", "name=n"),
-    finalize: v.optional(v.pipe(v.boolean(), v.description("end of training and pruning: fold masks, remove roles"))),
-    force: v.optional(v.pipe(v.boolean(), v.description("write the result even if it differs from the original"))),
+    finalize: v.optional(flag(v.boolean(), "end of training and pruning: fold masks, remove roles")),
+    force: v.optional(flag(v.boolean(), "write the result even if it differs from the original")),
   }),
   examples: [
     "simplify model.onnx -o out.onnx",

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { blockLines } from "./blocks.ts";
 import { mergeRows } from "./merge-rows.ts";
+import { blockLines } from "./show.ts";
 
 describe("rows of layers", () => {
   const row = (name: string, ...cells: readonly string[]) => ({ name, cells });

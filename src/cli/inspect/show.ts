@@ -7,7 +7,6 @@ import { isUnknownDim, symbol } from "../../tensor/dims.ts";
 import { energies, type WeightNumbers } from "../jobs/weights.ts";
 import { bytes, count, counted, integer, percent, times } from "../numbers.ts";
 import type { Terminal } from "../terminal.ts";
-import { blockLines } from "./blocks.ts";
 import { mergeRows } from "./merge-rows.ts";
 
 const shownMisses = 5;
@@ -252,4 +251,22 @@ function termsText(sum: string): string {
   const terms = sum.split(" + ").map((term) => /^(\d+)\*(.+)$/.exec(term));
   if (terms.some((term) => term === null)) return sum;
   return terms.map((term) => `${count(Number(term?.[1]))} × ${term?.[2]}`).join(" + ");
+}
+
+/** "12 blocks of one kind: encoder.layer.0 … 11 (6 layers, 7.1 M parameters each)", for each stretch that holds layers. */
+export function blockLines({ all, repeats }: Inspection["blocks"]): readonly string[] {
+  return repeats.flatMap(({ first, count: blocks }) => {
+    const [row, last] = [all[first], all[first + blocks - 1]];
+    if (row === undefined || last === undefined || row.layers.length === 0) return [];
+    const layers = `${counted(row.layers.length, "layer")}`;
+    const names = `${row.name} … ${endOf(last.name, row.name)}`;
+    return [`${integer(blocks)} blocks of one kind: ${names} (${layers}, ${count(row.parameters)} parameters each)`];
+  });
+}
+
+/** A name without the parts in front that another begins with too: "11" of "encoder.layer.11" beside "encoder.layer.0". */
+function endOf(name: string, other: string): string {
+  const [parts, others] = [name.split("."), other.split(".")];
+  const at = parts.findIndex((part, index) => part !== others[index]);
+  return at < 0 ? name : parts.slice(at).join(".");
 }
