@@ -2,7 +2,7 @@
  * The kind of a block: what it computes, without the numbers it was trained to. Operators, attributes, wiring, dimensions of weights; whole
  * numbers that are stored (axes, sizes) with their contents, others by their dimensions alone.
  */
-import { type Attribute, allGraphs, describe, type Node, usedValues, type Value } from "../graph/graph.ts";
+import { type Attribute, allGraphs, describe, type Node, subgraphs, usedValues, type Value } from "../graph/graph.ts";
 import { inOrder } from "../graph/order.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
@@ -26,7 +26,10 @@ export function kindOf(outputs: readonly Value[], inputs: readonly Value[]): str
   };
   for (const node of nodes) {
     const read = [...node.inputs, ...usedValues(node).filter((value) => !node.inputs.includes(value))];
-    const inside = [...node.attributes.values()].flatMap(graphsText);
+    // Of graphs inside the operators alone, in their order.
+    const inside = subgraphs(node).flatMap((graph) =>
+      [...allGraphs(graph)].map((part) => [...part.nodes()].map(({ op }) => op).join()),
+    );
     const attributes = [...node.attributes].map(([key, value]) => `${key}=${attributeText(value)}`).sort();
     const parts = [node.domain, node.op, read.map(name), attributes, inside, node.outputs.map(name)];
     lines.push(parts.join(" "));
@@ -54,10 +57,4 @@ function attributeText(attribute: Attribute): string {
     default:
       return String(attribute.value);
   }
-}
-
-/** Of graphs inside a node the operators, in their order. */
-function graphsText(attribute: Attribute): readonly string[] {
-  const graphs = attribute.kind === "graph" ? [attribute.value] : attribute.kind === "graphs" ? attribute.value : [];
-  return graphs.flatMap((graph) => [...allGraphs(graph)].map((part) => [...part.nodes()].map(({ op }) => op).join()));
 }

@@ -12,13 +12,11 @@ import { clause, PithError } from "../errors.ts";
 import { fromNumbers, integerRange, toNumbers } from "../tensor/convert.ts";
 import { inMemory, zeros } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
-import { encodeFloats } from "../tensor/half.ts";
+import { encodeFloats, type SmallFloat } from "../tensor/half.ts";
 import { pack, unpack } from "../tensor/packed.ts";
 import { random } from "../tensor/random.ts";
 import { bitsOf, type DataType, type Dense, type Tensor } from "../tensor/types.ts";
 import type { Scanner } from "./text-scan.ts";
-
-type SmallFloat = Extract<DataType, `float8${string}` | "float16" | "bfloat16" | "float4e2m1">;
 
 const recipes = new WeakMap<Tensor, string>();
 

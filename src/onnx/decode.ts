@@ -39,10 +39,10 @@ export async function decodeModel(
   if (graph === undefined || graphs.length > 1) {
     throw new PithError("E_NOT_ONNX", `it has ${graphs.length} graphs where an ONNX model has one.`);
   }
-  const header = await readHeaderFields(reading, fields, warn);
-  const model = new Model(undefined, header);
+  const model = new Model(undefined, { irVersion: 0, producerName: "", opsets: new Map() });
+  await readHeaderFields(reading, fields, model.header, warn);
   await decodeGraph(reading, await reading.file.inside(graph), model.graph, 0);
-  model.functions = await readFunctions(header.functions, (file) => {
+  model.functions = await readFunctions(model.header.functions, (file) => {
     const own: Reading = {
       ...reading,
       file,
@@ -56,20 +56,9 @@ export async function decodeModel(
 async function readHeaderFields(
   reading: Reading,
   fields: readonly Field[],
+  header: ModelHeader,
   warn: (text: string) => void,
-): Promise<ModelHeader> {
-  const header: ModelHeader = {
-    irVersion: 0,
-    producerName: "",
-    producerVersion: "",
-    domain: "",
-    modelVersion: 0,
-    doc: "",
-    opsets: new Map(),
-    metadata: new Map(),
-    functions: [],
-    unknown: undefined,
-  };
+): Promise<void> {
   const metadata: Field[] = [];
   const functions: Uint8Array[] = [];
   const unknown: Field[] = [];
@@ -126,7 +115,6 @@ async function readHeaderFields(
   for (const [key, text] of readMetadata(metadata)[0]) header.metadata.set(key, text);
   header.functions = functions;
   header.unknown = joinCarried(unknown);
-  return header;
 }
 
 const defaulted = new Set<number>([

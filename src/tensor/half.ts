@@ -10,17 +10,6 @@
  */
 import { bitsOf, type DataOf } from "./types.ts";
 
-/** Element types that are held as the bits of a small float. */
-export type SmallFloat =
-  | "float16"
-  | "bfloat16"
-  | "float8e4m3fn"
-  | "float8e4m3fnuz"
-  | "float8e5m2"
-  | "float8e5m2fnuz"
-  | "float8e8m0"
-  | "float4e2m1";
-
 interface Format {
   readonly mantissa: number;
   /** Exponent of the smallest normal number. */
@@ -34,7 +23,7 @@ interface Format {
 }
 
 // Sources: IEEE 754 (binary16), the ONNX pages "Float stored in 8 bits" and "Float stored in 4 bits".
-const formats: Readonly<Record<Exclude<SmallFloat, "float8e8m0">, Format>> = {
+const formats = {
   float16: { mantissa: 10, lowest: -14, largest: 0x7bff, infinity: 0x7c00, nan: 0x7e00 },
   bfloat16: { mantissa: 7, lowest: -126, largest: 0x7f7f, infinity: 0x7f80, nan: 0x7fc0 },
   float8e4m3fn: { mantissa: 3, lowest: -6, largest: 0x7e, nan: 0x7f },
@@ -42,7 +31,13 @@ const formats: Readonly<Record<Exclude<SmallFloat, "float8e8m0">, Format>> = {
   float8e5m2: { mantissa: 2, lowest: -14, largest: 0x7b, infinity: 0x7c, nan: 0x7f },
   float8e5m2fnuz: { mantissa: 2, lowest: -15, largest: 0x7f, nan: 0x80 },
   float4e2m1: { mantissa: 1, lowest: 0, largest: 0x7 },
-};
+} as const satisfies Readonly<Record<string, Format>>;
+
+/** Small floats with a sign and a mantissa. */
+type SignedFloat = keyof typeof formats;
+
+/** Element types that are held as the bits of a small float. */
+export type SmallFloat = SignedFloat | "float8e8m0";
 
 /**
  * Numbers as the bits of a small float, one element per code (float4e2m1 is not packed here), rounded once, half to even.
@@ -50,7 +45,7 @@ const formats: Readonly<Record<Exclude<SmallFloat, "float8e8m0">, Format>> = {
  * @param saturate What lies beyond the range becomes the largest finite number instead of infinity (or NaN where there is none), as
  * ONNX's `Cast` does for 8-bit floats by default. float4e2m1 always saturates, and its NaN becomes the largest number.
  */
-export function encodeFloats<T extends Exclude<SmallFloat, "float8e8m0">>(
+export function encodeFloats<T extends SignedFloat>(
   type: T,
   values: ArrayLike<number>,
   { saturate = !type.endsWith("16") }: { readonly saturate?: boolean } = {},
@@ -94,7 +89,7 @@ export function decodeFloats(type: SmallFloat, codes: ArrayLike<number>): Float3
 }
 
 /** The largest finite number of a small float: 65504 for float16, 448 for float8e4m3fn. */
-export function largestFloat(type: Exclude<SmallFloat, "float8e8m0">): number {
+export function largestFloat(type: SignedFloat): number {
   return tableOf(type)[formats[type].largest] ?? Number.NaN;
 }
 
@@ -106,7 +101,7 @@ const doubleWords = new Int32Array(double.buffer);
 const highWord = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1 ? 1 : 0;
 
 /** 2^(mantissa - exponent) for every exponent of the format, from the lowest: what makes a number a count of its last place. */
-function scalesOf(type: Exclude<SmallFloat, "float8e8m0">): Float64Array {
+function scalesOf(type: SignedFloat): Float64Array {
   const known = scaleTables.get(type);
   if (known !== undefined) return known;
   const { mantissa, lowest, largest } = formats[type];
