@@ -141,6 +141,15 @@ describe("an operator of one's own", () => {
     for (const one of [sparse, thin, low]) expect(await likeness(model, one)).toBeGreaterThan(1);
   });
 
+  it("stays in float, with its reason, where activations are quantized and its entry has no integer form", async () => {
+    for (const scheme of ["dynamic", "static"] as const) {
+      const model = await known();
+      const { misses } = await quantize(model, { scheme, ...(scheme === "static" ? { data } : {}) });
+      expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toContain("fc1: runs in float");
+      expect(await likeness(await known(), model)).toBeGreaterThan(20);
+    }
+  });
+
   it("learns, from labels and from a teacher, and stays what it is", async () => {
     const teacher = await known();
     const score = async (model: Model) => (await evaluate(engine, model, data, accuracy())).estimate.value;
