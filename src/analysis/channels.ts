@@ -50,7 +50,8 @@ export function removable(group: Group): readonly number[] {
  * every unit refused.
  */
 export function channelGroups(model: Model, inference: Inference): readonly Group[] {
-  const layers = layersOf(model, inference);
+  // Columns of a table go with the channels that they join.
+  const layers = layersOf(model, inference).filter(({ role }) => role.kind !== "lookup");
   const labels = new Labels();
   const rules = rulesOf(model, inference);
   for (const layer of layers) labels.start(layer.effective, layer.role.out);

@@ -13,11 +13,8 @@ import type { Inference } from "./infer.ts";
 import { layers } from "./layers.ts";
 import { parameterRoots, parametersOf } from "./parameters.ts";
 import { storedRoot } from "./stored-root.ts";
-import { buffersAmong } from "./untrained.ts";
+import { smallBuffersAmong } from "./untrained.ts";
 import { arithmeticTypes } from "./weight.ts";
-
-/** Masks and tables of positions have fewer bytes; a larger tensor is not read for the sake of a count. */
-const mostRead = 2 ** 24;
 
 /**
  * The tensors that hold learned numbers, in all graphs. Reads those that could be tables of positions or masks.
@@ -34,8 +31,7 @@ export async function learnedTensors(model: Model, inference: Inference): Promis
     if (tensor !== undefined && role === undefined && !isFloat(tensor.type) && !arithmeticTypes.has(tensor.type))
       found.add(value);
   }
-  const doubtful = [...found].filter(({ role, tensor }) => role === undefined && (tensor?.bytes ?? 0) <= mostRead);
-  for (const buffer of await buffersAmong(doubtful)) found.delete(buffer);
+  for (const buffer of await smallBuffersAmong(found)) found.delete(buffer);
   return found;
 }
 

@@ -5,6 +5,7 @@ import type { Value } from "../graph/graph.ts";
 import { parseModel } from "../graph/text.ts";
 import { open } from "../onnx/index.ts";
 import { infer } from "./infer.ts";
+import { layers } from "./layers.ts";
 import { learnedTensors } from "./learned.ts";
 import { noLayers } from "./no-layers.ts";
 import { parametersOf } from "./parameters.ts";
@@ -187,7 +188,12 @@ graph (x: float32[N, 8], i: int64[N, 1]) -> (a, b, c) {
 }`;
     expect(found(text)).toEqual(["w1", "w2", "w3"]);
     const model = parseModel(text);
-    expect(noLayers(model, infer(model), []).map(({ reason }) => reason)).toEqual(Array(3).fill("is a lookup table"));
+    const inference = infer(model);
+    const all = layers(model, inference);
+    expect(all.map(({ name, role: { kind }, inputs, outputs }) => [name, kind, inputs, outputs])).toEqual([
+      ["a", "lookup", 4, 8],
+    ]);
+    expect(noLayers(model, inference, all).map(({ at }) => at)).toEqual(['GatherND "b"', 'GatherElements "c"']);
   });
 
   it("a buffer by its role is none, a parameter by its role is one", () => {

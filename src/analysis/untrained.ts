@@ -19,6 +19,7 @@ import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { elementCount, fixedDims, sameDims } from "../tensor/dims.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Inference } from "./infer.ts";
+import type { Layer } from "./layers.ts";
 
 /** The number that every element of a small tensor of floats is; undefined where they differ, or are not at hand. */
 export function uniformElement(tensor: Tensor | undefined): number | undefined {
@@ -77,6 +78,17 @@ function isScaledBelow(value: Value | undefined, inference: Inference): boolean 
 const shuts = -1e4;
 /** What rounding to half precision leaves of sin² + cos². */
 const tolerance = 4e-3;
+
+/** Masks and tables of positions have fewer bytes; a larger tensor is not read. */
+const mostRead = 2 ** 24;
+
+/** The tables among some layers that hold sinusoids. */
+export const fixedTables = (layers: readonly Layer[]): Promise<ReadonlySet<Value>> =>
+  smallBuffersAmong(new Set(layers.flatMap(({ role, weight }) => (role.kind === "lookup" ? [weight] : []))));
+
+/** Those without a role and below that size. */
+export const smallBuffersAmong = (values: Iterable<Value>): Promise<ReadonlySet<Value>> =>
+  buffersAmong([...values].filter(({ role, tensor }) => role === undefined && (tensor?.bytes ?? 0) <= mostRead));
 
 /** Those stored tensors whose numbers are a mask's or sinusoids. Reads every tensor of two and more axes. */
 export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet<Value>> {

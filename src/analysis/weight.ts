@@ -196,6 +196,7 @@ function refusal(layer: Layer, { read, product, unshared }: WeightNeeds): string
   const dims = fixedDims(effective.type?.dims) ?? [];
   if (storage === "packed") return "its weight is quantized already, in packed blocks";
   if (type !== undefined && !isFloat(type)) return `its weight is quantized already (${type})`;
+  if (product !== undefined && role.kind === "lookup") return "it looks up rows, and multiplies nothing";
   if (product !== undefined && fused !== undefined) return `${fused} is fused into it: lower it first`;
   if (product === "alone" && role.stack !== undefined) return "it holds several matrices";
   if (product === "matrix" && dims.length !== 2) return `its weight has ${dims.length} axes; matrices are factorized`;

@@ -134,6 +134,11 @@ export interface AxisRule {
 
 /** The weight of a layer: which input it is, and which of its axes count output and input channels (per group). */
 export interface WeightRole {
+  /**
+   * Rows of a table are picked by whole numbers, and nothing is multiplied: its rows are the inputs, its columns the outputs. Left out where
+   * the weight is multiplied with.
+   */
+  readonly kind?: "lookup";
   readonly input: number;
   readonly out: number;
   readonly in: number;

@@ -7,10 +7,11 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims, stridesOf } from "../tensor/dims.ts";
-import { typeCodes } from "../tensor/types.ts";
-import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
+import { type DataType, typeCodes } from "../tensor/types.ts";
+import { type AxisLink, defineOp, type Op, type Site, type WeightRole } from "./define.ts";
 import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
 import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
+import { noWeight } from "./shared/misses.ts";
 import {
   dimsAt,
   filled,
@@ -35,7 +36,19 @@ function readAxis(site: Site): { readonly axis: number } {
 /** A stored table that places are picked from, which were computed, is trained. */
 const tableParameter = (_: unknown, site: Site): readonly number[] =>
   site.inputs[0]?.stored === true && site.inputs[1]?.stored === false ? [0] : [];
-const isTable = new Miss("is a lookup table");
+const isTable = new Miss("is a lookup table, and no matrix of whose rows some are picked");
+
+/** Floats, and the codes that quantization makes of them; indices of indices are stored in more bits. */
+const inTables: ReadonlySet<DataType> = new Set(["float32", "float64", "float16", "bfloat16", "int8", "uint8"]);
+
+/** An embedding: the rows of a stored matrix that computed indices name. */
+function embedding({ axis }: { readonly axis: number }, site: Site): WeightRole | Miss {
+  const [table, indices] = site.inputs;
+  if (table?.stored !== true || indices?.stored !== false || !inTables.has(table.type)) return noWeight;
+  if (axis !== 0 || table.dims?.length !== 2) return isTable;
+  const last = indices.dims?.length ?? -1;
+  return { kind: "lookup", input: 0, out: 1, in: 0, groups: 1, data: 1, dataAxis: -1, outputAxis: last };
+}
 
 const Gather = defineOp<{ readonly axis: number }>({
   name: "Gather",
@@ -59,9 +72,10 @@ const Gather = defineOp<{ readonly axis: number }>({
     };
     return [withContents(inferred, pickElements(contents, result, from))];
   },
-  parameters: tableParameter,
+  // A vector holds a schedule, or the scales of the rows of another table.
+  parameters: (s, site) => (site.inputs[0]?.dims?.length === 1 ? [] : tableParameter(s, site)),
   wants: (s, site, output) => [...positions(1, site.inputs[0]?.dims?.[s.axis]), ...handedOn(output, 0)],
-  weight: isTable,
+  weight: embedding,
   axes: (s, site) => {
     const [dims, indices] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (dims instanceof Miss) return dims;
@@ -89,7 +103,8 @@ const Gather = defineOp<{ readonly axis: number }>({
     const parts = reshapeTo(emit, up, [before, picked, after]);
     return [reshapeTo(emit, emit.ScatterElements([zeros, at, parts], { axis: 1, reduction: "add" }), dims)];
   },
-  quantize: new Miss("its table is quantized by blocks, not as an activation"),
+  cost: () => 0,
+  quantize: new Miss('looks up rows and multiplies nothing: the scheme "weights" stores them in 8 bits'),
 });
 
 /** y[i, j] = x[index[i, j], j] (axis 0): an element of the axis for each place. */

@@ -72,7 +72,7 @@ export async function pruneLeastTogether(
 ): Promise<Outcome> {
   const { amount, method = "l1", importanceScores, seed = 0 } = options;
   storeWeights(model);
-  const selected = selectParameters(model, options);
+  const selected = await selectParameters(model, options);
   const misses = [...selected.misses];
   const targets: Target[] = [];
   const ranked: Ranked[] = [];

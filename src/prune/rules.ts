@@ -286,7 +286,7 @@ async function prunePrepared(
   choose: (target: Target) => Promise<Chosen | Miss>,
 ): Promise<Outcome> {
   storeWeights(model);
-  const { targets, misses } = selectParameters(model, selection);
+  const { targets, misses } = await selectParameters(model, selection);
   const chosen: Chosen[] = [];
   const refused: Miss[] = [];
   for (const target of targets) {

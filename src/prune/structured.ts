@@ -138,7 +138,13 @@ function eligible(
   const selected = new Set(selectLayers(all, given).map((layer) => layer.node));
   const groups: Group[] = [];
   const misses: Miss[] = given.layers === undefined ? [...noLayers(model, inference, all)] : [];
-  for (const group of channelGroups(model, inference)) {
+  const found = channelGroups(model, inference);
+  for (const layer of selectLayers(all, given)) {
+    const isCut = found.some((group) => removable(group).length > 0 && outputsOf(group, layer) !== undefined);
+    if (layer.role.kind === "lookup" && !isCut)
+      misses.push(new Miss("no layer's channels join its columns, with which they would be cut", layer.name));
+  }
+  for (const group of found) {
     if (!group.layers.some((layer) => selected.has(layer.node))) continue;
     const kept = group.layers.find(({ name }) => isNamed(given.except, name));
     if (kept !== undefined) {

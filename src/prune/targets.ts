@@ -1,11 +1,12 @@
 /** Which parameters a call means: the weights or biases of the layers it names. */
 import * as v from "valibot";
-import { type Inference, infer } from "../analysis/infer.ts";
+import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import { storedRoot } from "../analysis/stored-root.ts";
+import { fixedTables } from "../analysis/untrained.ts";
 import { requireStored, weightNeeds } from "../analysis/weight.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
@@ -53,7 +54,7 @@ export interface Selected {
  * The parameters that a selection means. One that several layers share comes once.
  * @throws PithError E_NAME if a name fits no layer, or none of the layers has the parameter.
  */
-export function selectParameters(model: Model, selection: ParameterSelection): Selected {
+export async function selectParameters(model: Model, selection: ParameterSelection): Promise<Selected> {
   const kind = selection.parameter ?? "weight";
   const inference = infer(model);
   const all = layersOf(model, inference);
@@ -62,7 +63,9 @@ export function selectParameters(model: Model, selection: ParameterSelection): S
     const shown = selected.map((layer) => `"${layer.name}"`).join(", ");
     throw new PithError("E_NAME", `There is no ${kind} in ${shown}.`);
   }
-  const { targets, misses } = targetsAmong(model, inference, selected, kind, selection);
+  const learned = selection.layers === undefined ? new Set(parametersOf(model, inference)) : undefined;
+  for (const table of learned === undefined ? [] : await fixedTables(selected)) learned?.delete(table);
+  const { targets, misses } = targetsAmong(model, selected, kind, learned);
   const others = selection.layers === undefined && kind === "weight" ? noLayers(model, inference, all) : [];
   return { targets, misses: [...misses, ...others] };
 }
@@ -72,17 +75,15 @@ export function selectAllParameters(model: Model, selection: ParameterSelection)
   const inference = infer(model);
   const selected = selectLayers(layersOf(model, inference), selection);
   const kinds = selection.parameter === undefined ? (["weight", "bias"] as const) : [selection.parameter];
-  return kinds.flatMap((kind) => targetsAmong(model, inference, selected, kind, selection).targets);
+  return kinds.flatMap((kind) => targetsAmong(model, selected, kind, undefined).targets);
 }
 
 function targetsAmong(
   model: Model,
-  inference: Inference,
   selected: readonly Layer[],
   kind: ParameterKind,
-  selection: ParameterSelection,
+  learned: ReadonlySet<Value> | undefined,
 ): Selected {
-  const learned = selection.layers === undefined ? parametersOf(model, inference) : undefined;
   const targets = new Map<Value, Target>();
   const misses: Miss[] = [];
   for (const layer of selected) {

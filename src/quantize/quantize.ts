@@ -1,5 +1,9 @@
 /** `quantize`: the pass. Each scheme has a file of its own, with its mathematics. */
 import type * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
+import { layers } from "../analysis/layers.ts";
+import { selectLayers } from "../analysis/selection.ts";
+import { fixedTables } from "../analysis/untrained.ts";
 import { describe, type Node } from "../graph/graph.ts";
 import { type Change, definePass, type Pass } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
@@ -64,13 +68,18 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     storeWeights(model);
     const { scheme } = options;
     if (scheme === "float16") return quantizeToFloat16(model, options, context);
-    const tied = floatReaders(model, options);
+    const tied = floatReaders(model, options, scheme === "weights");
     const known = new Map(
       [...(scheme === "weights" ? tied : [])].map(([name, reader]) => [
         name,
         `${describe(reader)} reads its matrix in float, so that integers beside it would make the file larger`,
       ]),
     );
+    const all = layers(model, infer(model));
+    const fixed =
+      scheme === "weights" && options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
+    for (const { name, weight } of all)
+      if (fixed.has(weight)) known.set(name, "its table holds positions, which nobody trained");
     const quantized = (fit: typeof options) => schemes[scheme](model, fit, context);
     const outcome = await withoutUnfit(model, options, context, quantized, known);
     return { ...outcome, changes: outcome.changes.map((change) => withTie(change, tied.get(change.at))) };

@@ -1,37 +1,58 @@
 /** Matrices that a layer shares with something that stays in float: the table of an embedding that is the last layer too, above all. */
 import { infer } from "../analysis/infer.ts";
-import { layers } from "../analysis/layers.ts";
+import { type Layer, layers } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { turnsTable } from "./lookup.ts";
 import { weightMiss } from "./weight.ts";
 
 /**
- * Of each layer that would be quantized, by name, the first node that reads its matrix as it is stored and is no layer, if there is one.
- * Layers that were not selected are left to whoever selects.
+ * Of each layer that would be quantized, by name, the first node that reads its matrix in float: it is no layer, or a table beside a product or the
+ * other way round that cannot share its codes. Other layers that were not selected are left to whoever selects.
+ * @param tables whether the rows of tables are stored as codes, too.
  */
-export function floatReaders(model: Model, selection: Selection): ReadonlyMap<string, Node> {
+export function floatReaders(model: Model, selection: Selection, tables: boolean): ReadonlyMap<string, Node> {
   const inference = infer(model);
   const all = layers(model, inference);
-  const chosen = selectLayers(all, selection).filter((layer) => weightMiss(layer) === undefined);
+  const isTable = ({ role }: Layer): boolean => role.kind === "lookup";
+  const chosen = selectLayers(all, selection).filter(
+    (layer) => weightMiss(layer) === undefined && (tables || !isTable(layer)),
+  );
+  const chosenNodes = new Set(chosen.map(({ node }) => node));
+  const tableNodes = new Set(all.filter(isTable).map(({ node }) => node));
+  /** Whether all that is chosen of a matrix reads the same codes. */
+  const shares = (weight: Value): boolean => {
+    const readers = chosen.filter((layer) => layer.weight === weight);
+    const looks = readers.filter(isTable);
+    return readers.every((layer) =>
+      looks.every((table) => layer.effective === table.effective || turnsTable(layer, table, inference)),
+    );
+  };
   const weights = new Set(all.map(({ node, role }) => node.inputs[role.input]));
   const weighted = new Set(all.map(({ node }) => node));
   const isStored = (value: Value | undefined): boolean =>
     value !== undefined && inference.operand(value)?.stored === true;
-  const readerOf = (value: Value): Node | undefined => {
+  const readerOf = (value: Value, toTable: boolean, shared: boolean): Node | undefined => {
     for (const { node } of value.uses) {
-      if (weighted.has(node) && weights.has(value)) continue;
+      const isAlike = tableNodes.has(node) === toTable || (shared && chosenNodes.has(node));
+      if (weighted.has(node) && weights.has(value) && isAlike) continue;
       const [output] = node.outputs;
-      const found = isStored(output) && output !== undefined ? readerOf(output) : node;
+      const found = isStored(output) && output !== undefined ? readerOf(output, toTable, shared) : node;
       if (found !== undefined) return found;
     }
     return undefined;
   };
   // Once for a weight that many layers share.
-  const readers = new Map([...new Set(chosen.map(({ weight }) => weight))].map((weight) => [weight, readerOf(weight)]));
+  const readers = [true, false].map((toTable) => {
+    const own = chosen.filter((layer) => isTable(layer) === toTable);
+    const found = [...new Set(own.map(({ weight }) => weight))];
+    return new Map(found.map((weight) => [weight, readerOf(weight, toTable, shares(weight))]));
+  });
   return new Map(
-    chosen.flatMap(({ name, weight }) => {
-      const reader = readers.get(weight);
+    chosen.flatMap((layer) => {
+      const { name, weight } = layer;
+      const reader = readers[isTable(layer) ? 0 : 1]?.get(weight);
       return reader === undefined ? [] : [[name, reader] as const];
     }),
   );

@@ -68,6 +68,12 @@ function whyUnfit(dense: Dense): string | undefined {
   return `its weight is at most ${largest.toExponential(1)}: no float32 scale resolves it`;
 }
 
+/**
+ * The axis along which scales lie: the outputs of a product. Of a table its rows: each is read by itself, and where the table is a last layer, too,
+ * they are the outputs of that.
+ */
+export const scaleAxis = ({ role }: Layer): number => (role.kind === "lookup" ? role.in : role.out);
+
 /** How a weight becomes codes, as `quantizeTensor` takes it. */
 export interface WeightRule {
   readonly type: "int8" | "uint8";
@@ -90,8 +96,8 @@ export function weightRule(
 ): WeightRule {
   const { type, perChannel } = settings;
   const known = existing.weights.get(layer.effective);
-  if (known !== undefined) return symmetricRule(type, known, known.scale.length === 1 ? undefined : layer.role.out);
-  const axis = perChannel ? layer.role.out : undefined;
+  if (known !== undefined) return symmetricRule(type, known, known.scale.length === 1 ? undefined : scaleAxis(layer));
+  const axis = perChannel ? scaleAxis(layer) : undefined;
   const { min, max } = channelRanges(dense, axis);
   if (perChannel || type === "int8") {
     const scale = Array.from(min, (low, channel) => scaleAndZeroPoint(low, max[channel] ?? 0, { type: "int8" }).scale);
@@ -161,16 +167,19 @@ export function forLayer<T>(layer: Layer, work: () => T): T {
 }
 
 /** Stores codes, scale and zero point under the names that ONNX Runtime's own tools use and look for. */
-export function storeQuantized(
-  emit: Emit,
-  name: string,
-  tensor: QuantizedTensor | QuantizedWeight,
-): { readonly codes: Value; readonly scale: Value; readonly zeroPoint: Value } {
+export function storeQuantized(emit: Emit, name: string, tensor: QuantizedTensor | QuantizedWeight): StoredCodes {
   return {
     codes: emit.constant(tensor.quantized, `${name}_quantized`),
     scale: emit.constant(tensor.scale, `${name}_scale`),
     zeroPoint: emit.constant(tensor.zeroPoint, `${name}_zero_point`),
   };
+}
+
+/** Stored codes, and what makes numbers of them. */
+export interface StoredCodes {
+  readonly codes: Value;
+  readonly scale: Value;
+  readonly zeroPoint: Value;
 }
 
 /** The stored integers as numbers again, of the type that the layer reads. */
@@ -180,8 +189,18 @@ export function dequantized(
   tensor: QuantizedTensor | QuantizedWeight,
   type: DataType = "float32",
 ): Value {
-  const { codes, scale, zeroPoint } = storeQuantized(emit, name, tensor);
-  const along = tensor.axis === undefined ? {} : { axis: tensor.axis };
+  return numbersOf(emit, name, storeQuantized(emit, name, tensor), tensor.axis, type);
+}
+
+/** Numbers of codes with one scale, or one for each index of an axis. */
+export function numbersOf(
+  emit: Emit,
+  name: string,
+  { codes, scale, zeroPoint }: StoredCodes,
+  axis: number | undefined,
+  type: DataType = "float32",
+): Value {
+  const along = axis === undefined ? {} : { axis };
   const numbers = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint], along);
   return type === "float32" ? numbers : emit.named(`${name}_${type}`).Cast([numbers], { to: typeCodes[type] });
 }

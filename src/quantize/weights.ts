@@ -5,6 +5,8 @@
  *     h = Gemm(x, fc1.weight, fc1.bias)                   w = DequantizeLinear(fc1.weight_quantized, …) {axis=0}
  *                                                         h = Gemm(x, w, fc1.bias)
  *
+ * A table keeps its rows as codes until they are picked (`lookup.ts`). Where it is the weight of a last layer, too, both read the same codes.
+ *
  * The file shrinks to a quarter. What the runtime makes of it is its own choice: ONNX Runtime turns MatMul with such a weight, read once,
  * into MatMulNBits, which by default also rounds the activations to 8 bits (session option `session.qdq_matmulnbits_accuracy_level`);
  * elsewhere it computes the float weight anew in every run.
@@ -15,16 +17,29 @@ import { plainName } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import { type Miss, PithError } from "../errors.ts";
-import { emitInto } from "../graph/emit.ts";
+import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
+import { turnsTable, writeLookup } from "./lookup.ts";
 import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { tryOut } from "./prepare.ts";
-import { dequantized, forLayer, quantizeWeight, settingsOf, weightMiss, weightReader, weightRule } from "./weight.ts";
+import {
+  forLayer,
+  numbersOf,
+  quantizeWeight,
+  type StoredCodes,
+  scaleAxis,
+  settingsOf,
+  storeQuantized,
+  type WeightSettings,
+  weightMiss,
+  weightReader,
+  weightRule,
+} from "./weight.ts";
 
 export async function quantizeToWeights(model: Model, options: QuantizeSettings, context: Context): Promise<Outcome> {
   const existing = await roundingsIn(model);
@@ -42,7 +57,11 @@ export async function quantizeToWeights(model: Model, options: QuantizeSettings,
   const all = layers(model, inference);
   misses.push(...noLayers(model, inference, all));
   const before = usedTensors(model.graph);
-  const done = new Map<Value, Map<number, Value>>();
+  const tables = selectLayers(all, options).filter(
+    (layer) => layer.role.kind === "lookup" && weightMiss(layer) === undefined,
+  );
+  const settings = settingsOf(options);
+  const done = new Map<Value, Map<number, Written>>();
   let count = 0;
   for (const layer of selectLayers(all, options)) {
     context.progress(count++, chosen.length);
@@ -51,43 +70,70 @@ export async function quantizeToWeights(model: Model, options: QuantizeSettings,
       misses.push(miss);
       continue;
     }
+    const { node, role, effective } = layer;
+    const table = tables.find((other) => turnsTable(layer, other, inference));
+    const source = table ?? layer;
     // Layers may share a weight: it is quantized once for each axis that they need.
-    const shared = done.get(layer.effective) ?? new Map<number, Value>();
-    done.set(layer.effective, shared);
-    const key = options.perChannel ? layer.role.out : -1;
-    const weight = shared.get(key) ?? (await write(model, layer, options, context, existing, inference.visit));
-    shared.set(key, weight);
-    model.graph.setInput(layer.node, layer.role.input, weight);
-    changes.push({
-      at: layer.name,
-      what: whatBecame(options),
-      kind: "quantized",
-      bits: options.bits,
-      decidedBy: "global",
-    });
+    const shared = done.get(source.effective) ?? new Map<number, Written>();
+    done.set(source.effective, shared);
+    const key = options.perChannel ? scaleAxis(source) : -1;
+    const emit = emitInto(model, { before: node, by: "quantize", onNode: inference.visit });
+    const written = shared.get(key) ?? (await write(model, emit, source, settings, context, existing));
+    shared.set(key, written);
+    if (role.kind === "lookup") writeLookup(emit, layer, written, settings.type);
+    else {
+      const own = table === undefined ? written : turned(emit, written);
+      const numbers = own.numbers ?? numbersOf(emit, plainName(layer.weight), own, own.axis, effective.type?.type);
+      own.numbers = numbers;
+      model.graph.setInput(node, role.input, numbers);
+    }
+    const scales = role.kind === "lookup" ? "a scale per row" : "a scale per channel";
+    const what = `weight as ${settings.type}, ${options.perChannel ? scales : "one scale"}`;
+    changes.push({ at: layer.name, what, kind: "quantized", bits: options.bits, decidedBy: "global" });
   }
+  for (const { zeroPoint } of [...done.values()].flatMap((written) => [...written.values()]))
+    if (zeroPoint.uses.size === 0) model.graph.removeValue(zeroPoint);
   if (changes.length > 0) removeReplaced(model.graph, before);
   return { changes, misses };
 }
 
-async function write(
-  model: Model,
-  layer: Layer,
-  options: QuantizeSettings,
-  context: Context,
-  existing: ModelRoundings,
-  onNode: (node: Layer["node"]) => void,
-): Promise<Value> {
-  const read = await weightReader(model, layer, context.engine);
-  const dense = await read();
-  const rule = forLayer(layer, () => weightRule(layer, dense, settingsOf(options), existing));
-  const tensor = await quantizeWeight(layer, dense.dims, read, rule);
-  const emit = emitInto(model, { before: layer.node, by: "quantize", onNode });
-  return dequantized(emit, plainName(layer.weight), tensor, layer.effective.type?.type);
+/** A weight that is written, for all layers that read it. */
+interface Written extends StoredCodes {
+  readonly axis: number | undefined;
+  /** What a layer multiplies with. */
+  numbers: Value | undefined;
+  turned: Written | undefined;
 }
 
-function whatBecame(options: QuantizeSettings): string {
-  return `weight as ${settingsOf(options).type}, ${options.perChannel ? "a scale per channel" : "one scale"}`;
+async function write(
+  model: Model,
+  emit: Emit,
+  layer: Layer,
+  settings: WeightSettings,
+  context: Context,
+  existing: ModelRoundings,
+): Promise<Written> {
+  const read = await weightReader(model, layer, context.engine);
+  const dense = await read();
+  const rule = forLayer(layer, () => weightRule(layer, dense, settings, existing));
+  const tensor = await quantizeWeight(layer, dense.dims, read, rule);
+  return {
+    ...storeQuantized(emit, plainName(layer.weight), tensor),
+    axis: tensor.axis,
+    numbers: undefined,
+    turned: undefined,
+  };
+}
+
+/** The codes of a table for a layer that reads it transposed: the runtime turns them once, when it loads the model. */
+function turned(emit: Emit, written: Written): Written {
+  written.turned ??= {
+    ...written,
+    numbers: undefined,
+    codes: emit.Transpose([written.codes], { perm: [1, 0] }),
+    axis: written.axis === undefined ? undefined : 1 - written.axis,
+  };
+  return written.turned;
 }
 
 /**

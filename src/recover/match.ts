@@ -99,6 +99,7 @@ function counterpart(layer: Layer, known: readonly Layer[], used: ReadonlySet<La
   if (same === undefined) return new Miss("the original has no such layer");
   for (const { role } of [layer, same]) {
     if (role.fused !== undefined) return new Miss(`${role.fused} is fused into it`);
+    if (role.kind === "lookup") return new Miss("it looks up rows, and multiplies nothing");
     if (role.stack !== undefined) return new Miss("its outputs are no sums of products");
     if (role.outputAxis <= 0) return new Miss("its channels lie along the batch axis");
   }

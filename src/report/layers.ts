@@ -76,10 +76,11 @@ function storedBehind(value: Value, reached: Set<Value>): void {
   for (const input of value.producer?.inputs ?? []) if (input !== undefined) storedBehind(input, reached);
 }
 
-async function zerosOf({ weight, effective }: Layer): Promise<number | undefined> {
+async function zerosOf(layer: Layer): Promise<number | undefined> {
+  const { weight } = layer;
   const { tensor } = weight;
   if (tensor === undefined) return undefined;
-  const zero = isFloat(tensor.type) ? 0 : zeroPoint(weight, effective);
+  const zero = isFloat(tensor.type) ? 0 : zeroPoint(layer);
   if (zero === undefined) return undefined;
   const values = toFloat64(await tensor.read());
   const mask = maskedAt(weight)?.mask.tensor;
@@ -91,11 +92,12 @@ async function zerosOf({ weight, effective }: Layer): Promise<number | undefined
   return values.length === 0 ? undefined : zeros / values.length;
 }
 
-/** The integer that stands for 0 in a weight that is dequantized; undefined where channels differ in it, or it is not known. */
-function zeroPoint(weight: Value, effective: Value): number | undefined {
-  if (weight === effective) return undefined;
-  const [use] = weight.uses;
-  const point = use?.node.inputs.find((input) => input !== weight && input?.tensor?.type === weight.tensor?.type);
+/** The integer that stands for 0 in a weight that is dequantized, rows of a table once they are picked; undefined where channels differ in it, or it is not known. */
+function zeroPoint({ weight, effective, role, node }: Layer): number | undefined {
+  const codes = role.kind === "lookup" ? node.outputs[0] : weight === effective ? undefined : weight;
+  const [use] = codes?.uses ?? [];
+  if (use === undefined) return undefined;
+  const point = use.node.inputs.find((input) => input !== codes && input?.tensor?.type === weight.tensor?.type);
   if (point === undefined) return 0;
   if (point.tensor?.small === undefined) return undefined;
   const [first, ...rest] = toNumbers(point.tensor.small);

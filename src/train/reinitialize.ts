@@ -110,7 +110,7 @@ type Initialization = number | { readonly variance: number };
 function initializationOf(value: Value, inference: Inference): Initialization | undefined {
   const found = [...readings(value, inference)];
   for (const { node, bound, input } of found) {
-    const role = rolesOf(bound).find((role) => role.input === input);
+    const role = rolesOf(bound).find((role) => role.input === input && role.kind !== "lookup");
     if (role !== undefined) return { variance: weightVariance(node, role, inference) };
   }
   if (found.some(({ bound, input }) => bound.scales().includes(input))) return 1;

@@ -1,12 +1,14 @@
 /** A matrix that a layer shares with the table of an embedding: it is not stored a second time in secret. */
 import { expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
+import { createEngine } from "../../src/engine/index.ts";
 import { structureHash } from "../../src/graph/hash.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
-import { encodeToBytes } from "../../src/onnx/index.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/onnx/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
-import { fromNumbers } from "../../src/tensor/convert.ts";
+import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
 
 const network = (head: string): Model =>
   parseModel(`opset 17
@@ -26,16 +28,53 @@ const ids = fromNumbers(
   Array.from({ length: 24 }, (_, at) => (at * 7) % 64),
 );
 
+const loaded = async (model: Model): Promise<Float64Array> => {
+  const session = await createEngine().load(model);
+  const { logits } = await session.run({ ids });
+  await session.release();
+  if (logits === undefined) throw new Error("no output");
+  return toFloat64(logits);
+};
+
 test.each([
-  ["transposed", turned],
-  ["as it is", flat],
-])("weights: it stays in float, with the reason: read %s", async (_, head) => {
+  ["transposed", turned, {}],
+  ["as it is", flat, {}],
+  ["transposed", turned, { weights: "uint8" }],
+  ["transposed", turned, { perChannel: false }],
+  ["as it is", flat, { perChannel: false }],
+] as const)("weights: table and last layer read the same codes: read %s, %#", async (_, head, options) => {
   const model = network(head);
-  const { changes, misses } = await quantize(model, { scheme: "weights" });
-  expect(changes.map(({ at }) => at)).toEqual(["layer"]);
-  expect(misses.find(({ at }) => at === "head")?.reason).toBe(
-    'Gather "embedding" reads its matrix in float, so that integers beside it would make the file larger',
+  const before = await loaded(model);
+  const { changes, misses } = await quantize(model, { scheme: "weights", ...options });
+  expect([changes.map(({ at }) => at), misses]).toEqual([["embedding", "layer", "head"], []]);
+  expect(verify(model)).toEqual([]);
+  const type = "weights" in options ? options.weights : "int8";
+  const codes = [...model.graph.values()].filter(({ tensor }) => tensor?.type === type && tensor.bytes === 64 * 16);
+  expect(codes).toHaveLength(1);
+  const after = await loaded(await open(await encodeToBytes(model)));
+  const noise = Math.sqrt(after.reduce((sum, value, at) => sum + (value - (before[at] ?? 0)) ** 2, 0));
+  const signal = Math.sqrt(before.reduce((sum, value) => sum + value ** 2, 0));
+  expect(noise / signal).toBeLessThan(0.02);
+});
+
+test.each(["head", "embedding"])(
+  "weights: where %s alone is to be quantized, it stays, with the reason",
+  async (layer) => {
+    const other = layer === "head" ? 'Gather "embedding"' : 'MatMul "head"';
+    const { changes, misses } = await quantize(network(turned), { scheme: "weights", layers: layer });
+    expect([changes, misses.map(({ reason }) => reason)]).toEqual([
+      [],
+      [`${other} reads its matrix in float, so that integers beside it would make the file larger`],
+    ]);
+  },
+);
+
+test("weights: a table and a layer that reads it scaled cannot share codes", async () => {
+  const model = network(
+    'k: float32[] = [0.25]\n  s = Mul (table, k)\n  t = Transpose (s) {perm=[1, 0]}\n  logits = MatMul "head" (h, t)',
   );
+  const { changes, misses } = await quantize(model, { scheme: "weights" });
+  expect([changes.map(({ at }) => at), misses.map(({ at }) => at)]).toEqual([["layer"], ["embedding", "head"]]);
 });
 
 test("where nothing else is left to quantize, the model stays as it is", async () => {

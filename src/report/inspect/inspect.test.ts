@@ -37,6 +37,7 @@ graph (ids: int64[N], x: float32[N, 4]) -> (y, z) {
   z = MatMul "second" (x, w)
 }`);
   expect(layers.map(({ sharedWith }) => sharedWith)).toEqual([
+    ['MatMul "first"', 'MatMul "second"'],
     ['Gather "embed"', 'MatMul "second"'],
     ['Gather "embed"', 'MatMul "first"'],
   ]);

@@ -41,14 +41,14 @@ export function estimateSavings(
 ): Savings {
   const int8 = { layers: 0, before: 0, after: 0 };
   const seen = new Set<Value>();
-  for (const { weight, outputs } of layers) {
+  for (const { weight, role, outputs, inputs } of layers) {
     const { tensor } = weight;
     if (tensor?.type !== "float32") continue;
     int8.layers++;
     if (seen.has(weight)) continue;
     seen.add(weight);
     int8.before += tensor.bytes;
-    int8.after += elementCount(tensor.dims) + bytesPerChannel * outputs;
+    int8.after += elementCount(tensor.dims) + bytesPerChannel * (role.kind === "lookup" ? inputs : outputs);
   }
   return {
     int8,

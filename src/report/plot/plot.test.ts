@@ -197,7 +197,7 @@ graph (ids: int64[batch, 3]) -> (y: float32[batch, 3, 4]) {
     );
     expect(boxes.map(({ label, name }) => `${label}, ${name}`)).toEqual([
       "ids, ids",
-      "Gather · words, embeddings.words",
+      "Gather, embeddings.words",
       "Add · positions, embeddings.positions",
       "Add, add_bias",
       "y, y",

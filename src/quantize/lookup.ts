@@ -1,0 +1,60 @@
+/**
+ * A table as 8-bit codes. Rows become numbers after they are picked, so that memory never holds the table in floats:
+ *
+ *     h = Gather(embed.weight, ids)        r = Gather(embed.weight_quantized, ids)      # int8[…, D]
+ *                                          s = Gather(embed.weight_scale, ids)          # float32[…]
+ *                                          h = Mul(DequantizeLinear(r, 1), Unsqueeze(s, -1))
+ *
+ * With one scale for all rows, h = DequantizeLinear(r, embed.weight_scale, embed.weight_zero_point).
+ */
+import type { Inference } from "../analysis/infer.ts";
+import type { Layer } from "../analysis/layers.ts";
+import { storedOutputAxis } from "../analysis/stored-root.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import { replaceNode } from "../graph/replace.ts";
+import { keepLayerName } from "../passes/keep-layer-name.ts";
+import { fromNumbers } from "../tensor/convert.ts";
+import { typeCodes } from "../tensor/types.ts";
+import type { StoredCodes, WeightSettings } from "./weight.ts";
+
+/** Whether a layer multiplies with a table, transposed, whose rows are its outputs, and reads nothing else of it. */
+export function turnsTable(layer: Layer, table: Layer, inference: Inference): boolean {
+  const { producer } = layer.effective;
+  if (table.effective !== layer.weight || producer?.inputs.length !== 1 || producer.inputs[0] !== layer.weight)
+    return false;
+  const found = storedOutputAxis(layer, inference);
+  return layer.role.out === 1 && found?.axis === table.role.in && !found.renumbered;
+}
+
+/** Writes a layer that looks up rows of codes; with a scale for each row these are centred. */
+export function writeLookup(
+  emit: Emit,
+  layer: Layer,
+  stored: StoredCodes & { readonly axis: number | undefined },
+  type: WeightSettings["type"],
+): void {
+  const { node, role, effective } = layer;
+  const [output] = node.outputs;
+  const indices = node.inputs[role.data];
+  if (output === undefined || indices === undefined) return;
+  const { name } = output;
+  keepLayerName(layer);
+  const rows = emit.named(`${name}_codes`).Gather([stored.codes, indices], { axis: role.in });
+  const numbers =
+    stored.axis === undefined
+      ? emit.DequantizeLinear([rows, stored.scale, stored.zeroPoint])
+      : rowByRow(emit, rows, indices, stored.scale, type);
+  const read = effective.type?.type ?? "float32";
+  replaceNode(node, [read === "float32" ? numbers : emit.Cast([numbers], { to: typeCodes[read] })]);
+  if (rows.producer !== undefined) rows.producer.name = node.name;
+}
+
+/** DequantizeLinear has scales along one axis only, and those of rows picked lie along all axes of the indices. */
+function rowByRow(emit: Emit, rows: Value, indices: Value, scale: Value, type: WeightSettings["type"]): Value {
+  const one = emit.constant(fromNumbers("float32", [], [1]), `${rows.name}_unit`);
+  const middle = type === "int8" ? [] : [emit.constant(fromNumbers(type, [], [128]), `${rows.name}_zero_point`)];
+  const picked = emit.Gather([scale, indices], { axis: 0 });
+  const last = emit.constant(fromNumbers("int64", [1], [-1]), "last");
+  return emit.Mul([emit.DequantizeLinear([rows, one, ...middle]), emit.Unsqueeze([picked, last])]);
+}

@@ -1,0 +1,142 @@
+/** Embedding tables as layers: 8-bit codes of which rows are made numbers, pruning, and what leaves them. */
+import { expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { layers } from "../../src/analysis/layers.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import { prune } from "../../src/prune/index.ts";
+import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
+import { layerRows } from "../../src/report/layers.ts";
+import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
+import type { Dense } from "../../src/tensor/types.ts";
+
+const network = (type = "float32", dims = "[n, 3]"): Model =>
+  parseModel(`opset 17
+graph (ids: int64${dims}) -> (e: ${type}[...]) {
+  embed.weight: ${type}[8, 6] = random(seed 1)
+  e = Gather "embed" (embed.weight, ids)
+}`);
+
+const ids = fromNumbers("int64", [2, 3], [0, 7, 3, -1, -8, 3]);
+
+async function outputs(
+  model: Model,
+  feed: Dense = ids,
+): Promise<{ readonly dims: readonly number[]; readonly numbers: Float64Array }> {
+  const session = await createEngine().load(await open(await encodeToBytes(model)));
+  const { e } = await session.run({ ids: feed });
+  await session.release();
+  if (e === undefined) throw new Error("no output");
+  return { dims: e.dims, numbers: toFloat64(e) };
+}
+
+const namesOf = (model: Model): readonly string[] => layers(model, infer(model)).map(({ name }) => name);
+
+test.each([
+  [{}, "weight as int8, a scale per row"],
+  [{ weights: "uint8" }, "weight as uint8, a scale per row"],
+  [{ perChannel: false }, "weight as int8, one scale"],
+  [{ weights: "uint8", perChannel: false }, "weight as uint8, one scale"],
+] as const)("a table is stored as codes: %j", async (options, what) => {
+  const model = network();
+  const before = await outputs(model);
+  const { changes, misses } = await quantize(model, { scheme: "weights", ...options });
+  expect([changes, misses]).toEqual([[{ at: "embed", what, kind: "quantized", bits: 8, decidedBy: "global" }], []]);
+  expect(verify(model)).toEqual([]);
+  const after = await outputs(model);
+  expect(after.dims).toEqual([2, 3, 6]);
+  const largest = before.numbers.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  before.numbers.forEach((value, at) => {
+    const row = before.numbers.subarray(at - (at % 6), at - (at % 6) + 6);
+    const range = "perChannel" in options ? largest : Math.max(...row.map(Math.abs));
+    expect(Math.abs(value - (after.numbers[at] ?? 0))).toBeLessThanOrEqual((range / 127) * 0.51);
+  });
+  // It is the same layer, and what was done once is not done again.
+  expect(namesOf(model)).toEqual(["embed"]);
+  expect((await quantize(model, { scheme: "weights" })).misses.map(({ reason }) => reason)).toEqual([
+    `its weight is quantized already (${"weights" in options ? "uint8" : "int8"})`,
+  ]);
+});
+
+test("a single index picks a row", async () => {
+  const model = network("float32", "[]");
+  await quantize(model, { scheme: "weights" });
+  expect((await outputs(model, fromNumbers("int64", [], [3]))).dims).toEqual([6]);
+});
+
+test("a table in half precision is read in half precision", async () => {
+  const model = network("float16");
+  const before = await outputs(model);
+  await quantize(model, { scheme: "weights" });
+  const after = await outputs(model);
+  before.numbers.forEach((value, at) => {
+    expect(after.numbers[at]).toBeCloseTo(value, 1);
+  });
+});
+
+test("roundings that were trained through become the very codes", async () => {
+  const model = network();
+  await fakeQuantize(model, { scheme: "weights" });
+  const rounded = await outputs(model);
+  await quantize(model, { scheme: "weights" });
+  expect([...model.graph.nodes()].map(({ op }) => op)).not.toContain("Round");
+  const { numbers } = await outputs(model);
+  rounded.numbers.forEach((value, at) => {
+    expect(numbers[at]).toBeCloseTo(value, 6);
+  });
+});
+
+test("pruning takes a table, masked or not, and its zeros are counted in codes, too", async () => {
+  const original = network();
+  const model = network();
+  await prune(model, { amount: 0.5, keepMasks: true });
+  expect(namesOf(model)).toEqual(["embed"]);
+  await quantize(model, { scheme: "weights" });
+  const [row] = await layerRows(original, model);
+  expect(row).toMatchObject({ name: "embed", before: { zeros: 0 }, after: { zeros: 0.5, parameters: 48 } });
+});
+
+test("sines of positions are left by pruning and quantization, unless they are named", async () => {
+  const positions = Array.from({ length: 8 }, (_, t) => [Math.sin(t), Math.sin(t / 9), Math.cos(t), Math.cos(t / 9)]);
+  const make = (): Model =>
+    parseModel(`opset 17
+graph (ids: int64[n, 3]) -> (e: float32[...]) {
+  waves: float32[8, 4] = [${positions.flat().join(", ")}]
+  e = Gather "waves" (waves, ids)
+}`);
+  expect(await quantize(make(), { scheme: "weights" })).toMatchObject({
+    changes: [],
+    misses: [{ at: "waves", reason: "its table holds positions, which nobody trained" }],
+  });
+  expect(await prune(make(), { amount: 0.5 })).toMatchObject({
+    changes: [],
+    misses: [{ at: "waves", reason: "its weight holds constants, which are not trained" }],
+  });
+  expect((await quantize(make(), { scheme: "weights", layers: "waves" })).changes).toHaveLength(1);
+});
+
+test("columns go with the channels that they join, and where none do that is said", async () => {
+  const { changes, misses } = await prune(network(), { structured: 0.5 });
+  expect([changes, misses.map(({ at, reason }) => `${at}: ${reason}`)]).toEqual([
+    [],
+    ["embed: no layer's channels join its columns, with which they would be cut"],
+  ]);
+});
+
+test("what is picked by stored indices, along another axis, or of whole numbers is no layer", () => {
+  const model = parseModel(`opset 17
+graph (ids: int64[n]) -> (a, b, c, d) {
+  table: float32[8, 6] = random(seed 1)
+  counts: int64[8, 6] = zeros
+  stack: float32[2, 8, 6] = random(seed 2)
+  first: int64[1] = [0]
+  a = Gather (table, first)
+  b = Gather (table, ids) {axis=1}
+  c = Gather (counts, ids)
+  d = Gather (stack, ids)
+}`);
+  expect(namesOf(model)).toEqual([]);
+});
