@@ -30,7 +30,7 @@ import { type Random, random } from "../tensor/random.ts";
 import { type Norm, normsOf, recalibrate } from "./batch-norm.ts";
 import type { Matched } from "./match.ts";
 import { shiftOutputs } from "./shift.ts";
-import { type Scope, type Stage, walk } from "./stage.ts";
+import { type Scope, type Stage, together, walk } from "./stage.ts";
 
 export const solveLayers: Stage = {
   name: "least-squares",
@@ -243,13 +243,11 @@ async function sumsOf(
   const sums: FitAndCheck = { fit: make(), check: make() };
   const rows = Math.max(fewestRows, rowsPerFeature * width) / data.count;
   const draw = random(context.seed, "rows", matched.name);
-  const answers = walks.original.values([matched.original]);
   let step = 0;
-  for await (const found of walks.own.features(seen)) {
-    const wished = await answers.next();
-    const answer = wished.done === true ? undefined : wished.value[matched.original];
+  const batches = together(walks.own.features(seen), walks.original.values([matched.original]));
+  for await (const [p, { [matched.original]: answer }] of batches) {
     if (answer === undefined) return new Miss("it has no output", matched.name);
-    const [p, y] = [found, featuresIn(answer, { axis: matched.axis })];
+    const y = featuresIn(answer, { axis: matched.axis });
     if (p.rows !== y.rows) return new Miss("output shape differs from the original's", matched.name);
     const chosen = choosePlaces(p.rows, Math.ceil(rows * (answer.dims[0] ?? 1)), draw);
     const part = step++ % checkEvery === checkEvery - 1 ? sums.check : sums.fit;
@@ -259,7 +257,6 @@ async function sumsOf(
       await addRows(own, seenRows, y.matrix(undefined, chosen, kept), multiply);
     }
   }
-  await answers.return(undefined);
   return sums;
 }
 

@@ -13,6 +13,7 @@ import { sameDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import { takeIndices } from "../tensor/take.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
+import { together } from "./stage.ts";
 import type { Survivors } from "./survivors.ts";
 
 /** The column with what the original answers. */
@@ -49,27 +50,20 @@ export async function samplesOf(
   name: string,
   batch: number,
 ): Promise<Samples | Miss> {
-  const answers = theirs.values([target]);
   const sizes = new Map<string, readonly number[]>();
   let even = true;
   let count = 0;
-  try {
-    for await (const read of own.values(inputs)) {
-      const answer = await answers.next();
-      const whole = answer.done === true ? undefined : answer.value[target];
-      if (whole === undefined) return new Miss("the original has no output there", name);
-      const row: Batch = { ...read, [wanted]: left(whole, survivors.get(target)) };
-      for (const [column, { dims }] of Object.entries(row)) {
-        if (dims[0] !== whole.dims[0]) return new Miss(`"${column}" has no axis of samples`, name);
-        const own = dims.slice(1);
-        even &&= sameDims(own, sizes.get(column) ?? own);
-        sizes.set(column, own);
-      }
-      await store.add(row);
-      count++;
+  for await (const [read, { [target]: whole }] of together(own.values(inputs), theirs.values([target]))) {
+    if (whole === undefined) return new Miss("the original has no output there", name);
+    const row: Batch = { ...read, [wanted]: left(whole, survivors.get(target)) };
+    for (const [column, { dims }] of Object.entries(row)) {
+      if (dims[0] !== whole.dims[0]) return new Miss(`"${column}" has no axis of samples`, name);
+      const own = dims.slice(1);
+      even &&= sameDims(own, sizes.get(column) ?? own);
+      sizes.set(column, own);
     }
-  } finally {
-    await answers.return(undefined);
+    await store.add(row);
+    count++;
   }
   const all = Array.from({ length: even ? store.count : count }, (_, at) => at);
   const [fit, check] = [all.filter((at) => !isCheck(at)), all.filter(isCheck)];
