@@ -5,9 +5,9 @@
 import { Miss } from "../errors.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { type Dim, elementCount } from "../tensor/dims.ts";
-import { type AxisLink, defineOp, type Inferred, type Op, type Operand } from "./define.ts";
+import { defineOp, type Inferred, type Op, type Operand } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
-import { filled, fixed, need, reshapeTo, typeOf } from "./shared/rules.ts";
+import { filled, fixed, need, reshapeTo, sameAxes, shaped, typeOf } from "./shared/rules.ts";
 
 const byData = new Miss("its size depends on the data");
 
@@ -56,20 +56,15 @@ const Compress = defineOp<Along>({
       const kept = dims?.length === 1 ? positions?.flatMap((position) => elements?.[position] ?? []) : undefined;
       return [kept === undefined || kept.length !== out[0] ? { type, dims: out } : { type, dims: out, elements: kept }];
     }
-    if (dims === undefined) return [{ type, dims: undefined }];
-    const along = wrapAxis(axis, dims.length);
-    return [{ type, dims: dims.map((dim, own) => (own === along ? (positions?.length ?? site.open(0, own)) : dim)) }];
+    return shaped(site, (x) => {
+      const along = wrapAxis(axis, x.length);
+      return x.with(along, positions?.length ?? site.open(0, along));
+    });
   },
   axes: ({ axis }, _site, dims) => {
     const along = axis === undefined ? undefined : wrapAxis(axis, dims.length);
-    return {
-      links: dims.map(
-        (_, own): AxisLink =>
-          along === undefined || own === along
-            ? { refuses: ["in0", own], reason: "Compress selects by position along this axis" }
-            : { from: ["in0", own], to: ["out0", own] },
-      ),
-    };
+    const but = (own: number): boolean => along === undefined || own === along;
+    return sameAxes(dims, { but, why: "Compress selects by position along this axis" });
   },
   // Where the condition holds is known as positions once the graph runs; each is scattered back.
   gradient: ({ axis }, { emit, inputs: [x, condition], up }) => {

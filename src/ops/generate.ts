@@ -7,7 +7,7 @@ import type { DataType } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Op, type Operand, type Site } from "./define.ts";
 import { elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { withElements } from "./shared/elements.ts";
-import { integersConstant, need, positions, typeOf } from "./shared/rules.ts";
+import { need, positions, reshapeTo, shaped, typeOf } from "./shared/rules.ts";
 
 /** The one number of an operand, as far as it is known: a dimension, or stored. */
 function single(operand: Operand | undefined): Dim | undefined {
@@ -91,11 +91,8 @@ const OneHot = defineOp<Hot>({
     return { depth: typeof depth === "number" ? Math.trunc(depth) : depth, axis: integer(site, "axis", -1) };
   },
   infer: (s, site) => {
-    const { type } = need(site, 2);
-    const { dims } = need(site, 0);
-    if (dims === undefined) return [{ type, dims: undefined }];
     const at = newAxis(s, site);
-    return [{ type, dims: [...dims.slice(0, at), s.depth ?? site.open(0, at), ...dims.slice(at)] }];
+    return shaped(site, (dims) => dims.toSpliced(at, 0, s.depth ?? site.open(0, at)), need(site, 2).type);
   },
   wants: (s) => positions(0, s.depth),
   axes: (s, site, dims) => {
@@ -103,7 +100,7 @@ const OneHot = defineOp<Hot>({
     const places = dims.map(
       (_, axis): AxisLink => ({ from: ["in0", axis], to: ["out0", axis < at ? axis : axis + 1] }),
     );
-    return { links: [...places, { refuses: ["out0", at], reason: "OneHot counts along this axis" }] };
+    return [...places, { refuses: ["out0", at], reason: "OneHot counts along this axis" }];
   },
   // What goes to "on" is the sum of the places that are hot, what goes to "off" that of the others.
   gradient: (s, { emit, inputs: [indices, depth, values], up, wanted }) => {
@@ -112,12 +109,8 @@ const OneHot = defineOp<Hot>({
       const pair = emit.constant(fromNumbers(floatType(values), [2], [1 - lit, lit]));
       return emit.ReduceSum([emit.Mul([up, emit.OneHot([indices, depth, pair], { axis: s.axis })])], { keepdims: 0 });
     };
-    const each = integersConstant(emit, [1]);
-    return [
-      undefined,
-      undefined,
-      emit.Concat([emit.Reshape([share(0), each]), emit.Reshape([share(1), each])], { axis: 0 }),
-    ];
+    const pair = [share(0), share(1)].map((value) => reshapeTo(emit, value, [1]));
+    return [undefined, undefined, emit.Concat(pair, { axis: 0 })];
   },
 });
 

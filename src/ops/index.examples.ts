@@ -31,6 +31,7 @@ import { microsoftMatmulExamples } from "./microsoft/matmul.examples.ts";
 import { microsoftToolExamples } from "./microsoft/misc.examples.ts";
 import { microsoftNormExamples } from "./microsoft/norm.examples.ts";
 import { microsoftQuantizedExamples } from "./microsoft/quantized.examples.ts";
+import { mlExamples } from "./ml.examples.ts";
 import { noiseExamples } from "./noise.examples.ts";
 import { normalizationExamples } from "./normalization.examples.ts";
 import { orderExamples } from "./order.examples.ts";
@@ -113,4 +114,5 @@ export const examples: readonly Example[] = [
   ...signalExamples,
   ...linearAttentionExamples,
   ...imageExamples,
+  ...mlExamples,
 ];

@@ -35,6 +35,7 @@ import { microsoftMiscOperators } from "./microsoft/misc.ts";
 import { microsoftNormOperators } from "./microsoft/norm.ts";
 import { microsoftQuantizedOperators } from "./microsoft/quantized.ts";
 import { microsoftRotaryOperators } from "./microsoft/rotary.ts";
+import { mlOperators } from "./ml.ts";
 import { noiseOperators } from "./noise.ts";
 import { normalizationOperators } from "./normalization.ts";
 import { orderOperators } from "./order.ts";
@@ -121,6 +122,7 @@ export const operators = new Registry([
   ...signalOperators,
   ...linearAttentionOperators,
   ...imageOperators,
+  ...mlOperators,
 ]);
 
 /**
@@ -133,10 +135,9 @@ export const operators = new Registry([
  * const gate = defineOp({
  *   domain: "my.company",
  *   name: "Gate",
- *   read: () => ({}),
  *   infer: (_, { inputs: [x] }) => [x],
  *   axes: new Miss("channels stay"),
- *   lower: (_, emit, [x]) => (x === undefined ? [] : [emit.Mul([x, emit.Sigmoid([x])])]),
+ *   lower: (_, emit, [x]) => [emit.Mul([x, emit.Sigmoid([x])])],
  * });
  * addOperators(model, gate);
  * ```

@@ -14,6 +14,7 @@ import {
   ifSameDims,
   integersConstant,
   need,
+  range,
   shapeChange,
   typeOf,
 } from "./shared/rules.ts";
@@ -23,9 +24,7 @@ const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     return {
-      perm:
-        integers(site, "perm") ??
-        (rank === undefined ? undefined : Array.from({ length: rank }, (_, axis) => rank - 1 - axis)),
+      perm: integers(site, "perm") ?? (rank === undefined ? undefined : range(rank).reverse()),
     };
   },
   infer: (s, site) => {
@@ -54,7 +53,7 @@ const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
   axes: (s) =>
     s.perm === undefined
       ? new Miss("the rank of its input is not known")
-      : { links: s.perm.map((from, to): AxisLink => ({ from: ["in0", from], to: ["out0", to] })) },
+      : s.perm.map((from, to): AxisLink => ({ from: ["in0", from], to: ["out0", to] })),
   gradient: (s, { emit, up }) => {
     if (up === undefined || s.perm === undefined) return [];
     const back = new Array<number>(s.perm.length);
@@ -106,24 +105,15 @@ const Concat = defineOp<{ readonly axis: number }>({
       ? site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : []))
       : [],
   axes: (s, site) => {
-    const links: AxisLink[] = [];
-    let offset = 0;
-    for (const [input, operand] of site.inputs.entries()) {
-      const dims = operand?.dims;
-      const size = dims?.[s.axis];
-      if (dims === undefined || typeof size !== "number")
-        return new Miss("the size of an input along the axis is not known");
-      const start = offset;
-      dims.forEach((_, axis) => {
-        links.push(
-          axis === s.axis
-            ? { from: [`in${input}`, axis], to: ["out0", axis], map: (index) => [start + index] }
-            : { from: [`in${input}`, axis], to: ["out0", axis] },
-        );
+    const sizes = fixedDims(site.inputs.map((operand) => operand?.dims?.[s.axis] as Dim));
+    if (sizes === undefined) return new Miss("the size of an input along the axis is not known");
+    return sizes.flatMap((_, input) => {
+      const start = sizes.slice(0, input).reduce((sum, size) => sum + size, 0);
+      return range(site.inputs[input]?.dims?.length ?? 0).map((axis): AxisLink => {
+        const same: AxisLink = { from: [`in${input}`, axis], to: ["out0", axis] };
+        return axis === s.axis ? { ...same, map: (index) => [start + index] } : same;
       });
-      offset += size;
-    }
-    return { links };
+    });
   },
   gradient: (s, { emit, inputs, up }) => {
     const sizes = inputs.map((input) => fixed(input)[s.axis] ?? 0);
@@ -174,22 +164,17 @@ const Split = defineOp<{
   unchanged: ({ axis, sizes }, site) =>
     site.outputs === 1 && sizes?.[0] !== undefined && sizes[0] === site.inputs[0]?.dims?.[axis] ? 0 : undefined,
   axes: (s, site, dims) => {
-    const sizes = s.sizes;
-    if (sizes === undefined || !sizes.every((size) => typeof size === "number"))
-      return new Miss("its sizes are computed at run time");
-    const links: AxisLink[] = [];
-    let offset = 0;
-    for (const [output, size] of (sizes as readonly number[]).entries()) {
-      const start = offset;
-      dims.forEach((_, axis) => {
-        links.push(
+    const sizes = fixedDims(s.sizes);
+    if (sizes === undefined) return new Miss("its sizes are computed at run time");
+    const links = sizes.flatMap((_, output) => {
+      const start = sizes.slice(0, output).reduce((sum, size) => sum + size, 0);
+      return dims.map(
+        (_, axis): AxisLink =>
           axis === s.axis
             ? { from: [`out${output}`, axis], to: ["in0", axis], map: (index) => [start + index] }
             : { from: ["in0", axis], to: [`out${output}`, axis] },
-        );
-      });
-      offset += size;
-    }
+      );
+    });
     return {
       links,
       resize: (cut) => {
@@ -200,10 +185,9 @@ const Split = defineOp<{
     };
   },
   gradient: (s, { emit, inputs: [x], upstream }) => {
-    const sizes = s.sizes;
-    if (sizes === undefined || !sizes.every((size) => typeof size === "number"))
-      return new Miss("its sizes are computed at run time");
-    const parts = (sizes as readonly number[]).map(
+    const sizes = fixedDims(s.sizes);
+    if (sizes === undefined) return new Miss("its sizes are computed at run time");
+    const parts = sizes.map(
       (size, output) => upstream[output] ?? filled(emit, typeOf(x), fixed(x).with(s.axis, size), 0),
     );
     return [emit.Concat(parts, { axis: s.axis })];

@@ -58,13 +58,13 @@ function loss(name: "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss"): Op
       const dims = dimsAt(site, 1);
       if (dims instanceof Miss) return dims;
       const classes: AxisLink = { refuses: ["in0", 1], reason: "its labels are class indices" };
-      if (s.reduction !== "none") return { links: [classes] };
+      if (s.reduction !== "none") return [classes];
       const links = dims.flatMap((_, axis): AxisLink[] => {
         const own = axis === 0 ? 0 : axis + 1;
         const shown: AxisLink[] = site.outputs > 1 ? [{ from: ["in0", own], to: ["out1", own] }] : [];
         return [{ from: ["in0", own], to: ["out0", axis] }, { from: ["in1", axis], to: ["out0", axis] }, ...shown];
       });
-      return { links: [...links, classes] };
+      return [...links, classes];
     },
     lower: (s, emit, [scores, ...rest]) => {
       const logarithms = normalizes && scores !== undefined ? emit.LogSoftmax([scores], { axis: 1 }) : scores;

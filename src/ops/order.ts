@@ -7,7 +7,7 @@ import { Miss } from "../errors.ts";
 import type { Dim } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred, type Op } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
-import { filled, fixed, need, typeOf } from "./shared/rules.ts";
+import { filled, fixed, need, shaped, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   readonly axis: number;
@@ -24,14 +24,9 @@ function position(name: "ArgMax" | "ArgMin"): Op {
       keep: integer(site, "keepdims", 1) !== 0,
       last: integer(site, "select_last_index", 0) !== 0,
     }),
-    infer: (s, site) => {
-      const { dims } = need(site, 0);
-      if (dims === undefined) return [{ type: "int64", dims: undefined }];
-      const along = wrapAxis(s.axis, dims.length);
-      const out = dims.flatMap((dim, axis): Dim[] => (axis !== along ? [dim] : s.keep ? [1] : []));
-      return [{ type: "int64", dims: out }];
-    },
-    axes: (s, _site, dims) => {
+    infer: (s, site) =>
+      shaped(site, (dims = []) => dims.toSpliced(wrapAxis(s.axis, dims.length), 1, ...(s.keep ? [1] : [])), "int64"),
+    axes: (s, _, dims) => {
       const along = wrapAxis(s.axis, dims.length);
       return dims.map((_, axis): AxisLink => {
         if (axis === along) return { refuses: ["in0", axis], reason: `${name} outputs indices along this axis` };

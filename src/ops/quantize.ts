@@ -8,11 +8,12 @@
  * rounding to integers; fake quantization is written as arithmetic whose `Round` has the role `straight-through`.
  */
 import { Miss } from "../errors.ts";
+import type { Dim } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
-import { type AxisLink, type AxisRule, defineOp, type Inferred, type Op, type Site } from "./define.ts";
+import { type AxisLink, defineOp, type Inferred, type Op, type Site } from "./define.ts";
 import { elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { quantizedAlready } from "./shared/misses.ts";
-import { need } from "./shared/rules.ts";
+import { need, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
   readonly axis: number;
@@ -34,16 +35,13 @@ function read(site: Site): Settings | Miss {
 }
 
 /** Axes pass; a scale per channel is cut with its channel. */
-function axes(s: Settings, site: Site): AxisRule | Miss {
-  const { dims } = need(site, 0);
-  if (dims === undefined) return new Miss("the rank of its input is not known");
+function axes(s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
   if (s.block > 0) return new Miss("is quantized in blocks");
-  const links = dims.map((_, axis): AxisLink => ({ from: ["in0", axis], to: ["out0", axis] }));
-  for (const input of [1, 2]) {
+  const own = [1, 2].flatMap((input): AxisLink[] => {
     const size = site.inputs[input]?.dims;
-    if (size?.length === 1 && size[0] !== 1) links.push({ from: [`in${input}`, 0], to: ["out0", s.axis] });
-  }
-  return { links };
+    return size?.length === 1 && size[0] !== 1 ? [{ from: [`in${input}`, 0], to: ["out0", s.axis] }] : [];
+  });
+  return [...sameAxes(dims), ...own];
 }
 
 const QuantizeLinear = defineOp<Settings>({

@@ -9,10 +9,10 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
-import { type AxisLink, type AxisRule, defineOp, type Op, type Site } from "./define.ts";
+import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { attributeOrInput, integer, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
-import { dimsAt, fixed, ifSameDims, integersConstant, need, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
+import { dimsAt, fixed, ifSameDims, integersConstant, need, range, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   /** Undefined: all. */
@@ -62,10 +62,9 @@ const atRunTime = new Miss("its axes are computed at run time");
 
 /** Undefined where only the run tells. */
 function reducedAxes(s: Settings, rank: number): ReadonlySet<number> | undefined {
-  if (s.axes === "runtime")
-    return s.count === rank ? new Set(Array.from({ length: rank }, (_, axis) => axis)) : undefined;
+  if (s.axes === "runtime") return s.count === rank ? new Set(range(rank)) : undefined;
   if (s.nothing) return new Set();
-  return new Set(s.axes?.map((axis) => wrapAxis(axis, rank)) ?? Array.from({ length: rank }, (_, axis) => axis));
+  return new Set(s.axes?.map((axis) => wrapAxis(axis, rank)) ?? range(rank));
 }
 
 function outDims(s: Settings, dims: readonly Dim[]): readonly Dim[] | undefined {
@@ -81,18 +80,17 @@ function openDims(s: Settings, dims: readonly Dim[], site: Site): readonly Dim[]
   return rank === undefined ? undefined : Array.from({ length: rank }, (_, axis) => site.open(0, axis));
 }
 
-function links(s: Settings, dims: readonly Dim[], row: Row): AxisRule | Miss {
+function links(s: Settings, dims: readonly Dim[], row: Row): readonly AxisLink[] | Miss {
   const gone = reducedAxes(s, dims.length);
   if (gone === undefined) return atRunTime;
   let outAxis = 0;
-  const found = dims.map((_, axis): AxisLink => {
+  return dims.map((_, axis): AxisLink => {
     const at = outAxis;
     if (!gone.has(axis) || s.keep) outAxis++;
     if (!gone.has(axis)) return { from: ["in0", axis], to: ["out0", at] };
     if (row.absorbsZeros) return { absorbs: ["in0", axis] };
     return { refuses: ["in0", axis], reason: `${row.name} over this axis would change` };
   });
-  return { links: found };
 }
 
 function reduction(row: Row): Op {
@@ -115,10 +113,7 @@ function reduction(row: Row): Op {
       const single = [...(reducedAxes(s, dims.length) ?? dims.keys())].every((axis) => dims[axis] === 1);
       return single ? ifSameDims(site, outDims(s, dims)) : undefined;
     },
-    axes: (s, site) => {
-      const dims = dimsAt(site, 0);
-      return dims instanceof Miss ? dims : links(s, dims, row);
-    },
+    axes: (s, _, dims) => links(s, dims, row),
     gradient:
       derivative instanceof Miss
         ? derivative

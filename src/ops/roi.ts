@@ -67,7 +67,7 @@ const RoiAlign = defineOp<{
       ...positions(2, dims?.[0]),
     ];
   },
-  axes: () => ({ links: [...boxLinks, { from: ["in2", 0], to: ["out0", 0] }, pictures] }),
+  axes: () => [...boxLinks, { from: ["in2", 0], to: ["out0", 0] }, pictures],
   lower: (s, emit, [x, boxes, pictures]) => {
     const dims = fixedDims(x?.type?.dims);
     if (x === undefined || boxes === undefined || pictures === undefined || dims === undefined) return sizesUnknown;
@@ -107,7 +107,7 @@ const MaxRoiPool = defineOp<{ readonly shape: readonly number[]; readonly scale:
   },
   // The first column counts the pictures.
   wants: (_, site) => positions(1, site.inputs[0]?.dims?.[0]),
-  axes: () => ({ links: [...boxLinks, pictures] }),
+  axes: () => [...boxLinks, pictures],
   // The greatest along each row of a bin, then of these.
   lower: (s, emit, [x, boxes]) => {
     const dims = fixedDims(x?.type?.dims);

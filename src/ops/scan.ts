@@ -10,10 +10,10 @@ import type { Value } from "../graph/graph.ts";
 import { fromNumbers, toNumbers } from "../tensor/convert.ts";
 import { int64 } from "../tensor/dense.ts";
 import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
-import { type AxisLink, defineOp, type Op, type OpDef } from "./define.ts";
+import { defineOp, type Op, type OpDef } from "./define.ts";
 import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
-import { dimsAt, fixed, integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
+import { fixed, integersConstant, need, range, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   readonly exclusive: boolean;
@@ -54,7 +54,7 @@ const productGradient: Gradient = (s, { emit, inputs: [x, axis], up }) => {
   const turned = (value: Value, perm: readonly number[]): Value => emit.Transpose([value], { perm });
   const [row, column] = [turned(x, order), emit.Unsqueeze([turned(up, order), last])];
   const pairs = (holds: (i: number, j: number) => boolean): Value => {
-    const places = Array.from({ length: size * size }, (_, at) => (holds(Math.floor(at / size), at % size) ? 1 : 0));
+    const places = range(size * size).map((at) => (holds(Math.floor(at / size), at % size) ? 1 : 0));
     return emit.constant(fromNumbers("bool", [size, size], places), "pairs");
   };
   const how = { exclusive: s.exclusive ? 1 : 0, reverse: s.reverse ? 1 : 0 };
@@ -93,20 +93,11 @@ function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) 
       if (dims === undefined || axis === undefined || s.exclusive) return undefined;
       return dims[wrapAxis(axis, dims.length)] === 1 ? 0 : undefined;
     },
-    axes: (_, site) => {
-      const dims = dimsAt(site, 0);
+    axes: (_, site, dims) => {
       const [axis] = constantIntegers(site.inputs[1]) ?? [];
-      if (dims instanceof Miss) return dims;
       if (axis === undefined) return new Miss("its axis is computed at run time");
       const along = wrapAxis(axis, dims.length);
-      return {
-        links: dims.map(
-          (_, axis): AxisLink =>
-            axis === along
-              ? { refuses: ["in0", axis], reason: `${name} runs along this axis` }
-              : { from: ["in0", axis], to: ["out0", axis] },
-        ),
-      };
+      return sameAxes(dims, { but: (own) => own === along, why: `${name} runs along this axis` });
     },
     gradient: name === "CumProd" ? productGradient : sumGradient,
   });

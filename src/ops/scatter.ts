@@ -12,7 +12,7 @@ import type { Value } from "../graph/graph.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { int64 } from "../tensor/dense.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
-import { type AxisLink, type AxisRule, defineOp, type Op, type Operand, type Site, type Wanted } from "./define.ts";
+import { type AxisLink, defineOp, type Op, type Operand, type Site, type Wanted } from "./define.ts";
 import { integer, text, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
 import {
@@ -71,15 +71,14 @@ function placed(site: Site, reduction: string): readonly Dim[] | undefined {
 }
 
 /** Axes along which nothing is placed by position go through from all three operands. */
-function links(name: Name, s: Settings, site: Site): AxisRule | Miss {
-  const [dims, indices, updates] = [dimsAt(site, 0), dimsAt(site, 1), dimsAt(site, 2)];
-  if (dims instanceof Miss) return dims;
+function links(name: Name, s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
+  const [indices, updates] = [dimsAt(site, 1), dimsAt(site, 2)];
   if (indices instanceof Miss) return indices;
   if (updates instanceof Miss) return updates;
   const fixes = indices.at(-1);
   if (name === "ScatterND" && typeof fixes !== "number") return new Miss("the length of its index tuples is not known");
   const along = name === "ScatterElements" ? wrapAxis(s.axis, dims.length) : 0;
-  const found = dims.flatMap((dim, axis): AxisLink[] => {
+  return dims.flatMap((dim, axis): AxisLink[] => {
     const chosen = name === "ScatterND" ? axis < Number(fixes) : axis === along || indices[axis] !== dim;
     if (chosen) return [{ refuses: ["in0", axis], reason: `${name} writes by position along this axis` }];
     const own: AxisLink = { from: ["in0", axis], to: ["out0", axis] };
@@ -87,7 +86,6 @@ function links(name: Name, s: Settings, site: Site): AxisRule | Miss {
     const more: AxisLink = { from: ["in2", update], to: ["out0", axis] };
     return name === "ScatterND" ? [own, more] : [own, more, { from: ["in1", axis], to: ["out0", axis] }];
   });
-  return { links: found };
 }
 
 interface Parts {
@@ -155,7 +153,7 @@ function scatter(name: Name): Op {
       ...(name === "ScatterElements" ? alongAxis(s, site) : tuples(site)),
       ...handedOn(output, 0, 2),
     ],
-    axes: (s, site) => links(name, s, site),
+    axes: (s, site, dims) => links(name, s, site, dims),
     gradient: ({ reduction, axis }, { emit, inputs: [x, indices, given], y, up, wanted }) => {
       const [rule, updates] = [rules[reduction], present(given)];
       if (rule === undefined) return new Miss(`places by "${reduction}"`);
@@ -178,7 +176,7 @@ const Scatter = defineOp<Settings>({
   read: (site) => ({ reduction: "none", axis: integer(site, "axis", 0) }),
   infer: (_, site) => sameAsInput(site).map((found) => withElements(found, placed(site, "none"))),
   wants: (s, site, output) => [...alongAxis(s, site), ...handedOn(output, 0, 2)],
-  axes: (s, site) => links("ScatterElements", s, site),
+  axes: (s, site, dims) => links("ScatterElements", s, site, dims),
   lower: (s, emit, inputs) => [emit.ScatterElements(inputs, { axis: s.axis })],
 });
 
@@ -189,7 +187,7 @@ const TensorScatter = defineOp<{ readonly axis: number; readonly mode: string }>
   infer: (_, site) => sameAsInput(site),
   axes: (s, site, dims) => {
     const along = wrapAxis(s.axis, dims.length);
-    const found = dims.flatMap((_, axis): AxisLink[] => {
+    return dims.flatMap((_, axis): AxisLink[] => {
       if (axis === along)
         return [{ refuses: ["in0", axis], reason: "TensorScatter writes by position along this axis" }];
       const own: AxisLink[] = [
@@ -198,7 +196,6 @@ const TensorScatter = defineOp<{ readonly axis: number; readonly mode: string }>
       ];
       return axis === 0 && site.inputs[2] !== undefined ? [...own, { from: ["in2", 0], to: ["out0", 0] }] : own;
     });
-    return { links: found };
   },
   gradient: ({ axis, mode }, { emit, inputs: [cache, updates, starts], up }) => {
     const dims = fixed(updates);

@@ -25,9 +25,10 @@ const Shape = defineOp<{ readonly start: number; readonly end: number }>({
   // Elements do not matter, nor do axes outside of the range.
   axes: (s, _site, dims) => {
     const asked = new Set([...dims.keys()].slice(s.start, s.end));
-    const link = (axis: number): AxisLink =>
-      asked.has(axis) ? { refuses: ["in0", axis], reason: "reports dimensions" } : { absorbs: ["in0", axis] };
-    return { links: dims.map((_, axis) => link(axis)) };
+    return dims.map(
+      (_, axis): AxisLink =>
+        asked.has(axis) ? { refuses: ["in0", axis], reason: "reports dimensions" } : { absorbs: ["in0", axis] },
+    );
   },
   gradient: constant,
 });

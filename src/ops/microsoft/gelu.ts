@@ -10,9 +10,9 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, floorDims } from "../../tensor/dims.ts";
-import { type AxisLink, type AxisRule, defineOp, type Op, type Site } from "../define.ts";
+import { type AxisLink, defineOp, type Op, type Site } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
-import { dimsAt, need, sameAsInput, scalar, typeOf } from "../shared/rules.ts";
+import { sameAsInput, sameAxes, scalar, shaped, typeOf } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 
@@ -32,13 +32,11 @@ function tanhGelu(emit: Emit, x: Value): Value {
 }
 
 /** Every axis of the data is that of the output; the bias lies along the last ones. */
-function biasedAxes(_: unknown, site: Site): AxisRule | Miss {
-  const dims = dimsAt(site, 0);
-  if (dims instanceof Miss) return dims;
+function biasedAxes(_: unknown, site: Site, dims: readonly Dim[]): readonly AxisLink[] {
   const bias = (site.inputs[1]?.dims ?? []).flatMap((dim, axis, own): AxisLink[] =>
     dim === 1 ? [] : [{ from: ["in1", axis], to: ["out0", dims.length - own.length + axis] }],
   );
-  return { links: [...dims.map((_, axis): AxisLink => ({ from: ["in0", axis], to: ["out0", axis] })), ...bias] };
+  return [...sameAxes(dims), ...bias];
 }
 
 function gelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Value): Op {
@@ -57,11 +55,7 @@ function gelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Va
 const BiasSplitGelu = defineOp({
   name: "BiasSplitGelu",
   domain: microsoft,
-  infer: (_, site) => {
-    const { type, dims } = need(site, 0);
-    const last = dims?.at(-1);
-    return [{ type, dims: last === undefined ? undefined : [...(dims ?? []).slice(0, -1), floorDims(last, 2)] }];
-  },
+  infer: (_, site) => shaped(site, (dims) => dims.with(-1, floorDims(dims.at(-1) ?? 0, 2))),
   parameters: [1],
   axes: new Miss("multiplies the halves of its last axis, and has no kernel on CPU to check that with"),
   lower: (_, emit, [x, bias]) => {

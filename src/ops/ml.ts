@@ -1,0 +1,53 @@
+/**
+ * ai.onnx.ml, as exporters of scikit-learn write it around networks. Row by row of features, or element by element: typed, so that shapes are known
+ * behind them, and cut by samples. Scaler and Normalizer give float32 whatever they take.
+ */
+import { Miss } from "../errors.ts";
+import type { DataType } from "../tensor/types.ts";
+import { defineOp, type Op, type OpDef, type Site } from "./define.ts";
+import { sameAxes, shaped } from "./shared/rules.ts";
+
+const learnt = new Miss("holds what was learnt in its attributes");
+
+/** Features stay features; those of a row depend on each other, or each has numbers of its own. */
+function preprocessing(name: string, infer: OpDef<null>["infer"] = (_, site) => shaped(site, (dims) => dims)): Op {
+  const why = `${name} has numbers for each feature`;
+  return defineOp({
+    name,
+    domain: "ai.onnx.ml",
+    infer,
+    axes: (_, __, dims) => sameAxes(dims, { but: (axis) => axis === dims.length - 1, why }),
+    gradient: learnt,
+    quantize: learnt,
+  });
+}
+
+const floats = (_: unknown, site: Site) => shaped(site, (dims) => dims, "float32");
+
+/** What labels become, by the attribute that lists it. */
+const labels: readonly (readonly [attribute: string, type: DataType])[] = [
+  ["values_int64s", "int64"],
+  ["values_floats", "float32"],
+  ["values_strings", "string"],
+];
+
+export const mlOperators: readonly Op[] = [
+  preprocessing("Scaler", floats),
+  preprocessing("Normalizer", floats),
+  preprocessing("Binarizer"),
+  preprocessing("Imputer"),
+  preprocessing("LabelEncoder", (_, site) => {
+    const [, listed] = labels.find(([attribute]) => site.attribute(attribute) !== undefined) ?? [];
+    const tensor = site.attribute("values_tensor");
+    const type = tensor?.kind === "tensor" ? tensor.value.type : listed;
+    return type === undefined ? new Miss("has no labels") : shaped(site, (dims) => dims, type);
+  }),
+  preprocessing("ArrayFeatureExtractor", (_, site) =>
+    shaped(
+      site,
+      (dims = [], picked = []) => [...(dims.length === 1 ? [1] : dims.slice(0, -1)), ...picked.slice(-1)],
+      undefined,
+      [0, 1],
+    ),
+  ),
+];
