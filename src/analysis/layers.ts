@@ -43,12 +43,16 @@ export const layers: (model: Model, inference: Inference) => readonly Layer[] = 
   return apart(found);
 });
 
-/** Layers of other weights that have one name, as two products in one module do, are told apart by their nodes. */
+/**
+ * Layers of other weights that have one name, as two products in one module do, are told apart by their nodes. A table and the last layer that it
+ * is, too, keep the name that they share where only one of them has become codes.
+ */
 function apart(found: readonly Layer[]): readonly Layer[] {
   const weights = new Map<string, Set<Value>>();
-  for (const { name, weight } of found) weights.set(name, (weights.get(name) ?? new Set()).add(weight));
+  const key = ({ name, role }: Layer): string => `${role.kind ?? ""} ${name}`;
+  for (const layer of found) weights.set(key(layer), (weights.get(key(layer)) ?? new Set()).add(layer.weight));
   return found.map((layer) => {
-    const several = (weights.get(layer.name)?.size ?? 0) > 1;
+    const several = (weights.get(key(layer))?.size ?? 0) > 1;
     return several ? { ...layer, name: partName(nodeName(layer.node), layer.role.part) } : layer;
   });
 }
