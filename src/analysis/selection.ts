@@ -6,24 +6,34 @@ export interface Selection {
   /** Names or patterns: "fc1", "layer1.*". All if absent. */
   readonly layers?: string | readonly string[] | undefined;
   readonly except?: string | readonly string[] | undefined;
+  /** Options of layers' own, by names or patterns, or by operator type. */
+  readonly overrides?: Readonly<Record<string, object>> | undefined;
   /** Exact names, no patterns, of layers that cannot be changed. */
   readonly unfit?: ReadonlySet<string>;
 }
 
+interface Selectable {
+  readonly name: string;
+  readonly node?: { readonly op: string };
+}
+
 /**
  * The layers that a selection names.
- * @throws PithError E_NAME for a name or pattern that fits no layer, E_OPTION where `except` leaves none of them.
+ * @throws PithError E_NAME for a name or pattern that fits no layer, E_OPTION where `except` leaves none of them, or an override fits none.
  */
-export function selectLayers<L extends { readonly name: string }>(
-  all: readonly L[],
-  selection: Selection,
-): readonly L[] {
+export function selectLayers<L extends Selectable>(all: readonly L[], selection: Selection): readonly L[] {
   const patterns = list(selection.layers);
   const excluded = list(selection.except);
   for (const pattern of [...(patterns ?? []), ...(excluded ?? [])]) {
     if (all.some(({ name }) => matches(pattern, name))) continue;
     const names = [...new Set(all.map(({ name }) => name))];
     throw new PithError("E_NAME", `No layer is called "${pattern}".`, { hint: namesHint(pattern, names) });
+  }
+  for (const pattern of Object.keys(selection.overrides ?? {})) {
+    if (all.some(({ name, node }) => matches(pattern, name) || node?.op === pattern)) continue;
+    const names = [...new Set(all.map(({ name }) => name))];
+    const text = `\`overrides\`: no layer or operator type is called "${pattern}".`;
+    throw new PithError("E_OPTION", text, { hint: namesHint(pattern, names) });
   }
   const chosen = all.filter(
     ({ name }) =>
@@ -32,6 +42,21 @@ export function selectLayers<L extends { readonly name: string }>(
   if (chosen.length === 0 && patterns !== undefined && excluded !== undefined)
     throw new PithError("E_OPTION", 'No layer is left: "except" names every layer that "layers" names.');
   return chosen.filter(({ name }) => selection.unfit?.has(name) !== true);
+}
+
+/**
+ * The options of a layer: those of the pass, over them what is said of its operator type, over that what is said of the layer; of patterns that
+ * both fit, the one given last. `decidedBy` is the last of these that says something.
+ */
+export function ownOptions<O extends Pick<Selection, "overrides">>(
+  options: O,
+  { name, node }: Selectable,
+): { readonly own: O; readonly decidedBy: "global" | "op" | "layer" } {
+  const given = Object.entries(options.overrides ?? {});
+  const ofLayer = given.filter(([pattern]) => matches(pattern, name));
+  const ofOperator = given.filter(([pattern]) => pattern === node?.op && !matches(pattern, name));
+  const own: O = Object.assign({}, options, ...[...ofOperator, ...ofLayer].map(([, said]) => said));
+  return { own, decidedBy: ofLayer.length > 0 ? "layer" : ofOperator.length > 0 ? "op" : "global" };
 }
 
 const namesShown = 12;

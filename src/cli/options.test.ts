@@ -16,7 +16,7 @@ const schema = v.object({
   rank: v.optional(v.union([v.pipe(v.number(), v.integer()), v.literal("auto")])),
   symmetric: v.optional(v.boolean(), false),
   fuse: v.pipe(v.optional(v.boolean(), true), v.description("fuse pairs"), v.metadata({ negated: "keep pairs apart" })),
-  overrides: v.optional(v.record(v.string(), v.object({ bits: v.number() }))),
+  settings: v.optional(v.record(v.string(), v.object({ bits: v.number() }))),
   tensors: v.optional(
     v.record(
       v.string(),
@@ -87,7 +87,7 @@ describe("flags from a schema", () => {
   });
 
   test("objects come as JSON", () => {
-    expect(parse(["--overrides", '{"fc1": {"bits": 4}}'])).toMatchObject({ overrides: { fc1: { bits: 4 } } });
+    expect(parse(["--settings", '{"fc1": {"bits": 4}}'])).toMatchObject({ settings: { fc1: { bits: 4 } } });
   });
 
   test("a union of objects has the flags of all its members", () => {
@@ -153,7 +153,7 @@ describe("flags that do not fit are refused with their name", () => {
     [["--block-size", ""], '--block-size: expected an integer, got "".'],
     [["--mean", "1,x,3"], '--mean: expected a number, got "x".'],
     [["--rank", "full"], '--rank: expected auto or an integer, got "full".'],
-    [["--overrides", "{"], '--overrides: expected JSON, got "{".'],
+    [["--settings", "{"], '--settings: expected JSON, got "{".'],
   ])("%j", (words, message) => {
     expect(refusal(words)).toMatchObject({ code: "E_OPTION", message });
   });

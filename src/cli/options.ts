@@ -7,6 +7,8 @@
  */
 import { type Command, Option } from "commander";
 import * as v from "valibot";
+import { PithError } from "../errors.ts";
+import { misfitOf } from "../passes/misfit.ts";
 import {
   accept,
   choicesNote,
@@ -72,7 +74,14 @@ export function readFlags<S extends v.GenericSchema>(command: Command, schema: S
 export function fitting<S extends v.GenericSchema>(schema: S, options: unknown, hint: string): v.InferOutput<S> {
   const result = v.safeParse(schema, options);
   if (result.success) return result.output;
-  throw refusal(result.issues[0], keysOf(schema), hint);
+  const [issue] = result.issues;
+  if ((issue.path?.length ?? 0) < 2) throw refusal(issue, keysOf(schema), hint);
+  // Inside an option: of a layer's own.
+  const inside = misfitOf(schema, result.issues, { owner: "" });
+  const [key, ...path] = inside.path.map(String);
+  throw new PithError("E_OPTION", `${flagName(key ?? "")}: ${path.join(": ")}: ${inside.sentence}.`, {
+    hint: inside.hint ?? hint,
+  });
 }
 
 /** A flag that must be given: what it is for, and the words that it takes where only some fit. */
@@ -161,9 +170,10 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
   // A flag that may stand alone: --structured, or --structured 0.3.
   const usage = `${flags} ${accepted.toggle ? `[${value}]` : `<${value}>`}`;
   const option = alternatives.some(isOptional)
-    ? new Option(usage, description)
+    ? new KeyedOption(usage, description, key)
     : new RequiredFlag(usage, description, [...accepted.choices].map(String));
   option.argParser((text: string, before: unknown) => {
+    if (facts.perLayer === true) return readOverride(text, before);
     if (facts.percent === true) requirePercent(flagName(key), text);
     if (accepted.list === undefined) return readWord(flagName(key), text, accepted);
     const element = accepted.list;
@@ -171,6 +181,37 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
     return Array.isArray(before) ? [...before, ...words] : words;
   });
   return inGroup(facts.group, option);
+}
+
+/** A flag whose value is kept under the name of the option. */
+class KeyedOption extends Option {
+  readonly #key: string;
+
+  constructor(flags: string, description: string, key: string) {
+    super(flags, description);
+    this.#key = key;
+  }
+
+  override attributeName(): string {
+    return this.#key;
+  }
+}
+
+/** `layer4*:bits=8,per-channel=false`: options of a layer, with those that were given before. */
+function readOverride(text: string, before: unknown): Record<string, object> {
+  const [, pattern = "", settings = ""] = /^(.+):([^:=]+=.*)$/.exec(text) ?? [];
+  if (pattern === "")
+    throw new PithError("E_OPTION", `--override: expected layer:option=value, got "${text}".`, {
+      hint: "For instance --override 'layer4*:bits=8'.",
+    });
+  const given = settings.split(",").map((setting) => {
+    const [, name = setting, value = ""] = /^([^=]+)=(.*)$/.exec(setting) ?? [];
+    const key = name.trim().replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    const word = value.trim();
+    return [key, readNumber(word) ?? (word === "true" ? true : word === "false" ? false : word)];
+  });
+  const known: Record<string, object> = typeof before === "object" ? { ...before } : {};
+  return { ...known, [pattern]: { ...known[pattern], ...Object.fromEntries(given) } };
 }
 
 function inGroup(group: string | undefined, option: Option): Option {

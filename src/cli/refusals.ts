@@ -3,8 +3,9 @@ import type * as v from "valibot";
 import { capitalized, PithError } from "../errors.ts";
 import { hintOf } from "../passes/options.ts";
 
-/** `learningRate` as `--learning-rate`. */
+/** `learningRate` as `--learning-rate`; what is given one by one is called by one: `overrides` as `--override`. */
 export function flagName(key: string): string {
+  if (key === "overrides") return "--override";
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 

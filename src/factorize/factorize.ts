@@ -14,7 +14,7 @@ import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
-import { selectLayers } from "../analysis/selection.ts";
+import { ownOptions, selectLayers } from "../analysis/selection.ts";
 import { brokenNumbers, requireWeight, weightNeeds } from "../analysis/weight.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
@@ -37,7 +37,7 @@ import {
 } from "../math/index.ts";
 import type { Factored } from "../ops/index.ts";
 import { type Change, type Context, definePass, type Outcome, type Pass } from "../passes/index.ts";
-import { described, selectionOptions } from "../passes/options.ts";
+import { described, overridesOption, selectionOptions } from "../passes/options.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { readStoredValue } from "../passes/stored.ts";
@@ -53,24 +53,28 @@ export interface FactorizeOptions {
   readonly energy?: number | undefined;
   /** Leave this share of the weights: 0.5. */
   readonly ratio?: number | undefined;
+  /** For single layers one of these: { "fc1": { rank: 8 }, "encoder*": { energy: 0.99 } }. */
+  readonly overrides?: Record<string, Pick<FactorizeOptions, "rank" | "energy" | "ratio">> | undefined;
   /** Names or patterns of the layers to factorize; unless said, all. */
   readonly layers?: string | string[] | undefined;
   /** Names or patterns of layers to leave alone. */
   readonly except?: string | string[] | undefined;
 }
 
+const rank = v.optional(v.pipe(v.number(), v.integer(), v.minValue(1, "must be at least 1")));
+const isOne = ({ rank, energy, ratio }: Pick<FactorizeOptions, "rank" | "energy" | "ratio">): boolean =>
+  [rank, energy, ratio].filter((option) => option !== undefined).length === 1;
+
 const factorizeOptions = v.pipe(
   v.strictObject({
-    rank: described(
-      v.optional(v.pipe(v.number(), v.integer(), v.minValue(1, "must be at least 1"))),
-      "keep this many singular values",
-    ),
+    rank: described(rank, "keep this many singular values"),
     energy: described(v.optional(fraction), "keep this share of the squared singular values, for instance 0.95"),
     ratio: described(v.optional(fraction), "leave this share of the weights, for instance 0.5"),
     ...selectionOptions("factorize"),
+    overrides: overridesOption({ rank, energy: v.optional(fraction), ratio: v.optional(fraction) }),
   }),
   v.check(
-    ({ rank, energy, ratio }) => [rank, energy, ratio].filter((option) => option !== undefined).length === 1,
+    (given) => [given, ...Object.values(given.overrides ?? {})].every(isOne),
     "give exactly one of rank, energy and ratio",
   ),
 );
@@ -99,7 +103,12 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
       "factorize model.onnx --layers fc1 --rank 32 --data mnist/ --max-drop 1%",
     ],
   },
-  run: factorizeModel,
+  run(model, { overrides = {}, ...options }, context) {
+    // One of a layer's own takes the place of whichever the pass has.
+    const alone = { rank: undefined, energy: undefined, ratio: undefined };
+    const own = Object.entries(overrides).map(([name, said]) => [name, { ...alone, ...said }]);
+    return factorizeModel(model, { ...options, overrides: Object.fromEntries(own) }, context);
+  },
 });
 
 async function factorizeModel(model: Model, options: Options, context: Context): Promise<Outcome> {
@@ -143,7 +152,8 @@ async function factorizeLayers(
       misses.push(new Miss(`${describe(other)} reads its weight too, which would stay beside the factors`, layer.name));
       continue;
     }
-    const factors = known.get(layer.effective) ?? (await factorsOf(model, layer, options, multiply, context));
+    const { own, decidedBy } = ownOptions(options, layer);
+    const factors = known.get(layer.effective) ?? (await factorsOf(model, layer, own, multiply, context));
     if (factors instanceof Miss) {
       misses.push(factors);
       continue;
@@ -152,7 +162,7 @@ async function factorizeLayers(
     split(model, layer, factored, factors);
     const { rank, relativeError } = factors;
     const what = `${layer.outputs} × ${layer.inputs} → rank ${rank}, relative error ${relativeError.toFixed(3)}`;
-    changes.push({ at: layer.name, what, decidedBy: "global" });
+    changes.push({ at: layer.name, what, decidedBy });
   }
   if (changes.length > 0) removeReplaced(model.graph, before);
   context.progress(chosen.length, chosen.length);

@@ -46,6 +46,16 @@ const names = v.optional(
   v.union([v.string(), v.array(v.string())], "takes the name of a layer, or a list of names and patterns"),
 );
 
+/** Options of single layers: `entries`, which have no defaults. */
+export const overridesOption = <E extends v.ObjectEntries>(entries: E) => {
+  const names = Object.keys(entries);
+  return v.pipe(
+    v.optional(v.record(v.string(), v.strictObject(entries))),
+    v.description(`${names.join(", ")} of single layers: "layer4*:${names[0]}=…"`),
+    v.metadata({ value: "rule", perLayer: true }),
+  );
+};
+
 /** `layers` and `except`, as `selectLayers` takes them. `verb` says what is done to a layer. */
 export const selectionOptions = (verb: string) => ({
   layers: described(names, `layers to ${verb}: names or patterns (all)`),

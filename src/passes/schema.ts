@@ -6,6 +6,8 @@ interface SchemaNode {
   readonly entries?: Readonly<Record<string, SchemaNode>>;
   readonly options?: readonly unknown[];
   readonly item?: SchemaNode;
+  /** Of a record: what it has under each name. */
+  readonly value?: SchemaNode;
 }
 
 /** The names of the options that an object schema accepts at a path inside it; a union accepts those of its members. */
@@ -13,7 +15,7 @@ export function namesAt(schema: v.GenericSchema, path: readonly (string | number
   let nodes = open(schema as SchemaNode);
   for (const key of path) {
     nodes = nodes.flatMap((node) => {
-      const inner = typeof key === "number" ? node.item : node.entries?.[key];
+      const inner = typeof key === "number" ? node.item : (node.entries?.[key] ?? node.value);
       return inner === undefined ? [] : open(inner);
     });
   }

@@ -20,13 +20,13 @@ export function removalOrder(scored: Scored): readonly number[] {
 }
 
 /**
- * The `amount` (0 to 1) of each group's units with the least scores. Each group is chosen from by itself: a layer keeps a channel of its own,
+ * The amount (0 to 1) of each group's units with the least scores. Each group is chosen from by itself: a layer keeps a channel of its own,
  * so that something is left of an axis that groups share, too.
  */
-export function allocateUniform(groups: readonly Scored[], amount: number): readonly Choice[] {
+export function allocateUniform(groups: readonly Scored[], amountOf: (group: Group) => number): readonly Choice[] {
   return groups.map((scored) => {
     const { group } = scored;
-    return { group, units: removalOrder(scored).slice(0, roundHalfEven(amount * group.units)) };
+    return { group, units: removalOrder(scored).slice(0, roundHalfEven(amountOf(group) * group.units)) };
   });
 }
 

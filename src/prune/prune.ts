@@ -15,7 +15,7 @@
 import * as v from "valibot";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { described, selectionOptions } from "../passes/options.ts";
+import { described, overridesOption, selectionOptions } from "../passes/options.ts";
 import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { pruneLeastTogether } from "./global.ts";
 import { foldMasks, isPruned } from "./remove.ts";
@@ -40,6 +40,8 @@ export interface PruneOptions {
   readonly layers?: string | string[] | undefined;
   /** Names or patterns of layers to leave alone. */
   readonly except?: string | string[] | undefined;
+  /** For single layers, where the scope is uniform: { "layer4*": { amount: 0.2 } }. */
+  readonly overrides?: Record<string, { amount?: number | undefined }> | undefined;
   /** Structured: rank channels by the sum of |w| (1) or of its squares (2, which is usual). */
   readonly n?: 1 | 2 | undefined;
   /** Keep the masks in the file for fine-tuning: `train` leaves what they cover at zero (false). */
@@ -59,6 +61,7 @@ const options = v.pipe(
       v.description("the same share of every layer, or the smallest over all layers"),
     ),
     ...selectionOptions("prune"),
+    overrides: overridesOption({ amount: v.optional(share) }),
     n: v.pipe(
       v.optional(v.picklist([1, 2], "is 1 or 2"), 2),
       v.description("structured: rank channels by L1 or L2 norm"),
@@ -68,6 +71,13 @@ const options = v.pipe(
       v.description("keep the masks in the file: pith train then keeps the zeros"),
     ),
   }),
+  v.forward(
+    v.check(
+      ({ overrides, scope }) => overrides === undefined || scope === "uniform",
+      'is for `scope: "uniform"`: "global" ranks all layers together',
+    ),
+    ["overrides"],
+  ),
   v.forward(
     v.check(
       ({ amount, structured }) => amount !== undefined || typeof structured === "number",
@@ -117,7 +127,8 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   async run(model, given, { engine }) {
     // The schema asks for one of them.
     const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? 0);
-    if (amount === 0) return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };
+    if (amount === 0 && given.overrides === undefined)
+      return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };
     const settings = { ...given, amount };
     const outcome =
       given.structured === false
@@ -130,8 +141,18 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
 
 function pruneUnstructured(
   model: Model,
-  { amount, scope, layers, except, keepMasks }: v.InferOutput<typeof options> & { readonly amount: number },
+  {
+    amount,
+    scope,
+    layers,
+    except,
+    overrides = {},
+    keepMasks,
+  }: v.InferOutput<typeof options> & { readonly amount: number },
 ): Promise<Outcome> {
-  const rule = scope === "global" ? pruneLeastTogether : pruneLeast;
-  return rule(model, { layers, except, amount: { fraction: amount } }, keepMasks ? putMasks : zeroEntries);
+  const update = keepMasks ? putMasks : zeroEntries;
+  const settings = { layers, except, amount: { fraction: amount } };
+  if (scope === "global") return pruneLeastTogether(model, settings, update);
+  const own = Object.entries(overrides).map(([name, said]) => [name, { amount: { fraction: said.amount ?? amount } }]);
+  return pruneLeast(model, { ...settings, overrides: Object.fromEntries(own) }, update);
 }

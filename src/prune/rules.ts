@@ -6,13 +6,14 @@
  */
 import * as v from "valibot";
 import { plainName } from "../analysis/masks.ts";
+import { ownOptions } from "../analysis/selection.ts";
 import { brokenNumbers } from "../analysis/weight.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { stored } from "../passes/fold-mask.ts";
-import { described } from "../passes/options.ts";
-import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
+import { described, overridesOption } from "../passes/options.ts";
+import { type Change, definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { fromNumbers, isHalf, toFloat64, toFloats } from "../tensor/convert.ts";
 import { alongAxis, elementCount } from "../tensor/dims.ts";
@@ -60,10 +61,17 @@ export const seedSchema = described(
 
 export interface L1Options extends ParameterSelection {
   readonly amount: Amount;
+  /** For single layers: { "fc1": { amount: 0.2 } }. */
+  readonly overrides?: Record<string, { amount?: Amount | undefined }> | undefined;
   readonly importanceScores?: PerLayer | undefined;
 }
 
-const l1Schema = v.strictObject({ ...targetEntries, amount: amountSchema, importanceScores });
+const l1Schema = v.strictObject({
+  ...targetEntries,
+  amount: amountSchema,
+  importanceScores,
+  overrides: overridesOption({ amount: v.optional(amountSchema) }),
+});
 
 /**
  * Prunes the entries of least magnitude, exactly as many as `amount` says, in each selected parameter.
@@ -83,8 +91,9 @@ export const l1Unstructured: Pass<v.GenericSchema<L1Options>> = definePass({
 
 /** The same, with what becomes of the masks. */
 export function pruneLeast(model: Model, options: v.InferOutput<typeof l1Schema>, update: Update): Promise<Outcome> {
-  const { amount, importanceScores } = options;
+  const { importanceScores } = options;
   return prunePrepared(model, options, update, async (target) => {
+    const { own, decidedBy } = ownOptions(options, { name: target.layer, node: target.node });
     const ranked = rankedBy(target, importanceScores);
     const [mask, scores] = [await ranked.mask(), await ranked.scores()];
     const broken = importanceScores === undefined ? brokenAt(target, scores, mask) : undefined;
@@ -93,8 +102,10 @@ export function pruneLeast(model: Model, options: v.InferOutput<typeof l1Schema>
     // At hand for all looks, of which the mask itself is the last: that one is taken when it is read.
     const held = { ...ranked, mask: async () => mask, scores: async () => scores };
     try {
-      const [cut] = await cutSmallest([held], countOf(amount, before));
-      return cutOf(target, ranked, before, cut);
+      const count = countOf(own.amount, before);
+      if (count === 0 && decidedBy !== "global") return new Miss("its own amount prunes nothing", target.layer);
+      const [cut] = await cutSmallest([held], count);
+      return { ...cutOf(target, ranked, before, cut), decidedBy };
     } catch (error) {
       if (!(error instanceof PithError)) throw error;
       const hint = `To prune the other layers, leave it out: except: "${target.layer}" (--except).`;
@@ -271,6 +282,7 @@ export interface Chosen {
   /** Entries left before and after. */
   readonly before: number;
   readonly after: number;
+  readonly decidedBy?: Change["decidedBy"];
   /** @param weights The parameter's elements, where they are at hand. */
   mask(weights?: Scores): Promise<Mask>;
 }
@@ -335,10 +347,10 @@ export async function zeroEntries(_: Model, chosen: readonly Chosen[]): Promise<
   return chosen.map(changeOf);
 }
 
-function changeOf({ target, before, after }: Chosen): Outcome["changes"][number] {
+function changeOf({ target, before, after, decidedBy = "global" }: Chosen): Change {
   const size = elementCount(stored(target.parameter).dims);
   const what = `${before - after} of ${before} pruned, ${after} of ${size} left`;
-  return { at: target.layer, what: target.kind === "bias" ? `bias: ${what}` : what, decidedBy: "global" };
+  return { at: target.layer, what: target.kind === "bias" ? `bias: ${what}` : what, decidedBy };
 }
 
 /** Why a parameter cannot be ranked by its own numbers. */

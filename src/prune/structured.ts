@@ -4,12 +4,12 @@ import { cut, refusesCut } from "../analysis/cut.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
-import { isNamed, type Selection, selectLayers } from "../analysis/selection.ts";
+import { isNamed, ownOptions, type Selection, selectLayers } from "../analysis/selection.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss, reasonText } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { freeChannels } from "../passes/free-channels.ts";
-import { type Context, completeContext, type Outcome } from "../passes/pass.ts";
+import { type Change, type Context, completeContext, type Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { scoreUnits } from "./channel-scores.ts";
 import { allocateGlobal, allocateUniform, type Choice, removalOrder, type Scored } from "./choose-units.ts";
@@ -22,6 +22,17 @@ interface Ranking extends Selection {
 interface Options extends Ranking {
   readonly amount: number;
   readonly scope: "uniform" | "global";
+  readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
+}
+
+/** What goes of a group: as little as one of its layers is given by itself, since they go together. */
+function amountOf(
+  { layers }: Group,
+  given: Options,
+): { readonly amount: number; readonly decidedBy: Change["decidedBy"] } {
+  const own = layers.map((layer) => ownOptions(given, layer)).filter(({ decidedBy }) => decidedBy !== "global");
+  const [least] = own.toSorted((a, b) => a.own.amount - b.own.amount);
+  return { amount: least?.own.amount ?? given.amount, decidedBy: least?.decidedBy ?? "global" };
 }
 
 /** A layer's channels, in the order in which they are cut. */
@@ -72,7 +83,9 @@ function freeUnits(model: Model, given: Selection): number {
 async function cutLeast(model: Model, given: Options, engine: Engine): Promise<Outcome> {
   const { scored, misses } = await ranked(model, given, engine);
   const chosen =
-    given.scope === "global" ? allocateGlobal(scored, given.amount) : allocateUniform(scored, given.amount);
+    given.scope === "global"
+      ? allocateGlobal(scored, given.amount)
+      : allocateUniform(scored, (group) => amountOf(group, given).amount);
   const { removals, refused } = withoutRefused(
     model,
     chosen.filter(({ units }) => units.length > 0),
@@ -85,11 +98,14 @@ async function cutLeast(model: Model, given: Options, engine: Engine): Promise<O
     const failed = await cut(model, removals);
     if (failed instanceof Miss) return { changes: [], misses: [...stays, failed] };
   }
-  return { changes: removals.flatMap(changesOf), misses: stays };
+  const changes = removals.flatMap((removal) => changesOf(removal, amountOf(removal.group, given).decidedBy));
+  return { changes, misses: stays };
 }
 
 /** Why of a group that could be cut nothing goes. */
-function noneChosen({ units }: Group, { amount, scope }: Options): string {
+function noneChosen(group: Group, { scope, ...given }: Options): string {
+  const { units } = group;
+  const { amount } = amountOf(group, { scope, ...given });
   const share = `${Number((100 * amount).toPrecision(3))} %`;
   if (scope === "global") return `none of its channels is among the ${share} of least norm in all layers`;
   return `its channels go in ${units} ${units === 1 ? "part" : "parts"}, as heads do, and ${share} of ${units} rounds to 0`;
@@ -178,7 +194,7 @@ function missesOf({ layers }: Group, reason: string): readonly Miss[] {
  * A line for every layer that loses output channels, and in how many parts they go, where each is several channels. A layer of fewer channels than
  * its group has, as at the narrow end of a residual stream, loses channels one by one.
  */
-function changesOf({ group, units }: Choice): Outcome["changes"] {
+function changesOf({ group, units }: Choice, decidedBy: Change["decidedBy"]): Outcome["changes"] {
   const gone = new Set(units);
   const seen = new Set<string>();
   return group.layers.flatMap((layer) => {
@@ -189,7 +205,7 @@ function changesOf({ group, units }: Choice): Outcome["changes"] {
     if (count === 0) return [];
     const parts = group.units >= unitOf.length ? "" : ` (${units.length} of ${group.units} parts, as heads are)`;
     const what = `${count} of ${unitOf.length} channels cut${parts}`;
-    return [{ at: layer.name, what, decidedBy: "global" as const }];
+    return [{ at: layer.name, what, decidedBy }];
   });
 }
 

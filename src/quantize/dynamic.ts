@@ -14,7 +14,7 @@ import { infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
 import { plainName } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
-import { selectLayers } from "../analysis/selection.ts";
+import { ownOptions, selectLayers } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -62,19 +62,20 @@ export async function quantizeDynamically(model: Model, options: QuantizeSetting
     }
     const { layer } = target;
     const emit = emitInto(model, { before: layer.node, by: "quantize", onNode: inference.visit });
-    const settings = { type: options.weights ?? target.rule.integerWeight, perChannel: options.perChannel };
+    const { own, decidedBy } = ownOptions(options, layer);
+    const settings = { type: own.weights ?? target.rule.integerWeight, perChannel: own.perChannel };
     const weight = await weightFor(model, emit, target, settings, context, existing, weights);
     const bias = await biasFor(model, target, context);
     // Asked for now: the layer before may have been rewritten meanwhile.
     const data = layer.node.inputs[target.rule.weight.data] ?? target.data;
     rewrite(emit, target, integersOf(emit, data, inputs), weight, bias);
-    const kind = options.perChannel ? "a scale per channel" : "one scale";
+    const kind = own.perChannel ? "a scale per channel" : "one scale";
     changes.push({
       at: layer.name,
       what: `integer arithmetic, weight as ${settings.type}, ${kind}`,
       kind: "quantized",
-      bits: options.bits,
-      decidedBy: "global",
+      bits: own.bits,
+      decidedBy,
     });
   }
   if (changes.length > 0) removeReplaced(model.graph, before);
@@ -118,7 +119,7 @@ async function weightFor(
   const { layer, rule } = target;
   const { effective } = layer;
   const channelDims = rule.channelDims(layer.outputs);
-  const key = `${layer.role.out} ${rule.integerTransposed} ${channelDims.join()}`;
+  const key = `${settings.type} ${settings.perChannel} ${layer.role.out} ${rule.integerTransposed} ${channelDims.join()}`;
   const forms = made.get(effective) ?? new Map<string, StoredWeight>();
   made.set(effective, forms);
   const known = forms.get(key);

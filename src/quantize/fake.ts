@@ -13,7 +13,7 @@ import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
 import { plainName } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
-import { selectLayers } from "../analysis/selection.ts";
+import { ownOptions, selectLayers } from "../analysis/selection.ts";
 import { trainPart } from "../data/open.ts";
 import type { Dataset } from "../data/types.ts";
 import { Miss } from "../errors.ts";
@@ -25,7 +25,7 @@ import { replaceUses } from "../graph/replace.ts";
 import { fullRange } from "../math/index.ts";
 import { fixInputs } from "../passes/fix-inputs.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
-import { selectionOptions } from "../passes/options.ts";
+import { overridesOption, selectionOptions } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { storeWeights } from "../passes/store-constants.ts";
@@ -41,21 +41,21 @@ import { forLayer, type WeightRule, weightMiss, weightRule, withoutUnfit } from 
 
 const { perChannel, activations, data, samples } = quantizeOptions.entries;
 
+const bits = v.pipe(v.number(), v.integer("is a whole number"), v.minValue(2), v.maxValue(8));
+
 const fakeQuantizeSettings = v.strictObject({
   scheme: v.pipe(
     v.optional(v.picklist(["weights", "static"], 'expected "weights" or "static"'), "weights"),
     v.description("weights: round weights; static: activations too, with ranges measured on data"),
   ),
-  bits: v.pipe(
-    v.optional(v.pipe(v.number(), v.integer("is a whole number"), v.minValue(2), v.maxValue(8)), 8),
-    v.description("bits of a weight, 2 to 8; activations have 8"),
-  ),
+  bits: v.pipe(v.optional(bits, 8), v.description("bits of a weight, 2 to 8; activations have 8")),
   learnScales: v.pipe(
     v.optional(v.boolean(), false),
     v.description("train the scales too (learned step sizes), not only the weights"),
   ),
   perChannel,
   ...selectionOptions("round"),
+  overrides: overridesOption({ bits: v.optional(bits), perChannel: v.optional(v.boolean()) }),
   activations,
   data,
   samples,
@@ -181,20 +181,18 @@ async function roundWeights(
   context: Context,
 ): Promise<Change[]> {
   const made = new Map<Value, Value>();
-  const kind = `${options.perChannel ? "a scale per channel" : "one scale"}${options.learnScales ? ", to train" : ""}`;
+  const changes: Change[] = [];
   for (const layer of chosen) {
-    const { effective, node, role } = layer;
-    const rounded = made.get(effective) ?? (await roundWeight(model, emit, layer, options, context));
+    const { effective, node, role, name } = layer;
+    const { own, decidedBy } = ownOptions(options, layer);
+    const rounded = made.get(effective) ?? (await roundWeight(model, emit, layer, own, context));
     made.set(effective, rounded);
     model.graph.setInput(node, role.input, rounded);
+    const kind = `${own.perChannel ? "a scale per channel" : "one scale"}${own.learnScales ? ", to train" : ""}`;
+    const what = `weight rounded as int${own.bits}, ${kind}`;
+    changes.push({ at: name, what, kind: "rounded", bits: own.bits, decidedBy });
   }
-  return chosen.map((layer) => ({
-    at: layer.name,
-    what: `weight rounded as int${options.bits}, ${kind}`,
-    kind: "rounded",
-    bits: options.bits,
-    decidedBy: "global",
-  }));
+  return changes;
 }
 
 async function roundWeight(

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import type { Dataset } from "../data/index.ts";
 import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
-import { selectionOptions } from "../passes/options.ts";
+import { overridesOption, selectionOptions } from "../passes/options.ts";
 import type { Given } from "../passes/pass.ts";
 
 /** What `quantize` may be told. */
@@ -14,6 +14,8 @@ export interface QuantizeOptions {
   readonly bits?: 8 | undefined;
   /** One scale per output channel of a weight, instead of one per weight (true). */
   readonly perChannel?: boolean | undefined;
+  /** For single layers: { "layer4*": { perChannel: false } }. */
+  readonly overrides?: Record<string, Pick<QuantizeOptions, "perChannel" | "weights">> | undefined;
   /** Names or patterns of the layers to quantize; unless said, all. */
   readonly layers?: string | string[] | undefined;
   /** Names or patterns of layers to leave alone. */
@@ -51,6 +53,10 @@ export const quantizeOptions = v.strictObject({
     v.metadata({ negated: "one scale for the whole weight, instead of one per output channel" }),
   ),
   ...selectionOptions("quantize"),
+  overrides: overridesOption({
+    perChannel: v.optional(v.boolean()),
+    weights: v.optional(v.picklist(["int8", "uint8"])),
+  }),
   weights: v.pipe(
     v.optional(v.picklist(["int8", "uint8"])),
     v.description("type of weights (default: int8; dynamic: the faster one)"),
@@ -78,7 +84,13 @@ export type QuantizeSettings = v.InferOutput<typeof quantizeOptions>;
 
 /** What a scheme cannot do, whatever the model. @throws PithError E_OPTION */
 export function checkTogether(options: QuantizeSettings): void {
-  const { scheme, activations, weights } = options;
+  const { scheme, activations, overrides = {} } = options;
+  const weights = [options, ...Object.values(overrides)].some((own) => own.weights === "uint8") ? "uint8" : undefined;
+  if (scheme === "float16" && options.overrides !== undefined) {
+    throw new PithError("E_OPTION", "quantize: `overrides`: float16 has no options of single layers.", {
+      hint: "`layers` and `except` choose layers.",
+    });
+  }
   if (scheme === "dynamic" && activations === "int8") {
     throw new PithError("E_OPTION", 'quantize: "activations": int8 is not available in the dynamic scheme.', {
       hint: "ONNX's DynamicQuantizeLinear makes uint8 only.",

@@ -1,5 +1,6 @@
 /** The stored side of the static scheme: weights as codes, biases as int32, stored operands of other operators. */
 import { plainName } from "../analysis/masks.ts";
+import { ownOptions } from "../analysis/selection.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
 import { channelRanges, quantizeBias, quantizeWeights, smallestScale, weightScaleForBias } from "../math/index.ts";
@@ -25,7 +26,8 @@ export async function writeWeights(
 ): Promise<void> {
   const shared = new Map<string, Target[]>();
   for (const target of targets) {
-    const key = `${target.layer.effective.name}\n${options.perChannel ? target.layer.role.out : ""}`;
+    const { own } = ownOptions(options, target.layer);
+    const key = `${target.layer.effective.name}\n${settingsOf(own).type} ${own.perChannel ? target.layer.role.out : ""}`;
     shared.set(key, [...(shared.get(key) ?? []), target]);
   }
   let done = 0;
@@ -41,7 +43,7 @@ export async function writeWeights(
     }
     const read = await weightReader(model, layer, context.engine);
     const dense = await read();
-    const rule = forLayer(layer, () => weightRule(layer, dense, settingsOf(options), existing));
+    const rule = forLayer(layer, () => weightRule(layer, dense, settingsOf(ownOptions(options, layer).own), existing));
     const zero = allZero(dense, rule.axis);
     // A scale so small that a bias would not fit int32 grows. Where all weights are 0 the bias alone decides.
     const scale = rule.scale.map((own, channel) => {

@@ -12,7 +12,7 @@
 import { type Inference, infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
-import { selectLayers } from "../analysis/selection.ts";
+import { ownOptions, selectLayers } from "../analysis/selection.ts";
 import { trainPart } from "../data/open.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Value } from "../graph/graph.ts";
@@ -60,10 +60,11 @@ export async function quantizeStatically(model: Model, options: QuantizeSettings
   if (placement.targets.length > 0 || placement.activations.size > 0)
     await write(model, inference, placement, scales, options, context, existing);
 
-  const kind = options.perChannel ? "a scale per channel" : "one scale";
   for (const { layer } of placement.targets) {
-    const what = `${options.activations} activations, weight as ${options.weights ?? "int8"}, ${kind}`;
-    changes.push({ at: layer.name, what, kind: "quantized", bits: options.bits, decidedBy: "global" });
+    const { own, decidedBy } = ownOptions(options, layer);
+    const kind = own.perChannel ? "a scale per channel" : "one scale";
+    const what = `${own.activations} activations, weight as ${own.weights ?? "int8"}, ${kind}`;
+    changes.push({ at: layer.name, what, kind: "quantized", bits: own.bits, decidedBy });
   }
   for (const at of operators) changes.push({ at, what: "computes on integers", decidedBy: "global" });
   return { changes, misses };

@@ -15,7 +15,7 @@ import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
 import { plainName } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
-import { selectLayers } from "../analysis/selection.ts";
+import { ownOptions, selectLayers } from "../analysis/selection.ts";
 import { type Miss, PithError } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -49,7 +49,10 @@ export async function quantizeToWeights(model: Model, options: QuantizeSettings,
   const able = chosen.filter((layer) => weightMiss(layer) === undefined);
   // A model in which nothing can be done stays as it is, its operator set included.
   if (able.length > 0) {
-    raiseFor(model, options.perChannel);
+    raiseFor(
+      model,
+      able.some((layer) => ownOptions(options, layer).own.perChannel),
+    );
     const kept = existing.activations.size === 0 ? undefined : tryOut(model, options).kept;
     removeRoundings(model, existing, able, (value) => kept?.has(value) !== true);
   }
@@ -60,8 +63,7 @@ export async function quantizeToWeights(model: Model, options: QuantizeSettings,
   const tables = selectLayers(all, options).filter(
     (layer) => layer.role.kind === "lookup" && weightMiss(layer) === undefined,
   );
-  const settings = settingsOf(options);
-  const done = new Map<Value, Map<number, Written>>();
+  const done = new Map<Value, Map<string, Written>>();
   let count = 0;
   for (const layer of selectLayers(all, options)) {
     context.progress(count++, chosen.length);
@@ -74,9 +76,11 @@ export async function quantizeToWeights(model: Model, options: QuantizeSettings,
     const table = tables.find((other) => turnsTable(layer, other, inference));
     const source = table ?? layer;
     // Layers may share a weight: it is quantized once for each axis that they need.
-    const shared = done.get(source.effective) ?? new Map<number, Written>();
+    const shared = done.get(source.effective) ?? new Map<string, Written>();
     done.set(source.effective, shared);
-    const key = options.perChannel ? scaleAxis(source) : -1;
+    const { own: said, decidedBy } = ownOptions(options, source);
+    const settings = settingsOf(said);
+    const key = `${settings.type} ${said.perChannel ? scaleAxis(source) : ""}`;
     const emit = emitInto(model, { before: node, by: "quantize", onNode: inference.visit });
     const written = shared.get(key) ?? (await write(model, emit, source, settings, context, existing));
     shared.set(key, written);
@@ -88,8 +92,8 @@ export async function quantizeToWeights(model: Model, options: QuantizeSettings,
       model.graph.setInput(node, role.input, numbers);
     }
     const scales = role.kind === "lookup" ? "a scale per row" : "a scale per channel";
-    const what = `weight as ${settings.type}, ${options.perChannel ? scales : "one scale"}`;
-    changes.push({ at: layer.name, what, kind: "quantized", bits: options.bits, decidedBy: "global" });
+    const what = `weight as ${settings.type}, ${said.perChannel ? scales : "one scale"}`;
+    changes.push({ at: layer.name, what, kind: "quantized", bits: said.bits, decidedBy });
   }
   for (const { zeroPoint } of [...done.values()].flatMap((written) => [...written.values()]))
     if (zeroPoint.uses.size === 0) model.graph.removeValue(zeroPoint);

@@ -162,7 +162,10 @@ function show(model: string, result: PassOutput, { demanded, replaced, zeros, ne
       list(
         terminal,
         "changed",
-        changes.map(({ at, what }) => ({ at, text: what })),
+        changes.map(({ at, what, decidedBy }) => ({
+          at,
+          text: `${what}${decidedBy === "global" ? "" : ` (set for ${decidedBy === "op" ? "this operator" : "this layer"})`}`,
+        })),
       );
       list(
         terminal,

@@ -1,0 +1,33 @@
+/** Options of single layers on the command line. */
+import { describe, expect, test } from "vitest";
+import { json, pith } from "./run.ts";
+import { at } from "./small-models.ts";
+
+describe("--override", () => {
+  const out = ["-o", at("overridden.onnx"), "--force"];
+
+  test("gives layers their own options, which the command tells and --json has", async () => {
+    const words = ["prune", at("hidden.onnx"), "--amount", "50%", "--override", "fc1:amount=25%"];
+    const result = await json(...words, "--override", "fc2:amount=0", ...out);
+    expect(result.changes).toMatchObject([{ at: "fc1", what: "2 of 8 pruned, 6 of 8 left", decidedBy: "layer" }]);
+    expect((await pith(...words, ...out)).out).toContain("fc1: 2 of 8 pruned, 6 of 8 left (set for this layer)");
+    const quantized = ["quantize", at("hidden.onnx"), "--scheme", "weights", "--override", "fc*:per-channel=false"];
+    expect(await json(...quantized, ...out)).toMatchObject({
+      changes: [{ at: "fc1", what: "weight as int8, one scale", decidedBy: "layer" }, { at: "fc2" }],
+    });
+  });
+
+  test.each([
+    ["fc1", 'E_OPTION: --override: expected layer:option=value, got "fc1".\n'],
+    ["fc9:amount=0.1", 'E_OPTION: --override: no layer or operator type is called "fc9".\nhint: '],
+    [
+      "fc1:amuont=0.1",
+      'E_OPTION: --override: fc1: amuont: there is no "amuont" here; it has amount.\nhint: Did you mean "amount"?\n',
+    ],
+    ["fc1:amount=lots", 'E_OPTION: --override: fc1: amount: takes a number from 0 to 1, got "lots".\n'],
+  ])("%s is wrong usage", async (override, message) => {
+    const { code, err } = await pith("prune", at("hidden.onnx"), "--amount", "50%", "--override", override, ...out);
+    expect(code).toBe(2);
+    expect(err.slice(err.indexOf("E_"))).toContain(message);
+  });
+});

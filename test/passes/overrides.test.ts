@@ -1,0 +1,161 @@
+/** Options of single layers: over those of the pass, by names, patterns and operator types, and reported by who decided. */
+import { describe, expect, test } from "vitest";
+import { ownOptions } from "../../src/analysis/selection.ts";
+import { memory } from "../../src/data/index.ts";
+import { factorize } from "../../src/factorize/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { linear, network, relu } from "../../src/nn/index.ts";
+import type { Change, Outcome } from "../../src/passes/index.ts";
+import { l1Unstructured, prune } from "../../src/prune/index.ts";
+import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
+import { recipeFrom } from "../../src/recipe/index.ts";
+import { toNumbers } from "../../src/tensor/convert.ts";
+import { noise } from "../noise.ts";
+
+const net = () =>
+  network(
+    { fc1: linear(16, 24), relu1: relu(), fc2: linear(24, 24), relu2: relu(), fc3: linear(24, 8) },
+    { input: ["batch", 16], seed: 1 },
+  );
+const data = memory("noise", { input: noise([32, 16], 1) });
+const by = ({ changes }: Outcome): Record<string, Change["decidedBy"]> =>
+  Object.fromEntries(changes.map(({ at, decidedBy }) => [at, decidedBy]));
+
+async function zeros(model: Model, name: string): Promise<number> {
+  const tensor = model.graph.value(name)?.tensor;
+  const numbers = tensor === undefined ? [] : toNumbers(await tensor.read());
+  return numbers.filter((value) => value === 0).length / numbers.length;
+}
+
+const scales = (model: Model, name: string) => model.graph.value(`${name}_scale`)?.tensor?.dims;
+
+test("what is said of an operator type lies over the pass's, and what is said of a layer over that; of two patterns the last decides", () => {
+  const layer = { name: "layer4.fc", node: { op: "Gemm" } };
+  const options = { amount: 0.1, n: 2, overrides: { "layer4*": { amount: 0.4 }, Gemm: { amount: 0.2, n: 1 } } };
+  expect(ownOptions(options, layer)).toMatchObject({ own: { amount: 0.4, n: 1 }, decidedBy: "layer" });
+  expect(ownOptions(options, { ...layer, name: "fc" })).toMatchObject({ own: { amount: 0.2 }, decidedBy: "op" });
+  expect(ownOptions(options, { name: "fc", node: { op: "Conv" } })).toMatchObject({
+    own: { amount: 0.1, n: 2 },
+    decidedBy: "global",
+  });
+  const several = { amount: 0.1, overrides: { "layer4*": { amount: 0.4 }, "*fc": { amount: 0.6 } } };
+  expect(ownOptions(several, layer).own.amount).toBe(0.6);
+});
+
+describe("prune", () => {
+  test("takes another share of single weights, and none where the share is 0", async () => {
+    const model = net();
+    const outcome = await prune(model, { amount: 0.5, overrides: { fc1: { amount: 0.25 }, fc3: { amount: 0 } } });
+    expect(by(outcome)).toEqual({ fc1: "layer", fc2: "global" });
+    expect(outcome.misses).toMatchObject([{ at: "fc3", reason: "its own amount prunes nothing" }]);
+    expect([await zeros(model, "fc1.weight"), await zeros(model, "fc2.weight")]).toEqual([0.25, 0.5]);
+    expect(await zeros(model, "fc3.weight")).toBe(0);
+    const counted = net();
+    await l1Unstructured(counted, { amount: 0.5, layers: "fc1", overrides: { "fc*": { amount: 3 } } });
+    expect((await zeros(counted, "fc1.weight_mask")) * 16 * 24).toBeCloseTo(3);
+  });
+
+  test("takes another share of channels", async () => {
+    const model = net();
+    const outcome = await prune(model, { structured: 0.5, overrides: { fc2: { amount: 0.25 } } });
+    expect(by(outcome)).toEqual({ fc1: "global", fc2: "layer" });
+    expect(model.graph.value("fc1.weight")?.tensor?.dims[0]).toBe(12);
+    expect(model.graph.value("fc2.weight")?.tensor?.dims).toEqual([18, 12]);
+  });
+
+  test("channels that go together go as little as one of their layers is given", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[N, 4]) -> (y: float32[N, 2]) {
+  a.weight: float32[8, 4] = random(seed 1)
+  b.weight: float32[8, 4] = random(seed 2)
+  c.weight: float32[2, 8] = random(seed 3)
+  h = Gemm "a" (x, a.weight) {transB=1}
+  g = Gemm "b" (x, b.weight) {transB=1}
+  s = Add (h, g)
+  y = Gemm "c" (s, c.weight) {transB=1}
+}`);
+    const overrides = { a: { amount: 0.5 }, b: { amount: 0.25 } };
+    expect(by(await prune(model, { structured: 0.75, overrides }))).toEqual({ a: "layer", b: "layer" });
+    expect(model.graph.value("c.weight")?.tensor?.dims).toEqual([2, 6]);
+  });
+
+  test("of all layers together has no share of one", async () => {
+    await expect(prune(net(), { amount: 0.5, scope: "global", overrides: { fc1: { amount: 0.1 } } })).rejects.toThrow(
+      'prune: "overrides": is for `scope: "uniform"`',
+    );
+  });
+});
+
+describe("factorize", () => {
+  test("takes the rule of a layer in place of its own", async () => {
+    const model = net();
+    const outcome = await factorize(model, { rank: 2, overrides: { fc1: { energy: 0.2 }, fc2: { rank: 4 } } });
+    expect(by(outcome)).toEqual({ fc1: "layer", fc2: "layer", fc3: "global" });
+    expect(model.graph.value("fc2.down.weight")?.tensor?.dims).toEqual([4, 24]);
+    expect(model.graph.value("fc3.down.weight")?.tensor?.dims).toEqual([2, 24]);
+  });
+
+  test("refuses two rules for one layer", async () => {
+    const twice = { fc1: { rank: 2, energy: 0.5 } };
+    await expect(factorize(net(), { rank: 2, overrides: twice })).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+});
+
+describe("quantize", () => {
+  test.each(["weights", "dynamic", "static"] as const)(
+    "%s: one scale, or another type, for a layer",
+    async (scheme) => {
+      const model = net();
+      const overrides = { fc1: { perChannel: false }, fc2: { weights: "uint8" } } as const;
+      const outcome = await quantize(model, {
+        scheme,
+        weights: "int8",
+        overrides,
+        ...(scheme === "static" ? { data } : {}),
+      });
+      expect(by(outcome)).toMatchObject({ fc1: "layer", fc2: "layer", fc3: "global" });
+      expect(scales(model, "fc1.weight")).toEqual([]);
+      expect(scales(model, "fc3.weight")).toEqual([8]);
+      const types = ["fc1", "fc2", "fc3"].map((name) => model.graph.value(`${name}.weight_quantized`)?.tensor?.type);
+      expect(types).toEqual(["int8", "uint8", "int8"]);
+    },
+  );
+
+  test("refuses for a layer what the scheme refuses for all, and overrides where there is nothing of a layer's own", async () => {
+    const uint8 = { fc1: { weights: "uint8" } } as const;
+    const wrong = quantize(net(), { scheme: "static", data, activations: "int8", overrides: uint8 });
+    await expect(wrong).rejects.toThrow("int8 activations need int8 weights, got uint8");
+    await expect(quantize(net(), { scheme: "float16", overrides: uint8 })).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+
+  test("fake quantization rounds layers to bits of their own", async () => {
+    const { changes } = await fakeQuantize(net(), { bits: 8, overrides: { fc2: { bits: 4 } } });
+    expect(changes.map(({ at, bits, decidedBy }) => [at, bits, decidedBy])).toEqual([
+      ["fc1", 8, "global"],
+      ["fc2", 4, "layer"],
+      ["fc3", 8, "global"],
+    ]);
+  });
+});
+
+describe("an override that fits nothing is E_OPTION:", () => {
+  test("of a layer that there is not, with those that there are", async () => {
+    await expect(prune(net(), { amount: 0.5, overrides: { fc9: { amount: 0.1 } } })).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: '`overrides`: no layer or operator type is called "fc9".',
+      hint: expect.stringContaining("Layers: fc1, fc2, fc3."),
+    });
+  });
+
+  test("of an option that is none of a layer, with those that are", async () => {
+    const wrong = JSON.parse('{ "fc1": { "scope": "global" } }');
+    await expect(prune(net(), { amount: 0.5, overrides: wrong })).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: 'prune: "overrides.fc1.scope": there is no "scope" here; it has amount.',
+    });
+    expect(() => recipeFrom({ steps: [{ quantize: { scheme: "weights", overrides: { fc1: { bit: 8 } } } }] })).toThrow(
+      'steps[0].quantize.overrides.fc1.bit: there is no "bit" here; it has perChannel, weights.',
+    );
+  });
+});
