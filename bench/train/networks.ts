@@ -55,7 +55,7 @@ function encoder(): Network {
     });
   const layers = Object.fromEntries(Array.from({ length: 6 }, (_, at) => [`layer${at}`, layer()]));
   const build = () => built({ ...layers, first: select(1, 0), head: linear(384, 2) }, input);
-  return { name: "encoder", input, classes: 2, optimizer: () => adam(), target: 1 / 1.4, build };
+  return { name: "encoder", input, classes: 2, optimizer: () => adam(), target: 0.95, build };
 }
 
 const unbiased = { bias: false } as const;
@@ -156,11 +156,11 @@ function mobilenetv2(): Network {
 }
 
 export const networks: readonly Network[] = [
-  mlp("mlp", momentum, 1),
-  mlp("mlp-adam", () => adam(), 1.4),
+  mlp("mlp", momentum, 1.15),
+  mlp("mlp-adam", () => adam(), 1.15),
   encoder(),
   lenet5(),
-  resnet("resnet20", 3, 1.5),
+  resnet("resnet20", 3, 1.3),
   resnet("resnet56", 9, undefined),
   mobilenetv2(),
 ];

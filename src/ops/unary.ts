@@ -89,13 +89,15 @@ export const unaryOperators: readonly Op[] = [
     read: (site) => ({ tanh: text(site, "approximate", "none") === "tanh" }),
     // y = x · Φ(x), so dy/dx = Φ(x) + x · φ(x). The other form has Φ ≈ (1 + tanh(u)) / 2 with u = √(2/π) · (x + 0.044715 x³).
     derivative: ({ emit, up, x, s, number }) => {
-      const square = emit.Mul([x, x]);
-      const half = (value: Value): Value => emit.Mul([number(0.5), emit.Add([number(1), value])]);
+      // (1 + value) / 2 for values from -1 to 1, in one pass over memory.
+      const half = (value: Value): Value => emit.HardSigmoid([value], { alpha: 0.5, beta: 0.5 });
       if (!s.tanh) {
-        const share = half(emit.Erf([emit.Mul([x, number(Math.SQRT1_2)])]));
-        const density = emit.Mul([number(1 / Math.sqrt(2 * Math.PI)), emit.Exp([emit.Mul([square, number(-0.5)])])]);
-        return emit.Mul([up, emit.Add([share, emit.Mul([x, density])])]);
+        // With r = x / √2: Φ(x) = (1 + erf r) / 2, x · φ(x) = r · exp(-r² - ln √π).
+        const r = emit.Mul([x, number(Math.SQRT1_2)]);
+        const density = emit.Exp([emit.Sub([number(-Math.log(Math.PI) / 2), emit.Mul([r, r])])]);
+        return emit.Mul([up, emit.Add([half(emit.Erf([r])), emit.Mul([r, density])])]);
       }
+      const square = emit.Mul([x, x]);
       const root = Math.sqrt(2 / Math.PI);
       const inner = emit.Mul([x, emit.Add([number(root), emit.Mul([square, number(root * 0.044715)])])]);
       const t = emit.Tanh([inner]);
