@@ -55,7 +55,7 @@ function damagesOf({ channels, rank, bits }: Amounts): readonly Damage[] {
       apply: (model) => factorize(model, { ratio: rank }),
     },
     {
-      name: `${bits}-bit weights, a scale per channel`,
+      name: `${bits}-bit weights, per-channel scales`,
       stages: "all",
       apply: (model) => fakeQuantize(model, { bits, learnScales: true }),
     },

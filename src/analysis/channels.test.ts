@@ -235,7 +235,7 @@ describe("what cannot go", () => {
   j = MatMul (x, c.weight)
   v = Softmax "normalized" (j)`,
     );
-    expect(reasons(model, "a")).toEqual(['foreign.Thing "strange": this operator has no entry']);
+    expect(reasons(model, "a")).toEqual(['foreign.Thing "strange": Pith does not know this operator']);
     expect(reasons(model, "b")[0]).toMatch(/a subgraph reads them$/);
     expect(reasons(model, "c").slice(-1)).toEqual(['Softmax "normalized": Softmax normalizes over this axis']);
   });

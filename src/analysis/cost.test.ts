@@ -43,6 +43,6 @@ describe("the cost of graphs in nodes", () => {
       macsOf(
         "  y = If (flag) {then_branch=graph () -> (a) { a = my.Thing(x) }, else_branch=graph () -> (b) { b = Relu(x) }}",
       ),
-    ).toContain("this operator has no entry");
+    ).toContain("Pith does not know this operator");
   });
 });

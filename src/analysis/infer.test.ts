@@ -52,7 +52,7 @@ graph (x: float32[2]) -> (y: float32[2]) {
 }`);
     const { misses } = infer(net);
     expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
-      'my.domain.Mystery "y": this operator has no entry',
+      'my.domain.Mystery "y": Pith does not know this operator',
     ]);
     expect(dimsText(net.graph.value("y")?.type?.dims)).toBe("[2]");
   });

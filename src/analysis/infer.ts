@@ -174,7 +174,7 @@ function inferAnew(model: Model, options: InferOptions): Inference {
       return new Miss(`calls a function of the model: ${advice}`, describe(node));
     }
     const op = entryOf(node);
-    if (op === undefined) return new Miss("this operator has no entry", describe(node));
+    if (op === undefined) return new Miss("Pith does not know this operator", describe(node));
     for (const input of node.inputs) {
       if (input === undefined || absent.has(input)) continue;
       const known = operand(input);

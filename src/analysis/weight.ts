@@ -200,7 +200,7 @@ function refusal(layer: Layer, { read, product, unshared }: WeightNeeds): string
   if (product !== undefined && fused !== undefined) return `${fused} is fused into it: lower it first`;
   if (product === "alone" && role.stack !== undefined) return "it holds several matrices";
   if (product === "matrix" && dims.length !== 2) return `its weight has ${dims.length} axes; matrices are factorized`;
-  if (product === "matrix" && role.factored === undefined) return "its operator has no form as two layers";
+  if (product === "matrix" && role.factored === undefined) return "its operator cannot be written as two layers";
   const unread = whyNotStored(effective);
   if (unread !== undefined) return `its weight ${unread.reason}`;
   if (read === "stored" && storage === "computed") return "its weight is computed";

@@ -66,7 +66,7 @@ export function dataRequest(flags: DataFlags): DataRequest | undefined {
     const said = { preprocess: preset, mean, std, states, samples };
     const alone = Object.entries(said).find(([, value]) => value !== undefined);
     if (alone === undefined) return undefined;
-    throw new PithError("E_USAGE", `--${alone[0]} says how to read data, and there is no --data.`);
+    throw new PithError("E_USAGE", `--${alone[0]} needs --data.`);
   }
   const words = [
     ...(preset === undefined ? [] : [preset]),

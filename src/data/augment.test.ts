@@ -314,7 +314,7 @@ describe("what cannot be done is refused", () => {
     ["a share of more than all", "erase=2", /augment, erase: .*<=1.* received 2/],
     ["half a pixel", "crop=1.5", /augment, crop: /],
     ["a number where there is none", "flip=3", /augment, flip: .*boolean.* received 3/],
-    ["a word where a number is due", "crop=big", /augment, crop: .*number.* received "big"/],
+    ["a word where a number is expected", "crop=big", /augment, crop: .*number.* received "big"/],
     ["no number", "jitter", /augment: jitter takes a share: jitter=0\.2\./],
     ["a setting given twice", "crop=2 crop=3", /"crop" is given twice/],
     ["nothing", "", /nothing to do/],

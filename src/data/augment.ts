@@ -176,7 +176,7 @@ function shapeOf({ dims }: Pictures, layout: Augmentation["layout"], owner: stri
   const said = layout ?? (few(a) ? "NCHW" : few(c) ? "NHWC" : undefined);
   if (said === "NCHW") return { layout: said, channels: a, height: b, width: c };
   if (said === "NHWC") return { layout: said, channels: c, height: a, width: b };
-  throw new PithError("E_DATA", `${owner}: of ${dimsText(dims)} it is not clear which axis counts the channels.`, {
-    hint: "Say so: layout=NCHW or layout=NHWC.",
+  throw new PithError("E_DATA", `${owner}: of ${dimsText(dims)} the axis of the channels is ambiguous.`, {
+    hint: "Set layout=NCHW or layout=NHWC.",
   });
 }

@@ -15,7 +15,7 @@ export function sampleCount(batch: Batch, owner: string): number {
   for (const [name, dense] of Object.entries(batch)) {
     const [rows] = dense.dims;
     if (rows === undefined)
-      throw new PithError("E_DATA", `${owner}: "${name}" is a single number; axis 0 must count samples.`);
+      throw new PithError("E_DATA", `${owner}: "${name}" is a single number; axis 0 must be the batch axis.`);
     if (count !== undefined && rows !== count) {
       throw new PithError("E_DATA", `${owner}: "${name}" has ${rows} samples, "${first}" has ${count}.`);
     }
@@ -70,7 +70,7 @@ export function joinRows(name: string, parts: readonly (Dense | undefined)[], ow
   const [first] = parts;
   if (first === undefined) throw new PithError("E_DATA", `${owner}: "${name}" is missing in the first batch.`);
   if (first.dims.length === 0)
-    throw new PithError("E_DATA", `${owner}: "${name}" is a single number; axis 0 must count samples.`);
+    throw new PithError("E_DATA", `${owner}: "${name}" is a single number; axis 0 must be the batch axis.`);
   const width = rowLength(first);
   const whole: Dense[] = parts.map((part, index) => {
     if (

@@ -138,7 +138,7 @@ function tokenizeBatch(batch: Batch, inputs: readonly ModelInput[], options: Seq
   const length = typeof declared === "number" ? declared : longest;
   if (longest > length) {
     throw new PithError("E_DATA", `${owner} comes in ${longest} tokens, input "${target.name}" takes ${length}.`, {
-      hint: `Say so: \`preprocess: "length=${length}"\`.`,
+      hint: `Set it: \`preprocess: "length=${length}"\`.`,
     });
   }
   const { padding = 0, paddingSide = "right" } = options.tokenizer ?? {};

@@ -50,7 +50,7 @@ export function tokensInFile(source: ByteSource, format: TokenFile, length: numb
   if (!Number.isInteger(count)) {
     throw new PithError(
       "E_DATA",
-      `${source.name}: ${source.size} bytes are no whole number of tokens of ${width} bytes.`,
+      `${source.name}: ${source.size} bytes are not a whole number of tokens of ${width} bytes.`,
     );
   }
   const tokens: Tokens = {

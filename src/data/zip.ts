@@ -114,7 +114,7 @@ export async function readEntry(source: ByteSource, entry: ZipEntry): Promise<Ui
   } catch (cause) {
     throw new PithError("E_DATA", `${source.name}: "${entry.name}" is damaged: it cannot be unzipped.`, { cause });
   }
-  throw new PithError("E_DATA", `${source.name}: "${entry.name}" is damaged: it has not the size that is said.`);
+  throw new PithError("E_DATA", `${source.name}: "${entry.name}" is damaged: its size is not the recorded one.`);
 }
 
 function viewOf(bytes: Uint8Array): DataView {

@@ -60,14 +60,14 @@ function missing(wanted: RuntimeName | undefined, cause: unknown): PithError {
   const native = "onnxruntime-node is not installed, or does not load on this machine";
   const [sentence, hint] =
     wanted === "native"
-      ? [`The native runtime was asked for: ${native}.`, "npm install onnxruntime-node"]
+      ? [`The native runtime was requested: ${native}.`, "npm install onnxruntime-node"]
       : wanted === undefined
         ? [
             `This step runs the model: ${native}, and onnxruntime-web is not installed either.`,
             "npm install onnxruntime-node (fast), or npm install onnxruntime-web (everywhere)",
           ]
         : [
-            `The runtime "${wanted}" was asked for, and onnxruntime-web is not installed.`,
+            `The runtime "${wanted}" was requested, and onnxruntime-web is not installed.`,
             "npm install onnxruntime-web",
           ];
   return new PithError("E_ENGINE_MISSING", sentence, { hint, cause });

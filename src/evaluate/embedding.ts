@@ -28,7 +28,7 @@ export function embeddings(outputs: Batch, batch: Batch | undefined, options: Me
   if (width === undefined || rest.length > 2) {
     throw new PithError(
       "E_DATA",
-      `An output of ${dimsText(dense.dims)} is no embedding: expected [samples, width] or [samples, positions, width].`,
+      `An output of ${dimsText(dense.dims)} is not an embedding: expected [samples, width] or [samples, positions, width].`,
     );
   }
   const positions = rest.length === 2 ? (rest[0] ?? 1) : 1;

@@ -76,7 +76,7 @@ export class OutputComparison {
     const [x, y] = [expected[this.name], got[this.name]];
     if (x === undefined || this.#other !== undefined || this.#reason !== undefined) return;
     if (this.#isOpen && y !== undefined && y.dims.length === x.dims.length && !sameDims(x.dims, y.dims)) {
-      this.#reason = "the dimensions of its output depend on what it is fed";
+      this.#reason = "the shape of its output depends on the values of its inputs";
       return;
     }
     if (y === undefined || !sameDims(x.dims, y.dims)) {
@@ -90,7 +90,7 @@ export class OutputComparison {
     this.#variety.add({ [this.name]: x });
     const values = toFloat64(x);
     if (!this.#powers.add(values, toFloat64(y), samplesAnswered(feeds, x), fills(values, x.type))) {
-      this.#reason = "the dimensions of its output depend on what it is fed";
+      this.#reason = "the shape of its output depends on the values of its inputs";
       return;
     }
     const said = answers(this.name);
@@ -106,7 +106,7 @@ export class OutputComparison {
       return { samples: powers.samples, ...nothing, lost: `${on} ${this.#other}` };
     }
     if (this.#reason !== undefined) return this.#reason;
-    if (powers.finite === 0) return `its output is no number ${on}`;
+    if (powers.finite === 0) return `its output is not a number ${on}`;
     const [known, disagrees] = disagreement(this.#named);
     const unmoved = this.#variety.constant
       ? "equal"
@@ -132,12 +132,12 @@ export class OutputComparison {
   #lost(disagrees: string | undefined, unmoved: Unmoved | undefined): string | undefined {
     const { broken, noise, variation, power, samples, decibels } = this.#powers;
     const on = `on ${this.#inputs}`;
-    if (broken > 0) return `${on} the result is no number where the original is one`;
+    if (broken > 0) return `${on} the result is not a number where the original is`;
     if (unmoved !== undefined || noise === 0 || samples < fewestSamples) return undefined;
     if (disagrees !== undefined && noise >= variation / 2) return `${on} ${disagrees}`;
     if (this.isBeside || noise < variation || noise < rounding * power) return undefined;
     const found = `signal to noise ${figure("dB", decibels)}`;
-    return `${on} the result is no nearer to the original than a constant would be (${found})`;
+    return `${on} the result is no closer to the original than a constant would be (${found})`;
   }
 }
 

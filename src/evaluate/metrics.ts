@@ -170,7 +170,7 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
       "E_DATA",
       `An output of ${dimsText(given.dims)} has numbers at many places of a sample, and there is one label per sample: it is not ground truth for them.`,
       {
-        hint: 'Hold it against its original: `metric: "r-squared"`, agreement or box-overlap. Or name another output: `output`.',
+        hint: 'Compare it with its original: `metric: "r-squared"`, agreement or box-overlap. Or name another output: `output`.',
       },
     );
   }

@@ -133,7 +133,7 @@ async function runBoth(
 function notCut(original: Model, result: Model, unknown: readonly UnknownOperator[]): Miss {
   const operators = unknown.map(operatorName).join(", ");
   if (differsInWeightsOnly(original, result))
-    return new Miss(`this runtime has no ${operators}; node by node both are the same, but for stored numbers`);
+    return new Miss(`this runtime has no ${operators}; node by node both graphs are equal, except for stored numbers`);
   throw new PithError("E_ENGINE", `This runtime has no ${operators}, and without it there is nothing to compare.`);
 }
 

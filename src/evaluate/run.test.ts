@@ -103,7 +103,7 @@ graph (x: float32[3, 3]) -> (y: float32[]) {
     ),
   });
   await expect(evaluate(engine, model, rows, signalToNoise(), { original: model })).rejects.toThrow(
-    'The model answers all samples of a run with one number, "y".',
+    'The model has one output value for all samples of a batch, "y".',
   );
 });
 

@@ -113,7 +113,7 @@ function startsAnew(sample: Batch): boolean {
 }
 
 function missingState({ input }: State): never {
-  throw new PithError("E_DATA", `The state "${input}" was never begun.`);
+  throw new PithError("E_DATA", `The state "${input}" has no initial value.`);
 }
 
 /** `count` samples from `start`, the last one repeated until there are `size`. */
@@ -128,8 +128,8 @@ function ofSamples(outputs: Batch): Batch {
   const own = Object.entries(outputs).filter(([, { dims }]) => dims.length > 0);
   const [single] = Object.keys(outputs);
   if (own.length === 0 && single !== undefined) {
-    throw new PithError("E_DATA", `The model answers all samples of a run with one number, "${single}".`, {
-      hint: "Only outputs with an axis that counts samples can be judged.",
+    throw new PithError("E_DATA", `The model has one output value for all samples of a batch, "${single}".`, {
+      hint: "Only outputs with a batch axis can be judged.",
     });
   }
   return Object.fromEntries(own);
@@ -165,7 +165,7 @@ export function explained(error: unknown, model: Model, feeds: Batch): unknown {
       const found = numbers.find((number) => number > high || number < first);
       if (found !== undefined)
         return new PithError("E_DATA", `Input "${name}" holds ${found}: the model takes ${low} to ${high}.`, {
-          hint: "Numbers like these are rows of a table in the model: is the data, or its tokenizer, that of another model?",
+          hint: "They index an embedding table of the model: the data or its tokenizer may belong to another model.",
           cause: error,
         });
     }

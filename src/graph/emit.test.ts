@@ -109,7 +109,7 @@ describe("types of attributes", () => {
     );
     // @ts-expect-error: operators without attributes take none.
     expect(refused(() => emit.Add([x, y], { axis: 1 }))).toBe(
-      "E_UNSUPPORTED: Add in opset 21 has no attribute axis: it is gone since opset 7.",
+      "E_UNSUPPORTED: Add in opset 21 has no attribute axis: it was removed in opset 7.",
     );
     // @ts-expect-error: Concat needs an axis.
     expect(refused(() => emit.Concat([x, y]))).toBe("E_UNSUPPORTED: Concat in opset 21 needs the attribute axis.");
@@ -286,7 +286,7 @@ describe("legality in the operator set in force", () => {
     );
     const recent = start(13);
     expect(refused(() => recent.emit.ReduceSum([recent.x], { axes: [1] }))).toBe(
-      "E_UNSUPPORTED: ReduceSum in opset 13 takes axes as an input: it is no attribute since opset 13.",
+      "E_UNSUPPORTED: ReduceSum in opset 13 takes axes as an input: it is not an attribute since opset 13.",
     );
     expect(old.emit.ReduceSum([old.x], { axes: [1] }).producer?.inputs.length).toBe(1);
     expect(recent.emit.ReduceSum([recent.x, recent.y]).producer?.inputs.length).toBe(2);
@@ -296,13 +296,13 @@ describe("legality in the operator set in force", () => {
     const { x, y, emit } = start(17);
     expect(refused(() => emit.Gelu([x]))).toBe("E_UNSUPPORTED: Gelu exists from opset 20 on, the model imports 17.");
     expect(refused(() => emit.Upsample([x, y]))).toBe(
-      "E_UNSUPPORTED: Upsample was withdrawn in opset 10, the model imports 17.",
+      "E_UNSUPPORTED: Upsample was removed in opset 10, the model imports 17.",
     );
     expect(refused(() => emit.ReduceMean([x], { noop_with_empty_axes: 1 }))).toBe(
       "E_UNSUPPORTED: ReduceMean in opset 17 has no attribute noop_with_empty_axes: it exists from opset 18 on.",
     );
     expect(refused(() => emit.BatchNormalization([x, y, y, y, y], { spatial: 1 }))).toBe(
-      "E_UNSUPPORTED: BatchNormalization in opset 17 has no attribute spatial: it is gone since opset 9.",
+      "E_UNSUPPORTED: BatchNormalization in opset 17 has no attribute spatial: it was removed in opset 9.",
     );
     // @ts-expect-error: no operator of this name.
     expect(refused(() => emit.many("Convolution", [x], {}, 1))).toBe(

@@ -74,7 +74,7 @@ export function checkForm(domain: string, op: string, version: number, form: Nod
     return new Miss(`${name} exists from ${set} ${first.since} on, the model imports ${version}.`);
   }
   if (found.deprecated) {
-    return new Miss(`${name} was withdrawn in ${set} ${found.since}, the model imports ${version}.`);
+    return new Miss(`${name} was removed in ${set} ${found.since}, the model imports ${version}.`);
   }
   const place = `${name} in ${set} ${version}`;
   const reason =
@@ -100,8 +100,8 @@ function attributesReason(
     if (before !== undefined) {
       const since = versions[versions.indexOf(before) + 1]?.since ?? found.since;
       return found.inputs.max > before.inputs.max
-        ? `${place} takes ${attribute} as an input: it is no attribute since ${set} ${since}.`
-        : `${place} has no attribute ${attribute}: it is gone since ${set} ${since}.`;
+        ? `${place} takes ${attribute} as an input: it is not an attribute since ${set} ${since}.`
+        : `${place} has no attribute ${attribute}: it was removed in ${set} ${since}.`;
     }
     const after = versions.find((candidate) => candidate.since > found.since && known(candidate));
     if (after !== undefined) return `${place} has no attribute ${attribute}: it exists from ${set} ${after.since} on.`;

@@ -191,7 +191,7 @@ function parseStraightThrough(scanner: Scanner): Role {
   scanner.expect(")");
   return (
     parseRole(`straight-through(${settings})`) ??
-    scanner.fail(`"${settings}" is no surrogate: low, high and slope are finite numbers`, start)
+    scanner.fail(`"${settings}" is not a surrogate gradient: low, high and slope must be finite numbers`, start)
   );
 }
 
@@ -211,7 +211,7 @@ function parseAttribute(scanner: Scanner): AttributeSyntax {
   if (items.every((item) => item.kind === "string")) return { kind: "strings", value: items.map((item) => item.value) };
   if (items.every((item) => item.kind === "tensor")) return { kind: "tensors", value: items.map((item) => item.value) };
   if (items.every((item) => item.kind === "graph")) return { kind: "graphs", value: items.map((item) => item.value) };
-  return scanner.fail("a list holds one kind of thing; floats are written with a point (1.0)", start);
+  return scanner.fail("the elements of a list have one type; floats are written with a point (1.0)", start);
 }
 
 function parseSingle(scanner: Scanner): AttributeSyntax {

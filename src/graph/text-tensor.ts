@@ -112,7 +112,7 @@ function randomTensor(
 }
 
 function filled(type: DataType, dims: readonly number[], next: () => number): Dense {
-  if (type === "string") throw new PithError("E_MODEL", "Strings are written out: there is no recipe for them.");
+  if (type === "string") throw new PithError("E_MODEL", "Strings must be written out: they cannot be generated.");
   const numbers = Array.from({ length: numbersIn(type, dims) }, next);
   if (type === "complex64") return { type, dims, data: Float32Array.from(numbers) };
   if (type === "complex128") return { type, dims, data: Float64Array.from(numbers) };

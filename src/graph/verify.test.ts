@@ -211,7 +211,7 @@ describe("roles", () => {
     value(model.graph, "h").role = straightThrough;
     expect(verify(model)).toEqual([]);
     value(model.graph, "x").role = straightThrough;
-    expect(verify(model)).toEqual(['"x" is straight-through, but no node makes it.']);
+    expect(verify(model)).toEqual(['"x" is straight-through, but no node produces it.']);
     value(model.graph, "x").role = undefined;
     value(model.graph, "h").role = { kind: "straight-through", low: 1, high: -1 };
     expect(verify(model)).toEqual([

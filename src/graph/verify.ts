@@ -166,7 +166,7 @@ function roleFaults(value: Value): string[] {
     case "state":
       return [];
     case "straight-through":
-      if (producer === undefined) return [`"${name}" is straight-through, but no node makes it.`];
+      if (producer === undefined) return [`"${name}" is straight-through, but no node produces it.`];
       return role.low !== undefined && role.high !== undefined && role.low > role.high
         ? [`"${name}" is ${roleText(role)}: gradients pass between two bounds of which the lower is above the upper.`]
         : [];

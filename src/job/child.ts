@@ -32,7 +32,7 @@ async function start(module: string, input: unknown, temporary: string): Promise
   });
   try {
     const { default: job }: { default?: unknown } = await import(module);
-    if (!isJob(job)) throw new PithError("E_OPTION", `${module} exports no function as its default: it is no job.`);
+    if (!isJob(job)) throw new PithError("E_OPTION", `${module} has no function as its default export: it is not a job.`);
     send({ pith: "begun" });
     const output = await job(input as never, context(temporary));
     finish({ pith: "result", output });

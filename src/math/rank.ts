@@ -39,7 +39,7 @@ export function rankTolerance(
  */
 export function rankForEnergy(s: ArrayLike<number>, energy: number): number {
   if (!(energy > 0 && energy <= 1))
-    throw new PithError("E_OPTION", `An energy is above 0 and at most 1, got ${energy}.`);
+    throw new PithError("E_OPTION", `The energy must be above 0 and at most 1, got ${energy}.`);
   const largest = s[0] ?? 0;
   if (largest === 0) return 0;
   // Summed from the small end, relative to the largest: neither overflow nor lost tails.
@@ -59,7 +59,7 @@ export function rankForEnergy(s: ArrayLike<number>, energy: number): number {
  * @throws PithError E_OPTION if `ratio` is not above 0 and at most 1.
  */
 export function rankForRatio(rows: number, columns: number, ratio: number): number {
-  if (!(ratio > 0 && ratio <= 1)) throw new PithError("E_OPTION", `A ratio is above 0 and at most 1, got ${ratio}.`);
+  if (!(ratio > 0 && ratio <= 1)) throw new PithError("E_OPTION", `The ratio must be above 0 and at most 1, got ${ratio}.`);
   return Math.floor((ratio * rows * columns) / (rows + columns));
 }
 

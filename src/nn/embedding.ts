@@ -19,7 +19,7 @@ export function embedding(count: number, width: number): Module {
     const { emit, name, random } = scope;
     if (x.type?.type !== "int64") {
       const got = `${x.type?.type ?? "unknown"}${dimsText(x.type?.dims)}`;
-      throw mismatch("embedding", name, "int64[…]", got, 'Say so of the input: { type: "int64", dims: … }.');
+      throw mismatch("embedding", name, "int64[…]", got, 'Declare the input so: { type: "int64", dims: … }.');
     }
     const weight = stored(scope, "weight", [count, width], () => random.normal());
     return emit.named(`${name}.output`).Gather([weight, x], { axis: 0 });
@@ -41,7 +41,7 @@ export function positionEmbedding(most: number, width: number): Module {
     const [, tokens] = requireWidth("positionEmbedding", scope, x, width, 3);
     if (x.type?.dims?.length !== 3 || (typeof tokens === "number" && tokens > most)) {
       const expected = `[batch, at most ${most} tokens, ${width}]`;
-      throw mismatch("positionEmbedding", name, expected, dimsText(x.type?.dims), "Cut longer texts, or make room.");
+      throw mismatch("positionEmbedding", name, expected, dimsText(x.type?.dims), "Truncate longer texts, or allow more tokens.");
     }
     const weight = stored(scope, "weight", [most, width], () => random.normal());
     const count = emit.named(`${name}.tokens`).Shape([x], { start: 1, end: 2 });

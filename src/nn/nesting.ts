@@ -26,7 +26,7 @@ export function residual(block: Modules | Module, options: { readonly shortcut?:
     const straight = options.shortcut === undefined ? x : applyInside(scope, "shortcut", options.shortcut, x);
     const [expected, got] = [straight.type?.dims, way.type?.dims];
     if (expected !== undefined && got !== undefined && !sameDims(expected, got)) {
-      const hint = "Give it a shortcut that brings its input to the shape of what the block makes.";
+      const hint = "Give it a shortcut that maps its input to the shape of the block's output.";
       throw mismatch("residual", name, dimsText(expected), dimsText(got), hint);
     }
     return emit.named(`${name}.output`).Add([way, straight]);

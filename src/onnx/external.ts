@@ -91,13 +91,13 @@ export async function readExternal(
 function withPlace(error: PithError, place: string): PithError {
   return new PithError(error.code, `${place}: ${error.message}`, {
     cause: error,
-    hint: error.hint ?? "A model whose weights lie in other files needs them all, in the folder that it lies in.",
+    hint: error.hint ?? "Put all files with the model's weights into the model's folder.",
   });
 }
 
 function wholeNumber(text: string | undefined, otherwise: number, place: string): number {
   if (text === undefined) return otherwise;
   const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isSafeInteger(value)) throw new PithError("E_MODEL", `${place}: "${text}" is no offset or length.`);
+  if (!Number.isSafeInteger(value)) throw new PithError("E_MODEL", `${place}: "${text}" is not an offset or length.`);
   return value;
 }

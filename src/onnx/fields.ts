@@ -183,7 +183,7 @@ export function joinCarried(fields: readonly Field[]): Uint8Array | undefined {
 
 function inMemory(field: Field, wire: WireType): Uint8Array {
   if (field.wire !== wire) {
-    throw malformed(field.from, `field ${field.number} has wire type ${field.wire} where ${wire} is due`);
+    throw malformed(field.from, `field ${field.number} has wire type ${field.wire} where ${wire} is expected`);
   }
   return inHand(field);
 }

@@ -68,7 +68,7 @@ export class LazyFile {
 
   /** The fields of the message that is the payload of a field. */
   async inside(field: Field): Promise<Field[]> {
-    if (field.wire !== 2) throw malformed(field.from, `field ${field.number} is no message`);
+    if (field.wire !== 2) throw malformed(field.from, `field ${field.number} is not a message`);
     if (!isLoaded(field)) return this.fields(field.start, field.end);
     return this.#counted(splitFields(payload(field), field.start));
   }
@@ -80,7 +80,7 @@ export class LazyFile {
     if (this.#carried > carriedLimit) {
       throw new PithError(
         "E_UNSUPPORTED",
-        `at byte ${field.from}: what is no weight of the graph takes more than ${carriedLimit} bytes.`,
+        `at byte ${field.from}: everything but the weights of the graph takes more than ${carriedLimit} bytes.`,
       );
     }
     return { ...field, whole: await this.source.read(field.from, field.end) };

@@ -74,7 +74,7 @@ export async function readNode(file: LazyFile, message: Field): Promise<ReadNode
   }
   file.count(1 + outputs.length + attributes.length + metadata.length);
   if (texts.op === "") {
-    throw new PithError("E_MODEL", `the node "${texts.name}" at byte ${message.from} names no operator.`);
+    throw new PithError("E_MODEL", `the node "${texts.name}" at byte ${message.from} has no operator type.`);
   }
   return { ...texts, inputs, outputs, attributes, metadata, doc, unknown: joinCarried(unknown), from: message.from };
 }

@@ -229,6 +229,6 @@ function checkedType(code: number, place: string): DataType {
 
 function checkDims(dims: readonly number[], place: string): void {
   if (dims.some((dim) => !(dim >= 0)) || !Number.isSafeInteger(16 * elementCount(dims))) {
-    throw new PithError("E_MODEL", `${place}: ${dimsText(dims)} are no dimensions of a tensor.`);
+    throw new PithError("E_MODEL", `${place}: ${dimsText(dims)} are not dimensions of a tensor.`);
   }
 }

@@ -83,7 +83,7 @@ export function readHeader(bytes: Uint8Array, base: number, position: number, me
   const tag = cursor.unsigned;
   const number = Math.floor(tag / 8);
   const wire = tag % 8;
-  if (number < 1 || number >= 2 ** 29) throw malformed(position, `${number} is no field number`);
+  if (number < 1 || number >= 2 ** 29) throw malformed(position, `${number} is not a field number`);
   let start = cursor.position + base;
   let end: number;
   if (wire === 0) {

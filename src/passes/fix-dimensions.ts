@@ -26,7 +26,7 @@ export const fixOption = described(
  */
 export const fixDimensions = definePass({
   id: "fix-dimensions",
-  summary: "Give named dimensions a size",
+  summary: "Fix the size of named dimensions",
   options: v.strictObject({ fix: fixOption }),
   async run(model, { fix }) {
     if (Object.keys(fix).length === 0) return { changes: [], misses: [] };

@@ -33,7 +33,7 @@ export const foldConstants = definePass({
     growth: described(
       v.optional(v.pipe(v.number("takes a number of bytes"), v.minValue(0, "takes a number of bytes")), mostGrowth),
       // Small enough not to matter in a file, large enough for index arithmetic.
-      "bytes that a result may have beyond what it is computed from",
+      "bytes by which a result may exceed what it is computed from",
     ),
   }),
   async run(model, { growth }, context) {

@@ -111,7 +111,7 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
   const form = checkForm("", node.op, to, { inputs, outputs: node.outputs, attributes: left });
   if (form instanceof Miss) return form;
 
-  if (op === undefined) return new Miss("Pith has no entry for it.");
+  if (op === undefined) return new Miss("Pith does not know this operator.");
   const site = inference.site(node);
   const newInputs = [...site.inputs];
   for (const { input, constant } of moved) {

@@ -62,7 +62,7 @@ export const simplify = definePass({
     set: setOption,
     fix: fixOption,
     keepOutputs: keepOption,
-    finalize: described(v.optional(v.boolean(), false), "training and pruning are over: roles go, masks are folded in"),
+    finalize: described(v.optional(v.boolean(), false), "end of training and pruning: remove roles, fold masks"),
   }),
   async run(model, { set, fix, keepOutputs: outputs, finalize: over }, context) {
     const asked = [

@@ -8,9 +8,9 @@ const reasons: Readonly<Record<string, string>> = {
   EISDIR: "it is a folder",
   ENOTDIR: "a part of the path is not a folder",
   ENOSPC: "the disk is full",
-  EDQUOT: "the quota of the disk is used up",
-  EFBIG: "files may not grow that large here",
-  EEXIST: "a file of this name is there",
+  EDQUOT: "the disk quota is exceeded",
+  EFBIG: "the file would exceed the size limit",
+  EEXIST: "a file of this name exists",
   EROFS: "the file system is read-only",
   EMFILE: "too many files are open",
 };

@@ -87,6 +87,6 @@ async function scratchFolder(): Promise<string> {
 
 function noRoom(folder: string, cause: unknown): PithError {
   const { code, message } = failure(`A temporary file in "${folder}" cannot be written`, cause);
-  const hint = "Let TMPDIR name a folder on a disk with more room, or use fewer samples.";
+  const hint = "Set TMPDIR to a folder on a disk with more space, or use fewer samples.";
   return new PithError(code, message, { hint, cause });
 }

@@ -284,7 +284,7 @@ describe("small things", () => {
     }
     await expect(node.makeFolder(join(folder, "b.TXT", "in", "it"))).rejects.toMatchObject({
       code: "E_FILE",
-      message: expect.stringContaining("a file of this name is there"),
+      message: expect.stringContaining("a file of this name exists"),
     });
     await node.removeFile(join(folder, "b.TXT"));
     await node.removeFile(join(folder, "b.TXT"));

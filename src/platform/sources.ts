@@ -58,7 +58,7 @@ export async function urlSource(url: URL | string): Promise<ByteSource> {
       const response = await request(name, start, end);
       const bytes = new Uint8Array(await response.arrayBuffer());
       if (response.status !== 206 || versionOf(response) !== version || bytes.byteLength !== end - start) {
-        throw new PithError("E_SOURCE_CHANGED", `${name} is another file now than when it was opened.`, {
+        throw new PithError("E_SOURCE_CHANGED", `${name} has changed since it was opened.`, {
           hint: "Open the model again.",
         });
       }

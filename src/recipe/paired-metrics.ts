@@ -151,7 +151,7 @@ export class PairedMetrics {
       const found = `${metric.name} with itself is ${figure(metric.unit, own.value)}`;
       throw new PithError(
         "E_DATA",
-        `The original answers with NaN on some of ${counted(own.count, "sample")}, or all: its ${found}. Nothing was done.`,
+        `The original outputs NaN on some of ${counted(own.count, "sample")}, or all: its ${found}. Nothing was done.`,
         { hint: "The preprocessing may be wrong, or the model overflows on this data; --force continues anyway." },
       );
     }

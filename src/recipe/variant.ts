@@ -63,7 +63,7 @@ export async function attempt(
     }
     const last = records.at(-1);
     if (last !== undefined) {
-      scene.context.log({ id: "resume", text: `${candidate.name}: done before up to ${last.id}` });
+      scene.context.log({ id: "resume", text: `${candidate.name}: continued after ${last.id}` });
       standing = await evaluator.measure(model, `${candidate.name}, after ${last.id}`);
     }
     for (let count = records.length + 1; count <= all.length; count++) {

@@ -59,7 +59,7 @@ export async function matchLayers(changed: Model, original: Model, engine: Engin
     const same = counterpart(layer, candidates, used);
     const kept = same instanceof Miss ? same : await keptChannels(reference, same, model, layer, engine);
     if (same instanceof Miss || kept instanceof Miss) {
-      misses.push(new Miss(kept instanceof Miss ? kept.reason : "it has no counterpart", layer.name));
+      misses.push(new Miss(kept instanceof Miss ? kept.reason : "it has no counterpart in the original", layer.name));
       continue;
     }
     used.add(same);
@@ -100,7 +100,7 @@ function counterpart(layer: Layer, known: readonly Layer[], used: ReadonlySet<La
   for (const { role } of [layer, same]) {
     if (role.fused !== undefined) return new Miss(`${role.fused} is fused into it`);
     if (role.kind === "lookup") return new Miss("it looks up rows, and multiplies nothing");
-    if (role.stack !== undefined) return new Miss("its outputs are no sums of products");
+    if (role.stack !== undefined) return new Miss("its operator is not linear");
     if (role.outputAxis <= 0) return new Miss("its channels lie along the batch axis");
   }
   if (same.role.outputAxis !== layer.role.outputAxis) return new Miss("its channels lie along another axis");

@@ -207,7 +207,7 @@ async function openNamed(reference: string, context: Context): Promise<Model> {
     return await context.open(reference);
   } catch (error) {
     if (reference !== "original" || !(error instanceof PithError)) throw error;
-    throw new PithError("E_OPTION", 'recover: "original": the original model is needed.', {
+    throw new PithError("E_OPTION", 'recover: "original": the original model is required.', {
       hint: "Name its file: original.onnx.",
       cause: error,
     });

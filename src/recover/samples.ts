@@ -57,7 +57,7 @@ export async function samplesOf(
     if (whole === undefined) return new Miss("the original has no output there", name);
     const row: Batch = { ...read, [wanted]: left(whole, survivors.get(target)) };
     for (const [column, { dims }] of Object.entries(row)) {
-      if (dims[0] !== whole.dims[0]) return new Miss(`"${column}" has no axis of samples`, name);
+      if (dims[0] !== whole.dims[0]) return new Miss(`"${column}" has no batch axis`, name);
       const own = dims.slice(1);
       even &&= sameDims(own, sizes.get(column) ?? own);
       sizes.set(column, own);

@@ -20,7 +20,7 @@ export function disagreementsSection({ disagreements, variants, chosen, data }: 
     all !== undefined && all > disagreements.length
       ? `${shown} of the ${integer(all)} samples on which original and result differ, spread over them`
       : `${shown} ${disagreements.length === 1 ? "sample" : "samples"} on which original and result differ`;
-  return html`<h2>Answered differently</h2>
+  return html`<h2>Samples with different predictions</h2>
 <p class="note">${which}, numbered by position in the test samples.</p>
 <ul class="samples">
 ${disagreements.map((one) => html`<li>${one.shown !== undefined && view(one.shown)}${answers(one, data.classes)}</li>\n`)}</ul>`;

@@ -165,7 +165,7 @@ describe("a report", () => {
   });
 
   test("a sentence that most layers share stands once, above them", () => {
-    const done = "8 of 16 channels cut; weights in 8 bits, a scale per channel";
+    const done = "8 of 16 channels cut; weights in 8 bits, per-channel scales";
     expect(page.split(done)).toHaveLength(2);
     expect(page).toContain(`Applied to every layer without a note of its own: ${done}.`);
   });
@@ -273,7 +273,7 @@ describe("other outcomes", () => {
       name: `model.decoder.layers.${index}.self_attn.q_proj`,
       before: { operator: "MatMul", weight: "float32 [4096, 4096]", parameters: 1, bytes: index, zeros: 0 },
       after: undefined,
-      done: ["weights in 8 bits, a scale per channel"],
+      done: ["weights in 8 bits, per-channel scales"],
     }));
     const misses = layers.map(({ name }, index) => ({ at: name, reason: `rank below ${index % 7} needed to pay` }));
     const changes = layers.map(({ name }, index) => ({

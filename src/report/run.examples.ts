@@ -57,7 +57,7 @@ const rows: readonly LayerRow[] = layerNames.map((name, index) => ({
   name,
   before: { operator: "Conv", weight: "float32 [16, 16, 3, 3]", parameters: 2304 * (index + 1), bytes: 9216, zeros: 0 },
   after: { operator: "Conv", weight: "int8 [8, 16, 3, 3]", parameters: 1152 * (index + 1), bytes: 1216, zeros: 0.02 },
-  done: ["8 of 16 channels cut", "weights in 8 bits, a scale per channel"],
+  done: ["8 of 16 channels cut", "weights in 8 bits, per-channel scales"],
 }));
 
 /** A checkerboard, 16 × 16. */

@@ -86,7 +86,7 @@ export function circumstances(run: Run): Markup {
     choosing === undefined ? "" : `choose by ${integer(choosing)}`,
     samples("judge", { ...test, count: test.count === undefined ? undefined : test.count - (choosing ?? 0) }),
   ];
-  return html`<h2>Circumstances</h2>
+  return html`<h2>Setup</h2>
 <dl class="facts">
 ${row("data", html`${data.name}; samples to ${parts.filter((part) => part !== "").join(", ")}`)}
 ${data.preprocessing !== undefined && row("preprocessing", data.preprocessing)}

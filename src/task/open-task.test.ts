@@ -65,7 +65,7 @@ describe("pictures with labels", () => {
     expect((await evaluate(createEngine(), model, task.test, task.metric)).estimate.value).toBe(1);
     expect(model.header.metadata.get(preprocessingKey)).toBe("unit");
     // Whoever opens it again believes what was found.
-    expect((await openTask(model, { data: pixels(["t10k"]) })).preprocessing).toBe("unit, as the model itself says");
+    expect((await openTask(model, { data: pixels(["t10k"]) })).preprocessing).toBe("unit, recorded in the model");
   });
 
   test("on which the model is no better than chance are doubted, and the guess is not recorded unless it is trained", async () => {

@@ -204,7 +204,7 @@ async function prepareImages(
     warn("preprocessing", text);
   }
   // What is done to pictures without being asked for is said.
-  const source = recorded ? ", as the model itself says" : "";
+  const source = recorded ? ", recorded in the model" : "";
   const grown = enlargement(model.graph);
   if (grown !== undefined) {
     const how = declared ?? presets.unit;

@@ -50,8 +50,8 @@ export function backwards({ graph, loss, varying, inference, emit, sums, channel
     // Entries give gradients of inputs; what a graph inside takes from outside is none.
     const taken = usedValues(node).find((value) => varying.has(value) && !node.inputs.includes(value));
     if (taken !== undefined) {
-      const place = `${describe(node)} has no gradient by "${taken.name}"`;
-      throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: a graph inside it takes that from outside.`, {
+      const place = `${describe(node)} has no gradient with respect to "${taken.name}"`;
+      throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: its subgraph reads that value from the outer graph.`, {
         hint: trainTheRest,
       });
     }

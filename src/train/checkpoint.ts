@@ -34,7 +34,7 @@ export async function requireFreeFolder(folder: string, resume: boolean): Promis
   }
   if (resume || (await fileKind(lastFile(folder))) === undefined) return;
   throw new PithError("E_FILE", `"${folder}" has the checkpoint of an earlier training, which would be overwritten.`, {
-    hint: "`resume` continues it; another folder begins anew.",
+    hint: "`resume` continues it; name another folder to start over.",
   });
 }
 
@@ -186,20 +186,20 @@ function worded(value: unknown): string {
 function otherTraining(path: string, best: string | undefined): (what: string, kept: string) => PithError {
   return (what, kept) =>
     new PithError("E_OPTION", `"${path}" was trained ${what}.`, {
-      hint: `A training is continued with the ${kept} that it was begun with; \`epochs\` may be more. ${begunAnew(path, best)}`,
+      hint: `Training continues only with the ${kept} that it started with; \`epochs\` may be larger. ${begunAnew(path, best)}`,
     });
 }
 
 /** How to train otherwise than a training was begun. */
 function begunAnew(path: string, best: string | undefined): string {
   const chosen = best === undefined ? "" : `, or from "${best}", the best weights by validation`;
-  const last = `"${path}" is a model like any other, too, but its weights may be ruined where the training diverged`;
-  return `To train otherwise, begin again from the model itself${chosen}, with another \`checkpoint\`. ${last}.`;
+  const last = `"${path}" is an ordinary model too, but its weights may be useless if the training diverged`;
+  return `To train with other settings, start again from the model itself${chosen}, with another \`checkpoint\`. ${last}.`;
 }
 
 function otherModel(path: string, why: string): PithError {
   return new PithError("E_OPTION", `"${path}" is a checkpoint of another model: ${why}.`, {
-    hint: "A training is continued with the model that it was begun with; another folder begins anew.",
+    hint: "Training continues only with the model that it started with; name another folder to start over.",
   });
 }
 

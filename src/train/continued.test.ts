@@ -35,7 +35,7 @@ describe("a training that was stopped and is continued ends where it would have 
 
   test.each(settings)("%s", async (_, given) => {
     const whole = await trained({ ...given, checkpoint: temporaryFolder() });
-    // Between epochs, in the middle of one, and where an evaluation is due.
+    // Between epochs, in the middle of one, and where an evaluation is expected.
     for (const steps of [3, 8, 10, 13]) {
       const checkpoint = temporaryFolder();
       const stopped = trained({ ...given, checkpoint }, stopAfter(steps));
@@ -158,7 +158,7 @@ describe("checkpoints", () => {
     const said: string[] = [];
     const checkpoint = temporaryFolder();
     await trained({ checkpoint, resume: true, epochs: 1 }, { log: ({ text }) => said.push(text) });
-    expect(said[0]).toBe(`there is no checkpoint in ${checkpoint} yet: training begins`);
+    expect(said[0]).toBe(`there is no checkpoint in ${checkpoint} yet: training starts from the model`);
   });
 
   test("a training that was through is handed back, not trained on", async () => {
@@ -197,8 +197,8 @@ describe("checkpoints", () => {
       expect(await diverged(checkpoint, 12)).toMatchObject({
         code: "E_DIVERGED",
         hint:
-          "Begin again from the model as it was, with another `checkpoint`, and a smaller `learningRate` or `clip` 1, and check that the " +
-          `inputs are of ordinary size. "${checkpoint}/last.onnx" has the weights after 10 steps, which may be ruined.`,
+          "Start again from the original model, with another `checkpoint`, and a smaller `learningRate` or `clip` 1, and check that the " +
+          `inputs are of ordinary size. "${checkpoint}/last.onnx" has the weights after 10 steps, which may be useless.`,
       });
       const last = await weights(await open(`${checkpoint}/last.onnx`));
       expect(
@@ -209,7 +209,7 @@ describe("checkpoints", () => {
       const other = trained({ ...settings, learningRate: 0.001, checkpoint, resume: true });
       await expect(other).rejects.toMatchObject({
         hint:
-          "A training is continued with the settings that it was begun with; `epochs` may be more. To train otherwise, begin again from the " +
+          "Training continues only with the settings that it started with; `epochs` may be larger. To train with other settings, start again from the " +
           `model itself, with another \`checkpoint\`. "${checkpoint}/last.onnx" is a model like any other, too, but its weights may be ruined ` +
           "where the training diverged.",
       });

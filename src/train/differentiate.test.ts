@@ -150,7 +150,7 @@ graph (x: float32[2, 3]) -> (loss) {
 
     it("a parameter that a graph inside a node takes from outside is refused by name", () => {
       expect(() => differentiate(parseModel(bags), byName("table"))).toThrow(
-        /Loop "rows" has no gradient by "table": a graph inside it takes that from outside/,
+        /Loop "rows" has no gradient with respect to "table": its subgraph reads that value from the outer graph/,
       );
       expect(() => differentiate(parseModel(bags), byName("w", "table"))).toThrow(/by "table"/);
     });
@@ -165,7 +165,7 @@ graph (x: float32[2], flag: bool[]) -> (loss) {
   }, else_branch=graph () -> (c) { c = Abs (x) }}
   loss = ReduceSum (y) {keepdims=0}
 }`;
-      expect(() => differentiate(parseModel(deep), byName("w"))).toThrow(/If "y" has no gradient by "doubled"/);
+      expect(() => differentiate(parseModel(deep), byName("w"))).toThrow(/If "y" has no gradient with respect to "doubled"/);
     });
 
     it("so is a parameter that is stored in one", () => {

@@ -107,7 +107,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   }
   const parameters = [...graph.values()].filter((value) => value.tensor !== undefined && options.wrt(value));
   if (parameters.length === 0)
-    throw new PithError("E_NAME", "There is nothing to differentiate by: no parameter is selected.");
+    throw new PithError("E_NAME", "There is nothing to differentiate with respect to: no parameter is selected.");
   const varying = downstream(graph, parameters, inference);
   const forward = new Set(graph.nodes());
   const emit = emitInto(step, {

@@ -59,7 +59,7 @@ export function groupsOf(
   const known = [...[...layerNames.values()].flat(), ...stored.map(({ name }) => name)];
   const strange = Object.keys(rates).find((pattern) => !known.some((name) => isNamed(pattern, name)));
   if (strange !== undefined)
-    throw new PithError("E_NAME", `No layer or tensor is called "${strange}", for which there is a rate.`);
+    throw new PithError("E_NAME", `No layer or tensor is called "${strange}", which has a learning rate factor.`);
   return (name, dims) => {
     const names = [name, ...(layerNames.get(name) ?? [])];
     const fits = ([pattern]: readonly [string, number]): boolean => names.some((one) => isNamed(pattern, one));

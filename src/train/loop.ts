@@ -274,12 +274,12 @@ class Run {
     const { checkpoint, validation } = this.#plan;
     const { best } = this.#counters;
     const kept = checkpoint !== undefined && this.#kept !== undefined;
-    const again = `Begin again from the model as it was${kept ? ", with another `checkpoint`," : ""} and a smaller \`learningRate\` or \`clip\` 1`;
+    const again = `Start again from the original model${kept ? ", with another `checkpoint`," : ""} and a smaller \`learningRate\` or \`clip\` 1`;
     const hint = [
       `${again}, and check that the inputs are of ordinary size.`,
       // After none they are those of the model itself.
       ...(kept && this.#kept !== 0
-        ? [`"${lastFile(checkpoint)}" has the weights after ${this.#kept} steps, which may be ruined.`]
+        ? [`"${lastFile(checkpoint)}" has the weights after ${this.#kept} steps, which may be useless.`]
         : []),
       ...(checkpoint === undefined || validation === undefined || best === undefined
         ? []

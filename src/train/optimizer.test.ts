@@ -199,7 +199,7 @@ describe("optimizers", () => {
   });
 
   it("Nesterov's momentum needs momentum", () => {
-    expect(() => sgd({ nesterov: true })).toThrow("Nesterov's momentum needs a momentum above 0.");
+    expect(() => sgd({ nesterov: true })).toThrow("Nesterov momentum needs a momentum above 0.");
   });
 
   it("a carried gradient is the momentum, and is put back as such", () => {

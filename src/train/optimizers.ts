@@ -18,7 +18,7 @@ export interface SgdOptions {
  * const optimizer = sgd({ momentum: 0.9 });
  */
 export function sgd({ momentum = 0, nesterov = false, weightDecay = 0 }: SgdOptions = {}): Optimizer {
-  if (nesterov && momentum === 0) throw new PithError("E_OPTION", "Nesterov's momentum needs a momentum above 0.");
+  if (nesterov && momentum === 0) throw new PithError("E_OPTION", "Nesterov momentum needs a momentum above 0.");
   return defineOptimizer({
     name: "sgd",
     // Weight decay is part of what momentum accumulates, and is not in the graph; nor is the look ahead.

@@ -106,7 +106,7 @@ function batchOf(model: Model, given: number | undefined, data: Dataset, context
   const wanted = Math.min(given ?? usualBatch, data.count ?? Number.POSITIVE_INFINITY);
   const own = given === undefined ? ownBatch(model, wanted) : undefined;
   if (own === undefined) return wanted;
-  context.log({ id: "batch", text: `batches of ${own}: the model was exported for them, and takes no others` });
+  context.log({ id: "batch", text: `batches of ${own}: the model was exported with this batch size` });
   return own;
 }
 

@@ -45,7 +45,7 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
   if (!plan.resume || plan.checkpoint === undefined) return undefined;
   const path = lastFile(plan.checkpoint);
   if ((await fileKind(path)) === undefined) {
-    context.log({ id: "resume", text: `there is no checkpoint in ${plan.checkpoint} yet: training begins` });
+    context.log({ id: "resume", text: `there is no checkpoint in ${plan.checkpoint} yet: training starts from the model` });
     return undefined;
   }
   const { model, state, progress } = await readCheckpoint(path);
@@ -67,9 +67,9 @@ function lengthText({ epoch, steps }: Counters, before: number | undefined, plan
   const { epochs, schedule } = plan;
   const done = epoch - 1;
   if (done > epochs)
-    return `the checkpoint has ${done} epochs behind it, more than the ${epochs} asked for: nothing is trained, its weights are the result`;
+    return `the checkpoint has done ${done} epochs, more than the ${epochs} requested: nothing is trained, and its weights are the result`;
   if (done === epochs)
-    return `the checkpoint has the ${epochs} epochs behind it that are asked for: nothing is trained, its weights are the result`;
+    return `the checkpoint has done the ${epochs} epochs that are requested: nothing is trained, and its weights are the result`;
   const total = stepsOf(plan);
   if (before === undefined || before === epochs || total === undefined) return undefined;
   const [was, is] = [schedule(steps, (total / epochs) * before), schedule(steps, total)];

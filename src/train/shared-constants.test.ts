@@ -130,7 +130,7 @@ graph (x: float32[batch, 4]) -> (y) {
     const said: string[] = [];
     await reinitialize(model, {}, { seed: 1, log: ({ text }) => said.push(text) });
     expect(stored(model)).toContain("ones_1");
-    expect(said).toEqual([expect.stringMatching(/"ones".*for each: they learn apart/)]);
+    expect(said).toEqual([expect.stringMatching(/"ones".*per layer: they are trained separately/)]);
   });
 });
 

@@ -68,7 +68,7 @@ export function reportParted(parted: readonly Parted[], { log }: Pick<Context, "
   const [first] = names;
   if (first === undefined) return;
   const more = names.length === 1 ? "" : ` (and ${names.length - 1} more)`;
-  const text = `"${first}"${more}, of equal numbers and stored once for several layers, becomes a tensor for each: they learn apart`;
+  const text = `"${first}"${more}, of equal numbers and stored once for several layers, becomes one tensor per layer: they are trained separately`;
   log({ id: "parted", text });
 }
 

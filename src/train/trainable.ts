@@ -31,7 +31,7 @@ export async function trainableCopy(given: Model, options: StepOptions, context:
   const selected = options.parameters === undefined ? trainedValues(model, options) : new Set(options.parameters);
   const ties = tie(model, selected);
   for (const { name, of } of ties)
-    context.log({ id: "tied", text: `"${name}" and "${of}" are one matrix, trained as one` });
+    context.log({ id: "tied", text: `"${name}" and "${of}" are one matrix and are trained as one` });
   const copies = new Set(ties.map(({ name }) => name));
   const wanted = new Set([...selected].filter((name) => !copies.has(name)));
   // A role keeps what is trained from being folded into what is made of it: a transposed copy, a product with a mask.

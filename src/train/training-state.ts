@@ -102,7 +102,7 @@ function numbersOf(found: Dense | undefined, name: string, length: number): Floa
   if (floats !== undefined) return floats;
   const got = found === undefined ? "nothing" : `${found.type}${dimsText(found.dims)}`;
   throw new PithError("E_DATA", `The checkpoint has ${got} for "${name}", expected ${length} floats.`, {
-    hint: "A training is continued with the model that it was begun with.",
+    hint: "Training continues only with the model that it started with.",
   });
 }
 

@@ -156,12 +156,12 @@ describe("--checkpoint", () => {
     const trained = readFileSync(at("trained.onnx"));
     const shorter = await pith(...words, "--epochs", "1", "--resume");
     expect(shorter.err).toMatch(
-      /has 3 epochs behind it, more than the 1 asked for: nothing is trained, its weights are the result$/m,
+      /has done 3 epochs, more than the 1 requested: nothing is trained, and its weights are the result$/m,
     );
     expect(shorter.code).toBe(0);
     expect(readFileSync(at("trained.onnx"))).toEqual(trained);
     const same = await pith(...words, "--epochs", "3", "--resume");
-    expect(same.err).toMatch(/has the 3 epochs behind it that are asked for: nothing is trained/);
+    expect(same.err).toMatch(/has done the 3 epochs that are requested: nothing is trained/);
   });
 
   test.each([
@@ -347,7 +347,7 @@ describe("progress and result", () => {
       "-o",
       at("trained.onnx"),
     );
-    expect(err).toContain("batches of 8: the model was exported for them, and takes no others");
+    expect(err).toContain("batches of 8: the model was exported with this batch size");
     expect(code).toBe(0);
     const asked = ["--epochs", "1", "--batch", "16", "--checkpoint", at("never")];
     expect(await pith("train", at("fixed.onnx"), ...data, ...asked)).toMatchObject({ code: 1 });

@@ -90,9 +90,9 @@ describe("what was found out of a preprocessing", () => {
     expect(first.preprocessing).toMatch(/^guessed "unit"/);
     // All of its weights are gone: any preprocessing would do as well.
     const next = await json("train", pruned, "--data", data, ...quick, "-o", trained);
-    expect(next).toMatchObject({ code: 0, preprocessing: "unit, as the model itself says" });
+    expect(next).toMatchObject({ code: 0, preprocessing: "unit, recorded in the model" });
     expect(await json("eval", trained, "--data", data)).toMatchObject({
-      preprocessing: "unit, as the model itself says",
+      preprocessing: "unit, recorded in the model",
     });
     expect((await open(trained)).header.metadata.get("pith.preprocessing")).toBe("unit");
     expect((await pith("inspect", trained)).out).toContain("preprocessing: unit\n");
@@ -110,7 +110,7 @@ describe("what was found out of a preprocessing", () => {
     expect(await json(...words, "--preprocess", "raw")).toMatchObject({ preprocessing: "raw" });
     expect((await open(stated)).header.metadata.get("pith.preprocessing")).toBe("raw");
     expect((await pith("train", stated, "--data", data, ...quick, "--force", "-o", empty)).out).toContain(
-      "preprocessing: raw, as the model itself says\n",
+      "preprocessing: raw, recorded in the model\n",
     );
   });
 

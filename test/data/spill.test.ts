@@ -39,6 +39,6 @@ test.skipIf(process.platform === "win32")("a disk without room is a sentence, an
   const [code] = await gone;
   expect([code, left()]).toEqual([0, []]);
   expect(said).toMatch(
-    /E_FILE: A temporary file in ".*" cannot be written: files may not grow that large here\. Let TMPDIR/,
+    /E_FILE: A temporary file in ".*" cannot be written: the file would exceed the size limit\. Set TMPDIR/,
   );
 });

@@ -156,6 +156,6 @@ test("an operator that searches is refused by its name, and the model stays as i
       {eos_token_id=1, pad_token_id=0, decoder=graph (i: int32[batch, seq]) -> (o) { o = Identity(i) }}
   }`);
   const inference = infer(model);
-  expect(inference.misses.map(({ reason }) => reason)).toEqual(["this operator has no entry"]);
+  expect(inference.misses.map(({ reason }) => reason)).toEqual(["Pith does not know this operator"]);
   expect(model.graph.outputs[0]?.type?.dims).toHaveLength(2);
 });

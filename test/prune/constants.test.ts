@@ -75,7 +75,7 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 4]) {
   w: float32[6, 4] = random(seed 1)
   y = somewhere.Unheard "odd" (x, w)
 }`,
-    "this operator has no entry",
+    "Pith does not know this operator",
   ],
   [
     "a subgraph",

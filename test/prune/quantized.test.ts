@@ -10,7 +10,7 @@ import { toNumbers } from "../../src/tensor/convert.ts";
 import { float32 } from "../../src/tensor/dense.ts";
 
 /**
- * Channel by channel, the largest weight is 4, 0.5, 2, 0.9, 8, 0.25: with a scale per channel each becomes 127. The integers rank
+ * Channel by channel, the largest weight is 4, 0.5, 2, 0.9, 8, 0.25: with per-channel scales each becomes 127. The integers rank
  * the channels by how even their weights are, which is another order. After it a vector tells which channels are left.
  */
 const text = `opset 21

@@ -30,10 +30,10 @@ async function exported(learnScales: boolean, perChannel: boolean): Promise<{ mo
 }
 
 describe.skipIf(file === undefined || folder === undefined)("3-bit weights of an MNIST classifier", () => {
-  // Both begin with the same scales and see the same batches. Measured: cross-entropy 0.125 → 0.112 nats with a scale per channel,
+  // Both begin with the same scales and see the same batches. Measured: cross-entropy 0.125 → 0.112 nats with per-channel scales,
   // 0.164 → 0.143 with one; accuracy 97.3 % → 97.5 %, 96.6 % → 96.9 %.
   test.each([
-    ["a scale per channel", true],
+    ["per-channel scales", true],
     ["one scale a weight", false],
   ])("%s: trained scales are better than fixed ones, sample by sample", async (_, perChannel) => {
     const [fixed, learned] = [await exported(false, perChannel), await exported(true, perChannel)];

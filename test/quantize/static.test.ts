@@ -183,7 +183,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
 }`);
   const { misses } = await quantize(model, { scheme: "static", data: memory("x", { x: numbersFor([4, 4]) }) });
   expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
-    'Tanh "squash": runs in float: it has no integer form',
+    'Tanh "squash": stays in float: no quantized kernel',
     'MatMul "attend": both operands are activations',
   ]);
 });

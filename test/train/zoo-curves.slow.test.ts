@@ -24,7 +24,7 @@ const index =
 
 /** What cannot be trained as it is, and why. */
 const refused: Readonly<Record<string, string>> = {
-  embedding_bag: 'Loop "/bag/Loop" has no gradient by "bag.weight"',
+  embedding_bag: 'Loop "/bag/Loop" has no gradient with respect to "bag.weight"',
 };
 
 const networks = Object.entries(index).filter(([name]) => !Object.hasOwn(refused, name));

@@ -296,7 +296,7 @@ function fileFact(before: number, after: number): string {
 
 function packedFact(before: number, after: number): string {
   return after > 1.05 * before
-    ? `compressed it grew, too (${bytes(after)} after ${bytes(before)})`
+    ? `compressed with brotli it grew as well (${bytes(after)} after ${bytes(before)})`
     : `compresses to ${bytes(after)}`;
 }
 

@@ -171,7 +171,7 @@ function showSavings(
   ].filter((row) => row.length > 0);
   if (rows.length === 0) return;
   terminal.line();
-  terminal.table([...columns("could save (estimates)", "weights", "then", ""), { title: "" }], rows);
+  terminal.table([...columns("estimated savings", "weights", "then", ""), { title: "" }], rows);
   // Equal reasons at other places, as blocks have them, are one line.
   const reasons = new Map<string, { readonly first: string; count: number }>();
   for (const { kept } of layers) {

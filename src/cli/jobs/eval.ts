@@ -177,7 +177,7 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   if (comparison !== undefined && answersWithNaN(wanted, comparison.original))
     context.log({
       id: "nan",
-      text: "the original answers with NaN on these samples: there is nothing to compare",
+      text: "the original outputs NaN on these samples: there is nothing to compare",
       level: "warning",
     });
   // A model that is held against its original may have lost everything; the original must know something.

@@ -72,7 +72,7 @@ graph (x: float32[2, 4], flag: bool[]) -> (y) {
   h = org.example.Magic "trick" (x)
   y: float32[2, 4] = If "choice" (flag) {then_branch=graph () -> (a) { a = org.example.Magic "again" (h) }, else_branch=graph () -> (b) { b = Neg(x) }}
 }`);
-  const magic = notUnderstood.filter(({ reason }) => reason === "this operator has no entry");
+  const magic = notUnderstood.filter(({ reason }) => reason === "Pith does not know this operator");
   expect(magic.map(({ at }) => at)).toEqual(['org.example.Magic "trick"', 'org.example.Magic "again"']);
   expect(notUnderstood.filter(({ at }) => at === undefined)).toEqual([]);
 });

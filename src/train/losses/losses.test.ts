@@ -149,7 +149,7 @@ describe("losses", () => {
     ["huber(delta=much)", /^The loss "huber\(delta=much\)": delta /],
     ["cross-entropy(smoothing=1)", "The smoothing must be at least 0 and below 1, got 1."],
     ["cross-entropy(from=scores)", /^The loss "cross-entropy\(from=scores\)": from /],
-    ["1.2.3 * mse", 'The weight of "1.2.3 * mse" is no number.'],
+    ["1.2.3 * mse", 'The weight of "1.2.3 * mse" is not a number.'],
     ["", '"" is not a loss; the losses are cross-entropy, binary, mse, mae, huber, kl, cosine, info-nce.'],
   ])("%s is refused", (text, message) => {
     expect(() => parseLoss(text)).toThrow(message);

@@ -81,7 +81,7 @@ function parseTerm(text: string): WeightedLoss {
   const found = Object.hasOwn(losses, name) ? losses[name] : undefined;
   if (found === undefined) {
     throw new PithError("E_OPTION", `"${text}" is not a loss; the losses are ${lossNames.join(", ")}.`, {
-      hint: 'Several are added up, with weights and settings: "cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)".',
+      hint: 'Losses can be added with weights and settings: "cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)".',
     });
   }
   const given = Object.fromEntries(
@@ -102,7 +102,7 @@ function parseTerm(text: string): WeightedLoss {
     );
   const factor = weight === undefined ? undefined : Number(weight);
   if (factor !== undefined && !Number.isFinite(factor))
-    throw new PithError("E_OPTION", `The weight of "${text}" is no number.`);
+    throw new PithError("E_OPTION", `The weight of "${text}" is not a number.`);
   try {
     return { loss: found.make(given), ...(factor === undefined ? {} : { weight: factor }) };
   } catch (error) {
