@@ -69,7 +69,7 @@ const factorizeOptions = v.pipe(
   v.strictObject({
     rank: described(rank, "keep this many singular values"),
     energy: described(v.optional(fraction), "keep this share of the squared singular values, for instance 0.95"),
-    ratio: described(v.optional(fraction), "leave this share of the weights, for instance 0.5"),
+    ratio: described(v.optional(fraction), "keep this share of the weights, for instance 0.5"),
     ...selectionOptions("factorize"),
     overrides: overridesOption({ rank, energy: v.optional(fraction), ratio: v.optional(fraction) }),
   }),
@@ -182,7 +182,7 @@ interface Factors {
 /** How a layer is written as two, or why it cannot be. */
 function factoredOf(layer: Layer): Factored | Miss {
   const miss = requireWeight(layer, weightNeeds.factorize);
-  return miss ?? layer.role.factored ?? new Miss("its operator has no form as two layers", layer.name);
+  return miss ?? layer.role.factored ?? new Miss("its operator cannot be written as two layers", layer.name);
 }
 
 /** A node beyond these that reads a stored value, or what stored values make of it. */

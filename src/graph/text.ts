@@ -75,9 +75,13 @@ function whole(tensor: Tensor): string {
   const recipe = recipeOf(tensor);
   if (recipe !== undefined) return recipe;
   if (tensor.small === undefined) {
-    throw new PithError("E_UNSUPPORTED", `A tensor of ${tensor.bytes} bytes is not in memory, so it cannot be printed.`, {
-      hint: "Use `await printWholeModel(model)`, or `printModel(model, { abbreviate: true })`.",
-    });
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `A tensor of ${tensor.bytes} bytes is not in memory, so it cannot be printed.`,
+      {
+        hint: "Use `await printWholeModel(model)`, or `printModel(model, { abbreviate: true })`.",
+      },
+    );
   }
   return elementsText(tensor.small);
 }

@@ -32,7 +32,8 @@ async function start(module: string, input: unknown, temporary: string): Promise
   });
   try {
     const { default: job }: { default?: unknown } = await import(module);
-    if (!isJob(job)) throw new PithError("E_OPTION", `${module} has no function as its default export: it is not a job.`);
+    if (!isJob(job))
+      throw new PithError("E_OPTION", `${module} has no function as its default export: it is not a job.`);
     send({ pith: "begun" });
     const output = await job(input as never, context(temporary));
     finish({ pith: "result", output });

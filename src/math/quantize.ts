@@ -210,7 +210,10 @@ export function quantizeStretch(
     const value = values[from + index] ?? 0;
     const code = roundHalfEven(Math.fround(Math.fround(value) / scale)) + zeroPoint;
     if (Number.isNaN(code))
-      throw new PithError("E_DATA", `Element ${from + index} is ${value} at scale ${scale}: no quantized value represents it.`);
+      throw new PithError(
+        "E_DATA",
+        `Element ${from + index} is ${value} at scale ${scale}: no quantized value represents it.`,
+      );
     codes[to + index] = Math.max(low, Math.min(high, code));
   }
 }

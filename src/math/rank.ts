@@ -59,7 +59,8 @@ export function rankForEnergy(s: ArrayLike<number>, energy: number): number {
  * @throws PithError E_OPTION if `ratio` is not above 0 and at most 1.
  */
 export function rankForRatio(rows: number, columns: number, ratio: number): number {
-  if (!(ratio > 0 && ratio <= 1)) throw new PithError("E_OPTION", `The ratio must be above 0 and at most 1, got ${ratio}.`);
+  if (!(ratio > 0 && ratio <= 1))
+    throw new PithError("E_OPTION", `The ratio must be above 0 and at most 1, got ${ratio}.`);
   return Math.floor((ratio * rows * columns) / (rows + columns));
 }
 

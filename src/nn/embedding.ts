@@ -41,7 +41,13 @@ export function positionEmbedding(most: number, width: number): Module {
     const [, tokens] = requireWidth("positionEmbedding", scope, x, width, 3);
     if (x.type?.dims?.length !== 3 || (typeof tokens === "number" && tokens > most)) {
       const expected = `[batch, at most ${most} tokens, ${width}]`;
-      throw mismatch("positionEmbedding", name, expected, dimsText(x.type?.dims), "Truncate longer texts, or allow more tokens.");
+      throw mismatch(
+        "positionEmbedding",
+        name,
+        expected,
+        dimsText(x.type?.dims),
+        "Truncate longer texts, or allow more tokens.",
+      );
     }
     const weight = stored(scope, "weight", [most, width], () => random.normal());
     const count = emit.named(`${name}.tokens`).Shape([x], { start: 1, end: 2 });

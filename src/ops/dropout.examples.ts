@@ -4,7 +4,7 @@ import { type Example, example, table } from "./define.examples.ts";
 const drawn = "which numbers are dropped is drawn anew in every run";
 const random = {
   except: { lower: drawn, gradient: drawn, channels: drawn, file: drawn },
-  misses: { quantize: "drops numbers at random" },
+  misses: { quantize: "drops values at random" },
 };
 const modes = "ratio: float32[] = 0.3; train: bool[] = true;";
 
@@ -22,6 +22,6 @@ export const dropoutExamples: readonly Example[] = [
   example("Dropout in training", `(x: float32[batch, 3]) ${modes} y, kept = Dropout(x, ratio, train) {seed=3}`, random),
   example("Dropout told by an input", "(x: float32[2, 3], train: bool[]) y = Dropout(x, _, train)", {
     feeds: { train: [0] },
-    misses: { lower: "decided at run time", quantize: "drops numbers at random", gradient: "is lowered first" },
+    misses: { lower: "decided at run time", quantize: "drops values at random", gradient: "is lowered first" },
   }),
 ];

@@ -114,7 +114,7 @@ const Dropout = defineOp<Settings>({
     const scale = s.ratio < 1 ? 1 / (1 - s.ratio) : 0;
     return [emit.Mul([emit.Mul([x, emit.CastLike([kept, x])]), scalar(emit, type, scale)]), kept];
   },
-  quantize: (s) => (s.training === false ? { kind: "transparent" } : new Miss("drops numbers at random")),
+  quantize: (s) => (s.training === false ? { kind: "transparent" } : new Miss("drops values at random")),
 });
 
 export const dropoutOperators: readonly Op[] = [Dropout];

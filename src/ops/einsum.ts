@@ -276,7 +276,7 @@ const Einsum = defineOp<Equation>({
     }
     return macs;
   },
-  quantize: new Miss("has no integer form: as a MatMul it would"),
+  quantize: new Miss("has no quantized form; as a MatMul it would"),
 });
 
 /** The determinant of each matrix of a stack. */

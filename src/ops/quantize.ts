@@ -34,7 +34,7 @@ function read(site: Site): Settings | Miss {
   return { axis: wrapAxis(integer(site, "axis", 1), dims.length), block, type };
 }
 
-/** Axes pass; a scale per channel is cut with its channel. */
+/** Axes pass; per-channel scales is cut with its channel. */
 function axes(s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
   if (s.block > 0) return new Miss("is quantized in blocks");
   const own = [1, 2].flatMap((input): AxisLink[] => {

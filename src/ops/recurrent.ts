@@ -101,7 +101,7 @@ function links(s: Settings, site: Site): readonly AxisLink[] {
     ...samples,
     { from: ["in0", 2], to: ["in1", 2] },
     { refuses: ["in0", steps], reason: "each step depends on the one before" },
-    { refuses: ["in1", 0], reason: "directions are apart" },
+    { refuses: ["in1", 0], reason: "directions are separate" },
     { refuses: ["in1", 1], reason: feedback },
     { refuses: ["in2", 1], reason: feedback },
     { refuses: ["in2", 2], reason: feedback },

@@ -102,7 +102,7 @@ function scaledDims(s: Settings, x: readonly Dim[]): Scaled | Miss {
     });
     if (s.policy !== "stretch") {
       if (proportions.some((scale) => scale === undefined))
-        return new Miss("its proportions are not known before the run");
+        return new Miss("its aspect ratio is not known before the run");
       const known = proportions as readonly number[];
       const scale = s.policy === "not_larger" ? Math.min(...known) : Math.max(...known);
       return {

@@ -287,7 +287,7 @@ const OptionalOperator = sequenceOperator(
     infer: (_, site) => {
       const [operand] = site.inputs;
       return operand === undefined
-        ? new Miss("holds nothing, of a type that an attribute names")
+        ? new Miss("is an empty optional of the type that an attribute names")
         : containerOperand({ kind: "optional", of: typeOfOperand(operand) });
     },
   },

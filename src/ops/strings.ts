@@ -6,7 +6,7 @@ import { integer, integers, text } from "./shared/attributes.ts";
 import { inert } from "./shared/inert.ts";
 import { broadcast, need, sameAxes, shaped } from "./shared/rules.ts";
 
-const texts = new Miss("works on texts");
+const texts = new Miss("operates on strings");
 
 const StringConcat = inert(texts, {
   name: "StringConcat",

@@ -204,7 +204,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     const { changes, misses } = await prune(net, { amount: 0.5, structured: true, except: "b" });
     expect(changes).toEqual([]);
     expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
-      ["a", 'its channels go together with those of "b", which is excepted'],
+      ["a", 'its channels go together with those of "b", which is excluded'],
       ["head", "its channels cannot be cut: they are an output of the model (y)"],
     ]);
     expect(printModel(net)).toBe(before);
@@ -231,11 +231,11 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 8]) {
   y = MatMul (j, o.weight)
 }`);
     const half = await prune(heads(), { amount: 0.5, structured: true });
-    expect(half.changes).toMatchObject([{ at: "v", what: "4 of 8 channels cut (1 of 2 parts, as heads are)" }]);
+    expect(half.changes).toMatchObject([{ at: "v", what: "4 of 8 channels cut (1 of 2 units, such as heads)" }]);
     const few = await prune(heads(), { amount: 0.2, structured: true, layers: "v" });
     expect(few.changes).toEqual([]);
     expect(few.misses).toMatchObject([
-      { at: "v", reason: "its channels go in 2 parts, as heads do, and 20 % of 2 rounds to 0" },
+      { at: "v", reason: "its channels go in 2 parts, such as heads, and 20 % of 2 rounds to 0" },
     ]);
   });
 

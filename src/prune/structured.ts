@@ -107,8 +107,8 @@ function noneChosen(group: Group, { scope, ...given }: Options): string {
   const { units } = group;
   const { amount } = amountOf(group, { scope, ...given });
   const share = `${Number((100 * amount).toPrecision(3))} %`;
-  if (scope === "global") return `none of its channels is among the ${share} of least norm in all layers`;
-  return `its channels go in ${units} ${units === 1 ? "part" : "parts"}, as heads do, and ${share} of ${units} rounds to 0`;
+  if (scope === "global") return `none of its channels is among the ${share} with the smallest norm over all layers`;
+  return `its channels go in ${units} ${units === 1 ? "part" : "parts"}, such as heads, and ${share} of ${units} rounds to 0`;
 }
 
 /** Groups that can be cut, with a score for each unit; what stays, and why. */
@@ -164,7 +164,7 @@ function eligible(
     if (!group.layers.some((layer) => selected.has(layer.node))) continue;
     const kept = group.layers.find(({ name }) => isNamed(given.except, name));
     if (kept !== undefined) {
-      const together = `its channels go together with those of "${kept.name}", which is excepted`;
+      const together = `its channels go together with those of "${kept.name}", which is excluded`;
       misses.push(...missesOf(group, together).filter(({ at }) => !isNamed(given.except, at ?? "")));
       continue;
     }
@@ -203,7 +203,7 @@ function changesOf({ group, units }: Choice, decidedBy: Change["decidedBy"]): Ou
     seen.add(layer.name);
     const count = unitOf.reduce((sum, unit) => sum + (gone.has(unit) ? 1 : 0), 0);
     if (count === 0) return [];
-    const parts = group.units >= unitOf.length ? "" : ` (${units.length} of ${group.units} parts, as heads are)`;
+    const parts = group.units >= unitOf.length ? "" : ` (${units.length} of ${group.units} units, such as heads)`;
     const what = `${count} of ${unitOf.length} channels cut${parts}`;
     return [{ at: layer.name, what, decidedBy }];
   });

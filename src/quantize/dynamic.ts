@@ -69,7 +69,7 @@ export async function quantizeDynamically(model: Model, options: QuantizeSetting
     // Asked for now: the layer before may have been rewritten meanwhile.
     const data = layer.node.inputs[target.rule.weight.data] ?? target.data;
     rewrite(emit, target, integersOf(emit, data, inputs), weight, bias);
-    const kind = own.perChannel ? "a scale per channel" : "one scale";
+    const kind = own.perChannel ? "per-channel scales" : "one scale";
     changes.push({
       at: layer.name,
       what: `integer arithmetic, weight as ${settings.type}, ${kind}`,

@@ -188,7 +188,7 @@ async function roundWeights(
     const rounded = made.get(effective) ?? (await roundWeight(model, emit, layer, own, context));
     made.set(effective, rounded);
     model.graph.setInput(node, role.input, rounded);
-    const kind = `${own.perChannel ? "a scale per channel" : "one scale"}${own.learnScales ? ", to train" : ""}`;
+    const kind = `${own.perChannel ? "per-channel scales" : "one scale"}${own.learnScales ? ", to train" : ""}`;
     const what = `weight rounded as int${own.bits}, ${kind}`;
     changes.push({ at: name, what, kind: "rounded", bits: own.bits, decidedBy });
   }

@@ -52,7 +52,7 @@ export async function placeMeasured(
       const dense = await readStoredValue(model, value, context.engine);
       const { min, max } = channelRanges(dense, undefined);
       const range = { min: min[0] ?? 0, max: max[0] ?? 0 };
-      // A bias is int32 with a scale per channel: neither huge nor tiny numbers take anything from the others.
+      // A bias is int32 with per-channel scales: neither huge nor tiny numbers take anything from the others.
       const reason = placement.constants.has(value) ? whyUnfit(range, lostAmong(dense, range)) : whyNotFinite(range);
       if (reason !== undefined) unfit.set(value, reason);
     }

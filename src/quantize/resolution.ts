@@ -28,7 +28,7 @@ export function whyUnfit(range: ValueRange, lost: number): string | undefined {
   if (broken !== undefined) return broken;
   const { step, largest } = stepOf(range);
   if (largest > 0 && step < smallestScale)
-    return `is at most ${largest.toExponential(1)}: no float32 scale resolves it`;
+    return `is at most ${largest.toExponential(1)}: too small for a float32 scale`;
   if (lost < mostLost) return undefined;
   return `ranges from ${short(min)} to ${short(max)}: 8 bits would not resolve most of its numbers`;
 }

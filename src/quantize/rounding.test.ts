@@ -26,7 +26,7 @@ interface Case {
 const cases: Readonly<Record<string, Case>> = {
   "a matrix of 3 bits": { dims: [6, 40], low: -4, high: 3 },
   "a matrix of 4 bits, a scale per row": { dims: [6, 40], axis: 0, low: -8, high: 7 },
-  "a kernel of 2 bits, a scale per channel": { dims: [5, 3, 3, 3], axis: 0, low: -2, high: 1 },
+  "a kernel of 2 bits, per-channel scales": { dims: [5, 3, 3, 3], axis: 0, low: -2, high: 1 },
   "a matrix of 8 bits, a scale per column": { dims: [12, 5], axis: 1, low: -127, high: 127 },
   "an activation that begins at 0": { dims: [4, 30], low: 0, high: 255 },
   "an activation with a zero point": { dims: [4, 30], low: -31, high: 224 },

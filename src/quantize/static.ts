@@ -31,7 +31,7 @@ import type { Placement } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { writeConstants, writeWeights } from "./static-weights.ts";
 
-/** The first one with a scale per channel, and in which all that the runtime makes of rounded activations has kernels. */
+/** The first one with per-channel scales, and in which all that the runtime makes of rounded activations has kernels. */
 const opset = 13;
 
 export async function quantizeStatically(model: Model, options: QuantizeSettings, context: Context): Promise<Outcome> {
@@ -62,7 +62,7 @@ export async function quantizeStatically(model: Model, options: QuantizeSettings
 
   for (const { layer } of placement.targets) {
     const { own, decidedBy } = ownOptions(options, layer);
-    const kind = own.perChannel ? "a scale per channel" : "one scale";
+    const kind = own.perChannel ? "per-channel scales" : "one scale";
     const what = `${own.activations} activations, weight as ${own.weights ?? "int8"}, ${kind}`;
     changes.push({ at: layer.name, what, kind: "quantized", bits: own.bits, decidedBy });
   }

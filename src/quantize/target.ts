@@ -22,7 +22,7 @@ export function targetAt(layer: Layer, inference: Inference): Target | Miss {
   const bound = inference.at(layer.node);
   const rule = bound instanceof Miss ? bound : bound.quantize();
   if (rule instanceof Miss) return new Miss(rule.reason, layer.name);
-  if (rule.kind !== "weighted") return new Miss("its operator has no integer form", layer.name);
+  if (rule.kind !== "weighted") return new Miss("its operator has no quantized form", layer.name);
   const { data, input, bias } = rule.weight;
   const x = layer.node.inputs[data];
   if (x === undefined) return new Miss("its data is missing", layer.name);

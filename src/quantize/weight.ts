@@ -65,7 +65,7 @@ function whyUnfit(dense: Dense): string | undefined {
   const { min, max } = channelRanges(dense, undefined);
   const largest = Math.max(-(min[0] ?? 0), max[0] ?? 0);
   if (largest === 0 || largest >= 127 * smallestScale) return undefined;
-  return `its weight is at most ${largest.toExponential(1)}: no float32 scale resolves it`;
+  return `its weight is at most ${largest.toExponential(1)}: too small for a float32 scale`;
 }
 
 /**

@@ -91,7 +91,7 @@ export async function quantizeToWeights(model: Model, options: QuantizeSettings,
       own.numbers = numbers;
       model.graph.setInput(node, role.input, numbers);
     }
-    const scales = role.kind === "lookup" ? "a scale per row" : "a scale per channel";
+    const scales = role.kind === "lookup" ? "a scale per row" : "per-channel scales";
     const what = `weight as ${settings.type}, ${said.perChannel ? scales : "one scale"}`;
     changes.push({ at: layer.name, what, kind: "quantized", bits: said.bits, decidedBy });
   }
@@ -141,7 +141,7 @@ function turned(emit: Emit, written: Written): Written {
 }
 
 /**
- * Raises the operator set to one in which DequantizeLinear has what is needed: a scale per channel since opset 13, one scale since 10.
+ * Raises the operator set to one in which DequantizeLinear has what is needed: per-channel scales since opset 13, one scale since 10.
  * @throws PithError E_UNSUPPORTED if that is not possible.
  */
 function raiseFor(model: Model, perChannel: boolean): void {

@@ -59,7 +59,12 @@ export async function matchLayers(changed: Model, original: Model, engine: Engin
     const same = counterpart(layer, candidates, used);
     const kept = same instanceof Miss ? same : await keptChannels(reference, same, model, layer, engine);
     if (same instanceof Miss || kept instanceof Miss) {
-      misses.push(new Miss(kept instanceof Miss ? kept.reason : "it has no counterpart in the original", layer.name));
+      misses.push(
+        new Miss(
+          kept instanceof Miss ? kept.reason : "it has no counterpart in the original in the original",
+          layer.name,
+        ),
+      );
       continue;
     }
     used.add(same);

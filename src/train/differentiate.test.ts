@@ -165,7 +165,9 @@ graph (x: float32[2], flag: bool[]) -> (loss) {
   }, else_branch=graph () -> (c) { c = Abs (x) }}
   loss = ReduceSum (y) {keepdims=0}
 }`;
-      expect(() => differentiate(parseModel(deep), byName("w"))).toThrow(/If "y" has no gradient with respect to "doubled"/);
+      expect(() => differentiate(parseModel(deep), byName("w"))).toThrow(
+        /If "y" has no gradient with respect to "doubled"/,
+      );
     });
 
     it("so is a parameter that is stored in one", () => {

@@ -83,7 +83,10 @@ async function drawAnew(model: Model, context: Context): Promise<Outcome> {
   const states = [...model.graph.values()].filter(({ role }) => role?.kind === "state").length;
   if (changes.length > 0 && states > 0) {
     const text = states === 1 ? "1 running statistic" : `${states} running statistics`;
-    log({ id: "states", text: `${text} will be updated from the batches in training, with or without --batch-statistics` });
+    log({
+      id: "states",
+      text: `${text} will be updated from the batches in training, with or without --batch-statistics`,
+    });
   }
   return { changes, misses };
 }

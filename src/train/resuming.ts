@@ -45,7 +45,10 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
   if (!plan.resume || plan.checkpoint === undefined) return undefined;
   const path = lastFile(plan.checkpoint);
   if ((await fileKind(path)) === undefined) {
-    context.log({ id: "resume", text: `there is no checkpoint in ${plan.checkpoint} yet: training starts from the model` });
+    context.log({
+      id: "resume",
+      text: `there is no checkpoint in ${plan.checkpoint} yet: training starts from the model`,
+    });
     return undefined;
   }
   const { model, state, progress } = await readCheckpoint(path);

@@ -58,7 +58,9 @@ describe("roles are written where a training starts", () => {
     await train(model, once, { log: ({ text }) => said.push(text) });
     expect(verify(model)).toEqual([]);
     expect(roles(model)).toEqual({ causal: "buffer", "head.weight": "tied(embedding.weight, transposed)" });
-    expect(said).toContain('"causal" is a buffer: its values are those of a mask or of sinusoidal positions, which are not trained');
+    expect(said).toContain(
+      '"causal" is a buffer: its values are those of a mask or of sinusoidal positions, which are not trained',
+    );
     expect(await numbersOf(model, "causal")).toEqual(before);
     const [embedding, head] = [await numbersOf(model, "embedding.weight"), await numbersOf(model, "head.weight")];
     expect(embedding[0]).not.toBe(1);

@@ -77,8 +77,7 @@ function declareStates(model: Model, inference: Inference, declared: Map<Value, 
     if (held.length === 0 || !held.every(({ type }) => type === undefined || isFloat(type.type))) continue;
     found++;
     const reason = held.map(whyNotCarried).find((reason) => reason !== undefined);
-    if (reason !== undefined)
-      misses.push(new Miss(`keeps its running statistics frozen: ${reason}`, describe(node)));
+    if (reason !== undefined) misses.push(new Miss(`keeps its running statistics frozen: ${reason}`, describe(node)));
     else for (const value of held) declared.set(value, { kind: "state" });
     const readers = new Set(held.flatMap(({ uses }) => [...uses].map((use) => use.node)));
     if (reason === undefined && readers.size > 1) {

@@ -86,7 +86,10 @@ function report({ declared, parted }: Declaration, context: Context): void {
   reportParted(parted, context);
   if (buffer !== undefined) {
     const text = more.length === 0 ? `${buffer} is a buffer` : `${buffer} and ${more.length} more are buffers`;
-    context.log({ id: "buffers", text: `${text}: its values are those of a mask or of sinusoidal positions, which are not trained` });
+    context.log({
+      id: "buffers",
+      text: `${text}: its values are those of a mask or of sinusoidal positions, which are not trained`,
+    });
   }
   if (states.length > 0)
     context.log({ id: "states", text: `${states.length} running statistics are updated from the batches` });

@@ -141,7 +141,7 @@ describe("--checkpoint", () => {
     expect(again.code).toBe(1);
     const other = await pith(...words, "--resume", "--weight-decay", "0.1");
     expect(other.err).toContain('last.onnx" was trained without --weight-decay, not with 0.1.');
-    expect(other.err).toContain("; --epochs may be more.");
+    expect(other.err).toContain("; --epochs may be larger.");
     expect(other.err).not.toContain("continued after");
     const model = await pith("train", at("zero.onnx"), ...data, ...quick, "--checkpoint", folder, "--resume");
     expect(model.err).toContain("is a checkpoint of another model: it trained ");

@@ -239,7 +239,9 @@ describe("what 8 bits do not resolve stays in float", () => {
     const { reasons, error, integers } = await leftInFloat(text, { x, u: scaled([32, 8], 1, 3) });
     expect(error).toBeLessThan(0.02);
     expect(integers).toBeGreaterThan(4);
-    expect(reasons).toEqual([expect.stringMatching(/^small: "t" is at most \d\.\de-38: too small for a float32 scale/)]);
+    expect(reasons).toEqual([
+      expect.stringMatching(/^small: "t" is at most \d\.\de-38: too small for a float32 scale/),
+    ]);
   });
 
   test("NaN in one branch of two", async () => {

@@ -150,7 +150,7 @@ const FusedGemm = defineOp<GemmSettings & { readonly activation: Activation }>({
   ...gemmFacets,
   weight: (s, site) => {
     const role = gemmWeight(s, site);
-    if (role instanceof Miss || role.input !== 1) return new Miss("the right operand is no stored matrix");
+    if (role instanceof Miss || role.input !== 1) return new Miss("the right operand is not a stored matrix");
     return s.activation.name === "" ? role : { ...role, fused: s.activation.name };
   },
   lower: (s, emit, [a, b, c]) => {

@@ -3,7 +3,7 @@ import { Miss } from "../../errors.ts";
 
 export const noWeight = new Miss("has no weight");
 export const primitive = new Miss("is primitive");
-export const runsInFloat = new Miss("runs in float: it has no integer form");
+export const runsInFloat = new Miss("stays in float: no quantized kernel");
 export const quantizedAlready = new Miss("is quantized already");
 export const computesIntegers = new Miss("computes integers");
 /** Facets of operators on codes. */
