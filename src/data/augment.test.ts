@@ -360,7 +360,7 @@ describe("what cannot be done is refused", () => {
       "channels on no side",
       { a: float32([1, 7, 8, 9], new Float32Array(504)) },
       { flip: true },
-      /not clear which axis counts/,
+      /axis of the channels is ambiguous/,
     ],
     [
       "a label outside the classes",

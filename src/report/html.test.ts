@@ -39,10 +39,10 @@ describe("a report", () => {
     const parts = [
       "<svg",
       "Variants",
-      "Answered differently",
+      "Samples with different predictions",
       "Layers changed most",
       "What was refused",
-      "Circumstances",
+      "Setup",
     ];
     const places = parts.map((part) => page.indexOf(part === "<svg" ? part : `<h2>${part}`));
     expect(places.every((place) => place > 0)).toBe(true);

@@ -210,8 +210,8 @@ describe("checkpoints", () => {
       await expect(other).rejects.toMatchObject({
         hint:
           "Training continues only with the settings that it started with; `epochs` may be larger. To train with other settings, start again from the " +
-          `model itself, with another \`checkpoint\`. "${checkpoint}/last.onnx" is a model like any other, too, but its weights may be ruined ` +
-          "where the training diverged.",
+          `model itself, with another \`checkpoint\`. "${checkpoint}/last.onnx" is an ordinary model too, but its weights may be useless ` +
+          "if the training diverged.",
       });
     });
 

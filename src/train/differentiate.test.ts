@@ -152,7 +152,7 @@ graph (x: float32[2, 3]) -> (loss) {
       expect(() => differentiate(parseModel(bags), byName("table"))).toThrow(
         /Loop "rows" has no gradient with respect to "table": its subgraph reads that value from the outer graph/,
       );
-      expect(() => differentiate(parseModel(bags), byName("w", "table"))).toThrow(/by "table"/);
+      expect(() => differentiate(parseModel(bags), byName("w", "table"))).toThrow(/with respect to "table"/);
     });
 
     it("so is what is computed from one, several graphs deep", () => {

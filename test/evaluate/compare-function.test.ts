@@ -78,16 +78,16 @@ describe("a model of numbers", () => {
         field,
       );
     expect(await lostOf(masked(1), masked(1.01))).toBeUndefined();
-    expect(await lostOf(masked(1), masked(-1))).toContain("no nearer to the original than a constant would be");
+    expect(await lostOf(masked(1), masked(-1))).toContain("no closer to the original than a constant would be");
   });
 
   test("is lost where a constant would be as near, or where it is no number", async () => {
     const original = line("two: float32[] = 2\n  y = Mul(x, two)", field);
     expect(await lostOf(original, line("two: float32[] = 1.9\n  y = Mul(x, two)", field))).toBeUndefined();
     expect(await lostOf(original, line("zero: float32[] = 0\n  y = Mul(x, zero)", field))).toMatch(
-      /no nearer to the original than a constant would be \(signal to noise −0\.\d+ dB\)$/,
+      /no closer to the original than a constant would be \(signal to noise −0\.\d+ dB\)$/,
     );
-    expect(await lostOf(original, line("zero: float32[] = 0\n  y = Div(x, zero)", field))).toContain("is no number");
+    expect(await lostOf(original, line("zero: float32[] = 0\n  y = Div(x, zero)", field))).toContain("is not a number");
   });
 
   test("may be as noisy as rounding makes it where the original says the same to everything", async () => {
@@ -143,7 +143,7 @@ describe("a model that random inputs hardly move", () => {
   test("unless the result is no number", async () => {
     const zero = line("z: float32[] = 0\n  y = Mul(x, z)");
     const nan = line("z: float32[] = 0\n  h = Mul(x, z)\n  y = Div(h, z)");
-    expect(await lostOf(zero, nan)).toContain("is no number");
+    expect(await lostOf(zero, nan)).toContain("is not a number");
   });
 
   test("pictures of bytes move a network of filters: what is left of it counts", async () => {
@@ -180,7 +180,7 @@ test.each([-1e9, -1e4])("what a mask sets to %d does not hide that the rest is l
   y = Where(hidden, fill, s)`,
       "x: float32[batch, 4], m: float32[batch, 4]) -> (y: float32[batch, 4]",
     );
-  expect(await lostOf(masked("Neg(x)"), masked("Mul(x, zero)"))).toMatch(/no nearer to the original than a constant/);
+  expect(await lostOf(masked("Neg(x)"), masked("Mul(x, zero)"))).toMatch(/no closer to the original than a constant/);
   expect(await lostOf(masked("Neg(x)"), masked("Neg(x)"))).toBeUndefined();
 });
 
