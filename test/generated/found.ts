@@ -152,4 +152,13 @@ export const found: readonly Found[] = [
       ],
     },
   },
+  {
+    promise: "layers on integers, static {}",
+    network: {
+      steps: [
+        { block: "gemm", choices: [] },
+        { block: "two layers of one matrix, stored twice", choices: [0, 0, 25, 0, 747, 36, 203] },
+      ],
+    },
+  },
 ];
