@@ -1,83 +1,71 @@
 /** Convolutions over one, two and three spatial axes: padded, strided, dilated, grouped, depthwise. */
-import { type Example, example, table } from "./define.examples.ts";
+import { type Example, table } from "./define.examples.ts";
 
-type More = Parameters<typeof example>[2];
-
-const conv = (title: string, x: string, w: string, settings = "", more: More = {}): Example =>
-  example(title, `(x: float32[batch, ${x}]) w: float32[${w}] = random(seed 1); y = Conv(x, w) {${settings}}`, more);
-const biased = (title: string, x: string, w: string, bias: number, settings = "", more: More = {}): Example =>
-  example(
-    title,
+const conv = table(
+  {},
+  (x, w, settings = "") => `(x: float32[batch, ${x}]) w: float32[${w}] = random(seed 1); y = Conv(x, w) {${settings}}`,
+);
+const biased = table(
+  {},
+  (x, w, bias, settings = "") =>
     `(x: float32[batch, ${x}]) w: float32[${w}] = random(seed 1); b: float32[${bias}] = random(seed 2); y = Conv(x, w, b) {${settings}}`,
-    more,
-  );
-const transposed = (title: string, x: string, w: string, settings = "", more: More = {}): Example =>
-  example(
-    title,
+);
+const transposed = table(
+  {},
+  (x, w, settings = "") =>
     `(x: float32[batch, ${x}]) w: float32[${w}] = random(seed 1); y = ConvTranspose(x, w) {${settings}}`,
-    more,
-  );
+);
 
 export const convExamples: readonly Example[] = [
-  biased("Conv 3 × 3, padded", "2, 4, 4", "3, 2, 3, 3", 3, "kernel_shape=[3, 3], pads=[1, 1, 1, 1]"),
-  conv("Conv 1 × 1", "3, 2, 2", "4, 3, 1, 1"),
-  conv("Conv 1 × 1 with stride 2", "2, 4, 4", "3, 2, 1, 1", "strides=[2, 2]"),
-  conv("Conv with stride 2 and rows left over", "2, 6, 5", "2, 2, 3, 3", "strides=[2, 2], pads=[0, 1, 0, 1]"),
-  conv("Conv with dilation", "1, 6, 6", "2, 1, 3, 2", "dilations=[2, 3], strides=[1, 2]"),
-  conv("Conv with uneven padding", "2, 3, 4", "2, 2, 2, 3", "pads=[0, 2, 1, 0]"),
-  conv("Conv with more padding than its kernel reaches", "1, 2, 2", "1, 1, 1, 2", "pads=[1, 2, 1, 2]"),
-  biased("Conv in groups", "4, 3, 3", "6, 2, 2, 2", 6, "group=2"),
-  biased("Conv depthwise", "3, 4, 4", "3, 1, 3, 3", 3, "group=3, pads=[1, 1, 1, 1]"),
-  conv("Conv depthwise with stride", "2, 5, 5", "2, 1, 3, 3", "group=2, strides=[2, 2], pads=[1, 1, 1, 1]"),
-  conv("Conv depthwise with two kernels per channel", "3, 3, 3", "6, 1, 2, 2", "group=3"),
-  conv("Conv along one axis", "2, 6", "3, 2, 3", "pads=[1, 1], strides=[2]"),
-  conv("Conv along three axes", "1, 3, 3, 3", "2, 1, 2, 2, 2", "pads=[0, 0, 1, 0, 0, 0]"),
-  conv(
-    "Conv padded to the same size, more at the end",
-    "1, 5, 4",
-    "2, 1, 2, 2",
-    'auto_pad="SAME_UPPER", strides=[2, 2]',
-  ),
-  conv("Conv padded to the same size, more at the start", "1, 4, 4", "2, 1, 2, 4", 'auto_pad="SAME_LOWER"'),
-  conv("Conv without padding, said so", "1, 4, 4", "2, 1, 3, 3", 'auto_pad="VALID"'),
-  conv("Conv of opset 1", "2, 4, 4", "3, 2, 3, 3", "kernel_shape=[3, 3]", { opset: 1 }),
+  ...biased`
+    Conv 3 × 3, padded | 2, 4, 4 | 3, 2, 3, 3 | 3 | kernel_shape=[3, 3], pads=[1, 1, 1, 1]
+  `,
+  ...conv`
+    Conv 1 × 1 | 3, 2, 2 | 4, 3, 1, 1
+    Conv 1 × 1 with stride 2 | 2, 4, 4 | 3, 2, 1, 1 | strides=[2, 2]
+    Conv with stride 2 and rows left over | 2, 6, 5 | 2, 2, 3, 3 | strides=[2, 2], pads=[0, 1, 0, 1]
+    Conv with dilation | 1, 6, 6 | 2, 1, 3, 2 | dilations=[2, 3], strides=[1, 2]
+    Conv with uneven padding | 2, 3, 4 | 2, 2, 2, 3 | pads=[0, 2, 1, 0]
+    Conv with more padding than its kernel reaches | 1, 2, 2 | 1, 1, 1, 2 | pads=[1, 2, 1, 2]
+  `,
+  ...biased`
+    Conv in groups | 4, 3, 3 | 6, 2, 2, 2 | 6 | group=2
+    Conv depthwise | 3, 4, 4 | 3, 1, 3, 3 | 3 | group=3, pads=[1, 1, 1, 1]
+  `,
+  ...conv`
+    Conv depthwise with stride | 2, 5, 5 | 2, 1, 3, 3 | group=2, strides=[2, 2], pads=[1, 1, 1, 1]
+    Conv depthwise with two kernels per channel | 3, 3, 3 | 6, 1, 2, 2 | group=3
+    Conv along one axis | 2, 6 | 3, 2, 3 | pads=[1, 1], strides=[2]
+    Conv along three axes | 1, 3, 3, 3 | 2, 1, 2, 2, 2 | pads=[0, 0, 1, 0, 0, 0]
+    Conv padded to the same size, more at the end | 1, 5, 4 | 2, 1, 2, 2 | auto_pad="SAME_UPPER", strides=[2, 2]
+    Conv padded to the same size, more at the start | 1, 4, 4 | 2, 1, 2, 4 | auto_pad="SAME_LOWER"
+    Conv without padding, said so | 1, 4, 4 | 2, 1, 3, 3 | auto_pad="VALID"
+    Conv of opset 1 | opset 1 | 2, 4, 4 | 3, 2, 3, 3 | kernel_shape=[3, 3]
+  `,
   ...table()`
     Conv with a kernel that is an activation |
       (x: float32[2, 2, 3, 3], w: float32[2, 2, 2, 2]) y = Conv(x, w) | no weight: the kernel is an activation
       | no quantize: the kernel is an activation
-  `,
-
-  example(
-    "ConvInteger with zero points",
-    "(x: uint8[batch, 2, 4, 4], w: uint8[3, 2, 3, 3], zx: uint8[], zw: uint8[]) y = ConvInteger(x, w, zx, zw) {pads=[1, 1, 1, 1]}",
-    { feeds: { x: { from: 0, to: 256 } }, misses: { weight: "the kernel is an activation" } },
-  ),
-  ...table()`
+    ConvInteger with zero points |
+      (x: uint8[batch, 2, 4, 4], w: uint8[3, 2, 3, 3], zx: uint8[], zw: uint8[]) y = ConvInteger(x, w, zx, zw)
+      {pads=[1, 1, 1, 1]} | feeds x: from 0 to 256 | no weight: the kernel is an activation
     ConvInteger without zero points | (x: uint8[batch, 1, 3, 3]) w: uint8[2, 1, 2, 2] = ones; y = ConvInteger(x, w)
     ConvInteger with stride | (x: uint8[1, 2, 5, 5]) w: uint8[2, 1, 2, 2] = ones; y = ConvInteger(x, w) {strides=[2, 2], group=2}
   `,
-
-  transposed("ConvTranspose 2 × 2 with stride 2", "2, 3, 3", "2, 3, 2, 2", "strides=[2, 2]"),
-  example(
-    "ConvTranspose with a bias",
-    "(x: float32[batch, 2, 2, 2]) w: float32[2, 3, 3, 3] = random(seed 1); b: float32[3] = random(seed 2); y = ConvTranspose(x, w, b) {pads=[1, 1, 1, 1]}",
-  ),
-  transposed(
-    "ConvTranspose with padding at its output",
-    "1, 3, 3",
-    "1, 2, 3, 3",
-    "strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]",
-  ),
-  transposed("ConvTranspose with dilation", "2, 3, 3", "2, 1, 2, 2", "dilations=[2, 1]"),
-  transposed("ConvTranspose in groups", "4, 2, 2", "4, 1, 2, 2", "group=2", {
-    misses: { axes: "with groups is not cut" },
-  }),
-  transposed("ConvTranspose to a given size", "1, 3, 3", "1, 1, 3, 3", "strides=[2, 2], output_shape=[6, 5]"),
-  transposed(
-    "ConvTranspose to a multiple of the size",
-    "1, 3, 3",
-    "1, 2, 3, 3",
-    'strides=[2, 2], auto_pad="SAME_UPPER"',
-  ),
-  transposed("ConvTranspose along one axis", "2, 4", "2, 2, 3", "strides=[3]"),
+  ...transposed`
+    ConvTranspose 2 × 2 with stride 2 | 2, 3, 3 | 2, 3, 2, 2 | strides=[2, 2]
+  `,
+  ...table()`
+    ConvTranspose with a bias |
+      (x: float32[batch, 2, 2, 2]) w: float32[2, 3, 3, 3] = random(seed 1); b: float32[3] = random(seed 2);
+      y = ConvTranspose(x, w, b) {pads=[1, 1, 1, 1]}
+  `,
+  ...transposed`
+    ConvTranspose with padding at its output | 1, 3, 3 | 1, 2, 3, 3 | strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]
+    ConvTranspose with dilation | 2, 3, 3 | 2, 1, 2, 2 | dilations=[2, 1]
+    ConvTranspose in groups | 4, 2, 2 | 4, 1, 2, 2 | group=2 | no axes: with groups is not cut
+    ConvTranspose to a given size | 1, 3, 3 | 1, 1, 3, 3 | strides=[2, 2], output_shape=[6, 5]
+    ConvTranspose to a multiple of the size | 1, 3, 3 | 1, 2, 3, 3 | strides=[2, 2], auto_pad="SAME_UPPER"
+    ConvTranspose along one axis | 2, 4 | 2, 2, 3 | strides=[3]
+  `,
 ];

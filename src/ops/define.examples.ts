@@ -35,7 +35,7 @@ export interface Range {
 }
 
 /** An example from its text; opset 21, and two samples where a dimension is called `batch`, unless said otherwise. */
-export function example(title: string, text: string, more: Partial<Omit<Example, "title" | "text">> = {}): Example {
+export function example(title: string, text: string, more: More = {}): Example {
   const { opset = 21, sizes = {}, feeds = {}, misses = {}, except = {} } = more;
   return { title, text, opset, sizes: { batch: 2, ...sizes }, feeds, misses, except };
 }
@@ -44,15 +44,19 @@ export function between(from: number, to: number): Range {
   return { from, to };
 }
 
+type More = Partial<Omit<Example, "title" | "text">>;
+
 /**
- * A row for each example: its title, its text, and what it says no to. A text may begin with its opset, and goes on in lines that are indented
- * further. All rows share `more`.
+ * A row for each example: its title and its text, which may begin with its opset, or what `write` makes a text of; then what it says no to, is
+ * fed, or is not tried on. A row goes on in lines that are indented further. All rows share `more`.
  *
  *     Gemm of opset 7 | opset 7 (x: float32[batch, 3]) w: float32[3, 4] = zeros; y = Gemm(x, w)
+ *     Mod of a dimension | (x: float32[batch, 3]) n: int64[] = 4; s = Shape(x); y = Mod(s, n) | sizes batch: 6 | except channels: …
+ *     Log of positive numbers | (x: float32[2]) y = Log(x) | feeds x: from 0.5 to 2
  *     MatMul with a stored weight on the left |
  *       (x: float32[3, 5]) w: float32[4, 3] = random(seed 1); y = MatMul(w, x) | no quantize: the weight is the left operand
  */
-export function table(more: Partial<Omit<Example, "title" | "text">> = {}) {
+export function table(more: More = {}, write: (...cells: readonly string[]) => string = (text = "") => text) {
   return (parts: TemplateStringsArray, ...values: readonly (string | number | bigint)[]): readonly Example[] => {
     const inLine = values.map((value) => String(value).replaceAll(/\s+/g, " "));
     const lines = String.raw({ raw: parts }, ...inLine)
@@ -64,15 +68,27 @@ export function table(more: Partial<Omit<Example, "title" | "text">> = {}) {
       if (line.search(/\S/) === depth) rows.push(line.trim());
       else rows.push(`${rows.pop()} ${line.trim()}`);
     }
-    return rows.map((row) => {
-      const [title = "", text = "", ...refusals] = row.split("|").map((cell) => cell.trim());
-      const [, opset, rest = text] = /^opset (\d+) (.*)$/.exec(text) ?? [];
-      const misses = refusals.map((refusal) => /^no (\w+): (.*)$/.exec(refusal)?.slice(1) ?? [refusal]);
-      return example(title, rest, {
-        ...more,
-        ...(opset === undefined ? {} : { opset: Number(opset) }),
-        misses: { ...more.misses, ...Object.fromEntries(misses) },
-      });
-    });
+    return rows.map((row) => rowOf(row, more, write));
   };
+}
+
+function rowOf(row: string, more: More, write: (...cells: readonly string[]) => string): Example {
+  const [title = "", ...cells] = row.split("|").map((cell) => cell.trim());
+  const misses: Record<string, string> = { ...more.misses };
+  const except: Record<string, string> = { ...more.except };
+  const [sizes, feeds] = [{ ...more.sizes }, { ...more.feeds }];
+  let { opset = 21 } = more;
+  const written = cells.flatMap((cell) => {
+    const [, kind, name = "", value = ""] = /^(no|except|sizes|feeds) (\w+): (.*)$/.exec(cell) ?? [];
+    const [, version, text = cell] = /^opset (\d+) ?(.*)$/.exec(cell) ?? [];
+    if (version !== undefined) opset = Number(version);
+    if (kind === undefined) return version === undefined || text !== "" ? [text] : [];
+    const [, from, to] = /^from (\S+) to (\S+)$/.exec(value) ?? [];
+    if (kind === "no") misses[name] = value;
+    else if (kind === "except") except[name] = value;
+    else if (kind === "sizes") sizes[name] = Number(value);
+    else feeds[name] = to === undefined ? value.split(",").map(Number) : between(Number(from), Number(to));
+    return [];
+  });
+  return example(title, write(...written), { opset, sizes, feeds, misses, except });
 }

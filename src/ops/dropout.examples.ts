@@ -15,13 +15,13 @@ export const dropoutExamples: readonly Example[] = [
     Dropout of opset 7 | opset 7 (x: float32[batch, 3]) y = Dropout(x) {ratio=0.2}
     Dropout of opset 10, with its mask | opset 10 (x: float32[batch, 3]) y, kept = Dropout(x) {ratio=0.2}
     Dropout of a scalar | (x: float32[]) y = Dropout(x)
-  `,
-  ...table({ except: { gradient: "its ratio is no number to vary" } })`
     Dropout told not to train | (x: float32[batch, 3]) ratio: float32[] = 0.3; train: bool[] = false; y = Dropout(x, ratio, train)
+      | except gradient: its ratio is no number to vary
   `,
   example("Dropout in training", `(x: float32[batch, 3]) ${modes} y, kept = Dropout(x, ratio, train) {seed=3}`, random),
-  example("Dropout told by an input", "(x: float32[2, 3], train: bool[]) y = Dropout(x, _, train)", {
-    feeds: { train: [0] },
-    misses: { lower: "decided at run time", quantize: "drops values at random", gradient: "is lowered first" },
-  }),
+  ...table()`
+    Dropout told by an input |
+      (x: float32[2, 3], train: bool[]) y = Dropout(x, _, train) | feeds train: 0 | no lower: decided at run time
+      | no quantize: drops values at random | no gradient: is lowered first
+  `,
 ];

@@ -1,5 +1,5 @@
 /** Tensors made from a few numbers. */
-import { type Example, example, table } from "./define.examples.ts";
+import { type Example, table } from "./define.examples.ts";
 
 const indices = { feeds: { i: [0, 2, -1, 5, 1, 1] } };
 
@@ -10,16 +10,13 @@ export const generateExamples: readonly Example[] = [
     Range of nothing | () a: int64[] = 5; b: int64[] = 2; d: int64[] = 1; y = Range(a, b, d)
     Range of floats | () a: float32[] = 0; b: float32[] = 1; d: float32[] = 0.1; y = Range(a, b, d)
     Range to the number of elements | (x: float32[batch, 3]) a: int64[] = 0; d: int64[] = 2; b = Size(x); y = Range(a, b, d)
+    Range between bounds computed at run time |
+      (a: int64[], b: int64[], d: int64[]) y = Range(a, b, d) | feeds a: 0 | feeds b: 5 | feeds d: 2
+      | except types: how many there are is not known before the run
+    EyeLike of a matrix | (x: float32[batch, 3]) y = EyeLike(x)
+    EyeLike on another diagonal, as integers | (x: float32[3, 4]) y = EyeLike(x) {dtype=7, k=-1}
+    EyeLike of opset 9 | opset 9 (x: int32[2, 2]) y = EyeLike(x) {k=1}
   `,
-  example("Range between bounds computed at run time", "(a: int64[], b: int64[], d: int64[]) y = Range(a, b, d)", {
-    feeds: { a: [0], b: [5], d: [2] },
-    except: { types: "how many there are is not known before the run" },
-  }),
-
-  example("EyeLike of a matrix", "(x: float32[batch, 3]) y = EyeLike(x)"),
-  example("EyeLike on another diagonal, as integers", "(x: float32[3, 4]) y = EyeLike(x) {dtype=7, k=-1}"),
-  example("EyeLike of opset 9", "(x: int32[2, 2]) y = EyeLike(x) {k=1}", { opset: 9 }),
-
   ...table(indices)`
     OneHot along a new last axis | (i: int64[batch, 3], v: float32[2]) depth: int64[] = 4; y = OneHot(i, depth, v)
   `,
@@ -28,7 +25,8 @@ export const generateExamples: readonly Example[] = [
       opset 9 (i: int64[batch, 3]) depth: float32[1] = [4]; v: int32[2] = [0, 1]; y = OneHot(i, depth, v) {axis=0}
     OneHot in the middle | (i: int64[batch, 3], v: float32[2]) depth: int64[] = 4; y = OneHot(i, depth, v) {axis=-2}
   `,
-  ...table({ feeds: { depth: [3] }, except: { types: "the depth is not known before the run" } })`
+  ...table()`
     OneHot of a depth computed at run time | (i: int64[2], depth: int64[], v: float32[2]) y = OneHot(i, depth, v)
+      | feeds depth: 3 | except types: the depth is not known before the run
   `,
 ];

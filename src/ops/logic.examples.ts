@@ -1,46 +1,51 @@
 /** Truth values and bits, element by element. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
-const logic = (op: string): readonly Example[] => [
-  example(`${op} of equal shapes`, `(a: bool[batch, 3], b: bool[batch, 3]) y = ${op}(a, b)`),
-  example(`${op} broadcasting`, `(a: bool[batch, 1], b: bool[3]) y = ${op}(a, b)`),
-  example(`${op} of scalars`, `(a: bool[], b: bool[]) y = ${op}(a, b)`),
-  example(`${op} of what is stored`, `() a: bool[2] = [true, false]; b: bool[] = true; y = ${op}(a, b)`),
-];
+const logic = (op: string): readonly Example[] => table()`
+  ${op} of equal shapes | (a: bool[batch, 3], b: bool[batch, 3]) y = ${op}(a, b)
+  ${op} broadcasting | (a: bool[batch, 1], b: bool[3]) y = ${op}(a, b)
+  ${op} of scalars | (a: bool[], b: bool[]) y = ${op}(a, b)
+  ${op} of what is stored | () a: bool[2] = [true, false]; b: bool[] = true; y = ${op}(a, b)
+`;
 
-const bitwise = (op: string): readonly Example[] => [
-  example(`${op} of equal shapes`, `(a: int32[batch, 3], b: int32[batch, 3]) y = ${op}(a, b)`),
-  example(`${op} broadcasting`, `(a: uint8[batch, 1], b: uint8[3]) y = ${op}(a, b)`),
-  example(`${op} of scalars`, `(a: int64[], b: int64[]) y = ${op}(a, b)`),
-];
+const bitwise = (op: string): readonly Example[] => table()`
+  ${op} of equal shapes | (a: int32[batch, 3], b: int32[batch, 3]) y = ${op}(a, b)
+  ${op} broadcasting | (a: uint8[batch, 1], b: uint8[3]) y = ${op}(a, b)
+  ${op} of scalars | (a: int64[], b: int64[]) y = ${op}(a, b)
+`;
 
 const shift = "(a: uint8[batch, 3], b: uint8[batch, 3])";
 const infinities = { feeds: { x: [Number.NEGATIVE_INFINITY, 0, Number.POSITIVE_INFINITY, 2] } };
 
 export const logicExamples: readonly Example[] = [
   ...["And", "Or", "Xor"].flatMap(logic),
-  example("Not of a batch", "(x: bool[batch, 3]) y = Not(x)"),
-  example("Not of a scalar", "(x: bool[]) y = Not(x)"),
-  example("Not of nothing", "(x: bool[0, 3]) y = Not(x)"),
-  example("Not of what is stored", "() s: bool[2] = [true, false]; y = Not(s)"),
-
+  ...table()`
+    Not of a batch | (x: bool[batch, 3]) y = Not(x)
+    Not of a scalar | (x: bool[]) y = Not(x)
+    Not of nothing | (x: bool[0, 3]) y = Not(x)
+    Not of what is stored | () s: bool[2] = [true, false]; y = Not(s)
+  `,
   example("IsNaN of a batch", "(x: float32[2, 2]) y = IsNaN(x)", { feeds: { x: [0, Number.NaN, 1, -1] } }),
-  example("IsNaN of a named size", "(x: float32[batch, 3]) y = IsNaN(x)"),
-  example("IsNaN of a scalar", "(x: float32[]) y = IsNaN(x)"),
-  example("IsInf of both signs", "(x: float32[4]) y = IsInf(x)", infinities),
-  example("IsInf of positive ones", "(x: float32[4]) y = IsInf(x) {detect_negative=0}", infinities),
+  ...table()`
+    IsNaN of a named size | (x: float32[batch, 3]) y = IsNaN(x)
+    IsNaN of a scalar | (x: float32[]) y = IsNaN(x)
+  `,
+  ...table(infinities)`
+    IsInf of both signs | (x: float32[4]) y = IsInf(x)
+    IsInf of positive ones | (x: float32[4]) y = IsInf(x) {detect_negative=0}
+  `,
   example("IsInf of negative ones", "(x: float32[4]) y = IsInf(x) {detect_positive=0}", { ...infinities, opset: 10 }),
   example("IsInf of a named size", "(x: float32[batch, 3]) y = IsInf(x)"),
-
   ...["BitwiseAnd", "BitwiseOr", "BitwiseXor"].flatMap(bitwise),
-  example("BitwiseNot of a batch", "(x: int32[batch, 3]) y = BitwiseNot(x)"),
-  example("BitwiseNot of a scalar", "(x: int64[]) y = BitwiseNot(x)"),
-  example("BitwiseNot of nothing", "(x: uint8[0, 3]) y = BitwiseNot(x)"),
-  example("BitShift to the left", `${shift} y = BitShift(a, b) {direction="LEFT"}`),
-  example("BitShift to the right", `${shift} y = BitShift(a, b) {direction="RIGHT"}`),
-  example("BitShift by one number", '(a: uint64[batch, 3], b: uint64[]) y = BitShift(a, b) {direction="LEFT"}'),
-
-  example("BitCast of floats to integers", "(x: float32[batch, 3]) y = BitCast(x) {to=6}", { opset: 26 }),
-  example("BitCast of integers to floats", "(x: int32[batch, 3]) y = BitCast(x) {to=1}", { opset: 26 }),
-  example("BitCast of a scalar", "(x: int64[]) y = BitCast(x) {to=13}", { opset: 26 }),
+  ...table()`
+    BitwiseNot of a batch | (x: int32[batch, 3]) y = BitwiseNot(x)
+    BitwiseNot of a scalar | (x: int64[]) y = BitwiseNot(x)
+    BitwiseNot of nothing | (x: uint8[0, 3]) y = BitwiseNot(x)
+    BitShift to the left | ${shift} y = BitShift(a, b) {direction="LEFT"}
+    BitShift to the right | ${shift} y = BitShift(a, b) {direction="RIGHT"}
+    BitShift by one number | (a: uint64[batch, 3], b: uint64[]) y = BitShift(a, b) {direction="LEFT"}
+    BitCast of floats to integers | opset 26 (x: float32[batch, 3]) y = BitCast(x) {to=6}
+    BitCast of integers to floats | opset 26 (x: int32[batch, 3]) y = BitCast(x) {to=1}
+    BitCast of a scalar | opset 26 (x: int64[]) y = BitCast(x) {to=13}
+  `,
 ];

@@ -1,5 +1,5 @@
 /** Losses: weighed, with classes that do not count, per place, summed and in the mean. */
-import { between, type Example, example } from "./define.examples.ts";
+import { between, type Example, example, table } from "./define.examples.ts";
 
 type More = Parameters<typeof example>[2];
 
@@ -28,13 +28,10 @@ export const lossExamples: readonly Example[] = [
       feeds: { t: [0, 1, 2, 1] },
     },
   ),
-  example(
-    "SoftmaxCrossEntropyLoss with its logarithms",
-    '(x: float32[2, 3, 2], t: int64[2, 2]) y, log = SoftmaxCrossEntropyLoss(x, t) {reduction="none"}',
-    classes,
-  ),
-  example("SoftmaxCrossEntropyLoss of opset 12", "(x: float32[2, 3], t: int64[2]) y = SoftmaxCrossEntropyLoss(x, t)", {
-    opset: 12,
-    ...classes,
-  }),
+  ...table()`
+    SoftmaxCrossEntropyLoss with its logarithms |
+      (x: float32[2, 3, 2], t: int64[2, 2]) y, log = SoftmaxCrossEntropyLoss(x, t) {reduction="none"} | feeds t: from 0 to 3
+    SoftmaxCrossEntropyLoss of opset 12 |
+      opset 12 (x: float32[2, 3], t: int64[2]) y = SoftmaxCrossEntropyLoss(x, t) | feeds t: from 0 to 3
+  `,
 ];

@@ -27,7 +27,6 @@ export const matmulExamples: readonly Example[] = [
   product("MatMul of a stack with a vector", "batch, 2, 3", "3", vector),
   product("MatMul of vectors", "3", "3", vector),
   product("MatMul over an empty axis", "2, 0", "0, 3"),
-
   ...table()`
     Gemm as layers are stored |
       (x: float32[batch, 3]) w: float32[4, 3] = random(seed 1); b: float32[4] = random(seed 2); y = Gemm(x, w, b) {transB=1}
@@ -56,19 +55,17 @@ export const matmulExamples: readonly Example[] = [
       opset 9 (x: float32[3, batch]) w: float32[4, 3] = random(seed 1); b: float32[4] = random(seed 2); y = Gemm(x, w, b)
       {transA=1, transB=1, beta=2.0} | no quantize: the data operand is transposed
     Gemm of opset 7 | opset 7 (x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); b: float32[4] = zeros; y = Gemm(x, w, b)
+    Gemm of opset 6 |
+      opset 6 (x: float32[2, 3]) w: float32[3, 4] = random(seed 1); b: float32[4] = zeros; y: float32[2, 4] = Gemm(x, w, b)
+      {broadcast=1} | except run: ONNX Runtime has no kernels for what was superseded before opset 7
   `,
-  example(
-    "Gemm of opset 6",
-    "(x: float32[2, 3]) w: float32[3, 4] = random(seed 1); b: float32[4] = zeros; y: float32[2, 4] = Gemm(x, w, b) {broadcast=1}",
-    { opset: 6, except: { run: "ONNX Runtime has no kernels for what was superseded before opset 7" } },
-  ),
-
   ...table(codes)`
     MatMulInteger with zero points | (x: uint8[batch, 3], w: int8[3, 4], zx: uint8[], zw: int8[]) y = MatMulInteger(x, w, zx, zw)
   `,
-  example("MatMulInteger without zero points", "(x: uint8[batch, 2, 3], w: uint8[3, 4]) y = MatMulInteger(x, w)"),
-  example(
-    "MatMulInteger with a zero point per column",
-    "(x: uint8[batch, 3]) w: int8[3, 2] = [1, -2, 3, 4, -5, 6]; zx: uint8[] = 3; zw: int8[2] = [1, -1]; y = MatMulInteger(x, w, zx, zw)",
-  ),
+  ...table()`
+    MatMulInteger without zero points | (x: uint8[batch, 2, 3], w: uint8[3, 4]) y = MatMulInteger(x, w)
+    MatMulInteger with a zero point per column |
+      (x: uint8[batch, 3]) w: int8[3, 2] = [1, -2, 3, 4, -5, 6]; zx: uint8[] = 3; zw: int8[2] = [1, -1];
+      y = MatMulInteger(x, w, zx, zw)
+  `,
 ];

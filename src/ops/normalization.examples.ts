@@ -1,65 +1,69 @@
 /** Normalization with the data's own statistics: over the last axes, over places, over groups of channels. */
-import { between, type Example, example, table } from "./define.examples.ts";
-
-type More = Parameters<typeof example>[2];
+import { type Example, table } from "./define.examples.ts";
 
 const affine = (count: string): string =>
   `scale: float32[${count}] = random(seed 1, from 0.5 to 1.5); bias: float32[${count}] = random(seed 2);`;
-const layer = (title: string, x: string, count: string, settings = "", more: More = {}): Example =>
-  example(title, `(x: float32[${x}]) ${affine(count)} y = LayerNormalization(x, scale, bias) {${settings}}`, more);
-const rms = (title: string, x: string, count: string, settings = "", more: More = {}): Example =>
-  example(title, `(x: float32[${x}]) ${affine(count)} y = RMSNormalization(x, scale) {${settings}}`, {
-    opset: 23,
-    ...more,
-  });
-const instance = (title: string, x: string, count: number, settings = "", more: More = {}): Example =>
-  example(
-    title,
+const layer = table(
+  {},
+  (x, count, settings = "") =>
+    `(x: float32[${x}]) ${affine(count)} y = LayerNormalization(x, scale, bias) {${settings}}`,
+);
+const rms = table(
+  { opset: 23 },
+  (x, count, settings = "") => `(x: float32[${x}]) ${affine(count)} y = RMSNormalization(x, scale) {${settings}}`,
+);
+const instance = table(
+  {},
+  (x, count, settings = "") =>
     `(x: float32[batch, ${x}]) ${affine(String(count))} y = InstanceNormalization(x, scale, bias) {${settings}}`,
-    more,
-  );
-const group = (title: string, x: string, count: number, settings: string, more: More = {}): Example =>
-  example(
-    title,
+);
+const group = table(
+  {},
+  (x, count, settings) =>
     `(x: float32[batch, ${x}]) ${affine(String(count))} y = GroupNormalization(x, scale, bias) {${settings}}`,
-    more,
-  );
-const large = { feeds: { x: between(9, 11) } };
+);
 
 export const normalizationExamples: readonly Example[] = [
-  layer("LayerNormalization over the last axis", "batch, 3, 4", "4"),
-  layer("LayerNormalization over two axes, with another epsilon", "batch, 2, 3, 2", "3, 2", "axis=-2, epsilon=0.1"),
-  example(
-    "LayerNormalization with a scale and a bias for each row",
-    "(x: float32[2, 3, 4]) scale: float32[3, 4] = random(seed 1); bias: float32[2, 1, 4] = random(seed 2); y = LayerNormalization(x, scale, bias)",
-  ),
-  layer("LayerNormalization over everything", "2, 3", "2, 3", "axis=0"),
-  layer("LayerNormalization far from 0", "batch, 8", "8", "", large),
-  layer("LayerNormalization of opset 17", "batch, 3", "3", "", { opset: 17 }),
-  example(
-    "LayerNormalization without bias",
-    "(x: float32[batch, 3]) scale: float32[3] = random(seed 1); y = LayerNormalization(x, scale) {axis=1}",
-  ),
-  example(
-    "LayerNormalization with its statistics",
-    `(x: float32[batch, 2, 3]) ${affine("3")} y, mean, inverse = LayerNormalization(x, scale, bias)`,
-    { except: { gradient: "its statistics are float32 whatever its input is" } },
-  ),
-  example(
-    "LayerNormalization in halves",
-    `(x: float16[batch, 4]) scale: float16[4] = ones; bias: float16[4] = zeros; y = LayerNormalization(x, scale, bias)`,
-    { except: { gradient: "is not trained in halves" } },
-  ),
-  rms("RMSNormalization over the last axis", "batch, 3, 4", "4"),
-  rms("RMSNormalization over two axes", "batch, 2, 3", "2, 3", "axis=1, epsilon=0.01"),
-  rms("RMSNormalization of one row", "1, 5", "5", "axis=-1"),
-  instance("InstanceNormalization of pictures", "2, 3, 3", 2),
-  instance("InstanceNormalization along one axis, with another epsilon", "3, 4", 3, "epsilon=0.2"),
-  instance("InstanceNormalization of opset 7", "2, 4", 2, "", { opset: 7 }),
-  instance("InstanceNormalization of volumes", "1, 2, 2, 2", 1),
-  group("GroupNormalization of pictures", "4, 2, 2", 4, "num_groups=2"),
-  group("GroupNormalization with every channel alone", "3, 4", 3, "num_groups=3, epsilon=0.1"),
-  group("GroupNormalization of all channels together", "4, 2", 4, "num_groups=1"),
+  ...layer`
+    LayerNormalization over the last axis | batch, 3, 4 | 4
+    LayerNormalization over two axes, with another epsilon | batch, 2, 3, 2 | 3, 2 | axis=-2, epsilon=0.1
+  `,
+  ...table()`
+    LayerNormalization with a scale and a bias for each row |
+      (x: float32[2, 3, 4]) scale: float32[3, 4] = random(seed 1); bias: float32[2, 1, 4] = random(seed 2);
+      y = LayerNormalization(x, scale, bias)
+  `,
+  ...layer`
+    LayerNormalization over everything | 2, 3 | 2, 3 | axis=0
+    LayerNormalization far from 0 | batch, 8 | 8 | feeds x: from 9 to 11
+    LayerNormalization of opset 17 | opset 17 | batch, 3 | 3
+  `,
+  ...table()`
+    LayerNormalization without bias |
+      (x: float32[batch, 3]) scale: float32[3] = random(seed 1); y = LayerNormalization(x, scale) {axis=1}
+    LayerNormalization with its statistics |
+      (x: float32[batch, 2, 3]) ${affine("3")} y, mean, inverse = LayerNormalization(x, scale, bias)
+      | except gradient: its statistics are float32 whatever its input is
+    LayerNormalization in halves |
+      (x: float16[batch, 4]) scale: float16[4] = ones; bias: float16[4] = zeros; y = LayerNormalization(x, scale, bias)
+      | except gradient: is not trained in halves
+  `,
+  ...rms`
+    RMSNormalization over the last axis | batch, 3, 4 | 4
+    RMSNormalization over two axes | batch, 2, 3 | 2, 3 | axis=1, epsilon=0.01
+    RMSNormalization of one row | 1, 5 | 5 | axis=-1
+  `,
+  ...instance`
+    InstanceNormalization of pictures | 2, 3, 3 | 2
+    InstanceNormalization along one axis, with another epsilon | 3, 4 | 3 | epsilon=0.2
+    InstanceNormalization of opset 7 | opset 7 | 2, 4 | 2
+    InstanceNormalization of volumes | 1, 2, 2, 2 | 1
+  `,
+  ...group`
+    GroupNormalization of pictures | 4, 2, 2 | 4 | num_groups=2
+    GroupNormalization with every channel alone | 3, 4 | 3 | num_groups=3, epsilon=0.1
+    GroupNormalization of all channels together | 4, 2 | 4 | num_groups=1
+  `,
   ...table()`
     MeanVarianceNormalization of pictures | (x: float32[2, 3, 2, 2]) y = MeanVarianceNormalization(x)
     MeanVarianceNormalization over the last axis | (x: float32[batch, 3, 4]) y = MeanVarianceNormalization(x) {axes=[-1]}

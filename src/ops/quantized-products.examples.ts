@@ -1,5 +1,5 @@
 /** Layers on codes. Few numbers, so that none lies between two codes. */
-import { type Example, example, table } from "./define.examples.ts";
+import { type Example, table } from "./define.examples.ts";
 
 const codes = { from: 0, to: 256 };
 const feeds = { feeds: { x: codes, a: codes, b: codes } };
@@ -19,11 +19,7 @@ export const quantizedProductExamples: readonly Example[] = [
     QLinearConv depthwise |
       (x: uint8[batch, 4, 5, 5]) ${scales} w: uint8[4, 1, 3, 3] = random(seed 1, from 0 to 255); ws: float32[] = 0.01; wz: uint8[] = 128;
       y = QLinearConv(x, xs, xz, w, ws, wz, ys, yz) {group=4, auto_pad="SAME_UPPER"}
-  `,
-  ...table({ ...feeds })`
     QLinearConv of opset 10 | opset 10 (x: uint8[1, 3, 3, 3]) ${scales} ${kernel} y = QLinearConv(x, xs, xz, w, ws, wz, ys, yz, b)
-  `,
-  ...table(feeds)`
     QLinearConv of Microsoft with channels last |
       (x: uint8[batch, 5, 4, 3]) ${scales} ${kernel} y = com.microsoft.QLinearConv(x, xs, xz, w, ws, wz, ys, yz, b) {channels_last=1}
     QLinearConv of Microsoft with channels first |
@@ -36,9 +32,9 @@ export const quantizedProductExamples: readonly Example[] = [
       (a: uint8[batch, 4]) ${scales} w: int8[4, 2] = [1, -2, 30, 40, -50, 60, 7, 8]; ws: float32[2] = [0.01, 0.02]; wz: int8[2] = zeros;
       y = QLinearMatMul(a, xs, xz, w, ws, wz, ys, yz)
   `,
-  example(
-    "QLinearMatMul of activations",
-    `(a: uint8[batch, 2, 3, 4], b: uint8[batch, 2, 4, 2]) ${scales} y = QLinearMatMul(a, xs, xz, b, xs, xz, ys, yz)`,
-    { ...feeds, misses: { weight: "both operands are activations" } },
-  ),
+  ...table()`
+    QLinearMatMul of activations |
+      (a: uint8[batch, 2, 3, 4], b: uint8[batch, 2, 4, 2]) ${scales} y = QLinearMatMul(a, xs, xz, b, xs, xz, ys, yz)
+      | feeds x: from 0 to 256 | feeds a: from 0 to 256 | feeds b: from 0 to 256 | no weight: both operands are activations
+  `,
 ];

@@ -1,5 +1,5 @@
 /** Recurrent layers: directions, first states, lengths, peepholes, other activations. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
 type More = Parameters<typeof example>[2];
 
@@ -30,18 +30,17 @@ const lstm = (title: string, settings: string, directions = 1, more: More = {}):
     more,
   );
 const both = ', direction="bidirectional"';
-/** Samples of 3, 1 and 2 steps. */
-const lengths = { feeds: { lengths: [3, 1, 2] } };
 
 export const recurrentExamples: readonly Example[] = [
   rnn("RNN forward", ""),
   rnn("RNN in both directions", both, 2),
   rnn("RNN with other activations", ', direction="reverse", activations=["LeakyRelu"], activation_alpha=[0.2]'),
   rnn("RNN of opset 7", "", 1, { opset: 7 }),
-  example(
-    "RNN without bias, of one step",
-    "(x: float32[1, batch, 2]) w: float32[1, 3, 2] = random(seed 1); r: float32[1, 3, 3] = random(seed 2); y = RNN(x, w, r) {hidden_size=3}",
-  ),
+  ...table()`
+    RNN without bias, of one step |
+      (x: float32[1, batch, 2]) w: float32[1, 3, 2] = random(seed 1); r: float32[1, 3, 3] = random(seed 2); y = RNN(x, w, r)
+      {hidden_size=3}
+  `,
   gru("GRU forward", ""),
   gru("GRU in both directions", both, 2),
   gru("GRU that resets after the product", `, linear_before_reset=1${both}`, 2),
@@ -50,44 +49,38 @@ export const recurrentExamples: readonly Example[] = [
     ', activations=["HardSigmoid", "Softsign"], activation_alpha=[0.3], activation_beta=[0.4]',
   ),
   gru("GRU with limited sums", ", clip=0.5"),
-  example(
-    "GRU with lengths and first states",
-    `(x: float32[3, 3, 2], lengths: int32[3], ${zeros(2, "3", 2, "first")}) ${weights(3, 2, 2, 2)}
-     y, last = GRU(x, w, r, b, lengths, first) {hidden_size=2${both}}`,
-    lengths,
-  ),
+  ...table()`
+    GRU with lengths and first states |
+      (x: float32[3, 3, 2], lengths: int32[3], ${zeros(2, "3", 2, "first")})
+      ${weights(3, 2, 2, 2)} y, last = GRU(x, w, r, b, lengths, first) {hidden_size=2${both}} | feeds lengths: 3, 1, 2
+  `,
   lstm("LSTM forward", ""),
   lstm("LSTM backward", ', direction="reverse"'),
   lstm("LSTM in both directions", both, 2),
   lstm("LSTM with coupled gates", ", input_forget=1"),
   lstm("LSTM of opset 7", "", 1, { opset: 7 }),
-  example(
-    "LSTM with lengths, first states and peepholes",
-    `(x: float32[3, 3, 2], lengths: int32[3], ${zeros(2, "3", 2, "first")}, ${zeros(2, "3", 2, "cell0")}) ${weights(4, 2, 2, 2)}
-     p: float32[2, 6] = random(seed 4);
-     y, last, cell = LSTM(x, w, r, b, lengths, first, cell0, p) {hidden_size=2${both}}`,
-    lengths,
+  ...table()`
+    LSTM with lengths, first states and peepholes |
+      (x: float32[3, 3, 2], lengths: int32[3], ${zeros(2, "3", 2, "first")}, ${zeros(2, "3", 2, "cell0")})
+      ${weights(4, 2, 2, 2)} p: float32[2, 6] = random(seed 4); y, last, cell = LSTM(x, w, r, b, lengths, first, cell0, p)
+      {hidden_size=2${both}} | feeds lengths: 3, 1, 2
+    LSTM of which only the last state is used |
+      (x: float32[2, batch, 2]) ${weights(4, 1, 2, 2)} _, last = LSTM(x, w, r, b) {hidden_size=2}
+    LSTM over a number of steps that has a name |
+      (x: float32[steps, batch, 2]) ${weights(4, 1, 2, 2)} y = LSTM(x, w, r, b) {hidden_size=2} | sizes steps: 3
+  `,
+  ...(["RNN", "GRU", "LSTM"] as const).flatMap(
+    (name, index) =>
+      table()`
+    ${name} with the batch first |
+      (x: float32[batch, 3, 2]) ${weights([1, 3, 4][index] ?? 1, 2, 2, 3)} y: float32[batch, 3, 2, 3],
+      last: float32[batch, 2, 3] = ${name}(x, w, r, b) {hidden_size=3, layout=1${both}}
+      | except run: ONNX Runtime has no kernel for it on CPU
+  `,
   ),
-  example(
-    "LSTM of which only the last state is used",
-    `(x: float32[2, batch, 2]) ${weights(4, 1, 2, 2)} _, last = LSTM(x, w, r, b) {hidden_size=2}`,
-  ),
-  example(
-    "LSTM over a number of steps that has a name",
-    `(x: float32[steps, batch, 2]) ${weights(4, 1, 2, 2)} y = LSTM(x, w, r, b) {hidden_size=2}`,
-    { sizes: { steps: 3 } },
-  ),
-  ...(["RNN", "GRU", "LSTM"] as const).map((name, index) =>
-    example(
-      `${name} with the batch first`,
-      `(x: float32[batch, 3, 2]) ${weights([1, 3, 4][index] ?? 1, 2, 2, 3)}
-       y: float32[batch, 3, 2, 3], last: float32[batch, 2, 3] = ${name}(x, w, r, b) {hidden_size=3, layout=1${both}}`,
-      { except: { run: "ONNX Runtime has no kernel for it on CPU" } },
-    ),
-  ),
-  example(
-    "LSTM with weights that are activations",
-    "(x: float32[2, 1, 2], w: float32[1, 8, 2], r: float32[1, 8, 2]) y = LSTM(x, w, r) {hidden_size=2}",
-    { misses: { weight: "the weights are activations" } },
-  ),
+  ...table()`
+    LSTM with weights that are activations |
+      (x: float32[2, 1, 2], w: float32[1, 8, 2], r: float32[1, 8, 2]) y = LSTM(x, w, r) {hidden_size=2}
+      | no weight: the weights are activations
+  `,
 ];

@@ -21,12 +21,10 @@ export const reshapeExamples: readonly Example[] = [
   reshape("Reshape that mixes axes", "2, 3, 4", [4, 6], "", { except: { channels: "no axis survives" } }),
   reshape("Reshape of nothing, zeros meant", "0, 3", [3, 0], "allowzero=1", { misses: { axes: "cannot be matched" } }),
   reshape("Reshape of opset 5", "batch, 3", [0, 3, 1], "", { opset: 5 }),
-  example("Reshape to a shape computed at run time", "(x: float32[2, 3], shape: int64[2]) y = Reshape(x, shape)", {
-    feeds: { shape: [3, 2] },
-    misses: { axes: "computed at run time" },
-    except: { types: "the target is not known before the run" },
-  }),
   ...table()`
+    Reshape to a shape computed at run time |
+      (x: float32[2, 3], shape: int64[2]) y = Reshape(x, shape) | feeds shape: 3, 2 | no axes: computed at run time
+      | except types: the target is not known before the run
     Reshape of opset 1 | opset 1 (x: float32[2, 3]) y = Reshape(x) {shape=[3, 2]} | no read: before opset 5
     Flatten after pooling | (x: float32[batch, 3, 2, 2]) y = Flatten(x)
     Flatten at a negative axis | (x: float32[batch, 3, 2, 2]) y = Flatten(x) {axis=-1}
@@ -38,16 +36,11 @@ export const reshapeExamples: readonly Example[] = [
     Squeeze with axes as an attribute | opset 11 (x: float32[batch, 1, 3, 1]) y = Squeeze(x) {axes=[1, 3]}
     Squeeze to a scalar | (x: float32[1]) axes: int64[1] = [0]; y = Squeeze(x, axes)
     Squeeze of a stored shape | () s: int64[1] = [3]; axes: int64[1] = [0]; y = Squeeze(s, axes)
+    Squeeze by axes computed at run time |
+      (x: float32[2, 1], axes: int64[1]) y = Squeeze(x, axes) | feeds axes: 1 | no read: computed at run time
+    Unsqueeze in front and behind | (x: float32[batch, 3]) axes: int64[2] = [0, -1]; y = Unsqueeze(x, axes)
+    Unsqueeze of a scalar | (x: float32[]) axes: int64[1] = [0]; y = Unsqueeze(x, axes)
+    Unsqueeze with axes as an attribute | opset 11 (x: float32[batch, 3]) y = Unsqueeze(x) {axes=[2, 1]}
+    Unsqueeze of a stored number | () s: int64[] = 7; axes: int64[1] = [0]; y = Unsqueeze(s, axes)
   `,
-  example("Squeeze by axes computed at run time", "(x: float32[2, 1], axes: int64[1]) y = Squeeze(x, axes)", {
-    feeds: { axes: [1] },
-    misses: { read: "computed at run time" },
-  }),
-
-  example("Unsqueeze in front and behind", "(x: float32[batch, 3]) axes: int64[2] = [0, -1]; y = Unsqueeze(x, axes)"),
-  example("Unsqueeze of a scalar", "(x: float32[]) axes: int64[1] = [0]; y = Unsqueeze(x, axes)"),
-  example("Unsqueeze with axes as an attribute", "(x: float32[batch, 3]) y = Unsqueeze(x) {axes=[2, 1]}", {
-    opset: 11,
-  }),
-  example("Unsqueeze of a stored number", "() s: int64[] = 7; axes: int64[1] = [0]; y = Unsqueeze(s, axes)"),
 ];

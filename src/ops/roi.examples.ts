@@ -1,67 +1,57 @@
 /** Boxes and grids over pictures. */
-import { between, type Example, example } from "./define.examples.ts";
+import { between, type Example, example, table } from "./define.examples.ts";
 
 type More = Parameters<typeof example>[2];
 
 const products = { cost: "its primitives are products of matrices, most of whose numbers are 0" };
 const boxes = [0.1, 0.27, 2.33, 2.19, 1.13, 1.21, 4.37, 3.11, 0.57, 0.31, 3.2, 4.43];
-/** Beyond the picture, turned round, and at whole places, where the derivative by the box jumps. */
-const strange = [-3, -2, 9, 11, 4, 3, 1, 1, 0, 0, 2, 2];
-const corners = { gradient: "samples lie on whole places" };
-const align = (title: string, settings: string, more: More = {}): Example =>
-  example(
-    title,
+const align = table(
+  { feeds: { boxes, pictures: [0, 1, 0] }, except: products },
+  (settings) =>
     `(x: float32[2, 2, 5, 5], boxes: float32[3, 4], pictures: int64[3]) y = RoiAlign(x, boxes, pictures) {${settings}}`,
-    { feeds: { boxes, pictures: [0, 1, 0] }, except: products, ...more },
-  );
-const pool = (title: string, settings: string, more: More = {}): Example =>
-  example(title, `(x: float32[2, 2, 5, 5], boxes: float32[2, 5]) y = MaxRoiPool(x, boxes) {${settings}}`, {
-    feeds: { boxes: [0.4, 0.2, 0.1, 2.3, 2.2, 1.4, 1.2, 0.9, 4.1, 3.2] },
-    ...more,
-  });
+);
+const pool = table(
+  { feeds: { boxes: [0.4, 0.2, 0.1, 2.3, 2.2, 1.4, 1.2, 0.9, 4.1, 3.2] } },
+  (settings) => `(x: float32[2, 2, 5, 5], boxes: float32[2, 5]) y = MaxRoiPool(x, boxes) {${settings}}`,
+);
 const sample = (title: string, x: string, grid: string, settings = "", more: More = {}): Example =>
   example(title, `(x: float32[${x}], grid: float32[${grid}]) y = GridSample(x, grid) {${settings}}`, {
     feeds: { grid: between(-1.2, 1.2) },
     ...more,
   });
-const affine = (title: string, theta: string, size: string, settings = ""): Example =>
-  example(
-    title,
+const affine = table(
+  {},
+  (theta, size, settings = "") =>
     `(theta: float32[${theta}]) size: int64[${size.split(",").length}] = [${size}]; y = AffineGrid(theta, size) {${settings}}`,
-  );
-const open = { types: "how many boxes are left depends on the data" };
+);
+const open = "how many boxes are left depends on the data";
 
 export const regionExamples: readonly Example[] = [
-  align("RoiAlign in the mean", "output_height=2, output_width=3"),
-  align(
-    "RoiAlign by the maximum, of another scale",
-    'mode="max", spatial_scale=0.5, sampling_ratio=2, output_height=2, output_width=2',
-    { misses: { lower: "maximum of weighted samples", gradient: "is lowered first" } },
-  ),
-  align(
-    "RoiAlign of other scale, of three samples",
-    "spatial_scale=0.7, sampling_ratio=3, output_height=2, output_width=1",
-  ),
-  align("RoiAlign of strange boxes", "output_height=2, output_width=2", {
-    feeds: { boxes: strange, pictures: [1, 0, 1] },
-    except: { ...products, ...corners },
-  }),
-  align("RoiAlign of strange boxes, by two samples", "sampling_ratio=2, output_height=3, output_width=2", {
-    feeds: { boxes: strange, pictures: [1, 0, 1] },
-    except: { ...products, ...corners },
-  }),
-  align("RoiAlign of opset 10", "output_height=2, output_width=2", { opset: 10 }),
-  align(
-    "RoiAlign placed as before",
-    'output_height=1, output_width=2, coordinate_transformation_mode="output_half_pixel"',
-  ),
-  pool("MaxRoiPool", "pooled_shape=[2, 2]"),
-  pool("MaxRoiPool of another scale", "pooled_shape=[1, 2], spatial_scale=0.5"),
-  pool("MaxRoiPool of boxes that leave the picture", "pooled_shape=[3, 2]", {
-    feeds: { boxes: [0, -3, -2, 1, 9, 1, 3, 6, 9, 9] },
-    except: { gradient: "the number of a picture lies on a jump" },
-  }),
-  pool("MaxRoiPool of opset 7", "pooled_shape=[2, 1]", { opset: 7 }),
+  ...align`
+    RoiAlign in the mean | output_height=2, output_width=3
+    RoiAlign by the maximum, of another scale |
+      mode="max", spatial_scale=0.5, sampling_ratio=2, output_height=2, output_width=2 | no lower: maximum of weighted samples
+      | no gradient: is lowered first
+    RoiAlign of other scale, of three samples | spatial_scale=0.7, sampling_ratio=3, output_height=2, output_width=1
+    RoiAlign of strange boxes |
+      output_height=2, output_width=2 | feeds boxes: -3, -2, 9, 11, 4, 3, 1, 1, 0, 0, 2, 2 | feeds pictures: 1, 0, 1
+      | except cost: its primitives are products of matrices, most of whose numbers are 0
+      | except gradient: samples lie on whole places
+    RoiAlign of strange boxes, by two samples |
+      sampling_ratio=2, output_height=3, output_width=2 | feeds boxes: -3, -2, 9, 11, 4, 3, 1, 1, 0, 0, 2, 2
+      | feeds pictures: 1, 0, 1 | except cost: its primitives are products of matrices, most of whose numbers are 0
+      | except gradient: samples lie on whole places
+    RoiAlign of opset 10 | opset 10 | output_height=2, output_width=2
+    RoiAlign placed as before | output_height=1, output_width=2, coordinate_transformation_mode="output_half_pixel"
+  `,
+  ...pool`
+    MaxRoiPool | pooled_shape=[2, 2]
+    MaxRoiPool of another scale | pooled_shape=[1, 2], spatial_scale=0.5
+    MaxRoiPool of boxes that leave the picture |
+      pooled_shape=[3, 2] | feeds boxes: 0, -3, -2, 1, 9, 1, 3, 6, 9, 9
+      | except gradient: the number of a picture lies on a jump
+    MaxRoiPool of opset 7 | opset 7 | pooled_shape=[2, 1]
+  `,
   sample("GridSample of pictures", "batch, 2, 3, 4", "batch, 2, 2, 2"),
   sample(
     "GridSample, nearest, of the border",
@@ -72,23 +62,21 @@ export const regionExamples: readonly Example[] = [
   sample("GridSample, cubic, by reflection", "1, 1, 4, 4", "1, 2, 2, 2", 'mode="cubic", padding_mode="reflection"'),
   sample("GridSample of volumes", "1, 1, 2, 3, 2", "1, 2, 2, 2, 3"),
   sample("GridSample of opset 16", "1, 2, 3, 3", "1, 2, 2, 2", 'mode="bilinear"', { opset: 16 }),
-  affine("AffineGrid of pictures", "2, 2, 3", "2, 3, 2, 4"),
-  affine("AffineGrid of volumes, corners aligned", "1, 3, 4", "1, 1, 2, 3, 2", "align_corners=1"),
-  affine("AffineGrid of one place", "1, 2, 3", "1, 1, 1, 1"),
-  example(
-    "NonMaxSuppression of all boxes",
-    "(boxes: float32[1, 4, 4], scores: float32[1, 2, 4]) most: int64[] = 2; y = NonMaxSuppression(boxes, scores, most)",
-    { except: open },
-  ),
-  example(
-    "NonMaxSuppression by overlap and score, boxes by their middles",
-    `(boxes: float32[2, 4, 4], scores: float32[2, 1, 4]) most: int64[] = 3; overlap: float32[] = 0.4; least: float32[] = 0.1;
-     y = NonMaxSuppression(boxes, scores, most, overlap, least) {center_point_box=1}`,
-    { except: open, feeds: { scores: between(0, 1), boxes: between(0.1, 1) } },
-  ),
-  example(
-    "NonMaxSuppression of opset 10, which keeps nothing",
-    "(boxes: float32[1, 3, 4], scores: float32[1, 1, 3]) y = NonMaxSuppression(boxes, scores)",
-    { opset: 10, except: open },
-  ),
+  ...affine`
+    AffineGrid of pictures | 2, 2, 3 | 2, 3, 2, 4
+    AffineGrid of volumes, corners aligned | 1, 3, 4 | 1, 1, 2, 3, 2 | align_corners=1
+    AffineGrid of one place | 1, 2, 3 | 1, 1, 1, 1
+  `,
+  ...table()`
+    NonMaxSuppression of all boxes |
+      (boxes: float32[1, 4, 4], scores: float32[1, 2, 4]) most: int64[] = 2; y = NonMaxSuppression(boxes, scores, most)
+      | except types: ${open}
+    NonMaxSuppression by overlap and score, boxes by their middles |
+      (boxes: float32[2, 4, 4], scores: float32[2, 1, 4]) most: int64[] = 3; overlap: float32[] = 0.4; least: float32[] = 0.1;
+      y = NonMaxSuppression(boxes, scores, most, overlap, least) {center_point_box=1}
+      | except types: ${open} | feeds scores: from 0 to 1 | feeds boxes: from 0.1 to 1
+    NonMaxSuppression of opset 10, which keeps nothing |
+      opset 10 (boxes: float32[1, 3, 4], scores: float32[1, 1, 3]) y = NonMaxSuppression(boxes, scores)
+      | except types: ${open}
+  `,
 ];

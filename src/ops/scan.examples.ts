@@ -1,5 +1,5 @@
 /** Running sums and products: along any axis, backwards, without the own element, of a stored shape. */
-import { type Example, example, table } from "./define.examples.ts";
+import { type Example, table } from "./define.examples.ts";
 
 const cases = (op: string, opset: number): readonly Example[] => [
   ...table({ opset })`
@@ -26,12 +26,7 @@ export const scanExamples: readonly Example[] = [
   ...table()`
     CumSum of stored integers that wraps around |
       opset 14 () s: int32[2] = [2147483647, 5]; axis: int32[] = 0; y = CumSum(s, axis)
+    CumProd over zeros | opset 26 (x: float32[5]) axis: int64[] = 0; y = CumProd(x, axis) | feeds x: 2, 0, 3, 0, 1
+    CumProd backwards | opset 26 (x: float32[batch, 3]) axis: int64[] = 1; y = CumProd(x, axis) {reverse=1}
   `,
-  example("CumProd over zeros", "(x: float32[5]) axis: int64[] = 0; y = CumProd(x, axis)", {
-    opset: 26,
-    feeds: { x: [2, 0, 3, 0, 1] },
-  }),
-  example("CumProd backwards", "(x: float32[batch, 3]) axis: int64[] = 1; y = CumProd(x, axis) {reverse=1}", {
-    opset: 26,
-  }),
 ];

@@ -1,5 +1,5 @@
 /** Placed by index: replacing, adding, multiplying, taking the greater. */
-import { type Example, example, table } from "./define.examples.ts";
+import { type Example, table } from "./define.examples.ts";
 
 const cache = "(x: float32[batch, 4, 2], u: float32[batch, 2, 2], at: int64[batch])";
 
@@ -15,7 +15,6 @@ export const scatterExamples: readonly Example[] = [
     ScatterND that adds |
       (x: float32[4, 2], u: float32[3, 2]) i: int64[3, 1] = [3, 0, 3]; y = ScatterND(x, i, u) {reduction="add"}
   `,
-
   ...["mul", "max", "min"].flatMap((reduction) => [
     ...table()`
       ScatterElements by "${reduction}" |
@@ -24,12 +23,10 @@ export const scatterExamples: readonly Example[] = [
         (x: float32[4, 2], u: float32[3, 2]) i: int64[3, 1] = [3, 0, 3]; y = ScatterND(x, i, u) {reduction="${reduction}"}
     `,
   ]),
-  example(
-    "ScatterND that multiplies by zeros",
-    '(x: float32[3], u: float32[3]) i: int64[3, 1] = [0, 0, 1]; y = ScatterND(x, i, u) {reduction="mul"}',
-    { feeds: { x: [2, 0, 3], u: [0, 5, 4] } },
-  ),
   ...table()`
+    ScatterND that multiplies by zeros |
+      (x: float32[3], u: float32[3]) i: int64[3, 1] = [0, 0, 1]; y = ScatterND(x, i, u) {reduction="mul"} | feeds x: 2, 0, 3
+      | feeds u: 0, 5, 4
     ScatterND into a stored shape |
       () s: int64[3] = [2, 3, 4]; i: int64[2, 1] = [0, -1]; u: int64[2] = [7, 8]; y = ScatterND(s, i, u)
     ScatterElements that adds to a stored shape |
@@ -38,14 +35,8 @@ export const scatterExamples: readonly Example[] = [
     Scatter along rows |
       opset 10 (x: float32[batch, 3], u: float32[batch, 1]) i: int64[2, 1] = [-1, 0]; y = Scatter(x, i, u) {axis=1}
     Scatter of a vector | opset 9 (x: int64[4], u: int64[2]) i: int32[2] = [3, 0]; y = Scatter(x, i, u)
+    TensorScatter into a cache | opset 24 ${cache} y = TensorScatter(x, u, at) | feeds at: 0, 2
+    TensorScatter around the end | opset 24 ${cache} y = TensorScatter(x, u, at) {axis=1, mode="circular"} | feeds at: 3, 2
+    TensorScatter at the start | opset 24 (x: float32[batch, 4, 2], u: float32[batch, 3, 2]) y = TensorScatter(x, u)
   `,
-
-  example("TensorScatter into a cache", `${cache} y = TensorScatter(x, u, at)`, { opset: 24, feeds: { at: [0, 2] } }),
-  example("TensorScatter around the end", `${cache} y = TensorScatter(x, u, at) {axis=1, mode="circular"}`, {
-    opset: 24,
-    feeds: { at: [3, 2] },
-  }),
-  example("TensorScatter at the start", "(x: float32[batch, 4, 2], u: float32[batch, 3, 2]) y = TensorScatter(x, u)", {
-    opset: 24,
-  }),
 ];

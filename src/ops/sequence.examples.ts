@@ -1,7 +1,6 @@
 /** Sequences and optionals. A sequence does not come out of a run, so what makes one is tried where it is taken apart again. */
-import { type Example, example, table } from "./define.examples.ts";
+import { type Example, table } from "./define.examples.ts";
 
-const fed = { lower: "is not known before it runs", gradient: "is lowered first" };
 const inside = { sequence: "does not come out of a run" };
 
 /** A sequence of 2 × 3, and how it is made. */
@@ -21,17 +20,14 @@ export const sequenceExamples: readonly Example[] = [
     SequenceErase of the last | ${pair} y = SequenceErase(s)
     SequenceErase from the end | ${pair} at: int64[] = [-2]; y = SequenceErase(s, at)
   `,
-  ...table({ feeds: { at: [1] }, except: inside })`
+  ...table()`
     SequenceErase at a fed place |
       (x: float32[3], z: float32[3], at: int64[]) s = SequenceConstruct(x, z); y = SequenceErase(s, at)
-  `,
-
-  example("SequenceAt a place", `${pair} at: int64[] = [1]; y = SequenceAt(s, at)`),
-  example("SequenceAt the end", `${pair} at: int32[] = [-2]; y = SequenceAt(s, at)`),
-  ...table({ feeds: { at: [1] }, misses: fed })`
+      | feeds at: 1 | except sequence: does not come out of a run
+    SequenceAt a place | ${pair} at: int64[] = [1]; y = SequenceAt(s, at)
+    SequenceAt the end | ${pair} at: int32[] = [-2]; y = SequenceAt(s, at)
     SequenceAt a fed place | (x: float32[4], z: float32[4], at: int64[]) s = SequenceConstruct(x, z); y = SequenceAt(s, at)
-  `,
-  ...table()`
+      | feeds at: 1 | no lower: is not known before it runs | no gradient: is lowered first
     SequenceAt a piece, of a tensor that is cut in pieces of one size |
       (x: float32[batch, 7]) n: int64[] = [3]; at: int64[] = [-1]; s = SplitToSequence(x, n) {axis=-1}; y = SequenceAt(s, at)
     SequenceAt a place of a tensor that is cut into places |
@@ -49,7 +45,6 @@ export const sequenceExamples: readonly Example[] = [
     ConcatFromSequence of pieces |
       (x: float32[7, batch]) n: int64[] = [3]; s = SplitToSequence(x, n); y = ConcatFromSequence(s) {axis=0}
   `,
-
   ...table({ except: inside })`
     SplitToSequence into single places | (x: float32[3, batch]) y = SplitToSequence(x) {keepdims=0}
     SplitToSequence into pieces of one size | (x: float32[batch, 7]) n: int64[] = [3]; y = SplitToSequence(x, n) {axis=-1}
@@ -69,12 +64,13 @@ export const sequenceExamples: readonly Example[] = [
     Optional of integers | (x: int64[2]) y = Optional(x)
     Optional of a sequence | ${pair} y = Optional(s)
   `,
-
-  example("OptionalGetElement of a tensor", "(x: float32[batch, 3]) o = Optional(x); y = OptionalGetElement(o)"),
-  example("OptionalGetElement of what is no optional", "(x: float32[batch, 3]) y = OptionalGetElement(x)"),
-  example("OptionalGetElement of a sequence", `${pair} o = Optional(s); y = OptionalGetElement(o)`, { except: inside }),
-
-  example("OptionalHasElement of an optional", "(x: float32[batch, 3]) o = Optional(x); y = OptionalHasElement(o)"),
-  example("OptionalHasElement of a tensor", "(x: float32[batch, 3]) y = OptionalHasElement(x)"),
-  example("OptionalHasElement of nothing", "() y = OptionalHasElement()"),
+  ...table()`
+    OptionalGetElement of a tensor | (x: float32[batch, 3]) o = Optional(x); y = OptionalGetElement(o)
+    OptionalGetElement of what is no optional | (x: float32[batch, 3]) y = OptionalGetElement(x)
+    OptionalGetElement of a sequence |
+      ${pair} o = Optional(s); y = OptionalGetElement(o) | except sequence: does not come out of a run
+    OptionalHasElement of an optional | (x: float32[batch, 3]) o = Optional(x); y = OptionalHasElement(o)
+    OptionalHasElement of a tensor | (x: float32[batch, 3]) y = OptionalHasElement(x)
+    OptionalHasElement of nothing | () y = OptionalHasElement()
+  `,
 ];

@@ -1,48 +1,46 @@
 /** Spectra of whole axes and of frames, windows, and triangles over frequencies. */
-import { type Example, example, table } from "./define.examples.ts";
-
-type More = Parameters<typeof example>[2];
+import { type Example, table } from "./define.examples.ts";
 
 const uncounted = { except: { cost: "a fast transform makes far fewer products than its primitive form" } };
-const dft = (title: string, x: string, settings = "", more: More = {}): Example =>
-  example(title, `(x: float32[${x}]) y = DFT(x) {${settings}}`, { ...uncounted, ...more });
-const along = (title: string, x: string, length: number, axis: number, settings = ""): Example =>
-  example(
-    title,
+const dft = table(uncounted, (x, settings = "") => `(x: float32[${x}]) y = DFT(x) {${settings}}`);
+const along = table(
+  uncounted,
+  (x, length, axis, settings = "") =>
     `(x: float32[${x}]) length: int64[] = ${length}; axis: int64[] = ${axis}; y = DFT(x, length, axis) {${settings}}`,
-    uncounted,
-  );
-const half = { misses: { lower: "inverts a one-sided spectrum", gradient: "lowered first" } };
-const windows = (name: string): readonly Example[] => [
-  example(`${name} of a stored size`, `() size: int64[] = 6; y = ${name}(size)`),
-  example(`${name}, symmetric, in float64`, `() size: int32[] = 5; y = ${name}(size) {periodic=0, output_datatype=11}`),
-  example(`${name} of a size that is fed`, `(size: int64[]) y = ${name}(size)`, {
-    feeds: { size: [4] },
-    except: { types: "its size depends on the data" },
-  }),
-];
+);
+const windows = (name: string): readonly Example[] => table()`
+  ${name} of a stored size | () size: int64[] = 6; y = ${name}(size)
+  ${name}, symmetric, in float64 | () size: int32[] = 5; y = ${name}(size) {periodic=0, output_datatype=11}
+  ${name} of a size that is fed |
+    (size: int64[]) y = ${name}(size) | feeds size: 4 | except types: its size depends on the data
+`;
 
 export const signalExamples: readonly Example[] = [
-  dft("DFT of real numbers", "batch, 6, 1"),
-  dft("DFT of complex numbers, inverse", "batch, 5, 2", "inverse=1"),
-  dft("DFT of which half is kept", "batch, 7, 1", "onesided=1"),
-  dft("DFT of opset 17, along another axis", "2, 3, 4, 1", "axis=2", {
-    opset: 17,
-  }),
-  along("DFT of a shorter length, along another axis", "2, 5, 3, 1", 4, 1),
-  along("DFT of a longer length", "batch, 3, 2", 5, -2),
-  dft("DFT back to real numbers", "2, 4, 2", "inverse=1, onesided=1", half),
+  ...dft`
+    DFT of real numbers | batch, 6, 1
+    DFT of complex numbers, inverse | batch, 5, 2 | inverse=1
+    DFT of which half is kept | batch, 7, 1 | onesided=1
+    DFT of opset 17, along another axis | opset 17 | 2, 3, 4, 1 | axis=2
+  `,
+  ...along`
+    DFT of a shorter length, along another axis | 2, 5, 3, 1 | 4 | 1
+    DFT of a longer length | batch, 3, 2 | 5 | -2
+  `,
+  ...dft`
+    DFT back to real numbers |
+      2, 4, 2 | inverse=1, onesided=1 | no lower: inverts a one-sided spectrum | no gradient: lowered first
+  `,
   ...table(uncounted)`
     STFT of a signal with a window |
       (x: float32[batch, 10, 1]) step: int64[] = 2; w: float32[4] = random(seed 1); y = STFT(x, step, w)
     STFT of complex numbers, whole spectra, without window |
       (x: float32[1, 8, 2]) step: int64[] = 3; length: int64[] = 4; y = STFT(x, step, _, length) {onesided=0}
   `,
-  example(
-    "STFT of a number of samples that has a name",
-    "(x: float32[batch, samples, 1]) step: int64[] = 3; w: float32[5] = ones; length: int64[] = 5; y = STFT(x, step, w, length)",
-    { ...uncounted, sizes: { samples: 12 } },
-  ),
+  ...table()`
+    STFT of a number of samples that has a name |
+      (x: float32[batch, samples, 1]) step: int64[] = 3; w: float32[5] = ones; length: int64[] = 5; y = STFT(x, step, w, length)
+      | except cost: a fast transform makes far fewer products than its primitive form | sizes samples: 12
+  `,
   ...["HannWindow", "HammingWindow", "BlackmanWindow"].flatMap(windows),
   ...table()`
     MelWeightMatrix |
@@ -51,11 +49,8 @@ export const signalExamples: readonly Example[] = [
     MelWeightMatrix in float64 |
       () bins: int32[] = 3; length: int32[] = 9; rate: int32[] = 8000; low: float32[] = 100; high: float32[] = 3000;
       y = MelWeightMatrix(bins, length, rate, low, high) {output_datatype=11}
+    MelWeightMatrix with a number of triangles that is fed |
+      (bins: int64[]) length: int64[] = 16; rate: int64[] = 8000; low: float32[] = 0; high: float32[] = 4000;
+      y = MelWeightMatrix(bins, length, rate, low, high) | feeds bins: 3 | except types: its size depends on the data
   `,
-  example(
-    "MelWeightMatrix with a number of triangles that is fed",
-    `(bins: int64[]) length: int64[] = 16; rate: int64[] = 8000; low: float32[] = 0; high: float32[] = 4000;
-     y = MelWeightMatrix(bins, length, rate, low, high)`,
-    { feeds: { bins: [3] }, except: { types: "its size depends on the data" } },
-  ),
 ];

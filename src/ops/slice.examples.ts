@@ -64,49 +64,34 @@ export const sliceExamples: readonly Example[] = [
     Slice to the end through a cast that changes nothing |
       (x: float32[batch, 4]) starts: int64[1] = [1]; end: int64[1] = [${end}]; axes: int64[1] = [1]; ends = Cast(end) {to=7};
       y = Slice(x, starts, ends, axes)
-  `,
-  ...table({ sizes: { batch: 3 } })`
     Slice of the batch to the end |
-      (x: float32[batch, 2]) starts: int64[1] = [1]; ends: int64[1] = [${end}]; y = Slice(x, starts, ends)
+      (x: float32[batch, 2]) starts: int64[1] = [1]; ends: int64[1] = [${end}]; y = Slice(x, starts, ends) | sizes batch: 3
     Slice of the last of the batch |
-      (x: float32[batch, 2]) starts: int64[1] = [-1]; ends: int64[1] = [${end}]; y = Slice(x, starts, ends)
+      (x: float32[batch, 2]) starts: int64[1] = [-1]; ends: int64[1] = [${end}]; y = Slice(x, starts, ends) | sizes batch: 3
     Slice of the batch without its last |
-      (x: float32[batch, 2]) starts: int64[1] = [0]; ends: int64[1] = [-1]; y = Slice(x, starts, ends)
-  `,
-  example(
-    "Slice of a table to the length of a sequence",
-    "(x: float32[batch, 3]) table: float32[5, 2] = random(seed 1); starts: int64[1] = [0]; ends = Shape(x) {start=0, end=1}; y = Slice(table, starts, ends)",
-    { except: { channels: "its end is a dimension of another value, and changes with it" } },
-  ),
-  example(
-    "Slice of a table after the length of a sequence",
-    `(x: float32[batch, 3]) table: float32[5, 2] = random(seed 1); starts = Shape(x) {start=0, end=1}; ends: int64[1] = [${end}]; y = Slice(table, starts, ends)`,
-    { except: { channels: "its start is a dimension of another value, and changes with it" } },
-  ),
-  example(
-    "Slice of the first of the batch",
-    "(x: float32[batch, 2]) starts: int64[1] = [0]; ends: int64[1] = [1]; y = Slice(x, starts, ends)",
-  ),
-  ...table({ sizes: { batch: 4 } })`
+      (x: float32[batch, 2]) starts: int64[1] = [0]; ends: int64[1] = [-1]; y = Slice(x, starts, ends) | sizes batch: 3
+    Slice of a table to the length of a sequence |
+      (x: float32[batch, 3]) table: float32[5, 2] = random(seed 1); starts: int64[1] = [0]; ends = Shape(x) {start=0, end=1};
+      y = Slice(table, starts, ends) | except channels: its end is a dimension of another value, and changes with it
+    Slice of a table after the length of a sequence |
+      (x: float32[batch, 3]) table: float32[5, 2] = random(seed 1); starts = Shape(x) {start=0, end=1};
+      ends: int64[1] = [${end}]; y = Slice(table, starts, ends)
+      | except channels: its start is a dimension of another value, and changes with it
+    Slice of the first of the batch |
+      (x: float32[batch, 2]) starts: int64[1] = [0]; ends: int64[1] = [1]; y = Slice(x, starts, ends)
     Slice in the middle of named size |
-      (x: float32[batch, 2]) starts: int64[1] = [1]; ends: int64[1] = [3]; y = Slice(x, starts, ends)
-  `,
-  ...table({ sizes: { batch: 5 } })`
+      (x: float32[batch, 2]) starts: int64[1] = [1]; ends: int64[1] = [3]; y = Slice(x, starts, ends) | sizes batch: 4
     Slice backwards through a named size |
       (x: float32[batch, 2]) starts: int64[1] = [-1]; ends: int64[1] = [-4]; axes: int64[1] = [0]; steps: int64[1] = [-2];
-      y = Slice(x, starts, ends, axes, steps)
-  `,
-  ...table()`
+      y = Slice(x, starts, ends, axes, steps) | sizes batch: 5
     Slice with bounds as attributes | opset 9 (x: float32[batch, 5]) y = Slice(x) {starts=[1], ends=[3], axes=[1]}
     Slice of a stored shape |
       () s: int64[4] = [2, 3, 4, 5]; starts: int64[1] = [3]; ends: int64[1] = [0]; axes: int64[1] = [0]; steps: int64[1] = [-2];
       y = Slice(s, starts, ends, axes, steps)
-  `,
-  ...table({ feeds: { starts: [1], ends: [3] }, except: { types: "its bounds are computed at run time" } })`
     Slice with bounds computed at run time |
       (x: float32[4], starts: int64[1], ends: int64[1]) y = Slice(x, starts, ends) | no gradient: computed at run time
+      | feeds starts: 1 | feeds ends: 3 | except types: its bounds are computed at run time
   `,
-
   pad("Pad of pictures with zeros", "batch, 2, 3, 3", [0, 0, 1, 2, 0, 0, 1, 0], { rest: "y = Pad(x, pads)" }),
   pad("Pad of channels with zeros", "batch, 3, 2", [0, 2, 0, 0, 1, 0], { rest: "y = Pad(x, pads)" }),
   pad("Pad with another number", "batch, 3", [0, 1, 0, 1], { rest: "value: float32[] = 2.5; y = Pad(x, pads, value)" }),
@@ -126,12 +111,10 @@ export const sliceExamples: readonly Example[] = [
     settings: 'mode="reflect"',
   }),
   pad("Pad by the edge, taking away", "batch, 5", [0, 2, 0, -1], { rest: "y = Pad(x, pads)", settings: 'mode="edge"' }),
-  example("Pad with pads as an attribute", "(x: float32[batch, 3]) y = Pad(x) {pads=[0, 1, 0, 0], value=1.5}", {
-    opset: 10,
-  }),
-  example("Pad by pads computed at run time", "(x: float32[3], pads: int64[2]) y = Pad(x, pads)", {
-    feeds: { pads: [1, 1] },
-    misses: { gradient: "computed at run time", lower: "is primitive" },
-    except: { types: "its pads are computed at run time" },
-  }),
+  ...table()`
+    Pad with pads as an attribute | opset 10 (x: float32[batch, 3]) y = Pad(x) {pads=[0, 1, 0, 0], value=1.5}
+    Pad by pads computed at run time |
+      (x: float32[3], pads: int64[2]) y = Pad(x, pads) | feeds pads: 1, 1 | no gradient: computed at run time
+      | no lower: is primitive | except types: its pads are computed at run time
+  `,
 ];

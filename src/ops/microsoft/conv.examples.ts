@@ -1,5 +1,5 @@
 /** Convolutions with sums and activations inside, and with channels last. */
-import { type Example, example, table } from "../define.examples.ts";
+import { type Example, table } from "../define.examples.ts";
 
 const kernel = (out: number, channels: number, size = 3): string =>
   `w: float32[${out}, ${channels}, ${size}, ${size}] = random(seed 1); b: float32[${out}] = random(seed 2);`;
@@ -22,18 +22,18 @@ export const microsoftConvExamples: readonly Example[] = [
       (x: float32[2, 3, 5, 5]) ${kernel(4, 3)} y = com.microsoft.FusedConv(x, w, b)
       {activation="HardSigmoid", activation_params=[0.2, 0.5], auto_pad="SAME_UPPER"}
   `,
-  ...["Sigmoid", "Tanh"].map((name) =>
-    example(
-      `FusedConv with ${name}`,
-      `(x: float32[batch, 3, 4, 4]) ${kernel(2, 3)} y = com.microsoft.FusedConv(x, w, b) {activation="${name}"}`,
-    ),
+  ...["Sigmoid", "Tanh"].flatMap(
+    (name) =>
+      table()`
+    FusedConv with ${name} |
+      (x: float32[batch, 3, 4, 4]) ${kernel(2, 3)} y = com.microsoft.FusedConv(x, w, b) {activation="${name}"}
+  `,
   ),
-  example(
-    "FusedConv with a fed kernel",
-    `(x: float32[batch, 3, 4, 4], w: float32[2, 3, 3, 3]) y = com.microsoft.FusedConv(x, w) {activation="Relu"}`,
-    { misses: { weight: "the kernel is an activation" } },
-  ),
-
+  ...table()`
+    FusedConv with a fed kernel |
+      (x: float32[batch, 3, 4, 4], w: float32[2, 3, 3, 3]) y = com.microsoft.FusedConv(x, w) {activation="Relu"}
+      | no weight: the kernel is an activation
+  `,
   ...table(unrun)`
     NhwcConv of pictures |
       (x: float32[batch, 5, 7, 3]) ${kernel(4, 3)} y: float32[batch, 3, 5, 4] = com.microsoft.NhwcConv(x, w, b)

@@ -1,5 +1,5 @@
 /** Products of codes. */
-import { between, type Example, example, table } from "../define.examples.ts";
+import { between, type Example, table } from "../define.examples.ts";
 
 const begins = { gradient: "it rounds to integers, or begins with them" };
 const codes = { feeds: { a: between(0, 256), b: between(0, 256) }, except: begins };
@@ -16,14 +16,16 @@ const gates =
 const counted = { except: { cost: "it is not lowered to products that could be counted" } };
 
 export const microsoftIntegerExamples: readonly Example[] = [
-  ...table({ except: begins })`
+  ...table()`
     DynamicQuantizeMatMul with a bias |
       (a: float32[batch, 3, 4]) ${matrix} y = com.microsoft.DynamicQuantizeMatMul(a, w, ws, wz, b)
+      | except gradient: it rounds to integers, or begins with them
     DynamicQuantizeMatMul with a scale for each column |
       (a: float32[batch, 4]) ${columns} y = com.microsoft.DynamicQuantizeMatMul(a, w, ws, wz)
+      | except gradient: it rounds to integers, or begins with them
     DynamicQuantizeMatMul of activations |
       (a: float32[batch, 3, 4], w: int8[4, 2], ws: float32[1]) y = com.microsoft.DynamicQuantizeMatMul(a, w, ws)
-      | no weight: both operands are activations
+      | no weight: both operands are activations | except gradient: it rounds to integers, or begins with them
   `,
   ...table(codes)`
     MatMulIntegerToFloat with a bias |
@@ -31,11 +33,12 @@ export const microsoftIntegerExamples: readonly Example[] = [
     MatMulIntegerToFloat with a scale for each column |
       (a: uint8[batch, 4]) ${scale} ${columns} y = com.microsoft.MatMulIntegerToFloat(a, w, as, ws, az, wz)
   `,
-  example(
-    "MatMulIntegerToFloat without zero points",
-    "(a: uint8[batch, 4], w: uint8[4, 2]) as: float32[] = 0.02; ws: float32[] = 0.01; y = com.microsoft.MatMulIntegerToFloat(a, w, as, ws)",
-    { ...codes, misses: { weight: "both operands are activations" } },
-  ),
+  ...table()`
+    MatMulIntegerToFloat without zero points |
+      (a: uint8[batch, 4], w: uint8[4, 2]) as: float32[] = 0.02; ws: float32[] = 0.01;
+      y = com.microsoft.MatMulIntegerToFloat(a, w, as, ws) | feeds a: from 0 to 256 | feeds b: from 0 to 256
+      | except gradient: it rounds to integers, or begins with them | no weight: both operands are activations
+  `,
   ...table(codes)`
     QGemm to numbers |
       (a: uint8[batch, 4]) ${scale} w: uint8[5, 4] = random(seed 1, from 0 to 255); ws: float32[] = 0.01; wz: uint8[] = 128;
@@ -63,11 +66,11 @@ export const microsoftIntegerExamples: readonly Example[] = [
       (ids: int32[batch, 3], kind: int32[batch, 3])
       ${tables} y, count = com.microsoft.QEmbedLayerNormalization(ids, kind, words, places, kinds, scale, shift, _, s, s, s, s, s, z, z, z, z, z) {epsilon=0.01}
   `,
-  example(
-    "DynamicQuantizeLSTM of a sequence",
-    `(x: float32[seq, batch, 3]) ${gates} y, h, c = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z) {hidden_size=4}`,
-    { ...counted, sizes: { seq: 5 } },
-  ),
+  ...table()`
+    DynamicQuantizeLSTM of a sequence |
+      (x: float32[seq, batch, 3]) ${gates} y, h, c = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z)
+      {hidden_size=4} | except cost: it is not lowered to products that could be counted | sizes seq: 5
+  `,
   ...table(counted)`
     DynamicQuantizeLSTM, its last state alone |
       (x: float32[5, batch, 3]) ${gates} _, h = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z) {hidden_size=4}

@@ -32,37 +32,29 @@ export const microsoftLayoutExamples: readonly Example[] = [
       sizes,
     }),
   ]),
-  example("nchwc.ReorderInput of whole blocks", `${pool} y = com.microsoft.nchwc.ReorderInput(x)`),
-  example(
-    "nchwc.ReorderInput with channels last",
-    "(x: float32[batch, 4, 5, 32]) y = com.microsoft.nchwc.ReorderInput(x) {channels_last=1}",
-  ),
-  ...table({ except: { types: "how wide a block is depends on the processor" } })`
-    nchwc.ReorderInput of part of a block | (x: float32[batch, 12, 2, 2]) y = com.microsoft.nchwc.ReorderInput(x)
-  `,
   ...table()`
+    nchwc.ReorderInput of whole blocks | ${pool} y = com.microsoft.nchwc.ReorderInput(x)
+    nchwc.ReorderInput with channels last |
+      (x: float32[batch, 4, 5, 32]) y = com.microsoft.nchwc.ReorderInput(x) {channels_last=1}
+    nchwc.ReorderInput of part of a block | (x: float32[batch, 12, 2, 2]) y = com.microsoft.nchwc.ReorderInput(x)
+      | except types: how wide a block is depends on the processor
     nchwc.ReorderOutput of whole blocks | ${pool} y = com.microsoft.nchwc.ReorderOutput(x) {channels=16}
     nchwc.ReorderOutput of part of a block | ${pool} y = com.microsoft.nchwc.ReorderOutput(x) {channels=12}
     nchwc.ReorderOutput with channels last | ${pool} y = com.microsoft.nchwc.ReorderOutput(x) {channels=12, channels_last=1}
   `,
-  ...[1, 2, 3].map((scale) =>
-    example(
-      `nchwc.Upsample by ${scale}`,
-      `${pool} y = com.microsoft.nchwc.Upsample(x) {scales=[1, 1, ${scale}, ${scale}]}`,
-    ),
+  ...[1, 2, 3].flatMap(
+    (scale) =>
+      table()`
+    nchwc.Upsample by ${scale} | ${pool} y = com.microsoft.nchwc.Upsample(x) {scales=[1, 1, ${scale}, ${scale}]}
+  `,
   ),
-  example(
-    "NhwcMaxPool of pictures",
-    "(x: uint8[batch, 5, 5, 3]) y = com.microsoft.NhwcMaxPool(x) {kernel_shape=[2, 2]}",
-  ),
-  example(
-    "NhwcMaxPool with strides and padding",
-    "(x: int8[batch, 5, 5, 4]) y = com.microsoft.NhwcMaxPool(x) {kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]}",
-    { feeds: { x: { from: -128, to: 128 } } },
-  ),
-  example(
-    "NhwcMaxPool with padding as needed",
-    '(x: uint8[2, 6, 5, 2]) y = com.microsoft.NhwcMaxPool(x) {kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_LOWER"}',
-    { feeds: { x: { from: 0, to: 256 } } },
-  ),
+  ...table()`
+    NhwcMaxPool of pictures | (x: uint8[batch, 5, 5, 3]) y = com.microsoft.NhwcMaxPool(x) {kernel_shape=[2, 2]}
+    NhwcMaxPool with strides and padding |
+      (x: int8[batch, 5, 5, 4]) y = com.microsoft.NhwcMaxPool(x) {kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]}
+      | feeds x: from -128 to 128
+    NhwcMaxPool with padding as needed |
+      (x: uint8[2, 6, 5, 2]) y = com.microsoft.NhwcMaxPool(x) {kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_LOWER"}
+      | feeds x: from 0 to 256
+  `,
 ];

@@ -1,5 +1,5 @@
 /** Matrix products with transpositions, factors and activations inside. */
-import { type Example, example, table } from "../define.examples.ts";
+import { type Example, table } from "../define.examples.ts";
 
 const activations = { misses: { weight: "both operands are activations", quantize: "both operands are activations" } };
 const withBias = "w: float32[3, 4] = random(seed 1); b: float32[4] = random(seed 2);";
@@ -27,7 +27,6 @@ export const microsoftMatmulExamples: readonly Example[] = [
       (x: float32[batch, 3, 5]) w: float32[3, 4] = random(seed 1); y = com.microsoft.FusedMatMul(x, w) {transA=1}
       | no quantize: the data operand is transposed
   `,
-
   ...table(activations)`
     TransposeMatMul of matrices | (a: float32[3, batch], b: float32[3, 4]) y = com.microsoft.TransposeMatMul(a, b) {transA=1}
     TransposeMatMul of stacks, scaled |
@@ -41,11 +40,11 @@ export const microsoftMatmulExamples: readonly Example[] = [
       (x: float32[batch, 3]) w: float32[4, 3] = random(seed 1); b: float32[1, 4] = random(seed 2); y = com.microsoft.FusedGemm(x, w, b)
       {transB=1, alpha=0.5, beta=2.0, activation="LeakyRelu", activation_alpha=0.1}
   `,
-  ...["Sigmoid", "Tanh", "Softplus", "Softsign"].map((name) =>
-    example(
-      `FusedGemm with ${name}`,
-      `(x: float32[batch, 3]) ${withBias} y = com.microsoft.FusedGemm(x, w, b) {activation="${name}"}`,
-    ),
+  ...["Sigmoid", "Tanh", "Softplus", "Softsign"].flatMap(
+    (name) =>
+      table()`
+    FusedGemm with ${name} | (x: float32[batch, 3]) ${withBias} y = com.microsoft.FusedGemm(x, w, b) {activation="${name}"}
+  `,
   ),
   ...table()`
     FusedGemm with HardSigmoid |

@@ -1,5 +1,5 @@
 /** What com.microsoft has beside the default domain. */
-import { between, type Example, example, table } from "../define.examples.ts";
+import { type Example, example, table } from "../define.examples.ts";
 
 const data = "how much is found depends on the data";
 const routed = { except: { cost: "which experts compute depends on the data" } };
@@ -19,87 +19,73 @@ export const microsoftToolExamples: readonly Example[] = [
       (x: float32[batch, 3]) p: int64[4] = [1, 0, 0, 2]; v: float32[1] = [0.5]; y = com.microsoft.Pad(x, p, v)
     Pad of Microsoft by reflection |
       (x: float32[batch, 4]) p: int64[4] = [0, 2, 0, 1]; y = com.microsoft.Pad(x, p) {mode="reflect"}
-  `,
-  ...table({ except: { gradient: "its length depends on its bounds in steps" } })`
     Range of Microsoft with a step | () a: float32[] = 1; b: float32[] = 6; c: float32[] = 2; y = com.microsoft.Range(a, b, c)
+      | except gradient: its length depends on its bounds in steps
+    Range of Microsoft without one | () a: int32[] = 2; b: int32[] = 5; y = com.microsoft.Range(a, b)
+    Range of Microsoft to a fed limit |
+      (b: int64[1]) a: int64[1] = [0]; y = com.microsoft.Range(a, b) | feeds b: 4 | except types: ${data}
   `,
-  example("Range of Microsoft without one", "() a: int32[] = 2; b: int32[] = 5; y = com.microsoft.Range(a, b)"),
-  example("Range of Microsoft to a fed limit", "(b: int64[1]) a: int64[1] = [0]; y = com.microsoft.Range(a, b)", {
-    feeds: { b: [4] },
-    except: { types: data },
-  }),
   ...[1, 5, 7].map((length) =>
     example(`Unique of Microsoft of ${length}`, `(x: float32[${length}]) y, at, n = com.microsoft.Unique(x)`, {
       feeds: { x: [2, 1, 1, 3, 2, 1, 4].slice(0, length) },
       except: { types: data },
     }),
   ),
-  example(
-    "GatherND of Microsoft of rows",
-    "(x: float32[batch, 3]) i: int64[3, 1] = [0, 1, 0]; y = com.microsoft.GatherND(x, i)",
-  ),
-  example("GatherND of Microsoft of elements", "(x: float32[2, 3], i: int32[4, 2]) y = com.microsoft.GatherND(x, i)", {
-    feeds: { i: between(0, 2) },
-  }),
   ...table()`
+    GatherND of Microsoft of rows | (x: float32[batch, 3]) i: int64[3, 1] = [0, 1, 0]; y = com.microsoft.GatherND(x, i)
+    GatherND of Microsoft of elements |
+      (x: float32[2, 3], i: int32[4, 2]) y = com.microsoft.GatherND(x, i) | feeds i: from 0 to 2
     GatherND of Microsoft of stacks | (x: float32[2, 3, 4]) i: int64[2, 2, 1] = [0, 1, 1, 0]; y = com.microsoft.GatherND(x, i)
     UnfoldTensor along the last axis | (x: float32[batch, 7]) y = com.microsoft.UnfoldTensor(x) {size=3, step=2}
     UnfoldTensor along another axis | (x: float32[batch, 5, 2]) y = com.microsoft.UnfoldTensor(x) {dim=1, size=2}
     UnfoldTensor of a whole axis | (x: float32[batch, 4]) y = com.microsoft.UnfoldTensor(x) {dim=-1, size=4}
     Inverse of a matrix | () x: float32[2, 2] = [2, 1, 1, 3]; y = com.microsoft.Inverse(x)
+    Inverse of stacks | (x: float32[batch, 2, 2]) y = com.microsoft.Inverse(x) | feeds x: 2, 1, 1, 3, 1, 0, 0, 4
+    Inverse of a number | (x: float32[1, 1]) y = com.microsoft.Inverse(x) | feeds x: 4
   `,
-  example("Inverse of stacks", "(x: float32[batch, 2, 2]) y = com.microsoft.Inverse(x)", {
-    feeds: { x: [2, 1, 1, 3, 1, 0, 0, 4] },
-  }),
-  example("Inverse of a number", "(x: float32[1, 1]) y = com.microsoft.Inverse(x)", { feeds: { x: [4] } }),
-  ...[1, 2, 3].map((size) =>
-    example(
-      `NGramRepeatBlock of ${size}`,
-      `(ids: int64[batch, 5], x: float32[batch, 4]) y = com.microsoft.NGramRepeatBlock(ids, x) {ngram_size=${size}}`,
-    ),
+  ...[1, 2, 3].flatMap(
+    (size) =>
+      table()`
+    NGramRepeatBlock of ${size} |
+      (ids: int64[batch, 5], x: float32[batch, 4]) y = com.microsoft.NGramRepeatBlock(ids, x) {ngram_size=${size}}
+  `,
   ),
-  ...["euclidean", "sqeuclidean"].map((metric) =>
-    example(
-      `CDist, ${metric}`,
-      `(a: float32[batch, 3], b: float32[5, 3]) y = com.microsoft.CDist(a, b) {metric="${metric}"}`,
-    ),
+  ...["euclidean", "sqeuclidean"].flatMap(
+    (metric) =>
+      table()`
+    CDist, ${metric} | (a: float32[batch, 3], b: float32[5, 3]) y = com.microsoft.CDist(a, b) {metric="${metric}"}
+  `,
   ),
-  example(
-    "CDist of single rows",
-    '(a: float32[1, 2], b: float32[1, 2]) y = com.microsoft.CDist(a, b) {metric="euclidean"}',
-  ),
-  example(
-    "CropAndResize of boxes",
-    "(x: float32[1, 2, 5, 5], boxes: float32[boxes, 4], at: int32[boxes]) s: int32[2] = [2, 3]; y = com.microsoft.CropAndResize(x, boxes, at, s)",
-    { sizes: { boxes: 3 }, feeds: { boxes: between(0, 1), at: between(0, 1) } },
-  ),
-  example(
-    "CropAndResize to the nearest",
-    '(x: float32[1, 2, 5, 5], boxes: float32[2, 4], at: int32[2]) s: int32[2] = [4, 4]; y = com.microsoft.CropAndResize(x, boxes, at, s) {mode="nearest", extrapolation_value=1.0}',
-    { feeds: { boxes: between(0, 1), at: between(0, 1) } },
-  ),
-  example(
-    "CropAndResize to a fed size",
-    "(x: float32[1, 2, 5, 5], boxes: float32[2, 4], at: int32[2], s: int32[2]) y = com.microsoft.CropAndResize(x, boxes, at, s)",
-    { feeds: { boxes: between(0, 1), at: between(0, 1), s: [2, 3] }, except: { types: "its size is fed" } },
-  ),
-  example(
-    "MaxpoolWithMask of pictures",
-    "(x: float32[1, 1, 4, 4], m: int32[1, 1, 4, 4]) y = com.microsoft.MaxpoolWithMask(x, m) {kernel_shape=[2, 2]}",
-    { feeds: { m: between(0, 2) } },
-  ),
-  ...table({ feeds: { m: between(1, 2) } })`
+  ...table()`
+    CDist of single rows | (a: float32[1, 2], b: float32[1, 2]) y = com.microsoft.CDist(a, b) {metric="euclidean"}
+    CropAndResize of boxes |
+      (x: float32[1, 2, 5, 5], boxes: float32[boxes, 4], at: int32[boxes]) s: int32[2] = [2, 3];
+      y = com.microsoft.CropAndResize(x, boxes, at, s) | sizes boxes: 3 | feeds boxes: from 0 to 1 | feeds at: from 0 to 1
+    CropAndResize to the nearest |
+      (x: float32[1, 2, 5, 5], boxes: float32[2, 4], at: int32[2]) s: int32[2] = [4, 4];
+      y = com.microsoft.CropAndResize(x, boxes, at, s) {mode="nearest", extrapolation_value=1.0} | feeds boxes: from 0 to 1
+      | feeds at: from 0 to 1
+    CropAndResize to a fed size |
+      (x: float32[1, 2, 5, 5], boxes: float32[2, 4], at: int32[2], s: int32[2]) y = com.microsoft.CropAndResize(x, boxes, at, s)
+      | feeds boxes: from 0 to 1 | feeds at: from 0 to 1 | feeds s: 2, 3 | except types: its size is fed
+    MaxpoolWithMask of pictures |
+      (x: float32[1, 1, 4, 4], m: int32[1, 1, 4, 4]) y = com.microsoft.MaxpoolWithMask(x, m) {kernel_shape=[2, 2]}
+      | feeds m: from 0 to 2
     MaxpoolWithMask with strides |
       (x: float32[1, 2, 4, 4], m: int32[1, 2, 4, 4]) y = com.microsoft.MaxpoolWithMask(x, m) {kernel_shape=[2, 2], strides=[2, 2]}
+      | feeds m: from 1 to 2
     MaxpoolWithMask with padding |
       (x: float32[1, 1, 4, 4], m: int32[1, 1, 4, 4]) y = com.microsoft.MaxpoolWithMask(x, m) {kernel_shape=[3, 3], pads=[1, 1, 1, 1]}
+      | feeds m: from 1 to 2
   `,
-  ...["relu", "silu"].map((activation) =>
-    example(
-      `MoE with ${activation}`,
-      `(x: float32[batch, 8], p: float32[batch, 3]) w: float32[3, 16, 8] = random(seed 1); b: float32[3, 16] = zeros; v: float32[3, 8, 16] = random(seed 2); c: float32[3, 8] = zeros; y = com.microsoft.MoE(x, p, w, b, v, c) {k=2, activation_type="${activation}"}`,
-      routed,
-    ),
+  ...["relu", "silu"].flatMap(
+    (activation) =>
+      table()`
+    MoE with ${activation} |
+      (x: float32[batch, 8], p: float32[batch, 3]) w: float32[3, 16, 8] = random(seed 1); b: float32[3, 16] = zeros;
+      v: float32[3, 8, 16] = random(seed 2); c: float32[3, 8] = zeros; y = com.microsoft.MoE(x, p, w, b, v, c)
+      {k=2, activation_type="${activation}"} | except cost: which experts compute depends on the data
+  `,
   ),
   ...table(routed)`
     MoE of sequences |

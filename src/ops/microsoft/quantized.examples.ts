@@ -43,45 +43,47 @@ export const microsoftQuantizedExamples: readonly Example[] = [
     QLinearSoftmax along another axis |
       (x: uint8[batch, 4, 2]) ${unit} y = com.microsoft.QLinearSoftmax(x, xs, xz, ys, yz) {opset=13, axis=1}
   `,
-  example(
-    "QLinearSoftmax over everything from an axis on",
-    `(x: uint8[batch, 4, 2]) ${unit} y = com.microsoft.QLinearSoftmax(x, xs, xz, ys, yz) {opset=11, axis=1}`,
-    { ...feeds, misses: { lower: "flattens several axes" } },
-  ),
+  ...table()`
+    QLinearSoftmax over everything from an axis on |
+      (x: uint8[batch, 4, 2]) ${unit} y = com.microsoft.QLinearSoftmax(x, xs, xz, ys, yz) {opset=11, axis=1}
+      | feeds x: from 0 to 256 | feeds a: from 0 to 256 | feeds b: from 0 to 256 | no lower: flattens several axes
+  `,
   ...table(feeds)`
     QLinearWhere of equal shapes |
       (c: bool[batch, 3], a: uint8[batch, 3], b: uint8[batch, 3]) ${scales} y = com.microsoft.QLinearWhere(c, a, xs, xz, b, bs, bz, ys, yz)
     QLinearWhere broadcasting |
       (c: bool[2, 1], a: uint8[3], b: uint8[batch, 2, 3]) ${scales} y = com.microsoft.QLinearWhere(c, a, xs, xz, b, bs, bz, ys, yz)
   `,
-  example(
-    "QLinearWhere of signed codes",
-    `(c: bool[2], a: int8[2], b: int8[2]) ${negative} y = com.microsoft.QLinearWhere(c, a, xs, xz, b, bs, bz, ys, yz)`,
-    { feeds: { a: signed, b: signed } },
-  ),
+  ...table()`
+    QLinearWhere of signed codes |
+      (c: bool[2], a: int8[2], b: int8[2]) ${negative} y = com.microsoft.QLinearWhere(c, a, xs, xz, b, bs, bz, ys, yz)
+      | feeds a: from -128 to 128 | feeds b: from -128 to 128
+  `,
   ...table(feeds)`
     QLinearConcat of two |
       (a: uint8[batch, 2], b: uint8[batch, 3]) ${scales} y = com.microsoft.QLinearConcat(ys, yz, a, xs, xz, b, bs, bz) {axis=1}
     QLinearConcat of three along the first axis |
       (a: uint8[batch, 2], b: uint8[3, 2]) ${scales} y = com.microsoft.QLinearConcat(ys, yz, a, xs, xz, b, bs, bz, a, bs, bz) {axis=0}
   `,
-  example(
-    "QLinearConcat along the last axis",
-    `(a: int8[batch, 2], b: int8[batch, 2]) ${negative} y = com.microsoft.QLinearConcat(ys, yz, a, xs, xz, b, bs, bz) {axis=-1}`,
-    { feeds: { a: signed, b: signed } },
+  ...table()`
+    QLinearConcat along the last axis |
+      (a: int8[batch, 2], b: int8[batch, 2]) ${negative} y = com.microsoft.QLinearConcat(ys, yz, a, xs, xz, b, bs, bz) {axis=-1}
+      | feeds a: from -128 to 128 | feeds b: from -128 to 128
+  `,
+  ...[0, 1].flatMap(
+    (keep) =>
+      table()`
+    QLinearReduceMean ${keep === 1 ? "keeping" : "dropping"} axes |
+      (x: uint8[batch, 3, 4])
+      ${scales} y: uint8[${keep === 1 ? "batch, 1, 4" : "batch, 4"}] = com.microsoft.QLinearReduceMean(x, xs, xz, ys, yz)
+      {axes=[1], keepdims=${keep}} | except run: ONNX Runtime has no kernel for it
+  `,
   ),
-  ...[0, 1].map((keep) =>
-    example(
-      `QLinearReduceMean ${keep === 1 ? "keeping" : "dropping"} axes`,
-      `(x: uint8[batch, 3, 4]) ${scales} y: uint8[${keep === 1 ? "batch, 1, 4" : "batch, 4"}] = com.microsoft.QLinearReduceMean(x, xs, xz, ys, yz) {axes=[1], keepdims=${keep}}`,
-      { except: { run: "ONNX Runtime has no kernel for it" } },
-    ),
-  ),
-  example(
-    "QLinearReduceMean over all axes",
-    `(x: int8[batch, 3]) ${negative} y: int8[] = com.microsoft.QLinearReduceMean(x, xs, xz, ys, yz) {axes=[0, -1], keepdims=0}`,
-    { except: { run: "ONNX Runtime has no kernel for it" } },
-  ),
+  ...table()`
+    QLinearReduceMean over all axes |
+      (x: int8[batch, 3]) ${negative} y: int8[] = com.microsoft.QLinearReduceMean(x, xs, xz, ys, yz) {axes=[0, -1], keepdims=0}
+      | except run: ONNX Runtime has no kernel for it
+  `,
   ...table(feeds)`
     QLinearAveragePool with padding |
       (x: uint8[batch, 2, 5, 5]) ${scales} y = com.microsoft.QLinearAveragePool(x, xs, xz, ys, yz)
@@ -96,32 +98,29 @@ export const microsoftQuantizedExamples: readonly Example[] = [
     QLinearGlobalAveragePool with channels last |
       (x: uint8[batch, 3, 3, 2]) ${scales} y = com.microsoft.QLinearGlobalAveragePool(x, xs, xz, ys, yz) {channels_last=1}
   `,
-  example(
-    "QLinearGlobalAveragePool of signed codes",
-    `(x: int8[batch, 2, 3, 3]) ${negative} y = com.microsoft.QLinearGlobalAveragePool(x, xs, xz, ys, yz)`,
-    { feeds: { x: signed } },
-  ),
-  ...table({ feeds: { x: between(-3, 3) } })`
+  ...table()`
+    QLinearGlobalAveragePool of signed codes |
+      (x: int8[batch, 2, 3, 3]) ${negative} y = com.microsoft.QLinearGlobalAveragePool(x, xs, xz, ys, yz)
+      | feeds x: from -128 to 128
     QuantizeLinear of Microsoft per tensor | (x: float32[batch, 3]) ${scales} y = com.microsoft.QuantizeLinear(x, xs, xz)
+      | feeds x: from -3 to 3
     QuantizeLinear of Microsoft per channel |
       (x: float32[batch, 3]) s: float32[3] = [0.02, 0.03, 0.05]; z: int8[3] = [0, 3, -4]; y = com.microsoft.QuantizeLinear(x, s, z) {axis=1}
+      | feeds x: from -3 to 3
+    QuantizeLinear of Microsoft to 16 bits |
+      (x: float32[batch, 3]) s: float32[] = 0.001; z: uint16[] = 30000; y = com.microsoft.QuantizeLinear(x, s, z)
+      | no lower: the default domain has uint16
   `,
-  example(
-    "QuantizeLinear of Microsoft to 16 bits",
-    "(x: float32[batch, 3]) s: float32[] = 0.001; z: uint16[] = 30000; y = com.microsoft.QuantizeLinear(x, s, z)",
-    { misses: { lower: "the default domain has uint16" } },
-  ),
   ...table({ ...feeds, ...begins })`
     DequantizeLinear of Microsoft per tensor | (x: uint8[batch, 3]) ${scales} y = com.microsoft.DequantizeLinear(x, xs, xz)
   `,
-  example(
-    "DequantizeLinear of Microsoft per channel",
-    "(x: int8[batch, 3]) s: float32[3] = [0.02, 0.03, 0.05]; z: int8[3] = [0, 3, -4]; y = com.microsoft.DequantizeLinear(x, s, z) {axis=1}",
-    { feeds: { x: signed }, ...begins },
-  ),
-  example(
-    "DequantizeLinear of Microsoft of 16 bits",
-    "(x: uint16[batch, 3]) s: float32[] = 0.001; z: uint16[] = 30000; y = com.microsoft.DequantizeLinear(x, s, z)",
-    { feeds: { x: between(0, 65536) }, misses: { lower: "the default domain has uint16" }, ...begins },
-  ),
+  ...table()`
+    DequantizeLinear of Microsoft per channel |
+      (x: int8[batch, 3]) s: float32[3] = [0.02, 0.03, 0.05]; z: int8[3] = [0, 3, -4];
+      y = com.microsoft.DequantizeLinear(x, s, z) {axis=1} | feeds x: from -128 to 128
+      | except gradient: it begins with integers
+    DequantizeLinear of Microsoft of 16 bits |
+      (x: uint16[batch, 3]) s: float32[] = 0.001; z: uint16[] = 30000; y = com.microsoft.DequantizeLinear(x, s, z)
+      | feeds x: from 0 to 65536 | no lower: the default domain has uint16 | except gradient: it begins with integers
+  `,
 ];
