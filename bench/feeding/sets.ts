@@ -25,7 +25,7 @@ export interface Fed {
 
 export interface FeedingSet {
   readonly name: string;
-  /** Pictures in files, which sharp decodes where it is installed. */
+  /** Images in files, which sharp decodes where it is installed. */
   readonly inFiles: boolean;
   load(seed: number): Promise<Fed>;
 }
@@ -57,7 +57,7 @@ function small(input: readonly number[], classes: number): Model {
   return network(modules, { input, seed: 1 });
 }
 
-async function pictures(path: string, model: Model, how: Preprocessing, size: number): Promise<Fed> {
+async function images(path: string, model: Model, how: Preprocessing, size: number): Promise<Fed> {
   const [input] = model.graph.feeds;
   if (input === undefined) throw new Error("The network has no input.");
   const part = path === "images/imagenet" ? {} : { part: "train" as const };
@@ -76,29 +76,29 @@ export const sets: readonly FeedingSet[] = [
   {
     name: "photos 96×96, MobileNetV2",
     inFiles: true,
-    load: () => pictures("images/imagenet", built("mobilenetv2"), photo, 16),
+    load: () => images("images/imagenet", built("mobilenetv2"), photo, 16),
   },
   {
     name: "photos 96×96, small CNN",
     inFiles: true,
-    load: () => pictures("images/imagenet", small([16, 3, 96, 96], 1000), photo, 16),
+    load: () => images("images/imagenet", small([16, 3, 96, 96], 1000), photo, 16),
   },
   {
     name: "CIFAR-10 crop flip, ResNet-20",
     inFiles: false,
-    load: (seed) => seen(pictures("cifar10", built("resnet20"), presets.cifar10, 128), "crop=4 flip", seed),
+    load: (seed) => seen(images("cifar10", built("resnet20"), presets.cifar10, 128), "crop=4 flip", seed),
   },
   {
     name: "CIFAR-10 all augmentation, small CNN",
     inFiles: false,
-    load: (seed) => seen(pictures("cifar10", small([128, 3, 32, 32], 10), presets.cifar10, 128), everything, seed),
+    load: (seed) => seen(images("cifar10", small([128, 3, 32, 32], 10), presets.cifar10, 128), everything, seed),
   },
   {
     name: "MNIST, LeNet-5",
     inFiles: false,
-    load: () => pictures("mnist", built("lenet5"), presets.unit, 128),
+    load: () => images("mnist", built("lenet5"), presets.unit, 128),
   },
-  { name: "MNIST, MLP", inFiles: false, load: () => pictures("mnist", built("mlp"), presets.unit, 128) },
+  { name: "MNIST, MLP", inFiles: false, load: () => images("mnist", built("mlp"), presets.unit, 128) },
   {
     name: "SST-2 tokenized, BERT d=128",
     inFiles: false,

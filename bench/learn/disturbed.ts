@@ -46,7 +46,7 @@ const seed = 1;
 /** As the networks were trained: the third digit of a deviation is another than the preset's. */
 const preprocessing = parsePreprocessing("mean=.4914,.4822,.4465 std=.2470,.2435,.2616");
 
-async function pictures(model: Model): Promise<Samples> {
+async function images(model: Model): Promise<Samples> {
   const ready = async (part: "train" | "test"): Promise<Dataset> =>
     preprocess(await openDataset(path("cifar10"), { part }), imageInput(model), preprocessing);
   return { train: await ready("train"), test: await ready("test") };
@@ -106,11 +106,11 @@ export const disturbed: readonly Disturbed[] = [
     },
   },
   {
-    ...{ name: "cct_cifar10", file: "cct_cifar10.onnx", metric: accuracy(), data: pictures },
+    ...{ name: "cct_cifar10", file: "cct_cifar10.onnx", metric: accuracy(), data: images },
     recipe: { epochs: 2, ...pictureRecipe, learningRate: 0.0005, warmup: 0.1, clip: 1 },
   },
   {
-    ...{ name: "mobilenetv3_cifar10", file: "mobilenetv3_cifar10.onnx", metric: accuracy(), data: pictures },
+    ...{ name: "mobilenetv3_cifar10", file: "mobilenetv3_cifar10.onnx", metric: accuracy(), data: images },
     recipe: { epochs: 2, ...pictureRecipe, learningRate: 0.0005, warmup: 0.1, clip: 1 },
   },
 ];

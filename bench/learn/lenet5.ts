@@ -7,7 +7,7 @@ import type { FromScratch } from "./scratch.ts";
 export const lenet5: FromScratch = {
   name: "lenet5",
   what: "LeNet-5 on MNIST",
-  // Shifted by up to two pixels: what is outside is black, as it is in the pictures.
+  // Shifted by up to two pixels: what is outside is black, as it is in the images.
   recipe: { epochs: 10, batch: 64, optimizer: "adam", learningRate: 0.002, schedule: "cosine", augment: "crop=2" },
   seeds: [1],
   least: 0.991,

@@ -1,4 +1,4 @@
-/** ResNet-20 (He et al. 2016) with 1×1 shortcuts, from nothing on 20,000 pictures of CIFAR-10. */
+/** ResNet-20 (He et al. 2016) with 1×1 shortcuts, from nothing on 20,000 images of CIFAR-10. */
 import { openDataset, presets } from "pith/data";
 import {
   batchNorm,
@@ -29,14 +29,14 @@ function block(from: number, to: number, stride: number): Module {
   return sequential({ sum: residual(main, from === to ? {} : { shortcut }), relu: relu() });
 }
 
-/** Three blocks of a width; the first of them halves the picture where the width grows. */
+/** Three blocks of a width; the first of them halves the image where the width grows. */
 function stage(from: number, to: number): Module {
   return sequential([block(from, to, from === to ? 1 : 2), block(to, to, 1), block(to, to, 1)]);
 }
 
 export const resnet20: FromScratch = {
   name: "resnet20",
-  what: "ResNet-20 on 20,000 pictures of CIFAR-10",
+  what: "ResNet-20 on 20,000 images of CIFAR-10",
   // High rates with a rise and a long fall (Smith and Topin 2018), as fast training on CIFAR has it.
   recipe: {
     ...{ epochs: 30, batch: 128, optimizer: "sgd", learningRate: 0.2, nesterov: true, weightDecay: 0.0005 },

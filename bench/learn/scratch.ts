@@ -35,7 +35,7 @@ export interface FromScratch {
   build(seed: number): Model;
   /** Samples as they are stored; undefined where they are not at hand. */
   data(model: Model): Promise<{ readonly train: Dataset; readonly test: Dataset } | undefined>;
-  /** How stored pictures become numbers. */
+  /** How stored images become numbers. */
   readonly preprocessing?: Preprocessing;
   /** The least accuracy; undefined where PyTorch's is the measure. */
   readonly least?: number;

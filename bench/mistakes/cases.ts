@@ -159,12 +159,12 @@ const typed: readonly Mistake[] = [
   },
   {
     name: "a preprocessing that is not known",
-    words: ["eval", "pictures.onnx", "--data", "photos", "--preprocess", "imagnet"],
+    words: ["eval", "images.onnx", "--data", "photos", "--preprocess", "imagnet"],
     code: 2,
     says: /E_OPTION: .*"imagnet"/,
   },
   {
-    name: "a preprocessing of pictures for a table",
+    name: "a preprocessing of images for a table",
     words: ["eval", "net.onnx", ...points, "--preprocess", "imagenet"],
     code: 2,
     says: /E_OPTION: --preprocess is for stored images/,
@@ -358,25 +358,25 @@ const data: readonly Mistake[] = [
     says: /E_DATA: /,
   },
   {
-    name: "pictures without labels or preprocessing",
-    words: ["quantize", "pictures.onnx", "--scheme", "static", "--data", "photos"],
+    name: "images without labels or preprocessing",
+    words: ["quantize", "images.onnx", "--scheme", "static", "--data", "photos"],
     code: 1,
     says: /E_DATA: .*no labels/,
     hint: /--preprocess/,
   },
   {
-    name: "pictures that are none",
-    words: ["eval", "pictures.onnx", "--data", "spoiled"],
+    name: "images that are none",
+    words: ["eval", "images.onnx", "--data", "spoiled"],
     code: 1,
     says: /E_DATA: .*one\.png/,
   },
   {
-    name: "pictures for a model of points",
+    name: "images for a model of points",
     words: ["eval", "net.onnx", "--data", "photos", "--against", "net.onnx"],
     code: 1,
     says: /E_DATA: /,
   },
-  { name: "points for a model of pictures", words: ["eval", "pictures.onnx", ...points], code: 1, says: /E_DATA: / },
+  { name: "points for a model of images", words: ["eval", "images.onnx", ...points], code: 1, says: /E_DATA: / },
   {
     name: "an original at chance: prune",
     words: ["prune", "untrained.onnx", "--amount", "50%", ...points],
@@ -412,7 +412,7 @@ const results: readonly Mistake[] = [
     says: /E_FILE: "taken\/out\.onnx" cannot be written/,
   },
   {
-    name: "a picture in no folder",
+    name: "an image in no folder",
     words: ["plot", "net.onnx", "-o", "nowhere/net.html"],
     code: 1,
     says: /E_FILE: "nowhere\/net\.html"/,
@@ -454,7 +454,7 @@ const results: readonly Mistake[] = [
     says: /E_OPTION: .*the teacher/,
   },
   {
-    name: "a picture over the model",
+    name: "an image over the model",
     words: ["plot", "net.onnx", "-o", "net.onnx"],
     code: 2,
     says: /E_OPTION: .*the model itself/,
@@ -613,7 +613,7 @@ const late: readonly Mistake[] = [
   },
   {
     name: "a teacher of something else",
-    words: ["distill", "net.onnx", ...points, "--teacher", "pictures.onnx"],
+    words: ["distill", "net.onnx", ...points, "--teacher", "images.onnx"],
     code: 1,
     says: /E_\w+: /,
   },

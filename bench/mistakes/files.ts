@@ -22,7 +22,7 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
 }
 `;
 
-const pictures = `opset 21
+const images = `opset 21
 graph (image: float32[batch, 3, 8, 8]) -> (logits: float32[batch, 2]) {
   conv.weight: float32[4, 3, 3, 3] parameter = random(seed 1)
   conv.bias: float32[4] parameter = zeros
@@ -90,7 +90,7 @@ async function makeModels(at: (name: string) => string): Promise<void> {
   // Wrong where the second feature is the greater one by little.
   const slanted = "[[1, 0], [0, 0.8], [0.5, 0], [0, 0.4]]";
   await save(parseModel(sums.replace("[[1, 0], [0, 1], [0.5, 0], [0, 0.5]]", slanted)), at("worse.onnx"));
-  await save(parseModel(pictures), at("pictures.onnx"));
+  await save(parseModel(images), at("images.onnx"));
   await save(parseModel(foreign), at("foreign.onnx"));
   await save(parseModel(determined), at("determined.onnx"));
   await save(parseModel(lopsided), at("lopsided.onnx"));
@@ -190,7 +190,7 @@ function makeData(write: (name: string, content: string | Uint8Array) => void, a
   mkdirSync(at("spoiled"));
   for (const name of ["cat", "dog"]) {
     mkdirSync(at(`spoiled/${name}`));
-    write(`spoiled/${name}/one.png`, "This is no picture, whatever its name.");
+    write(`spoiled/${name}/one.png`, "This is no image, whatever its name.");
   }
 }
 

@@ -31,7 +31,7 @@ export function distributionOf(value: Value, inference: Inference): Distribution
   return undefined;
 }
 
-/** The form, unless what was summed over is plainly not what the value's classes are: its last axis, or the planes of pictures. */
+/** The form, unless what was summed over is plainly not what the value's classes are: its last axis, or the planes of images. */
 function overClasses(
   { form, axes }: Distribution,
   normalized: Value,

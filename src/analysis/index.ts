@@ -7,5 +7,5 @@ export { cut, type Removal, refusesCut } from "./cut.ts";
 export { type Inference, type InferOptions, infer } from "./infer.ts";
 export { type Layer, layerAt, layers } from "./layers.ts";
 export { elementsIn, learnedTensors } from "./learned.ts";
-export { contradicts, restate } from "./restate.ts";
 export { type Selection, selectLayers } from "./selection.ts";
+export { contradicts, restate } from "./stale-types.ts";

@@ -37,7 +37,7 @@ graph (x: float32[N, T, 4], s: float32[1]) -> (y, z) {
     ).toEqual(["norm", "w"]);
   });
 
-  it("are not what shifts and scales pictures before the first layer, but a normalization there is", () => {
+  it("are not what shifts and scales images before the first layer, but a normalization there is", () => {
     const model = (first: string): string => `opset 21
 graph (x: float32[N, 3, 4, 4]) -> (y) {
   a: float32[3, 1, 1] = random(seed 1)
@@ -159,7 +159,7 @@ graph (x: float32[N, T, 4]) -> (y) {
     ).toEqual(["positions", "qkv", "token"]);
   });
 
-  it("are bounds of channels, behind a layer, that are no sizes of pictures", () => {
+  it("are bounds of channels, behind a layer, that are no sizes of images", () => {
     const bounded = (low: string, high: string, data = "h"): readonly string[] =>
       found(`opset 21
 graph (x: float32[N, 4]) -> (y, h) {

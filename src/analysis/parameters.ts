@@ -6,7 +6,7 @@
  *
  * - frequencies of rotary positions are a vector times the positions 0, 1, 2, …: numbers that depend neither on an input of floats nor on
  *   anything trained;
- * - means and deviations of pictures shift and scale what is fed, before anything trained;
+ * - means and deviations of images shift and scale what is fed, before anything trained;
  * - ones and zeros of a normalization whose own scale and shift follow it;
  * - weights of one number throughout, which add up or average.
  */
@@ -116,7 +116,7 @@ class Known {
   readonly spread = new Map<Value, Value>();
   readonly #inference: Inference;
   readonly #learned = new Set<Value>();
-  /** Depend on a parameter or an input that holds data: positions and token numbers are integers, pictures may be bytes. */
+  /** Depend on a parameter or an input that holds data: positions and token numbers are integers, images may be bytes. */
   readonly #data = new Set<Value>();
 
   constructor(graph: Graph, inference: Inference) {

@@ -4,7 +4,7 @@ import { PithError } from "../errors.ts";
 import type { Metric } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { heldAgainst, type MetricName, namedMetrics } from "../task/index.ts";
-import type { Meanings } from "./accepted.ts";
+import type { Meanings } from "./flag-values.ts";
 import { flag } from "./options.ts";
 
 export const metricNames = Object.keys(namedMetrics) as [MetricName, ...MetricName[]];

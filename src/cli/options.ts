@@ -8,7 +8,7 @@
 import { type Command, Option } from "commander";
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
-import { misfitOf } from "../passes/misfit.ts";
+import { misfitOf } from "../passes/option-errors.ts";
 import {
   accept,
   choicesNote,
@@ -24,7 +24,7 @@ import {
   requirePercent,
   type SchemaNode,
   valueName,
-} from "./accepted.ts";
+} from "./flag-values.ts";
 import { flagName, refusal } from "./refusals.ts";
 
 /** The schema of an option, with its help and what else the command line has to know of it. */

@@ -179,7 +179,7 @@ async function unknownMeant(
 }
 
 async function flagMeant(typed: string, command: Command | undefined): Promise<string | undefined> {
-  const { optionMeant } = await import("../passes/option-meant.ts");
+  const { optionMeant } = await import("../passes/suggest-option.ts");
   const flags = (command?.options ?? []).flatMap(({ long }) => long ?? []);
   const meant = optionMeant(typed, flags);
   return meant === undefined ? undefined : `Did you mean ${meant}?`;

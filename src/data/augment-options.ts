@@ -1,30 +1,30 @@
-/** What is done to pictures before they are trained on: as an object, or as text. */
+/** What is done to images before they are trained on: as an object, or as text. */
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 
 export const augmentationSchema = v.strictObject({
-  /** Pixels of zeros that are put around a picture before one of its own size is cut out anywhere. */
+  /** Pixels of zeros that are put around an image before one of its own size is cut out anywhere. */
   crop: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
-  /** Half of the pictures are mirrored, left to right. */
+  /** Half of the images are mirrored, left to right. */
   flip: v.optional(v.boolean()),
-  /** The most by which contrast grows or shrinks, and by which all is made brighter or darker in standard deviations of the picture. */
+  /** The most by which contrast grows or shrinks, and by which all is made brighter or darker in standard deviations of the image. */
   jitter: v.optional(share),
-  /** The deviation of normal noise, in standard deviations of the picture. */
+  /** The deviation of normal noise, in standard deviations of the image. */
   noise: v.optional(v.pipe(v.number(), v.minValue(0))),
-  /** The share of pictures in which a rectangle becomes their mean (Zhong et al. 2020). */
+  /** The share of images in which a rectangle becomes their mean (Zhong et al. 2020). */
   erase: v.optional(share),
-  /** Pictures and labels are averaged in pairs, with weights of the distribution Beta(mixup, mixup) (Zhang et al. 2018). */
+  /** Images and labels are averaged in pairs, with weights of the distribution Beta(mixup, mixup) (Zhang et al. 2018). */
   mixup: v.optional(share),
-  /** How pictures lie in memory; seen from their dimensions unless told. */
+  /** How images lie in memory; seen from their dimensions unless told. */
   layout: v.optional(v.picklist(["NCHW", "NHWC"])),
 });
 
 export type Augmentation = v.InferOutput<typeof augmentationSchema>;
 
 /**
- * What is done to pictures, checked. As text: words with their numbers, "crop=4 flip jitter=0.2".
+ * What is done to images, checked. As text: words with their numbers, "crop=4 flip jitter=0.2".
  * @throws PithError E_OPTION for a word that does not exist, a number that does not fit, or nothing to do.
  * @example
  * parseAugmentation("crop=4 flip"); // { crop: 4, flip: true }

@@ -13,7 +13,7 @@ import {
   split,
 } from "./index.ts";
 
-/** Pictures of 1 … 24 in each: [count, 2, 3, 4], or with channels last. */
+/** Images of 1 … 24 in each: [count, 2, 3, 4], or with channels last. */
 function counting(count: number, dims: readonly number[] = [3, 2, 4]) {
   const each = dims.reduce((size, dim) => size * dim, 1);
   const data = Float32Array.from({ length: count * each }, (_, at) => (at % each) + 1);
@@ -41,9 +41,9 @@ async function rows(data: Dataset, shuffle?: number): Promise<readonly (readonly
   });
 }
 
-/** A picture of [channels, height, width] cut out of a frame of zeros, and mirrored: written as the definition has it. */
+/** An image of [channels, height, width] cut out of a frame of zeros, and mirrored: written as the definition has it. */
 function cut(
-  picture: readonly number[],
+  image: readonly number[],
   dims: readonly [number, number, number],
   down: number,
   right: number,
@@ -53,7 +53,7 @@ function cut(
   const at = (channel: number, row: number, column: number): number =>
     row < 0 || row >= height || column < 0 || column >= width
       ? 0
-      : (picture[(channel * height + row) * width + column] ?? 0);
+      : (image[(channel * height + row) * width + column] ?? 0);
   const found: number[] = [];
   for (let channel = 0; channel < channels; channel++)
     for (let row = 0; row < height; row++)
@@ -62,13 +62,13 @@ function cut(
   return found;
 }
 
-const transposed = (picture: readonly number[], [channels, height, width]: readonly [number, number, number]) =>
-  Array.from({ length: picture.length }, (_, at) => {
+const transposed = (image: readonly number[], [channels, height, width]: readonly [number, number, number]) =>
+  Array.from({ length: image.length }, (_, at) => {
     const [channel, place] = [at % channels, Math.floor(at / channels)];
-    return picture[channel * height * width + place] ?? 0;
+    return image[channel * height * width + place] ?? 0;
   });
 
-const picture = Array.from({ length: 24 }, (_, at) => at + 1);
+const image = Array.from({ length: 24 }, (_, at) => at + 1);
 const text = (numbers: readonly number[]): string => numbers.join();
 const seen = (data: Dataset, how: Augmentation, seed = 1, classes?: number) => augmented(data, how, { seed, classes });
 
@@ -79,7 +79,7 @@ describe("crop and flip", () => {
   );
 
   test("give exactly the pixels of one of the cuts, and all of them in time", async () => {
-    const all = new Set(places.map(({ down, right, mirror }) => text(cut(picture, shape, down, right, mirror))));
+    const all = new Set(places.map(({ down, right, mirror }) => text(cut(image, shape, down, right, mirror))));
     expect(all.size).toBe(18);
     const found = await rows(seen(counting(600), { crop: 1, flip: true }), 1);
     expect(new Set(found.map(text))).toEqual(all);
@@ -87,18 +87,18 @@ describe("crop and flip", () => {
 
   test("are the same for channels that come last", async () => {
     const all = new Set(
-      places.map(({ down, right, mirror }) => text(transposed(cut(picture, shape, down, right, mirror), shape))),
+      places.map(({ down, right, mirror }) => text(transposed(cut(image, shape, down, right, mirror), shape))),
     );
     const last = memory("last", {
-      image: float32([300, 2, 4, 3], Array.from({ length: 300 }, () => transposed(picture, shape)).flat()),
+      image: float32([300, 2, 4, 3], Array.from({ length: 300 }, () => transposed(image, shape)).flat()),
     });
     expect(new Set((await rows(seen(last, { crop: 1, flip: true }), 1)).map(text))).toEqual(all);
   });
 
-  test("flip mirrors half of the pictures, and nothing else", async () => {
-    const mirrored = text(cut(picture, shape, 0, 0, true));
+  test("flip mirrors half of the images, and nothing else", async () => {
+    const mirrored = text(cut(image, shape, 0, 0, true));
     const found = (await rows(seen(counting(2000), { flip: true }), 1)).map(text);
-    expect(new Set(found)).toEqual(new Set([mirrored, text(picture)]));
+    expect(new Set(found)).toEqual(new Set([mirrored, text(image)]));
     // Four standard deviations of 2000 draws are 89.
     const count = found.filter((row) => row === mirrored).length;
     expect(Math.abs(count - 1000)).toBeLessThan(90);
@@ -108,7 +108,7 @@ describe("crop and flip", () => {
     const found = (await rows(seen(counting(1800), { crop: 1 }), 3)).map(text);
     for (const down of [-1, 0, 1])
       for (const right of [-1, 0, 1]) {
-        const count = found.filter((row) => row === text(cut(picture, shape, down, right, false))).length;
+        const count = found.filter((row) => row === text(cut(image, shape, down, right, false))).length;
         // Of 1800 draws 200, with a standard deviation of 13.3.
         expect(Math.abs(count - 200)).toBeLessThan(54);
       }
@@ -120,7 +120,7 @@ describe("light, noise and holes", () => {
     const mean = row.reduce((sum, x) => sum + x, 0) / row.length;
     return { mean, deviation: Math.sqrt(row.reduce((sum, x) => sum + (x - mean) ** 2, 0) / row.length) };
   };
-  const own = statistics(picture);
+  const own = statistics(image);
 
   test("jitter scales around the mean and shifts, each evenly within its bounds", async () => {
     const found = await rows(seen(counting(1000), { jitter: 0.2 }), 1);
@@ -129,7 +129,7 @@ describe("light, noise and holes", () => {
     for (const row of found.slice(0, 20)) {
       const { mean, deviation } = statistics(row);
       row.forEach((x, at) => {
-        expect(x).toBeCloseTo(mean + (deviation / own.deviation) * ((picture[at] ?? 0) - own.mean), 4);
+        expect(x).toBeCloseTo(mean + (deviation / own.deviation) * ((image[at] ?? 0) - own.mean), 4);
       });
     }
     for (const [values, low] of [
@@ -144,15 +144,15 @@ describe("light, noise and holes", () => {
     }
   });
 
-  test("noise is normal, in deviations of the picture", async () => {
+  test("noise is normal, in deviations of the image", async () => {
     const found = await rows(seen(counting(1000), { noise: 0.1 }), 1);
-    const noise = found.flatMap((row) => row.map((x, at) => (x - (picture[at] ?? 0)) / own.deviation));
+    const noise = found.flatMap((row) => row.map((x, at) => (x - (image[at] ?? 0)) / own.deviation));
     expect(statistics(noise).mean).toBeCloseTo(0, 2);
     expect(statistics(noise).deviation).toBeCloseTo(0.1, 2);
     expect(Math.abs(noise.filter((x) => Math.abs(x) < 0.1).length / noise.length - 0.683)).toBeLessThan(0.015);
   });
 
-  test("erase makes a rectangle in that share of pictures the mean of its channel", async () => {
+  test("erase makes a rectangle in that share of images the mean of its channel", async () => {
     const data = counting(1000, [3, 8, 8]);
     const found = await rows(seen(data, { erase: 0.3 }), 1);
     const plain = Array.from({ length: 192 }, (_, at) => at + 1);
@@ -252,7 +252,7 @@ describe("what is drawn", () => {
 });
 
 describe("mixup", () => {
-  /** Every picture holds its own number; its label is that. */
+  /** Every image holds its own number; its label is that. */
   const numbered = memory("numbered", {
     image: float32(
       [8, 1, 2, 2],
@@ -261,7 +261,7 @@ describe("mixup", () => {
     label: int64([8], [0, 1, 2, 3, 4, 5, 6, 7]),
   });
 
-  test("mixes pictures and labels alike, and shares add up to one", async () => {
+  test("mixes images and labels alike, and shares add up to one", async () => {
     const [batch] = await batches(seen(numbered, { mixup: 1 }, 1, 8), 1);
     expect(batch?.label).toMatchObject({ type: "float32", dims: [8, 8] });
     const [pixels, shares] = [
@@ -341,9 +341,9 @@ describe("what cannot be done is refused", () => {
       "vectors",
       { x: float32([2, 4], new Float32Array(8)) },
       { flip: true },
-      /one column of pictures.* got "x" float32\[2, 4\]/,
+      /one column of images.* got "x" float32\[2, 4\]/,
     ],
-    ["pictures of two kinds", { a: image, b: image }, { flip: true }, /one column of pictures/],
+    ["images of two kinds", { a: image, b: image }, { flip: true }, /one column of images/],
     [
       "doubles",
       { a: { type: "float64", dims: [2, 1, 2, 2], data: new Float64Array(8) } },
@@ -351,7 +351,7 @@ describe("what cannot be done is refused", () => {
       /float32 or bytes/,
     ],
     [
-      "labels that are pictures",
+      "labels that are images",
       { a: image, label: float32([2, 2, 2], new Float32Array(8)) },
       { flip: true },
       /"label" is \[2, 2, 2\]/,

@@ -1,5 +1,5 @@
 /**
- * Pictures seen differently in each epoch. What is done to one follows from the seed, the epoch (the seed that its order is drawn by) and the
+ * Images seen differently in each epoch. What is done to one follows from the seed, the epoch (the seed that its order is drawn by) and the
  * place of the sample in the data set, and nothing else: a training that is continued sees what it would have seen, and so do teacher and
  * student, who are fed one batch.
  */
@@ -8,8 +8,8 @@ import { float32 } from "../tensor/dense.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
+import { type ImageShape, viewOf } from "./augment-image.ts";
 import { type Augmentation, parseAugmentation } from "./augment-options.ts";
-import { type PictureShape, viewOf } from "./augment-picture.ts";
 import { mapBatches } from "./indexed.ts";
 import type { BatchChange } from "./pending-batch.ts";
 import { rowLength } from "./rows.ts";
@@ -21,13 +21,13 @@ export interface AugmentedOptions {
   readonly classes?: number | undefined;
 }
 
-type Pictures = Dense<"float32" | "uint8">;
+type Images = Dense<"float32" | "uint8">;
 
 /**
- * The same samples, their pictures (the one column of four axes, float32 or bytes) changed at random: cut out elsewhere, mirrored, in another
+ * The same samples, their images (the one column of four axes, float32 or bytes) changed at random: cut out elsewhere, mirrored, in another
  * light, with noise, with a hole, mixed with another of their batch. With `mixup` the column "label" becomes [samples, classes] shares.
  * @throws PithError E_OPTION for what cannot be done, and for `mixup` without a number of classes; on reading, E_DATA where there are no
- * pictures, or a column of pictures beside them that would have to be changed alike.
+ * images, or a column of images beside them that would have to be changed alike.
  * @example
  * const seen = augmented(await openDataset("cifar10/"), parseAugmentation("crop=4 flip"), { seed: 1 });
  * for await (const batch of seen.batches({ size: 128, shuffle: 1 })) console.log(batch.image?.dims);
@@ -65,34 +65,34 @@ type SampleDraws = (sample: number, what: string) => Random;
 interface Views {
   readonly batch: Batch;
   readonly name: string;
-  readonly pictures: Pictures;
+  readonly images: Images;
 }
 
 function seenBatch(batch: Batch, samples: Uint32Array, how: Augmentation, draws: SampleDraws, owner: string): Views {
-  const { name, pictures } = findPictures(batch, owner);
-  const shape = shapeOf(pictures, how.layout, owner);
-  const width = rowLength(pictures);
-  const data = pictures.data.slice();
+  const { name, images } = findImages(batch, owner);
+  const shape = shapeOf(images, how.layout, owner);
+  const width = rowLength(images);
+  const data = images.data.slice();
   samples.forEach((sample, row) => {
-    const picture = Float64Array.from(data.subarray(row * width, (row + 1) * width));
+    const image = Float64Array.from(data.subarray(row * width, (row + 1) * width));
     write(
       data,
       row * width,
-      viewOf(picture, shape, how, (what) => draws(sample, what)),
+      viewOf(image, shape, how, (what) => draws(sample, what)),
     );
   });
-  const changed = { type: pictures.type, dims: pictures.dims, data } as Pictures;
-  return { batch: { ...batch, [name]: changed }, name, pictures: changed };
+  const changed = { type: images.type, dims: images.dims, data } as Images;
+  return { batch: { ...batch, [name]: changed }, name, images: changed };
 }
 
 /** Bytes are rounded, and end at 0 and 255. */
-function write(data: Pictures["data"], start: number, numbers: Float64Array): void {
+function write(data: Images["data"], start: number, numbers: Float64Array): void {
   data.set(data instanceof Uint8Array ? Uint8ClampedArray.from(numbers) : numbers, start);
 }
 
 /** λ · x + (1 - λ) · x′ with another sample of the batch, and so for the labels. */
 function mixed(
-  { batch, name, pictures }: Views,
+  { batch, name, images }: Views,
   samples: Uint32Array,
   alpha: number,
   classes: number,
@@ -111,9 +111,9 @@ function mixed(
       set(row * width, numbers);
     });
   };
-  const data = pictures.data.slice();
-  mix(pictures.data, rowLength(pictures), (start, numbers) => write(data, start, numbers));
-  const result: Record<string, Dense> = { ...batch, [name]: { ...pictures, data } as Pictures };
+  const data = images.data.slice();
+  mix(images.data, rowLength(images), (start, numbers) => write(data, start, numbers));
+  const result: Record<string, Dense> = { ...batch, [name]: { ...images, data } as Images };
   const { label } = batch;
   if (label === undefined) return result;
   const soft = sharesOf(label, samples.length, classes, owner);
@@ -147,14 +147,14 @@ function beta(alpha: number, numbers: Random): number {
 }
 
 /** The one column of four axes besides the label. */
-function findPictures(batch: Batch, owner: string): { readonly name: string; readonly pictures: Pictures } {
+function findImages(batch: Batch, owner: string): { readonly name: string; readonly images: Images } {
   const found = Object.entries(batch).filter(([name, { dims }]) => name !== "label" && dims.length === 4);
-  const [[name, pictures] = ["", undefined]] = found;
+  const [[name, images] = ["", undefined]] = found;
   const columns = Object.entries(batch).map(([column, { type, dims }]) => `"${column}" ${type}${dimsText(dims)}`);
-  if (found.length !== 1 || (pictures?.type !== "float32" && pictures?.type !== "uint8")) {
+  if (found.length !== 1 || (images?.type !== "float32" && images?.type !== "uint8")) {
     throw new PithError(
       "E_DATA",
-      `${owner}: augmentation takes one column of pictures, float32 or bytes of four axes, got ${columns.join(", ")}.`,
+      `${owner}: augmentation takes one column of images, float32 or bytes of four axes, got ${columns.join(", ")}.`,
     );
   }
   const { label } = batch;
@@ -163,14 +163,14 @@ function findPictures(batch: Batch, owner: string): { readonly name: string; rea
       "E_DATA",
       `${owner}: "label" is ${dimsText(label.dims)}, which augmentation cannot change accordingly.`,
       {
-        hint: "Augment such pictures before they become a data set.",
+        hint: "Augment such images before they become a data set.",
       },
     );
-  return { name, pictures };
+  return { name, images };
 }
 
 /** Channels are 1, 3 or 4, on the one side or the other. */
-function shapeOf({ dims }: Pictures, layout: Augmentation["layout"], owner: string): PictureShape {
+function shapeOf({ dims }: Images, layout: Augmentation["layout"], owner: string): ImageShape {
   const [, a = 0, b = 0, c = 0] = dims;
   const few = (size: number): boolean => size === 1 || size === 3 || size === 4;
   const said = layout ?? (few(a) ? "NCHW" : few(c) ? "NHWC" : undefined);

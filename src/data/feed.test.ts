@@ -28,23 +28,23 @@ import { streamOf } from "./select.ts";
 import { endWorkers, readyWorkers } from "./worker-pool.ts";
 
 const folder = temporaryFolder();
-mkdirSync(join(folder, "pictures"));
-/** Pictures of noise; the one at `broken` is cut off. */
-function pictures(count: number, broken = -1): IndexedDataset {
-  const numbers = random(1, "pictures");
+mkdirSync(join(folder, "images"));
+/** Images of noise; the one at `broken` is cut off. */
+function images(count: number, broken = -1): IndexedDataset {
+  const numbers = random(1, "images");
   const paths = Array.from({ length: count }, (_, at) => {
-    const path = join(folder, "pictures", `${at === broken ? "broken" : ""}${at}.png`);
+    const path = join(folder, "images", `${at === broken ? "broken" : ""}${at}.png`);
     const data = Uint8Array.from({ length: 3 * 12 * 10 }, () => numbers.integer(256));
     const file = encode({ width: 12, height: 10, data, channels: 3 });
     writeFileSync(path, at === broken ? file.subarray(0, 60) : file);
     return path;
   });
   const labels = paths.map((_, at) => at % 3);
-  return imageFiles("pictures", paths, labels);
+  return imageFiles("images", paths, labels);
 }
 
 const input = (...dims: readonly number[]) => ({ name: "x", type: { type: "float32" as const, dims } });
-const seen = preprocess(pictures(23), input(4, 3, 8, 8), { ...presets.imagenet, resize: 8 });
+const seen = preprocess(images(23), input(4, 3, 8, 8), { ...presets.imagenet, resize: 8 });
 
 const vocabulary = Object.fromEntries(
   ["[UNK]", "[PAD]", "the", "cat", "sat", "on", "mat"].map((word, at) => [word, at]),
@@ -85,15 +85,15 @@ async function read(data: Dataset, rounds: readonly Round[], threads?: number): 
 }
 
 const cases: readonly (readonly [string, Dataset])[] = [
-  ["pictures that are decoded, resized and normalized", seen],
+  ["images that are decoded, resized and normalized", seen],
   [
-    "pictures that are augmented and mixed",
+    "images that are augmented and mixed",
     augmented(seen, { crop: 2, flip: true, noise: 0.1, erase: 0.5, mixup: 0.3 }, { seed: 5, classes: 3 }),
   ],
   ["a part of them, changed by a function in between", augmentedPart()],
   ["texts that are tokenized", tokenize(texts, [ids], { tokenizer })],
   ["tokens without a tokenizer", tokenize(memory("ids", { tokens: tokensOf(7) }), [ids], { language: true })],
-  ["pictures that are enlarged", enlargedPictures()],
+  ["images that are enlarged", enlargedImages()],
   ["a stream", augmented(streamOf(seen), { flip: true, jitter: 0.2 }, { seed: 2 })],
   ["arrays that nothing is done to", texts],
 ];
@@ -112,10 +112,10 @@ function tokensOf(rows: number) {
   };
 }
 
-function enlargedPictures(): Dataset {
+function enlargedImages(): Dataset {
   const found = enlargement({ feeds: [input(1, 3, 4, 4)], outputs: [input(1, 3, 8, 8)] });
   if (found === undefined) throw new Error("The ports enlarge.");
-  return enlarged(pictures(6), found, presets.unit);
+  return enlarged(images(6), found, presets.unit);
 }
 
 describe.each(cases)("%s", (_, data) => {
@@ -180,7 +180,7 @@ describe("what is left out", () => {
 });
 
 describe("a failure", () => {
-  const damaged = preprocess(pictures(9, 6), input(2, 3, 8, 8), { ...presets.unit, resize: 8 });
+  const damaged = preprocess(images(9, 6), input(2, 3, 8, 8), { ...presets.unit, resize: 8 });
 
   test.each([0, 2])("comes where its batch would have come, as the same error, with %i threads", async (threads) => {
     const found: Batch[] = [];
@@ -259,7 +259,7 @@ test("a source may use its arrays again: what threads are given is what it held"
 
 test("what holds a function cannot go to a thread, and is done here", async () => {
   const own = { ...presets.unit, note: () => "mine" };
-  const data = preprocess(pictures(4), input(2, 3, 8, 8), { ...own, resize: 8 });
+  const data = preprocess(images(4), input(2, 3, 8, 8), { ...own, resize: 8 });
   expect(await read(data, [{ size: 2 }], 1)).toEqual(await read(data, [{ size: 2 }], 0));
 });
 
@@ -308,13 +308,13 @@ describe("threads", () => {
   });
 
   test("do what they can, and nothing of it is done here", async () => {
-    const settings = { owner: "pictures", input: input(2, 3, 8, 8), how: { ...presets.unit, resize: 8 } };
+    const settings = { owner: "images", input: input(2, 3, 8, 8), how: { ...presets.unit, resize: 8 } };
     const here = (): Batch => {
       throw new Error("done here");
     };
-    const data = mapBatches(pictures(4), here, { kind: "preprocess", settings });
+    const data = mapBatches(images(4), here, { kind: "preprocess", settings });
     expect(await read(data, [{ size: 2 }], 1)).toEqual(
-      await read(preprocess(pictures(4), settings.input, settings.how), [{ size: 2 }], 0),
+      await read(preprocess(images(4), settings.input, settings.how), [{ size: 2 }], 0),
     );
   });
 

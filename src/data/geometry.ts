@@ -1,9 +1,9 @@
 /**
- * From a picture of any size to the size that a model takes: resize, then cut out the middle.
+ * From an image of any size to the size that a model takes: resize, then cut out the middle.
  *
  * A resize of one number makes the short side that long and keeps the proportions (the long side is cut to a whole number); of two numbers
  * it is height × width, whatever the proportions. As torchvision's `Resize` and `CenterCrop`: where the middle falls between two pixels, the
- * even one is taken; a picture smaller than the crop is padded with black.
+ * even one is taken; an image smaller than the crop is padded with black.
  */
 import { type Filter, resample } from "./resample.ts";
 
@@ -20,7 +20,7 @@ export interface Geometry {
   readonly filter?: Filter;
 }
 
-/** Pictures are prepared for a model in one of these ways; the first is the usual one. */
+/** Images are prepared for a model in one of these ways; the first is the usual one. */
 export function usualGeometries(size: Extent): readonly Geometry[] {
   const { height, width } = size;
   const whole: Geometry = { resize: size };
@@ -29,9 +29,9 @@ export function usualGeometries(size: Extent): readonly Geometry[] {
   return height < smallest ? [{ resize: height, crop: size }] : [cropped, whole];
 }
 
-/** Below this, networks are trained on whole pictures (CIFAR, faces, person or no person); above it, on the middle of larger ones. */
+/** Below this, networks are trained on whole images (CIFAR, faces, person or no person); above it, on the middle of larger ones. */
 const smallest = 160;
-/** torchvision's and Keras' share of a picture that is kept. */
+/** torchvision's and Keras' share of an image that is kept. */
 const kept = 0.875;
 
 /** 256 for crops of 224 to 256, as torchvision and Caffe have it; 342 for 299. */
@@ -39,7 +39,7 @@ function shortSideFor(crop: number): number {
   return crop >= 224 && crop <= 256 ? 256 : Math.round(crop / kept);
 }
 
-/** The size that a geometry gives, where it does not depend on the picture. */
+/** The size that a geometry gives, where it does not depend on the image. */
 export function sizeOf({ resize, crop }: Geometry): Extent | undefined {
   return crop ?? (typeof resize === "object" ? resize : undefined);
 }
@@ -63,7 +63,7 @@ function rounded(value: number): number {
   return value - below === 0.5 ? below + (below % 2) : Math.round(value);
 }
 
-/** A picture of height × width × channels, prepared. */
+/** An image of height × width × channels, prepared. */
 export function fitTo(
   data: Uint8Array,
   from: Extent,

@@ -21,7 +21,7 @@ import {
 const n = symbol("N");
 const root = temporaryFolder();
 
-/** A picture of one colour. */
+/** An image of one colour. */
 function png(red: number, green: number, blue: number, width = 4, height = 4): Uint8Array {
   const data = Uint8Array.from({ length: 3 * width * height }, (_, at) => [red, green, blue][at % 3] ?? 0);
   return encode({ width, height, data, channels: 3 });
@@ -73,7 +73,7 @@ describe("images", () => {
     const path = await folder("classes", {
       "cat/a.png": png(1, 2, 3),
       "dog/b.png": png(4, 5, 6),
-      "dog/c.jpeg.txt": "no picture",
+      "dog/c.jpeg.txt": "no image",
       "ant/d.png": png(7, 8, 9),
     });
     expect(await labels(await images(path))).toEqual([0, 1, 2]);
@@ -116,7 +116,7 @@ describe("images", () => {
   });
 });
 
-describe("preprocess of pictures in files", () => {
+describe("preprocess of images in files", () => {
   it("decodes, resizes, cuts and normalises, in the model's layout and channels", async () => {
     const path = await folder("colours", { "a.png": png(255, 0, 51, 20, 10), "b.png": png(0, 102, 0, 4, 4) });
     const data = await openDataset(path);
@@ -131,7 +131,7 @@ describe("preprocess of pictures in files", () => {
     expect((await whole(preprocess(data, input(n, 64), presets.raw))).x?.dims).toEqual([2, 64]);
   });
 
-  it("keeps proportions: the middle of a wide picture", async () => {
+  it("keeps proportions: the middle of a wide image", async () => {
     // Left half black, right half white: 12×4, the middle 4×4 of which has two columns of each.
     const data = Uint8Array.from({ length: 3 * 48 }, (_, at) => (Math.floor(at / 3) % 12 < 6 ? 0 : 255));
     const path = await folder("halves", { "a.png": encode({ width: 12, height: 4, data, channels: 3 }) });
@@ -149,10 +149,10 @@ describe("preprocess of pictures in files", () => {
     expect(floats(padded.x).slice(0, 8)).toEqual([0, 0, 0, 0, 0, 0, 255, 255]);
   });
 
-  it("asks for a size where neither model nor user says one and pictures differ", async () => {
+  it("asks for a size where neither model nor user says one and images differ", async () => {
     const path = await folder("sizes", { "a.png": png(1, 1, 1, 4, 4), "b.png": png(1, 1, 1, 5, 4) });
     const free = preprocess(await openDataset(path), input(n, 3, n, n), presets.unit);
-    await expect(whole(free)).rejects.toThrow(/b\.png is 4×5, the pictures before it are 4×4/);
+    await expect(whole(free)).rejects.toThrow(/b\.png is 4×5, the images before it are 4×4/);
     const stated = preprocess(await openDataset(path), input(n, 3, n, n), parsePreprocessing("resize=6 crop=6"));
     expect((await whole(stated)).x?.dims).toEqual([2, 3, 6, 6]);
     const wrong = preprocess(await openDataset(path), input(n, 3, 8, 8), parsePreprocessing("resize=6 crop=6"));
@@ -190,7 +190,7 @@ describe("preprocess of pictures in files", () => {
   });
 });
 
-it("pictures for a network that enlarges them come small as the input and large as the label", async () => {
+it("images for a network that enlarges them come small as the input and large as the label", async () => {
   const port = (name: string, side: number) => ({ name, type: { type: "float32", dims: [1, 3, side, side] } }) as const;
   const found = enlargement({ feeds: [port("x", 4)], outputs: [port("y", 12)] });
   expect(found).toMatchObject({ small: { height: 4, width: 4 }, large: { height: 12, width: 12 } });

@@ -1,6 +1,6 @@
 /**
- * Pictures in files. A sample is the path of its file in the column "image" (text) and its class in "label"; the pixels are read when the
- * data is prepared for a model (`preprocess`), so a data set of a million pictures takes the memory of their names.
+ * Images in files. A sample is the path of its file in the column "image" (text) and its class in "label"; the pixels are read when the
+ * data is prepared for a model (`preprocess`), so a data set of a million images takes the memory of their names.
  */
 import { extensionOf, fileKind, joinPath, listFolder, readText } from "#platform";
 import { PithError } from "../errors.ts";
@@ -12,7 +12,7 @@ import type { IndexedDataset } from "./types.ts";
 
 const extensions = [".jpg", ".jpeg", ".png"];
 
-/** Whether a file is a picture by its name. */
+/** Whether a file is an image by its name. */
 export function isImageFile(name: string): boolean {
   return extensions.includes(extensionOf(name));
 }
@@ -28,7 +28,7 @@ export interface ImagesOptions {
 /**
  * A folder of JPEG and PNG files: a folder for each class; or files and a table labels.csv (file, label); or files without labels.
  * "image" holds paths, "label" classes as int64. Labels are numbers, or names of classes.
- * @throws PithError E_DATA if there are no pictures, a class is not known, or labels.csv names a file that is not there.
+ * @throws PithError E_DATA if there are no images, a class is not known, or labels.csv names a file that is not there.
  * @example
  * const photos = await images("photos/");
  * const [input] = model.graph.feeds;
@@ -36,7 +36,7 @@ export interface ImagesOptions {
  */
 export async function images(folder: string, options: ImagesOptions = {}): Promise<IndexedDataset> {
   const found = await findImageFiles(folder);
-  if (found === undefined) throw new PithError("E_DATA", `"${folder}" holds no pictures (.jpg, .jpeg, .png).`);
+  if (found === undefined) throw new PithError("E_DATA", `"${folder}" holds no images (.jpg, .jpeg, .png).`);
   const names = await listFolder(folder);
   const listed = names.find((name) => name === "names.txt" || name === "classes.txt");
   const classes = options.classes ?? (listed === undefined ? undefined : await linesOf(joinPath(folder, listed)));
@@ -49,7 +49,7 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
   );
 }
 
-/** Pictures by their paths, with classes or without. */
+/** Images by their paths, with classes or without. */
 export function imageFiles(
   name: string,
   paths: readonly string[],
@@ -66,7 +66,7 @@ type Found =
   | { readonly kind: "files"; readonly files: readonly string[] }
   | { readonly kind: "folders"; readonly folders: readonly string[] };
 
-/** The pictures in a folder, or the folders in it that hold some; undefined if there are none. */
+/** The images in a folder, or the folders in it that hold some; undefined if there are none. */
 export async function findImageFiles(folder: string): Promise<Found | undefined> {
   const names = await listFolder(folder);
   const files = names.filter(isImageFile);

@@ -3,7 +3,6 @@ export { type AugmentedOptions, augmented } from "./augment.ts";
 export { type Augmentation, augmentationSchema, parseAugmentation } from "./augment-options.ts";
 export { type Binding, bindInputs, type ModelInput } from "./bind.ts";
 export { cifar } from "./cifar.ts";
-export { type Enlargement, enlarged, enlargement, enlargementText } from "./enlarge.ts";
 export { prefetched } from "./feed.ts";
 export { type FrameOptions, frames } from "./frames.ts";
 export { contentHash } from "./hash.ts";
@@ -47,6 +46,7 @@ export {
 } from "./sequences.ts";
 export { rateInput, readingFor, readSidecars, type Sidecars, soundInput, usualFrames } from "./sidecars.ts";
 export { findStates, parseState, type State, setStates, statesText } from "./states.ts";
+export { type Enlargement, enlarged, enlargement, enlargementText } from "./super-resolution.ts";
 export { csv, type TableOptions } from "./table.ts";
 export { createTokenizer, type Encoding, openTokenizer, type TextTokenizer, tokenizerBeside } from "./tokenizer.ts";
 export { type TokenFile, tokensInFile, tokensOfText } from "./tokens.ts";

@@ -92,7 +92,7 @@ function npy(values: readonly number[]): Uint8Array {
 }
 
 describe("columns of one name", () => {
-  test("are refused by their name and places, in tables of texts, of numbers and of pictures", async () => {
+  test("are refused by their name and places, in tables of texts, of numbers and of images", async () => {
     const twice = 't.csv: the columns 1 and 3 are both called "label".';
     expect(() => csv("t.csv", "label,text,label\n1,good,0\n")).toThrow(twice);
     expect(() => csv("t.csv", "Label,text, LABEL \n1,good,0\n")).toThrow(twice);

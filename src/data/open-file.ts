@@ -31,7 +31,7 @@ export interface Reading {
 }
 
 export const accepted =
-  "Accepted: a folder of pictures (class folders, labels.csv, train/ and val/), of WAV files, of idx files (MNIST) or CIFAR .bin files; .npz, .npy, .csv, .tsv, .jsonl, .txt, .wav, .jpg, .png; token ids (name_u16le.bin); an ES module (.mjs, .js, .ts) that exports batches.";
+  "Accepted: a folder of images (class folders, labels.csv, train/ and val/), of WAV files, of idx files (MNIST) or CIFAR .bin files; .npz, .npy, .csv, .tsv, .jsonl, .txt, .wav, .jpg, .png; token ids (name_u16le.bin); an ES module (.mjs, .js, .ts) that exports batches.";
 
 /** Of a file that says nothing about parts, this share is for training, drawn with the seed 0; the rest is for testing. */
 const trainShare = 0.8;

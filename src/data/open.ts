@@ -14,7 +14,7 @@ export interface OpenDatasetOptions extends Reading {
   /**
    * The part that is wanted. Where a source has parts and none is named, the test part. Parts are told by names (train and test, dev, val …) of
    * files and folders: a folder has all that are in it, a training file has the test file beside it, and a test file is all there is. A table or an array without parts is divided 80 : 20 at random, always in the same way, and without `part` all of
-   * it is taken. Pictures, texts, tokens and sounds without parts are one part, to judge by.
+   * it is taken. Images, texts, tokens and sounds without parts are one part, to judge by.
    */
   readonly part?: Part;
   /** Samples follow each other: they are read in their order only (a stream). */

@@ -8,10 +8,10 @@ import { PithError } from "../errors.ts";
 import type { Batch } from "../tensor/types.ts";
 import { augmentation } from "./augment.ts";
 import { handedOver } from "./batch-memory.ts";
-import { enlarging } from "./enlarge.ts";
 import type { BatchChange, Place, Portable } from "./pending-batch.ts";
 import { preprocessing } from "./preprocess.ts";
 import { tokenization } from "./sequences.ts";
+import { enlarging } from "./super-resolution.ts";
 
 export interface PreparingQuestion {
   /** Changes that the thread does not know yet, under numbers of their own. */

@@ -121,7 +121,7 @@ describe("preprocess", () => {
     expect(() => preprocessBatch(planes, input([n, 2, 3, 2]), presets.unit, "d")).toThrow("takes [N, 2, 3, 2]");
     expect(() => preprocessBatch(planes, input([n, n], "int64"), presets.unit, "d")).toThrow(
       expect.objectContaining({
-        message: 'Input "x" takes int64[N, N], which are no pictures: the images are 2×2 with 3 channels.',
+        message: 'Input "x" takes int64[N, N], which are no images: the images are 2×2 with 3 channels.',
         hint: "Is this the data for this model?",
       }),
     );
@@ -277,7 +277,7 @@ describe("data of another kind than the model's", () => {
     expect(() => bindInputs([input([n, 3])], numbers, "d")).toThrow(expect.objectContaining({ hint: undefined }));
   });
 
-  it("is told with what to look at: pictures of three channels where one is taken", () => {
+  it("is told with what to look at: images of three channels where one is taken", () => {
     const colour: Batch = { image: { type: "uint8", dims: [1, 3, 6, 6], data: new Uint8Array(108) } };
     for (const dims of [
       [n, 1, 28, 28],
@@ -285,7 +285,7 @@ describe("data of another kind than the model's", () => {
     ])
       expect(() => preprocessBatch(colour, input(dims), presets.unit, "d")).toThrow(
         expect.objectContaining({
-          message: expect.stringMatching(/pictures of one channel; the images are 6×6 with 3 channels/),
+          message: expect.stringMatching(/images of one channel; the images are 6×6 with 3 channels/),
           hint: expect.stringContaining("Is this the data for this model?"),
         }),
       );

@@ -9,9 +9,9 @@ import { dimsText, elementCount, fixedDims, isSymbolic } from "../tensor/dims.ts
 import type { Batch, Dense } from "../tensor/types.ts";
 import { fits, type ModelInput, plainInput } from "./bind.ts";
 import { type Geometry, geometryText, usualGeometries } from "./geometry.ts";
+import { fitStored, geometryFor, imageFiles, imageTarget, isChannels, readImages } from "./image-batches.ts";
 import { mapBatches } from "./indexed.ts";
 import type { BatchChange } from "./pending-batch.ts";
-import { fitStored, geometryFor, isChannels, pictureFiles, pictureTarget, readPictures } from "./pictures.ts";
 import type { Preprocessing } from "./presets.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
 
@@ -29,7 +29,7 @@ export interface StoredImages {
 
 /**
  * The data set as a model takes it: its column of images (stored bytes, or the paths of JPEG and PNG files) becomes the model's input, by
- * its name, in its shape and type. Pictures from files are resized and cut as stated, or as is usual for the model's size.
+ * its name, in its shape and type. Images from files are resized and cut as stated, or as is usual for the model's size.
  * Where the input's shape tells the layout (N×3×H×W, N×H×W×3, N×784, 1×784×1, …) nothing need be said.
  * @throws PithError E_DATA, on reading, if a batch has no images or their size is not the input's.
  * @example
@@ -56,10 +56,10 @@ export function preprocessing({ owner, input, how }: PreprocessSettings): BatchC
 
 /** The batch with its images as bytes, in the model's size: read from their files, or brought to another size where that is asked for. */
 export async function storedImages(batch: Batch, input: ImageInput, how: Preprocessing): Promise<Batch> {
-  const target = pictureTarget(input.type, how.layout);
-  const files = pictureFiles(batch);
+  const target = imageTarget(input.type, how.layout);
+  const files = imageFiles(batch);
   if (files !== undefined) {
-    return { ...batch, image: await readPictures(files.data, target, geometryFor(how, target)) };
+    return { ...batch, image: await readImages(files.data, target, geometryFor(how, target)) };
   }
   if (how.resize === undefined && how.crop === undefined) return batch;
   const images = findImages(batch);
@@ -69,29 +69,29 @@ export async function storedImages(batch: Batch, input: ImageInput, how: Preproc
 }
 
 /**
- * The same samples with their images as bytes in the size that the model takes: for who prepares them several times. Pictures are read from their files
+ * The same samples with their images as bytes in the size that the model takes: for who prepares them several times. Images are read from their files
  * once, and stored as N×H×W×C.
  */
-export function storedPictures(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset {
+export function withStoredImages(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset {
   return mapBatches(dataset, (batch) => storedImages(batch, input, how));
 }
 
 /** The geometries that are usual for a model whose images come from files, the likeliest first; none for images that are stored. */
-export function pictureGeometries(batch: Batch, input: ImageInput): readonly Geometry[] {
-  const { size } = pictureTarget(input.type, undefined);
-  return pictureFiles(batch) === undefined || size === undefined ? [] : usualGeometries(size);
+export function imageGeometries(batch: Batch, input: ImageInput): readonly Geometry[] {
+  const { size } = imageTarget(input.type, undefined);
+  return imageFiles(batch) === undefined || size === undefined ? [] : usualGeometries(size);
 }
 
 /** How many channels images have that a model is fed with: those that are stored, or those that the model takes of a file. Undefined without images. */
 export function imageChannels(batch: Batch, input: ImageInput): number | undefined {
-  if (pictureFiles(batch) !== undefined) return pictureTarget(input.type, undefined).channels;
+  if (imageFiles(batch) !== undefined) return imageTarget(input.type, undefined).channels;
   return findImages(batch)?.channels;
 }
 
-/** What is done to pictures in files before their values are normalised, in the words of `parsePreprocessing`; "" for nothing. */
+/** What is done to images in files before their values are normalised, in the words of `parsePreprocessing`; "" for nothing. */
 export function geometryUsed(batch: Batch, input: ImageInput, how: Preprocessing): string {
-  if (pictureFiles(batch) === undefined) return geometryText(how);
-  return geometryText(geometryFor(how, pictureTarget(input.type, how.layout)));
+  if (imageFiles(batch) === undefined) return geometryText(how);
+  return geometryText(geometryFor(how, imageTarget(input.type, how.layout)));
 }
 
 /** One batch of `preprocess`. */
@@ -160,7 +160,7 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
     const takes = `${input.type?.type}${dimsText(declared)}`;
     throw new PithError(
       "E_DATA",
-      `Input "${input.name}" takes ${takes}, which are no pictures: the images are ${size}.`,
+      `Input "${input.name}" takes ${takes}, which are no images: the images are ${size}.`,
       {
         hint: "Is this the data for this model?",
       },
@@ -172,9 +172,9 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
     const takes = wantedChannels === 1 ? "one channel" : `${wantedChannels} channels`;
     throw new PithError(
       "E_DATA",
-      `Input "${input.name}" takes ${dimsText(declared)}, pictures of ${takes}; the images are ${size}.`,
+      `Input "${input.name}" takes ${dimsText(declared)}, images of ${takes}; the images are ${size}.`,
       {
-        hint: "Is this the data for this model? Pictures in files (.png, .jpg) are made grey or coloured as a model takes them; stored ones are not.",
+        hint: "Is this the data for this model? Images in files (.png, .jpg) are made grey or coloured as a model takes them; stored ones are not.",
       },
     );
   }

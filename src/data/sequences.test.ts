@@ -165,7 +165,7 @@ it("a file that is no tokenizer is refused in a sentence", () => {
   expect(() => createTokenizer("t.json", unknown, {}, {})).toThrow("t.json: this kind of tokenizer is not understood");
 });
 
-it("paths of pictures are no texts", () => {
+it("paths of images are no texts", () => {
   const text = (values: string[]): Dense => ({ type: "string", dims: [values.length], data: values });
   expect(textColumns({ image: text(["a.jpg"]) }, "photos")).toBeUndefined();
   expect(textColumns({ image: text(["a.jpg"]), caption: text(["a cat"]) }, "photos")).toEqual(["caption"]);

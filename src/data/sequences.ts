@@ -9,9 +9,9 @@ import { PithError } from "../errors.ts";
 import { type Dim, dimsText } from "../tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../tensor/types.ts";
 import { type ModelInput, plainInput } from "./bind.ts";
+import { imageFiles } from "./image-batches.ts";
 import { mapBatches } from "./indexed.ts";
 import type { BatchChange } from "./pending-batch.ts";
-import { pictureFiles } from "./pictures.ts";
 import { createTokenizer, type Encoding, type TextTokenizer, type TokenizerFiles } from "./tokenizer.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
 
@@ -76,7 +76,7 @@ const singles = ["text", "sentence", "content", "review", "query", "question", "
 
 /** Which columns of a batch are the text, or the two texts, of a sample; undefined if there is no text. @throws PithError E_DATA if that is not clear. */
 export function textColumns(batch: Batch, owner: string): readonly [string] | readonly [string, string] | undefined {
-  const files = pictureFiles(batch);
+  const files = imageFiles(batch);
   const texts = Object.keys(batch).filter(
     (name) => batch[name]?.type === "string" && batch[name] !== files && name !== "label",
   );

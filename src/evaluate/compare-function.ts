@@ -12,9 +12,9 @@ import type { Engine } from "../engine/index.ts";
 import { clause, Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Batch } from "../tensor/types.ts";
-import { isNumbers, OutputComparison, type OutputLikeness } from "./likeness.ts";
-import { ResultFails } from "./loads.ts";
+import { ResultFails } from "./load-check.ts";
 import { mainOutputName } from "./output.ts";
+import { isNumbers, OutputComparison, type OutputLikeness } from "./output-distance.ts";
 import { overSamples } from "./over-samples.ts";
 import { namesInBoth, pairedRuns } from "./paired-runs.ts";
 

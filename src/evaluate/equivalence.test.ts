@@ -6,7 +6,7 @@ import { parseModel } from "../graph/text.ts";
 import { simplify } from "../passes/index.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { compareOutputs, toleranceOf } from "./equivalence.ts";
-import { requireLoads, watchLoads } from "./loads.ts";
+import { requireLoads, watchLoads } from "./load-check.ts";
 import { difference } from "./tensor-difference.ts";
 
 const engine = createEngine();

@@ -7,9 +7,9 @@ import {
   geometryUsed,
   type ImageInput,
   imageChannels,
-  pictureGeometries,
+  imageGeometries,
   preprocess,
-  storedPictures,
+  withStoredImages,
 } from "../data/preprocess.ts";
 import { candidates, type Preprocessing } from "../data/presets.ts";
 import { collect, draw, take } from "../data/select.ts";
@@ -18,10 +18,10 @@ import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
-import { commonestShare } from "./answers.ts";
 import { type EvaluateOptions, evaluateAll } from "./evaluate.ts";
 import { mcnemarExact, pairedMeans } from "./interval.ts";
 import { accuracy, crossEntropy } from "./metrics.ts";
+import { commonestShare } from "./predictions.ts";
 import type { Estimate } from "./types.ts";
 
 /**
@@ -59,7 +59,7 @@ export interface PreprocessingScore {
  * Tries the usual preprocessings on 32 samples drawn at random, then on 64, 256 and 1,024 those that are left: not shown to be worse than the best
  * (right answers by McNemar's test, losses by their paired difference), and among the better half. Takes the one with which the model is
  * right most often; of those that right answers do not tell apart, the one with the lowest loss. It ends as soon as one is left and told from
- * chance, and after 256 samples if none is. Pictures in files are tried cut from the middle and whole, too.
+ * chance, and after 256 samples if none is. Images in files are tried cut from the middle and whole, too.
  * @throws PithError E_DATA if the data has no images or no labels, or does not fit the model.
  * @example
  * const { chosen, scores, trusted } = await guessPreprocessing(engine, model, dataset);
@@ -83,7 +83,7 @@ export async function guessPreprocessing(
       hint: "State the preprocessing.",
     });
   }
-  const [usual, ...others] = pictureGeometries(batch, input);
+  const [usual, ...others] = imageGeometries(batch, input);
   const first = tried ?? candidates(channels).map((how) => cut(how, usual));
   // The other ways to cut are tried with the values that fit best, once those are known.
   const cuts = tried === undefined ? others : [];
@@ -100,14 +100,14 @@ export async function guessPreprocessing(
     const { rows: losses, estimate } = loss;
     return { preprocessing: how, accuracy: right.estimate, loss: estimate.value, right: right.rows, losses };
   };
-  /** Scores of all on the same samples, whose pictures are read once for each geometry. */
+  /** Scores of all on the same samples, whose images are read once for each geometry. */
   const scoreAll = async (all: readonly Preprocessing[], samples: IndexedDataset): Promise<Trial[]> => {
     const trials: Trial[] = [];
     let stored: { readonly geometry: string; readonly samples: Dataset } | undefined;
     for (const how of all) {
       const geometry = geometryUsed(batch, input, how);
       if (stored?.geometry !== geometry) {
-        stored = { geometry, samples: await collect(storedPictures(samples, input, how)) };
+        stored = { geometry, samples: await collect(withStoredImages(samples, input, how)) };
       }
       const { resize: _, crop: __, ...values } = how;
       const found = await score(geometry === "" ? how : values, stored.samples);
@@ -173,7 +173,7 @@ function better(tried: number): number {
   return Math.max(Math.min(tried, 2), Math.ceil(tried / 2));
 }
 
-/** The same values of pictures that are resized and cut in some way; the name says it. */
+/** The same values of images that are resized and cut in some way; the name says it. */
 function cut(how: Preprocessing, geometry: Geometry | undefined): Preprocessing {
   if (geometry === undefined) return how;
   const { resize: _, crop: __, filter: ___, ...values } = how;

@@ -1,12 +1,5 @@
 /** Measuring: figures with intervals, paired comparison, speed, size. */
-export {
-  agreement,
-  decibels,
-  determination,
-  meanKl,
-  saysProbabilities,
-  signalToNoise,
-} from "./against.ts";
+
 export { type BoxOptions, boxOverlap } from "./boxes.ts";
 export {
   answersWithNaN,
@@ -22,6 +15,14 @@ export {
   type Verdict,
 } from "./compare.ts";
 export { type AlikeOptions, compareFunction, type Likeness } from "./compare-function.ts";
+export {
+  agreement,
+  decibels,
+  determination,
+  meanKl,
+  saysProbabilities,
+  signalToNoise,
+} from "./comparison-metrics.ts";
 export { cosine, type Embeddings, embeddings, leastSamples, neighbourOverlap } from "./embedding.ts";
 export { codesTolerance, compareOutputs, type Sameness, type SameOptions } from "./equivalence.ts";
 export { type EvaluateOptions, type Evaluation, estimate, evaluate, evaluateAll, measure } from "./evaluate.ts";

@@ -20,7 +20,7 @@ import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
-import { decibels } from "./against.ts";
+import { decibels } from "./comparison-metrics.ts";
 import { type ObserveOptions, overSamples } from "./over-samples.ts";
 
 export interface LayerDifference {

@@ -4,8 +4,8 @@ import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
 import { parseModel } from "../graph/text.ts";
 import { float32, int64 } from "../tensor/dense.ts";
-import { answers, sameAnswers } from "./answers.ts";
 import { accuracy, agreement, crossEntropy, evaluate, macroF1, meanKl, signalToNoise, topK } from "./index.ts";
+import { answers, sameAnswers } from "./predictions.ts";
 
 const engine = createEngine();
 /** Names the greatest of three numbers, each multiplied by something. */

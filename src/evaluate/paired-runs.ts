@@ -16,7 +16,8 @@ import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { type Dim, isSymbolic } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import { type Batch, bitsOf, type Dense } from "../tensor/types.ts";
-import { notLoaded, ResultFails } from "./loads.ts";
+import { notLoaded, ResultFails } from "./load-check.ts";
+import { imageSides } from "./random-images.ts";
 import {
   type Assignment,
   guesses,
@@ -26,7 +27,6 @@ import {
   randomInputs,
   type Shapes,
 } from "./random-inputs.ts";
-import { pictureSides } from "./random-pictures.ts";
 import { difference } from "./tensor-difference.ts";
 import { differsInWeightsOnly, withoutOperators } from "./unknown-operators.ts";
 
@@ -66,7 +66,7 @@ const macsToDraw = 5000;
 /** Bytes that the largest value of a run may take about, with what is computed from it beside it. */
 const bytesInRun = 64e6;
 const growingLengths = lengthsOf([1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576]);
-/** Larger sides of pictures and volumes are halved, where the network runs so and is dear. */
+/** Larger sides of images and volumes are halved, where the network runs so and is dear. */
 const leastSide = 64;
 
 /**
@@ -82,7 +82,7 @@ export async function pairedRuns(
   options.progress?.(0, 2 * fewestSamples);
   const smaller = withSmallerSides(original, result);
   if (smaller !== undefined) {
-    // What fails on smaller pictures may run on those that the models are made for.
+    // What fails on smaller images may run on those that the models are made for.
     const found = await runBoth(engine, ...smaller, options).catch((error: unknown) => {
       if (error instanceof ResultFails) return new Miss(error.message);
       throw error;
@@ -327,12 +327,12 @@ export function samplesAnswered(feeds: Batch, answer: Dense | undefined): number
   return count > 0 && first?.dims[0] === count ? count : 1;
 }
 
-/** Both models for smaller pictures, where their sizes are fixed and one costs much; undefined where that changes nothing, or cannot be said. */
+/** Both models for smaller images, where their sizes are fixed and one costs much; undefined where that changes nothing, or cannot be said. */
 function withSmallerSides(original: Model, result: Model): readonly [Model, Model] | undefined {
   const copy = original.clone();
   const sides = copy.graph.feeds.map(({ name, type }) => {
     const dims = type?.dims?.map((dim, axis) => (isSymbolic(dim) ? (axis === 0 ? 1 : 0) : dim)) ?? [];
-    return { name, found: pictureSides(dims)?.sides ?? [] };
+    return { name, found: imageSides(dims)?.sides ?? [] };
   });
   if (sides.every(({ found }) => found.length === 0)) return undefined;
   const inference = infer(copy);

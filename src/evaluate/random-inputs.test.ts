@@ -47,14 +47,14 @@ describe("whole numbers", () => {
     expect(spread(both).deviation).toBeGreaterThan(0.5);
   });
 
-  it("lie in the picture that boxes are cut from", () => {
-    const { boxes, pictures } = drawn(`(x: float32[2, 3, 20, 30], boxes: float32[9, 4], pictures: int64[9]) -> (y) {
-  y = RoiAlign(x, boxes, pictures) {output_height=2, output_width=2, spatial_scale=0.5}
+  it("lie in the image that boxes are cut from", () => {
+    const { boxes, images } = drawn(`(x: float32[2, 3, 20, 30], boxes: float32[9, 4], images: int64[9]) -> (y) {
+  y = RoiAlign(x, boxes, images) {output_height=2, output_width=2, spatial_scale=0.5}
 }`);
     expect(spread(boxes).least).toBeGreaterThanOrEqual(0);
     expect(spread(boxes).greatest).toBeLessThanOrEqual(40);
     expect(spread(boxes).deviation).toBeGreaterThan(4);
-    expect([spread(pictures).least, spread(pictures).greatest]).toEqual([0, 1]);
+    expect([spread(images).least, spread(images).greatest]).toEqual([0, 1]);
   });
 
   it.each([
@@ -200,7 +200,7 @@ describe("floats", () => {
   });
 });
 
-describe("pictures", () => {
+describe("images", () => {
   /** How much of the variance of single pixels means over blocks of 4 × 4 have: 1/16 of white noise. */
   const smoothness = (dense: Dense | undefined, side: number): number => {
     const numbers = dense === undefined ? [] : toNumbers(dense).slice(0, side * side);
@@ -251,10 +251,10 @@ describe("pictures", () => {
     ],
   ])("are 0 … 255 where %s behind the first layer is too large for anything else", (_, rest) => {
     const weights = (size: number): string => `[${new Array(2).fill(`[[[0, ${size}], [${size}, 0]]]`).join(", ")}]`;
-    const picture = (size: number): string =>
+    const image = (size: number): string =>
       `(x: float32[batch, 1, 32, 32]) -> (y: float32[...]) {\n  w: float32[2, 1, 2, 2] = ${weights(size)}\n${rest}`;
-    expect(spread(drawn(picture(0.01)).x).deviation).toBeGreaterThan(30);
-    expect(spread(drawn(picture(0.5)).x).deviation).toBeLessThan(2);
+    expect(spread(drawn(image(0.01)).x).deviation).toBeGreaterThan(30);
+    expect(spread(drawn(image(0.5)).x).deviation).toBeLessThan(2);
   });
 
   it("may have their channels last, and a third side", () => {

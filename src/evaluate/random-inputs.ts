@@ -2,7 +2,7 @@
  * Random inputs of a model, drawn from a seed: where there is no data, models are timed on them and compared.
  *
  * What numbers mean something to a model its graph tells (`analysis/wanted-inputs.ts`): indices lie within the tables that they index, floats are as
- * large as the first layer takes them. Pictures are blocks of several sizes, since white noise averages out over their pixels. Sizes that no file
+ * large as the first layer takes them. Images are blocks of several sizes, since white noise averages out over their pixels. Sizes that no file
  * says are guessed; names that must be equal are (`analysis/equal-sizes.ts`).
  */
 import { equalSizes } from "../analysis/equal-sizes.ts";
@@ -18,7 +18,7 @@ import { zeros } from "../tensor/dense.ts";
 import { type Dim, dimText, dimValue, elementCount, isSymbolic } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Batch, DataType, Dense } from "../tensor/types.ts";
-import { pictureSides, pictures } from "./random-pictures.ts";
+import { imageSides, images } from "./random-images.ts";
 
 /** The size of a named dimension. */
 export type Assignment = (name: string) => number;
@@ -105,8 +105,8 @@ function drawn(type: Drawable, dims: readonly number[], intervals: readonly Inte
   }
   const [hint] = intervals.filter(({ low, high }) => low !== unit.low || high !== unit.high);
   const isByte = type === "uint8" || type === "int8";
-  const sides = isByte || isFloat(type) ? pictureSides(dims) : undefined;
-  if (sides !== undefined) return tensor(pictures(dims, sides, isByte ? integerRange[type] : scaleOf(hint), numbers));
+  const sides = isByte || isFloat(type) ? imageSides(dims) : undefined;
+  if (sides !== undefined) return tensor(images(dims, sides, isByte ? integerRange[type] : scaleOf(hint), numbers));
   if (isFloat(type)) {
     const { low, high } = hint ?? unit;
     return each(() => (low + high) / 2 + ((high - low) / 4) * numbers.normal());
@@ -144,7 +144,7 @@ export interface Guess {
   assignment(model: Model): Assignment;
 }
 
-/** What open dimensions other than the batch are taken as: sequences, and sides of pictures where their names say so. */
+/** What open dimensions other than the batch are taken as: sequences, and sides of images where their names say so. */
 export type Length = readonly [length: number, side: number];
 
 export interface GuessOptions {
@@ -156,7 +156,7 @@ export interface GuessOptions {
   readonly fits?: (assignment: Assignment, batch: number) => boolean;
 }
 
-/** From what runs most often: sequences and small pictures. */
+/** From what runs most often: sequences and small images. */
 export const likelyLengths: readonly Length[] = lengthsOf([
   16, 32, 64, 224, 256, 320, 640, 8, 7, 4, 3, 2, 1, 128, 512, 576,
 ]);
@@ -206,7 +206,7 @@ export async function firstThatRuns(
   return first ?? new PithError("E_UNSUPPORTED", "There are no sizes to try.");
 }
 
-/** What names of dimensions are likely to stand for: samples, what a cache holds, sides of pictures, and all the rest. */
+/** What names of dimensions are likely to stand for: samples, what a cache holds, sides of images, and all the rest. */
 function guessedSizes(
   model: Model,
   known: ReadonlyMap<string, number>,

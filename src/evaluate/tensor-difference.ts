@@ -2,7 +2,7 @@
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
-import { isEndless } from "./fills.ts";
+import { isEndless } from "./mask-values.ts";
 
 /**
  * The largest difference of two tensors, relative to the largest number of the first (or to 1, where all are smaller than 1e-6); of numbers

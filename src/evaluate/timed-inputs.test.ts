@@ -11,7 +11,7 @@ const body = "-> (y: float32[...]) {\n  y = Relu(x)\n}";
 describe("sizes that models are timed on", () => {
   it.each([
     ["sequences of 128", `(x: float32[batch, sequence, 4]) ${body}`, [1, 128, 4]],
-    ["pictures of 224 by 224", `(x: float32[n, 3, height, width]) ${body}`, [1, 3, 224, 224]],
+    ["images of 224 by 224", `(x: float32[n, 3, height, width]) ${body}`, [1, 3, 224, 224]],
     ["one sample, where the first dimension has no name", `(x: float32["?x.0", "?x.1"]) ${body}`, [1, 128]],
     ["what is fixed as it is", `(x: float32[2, 5]) ${body}`, [2, 5]],
   ])("are %s", async (_, text, dims) => {

@@ -7,7 +7,7 @@ import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
 import { firstThatRuns, type Guess, guesses, likelyLengths, type RandomInputs, randomInputs } from "./random-inputs.ts";
 
-/** Tokens, and places along a side of a picture, that a model is timed on where nothing says how many. */
+/** Tokens, and places along a side of an image, that a model is timed on where nothing says how many. */
 export const timedLength = 128;
 const timedSide = 224;
 

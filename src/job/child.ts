@@ -1,7 +1,7 @@
 /** The first module of a job's process: takes the order, runs the job, sends the result. */
 import { rmSync } from "node:fs";
 import { PithError } from "../errors.ts";
-import { toFault } from "../platform/fault.ts";
+import { toFault } from "../platform/serialized-error.ts";
 import type { Job, JobContext, JobEvent } from "./job.ts";
 import { isOurs, type ToChild, type ToParent } from "./messages.ts";
 

@@ -1,5 +1,5 @@
 /** What the two processes of a job say to each other. */
-import type { Fault } from "../platform/fault.ts";
+import type { Fault } from "../platform/serialized-error.ts";
 import type { JobEvent } from "./job.ts";
 
 export type ToChild =

@@ -14,7 +14,7 @@ import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { moduleOf } from "#root";
 import { PithError, stopIfAsked } from "../errors.ts";
-import { fromFault } from "../platform/fault.ts";
+import { fromFault } from "../platform/serialized-error.ts";
 import { loaderOfSources, sourceCondition } from "../platform/source-modules.ts";
 import type { Job, JobEvent } from "./job.ts";
 import { isOurs, type ToChild, type ToParent } from "./messages.ts";

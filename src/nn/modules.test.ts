@@ -115,7 +115,7 @@ describe("a module that does not fit is refused with place, expected and got", (
   it.each([
     ["linear", linear(3, 2), ["batch", 4], 'linear "body.it": expected […, 3], got [batch, 4]'],
     ["linear without a batch", linear(3, 2), [3], 'linear "body.it": expected […, 3], got [3]'],
-    ["linear behind a picture", linear(48, 2), ["batch", 3, 4, 4], 'linear "body.it": expected […, 48]'],
+    ["linear behind an image", linear(48, 2), ["batch", 3, 4, 4], 'linear "body.it": expected […, 48]'],
     ["conv1d", conv1d(3, 2, 3), ["batch", 4, 9], 'conv1d "body.it": expected [batch, 3, length], got [batch, 4, 9]'],
     ["conv2d of a vector", conv2d(3, 2, 3), ["batch", 3], "expected [batch, 3, height, width], got [batch, 3]"],
     ["batchNorm", batchNorm(3), ["batch", 4, 2], 'batchNorm "body.it": expected [batch, 3, …], got [batch, 4, 2]'],

@@ -6,7 +6,7 @@ const stored = (channels: number): string =>
   mean: float32[${channels}] = random(seed 3); variance: float32[${channels}] = random(seed 4, from 0.5 to 1.5);`;
 
 export const batchNormExamples: readonly Example[] = table()`
-  BatchNormalization of pictures |
+  BatchNormalization of images |
     (x: float32[batch, 3, 2, 2]) ${stored(3)} y = BatchNormalization(x, scale, bias, mean, variance)
   BatchNormalization of vectors | (x: float32[batch, 3]) ${stored(3)} y = BatchNormalization(x, scale, bias, mean, variance)
   BatchNormalization with another epsilon |

@@ -73,7 +73,7 @@ const DeformConv = defineOp<Settings>({
     const shape = (...target: readonly number[]): Value => integersConstant(emit, target);
     const perGroup = channels / s.offsetGroups;
     const parts = emit.Reshape([x, shape(-1, perGroup, height, width)]);
-    const pictures = emit.Transpose([parts], { perm: [0, 2, 3, 1] });
+    const images = emit.Transpose([parts], { perm: [0, 2, 3, 1] });
     const moves = emit.Reshape([offset, shape(-1, taps, 2, places)]);
     const pads = explicitPads(s, sizes);
     const coordinates = sizes.map((_, axis) => {
@@ -84,7 +84,7 @@ const DeformConv = defineOp<Settings>({
       );
       return emit.Reshape([emit.Add([move, base]), shape(-1, taps * places)]);
     });
-    const read = sample(emit, pictures, sizes, coordinates, { kernel: "linear", outside: "zeros" });
+    const read = sample(emit, images, sizes, coordinates, { kernel: "linear", outside: "zeros" });
     const seen = mask === undefined ? read : emit.Mul([read, emit.Reshape([mask, shape(-1, taps * places, 1)])]);
     const columns = emit.Transpose([emit.Reshape([seen, shape(-1, taps, places, perGroup)])], { perm: [0, 3, 1, 2] });
     const inputs = (channels / s.group) * taps;

@@ -1,4 +1,4 @@
-/** Decoding of pictures: only the number of channels is known before the run. */
+/** Decoding of images: only the number of channels is known before the run. */
 import { type Example, table } from "./define.examples.ts";
 
 const decoder = table(

@@ -1,4 +1,4 @@
-/** ImageDecoder: the bytes of a picture's file → height × width × channels, which stand in those bytes alone. */
+/** ImageDecoder: the bytes of an image's file → height × width × channels, which stand in those bytes alone. */
 import { Miss } from "../errors.ts";
 import { defineOp, type Op } from "./define.ts";
 import { text } from "./shared/attributes.ts";

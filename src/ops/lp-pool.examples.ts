@@ -29,7 +29,7 @@ export const lpPoolExamples: readonly Example[] = [
     GlobalLpPool by sizes | 3, 4 | p=1
     GlobalLpPool by cubes, of opset 7 | opset 7 | 2, 2, 2 | p=3
   `,
-  unpool("MaxUnpool of pictures", "1, 1, 2, 2", [5, 7, 13, 15], "kernel_shape=[2, 2], strides=[2, 2]"),
+  unpool("MaxUnpool of images", "1, 1, 2, 2", [5, 7, 13, 15], "kernel_shape=[2, 2], strides=[2, 2]"),
   unpool("MaxUnpool along one axis, of opset 9", "1, 2, 2", [1, 2, 5, 7], "kernel_shape=[2], strides=[2]", {
     opset: 9,
   }),

@@ -54,18 +54,18 @@ export const normalizationExamples: readonly Example[] = [
     RMSNormalization of one row | 1, 5 | 5 | axis=-1
   `,
   ...instance`
-    InstanceNormalization of pictures | 2, 3, 3 | 2
+    InstanceNormalization of images | 2, 3, 3 | 2
     InstanceNormalization along one axis, with another epsilon | 3, 4 | 3 | epsilon=0.2
     InstanceNormalization of opset 7 | opset 7 | 2, 4 | 2
     InstanceNormalization of volumes | 1, 2, 2, 2 | 1
   `,
   ...group`
-    GroupNormalization of pictures | 4, 2, 2 | 4 | num_groups=2
+    GroupNormalization of images | 4, 2, 2 | 4 | num_groups=2
     GroupNormalization with every channel alone | 3, 4 | 3 | num_groups=3, epsilon=0.1
     GroupNormalization of all channels together | 4, 2 | 4 | num_groups=1
   `,
   ...table()`
-    MeanVarianceNormalization of pictures | (x: float32[2, 3, 2, 2]) y = MeanVarianceNormalization(x)
+    MeanVarianceNormalization of images | (x: float32[2, 3, 2, 2]) y = MeanVarianceNormalization(x)
     MeanVarianceNormalization over the last axis | (x: float32[batch, 3, 4]) y = MeanVarianceNormalization(x) {axes=[-1]}
     MeanVarianceNormalization of opset 9 | opset 9 (x: float32[batch, 2, 3, 2]) y = MeanVarianceNormalization(x) {axes=[1, 2]}
   `,

@@ -4,7 +4,7 @@ import { type Example, table } from "./define.examples.ts";
 const max = table({}, (x, settings) => `(x: float32[batch, ${x}]) y = MaxPool(x) {${settings}}`);
 const average = table({}, (x, settings) => `(x: float32[batch, ${x}]) y = AveragePool(x) {${settings}}`);
 const overall = (op: string): readonly Example[] => table()`
-  ${op} of pictures | (x: float32[batch, 3, 2, 3]) y = ${op}(x)
+  ${op} of images | (x: float32[batch, 3, 2, 3]) y = ${op}(x)
   ${op} along one axis | (x: float32[batch, 2, 4]) y = ${op}(x)
   ${op} of a single place | (x: float32[batch, 3, 1, 1]) y = ${op}(x)
 `;

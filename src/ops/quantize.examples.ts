@@ -39,6 +39,6 @@ export const quantizeExamples: readonly Example[] = [
     DynamicQuantizeLinear of positive numbers | (x: float32[3]) y, s, z = DynamicQuantizeLinear(x) | feeds x: 1, 2, 3
   `,
   ...table(wide)`
-    DynamicQuantizeLinear of a picture | (x: float32[batch, 2, 2, 2]) y, s, z = DynamicQuantizeLinear(x)
+    DynamicQuantizeLinear of an image | (x: float32[batch, 2, 2, 2]) y, s, z = DynamicQuantizeLinear(x)
   `,
 ];

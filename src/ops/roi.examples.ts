@@ -1,4 +1,4 @@
-/** Boxes and grids over pictures. */
+/** Boxes and grids over images. */
 import { between, type Example, example, table } from "./define.examples.ts";
 
 type More = Parameters<typeof example>[2];
@@ -6,9 +6,9 @@ type More = Parameters<typeof example>[2];
 const products = { cost: "its primitives are products of matrices, most of whose numbers are 0" };
 const boxes = [0.1, 0.27, 2.33, 2.19, 1.13, 1.21, 4.37, 3.11, 0.57, 0.31, 3.2, 4.43];
 const align = table(
-  { feeds: { boxes, pictures: [0, 1, 0] }, except: products },
+  { feeds: { boxes, images: [0, 1, 0] }, except: products },
   (settings) =>
-    `(x: float32[2, 2, 5, 5], boxes: float32[3, 4], pictures: int64[3]) y = RoiAlign(x, boxes, pictures) {${settings}}`,
+    `(x: float32[2, 2, 5, 5], boxes: float32[3, 4], images: int64[3]) y = RoiAlign(x, boxes, images) {${settings}}`,
 );
 const pool = table(
   { feeds: { boxes: [0.4, 0.2, 0.1, 2.3, 2.2, 1.4, 1.2, 0.9, 4.1, 3.2] } },
@@ -34,12 +34,12 @@ export const regionExamples: readonly Example[] = [
       | no gradient: is lowered first
     RoiAlign of other scale, of three samples | spatial_scale=0.7, sampling_ratio=3, output_height=2, output_width=1
     RoiAlign of strange boxes |
-      output_height=2, output_width=2 | feeds boxes: -3, -2, 9, 11, 4, 3, 1, 1, 0, 0, 2, 2 | feeds pictures: 1, 0, 1
+      output_height=2, output_width=2 | feeds boxes: -3, -2, 9, 11, 4, 3, 1, 1, 0, 0, 2, 2 | feeds images: 1, 0, 1
       | except cost: its primitives are products of matrices, most of whose numbers are 0
       | except gradient: samples lie on whole places
     RoiAlign of strange boxes, by two samples |
       sampling_ratio=2, output_height=3, output_width=2 | feeds boxes: -3, -2, 9, 11, 4, 3, 1, 1, 0, 0, 2, 2
-      | feeds pictures: 1, 0, 1 | except cost: its primitives are products of matrices, most of whose numbers are 0
+      | feeds images: 1, 0, 1 | except cost: its primitives are products of matrices, most of whose numbers are 0
       | except gradient: samples lie on whole places
     RoiAlign of opset 10 | opset 10 | output_height=2, output_width=2
     RoiAlign placed as before | output_height=1, output_width=2, coordinate_transformation_mode="output_half_pixel"
@@ -47,12 +47,12 @@ export const regionExamples: readonly Example[] = [
   ...pool`
     MaxRoiPool | pooled_shape=[2, 2]
     MaxRoiPool of another scale | pooled_shape=[1, 2], spatial_scale=0.5
-    MaxRoiPool of boxes that leave the picture |
+    MaxRoiPool of boxes that leave the image |
       pooled_shape=[3, 2] | feeds boxes: 0, -3, -2, 1, 9, 1, 3, 6, 9, 9
-      | except gradient: the number of a picture lies on a jump
+      | except gradient: the number of an image lies on a jump
     MaxRoiPool of opset 7 | opset 7 | pooled_shape=[2, 1]
   `,
-  sample("GridSample of pictures", "batch, 2, 3, 4", "batch, 2, 2, 2"),
+  sample("GridSample of images", "batch, 2, 3, 4", "batch, 2, 2, 2"),
   sample(
     "GridSample, nearest, of the border",
     "1, 2, 3, 3",
@@ -63,7 +63,7 @@ export const regionExamples: readonly Example[] = [
   sample("GridSample of volumes", "1, 1, 2, 3, 2", "1, 2, 2, 2, 3"),
   sample("GridSample of opset 16", "1, 2, 3, 3", "1, 2, 2, 2", 'mode="bilinear"', { opset: 16 }),
   ...affine`
-    AffineGrid of pictures | 2, 2, 3 | 2, 3, 2, 4
+    AffineGrid of images | 2, 2, 3 | 2, 3, 2, 4
     AffineGrid of volumes, corners aligned | 1, 3, 4 | 1, 1, 2, 3, 2 | align_corners=1
     AffineGrid of one place | 1, 2, 3 | 1, 1, 1, 1
   `,

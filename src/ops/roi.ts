@@ -1,5 +1,5 @@
 /**
- * Looking at parts of pictures: RoiAlign and MaxRoiPool pool boxes to one size, GridSample reads a picture at the coordinates of a grid, which
+ * Looking at parts of images: RoiAlign and MaxRoiPool pool boxes to one size, GridSample reads an image at the coordinates of a grid, which
  * AffineGrid makes of a matrix, NonMaxSuppression picks boxes that overlap little.
  * Opset history: GridSample calls its modes bilinear and bicubic before 20, linear and cubic since; RoiAlign places coordinates half a pixel
  * off since 16 unless told otherwise.
@@ -12,7 +12,7 @@ import { type Dim, elementCount, fixedDims, multiplyDims } from "../tensor/dims.
 import { typeCodes } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Op } from "./define.ts";
 import { constantIntegers, decimal, integer, integers, text } from "./shared/attributes.ts";
-import { type BoxAxis, heldPlaces, meanWeights, pictureOf } from "./shared/boxes.ts";
+import { type BoxAxis, heldPlaces, imageOf, meanWeights } from "./shared/boxes.ts";
 import { dimsAt, integersConstant, need, positions, scalar, typeOf, withDims } from "./shared/rules.ts";
 import { type Kernel, sample } from "./shared/sampling.ts";
 
@@ -32,7 +32,7 @@ const boxLinks: readonly AxisLink[] = [
   { from: ["in0", 1], to: ["out0", 1] },
   { from: ["in1", 0], to: ["out0", 0] },
 ];
-const pictures: AxisLink = { refuses: ["in0", 0], reason: "boxes refer to images by index" };
+const images: AxisLink = { refuses: ["in0", 0], reason: "boxes refer to images by index" };
 
 const RoiAlign = defineOp<{
   readonly height: number;
@@ -57,7 +57,7 @@ const RoiAlign = defineOp<{
     if (dims === undefined || boxes === undefined) return [{ type, dims: undefined }];
     return [{ type, dims: [boxes[0] as Dim, dims[1] as Dim, s.height, s.width] }];
   },
-  // Boxes are taken apart into samples: of one that is far larger than the picture ONNX Runtime makes more than fit into memory.
+  // Boxes are taken apart into samples: of one that is far larger than the image ONNX Runtime makes more than fit into memory.
   wants: (s, site) => {
     const dims = site.inputs[0]?.dims;
     const [height, width] = [dims?.[2], dims?.[3]];
@@ -67,10 +67,10 @@ const RoiAlign = defineOp<{
       ...positions(2, dims?.[0]),
     ];
   },
-  axes: () => [...boxLinks, { from: ["in2", 0], to: ["out0", 0] }, pictures],
-  lower: (s, emit, [x, boxes, pictures]) => {
+  axes: () => [...boxLinks, { from: ["in2", 0], to: ["out0", 0] }, images],
+  lower: (s, emit, [x, boxes, images]) => {
     const dims = fixedDims(x?.type?.dims);
-    if (x === undefined || boxes === undefined || pictures === undefined || dims === undefined) return sizesUnknown;
+    if (x === undefined || boxes === undefined || images === undefined || dims === undefined) return sizesUnknown;
     if (s.mode !== "avg") return new Miss("takes the maximum of weighted samples");
     const [count = 1, channels = 1, height = 1, width = 1] = dims;
     const halfway = s.coordinates === "half_pixel";
@@ -84,8 +84,8 @@ const RoiAlign = defineOp<{
     };
     const shape = (...target: readonly number[]): Value => integersConstant(emit, target);
     const [down, across] = [weights(1, height, s.height), weights(0, width, s.width)];
-    // Rows of all pictures at once: those of other pictures than the box's weigh nothing.
-    const chosen = emit.Reshape([pictureOf(emit, pictures, count, x), shape(-1, 1, count, 1)]);
+    // Rows of all images at once: those of other images than the box's weigh nothing.
+    const chosen = emit.Reshape([imageOf(emit, images, count, x), shape(-1, 1, count, 1)]);
     const masked = emit.Mul([emit.Unsqueeze([down, shape(2)]), chosen]);
     const rows = emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), shape(count * height, channels * width)]);
     const read = emit.MatMul([emit.Reshape([masked, shape(-1, count * height)]), rows]);
@@ -105,9 +105,9 @@ const MaxRoiPool = defineOp<{ readonly shape: readonly number[]; readonly scale:
     if (dims === undefined || boxes === undefined) return [{ type, dims: undefined }];
     return [{ type, dims: [boxes[0] as Dim, dims[1] as Dim, ...s.shape] }];
   },
-  // The first column counts the pictures.
+  // The first column counts the images.
   wants: (_, site) => positions(1, site.inputs[0]?.dims?.[0]),
-  axes: () => [...boxLinks, pictures],
+  axes: () => [...boxLinks, images],
   // The greatest along each row of a bin, then of these.
   lower: (s, emit, [x, boxes]) => {
     const dims = fixedDims(x?.type?.dims);
@@ -121,14 +121,14 @@ const MaxRoiPool = defineOp<{ readonly shape: readonly number[]; readonly scale:
       bins: count,
     });
     const [down, along] = [heldPlaces(emit, axis(2, height, bins)), heldPlaces(emit, axis(1, width, across))];
-    const picture = emit.Cast([emit.Gather([boxes, scalar(emit, "int64", 0)], { axis: 1 })], { to: typeCodes.int64 });
+    const image = emit.Cast([emit.Gather([boxes, scalar(emit, "int64", 0)], { axis: 1 })], { to: typeCodes.int64 });
     const raised = (value: Value, ...axes: readonly number[]): Value =>
       emit.Unsqueeze([value, integersConstant(emit, axes)]);
     const lowest = scalar(emit, typeOf(x), typeOf(x) === "float16" ? -65504 : -3.4028234663852886e38);
     const greatest = (value: Value, held: Value): Value =>
       emit.ReduceMax([emit.Where([held, value, lowest]), integersConstant(emit, [4])], { keepdims: 0 });
     // boxes × channels × height × bins across, then boxes × channels × bins across × bins down
-    const rows = greatest(raised(emit.Gather([x, picture]), 3), raised(along.held, 1, 2));
+    const rows = greatest(raised(emit.Gather([x, image]), 3), raised(along.held, 1, 2));
     const turned = raised(emit.Transpose([rows], { perm: [0, 1, 3, 2] }), 3);
     const most = emit.Transpose([greatest(turned, raised(down.held, 1, 2))], { perm: [0, 1, 3, 2] });
     const any = emit.And([raised(down.any, 1, 3), raised(along.any, 1, 2)]);
@@ -167,12 +167,12 @@ const GridSample = defineOp<{ readonly mode: string; readonly padding: string; r
     if (spatial === undefined || out === undefined || typeof channels !== "number") return sizesUnknown;
     if (!isKernel(mode)) return new Miss(`reads in mode ${mode}`);
     const last = dims.map((_, axis) => axis).slice(2);
-    const pictures = emit.Transpose([x], { perm: [0, ...last, 1] });
+    const images = emit.Transpose([x], { perm: [0, ...last, 1] });
     const type = typeOf(x);
     const own = typeOf(grid) === type ? grid : emit.Cast([grid], { to: typeCodes[type] });
     const flat = emit.Reshape([own, integersConstant(emit, [0, elementCount(out), spatial.length])]);
     const number = (value: number): Value => scalar(emit, type, value);
-    // From -1 to 1, the last axis first: of the corners of the picture, or of the middles of those places.
+    // From -1 to 1, the last axis first: of the corners of the image, or of the middles of those places.
     const coordinates = spatial.map((size, axis) => {
       const share = emit.Gather([flat, scalar(emit, "int64", spatial.length - 1 - axis)], { axis: 2 });
       const counted = emit.Mul([emit.Add([share, number(1)]), number(corners ? (size - 1) / 2 : size / 2)]);
@@ -181,7 +181,7 @@ const GridSample = defineOp<{ readonly mode: string; readonly padding: string; r
     const outside = padding === "reflection" ? (corners ? "reflection" : "reflection around") : padding;
     if (outside !== "zeros" && outside !== "border" && outside !== "reflection" && outside !== "reflection around")
       return new Miss(`pads in mode ${padding}`);
-    const read = sample(emit, pictures, spatial, coordinates, { kernel: mode, outside });
+    const read = sample(emit, images, spatial, coordinates, { kernel: mode, outside });
     const first = emit.Transpose([read], { perm: [0, 2, 1] });
     return [emit.Reshape([first, integersConstant(emit, [0, channels, ...out])])];
   },
@@ -236,7 +236,7 @@ const AffineGrid = defineOp<{ readonly sizes: readonly Dim[] | undefined; readon
     ),
 });
 
-/** Triples of picture, class and box, as many as are left. */
+/** Triples of image, class and box, as many as are left. */
 const NonMaxSuppression = defineOp<{ readonly centred: boolean }>({
   name: "NonMaxSuppression",
   read: (site) => ({ centred: integer(site, "center_point_box", 0) !== 0 }),

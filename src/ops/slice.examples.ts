@@ -92,7 +92,7 @@ export const sliceExamples: readonly Example[] = [
       (x: float32[4], starts: int64[1], ends: int64[1]) y = Slice(x, starts, ends) | no gradient: computed at run time
       | feeds starts: 1 | feeds ends: 3 | except types: its bounds are computed at run time
   `,
-  pad("Pad of pictures with zeros", "batch, 2, 3, 3", [0, 0, 1, 2, 0, 0, 1, 0], { rest: "y = Pad(x, pads)" }),
+  pad("Pad of images with zeros", "batch, 2, 3, 3", [0, 0, 1, 2, 0, 0, 1, 0], { rest: "y = Pad(x, pads)" }),
   pad("Pad of channels with zeros", "batch, 3, 2", [0, 2, 0, 0, 1, 0], { rest: "y = Pad(x, pads)" }),
   pad("Pad with another number", "batch, 3", [0, 1, 0, 1], { rest: "value: float32[] = 2.5; y = Pad(x, pads, value)" }),
   pad("Pad of named axes", "batch, 3, 2", [1, 2], { rest: "axes: int64[1] = [-1]; y = Pad(x, pads, _, axes)" }),

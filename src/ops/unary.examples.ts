@@ -33,7 +33,7 @@ export const unaryExamples: readonly Example[] = [
     HardSigmoid at its flat ends | (x: float32[4]) y = HardSigmoid(x) | feeds x: -9, -3, 3, 9
     Selu with a floor of its own | (x: float32[batch, 3]) y = Selu(x) {alpha=1.5, gamma=1.2} | feeds x: from -2 to 2
     Relu of opset 6 | opset 6 (x: float32[batch, 3]) y = Relu(x)
-    Relu of a picture | (x: float32[batch, 3, 2, 2]) y = Relu(x)
+    Relu of an image | (x: float32[batch, 3, 2, 2]) y = Relu(x)
     Reciprocal of negative numbers | (x: float32[4]) y = Reciprocal(x) | feeds x: from -2 to -0.5
     LeakyRelu with a slope | (x: float32[batch, 3]) y = LeakyRelu(x) {alpha=0.3} | feeds x: from -2 to 2
     LeakyRelu with a negative slope | (x: float32[5]) y = LeakyRelu(x) {alpha=-0.5} | feeds x: from -2 to 2

@@ -6,7 +6,7 @@ import type { Op, Operand } from "./define.ts";
 import { channelVectors, variadic } from "./shared/elementwise.ts";
 import { need } from "./shared/rules.ts";
 
-/** Sizes of pictures, zeros, ones: bounds that nobody trained are whole. */
+/** Sizes of images, zeros, ones: bounds that nobody trained are whole. */
 function isWhole({ small }: Operand): boolean {
   return small !== undefined && toFloat64(small).every((entry) => Number.isInteger(entry) || !Number.isFinite(entry));
 }

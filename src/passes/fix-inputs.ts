@@ -1,6 +1,6 @@
 /** Inputs of these very sizes, whatever was stated: a training step is written for the sizes of one batch. */
 import { infer } from "../analysis/infer.ts";
-import { restate } from "../analysis/restate.ts";
+import { restate } from "../analysis/stale-types.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { type Dim, dimsText, dimValue, isSymbolic } from "../tensor/dims.ts";

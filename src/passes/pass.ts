@@ -1,7 +1,7 @@
 /** What a pass is: callable, with its metadata, so that library, command line and recipe share one thing. */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
-import { restate } from "../analysis/restate.ts";
+import { restate } from "../analysis/stale-types.ts";
 import { createEngine, type Engine } from "../engine/index.ts";
 import { type Miss, PithError } from "../errors.ts";
 import { passKey } from "../graph/emit.ts";
@@ -11,8 +11,8 @@ import type { Model } from "../graph/model.ts";
 import { type GraphSnapshot, graphSnapshot, snapshot } from "../graph/snapshot.ts";
 import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
-import { misfitOf } from "./misfit.ts";
 import { clearNotes } from "./notes.ts";
+import { misfitOf } from "./option-errors.ts";
 import { removeUnused } from "./remove-unused.ts";
 
 export interface Context {

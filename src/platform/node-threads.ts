@@ -5,7 +5,7 @@
 
 import { Worker } from "node:worker_threads";
 import { moduleOf } from "#root";
-import { fromFault } from "./fault.ts";
+import { fromFault } from "./serialized-error.ts";
 import { loaderOfSources, sourceCondition } from "./source-modules.ts";
 import type { FromThread } from "./thread-entry.ts";
 import type { Answered, Thread } from "./threads.ts";

@@ -1,6 +1,6 @@
 /** The first module of a thread: loads the module that answers, then puts it one question after the other. */
 import { parentPort, workerData } from "node:worker_threads";
-import { type Fault, toFault } from "./fault.ts";
+import { type Fault, toFault } from "./serialized-error.ts";
 import type { Answering } from "./threads.ts";
 
 export type FromThread =

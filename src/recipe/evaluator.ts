@@ -19,9 +19,9 @@ import { type Context, fixInputs } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { isPruned, remove } from "../prune/index.ts";
 import type { Disagreement, Measured } from "../report/data.ts";
-import type { Measuring } from "./forecast.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
 import type { Found, PartialRun } from "./partial-run.ts";
+import type { Measuring } from "./time-estimate.ts";
 
 export interface EvaluatorOptions extends PairedMetricsOptions {
   /** What figures call the original. */

@@ -3,9 +3,9 @@
  * so what is chosen by is measured on samples of their own, and what is reported on the others.
  */
 import { range } from "../data/indexed.ts";
-import { type Answers, type Knowledge, knowledgeOf, sameAnswers } from "../evaluate/answers.ts";
 import { agreement, type Comparison, compareRows, type Estimate, estimate, type Metric } from "../evaluate/index.ts";
 import type { Level } from "../evaluate/interval.ts";
+import { type Answers, type Knowledge, knowledgeOf, sameAnswers } from "../evaluate/predictions.ts";
 import { random } from "../tensor/random.ts";
 
 /** What one run over all samples collected, by sample. */

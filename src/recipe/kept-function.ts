@@ -8,7 +8,7 @@ import {
   type Likeness,
   lostIn,
 } from "../evaluate/compare-function.ts";
-import { ResultFails } from "../evaluate/loads.ts";
+import { ResultFails } from "../evaluate/load-check.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 

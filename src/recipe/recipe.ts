@@ -15,7 +15,7 @@ import { memory } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
 import type { AnyPass, Given } from "../passes/index.ts";
-import { misfitOf, shown, unknownName } from "../passes/misfit.ts";
+import { misfitOf, shown, unknownName } from "../passes/option-errors.ts";
 import { namesAt } from "../passes/schema.ts";
 import { zeros } from "../tensor/dense.ts";
 import { type Path, readSource, type Source } from "./source.ts";

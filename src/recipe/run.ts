@@ -29,12 +29,12 @@ import { bytesOf } from "../tensor/dense.ts";
 import { type Choice, choose } from "./choose.ts";
 import { type Evaluation, Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
-import { forecast } from "./forecast.ts";
-import { nothingGained, withoutNotes } from "./gain.ts";
+import { nothingGained, withoutNotes } from "./improvement.ts";
 import type { Asked } from "./paired-metrics.ts";
 import { PartialRun } from "./partial-run.ts";
 import { type Recipe, stepsOf } from "./recipe.ts";
 import { partFor } from "./steps.ts";
+import { forecast } from "./time-estimate.ts";
 import { attempt, type Candidate, isTrained, secondsSince, type Trial, type Tried, whyUnchanged } from "./variant.ts";
 
 export interface RunOptions {
@@ -53,7 +53,7 @@ export interface RunOptions {
   readonly threads?: number;
   /** Rounds of the timing at the end (30); 0 leaves it out. */
   readonly rounds?: number;
-  /** The samples to judge by as they were before they were made ready for the model, for the report: pictures in their own colours. */
+  /** The samples to judge by as they were before they were made ready for the model, for the report: images in their own colours. */
   readonly seen?: Dataset;
   /** Samples to judge by that there are, where the task has some of them: the report says whether they would settle the verdict. */
   readonly available?: number | undefined;

@@ -19,10 +19,10 @@ import type { Model } from "../graph/model.ts";
 import { meanSquaredError } from "../train/losses/index.ts";
 import { ownBatch } from "../train/plan.ts";
 import { train } from "../train/train.ts";
+import { type Survivors, survivorsOf } from "./kept-channels.ts";
 import { extractPart, type Part, partsOf } from "./parts.ts";
 import { type Samples, samplesOf, wanted } from "./samples.ts";
 import { adopt, type Scope, type Stage, untrainable, walk } from "./stage.ts";
-import { type Survivors, survivorsOf } from "./survivors.ts";
 
 export interface BlockWiseOptions {
   readonly batch: number;

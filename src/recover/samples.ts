@@ -13,8 +13,8 @@ import { sameDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import { takeIndices } from "../tensor/take.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
+import type { Survivors } from "./kept-channels.ts";
 import { together } from "./stage.ts";
-import type { Survivors } from "./survivors.ts";
 
 /** The column with what the original answers. */
 export const wanted = "recover.wanted";

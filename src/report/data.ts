@@ -162,7 +162,7 @@ export interface Disagreement {
 /** A sample as people see it. */
 export type SampleView =
   /** A small PNG, as a data address. */
-  | { readonly kind: "picture"; readonly address: string; readonly width: number; readonly height: number }
+  | { readonly kind: "image"; readonly address: string; readonly width: number; readonly height: number }
   | { readonly kind: "text"; readonly text: string }
   /** The first numbers of each input. */
   | {

@@ -39,7 +39,7 @@ function answers({ sample, label, original, variant }: Disagreement, names: RunD
 
 function view(shown: SampleView): Content {
   switch (shown.kind) {
-    case "picture":
+    case "image":
       // Only what this page made itself may stand as an address.
       return (
         /^data:image\/png;base64,[\w+/=]+$/.test(shown.address) &&

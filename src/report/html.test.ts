@@ -49,7 +49,7 @@ describe("a report", () => {
     expect(places).toEqual(places.toSorted((a, b) => a - b));
   });
 
-  test("shows what was answered differently: pictures as pictures, texts and numbers as text", () => {
+  test("shows what was answered differently: images as images, texts and numbers as text", () => {
     expect(page.match(/<img alt="" width="16" height="16" src="data:image\/png;base64,/g)).toHaveLength(1);
     expect(page).toContain(`<blockquote>${escapeText(`I liked it. ${evilName}`)}</blockquote>`);
     expect(page).toContain(`${escapeText(evilName)}: 0.25, -1.5, … 30 in all`);
@@ -86,8 +86,8 @@ describe("a report", () => {
     expect(Math.max(...xs)).toBeLessThan(0.98);
   });
 
-  test("an address that is no picture of this page's own making is left out", () => {
-    const shown = { kind: "picture", address: "https://example.org/x.png", width: 1, height: 1 } as const;
+  test("an address that is no image of this page's own making is left out", () => {
+    const shown = { kind: "image", address: "https://example.org/x.png", width: 1, height: 1 } as const;
     const html = reportPage({
       ...exampleRun,
       disagreements: [{ sample: 1, label: 1, original: 1, variant: 2, shown }],

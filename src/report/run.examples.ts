@@ -61,7 +61,7 @@ const rows: readonly LayerRow[] = layerNames.map((name, index) => ({
 }));
 
 /** A checkerboard, 16 × 16. */
-const picture = viewOf({
+const image = viewOf({
   image: {
     type: "uint8",
     dims: [1, 1, 16, 16],
@@ -179,7 +179,7 @@ export const exampleRun: Run = {
     threads: 2,
   },
   disagreements: [
-    { sample: 17, label: 3, original: 3, variant: 5, shown: picture },
+    { sample: 17, label: 3, original: 3, variant: 5, shown: image },
     { sample: 42, label: 4, original: 2, variant: 4, shown: { kind: "text", text: `I liked it. ${evilName}` } },
     {
       sample: 43,

@@ -10,14 +10,14 @@ const noise = (count: number): Uint8Array => {
   return Uint8Array.from({ length: count }, () => Math.floor(256 * numbers.uniform()));
 };
 const pixels = (view: ReturnType<typeof viewOf>) => {
-  if (view?.kind !== "picture") throw new Error("No picture.");
+  if (view?.kind !== "image") throw new Error("No image.");
   const { data, channels, width, height } = decode(Buffer.from(view.address.split(",")[1] ?? "", "base64"));
   expect([width, height]).toEqual([view.width, view.height]);
   return { data: [...data], channels };
 };
 const image = (data: Uint8Array, dims: readonly number[]): Batch => ({ image: { type: "uint8", dims, data } });
 
-describe("a picture", () => {
+describe("an image", () => {
   test("of stored planes has each pixel's three numbers together", () => {
     const data = noise(3 * 10 * 9);
     const found = pixels(viewOf(undefined, image(data, [1, 3, 10, 9])));
@@ -37,7 +37,7 @@ describe("a picture", () => {
   test("that is large is shrunk by means", () => {
     const data = Uint8Array.from({ length: 192 * 100 }, (_, index) => (index % 2) * 200);
     const view = viewOf(undefined, image(data, [1, 1, 100, 192]));
-    expect(view).toMatchObject({ kind: "picture", width: 96, height: 50 });
+    expect(view).toMatchObject({ kind: "image", width: 96, height: 50 });
     expect(new Set(pixels(view).data)).toEqual(new Set([100]));
   });
 
@@ -95,7 +95,7 @@ describe("samples by their places", () => {
       },
     };
     const [found, beyond] = await viewsOf([17, 99], stream, undefined);
-    expect([found?.kind, beyond]).toEqual(["picture", undefined]);
+    expect([found?.kind, beyond]).toEqual(["image", undefined]);
     read = 0;
     await viewsOf([5], stream, undefined);
     expect(read).toBeLessThanOrEqual(16);

@@ -1,7 +1,7 @@
 /**
- * Samples as people see them: images as small pictures, texts as texts, the rest as its first numbers.
+ * Samples as people see them: images as small images, texts as texts, the rest as its first numbers.
  *
- * A picture is drawn from the stored bytes where they are there. Else, where what the model was fed with has the shape of an image, from
+ * An image is drawn from the stored bytes where they are there. Else, where what the model was fed with has the shape of an image, from
  * that: its least number black, its greatest white, which undoes a normalisation up to a tint.
  */
 import { encode } from "fast-png";
@@ -11,7 +11,7 @@ import { toFloat64, toNumbers } from "../tensor/convert.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import type { SampleView } from "./data.ts";
 
-/** A picture's sides, in pixels, at most: larger ones are shrunk by a whole number. */
+/** An image's sides, in pixels, at most: larger ones are shrunk by a whole number. */
 const mostPixels = 96;
 const fewestPixels = 8;
 const mostNumbers = 12;
@@ -35,8 +35,8 @@ export async function viewsOf(
 
 /** @param stored the sample before it was made ready for the model. */
 export function viewOf(ready: Batch | undefined, stored?: Batch): SampleView | undefined {
-  const picture = (stored === undefined ? undefined : storedPicture(stored)) ?? (ready && readyPicture(ready));
-  if (picture !== undefined) return picture;
+  const image = (stored === undefined ? undefined : storedImage(stored)) ?? (ready && readyImage(ready));
+  if (image !== undefined) return image;
   const text = Object.values({ ...ready, ...stored }).find((dense) => dense.type === "string");
   if (text?.type === "string") {
     const [words = ""] = text.data;
@@ -76,12 +76,12 @@ async function samplesAt(dataset: Dataset, positions: readonly number[]): Promis
   return positions.map((at) => found.get(at));
 }
 
-function storedPicture(batch: Batch): SampleView | undefined {
+function storedImage(batch: Batch): SampleView | undefined {
   const images = findImages(batch);
   const dense = images === undefined ? undefined : batch[images.name];
   if (images === undefined || dense?.type !== "uint8" || images.height < fewestPixels) return undefined;
   const { layout, channels, height, width } = images;
-  return picture(dense.data, { layout, channels, height, width }, (value) => value);
+  return image(dense.data, { layout, channels, height, width }, (value) => value);
 }
 
 interface Shape {
@@ -91,7 +91,7 @@ interface Shape {
   readonly width: number;
 }
 
-function readyPicture(batch: Batch): SampleView | undefined {
+function readyImage(batch: Batch): SampleView | undefined {
   for (const [name, dense] of Object.entries(batch)) {
     const shape = name === "label" || dense.type === "string" ? undefined : shapeOf(dense);
     if (shape === undefined) continue;
@@ -103,7 +103,7 @@ function readyPicture(batch: Batch): SampleView | undefined {
     }
     if (!Number.isFinite(least) || !Number.isFinite(greatest)) continue;
     const range = greatest - least || 1;
-    return picture(numbers, shape, (value) => (255 * (value - least)) / range);
+    return image(numbers, shape, (value) => (255 * (value - least)) / range);
   }
   return undefined;
 }
@@ -118,7 +118,7 @@ function shapeOf({ dims }: Dense): Shape | undefined {
 }
 
 /** The mean of each square of pixels, where there are too many of them. */
-function picture(
+function image(
   values: Uint8Array | Float64Array,
   { layout, channels, height, width }: Shape,
   byte: (value: number) => number,
@@ -141,5 +141,5 @@ function picture(
   const png = encode({ width: columns, height: rows, data, channels: channels === 1 ? 1 : 3, depth: 8 });
   let text = "";
   for (const value of png) text += String.fromCharCode(value);
-  return { kind: "picture", address: `data:image/png;base64,${btoa(text)}`, width: columns, height: rows };
+  return { kind: "image", address: `data:image/png;base64,${btoa(text)}`, width: columns, height: rows };
 }

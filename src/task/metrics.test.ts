@@ -8,9 +8,9 @@ const kindOf = (dims: string, body = "y = Cast(x) {to=1}", type = "int32") =>
 
 describe("what a model answers with", () => {
   test.each([
-    ["batch, 3, 32, 32", "picture"],
-    ["batch, 1, height, width", "picture"],
-    ["batch, 64, 64, 3", "picture"],
+    ["batch, 3, 32, 32", "image"],
+    ["batch, 1, height, width", "image"],
+    ["batch, 64, 64, 3", "image"],
     ["batch, 21, 32, 32", "classes"],
     ["batch, 32, 32, 21", "classes"],
     ["batch, 3, 1, 1", "classes"],
@@ -85,14 +85,14 @@ graph (x: float32[n, 4]) -> (${outputs}) {
     expect(names("label: int64[n]")).toEqual(["agreement"]);
   });
 
-  test("pictures are held against the original's by their numbers; same classes mean nothing in them", () => {
+  test("images are held against the original's by their numbers; same classes mean nothing in them", () => {
     const model = parseModel("opset 21\ngraph (x: float32[n, 3, 8, 8]) -> (y) {\n  y = Relu(x)\n}");
     expect(heldAgainst(model, undefined).map(({ name }) => name)).toEqual(["R²", "signal to noise"]);
     expect(judgedBy(model, "accuracy", undefined, { labelled: false }).name).toBe("R²");
     expect(judgedBy(model, "agreement", undefined, { labelled: false }).name).toBe("agreement");
   });
 
-  test("the labels of a network that enlarges pictures are pictures: no classes are asked for", () => {
+  test("the labels of a network that enlarges images are images: no classes are asked for", () => {
     const model = parseModel(`opset 21
 graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
   scales: float32[4] = [1, 1, 2, 2]

@@ -66,7 +66,7 @@ export function judgedBy(
   { labelled, held = true }: Judging,
 ): Metric {
   const metric = namedMetrics[name](readingOf(model, output));
-  // The labels of a network that enlarges pictures are pictures: there are no classes to be right about.
+  // The labels of a network that enlarges images are images: there are no classes to be right about.
   if (labelled && name === "accuracy" && enlargement(model.graph) !== undefined)
     return held ? determination(readingOf(model, output)) : peakSignalToNoise(readingOf(model, output));
   if (labelled || metric.truth === "original") return metric;
@@ -97,7 +97,7 @@ export function heldAgainst(
         signalToNoise(options),
       ];
     case "number":
-    case "picture":
+    case "image":
       return [determination(options), signalToNoise(options)];
     case "class":
       return [agreement(options)];

@@ -25,7 +25,7 @@ graph (image: float32[batch, 1, 1, 1]) -> (logits: float32[batch, 2]) {
 }
 `);
 
-/** An MNIST folder of pictures of one pixel, dark ones of class 0 and bright ones of class 1 by turns. */
+/** An MNIST folder of images of one pixel, dark ones of class 0 and bright ones of class 1 by turns. */
 function pixels(parts: readonly ("train" | "t10k")[], [dark, bright] = [100, 160], count = 80): string {
   const folder = join(temporaryFolder(), "pixels");
   mkdirSync(folder);
@@ -40,7 +40,7 @@ function pixels(parts: readonly ("train" | "t10k")[], [dark, bright] = [100, 160
   return folder;
 }
 
-/** A folder with one picture of one grey pixel. */
+/** A folder with one image of one grey pixel. */
 function unlabelled(): string {
   const folder = temporaryFolder();
   writeFileSync(join(folder, "a.png"), encode({ width: 1, height: 1, channels: 1, data: Uint8Array.of(7) }));
@@ -53,7 +53,7 @@ async function opened(model: Model, options: TaskOptions) {
   return { task, said };
 }
 
-describe("pictures with labels", () => {
+describe("images with labels", () => {
   test("are prepared as the model scores best, which is said and recorded in the model", async () => {
     const model = aboveHalf();
     const { task, said } = await opened(model, { data: pixels(["train", "t10k"]), calibrate: 20 });
@@ -105,7 +105,7 @@ test("files beside a model that was opened from a path say how its data is prepa
   expect(await pixel({ preprocess: "scale=1/100" })).toBeCloseTo(1);
 });
 
-test("without labels the model is held against its original, and pictures need a preprocessing", async () => {
+test("without labels the model is held against its original, and images need a preprocessing", async () => {
   const table = join(temporaryFolder(), "plain.csv");
   writeFileSync(table, `x\n${"0.5\n".repeat(20)}`);
   const numbers = parseModel("opset 21\ngraph (x: float32[batch]) -> (y: float32[batch]) {\n  y = Relu(x)\n}");

@@ -76,8 +76,8 @@ export interface OpenedTask extends Task, Preparation {
 /**
  * Opens data for a model. The parts to train on, to calibrate with and to judge by share no sample. How they are prepared is found in this order:
  * what is stated, what an earlier command or program has recorded in the model, the files beside the model (preprocessor_config.json, tokenizer.json,
- * config.json), and for pictures with labels the preprocessing with which the model scores best. It is said in `preprocessing`, and recorded in the
- * model. Doubts go to `log` as warnings: pictures on which the model scores no better than chance, for instance.
+ * config.json), and for images with labels the preprocessing with which the model scores best. It is said in `preprocessing`, and recorded in the
+ * model. Doubts go to `log` as warnings: images on which the model scores no better than chance, for instance.
  *
  * @throws PithError E_DATA and E_FILE as `openDataset` does; E_DATA where the preparation cannot be found, the model and its reference say
  * different things of it, or there is nothing to train on; E_OPTION and E_NAME for options that do not fit the model.

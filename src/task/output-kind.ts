@@ -22,7 +22,7 @@ export function isBeyondClasses(model: Model): boolean {
 export function outputKind(
   model: Model,
   output: string | undefined,
-): "boxes" | "vector" | "class" | "classes" | "number" | "picture" {
+): "boxes" | "vector" | "class" | "classes" | "number" | "image" {
   const names = model.graph.outputs.map((value) => value.name);
   if (output === undefined && names.includes("boxes") && names.includes("scores")) return "boxes";
   const answer = mainOutput(model, output);
@@ -40,7 +40,7 @@ export function outputKind(
   // How near each sample is to each other one in the batch: alone it is one number.
   if (typeof known[0] !== "number" && known.slice(1).some((dim) => dim === known[0])) return "number";
   if (distributionOf(found, inference) !== undefined || classNames.test(answer)) return "classes";
-  if (isPicture(known)) return "picture";
+  if (isImage(known)) return "image";
   // Beside scores there are boxes, say: a detector's raw output.
   if (answersAtPlaces(known) && isJoined(found, inference)) return "number";
   return hasClassAxis(known) && !isLikeInput(model, known) ? "classes" : "number";
@@ -90,7 +90,7 @@ function isLikeInput({ graph }: Model, dims: readonly Dim[]): boolean {
 }
 
 /** Planes of grey or of three colours, first or last. Scores of classes for each pixel have as many planes as classes. */
-function isPicture([, ...dims]: readonly Dim[]): boolean {
+function isImage([, ...dims]: readonly Dim[]): boolean {
   const [first, ...others] = dims;
   const last = dims.at(-1);
   const colours = (planes: Dim | undefined, extent: readonly Dim[]): boolean =>

@@ -119,7 +119,7 @@ async function prepareFor(
   if (kind !== "images" && stated.images !== undefined && !known.recorded) {
     throw new PithError("E_OPTION", `\`preprocess\` is for stored images, and ${dataset.name} has none.`);
   }
-  // The class of a picture is no truth for a detector.
+  // The class of an image is no truth for a detector.
   const labelled =
     first.label !== undefined &&
     model.graph.feeds.every(({ name }) => name !== "label") &&
@@ -179,19 +179,19 @@ async function prepareFor(
   }
 }
 
-interface Pictures {
+interface Images {
   readonly first: Batch;
   readonly labelled: boolean;
   readonly ready: (change: (dataset: Dataset) => Dataset) => (part: Dataset) => Dataset;
 }
 
-/** Pictures with less are nearly constant: the least of those that networks are trained with is 1, from 0 to 1. */
+/** Images with less are nearly constant: the least of those that networks are trained with is 1, from 0 to 1. */
 const leastContrast = 0.05;
 
 async function prepareImages(
   model: Model,
   dataset: Dataset,
-  { first, labelled, ready }: Pictures,
+  { first, labelled, ready }: Images,
   { stated, recorded, beside, batch, by, learns, onGuess }: Known,
   context: Context,
 ): Promise<Prepared> {
@@ -203,7 +203,7 @@ async function prepareImages(
     const text = `Prepared by "${declared.name}", black and white differ by ${contrastOf(declared).toPrecision(1)} only: mean and std are of pixels multiplied by scale, 1/255 unless said. Is scale=1 meant?`;
     warn("preprocessing", text);
   }
-  // What is done to pictures without being asked for is said.
+  // What is done to images without being asked for is said.
   const source = recorded ? ", recorded in the model" : "";
   const grown = enlargement(model.graph);
   if (grown !== undefined) {
@@ -280,19 +280,19 @@ function kindOf(model: Model, batch: Batch, owner: string): Kind {
   if (tokenInput(feeds) !== undefined && (batch.tokens !== undefined || textColumns(batch, owner) !== undefined)) {
     return "tokens";
   }
-  requireNoPictures(model, batch, owner);
+  requireNoImages(model, batch, owner);
   const takesImages = feeds.length === 1 || feeds.some(({ type }) => type?.dims?.length === 4);
   const [feed] = feeds;
   return takesImages && feed !== undefined && imageChannels(batch, feed) !== undefined ? "images" : "ready";
 }
 
-/** @throws PithError E_DATA for pictures where the model takes tokens. */
-function requireNoPictures({ graph }: Model, { image }: Batch, owner: string): void {
+/** @throws PithError E_DATA for images where the model takes tokens. */
+function requireNoImages({ graph }: Model, { image }: Batch, owner: string): void {
   const input = tokenInput(graph.feeds);
   if (input === undefined || !/^u?int/.test(input.type?.type ?? "") || image === undefined) return;
   if (graph.feeds.some(({ type }) => type?.dims?.length === 4)) return;
   const takes = `${input.type?.type}${dimsText(input.type?.dims)}`;
-  throw new PithError("E_DATA", `${owner} holds pictures, and input "${input.name}" ${takes} takes tokens of texts.`, {
+  throw new PithError("E_DATA", `${owner} holds images, and input "${input.name}" ${takes} takes tokens of texts.`, {
     hint: "Texts are .txt, .csv, .tsv or .jsonl files, with tokenizer.json beside the model.",
   });
 }

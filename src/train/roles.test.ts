@@ -176,7 +176,7 @@ graph (x: float32[batch, 2, 3, 3]) -> (y) {
 }`),
   );
 
-const pictures = () => {
+const images = () => {
   const numbers = random(9);
   const x = float32(
     [8, 2, 3, 3],
@@ -185,7 +185,7 @@ const pictures = () => {
   const label = fromNumbers("int64", [8], [0, 1, 0, 1, 0, 1, 0, 1]);
   return { x, label };
 };
-const one = () => ({ data: memory("pictures", pictures()), epochs: 1, batch: 8, optimizer: "sgd" as const });
+const one = () => ({ data: memory("images", images()), epochs: 1, batch: 8, optimizer: "sgd" as const });
 
 describe("batch statistics", () => {
   it("of an exported network stay as they are, unless asked for", async () => {
@@ -201,7 +201,7 @@ describe("batch statistics", () => {
     expect(misses).toEqual([]);
     expect(roles(model)).toEqual({ mean: "state", variance: "state" });
     const kernel = await numbersOf(exported(), "conv.weight");
-    const { x } = pictures();
+    const { x } = images();
     const [mean, variance] = [await numbersOf(model, "mean"), await numbersOf(model, "variance")];
     for (const channel of [0, 1, 2]) {
       const outputs = Array.from({ length: 72 }, (_, at) => {

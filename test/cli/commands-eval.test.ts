@@ -188,11 +188,11 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
     expect(err).toContain(message);
   });
 
-  test("pictures for a model of texts are said to be pictures", async () => {
+  test("images for a model of texts are said to be images", async () => {
     const ids =
       "opset 21\ngraph (input_ids: int64[s77, seq]) -> (logits: int64[s77, seq]) {\n  logits = Neg(input_ids)\n}";
     await save(parseModel(ids), at("ids.onnx"));
-    // idx: unsigned bytes, three dimensions, two pictures of 2×2; and one dimension, their labels.
+    // idx: unsigned bytes, three dimensions, two images of 2×2; and one dimension, their labels.
     writeFileSync(
       at("t10k-images-idx3-ubyte"),
       Uint8Array.of(0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8),
@@ -201,7 +201,7 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
     const { code, err } = await pith("eval", at("ids.onnx"), "--data", at("t10k-images-idx3-ubyte"));
     expect(code).toBe(1);
     expect(err).toMatch(
-      /^E_DATA: .* holds pictures, and input "input_ids" int64\[s77, seq\] takes tokens of texts\.\nhint: Texts/,
+      /^E_DATA: .* holds images, and input "input_ids" int64\[s77, seq\] takes tokens of texts\.\nhint: Texts/,
     );
   });
 

@@ -25,22 +25,22 @@ test("reinitialize writes what has unlearnt all, unasked, and the same for the s
   rmSync(out);
 });
 
-test("reinitialize without data says that nothing tells any more how pictures are prepared", async () => {
+test("reinitialize without data says that nothing tells any more how images are prepared", async () => {
   const model = parseModel(`opset 21
-graph (picture: float32[batch, 3, 4, 4]) -> (logits: float32[batch, 2]) {
+graph (image: float32[batch, 3, 4, 4]) -> (logits: float32[batch, 2]) {
   fc.weight: float32[48, 2] parameter = zeros
-  flat = Flatten(picture)
+  flat = Flatten(image)
   logits = MatMul(flat, fc.weight)
 }`);
-  await save(model, at("pictures.onnx"));
-  const words = ["reinitialize", at("pictures.onnx"), "-o", at("pictures.fresh.onnx")];
+  await save(model, at("images.onnx"));
+  const words = ["reinitialize", at("images.onnx"), "-o", at("images.fresh.onnx")];
   expect((await pith(...words)).err).toMatch(
     /preprocessing: no file states its preprocessing.* give --data .*--preprocess/,
   );
   model.header.metadata.set("pith.preprocessing", "unit");
-  await save(model, at("pictures.onnx"));
+  await save(model, at("images.onnx"));
   expect(await pith(...words)).toMatchObject({ code: 0, err: "" });
-  expect((await pith("reinitialize", at("right.onnx"), "-o", at("pictures.fresh.onnx"))).err).toBe("");
+  expect((await pith("reinitialize", at("right.onnx"), "-o", at("images.fresh.onnx"))).err).toBe("");
 });
 
 describe("quantize", () => {

@@ -181,9 +181,9 @@ describe("--checkpoint", () => {
 describe("distill", () => {
   test("refuses a teacher of other inputs before it measures anything", async () => {
     const wide = `opset 21
-graph (picture: float32[batch, 3, 4, 4]) -> (logits: float32[batch, 2]) {
+graph (image: float32[batch, 3, 4, 4]) -> (logits: float32[batch, 2]) {
   fc.weight: float32[48, 2] parameter = zeros
-  flat = Flatten(picture)
+  flat = Flatten(image)
   logits = MatMul(flat, fc.weight)
 }
 `;
@@ -191,7 +191,7 @@ graph (picture: float32[batch, 3, 4, 4]) -> (logits: float32[batch, 2]) {
     const { code, out, err } = await pith("distill", at("zero.onnx"), "--teacher", at("wide.onnx"), ...data, ...quick);
     expect({ code, out }).toEqual({ code: 1, out: "" });
     expect(err).toBe(
-      `E_SHAPE_MISMATCH: The teacher's input "picture" [batch, 3, 4, 4] does not fit the student's "features" [batch, 2].\n` +
+      `E_SHAPE_MISMATCH: The teacher's input "image" [batch, 3, 4, 4] does not fit the student's "features" [batch, 2].\n` +
         "hint: Both are given the same samples: take a teacher for the same inputs.\n",
     );
   });

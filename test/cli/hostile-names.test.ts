@@ -50,7 +50,7 @@ describe("names with escape sequences, line ends and reversed text are printed e
   });
 });
 
-test("names that are written into a picture of the graph cannot turn its text around", async () => {
+test("names that are written into an image of the graph cannot turn its text around", async () => {
   expect(await pith("plot", at("net.onnx"), "-o", at("net.html"))).toMatchObject({ code: 0 });
   expect(readFileSync(at("net.html"), "utf8")).not.toMatch(unprintable);
 });

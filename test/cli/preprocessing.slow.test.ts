@@ -30,7 +30,7 @@ describe.each(table)("$model", ({ model, data, right, preprocessing }) => {
 
 const shakespeare = "models/llama_shakespeare/test_ids_u16le.bin";
 
-/** Figures that need files beside the model, pictures, or a word about how data is prepared. */
+/** Figures that need files beside the model, images, or a word about how data is prepared. */
 const stated = [
   { model: "mobilenetv2", data: "images/imagenet", figure: 0.902, says: 'guessed "symmetric resize=256 crop=224"' },
   { model: "mobilenetv2", data: "images/imagenet", how: "scale=1 mean=127 std=127.5", metric: "top-5", figure: 0.99 },

@@ -26,7 +26,7 @@ describe.each(table)("$model", ({ model, data, right, preprocessing }) => {
   );
 });
 
-/** An MNIST folder of pictures of one pixel: by part, the bytes that are of class 0 and of class 1, by turns. */
+/** An MNIST folder of images of one pixel: by part, the bytes that are of class 0 and of class 1, by turns. */
 function onePixel(
   name: string,
   parts: Readonly<Record<"train" | "t10k", readonly [number, number]>>,
@@ -166,7 +166,7 @@ graph (${inputs}) -> (logits: float32[batch, 2]) {
   expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining(`has no labels (${said})`) });
 });
 
-describe("a detector on pictures with classes", () => {
+describe("a detector on images with classes", () => {
   const detector = async (name: string): Promise<string> => {
     const path = join(temporaryFolder(), name);
     await save(
@@ -226,7 +226,7 @@ graph (input: float32[n, 1, 1, 1]) -> (found: float32[n, 6, 3, 3]) {
     expect(err).not.toContain("text");
   });
 
-  test("that enlarges pictures is held against its original by its numbers, and alone by peak signal to noise", async () => {
+  test("that enlarges images is held against its original by its numbers, and alone by peak signal to noise", async () => {
     const [folder, path] = [join(temporaryFolder(), "photos"), join(temporaryFolder(), "larger.onnx")];
     mkdirSync(folder);
     const numbers = random(1, "photos");
@@ -270,7 +270,7 @@ graph (input: float32[n, 1, 1, 1]) -> (scores: float32[n, 1, 1], boxes: float32[
     expect([code, existsSync(out)]).toEqual([1, false]);
   });
 
-  test("that finds nothing has nothing to compare; pictures that are nearly constant are warned of", async () => {
+  test("that finds nothing has nothing to compare; images that are nearly constant are warned of", async () => {
     const folder = onePixel("dark", { train: [200, 255], t10k: [200, 255] });
     const model = await detector("blind.onnx");
     const how = ["--preprocess", "mean=127 std=128"];

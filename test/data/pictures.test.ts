@@ -1,4 +1,4 @@
-/** Pictures decoded and resized as Pillow does it. The reference values are made by pillow.py. */
+/** Images decoded and resized as Pillow does it. The reference values are made by pillow.py. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { resample } from "../../src/data/resample.ts";
@@ -6,7 +6,7 @@ import type { Pixels } from "../../src/platform/image.ts";
 import { decodePlainly } from "../../src/platform/image-plain.ts";
 import { decodeImage } from "../../src/platform/node-image.ts";
 
-interface Picture {
+interface Image {
   readonly name: string;
   readonly file: string;
   readonly width: number;
@@ -17,9 +17,9 @@ interface Picture {
 }
 
 interface Golden {
-  readonly source: Omit<Picture, "name" | "file"> & { readonly grey: readonly number[] };
-  readonly resized: readonly (Omit<Picture, "name" | "file"> & { readonly filter: "bilinear" | "bicubic" })[];
-  readonly pictures: readonly Picture[];
+  readonly source: Omit<Image, "name" | "file"> & { readonly grey: readonly number[] };
+  readonly resized: readonly (Omit<Image, "name" | "file"> & { readonly filter: "bilinear" | "bicubic" })[];
+  readonly images: readonly Image[];
 }
 
 const golden = JSON.parse(readFileSync(new URL("pillow.json", import.meta.url), "utf8")) as Golden;
@@ -29,7 +29,7 @@ function greatestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number 
   return Array.from(a).reduce((most, value, index) => Math.max(most, Math.abs(value - (b[index] ?? Number.NaN))), 0);
 }
 
-function bytesOf({ file }: Picture): Uint8Array {
+function bytesOf({ file }: Image): Uint8Array {
   return Uint8Array.from(Buffer.from(file, "base64"));
 }
 
@@ -42,15 +42,15 @@ test.each(golden.resized)(
   },
 );
 
-describe.each(golden.pictures)("$name", (picture) => {
+describe.each(golden.images)("$name", (image) => {
   const check = (found: Pixels, allowed: number): void => {
-    expect([found.height, found.width]).toEqual([picture.height, picture.width]);
-    expect(greatestDifference(found.data, picture.rgb)).toBeLessThanOrEqual(allowed);
+    expect([found.height, found.width]).toEqual([image.height, image.width]);
+    expect(greatestDifference(found.data, image.rgb)).toBeLessThanOrEqual(allowed);
   };
   test("is decoded as Pillow decodes it", async () => {
-    check(await decodeImage(bytesOf(picture), picture.name), picture.tolerance);
+    check(await decodeImage(bytesOf(image), image.name), image.tolerance);
   });
   test("is decoded nearly so in JavaScript alone", () => {
-    check(decodePlainly(bytesOf(picture), picture.name), picture.plain);
+    check(decodePlainly(bytesOf(image), image.name), image.plain);
   });
 });

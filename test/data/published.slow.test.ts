@@ -25,7 +25,7 @@ import { floats, outputs } from "./outputs.ts";
 
 const mnist = ["--data", "mnist"];
 const cifar10 = ["--data", "cifar10"];
-const pictures = ["--data", "images/imagenet"];
+const images = ["--data", "images/imagenet"];
 const symmetric = ["--preprocess", "scale=1 mean=127 std=127.5 crop=224"];
 const caffe = ["--preprocess", "scale=1 mean=123,117,104 channels=BGR crop=227"];
 const standardised = ["--mean", ".4914,.4822,.4465", "--std", ".2470,.2435,.2616"];
@@ -56,12 +56,12 @@ const published: readonly Published[] = [
   { model: "vnncomp_mnist-net_256x2", words: [mnist, "--preprocess", "unit"], figure: "98.1 %", count: 10_000 },
   { model: "vnncomp_mnist-net_256x4", words: [mnist, "--preprocess", "unit"], figure: "97.6 %", count: 10_000 },
   { model: "mnist_cntk", words: [mnist, "--preprocess", "raw"], figure: "98.9 %", count: 10_000 },
-  { model: "mobilenetv2", words: [pictures, symmetric], figure: "90.2 %", count: 500 },
-  { model: "mobilenetv2", words: [pictures, symmetric, "--metric", "top-5"], figure: "99.0 %", count: 500 },
-  { model: "squeezenet1.0_deepcompression", words: [pictures, caffe], figure: "63.0 %", count: 500 },
+  { model: "mobilenetv2", words: [images, symmetric], figure: "90.2 %", count: 500 },
+  { model: "mobilenetv2", words: [images, symmetric, "--metric", "top-5"], figure: "99.0 %", count: 500 },
+  { model: "squeezenet1.0_deepcompression", words: [images, caffe], figure: "63.0 %", count: 500 },
   {
     model: "squeezenet1.0_deepcompression",
-    words: [pictures, caffe, "--metric", "top-5"],
+    words: [images, caffe, "--metric", "top-5"],
     figure: "85.8 %",
     count: 500,
   },
@@ -71,7 +71,7 @@ const published: readonly Published[] = [
     figure: "1.810 nats",
     count: 64,
   },
-  { model: "espcn_nn_resize", words: [pictures, "--metric", "psnr"], figure: "27.1 dB", count: 500 },
+  { model: "espcn_nn_resize", words: [images, "--metric", "psnr"], figure: "27.1 dB", count: 500 },
   { model: "bert_sst2/onnx/model", words: ["--data", "text/sst2_dev.tsv"], figure: "76.4 %", count: 872 },
   { model: "llama_shakespeare/onnx/decoder_model", words: [held], figure: "3.498 nats", count: 194 },
   { model: "llama_shakespeare/onnx/decoder_model", words: [valid], figure: "3.124 nats", count: 191 },

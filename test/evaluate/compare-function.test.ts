@@ -146,8 +146,8 @@ describe("a model that random inputs hardly move", () => {
     expect(await lostOf(zero, nan)).toContain("is not a number");
   });
 
-  test("pictures of bytes move a network of filters: what is left of it counts", async () => {
-    const pictures = line(
+  test("images of bytes move a network of filters: what is left of it counts", async () => {
+    const images = line(
       `c: float32[] = 255
   w: float32[16, 3, 3, 3] = random(seed 1)
   v: float32[16, 10] = random(seed 2)
@@ -161,9 +161,9 @@ describe("a model that random inputs hardly move", () => {
   y = MatMul(l, v)`,
       "x: uint8[batch, 32, 32, 3]) -> (y: float32[batch, 10]",
     );
-    const some = pictures.clone();
+    const some = images.clone();
     await prune(some, { amount: 0.3 });
-    const found = await compare(pictures, some);
+    const found = await compare(images, some);
     expect(found).toMatchObject({ lost: undefined });
     if (typeof found === "object") expect(found.signalToNoise).toBeGreaterThan(0);
   });

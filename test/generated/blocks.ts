@@ -78,7 +78,7 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
   },
   conv: {
     grow(g) {
-      const value = g.picture();
+      const value = g.image();
       const channels = sizeAt(g.dims(value), 1);
       const kernel = g.of([1, 3]);
       const [outputs, group] = g.of<readonly [number, number]>([
@@ -142,7 +142,7 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
   },
   "transposed convolution": {
     grow(g) {
-      const value = g.picture();
+      const value = g.image();
       const channels = sizeAt(g.dims(value), 1);
       const outputs = g.of([3, 1]);
       const weight = g.weight("weight", [channels, outputs, 2, 2], channels * 4);
@@ -263,7 +263,7 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
   },
   "batch normalization": {
     grow(g) {
-      const value = g.pick((dims) => dims.length >= 2 && sizeAt(dims, 1) > 0) ?? g.picture();
+      const value = g.pick((dims) => dims.length >= 2 && sizeAt(dims, 1) > 0) ?? g.image();
       g.add(batchNorm(g, value));
     },
   },
@@ -291,7 +291,7 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
   },
   "instance normalization": {
     grow(g) {
-      const value = g.picture();
+      const value = g.image();
       // Of a single place, ONNX Runtime leaves the rounding of its products, where the answer is the bias.
       if (
         g
@@ -307,7 +307,7 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
   "group normalization": {
     since: 21,
     grow(g) {
-      const value = g.picture();
+      const value = g.image();
       const channels = sizeAt(g.dims(value), 1);
       const groups = channels % 2 === 0 ? g.of([1, 2, channels]) : g.of([1, channels]);
       const parts = [g.spread("weight", channels), g.weight("bias", [channels])];
@@ -343,7 +343,7 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
   },
   "squeeze and excite": {
     grow(g) {
-      const value = g.picture();
+      const value = g.image();
       const channels = sizeAt(g.dims(value), 1);
       const pooled = g.emit.GlobalAveragePool([value]);
       const down = g.emit.Conv([pooled, g.weight("down.weight", [2, channels, 1, 1], channels)]);
@@ -353,13 +353,13 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
   },
   "pool and flatten": {
     grow(g) {
-      const pooled = g.emit[g.of(["GlobalAveragePool", "GlobalMaxPool"] as const)]([g.picture()]);
+      const pooled = g.emit[g.of(["GlobalAveragePool", "GlobalMaxPool"] as const)]([g.image()]);
       g.add(g.choose(2) === 0 ? g.emit.Flatten([pooled]) : g.emit.Reshape([pooled, g.ints([0, -1])]));
     },
   },
   pool: {
     grow(g) {
-      const value = g.picture();
+      const value = g.image();
       const settings = g.of<PoolPlaces>([
         { kernel_shape: [2, 2], strides: [2, 2], auto_pad: "SAME_UPPER" },
         { kernel_shape: [3, 3], pads: [1, 1, 1, 1] },
@@ -378,7 +378,7 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
   },
   "local response": {
     grow(g) {
-      g.add(g.emit.LRN([g.picture()], { size: 3 }));
+      g.add(g.emit.LRN([g.image()], { size: 3 }));
     },
   },
 };

@@ -86,7 +86,7 @@ export class Grower {
   }
 
   /** [batch, channels, height, width] with known channels: one that is there, or a new input. */
-  picture(): Value {
+  image(): Value {
     const found = this.pick((dims) => dims.length === 4 && typeof dims[1] === "number" && !dims.includes(0));
     if (found !== undefined && this.choose(8) < 7) return found;
     const side = this.of<Dim>([5, 8, 4, 1, symbol("side"), 6]);

@@ -65,7 +65,7 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
   },
   "channel shuffle": {
     grow(g) {
-      const value = g.picture();
+      const value = g.image();
       const channels = sizeAt(g.dims(value), 1);
       if (channels % 2 === 1) return;
       const height = sizeOf(g, value, 2);
@@ -144,7 +144,7 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
   resize: {
     since: 13,
     grow(g) {
-      const value = g.picture();
+      const value = g.image();
       const mode = g.of(["nearest", "linear"]);
       const scales = g.constant(float32([4], [1, 1, 2, 2]));
       if (g.choose(2) === 0) {
@@ -157,7 +157,7 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
   },
   pad: {
     grow(g) {
-      const value = g.picture();
+      const value = g.image();
       const pads = g.of([
         [0, 0, 1, 0, 0, 0, 0, 2],
         [0, 1, 0, 0, 0, 2, 0, 0],
@@ -168,7 +168,7 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
   },
   "depth to space": {
     grow(g) {
-      const value = g.picture();
+      const value = g.image();
       const wide = g.emit.Conv([value, g.weight("weight", [8, sizeAt(g.dims(value), 1), 1, 1])]);
       g.add(g.emit.DepthToSpace([wide], { blocksize: 2, mode: g.of(["DCR", "CRD"]) }));
     },

@@ -268,7 +268,7 @@ function texts(count: number) {
   });
 }
 
-/** Pictures of 8 × 8: the class is whether the bright stripe lies or stands. */
+/** Images of 8 × 8: the class is whether the bright stripe lies or stands. */
 function stripes(count: number) {
   const draws = random(6, "stripes");
   const labels = Array.from({ length: count }, () => draws.integer(2));
@@ -303,7 +303,7 @@ const textNet = (): Model =>
     },
   );
 
-const pictureNet = (): Model =>
+const imageNet = (): Model =>
   network(
     {
       conv: conv2d(1, 8, 3, { padding: 1, bias: false }),
@@ -321,7 +321,7 @@ const pictureNet = (): Model =>
 describe("networks learn, and are the same once saved and opened", () => {
   test.each([
     ["texts", textNet, texts(256)],
-    ["pictures", pictureNet, stripes(256)],
+    ["images", imageNet, stripes(256)],
   ] as const)("%s", async (_, make, data) => {
     const model = make();
     const { history } = await train(model, { data, epochs: 8, batch: 32, learningRate: 0.01 });
@@ -367,7 +367,7 @@ describe("networks learn, and are the same once saved and opened", () => {
 
   test.each([
     ["dropout", textNet, texts(64)],
-    ["running statistics", pictureNet, stripes(64)],
+    ["running statistics", imageNet, stripes(64)],
   ] as const)("a training that was stopped ends where it would have ended, to the bit: %s", async (_, make, data) => {
     const settings = { data, epochs: 2, batch: 16, validation: data, every: 3 };
     const whole = make();

@@ -251,7 +251,7 @@ test.each([
   ["dynamic", true],
   ["static", true],
 ] as const)(
-  "%s, per channel %s: a network of an old operator set that makes pictures larger, whatever their size",
+  "%s, per channel %s: a network of an old operator set that makes images larger, whatever their size",
   async (scheme, perChannel) => {
     const model = parseModel(`ir 5, opset 9
 graph (x: float32[batch, 2, height, width]) -> (y) {

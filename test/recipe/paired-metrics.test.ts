@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/engine/index.ts";
-import { knowledgeOf, lostKnowledge } from "../../src/evaluate/answers.ts";
 import { accuracy, agreement } from "../../src/evaluate/index.ts";
+import { knowledgeOf, lostKnowledge } from "../../src/evaluate/predictions.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { completeContext } from "../../src/passes/index.ts";
 import { PairedMetrics } from "../../src/recipe/paired-metrics.ts";

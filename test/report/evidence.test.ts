@@ -52,7 +52,7 @@ describe("a recipe's report", () => {
     expect(found.disagreements).toHaveLength(10);
     for (const { sample, original, variant, shown } of found.disagreements) {
       expect(original).not.toBe(variant);
-      if (shown?.kind !== "picture") throw new Error("The sample has no picture.");
+      if (shown?.kind !== "image") throw new Error("The sample has no image.");
       const { data } = decode(Buffer.from(shown.address.split(",")[1] ?? "", "base64"));
       expect([...data]).toEqual([...bytes.subarray(sample * 64, (sample + 1) * 64)]);
     }

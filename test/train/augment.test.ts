@@ -1,4 +1,4 @@
-/** Training on pictures that are seen anew in each epoch. */
+/** Training on images that are seen anew in each epoch. */
 import { describe, expect, it, test } from "vitest";
 import { type Dataset, memory } from "../../src/data/index.ts";
 import { distillation } from "../../src/distill/index.ts";
@@ -61,12 +61,12 @@ function noting(loss: Loss, seen: Batch[]): Loss {
 }
 
 describe("train with augment", () => {
-  it("sees other pictures in each epoch, the same with the same seed", async () => {
+  it("sees other images in each epoch, the same with the same seed", async () => {
     const seen: Batch[] = [];
     const first = await trained({ augment: "crop=1 jitter=0.2", epochs: 2, loss: noting(crossEntropy(), seen) });
     expect(seen).toHaveLength(16);
-    const pictures = seen.map(({ input }) => [...(input?.data ?? [])].join());
-    expect(new Set(pictures).size).toBe(16);
+    const images = seen.map(({ input }) => [...(input?.data ?? [])].join());
+    expect(new Set(images).size).toBe(16);
     const again = await trained({ augment: { crop: 1, jitter: 0.2 }, epochs: 2 });
     expect(again.weights).toEqual(first.weights);
     expect((await trained({ augment: "crop=1 jitter=0.3", epochs: 2 })).weights).not.toEqual(first.weights);
@@ -78,7 +78,7 @@ describe("train with augment", () => {
     expect(history.at(-1)?.loss).toBeLessThan(0.6 * (history[0]?.loss ?? 0));
   });
 
-  it("evaluates by pictures as they are", async () => {
+  it("evaluates by images as they are", async () => {
     const asked: Batch[] = [];
     const validation: Dataset = {
       name: "watched",
@@ -148,17 +148,17 @@ graph (input: float32[batch, 1, 8, classes]) -> (y) {
     await expect(trained({ augment: { crop: -1 } })).rejects.toThrow(/crop/);
   });
 
-  it("data without pictures", async () => {
+  it("data without images", async () => {
     const vectors = memory("vectors", {
       input: float32([32, 4], new Float32Array(128)),
       label: int64([32], new Array(32).fill(0)),
     });
     const model = network({ fc: linear(4, 2) }, { input: ["batch", 4], seed: 1 });
-    await expect(trained({ data: vectors, augment: "flip" }, {}, model)).rejects.toThrow(/one column of pictures/);
+    await expect(trained({ data: vectors, augment: "flip" }, {}, model)).rejects.toThrow(/one column of images/);
   });
 });
 
-it("pools and pictures of one channel keep their shapes", async () => {
+it("pools and images of one channel keep their shapes", async () => {
   const model = network(
     { conv: conv2d(1, 2, 3), mean: globalAveragePool(), flatten: flatten(), fc: linear(2, 2) },
     { input: ["batch", 1, 8, 8], seed: 1 },

@@ -88,12 +88,12 @@ const others: readonly Case[] = [
   { file: "ad01_autoencoder.onnx", samples: answers(normal) },
   {
     file: "ultraface_slim320.onnx",
-    samples: answers((model) => pictures(model, "images/imagenet", "mean=.498 std=.502 resize=240x320")),
+    samples: answers((model) => images(model, "images/imagenet", "mean=.498 std=.502 resize=240x320")),
     batch: 1,
   },
   {
     file: "fastestdet.onnx",
-    samples: answers((model) => pictures(model, "images/imagenet", "unit channels=BGR resize=352x352")),
+    samples: answers((model) => images(model, "images/imagenet", "unit channels=BGR resize=352x352")),
     batch: 1,
   },
   { file: "espcn_nn_resize.onnx", samples: answers(normal), batch: 1, rate: 2e-4 },
@@ -121,7 +121,7 @@ function withLabels(name: string, columns: Batch, classes: number): IndexedDatas
   return memory(name, { ...columns, label: int64([count], label) });
 }
 
-async function pictures(model: Model, path: string, preprocessing: string): Promise<Batch> {
+async function images(model: Model, path: string, preprocessing: string): Promise<Batch> {
   return columnsOf(preprocess(await opened(path), imageInput(model), parsePreprocessing(preprocessing)));
 }
 
@@ -139,7 +139,7 @@ async function normal(model: Model): Promise<Batch> {
 }
 
 function labelled(path: string, preprocessing: string, classes: number): Case["samples"] {
-  return async (model) => withLabels(path, await pictures(model, path, preprocessing), classes);
+  return async (model) => withLabels(path, await images(model, path, preprocessing), classes);
 }
 
 async function sentences(model: Model): Promise<IndexedDataset> {

@@ -10,7 +10,7 @@ import type { Batch } from "../../src/tensor/types.ts";
 import { createStep, type Loss, type Step } from "../../src/train/index.ts";
 import { shared } from "../shared.ts";
 
-/** Samples, and the length of what else is open: of texts, of pictures. */
+/** Samples, and the length of what else is open: of texts, of images. */
 interface Case {
   readonly file: string;
   readonly batch?: number;

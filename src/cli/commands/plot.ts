@@ -1,4 +1,4 @@
-/** `pith plot`: the graph as a picture in a page of its own, with what pruning would remove from each layer. */
+/** `pith plot`: the graph as a page of its own, with what pruning would remove from each layer. */
 
 import { basename } from "node:path";
 import * as v from "valibot";

@@ -1,10 +1,10 @@
 /** Job of `pith eval`: figures of a model on data, and against its original. */
+
+import { imageFiles } from "../../data/image-batches.ts";
 import { collect, type Dataset, draw, findImages, labelNames, mapBatches, textColumns } from "../../data/index.ts";
-import { pictureFiles } from "../../data/pictures.ts";
 import { firstBatch } from "../../data/select.ts";
 import { createEngine } from "../../engine/index.ts";
 import { Miss, PithError } from "../../errors.ts";
-import { answers, commonestShare } from "../../evaluate/answers.ts";
 import {
   answersWithNaN,
   batchInvariance,
@@ -22,6 +22,7 @@ import {
   type Verdict,
 } from "../../evaluate/index.ts";
 import { judgedBatch } from "../../evaluate/invariance.ts";
+import { answers, commonestShare } from "../../evaluate/predictions.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import {
@@ -217,14 +218,14 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   };
 }
 
-function holdsPictures(batch: Batch): boolean {
+function holdsImages(batch: Batch): boolean {
   const found = findImages(batch);
-  return pictureFiles(batch) !== undefined || (found !== undefined && (batch[found.name]?.dims.length ?? 0) > 2);
+  return imageFiles(batch) !== undefined || (found !== undefined && (batch[found.name]?.dims.length ?? 0) > 2);
 }
 
 function labelsHint(batch: Batch): string {
-  return holdsPictures(batch)
-    ? "Pictures have their labels from a folder for each class, or from labels.csv beside them."
+  return holdsImages(batch)
+    ? "Images have their labels from a folder for each class, or from labels.csv beside them."
     : `A column with labels is called ${labelNames.slice(0, -1).join(", ")} or ${labelNames.at(-1)}.`;
 }
 
@@ -234,8 +235,8 @@ async function columnsText(dataset: Dataset): Promise<string> {
     const listed = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(" and ");
     const names = Object.keys(batch);
     const texts = textColumns(batch, dataset.name);
-    const pictures = holdsPictures(batch) ? ", with pictures" : "";
-    const taken = texts === undefined ? pictures : `, and ${listed(texts)} was taken as the text`;
+    const images = holdsImages(batch) ? ", with images" : "";
+    const taken = texts === undefined ? images : `, and ${listed(texts)} was taken as the text`;
     return `: its ${names.length === 1 ? "only column is" : "columns are"} ${listed(names)}${taken}`;
   }
   return "";

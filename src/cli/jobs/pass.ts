@@ -5,20 +5,20 @@ import { infer } from "../../analysis/infer.ts";
 import { layers } from "../../analysis/layers.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
 import { selectLayers } from "../../analysis/selection.ts";
+import { takesImages } from "../../data/image-batches.ts";
 import { readSidecars } from "../../data/index.ts";
-import { takesPictures } from "../../data/pictures.ts";
 import { recordedPrepared, recordPrepared } from "../../data/preprocessing-spec.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
 import { fewestSame, type Likeness, weakLikeness } from "../../evaluate/compare-function.ts";
 import { type Comparison, type Goal, isWithin, judge, type Size, size, type Verdict } from "../../evaluate/index.ts";
-import { ResultFails, requireLoads, watchLoads } from "../../evaluate/loads.ts";
+import { ResultFails, requireLoads, watchLoads } from "../../evaluate/load-check.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
 import type { AnyPass, Change, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
-import { noSmallerThan } from "../../recipe/gain.ts";
+import { noSmallerThan } from "../../recipe/improvement.ts";
 import { type Judged, type KeptFunction, keptFunction } from "../../recipe/kept-function.ts";
 import type { PairedResult } from "../../recipe/paired-metrics.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
@@ -232,9 +232,9 @@ function usedOf(used: Used, compared: PairedResult | undefined): Used {
   return { ...used, test: { ...used.test, count: looked, of: count } };
 }
 
-/** Whether pictures go in, and neither the model nor a file beside it says how they are prepared. */
+/** Whether images go in, and neither the model nor a file beside it says how they are prepared. */
 async function isPreparedUnknown(model: Model, path: string): Promise<boolean> {
-  if (!model.graph.feeds.some(({ type }) => takesPictures(type))) return false;
+  if (!model.graph.feeds.some(({ type }) => takesImages(type))) return false;
   if (recordedPrepared(model).images !== undefined) return false;
   return (await readSidecars(path)).preprocessing === undefined;
 }

@@ -4,7 +4,7 @@ import { rateInput, usualFrames } from "../../data/sidecars.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { clause, PithError, stopIfAsked } from "../../errors.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../evaluate/equivalence.ts";
-import { ResultFails, requireLoads, watchLoads } from "../../evaluate/loads.ts";
+import { ResultFails, requireLoads, watchLoads } from "../../evaluate/load-check.ts";
 import { allGraphs, allValues } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";

@@ -1,6 +1,6 @@
 /** A result that nobody could load is never written, whatever was asked for. */
 import { PithError } from "../../errors.ts";
-import { ResultFails } from "../../evaluate/loads.ts";
+import { ResultFails } from "../../evaluate/load-check.ts";
 
 /** Does the work; what it finds not to load is said to be not written. @throws PithError as the work does */
 export async function refusingUnloadable<T>(work: () => Promise<T>): Promise<T> {

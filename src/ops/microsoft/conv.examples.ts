@@ -35,7 +35,7 @@ export const microsoftConvExamples: readonly Example[] = [
       | no weight: the kernel is an activation
   `,
   ...table(unrun)`
-    NhwcConv of pictures |
+    NhwcConv of images |
       (x: float32[batch, 5, 7, 3]) ${kernel(4, 3)} y: float32[batch, 3, 5, 4] = com.microsoft.NhwcConv(x, w, b)
     NhwcConv with groups and strides |
       (x: float32[batch, 5, 5, 4]) ${kernel(4, 1)} y: float32[batch, 3, 3, 4] = com.microsoft.NhwcConv(x, w, b)

@@ -14,19 +14,19 @@ export const microsoftLayoutExamples: readonly Example[] = [
     nchwc.Conv depthwise | ${pool} w: float32[16, 1, 3, 3] = random(seed 1); y = com.microsoft.nchwc.Conv(x, w) {group=16}
   `,
   ...["MaxPool", "AveragePool"].flatMap((name) => [
-    example(`nchwc.${name} of pictures`, `${pool} y = com.microsoft.nchwc.${name}(x) {kernel_shape=[2, 2]}`),
+    example(`nchwc.${name} of images`, `${pool} y = com.microsoft.nchwc.${name}(x) {kernel_shape=[2, 2]}`),
     example(
       `nchwc.${name} with strides`,
       `${pool} y = com.microsoft.nchwc.${name}(x) {kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]}`,
     ),
     example(
-      `nchwc.${name} of pictures of any width`,
+      `nchwc.${name} of images of any width`,
       `(x: float32[batch, 16, 4, width]) y = com.microsoft.nchwc.${name}(x) {kernel_shape=[1, 3]}`,
       { sizes },
     ),
   ]),
   ...["GlobalMaxPool", "GlobalAveragePool"].flatMap((name) => [
-    example(`nchwc.${name} of pictures`, `${pool} y = com.microsoft.nchwc.${name}(x)`),
+    example(`nchwc.${name} of images`, `${pool} y = com.microsoft.nchwc.${name}(x)`),
     example(`nchwc.${name} of one place`, `(x: float32[1, 32, 1, 1]) y = com.microsoft.nchwc.${name}(x)`),
     example(`nchwc.${name} of any width`, `(x: float32[batch, 16, 2, width]) y = com.microsoft.nchwc.${name}(x)`, {
       sizes,
@@ -49,7 +49,7 @@ export const microsoftLayoutExamples: readonly Example[] = [
   `,
   ),
   ...table()`
-    NhwcMaxPool of pictures | (x: uint8[batch, 5, 5, 3]) y = com.microsoft.NhwcMaxPool(x) {kernel_shape=[2, 2]}
+    NhwcMaxPool of images | (x: uint8[batch, 5, 5, 3]) y = com.microsoft.NhwcMaxPool(x) {kernel_shape=[2, 2]}
     NhwcMaxPool with strides and padding |
       (x: int8[batch, 5, 5, 4]) y = com.microsoft.NhwcMaxPool(x) {kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]}
       | feeds x: from -128 to 128

@@ -68,7 +68,7 @@ export const microsoftToolExamples: readonly Example[] = [
     CropAndResize to a fed size |
       (x: float32[1, 2, 5, 5], boxes: float32[2, 4], at: int32[2], s: int32[2]) y = com.microsoft.CropAndResize(x, boxes, at, s)
       | feeds boxes: from 0 to 1 | feeds at: from 0 to 1 | feeds s: 2, 3 | except types: its size is fed
-    MaxpoolWithMask of pictures |
+    MaxpoolWithMask of images |
       (x: float32[1, 1, 4, 4], m: int32[1, 1, 4, 4]) y = com.microsoft.MaxpoolWithMask(x, m) {kernel_shape=[2, 2]}
       | feeds m: from 0 to 2
     MaxpoolWithMask with strides |

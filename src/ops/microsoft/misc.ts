@@ -158,7 +158,7 @@ const CropAndResize = typed({
     ];
     return shaped(site, follow, undefined, [0, 1]);
   },
-  why: "cuts boxes out of pictures",
+  why: "cuts boxes out of images",
 });
 
 const MaxpoolWithMask = typed<Window>({

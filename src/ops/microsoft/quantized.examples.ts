@@ -93,7 +93,7 @@ export const microsoftQuantizedExamples: readonly Example[] = [
       {kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1}
     QLinearAveragePool with channels last |
       (x: uint8[batch, 4, 4, 2]) ${scales} y = com.microsoft.QLinearAveragePool(x, xs, xz, ys, yz) {kernel_shape=[3, 3], channels_last=1}
-    QLinearGlobalAveragePool of pictures |
+    QLinearGlobalAveragePool of images |
       (x: uint8[batch, 2, 3, 3]) ${scales} y = com.microsoft.QLinearGlobalAveragePool(x, xs, xz, ys, yz)
     QLinearGlobalAveragePool with channels last |
       (x: uint8[batch, 3, 3, 2]) ${scales} y = com.microsoft.QLinearGlobalAveragePool(x, xs, xz, ys, yz) {channels_last=1}

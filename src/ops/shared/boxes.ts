@@ -1,5 +1,5 @@
 /**
- * Pooling boxes of pictures, as primitives.
+ * Pooling boxes of images, as primitives.
  *
  * The mean over the samples of a bin is a product along each axis: y[i, j] = Σ Wy[i, h] · x[h, w] · Wx[j, w], where Wy[i, h] is the mean, over
  * the n samples of bin i at y₀, y₀ + δ, …, of what the place h weighs there: max(0, 1 - |y - h|). That is the second difference, by a, of
@@ -18,7 +18,7 @@ export interface BoxAxis {
   /** Where boxes begin and end, in places: vectors of one number for each box. */
   readonly start: Value;
   readonly end: Value;
-  /** The size of the picture, and in how many bins a box is cut. */
+  /** The size of the image, and in how many bins a box is cut. */
   readonly size: number;
   readonly bins: number;
 }
@@ -117,9 +117,9 @@ export function heldPlaces(
   return { held, any: emit.Greater([to, from]) };
 }
 
-/** boxes × pictures: 1 for the picture that a box is of. */
-export function pictureOf(emit: Emit, numbersOf: Value, count: number, like: Value): Value {
-  const places = emit.constant(fromNumbers("int64", [count], counted(count)), "pictures");
+/** boxes × images: 1 for the image that a box is of. */
+export function imageOf(emit: Emit, numbersOf: Value, count: number, like: Value): Value {
+  const places = emit.constant(fromNumbers("int64", [count], counted(count)), "images");
   const same = emit.Equal([column(emit, emit.Cast([numbersOf], { to: typeCodes.int64 })), places]);
   return emit.Cast([same], { to: typeCodes[typeOf(like)] });
 }

@@ -1,8 +1,8 @@
 /**
- * Reading pictures between their places, as primitives: y(p) = Σ weight(p, place) · x[place] over the places around p.
+ * Reading images between their places, as primitives: y(p) = Σ weight(p, place) · x[place] over the places around p.
  *
  * Along each axis a coordinate u has a few places around it, with weights that are polynomials of t = u - ⌊u⌋; around a point of several axes
- * the weights are products. ⌊u⌋ is flat, so what differentiates these nodes gets the right gradient by the picture and by the coordinates,
+ * the weights are products. ⌊u⌋ is flat, so what differentiates these nodes gets the right gradient by the image and by the coordinates,
  * on the side above where u is whole.
  */
 import type { Emit } from "../../graph/emit.ts";
@@ -13,7 +13,7 @@ import { integersConstant, scalar, typeOf } from "./rules.ts";
 
 export type Kernel = "nearest" | "linear" | "cubic";
 
-/** What stands outside of the picture: 0, the nearest place inside, or the picture mirrored, at the middles of its border places or around them. */
+/** What stands outside of the image: 0, the nearest place inside, or the image mirrored, at the middles of its border places or around them. */
 export type Outside = "zeros" | "border" | "reflection" | "reflection around";
 
 /** Polynomials of t for the places from `first` on, lowest power first. Keys' cubic convolution has a = -0.75. */
@@ -44,11 +44,11 @@ interface Around {
 }
 
 /**
- * Pictures N × spatial × C, read at the coordinates of each axis, all N × Q: N × Q × C. Coordinates count places, from 0 at the first.
+ * Images N × spatial × C, read at the coordinates of each axis, all N × Q: N × Q × C. Coordinates count places, from 0 at the first.
  */
 export function sample(
   emit: Emit,
-  pictures: Value,
+  images: Value,
   spatial: readonly number[],
   coordinates: readonly Value[],
   { kernel, outside }: { readonly kernel: Kernel; readonly outside: Outside },
@@ -77,7 +77,7 @@ export function sample(
       { axis: 1 },
     );
   // N × corners × Q × 1
-  const rows = emit.Reshape([pictures, integersConstant(emit, [0, elementCount(spatial), -1])]);
+  const rows = emit.Reshape([images, integersConstant(emit, [0, elementCount(spatial), -1])]);
   const read = emit.GatherND([rows, raised(corners.map(({ index }) => index))], { batch_dims: 1 });
   const weighed = corners.some(({ weight }) => weight === undefined)
     ? read

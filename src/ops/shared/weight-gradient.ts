@@ -3,9 +3,9 @@
  * shapes. Measured on CPU (x64, AVX-512), with batches of 16 and 128:
  * - "taps": the best for many places and a middling number of channels.
  * - "rows": three to four times as fast for 1 or 3 channels, whose products are too narrow by themselves, and even from 16 on.
- * - "channels last": twice as fast for strides from 32 channels on, and by a tenth to a half for 64 channels or more on small pictures.
- * - "channel by channel", for depthwise kernels: two to five times as fast on small pictures, slower on large ones.
- * - "one product", for kernels of one tap: two to eight times as fast for many channels on small pictures, and what momentum carries is added
+ * - "channels last": twice as fast for strides from 32 channels on, and by a tenth to a half for 64 channels or more on small images.
+ * - "channel by channel", for depthwise kernels: two to five times as fast on small images, slower on large ones.
+ * - "one product", for kernels of one tap: two to eight times as fast for many channels on small images, and what momentum carries is added
  *   by the product itself.
  *
  * Where the runtime convolves over blocks of channels (`channel-blocks.ts`):
@@ -44,7 +44,7 @@ export const forms = [
 
 export type Form = (typeof forms)[number];
 
-/** Up to how many places of the output a picture is small. */
+/** Up to how many places of the output an image is small. */
 const small = 256;
 
 /** The forms that can write it. */

@@ -1,13 +1,13 @@
 /**
- * One picture, seen differently: cut out elsewhere, mirrored, in another light, with noise, with a hole.
+ * One image, seen differently: cut out elsewhere, mirrored, in another light, with noise, with a hole.
  *
- * Brightness and noise are counted in standard deviations of the picture and a hole takes the mean of its channel, so that one setting means the
+ * Brightness and noise are counted in standard deviations of the image and a hole takes the mean of its channel, so that one setting means the
  * same for bytes, for 0 to 1, and for what was normalized.
  */
 import type { Random } from "../tensor/random.ts";
 import type { Augmentation } from "./augment-options.ts";
 
-export interface PictureShape {
+export interface ImageShape {
   readonly layout: "NCHW" | "NHWC";
   readonly channels: number;
   readonly height: number;
@@ -20,10 +20,10 @@ export type Draws = (what: string) => Random;
 /** Shares of the area and of the sides that a hole has (Zhong et al. 2020). */
 const holes = { least: 0.02, most: 0.33, narrowest: 0.3, tries: 10 };
 
-/** The picture as it is seen this time: a new array, of the same size and layout. */
-export function viewOf(picture: Float64Array, shape: PictureShape, how: Augmentation, draws: Draws): Float64Array {
+/** The image as it is seen this time: a new array, of the same size and layout. */
+export function viewOf(image: Float64Array, shape: ImageShape, how: Augmentation, draws: Draws): Float64Array {
   const { crop = 0, flip = false, jitter = 0, noise = 0, erase = 0 } = how;
-  const seen = moved(picture, shape, crop, flip, draws);
+  const seen = moved(image, shape, crop, flip, draws);
   if (jitter > 0) {
     const { mean, deviation } = spread(seen);
     const numbers = draws("jitter");
@@ -42,12 +42,12 @@ export function viewOf(picture: Float64Array, shape: PictureShape, how: Augmenta
 }
 
 /** Steps in memory from one channel, row and column to the next. */
-function stepsOf({ layout, channels, height, width }: PictureShape): readonly [number, number, number] {
+function stepsOf({ layout, channels, height, width }: ImageShape): readonly [number, number, number] {
   return layout === "NCHW" ? [height * width, width, 1] : [1, width * channels, channels];
 }
 
-/** Cut out of the picture in a frame of zeros, then mirrored. */
-function moved(from: Float64Array, shape: PictureShape, crop: number, flip: boolean, draws: Draws): Float64Array {
+/** Cut out of the image in a frame of zeros, then mirrored. */
+function moved(from: Float64Array, shape: ImageShape, crop: number, flip: boolean, draws: Draws): Float64Array {
   const numbers = draws("crop");
   const [down, right] =
     crop > 0 ? [numbers.integer(2 * crop + 1) - crop, numbers.integer(2 * crop + 1) - crop] : [0, 0];
@@ -68,7 +68,7 @@ function moved(from: Float64Array, shape: PictureShape, crop: number, flip: bool
   return to;
 }
 
-function punch(picture: Float64Array, shape: PictureShape, numbers: Random): void {
+function punch(image: Float64Array, shape: ImageShape, numbers: Random): void {
   const { channels, height, width } = shape;
   for (let attempt = 0; attempt < holes.tries; attempt++) {
     const area = height * width * numbers.uniform(holes.least, holes.most);
@@ -79,21 +79,21 @@ function punch(picture: Float64Array, shape: PictureShape, numbers: Random): voi
     const [top, left] = [numbers.integer(height - tall + 1), numbers.integer(width - wide + 1)];
     const [perChannel, perRow, perColumn] = stepsOf(shape);
     for (let channel = 0; channel < channels; channel++) {
-      const mean = channelMean(picture, shape, channel);
+      const mean = channelMean(image, shape, channel);
       for (let row = top; row < top + tall; row++)
         for (let column = left; column < left + wide; column++)
-          picture[channel * perChannel + row * perRow + column * perColumn] = mean;
+          image[channel * perChannel + row * perRow + column * perColumn] = mean;
     }
     return;
   }
 }
 
-function channelMean(picture: Float64Array, shape: PictureShape, channel: number): number {
+function channelMean(image: Float64Array, shape: ImageShape, channel: number): number {
   const { height, width } = shape;
   const [perChannel, , perColumn] = stepsOf(shape);
   // Rows follow each other without a gap in either layout.
   let sum = 0;
-  for (let place = 0; place < height * width; place++) sum += picture[channel * perChannel + place * perColumn] ?? 0;
+  for (let place = 0; place < height * width; place++) sum += image[channel * perChannel + place * perColumn] ?? 0;
   return sum / (height * width);
 }
 

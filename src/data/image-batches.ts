@@ -1,4 +1,4 @@
-/** Pictures in files, read for a model: decoded, upright, in the model's size and number of channels, as stored images (uint8). */
+/** Images in files, read for a model: decoded, upright, in the model's size and number of channels, as stored images (uint8). */
 import { decodeImage, type Pixels, readFile } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
@@ -7,14 +7,14 @@ import type { Batch, Dense } from "../tensor/types.ts";
 import { type Extent, fitTo, type Geometry, sizeOf, usualGeometries } from "./geometry.ts";
 
 /** What a model takes: one channel or three, in a size that is fixed or free. */
-export interface PictureTarget {
+export interface ImageTarget {
   readonly channels: 1 | 3;
   readonly size: Extent | undefined;
 }
 
-/** The size and channels that a declared input asks of pictures; of a flat one ([N, 784]) the square that it is. */
-export function pictureTarget(type: ValueType | undefined, layout: "NCHW" | "NHWC" | undefined): PictureTarget {
-  const free: PictureTarget = { channels: 3, size: undefined };
+/** The size and channels that a declared input asks of images; of a flat one ([N, 784]) the square that it is. */
+export function imageTarget(type: ValueType | undefined, layout: "NCHW" | "NHWC" | undefined): ImageTarget {
+  const free: ImageTarget = { channels: 3, size: undefined };
   const dims = type?.dims;
   if (dims === undefined) return free;
   // Without a batch axis there are three.
@@ -31,8 +31,8 @@ export function pictureTarget(type: ValueType | undefined, layout: "NCHW" | "NHW
   return free;
 }
 
-/** Whether a declared input is of the shape of pictures: one or three channels, and two sides. */
-export function takesPictures(type: ValueType | undefined): boolean {
+/** Whether a declared input is of the shape of images: one or three channels, and two sides. */
+export function takesImages(type: ValueType | undefined): boolean {
   if (type?.dims?.length !== 4) return false;
   const [, a, b, c] = type.dims;
   if (a === undefined || b === undefined || c === undefined) return false;
@@ -54,8 +54,8 @@ function known(found: Extent | "free" | "no"): Extent | undefined {
   return typeof found === "object" ? found : undefined;
 }
 
-/** How pictures are brought to a model's size: as said, completed by what the model takes; the usual way where nothing is said. */
-export function geometryFor({ resize, crop, filter }: Geometry, { size }: PictureTarget): Geometry {
+/** How images are brought to a model's size: as said, completed by what the model takes; the usual way where nothing is said. */
+export function geometryFor({ resize, crop, filter }: Geometry, { size }: ImageTarget): Geometry {
   const how = filter === undefined ? {} : { filter };
   if (resize === undefined && crop === undefined)
     return size === undefined ? {} : { ...usualGeometries(size)[0], ...how };
@@ -64,20 +64,20 @@ export function geometryFor({ resize, crop, filter }: Geometry, { size }: Pictur
   return { resize, crop: size, ...how };
 }
 
-/** The column of a batch that names picture files: "image" as text. */
-export function pictureFiles(batch: Batch): Dense<"string"> | undefined {
+/** The column of a batch that names image files: "image" as text. */
+export function imageFiles(batch: Batch): Dense<"string"> | undefined {
   const column = batch.image;
   return column?.type === "string" && column.dims.length === 1 ? column : undefined;
 }
 
-/** Pictures that are being decoded at any time: enough to keep the decoder's threads busy while others are resized, or a model runs. */
+/** Images that are being decoded at any time: enough to keep the decoder's threads busy while others are resized, or a model runs. */
 const atATime = 8;
 
-/** Each picture in turn, the next ones being decoded by then. */
+/** Each image in turn, the next ones being decoded by then. */
 async function* decodedAhead(paths: readonly string[]): AsyncIterable<Pixels> {
   const begin = (path: string): Promise<Pixels> => {
     const decoded = readFile(path).then((bytes) => decodeImage(bytes, path));
-    // A failure belongs to who asks for the picture; until then it is nobody's.
+    // A failure belongs to who asks for the image; until then it is nobody's.
     decoded.catch(() => {});
     return decoded;
   };
@@ -91,25 +91,25 @@ async function* decodedAhead(paths: readonly string[]): AsyncIterable<Pixels> {
 }
 
 /**
- * The pictures of files as one tensor, uint8 N×H×W×C.
+ * The images of files as one tensor, uint8 N×H×W×C.
  * @throws PithError E_DATA with the file that is damaged, or if the sizes differ and nothing says what size is wanted.
  */
-export async function readPictures(
+export async function readImages(
   paths: readonly string[],
-  target: PictureTarget,
+  target: ImageTarget,
   geometry: Geometry,
 ): Promise<Dense<"uint8">> {
   let size = sizeOf(geometry);
   let data: Uint8Array | undefined;
   const { channels } = target;
   let place = 0;
-  for await (const picture of decodedAhead(paths)) {
-    const values = channels === 1 ? greyOf(picture.data) : picture.data;
-    const fitted = fitTo(values, picture, geometry, channels);
+  for await (const image of decodedAhead(paths)) {
+    const values = channels === 1 ? greyOf(image.data) : image.data;
+    const fitted = fitTo(values, image, geometry, channels);
     size ??= { height: fitted.height, width: fitted.width };
     if (fitted.height !== size.height || fitted.width !== size.width) {
       const [found, first] = [fitted, size].map(({ height, width }) => `${height}×${width}`);
-      throw new PithError("E_DATA", `${paths[place]} is ${found}, the pictures before it are ${first}.`, {
+      throw new PithError("E_DATA", `${paths[place]} is ${found}, the images before it are ${first}.`, {
         hint: 'The model takes any size: say which one, with `preprocess: "resize=224 crop=224"`.',
       });
     }

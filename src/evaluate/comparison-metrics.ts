@@ -9,7 +9,7 @@ import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import { fills } from "./fills.ts";
+import { fills } from "./mask-values.ts";
 import { averaged, columnSums, type MetricOptions } from "./metrics.ts";
 import {
   bestClass,

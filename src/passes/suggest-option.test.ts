@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { optionMeant } from "./option-meant.ts";
+import { optionMeant } from "./suggest-option.ts";
 
 const names = ["learningRate", "weightDecay", "batch", "epochs", "warmup"];
 

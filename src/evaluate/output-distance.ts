@@ -8,11 +8,11 @@
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText, sameDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import { decibels } from "./against.ts";
-import { answers, knowledgeOf, lostKnowledge } from "./answers.ts";
-import { fills } from "./fills.ts";
+import { decibels } from "./comparison-metrics.ts";
+import { fills } from "./mask-values.ts";
 import { figure } from "./numbers.ts";
 import { fewestSamples, samplesAnswered } from "./paired-runs.ts";
+import { answers, knowledgeOf, lostKnowledge } from "./predictions.ts";
 import { Variety } from "./variety.ts";
 
 /** The inputs hardly move an output: it is always equal, or nearly, or names one class. What is equal there shows little. */

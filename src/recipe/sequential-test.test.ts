@@ -8,7 +8,7 @@ import { parseModel } from "../graph/text.ts";
 import { completeContext } from "../passes/index.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
-import { Looks } from "./looks.ts";
+import { Looks } from "./sequential-test.ts";
 
 const model = (nodes: string) =>
   parseModel(`opset 21\ngraph (x: float32[n, 2]) -> (logits: float32[n, 2]) {\n  ${nodes}\n}`);

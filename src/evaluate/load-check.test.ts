@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { Engine } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
 import { parseModel } from "../graph/text.ts";
-import { requireLoads, watchLoads } from "./loads.ts";
+import { requireLoads, watchLoads } from "./load-check.ts";
 
 const net = () => parseModel("opset 21\ngraph (x: float32[n]) -> (y: float32[n]) {\n  y = Relu(x)\n}");
 

@@ -3,9 +3,9 @@
 import * as v from "valibot";
 import { clause } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
-import { optionMeant } from "./option-meant.ts";
 import { hintOf } from "./options.ts";
 import { namesAt } from "./schema.ts";
+import { optionMeant } from "./suggest-option.ts";
 
 /** The first thing that does not fit. */
 export interface Misfit {

@@ -1,17 +1,17 @@
 /**
- * Pictures drawn from a seed: blocks of several sizes on top of each other, from the whole picture down to a few pixels, much of it common to
- * all channels. In every size there is something for a filter to see, and pictures differ as a whole.
+ * Images drawn from a seed: blocks of several sizes on top of each other, from the whole image down to a few pixels, much of it common to
+ * all channels. In every size there is something for a filter to see, and images differ as a whole.
  */
 import type { Random } from "../tensor/random.ts";
 
-/** The axes that are sides of pictures, or of volumes; the others count samples and channels. */
+/** The axes that are sides of images, or of volumes; the others count samples and channels. */
 export interface Sides {
   readonly channel: number;
   readonly sides: readonly number[];
 }
 
 /** Of N×C×H×W and N×H×W×C, or volumes, with one, three or four channels. */
-export function pictureSides(dims: readonly number[]): Sides | undefined {
+export function imageSides(dims: readonly number[]): Sides | undefined {
   if (dims.length !== 4 && dims.length !== 5) return undefined;
   const last = dims.length - 1;
   const axes = dims.map((_, axis) => axis);
@@ -27,10 +27,10 @@ export function pictureSides(dims: readonly number[]): Sides | undefined {
 const weights = [0.6, 0.5, 0.5, 0.4, 0.3] as const;
 
 /**
- * Numbers of a batch of pictures, row-major.
- * @param scale what black and white are; if absent, one picture goes from 0 to 1 and the next is normalized, with mean 0 and deviation 1.
+ * Numbers of a batch of images, row-major.
+ * @param scale what black and white are; if absent, one image goes from 0 to 1 and the next is normalized, with mean 0 and deviation 1.
  */
-export function pictures(
+export function images(
   dims: readonly number[],
   { channel, sides }: Sides,
   scale: readonly [number, number] | undefined,

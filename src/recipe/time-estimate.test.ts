@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { accuracy, agreement } from "../evaluate/index.ts";
 import { zeros } from "../tensor/dense.ts";
-import { forecast, stepSeconds } from "./forecast.ts";
 import { recipeFrom, stepsOf } from "./recipe.ts";
+import { forecast, stepSeconds } from "./time-estimate.ts";
 
 const data = memory("train", { label: zeros("int64", [3000]) });
 const task = { train: data, metric: accuracy() };

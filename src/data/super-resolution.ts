@@ -1,14 +1,14 @@
 /**
- * Pictures for networks that enlarge them: the picture in the size that the model gives is the label, and the same picture made smaller
+ * Images for networks that enlarge them: the image in the size that the model gives is the label, and the same image made smaller
  * (bicubic, as the literature on super-resolution has it) is what the model is fed with. Both have the values that the model knows.
  */
 import type { ValueType } from "../graph/graph.ts";
 import type { Batch } from "../tensor/types.ts";
 import { type ModelInput, plainInput } from "./bind.ts";
 import { type Extent, geometryText } from "./geometry.ts";
+import { fitStored, imageTarget } from "./image-batches.ts";
 import { mapBatches } from "./indexed.ts";
 import type { BatchChange } from "./pending-batch.ts";
-import { fitStored, pictureTarget } from "./pictures.ts";
 import { findImages, preprocessBatch, storedImages } from "./preprocess.ts";
 import type { Preprocessing } from "./presets.ts";
 import type { Dataset } from "./types.ts";
@@ -25,13 +25,13 @@ interface Ports {
   readonly outputs: readonly { readonly name: string; readonly type: ValueType | undefined }[];
 }
 
-/** How a model enlarges pictures; undefined for one that does not: with one picture in and one out, of as many channels and whole times the size. */
+/** How a model enlarges images; undefined for one that does not: with one image in and one out, of as many channels and whole times the size. */
 export function enlargement({ feeds, outputs }: Ports): Enlargement | undefined {
   const [input, ...more] = feeds;
   const [output, ...others] = outputs;
   if (input === undefined || output === undefined || more.length > 0 || others.length > 0) return undefined;
   if (input.type?.dims?.length !== 4 || output.type?.dims?.length !== 4) return undefined;
-  const [from, to] = [pictureTarget(input.type, undefined), pictureTarget(output.type, undefined)];
+  const [from, to] = [imageTarget(input.type, undefined), imageTarget(output.type, undefined)];
   if (from.size === undefined || to.size === undefined || from.channels !== to.channels) return undefined;
   const factor = to.size.height / from.size.height;
   const whole = Number.isInteger(factor) && factor > 1 && to.size.width === factor * from.size.width;
@@ -58,8 +58,8 @@ export function enlarging({ owner, found, how }: EnlargeSettings): BatchChange {
   const given = how.resize === undefined && how.crop === undefined;
   const geometry = given ? { resize: Math.min(large.height, large.width), crop: large } : how;
   return async (batch) => {
-    const { label: ____, ...pictures } = batch;
-    const high = await storedImages(pictures, output, { ...values, ...geometry });
+    const { label: ____, ...images } = batch;
+    const high = await storedImages(images, output, { ...values, ...geometry });
     const label = preprocessBatch(high, { name: "label", type: output.type }, values, owner).label;
     const low = smaller(high, { resize: small, filter: "bicubic" });
     const fed = preprocessBatch(low, input, values, owner);
