@@ -28,7 +28,7 @@ describe("the vector of a sample", () => {
   });
 
   test("is refused where there is no axis of features", () => {
-    expect(() => embeddings({ y: float32([2], [1, 2]) }, undefined)).toThrow("is no embedding");
+    expect(() => embeddings({ y: float32([2], [1, 2]) }, undefined)).toThrow("is not an embedding");
   });
 });
 

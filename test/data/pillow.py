@@ -1,4 +1,4 @@
-"""Writes pillow.json: small pictures, and what Pillow makes of them. Needs Pillow and numpy.
+"""Writes pillow.json: small images, and what Pillow makes of them. Needs Pillow and numpy.
 
     python test/data/pillow.py > test/data/pillow.json
 """
@@ -23,7 +23,7 @@ def encode(image, format, **options):
     return base64.b64encode(out.getvalue()).decode()
 
 
-def picture(name, image, format, tolerance=0, plain=0, **options):
+def image(name, image, format, tolerance=0, plain=0, **options):
     """plain: the greatest difference that decoders in JavaScript may show."""
     file = encode(image, format, **options)
     opened = ImageOps.exif_transpose(Image.open(io.BytesIO(base64.b64decode(file))))
@@ -37,24 +37,24 @@ def picture(name, image, format, tolerance=0, plain=0, **options):
 
 rgb = Image.fromarray(smooth)
 alpha = Image.fromarray(np.concatenate([noisy, (x * 15)[..., None].astype(np.uint8)], -1), "RGBA")
-pictures = [
-    picture("JPEG", rgb, "JPEG", quality=95, subsampling=0, plain=2),
-    picture("JPEG with chroma of half size", rgb, "JPEG", quality=90, subsampling=2, plain=24),
-    picture("progressive JPEG", rgb, "JPEG", quality=95, subsampling=0, progressive=True, plain=2),
-    picture("grey JPEG", rgb.convert("L"), "JPEG", quality=95, plain=2),
-    picture("CMYK JPEG", rgb.convert("CMYK"), "JPEG", quality=95, tolerance=8, plain=8),
-    picture("PNG", Image.fromarray(noisy), "PNG"),
-    picture("PNG with alpha", alpha, "PNG"),
-    picture("grey PNG", Image.fromarray(noisy).convert("L"), "PNG"),
-    picture("grey PNG with alpha", alpha.convert("LA"), "PNG"),
-    picture("PNG with a palette", Image.fromarray(noisy).quantize(16), "PNG"),
-    picture("PNG of one bit", Image.fromarray(noisy).convert("1"), "PNG"),
-    picture("grey PNG of 16 bits", Image.fromarray((noisy[..., 0].astype(np.uint16) << 8) + 77), "PNG"),
+images = [
+    image("JPEG", rgb, "JPEG", quality=95, subsampling=0, plain=2),
+    image("JPEG with chroma of half size", rgb, "JPEG", quality=90, subsampling=2, plain=24),
+    image("progressive JPEG", rgb, "JPEG", quality=95, subsampling=0, progressive=True, plain=2),
+    image("grey JPEG", rgb.convert("L"), "JPEG", quality=95, plain=2),
+    image("CMYK JPEG", rgb.convert("CMYK"), "JPEG", quality=95, tolerance=8, plain=8),
+    image("PNG", Image.fromarray(noisy), "PNG"),
+    image("PNG with alpha", alpha, "PNG"),
+    image("grey PNG", Image.fromarray(noisy).convert("L"), "PNG"),
+    image("grey PNG with alpha", alpha.convert("LA"), "PNG"),
+    image("PNG with a palette", Image.fromarray(noisy).quantize(16), "PNG"),
+    image("PNG of one bit", Image.fromarray(noisy).convert("1"), "PNG"),
+    image("grey PNG of 16 bits", Image.fromarray((noisy[..., 0].astype(np.uint16) << 8) + 77), "PNG"),
 ]
 for orientation in range(2, 9):
     tagged = Image.Exif()
     tagged[0x0112] = orientation
-    pictures.append(picture(f"JPEG with orientation {orientation}", rgb, "JPEG", quality=95, subsampling=0, exif=tagged, plain=2))
+    images.append(image(f"JPEG with orientation {orientation}", rgb, "JPEG", quality=95, subsampling=0, exif=tagged, plain=2))
 
 resized = []
 for width, height in [(8, 5), (17, 5), (9, 11), (33, 29), (3, 2), (1, 1)]:
@@ -63,5 +63,5 @@ for width, height in [(8, 5), (17, 5), (9, 11), (33, 29), (3, 2), (1, 1)]:
         resized.append({"width": width, "height": height, "filter": name, "rgb": flat(out)})
 
 print(json.dumps({"pillow": PIL.__version__, "source": {"height": 11, "width": 17, "rgb": flat(noisy),
-                  "grey": flat(Image.fromarray(noisy).convert("L"))}, "resized": resized, "pictures": pictures},
+                  "grey": flat(Image.fromarray(noisy).convert("L"))}, "resized": resized, "images": images},
                  separators=(",", ":")))
