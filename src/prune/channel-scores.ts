@@ -1,7 +1,7 @@
 /**
- * How much a channel matters: the size of its weights.
+ * How much a channel matters: the size of the scores of its entries, which are the weights unless another criterion is given.
  *
- * For each layer whose output channels are cut together, the sum of |w|ⁿ over the slice of its weight that makes the unit, relative to the
+ * For each layer whose output channels are cut together, the sum of |w|ⁿ over the slice of its scores that makes the unit, relative to the
  * mean over the layer's units; then the mean over the layers. So neither a layer's scale nor its number of inputs decides, and units
  * of different groups can be compared. (Torch-Pruning divides by the mean of the group, after the mean over layers.)
  *
@@ -11,17 +11,27 @@
 import type { Group } from "../analysis/channels.ts";
 import type { Layer } from "../analysis/layers.ts";
 import type { Engine } from "../engine/index.ts";
+import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat64 } from "../tensor/convert.ts";
+import type { Scorer } from "./importance.ts";
 import { channelNorms } from "./mask.ts";
 
-/** A score for each unit of a group, 1 on average. */
-export async function scoreUnits(model: Model, group: Group, n: 1 | 2, engine: Engine): Promise<Float64Array> {
+/** How channels are ranked: by a norm of the scores of their entries. */
+export interface ChannelScorer {
+  readonly scorer: Scorer;
+  readonly n: 1 | 2;
+  readonly engine: Engine;
+}
+
+/** A score for each unit of a group, 1 on average; or why one of its layers has none. */
+export async function scoreUnits(model: Model, group: Group, by: ChannelScorer): Promise<Float64Array | Miss> {
   const sums = new Float64Array(group.units);
   const members = new Float64Array(group.units);
   for (const layer of distinct(group.layers)) {
-    const own = await layerScores(model, group, layer, n, engine);
+    const own = await layerScores(model, group, layer, by);
+    if (own instanceof Miss) return own;
     for (const [unit, score] of own) {
       sums[unit] = (sums[unit] ?? 0) + score;
       members[unit] = (members[unit] ?? 0) + 1;
@@ -40,12 +50,12 @@ async function layerScores(
   model: Model,
   group: Group,
   layer: Layer,
-  n: 1 | 2,
-  engine: Engine,
-): Promise<ReadonlyMap<number, number>> {
+  { scorer, n, engine }: ChannelScorer,
+): Promise<ReadonlyMap<number, number> | Miss> {
   const { effective, role } = layer;
   const dense = await readStoredValue(model, effective, engine);
-  const values = toFloat64(dense);
+  const values = scorer.scores(layer, dense.dims, toFloat64(dense));
+  if (values instanceof Miss) return values;
   const scores = new Map<number, number>();
   for (const slice of group.slices) {
     if (slice.value !== effective || slice.axis !== role.out) continue;

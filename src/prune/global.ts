@@ -1,17 +1,20 @@
 /** Pruning several parameters together: one ranking over all their entries. */
 import * as v from "valibot";
+import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { described } from "../passes/options.ts";
 import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { type Random, random } from "../tensor/random.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
+import { byMagnitude } from "./importance.ts";
 import { keptCount, pruneRandom } from "./mask.ts";
 import {
   brokenAt,
   type Chosen,
   cutOf,
   denseSchema,
+  type Prepare,
   putMasks,
   rankedBy,
   seedSchema,
@@ -69,18 +72,24 @@ export async function pruneLeastTogether(
   model: Model,
   options: Omit<v.InferOutput<typeof schema>, "method"> & Pick<GlobalOptions, "method">,
   update: Update,
+  prepare?: Prepare,
 ): Promise<Outcome> {
   const { amount, method = "l1", importanceScores, seed = 0 } = options;
   storeWeights(model);
   const selected = await selectParameters(model, options);
+  const scorer = (await prepare?.(selected.targets.map(({ layer }) => layer))) ?? byMagnitude;
   const misses = [...selected.misses];
   const targets: Target[] = [];
   const ranked: Ranked[] = [];
   const kept: number[] = [];
   for (const target of selected.targets) {
-    const own = rankedBy(target, importanceScores);
+    const own = await rankedBy(target, importanceScores, scorer);
+    if (own instanceof Miss) {
+      misses.push(own);
+      continue;
+    }
     const mask = await own.mask();
-    const isOwn = method === "l1" && importanceScores?.[target.layer] === undefined;
+    const isOwn = method === "l1" && !own.held && importanceScores?.[target.layer.name] === undefined;
     const broken = isOwn ? brokenAt(target, await own.scores(), mask) : undefined;
     if (broken === undefined) {
       targets.push(target);
@@ -93,11 +102,13 @@ export async function pruneLeastTogether(
   const chosen =
     method === "random"
       ? await drawn(targets, ranked, count, random(seed, "prune globally", left))
-      : (await cutSmallest(ranked, count)).map((cut, index) => {
-          const [target, part] = [targets[index], ranked[index]];
-          if (target === undefined || part === undefined) throw new Error("internal: a cut of nothing");
-          return cutOf(target, part, kept[index] ?? 0, cut);
-        });
+      : await Promise.all(
+          (await cutSmallest(ranked, count)).map((cut, index) => {
+            const [target, part] = [targets[index], ranked[index]];
+            if (target === undefined || part === undefined) throw new Error("internal: a cut of nothing");
+            return cutOf(target, part, kept[index] ?? 0, cut);
+          }),
+        );
   return { changes: await update(model, chosen), misses };
 }
 

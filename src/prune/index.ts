@@ -1,6 +1,7 @@
 /** Pruning: masks in the graph by the rules of `torch.nn.utils.prune`, and channels cut out. */
 export type { Amount } from "./amount.ts";
 export { type GlobalOptions, globalUnstructured } from "./global.ts";
+export type { Importance, ImportanceName, ScoredWeight } from "./importance.ts";
 export type { Mask, Norm } from "./mask.ts";
 export { type PruneOptions, prune } from "./prune.ts";
 export { isPruned, remove } from "./remove.ts";

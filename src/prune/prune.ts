@@ -1,7 +1,7 @@
 /**
- * Pruning as a pass: the smallest weights, or the weakest channels.
+ * Pruning as a pass: the least weights, or the weakest channels, by magnitude or another criterion (`importance.ts`).
  *
- * Unstructured: the entries of least magnitude become zero. The file keeps its size, compresses better, and runs no faster on ONNX Runtime.
+ * Unstructured: the entries of least score become zero. The file keeps its size, compresses better, and runs no faster on ONNX Runtime.
  * `keepMasks` leaves the masks in the graph, so that training keeps the zeros: a mask has the size and type of its weight, so it doubles
  * a file until `remove` folds it in.
  *
@@ -13,11 +13,15 @@
  * The file gets smaller and the model faster. Channels that cannot go (outputs of the model, operators that refuse) are misses.
  */
 import * as v from "valibot";
+import type { Layer } from "../analysis/layers.ts";
+import { datasetOption } from "../data/option.ts";
+import type { Dataset } from "../data/types.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { described, overridesOption, selectionOptions } from "../passes/options.ts";
-import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
+import { type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { pruneLeastTogether } from "./global.ts";
+import { type Importance, type ImportanceName, importanceSchema, type Scorer, scorerOf } from "./importance.ts";
 import { foldMasks, isPruned } from "./remove.ts";
 import { pruneLeast, putMasks, zeroEntries } from "./rules.ts";
 import { pruneStructured } from "./structured.ts";
@@ -42,7 +46,11 @@ export interface PruneOptions {
   readonly except?: string | string[] | undefined;
   /** For single layers, where the scope is uniform: { "layer4*": { amount: 0.2 } }. */
   readonly overrides?: Record<string, { amount?: number | undefined }> | undefined;
-  /** Structured: rank channels by the sum of |w| (1) or of its squares (2, which is usual). */
+  /** What ranks the weights: "magnitude", "random", or a criterion of one's own ("magnitude"). Of channels the norm counts. */
+  readonly importance?: ImportanceName | Importance | undefined;
+  /** Samples for an importance that looks at what comes into the layers, or their path, of which the train part is taken. */
+  readonly data?: Dataset | string | undefined;
+  /** Structured: rank channels by the sum of |score| (1) or of its squares (2, which is usual). */
   readonly n?: 1 | 2 | undefined;
   /** Keep the masks in the file for fine-tuning: `train` leaves what they cover at zero (false). */
   readonly keepMasks?: boolean | undefined;
@@ -62,6 +70,8 @@ const options = v.pipe(
     ),
     ...selectionOptions("prune"),
     overrides: overridesOption({ amount: v.optional(share) }),
+    importance: described(importanceSchema, "what ranks the weights, or by its norm the channels"),
+    data: described(v.optional(datasetOption), "samples for an importance that looks at what comes into the layers"),
     n: v.pipe(
       v.optional(v.picklist([1, 2], "is 1 or 2"), 2),
       v.description("structured: rank channels by L1 or L2 norm"),
@@ -95,13 +105,14 @@ const options = v.pipe(
 );
 
 /**
- * Prunes weights by magnitude: single ones become zero, or whole channels are cut out. Masks that the model has are folded in, unless
- * `keepMasks`, or nothing is pruned: then the model stays as it is.
+ * Prunes weights by magnitude, or by another criterion: single ones become zero, or whole channels are cut out. Masks that the model has are
+ * folded in, unless `keepMasks`, or nothing is pruned: then the model stays as it is.
  * @throws PithError E_OPTION for options that do not fit, or where the amount is given twice or not at all, E_NAME for a name that fits no layer.
  * @example
  * await prune(net, { amount: 0.5 }); // half of each layer's weights are zero
  * await prune(net, { amount: 0.5, keepMasks: true }); // masks keep the zeros in training; remove(net) folds them in
  * await prune(net, { structured: 0.3, except: "conv1" }); // 30 % of the channels of each layer are gone
+ * await prune(net, { amount: 0.5, importance: "random" }); // what any criterion has to be better than
  */
 export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   id: "prune",
@@ -124,7 +135,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
         : "To train it further, prune with --keep-masks: without masks, training overwrites the zeros.";
     },
   },
-  async run(model, given, { engine }) {
+  async run(model, given, context) {
     // The schema asks for one of them.
     const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? 0);
     if (amount === 0 && given.overrides === undefined)
@@ -132,8 +143,8 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     const settings = { ...given, amount };
     const outcome =
       given.structured === false
-        ? await pruneUnstructured(model, settings)
-        : await pruneStructured(model, settings, engine);
+        ? await pruneUnstructured(model, settings, context)
+        : await pruneStructured(model, settings, context);
     if (!given.keepMasks && outcome.changes.length > 0 && isPruned(model)) await foldMasks(model);
     return outcome;
   },
@@ -144,15 +155,18 @@ function pruneUnstructured(
   {
     amount,
     scope,
-    layers,
+    layers: named,
     except,
     overrides = {},
     keepMasks,
+    ...scoring
   }: v.InferOutput<typeof options> & { readonly amount: number },
+  context: Context,
 ): Promise<Outcome> {
+  const prepare = (layers: readonly Layer[]): Promise<Scorer> => scorerOf(model, layers, scoring, context);
   const update = keepMasks ? putMasks : zeroEntries;
-  const settings = { layers, except, amount: { fraction: amount } };
-  if (scope === "global") return pruneLeastTogether(model, settings, update);
+  const settings = { layers: named, except, amount: { fraction: amount } };
+  if (scope === "global") return pruneLeastTogether(model, settings, update, prepare);
   const own = Object.entries(overrides).map(([name, said]) => [name, { amount: { fraction: said.amount ?? amount } }]);
-  return pruneLeast(model, { ...settings, overrides: Object.fromEntries(own) }, update);
+  return pruneLeast(model, { ...settings, overrides: Object.fromEntries(own) }, update, prepare);
 }

@@ -5,9 +5,10 @@
  * weight under its present mask, or `importanceScores` of the same dimensions.
  */
 import * as v from "valibot";
+import type { Layer } from "../analysis/layers.ts";
 import { plainName } from "../analysis/masks.ts";
 import { ownOptions } from "../analysis/selection.ts";
-import { brokenNumbers } from "../analysis/weight.ts";
+import { brokenNumbers, weightState } from "../analysis/weight.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -20,6 +21,7 @@ import { alongAxis, elementCount } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
+import { byMagnitude, type Scorer } from "./importance.ts";
 import {
   channelNorms,
   intersect,
@@ -90,26 +92,32 @@ export const l1Unstructured: Pass<v.GenericSchema<L1Options>> = definePass({
 });
 
 /** The same, with what becomes of the masks. */
-export function pruneLeast(model: Model, options: v.InferOutput<typeof l1Schema>, update: Update): Promise<Outcome> {
+export function pruneLeast(
+  model: Model,
+  options: v.InferOutput<typeof l1Schema>,
+  update: Update,
+  prepare?: Prepare,
+): Promise<Outcome> {
   const { importanceScores } = options;
-  return prunePrepared(model, options, update, async (target) => {
-    const { own, decidedBy } = ownOptions(options, { name: target.layer, node: target.node });
-    const ranked = rankedBy(target, importanceScores);
+  return prunePrepared(model, options, update, prepare, async (target, scorer) => {
+    const { own, decidedBy } = ownOptions(options, target.layer);
+    const ranked = await rankedBy(target, importanceScores, scorer);
+    if (ranked instanceof Miss) return ranked;
     const [mask, scores] = [await ranked.mask(), await ranked.scores()];
-    const broken = importanceScores === undefined ? brokenAt(target, scores, mask) : undefined;
+    const broken = importanceScores === undefined && !ranked.held ? brokenAt(target, scores, mask) : undefined;
     if (broken !== undefined) return broken;
     const before = mask === undefined ? ranked.size : keptCount(mask);
     // At hand for all looks, of which the mask itself is the last: that one is taken when it is read.
     const held = { ...ranked, mask: async () => mask, scores: async () => scores };
     try {
       const count = countOf(own.amount, before);
-      if (count === 0 && decidedBy !== "global") return new Miss("its own amount prunes nothing", target.layer);
+      if (count === 0 && decidedBy !== "global") return new Miss("its own amount prunes nothing", target.layer.name);
       const [cut] = await cutSmallest([held], count);
-      return { ...cutOf(target, ranked, before, cut), decidedBy };
+      return { ...(await cutOf(target, ranked, before, cut)), decidedBy };
     } catch (error) {
       if (!(error instanceof PithError)) throw error;
-      const hint = `To prune the other layers, leave it out: except: "${target.layer}" (--except).`;
-      throw new PithError(error.code, `Layer "${target.layer}": ${error.message}`, { cause: error, hint });
+      const hint = `To prune the other layers, leave it out: except: "${target.layer.name}" (--except).`;
+      throw new PithError(error.code, `Layer "${target.layer.name}": ${error.message}`, { cause: error, hint });
     }
   });
 }
@@ -255,13 +263,13 @@ function pruneAsGiven(model: Model, options: v.InferOutput<typeof customSchema>)
   return forEach(model, options, (target, mask) => {
     const chosen = forTarget(given, target);
     if (chosen === undefined)
-      throw new PithError("E_OPTION", `custom-from-mask: "mask" has none for "${target.layer}".`);
+      throw new PithError("E_OPTION", `custom-from-mask: "mask" has none for "${target.layer.name}".`);
     checkSameDims("A mask", chosen.dims, target.parameter);
     const kept = toFloat64(chosen);
     if (kept.some((entry) => entry !== 0 && entry !== 1)) {
       throw new PithError(
         "E_OPTION",
-        `custom-from-mask: the mask for "${target.layer}" has entries other than 0 and 1.`,
+        `custom-from-mask: the mask for "${target.layer.name}" has entries other than 0 and 1.`,
       );
     }
     return intersect(mask, Uint8Array.from(kept));
@@ -290,19 +298,24 @@ export interface Chosen {
 /** What becomes of the masks: they cover their parameters, or set them to zero. */
 export type Update = (model: Model, chosen: readonly Chosen[]) => Promise<Outcome["changes"]>;
 
+/** Looks at layers as their criterion needs it. */
+export type Prepare = (layers: readonly Layer[]) => Promise<Scorer>;
+
 /** Chooses a mask for each parameter; only when all are chosen is the first one put in, so that a failure leaves the model as it was. */
 async function prunePrepared(
   model: Model,
   selection: ParameterSelection,
   update: Update,
-  choose: (target: Target) => Promise<Chosen | Miss>,
+  prepare: Prepare | undefined,
+  choose: (target: Target, scorer: Scorer) => Promise<Chosen | Miss>,
 ): Promise<Outcome> {
   storeWeights(model);
   const { targets, misses } = await selectParameters(model, selection);
+  const scorer = (await prepare?.(targets.map(({ layer }) => layer))) ?? byMagnitude;
   const chosen: Chosen[] = [];
   const refused: Miss[] = [];
   for (const target of targets) {
-    const found = await choose(target);
+    const found = await choose(target, scorer);
     if (found instanceof Miss) refused.push(found);
     else chosen.push(found);
   }
@@ -315,7 +328,7 @@ function forEach(
   selection: ParameterSelection,
   choose: (target: Target, mask: Mask) => Mask | Promise<Mask | Miss>,
 ): Promise<Outcome> {
-  return prunePrepared(model, selection, putMasks, async (target) => {
+  return prunePrepared(model, selection, putMasks, undefined, async (target) => {
     const before = await readMask(target.parameter);
     const mask = await choose(target, before);
     if (mask instanceof Miss) return mask;
@@ -324,14 +337,18 @@ function forEach(
 }
 
 /** A cut of a parameter's entries, as the mask that it will be. */
-export function cutOf(
+export async function cutOf(
   target: Target,
-  { mask, scores }: Ranked,
+  { mask, scores, held }: Ranked,
   before: number,
   cut: (Cut & { readonly gone: number }) | undefined,
-): Chosen {
+): Promise<Chosen> {
   if (cut === undefined) throw new Error("internal: nothing was cut");
   const after = before - cut.gone;
+  if (held) {
+    const own = cutMask(await mask(), await scores(), cut);
+    return { target, before, after, mask: async () => own };
+  }
   return { target, before, after, mask: async (weights) => cutMask(await mask(), await scores(weights), cut) };
 }
 
@@ -350,17 +367,32 @@ export async function zeroEntries(_: Model, chosen: readonly Chosen[]): Promise<
 function changeOf({ target, before, after, decidedBy = "global" }: Chosen): Change {
   const size = elementCount(stored(target.parameter).dims);
   const what = `${before - after} of ${before} pruned, ${after} of ${size} left`;
-  return { at: target.layer, what: target.kind === "bias" ? `bias: ${what}` : what, decidedBy };
+  return { at: target.layer.name, what: target.kind === "bias" ? `bias: ${what}` : what, decidedBy };
 }
 
 /** Why a parameter cannot be ranked by its own numbers. */
 export function brokenAt({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
   const broken = brokenNumbers(values, mask);
-  return broken === undefined ? undefined : new Miss(`its ${kind} ${broken}`, layer);
+  return broken === undefined ? undefined : new Miss(`its ${kind} ${broken}`, layer.name);
 }
 
-/** A parameter's entries, ranked by given scores, or by the weight under its mask; both as they are now, whatever becomes of the model. */
-export function rankedBy(target: Target, given: Tensors | undefined): Ranked {
+/** A parameter's entries, ranked by given scores or by a criterion, whatever becomes of the model. */
+export async function rankedBy(target: Target, given: Tensors | undefined, scorer: Scorer): Promise<Ranked | Miss> {
+  const plain = rankedAsStored(target, given);
+  if (scorer === byMagnitude || scoresFor(target, given) !== undefined) return plain;
+  const { layer, parameter } = target;
+  const [mask, weights] = [await plain.mask(), await plain.scores()];
+  const broken = brokenAt(target, weights, mask);
+  if (broken !== undefined) return broken;
+  const laidOut = weightState(layer).storage === "float";
+  const scores = scorer.scores(layer, stored(parameter).dims, masked(weights, mask), laidOut);
+  if (scores instanceof Miss) return scores;
+  const type = scores instanceof Float32Array ? "float32" : "float64";
+  return { ...plain, type, scores: async () => scores, held: true };
+}
+
+/** The same by given scores, or by the weight under its mask. */
+function rankedAsStored(target: Target, given: Tensors | undefined): Ranked {
   const { parameter } = target;
   const own = scoresFor(target, given);
   if (own !== undefined) checkSameDims("Importance scores", own.dims, parameter);
@@ -380,14 +412,16 @@ function scoresFor(target: Target, given: Tensors | undefined): Dense | undefine
 
 /** What ranks the entries: given scores, or the weight under its mask. */
 async function scoresOf(target: Target, mask: Mask, given: Tensors | undefined): Promise<Scores> {
-  const scores = await rankedBy(target, given).scores();
-  return scoresFor(target, given) === undefined
-    ? scores.map((value, index) => (mask[index] === 1 ? value : 0))
-    : scores;
+  const scores = await rankedAsStored(target, given).scores();
+  return scoresFor(target, given) === undefined ? masked(scores, mask) : scores;
+}
+
+function masked(weights: Scores, mask: Mask | undefined): Scores {
+  return mask === undefined ? weights : weights.map((value, index) => (mask[index] === 1 ? value : 0));
 }
 
 function forTarget(given: Tensors, { layer }: Target): Dense | undefined {
-  return isDense(given) ? given : given[layer];
+  return isDense(given) ? given : given[layer.name];
 }
 
 function isDense(value: unknown): value is Dense {

@@ -19,6 +19,8 @@ export interface Ranked {
   mask(): Promise<Mask | undefined>;
   /** @param weights The elements of what is pruned, where they are at hand. */
   scores(weights?: Scores): Promise<Scores>;
+  /** The scores are held for as long as this is. */
+  readonly held?: true;
 }
 
 const values = 2 ** 16;

@@ -5,17 +5,17 @@ import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { isNamed, ownOptions, type Selection, selectLayers } from "../analysis/selection.ts";
-import type { Engine } from "../engine/index.ts";
 import { Miss, reasonText } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { freeChannels } from "../passes/free-channels.ts";
 import { type Change, type Context, completeContext, type Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
-import { scoreUnits } from "./channel-scores.ts";
+import { type ChannelScorer, scoreUnits } from "./channel-scores.ts";
 import { allocateGlobal, allocateUniform, type Choice, removalOrder, type Scored } from "./choose-units.ts";
+import { byMagnitude, type ScoringOptions, scorerOf } from "./importance.ts";
 
-interface Ranking extends Selection {
-  /** Channels are ranked by the sum of |w| (1) or of its squares (2). */
+interface Ranking extends Selection, ScoringOptions {
+  /** Channels are ranked by the sum of |score| (1) or of its squares (2). */
   readonly n: 1 | 2;
 }
 
@@ -55,7 +55,8 @@ export async function cutOrders(
   context?: Partial<Context>,
 ): Promise<ReadonlyMap<string, CutOrder>> {
   const cuttable = groups.filter((group) => removable(group).length > 0);
-  const scored = await scoresOf(model, cuttable, 2, completeContext(context).engine);
+  const { engine } = completeContext(context);
+  const { scored } = await scoresOf(model, cuttable, { scorer: byMagnitude, n: 2, engine });
   const orders = new Map<string, CutOrder>();
   for (const one of scored) {
     const { group } = one;
@@ -70,18 +71,18 @@ export async function cutOrders(
   return orders;
 }
 
-export async function pruneStructured(model: Model, given: Options, engine: Engine): Promise<Outcome> {
+export async function pruneStructured(model: Model, given: Options, context: Context): Promise<Outcome> {
   storeWeights(model);
   await freeChannels(model, (one) => freeUnits(one, given));
-  return cutLeast(model, given, engine);
+  return cutLeast(model, given, context);
 }
 
 function freeUnits(model: Model, given: Selection): number {
   return eligible(model, infer(model), given).groups.reduce((sum, group) => sum + removable(group).length, 0);
 }
 
-async function cutLeast(model: Model, given: Options, engine: Engine): Promise<Outcome> {
-  const { scored, misses } = await ranked(model, given, engine);
+async function cutLeast(model: Model, given: Options, context: Context): Promise<Outcome> {
+  const { scored, misses } = await ranked(model, given, context);
   const chosen =
     given.scope === "global"
       ? allocateGlobal(scored, given.amount)
@@ -115,17 +116,33 @@ function noneChosen(group: Group, { scope, ...given }: Options): string {
 async function ranked(
   model: Model,
   given: Ranking,
-  engine: Engine,
+  context: Context,
 ): Promise<{ readonly scored: readonly Scored[]; readonly misses: readonly Miss[] }> {
   const { groups, misses } = eligible(model, infer(model), given);
-  return { scored: await scoresOf(model, groups, given.n, engine), misses };
+  const scorer = await scorerOf(
+    model,
+    groups.flatMap(({ layers }) => layers),
+    given,
+    context,
+  );
+  const found = await scoresOf(model, groups, { scorer, n: given.n, engine: context.engine });
+  return { scored: found.scored, misses: [...misses, ...found.misses] };
 }
 
 /** One after the other, so that memory holds the weights of one layer. */
-async function scoresOf(model: Model, groups: readonly Group[], n: 1 | 2, engine: Engine): Promise<readonly Scored[]> {
+async function scoresOf(
+  model: Model,
+  groups: readonly Group[],
+  by: ChannelScorer,
+): Promise<{ readonly scored: readonly Scored[]; readonly misses: readonly Miss[] }> {
   const scored: Scored[] = [];
-  for (const group of groups) scored.push({ group, scores: await scoreUnits(model, group, n, engine) });
-  return scored;
+  const misses: Miss[] = [];
+  for (const group of groups) {
+    const scores = await scoreUnits(model, group, by);
+    if (scores instanceof Miss) misses.push(...missesOf(group, `its channels have no score: ${reasonText(scores)}`));
+    else scored.push({ group, scores });
+  }
+  return { scored, misses };
 }
 
 /** All of them, if they can be cut together; else those that can be cut by themselves. */

@@ -9,7 +9,7 @@ import { storedRoot } from "../analysis/stored-root.ts";
 import { fixedTables } from "../analysis/untrained.ts";
 import { requireStored, weightNeeds } from "../analysis/weight.ts";
 import { Miss, PithError } from "../errors.ts";
-import type { Node, Value } from "../graph/graph.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 
@@ -31,10 +31,9 @@ export const targetEntries = {
   ),
 };
 
-/** One parameter to prune: its layer's name, and the stored value behind any mask. */
+/** One parameter to prune: its layer, and the stored value behind any mask. */
 export interface Target {
-  readonly layer: string;
-  readonly node: Node;
+  readonly layer: Layer;
   readonly kind: ParameterKind;
   readonly parameter: Value;
 }
@@ -95,7 +94,7 @@ function targetsAmong(
     }
     const refused = requireStored(parameter, { ...weightNeeds.prune, learned }, `its ${kind}`);
     if (refused !== undefined) misses.push(new Miss(refused.reason, layer.name));
-    else if (!targets.has(parameter)) targets.set(parameter, { layer: layer.name, node: layer.node, kind, parameter });
+    else if (!targets.has(parameter)) targets.set(parameter, { layer, kind, parameter });
   }
   return { targets: [...targets.values()], misses };
 }

@@ -1,0 +1,162 @@
+/**
+ * How much the entries of a weight matter: those of least |score| go. Channels are ranked by the norm of the scores of their entries.
+ *
+ * A criterion may ask for evidence, a statistic of what comes into the layer (`pith/calibrate`). All layers are observed in one walk through the
+ * model as it is, before anything is pruned.
+ */
+import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
+import { type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { brokenNumbers, weightMatrices, weightNumbers } from "../analysis/weight.ts";
+import { calibrate } from "../calibrate/calibration.ts";
+import type { Statistic } from "../calibrate/statistic.ts";
+import type { Dataset } from "../data/types.ts";
+import { Miss, PithError } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { Matrix } from "../math/matrix.ts";
+import type { Context } from "../passes/pass.ts";
+import { type Random, random as stream } from "../tensor/random.ts";
+import type { Scores } from "./smallest.ts";
+
+/** A layer's weight, as a criterion is given it. */
+export interface ScoredWeight<E = unknown> {
+  readonly layer: Layer;
+  readonly dims: readonly number[];
+  /** The numbers that the layer computes with, row-major: masked entries are 0, integers are scaled. */
+  readonly values: Scores;
+  /**
+   * The same numbers as matrices, outputs × features, one for each group. Features are the columns of the evidence, those of group g from
+   * g · features on.
+   */
+  matrices(): readonly Matrix[];
+  /** What the statistic has found. */
+  readonly evidence: E;
+  /** A stream of this layer's own. */
+  readonly random: Random;
+}
+
+/**
+ * A criterion of pruning.
+ * @example
+ * import type { Importance } from "pith/prune";
+ * const nearOne: Importance = { id: "near one", scores: ({ values }) => Float64Array.from(values, (w) => Math.abs(w - 1)) };
+ * await prune(net, { amount: 0.5, importance: nearOne });
+ */
+export interface Importance<E = unknown> {
+  readonly id: string;
+  /** What it has to know of the inputs of the layer: `prune` is given samples then (`data`). */
+  readonly evidence?: Statistic<E>;
+  /** One number for each entry, none of them NaN: in the order of `values`, or as matrices like those of the weight. */
+  scores(weight: ScoredWeight<E>): Scores | readonly Matrix[];
+}
+
+const magnitude: Importance = { id: "magnitude", scores: ({ values }) => values };
+
+const random: Importance = {
+  id: "random",
+  scores: ({ values, random }) => Float64Array.from(values, () => random.uniform()),
+};
+
+/** Criteria by name. */
+export const importances = { magnitude, random } as const satisfies Readonly<Record<string, Importance>>;
+
+export type ImportanceName = keyof typeof importances;
+
+const names = Object.keys(importances) as ImportanceName[];
+
+function isImportance(value: unknown): value is Importance {
+  if (typeof value !== "object" || value === null || !("id" in value) || !("scores" in value)) return false;
+  return typeof value.id === "string" && typeof value.scores === "function";
+}
+
+export const importanceSchema = v.optional(
+  v.union(
+    [v.picklist(names), v.custom<Importance>(isImportance)],
+    `is ${names.map((name) => `"${name}"`).join(", ")} or a criterion { id, scores }`,
+  ),
+  "magnitude",
+);
+
+/** Scores the entries of weights by a criterion. */
+export interface Scorer {
+  /**
+   * @param laidOut Whether the numbers lie as the layer reads them.
+   * @throws PithError E_OPTION where the criterion does not give a number for each entry.
+   */
+  scores(layer: Layer, dims: readonly number[], values: Scores, laidOut?: boolean): Scores | Miss;
+}
+
+/** Without a model to look at: the magnitude of the weights. */
+export const byMagnitude: Scorer = { scores: (_layer, _dims, values) => values };
+
+/** Collects what a criterion has to know of these layers. */
+export async function scorerOf(
+  model: Model,
+  chosen: readonly Layer[],
+  { importance = "magnitude", data }: ScoringOptions,
+  context: Context,
+): Promise<Scorer> {
+  const criterion = typeof importance === "string" ? importances[importance] : importance;
+  if (criterion === magnitude) return byMagnitude;
+  const evidence = await evidenceOf(model, chosen, criterion, data, context);
+  return {
+    scores(layer, dims, values, laidOut = true) {
+      const known = evidence.get(layer.weight);
+      if (known instanceof Miss) return known;
+      const { role, name } = layer;
+      const unlaid = new PithError("E_UNSUPPORTED", `The weight of layer "${name}" is computed: it has no matrices.`);
+      const matrices = (): readonly Matrix[] => {
+        if (laidOut) return weightMatrices(role, dims, values);
+        throw unlaid;
+      };
+      const numbers = stream(context.seed, "importance", criterion.id, name);
+      try {
+        const given = criterion.scores({ layer, dims, values, matrices, evidence: known, random: numbers });
+        const flat = given instanceof Float32Array || given instanceof Float64Array;
+        const count = flat ? given.length : given.reduce((sum, own) => sum + (own.data?.length ?? 0), 0);
+        const fault = (text: string): PithError =>
+          new PithError("E_OPTION", `The importance "${criterion.id}" gave ${text} for layer "${name}".`);
+        if (count !== values.length) throw fault(`${count} scores instead of ${values.length}`);
+        const scores = flat ? given : weightNumbers(role, dims, given);
+        if (scores.some(Number.isNaN) && brokenNumbers(values) === undefined) throw fault("NaN among the scores");
+        return scores;
+      } catch (error) {
+        if (error !== unlaid) throw error;
+        return new Miss("its weight is computed: `pith simplify` may store it", name);
+      }
+    },
+  };
+}
+
+export interface ScoringOptions {
+  readonly importance?: ImportanceName | Importance | undefined;
+  readonly data?: Dataset | string | undefined;
+}
+
+/** By the weight that is observed, of the first layer that reads it. */
+async function evidenceOf(
+  model: Model,
+  chosen: readonly Layer[],
+  { id, evidence }: Importance,
+  data: Dataset | string | undefined,
+  context: Context,
+): Promise<ReadonlyMap<Value, unknown>> {
+  const found = new Map<Value, unknown>();
+  if (evidence === undefined) return found;
+  if (data === undefined)
+    throw new PithError("E_OPTION", `prune: "data": the importance "${id}" looks at samples, and none are given.`);
+  const wanted = new Set(chosen.map(({ weight }) => weight));
+  const seen = await calibrate(model, { data }, context);
+  try {
+    for (const layer of layersOf(model, infer(model))) {
+      if (!wanted.has(layer.weight) || found.has(layer.weight)) continue;
+      const isTable = layer.role.kind === "lookup";
+      const known = isTable ? new Miss("it looks up rows, and multiplies nothing", layer.name) : undefined;
+      found.set(layer.weight, known ?? (await seen.collect(layer, evidence)));
+    }
+  } finally {
+    await seen.release();
+  }
+  return found;
+}

@@ -1,0 +1,170 @@
+/** Criteria of pruning, written with nothing but what the package exports. */
+
+import type { Statistic } from "pith/calibrate";
+import { memory } from "pith/data";
+import { type Model, parseModel } from "pith/graph";
+import { type Importance, prune } from "pith/prune";
+import { float32, toNumbers } from "pith/tensor";
+import { expect, test } from "vitest";
+
+/** ‖x‖ of each column. */
+const norms: Statistic<Float64Array> = {
+  begin() {
+    let squares = new Float64Array();
+    return {
+      add(batch) {
+        const { columns, data } = batch.matrix();
+        if (squares.length === 0) squares = new Float64Array(columns);
+        data.forEach((x, at) => {
+          squares[at % columns] = (squares[at % columns] ?? 0) + x * x;
+        });
+      },
+      end: () => squares.map(Math.sqrt),
+    };
+  },
+};
+
+/** |w| · ‖x‖ (Sun et al. 2023). */
+const wanda: Importance<Float64Array> = {
+  id: "wanda",
+  evidence: norms,
+  scores: ({ matrices, evidence }) =>
+    matrices().map(({ rows, columns, data }, group) => ({
+      rows,
+      columns,
+      data: data.map((w, at) => Math.abs(w) * (evidence[group * columns + (at % columns)] ?? 0)),
+    })),
+};
+
+const chain = `opset 17
+graph (x: float32[n, 3]) -> (y) {
+  fc1.weight: float32[2, 3] = [[1, 2, 3], [4, -5, 6]]
+  fc2.weight: float32[2, 2] = [[1, 3], [2, 4]]
+  h = Gemm(x, fc1.weight) {transB=1}
+  r = Relu(h)
+  y = MatMul(r, fc2.weight)
+}`;
+// The columns have norms 5, 0 and 0.1; h is (3.3, 12.6) and (4, 16).
+const data = memory("samples", { x: float32([2, 3], [3, 0, 0.1, 4, 0, 0]) });
+
+async function numbers(model: Model, name: string): Promise<number[]> {
+  const tensor = model.graph.value(name)?.tensor ?? expect.fail(`there is no tensor ${name}`);
+  return toNumbers(await tensor.read());
+}
+
+test("a criterion from outside decides which weights go, by what comes into each layer", async () => {
+  const net = parseModel(chain);
+  const { changes, misses } = await prune(net, { amount: 0.5, importance: wanda, data });
+  expect(changes.map(({ at, what }) => `${at}: ${what}`)).toEqual([
+    "fc1: 3 of 6 pruned, 3 of 6 left",
+    "fc2: 2 of 4 pruned, 2 of 4 left",
+  ]);
+  expect(misses).toEqual([]);
+  expect(await numbers(net, "fc1.weight")).toEqual([1, 0, 0, 4, 0, 6]);
+  // Norms 5.2 and 20.4: scores 5.2, 15.6 and 40.8, 81.6.
+  expect(await numbers(net, "fc2.weight")).toEqual([0, 0, 2, 4]);
+});
+
+test("it ranks the weights of all layers together", async () => {
+  const net = parseModel(chain);
+  await prune(net, { amount: 0.5, scope: "global", importance: wanda, data });
+  expect(await numbers(net, "fc1.weight")).toEqual([0, 0, 0, 4, 0, 0]);
+  expect(await numbers(net, "fc2.weight")).toEqual([1, 3, 2, 4]);
+});
+
+test("what a mask hides has no weight, and what is left is pruned further", async () => {
+  const net = parseModel(chain);
+  for (let round = 0; round < 2; round++)
+    await prune(net, { amount: 0.5, layers: "fc1", importance: wanda, data, keepMasks: true });
+  // Of 5, 20 and 0.6 half goes, rounded to even.
+  expect(await numbers(net, "fc1.weight_mask")).toEqual([0, 0, 0, 1, 0, 0]);
+});
+
+test("the matrices of a convolution are those of its groups, as its evidence is", async () => {
+  const net = parseModel(`opset 17
+graph (x: float32[n, 2, 2]) -> (y) {
+  conv.weight: float32[2, 1, 2] = [[[1, 2]], [[3, 4]]]
+  y = Conv(x, conv.weight) {group=2}
+}`);
+  const places = memory("places", { x: float32([1, 2, 2], [10, 1, 0, 2]) });
+  await prune(net, { amount: 0.5, importance: wanda, data: places });
+  // Scores 10, 2 and 0, 8.
+  expect(await numbers(net, "conv.weight")).toEqual([1, 0, 0, 4]);
+});
+
+test("channels are ranked by the norm of their entries' scores", async () => {
+  const text = `opset 17
+graph (x: float32[n, 2]) -> (y) {
+  fc1.weight: float32[3, 2] = [[1, 9], [2, 0], [3, 1]]
+  fc2.weight: float32[3, 1] = [[1], [2], [3]]
+  h = Gemm(x, fc1.weight) {transB=1}
+  y = MatMul(h, fc2.weight)
+}`;
+  const left = async (importance?: Importance<Float64Array>): Promise<number[]> => {
+    const net = parseModel(text);
+    const samples = memory("samples", { x: float32([1, 2], [1, 0]) });
+    await prune(net, { structured: 0.34, importance, data: samples });
+    return numbers(net, "fc2.weight");
+  };
+  expect(await left()).toEqual([1, 3]);
+  expect(await left(wanda)).toEqual([2, 3]);
+});
+
+test("at random: by the seed, and by the layer", async () => {
+  const draw = async (seed: number): Promise<readonly number[]> => {
+    const net = parseModel(`opset 17
+graph (x: float32[n, 16]) -> (y) {
+  a.weight: float32[16, 16] = random(seed 1)
+  b.weight: float32[16, 16] = random(seed 1)
+  h = MatMul(x, a.weight)
+  y = MatMul(h, b.weight)
+}`);
+    await prune(net, { amount: 0.5, importance: "random" }, { seed });
+    return [...(await numbers(net, "a.weight")), ...(await numbers(net, "b.weight"))].map((w) => Number(w !== 0));
+  };
+  const first = await draw(1);
+  expect(first).toEqual(await draw(1));
+  expect(first).not.toEqual(await draw(2));
+  expect(first.slice(0, 256)).not.toEqual(first.slice(256));
+  expect(first.slice(0, 256).filter(Boolean)).toHaveLength(128);
+});
+
+test("layers that cannot be looked at stay, and say why", async () => {
+  const net = parseModel(`opset 17
+graph (ids: int64[n, 2]) -> (y) {
+  table: float32[3, 2] = [[1, 2], [3, 4], [5, 6]]
+  turned: float32[2, 2] = [[1, 2], [3, 4]]
+  h = Gather "table" (table, ids)
+  w = Transpose(turned)
+  y = MatMul "fc" (h, w)
+}`);
+  const ids = memory("ids", { ids: { type: "int64", dims: [1, 2], data: BigInt64Array.of(0n, 1n) } });
+  const { changes, misses } = await prune(net, { amount: 0.5, importance: wanda, data: ids });
+  expect(changes).toEqual([]);
+  expect(misses.map(({ reason }) => reason)).toEqual([
+    "it looks up rows, and multiplies nothing",
+    "its weight is computed: `pith simplify` may store it",
+  ]);
+});
+
+test.each([
+  ["samples that it needs and does not get", { importance: wanda }, /"data": the importance "wanda" looks at samples/],
+  ["a name that there is not", { importance: "wanda" }, /"importance": is "magnitude", "random" or a criterion/],
+  [
+    "another number of scores",
+    { importance: { id: "few", scores: () => Float64Array.of(1) } },
+    /The importance "few" gave 1 scores instead of 6 for layer "fc1"/,
+  ],
+  [
+    "NaN",
+    { importance: { id: "none", scores: ({ values }: { values: Float32Array }) => values.map(() => Number.NaN) } },
+    /The importance "none" gave NaN among the scores for layer "fc1"/,
+  ],
+])("refuses %s, and leaves the model as it was", async (_, options, message) => {
+  const net = parseModel(chain);
+  await expect(prune(net, { amount: 0.5, ...options } as never)).rejects.toMatchObject({
+    code: "E_OPTION",
+    message: expect.stringMatching(message),
+  });
+  expect(await numbers(net, "fc1.weight")).toEqual([1, 2, 3, 4, -5, 6]);
+});
