@@ -9,8 +9,9 @@
  *
  * A step is one word, a pass, with the pass's own options. Data is not part of a recipe: the run has it. A share may be written as "30%".
  */
+
 import * as v from "valibot";
-import { stringify } from "yaml";
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, stringify } from "yaml";
 import { memory } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
@@ -18,7 +19,6 @@ import type { AnyPass, Given } from "../passes/index.ts";
 import { misfitOf, shown, unknownName } from "../passes/option-errors.ts";
 import { namesAt } from "../passes/schema.ts";
 import { zeros } from "../tensor/dense.ts";
-import { type Path, readSource, type Source } from "./source.ts";
 import { byId, filledIn, steps as own } from "./steps.ts";
 
 /** The form of recipes that this version reads. */
@@ -211,4 +211,63 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 function kindOf(value: unknown): string {
   if (value === undefined || value === null) return "nothing";
   return Array.isArray(value) ? (value.length === 0 ? "an empty list" : "a list") : shown(value);
+}
+
+/** Keys and positions from the top down. */
+type Path = readonly (string | number)[];
+
+interface Source {
+  readonly data: unknown;
+  /** "recipe.yaml:4:15": of the value at a path, or of the key that ends it; the nearest place above where there is none. */
+  at(path: Path, part: "key" | "value"): string;
+}
+
+/** @throws PithError E_OPTION with the place where the text is no YAML. */
+function readSource(text: string, name: string): Source {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const place = (offset: number): string => {
+    const { line, col } = lines.linePos(offset);
+    return `${name}:${line}:${col}`;
+  };
+  const [broken] = document.errors;
+  if (broken !== undefined)
+    throw new PithError("E_OPTION", `${place(broken.pos[0])}: no valid YAML: ${broken.message}.`);
+  let data: unknown;
+  try {
+    data = document.toJS();
+  } catch (cause) {
+    // Aliases that multiply, for instance.
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new PithError("E_OPTION", `${name}: no valid YAML: ${message}.`, { cause });
+  }
+  const resolved = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);
+  return {
+    data,
+    at(path, part) {
+      let node: unknown = document.contents;
+      let offset = startOf(node) ?? 0;
+      path.forEach((key, depth) => {
+        const parent = resolved(node);
+        if (isMap(parent)) {
+          const pair = parent.items.find((item) =>
+            isScalar(item.key) ? String(item.key.value) === String(key) : false,
+          );
+          node = pair?.value;
+          const chosen = part === "key" && depth === path.length - 1 ? pair?.key : (pair?.value ?? pair?.key);
+          offset = startOf(chosen) ?? offset;
+        } else {
+          node = isSeq(parent) ? parent.items[Number(key)] : undefined;
+          offset = startOf(node) ?? offset;
+        }
+      });
+      return place(offset);
+    },
+  };
+}
+
+function startOf(node: unknown): number | undefined {
+  if (typeof node !== "object" || node === null || !("range" in node) || !Array.isArray(node.range)) return undefined;
+  const [start]: unknown[] = node.range;
+  return typeof start === "number" ? start : undefined;
 }

@@ -21,7 +21,7 @@ export {
   warmUp,
 } from "./schedule.ts";
 export { createStep, type Step } from "./step.ts";
-export type { StepOptions } from "./step-options.ts";
+export type { StepOptions } from "./step-graph.ts";
 export { type TrainOutcome, train } from "./train.ts";
 export type { Epoch, Evaluated, TrainingSummary } from "./training-state.ts";
 export { clipByNorm } from "./updates.ts";

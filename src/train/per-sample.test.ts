@@ -9,7 +9,7 @@ import type { Batch } from "../tensor/types.ts";
 import { crossEntropy, infoNce, meanSquaredError } from "./losses/index.ts";
 import { perSampleGradients, type SampleGradient } from "./per-sample.ts";
 import { createStep } from "./step.ts";
-import type { StepOptions } from "./step-options.ts";
+import type { StepOptions } from "./step-graph.ts";
 
 const draw = random(5, "samples");
 const normal = (dims: readonly number[]) =>

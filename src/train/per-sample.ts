@@ -18,7 +18,7 @@ import type { Batch } from "../tensor/types.ts";
 import type { Floats } from "./floats.ts";
 import { type ForwardLoss, forwardLoss } from "./forward-loss.ts";
 import { createStep, type Step } from "./step.ts";
-import type { StepOptions } from "./step-options.ts";
+import type { StepOptions } from "./step-graph.ts";
 
 export interface SampleGradient {
   /** Its place in the batch. */

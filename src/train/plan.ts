@@ -15,7 +15,7 @@ import { parseLoss } from "./losses/index.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizers, usualRate } from "./optimizers.ts";
 import { type Schedule, schedules, warmUp } from "./schedule.ts";
-import type { StepOptions } from "./step-options.ts";
+import type { StepOptions } from "./step-graph.ts";
 import { type TrainOptions, trainOptions, usualBatch } from "./train-options.ts";
 
 export interface Validation {

@@ -6,7 +6,7 @@
  * - `tied`: a matrix that is stored twice, perhaps transposed (`ties.ts`), trains as one.
  * - `state`, where asked: the running statistics of a normalization. A file is for inference, so an exported network trains with its statistics as
  *   they are; with that role each step normalizes by the statistics of its batch, and lets them flow into the running ones, as PyTorch's
- *   `train()` mode does (`training-forms.ts`).
+ *   `train()` mode does (`step-graph.ts`).
  *
  * What a file stores as one because it is equal, and nobody means to be one, is parted first: statistics from what is trained
  * (`own-statistics.ts`), scales and biases of several layers that have learnt nothing yet (`shared-constants.ts`).

@@ -1,18 +1,23 @@
 /** The graph of a step for batches of certain sizes, in a session, and what is computed before it without any trained parameter in another. */
+import { infer } from "../analysis/infer.ts";
+import type { Selection } from "../analysis/selection.ts";
+import { storedRoot } from "../analysis/stored-root.ts";
 import type { Session } from "../engine/engine.ts";
-import type { Node } from "../graph/graph.ts";
+import { Miss, PithError } from "../errors.ts";
+import { emitInto } from "../graph/emit.ts";
+import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { replaceNode } from "../graph/replace.ts";
 import { fuseForStep } from "../passes/fuse-pairs.ts";
 import type { Context } from "../passes/index.ts";
+import { isFloat } from "../tensor/convert.ts";
 import { int64 } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
 import { channelBlock } from "./channel-blocks.ts";
 import { differentiate } from "./differentiate.ts";
-import { writeLoss } from "./loss.ts";
-import type { StepOptions } from "./step-options.ts";
-import { writeTrainingForms } from "./training-forms.ts";
+import { type Loss, writeLoss } from "./loss.ts";
 
-export interface StepGraph {
+interface StepGraph {
   readonly loss: string;
   /** Parameter → name of the output with its gradient. */
   readonly gradients: ReadonlyMap<string, string>;
@@ -89,4 +94,72 @@ export async function releaseStepGraph({ session, frozen }: StepGraph): Promise<
 
 function only(batch: Batch, names: ReadonlySet<string>): Batch {
   return Object.fromEntries(Object.entries(batch).filter(([name]) => names.has(name)));
+}
+
+// Nodes that compute something else while they are trained: batch normalization takes the statistics of the batch and lets them flow into its
+// running ones, dropout drops. A file is for inference; what makes such nodes differ in training is the role `state` of a stored tensor that
+// they read (running statistics, the switch of a dropout), or that they say so themselves (training_mode = 1). So an exported network
+// trains with its statistics frozen, and one that is built here, or is given that role, does not.
+//
+// Where the parameters of such a node are not trained, it stays as it is in inference: a frozen layer is frozen whole.
+
+interface TrainingForms {
+  /** Stored tensor → the value that is stored in its place for the next step. */
+  readonly states: ReadonlyMap<string, string>;
+  /** The input with a random odd number below 2³¹ for each step, where something is drawn. */
+  readonly draw: string | undefined;
+}
+
+/**
+ * Writes those of the given nodes that have one in their training form, in place.
+ * @param wanted Names of the stored tensors that are trained.
+ * @throws PithError E_NOT_DIFFERENTIABLE for a node whose form cannot be written.
+ */
+function writeTrainingForms(model: Model, nodes: ReadonlySet<Node>, wanted: ReadonlySet<string>): TrainingForms {
+  const inference = infer(model);
+  const { graph } = model;
+  const states = new Map<string, Value>();
+  let drawn: Value | undefined;
+  const draw = (): Value => {
+    drawn ??= graph.addInput(graph.freshName("draw"), { type: "int64", dims: [] });
+    return drawn;
+  };
+  for (const node of [...graph.nodes()].filter((node) => nodes.has(node))) {
+    const bound = inference.at(node);
+    const form = bound instanceof Miss ? undefined : bound.training();
+    if (bound instanceof Miss || form === undefined) continue;
+    const held = form.states.map((input) => node.inputs[input]);
+    const asked = held.length > 0 && held.every((value) => value?.tensor !== undefined && value.role?.kind === "state");
+    const parameters = bound.parameters().map((input) => node.inputs[input]);
+    const trained = parameters.some((value) => value !== undefined && wanted.has(storedRoot(value)?.name ?? ""));
+    if (!form.declared && !(asked && (trained || parameters.length === 0))) continue;
+    // Two nodes of one state take turns.
+    const now = node.inputs.map((value) => (value === undefined ? value : (states.get(value.name) ?? value)));
+    const emit = emitInto(model, { before: node, by: "train", onNode: inference.visit });
+    const written = form.write(emit, now, draw);
+    if (written instanceof Miss)
+      throw new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no training form: ${written.reason}.`);
+    for (const [input, next] of written.next) {
+      const state = node.inputs[input];
+      if (state?.tensor !== undefined && isFloat(state.tensor.type)) states.set(state.name, next);
+    }
+    replaceNode(node, written.outputs);
+  }
+  return {
+    states: new Map([...states].map(([name, next]) => [name, next.name])),
+    draw: drawn?.name,
+  };
+}
+
+export interface StepOptions extends Selection {
+  readonly loss: Loss;
+  /** Train exactly these stored tensors, instead of the parameters of the selected layers. */
+  readonly parameters?: readonly string[];
+  /** Factors of the learning rate by patterns of layers or tensors; of several that fit, the last. */
+  readonly rates?: Readonly<Record<string, number>> | undefined;
+  readonly threads?: number | undefined;
+  /** Let the graph add this factor of the gradient before to the gradient: an optimizer's `carry`. */
+  readonly carry?: number | undefined;
+  /** Compute activations again in the backward pass instead of keeping them: less memory, a third more time. */
+  readonly checkpointing?: boolean | undefined;
 }

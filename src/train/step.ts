@@ -5,22 +5,27 @@
  * Gradients are written for the sizes of a batch. A batch of other sizes (longer texts) gets a graph of its own when it comes, around the same
  * arrays.
  */
-
+import { PithError } from "../errors.ts";
+import { emitInto } from "../graph/emit.ts";
 import { describe } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type Context, completeContext } from "../passes/index.ts";
+import { replaceUses } from "../graph/replace.ts";
+import { parameter } from "../graph/role.ts";
+import { type Context, completeContext, foldConstants, raiseOpset } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
+import { fromNumbers, isHalf, toFloat64 } from "../tensor/convert.ts";
+import { inMemory } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
-import type { Floats } from "./floats.ts";
+import { type Batch, type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
+import { gradientOpset } from "./differentiate.ts";
+import { denseOf, type Floats, floatMemory, zerosLike } from "./floats.ts";
 import { bySizes } from "./forward-loss.ts";
+import { type Group, groupsOf, trainedValues } from "./groups.ts";
 import type { Trained } from "./optimizer.ts";
 import { declareRoles } from "./roles.ts";
 import { partAlike } from "./shared-constants.ts";
-import { type Arrays, emptyLike, storeArrays, storedArrays, trainedView } from "./step-arrays.ts";
-import { loadStepGraph, releaseStepGraph } from "./step-graph.ts";
-import type { StepOptions } from "./step-options.ts";
-import { trainableCopy } from "./trainable.ts";
+import { loadStepGraph, releaseStepGraph, type StepOptions } from "./step-graph.ts";
+import { copyOfTied, type Tie, tie } from "./ties.ts";
 
 export interface Step {
   readonly parameters: readonly Trained[];
@@ -120,4 +125,131 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
     store: (target, weights) => storeArrays(target, [...arrays, ...states], ties, weights),
     release: graphs.release,
   };
+}
+
+interface Trainable {
+  readonly model: Model;
+  /** Names of the stored tensors to train; of those that are tied, the first. */
+  readonly wanted: ReadonlySet<string>;
+  readonly ties: readonly Tie[];
+  readonly groups: (name: string, dims: readonly number[]) => Group;
+}
+
+/**
+ * Of a model whose roles are declared (`roles.ts`).
+ * @throws PithError E_NAME for layers that do not exist, E_TYPE_MISMATCH where there is nothing to train.
+ */
+async function trainableCopy(given: Model, options: StepOptions, context: Context): Promise<Trainable> {
+  const model = given.clone();
+  raiseOpset(model, gradientOpset);
+  const groups = groupsOf(model, options.rates);
+  const selected = options.parameters === undefined ? trainedValues(model, options) : new Set(options.parameters);
+  const ties = tie(model, selected);
+  for (const { name, of } of ties)
+    context.log({ id: "tied", text: `"${name}" and "${of}" are one matrix and are trained as one` });
+  const copies = new Set(ties.map(({ name }) => name));
+  const wanted = new Set([...selected].filter((name) => !copies.has(name)));
+  // A role keeps what is trained from being folded into what is made of it: a transposed copy, a product with a mask.
+  for (const name of wanted) {
+    asParameter(model, name);
+    await widen(model, name);
+  }
+  await foldConstants(model, {}, context);
+  return { model, wanted, ties, groups };
+}
+
+function asParameter(model: Model, name: string): void {
+  const value = model.graph.value(name);
+  if (value !== undefined) value.role ??= parameter;
+}
+
+/**
+ * A parameter of sixteen bits becomes float32, rounded where it is read: steps smaller than its last digit add up instead of being lost
+ * (Micikevicius et al. 2018, "Mixed precision training").
+ */
+async function widen(model: Model, name: string): Promise<void> {
+  const value = model.graph.value(name);
+  const dense = await value?.tensor?.read();
+  if (value === undefined || dense === undefined || !isHalf(dense.type)) return;
+  const [before] = model.graph.nodes();
+  const emit = emitInto(model, { by: "train", ...(before === undefined ? {} : { before }) });
+  const rounded = emit.named(`${name}.rounded`).Cast([value], { to: typeCodes[dense.type] });
+  replaceUses(value, rounded, rounded.producer);
+  value.tensor = inMemory(fromNumbers("float32", dense.dims, toFloat64(dense)));
+  value.type = { type: "float32", dims: dense.dims };
+}
+
+type Floating = Dense<"float32" | "float64">;
+
+interface Stored {
+  readonly name: string;
+  readonly values: Floating;
+}
+
+/** The arrays of a parameter. */
+interface Arrays extends Stored, Group {
+  readonly gradient: Floating;
+  readonly carried: boolean;
+}
+
+function trainedView(arrays: Arrays): Trained {
+  return {
+    name: arrays.name,
+    values: arrays.values.data,
+    gradient: arrays.gradient.data,
+    carried: arrays.carried,
+    decays: arrays.decays,
+    rate: arrays.rate,
+  };
+}
+
+/**
+ * Copies of the stored tensors of these names, in memory that has room for what is kept beside them.
+ * @throws PithError E_NAME if there is none, E_TYPE_MISMATCH if it holds no floats.
+ */
+async function storedArrays(model: Model, names: Iterable<string>): Promise<Stored[]> {
+  const tensors = [...names].map((name) => [name, tensorOf(model, name)] as const);
+  const place = floatMemory(tensors.map(([, { bytes }]) => bytes));
+  const arrays: Stored[] = [];
+  for (const [name, tensor] of tensors) {
+    const dense = await tensor.read();
+    if (dense.type !== "float32" && dense.type !== "float64")
+      throw new PithError("E_TYPE_MISMATCH", `"${name}" is ${dense.type}; floats can be trained.`);
+    arrays.push({ name, values: denseOf(place(dense.data), dense.dims) });
+  }
+  return arrays;
+}
+
+function emptyLike({ data, dims }: Floating): Floating {
+  return denseOf(zerosLike(data), dims);
+}
+
+/** Writes arrays into a model as tensors of its own, and those that are tied to them. `weights` are other numbers in their place. */
+function storeArrays(
+  model: Model,
+  arrays: readonly Stored[],
+  ties: readonly Tie[],
+  weights: readonly Floats[] | undefined,
+): void {
+  for (const [at, { name, values }] of arrays.entries()) {
+    const { type, dims } = values;
+    const numbers = weights?.[at] ?? values.data;
+    put(model, name, type, dims, numbers);
+    for (const { name: copy, transposed } of ties.filter(({ of }) => of === name))
+      put(model, copy, type, transposed ? dims.toReversed() : dims, copyOfTied(numbers, dims, transposed));
+  }
+}
+
+/** In the type that the model stores it in: sixteen bits are rounded. */
+function put(model: Model, name: string, own: Floating["type"], dims: readonly number[], numbers: Floats): void {
+  const found = model.graph.value(name);
+  if (found === undefined) return;
+  const stored = found.tensor?.type ?? own;
+  found.tensor = inMemory(fromNumbers(isHalf(stored) ? stored : own, dims, numbers));
+}
+
+function tensorOf(model: Model, name: string): Tensor {
+  const tensor = model.graph.value(name)?.tensor;
+  if (tensor === undefined) throw new PithError("E_NAME", `There is no stored tensor "${name}" to train.`);
+  return tensor;
 }

@@ -104,7 +104,7 @@ test("parts that answer in other dimensions, or beside samples, are left, with t
   const changed = summed();
   await change(changed, "w.weight", (one) => one + 1);
   const told = await stage.run(changed, await scopeOf(changed, summed(), rows));
-  expect(told.misses.map(({ reason }) => reason)).toEqual([expect.stringContaining("no axis of samples")]);
+  expect(told.misses.map(({ reason }) => reason)).toEqual([expect.stringContaining("has no batch axis")]);
 });
 
 test("a stream may use its arrays again: what is kept of it in memory is what it held", async () => {
