@@ -5,8 +5,11 @@ const conditions = ["pith-source", "node"];
 /** Tests that keep nothing from file to file. */
 const shared = [
   "src/**/*.test.ts",
-  "test/{calibrate,laws,microsoft,passes,prune,quantize,report,train,zoo}/**/*.test.ts",
+  "test/{calibrate,evaluate,generated,laws,microsoft,nn,passes,prune,quantize,recipe,report,train,zoo}/**/*.test.ts",
 ];
+/** Of those, what uses the compiled command line. */
+const commands = ["test/{cli,docs,recover}/**/!(*.slow).test.ts"];
+const compiled = "test/setup/compiled.ts";
 
 /** The suites but for those that are left out, with so many milliseconds for a test. */
 export function suites(leftOut: readonly string[], timeout: number): ViteUserConfig {
@@ -21,19 +24,35 @@ export function suites(leftOut: readonly string[], timeout: number): ViteUserCon
       projects: [
         // They share processes, and what these have loaded.
         { extends: true, test: { name: "shared", include: shared, exclude, isolate: false, ...timeouts } },
-        // Programs are started and folders made: a process per file.
+        {
+          extends: true,
+          test: {
+            name: "commands",
+            include: commands,
+            exclude,
+            isolate: false,
+            globalSetup: compiled,
+            ...timeouts,
+          },
+        },
+        // Node's modules are replaced, or a file takes much memory: a process per file.
         {
           extends: true,
           test: {
             name: "apart",
             include: ["test/**/*.test.ts", "scripts/**/*.test.ts"],
-            exclude: [...exclude, ...shared],
-            globalSetup: "test/setup/compiled.ts",
+            exclude: [...exclude, ...shared, ...commands],
+            globalSetup: compiled,
             ...timeouts,
           },
         },
       ],
-      setupFiles: ["test/setup/console.ts", "test/setup/contract.ts", "test/setup/equality.ts"],
+      setupFiles: [
+        "test/setup/console.ts",
+        "test/setup/contract.ts",
+        "test/setup/equality.ts",
+        "test/setup/folders.ts",
+      ],
       pool: "forks",
     },
   });

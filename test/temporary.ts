@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll } from "vitest";
 
 const made: string[] = [];
 
@@ -13,7 +12,6 @@ export function temporaryFolder(within = tmpdir()): string {
   return folder;
 }
 
-// Registered as a test file loads this one, and so run after what that file clears up itself.
-afterAll(() => {
+export function removeFolders(): void {
   for (const folder of made.splice(0)) rmSync(folder, { recursive: true, force: true });
-});
+}

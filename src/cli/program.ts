@@ -26,6 +26,8 @@ export interface Surroundings {
   readonly noColor?: boolean;
   /** Other commands than Pith's own: for tests. */
   readonly commands?: readonly Listed[];
+  /** Runs jobs where they have no process of their own: for tests. */
+  readonly runJob?: typeof import("../job/run.ts").runJob;
 }
 
 /** Runs a command line and returns the exit code: 0 done, 1 failed or a goal missed, 2 wrong usage. */
@@ -40,14 +42,14 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
     input: Parameters<J>[0],
     name: string,
   ): Promise<Awaited<ReturnType<J>>> => {
-    const { runJob } = await import("../job/run.ts");
+    const run = surroundings.runJob ?? (await import("../job/run.ts")).runJob;
     let stage = "";
     const onEvent = (event: JobEvent): void => {
       if (event.kind === "stage") stage = event.name;
       terminal.event(event);
     };
     try {
-      return await runJob<J>(module, input, { name, signal, onEvent });
+      return await run<J>(module, input, { name, signal, onEvent });
     } catch (error) {
       throw stoppedDuring(error, words[0] ?? "", stage);
     }

@@ -2,10 +2,9 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync, zipSync } from "fflate";
 import { describe, expect, it } from "vitest";
-import { shared } from "../../test/shared.ts";
 import { temporaryFolder } from "../../test/temporary.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import { contentHash, type Dataset, openDataset } from "./index.ts";
+import { type Dataset, openDataset } from "./index.ts";
 
 const root = temporaryFolder();
 
@@ -184,25 +183,5 @@ describe("openDataset", () => {
     await expect(openDataset(await folder("empty", {}))).rejects.toThrow("it is empty");
     await expect(openDataset(join(path, "a.xls"))).rejects.toThrow("is not a data set in a known format");
     await expect(openDataset(join(path, "missing"))).rejects.toMatchObject({ code: "E_FILE" });
-  });
-});
-
-describe.skipIf(shared("data/mnist") === undefined)("real data", () => {
-  it("MNIST has 60,000 and 10,000 images of 28×28", async () => {
-    const path = shared("data/mnist") ?? "";
-    const [train, test] = [await openDataset(path, { part: "train" }), await openDataset(path, { part: "test" })];
-    expect([train.count, test.count]).toEqual([60000, 10000]);
-    const batch = await whole(test);
-    expect(batch.image?.dims).toEqual([1000, 1, 28, 28]);
-    expect(labels(batch).slice(0, 10)).toEqual([7, 2, 1, 0, 4, 1, 4, 9, 5, 9]);
-    expect(await contentHash(test)).not.toBe(await contentHash(train));
-  });
-
-  it("CIFAR-10 has 20,000 and 1,000 images of 3×32×32", async () => {
-    const path = shared("data/cifar10") ?? "";
-    expect((await openDataset(path, { part: "train" })).count).toBe(20000);
-    const batch = await whole(await openDataset(path));
-    expect(batch.image?.dims).toEqual([1000, 3, 32, 32]);
-    expect(labels(batch).slice(0, 8)).toEqual([3, 8, 8, 0, 6, 6, 1, 6]);
   });
 });

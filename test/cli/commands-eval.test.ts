@@ -3,7 +3,9 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
 import { json, pith } from "./run.ts";
-import { at, classifier, samples } from "./small-models.ts";
+import { classifier, samples, smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
 
 describe("eval", () => {
   const data = ["--data", at("points.csv")];
@@ -105,8 +107,9 @@ describe("eval", () => {
     ["export default () => { throw new Error('no GPU'); };", 1, "no GPU"],
     ["export defualt 1", 2, "cannot be loaded"],
   ])("a module %j has no score", async (text, expected, message) => {
-    writeFileSync(at("wrong.mjs"), text);
-    const { code, err } = await pith("eval", at("right.onnx"), "--score", at("wrong.mjs"));
+    const module = at(`${message}.mjs`);
+    writeFileSync(module, text);
+    const { code, err } = await pith("eval", at("right.onnx"), "--score", module);
     expect(code).toBe(expected);
     expect(err).toContain(message);
   });

@@ -4,7 +4,9 @@ import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
 import { plottedGraphs } from "../report/plot-data.ts";
 import { json, pith } from "./run.ts";
-import { at, classifier, numbers } from "./small-models.ts";
+import { classifier, numbers, smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
 
 describe("inspect", () => {
   test("tells ports, operators, layers, parameters and operations", async () => {

@@ -3,7 +3,9 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
 import { json, pith } from "./run.ts";
-import { at, folder } from "./small-models.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at, folder } = smallModels();
 
 describe("bench", () => {
   test("times models against the first and tells their bytes, load time and memory", async () => {

@@ -2,7 +2,9 @@ import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { open } from "../../src/onnx/index.ts";
 import { json, pith } from "./run.ts";
-import { at, folder, numbers } from "./small-models.ts";
+import { numbers, smallModels } from "./small-models.ts";
+
+const { at, folder } = smallModels();
 
 describe("prune", () => {
   const data = ["--data", at("points.csv")];

@@ -6,7 +6,9 @@ import { open, save } from "../../src/onnx/index.ts";
 import { lossNames } from "../../src/train/losses/index.ts";
 import type { Epoch } from "../../src/train/training-state.ts";
 import { json, pith } from "./run.ts";
-import { at, hidden } from "./small-models.ts";
+import { hidden, smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
 
 const data = ["--data", at("points.csv")];
 const quick = ["--epochs", "2", "--batch", "16", "--learning-rate", "0.05", "-o", at("trained.onnx")];

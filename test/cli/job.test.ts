@@ -9,7 +9,7 @@ import { save } from "../../src/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 import type behave from "./jobs/behave.ts";
 import type { Behaviour } from "./jobs/behave.ts";
-import { pith } from "./run.ts";
+import { apart } from "./run.ts";
 
 const module = new URL("./jobs/behave.ts", import.meta.url);
 const run = (input: Behaviour, options?: RunOptions): Promise<unknown> => runJob<typeof behave>(module, input, options);
@@ -186,7 +186,7 @@ graph (x: float32[4]) -> (a: float32[1], c: float32[2]) {
   );
 
   test("ends the command with one sentence and a hint, and leaves nothing", async () => {
-    const { code, out, err } = await pith("bench", model);
+    const { code, out, err } = await apart("bench", model);
     expect({ code, out }).toEqual({ code: 1, out: "" });
     expect(err).toBe(
       `E_ENGINE: bench ${model}: its process crashed in native code (SIGSEGV).\nhint: ONNX Runtime cannot run this model as it is; \`pith inspect\` shows what is in it.\n`,

@@ -1,7 +1,9 @@
 /** Options of single layers on the command line. */
 import { describe, expect, test } from "vitest";
 import { json, pith } from "./run.ts";
-import { at } from "./small-models.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
 
 describe("--override", () => {
   const out = ["-o", at("overridden.onnx"), "--force"];

@@ -6,25 +6,8 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { random } from "../../src/tensor/random.ts";
-import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { json, pith } from "./run.ts";
-
-/** Percent right as other tools measured it, with the preprocessing that the network was trained with. */
-const table = [{ model: "vnncomp_mnist-net_256x2", data: "mnist", right: 98.1, preprocessing: "unit" }];
-
-describe.each(table)("$model", ({ model, data, right, preprocessing }) => {
-  const [file, images] = [shared(`data/models/${model}.onnx`), shared(`data/${data}`)];
-  test.skipIf(file === undefined || images === undefined)(
-    `is right on ${right} % of ${data}, prepared as "${preprocessing}"`,
-    async () => {
-      const result = await json("eval", file ?? "", "--data", images ?? "");
-      expect(result.preprocessing).toMatch(new RegExp(`^guessed "${preprocessing}"[.;] `));
-      const [figure] = result.figures as { estimate: { value: number } }[];
-      expect(100 * (figure?.estimate.value ?? 0)).toBeCloseTo(right, 1);
-    },
-  );
-});
 
 /** An MNIST folder of images of one pixel: by part, the bytes that are of class 0 and of class 1, by turns. */
 function onePixel(

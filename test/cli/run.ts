@@ -1,7 +1,11 @@
-/** The compiled program in this process, its output as text or as data. */
+/** The compiled program and its jobs in this process, its output as text or as data. */
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { inject } from "vitest";
+import type { Surroundings } from "../../src/cli/program.ts";
+import type { Job, JobContext } from "../../src/job/job.ts";
+import type { RunOptions } from "../../src/job/run.ts";
+import { temporaryFolder } from "../temporary.ts";
 
 const compiled = (module: string): string => join(inject("compiled"), module);
 
@@ -18,15 +22,38 @@ export interface Ran {
   readonly err: string;
 }
 
-export async function pith(...words: string[]): Promise<Ran> {
+const signal = new AbortController().signal;
+
+/** To start a process takes longer than most jobs do; what crosses is copied, as between processes. */
+async function runJob<J extends Job>(
+  module: URL,
+  input: Parameters<J>[0],
+  { onEvent = () => {} }: RunOptions = {},
+): Promise<Awaited<ReturnType<J>>> {
+  const { default: job }: { default: J } = await import(module.href);
+  const context: JobContext = {
+    signal,
+    temporary: temporaryFolder(),
+    stage: (name) => onEvent({ kind: "stage", name }),
+    progress: (done, total) => onEvent({ kind: "progress", done, total }),
+    log: ({ id, text, level = "note" }) => onEvent({ kind: "log", id, text, level }),
+  };
+  return structuredClone(await job(structuredClone(input) as never, context)) as Awaited<ReturnType<J>>;
+}
+
+export const pith = (...words: string[]): Promise<Ran> => run(words, { runJob });
+
+/** With a process for each job, as users run it. */
+export const apart = (...words: string[]): Promise<Ran> => run(words, {});
+
+async function run(words: readonly string[], how: Pick<Surroundings, "runJob">): Promise<Ran> {
   const text = { out: "", err: "" };
   const stream = (name: "out" | "err") => ({
     write: (more: string) => {
       text[name] += more;
     },
   });
-  const signal = new AbortController().signal;
-  const code = await runProgram(words, { out: stream("out"), err: stream("err"), signal });
+  const code = await runProgram(words, { out: stream("out"), err: stream("err"), signal, ...how });
   return { code, ...text };
 }
 

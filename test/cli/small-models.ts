@@ -8,8 +8,6 @@ import { random } from "../../src/tensor/random.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { json } from "./run.ts";
 
-export const folder = temporaryFolder();
-export const at = (name: string): string => join(folder, name);
 export const samples = 400;
 
 export function classifier(weight: string): string {
@@ -35,22 +33,28 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
 }
 `;
 
-beforeAll(async () => {
-  await save(parseModel(classifier("[[1, 0], [0, 1]]")), at("right.onnx"));
-  await save(parseModel(hidden), at("hidden.onnx"));
-  // Always answers the first class.
-  await save(parseModel(classifier("[[0, 0], [0, 0]]")), at("zero.onnx"));
-  // Wrong where the second feature is the greater one by less than half of it.
-  await save(parseModel(classifier("[[1, 0], [0, 0.9]]")), at("near.onnx"));
-  // Right as well; without its smallest weights it answers as the one before.
-  await save(parseModel(classifier("[[1, 0], [0.1, 0.9]]")), at("mixed.onnx"));
-  const numbers = random(1, "test");
-  const rows = Array.from({ length: samples }, () => {
-    const [a, b] = [1 + numbers.normal() / 4, 1 + numbers.normal() / 4];
-    return `${a},${b},${a > b ? 0 : 1}`;
+/** Writes them into a folder of the test file's own; where a file of that folder lies. */
+export function smallModels(): { readonly folder: string; readonly at: (name: string) => string } {
+  const folder = temporaryFolder();
+  const at = (name: string): string => join(folder, name);
+  beforeAll(async () => {
+    await save(parseModel(classifier("[[1, 0], [0, 1]]")), at("right.onnx"));
+    await save(parseModel(hidden), at("hidden.onnx"));
+    // Always answers the first class.
+    await save(parseModel(classifier("[[0, 0], [0, 0]]")), at("zero.onnx"));
+    // Wrong where the second feature is the greater one by less than half of it.
+    await save(parseModel(classifier("[[1, 0], [0, 0.9]]")), at("near.onnx"));
+    // Right as well; without its smallest weights it answers as the one before.
+    await save(parseModel(classifier("[[1, 0], [0.1, 0.9]]")), at("mixed.onnx"));
+    const numbers = random(1, "test");
+    const rows = Array.from({ length: samples }, () => {
+      const [a, b] = [1 + numbers.normal() / 4, 1 + numbers.normal() / 4];
+      return `${a},${b},${a > b ? 0 : 1}`;
+    });
+    writeFileSync(at("points.csv"), `a,b,label\n${rows.join("\n")}\n`);
   });
-  writeFileSync(at("points.csv"), `a,b,label\n${rows.join("\n")}\n`);
-});
+  return { folder, at };
+}
 
 export interface Numbers {
   readonly name: string;

@@ -6,7 +6,9 @@ import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { random } from "../../src/tensor/random.ts";
 import { program } from "./run.ts";
-import { at, hidden } from "./small-models.ts";
+import { hidden, smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
 
 // That knows nothing yet: nothing would be better than what knows all.
 const empty = hidden.replace("[[1, 0, 1, 0], [0, 1, 0, 1]]", "zeros");

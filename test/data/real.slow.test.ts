@@ -1,6 +1,7 @@
 /** Published models and data, the slower ones: what comes out is what other tools measured. */
 import { describe, expect, test } from "vitest";
 import {
+  contentHash,
   mapBatches,
   openDataset,
   openParts,
@@ -53,4 +54,22 @@ describe.skipIf(wav === undefined)("Silero's voice detector", () => {
       expect(speech.filter((value) => value > 0.5)).toHaveLength(1452);
     },
   );
+});
+
+describe.skipIf(shared("data/mnist") === undefined)("images", () => {
+  const part = (name: string, of: "train" | "test") => openDataset(shared(`data/${name}`) ?? "", { part: of });
+
+  test.each([
+    ["mnist", 60_000, 10_000, [1, 28, 28], [7, 2, 1, 0, 4, 1, 4, 9]],
+    ["cifar10", 20_000, 1000, [3, 32, 32], [3, 8, 8, 0, 6, 6, 1, 6]],
+  ])("%s has %i to train on and %i to test with", async (name, most, few, dims, labels) => {
+    const [train, test] = [await part(name, "train"), await part(name, "test")];
+    expect([train.count, test.count]).toEqual([most, few]);
+    for await (const { image, label } of test.batches({ size: labels.length })) {
+      expect(image?.dims).toEqual([labels.length, ...dims]);
+      expect(Array.from(label?.data ?? [], Number)).toEqual(labels);
+      break;
+    }
+    expect(await contentHash(test)).not.toBe(await contentHash(train));
+  });
 });

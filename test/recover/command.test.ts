@@ -5,9 +5,11 @@ import { memory } from "../../src/data/index.ts";
 import { agreement } from "../../src/evaluate/index.ts";
 import { recipeFrom, runRecipe } from "../../src/recipe/index.ts";
 import { json, pith } from "../cli/run.ts";
-import { at, folder } from "../cli/small-models.ts";
+import { smallModels } from "../cli/small-models.ts";
 import { noise } from "../noise.ts";
 import { network } from "./networks.ts";
+
+const { at, folder } = smallModels();
 
 const data = ["--data", at("points.csv")];
 

@@ -135,7 +135,13 @@ test("training towards the original needs no labels, and helps where layers are 
 test("the time that is given ends training, which keeps what it learnt", async () => {
   const [original, narrow] = [build(), other()];
   const settings = { epochs: 1_000_000, batch: 20, learningRate: 0.01 } as const;
-  const { changes, misses } = await recover(narrow, { original, data, minutes: 0.1, until: "end-to-end", ...settings });
+  const { changes, misses } = await recover(narrow, {
+    original,
+    data,
+    minutes: 0.03,
+    until: "end-to-end",
+    ...settings,
+  });
   // So long a training may go beyond what helps: the stage says what it came to, either way.
   const said = [...changes.map(({ at, what }) => [at, what]), ...misses.map(({ at, reason }) => [at, reason])];
   expect(said).toContainEqual(["end-to-end", expect.stringContaining("signal to noise")]);
