@@ -1,15 +1,24 @@
 /**
- * Arithmetic and comparison of two operands, element by element, with broadcasting.
+ * Arithmetic and comparison of two operands, and Max, Min, Sum and Mean of any number, element by element, with broadcasting.
  * Add takes a stored vector as the bias of the layer before it, Mul as the scale of its channels, PRelu a stored slope: trained.
  */
 import { Miss } from "../errors.ts";
-import { toNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim, divideDims, floorDims, isDimension, isSymbolic, multiplyDims } from "../tensor/dims.ts";
-import type { Op, Site, Wanted } from "./define.ts";
+import { toFloat64, toNumbers } from "../tensor/convert.ts";
+import {
+  addDims,
+  type Dim,
+  divideDims,
+  extremeDims,
+  floorDims,
+  isDimension,
+  isSymbolic,
+  multiplyDims,
+} from "../tensor/dims.ts";
+import type { Op, Operand, Site, Wanted } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { equalElements, floatProduct, floatQuotient, floatSum, isWhole } from "./shared/elements.ts";
-import { type BinaryDerivative, type BinaryRow, binary, channelVectors } from "./shared/elementwise.ts";
-import { typeOf } from "./shared/rules.ts";
+import { type BinaryDerivative, type BinaryRow, binary, channelVectors, variadic } from "./shared/elementwise.ts";
+import { need, typeOf } from "./shared/rules.ts";
 
 const joins = () => ({ kind: "activation", inputs: [0, 1] }) as const;
 const flat = new Miss("is constant almost everywhere");
@@ -38,6 +47,26 @@ const compared = (_: unknown, site: Site): readonly Wanted[] =>
 
 const comparison = (name: string, more: Pick<BinaryRow<undefined>, "onDims"> = {}): Op =>
   binary({ name, derivatives: flat, type: "bool", wants: compared, ...more });
+
+/** Sizes of images, zeros, ones: bounds that nobody trained are whole. */
+function isUntrained({ small }: Operand): boolean {
+  return small !== undefined && toFloat64(small).every((entry) => Number.isInteger(entry) || !Number.isFinite(entry));
+}
+
+/** Operands that share the extremum share the gradient evenly. A bound for each channel is a parameter, as PyTorch trains it. */
+function extremum(name: "Max" | "Min"): Op {
+  const among = name === "Max" ? "max" : "min";
+  return variadic({
+    name,
+    onDims: (...operands: readonly Dim[]) => extremeDims(among, operands),
+    parameters: (_, site) => channelVectors(site).filter((input) => !isUntrained(need(site, input))),
+    derivatives: ({ emit, up, y, operands }) => {
+      const reached = operands.map((input) => emit.CastLike([emit.Equal([input, y]), up]));
+      const share = emit.Div([up, reached.reduce((sum, value) => emit.Add([sum, value]))]);
+      return reached.map((value) => emit.Mul([share, value]));
+    },
+  });
+}
 
 export const binaryOperators: readonly Op[] = [
   binary({
@@ -119,6 +148,24 @@ export const binaryOperators: readonly Op[] = [
   comparison("GreaterOrEqual", { onDims: (a = 0, b = 0) => opposite(isLess(a, b)) }),
   comparison("Less", { onDims: (a = 0, b = 0) => isLess(a, b) }),
   comparison("LessOrEqual", { onDims: (a = 0, b = 0) => opposite(isLess(b, a)) }),
+  extremum("Max"),
+  extremum("Min"),
+  variadic({
+    name: "Sum",
+    derivatives: ({ up, operands }) => operands.map(() => up),
+    // A stored operand with more than one element, added to an activation, is a bias.
+    parameters: (_, site) =>
+      site.inputs.flatMap((operand, input) =>
+        operand?.stored === true && operand.dims?.some((dim) => dim !== 1) ? [input] : [],
+      ),
+  }),
+  variadic({
+    name: "Mean",
+    derivatives: ({ emit, up, operands, number }) => {
+      const share = emit.Div([up, number(operands.length)]);
+      return operands.map(() => share);
+    },
+  }),
 ];
 
 /** Integer division truncates, which is rounding down where nothing is negative. */

@@ -12,13 +12,10 @@ import { dropoutExamples } from "./dropout.examples.ts";
 import { einsumExamples } from "./einsum.examples.ts";
 import { gatherExamples } from "./gather.examples.ts";
 import { generateExamples } from "./generate.examples.ts";
-import { imageExamples } from "./image.examples.ts";
 import { layoutExamples } from "./layout.examples.ts";
 import { linearAttentionExamples } from "./linear-attention.examples.ts";
-import { localNormExamples } from "./local-norm.examples.ts";
 import { logicExamples } from "./logic.examples.ts";
 import { lossExamples } from "./loss.examples.ts";
-import { lpPoolExamples } from "./lp-pool.examples.ts";
 import { matmulExamples } from "./matmul.examples.ts";
 import { microsoftAttentionExamples } from "./microsoft/attention.examples.ts";
 import { microsoftBlockExamples } from "./microsoft/blocks.examples.ts";
@@ -54,16 +51,12 @@ import { signalExamples } from "./signal.examples.ts";
 import { sliceExamples } from "./slice.examples.ts";
 import { softmaxExamples } from "./softmax.examples.ts";
 import { stringExamples } from "./strings.examples.ts";
-import { trigonometricExamples } from "./trigonometric.examples.ts";
 import { unaryExamples } from "./unary.examples.ts";
-import { variadicExamples } from "./variadic.examples.ts";
 
 export const examples: readonly Example[] = [
   ...unaryExamples,
   ...binaryExamples,
-  ...variadicExamples,
   ...logicExamples,
-  ...trigonometricExamples,
   ...matmulExamples,
   ...einsumExamples,
   ...convExamples,
@@ -107,12 +100,9 @@ export const examples: readonly Example[] = [
   ...rotaryExamples,
   ...dropoutExamples,
   ...lossExamples,
-  ...localNormExamples,
   ...regionExamples,
-  ...lpPoolExamples,
   ...deformConvExamples,
   ...signalExamples,
   ...linearAttentionExamples,
-  ...imageExamples,
   ...mlExamples,
 ];

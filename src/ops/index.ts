@@ -13,21 +13,16 @@ import { dropoutOperators } from "./dropout.ts";
 import { einsumOperators } from "./einsum.ts";
 import { gatherOperators } from "./gather.ts";
 import { generateOperators } from "./generate.ts";
-import { imageOperators } from "./image.ts";
 import { layoutOperators } from "./layout.ts";
 import { linearAttentionOperators } from "./linear-attention.ts";
-import { localNormOperators } from "./local-norm.ts";
 import { logicOperators } from "./logic.ts";
 import { lossOperators } from "./loss.ts";
-import { lpPoolOperators } from "./lp-pool.ts";
 import { matmulOperators } from "./matmul.ts";
 import { microsoftAttentionOperators } from "./microsoft/attention.ts";
 import { microsoftBlockOperators } from "./microsoft/blocks.ts";
 import { microsoftCacheOperators } from "./microsoft/cache.ts";
 import { microsoftConvOperators } from "./microsoft/conv.ts";
-import { microsoftEmbedOperators } from "./microsoft/embed.ts";
 import { microsoftGeluOperators } from "./microsoft/gelu.ts";
-import { microsoftGroupNormOperators } from "./microsoft/group-norm.ts";
 import { microsoftIntegerOperators } from "./microsoft/integers.ts";
 import { microsoftLayoutOperators } from "./microsoft/layout.ts";
 import { microsoftMatmulOperators } from "./microsoft/matmul.ts";
@@ -59,16 +54,12 @@ import { signalOperators } from "./signal.ts";
 import { sliceOperators } from "./slice.ts";
 import { softmaxOperators } from "./softmax.ts";
 import { stringOperators } from "./strings.ts";
-import { trigonometricOperators } from "./trigonometric.ts";
 import { unaryOperators } from "./unary.ts";
-import { variadicOperators } from "./variadic.ts";
 
 export const operators = new Registry([
   ...unaryOperators,
   ...binaryOperators,
-  ...variadicOperators,
   ...logicOperators,
-  ...trigonometricOperators,
   ...matmulOperators,
   ...einsumOperators,
   ...convOperators,
@@ -102,26 +93,21 @@ export const operators = new Registry([
   ...microsoftMiscOperators,
   ...microsoftBlockOperators,
   ...microsoftIntegerOperators,
-  ...microsoftEmbedOperators,
   ...microsoftQuantizedOperators,
   ...quantizedProductOperators,
   ...microsoftRotaryOperators,
   ...microsoftCacheOperators,
   ...microsoftAttentionOperators,
-  ...microsoftGroupNormOperators,
   ...microsoftNormOperators,
   ...resizeOperators,
   ...attentionOperators,
   ...rotaryOperators,
   ...dropoutOperators,
   ...lossOperators,
-  ...localNormOperators,
   ...roiOperators,
-  ...lpPoolOperators,
   ...deformConvOperators,
   ...signalOperators,
   ...linearAttentionOperators,
-  ...imageOperators,
   ...mlOperators,
 ]);
 

@@ -1,5 +1,6 @@
 /**
- * Resize, and Upsample, which it replaced: each axis scaled by a factor or to a size, numbers in between interpolated.
+ * Resize, and Upsample, which it replaced: each axis scaled by a factor or to a size, numbers in between interpolated. ImageDecoder reads the
+ * bytes of a image's file as height × width × channels, which stand in those bytes alone.
  * Opset history: 10 takes scales alone; 11 adds region, sizes and ways to place coordinates (before it they are counted from the first
  * corner); 13 lets inputs be left out; 18 adds `axes`, antialiasing and keeping proportions. Upsample takes scales as an attribute (7) or an
  * input (9).
@@ -263,4 +264,13 @@ function resize(name: "Resize" | "Upsample"): Op {
   });
 }
 
-export const resizeOperators: readonly Op[] = [resize("Resize"), resize("Upsample")];
+const ImageDecoder = defineOp<{ readonly format: string }>({
+  name: "ImageDecoder",
+  read: (site) => ({ format: text(site, "pixel_format", "RGB") }),
+  infer: (s, site) => [{ type: "uint8", dims: [site.open(0, 0), site.open(0, 1), s.format === "Grayscale" ? 1 : 3] }],
+  axes: new Miss("decodes a file"),
+  gradient: new Miss("decodes a file"),
+  quantize: new Miss("computes integers"),
+});
+
+export const resizeOperators: readonly Op[] = [resize("Resize"), resize("Upsample"), ImageDecoder];

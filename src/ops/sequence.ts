@@ -33,15 +33,16 @@ function constructed(emit: Emit, items: readonly Value[]): readonly Value[] | Mi
 
 interface Row<S> {
   readonly name: string;
+  readonly read?: (site: Site) => S | Miss;
   readonly infer: (s: S, site: Site) => Inferred | undefined | Miss;
   readonly lower?: Exclude<OpDef<S>["lower"], Miss>;
 }
 
-function sequenceOperator<S = null>(row: Row<S>, read: (site: Site) => S | Miss): Op {
+function sequenceOperator<S = null>(row: Row<S>): Op {
   return defineOp<S>({
     name: row.name,
     containers: true,
-    read,
+    read: (site) => row.read?.(site) ?? (null as S),
     infer: (s, site) => {
       const output = row.infer(s, site);
       return output instanceof Miss ? output : [output];
@@ -50,8 +51,6 @@ function sequenceOperator<S = null>(row: Row<S>, read: (site: Site) => S | Miss)
     ...(row.lower === undefined ? { gradient: rest.gradient } : { lower: row.lower }),
   });
 }
-
-const nothing = (): null => null;
 
 /** The sequence at an input; an optional that holds one counts as it. */
 function sequenceAt(site: Site, input: number): Sequence | Miss {
@@ -72,171 +71,153 @@ function asOperand(sequence: Sequence | undefined): Inferred | Miss {
   return sequence === undefined ? new Miss("its elements are of different types") : containerOperand(sequence);
 }
 
-const SequenceConstruct = sequenceOperator(
-  {
-    name: "SequenceConstruct",
-    infer: (_, site) => {
-      const items = site.inputs.flatMap((operand) => (operand === undefined ? [] : [typeOfOperand(operand)]));
-      const [first] = items;
-      return first === undefined ? new Miss("has no elements") : asOperand(sequenceOf(items, first, openOf(site)));
-    },
+const SequenceConstruct = sequenceOperator({
+  name: "SequenceConstruct",
+  infer: (_, site) => {
+    const items = site.inputs.flatMap((operand) => (operand === undefined ? [] : [typeOfOperand(operand)]));
+    const [first] = items;
+    return first === undefined ? new Miss("has no elements") : asOperand(sequenceOf(items, first, openOf(site)));
   },
-  nothing,
-);
+});
 
-const SequenceEmpty = sequenceOperator<ValueType>(
-  {
-    name: "SequenceEmpty",
-    infer: (of) => containerOperand({ kind: "sequence", of, items: [] }),
-  },
-  (site) => {
+const SequenceEmpty = sequenceOperator<ValueType>({
+  name: "SequenceEmpty",
+  read: (site) => {
     const type = elementType(site, "dtype", "float32");
     return type === undefined ? new Miss("holds elements of a type that is not known") : { type, dims: undefined };
   },
-);
+  infer: (of) => containerOperand({ kind: "sequence", of, items: [] }),
+});
 
-const SequenceInsert = sequenceOperator<{ readonly place: Place }>(
-  {
-    name: "SequenceInsert",
-    lower: ({ place }, emit, [sequence, item]) => {
-      const items = itemsOf(sequence);
-      if (items === undefined || item === undefined || place === undefined) return unknown;
-      return constructed(emit, items.toSpliced(place === "none" ? items.length : within(place, items.length), 0, item));
-    },
-    infer: (_, site) => {
-      const sequence = sequenceAt(site, 0);
-      if (sequence instanceof Miss) return sequence;
-      const operand = site.inputs[1];
-      if (operand === undefined) return new Miss("has nothing to insert");
-      const item = typeOfOperand(operand);
-      const { items } = sequence;
-      const place = site.inputs[2] === undefined ? items?.length : placeAt(site, 2, items?.length);
-      if (items !== undefined && place !== undefined)
-        return asOperand(sequenceOf(items.toSpliced(place, 0, item), sequence.of, openOf(site)));
-      const of = items?.length === 0 ? item : mergeTypes(sequence.of, item, openOf(site));
-      return asOperand(of === undefined ? undefined : { kind: "sequence", of });
-    },
+const SequenceInsert = sequenceOperator<{ readonly place: Place }>({
+  name: "SequenceInsert",
+  read: readPlace(2),
+  lower: ({ place }, emit, [sequence, item]) => {
+    const items = itemsOf(sequence);
+    if (items === undefined || item === undefined || place === undefined) return unknown;
+    return constructed(emit, items.toSpliced(place === "none" ? items.length : within(place, items.length), 0, item));
   },
-  readPlace(2),
-);
+  infer: (_, site) => {
+    const sequence = sequenceAt(site, 0);
+    if (sequence instanceof Miss) return sequence;
+    const operand = site.inputs[1];
+    if (operand === undefined) return new Miss("has nothing to insert");
+    const item = typeOfOperand(operand);
+    const { items } = sequence;
+    const place = site.inputs[2] === undefined ? items?.length : placeAt(site, 2, items?.length);
+    if (items !== undefined && place !== undefined)
+      return asOperand(sequenceOf(items.toSpliced(place, 0, item), sequence.of, openOf(site)));
+    const of = items?.length === 0 ? item : mergeTypes(sequence.of, item, openOf(site));
+    return asOperand(of === undefined ? undefined : { kind: "sequence", of });
+  },
+});
 
-const SequenceErase = sequenceOperator<{ readonly place: Place }>(
-  {
-    name: "SequenceErase",
-    lower: ({ place }, emit, [sequence]) => {
-      const items = itemsOf(sequence);
-      if (items === undefined || place === undefined) return unknown;
-      return constructed(emit, items.toSpliced(within(place === "none" ? -1 : place, items.length), 1));
-    },
-    infer: (_, site) => {
-      const sequence = sequenceAt(site, 0);
-      if (sequence instanceof Miss) return sequence;
-      const { items, of } = sequence;
-      const place = site.inputs[1] === undefined ? (items?.length ?? 0) - 1 : placeAt(site, 1, items?.length);
-      if (items === undefined || place === undefined) return containerOperand({ kind: "sequence", of });
-      return containerOperand({ kind: "sequence", of, items: items.toSpliced(place, 1) });
-    },
+const SequenceErase = sequenceOperator<{ readonly place: Place }>({
+  name: "SequenceErase",
+  read: readPlace(1),
+  lower: ({ place }, emit, [sequence]) => {
+    const items = itemsOf(sequence);
+    if (items === undefined || place === undefined) return unknown;
+    return constructed(emit, items.toSpliced(within(place === "none" ? -1 : place, items.length), 1));
   },
-  readPlace(1),
-);
+  infer: (_, site) => {
+    const sequence = sequenceAt(site, 0);
+    if (sequence instanceof Miss) return sequence;
+    const { items, of } = sequence;
+    const place = site.inputs[1] === undefined ? (items?.length ?? 0) - 1 : placeAt(site, 1, items?.length);
+    if (items === undefined || place === undefined) return containerOperand({ kind: "sequence", of });
+    return containerOperand({ kind: "sequence", of, items: items.toSpliced(place, 1) });
+  },
+});
 
-const SequenceAt = sequenceOperator<{ readonly place: Place }>(
-  {
-    name: "SequenceAt",
-    lower: ({ place }, _, [sequence]) => {
-      const items = itemsOf(sequence);
-      const item = items === undefined || typeof place !== "number" ? undefined : items[within(place, items.length)];
-      return item === undefined ? unknown : [item];
-    },
-    infer: (_, site) => {
-      const sequence = sequenceAt(site, 0);
-      if (sequence instanceof Miss) return sequence;
-      const { items } = sequence;
-      const place = placeAt(site, 1, items?.length);
-      return operandOfType((place === undefined ? undefined : items?.[place]) ?? sequence.of);
-    },
+const SequenceAt = sequenceOperator<{ readonly place: Place }>({
+  name: "SequenceAt",
+  read: readPlace(1),
+  lower: ({ place }, _, [sequence]) => {
+    const items = itemsOf(sequence);
+    const item = items === undefined || typeof place !== "number" ? undefined : items[within(place, items.length)];
+    return item === undefined ? unknown : [item];
   },
-  readPlace(1),
-);
+  infer: (_, site) => {
+    const sequence = sequenceAt(site, 0);
+    if (sequence instanceof Miss) return sequence;
+    const { items } = sequence;
+    const place = placeAt(site, 1, items?.length);
+    return operandOfType((place === undefined ? undefined : items?.[place]) ?? sequence.of);
+  },
+});
 
-const SequenceLength = sequenceOperator(
-  {
-    name: "SequenceLength",
-    infer: (_, site) => {
-      const sequence = sequenceAt(site, 0);
-      if (sequence instanceof Miss) return sequence;
-      const { items } = sequence;
-      return items === undefined ? { type: "int64", dims: [] } : { type: "int64", dims: [], elements: [items.length] };
-    },
+const SequenceLength = sequenceOperator({
+  name: "SequenceLength",
+  infer: (_, site) => {
+    const sequence = sequenceAt(site, 0);
+    if (sequence instanceof Miss) return sequence;
+    const { items } = sequence;
+    return items === undefined ? { type: "int64", dims: [] } : { type: "int64", dims: [], elements: [items.length] };
   },
-  nothing,
-);
+});
 
 /** Elements joined along an axis that they have, or along a new one. */
-const ConcatFromSequence = sequenceOperator<{ readonly axis: number; readonly fresh: boolean }>(
-  {
-    name: "ConcatFromSequence",
-    lower: ({ axis, fresh }, emit, [sequence]) => {
-      const items = itemsOf(sequence);
-      if (items === undefined || items.length === 0) return unknown;
-      const raised = fresh ? items.map((item) => emit.Unsqueeze([item, integersConstant(emit, [axis])])) : items;
-      return [emit.Concat(raised, { axis })];
-    },
-    infer: ({ axis, fresh }, site) => {
-      const sequence = sequenceAt(site, 0);
-      if (sequence instanceof Miss) return sequence;
-      const { items, of } = sequence;
-      if (isContainer(of)) return new Miss("joins values that are not tensors");
-      const { type, dims } = of;
-      if (dims === undefined) return { type, dims: undefined };
-      const at = wrapAxis(axis, dims.length + (fresh ? 1 : 0));
-      if (fresh) return { type, dims: dims.toSpliced(at, 0, items?.length ?? site.open(0, at)) };
-      const sizes = items?.map((item) => (isContainer(item) ? undefined : item.dims?.[at]));
-      const joined = sizes?.every((size) => size !== undefined) ? sizes.reduce<Dim>(addDims, 0) : site.open(0, at);
-      return { type, dims: dims.with(at, joined) };
-    },
+const ConcatFromSequence = sequenceOperator<{ readonly axis: number; readonly fresh: boolean }>({
+  name: "ConcatFromSequence",
+  read: (site) => ({ axis: integer(site, "axis", 0), fresh: integer(site, "new_axis", 0) !== 0 }),
+  lower: ({ axis, fresh }, emit, [sequence]) => {
+    const items = itemsOf(sequence);
+    if (items === undefined || items.length === 0) return unknown;
+    const raised = fresh ? items.map((item) => emit.Unsqueeze([item, integersConstant(emit, [axis])])) : items;
+    return [emit.Concat(raised, { axis })];
   },
-  (site) => ({ axis: integer(site, "axis", 0), fresh: integer(site, "new_axis", 0) !== 0 }),
-);
+  infer: ({ axis, fresh }, site) => {
+    const sequence = sequenceAt(site, 0);
+    if (sequence instanceof Miss) return sequence;
+    const { items, of } = sequence;
+    if (isContainer(of)) return new Miss("joins values that are not tensors");
+    const { type, dims } = of;
+    if (dims === undefined) return { type, dims: undefined };
+    const at = wrapAxis(axis, dims.length + (fresh ? 1 : 0));
+    if (fresh) return { type, dims: dims.toSpliced(at, 0, items?.length ?? site.open(0, at)) };
+    const sizes = items?.map((item) => (isContainer(item) ? undefined : item.dims?.[at]));
+    const joined = sizes?.every((size) => size !== undefined) ? sizes.reduce<Dim>(addDims, 0) : site.open(0, at);
+    return { type, dims: dims.with(at, joined) };
+  },
+});
 
 /** A tensor cut along an axis: into single places, into pieces of one size (the last one may be shorter), or into pieces of given sizes. */
-const SplitToSequence = sequenceOperator<Cut>(
-  {
-    name: "SplitToSequence",
-    lower: (s, emit, [x]) => {
-      const pieces = x === undefined ? undefined : splitPieces(emit, x, s);
-      return pieces === undefined ? new Miss("how many pieces it cuts is not known") : constructed(emit, pieces);
-    },
-    infer: ({ axis, keep }, site) => {
-      const [operand, split] = site.inputs;
-      if (operand === undefined) return new Miss("has no input");
-      const { type, dims } = operand;
-      if (dims === undefined) return containerOperand({ kind: "sequence", of: { type, dims: undefined } });
-      const at = wrapAxis(axis, dims.length);
-      const whole = dims[at] ?? 1;
-      const piece = (size: Dim): ValueType => ({ type, dims: dims.with(at, size) });
-      const whichever = (sizes: readonly Dim[] | undefined): Inferred | Miss =>
-        sizes === undefined
-          ? containerOperand({ kind: "sequence", of: piece(site.open(0, at)) })
-          : asOperand(sequenceOf(sizes.map(piece), piece(site.open(0, at)), openOf(site)));
-      if (split === undefined) {
-        const place: ValueType = keep ? piece(1) : { type, dims: dims.toSpliced(at, 1) };
-        return typeof whole === "number" && whole <= longest
-          ? asOperand(sequenceOf(new Array<AnyType>(whole).fill(place), place, openOf(site)))
-          : containerOperand({ kind: "sequence", of: place });
-      }
-      const [size] = split.elements ?? [];
-      if (split.dims?.length !== 0 || size === undefined)
-        return whichever(split.dims?.length === 1 ? split.elements : undefined);
-      const count = floorDims(whole, size);
-      if (typeof whole !== "number" || typeof size !== "number" || typeof count !== "number" || count > longest)
-        return whichever(undefined);
-      const sizes = new Array<number>(count).fill(size);
-      return whichever(whole % size === 0 ? sizes : [...sizes, whole % size]);
-    },
+const SplitToSequence = sequenceOperator<Cut>({
+  name: "SplitToSequence",
+  read: readCut,
+  lower: (s, emit, [x]) => {
+    const pieces = x === undefined ? undefined : splitPieces(emit, x, s);
+    return pieces === undefined ? new Miss("how many pieces it cuts is not known") : constructed(emit, pieces);
   },
-  readCut,
-);
+  infer: ({ axis, keep }, site) => {
+    const [operand, split] = site.inputs;
+    if (operand === undefined) return new Miss("has no input");
+    const { type, dims } = operand;
+    if (dims === undefined) return containerOperand({ kind: "sequence", of: { type, dims: undefined } });
+    const at = wrapAxis(axis, dims.length);
+    const whole = dims[at] ?? 1;
+    const piece = (size: Dim): ValueType => ({ type, dims: dims.with(at, size) });
+    const whichever = (sizes: readonly Dim[] | undefined): Inferred | Miss =>
+      sizes === undefined
+        ? containerOperand({ kind: "sequence", of: piece(site.open(0, at)) })
+        : asOperand(sequenceOf(sizes.map(piece), piece(site.open(0, at)), openOf(site)));
+    if (split === undefined) {
+      const place: ValueType = keep ? piece(1) : { type, dims: dims.toSpliced(at, 1) };
+      return typeof whole === "number" && whole <= longest
+        ? asOperand(sequenceOf(new Array<AnyType>(whole).fill(place), place, openOf(site)))
+        : containerOperand({ kind: "sequence", of: place });
+    }
+    const [size] = split.elements ?? [];
+    if (split.dims?.length !== 0 || size === undefined)
+      return whichever(split.dims?.length === 1 ? split.elements : undefined);
+    const count = floorDims(whole, size);
+    if (typeof whole !== "number" || typeof size !== "number" || typeof count !== "number" || count > longest)
+      return whichever(undefined);
+    const sizes = new Array<number>(count).fill(size);
+    return whichever(whole % size === 0 ? sizes : [...sizes, whole % size]);
+  },
+});
 
 /** The body, for each element; what is no sequence is the same every time. */
 const SequenceMap = defineOp<{ readonly body: Body }>({
@@ -281,48 +262,40 @@ const SequenceMap = defineOp<{ readonly body: Body }>({
   ...rest,
 });
 
-const OptionalOperator = sequenceOperator(
-  {
-    name: "Optional",
-    infer: (_, site) => {
-      const [operand] = site.inputs;
-      return operand === undefined
-        ? new Miss("is an empty optional of the type that an attribute names")
-        : containerOperand({ kind: "optional", of: typeOfOperand(operand) });
-    },
+const OptionalOperator = sequenceOperator({
+  name: "Optional",
+  infer: (_, site) => {
+    const [operand] = site.inputs;
+    return operand === undefined
+      ? new Miss("is an empty optional of the type that an attribute names")
+      : containerOperand({ kind: "optional", of: typeOfOperand(operand) });
   },
-  nothing,
-);
+});
 
-const OptionalGetElement = sequenceOperator<{ readonly plain: boolean }>(
-  {
-    name: "OptionalGetElement",
-    lower: ({ plain }, _, [optional]) => {
-      const maker = optional?.producer;
-      const held = plain ? optional : maker?.op === "Optional" && maker.domain === "" ? maker.inputs[0] : undefined;
-      return held === undefined ? unknown : [held];
-    },
-    infer: (_, site) => {
-      const [operand] = site.inputs;
-      if (operand === undefined) return new Miss("has no input");
-      // Since opset 18 it hands on what is no optional.
-      return operand.container?.kind === "optional" ? operandOfType(operand.container.of) : operand;
-    },
+const OptionalGetElement = sequenceOperator<{ readonly plain: boolean }>({
+  name: "OptionalGetElement",
+  read: (site) => ({ plain: site.inputs[0]?.container === undefined }),
+  lower: ({ plain }, _, [optional]) => {
+    const maker = optional?.producer;
+    const held = plain ? optional : maker?.op === "Optional" && maker.domain === "" ? maker.inputs[0] : undefined;
+    return held === undefined ? unknown : [held];
   },
-  (site) => ({ plain: site.inputs[0]?.container === undefined }),
-);
+  infer: (_, site) => {
+    const [operand] = site.inputs;
+    if (operand === undefined) return new Miss("has no input");
+    // Since opset 18 it hands on what is no optional.
+    return operand.container?.kind === "optional" ? operandOfType(operand.container.of) : operand;
+  },
+});
 
-const OptionalHasElement = sequenceOperator(
-  {
-    name: "OptionalHasElement",
-    infer: (_, site) => {
-      const [operand] = site.inputs;
-      const element = operand === undefined ? 0 : operand.container?.kind === "optional" ? undefined : 1;
-      return element === undefined ? { type: "bool", dims: [] } : { type: "bool", dims: [], elements: [element] };
-    },
+const OptionalHasElement = sequenceOperator({
+  name: "OptionalHasElement",
+  infer: (_, site) => {
+    const [operand] = site.inputs;
+    const element = operand === undefined ? 0 : operand.container?.kind === "optional" ? undefined : 1;
+    return element === undefined ? { type: "bool", dims: [] } : { type: "bool", dims: [], elements: [element] };
   },
-  nothing,
-);
+});
 
 export const sequenceOperators: readonly Op[] = [
   SequenceConstruct,

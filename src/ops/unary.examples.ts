@@ -4,27 +4,26 @@ import { between, type Example, example, table } from "./define.examples.ts";
 const anywhere = between(-2, 2);
 const positive = between(0.5, 2);
 
-function cases(op: string, range = anywhere, attributes = ""): readonly Example[] {
-  const feeds = { x: range };
-  return [
-    example(`${op} of a batch`, `(x: float32[batch, 3]) y = ${op}(x)${attributes}`, { feeds }),
-    example(`${op} of a scalar`, `(x: float32[]) y = ${op}(x)${attributes}`, { feeds }),
-    example(`${op} of nothing`, `(x: float32[0, 3]) y = ${op}(x)${attributes}`, { feeds }),
-  ];
-}
+const cases = (op: string, range = anywhere): readonly Example[] => table({ feeds: { x: range } })`
+  ${op} of a batch | (x: float32[batch, 3]) y = ${op}(x)
+  ${op} of a scalar | (x: float32[]) y = ${op}(x)
+  ${op} of nothing | (x: float32[0, 3]) y = ${op}(x)
+`;
+const circular = (op: string, range = anywhere): readonly Example[] => [
+  ...cases(op, range),
+  example(`${op} of opset 9`, `(x: float32[3]) y = ${op}(x)`, { opset: 9, feeds: { x: range } }),
+];
 
 export const unaryExamples: readonly Example[] = [
-  ...["Relu", "Neg", "Exp", "Abs", "Sigmoid", "Tanh", "Erf", "Softplus", "Softsign", "Identity"].flatMap((op) =>
+  ...["Relu", "Neg", "Exp", "Abs", "Sigmoid", "Tanh", "Erf", "Softplus", "Softsign", "Identity", "Sign"].flatMap((op) =>
     cases(op),
   ),
-  ...cases("Sign"),
+  ...["LeakyRelu", "Elu", "Mish", "Gelu", "Selu", "HardSigmoid", "Celu", "Shrink", "ThresholdedRelu"].flatMap((op) =>
+    cases(op),
+  ),
   ...["Floor", "Ceil"].flatMap((op) => cases(op, between(-1.9, -1.1))),
   ...cases("Round", between(-1.4, -0.6)),
   ...["Log", "Sqrt", "Reciprocal"].flatMap((op) => cases(op, positive)),
-  ...cases("LeakyRelu"),
-  ...cases("Elu"),
-  ...["Mish", "Gelu", "Selu"].flatMap((op) => cases(op)),
-  ...cases("HardSigmoid"),
   ...cases("HardSwish", between(-5, 5)),
   ...table()`
     Gelu by tanh | (x: float32[batch, 3]) y = Gelu(x) {approximate="tanh"} | feeds x: from -2 to 2
@@ -51,19 +50,15 @@ export const unaryExamples: readonly Example[] = [
     Abs of a dimension |
       (x: float32[batch, 3]) s = Shape(x); y = Abs(s) | except channels: is computed from the dimensions that would change
     Sign of a stored shape | () s: int64[3] = [-4, 2, 0]; y = Sign(s)
-  `,
-  ...cases("Celu"),
-  example("Celu with another floor", "(x: float32[batch, 3]) y = Celu(x) {alpha=0.4}", { feeds: { x: anywhere } }),
-  ...["", " {alpha=1.7}"].map((attributes) =>
-    example(`Swish${attributes}`, `(x: float32[batch, 3]) y = Swish(x)${attributes}`, { opset: 24 }),
-  ),
-  example("Swish of a scalar", "(x: float32[]) y = Swish(x)", { opset: 24 }),
-  ...cases("Shrink"),
-  ...table()`
+    Celu with another floor | (x: float32[batch, 3]) y = Celu(x) {alpha=0.4} | feeds x: from -2 to 2
+    Swish | opset 24 (x: float32[batch, 3]) y = Swish(x)
+    Swish {alpha=1.7} | opset 24 (x: float32[batch, 3]) y = Swish(x) {alpha=1.7}
+    Swish of a scalar | opset 24 (x: float32[]) y = Swish(x)
     Shrink by its threshold | (x: float32[batch, 3]) y = Shrink(x) {bias=0.3, lambd=0.3} | feeds x: from -2 to 2
-  `,
-  ...cases("ThresholdedRelu"),
-  ...table()`
     ThresholdedRelu with a lower threshold | (x: float32[batch, 3]) y = ThresholdedRelu(x) {alpha=0.2} | feeds x: from -2 to 2
   `,
+  ...["Sin", "Cos", "Atan", "Sinh", "Cosh", "Asinh"].flatMap((op) => circular(op)),
+  ...circular("Tan", between(-1, 1)),
+  ...["Asin", "Acos", "Atanh"].flatMap((op) => circular(op, between(-0.8, 0.8))),
+  ...circular("Acosh", between(1.3, 3)),
 ];

@@ -1,10 +1,12 @@
 /**
- * Element by element, one operand: a row each.
+ * Element by element, one operand: a row each; circular and hyperbolic functions and their inverses at the end.
  * `derivative` gets the upstream gradient, the input and the output. Where it does not exist, it is what PyTorch takes: 0 for Relu, Abs,
  * HardSigmoid, ThresholdedRelu at their corners, that of the left side for LeakyRelu, Elu, Selu. What is constant almost everywhere hands
  * nothing on.
  * Deviations from the specification: none. Old attributes without effect (`consumed_inputs`, opset 1) are ignored.
  */
+
+import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { isDimension, multiplyDims } from "../tensor/dims.ts";
 import type { Op } from "./define.ts";
@@ -17,6 +19,8 @@ const steepest = 3e38;
 
 const flat = (): undefined => undefined;
 const transparent = () => ({ kind: "transparent" }) as const;
+
+const square = (emit: Emit, x: Value): Value => emit.Mul([x, x]);
 
 export const unaryOperators: readonly Op[] = [
   unary({
@@ -197,5 +201,47 @@ export const unaryOperators: readonly Op[] = [
     name: "ThresholdedRelu",
     read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
     derivative: ({ emit, up, x, s, number }) => emit.Where([emit.Greater([x, number(s.alpha)]), up, number(0)]),
+  }),
+  unary({ name: "Sin", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Cos([x])]) }),
+  unary({ name: "Cos", derivative: ({ emit, up, x }) => emit.Neg([emit.Mul([up, emit.Sin([x])])]) }),
+  unary({
+    name: "Tan",
+    derivative: ({ emit, up, y, number }) => emit.Mul([up, emit.Add([square(emit, y), number(1)])]),
+  }),
+  unary({
+    name: "Asin",
+    derivative: ({ emit, up, x, number }) => emit.Div([up, emit.Sqrt([emit.Sub([number(1), square(emit, x)])])]),
+  }),
+  unary({
+    name: "Acos",
+    derivative: ({ emit, up, x, number }) =>
+      emit.Neg([emit.Div([up, emit.Sqrt([emit.Sub([number(1), square(emit, x)])])])]),
+  }),
+  unary({
+    name: "Atan",
+    derivative: ({ emit, up, x, number }) => emit.Div([up, emit.Add([square(emit, x), number(1)])]),
+  }),
+  // cosh and sinh are written by exponentials: ONNX Runtime has them for float32 only.
+  unary({
+    name: "Sinh",
+    derivative: ({ emit, up, x, number }) =>
+      emit.Mul([up, emit.Mul([number(0.5), emit.Add([emit.Exp([x]), emit.Exp([emit.Neg([x])])])])]),
+  }),
+  unary({
+    name: "Cosh",
+    derivative: ({ emit, up, x, number }) =>
+      emit.Mul([up, emit.Mul([number(0.5), emit.Sub([emit.Exp([x]), emit.Exp([emit.Neg([x])])])])]),
+  }),
+  unary({
+    name: "Asinh",
+    derivative: ({ emit, up, x, number }) => emit.Div([up, emit.Sqrt([emit.Add([square(emit, x), number(1)])])]),
+  }),
+  unary({
+    name: "Acosh",
+    derivative: ({ emit, up, x, number }) => emit.Div([up, emit.Sqrt([emit.Sub([square(emit, x), number(1)])])]),
+  }),
+  unary({
+    name: "Atanh",
+    derivative: ({ emit, up, x, number }) => emit.Div([up, emit.Sub([number(1), square(emit, x)])]),
   }),
 ];

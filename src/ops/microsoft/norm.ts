@@ -3,15 +3,24 @@
  * - SimplifiedLayerNormalization: x / √(mean(x²) + ε) · scale (RMSNormalization of opset 23). It lives in the default domain, though ONNX does
  *   not know it;
  * - SkipLayerNormalization, SkipSimplifiedLayerNormalization: the sum of input, skip and bias, normalized over its last axis; outputs: result,
- *   mean, 1/deviation, the sum.
+ *   mean, 1/deviation, the sum;
+ * - GroupNorm, SkipGroupNorm: over the places of each group of channels, perhaps of a sum, with the channels last (or first), and x · σ(x)
+ *   afterwards where asked; they have kernels on GPU alone;
+ * - EmbedLayerNormalization: the sum of rows of up to three tables (words, places, segments), normalized over its last axis; also how many ones
+ *   each row of the mask has, and the sum itself. QEmbedLayerNormalization has its tables as codes of 8 bits.
  */
 import { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Dim } from "../../tensor/dims.ts";
-import { type AxisLink, defineOp, type Inferred, type Op, type Site } from "../define.ts";
+import { type DataType, typeCodes } from "../../tensor/types.ts";
+import { type AxisLink, defineOp, type Inferred, type Op, type Site, type Wanted } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
-import { rootMeanSquare, scaling } from "../shared/normalize.ts";
-import { integersConstant, need, range } from "../shared/rules.ts";
+import { decoded } from "../shared/codes.ts";
+import { withChannelsFirst } from "../shared/convolution.ts";
+import { quantizedAlready, runsInFloat } from "../shared/misses.ts";
+import { normalize, rootMeanSquare, scaling } from "../shared/normalize.ts";
+import { castLike, integersConstant, need, positions, range, sameAsInput, scalar, widened } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 /** The leading axes of every operand that has them pass; the last `over` axes are normalized over. */
@@ -121,8 +130,156 @@ function skip({ name, shift, bias }: SkipForm): Op {
   });
 }
 
+interface Settings {
+  readonly groups: number;
+  readonly epsilon: number;
+  readonly last: boolean;
+  readonly silu: boolean;
+  readonly outputs: number;
+}
+
+/** With channels first: N × groups × rest, normalized over the rest in float32, back, then scale and shift for each channel. */
+function normalizeGroups(s: Settings, emit: Emit, x: Value, scale: Value | undefined, shift: Value | undefined): Value {
+  const wide = widened(emit, x);
+  const grouped = emit.Reshape([wide, integersConstant(emit, [0, s.groups, -1])]);
+  const back = emit.Reshape([normalize(emit, grouped, [2], s.epsilon).normalized, emit.Shape([x])]);
+  const perChannel = (vector: Value | undefined): Value =>
+    castLike(emit, emit.Reshape([vector, integersConstant(emit, [1, -1, 1, 1])]), wide);
+  const scaled = emit.Add([emit.Mul([back, perChannel(scale)]), perChannel(shift)]);
+  return castLike(emit, s.silu ? emit.Mul([scaled, emit.Sigmoid([scaled])]) : scaled, x);
+}
+
+function groupNorm(name: string, skips: boolean): Op {
+  return defineOp<Settings>({
+    name,
+    domain: microsoft,
+    read: (site) => ({
+      groups: integer(site, "groups", 1),
+      epsilon: decimal(site, "epsilon", 1e-5),
+      last: integer(site, "channels_last", 1) !== 0,
+      silu: integer(site, "activation", 0) !== 0,
+      outputs: site.outputs,
+    }),
+    infer: (_, site) => range(site.outputs).flatMap(() => sameAsInput(site)),
+    parameters: [1, 2, 4],
+    scales: () => [1],
+    weight: new Miss("scales and shifts; it has no matrix"),
+    axes: new Miss("normalizes over groups of channels"),
+    lower: (s, emit, [x, scale, shift, skip, bias]) => {
+      if (x.type?.dims?.length !== 4) return new Miss("its data is not known to have four axes");
+      if (skip !== undefined && skip.type?.dims?.length !== 4) return new Miss("its skip has two axes");
+      const parts = [skip, bias].filter((part) => part !== undefined);
+      const sum = parts.reduce((before, part) => emit.Add([before, part]), x);
+      if (!s.last) return [normalizeGroups(s, emit, sum, scale, shift), sum].slice(0, s.outputs);
+      const y = withChannelsFirst(emit, 4, [sum], ([first = sum]) => normalizeGroups(s, emit, first, scale, shift));
+      return [y, sum].slice(0, s.outputs);
+    },
+    quantize: skips ? new Miss("adds and normalizes in float") : runsInFloat,
+  });
+}
+
+interface EmbedSettings {
+  readonly epsilon: number;
+  readonly outputs: number;
+}
+
+/** Word, position and segment table, scale and shift of EmbedLayerNormalization, whose codes are numbers again. */
+interface Embedding {
+  readonly ids: Value;
+  readonly segments: Value | undefined;
+  readonly positions: Value | undefined;
+  readonly mask: Value | undefined;
+  readonly words: Value | undefined;
+  readonly places: Value | undefined;
+  readonly segmentTable: Value | undefined;
+  readonly scale: Value | undefined;
+  readonly shift: Value | undefined;
+}
+
+/** The result, the ones in each row of the mask (0 without one), the sum. Positions count from 0 where they are not given. */
+function embed(emit: Emit, e: Embedding, epsilon: number): readonly [Value, Value, Value] {
+  const rows = (table: Value | undefined, indices: Value): Value => emit.Gather([table, indices], { axis: 0 });
+  const length = emit.Shape([e.ids], { start: 1, end: 2 });
+  const places =
+    e.positions === undefined
+      ? emit.Slice([e.places, integersConstant(emit, [0]), length, integersConstant(emit, [0])])
+      : rows(e.places, e.positions);
+  const both = emit.Add([rows(e.words, e.ids), places]);
+  const sum =
+    e.segments === undefined || e.segmentTable === undefined
+      ? both
+      : emit.Add([both, rows(e.segmentTable, e.segments)]);
+  const count = (): Value => {
+    const mask = e.mask ?? emit.Sub([e.ids, e.ids]);
+    const ones = emit.Cast([emit.Equal([mask, scalar(emit, "int32", 1)])], { to: typeCodes.int32 });
+    return emit.ReduceSum([ones, integersConstant(emit, [1])], { keepdims: 0 });
+  };
+  return [emit.LayerNormalization([sum, e.scale, e.shift], { axis: -1, epsilon }), count(), sum];
+}
+
+const EmbedLayerNormalization = defineOp<EmbedSettings>({
+  name: "EmbedLayerNormalization",
+  domain: microsoft,
+  read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), outputs: site.outputs }),
+  infer: (_, site) => embedded(site, site.inputs[5]?.type ?? "float32"),
+  wants: (_, site) => [...inTables(site), ...positions(8, site.inputs[3]?.dims?.[0])],
+  parameters: [2, 3, 4, 5, 6],
+  scales: () => [5],
+  weight: new Miss("is a lookup in several tables"),
+  axes: new Miss("is normalized over the axis that its tables share"),
+  lower: (s, emit, [ids, segments, words, places, segmentTable, scale, shift, mask, positions]) => {
+    const all = { ids, segments, positions, mask, words, places, segmentTable, scale, shift };
+    return embed(emit, all, s.epsilon).slice(0, s.outputs);
+  },
+});
+
+/** The result, the counts, the sum, of ids (batch × length) and a table of words. */
+function embedded(site: Site, type: DataType): readonly Inferred[] {
+  const ids = site.inputs[0]?.dims;
+  const width = site.inputs[2]?.dims?.[1];
+  const dims = ids === undefined || width === undefined ? undefined : [...ids, width];
+  return [
+    { type, dims },
+    { type: "int32", dims: ids?.slice(0, 1) },
+    { type, dims },
+  ];
+}
+
+/** Words and segments, each within its table; a mask of 0 and 1. */
+function inTables({ inputs }: Site): readonly Wanted[] {
+  return [
+    ...positions(0, inputs[2]?.dims?.[0]),
+    ...positions(1, inputs[4]?.dims?.[0]),
+    { input: 7, low: 0, high: 1, strict: false },
+  ];
+}
+
+const QEmbedLayerNormalization = defineOp<number>({
+  name: "QEmbedLayerNormalization",
+  domain: microsoft,
+  read: (site) => decimal(site, "epsilon", 1e-12),
+  infer: (_, site) => embedded(site, site.inputs[8]?.type ?? "float32").slice(0, 2),
+  wants: (_, site) => inTables(site),
+  weight: new Miss("is a lookup in several tables"),
+  axes: quantizedAlready,
+  lower: (epsilon, emit, inputs) => {
+    const [ids, segments, , , , , , mask] = inputs;
+    // Five tables from input 2 on, their scales from 8 on, their zero points from 13 on.
+    const table = (index: number): Value => decoded(emit, inputs[2 + index], inputs[8 + index], inputs[13 + index]);
+    const segmentTable = inputs[4] === undefined ? undefined : table(2);
+    const tables = { words: table(0), places: table(1), segmentTable, scale: table(3), shift: table(4) };
+    return embed(emit, { ids, segments, positions: undefined, mask, ...tables }, epsilon).slice(0, 2);
+  },
+  gradient: new Miss("its input is integers"),
+  quantize: quantizedAlready,
+});
+
 export const microsoftNormOperators: readonly Op[] = [
   SimplifiedLayerNormalization,
   skip({ name: "SkipLayerNormalization", shift: 3, bias: 4 }),
   skip({ name: "SkipSimplifiedLayerNormalization", shift: undefined, bias: 3 }),
+  groupNorm("GroupNorm", false),
+  groupNorm("SkipGroupNorm", true),
+  EmbedLayerNormalization,
+  QEmbedLayerNormalization,
 ];
