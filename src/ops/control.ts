@@ -29,7 +29,7 @@ function decided(site: Site): boolean | undefined {
   return small?.type === "bool" && small.data.length === 1 ? small.data[0] !== 0 : undefined;
 }
 
-const If = defineOp<{ readonly yes: Body; readonly no: Body }>({
+const If = defineOp({
   name: "If",
   containers,
   read: (site) => {
@@ -102,7 +102,7 @@ function scalarFor(body: Body, input: number, scalar: Inferred): Inferred {
   return body.inputs[input]?.dims?.length === 1 ? { ...scalar, dims: [1] } : scalar;
 }
 
-const Loop = defineOp<{ readonly body: Body }>({
+const Loop = defineOp({
   name: "Loop",
   containers,
   read: (site) => {
@@ -152,16 +152,7 @@ function asState(came: Inferred | undefined, state: Inferred | undefined): Infer
   return came === undefined || state === undefined ? came : { ...bare(came), dims: state.dims };
 }
 
-interface ScanSettings {
-  readonly body: Body;
-  readonly scanned: number;
-  readonly inputAxes: readonly number[];
-  readonly outputAxes: readonly number[];
-  /** 1 where everything has a batch axis in front, which the body does not see. */
-  readonly batch: 0 | 1;
-}
-
-const Scan = defineOp<ScanSettings>({
+const Scan = defineOp({
   name: "Scan",
   read: (site) => {
     const body = site.body("body");
@@ -171,6 +162,7 @@ const Scan = defineOp<ScanSettings>({
       scanned: integer(site, "num_scan_inputs", 0),
       inputAxes: integers(site, "scan_input_axes") ?? [],
       outputAxes: integers(site, "scan_output_axes") ?? [],
+      // 1 where everything has a batch axis in front, which the body does not see.
       batch: site.version < 9 ? 1 : 0,
     };
   },

@@ -89,12 +89,8 @@ const Compress = defineOp<Along>({
   quantize: () => ({ kind: "transparent" }),
 });
 
-interface Distinct extends Along {
-  readonly sorted: boolean;
-}
-
 /** What is left without repetitions, where each stands first, which of them each element is, and how often. */
-const Unique = defineOp<Distinct>({
+const Unique = defineOp({
   name: "Unique",
   read: (site) => ({
     axis: site.attribute("axis") === undefined ? undefined : integer(site, "axis", 0),

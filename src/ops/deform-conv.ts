@@ -14,10 +14,6 @@ import { integersConstant, range, scalar, typeOf } from "./shared/rules.ts";
 import { sample } from "./shared/sampling.ts";
 import { explicitPads, windowDims } from "./shared/window.ts";
 
-interface Settings extends ConvSettings {
-  readonly offsetGroups: number;
-}
-
 /** Its operands as a convolution has them: offsets and mask left out. */
 const asConv = (site: Site): Site => picked(site, [0, 1, 3]);
 
@@ -32,7 +28,7 @@ function startsOf(s: ConvSettings, pads: readonly number[], out: readonly number
   });
 }
 
-const DeformConv = defineOp<Settings>({
+const DeformConv = defineOp({
   name: "DeformConv",
   sameType: 0,
   read: (site) => {

@@ -15,15 +15,6 @@ import { type AxisLink, defineOp, type Op, type Operand } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
 import { need, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 
-interface Settings {
-  /** Undefined where it is computed at run time. */
-  readonly ratio: number | undefined;
-  readonly training: boolean | undefined;
-  readonly seed: number | undefined;
-  /** The mask at inference: before 12 nothing is true in it (and before 10 it was of the input's type). Undefined where it is not asked for. */
-  readonly mask: "input" | "none" | "all" | undefined;
-}
-
 function known(operand: Operand | undefined, byDefault: number): number | undefined {
   if (operand === undefined) return byDefault;
   if (operand.small !== undefined) return toNumbers(operand.small)[0];
@@ -57,7 +48,7 @@ function keptInTraining(emit: Emit, x: Value, ratio: number, draw: Value): Value
   return emit.GreaterOrEqual([product, number(Math.round(ratio * bits))]);
 }
 
-const Dropout = defineOp<Settings>({
+const Dropout = defineOp({
   name: "Dropout",
   // It may be told at run time that it trains.
   random: (inputs) => inputs[2] !== undefined,
@@ -65,9 +56,11 @@ const Dropout = defineOp<Settings>({
     const asInput = site.version >= 12;
     const training = asInput ? known(site.inputs[2], 0) : site.version < 7 && integer(site, "is_test", 0) === 0 ? 1 : 0;
     return {
+      // Undefined where it is computed at run time.
       ratio: asInput ? known(site.inputs[1], 0.5) : decimal(site, "ratio", 0.5),
       training: training === undefined ? undefined : training !== 0,
       seed: site.attribute("seed") === undefined ? undefined : integer(site, "seed", 0),
+      // The mask at inference: before 12 nothing is true in it (and before 10 it was of the input's type). Undefined where it is not asked for.
       mask: site.outputs < 2 ? undefined : site.version < 10 ? "input" : asInput ? "all" : "none",
     };
   },

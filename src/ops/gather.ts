@@ -50,7 +50,7 @@ function embedding({ axis }: { readonly axis: number }, site: Site): WeightRole 
   return { kind: "lookup", input: 0, out: 1, in: 0, groups: 1, data: 1, dataAxis: -1, outputAxis: last };
 }
 
-const Gather = defineOp<{ readonly axis: number }>({
+const Gather = defineOp({
   name: "Gather",
   sameType: 0,
   read: readAxis,
@@ -108,7 +108,7 @@ const Gather = defineOp<{ readonly axis: number }>({
 });
 
 /** y[i, j] = x[index[i, j], j] (axis 0): an element of the axis for each place. */
-const GatherElements = defineOp<{ readonly axis: number }>({
+const GatherElements = defineOp({
   name: "GatherElements",
   sameType: 0,
   read: readAxis,

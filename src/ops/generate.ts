@@ -58,7 +58,7 @@ const Range = defineOp({
 });
 
 /** Ones on a diagonal of a matrix as large as the input. */
-const EyeLike = defineOp<{ readonly type: DataType | undefined; readonly diagonal: number }>({
+const EyeLike = defineOp({
   name: "EyeLike",
   read: (site) => ({ type: elementType(site, "dtype"), diagonal: integer(site, "k", 0) }),
   infer: (s, site) => {

@@ -19,7 +19,7 @@ import {
   typeOf,
 } from "./shared/rules.ts";
 
-const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
+const Transpose = defineOp({
   name: "Transpose",
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
@@ -66,7 +66,7 @@ const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
 });
 
 /** Index i of input k is index offset(k) + i of the output, along the axis. Opset history: before 4 the axis may be left out (1). */
-const Concat = defineOp<{ readonly axis: number }>({
+const Concat = defineOp({
   name: "Concat",
   sameType: 0,
   read: (site) => {
@@ -123,11 +123,7 @@ const Concat = defineOp<{ readonly axis: number }>({
 });
 
 /** Opset history: sizes are an attribute before 13, an input since; since 18 `num_outputs` may stand for equal parts. */
-const Split = defineOp<{
-  readonly axis: number;
-  readonly sizes: readonly Dim[] | undefined;
-  readonly fromInput: boolean;
-}>({
+const Split = defineOp({
   name: "Split",
   sameType: 0,
   read: (site) => {

@@ -16,12 +16,7 @@ import { integersConstant, need, sameAsInput, scalar, typeOf, withDims } from ".
 
 const untried = new Miss("ONNX Runtime does not run it, so removing channels could not be tested");
 
-const LinearAttention = defineOp<{
-  readonly heads: number;
-  readonly keyHeads: number;
-  readonly rule: string;
-  readonly scale: number;
-}>({
+const LinearAttention = defineOp({
   name: "LinearAttention",
   read: (site) => ({
     heads: integer(site, "q_num_heads", 1),
@@ -61,7 +56,7 @@ const LinearAttention = defineOp<{
     }),
 });
 
-const CausalConvWithState = defineOp<{ readonly activation: string; readonly reach: Dim }>({
+const CausalConvWithState = defineOp({
   name: "CausalConvWithState",
   read: (site) => {
     const reach = site.inputs[1]?.dims?.[2];
@@ -108,7 +103,7 @@ const CausalConvWithState = defineOp<{ readonly activation: string; readonly rea
   cost: (s, site) => withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.reach)),
 });
 
-const SwiGLU = defineOp<{ readonly alpha: number }>({
+const SwiGLU = defineOp({
   name: "SwiGLU",
   read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
   infer: (_, site) => sameAsInput(site),

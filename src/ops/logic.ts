@@ -1,6 +1,5 @@
 /** Truth values and bits, element by element: And, Or, Xor, Not, IsNaN, IsInf, the bitwise operators, BitCast. Nothing has a derivative. */
 import { Miss } from "../errors.ts";
-import type { DataType } from "../tensor/types.ts";
 import { defineOp, type Op } from "./define.ts";
 import { elementType, integer, text } from "./shared/attributes.ts";
 import { binary, unary } from "./shared/elementwise.ts";
@@ -10,7 +9,7 @@ const flat = new Miss("is constant almost everywhere");
 const whole = new Miss("computes integers");
 
 /** The same bits as elements of another type of the same width. */
-const BitCast = defineOp<{ readonly to: DataType }>({
+const BitCast = defineOp({
   name: "BitCast",
   read: (site) => {
     const to = elementType(site, "to");

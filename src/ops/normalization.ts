@@ -197,7 +197,7 @@ function overPlaces(emit: Emit, vector: Value | undefined, rank: number): Value 
   return emit.Reshape([vector, integersConstant(emit, [-1, ...new Array<number>(rank - 2).fill(1)])]);
 }
 
-const InstanceNormalization = defineOp<{ readonly epsilon: number }>({
+const InstanceNormalization = defineOp({
   name: "InstanceNormalization",
   read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-5) }),
   infer: (_, site) => sameAsInput(site),
@@ -214,20 +214,13 @@ const InstanceNormalization = defineOp<{ readonly epsilon: number }>({
   },
 });
 
-interface GroupSettings {
-  readonly groups: number;
-  readonly epsilon: number;
-  readonly stash: DataType;
-  /** Scale and bias have an entry for each group, not for each channel. */
-  readonly perGroup: boolean;
-}
-
-const GroupNormalization = defineOp<GroupSettings>({
+const GroupNormalization = defineOp({
   name: "GroupNormalization",
   read: (site) => ({
     groups: integer(site, "num_groups", 1),
     epsilon: decimal(site, "epsilon", 1e-5),
     stash: elementType(site, "stash_type", "float32") ?? "float32",
+    // Scale and bias have an entry for each group, not for each channel.
     perGroup: site.version < 21,
   }),
   infer: (_, site) => sameAsInput(site),
@@ -256,7 +249,7 @@ const GroupNormalization = defineOp<GroupSettings>({
   },
 });
 
-const MeanVarianceNormalization = defineOp<{ readonly axes: readonly number[] }>({
+const MeanVarianceNormalization = defineOp({
   name: "MeanVarianceNormalization",
   sameType: 0,
   read: (site) => {
@@ -278,7 +271,7 @@ const MeanVarianceNormalization = defineOp<{ readonly axes: readonly number[] }>
   },
 });
 
-const LpNormalization = defineOp<{ readonly axis: number; readonly p: number }>({
+const LpNormalization = defineOp({
   name: "LpNormalization",
   sameType: 0,
   read: (site) => {
@@ -296,12 +289,7 @@ const LpNormalization = defineOp<{ readonly axis: number; readonly p: number }>(
   },
 });
 
-const LRN = defineOp<{
-  readonly size: number;
-  readonly alpha: number;
-  readonly beta: number;
-  readonly bias: number;
-}>({
+const LRN = defineOp({
   name: "LRN",
   read: (site) => ({
     size: integer(site, "size", 1),

@@ -4,24 +4,17 @@
  * since 11.
  */
 import { Miss } from "../errors.ts";
-import type { Dim } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred, type Op } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
 import { filled, fixed, need, shaped, typeOf } from "./shared/rules.ts";
 
-interface Settings {
-  readonly axis: number;
-  readonly keep: boolean;
-  /** Of equal ones the last. */
-  readonly last: boolean;
-}
-
 function position(name: "ArgMax" | "ArgMin"): Op {
-  return defineOp<Settings>({
+  return defineOp({
     name,
     read: (site) => ({
       axis: integer(site, "axis", 0),
       keep: integer(site, "keepdims", 1) !== 0,
+      // Of equal ones the last.
       last: integer(site, "select_last_index", 0) !== 0,
     }),
     infer: (s, site) =>
@@ -38,18 +31,11 @@ function position(name: "ArgMax" | "ArgMin"): Op {
   });
 }
 
-interface Choice {
-  readonly axis: number;
-  /** Undefined where it is computed at run time. */
-  readonly count: Dim | undefined;
-  readonly largest: boolean;
-  readonly sorted: boolean;
-}
-
-const TopK = defineOp<Choice>({
+const TopK = defineOp({
   name: "TopK",
   read: (site) => ({
     axis: integer(site, "axis", -1),
+    // Undefined where it is computed at run time.
     count: site.version < 10 ? integer(site, "k", 1) : site.inputs[1]?.elements?.[0],
     largest: integer(site, "largest", 1) !== 0,
     sorted: integer(site, "sorted", 1) !== 0,

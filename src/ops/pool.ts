@@ -7,7 +7,7 @@
  */
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim, divideDims, elementCount, fixedDims, multiplyDims } from "../tensor/dims.ts";
+import { addDims, divideDims, elementCount, fixedDims, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegers, integer } from "./shared/attributes.ts";
 import { filled, fixed, integersConstant, need, range, reshapeTo, scalar, shaped, typeOf } from "./shared/rules.ts";
@@ -63,18 +63,14 @@ const MaxPool = defineOp<Window>({
   quantize: () => ({ kind: "transparent" }),
 });
 
-interface AverageSettings extends Window {
-  readonly countPads: boolean;
-}
-
-const AveragePool = defineOp<AverageSettings>({
+const AveragePool = defineOp({
   name: "AveragePool",
   mostPadding,
   read: (site) => {
     const window = readPool(site);
     return window instanceof Miss ? window : { ...window, countPads: integer(site, "count_include_pad", 0) !== 0 };
   },
-  infer: pooled,
+  infer: (s, site) => pooled(s, site),
   unchanged: (s) => (single(s) ? 0 : undefined),
   axes: channelAxes,
   // Each mean shares its gradient evenly among the places that it saw: a transposed convolution of each channel with ones.
@@ -111,11 +107,7 @@ function globalPool(name: string, more: Pick<OpDef<null>, "quantize"> & Required
   });
 }
 
-interface LpSettings extends Window {
-  readonly p: number;
-}
-
-const LpPool = defineOp<LpSettings>({
+const LpPool = defineOp({
   name: "LpPool",
   sameType: 0,
   read: (site) => {
@@ -136,7 +128,7 @@ const LpPool = defineOp<LpSettings>({
   },
 });
 
-const GlobalLpPool = defineOp<{ readonly p: number }>({
+const GlobalLpPool = defineOp({
   name: "GlobalLpPool",
   read: (site) => ({ p: integer(site, "p", 2) }),
   infer: (_, site) => shaped(site, globallyPooled),
@@ -174,12 +166,8 @@ const MaxUnpool = defineOp<Window>({
   },
 });
 
-interface BlockSettings extends Window {
-  readonly image: readonly Dim[] | undefined;
-}
-
 /** N × (C · block) × windows → N × C × image: what a convolution's windows saw, added up where they overlap. */
-const Col2Im = defineOp<BlockSettings>({
+const Col2Im = defineOp({
   name: "Col2Im",
   sameType: 0,
   read: (site) => {

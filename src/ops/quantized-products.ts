@@ -11,7 +11,6 @@ import { defineOp, type Op, type Site } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { codeType, decoded, encoded, single } from "./shared/codes.ts";
 import {
-  type ConvSettings,
   channelsLast,
   convAttributes,
   convCost,
@@ -24,10 +23,6 @@ import {
 import { onIntegers } from "./shared/misses.ts";
 import { matmulCost, matmulWeight, multiplied, picked } from "./shared/products.ts";
 
-interface QuantizedConv extends ConvSettings {
-  readonly last: boolean;
-}
-
 /** Data, weight and bias, channels first: the site of the float convolution. */
 function plainConv(site: Site, last: boolean): Site {
   const plain = picked(site, [0, 3, 8]);
@@ -35,7 +30,7 @@ function plainConv(site: Site, last: boolean): Site {
 }
 
 function quantizedConv(domain: "" | "com.microsoft"): Op {
-  return defineOp<QuantizedConv>({
+  return defineOp({
     name: "QLinearConv",
     domain,
     read: (site) => {

@@ -151,7 +151,7 @@ const SpaceToDepth = defineOp<Blocks>({
 });
 
 /** The first `length` elements of each sequence backwards. It is its own inverse. */
-const ReverseSequence = defineOp<{ readonly time: number; readonly batch: number }>({
+const ReverseSequence = defineOp({
   name: "ReverseSequence",
   read: (site) => ({ time: integer(site, "time_axis", 0), batch: integer(site, "batch_axis", 1) }),
   infer: (_, site) => sameAsInput(site),
@@ -170,7 +170,7 @@ const ReverseSequence = defineOp<{ readonly time: number; readonly batch: number
 });
 
 /** Keeps one triangle of matrices, above or below a diagonal; the rest becomes 0. */
-const Trilu = defineOp<{ readonly upper: boolean }>({
+const Trilu = defineOp({
   name: "Trilu",
   read: (site) => ({ upper: integer(site, "upper", 1) !== 0 }),
   infer: (_, site) => sameAsInput(site),

@@ -34,14 +34,7 @@ const boxLinks: readonly AxisLink[] = [
 ];
 const images: AxisLink = { refuses: ["in0", 0], reason: "boxes refer to images by index" };
 
-const RoiAlign = defineOp<{
-  readonly height: number;
-  readonly width: number;
-  readonly mode: string;
-  readonly coordinates: string;
-  readonly ratio: number;
-  readonly scale: number;
-}>({
+const RoiAlign = defineOp({
   name: "RoiAlign",
   read: (site) => ({
     height: integer(site, "output_height", 1),
@@ -96,7 +89,7 @@ const RoiAlign = defineOp<{
   },
 });
 
-const MaxRoiPool = defineOp<{ readonly shape: readonly number[]; readonly scale: number }>({
+const MaxRoiPool = defineOp({
   name: "MaxRoiPool",
   read: (site) => ({ shape: integers(site, "pooled_shape") ?? [1, 1], scale: decimal(site, "spatial_scale", 1) }),
   infer: (s, site) => {
@@ -136,7 +129,7 @@ const MaxRoiPool = defineOp<{ readonly shape: readonly number[]; readonly scale:
   },
 });
 
-const GridSample = defineOp<{ readonly mode: string; readonly padding: string; readonly corners: boolean }>({
+const GridSample = defineOp({
   name: "GridSample",
   renamed: { since: 20, attribute: "mode", values: { bilinear: "linear", bicubic: "cubic" } },
   read: (site) => ({
@@ -195,7 +188,7 @@ function coordinates(size: number, corners: boolean): number[] {
 }
 
 /** x' = A·(x, 1) for every place of a grid, x first: sizes N × C × (D ×) H × W, grid N × (D ×) H × W × axes. */
-const AffineGrid = defineOp<{ readonly sizes: readonly Dim[] | undefined; readonly corners: boolean }>({
+const AffineGrid = defineOp({
   name: "AffineGrid",
   read: (site) => ({ sizes: site.inputs[1]?.elements, corners: integer(site, "align_corners", 0) !== 0 }),
   infer: (s, site) => {
@@ -237,7 +230,7 @@ const AffineGrid = defineOp<{ readonly sizes: readonly Dim[] | undefined; readon
 });
 
 /** Triples of image, class and box, as many as are left. */
-const NonMaxSuppression = defineOp<{ readonly centred: boolean }>({
+const NonMaxSuppression = defineOp({
   name: "NonMaxSuppression",
   read: (site) => ({ centred: integer(site, "center_point_box", 0) !== 0 }),
   infer: (_, site) => [{ type: "int64", dims: [site.open(0, 0), 3] }],

@@ -8,15 +8,7 @@ import { type AxisLink, defineOp, type Op } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { countAttribute, integersConstant, need, positions, range, sameAsInput } from "./shared/rules.ts";
 
-interface RotarySettings {
-  readonly flat: boolean;
-  readonly heads: number;
-  readonly interleaved: boolean;
-  /** How many numbers of a head are turned; 0: all. */
-  readonly turned: number;
-}
-
-const RotaryEmbedding = defineOp<RotarySettings>({
+const RotaryEmbedding = defineOp({
   name: "RotaryEmbedding",
   sameType: 0,
   read: (site) => {
@@ -29,6 +21,7 @@ const RotaryEmbedding = defineOp<RotarySettings>({
       flat,
       heads,
       interleaved: integer(site, "interleaved", 0) !== 0,
+      // How many numbers of a head are turned; 0: all.
       turned: integer(site, "rotary_embedding_dim", 0),
     };
   },

@@ -181,7 +181,7 @@ const Scatter = defineOp<Settings>({
 });
 
 /** Updates of a cache, for each sample from a position of its own; past the end, or around it. */
-const TensorScatter = defineOp<{ readonly axis: number; readonly mode: string }>({
+const TensorScatter = defineOp({
   name: "TensorScatter",
   read: (site) => ({ axis: integer(site, "axis", -2), mode: text(site, "mode", "linear") }),
   infer: (_, site) => sameAsInput(site),

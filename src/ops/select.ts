@@ -52,13 +52,8 @@ function bound(site: Site, name: "min" | "max", input: number): number | undefin
   return value === undefined || Math.abs(value) === largest ? undefined : value;
 }
 
-interface Bounds {
-  readonly low: number | undefined;
-  readonly high: number | undefined;
-}
-
 /** On a bound the gradient goes to the input (as in PyTorch), outside of it to the bound. */
-const Clip = defineOp<Bounds>({
+const Clip = defineOp({
   name: "Clip",
   read: (site) => ({ low: bound(site, "min", 1), high: bound(site, "max", 2) }),
   infer: (_, site) => sameAsInput(site),

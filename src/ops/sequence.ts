@@ -9,12 +9,12 @@ import { type AnyType, type Container, isContainer, type ValueType } from "../gr
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, floorDims } from "../tensor/dims.ts";
-import { type Body, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
+import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { containerOperand, mergeTypes, operandOfType, sequenceOf, typeOfOperand } from "./shared/merge-types.ts";
 import { primitive } from "./shared/misses.ts";
 import { integersConstant } from "./shared/rules.ts";
-import { type Cut, itemsOf, longest, type Place, readCut, readPlace, splitPieces, within } from "./shared/sequences.ts";
+import { itemsOf, longest, readCut, readPlace, splitPieces, within } from "./shared/sequences.ts";
 
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 
@@ -80,7 +80,7 @@ const SequenceConstruct = sequenceOperator({
   },
 });
 
-const SequenceEmpty = sequenceOperator<ValueType>({
+const SequenceEmpty = sequenceOperator({
   name: "SequenceEmpty",
   read: (site) => {
     const type = elementType(site, "dtype", "float32");
@@ -89,7 +89,7 @@ const SequenceEmpty = sequenceOperator<ValueType>({
   infer: (of) => containerOperand({ kind: "sequence", of, items: [] }),
 });
 
-const SequenceInsert = sequenceOperator<{ readonly place: Place }>({
+const SequenceInsert = sequenceOperator({
   name: "SequenceInsert",
   read: readPlace(2),
   lower: ({ place }, emit, [sequence, item]) => {
@@ -112,7 +112,7 @@ const SequenceInsert = sequenceOperator<{ readonly place: Place }>({
   },
 });
 
-const SequenceErase = sequenceOperator<{ readonly place: Place }>({
+const SequenceErase = sequenceOperator({
   name: "SequenceErase",
   read: readPlace(1),
   lower: ({ place }, emit, [sequence]) => {
@@ -130,7 +130,7 @@ const SequenceErase = sequenceOperator<{ readonly place: Place }>({
   },
 });
 
-const SequenceAt = sequenceOperator<{ readonly place: Place }>({
+const SequenceAt = sequenceOperator({
   name: "SequenceAt",
   read: readPlace(1),
   lower: ({ place }, _, [sequence]) => {
@@ -158,7 +158,7 @@ const SequenceLength = sequenceOperator({
 });
 
 /** Elements joined along an axis that they have, or along a new one. */
-const ConcatFromSequence = sequenceOperator<{ readonly axis: number; readonly fresh: boolean }>({
+const ConcatFromSequence = sequenceOperator({
   name: "ConcatFromSequence",
   read: (site) => ({ axis: integer(site, "axis", 0), fresh: integer(site, "new_axis", 0) !== 0 }),
   lower: ({ axis, fresh }, emit, [sequence]) => {
@@ -183,7 +183,7 @@ const ConcatFromSequence = sequenceOperator<{ readonly axis: number; readonly fr
 });
 
 /** A tensor cut along an axis: into single places, into pieces of one size (the last one may be shorter), or into pieces of given sizes. */
-const SplitToSequence = sequenceOperator<Cut>({
+const SplitToSequence = sequenceOperator({
   name: "SplitToSequence",
   read: readCut,
   lower: (s, emit, [x]) => {
@@ -220,7 +220,7 @@ const SplitToSequence = sequenceOperator<Cut>({
 });
 
 /** The body, for each element; what is no sequence is the same every time. */
-const SequenceMap = defineOp<{ readonly body: Body }>({
+const SequenceMap = defineOp({
   name: "SequenceMap",
   containers: true,
   read: (site) => {
@@ -272,7 +272,7 @@ const OptionalOperator = sequenceOperator({
   },
 });
 
-const OptionalGetElement = sequenceOperator<{ readonly plain: boolean }>({
+const OptionalGetElement = sequenceOperator({
   name: "OptionalGetElement",
   read: (site) => ({ plain: site.inputs[0]?.container === undefined }),
   lower: ({ plain }, _, [optional]) => {

@@ -13,7 +13,7 @@ import { dimsAt, handedOn, need, sameAxes } from "./shared/rules.ts";
 const constant = new Miss("does not depend on its input's elements");
 
 /** Since opset 15 a range of axes may be asked for. */
-const Shape = defineOp<{ readonly start: number; readonly end: number }>({
+const Shape = defineOp({
   name: "Shape",
   read: (site) => ({ start: integer(site, "start", 0), end: integer(site, "end", Number.MAX_SAFE_INTEGER) }),
   infer: (s, site) => {
@@ -138,7 +138,7 @@ function cast(
   target: (site: Site) => DataType | undefined,
   more: Pick<OpDef<{ readonly to: DataType }>, "lower" | "typeOnly">,
 ): Op {
-  return defineOp<{ readonly to: DataType }>({
+  return defineOp({
     name,
     read: (site) => {
       const to = target(site);

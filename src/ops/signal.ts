@@ -179,7 +179,7 @@ const MelWeightMatrix = defineOp({
 });
 
 function windowFunction(name: "HannWindow" | "HammingWindow" | "BlackmanWindow"): Op {
-  return defineOp<{ readonly periodic: boolean }>({
+  return defineOp({
     name,
     read: (site) => ({ periodic: integer(site, "periodic", 1) !== 0 }),
     infer: (_, site) => {

@@ -203,17 +203,6 @@ const Slice = defineOp<readonly Range[]>({
   quantize: () => ({ kind: "transparent" }),
 });
 
-interface PadSettings {
-  readonly mode: string;
-  /** begin of each axis, then end of each axis. */
-  readonly pads: readonly number[];
-  readonly axes: readonly number[] | undefined;
-  readonly fromInput: boolean;
-  readonly zero: boolean;
-  /** The axes that pads are given for at run time only. */
-  readonly open: readonly number[];
-}
-
 /** The element that stands at a position outside of 0 … size - 1: the nearest, the mirrored (its edge not repeated), or the one cyclically. */
 function source(mode: string, position: number, size: number): number {
   if (mode === "edge") return Math.min(size - 1, Math.max(0, position));
@@ -225,7 +214,7 @@ function source(mode: string, position: number, size: number): number {
 
 const padsAtRunTime = new Miss("its pads are computed at run time");
 
-const Pad = defineOp<PadSettings>({
+const Pad = defineOp({
   name: "Pad",
   padding: 1,
   sameType: 0,
@@ -250,10 +239,12 @@ const Pad = defineOp<PadSettings>({
     const zero = filler === undefined || (filler.small !== undefined && Number(filler.small.data[0] ?? 0) === 0);
     return {
       mode: text(site, "mode", "constant"),
+      // begin of each axis, then end of each axis.
       pads,
       axes,
       fromInput: site.inputs[1] !== undefined,
       zero,
+      // The axes that pads are given for at run time only.
       open: [],
     };
   },

@@ -186,17 +186,7 @@ const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transpos
   quantize: already,
 });
 
-interface Gathered {
-  readonly gather: number;
-  readonly quantized: number;
-  readonly block: number;
-  /** Bits of a code in a byte; undefined where the type itself has fewer bits than a byte. */
-  readonly bits: number | undefined;
-  /** Dimensions of the table once its codes are unpacked. */
-  readonly dims: readonly number[];
-}
-
-const GatherBlockQuantized = defineOp<Gathered>({
+const GatherBlockQuantized = defineOp({
   name: "GatherBlockQuantized",
   domain: microsoft,
   read: (site) => {
@@ -209,7 +199,9 @@ const GatherBlockQuantized = defineOp<Gathered>({
       gather: wrapAxis(integer(site, "gather_axis", 0), dims.length),
       quantized: wrapAxis(integer(site, "quantize_axis", 1), dims.length),
       block: integer(site, "block_size", 128),
+      // Bits of a code in a byte; undefined where the type itself has fewer bits than a byte.
       bits,
+      // Dimensions of the table once its codes are unpacked.
       dims: [...dims.slice(0, -1), last],
     };
   },

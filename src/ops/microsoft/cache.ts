@@ -26,12 +26,7 @@ const SparseAttention = typed<Grouped>({
   cost: () => new Miss("its inputs select the blocks that it multiplies"),
 });
 
-interface Masked {
-  readonly heads: number;
-  readonly shared: boolean;
-}
-
-const DecoderMaskedMultiHeadAttention = typed<Masked>({
+const DecoderMaskedMultiHeadAttention = typed({
   name: "DecoderMaskedMultiHeadAttention",
   read: (site) => ({
     heads: integer(site, "num_heads", 1),

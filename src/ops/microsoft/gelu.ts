@@ -40,7 +40,7 @@ function biasedAxes(_: unknown, site: Site, dims: readonly Dim[]): readonly Axis
 }
 
 function gelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Value): Op {
-  return defineOp<{ readonly alpha: number }>({
+  return defineOp({
     name,
     domain: microsoft,
     read: (site) => ({ alpha: decimal(site, "alpha", 1.702) }),
@@ -64,16 +64,11 @@ const BiasSplitGelu = defineOp({
   },
 });
 
-interface SoftmaxSettings {
-  readonly axis: number;
-  readonly inner: boolean;
-}
-
 /**
  * Softmax over all axes from `axis` on, as if they were one. The bias has as many elements as the axes that are not broadcast: the axes from
  * some axis on are its own (inner broadcast 0: it repeats along the first ones), or it is repeated along axes just before `axis`.
  */
-const BiasSoftmax = defineOp<SoftmaxSettings>({
+const BiasSoftmax = defineOp({
   name: "BiasSoftmax",
   domain: microsoft,
   read: (site) => {

@@ -24,7 +24,7 @@ const lowerFirst = new Miss("is in another domain: lower it first");
 const like = <S = null>({ read = () => null as S, ...row }: Like<S>): Op =>
   defineOp<S>({ ...row, read, domain: "com.microsoft", axes: lowerFirst, quantize: lowerFirst });
 
-const ExpandDims = like<{ readonly axis: number | undefined }>({
+const ExpandDims = like({
   name: "ExpandDims",
   read: (site) => {
     const [axis] = constantIntegers(site.inputs[1]) ?? [];
@@ -38,14 +38,14 @@ const ExpandDims = like<{ readonly axis: number | undefined }>({
       : [emit.Unsqueeze([x, integersConstant(emit, [axis])])],
 });
 
-const Trilu = like<{ readonly upper: number }>({
+const Trilu = like({
   name: "Trilu",
   read: (site) => ({ upper: integer(site, "upper", 1) }),
   infer: (_, site) => sameAsInput(site),
   lower: ({ upper }, emit, [x, k]) => [emit.Trilu([x, k], { upper })],
 });
 
-const Pad = like<{ readonly mode: string }>({
+const Pad = like({
   name: "Pad",
   read: (site) => ({ mode: text(site, "mode", "constant") }),
   infer: (_, site) => {
@@ -115,7 +115,7 @@ const GatherND = like({
 });
 
 /** windows × size for an axis, at its place and at the end. */
-const UnfoldTensor = typed<{ readonly dim: number; readonly size: number; readonly step: number }>({
+const UnfoldTensor = typed({
   name: "UnfoldTensor",
   read: (site) => ({ dim: integer(site, "dim", -1), size: integer(site, "size", 1), step: integer(site, "step", 1) }),
   infer: ({ dim, size, step }, site) =>

@@ -51,12 +51,7 @@ function normalizedAxes(
   ];
 }
 
-interface SimplifiedSettings {
-  readonly axis: number;
-  readonly epsilon: number;
-}
-
-const SimplifiedLayerNormalization = defineOp<SimplifiedSettings>({
+const SimplifiedLayerNormalization = defineOp({
   name: "SimplifiedLayerNormalization",
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
@@ -178,11 +173,6 @@ function groupNorm(name: string, skips: boolean): Op {
   });
 }
 
-interface EmbedSettings {
-  readonly epsilon: number;
-  readonly outputs: number;
-}
-
 /** Word, position and segment table, scale and shift of EmbedLayerNormalization, whose codes are numbers again. */
 interface Embedding {
   readonly ids: Value;
@@ -217,7 +207,7 @@ function embed(emit: Emit, e: Embedding, epsilon: number): readonly [Value, Valu
   return [emit.LayerNormalization([sum, e.scale, e.shift], { axis: -1, epsilon }), count(), sum];
 }
 
-const EmbedLayerNormalization = defineOp<EmbedSettings>({
+const EmbedLayerNormalization = defineOp({
   name: "EmbedLayerNormalization",
   domain: microsoft,
   read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), outputs: site.outputs }),

@@ -216,7 +216,7 @@ const QLinearGlobalAveragePool = onCodes<{ readonly last: boolean }>({
 /** QuantizeLinear and DequantizeLinear of the default domain, which have them per axis since opset 13, for fewer types. */
 function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
   const quantizes = name === "QuantizeLinear";
-  return defineOp<{ readonly axis: number | undefined; readonly reason: string | undefined }>({
+  return defineOp({
     name,
     domain: "com.microsoft",
     read: (site) => {
