@@ -58,5 +58,5 @@ export function suites(leftOut: readonly string[], timeout: number): ViteUserCon
   });
 }
 
-/** The quick suites: under three minutes on two cores. Slower ones are named `*.slow.test.ts`, see vitest.all.config.ts. */
+/** The quick suites. Slower ones are named `*.slow.test.ts`, see vitest.all.config.ts. */
 export default suites(["**/*.slow.test.ts"], 60_000);
