@@ -1,6 +1,6 @@
 /**
  * Resize, and Upsample, which it replaced: each axis scaled by a factor or to a size, numbers in between interpolated. ImageDecoder reads the
- * bytes of a image's file as height × width × channels, which stand in those bytes alone.
+ * bytes of an image's file as height × width × channels, which stand in those bytes alone.
  * Opset history: 10 takes scales alone; 11 adds region, sizes and ways to place coordinates (before it they are counted from the first
  * corner); 13 lets inputs be left out; 18 adds `axes`, antialiasing and keeping proportions. Upsample takes scales as an attribute (7) or an
  * input (9).
