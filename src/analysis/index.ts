@@ -9,3 +9,4 @@ export { type Layer, layerAt, layers } from "./layers.ts";
 export { elementsIn, learnedTensors } from "./learned.ts";
 export { type Selection, selectLayers } from "./selection.ts";
 export { contradicts, restate } from "./stale-types.ts";
+export { weightMatrices, weightNumbers } from "./weight.ts";

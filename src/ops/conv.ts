@@ -127,8 +127,6 @@ const Conv = defineOp<ConvSettings>({
       weight,
       ...(weight.bias === undefined ? {} : { biasFactor: 1 }),
       integerTransposed: false,
-      // Measured on x64 with VNNI, 3 × 3 of 16 to 128 channels: with int8 weights ConvInteger takes four to five times as long.
-      integerWeight: "uint8",
       integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
         emit.ConvInteger([x, w, xZeroPoint, weightZeroPoint], convAttributes(s)),
       channelDims: (channels) => [channels, ...s.kernel.map(() => 1)],

@@ -226,8 +226,6 @@ export type QuantizeRule =
       readonly channelDims: (channels: number) => readonly number[];
       /** The integer form takes the (two-dimensional) weight as inputs × outputs; true if it must be transposed for that. */
       readonly integerTransposed: boolean;
-      /** The type of weight for which ONNX Runtime's kernel of the integer form is fast. */
-      readonly integerWeight: "int8" | "uint8";
     }
   /** Output and input share scale and zero point: the numbers are only moved or selected. */
   | { readonly kind: "transparent" }

@@ -3,43 +3,46 @@
  *
  *     x · W ≈ s · w · Σ (q - z) · Q
  *
- *     h = Gemm(x, fc1.weight, fc1.bias)        q, s, z = DynamicQuantizeLinear(x)              # one for all layers that read x
- *                                              i = MatMulInteger(q, fc1.weight_quantized, z)   # int32
- *                                              m = Mul(Cast(i), Mul(s, fc1.weight_scale))
- *                                              h = Add(m, fc1.bias)
- *
- * the form that ONNX Runtime fuses into DynamicQuantizeMatMul. Sums of integers are exact, so their order does not matter.
+ * written as `formats/integer-operators.ts` says. Sums of integers are exact, so their order does not matter.
  */
 import { infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
-import { plainName } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { ownOptions, selectLayers } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { replaceNode } from "../graph/replace.ts";
-import type { QuantizedTensor } from "../math/index.ts";
-import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
-import { readStoredValue } from "../passes/stored.ts";
-import { toFloat32 } from "../tensor/convert.ts";
-import { float32 } from "../tensor/dense.ts";
-import { type Dense, typeCodes } from "../tensor/types.ts";
-import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
+import type { Evidence } from "./evidence.ts";
+import {
+  biasFor,
+  type Integers,
+  integersOf,
+  type StoredWeight,
+  storeWeight,
+  writeInteger,
+} from "./formats/integer-operators.ts";
+import { removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { type Target, targetAt } from "./target.ts";
-import { forLayer, quantizeWeight, storeQuantized, type WeightSettings, weightReader, weightRule } from "./weight.ts";
+import { fastWeight } from "./targets.ts";
+import { codesText, type Rounding, roundedWeight, type WeightSettings } from "./weight.ts";
 
 /** DynamicQuantizeLinear came with opset 11. */
 const opset = 11;
 
-export async function quantizeDynamically(model: Model, options: QuantizeSettings, context: Context): Promise<Outcome> {
+export async function quantizeDynamically(
+  model: Model,
+  options: QuantizeSettings,
+  context: Context,
+  evidence: Evidence,
+): Promise<Outcome> {
   const existing = await roundingsIn(model);
+  const rounding = { ...evidence, existing };
   const { targets: wanted, kept, misses: refused } = tryOut(model, options);
   if (wanted.length === 0) return { changes: [], misses: refused };
   raiseOpset(model, opset);
@@ -63,16 +66,15 @@ export async function quantizeDynamically(model: Model, options: QuantizeSetting
     const { layer } = target;
     const emit = emitInto(model, { before: layer.node, by: "quantize", onNode: inference.visit });
     const { own, decidedBy } = ownOptions(options, layer);
-    const settings = { type: own.weights ?? target.rule.integerWeight, perChannel: own.perChannel };
-    const weight = await weightFor(model, emit, target, settings, context, existing, weights);
+    const settings = { type: own.weights ?? fastWeight(target.rule), perChannel: own.perChannel };
+    const weight = await weightFor(model, emit, target, settings, context, rounding, weights);
     const bias = await biasFor(model, target, context);
     // Asked for now: the layer before may have been rewritten meanwhile.
     const data = layer.node.inputs[target.rule.weight.data] ?? target.data;
-    rewrite(emit, target, integersOf(emit, data, inputs), weight, bias);
-    const kind = own.perChannel ? "per-channel scales" : "one scale";
+    writeInteger(emit, target, integersOf(emit, data, inputs), weight, bias);
     changes.push({
       at: layer.name,
-      what: `integer arithmetic, weight as ${settings.type}, ${kind}`,
+      what: `integer arithmetic, ${codesText(layer, settings, rounding)}`,
       kind: "quantized",
       bits: own.bits,
       decidedBy,
@@ -82,30 +84,6 @@ export async function quantizeDynamically(model: Model, options: QuantizeSetting
   return { changes, misses };
 }
 
-/** An activation as integers. */
-interface Integers {
-  readonly codes: Value;
-  readonly scale: Value;
-  readonly zeroPoint: Value;
-}
-
-/** Makes the integers of an activation once, before the first layer that reads it. */
-function integersOf(emit: Emit, data: Value, made: Map<Value, Integers>): Integers {
-  const known = made.get(data);
-  if (known !== undefined) return known;
-  const [codes, scale, zeroPoint] = emit.named(`${data.name}_quantized`).many("DynamicQuantizeLinear", [data], {}, 3);
-  const integers = { codes, scale, zeroPoint };
-  made.set(data, integers);
-  return integers;
-}
-
-interface StoredWeight {
-  readonly codes: Value;
-  readonly scale: Value;
-  /** Undefined where it is 0. */
-  readonly zeroPoint: Value | undefined;
-}
-
 /** Layers may share a weight: it is stored once for each form that they need. */
 async function weightFor(
   model: Model,
@@ -113,7 +91,7 @@ async function weightFor(
   target: Target,
   settings: WeightSettings,
   context: Context,
-  existing: ModelRoundings,
+  rounding: Rounding,
   made: Map<Value, Map<string, StoredWeight>>,
 ): Promise<StoredWeight> {
   const { layer, rule } = target;
@@ -125,74 +103,10 @@ async function weightFor(
   const known = forms.get(key);
   if (known !== undefined) return known;
 
-  const readWhole = await weightReader(model, layer, context.engine);
-  const read = rule.integerTransposed ? async () => transposed(await readWhole()) : readWhole;
-  const axis = rule.integerTransposed ? 1 - layer.role.out : layer.role.out;
-  const turned = { ...layer, role: { ...layer.role, out: axis } };
-  const dense = await read();
-  const tensor = await quantizeWeight(
-    layer,
-    dense.dims,
-    read,
-    forLayer(layer, () => weightRule(turned, dense, settings, existing)),
-  );
-  // One zero point serves all channels: the ranges of channels are symmetric.
-  const { codes, scale, zeroPoint } = storeQuantized(emit, plainName(layer.weight), {
-    ...tensor,
-    scale: float32(tensor.axis === undefined ? [] : channelDims, tensor.scale.data),
-    zeroPoint: single(tensor),
+  const tensor = await roundedWeight(model, layer, settings, rounding, context.engine, {
+    transposed: rule.integerTransposed,
   });
-  const stored = { codes, scale, zeroPoint: settings.type === "int8" ? undefined : zeroPoint };
+  const stored = storeWeight(emit, target, tensor);
   forms.set(key, stored);
   return stored;
-}
-
-function single({ zeroPoint }: Pick<QuantizedTensor, "zeroPoint">): QuantizedTensor["zeroPoint"] {
-  const [first] = zeroPoint.data;
-  if (zeroPoint.data.some((other) => other !== first))
-    throw new Error("The channels of a weight have several zero points.");
-  return { ...zeroPoint, dims: [], data: zeroPoint.data.slice(0, 1) } as QuantizedTensor["zeroPoint"];
-}
-
-/** The bias so that it adds to the output: times its factor, with the dimensions of a channel vector where it is one. */
-async function biasFor(model: Model, { layer, rule }: Target, context: Context): Promise<Dense | Value | undefined> {
-  const { bias } = layer;
-  if (bias === undefined) return undefined;
-  const dims = rule.channelDims(layer.outputs);
-  const factor = rule.biasFactor ?? 1;
-  if (factor === 1 && (dims.length === 1 || bias.type?.dims?.length !== 1)) return bias;
-  const dense = await readStoredValue(model, bias, context.engine);
-  const scaled = factor === 1 ? toFloat32(dense) : toFloat32(dense).map((value) => value * factor);
-  return float32(dense.dims.length === 1 && scaled.length === layer.outputs ? dims : dense.dims, scaled);
-}
-
-function rewrite(emit: Emit, target: Target, x: Integers, weight: StoredWeight, bias: Dense | Value | undefined): void {
-  const { layer, rule } = target;
-  const { node } = layer;
-  const [output] = node.outputs;
-  if (output === undefined) return;
-  const name = output.name;
-  keepLayerName(layer);
-  const sum = rule.integer(emit.named(`${name}_integer`), {
-    x: x.codes,
-    weight: weight.codes,
-    xZeroPoint: x.zeroPoint,
-    ...(weight.zeroPoint === undefined ? {} : { weightZeroPoint: weight.zeroPoint }),
-  });
-  const factor = emit.named(`${name}_scale`).Mul([x.scale, weight.scale]);
-  const product = emit.named(`${name}_product`).Mul([emit.Cast([sum], { to: typeCodes.float32 }), factor]);
-  const addend = bias === undefined || "graph" in bias ? bias : emit.constant(bias, layer.bias?.name ?? "bias");
-  const result = addend === undefined ? product : emit.named(`${name}_sum`).Add([product, addend]);
-  replaceNode(node, [result]);
-  if (sum.producer !== undefined) sum.producer.name = node.name;
-}
-
-function transposed(dense: Dense): Dense<"float32"> {
-  const [rows = 0, columns = 0] = dense.dims;
-  const from = toFloat32(dense);
-  const data = new Float32Array(from.length);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) data[column * rows + row] = from[row * columns + column] ?? 0;
-  }
-  return float32([columns, rows], data);
 }

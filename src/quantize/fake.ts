@@ -6,7 +6,7 @@
  *     a = Relu(h)                h = Conv(x', w', b);  a = Relu(h);  a' = rounded(a)
  *
  * Scales stay as they are while weights are trained, or are trained with them (`learnScales`); `quantize` turns the roundings into codes with
- * the very same scales. Codes of a weight in fewer bits than 8 are those of ONNX Runtime for so many, -2ᵇ⁻¹ … 2ᵇ⁻¹ - 1.
+ * the very same scales. Codes of a weight in b < 8 bits are those of ONNX Runtime for so many, -2ᵇ⁻¹ … 2ᵇ⁻¹ - 1, stored in a byte each.
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
@@ -37,9 +37,9 @@ import { measuredRanges, quantizeOptions } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { round, roundingAt } from "./rounding.ts";
-import { forLayer, type WeightRule, weightMiss, weightRule, withoutUnfit } from "./weight.ts";
+import { type Rounding, scaledGrid, weightMiss, withoutUnfit } from "./weight.ts";
 
-const { perChannel, activations, data, samples } = quantizeOptions.entries;
+const { rounder, perChannel, activations, data, samples } = quantizeOptions.entries;
 
 const bits = v.pipe(v.number(), v.integer("is a whole number"), v.minValue(2), v.maxValue(8));
 
@@ -48,11 +48,15 @@ const fakeQuantizeSettings = v.strictObject({
     v.optional(v.picklist(["weights", "static"], 'expected "weights" or "static"'), "weights"),
     v.description("weights: round weights; static: activations too, with ranges measured on data"),
   ),
-  bits: v.pipe(v.optional(bits, 8), v.description("bits of a weight, 2 to 8; activations have 8")),
+  bits: v.pipe(
+    v.optional(bits, 8),
+    v.description("bits of a weight, 2 to 8, which `quantize` stores in 8; activations have 8"),
+  ),
   learnScales: v.pipe(
     v.optional(v.boolean(), false),
     v.description("train the scales too (learned step sizes), not only the weights"),
   ),
+  rounder,
   perChannel,
   ...selectionOptions("round"),
   overrides: overridesOption({ bits: v.optional(bits), perChannel: v.optional(v.boolean()) }),
@@ -88,11 +92,19 @@ export const fakeQuantize = definePass({
   run(model, options, context) {
     const work = options.scheme === "static" ? fakeStatic : fakeWeights;
     storeWeights(model);
-    return withoutUnfit(model, options, context, (fit) => work(model, fit, context));
+    return withoutUnfit(model, options, context, (fit, evidence) => {
+      const rounding = { ...evidence, existing: noRoundings };
+      return work(model, fit, context, rounding);
+    });
   },
 });
 
-async function fakeWeights(model: Model, options: FakeQuantizeOptions, context: Context): Promise<Outcome> {
+async function fakeWeights(
+  model: Model,
+  options: FakeQuantizeOptions,
+  context: Context,
+  rounding: Rounding,
+): Promise<Outcome> {
   const missOf = (layer: Layer): Miss | undefined =>
     roundingAt(layer.effective) === undefined ? fakeMiss(layer) : new Miss("has fake quantization already", layer.name);
   const inference = infer(model);
@@ -103,7 +115,14 @@ async function fakeWeights(model: Model, options: FakeQuantizeOptions, context: 
   if (refused.length === trial.length) return { changes: [], misses };
   raiseOpset(model, opset);
   const chosen = selectLayers(layers(model, infer(model)), options).filter((layer) => missOf(layer) === undefined);
-  const changes = await roundWeights(model, emitInto(model, { by: "fake-quantize" }), chosen, options, context);
+  const changes = await roundWeights(
+    model,
+    emitInto(model, { by: "fake-quantize" }),
+    chosen,
+    options,
+    context,
+    rounding,
+  );
   model.graph.sort();
   return { changes, misses };
 }
@@ -114,7 +133,12 @@ function fakeMiss(layer: Layer): Miss | undefined {
   return weightMiss(layer) ?? isOther;
 }
 
-async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: Context): Promise<Outcome> {
+async function fakeStatic(
+  model: Model,
+  options: FakeQuantizeOptions,
+  context: Context,
+  rounding: Rounding,
+): Promise<Outcome> {
   if (options.data === undefined) throw missingData("fake-quantize");
   const rounded = layers(model, infer(model)).filter((layer) => roundingAt(layer.effective) !== undefined);
   if (rounded.length > 0)
@@ -135,7 +159,7 @@ async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: C
   const emit = emitInto(model, { by: "fake-quantize", onNode: inference.visit });
   const chosen = placement.targets.map(({ layer }) => layer);
   for (const layer of chosen) keepLayerName(layer);
-  const changes = await roundWeights(model, emit, chosen, options, context);
+  const changes = await roundWeights(model, emit, chosen, options, context, rounding);
   const { low, high } = fullRange(options.activations);
   for (const value of own) {
     const found = scales.get(value);
@@ -179,17 +203,19 @@ async function roundWeights(
   chosen: readonly Layer[],
   options: FakeQuantizeOptions,
   context: Context,
+  rounding: Rounding,
 ): Promise<Change[]> {
   const made = new Map<Value, Value>();
   const changes: Change[] = [];
   for (const layer of chosen) {
     const { effective, node, role, name } = layer;
     const { own, decidedBy } = ownOptions(options, layer);
-    const rounded = made.get(effective) ?? (await roundWeight(model, emit, layer, own, context));
+    const rounded = made.get(effective) ?? (await roundWeight(model, emit, layer, own, context, rounding));
     made.set(effective, rounded);
     model.graph.setInput(node, role.input, rounded);
     const kind = `${own.perChannel ? "per-channel scales" : "one scale"}${own.learnScales ? ", to train" : ""}`;
-    const what = `weight rounded as int${own.bits}, ${kind}`;
+    const by = rounding.rounder.id === "nearest" ? "" : `, scales by ${rounding.rounder.id}`;
+    const what = `weight rounded to ${own.bits} bits, ${kind}${by}`;
     changes.push({ at: name, what, kind: "rounded", bits: own.bits, decidedBy });
   }
   return changes;
@@ -201,24 +227,15 @@ async function roundWeight(
   layer: Layer,
   options: FakeQuantizeOptions,
   context: Context,
+  rounding: Rounding,
 ): Promise<Value> {
   const dense = await readStoredValue(model, layer.effective, context.engine);
-  const { scale, range, axis } = forLayer(layer, () =>
-    narrowed(weightRule(layer, dense, { type: "int8", perChannel: options.perChannel }), options.bits),
-  );
+  const settings = { type: "int8", perChannel: options.perChannel, bits: options.bits } as const;
+  const { scale, low, high, axis } = await scaledGrid(layer, dense, settings, rounding);
   const dims = axis === undefined ? [] : dense.dims.map((_, at) => (at === axis ? scale.length : 1));
   const sharing = elementCount(dense.dims) / scale.length;
-  const rounding = { scale, low: range.low, high: range.high, ...trainedFor(options, sharing) };
-  return round(emit, plainName(layer.weight), layer.effective, rounding, dims).result;
-}
-
-/** The same stretch of numbers in fewer bits. Eight leave out the most negative code, fewer have none to spare, as in ONNX Runtime. */
-function narrowed(rule: WeightRule, bits: number): Pick<WeightRule, "scale" | "range" | "axis"> {
-  if (bits === 8) return rule;
-  const { low, high } = rule.range;
-  const range = { low: -(2 ** (bits - 1)), high: 2 ** (bits - 1) - 1 };
-  const factor = (high - low) / (range.high - range.low);
-  return { axis: rule.axis, range, scale: rule.scale.map((scale) => Math.fround(scale * factor)) };
+  const written = { scale, low, high, ...trainedFor(options, sharing) };
+  return round(emit, plainName(layer.weight), layer.effective, written, dims).result;
 }
 
 function trainedFor({ learnScales }: FakeQuantizeOptions, sharing = 1): { readonly trainedFor?: number } {

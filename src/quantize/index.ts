@@ -1,4 +1,8 @@
 /** Quantization: weights, dynamic and static; rounding to train through. */
 export { fakeQuantize } from "./fake.ts";
+export type { Grid, ScaledGrid } from "./grid.ts";
 export type { QuantizeOptions } from "./options.ts";
 export { quantize } from "./quantize.ts";
+export { mse } from "./rounders/mse.ts";
+export { nearest } from "./rounders/nearest.ts";
+export type { Known, Rounder } from "./rounders/rounder.ts";

@@ -5,6 +5,8 @@ import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
 import { overridesOption, selectionOptions } from "../passes/options.ts";
 import type { Given } from "../passes/pass.ts";
+import { type RounderName, rounderOption } from "./rounders/index.ts";
+import type { Rounder } from "./rounders/rounder.ts";
 
 /** What `quantize` may be told. */
 export interface QuantizeOptions {
@@ -12,6 +14,8 @@ export interface QuantizeOptions {
   readonly scheme: "weights" | "dynamic" | "static" | "float16";
   /** Bits of a weight (8, the only ones so far). */
   readonly bits?: 8 | undefined;
+  /** How weights are rounded: "nearest", with scales over their whole range; "mse", with scales of the least squared error; or a method of one's own. */
+  readonly rounder?: RounderName | Rounder | undefined;
   /** One scale per output channel of a weight, instead of one per weight (true). */
   readonly perChannel?: boolean | undefined;
   /** For single layers: { "layer4*": { perChannel: false } }. */
@@ -24,9 +28,9 @@ export interface QuantizeOptions {
   readonly weights?: "int8" | "uint8" | undefined;
   /** Type of activations ("uint8"). */
   readonly activations?: "uint8" | "int8" | undefined;
-  /** Static: data to measure ranges on, or its path, of which the train part is taken where it has one. */
+  /** Static, and rounders that look at samples: data, or its path, of which the train part is taken where it has one. */
   readonly data?: Dataset | string | undefined;
-  /** Static: samples to measure ranges on (200). */
+  /** So many samples of it (200). */
   readonly samples?: number | undefined;
 }
 
@@ -47,6 +51,7 @@ export const quantizeOptions = v.strictObject({
     }),
   ),
   bits: v.pipe(v.optional(v.literal(8, "only 8 bits are supported"), 8), v.description("bits of a weight")),
+  rounder: rounderOption,
   perChannel: v.pipe(
     v.optional(v.boolean(), true),
     v.description("one scale per output channel of a weight, instead of one per weight"),
@@ -74,9 +79,14 @@ export const quantizeOptions = v.strictObject({
   ),
 });
 
-/** Only the static scheme measures ranges. */
+/** The static scheme measures ranges, and some rounders look at what comes into layers. */
 export const measuredRanges = {
-  when: ({ scheme }: Given) => (scheme === "static" ? "the ranges of activations are measured on samples" : undefined),
+  when: ({ scheme, rounder }: Given) =>
+    scheme === "static"
+      ? "the ranges of activations are measured on samples"
+      : typeof rounder === "object" && rounder !== null && "evidence" in rounder
+        ? "the rounder looks at what comes into layers"
+        : undefined,
 };
 
 /** The options with what is not said filled in. */
@@ -84,12 +94,15 @@ export type QuantizeSettings = v.InferOutput<typeof quantizeOptions>;
 
 /** What a scheme cannot do, whatever the model. @throws PithError E_OPTION */
 export function checkTogether(options: QuantizeSettings): void {
-  const { scheme, activations, overrides = {} } = options;
+  const { scheme, activations, rounder, overrides = {} } = options;
   const weights = [options, ...Object.values(overrides)].some((own) => own.weights === "uint8") ? "uint8" : undefined;
   if (scheme === "float16" && options.overrides !== undefined) {
     throw new PithError("E_OPTION", "quantize: `overrides`: float16 has no options of single layers.", {
       hint: "`layers` and `except` choose layers.",
     });
+  }
+  if (scheme === "float16" && rounder !== "nearest") {
+    throw new PithError("E_OPTION", "quantize: `rounder`: float16 has one way of rounding, to the nearest number.");
   }
   if (scheme === "dynamic" && activations === "int8") {
     throw new PithError("E_OPTION", 'quantize: "activations": int8 is not available in the dynamic scheme.', {

@@ -8,6 +8,7 @@ import { describe, type Node } from "../graph/graph.ts";
 import { type Change, definePass, type Pass } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { quantizeDynamically } from "./dynamic.ts";
+import type { Evidence } from "./evidence.ts";
 import { quantizeToFloat16 } from "./float16.ts";
 import { checkTogether, measuredRanges, type QuantizeOptions, quantizeOptions } from "./options.ts";
 import type { quantizeStatically } from "./static.ts";
@@ -80,7 +81,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
       scheme === "weights" && options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
     for (const { name, weight } of all)
       if (fixed.has(weight)) known.set(name, "its table holds positions, which nobody trained");
-    const quantized = (fit: typeof options) => schemes[scheme](model, fit, context);
+    const quantized = (fit: typeof options, evidence: Evidence) => schemes[scheme](model, fit, context, evidence);
     const outcome = await withoutUnfit(model, options, context, quantized, known);
     return { ...outcome, changes: outcome.changes.map((change) => withTie(change, tied.get(change.at))) };
   },

@@ -3,16 +3,18 @@ import { plainName } from "../analysis/masks.ts";
 import { ownOptions } from "../analysis/selection.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
-import { channelRanges, quantizeBias, quantizeWeights, smallestScale, weightScaleForBias } from "../math/index.ts";
+import { channelRanges, quantizeWeights, smallestScale, weightScaleForBias } from "../math/index.ts";
 import type { Context } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { Dense } from "../tensor/types.ts";
-import type { ModelRoundings } from "./model-roundings.ts";
+import { dequantized } from "./formats/dequantize-linear.ts";
+import { writeBias } from "./formats/qdq.ts";
+import type { ScaledGrid } from "./grid.ts";
 import type { QuantizeSettings } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import type { Target } from "./target.ts";
-import { dequantized, forLayer, quantizeWeight, settingsOf, weightReader, weightRule } from "./weight.ts";
+import { type Rounding, roundedWeight, settingsOf } from "./weight.ts";
 
 /** Weights as codes and biases as int32; with the needs of all layers that share it in view. */
 export async function writeWeights(
@@ -22,7 +24,7 @@ export async function writeWeights(
   inputScales: ReadonlyMap<Target, number>,
   options: QuantizeSettings,
   context: Context,
-  existing: ModelRoundings,
+  rounding: Rounding,
 ): Promise<void> {
   const shared = new Map<string, Target[]>();
   for (const target of targets) {
@@ -41,58 +43,30 @@ export async function writeWeights(
       const bias = await vectorBias(model, user, context);
       if (bias !== undefined) biases.set(user, bias);
     }
-    const read = await weightReader(model, layer, context.engine);
-    const dense = await read();
-    const rule = forLayer(layer, () => weightRule(layer, dense, settingsOf(ownOptions(options, layer).own), existing));
-    const zero = allZero(dense, rule.axis);
     // A scale so small that a bias would not fit int32 grows. Where all weights are 0 the bias alone decides.
-    const scale = rule.scale.map((own, channel) => {
-      let grown = zero[channel] === true ? 0 : own;
-      for (const [user, bias] of biases) {
-        const largest = rule.scale.length === 1 ? largestOf(bias) : Math.abs(bias[channel] ?? 0);
-        if (largest > 0) grown = weightScaleForBias(inputScales.get(user) ?? 1, grown, largest);
-      }
-      return grown === 0 ? own : Math.fround(Math.max(grown, smallestScale));
-    });
-    const tensor = await quantizeWeight(layer, dense.dims, read, { ...rule, scale });
+    const grown = (grid: ScaledGrid, dense: Dense): ScaledGrid => {
+      const zero = allZero(dense, grid.axis);
+      const scale = grid.scale.map((own, channel) => {
+        let grown = zero[channel] === true ? 0 : own;
+        for (const [user, bias] of biases) {
+          const largest = grid.scale.length === 1 ? largestOf(bias) : Math.abs(bias[channel] ?? 0);
+          if (largest > 0) grown = weightScaleForBias(inputScales.get(user) ?? 1, grown, largest);
+        }
+        return grown === 0 ? own : Math.fround(Math.max(grown, smallestScale));
+      });
+      return { ...grid, scale };
+    };
+    const settings = settingsOf(ownOptions(options, layer).own);
+    const tensor = await roundedWeight(model, layer, settings, rounding, context.engine, { grown });
     const weight = dequantized(emit, plainName(layer.weight), tensor);
     for (const user of users) {
       const { node, role } = user.layer;
       model.graph.setInput(node, role.input, weight);
       const bias = biases.get(user);
-      if (bias !== undefined) writeBias(model, emit, user, bias, inputScales.get(user) ?? 1, scale);
+      if (bias !== undefined)
+        await writeBias(model, emit, user.layer, bias, inputScales.get(user) ?? 1, tensor.scale.data);
     }
   }
-}
-
-function writeBias(
-  model: Model,
-  emit: Emit,
-  target: Target,
-  bias: Float32Array,
-  inputScale: number,
-  weightScales: readonly number[],
-): void {
-  const { layer } = target;
-  const { bias: value, role } = layer;
-  if (value === undefined || role.bias === undefined) return;
-  const { codes, scale } = forLayer(layer, () => quantizeBias(bias, inputScale, weightScales));
-  const dims = scale.length === 1 ? [] : [scale.length];
-  const axis = scale.length === 1 ? {} : { axis: 0 };
-  const close = emit
-    .named(`${value.name}_DequantizeLinear_Output`)
-    .DequantizeLinear(
-      [
-        emit.constant({ type: "int32", dims: [codes.length], data: codes }, `${value.name}_quantized`),
-        emit.constant({ type: "float32", dims, data: scale }, `${value.name}_quantized_scale`),
-        emit.constant(
-          { type: "int32", dims, data: new Int32Array(scale.length) },
-          `${value.name}_quantized_zero_point`,
-        ),
-      ],
-      axis,
-    );
-  model.graph.setInput(layer.node, role.bias, close);
 }
 
 /** The bias as a vector over output channels; undefined if there is none, or none that integers can hold. */

@@ -1,10 +1,5 @@
 /**
- * Integer arithmetic with ranges measured beforehand, written as QuantizeLinear and DequantizeLinear around float operators:
- *
- *     h = Conv(x, w, b)      q = QuantizeLinear(x, s, z);  x' = DequantizeLinear(q, s, z)
- *     a = Relu(h)            h = Conv(x', DequantizeLinear(w_quantized), DequantizeLinear(b_quantized))
- *                            a = DequantizeLinear(QuantizeLinear(h, …), …)          # the range of a starts at 0: Relu is saturation
- *
+ * Integer arithmetic with ranges measured beforehand, written as QuantizeLinear and DequantizeLinear around float operators (`formats/qdq.ts`).
  * ONNX Runtime fuses each such group into one integer kernel (QLinearConv, QGemm, QLinearMatMul, QLinearAdd, …); whatever does not know
  * the pattern computes the same in float. With x ≈ s (q - z) and W_c ≈ w_c Q_c the sum over products has the scale s · w_c, and so has the
  * bias, as int32: b_c ≈ s · w_c · B_c. Integers, scales and zero points are those of ONNX Runtime's quantizer for the same ranges.
@@ -17,25 +12,32 @@ import { trainPart } from "../data/open.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { replaceReads, replaceUses, substitute } from "../graph/replace.ts";
 import type { ScaleAndZeroPoint } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
-import { fromNumbers } from "../tensor/convert.ts";
+import type { Evidence } from "./evidence.ts";
+import { writeActivations } from "./formats/qdq.ts";
 import { missingData, placeMeasured } from "./measure.ts";
-import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
+import { removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { writeConstants, writeWeights } from "./static-weights.ts";
+import { codesText, type Rounding, settingsOf } from "./weight.ts";
 
 /** The first one with per-channel scales, and in which all that the runtime makes of rounded activations has kernels. */
 const opset = 13;
 
-export async function quantizeStatically(model: Model, options: QuantizeSettings, context: Context): Promise<Outcome> {
+export async function quantizeStatically(
+  model: Model,
+  options: QuantizeSettings,
+  context: Context,
+  evidence: Evidence,
+): Promise<Outcome> {
   const existing = await roundingsIn(model);
+  const rounding = { ...evidence, existing };
   if (options.data === undefined && existing.activations.size === 0) throw missingData("quantize");
   const measuring = { ...options, data: await trainPart(options.data) };
   const { targets, taken, misses: refused } = tryOut(model, options);
@@ -58,12 +60,11 @@ export async function quantizeStatically(model: Model, options: QuantizeSettings
   for (const { layer } of placement.targets) keepLayerName(layer);
   // Values that 8 bits do not resolve may leave nothing to be rounded.
   if (placement.targets.length > 0 || placement.activations.size > 0)
-    await write(model, inference, placement, scales, options, context, existing);
+    await write(model, inference, placement, scales, options, context, rounding);
 
   for (const { layer } of placement.targets) {
     const { own, decidedBy } = ownOptions(options, layer);
-    const kind = own.perChannel ? "per-channel scales" : "one scale";
-    const what = `${own.activations} activations, weight as ${own.weights ?? "int8"}, ${kind}`;
+    const what = `${own.activations} activations, ${codesText(layer, settingsOf(own), rounding)}`;
     changes.push({ at: layer.name, what, kind: "quantized", bits: own.bits, decidedBy });
   }
   for (const at of operators) changes.push({ at, what: "computes on integers", decidedBy: "global" });
@@ -77,43 +78,17 @@ async function write(
   scales: ReadonlyMap<Value, ScaleAndZeroPoint>,
   options: QuantizeSettings,
   context: Context,
-  existing: ModelRoundings,
+  rounding: Rounding,
 ): Promise<void> {
   const { graph } = model;
   const before = usedTensors(graph);
   const emit = emitInto(model, { by: "quantize", onNode: inference.visit });
   // What a layer reads is asked for before DequantizeLinear nodes come between.
   const inputScales = new Map(placement.targets.map((target) => [target, scales.get(target.data)?.scale ?? 1]));
-  await writeWeights(model, emit, placement.targets, inputScales, options, context, existing);
+  await writeWeights(model, emit, placement.targets, inputScales, options, context, rounding);
   await writeConstants(model, emit, placement, options, context);
 
-  const surviving = new Map([...placement.activations.keys()].map((value) => [value, value]));
-  for (const clamp of placement.clamps) {
-    const [input] = clamp.inputs;
-    const [output] = clamp.outputs;
-    if (input === undefined || output === undefined) continue;
-    substitute(output, input);
-    surviving.set(output, input);
-  }
-  const unrounded = new Set(placement.unrounded);
-  const constants = new Map<ScaleAndZeroPoint, readonly [scale: Value, zeroPoint: Value]>();
-  for (const [value, target] of surviving) {
-    const rule = scales.get(value);
-    if (rule === undefined) continue;
-    const { name } = target;
-    const [scale, zeroPoint] = constants.get(rule) ?? [
-      emit.constant(fromNumbers("float32", [], [rule.scale]), `${name}_scale`),
-      emit.constant(fromNumbers(options.activations, [], [rule.zeroPoint]), `${name}_zero_point`),
-    ];
-    constants.set(rule, [scale, zeroPoint]);
-    const codes = emit.named(`${name}_QuantizeLinear_Output`).QuantizeLinear([target, scale, zeroPoint]);
-    const close = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint]);
-    // What is fed stays what it is, where it is an output, too.
-    if (graph.isInput(target)) replaceReads(target, close, codes.producer);
-    else replaceUses(target, close, codes.producer);
-    for (const { node, input } of [...close.uses]) if (unrounded.has(node)) graph.setInput(node, input, target);
-    if (target.name !== name) graph.rename(target, graph.freshName(`${name}_QuantizeLinear_Input`));
-  }
+  writeActivations(model, emit, placement, scales, options.activations);
   graph.sort();
   removeReplaced(graph, before);
 }

@@ -4,7 +4,7 @@ import { type Layer, layers } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { turnsTable } from "./lookup.ts";
+import { turnsTable } from "./formats/lookup.ts";
 import { weightMiss } from "./weight.ts";
 
 /**

@@ -1,48 +1,58 @@
-/** A weight as 8-bit codes in front of its layer: `fc1.weight` becomes `fc1.weight_quantized`, its scale and its zero point. */
+/** A layer's weight as integers: which grid, rounded how, and why not. */
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
 import { brokenNumbers, requireWeight, weightNeeds } from "../analysis/weight.ts";
+import { featuresOf } from "../calibrate/features.ts";
 import { Miss, PithError, stopIfAsked } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import {
   channelRanges,
-  type QuantizationRange,
+  codesTensor,
+  makeCodes,
   type QuantizedTensor,
+  type QuantizedType,
   quantizationParameters,
-  quantizationRange,
   quantizeTensor,
-  scaleAndZeroPoint,
+  type ScaleAndZeroPoint,
   smallestScale,
 } from "../math/index.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { readStoredValue, storedReader } from "../passes/stored.ts";
-import { toFloat32 } from "../tensor/convert.ts";
+import { fromNumbers, toFloat32 } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
-import { type DataType, type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
-import { type ModelRoundings, noRoundings } from "./model-roundings.ts";
+import { inMemory } from "../tensor/dense.ts";
+import { elementCount } from "../tensor/dims.ts";
+import type { Dense, Tensor } from "../tensor/types.ts";
+import { type Evidence, type RounderOptions, withEvidence } from "./evidence.ts";
+import { type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid } from "./grid.ts";
+import type { ModelRoundings } from "./model-roundings.ts";
+import { rounderOf } from "./rounders/index.ts";
+import type { Known, Rounder } from "./rounders/rounder.ts";
 
 export interface WeightSettings {
   readonly type: "int8" | "uint8";
   readonly perChannel: boolean;
+  readonly bits?: number;
 }
 
 /** Why a layer's weight cannot be quantized, as far as the graph tells. */
 export const weightMiss = (layer: Layer): Miss | undefined => requireWeight(layer, weightNeeds.quantize);
 
 /**
- * Runs a scheme without the layers that `known` gives a reason for, and those whose numbers cannot be quantized: some are not finite, or all
- * are so small that no scale resolves them. Each is read before anything in the model changes.
+ * Runs a scheme without the layers that `known` gives a reason for, those of which the rounder can know nothing, and those whose numbers cannot be
+ * quantized: some are not finite, or all are so small that no scale resolves them. Each is read before anything in the model changes.
  */
-export async function withoutUnfit<O extends Selection>(
+export async function withoutUnfit<O extends Selection & RounderOptions>(
   model: Model,
   options: O,
-  { engine, signal }: Pick<Context, "engine" | "signal">,
-  scheme: (options: O) => Promise<Outcome>,
+  context: Context,
+  scheme: (options: O, evidence: Evidence) => Promise<Outcome>,
   known: ReadonlyMap<string, string> = new Map(),
 ): Promise<Outcome> {
+  const { engine, signal } = context;
+  const rounder = rounderOf(options.rounder);
   const reasons = new Map<Value, string | undefined>();
   const misses: Miss[] = [];
   for (const layer of selectLayers(layers(model, infer(model)), options)) {
@@ -51,12 +61,15 @@ export async function withoutUnfit<O extends Selection>(
     stopIfAsked(signal);
     if (!known.has(name) && !reasons.has(effective))
       reasons.set(effective, whyUnfit(await readStoredValue(model, effective, engine)));
-    const reason = known.get(name) ?? reasons.get(effective);
+    const seen = rounder.evidence === undefined ? undefined : featuresOf(layer);
+    const reason = known.get(name) ?? reasons.get(effective) ?? (seen instanceof Miss ? seen.reason : undefined);
     if (reason !== undefined) misses.push(new Miss(reason, name));
   }
-  if (misses.length === 0) return scheme(options);
-  const outcome = await scheme({ ...options, unfit: new Set(misses.flatMap(({ at }) => at ?? [])) });
-  return { ...outcome, misses: [...misses, ...outcome.misses] };
+  const unfit = new Set(misses.flatMap(({ at }) => at ?? []));
+  const outcome = await withEvidence(model, rounder, options, context, (evidence) =>
+    scheme(misses.length === 0 ? options : { ...options, unfit }, evidence),
+  );
+  return misses.length === 0 ? outcome : { ...outcome, misses: [...misses, ...outcome.misses] };
 }
 
 function whyUnfit(dense: Dense): string | undefined {
@@ -74,47 +87,44 @@ function whyUnfit(dense: Dense): string | undefined {
  */
 export const scaleAxis = ({ role }: Layer): number => (role.kind === "lookup" ? role.in : role.out);
 
-/** How a weight becomes codes, as `quantizeTensor` takes it. */
-export interface WeightRule {
-  readonly type: "int8" | "uint8";
-  readonly axis: number | undefined;
-  readonly scale: readonly number[];
-  readonly zeroPoint: readonly number[];
-  readonly range: QuantizationRange;
+/** How the weights of a run are rounded: by its rounder, where the model has no scales of its own. */
+export interface Rounding extends Evidence {
+  readonly existing: ModelRoundings;
 }
 
-/**
- * One scale per output channel, or one for all: learned with the model, else from the range of the numbers. Several scales need equal zero
- * points (ONNX Runtime's integer kernels know one), so the range per channel is symmetric whatever the type: uint8 holds what int8 would
- * hold, plus 128. (ONNX Runtime's quantizer spreads ±max over 0 … 255 around 127.5, where no integer is the zero point.)
- */
-export function weightRule(
+/** The grid of a weight: that of its settings with scales that the rounder finds, or the one that the model has learned. */
+export async function scaledGrid(
   layer: Layer,
   dense: Dense,
-  settings: WeightSettings,
-  existing: ModelRoundings = noRoundings,
-): WeightRule {
-  const { type, perChannel } = settings;
+  { type, perChannel, bits }: WeightSettings,
+  { rounder, evidenceOf, existing }: Rounding,
+): Promise<ScaledGrid> {
   const known = existing.weights.get(layer.effective);
-  if (known !== undefined) return symmetricRule(type, known, known.scale.length === 1 ? undefined : scaleAxis(layer));
-  const axis = perChannel ? scaleAxis(layer) : undefined;
-  const { min, max } = channelRanges(dense, axis);
-  if (perChannel || type === "int8") {
-    const scale = Array.from(min, (low, channel) => scaleAndZeroPoint(low, max[channel] ?? 0, { type: "int8" }).scale);
-    return symmetricRule(type, { scale, ...quantizationRange({ type: "int8" }) }, axis);
+  if (known !== undefined) {
+    const { scale } = known;
+    const grid = symmetricGrid(type, scale.length === 1 ? undefined : scaleAxis(layer), known);
+    const zeroPoint = scaleFor(grid, 0, 0).zeroPoint;
+    return { ...grid, scale, zeroPoint: scale.map(() => zeroPoint) };
   }
-  const { scale, zeroPoint } = scaleAndZeroPoint(min[0] ?? 0, max[0] ?? 0, { type });
-  return { type, axis, scale: [scale], zeroPoint: [zeroPoint], range: quantizationRange({ type }) };
+  const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits);
+  const evidence = await evidenceOf(layer);
+  return forLayer(layer, async () => {
+    const found = await rounder.scales(dense, grid, { layer, evidence });
+    checkScales(rounder, grid, dense, found);
+    return { ...grid, scale: found.map(({ scale }) => scale), zeroPoint: found.map(({ zeroPoint }) => zeroPoint) };
+  });
 }
 
-/** Integers from `low` to `high` around 0, as int8, or as uint8 around 128. */
-function symmetricRule(
-  type: WeightSettings["type"],
-  { scale, low, high }: { readonly scale: readonly number[]; readonly low: number; readonly high: number },
-  axis: number | undefined,
-): WeightRule {
-  const zero = type === "int8" ? 0 : 128;
-  return { type, axis, scale, zeroPoint: scale.map(() => zero), range: { low: low + zero, high: high + zero } };
+function checkScales({ id }: Rounder, grid: Grid, { dims }: Dense, found: readonly ScaleAndZeroPoint[]): void {
+  const no = (text: string): PithError => new PithError("E_OPTION", `The rounder "${id}" ${text}.`);
+  const slices = grid.axis === undefined ? 1 : (dims[grid.axis] ?? 0);
+  if (found.length !== slices) throw no(`gives ${found.length} scales for ${slices} slices`);
+  const zero = grid.symmetric ? scaleFor(grid, 0, 0).zeroPoint : undefined;
+  for (const { scale, zeroPoint } of found) {
+    if (!(Number.isFinite(scale) && scale >= smallestScale)) throw no(`gives the scale ${scale}: it must be positive`);
+    if (zeroPoint !== (zero ?? Math.min(grid.high, Math.max(grid.low, Math.round(zeroPoint)))))
+      throw no(`gives the zero point ${zeroPoint}: ${zero ?? `a code from ${grid.low} to ${grid.high}`} is expected`);
+  }
 }
 
 /** A weight as integers, which are computed when they are read. */
@@ -123,7 +133,7 @@ export interface QuantizedWeight extends Omit<QuantizedTensor, "quantized"> {
 }
 
 /** Reads a layer's weight: whenever asked for where nothing must be run for it, else once. */
-export async function weightReader(
+async function weightReader(
   model: Model,
   { effective }: Layer,
   engine: Context["engine"],
@@ -134,18 +144,66 @@ export async function weightReader(
   return async () => dense;
 }
 
-/** A weight by a rule that was made of it. */
-export async function quantizeWeight(
+/**
+ * A layer's weight as integers.
+ * @param form `grown` enlarges scales once they are known, `transposed` turns the codes of a matrix.
+ */
+export async function roundedWeight(
+  model: Model,
   layer: Layer,
-  dims: readonly number[],
-  read: () => Promise<Dense>,
-  rule: WeightRule,
+  settings: WeightSettings,
+  rounding: Rounding,
+  engine: Context["engine"],
+  form: { readonly grown?: (grid: ScaledGrid, dense: Dense) => ScaledGrid; readonly transposed?: boolean } = {},
 ): Promise<QuantizedWeight> {
-  const compute = async (): Promise<Dense> => {
-    const dense = await read();
-    return forLayer(layer, () => quantizeTensor(dense, rule).quantized);
-  };
-  return { quantized: await deferred(rule.type, dims, compute), ...quantizationParameters(rule) };
+  const read = await weightReader(model, layer, engine);
+  const dense = await read();
+  const first = await scaledGrid(layer, dense, settings, rounding);
+  const grid = form.grown?.(first, dense) ?? first;
+  const turn = (codes: Dense<QuantizedType>) => (form.transposed === true ? transposed(codes) : codes);
+  const dims = form.transposed === true ? dense.dims.toReversed() : dense.dims;
+  const axis = form.transposed === true && grid.axis !== undefined ? 1 - grid.axis : grid.axis;
+  const parameters = quantizationParameters({ ...grid, axis });
+  const { rounder, evidenceOf } = rounding;
+  if (rounder.codes === undefined) {
+    const nearest = async (): Promise<Dense> => {
+      const numbers = await read();
+      return forLayer(layer, () => turn(quantizeTensor(numbers, { ...grid, range: grid }).quantized));
+    };
+    return { ...parameters, quantized: await deferred(grid.type, dims, nearest) };
+  }
+  const evidence = await evidenceOf(layer);
+  const codes = await forLayer(layer, async () => checkedCodes(rounder, grid, dense, { layer, evidence }));
+  return { ...parameters, quantized: inMemory(turn(codes)) };
+}
+
+async function checkedCodes(rounder: Rounder, grid: ScaledGrid, dense: Dense, known: Known<unknown>) {
+  const codes = Array.from((await rounder.codes?.(dense, grid, known)) ?? []);
+  const count = elementCount(dense.dims);
+  const wrong = codes.find((code) => !(Number.isInteger(code) && code >= grid.low && code <= grid.high));
+  if (wrong === undefined && codes.length === count) return fromNumbers(grid.type, dense.dims, codes);
+  const problem = wrong === undefined ? `${codes.length} codes for ${count} numbers` : `the code ${wrong}`;
+  const text = `The rounder "${rounder.id}" gives ${problem}: expected are integers from ${grid.low} to ${grid.high}.`;
+  throw new PithError("E_OPTION", text);
+}
+
+function transposed(dense: Dense<QuantizedType>): Dense<QuantizedType> {
+  const [rows = 0, columns = 0] = dense.dims;
+  const from = toFloat32(dense);
+  const codes = makeCodes(dense.type, from.length);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) codes[column * rows + row] = from[row * columns + column] ?? 0;
+  return codesTensor(dense.type, [columns, rows], codes);
+}
+
+/** What is said of a weight as codes. */
+export function codesText(layer: Layer, { type, perChannel }: WeightSettings, { rounder, existing }: Rounding): string {
+  const known = existing.weights.get(layer.effective);
+  const bits = known === undefined ? 8 : Math.ceil(Math.log2(known.high - known.low + 1));
+  const few = bits < 8 ? ` (${bits}-bit values stored in 8 bits)` : "";
+  const scales = layer.role.kind === "lookup" ? "a scale per row" : "per-channel scales";
+  const by = known !== undefined || rounder.id === "nearest" ? "" : `, rounded by ${rounder.id}`;
+  return `weight as ${type}${few}, ${perChannel ? scales : "one scale"}${by}`;
 }
 
 /** Of the schemes that compute in float or by QDQ, where nothing speaks for uint8. */
@@ -157,50 +215,11 @@ export function settingsOf(options: {
 }
 
 /** Runs something that may refuse numbers, and says whose numbers they were. */
-export function forLayer<T>(layer: Layer, work: () => T): T {
+export async function forLayer<T>(layer: Layer, work: () => T | Promise<T>): Promise<T> {
   try {
-    return work();
+    return await work();
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
     throw new PithError(error.code, `Layer "${layer.name}": ${error.message}`, { cause: error });
   }
-}
-
-/** Stores codes, scale and zero point under the names that ONNX Runtime's own tools use and look for. */
-export function storeQuantized(emit: Emit, name: string, tensor: QuantizedTensor | QuantizedWeight): StoredCodes {
-  return {
-    codes: emit.constant(tensor.quantized, `${name}_quantized`),
-    scale: emit.constant(tensor.scale, `${name}_scale`),
-    zeroPoint: emit.constant(tensor.zeroPoint, `${name}_zero_point`),
-  };
-}
-
-/** Stored codes, and what makes numbers of them. */
-export interface StoredCodes {
-  readonly codes: Value;
-  readonly scale: Value;
-  readonly zeroPoint: Value;
-}
-
-/** The stored integers as numbers again, of the type that the layer reads. */
-export function dequantized(
-  emit: Emit,
-  name: string,
-  tensor: QuantizedTensor | QuantizedWeight,
-  type: DataType = "float32",
-): Value {
-  return numbersOf(emit, name, storeQuantized(emit, name, tensor), tensor.axis, type);
-}
-
-/** Numbers of codes with one scale, or one for each index of an axis. */
-export function numbersOf(
-  emit: Emit,
-  name: string,
-  { codes, scale, zeroPoint }: StoredCodes,
-  axis: number | undefined,
-  type: DataType = "float32",
-): Value {
-  const along = axis === undefined ? {} : { axis };
-  const numbers = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint], along);
-  return type === "float32" ? numbers : emit.named(`${name}_${type}`).Cast([numbers], { to: typeCodes[type] });
 }

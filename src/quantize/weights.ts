@@ -5,14 +5,14 @@
  *     h = Gemm(x, fc1.weight, fc1.bias)                   w = DequantizeLinear(fc1.weight_quantized, …) {axis=0}
  *                                                         h = Gemm(x, w, fc1.bias)
  *
- * A table keeps its rows as codes until they are picked (`lookup.ts`). Where it is the weight of a last layer, too, both read the same codes.
+ * A table keeps its rows as codes until they are picked (`formats/lookup.ts`). Where it is the weight of a last layer, too, both read the same codes.
  *
  * The file shrinks to a quarter. What the runtime makes of it is its own choice: ONNX Runtime turns MatMul with such a weight, read once,
  * into MatMulNBits, which by default also rounds the activations to 8 bits (session option `session.qdq_matmulnbits_accuracy_level`);
  * elsewhere it computes the float weight anew in every run.
  */
 import { infer } from "../analysis/infer.ts";
-import { type Layer, layers } from "../analysis/layers.ts";
+import { layers } from "../analysis/layers.ts";
 import { plainName } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { ownOptions, selectLayers } from "../analysis/selection.ts";
@@ -23,26 +23,22 @@ import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
-import { turnsTable, writeLookup } from "./lookup.ts";
-import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
+import type { Evidence } from "./evidence.ts";
+import { numbersOf, type StoredCodes, storeQuantized } from "./formats/dequantize-linear.ts";
+import { turnsTable, writeLookup } from "./formats/lookup.ts";
+import { removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { tryOut } from "./prepare.ts";
-import {
-  forLayer,
-  numbersOf,
-  quantizeWeight,
-  type StoredCodes,
-  scaleAxis,
-  settingsOf,
-  storeQuantized,
-  type WeightSettings,
-  weightMiss,
-  weightReader,
-  weightRule,
-} from "./weight.ts";
+import { codesText, roundedWeight, scaleAxis, settingsOf, weightMiss } from "./weight.ts";
 
-export async function quantizeToWeights(model: Model, options: QuantizeSettings, context: Context): Promise<Outcome> {
+export async function quantizeToWeights(
+  model: Model,
+  options: QuantizeSettings,
+  context: Context,
+  evidence: Evidence,
+): Promise<Outcome> {
   const existing = await roundingsIn(model);
+  const rounding = { ...evidence, existing };
   const misses: Miss[] = [];
   const changes: Change[] = [];
   const chosen = selectLayers(layers(model, infer(model)), options);
@@ -82,8 +78,13 @@ export async function quantizeToWeights(model: Model, options: QuantizeSettings,
     const settings = settingsOf(said);
     const key = `${settings.type} ${said.perChannel ? scaleAxis(source) : ""}`;
     const emit = emitInto(model, { before: node, by: "quantize", onNode: inference.visit });
-    const written = shared.get(key) ?? (await write(model, emit, source, settings, context, existing));
-    shared.set(key, written);
+    let written = shared.get(key);
+    if (written === undefined) {
+      const tensor = await roundedWeight(model, source, settings, rounding, context.engine);
+      const codes = storeQuantized(emit, plainName(source.weight), tensor);
+      written = { ...codes, axis: tensor.axis, numbers: undefined, turned: undefined };
+      shared.set(key, written);
+    }
     if (role.kind === "lookup") writeLookup(emit, layer, written, settings.type);
     else {
       const own = table === undefined ? written : turned(emit, written);
@@ -91,8 +92,7 @@ export async function quantizeToWeights(model: Model, options: QuantizeSettings,
       own.numbers = numbers;
       model.graph.setInput(node, role.input, numbers);
     }
-    const scales = role.kind === "lookup" ? "a scale per row" : "per-channel scales";
-    const what = `weight as ${settings.type}, ${said.perChannel ? scales : "one scale"}`;
+    const what = codesText(layer, settings, rounding);
     changes.push({ at: layer.name, what, kind: "quantized", bits: said.bits, decidedBy });
   }
   for (const { zeroPoint } of [...done.values()].flatMap((written) => [...written.values()]))
@@ -107,26 +107,6 @@ interface Written extends StoredCodes {
   /** What a layer multiplies with. */
   numbers: Value | undefined;
   turned: Written | undefined;
-}
-
-async function write(
-  model: Model,
-  emit: Emit,
-  layer: Layer,
-  settings: WeightSettings,
-  context: Context,
-  existing: ModelRoundings,
-): Promise<Written> {
-  const read = await weightReader(model, layer, context.engine);
-  const dense = await read();
-  const rule = forLayer(layer, () => weightRule(layer, dense, settings, existing));
-  const tensor = await quantizeWeight(layer, dense.dims, read, rule);
-  return {
-    ...storeQuantized(emit, plainName(layer.weight), tensor),
-    axis: tensor.axis,
-    numbers: undefined,
-    turned: undefined,
-  };
 }
 
 /** The codes of a table for a layer that reads it transposed: the runtime turns them once, when it loads the model. */

@@ -15,6 +15,7 @@ import { Model } from "../../src/graph/model.ts";
 import { verify } from "../../src/graph/verify.ts";
 import type { Example } from "../../src/ops/define.examples.ts";
 import { type Op, operators, type QuantizeRule } from "../../src/ops/index.ts";
+import { fastWeight } from "../../src/quantize/targets.ts";
 import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
 import { inMemory } from "../../src/tensor/dense.ts";
 import { stridesOf } from "../../src/tensor/dims.ts";
@@ -70,7 +71,9 @@ function quantized(dense: Dense, type: "int8" | "uint8", { scale, zero }: Grid):
 }
 
 /** Each output channel of a weight over its own range; codes of 0 stand for 0. */
-function quantizedChannels(dense: Dense, { weight: { out }, integerWeight: type }: Weighted) {
+function quantizedChannels(dense: Dense, rule: Weighted) {
+  const { out } = rule.weight;
+  const type = fastWeight(rule);
   const zero = type === "int8" ? 0 : 128;
   const stride = stridesOf(dense.dims)[out] ?? 1;
   const count = dense.dims[out] ?? 1;
@@ -147,7 +150,7 @@ async function checkWeighted(tried: Tried, rule: Weighted): Promise<void> {
     x: input,
     weight: emit.constant(rule.integerTransposed ? transposed(wCodes.codes) : wCodes.codes, "weight"),
     xZeroPoint: scalarCode("uint8", xCodes.zero),
-    ...(rule.integerWeight === "int8" ? {} : { weightZeroPoint: scalarCode("uint8", wCodes.zero) }),
+    ...(fastWeight(rule) === "int8" ? {} : { weightZeroPoint: scalarCode("uint8", wCodes.zero) }),
   });
   const channels = w.dense.dims[rule.weight.out] ?? 1;
   const channelDims = rule.channelDims(channels);

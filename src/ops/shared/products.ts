@@ -102,7 +102,6 @@ export function onMatMulInteger(weight: WeightRole | Miss, integerTransposed = f
     kind: "weighted",
     weight,
     integerTransposed,
-    integerWeight: "int8",
     integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
       emit.MatMulInteger([x, w, xZeroPoint, weightZeroPoint]),
     channelDims: (channels) => [channels],

@@ -7,16 +7,17 @@
  *
  * With one scale for all rows, h = DequantizeLinear(r, embed.weight_scale, embed.weight_zero_point).
  */
-import type { Inference } from "../analysis/infer.ts";
-import type { Layer } from "../analysis/layers.ts";
-import { storedOutputAxis } from "../analysis/stored-root.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
-import { replaceNode } from "../graph/replace.ts";
-import { keepLayerName } from "../passes/keep-layer-name.ts";
-import { fromNumbers } from "../tensor/convert.ts";
-import { typeCodes } from "../tensor/types.ts";
-import type { StoredCodes, WeightSettings } from "./weight.ts";
+import type { Inference } from "../../analysis/infer.ts";
+import type { Layer } from "../../analysis/layers.ts";
+import { storedOutputAxis } from "../../analysis/stored-root.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { replaceNode } from "../../graph/replace.ts";
+import { keepLayerName } from "../../passes/keep-layer-name.ts";
+import { fromNumbers } from "../../tensor/convert.ts";
+import { typeCodes } from "../../tensor/types.ts";
+import type { WeightSettings } from "../weight.ts";
+import type { StoredCodes } from "./dequantize-linear.ts";
 
 /** Whether a layer multiplies with a table, transposed, whose rows are its outputs, and reads nothing else of it. */
 export function turnsTable(layer: Layer, table: Layer, inference: Inference): boolean {

@@ -1,0 +1,103 @@
+/**
+ * Integer operators with ranges found at run time, as ONNX Runtime fuses them into DynamicQuantizeMatMul:
+ *
+ *     q, s, z = DynamicQuantizeLinear(x)              # one for all layers that read x
+ *     i = MatMulInteger(q, fc1.weight_quantized, z)   # int32
+ *     h = Add(Mul(Cast(i), Mul(s, fc1.weight_scale)), fc1.bias)
+ *
+ * The weight has one zero point for all channels.
+ */
+import { plainName } from "../../analysis/masks.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import { replaceNode } from "../../graph/replace.ts";
+import { keepLayerName } from "../../passes/keep-layer-name.ts";
+import type { Context } from "../../passes/pass.ts";
+import { readStoredValue } from "../../passes/stored.ts";
+import { fromNumbers, toFloat32, toNumbers } from "../../tensor/convert.ts";
+import { float32 } from "../../tensor/dense.ts";
+import { type Dense, typeCodes } from "../../tensor/types.ts";
+import type { Target } from "../target.ts";
+import type { QuantizedWeight } from "../weight.ts";
+import { storeQuantized } from "./dequantize-linear.ts";
+
+/** An activation as integers. */
+export interface Integers {
+  readonly codes: Value;
+  readonly scale: Value;
+  readonly zeroPoint: Value;
+}
+
+/** Makes the integers of an activation once, before the first layer that reads it. */
+export function integersOf(emit: Emit, data: Value, made: Map<Value, Integers>): Integers {
+  const known = made.get(data);
+  if (known !== undefined) return known;
+  const [codes, scale, zeroPoint] = emit.named(`${data.name}_quantized`).many("DynamicQuantizeLinear", [data], {}, 3);
+  const integers = { codes, scale, zeroPoint };
+  made.set(data, integers);
+  return integers;
+}
+
+export interface StoredWeight {
+  readonly codes: Value;
+  readonly scale: Value;
+  /** Undefined where it is 0. */
+  readonly zeroPoint: Value | undefined;
+}
+
+/** Stores a weight as an integer operator takes it: scales that multiply the output, and the zero point where it is not 0. */
+export function storeWeight(emit: Emit, { layer, rule }: Target, tensor: QuantizedWeight): StoredWeight {
+  const { type } = tensor.zeroPoint;
+  // The ranges of channels are symmetric.
+  const zero = toNumbers(tensor.zeroPoint)[0] ?? 0;
+  const { codes, scale, zeroPoint } = storeQuantized(emit, plainName(layer.weight), {
+    ...tensor,
+    scale: float32(tensor.axis === undefined ? [] : rule.channelDims(layer.outputs), tensor.scale.data),
+    zeroPoint: fromNumbers(type, [], [zero]),
+  });
+  return { codes, scale, zeroPoint: type === "int8" ? undefined : zeroPoint };
+}
+
+/** The bias so that it adds to the output: times its factor, with the dimensions of a channel vector where it is one. */
+export async function biasFor(
+  model: Model,
+  { layer, rule }: Target,
+  context: Context,
+): Promise<Dense | Value | undefined> {
+  const { bias } = layer;
+  if (bias === undefined) return undefined;
+  const dims = rule.channelDims(layer.outputs);
+  const factor = rule.biasFactor ?? 1;
+  if (factor === 1 && (dims.length === 1 || bias.type?.dims?.length !== 1)) return bias;
+  const dense = await readStoredValue(model, bias, context.engine);
+  const scaled = factor === 1 ? toFloat32(dense) : toFloat32(dense).map((value) => value * factor);
+  return float32(dense.dims.length === 1 && scaled.length === layer.outputs ? dims : dense.dims, scaled);
+}
+
+export function writeInteger(
+  emit: Emit,
+  target: Target,
+  x: Integers,
+  weight: StoredWeight,
+  bias: Dense | Value | undefined,
+): void {
+  const { layer, rule } = target;
+  const { node } = layer;
+  const [output] = node.outputs;
+  if (output === undefined) return;
+  const name = output.name;
+  keepLayerName(layer);
+  const sum = rule.integer(emit.named(`${name}_integer`), {
+    x: x.codes,
+    weight: weight.codes,
+    xZeroPoint: x.zeroPoint,
+    ...(weight.zeroPoint === undefined ? {} : { weightZeroPoint: weight.zeroPoint }),
+  });
+  const factor = emit.named(`${name}_scale`).Mul([x.scale, weight.scale]);
+  const product = emit.named(`${name}_product`).Mul([emit.Cast([sum], { to: typeCodes.float32 }), factor]);
+  const addend = bias === undefined || "graph" in bias ? bias : emit.constant(bias, layer.bias?.name ?? "bias");
+  const result = addend === undefined ? product : emit.named(`${name}_sum`).Add([product, addend]);
+  replaceNode(node, [result]);
+  if (sum.producer !== undefined) sum.producer.name = node.name;
+}

@@ -1,0 +1,46 @@
+/**
+ * The grid that weights are rounded to: (code - zero point) · scale with low ≤ code ≤ high, a scale for each slice along an axis or one for all.
+ *
+ * Several scales need equal zero points (ONNX Runtime's integer kernels know one), so such a grid is symmetric whatever the type: uint8 holds
+ * what int8 would hold, plus 128. (ONNX Runtime's quantizer spreads ±max over 0 … 255 around 127.5, where no integer is the zero point.)
+ */
+import { type QuantizationRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../math/index.ts";
+
+/** Codes of a weight; `low` and `high` are the smallest and largest that are used. */
+export interface Grid extends QuantizationRange {
+  readonly type: "int8" | "uint8";
+  /** Each slice along this axis has a scale of its own; undefined: one scale for all. */
+  readonly axis: number | undefined;
+  /** The zero point is 0 (int8) or 128 (uint8); else it follows from the numbers. */
+  readonly symmetric: boolean;
+}
+
+/** A grid with its scales and zero points, one for each slice. */
+export interface ScaledGrid extends Grid {
+  readonly scale: readonly number[];
+  readonly zeroPoint: readonly number[];
+}
+
+/** The codes of so many bits. Eight leave out the most negative one, fewer have none to spare, as in ONNX Runtime. */
+export function gridOf(type: Grid["type"], axis: number | undefined, bits = 8): Grid {
+  const high = 2 ** (bits - 1) - 1;
+  if (axis !== undefined || type === "int8")
+    return symmetricGrid(type, axis, { low: bits === 8 ? -high : -high - 1, high });
+  return { type, axis, symmetric: false, low: 0, high: 255 };
+}
+
+/** Integers from `low` to `high` around 0, as int8, or as uint8 around 128. */
+export function symmetricGrid(type: Grid["type"], axis: number | undefined, { low, high }: QuantizationRange): Grid {
+  const zero = middle[type];
+  return { type, axis, symmetric: true, low: low + zero, high: high + zero };
+}
+
+const middle = { int8: 0, uint8: 128 } as const;
+
+/** Scale and zero point with which a grid reaches from `min` to `max`, or as far on the other side. */
+export function scaleFor(grid: Grid, min: number, max: number): ScaleAndZeroPoint {
+  const { type, symmetric, low, high } = grid;
+  if (!symmetric) return scaleAndZeroPoint(min, max, { type });
+  const { scale } = scaleAndZeroPoint(min, max, { type: "int8" });
+  return { scale: Math.fround(scale * (254 / (high - low))), zeroPoint: middle[type] };
+}

@@ -1,0 +1,34 @@
+/** Rounding methods by name. */
+import * as v from "valibot";
+import { mse } from "./mse.ts";
+import { nearest } from "./nearest.ts";
+import type { Rounder } from "./rounder.ts";
+
+const rounders = { nearest, mse } satisfies Record<string, Rounder>;
+
+export type RounderName = keyof typeof rounders;
+
+const names = Object.keys(rounders) as RounderName[];
+
+const isRounder = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && "id" in value && "scales" in value;
+
+export const rounderOption = v.pipe(
+  v.optional(
+    v.union([
+      v.picklist(names),
+      v.custom<Rounder>(isRounder, `must be ${names.map((name) => `"${name}"`).join(", ")} or a rounder`),
+    ]),
+    "nearest",
+  ),
+  v.description("how weights are rounded"),
+  v.metadata({
+    meanings: {
+      title: "Rounding (--rounder)",
+      rows: names.map((name) => [name, rounders[name].summary] as const),
+    },
+  }),
+);
+
+export const rounderOf = (given: RounderName | Rounder): Rounder =>
+  typeof given === "string" ? rounders[given] : given;
