@@ -6,6 +6,7 @@
  *     Conv (groups · outputs, inputs, taps…)                     the group of an output channel
  *     ConvTranspose (groups · inputs, outputs, taps…)            the group of an input channel
  *     LSTM (directions, gates · outputs, inputs)                 a group for each direction
+ *     MatMul (stack…, inputs, outputs)                           a group for each place of the stack
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
@@ -29,7 +30,7 @@ export interface WeightShape {
 }
 
 export function weightShape(role: WeightRole, dims: readonly number[]): WeightShape {
-  const groups = role.stack === undefined ? role.groups : (dims[role.stack] ?? 1);
+  const groups = (role.stack ?? []).reduce((product, axis) => product * (dims[axis] ?? 1), role.groups);
   // The first axis counts the channels of all groups.
   const along = (axis: number): number => (dims[axis] ?? 0) / (axis === 0 ? role.groups : 1);
   const [outputs, inputs] = [along(role.out), along(role.in)];
@@ -72,12 +73,15 @@ export function weightNumbers(role: WeightRole, dims: readonly number[], matrice
 function placesOf(role: WeightRole, dims: readonly number[]): Uint32Array {
   const { outputs, inputs, taps } = weightShape(role, dims);
   const size = outputs * inputs * taps;
-  let tap = taps;
+  let [tap, matrices] = [taps, weightShape(role, dims).groups];
   let places = new Uint32Array(1);
   dims.forEach((count, axis) => {
     let added: (index: number) => number;
-    if (axis === role.stack) added = (index) => index * size;
-    else if (axis === role.out) added = grouped(outputs, inputs * taps, size);
+    if (role.stack?.includes(axis)) {
+      matrices /= count;
+      const step = matrices * size;
+      added = (index) => index * step;
+    } else if (axis === role.out) added = grouped(outputs, inputs * taps, size);
     else if (axis === role.in) added = grouped(inputs, taps, size);
     else {
       tap /= count;

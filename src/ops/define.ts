@@ -154,8 +154,11 @@ export interface WeightRole {
   readonly fused?: string;
   /** The weight is stored in packed blocks, whose axes count no channels: how many it stands for. */
   readonly packed?: { readonly outputs: number; readonly inputs: number };
-  /** The axis that counts independent matrices: the directions of a recurrent layer. The output channels are the rows of all gates then. */
-  readonly stack?: number;
+  /**
+   * The axes that count independent matrices: the directions of a recurrent layer, whose output channels are the rows of all gates; the stack of a
+   * product.
+   */
+  readonly stack?: readonly number[];
   /** What tells this weight from the others of the same node, in the layer's name: "recurrence". */
   readonly part?: string;
   /** The layer as two thinner ones; left out where the weight is no plain matrix. */

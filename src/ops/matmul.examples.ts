@@ -15,7 +15,10 @@ export const matmulExamples: readonly Example[] = [
     MatMul with a stored weight on the left |
       (x: float32[3, 5]) w: float32[4, 3] = random(seed 1); y = MatMul(w, x) | no quantize: the weight is the left operand
     MatMul with stored matrices of a batch |
-      (x: float32[2, 3, 4]) w: float32[2, 4, 2] = random(seed 1); y = MatMul(x, w) | no weight: not a matrix | no quantize: not a matrix
+      (x: float32[2, 3, 4]) w: float32[2, 4, 2] = random(seed 1); y = MatMul(x, w) | no quantize: not a matrix
+    MatMul with stored matrices on the left, that a batch shares |
+      (x: float32[3, 1, 4, 2]) w: float32[2, 5, 4] = random(seed 1); y = MatMul(w, x) | no quantize: not a matrix
+    MatMul with stored frequencies | (x: float32[2, 1, 3]) w: float32[1, 4, 1] = random(seed 1); y = MatMul(w, x) | no weight: not a matrix | no quantize: not a matrix
   `,
   product("MatMul of matrices", "batch, 3", "3, 4"),
   product("MatMul of stacks", "batch, 2, 3, 4", "batch, 2, 4, 5"),

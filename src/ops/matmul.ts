@@ -8,7 +8,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, elementCount, sameDims, unknownDim } from "../tensor/dims.ts";
-import { defineOp, type Factored, type Op, type Site } from "./define.ts";
+import { defineOp, type Factored, type Op, type Site, type WeightRole } from "./define.ts";
 import { onIntegers } from "./shared/misses.ts";
 import {
   type GemmSettings,
@@ -65,6 +65,20 @@ function otherOperand(site: Site, dims: (input: 0 | 1) => readonly Dim[] | undef
   });
 }
 
+/** A stack of stored matrices. Those with a single input scale numbers, as frequencies of positions do. */
+function stackedWeight({ inputs: [a, b] }: Site): WeightRole | undefined {
+  if (a?.dims === undefined || b?.dims === undefined || a.stored === b.stored) return undefined;
+  const [dims, data] = a.stored ? [a.dims, b.dims] : [b.dims, a.dims];
+  const last = dims.length - 1;
+  const [out, shared] = a.stored ? [last - 1, last] : [last, last - 1];
+  if (last < 2 || data.length < 2 || dims[shared] === 1) return undefined;
+  const from = a.stored ? 2 : 1;
+  return {
+    ...{ input: a.stored ? 0 : 1, out, in: shared, groups: 1, stack: dims.slice(0, -2).map((_, axis) => axis) },
+    ...{ data: a.stored ? 1 : 0, dataAxis: data.length - from, outputAxis: Math.max(dims.length, data.length) - from },
+  };
+}
+
 const MatMul = defineOp({
   name: "MatMul",
   mustBe: (site) => otherOperand(site, () => undefined),
@@ -72,7 +86,7 @@ const MatMul = defineOp({
   parameters: storedOperands,
   weight: (_, site) => {
     const role = matmulWeight(site);
-    if (role instanceof Miss) return role;
+    if (role instanceof Miss) return stackedWeight(site) ?? role;
     return { ...role, factored: inTwo(role.input, (emit, operands) => emit.MatMul(operands)) };
   },
   axes: (_, site) => matmulLinks(site),

@@ -112,7 +112,7 @@ function links(s: Settings, site: Site): readonly AxisLink[] {
 /** The matrices of inputs and of the state: each a stack of one for each direction, whose rows are all gates of all hidden units. */
 function weights(site: Site): readonly WeightRole[] | Miss {
   const bias = site.inputs[3]?.stored === true ? { bias: 3 } : {};
-  const common = { out: 1, in: 2, groups: 1, stack: 0, dataAxis: 2, outputAxis: 3 };
+  const common = { out: 1, in: 2, groups: 1, stack: [0], dataAxis: 2, outputAxis: 3 };
   const found: WeightRole[] = [];
   if (site.inputs[1]?.stored === true) found.push({ ...common, input: 1, data: 0, ...bias });
   if (site.inputs[2]?.stored === true) found.push({ ...common, input: 2, data: 5, part: "recurrence" });

@@ -344,6 +344,20 @@ graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
   });
 });
 
+test("stacks of matrices are pruned, as one layer each; frequencies of positions are none", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[n, 2, 1, 2], position: float32[n, 1, 3]) -> (y, angles) {
+  experts: float32[2, 2, 2] = [[[1, 8], [3, 7]], [[2, 6], [4, 5]]]
+  frequency: float32[1, 4, 1] = [1, 2, 3, 4]
+  y = MatMul(x, experts)
+  angles = MatMul(frequency, position)
+}`);
+  const { changes } = await prune(model, { amount: 0.5 });
+  expect(changes).toMatchObject([{ at: "y", what: "4 of 8 pruned, 4 of 8 left" }]);
+  expect(await numbers(model, "experts")).toEqual([0, 8, 0, 7, 0, 6, 0, 5]);
+  expect(await numbers(model, "frequency")).toEqual([1, 2, 3, 4]);
+});
+
 test("a layer that holds NaN stays, and takes no other along", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 2]) -> (y) {

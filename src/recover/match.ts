@@ -105,7 +105,7 @@ function counterpart(layer: Layer, known: readonly Layer[], used: ReadonlySet<La
   for (const { role } of [layer, same]) {
     if (role.fused !== undefined) return new Miss(`${role.fused} is fused into it`);
     if (role.kind === "lookup") return new Miss("it looks up rows, and multiplies nothing");
-    if (role.stack !== undefined) return new Miss("its operator is not linear");
+    if (role.stack !== undefined) return new Miss("it holds several matrices");
     if (role.outputAxis <= 0) return new Miss("its channels lie along the batch axis");
   }
   if (same.role.outputAxis !== layer.role.outputAxis) return new Miss("its channels lie along another axis");

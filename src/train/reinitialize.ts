@@ -129,7 +129,8 @@ function weightVariance(node: Node, role: WeightRole, inference: Inference): num
   // Operators with groups store the axis in front for all of them, the other one for one.
   const ofGroup = (axis: number): number => (dims[axis] ?? 1) / (axis === 0 ? role.groups : 1);
   const taps = dims.reduce(
-    (product, size, axis) => (axis === role.in || axis === role.out || axis === role.stack ? product : product * size),
+    (product, size, axis) =>
+      axis === role.in || axis === role.out || role.stack?.includes(axis) ? product : product * size,
     1,
   );
   const [inputs, outputs] = [taps * ofGroup(role.in), taps * ofGroup(role.out)];

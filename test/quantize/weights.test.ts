@@ -56,6 +56,19 @@ graph (x: float32[1, 3]) -> (y: float32[1, 2]) {
     expect(toNumbers(await stored(model, "fc.weight_quantized"))).toEqual([64, -127, 32, 16, 0, 64]);
   });
 
+  test("stacks of matrices have a scale for each column of all of them", async () => {
+    const text = `opset 17
+graph (x: float32[n, 2, 3, 4]) -> (y) {
+  w: float32[2, 4, 5] = random(seed 1)
+  y = MatMul(x, w)
+}`;
+    const model = parseModel(text);
+    await quantize(model, { scheme: "weights" });
+    expect((await stored(model, "w_scale")).dims).toEqual([5]);
+    const x = numbersFor([2, 2, 3, 4]);
+    expect(difference(await run(parseModel(text), { x }), await run(model, { x }))).toBeLessThan(0.02);
+  });
+
   test("as uint8 have a zero point", async () => {
     const model = mlp();
     await quantize(model, { scheme: "weights", weights: "uint8" });
