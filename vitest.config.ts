@@ -10,6 +10,7 @@ const shared = [
 /** Of those, what uses the compiled command line. */
 const commands = ["test/{cli,docs,recover}/**/!(*.slow).test.ts"];
 const compiled = "test/setup/compiled.ts";
+const together = { isolate: false, setupFiles: ["test/setup/folders.ts"] };
 
 /** The suites but for those that are left out, with so many milliseconds for a test. */
 export function suites(leftOut: readonly string[], timeout: number): ViteUserConfig {
@@ -23,14 +24,14 @@ export function suites(leftOut: readonly string[], timeout: number): ViteUserCon
       maxWorkers: "100%",
       projects: [
         // They share processes, and what these have loaded.
-        { extends: true, test: { name: "shared", include: shared, exclude, isolate: false, ...timeouts } },
+        { extends: true, test: { name: "shared", include: shared, exclude, ...together, ...timeouts } },
         {
           extends: true,
           test: {
             name: "commands",
             include: commands,
             exclude,
-            isolate: false,
+            ...together,
             globalSetup: compiled,
             ...timeouts,
           },
@@ -47,12 +48,7 @@ export function suites(leftOut: readonly string[], timeout: number): ViteUserCon
           },
         },
       ],
-      setupFiles: [
-        "test/setup/console.ts",
-        "test/setup/contract.ts",
-        "test/setup/equality.ts",
-        "test/setup/folders.ts",
-      ],
+      setupFiles: ["test/setup/console.ts", "test/setup/contract.ts", "test/setup/equality.ts"],
       pool: "forks",
     },
   });

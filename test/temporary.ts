@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll } from "vitest";
 
 const made: string[] = [];
 
@@ -15,3 +16,5 @@ export function temporaryFolder(within = tmpdir()): string {
 export function removeFolders(): void {
   for (const folder of made.splice(0)) rmSync(folder, { recursive: true, force: true });
 }
+
+afterAll(removeFolders);

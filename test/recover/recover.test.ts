@@ -138,7 +138,7 @@ test("the time that is given ends training, which keeps what it learnt", async (
   const { changes, misses } = await recover(narrow, {
     original,
     data,
-    minutes: 0.03,
+    minutes: 0.1,
     until: "end-to-end",
     ...settings,
   });
