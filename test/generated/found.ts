@@ -8,6 +8,10 @@ interface Found {
 
 export const found: readonly Found[] = [
   {
+    promise: "quantize weights {}",
+    network: { start: "Relu of a batch", steps: [{ block: "positions", choices: [] }] },
+  },
+  {
     promise: 'quantize weights {"weights":"uint8"}',
     network: { start: "Hardmax of opset 7 over channels of one pixel", steps: [{ block: "gemm", choices: [] }] },
   },

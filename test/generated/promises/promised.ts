@@ -1,15 +1,15 @@
 /** A promise, and what many of them look at. */
 
 import { infer } from "../../../src/analysis/infer.ts";
-import { layers } from "../../../src/analysis/layers.ts";
+import { type Layer, layers } from "../../../src/analysis/layers.ts";
 import type { Model } from "../../../src/graph/model.ts";
 import { storeConstants } from "../../../src/passes/index.ts";
 import { storeWeights } from "../../../src/passes/store-constants.ts";
 import { readStoredValue } from "../../../src/passes/stored.ts";
-import { toFloat64 } from "../../../src/tensor/convert.ts";
+import { toFloat64, toNumbers } from "../../../src/tensor/convert.ts";
 import { float32, inMemory } from "../../../src/tensor/dense.ts";
-import { dimsText, elementCount, isUnknownDim } from "../../../src/tensor/dims.ts";
-import type { Batch } from "../../../src/tensor/types.ts";
+import { dimsText, elementCount, isUnknownDim, stridesOf } from "../../../src/tensor/dims.ts";
+import type { Batch, Dense } from "../../../src/tensor/types.ts";
 import type { Network } from "../network.ts";
 import { engine, expectThat, originalAnswers } from "../runs.ts";
 
@@ -24,6 +24,8 @@ export interface Weight {
   readonly dims: readonly number[];
   /** The axis of output channels. */
   readonly out: number;
+  /** The axis along which scales lie: of a table its rows. */
+  readonly slices: number;
 }
 
 /** Of each layer, by its name. */
@@ -34,9 +36,32 @@ export async function weights(model: Model): Promise<ReadonlyMap<string, Weight>
   storeWeights(whole);
   for (const layer of layers(whole, infer(whole))) {
     const dense = await readStoredValue(whole, layer.effective, engine);
-    found.set(layer.name, { numbers: toFloat64(dense), dims: dense.dims, out: layer.role.out });
+    const isTable = layer.role.kind === "lookup";
+    const numbers = isTable ? await rowsOf(whole, layer, dense) : dense;
+    found.set(layer.name, {
+      numbers: toFloat64(numbers),
+      dims: dense.dims,
+      out: layer.role.out,
+      slices: layer.role[isTable ? "in" : "out"],
+    });
   }
   return found;
+}
+
+/** The numbers of a table, which become numbers only once they are picked where it holds codes. */
+async function rowsOf({ graph }: Model, { weight, role }: Layer, dense: Dense): Promise<Dense> {
+  if (dense.type !== "int8" && dense.type !== "uint8") return dense;
+  const part = (name: string): Promise<Dense> | undefined =>
+    graph.value(weight.name.replace(/_quantized$/, name))?.tensor?.read();
+  const [scale, zeroPoint] = [await part("_scale"), await part("_zero_point")];
+  const along = scale === undefined || scale.dims.length === 0 ? undefined : role.in;
+  const inner = along === undefined ? elementCount(dense.dims) : (stridesOf(dense.dims)[along] ?? 1);
+  const scales = scale === undefined ? [1] : toNumbers(scale);
+  const zero = zeroPoint === undefined ? (dense.type === "int8" ? 0 : 128) : (toNumbers(zeroPoint)[0] ?? 0);
+  const numbers = toNumbers(dense).map(
+    (code, at) => (code - zero) * (scales[Math.floor(at / inner) % scales.length] ?? 0),
+  );
+  return float32(dense.dims, numbers);
 }
 
 /** The network with its inputs as rows of samples: undefined where they do not all count as many, which is no data set. */

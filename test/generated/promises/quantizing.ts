@@ -22,7 +22,7 @@ interface Grid {
  * By how much a grid of 8 bits may move each number: half a step. Of one with a zero point, which is rounded itself, the ends may lie half a
  * step further off.
  */
-export function mostMoved({ numbers, dims, out }: Weight, grid: Grid): Float64Array {
+export function mostMoved({ numbers, dims, slices: out }: Weight, grid: Grid): Float64Array {
   const { perChannel = true, weights: type = "int8" } = grid;
   const { min, max } = channelRanges({ type: "float64", dims, data: numbers }, perChannel ? out : undefined);
   const [stride, count] = [stridesOf(dims)[out] ?? 1, dims[out] ?? 1];
