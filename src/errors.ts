@@ -15,13 +15,13 @@ export const errorCodes = [
   "E_UNSUPPORTED", // legal ONNX that Pith cannot do this with
   "E_SHAPE_MISMATCH", // dimensions do not fit each other
   "E_TYPE_MISMATCH", // element types do not fit each other
-  "E_NAME", // no value, layer or operator of this name, or one too many
-  "E_SOURCE_CHANGED", // the file behind a lazy tensor is another file now
+  "E_NAME", // no value, layer or operator of this name, or more than one
+  "E_SOURCE_CHANGED", // the file behind a lazy tensor has changed
   "E_DATA", // the data set cannot be read or does not fit the model
   "E_ENGINE", // ONNX Runtime refused or failed
   "E_ENGINE_MISSING", // no ONNX Runtime is installed
   "E_NOT_DIFFERENTIABLE", // a wanted gradient does not exist
-  "E_DIVERGED", // training met NaN or infinity
+  "E_DIVERGED", // a loss or weight became NaN or infinite in training
   "E_ACCURACY_LOST", // the result lost more than was allowed, or does not do what the original did; nothing was written
   "E_STOPPED", // stopped on request
 ] as const;

@@ -200,7 +200,7 @@ function refusal(layer: Layer, { read, product, unshared }: WeightNeeds): string
   const dims = fixedDims(effective.type?.dims) ?? [];
   if (storage === "packed") return "its weight is quantized already, in packed blocks";
   if (type !== undefined && !isFloat(type)) return `its weight is quantized already (${type})`;
-  if (product !== undefined && role.kind === "lookup") return "it looks up rows, and multiplies nothing";
+  if (product !== undefined && role.kind === "lookup") return "it is an embedding lookup, without a matrix product";
   if (product !== undefined && fused !== undefined) return `${fused} is fused into it: lower it first`;
   if (product === "alone" && role.stack !== undefined) return "it holds several matrices";
   if (product === "matrix" && dims.length !== 2) return `its weight has ${dims.length} axes; matrices are factorized`;
@@ -209,9 +209,9 @@ function refusal(layer: Layer, { read, product, unshared }: WeightNeeds): string
   if (unread !== undefined) return `its weight ${unread.reason}`;
   if (read === "stored" && storage === "computed") return "its weight is computed";
   if (read === "unrounded" && isRounded(effective))
-    return "its weight has fake quantization: do this first, then quantize";
+    return "its weight has fake quantization: run this pass before fake-quantize";
   if (read === "unrounded" && type !== weight.tensor?.type)
-    return `its weight is ${weight.tensor?.type}, and read as ${type}`;
+    return `its weight is ${weight.tensor?.type}, but used as ${type}`;
   if (unshared === true && shared) return "its weight is shared";
   return elementCount(dims) === 0 ? "its weight has no elements" : undefined;
 }

@@ -49,7 +49,7 @@ export function parseAugmentation(given: string | Augmentation): Augmentation {
   }
   const { layout: _, ...effects } = result.output;
   if (Object.values(effects).every((value) => value === undefined || value === false || value === 0))
-    throw new PithError("E_OPTION", "augment: there is nothing to do.", { hint: usage });
+    throw new PithError("E_OPTION", "augment: no augmentation is given.", { hint: usage });
   return result.output;
 }
 

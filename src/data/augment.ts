@@ -37,10 +37,7 @@ export function augmented(dataset: Dataset, how: Augmentation, options: Augmente
 export function augmented(dataset: Dataset, given: Augmentation, options: AugmentedOptions): Dataset {
   const how = parseAugmentation(given);
   if ((how.mixup ?? 0) > 0 && options.classes === undefined)
-    throw new PithError(
-      "E_OPTION",
-      "augment, mixup: labels are mixed as shares of classes, and their number is not known.",
-    );
+    throw new PithError("E_OPTION", "augment, mixup: mixup needs the number of classes, which is not known.");
   const settings = { owner: dataset.name, how, seed: options.seed, classes: options.classes };
   return mapBatches(dataset, augmentation(settings), { kind: "augment", settings });
 }
@@ -161,7 +158,7 @@ function findImages(batch: Batch, owner: string): { readonly name: string; reado
   if (label !== undefined && label.dims.length > 2)
     throw new PithError(
       "E_DATA",
-      `${owner}: "label" is ${dimsText(label.dims)}, which augmentation cannot change accordingly.`,
+      `${owner}: "label" is ${dimsText(label.dims)}, which augmentation cannot transform with the image.`,
       {
         hint: "Augment such images before they become a data set.",
       },

@@ -39,7 +39,7 @@ export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: s
   const sizes = new Map(links.flatMap((one) => (one.size === undefined ? [] : [[one.size, one.input.name] as const])));
   if (sizes.size > 1) {
     const listed = [...sizes].map(([size, name]) => `"${name}" takes ${size}`).join(", ");
-    throw new PithError("E_DATA", `${owner}: the inputs fix different numbers of samples a run: ${listed}.`);
+    throw new PithError("E_DATA", `${owner}: the inputs have different fixed batch sizes: ${listed}.`);
   }
   const [size] = sizes.keys();
   return {
@@ -137,7 +137,7 @@ function converted(dense: Dense, input: ModelInput, column: string, owner: strin
   }
   const numbers = toFloat64(dense);
   if (!isFloat(type) && !numbers.every(Number.isInteger)) {
-    throw new PithError("E_DATA", `${owner}: "${column}" has fractions, input "${input.name}" takes ${type}.`);
+    throw new PithError("E_DATA", `${owner}: "${column}" has non-integer values, input "${input.name}" takes ${type}.`);
   }
   return fromNumbers(type, dense.dims, numbers);
 }

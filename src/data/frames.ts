@@ -27,7 +27,7 @@ export function frames(name: string, sounds: readonly Sound[], options: FrameOpt
   const { frame, context = 0, rate } = options;
   const wrong = sounds.find((sound) => rate !== undefined && sound.rate !== rate);
   if (wrong !== undefined) {
-    throw new PithError("E_DATA", `${wrong.name} has ${wrong.rate} samples a second, the model takes ${rate}.`, {
+    throw new PithError("E_DATA", `${wrong.name} has ${wrong.rate} Hz sample rate, the model takes ${rate}.`, {
       hint: `ffmpeg -i in.wav -ar ${rate} -ac 1 out.wav resamples it.`,
     });
   }

@@ -72,7 +72,7 @@ async function divide(
   const count = whole.count === undefined ? wanted : Math.min(wanted, Math.floor(most(whole.count)));
   if (count === 0) {
     const found = `${whole.name} has ${whole.count} samples`;
-    throw new PithError("E_DATA", `${found}, too few to calibrate with some of them and use the others.`);
+    throw new PithError("E_DATA", `${found}, too few to set some aside for calibration.`);
   }
   if (isIndexed(whole)) return setAside(whole, count, seed);
   // A stream has an order of its own: what comes first is kept in memory, and left out from then on.

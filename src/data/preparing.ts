@@ -38,7 +38,7 @@ export default async function prepare({ learn, batch, changes }: PreparingQuesti
   let made = batch;
   for (const { change, place } of changes) {
     const apply = known.get(change);
-    if (apply === undefined) throw new PithError("E_OPTION", `No thread can make the change ${change}.`);
+    if (apply === undefined) throw new PithError("E_OPTION", `A worker thread cannot apply the step ${change}.`);
     made = await apply(made, place);
   }
   const { batch: answer, memory } = handedOver(made);

@@ -121,7 +121,7 @@ describe("preprocess", () => {
     expect(() => preprocessBatch(planes, input([n, 2, 3, 2]), presets.unit, "d")).toThrow("takes [N, 2, 3, 2]");
     expect(() => preprocessBatch(planes, input([n, n], "int64"), presets.unit, "d")).toThrow(
       expect.objectContaining({
-        message: 'Input "x" takes int64[N, N], which are no images: the images are 2×2 with 3 channels.',
+        message: 'Input "x" takes int64[N, N], which is not the shape of an image: the images are 2×2 with 3 channels.',
         hint: "Is this the data for this model?",
       }),
     );
@@ -257,7 +257,7 @@ describe("bindInputs", () => {
     expect(() => bindInputs([input([n, 2])], bytes, "d").feeds(bytes)).toThrow("preprocessing is missing");
     const fractions: Batch = { x: { type: "float32", dims: [1, 2], data: Float32Array.of(0.5, 1) } };
     expect(() => bindInputs([input([n, 2], "int64")], fractions, "d").feeds(fractions)).toThrow(
-      '"x" has fractions, input "x" takes int64',
+      '"x" has non-integer values, input "x" takes int64',
     );
     const text: Batch = { x: { type: "string", dims: [1, 2], data: ["a", "b"] } };
     expect(() => bindInputs([input([n, 2])], text, "d").feeds(text)).toThrow('"x" is string, input "x" takes float32');

@@ -160,7 +160,7 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
     const takes = `${input.type?.type}${dimsText(declared)}`;
     throw new PithError(
       "E_DATA",
-      `Input "${input.name}" takes ${takes}, which are no images: the images are ${size}.`,
+      `Input "${input.name}" takes ${takes}, which is not the shape of an image: the images are ${size}.`,
       {
         hint: "Is this the data for this model?",
       },

@@ -94,7 +94,7 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
   if (second === undefined) return [first];
   if (more.length === 0) return [first, second];
   throw new PithError("E_DATA", `${owner} has ${texts.length} columns of text: ${texts.join(", ")}.`, {
-    hint: 'Call the one that counts "text", or two "text" and "text_pair".',
+    hint: 'Name the column to use "text", or two "text" and "text_pair".',
   });
 }
 
@@ -137,9 +137,13 @@ function tokenizeBatch(batch: Batch, inputs: readonly ModelInput[], options: Seq
   const longest = rows.reduce((most, { ids }) => Math.max(most, ids.length), 1);
   const length = typeof declared === "number" ? declared : longest;
   if (longest > length) {
-    throw new PithError("E_DATA", `${owner} comes in ${longest} tokens, input "${target.name}" takes ${length}.`, {
-      hint: `Set it: \`preprocess: "length=${length}"\`.`,
-    });
+    throw new PithError(
+      "E_DATA",
+      `${owner} has samples of ${longest} tokens, input "${target.name}" takes ${length}.`,
+      {
+        hint: `Set it: \`preprocess: "length=${length}"\`.`,
+      },
+    );
   }
   const { padding = 0, paddingSide = "right" } = options.tokenizer ?? {};
   const grid = (value: (row: Encoding, at: number) => number, filler: number): Dense<"int64"> => {

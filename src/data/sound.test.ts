@@ -131,7 +131,7 @@ describe("frames", () => {
 
   it("of another rate than the model's are refused, with what to do", () => {
     expect(() => frames("f", [ramp(5, "a.wav", 44100)], { frame: 4, rate: 16000 })).toThrow(
-      "a.wav has 44100 samples a second, the model takes 16000.",
+      "a.wav has 44100 Hz sample rate, the model takes 16000.",
     );
     expect(() => frames("f", [], { frame: 4 })).toThrow("holds no sound");
   });

@@ -39,13 +39,13 @@ export async function openWav(source: ByteSource): Promise<Sound> {
     const start = at + 8;
     if (id === "fmt ") format = readFormat(viewOf(await source.read(start, Math.min(size, start + length))), name);
     if (id === "data") {
-      if (format === undefined) throw new PithError("E_DATA", `${name}: its samples come before their format.`);
+      if (format === undefined) throw new PithError("E_DATA", `${name}: its data chunk comes before its fmt chunk.`);
       // Writers that stream leave 0 or the greatest number for a length that they did not know.
       const open = length === 0 || length === 0xffffffff;
       if (!open && start + length > size) {
         throw new PithError(
           "E_DATA",
-          `${name} is cut off: it says ${length} bytes of samples, ${size - start} are there.`,
+          `${name} is cut off: its header says ${length} bytes of samples, the file has ${size - start}.`,
         );
       }
       return soundAt(source, format, start, open ? size - start : length);
@@ -64,7 +64,7 @@ interface Format {
 }
 
 function readFormat(view: DataView, name: string): Format {
-  if (view.byteLength < 16) throw new PithError("E_DATA", `${name} is cut off: its format is incomplete.`);
+  if (view.byteLength < 16) throw new PithError("E_DATA", `${name} is cut off: its fmt chunk is incomplete.`);
   const tag = view.getUint16(0, true);
   const channels = view.getUint16(2, true);
   const rate = view.getUint32(4, true);
@@ -73,7 +73,7 @@ function readFormat(view: DataView, name: string): Format {
   const kind = tag === extensible && view.byteLength >= 26 ? view.getUint16(24, true) : tag;
   const known = (kind === pcm && [8, 16, 24, 32].includes(bits)) || (kind === float && (bits === 32 || bits === 64));
   if (!known || channels === 0 || rate === 0) {
-    const found = known ? `${channels} channels at ${rate} samples a second` : `${bits} bits in format ${kind}`;
+    const found = known ? `${channels} channels at ${rate} Hz` : `${bits} bits in format ${kind}`;
     throw new PithError("E_DATA", `${name}: samples of ${found} are not read.`, {
       hint: "ffmpeg -i in.wav -c:a pcm_s16le out.wav writes 16 bits.",
     });

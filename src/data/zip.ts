@@ -31,7 +31,7 @@ export async function zipEntries(source: ByteSource): Promise<readonly ZipEntry[
   const tail = viewOf(await source.read(tailStart, source.size));
   let at = tail.byteLength - 22;
   while (at >= 0 && tail.getUint32(at, true) !== endSignature) at--;
-  if (at < 0) throw broken("its table of contents is missing");
+  if (at < 0) throw broken("its central directory is missing");
   let count = tail.getUint16(at + 10, true);
   let size = tail.getUint32(at + 12, true);
   let start = tail.getUint32(at + 16, true);

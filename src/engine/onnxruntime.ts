@@ -174,7 +174,7 @@ function notTensors(names: readonly string[], cause: unknown): PithError {
 
 function failure(what: string, cause: unknown): PithError {
   const unknown = unknownOperator(messageOf(cause));
-  const hint = `This runtime has no ${unknown === undefined ? "" : operatorName(unknown)}. Pruning, and storing weights as integers or float16, do not run the model.`;
+  const hint = `This runtime has no kernel for ${unknown === undefined ? "" : operatorName(unknown)}. Pruning, and storing weights as integers or float16, do not run the model.`;
   const options = unknown === undefined ? { cause } : { cause, hint };
   return new PithError("E_ENGINE", `${what}: ${plainMessage(messageOf(cause))}.`, options);
 }

@@ -220,7 +220,7 @@ graph (ids: int64[batch, 3]) -> (y: float32[batch, 3, 12]) {
     const { changes, misses } = await factorize(model, { rank: 2 });
     expect(changes.map(({ at }) => at)).toEqual(["fc"]);
     expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
-      "embedding: it looks up rows, and multiplies nothing",
+      "embedding: it is an embedding lookup, without a matrix product",
       'embedding: Gather "embedding" reads its weight too, which would stay beside the factors',
     ]);
   });

@@ -437,7 +437,7 @@ export class Graph implements Carried {
 
   #reachable(value: Value): ValueImplementation {
     if (this.sees(value) && value instanceof ValueImplementation) return value;
-    throw new PithError("E_MODEL", `"${value.name}" belongs to a graph that graph "${this.name}" does not see.`);
+    throw new PithError("E_MODEL", `"${value.name}" belongs to a graph that is not visible from graph "${this.name}".`);
   }
 
   #ownNode(node: Node): NodeImplementation {

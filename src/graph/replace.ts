@@ -13,7 +13,10 @@ export function replaceUses(old: Value, replacement: Value, except?: Node): void
   if (old === replacement) return;
   const { graph, name } = old;
   if (!graph.sees(replacement))
-    throw new PithError("E_MODEL", `"${replacement.name}" belongs to a graph that graph "${graph.name}" does not see.`);
+    throw new PithError(
+      "E_MODEL",
+      `"${replacement.name}" belongs to a graph that is not visible from graph "${graph.name}".`,
+    );
   const isOutput = graph.isOutput(old);
   const copied = isOutput && !canTakeName(replacement, graph);
   replaceReads(old, replacement, except);

@@ -136,7 +136,7 @@ function inputsReason(
   if (count < min) return `${place}: ${expected}.`;
   const needed = max === Number.POSITIVE_INFINITY ? count : min;
   for (let input = 0; input < needed; input++) {
-    if (form.inputs[input] === undefined && !absent.has(input)) return `${place}: input ${input} must not be absent.`;
+    if (form.inputs[input] === undefined && !absent.has(input)) return `${place}: input ${input} is required.`;
   }
   return undefined;
 }
@@ -148,7 +148,7 @@ function outputsReason(found: OperatorSchema, form: NodeForm, place: string): st
   // ONNX Runtime crashes on a Split and refuses an If whose variadic outputs have a gap.
   const needed = max === Number.POSITIVE_INFINITY ? count : min;
   const absent = form.outputs.slice(0, needed).findIndex((output) => output === undefined || output === false);
-  return absent < 0 ? undefined : `${place}: output ${absent} must not be absent.`;
+  return absent < 0 ? undefined : `${place}: output ${absent} is required.`;
 }
 
 function arityText({ min, max }: Arity, noun: string): string {

@@ -54,7 +54,7 @@ describe("where values come from", () => {
   test("a subgraph's output from outside is a fault", () => {
     const outer = "y = If(flag) {then_branch=graph () -> (a) {}, else_branch=graph () -> (e) { e = Exp(x) }}";
     expect(verify(body(`a = Relu(x)\n${outer}`, "x: float32[2], flag: bool[]"))).toEqual([
-      'Output "a" of the graph in If "y" is a value from outside: it needs an Identity.',
+      'Output "a" of the graph in If "y" is a value of an outer graph: put an Identity between them.',
     ]);
   });
 

@@ -79,7 +79,7 @@ function flowFaults(graph: Graph, visible: ReadonlySet<Value>, place: string): s
   }
   for (const output of graph.outputs) {
     if (output.graph !== graph) {
-      faults.push(`Output "${output.name}"${place} is a value from outside: it needs an Identity.`);
+      faults.push(`Output "${output.name}"${place} is a value of an outer graph: put an Identity between them.`);
     } else if (!there.has(output)) {
       faults.push(`Output "${output.name}"${place} is neither an input, nor stored, nor produced.`);
     }

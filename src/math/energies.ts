@@ -23,7 +23,10 @@ export async function energyShares(source: Matrix, multiply: Multiply = multiply
   const count = Math.min(source.rows, source.columns);
   const norm = frobenius(source);
   if (!Number.isFinite(norm))
-    throw new PithError("E_DATA", "A singular value decomposition needs finite numbers, the matrix holds others.");
+    throw new PithError(
+      "E_DATA",
+      "A singular value decomposition needs finite numbers; the matrix holds NaN or infinity.",
+    );
   if (norm === 0) return new Float64Array(count);
   const unit = matrix(
     source.rows,

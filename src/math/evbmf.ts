@@ -29,7 +29,7 @@ export function evbmf(s: ArrayLike<number>, rows: number, columns: number): Nois
   const smaller = Math.min(rows, columns);
   const larger = Math.max(rows, columns);
   if (smaller < 2)
-    return new Miss(`a ${rows} × ${columns} matrix has no noise to compare its only singular value with`);
+    return new Miss(`a ${rows} × ${columns} matrix has only one singular value, so its noise cannot be estimated`);
   const largest = s[0] ?? 0;
   if (largest === 0) return { rank: 0, noiseVariance: 0 };
   // Relative to the largest, so that squares stay in range.

@@ -104,7 +104,7 @@ function solveEach(damped: Matrix, gradient: Matrix, free: Uint8Array): Matrix |
     alike.set(key, known);
   }
   const work = [...alike.values()].reduce((sum, { kept }) => sum + kept.length ** 3 / 6, 0);
-  if (work > mostWork) return new Miss("each output keeps different weights: too many systems to solve");
+  if (work > mostWork) return new Miss("the mask differs by output: too many linear systems to solve");
   const result = matrix(size, outputs);
   for (const { kept, outputs: own } of alike.values()) {
     const lower = cholesky(pick(damped, kept, kept));

@@ -95,7 +95,10 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
   const { multiply = multiplyHere, seed = 0 } = options;
   const norm = frobenius(source);
   if (!Number.isFinite(norm)) {
-    throw new PithError("E_DATA", `A singular value decomposition needs finite numbers, the matrix holds others.`);
+    throw new PithError(
+      "E_DATA",
+      `A singular value decomposition needs finite numbers; the matrix holds NaN or infinity.`,
+    );
   }
   if (norm === 0) return truncate(svd(source), rank);
   // Of norm 1, so that no square over- or underflows.

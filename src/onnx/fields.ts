@@ -153,7 +153,7 @@ export function fixedBytes(field: Field, wire: 1 | 5): Uint8Array {
   if (field.wire === 2) {
     const bytes = payload(field);
     if (bytes.byteLength % width !== 0)
-      throw malformed(field.start, `${bytes.byteLength} bytes are no ${width}-byte numbers`);
+      throw malformed(field.start, `${bytes.byteLength} bytes are not a whole number of ${width}-byte values`);
     return bytes;
   }
   const bytes = inMemory(field, wire);

@@ -28,7 +28,7 @@ export class Cursor {
     this.low = this.high = 0;
     const first = this.position;
     for (let shift = 0; shift < 70; shift += 7) {
-      if (this.position >= end) throw malformed(this.#base + first, "a number passes the end of its message");
+      if (this.position >= end) throw malformed(this.#base + first, "a varint runs past the end of its message");
       const byte = this.#bytes[this.position++] ?? 0;
       const bits = byte & 0x7f;
       if (shift < 28) this.low |= bits << shift;
@@ -42,7 +42,7 @@ export class Cursor {
         return;
       }
     }
-    throw malformed(this.#base + first, "a number takes more than 10 bytes");
+    throw malformed(this.#base + first, "a varint takes more than 10 bytes");
   }
 
   /** The last varint, unsigned; beyond 2⁵³ not exact, and past every length. */

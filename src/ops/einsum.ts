@@ -31,7 +31,7 @@ const ellipsis = "...";
 function namesIn(term: string): readonly string[] {
   const names = term.replaceAll(/\s/g, "").match(/\.\.\.|[A-Za-z]/g) ?? [];
   if (names.join("") !== term.replaceAll(/\s/g, ""))
-    throw new PithError("E_MODEL", `attribute "equation" has a term that is not spelled by letters: "${term}".`);
+    throw new PithError("E_MODEL", `attribute "equation" has a term with characters other than letters: "${term}".`);
   return names;
 }
 
@@ -205,7 +205,7 @@ function asMatMul(s: Equation, emit: Emit, inputs: readonly (Value | undefined)[
   const stack = together.filter((name) => s.result.includes(name));
   const swap = alone[1]?.length !== 1;
   const [rows = [], columns = []] = swap ? alone.toReversed() : alone;
-  if (columns.length !== 1 || rows.length === 0) return new Miss("its other axes are not those of matrices");
+  if (columns.length !== 1 || rows.length === 0) return new Miss("its other axes do not form a matrix product");
   const [left, right] = swap
     ? [ordered(emit, b, second, [...stack, ...rows, shared]), ordered(emit, a, first, [...stack, shared, ...columns])]
     : [ordered(emit, a, first, [...stack, ...rows, shared]), ordered(emit, b, second, [...stack, shared, ...columns])];
@@ -276,7 +276,7 @@ const Einsum = defineOp<Equation>({
     }
     return macs;
   },
-  quantize: new Miss("has no quantized form; as a MatMul it would"),
+  quantize: new Miss("has no quantized form; an equivalent MatMul would have one"),
 });
 
 /** The determinant of each matrix of a stack. */

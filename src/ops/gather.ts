@@ -36,7 +36,7 @@ function readAxis(site: Site): { readonly axis: number } {
 /** A stored table that places are picked from, which were computed, is trained. */
 const tableParameter = (_: unknown, site: Site): readonly number[] =>
   site.inputs[0]?.stored === true && site.inputs[1]?.stored === false ? [0] : [];
-const isTable = new Miss("is a lookup table, and no matrix of whose rows some are picked");
+const isTable = new Miss("is an embedding lookup, not a layer with a matrix product");
 
 /** Floats, and the codes that quantization makes of them; indices of indices are stored in more bits. */
 const inTables: ReadonlySet<DataType> = new Set(["float32", "float64", "float16", "bfloat16", "int8", "uint8"]);
@@ -104,7 +104,7 @@ const Gather = defineOp({
     return [reshapeTo(emit, emit.ScatterElements([zeros, at, parts], { axis: 1, reduction: "add" }), dims)];
   },
   cost: () => 0,
-  quantize: new Miss('looks up rows and multiplies nothing: the scheme "weights" stores them in 8 bits'),
+  quantize: new Miss('is an embedding lookup without a matrix product: the scheme "weights" stores them in 8 bits'),
 });
 
 /** y[i, j] = x[index[i, j], j] (axis 0): an element of the axis for each place. */
@@ -126,7 +126,7 @@ const GatherElements = defineOp({
         return [{ refuses: ["in0", axis], reason: "GatherElements selects by position along this axis" }, place];
       // Where the indices end before the data, what lies beyond would move up.
       if (dim !== indices[axis])
-        return [{ refuses: ["in0", axis], reason: "GatherElements leaves the end of this axis out" }];
+        return [{ refuses: ["in0", axis], reason: "GatherElements reads only the start of this axis" }];
       return [{ from: ["in0", axis], to: ["out0", axis] }, place];
     });
   },

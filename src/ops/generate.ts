@@ -53,7 +53,7 @@ const Range = defineOp({
     return [withElements({ type, dims: [count] }, elements)];
   },
   axes: new Miss("generates a range"),
-  gradient: new Miss("its length depends on its bounds in steps"),
+  gradient: new Miss("its length is a step function of its bounds"),
   quantize: new Miss("generates a range"),
 });
 

@@ -48,7 +48,7 @@ const MaxPool = defineOp<Window>({
     return [...values, ...values.map((value) => ({ ...value, type: "int64" as const }))];
   },
   unchanged: (s, site) => (site.outputs === 1 && single(s) ? 0 : undefined),
-  axes: (_s, site) => (site.outputs > 1 ? new Miss("its indices count every element") : channelAxes()),
+  axes: (_s, site) => (site.outputs > 1 ? new Miss("its indices are positions in the whole tensor") : channelAxes()),
   gradient: (s, { emit, inputs: [x], up }) => {
     const dims = fixed(x);
     const { kernel, strides, dilations } = s;

@@ -49,7 +49,7 @@ const QuantizeLinear = defineOp<Settings>({
   read,
   infer: (s, site) => [{ type: site.inputs[2]?.type ?? s.type ?? "uint8", dims: need(site, 0).dims }],
   axes,
-  gradient: new Miss("rounds to integers; train with arithmetic fake quantization"),
+  gradient: new Miss("rounds to integers; train with `fake-quantize` instead"),
   quantize: quantizedAlready,
 });
 

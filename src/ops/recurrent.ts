@@ -224,7 +224,7 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Va
   const count = given.type?.dims?.[s.batchFirst ? 1 : 0];
   if (typeof count !== "number" || typeof s.hidden !== "number")
     return new Miss("the number of steps or hidden units is not known");
-  if (count > mostSteps || count === 0) return new Miss(`${count} steps are not written out`);
+  if (count > mostSteps || count === 0) return new Miss(`${count} steps are too many to unroll`);
   const { hidden } = s;
   const gates = gatesOf[kind];
   const type = typeOf(given);

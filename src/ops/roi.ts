@@ -158,7 +158,7 @@ const GridSample = defineOp({
     if (x === undefined || grid === undefined || dims === undefined || places === undefined) return sizesUnknown;
     const [channels, spatial, out] = [dims[1], fixedDims(dims.slice(2)), fixedDims(places)];
     if (spatial === undefined || out === undefined || typeof channels !== "number") return sizesUnknown;
-    if (!isKernel(mode)) return new Miss(`reads in mode ${mode}`);
+    if (!isKernel(mode)) return new Miss(`has the unsupported mode ${mode}`);
     const last = dims.map((_, axis) => axis).slice(2);
     const images = emit.Transpose([x], { perm: [0, ...last, 1] });
     const type = typeOf(x);
@@ -173,7 +173,7 @@ const GridSample = defineOp({
     });
     const outside = padding === "reflection" ? (corners ? "reflection" : "reflection around") : padding;
     if (outside !== "zeros" && outside !== "border" && outside !== "reflection" && outside !== "reflection around")
-      return new Miss(`pads in mode ${padding}`);
+      return new Miss(`has the unsupported padding_mode ${padding}`);
     const read = sample(emit, images, spatial, coordinates, { kernel: mode, outside });
     const first = emit.Transpose([read], { perm: [0, 2, 1] });
     return [emit.Reshape([first, integersConstant(emit, [0, channels, ...out])])];
@@ -197,7 +197,7 @@ const AffineGrid = defineOp({
     if (dims === undefined || s.sizes === undefined || axes === undefined) return [{ type, dims: undefined }];
     return [{ type, dims: [dims[0] as Dim, ...s.sizes.slice(2), axes] }];
   },
-  axes: new Miss("its size repeats the number of samples and channels"),
+  axes: new Miss("its size input contains the batch size and the number of channels"),
   lower: (s, emit, [theta]) => {
     const sizes = constantIntegers({ type: "int64", dims: undefined, elements: s.sizes ?? [], stored: true });
     if (theta === undefined || sizes === undefined || sizes.length < 4) return new Miss("its size is not known");

@@ -156,7 +156,7 @@ function scatter(name: Name): Op {
     axes: (s, site, dims) => links(name, s, site, dims),
     gradient: ({ reduction, axis }, { emit, inputs: [x, indices, given], y, up, wanted }) => {
       const [rule, updates] = [rules[reduction], present(given)];
-      if (rule === undefined) return new Miss(`places by "${reduction}"`);
+      if (rule === undefined) return new Miss(`has the unsupported reduction "${reduction}"`);
       const at = name === "ScatterElements" ? { axis } : {};
       const parts: Parts = {
         ...{ x, y, updates, up },

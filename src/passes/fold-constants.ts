@@ -28,7 +28,7 @@ import { evaluate } from "./stored.ts";
 
 export const foldConstants = definePass({
   id: "fold-constants",
-  summary: "Evaluate what depends on stored tensors alone",
+  summary: "Evaluate nodes that depend only on stored tensors",
   options: v.strictObject({
     growth: described(
       v.optional(v.pipe(v.number("takes a number of bytes"), v.minValue(0, "takes a number of bytes")), mostGrowth),

@@ -61,7 +61,7 @@ export const fuseAffine = definePass({
   },
 });
 
-const roundedLater = "its output is quantized further on, and folding would change its last bits";
+const roundedLater = "its output is quantized later, and folding would change the rounding";
 
 /**
  * Folds every batch normalization that follows a layer, in place.

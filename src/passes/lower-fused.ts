@@ -35,7 +35,7 @@ export const lowerFused = definePass({
   options: v.strictObject({
     operators: described(
       v.optional(v.array(v.string()), ["com.microsoft.*"]),
-      "operators to lower: names or patterns, with the domain in front where it is not ONNX's own",
+      "operators to lower: names or patterns, with the domain in front unless it is ai.onnx",
     ),
   }),
   async run(model, { operators: patterns }) {

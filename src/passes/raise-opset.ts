@@ -123,7 +123,7 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
   const [old, now] = [op.settings(site), op.settings({ ...site, version: to, inputs: newInputs, attribute })];
   if (old instanceof Miss) return new Miss(`${old.reason}.`);
   if (now instanceof Miss) return new Miss(`${now.reason}.`);
-  if (!sameSettings(old, now)) return new Miss("its defaults changed meaning.");
+  if (!sameSettings(old, now)) return new Miss("its defaults changed between the opsets.");
   const { renamed } = op;
   const spelling = renamed !== undefined && from < renamed.since && renamed.since <= to ? renamed : undefined;
   const spelled = spelling === undefined ? undefined : attribute(spelling.attribute);

@@ -77,7 +77,7 @@ export function contentOf(model: Model, name: string, given: number | boolean | 
     );
   const whole = !kind.startsWith("float") && kind !== "bfloat16";
   const odd = whole ? numbers.find((value) => !Number.isSafeInteger(value)) : undefined;
-  if (odd !== undefined) throw new PithError("E_TYPE_MISMATCH", `Input "${name}" is ${kind}, got ${odd}.`);
+  if (odd !== undefined) throw new PithError("E_TYPE_MISMATCH", `Input "${name}" takes ${kind}, got ${odd}.`);
   const dims = filledDims(type?.dims, Array.isArray(given), numbers.length);
   const count = dims === undefined ? Number.NaN : elementCount(dims);
   // One number that is no list is what all elements are.

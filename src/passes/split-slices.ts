@@ -18,7 +18,7 @@ import { type Change, definePass } from "./pass.ts";
 
 export const splitSlices = definePass({
   id: "split-slices",
-  summary: "Write slices that cut a value into parts as one Split",
+  summary: "Replace slices that cut a value into parts by one Split",
   options: v.strictObject({}),
   async run(model) {
     const inference = infer(model);

@@ -202,12 +202,12 @@ function surrogateGradient(emit: Emit, node: Node, role: StraightThrough, up: Va
   if (x === undefined) return new Miss("it is straight-through, and has no first input");
   if (!repeats(fixedDims(x.type?.dims), fixedDims(y?.type?.dims))) {
     const sizes = `${dimsText(x.type?.dims)} and ${dimsText(y?.type?.dims)}`;
-    return new Miss(`it is straight-through, but its first input and what it makes are of different sizes: ${sizes}`);
+    return new Miss(`it is straight-through, but its first input and its output have different shapes: ${sizes}`);
   }
   const bounded = low !== undefined || high !== undefined;
   if (bounded && !(x.type !== undefined && isFloat(x.type.type))) {
     const found = `"${x.name}" is ${x.type?.type ?? "of unknown type"}`;
-    return new Miss(`it is straight-through between bounds, which are for floats, and ${found}`);
+    return new Miss(`its straight-through bounds need floats, and ${found}`);
   }
   const number = (value: number, of: Value): Value => emit.constant(fromNumbers(floatOf(of), [], [value]));
   const passed = slope === undefined ? up : emit.Mul([up, number(slope, up)]);

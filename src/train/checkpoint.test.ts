@@ -28,6 +28,6 @@ test.each(["", "{", "{}", "null", "3", '{ "counters": {} }'])("of %j no training
   const data = memory("two", { input: float32([2, 3], [1, 0, 0, 0, 1, 0]), label: int64([2], [0, 1]) });
   await expect(train(net(), { data, checkpoint, resume: true })).rejects.toMatchObject({
     code: "E_DATA",
-    message: `"${lastFile(checkpoint)}" holds no training to continue.`,
+    message: `"${lastFile(checkpoint)}" is not a training checkpoint.`,
   });
 });

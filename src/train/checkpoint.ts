@@ -69,7 +69,7 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
 }
 
 export function noTraining(path: string): PithError {
-  return new PithError("E_DATA", `"${path}" holds no training to continue.`, {
+  return new PithError("E_DATA", `"${path}" is not a training checkpoint.`, {
     hint: "A checkpoint of a training is last.onnx in its folder.",
   });
 }
@@ -162,7 +162,7 @@ export function requireSameTraining({ path, best }: Kept, before: Identity, now:
   }
   if (before.samples !== now.samples)
     throw different(`on ${before.samples ?? "a stream of"} samples, not ${now.samples ?? "a stream"}`, "data");
-  if (before.first !== now.first) throw different("on other samples than these: the first is another one", "data");
+  if (before.first !== now.first) throw different("on other samples: the first sample differs", "data");
 }
 
 /** @throws PithError E_OPTION if other tensors are trained than before. */

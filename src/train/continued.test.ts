@@ -103,7 +103,7 @@ describe("checkpoints", () => {
     [{ layers: "fc1" }, "without `layers`, not with fc1."],
     [{ validation: 0.25 }, "without `validation`, not with 0.25."],
     [{ data: corners(120, 1) }, "on 240 samples, not 120."],
-    [{ data: corners(240, 3) }, "on other samples than these: the first is another one."],
+    [{ data: corners(240, 3) }, "on other samples: the first sample differs."],
   ])("are not continued with %j", async (settings, difference) => {
     const checkpoint = temporaryFolder();
     await trained({ checkpoint, epochs: 1 });

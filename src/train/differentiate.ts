@@ -181,7 +181,7 @@ function named(graph: Graph, names: readonly string[]): ReadonlySet<Value> {
     names.map((name) => {
       const value = graph.value(name);
       if (value?.producer === undefined)
-        throw new PithError("E_NAME", `There is no value "${name}" on the way to the loss that could be kept.`);
+        throw new PithError("E_NAME", `There is no value "${name}" between the parameters and the loss to keep.`);
       return value;
     }),
   );

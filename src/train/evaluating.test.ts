@@ -43,7 +43,7 @@ describe("why weights stay", () => {
 
   test("where training made them worse, a smaller rate may do; one evaluation is said as one", () => {
     expect(said([0.9, 0.8])).toBe(
-      "the evaluation was no better than that of the weights that training began with: they stay. A smaller learning rate may do better",
+      "the evaluation was no better than that of the weights that training began with: they are kept. Try a smaller learning rate",
     );
     expect(said([0.9, 0.8, 0.9])).toMatch(/^none of 2 evaluations was better than .* A smaller learning rate/);
     expect(said([0.2, 0.3], "loss")).toMatch(/A smaller learning rate may do better$/);

@@ -70,7 +70,7 @@ export function stayedText({ chosen }: TrainingSummary, history: readonly Epoch[
   const { evaluations = 0, samples, best, by, unit } = chosen ?? {};
   const [first, ...later] = history.flatMap((epoch) => epoch.evaluations.map(({ figure }) => figure));
   if (best !== undefined && Number.isNaN(best.figure))
-    return `all ${evaluations} evaluations are no numbers: look at the samples to evaluate by. The weights stay`;
+    return `all ${evaluations} evaluations are NaN: check the validation samples. The weights are not changed`;
   const isStill = later.every((figure) => figure === first);
   const finer =
     by === "loss" || by === "cross-entropy" ? "" : ", or --metric cross-entropy, which resolves smaller differences";
@@ -78,9 +78,9 @@ export function stayedText({ chosen }: TrainingSummary, history: readonly Epoch[
   const none =
     later.length === 1 ? "the evaluation was no better than" : `none of ${later.length} evaluations was better than`;
   const right = unit === "share" && best?.figure === 1;
-  const all = `They are right on all ${samples ?? ""} samples to choose by, which they may have learnt from: choose by others${finer}`;
+  const all = `They are right on all ${samples ?? ""} validation samples, which may be training samples of the model: use others${finer}`;
   if (right) return `${none} ${that}: they stay. ${all}`;
   if (isStill)
-    return `the evaluations show no difference to ${that}: they stay. More steps may do, or more samples to choose by${finer}`;
-  return `${none} ${that}: they stay. A smaller learning rate may do better`;
+    return `the evaluations show no difference to ${that}: they are kept. Try more steps, or more validation samples${finer}`;
+  return `${none} ${that}: they are kept. Try a smaller learning rate`;
 }

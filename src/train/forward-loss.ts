@@ -37,7 +37,7 @@ export async function validationLoss(
   } finally {
     await losses.release();
   }
-  if (samples === 0) throw new PithError("E_DATA", `${data.name} has no samples to evaluate by.`);
+  if (samples === 0) throw new PithError("E_DATA", `${data.name} has no samples to evaluate on.`);
   return sum / samples;
 }
 

@@ -84,7 +84,10 @@ export async function hessianVectorProduct(
     await step.run(batch, place);
     const gradient = step.parameters.map(({ gradient }) => Float64Array.from(gradient));
     if (gradient.some((part) => !part.every(Number.isFinite)))
-      throw new PithError("E_DIVERGED", "A gradient near the parameters is not finite: there is no product.");
+      throw new PithError(
+        "E_DIVERGED",
+        "A gradient at slightly changed parameters is not finite: the Hessian-vector product cannot be computed.",
+      );
     return gradient;
   };
   const productAt = async (share: number): Promise<readonly Float64Array[]> => {
@@ -125,7 +128,7 @@ function norm(parts: readonly Floats[]): number {
 
 function check({ parameters }: Step, vector: readonly Floats[]): void {
   if (parameters.some(({ carried }) => carried))
-    throw new PithError("E_OPTION", "hessianVectorProduct: the gradients of this step carry those before them.", {
+    throw new PithError("E_OPTION", "hessianVectorProduct: this step accumulates the gradients of earlier runs.", {
       hint: "Make the step without `carry`.",
     });
   const strange = parameters.findIndex(({ values }, at) => values.length !== vector[at]?.length);

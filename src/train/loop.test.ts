@@ -98,7 +98,7 @@ describe("the loop", () => {
     test("is said of one evaluation as of one", async () => {
       const { misses } = await train(await good(), { data, ...harmful, epochs: 1 });
       expect(misses.map(({ reason }) => reason)).toEqual([
-        "the evaluation was no better than that of the weights that training began with: they stay. A smaller learning rate may do better",
+        "the evaluation was no better than that of the weights that training began with: they are kept. Try a smaller learning rate",
       ]);
     });
 

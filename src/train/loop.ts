@@ -142,7 +142,7 @@ class Run {
       if (counters.steps === 0)
         throw new PithError(
           "E_DATA",
-          `${data.name} has no ${size * accumulate} samples, which a step takes${accumulate === 1 ? "" : ` (${accumulate} batches of ${size})`}.`,
+          `${data.name} has fewer than ${size * accumulate} samples, which one step needs${accumulate === 1 ? "" : ` (${accumulate} batches of ${size})`}.`,
         );
       await this.#beginAnyhow();
       await this.#endEpoch();
@@ -276,7 +276,7 @@ class Run {
     const kept = checkpoint !== undefined && this.#kept !== undefined;
     const again = `Start again from the original model${kept ? ", with another `checkpoint`," : ""} and a smaller \`learningRate\` or \`clip\` 1`;
     const hint = [
-      `${again}, and check that the inputs are of ordinary size.`,
+      `${again}, and check that the inputs are properly scaled.`,
       // After none they are those of the model itself.
       ...(kept && this.#kept !== 0
         ? [`"${lastFile(checkpoint)}" has the weights after ${this.#kept} steps, which may be useless.`]

@@ -67,7 +67,7 @@ interface Target {
 export function targetLike(scope: LossScope, value: Value, label: string): Target {
   const dims = fixedDims(value.type?.dims);
   if (dims === undefined)
-    throw new PithError("E_SHAPE_MISMATCH", `"${value.name}" is of no known size: ${dimsText(value.type?.dims)}.`);
+    throw new PithError("E_SHAPE_MISMATCH", `"${value.name}" has no fixed shape: ${dimsText(value.type?.dims)}.`);
   const other = scope.outputs.get(label);
   if (other !== undefined) return { value: inFloat32(scope.emit, other), feeds: () => ({}) };
   const input = scope.model.graph.addInput(scope.model.graph.freshName("target"), { type: "float32", dims });
@@ -164,7 +164,7 @@ export async function writeLoss(
     const carried = statesText(binding.states);
     throw new PithError(
       "E_UNSUPPORTED",
-      `The model carries states (${carried}), and training does not go through time.`,
+      `The model carries states (${carried}), and backpropagation through time is not supported.`,
       {
         hint: "Data with a column for each state trains single steps.",
       },

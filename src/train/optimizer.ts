@@ -98,7 +98,7 @@ export function defineOptimizer(rule: Rule): Optimizer {
         if (floats !== undefined) return floats;
         const got = tensor === undefined ? "nothing" : `${tensor.type}${dimsText(tensor.dims)}`;
         throw new PithError("E_DATA", `The state of ${rule.name} needs "${name}" of ${length} floats, got ${got}.`, {
-          hint: "It continues with the model, the layers and the optimizer that it was stopped with.",
+          hint: "Training resumes only with the same model, layers and optimizer.",
         });
       };
       const [count = 0] = found(counter, 1);

@@ -127,7 +127,7 @@ describe("where samples mix there is none, and it is said why", () => {
     const batch = { input: normal([4, 4]), label: normal([4, 3]) };
     await expect(all(model, batch, { loss: infoNce() })).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
-      message: expect.stringMatching(/the loss of the first two together is \d.*of which it is not the mean/),
+      message: expect.stringMatching(/the loss of the first two together is \d.*which is not their mean/),
     });
     // What is drawn for each sample hides it from the steps themselves.
     const drawing = network({ drop: dropout(0.5), fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 });

@@ -80,8 +80,8 @@ async function requireApart(losses: ForwardLoss, rows: (start: number, end: numb
   const figures = `${both.toPrecision(6)}, that of each ${first.toPrecision(6)} and ${second.toPrecision(6)}`;
   throw new PithError(
     "E_UNSUPPORTED",
-    `A sample has no gradient of its own: the loss of the first two together is ${figures}, of which it is not the mean.`,
-    { hint: "The model or the loss compares samples, or counts their labels together." },
+    `A sample has no gradient of its own: the loss of the first two together is ${figures}, which is not their mean.`,
+    { hint: "The model or the loss mixes samples of a batch, or normalizes by labels of the whole batch." },
   );
 }
 

@@ -91,7 +91,7 @@ describe("checkpointing", () => {
   it("a value that does not lie on the way to the loss is refused", () => {
     for (const name of ["nothing", "x", "w0"])
       expect(() => differentiate(model, { loss: "loss", wrt, checkpoint: [name] })).toThrow(
-        `There is no value "${name}" on the way to the loss that could be kept.`,
+        `There is no value "${name}" between the parameters and the loss to keep.`,
       );
   });
 

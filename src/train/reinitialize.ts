@@ -65,7 +65,9 @@ async function drawAnew(model: Model, context: Context): Promise<Outcome> {
     }
     value.tensor = drawn(type, tensor.dims, start, seed, name);
     const what =
-      typeof start === "number" ? `all ${start}` : `normal, deviation ${Math.sqrt(start.variance).toPrecision(3)}`;
+      typeof start === "number"
+        ? `all ${start}`
+        : `normal, standard deviation ${Math.sqrt(start.variance).toPrecision(3)}`;
     changes.push({ at: name, what, decidedBy: "global" });
   }
   const redrawn = new Set(changes.map(({ at }) => at));

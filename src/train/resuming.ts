@@ -79,8 +79,8 @@ function lengthText({ epoch, steps }: Counters, before: number | undefined, plan
   if (was === is) return undefined;
   const share = (factor: number): string => `${(100 * factor).toFixed(0)} %`;
   return (
-    `begun as a training of ${before} epochs, continued as one of ${epochs}: the learning rate goes on at ${share(is)} of its greatest, ` +
-    `as a schedule of that length has it there, not at ${share(was)}; the result is not that of ${epochs} epochs without a break`
+    `started as a training of ${before} epochs, continued as one of ${epochs}: the learning rate continues at ${share(is)} of its peak, ` +
+    `as the new schedule sets at this step, not at ${share(was)}; the result is not that of ${epochs} epochs without a break`
   );
 }
 

@@ -59,7 +59,7 @@ describe("roles are written where a training starts", () => {
     expect(verify(model)).toEqual([]);
     expect(roles(model)).toEqual({ causal: "buffer", "head.weight": "tied(embedding.weight, transposed)" });
     expect(said).toContain(
-      '"causal" is a buffer: its values are those of a mask or of sinusoidal positions, which are not trained',
+      '"causal" is a buffer: its values look like a mask or sinusoidal positions, which are not trained',
     );
     expect(await numbersOf(model, "causal")).toEqual(before);
     const [embedding, head] = [await numbersOf(model, "embedding.weight"), await numbersOf(model, "head.weight")];

@@ -81,7 +81,7 @@ function declareStates(model: Model, inference: Inference, declared: Map<Value, 
     else for (const value of held) declared.set(value, { kind: "state" });
     const readers = new Set(held.flatMap(({ uses }) => [...uses].map((use) => use.node)));
     if (reason === undefined && readers.size > 1) {
-      const text = `shares its running statistics with ${readers.size - 1} other nodes; exporters store what is equal once`;
+      const text = `shares its running statistics with ${readers.size - 1} other nodes; exporters store equal tensors only once`;
       misses.push(new Miss(text, describe(node)));
     }
   }

@@ -76,7 +76,7 @@ const trainEntries = v.strictObject({
   nesterov: described(v.optional(v.boolean(), false), "Nesterov momentum for sgd"),
   weightDecay: described(
     v.optional(v.pipe(v.number(), v.minValue(0))),
-    "decay of weights, not of biases and norms (default: 0.01 for adamw, else 0)",
+    "weight decay, except for biases and norms (default: 0.01 for adamw, else 0)",
   ),
   schedule: described(
     v.optional(
@@ -90,7 +90,7 @@ const trainEntries = v.strictObject({
   ),
   warmup: described(
     v.optional(v.pipe(v.number(), v.minValue(0)), 0),
-    "warm-up steps, or below 1 their share of all steps",
+    "warm-up steps, or a fraction of all steps if below 1",
   ),
   clip: described(v.optional(positive), "clip the global gradient norm to this value"),
   average: described(v.optional(share), "exponential moving average of the weights, with this decay: 0.999"),

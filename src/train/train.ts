@@ -88,7 +88,7 @@ function report({ declared, parted }: Declaration, context: Context): void {
     const text = more.length === 0 ? `${buffer} is a buffer` : `${buffer} and ${more.length} more are buffers`;
     context.log({
       id: "buffers",
-      text: `${text}: its values are those of a mask or of sinusoidal positions, which are not trained`,
+      text: `${text}: its values look like a mask or sinusoidal positions, which are not trained`,
     });
   }
   if (states.length > 0)

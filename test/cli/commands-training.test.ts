@@ -152,7 +152,7 @@ describe("--checkpoint", () => {
     expect(longer.err).toMatch(/^.*continued after 40 steps$/m);
     // Half a cosine that was through begins anew where one of three epochs is after two of them.
     expect(longer.err).toMatch(
-      /begun as a training of 2 epochs, continued as one of 3: .* at 25 % of its greatest, .* not at 0 %/,
+      /started as a training of 2 epochs, continued as one of 3: .* at 25 % of its peak, .* not at 0 %/,
     );
     expect(longer.code).toBe(0);
     const trained = readFileSync(at("trained.onnx"));

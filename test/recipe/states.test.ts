@@ -93,6 +93,6 @@ test("a calibration has at each sample the state that was carried there", async 
 
 test("training says that it does not go through time", async () => {
   await expect(train(model(), { data: samples(), loss: "mse", epochs: 1 }, { engine })).rejects.toThrow(
-    "The model carries states (state from stateN), and training does not go through time.",
+    "The model carries states (state from stateN), and backpropagation through time is not supported.",
   );
 });

@@ -80,7 +80,7 @@ function projectedTypes(
       { type, dims: undefined },
       { type, dims: undefined },
     ].slice(0, site.outputs);
-  if (x.length !== 3) return new Miss("its data has not three axes");
+  if (x.length !== 3) return new Miss("its data does not have three axes");
   if (s.widths === undefined) return new Miss("the width of its matrix is not known");
   const [batch, length] = x as [Dim, Dim];
   const past = site.inputs[ports.past]?.dims;
@@ -177,7 +177,7 @@ function separate(s: SeparateSettings, site: Site) {
   const [q, k, v] = [dimsAt(site, 0), dimsAt(site, 1), dimsAt(site, 2)];
   if (q instanceof Miss) return q;
   if (k instanceof Miss || v instanceof Miss) return new Miss("queries, keys and values are packed into one");
-  if (q.length !== 3) return new Miss("its queries have not three axes");
+  if (q.length !== 3) return new Miss("its queries do not have three axes");
   const heads = k.length === 4;
   const width = typeof q[2] === "number" ? q[2] / s.heads : undefined;
   const valueWidth = heads ? v[3] : v[2];

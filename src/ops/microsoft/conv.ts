@@ -90,7 +90,7 @@ function nhwc(name: string): Op {
       const last = s.kernel.length + 1;
       return role instanceof Miss ? role : { ...role, dataAxis: last, outputAxis: last };
     },
-    axes: new Miss("has its channels last, and no kernel on CPU to check with how they are cut"),
+    axes: new Miss("has its channels last, and no CPU kernel to test pruning with"),
     lower: (s, emit, [data, w, bias, added]) => [
       withChannelsFirst(emit, s.kernel.length + 2, [data, added], ([x, sum]) => primitives(s, emit, [x, w, bias, sum])),
     ],

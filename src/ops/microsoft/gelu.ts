@@ -57,7 +57,7 @@ const BiasSplitGelu = defineOp({
   domain: microsoft,
   infer: (_, site) => shaped(site, (dims) => dims.with(-1, floorDims(dims.at(-1) ?? 0, 2))),
   parameters: [1],
-  axes: new Miss("multiplies the halves of its last axis, and has no kernel on CPU to check that with"),
+  axes: new Miss("multiplies the halves of its last axis, and has no CPU kernel to test pruning with"),
   lower: (_, emit, [x, bias]) => {
     const parts = emit.many("Split", [emit.Add([x, bias])], { axis: -1, num_outputs: 2 }, 2);
     return [emit.Mul([parts[0], erfGelu(emit, parts[1])])];
@@ -77,14 +77,14 @@ const BiasSoftmax = defineOp({
     return { axis: wrapAxis(integer(site, "axis", 1), rank), inner: integer(site, "is_inner_broadcast", 0) !== 0 };
   },
   infer: (_, site) => sameAsInput(site),
-  axes: new Miss("normalizes, and has no kernel on CPU to check with what else it does"),
+  axes: new Miss("normalizes, and has no CPU kernel to test pruning with"),
   lower: (s, emit, [x, bias]) => {
     const dims = x?.type?.dims;
     const own = bias?.type?.dims;
     if (x === undefined || bias === undefined || dims === undefined || own === undefined)
       return new Miss("the rank of an operand is not known");
     if (s.axis !== dims.length - 1) return new Miss("normalizes over several axes at once");
-    if (!broadcasts(own, dims)) return new Miss("its bias is repeated in an order that is not NumPy's");
+    if (!broadcasts(own, dims)) return new Miss("its bias does not broadcast by NumPy's rules");
     return [emit.Softmax([emit.Add([x, bias])], { axis: s.axis })];
   },
 });

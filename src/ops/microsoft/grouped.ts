@@ -97,7 +97,7 @@ function readSettings(site: Site): Settings {
     outputs: site.outputs,
     strange:
       integer(site, "smooth_softmax", 0) > 0 || extras
-        ? "adds to its softmax, or holds its cache quantized"
+        ? "has a modified softmax, or a quantized cache"
         : site.outputs > 3
           ? "outputs its attention scores"
           : undefined,

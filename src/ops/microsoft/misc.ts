@@ -18,7 +18,7 @@ type Like<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & {
   readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined>;
 };
 
-const lowerFirst = new Miss("is in another domain: lower it first");
+const lowerFirst = new Miss("is not an operator of ai.onnx: lower it first");
 
 /** An operator that has a like in the default domain. */
 const like = <S = null>({ read = () => null as S, ...row }: Like<S>): Op =>

@@ -224,7 +224,7 @@ function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
       const wide = types.find((type) => type !== undefined && !["float32", "uint8", "int8", "int32"].includes(type));
       return {
         axis: site.attribute("axis") === undefined ? undefined : integer(site, "axis", 1),
-        reason: wide === undefined ? undefined : `the default domain has ${wide} from opset 19 or 21 on alone`,
+        reason: wide === undefined ? undefined : `the default domain has ${wide} only from opset 19 or 21 on`,
       };
     },
     infer: (_, site) => {

@@ -99,7 +99,7 @@ const reshapes: Pair = {
  *     Reshape: b × h × s × d → bh × s × d;  Transpose: bh × d × s;  Reshape: b × h × d × s
  */
 const mergedAround: Pair = {
-  what: "axes need not be merged around a transposition",
+  what: "a Transpose needs no merging Reshape around it",
   first: ["Transpose"],
   second: ["Reshape"],
   fuse(scope) {
@@ -135,7 +135,7 @@ function shapeFor(dims: readonly Dim[] | undefined, out: readonly Dim[] | undefi
 }
 
 const concats: Pair = {
-  what: "parts of parts are parts",
+  what: "a Concat of a Concat becomes one Concat",
   first: ["Concat"],
   second: ["Concat"],
   fuse({ first, second, firstSite, secondSite, input, alone }) {

@@ -9,7 +9,7 @@ import type { Pair, PairScope } from "./pair.ts";
 
 /** A product of two matrices and what is added to it is a Gemm. ONNX Runtime's Gemm is slow in half precision: float32 and float64 only. */
 const gemm: Pair = {
-  what: "a product and what is added to it are a Gemm",
+  what: "a MatMul and the Add after it become a Gemm",
   first: ["MatMul"],
   second: ["Add"],
   reorders: true,
@@ -81,7 +81,7 @@ const holds: Readonly<Partial<Record<DataType, readonly DataType[]>>> = {
 };
 
 const casts: Pair = {
-  what: "a type in between that holds every number is left out",
+  what: "a Cast through a wider type is removed",
   first: ["Cast", "CastLike"],
   second: ["Cast"],
   fuse({ first, firstSite, secondSite }) {
@@ -97,7 +97,7 @@ const moving = ["Expand", "Slice", "Transpose", "Reshape", "Squeeze", "Unsqueeze
 
 /** States that start at zero are what a recurrent layer starts with if it is given none. */
 const zeroStates: Pair = {
-  what: "a state of zeros need not be given",
+  what: "an initial state of zeros is omitted",
   first: ["ConstantOfShape", ...moving],
   second: ["LSTM", "GRU", "RNN"],
   fuse({ second, input, operand }) {

@@ -32,7 +32,7 @@ interface NamedLoss {
 
 const losses: Readonly<Record<string, NamedLoss>> = {
   "cross-entropy": named(
-    "class labels, or a probability for each class; smoothing=0.1 is label smoothing; from=logits, probabilities or log-probabilities where the graph does not tell",
+    "class labels, or a probability for each class; smoothing=0.1 is label smoothing; from=logits, probabilities or log-probabilities if the graph does not show which",
     { ...about, smoothing: number, from: v.optional(v.picklist(["logits", "probabilities", "log-probabilities"])) },
     crossEntropy,
   ),
@@ -43,7 +43,7 @@ const losses: Readonly<Record<string, NamedLoss>> = {
   kl: named("probabilities of all classes, as a teacher gives them", about, divergence),
   cosine: named("vectors, cosine distance", about, cosineDistance),
   "info-nce": named(
-    "pairs of vectors, contrasted with the others of the batch; temperature=0.07, lower weighs the nearest more",
+    "pairs of vectors, with the rest of the batch as negatives; temperature=0.07, lower weights the hardest negatives more",
     { ...about, temperature: number },
     infoNce,
   ),
