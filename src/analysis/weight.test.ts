@@ -26,7 +26,7 @@ test.each([
     "double read as float",
     "factorize",
     ["w: float64[4, 4] = zeros", "v = Cast(w) {to=1}", "y = MatMul(x, v)"],
-    "its weight is float64, and read as float32",
+    "its weight is float64, but used as float32",
   ],
   [
     "codes",

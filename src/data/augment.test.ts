@@ -317,8 +317,8 @@ describe("what cannot be done is refused", () => {
     ["a word where a number is expected", "crop=big", /augment, crop: .*number.* received "big"/],
     ["no number", "jitter", /augment: jitter takes a share: jitter=0\.2\./],
     ["a setting given twice", "crop=2 crop=3", /"crop" is given twice/],
-    ["nothing", "", /nothing to do/],
-    ["nothing, in words", "crop=0 layout=NCHW", /nothing to do/],
+    ["nothing", "", /no augmentation is given/],
+    ["nothing, in words", "crop=0 layout=NCHW", /no augmentation is given/],
   ])("%s", (_, words, message) => {
     expect(() => parseAugmentation(words)).toThrow(message);
     expect(() => parseAugmentation(words)).toThrow(PithError);
@@ -332,7 +332,7 @@ describe("what cannot be done is refused", () => {
   });
 
   it("mixup without a number of classes", () => {
-    expect(() => seen(counting(4), { mixup: 0.2 })).toThrow(/mixup: labels are mixed as shares of classes/);
+    expect(() => seen(counting(4), { mixup: 0.2 })).toThrow(/mixup needs the number of classes/);
   });
 
   const image = float32([2, 1, 2, 2], new Float32Array(8));

@@ -236,7 +236,7 @@ describe("bindInputs", () => {
     expect(bindInputs([input([2, 3])], { x: x([4, 3]) }, "d").size).toBe(2);
     expect(bindInputs([input([3])], { x: x([4, 3]) }, "d").size).toBe(1);
     const two: ModelInput[] = [input([2, 3]), { name: "y", type: { type: "float32", dims: [4, 3] } }];
-    expect(() => bindInputs(two, { x: x([4, 3]), y: x([4, 3]) }, "d")).toThrow("different numbers of samples");
+    expect(() => bindInputs(two, { x: x([4, 3]), y: x([4, 3]) }, "d")).toThrow("different fixed batch sizes");
   });
 
   it("gives elements the declared dimensions where they are the same ones, and drops the sample axis of models without one", () => {

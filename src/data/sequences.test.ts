@@ -118,7 +118,7 @@ describe("tokenize", () => {
     const batch = await made({ tokens, label }, [input("ids", [b, t])], { language: true });
     expect([rows(batch.ids), rows(batch.label)]).toEqual([[[5, 6, 7]], [[6, 7, 8]]]);
     await expect(made({ tokens, label }, [input("ids", [b, 2])])).rejects.toThrow(
-      'comes in 3 tokens, input "ids" takes 2',
+      'has samples of 3 tokens, input "ids" takes 2',
     );
   });
 

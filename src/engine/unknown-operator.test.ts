@@ -17,7 +17,7 @@ test.each([
       .catch((error: unknown) => error);
     expect(error).toMatchObject({
       code: "E_ENGINE",
-      hint: expect.stringMatching(/^This runtime has no .*need no run\.$/),
+      hint: expect.stringMatching(/^This runtime has no kernel for .*do not run the model\.$/),
     });
     expect(error instanceof Error ? unknownIn(error) : undefined).toEqual(expected);
   },

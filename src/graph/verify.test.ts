@@ -243,7 +243,7 @@ describe("operators", () => {
     [
       "a gap in variadic outputs",
       "y, _ = Split(x) {num_outputs=2}",
-      'Split "y": Split in opset 21: output 1 must not be absent.',
+      'Split "y": Split in opset 21: output 1 is required.',
     ],
     ["an unknown attribute", "y = Relu(x) {a=1}", 'Relu "y": Relu has no attribute a.'],
     [

@@ -228,7 +228,7 @@ describe("broken models are refused", () => {
       },
       /"x" is defined twice/,
     ],
-    ["a node without operator", (graph) => node(graph, "", [], ["y"]), /names no operator/],
+    ["a node without operator", (graph) => node(graph, "", [], ["y"]), /has no operator type/],
     [
       "an input that nothing produces",
       (graph) => node(graph, "Relu", ["a"], ["y"]),

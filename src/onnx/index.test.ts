@@ -300,7 +300,7 @@ describe("external data", () => {
     await expect(open(path)).rejects.toMatchObject({
       code: "E_FILE",
       message: expect.stringMatching(/model\.onnx": tensor "[\w.]+".*model\.onnx_data".*no such file/),
-      hint: expect.stringMatching(/needs them all/),
+      hint: expect.stringMatching(/all files with the model's weights/),
     });
   });
 });

@@ -35,7 +35,7 @@ describe("varints", () => {
 
   test("of more than 10 bytes, and such as pass the end, are refused", () => {
     expect(() => splitFields(fromHex("08ffffffffffffffffffff01"))).toThrow(/more than 10 bytes/);
-    expect(() => splitFields(fromHex("08ff"))).toThrow(/passes the end/);
+    expect(() => splitFields(fromHex("08ff"))).toThrow(/runs past the end/);
   });
 });
 

@@ -198,7 +198,7 @@ describe("checkpoints", () => {
         code: "E_DIVERGED",
         hint:
           "Start again from the original model, with another `checkpoint`, and a smaller `learningRate` or `clip` 1, and check that the " +
-          `inputs are of ordinary size. "${checkpoint}/last.onnx" has the weights after 10 steps, which may be useless.`,
+          `inputs are properly scaled. "${checkpoint}/last.onnx" has the weights after 10 steps, which may be useless.`,
       });
       const last = await weights(await open(`${checkpoint}/last.onnx`));
       expect(
@@ -235,7 +235,7 @@ describe("checkpoints", () => {
       await expect(trained(harmful)).rejects.toMatchObject({
         code: "E_DIVERGED",
         hint: expect.stringMatching(
-          /of ordinary size\. ".*best\.onnx" has the best ones, before the first step: validation loss \d\.\d+\.$/,
+          /properly scaled\. ".*best\.onnx" has the best ones, before the first step: validation loss \d\.\d+\.$/,
         ),
       });
     });
@@ -265,7 +265,7 @@ describe("checkpoints", () => {
 
     test("are not there before anything was kept", async () => {
       const error = await diverged(temporaryFolder(), 3);
-      expect(error).toMatchObject({ code: "E_DIVERGED", hint: expect.stringMatching(/ordinary size\.$/) });
+      expect(error).toMatchObject({ code: "E_DIVERGED", hint: expect.stringMatching(/properly scaled\.$/) });
     });
   });
 

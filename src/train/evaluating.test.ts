@@ -50,8 +50,8 @@ describe("why weights stay", () => {
   });
 
   test("where it moved nothing, more steps may do, or what tells smaller differences", () => {
-    const still = "the evaluations show no difference to that of the weights that training began with: they stay. ";
-    const more = "More steps may do, or more samples to choose by";
+    const still = "the evaluations show no difference to that of the weights that training began with: they are kept. ";
+    const more = "Try more steps, or more validation samples";
     expect(said([0.8, 0.8, 0.8])).toBe(
       `${still}${more}, or --metric cross-entropy, which resolves smaller differences`,
     );
@@ -59,8 +59,8 @@ describe("why weights stay", () => {
   });
 
   test("where they are right on all, other samples are to choose by; what is no number chooses nothing", () => {
-    expect(said([1, 1])).toContain("They are right on all 60 samples to choose by, which they may have learnt from");
+    expect(said([1, 1])).toContain("They are right on all 60 validation samples, which may be training samples");
     expect(said([1, 0.9])).not.toContain("learning rate");
-    expect(said([Number.NaN, Number.NaN])).toMatch(/^all 2 evaluations are no numbers/);
+    expect(said([Number.NaN, Number.NaN])).toMatch(/^all 2 evaluations are NaN/);
   });
 });

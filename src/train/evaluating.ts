@@ -79,7 +79,7 @@ export function stayedText({ chosen }: TrainingSummary, history: readonly Epoch[
     later.length === 1 ? "the evaluation was no better than" : `none of ${later.length} evaluations was better than`;
   const right = unit === "share" && best?.figure === 1;
   const all = `They are right on all ${samples ?? ""} validation samples, which may be training samples of the model: use others${finer}`;
-  if (right) return `${none} ${that}: they stay. ${all}`;
+  if (right) return `${none} ${that}: they are kept. ${all}`;
   if (isStill)
     return `the evaluations show no difference to ${that}: they are kept. Try more steps, or more validation samples${finer}`;
   return `${none} ${that}: they are kept. Try a smaller learning rate`;

@@ -34,7 +34,7 @@ describe("what identifies a training", () => {
     [{ settings: { clip: 1 } }, "was trained with `clip` 1, not without."],
     [{ settings: { rates: null } }, 'was trained without `rates`, not with {"w":0.5}.'],
     [{ samples: 20 }, "was trained on 20 samples, not a stream."],
-    [{ first: "ffffffff" }, "was trained on other samples than these"],
+    [{ first: "ffffffff" }, "was trained on other samples: the first sample differs"],
   ])("%j is another training", (before, message) => {
     expect(() => requireSameTraining({ path: "last.onnx" }, { ...same, ...before }, now, model)).toThrow(message);
   });

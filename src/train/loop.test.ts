@@ -29,7 +29,7 @@ describe("the loop", () => {
     expect(history.map((epoch) => epoch.steps)).toEqual([2, 2, 2]);
     expect(steps.at(-1)).toBe(6);
     await expect(trained({ batch: 100, accumulate: 3 })).rejects.toThrow(
-      "corners has no 300 samples, which a step takes (3 batches of 100).",
+      "corners has fewer than 300 samples, which one step needs (3 batches of 100).",
     );
   });
 
@@ -85,7 +85,7 @@ describe("the loop", () => {
       const { changes, misses, training, history } = await train(model, { data, epochs: 2, metric, ...harmful });
       expect(changes).toEqual([]);
       expect(misses.map(({ reason }) => reason)).toEqual([
-        expect.stringMatching(/^none of 2 evaluations .*: they stay. /),
+        expect.stringMatching(/^none of 2 evaluations .*: they are kept. /),
       ]);
       expect(training.chosen).toMatchObject({ best: { step: 0 }, evaluations: 3 });
       expect(history.map(({ evaluations }) => evaluations.map(({ step }) => step))).toEqual([[0, 1], [2]]);

@@ -100,12 +100,12 @@ it.each([
   [
     "sizes that differ",
     "i: straight-through = ArgMax(w) {axis=0, keepdims=1}\n y: straight-through = Cast(i) {to=1}",
-    /ArgMax "i" has no gradient: .*of different sizes: \[8\] and \[1\]/,
+    /ArgMax "i" has no gradient: .*have different shapes: \[8\] and \[1\]/,
   ],
   [
     "bounds of truth values",
     "c: straight-through = Greater(w, zero)\n y: straight-through(low=0) = Where(c, v, v)",
-    /Where "y" has no gradient: .*bounds, which are for floats, and "c" is bool/,
+    /Where "y" has no gradient: .*bounds need floats, and "c" is bool/,
   ],
   [
     "a comparison without the role before a choice that has it",
@@ -125,5 +125,5 @@ it("the surrogate is written into the text of a model and read from it", () => {
   expect(printModel(model)).toContain(text);
   expect(() =>
     parseModel("opset 18\ngraph (x: float32[2]) -> (y) {\n  y: straight-through(wide=1) = Sign(x)\n}"),
-  ).toThrow(/Line 3, column 22: "wide=1" is no surrogate/);
+  ).toThrow(/Line 3, column 22: "wide=1" is not a surrogate gradient/);
 });
