@@ -2,7 +2,7 @@
  * What an operator means: the shape of an entry in this folder.
  *
  * Walkers (shapes, gradients, channel groups, costs, quantization placement) ask the entry and never look at an operator's name.
- * "No" is a `Miss` with its reason; the most frequent "no" is left out. What must not be forgotten is required: `Complete`.
+ * "No" is a `Miss` with its reason; the most frequent "no" is left out. The facets that every operator is required: `Complete`.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";

@@ -118,7 +118,7 @@ const LpPool = defineOp({
   axes: channelAxes,
   // The mean over a window, in which padding counts as 0, times the window's size.
   lower: (s, emit, [x]) => {
-    if (s.ceil || s.dilations.some((step) => step !== 1)) return new Miss("its windows are cut off or dilated");
+    if (s.ceil || s.dilations.some((step) => step !== 1)) return new Miss("its windows are cut off by the border (ceil_mode) or dilated");
     const { kernel, strides, p } = s;
     const number = (value: number) => scalar(emit, typeOf(x), value);
     const power = p === 1 ? emit.Abs([x]) : p === 2 ? emit.Mul([x, x]) : emit.Pow([emit.Abs([x]), number(p)]);
@@ -159,7 +159,7 @@ const MaxUnpool = defineOp<Window>({
     });
     return [{ type, dims: [...dims.slice(0, 2), ...places] }];
   },
-  axes: new Miss("its indices count every element"),
+  axes: new Miss("its indices are positions in the whole tensor"),
   // The gradient at the place where each number went.
   gradient: (_, { emit, inputs: [, indices], up }) => {
     return [emit.Gather([emit.Reshape([up, integersConstant(emit, [-1])]), indices], { axis: 0 })];

@@ -20,7 +20,7 @@ export const microsoftToolExamples: readonly Example[] = [
     Pad of Microsoft by reflection |
       (x: float32[batch, 4]) p: int64[4] = [0, 2, 0, 1]; y = com.microsoft.Pad(x, p) {mode="reflect"}
     Range of Microsoft with a step | () a: float32[] = 1; b: float32[] = 6; c: float32[] = 2; y = com.microsoft.Range(a, b, c)
-      | except gradient: its length depends on its bounds in steps
+      | except gradient: its length is a step function of its bounds
     Range of Microsoft without one | () a: int32[] = 2; b: int32[] = 5; y = com.microsoft.Range(a, b)
     Range of Microsoft to a fed limit |
       (b: int64[1]) a: int64[1] = [0]; y = com.microsoft.Range(a, b) | feeds b: 4 | except types: ${data}

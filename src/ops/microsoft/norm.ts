@@ -216,7 +216,7 @@ const EmbedLayerNormalization = defineOp({
   parameters: [2, 3, 4, 5, 6],
   scales: () => [5],
   weight: new Miss("is a lookup in several tables"),
-  axes: new Miss("is normalized over the axis that its tables share"),
+  axes: new Miss("is normalized over the embedding axis"),
   lower: (s, emit, [ids, segments, words, places, segmentTable, scale, shift, mask, positions]) => {
     const all = { ids, segments, positions, mask, words, places, segmentTable, scale, shift };
     return embed(emit, all, s.epsilon).slice(0, s.outputs);

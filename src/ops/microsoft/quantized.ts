@@ -231,7 +231,7 @@ function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
       const type = quantizes ? (site.inputs[2]?.type ?? "uint8") : (site.inputs[1]?.type ?? "float32");
       return [{ type, dims: need(site, 0).dims }];
     },
-    axes: new Miss("is in another domain: lower it first"),
+    axes: new Miss("is not an operator of ai.onnx: lower it first"),
     lower: (s, emit, [x, scale, zero]) => {
       if (s.reason !== undefined) return new Miss(s.reason);
       if (!quantizes) return [decoded(emit, x, scale, zero, s.axis)];
