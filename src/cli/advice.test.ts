@@ -2,9 +2,9 @@ import { expect, test } from "vitest";
 import { PithError } from "../errors.ts";
 import { steps } from "../recipe/steps.ts";
 import { passCommand } from "./commands/pass.ts";
+import { flagName, ownAdvice } from "./invalid-options.ts";
 import { gentlerAdvice, keepingAdvice, lostAdvice } from "./jobs/advice.ts";
 import { keysOf } from "./options.ts";
-import { flagName, ownAdvice } from "./refusals.ts";
 
 const flagsIn = (text: string): readonly string[] => text.match(/--[a-z][a-z-]*/g) ?? [];
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { announced } from "./jobs/announced.ts";
+import { announced } from "./jobs/time-notice.ts";
 
 interface Run {
   readonly samples: number;
@@ -29,13 +29,13 @@ function said({ samples, seconds }: Run, passes: number, all = samples): string[
 
 test("what takes long is told once, from the speed of warm batches, with what makes it shorter", () => {
   expect(said({ samples: 3392, seconds: 0.025 }, 2)).toEqual([
-    "judging by all 3,392 samples takes about 3 minutes. Fewer take less: --samples",
+    "evaluation on all 3,392 samples takes about 3 minutes. Use fewer: --samples",
   ]);
 });
 
 test("the speed of some is that of all", () => {
   expect(said({ samples: 512, seconds: 0.01 }, 2, 10_000)).toEqual([
-    "judging by all 10,000 samples takes about 3 minutes. Fewer take less: --samples",
+    "evaluation on all 10,000 samples takes about 3 minutes. Use fewer: --samples",
   ]);
 });
 

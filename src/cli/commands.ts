@@ -16,17 +16,17 @@ async function command(pass: () => Promise<AnyPass>): ReturnType<Listed["load"]>
 export const commands: readonly Listed[] = [
   {
     name: "inspect",
-    summary: "what is in a model: inputs, outputs, operators, layers, sizes",
+    summary: "show what is in a model: inputs, outputs, operators, layers, sizes",
     load: () => import("./commands/inspect.ts"),
   },
   {
     name: "plot",
-    summary: "draw the graph, weights shaded by what pruning would remove",
+    summary: "draw the graph, and shade the weights that pruning would remove",
     load: () => import("./commands/plot.ts"),
   },
   {
     name: "simplify",
-    summary: "the same function in fewer nodes",
+    summary: "reduce the number of nodes without changing the function",
     load: () => import("./commands/simplify.ts"),
   },
   {
@@ -36,7 +36,7 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "bench",
-    summary: "latency, throughput, memory and size of models, measured side by side",
+    summary: "measure latency, throughput, memory and size of models side by side",
     load: () => import("./commands/bench.ts"),
   },
   {
@@ -51,12 +51,12 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "prune",
-    summary: "set the smallest weights to zero, or cut out the weakest channels",
+    summary: "set the smallest weights to zero, or remove the channels with the smallest norms",
     load: () => command(async () => (await import("../prune/index.ts")).prune),
   },
   {
     name: "quantize",
-    summary: "store weights, and compute, in fewer bits",
+    summary: "store the weights, and optionally compute, in fewer bits",
     load: () => command(async () => (await import("../quantize/index.ts")).quantize),
   },
   {
@@ -71,7 +71,7 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "recover",
-    summary: "fit a compressed model to its original again, without labels",
+    summary: "refit a compressed model to the outputs of its original, without labels",
     load: () => command(async () => (await import("../recover/index.ts")).recover),
   },
   {

@@ -18,7 +18,7 @@ export const dataFlags = {
     }),
   ),
   preprocess: v.optional(
-    flag(v.string(), 'a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; of text "length=128"', {
+    flag(v.string(), 'a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; for text "length=128"', {
       value: "how",
       group,
     }),
@@ -26,7 +26,7 @@ export const dataFlags = {
   mean: v.optional(flag(v.array(v.number()), "mean per channel, after scaling", { group })),
   std: v.optional(flag(v.array(v.number()), "standard deviation per channel, after scaling", { group })),
   set: v.optional(
-    flag(v.array(v.string()), "value of an input that the data does not give: sr=16000", {
+    flag(v.array(v.string()), "value of an input that the data does not contain: sr=16000", {
       value: "input=value",
       group,
     }),

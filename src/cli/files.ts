@@ -47,7 +47,7 @@ export async function requireOther(
 export function requireOutputs(model: Model, path: string): void {
   if (model.graph.outputs.length > 0) return;
   throw new PithError("E_MODEL", `"${path}" has no outputs: there is nothing to compute.`, {
-    hint: "The file may have been cut out of a larger model; name the outputs when it is exported.",
+    hint: "The file may have been extracted from a larger model; name the outputs when you export it.",
   });
 }
 

@@ -105,7 +105,7 @@ export function readWord(flag: string, text: string, accepted: Accepted): unknow
 export function requirePercent(flag: string, text: string): void {
   const number = readNumber(text);
   if (number !== 1 || text.endsWith("%")) return;
-  throw new PithError("E_OPTION", `${flag}: 1 could be 1 % or all: write 1%, 0.01 or 100%.`);
+  throw new PithError("E_OPTION", `${flag}: 1 is ambiguous (1 % or all): write 1%, 0.01 or 100%.`);
 }
 
 /** 8, 1e-3, .5, 50%. */

@@ -13,7 +13,7 @@ const meanings: Meanings = {
   title: "Metrics (--metric), explained in docs/data.md",
   rows: [
     ["of classes", "accuracy, top-5, cross-entropy, perplexity, f1, matthews"],
-    ["of numbers", "mean-squared-error, rank-correlation; of images psnr"],
+    ["of numbers", "mean-squared-error, rank-correlation; for images psnr"],
     ["without labels", "agreement, r-squared, signal-to-noise, cosine, same-top-10, box-overlap"],
   ],
 };
@@ -39,12 +39,14 @@ export const goalFlags = {
   maxDrop: v.optional(
     flag(
       v.pipe(v.number(), v.minValue(0)),
-      "largest loss allowed against the original, or the teacher (default: 1%; docs/verdicts.md)",
+      "largest allowed drop of the metric, compared with the original or the teacher (default: 1%; docs/verdicts.md)",
       { group },
     ),
   ),
-  strict: v.optional(flag(v.boolean(), "require the whole 95 % interval to stay within --max-drop", { group })),
-  force: v.optional(flag(v.boolean(), "write the result whatever its metrics", { group })),
+  strict: v.optional(
+    flag(v.boolean(), "require the whole 95 % confidence interval to stay within --max-drop", { group }),
+  ),
+  force: v.optional(flag(v.boolean(), "write the result regardless of its metrics", { group })),
 };
 
 /** @throws PithError E_OPTION for a drop that would allow any loss: of a share, 1 is all there is. */
@@ -69,8 +71,12 @@ export function requireMeasured(
     const measured = kind === "accuracy" || kind === asked.metric || held.some(({ name }) => name === kind);
     if (measured) continue;
     const names = held.map(({ name }) => name).join(", ");
-    throw new PithError("E_OPTION", `--min-${kind} cannot be judged: what "${path}" answers is measured by ${names}.`, {
-      hint: `--metric ${kind} measures it, whatever the output is called.`,
-    });
+    throw new PithError(
+      "E_OPTION",
+      `--min-${kind} cannot be judged: the output of "${path}" is measured by ${names}.`,
+      {
+        hint: `--metric ${kind} measures it, regardless of the name of the output.`,
+      },
+    );
   }
 }

@@ -173,7 +173,9 @@ describe("flags that do not fit are refused with their name", () => {
 
   test("1 where nobody can tell whether percent are meant", () => {
     const least = v.object({ least: v.pipe(v.number(), v.maxValue(1), v.metadata({ percent: true })) });
-    expect(refusal(["--least", "1"], least).message).toBe("--least: 1 could be 1 % or all: write 1%, 0.01 or 100%.");
+    expect(refusal(["--least", "1"], least).message).toBe(
+      "--least: 1 is ambiguous (1 % or all): write 1%, 0.01 or 100%.",
+    );
     expect(refusal(["--least", "90"], least).message).toContain("write 90% or 0.9");
     expect(parse(["--least", "100%"], least)).toEqual({ least: 1 });
     expect(parse(["--least", "0.9"], least)).toEqual({ least: 0.9 });

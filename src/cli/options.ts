@@ -25,7 +25,7 @@ import {
   type SchemaNode,
   valueName,
 } from "./flag-values.ts";
-import { flagName, refusal } from "./refusals.ts";
+import { flagName, refusal } from "./invalid-options.ts";
 
 /** The schema of an option, with its help and what else the command line has to know of it. */
 export function flag<S extends v.GenericSchema>(schema: S, description: string, facts: FlagMetadata = {}) {

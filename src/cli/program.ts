@@ -105,7 +105,7 @@ async function requireCommand(program: Command, words: readonly string[]): Promi
 /** A failure with the advice that the command can follow. */
 async function advised(error: unknown, command: Command | undefined): Promise<unknown> {
   if (!(error instanceof PithError) || command === undefined) return error;
-  const { ownAdvice } = await import("./refusals.ts");
+  const { ownAdvice } = await import("./invalid-options.ts");
   return ownAdvice(error, new Set(["--help", ...command.options.flatMap(({ long }) => long ?? [])]));
 }
 
@@ -117,7 +117,7 @@ async function buildProgram(
   const program = new Command("pith");
   program
     .description(
-      "Make ONNX models smaller, and know that they still work: prune, quantize, distill, factorize, measure.",
+      "Make ONNX models smaller, and check that they still work: prune, quantize, distill, factorize, measure.",
     )
     .version(version, "--version", "print the version")
     .helpOption("-h, --help", "print help")

@@ -24,6 +24,6 @@ function partText({ name = "samples", count, of }: Used["test"]): string {
   const [, path = name, brackets] = /^(.*?)(?: \(([^()]*)\))?$/.exec(name) ?? [];
   const file = path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");
   const samples = count === undefined ? "a stream" : integer(count);
-  const settled = of === undefined ? "" : ` of ${integer(of)} settled it`;
+  const settled = of === undefined ? "" : ` of ${integer(of)} were enough to decide`;
   return `${file} (${brackets === undefined ? "" : `${brackets}, `}${samples}${settled})`;
 }

@@ -25,7 +25,7 @@ async function load(module: string): Promise<(model: string) => unknown> {
     throw new PithError("E_OPTION", `--score ${module} cannot be loaded: ${text(cause)}`, { cause });
   });
   if (isFunction(found.default)) return found.default;
-  throw new PithError("E_OPTION", `--score ${module} exports no function as its default.`, {
+  throw new PithError("E_OPTION", `--score ${module} has no function as its default export.`, {
     hint: "export default async (modelFile) => 0.93;",
   });
 }

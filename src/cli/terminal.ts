@@ -105,7 +105,7 @@ export class Terminal {
     } else {
       const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
       const about = this.#options.about;
-      const request = `This is a fault in Pith itself. Please report it, with the lines above and: ${about}.`;
+      const request = `This is a bug in Pith. Please report it, with the lines above and: ${about}.`;
       const trace = printable(stack ?? `${name}: ${message}`, { lines: true });
       const text = `${this.#errorColor.red("internal")}: ${trace}\n${request}`;
       const document = { error: { code: "internal", message, name, stack, about } };

@@ -83,7 +83,11 @@ describe("openWav", () => {
   });
 
   it.each([
-    ["a length that lies", wav(new Uint8Array(8), { claimed: 4000 }), "its header says 4000 bytes of samples, the file has 8"],
+    [
+      "a length that lies",
+      wav(new Uint8Array(8), { claimed: 4000 }),
+      "its header says 4000 bytes of samples, the file has 8",
+    ],
     ["a file cut off", wav(new Uint8Array(8)).slice(0, 40), "is cut off|has no samples"],
     ["12 bits", wav(new Uint8Array(8), { bits: 12 }), "samples of 12 bits in format 1 are not read"],
     ["a compressed format", wav(new Uint8Array(8), { kind: 85 }), "samples of 16 bits in format 85 are not read"],

@@ -136,7 +136,7 @@ function detectionsIn(outputs: Batch, options: BoxOptions, form: BoxForm): reado
   if (corners !== 4 || boxes.dims.length !== 3 || scores.dims[0] !== images || scores.dims[1] !== candidates) {
     throw new PithError(
       "E_DATA",
-      `Boxes of ${dimsText(boxes.dims)} and scores of ${dimsText(scores.dims)} are no detections: expected [images, candidates, 4] and [images, candidates, classes].`,
+      `Boxes of ${dimsText(boxes.dims)} and scores of ${dimsText(scores.dims)} are not detections: expected [images, candidates, 4] and [images, candidates, classes].`,
     );
   }
   const [places, values] = [toFloat64(boxes), toFloat64(scores)];

@@ -154,7 +154,7 @@ function perSample(
   const named = namesClasses(reference, samples);
   // Of one number there is nothing to choose: any two models would agree.
   if (width === 1 && !named) {
-    throw new PithError("E_DATA", `"${name}" is one number a sample: there are no classes to agree on.`, {
+    throw new PithError("E_DATA", `"${name}" is one number per sample: there are no classes to agree on.`, {
       hint: 'Use `metric: "r-squared"` or signal-to-noise to compare numbers.',
     });
   }
@@ -191,7 +191,7 @@ function pair(outputs: Batch, original: Batch, options: MetricOptions): Numbers 
   const found = matched(outputs, original, options);
   if (found.theirs.type === "string" || found.ours.type === "string") {
     throw new PithError("E_DATA", `"${found.name}" is text: there are no numbers to compare.`, {
-      hint: 'Agreement compares answers of any kind: `metric: "agreement"`.',
+      hint: 'Agreement compares outputs of any type: `metric: "agreement"`.',
     });
   }
   const theirs = toFloat64(found.theirs);

@@ -6,10 +6,10 @@ import { parseModel } from "../graph/text.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
+import { batchInvariance, judgedBatch } from "./batch-dependence.ts";
 import { answersWithNaN } from "./compare.ts";
 import { cosine, embeddings, neighbourOverlap } from "./embedding.ts";
 import { evaluate } from "./evaluate.ts";
-import { batchInvariance, judgedBatch } from "./invariance.ts";
 
 const engine = createEngine();
 const integers = (dims: readonly number[], values: readonly number[]) => fromNumbers("int64", dims, values);

@@ -358,7 +358,7 @@ describe("metrics", () => {
     expect(r2([-9000, -1000, 10], [-10_000, -1000, 10])).toBeLessThan(0.99);
   });
 
-  it("peak signal to noise takes pixels as they are shown", () => {
+  it("peak signal-to-noise ratio takes pixels as they are shown", () => {
     const label: Dense = { type: "float32", dims: [2, 2], data: Float32Array.of(1, 0, 0.5, 0.5) };
     const rows = peakSignalToNoise().rows(scores([2, 2], [3, -1, 0.6, 0.4]), { label });
     expect(rows[0]).toBe(100);

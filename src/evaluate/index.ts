@@ -1,5 +1,6 @@
 /** Measuring: figures with intervals, paired comparison, speed, size. */
 
+export { batchInvariance, type Invariance, type InvarianceOptions } from "./batch-dependence.ts";
 export { type BoxOptions, boxOverlap } from "./boxes.ts";
 export {
   answersWithNaN,
@@ -26,7 +27,12 @@ export {
 export { cosine, type Embeddings, embeddings, leastSamples, neighbourOverlap } from "./embedding.ts";
 export { codesTolerance, compareOutputs, type Sameness, type SameOptions } from "./equivalence.ts";
 export { type EvaluateOptions, type Evaluation, estimate, evaluate, evaluateAll, measure } from "./evaluate.ts";
-export { guessPreprocessing, imageInput, type PreprocessingGuess, type PreprocessingScore } from "./guess.ts";
+export {
+  guessPreprocessing,
+  imageInput,
+  type PreprocessingGuess,
+  type PreprocessingScore,
+} from "./guess-preprocessing.ts";
 export {
   bootstrap,
   bootstrapPairs,
@@ -40,7 +46,6 @@ export {
   wilson,
   z95,
 } from "./interval.ts";
-export { batchInvariance, type Invariance, type InvarianceOptions } from "./invariance.ts";
 export {
   type Latency,
   type LatencyOptions,

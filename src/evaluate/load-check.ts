@@ -58,7 +58,7 @@ export async function requireLoads(engine: WatchedEngine, model: Model, original
 /** Why a model does not load: because of what it is, or of what the runtime makes of it. */
 export async function notLoaded(engine: Engine, model: Model, error: PithError): Promise<ResultFails> {
   const text = (await loads(engine, model))
-    ? "The result loads as it is written, but not once ONNX Runtime has optimized it"
+    ? "The result loads without graph optimizations, but not with those of ONNX Runtime"
     : "The result does not load";
   return new ResultFails(error, `${text}: ${error.message}`, true);
 }

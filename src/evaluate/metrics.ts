@@ -161,14 +161,14 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
   const given = mainOutput(outputs, options.output);
   if (given.type === "string") {
     throw new PithError("E_DATA", "The model outputs class names, and the labels are numbers.", {
-      hint: "Name an output of numbers: `output`. Without labels it can be compared with its original (`against`).",
+      hint: "Name a numeric output: `output`. Without labels it can be compared with its original (`against`).",
     });
   }
   const scores = scoresFor(given, label.dims[0] ?? 0, labels.length);
   if (scores.positions === 1 && given.dims.slice(1).filter((size) => size > 1).length > 1) {
     throw new PithError(
       "E_DATA",
-      `An output of ${dimsText(given.dims)} has numbers at many places of a sample, and there is one label per sample: it is not ground truth for them.`,
+      `An output of ${dimsText(given.dims)} has numbers at many positions of a sample, but there is only one label per sample, which is not ground truth for them.`,
       {
         hint: 'Compare it with its original: `metric: "r-squared"`, agreement or box-overlap. Or name another output: `output`.',
       },
@@ -181,12 +181,12 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
     throw new PithError(
       "E_DATA",
       scores.classes === 1
-        ? `A label is ${value}, and the model gives one number for it: only 0 and 1 are classes then.`
+        ? `A label is ${value}, and the model outputs one number per sample: only the labels 0 and 1 are valid then.`
         : `A label is ${value}, and the model has ${scores.classes} classes (0 to ${scores.classes - 1}).`,
       {
         hint:
           Number.isInteger(value) && scores.classes > 1
-            ? "The labels may be of another data set, or the model's output another one."
+            ? "The labels may belong to another data set, or to another output of the model."
             : numbersHint,
       },
     );
@@ -279,7 +279,7 @@ function confusionMetric(name: string, options: MetricOptions, reduce: (rows: Fl
     rows(outputs, batch) {
       const { scores, labels } = read(outputs, batch, options);
       if (scores.positions !== 1)
-        throw new PithError("E_DATA", `${name} takes one label a sample, got ${scores.positions}.`);
+        throw new PithError("E_DATA", `${name} takes one label per sample, got ${scores.positions}.`);
       const rows = new Float64Array(2 * scores.samples);
       for (let sample = 0; sample < scores.samples; sample++)
         rows.set([labels[sample] ?? -1, bestClass(scores, sample)], 2 * sample);

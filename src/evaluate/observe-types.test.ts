@@ -84,7 +84,7 @@ graph (x: float32[2, 3], n: int64[]) -> (y) {
     expect([...types.keys()].sort()).toEqual(["h", "y"]);
     const row = { type: "float32", dims: [1, 3] };
     expect([...sequences]).toEqual([["k", [row, row]]]);
-    expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual(["o: is no tensor, but of kind optional"]);
+    expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual(["o: is not a tensor, but of kind optional"]);
   });
 
   it("needs values that nodes of the main graph produce", async () => {

@@ -59,7 +59,7 @@ export async function observeTypes(
       lengths.set(length.name, value);
       outputs.push(length);
     } else if (known?.container !== undefined || value.foreign?.type !== undefined) {
-      misses.push(new Miss(`is no tensor, but of kind ${known?.container?.kind ?? "unknown"}`, value.name));
+      misses.push(new Miss(`is not a tensor, but of kind ${known?.container?.kind ?? "unknown"}`, value.name));
     } else if (known !== undefined && insideOnly.has(known.type)) {
       // Complex numbers cast to nothing; the rest has a Cast where it has no Shape.
       const float = known.type.startsWith("complex")

@@ -48,7 +48,7 @@ export interface Scores {
 
 /** For whoever asked what classes were named of answers that name none. */
 export const numbersHint =
-  'Labels that are numbers are measured by mean squared error or rank correlation, images by peak signal to noise: `metric: "mean-squared-error"`, rank-correlation or psnr; against an original by r-squared.';
+  'Numeric labels are measured by mean squared error or rank correlation, images by peak signal to noise: `metric: "mean-squared-error"`, rank-correlation or psnr; against an original by r-squared.';
 
 /**
  * Whether an output names classes rather than scoring them, as ArgMax does: its elements are names, or whole numbers too wide to be rounded
@@ -78,7 +78,7 @@ export function scoresFor(dense: Dense, samples: number, labels: number, texts =
   if (first !== samples && first !== labels) {
     throw new PithError(
       "E_DATA",
-      `An output of ${dimsText(dense.dims)} does not count ${samples} samples along its first axis.`,
+      `An output of ${dimsText(dense.dims)} does not have ${samples} samples along its first axis.`,
     );
   }
   if (classes === 1 && namesClasses(dense, labels)) {
@@ -95,7 +95,7 @@ export function scoresFor(dense: Dense, samples: number, labels: number, texts =
   if (positions > 1 && last !== classes) {
     throw new PithError(
       "E_DATA",
-      `An output of ${dimsText(dense.dims)} has no axis of classes: it gives ${positions * classes} numbers a sample, and the data ${positions} labels.`,
+      `An output of ${dimsText(dense.dims)} has no class axis: it gives ${positions * classes} numbers per sample, and the data ${positions} labels.`,
       { hint: numbersHint },
     );
   }

@@ -117,7 +117,7 @@ export function lostKnowledge({ name, truth, given, original, chance }: Knowledg
     if (before < (is[sample] ?? 0)) better++;
   }
   if (mcnemarExact(worse, better) >= significance) return undefined;
-  const luck = alike ? "which gives one answer for all" : `chance is ${figure("share", chance)}`;
+  const luck = alike ? "which predicts the same for all" : `chance is ${figure("share", chance)}`;
   if (name === "agreement")
     return `the result agrees with the original on ${integer(right)} of ${counted(truth.length, "sample")} (${luck})`;
   const [from, to] = [original, score].map((value) => figure("share", value));

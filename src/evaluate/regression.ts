@@ -1,5 +1,5 @@
 /**
- * Figures for answers that are numbers: mean squared error, peak signal to noise of images, rank correlation with a score; and how well two series
+ * Figures for answers that are numbers: mean squared error, peak signal-to-noise ratio of images, rank correlation with a score; and how well two series
  * follow each other, by Pearson's correlation, and by Spearman's, which is Pearson's of the ranks.
  *
  * The column "label" holds the number, or the numbers, that the model should give for a sample.
@@ -33,7 +33,7 @@ const mostDecibels = 100;
 export function peakSignalToNoise(options: MetricOptions & { readonly peak?: number } = {}): Metric {
   const { peak = 1 } = options;
   return averaged({
-    name: "peak signal to noise",
+    name: "peak signal-to-noise ratio",
     unit: "dB",
     better: "higher",
     rows: (outputs, batch) =>
@@ -52,7 +52,7 @@ export function rankCorrelation(options: MetricOptions = {}): Metric {
     columns: 2,
     rows(outputs, batch) {
       const { given, wanted, samples, width } = pair(outputs, batch, options);
-      if (width !== 1) throw new PithError("E_DATA", `A rank correlation takes one number a sample, got ${width}.`);
+      if (width !== 1) throw new PithError("E_DATA", `A rank correlation takes one number per sample, got ${width}.`);
       const rows = new Float64Array(2 * samples);
       for (let sample = 0; sample < samples; sample++)
         rows.set([given[sample] ?? Number.NaN, wanted[sample] ?? Number.NaN], 2 * sample);
@@ -99,7 +99,7 @@ function pair(outputs: Batch, batch: Batch, options: MetricOptions): Pair {
   if (given.length !== wanted.length) {
     throw new PithError(
       "E_DATA",
-      `The answer is ${dimsText(found.dims)}, the label ${dimsText(label.dims)}: they differ in number.`,
+      `The output is ${dimsText(found.dims)}, the label ${dimsText(label.dims)}: their sizes differ.`,
     );
   }
   return { given, wanted, samples, width: elementCount(label.dims.slice(1)) };

@@ -49,7 +49,7 @@ export async function timedShapes(
   try {
     const found = await firstThatRuns(session, first.inputs, tried, seed);
     if (found instanceof PithError) {
-      const hint = "--dim name=n sets the sizes of inputs, --set input=value what one holds.";
+      const hint = "--dim name=n sets the size of a dimension, --set input=value the value of an input.";
       throw new PithError(found.code, found.message, { hint, cause: found });
     }
     return shapesOf(found.guess);

@@ -221,7 +221,7 @@ graph (ids: int64[batch, 3]) -> (y: float32[batch, 3, 12]) {
     expect(changes.map(({ at }) => at)).toEqual(["fc"]);
     expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
       "embedding: it is an embedding lookup, without a matrix product",
-      'embedding: Gather "embedding" reads its weight too, which would stay beside the factors',
+      'embedding: Gather "embedding" also reads its weight, so the file would need both the weight and the factors',
     ]);
   });
 

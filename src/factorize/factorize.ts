@@ -149,7 +149,12 @@ async function factorizeLayers(
     }
     const other = otherReader(layer.weight, factorizable, inference);
     if (other !== undefined) {
-      misses.push(new Miss(`${describe(other)} reads its weight too, which would stay beside the factors`, layer.name));
+      misses.push(
+        new Miss(
+          `${describe(other)} also reads its weight, so the file would need both the weight and the factors`,
+          layer.name,
+        ),
+      );
       continue;
     }
     const { own, decidedBy } = ownOptions(options, layer);

@@ -118,7 +118,8 @@ const LpPool = defineOp({
   axes: channelAxes,
   // The mean over a window, in which padding counts as 0, times the window's size.
   lower: (s, emit, [x]) => {
-    if (s.ceil || s.dilations.some((step) => step !== 1)) return new Miss("its windows are cut off by the border (ceil_mode) or dilated");
+    if (s.ceil || s.dilations.some((step) => step !== 1))
+      return new Miss("its windows are cut off by the border (ceil_mode) or dilated");
     const { kernel, strides, p } = s;
     const number = (value: number) => scalar(emit, typeOf(x), value);
     const power = p === 1 ? emit.Abs([x]) : p === 2 ? emit.Mul([x, x]) : emit.Pow([emit.Abs([x]), number(p)]);

@@ -36,7 +36,7 @@ export const amountSchema = described(
     ],
     "takes a fraction from 0 to 1 or a whole number of entries",
   ),
-  "share of what is left (below 1), or how many: { fraction: 1 } is all, { count: 1 } is one",
+  "share (below 1) or number of what is left to prune: { fraction: 1 } is all, { count: 1 } is one",
 );
 
 /**

@@ -62,7 +62,7 @@ const schema = v.strictObject({
  */
 export const globalUnstructured: Pass<v.GenericSchema<GlobalOptions>> = definePass({
   id: "global-unstructured",
-  summary: "Mask the entries of least magnitude of all layers together",
+  summary: "Mask the entries with the smallest magnitudes over all layers",
   options: schema,
   run: (model, options, { seed }) => pruneLeastTogether(model, { seed, ...options }, putMasks),
 });

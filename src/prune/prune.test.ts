@@ -204,7 +204,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     const { changes, misses } = await prune(net, { amount: 0.5, structured: true, except: "b" });
     expect(changes).toEqual([]);
     expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
-      ["a", 'its channels go together with those of "b", which is excluded'],
+      ["a", 'its channels can only be removed together with those of "b", which is excluded'],
       ["head", "its channels cannot be cut: they are an output of the model (y)"],
     ]);
     expect(printModel(net)).toBe(before);

@@ -66,7 +66,7 @@ const options = v.pipe(
     ),
     scope: v.pipe(
       v.optional(v.picklist(["uniform", "global"], 'is "uniform" or "global"'), "uniform"),
-      v.description("the same share of every layer, or the smallest over all layers"),
+      v.description("prune the same share of every layer, or the smallest weights over all layers"),
     ),
     ...selectionOptions("prune"),
     overrides: overridesOption({ amount: v.optional(share) }),
@@ -116,7 +116,7 @@ const options = v.pipe(
  */
 export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   id: "prune",
-  summary: "Set the smallest weights to zero, or cut out the weakest channels",
+  summary: "Set the smallest weights to zero, or remove the channels with the smallest norms",
   options,
   makesSmaller: "weights",
   gentler: () => "Use a smaller amount",
@@ -129,9 +129,9 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     storesZeros: ({ structured = false }) => structured === false,
     next({ structured = false, keepMasks }, original, written) {
       if (structured !== false)
-        return `next: pith recover ${written} --original ${original} --data <samples, labels or not>; then pith train at --learning-rate 3e-4`;
+        return `next: pith recover ${written} --original ${original} --data <samples, with or without labels>; then pith train with --learning-rate 3e-4`;
       return keepMasks === true
-        ? `next: pith train ${written} --data <samples> leaves the zeros; then pith simplify --finalize folds the masks in`
+        ? `next: pith train ${written} --data <samples> keeps the zeros; then pith simplify --finalize folds the masks in`
         : "To train it further, prune with --keep-masks: without masks, training overwrites the zeros.";
     },
   },

@@ -55,10 +55,10 @@ export const denseSchema = v.union(
   "takes a tensor { type, dims, data } with as many numbers as its dimensions say",
 );
 const perLayerSchema = v.union([denseSchema, v.record(v.string(), denseSchema)], "takes a tensor, or one per layer");
-const importanceScores = described(v.optional(perLayerSchema), "what ranks the entries in place of their magnitude");
+const importanceScores = described(v.optional(perLayerSchema), "importance scores, used instead of the magnitudes");
 export const seedSchema = described(
   v.optional(v.pipe(v.number(), v.integer("a seed is a whole number"))),
-  "seed of what is drawn (that of the run)",
+  "random seed (default: the seed of the run)",
 );
 
 export interface L1Options extends ParameterSelection {
@@ -86,7 +86,7 @@ const l1Schema = v.strictObject({
  */
 export const l1Unstructured: Pass<v.GenericSchema<L1Options>> = definePass({
   id: "l1-unstructured",
-  summary: "Mask the entries of least magnitude, in each layer",
+  summary: "Mask the entries with the smallest magnitudes in each layer",
   options: l1Schema,
   run: (model, options) => pruneLeast(model, options, putMasks),
 });
@@ -116,7 +116,7 @@ export function pruneLeast(
       return { ...(await cutOf(target, ranked, before, cut)), decidedBy };
     } catch (error) {
       if (!(error instanceof PithError)) throw error;
-      const hint = `To prune the other layers, leave it out: except: "${target.layer.name}" (--except).`;
+      const hint = `To prune the other layers, exclude it: except: "${target.layer.name}" (--except).`;
       throw new PithError(error.code, `Layer "${target.layer.name}": ${error.message}`, { cause: error, hint });
     }
   });
@@ -184,7 +184,7 @@ const lnSchema = v.strictObject({
  */
 export const lnStructured: Pass<v.GenericSchema<LnOptions>> = definePass({
   id: "ln-structured",
-  summary: "Mask the channels of least norm, in each layer",
+  summary: "Mask the channels with the smallest norms in each layer",
   options: lnSchema,
   run: pruneByNorm,
 });
@@ -247,13 +247,13 @@ export interface CustomOptions extends ParameterSelection {
 
 const customSchema = v.strictObject({
   ...targetEntries,
-  mask: described(perLayerSchema, "1 where an entry stays, 0 where it goes; for all layers, or by layer name"),
+  mask: described(perLayerSchema, "1 keeps an entry, 0 removes it; for all layers, or by layer name"),
 });
 
 /** Prunes what `mask` says, together with what is pruned already. Semantics of PyTorch's `prune.custom_from_mask`. */
 export const customFromMask: Pass<v.GenericSchema<CustomOptions>> = definePass({
   id: "custom-from-mask",
-  summary: "Mask what a given mask says",
+  summary: "Apply a given mask",
   options: customSchema,
   run: pruneAsGiven,
 });
@@ -279,7 +279,7 @@ function pruneAsGiven(model: Model, options: v.InferOutput<typeof customSchema>)
 /** Adds a mask of ones: nothing is pruned, but the parameter is masked from here on. Semantics of PyTorch's `prune.identity`. */
 export const identity: Pass<v.GenericSchema<ParameterSelection>> = definePass({
   id: "identity",
-  summary: "Put a mask of ones on weights: nothing is pruned yet",
+  summary: "Add masks of ones to the weights: nothing is pruned yet",
   options: v.strictObject(targetEntries),
   run: (model, options) => forEach(model, options, (_, mask) => mask),
 });
@@ -444,7 +444,7 @@ function channelAxis(parameter: Value, axis: number): number {
   if (axis >= dims.length || axis < -dims.length) {
     throw new PithError(
       "E_OPTION",
-      `"dim" ${axis} is no axis of "${plainName(parameter)}", which has the axes 0 to ${dims.length - 1}.`,
+      `"dim" ${axis} is not an axis of "${plainName(parameter)}", which has the axes 0 to ${dims.length - 1}.`,
     );
   }
   return axis < 0 ? axis + dims.length : axis;

@@ -109,7 +109,7 @@ function noneChosen(group: Group, { scope, ...given }: Options): string {
   const { amount } = amountOf(group, { scope, ...given });
   const share = `${Number((100 * amount).toPrecision(3))} %`;
   if (scope === "global") return `none of its channels is among the ${share} with the smallest norm over all layers`;
-  return `its channels go in ${units} ${units === 1 ? "part" : "parts"}, such as heads, and ${share} of ${units} rounds to 0`;
+  return `its channels can only be removed in ${units} ${units === 1 ? "part" : "parts"}, such as heads, and ${share} of ${units} rounds to 0`;
 }
 
 /** Groups that can be cut, with a score for each unit; what stays, and why. */
@@ -181,7 +181,7 @@ function eligible(
     if (!group.layers.some((layer) => selected.has(layer.node))) continue;
     const kept = group.layers.find(({ name }) => isNamed(given.except, name));
     if (kept !== undefined) {
-      const together = `its channels go together with those of "${kept.name}", which is excluded`;
+      const together = `its channels can only be removed together with those of "${kept.name}", which is excluded`;
       misses.push(...missesOf(group, together).filter(({ at }) => !isNamed(given.except, at ?? "")));
       continue;
     }

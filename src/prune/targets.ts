@@ -27,7 +27,7 @@ export const targetEntries = {
           : `is "weight" or "bias" (say "${kind}": pruning it again updates its mask)`;
       }),
     ),
-    "what of a layer to prune (weight)",
+    "which parameter of a layer to prune (default: weight)",
   ),
 };
 

@@ -106,7 +106,7 @@ async function fakeWeights(
   rounding: Rounding,
 ): Promise<Outcome> {
   const missOf = (layer: Layer): Miss | undefined =>
-    roundingAt(layer.effective) === undefined ? fakeMiss(layer) : new Miss("has fake quantization already", layer.name);
+    roundingAt(layer.effective) === undefined ? fakeMiss(layer) : new Miss("already has fake quantization", layer.name);
   const inference = infer(model);
   const all = layers(model, inference);
   const trial = selectLayers(all, options);
@@ -142,7 +142,7 @@ async function fakeStatic(
   if (options.data === undefined) throw missingData("fake-quantize");
   const rounded = layers(model, infer(model)).filter((layer) => roundingAt(layer.effective) !== undefined);
   if (rounded.length > 0)
-    return { changes: [], misses: rounded.map((layer) => new Miss("has fake quantization already", layer.name)) };
+    return { changes: [], misses: rounded.map((layer) => new Miss("already has fake quantization", layer.name)) };
   const { targets, misses: refused } = tryOut(model, options);
   if (targets.length === 0) return { changes: [], misses: refused };
   const measuring = { ...options, data: await trainPart(options.data) };

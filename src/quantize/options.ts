@@ -43,7 +43,7 @@ export const quantizeOptions = v.strictObject({
         title: "Schemes (--scheme)",
         rows: [
           ["weights", "8-bit weights, arithmetic in float"],
-          ["dynamic", "8-bit weights and activations, integer arithmetic, ranges found at run time"],
+          ["dynamic", "8-bit weights and activations, integer arithmetic, ranges computed at run time"],
           ["static", "8-bit weights and activations, integer arithmetic, ranges measured on data"],
           ["float16", "all numbers in half precision"],
         ],
@@ -55,7 +55,7 @@ export const quantizeOptions = v.strictObject({
   perChannel: v.pipe(
     v.optional(v.boolean(), true),
     v.description("one scale per output channel of a weight, instead of one per weight"),
-    v.metadata({ negated: "one scale for the whole weight, instead of one per output channel" }),
+    v.metadata({ negated: "per-tensor weight scales, instead of one scale per output channel" }),
   ),
   ...selectionOptions("quantize"),
   overrides: overridesOption({
@@ -64,17 +64,17 @@ export const quantizeOptions = v.strictObject({
   }),
   weights: v.pipe(
     v.optional(v.picklist(["int8", "uint8"])),
-    v.description("type of weights (default: int8; dynamic: the faster one)"),
+    v.description("type of weights (default: int8; for dynamic, the faster one)"),
   ),
   activations: v.pipe(v.optional(v.picklist(["uint8", "int8"]), "uint8"), v.description("type of activations")),
   data: v.pipe(
     v.optional(datasetOption),
-    v.description("static: data to measure ranges on; of a path the train part, where it has one"),
+    v.description("static: calibration data; for a path, its train part if it has one"),
     v.metadata({ value: "path" }),
   ),
   samples: v.pipe(
     v.optional(v.pipe(v.number(), v.integer("is a whole number"), v.minValue(1, "must be at least 1")), 200),
-    v.description("static: samples to measure ranges on"),
+    v.description("static: number of calibration samples"),
     v.metadata({ value: "n" }),
   ),
 });
@@ -97,7 +97,7 @@ export function checkTogether(options: QuantizeSettings): void {
   const { scheme, activations, rounder, overrides = {} } = options;
   const weights = [options, ...Object.values(overrides)].some((own) => own.weights === "uint8") ? "uint8" : undefined;
   if (scheme === "float16" && options.overrides !== undefined) {
-    throw new PithError("E_OPTION", "quantize: `overrides`: float16 has no options of single layers.", {
+    throw new PithError("E_OPTION", "quantize: `overrides`: float16 has no per-layer options.", {
       hint: "`layers` and `except` choose layers.",
     });
   }
@@ -111,7 +111,7 @@ export function checkTogether(options: QuantizeSettings): void {
   }
   if (scheme === "static" && activations === "int8" && weights === "uint8") {
     throw new PithError("E_OPTION", 'quantize: "weights": int8 activations need int8 weights, got uint8.', {
-      hint: "ONNX Runtime's kernels multiply int8 by int8, and uint8 by either.",
+      hint: "ONNX Runtime's kernels multiply int8 activations by int8 weights only, and uint8 activations by either.",
     });
   }
 }

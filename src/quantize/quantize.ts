@@ -48,17 +48,17 @@ const schemes = {
  */
 export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   id: "quantize",
-  summary: "Store weights, and compute, in fewer bits",
+  summary: "Store the weights, and optionally compute, in fewer bits",
   options: quantizeOptions,
   data: measuredRanges,
   makesSmaller: "file",
   gentler: ({ scheme }) =>
     scheme === "dynamic"
       ? 'Try `scheme: "static"`'
-      : "Leave layers in float (`except`, the first and the last before others)",
+      : "Leave layers in float (`except`, starting with the first and the last)",
   command: {
     suffix: ({ scheme = "<scheme>" }) => (scheme === "float16" ? "float16" : `int8-${scheme}`),
-    results: "model.int8-<scheme>.onnx; of float16 model.float16.onnx",
+    results: "model.int8-<scheme>.onnx; for float16 model.float16.onnx",
     examples: [
       "quantize model.onnx --scheme weights",
       "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
@@ -73,14 +73,14 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     const known = new Map(
       [...(scheme === "weights" ? tied : [])].map(([name, reader]) => [
         name,
-        `${describe(reader)} reads its matrix in float, so that integers beside it would make the file larger`,
+        `${describe(reader)} also reads its matrix in float: storing it as integers as well would make the file larger`,
       ]),
     );
     const all = layers(model, infer(model));
     const fixed =
       scheme === "weights" && options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
     for (const { name, weight } of all)
-      if (fixed.has(weight)) known.set(name, "its table holds positions, which nobody trained");
+      if (fixed.has(weight)) known.set(name, "its table holds fixed positions, which are not trained");
     const quantized = (fit: typeof options, evidence: Evidence) => schemes[scheme](model, fit, context, evidence);
     const outcome = await withoutUnfit(model, options, context, quantized, known);
     return { ...outcome, changes: outcome.changes.map((change) => withTie(change, tied.get(change.at))) };
@@ -90,5 +90,5 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
 function withTie(change: Change, reader: Node | undefined): Change {
   return reader === undefined
     ? change
-    : { ...change, what: `${change.what}; its matrix stays in float beside it, for ${describe(reader)}` };
+    : { ...change, what: `${change.what}; its float matrix is kept as well, for ${describe(reader)}` };
 }

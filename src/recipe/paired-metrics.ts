@@ -4,9 +4,9 @@
 import { isIndexed } from "../data/index.ts";
 import { range } from "../data/indexed.ts";
 import { PithError } from "../errors.ts";
+import { judgedBatch } from "../evaluate/batch-dependence.ts";
 import { answersWithNaN, type Goal, judge, measure, type Task, usualDrop } from "../evaluate/index.ts";
 import type { Level } from "../evaluate/interval.ts";
-import { judgedBatch } from "../evaluate/invariance.ts";
 import { counted, figure } from "../evaluate/numbers.ts";
 import { answers } from "../evaluate/predictions.ts";
 import type { Model } from "../graph/model.ts";

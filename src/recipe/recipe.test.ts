@@ -115,7 +115,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     [
       "data to choose weights by",
       "steps:\n  - train: { validation: dev/ }",
-      'r.yaml:2:26: steps[0].train.validation: data is not part of a recipe: "validation" is a share of the samples to train on, 10%, got "dev/".',
+      'r.yaml:2:26: steps[0].train.validation: data is not part of a recipe: "validation" is a share of the training samples, such as 10%, got "dev/".',
     ],
     [
       "a number out of range, in the pass's words",
@@ -142,7 +142,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
       "steps:\n  - train: { data: mnist }",
       "r.yaml:2:14: steps[0].train.data: data is not part of a recipe: the run gives it.",
     ],
-    ["another version", "version: 2\nsteps:\n  - train:", "r.yaml:1:10: version: recipes of version 2 are not known"],
+    ["another version", "version: 2\nsteps:\n  - train:", "r.yaml:1:10: version: recipe version 2 are not known"],
     ["a step of two names", "steps:\n - train:\n   quantize:", "r.yaml:3:4: steps[0].quantize: a step is one name"],
     ["a step that is a word", "steps: [train]", "r.yaml:1:9: steps[0]: a step is one name with its options"],
     ["options that are a number", "steps:\n - train: 3", "r.yaml:2:11: steps[0].train: expected the options of train"],
@@ -150,9 +150,9 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     ["an empty list", "steps: []", 'r.yaml:1:8: steps: "steps" is a list of at least one step, got an empty list.'],
     ["an empty file", "", 'r.yaml:1:1: a recipe is an object with "steps", got nothing.'],
     ["a list at the top", "- train:", "r.yaml:1:1: a recipe is an object"],
-    ["broken YAML", "steps:\n  - train: { epochs: 2\n", "r.yaml:3:1: no valid YAML:"],
-    ["a key that comes twice", "steps:\n - train: { batch: 1, batch: 2 }", "r.yaml:2:23: no valid YAML:"],
-    ["indentation by tabs", "steps:\n\t- train:", "r.yaml:2:1: no valid YAML:"],
+    ["broken YAML", "steps:\n  - train: { epochs: 2\n", "r.yaml:3:1: invalid YAML:"],
+    ["a key that comes twice", "steps:\n - train: { batch: 1, batch: 2 }", "r.yaml:2:23: invalid YAML:"],
+    ["indentation by tabs", "steps:\n\t- train:", "r.yaml:2:1: invalid YAML:"],
   ])("%s", (_, text, message) => {
     expect(wrong(text).message).toContain(message);
   });

@@ -123,12 +123,7 @@ function check(source: Source, passes: Passes): Recipe {
   }
   const { version = recipeVersion, steps: list } = data;
   if (version !== recipeVersion) {
-    fail(
-      source,
-      ["version"],
-      "value",
-      `recipes of version ${shown(version)} are not known, only those of ${recipeVersion}`,
-    );
+    fail(source, ["version"], "value", `recipe version ${shown(version)} is not supported, only ${recipeVersion}`);
   }
   if (!Array.isArray(list) || list.length === 0)
     fail(source, ["steps"], "value", `"steps" is a list of at least one step, got ${kindOf(list)}`);
@@ -177,7 +172,7 @@ function checkOptions(source: Source, path: Path, pass: AnyPass, given: Given): 
     fail(source, [...path, name], "key", sentence, hint);
   }
   if (typeof given.validation === "string" && pass.data !== undefined) {
-    const reason = `data is not part of a recipe: "validation" is a share of the samples to train on, 10%, got ${shown(given.validation)}`;
+    const reason = `data is not part of a recipe: "validation" is a share of the training samples, such as 10%, got ${shown(given.validation)}`;
     fail(source, [...path, "validation"], "value", reason);
   }
   const result = v.safeParse(options, { ...given, ...standIns(pass) });
@@ -232,14 +227,14 @@ function readSource(text: string, name: string): Source {
   };
   const [broken] = document.errors;
   if (broken !== undefined)
-    throw new PithError("E_OPTION", `${place(broken.pos[0])}: no valid YAML: ${broken.message}.`);
+    throw new PithError("E_OPTION", `${place(broken.pos[0])}: invalid YAML: ${broken.message}.`);
   let data: unknown;
   try {
     data = document.toJS();
   } catch (cause) {
     // Aliases that multiply, for instance.
     const message = cause instanceof Error ? cause.message : String(cause);
-    throw new PithError("E_OPTION", `${name}: no valid YAML: ${message}.`, { cause });
+    throw new PithError("E_OPTION", `${name}: invalid YAML: ${message}.`, { cause });
   }
   const resolved = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);
   return {

@@ -274,7 +274,7 @@ export function refusal(run: Run): PithError {
   if (only === undefined) return new PithError("E_OPTION", "There was nothing to try.");
   const missed = run.missed === undefined ? undefined : run.variants[run.missed];
   if (missed !== undefined) return lost(missedText(missed, run));
-  if (more.length > 0) return nothingToDo(run) ?? lost("None of what was tried keeps the goal");
+  if (more.length > 0) return nothingToDo(run) ?? lost("No variant meets the goal");
   const { refused, refusedAs, comparison, verdict } = only;
   if (refused !== undefined)
     return refusedAs === "lost" ? lost(refused) : new PithError("E_UNSUPPORTED", `${capitalized(refused)}.`);
@@ -284,7 +284,7 @@ export function refusal(run: Run): PithError {
 
 /** "int8 static was chosen by 333 samples; on the 667 others accuracy went from …" */
 function missedText({ name, refused, comparison, verdict }: Variant, { data, goal }: Run): string {
-  const by = `${name} was chosen by ${counted(data.choosing ?? 0, "sample")}`;
+  const by = `${name} was chosen on ${counted(data.choosing ?? 0, "sample")}`;
   if (refused !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
     return `${by}, and not kept: ${refused ?? "its figures are not known"}`;
   const judging = integer(comparison.difference.count);

@@ -61,7 +61,7 @@ export async function matchLayers(changed: Model, original: Model, engine: Engin
     if (same instanceof Miss || kept instanceof Miss) {
       misses.push(
         new Miss(
-          kept instanceof Miss ? kept.reason : "it has no counterpart in the original in the original",
+          kept instanceof Miss ? kept.reason : "it has no counterpart in the original",
           layer.name,
         ),
       );

@@ -38,9 +38,9 @@ const stageNames = ["batch-norm", "bias", "least-squares", "blocks", "end-to-end
 
 const stageMeanings = [
   ["batch-norm", "running statistics, measured again"],
-  ["bias", "mean of each channel, corrected by the biases"],
-  ["least-squares", "weights of each layer, solved for the original's outputs of this layer"],
-  ["blocks", "block by block, trained on the original's outputs of this block"],
+  ["bias", "biases, corrected so that the mean of each channel is the original's"],
+  ["least-squares", "weights of each layer, fitted by least squares to the original's outputs of this layer"],
+  ["blocks", "weights of each block, trained on the original's outputs of this block"],
   ["end-to-end", "all weights, trained on the original's outputs"],
 ] satisfies readonly (readonly [(typeof stageNames)[number], string])[];
 
@@ -58,12 +58,12 @@ const recoverOptions = v.strictObject({
     ),
     "last stage (default: least-squares; with minutes: end-to-end)",
   ),
-  minutes: described(v.optional(positive), "time limit for starting stages and for training"),
+  minutes: described(v.optional(positive), "time limit in minutes: after it, no stage starts and training stops"),
   samples: described(
     v.optional(v.pipe(count, v.minValue(2, "must be at least 2")), 256),
     "samples that the stages before training are fitted on",
   ),
-  epochs: described(v.optional(count, 1), "end-to-end: most epochs"),
+  epochs: described(v.optional(count, 1), "end-to-end: maximum number of epochs"),
   batch: described(v.optional(count, 64), "blocks and end-to-end: samples per batch"),
   learningRate: described(v.optional(positive, 0.0005), "blocks and end-to-end: learning rate of Adam"),
   loss: described(v.optional(lossOption), "end-to-end: a loss on labels instead of the original's outputs"),
@@ -86,7 +86,7 @@ type Options = v.InferOutput<typeof recoverOptions>;
  */
 export const recover = definePass({
   id: "recover",
-  summary: "Fit a compressed model to its original again, without labels",
+  summary: "Refit a compressed model to the outputs of its original, without labels",
   options: recoverOptions,
   data: "train",
   learnsAnswers: true,

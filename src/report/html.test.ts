@@ -30,7 +30,7 @@ describe("a report", () => {
     expect(page).toContain(
       "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −1.9 … +0.5, 1,000 samples).",
     );
-    expect(page).toContain("is met by the estimate; 19,000 test samples would settle it.");
+    expect(page).toContain("is met by the estimate; 19,000 test samples would be enough to decide.");
     expect(page.indexOf("<h1>")).toBeLessThan(page.indexOf("<svg"));
     expect(page.indexOf("<svg")).toBeLessThan(page.indexOf("<table"));
   });
@@ -211,7 +211,7 @@ describe("other outcomes", () => {
 
   test("nothing kept", () => {
     const html = reportPage(without);
-    expect(html).toContain("Nothing was kept: no variant stayed within the goal.");
+    expect(html).toContain("Nothing was kept: no variant met the goal.");
     expect(html).toContain('<span class="badge bad">nothing kept</span>');
     expect(faults(html)).toEqual([]);
   });

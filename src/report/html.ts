@@ -5,7 +5,7 @@
  */
 import { chart } from "./chart.ts";
 import type { Run } from "./data.ts";
-import { disagreementsSection, noiseSection } from "./evidence.ts";
+import { disagreementsSection, noiseSection } from "./differences.ts";
 import { html } from "./markup.ts";
 import { page } from "./page.ts";
 import { reportScript } from "./script.ts";
@@ -34,7 +34,7 @@ ${run.warnings.map((warning) => html`<p class="doubt">${warning}</p>`)}
 ${keyFigures(run)}
 </header>
 <figure><div class="roomy">${chart(run, { width: 980, height: 400, names: true })}</div><div class="narrow">${chart(run, { width: 400, height: 320, names: false })}</div>
-<figcaption>Each point is a file of the table below. Thin line: where its ${run.metric.name} lies, with 95 % confidence.${pointCount > 0 && " Thick line: the same for its difference from the original on the same samples, which is more precise."}${pointCount > 0 && run.goal !== undefined && ` A thick line wholly ${run.metric.better === "higher" ? "above" : "below"} the dashed one shows that the goal is kept.`}</figcaption></figure>
+<figcaption>Each point is a model of the table below. Thin line: 95 % confidence interval of its ${run.metric.name}.${pointCount > 0 && " Thick line: the same for its difference from the original on the same samples, which is more precise."}${pointCount > 0 && run.goal !== undefined && ` A thick line that is entirely ${run.metric.better === "higher" ? "above" : "below"} the dashed one shows that the goal is met.`}</figcaption></figure>
 <h2>Variants</h2>
 ${variantsTable(run)}
 ${disagreementsSection(run)}

@@ -93,7 +93,7 @@ ${data.preprocessing !== undefined && row("preprocessing", data.preprocessing)}
 ${data.chance !== undefined && row("chance", `${percent(data.chance)}: what the most frequent class alone would score`)}
 ${data.test.sha256 !== undefined && row(choosing === undefined ? "judged on" : "chosen by and judged on", html`<span class="name">sha256 ${data.test.sha256}</span>`)}
 ${row("original", html`<span class="name">${run.original.name}, sha256 ${run.original.sha256}</span>`)}
-${latency !== undefined && row("timing", `${counted(latency.rounds, "round")} of ${counted(latency.repeats, "run")}, the original and all variants in turns, ${counted(latency.threads, "thread")}; median and 10th to 90th percentile${latency.unsteady === true ? "; the machine was too busy for speeds to count" : ""}`)}
+${latency !== undefined && row("timing", `${counted(latency.rounds, "round")} of ${counted(latency.repeats, "run")}, the original and all variants interleaved, ${counted(latency.threads, "thread")}; median and 10th to 90th percentile${latency.unsteady === true ? "; the machine was too busy for reliable timing" : ""}`)}
 ${machine !== undefined && row("machine", `${machine.cpu}, ${integer(machine.threads)} threads, ${bytes(machine.memory)}, ${machine.platform}`)}
 ${run.original.brotli !== undefined && row("compressed", `brotli at quality ${run.brotliQuality}`)}
 ${versions.length > 0 && row("versions", versions.join(", "))}

@@ -31,21 +31,21 @@ describe("the sentence of a goal", () => {
     verdictSentence({ maxDrop: 0.01 }, { ...open, ...verdict }, "share", { choosing });
   const goal = "The goal of losing at most 1.0 points is";
 
-  test("says how many test samples would settle it, with those that are set aside to choose by", () => {
-    expect(said({})).toBe(`${goal} met by the estimate; 900 test samples would settle it.`);
-    expect(said({}, 333)).toBe(`${goal} met by the estimate; 1,350 test samples would settle it.`);
+  test("says how many test samples would be enough to decide, with those that are set aside to choose by", () => {
+    expect(said({})).toBe(`${goal} met by the estimate; 900 test samples would be enough to decide.`);
+    expect(said({}, 333)).toBe(`${goal} met by the estimate; 1,350 test samples would be enough to decide.`);
     const run = { ...exampleRun, data: { ...exampleRun.data, choosing: 500 } };
-    expect(goalSentence(run)).toMatch(/met by the estimate; 28,500 test samples would settle it\.$/);
+    expect(goalSentence(run)).toMatch(/met by the estimate; 28,500 test samples would be enough to decide\.$/);
   });
 
   test("names the flag where --samples drew fewer than settle it, of as many as would", () => {
     const others = (available: number, choosing?: number) =>
       verdictSentence({ maxDrop: 0.01 }, { ...open, samples: 4772 }, "share", { available, choosing });
-    expect(others(8000)).toBe(`${goal} met by the estimate; --samples 4772 would settle it.`);
-    expect(others(8000, 333)).toBe(`${goal} met by the estimate; --samples 7155 would settle it.`);
-    expect(others(4000)).toBe(`${goal} met by the estimate; 4,772 test samples would settle it.`);
+    expect(others(8000)).toBe(`${goal} met by the estimate; --samples 4772 would be enough to decide.`);
+    expect(others(8000, 333)).toBe(`${goal} met by the estimate; --samples 7155 would be enough to decide.`);
+    expect(others(4000)).toBe(`${goal} met by the estimate; 4,772 test samples would be enough to decide.`);
     const run = { ...exampleRun, data: { ...exampleRun.data, choosing: undefined, available: 50_000 } };
-    expect(goalSentence(run)).toMatch(/met by the estimate; --samples 19000 would settle it\.$/);
+    expect(goalSentence(run)).toMatch(/met by the estimate; --samples 19000 would be enough to decide\.$/);
   });
 
   test("says what was shown, what only seems so, and what --strict does not accept", () => {
@@ -91,7 +91,7 @@ test("where samples were few, the figure says what random inputs say", () => {
   };
   const figure = said(undefined);
   expect(said({ samples: 32, signalToNoise: 40, relativeError: 0.1, lost: undefined })).toBe(
-    `${figure} The samples are few; on 32 random inputs it still matches the original.`,
+    `${figure} There are few samples; on 32 random inputs it still matches the original.`,
   );
   expect(said({ samples: 32, signalToNoise: -1, relativeError: 0.1, lost: "on random inputs all is lost" })).toContain(
     "few, and on random",
@@ -174,7 +174,7 @@ test("a refusal says what the figure was, what it is, the interval, and what is 
   const even = compared(800, 1, 1);
   const strict = { maxDrop: 0.003, strict: true };
   expect(lossText(even, judge(even, strict), strict)).toMatch(
-    /; 0\.3 points allowed, and --strict demands that the interval shows it: [\d,]+ test samples would settle it$/,
+    /; 0\.3 points allowed, and --strict demands that the interval shows it: [\d,]+ test samples would be enough to decide$/,
   );
 });
 

@@ -65,7 +65,7 @@ const widestSpread = 1.5;
 export function gainSentence(run: Run): string {
   const chosen = chosenOf(run);
   if (chosen === undefined) {
-    return run.variants.length === 0 ? "Nothing was tried." : "Nothing was kept: no variant stayed within the goal.";
+    return run.variants.length === 0 ? "Nothing was tried." : "Nothing was kept: no variant met the goal.";
   }
   const smaller = run.original.bytes / chosen.result.bytes;
   const speed = speedOf(run, run.chosen);
@@ -93,7 +93,7 @@ export function choiceSentence(run: Run): string | undefined {
   if (chosenOf(run) === undefined || measured < 2) return undefined;
   const { choosing } = run.data;
   return choosing === undefined
-    ? `The result was chosen among ${measured} variants on these same samples, too few to set some aside, which makes its metric look slightly better than it is.`
+    ? `The result was chosen among ${measured} variants on these same samples, because there were too few to hold some out. This makes its metric look slightly better than it is.`
     : `The result was chosen among ${measured} variants by ${integer(choosing)} other samples. These figures come from samples that were not used to choose.`;
 }
 
@@ -156,12 +156,12 @@ export function apartText({ same, unmoved, signalToNoise, relativeError }: Liken
 function alikeSentence(likeness: Variant["likeness"]): string {
   if (likeness === undefined) return "";
   if (typeof likeness === "string")
-    return ` The samples are few, and no comparison on random inputs was possible: ${likeness}.`;
-  if (likeness.lost !== undefined) return ` The samples are few, and ${likeness.lost}.`;
-  return ` The samples are few; on ${integer(likeness.samples)} random inputs it still matches the original.`;
+    return ` There are few samples, and no comparison on random inputs was possible: ${likeness}.`;
+  if (likeness.lost !== undefined) return ` There are few samples, and ${likeness.lost}.`;
+  return ` There are few samples; on ${integer(likeness.samples)} random inputs it still matches the original.`;
 }
 
-/** "The goal of losing at most 1.0 points is met by the estimate; 4,300 test samples would settle it." */
+/** "The goal of losing at most 1.0 points is met by the estimate; 4,300 test samples would be enough to decide." */
 export function goalSentence(run: Run): string | undefined {
   const { goal, metric, data } = run;
   return goal === undefined ? undefined : verdictSentence(goal, chosenOf(run)?.verdict, metric.unit, data);
@@ -202,13 +202,13 @@ function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, oth
 }
 
 /**
- * "900 test samples would settle it": of the whole test part, where some of it is set aside to choose by; "--samples 900 would settle it" where there
+ * "900 test samples would be enough to decide": of the whole test part, where some of it is set aside to choose by; "--samples 900 would be enough to decide" where there
  * are so many.
  * @param judged samples that judged.
  */
 function wouldSettle(samples: number, judged: number, { choosing = 0, available = 0 }: Others): string {
   const needed = Math.ceil((samples * (judged + choosing)) / judged);
-  return `${needed <= available ? `--samples ${needed}` : `${integer(needed)} test samples`} would settle it`;
+  return `${needed <= available ? `--samples ${needed}` : `${integer(needed)} test samples`} would be enough to decide`;
 }
 
 /** "signal to noise is NaN"; undefined where the figure is a number. */

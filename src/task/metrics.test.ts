@@ -101,7 +101,7 @@ graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
     const name = (metric: MetricName, held: boolean) =>
       judgedBy(model, metric, undefined, { labelled: true, held }).name;
     expect(name("accuracy", true)).toBe("R²");
-    expect(name("accuracy", false)).toBe("peak signal to noise");
+    expect(name("accuracy", false)).toBe("peak signal-to-noise ratio");
     expect(name("mean-squared-error", true)).toBe("mean squared error");
   });
 

@@ -157,7 +157,11 @@ export function statedFor(
   const [text = ""] = said;
   const other = said.find((one) => one !== text);
   if (other === undefined) return { stated: parsePreprocessingSpec(text), recorded: text !== "" };
-  throw new PithError("E_DATA", `The model says that its data is prepared as "${text}", the other one "${other}".`, {
-    hint: "Both are fed with the same: take a teacher, or an original, of the same preparation, or state one that is right for both, `preprocess`.",
-  });
+  throw new PithError(
+    "E_DATA",
+    `The model declares that its data is preprocessed as "${text}", the other one "${other}".`,
+    {
+      hint: "Both get the same data: use a teacher, or an original, with the same preprocessing, or set one that is right for both: `preprocess`.",
+    },
+  );
 }

@@ -200,7 +200,7 @@ async function prepareImages(
   const warn = (id: string, text: string): void => context.log({ id, text, level: "warning" });
   const declared = stated.images ?? beside.preprocessing;
   if (declared !== undefined && contrastOf(declared) < leastContrast) {
-    const text = `Prepared by "${declared.name}", black and white differ by ${contrastOf(declared).toPrecision(1)} only: mean and std are of pixels multiplied by scale, 1/255 unless said. Is scale=1 meant?`;
+    const text = `With preprocessing "${declared.name}", black and white differ by ${contrastOf(declared).toPrecision(1)} only: mean and std apply to pixels multiplied by scale (default 1/255). Did you mean scale=1?`;
     warn("preprocessing", text);
   }
   // What is done to images without being asked for is said.
@@ -228,7 +228,7 @@ async function prepareImages(
     const why =
       first.label === undefined ? `${dataset.name} has no labels` : "Classes are not ground truth for a detector";
     throw new PithError("E_DATA", `${why}, so the preprocessing of its images cannot be guessed.`, {
-      hint: `State it: \`preprocess: "imagenet"\` (or cifar10, mnist, unit, symmetric, raw, caffe).`,
+      hint: `Set it: \`preprocess: "imagenet"\` (or cifar10, mnist, unit, symmetric, raw, caffe).`,
     });
   }
   onGuess();
@@ -259,11 +259,11 @@ function guessText(name: string, indistinct: readonly Preprocessing[]): string {
   return `guessed "${name}"${doubt}. Set it with \`preprocess: "${name}"\`.`;
 }
 
-/** `5 samples do not tell preprocessing "unit" from "raw", and figures depend on which is right: state it with …` */
+/** `5 samples do not distinguish preprocessing "unit" from "raw", and the metrics depend on it: set it with …` */
 function undecidedText(name: string, indistinct: readonly Preprocessing[], count: number): string {
   const others = indistinct.map((other) => `"${other.name}"`).join(", ");
   const samples = count === 1 ? "1 sample does" : `${count} samples do`;
-  return `${samples} not tell preprocessing "${name}" from ${others}, and figures depend on which is right: state it with \`preprocess\`.`;
+  return `${samples} not distinguish preprocessing "${name}" from ${others}, and the metrics depend on it: set it with \`preprocess\`.`;
 }
 
 type Kind = "images" | "tokens" | "sound" | "ready";
@@ -301,7 +301,7 @@ function requireNoImages({ graph }: Model, { image }: Batch, owner: string): voi
 const mostUnknown = 0.2;
 
 function unknownText(share: number, name: string): string {
-  return `${percent(share)} of the tokens of ${name} are unknown to tokenizer.json: metrics on them mean little. Is it the language of the model?`;
+  return `${percent(share)} of the tokens of ${name} are unknown to tokenizer.json: metrics on them are unreliable. Is the text in the language of the model?`;
 }
 
 function tokensText(batch: Batch, { tokenizer }: Sidecars, length: number | undefined): string {

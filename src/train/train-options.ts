@@ -62,7 +62,7 @@ const trainEntries = v.strictObject({
       v.union([v.picklist(optimizerNames), v.custom<Optimizer>(isOptimizer, 'must be "adam", "sgd" or an optimizer')]),
       "adam",
     ),
-    "update rule of the parameters",
+    "optimization algorithm",
   ),
   learningRate: described(
     v.optional(positive),
@@ -109,14 +109,14 @@ const trainEntries = v.strictObject({
   ...selectionOptions("train"),
   validation: described(
     v.pipe(v.optional(v.union([keptApart, shareOrPath, datasetObject])), v.metadata({ value: "share" })),
-    "held-out share for evaluation (10%), or other data; the best weights are kept",
+    "held-out share for evaluation, such as 10%, or other data; the best weights are kept",
   ),
   metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),
   every: described(v.optional(count), "steps between evaluations (default: an epoch)"),
   patience: described(v.optional(count), "early stopping: evaluations without improvement"),
   batchStatistics: described(
     v.optional(v.boolean(), false),
-    "batch normalization by batch statistics, as PyTorch trains (default: the file's, frozen)",
+    "use batch statistics in batch normalization, as PyTorch does in training (default: those of the file, frozen)",
   ),
   threads: described(v.optional(count), "threads of the runtime"),
   checkpointing: described(v.optional(v.boolean(), false), "gradient checkpointing: less memory, a third more time"),

@@ -91,7 +91,7 @@ test("a target alone that is not there is an error, and an unknown one is wrong 
   expect(await pith("bench", model, "--target", "browser")).toMatchObject({
     code: 1,
     out: "",
-    err: `E_FILE: CHROME_PATH is "${join(folder, "no-browser")}", which is not a program.\n`,
+    err: `E_FILE: CHROME_PATH is "${join(folder, "no-browser")}", which is not an executable.\n`,
   });
   expect(await pith("bench", model, "--target", "gpu")).toMatchObject({ code: 2, out: "" });
 });

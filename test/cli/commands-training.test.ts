@@ -37,9 +37,9 @@ test("what lies beside the samples to train on judges: as --validation it is ref
   expect(await pith(...words, "--validation", dev)).toMatchObject({
     code: 1,
     err:
-      `E_DATA: --validation ${dev}: ${dev} judges the result already: it lies beside --data ${train}, ` +
+      `E_DATA: --validation ${dev}: ${dev} judges the result already: it is next to --data ${train}, ` +
       "and by its name is another part of it.\n" +
-      "hint: A share keeps some of the samples to train on apart, to choose weights by: --validation 10%. Or name other data.\n",
+      "hint: A share holds out some of the training samples to choose the weights: --validation 10%. Or name other data.\n",
   });
   expect((await pith(...words, "--validation", train)).err).toContain(`${train} is trained on already.\n`);
 });
@@ -85,7 +85,7 @@ test("recover learns from a fifth of the samples where there is one part only, a
   expect(comparison?.candidate?.value).toBeGreaterThan(comparison?.original?.value ?? 1);
   const { out, err } = await pith("recover", ...words);
   expect(out).toContain(`\nagreement: with ${at("right.onnx")}\n`);
-  expect(out).toContain(`\nIt lost nothing against ${at("near.onnx")}, at 95 % confidence.\n`);
+  expect(out).toContain(`\nNo loss compared with ${at("near.onnx")}, at 95 % confidence.\n`);
   expect(err).toContain("60 samples were used to fit, and 20 others to tell whether that helped");
   expect(result).toMatchObject({ code: 0, samples: { calibrate: { count: 80 }, test: { count: 320 } } });
   expect(result.samples).not.toHaveProperty("train");
@@ -267,7 +267,7 @@ describe("progress and result", () => {
     const words = [...data, "--samples", "40", "--epochs", "1", "--learning-rate", "1e-9", "-o", at("trained.onnx")];
     const knows = await pith("train", at("hidden.onnx"), ...words);
     expect(knows.out).toMatch(
-      /^The goal of losing at most 1\.0 points is met by the estimate; 381 test samples would settle it\.$/m,
+      /^The goal of losing at most 1\.0 points is met by the estimate; 381 test samples would be enough to decide\.$/m,
     );
     const few = await pith(
       "eval",
@@ -280,7 +280,7 @@ describe("progress and result", () => {
       "--max-drop",
       "5%",
     );
-    expect(few.out).toMatch(/met by the estimate; --samples \d+ would settle it\.$/m);
+    expect(few.out).toMatch(/met by the estimate; --samples \d+ would be enough to decide\.$/m);
     const knowsNothing = await pith("train", at("one-answer.onnx"), ...words);
     expect(knowsNothing).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
     expect(knowsNothing.out).not.toContain("The goal");

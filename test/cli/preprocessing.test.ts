@@ -117,7 +117,7 @@ test("so few samples that they do not tell presets apart are warned of, unless i
   const pixels = { train: [0, 255], t10k: [0, 255] } as const;
   const few = await pith("eval", model, "--data", onePixel("few", pixels, 8));
   expect(few.err).toMatch(
-    /preprocessing: 8 samples do not tell preprocessing "\w+" from ".*: state it with --preprocess\.\n$/,
+    /preprocessing: 8 samples do not distinguish preprocessing "\w+" from ".*: state it with --preprocess\.\n$/,
   );
   const stated = await pith("eval", model, "--data", onePixel("stated", pixels, 8), "--preprocess", "unit");
   expect(stated).toMatchObject({ code: 0, err: "" });
@@ -209,7 +209,7 @@ graph (input: float32[n, 1, 1, 1]) -> (found: float32[n, 6, 3, 3]) {
     expect(err).not.toContain("text");
   });
 
-  test("that enlarges images is held against its original by its numbers, and alone by peak signal to noise", async () => {
+  test("that enlarges images is held against its original by its numbers, and alone by peak signal-to-noise ratio", async () => {
     const [folder, path] = [join(temporaryFolder(), "photos"), join(temporaryFolder(), "larger.onnx")];
     mkdirSync(folder);
     const numbers = random(1, "photos");
@@ -229,9 +229,9 @@ graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
       comparison: { metric: "R²", candidate: { value: 1 } },
     });
     const { code, out } = await pith("eval", path, ...data);
-    expect([code, out]).toEqual([0, expect.stringContaining("peak signal to noise")]);
+    expect([code, out]).toEqual([0, expect.stringContaining("peak signal-to-noise ratio")]);
     const { err } = await pith("eval", path, ...data, "--metric", "f1");
-    expect(err).toContain("has no axis of classes: it gives 192 numbers a sample, and the data 192 labels.");
+    expect(err).toContain("has no class axis: it gives 192 numbers per sample, and the data 192 labels.");
     expect(err).toContain("r-squared");
   });
 

@@ -35,7 +35,7 @@ test.skipIf(silero === "" || sound === "")(
     const how = ["-o", out, "--scheme", "static", "--data", sound, "--preprocess", "frame=512 context=64"];
     const { code, err } = await pith("quantize", fixed, ...how);
     expect(err).toMatch(/E_ACCURACY_LOST: R² went from 1\.000 to 0\.9[67]/);
-    expect(err).toContain("Leave layers in float (--except, the first and the last before others)");
+    expect(err).toContain("Leave layers in float (--except, starting with the first and the last)");
     expect([code, existsSync(out)]).toEqual([1, false]);
     const kept = await pith("quantize", fixed, ...how, "--except", "*stft*,*encoder.0*");
     expect(kept).toMatchObject({ code: 0, err: expect.not.stringContaining("E_") });

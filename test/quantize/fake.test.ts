@@ -105,8 +105,8 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
     const { changes, misses } = await fakeQuantize(model, {});
     expect(changes).toEqual([]);
     expect(misses.map(({ reason }) => reason)).toEqual([
-      "has fake quantization already",
-      "has fake quantization already",
+      "already has fake quantization",
+      "already has fake quantization",
     ]);
     expect(structureHash(model)).toBe(before);
   });

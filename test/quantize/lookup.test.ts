@@ -109,7 +109,7 @@ graph (ids: int64[n, 3]) -> (e: float32[...]) {
 }`);
   expect(await quantize(make(), { scheme: "weights" })).toMatchObject({
     changes: [],
-    misses: [{ at: "waves", reason: "its table holds positions, which nobody trained" }],
+    misses: [{ at: "waves", reason: "its table holds fixed positions, which are not trained" }],
   });
   expect(await prune(make(), { amount: 0.5 })).toMatchObject({
     changes: [],

@@ -64,7 +64,7 @@ test.each(["head", "embedding"])(
     const { changes, misses } = await quantize(network(turned), { scheme: "weights", layers: layer });
     expect([changes, misses.map(({ reason }) => reason)]).toEqual([
       [],
-      [`${other} reads its matrix in float, so that integers beside it would make the file larger`],
+      [`${other} also reads its matrix in float: storing it as integers as well would make the file larger`],
     ]);
   },
 );
@@ -91,7 +91,7 @@ test.each(["dynamic", "static"] as const)("%s: its second form is told", async (
     ...(scheme === "static" ? { data: memory("ids", { ids }) } : {}),
   });
   expect(changes.find(({ at }) => at === "head")?.what).toMatch(
-    /; its matrix stays in float beside it, for Gather "embedding"$/,
+    /; its float matrix is kept as well, for Gather "embedding"$/,
   );
   expect(changes.find(({ at }) => at === "layer")?.what).not.toMatch(/stays in float/);
 });

@@ -34,7 +34,7 @@ export async function findChromium(): Promise<string> {
   const chosen = process.env.CHROME_PATH ?? "";
   if (chosen !== "") {
     if (await isProgram(chosen)) return chosen;
-    throw new PithError("E_FILE", `CHROME_PATH is "${chosen}", which is not a program.`);
+    throw new PithError("E_FILE", `CHROME_PATH is "${chosen}", which is not an executable.`);
   }
   const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
   const installed = names.flatMap((name) => folders.map((folder) => join(folder, name)));
@@ -42,7 +42,7 @@ export async function findChromium(): Promise<string> {
     if (await isProgram(path)) return path;
   }
   throw new PithError("E_FILE", "There is no Chromium, Chrome or Edge on this machine.", {
-    hint: "Install one, or set CHROME_PATH to its program.",
+    hint: "Install one, or set CHROME_PATH to its executable.",
   });
 }
 

@@ -59,7 +59,7 @@ async function lacksAdapter(): Promise<string | undefined> {
   if (adapter === undefined || adapter === null) return "no WebGPU adapter";
   const { info } = adapter;
   const isSoftware = adapter.isFallbackAdapter ?? info?.isFallbackAdapter ?? info?.architecture === "swiftshader";
-  return isSoftware ? `no WebGPU adapter but one in software (${info?.architecture ?? "fallback"})` : undefined;
+  return isSoftware ? `only a software WebGPU adapter (${info?.architecture ?? "fallback"})` : undefined;
 }
 
 interface Adapter {

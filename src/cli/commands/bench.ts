@@ -22,7 +22,7 @@ const targets = ["node", "wasm", "browser", "webgpu"] as const;
 type Target = (typeof targets)[number];
 
 const options = v.object({
-  target: flag(v.pipe(v.optional(v.array(v.picklist(targets)), ["node"]), v.nonEmpty()), "what runs the models", {
+  target: flag(v.pipe(v.optional(v.array(v.picklist(targets)), ["node"]), v.nonEmpty()), "runtimes to measure", {
     meanings: {
       title: "Targets (--target)",
       rows: [
@@ -52,7 +52,7 @@ export default defineCommand({
   name: "bench",
   summary: "latency, throughput, memory and size of models, measured side by side",
   arguments: [
-    { name: "models.onnx", description: "models; the first is what the others are compared with", several: true },
+    { name: "models.onnx", description: "models to measure; the others are compared with the first", several: true },
   ],
   options,
   examples: [
@@ -148,7 +148,7 @@ async function measure(
   const runtime = target === "wasm" ? target : undefined;
   const output = await session.job<typeof benchJob>(job("bench"), { ...timed, runtime }, name);
   if (target === "node" && output.runtime === "wasm")
-    session.terminal.note("wasm", "onnxruntime-node is not there: timed in WebAssembly.", "warning");
+    session.terminal.note("wasm", "onnxruntime-node is not installed: models are timed in WebAssembly.", "warning");
   const memories: number[] = [];
   for (const [index, model] of models.entries()) {
     const input = { model, shapes: output.shapes[index] ?? {}, runtime, ...shared };
@@ -217,7 +217,7 @@ function howTimed(of: {
   const where = { node: "Node", wasm: "WebAssembly in Node", browser: "WebAssembly", webgpu: "WebGPU" }[of.target];
   const threads = of.target === "webgpu" ? "" : `, ${counted(of.threads, "thread")}`;
   const browser = of.browser === undefined ? "" : ` in ${of.browser}`;
-  return `${where}${browser}: ${counted(of.rounds, "round")} of ${counted(of.repeats, "run")}, the models in turns${threads}.`;
+  return `${where}${browser}: ${counted(of.rounds, "round")} of ${counted(of.repeats, "run")}, the models interleaved${threads}.`;
 }
 
 /** What the models were given, once where it is the same: an input's size decides what is fast. */
@@ -234,8 +234,8 @@ function inputLines(models: readonly string[], inputs: BenchOutput["inputs"]): s
 const mostInputs = 4;
 
 const note =
-  "p50 and p90 are of single runs; per second counts samples, at p50. Speed is against the first model, in the middle round; in eight of ten " +
-  `rounds it was within 10–90 %. Memory is the peak of loading and running, on top of the runtime's. gzip 6, brotli ${brotliQuality}.`;
+  "p50 and p90 are percentiles of single runs; per second is samples per second at p50. Speed is relative to the first model, in the median round; in eight of ten " +
+  `rounds it was within 10–90 %. Memory is the peak during loading and running, in addition to the runtime's own. gzip 6, brotli ${brotliQuality}.`;
 
 function markdownText(
   titles: readonly string[],

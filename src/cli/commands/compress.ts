@@ -37,7 +37,7 @@ export default defineCommand({
   options: v.object({
     out: v.optional(flag(v.string(), "folder to write (default: model.compressed)", { short: "-o", value: "out/" })),
     recipe: v.optional(
-      flag(v.string(), "the steps, as YAML or JSON (default: tries int8 static, dynamic and weights)", {
+      flag(v.string(), "file with the steps, in YAML or JSON (default: try int8 static, dynamic and weights)", {
         short: "-r",
         value: "recipe.yaml",
       }),
@@ -95,7 +95,7 @@ async function requireOtherFolder(out: string, model: string): Promise<void> {
   if (await isSamePlace(join(out, "model.onnx"), model)) {
     throw new PithError(
       "E_OPTION",
-      `"${model}" is what the result in "${out}" would be called: it would take its place.`,
+      `"${model}" would be overwritten by the result in "${out}", which has the same name.`,
       {
         hint: "Name another folder with -o.",
       },

@@ -3,7 +3,7 @@
 import * as v from "valibot";
 import { moduleOf } from "#root";
 import { PithError } from "../../errors.ts";
-import { sameDirection } from "../../evaluate/invariance.ts";
+import { sameDirection } from "../../evaluate/batch-dependence.ts";
 import type { Estimate, Unit } from "../../evaluate/types.ts";
 import { escapeMarkdown } from "../../report/markdown.ts";
 import { verdictSentence } from "../../report/verdict.ts";
@@ -25,16 +25,23 @@ export default defineCommand({
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     part: v.optional(flag(v.picklist(["test", "train", "all"]), "samples to use"), "test"),
-    against: v.optional(flag(v.string(), "the original: agreement and paired difference", { value: "original.onnx" })),
-    maxDrop: v.optional(flag(v.pipe(v.number(), v.minValue(0)), "largest loss allowed against the original: 1%")),
-    strict: v.optional(flag(v.boolean(), "require the whole 95 % interval to meet the goals")),
-    minAccuracy: v.optional(flag(share, "minimum accuracy: 90%", { percent: true })),
-    minAgreement: v.optional(flag(share, "minimum agreement with the original: 97%", { percent: true })),
+    against: v.optional(
+      flag(v.string(), "the original, to measure agreement and paired difference", { value: "original.onnx" }),
+    ),
+    maxDrop: v.optional(
+      flag(
+        v.pipe(v.number(), v.minValue(0)),
+        "largest allowed drop of the metric compared with the original, such as 1%",
+      ),
+    ),
+    strict: v.optional(flag(v.boolean(), "require the whole 95 % confidence interval to meet the goals")),
+    minAccuracy: v.optional(flag(share, "minimum accuracy, such as 90%", { percent: true })),
+    minAgreement: v.optional(flag(share, "minimum agreement with the original, such as 97%", { percent: true })),
     minCosine: v.optional(
-      flag(v.pipe(v.number(), v.maxValue(1)), "minimum mean cosine similarity to the original's vectors: 0.99"),
+      flag(v.pipe(v.number(), v.maxValue(1)), "minimum mean cosine similarity to the original's vectors, such as 0.99"),
     ),
     score: v.optional(
-      flag(v.string(), "your own metric: a module with the default export (model file) => number", {
+      flag(v.string(), "your own metric: a module whose default export is a function (model file) => number", {
         value: "score.mjs",
       }),
     ),
@@ -138,7 +145,7 @@ function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly G
     });
   if (score?.original !== undefined) {
     const met = score.original - score.value <= maxDrop;
-    const found = `${figure("", score.value)} after ${figure("", score.original)}`;
+    const found = `${figure("", score.value)}, original ${figure("", score.original)}`;
     goals.push({ kind: "score", met, text: `${met ? "met" : "missed"}: score ${found}, a drop of ${maxDrop} allowed` });
   }
   return goals;
@@ -184,7 +191,7 @@ function figureRows({
   const rows = figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
   if (alone !== undefined) {
     const depends = alone.worst < sameDirection;
-    rows.push(["alone = in batch", depends ? "NO" : "yes", `cosine ${minus(alone.worst.toFixed(4))} at worst`]);
+    rows.push(["same alone and in batch", depends ? "NO" : "yes", `cosine ${minus(alone.worst.toFixed(4))} at worst`]);
   }
   // Of what holds a model against its original the original itself has nothing to say.
   if (comparison === undefined || truth === "original") return rows;

@@ -11,13 +11,13 @@ import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts";
+import { flagName, inFlags } from "../invalid-options.ts";
 import type { Reference } from "../jobs/judging.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { bytes, count, counted, differenceWithInterval, figure, integer, times, withoutNote } from "../numbers.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
-import { flagName, inFlags } from "../refusals.ts";
 import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";
 import { requireWritable, requireWritableFolder } from "../writable.ts";
@@ -244,7 +244,7 @@ function goalLine(
   },
 ): string {
   if (reference === undefined) return verdictSentence(goal, verdict, unit, others);
-  if (!reference.judges && verdict.drop.high <= 0) return `It lost nothing against ${model}, at 95 % confidence.`;
+  if (!reference.judges && verdict.drop.high <= 0) return `No loss compared with ${model}, at 95 % confidence.`;
   return verdictSentence(goal, verdict, unit, others, reference.judges ? reference.model : model);
 }
 
@@ -259,7 +259,7 @@ function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {
   return `${which}: ${found}, on ${count}${unmoved === undefined ? "" : unmovedNote[unmoved]}${rest}${withoutNote(without)}`;
 }
 
-const measureIt = "this shows little, --data would show more";
+const measureIt = "this is weak evidence; use --data for a better test";
 const unmovedNote = {
   equal: `; the model's output is the same for all of them: ${measureIt}`,
   "nearly equal": `; the model's output is nearly the same for all of them: ${measureIt}`,
@@ -280,7 +280,7 @@ function trainingText({ samples, chosen, average }: NonNullable<PassOutput["trai
 }
 
 function nothingFound(model: string): string {
-  return ` There is no layer that this could change: pith inspect ${model} shows what is in the model.`;
+  return ` No layer can be changed: pith inspect ${model} shows what is in the model.`;
 }
 
 /** What zeros in the file are worth: with masks beside the weights the file grows, and may do so compressed as well. */

@@ -23,7 +23,7 @@ export default defineCommand({
     set: words("fix an input to a value: name=1,2,3", "input=value"),
     fix: words("fix a named dimension to a size", "name=size"),
     keepOutput: words("keep this value as an output, and remove the other outputs", "name"),
-    dim: words("size of a named dimension when both models are compared", "name=n"),
+    dim: words("size of a named dimension for the comparison with the original", "name=n"),
     finalize: v.optional(flag(v.boolean(), "end of training and pruning: fold masks, remove roles")),
     force: v.optional(flag(v.boolean(), "write the result even if it differs from the original")),
   }),
@@ -83,16 +83,16 @@ function compared(comparison: SimplifyOutput["comparison"]): string {
   const found =
     difference === 0
       ? "equal"
-      : `at most ${difference.toExponential(1)} apart (of the largest number; ${Number(tolerance.toPrecision(2))} allowed)`;
+      : `at most ${difference.toExponential(1)} apart (relative to the largest value; ${Number(tolerance.toPrecision(2))} allowed)`;
   const asWritten = fused === undefined ? "" : ", run node by node";
   const codes =
     fused === undefined || fused <= tolerance
       ? ""
-      : `; fused by the runtime ${fused.toExponential(1)}, in single quantized values`;
+      : `; with the runtime's fusions ${fused.toExponential(1)}, in individual quantized values`;
   const rounds =
     own === undefined
       ? ""
-      : `; rounding error of the original ${own.toExponential(1)}${unsteady(own) ? ": this shows little" : ""}`;
+      : `; rounding error of the original ${own.toExponential(1)}${unsteady(own) ? ": this is weak evidence" : ""}`;
   return `outputs: ${found}, on ${inputs} random inputs${asWritten}${codes}${rounds}${constant ? constantNote : ""}${withoutNote(without)}`;
 }
 

@@ -39,7 +39,7 @@ function showInside({ inside, layers, replaceable }: InspectedFile, terminal: Te
       ...(inside.layers === 0 ? [] : [`${integer(inside.layers)} layers`]),
     ];
     terminal.line(
-      `inside nodes: ${integer(inside.graphs)} graphs with ${held.join(" and ")}; techniques do not change them${inside.wayOut === undefined ? "" : `: run ${inside.wayOut} first, which inlines the branch that is taken`}`,
+      `subgraphs: ${integer(inside.graphs)}, with ${held.join(" and ")}; techniques do not change them${inside.wayOut === undefined ? "" : `: run ${inside.wayOut} first, which inlines the branch that is taken`}`,
     );
   }
   const shared = layers.filter(({ sharedWith }) => sharedWith.length > 0);
@@ -51,7 +51,7 @@ function showInside({ inside, layers, replaceable }: InspectedFile, terminal: Te
   if (shared.length > shownMisses)
     terminal.line(`shared: and ${integer(shared.length - shownMisses)} more (--json has all)`);
   if (replaceable.length > 0) {
-    terminal.line(`${integer(replaceable.length)} stored tensors are listed as inputs: the caller may override them`);
+    terminal.line(`${integer(replaceable.length)} initializers are also graph inputs: the caller may override them`);
   }
 }
 

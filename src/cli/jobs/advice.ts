@@ -1,8 +1,8 @@
 /** Advice where a result is worse than the original. It names only flags of the command that ran. */
 import type { AnyPass, Given } from "../../passes/index.ts";
 import { trains } from "../../recipe/steps.ts";
+import { asFlags } from "../invalid-options.ts";
 import { keysOf } from "../options.ts";
-import { asFlags } from "../refusals.ts";
 
 interface Advised {
   readonly options: Given;

@@ -95,7 +95,7 @@ async function follow(
   const lost = new Promise<never>((_, reject) => {
     const failed = (sentence: string, code: ErrorCode = "E_ENGINE"): void => reject(new PithError(code, sentence));
     signal.addEventListener("abort", () => failed("Stopped on request.", "E_STOPPED"), { once: true });
-    page.ended.then((how) => failed(`The browser ended before it had timed anything (${how}).`));
+    page.ended.then((how) => failed(`The browser exited before anything was timed (${how}).`));
     watch = setInterval(() => {
       if (Date.now() - heard > patience)
         failed(`The page did not respond for ${patience / 1000} s: it crashed, or the model is too large for it.`);

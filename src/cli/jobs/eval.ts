@@ -5,6 +5,7 @@ import { collect, type Dataset, draw, findImages, labelNames, mapBatches, textCo
 import { firstBatch } from "../../data/select.ts";
 import { createEngine } from "../../engine/index.ts";
 import { Miss, PithError } from "../../errors.ts";
+import { judgedBatch } from "../../evaluate/batch-dependence.ts";
 import {
   answersWithNaN,
   batchInvariance,
@@ -21,7 +22,6 @@ import {
   type Unit,
   type Verdict,
 } from "../../evaluate/index.ts";
-import { judgedBatch } from "../../evaluate/invariance.ts";
 import { answers, commonestShare } from "../../evaluate/predictions.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
@@ -39,10 +39,10 @@ import type { Batch } from "../../tensor/types.ts";
 import type { DataRequest } from "../data.ts";
 import { requireMeasured } from "../metrics.ts";
 import { scoreOf } from "../score.ts";
-import { announced } from "./announced.ts";
 import { otherInputs } from "./inputs.ts";
 import { openModel } from "./open-model.ts";
 import { openRequest } from "./task.ts";
+import { announced } from "./time-notice.ts";
 
 /** Samples that training and calibration never see, those that they do see, or both. */
 export type EvaluatedPart = "test" | "train" | "all";
@@ -225,7 +225,7 @@ function holdsImages(batch: Batch): boolean {
 
 function labelsHint(batch: Batch): string {
   return holdsImages(batch)
-    ? "Images have their labels from a folder for each class, or from labels.csv beside them."
+    ? "Images get their labels from one folder per class, or from labels.csv next to them."
     : `A column with labels is called ${labelNames.slice(0, -1).join(", ")} or ${labelNames.at(-1)}.`;
 }
 

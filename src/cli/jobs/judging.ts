@@ -12,9 +12,9 @@ import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../
 import { Looks } from "../../recipe/sequential-test.ts";
 import { trains } from "../../recipe/steps.ts";
 import type { DataRequest } from "../data.ts";
-import { announced } from "./announced.ts";
 import type { PassInput } from "./pass.ts";
 import { openStepsTask, type Used } from "./task.ts";
+import { announced } from "./time-notice.ts";
 
 /** The original of a model that was made smaller, or the teacher of a student. */
 export interface Reference {

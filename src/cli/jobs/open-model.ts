@@ -18,7 +18,7 @@ export async function openToChange(path: string, context: Pick<JobContext, "log"
   const named = defaults.slice(0, mostNamed).map(({ name }) => `"${name}"`);
   const others = defaults.length - named.length;
   const list = [...named, ...(others === 0 ? [] : [`${others} more`])].join(", ");
-  const text = `callers may override the stored value of ${list}: in the result ${defaults.length === 1 ? "it is a constant" : "they are constants"}, and no input`;
+  const text = `callers may override the stored value of ${list}: in the result ${defaults.length === 1 ? "it is a constant" : "they are constants"}, not an input`;
   context.log({ id: "defaults", text, level: "warning" });
   return model;
 }

@@ -148,7 +148,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   if (idle !== undefined && !input.force) return { ...nothing, idle };
   if (pass.beginsAnew && (await isPreparedUnknown(model, input.model))) {
     const text = "no file states its preprocessing, and it cannot be guessed once the weights are reinitialized";
-    const advice = "give --data of the original here, or --preprocess where it is trained";
+    const advice = "give --data here with the original, or --preprocess when you train the model";
     context.log({ id: "preprocessing", text: `${text}: ${advice}`, level: "warning" });
   }
 
@@ -221,7 +221,8 @@ function requireInterface(original: Model, result: Model, command: string): void
   const names = ({ graph }: Model): string =>
     [graph.feeds, graph.outputs].map((values) => values.map(({ name }) => name).join(", ")).join(" → ");
   const [before, after] = [names(original), names(result)];
-  if (before !== after) throw new Error(`${command} made ${after} of the model's inputs and outputs ${before}.`);
+  if (before !== after)
+    throw new Error(`${command} changed the model's inputs and outputs from ${before} to ${after}.`);
 }
 
 /** Where fewer samples than there are settled it: how many. */
@@ -270,7 +271,7 @@ async function compareWithOriginal(
 function dissimilar({ output, same }: Likeness): string {
   const which = output === undefined ? "" : ` "${output}"`;
   const far =
-    same === undefined ? "the error is more than half of the variance" : "less than half of the elements are those";
+    same === undefined ? "the error is more than half of the variance" : "fewer than half of the elements equal those";
   return `on random inputs ${far} of the original's output${which}: measure the result on your own samples (--data)`;
 }
 

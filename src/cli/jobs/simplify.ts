@@ -137,7 +137,7 @@ async function compare(
 
 function differs({ difference, at, tolerance, run, own }: Sameness): PithError {
   const far = Number.isFinite(difference)
-    ? `differs by ${difference.toExponential(1)} of its largest number`
+    ? `differs by ${difference.toExponential(1)} of its largest value`
     : "is another";
   const explained = own === undefined ? "" : ` (rounding error of the original: ${own.toExponential(1)})`;
   if (run === "as written" || tolerance < codesTolerance)
@@ -145,13 +145,13 @@ function differs({ difference, at, tolerance, run, own }: Sameness): PithError {
       "E_ACCURACY_LOST",
       `Output "${at}" ${far}; rounding explains ${Number(tolerance.toPrecision(2))}${explained}. Nothing was written.`,
       {
-        hint: "Please report this with the model: a rewrite may be wrong. --force writes the result anyway; compare it on data of your own then (pith eval --against).",
+        hint: "Please report this with the model: a rewrite may be wrong. --force writes the result anyway; then compare it on your own data (pith eval --against).",
       },
     );
   return new PithError(
     "E_ACCURACY_LOST",
-    `Output "${at}" ${far} as ONNX Runtime fuses it, more than ${tolerance}, though not node by node. Nothing was written.`,
-    { hint: "--force writes the result anyway; judge it on data of your own then (pith eval --against)." },
+    `Output "${at}" ${far} with ONNX Runtime's fusions, more than ${tolerance}, but not when run node by node. Nothing was written.`,
+    { hint: "--force writes the result anyway; then evaluate it on your own data (pith eval --against)." },
   );
 }
 

@@ -15,7 +15,7 @@ import { type MetricName, type OpenedTask, openTask, type TaskOptions } from "..
 import { outputOf } from "../../train/loss.ts";
 import { outputsNamedIn } from "../../train/losses/parse.ts";
 import type { DataRequest } from "../data.ts";
-import { onCommandLine } from "../refusals.ts";
+import { onCommandLine } from "../invalid-options.ts";
 
 export interface Asked {
   readonly data: DataRequest;
@@ -110,7 +110,7 @@ export async function openStepsTask(
       for (const [name = "", use = ""] of uses) {
         if (!overlap(placeOf(name), placeOf(chosen.name))) continue;
         throw new PithError("E_DATA", `--validation ${validation}: ${name} ${use} already${whence(name, data.path)}.`, {
-          hint: "A share keeps some of the samples to train on apart, to choose weights by: --validation 10%. Or name other data.",
+          hint: "A share holds out some of the training samples to choose the weights: --validation 10%. Or name other data.",
         });
       }
       return task.ready(chosen);
@@ -135,7 +135,7 @@ function placeOf(name: string): string {
 /** How samples came to be used that nobody named: of --data train.tsv, dev.tsv beside it judges. */
 function whence(name: string, path: string): string {
   if (overlap(placeOf(name), resolve(path))) return "";
-  return `: it lies beside --data ${path}, and by its name is another part of it`;
+  return `: it is next to --data ${path}, and its name says that it is another part of it`;
 }
 
 /** One place, or one inside the other. */

@@ -9,7 +9,7 @@ export async function refusingUnloadable<T>(work: () => Promise<T>): Promise<T> 
   } catch (error) {
     if (!(error instanceof ResultFails) || !error.loading) throw error;
     throw new PithError(error.code, `${error.message} Nothing was written.`, {
-      hint: "--force does not write it either, since nobody could load it.",
+      hint: "--force does not write it either, because it could not be loaded.",
       cause: error,
     });
   }

@@ -15,7 +15,7 @@ import { storeWeights } from "../../passes/store-constants.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { type Dim, dimsText, dimText, elementCount } from "../../tensor/dims.ts";
 import type { Tensor } from "../../tensor/types.ts";
-import { channelsIn, payingRank, weightBits } from "../applicable.ts";
+import { channelsIn, payingRank, weightBits } from "../applicable-techniques.ts";
 import { describeBlocks } from "./blocks.ts";
 import type { InspectedLayer, Inspection, OperationCount, Port, StoredTensors } from "./inspect.ts";
 import { estimateSavings } from "./savings.ts";

@@ -10,7 +10,7 @@ import type { Group } from "../../analysis/channels.ts";
 import type { Layer } from "../../analysis/layers.ts";
 import type { Value } from "../../graph/graph.ts";
 import { elementCount } from "../../tensor/dims.ts";
-import { type Channels, payingRank } from "../applicable.ts";
+import { type Channels, payingRank } from "../applicable-techniques.ts";
 
 /** The share of the channels that can go which the estimate supposes to be cut. */
 const supposedCut = 0.3;

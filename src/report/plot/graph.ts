@@ -15,7 +15,7 @@ import { type Attribute, type Graph, type Node, subgraphs, usedValues, type Valu
 import type { Model } from "../../graph/model.ts";
 import { dimsText, dimText } from "../../tensor/dims.ts";
 import { bitsOf, type DataType } from "../../tensor/types.ts";
-import { weightBits } from "../applicable.ts";
+import { weightBits } from "../applicable-techniques.ts";
 import { isIndexType, withGroups } from "./groups.ts";
 
 /** What a box is for, as far as its operator's entry says. */

@@ -19,7 +19,7 @@ import type { Model } from "../../graph/model.ts";
 import { withFreeChannels } from "../../passes/free-channels.ts";
 import { type CutOrder, cutOrders } from "../../prune/structured.ts";
 import { dimsText, elementCount } from "../../tensor/dims.ts";
-import { type Channels, channelsIn, offersOf, weightBits } from "../applicable.ts";
+import { type Channels, channelsIn, offersOf, weightBits } from "../applicable-techniques.ts";
 import { html } from "../markup.ts";
 import { page } from "../page.ts";
 import { draw, noteOf, strip, titleOf } from "./draw.ts";
@@ -121,11 +121,11 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
 <main id="view"><svg id="drawing"><defs>
 <pattern id="gone" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="gone-ground" width="5" height="5"/><rect class="gone-line" width="1.6" height="5"/></pattern></defs>
 <g id="scene"></g></svg>
-<noscript>This page draws its picture with JavaScript, which is switched off.</noscript>
-<div class="zoom"><button type="button" id="closer" aria-label="closer">+</button><button type="button" id="farther" aria-label="farther">−</button><button type="button" id="whole" aria-label="whole graph">⤢</button></div>
+<noscript>This page draws the graph with JavaScript, which is disabled.</noscript>
+<div class="zoom"><button type="button" id="closer" aria-label="zoom in">+</button><button type="button" id="farther" aria-label="zoom out">−</button><button type="button" id="whole" aria-label="whole graph">⤢</button></div>
 </main>
 <aside id="panel" hidden></aside>
-<footer class="legend"><span class="layer">layer</span><span class="trained">other trained</span><span class="compute">computes</span><span class="move">moves</span><span class="shape">shapes, indices</span><span class="unknown">not understood</span><span class="strip">output channels, darker: larger; hatched: removed</span></footer>
+<footer class="legend"><span class="layer">layer</span><span class="trained">other parameters</span><span class="compute">computation</span><span class="move">data movement</span><span class="shape">shapes, indices</span><span class="unknown">not understood</span><span class="strip">output channels, darker: larger; hatched: removed</span></footer>
 <script id="data" type="application/octet-stream">${base64(new Uint8Array(await new Response(packed).arrayBuffer()))}</script>`;
   return page({ title: name, style: plotStyle, body, script: plotScript });
 }

@@ -76,7 +76,7 @@ export const detailsScript = `
     const facts = [];
     if (box.miss) facts.push(element("p", "not understood: " + box.miss, "bad"));
     if (box.macs) facts.push(element("p", box.macs + " multiply-accumulates"));
-    if (box.bits) facts.push(element("p", "codes of " + box.bits + " bits"));
+    if (box.bits) facts.push(element("p", "quantized values of " + box.bits + " bits"));
     panel.replaceChildren(close, ...head, ...facts, ...inside(box), ...(layer === null ? [] : weightDetails(box, layer)), ...offers(box),
       ...list("inputs", box.inputs), ...list("outputs", box.outputs), ...list("attributes", box.attributes.map(([key, value]) => key + " = " + value)));
   }
@@ -96,11 +96,11 @@ export const detailsScript = `
   }
   function weightDetails(box, layer) {
     const shown = [element("h3", "weight"), element("p", box.weight + " " + layer.facts + ", " + layer.bytes)];
-    if (!layer.first) shown.push(element("p", "shared with a layer before this one"));
+    if (!layer.first) shown.push(element("p", "shared with an earlier layer"));
     shown.push(element("p", removedText(layer), "removed"));
     if (layer.entries === undefined) return shown;
-    shown.push(element("h3", "size of the entries, from the smallest to the largest"), magnitudes(layer));
-    if (layer.cells > 1) shown.push(element("h3", "norm of the output channels, and the part that goes"), norms(layer));
+    shown.push(element("h3", "magnitudes of the entries, in ascending order"), magnitudes(layer));
+    if (layer.cells > 1) shown.push(element("h3", "norms of the output channels, and the part that is removed"), norms(layer));
     return shown;
   }
   const [chartWidth, chartHeight] = [330, 110];
@@ -116,7 +116,7 @@ export const detailsScript = `
     }
     svg.append(shape("path", { class: "base", d: "M0 " + chartHeight + "H" + chartWidth }), shape("path", { class: "curve", d: "M" + quantiles.map((value, share) => x(share) + " " + y(value)).join("L") }));
     const threshold = quantiles[last];
-    svg.append(shape("text", { x: 0, y: chartHeight + 13, style: "text-anchor:start", text: mode === "entries" ? "below " + threshold.toPrecision(3) + " goes" : "" }), shape("text", { x: chartWidth, y: 10, style: "text-anchor:end", text: "largest " + quantiles[100].toPrecision(3) }));
+    svg.append(shape("text", { x: 0, y: chartHeight + 13, style: "text-anchor:start", text: mode === "entries" ? "below " + threshold.toPrecision(3) + " is removed" : "" }), shape("text", { x: chartWidth, y: 10, style: "text-anchor:end", text: "largest " + quantiles[100].toPrecision(3) }));
     return svg;
   }
   function norms(layer) {

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { expect, test } from "vitest";
 import { PithError } from "../errors.ts";
 import { understood } from "../passes/options.ts";
-import { flagName, inFlags, refusal } from "./refusals.ts";
+import { flagName, inFlags, refusal } from "./invalid-options.ts";
 
 test("an option's flag is its name in lower case, with dashes", () => {
   expect(["maxDrop", "out", "keepOutput"].map(flagName)).toEqual(["--max-drop", "--out", "--keep-output"]);

@@ -40,7 +40,7 @@ export function announced<C extends Told>(
       if (batches < fewestBatches || seconds < fewestSeconds) return;
       isOpen = false;
       const time = waiting((seconds / (done - first.done)) * samples * passes);
-      const text = `judging by all ${counted(samples, "sample")} takes ${time}. Fewer take less: --samples`;
+      const text = `evaluation on all ${counted(samples, "sample")} takes ${time}. Use fewer: --samples`;
       if (time !== undefined) context.log({ id: "duration", text });
     },
   };

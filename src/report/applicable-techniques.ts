@@ -80,7 +80,7 @@ function cutting(layer: Layer, { cuttable, kept }: Channels): Offer {
   const rest = why === undefined ? "" : `; not the others: ${why}`;
   return {
     technique,
-    text: `${integer(cuttable)} of ${integer(layer.outputs)} channels can go${rest}`,
+    text: `${integer(cuttable)} of ${integer(layer.outputs)} channels can be removed${rest}`,
     refused: false,
   };
 }
