@@ -25,7 +25,7 @@ export function estimate({ value, low, high, count: samples }: Estimate): string
 }
 
 /** Behind a comparison in which the original said nothing. */
-export const constantNote = "; all outputs are constant there: this shows little";
+export const constantNote = "; all outputs are constant there: this is weak evidence";
 
 /** Behind a comparison of what is left of two models without operators that nobody here can run. */
 export function withoutNote(operators: readonly string[]): string {

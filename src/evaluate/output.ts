@@ -48,7 +48,7 @@ export interface Scores {
 
 /** For whoever asked what classes were named of answers that name none. */
 export const numbersHint =
-  'Numeric labels are measured by mean squared error or rank correlation, images by peak signal to noise: `metric: "mean-squared-error"`, rank-correlation or psnr; against an original by r-squared.';
+  'Numeric labels are measured by mean squared error or rank correlation, images by peak signal-to-noise ratio: `metric: "mean-squared-error"`, rank-correlation or psnr; against an original by r-squared.';
 
 /**
  * Whether an output names classes rather than scoring them, as ArgMax does: its elements are names, or whole numbers too wide to be rounded

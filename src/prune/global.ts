@@ -46,7 +46,7 @@ const schema = v.strictObject({
   ),
   importanceScores: described(
     v.optional(v.record(v.string(), denseSchema, "takes tensors by layer name")),
-    "what ranks the entries in place of their magnitude, by layer name",
+    "importance scores, used instead of the magnitudes, by layer name",
   ),
   seed: seedSchema,
 });

@@ -59,12 +59,7 @@ export async function matchLayers(changed: Model, original: Model, engine: Engin
     const same = counterpart(layer, candidates, used);
     const kept = same instanceof Miss ? same : await keptChannels(reference, same, model, layer, engine);
     if (same instanceof Miss || kept instanceof Miss) {
-      misses.push(
-        new Miss(
-          kept instanceof Miss ? kept.reason : "it has no counterpart in the original",
-          layer.name,
-        ),
-      );
+      misses.push(new Miss(kept instanceof Miss ? kept.reason : "it has no counterpart in the original", layer.name));
       continue;
     }
     used.add(same);
@@ -104,7 +99,7 @@ function counterpart(layer: Layer, known: readonly Layer[], used: ReadonlySet<La
   if (same === undefined) return new Miss("the original has no such layer");
   for (const { role } of [layer, same]) {
     if (role.fused !== undefined) return new Miss(`${role.fused} is fused into it`);
-    if (role.kind === "lookup") return new Miss("it looks up rows, and multiplies nothing");
+    if (role.kind === "lookup") return new Miss("it is a lookup, not a matrix product");
     if (role.stack !== undefined) return new Miss("it holds several matrices");
     if (role.outputAxis <= 0) return new Miss("its channels lie along the batch axis");
   }

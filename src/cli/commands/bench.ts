@@ -50,7 +50,7 @@ const options = v.object({
 
 export default defineCommand({
   name: "bench",
-  summary: "latency, throughput, memory and size of models, measured side by side",
+  summary: "measure latency, throughput, memory and size of models side by side",
   arguments: [
     { name: "models.onnx", description: "models to measure; the others are compared with the first", several: true },
   ],

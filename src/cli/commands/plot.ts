@@ -12,7 +12,7 @@ import { requireWritable } from "../writable.ts";
 
 export default defineCommand({
   name: "plot",
-  summary: "draw the graph, weights shaded by what pruning would remove",
+  summary: "draw the graph, and shade the weights that pruning would remove",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     out: v.optional(flag(v.string(), "file to write (default: model.html)", { short: "-o", value: "model.html" })),

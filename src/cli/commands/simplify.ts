@@ -1,4 +1,4 @@
-/** `pith simplify`: the same function in fewer nodes. */
+/** `pith simplify`: reduce the number of nodes without changing the function. */
 import * as v from "valibot";
 import { moduleOf } from "#root";
 import { defineCommand, type Result } from "../command.ts";
@@ -14,7 +14,7 @@ const words = (text: string, value: string) => v.optional(flag(v.array(v.string(
 
 export default defineCommand({
   name: "simplify",
-  summary: "the same function in fewer nodes",
+  summary: "reduce the number of nodes without changing the function",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     out: v.optional(
