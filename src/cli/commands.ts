@@ -16,7 +16,7 @@ async function command(pass: () => Promise<AnyPass>): ReturnType<Listed["load"]>
 export const commands: readonly Listed[] = [
   {
     name: "inspect",
-    summary: "show show what is in a model: inputs, outputs, operators, layers, sizes",
+    summary: "what is in a model: inputs, outputs, operators, layers, sizes",
     load: () => import("./commands/inspect.ts"),
   },
   {
