@@ -39,7 +39,7 @@ export const goalFlags = {
   maxDrop: v.optional(
     flag(
       v.pipe(v.number(), v.minValue(0)),
-      "largest allowed drop of the metric, compared with the original or the teacher (default: 1%; docs/verdicts.md)",
+      "largest drop against the original or the teacher (default: 1%; docs/verdicts.md)",
       { group },
     ),
   ),

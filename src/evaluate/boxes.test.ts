@@ -65,7 +65,7 @@ test("where nothing is found on all samples there is nothing to compare", () => 
 test("other outputs are named or refused", () => {
   expect(() => detections({ y: float32([1], [0]) })).toThrow('no output "boxes", only y');
   expect(() => detections({ boxes: float32([1, 3, 4], boxes), scores: float32([1, 2], [0, 1]) })).toThrow(
-    "are no detections",
+    "are not detections",
   );
   const renamed = { b: float32([1, 3, 4], boxes), s: float32([1, 3, 2], sure) };
   expect(detections(renamed, { boxes: "b", scores: "s", threshold: 0.92 })[0]).toHaveLength(1);

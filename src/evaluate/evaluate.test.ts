@@ -225,7 +225,7 @@ describe("metrics", () => {
     expect(() =>
       accuracy().rows(scores([1, 3], [1, 0, 0]), { label: { type: "float32", dims: [1], data: Float32Array.of(2.5) } }),
     ).toThrow(numbers);
-    expect(() => accuracy().rows(scores([1, 1], [1]), truth([1], 2))).toThrow("only 0 and 1 are classes then");
+    expect(() => accuracy().rows(scores([1, 1], [1]), truth([1], 2))).toThrow("only the labels 0 and 1 are valid then");
     expect(() => accuracy().rows(scores([1, 1], [1]), truth([1, 2], 1, 2))).toThrow(numbers);
     expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), truth([1], 3))).not.toThrow(numbers);
     expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), { x: scores([1, 3], [1, 0, 0]).y as Dense })).toThrow(
@@ -317,7 +317,7 @@ describe("metrics", () => {
     expect(crossEntropy().rows(scores([1, 2], [1000, 0]), truth([1], 1))[0]).toBe(1000);
     const label: Dense = { type: "float32", dims: [2, 2], data: Float32Array.of(1, 2, 3, 4) };
     expect(Array.from(meanSquaredError().rows(scores([2, 2], [1, 4, 3, 5]), { label }))).toEqual([2, 0.5]);
-    expect(() => meanSquaredError().rows(scores([2, 1], [1, 4]), { label })).toThrow("differ in number");
+    expect(() => meanSquaredError().rows(scores([2, 1], [1, 4]), { label })).toThrow("their sizes differ");
   });
 
   it("R² is the share of the original's variance that is left, over all samples", () => {
@@ -381,7 +381,9 @@ describe("metrics", () => {
     expect(figure([7, 7, 7, 7])).toBe(0);
     expect(figure([Number.NaN, Number.NaN, Number.NaN, Number.NaN])).toBe(0);
     const wide: Dense = { type: "float32", dims: [2, 2], data: Float32Array.of(1, 2, 3, 4) };
-    expect(() => rankCorrelation().rows(scores([2, 2], [1, 2, 3, 4]), { label: wide })).toThrow("one number a sample");
+    expect(() => rankCorrelation().rows(scores([2, 2], [1, 2, 3, 4]), { label: wide })).toThrow(
+      "one number per sample",
+    );
   });
 });
 

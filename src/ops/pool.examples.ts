@@ -32,7 +32,7 @@ export const poolExamples: readonly Example[] = [
   `,
   ...table()`
     MaxPool with its indices |
-      (x: float32[batch, 2, 4, 4]) y, i = MaxPool(x) {kernel_shape=[2, 2]} | no axes: count every element
+      (x: float32[batch, 2, 4, 4]) y, i = MaxPool(x) {kernel_shape=[2, 2]} | no axes: positions in the whole tensor
   `,
   ...average`
     AveragePool 2 × 2 | 2, 4, 4 | kernel_shape=[2, 2], strides=[2, 2]

@@ -8,7 +8,6 @@ import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { brokenNumbers, weightMatrices, weightNumbers } from "../analysis/weight.ts";
-import { calibrate } from "../calibrate/calibration.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import type { Dataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
@@ -147,12 +146,14 @@ async function evidenceOf(
   if (data === undefined)
     throw new PithError("E_OPTION", `prune: "data": the importance "${id}" looks at samples, and none are given.`);
   const wanted = new Set(chosen.map(({ weight }) => weight));
+  // Readers of data are loaded only where a criterion looks at data.
+  const { calibrate } = await import("../calibrate/calibration.ts");
   const seen = await calibrate(model, { data }, context);
   try {
     for (const layer of layersOf(model, infer(model))) {
       if (!wanted.has(layer.weight) || found.has(layer.weight)) continue;
       const isTable = layer.role.kind === "lookup";
-      const known = isTable ? new Miss("it looks up rows, and multiplies nothing", layer.name) : undefined;
+      const known = isTable ? new Miss("it is a lookup, not a matrix product", layer.name) : undefined;
       found.set(layer.weight, known ?? (await seen.collect(layer, evidence)));
     }
   } finally {

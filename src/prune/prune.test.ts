@@ -235,7 +235,7 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 8]) {
     const few = await prune(heads(), { amount: 0.2, structured: true, layers: "v" });
     expect(few.changes).toEqual([]);
     expect(few.misses).toMatchObject([
-      { at: "v", reason: "its channels go in 2 parts, such as heads, and 20 % of 2 rounds to 0" },
+      { at: "v", reason: "its channels can only be removed in 2 parts, such as heads, and 20 % of 2 rounds to 0" },
     ]);
   });
 

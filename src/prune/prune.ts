@@ -66,7 +66,7 @@ const options = v.pipe(
     ),
     scope: v.pipe(
       v.optional(v.picklist(["uniform", "global"], 'is "uniform" or "global"'), "uniform"),
-      v.description("prune the same share of every layer, or the smallest weights over all layers"),
+      v.description("the same share of every layer, or the smallest over all layers"),
     ),
     ...selectionOptions("prune"),
     overrides: overridesOption({ amount: v.optional(share) }),

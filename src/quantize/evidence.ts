@@ -1,7 +1,6 @@
 /** What rounders know of the inputs of layers: a statistic of samples, collected layer after layer in the model as it was. */
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
-import { calibrate } from "../calibrate/calibration.ts";
 import type { Dataset } from "../data/index.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -38,6 +37,8 @@ export async function withEvidence<T>(
   }
   const original = model.clone();
   const all = layers(original, infer(original));
+  // Readers of data are loaded only where a rounder looks at data.
+  const { calibrate } = await import("../calibrate/calibration.ts");
   const seen = await calibrate(original, { data, samples }, context);
   const last = { name: "", found: undefined as unknown };
   try {

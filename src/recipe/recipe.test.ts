@@ -142,7 +142,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
       "steps:\n  - train: { data: mnist }",
       "r.yaml:2:14: steps[0].train.data: data is not part of a recipe: the run gives it.",
     ],
-    ["another version", "version: 2\nsteps:\n  - train:", "r.yaml:1:10: version: recipe version 2 are not known"],
+    ["another version", "version: 2\nsteps:\n  - train:", "r.yaml:1:10: version: recipe version 2 is not supported"],
     ["a step of two names", "steps:\n - train:\n   quantize:", "r.yaml:3:4: steps[0].quantize: a step is one name"],
     ["a step that is a word", "steps: [train]", "r.yaml:1:9: steps[0]: a step is one name with its options"],
     ["options that are a number", "steps:\n - train: 3", "r.yaml:2:11: steps[0].train: expected the options of train"],
@@ -167,7 +167,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
       const items = Array.from({ length: 12 }, () => (level === 0 ? "x" : `*a${level - 1}`)).join(", ");
       return `a${level}: &a${level} [${items}]`;
     });
-    expect(wrong(`${levels.join("\n")}\nsteps: *a11`).message).toContain("no valid YAML");
+    expect(wrong(`${levels.join("\n")}\nsteps: *a11`).message).toContain("invalid YAML");
   });
 });
 

@@ -94,7 +94,7 @@ test("where samples were few, the figure says what random inputs say", () => {
     `${figure} There are few samples; on 32 random inputs it still matches the original.`,
   );
   expect(said({ samples: 32, signalToNoise: -1, relativeError: 0.1, lost: "on random inputs all is lost" })).toContain(
-    "few, and on random",
+    "There are few samples, and on random",
   );
   expect(said("it draws random numbers")).toContain("was possible: it draws random numbers.");
 });

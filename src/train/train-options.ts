@@ -116,7 +116,7 @@ const trainEntries = v.strictObject({
   patience: described(v.optional(count), "early stopping: evaluations without improvement"),
   batchStatistics: described(
     v.optional(v.boolean(), false),
-    "use batch statistics in batch normalization, as PyTorch does in training (default: those of the file, frozen)",
+    "use batch statistics in batch normalization (default: those of the file)",
   ),
   threads: described(v.optional(count), "threads of the runtime"),
   checkpointing: described(v.optional(v.boolean(), false), "gradient checkpointing: less memory, a third more time"),

@@ -175,7 +175,7 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
     [[], "--data is needed"],
     [["--score", "score.mjs", "--min-accuracy", "90%"], "--min-accuracy needs --data"],
     [[...data, "--against", at("right.onnx"), "--min-cosine", "0.9"], "--min-cosine cannot be judged: the output of "],
-    [["--samples", "5"], "--samples says how to read data, and there is no --data"],
+    [["--samples", "5"], "--samples needs --data"],
     [[...data, "--max-drop", "1%"], "--max-drop needs --against"],
     [[...data, "--min-agreement", "1%"], "--min-agreement needs --against"],
     [[...data, "--metric", "cosine"], "--metric cosine needs --against"],

@@ -38,7 +38,7 @@ test("what lies beside the samples to train on judges: as --validation it is ref
     code: 1,
     err:
       `E_DATA: --validation ${dev}: ${dev} judges the result already: it is next to --data ${train}, ` +
-      "and by its name is another part of it.\n" +
+      "and its name says that it is another part of it.\n" +
       "hint: A share holds out some of the training samples to choose the weights: --validation 10%. Or name other data.\n",
   });
   expect((await pith(...words, "--validation", train)).err).toContain(`${train} is trained on already.\n`);
@@ -103,7 +103,7 @@ describe("beside the model that a result is to come near to", () => {
     expect(said.out).toMatch(
       /^accuracy of .*hidden\.onnx: 100\.0 %; the result (is [\d.]+ points below|equals) it \(95 % interval .*, 80 samples\)$/m,
     );
-    expect(said.out).toMatch(/^(It lost nothing|The goal of losing at most 1\.0 points) against .*near\.onnx/m);
+    expect(said.out).toMatch(/^(No loss compared with|The goal of losing at most 1\.0 points against) .*near\.onnx/m);
     // So small a step changes nothing.
     if (words[0] === "distill") expect(said.err).toMatch(/no gain over .*near\.onnx is shown: accuracy went from /);
     expect(said.err).toMatch(
@@ -138,7 +138,7 @@ describe("--checkpoint", () => {
     const before = readFileSync(`${folder}/last.onnx`);
     const again = await pith(...words);
     expect(again.err).toMatch(
-      /^E_FILE: ".*kept" has the checkpoint of an earlier .*\.\nhint: --resume continues it; another folder begins anew\.\n$/,
+      /^E_FILE: ".*kept" has the checkpoint of an earlier .*\.\nhint: --resume continues it; name another folder to start over\.\n$/,
     );
     expect(again.code).toBe(1);
     const other = await pith(...words, "--resume", "--weight-decay", "0.1");
@@ -294,7 +294,7 @@ describe("progress and result", () => {
     expect(code).toBe(1);
     expect(err).toContain("before the first step: validation accuracy 100.00 %");
     expect(out).toMatch(
-      /the evaluation was no better .*: they stay\. They are right on all .*\nNothing changed, and nothing was written\./,
+      /the evaluation was no better .*: they are kept\. They are right on all .*\nNothing changed, and nothing was written\./,
     );
     expect(existsSync(at("no-better.onnx"))).toBe(false);
   });

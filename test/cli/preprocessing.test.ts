@@ -117,7 +117,7 @@ test("so few samples that they do not tell presets apart are warned of, unless i
   const pixels = { train: [0, 255], t10k: [0, 255] } as const;
   const few = await pith("eval", model, "--data", onePixel("few", pixels, 8));
   expect(few.err).toMatch(
-    /preprocessing: 8 samples do not distinguish preprocessing "\w+" from ".*: state it with --preprocess\.\n$/,
+    /preprocessing: 8 samples do not distinguish preprocessing "\w+" from ".*: set it with --preprocess\.\n$/,
   );
   const stated = await pith("eval", model, "--data", onePixel("stated", pixels, 8), "--preprocess", "unit");
   expect(stated).toMatchObject({ code: 0, err: "" });

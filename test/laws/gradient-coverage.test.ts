@@ -35,7 +35,7 @@ const onnxsim = words(`
 
 /** It takes rounding for the identity. We do so where a role says it, on the nodes that write rounding in float. */
 const straightThrough = {
-  QuantizeLinear: "train with arithmetic fake quantization",
+  QuantizeLinear: "train with `fake-quantize` instead",
   DequantizeLinear: "its input is integers",
 };
 

@@ -436,7 +436,7 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
     expect(refusal(record)).toMatchObject({
       code: "E_ACCURACY_LOST",
       message: expect.stringMatching(
-        /^First was chosen by 100 samples; on the 200 others accuracy went from .*: −10\.0 points .*; 5\.0 points allowed/,
+        /^First was chosen on 100 samples; on the 200 others accuracy went from .*: −10\.0 points .*; 5\.0 points allowed/,
       ),
     });
     const forced = await run(relying(judging), { force: true });
@@ -468,7 +468,7 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
     const { run: record } = await run(take(data, 89));
     expect(record.data.choosing).toBeUndefined();
     expect(record.original.estimate.count).toBe(89);
-    expect(choiceSentence(record)).toContain("on these same samples, too few to set some aside");
+    expect(choiceSentence(record)).toContain("on these same samples, because there were too few to hold some out");
   });
 
   test("of a stream are its first ones, since neighbours are alike", async () => {

@@ -190,7 +190,7 @@ describe("nothing is changed", () => {
     });
     await expect(recover(model, { data })).rejects.toMatchObject({
       code: "E_OPTION",
-      message: expect.stringContaining("the original model is needed"),
+      message: expect.stringContaining("the original model is required"),
     });
     // Also where no stage takes it.
     await expect(recover(model, { original, data, until: "bias", loss: "hinge" })).rejects.toMatchObject({
