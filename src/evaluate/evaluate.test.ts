@@ -232,7 +232,7 @@ describe("metrics", () => {
       'no column "label", only x',
     );
     expect(() => accuracy().rows(scores([3, 2], [1, 0, 0, 0, 0, 0]), truth([2], 0, 0))).toThrow(
-      "does not count 2 samples",
+      "does not have 2 samples",
     );
     expect(() => accuracy({ output: "z" }).rows(scores([1, 3], [1, 0, 0]), truth([1], 0))).toThrow(
       'no output "z", only y',
