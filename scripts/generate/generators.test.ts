@@ -4,21 +4,15 @@ import ts from "typescript";
 import { expect, test } from "vitest";
 import { Miss } from "../../src/errors.ts";
 import type { FacetName, Op } from "../../src/ops/define.ts";
-import { withoutSimd, withSimd } from "../../src/train/kernels.generated.ts";
 import { temporaryFolder } from "../../test/temporary.ts";
 import { firstDifference } from "./difference.ts";
 import { readErrors } from "./errors.ts";
-import { compiled } from "./kernels.ts";
 import { renderOperators } from "./operators.ts";
 import { describeExports } from "./surface.ts";
 
 test("the first line that differs is told, also one that is missing", () => {
   expect(firstDifference("a\nb\nc", "a\nx\nc")).toBe('line 2 says "b", the source "x"');
   expect(firstDifference("a", "a\nb")).toBe('line 2 says nothing, the source "b"');
-});
-
-test("the kernels are what their source compiles to", () => {
-  expect([compiled(true), compiled(false)]).toEqual([withSimd, withoutSimd]);
 });
 
 test("error codes come with the comment on their line", () => {
