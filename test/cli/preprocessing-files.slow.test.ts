@@ -39,7 +39,7 @@ describe.skipIf(model("resnet20.onnx") === undefined)(
     const bert = "bert_sst2/onnx/model.onnx";
     const cases = [
       { file: "cut.png", content: "\u0089PNG", of: "resnet20.onnx", how: ["--preprocess", "unit"], says: /cut\.png/ },
-      { file: "a_u16le.bin", content: "abc", of: llama, says: /3 bytes are no whole number of tokens/ },
+      { file: "a_u16le.bin", content: "abc", of: llama, says: /3 bytes are not a whole number of tokens/ },
       { file: "a_2x9_u16le.bin", content: "abcd", of: llama, says: /holds 2 tokens, its name says 2 × 9/ },
       { file: "prose.txt", content: "once upon", of: llama, says: /there is no tokenizer\.json beside the model/ },
       { file: "speech.wav", content: "RIFF", of: "silero_vad.onnx", says: /speech\.wav is not a WAV file/ },
