@@ -167,8 +167,8 @@ describe("a run that is stopped", () => {
   ];
   const bits = (out: string) => {
     const run: Run = JSON.parse(readFileSync(at(`${out}/run.json`), "utf8"));
-    // Times are each run's own, and what is said of them.
-    const { seconds, date, command, latency, variants, warnings, ...rest } = run;
+    // Times and paths are each run's own, and what is said of them.
+    const { seconds, date, command, paths, latency, variants, warnings, ...rest } = run;
     const steps = variants.flatMap((variant) => variant.steps.map(({ seconds, ...step }) => step));
     return { rest, steps, model: sha256(at(`${out}/model.onnx`)) };
   };
@@ -196,7 +196,7 @@ describe("a run that is stopped", () => {
       expect(readdirSync(at(stopped))).toEqual(["pith-unfinished"]);
       const again = await pith(words(stopped));
       expect(again.code).toBe(0);
-      expect(again.err).toContain(`done before up to ${moment === "after train" ? "train" : "prune"}`);
+      expect(again.err).toContain(`continued after ${moment === "after train" ? "train" : "prune"}`);
       expect(readdirSync(at(stopped)).sort()).toEqual(written);
       expect(bits(stopped)).toEqual(bits("whole"));
     },
@@ -214,7 +214,7 @@ describe("a run that is stopped", () => {
     });
     expect(readdirSync(at("killed"))).toEqual(["pith-unfinished"]);
     const again = await pith(words("killed"));
-    expect(again).toMatchObject({ code: 0, err: expect.stringContaining("done before up to prune") });
+    expect(again).toMatchObject({ code: 0, err: expect.stringContaining("continued after prune") });
     expect(bits("killed")).toEqual(bits("whole"));
   });
 });
@@ -303,7 +303,7 @@ test("usage: data is asked for, and no file is taken for a folder or put in the 
   mkdirSync(at("own"));
   await save(await open(at("net.onnx")), at("own/model.onnx"));
   const own = await pith(["compress", at("own/model.onnx"), "--data", at("data"), "-o", at("own")]);
-  expect(own).toMatchObject({ code: 2, err: expect.stringContaining("would take its place") });
+  expect(own).toMatchObject({ code: 2, err: expect.stringContaining("which has the same name") });
 });
 
 const [mnist, network] = [shared("data/mnist"), shared("data/models/vnncomp_mnist-net_256x2.onnx")];
