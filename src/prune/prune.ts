@@ -46,7 +46,7 @@ export interface PruneOptions {
   readonly except?: string | string[] | undefined;
   /** For single layers, where the scope is uniform: { "layer4*": { amount: 0.2 } }. */
   readonly overrides?: Record<string, { amount?: number | undefined }> | undefined;
-  /** What ranks the weights: "magnitude", "random", or a criterion of one's own ("magnitude"). Of channels the norm counts. */
+  /** Criterion that scores the weights: "magnitude" (default), "random", or an own one. Channels are ranked by the norm of their scores. */
   readonly importance?: ImportanceName | Importance | undefined;
   /** Samples for an importance that looks at what comes into the layers, or their path, of which the train part is taken. */
   readonly data?: Dataset | string | undefined;

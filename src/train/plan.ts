@@ -166,7 +166,7 @@ async function openData(
   if (typeof validation !== "number") return { data: all, validation: await trainPart(validation) };
   if (!isIndexed(all)) {
     throw new PithError("E_DATA", `${all.name} is a stream: no share of it can be kept apart.`, {
-      hint: "Give the samples to evaluate by as data of their own.",
+      hint: "Give the validation samples as a separate data set.",
     });
   }
   const kept = Math.round(validation * all.count);

@@ -44,7 +44,7 @@ export const forms = [
 
 export type Form = (typeof forms)[number];
 
-/** Up to how many places of the output an image is small. */
+/** Images whose output has at most so many positions count as small. */
 const small = 256;
 
 /** The forms that can write it. */

@@ -4,7 +4,7 @@
  *     Σ (x - s · (clamp(round(x / s) + z, low, high) - z))²
  *
  * is smallest. What few large numbers lose by it, many small ones gain in resolution: the more, the fewer bits there are.
- * All p = 1, 0.99, … 0.1 are tried: with an outlier among few bits, nothing changes for long before it gets better.
+ * All ratios p = 1, 0.99, … 0.1 are tried: with outliers and few bits the error has several minima.
  */
 import { channelRanges, type ScaleAndZeroPoint } from "../../math/index.ts";
 import { toFloat32 } from "../../tensor/convert.ts";
