@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { contentHash, type Dataset } from "pith/data";
 import { brotliQuality, type Goal, type LatencyReport, type Verdict } from "pith/evaluate";
-import { layerRows, type Machine, type Run, runFormat, type Samples, type StepRecord } from "pith/report";
+import { type Machine, type Run, runFormat, type Samples, type StepRecord } from "pith/report";
 import { disagreements, type Standing } from "./bench.ts";
 
 export interface Attempt {
@@ -35,7 +35,7 @@ export async function runOf(facts: Facts): Promise<Run> {
   const inside = attempts.filter(({ verdict }) => verdict.met);
   const [best] = inside.toSorted((a, b) => a.standing.measured.bytes - b.standing.measured.bytes);
   const chosen = best === undefined ? undefined : attempts.indexOf(best);
-  const changes = (best?.steps ?? []).flatMap((step) => step.changes);
+  const _changes = (best?.steps ?? []).flatMap((step) => step.changes);
   return {
     format: runFormat,
     version: await version(),
@@ -68,7 +68,6 @@ export async function runOf(facts: Facts): Promise<Run> {
     chosen,
     latency: times,
     disagreements: best === undefined ? [] : await disagreements(original, best.standing, test),
-    layers: best === undefined ? [] : await layerRows(original.model, best.standing.model, changes),
     warnings: [],
   };
 }

@@ -23,7 +23,6 @@ import {
   type Timing,
   type Variant,
 } from "../report/data.ts";
-import { layerRows } from "../report/layers.ts";
 import { lossText, lossWarning, speedOf } from "../report/verdict.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import { type Choice, choose } from "./choose.ts";
@@ -221,9 +220,6 @@ export async function compress(
     ...(standing === undefined
       ? {}
       : { noise: await noiseOf(evaluator.original.model, standing.model, task.test, context) }),
-    ...(standing === undefined
-      ? {}
-      : { layers: await layersOf(evaluator.original.model, standing.model, kept?.variant) }),
     warnings,
     seconds: secondsSince(started),
   };
@@ -337,14 +333,6 @@ function notSmaller(original: Measured, result: Measured): string {
       ? `; compressed with brotli it is ${times(original.brotli / result.brotli)} smaller`
       : "";
   return `the result is not smaller than the original: ${after} against ${before}${packed}`;
-}
-
-function layersOf(original: Model, result: Model, variant: Variant | undefined): ReturnType<typeof layerRows> {
-  return layerRows(
-    original,
-    result,
-    (variant?.steps ?? []).flatMap(({ changes }) => changes),
-  );
 }
 
 /** What every result of a run depends on, but for its steps. */

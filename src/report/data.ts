@@ -5,7 +5,6 @@
  */
 import type { Comparison, Estimate, Goal, Latency, LatencyReport, Likeness, Unit, Verdict } from "../evaluate/index.ts";
 import type { Change } from "../passes/index.ts";
-import type { TrainedEpoch } from "./curve.ts";
 
 /** The number of this form of the data; another number is another form. */
 export const runFormat = 1;
@@ -42,8 +41,6 @@ export interface Run {
   readonly disagreements: readonly Disagreement[];
   /** How far the layers of the chosen variant say other than the original's, on some samples of the judged part. */
   readonly noise?: Noise;
-  /** The original beside the chosen variant, layer by layer (`layerRows`). */
-  readonly layers?: readonly LayerRow[];
   readonly warnings: readonly string[];
 }
 
@@ -136,6 +133,13 @@ export interface Choosing {
   readonly verdict: Verdict | undefined;
 }
 
+export interface TrainedEpoch {
+  readonly epoch: number;
+  readonly loss: number;
+  /** Figures of evaluations in this epoch, in order, and after how many steps: the first may be from before there was one. */
+  readonly evaluations?: readonly { readonly step: number; readonly figure: number }[];
+}
+
 export interface StepRecord {
   readonly id: string;
   /** As they were used, defaults filled in. */
@@ -188,28 +192,4 @@ export interface LayerNoise {
   /** Cosine of the angle between the two. */
   readonly cosine: number;
   readonly maxError: number;
-}
-
-/** A layer before and after. */
-export interface LayerRow {
-  readonly name: string;
-  /** Undefined for a layer that the result has and the original has not. */
-  readonly before: LayerFacts | undefined;
-  /** Undefined for a layer that is gone. Where one became several, they are added up. */
-  readonly after: LayerFacts | undefined;
-  /** What was done to it, in order. */
-  readonly done: readonly string[];
-}
-
-export interface LayerFacts {
-  /** "Conv"; of several layers "Gemm, Gemm". */
-  readonly operator: string;
-  /** "float32 [16, 3, 3, 3]" */
-  readonly weight: string;
-  /** Elements of weight and bias. */
-  readonly parameters: number;
-  /** Bytes of everything stored behind this layer's weight and bias: themselves, scales, masks. */
-  readonly bytes: number;
-  /** Share of the weight's entries that are 0 or masked; undefined where that cannot be told. */
-  readonly zeros: number | undefined;
 }

@@ -70,9 +70,9 @@ ${missesList(noise.misses)}`;
 function noiseTable(loudest: readonly LayerNoise[], all: readonly LayerNoise[]): Markup {
   const row = (one: LayerNoise): Markup => {
     const loudness = 100 * Math.min(1, Math.max(0, 1 - decibels(one) / quietest));
-    return html`<tr><td class="n">${integer(all.indexOf(one) + 1)}</td><td class="text"><span class="name">${one.layer}</span></td><td class="n" data-value="${decibels(one)}">${minus(decibels(one).toFixed(1))} dB<span class="bar loud"><i style="width:${loudness.toFixed(1)}%"></i></span></td><td class="n">${minus(one.cosine.toFixed(4))}</td><td class="n" data-value="${one.maxError}">${one.maxError.toPrecision(3)}</td></tr>`;
+    return html`<tr><td class="n">${integer(all.indexOf(one) + 1)}</td><td class="text"><span class="name">${one.layer}</span></td><td class="n">${minus(decibels(one).toFixed(1))} dB<span class="bar"><i style="width:${loudness.toFixed(1)}%"></i></span></td><td class="n">${minus(one.cosine.toFixed(4))}</td><td class="n">${one.maxError.toPrecision(3)}</td></tr>`;
   };
-  return html`<div class="wide"><table class="sortable">
+  return html`<div class="wide"><table>
 <thead><tr><th class="n">place</th><th>layer</th><th class="n">signal to noise</th><th class="n">cosine</th><th class="n">largest error</th></tr></thead>
 <tbody>
 ${loudest.map(row)}

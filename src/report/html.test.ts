@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { evilName, exampleRun, layerNames } from "../../test/report/example-run.ts";
 import { faults, scripts } from "../../test/report/well-formed.ts";
 import type { Spread } from "../evaluate/index.ts";
 import type { Run } from "./data.ts";
 import { reportPage } from "./html.ts";
 import { escapeText } from "./markup.ts";
-import { evilName, exampleRun, layerNames } from "./run.examples.ts";
 
 const page = reportPage(exampleRun);
 
@@ -131,7 +131,7 @@ describe("a report", () => {
   test("names every layer, and a name that is a script stays a name", () => {
     for (const name of layerNames) expect(page).toContain(`<span class="name">${escapeText(name)}</span>`);
     expect(page).not.toContain(evilName);
-    expect(scripts(page)).toHaveLength(1);
+    expect(scripts(page)).toEqual([]);
   });
 
   test("tells what was refused with the reason, equal reasons together", () => {
@@ -164,12 +164,6 @@ describe("a report", () => {
     expect(same).not.toContain("from 60.0 M");
   });
 
-  test("a sentence that most layers share stands once, above them", () => {
-    const done = "8 of 16 channels cut; weights in 8 bits, per-channel scales";
-    expect(page.split(done)).toHaveLength(2);
-    expect(page).toContain(`Applied to every layer without a note of its own: ${done}.`);
-  });
-
   test("ends with what to ask next, by commands", () => {
     expect(page).toContain("pith bench resnet56.onnx model.onnx\npith eval model.onnx --against resnet56.onnx --data");
     const paths = { original: "nets/model.onnx", result: "out/model.onnx" };
@@ -185,10 +179,6 @@ describe("a report", () => {
       agreement: { value: 0.9, low: 0.87, high: 0.92, count: 667 },
     }));
     expect(reportPage({ ...exampleRun, variants })).toContain("of the 67 samples on which original and result differ");
-  });
-
-  test("has JavaScript that parses", () => {
-    for (const script of scripts(page)) expect(() => new Function(script)).not.toThrow();
   });
 
   test("every text of a run is escaped, wherever it comes from", () => {
@@ -207,7 +197,7 @@ describe("a report", () => {
 });
 
 describe("other outcomes", () => {
-  const without: Run = { ...exampleRun, chosen: undefined, latency: undefined, disagreements: [], layers: [] };
+  const without: Run = { ...exampleRun, chosen: undefined, latency: undefined, disagreements: [] };
 
   test("nothing kept", () => {
     const html = reportPage(without);
@@ -217,13 +207,12 @@ describe("other outcomes", () => {
   });
 
   test("nobody said version, machine, command or goal", () => {
-    const { layers: _, noise: __, ...rest } = exampleRun;
+    const { noise: _, ...rest } = exampleRun;
     const bare: Run = { ...rest, version: undefined, machine: undefined, command: undefined, goal: undefined };
     const html = reportPage(bare);
     expect(faults(html)).toEqual([]);
-    const [text = ""] = html.split("<script>");
-    for (const word of ["undefined", "NaN", "Infinity", "Layer by layer", "changed most", "pith compress"])
-      expect(text).not.toContain(word);
+    for (const word of ["undefined", "NaN", "Infinity", "changed most", "pith compress"])
+      expect(html).not.toContain(word);
   });
 
   test("a result that is larger and slower is called so", () => {
@@ -269,15 +258,10 @@ describe("other outcomes", () => {
   });
 
   test("thousands of layers and refusals still make a page of less than 300 KB", () => {
-    const layers = Array.from({ length: 3000 }, (_, index) => ({
-      name: `model.decoder.layers.${index}.self_attn.q_proj`,
-      before: { operator: "MatMul", weight: "float32 [4096, 4096]", parameters: 1, bytes: index, zeros: 0 },
-      after: undefined,
-      done: ["weights in 8 bits, per-channel scales"],
-    }));
-    const misses = layers.map(({ name }, index) => ({ at: name, reason: `rank below ${index % 7} needed to pay` }));
-    const changes = layers.map(({ name }, index) => ({
-      at: name,
+    const names = Array.from({ length: 3000 }, (_, index) => `model.decoder.layers.${index}.self_attn.q_proj`);
+    const misses = names.map((at, index) => ({ at, reason: `rank below ${index % 7} needed to pay` }));
+    const changes = names.map((at, index) => ({
+      at,
       what: `${index} went`,
       decidedBy: "global" as const,
     }));
@@ -285,10 +269,9 @@ describe("other outcomes", () => {
       ...variant,
       steps: variant.steps.map((step) => ({ ...step, misses, changes })),
     }));
-    const html = reportPage({ ...exampleRun, layers, variants });
+    const html = reportPage({ ...exampleRun, variants });
     expect(faults(html)).toEqual([]);
     expect(html.length).toBeLessThan(300_000);
-    expect(html).toContain("layers.2999.");
-    expect(html).toContain("the other 2,750 are in run.json");
+    expect(html).toContain("more kinds of change; run.json has each");
   });
 });

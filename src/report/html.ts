@@ -1,17 +1,16 @@
 /**
  * `report.html`: one file to mail. It says first what was gained and whether that is sure, then shows it: bytes against the figure, what was
  * tried, samples that are answered differently, layers that changed most; then it gives everything that somebody needs to doubt it or to
- * do it again: what was refused, machine, versions, seed and command; last what was done, and each layer.
+ * do it again: what was refused, machine, versions, seed and command; last what was done.
  */
 import { chart } from "./chart.ts";
 import type { Run } from "./data.ts";
 import { disagreementsSection, noiseSection } from "./differences.ts";
 import { html } from "./markup.ts";
 import { page } from "./page.ts";
-import { reportScript } from "./script.ts";
 import { circumstances, doneSection, keyFigures, refusedSection } from "./sections.ts";
 import { reportStyle } from "./style.ts";
-import { layersTable, variantsTable } from "./tables.ts";
+import { variantsTable } from "./tables.ts";
 import { accuracySentence, choiceSentence, gainSentence, goalSentence, outcomeOf, storageSentence } from "./verdict.ts";
 
 /**
@@ -42,8 +41,7 @@ ${noiseSection(run)}
 ${refusedSection(run)}
 ${circumstances(run)}
 ${doneSection(run)}
-${run.layers !== undefined && run.layers.length > 0 && html`<h2>Layer by layer</h2><p class="note">The original beside the result. Click on a column to sort by it.</p>${layersTable(run.layers)}`}
 <footer>Made by pith${run.version !== undefined && ` ${run.version}`}. Everything here was measured on the files as they are shipped.</footer>
 </main>`;
-  return page({ title: `${run.original.name}: ${gainSentence(run)}`, style: reportStyle, body, script: reportScript });
+  return page({ title: `${run.original.name}: ${gainSentence(run)}`, style: reportStyle, body });
 }

@@ -1,8 +1,6 @@
 /** What is shown of a run and of a model: data, and pages that are one file. */
 export {
   type Disagreement,
-  type LayerFacts,
-  type LayerRow,
   type Machine,
   type Measured,
   type Run,
@@ -24,6 +22,5 @@ export {
   type StoredTensors,
 } from "./inspect/inspect.ts";
 export type { Saving, Savings } from "./inspect/savings.ts";
-export { layerRows } from "./layers.ts";
 export { reportMarkdown, variantsMarkdown } from "./markdown.ts";
 export { type PlotOptions, plotPage } from "./plot/plot.ts";

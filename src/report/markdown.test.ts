@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import { evilName, exampleRun } from "../../test/report/example-run.ts";
 import { reportMarkdown, variantsMarkdown } from "./markdown.ts";
-import { evilName, exampleRun } from "./run.examples.ts";
 
 test("a row for the original and for each variant, all with the same number of cells", () => {
   const lines = variantsMarkdown(exampleRun).split("\n");

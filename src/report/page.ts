@@ -9,7 +9,7 @@ export function page(parts: {
   readonly title: string;
   readonly style: string;
   readonly body: Content;
-  readonly script: string;
+  readonly script?: string;
 }): string {
   return html`<!doctype html>
 <html lang="en">
@@ -23,7 +23,7 @@ export function page(parts: {
 </head>
 <body>
 ${parts.body}
-<script>${trusted(parts.script)}</script>
+${parts.script !== undefined && html`<script>${trusted(parts.script)}</script>`}
 </body>
 </html>
 `.markup;

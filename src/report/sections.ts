@@ -1,7 +1,6 @@
 /** The report's text: what was done, what was refused and why, and under which circumstances. */
 
 import { bytes, count, counted, figure, figureInterval, integer, percent, range, times } from "../evaluate/numbers.ts";
-import { trainingCurve } from "./curve.ts";
 import type { Run, Samples, StepRecord } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { chosenOf, timesOf } from "./verdict.ts";
@@ -9,7 +8,7 @@ import { chosenOf, timesOf } from "./verdict.ts";
 /** Names behind a reason, and options of a step, that are written out. */
 const mostNames = 40;
 const mostText = 300;
-/** Different changes of a step that are written out; the table of layers has each. */
+/** Different changes of a step that are written out; run.json has each. */
 const mostChanges = 12;
 
 /** The figures that people ask for first, as a row of boxes. */
@@ -44,7 +43,6 @@ export function doneSection(run: Run): Markup | undefined {
 ${chosen.steps.map(
   (step) => html`<h3>${step.id}</h3>
 <p class="note">${[optionsText(step), lossText(step), `${step.seconds.toFixed(1)} s`].filter((text) => text !== "").join(" · ")}</p>
-${step.history !== undefined && trainingCurve(step.history)}
 ${changesOf(step)}`,
 )}`;
 }
@@ -140,7 +138,7 @@ function changesOf({ changes }: StepRecord): Content {
     html`<li>${clipped(what)} <span class="note">${places.length > 1 && `${integer(places.length)} places`}</span><br>${namesText(places)}</li>`;
   const all = [...groups];
   return html`<ul class="reasons">${all.slice(0, mostChanges).map(item)}</ul>
-${all.length > mostChanges && html`<p class="note">and ${integer(all.length - mostChanges)} more kinds of change; the table of layers has each.</p>`}`;
+${all.length > mostChanges && html`<p class="note">and ${integer(all.length - mostChanges)} more kinds of change; run.json has each.</p>`}`;
 }
 
 function namesText(names: readonly string[]): Content {

@@ -45,18 +45,13 @@ th { color: var(--soft); font-weight: 500; font-size: .82rem; white-space: nowra
 th.n, td.n { text-align: right; white-space: nowrap; }
 th:last-child, td:last-child { padding-right: 0; }
 td small { display: block; color: var(--soft); font-size: .82rem; white-space: nowrap; }
-td.text { min-width: 11rem; } .sortable td.text { min-width: 15rem; } td.text small { white-space: normal; }
+td.text { min-width: 11rem; } td.text small { white-space: normal; }
 tr.chosen td { background: var(--accent-wash); } tr.chosen td:first-child { box-shadow: inset 3px 0 var(--accent); padding-left: .55rem; }
 tr.original td { color: var(--soft); }
 tr.refused td { color: var(--soft); }
 td.key { width: 2rem; } table.compact { width: auto; } table.compact th, table.compact td { padding-right: 2.2rem; }
 .samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); gap: 1.2rem; list-style: none; margin: 1rem 0 0; padding: 0; font-size: .87rem; } .samples li { break-inside: avoid; min-width: 0; } .samples img { display: block; width: 96px; height: 96px; object-fit: contain; object-position: left bottom; image-rendering: pixelated; margin-bottom: .4rem; } .samples blockquote { margin: 0 0 .4rem; padding-left: .7rem; border-left: 2px solid var(--line); overflow-wrap: anywhere; unicode-bidi: isolate; } .samples .numbers { font: .86em/1.45 var(--mono); color: var(--soft); overflow-wrap: anywhere; margin: 0 0 .4rem; } .samples p { margin: 0; font-variant-numeric: tabular-nums; }
-.whole { white-space: nowrap; }
-.sortable th[aria-sort] { cursor: pointer; } .sortable th[aria-sort]:hover { color: var(--ink); }
-.sortable th[aria-sort]:focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
-.sortable th[aria-sort=ascending]:not(.n)::after, .sortable th.n[aria-sort=ascending]::before { content: " ↑ "; } .sortable th[aria-sort=descending]:not(.n)::after, .sortable th.n[aria-sort=descending]::before { content: " ↓ "; }
-.arrow { color: var(--soft); padding: 0 .15em; }
-.bar { display: block; height: 3px; margin-top: .3rem; background: var(--line); min-width: 5rem; } .bar i { display: block; height: 100%; background: var(--accent); } .bar.loud i { background: var(--bad); }
+.bar { display: block; height: 3px; margin-top: .3rem; background: var(--line); min-width: 5rem; } .bar i { display: block; height: 100%; background: var(--bad); }
 ul.reasons { list-style: none; margin: 0; padding: 0; } ul.reasons li { padding: .45rem 0; border-bottom: 1px solid var(--line); }
 ul.reasons .name { color: var(--soft); }
 dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.5rem; margin: 0; font-size: .9rem; } dl.facts dt { color: var(--soft); } dl.facts dd { margin: 0; overflow-wrap: anywhere; }
@@ -72,9 +67,6 @@ figure .narrow { display: none; }
 .chart .chosen circle { fill: var(--accent); stroke: var(--accent); } .chart .chosen line.own, .chart .chosen line.paired { stroke: var(--accent); }
 .chart .original circle { stroke: var(--ink); } .chart .refused circle { stroke-dasharray: 2.5 2; }
 .chart .names text, .chart .goal text { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round; }
-svg.curve { display: block; width: 100%; max-width: 420px; height: auto; font: 12px var(--sans); font-variant-numeric: tabular-nums; }
-.curve polyline { fill: none; stroke: var(--accent); stroke-width: 1.8; } .curve polyline.judged { stroke: var(--soft); stroke-dasharray: 4 3; }
-.curve text { fill: var(--soft); } .curve .axis line { stroke: var(--line); }
 .chart .names line { stroke: var(--soft); } .chart .names text.chosen { fill: var(--accent); font-weight: 600; } .chart .names text.refused { fill: var(--soft); }
 footer { margin-top: 3.5rem; padding-top: .8rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .84rem; }
 @media (max-width: 40rem) {

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
+import { exampleRun } from "../../test/report/example-run.ts";
 import { accuracy, compareRows, judge, type Likeness, type Verdict } from "../evaluate/index.ts";
 import type { StepRecord } from "./data.ts";
 import { reportPage } from "./html.ts";
 import { reportMarkdown } from "./markdown.ts";
-import { exampleRun } from "./run.examples.ts";
 import {
   accuracySentence,
   apartText,

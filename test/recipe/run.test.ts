@@ -129,7 +129,6 @@ describe("masks", () => {
     const { result } = run.variants[0] ?? {};
     expect(result?.bytes).toBe(run.original.bytes);
     expect(result?.brotli).toBeLessThan(0.75 * (run.original.brotli ?? 0));
-    expect(run.layers?.find(({ name }) => name === "fc2")?.after?.zeros).toBe(0.5);
   });
 
   test("are folded in before a step that takes stored weights only", async () => {
@@ -222,9 +221,11 @@ test("weights trained through rounding become codes, in a pruned model too", asy
   // The codes say what the rounding said.
   expect(Math.abs((coded?.after.estimate.value ?? 0) - (tuned?.after.estimate.value ?? 1))).toBeLessThan(0.01);
   expect([...model.graph.values()].filter(({ role }) => role?.kind === "straight-through")).toEqual([]);
-  const layer = run.layers?.find(({ name }) => name === "fc2");
-  expect(layer?.after).toMatchObject({ weight: expect.stringContaining("int8") });
-  expect(layer?.after?.zeros).toBeGreaterThanOrEqual(0.5);
+  const codes = [...model.graph.values()].find(({ name, tensor }) => name.startsWith("fc2") && tensor?.type === "int8");
+  const read = await codes?.tensor?.read();
+  const stored = read === undefined ? [] : [...toFloat64(read)];
+  expect(stored).not.toEqual([]);
+  expect(stored.filter((code) => code === 0).length).toBeGreaterThanOrEqual(stored.length / 2);
 });
 
 describe("distillation", () => {

@@ -1,7 +1,7 @@
 /** A run to try reports on: a network in which somebody has hidden markup, three variants, one of them refused. */
-import type { Comparison, Estimate } from "../evaluate/index.ts";
-import type { LayerRow, Measured, Run, StepRecord } from "./data.ts";
-import { viewOf } from "./samples.ts";
+import type { Comparison, Estimate } from "../../src/evaluate/index.ts";
+import type { Measured, Run, StepRecord } from "../../src/report/data.ts";
+import { viewOf } from "../../src/report/samples.ts";
 
 /** A name from a model file that would be a script if it were not escaped. */
 export const evilName = '<script>alert("x")</script>';
@@ -52,13 +52,6 @@ const pruned = measured("prune + train", 1_600_000, 0.92, 60_000_000);
 const both = measured("prune + train + quantize", 440_000, 0.919, 60_000_000);
 
 export const layerNames = ["conv1", "layer1.0.conv1", evilName, "fc"] as const;
-
-const rows: readonly LayerRow[] = layerNames.map((name, index) => ({
-  name,
-  before: { operator: "Conv", weight: "float32 [16, 16, 3, 3]", parameters: 2304 * (index + 1), bytes: 9216, zeros: 0 },
-  after: { operator: "Conv", weight: "int8 [8, 16, 3, 3]", parameters: 1152 * (index + 1), bytes: 1216, zeros: 0.02 },
-  done: ["8 of 16 channels cut", "weights in 8 bits, per-channel scales"],
-}));
 
 /** A checkerboard, 16 × 16. */
 const image = viewOf({
@@ -200,6 +193,5 @@ export const exampleRun: Run = {
     })),
     misses: [{ at: "fc.down", reason: "the model has no such layer" }],
   },
-  layers: rows,
   warnings: [],
 };
