@@ -10,14 +10,13 @@ import { infer, isRandom } from "../analysis/infer.ts";
 import type { Engine, Session } from "../engine/index.ts";
 import { operatorName, type UnknownOperator, unknownIn } from "../engine/unknown-operator.ts";
 import { clause, Miss, PithError, stopIfAsked } from "../errors.ts";
-import { allNodes, type Value } from "../graph/graph.ts";
+import { allNodes } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
-import { type Dim, isSymbolic } from "../tensor/dims.ts";
+import type { Dim } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
-import { type Batch, bitsOf, type Dense } from "../tensor/types.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
 import { notLoaded, ResultFails } from "./load-check.ts";
-import { imageSides } from "./random-images.ts";
 import {
   type Assignment,
   guesses,
@@ -61,13 +60,7 @@ export const fewestSamples = 4;
 const samplesWanted = 32;
 /** Multiply-accumulates that a run, and all runs of one model, may take about. */
 const [macsInRun, macsInAll] = [1e10, 1e11];
-/** Multiply-accumulates in the time that it takes to draw a number. */
-const macsToDraw = 5000;
-/** Bytes that the largest value of a run may take about, with what is computed from it beside it. */
-const bytesInRun = 64e6;
 const growingLengths = lengthsOf([1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576]);
-/** Larger sides of images and volumes are halved, where the network runs so and is dear. */
-const leastSide = 64;
 
 /**
  * Runs both. A Miss, with the reason, if they cannot be compared.
@@ -80,15 +73,6 @@ export async function pairedRuns(
   options: PairOptions,
 ): Promise<PairedRuns | Miss> {
   options.progress?.(0, 2 * fewestSamples);
-  const smaller = withSmallerSides(original, result);
-  if (smaller !== undefined) {
-    // What fails on smaller images may run on those that the models are made for.
-    const found = await runBoth(engine, ...smaller, options).catch((error: unknown) => {
-      if (error instanceof ResultFails) return new Miss(error.message);
-      throw error;
-    });
-    if (!(found instanceof Miss)) return found;
-  }
   return runBoth(engine, original, result, options);
 }
 
@@ -154,17 +138,12 @@ function* candidates(
   inputs: RandomInputs,
   { sizes, known }: PairOptions,
 ): Generator<Candidate, void, undefined> {
-  const costOf = costs(model, inputs);
+  const macsOf = costs(model, inputs);
   const several = sizes === "several";
-  const fits = (assignment: Assignment, batch: number): boolean => {
-    const { macs, bytes } = costOf(assignment);
-    return batch === 1 || (macs <= macsInRun && bytes <= bytesInRun);
-  };
+  const fits = (assignment: Assignment, batch: number): boolean => batch === 1 || macsOf(assignment) <= macsInRun;
   const lengths = several ? growingLengths : likelyLengths;
-  for (const guess of guesses(model, inputs, { known, lengths, batches: several ? [1, 2] : [8, 4, 2, 1], fits })) {
-    const { macs, numbers } = costOf(guess.assignment(model));
-    yield { shapes: guess.shapes, work: (macs + macsToDraw * numbers) / guess.batch };
-  }
+  for (const guess of guesses(model, inputs, { known, lengths, batches: several ? [1, 2] : [8, 4, 2, 1], fits }))
+    yield { shapes: guess.shapes, work: macsOf(guess.assignment(model)) / guess.batch };
 }
 
 /** How many samples there may be where one takes so much. */
@@ -172,41 +151,18 @@ function affordable(work: number): number {
   return Math.max(fewestSamples, Math.min(samplesWanted, Math.floor(macsInAll / Math.max(1, work))));
 }
 
-/** What a run of these sizes computes, the numbers that it is fed, and the bytes of its largest value with its neighbours. */
-function costs(
-  model: Model,
-  inputs: RandomInputs,
-): (assignment: Assignment) => { readonly macs: number; readonly numbers: number; readonly bytes: number } {
+/** The multiply-accumulates of a run of these sizes. */
+function costs(model: Model, inputs: RandomInputs): (assignment: Assignment) => number {
   const copy = model.clone();
-  const inference = infer(copy);
-  const perNode = [...cost(copy, inference).perNode.values()];
+  const perNode = [...cost(copy, infer(copy)).perNode.values()];
   return (assignment) => {
     const sizes = new Map<Dim, number>();
     const sizeOf = (dim: Dim): number => {
-      const size = typeof dim === "number" ? dim : (sizes.get(dim) ?? inputs.size(dim, assignment));
+      const size = sizes.get(dim) ?? inputs.size(dim, assignment);
       sizes.set(dim, size);
       return size;
     };
-    const bytesOf = (value: Value | undefined): number => {
-      const known = value === undefined ? undefined : inference.operand(value);
-      if (known?.dims === undefined || known.stored || known.type === "string") return 0;
-      return known.dims.reduce<number>((product, dim) => product * sizeOf(dim), bitsOf[known.type] / 8);
-    };
-    let largest = 0;
-    for (const { inputs: read, outputs } of copy.graph.nodes())
-      largest = Math.max(
-        largest,
-        [...read, ...outputs].reduce((sum, value) => sum + bytesOf(value), 0),
-      );
-    const numbers = copy.graph.feeds.reduce(
-      (sum, { type }) => sum + (type?.dims?.reduce<number>((product, dim) => product * sizeOf(dim), 1) ?? 0),
-      0,
-    );
-    return {
-      numbers,
-      macs: perNode.reduce<number>((sum, macs: Dim) => sum + Math.max(0, sizeOf(macs)), 0),
-      bytes: largest,
-    };
+    return perNode.reduce<number>((sum, macs) => sum + Math.max(0, sizeOf(macs)), 0);
   };
 }
 
@@ -325,48 +281,4 @@ export function samplesAnswered(feeds: Batch, answer: Dense | undefined): number
   const [first] = Object.values(feeds);
   const [count = 1] = answer?.dims ?? [];
   return count > 0 && first?.dims[0] === count ? count : 1;
-}
-
-/** Both models for smaller images, where their sizes are fixed and one costs much; undefined where that changes nothing, or cannot be said. */
-function withSmallerSides(original: Model, result: Model): readonly [Model, Model] | undefined {
-  const copy = original.clone();
-  const sides = copy.graph.feeds.map(({ name, type }) => {
-    const dims = type?.dims?.map((dim, axis) => (isSymbolic(dim) ? (axis === 0 ? 1 : 0) : dim)) ?? [];
-    return { name, found: imageSides(dims)?.sides ?? [] };
-  });
-  if (sides.every(({ found }) => found.length === 0)) return undefined;
-  const inference = infer(copy);
-  const inputs = randomInputs(copy);
-  const one: Assignment = () => 1;
-  const macs = [...cost(copy, inference).perNode.values()].reduce<number>((sum, dim) => sum + inputs.size(dim, one), 0);
-  if (macs <= macsInRun) return undefined;
-  const resized = (model: Model, halvings: number): Model => {
-    const small = model.clone();
-    for (const { name, found } of sides) {
-      const feed = small.graph.feeds.find((value) => value.name === name);
-      if (feed?.type?.dims === undefined) continue;
-      const dims = feed.type.dims.map((dim, axis) =>
-        found.includes(axis) && typeof dim === "number" ? dim / 2 ** halvings : dim,
-      );
-      feed.type = { ...feed.type, dims };
-    }
-    // What the file states of other values is true for its own sizes.
-    for (const value of small.graph.values()) {
-      if (value.producer === undefined || value.type === undefined) continue;
-      value.type = small.graph.outputs.includes(value) ? { type: value.type.type, dims: undefined } : undefined;
-    }
-    return small;
-  };
-  const all = sides.flatMap(({ name, found }) => {
-    const dims = copy.graph.feeds.find((value) => value.name === name)?.type?.dims ?? [];
-    return found.map((axis) => dims[axis]);
-  });
-  let halvings = 0;
-  const axes = Math.max(...sides.map(({ found }) => found.length));
-  for (; macs / 2 ** (axes * halvings) > macsInRun; halvings++) {
-    const next = 2 ** (halvings + 1);
-    if (!all.every((side) => typeof side === "number" && side / next >= leastSide && Number.isInteger(side / next)))
-      break;
-  }
-  return halvings === 0 ? undefined : [resized(original, halvings), resized(result, halvings)];
 }
