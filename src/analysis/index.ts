@@ -4,7 +4,7 @@ export { type Block, type Blocks, blocks, extractBlock } from "./blocks.ts";
 export { channelGroups, type Group, removable, type Slice } from "./channels.ts";
 export { type Cost, cost } from "./cost.ts";
 export { cut, type Removal, refusesCut } from "./cut.ts";
-export { type Inference, type InferOptions, infer } from "./infer.ts";
+export { type Inference, infer } from "./infer.ts";
 export { type Layer, layerAt, layers } from "./layers.ts";
 export { elementsIn, learnedTensors } from "./learned.ts";
 export { type Selection, selectLayers } from "./selection.ts";

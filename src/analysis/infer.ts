@@ -9,7 +9,7 @@
  */
 import { Miss, PithError } from "../errors.ts";
 import { functionOf, instantiate, type LocalFunction, whyNotInlined } from "../graph/functions.ts";
-import { describe, type Graph, type Node, subgraphs, type Value, type ValueType } from "../graph/graph.ts";
+import { describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Body, type Bound, entryOf, type Inferred, type Operand, ownEntryOf, type Site } from "../ops/index.ts";
 import { storedFacts } from "../ops/shape.ts";
@@ -21,17 +21,10 @@ export interface Inference {
   readonly misses: readonly Miss[];
   /** What is known of a value; undefined if not even its type is. */
   operand(value: Value): Operand | undefined;
-  /** Whether what is known of a value was seen in a run, or follows from what was: it holds for what was fed then. */
-  observed(value: Value): boolean;
   site(node: Node): Site;
   /** A node's entry, applied to it; a Miss for an operator without one. */
   at(node: Node): Bound | Miss;
   visit(node: Node): void;
-}
-
-export interface InferOptions {
-  /** Types seen in a run, by name: they stand in where inference ends. See `observeTypes`. */
-  readonly observed?: ReadonlyMap<string, ValueType>;
 }
 
 interface Remembered {
@@ -47,17 +40,14 @@ const remembered = new WeakMap<Graph, Remembered>();
  * Infers all values of a model. Costs one visit per node, some more inside of loops; no weights are read. A model that has not changed since gives
  * what it gave before.
  */
-export function infer(model: Model, options: InferOptions = {}): Inference {
+export function infer(model: Model): Inference {
   const { graph, functions } = model;
   const opsets = [...model.opsets].join();
-  const isUsual = options.observed === undefined;
-  const known = isUsual ? remembered.get(graph) : undefined;
+  const known = remembered.get(graph);
   if (known?.revision === graph.revision && known.opsets === opsets && known.functions === functions)
     return known.inference;
-  // What is inferred from a run takes the place of what was written into the values.
-  remembered.delete(graph);
-  const inference = inferAnew(model, options);
-  if (isUsual) remembered.set(graph, { revision: graph.revision, opsets, functions, inference });
+  const inference = inferAnew(model);
+  remembered.set(graph, { revision: graph.revision, opsets, functions, inference });
   return inference;
 }
 
@@ -71,11 +61,9 @@ export function calledFunction(model: Model, node: Node): LocalFunction | undefi
   return ownEntryOf(node) === undefined ? functionOf(model, node) : undefined;
 }
 
-function inferAnew(model: Model, options: InferOptions): Inference {
-  const { observed = new Map<string, ValueType>() } = options;
+function inferAnew(model: Model): Inference {
   const facts = new Map<Value, Operand>();
   const missed = new Map<Node, Miss>();
-  const fromRun = new Set<Value>();
   /** Values of graphs beside each other may share a name: unknown dimensions must not. */
   const named = new Map<string, Value>();
   const walked = new Set<Graph>();
@@ -209,7 +197,7 @@ function inferAnew(model: Model, options: InferOptions): Inference {
     return body.outputs.map(operand);
   };
 
-  /** Notes what is known of a value; what an entry leaves open may be stated in the file, or have been observed. */
+  /** Notes what is known of a value; what an entry leaves open may be stated in the file. */
   const learn = (value: Value, inferred: Inferred | undefined, stored: boolean): void => {
     appliedAt = -1;
     const { stated, foreign } = value;
@@ -219,8 +207,7 @@ function inferAnew(model: Model, options: InferOptions): Inference {
       value.inferred = undefined;
       return;
     }
-    const seen = value.graph.parent === undefined ? observed.get(value.name) : undefined;
-    const type = inferred?.type ?? stated?.type ?? seen?.type;
+    const type = inferred?.type ?? stated?.type;
     if (type === undefined) {
       value.inferred = undefined;
       facts.delete(value);
@@ -231,21 +218,14 @@ function inferAnew(model: Model, options: InferOptions): Inference {
       facts.set(value, { ...inferred, stored });
       return;
     }
-    const others = [stated, seen].filter((other) => other?.type === type);
+    const said = stated?.type === type ? stated.dims : undefined;
     const rank = inferred?.dims?.length;
-    const source = inferred?.dims === undefined ? others.find((other) => other?.dims !== undefined) : undefined;
     // A size that only the data decide may be stated all the same.
     const dims =
       inferred?.dims?.map((dim, axis) => {
-        if (!isUnknownDim(dim)) return dim;
-        const stating = others.find((other) => {
-          const better = other?.dims?.length === rank ? other?.dims?.[axis] : undefined;
-          return better !== undefined && !isUnknownDim(better);
-        });
-        if (stating !== undefined && stating === seen) fromRun.add(value);
-        return stating?.dims?.[axis] ?? dim;
-      }) ?? source?.dims;
-    if (source !== undefined && source === seen) fromRun.add(value);
+        const better = isUnknownDim(dim) && said?.length === rank ? said?.[axis] : undefined;
+        return better === undefined || isUnknownDim(better) ? dim : better;
+      }) ?? said;
     value.inferred = { type, dims };
     facts.set(value, { ...inferred, type, dims, stored });
   };
@@ -295,11 +275,8 @@ function inferAnew(model: Model, options: InferOptions): Inference {
     const known = source === undefined ? undefined : operand(source);
     const least =
       known === undefined || known.container !== undefined ? undefined : { type: known.type, dims: undefined };
-    const seen = node.inputs.some((input) => input !== undefined && fromRun.has(input));
     node.outputs.forEach((value, index) => {
-      if (value === undefined) return;
-      if (seen) fromRun.add(value);
-      learn(value, outputs instanceof Miss ? least : outputs[index], stored);
+      if (value !== undefined) learn(value, outputs instanceof Miss ? least : outputs[index], stored);
     });
   };
 
@@ -322,7 +299,6 @@ function inferAnew(model: Model, options: InferOptions): Inference {
       return [...missed.values()];
     },
     operand,
-    observed: (value) => fromRun.has(value),
     site,
     at,
     visit,

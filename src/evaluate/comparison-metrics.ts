@@ -19,7 +19,6 @@ import {
   mainOutput,
   mainOutputName,
   namesClasses,
-  type ScoreForm,
   type Scores,
   scoresFor,
 } from "./output.ts";
@@ -55,29 +54,6 @@ export function meanKl(options: MetricOptions = {}): Metric {
       perSample(outputs, original, options, divergence, (scores, theirs) =>
         logScores(scores, options.from ?? formOf(theirs)),
       ),
-  });
-}
-
-/** The share of samples whose answers are probabilities already, as the numbers tell: what figures in nats then take the logarithm of. */
-export function saysProbabilities(options: MetricOptions = {}): Metric {
-  return averaged({
-    name: "probabilities",
-    unit: "share",
-    better: "higher",
-    interval: "proportion",
-    rows: (outputs) => {
-      let form: ScoreForm = options.from ?? "logits";
-      return perSample(
-        outputs,
-        outputs,
-        options,
-        () => Number(form === "probabilities"),
-        (scores) => {
-          form = options.from ?? formOf(scores);
-          return scores;
-        },
-      );
-    },
   });
 }
 

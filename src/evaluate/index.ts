@@ -21,7 +21,6 @@ export {
   decibels,
   determination,
   meanKl,
-  saysProbabilities,
   signalToNoise,
 } from "./comparison-metrics.ts";
 export { cosine, type Embeddings, embeddings, leastSamples, neighbourOverlap } from "./embedding.ts";
@@ -65,7 +64,6 @@ export {
   perplexity,
   topK,
 } from "./metrics.ts";
-export { type ObservedTypes, observeTypes } from "./observe-types.ts";
 export {
   bestClass,
   formOf,

@@ -171,9 +171,6 @@ export type ScoreForm = "logits" | "probabilities";
 /** How far from 1 the sum of a row may be: float16 rounds a thousand shares to less. */
 const sumTolerance = 1e-3;
 
-/** The least number above 0 that float32 has: a share that was rounded to 0 was below it. */
-const leastShare = 2 ** -149;
-
 /**
  * What the numbers say that they are: probabilities if at every position all are at least 0 and their sum is 1. Scores of several classes
  * do not sum to 1 in every row unless something made them. Positions with a NaN say nothing.
@@ -196,44 +193,11 @@ export function formOf(scores: Scores): ScoreForm {
   return said ? "probabilities" : "logits";
 }
 
-/**
- * Scores of which a softmax is the model's distribution: of probabilities their logarithms, else what is given. Shares of 0 were rounded. Where
- * all were rounded to steps of codes, those of a position have together what its sum lacks, half a step at least, and half a step each at most;
- * else each is taken for the least that float32 can tell.
- */
+/** What a share that was rounded to 0 counts as, in whatever format: Keras and others clip at the same. */
+const leastShare = 1e-7;
+
+/** Scores of which a softmax is the model's distribution: of probabilities their logarithms, else what is given. */
 export function logScores(scores: Scores, form: ScoreForm = formOf(scores)): Scores {
   if (form === "logits") return scores;
-  const { values, classes } = scores;
-  const half = values.some((share) => share <= 0) ? (stepOf(values) ?? 0) / 2 : 0;
-  const logs = values.map((share) => Math.log(share <= 0 ? leastShare : share));
-  if (half === 0) return { ...scores, values: logs };
-  for (let position = 0; position < scores.samples * scores.positions; position++) {
-    const start = scores.at(position);
-    const places = Array.from({ length: classes }, (_, index) => start + index * scores.step);
-    const zeros = places.filter((place) => (values[place] ?? 0) <= 0);
-    const lacking = 1 - places.reduce((sum, place) => sum + (values[place] ?? 0), 0);
-    const each = Math.log(Math.min(half, Math.max(half, lacking) / zeros.length));
-    for (const place of zeros) logs[place] = each;
-  }
-  return { ...scores, values: logs };
-}
-
-/** More numbers than 16 bits have are no codes. */
-const mostCodes = 2 ** 16;
-
-/** The step between shares that are whole multiples of one, as codes of 4 to 16 bits are; undefined where they are not. */
-function stepOf(values: Float64Array): number | undefined {
-  const distinct = new Set<number>();
-  for (const value of values) if (distinct.add(value).size > mostCodes) return undefined;
-  const sorted = Float64Array.from(distinct).sort();
-  let least = Number.POSITIVE_INFINITY;
-  for (let at = 1; at < sorted.length; at++) least = Math.min(least, (sorted[at] ?? 0) - (sorted[at - 1] ?? 0));
-  // Of few numbers no two may be neighbours.
-  const steps = [1, 2, 3, 4].map((apart) => least / apart);
-  return steps.find(
-    (step) =>
-      step >= 0.5 / mostCodes &&
-      step <= 1 / 15 &&
-      sorted.every((value) => Math.abs(value / step - Math.round(value / step)) < 0.02),
-  );
+  return { ...scores, values: scores.values.map((share) => Math.log(share <= 0 ? leastShare : share)) };
 }

@@ -5,7 +5,6 @@
 import { infer } from "../../src/analysis/infer.ts";
 import type { Engine } from "../../src/engine/index.ts";
 import { insideOnly } from "../../src/engine/screen.ts";
-import { type ObservedTypes, observeTypes } from "../../src/evaluate/observe-types.ts";
 import { type Container, isContainer } from "../../src/graph/elements.ts";
 import { allGraphs, describe, type Value, type ValueType } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
@@ -22,6 +21,7 @@ import {
   symbol,
 } from "../../src/tensor/dims.ts";
 import type { Batch, Dense } from "../../src/tensor/types.ts";
+import { type ObservedTypes, observeTypes } from "./observe-types.ts";
 
 export interface TypeCheck {
   /** The operator that produces the value. */

@@ -1,18 +1,17 @@
 /**
  * Types by running: where inference ends (an operator without an entry, a rank that only the data decide), the runtime knows.
  *
- * What is observed holds for what was fed: a size that depends on the data, or on the size of a batch, is one example of itself. Observed
- * types are therefore kept apart from inferred ones, and say so wherever they are shown.
+ * What is observed holds for what was fed: a size that depends on the data, or on the size of a batch, is one example of itself.
  */
-import { type Inference, infer } from "../analysis/infer.ts";
-import type { Engine } from "../engine/engine.ts";
-import { insideOnly } from "../engine/screen.ts";
-import { Miss, PithError } from "../errors.ts";
-import { type Container, isContainer, type Value, type ValueType } from "../graph/elements.ts";
-import { emitInto } from "../graph/emit.ts";
-import type { Model } from "../graph/model.ts";
-import { fromNumbers, toNumbers } from "../tensor/convert.ts";
-import { type Batch, type DataType, type Dense, typeCodes } from "../tensor/types.ts";
+import { type Inference, infer } from "../../src/analysis/infer.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { insideOnly } from "../../src/engine/screen.ts";
+import { Miss, PithError } from "../../src/errors.ts";
+import { type Container, isContainer, type Value, type ValueType } from "../../src/graph/elements.ts";
+import { emitInto } from "../../src/graph/emit.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
+import { type Batch, type DataType, type Dense, typeCodes } from "../../src/tensor/types.ts";
 
 export interface ObservedTypes {
   /** Name of a value of the main graph → its type in this run. */
@@ -33,7 +32,6 @@ export interface ObservedTypes {
  * @throws PithError E_NAME for a name that no such value has, E_ENGINE if the runtime refuses the model or fails.
  * @example
  * const { types } = await observeTypes(createEngine(), model, { input: float32([1, 3], [1, 2, 3]) });
- * const inference = infer(model, { observed: types });
  */
 export async function observeTypes(
   engine: Engine,

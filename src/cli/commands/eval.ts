@@ -111,7 +111,6 @@ export default defineCommand({
           [{ title: "" }, { title: "value", align: "right" }, { title: "95 % interval" }],
           rowsOf(result).map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
         );
-        if (measured?.probabilities === true) terminal.line(probabilitiesText);
         for (const text of detailsOf(result)) terminal.line(text);
         const layers = measured === undefined ? undefined : layersText(measured);
         if (layers !== undefined) terminal.line(layers);
@@ -120,10 +119,6 @@ export default defineCommand({
     };
   },
 });
-
-/** Why figures in nats differ from those of a tool that takes every output for scores. */
-const probabilitiesText =
-  "The outputs are probabilities: metrics in nats use their logarithm, without a second softmax.";
 
 interface Goal {
   readonly kind: string;
@@ -240,7 +235,6 @@ function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): st
     "| --- | ---: | --- |",
     ...rowsOf(result).map((cells) => `| ${cells.map(escapeMarkdown).join(" | ")} |`),
     "",
-    ...(measured?.probabilities === true ? [probabilitiesText, ""] : []),
     ...detailsOf(result).flatMap((text) => [escapeMarkdown(text), ""]),
     ...(layers === undefined ? [] : [escapeMarkdown(layers), ""]),
     ...goals.map(({ text }) => `- ${escapeMarkdown(text)}`),

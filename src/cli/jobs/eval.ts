@@ -18,22 +18,13 @@ import {
   judge,
   type LayerDifference,
   measure,
-  saysProbabilities,
   type Unit,
   type Verdict,
 } from "../../evaluate/index.ts";
 import { answers, commonestShare } from "../../evaluate/predictions.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import {
-  heldAgainst,
-  judgedBy,
-  type MetricName,
-  type OpenedTask,
-  outputKind,
-  readingOf,
-  storeStates,
-} from "../../task/index.ts";
+import { heldAgainst, judgedBy, type MetricName, type OpenedTask, outputKind, storeStates } from "../../task/index.ts";
 import { chanceQuestion } from "../../task/prepare.ts";
 import type { Batch } from "../../tensor/types.ts";
 import type { DataRequest } from "../data.ts";
@@ -85,8 +76,6 @@ export interface Measurement {
   readonly available: number | undefined;
   readonly preprocessing: string | undefined;
   readonly figures: readonly Figure[];
-  /** The outputs are probabilities already, and figures in nats take their logarithm. */
-  readonly probabilities: boolean;
   /** What the first figure holds the model against. */
   readonly truth: "labels" | "original";
   /** Where answers depend on the other samples of a batch: which batch the figures are of. */
@@ -146,8 +135,6 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   const held = original === undefined ? [] : heldAgainst(original, output, dataset.count);
   const metrics = [wanted, ...held.filter(({ name }) => name !== wanted.name)];
   const said = answers(output);
-  const nats = metrics.some(({ unit, name }) => unit === "nats" || name === "perplexity");
-  const normalized = nats ? [saysProbabilities(readingOf(known, output))] : [];
   const prepared = task.ready(dataset);
   // Labels that nothing is judged by need not fit: they may be of another data set.
   const ready = wanted.truth === "original" && labelled ? withoutLabels(prepared) : prepared;
@@ -161,7 +148,7 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   });
   if (note !== undefined) context.log({ id: "batch", text: note, level: "warning" });
   const judging = announced(context, dataset.count, 1);
-  const rows = await measure(engine, models, ready, [...metrics, said, ...normalized], {
+  const rows = await measure(engine, models, ready, [...metrics, said], {
     batch,
     held: original !== undefined,
     signal: context.signal,
@@ -204,7 +191,6 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
     available: available === dataset.count ? undefined : available,
     preprocessing,
     figures,
-    probabilities: nats && (rows[0]?.[metrics.length + 1]?.every((is) => is === 1) ?? false),
     truth: wanted.truth ?? "labels",
     comparison,
     verdict:
