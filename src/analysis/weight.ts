@@ -12,6 +12,7 @@ import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Matrix, matrix } from "../math/matrix.ts";
 import type { WeightRole } from "../ops/index.ts";
+import { lowerFirst } from "../ops/shared/misses.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
@@ -193,6 +194,8 @@ export function requireWeight(layer: Layer, needs: WeightNeeds): Miss | undefine
   return reason === undefined ? undefined : new Miss(reason, layer.name);
 }
 
+export const fusedText = (activation: string): string => `${activation} is fused into the layer: ${lowerFirst}`;
+
 function refusal(layer: Layer, { read, product, unshared }: WeightNeeds): string | undefined {
   const { effective, weight, role } = layer;
   const { storage, shared, fused } = weightState(layer);
@@ -201,7 +204,7 @@ function refusal(layer: Layer, { read, product, unshared }: WeightNeeds): string
   if (storage === "packed") return "its weight is quantized already, in packed blocks";
   if (type !== undefined && !isFloat(type)) return `its weight is quantized already (${type})`;
   if (product !== undefined && role.kind === "lookup") return "it is an embedding lookup, without a matrix product";
-  if (product !== undefined && fused !== undefined) return `${fused} is fused into it: lower it first`;
+  if (product !== undefined && fused !== undefined) return fusedText(fused);
   if (product === "alone" && role.stack !== undefined) return "it holds several matrices";
   if (product === "matrix" && dims.length !== 2) return `its weight has ${dims.length} axes; matrices are factorized`;
   if (product === "matrix" && role.factored === undefined) return "its operator cannot be written as two layers";

@@ -409,7 +409,7 @@ type Applying<F, G = Exclude<F, Miss | undefined>> = G extends (s: unknown, ...r
   ? (...rest: R extends readonly [Site, ...infer More] ? More : R) => T | Extract<F, Miss>
   : never;
 
-const loweredFirst = new Miss("is lowered first");
+const loweredFirst = new Miss("is differentiated as its primitives");
 
 /** Closes an entry over its settings. */
 export function defineOp<S = null>(def: OpDef<S> & Complete<S>): Op {

@@ -22,6 +22,6 @@ export const dropoutExamples: readonly Example[] = [
   ...table()`
     Dropout told by an input |
       (x: float32[2, 3], train: bool[]) y = Dropout(x, _, train) | feeds train: 0 | no lower: decided at run time
-      | no quantize: drops values at random | no gradient: is lowered first
+      | no quantize: drops values at random | no gradient: is differentiated as its primitives
   `,
 ];

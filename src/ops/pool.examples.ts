@@ -53,7 +53,7 @@ export const poolExamples: readonly Example[] = [
     LpPool by sizes, padded | 1, 3, 4 | kernel_shape=[2, 3], pads=[1, 1, 0, 1], p=1
     LpPool by cubes, padded to the same size | 2, 5 | kernel_shape=[3], p=3, auto_pad="SAME_UPPER"
     LpPool of opset 11 | opset 11 | 2, 4, 4 | kernel_shape=[2, 2]
-    LpPool, dilated | 1, 5, 5 | kernel_shape=[2, 2], dilations=[2, 2] | no lower: dilated | no gradient: lowered first
+    LpPool, dilated | 1, 5, 5 | kernel_shape=[2, 2], dilations=[2, 2] | no lower: dilated | no gradient: is differentiated as its primitives
   `,
   ...normed`
     GlobalLpPool by the root of squares | 2, 3, 3

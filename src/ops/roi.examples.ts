@@ -31,7 +31,7 @@ export const regionExamples: readonly Example[] = [
     RoiAlign in the mean | output_height=2, output_width=3
     RoiAlign by the maximum, of another scale |
       mode="max", spatial_scale=0.5, sampling_ratio=2, output_height=2, output_width=2 | no lower: maximum of weighted samples
-      | no gradient: is lowered first
+      | no gradient: is differentiated as its primitives
     RoiAlign of other scale, of three samples | spatial_scale=0.7, sampling_ratio=3, output_height=2, output_width=1
     RoiAlign of strange boxes |
       output_height=2, output_width=2 | feeds boxes: -3, -2, 9, 11, 4, 3, 1, 1, 0, 0, 2, 2 | feeds images: 1, 0, 1

@@ -28,7 +28,7 @@ export const signalExamples: readonly Example[] = [
   `,
   ...dft`
     DFT back to real numbers |
-      2, 4, 2 | inverse=1, onesided=1 | no lower: inverts a one-sided spectrum | no gradient: lowered first
+      2, 4, 2 | inverse=1, onesided=1 | no lower: inverts a one-sided spectrum | no gradient: is differentiated as its primitives
   `,
   ...table(uncounted)`
     STFT of a signal with a window |

@@ -36,6 +36,7 @@ test.each([
   ["fake-quantize: {}", 0],
   ["fake-quantize: { scheme: static }", 200],
   ["prune: { amount: 0.5 }", 0],
+  ["lower-fused: {}", 0],
 ])("%s calibrates with %i samples", (step, samples) => {
   expect(calibrationSamples(parseRecipe(`version: 1\nsteps:\n  - ${step}\n`, "r.yaml"))).toBe(samples);
 });

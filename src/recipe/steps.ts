@@ -4,7 +4,7 @@ import type { Metric, Task } from "../evaluate/index.ts";
 import { factorize } from "../factorize/index.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid, verify } from "../graph/verify.ts";
-import type { AnyPass, Context, Given, Outcome } from "../passes/index.ts";
+import { type AnyPass, type Context, type Given, lowerFused, type Outcome } from "../passes/index.ts";
 import { namesAt } from "../passes/schema.ts";
 import {
   customFromMask,
@@ -44,6 +44,7 @@ const passes: readonly AnyPass[] = [
   customFromMask,
   identity,
   remove,
+  lowerFused,
 ];
 
 /** Pass by the word that stands for it in a recipe. */

@@ -107,13 +107,17 @@ describe("an activation that is fused into a layer", () => {
     const model = fused();
     const { changes, misses } = await fuseBatchNorm(model);
     expect(changes).toEqual([]);
-    expect(misses.map(({ reason }) => reason)).toEqual(['"fc" before it: Tanh is fused into it: lower it first']);
+    expect(misses.map(({ reason }) => reason)).toEqual([
+      '"fc" before it: Tanh is fused into the layer: run the recipe step `lower-fused` first (`lowerFused` in code)',
+    ]);
   });
 
   test("is not doubled by low rank", async () => {
     const { changes, misses } = await factorize(fused(), { rank: 1 });
     expect(changes).toEqual([]);
-    expect(misses.map(({ reason }) => reason)).toEqual(["Tanh is fused into it: lower it first"]);
+    expect(misses.map(({ reason }) => reason)).toEqual([
+      "Tanh is fused into the layer: run the recipe step `lower-fused` first (`lowerFused` in code)",
+    ]);
   });
 
   test("is a node of its own once lowered, and the layer can be factorized", async () => {

@@ -69,7 +69,7 @@ export const microsoftAttentionExamples: readonly Example[] = [
     MultiHeadAttention with past and present in one buffer |
       q: float32[batch, 1, 8], k: float32[batch, 1, 8], v: float32[batch, 1, 8], pk: float32[batch, 2, 6, 4],
       pv: float32[batch, 2, 6, 4], at: int32[1] | y, k2, v2 = com.microsoft.MultiHeadAttention(q, k, v, _, _, _, pk, pv, at)
-      | feeds at: 2 | no lower: share a buffer | no gradient: is lowered first
+      | feeds at: 2 | no lower: share a buffer | no gradient: is differentiated as its primitives
   `,
   ...table(codes)`
     QAttention of codes | (x: uint8[batch, 3, 6]) ${coded} y = com.microsoft.QAttention(x, w, b, xs, ws, _, xz, wz) {num_heads=2}

@@ -11,13 +11,13 @@ import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims
 import { defineOp, type Inferred, type Op, type Operand, type Site } from "../define.ts";
 import { decimal, integer, integers } from "../shared/attributes.ts";
 import { decoded } from "../shared/codes.ts";
-import { quantizedAlready } from "../shared/misses.ts";
+import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
 import { dimsAt, integersConstant, need, scalar, withDims } from "../shared/rules.ts";
 import { attend, attentionMacs, behind, fromHeads, maskAdded, toHeads } from "./attend.ts";
 
 const microsoft = "com.microsoft";
-const fused = new Miss("projects and attends in one node: lower it first");
-const mixes = new Miss("splits its channels into heads: lower it first");
+const fused = new Miss(`projects and attends in one node: ${lowerFirst}`);
+const mixes = new Miss(`splits its channels into heads: ${lowerFirst}`);
 
 interface Settings {
   readonly heads: number;

@@ -32,7 +32,7 @@ export const microsoftCacheExamples: readonly Example[] = [
     GroupQueryAttention of a step in a longer buffer |
       ${step}, pk: float32[batch, 2, 9, 8], pv: float32[batch, 2, 9, 8] | last: int32[2] = [5, 5]; total: int32[] = 6;
       | y, k2, v2 = com.microsoft.GroupQueryAttention(q, k, v, pk, pv, last, total) {${heads}}
-      | no lower: its cache is a preallocated buffer | no gradient: is lowered first
+      | no lower: its cache is a preallocated buffer | no gradient: is differentiated as its primitives
     GroupQueryAttention of as many tokens as are fed |
       ${prompt}, last: int32[batch], total: int32[] |
       | y, pk, pv = com.microsoft.GroupQueryAttention(q, k, v, _, _, last, total) {${heads}} | feeds last: 2, 2 | feeds total: 3
@@ -132,7 +132,7 @@ export const microsoftCacheExamples: readonly Example[] = [
     RotaryEmbedding of Microsoft of packed tokens |
       (x: float32[batch, 3, 8], at: int64[batch, 3]) cos: float32[6, 2] = random(seed 1); sin: float32[6, 2] = random(seed 2);
       y = com.microsoft.RotaryEmbedding(x, at, cos, sin) {is_packed_batching=1} | feeds at: from 0 to 6 | no lower: are packed
-      | no gradient: is lowered first
+      | no gradient: is differentiated as its primitives
   `,
   ...[1, 2, 3].flatMap(
     (length) =>

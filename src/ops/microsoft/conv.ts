@@ -20,6 +20,7 @@ import {
   turned,
   withChannelsFirst,
 } from "../shared/convolution.ts";
+import { lowerFirst } from "../shared/misses.ts";
 import { shaped, withDims } from "../shared/rules.ts";
 import { type Activation, activate, readActivation } from "./activation.ts";
 
@@ -65,7 +66,7 @@ const FusedConv = defineOp<Settings>({
   },
   lower: (s, emit, inputs) => [primitives(s, emit, inputs)],
   cost: convCost,
-  quantize: new Miss("its activation is fused into it: lower it first"),
+  quantize: new Miss(`an activation is fused into it: ${lowerFirst}`),
 });
 
 /** The site as a convolution with channels first would see it. */
@@ -95,7 +96,7 @@ function nhwc(name: string): Op {
       withChannelsFirst(emit, s.kernel.length + 2, [data, added], ([x, sum]) => primitives(s, emit, [x, w, bias, sum])),
     ],
     cost: (s, site) => convCost(s, asFirst(site)),
-    quantize: new Miss("has its channels last: lower it first"),
+    quantize: new Miss(`has its channels last: ${lowerFirst}`),
   });
 }
 

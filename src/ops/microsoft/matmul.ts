@@ -18,6 +18,7 @@ import {
   type WeightRole,
 } from "../define.ts";
 import { decimal, integer, text } from "../shared/attributes.ts";
+import { lowerFirst } from "../shared/misses.ts";
 import {
   type GemmSettings,
   gemmFacets,
@@ -158,7 +159,7 @@ const FusedGemm = defineOp<GemmSettings & { readonly activation: Activation }>({
     const y = emit.Gemm([a, b, c], { alpha, beta, transA: s.transA ? 1 : 0, transB: s.transB ? 1 : 0 });
     return [activate(emit, y, activation)];
   },
-  quantize: new Miss("its activation is fused into it: lower it first"),
+  quantize: new Miss(`an activation is fused into it: ${lowerFirst}`),
 });
 
 export const microsoftMatmulOperators: readonly Op[] = [

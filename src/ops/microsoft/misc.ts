@@ -10,6 +10,7 @@ import { addDims, type Dim, floorDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Operand } from "../define.ts";
 import { constantIntegers, integer, text, wrapAxis } from "../shared/attributes.ts";
+import { lowerFirst } from "../shared/misses.ts";
 import { integersConstant, need, sameAsInput, scalar, shaped } from "../shared/rules.ts";
 import { pooledDims, readPool, type Window } from "../shared/window.ts";
 import { typed } from "./typed.ts";
@@ -18,11 +19,11 @@ type Like<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & {
   readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined>;
 };
 
-const lowerFirst = new Miss("is not an operator of ai.onnx: lower it first");
+const fused = new Miss(`is not an operator of ai.onnx: ${lowerFirst}`);
 
 /** An operator that has a like in the default domain. */
 const like = <S = null>({ read = () => null as S, ...row }: Like<S>): Op =>
-  defineOp<S>({ ...row, read, domain: "com.microsoft", axes: lowerFirst, quantize: lowerFirst });
+  defineOp<S>({ ...row, read, domain: "com.microsoft", axes: fused, quantize: fused });
 
 const ExpandDims = like({
   name: "ExpandDims",

@@ -12,7 +12,7 @@ import { defineOp, type Inferred, type Op, type Site } from "../define.ts";
 import { decimal, integer, integers, wrapAxis } from "../shared/attributes.ts";
 import { codeType, decoded, encoded } from "../shared/codes.ts";
 import { channelsFirst, channelsLast, withChannelsFirst } from "../shared/convolution.ts";
-import { onIntegers, quantizedAlready } from "../shared/misses.ts";
+import { lowerFirst, onIntegers, quantizedAlready } from "../shared/misses.ts";
 import { broadcast, integersConstant, need } from "../shared/rules.ts";
 import { padding, pooledDims, readPool, type Window } from "../shared/window.ts";
 
@@ -231,7 +231,7 @@ function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
       const type = quantizes ? (site.inputs[2]?.type ?? "uint8") : (site.inputs[1]?.type ?? "float32");
       return [{ type, dims: need(site, 0).dims }];
     },
-    axes: new Miss("is not an operator of ai.onnx: lower it first"),
+    axes: new Miss(`is not an operator of ai.onnx: ${lowerFirst}`),
     lower: (s, emit, [x, scale, zero]) => {
       if (s.reason !== undefined) return new Miss(s.reason);
       if (!quantizes) return [decoded(emit, x, scale, zero, s.axis)];
