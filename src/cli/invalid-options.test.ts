@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { expect, test } from "vitest";
 import { PithError } from "../errors.ts";
 import { understood } from "../passes/options.ts";
-import { flagName, inFlags, refusal } from "./invalid-options.ts";
+import { flagName, ownAdvice, refusal } from "./invalid-options.ts";
 
 test("an option's flag is its name in lower case, with dashes", () => {
   expect(["maxDrop", "out", "keepOutput"].map(flagName)).toEqual(["--max-drop", "--out", "--keep-output"]);
@@ -14,13 +14,13 @@ test("what stands between backquotes and is an option is its flag; other words a
     hint: "`resume` continues, `perChannel: false` is coarser.",
     cause,
   });
-  expect(inFlags(error, new Set(["learningRate", "resume", "perChannel"]))).toMatchObject({
+  expect(ownAdvice(error, new Set(["--learning-rate", "--resume", "--no-per-channel", "--seed"]))).toMatchObject({
     code: "E_OPTION",
     message: "With --learning-rate and --seed, not `rate` or resume.",
     hint: "--resume continues, --no-per-channel is coarser.",
     cause,
   });
-  expect(inFlags(new PithError("E_DATA", "None."), new Set()).hint).toBeUndefined();
+  expect(ownAdvice(new PithError("E_DATA", "None."), new Set()).hint).toBeUndefined();
 });
 
 test("what an option does not understand keeps its words and its hint, and what is asked of several names their flags", () => {

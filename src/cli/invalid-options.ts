@@ -18,27 +18,22 @@ export function refusal(issue: v.BaseIssue<unknown>, keys: ReadonlySet<string>, 
   return new PithError("E_OPTION", `${place}.`, { hint: hintOf(issue) ?? hint });
 }
 
-/** An error of a pass with these options: what it calls `` `learningRate` `` is --learning-rate here, `` `perChannel: false` `` --no-per-channel. */
-export function inFlags(error: PithError, options: ReadonlySet<string>): PithError {
-  // Options of every command, which passes know by these names.
-  const keys = new Set([...options, "seed"]);
-  const hint = error.hint === undefined ? {} : { hint: asFlags(error.hint, keys) };
-  return new PithError(error.code, asFlags(error.message, keys), { ...hint, cause: error.cause });
-}
-
 /**
- * An error in the words of the command line, whose hint is left without sentences about flags that the command does not have: what several
- * commands share is hinted at in the words of one. A sentence that names its command ("pith eval --against") stays.
+ * An error in the words of the command line: what the library calls `` `learningRate` `` is --learning-rate, `` `perChannel: false` ``
+ * --no-per-channel. Sentences of the hint about flags that the command does not have are left out, but not those that name a command
+ * ("pith eval --against").
  */
-export function ownAdvice(given: PithError, flags: ReadonlySet<string>): PithError {
-  const error = inFlags(given, shared);
-  const { code, message, hint, cause } = error;
-  if (hint === undefined) return error;
+export function ownAdvice(
+  { code, message: said, hint: advice, cause }: PithError,
+  flags: ReadonlySet<string>,
+): PithError {
+  const message = onCommandLine(said, flags);
+  if (advice === undefined) return new PithError(code, message, { cause });
+  const hint = onCommandLine(advice, flags);
   const isOwn = (sentence: string): boolean =>
     sentence.includes("pith ") || (sentence.match(/--[a-z][a-z-]*/g) ?? []).every((flag) => flags.has(flag));
   const sentences = hint.split(/(?<=\.) (?=[A-Z-])/);
   const own = sentences.filter(isOwn);
-  if (own.length === sentences.length) return error;
   return new PithError(code, message, { ...(own.length === 0 ? {} : { hint: own.join(" ") }), cause });
 }
 
@@ -52,10 +47,14 @@ export function asFlags(text: string, keys: ReadonlySet<string>): string {
   });
 }
 
-/** Options of data and metrics, which the library's sentences call as in code. */
-const shared = new Set([
+/** Options of which the library speaks to several commands. */
+const shared = [
   "against",
   "batch",
+  "data",
+  "dim",
+  "fix",
+  "force",
   "metric",
   "output",
   "preprocess",
@@ -63,11 +62,17 @@ const shared = new Set([
   "set",
   "states",
   "validation",
-]);
+];
 
-/** What the library says of data and metrics, in the words of the command line. */
-export function onCommandLine(text: string): string {
-  return asFlags(text, shared);
+/** What the library says, in the words of a command with these flags. */
+export function onCommandLine(text: string, flags: ReadonlySet<string> = new Set()): string {
+  const own = [...flags].map((flag) =>
+    flag
+      .slice(2)
+      .replace(/^no-/, "")
+      .replace(/-([a-z])/g, (_, letter) => letter.toUpperCase()),
+  );
+  return asFlags(text, new Set([...shared, ...own]));
 }
 
 const bounds = new Map([

@@ -43,10 +43,12 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
     name: string,
   ): Promise<Awaited<ReturnType<J>>> => {
     const run = surroundings.runJob ?? (await import("../job/run.ts")).runJob;
+    const { onCommandLine } = await import("./invalid-options.ts");
+    const flags = asked === undefined ? undefined : flagsOf(asked);
     let stage = "";
     const onEvent = (event: JobEvent): void => {
       if (event.kind === "stage") stage = event.name;
-      terminal.event(event);
+      terminal.event(event.kind === "log" ? { ...event, text: onCommandLine(event.text, flags) } : event);
     };
     try {
       return await run<J>(module, input, { name, signal, onEvent });
@@ -68,7 +70,7 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
     terminal.close();
     if (options.json) terminal.document(result.data);
     else result.print(terminal);
-    if (result.failure !== undefined) terminal.fail(result.failure);
+    if (result.failure !== undefined) terminal.fail(await advised(result.failure, asked));
     if (result.goalMissed === true || result.failure !== undefined) code = exitCode.failed;
   };
   let asked: Command | undefined;
@@ -106,7 +108,11 @@ async function requireCommand(program: Command, words: readonly string[]): Promi
 async function advised(error: unknown, command: Command | undefined): Promise<unknown> {
   if (!(error instanceof PithError) || command === undefined) return error;
   const { ownAdvice } = await import("./invalid-options.ts");
-  return ownAdvice(error, new Set(["--help", ...command.options.flatMap(({ long }) => long ?? [])]));
+  return ownAdvice(error, flagsOf(command));
+}
+
+function flagsOf(command: Command): ReadonlySet<string> {
+  return new Set(["--help", ...command.options.flatMap(({ long }) => long ?? [])]);
 }
 
 async function buildProgram(

@@ -118,7 +118,7 @@ function converted(dense: Dense, input: ModelInput, column: string, owner: strin
       "E_DATA",
       `${owner}: "${column}" holds stored bytes, input "${input.name}" takes ${type}: preprocessing is missing.`,
       {
-        hint: 'Set it: preprocess(dataset, input, presets.unit), or --preprocess unit; "raw" takes the bytes as they are.',
+        hint: 'Set `preprocess: "unit"` (or wrap the data set: preprocess(dataset, input, presets.unit)); "raw" feeds the bytes unchanged.',
       },
     );
   }

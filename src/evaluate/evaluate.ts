@@ -80,7 +80,7 @@ export async function measure(
       "E_OPTION",
       `"${needsOriginal.name}" compares a model with its original, and no original is given.`,
       {
-        hint: "Give the original: { original } or --against original.onnx.",
+        hint: "Give the original model: option `original`.",
       },
     );
   }

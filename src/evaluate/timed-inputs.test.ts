@@ -50,7 +50,7 @@ describe("sizes that models are timed on", () => {
 
   it("are an error where none runs, with what would help, or where nothing can be drawn", async () => {
     const never = "(x: float32[n, s]) -> (y: float32[...]) {\n  d: int64[1] = [1031]\n  y = Reshape(x, d)\n}";
-    await expect(shapesOf([never])).rejects.toMatchObject({ code: "E_ENGINE", hint: expect.stringContaining("--dim") });
+    await expect(shapesOf([never])).rejects.toMatchObject({ code: "E_ENGINE", hint: expect.stringContaining("`dim`") });
     await expect(shapesOf([`(x: float32[...]) ${body}`])).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
   });
 });

@@ -49,7 +49,7 @@ export async function timedShapes(
   try {
     const found = await firstThatRuns(session, first.inputs, tried, seed);
     if (found instanceof PithError) {
-      const hint = "--dim name=n sets the size of a dimension, --set input=value the value of an input.";
+      const hint = "Set the sizes of named dimensions (`dim`), or the values of inputs (`set`).";
       throw new PithError(found.code, found.message, { hint, cause: found });
     }
     return shapesOf(found.guess);

@@ -59,6 +59,20 @@ export function roleText(role: Role): string {
   return `tied(${name}${role.transposed ? ", transposed" : ""})`;
 }
 
+const plainWords = {
+  parameter: "trainable",
+  buffer: "frozen",
+  mask: "a pruning mask",
+  state: "training state",
+  tied: "tied to another tensor",
+  "straight-through": "fake quantization",
+} as const;
+
+/** "trainable", "frozen", "a pruning mask": for messages. */
+export function roleWords({ kind }: Role): string {
+  return plainWords[kind];
+}
+
 /** The inverse of `roleText`; undefined for a text that is no role. */
 export function parseRole(text: string): Role | undefined {
   switch (text) {

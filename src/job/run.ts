@@ -211,7 +211,7 @@ function isStackLine(line: string): boolean {
   return /^\s*(\d+: 0x|#\d+ |at )|Native stack trace|JavaScript stack trace|core dumped/.test(line);
 }
 
-const lessMemory = "A smaller --batch or fewer --samples takes less memory.";
+const lessMemory = "A smaller `batch` or fewer `samples` take less memory.";
 
 const signalOfCode: ReadonlyMap<number, NodeJS.Signals> = new Map([
   [132, "SIGILL"],

@@ -20,7 +20,7 @@ export const sniffedBytes = 512;
 const zipContents: readonly (readonly [name: RegExp, what: string, hint: string])[] = [
   [/(^|\/)(data\.pkl|constants\.pkl|version|\.format_version|byteorder|\.data\/)/, "a PyTorch checkpoint", pytorch],
   [/^(metadata|config)\.json$|weights\.h5$/, "a Keras model", keras],
-  [/\.npy$/, "a NumPy archive (.npz): arrays without a network", "Use it as data: --data file.npz."],
+  [/\.npy$/, "a NumPy archive (.npz): arrays without a network", "It can be the `data`."],
   [/\.onnx$/i, "a zip archive with an ONNX model in it", unpack],
 ];
 
@@ -52,7 +52,7 @@ const signatures: readonly (readonly [offset: number, bytes: string, what: strin
   ],
   [4, "ORTM", "a model in ONNX Runtime's own format", "Take the .onnx file that it was made from."],
   [8, '{"', "a safetensors file: weights without a network", weightsOnly],
-  [0, "\x93NUMPY", "a NumPy array (.npy)", "Use it as data: --data file.npy."],
+  [0, "\x93NUMPY", "a NumPy array (.npy)", "It can be the `data`."],
   [0, "ptrt", "a TensorRT engine", "Take the .onnx file that it was built from: an engine cannot be turned back."],
   [0, "ftrt", "a TensorRT engine", "Take the .onnx file that it was built from: an engine cannot be turned back."],
   [0, "7767517", "an ncnn model", "Take the ONNX model that it was made from."],

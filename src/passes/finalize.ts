@@ -8,6 +8,7 @@
  */
 import * as v from "valibot";
 import { allValues } from "../graph/graph.ts";
+import { roleWords } from "../graph/role.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { type Change, definePass } from "./pass.ts";
 
@@ -20,13 +21,13 @@ import { type Change, definePass } from "./pass.ts";
  */
 export const finalize = definePass({
   id: "finalize",
-  summary: "Remove roles and fold masks in",
+  summary: "Fold masks in, and remove the marks for training (trainable, frozen, state)",
   options: v.strictObject({}),
   async run(model, _, context) {
     const changes: Change[] = [];
     for (const value of allValues(model.graph)) {
       if (value.role === undefined) continue;
-      changes.push({ at: value.name, what: `no longer ${value.role.kind}`, decidedBy: "global" });
+      changes.push({ at: value.name, what: `no longer marked as ${roleWords(value.role)}`, decidedBy: "global" });
       value.role = undefined;
     }
     if (changes.length === 0) return { changes, misses: [] };

@@ -190,7 +190,7 @@ ${vectors(3, " parameter")}
   y = ${norm}
 }`);
   expect((await fuseBatchNorm(model)).misses.map(({ reason }) => reason)).toEqual([
-    '"scale" is parameter: finalize the model first',
+    '"scale" is trainable: run `pith simplify --finalize` first (`finalize` in code)',
   ]);
   expect((await fuseBatchNorms(model, { trained: true })).changes).toHaveLength(1);
 });

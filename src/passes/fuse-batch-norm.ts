@@ -23,6 +23,7 @@ import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { substitute } from "../graph/replace.ts";
+import { roleWords } from "../graph/role.ts";
 import type { Affine } from "../ops/index.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
@@ -142,7 +143,10 @@ function match(node: Node, affine: Affine, layer: Layer, trained: boolean): Matc
   if (bias !== undefined && bias.tensor === undefined) return new Miss("the layer's bias is computed");
   const held = [weight, bias, ...values];
   const holder = held.find((value) => value?.role !== undefined && (!trained || value.role.kind === "tied"));
-  if (holder !== undefined) return new Miss(`"${holder.name}" is ${holder.role?.kind}: finalize the model first`);
+  if (holder?.role !== undefined)
+    return new Miss(
+      `"${holder.name}" is ${roleWords(holder.role)}: run \`pith simplify --finalize\` first (\`finalize\` in code)`,
+    );
   return { layer, affine, bias: bias?.tensor, vectors };
 }
 

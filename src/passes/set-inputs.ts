@@ -96,7 +96,7 @@ function fixHint(dims: Dims = []): string {
   const open = [...new Set(dims.flatMap((dim) => (isSymbolic(dim) ? [dim.text] : [])))];
   if (open.length > 1) {
     const sizes = open.slice(0, -1).map((name) => `${name}=1`);
-    return `Fix named dimensions as well: --fix ${sizes.join(",")}.`;
+    return `Fix the sizes of named dimensions as well, with \`fix\`: ${sizes.join(",")}.`;
   }
   const known = dims.reduce<number>((product, dim) => (isSymbolic(dim) ? product : product * dim), 1);
   return open.length === 0 ? `It holds ${known}.` : `It holds a multiple of ${known}.`;

@@ -62,7 +62,10 @@ export const simplify = definePass({
     set: setOption,
     fix: fixOption,
     keepOutputs: keepOption,
-    finalize: described(v.optional(v.boolean(), false), "end of training and pruning: remove roles, fold masks"),
+    finalize: described(
+      v.optional(v.boolean(), false),
+      "end of training and pruning: fold masks, remove the marks for training",
+    ),
   }),
   async run(model, { set, fix, keepOutputs: outputs, finalize: over }, context) {
     const asked = [

@@ -116,7 +116,7 @@ export function pruneLeast(
       return { ...(await cutOf(target, ranked, before, cut)), decidedBy };
     } catch (error) {
       if (!(error instanceof PithError)) throw error;
-      const hint = `To prune the other layers, exclude it: except: "${target.layer.name}" (--except).`;
+      const hint = `To prune the other layers, exclude this one: \`except: "${target.layer.name}"\`.`;
       throw new PithError(error.code, `Layer "${target.layer.name}": ${error.message}`, { cause: error, hint });
     }
   });

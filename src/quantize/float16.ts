@@ -21,6 +21,7 @@ import { emitter } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
+import { roleWords } from "../graph/role.ts";
 import { foldMask } from "../passes/fold-mask.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
@@ -81,7 +82,7 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   const { tensor, graph, role } = value;
   if (tensor === undefined) return "it is computed";
   if (tensor.type !== "float32") return `it is ${tensor.type}; only float32 is converted`;
-  if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer") return `it is ${role.kind}`;
+  if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer") return `it is ${roleWords(role)}`;
   if (graph.isOutput(value)) return "it is an output of the model";
   const { dims } = tensor;
   const numbers = toFloats(await tensor.read());

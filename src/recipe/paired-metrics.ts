@@ -152,7 +152,7 @@ export class PairedMetrics {
       throw new PithError(
         "E_DATA",
         `The original outputs NaN on some of ${counted(own.count, "sample")}, or all: its ${found}. Nothing was done.`,
-        { hint: "The preprocessing may be wrong, or the model overflows on this data; --force continues anyway." },
+        { hint: "The preprocessing may be wrong, or the model overflows on this data; `force` continues anyway." },
       );
     }
   }
@@ -164,7 +164,7 @@ export class PairedMetrics {
   requireAboveChance(): void {
     if (this.atChance === undefined) return;
     throw new PithError("E_DATA", `${this.atChance} Nothing was done.`, {
-      hint: "Preprocessing, labels or model do not match; --force continues anyway.",
+      hint: "Preprocessing, labels or model do not match; `force` continues anyway.",
     });
   }
 }

@@ -53,7 +53,7 @@ describe("why weights stay", () => {
     const still = "the evaluations show no difference to that of the weights that training began with: they are kept. ";
     const more = "Try more steps, or more validation samples";
     expect(said([0.8, 0.8, 0.8])).toBe(
-      `${still}${more}, or --metric cross-entropy, which resolves smaller differences`,
+      `${still}${more}, or \`metric: "cross-entropy"\`, which resolves smaller differences`,
     );
     expect(said([0.3, 0.3], "loss")).toBe(`${still}${more}`);
   });

@@ -73,7 +73,7 @@ export function stayedText({ chosen }: TrainingSummary, history: readonly Epoch[
     return `all ${evaluations} evaluations are NaN: check the validation samples. The weights are not changed`;
   const isStill = later.every((figure) => figure === first);
   const finer =
-    by === "loss" || by === "cross-entropy" ? "" : ", or --metric cross-entropy, which resolves smaller differences";
+    by === "loss" || by === "cross-entropy" ? "" : ', or `metric: "cross-entropy"`, which resolves smaller differences';
   const that = "that of the weights that training began with";
   const none =
     later.length === 1 ? "the evaluation was no better than" : `none of ${later.length} evaluations was better than`;

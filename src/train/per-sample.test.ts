@@ -114,7 +114,7 @@ describe("where samples mix there is none, and it is said why", () => {
     await expect(all(model, images(4), { loss: crossEntropy() })).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
       message: expect.stringContaining('"norm.running_mean" is computed from all samples'),
-      hint: expect.stringContaining("state"),
+      hint: expect.stringContaining("finalize"),
     });
     // Frozen, it computes as in inference.
     expect(await all(model, images(4), { loss: crossEntropy(), layers: ["conv", "fc"] })).toHaveLength(4);

@@ -69,7 +69,7 @@ function requireStateless({ states: [state] }: Step): void {
   if (state === undefined) return;
   const place = `"${state.name}" is computed from all samples of a batch`;
   throw new PithError("E_UNSUPPORTED", `A sample has no gradient of its own: ${place}.`, {
-    hint: "Take the role `state` away: batch normalization then computes as it does in inference.",
+    hint: "Run `finalize` on the model first: batch normalization then computes as in inference.",
   });
 }
 

@@ -214,7 +214,7 @@ test.skipIf(shared("data/models/resnet20.onnx") === undefined)("ResNet-20: of or
   const said: string[] = [];
   const { misses } = await reinitialize(model, {}, { seed: 1, log: ({ text }) => said.push(text) });
   expect(said).toEqual([
-    "38 running statistics will be updated from the batches in training, with or without --batch-statistics",
+    "38 running statistics will be updated from the batches in training, with or without `batchStatistics`",
   ]);
   expect(misses).toEqual([]);
   await expectDrawn(model, "conv1.weight", 2 / 27);

@@ -87,7 +87,7 @@ async function drawAnew(model: Model, context: Context): Promise<Outcome> {
     const text = states === 1 ? "1 running statistic" : `${states} running statistics`;
     log({
       id: "states",
-      text: `${text} will be updated from the batches in training, with or without --batch-statistics`,
+      text: `${text} will be updated from the batches in training, with or without \`batchStatistics\``,
     });
   }
   return { changes, misses };

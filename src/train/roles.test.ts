@@ -58,9 +58,7 @@ describe("roles are written where a training starts", () => {
     await train(model, once, { log: ({ text }) => said.push(text) });
     expect(verify(model)).toEqual([]);
     expect(roles(model)).toEqual({ causal: "buffer", "head.weight": "tied(embedding.weight, transposed)" });
-    expect(said).toContain(
-      '"causal" is a buffer: its values look like a mask or sinusoidal positions, which are not trained',
-    );
+    expect(said).toContain('"causal" is frozen: the values look like a mask or sinusoidal positions');
     expect(await numbersOf(model, "causal")).toEqual(before);
     const [embedding, head] = [await numbersOf(model, "embedding.weight"), await numbersOf(model, "head.weight")];
     expect(embedding[0]).not.toBe(1);
@@ -256,7 +254,7 @@ describe("batch statistics", () => {
     [
       "with statistics that are a buffer",
       (text: string) => text.replace("mean: float32[3]", "mean: float32[3] buffer"),
-      /"mean" is a buffer/,
+      /"mean" is frozen/,
       { mean: "buffer" },
     ],
     [

@@ -19,7 +19,7 @@ import { buffersAmong } from "../analysis/untrained.ts";
 import { Miss } from "../errors.ts";
 import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { buffer, type Role } from "../graph/role.ts";
+import { buffer, type Role, roleWords } from "../graph/role.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { giveOwnStatistics, type Parted, partConstants } from "./shared-constants.ts";
 import { tiesAmong } from "./ties.ts";
@@ -95,7 +95,7 @@ function declareStates(model: Model, inference: Inference, declared: Map<Value, 
 function whyNotCarried({ name, tensor, role }: Value): string | undefined {
   if (tensor === undefined) return `"${name}" is computed`;
   if (tensor.type !== "float32" && tensor.type !== "float64") return `"${name}" is ${tensor.type}`;
-  return role === undefined || role.kind === "state" ? undefined : `"${name}" is a ${role.kind}`;
+  return role === undefined || role.kind === "state" ? undefined : `"${name}" is ${roleWords(role)}`;
 }
 
 export function quantizedWeights(model: Model, inference: Inference): readonly Miss[] {

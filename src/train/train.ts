@@ -85,10 +85,10 @@ function report({ declared, parted }: Declaration, context: Context): void {
   const [[buffer, ...more], states] = [of("buffer"), of("state")];
   reportParted(parted, context);
   if (buffer !== undefined) {
-    const text = more.length === 0 ? `${buffer} is a buffer` : `${buffer} and ${more.length} more are buffers`;
+    const text = more.length === 0 ? `${buffer} is frozen` : `${buffer} and ${more.length} more are frozen`;
     context.log({
       id: "buffers",
-      text: `${text}: its values look like a mask or sinusoidal positions, which are not trained`,
+      text: `${text}: the values look like a mask or sinusoidal positions`,
     });
   }
   if (states.length > 0)

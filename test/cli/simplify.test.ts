@@ -78,7 +78,9 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
     const words = ["simplify", at("middle.onnx"), "-o", at("end.onnx")];
     const before = await pith(...words);
     expect(before.out).toMatch(/nodes +3 +3 /);
-    expect(before.out).toContain("kept for training: 6 values with roles; --finalize folds them, too\n");
+    expect(before.out).toContain(
+      "kept for training: 6 tensors marked trainable, frozen, mask or state; --finalize folds them, too\n",
+    );
     const { code, out } = await pith(...words, "--finalize");
     expect(code).toBe(0);
     expect(out).toMatch(/nodes +3 +1 /);
@@ -93,7 +95,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
     await save(parseModel(text), at("ids.onnx"));
     const words = ["simplify", at("ids.onnx"), "--set", "ids=1,2,3", "-o", at("ids.set.onnx")];
     const { err } = await pith(...words);
-    expect(err).toContain("hint: Fix named dimensions as well: --fix s77=1.");
+    expect(err).toContain("hint: Fix the sizes of named dimensions as well, with --fix: s77=1.");
     expect(await pith(...words, "--fix", "s77=1")).toMatchObject({ code: 0, err: "" });
   });
 

@@ -502,7 +502,7 @@ describe("what is asked for", () => {
   test("numbers for two open dimensions are taken when the first is fixed, which the refusal says by its name", async () => {
     const text = "opset 21\ngraph (ids: int64[s77, seq]) -> (y: int64[s77, seq]) {\n  y = Neg(ids)\n}";
     const set = { ids: [1, 2, 3] };
-    const hint = "Fix named dimensions as well: --fix s77=1.";
+    const hint = "Fix the sizes of named dimensions as well, with `fix`: s77=1.";
     await expect(simplify(parseModel(text), { set }, { engine })).rejects.toMatchObject({ hint });
     const model = parseModel(text);
     await simplify(model, { set, fix: { s77: 1 } }, { engine });

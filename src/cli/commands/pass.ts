@@ -11,7 +11,7 @@ import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts";
-import { flagName, inFlags } from "../invalid-options.ts";
+import { flagName, onCommandLine } from "../invalid-options.ts";
 import type { Reference } from "../jobs/judging.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
@@ -80,10 +80,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       await requireWritable(out);
       const { checkpoint } = session.passed;
       if (typeof checkpoint === "string") {
-        const free = requireFreeFolder(checkpoint, session.passed.resume === true);
-        await free.catch((error: unknown) => {
-          throw asFlags(error, pass.options);
-        });
+        await requireFreeFolder(checkpoint, session.passed.resume === true);
         for (const name of ["last.onnx", "best.onnx"]) {
           await requireOther(join(checkpoint, name), [["the model itself", model], ...named]);
         }
@@ -95,7 +92,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const module = moduleOf("cli/jobs/pass");
       const work = () => session.job<typeof passJob>(module, input, `${name} ${model}`);
       const result = await withoutLeftovers(out, work).catch((error: unknown) => {
-        throw asFlags(stopped(error, checkpoint === undefined && keysOf(pass.options).has("checkpoint")), pass.options);
+        throw stopped(error, checkpoint === undefined && keysOf(pass.options).has("checkpoint"));
       });
       return show(model, result, {
         demanded: maxDrop !== undefined || !force,
@@ -105,10 +102,6 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       });
     },
   });
-}
-
-function asFlags(error: unknown, schema: v.GenericSchema): unknown {
-  return error instanceof PithError ? inFlags(error, keysOf(schema)) : error;
 }
 
 /** @param unkept a training, which had no folder to keep what it learnt. */
@@ -170,7 +163,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, zeros, ne
       list(
         terminal,
         "unchanged",
-        misses.map(({ at, reason }) => ({ at, text: reason })),
+        misses.map(({ at, reason }) => ({ at, text: onCommandLine(reason) })),
       );
       if (idle !== undefined && written === undefined)
         return terminal.line(`${capitalized(idle)}. Nothing was written; --force writes it.`);

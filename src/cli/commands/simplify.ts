@@ -24,7 +24,7 @@ export default defineCommand({
     fix: words("fix a named dimension to a size", "name=size"),
     keepOutput: words("keep this value as an output, and remove the other outputs", "name"),
     dim: words("size of a named dimension for the comparison with the original", "name=n"),
-    finalize: v.optional(flag(v.boolean(), "end of training and pruning: fold masks, remove roles")),
+    finalize: v.optional(flag(v.boolean(), "end of training and pruning: fold masks, remove the marks for training")),
     force: v.optional(flag(v.boolean(), "write the result even if it differs from the original")),
   }),
   examples: [
@@ -71,7 +71,10 @@ function show(model: string, result: SimplifyOutput, replaced: boolean): Result 
         ],
       );
       terminal.line(compared(comparison));
-      if (held > 0) terminal.line(`kept for training: ${integer(held)} values with roles; --finalize folds them, too`);
+      if (held > 0)
+        terminal.line(
+          `kept for training: ${integer(held)} tensors marked trainable, frozen, mask or state; --finalize folds them, too`,
+        );
       terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);
     },
   };

@@ -63,7 +63,7 @@ export async function openRequest(
       engine,
       seed,
       signal: context.signal,
-      log: (event) => context.log({ ...event, text: onCommandLine(event.text) }),
+      log: (event) => context.log(event),
       progress: (done, total) => context.progress(done, total),
     },
   );
@@ -71,7 +71,7 @@ export async function openRequest(
   return {
     ...task,
     preprocessing: preprocessing === undefined ? undefined : onCommandLine(preprocessing),
-    warnings: warnings.map(onCommandLine),
+    warnings: warnings.map((text) => onCommandLine(text)),
   };
 }
 
