@@ -20,6 +20,7 @@ import { elementCount, fixedDims, sameDims } from "../tensor/dims.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
+import { weightShape } from "./weight.ts";
 
 /** The number that every element of a small tensor of floats is; undefined where they differ, or are not at hand. */
 export function uniformElement(tensor: Tensor | undefined): number | undefined {
@@ -42,10 +43,9 @@ export function isConstantWeight(layer: {
 }): boolean {
   const { node, role, weight } = layer;
   const dims = fixedDims(node.inputs[role.input]?.type?.dims) ?? [];
-  const outputs = (dims[role.out] ?? 0) / (role.out === 0 ? role.groups : 1);
   // One number for each output is a scale.
   const isScale = elementCount(dims) === dims[role.out];
-  if (weight.role !== undefined || outputs !== 1 || isScale) return false;
+  if (weight.role !== undefined || weightShape(role, dims).outputs !== 1 || isScale) return false;
   return (uniformElement(weight.tensor) ?? 0) !== 0;
 }
 

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { infer } from "./infer.ts";
-import { layers } from "./layers.ts";
+import { layerAt, layers } from "./layers.ts";
 import { noLayers } from "./no-layers.ts";
 import { requireWeight, weightMatrices, weightNeeds, weightNumbers, weightShape } from "./weight.ts";
 
@@ -107,6 +107,59 @@ test.each([
       [4, 5, 6, 7],
     ],
   ],
+  // (inputs, heads, numbers of a head)
+  [
+    "an Einsum to heads",
+    [2, 2, 3],
+    "x: float32[n, 5, 2]",
+    'Einsum(x, w) {equation="bsd,dhk->bshk"}',
+    [[0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11]],
+  ],
+  // (inputs, numbers of a head, heads): outputs are in the order of the result.
+  [
+    "an Einsum to heads that lie the other way",
+    [2, 3, 2],
+    "x: float32[n, 5, 2]",
+    'Einsum(x, w) {equation="bsd,dkh->bshk"}',
+    [[0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11]],
+  ],
+  [
+    "an Einsum to heads that lie apart",
+    [2, 2, 3],
+    "x: float32[n, 5, 2]",
+    'Einsum(x, w) {equation="bsd,dhk->bhsk"}',
+    [
+      [0, 6, 3, 9],
+      [1, 7, 4, 10],
+      [2, 8, 5, 11],
+    ],
+  ],
+  // (heads, numbers of a head, outputs): a head is an input, its numbers are taps.
+  [
+    "an Einsum from heads",
+    [2, 3, 2],
+    "x: float32[n, 5, 2, 3]",
+    'Einsum(x, w) {equation="bshk,hkd->bsd"}',
+    [[0, 2, 4, 6, 8, 10, 1, 3, 5, 7, 9, 11]],
+  ],
+  [
+    "an Einsum of a matrix",
+    [2, 3],
+    "x: float32[n, 5, 2]",
+    'Einsum(x, w) {equation="bsd,df->bsf"}',
+    [[0, 3, 1, 4, 2, 5]],
+  ],
+  ["an Einsum in front", [2, 3], "x: float32[n, 5, 2]", 'Einsum(w, x) {equation="df,bsd->bsf"}', [[0, 3, 1, 4, 2, 5]]],
+  [
+    "an Einsum of experts",
+    [2, 2, 3],
+    "x: float32[2, c, 2]",
+    'Einsum(x, w) {equation="ecd,edf->ecf"}',
+    [
+      [0, 3, 1, 4, 2, 5],
+      [6, 9, 7, 10, 8, 11],
+    ],
+  ],
 ] as const)("%s as matrices and back", (_, dims, inputs, node, expected) => {
   const { role } = layerOf(dims, inputs, node);
   const numbers = Float64Array.from({ length: elementCount([...dims]) }, (_, at) => at);
@@ -115,4 +168,23 @@ test.each([
   const { outputs, inputs: own, taps } = weightShape(role, dims);
   expect(matrices.every(({ rows, columns }) => rows === outputs && columns === own * taps)).toBe(true);
   expect(weightNumbers(role, dims, matrices)).toEqual(numbers);
+});
+
+test.each([
+  ["bsd,d->bs", "it keeps no axis of its weight"],
+  ["bsd,f->bsdf", "it sums over no axis of its weight"],
+  ["bsd,dd->bsd", "takes a diagonal"],
+  ["bsd,...d->bs", "the stored operand has axes without names"],
+] as const)("an Einsum %s is no layer", (equation, reason) => {
+  const [, names = ""] = equation.split(/,|->/);
+  const dims = new Array<number>(names.replace("...", "e").length).fill(2);
+  const model = parseModel(`opset 17
+graph (x: float32[n, 5, 2]) -> (y) {
+  w: float32[${dims.join(", ")}] = zeros
+  y = Einsum(x, w) {equation="${equation}"}
+}`);
+  const inference = infer(model);
+  const [node] = model.graph.nodes();
+  const layer = node === undefined ? undefined : layerAt(node, inference);
+  expect(layer).toMatchObject({ reason });
 });

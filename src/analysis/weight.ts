@@ -7,6 +7,8 @@
  *     ConvTranspose (groups · inputs, outputs, taps…)            the group of an input channel
  *     LSTM (directions, gates · outputs, inputs)                 a group for each direction
  *     MatMul (stack…, inputs, outputs)                           a group for each place of the stack
+ *     Einsum "bsd,dhk->bshk" (inputs, channels, their numbers)   one group, with an output for each number
+ *     Einsum "bshk,hkd->bsd" (inputs, taps, outputs)             one group
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
@@ -31,12 +33,17 @@ export interface WeightShape {
 }
 
 export function weightShape(role: WeightRole, dims: readonly number[]): WeightShape {
-  const groups = (role.stack ?? []).reduce((product, axis) => product * (dims[axis] ?? 1), role.groups);
-  // The first axis counts the channels of all groups.
-  const along = (axis: number): number => (dims[axis] ?? 0) / (axis === 0 ? role.groups : 1);
-  const [outputs, inputs] = [along(role.out), along(role.in)];
+  const count = (axes: readonly number[]): number =>
+    axes.reduce((product, axis) => product * ofGroup(role, dims, axis), 1);
+  const groups = role.groups * count(role.stack ?? []);
+  const [outputs, inputs] = [count([role.out, ...(role.outTaps ?? [])]), count([role.in])];
   const whole = elementCount(dims);
   return { groups, outputs, inputs, taps: whole === 0 ? 0 : whole / (groups * outputs * inputs) };
+}
+
+/** Entries along an axis for each group: the first axis counts the channels of all. */
+function ofGroup({ groups }: WeightRole, dims: readonly number[], axis: number): number {
+  return (dims[axis] ?? 0) / (axis === 0 ? groups : 1);
 }
 
 /**
@@ -72,35 +79,34 @@ export function weightNumbers(role: WeightRole, dims: readonly number[], matrice
 
 /** Index of each element of the tensor in the concatenated matrices: the sum of one offset for each axis. */
 function placesOf(role: WeightRole, dims: readonly number[]): Uint32Array {
-  const { outputs, inputs, taps } = weightShape(role, dims);
+  const { groups, outputs, inputs, taps } = weightShape(role, dims);
   const size = outputs * inputs * taps;
-  let [tap, matrices] = [taps, weightShape(role, dims).groups];
+  const [stack, rows] = [role.stack ?? [], [role.out, ...(role.outTaps ?? [])]];
+  const named = [...stack, ...rows, role.in];
+  const columns = [role.in, ...dims.flatMap((_, axis) => (named.includes(axis) ? [] : axis))];
+  const steps = new Map<number, number>();
+  for (const [axes, whole] of [
+    [stack, groups * size],
+    [rows, size],
+    [columns, inputs * taps],
+  ] as const) {
+    let step = whole;
+    for (const axis of axes) {
+      step /= ofGroup(role, dims, axis);
+      steps.set(axis, step);
+    }
+  }
   let places = new Uint32Array(1);
   dims.forEach((count, axis) => {
-    let added: (index: number) => number;
-    if (role.stack?.includes(axis)) {
-      matrices /= count;
-      const step = matrices * size;
-      added = (index) => index * step;
-    } else if (axis === role.out) added = grouped(outputs, inputs * taps, size);
-    else if (axis === role.in) added = grouped(inputs, taps, size);
-    else {
-      tap /= count;
-      const step = tap;
-      added = (index) => index * step;
-    }
+    const [each, step] = [ofGroup(role, dims, axis), steps.get(axis) ?? 0];
     const next = new Uint32Array(places.length * count);
     places.forEach((place, block) => {
-      for (let index = 0; index < count; index++) next[block * count + index] = place + added(index);
+      for (let index = 0; index < count; index++)
+        next[block * count + index] = place + Math.floor(index / each) * size + (index % each) * step;
     });
     places = next;
   });
   return places;
-}
-
-/** Along an axis with so many entries for each group, and a step between them. */
-function grouped(each: number, step: number, size: number): (index: number) => number {
-  return (index) => Math.floor(index / each) * size + (index % each) * step;
 }
 
 /** "holds NaN", "holds infinity": why nothing can be made of these numbers. What a mask hides does not count. */

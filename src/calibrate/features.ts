@@ -38,7 +38,9 @@ export function featuresOf(layer: Layer): LayerFeatures | Miss {
   if (role.groups > 1 && role.out !== 0) return no("its outputs are grouped");
   const { inputs, taps } = weightShape(role, dims);
   const features = inputs * taps;
-  const shape = dims.map((dim, axis) => (axis === role.out ? features * role.groups : dim));
+  const shape = dims.map((dim, axis) =>
+    axis === role.out ? features * role.groups : role.outTaps?.includes(axis) ? 1 : dim,
+  );
   const known = effective.type?.type ?? "float32";
   const type = isFloat(known) ? known : "float32";
   return {
@@ -71,8 +73,12 @@ export function samplesThatFit(layers: readonly Layer[]): number {
   const bytes = layers.map(({ role, effective, node }) => {
     const dims = fixedDims(effective.type?.dims);
     if (dims === undefined) return 1;
-    const features = (role.groups * elementCount(dims)) / Math.max(1, dims[role.out] ?? 1);
-    const rest = (node.outputs[0]?.type?.dims ?? []).filter((_, at) => at !== 0 && at !== role.outputAxis);
+    const { groups, inputs, taps } = weightShape(role, dims);
+    const features = groups * inputs * taps;
+    const behind = role.outputAxis + (role.outTaps?.length ?? 0);
+    const rest = (node.outputs[0]?.type?.dims ?? []).filter(
+      (_, at) => at !== 0 && (at < role.outputAxis || at > behind),
+    );
     const places = fixedDims(rest);
     return 4 * features * (places === undefined ? 1024 : elementCount(places));
   });

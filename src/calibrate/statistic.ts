@@ -51,17 +51,18 @@ export interface Features {
   readonly inner: number;
 }
 
-/** How a tensor is read as features: the axis that counts the columns of all groups; without one, all numbers are one column. */
+/** How a tensor is read as features: the axis, or so many from it on, that counts the columns of all groups; without one, all numbers are one column. */
 export interface Layout {
   readonly axis?: number | undefined;
+  readonly axes?: number | undefined;
   readonly groups?: number;
   readonly taps?: number;
 }
 
 /** @throws PithError E_OPTION if there is no such axis. */
-export function featuresIn(dense: Dense, { axis, groups = 1, taps = 1 }: Layout): Features {
+export function featuresIn(dense: Dense, { axis, axes, groups = 1, taps = 1 }: Layout): Features {
   const single = { outer: elementCount(dense.dims), count: 1, inner: 1 };
-  const { outer, count, inner } = axis === undefined ? single : alongAxis(dense.dims, axis);
+  const { outer, count, inner } = axis === undefined ? single : alongAxis(dense.dims, axis, axes);
   const [all, width] = [outer * inner, count / groups];
   // Few of many numbers may be taken: float32 is not converted for that.
   const values = (): Float32Array | Float64Array => (dense.type === "float32" ? dense.data : toFloat64(dense));

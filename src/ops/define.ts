@@ -159,6 +159,11 @@ export interface WeightRole {
    * product.
    */
   readonly stack?: readonly number[];
+  /**
+   * Further axes of outputs, which output 0 has in this order behind `outputAxis`: each output channel is so many numbers, 64 for each of 8 heads
+   * in a weight (512, 8, 64). Axes that nothing here names count taps: numbers for each pair of an input and an output.
+   */
+  readonly outTaps?: readonly number[];
   /** What tells this weight from the others of the same node, in the layer's name: "recurrence". */
   readonly part?: string;
   /** The layer as two thinner ones; left out where the weight is no plain matrix. */

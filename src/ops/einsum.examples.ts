@@ -41,6 +41,14 @@ export const einsumExamples: readonly Example[] = [
       | except cost: is counted two by two, and what is counted on ones is the sum of all products
     Einsum with a stored matrix |
       (x: float32[batch, 5, 3]) w: float32[4, 3] = random(seed 1); y = Einsum(x, w) {equation="bsi,oi->bso"}
+    Einsum with a stored matrix in front, transposed |
+      (x: float32[batch, 5, 3]) w: float32[3, 4] = random(seed 1); y = Einsum(w, x) {equation="df,bsd->bfs"}
+    Einsum with a stored projection to heads |
+      (x: float32[batch, 5, 3]) w: float32[3, 2, 4] = random(seed 1); y = Einsum(x, w) {equation="bsd,dhk->bshk"}
+    Einsum with a stored projection from heads |
+      (x: float32[batch, 5, 2, 4]) w: float32[2, 4, 3] = random(seed 1); y = Einsum(x, w) {equation="bshk,hkd->bsd"}
+    Einsum with stored matrices of experts |
+      (x: float32[2, 5, 3]) w: float32[2, 3, 4] = random(seed 1); y = Einsum(x, w) {equation="ecd,edf->ecf"}
     Det of matrices | (x: float32[batch, 3, 3]) y = Det(x)
     Det of one matrix | opset 11 (x: float32[2, 2]) y = Det(x)
     Det of numbers | (x: float32[batch, 2, 1, 1]) y = Det(x)

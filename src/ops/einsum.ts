@@ -150,30 +150,41 @@ function equationOf(s: Equation): string {
   return `${s.operands.map(spell).join(",")}->${spell(s.result)}`;
 }
 
-/** The layer in a product of an activation with a stored matrix: each of its two axes is either summed over or kept. */
+/**
+ * The layer in a product of an activation with a stored operand, whose axes are summed over with the data's (inputs, then taps), are the output's
+ * alone (outputs), or are the data's and the output's (a stack). Outputs that do not lie side by side are a stack, too.
+ */
 function weightOf(s: Equation, site: Site): WeightRole | Miss {
   const [a, b] = site.inputs;
   if (s.operands.length !== 2 || a === undefined || b === undefined) return new Miss("is not a product of two tensors");
   if (a.stored === b.stored) return new Miss(a.stored ? "both operands are stored" : "both operands are activations");
   const input = a.stored ? 0 : 1;
   const [weight, data] = [s.operands[input] ?? [], s.operands[1 - input] ?? []];
-  if (weight.length !== 2) return new Miss("the stored operand is not a matrix");
-  const shared = weight.findIndex((name) => data.includes(name) && !s.result.includes(name));
-  const out = weight.findIndex((name) => !data.includes(name) && s.result.includes(name));
-  if (shared < 0 || out < 0) return new Miss("it does not sum over one axis of its matrix and keep the other");
-  const name = (axis: number): string => weight[axis] ?? "";
-  const through = data.map((other) => (other === name(shared) ? name(out) : other));
-  if (through.join() !== s.result.join()) return new Miss("it also permutes axes of its data");
+  if ([weight, data].some((names) => new Set(names).size < names.length)) return new Miss("takes a diagonal");
+  if (weight.some((name) => /\d/.test(name))) return new Miss("the stored operand has axes without names");
+  const axis = (name: string): number => weight.indexOf(name);
+  const shared = weight.find((name) => data.includes(name) && !s.result.includes(name));
+  const [first, ...others] = s.result.filter((name) => weight.includes(name) && !data.includes(name));
+  if (shared === undefined) return new Miss("it sums over no axis of its weight");
+  if (first === undefined) return new Miss("it keeps no axis of its weight");
+  const outputAxis = s.result.indexOf(first);
+  const isBeside = (name: string, place: number): boolean => s.result[outputAxis + 1 + place] === name;
+  const outTaps = others.filter(isBeside);
+  const stack = weight.filter((name) => s.result.includes(name) && name !== first && !outTaps.includes(name));
+  // Down keeps the axes of the data, with the rank where the inputs were.
+  const down = { ...s, result: data.map((name) => (name === shared ? first : name)) };
   return {
-    input,
-    out,
-    in: shared,
-    groups: 1,
-    data: 1 - input,
-    dataAxis: data.indexOf(name(shared)),
-    outputAxis: s.result.indexOf(name(out)),
-    // The equation names axes, not their sizes: it holds for either product.
-    factored: inTwo(input, (emit, operands) => emit.Einsum(operands, { equation: equationOf(s) })),
+    ...{ input, out: axis(first), in: axis(shared), groups: 1 },
+    ...{ data: 1 - input, dataAxis: data.indexOf(shared), outputAxis },
+    ...(stack.length > 0 ? { stack: stack.map(axis) } : {}),
+    ...(outTaps.length > 0 ? { outTaps: outTaps.map(axis) } : {}),
+    ...(weight.length === 2
+      ? {
+          factored: inTwo(input, (emit, operands, part) =>
+            emit.Einsum(operands, { equation: equationOf(part === "down" ? down : s) }),
+          ),
+        }
+      : {}),
   };
 }
 

@@ -211,9 +211,10 @@ function addedTo(model: Model, node: Node, x: Value, layer: Layer, bias: Float64
 
 function scaled(dense: Dense, { role }: Layer, factors: Float64Array): Dense<"float32"> {
   const matrices = weightMatrices(role, dense.dims, toFloat64(dense));
-  for (const [group, { rows, columns, data }] of matrices.entries()) {
+  const each = dense.data.length / factors.length;
+  for (const [group, { data }] of matrices.entries()) {
     for (let at = 0; at < data.length; at++)
-      data[at] = (data[at] ?? 0) * (factors[group * rows + Math.floor(at / columns)] ?? 0);
+      data[at] = (data[at] ?? 0) * (factors[Math.floor((group * data.length + at) / each)] ?? 0);
   }
   return float32(dense.dims, weightNumbers(role, dense.dims, matrices));
 }

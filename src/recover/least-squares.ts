@@ -145,9 +145,12 @@ async function linearLayer(
   const bias = sum?.vector ?? layer.bias;
   const known = bias === undefined ? new Float64Array(1) : toFloat64(await readStoredValue(model, bias, engine));
   const takesBias =
+    role.outTaps === undefined &&
     (role.biasInput !== undefined || sum !== undefined) &&
     (bias === undefined || (bias.tensor !== undefined && isFloat(bias.tensor.type))) &&
     (known.length === 1 || known.length === layer.outputs);
+  if (bias !== undefined && !takesBias)
+    return new Miss("its bias is not a stored vector with a number for each output", name);
   const before = weightMatrices(role, dense.dims, toFloat64(dense)).map((weights, group) => {
     const turned = transpose(weights);
     if (!takesBias) return turned;
@@ -243,16 +246,20 @@ async function sumsOf(
   const sums: FitAndCheck = { fit: make(), check: make() };
   const rows = Math.max(fewestRows, rowsPerFeature * width) / data.count;
   const draw = random(context.seed, "rows", matched.name);
+  const each = (outputs * before.length) / layer.outputs;
   let step = 0;
   const batches = together(walks.own.features(seen), walks.original.values([matched.original]));
   for await (const [p, { [matched.original]: answer }] of batches) {
     if (answer === undefined) return new Miss("it has no output", matched.name);
-    const y = featuresIn(answer, { axis: matched.axis });
+    const y = featuresIn(answer, { axis: matched.axis, axes: 1 + (layer.role.outTaps?.length ?? 0) });
     if (p.rows !== y.rows) return new Miss("output shape differs from the original's", matched.name);
     const chosen = choosePlaces(p.rows, Math.ceil(rows * (answer.dims[0] ?? 1)), draw);
     const part = step++ % checkEvery === checkEvery - 1 ? sums.check : sums.fit;
     for (const [group, own] of part.entries()) {
-      const kept = range(group * outputs, outputs).map((channel) => matched.kept?.[channel] ?? channel);
+      const kept = range(group * outputs, outputs).map((output) => {
+        const channel = Math.floor(output / each);
+        return (matched.kept?.[channel] ?? channel) * each + (output % each);
+      });
       const seenRows = takesBias ? withOnes(p.matrix(group, chosen)) : p.matrix(group, chosen);
       await addRows(own, seenRows, y.matrix(undefined, chosen, kept), multiply);
     }

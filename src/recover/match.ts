@@ -103,7 +103,8 @@ function counterpart(layer: Layer, known: readonly Layer[], used: ReadonlySet<La
     if (role.stack !== undefined) return new Miss("it holds several matrices");
     if (role.outputAxis <= 0) return new Miss("its channels lie along the batch axis");
   }
-  if (same.role.outputAxis !== layer.role.outputAxis) return new Miss("its channels lie along another axis");
+  if (same.role.outputAxis !== layer.role.outputAxis || same.role.outTaps?.length !== layer.role.outTaps?.length)
+    return new Miss("its channels lie along another axis");
   const type = layer.node.outputs[0]?.type?.type;
   return type !== undefined && !isFloat(type) ? new Miss(`it computes ${type}`) : same;
 }
@@ -143,15 +144,16 @@ function recordedAgainst(original: Model, before: Layer, changed: Model, after: 
   return fits ? kept : undefined;
 }
 
-/** A row for each output channel: for each input channel its weights. */
-function rowsOf(dense: Dense, { role }: Layer): readonly (readonly Float64Array[])[] {
-  const { inputs, taps } = weightShape(role, dense.dims);
-  return weightMatrices(role, dense.dims, toFloat64(dense)).flatMap(({ rows, columns, data }) =>
-    Array.from({ length: rows }, (_, row) =>
-      Array.from({ length: inputs }, (_, input) => {
-        const start = row * columns + input * taps;
-        return data.subarray(start, start + taps);
-      }),
+/** A row for each output channel: for each of its numbers and each input channel the weights. */
+function rowsOf(dense: Dense, { role, outputs }: Layer): readonly (readonly Float64Array[])[] {
+  const { taps } = weightShape(role, dense.dims);
+  const blocks = dense.data.length / (outputs * taps);
+  const matrices = weightMatrices(role, dense.dims, toFloat64(dense));
+  return matrices.flatMap(({ data }) =>
+    Array.from({ length: outputs / matrices.length }, (_, row) =>
+      Array.from({ length: blocks }, (_, block) =>
+        data.subarray((row * blocks + block) * taps, (row * blocks + block + 1) * taps),
+      ),
     ),
   );
 }

@@ -251,13 +251,14 @@ export interface AxisLayout {
 
 /**
  * @param axis Negative ones count from the end.
+ * @param axes so many, from that one on, are taken as one.
  * @throws PithError E_OPTION if there is no such axis.
  */
-export function alongAxis(dims: readonly number[], axis: number): AxisLayout {
+export function alongAxis(dims: readonly number[], axis: number, axes = 1): AxisLayout {
   const at = axis < 0 ? axis + dims.length : axis;
-  const count = dims[at];
-  if (count === undefined) throw new PithError("E_OPTION", `${dimsText(dims)} has no axis ${axis}.`);
-  return { outer: elementCount(dims.slice(0, at)), count, inner: elementCount(dims.slice(at + 1)) };
+  if (dims[at] === undefined) throw new PithError("E_OPTION", `${dimsText(dims)} has no axis ${axis}.`);
+  const [before, own, behind] = [dims.slice(0, at), dims.slice(at, at + axes), dims.slice(at + axes)];
+  return { outer: elementCount(before), count: elementCount(own), inner: elementCount(behind) };
 }
 
 /** Row-major strides, in elements. */

@@ -9,6 +9,7 @@ import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { layersInside } from "../analysis/no-layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
+import { weightShape } from "../analysis/weight.ts";
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -128,16 +129,9 @@ function initializationOf(value: Value, inference: Inference): Initialization | 
 
 function weightVariance(node: Node, role: WeightRole, inference: Inference): number {
   const dims = fixedDims(node.inputs[role.input]?.type?.dims) ?? [];
-  // Operators with groups store the axis in front for all of them, the other one for one.
-  const ofGroup = (axis: number): number => (dims[axis] ?? 1) / (axis === 0 ? role.groups : 1);
-  const taps = dims.reduce(
-    (product, size, axis) =>
-      axis === role.in || axis === role.out || role.stack?.includes(axis) ? product : product * size,
-    1,
-  );
-  const [inputs, outputs] = [taps * ofGroup(role.in), taps * ofGroup(role.out)];
+  const { outputs, inputs, taps } = weightShape(role, dims);
   const isActivated = role.fused !== undefined || node.outputs.slice(0, 1).some((y) => reachesActivation(y, inference));
-  return isActivated ? 2 / inputs : 2 / (inputs + outputs);
+  return isActivated ? 2 / (taps * inputs) : 2 / (taps * (inputs + outputs));
 }
 
 /** Whether a function of each element reads it, perhaps behind what only scales and shifts. */

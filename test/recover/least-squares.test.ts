@@ -163,6 +163,15 @@ describe("layers that are left alone, with the reason", () => {
     expect(misses.map(({ reason }) => reason)).toEqual(["its weight is shared", "its weight is shared"]);
   });
 
+  test("a layer that scales its bias: its answers are no product alone", async () => {
+    const text = "  y = Gemm(x, a.weight, a.bias) {beta=2.0}";
+    const model = network(feed, "y: float32[n, 3]", { "a.weight": [4, 3], "a.bias": [3] }, text);
+    const changed = model.clone();
+    await change(changed, "a.weight", (one) => one + 0.5);
+    const reason = "its bias is not a stored vector with a number for each output";
+    expect(await solve(changed, model, data)).toMatchObject({ changed: 0, misses: [{ at: "a", reason }] });
+  });
+
   test("a layer that answers as the original's does keeps its weights to the bit", async () => {
     const model = network(feed, "y: float32[n, 3]", { "a.weight": [4, 3] }, "  y = MatMul(x, a.weight)");
     expect(await solve(model, model.clone(), data)).toMatchObject({ changed: 0, misses: [] });

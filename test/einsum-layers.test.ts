@@ -1,0 +1,187 @@
+/** Layers that are Einsum: the techniques take their weights, whatever axes they have, and what comes out is what the runtime computes. */
+import { describe, expect, test } from "vitest";
+import { infer } from "../src/analysis/infer.ts";
+import { type Layer, layers } from "../src/analysis/layers.ts";
+import { weightMatrices } from "../src/analysis/weight.ts";
+import { calibrate, type Features, type Statistic } from "../src/calibrate/index.ts";
+import { range, view } from "../src/data/indexed.ts";
+import type { IndexedDataset } from "../src/data/types.ts";
+import { Miss } from "../src/errors.ts";
+import { factorize } from "../src/factorize/index.ts";
+import type { Model } from "../src/graph/model.ts";
+import { verify } from "../src/graph/verify.ts";
+import { type Matrix, multiplyHere, transpose } from "../src/math/index.ts";
+import { l1Unstructured, prune, remove } from "../src/prune/index.ts";
+import { quantize } from "../src/quantize/index.ts";
+import { recover } from "../src/recover/index.ts";
+import { inspect } from "../src/report/index.ts";
+import { toFloat64 } from "../src/tensor/convert.ts";
+import { value } from "./find.ts";
+import { apart, change, engine, network, numbers, samples } from "./recover/networks.ts";
+
+interface Form {
+  readonly model: Model;
+  readonly data: IndexedDataset;
+  readonly outputs: number;
+  readonly inputs: number;
+}
+
+/** A model of one layer; dimensions of the data and the answer without the samples. */
+function form(
+  equation: string,
+  x: readonly number[],
+  w: readonly number[],
+  y: readonly number[],
+  [outputs, inputs]: readonly [number, number],
+): Form {
+  const operands = equation.startsWith("df,") ? "w, x" : "x, w";
+  return {
+    model: network(
+      `x: float32[n, ${x}]`,
+      `y: float32[n, ${y}]`,
+      { w },
+      `  y = Einsum "own" (${operands}) {equation="${equation}"}`,
+    ),
+    data: samples([96, ...x]),
+    outputs,
+    inputs,
+  };
+}
+
+const matrices = {
+  "to heads": () => form("bsd,dhk->bshk", [3, 6], [6, 2, 4], [3, 2, 4], [2, 6]),
+  "from heads": () => form("bshk,hkd->bsd", [3, 2, 4], [2, 4, 6], [3, 6], [6, 2]),
+  "of rows": () => form("bsd,df->bsf", [3, 6], [6, 8], [3, 8], [8, 6]),
+  "with the weight in front": () => form("df,bsd->bsf", [3, 6], [6, 8], [3, 8], [8, 6]),
+  "that permutes": () => form("bsd,df->bfs", [3, 6], [6, 8], [8, 3], [8, 6]),
+};
+const forms = {
+  ...matrices,
+  "to heads that lie apart": () => form("bsd,dhk->bhsk", [3, 6], [6, 2, 4], [2, 3, 4], [2, 6]),
+  "of experts": () => form("becd,edf->becf", [2, 3, 4], [2, 4, 5], [2, 3, 5], [5, 4]),
+};
+
+function only(model: Model): Layer {
+  const [layer, ...more] = layers(model, infer(model));
+  if (layer === undefined || more.length > 0) throw new Error("not one layer");
+  return layer;
+}
+
+describe.each(Object.entries(forms))("an Einsum %s", (_, make) => {
+  test("is listed with its channels", async () => {
+    const { model, outputs, inputs } = make();
+    const [found] = (await inspect(model)).layers;
+    expect(found).toMatchObject({ name: "own", operator: "Einsum", outputs, inputs });
+  });
+
+  test("is pruned: the least half of its weight is zero, and nothing else has changed", async () => {
+    const { model, data } = make();
+    const before = await numbers(model, "w");
+    const least = [...before].map(Math.abs).sort((a, b) => a - b)[before.length / 2] ?? 0;
+    const expected = model.clone();
+    await change(expected, "w", (one) => (Math.abs(one) < least ? 0 : one));
+    const { changes, misses } = await l1Unstructured(model, { amount: 0.5 });
+    expect([changes.length, misses]).toEqual([1, []]);
+    await remove(model);
+    expect(verify(model)).toEqual([]);
+    expect(await numbers(model, "w")).toEqual(await numbers(expected, "w"));
+    expect(await apart(expected, model, data)).toBeLessThan(1e-6);
+  });
+
+  test("has a weight of eight bits, within a hundredth of what it answered", async () => {
+    const { model, data } = make();
+    const original = model.clone();
+    const { changes, misses } = await quantize(model, { scheme: "weights" });
+    expect([changes.length, misses]).toEqual([1, []]);
+    expect(verify(model)).toEqual([]);
+    expect(only(model).weight.type?.type).toBe("int8");
+    const difference = await apart(original, model, data);
+    expect(difference).toBeGreaterThan(0);
+    expect(difference).toBeLessThan(0.01);
+  });
+});
+
+/** The first batch of what comes into a layer. */
+const firstRows: Statistic<Matrix | undefined> = {
+  begin() {
+    let first: Matrix | undefined;
+    const add = (batch: Features): void => {
+      first ??= batch.matrix();
+    };
+    return { add, end: () => first };
+  },
+};
+
+describe.each(Object.entries(matrices))("an Einsum %s is one product", (name, make) => {
+  test("of what comes in with its matrix", async () => {
+    const { model, data } = make();
+    const { role } = only(model);
+    const few = view(data, "few", range(4));
+    const seen = await calibrate(model, { data: few });
+    const rows = await seen.collect(only(model), firstRows);
+    await seen.release();
+    const [weight] = weightMatrices(role, value(model, "w").tensor?.dims ?? [], await numbers(model, "w"));
+    if (rows === undefined || rows instanceof Miss || weight === undefined) throw new Error("it has no matrices");
+    const session = await engine.load(model);
+    const { y } = await session.run(await few.gather(Uint32Array.of(0, 1, 2, 3)));
+    await session.release();
+    if (y === undefined) throw new Error("no y");
+    const [expected, product] = [[...toFloat64(y)], [...(await multiplyHere(rows, transpose(weight))).data]];
+    // Rows are (samples, positions), columns the outputs; what permutes has the outputs first.
+    const place = (at: number): number =>
+      name === "that permutes" ? Math.floor(at / 24) * 24 + (at % 3) * 8 + (Math.floor(at / 3) % 8) : at;
+    expect(product).toHaveLength(expected.length);
+    for (const [at, one] of expected.entries()) expect(product[place(at)]).toBeCloseTo(one, 4);
+  });
+
+  test("whose weight comes back by least squares", async () => {
+    const { model, data } = make();
+    const original = model.clone();
+    await change(model, "w", (one, index) => one * (1 + (index % 3)) + 0.5);
+    expect(await apart(original, model, data)).toBeGreaterThan(0.1);
+    const { misses } = await recover(model, { original, data, until: "least-squares" });
+    expect(misses.filter(({ at }) => at === "own")).toEqual([]);
+    expect(await apart(original, model, data)).toBeLessThan(1e-3);
+  });
+});
+
+test("a matrix becomes two, in the order of axes that the Einsum writes", async () => {
+  const { model, data } = matrices["that permutes"]();
+  const original = model.clone();
+  const { changes, misses } = await factorize(model, { rank: 3 });
+  expect([changes.length, misses]).toEqual([1, []]);
+  expect(verify(model)).toEqual([]);
+  const least = model.clone();
+  expect(await apart(original, least, data)).toBeLessThan(1);
+  await recover(model, { original, data, until: "least-squares" });
+  expect(await apart(original, model, data)).toBeLessThanOrEqual(await apart(original, least, data));
+});
+
+test("heads of an attention are cut with what reads them", async () => {
+  const attention = network(
+    "x: float32[n, 3, 6]",
+    "y: float32[n, 3, 6]",
+    { "q.weight": [6, 4, 2], "k.weight": [6, 4, 2], "v.weight": [6, 4, 2], "o.weight": [4, 2, 6] },
+    `  q = Einsum(x, q.weight) {equation="bsd,dhk->bshk"}
+  k = Einsum(x, k.weight) {equation="bsd,dhk->bshk"}
+  v = Einsum(x, v.weight) {equation="bsd,dhk->bshk"}
+  a = Einsum(q, k) {equation="bqhk,bshk->bhqs"}
+  p = Softmax(a) {axis=-1}
+  z = Einsum(p, v) {equation="bhqs,bshk->bqhk"}
+  y = Einsum(z, o.weight) {equation="bqhk,hkd->bqd"}`,
+  );
+  const zeroed = attention.clone();
+  // Two heads that answer nothing are those of the least norm.
+  for (const name of ["q.weight", "k.weight", "v.weight"])
+    await change(zeroed, name, (one, at) => (Math.floor(at / 2) % 4 < 2 ? 0 : one));
+  const cut = zeroed.clone();
+  await prune(cut, { amount: 0.5, structured: true });
+  expect(verify(cut)).toEqual([]);
+  expect(layers(cut, infer(cut)).map(({ effective }) => effective.tensor?.dims)).toEqual([
+    [6, 2, 2],
+    [6, 2, 2],
+    [6, 2, 2],
+    [2, 2, 6],
+  ]);
+  expect(await apart(zeroed, cut, samples([16, 3, 6]))).toBeLessThan(1e-5);
+});
