@@ -163,6 +163,17 @@ describe("emitted nodes", () => {
     expect(attributesOf(out)).toEqual({ perm: { kind: "ints", value: [1, 0] } });
   });
 
+  it("take a number in the type of the other inputs, and a list as a vector of int64", () => {
+    const { x, y, emit } = start();
+    expect(producerOf(emit.Mul([x, 0.5])).inputs[1]?.tensor?.small).toEqual(float32([], [0.5]));
+    const flags = emit.Cast([y], { to: 9 });
+    flags.type = { type: "bool", dims: [2, 3] };
+    expect(producerOf(emit.Where([flags, 1, x])).inputs[1]?.tensor?.small).toEqual(float32([], [1]));
+    expect(producerOf(emit.Reshape([x, [3, -1]])).inputs[1]?.tensor?.small).toEqual(int64([2], [3, -1]));
+    expect(refused(() => emit.Neg([1]))).toMatch(/E_TYPE_MISMATCH: Neg: the type of the number 1 is not known/);
+    expect(refused(() => emit.Where([flags, 0, 1]))).toMatch(/the type of the number 0 is not known/);
+  });
+
   it("take absent inputs, and do not write absent ones at the end", () => {
     const { x, y, emit } = start();
     expect(producerOf(emit.Clip([x, undefined, y])).inputs).toEqual([x, undefined, y]);

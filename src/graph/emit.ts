@@ -6,6 +6,7 @@
  * can write each form.
  */
 import { Miss, PithError } from "../errors.ts";
+import { fromNumbers, scalarOf } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./elements.ts";
@@ -28,10 +29,16 @@ export const passKey = "pith.pass";
  */
 export type Subgraph = (emit: Emit, body: Graph) => readonly Value[];
 
+/**
+ * An input of a new node: left out by undefined. A number is a constant of the element type that the other inputs have, truth values aside; a
+ * list is a vector of int64, as axes and shapes are.
+ */
+export type Input = Value | undefined | number | readonly number[];
+
 export type Emit = {
-  /** A node; its first output. An input is left out by undefined. */
+  /** A node; its first output. */
   readonly [Op in OpName]: (
-    inputs: readonly (Value | undefined)[],
+    inputs: readonly Input[],
     ...attributes: Record<never, never> extends AttributesOf<Op>
       ? [attributes?: AttributesOf<Op>]
       : [attributes: AttributesOf<Op>]
@@ -42,7 +49,7 @@ export interface EmitTools {
   /** A node with several outputs; `outputs` counts them, or says which are wanted: those are returned. */
   many<Op extends OpName, const Outputs extends number | readonly boolean[]>(
     op: Op,
-    inputs: readonly (Value | undefined)[],
+    inputs: readonly Input[],
     attributes: Record<never, never> extends AttributesOf<Op> ? AttributesOf<Op> | undefined : AttributesOf<Op>,
     outputs: Outputs,
   ): Wanted<Outputs>;
@@ -88,7 +95,7 @@ export interface EmitOptions {
  *
  * @example
  * const emit = emitter(model.graph, { opsets: model.header.opsets });
- * const scaled = emit.named("scaled").Mul([x, emit.constant(float32([], [0.5]))]);
+ * const scaled = emit.named("scaled").Mul([x, 0.5]);
  */
 export function emitter(graph: Graph, options: EmitOptions): Emit {
   return withName({ graph, before: options.before, options }, undefined);
@@ -105,7 +112,7 @@ interface Target {
   readonly options: EmitOptions;
 }
 
-type Inputs = readonly (Value | undefined)[];
+type Inputs = readonly Input[];
 
 function withName(target: Target, name: string | undefined): Emit {
   let pending = name;
@@ -157,7 +164,7 @@ function importedVersion({ options: { opsets } }: Target, domain: string): numbe
 function writeNode(
   target: Target,
   key: string,
-  inputs: Inputs,
+  operands: Inputs,
   attributes: readonly (readonly [string, unknown])[],
   outputs: readonly boolean[],
   takeName: () => string | undefined,
@@ -168,8 +175,8 @@ function writeNode(
   const given = attributes.filter(([, value]) => value !== undefined);
   // Absent inputs at the end are not written, but for those that the operator counts (Loop).
   const fewest = schemaAt(domain, op, version)?.inputs.min ?? 0;
-  const shown = inputs.slice(0, Math.max(fewest, inputs.findLastIndex((input) => input !== undefined) + 1));
-  const form = { inputs: shown, outputs, attributes: given.map(([name]) => name) };
+  const present = operands.slice(0, Math.max(fewest, operands.findLastIndex((input) => input !== undefined) + 1));
+  const form = { inputs: present, outputs, attributes: given.map(([name]) => name) };
   const found = checkForm(domain, op, version, form);
   if (found instanceof Miss) throw new PithError("E_UNSUPPORTED", found.reason);
 
@@ -181,6 +188,9 @@ function writeNode(
     else tagged.push([name, tag(`${key}: attribute ${name}`, kind, value)]);
   }
   const stem = takeName() ?? op;
+  const shown = present.map((input) =>
+    input === undefined || isValue(input) ? input : graph.addTensor(...written(key, input, present)),
+  );
   const names = outputNames(graph, stem, outputs);
   if (!options.opsets.has(domain) && domain !== "") options.opsets.set(domain, version);
   const node = graph.addNode(
@@ -196,6 +206,18 @@ function writeNode(
   }
   options.onNode?.(node);
   return node.outputs.filter((output) => output !== undefined);
+}
+
+const isValue = (input: Input): input is Value => typeof input === "object" && "uses" in input;
+
+/** Numbers among the inputs as a stored tensor, and what it is called after. */
+function written(key: string, numbers: number | readonly number[], inputs: Inputs): [name: string, tensor: Tensor] {
+  if (typeof numbers !== "number") return ["integers", inMemory(fromNumbers("int64", [numbers.length], numbers))];
+  const types = inputs.map((input) => (isValue(input) ? input.type?.type : undefined));
+  const type = types.find((type) => type !== undefined && type !== "bool");
+  if (type === undefined)
+    throw new PithError("E_TYPE_MISMATCH", `${key}: the type of the number ${numbers} is not known.`);
+  return ["scalar", inMemory(scalarOf(type, numbers))];
 }
 
 /** The first wanted output has the name itself; the others get their number. */

@@ -8,6 +8,7 @@ export {
   type EmitTools,
   emitInto,
   emitter,
+  type Input,
   type OpName,
   passKey,
   type Subgraph,

@@ -198,12 +198,8 @@ function counting(emit: Emit, like: Value, axis: number, size: Dim, shape: reado
   const numbers =
     typeof size === "number"
       ? integersConstant(emit, range(size), "places")
-      : emit.Range([
-          scalar(emit, "int64", 0),
-          emit.Squeeze([emit.Shape([like], { start: axis, end: axis + 1 })]),
-          scalar(emit, "int64", 1),
-        ]);
-  return emit.Reshape([numbers, integersConstant(emit, shape)]);
+      : emit.Range([0, emit.Squeeze([emit.Shape([like], { start: axis, end: axis + 1 })]), 1]);
+  return emit.Reshape([numbers, shape]);
 }
 
 interface Parts {
@@ -226,7 +222,7 @@ function bias(
   const terms: Value[] = [];
   if (mask !== undefined) terms.push(typeOf(mask) === "bool" ? where(mask) : mask);
   const [before, after] = s.window;
-  const perSample = lengths === undefined ? undefined : emit.Reshape([lengths, integersConstant(emit, [-1, 1, 1, 1])]);
+  const perSample = lengths === undefined ? undefined : emit.Reshape([lengths, [-1, 1, 1, 1]]);
   const columns = (): Value => counting(emit, k, 2, found.keys, [1, -1]);
   if (s.causal || before >= 0 || after >= 0) {
     const rows = counting(emit, q, 2, found.q.places, [-1, 1]);
@@ -234,10 +230,9 @@ function bias(
     const offset =
       past !== undefined ? count(past) : perSample === undefined ? undefined : emit.Sub([perSample, count(q)]);
     const distance = emit.Sub([offset === undefined ? rows : emit.Add([rows, offset]), columns()]);
-    const limit = (value: number): Value => scalar(emit, "int64", value);
-    if (s.causal) terms.push(where(emit.GreaterOrEqual([distance, limit(0)])));
-    if (before >= 0) terms.push(where(emit.LessOrEqual([distance, limit(before)])));
-    if (after >= 0) terms.push(where(emit.GreaterOrEqual([distance, limit(-after)])));
+    if (s.causal) terms.push(where(emit.GreaterOrEqual([distance, 0])));
+    if (before >= 0) terms.push(where(emit.LessOrEqual([distance, before])));
+    if (after >= 0) terms.push(where(emit.GreaterOrEqual([distance, -after])));
   }
   if (perSample !== undefined) terms.push(where(emit.Less([columns(), perSample])));
   const [first, ...rest] = terms;
@@ -249,7 +244,7 @@ function bias(
 /** batch × heads × places × D, from either form. */
 function apart(s: Settings, emit: Emit, value: Value | undefined, count: number): Value {
   if (!s.flat) return present(value);
-  const open = emit.Reshape([value, integersConstant(emit, [0, 0, count, -1])]);
+  const open = emit.Reshape([value, [0, 0, count, -1]]);
   return emit.Transpose([open], { perm: [0, 2, 1, 3] });
 }
 
@@ -258,9 +253,9 @@ function repeated(s: Settings, emit: Emit, value: Value, size: Dim): Value | Mis
   const serves = s.heads / s.keyHeads;
   if (serves === 1) return value;
   if (typeof size !== "number") return new Miss("the size of its heads is not known");
-  const open = emit.Unsqueeze([value, integersConstant(emit, [2])]);
-  const spread = emit.Expand([open, integersConstant(emit, [1, 1, serves, 1, 1])]);
-  return emit.Reshape([spread, integersConstant(emit, [0, s.heads, -1, size])]);
+  const open = emit.Unsqueeze([value, [2]]);
+  const spread = emit.Expand([open, [1, 1, serves, 1, 1]]);
+  return emit.Reshape([spread, [0, s.heads, -1, size]]);
 }
 
 /** In another type, where one is asked for; and back. */
@@ -291,26 +286,22 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
   if (k instanceof Miss) return k;
   if (v instanceof Miss) return v;
   // Either operand takes the root of the scale, so that products of halves stay small.
-  const root = scalar(emit, type, Math.sqrt(s.scale ?? 1 / Math.sqrt(size)));
+  const root = Math.sqrt(s.scale ?? 1 / Math.sqrt(size));
   const turned = emit.Transpose([emit.Mul([k, root])], { perm: [0, 1, 3, 2] });
   const products = emit.MatMul([emit.Mul([q, root]), turned]);
-  const cap = scalar(emit, type, s.softcap);
+  const cap = s.softcap;
   const capped = s.softcap > 0 ? emit.Mul([emit.Tanh([emit.Div([products, cap])]), cap]) : products;
   const added = bias(s, emit, inputs, { q, k: presentKey, found, type });
   const scores = added === undefined ? capped : emit.Add([capped, added.sum]);
-  const most = (value: Value): Value => emit.ReduceMax([value, integersConstant(emit, [-1])], { keepdims: 1 });
-  const empty =
-    added?.mayBeEmpty === true
-      ? emit.Equal([most(added.sum), scalar(emit, type, Number.NEGATIVE_INFINITY)])
-      : undefined;
+  const most = (value: Value): Value => emit.ReduceMax([value, [-1]], { keepdims: 1 });
+  const empty = added?.mayBeEmpty === true ? emit.Equal([most(added.sum), Number.NEGATIVE_INFINITY]) : undefined;
   // Before the softmax too: it is not a number where everything is -∞, and so would its gradient be.
-  const without = (value: Value): Value =>
-    empty === undefined ? value : emit.Where([empty, scalar(emit, type, 0), value]);
+  const without = (value: Value): Value => (empty === undefined ? value : emit.Where([empty, 0, value]));
   const shares = without(softmax(emit, without(scores), s.precision));
   const y = emit.MatMul([shares, v]);
   const joined = (): Value => {
     const places = emit.Transpose([y], { perm: [0, 2, 1, 3] });
-    return emit.Reshape([places, integersConstant(emit, [0, 0, -1])]);
+    return emit.Reshape([places, [0, 0, -1]]);
   };
   return [s.flat ? joined() : y, presentKey, presentValue, [products, capped, scores, shares][s.shown] ?? products];
 }

@@ -13,7 +13,7 @@ import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type GradientScope, type Inferred, type Op } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
 import { primitive } from "./shared/misses.ts";
-import { fixed, integersConstant, need, range, sameAxes, scalar, typeOf } from "./shared/rules.ts";
+import { fixed, need, range, sameAxes, typeOf } from "./shared/rules.ts";
 
 const none = new Float64Array(0);
 
@@ -39,19 +39,17 @@ function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
   }
   if (rank === undefined) return new Miss("the rank of its input is not known");
   const axes = [0, ...range(rank - 2, 2)];
-  const number = (value: number): Value => scalar(emit, typeOf(x), value);
-  const average = (value: Value): Value => emit.ReduceMean([value, integersConstant(emit, axes)], { keepdims: 1 });
-  const spread = (vector: Value): Value =>
-    emit.Reshape([vector, integersConstant(emit, [1, -1, ...axes.slice(1).map(() => 1)])]);
-  const vector = (value: Value): Value => emit.Reshape([value, integersConstant(emit, [-1])]);
+  const average = (value: Value): Value => emit.ReduceMean([value, axes], { keepdims: 1 });
+  const spread = (vector: Value): Value => emit.Reshape([vector, [1, -1, ...axes.slice(1).map(() => 1)]]);
+  const vector = (value: Value): Value => emit.Reshape([value, [-1]]);
   // The mean of squared deviations; the mean of squares less the squared mean would cancel where the mean is large.
   const batchMean = average(x);
   const centred = emit.Sub([x, batchMean]);
   const batchVariance = average(emit.Mul([centred, centred]));
-  const deviation = emit.Sqrt([emit.Add([batchVariance, number(s.epsilon)])]);
+  const deviation = emit.Sqrt([emit.Add([batchVariance, s.epsilon])]);
   const y = emit.Add([emit.Mul([emit.Div([centred, deviation]), spread(scale)]), spread(bias)]);
   const blend = (old: Value, fresh: Value): Value => {
-    const part = (value: Value, weight: number): Value => emit.Mul([value, scalar(emit, typeOf(old), weight)]);
+    const part = (value: Value, weight: number): Value => emit.Mul([value, weight]);
     return emit.Add([part(old, s.momentum), part(emit.CastLike([vector(fresh), old]), 1 - s.momentum)]);
   };
   const running = [blend(mean, batchMean), blend(variance, batchVariance)];
@@ -78,12 +76,12 @@ function writeTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
     3,
   );
   const blend = (old: Value | undefined, fresh: Value): Value =>
-    emit.Add([emit.Mul([old, scalar(emit, type, s.momentum)]), emit.Mul([fresh, scalar(emit, type, 1 - s.momentum)])]);
+    emit.Add([emit.Mul([old, s.momentum]), emit.Mul([fresh, 1 - s.momentum])]);
   return [y, blend(mean, batchMean), blend(variance, batchVariance)];
 }
 
 /** All axes but that of the channels. */
-const otherAxes = (emit: Emit, x: Value): Value => integersConstant(emit, [0, ...range(fixed(x).length - 2, 2)]);
+const otherAxes = (x: Value): readonly number[] => [0, ...range(fixed(x).length - 2, 2)];
 
 /**
  * With x̂ = (x - mean) / √(variance + ε) over n numbers a channel: dx = scale / √(variance + ε) · (dy - Σ dy / n - x̂ · Σ (dy · x̂) / n), in three passes
@@ -103,16 +101,16 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
   const count = elementCount(dims) / Math.max(1, channels);
   const filled = (value: number): Value =>
     emit.constant(fromNumbers(type, [channels], new Array<number>(channels).fill(value)));
-  const rest = otherAxes(emit, x);
+  const rest = otherAxes(x);
   const perChannelSum = (value: Value): Value => emit.ReduceSum([value, rest], { keepdims: 0 });
   const [zeros, ones] = [filled(0), filled(1)];
   const normalized = emit.BatchNormalization([x, ones, zeros, mean, variance], { epsilon: s.epsilon });
   const [shift, factor] = [perChannelSum(up), perChannelSum(emit.Mul([up, normalized]))];
   if (!wanted(0)) return [undefined, factor, shift];
-  const slope = emit.Div([scale, emit.Sqrt([emit.Add([variance, scalar(emit, type, s.epsilon)])])]);
-  const share = emit.Mul([slope, scalar(emit, type, -1 / count)]);
+  const slope = emit.Div([scale, emit.Sqrt([emit.Add([variance, s.epsilon])])]);
+  const share = emit.Mul([slope, -1 / count]);
   const straight = emit.BatchNormalization([up, slope, emit.Mul([share, shift]), zeros, ones], { epsilon: 0 });
-  const perChannel = integersConstant(emit, [channels, ...dims.slice(2).map(() => 1)]);
+  const perChannel = [channels, ...dims.slice(2).map(() => 1)];
   const back = emit.Mul([normalized, emit.Reshape([emit.Mul([share, factor]), perChannel])]);
   return [emit.Add([straight, back]), factor, shift];
 }
@@ -120,7 +118,7 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
 /** Scale, bias, mean and variance broadcast over the samples. */
 function lowerPerElement(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] {
   const [x, scale, bias, mean, variance] = inputs;
-  const deviation = emit.Sqrt([emit.Add([variance, scalar(emit, typeOf(x), s.epsilon)])]);
+  const deviation = emit.Sqrt([emit.Add([variance, s.epsilon])]);
   return [emit.Add([emit.Mul([emit.Div([emit.Sub([x, mean]), deviation]), scale]), bias])];
 }
 
@@ -204,10 +202,10 @@ const BatchNormalization = defineOp<Settings>({
     if (s.training) return s.ownForm ? trainingGradient(s, scope) : new Miss("is differentiated as its primitives");
     if (s.perElement) return perElement;
     const dims = fixed(x);
-    const perChannel = integersConstant(emit, [dims[1] ?? 1, ...dims.slice(2).map(() => 1)]);
+    const perChannel = [dims[1] ?? 1, ...dims.slice(2).map(() => 1)];
     const spread = (vector: Value | undefined): Value => emit.Reshape([vector, perChannel]);
-    const rest = otherAxes(emit, x);
-    const inverse = emit.Reciprocal([emit.Sqrt([emit.Add([variance, scalar(emit, typeOf(variance), s.epsilon)])])]);
+    const rest = otherAxes(x);
+    const inverse = emit.Reciprocal([emit.Sqrt([emit.Add([variance, s.epsilon])])]);
     const normalized = (): Value => emit.Mul([emit.Sub([x, spread(mean)]), spread(inverse)]);
     const perChannelSum = (value: Value): Value => emit.ReduceSum([value, rest], { keepdims: 0 });
     const slope = emit.Mul([scale, inverse]);
@@ -218,10 +216,7 @@ const BatchNormalization = defineOp<Settings>({
       wanted(3) ? emit.Neg([emit.Mul([perChannelSum(up), slope])]) : undefined,
       // d(v + ε)^(-1/2)/dv = -1/2 · (v + ε)^(-3/2)
       wanted(4)
-        ? emit.Mul([
-            perChannelSum(emit.Mul([up, normalized()])),
-            emit.Mul([emit.Mul([slope, inverse]), scalar(emit, typeOf(variance), -0.5)]),
-          ])
+        ? emit.Mul([perChannelSum(emit.Mul([up, normalized()])), emit.Mul([emit.Mul([slope, inverse]), -0.5])])
         : undefined,
     ];
   },

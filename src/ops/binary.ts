@@ -114,12 +114,12 @@ export const binaryOperators: readonly Op[] = [
     neutral: { right: 1 },
     // d(aᵇ)/da = b · aᵇ⁻¹; d(aᵇ)/db = y · ln a, taken as 0 where a = 0. The exponent may be of another type than the base.
     derivatives: [
-      ({ emit, up, a, b, number }) => {
+      ({ emit, up, a, b }) => {
         const exponent = typeOf(b) === typeOf(a) ? b : emit.CastLike([b, a]);
-        return emit.Mul([up, emit.Mul([exponent, emit.Pow([a, emit.Sub([exponent, number(1)])])])]);
+        return emit.Mul([up, emit.Mul([exponent, emit.Pow([a, emit.Sub([exponent, 1])])])]);
       },
-      ({ emit, up, a, y, number }) => {
-        const safe = emit.Where([emit.Equal([a, number(0)]), number(1), a]);
+      ({ emit, up, a, y }) => {
+        const safe = emit.Where([emit.Equal([a, 0]), 1, a]);
         return emit.Mul([up, emit.Mul([y, emit.Log([safe])])]);
       },
     ],
@@ -138,8 +138,8 @@ export const binaryOperators: readonly Op[] = [
     name: "PRelu",
     oneSided: true,
     derivatives: [
-      ({ emit, up, a, b, number }) => emit.Where([emit.Less([a, number(0)]), emit.Mul([up, b]), up]),
-      ({ emit, up, a, number }) => emit.Where([emit.Less([a, number(0)]), emit.Mul([up, a]), number(0)]),
+      ({ emit, up, a, b }) => emit.Where([emit.Less([a, 0]), emit.Mul([up, b]), up]),
+      ({ emit, up, a }) => emit.Where([emit.Less([a, 0]), emit.Mul([up, a]), 0]),
     ],
     parameters: [1],
   }),
@@ -161,8 +161,8 @@ export const binaryOperators: readonly Op[] = [
   }),
   variadic({
     name: "Mean",
-    derivatives: ({ emit, up, operands, number }) => {
-      const share = emit.Div([up, number(operands.length)]);
+    derivatives: ({ emit, up, operands }) => {
+      const share = emit.Div([up, operands.length]);
       return operands.map(() => share);
     },
   }),

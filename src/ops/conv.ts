@@ -23,18 +23,9 @@ import {
   readConv,
 } from "./shared/convolution.ts";
 import { onIntegers } from "./shared/misses.ts";
-import { fixed, integersConstant, need, present, range, typeOf, withDims } from "./shared/rules.ts";
+import { fixed, need, present, range, typeOf, withDims } from "./shared/rules.ts";
 import { weightGradient } from "./shared/weight-gradient.ts";
 import { bothSides, explicitPads, extent, spreadSettings } from "./shared/window.ts";
-
-function slice(
-  emit: Emit,
-  x: Value,
-  ranges: readonly { axis: number; start: number; end: number; step: number }[],
-): Value {
-  const list = (pick: (range: (typeof ranges)[number]) => number): Value => integersConstant(emit, ranges.map(pick));
-  return emit.Slice([x, list((r) => r.start), list((r) => r.end), list((r) => r.axis), list((r) => r.step)]);
-}
 
 function inputGradient(
   s: ConvSettings,
@@ -60,13 +51,10 @@ function inputGradient(
   );
   if (group === 1 && channels >= fewest && !strided && flipPads.every((pad) => pad >= 0)) {
     const axes = spatial.map((_, axis) => axis + 2);
+    const all = (bound: number): readonly number[] => axes.map(() => bound);
     const flipped = kernel.every((size) => size === 1)
       ? w
-      : slice(
-          emit,
-          w,
-          axes.map((axis) => ({ axis, start: -1, end: Number.MIN_SAFE_INTEGER, step: -1 })),
-        );
+      : emit.Slice([w, all(-1), all(Number.MIN_SAFE_INTEGER), axes, all(-1)]);
     const turned = emit.Transpose([flipped], { perm: [1, 0, ...axes] });
     return emit.Conv([up, turned], { kernel_shape: kernel, dilations, pads: flipPads, strides });
   }
@@ -89,7 +77,7 @@ function dataOf(site: Site, channels: (dims: readonly Dim[]) => Dim): readonly {
 
 /** dLoss/dBias */
 const biasGradient = (emit: Emit, up: Value): Value =>
-  emit.ReduceSum([up, integersConstant(emit, [0, ...range(fixed(up).length - 2, 2)])], { keepdims: 0 });
+  emit.ReduceSum([up, [0, ...range(fixed(up).length - 2, 2)]], { keepdims: 0 });
 
 const Conv = defineOp<ConvSettings>({
   name: "Conv",

@@ -3,14 +3,13 @@
  * and may be weighed by a mask. Data N × C × H × W, weight M × C/group × kernel, offsets N × (offset groups · taps · 2) × out.
  */
 import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, stridesOf } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { type ConvSettings, convCost, convolved, convWeight, readConv } from "./shared/convolution.ts";
 import { picked } from "./shared/products.ts";
-import { integersConstant, range, scalar, typeOf } from "./shared/rules.ts";
+import { range, scalar, typeOf } from "./shared/rules.ts";
 import { sample } from "./shared/sampling.ts";
 import { explicitPads, windowDims } from "./shared/window.ts";
 
@@ -66,11 +65,10 @@ const DeformConv = defineOp({
     const sizes = [height, width];
     const out = windowDims(s, sizes) as readonly number[];
     const [taps, places] = [elementCount(s.kernel), elementCount(out)];
-    const shape = (...target: readonly number[]): Value => integersConstant(emit, target);
     const perGroup = channels / s.offsetGroups;
-    const parts = emit.Reshape([x, shape(-1, perGroup, height, width)]);
+    const parts = emit.Reshape([x, [-1, perGroup, height, width]]);
     const images = emit.Transpose([parts], { perm: [0, 2, 3, 1] });
-    const moves = emit.Reshape([offset, shape(-1, taps, 2, places)]);
+    const moves = emit.Reshape([offset, [-1, taps, 2, places]]);
     const pads = explicitPads(s, sizes);
     const coordinates = sizes.map((_, axis) => {
       const move = emit.Gather([moves, scalar(emit, "int64", axis)], { axis: 2 });
@@ -78,16 +76,16 @@ const DeformConv = defineOp({
         fromNumbers(typeOf(x) === "float64" ? "float64" : "float32", [1, taps, places], startsOf(s, pads, out, axis)),
         "taps",
       );
-      return emit.Reshape([emit.Add([move, base]), shape(-1, taps * places)]);
+      return emit.Reshape([emit.Add([move, base]), [-1, taps * places]]);
     });
     const read = sample(emit, images, sizes, coordinates, { kernel: "linear", outside: "zeros" });
-    const seen = mask === undefined ? read : emit.Mul([read, emit.Reshape([mask, shape(-1, taps * places, 1)])]);
-    const columns = emit.Transpose([emit.Reshape([seen, shape(-1, taps, places, perGroup)])], { perm: [0, 3, 1, 2] });
+    const seen = mask === undefined ? read : emit.Mul([read, emit.Reshape([mask, [-1, taps * places, 1]])]);
+    const columns = emit.Transpose([emit.Reshape([seen, [-1, taps, places, perGroup]])], { perm: [0, 3, 1, 2] });
     const inputs = (channels / s.group) * taps;
-    const grouped = emit.Reshape([columns, shape(-1, s.group, inputs, places)]);
-    const matrices = emit.Reshape([w, shape(1, s.group, outputs / s.group, inputs)]);
-    const y = emit.Reshape([emit.MatMul([matrices, grouped]), shape(-1, outputs, ...out)]);
-    return [bias === undefined ? y : emit.Add([y, emit.Reshape([bias, shape(outputs, 1, 1)])])];
+    const grouped = emit.Reshape([columns, [-1, s.group, inputs, places]]);
+    const matrices = emit.Reshape([w, [1, s.group, outputs / s.group, inputs]]);
+    const y = emit.Reshape([emit.MatMul([matrices, grouped]), [-1, outputs, ...out]]);
+    return [bias === undefined ? y : emit.Add([y, emit.Reshape([bias, [outputs, 1, 1]])])];
   },
   cost: (s, site) => convCost(s, asConv(site)),
   quantize: new Miss("ONNX Runtime has no integer kernel for it on CPU"),

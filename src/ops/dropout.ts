@@ -82,7 +82,7 @@ const Dropout = defineOp({
         if (x === undefined) return new Miss("an operand is missing");
         const kept = keptInTraining(emit, x, ratio, draw());
         if (kept instanceof Miss) return kept;
-        const scaled = emit.Mul([x, scalar(emit, typeOf(x), ratio < 1 ? 1 / (1 - ratio) : 0)]);
+        const scaled = emit.Mul([x, ratio < 1 ? 1 / (1 - ratio) : 0]);
         const outputs = [emit.Mul([scaled, emit.CastLike([kept, x])]), kept].slice(0, site.outputs);
         return { outputs, next: new Map() };
       },
@@ -101,11 +101,10 @@ const Dropout = defineOp({
       const type = s.mask === "input" ? typeOf(x) : "bool";
       return [same, emit.Expand([scalar(emit, type, s.mask === "all" ? 1 : 0), emit.Shape([x])])];
     }
-    const type = typeOf(x);
     const draws = emit.RandomUniformLike([x], s.seed === undefined ? {} : { seed: s.seed });
-    const kept = emit.GreaterOrEqual([draws, scalar(emit, type, s.ratio)]);
+    const kept = emit.GreaterOrEqual([draws, s.ratio]);
     const scale = s.ratio < 1 ? 1 / (1 - s.ratio) : 0;
-    return [emit.Mul([emit.Mul([x, emit.CastLike([kept, x])]), scalar(emit, type, scale)]), kept];
+    return [emit.Mul([emit.Mul([x, emit.CastLike([kept, x])]), scale]), kept];
   },
   quantize: (s) => (s.training === false ? { kind: "transparent" } : new Miss("drops values at random")),
 });

@@ -17,7 +17,7 @@ import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts"
 import { type AxisLink, defineOp, type Op, type Site, type WeightRole } from "./define.ts";
 import { text } from "./shared/attributes.ts";
 import { inTwo, storedOperands } from "./shared/products.ts";
-import { fixed, integersConstant, need, sameAxes, scalar, shaped, typeOf } from "./shared/rules.ts";
+import { fixed, need, sameAxes, shaped } from "./shared/rules.ts";
 
 /** Axes by name; those of `...` are numbered from the last: "0" is the last of them. */
 interface Equation {
@@ -131,7 +131,7 @@ function gradientOf(s: Equation, input: number, emit: Emit, inputs: readonly Val
   if (kept.length === own.length) return part;
   const dims = fixed(inputs[input]);
   const gone = own.flatMap((name, axis) => (reached.has(name) && own.indexOf(name) === axis ? [] : [axis]));
-  const spread = emit.Expand([emit.Unsqueeze([part, integersConstant(emit, gone)]), integersConstant(emit, dims)]);
+  const spread = emit.Expand([emit.Unsqueeze([part, gone]), dims]);
   // Axes of one name stand for their diagonal: elsewhere nothing depends on the operand.
   return own.reduce((value, name, axis) => {
     const place = own.indexOf(name);
@@ -140,7 +140,7 @@ function gradientOf(s: Equation, input: number, emit: Emit, inputs: readonly Val
     const ones = Array.from({ length: size * size }, (_, at) => (at % (size + 1) === 0 ? 1 : 0));
     const shape = dims.map((_, other) => (other === place || other === axis ? size : 1));
     const diagonal = emit.constant(fromNumbers("bool", shape, ones), "diagonal");
-    return emit.Where([diagonal, value, scalar(emit, typeOf(up), 0)]);
+    return emit.Where([diagonal, value, 0]);
   }, spread);
 }
 
@@ -221,8 +221,7 @@ function asMatMul(s: Equation, emit: Emit, inputs: readonly (Value | undefined)[
     ? [ordered(emit, b, second, [...stack, ...rows, shared]), ordered(emit, a, first, [...stack, shared, ...columns])]
     : [ordered(emit, a, first, [...stack, ...rows, shared]), ordered(emit, b, second, [...stack, shared, ...columns])];
   const between = rows.slice(1).map((_, place) => stack.length + place);
-  const fitted =
-    stack.length === 0 || between.length === 0 ? right : emit.Unsqueeze([right, integersConstant(emit, between)]);
+  const fitted = stack.length === 0 || between.length === 0 ? right : emit.Unsqueeze([right, between]);
   return ordered(emit, emit.MatMul([left, fitted]), [...stack, ...rows, ...columns], s.result);
 }
 

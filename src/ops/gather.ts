@@ -18,7 +18,6 @@ import {
   fixed,
   handedOn,
   inTuples,
-  integersConstant,
   need,
   positions,
   present,
@@ -98,7 +97,7 @@ const Gather = defineOp({
       return [emit.ScatterND([filled(emit, typeOf(x), dims, 0), at, rows], { reduction: "add" })];
     }
     const [before, after] = [elementCount(dims.slice(0, s.axis)), elementCount(dims.slice(s.axis + 1))];
-    const at = emit.Expand([reshapeTo(emit, places, [1, picked, 1]), integersConstant(emit, [before, picked, after])]);
+    const at = emit.Expand([reshapeTo(emit, places, [1, picked, 1]), [before, picked, after]]);
     const zeros = filled(emit, typeOf(x), [before, dims[s.axis] ?? 0, after], 0);
     const parts = reshapeTo(emit, up, [before, picked, after]);
     return [reshapeTo(emit, emit.ScatterElements([zeros, at, parts], { axis: 1, reduction: "add" }), dims)];

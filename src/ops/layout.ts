@@ -12,7 +12,6 @@ import {
   fixed,
   handedOn,
   ifSameDims,
-  integersConstant,
   need,
   range,
   shapeChange,
@@ -117,7 +116,7 @@ const Concat = defineOp({
   },
   gradient: (s, { emit, inputs, up }) => {
     const sizes = inputs.map((input) => fixed(input)[s.axis] ?? 0);
-    return emit.many("Split", [up, integersConstant(emit, sizes)], { axis: s.axis }, inputs.length);
+    return emit.many("Split", [up, sizes], { axis: s.axis }, inputs.length);
   },
   quantize: (_, site) => ({ kind: "activation", inputs: site.inputs.map((_, input) => input) }),
 });

@@ -7,12 +7,11 @@
  */
 
 import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Op, type WeightRole } from "./define.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
 import { runsInFloat } from "./shared/misses.ts";
-import { integersConstant, need, sameAsInput, scalar, typeOf, withDims } from "./shared/rules.ts";
+import { need, sameAsInput, withDims } from "./shared/rules.ts";
 
 const untried = new Miss("ONNX Runtime does not run it, so removing channels could not be tested");
 
@@ -87,17 +86,13 @@ const CausalConvWithState = defineOp({
     if (x === undefined || weight === undefined || typeof channels !== "number" || typeof s.reach !== "number")
       return new Miss("the kernel's size is not known");
     const before = s.reach - 1;
-    const whole =
-      past === undefined
-        ? emit.Pad([x, integersConstant(emit, [0, 0, before, 0, 0, 0]), scalar(emit, typeOf(x), 0)])
-        : emit.Concat([past, x], { axis: 2 });
+    const whole = past === undefined ? emit.Pad([x, [0, 0, before, 0, 0, 0], 0]) : emit.Concat([past, x], { axis: 2 });
     const sum = emit.Conv([whole, weight, bias], { group: channels, kernel_shape: [s.reach] });
     const y = s.activation === "none" ? sum : emit.Mul([sum, emit.Sigmoid([sum])]);
-    const bound = (value: number): Value => integersConstant(emit, [value]);
     const last =
       before === 0
-        ? emit.Slice([whole, bound(0), bound(0), bound(2)])
-        : emit.Slice([whole, bound(-before), bound(Number.MAX_SAFE_INTEGER), bound(2)]);
+        ? emit.Slice([whole, [0], [0], [2]])
+        : emit.Slice([whole, [-before], [Number.MAX_SAFE_INTEGER], [2]]);
     return [y, last];
   },
   cost: (s, site) => withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.reach)),
@@ -109,7 +104,7 @@ const SwiGLU = defineOp({
   infer: (_, site) => sameAsInput(site),
   axes: untried,
   lower: (s, emit, [a, b]) => {
-    const steep = s.alpha === 1 ? a : emit.Mul([a, scalar(emit, typeOf(a), s.alpha)]);
+    const steep = s.alpha === 1 ? a : emit.Mul([a, s.alpha]);
     return [emit.Mul([emit.Mul([a, emit.Sigmoid([steep])]), b])];
   },
 });

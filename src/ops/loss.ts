@@ -9,7 +9,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type Site } from "./define.ts";
 import { integer, text } from "./shared/attributes.ts";
-import { dimsAt, integersConstant, need, positions, scalar, typeOf } from "./shared/rules.ts";
+import { dimsAt, need, positions, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   readonly ignored: number | undefined;
@@ -23,16 +23,13 @@ function read(site: Site): Settings {
 
 function lossOf(s: Settings, emit: Emit, [scores, target, weight]: readonly (Value | undefined)[]): Value | Miss {
   const type = typeOf(scores);
-  const zero = scalar(emit, type, 0);
-  const classAxis = integersConstant(emit, [1]);
-  const counts =
-    s.ignored === undefined ? undefined : emit.Not([emit.Equal([target, scalar(emit, typeOf(target), s.ignored)])]);
+  const counts = s.ignored === undefined ? undefined : emit.Not([emit.Equal([target, s.ignored])]);
   // What is ignored need not be a class: it looks at class 0, and does not count.
-  const classes = counts === undefined ? target : emit.Where([counts, target, scalar(emit, typeOf(target), 0)]);
-  const picked = emit.GatherElements([scores, emit.Unsqueeze([classes, classAxis])], { axis: 1 });
-  const cost = emit.Neg([emit.Squeeze([picked, classAxis])]);
+  const classes = counts === undefined ? target : emit.Where([counts, target, 0]);
+  const picked = emit.GatherElements([scores, emit.Unsqueeze([classes, [1]])], { axis: 1 });
+  const cost = emit.Neg([emit.Squeeze([picked, [1]])]);
   const given = weight === undefined ? undefined : emit.Gather([weight, classes], { axis: 0 });
-  const factor = counts === undefined ? given : emit.Where([counts, given ?? scalar(emit, type, 1), zero]);
+  const factor = counts === undefined ? given : emit.Where([counts, given ?? 1, scalar(emit, type, 0)]);
   const weighed = factor === undefined ? cost : emit.Mul([cost, factor]);
   if (s.reduction === "none") return weighed;
   const sum = emit.ReduceSum([weighed], { keepdims: 0 });

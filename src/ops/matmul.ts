@@ -23,7 +23,7 @@ import {
   readGemm,
   storedOperands,
 } from "./shared/products.ts";
-import { fixed, integersConstant, present, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
+import { fixed, present, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
 
 /** dA and dB of stacks of matrices; a weight used by every row of a stack is one large Gemm. */
 function matmulGradient(
@@ -52,8 +52,8 @@ function matmulGradient(
   const dA = wanted(0) ? emit["com.microsoft.FusedMatMul"]([upMatrix, matrix(b, dimsB)], { transB: 1 }) : undefined;
   const dB = wanted(1) ? emit["com.microsoft.FusedMatMul"]([matrix(a, dimsA), upMatrix], { transA: 1 }) : undefined;
   return [
-    shapeA.length === 1 && dA !== undefined ? emit.Squeeze([dA, integersConstant(emit, [-2])]) : dA,
-    shapeB.length === 1 && dB !== undefined ? emit.Squeeze([dB, integersConstant(emit, [-1])]) : dB,
+    shapeA.length === 1 && dA !== undefined ? emit.Squeeze([dA, [-2]]) : dA,
+    shapeB.length === 1 && dB !== undefined ? emit.Squeeze([dB, [-1]]) : dB,
   ];
 }
 
@@ -157,7 +157,7 @@ const Gemm = defineOp<GemmSettings>({
     const dA = s.transA ? product(0, b, up, s.transB, true) : product(0, up, b, false, !s.transB);
     const dB = s.transB ? product(1, up, a, true, s.transA) : product(1, a, up, !s.transA, false);
     if (c === undefined || !wanted(2)) return [dA, dB];
-    return [dA, dB, beta === 1 ? up : emit.Mul([up, scalar(emit, typeOf(up), beta)])];
+    return [dA, dB, beta === 1 ? up : emit.Mul([up, beta])];
   },
   quantize: (s, site) => {
     const rule = onMatMulInteger(gemmWeight(s, site), s.transB);

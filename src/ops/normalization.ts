@@ -23,14 +23,12 @@ import {
   countAttribute,
   filled,
   fixed,
-  integersConstant,
   need,
   present,
   range,
   reshapeTo,
   sameAsInput,
   sameAxes,
-  scalar,
   typeOf,
   widened,
 } from "./shared/rules.ts";
@@ -111,20 +109,20 @@ function layerGradient(
   const isOwn = (value: Value): boolean => elementCount(fixed(value).slice(0, -normalizedDims.length)) > 1;
   const ownScale = isOwn(scale);
   const expand = (value: Value, to: readonly number[]): Value =>
-    sameDims(fixed(value), to) ? value : emit.Expand([value, integersConstant(emit, to)]);
+    sameDims(fixed(value), to) ? value : emit.Expand([value, to]);
   const factors = inType(expand(scale, ownScale ? dims : normalizedDims), type);
   const products = emit.Mul([dy, normalized]);
   const overRows = (value: Value): Value =>
-    reshapeTo(emit, emit.ReduceSum([value, integersConstant(emit, [0])], { keepdims: 0 }), normalizedDims);
+    reshapeTo(emit, emit.ReduceSum([value, [0]], { keepdims: 0 }), normalizedDims);
   const gradientOf = (value: Value, rowsOfIt: Value): Value =>
     inType(isOwn(value) ? reshapeTo(emit, rowsOfIt, dims) : overRows(rowsOfIt), typeOf(value));
   const dScale = wanted(1) ? gradientOf(scale, products) : undefined;
   const dBias = bias !== undefined && wanted(2) ? gradientOf(bias, dy) : undefined;
   if (!wanted(0)) return [undefined, dScale, dBias];
-  const nth = scalar(emit, type, 1 / count);
+  const nth = 1 / count;
   const share = (value: Value): Value => emit.Mul([reshapeTo(emit, inType(value, type), [rows, 1]), nth]);
   const scaled = emit.Mul([dy, reshapeTo(emit, factors, [ownScale ? rows : 1, count])]);
-  const average = (value: Value): Value => emit.ReduceMean([value, integersConstant(emit, [1])], { keepdims: 1 });
+  const average = (value: Value): Value => emit.ReduceMean([value, [1]], { keepdims: 1 });
   let mean = average(scaled);
   let along = ownScale
     ? average(emit.Mul([scaled, normalized]))
@@ -194,7 +192,7 @@ const RMSNormalization = defineOp<LayerSettings>({
 
 /** A vector of channels as it broadcasts against N × C × places. */
 function overPlaces(emit: Emit, vector: Value | undefined, rank: number): Value {
-  return emit.Reshape([vector, integersConstant(emit, [-1, ...new Array<number>(rank - 2).fill(1)])]);
+  return emit.Reshape([vector, [-1, ...new Array<number>(rank - 2).fill(1)]]);
 }
 
 const InstanceNormalization = defineOp({
@@ -239,7 +237,7 @@ const GroupNormalization = defineOp({
   lower: (s, emit, [x, scale, bias]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
-    const grouped = emit.Reshape([stashed(emit, x, s.stash), integersConstant(emit, [0, s.groups, -1])]);
+    const grouped = emit.Reshape([stashed(emit, x, s.stash), [0, s.groups, -1]]);
     const { normalized } = normalize(emit, grouped, [2], s.epsilon);
     const like = castLike(emit, normalized, x);
     const ungrouped = (value: Value): Value => emit.Reshape([value, emit.Shape([x])]);
@@ -266,7 +264,7 @@ const MeanVarianceNormalization = defineOp({
     }),
   lower: (s, emit, [x]) => {
     const { mean, variance } = normalize(emit, x, s.axes, 0);
-    const deviation = emit.Add([emit.Sqrt([variance]), scalar(emit, typeOf(x), 1e-9)]);
+    const deviation = emit.Add([emit.Sqrt([variance]), 1e-9]);
     return [emit.Div([emit.Sub([x, mean]), deviation])];
   },
 });
@@ -283,9 +281,8 @@ const LpNormalization = defineOp({
   axes: (s, _, dims) =>
     sameAxes(dims, { but: (axis) => axis === s.axis, why: "LpNormalization normalizes over this axis" }),
   lower: (s, emit, [x]) => {
-    const norm = emit[s.p === 1 ? "ReduceL1" : "ReduceL2"]([x, integersConstant(emit, [s.axis])], { keepdims: 1 });
-    const [zero, one] = [scalar(emit, typeOf(x), 0), scalar(emit, typeOf(x), 1)];
-    return [emit.Div([x, emit.Where([emit.Equal([norm, zero]), one, norm])])];
+    const norm = emit[s.p === 1 ? "ReduceL1" : "ReduceL2"]([x, [s.axis]], { keepdims: 1 });
+    return [emit.Div([x, emit.Where([emit.Equal([norm, 0]), 1, norm])])];
   },
 });
 
@@ -306,15 +303,14 @@ const LRN = defineOp({
     if (rank > 4) return new Miss("there is no pooling over four axes");
     const places = new Array<number>(rank - 2).fill(0);
     const [before, after] = [Math.floor((s.size - 1) / 2), Math.ceil((s.size - 1) / 2)];
-    const axis = integersConstant(emit, [1]);
-    const number = (value: number) => scalar(emit, typeOf(x), value);
+    const axis = [1];
     const mean = emit.AveragePool([emit.Unsqueeze([emit.Mul([x, x]), axis])], {
       kernel_shape: [s.size, ...places.map(() => 1)],
       pads: [before, ...places, after, ...places],
       count_include_pad: 1,
     });
-    const square = emit.Add([emit.Mul([emit.Squeeze([mean, axis]), number(s.alpha)]), number(s.bias)]);
-    return [emit.Div([x, emit.Pow([square, number(s.beta)])])];
+    const square = emit.Add([emit.Mul([emit.Squeeze([mean, axis]), s.alpha]), s.bias]);
+    return [emit.Div([x, emit.Pow([square, s.beta])])];
   },
 });
 

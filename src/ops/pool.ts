@@ -10,7 +10,7 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, divideDims, elementCount, fixedDims, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegers, integer } from "./shared/attributes.ts";
-import { filled, fixed, integersConstant, need, range, reshapeTo, scalar, shaped, typeOf } from "./shared/rules.ts";
+import { filled, fixed, need, range, reshapeTo, shaped, typeOf } from "./shared/rules.ts";
 import {
   channelAxes,
   explicitPads,
@@ -121,11 +121,10 @@ const LpPool = defineOp({
     if (s.ceil || s.dilations.some((step) => step !== 1))
       return new Miss("its windows are cut off by the border (ceil_mode) or dilated");
     const { kernel, strides, p } = s;
-    const number = (value: number) => scalar(emit, typeOf(x), value);
-    const power = p === 1 ? emit.Abs([x]) : p === 2 ? emit.Mul([x, x]) : emit.Pow([emit.Abs([x]), number(p)]);
+    const power = p === 1 ? emit.Abs([x]) : p === 2 ? emit.Mul([x, x]) : emit.Pow([emit.Abs([x]), p]);
     const settings = { kernel_shape: kernel, strides, count_include_pad: 1, ...padding(s) };
-    const sum = emit.Mul([emit.AveragePool([power], settings), number(elementCount(kernel))]);
-    return [p === 1 ? sum : emit.Pow([sum, number(1 / p)])];
+    const sum = emit.Mul([emit.AveragePool([power], settings), elementCount(kernel)]);
+    return [p === 1 ? sum : emit.Pow([sum, 1 / p])];
   },
 });
 
@@ -137,11 +136,10 @@ const GlobalLpPool = defineOp({
   lower: (s, emit, [x]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return new Miss("the rank of its input is not known");
-    const places = integersConstant(emit, range(rank - 2, 2));
+    const places = range(rank - 2, 2);
     if (s.p === 1 || s.p === 2) return [emit[s.p === 1 ? "ReduceL1" : "ReduceL2"]([x, places], { keepdims: 1 })];
-    const number = (value: number) => scalar(emit, typeOf(x), value);
-    const sum = emit.ReduceSum([emit.Pow([emit.Abs([x]), number(s.p)]), places], { keepdims: 1 });
-    return [emit.Pow([sum, number(1 / s.p)])];
+    const sum = emit.ReduceSum([emit.Pow([emit.Abs([x]), s.p]), places], { keepdims: 1 });
+    return [emit.Pow([sum, 1 / s.p])];
   },
 });
 
@@ -163,7 +161,7 @@ const MaxUnpool = defineOp<Window>({
   axes: new Miss("its indices are positions in the whole tensor"),
   // The gradient at the place where each number went.
   gradient: (_, { emit, inputs: [, indices], up }) => {
-    return [emit.Gather([emit.Reshape([up, integersConstant(emit, [-1])]), indices], { axis: 0 })];
+    return [emit.Gather([emit.Reshape([up, [-1]]), indices], { axis: 0 })];
   },
 });
 
@@ -203,11 +201,11 @@ const Col2Im = defineOp({
     const windows = windowDims(s, image) as readonly number[];
     const kernels = Array.from({ length: count * count }, (_, at) => (at % (count + 1) === 0 ? 1 : 0));
     const weight = emit.constant(fromNumbers(type, [count, 1, ...s.kernel], kernels), "places");
-    const apart = emit.Reshape([x, integersConstant(emit, [-1, count, ...windows])]);
+    const apart = emit.Reshape([x, [-1, count, ...windows]]);
     const { kernel, strides, dilations } = s;
     const settings = { kernel_shape: kernel, strides, dilations, ...spreadSettings(s, image, windows) };
     const sum = emit.ConvTranspose([apart, weight], settings);
-    return [emit.Reshape([sum, integersConstant(emit, [-1, channels / count, ...image])])];
+    return [emit.Reshape([sum, [-1, channels / count, ...image]])];
   },
 });
 
@@ -216,15 +214,15 @@ export const poolOperators: readonly Op[] = [
   AveragePool,
   globalPool("GlobalAveragePool", {
     gradient: (_, { emit, inputs: [x], up }) => {
-      const places = scalar(emit, typeOf(x), elementCount(fixed(x).slice(2)));
-      return [emit.Expand([emit.Div([up, places]), integersConstant(emit, fixed(x))])];
+      const places = elementCount(fixed(x).slice(2));
+      return [emit.Expand([emit.Div([up, places]), fixed(x)])];
     },
     quantize: () => ({ kind: "activation", inputs: [0], finest: 2 ** -8 }),
   }),
   globalPool("GlobalMaxPool", {
     gradient: (_, { emit, inputs: [x], y, up }) => {
       const reached = emit.CastLike([emit.Equal([x, y]), x]);
-      const places = integersConstant(emit, range(fixed(x).length - 2, 2));
+      const places = range(fixed(x).length - 2, 2);
       return [emit.Mul([emit.Div([up, emit.ReduceSum([reached, places], { keepdims: 1 })]), reached])];
     },
   }),

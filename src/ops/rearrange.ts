@@ -13,15 +13,12 @@ import {
   fixed,
   handedOn,
   ifSameDims,
-  integersConstant,
   lengths,
   need,
   reshapeTo,
   sameAsInput,
   sameAxes,
-  scalar,
   shaped,
-  typeOf,
 } from "./shared/rules.ts";
 
 interface Repeats {
@@ -67,7 +64,7 @@ const Tile = defineOp<Repeats>({
     const apart = dims.flatMap((dim, axis) => [Number(repeats[axis]), dim]);
     const over = dims.map((_, axis) => 2 * axis);
     if (over.length === 0) return [up];
-    return [emit.ReduceSum([reshapeTo(emit, up, apart), integersConstant(emit, over)], { keepdims: 0 })];
+    return [emit.ReduceSum([reshapeTo(emit, up, apart), over], { keepdims: 0 })];
   },
   quantize: () => ({ kind: "transparent" }),
 });
@@ -217,7 +214,7 @@ const CenterCropPad = defineOp<Frame>({
       before[axis] = Math.trunc(more / 2);
       after[axis] = more - Math.trunc(more / 2);
     }
-    return [emit.Pad([x, integersConstant(emit, [...before, ...after]), scalar(emit, typeOf(x), 0)])];
+    return [emit.Pad([x, [...before, ...after], 0])];
   },
 });
 

@@ -18,7 +18,7 @@ import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../te
 import { type AxisLink, defineOp, type Inferred, type Inputs, type Op, type Site, type WeightRole } from "./define.ts";
 import { type Activation, activation, readActivations } from "./shared/activations.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
-import { integersConstant, lengths, need, range, scalar, typeOf, withDims } from "./shared/rules.ts";
+import { lengths, need, range, scalar, typeOf, withDims } from "./shared/rules.ts";
 
 type Kind = "RNN" | "GRU" | "LSTM";
 
@@ -144,15 +144,14 @@ interface State {
 }
 
 /** What a gate computes from the sum of its contributions. */
-function gate({ s, emit, functions, type }: Direction, sum: Value, which: number): Value {
-  const limited =
-    s.clip === undefined ? sum : emit.Clip([sum, scalar(emit, type, -s.clip), scalar(emit, type, s.clip)]);
+function gate({ s, emit, functions }: Direction, sum: Value, which: number): Value {
+  const limited = s.clip === undefined ? sum : emit.Clip([sum, -s.clip, s.clip]);
   return activation(emit, functions[which], limited);
 }
 
 function split(emit: Emit, value: Value, parts: number, size: number): readonly Value[] {
   if (parts === 1) return [value];
-  return emit.many("Split", [value, integersConstant(emit, new Array<number>(parts).fill(size))], { axis: -1 }, parts);
+  return emit.many("Split", [value, new Array<number>(parts).fill(size)], { axis: -1 }, parts);
 }
 
 function stepRNN(d: Direction, x: Value, { h }: State): State {
@@ -193,7 +192,7 @@ function stepLSTM(d: Direction, x: Value, { h, c }: State): State {
       ? value
       : emit.Add([value, emit.Mul([d.peepholes?.[peephole], cell])]);
   const input = gate(d, seen(xi, 0, c), 0);
-  const forget = d.s.inputForget ? emit.Sub([scalar(emit, d.type, 1), input]) : gate(d, seen(xf, 2, c), 0);
+  const forget = d.s.inputForget ? emit.Sub([1, input]) : gate(d, seen(xf, 2, c), 0);
   const candidate = gate(d, xc as Value, 1);
   const cell = emit.Add([emit.Mul([forget, c]), emit.Mul([input, candidate])]);
   const output = gate(d, seen(xo, 1, cell), 0);
@@ -210,11 +209,11 @@ function pick(emit: Emit, value: Value | undefined, at: number, axis = 0): Value
 /** batch × H zeros. */
 function noState(emit: Emit, x: Value, hidden: number): Value {
   const batch = emit.Shape([x], { start: 1, end: 2 });
-  return emit.Expand([scalar(emit, typeOf(x), 0), emit.Concat([batch, integersConstant(emit, [hidden])], { axis: 0 })]);
+  return emit.Expand([scalar(emit, typeOf(x), 0), emit.Concat([batch, [hidden]], { axis: 0 })]);
 }
 
 function stacked(emit: Emit, parts: readonly Value[], axis: number): Value {
-  const open = parts.map((part) => emit.Unsqueeze([part, integersConstant(emit, [axis])]));
+  const open = parts.map((part) => emit.Unsqueeze([part, [axis]]));
   const [only] = open;
   return open.length === 1 && only !== undefined ? only : emit.Concat(open, { axis });
 }
@@ -233,9 +232,8 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Va
   const valid = range(count).map((step) => {
     if (lengths === undefined) return undefined;
     const reached = emit.Greater([lengths, emit.constant(fromNumbers("int32", [], [step]), "step")]);
-    return emit.Unsqueeze([reached, integersConstant(emit, [1])]);
+    return emit.Unsqueeze([reached, [1]]);
   });
-  const zero = scalar(emit, type, 0);
 
   const directions = s.backward.map((backward, at) => {
     const turned = (value: Value | undefined): Value => emit.Transpose([pick(emit, value, at)], { perm: [1, 0] });
@@ -244,10 +242,8 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Va
     const bias = biasW === undefined || biasR === undefined || apart ? biasW : emit.Add([biasW, biasR]);
     const product = emit.MatMul([x, turned(w)]);
     const all = bias === undefined ? product : emit.Add([product, bias]);
-    const ones = integersConstant(emit, new Array<number>(count).fill(1));
-    const steps = emit
-      .many("Split", [all, ones], { axis: 0 }, count)
-      .map((part) => emit.Squeeze([part, integersConstant(emit, [0])]));
+    const ones = new Array<number>(count).fill(1);
+    const steps = emit.many("Split", [all, ones], { axis: 0 }, count).map((part) => emit.Squeeze([part, [0]]));
     const direction: Direction = {
       s,
       emit,
@@ -267,7 +263,7 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Va
       const fresh = stepOf[kind](direction, steps[step] as Value, state);
       const mask = valid[step];
       const kept = (now: Value, before: Value): Value => (mask === undefined ? now : emit.Where([mask, now, before]));
-      outputs[step] = mask === undefined ? fresh.h : emit.Where([mask, fresh.h, zero]);
+      outputs[step] = mask === undefined ? fresh.h : emit.Where([mask, fresh.h, 0]);
       state = {
         h: kept(fresh.h, state.h),
         c: fresh.c === undefined || state.c === undefined ? undefined : kept(fresh.c, state.c),

@@ -12,7 +12,7 @@ import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts"
 import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { attributeOrInput, integer, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
-import { dimsAt, fixed, ifSameDims, integersConstant, need, range, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
+import { dimsAt, fixed, ifSameDims, need, range, reshapeTo } from "./shared/rules.ts";
 
 interface Settings {
   /** Undefined: all. */
@@ -38,7 +38,6 @@ interface Row {
         x: Value;
         y: Value;
         count: number;
-        number: (n: number) => Value;
         over: (reduce: "ReduceSum" | "ReduceProd", value: Value) => Value;
       }) => Value)
     | Miss;
@@ -124,11 +123,10 @@ function reduction(row: Row): Op {
             const kept = dims.map((dim, axis) => (gone.has(axis) ? 1 : dim));
             const count = dims.reduce((product, dim, axis) => (gone.has(axis) ? product * dim : product), 1);
             const open = (value: Value): Value => (s.keep || gone.size === 0 ? value : reshapeTo(emit, value, kept));
-            const number = (value: number): Value => scalar(emit, typeOf(x), value);
             const over = (reduce: "ReduceSum" | "ReduceProd", value: Value): Value =>
-              gone.size === 0 ? value : emit[reduce]([value, integersConstant(emit, [...gone])], { keepdims: 1 });
-            const part = derivative({ emit, up: open(up), x, y: open(y), count, number, over });
-            return [gone.size === 0 ? part : emit.Expand([part, integersConstant(emit, dims)])];
+              gone.size === 0 ? value : emit[reduce]([value, [...gone]], { keepdims: 1 });
+            const part = derivative({ emit, up: open(up), x, y: open(y), count, over });
+            return [gone.size === 0 ? part : emit.Expand([part, dims])];
           },
   });
 }
@@ -145,19 +143,19 @@ export const reduceOperators: readonly Op[] = [
     name: "ReduceMean",
     keepsOne: true,
     absorbsZeros: false,
-    derivative: ({ emit, up, count, number }) => emit.Div([up, number(count)]),
+    derivative: ({ emit, up, count }) => emit.Div([up, count]),
   }),
   reduction({
     name: "ReduceSumSquare",
     absorbsZeros: true,
-    derivative: ({ emit, up, x, number }) => emit.Mul([up, emit.Mul([x, number(2)])]),
+    derivative: ({ emit, up, x }) => emit.Mul([up, emit.Mul([x, 2])]),
   }),
   reduction({
     name: "ReduceL2",
     absorbsZeros: true,
     // x / ‖x‖, taken as 0 where the norm is 0.
-    derivative: ({ emit, up, x, y, number }) => {
-      const safe = emit.Where([emit.Equal([y, number(0)]), number(1), y]);
+    derivative: ({ emit, up, x, y }) => {
+      const safe = emit.Where([emit.Equal([y, 0]), 1, y]);
       return emit.Mul([up, emit.Div([x, safe])]);
     },
   }),
@@ -197,13 +195,13 @@ export const reduceOperators: readonly Op[] = [
     onDims: (elements) => elements.reduce(multiplyDims, 1),
     absorbsZeros: false,
     // The product of the others: that of the factors that are not 0, divided by this one, unless another factor is 0.
-    derivative: ({ emit, up, x, number, over }) => {
-      const zero = emit.Equal([x, number(0)]);
-      const factor = emit.Where([zero, number(1), x]);
+    derivative: ({ emit, up, x, over }) => {
+      const zero = emit.Equal([x, 0]);
+      const factor = emit.Where([zero, 1, x]);
       const isZero = emit.CastLike([zero, x]);
       const others = emit.Sub([over("ReduceSum", isZero), isZero]);
       const product = emit.Div([over("ReduceProd", factor), factor]);
-      return emit.Mul([up, emit.Where([emit.Equal([others, number(0)]), product, number(0)])]);
+      return emit.Mul([up, emit.Where([emit.Equal([others, 0]), product, 0])]);
     },
   }),
 ];

@@ -23,7 +23,7 @@ import {
   nearestPlace,
   weightsAt,
 } from "./shared/interpolation.ts";
-import { dimsAt, handedOn, need, reshapeTo, scalar, shapeChange, typeOf } from "./shared/rules.ts";
+import { dimsAt, handedOn, need, reshapeTo, shapeChange, typeOf } from "./shared/rules.ts";
 
 interface Settings extends Interpolation {
   /** For each axis of the input; undefined where they are computed at run time, or sizes are given. */
@@ -223,7 +223,7 @@ function lower(s: Settings, emit: Emit, x: Value | undefined, found: Scaled): re
       outside = outside === undefined ? mask : emit.Or([outside, mask]);
     }
   }
-  return [outside === undefined ? result : emit.Where([outside, scalar(emit, type, s.extrapolation), result])];
+  return [outside === undefined ? result : emit.Where([outside, s.extrapolation, result])];
 }
 
 /** matrix · x along one axis: the axes before it stacked, those after it side by side. */

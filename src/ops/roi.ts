@@ -13,7 +13,7 @@ import { typeCodes } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Op } from "./define.ts";
 import { constantIntegers, decimal, integer, integers, text } from "./shared/attributes.ts";
 import { type BoxAxis, heldPlaces, imageOf, meanWeights } from "./shared/boxes.ts";
-import { dimsAt, integersConstant, need, positions, scalar, typeOf, withDims } from "./shared/rules.ts";
+import { dimsAt, need, positions, scalar, typeOf, withDims } from "./shared/rules.ts";
 import { type Kernel, sample } from "./shared/sampling.ts";
 
 const sizesUnknown = new Miss("sizes of its operands are not known");
@@ -22,9 +22,8 @@ const isKernel = (mode: string): mode is Kernel => mode === "nearest" || mode ==
 
 /** A column of boxes, times the scale, less an offset. */
 function cornerOf(emit: Emit, boxes: Value, at: number, scale: number, offset: number): Value {
-  const number = (value: number): Value => scalar(emit, typeOf(boxes), value);
-  const corner = emit.Mul([emit.Gather([boxes, scalar(emit, "int64", at)], { axis: 1 }), number(scale)]);
-  return offset === 0 ? corner : emit.Sub([corner, number(offset)]);
+  const corner = emit.Mul([emit.Gather([boxes, scalar(emit, "int64", at)], { axis: 1 }), scale]);
+  return offset === 0 ? corner : emit.Sub([corner, offset]);
 }
 
 /** Boxes are samples of the output, channels stay channels. */
@@ -72,19 +71,18 @@ const RoiAlign = defineOp({
       const end = cornerOf(emit, boxes, first + 2, s.scale, halfway ? 0.5 : 0);
       if (halfway) return meanWeights(emit, { start, end, size, bins }, s.ratio);
       // Boxes are at least one place long.
-      const length = emit.Max([emit.Sub([end, start]), scalar(emit, typeOf(x), 1)]);
+      const length = emit.Max([emit.Sub([end, start]), 1]);
       return meanWeights(emit, { start, end: emit.Add([start, length]), size, bins }, s.ratio);
     };
-    const shape = (...target: readonly number[]): Value => integersConstant(emit, target);
     const [down, across] = [weights(1, height, s.height), weights(0, width, s.width)];
     // Rows of all images at once: those of other images than the box's weigh nothing.
-    const chosen = emit.Reshape([imageOf(emit, images, count, x), shape(-1, 1, count, 1)]);
-    const masked = emit.Mul([emit.Unsqueeze([down, shape(2)]), chosen]);
-    const rows = emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), shape(count * height, channels * width)]);
-    const read = emit.MatMul([emit.Reshape([masked, shape(-1, count * height)]), rows]);
+    const chosen = emit.Reshape([imageOf(emit, images, count, x), [-1, 1, count, 1]]);
+    const masked = emit.Mul([emit.Unsqueeze([down, [2]]), chosen]);
+    const rows = emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), [count * height, channels * width]]);
+    const read = emit.MatMul([emit.Reshape([masked, [-1, count * height]]), rows]);
     const turned = emit.Transpose([across], { perm: [0, 2, 1] });
-    const y = emit.MatMul([emit.Reshape([read, shape(-1, s.height * channels, width)]), turned]);
-    const parts = emit.Reshape([y, shape(-1, s.height, channels, s.width)]);
+    const y = emit.MatMul([emit.Reshape([read, [-1, s.height * channels, width]]), turned]);
+    const parts = emit.Reshape([y, [-1, s.height, channels, s.width]]);
     return [emit.Transpose([parts], { perm: [0, 2, 1, 3] })];
   },
 });
@@ -115,17 +113,16 @@ const MaxRoiPool = defineOp({
     });
     const [down, along] = [heldPlaces(emit, axis(2, height, bins)), heldPlaces(emit, axis(1, width, across))];
     const image = emit.Cast([emit.Gather([boxes, scalar(emit, "int64", 0)], { axis: 1 })], { to: typeCodes.int64 });
-    const raised = (value: Value, ...axes: readonly number[]): Value =>
-      emit.Unsqueeze([value, integersConstant(emit, axes)]);
+    const raised = (value: Value, ...axes: readonly number[]): Value => emit.Unsqueeze([value, axes]);
     const lowest = scalar(emit, typeOf(x), typeOf(x) === "float16" ? -65504 : -3.4028234663852886e38);
     const greatest = (value: Value, held: Value): Value =>
-      emit.ReduceMax([emit.Where([held, value, lowest]), integersConstant(emit, [4])], { keepdims: 0 });
+      emit.ReduceMax([emit.Where([held, value, lowest]), [4]], { keepdims: 0 });
     // boxes × channels × height × bins across, then boxes × channels × bins across × bins down
     const rows = greatest(raised(emit.Gather([x, image]), 3), raised(along.held, 1, 2));
     const turned = raised(emit.Transpose([rows], { perm: [0, 1, 3, 2] }), 3);
     const most = emit.Transpose([greatest(turned, raised(down.held, 1, 2))], { perm: [0, 1, 3, 2] });
     const any = emit.And([raised(down.any, 1, 3), raised(along.any, 1, 2)]);
-    return [emit.Where([any, most, scalar(emit, typeOf(x), 0)])];
+    return [emit.Where([any, most, 0])];
   },
 });
 
@@ -163,20 +160,19 @@ const GridSample = defineOp({
     const images = emit.Transpose([x], { perm: [0, ...last, 1] });
     const type = typeOf(x);
     const own = typeOf(grid) === type ? grid : emit.Cast([grid], { to: typeCodes[type] });
-    const flat = emit.Reshape([own, integersConstant(emit, [0, elementCount(out), spatial.length])]);
-    const number = (value: number): Value => scalar(emit, type, value);
+    const flat = emit.Reshape([own, [0, elementCount(out), spatial.length]]);
     // From -1 to 1, the last axis first: of the corners of the image, or of the middles of those places.
     const coordinates = spatial.map((size, axis) => {
       const share = emit.Gather([flat, scalar(emit, "int64", spatial.length - 1 - axis)], { axis: 2 });
-      const counted = emit.Mul([emit.Add([share, number(1)]), number(corners ? (size - 1) / 2 : size / 2)]);
-      return corners ? counted : emit.Sub([counted, number(0.5)]);
+      const counted = emit.Mul([emit.Add([share, 1]), corners ? (size - 1) / 2 : size / 2]);
+      return corners ? counted : emit.Sub([counted, 0.5]);
     });
     const outside = padding === "reflection" ? (corners ? "reflection" : "reflection around") : padding;
     if (outside !== "zeros" && outside !== "border" && outside !== "reflection" && outside !== "reflection around")
       return new Miss(`has the unsupported padding_mode ${padding}`);
     const read = sample(emit, images, spatial, coordinates, { kernel: mode, outside });
     const first = emit.Transpose([read], { perm: [0, 2, 1] });
-    return [emit.Reshape([first, integersConstant(emit, [0, channels, ...out])])];
+    return [emit.Reshape([first, [0, channels, ...out]])];
   },
 });
 
@@ -219,7 +215,7 @@ const AffineGrid = defineOp({
       "grid",
     );
     const grid = emit.MatMul([base, emit.Transpose([theta], { perm: [0, 2, 1] })]);
-    return [emit.Reshape([grid, integersConstant(emit, [0, ...places, places.length])])];
+    return [emit.Reshape([grid, [0, ...places, places.length]])];
   },
   cost: ({ sizes }, site) =>
     withDims(site, [0], (dims = []) =>

@@ -6,7 +6,7 @@ import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { type AxisLink, defineOp, type Op } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
-import { countAttribute, integersConstant, need, positions, range, sameAsInput } from "./shared/rules.ts";
+import { countAttribute, need, positions, range, sameAsInput } from "./shared/rules.ts";
 
 const RotaryEmbedding = defineOp({
   name: "RotaryEmbedding",
@@ -59,36 +59,31 @@ const RotaryEmbedding = defineOp({
     const size = s.flat ? last / s.heads : last;
     const turned = s.turned === 0 ? size : s.turned;
     // batch × heads × places × D
-    const open = s.flat
-      ? emit.Transpose([emit.Reshape([x, integersConstant(emit, [0, 0, s.heads, size])])], { perm: [0, 2, 1, 3] })
-      : x;
+    const open = s.flat ? emit.Transpose([emit.Reshape([x, [0, 0, s.heads, size]])], { perm: [0, 2, 1, 3] }) : x;
     const angles = (cache: Value | undefined): Value => {
       const picked = positions === undefined ? cache : emit.Gather([cache, positions], { axis: 0 });
-      return emit.Unsqueeze([picked, integersConstant(emit, [1])]);
+      return emit.Unsqueeze([picked, [1]]);
     };
     const [cos, sin] = [angles(cosines), angles(sines)];
     const parts = (value: Value, axis: number, sizes: readonly number[]): readonly Value[] =>
-      emit.many("Split", [value, integersConstant(emit, sizes)], { axis }, sizes.length);
+      emit.many("Split", [value, sizes], { axis }, sizes.length);
     const [part = open, rest] = turned === size ? [open] : parts(open, 3, [turned, size - turned]);
     // Neighbours: D/2 pairs of two, side by side in an axis of their own.
-    const pairs = s.interleaved ? emit.Reshape([part, integersConstant(emit, [0, 0, 0, turned / 2, 2])]) : part;
+    const pairs = s.interleaved ? emit.Reshape([part, [0, 0, 0, turned / 2, 2]]) : part;
     const halves = s.interleaved
-      ? parts(pairs, 4, [1, 1]).map((half) => emit.Squeeze([half, integersConstant(emit, [4])]))
+      ? parts(pairs, 4, [1, 1]).map((half) => emit.Squeeze([half, [4]]))
       : parts(pairs, 3, [turned / 2, turned / 2]);
     const [a, b] = halves;
     const real = emit.Sub([emit.Mul([a, cos]), emit.Mul([b, sin])]);
     const imaginary = emit.Add([emit.Mul([a, sin]), emit.Mul([b, cos])]);
-    const side = (value: Value): Value => emit.Unsqueeze([value, integersConstant(emit, [4])]);
+    const side = (value: Value): Value => emit.Unsqueeze([value, [4]]);
     const joined = s.interleaved
-      ? emit.Reshape([
-          emit.Concat([side(real), side(imaginary)], { axis: 4 }),
-          integersConstant(emit, [0, 0, 0, turned]),
-        ])
+      ? emit.Reshape([emit.Concat([side(real), side(imaginary)], { axis: 4 }), [0, 0, 0, turned]])
       : emit.Concat([real, imaginary], { axis: 3 });
     const whole = rest === undefined ? joined : emit.Concat([joined, rest], { axis: 3 });
     if (!s.flat) return [whole];
     const back = emit.Transpose([whole], { perm: [0, 2, 1, 3] });
-    return [emit.Reshape([back, integersConstant(emit, [0, 0, last])])];
+    return [emit.Reshape([back, [0, 0, last]])];
   },
 });
 

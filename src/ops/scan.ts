@@ -13,7 +13,7 @@ import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Op, type OpDef } from "./define.ts";
 import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
-import { fixed, integersConstant, need, range, sameAxes, scalar, typeOf } from "./shared/rules.ts";
+import { fixed, need, range, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
   readonly exclusive: boolean;
@@ -48,24 +48,22 @@ const productGradient: Gradient = (s, { emit, inputs: [x, axis], up }) => {
   if (given === undefined) return new Miss("its axis is computed at run time");
   const along = wrapAxis(given, dims.length);
   const size = dims[along] ?? 1;
-  const last = integersConstant(emit, [-1]);
   // The axis comes last, and beside it one for the other element of a pair.
   const order = [...dims.map((_, own) => own).filter((own) => own !== along), along];
   const turned = (value: Value, perm: readonly number[]): Value => emit.Transpose([value], { perm });
-  const [row, column] = [turned(x, order), emit.Unsqueeze([turned(up, order), last])];
+  const [row, column] = [turned(x, order), emit.Unsqueeze([turned(up, order), [-1]])];
   const pairs = (holds: (i: number, j: number) => boolean): Value => {
     const places = range(size * size).map((at) => (holds(Math.floor(at / size), at % size) ? 1 : 0));
     return emit.constant(fromNumbers("bool", [size, size], places), "pairs");
   };
   const how = { exclusive: s.exclusive ? 1 : 0, reverse: s.reverse ? 1 : 0 };
   const end = emit.constant(int64([], [-1n]), "axis");
-  const [zero, one] = [scalar(emit, typeOf(x), 0), scalar(emit, typeOf(x), 1)];
   const beyond = pairs((i, j) => (s.reverse ? j < i : j > i));
   const reached = s.exclusive ? beyond : pairs((i, j) => (s.reverse ? j <= i : j >= i));
-  const factors = emit.Where([beyond, emit.Unsqueeze([row, integersConstant(emit, [-2])]), one]);
-  const between = emit.Where([reached, emit.CumProd([factors, end], how), zero]);
+  const factors = emit.Where([beyond, emit.Unsqueeze([row, [-2]]), 1]);
+  const between = emit.Where([reached, emit.CumProd([factors, end], how), 0]);
   const before = emit.CumProd([row, end], { exclusive: 1, reverse: how.reverse });
-  const part = emit.Mul([before, emit.Squeeze([emit.MatMul([between, column]), last])]);
+  const part = emit.Mul([before, emit.Squeeze([emit.MatMul([between, column]), [-1]])]);
   return [
     turned(
       part,

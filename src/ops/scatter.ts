@@ -21,12 +21,11 @@ import {
   fixed,
   handedOn,
   inTuples,
-  integersConstant,
   positions,
   present,
+  range,
   reshapeTo,
   sameAsInput,
-  scalar,
   typeOf,
 } from "./shared/rules.ts";
 
@@ -103,15 +102,13 @@ type Rule = (emit: Emit, parts: Parts) => readonly [Value, Value];
 
 const multiplied: Rule = (emit, { x, updates, up, place, pick }) => {
   // As in ReduceProd: the product of the others is that of the factors that are not 0, divided by this one, unless another factor is 0.
-  const zero = scalar(emit, typeOf(x), 0);
-  const one = scalar(emit, typeOf(x), 1);
-  const factor = (value: Value): Value => emit.Where([emit.Equal([value, zero]), one, value]);
-  const isZero = (value: Value): Value => emit.CastLike([emit.Equal([value, zero]), up]);
+  const factor = (value: Value): Value => emit.Where([emit.Equal([value, 0]), 1, value]);
+  const isZero = (value: Value): Value => emit.CastLike([emit.Equal([value, 0]), up]);
   const product = place(factor(x), factor(updates), "mul");
   const zeros = place(isZero(x), isZero(updates), "add");
   const part = (value: Value, at: (data: Value) => Value): Value => {
-    const others = emit.Equal([emit.Sub([at(zeros), isZero(value)]), zero]);
-    return emit.Mul([at(up), emit.Where([others, emit.Div([at(product), factor(value)]), zero])]);
+    const others = emit.Equal([emit.Sub([at(zeros), isZero(value)]), 0]);
+    return emit.Mul([at(up), emit.Where([others, emit.Div([at(product), factor(value)]), 0])]);
   };
   return [part(x, (data) => data), part(updates, pick)];
 };
@@ -202,15 +199,11 @@ const TensorScatter = defineOp({
     const along = wrapAxis(axis, dims.length);
     const count = dims[along] ?? 0;
     const only = (place: number, size: number): readonly number[] => dims.map((_, own) => (own === place ? size : 1));
-    const steps = integersConstant(
-      emit,
-      Array.from({ length: count }, (_, k) => k),
-    );
-    const rows = reshapeTo(emit, steps, only(along, count));
+    const rows = emit.Reshape([range(count), only(along, count)]);
     const from = starts === undefined ? rows : emit.Add([rows, reshapeTo(emit, starts, only(0, dims[0] ?? 0))]);
     const size = emit.constant(int64([], [BigInt(fixed(cache)[along] ?? 0)]), "size");
     const around = mode === "circular" ? emit.Mod([from, size]) : from;
-    const places = emit.Expand([around, integersConstant(emit, dims)]);
+    const places = emit.Expand([around, dims]);
     const without = emit.ScatterElements([up, places, filled(emit, typeOf(up), dims, 0)], { axis: along });
     return [without, emit.GatherElements([up, places], { axis: along })];
   },

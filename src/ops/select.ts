@@ -1,22 +1,11 @@
 /** Choosing between values: Where, Clip. Opset history: Clip takes its bounds as attributes before 11, as inputs since. */
 import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
 import { defineOp, type Op, type Site } from "./define.ts";
 import { decimal } from "./shared/attributes.ts";
 import { combineElements, withElements } from "./shared/elements.ts";
-import {
-  broadcast,
-  broadcastAxes,
-  handedOn,
-  need,
-  sameAsInput,
-  sameAxes,
-  scalar,
-  shaped,
-  typeOf,
-} from "./shared/rules.ts";
+import { broadcast, broadcastAxes, handedOn, need, sameAsInput, sameAxes, shaped } from "./shared/rules.ts";
 
 const Where = defineOp({
   name: "Where",
@@ -30,11 +19,10 @@ const Where = defineOp({
   },
   axes: (_, site) => broadcastAxes(site),
   gradient: (_, { emit, inputs: [condition], up, wanted }) => {
-    const zero = scalar(emit, typeOf(up), 0);
     return [
       undefined,
-      wanted(1) ? emit.Where([condition, up, zero]) : undefined,
-      wanted(2) ? emit.Where([condition, zero, up]) : undefined,
+      wanted(1) ? emit.Where([condition, up, 0]) : undefined,
+      wanted(2) ? emit.Where([condition, 0, up]) : undefined,
     ];
   },
   wants: (_, __, output) => handedOn(output, 1, 2),
@@ -67,17 +55,14 @@ const Clip = defineOp({
   },
   axes: (_, __, dims) => sameAxes(dims),
   gradient: (s, { emit, inputs: [x, low, high], up, wanted }) => {
-    const number = (value: number | undefined): Value | undefined =>
-      value === undefined ? undefined : scalar(emit, typeOf(x), value);
-    const zero = scalar(emit, typeOf(x), 0);
     // y = min(max(x, low), high): where the bounds cross, the upper one decides.
-    const [below, above] = [low ?? number(s.low), high ?? number(s.high)];
-    const notAbove = above === undefined ? up : emit.Where([emit.LessOrEqual([x, above]), up, zero]);
-    const inside = below === undefined ? notAbove : emit.Where([emit.GreaterOrEqual([x, below]), notAbove, zero]);
+    const [below, above] = [low ?? s.low, high ?? s.high];
+    const notAbove = above === undefined ? up : emit.Where([emit.LessOrEqual([x, above]), up, 0]);
+    const inside = below === undefined ? notAbove : emit.Where([emit.GreaterOrEqual([x, below]), notAbove, 0]);
     return [
       inside,
-      low !== undefined && wanted(1) ? emit.Where([emit.Less([x, low]), up, zero]) : undefined,
-      high !== undefined && wanted(2) ? emit.Where([emit.Greater([x, high]), up, zero]) : undefined,
+      low !== undefined && wanted(1) ? emit.Where([emit.Less([x, low]), up, 0]) : undefined,
+      high !== undefined && wanted(2) ? emit.Where([emit.Greater([x, high]), up, 0]) : undefined,
     ];
   },
   quantize: (s, site) => {

@@ -13,7 +13,6 @@ import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./defin
 import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { containerOperand, mergeTypes, operandOfType, sequenceOf, typeOfOperand } from "./shared/merge-types.ts";
 import { primitive } from "./shared/misses.ts";
-import { integersConstant } from "./shared/rules.ts";
 import { itemsOf, longest, readCut, readPlace, splitPieces, within } from "./shared/sequences.ts";
 
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
@@ -164,7 +163,7 @@ const ConcatFromSequence = sequenceOperator({
   lower: ({ axis, fresh }, emit, [sequence]) => {
     const items = itemsOf(sequence);
     if (items === undefined || items.length === 0) return unknown;
-    const raised = fresh ? items.map((item) => emit.Unsqueeze([item, integersConstant(emit, [axis])])) : items;
+    const raised = fresh ? items.map((item) => emit.Unsqueeze([item, [axis]])) : items;
     return [emit.Concat(raised, { axis })];
   },
   infer: ({ axis, fresh }, site) => {

@@ -11,7 +11,7 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Op } from "./define.ts";
 import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
-import { integersConstant, need, sameAxes, typeOf } from "./shared/rules.ts";
+import { need, sameAxes, typeOf } from "./shared/rules.ts";
 
 interface DftSettings {
   readonly axis: number;
@@ -69,16 +69,15 @@ const DFT = defineOp<DftSettings>({
     const perm = [...others, s.axis, last];
     // Places that are left out, or past the end (0), take no part: so many rows of the matrix.
     const used = Math.min(size, length);
-    const cut =
-      used === size ? x : emit.Slice([x, ...[0, used, s.axis].map((bound) => integersConstant(emit, [bound]))]);
+    const cut = used === size ? x : emit.Slice([x, [0], [used], [s.axis]]);
     const turned = emit.Transpose([cut], { perm });
     const keep = others.map(() => 0);
-    const rows = emit.Reshape([turned, integersConstant(emit, [...keep, used * width])]);
+    const rows = emit.Reshape([turned, [...keep, used * width]]);
     const matrix = emit.constant(
       fromNumbers(type, [used * width, count * 2], waves(used, count, length, width, s.inverse)),
       "waves",
     );
-    const product = emit.Reshape([emit.MatMul([rows, matrix]), integersConstant(emit, [...keep, count, 2])]);
+    const product = emit.Reshape([emit.MatMul([rows, matrix]), [...keep, count, 2]]);
     return [emit.Transpose([product], { perm: perm.map((_, axis) => perm.indexOf(axis)) })];
   },
 });
@@ -146,12 +145,12 @@ const STFT = defineOp<StftSettings>({
     if (type !== "float32" && type !== "float64" && type !== "float16") return new Miss(`transforms ${type}`);
     const flat = fromNumbers(type, [s.length * width, count * 2], waves(s.length, count, s.length, width, false));
     // places × parts × (frequencies · 2) → (frequencies · 2) × parts × places
-    const open = emit.Reshape([emit.constant(flat, "waves"), integersConstant(emit, [s.length, width, count * 2])]);
+    const open = emit.Reshape([emit.constant(flat, "waves"), [s.length, width, count * 2]]);
     const kernels = emit.Transpose([open], { perm: [2, 1, 0] });
     const weighed = window === undefined ? kernels : emit.Mul([kernels, padded(emit, window, s.length)]);
-    const signal = emit.Transpose([emit.Reshape([x, integersConstant(emit, [0, -1, width])])], { perm: [0, 2, 1] });
+    const signal = emit.Transpose([emit.Reshape([x, [0, -1, width]])], { perm: [0, 2, 1] });
     const spectrum = emit.Conv([signal, weighed], { kernel_shape: [s.length], strides: [s.step] });
-    const apart = emit.Reshape([spectrum, integersConstant(emit, [0, count, 2, -1])]);
+    const apart = emit.Reshape([spectrum, [0, count, 2, -1]]);
     return [emit.Transpose([apart], { perm: [0, 3, 1, 2] })];
   },
 });
@@ -162,7 +161,7 @@ const frequencies = (s: StftSettings): number => (s.oneSided ? Math.floor(s.leng
 function padded(emit: Emit, window: Value, length: number): Value {
   const size = window.type?.dims?.[0];
   if (size === length || typeof size !== "number") return window;
-  return emit.Pad([window, integersConstant(emit, [0, length - size])]);
+  return emit.Pad([window, [0, length - size]]);
 }
 
 const MelWeightMatrix = defineOp({

@@ -11,7 +11,7 @@ import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { attributeOrInput, constantIntegers, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
 import { primitive } from "./shared/misses.ts";
-import { filled, fixed, handedOn, integersConstant, need, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
+import { filled, fixed, handedOn, need, typeOf } from "./shared/rules.ts";
 
 interface Range {
   readonly axis: number;
@@ -185,7 +185,7 @@ const Slice = defineOp<readonly Range[]>({
         before[axis] = first;
         after[axis] = (dims[axis] ?? 0) - first - count;
       }
-      return [emit.Pad([up, integersConstant(emit, [...before, ...after]), scalar(emit, typeOf(x), 0)])];
+      return [emit.Pad([up, [...before, ...after], 0])];
     }
     // Strided: scatter along one axis after the other, from the last range back to the first.
     let part = up;
@@ -193,8 +193,7 @@ const Slice = defineOp<readonly Range[]>({
     for (const { axis, first, count, step } of parts.toReversed()) {
       const index = Array.from({ length: count }, (_, k) => first + k * step);
       const column = shape.map((_, other) => (other === axis ? count : 1));
-      const along = reshapeTo(emit, integersConstant(emit, index), column);
-      const indices = emit.Expand([along, integersConstant(emit, shape)]);
+      const indices = emit.Expand([emit.Reshape([index, column]), shape]);
       shape[axis] = dims[axis] ?? 0;
       part = emit.ScatterElements([filled(emit, typeOf(x), shape, 0), indices, part], { axis });
     }
@@ -300,27 +299,19 @@ const Pad = defineOp({
       const [before, after] = [s.pads[axis] ?? 0, s.pads[dims.length + axis] ?? 0];
       if (before === 0 && after === 0) return value;
       const picks = Array.from({ length: before + size + after }, (_, place) => source(s.mode, place - before, size));
-      return emit.Gather([value, integersConstant(emit, picks)], { axis });
+      return emit.Gather([value, picks], { axis });
     }, x);
     return [padded === x ? emit.Identity([x]) : padded];
   },
-  gradient: (s, { emit, inputs: [x, , filler], up, wanted }) => {
+  gradient: (s, { emit, inputs: [, , filler], up, wanted }) => {
     if (s.mode !== "constant") return new Miss("is differentiated as its primitives");
     if (s.open.length > 0) return padsAtRunTime;
     // What was put on is taken off, and what was taken off comes back as zeros.
-    const back = integersConstant(
-      emit,
-      s.pads.map((pad) => 0 - pad),
-    );
-    const dX = emit.Pad([up, back, scalar(emit, typeOf(x), 0)]);
+    const dX = emit.Pad([up, s.pads.map((pad) => 0 - pad), 0]);
     if (filler === undefined || !wanted(2)) return [dX];
     // All that did not come from x came from the filler.
     const whole = (value: Value): Value => emit.ReduceSum([value], { keepdims: 0 });
-    return [
-      dX,
-      undefined,
-      emit.Sub([whole(up), whole(emit.Pad([dX, integersConstant(emit, s.pads), scalar(emit, typeOf(x), 0)]))]),
-    ];
+    return [dX, undefined, emit.Sub([whole(up), whole(emit.Pad([dX, s.pads, 0]))])];
   },
   wants: (_, __, output) => handedOn(output, 0),
 });

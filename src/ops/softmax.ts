@@ -11,7 +11,7 @@ import type { Value } from "../graph/graph.ts";
 import { type AxisLink, type Distribution, defineOp, type Op, type Site } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
 import { primitive } from "./shared/misses.ts";
-import { dimsAt, integersConstant, sameAsInput } from "./shared/rules.ts";
+import { dimsAt, sameAsInput } from "./shared/rules.ts";
 
 interface Settings {
   /** What is normalized over: one axis, or several that are taken as one. Undefined where the rank is not known. */
@@ -70,7 +70,7 @@ function softmax({ name, rule, form }: Row): Op {
     },
     gradient: ({ axes }, { emit, y, up }) => {
       if (axes === undefined) return noRank;
-      const sum = (value: Value): Value => emit.ReduceSum([value, integersConstant(emit, axes)], { keepdims: 1 });
+      const sum = (value: Value): Value => emit.ReduceSum([value, axes], { keepdims: 1 });
       return [rule(emit, y, up, sum)];
     },
     // The exponential of a difference multiplies the step of its input, and the integer form knows steps of 1/256 alone.

@@ -27,10 +27,10 @@ export const unaryOperators: readonly Op[] = [
     name: "Relu",
     // HardSigmoid as steep as numbers go is 1 wherever y is above 3.3e-39: with a product a third of the time of Where, which runs in one
     // thread. What is not finite and comes back at a unit that is off becomes NaN: such a step is lost in either form.
-    derivative: ({ emit, up, x, y, number }) =>
+    derivative: ({ emit, up, x, y }) =>
       typeOf(x) === "float32"
         ? emit.Mul([up, emit.HardSigmoid([y], { alpha: steepest, beta: 0 })])
-        : emit.Where([emit.Greater([y, number(0)]), up, number(0)]),
+        : emit.Where([emit.Greater([y, 0]), up, 0]),
     quantize: () => ({ kind: "clamp" }),
   }),
   unary({ name: "Neg", derivative: ({ emit, up }) => emit.Neg([up]), onDims: (a = 0) => multiplyDims(-1, a) }),
@@ -38,7 +38,7 @@ export const unaryOperators: readonly Op[] = [
   unary({ name: "Log", derivative: ({ emit, up, x }) => emit.Div([up, x]) }),
   unary({
     name: "Sqrt",
-    derivative: ({ emit, up, y, number }) => emit.Div([up, emit.Mul([y, number(2)])]),
+    derivative: ({ emit, up, y }) => emit.Div([up, emit.Mul([y, 2])]),
   }),
   unary({
     name: "Reciprocal",
@@ -52,19 +52,19 @@ export const unaryOperators: readonly Op[] = [
   unary({
     name: "Sigmoid",
     saturates: [0, 1],
-    derivative: ({ emit, up, y, number }) => emit.Mul([up, emit.Mul([y, emit.Sub([number(1), y])])]),
+    derivative: ({ emit, up, y }) => emit.Mul([up, emit.Mul([y, emit.Sub([1, y])])]),
   }),
   unary({
     name: "Tanh",
     saturates: [-1, 1],
-    derivative: ({ emit, up, y, number }) => emit.Mul([up, emit.Sub([number(1), emit.Mul([y, y])])]),
+    derivative: ({ emit, up, y }) => emit.Mul([up, emit.Sub([1, emit.Mul([y, y])])]),
   }),
   unary({
     name: "Erf",
     saturates: [-1, 1],
     // d erf(x)/dx = 2/√π · exp(-x²)
-    derivative: ({ emit, up, x, number }) =>
-      emit.Mul([up, emit.Mul([number(2 / Math.sqrt(Math.PI)), emit.Exp([emit.Neg([emit.Mul([x, x])])])])]),
+    derivative: ({ emit, up, x }) =>
+      emit.Mul([up, emit.Mul([2 / Math.sqrt(Math.PI), emit.Exp([emit.Neg([emit.Mul([x, x])])])])]),
   }),
   unary({
     name: "Softplus",
@@ -74,17 +74,17 @@ export const unaryOperators: readonly Op[] = [
     name: "Softsign",
     saturates: [-1, 1],
     // y = x / (1 + |x|), so dy/dx = 1 / (1 + |x|)².
-    derivative: ({ emit, up, x, number }) => {
-      const size = emit.Add([emit.Abs([x]), number(1)]);
+    derivative: ({ emit, up, x }) => {
+      const size = emit.Add([emit.Abs([x]), 1]);
       return emit.Div([up, emit.Mul([size, size])]);
     },
   }),
   unary({
     name: "Mish",
     // y = x · t with t = tanh(softplus(x)), so dy/dx = t + x · (1 - t²) · σ(x).
-    derivative: ({ emit, up, x, number }) => {
+    derivative: ({ emit, up, x }) => {
       const t = emit.Tanh([emit.Softplus([x])]);
-      const slope = emit.Mul([x, emit.Mul([emit.Sub([number(1), emit.Mul([t, t])]), emit.Sigmoid([x])])]);
+      const slope = emit.Mul([x, emit.Mul([emit.Sub([1, emit.Mul([t, t])]), emit.Sigmoid([x])])]);
       return emit.Mul([up, emit.Add([t, slope])]);
     },
   }),
@@ -92,21 +92,21 @@ export const unaryOperators: readonly Op[] = [
     name: "Gelu",
     read: (site) => ({ tanh: text(site, "approximate", "none") === "tanh" }),
     // y = x · Φ(x), so dy/dx = Φ(x) + x · φ(x). The other form has Φ ≈ (1 + tanh(u)) / 2 with u = √(2/π) · (x + 0.044715 x³).
-    derivative: ({ emit, up, x, s, number }) => {
+    derivative: ({ emit, up, x, s }) => {
       // (1 + value) / 2 for values from -1 to 1, in one pass over memory.
       const half = (value: Value): Value => emit.HardSigmoid([value], { alpha: 0.5, beta: 0.5 });
       if (!s.tanh) {
         // With r = x / √2: Φ(x) = (1 + erf r) / 2, x · φ(x) = r · exp(-r² - ln √π).
-        const r = emit.Mul([x, number(Math.SQRT1_2)]);
-        const density = emit.Exp([emit.Sub([number(-Math.log(Math.PI) / 2), emit.Mul([r, r])])]);
+        const r = emit.Mul([x, Math.SQRT1_2]);
+        const density = emit.Exp([emit.Sub([-Math.log(Math.PI) / 2, emit.Mul([r, r])])]);
         return emit.Mul([up, emit.Add([half(emit.Erf([r])), emit.Mul([r, density])])]);
       }
       const square = emit.Mul([x, x]);
       const root = Math.sqrt(2 / Math.PI);
-      const inner = emit.Mul([x, emit.Add([number(root), emit.Mul([square, number(root * 0.044715)])])]);
+      const inner = emit.Mul([x, emit.Add([root, emit.Mul([square, root * 0.044715])])]);
       const t = emit.Tanh([inner]);
-      const slope = emit.Add([number(root), emit.Mul([square, number(3 * root * 0.044715)])]);
-      const second = emit.Mul([number(0.5), emit.Mul([x, emit.Mul([emit.Sub([number(1), emit.Mul([t, t])]), slope])])]);
+      const slope = emit.Add([root, emit.Mul([square, 3 * root * 0.044715])]);
+      const second = emit.Mul([0.5, emit.Mul([x, emit.Mul([emit.Sub([1, emit.Mul([t, t])]), slope])])]);
       return emit.Mul([up, emit.Add([half(t), second])]);
     },
   }),
@@ -115,33 +115,29 @@ export const unaryOperators: readonly Op[] = [
     saturates: [0, 1],
     read: (site) => ({ alpha: decimal(site, "alpha", 0.2), beta: decimal(site, "beta", 0.5) }),
     // y = clip(α·x + β, 0, 1): slope α strictly between the ends.
-    derivative: ({ emit, up, y, s, number }) => {
-      const inside = emit.And([emit.Greater([y, number(0)]), emit.Less([y, number(1)])]);
-      return emit.Where([inside, emit.Mul([up, number(s.alpha)]), number(0)]);
+    derivative: ({ emit, up, y, s }) => {
+      const inside = emit.And([emit.Greater([y, 0]), emit.Less([y, 1])]);
+      return emit.Where([inside, emit.Mul([up, s.alpha]), 0]);
     },
   }),
   unary<{ readonly alpha: number; readonly gamma: number }>({
     name: "Selu",
     read: (site) => ({ alpha: decimal(site, "alpha", 1.6732632), gamma: decimal(site, "gamma", 1.050701) }),
     // For x ≤ 0: y = γ·α·(eˣ - 1), so dy/dx = y + γ·α.
-    derivative: ({ emit, up, x, y, s, number }) =>
-      emit.Mul([
-        up,
-        emit.Where([emit.Greater([x, number(0)]), number(s.gamma), emit.Add([y, number(s.gamma * s.alpha)])]),
-      ]),
+    derivative: ({ emit, up, x, y, s }) =>
+      emit.Mul([up, emit.Where([emit.Greater([x, 0]), s.gamma, emit.Add([y, s.gamma * s.alpha])])]),
   }),
   unary<{ readonly alpha: number }>({
     name: "LeakyRelu",
     read: (site) => ({ alpha: decimal(site, "alpha", 0.01) }),
-    derivative: ({ emit, up, x, s, number }) =>
-      emit.Where([emit.Greater([x, number(0)]), up, emit.Mul([up, number(s.alpha)])]),
+    derivative: ({ emit, up, x, s }) => emit.Where([emit.Greater([x, 0]), up, emit.Mul([up, s.alpha])]),
   }),
   unary<{ readonly alpha: number }>({
     name: "Elu",
     read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
     // For x ≤ 0: y = α(eˣ - 1), so dy/dx = y + α.
-    derivative: ({ emit, up, x, y, s, number }) =>
-      emit.Where([emit.Greater([x, number(0)]), up, emit.Mul([up, emit.Add([y, number(s.alpha)])])]),
+    derivative: ({ emit, up, x, y, s }) =>
+      emit.Where([emit.Greater([x, 0]), up, emit.Mul([up, emit.Add([y, s.alpha])])]),
   }),
   unary({
     name: "Identity",
@@ -163,26 +159,26 @@ export const unaryOperators: readonly Op[] = [
   unary({
     name: "HardSwish",
     // y = x · clip(x/6 + 1/2, 0, 1): slope 0 below -3, 1 above 3, x/3 + 1/2 between.
-    derivative: ({ emit, up, x, number }) => {
-      const slope = emit.Add([emit.Div([x, number(3)]), number(0.5)]);
-      const above = emit.Where([emit.Greater([x, number(3)]), number(1), slope]);
-      return emit.Mul([up, emit.Where([emit.Greater([x, number(-3)]), above, number(0)])]);
+    derivative: ({ emit, up, x }) => {
+      const slope = emit.Add([emit.Div([x, 3]), 0.5]);
+      const above = emit.Where([emit.Greater([x, 3]), 1, slope]);
+      return emit.Mul([up, emit.Where([emit.Greater([x, -3]), above, 0])]);
     },
   }),
   unary<{ readonly alpha: number }>({
     name: "Celu",
     read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
     // max(x, 0) + min(0, α(e^(x/α) - 1)) is Elu at another scale.
-    lower: ({ emit, x, s, number }) =>
-      s.alpha === 1 ? emit.Elu([x]) : emit.Mul([emit.Elu([emit.Div([x, number(s.alpha)])]), number(s.alpha)]),
+    lower: ({ emit, x, s }) =>
+      s.alpha === 1 ? emit.Elu([x]) : emit.Mul([emit.Elu([emit.Div([x, s.alpha])]), s.alpha]),
   }),
   unary<{ readonly alpha: number }>({
     name: "Swish",
     read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
     // y = x · σ(α·x), so dy/dx = σ + α·y·(1 - σ).
-    derivative: ({ emit, up, x, y, s, number }) => {
-      const gate = emit.Sigmoid([emit.Mul([x, number(s.alpha)])]);
-      const bend = emit.Mul([emit.Mul([y, number(s.alpha)]), emit.Sub([number(1), gate])]);
+    derivative: ({ emit, up, x, y, s }) => {
+      const gate = emit.Sigmoid([emit.Mul([x, s.alpha])]);
+      const bend = emit.Mul([emit.Mul([y, s.alpha]), emit.Sub([1, gate])]);
       return emit.Mul([up, emit.Add([gate, bend])]);
     },
   }),
@@ -190,58 +186,57 @@ export const unaryOperators: readonly Op[] = [
     name: "Shrink",
     read: (site) => ({ bias: decimal(site, "bias", 0), lambda: decimal(site, "lambd", 0.5) }),
     // What lies beyond ±λ moves by the bias towards 0, the rest becomes 0.
-    lower: ({ emit, x, s, number }) => {
-      const below = emit.Less([x, number(-s.lambda)]);
-      const above = emit.Greater([x, number(s.lambda)]);
-      const shift = (by: number): Value => emit.Add([x, number(by)]);
-      return emit.Where([below, shift(s.bias), emit.Where([above, shift(-s.bias), number(0)])]);
+    lower: ({ emit, x, s }) => {
+      const below = emit.Less([x, -s.lambda]);
+      const above = emit.Greater([x, s.lambda]);
+      const shift = (by: number): Value => emit.Add([x, by]);
+      return emit.Where([below, shift(s.bias), emit.Where([above, shift(-s.bias), 0])]);
     },
   }),
   unary<{ readonly alpha: number }>({
     name: "ThresholdedRelu",
     read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
-    derivative: ({ emit, up, x, s, number }) => emit.Where([emit.Greater([x, number(s.alpha)]), up, number(0)]),
+    derivative: ({ emit, up, x, s }) => emit.Where([emit.Greater([x, s.alpha]), up, 0]),
   }),
   unary({ name: "Sin", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Cos([x])]) }),
   unary({ name: "Cos", derivative: ({ emit, up, x }) => emit.Neg([emit.Mul([up, emit.Sin([x])])]) }),
   unary({
     name: "Tan",
-    derivative: ({ emit, up, y, number }) => emit.Mul([up, emit.Add([square(emit, y), number(1)])]),
+    derivative: ({ emit, up, y }) => emit.Mul([up, emit.Add([square(emit, y), 1])]),
   }),
   unary({
     name: "Asin",
-    derivative: ({ emit, up, x, number }) => emit.Div([up, emit.Sqrt([emit.Sub([number(1), square(emit, x)])])]),
+    derivative: ({ emit, up, x }) => emit.Div([up, emit.Sqrt([emit.Sub([1, square(emit, x)])])]),
   }),
   unary({
     name: "Acos",
-    derivative: ({ emit, up, x, number }) =>
-      emit.Neg([emit.Div([up, emit.Sqrt([emit.Sub([number(1), square(emit, x)])])])]),
+    derivative: ({ emit, up, x }) => emit.Neg([emit.Div([up, emit.Sqrt([emit.Sub([1, square(emit, x)])])])]),
   }),
   unary({
     name: "Atan",
-    derivative: ({ emit, up, x, number }) => emit.Div([up, emit.Add([square(emit, x), number(1)])]),
+    derivative: ({ emit, up, x }) => emit.Div([up, emit.Add([square(emit, x), 1])]),
   }),
   // cosh and sinh are written by exponentials: ONNX Runtime has them for float32 only.
   unary({
     name: "Sinh",
-    derivative: ({ emit, up, x, number }) =>
-      emit.Mul([up, emit.Mul([number(0.5), emit.Add([emit.Exp([x]), emit.Exp([emit.Neg([x])])])])]),
+    derivative: ({ emit, up, x }) =>
+      emit.Mul([up, emit.Mul([0.5, emit.Add([emit.Exp([x]), emit.Exp([emit.Neg([x])])])])]),
   }),
   unary({
     name: "Cosh",
-    derivative: ({ emit, up, x, number }) =>
-      emit.Mul([up, emit.Mul([number(0.5), emit.Sub([emit.Exp([x]), emit.Exp([emit.Neg([x])])])])]),
+    derivative: ({ emit, up, x }) =>
+      emit.Mul([up, emit.Mul([0.5, emit.Sub([emit.Exp([x]), emit.Exp([emit.Neg([x])])])])]),
   }),
   unary({
     name: "Asinh",
-    derivative: ({ emit, up, x, number }) => emit.Div([up, emit.Sqrt([emit.Add([square(emit, x), number(1)])])]),
+    derivative: ({ emit, up, x }) => emit.Div([up, emit.Sqrt([emit.Add([square(emit, x), 1])])]),
   }),
   unary({
     name: "Acosh",
-    derivative: ({ emit, up, x, number }) => emit.Div([up, emit.Sqrt([emit.Sub([square(emit, x), number(1)])])]),
+    derivative: ({ emit, up, x }) => emit.Div([up, emit.Sqrt([emit.Sub([square(emit, x), 1])])]),
   }),
   unary({
     name: "Atanh",
-    derivative: ({ emit, up, x, number }) => emit.Div([up, emit.Sub([number(1), square(emit, x)])]),
+    derivative: ({ emit, up, x }) => emit.Div([up, emit.Sub([1, square(emit, x)])]),
   }),
 ];

@@ -71,6 +71,13 @@ export function fromNumbers<T extends Exclude<NumericType, "float8e8m0">>(
   return { type, dims, data: encode(type, numbers) } as Dense<T>;
 }
 
+/** A tensor of no axes. @throws PithError E_TYPE_MISMATCH for a type whose elements are no numbers. */
+export function scalarOf(type: DataType, value: number): Dense {
+  if (type === "string" || type === "complex64" || type === "complex128" || type === "float8e8m0")
+    throw new PithError("E_TYPE_MISMATCH", `A constant of type ${type} is not a number.`);
+  return fromNumbers(type, [], [value]);
+}
+
 /** A signed 64-bit integer nearest to a number, saturating. */
 export function toInt64(value: number): bigint {
   return saturatedBigInt(value, -(2n ** 63n), 2n ** 63n - 1n);

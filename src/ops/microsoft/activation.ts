@@ -2,7 +2,6 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { scalar, typeOf } from "../shared/rules.ts";
 
 export interface Activation {
   /** "" for none. */
@@ -24,9 +23,8 @@ const rules: Readonly<Record<string, Rule>> = {
   HardSigmoid: (emit, x, [alpha = 0.2, beta = 0.5]) => emit.HardSigmoid([x], { alpha, beta }),
   Selu: (emit, x, [alpha = 1.6732632423543772, gamma = 1.0507009873554805]) => emit.Selu([x], { alpha, gamma }),
   ThresholdedRelu: (emit, x, [alpha = 1]) => emit.ThresholdedRelu([x], { alpha }),
-  Clip: (emit, x, [low = Number.NEGATIVE_INFINITY, high = Number.POSITIVE_INFINITY]) =>
-    emit.Clip([x, scalar(emit, typeOf(x), low), scalar(emit, typeOf(x), high)]),
-  QuickGelu: (emit, x, [alpha = 1.702]) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, scalar(emit, typeOf(x), alpha)])])]),
+  Clip: (emit, x, [low = Number.NEGATIVE_INFINITY, high = Number.POSITIVE_INFINITY]) => emit.Clip([x, low, high]),
+  QuickGelu: (emit, x, [alpha = 1.702]) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, alpha])])]),
 };
 
 export function readActivation(name: string, parameters: readonly number[]): Activation | Miss {

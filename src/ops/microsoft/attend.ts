@@ -9,12 +9,12 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import { integersConstant, scalar, typeOf } from "../shared/rules.ts";
+import { scalar, typeOf } from "../shared/rules.ts";
 
 /** N × length × (heads · width) → N × heads × length × width. */
 export function toHeads(emit: Emit, x: Value, heads: number): Value {
   const width = x.type?.dims?.[2];
-  const shape = integersConstant(emit, [0, 0, heads, typeof width === "number" ? width / heads : -1]);
+  const shape = [0, 0, heads, typeof width === "number" ? width / heads : -1];
   return emit.Transpose([emit.Reshape([x, shape])], { perm: [0, 2, 1, 3] });
 }
 
@@ -22,7 +22,7 @@ export function toHeads(emit: Emit, x: Value, heads: number): Value {
 export function fromHeads(emit: Emit, x: Value): Value {
   const [, heads, , width] = x.type?.dims ?? [];
   const last = typeof heads === "number" && typeof width === "number" ? heads * width : -1;
-  return emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), integersConstant(emit, [0, 0, last])]);
+  return emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), [0, 0, last]]);
 }
 
 /** Keys or values, N × heads × length × width, behind those of the past. */
@@ -46,7 +46,7 @@ export function attend(
   { query, key, value, scale, added, causal }: Attended,
 ): Record<"y" | "weights", Value> {
   const products = emit.MatMul([query, emit.Transpose([key], { perm: [0, 1, 3, 2] })]);
-  const scaled = emit.Mul([products, scalar(emit, typeOf(query), scale)]);
+  const scaled = emit.Mul([products, scale]);
   const extra = causal === undefined ? [] : [future(emit, query, key, causal.past)];
   const scores = [...added, ...extra].reduce((sum, part) => emit.Add([sum, part]), scaled);
   const weights = emit.Softmax([scores], { axis: -1 });
@@ -55,7 +55,7 @@ export function attend(
 
 /** The length along axis 2, as a scalar. */
 export function lengthOf(emit: Emit, x: Value): Value {
-  return emit.Squeeze([emit.Shape([x], { start: 2, end: 3 }), integersConstant(emit, [0])]);
+  return emit.Squeeze([emit.Shape([x], { start: 2, end: 3 }), [0]]);
 }
 
 /** The lowest number of a type. */
@@ -64,13 +64,12 @@ export const lowest = (type: string): number =>
 
 /** length × keys: the lowest number where a key comes after the query, 0 elsewhere. */
 function future(emit: Emit, query: Value, key: Value, past: Value | undefined): Value {
-  const [zero, one] = [scalar(emit, "int64", 0), scalar(emit, "int64", 1)];
-  const first = past === undefined ? zero : lengthOf(emit, past);
-  const places = emit.Range([first, emit.Add([first, lengthOf(emit, query)]), one]);
-  const keys = emit.Range([zero, lengthOf(emit, key), one]);
-  const later = emit.Less([emit.Unsqueeze([places, integersConstant(emit, [1])]), keys]);
+  const first = past === undefined ? 0 : lengthOf(emit, past);
+  const places = emit.Range([first, emit.Add([first, lengthOf(emit, query)]), 1]);
+  const keys = emit.Range([0, lengthOf(emit, key), 1]);
+  const later = emit.Less([emit.Unsqueeze([places, [1]]), keys]);
   const type = typeOf(query);
-  return emit.Where([later, scalar(emit, type, lowest(type)), scalar(emit, type, 0)]);
+  return emit.Where([later, scalar(emit, type, lowest(type)), 0]);
 }
 
 /**
@@ -79,18 +78,16 @@ function future(emit: Emit, query: Value, key: Value, past: Value | undefined): 
  */
 export function maskAdded(emit: Emit, mask: Value, key: Value, filter: number): Value | Miss {
   const dims = mask.type?.dims;
-  const type = typeOf(key);
   const batch = key.type?.dims?.[0];
   if (dims === undefined) return new Miss("the rank of its mask is not known");
-  const where = (seen: Value): Value => emit.Where([seen, scalar(emit, type, 0), scalar(emit, type, filter)]);
-  const raised = (value: Value, axes: readonly number[]): Value =>
-    emit.Unsqueeze([value, integersConstant(emit, axes)]);
+  const where = (seen: Value): Value => emit.Where([seen, scalar(emit, typeOf(key), 0), filter]);
+  const raised = (value: Value, axes: readonly number[]): Value => emit.Unsqueeze([value, axes]);
   if (dims.length === 2 || dims.length === 3) {
-    const seen = emit.Greater([mask, scalar(emit, "int32", 0)]);
+    const seen = emit.Greater([mask, 0]);
     return where(raised(seen, dims.length === 2 ? [1, 2] : [1]));
   }
   if (dims.length !== 1 || batch === undefined) return new Miss(`a mask with ${dims.length} axes is not lowered`);
-  const keys = emit.Cast([emit.Range([scalar(emit, "int64", 0), lengthOf(emit, key), scalar(emit, "int64", 1)])], {
+  const keys = emit.Cast([emit.Range([0, lengthOf(emit, key), 1])], {
     to: typeCodes.int32,
   });
   const before = (ends: Value): Value => emit.Less([keys, raised(ends, [1, 2, 3])]);

@@ -12,7 +12,7 @@ import { defineOp, type Inferred, type Op, type Operand, type Site } from "../de
 import { decimal, integer, integers } from "../shared/attributes.ts";
 import { decoded } from "../shared/codes.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
-import { dimsAt, integersConstant, need, scalar, withDims } from "../shared/rules.ts";
+import { dimsAt, need, scalar, withDims } from "../shared/rules.ts";
 import { attend, attentionMacs, behind, fromHeads, maskAdded, toHeads } from "./attend.ts";
 
 const microsoft = "com.microsoft";
@@ -117,7 +117,7 @@ function project(
   if (s.rotary) return new Miss("applies the rotary embedding inside");
   const product = emit.MatMul([x, w]);
   const all = bias === undefined ? product : emit.Add([product, bias]);
-  const [q, k, v] = emit.many("Split", [all, integersConstant(emit, s.widths)], { axis: 2 }, 3);
+  const [q, k, v] = emit.many("Split", [all, s.widths], { axis: 2 }, 3);
   const [query, newKey, newValue] = [toHeads(emit, q, s.heads), toHeads(emit, k, s.heads), toHeads(emit, v, s.heads)];
   const part = (index: number): Value | undefined =>
     rest.past && emit.Gather([rest.past, scalar(emit, "int64", index)]);
@@ -129,7 +129,7 @@ function project(
   const scale = scaleOf(s, s.widths[0] / s.heads);
   const { y } = attend(emit, { query, key, value, scale, added, causal: s.causal ? { past: pastKey } : undefined });
   if (s.outputs < 2) return [fromHeads(emit, y)];
-  const raised = (part: Value): Value => emit.Unsqueeze([part, integersConstant(emit, [0])]);
+  const raised = (part: Value): Value => emit.Unsqueeze([part, [0]]);
   return [fromHeads(emit, y), emit.Concat([raised(key), raised(value)], { axis: 0 })];
 }
 
@@ -192,7 +192,7 @@ function separate(s: SeparateSettings, site: Site) {
 
 /** Q, K and V with the biases that the operator adds. */
 function biased(emit: Emit, values: readonly Value[], bias: Value, widths: readonly number[]): readonly Value[] {
-  const parts = emit.many("Split", [bias, integersConstant(emit, widths)], { axis: 0 }, values.length);
+  const parts = emit.many("Split", [bias, widths], { axis: 0 }, values.length);
   return values.map((value, index) => emit.Add([value, parts[index]]));
 }
 

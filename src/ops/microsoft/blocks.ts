@@ -14,18 +14,7 @@ import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/di
 import { typeCodes } from "../../tensor/types.ts";
 import { defineOp, type Inferred, type Op, type Site, type WeightRole } from "../define.ts";
 import { integer, wrapAxis } from "../shared/attributes.ts";
-import {
-  dimsAt,
-  integersConstant,
-  need,
-  positions,
-  present,
-  range,
-  scalar,
-  shaped,
-  typeOf,
-  withDims,
-} from "../shared/rules.ts";
+import { dimsAt, need, positions, present, range, scalar, shaped, typeOf, withDims } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 const already = new Miss("its weight is stored quantized");
@@ -39,24 +28,22 @@ const cast = (emit: Emit, x: Value | undefined, type: Wide): Value =>
 
 /** The digits of each byte along a new last axis, low ones first: `bits` each. */
 function digits(emit: Emit, bytes: Value | undefined, bits: number, type: Wide): Value {
-  const base = scalar(emit, type, 2 ** bits);
+  const base = 2 ** bits;
   const parts: Value[] = [];
   let rest = cast(emit, bytes, type);
   for (let part = 0; part < 8 / bits; part++) {
     const higher = emit.Floor([emit.Div([rest, base])]);
-    parts.push(emit.Unsqueeze([emit.Sub([rest, emit.Mul([higher, base])]), integersConstant(emit, [-1])]));
+    parts.push(emit.Unsqueeze([emit.Sub([rest, emit.Mul([higher, base])]), [-1]]));
     rest = higher;
   }
   return parts.length === 1 && parts[0] !== undefined ? parts[0] : emit.Concat(parts, { axis: -1 });
 }
 
-const reshape = (emit: Emit, x: Value, dims: readonly number[]): Value =>
-  emit.Reshape([x, integersConstant(emit, dims)]);
+const reshape = (emit: Emit, x: Value, dims: readonly number[]): Value => emit.Reshape([x, dims]);
 
 /** x[..., :count] along an axis. */
 function cut(emit: Emit, x: Value, axis: number, count: number): Value {
-  const one = (value: number): Value => integersConstant(emit, [value]);
-  return emit.Slice([x, one(0), one(count), one(axis)]);
+  return emit.Slice([x, [0], [count], [axis]]);
 }
 
 /** Data · matrixᵀ, in the type of the data, and a bias. */
@@ -162,17 +149,16 @@ const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transpos
     const count = s.inputs * s.outputs;
     const blocks = Math.ceil(count / s.block);
     // The first of two codes is the high half of its byte.
-    const halves = emit.Cast(
-      [emit.Gather([digits(emit, codes, 4, type), integersConstant(emit, [1, 0])], { axis: 1 })],
-      { to: typeCodes.int64 },
-    );
+    const halves = emit.Cast([emit.Gather([digits(emit, codes, 4, type), [1, 0]], { axis: 1 })], {
+      to: typeCodes.int64,
+    });
     const numbers = emit.Gather([emit.constant(fromNumbers(type, [16], table), "codes"), reshape(emit, halves, [-1])], {
       axis: 0,
     });
     const padded =
       blocks * s.block === count
         ? cut(emit, numbers, 0, count)
-        : emit.Pad([cut(emit, numbers, 0, count), integersConstant(emit, [0, blocks * s.block - count])]);
+        : emit.Pad([cut(emit, numbers, 0, count), [0, blocks * s.block - count]]);
     const scaled = emit.Mul([
       reshape(emit, padded, [blocks, s.block]),
       reshape(emit, cast(emit, scales, type), [blocks, 1]),
@@ -233,10 +219,7 @@ const GatherBlockQuantized = defineOp({
             dims.at(-1) ?? 1,
           );
     // The block of each place along the axis.
-    const block = integersConstant(
-      emit,
-      range(width).map((place) => Math.floor(place / s.block)),
-    );
+    const block = range(width).map((place) => Math.floor(place / s.block));
     const spread = (perBlock: Value): Value => emit.Gather([perBlock, block], { axis: s.quantized });
     const perBlock = s.dims.map((dim, axis) => (axis === s.quantized ? count : dim));
     const middle =

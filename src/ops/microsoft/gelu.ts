@@ -12,23 +12,21 @@ import type { Value } from "../../graph/graph.ts";
 import { type Dim, floorDims } from "../../tensor/dims.ts";
 import { type AxisLink, defineOp, type Op, type Site } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
-import { sameAsInput, sameAxes, scalar, shaped, typeOf } from "../shared/rules.ts";
+import { sameAsInput, sameAxes, shaped } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 
 /** x/2 · (1 + erf(x/√2)) */
 function erfGelu(emit: Emit, x: Value): Value {
-  const number = (value: number): Value => scalar(emit, typeOf(x), value);
-  const half = emit.Mul([x, number(0.5)]);
-  return emit.Mul([half, emit.Add([emit.Erf([emit.Mul([x, number(Math.SQRT1_2)])]), number(1)])]);
+  const half = emit.Mul([x, 0.5]);
+  return emit.Mul([half, emit.Add([emit.Erf([emit.Mul([x, Math.SQRT1_2])]), 1])]);
 }
 
 /** x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))) */
 function tanhGelu(emit: Emit, x: Value): Value {
-  const number = (value: number): Value => scalar(emit, typeOf(x), value);
-  const cubic = emit.Mul([emit.Mul([emit.Mul([x, x]), x]), number(0.044715)]);
-  const inner = emit.Mul([emit.Add([x, cubic]), number(Math.sqrt(2 / Math.PI))]);
-  return emit.Mul([emit.Mul([x, number(0.5)]), emit.Add([emit.Tanh([inner]), number(1)])]);
+  const cubic = emit.Mul([emit.Mul([emit.Mul([x, x]), x]), 0.044715]);
+  const inner = emit.Mul([emit.Add([x, cubic]), Math.sqrt(2 / Math.PI)]);
+  return emit.Mul([emit.Mul([x, 0.5]), emit.Add([emit.Tanh([inner]), 1])]);
 }
 
 /** Every axis of the data is that of the output; the bias lies along the last ones. */
@@ -98,7 +96,7 @@ export const microsoftGeluOperators: readonly Op[] = [
   gelu("Gelu", erfGelu),
   gelu("BiasGelu", erfGelu),
   gelu("FastGelu", tanhGelu),
-  gelu("QuickGelu", (emit, x, alpha) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, scalar(emit, typeOf(x), alpha)])])])),
+  gelu("QuickGelu", (emit, x, alpha) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, alpha])])])),
   BiasSplitGelu,
   BiasSoftmax,
 ];

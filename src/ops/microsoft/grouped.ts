@@ -14,7 +14,7 @@ import { addDims, type Dim, extremeDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import { defineOp, type Inferred, type Operand, type Site } from "../define.ts";
 import { constantIntegers, decimal, integer } from "../shared/attributes.ts";
-import { dimsAt, integersConstant, need, scalar, typeOf } from "../shared/rules.ts";
+import { dimsAt, integersConstant, need, typeOf } from "../shared/rules.ts";
 import { attentionMacs, behind, fromHeads, lengthOf, lowest, toHeads } from "./attend.ts";
 import { rotated } from "./rotary.ts";
 
@@ -142,7 +142,7 @@ export const GroupQueryAttention = defineOp<Settings>({
     if (s.strange !== undefined) return new Miss(s.strange);
     const size = width / (k === undefined ? s.heads + 2 * s.keyHeads : s.heads);
     const widths = [s.heads * size, s.keyHeads * size, s.keyHeads * size];
-    const split = (): readonly Value[] => emit.many("Split", [q, integersConstant(emit, widths)], { axis: 2 }, 3);
+    const split = (): readonly Value[] => emit.many("Split", [q, widths], { axis: 2 }, 3);
     const [query, key, value] = k === undefined || v === undefined ? split() : [q, k, v];
     if (query === undefined || key === undefined || value === undefined) return new Miss("an operand is not known");
     const turned = (x: Value): Value | Miss => {
@@ -160,16 +160,14 @@ export const GroupQueryAttention = defineOp<Settings>({
     const [keys, values] = [behind(emit, held(pastKey), newKeys), behind(emit, held(pastValue), newValues)];
     // The heads that share a key lie below each other, as rows of one matrix.
     const shape = emit.Shape([queries]);
-    const rows = emit.Reshape([queries, integersConstant(emit, [0, s.keyHeads, -1, size])]);
+    const rows = emit.Reshape([queries, [0, s.keyHeads, -1, size]]);
     const products = emit.MatMul([rows, emit.Transpose([keys], { perm: [0, 1, 3, 2] })]);
-    const leading = emit.Slice([shape, integersConstant(emit, [0]), integersConstant(emit, [3])]);
-    const lengths = emit.Concat([leading, integersConstant(emit, [-1])], { axis: 0 });
-    const number = (one: number): Value => scalar(emit, typeOf(q), one);
-    const scaled = emit.Mul([emit.Reshape([products, lengths]), number(s.scale === 0 ? 1 / Math.sqrt(size) : s.scale)]);
-    const capped =
-      s.softcap === 0 ? scaled : emit.Mul([emit.Tanh([emit.Div([scaled, number(s.softcap)])]), number(s.softcap)]);
+    const leading = emit.Slice([shape, [0], [3]]);
+    const lengths = emit.Concat([leading, [-1]], { axis: 0 });
+    const scaled = emit.Mul([emit.Reshape([products, lengths]), s.scale === 0 ? 1 / Math.sqrt(size) : s.scale]);
+    const capped = s.softcap === 0 ? scaled : emit.Mul([emit.Tanh([emit.Div([scaled, s.softcap])]), s.softcap]);
     const scores = bias === undefined ? capped : emit.Add([capped, bias]);
-    const hidden = emit.Where([hiddenKeys(s, emit, queries, keys, last), number(lowest(typeOf(q))), scores]);
+    const hidden = emit.Where([hiddenKeys(s, emit, queries, keys, last), lowest(typeOf(q)), scores]);
     const weights = emit.Softmax([hidden], { axis: -1 });
     const grouped = emit.Reshape([weights, emit.Shape([products])]);
     const y = emit.Reshape([emit.MatMul([grouped, values]), shape]);
@@ -188,13 +186,12 @@ export const GroupQueryAttention = defineOp<Settings>({
 
 /** N × 1 × queries × keys: which keys a query does not see. */
 function hiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, last: Value): Value {
-  const whole = (value: number): Value => scalar(emit, "int64", value);
-  const past = whole(s.past ?? 0);
-  const rows = emit.Range([past, emit.Add([past, lengthOf(emit, queries)]), whole(1)]);
-  const own = emit.Unsqueeze([rows, integersConstant(emit, [1])]);
-  const places = emit.Range([whole(0), lengthOf(emit, keys), whole(1)]);
+  const past = s.past ?? 0;
+  const rows = emit.Range([past, emit.Add([past, lengthOf(emit, queries)]), 1]);
+  const own = emit.Unsqueeze([rows, [1]]);
+  const places = emit.Range([0, lengthOf(emit, keys), 1]);
   const later = emit.Greater([places, own]);
-  const far = s.window < 0 ? later : emit.Or([later, emit.LessOrEqual([places, emit.Sub([own, whole(s.window)])])]);
-  const ends = emit.Reshape([emit.Cast([last], { to: typeCodes.int64 }), integersConstant(emit, [-1, 1, 1, 1])]);
+  const far = s.window < 0 ? later : emit.Or([later, emit.LessOrEqual([places, emit.Sub([own, s.window])])]);
+  const ends = emit.Reshape([emit.Cast([last], { to: typeCodes.int64 }), [-1, 1, 1, 1]]);
   return emit.Or([far, emit.Greater([places, ends])]);
 }

@@ -13,7 +13,7 @@ import { decimal, integer } from "../shared/attributes.ts";
 import { codeType, encoded, single } from "../shared/codes.ts";
 import { onIntegers } from "../shared/misses.ts";
 import { matmulCost, matmulWeight, multiplied, picked } from "../shared/products.ts";
-import { scalar, withDims } from "../shared/rules.ts";
+import { withDims } from "../shared/rules.ts";
 import { typed } from "./typed.ts";
 
 const microsoft = "com.microsoft";
@@ -111,7 +111,7 @@ const QGemm = defineOp<GemmSettings>({
     const operands = [turned(a, s.transA), turned(b, s.transB), single(emit, aZero), single(emit, bZero)];
     const sums = emit.MatMulInteger(operands);
     const plain = scaled(emit, c === undefined ? sums : emit.Add([sums, c]), aScale, bScale);
-    const y = s.alpha === 1 ? plain : emit.Mul([plain, scalar(emit, "float32", s.alpha)]);
+    const y = s.alpha === 1 ? plain : emit.Mul([plain, s.alpha]);
     return [yScale === undefined ? y : encoded(emit, y, yScale, yZero)];
   },
   cost: (s, site) => matmulCost(gemmSite(s, site)),

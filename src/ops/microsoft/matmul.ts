@@ -32,7 +32,7 @@ import {
   readGemm,
   storedOperands,
 } from "../shared/products.ts";
-import { range, scalar, typeOf } from "../shared/rules.ts";
+import { range } from "../shared/rules.ts";
 import { type Activation, activate, readActivation } from "./activation.ts";
 
 const microsoft = "com.microsoft";
@@ -131,7 +131,7 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
         operands.push(perm.every((axis, index) => axis === index) ? value : emit.Transpose([value], { perm }));
       }
       const y = emit.MatMul(operands);
-      return [s.alpha === 1 ? y : emit.Mul([y, scalar(emit, typeOf(y), s.alpha)])];
+      return [s.alpha === 1 ? y : emit.Mul([y, s.alpha])];
     },
     cost: (s, site) => matmulCost(asMultiplied(s, site)),
     quantize,

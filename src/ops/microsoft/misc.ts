@@ -11,7 +11,7 @@ import { typeCodes } from "../../tensor/types.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Operand } from "../define.ts";
 import { constantIntegers, integer, text, wrapAxis } from "../shared/attributes.ts";
 import { lowerFirst } from "../shared/misses.ts";
-import { integersConstant, need, sameAsInput, scalar, shaped } from "../shared/rules.ts";
+import { need, sameAsInput, scalar, shaped } from "../shared/rules.ts";
 import { pooledDims, readPool, type Window } from "../shared/window.ts";
 import { typed } from "./typed.ts";
 
@@ -34,9 +34,7 @@ const ExpandDims = like({
   },
   infer: ({ axis }, site) => shaped(site, (dims) => (axis === undefined ? undefined : dims.toSpliced(axis, 0, 1))),
   lower: ({ axis }, emit, [x]) =>
-    axis === undefined
-      ? new Miss("its axis is computed at run time")
-      : [emit.Unsqueeze([x, integersConstant(emit, [axis])])],
+    axis === undefined ? new Miss("its axis is computed at run time") : [emit.Unsqueeze([x, [axis]])],
 });
 
 const Trilu = like({
@@ -59,7 +57,7 @@ const Pad = like({
   },
   lower: ({ mode }, emit, [x, pads, value]) => {
     const alone = value?.type?.dims?.length === 1;
-    return [emit.Pad([x, pads, alone ? emit.Squeeze([value, integersConstant(emit, [0])]) : value], { mode })];
+    return [emit.Pad([x, pads, alone ? emit.Squeeze([value, [0]]) : value], { mode })];
   },
 });
 
@@ -81,8 +79,7 @@ const Range = like({
   },
   lower: (_, emit, [start, limit, step]) => {
     if (start?.type === undefined || limit === undefined) return new Miss("an operand is missing");
-    const alone = (value: Value): Value =>
-      value.type?.dims?.length === 1 ? emit.Squeeze([value, integersConstant(emit, [0])]) : value;
+    const alone = (value: Value): Value => (value.type?.dims?.length === 1 ? emit.Squeeze([value, [0]]) : value);
     const by = step === undefined ? scalar(emit, start.type.type, 1) : alone(step);
     return [emit.Range([alone(start), alone(limit), by])];
   },

@@ -20,7 +20,7 @@ import { decoded } from "../shared/codes.ts";
 import { withChannelsFirst } from "../shared/convolution.ts";
 import { quantizedAlready, runsInFloat } from "../shared/misses.ts";
 import { normalize, rootMeanSquare, scaling } from "../shared/normalize.ts";
-import { castLike, integersConstant, need, positions, range, sameAsInput, scalar, widened } from "../shared/rules.ts";
+import { castLike, need, positions, range, sameAsInput, widened } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 /** The leading axes of every operand that has them pass; the last `over` axes are normalized over. */
@@ -111,7 +111,7 @@ function skip({ name, shift, bias }: SkipForm): Op {
       const added = inputs[bias];
       const plain = emit.Add([x, other]);
       const sum = added === undefined ? plain : emit.Add([plain, added]);
-      const average = (): Value => emit.ReduceMean([sum, integersConstant(emit, [-1])], { keepdims: 1 });
+      const average = (): Value => emit.ReduceMean([sum, [-1]], { keepdims: 1 });
       if (shift === undefined) {
         const { y, inverse } = rootMeanSquare(emit, sum, scale, { axes: [-1], epsilon: s.epsilon });
         return s.statistics ? [y, average(), inverse, sum] : [y];
@@ -136,10 +136,9 @@ interface Settings {
 /** With channels first: N × groups × rest, normalized over the rest in float32, back, then scale and shift for each channel. */
 function normalizeGroups(s: Settings, emit: Emit, x: Value, scale: Value | undefined, shift: Value | undefined): Value {
   const wide = widened(emit, x);
-  const grouped = emit.Reshape([wide, integersConstant(emit, [0, s.groups, -1])]);
+  const grouped = emit.Reshape([wide, [0, s.groups, -1]]);
   const back = emit.Reshape([normalize(emit, grouped, [2], s.epsilon).normalized, emit.Shape([x])]);
-  const perChannel = (vector: Value | undefined): Value =>
-    castLike(emit, emit.Reshape([vector, integersConstant(emit, [1, -1, 1, 1])]), wide);
+  const perChannel = (vector: Value | undefined): Value => castLike(emit, emit.Reshape([vector, [1, -1, 1, 1]]), wide);
   const scaled = emit.Add([emit.Mul([back, perChannel(scale)]), perChannel(shift)]);
   return castLike(emit, s.silu ? emit.Mul([scaled, emit.Sigmoid([scaled])]) : scaled, x);
 }
@@ -190,10 +189,7 @@ interface Embedding {
 function embed(emit: Emit, e: Embedding, epsilon: number): readonly [Value, Value, Value] {
   const rows = (table: Value | undefined, indices: Value): Value => emit.Gather([table, indices], { axis: 0 });
   const length = emit.Shape([e.ids], { start: 1, end: 2 });
-  const places =
-    e.positions === undefined
-      ? emit.Slice([e.places, integersConstant(emit, [0]), length, integersConstant(emit, [0])])
-      : rows(e.places, e.positions);
+  const places = e.positions === undefined ? emit.Slice([e.places, [0], length, [0]]) : rows(e.places, e.positions);
   const both = emit.Add([rows(e.words, e.ids), places]);
   const sum =
     e.segments === undefined || e.segmentTable === undefined
@@ -201,8 +197,8 @@ function embed(emit: Emit, e: Embedding, epsilon: number): readonly [Value, Valu
       : emit.Add([both, rows(e.segmentTable, e.segments)]);
   const count = (): Value => {
     const mask = e.mask ?? emit.Sub([e.ids, e.ids]);
-    const ones = emit.Cast([emit.Equal([mask, scalar(emit, "int32", 1)])], { to: typeCodes.int32 });
-    return emit.ReduceSum([ones, integersConstant(emit, [1])], { keepdims: 0 });
+    const ones = emit.Cast([emit.Equal([mask, 1])], { to: typeCodes.int32 });
+    return emit.ReduceSum([ones, [1]], { keepdims: 0 });
   };
   return [emit.LayerNormalization([sum, e.scale, e.shift], { axis: -1, epsilon }), count(), sum];
 }

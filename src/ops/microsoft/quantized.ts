@@ -13,7 +13,7 @@ import { decimal, integer, integers, wrapAxis } from "../shared/attributes.ts";
 import { codeType, decoded, encoded } from "../shared/codes.ts";
 import { channelsFirst, channelsLast, withChannelsFirst } from "../shared/convolution.ts";
 import { lowerFirst, onIntegers, quantizedAlready } from "../shared/misses.ts";
-import { broadcast, integersConstant, need } from "../shared/rules.ts";
+import { broadcast, need } from "../shared/rules.ts";
 import { padding, pooledDims, readPool, type Window } from "../shared/window.ts";
 
 /** An input with its scale and zero point. */
@@ -168,7 +168,7 @@ const QLinearReduceMean = onCodes<Reduced>({
       if (!s.axes.includes(axis)) return [dim];
       return s.keep ? [1] : [];
     }),
-  compute: (s, emit, [x]) => emit.ReduceMean([x, integersConstant(emit, s.axes)], { keepdims: s.keep ? 1 : 0 }),
+  compute: (s, emit, [x]) => emit.ReduceMean([x, s.axes], { keepdims: s.keep ? 1 : 0 }),
 });
 
 interface Pool extends Window {

@@ -9,7 +9,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type AxisLink, defineOp, type Op, type Site } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
-import { integersConstant, positions, range, sameAsInput, scalar } from "../shared/rules.ts";
+import { positions, range, sameAsInput } from "../shared/rules.ts";
 import { fromHeads, toHeads } from "./attend.ts";
 import { typed } from "./typed.ts";
 
@@ -40,30 +40,26 @@ function read(site: Site): Settings {
 
 /** x[..., start:end] along the last axis. */
 function part(emit: Emit, x: Value, start: number, end: number): Value {
-  const one = (value: number): Value => integersConstant(emit, [value]);
-  return emit.Slice([x, one(start), one(end), one(-1)]);
+  return emit.Slice([x, [start], [end], [-1]]);
 }
 
 /** cos or sin for each token, N × 1 × length × pairs (1 × 1 × … where places follow from the first). */
 function angles(emit: Emit, table: Value | undefined, places: Value | undefined, length: Value): Value {
-  const axes = (list: readonly number[]): Value => integersConstant(emit, list);
-  if (places?.type?.dims?.length === 2) return emit.Unsqueeze([emit.Gather([table, places], { axis: 0 }), axes([1])]);
-  const [zero, one] = [scalar(emit, "int64", 0), scalar(emit, "int64", 1)];
-  const steps = emit.Range([zero, emit.Squeeze([length, axes([0])]), one]);
-  return emit.Unsqueeze([emit.Gather([table, emit.Add([places, steps])], { axis: 0 }), axes([0, 1])]);
+  if (places?.type?.dims?.length === 2) return emit.Unsqueeze([emit.Gather([table, places], { axis: 0 }), [1]]);
+  const steps = emit.Range([0, emit.Squeeze([length, [0]]), 1]);
+  return emit.Unsqueeze([emit.Gather([table, emit.Add([places, steps])], { axis: 0 }), [0, 1]]);
 }
 
 /** The pairs of channels, as two tensors, and back. */
 function turn(interleaved: boolean, emit: Emit, x: Value, turned: number, cos: Value, sin: Value): Value {
-  const shape = (list: readonly number[]): Value => integersConstant(emit, list);
   const pick = (index: number): Value =>
-    emit.Squeeze([part(emit, emit.Reshape([x, shape([0, 0, 0, turned / 2, 2])]), index, index + 1), shape([-1])]);
+    emit.Squeeze([part(emit, emit.Reshape([x, [0, 0, 0, turned / 2, 2]]), index, index + 1), [-1]]);
   const [a, b] = interleaved ? [pick(0), pick(1)] : [part(emit, x, 0, turned / 2), part(emit, x, turned / 2, turned)];
   const first = emit.Sub([emit.Mul([a, cos]), emit.Mul([b, sin])]);
   const second = emit.Add([emit.Mul([b, cos]), emit.Mul([a, sin])]);
   if (!interleaved) return emit.Concat([first, second], { axis: -1 });
-  const raised = [first, second].map((half) => emit.Unsqueeze([half, shape([-1])]));
-  return emit.Reshape([emit.Concat(raised, { axis: -1 }), shape([0, 0, 0, turned])]);
+  const raised = [first, second].map((half) => emit.Unsqueeze([half, [-1]]));
+  return emit.Reshape([emit.Concat(raised, { axis: -1 }), [0, 0, 0, turned]]);
 }
 
 /** Heads N × heads × length × width, turned by the angles of their places: of each token, or from the first one on. */

@@ -89,7 +89,7 @@ const reshapes: Pair = {
       return { inputs: [x, second.inputs[1]] };
     const target = shapeFor(dimsOf(scope, x), dimsOf(scope, second.outputs[0]));
     if (target === undefined) return undefined;
-    return { value: emit.named(second.outputs[0]?.name ?? "reshaped").Reshape([x, integersConstant(emit, target)]) };
+    return { value: emit.named(second.outputs[0]?.name ?? "reshaped").Reshape([x, target]) };
   },
 };
 
@@ -226,7 +226,7 @@ const gatheredAxis: Pair = {
     const axis = wrapAxis(integer(firstSite, "axis", 0), dims.length);
     if (added.known.length !== 1 || wrapAxis(added.known[0] ?? 0, dims.length) !== axis) return undefined;
     const name = scope.second.outputs[0]?.name ?? "picked";
-    return { value: emit.named(name).Gather([x, integersConstant(emit, picks)], { axis }) };
+    return { value: emit.named(name).Gather([x, picks], { axis }) };
   },
 };
 

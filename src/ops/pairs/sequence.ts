@@ -1,6 +1,5 @@
 /** Pairs that make a sequence and take it apart again: torch.chunk, torch.split, and lists of tensors that are joined. */
 import { integer } from "../shared/attributes.ts";
-import { integersConstant } from "../shared/rules.ts";
 import { itemsOf, readCut, readPlace, splitPieces, within } from "../shared/sequences.ts";
 import type { Pair } from "./pair.ts";
 
@@ -43,9 +42,7 @@ const joined: Pair = {
     if (items === undefined || secondSite.version < 13) return undefined;
     const axis = integer(secondSite, "axis", 0);
     const raised =
-      integer(secondSite, "new_axis", 0) === 0
-        ? items
-        : items.map((item) => emit.Unsqueeze([item, integersConstant(emit, [axis])]));
+      integer(secondSite, "new_axis", 0) === 0 ? items : items.map((item) => emit.Unsqueeze([item, [axis]]));
     return { value: emit.named(second.outputs[0]?.name ?? "joined").Concat(raised, { axis }) };
   },
 };

@@ -6,7 +6,6 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Site } from "../define.ts";
-import { scalar, typeOf } from "./rules.ts";
 
 export interface Activation {
   readonly name: string;
@@ -20,8 +19,8 @@ interface Row {
   readonly compute: (emit: Emit, x: Value, parameters: { readonly alpha: number; readonly beta: number }) => Value;
 }
 
-const times = (emit: Emit, x: Value, factor: number): Value => emit.Mul([x, scalar(emit, typeOf(x), factor)]);
-const plus = (emit: Emit, x: Value, term: number): Value => emit.Add([x, scalar(emit, typeOf(x), term)]);
+const times = (emit: Emit, x: Value, factor: number): Value => emit.Mul([x, factor]);
+const plus = (emit: Emit, x: Value, term: number): Value => emit.Add([x, term]);
 
 const rows: Readonly<Record<string, Row>> = {
   relu: { compute: (emit, x) => emit.Relu([x]) },

@@ -12,7 +12,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import { integersConstant, scalar, typeOf } from "./rules.ts";
+import { scalar, typeOf } from "./rules.ts";
 
 export interface BoxAxis {
   /** Where boxes begin and end, in places: vectors of one number for each box. */
@@ -24,7 +24,7 @@ export interface BoxAxis {
 }
 
 /** A vector as a column. */
-const column = (emit: Emit, vector: Value): Value => emit.Unsqueeze([vector, integersConstant(emit, [1])]);
+const column = (emit: Emit, vector: Value): Value => emit.Unsqueeze([vector, [1]]);
 
 function numbers(emit: Emit, like: Value, values: readonly number[]): Value {
   const type = typeOf(like) === "float64" ? "float64" : "float32";
@@ -36,24 +36,24 @@ const counted = (count: number): number[] => Array.from({ length: count }, (_, a
 /** boxes × bins × size: what each place weighs in the mean over `samples` points of a bin; 0: as many as the bin has places, rounded up. */
 export function meanWeights(emit: Emit, { start, end, size, bins }: BoxAxis, samples: number): Value {
   const number = (value: number): Value => scalar(emit, typeOf(start), value);
-  const bin = emit.Div([emit.Sub([end, start]), number(bins)]);
-  const n = samples > 0 ? number(samples) : column(emit, emit.Max([emit.Ceil([bin]), number(0)]));
-  const some = samples > 0 ? n : emit.Max([n, number(1)]);
+  const bin = emit.Div([emit.Sub([end, start]), bins]);
+  const n = samples > 0 ? number(samples) : column(emit, emit.Max([emit.Ceil([bin]), 0]));
+  const some = samples > 0 ? n : emit.Max([n, 1]);
   // Boxes that are turned round are sampled from their other end.
   const step = emit.Div([column(emit, bin), some]);
-  const width = emit.Max([emit.Abs([step]), number(1e-20)]);
+  const width = emit.Max([emit.Abs([step]), 1e-20]);
   const starts = emit.Add([column(emit, start), emit.Mul([column(emit, bin), numbers(emit, start, counted(bins))])]);
-  const one = emit.Add([starts, emit.Mul([step, number(0.5)])]);
-  const other = emit.Add([one, emit.Mul([step, emit.Sub([some, number(1)])])]);
+  const one = emit.Add([starts, emit.Mul([step, 0.5])]);
+  const other = emit.Add([one, emit.Mul([step, emit.Sub([some, 1])])]);
   const first = emit.Min([one, other]);
-  const least = (value: Value): Value => emit.Max([value, number(0)]);
+  const least = (value: Value): Value => emit.Max([value, 0]);
   // Those before the place -1, and those up to the end.
-  const before = emit.Min([least(emit.Ceil([emit.Div([emit.Sub([number(-1), first]), width])])), n]);
-  const whole = emit.Floor([emit.Div([emit.Sub([number(size), first]), width])]);
-  const upTo = emit.Min([least(emit.Add([whole, number(1)])), n]);
+  const before = emit.Min([least(emit.Ceil([emit.Div([emit.Sub([-1, first]), width])])), n]);
+  const whole = emit.Floor([emit.Div([emit.Sub([size, first]), width])]);
+  const upTo = emit.Min([least(emit.Add([whole, 1])), n]);
   const inside = column2(emit, least(emit.Sub([upTo, before])));
   const lead = column2(emit, emit.Add([first, emit.Mul([before, width])]));
-  const wide = emit.Unsqueeze([width, integersConstant(emit, [2])]);
+  const wide = emit.Unsqueeze([width, [2]]);
   // boxes × bins × (size + 4): F at -2, -1, …, size + 1
   const ends = numbers(
     emit,
@@ -62,13 +62,13 @@ export function meanWeights(emit: Emit, { start, end, size, bins }: BoxAxis, sam
   );
   const gap = emit.Sub([ends, lead]);
   const m = emit.Min([least(emit.Ceil([emit.Div([gap, wide])])), inside]);
-  const triangle = emit.Mul([emit.Mul([m, emit.Sub([m, number(1)])]), number(0.5)]);
+  const triangle = emit.Mul([emit.Mul([m, emit.Sub([m, 1])]), 0.5]);
   const sums = emit.Sub([emit.Mul([m, gap]), emit.Mul([wide, triangle])]);
   const weights = emit.MatMul([sums, secondDifferences(emit, start, size)]);
-  return emit.Div([weights, samples > 0 ? n : emit.Unsqueeze([some, integersConstant(emit, [2])])]);
+  return emit.Div([weights, samples > 0 ? n : emit.Unsqueeze([some, [2]])]);
 }
 
-const column2 = (emit: Emit, matrix: Value): Value => emit.Unsqueeze([matrix, integersConstant(emit, [2])]);
+const column2 = (emit: Emit, matrix: Value): Value => emit.Unsqueeze([matrix, [2]]);
 
 /** (size + 4) × size; what falls to the places -1 and size belongs to those at the border. */
 function secondDifferences(emit: Emit, like: Value, size: number): Value {
@@ -93,14 +93,13 @@ export function heldPlaces(
   emit: Emit,
   { start, end, size, bins }: BoxAxis,
 ): { readonly held: Value; readonly any: Value } {
-  const number = (value: number): Value => scalar(emit, typeOf(start), value);
   // Halves away from 0.
   const rounded = (value: Value): Value =>
-    emit.Mul([emit.Sign([value]), emit.Floor([emit.Add([emit.Abs([value]), number(0.5)])])]);
+    emit.Mul([emit.Sign([value]), emit.Floor([emit.Add([emit.Abs([value]), 0.5])])]);
   const [first, last] = [rounded(start), rounded(end)];
-  const length = emit.Max([emit.Add([emit.Sub([last, first]), number(1)]), number(1)]);
-  const bin = column(emit, emit.Div([length, number(bins)]));
-  const clipped = (value: Value): Value => emit.Clip([value, number(0), number(size)]);
+  const length = emit.Max([emit.Add([emit.Sub([last, first]), 1]), 1]);
+  const bin = column(emit, emit.Div([length, bins]));
+  const clipped = (value: Value): Value => emit.Clip([value, 0, size]);
   const at = (from: number): Value =>
     emit.Mul([
       bin,

@@ -14,7 +14,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { elementCount } from "../../tensor/dims.ts";
 import type { ConvSettings } from "./convolution.ts";
-import { filled, fixed, integersConstant, reshapeTo, typeOf } from "./rules.ts";
+import { filled, fixed, reshapeTo, typeOf } from "./rules.ts";
 
 /** Writes values in blocks, each once. */
 export interface Blocks {
@@ -64,9 +64,7 @@ function kernelInBlocks(emit: Emit, w: Value, group: number, size: number, turne
   const [outputs = 1, inputs = 1, ...kernel] = fixed(w);
   const taps = elementCount(kernel);
   const opposite = (value: Value, axis: number): Value =>
-    turned && taps > 1
-      ? emit.Slice([value, ...[-1, Number.MIN_SAFE_INTEGER, axis, -1].map((n) => integersConstant(emit, [n]))])
-      : value;
+    turned && taps > 1 ? emit.Slice([value, [-1], [Number.MIN_SAFE_INTEGER], [axis], [-1]]) : value;
   if (group > 1) {
     const all = whole(outputs, size);
     const blocks = reshapeTo(emit, filledUp(emit, w, [all, 1]), [all / size, size, taps]);

@@ -3,13 +3,13 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { DataType } from "../../tensor/types.ts";
 import type { Site } from "../define.ts";
-import { integersConstant, scalar } from "./rules.ts";
+import { scalar } from "./rules.ts";
 
 /** A vector of one, which stands for one number for all, as a scalar. */
 export function single(emit: Emit, value: Value | undefined): Value | undefined {
   const dims = value?.type?.dims;
   const alone = value !== undefined && dims?.length === 1 && dims[0] === 1;
-  return alone ? emit.Squeeze([value, integersConstant(emit, [0])]) : value;
+  return alone ? emit.Squeeze([value, [0]]) : value;
 }
 
 /** (codes - zero) · scale; a vector of scales lies along `axis`. */

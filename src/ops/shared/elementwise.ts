@@ -10,7 +10,7 @@ import type { DataType } from "../../tensor/types.ts";
 import { type Affine, defineOp, type Inferred, type Op, type OpDef, type Site } from "../define.ts";
 import { integer } from "./attributes.ts";
 import { combineElements, isWhole, withContents, withElements } from "./elements.ts";
-import { broadcast, broadcastAxes, isConstant, need, sameAxes, scalar, shaped, typeOf } from "./rules.ts";
+import { broadcast, broadcastAxes, isConstant, need, sameAxes, shaped } from "./rules.ts";
 
 interface Parts<S> {
   readonly emit: Emit;
@@ -18,8 +18,6 @@ interface Parts<S> {
   readonly up: Value;
   readonly y: Value;
   readonly s: S;
-  /** A constant of the operand's type. */
-  readonly number: (value: number) => Value;
 }
 
 interface Row<S> {
@@ -87,16 +85,12 @@ export function unary<S = undefined>(row: UnaryRow<S>): Op {
   });
 }
 
-const numbersLike = (emit: Emit, x: Value) => (value: number) => scalar(emit, typeOf(x), value);
-
 const lowering =
   <S>({ lower }: Lowered<S>): Exclude<OpDef<S>["lower"], Miss | undefined> =>
-  (s, emit, [x]) => [lower({ emit, x, s, number: numbersLike(emit, x) })];
+  (s, emit, [x]) => [lower({ emit, x, s })];
 
 const slope = <S>({ derivative }: Primitive<S>): NonNullable<OpDef<S>["gradient"]> =>
-  derivative instanceof Miss
-    ? derivative
-    : (s, { emit, inputs: [x], y, up }) => [derivative({ emit, up, x, y, s, number: numbersLike(emit, x) })];
+  derivative instanceof Miss ? derivative : (s, { emit, inputs: [x], y, up }) => [derivative({ emit, up, x, y, s })];
 
 export type BinaryDerivative<S = undefined> = (
   parts: Parts<S> & { readonly a: Value; readonly b: Value | undefined },
@@ -149,7 +143,7 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
       derivatives instanceof Miss
         ? derivatives
         : (s, { emit, inputs: [a, b], y, up, wanted }) => {
-            const parts = { emit, up, a, b, y, s, number: numbersLike(emit, y) };
+            const parts = { emit, up, a, b, y, s };
             return derivatives.map((derivative, input) => (wanted(input) ? derivative(parts) : undefined));
           },
     quantize: row.quantize,
@@ -234,7 +228,7 @@ export function variadic({ name, onDims, parameters, derivatives, quantize }: Va
     axes: (_, site) => broadcastAxes(site),
     gradient: (_, { emit, inputs, y, up }) => {
       const operands = inputs.filter((input) => input !== undefined);
-      return operands.length === 1 ? [up] : derivatives({ emit, up, y, operands, number: numbersLike(emit, y) });
+      return operands.length === 1 ? [up] : derivatives({ emit, up, y, operands });
     },
     quantize,
   });

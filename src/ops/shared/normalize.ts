@@ -2,7 +2,7 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { castLike, integersConstant, scalar, typeOf, widened } from "./rules.ts";
+import { castLike, widened } from "./rules.ts";
 
 /** Facets of operators that scale by input 1 and shift by input 2. */
 export const scaling = {
@@ -12,10 +12,9 @@ export const scaling = {
 };
 
 const average = (emit: Emit, value: Value, axes: readonly number[]): Value =>
-  emit.ReduceMean([value, integersConstant(emit, axes)], { keepdims: 1 });
+  emit.ReduceMean([value, axes], { keepdims: 1 });
 
-const root = (emit: Emit, x: Value, epsilon: number): Value =>
-  emit.Sqrt([emit.Add([x, scalar(emit, typeOf(x), epsilon)])]);
+const root = (emit: Emit, x: Value, epsilon: number): Value => emit.Sqrt([emit.Add([x, epsilon])]);
 
 /**
  * (x - mean) / √(variance + ε) over axes that stay as 1, the mean, and 1 / √(…). The variance is the mean of squared deviations; the mean of

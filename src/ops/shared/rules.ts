@@ -2,7 +2,7 @@
 import { Miss, PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { fromNumbers, isHalf, toFloat64 } from "../../tensor/convert.ts";
+import { fromNumbers, isHalf, scalarOf, toFloat64 } from "../../tensor/convert.ts";
 import { addDims, type Dim, dimsText, extremeDims, fixedDims, sameDims } from "../../tensor/dims.ts";
 import { type DataType, type Dense, typeCodes } from "../../tensor/types.ts";
 import type { AxisLink, Inferred, NodeChange, Operand, Site, Wanted, WantedInterval } from "../define.ts";
@@ -149,12 +149,8 @@ export function isConstant(operand: Operand | undefined, value: number): boolean
 }
 
 /** A constant of one element, of the given type. */
-export function scalar(emit: Emit, type: DataType, value: number): Value {
-  if (type === "string" || type === "complex64" || type === "complex128" || type === "float8e8m0") {
-    throw new PithError("E_TYPE_MISMATCH", `A constant of type ${type} is not a number.`);
-  }
-  return emit.constant(fromNumbers(type, [], [value]), "scalar");
-}
+export const scalar = (emit: Emit, type: DataType, value: number): Value =>
+  emit.constant(scalarOf(type, value), "scalar");
 
 /** The same elements in other, fixed dimensions. */
 export function reshapeTo(emit: Emit, value: Value | undefined, dims: readonly number[]): Value {
@@ -165,7 +161,7 @@ export function reshapeTo(emit: Emit, value: Value | undefined, dims: readonly n
 
 /** One number in every place of a tensor of fixed dimensions. */
 export function filled(emit: Emit, type: DataType, dims: readonly number[], value: number): Value {
-  return emit.Expand([scalar(emit, type, value), integersConstant(emit, dims)]);
+  return emit.Expand([scalar(emit, type, value), dims]);
 }
 
 export function integersConstant(emit: Emit, values: readonly number[], name = "integers"): Value {

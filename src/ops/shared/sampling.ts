@@ -9,7 +9,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { elementCount, stridesOf } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import { integersConstant, scalar, typeOf } from "./rules.ts";
+import { scalar, typeOf } from "./rules.ts";
 
 export type Kernel = "nearest" | "linear" | "cubic";
 
@@ -65,7 +65,7 @@ export function sample(
     (before, choices, axis) =>
       before.flatMap(({ index, weight }) =>
         choices.map((choice) => ({
-          index: both(index, emit.Mul([choice.places, scalar(emit, "int64", strides[axis] ?? 1)]), "Add"),
+          index: both(index, emit.Mul([choice.places, strides[axis] ?? 1]), "Add"),
           weight: both(weight, choice.weight, "Mul"),
         })),
       ),
@@ -73,16 +73,16 @@ export function sample(
   );
   const raised = (values: readonly (Value | undefined)[]): Value =>
     emit.Concat(
-      values.flatMap((value) => (value === undefined ? [] : [emit.Unsqueeze([value, integersConstant(emit, [1, 3])])])),
+      values.flatMap((value) => (value === undefined ? [] : [emit.Unsqueeze([value, [1, 3]])])),
       { axis: 1 },
     );
   // N × corners × Q × 1
-  const rows = emit.Reshape([images, integersConstant(emit, [0, elementCount(spatial), -1])]);
+  const rows = emit.Reshape([images, [0, elementCount(spatial), -1]]);
   const read = emit.GatherND([rows, raised(corners.map(({ index }) => index))], { batch_dims: 1 });
   const weighed = corners.some(({ weight }) => weight === undefined)
     ? read
     : emit.Mul([read, raised(corners.map(({ weight }) => weight))]);
-  return emit.ReduceSum([weighed, integersConstant(emit, [1])], { keepdims: 0 });
+  return emit.ReduceSum([weighed, [1]], { keepdims: 0 });
 }
 
 function around(emit: Emit, u: Value, size: number, kernel: Kernel, outside: Outside): readonly Around[] {
@@ -92,34 +92,32 @@ function around(emit: Emit, u: Value, size: number, kernel: Kernel, outside: Out
   const { first, weights } = kernel === "nearest" ? { first: 0, weights: [undefined] } : kernels[kernel];
   const t = kernel === "nearest" ? undefined : emit.Sub([u, floor]);
   return weights.map((polynomial, at) => {
-    const place = first + at === 0 ? whole : emit.Add([whole, scalar(emit, "int64", first + at)]);
+    const place = first + at === 0 ? whole : emit.Add([whole, first + at]);
     const weight = polynomial === undefined || t === undefined ? undefined : horner(emit, t, polynomial);
     const places = inside(emit, place, size, outside);
     if (outside !== "zeros") return { places, weight };
     const seen = emit.Equal([places, place]);
     if (weight === undefined) return { places, weight: emit.Cast([seen], { to: typeCodes[type] }) };
-    return { places, weight: emit.Where([seen, weight, scalar(emit, type, 0)]) };
+    return { places, weight: emit.Where([seen, weight, 0]) };
   });
 }
 
 function horner(emit: Emit, t: Value, polynomial: readonly number[]): Value {
   const [last = 0, ...rest] = polynomial.toReversed();
-  const number = (value: number): Value => scalar(emit, typeOf(t), value);
   const start: Value | undefined = undefined;
   const sum = rest.reduce<Value | undefined>((before, coefficient) => {
-    const product = before === undefined ? (last === 1 ? t : emit.Mul([t, number(last)])) : emit.Mul([t, before]);
-    return coefficient === 0 ? product : emit.Add([product, number(coefficient)]);
+    const product = before === undefined ? (last === 1 ? t : emit.Mul([t, last])) : emit.Mul([t, before]);
+    return coefficient === 0 ? product : emit.Add([product, coefficient]);
   }, start);
-  return sum ?? number(last);
+  return sum ?? scalar(emit, typeOf(t), last);
 }
 
 /** The place inside that stands for a place. */
 function inside(emit: Emit, place: Value, size: number, outside: Outside): Value {
-  const number = (value: number): Value => scalar(emit, "int64", value);
-  if (outside === "zeros" || outside === "border") return emit.Min([emit.Max([place, number(0)]), number(size - 1)]);
+  if (outside === "zeros" || outside === "border") return emit.Min([emit.Max([place, 0]), size - 1]);
   // 0 1 2 1 0 1 2 … or 0 1 2 2 1 0 0 1 2 …
   const period = outside === "reflection" ? 2 * (size - 1) : 2 * size;
-  if (period === 0) return emit.Mul([place, number(0)]);
-  const turn = emit.Mod([place, number(period)]);
-  return emit.Min([turn, emit.Sub([number(outside === "reflection" ? period : period - 1), turn])]);
+  if (period === 0) return emit.Mul([place, 0]);
+  const turn = emit.Mod([place, period]);
+  return emit.Min([turn, emit.Sub([outside === "reflection" ? period : period - 1, turn])]);
 }

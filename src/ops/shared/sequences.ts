@@ -57,5 +57,5 @@ export function readCut(site: Site): Cut {
 export function splitPieces(emit: Emit, x: Value, { axis, keep, sizes }: Cut): readonly Value[] | undefined {
   if (sizes === undefined || sizes.length === 0) return undefined;
   const pieces = emit.many("Split", [x, integersConstant(emit, sizes, "pieces")], { axis }, sizes.length);
-  return keep ? pieces : pieces.map((piece) => emit.Squeeze([piece, integersConstant(emit, [axis])]));
+  return keep ? pieces : pieces.map((piece) => emit.Squeeze([piece, [axis]]));
 }

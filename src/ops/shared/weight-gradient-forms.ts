@@ -23,7 +23,7 @@ import { elementCount } from "../../tensor/dims.ts";
 import type { Contribution } from "../define.ts";
 import { type Blocks, whole, widenBlocks } from "./channel-blocks.ts";
 import type { ConvSettings } from "./convolution.ts";
-import { fixed, integersConstant, reshapeTo, scalar, typeOf } from "./rules.ts";
+import { fixed, reshapeTo } from "./rules.ts";
 import { explicitPads, extent } from "./window.ts";
 
 /** Sizes that all forms need. */
@@ -92,7 +92,7 @@ export const channelByChannel: Writer = (s, emit, x, up, { outputs, out }) => {
   const padded = pad(s, emit, x, 2);
   const others = [0, ...out.map((_, axis) => axis + 2)];
   const sums = positions(s.kernel).map((tap) =>
-    emit.ReduceSum([emit.Mul([up, seenBy(s, emit, padded, tap, out, 2)]), integersConstant(emit, others)], {
+    emit.ReduceSum([emit.Mul([up, seenBy(s, emit, padded, tap, out, 2)]), others], {
       keepdims: 0,
     }),
   );
@@ -138,7 +138,7 @@ export const samplesInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, 
     group: groups,
   });
   const apart = reshapeTo(emit, products, [channels, groups, all * elementCount(s.kernel)]);
-  const summed = groups === 1 ? apart : emit.ReduceSum([apart, integersConstant(emit, [1])], { keepdims: 0 });
+  const summed = groups === 1 ? apart : emit.ReduceSum([apart, [1]], { keepdims: 0 });
   const taps = emit["com.microsoft.nchwc.ReorderOutput"]([reshapeTo(emit, summed, [channels, all, ...s.kernel])], {
     channels: outputs,
   });
@@ -181,8 +181,7 @@ function seenPlaces(
   const pads = after.map((pad) => Math.max(0, pad));
   if (axes.length === 0) return { cut: x, before, after: pads };
   const ends = axes.map((axis) => (spatial[axis] ?? 0) + (after[axis] ?? 0));
-  const list = (values: readonly number[]): Value => integersConstant(emit, values);
-  const cut = emit.Slice([x, list(axes.map(() => 0)), list(ends), list(axes.map((axis) => axis + 2))]);
+  const cut = emit.Slice([x, axes.map(() => 0), ends, axes.map((axis) => axis + 2)]);
   return { cut, before, after: pads };
 }
 
@@ -206,7 +205,7 @@ function pad(s: ConvSettings, emit: Emit, x: Value, first: number): Value {
     ...new Array<number>(rest).fill(0),
   ];
   const both = [...around(pads.slice(0, spatial.length)), ...around(pads.slice(spatial.length))];
-  return emit.Pad([x, integersConstant(emit, both), scalar(emit, typeOf(x), 0)]);
+  return emit.Pad([x, both, 0]);
 }
 
 /** What a tap saw: one place of the padded data for each place of the output. */
@@ -225,11 +224,10 @@ function seenBy(
   if (steps.every((step) => step === 1) && ends.every((end, axis) => starts[axis] === 0 && end === spatial[axis]))
     return padded;
   const axes = out.map((_, axis) => axis + first);
-  return emit.Slice([padded, ...[starts, ends, axes, steps].map((list) => integersConstant(emit, list))]);
+  return emit.Slice([padded, starts, ends, axes, steps]);
 }
 
-const overSamples = (emit: Emit, products: Value, keepdims = 0): Value =>
-  emit.ReduceSum([products, integersConstant(emit, [0])], { keepdims });
+const overSamples = (emit: Emit, products: Value, keepdims = 0): Value => emit.ReduceSum([products, [0]], { keepdims });
 
 /** Parts in these dimensions, joined along an axis. */
 function beside(emit: Emit, parts: readonly Value[], dims: readonly number[], axis: number): Value {
