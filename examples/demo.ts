@@ -43,7 +43,7 @@ const share = calibrationSamples / (all.count ?? 1);
 const [ownPart = all, calibrate = all] = split(await collect(all), [1 - share, share], seed);
 const test = await collect(rest);
 line(`data     ${source}`);
-line(`         ${count(ownPart)} to train, ${count(calibrate)} to calibrate, ${count(test)} to judge`);
+line(`         ${count(ownPart)} training, ${count(calibrate)} calibration, ${count(test)} test samples`);
 
 const net = originalNetwork();
 const training = trainingFor(ownPart);

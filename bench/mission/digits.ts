@@ -54,7 +54,7 @@ export async function digits(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "pith-bench-"));
   try {
     heading("Digits: 784-128-10", seed);
-    line(`${source}: ${integer(parts.train.count)} to train on, ${integer(parts.test.count)} to judge by`);
+    line(`${source}: ${integer(parts.train.count)} training samples, ${integer(parts.test.count)} test samples`);
     const net = shape(128, seed);
     const begin = process.cpuUsage();
     const { history } = await train(net, { ...training, data: parts.train }, { engine, seed });

@@ -22,7 +22,7 @@ export interface Network {
   readonly model: Model;
   /** Samples with labels to fit and train on. */
   readonly train: IndexedDataset;
-  /** Other samples, to judge by. */
+  /** Test samples. */
   readonly test: IndexedDataset;
   readonly damages: readonly Damage[];
 }

@@ -23,7 +23,7 @@ const group = "Evaluation:";
 /** Entries for the schema of a command that measures. */
 export const metricFlags = {
   metric: v.optional(
-    flag(v.picklist(metricNames), "metric to judge by; without labels, a comparison with the original", {
+    flag(v.picklist(metricNames), "metric; without labels, a comparison with the original", {
       group,
       meanings,
     }),
@@ -73,7 +73,7 @@ export function requireMeasured(
     const names = held.map(({ name }) => name).join(", ");
     throw new PithError(
       "E_OPTION",
-      `--min-${kind} cannot be judged: the output of "${path}" is measured by ${names}.`,
+      `--min-${kind} cannot be checked: the output of "${path}" is measured by ${names}.`,
       {
         hint: `--metric ${kind} measures it, regardless of the name of the output.`,
       },

@@ -2,19 +2,19 @@
 import type { Used } from "./jobs/task.ts";
 import { integer } from "./numbers.ts";
 
-/** `trained on: cifar10 (train, 19,800)  calibrated with: cifar10 (train, 200)  judged by: cifar10 (test, 1,000)`; `(1,024 of 10,000 settled it)` */
+/** `trained on: cifar10 (train, 19,800)  calibrated on: cifar10 (train, 200)  tested on: cifar10 (test, 1,000)`; `(1,024 of 10,000 settled it)` */
 export function samplesLine({
   train,
   calibrate,
   test,
-  choosing,
-}: Used & { readonly choosing?: number | undefined }): string {
+  validation,
+}: Used & { readonly validation?: number | undefined }): string {
   const { count } = test;
   const said = Object.entries({
     "trained on": train,
-    "calibrated with": calibrate,
-    "chosen by": choosing === undefined ? undefined : { ...test, count: choosing },
-    "judged by": { ...test, count: count === undefined ? undefined : count - (choosing ?? 0) },
+    "calibrated on": calibrate,
+    "validated on": validation === undefined ? undefined : { ...test, count: validation },
+    "tested on": { ...test, count: count === undefined ? undefined : count - (validation ?? 0) },
   });
   return said.flatMap(([use, part]) => (part === undefined ? [] : [`${use}: ${partText(part)}`])).join("  ");
 }

@@ -106,7 +106,7 @@ describe("images", () => {
     await expect(openDataset(path)).rejects.toThrow(message);
   });
 
-  it("takes train/ and val/ as parts, and a folder without them as one part to judge by", async () => {
+  it("takes train/ and val/ as parts, and a folder without them as test samples", async () => {
     const one = png(1, 1, 1);
     const path = await folder("parted", { "train/a/1.png": one, "train/b/2.png": one, "val/b/3.png": one });
     const parts = await openParts(path);

@@ -127,7 +127,7 @@ async function loadModule(path: string): Promise<Readonly<Record<string, unknown
   }
 }
 
-/** A share of a data set that has no parts of its own; one too small to have two is there to judge by. */
+/** A share of a data set that has no parts of its own; one too small to have two is test samples. */
 function portion(dataset: Dataset, part: Part | undefined): Dataset {
   if (part === undefined || !isIndexed(dataset)) return dataset;
   const [train = dataset, test = dataset] = split(dataset, [trainShare, 1 - trainShare], 0);

@@ -14,7 +14,7 @@ export interface OpenDatasetOptions extends Reading {
   /**
    * The part that is wanted. Where a source has parts and none is named, the test part. Parts are told by names (train and test, dev, val …) of
    * files and folders: a folder has all that are in it, a training file has the test file beside it, and a test file is all there is. A table or an array without parts is divided 80 : 20 at random, always in the same way, and without `part` all of
-   * it is taken. Images, texts, tokens and sounds without parts are one part, to judge by.
+   * it is taken. Images, texts, tokens and sounds without parts are test samples.
    */
   readonly part?: Part;
   /** Samples follow each other: they are read in their order only (a stream). */
@@ -56,7 +56,7 @@ async function openAny(reference: string, options: OpenDatasetOptions): Promise<
   }
   const own = namedPart(name);
   if (own === undefined || !isDataFile(name)) return openPart(reference, options.part, undefined, options);
-  // What is trained on is judged by the test file beside it. A test file brings nothing: it was named to judge by.
+  // A training file brings the test file beside it. A test file brings nothing.
   const beside = own.part === "train" ? partsOf(await listFolder(folder), own.family) : {};
   const parts = { ...beside, [own.part]: name };
   const wanted = requirePart(options.part ?? own.part, partNames(parts), reference);
@@ -79,7 +79,7 @@ async function openPart(
   options: OpenDatasetOptions,
 ): Promise<Dataset> {
   const name = fileNameOf(path);
-  // What has no parts is there to judge by.
+  // Without parts: test samples.
   const whole = (): void => {
     if (is === undefined) requirePart(part, ["test"], path);
   };
@@ -216,7 +216,7 @@ function requirePart(part: Part | undefined, parts: readonly Part[], owner: stri
 }
 
 const training = ["train", "training"];
-/** In the order in which they are believed to be what results are judged by. */
+/** In the order in which they are believed to be the test part. */
 const testing = ["test", "testing", "dev", "val", "valid", "validation", "eval"];
 
 const pattern = new RegExp(`(^|[._-])(${[...training, ...testing].join("|")})(?=[._-]|$)`, "i");

@@ -35,7 +35,7 @@ const all = async ({ train, calibrate, test }: Parts) => ({
   test: await column(test),
 });
 
-test("a table too small to have two parts is there to judge by", async () => {
+test("a table too small to have two parts is test samples", async () => {
   const path = await folder("tiny", { "two.csv": sorted(2), "three.csv": sorted(3) });
   const two = await openParts(join(path, "two.csv"));
   expect([two.train, two.test.name, await column(two.test)]).toEqual([undefined, join(path, "two.csv"), [0, 1]]);

@@ -1,5 +1,5 @@
 /**
- * What a task needs of its data: samples to train on, to calibrate with, and to judge by, of which none is in two parts.
+ * What a task needs of its data: disjoint training, calibration and test samples.
  *
  * Where not all samples of a part are wanted, those that are wanted are drawn at random: files are often sorted by class, and their first
  * samples are then all of one kind.
@@ -23,13 +23,13 @@ export interface PartsOptions extends Omit<OpenDatasetOptions, "part"> {
   readonly calibrate?: number;
   /** Samples to calibrate with where the source has one part, and so none to train on (as many as else). */
   readonly calibrateAlone?: number;
-  /** Samples to judge by, at most (all). */
+  /** Test samples, at most (all). */
   readonly test?: number;
   /** Decides which samples are drawn (0). */
   readonly seed?: number;
 }
 
-/** Of a source with one part, most samples are there to judge by; of few samples at most half. */
+/** Of a source with one part, most samples are test samples; of few at least half. */
 const mostOfOnePart = 0.2;
 /** Fewer say too little of what is measured or fitted on them. */
 const leastToCalibrate = 32;
@@ -38,7 +38,7 @@ const mostOfTraining = 0.5;
 
 /**
  * Opens the data at a path in disjoint parts. Samples to calibrate with are taken away from those to train on, or, where the source has one part
- * only, from those to judge by. Same data, options and seed, same parts.
+ * only, from the test samples. Same data, options and seed, same parts.
  * @throws PithError E_DATA and E_FILE as `openDataset` does, and E_DATA where there are too few samples to divide.
  * @example
  * const { train, calibrate, test } = await openParts("mnist/", { calibrate: 200, seed: 1 });

@@ -143,7 +143,7 @@ export function isUnsteady(models: readonly Pick<Latency, "milliseconds">[]): bo
 
 /** Beside times of which `isUnsteady`. */
 export const unsteadyNote =
-  "The machine was too busy to judge speed: some rounds of a model took twice as long as others. Time them again when it is idle.";
+  "The machine was too busy to measure speed: some rounds of a model took twice as long as others. Time them again when it is idle.";
 
 /** Median, 10th and 90th percentile. */
 export function spread(values: Float64Array): Spread {

@@ -206,7 +206,7 @@ async function runsOf(
     await attempt(good[tries % good.length] ?? new Map(), draws++);
   return samples >= fewestSamples || runs.length >= wanted
     ? runs
-    : new Miss(`it ran on ${runs.length} of ${draws} random inputs, too few to judge by: ${refused}`);
+    : new Miss(`it ran on ${runs.length} of ${draws} random inputs, too few for a comparison: ${refused}`);
 }
 
 /** Outputs that both models have, and that are tensors. */

@@ -129,7 +129,7 @@ function ofSamples(outputs: Batch): Batch {
   const [single] = Object.keys(outputs);
   if (own.length === 0 && single !== undefined) {
     throw new PithError("E_DATA", `The model has one output value for all samples of a batch, "${single}".`, {
-      hint: "Only outputs with a batch axis can be judged.",
+      hint: "Only outputs with a batch axis can be evaluated.",
     });
   }
   return Object.fromEntries(own);

@@ -41,7 +41,7 @@ export interface Estimate {
   readonly count: number;
 }
 
-/** What a model is for: disjoint parts to train on, to calibrate with, to judge by, and the figure that counts. */
+/** Disjoint training, calibration and test samples of a model, and its metric. */
 export interface Task {
   readonly train?: Dataset;
   readonly calibrate?: Dataset;

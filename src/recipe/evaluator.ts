@@ -87,7 +87,7 @@ export class Evaluator {
     const facts = known?.facts ?? (await factsOf(shipped, task.test));
     if (known === undefined) await partial?.keepFound({ facts, rows: metrics.rows, seconds });
     const measured = { name, ...facts, estimate: metrics.original.comparison.original };
-    const standing = { measured, ...metrics.original, choosing: undefined, ...shipped };
+    const standing = { measured, ...metrics.original, validation: undefined, ...shipped };
     return new Evaluator(standing, metrics, task.test, options, context, partial, seconds);
   }
 

@@ -2,20 +2,20 @@ import { expect, test } from "vitest";
 import { accuracy, macroF1 } from "../evaluate/index.ts";
 import { divide, Holdout } from "./holdout.ts";
 
-test("samples to choose by are a third, drawn by the seed, and none of them judges", () => {
-  const { choosing, judging } = divide(1000, 1, false) ?? {};
-  expect([choosing?.length, judging?.length]).toEqual([333, 667]);
-  expect(new Set([...(choosing ?? []), ...(judging ?? [])]).size).toBe(1000);
-  expect(divide(1000, 1, false)).toEqual({ choosing, judging });
-  expect(divide(1000, 2, false)?.choosing).not.toEqual(choosing);
+test("validation samples are a third, drawn by the seed, and none of them is a test sample", () => {
+  const { validation, test: tested } = divide(1000, 1, false) ?? {};
+  expect([validation?.length, tested?.length]).toEqual([333, 667]);
+  expect(new Set([...(validation ?? []), ...(tested ?? [])]).size).toBe(1000);
+  expect(divide(1000, 1, false)).toEqual({ validation, test: tested });
+  expect(divide(1000, 2, false)?.validation).not.toEqual(validation);
   // Neither part lies at an end of the whole, which may be sorted by class.
-  expect(choosing?.filter((sample) => sample < 500).length).toBeGreaterThan(100);
-  expect(choosing?.filter((sample) => sample >= 500).length).toBeGreaterThan(100);
+  expect(validation?.filter((sample) => sample < 500).length).toBeGreaterThan(100);
+  expect(validation?.filter((sample) => sample >= 500).length).toBeGreaterThan(100);
 });
 
-test("of samples that follow each other the first are to choose by", () => {
-  const { choosing, judging } = divide(90, 1, true) ?? {};
-  expect([choosing?.at(0), choosing?.at(-1), judging?.at(0), judging?.at(-1)]).toEqual([0, 29, 30, 89]);
+test("of samples that follow each other the first are validation samples", () => {
+  const { validation, test: tested } = divide(90, 1, true) ?? {};
+  expect([validation?.at(0), validation?.at(-1), tested?.at(0), tested?.at(-1)]).toEqual([0, 29, 30, 89]);
 });
 
 test("too few samples are not divided", () => {

@@ -1,6 +1,6 @@
 /**
- * Samples that judge, and samples to choose by. The best of several results owes some of its figure to luck, if it was chosen by that figure:
- * so what is chosen by is measured on samples of their own, and what is reported on the others.
+ * Test samples, and validation samples. The best of several results owes some of its figure to luck, if it was chosen by that figure:
+ * so results are chosen on the validation samples, and reported on the others.
  */
 import { range } from "../data/indexed.ts";
 import { agreement, type Comparison, compareRows, type Estimate, estimate, type Metric } from "../evaluate/index.ts";
@@ -23,26 +23,26 @@ export interface Compared {
   readonly answers: Answers;
 }
 
-/** Of all samples, those to choose by: more would leave too few to judge by. */
-const choosingShare = 1 / 3;
-/** Fewer say nothing: the choice is then made by the samples that judge. */
-const leastChoosing = 30;
+/** Of all samples; more would leave too few test samples. */
+const validationShare = 1 / 3;
+/** Fewer say nothing: the choice is then made on the test samples. */
+const leastValidation = 30;
 
 export interface Division {
   /** Positions, in order. */
-  readonly choosing: Uint32Array;
-  readonly judging: Uint32Array;
+  readonly validation: Uint32Array;
+  readonly test: Uint32Array;
 }
 
 /**
- * Samples to choose by, and the others: drawn by the seed, or the first ones where samples follow each other and neighbours are alike.
+ * Validation samples, and the others: drawn by the seed, or the first ones where samples follow each other and neighbours are alike.
  * Undefined where there are too few.
  */
 export function divide(count: number, seed: number, inOrder: boolean): Division | undefined {
-  const choosing = Math.floor(choosingShare * count);
-  if (choosing < leastChoosing) return undefined;
+  const validation = Math.floor(validationShare * count);
+  if (validation < leastValidation) return undefined;
   const order = inOrder ? range(count) : random(seed, "choose").permutation(count);
-  return { choosing: order.slice(0, choosing).sort(), judging: order.slice(choosing).sort() };
+  return { validation: order.slice(0, validation).sort(), test: order.slice(validation).sort() };
 }
 
 /** Some of the samples of a run of the original, and what other models say on them beside it. */

@@ -11,7 +11,7 @@ import { counted, figure } from "../evaluate/numbers.ts";
 import { answers } from "../evaluate/predictions.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
-import type { Choosing } from "../report/data.ts";
+import type { Validated } from "../report/data.ts";
 import { chanceSentence } from "../report/verdict.ts";
 import { type Compared, divide, Holdout, type Rows } from "./holdout.ts";
 
@@ -23,13 +23,13 @@ export interface PairedMetricsOptions {
   readonly threads?: number;
   /** Whose answers are the truth where no labels are: the original's unless said. */
   readonly truth?: Model | undefined;
-  /** Several results will be chosen among: some samples are set aside to choose by, drawn by the context's seed, and judge nothing. */
+  /** Several results will be chosen among: a share of the samples are validation samples, drawn by the context's seed. */
   readonly choice?: boolean;
 }
 
-/** A model beside the original on the samples that judge; and where a choice is to be made, on those to choose by. */
+/** A model beside the original on the test samples; and where a choice is to be made, on the validation samples. */
 export interface PairedResult extends Compared {
-  readonly choosing: Compared | undefined;
+  readonly validation: Compared | undefined;
 }
 
 type Judged = Pick<Task, "test" | "metric">;
@@ -44,8 +44,8 @@ export interface Asked {
 export class PairedMetrics {
   /** The samples that judge. */
   readonly holdout: Holdout;
-  /** The samples to choose by; undefined where there is no choice, or there are too few. */
-  readonly choosing: Holdout | undefined;
+  /** Undefined where there is no choice, or there are too few samples. */
+  readonly validation: Holdout | undefined;
   readonly #truth: Model;
   readonly #task: Judged;
   readonly #options: PairedMetricsOptions;
@@ -61,8 +61,8 @@ export class PairedMetrics {
     this.#context = context;
     const count = all.said.given.length;
     const divided = options.choice === true ? divide(count, context.seed, !isIndexed(task.test)) : undefined;
-    this.holdout = new Holdout(task.metric, all, divided?.judging ?? range(count));
-    this.choosing = divided === undefined ? undefined : new Holdout(task.metric, all, divided.choosing);
+    this.holdout = new Holdout(task.metric, all, divided?.test ?? range(count));
+    this.validation = divided === undefined ? undefined : new Holdout(task.metric, all, divided.validation);
   }
 
   /**
@@ -133,13 +133,13 @@ export class PairedMetrics {
    * @param level how sure the interval of the difference is: 95 % unless said.
    */
   beside(rows: Rows, level?: Level): PairedResult {
-    return { ...this.holdout.compare(rows, level), choosing: this.choosing?.compare(rows, level) };
+    return { ...this.holdout.compare(rows, level), validation: this.validation?.compare(rows, level) };
   }
 
-  /** What a model says on the samples to choose by. */
-  onChoosing({ choosing }: PairedResult, goal: Goal | undefined): Choosing | undefined {
-    if (choosing === undefined || this.choosing === undefined) return undefined;
-    const { comparison } = choosing;
+  /** What a model says on the validation samples. */
+  onValidation({ validation }: PairedResult, goal: Goal | undefined): Validated | undefined {
+    if (validation === undefined || this.validation === undefined) return undefined;
+    const { comparison } = validation;
     return { comparison, verdict: goal === undefined ? undefined : judge(comparison, { maxDrop: goal.maxDrop }) };
   }
 

@@ -1,7 +1,7 @@
 /**
  * Running recipes: steps in order on a copy of a model, measured after each; of several recipes the smallest result that keeps the goal.
  *
- * The parts of the task do not overlap: steps train on one, calibrate with another, and are judged on a third that they never see.
+ * The parts of the task do not overlap: training, calibration and test samples.
  */
 import { sha256Text } from "../data/hash.ts";
 import { contentHash, type Dataset } from "../data/index.ts";
@@ -52,9 +52,9 @@ export interface RunOptions {
   readonly threads?: number;
   /** Rounds of the timing at the end (30); 0 leaves it out. */
   readonly rounds?: number;
-  /** The samples to judge by as they were before they were made ready for the model, for the report: images in their own colours. */
+  /** The test samples before they were made ready for the model, for the report: images in their own colours. */
   readonly seen?: Dataset;
-  /** Samples to judge by that there are, where the task has some of them: the report says whether they would settle the verdict. */
+  /** Test samples that there are, where the task has some of them: the report says whether they would settle the verdict. */
   readonly available?: number | undefined;
   /** How the data was prepared, for the report. */
   readonly preprocessing?: string | undefined;
@@ -81,7 +81,7 @@ export interface Compressed {
  * Runs a recipe on a copy of a model, and measures it beside the original after every step: bytes, accuracy with interval and paired
  * difference, parameters, operations; and speed at the end.
  *
- * @param task disjoint parts to train on, calibrate with and judge by, and the figure that counts.
+ * @param task disjoint training, calibration and test samples, and the metric.
  * @returns the model with masks folded in, its file, and all figures as plain data.
  * @throws PithError E_ACCURACY_LOST if the result is no longer the function of the original, or misses the goal, and E_UNSUPPORTED if no
  * step changed anything, all unless `force`; E_OPTION or E_DATA if a step's options or data do not fit, E_STOPPED on the context's signal, and whatever the passes throw.
@@ -104,7 +104,7 @@ export async function runRecipe(
 
 /**
  * Tries candidates one after the other, each on its own copy of the model, and keeps the smallest that keeps the goal and the function. Of
- * several, one is chosen by a third of the samples, drawn by the seed, and judged by the others, which all figures are of.
+ * several, one is chosen on a third of the test part (validation samples, drawn by the seed); all figures are of the rest.
  * One that fails is refused with its reason; of a single candidate the failure is thrown.
  * @throws PithError E_DATA if the data does not fit the model, E_STOPPED on the context's signal.
  */
@@ -214,7 +214,7 @@ export async function compress(
     original: evaluator.original.measured,
     variants: tried.map(({ variant }) => variant),
     chosen,
-    missed: keeps || evaluator.metrics.choosing === undefined ? undefined : best,
+    missed: keeps || evaluator.metrics.validation === undefined ? undefined : best,
     latency: timing,
     disagreements,
     ...(standing === undefined
@@ -227,14 +227,14 @@ export async function compress(
 }
 
 /**
- * What is chosen by: the samples to choose by, where there are any, or else those that judge. The estimate counts: of results that may all
+ * Chosen on the validation samples, where there are any, or else on the test samples. The estimate counts: of results that may all
  * pass for want of samples, those that seem to keep the goal come first.
  */
 function choiceOf({ standing, usable, variant }: Tried, goal: Goal | undefined, speed: number | undefined): Choice {
-  const { choosing, verdict, refused } = variant;
-  const found = choosing === undefined ? verdict : choosing.verdict;
-  const open = usable && (choosing !== undefined || refused === undefined);
-  const met = choosing !== undefined || verdict?.met !== false;
+  const { validation, verdict, refused } = variant;
+  const found = validation === undefined ? verdict : validation.verdict;
+  const open = usable && (validation !== undefined || refused === undefined);
+  const met = validation !== undefined || verdict?.met !== false;
   return {
     bytes: standing?.measured.bytes,
     sound: open && met && (found === undefined || goal === undefined || isWithin(found.drop, goal)),
@@ -278,13 +278,13 @@ export function refusal(run: Run): PithError {
   return lost(lossText(comparison, verdict, run.goal, run.data));
 }
 
-/** "int8 static was chosen by 333 samples; on the 667 others accuracy went from …" */
+/** "int8 static was chosen on 333 validation samples; on the 667 test samples accuracy went from …" */
 function missedText({ name, refused, comparison, verdict }: Variant, { data, goal }: Run): string {
-  const by = `${name} was chosen on ${counted(data.choosing ?? 0, "sample")}`;
+  const by = `${name} was chosen on ${counted(data.validation ?? 0, "validation sample")}`;
   if (refused !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
     return `${by}, and not kept: ${refused ?? "its figures are not known"}`;
-  const judging = integer(comparison.difference.count);
-  return `${by}; on the ${judging} others ${lossText(comparison, verdict, goal, data)}`;
+  const tested = integer(comparison.difference.count);
+  return `${by}; on the ${tested} test samples ${lossText(comparison, verdict, goal, data)}`;
 }
 
 /** Where no candidate changed anything, or failed on the way: what each of them says. */
@@ -369,7 +369,7 @@ function dataRecord(
     name: task.test.name,
     preprocessing,
     ...parts,
-    choosing: metrics.choosing?.samples.length,
+    validation: metrics.validation?.samples.length,
     ...(available === undefined ? {} : { available }),
     chance: metrics.chance,
     ...(metrics.atChance === undefined ? {} : { atChance: metrics.atChance }),

@@ -67,7 +67,7 @@ export function partFor({ data }: AnyPass): "train" | "calibrate" | undefined {
   return data === undefined || data === "train" ? data : "calibrate";
 }
 
-/** Weights are chosen by what the result is judged by, where labels can tell it. */
+/** Weights are chosen by the metric of the result, if it needs labels. */
 function choosingMetric(pass: AnyPass, { validation }: Given, metric: Metric | undefined): Metric | undefined {
   const chooses = validation !== undefined && namesAt(pass.options).includes("metric");
   return chooses && metric?.truth !== "original" ? metric : undefined;

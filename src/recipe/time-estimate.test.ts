@@ -21,12 +21,12 @@ test("each step is judged once; training costs three runs a sample and epoch, ca
 
 test("is told in words, and not at all where it is over at once", () => {
   const told = (seconds: number) => forecast(steps, { seconds, samples: 1000 }, task);
-  expect(told(10)).toBe("about 7 minutes: 3 steps, each judged on 1,000 samples");
-  expect(told(1)).toBe("about 40 seconds: 3 steps, each judged on 1,000 samples");
-  expect(told(300)).toBe("about 3.3 hours: 3 steps, each judged on 1,000 samples");
+  expect(told(10)).toBe("about 7 minutes: 3 steps, each evaluated on 1,000 samples");
+  expect(told(1)).toBe("about 40 seconds: 3 steps, each evaluated on 1,000 samples");
+  expect(told(300)).toBe("about 3.3 hours: 3 steps, each evaluated on 1,000 samples");
   expect(told(0.1)).toBeUndefined();
   const [first] = steps;
   expect(forecast(first === undefined ? [] : [first], { seconds: 60, samples: 10 }, task)).toBe(
-    "about 60 seconds: 1 step judged on 10 samples",
+    "about 60 seconds: 1 step evaluated on 10 samples",
   );
 });

@@ -7,7 +7,7 @@ import { completeOptions, type PassStep } from "./recipe.ts";
 const trainingCost = 3;
 
 export interface Measuring {
-  /** That the original took for all samples to judge by. */
+  /** That the original took for all test samples. */
   readonly seconds: number;
   readonly samples: number;
 }
@@ -33,7 +33,7 @@ export function stepSeconds(
   return steps.reduce((sum, step) => sum + judging + own(step), 0);
 }
 
-/** "about 4 minutes: 3 steps, each judged on 1,000 samples"; undefined for what is over at once. */
+/** "about 4 minutes: 3 steps, each evaluated on 1,000 samples"; undefined for what is over at once. */
 export function forecast(
   steps: readonly PassStep[],
   measuring: Measuring,
@@ -42,5 +42,5 @@ export function forecast(
   const time = waiting(stepSeconds(steps, measuring, task));
   if (time === undefined) return undefined;
   const count = `${integer(steps.length)} ${steps.length === 1 ? "step" : "steps, each"}`;
-  return `${time}: ${count} judged on ${counted(measuring.samples, "sample")}`;
+  return `${time}: ${count} evaluated on ${counted(measuring.samples, "sample")}`;
 }

@@ -91,7 +91,7 @@ export async function attempt(
     agreement,
     verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
     ...refusedAs(unchanged, kept?.lost ?? broken, larger),
-    choosing: evaluator.metrics.onChoosing(standing, goal),
+    validation: evaluator.metrics.onValidation(standing, goal),
     ...(kept?.likeness === undefined ? {} : { likeness: kept.likeness }),
     ...(kept?.others === undefined ? {} : { others: kept.others }),
   };

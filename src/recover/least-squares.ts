@@ -41,7 +41,7 @@ export const solveLayers: Stage = {
     const inference = infer(model);
     const all = layers(model, inference);
     const fitting = samplesThatFit(scope.match.layers.flatMap(({ place }) => all[place] ?? []));
-    // Four batches at least, so that there is one to choose by.
+    // Four batches at least, so that there is one for validation.
     const batch = Math.max(1, Math.floor(Math.min(samplesAtOnce, scope.data.count / checkEvery, fitting)));
     const walks: Walks = {
       own: await walk(model, scope, batch),

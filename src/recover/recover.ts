@@ -113,7 +113,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   original.graph.operators ??= model.graph.operators;
   const { fit, check, all } = await divided(original, options, context);
   if (fit.count < fewFitted) {
-    const text = `${fit.count} samples were used to fit, and ${check.count} others to tell whether that helped; more samples would recover more`;
+    const text = `${fit.count} samples to fit on, ${check.count} to validate; more samples would recover more`;
     context.log({ id: "few", text, level: "warning" });
   }
   const score = await scorer(original, check, options.output, context);
@@ -214,12 +214,12 @@ async function openNamed(reference: string, context: Context): Promise<Model> {
   }
 }
 
-/** Samples to judge by at most: their answers are all that is needed of them. */
+/** Validation samples at most: their answers are all that is needed of them. */
 const mostChecked = 512;
 /** What is read of a stream. */
 const mostOfStream = 4096;
 
-/** Splits samples: some to fit on, others to judge by, all but the latter to train on. Where the model carries states, each part keeps its order. */
+/** Splits samples: some to fit on, others for validation, all but the latter to train on. Where the model carries states, each part keeps its order. */
 async function divided(
   original: Model,
   { data, samples }: Options,
@@ -231,7 +231,7 @@ async function divided(
   if (checked === 0)
     throw new PithError(
       "E_DATA",
-      `${known.name} has ${known.count} samples: four are needed, one of them to judge by.`,
+      `${known.name} has ${known.count} samples: four are needed, one of them for validation.`,
     );
   if (feedingOf(original, await firstBatch(known), known.name).states.length > 0) {
     const all = take(known, known.count - checked);

@@ -20,7 +20,7 @@ import { together } from "./stage.ts";
 export const wanted = "recover.wanted";
 
 export interface Samples {
-  /** To train on, and to judge by. */
+  /** To train on, and for validation. */
   readonly fit: Dataset;
   readonly check: Dataset;
   /** Samples in a batch; 1 where batches have sizes of their own. */
@@ -67,7 +67,7 @@ export async function samplesOf(
   }
   const all = Array.from({ length: even ? store.count : count }, (_, at) => at);
   const [fit, check] = [all.filter((at) => !isCheck(at)), all.filter(isCheck)];
-  if (fit.length === 0 || check.length === 0) return new Miss("there are too few samples to judge by", name);
+  if (fit.length === 0 || check.length === 0) return new Miss("too few samples are left for validation", name);
   if (!even) return { fit: inBatches(store, fit), check: inBatches(store, check), batch: 1, batches: fit.length };
   const data = indexed(name, store.count, (positions) => store.gather(positions));
   const part = (positions: readonly number[]): Dataset => view(data, name, Uint32Array.from(positions));

@@ -33,7 +33,7 @@ export interface Run {
   readonly variants: readonly Variant[];
   /** Position in `variants` of the one that is kept; undefined where none is. */
   readonly chosen: number | undefined;
-  /** Position of the one that was chosen by the samples to choose by, where those that judge it say no: then nothing is kept. */
+  /** Position of the one that was chosen on the validation samples, where the test samples say no: then nothing is kept. */
   readonly missed?: number | undefined;
   /** All models timed in turns; undefined where none was. */
   readonly latency: Timing | undefined;
@@ -47,7 +47,7 @@ export interface Run {
 /** Original first, then the variants in their order; undefined for one that has no result. */
 export interface Timing extends Omit<LatencyReport, "models"> {
   readonly models: readonly (Latency | undefined)[];
-  /** The machine was too busy to judge speed by these times. */
+  /** The machine was too busy to measure speed by these times. */
   readonly unsteady?: boolean;
 }
 
@@ -68,8 +68,8 @@ export interface RunData {
   readonly train: Samples | undefined;
   readonly calibrate: Samples | undefined;
   readonly test: Samples;
-  /** So many samples of the test part were set aside to choose by, drawn by the seed; all figures are of the others. Undefined where none were. */
-  readonly choosing?: number | undefined;
+  /** So many samples of the test part are validation samples, drawn by the seed; all figures are of the others. Undefined where none are. */
+  readonly validation?: number | undefined;
   /** Test samples that there are, where not all of them were used. */
   readonly available?: number | undefined;
   /** Number → name of the classes in `disagreements`, where the data names them. */
@@ -120,15 +120,15 @@ export interface Variant {
   /** The same as a word; "not smaller" where another candidate may be. */
   readonly refusedAs?: "failed" | "unchanged" | "lost" | "not smaller" | "no gain";
   /** Undefined where there was no choice, or too few samples to set some aside. */
-  readonly choosing?: Choosing | undefined;
+  readonly validation?: Validated | undefined;
   /** Where there were next to no samples: held against the original on random inputs too, or why it was not. */
   readonly likeness?: Likeness | string;
   /** Of a model with several outputs that was not trained: those that the metric does not judge, on some of the samples, or why they were not compared. */
   readonly others?: Likeness | string;
 }
 
-/** What a variant was chosen by, on samples that do not judge it. */
-export interface Choosing {
+/** A variant on the validation samples. */
+export interface Validated {
   readonly comparison: Comparison;
   readonly verdict: Verdict | undefined;
 }

@@ -62,7 +62,7 @@ export function noiseSection({ noise }: Run): Markup | undefined {
   const loudest = changed.toSorted((a, b) => decibels(a) - decibels(b)).slice(0, mostLayers);
   const same = noise.layers.length - changed.length;
   return html`<h2>Layers changed most</h2>
-<p class="note">Signal to noise at the output of each layer, result against original, on ${integer(noise.samples)} of the judged samples. Errors propagate: the cause is most likely the first layer with a low ratio.${same > 0 && ` ${counted(same, "layer")} ${same === 1 ? "is" : "are"} exactly equal.`}</p>
+<p class="note">Signal to noise at the output of each layer, result against original, on ${integer(noise.samples)} of the test samples. Errors propagate: the cause is most likely the first layer with a low ratio.${same > 0 && ` ${counted(same, "layer")} ${same === 1 ? "is" : "are"} exactly equal.`}</p>
 ${loudest.length > 0 && noiseTable(loudest, noise.layers)}
 ${missesList(noise.misses)}`;
 }

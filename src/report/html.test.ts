@@ -230,31 +230,31 @@ describe("other outcomes", () => {
   });
 
   test("a figure of one that was chosen among others on the same samples is said to be such", () => {
-    expect(page).toContain("The result was chosen among 3 variants on these same samples");
+    expect(page).toContain("The result was chosen among 3 variants on the test samples themselves");
     const [, , , only] = exampleRun.variants;
     const alone = { ...exampleRun, variants: only === undefined ? [] : [only], chosen: 0 };
     expect(reportPage(alone)).not.toContain("chosen among");
   });
 
-  test("samples that a variant was chosen by are told apart from those that judge, and what they passed over is said", () => {
+  test("validation samples are told apart from test samples, and which variant they passed over is said", () => {
     const [first, ...others] = exampleRun.variants;
     const comparison = first?.comparison;
     if (first === undefined || comparison === undefined) throw new Error("The example has a variant.");
     const drop = { value: 0.012, low: 0, high: 0.03, count: 333 };
     const worse = { ...comparison, difference: { ...drop, value: -0.012 } };
     const verdict = { verdict: "not shown", met: false, drop, samples: undefined } as const;
-    const choosing = { comparison: worse, verdict, lost: undefined };
+    const validation = { comparison: worse, verdict, lost: undefined };
     const shown = reportPage({
       ...exampleRun,
-      data: { ...exampleRun.data, choosing: 333 },
-      variants: [{ ...first, choosing }, ...others],
+      data: { ...exampleRun.data, validation: 333 },
+      variants: [{ ...first, validation }, ...others],
     });
     expect(shown).toContain(
-      "chosen among 3 variants by 333 other samples. These figures come from samples that were not used to choose.",
+      "chosen among 3 variants on 333 validation samples. These figures come from the test samples, which were not used to choose.",
     );
-    expect(shown).toContain("choose by 333, judge 667");
-    expect(shown).toContain("−1.2 points on the samples to choose by");
-    expect(page).not.toContain("to choose by");
+    expect(shown).toContain("validation 333, test 667");
+    expect(shown).toContain("−1.2 points on the validation samples");
+    expect(page).not.toContain("on the validation samples");
   });
 
   test("thousands of layers and refusals still make a page of less than 300 KB", () => {

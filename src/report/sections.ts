@@ -77,19 +77,19 @@ export function circumstances(run: Run): Markup {
   if (run.version !== undefined) versions.unshift(`pith ${run.version}`);
   const samples = (part: string, given: Samples | undefined): string =>
     given === undefined ? "" : `${part} ${given.count === undefined ? "a stream" : integer(given.count)}`;
-  const { test, choosing } = data;
+  const { test, validation } = data;
   const parts = [
-    samples("train", data.train),
-    samples("calibrate", data.calibrate),
-    choosing === undefined ? "" : `choose by ${integer(choosing)}`,
-    samples("judge", { ...test, count: test.count === undefined ? undefined : test.count - (choosing ?? 0) }),
+    samples("training", data.train),
+    samples("calibration", data.calibrate),
+    validation === undefined ? "" : `validation ${integer(validation)}`,
+    samples("test", { ...test, count: test.count === undefined ? undefined : test.count - (validation ?? 0) }),
   ];
   return html`<h2>Setup</h2>
 <dl class="facts">
-${row("data", html`${data.name}; samples to ${parts.filter((part) => part !== "").join(", ")}`)}
+${row("data", html`${data.name}; samples: ${parts.filter((part) => part !== "").join(", ")}`)}
 ${data.preprocessing !== undefined && row("preprocessing", data.preprocessing)}
 ${data.chance !== undefined && row("chance", `${percent(data.chance)}: what the most frequent class alone would score`)}
-${data.test.sha256 !== undefined && row(choosing === undefined ? "judged on" : "chosen by and judged on", html`<span class="name">sha256 ${data.test.sha256}</span>`)}
+${data.test.sha256 !== undefined && row(validation === undefined ? "test samples" : "validation and test samples", html`<span class="name">sha256 ${data.test.sha256}</span>`)}
 ${row("original", html`<span class="name">${run.original.name}, sha256 ${run.original.sha256}</span>`)}
 ${latency !== undefined && row("timing", `${counted(latency.rounds, "round")} of ${counted(latency.repeats, "run")}, the original and all variants interleaved, ${counted(latency.threads, "thread")}; median and 10th to 90th percentile${latency.unsteady === true ? "; the machine was too busy for reliable timing" : ""}`)}
 ${machine !== undefined && row("machine", `${machine.cpu}, ${integer(machine.threads)} threads, ${bytes(machine.memory)}, ${machine.platform}`)}
@@ -107,7 +107,7 @@ function nextSection({ original, paths }: Run): Markup {
   const [before, after] = [paths?.original ?? original.name, paths?.result ?? "model.onnx"].map(quoted);
   const commands = [`pith bench ${before} ${after}`, `pith eval ${after} --against ${before} --data other-samples/`];
   return html`<h2>Next</h2>
-<p class="note">Time both on the machine that will run them; judge them on samples that were not used here:</p>
+<p class="note">Time both on the machine that will run them; evaluate them on samples that were not used here:</p>
 <pre>${commands.join("\n")}</pre>`;
 }
 

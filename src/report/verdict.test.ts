@@ -27,24 +27,24 @@ const open: Verdict = {
 };
 
 describe("the sentence of a goal", () => {
-  const said = (verdict: Partial<Verdict>, choosing?: number) =>
-    verdictSentence({ maxDrop: 0.01 }, { ...open, ...verdict }, "share", { choosing });
+  const said = (verdict: Partial<Verdict>, validation?: number) =>
+    verdictSentence({ maxDrop: 0.01 }, { ...open, ...verdict }, "share", { validation });
   const goal = "The goal of losing at most 1.0 points is";
 
-  test("says how many test samples would be enough to decide, with those that are set aside to choose by", () => {
+  test("says how many test samples would be enough to decide, those for validation included", () => {
     expect(said({})).toBe(`${goal} met by the estimate; 900 test samples would be enough to decide.`);
     expect(said({}, 333)).toBe(`${goal} met by the estimate; 1,350 test samples would be enough to decide.`);
-    const run = { ...exampleRun, data: { ...exampleRun.data, choosing: 500 } };
+    const run = { ...exampleRun, data: { ...exampleRun.data, validation: 500 } };
     expect(goalSentence(run)).toMatch(/met by the estimate; 28,500 test samples would be enough to decide\.$/);
   });
 
   test("names the flag where --samples drew fewer than settle it, of as many as would", () => {
-    const others = (available: number, choosing?: number) =>
-      verdictSentence({ maxDrop: 0.01 }, { ...open, samples: 4772 }, "share", { available, choosing });
+    const others = (available: number, validation?: number) =>
+      verdictSentence({ maxDrop: 0.01 }, { ...open, samples: 4772 }, "share", { available, validation });
     expect(others(8000)).toBe(`${goal} met by the estimate; --samples 4772 would be enough to decide.`);
     expect(others(8000, 333)).toBe(`${goal} met by the estimate; --samples 7155 would be enough to decide.`);
     expect(others(4000)).toBe(`${goal} met by the estimate; 4,772 test samples would be enough to decide.`);
-    const run = { ...exampleRun, data: { ...exampleRun.data, choosing: undefined, available: 50_000 } };
+    const run = { ...exampleRun, data: { ...exampleRun.data, validation: undefined, available: 50_000 } };
     expect(goalSentence(run)).toMatch(/met by the estimate; --samples 19000 would be enough to decide\.$/);
   });
 
@@ -73,7 +73,7 @@ test("speeds of a machine that was too busy are claimed nowhere", () => {
   if (latency === undefined) throw new Error("The example was timed.");
   const run = { ...exampleRun, latency: { ...latency, unsteady: true } };
   expect(gainSentence(run)).toBe(
-    "7.86 × smaller. The machine was too busy to judge speed: the result may be slower than the original.",
+    "7.86 × smaller. The machine was too busy to measure speed: the result may be slower than the original.",
   );
   for (const text of [reportPage(run), reportMarkdown(run)]) {
     expect(text).toContain("too busy");

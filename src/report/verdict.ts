@@ -71,7 +71,7 @@ export function gainSentence(run: Run): string {
   const speed = speedOf(run, run.chosen);
   const size = smaller >= 1 ? `${times(smaller)} smaller` : `${times(1 / smaller)} larger`;
   if (speed === undefined)
-    return `${size}.${run.latency?.unsteady === true ? " The machine was too busy to judge speed: the result may be slower than the original." : ""}`;
+    return `${size}.${run.latency?.unsteady === true ? " The machine was too busy to measure speed: the result may be slower than the original." : ""}`;
   // A ratio whose spread holds 1 is no gain and no loss.
   if (speed.low <= 1 && speed.high >= 1)
     return `${size}. Speed: no clear difference (${times(speed.median)}, ${range(speed)}).`;
@@ -87,22 +87,23 @@ function speedText({ median, low, high }: Spread): string {
   return `${times(isFaster ? median : 1 / median)} ${word} (${range(spread)})`;
 }
 
-/** "It was chosen among 3 by 333 other samples. …": undefined where there was no choice. */
+/** "The result was chosen among 3 variants on 333 validation samples. …": undefined where there was no choice. */
 export function choiceSentence(run: Run): string | undefined {
   const measured = run.variants.filter(({ result }) => result !== undefined).length;
   if (chosenOf(run) === undefined || measured < 2) return undefined;
-  const { choosing } = run.data;
-  return choosing === undefined
-    ? `The result was chosen among ${measured} variants on these same samples, because there were too few to hold some out. This makes its metric look slightly better than it is.`
-    : `The result was chosen among ${measured} variants by ${integer(choosing)} other samples. These figures come from samples that were not used to choose.`;
+  const { validation } = run.data;
+  return validation === undefined
+    ? `The result was chosen among ${measured} variants on the test samples themselves, because there are too few to hold out validation samples: its metric looks slightly better than it is.`
+    : `The result was chosen among ${measured} variants on ${integer(validation)} validation samples. These figures come from the test samples, which were not used to choose.`;
 }
 
-/** "−1.2 points on the samples to choose by": why a variant that keeps the goal was passed over; undefined where that is not so. */
-export function passedOver({ choosing, refused, verdict }: Variant, goal: Goal | undefined): string | undefined {
-  if (choosing === undefined || goal === undefined || refused !== undefined || verdict?.met === false) return undefined;
-  const where = "on the samples to choose by";
-  if (choosing.verdict === undefined || isWithin(choosing.verdict.drop, goal)) return undefined;
-  const { unit, difference: found } = choosing.comparison;
+/** "−1.2 points on the validation samples": why a variant that keeps the goal was passed over; undefined where that is not so. */
+export function passedOver({ validation, refused, verdict }: Variant, goal: Goal | undefined): string | undefined {
+  if (validation === undefined || goal === undefined || refused !== undefined || verdict?.met === false)
+    return undefined;
+  const where = "on the validation samples";
+  if (validation.verdict === undefined || isWithin(validation.verdict.drop, goal)) return undefined;
+  const { unit, difference: found } = validation.comparison;
   return `${difference(unit, found.value)} ${where}`;
 }
 
@@ -175,8 +176,8 @@ export function chanceSentence(original: number, chance: number): string {
 
 /** Samples that the verdict was not reached on. */
 export interface Others {
-  /** So many were set aside to choose by. */
-  readonly choosing?: number | undefined;
+  /** So many of them are validation samples. */
+  readonly validation?: number | undefined;
   /** There are so many in all, of which --samples drew some. */
   readonly available?: number | undefined;
 }
@@ -202,12 +203,12 @@ function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, oth
 }
 
 /**
- * "900 test samples would be enough to decide": of the whole test part, where some of it is set aside to choose by; "--samples 900 would be enough to decide" where there
+ * "900 test samples would be enough to decide": of the whole test part, where a share of it are validation samples; "--samples 900 would be enough to decide" where there
  * are so many.
  * @param judged samples that judged.
  */
-function wouldSettle(samples: number, judged: number, { choosing = 0, available = 0 }: Others): string {
-  const needed = Math.ceil((samples * (judged + choosing)) / judged);
+function wouldSettle(samples: number, judged: number, { validation = 0, available = 0 }: Others): string {
+  const needed = Math.ceil((samples * (judged + validation)) / judged);
   return `${needed <= available ? `--samples ${needed}` : `${integer(needed)} test samples`} would be enough to decide`;
 }
 

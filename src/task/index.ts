@@ -1,4 +1,4 @@
-/** What a model is for: its data opened and prepared, and the metric that it is judged by. */
+/** The data of a model, opened and prepared, and its metric. */
 
 export type { Settings } from "./contents.ts";
 export { heldAgainst, type Judging, judgedBy, type MetricName, namedMetrics, readingOf } from "./metrics.ts";

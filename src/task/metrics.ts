@@ -56,7 +56,7 @@ export interface Judging {
 }
 
 /**
- * What a model is judged by: the figure asked for, where the data can tell it. Without labels the model is held against its original by
+ * What a model is tested on: the figure asked for, where the data can tell it. Without labels the model is held against its original by
  * what its answer is: boxes, vectors, or scores of classes.
  */
 export function judgedBy(

@@ -41,7 +41,7 @@ export interface TaskOptions {
   readonly samples?: number | undefined;
   /** Samples in a run while a preprocessing is guessed. */
   readonly batch?: number | undefined;
-  /** What the model is judged by ("accuracy"); without labels, where this needs them, what holds its answers against the original's. */
+  /** "accuracy"; without labels, for a metric that needs them, the comparison with the original in its place. */
   readonly metric?: MetricName | Metric;
   /** The output that is the answer: else "logits", or the first of floats, or the first. */
   readonly output?: string | undefined;
@@ -65,7 +65,7 @@ const noSidecars: Sidecars = {
 export interface OpenedTask extends Task, Preparation {
   /** The parts as they lie there: all samples, before they are made ready. */
   readonly stored: Parts;
-  /** The samples to judge by, before they are made ready. */
+  /** The test samples, before they are made ready. */
   readonly seen: Dataset;
   /** What is recorded in the model of how its data is prepared. */
   readonly record: PreprocessingSpec;
@@ -74,7 +74,7 @@ export interface OpenedTask extends Task, Preparation {
 }
 
 /**
- * Opens data for a model. The parts to train on, to calibrate with and to judge by share no sample. How they are prepared is found in this order:
+ * Opens data for a model. Training, calibration and test samples are disjoint. How they are prepared is found in this order:
  * what is stated, what an earlier command or program has recorded in the model, the files beside the model (preprocessor_config.json, tokenizer.json,
  * config.json), and for images with labels the preprocessing with which the model scores best. It is said in `preprocessing`, and recorded in the
  * model. Doubts go to `log` as warnings: images on which the model scores no better than chance, for instance.

@@ -45,7 +45,7 @@ export interface Preparation {
   readonly warnings: readonly string[];
   /** One of them is that the model scores no better than chance. */
   readonly atChance: boolean;
-  /** Whether the samples have labels that the model can be judged by. */
+  /** Whether the samples have labels for the metric. */
   readonly labelled: boolean;
   ready(dataset: Dataset): Dataset;
 }

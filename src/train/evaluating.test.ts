@@ -58,7 +58,7 @@ describe("why weights stay", () => {
     expect(said([0.3, 0.3], "loss")).toBe(`${still}${more}`);
   });
 
-  test("where they are right on all, other samples are to choose by; what is no number chooses nothing", () => {
+  test("where they are right on all, other validation samples are asked for; NaN chooses nothing", () => {
     expect(said([1, 1])).toContain("They are right on all 60 validation samples, which may be training samples");
     expect(said([1, 0.9])).not.toContain("learning rate");
     expect(said([Number.NaN, Number.NaN])).toMatch(/^all 2 evaluations are NaN/);

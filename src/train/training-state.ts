@@ -181,7 +181,7 @@ export interface Evaluated {
 export interface TrainingSummary {
   /** Samples that were trained on; undefined where a stream does not say how many it has. */
   readonly samples: number | undefined;
-  /** What the weights were chosen by; undefined where nothing was kept apart to choose by. */
+  /** What the weights were chosen by; undefined without validation samples. */
   readonly chosen:
     | {
         /** Samples that were evaluated by, where their number is known. */

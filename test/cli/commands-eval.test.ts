@@ -27,7 +27,7 @@ describe("eval", () => {
     expect({ dataset, counted }).toEqual({ dataset: `${at("points.csv")} (${part})`, counted: expected });
   });
 
-  test("judges by the samples that other commands judge by", async () => {
+  test("takes the test samples that other commands take", async () => {
     const { figures } = await json("eval", at("near.onnx"), ...data, "--samples", "40", "--seed", "3");
     const words = ["quantize", at("near.onnx"), "--scheme", "weights", "--force", "--samples", "40", "--seed", "3"];
     const { comparison } = await json(...words, ...data, "-o", at("near.int8.onnx"));
@@ -130,8 +130,8 @@ describe("eval", () => {
     const words = ["eval", at("near.onnx"), "--data", at("unlabelled.csv"), "--against", at("right.onnx"), ...goals];
     const { code, out, err } = await pith(...words);
     expect(code).toBe(1);
-    expect(out).toMatch(/\nagreement +\d+\.\d %(.*\n)*not judged: accuracy is not measured on .*\nmet: agreement /);
-    expect(err).toMatch(/^E_DATA: --min-accuracy cannot be judged: it is not measured on .*unlabelled\.csv.*\.\n/);
+    expect(out).toMatch(/\nagreement +\d+\.\d %(.*\n)*not checked: accuracy is not measured on .*\nmet: agreement /);
+    expect(err).toMatch(/^E_DATA: --min-accuracy cannot be checked: it is not measured on .*unlabelled\.csv.*\.\n/);
   });
 
   test("a model of numbers is told which metrics are for those, and judged by one of them", async () => {
@@ -174,7 +174,7 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
   test.each([
     [[], "--data is needed"],
     [["--score", "score.mjs", "--min-accuracy", "90%"], "--min-accuracy needs --data"],
-    [[...data, "--against", at("right.onnx"), "--min-cosine", "0.9"], "--min-cosine cannot be judged: the output of "],
+    [[...data, "--against", at("right.onnx"), "--min-cosine", "0.9"], "--min-cosine cannot be checked: the output of "],
     [["--samples", "5"], "--samples needs --data"],
     [[...data, "--max-drop", "1%"], "--max-drop needs --against"],
     [[...data, "--min-agreement", "1%"], "--min-agreement needs --against"],

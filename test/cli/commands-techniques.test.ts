@@ -77,7 +77,7 @@ describe("quantize", () => {
     });
     expect(result.samples).not.toHaveProperty("calibrate");
     const printed = await pith("quantize", at("right.onnx"), "--scheme", scheme, "--data", rows, "--force", "-o", out);
-    expect(printed.out).not.toContain("calibrated with");
+    expect(printed.out).not.toContain("calibrated on");
     rmSync(out);
   });
 
@@ -157,7 +157,7 @@ graph (features: float32[batch, 8]) -> (logits: float32[batch, 8], unused: float
     const words = ["prune", at("right.onnx"), ...data, "--amount", "50%", "--max-drop", "0", "--strict"];
     const { code, out: said, err } = await pith(...words);
     expect({ code, said }).toEqual({ code: 1, said: "" });
-    expect(err).toMatch(/^E_ACCURACY_LOST: .*\nhint: Judge it on more samples, or without --strict, /m);
+    expect(err).toMatch(/^E_ACCURACY_LOST: .*\nhint: Evaluate it on more samples, or without --strict, /m);
     expect(readdirSync(folder)).toEqual(names);
     const out = at("forced.onnx");
     expect(await json(...words, "--force", "-o", out)).toMatchObject({ code: 1, written: out });
@@ -171,7 +171,7 @@ describe("quantize --scheme static", () => {
     expect(err).toMatch(/^E_USAGE: quantize needs --data here: the ranges of activations .*\nhint: .*--data/);
   });
 
-  test("measures ranges on samples that it does not judge by", async () => {
+  test("measures ranges on samples that are not test samples", async () => {
     const out = at("static.onnx");
     const words = ["--scheme", "static", "--data", at("points.csv"), "--force", "-o", out];
     const result = await json("quantize", at("hidden.onnx"), ...words);

@@ -19,7 +19,7 @@ describe("--samples", () => {
     const result = await json("train", ...words);
     expect(result).toMatchObject({ code: 0, training: { samples: 60 }, comparison: { candidate: { count: 60 } } });
     const { out } = await pith("train", ...words, "--validation", "10%", "--epochs", "20");
-    expect(out).toMatch(/^trained on: points\.csv \(train, 60\) {2}judged by: points\.csv \(test, 60\)$/m);
+    expect(out).toMatch(/^trained on: points\.csv \(train, 60\) {2}tested on: points\.csv \(test, 60\)$/m);
     expect(out).toMatch(/^trained: on 54 samples; .+ on 6 samples, the best of 21 evaluations$/m);
     const student = await json("distill", ...words, "--teacher", at("right.onnx"));
     expect(student).toMatchObject({ training: { samples: 60 } });
@@ -37,11 +37,11 @@ test("what lies beside the samples to train on judges: as --validation it is ref
   expect(await pith(...words, "--validation", dev)).toMatchObject({
     code: 1,
     err:
-      `E_DATA: --validation ${dev}: ${dev} judges the result already: it is next to --data ${train}, ` +
+      `E_DATA: --validation ${dev}: ${dev} is test data already: it is next to --data ${train}, ` +
       "and its name says that it is another part of it.\n" +
       "hint: A share holds out some of the training samples to choose the weights: --validation 10%. Or name other data.\n",
   });
-  expect((await pith(...words, "--validation", train)).err).toContain(`${train} is trained on already.\n`);
+  expect((await pith(...words, "--validation", train)).err).toContain(`${train} is training data already.\n`);
 });
 
 describe("a recipe that trains", () => {
@@ -53,14 +53,14 @@ describe("a recipe that trains", () => {
     const { out, code } = await pith(...words);
     expect(code).toBe(0);
     expect(out).toMatch(/^written: \S+model\.onnx .*recipe\.yaml$/m);
-    expect(out).toMatch(/^trained on: points\.csv \(train, 60\) {2}judged by: points\.csv \(test, 60\)$/m);
+    expect(out).toMatch(/^trained on: points\.csv \(train, 60\) {2}tested on: points\.csv \(test, 60\)$/m);
     const run = JSON.parse(readFileSync(at("small/run.json"), "utf8"));
     expect(run.data).toMatchObject({ train: { count: 60 }, test: { count: 60 } });
     expect(run.data.train.sha256).not.toBe(run.data.test.sha256);
     expect((await pith(...words)).out).toMatch(/^written: .*recipe\.yaml \(replaced\)$/m);
   });
 
-  test("is refused before anything is run where all samples are there to judge by", async () => {
+  test("is refused before anything is run where all samples are test samples", async () => {
     const header = (holds: number, ...dims: number[]) => [0, 0, 8, holds, ...dims.flatMap((dim) => [0, 0, 0, dim])];
     mkdirSync(at("digits"));
     writeFileSync(at("digits/t10k-images-idx3-ubyte"), Uint8Array.of(...header(3, 4, 1, 2), ...Array(8).fill(7)));
@@ -86,7 +86,7 @@ test("recover learns from a fifth of the samples where there is one part only, a
   const { out, err } = await pith("recover", ...words);
   expect(out).toContain(`\nagreement: with ${at("right.onnx")}\n`);
   expect(out).toContain(`\nNo loss compared with ${at("near.onnx")}, at 95 % confidence.\n`);
-  expect(err).toContain("60 samples were used to fit, and 20 others to tell whether that helped");
+  expect(err).toContain("60 samples to fit on, 20 to validate");
   expect(result).toMatchObject({ code: 0, samples: { calibrate: { count: 80 }, test: { count: 320 } } });
   expect(result.samples).not.toHaveProperty("train");
 });

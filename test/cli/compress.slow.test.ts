@@ -62,9 +62,9 @@ describe("without a recipe", () => {
     expect(run.command).toEqual(["pith", "compress", at("net.onnx"), "--data", at("data"), "-o", at("out")]);
     expect(run.goal).toEqual({ maxDrop: 0.01, strict: false });
     expect(run.machine?.versions).toHaveProperty("node", process.versions.node);
-    expect(run.data).toMatchObject({ calibrate: { count: 200 }, test: { count: 800 }, choosing: 266 });
+    expect(run.data).toMatchObject({ calibrate: { count: 200 }, test: { count: 800 }, validation: 266 });
     expect(original.estimate.count).toBe(534);
-    expect(out).toContain("The result was chosen among 3 variants by 266 other samples. These figures come from");
+    expect(out).toContain("The result was chosen among 3 variants on 266 validation samples. These figures come from");
     expect(run.data.train).toBeUndefined();
     for (const part of ["✓  int8 static", "✓  int8 dynamic", "✓  int8 weights", "← kept", " smaller", "written: "])
       expect(out).toContain(part);

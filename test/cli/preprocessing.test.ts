@@ -43,7 +43,7 @@ graph (image: float32[batch, 1, 1, 1]) -> (logits: float32[batch, 2]) {
   return file;
 }
 
-test("the guess is made on the samples that commands judge by, whatever part is evaluated", async () => {
+test("the guess is made on the test samples, whatever part is evaluated", async () => {
   const model = await aboveHalf();
   const data = onePixel("apart", { train: [10, 100], t10k: [100, 160] });
   for (const [part, right] of Object.entries({ test: 1, train: 0.5 })) {
@@ -107,7 +107,7 @@ describe("what was found out of a preprocessing", () => {
     const same = await pith(...words, "--validation", data);
     expect(same).toMatchObject({
       code: 1,
-      err: expect.stringMatching(/^E_DATA: --validation .*mine: .*mine \(test\) judges the result already\.$/m),
+      err: expect.stringMatching(/^E_DATA: --validation .*mine: .*mine \(test\) is test data already\.$/m),
     });
   });
 });

@@ -28,7 +28,7 @@ describe("npm run demo", () => {
   test("in a pipe it prints lines, and says what it ran on", () => {
     expect(printed).not.toContain("\r");
     expect(printed).not.toContain("\u001b");
-    expect(printed).toContain("1,500 to train, 500 to calibrate, 500 to judge");
+    expect(printed).toContain("1,500 training, 500 calibration, 500 test samples");
   });
 
   test.each(variants.map(({ name }) => name))(

@@ -339,7 +339,7 @@ describe("of several candidates", () => {
     const options = { rounds: 3, goal: { maxDrop: 0.02 } };
     const { run, result } = await compress(net, defaultPlan(true), task, options);
     expect(run.variants.map(({ name }) => name)).toEqual(["int8 static", "int8 dynamic", "int8 weights"]);
-    expect(run.data).toMatchObject({ choosing: 266, test: { count: 800 } });
+    expect(run.data).toMatchObject({ validation: 266, test: { count: 800 } });
     expect(run.variants.map(({ comparison }) => comparison?.difference.count)).toEqual([534, 534, 534]);
     const sizes = run.variants.map(({ result }) => result?.bytes ?? 0);
     const kept = sizes[run.chosen ?? -1] ?? Number.POSITIVE_INFINITY;
@@ -382,7 +382,7 @@ describe("of several candidates", () => {
   });
 });
 
-describe("samples to choose by", () => {
+describe("validation samples", () => {
   const seed = 5;
   const count = 300;
   const candidates = ["first", "second"].map((name) => ({
@@ -420,39 +420,39 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
     });
   }
 
-  const { choosing, judging } = divide(count, seed, false) ?? {
-    choosing: new Uint32Array(),
-    judging: new Uint32Array(),
+  const { validation, test: tested } = divide(count, seed, false) ?? {
+    validation: new Uint32Array(),
+    test: new Uint32Array(),
   };
   const options = { ...quick, goal: { maxDrop: 0.05 } };
   const run = (test: Dataset, more: object = {}) =>
     compress(reliant, candidates, { test, metric: accuracy() }, { ...options, ...more }, { seed });
 
   test("what they chose is not kept where the others say no, which is said", async () => {
-    const { run: record, result } = await run(relying(judging));
+    const { run: record, result } = await run(relying(tested));
     expect([record.chosen, record.missed, result]).toEqual([undefined, 0, undefined]);
-    expect(record.data).toMatchObject({ choosing: 100, test: { count } });
-    expect(record.variants[0]?.choosing).toMatchObject({ comparison: { difference: { value: 0, count: 100 } } });
+    expect(record.data).toMatchObject({ validation: 100, test: { count } });
+    expect(record.variants[0]?.validation).toMatchObject({ comparison: { difference: { value: 0, count: 100 } } });
     expect(record.variants[0]?.comparison?.difference).toMatchObject({ value: -0.1, count: 200 });
     expect(refusal(record)).toMatchObject({
       code: "E_ACCURACY_LOST",
       message: expect.stringMatching(
-        /^First was chosen on 100 samples; on the 200 others accuracy went from .*: −10\.0 points .*; 5\.0 points allowed/,
+        /^First was chosen on 100 validation samples; on the 200 test samples accuracy went from .*: −10\.0 points .*; 5\.0 points allowed/,
       ),
     });
-    const forced = await run(relying(judging), { force: true });
+    const forced = await run(relying(tested), { force: true });
     expect([forced.run.chosen, forced.run.missed]).toEqual([0, undefined]);
   });
 
   test("what they would not have chosen is kept where nothing else is better and the others let it pass", async () => {
-    const { run: record } = await run(relying(choosing));
-    expect(record.variants[0]?.choosing).toMatchObject({
+    const { run: record } = await run(relying(validation));
+    expect(record.variants[0]?.validation).toMatchObject({
       verdict: { met: false, drop: { value: expect.closeTo(0.1) } },
     });
     expect(record.variants[0]?.comparison?.difference.value).toBe(0);
     expect([record.chosen, record.missed]).toEqual([0, undefined]);
     expect(choiceSentence(record)).toBe(
-      "The result was chosen among 2 variants by 100 other samples. These figures come from samples that were not used to choose.",
+      "The result was chosen among 2 variants on 100 validation samples. These figures come from the test samples, which were not used to choose.",
     );
   });
 
@@ -464,24 +464,26 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
       { test: data, metric: accuracy() },
       quick,
     );
-    expect(alone.run.data.choosing).toBeUndefined();
+    expect(alone.run.data.validation).toBeUndefined();
     expect(alone.run.original.estimate.count).toBe(count);
     const { run: record } = await run(take(data, 89));
-    expect(record.data.choosing).toBeUndefined();
+    expect(record.data.validation).toBeUndefined();
     expect(record.original.estimate.count).toBe(89);
-    expect(choiceSentence(record)).toContain("on these same samples, because there were too few to hold some out");
+    expect(choiceSentence(record)).toContain(
+      "on the test samples themselves, because there are too few to hold out validation samples",
+    );
   });
 
   test("of a stream are its first ones, since neighbours are alike", async () => {
     const { name, batches } = relying(Uint32Array.from({ length: 100 }, (_, at) => at));
     const { run: record } = await run({ name, count: undefined, batches });
-    expect(record.variants[0]?.choosing?.comparison.difference).toMatchObject({ value: -0.1, count: 100 });
+    expect(record.variants[0]?.validation?.comparison.difference).toMatchObject({ value: -0.1, count: 100 });
     expect(record.variants[0]?.comparison?.difference).toMatchObject({ value: 0, count: 200 });
   });
 
   test("samples that are answered differently are found among those that judge", async () => {
-    const { run: record } = await run(relying(judging), { force: true });
-    const wrong = new Set(judging.filter((_, place) => place % 10 === 0));
+    const { run: record } = await run(relying(tested), { force: true });
+    const wrong = new Set(tested.filter((_, place) => place % 10 === 0));
     expect(record.disagreements.length).toBeGreaterThan(5);
     expect(
       record.disagreements.every(({ sample, label, original }) => wrong.has(sample) && label === 1 && original === 1),

@@ -40,7 +40,7 @@ describe.skipIf(path === undefined || images === undefined)("ResNet-20", () => {
     const test = preprocess(take(parts.test, 500), input, presets.imagenet);
     const figure = async (model: Model): Promise<number> =>
       (await evaluate(engine, model, test, accuracy())).estimate.value;
-    // Another model than the one that is judged by: labels are taken away.
+    // Another model than the one that is tested on: labels are taken away.
     const train = preprocess(take(parts.train, 2000), input, presets.imagenet);
     return { original, train, figure };
   };

@@ -72,7 +72,7 @@ export default defineCommand({
     const demands = least.filter((demand): demand is [string, number] => demand[1] !== undefined);
     const demanded = demands.map(([kind]) => kind);
     if (data === undefined && demanded[0] !== undefined)
-      throw new PithError("E_USAGE", `--min-${demanded[0]} needs --data to judge by.`);
+      throw new PithError("E_USAGE", `--min-${demanded[0]} needs --data.`);
     if (data !== undefined) requireMeaningfulDrop(maxDrop, metric);
     if (minAccuracy !== undefined && metric !== "accuracy")
       throw new PithError("E_USAGE", `--min-accuracy is for --metric accuracy, and --metric is ${metric}.`);
@@ -149,10 +149,10 @@ function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly G
 function goalOf(measured: Measurement, kind: string, least: number, strict: boolean): Goal {
   const found = measured.figures.find((one) => one.metric === kind);
   if (found === undefined) {
-    const text = `not judged: ${kind} is not measured on ${measured.dataset}`;
+    const text = `not checked: ${kind} is not measured on ${measured.dataset}`;
     const failure = new PithError(
       "E_DATA",
-      `--min-${kind} cannot be judged: it is not measured on ${measured.dataset}.`,
+      `--min-${kind} cannot be checked: it is not measured on ${measured.dataset}.`,
     );
     return { kind, met: false, text, failure };
   }

@@ -50,7 +50,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     arguments: [{ name: "model.onnx", description: takes }],
     options: stepFlags(results ?? outputName("model.onnx", suffix({}))),
     passed: pass.options,
-    // The job opens the data, prepares it, and gives the pass its part, and what to judge by.
+    // The job opens the data, prepares it, and gives the pass its part, and the metric.
     reserved: ["data", "samples", "metric"],
     examples,
     async run([model = ""], options, session) {
@@ -70,7 +70,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
           hint: `See pith ${name} --help.`,
         });
       if (data === undefined && maxDrop !== undefined)
-        throw new PithError("E_USAGE", "--max-drop needs --data to judge by.");
+        throw new PithError("E_USAGE", "--max-drop needs --data, to measure the drop.");
       // Wrong settings are refused before any data is read.
       const given = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
       fitting(pass.options, { ...session.passed, ...given }, `See pith ${name} --help.`);

@@ -24,7 +24,7 @@ export function keepingAdvice({ options: schema }: AnyPass, { options: { checkpo
 export function lostAdvice(pass: AnyPass, { options, data }: Advised, unshown = false): string {
   const { checkpoint } = options;
   const kept = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
-  const gentler = unshown ? "Judge it on more samples, or without --strict" : gentlerThan(pass, options);
+  const gentler = unshown ? "Evaluate it on more samples, or without --strict" : gentlerThan(pass, options);
   const offers = [
     ...(gentler === undefined ? [] : [gentler]),
     data === undefined ? "measure it on your own samples (--data)" : "allow more (--max-drop)",

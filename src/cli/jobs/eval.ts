@@ -228,7 +228,7 @@ async function columnsText(dataset: Dataset): Promise<string> {
   return "";
 }
 
-/** The samples that were asked for: those that all commands judge by, those to train on, or both. */
+/** The samples that were asked for: test samples, as in all commands, training samples, or both. */
 async function evaluated(
   { seen, stored }: OpenedTask,
   { part, seed }: EvalInput,

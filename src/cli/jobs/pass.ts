@@ -66,7 +66,7 @@ export interface PassOutput {
   readonly before: Weight;
   readonly after: Weight | undefined;
   readonly preprocessing: string | undefined;
-  /** Which samples it was trained on and judged by; undefined without data. */
+  /** Which samples it was trained and tested on; undefined without data. */
   readonly samples: Used | undefined;
   readonly comparison: Comparison | undefined;
   /** The original answers no better than always predicting the most frequent class would: there was nothing to lose. */

@@ -1,5 +1,5 @@
 /**
- * What the steps of a command are given: parts of its data to train on, to calibrate with and to judge by, none of which has a sample of another,
+ * What the steps of a command are given: training, calibration and test samples, none of which has a sample of another,
  * ready for the model. One rule for all commands, so that a recipe trains on what its steps would train on as commands.
  */
 import { resolve, sep } from "node:path";
@@ -32,7 +32,7 @@ export interface StepsTask {
   readonly used: Used;
   /**
    * Other samples, to choose weights by, prepared as those of the task are.
-   * @throws PithError E_DATA where the result is judged by them, or trained on them: that would be no choice.
+   * @throws PithError E_DATA where they are test or training samples.
    */
   evaluatedBy(path: string): Promise<Dataset>;
 }
@@ -77,7 +77,7 @@ export async function openRequest(
 
 /**
  * Of each part there are at most as many samples as `--samples` says.
- * @throws PithError E_DATA, before anything is run, where something trains by labels and all that is there is to judge by.
+ * @throws PithError E_DATA, before anything is run, where something trains by labels and all samples are test samples.
  */
 export async function openStepsTask(
   engine: Engine,
@@ -106,7 +106,7 @@ export async function openStepsTask(
     },
     async evaluatedBy(validation) {
       const chosen = await task.openOther(validation);
-      const uses = [[seen.name, "judges the result"], ...(train === undefined ? [] : [[train.name, "is trained on"]])];
+      const uses = [[seen.name, "is test data"], ...(train === undefined ? [] : [[train.name, "is training data"]])];
       for (const [name = "", use = ""] of uses) {
         if (!overlap(placeOf(name), placeOf(chosen.name))) continue;
         throw new PithError("E_DATA", `--validation ${validation}: ${name} ${use} already${whence(name, data.path)}.`, {
