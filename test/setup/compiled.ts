@@ -26,7 +26,8 @@ export default async function compile({ provide }: TestProject): Promise<() => v
   const folder = mkdtempSync(join(cache, "compiled-"));
   const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   // The tests run under the condition that leads to the sources.
-  for (const place of Object.values<Record<string, unknown>>(manifest.imports)) delete place["pith-source"];
+  for (const places of [manifest.imports, manifest.exports])
+    for (const place of Object.values<Record<string, unknown>>(places)) delete place["pith-source"];
   writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
   await bundle(root, join(folder, "dist"), looked);
   provide("compiled", join(folder, "dist"));
