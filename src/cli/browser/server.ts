@@ -30,6 +30,9 @@ const code = fileURLToPath(root());
 const extension = moduleExtension();
 const require = createRequire(import.meta.url);
 
+/** Dependencies of the modules, each one file. */
+const libraries = ["valibot"];
+
 const types: Readonly<Record<string, string>> = {
   ".ts": "text/javascript",
   ".js": "text/javascript",
@@ -102,6 +105,8 @@ async function answer(
   if (file !== undefined) return sendFile(request, response, file);
   if (area === "code" && extname(rest) === extension)
     return send(response, "text/javascript", await moduleText(join(code, ...inside)));
+  const library = area === "lib" ? libraries.find((name) => name === inside.join("/")) : undefined;
+  if (library !== undefined) return sendFile(request, response, fileURLToPath(import.meta.resolve(library)));
   if (area === "ort") return sendFile(request, response, join(runtimes, ...inside));
   return notFound(response);
 }
@@ -114,8 +119,15 @@ function page({ runtime }: PageRequest): string {
     "#root": `./code/platform/root${extension}`,
     "#onnxruntime": ort,
     "onnxruntime-web": ort,
+    ...Object.fromEntries(libraries.map((name) => [name, `./lib/${name}`])),
   };
   return `<!doctype html><meta charset="utf-8"><title>pith bench</title>
+<script>
+addEventListener("error", ({ message, target }) => {
+  const text = message ?? target.src + " cannot be loaded";
+  fetch("told", { method: "POST", body: JSON.stringify({ kind: "failed", text }) });
+}, true);
+</script>
 <script type="importmap">${JSON.stringify({ imports })}</script>
 <script type="module" src="code/cli/browser/page${extension}"></script>
 `;

@@ -1,0 +1,80 @@
+/** Runs a module in a real browser, with the compiled library under its own names. */
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { dirname, extname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { inject } from "vitest";
+import { findChromium, openPage } from "../src/cli/browser/chromium.ts";
+import { temporaryFolder } from "./temporary.ts";
+
+const root = fileURLToPath(new URL("../", import.meta.url));
+const types: Readonly<Record<string, string>> = { ".wasm": "application/wasm", ".html": "text/html" };
+
+/** The program of a browser; undefined where there is none. */
+export const browser = await findChromium().catch(() => undefined);
+
+/**
+ * What the module's default export resolves to, as JSON.
+ * @param text The module, which imports "pith" and its parts.
+ */
+export async function inBrowser(text: string): Promise<unknown> {
+  const compiled = `/${relative(root, inject("compiled"))}`;
+  const runtime = "/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
+  const manifest = JSON.parse(await readFile(join(dirname(inject("compiled")), "package.json"), "utf8"));
+  const entries = Object.entries<Record<string, string>>(manifest.exports);
+  const imports = {
+    ...Object.fromEntries(
+      entries.map(([name, { default: at = "" }]) => [name.replace(".", manifest.name), at.replace("./dist", compiled)]),
+    ),
+    "#platform": `${compiled}/platform/browser.js`,
+    "#root": `${compiled}/platform/root.js`,
+    "#onnxruntime": runtime,
+    valibot: "/node_modules/valibot/dist/index.mjs",
+  };
+  const page = `<!doctype html><script>
+addEventListener("error", ({ message, target }) => fetch("/failed", { method: "POST", body: message ?? target.src }), true);
+</script>
+<script type="importmap">${JSON.stringify({ imports })}</script>
+<script type="module">
+const tell = (how, text) => fetch(how, { method: "POST", body: text });
+try {
+  const { default: run } = await import("/module.mjs");
+  await tell("/result", JSON.stringify(await run()));
+} catch (error) {
+  await tell("/failed", String(error.stack));
+}
+</script>`;
+  const pages: Readonly<Record<string, string>> = { "/": page, "/module.mjs": text };
+  let resolve: (value: unknown) => void = () => {};
+  let reject: (error: Error) => void = () => {};
+  const told = new Promise<unknown>((...both) => {
+    [resolve, reject] = both;
+  });
+  const server = createServer(async (request, response) => {
+    const path = request.url ?? "/";
+    response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
+    response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
+    if (request.method === "POST") {
+      const body = Buffer.concat(await request.toArray()).toString();
+      response.end();
+      return path === "/result" ? resolve(JSON.parse(body)) : reject(new Error(body));
+    }
+    response.setHeader("Content-Type", types[extname(path === "/" ? "page.html" : path)] ?? "text/javascript");
+    const content = pages[path] ?? (await readFile(join(root, path)).catch(() => undefined));
+    response.writeHead(content === undefined ? 404 : 200).end(content);
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const { port } = server.address() as AddressInfo;
+  const opened = await openPage(browser ?? "", `http://127.0.0.1:${port}/`, temporaryFolder());
+  try {
+    return await Promise.race([
+      told,
+      opened.ended.then((how) => Promise.reject(new Error(`The browser ended: ${how}`))),
+    ]);
+  } finally {
+    await opened.close();
+    server.closeAllConnections();
+    server.close();
+  }
+}
