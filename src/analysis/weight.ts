@@ -118,29 +118,14 @@ export function brokenNumbers(values: ArrayLike<number>, mask?: ArrayLike<number
   return undefined;
 }
 
-/** How a layer's weight is stored, and what else depends on it. */
-export interface WeightState {
-  /** Floats; codes that are scaled; codes in packed blocks; floats of which more than a mask makes what the node reads. */
-  readonly storage: "float" | "quantized" | "packed" | "computed";
-  /** Another node reads it too. */
-  readonly shared: boolean;
-  /** The stored tensor that it is a copy of, or that is a copy of it. */
-  readonly tied: string | undefined;
-  /** What the node does besides the product. */
-  readonly fused: string | undefined;
+/** How a layer's weight is stored: floats; codes that are scaled; codes in packed blocks; floats of which more than a mask makes what the node reads. */
+export function weightStorage({ weight, effective, role }: Layer): "float" | "quantized" | "packed" | "computed" {
+  if (role.packed !== undefined) return "packed";
+  if (weight.tensor === undefined || !isFloat(weight.tensor.type)) return "quantized";
+  return effective === weight || maskedAt(weight)?.product === effective ? "float" : "computed";
 }
 
-export function weightState({ weight, effective, role }: Layer): WeightState {
-  const isAsStored = effective === weight || maskedAt(weight)?.product === effective;
-  const isCodes = weight.tensor === undefined || !isFloat(weight.tensor.type);
-  return {
-    storage: role.packed !== undefined ? "packed" : isCodes ? "quantized" : isAsStored ? "float" : "computed",
-    shared: weight.uses.size > 1 || effective.uses.size > 1,
-    tied: tiedName(weight),
-    fused: role.fused,
-  };
-}
-
+/** The stored tensor that a value is a copy of, or that is a copy of it. */
 function tiedName({ role, graph, name }: Value): string | undefined {
   return role?.kind === "tied" ? role.name : graph.tiedTo(name)[0]?.value.name;
 }
@@ -200,18 +185,22 @@ export function requireWeight(layer: Layer, needs: WeightNeeds): Miss | undefine
   return reason === undefined ? undefined : new Miss(reason, layer.name);
 }
 
-export const fusedText = (activation: string): string => `${activation} is fused into the layer: ${lowerFirst}`;
+/** Why a layer is not one product with a matrix and nothing else, if so. */
+export function requireProduct({ role, name }: Layer): Miss | undefined {
+  if (role.kind === "lookup") return new Miss("it is an embedding lookup, without a matrix product", name);
+  if (role.fused !== undefined) return new Miss(`${role.fused} is fused into the layer: ${lowerFirst}`, name);
+  return role.stack === undefined ? undefined : new Miss("it holds several matrices", name);
+}
 
 function refusal(layer: Layer, { read, product, unshared }: WeightNeeds): string | undefined {
   const { effective, weight, role } = layer;
-  const { storage, shared, fused } = weightState(layer);
+  const storage = weightStorage(layer);
   const type = effective.type?.type;
   const dims = fixedDims(effective.type?.dims) ?? [];
   if (storage === "packed") return "its weight is quantized already, in packed blocks";
   if (type !== undefined && !isFloat(type)) return `its weight is quantized already (${type})`;
-  if (product !== undefined && role.kind === "lookup") return "it is an embedding lookup, without a matrix product";
-  if (product !== undefined && fused !== undefined) return fusedText(fused);
-  if (product === "alone" && role.stack !== undefined) return "it holds several matrices";
+  const other = product === undefined ? undefined : requireProduct(layer);
+  if (other !== undefined) return other.reason;
   if (product === "matrix" && dims.length !== 2) return `its weight has ${dims.length} axes; matrices are factorized`;
   if (product === "matrix" && role.factored === undefined) return "its operator cannot be written as two layers";
   const unread = whyNotStored(effective);
@@ -221,7 +210,7 @@ function refusal(layer: Layer, { read, product, unshared }: WeightNeeds): string
     return "its weight has fake quantization: run this pass before fake-quantize";
   if (read === "unrounded" && type !== weight.tensor?.type)
     return `its weight is ${weight.tensor?.type}, but used as ${type}`;
-  if (unshared === true && shared) return "its weight is shared";
+  if (unshared === true && (weight.uses.size > 1 || effective.uses.size > 1)) return "its weight is shared";
   return elementCount(dims) === 0 ? "its weight has no elements" : undefined;
 }
 

@@ -34,7 +34,7 @@ export interface CalibrateOptions {
   /** Samples, which need no labels, or the path of a data set, of which the train part is taken. */
   readonly data: Dataset | string;
   /** So many are drawn; of a stream, and where the model carries states, the first (256). */
-  readonly samples?: number;
+  readonly samples?: number | undefined;
 }
 
 /**

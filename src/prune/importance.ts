@@ -8,6 +8,7 @@ import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { brokenNumbers, weightMatrices, weightNumbers } from "../analysis/weight.ts";
+import { withEvidence } from "../calibrate/evidence.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import type { Dataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
@@ -98,7 +99,20 @@ export async function scorerOf(
 ): Promise<Scorer> {
   const criterion = typeof importance === "string" ? importances[importance] : importance;
   if (criterion === magnitude) return byMagnitude;
-  const evidence = await evidenceOf(model, chosen, criterion, data, context);
+  const wanted = new Set(chosen.map(({ weight }) => weight));
+  const evidence = new Map<Value, unknown>();
+  await withEvidence(
+    model,
+    `the importance "${criterion.id}"`,
+    criterion.evidence,
+    { data },
+    context,
+    async (evidenceOf) => {
+      for (const layer of layersOf(model, infer(model)))
+        if (wanted.has(layer.weight) && !evidence.has(layer.weight))
+          evidence.set(layer.weight, await evidenceOf(layer));
+    },
+  );
   return {
     scores(layer, dims, values, laidOut = true) {
       const known = evidence.get(layer.weight);
@@ -131,33 +145,4 @@ export async function scorerOf(
 export interface ScoringOptions {
   readonly importance?: ImportanceName | Importance | undefined;
   readonly data?: Dataset | string | undefined;
-}
-
-/** By the weight that is observed, of the first layer that reads it. */
-async function evidenceOf(
-  model: Model,
-  chosen: readonly Layer[],
-  { id, evidence }: Importance,
-  data: Dataset | string | undefined,
-  context: Context,
-): Promise<ReadonlyMap<Value, unknown>> {
-  const found = new Map<Value, unknown>();
-  if (evidence === undefined) return found;
-  if (data === undefined)
-    throw new PithError("E_OPTION", `prune: "data": the importance "${id}" looks at samples, and none are given.`);
-  const wanted = new Set(chosen.map(({ weight }) => weight));
-  // Readers of data are loaded only where a criterion looks at data.
-  const { calibrate } = await import("../calibrate/calibration.ts");
-  const seen = await calibrate(model, { data }, context);
-  try {
-    for (const layer of layersOf(model, infer(model))) {
-      if (!wanted.has(layer.weight) || found.has(layer.weight)) continue;
-      const isTable = layer.role.kind === "lookup";
-      const known = isTable ? new Miss("it is a lookup, not a matrix product", layer.name) : undefined;
-      found.set(layer.weight, known ?? (await seen.collect(layer, evidence)));
-    }
-  } finally {
-    await seen.release();
-  }
-  return found;
 }

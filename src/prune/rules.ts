@@ -8,7 +8,7 @@ import * as v from "valibot";
 import type { Layer } from "../analysis/layers.ts";
 import { plainName } from "../analysis/masks.ts";
 import { ownOptions } from "../analysis/selection.ts";
-import { brokenNumbers, weightState } from "../analysis/weight.ts";
+import { brokenNumbers, weightStorage } from "../analysis/weight.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -384,7 +384,7 @@ export async function rankedBy(target: Target, given: Tensors | undefined, score
   const [mask, weights] = [await plain.mask(), await plain.scores()];
   const broken = brokenAt(target, weights, mask);
   if (broken !== undefined) return broken;
-  const laidOut = weightState(layer).storage === "float";
+  const laidOut = weightStorage(layer) === "float";
   const scores = scorer.scores(layer, stored(parameter).dims, masked(weights, mask), laidOut);
   if (scores instanceof Miss) return scores;
   const type = scores instanceof Float32Array ? "float32" : "float64";

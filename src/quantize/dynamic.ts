@@ -16,7 +16,6 @@ import type { Model } from "../graph/model.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
-import type { Evidence } from "./evidence.ts";
 import {
   biasFor,
   type Integers,
@@ -30,7 +29,7 @@ import type { QuantizeSettings } from "./options.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { type Target, targetAt } from "./target.ts";
 import { fastWeight } from "./targets.ts";
-import { codesText, type Rounding, roundedWeight, type WeightSettings } from "./weight.ts";
+import { codesText, type Evidence, type Rounding, roundedWeight, type WeightSettings } from "./weight.ts";
 
 /** DynamicQuantizeLinear came with opset 11. */
 const opset = 11;

@@ -16,6 +16,7 @@ import { maskedAt } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { selectLayers } from "../analysis/selection.ts";
+import { requireStored } from "../analysis/weight.ts";
 import { Miss } from "../errors.ts";
 import { emitter } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -80,8 +81,8 @@ function isWorthIt({ tensor }: Value): boolean {
 /** Stores a tensor as float16 and widens it behind; the reason if that cannot be. */
 async function narrow(model: Model, value: Value): Promise<string | undefined> {
   const { tensor, graph, role } = value;
-  if (tensor === undefined) return "it is computed";
-  if (tensor.type !== "float32") return `it is ${tensor.type}; only float32 is converted`;
+  const refused = requireStored(value, { types: ["float32"] }, "it");
+  if (refused !== undefined || tensor === undefined) return refused?.reason;
   if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer") return `it is ${roleWords(role)}`;
   if (graph.isOutput(value)) return "it is an output of the model";
   const { dims } = tensor;

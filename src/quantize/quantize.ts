@@ -8,12 +8,11 @@ import { describe, type Node } from "../graph/graph.ts";
 import { type Change, definePass, type Pass } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { quantizeDynamically } from "./dynamic.ts";
-import type { Evidence } from "./evidence.ts";
 import { quantizeToFloat16 } from "./float16.ts";
 import { checkTogether, measuredRanges, type QuantizeOptions, quantizeOptions } from "./options.ts";
 import type { quantizeStatically } from "./static.ts";
 import { floatReaders } from "./tied.ts";
-import { withoutUnfit } from "./weight.ts";
+import { type Evidence, withoutUnfit } from "./weight.ts";
 import { quantizeToWeights } from "./weights.ts";
 
 const schemes = {

@@ -17,7 +17,6 @@ import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
-import type { Evidence } from "./evidence.ts";
 import { writeActivations } from "./formats/qdq.ts";
 import { missingData, placeMeasured } from "./measure.ts";
 import { removeRoundings, roundingsIn } from "./model-roundings.ts";
@@ -25,7 +24,7 @@ import type { QuantizeSettings } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { writeConstants, writeWeights } from "./static-weights.ts";
-import { codesText, type Rounding, settingsOf } from "./weight.ts";
+import { codesText, type Evidence, type Rounding, settingsOf } from "./weight.ts";
 
 /** The first one with per-channel scales, and in which all that the runtime makes of rounded activations has kernels. */
 const opset = 13;

@@ -3,7 +3,9 @@ import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
 import { brokenNumbers, requireWeight, weightNeeds } from "../analysis/weight.ts";
+import { withEvidence } from "../calibrate/evidence.ts";
 import { featuresOf } from "../calibrate/features.ts";
+import type { Dataset } from "../data/types.ts";
 import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -25,16 +27,27 @@ import { deferred } from "../tensor/deferred.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
-import { type Evidence, type RounderOptions, withEvidence } from "./evidence.ts";
 import { type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid } from "./grid.ts";
 import type { ModelRoundings } from "./model-roundings.ts";
-import { rounderOf } from "./rounders/index.ts";
+import { type RounderName, rounderOf } from "./rounders/index.ts";
 import type { Known, Rounder } from "./rounders/rounder.ts";
 
 export interface WeightSettings {
   readonly type: "int8" | "uint8";
   readonly perChannel: boolean;
   readonly bits?: number;
+}
+
+export interface RounderOptions {
+  readonly rounder: RounderName | Rounder;
+  readonly data?: Dataset | string | undefined;
+  readonly samples: number;
+}
+
+/** A rounder, and what it asks to know of a layer. */
+export interface Evidence {
+  readonly rounder: Rounder;
+  evidenceOf(layer: Layer): Promise<unknown>;
 }
 
 /** Why a layer's weight cannot be quantized, as far as the graph tells. */
@@ -66,8 +79,17 @@ export async function withoutUnfit<O extends Selection & RounderOptions>(
     if (reason !== undefined) misses.push(new Miss(reason, name));
   }
   const unfit = new Set(misses.flatMap(({ at }) => at ?? []));
-  const outcome = await withEvidence(model, rounder, options, context, (evidence) =>
-    scheme(misses.length === 0 ? options : { ...options, unfit }, evidence),
+  const fit = misses.length === 0 ? options : { ...options, unfit };
+  const asking = `the rounder "${rounder.id}"`;
+  const outcome = await withEvidence(model, asking, rounder.evidence, options, context, (seen) =>
+    scheme(fit, {
+      rounder,
+      async evidenceOf(layer) {
+        const found = await seen(layer);
+        if (found instanceof Miss) throw new PithError("E_UNSUPPORTED", `Layer "${layer.name}": ${found.reason}.`);
+        return found;
+      },
+    }),
   );
   return misses.length === 0 ? outcome : { ...outcome, misses: [...misses, ...outcome.misses] };
 }

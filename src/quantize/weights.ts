@@ -23,13 +23,12 @@ import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
-import type { Evidence } from "./evidence.ts";
 import { numbersOf, type StoredCodes, storeQuantized } from "./formats/dequantize-linear.ts";
 import { turnsTable, writeLookup } from "./formats/lookup.ts";
 import { removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { tryOut } from "./prepare.ts";
-import { codesText, roundedWeight, scaleAxis, settingsOf, weightMiss } from "./weight.ts";
+import { codesText, type Evidence, roundedWeight, scaleAxis, settingsOf, weightMiss } from "./weight.ts";
 
 export async function quantizeToWeights(
   model: Model,

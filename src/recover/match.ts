@@ -11,7 +11,7 @@ import { biased } from "../analysis/biased.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { recordedKept } from "../analysis/provenance.ts";
-import { fusedText, weightMatrices, weightShape } from "../analysis/weight.ts";
+import { requireProduct, weightMatrices, weightShape } from "../analysis/weight.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -97,12 +97,9 @@ function counterpart(layer: Layer, known: readonly Layer[], used: ReadonlySet<La
   const same =
     free.find(({ name }) => name === layer.name) ?? free.find(({ node }) => node.outputs[0]?.name === output);
   if (same === undefined) return new Miss("the original has no such layer");
-  for (const { role } of [layer, same]) {
-    if (role.fused !== undefined) return new Miss(fusedText(role.fused));
-    if (role.kind === "lookup") return new Miss("it is a lookup, not a matrix product");
-    if (role.stack !== undefined) return new Miss("it holds several matrices");
-    if (role.outputAxis <= 0) return new Miss("its channels lie along the batch axis");
-  }
+  const other = requireProduct(layer) ?? requireProduct(same);
+  if (other !== undefined) return other;
+  if (layer.role.outputAxis <= 0) return new Miss("its channels lie along the batch axis");
   if (same.role.outputAxis !== layer.role.outputAxis || same.role.outTaps?.length !== layer.role.outTaps?.length)
     return new Miss("its channels lie along another axis");
   const type = layer.node.outputs[0]?.type?.type;

@@ -142,7 +142,7 @@ graph (ids: int64[n, 2]) -> (y) {
   const { changes, misses } = await prune(net, { amount: 0.5, importance: wanda, data: ids });
   expect(changes).toEqual([]);
   expect(misses.map(({ reason }) => reason)).toEqual([
-    "it is a lookup, not a matrix product",
+    "it is an embedding lookup, without a matrix product",
     "its weight is computed: `pith simplify` may store it",
   ]);
 });

@@ -5,7 +5,7 @@ import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { type Layer, layerAt, layers } from "../../analysis/layers.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
-import { weightState } from "../../analysis/weight.ts";
+import { weightStorage } from "../../analysis/weight.ts";
 import { preprocessingKey } from "../../data/preprocessing-spec.ts";
 import { Miss } from "../../errors.ts";
 import { allGraphs, allNodes, allValues, describe, type Graph, type Node, type Value } from "../../graph/graph.ts";
@@ -89,7 +89,7 @@ function distinct(misses: readonly Miss[]): { readonly at: string | undefined; r
 /** Bits of a quantized weight, and how many scales its node or its dequantization reads. */
 function quantizationOf(layer: Layer): { readonly bits: number | undefined; readonly scales: number | undefined } {
   const { weight, effective, node, bias } = layer;
-  const { storage } = weightState(layer);
+  const storage = weightStorage(layer);
   if (storage === "float" || storage === "computed") return { bits: undefined, scales: undefined };
   const beside = (weight === effective ? node : effective.producer)?.inputs ?? [];
   const scale = beside.find(

@@ -8,7 +8,7 @@ import { layerName, moduleOf } from "../../analysis/layer-names.ts";
 import { type Layer, layerAt } from "../../analysis/layers.ts";
 import { plainName } from "../../analysis/masks.ts";
 import { storedRoot } from "../../analysis/stored-root.ts";
-import { weightState } from "../../analysis/weight.ts";
+import { weightStorage } from "../../analysis/weight.ts";
 import { Miss } from "../../errors.ts";
 import { count } from "../../evaluate/numbers.ts";
 import { type Attribute, type Graph, type Node, subgraphs, usedValues, type Value } from "../../graph/graph.ts";
@@ -204,7 +204,7 @@ function innerLayer(node: Node, inference: Inference): Layer | undefined {
 const codeTypes: ReadonlySet<DataType> = new Set<DataType>(["int8", "uint8", "int4", "uint4", "int2", "uint2"]);
 
 function codeBits(layer: Layer): number | undefined {
-  const { storage } = weightState(layer);
+  const storage = weightStorage(layer);
   return storage === "quantized" || storage === "packed" ? weightBits(layer) : undefined;
 }
 

@@ -1,0 +1,49 @@
+/** What a method asks to know of the inputs of layers: a statistic of samples, collected layer after layer in the model as it was. */
+import { infer } from "../analysis/infer.ts";
+import { type Layer, layers } from "../analysis/layers.ts";
+import type { Dataset } from "../data/types.ts";
+import { Miss, PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/pass.ts";
+import type { Statistic } from "./statistic.ts";
+
+/** The evidence of a layer, or why there is none. Layers are asked for in their order; the last answer is kept. */
+export type EvidenceOf = (layer: Layer) => Promise<unknown>;
+
+/**
+ * Does work with what a method asks to know; undefined of every layer where it asks nothing.
+ * @param asking how the method is called in the error: `the rounder "gptq"`.
+ * @throws PithError E_OPTION if there are no samples to look at.
+ */
+export async function withEvidence<T>(
+  model: Model,
+  asking: string,
+  statistic: Statistic<unknown> | undefined,
+  { data, samples }: { readonly data?: Dataset | string | undefined; readonly samples?: number | undefined },
+  context: Context,
+  work: (evidenceOf: EvidenceOf) => Promise<T>,
+): Promise<T> {
+  if (statistic === undefined) return work(async () => undefined);
+  if (data === undefined) {
+    const hint = "Give a data set.";
+    throw new PithError("E_OPTION", `"data": ${asking} looks at samples, and got none.`, { hint });
+  }
+  const original = model.clone();
+  const all = layers(original, infer(original));
+  // Readers of data are loaded only where a method looks at data.
+  const { calibrate } = await import("./calibration.ts");
+  const seen = await calibrate(original, { data, samples }, context);
+  const last = { name: "", found: undefined as unknown };
+  try {
+    return await work(async ({ name }) => {
+      if (last.name === name) return last.found;
+      const layer = all.find((one) => one.name === name);
+      const found =
+        layer === undefined ? new Miss("it is not in the model as it was", name) : await seen.collect(layer, statistic);
+      Object.assign(last, { name, found });
+      return found;
+    });
+  } finally {
+    await seen.release();
+  }
+}
