@@ -1,9 +1,10 @@
-/** Runs a module in a real browser, with the compiled library under its own names. */
+/** Runs a module in a real browser, bundled with the compiled library as users bundle it. */
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { dirname, extname, join, relative } from "node:path";
+import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import { inject } from "vitest";
 import { findChromium, openPage } from "../src/cli/browser/chromium.ts";
 import { temporaryFolder } from "./temporary.ts";
@@ -19,19 +20,15 @@ export const browser = await findChromium().catch(() => undefined);
  * @param text The module, which imports "pith" and its parts.
  */
 export async function inBrowser(text: string): Promise<unknown> {
-  const compiled = `/${relative(root, inject("compiled"))}`;
-  const runtime = "/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
-  const manifest = JSON.parse(await readFile(join(dirname(inject("compiled")), "package.json"), "utf8"));
-  const entries = Object.entries<Record<string, string>>(manifest.exports);
-  const imports = {
-    ...Object.fromEntries(
-      entries.map(([name, { default: at = "" }]) => [name.replace(".", manifest.name), at.replace("./dist", compiled)]),
-    ),
-    "#platform": `${compiled}/platform/browser.js`,
-    "#root": `${compiled}/platform/root.js`,
-    "#onnxruntime": runtime,
-    valibot: "/node_modules/valibot/dist/index.mjs",
-  };
+  const { outputFiles } = await build({
+    stdin: { contents: text, resolveDir: dirname(inject("compiled")) },
+    bundle: true,
+    write: false,
+    format: "esm",
+    target: "es2022",
+    external: ["#onnxruntime"],
+  });
+  const imports = { "#onnxruntime": "/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs" };
   const page = `<!doctype html><script>
 addEventListener("error", ({ message, target }) => fetch("/failed", { method: "POST", body: message ?? target.src }), true);
 </script>
@@ -45,7 +42,7 @@ try {
   await tell("/failed", String(error.stack));
 }
 </script>`;
-  const pages: Readonly<Record<string, string>> = { "/": page, "/module.mjs": text };
+  const pages: Readonly<Record<string, string | undefined>> = { "/": page, "/module.mjs": outputFiles[0]?.text };
   let resolve: (value: unknown) => void = () => {};
   let reject: (error: Error) => void = () => {};
   const told = new Promise<unknown>((...both) => {
