@@ -33,11 +33,21 @@ export class PithError extends Error {
   override readonly name = "PithError";
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  /** The place that the message begins with, where it was given apart: a file, a tensor, an option. */
+  readonly at: string | undefined;
+  /** The message without this place. */
+  readonly sentence: string;
 
-  constructor(code: ErrorCode, message: string, options: { readonly hint?: string; readonly cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+  constructor(
+    code: ErrorCode,
+    sentence: string,
+    { hint, cause, at }: { readonly hint?: string | undefined; readonly cause?: unknown; readonly at?: string } = {},
+  ) {
+    super(at === undefined ? sentence : `${at}: ${sentence}`, cause === undefined ? undefined : { cause });
     this.code = code;
-    this.hint = options.hint;
+    this.hint = hint;
+    this.at = at;
+    this.sentence = sentence;
   }
 }
 

@@ -25,10 +25,10 @@ test("what stands between backquotes and is an option is its flag; other words a
 
 test("what an option does not understand keeps its words and its hint, and what is asked of several names their flags", () => {
   const read = (text: string): void => {
-    throw new PithError("E_OPTION", `loss: "${text}" is no loss.`, { hint: "Take another loss." });
+    throw new PithError("E_OPTION", `"${text}" is no loss.`, { at: "loss", hint: "Take another loss." });
   };
   const schema = v.pipe(
-    v.object({ loss: v.optional(v.pipe(v.string(), understood("loss", read))), every: v.optional(v.number()) }),
+    v.object({ loss: v.optional(v.pipe(v.string(), understood(read))), every: v.optional(v.number()) }),
     v.check(({ every }) => every === undefined, "every needs loss"),
   );
   const refused = (given: unknown) => {

@@ -37,19 +37,15 @@ export function parseAugmentation(given: string | Augmentation): Augmentation {
     const at = v.getDotPath(issue);
     if (issue.type === "strict_object" && at !== null && !(at in augmentationSchema.entries)) {
       const known = Object.keys(augmentationSchema.entries).join(", ");
-      throw new PithError("E_OPTION", `augment: "${at}" is not known, only ${known}.`, { hint: usage });
+      throw no(`"${at}" is not known, only ${known}.`);
     }
     // A word that stands alone is a yes.
-    if (at !== null && issue.input === true)
-      throw new PithError("E_OPTION", `augment: ${at} ${numbers.get(at) ?? "takes a word: layout=NCHW"}.`, {
-        hint: usage,
-      });
-    const place = at === null ? "augment" : `augment, ${at}`;
-    throw new PithError("E_OPTION", `${place}: ${issue.message}.`, { hint: usage });
+    if (at !== null && issue.input === true) throw no(`${at} ${numbers.get(at) ?? "takes a word: layout=NCHW"}.`);
+    throw no(`${at === null ? "" : `${at}: `}${issue.message}.`);
   }
   const { layout: _, ...effects } = result.output;
   if (Object.values(effects).every((value) => value === undefined || value === false || value === 0))
-    throw new PithError("E_OPTION", "augment: no augmentation is given.", { hint: usage });
+    throw no("no augmentation is given.");
   return result.output;
 }
 
@@ -61,7 +57,10 @@ const numbers: ReadonlyMap<string, string> = new Map([
   ["mixup", "takes a share: mixup=0.2"],
 ]);
 
-const usage = 'For instance "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2".';
+function no(sentence: string): PithError {
+  const hint = 'For instance "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2".';
+  return new PithError("E_OPTION", sentence, { at: "augment", hint });
+}
 
 /** "crop=4 flip" → { crop: 4, flip: true } */
 function wordsOf(text: string): Readonly<Record<string, unknown>> {
@@ -74,6 +73,6 @@ function wordsOf(text: string): Readonly<Record<string, unknown>> {
     return [name, value.endsWith("%") ? number / 100 : number];
   });
   const twice = pairs.find(([name], at) => pairs.findIndex(([other]) => other === name) < at);
-  if (twice !== undefined) throw new PithError("E_OPTION", `augment: "${twice[0]}" is given twice.`, { hint: usage });
+  if (twice !== undefined) throw no(`"${twice[0]}" is given twice.`);
   return Object.fromEntries(pairs);
 }

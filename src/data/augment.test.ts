@@ -311,10 +311,10 @@ describe("mixup", () => {
 describe("what cannot be done is refused", () => {
   it.each([
     ["an unknown word", "blur=3", /augment: "blur" is not known, only crop/],
-    ["a share of more than all", "erase=2", /augment, erase: .*<=1.* received 2/],
-    ["half a pixel", "crop=1.5", /augment, crop: /],
-    ["a number where there is none", "flip=3", /augment, flip: .*boolean.* received 3/],
-    ["a word where a number is expected", "crop=big", /augment, crop: .*number.* received "big"/],
+    ["a share of more than all", "erase=2", /augment: erase: .*<=1.* received 2/],
+    ["half a pixel", "crop=1.5", /augment: crop: /],
+    ["a number where there is none", "flip=3", /augment: flip: .*boolean.* received 3/],
+    ["a word where a number is expected", "crop=big", /augment: crop: .*number.* received "big"/],
     ["no number", "jitter", /augment: jitter takes a share: jitter=0\.2\./],
     ["a setting given twice", "crop=2 crop=3", /"crop" is given twice/],
     ["nothing", "", /no augmentation is given/],

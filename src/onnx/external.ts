@@ -89,7 +89,8 @@ export async function readExternal(
 }
 
 function withPlace(error: PithError, place: string): PithError {
-  return new PithError(error.code, `${place}: ${error.message}`, {
+  return new PithError(error.code, error.message, {
+    at: place,
     cause: error,
     hint: error.hint ?? "Put all files with the model's weights into the model's folder.",
   });

@@ -68,8 +68,8 @@ async function readElements(
     }
     return decodeTyped(type, dims, fields, place);
   } catch (error) {
-    if (!(error instanceof PithError) || error.message.includes(place)) throw error;
-    throw new PithError(error.code, `${place}: ${error.message}`, { cause: error });
+    if (!(error instanceof PithError) || error.at === place) throw error;
+    throw new PithError(error.code, error.message, { at: place, hint: error.hint, cause: error });
   }
 }
 

@@ -75,7 +75,7 @@ function decodeStrings(dims: readonly number[], fields: readonly Field[], place:
   checkCount(elementCount(dims), own.length, "strings", place);
   return own.map((field) => {
     const text = decodeText(payload(field));
-    if (text === undefined) throw new PithError("E_MODEL", `${place}: an element is not UTF-8.`);
+    if (text === undefined) throw new PithError("E_MODEL", "an element is not UTF-8.", { at: place });
     return text;
   });
 }
@@ -83,9 +83,7 @@ function decodeStrings(dims: readonly number[], fields: readonly Field[], place:
 /** @throws PithError E_MODEL if they differ. */
 export function checkCount(expected: number, got: number, what: string, place: string): void {
   if (expected !== got) {
-    throw new PithError(
-      "E_MODEL",
-      `${place}: its dimensions ask for ${expected} ${what.split(" ")[0]}, it has ${got} ${what}.`,
-    );
+    const sentence = `its dimensions ask for ${expected} ${what.split(" ")[0]}, it has ${got} ${what}.`;
+    throw new PithError("E_MODEL", sentence, { at: place });
   }
 }

@@ -1,6 +1,6 @@
 /** Options that several passes have, declared once; and what a text has to be that says something of its own. */
 import * as v from "valibot";
-import { PithError } from "../errors.ts";
+import { clause, PithError } from "../errors.ts";
 
 /** A schema with the words that help and documentation show. */
 export const described = <S extends v.GenericSchema>(schema: S, text: string) => v.pipe(schema, v.description(text));
@@ -10,10 +10,10 @@ type Reader = (given: unknown) => PithError | undefined;
 const readers = new WeakMap<object, Reader>();
 
 /**
- * Refuses what `read` refuses, in its words: options that are a language of their own are understood before anything is done. What `read`
- * throws may begin with the name of the option, which whoever talks of the issue says.
+ * Refuses what `read` refuses, in its words: options that are a language of their own are understood before anything is done. Which option it is
+ * says whoever talks of the issue.
  */
-export function understood<T>(option: string, read: (given: T) => unknown) {
+export function understood<T>(read: (given: T) => unknown) {
   const refused = (given: T): PithError | undefined => {
     try {
       read(given);
@@ -25,9 +25,8 @@ export function understood<T>(option: string, read: (given: T) => unknown) {
   };
   const requirement = (given: T): boolean => refused(given) === undefined;
   readers.set(requirement, refused as Reader);
-  const sentence = (given: T): string => refused(given)?.message.replace(/\.$/, "") ?? "";
   return v.check<T, (issue: v.CheckIssue<T>) => string>(requirement, ({ input }) =>
-    sentence(input).replace(new RegExp(`^${option}[:,] `), ""),
+    clause(refused(input)?.sentence ?? ""),
   );
 }
 

@@ -48,7 +48,7 @@ export function unmet({ resume, checkpoint, validation, every, patience }: Check
 const trainEntries = v.strictObject({
   data: described(datasetOption, "what to train on"),
   augment: described(
-    v.optional(v.pipe(v.union([v.string(), augmentationSchema]), understood("augment", parseAugmentation))),
+    v.optional(v.pipe(v.union([v.string(), augmentationSchema]), understood(parseAugmentation))),
     'random augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2"',
   ),
   epochs: described(v.optional(count, 5), "passes over the data"),

@@ -13,6 +13,7 @@ import {
   elementCount,
   fixedDims,
   floorDims,
+  isDimension,
   isSymbolic,
   multiplyDims,
   quotientDims,
@@ -174,9 +175,4 @@ export function equalElements(a: Dim, b: Dim): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return 0;
   const negative = (dim: Dim): boolean => !isSymbolic(dim) && dim < 0;
   return (negative(a) && isDimension(b)) || (negative(b) && isDimension(a)) ? 0 : undefined;
-}
-
-/** Sums of products of names, without anything taken away, are dimensions: 0 or more. */
-export function isDimension(dim: Dim): boolean {
-  return isSymbolic(dim) ? !dim.text.includes("-") : dim >= 0;
 }

@@ -118,7 +118,7 @@ function isLoss(value: unknown): boolean {
 
 /** A text that says none is refused before anything is done. */
 export const lossOption = v.union([
-  v.pipe(v.string(), understood("loss", parseLoss)),
+  v.pipe(v.string(), understood(parseLoss)),
   v.custom<Loss>(isLoss, "must be a loss"),
 ]);
 
