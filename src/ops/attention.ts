@@ -23,6 +23,7 @@ import {
   type Site,
 } from "./define.ts";
 import { decimal, elementType, integer } from "./shared/attributes.ts";
+import { fromHeads, toHeads } from "./shared/heads.ts";
 import { integersConstant, need, present, range, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
@@ -133,34 +134,20 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
     [["in1", main], keyWidth],
     [["in0", main], serves * width],
     [["out0", main], serves * valueWidth],
+    [["out3", 1], serves],
+    ...(["in4", "in5", "out1", "out2"] as const).map((port) => [[port, 1], 1] as const),
   ];
-  const samples: AxisEnd[] = [
-    ["in1", 0],
-    ["in2", 0],
-    ["out0", 0],
-  ];
-  const more = [
-    ["in4", 1],
-    ["in5", 1],
-    ["out1", 1],
-    ["out2", 1],
-    ["out3", serves],
-  ] as const;
-  for (const [port, per] of more) {
-    const number = Number(port.replace(/\D/g, ""));
-    if (port.startsWith("in") ? site.inputs[number] === undefined : number >= site.outputs) continue;
-    counted.push([[port, 1], per]);
-    samples.push([port, 0]);
-  }
+  const samples = (["in1", "in2", "in4", "in5", "in6", "out0", "out1", "out2", "out3"] as const).map(
+    (port): AxisEnd => [port, 0],
+  );
   if (maskHeads >= 0 && mask[maskHeads] !== 1) counted.push([["in3", maskHeads], serves]);
   if (mask.length === 4 && mask[0] !== 1) samples.push(["in3", 0]);
-  if (site.inputs[6] !== undefined) samples.push(["in6", 0]);
   const links: AxisLink[] = samples.map((to) => ({ from: ["in0", 0], to }));
   for (const [to, per] of counted) {
     if (per > 1) links.push({ from: to, to, map: (index) => range(per, Math.floor(index / per) * per) });
     if (to !== first) links.push({ from: first, to, map: (index) => range(per, Math.floor(index / valueWidth) * per) });
   }
-  if (!s.flat) links.push(...insideHeads(site));
+  if (!s.flat) links.push(...insideHeads);
   return {
     links,
     resize: (cut): NodeChange => {
@@ -181,17 +168,16 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
   };
 }
 
-function insideHeads(site: Site): readonly AxisLink[] {
-  const links: AxisLink[] = [
-    { from: ["in0", 3], to: ["in1", 3] },
-    { from: ["in2", 3], to: ["out0", 3] },
-  ];
-  if (site.inputs[4] !== undefined) links.push({ from: ["in1", 3], to: ["in4", 3] });
-  if (site.inputs[5] !== undefined) links.push({ from: ["in2", 3], to: ["in5", 3] });
-  if (site.outputs > 1) links.push({ from: ["in1", 3], to: ["out1", 3] });
-  if (site.outputs > 2) links.push({ from: ["in2", 3], to: ["out2", 3] });
-  return links;
-}
+const insideHeads = (
+  [
+    ["in0", "in1"],
+    ["in2", "out0"],
+    ["in1", "in4"],
+    ["in2", "in5"],
+    ["in1", "out1"],
+    ["in2", "out2"],
+  ] as const
+).map(([from, to]): AxisLink => ({ from: [from, 3], to: [to, 3] }));
 
 /** 0, 1, … up to the size of an axis, in the given shape. */
 function counting(emit: Emit, like: Value, axis: number, size: Dim, shape: readonly number[]): Value {
@@ -241,13 +227,6 @@ function bias(
   return { sum: rest.reduce((sum, term) => emit.Add([sum, term]), first), mayBeEmpty };
 }
 
-/** batch × heads × places × D, from either form. */
-function apart(s: Settings, emit: Emit, value: Value | undefined, count: number): Value {
-  if (!s.flat) return present(value);
-  const open = emit.Reshape([value, [0, 0, count, -1]]);
-  return emit.Transpose([open], { perm: [0, 2, 1, 3] });
-}
-
 /** Each key head as often as there are heads that it serves. */
 function repeated(s: Settings, emit: Emit, value: Value, size: Dim): Value | Miss {
   const serves = s.heads / s.keyHeads;
@@ -277,11 +256,14 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
   if (typeof covered === "number" && typeof found.keys === "number" && covered < found.keys)
     return new Miss("its mask does not cover all keys");
   const type = typeOf(givenQ);
-  const q = apart(s, emit, givenQ, s.heads);
+  // batch × heads × places × D, from either form.
+  const apart = (value: Value | undefined, heads: number): Value =>
+    s.flat ? toHeads(emit, value, heads) : present(value);
+  const q = apart(givenQ, s.heads);
   const whole = (past: Value | undefined, fresh: Value): Value =>
     past === undefined ? fresh : emit.Concat([past, fresh], { axis: 2 });
-  const presentKey = whole(pastKey, apart(s, emit, givenK, s.keyHeads));
-  const presentValue = whole(pastValue, apart(s, emit, givenV, s.keyHeads));
+  const presentKey = whole(pastKey, apart(givenK, s.keyHeads));
+  const presentValue = whole(pastValue, apart(givenV, s.keyHeads));
   const [k, v] = [repeated(s, emit, presentKey, size), repeated(s, emit, presentValue, found.v.size)];
   if (k instanceof Miss) return k;
   if (v instanceof Miss) return v;
@@ -299,11 +281,12 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
   const without = (value: Value): Value => (empty === undefined ? value : emit.Where([empty, 0, value]));
   const shares = without(softmax(emit, without(scores), s.precision));
   const y = emit.MatMul([shares, v]);
-  const joined = (): Value => {
-    const places = emit.Transpose([y], { perm: [0, 2, 1, 3] });
-    return emit.Reshape([places, [0, 0, -1]]);
-  };
-  return [s.flat ? joined() : y, presentKey, presentValue, [products, capped, scores, shares][s.shown] ?? products];
+  return [
+    s.flat ? fromHeads(emit, y) : y,
+    presentKey,
+    presentValue,
+    [products, capped, scores, shares][s.shown] ?? products,
+  ];
 }
 
 const Attention = defineOp<Settings>({

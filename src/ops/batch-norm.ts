@@ -179,18 +179,14 @@ const BatchNormalization = defineOp<Settings>({
   parameters: [1, 2],
   scales: () => [1, 4],
   weight: new Miss("scales and shifts; it can be folded into a layer before it"),
-  axes: (s, site, dims) => {
+  axes: (s, _, dims) => {
     if (s.perElement) return perElement;
-    const vectors = [1, 2, 3, 4].map((input): AxisLink => ({ from: [`in${input}`, 0], to: ["out0", 1] }));
-    const statistics = range(Math.max(0, site.outputs - 1), 1).map(
-      (output): AxisLink => ({ from: [`out${output}`, 0], to: ["out0", 1] }),
-    );
-    const over = (axis: number): boolean => s.training && axis !== 1;
-    return [
-      ...sameAxes(dims, { but: over, why: "the statistics are taken over this axis" }),
-      ...vectors,
-      ...statistics,
-    ];
+    const vectors = range(4, 1).flatMap((at): AxisLink[] => [
+      { from: [`in${at}`, 0], to: ["out0", 1] },
+      { from: [`out${at}`, 0], to: ["out0", 1] },
+    ]);
+    const but = (axis: number): boolean => s.training && axis !== 1;
+    return [...sameAxes(dims, { but, why: "the statistics are taken over this axis" }), ...vectors];
   },
   lower: (s, emit, inputs) => {
     if (s.training) return s.ownForm ? primitive : lowerTraining(s, emit, inputs);

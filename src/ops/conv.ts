@@ -10,7 +10,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value, ValueType } from "../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../tensor/dims.ts";
-import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
+import { defineOp, type Op, type Site } from "./define.ts";
 import { integer, integers } from "./shared/attributes.ts";
 import { type Blocks, blocksOf, convolveInBlocks, fasterInBlocks, spreadInBlocks } from "./shared/channel-blocks.ts";
 import {
@@ -188,16 +188,15 @@ const ConvTranspose = defineOp<TransposedSettings>({
     const bias = site.inputs[2]?.stored === true ? { bias: 2 } : {};
     return { input: 1, out: 1, in: 0, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, biasInput: 2, ...bias };
   },
-  axes: (s, site) => {
-    if (s.group !== 1) return new Miss("a transposed convolution with groups is not cut");
-    const bias: AxisLink[] = site.inputs[2] === undefined ? [] : [{ from: ["in2", 0], to: ["out0", 1] }];
-    return [
-      { from: ["in0", 0], to: ["out0", 0] },
-      { from: ["in0", 1], to: ["in1", 0] },
-      { from: ["in1", 1], to: ["out0", 1] },
-      ...bias,
-    ];
-  },
+  axes: (s) =>
+    s.group !== 1
+      ? new Miss("a transposed convolution with groups is not cut")
+      : [
+          { from: ["in0", 0], to: ["out0", 0] },
+          { from: ["in0", 1], to: ["in1", 0] },
+          { from: ["in1", 1], to: ["out0", 1] },
+          { from: ["in2", 0], to: ["out0", 1] },
+        ],
   // A transposed convolution is linear in x with the transpose of a convolution: dx is that convolution, and x and dy change places in dw.
   gradient: (s, { emit, inputs: [x, w], up, wanted }) => {
     const pads = transposedPads(s, fixed(x).slice(2), fixed(up).slice(2));

@@ -104,7 +104,7 @@ export type AxisEnd = readonly [port: `in${number}` | `out${number}`, axis: numb
  * - `{ from, to }`: index i of `from` is index i of `to`, or the indices `map(i)`. Followed backwards only for whole images `map(i)`.
  * - `{ absorbs }`: the axis is summed over; a channel of zeros there changes nothing.
  * - `{ refuses, reason }`: removing indices of this axis would change what the operator computes.
- * An axis that no link mentions refuses.
+ * An axis that no link mentions refuses. Links of inputs and outputs that the node does not have are passed over.
  */
 export type AxisLink =
   | { readonly from: AxisEnd; readonly to: AxisEnd; readonly map?: (index: number) => readonly number[] }

@@ -5,7 +5,7 @@
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, stridesOf } from "../tensor/dims.ts";
-import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
+import { defineOp, type Op, type Site } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { type ConvSettings, convCost, convolved, convWeight, readConv } from "./shared/convolution.ts";
 import { picked } from "./shared/products.ts";
@@ -40,19 +40,17 @@ const DeformConv = defineOp({
     const role = convWeight(s, asConv(site));
     return role instanceof Miss || role.bias === undefined ? role : { ...role, bias: 3 };
   },
-  axes: (s, site) => {
-    if (s.group !== 1 || s.offsetGroups !== 1) return new Miss("a deformable convolution with groups is not cut");
-    const optional = (input: 3 | 4, links: readonly AxisLink[]): readonly AxisLink[] =>
-      site.inputs[input] === undefined ? [] : links;
-    return [
-      { from: ["in0", 0], to: ["out0", 0] },
-      { from: ["in0", 0], to: ["in2", 0] },
-      { from: ["in0", 1], to: ["in1", 1] },
-      { from: ["in1", 0], to: ["out0", 1] },
-      ...optional(3, [{ from: ["in3", 0], to: ["out0", 1] }]),
-      ...optional(4, [{ from: ["in0", 0], to: ["in4", 0] }]),
-    ];
-  },
+  axes: (s) =>
+    s.group !== 1 || s.offsetGroups !== 1
+      ? new Miss("a deformable convolution with groups is not cut")
+      : [
+          { from: ["in0", 0], to: ["out0", 0] },
+          { from: ["in0", 0], to: ["in2", 0] },
+          { from: ["in0", 0], to: ["in4", 0] },
+          { from: ["in0", 1], to: ["in1", 1] },
+          { from: ["in1", 0], to: ["out0", 1] },
+          { from: ["in3", 0], to: ["out0", 1] },
+        ],
   // What the taps read lies in columns; the rest is a product of matrices, group by group.
   lower: (s, emit, [x, w, offset, bias, mask]) => {
     const [dims, kernels] = [x.type?.dims, w?.type?.dims];

@@ -88,9 +88,9 @@ const Dropout = defineOp({
       },
     };
   },
-  axes: (_, site, dims) => [
+  axes: (_, __, dims) => [
     ...sameAxes(dims),
-    ...(site.outputs < 2 ? [] : dims.map((_, at): AxisLink => ({ from: ["in0", at], to: ["out1", at] }))),
+    ...dims.map((_, at): AxisLink => ({ from: ["in0", at], to: ["out1", at] })),
   ],
   // Which numbers are dropped is drawn anew: two runs of the primitives differ as two runs of the node do.
   lower: (s, emit, [x]) => {

@@ -58,8 +58,11 @@ function loss(name: "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss"): Op
       if (s.reduction !== "none") return [classes];
       const links = dims.flatMap((_, axis): AxisLink[] => {
         const own = axis === 0 ? 0 : axis + 1;
-        const shown: AxisLink[] = site.outputs > 1 ? [{ from: ["in0", own], to: ["out1", own] }] : [];
-        return [{ from: ["in0", own], to: ["out0", axis] }, { from: ["in1", axis], to: ["out0", axis] }, ...shown];
+        return [
+          { from: ["in0", own], to: ["out0", axis] },
+          { from: ["in0", own], to: ["out1", own] },
+          { from: ["in1", axis], to: ["out0", axis] },
+        ];
       });
       return [...links, classes];
     },

@@ -66,14 +66,11 @@ function readLayer(site: Site): LayerSettings {
 const layerAxes =
   (name: string) =>
   (s: LayerSettings, site: Site, dims: readonly Dim[]): readonly AxisLink[] => {
-    const reason = `${name} normalizes over this axis`;
-    const links = dims.flatMap((_, axis): AxisLink[] => {
-      if (axis < s.axis) return range(site.outputs).map((at) => ({ from: ["in0", axis], to: [`out${at}`, axis] }));
-      return [
-        { refuses: ["in0", axis], reason },
-        { refuses: ["out0", axis], reason },
-      ];
-    });
+    const links = sameAxes(dims, { but: (axis) => axis >= s.axis, why: `${name} normalizes over this axis` });
+    const statistics = range(s.axis).flatMap((axis): AxisLink[] => [
+      { from: ["in0", axis], to: ["out1", axis] },
+      { from: ["in0", axis], to: ["out2", axis] },
+    ]);
     // A scale or bias for each row goes with the rows.
     const rows = ([1, 2] as const).flatMap((input) => {
       const own = site.inputs[input]?.dims ?? [];
@@ -82,7 +79,7 @@ const layerAxes =
         dim !== 1 && lead + axis < s.axis ? [{ from: [`in${input}`, axis], to: ["out0", lead + axis] }] : [],
       );
     });
-    return [...links, ...rows];
+    return [...links, ...statistics, ...rows];
   };
 
 /**

@@ -77,28 +77,21 @@ function infer(s: Settings, site: Site): readonly Inferred[] {
 }
 
 /** Inputs of the layer are summed over; samples stay samples; steps and hidden units depend on each other. */
-function links(s: Settings, site: Site): readonly AxisLink[] {
+function links(s: Settings): readonly AxisLink[] {
   const [steps, batch] = s.batchFirst ? [1, 0] : [0, 1];
   const state = s.batchFirst ? 0 : 1;
   const feedback = "hidden units feed back into each other";
-  const samples: AxisLink[] = [
-    { from: ["in0", batch], to: ["out0", s.batchFirst ? 0 : 2] },
-    ...range(Math.max(0, site.outputs - 1), 1).map(
-      (at): AxisLink => ({ from: ["in0", batch], to: [`out${at}`, state] }),
-    ),
-    ...[5, 6].flatMap((input): AxisLink[] =>
-      site.inputs[input] === undefined
-        ? []
-        : [
-            { from: [`in${input}`, state], to: ["in0", batch] },
-            { from: [`in${input}`, 1 - state], to: ["in1", 0] },
-            { from: [`in${input}`, 2], to: ["in2", 2] },
-          ],
-    ),
-    ...(site.inputs[4] === undefined ? [] : [{ from: ["in4", 0], to: ["in0", batch] } as const]),
-  ];
+  const states = (["in5", "in6"] as const).flatMap((port): AxisLink[] => [
+    { from: [port, state], to: ["in0", batch] },
+    { from: [port, 1 - state], to: ["in1", 0] },
+    { from: [port, 2], to: ["in2", 2] },
+  ]);
   return [
-    ...samples,
+    { from: ["in0", batch], to: ["out0", s.batchFirst ? 0 : 2] },
+    { from: ["in0", batch], to: ["out1", state] },
+    { from: ["in0", batch], to: ["out2", state] },
+    ...states,
+    { from: ["in4", 0], to: ["in0", batch] },
     { from: ["in0", 2], to: ["in1", 2] },
     { refuses: ["in0", steps], reason: "each step depends on the one before" },
     { refuses: ["in1", 0], reason: "directions are separate" },

@@ -26,6 +26,7 @@ import {
   range,
   reshapeTo,
   sameAsInput,
+  sameAxes,
   typeOf,
 } from "./shared/rules.ts";
 
@@ -182,17 +183,14 @@ const TensorScatter = defineOp({
   name: "TensorScatter",
   read: (site) => ({ axis: integer(site, "axis", -2), mode: text(site, "mode", "linear") }),
   infer: (_, site) => sameAsInput(site),
-  axes: (s, site, dims) => {
+  axes: (s, _, dims) => {
     const along = wrapAxis(s.axis, dims.length);
-    return dims.flatMap((_, axis): AxisLink[] => {
-      if (axis === along)
-        return [{ refuses: ["in0", axis], reason: "TensorScatter writes by position along this axis" }];
-      const own: AxisLink[] = [
-        { from: ["in0", axis], to: ["out0", axis] },
-        { from: ["in1", axis], to: ["out0", axis] },
-      ];
-      return axis === 0 && site.inputs[2] !== undefined ? [...own, { from: ["in2", 0], to: ["out0", 0] }] : own;
-    });
+    const but = (axis: number): boolean => axis === along;
+    const why = "TensorScatter writes by position along this axis";
+    return [
+      ...([0, 1] as const).flatMap((input) => sameAxes(dims, { but, why, input })),
+      { from: ["in2", 0], to: ["out0", 0] },
+    ];
   },
   gradient: ({ axis, mode }, { emit, inputs: [cache, updates, starts], up }) => {
     const dims = fixed(updates);

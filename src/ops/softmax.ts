@@ -8,10 +8,10 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { type AxisLink, type Distribution, defineOp, type Op, type Site } from "./define.ts";
+import { type Distribution, defineOp, type Op, type Site } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
 import { primitive } from "./shared/misses.ts";
-import { dimsAt, sameAsInput } from "./shared/rules.ts";
+import { sameAsInput, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
   /** What is normalized over: one axis, or several that are taken as one. Undefined where the rank is not known. */
@@ -51,17 +51,9 @@ function softmax({ name, rule, form }: Row): Op {
     read,
     infer: (_, site) => sameAsInput(site),
     distribution: ({ axes }) => ({ form, axes }),
-    axes: ({ axes }, site) => {
-      const dims = dimsAt(site, 0);
-      if (dims instanceof Miss || axes === undefined) return noRank;
-      return dims.flatMap((_, axis): AxisLink[] => {
-        const reason = `${name} normalizes over this axis`;
-        if (!axes.includes(axis)) return [{ from: ["in0", axis], to: ["out0", axis] }];
-        return [
-          { refuses: ["in0", axis], reason },
-          { refuses: ["out0", axis], reason },
-        ];
-      });
+    axes: ({ axes }, _, dims) => {
+      if (axes === undefined) return noRank;
+      return sameAxes(dims, { but: (axis) => axes.includes(axis), why: `${name} normalizes over this axis` });
     },
     lower: ({ axes = [], flattens }, emit, [x]) => {
       const first = flattens ?? (axes.length > 1 ? axes[0] : undefined);

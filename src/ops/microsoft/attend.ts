@@ -11,20 +11,6 @@ import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims
 import { typeCodes } from "../../tensor/types.ts";
 import { scalar, typeOf } from "../shared/rules.ts";
 
-/** N × length × (heads · width) → N × heads × length × width. */
-export function toHeads(emit: Emit, x: Value, heads: number): Value {
-  const width = x.type?.dims?.[2];
-  const shape = [0, 0, heads, typeof width === "number" ? width / heads : -1];
-  return emit.Transpose([emit.Reshape([x, shape])], { perm: [0, 2, 1, 3] });
-}
-
-/** N × heads × length × width → N × length × (heads · width). */
-export function fromHeads(emit: Emit, x: Value): Value {
-  const [, heads, , width] = x.type?.dims ?? [];
-  const last = typeof heads === "number" && typeof width === "number" ? heads * width : -1;
-  return emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), [0, 0, last]]);
-}
-
 /** Keys or values, N × heads × length × width, behind those of the past. */
 export const behind = (emit: Emit, past: Value | undefined, added: Value): Value =>
   past === undefined ? added : emit.Concat([past, added], { axis: 2 });

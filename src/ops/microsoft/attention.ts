@@ -11,9 +11,10 @@ import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims
 import { defineOp, type Inferred, type Op, type Operand, type Site } from "../define.ts";
 import { decimal, integer, integers } from "../shared/attributes.ts";
 import { decoded } from "../shared/codes.ts";
+import { fromHeads, toHeads } from "../shared/heads.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
 import { dimsAt, need, scalar, withDims } from "../shared/rules.ts";
-import { attend, attentionMacs, behind, fromHeads, maskAdded, toHeads } from "./attend.ts";
+import { attend, attentionMacs, behind, maskAdded } from "./attend.ts";
 
 const microsoft = "com.microsoft";
 const fused = new Miss(`projects and attends in one node: ${lowerFirst}`);

@@ -58,11 +58,9 @@ const FusedConv = defineOp<Settings>({
   weight: fusedWeight,
   axes: (s, site) => {
     const rule = convAxes(s, site);
-    if (rule instanceof Miss || site.inputs[3] === undefined) return rule;
-    return {
-      ...rule,
-      links: [...rule.links, ...[0, 1].map((at): AxisLink => ({ from: ["in3", at], to: ["out0", at] }))],
-    };
+    if (rule instanceof Miss) return rule;
+    const added = [0, 1].map((at): AxisLink => ({ from: ["in3", at], to: ["out0", at] }));
+    return { ...rule, links: [...rule.links, ...added] };
   },
   lower: (s, emit, inputs) => [primitives(s, emit, inputs)],
   cost: convCost,

@@ -14,8 +14,9 @@ import { addDims, type Dim, extremeDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import { defineOp, type Inferred, type Operand, type Site } from "../define.ts";
 import { constantIntegers, decimal, integer } from "../shared/attributes.ts";
+import { fromHeads, toHeads } from "../shared/heads.ts";
 import { dimsAt, integersConstant, need, typeOf } from "../shared/rules.ts";
-import { attentionMacs, behind, fromHeads, lengthOf, lowest, toHeads } from "./attend.ts";
+import { attentionMacs, behind, lengthOf, lowest } from "./attend.ts";
 import { rotated } from "./rotary.ts";
 
 export interface Grouped {

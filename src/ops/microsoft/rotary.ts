@@ -9,8 +9,8 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type AxisLink, defineOp, type Op, type Site } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
-import { positions, range, sameAsInput } from "../shared/rules.ts";
-import { fromHeads, toHeads } from "./attend.ts";
+import { fromHeads, toHeads, turned } from "../shared/heads.ts";
+import { positions, sameAsInput, sameAxes } from "../shared/rules.ts";
 import { typed } from "./typed.ts";
 
 interface Settings {
@@ -38,28 +38,11 @@ function read(site: Site): Settings {
   };
 }
 
-/** x[..., start:end] along the last axis. */
-function part(emit: Emit, x: Value, start: number, end: number): Value {
-  return emit.Slice([x, [start], [end], [-1]]);
-}
-
 /** cos or sin for each token, N × 1 × length × pairs (1 × 1 × … where places follow from the first). */
 function angles(emit: Emit, table: Value | undefined, places: Value | undefined, length: Value): Value {
   if (places?.type?.dims?.length === 2) return emit.Unsqueeze([emit.Gather([table, places], { axis: 0 }), [1]]);
   const steps = emit.Range([0, emit.Squeeze([length, [0]]), 1]);
   return emit.Unsqueeze([emit.Gather([table, emit.Add([places, steps])], { axis: 0 }), [0, 1]]);
-}
-
-/** The pairs of channels, as two tensors, and back. */
-function turn(interleaved: boolean, emit: Emit, x: Value, turned: number, cos: Value, sin: Value): Value {
-  const pick = (index: number): Value =>
-    emit.Squeeze([part(emit, emit.Reshape([x, [0, 0, 0, turned / 2, 2]]), index, index + 1), [-1]]);
-  const [a, b] = interleaved ? [pick(0), pick(1)] : [part(emit, x, 0, turned / 2), part(emit, x, turned / 2, turned)];
-  const first = emit.Sub([emit.Mul([a, cos]), emit.Mul([b, sin])]);
-  const second = emit.Add([emit.Mul([b, cos]), emit.Mul([a, sin])]);
-  if (!interleaved) return emit.Concat([first, second], { axis: -1 });
-  const raised = [first, second].map((half) => emit.Unsqueeze([half, [-1]]));
-  return emit.Reshape([emit.Concat(raised, { axis: -1 }), [0, 0, 0, turned]]);
 }
 
 /** Heads N × heads × length × width, turned by the angles of their places: of each token, or from the first one on. */
@@ -70,22 +53,14 @@ export function rotated(
   {
     cos,
     sin,
-    interleaved,
-    width,
-  }: {
-    readonly cos: Value | undefined;
-    readonly sin: Value | undefined;
-    readonly interleaved: boolean;
-    readonly width: number;
-  },
+    ...how
+  }: Record<"cos" | "sin", Value | undefined> & { readonly interleaved: boolean; readonly width: number },
 ): Value | Miss {
   const half = cos?.type?.dims?.[1];
   if (typeof half !== "number") return new Miss("the number of rotated channels is not known");
   const length = emit.Shape([x], { start: 2, end: 3 });
   const [c, s] = [angles(emit, cos, places, length), angles(emit, sin, places, length)];
-  const whole = 2 * half === width;
-  const y = turn(interleaved, emit, whole ? x : part(emit, x, 0, 2 * half), 2 * half, c, s);
-  return whole ? y : emit.Concat([y, part(emit, x, 2 * half, width)], { axis: -1 });
+  return turned(emit, x, { ...how, count: 2 * half, cos: c, sin: s });
 }
 
 const RotaryEmbedding = defineOp<Settings>({
@@ -97,12 +72,7 @@ const RotaryEmbedding = defineOp<Settings>({
   wants: (_, site) => (site.inputs[1]?.dims?.length === 2 ? positions(1, site.inputs[2]?.dims?.[0]) : []),
   axes: (_, site, x) => {
     const places: AxisLink[] = site.inputs[1]?.dims?.length === 2 ? [{ from: ["in1", 0], to: ["out0", 0] }] : [];
-    const reason = "channels are rotated in pairs by position";
-    const others = range(x.length - 1, 1).flatMap((axis): AxisLink[] => [
-      { refuses: ["in0", axis], reason },
-      { refuses: ["out0", axis], reason },
-    ]);
-    return [{ from: ["in0", 0], to: ["out0", 0] }, ...places, ...others];
+    return [...sameAxes(x, { but: (axis) => axis > 0, why: "channels are rotated in pairs by position" }), ...places];
   },
   lower: (s, emit, [x, places, cosTable, sinTable]) => {
     const rank = x?.type?.dims?.length;

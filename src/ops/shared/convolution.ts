@@ -52,8 +52,11 @@ export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
   return withDims(site, [0, 1], ([, channels], [outputs]) => {
     if (typeof channels !== "number" || typeof outputs !== "number")
       return new Miss("the number of channels is not known");
-    const bias: AxisLink[] = site.inputs[2] === undefined ? [] : [{ from: ["in2", 0], to: ["out0", 1] }];
-    const common: AxisLink[] = [{ from: ["in0", 0], to: ["out0", 0] }, { from: ["in1", 0], to: ["out0", 1] }, ...bias];
+    const common: AxisLink[] = [
+      { from: ["in0", 0], to: ["out0", 0] },
+      { from: ["in1", 0], to: ["out0", 1] },
+      { from: ["in2", 0], to: ["out0", 1] },
+    ];
     if (s.group === 1) return { links: [...common, { from: ["in0", 1], to: ["in1", 1] }] };
     const [perGroupOut, perGroupIn] = [outputs / s.group, channels / s.group];
     if (perGroupIn === 1) {

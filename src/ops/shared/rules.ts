@@ -96,14 +96,19 @@ export function handedOn(output: readonly WantedInterval[], ...inputs: readonly 
   return inputs.flatMap((input) => output.map((wanted) => ({ input, ...wanted })));
 }
 
-/** Every axis of an input is the same axis of out0, but for those that the operator works along. */
+/** Every axis of an input is the same axis of out0; those that the operator works along refuse at either end. */
 export function sameAxes(
   dims: readonly Dim[],
   { but = () => false, why = "", input = 0 }: { but?: (axis: number) => boolean; why?: string; input?: number } = {},
 ): readonly AxisLink[] {
-  return dims.map((_, axis) =>
-    but(axis) ? { refuses: [`in${input}`, axis], reason: why } : { from: [`in${input}`, axis], to: ["out0", axis] },
-  );
+  return dims.flatMap((_, axis): AxisLink[] => {
+    const [from, to] = [[`in${input}`, axis] as const, ["out0", axis] as const];
+    if (!but(axis)) return [{ from, to }];
+    return [
+      { refuses: from, reason: why },
+      { refuses: to, reason: why },
+    ];
+  });
 }
 
 /** Same axis, same index, after broadcasting; an operand dimension of 1 links to nothing. */

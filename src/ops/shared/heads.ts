@@ -1,0 +1,46 @@
+/** Heads of attention: apart and together again, and turned by the angles of their places. */
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+
+/** N × length × (heads · width) → N × heads × length × width. */
+export function toHeads(emit: Emit, x: Value | undefined, heads: number): Value {
+  const width = x?.type?.dims?.[2];
+  const shape = [0, 0, heads, typeof width === "number" ? width / heads : -1];
+  return emit.Transpose([emit.Reshape([x, shape])], { perm: [0, 2, 1, 3] });
+}
+
+/** N × heads × length × width → N × length × (heads · width). */
+export function fromHeads(emit: Emit, x: Value): Value {
+  const [, heads, , width] = x.type?.dims ?? [];
+  const last = typeof heads === "number" && typeof width === "number" ? heads * width : -1;
+  return emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), [0, 0, last]]);
+}
+
+interface Turning {
+  /** How many numbers of a head are turned, and how many it has. */
+  readonly count: number;
+  readonly width: number;
+  /** A pair are neighbours; else half of `count` apart. */
+  readonly interleaved: boolean;
+  /** N × 1 × length × count/2 */
+  readonly cos: Value;
+  readonly sin: Value;
+}
+
+/** Pairs of numbers of each head, N × heads × length × width: (a, b) → (a·cos - b·sin, a·sin + b·cos). */
+export function turned(emit: Emit, x: Value, { count, width, interleaved, cos, sin }: Turning): Value {
+  const parts = (value: Value, axis: number, sizes: readonly number[]): readonly Value[] =>
+    emit.many("Split", [value, sizes], { axis }, sizes.length);
+  const [part = x, rest] = count === width ? [x] : parts(x, 3, [count, width - count]);
+  // Neighbours: pairs of two, side by side in an axis of their own.
+  const [a, b] = interleaved
+    ? parts(emit.Reshape([part, [0, 0, 0, count / 2, 2]]), 4, [1, 1]).map((half) => emit.Squeeze([half, [4]]))
+    : parts(part, 3, [count / 2, count / 2]);
+  const real = emit.Sub([emit.Mul([a, cos]), emit.Mul([b, sin])]);
+  const imaginary = emit.Add([emit.Mul([a, sin]), emit.Mul([b, cos])]);
+  const side = (value: Value): Value => emit.Unsqueeze([value, [4]]);
+  const joined = interleaved
+    ? emit.Reshape([emit.Concat([side(real), side(imaginary)], { axis: 4 }), [0, 0, 0, count]])
+    : emit.Concat([real, imaginary], { axis: 3 });
+  return rest === undefined ? joined : emit.Concat([joined, rest], { axis: 3 });
+}
