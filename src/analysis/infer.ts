@@ -12,7 +12,7 @@ import { functionOf, instantiate, type LocalFunction, whyNotInlined } from "../g
 import { describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Body, type Bound, entryOf, type Inferred, type Operand, ownEntryOf, type Site } from "../ops/index.ts";
-import { storedFacts } from "../ops/shape.ts";
+import { storedFacts } from "../ops/shared/elements.ts";
 import { containerOperand } from "../ops/shared/merge-types.ts";
 import { addDims, type Dim, isUnknownDim, unknownDim } from "../tensor/dims.ts";
 

@@ -19,7 +19,6 @@ import {
   type Inferred,
   type Inputs,
   type NodeChange,
-  type Op,
   type Site,
 } from "./define.ts";
 import { decimal, elementType, integer } from "./shared/attributes.ts";
@@ -289,7 +288,7 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
   ];
 }
 
-const Attention = defineOp<Settings>({
+export const Attention = defineOp<Settings>({
   name: "Attention",
   read,
   infer,
@@ -302,5 +301,3 @@ const Attention = defineOp<Settings>({
     return multiplyDims(pairs, addDims(found.q.size, found.v.size));
   },
 });
-
-export const attentionOperators: readonly Op[] = [Attention];

@@ -10,7 +10,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
-import { type AxisLink, defineOp, type GradientScope, type Inferred, type Op } from "./define.ts";
+import { type AxisLink, defineOp, type GradientScope, type Inferred } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
 import { primitive } from "./shared/misses.ts";
 import { fixed, need, range, sameAxes, typeOf } from "./shared/rules.ts";
@@ -124,7 +124,7 @@ function lowerPerElement(s: Settings, emit: Emit, inputs: readonly (Value | unde
 
 const perElement = new Miss("normalizes per element (spatial 0)");
 
-const BatchNormalization = defineOp<Settings>({
+export const BatchNormalization = defineOp<Settings>({
   name: "BatchNormalization",
   read: (site) => {
     const momentum = decimal(site, "momentum", 0.9);
@@ -217,5 +217,3 @@ const BatchNormalization = defineOp<Settings>({
     ];
   },
 });
-
-export const batchNormOperators: readonly Op[] = [BatchNormalization];

@@ -9,7 +9,7 @@
  */
 import { Miss } from "../errors.ts";
 import { type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
-import { type Body, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
+import { type Body, defineOp, type Inferred, type OpDef, type Site } from "./define.ts";
 import { integer, integers, wrapAxis } from "./shared/attributes.ts";
 import { mergeOperands } from "./shared/merge-types.ts";
 
@@ -29,7 +29,7 @@ function decided(site: Site): boolean | undefined {
   return small?.type === "bool" && small.data.length === 1 ? small.data[0] !== 0 : undefined;
 }
 
-const If = defineOp({
+export const If = defineOp({
   name: "If",
   containers,
   read: (site) => {
@@ -102,7 +102,7 @@ function scalarFor(body: Body, input: number, scalar: Inferred): Inferred {
   return body.inputs[input]?.dims?.length === 1 ? { ...scalar, dims: [1] } : scalar;
 }
 
-const Loop = defineOp({
+export const Loop = defineOp({
   name: "Loop",
   containers,
   read: (site) => {
@@ -152,7 +152,7 @@ function asState(came: Inferred | undefined, state: Inferred | undefined): Infer
   return came === undefined || state === undefined ? came : { ...bare(came), dims: state.dims };
 }
 
-const Scan = defineOp({
+export const Scan = defineOp({
   name: "Scan",
   read: (site) => {
     const body = site.body("body");
@@ -216,5 +216,3 @@ const Scan = defineOp({
     return multiplyDims(multiplyDims(turns, each), batch === 1 ? (dims[0] ?? 1) : 1);
   },
 });
-
-export const controlOperators: readonly Op[] = [If, Loop, Scan];

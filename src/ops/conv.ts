@@ -10,7 +10,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value, ValueType } from "../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../tensor/dims.ts";
-import { defineOp, type Op, type Site } from "./define.ts";
+import { defineOp, type Site } from "./define.ts";
 import { integer, integers } from "./shared/attributes.ts";
 import { type Blocks, blocksOf, convolveInBlocks, fasterInBlocks, spreadInBlocks } from "./shared/channel-blocks.ts";
 import {
@@ -79,7 +79,7 @@ function dataOf(site: Site, channels: (dims: readonly Dim[]) => Dim): readonly {
 const biasGradient = (emit: Emit, up: Value): Value =>
   emit.ReduceSum([up, [0, ...range(fixed(up).length - 2, 2)]], { keepdims: 0 });
 
-const Conv = defineOp<ConvSettings>({
+export const Conv = defineOp<ConvSettings>({
   name: "Conv",
   mustBe: (site) => dataOf(site, (dims) => multiplyDims(dims[1] ?? 1, integer(site, "group", 1))),
   read: readConv,
@@ -122,7 +122,7 @@ const Conv = defineOp<ConvSettings>({
   },
 });
 
-const ConvInteger = defineOp<ConvSettings>({
+export const ConvInteger = defineOp<ConvSettings>({
   name: "ConvInteger",
   read: readConv,
   infer: (s, site) => convolved(s, site, "int32"),
@@ -166,7 +166,7 @@ function transposedPads(s: TransposedSettings, spatial: readonly number[], out: 
   );
 }
 
-const ConvTranspose = defineOp<TransposedSettings>({
+export const ConvTranspose = defineOp<TransposedSettings>({
   name: "ConvTranspose",
   mustBe: (site) => dataOf(site, ([channels = 1]) => channels),
   read: (site) => {
@@ -210,5 +210,3 @@ const ConvTranspose = defineOp<TransposedSettings>({
   cost: (_, site) => withDims(site, [0, 1], (x, w) => multiplyDims(elementCount(x), elementCount(w.slice(1)))),
   quantize: new Miss("ONNX Runtime has no integer kernel for it on CPU"),
 });
-
-export const convOperators: readonly Op[] = [Conv, ConvInteger, ConvTranspose];

@@ -5,9 +5,9 @@
 import { Miss } from "../errors.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { type Dim, elementCount } from "../tensor/dims.ts";
-import { defineOp, type Inferred, type Op, type Operand } from "./define.ts";
+import { defineOp, type Inferred, type Operand } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
-import { filled, fixed, need, reshapeTo, sameAxes, shaped, typeOf } from "./shared/rules.ts";
+import { filled, fixed, inverse, need, reshapeTo, sameAxes, shaped, typeOf } from "./shared/rules.ts";
 
 const byData = new Miss("its size depends on the data");
 
@@ -23,7 +23,7 @@ function chosen(operand: Operand | undefined): readonly number[] | undefined {
 const isNumeric = (type: string): boolean => type !== "string" && !type.startsWith("complex");
 
 /** The coordinates of what is not 0, a column each. ONNX Runtime takes a scalar for a vector of one. */
-const NonZero = defineOp({
+export const NonZero = defineOp({
   name: "NonZero",
   infer: (_, site) => {
     const operand = need(site, 0);
@@ -45,7 +45,7 @@ interface Along {
 }
 
 /** The slices along an axis at which a condition holds. */
-const Compress = defineOp<Along>({
+export const Compress = defineOp<Along>({
   name: "Compress",
   read: (site) => ({ axis: site.attribute("axis") === undefined ? undefined : integer(site, "axis", 0) }),
   infer: ({ axis }, site) => {
@@ -76,21 +76,16 @@ const Compress = defineOp<Along>({
     const order = [along, ...flat.map((_, own) => own).filter((own) => own !== along)];
     const positions = emit.Transpose([emit.NonZero([condition])], { perm: [1, 0] });
     const rows = along === 0 ? up : emit.Transpose([up], { perm: order });
-    const zeros = filled(
-      emit,
-      typeOf(x),
-      order.map((own) => flat[own] ?? 1),
-      0,
-    );
-    const placed = emit.ScatterND([zeros, positions, rows]);
-    const back = along === 0 ? placed : emit.Transpose([placed], { perm: order.map((_, own) => order.indexOf(own)) });
+    const shape = order.map((own) => flat[own] ?? 1);
+    const placed = emit.ScatterND([filled(emit, typeOf(x), shape, 0), positions, rows]);
+    const back = along === 0 ? placed : emit.Transpose([placed], { perm: inverse(order) });
     return [axis === undefined ? reshapeTo(emit, back, dims) : back];
   },
   quantize: () => ({ kind: "transparent" }),
 });
 
 /** What is left without repetitions, where each stands first, which of them each element is, and how often. */
-const Unique = defineOp({
+export const Unique = defineOp({
   name: "Unique",
   read: (site) => ({
     axis: site.attribute("axis") === undefined ? undefined : integer(site, "axis", 0),
@@ -114,5 +109,3 @@ const Unique = defineOp({
   axes: byData,
   gradient: new Miss("is discontinuous where two elements become equal"),
 });
-
-export const dataDependentOperators: readonly Op[] = [NonZero, Compress, Unique];

@@ -5,7 +5,7 @@
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, stridesOf } from "../tensor/dims.ts";
-import { defineOp, type Op, type Site } from "./define.ts";
+import { defineOp, type Site } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { type ConvSettings, convCost, convolved, convWeight, readConv } from "./shared/convolution.ts";
 import { picked } from "./shared/products.ts";
@@ -27,7 +27,7 @@ function startsOf(s: ConvSettings, pads: readonly number[], out: readonly number
   });
 }
 
-const DeformConv = defineOp({
+export const DeformConv = defineOp({
   name: "DeformConv",
   sameType: 0,
   read: (site) => {
@@ -88,5 +88,3 @@ const DeformConv = defineOp({
   cost: (s, site) => convCost(s, asConv(site)),
   quantize: new Miss("ONNX Runtime has no integer kernel for it on CPU"),
 });
-
-export const deformConvOperators: readonly Op[] = [DeformConv];

@@ -11,7 +11,7 @@ import { toNumbers } from "../tensor/convert.ts";
 import { int64 } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
-import { type AxisLink, defineOp, type Op, type Operand } from "./define.ts";
+import { type AxisLink, defineOp, type Operand } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
 import { need, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 
@@ -48,7 +48,7 @@ function keptInTraining(emit: Emit, x: Value, ratio: number, draw: Value): Value
   return emit.GreaterOrEqual([product, number(Math.round(ratio * bits))]);
 }
 
-const Dropout = defineOp({
+export const Dropout = defineOp({
   name: "Dropout",
   // It may be told at run time that it trains.
   random: (inputs) => inputs[2] !== undefined,
@@ -108,5 +108,3 @@ const Dropout = defineOp({
   },
   quantize: (s) => (s.training === false ? { kind: "transparent" } : new Miss("drops values at random")),
 });
-
-export const dropoutOperators: readonly Op[] = [Dropout];

@@ -14,7 +14,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
-import { type AxisLink, defineOp, type Op, type Site, type WeightRole } from "./define.ts";
+import { type AxisLink, defineOp, type Site, type WeightRole } from "./define.ts";
 import { text } from "./shared/attributes.ts";
 import { inTwo, storedOperands } from "./shared/products.ts";
 import { fixed, need, sameAxes, shaped } from "./shared/rules.ts";
@@ -225,7 +225,7 @@ function asMatMul(s: Equation, emit: Emit, inputs: readonly (Value | undefined)[
   return ordered(emit, emit.MatMul([left, fitted]), [...stack, ...rows, ...columns], s.result);
 }
 
-const Einsum = defineOp<Equation>({
+export const Einsum = defineOp<Equation>({
   name: "Einsum",
   sameType: 0,
   read,
@@ -290,7 +290,7 @@ const Einsum = defineOp<Equation>({
 });
 
 /** The determinant of each matrix of a stack. */
-const Det = defineOp({
+export const Det = defineOp({
   name: "Det",
   infer: (_, site) => shaped(site, (dims) => dims?.slice(0, -2)),
   axes: (_, __, dims) =>
@@ -298,5 +298,3 @@ const Det = defineOp({
   // det(A) · A⁻ᵀ
   gradient: new Miss("needs the inverse of a matrix, for which ONNX has no operator"),
 });
-
-export const einsumOperators: readonly Op[] = [Einsum, Det];

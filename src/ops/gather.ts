@@ -8,9 +8,9 @@ import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims, stridesOf } from "../tensor/dims.ts";
 import { type DataType, typeCodes } from "../tensor/types.ts";
-import { type AxisLink, defineOp, type Op, type Site, type WeightRole } from "./define.ts";
+import { type AxisLink, defineOp, type Site, type WeightRole } from "./define.ts";
 import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
-import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
+import { withMoved } from "./shared/elements.ts";
 import { noWeight } from "./shared/misses.ts";
 import {
   dimsAt,
@@ -49,7 +49,7 @@ function embedding({ axis }: { readonly axis: number }, site: Site): WeightRole 
   return { kind: "lookup", input: 0, out: 1, in: 0, groups: 1, data: 1, dataAxis: -1, outputAxis: last };
 }
 
-const Gather = defineOp({
+export const Gather = defineOp({
   name: "Gather",
   sameType: 0,
   read: readAxis,
@@ -58,18 +58,23 @@ const Gather = defineOp({
     const indices = site.inputs[1];
     if (dims === undefined || indices?.dims === undefined) return [{ type, dims: undefined }];
     const inferred = { type, dims: [...dims.slice(0, s.axis), ...indices.dims, ...dims.slice(s.axis + 1)] };
-    const [contents, result, picks] = [contentsOf(site.inputs[0]), fixedDims(inferred.dims), constantIntegers(indices)];
-    const picked = fixedDims(indices.dims);
-    if (contents === undefined || result === undefined || picks === undefined || picked === undefined)
-      return [inferred];
+    const [picks, picked] = [constantIntegers(indices), fixedDims(indices.dims)];
+    if (picks === undefined || picked === undefined) return [inferred];
     const strides = stridesOf(picked);
-    const size = contents.dims[s.axis] ?? 1;
-    const from = (place: readonly number[]): number[] => {
+    const from = (place: readonly number[], size: number): number[] => {
       const within = place.slice(s.axis, s.axis + picked.length);
       const index = picks[within.reduce((sum, step, axis) => sum + step * (strides[axis] ?? 0), 0)] ?? 0;
       return [...place.slice(0, s.axis), index < 0 ? index + size : index, ...place.slice(s.axis + picked.length)];
     };
-    return [withContents(inferred, pickElements(contents, result, from))];
+    return [
+      withMoved(
+        inferred,
+        site,
+        ({ dims }) =>
+          (place) =>
+            from(place, dims[s.axis] ?? 1),
+      ),
+    ];
   },
   // A vector holds a schedule, or the scales of the rows of another table.
   parameters: (s, site) => (site.inputs[0]?.dims?.length === 1 ? [] : tableParameter(s, site)),
@@ -107,7 +112,7 @@ const Gather = defineOp({
 });
 
 /** y[i, j] = x[index[i, j], j] (axis 0): an element of the axis for each place. */
-const GatherElements = defineOp({
+export const GatherElements = defineOp({
   name: "GatherElements",
   sameType: 0,
   read: readAxis,
@@ -155,7 +160,7 @@ interface Tuples {
 }
 
 /** The last axis of the indices holds tuples: each picks the part of the data at its leading axes. */
-const GatherND = defineOp<Tuples>({
+export const GatherND = defineOp<Tuples>({
   name: "GatherND",
   sameType: 0,
   read: (site) => {
@@ -193,5 +198,3 @@ const GatherND = defineOp<Tuples>({
     return [emit.ScatterND([zeros, wholeTuples(emit, present(indices), batch), up], { reduction: "add" })];
   },
 });
-
-export const gatherOperators: readonly Op[] = [Gather, GatherElements, GatherND];

@@ -4,7 +4,7 @@ import type { Value } from "../graph/graph.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { addDims, ceilDims, type Dim, isSymbolic, multiplyDims, quotientParts } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
-import { type AxisLink, defineOp, type Op, type Operand, type Site } from "./define.ts";
+import { type AxisLink, defineOp, type Operand, type Site } from "./define.ts";
 import { elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { withElements } from "./shared/elements.ts";
 import { need, positions, reshapeTo, shaped, typeOf } from "./shared/rules.ts";
@@ -40,7 +40,7 @@ function counted(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undef
 const most = 64;
 
 /** start, start + step, …: as many as come before the limit. */
-const Range = defineOp({
+export const Range = defineOp({
   name: "Range",
   infer: (_, site) => {
     const { type } = need(site, 0);
@@ -58,7 +58,7 @@ const Range = defineOp({
 });
 
 /** Ones on a diagonal of a matrix as large as the input. */
-const EyeLike = defineOp({
+export const EyeLike = defineOp({
   name: "EyeLike",
   read: (site) => ({ type: elementType(site, "dtype"), diagonal: integer(site, "k", 0) }),
   infer: (s, site) => {
@@ -84,7 +84,7 @@ function newAxis(s: Hot, site: Site): number {
 }
 
 /** values = [off, on]: on where the new axis stands at the index, off elsewhere. */
-const OneHot = defineOp<Hot>({
+export const OneHot = defineOp<Hot>({
   name: "OneHot",
   read: (site) => {
     const depth = single(site.inputs[1]);
@@ -117,5 +117,3 @@ const OneHot = defineOp<Hot>({
 function floatType(value: Value): "float32" | "float64" {
   return typeOf(value) === "float64" ? "float64" : "float32";
 }
-
-export const generateOperators: readonly Op[] = [Range, EyeLike, OneHot];

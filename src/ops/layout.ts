@@ -1,10 +1,9 @@
 /** Moving axes and elements without arithmetic: Transpose, Concat, Split, Expand. */
 import { Miss } from "../errors.ts";
-import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
-import { type AxisLink, defineOp, type Inferred, type Op } from "./define.ts";
+import { type AxisLink, defineOp, type Inferred } from "./define.ts";
 import { attributeOrInput, integer, integers, wrapAxis } from "./shared/attributes.ts";
-import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
+import { contentsOf, withContents, withMoved } from "./shared/elements.ts";
 import {
   broadcast,
   dimsAt,
@@ -12,29 +11,26 @@ import {
   fixed,
   handedOn,
   ifSameDims,
+  inverse,
   need,
   range,
+  restated,
   shapeChange,
   typeOf,
 } from "./shared/rules.ts";
 
-const Transpose = defineOp({
+export const Transpose = defineOp({
   name: "Transpose",
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
-    return {
-      perm: integers(site, "perm") ?? (rank === undefined ? undefined : range(rank).reverse()),
-    };
+    return { perm: integers(site, "perm") ?? (rank === undefined ? undefined : range(rank).reverse()) };
   },
   infer: (s, site) => {
     const { type, dims } = need(site, 0);
     if (dims === undefined || s.perm === undefined) return [{ type, dims: undefined }];
     const { perm } = s;
-    const inferred = { type, dims: perm.map((axis) => dims[axis] as Dim) };
-    const [contents, result] = [contentsOf(site.inputs[0]), fixedDims(inferred.dims)];
-    if (contents === undefined || result === undefined) return [inferred];
     const from = (place: readonly number[]): number[] => dims.map((_, axis) => place[perm.indexOf(axis)] ?? 0);
-    return [withContents(inferred, pickElements(contents, result, from))];
+    return [withMoved({ type, dims: perm.map((axis) => dims[axis] as Dim) }, site, () => from)];
   },
   // Axes of one element may change places: the others keep their order.
   unchanged: ({ perm }, site) => {
@@ -42,30 +38,22 @@ const Transpose = defineOp({
     if (dims === undefined || perm === undefined) return undefined;
     const longer = perm.filter((axis) => dims[axis] !== 1);
     const inOrder = longer.every((axis, place) => place === 0 || axis > (longer[place - 1] ?? -1));
-    return inOrder
-      ? ifSameDims(
-          site,
-          perm.map((axis) => dims[axis] as Dim),
-        )
-      : undefined;
+    const out = perm.map((axis) => dims[axis] as Dim);
+    return inOrder ? ifSameDims(site, out) : undefined;
   },
   axes: (s) =>
     s.perm === undefined
       ? new Miss("the rank of its input is not known")
       : s.perm.map((from, to): AxisLink => ({ from: ["in0", from], to: ["out0", to] })),
   gradient: (s, { emit, up }) => {
-    if (up === undefined || s.perm === undefined) return [];
-    const back = new Array<number>(s.perm.length);
-    s.perm.forEach((from, to) => {
-      back[from] = to;
-    });
-    return [emit.Transpose([up], { perm: back })];
+    if (s.perm === undefined) return [];
+    return [emit.Transpose([up], { perm: inverse(s.perm) })];
   },
   quantize: () => ({ kind: "transparent" }),
 });
 
 /** Index i of input k is index offset(k) + i of the output, along the axis. Opset history: before 4 the axis may be left out (1). */
-const Concat = defineOp({
+export const Concat = defineOp({
   name: "Concat",
   sameType: 0,
   read: (site) => {
@@ -122,7 +110,7 @@ const Concat = defineOp({
 });
 
 /** Opset history: sizes are an attribute before 13, an input since; since 18 `num_outputs` may stand for equal parts. */
-const Split = defineOp({
+export const Split = defineOp({
   name: "Split",
   sameType: 0,
   read: (site) => {
@@ -147,13 +135,10 @@ const Split = defineOp({
       const size = s.sizes?.[output];
       if (dims === undefined || size === undefined) return { type, dims: undefined };
       const inferred = { type, dims: dims.map((dim, axis) => (axis === s.axis ? size : dim)) };
-      const before = s.sizes?.slice(0, output) ?? [];
-      const [contents, result] = [contentsOf(site.inputs[0]), fixedDims(inferred.dims)];
-      const start = fixedDims(before)?.reduce((sum, part) => sum + part, 0);
-      if (contents === undefined || result === undefined || start === undefined) return inferred;
+      const start = fixedDims(s.sizes?.slice(0, output))?.reduce((sum, part) => sum + part, 0);
       const from = (place: readonly number[]): number[] =>
-        place.map((index, axis) => (axis === s.axis ? index + start : index));
-      return withContents(inferred, pickElements(contents, result, from));
+        place.map((index, axis) => (axis === s.axis ? index + (start ?? 0) : index));
+      return withMoved(inferred, site, () => (start === undefined ? undefined : from));
     });
   },
   unchanged: ({ axis, sizes }, site) =>
@@ -174,8 +159,7 @@ const Split = defineOp({
       links,
       resize: (cut) => {
         const now = sizes.map((_, output) => cut.dims(`out${output}`)[s.axis]) as number[];
-        if (site.version < 13) return { attributes: { split: { kind: "ints", value: now } } };
-        return { attributes: { num_outputs: undefined }, inputs: { 1: fromNumbers("int64", [now.length], now) } };
+        return { attributes: { num_outputs: undefined }, ...restated(site.version < 13, { split: now }, 1) };
       },
     };
   },
@@ -191,7 +175,7 @@ const Split = defineOp({
 });
 
 /** Broadcasting made explicit. The walker sums the gradient over the broadcast axes. */
-const Expand = defineOp({
+export const Expand = defineOp({
   name: "Expand",
   infer: (_, site) => {
     const { type, dims } = need(site, 0);
@@ -205,13 +189,10 @@ const Expand = defineOp({
     }
     const out = broadcast(dims, target);
     if (out instanceof Miss) return out;
-    const inferred = { type, dims: out };
-    const [contents, result] = [contentsOf(site.inputs[0]), fixedDims(out)];
-    if (contents === undefined || result === undefined) return [inferred];
     const skipped = out.length - dims.length;
     const from = (place: readonly number[]): number[] =>
-      contents.dims.map((size, axis) => (size === 1 ? 0 : (place[axis + skipped] ?? 0)));
-    return [withContents(inferred, pickElements(contents, result, from))];
+      dims.map((size, axis) => (size === 1 ? 0 : (place[axis + skipped] ?? 0)));
+    return [withMoved({ type, dims: out }, site, () => from)];
   },
   unchanged: (_, site) => {
     const [dims, target] = [site.inputs[0]?.dims, site.inputs[1]?.elements];
@@ -238,12 +219,10 @@ const Expand = defineOp({
         const now = cut.dims("out0").slice(out.length - target.length);
         const shape = target.map((dim, axis) => (dim === 1 ? 1 : now[axis]));
         if (!shape.every((dim) => typeof dim === "number")) return { shifts: { 1: shapeChange(target, shape) } };
-        return { inputs: { 1: fromNumbers("int64", [shape.length], shape as number[]) } };
+        return restated(false, { shape: shape as number[] }, 1);
       },
     };
   },
   gradient: (_, { up }) => [up],
   quantize: () => ({ kind: "transparent" }),
 });
-
-export const layoutOperators: readonly Op[] = [Transpose, Concat, Split, Expand];

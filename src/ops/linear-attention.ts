@@ -8,14 +8,14 @@
 
 import { Miss } from "../errors.ts";
 import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
-import { defineOp, type Op, type WeightRole } from "./define.ts";
+import { defineOp, type WeightRole } from "./define.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
 import { runsInFloat } from "./shared/misses.ts";
 import { need, sameAsInput, withDims } from "./shared/rules.ts";
 
 const untried = new Miss("ONNX Runtime does not run it, so removing channels could not be tested");
 
-const LinearAttention = defineOp({
+export const LinearAttention = defineOp({
   name: "LinearAttention",
   read: (site) => ({
     heads: integer(site, "q_num_heads", 1),
@@ -55,7 +55,7 @@ const LinearAttention = defineOp({
     }),
 });
 
-const CausalConvWithState = defineOp({
+export const CausalConvWithState = defineOp({
   name: "CausalConvWithState",
   read: (site) => {
     const reach = site.inputs[1]?.dims?.[2];
@@ -98,7 +98,7 @@ const CausalConvWithState = defineOp({
   cost: (s, site) => withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.reach)),
 });
 
-const SwiGLU = defineOp({
+export const SwiGLU = defineOp({
   name: "SwiGLU",
   read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
   infer: (_, site) => sameAsInput(site),
@@ -108,5 +108,3 @@ const SwiGLU = defineOp({
     return [emit.Mul([emit.Mul([a, emit.Sigmoid([steep])]), b])];
   },
 });
-
-export const linearAttentionOperators: readonly Op[] = [LinearAttention, CausalConvWithState, SwiGLU];

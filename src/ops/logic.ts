@@ -9,7 +9,7 @@ const flat = new Miss("is constant almost everywhere");
 const whole = new Miss("computes integers");
 
 /** The same bits as elements of another type of the same width. */
-const BitCast = defineOp({
+export const BitCast = defineOp({
   name: "BitCast",
   read: (site) => {
     const to = elementType(site, "to");
@@ -65,5 +65,4 @@ export const logicOperators: readonly Op[] = [
     derivatives: whole,
     neutral: { right: 0 },
   }),
-  BitCast,
 ];

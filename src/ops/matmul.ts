@@ -8,7 +8,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, elementCount, sameDims, unknownDim } from "../tensor/dims.ts";
-import { defineOp, type Factored, type Op, type Site, type WeightRole } from "./define.ts";
+import { defineOp, type Factored, type Site, type WeightRole } from "./define.ts";
 import { onIntegers } from "./shared/misses.ts";
 import {
   type GemmSettings,
@@ -79,7 +79,7 @@ function stackedWeight({ inputs: [a, b] }: Site): WeightRole | undefined {
   };
 }
 
-const MatMul = defineOp({
+export const MatMul = defineOp({
   name: "MatMul",
   mustBe: (site) => otherOperand(site, () => undefined),
   infer: (_, site) => multiplied(site),
@@ -95,7 +95,7 @@ const MatMul = defineOp({
   quantize: (_, site) => onMatMulInteger(matmulWeight(site)),
 });
 
-const MatMulInteger = defineOp({
+export const MatMulInteger = defineOp({
   name: "MatMulInteger",
   infer: (_, site) => multiplied(site, "int32"),
   parameters: [],
@@ -124,7 +124,7 @@ function gemmFactored(
   return { factored };
 }
 
-const Gemm = defineOp<GemmSettings>({
+export const Gemm = defineOp<GemmSettings>({
   name: "Gemm",
   mustBe: (site) => otherOperand(site, () => [unknownDim("", 0), unknownDim("", 1)]),
   withoutEffect: ["broadcast"],
@@ -167,5 +167,3 @@ const Gemm = defineOp<GemmSettings>({
     return rule.weight.bias === undefined ? rule : { ...rule, biasFactor: s.beta };
   },
 });
-
-export const matmulOperators: readonly Op[] = [MatMul, Gemm, MatMulInteger];

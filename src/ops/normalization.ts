@@ -15,7 +15,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, elementCount, sameDims } from "../tensor/dims.ts";
 import { type DataType, typeCodes } from "../tensor/types.ts";
-import { type AxisLink, type Derivation, defineOp, type Inferred, type Op, type Site } from "./define.ts";
+import { type AxisLink, type Derivation, defineOp, type Inferred, type Site } from "./define.ts";
 import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attributes.ts";
 import { normalize, rootMeanSquare, scaling } from "./shared/normalize.ts";
 import {
@@ -144,7 +144,7 @@ function layerStatistics(
   return { normalized, inverse };
 }
 
-const LayerNormalization = defineOp<LayerSettings>({
+export const LayerNormalization = defineOp<LayerSettings>({
   name: "LayerNormalization",
   differentiatedWhole: true,
   read: readLayer,
@@ -173,7 +173,7 @@ const LayerNormalization = defineOp<LayerSettings>({
   gradient: layerGradient,
 });
 
-const RMSNormalization = defineOp<LayerSettings>({
+export const RMSNormalization = defineOp<LayerSettings>({
   name: "RMSNormalization",
   read: readLayer,
   infer: (_, site) => [{ type: need(site, 1).type, dims: need(site, 0).dims }],
@@ -192,7 +192,7 @@ function overPlaces(emit: Emit, vector: Value | undefined, rank: number): Value 
   return emit.Reshape([vector, [-1, ...new Array<number>(rank - 2).fill(1)]]);
 }
 
-const InstanceNormalization = defineOp({
+export const InstanceNormalization = defineOp({
   name: "InstanceNormalization",
   read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-5) }),
   infer: (_, site) => sameAsInput(site),
@@ -209,7 +209,7 @@ const InstanceNormalization = defineOp({
   },
 });
 
-const GroupNormalization = defineOp({
+export const GroupNormalization = defineOp({
   name: "GroupNormalization",
   read: (site) => ({
     groups: integer(site, "num_groups", 1),
@@ -244,7 +244,7 @@ const GroupNormalization = defineOp({
   },
 });
 
-const MeanVarianceNormalization = defineOp({
+export const MeanVarianceNormalization = defineOp({
   name: "MeanVarianceNormalization",
   sameType: 0,
   read: (site) => {
@@ -266,7 +266,7 @@ const MeanVarianceNormalization = defineOp({
   },
 });
 
-const LpNormalization = defineOp({
+export const LpNormalization = defineOp({
   name: "LpNormalization",
   sameType: 0,
   read: (site) => {
@@ -283,7 +283,7 @@ const LpNormalization = defineOp({
   },
 });
 
-const LRN = defineOp({
+export const LRN = defineOp({
   name: "LRN",
   read: (site) => ({
     size: integer(site, "size", 1),
@@ -310,13 +310,3 @@ const LRN = defineOp({
     return [emit.Div([x, emit.Pow([square, s.beta])])];
   },
 });
-
-export const normalizationOperators: readonly Op[] = [
-  LayerNormalization,
-  RMSNormalization,
-  InstanceNormalization,
-  GroupNormalization,
-  MeanVarianceNormalization,
-  LpNormalization,
-  LRN,
-];

@@ -31,7 +31,7 @@ function position(name: "ArgMax" | "ArgMin"): Op {
   });
 }
 
-const TopK = defineOp({
+export const TopK = defineOp({
   name: "TopK",
   read: (site) => ({
     axis: integer(site, "axis", -1),
@@ -69,4 +69,4 @@ const TopK = defineOp({
   },
 });
 
-export const orderOperators: readonly Op[] = [position("ArgMax"), position("ArgMin"), TopK];
+export const orderOperators: readonly Op[] = [position("ArgMax"), position("ArgMin")];

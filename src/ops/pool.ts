@@ -38,7 +38,7 @@ function mostPadding(site: Site): readonly number[] | undefined {
   return s.pads.map((pad, place) => (s.kernel[place % s.kernel.length] ?? 1) - 1 - pad);
 }
 
-const MaxPool = defineOp<Window>({
+export const MaxPool = defineOp<Window>({
   name: "MaxPool",
   mostPadding,
   read: readPool,
@@ -63,7 +63,7 @@ const MaxPool = defineOp<Window>({
   quantize: () => ({ kind: "transparent" }),
 });
 
-const AveragePool = defineOp({
+export const AveragePool = defineOp({
   name: "AveragePool",
   mostPadding,
   read: (site) => {
@@ -210,8 +210,6 @@ const Col2Im = defineOp({
 });
 
 export const poolOperators: readonly Op[] = [
-  MaxPool,
-  AveragePool,
   globalPool("GlobalAveragePool", {
     gradient: (_, { emit, inputs: [x], up }) => {
       const places = elementCount(fixed(x).slice(2));

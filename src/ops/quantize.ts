@@ -10,7 +10,7 @@
 import { Miss } from "../errors.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
-import { type AxisLink, defineOp, type Inferred, type Op, type Site } from "./define.ts";
+import { type AxisLink, defineOp, type Inferred, type Site } from "./define.ts";
 import { elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { quantizedAlready } from "./shared/misses.ts";
 import { need, sameAxes } from "./shared/rules.ts";
@@ -44,7 +44,7 @@ function axes(s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[
   return [...sameAxes(dims), ...own];
 }
 
-const QuantizeLinear = defineOp<Settings>({
+export const QuantizeLinear = defineOp<Settings>({
   name: "QuantizeLinear",
   read,
   infer: (s, site) => [{ type: site.inputs[2]?.type ?? s.type ?? "uint8", dims: need(site, 0).dims }],
@@ -53,7 +53,7 @@ const QuantizeLinear = defineOp<Settings>({
   quantize: quantizedAlready,
 });
 
-const DequantizeLinear = defineOp<Settings>({
+export const DequantizeLinear = defineOp<Settings>({
   name: "DequantizeLinear",
   read,
   infer: (s, site) => [{ type: s.type ?? site.inputs[1]?.type ?? "float32", dims: need(site, 0).dims }],
@@ -63,7 +63,7 @@ const DequantizeLinear = defineOp<Settings>({
 });
 
 /** uint8 with the range of the very tensor, 0 included. Outputs: integers, scale, zero point. */
-const DynamicQuantizeLinear = defineOp({
+export const DynamicQuantizeLinear = defineOp({
   name: "DynamicQuantizeLinear",
   mustBe: () => [{ input: 0, type: { type: "float32", dims: undefined } }],
   infer: (_, site): readonly Inferred[] => [
@@ -75,5 +75,3 @@ const DynamicQuantizeLinear = defineOp({
   gradient: new Miss("rounds to integers"),
   quantize: quantizedAlready,
 });
-
-export const quantizeOperators: readonly Op[] = [QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear];

@@ -68,7 +68,7 @@ function quantizedConv(domain: "" | "com.microsoft"): Op {
 
 const operands = [0, 3];
 
-const QLinearMatMul = defineOp({
+export const QLinearMatMul = defineOp({
   name: "QLinearMatMul",
   infer: (_, site) => multiplied(picked(site, operands), codeType(site, 7)),
   parameters: [],
@@ -88,8 +88,4 @@ const QLinearMatMul = defineOp({
   ...onIntegers,
 });
 
-export const quantizedProductOperators: readonly Op[] = [
-  quantizedConv(""),
-  quantizedConv("com.microsoft"),
-  QLinearMatMul,
-];
+export const quantizedProductOperators: readonly Op[] = [quantizedConv(""), quantizedConv("com.microsoft")];

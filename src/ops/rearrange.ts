@@ -6,7 +6,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, fixedDims, floorDims, isSymbolic, multiplyDims } from "../tensor/dims.ts";
-import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
+import { type AxisLink, defineOp, type Site } from "./define.ts";
 import { integer, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { withElements } from "./shared/elements.ts";
 import {
@@ -33,7 +33,7 @@ function tiled({ repeats }: Repeats, dims: readonly Dim[]): readonly Dim[] | und
 const repeatsAtRunTime = new Miss("its repeats are computed at run time");
 
 /** y[i] = x[i mod size], along each axis. */
-const Tile = defineOp<Repeats>({
+export const Tile = defineOp<Repeats>({
   name: "Tile",
   read: (site) => ({ repeats: site.inputs[1]?.elements }),
   infer: (s, site) => {
@@ -119,7 +119,7 @@ function toDepth(emit: Emit, x: Value, { size, inside }: Blocks, deep: readonly 
   return reshapeTo(emit, emit.Transpose([reshapeTo(emit, x, [n, c, h, size, w, size])], { perm }), deep);
 }
 
-const DepthToSpace = defineOp<Blocks>({
+export const DepthToSpace = defineOp<Blocks>({
   name: "DepthToSpace",
   read: readBlocks,
   infer: ({ size }, site) =>
@@ -133,7 +133,7 @@ const DepthToSpace = defineOp<Blocks>({
   quantize: () => ({ kind: "transparent" }),
 });
 
-const SpaceToDepth = defineOp<Blocks>({
+export const SpaceToDepth = defineOp<Blocks>({
   name: "SpaceToDepth",
   read: readBlocks,
   infer: ({ size }, site) =>
@@ -148,7 +148,7 @@ const SpaceToDepth = defineOp<Blocks>({
 });
 
 /** The first `length` elements of each sequence backwards. It is its own inverse. */
-const ReverseSequence = defineOp({
+export const ReverseSequence = defineOp({
   name: "ReverseSequence",
   read: (site) => ({ time: integer(site, "time_axis", 0), batch: integer(site, "batch_axis", 1) }),
   infer: (_, site) => sameAsInput(site),
@@ -167,7 +167,7 @@ const ReverseSequence = defineOp({
 });
 
 /** Keeps one triangle of matrices, above or below a diagonal; the rest becomes 0. */
-const Trilu = defineOp({
+export const Trilu = defineOp({
   name: "Trilu",
   read: (site) => ({ upper: integer(site, "upper", 1) !== 0 }),
   infer: (_, site) => sameAsInput(site),
@@ -191,7 +191,7 @@ function framed({ sizes, axes }: Frame, dims: readonly Dim[], site: Site): reado
 }
 
 /** Cuts off or fills up with zeros, as much at either end; where that is odd, one more at the end. */
-const CenterCropPad = defineOp<Frame>({
+export const CenterCropPad = defineOp<Frame>({
   name: "CenterCropPad",
   read: (site) => ({ sizes: site.inputs[1]?.elements, axes: integers(site, "axes") }),
   infer: (s, site) => shaped(site, (dims) => framed(s, dims ?? [], site)),
@@ -217,12 +217,3 @@ const CenterCropPad = defineOp<Frame>({
     return [emit.Pad([x, [...before, ...after], 0])];
   },
 });
-
-export const rearrangeOperators: readonly Op[] = [
-  Tile,
-  DepthToSpace,
-  SpaceToDepth,
-  ReverseSequence,
-  Trilu,
-  CenterCropPad,
-];

@@ -6,7 +6,6 @@
  * positions whose coordinate is i (a channel c of C × H × W owns the H·W columns of its block); splitting is the same, read backwards.
  */
 import { Miss } from "../errors.ts";
-import { fromNumbers } from "../tensor/convert.ts";
 import { type Dim, divideDims, elementCount, multiplyDims, symbol } from "../tensor/dims.ts";
 import {
   type AxisLink,
@@ -19,7 +18,7 @@ import {
   type Site,
 } from "./define.ts";
 import { attributeOrInput, integer, wrapAxis } from "./shared/attributes.ts";
-import { dimsAt, fixed, ifSameDims, need, reshapeTo, shapeChange } from "./shared/rules.ts";
+import { dimsAt, fixed, ifSameDims, need, reshapeTo, restated, shapeChange } from "./shared/rules.ts";
 
 /** Positions in a row-major box whose coordinate along `axis` is `index`. */
 function positions(box: readonly number[], axis: number, index: number): number[] {
@@ -123,7 +122,7 @@ function shared(whole: Dim, others: Dim): Dim | undefined {
   );
 }
 
-const Reshape = defineOp<ReshapeSettings>({
+export const Reshape = defineOp<ReshapeSettings>({
   name: "Reshape",
   read: (site) =>
     site.version < 5
@@ -159,7 +158,7 @@ const Reshape = defineOp<ReshapeSettings>({
         const opened = shape.some((dim, axis) => dim === -1 && original[axis] !== -1);
         if ((opened && shape.includes(0)) || shape.filter((dim) => dim === -1).length > 1)
           return { shifts: { 1: shapeChange(original, now) } };
-        return { inputs: { 1: fromNumbers("int64", [shape.length], shape) } };
+        return restated(false, { shape }, 1);
       },
     };
   },
@@ -214,7 +213,6 @@ function knownAxes(site: Site): readonly number[] | undefined {
 }
 
 export const reshapeOperators: readonly Op[] = [
-  Reshape,
   relabel(
     "Flatten",
     () => undefined,
@@ -237,9 +235,7 @@ export const reshapeOperators: readonly Op[] = [
     (dims, site) => {
       if (knownAxes(site) !== undefined) return {};
       const axes = dims.flatMap((dim, axis) => (dim === 1 ? [axis] : []));
-      return site.version < 13
-        ? { attributes: { axes: { kind: "ints", value: axes } } }
-        : { inputs: { 1: fromNumbers("int64", [axes.length], axes) } };
+      return restated(site.version < 13, { axes }, 1);
     },
   ),
   relabel("Unsqueeze", runtimeAxes, (dims, site) => {

@@ -264,7 +264,7 @@ function resize(name: "Resize" | "Upsample"): Op {
   });
 }
 
-const ImageDecoder = defineOp({
+export const ImageDecoder = defineOp({
   name: "ImageDecoder",
   read: (site) => ({ format: text(site, "pixel_format", "RGB") }),
   infer: (s, site) => [{ type: "uint8", dims: [site.open(0, 0), site.open(0, 1), s.format === "Grayscale" ? 1 : 3] }],
@@ -273,4 +273,4 @@ const ImageDecoder = defineOp({
   quantize: new Miss("computes integers"),
 });
 
-export const resizeOperators: readonly Op[] = [resize("Resize"), resize("Upsample"), ImageDecoder];
+export const resizeOperators: readonly Op[] = [resize("Resize"), resize("Upsample")];

@@ -10,7 +10,7 @@ import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { type Dim, elementCount, fixedDims, multiplyDims } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/types.ts";
-import { type AxisLink, defineOp, type Op } from "./define.ts";
+import { type AxisLink, defineOp } from "./define.ts";
 import { constantIntegers, decimal, integer, integers, text } from "./shared/attributes.ts";
 import { type BoxAxis, heldPlaces, imageOf, meanWeights } from "./shared/boxes.ts";
 import { dimsAt, need, positions, scalar, typeOf, withDims } from "./shared/rules.ts";
@@ -33,7 +33,7 @@ const boxLinks: readonly AxisLink[] = [
 ];
 const images: AxisLink = { refuses: ["in0", 0], reason: "boxes refer to images by index" };
 
-const RoiAlign = defineOp({
+export const RoiAlign = defineOp({
   name: "RoiAlign",
   read: (site) => ({
     height: integer(site, "output_height", 1),
@@ -87,7 +87,7 @@ const RoiAlign = defineOp({
   },
 });
 
-const MaxRoiPool = defineOp({
+export const MaxRoiPool = defineOp({
   name: "MaxRoiPool",
   read: (site) => ({ shape: integers(site, "pooled_shape") ?? [1, 1], scale: decimal(site, "spatial_scale", 1) }),
   infer: (s, site) => {
@@ -126,7 +126,7 @@ const MaxRoiPool = defineOp({
   },
 });
 
-const GridSample = defineOp({
+export const GridSample = defineOp({
   name: "GridSample",
   renamed: { since: 20, attribute: "mode", values: { bilinear: "linear", bicubic: "cubic" } },
   read: (site) => ({
@@ -184,7 +184,7 @@ function coordinates(size: number, corners: boolean): number[] {
 }
 
 /** x' = A·(x, 1) for every place of a grid, x first: sizes N × C × (D ×) H × W, grid N × (D ×) H × W × axes. */
-const AffineGrid = defineOp({
+export const AffineGrid = defineOp({
   name: "AffineGrid",
   read: (site) => ({ sizes: site.inputs[1]?.elements, corners: integer(site, "align_corners", 0) !== 0 }),
   infer: (s, site) => {
@@ -226,12 +226,10 @@ const AffineGrid = defineOp({
 });
 
 /** Triples of image, class and box, as many as are left. */
-const NonMaxSuppression = defineOp({
+export const NonMaxSuppression = defineOp({
   name: "NonMaxSuppression",
   read: (site) => ({ centred: integer(site, "center_point_box", 0) !== 0 }),
   infer: (_, site) => [{ type: "int64", dims: [site.open(0, 0), 3] }],
   axes: new Miss("its results are indices"),
   gradient: new Miss("selects indices"),
 });
-
-export const roiOperators: readonly Op[] = [RoiAlign, MaxRoiPool, GridSample, AffineGrid, NonMaxSuppression];

@@ -4,12 +4,12 @@
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { type AxisLink, defineOp, type Op } from "./define.ts";
+import { type AxisLink, defineOp } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { fromHeads, toHeads, turned } from "./shared/heads.ts";
 import { countAttribute, need, positions, range, sameAsInput } from "./shared/rules.ts";
 
-const RotaryEmbedding = defineOp({
+export const RotaryEmbedding = defineOp({
   name: "RotaryEmbedding",
   sameType: 0,
   read: (site) => {
@@ -64,5 +64,3 @@ const RotaryEmbedding = defineOp({
     return [s.flat ? fromHeads(emit, y) : y];
   },
 });
-
-export const rotaryOperators: readonly Op[] = [RotaryEmbedding];

@@ -13,7 +13,7 @@ import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Op, type OpDef } from "./define.ts";
 import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
-import { fixed, need, range, sameAxes } from "./shared/rules.ts";
+import { fixed, inverse, need, range, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
   readonly exclusive: boolean;
@@ -64,12 +64,7 @@ const productGradient: Gradient = (s, { emit, inputs: [x, axis], up }) => {
   const between = emit.Where([reached, emit.CumProd([factors, end], how), 0]);
   const before = emit.CumProd([row, end], { exclusive: 1, reverse: how.reverse });
   const part = emit.Mul([before, emit.Squeeze([emit.MatMul([between, column]), [-1]])]);
-  return [
-    turned(
-      part,
-      order.map((_, own) => order.indexOf(own)),
-    ),
-  ];
+  return [turned(part, inverse(order))];
 };
 
 function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) => Dim): Op {

@@ -169,7 +169,7 @@ function scatter(name: Name): Op {
 }
 
 /** Gone since opset 11. */
-const Scatter = defineOp<Settings>({
+export const Scatter = defineOp<Settings>({
   name: "Scatter",
   read: (site) => ({ reduction: "none", axis: integer(site, "axis", 0) }),
   infer: (_, site) => sameAsInput(site).map((found) => withElements(found, placed(site, "none"))),
@@ -179,7 +179,7 @@ const Scatter = defineOp<Settings>({
 });
 
 /** Updates of a cache, for each sample from a position of its own; past the end, or around it. */
-const TensorScatter = defineOp({
+export const TensorScatter = defineOp({
   name: "TensorScatter",
   read: (site) => ({ axis: integer(site, "axis", -2), mode: text(site, "mode", "linear") }),
   infer: (_, site) => sameAsInput(site),
@@ -207,9 +207,4 @@ const TensorScatter = defineOp({
   },
 });
 
-export const scatterOperators: readonly Op[] = [
-  scatter("ScatterElements"),
-  scatter("ScatterND"),
-  Scatter,
-  TensorScatter,
-];
+export const scatterOperators: readonly Op[] = [scatter("ScatterElements"), scatter("ScatterND")];

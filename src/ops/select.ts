@@ -2,12 +2,12 @@
 import { Miss } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
-import { defineOp, type Op, type Site } from "./define.ts";
+import { defineOp, type Site } from "./define.ts";
 import { decimal } from "./shared/attributes.ts";
 import { combineElements, withElements } from "./shared/elements.ts";
 import { broadcast, broadcastAxes, handedOn, need, sameAsInput, sameAxes, shaped } from "./shared/rules.ts";
 
-const Where = defineOp({
+export const Where = defineOp({
   name: "Where",
   infer: (_, site) => {
     const onDims = (condition: Dim = 0, yes: Dim = 0, no: Dim = 0): Dim | undefined =>
@@ -41,7 +41,7 @@ function bound(site: Site, name: "min" | "max", input: number): number | undefin
 }
 
 /** On a bound the gradient goes to the input (as in PyTorch), outside of it to the bound. */
-const Clip = defineOp({
+export const Clip = defineOp({
   name: "Clip",
   read: (site) => ({ low: bound(site, "min", 1), high: bound(site, "max", 2) }),
   infer: (_, site) => sameAsInput(site),
@@ -81,5 +81,3 @@ const Clip = defineOp({
     return (low ?? 0) <= 0 && (high ?? 0) >= 0 ? { kind: "clamp" } : new Miss("its interval does not contain 0");
   },
 });
-
-export const selectOperators: readonly Op[] = [Where, Clip];

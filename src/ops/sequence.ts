@@ -70,7 +70,7 @@ function asOperand(sequence: Sequence | undefined): Inferred | Miss {
   return sequence === undefined ? new Miss("its elements are of different types") : containerOperand(sequence);
 }
 
-const SequenceConstruct = sequenceOperator({
+export const SequenceConstruct = sequenceOperator({
   name: "SequenceConstruct",
   infer: (_, site) => {
     const items = site.inputs.flatMap((operand) => (operand === undefined ? [] : [typeOfOperand(operand)]));
@@ -79,7 +79,7 @@ const SequenceConstruct = sequenceOperator({
   },
 });
 
-const SequenceEmpty = sequenceOperator({
+export const SequenceEmpty = sequenceOperator({
   name: "SequenceEmpty",
   read: (site) => {
     const type = elementType(site, "dtype", "float32");
@@ -88,7 +88,7 @@ const SequenceEmpty = sequenceOperator({
   infer: (of) => containerOperand({ kind: "sequence", of, items: [] }),
 });
 
-const SequenceInsert = sequenceOperator({
+export const SequenceInsert = sequenceOperator({
   name: "SequenceInsert",
   read: readPlace(2),
   lower: ({ place }, emit, [sequence, item]) => {
@@ -111,7 +111,7 @@ const SequenceInsert = sequenceOperator({
   },
 });
 
-const SequenceErase = sequenceOperator({
+export const SequenceErase = sequenceOperator({
   name: "SequenceErase",
   read: readPlace(1),
   lower: ({ place }, emit, [sequence]) => {
@@ -129,7 +129,7 @@ const SequenceErase = sequenceOperator({
   },
 });
 
-const SequenceAt = sequenceOperator({
+export const SequenceAt = sequenceOperator({
   name: "SequenceAt",
   read: readPlace(1),
   lower: ({ place }, _, [sequence]) => {
@@ -146,7 +146,7 @@ const SequenceAt = sequenceOperator({
   },
 });
 
-const SequenceLength = sequenceOperator({
+export const SequenceLength = sequenceOperator({
   name: "SequenceLength",
   infer: (_, site) => {
     const sequence = sequenceAt(site, 0);
@@ -157,7 +157,7 @@ const SequenceLength = sequenceOperator({
 });
 
 /** Elements joined along an axis that they have, or along a new one. */
-const ConcatFromSequence = sequenceOperator({
+export const ConcatFromSequence = sequenceOperator({
   name: "ConcatFromSequence",
   read: (site) => ({ axis: integer(site, "axis", 0), fresh: integer(site, "new_axis", 0) !== 0 }),
   lower: ({ axis, fresh }, emit, [sequence]) => {
@@ -182,7 +182,7 @@ const ConcatFromSequence = sequenceOperator({
 });
 
 /** A tensor cut along an axis: into single places, into pieces of one size (the last one may be shorter), or into pieces of given sizes. */
-const SplitToSequence = sequenceOperator({
+export const SplitToSequence = sequenceOperator({
   name: "SplitToSequence",
   read: readCut,
   lower: (s, emit, [x]) => {
@@ -219,7 +219,7 @@ const SplitToSequence = sequenceOperator({
 });
 
 /** The body, for each element; what is no sequence is the same every time. */
-const SequenceMap = defineOp({
+export const SequenceMap = defineOp({
   name: "SequenceMap",
   containers: true,
   read: (site) => {
@@ -261,7 +261,7 @@ const SequenceMap = defineOp({
   ...rest,
 });
 
-const OptionalOperator = sequenceOperator({
+export const OptionalOperator = sequenceOperator({
   name: "Optional",
   infer: (_, site) => {
     const [operand] = site.inputs;
@@ -271,7 +271,7 @@ const OptionalOperator = sequenceOperator({
   },
 });
 
-const OptionalGetElement = sequenceOperator({
+export const OptionalGetElement = sequenceOperator({
   name: "OptionalGetElement",
   read: (site) => ({ plain: site.inputs[0]?.container === undefined }),
   lower: ({ plain }, _, [optional]) => {
@@ -287,7 +287,7 @@ const OptionalGetElement = sequenceOperator({
   },
 });
 
-const OptionalHasElement = sequenceOperator({
+export const OptionalHasElement = sequenceOperator({
   name: "OptionalHasElement",
   infer: (_, site) => {
     const [operand] = site.inputs;
@@ -295,18 +295,3 @@ const OptionalHasElement = sequenceOperator({
     return element === undefined ? { type: "bool", dims: [] } : { type: "bool", dims: [], elements: [element] };
   },
 });
-
-export const sequenceOperators: readonly Op[] = [
-  SequenceConstruct,
-  SequenceEmpty,
-  SequenceInsert,
-  SequenceErase,
-  SequenceAt,
-  SequenceLength,
-  ConcatFromSequence,
-  SplitToSequence,
-  SequenceMap,
-  OptionalOperator,
-  OptionalGetElement,
-  OptionalHasElement,
-];

@@ -6,14 +6,23 @@ import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
 import { type DataType, type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { elementType, integer } from "./shared/attributes.ts";
-import { exactElements, isWhole, mostElements, roundedShare, withContents, withElements } from "./shared/elements.ts";
+import {
+  exactElements,
+  isShare,
+  isWhole,
+  mostElements,
+  roundedShare,
+  storedFacts,
+  withContents,
+  withElements,
+} from "./shared/elements.ts";
 import { primitive } from "./shared/misses.ts";
 import { dimsAt, handedOn, need, sameAxes } from "./shared/rules.ts";
 
 const constant = new Miss("does not depend on its input's elements");
 
 /** Since opset 15 a range of axes may be asked for. */
-const Shape = defineOp({
+export const Shape = defineOp({
   name: "Shape",
   read: (site) => ({ start: integer(site, "start", 0), end: integer(site, "end", Number.MAX_SAFE_INTEGER) }),
   infer: (s, site) => {
@@ -33,7 +42,7 @@ const Shape = defineOp({
   gradient: constant,
 });
 
-const Size = defineOp({
+export const Size = defineOp({
   name: "Size",
   infer: (_, site) => {
     const dims = dimsAt(site, 0);
@@ -44,23 +53,6 @@ const Size = defineOp({
   axes: new Miss("reports dimensions"),
   gradient: constant,
 });
-
-/** What a stored tensor tells a rule: its type and dimensions, and the elements if it is small. */
-export function storedFacts(type: DataType, dims: readonly number[], small: Dense | undefined): Inferred {
-  if (small === undefined) return { type, dims };
-  const facts = { type, dims, small };
-  const count = elementCount(dims);
-  // Axes of any length, as vectors; what is no shape (a table, numbers that are not whole) only as long as shapes are.
-  if ((type === "int64" || type === "int32") && dims.length <= 1) return { ...facts, elements: toNumbers(small) };
-  if (isWhole(type) && count <= mostElements) return { ...facts, elements: toNumbers(small) };
-  if (!isShare(type) || dims.length > 1 || count > mostShares) return facts;
-  const elements = toNumbers(small);
-  return elements.every(Number.isFinite) ? { ...facts, elements } : facts;
-}
-
-/** Floats that sizes may be multiplied by: as many as an image has axes, and some. */
-const mostShares = 8;
-const isShare = (type: DataType): boolean => type === "float32" || type === "float64" || type === "float16";
 
 /** Strings are UTF-8, or bytes that are not. */
 function constantTexts(attribute: Site["attribute"]): Dense | undefined {
@@ -100,7 +92,7 @@ function constantFacts(site: Site): Inferred | undefined | Miss {
     : undefined;
 }
 
-const Constant = defineOp<Inferred | undefined>({
+export const Constant = defineOp<Inferred | undefined>({
   name: "Constant",
   holds: constantTensor,
   read: constantFacts,
@@ -109,7 +101,7 @@ const Constant = defineOp<Inferred | undefined>({
   gradient: new Miss("is a constant"),
 });
 
-const ConstantOfShape = defineOp<{ readonly type: DataType; readonly value: Dense | undefined }>({
+export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly value: Dense | undefined }>({
   name: "ConstantOfShape",
   read: (site) => {
     const value = site.attribute("value");
@@ -198,10 +190,6 @@ function truth(element: Dim): Dim | undefined {
 }
 
 export const shapeOperators: readonly Op[] = [
-  Shape,
-  Size,
-  Constant,
-  ConstantOfShape,
   cast("Cast", (site) => elementType(site, "to"), { lower: primitive }),
   // Once the type is known, nothing of the second input is needed.
   cast("CastLike", (site) => site.inputs[1]?.type, {

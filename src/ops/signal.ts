@@ -11,7 +11,7 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Op } from "./define.ts";
 import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
-import { need, sameAxes, typeOf } from "./shared/rules.ts";
+import { inverse, need, sameAxes, typeOf } from "./shared/rules.ts";
 
 interface DftSettings {
   readonly axis: number;
@@ -21,7 +21,7 @@ interface DftSettings {
   readonly length: Dim | undefined;
 }
 
-const DFT = defineOp<DftSettings>({
+export const DFT = defineOp<DftSettings>({
   name: "DFT",
   sameType: 0,
   read: (site) => {
@@ -78,7 +78,7 @@ const DFT = defineOp<DftSettings>({
       "waves",
     );
     const product = emit.Reshape([emit.MatMul([rows, matrix]), [...keep, count, 2]]);
-    return [emit.Transpose([product], { perm: perm.map((_, axis) => perm.indexOf(axis)) })];
+    return [emit.Transpose([product], { perm: inverse(perm) })];
   },
 });
 
@@ -116,7 +116,7 @@ interface StftSettings {
   readonly oneSided: boolean;
 }
 
-const STFT = defineOp<StftSettings>({
+export const STFT = defineOp<StftSettings>({
   name: "STFT",
   sameType: 0,
   read: (site) => {
@@ -164,7 +164,7 @@ function padded(emit: Emit, window: Value, length: number): Value {
   return emit.Pad([window, [0, length - size]]);
 }
 
-const MelWeightMatrix = defineOp({
+export const MelWeightMatrix = defineOp({
   name: "MelWeightMatrix",
   infer: (_, site) => {
     const [bins, length] = [site.inputs[0]?.elements?.[0], site.inputs[1]?.elements?.[0]];
@@ -192,9 +192,6 @@ function windowFunction(name: "HannWindow" | "HammingWindow" | "BlackmanWindow")
 }
 
 export const signalOperators: readonly Op[] = [
-  DFT,
-  STFT,
-  MelWeightMatrix,
   windowFunction("HannWindow"),
   windowFunction("HammingWindow"),
   windowFunction("BlackmanWindow"),

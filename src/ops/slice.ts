@@ -5,13 +5,12 @@
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, dimText, fixedDims, isSymbolic, multiplyDims, symbol } from "../tensor/dims.ts";
-import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
+import { type AxisLink, defineOp, type Site } from "./define.ts";
 import { attributeOrInput, constantIntegers, integers, text, wrapAxis } from "./shared/attributes.ts";
-import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
+import { withMoved } from "./shared/elements.ts";
 import { primitive } from "./shared/misses.ts";
-import { filled, fixed, handedOn, need, typeOf } from "./shared/rules.ts";
+import { filled, fixed, handedOn, need, restated, typeOf } from "./shared/rules.ts";
 
 interface Range {
   readonly axis: number;
@@ -102,7 +101,7 @@ function whole(range: Range, size: Dim | undefined): boolean {
   return start === 0 && step === 1 && (end === size || (!isSymbolic(end) && end > toTheEnd));
 }
 
-const Slice = defineOp<readonly Range[]>({
+export const Slice = defineOp<readonly Range[]>({
   name: "Slice",
   sameType: 0,
   read: readSlice,
@@ -114,19 +113,17 @@ const Slice = defineOp<readonly Range[]>({
       if (range === undefined) return dim;
       return range.open === true ? site.open(0, axis) : slicedDim(range, dim);
     });
-    const inferred = { type, dims: out };
-    const contents = contentsOf(site.inputs[0]);
-    const result = fixedDims(out);
-    if (contents === undefined || result === undefined) return [inferred];
-    const found = contents.dims.flatMap((size, axis) => {
-      const range = rangeOf(ranges, axis);
-      const bounds = range === undefined ? { first: 0 } : resolved(range, size);
-      return bounds === undefined ? [] : [{ first: bounds.first, step: range?.step ?? 1 }];
-    });
-    if (found.length < contents.dims.length) return [inferred];
-    const from = (place: readonly number[]): number[] =>
-      found.map(({ first, step }, axis) => first + step * (place[axis] ?? 0));
-    return [withContents(inferred, pickElements(contents, result, from))];
+    return [
+      withMoved({ type, dims: out }, site, ({ dims: sizes }) => {
+        const found = sizes.flatMap((size, axis) => {
+          const range = rangeOf(ranges, axis);
+          const bounds = range === undefined ? { first: 0 } : resolved(range, size);
+          return bounds === undefined ? [] : [{ first: bounds.first, step: range?.step ?? 1 }];
+        });
+        if (found.length < sizes.length) return undefined;
+        return (place) => found.map(({ first, step }, axis) => first + step * (place[axis] ?? 0));
+      }),
+    ];
   },
   // A name as the end is taken to lie within the dimension when sizes are told, but may lie before its end.
   unchanged: (ranges, site) => {
@@ -157,19 +154,7 @@ const Slice = defineOp<readonly Range[]>({
         });
         const [starts, ends] = [bounds.map(([start]) => start), bounds.map(([, end]) => end)];
         if (![...starts, ...ends].every((bound) => typeof bound === "number")) return {};
-        return site.version < 10
-          ? {
-              attributes: {
-                starts: { kind: "ints", value: starts as number[] },
-                ends: { kind: "ints", value: ends as number[] },
-              },
-            }
-          : {
-              inputs: {
-                1: fromNumbers("int64", [starts.length], starts as number[]),
-                2: fromNumbers("int64", [ends.length], ends as number[]),
-              },
-            };
+        return restated(site.version < 10, { starts: starts as number[], ends: ends as number[] }, 1);
       },
     };
   },
@@ -213,7 +198,7 @@ function source(mode: string, position: number, size: number): number {
 
 const padsAtRunTime = new Miss("its pads are computed at run time");
 
-const Pad = defineOp({
+export const Pad = defineOp({
   name: "Pad",
   padding: 1,
   sameType: 0,
@@ -285,7 +270,7 @@ const Pad = defineOp({
             .filter((index) => (place < rank ? index < begin : index >= begin + size));
           return pad - gone.length;
         });
-        return { inputs: { 1: fromNumbers("int64", [pads.length], pads) } };
+        return restated(false, { pads }, 1);
       },
     };
   },
@@ -315,5 +300,3 @@ const Pad = defineOp({
   },
   wants: (_, __, output) => handedOn(output, 0),
 });
-
-export const sliceOperators: readonly Op[] = [Slice, Pad];

@@ -1,14 +1,14 @@
 /** Texts: StringConcat, StringNormalizer, StringSplit, RegexFullMatch, and TfIdfVectorizer, which counts runs of words or numbers. */
 import { Miss } from "../errors.ts";
 import type { Attribute } from "../graph/graph.ts";
-import { defineOp, type Op, type Site } from "./define.ts";
+import { defineOp, type Site } from "./define.ts";
 import { integer, integers, text } from "./shared/attributes.ts";
 import { inert } from "./shared/inert.ts";
 import { broadcast, need, sameAxes, shaped } from "./shared/rules.ts";
 
 const texts = new Miss("operates on strings");
 
-const StringConcat = inert(texts, {
+export const StringConcat = inert(texts, {
   name: "StringConcat",
   infer: (_, site) => shaped(site, broadcast, "string", [0, 1]),
 });
@@ -27,7 +27,7 @@ interface Normalization {
 }
 
 /** Changes case, and removes words: how many are left, the words decide. */
-const StringNormalizer = inert<Normalization>(texts, {
+export const StringNormalizer = inert<Normalization>(texts, {
   name: "StringNormalizer",
   read: (site) => ({
     stopWords: words(site.attribute("stopwords")),
@@ -45,7 +45,7 @@ const StringNormalizer = inert<Normalization>(texts, {
 });
 
 /** The parts of each text along a new axis, filled up with empty ones, and how many there are of each. */
-const StringSplit = inert<{ readonly delimiter: string; readonly most: number | undefined }>(texts, {
+export const StringSplit = inert<{ readonly delimiter: string; readonly most: number | undefined }>(texts, {
   name: "StringSplit",
   read: (site) => ({
     delimiter: text(site, "delimiter", ""),
@@ -60,7 +60,7 @@ const StringSplit = inert<{ readonly delimiter: string; readonly most: number | 
   },
 });
 
-const RegexFullMatch = inert<{ readonly pattern: string }>(texts, {
+export const RegexFullMatch = inert<{ readonly pattern: string }>(texts, {
   name: "RegexFullMatch",
   read: (site) => ({ pattern: text(site, "pattern", "") }),
   infer: (_, site) => [{ type: "bool", dims: need(site, 0).dims }],
@@ -92,7 +92,7 @@ function readCounting(site: Site): Counting {
 }
 
 /** How often each known run of words occurs in a row, weighted. */
-const TfIdfVectorizer = defineOp<Counting>({
+export const TfIdfVectorizer = defineOp<Counting>({
   name: "TfIdfVectorizer",
   read: readCounting,
   infer: (s, site) => {
@@ -105,11 +105,3 @@ const TfIdfVectorizer = defineOp<Counting>({
   gradient: new Miss("counts"),
   quantize: new Miss("counts"),
 });
-
-export const stringOperators: readonly Op[] = [
-  StringConcat,
-  StringNormalizer,
-  StringSplit,
-  RegexFullMatch,
-  TfIdfVectorizer,
-];

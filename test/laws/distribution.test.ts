@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
 import { Miss } from "../../src/errors.ts";
-import { examples } from "../../src/ops/index.examples.ts";
 import { toFloat64 } from "../../src/tensor/convert.ts";
+import { examples } from "./examples.ts";
 import { feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 
 const found = examples.flatMap((example) => {

@@ -1,7 +1,7 @@
 /** Every operator has examples enough, and every exception a reason. */
 import { describe, expect, test } from "vitest";
-import { examples } from "../../src/ops/index.examples.ts";
 import { operators } from "../../src/ops/index.ts";
+import { examples } from "./examples.ts";
 import { operatorOf, symbolicModel } from "./harness.ts";
 
 describe("examples", () => {

@@ -9,10 +9,10 @@ import { describe, expect, it } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
 import { Miss } from "../../src/errors.ts";
 import type { Node } from "../../src/graph/graph.ts";
-import { examples } from "../../src/ops/index.examples.ts";
 import { operators } from "../../src/ops/index.ts";
 import { removeUnused } from "../../src/passes/remove-unused.ts";
 import { isFloat } from "../../src/tensor/convert.ts";
+import { examples } from "./examples.ts";
 import { lastNode, loweredModel, symbolicModel } from "./harness.ts";
 
 const words = (text: string): readonly string[] => text.trim().split(/\s+/);

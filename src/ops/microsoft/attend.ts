@@ -4,12 +4,15 @@
  * Heads lie as N × heads × length × width. What is masked gets a large negative number added before the softmax: the value that the operator
  * names for padding, the lowest of its type for what lies in the future.
  */
+
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import { scalar, typeOf } from "../shared/rules.ts";
+import type { Operand, Site } from "../define.ts";
+import { integer } from "../shared/attributes.ts";
+import { dimsAt, scalar, typeOf } from "../shared/rules.ts";
 
 /** Keys or values, N × heads × length × width, behind those of the past. */
 export const behind = (emit: Emit, past: Value | undefined, added: Value): Value =>
@@ -91,4 +94,37 @@ export function attentionMacs(
 ): Dim {
   const { batch, length, width } = query;
   return addDims(elementCount([batch, length, width, keys]), elementCount([batch, length, valueWidth, keys]));
+}
+
+export interface Grouped {
+  readonly heads: number;
+  readonly keyHeads: number;
+}
+
+export const readGrouped = (site: Site): Grouped => ({
+  heads: integer(site, "num_heads", 1),
+  keyHeads: integer(site, "kv_num_heads", 1),
+});
+
+interface Shape {
+  readonly batch: Dim;
+  readonly length: Dim;
+  /** Of one head. */
+  readonly width: number;
+}
+
+/** Queries are N × length × (heads · width); without keys, those and the values stand behind them in the same rows. */
+export function shapeOf(s: Grouped, site: Site): Shape | Miss {
+  const q = dimsAt(site, 0);
+  if (q instanceof Miss) return q;
+  const [batch, length, last] = q;
+  if (batch === undefined || length === undefined || typeof last !== "number")
+    return new Miss("the width of its queries is not known");
+  const packed = site.inputs[1] === undefined;
+  return { batch, length, width: last / (packed ? s.heads + 2 * s.keyHeads : s.heads) };
+}
+
+/** Total length, where the integers that are fed are known before the run. */
+export function totalLength(operand: Operand | undefined): Dim | undefined {
+  return operand?.elements?.length === 1 ? operand.elements[0] : undefined;
 }

@@ -8,7 +8,7 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
-import { defineOp, type Inferred, type Op, type Operand, type Site } from "../define.ts";
+import { defineOp, type Inferred, type Operand, type Site } from "../define.ts";
 import { decimal, integer, integers } from "../shared/attributes.ts";
 import { decoded } from "../shared/codes.ts";
 import { fromHeads, toHeads } from "../shared/heads.ts";
@@ -136,7 +136,7 @@ function project(
 
 const plain: Ports = { mask: 3, past: 4, added: 5 };
 
-const Attention = defineOp<ProjectedSettings>({
+export const Attention = defineOp<ProjectedSettings>({
   name: "Attention",
   domain: microsoft,
   read: readProjected,
@@ -152,7 +152,7 @@ const Attention = defineOp<ProjectedSettings>({
 const coded: Ports = { mask: 5, past: 8, added: undefined };
 
 /** Data and matrix are codes of 8 bits: they are dequantized, the matrix perhaps column by column. */
-const QAttention = defineOp<ProjectedSettings>({
+export const QAttention = defineOp<ProjectedSettings>({
   name: "QAttention",
   domain: microsoft,
   read: readProjected,
@@ -197,7 +197,7 @@ function biased(emit: Emit, values: readonly Value[], bias: Value, widths: reado
   return values.map((value, index) => emit.Add([value, parts[index]]));
 }
 
-const MultiHeadAttention = defineOp<SeparateSettings>({
+export const MultiHeadAttention = defineOp<SeparateSettings>({
   name: "MultiHeadAttention",
   domain: microsoft,
   read: (site) => ({ ...readCommon(site), shared: site.inputs[8] !== undefined }),
@@ -252,5 +252,3 @@ const MultiHeadAttention = defineOp<SeparateSettings>({
     return attentionMacs({ batch, length, width: width * s.heads }, total, valueWidth);
   },
 });
-
-export const microsoftAttentionOperators: readonly Op[] = [Attention, MultiHeadAttention, QAttention];

@@ -12,7 +12,7 @@ import type { Value } from "../../graph/graph.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
 import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import { defineOp, type Inferred, type Op, type Site, type WeightRole } from "../define.ts";
+import { defineOp, type Inferred, type Site, type WeightRole } from "../define.ts";
 import { integer, wrapAxis } from "../shared/attributes.ts";
 import { dimsAt, need, positions, present, range, scalar, shaped, typeOf, withDims } from "../shared/rules.ts";
 
@@ -73,7 +73,7 @@ function packedWeight(site: Site, outputs: number, inputs: number, bias: number 
 
 const productOf = (site: Site, width: number) => shaped(site, (dims) => [...dims.slice(0, -1), width]);
 
-const MatMulNBits = defineOp<Blocks & { readonly prepacked: boolean }>({
+export const MatMulNBits = defineOp<Blocks & { readonly prepacked: boolean }>({
   name: "MatMulNBits",
   domain: microsoft,
   read: (site) => ({
@@ -123,7 +123,7 @@ const tables: readonly (readonly number[])[] = [
   ],
 ];
 
-const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transposed: boolean }>({
+export const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transposed: boolean }>({
   name: "MatMulBnb4",
   domain: microsoft,
   read: (site) => ({
@@ -172,7 +172,7 @@ const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transpos
   quantize: already,
 });
 
-const GatherBlockQuantized = defineOp({
+export const GatherBlockQuantized = defineOp({
   name: "GatherBlockQuantized",
   domain: microsoft,
   read: (site) => {
@@ -232,5 +232,3 @@ const GatherBlockQuantized = defineOp({
   },
   quantize: already,
 });
-
-export const microsoftBlockOperators: readonly Op[] = [MatMulNBits, MatMulBnb4, GatherBlockQuantized];

@@ -5,13 +5,13 @@
  */
 import { Miss } from "../../errors.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
-import type { Inferred, Op, Site } from "../define.ts";
+import type { Inferred, Site } from "../define.ts";
 import { constantIntegers, integer, integers } from "../shared/attributes.ts";
 import { dimsAt, need, sameAsInput, withDims } from "../shared/rules.ts";
-import { type Grouped, GroupQueryAttention, readGrouped, shapeOf, totalLength } from "./grouped.ts";
+import { type Grouped, readGrouped, shapeOf, totalLength } from "./attend.ts";
 import { typed } from "./typed.ts";
 
-const SparseAttention = typed<Grouped>({
+export const SparseAttention = typed<Grouped>({
   name: "SparseAttention",
   read: readGrouped,
   infer: (s, site): readonly Inferred[] | Miss => {
@@ -26,7 +26,7 @@ const SparseAttention = typed<Grouped>({
   cost: () => new Miss("its inputs select the blocks that it multiplies"),
 });
 
-const DecoderMaskedMultiHeadAttention = typed({
+export const DecoderMaskedMultiHeadAttention = typed({
   name: "DecoderMaskedMultiHeadAttention",
   read: (site) => ({
     heads: integer(site, "num_heads", 1),
@@ -64,7 +64,7 @@ const readPacked = (site: Site): Packed => ({
 const packedWhy = "its inputs select which tokens attend to which";
 
 /** Tokens × width, whatever samples they belong to. */
-const PackedAttention = typed<Packed>({
+export const PackedAttention = typed<Packed>({
   name: "PackedAttention",
   read: readPacked,
   infer: (s, site): readonly Inferred[] => {
@@ -78,7 +78,7 @@ const PackedAttention = typed<Packed>({
   cost: () => new Miss(packedWhy),
 });
 
-const PackedMultiHeadAttention = typed<Packed>({
+export const PackedMultiHeadAttention = typed<Packed>({
   name: "PackedMultiHeadAttention",
   read: readPacked,
   infer: (s, site): readonly Inferred[] => {
@@ -93,7 +93,7 @@ const PackedMultiHeadAttention = typed<Packed>({
 });
 
 /** 1 × heads × queries × keys: a row of the table for each distance, in ranges that widen. */
-const RelativePositionBias = typed({
+export const RelativePositionBias = typed({
   name: "RelativePositionBias",
   infer: (_, site): readonly Inferred[] => {
     const { type, dims } = need(site, 0);
@@ -106,7 +106,7 @@ const RelativePositionBias = typed({
 });
 
 /** The bias for each pair of places, weighed by gates that the queries make: N × heads × length × length. */
-const GatedRelativePositionBias = typed({
+export const GatedRelativePositionBias = typed({
   name: "GatedRelativePositionBias",
   infer: (_, site): readonly Inferred[] => {
     const { type, dims } = need(site, 0);
@@ -118,13 +118,3 @@ const GatedRelativePositionBias = typed({
   parameters: [1, 3, 4, 5],
   cost: (_, site) => withDims(site, [0, 3], (q = [], w = []) => multiplyDims(elementCount(q), w[1] ?? 0)),
 });
-
-export const microsoftCacheOperators: readonly Op[] = [
-  GroupQueryAttention,
-  SparseAttention,
-  DecoderMaskedMultiHeadAttention,
-  PackedAttention,
-  PackedMultiHeadAttention,
-  RelativePositionBias,
-  GatedRelativePositionBias,
-];

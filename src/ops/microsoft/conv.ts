@@ -49,7 +49,7 @@ function primitives(s: Settings, emit: Emit, [x, w, bias, sum]: readonly (Value 
   return activate(emit, sum === undefined ? y : emit.Add([y, sum]), s.activation);
 }
 
-const FusedConv = defineOp<Settings>({
+export const FusedConv = defineOp<Settings>({
   name: "FusedConv",
   domain: microsoft,
   read,
@@ -98,4 +98,4 @@ function nhwc(name: string): Op {
   });
 }
 
-export const microsoftConvOperators: readonly Op[] = [FusedConv, nhwc("NhwcConv"), nhwc("NhwcFusedConv")];
+export const microsoftConvOperators: readonly Op[] = [nhwc("NhwcConv"), nhwc("NhwcFusedConv")];

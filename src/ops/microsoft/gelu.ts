@@ -50,7 +50,7 @@ function gelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Va
 }
 
 /** Y = (left + bias) · gelu(right + bias), where left and right are the halves of the last axis. */
-const BiasSplitGelu = defineOp({
+export const BiasSplitGelu = defineOp({
   name: "BiasSplitGelu",
   domain: microsoft,
   infer: (_, site) => shaped(site, (dims) => dims.with(-1, floorDims(dims.at(-1) ?? 0, 2))),
@@ -66,7 +66,7 @@ const BiasSplitGelu = defineOp({
  * Softmax over all axes from `axis` on, as if they were one. The bias has as many elements as the axes that are not broadcast: the axes from
  * some axis on are its own (inner broadcast 0: it repeats along the first ones), or it is repeated along axes just before `axis`.
  */
-const BiasSoftmax = defineOp({
+export const BiasSoftmax = defineOp({
   name: "BiasSoftmax",
   domain: microsoft,
   read: (site) => {
@@ -97,6 +97,4 @@ export const microsoftGeluOperators: readonly Op[] = [
   gelu("BiasGelu", erfGelu),
   gelu("FastGelu", tanhGelu),
   gelu("QuickGelu", (emit, x, alpha) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, alpha])])])),
-  BiasSplitGelu,
-  BiasSoftmax,
 ];

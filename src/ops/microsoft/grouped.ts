@@ -12,45 +12,11 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, extremeDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import { defineOp, type Inferred, type Operand, type Site } from "../define.ts";
+import { defineOp, type Inferred, type Site } from "../define.ts";
 import { constantIntegers, decimal, integer } from "../shared/attributes.ts";
-import { fromHeads, toHeads } from "../shared/heads.ts";
-import { dimsAt, integersConstant, need, typeOf } from "../shared/rules.ts";
-import { attentionMacs, behind, lengthOf, lowest } from "./attend.ts";
-import { rotated } from "./rotary.ts";
-
-export interface Grouped {
-  readonly heads: number;
-  readonly keyHeads: number;
-}
-
-export const readGrouped = (site: Site): Grouped => ({
-  heads: integer(site, "num_heads", 1),
-  keyHeads: integer(site, "kv_num_heads", 1),
-});
-
-interface Shape {
-  readonly batch: Dim;
-  readonly length: Dim;
-  /** Of one head. */
-  readonly width: number;
-}
-
-/** Queries are N × length × (heads · width); without keys, those and the values stand behind them in the same rows. */
-export function shapeOf(s: Grouped, site: Site): Shape | Miss {
-  const q = dimsAt(site, 0);
-  if (q instanceof Miss) return q;
-  const [batch, length, last] = q;
-  if (batch === undefined || length === undefined || typeof last !== "number")
-    return new Miss("the width of its queries is not known");
-  const packed = site.inputs[1] === undefined;
-  return { batch, length, width: last / (packed ? s.heads + 2 * s.keyHeads : s.heads) };
-}
-
-/** Total length, where the integers that are fed are known before the run. */
-export function totalLength(operand: Operand | undefined): Dim | undefined {
-  return operand?.elements?.length === 1 ? operand.elements[0] : undefined;
-}
+import { fromHeads, rotated, toHeads } from "../shared/heads.ts";
+import { integersConstant, need, typeOf } from "../shared/rules.ts";
+import { attentionMacs, behind, type Grouped, lengthOf, lowest, readGrouped, shapeOf, totalLength } from "./attend.ts";
 
 /** How long the cache is afterwards: as long as all tokens, and not shorter than it was. */
 function cached(site: Site): Dim | undefined {

@@ -55,7 +55,7 @@ function scaled(emit: Emit, sums: Value, a: Value | undefined, b: Value | undefi
   return emit.Mul([emit.Cast([sums], { to: typeCodes.float32 }), emit.Mul([single(emit, a), single(emit, b)])]);
 }
 
-const DynamicQuantizeMatMul = integerProduct({
+export const DynamicQuantizeMatMul = integerProduct({
   name: "DynamicQuantizeMatMul",
   right: 1,
   bias: 4,
@@ -65,7 +65,7 @@ const DynamicQuantizeMatMul = integerProduct({
   },
 });
 
-const MatMulIntegerToFloat = integerProduct({
+export const MatMulIntegerToFloat = integerProduct({
   name: "MatMulIntegerToFloat",
   right: 1,
   bias: 6,
@@ -87,7 +87,7 @@ function gemmSite(s: GemmSettings, site: Site): Site {
 }
 
 /** alpha · scaleA · scaleB · ((A - zeroA)' · (B - zeroB)' + C): numbers, or codes where the result has a scale. */
-const QGemm = defineOp<GemmSettings>({
+export const QGemm = defineOp<GemmSettings>({
   name: "QGemm",
   domain: microsoft,
   read: (site) => ({
@@ -118,7 +118,7 @@ const QGemm = defineOp<GemmSettings>({
   ...onIntegers,
 });
 
-const MatMulInteger16 = typed({
+export const MatMulInteger16 = typed({
   name: "MatMulInteger16",
   infer: (_, site) => {
     const [a, b] = site.inputs.map((operand) => operand?.type);
@@ -130,7 +130,7 @@ const MatMulInteger16 = typed({
 });
 
 /** LSTM with matrices of codes, inputs × gates; what goes in is rounded at every step. */
-const DynamicQuantizeLSTM = typed({
+export const DynamicQuantizeLSTM = typed({
   name: "DynamicQuantizeLSTM",
   infer: (_, site): readonly Inferred[] => {
     const [x, r] = [site.inputs[0]?.dims, site.inputs[2]?.dims];
@@ -148,11 +148,3 @@ const DynamicQuantizeLSTM = typed({
       multiplyDims(elementCount(x.slice(0, 2)), addDims(elementCount(w), elementCount(r))),
     ),
 });
-
-export const microsoftIntegerOperators: readonly Op[] = [
-  DynamicQuantizeMatMul,
-  MatMulIntegerToFloat,
-  QGemm,
-  MatMulInteger16,
-  DynamicQuantizeLSTM,
-];

@@ -44,7 +44,7 @@ function blocked<S = null>(
 }
 
 /** Channels come in one by one, first or last, and leave in blocks: as many as there were if they fill whole blocks of 16. */
-const ReorderInput = blocked<{ readonly last: boolean }>(
+export const ReorderInput = blocked<{ readonly last: boolean }>(
   "ReorderInput",
   ({ last }, x, site) => {
     const [batch, channels, ...spatial] = last ? channelsFirst(x) : x;
@@ -54,21 +54,21 @@ const ReorderInput = blocked<{ readonly last: boolean }>(
   { read: (site) => ({ last: integer(site, "channels_last", 0) !== 0 }) },
 );
 
-const ReorderOutput = blocked<{ readonly last: boolean; readonly channels: number }>(
+export const ReorderOutput = blocked<{ readonly last: boolean; readonly channels: number }>(
   "ReorderOutput",
   ({ last, channels }, [batch, , ...spatial]) =>
     last ? [batch as Dim, ...spatial, channels] : [batch as Dim, channels, ...spatial],
   { read: (site) => ({ last: integer(site, "channels_last", 0) !== 0, channels: integer(site, "channels", 0) }) },
 );
 
-const Upsample = blocked<readonly number[]>(
+export const Upsample = blocked<readonly number[]>(
   "Upsample",
   (scales, x) => x.map((dim, axis) => multiplyDims(dim, scales[axis] ?? 1)),
   { read: (site) => integers(site, "scales") ?? new Miss("has no scales") },
 );
 
 /** MaxPool of 8-bit integers, N × spatial × C. */
-const NhwcMaxPool = defineOp<Window>({
+export const NhwcMaxPool = defineOp<Window>({
   name: "NhwcMaxPool",
   domain: "com.microsoft",
   read: readPool,
@@ -93,8 +93,4 @@ export const microsoftLayoutOperators: readonly Op[] = [
   blocked<Window>("AveragePool", pooledDims, { read: readPool }),
   blocked("GlobalMaxPool", (_, x) => globallyPooled(x)),
   blocked("GlobalAveragePool", (_, x) => globallyPooled(x)),
-  ReorderInput,
-  ReorderOutput,
-  Upsample,
-  NhwcMaxPool,
 ];

@@ -139,7 +139,7 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
 }
 
 /** activation(alpha · A'·B' + beta · C) */
-const FusedGemm = defineOp<GemmSettings & { readonly activation: Activation }>({
+export const FusedGemm = defineOp<GemmSettings & { readonly activation: Activation }>({
   name: "FusedGemm",
   domain: microsoft,
   read: (site) => {
@@ -162,8 +162,4 @@ const FusedGemm = defineOp<GemmSettings & { readonly activation: Activation }>({
   quantize: new Miss(`an activation is fused into it: ${lowerFirst}`),
 });
 
-export const microsoftMatmulOperators: readonly Op[] = [
-  fusedMatMul("FusedMatMul"),
-  fusedMatMul("TransposeMatMul"),
-  FusedGemm,
-];
+export const microsoftMatmulOperators: readonly Op[] = [fusedMatMul("FusedMatMul"), fusedMatMul("TransposeMatMul")];

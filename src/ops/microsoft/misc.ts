@@ -25,7 +25,7 @@ const fused = new Miss(`is not an operator of ai.onnx: ${lowerFirst}`);
 const like = <S = null>({ read = () => null as S, ...row }: Like<S>): Op =>
   defineOp<S>({ ...row, read, domain: "com.microsoft", axes: fused, quantize: fused });
 
-const ExpandDims = like({
+export const ExpandDims = like({
   name: "ExpandDims",
   read: (site) => {
     const [axis] = constantIntegers(site.inputs[1]) ?? [];
@@ -37,14 +37,14 @@ const ExpandDims = like({
     axis === undefined ? new Miss("its axis is computed at run time") : [emit.Unsqueeze([x, [axis]])],
 });
 
-const Trilu = like({
+export const Trilu = like({
   name: "Trilu",
   read: (site) => ({ upper: integer(site, "upper", 1) }),
   infer: (_, site) => sameAsInput(site),
   lower: ({ upper }, emit, [x, k]) => [emit.Trilu([x, k], { upper })],
 });
 
-const Pad = like({
+export const Pad = like({
   name: "Pad",
   read: (site) => ({ mode: text(site, "mode", "constant") }),
   infer: (_, site) => {
@@ -68,7 +68,7 @@ function numberAt(operand: Operand | undefined): number | undefined {
   return known ?? (small === undefined || small.type === "string" ? undefined : toFloat64(small)[0]);
 }
 
-const Range = like({
+export const Range = like({
   name: "Range",
   infer: (_, site) => {
     const [start, limit] = [numberAt(site.inputs[0]), numberAt(site.inputs[1])];
@@ -85,7 +85,7 @@ const Range = like({
   },
 });
 
-const Unique = typed({
+export const Unique = typed({
   name: "Unique",
   infer: (_, site): readonly Inferred[] => {
     const { type, dims } = need(site, 0);
@@ -106,14 +106,14 @@ function gatheredDims(dims: readonly Dim[] = [], indices: readonly Dim[] = []): 
   return typeof depth === "number" ? [...indices.slice(0, -1), ...dims.slice(depth)] : undefined;
 }
 
-const GatherND = like({
+export const GatherND = like({
   name: "GatherND",
   infer: (_, site) => shaped(site, gatheredDims, undefined, [0, 1]),
   lower: (_, emit, [x, indices]) => [emit.GatherND([x, emit.Cast([indices], { to: typeCodes.int64 })])],
 });
 
 /** windows × size for an axis, at its place and at the end. */
-const UnfoldTensor = typed({
+export const UnfoldTensor = typed({
   name: "UnfoldTensor",
   read: (site) => ({ dim: integer(site, "dim", -1), size: integer(site, "size", 1), step: integer(site, "step", 1) }),
   infer: ({ dim, size, step }, site) =>
@@ -125,26 +125,26 @@ const UnfoldTensor = typed({
   why: "extracts sliding windows of an axis",
 });
 
-const Inverse = typed({
+export const Inverse = typed({
   name: "Inverse",
   infer: (_, site) => sameAsInput(site),
   why: "inverts matrices",
 });
 
-const NGramRepeatBlock = typed({
+export const NGramRepeatBlock = typed({
   name: "NGramRepeatBlock",
   infer: (_, site) => sameAsInput(site, 1),
   why: "masks repeated n-grams",
 });
 
 /** Distances of every row of one matrix to every row of the other. */
-const CDist = typed({
+export const CDist = typed({
   name: "CDist",
   infer: (_, site) => shaped(site, ([rows = 1] = [], [others = 1] = []) => [rows, others], undefined, [0, 1]),
   why: "measures distances",
 });
 
-const CropAndResize = typed({
+export const CropAndResize = typed({
   name: "CropAndResize",
   infer: (_, site) => {
     const [height = site.open(0, 2), width = site.open(0, 3)] = constantIntegers(site.inputs[3]) ?? [];
@@ -159,7 +159,7 @@ const CropAndResize = typed({
   why: "cuts boxes out of images",
 });
 
-const MaxpoolWithMask = typed<Window>({
+export const MaxpoolWithMask = typed<Window>({
   name: "MaxpoolWithMask",
   read: readPool,
   infer: (s, site) => shaped(site, (dims) => pooledDims(s, dims)),
@@ -178,18 +178,6 @@ function experts(name: string, parameters: readonly number[], why: string): Op {
 }
 
 export const microsoftMiscOperators: readonly Op[] = [
-  ExpandDims,
-  Trilu,
-  Pad,
-  Range,
-  Unique,
-  GatherND,
-  UnfoldTensor,
-  Inverse,
-  NGramRepeatBlock,
-  CDist,
-  CropAndResize,
-  MaxpoolWithMask,
   experts("MoE", [2, 3, 4, 5, 6, 7], "sends each token to a few of its experts"),
   experts("QMoE", [4, 7], "sends each token to a few of its experts, whose weights are stored quantized"),
 ];

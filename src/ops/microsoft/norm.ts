@@ -51,7 +51,7 @@ function normalizedAxes(
   ];
 }
 
-const SimplifiedLayerNormalization = defineOp({
+export const SimplifiedLayerNormalization = defineOp({
   name: "SimplifiedLayerNormalization",
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
@@ -203,7 +203,7 @@ function embed(emit: Emit, e: Embedding, epsilon: number): readonly [Value, Valu
   return [emit.LayerNormalization([sum, e.scale, e.shift], { axis: -1, epsilon }), count(), sum];
 }
 
-const EmbedLayerNormalization = defineOp({
+export const EmbedLayerNormalization = defineOp({
   name: "EmbedLayerNormalization",
   domain: microsoft,
   read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), outputs: site.outputs }),
@@ -240,7 +240,7 @@ function inTables({ inputs }: Site): readonly Wanted[] {
   ];
 }
 
-const QEmbedLayerNormalization = defineOp<number>({
+export const QEmbedLayerNormalization = defineOp<number>({
   name: "QEmbedLayerNormalization",
   domain: microsoft,
   read: (site) => decimal(site, "epsilon", 1e-12),
@@ -261,11 +261,8 @@ const QEmbedLayerNormalization = defineOp<number>({
 });
 
 export const microsoftNormOperators: readonly Op[] = [
-  SimplifiedLayerNormalization,
   skip({ name: "SkipLayerNormalization", shift: 3, bias: 4 }),
   skip({ name: "SkipSimplifiedLayerNormalization", shift: undefined, bias: 3 }),
   groupNorm("GroupNorm", false),
   groupNorm("SkipGroupNorm", true),
-  EmbedLayerNormalization,
-  QEmbedLayerNormalization,
 ];

@@ -97,7 +97,7 @@ function unary<S>(
 }
 
 /** Before opset 13 everything from the axis on is normalized as one: the same where the axis is the last. */
-const QLinearSoftmax = unary(
+export const QLinearSoftmax = unary(
   "QLinearSoftmax",
   (site) => {
     const opset = integer(site, "opset", 13);
@@ -111,7 +111,7 @@ const QLinearSoftmax = unary(
       : emit.Softmax([x], { axis: s.axis }),
 );
 
-const QLinearWhere = onCodes({
+export const QLinearWhere = onCodes({
   name: "QLinearWhere",
   operands: () => [
     [1, 2, 3],
@@ -122,7 +122,7 @@ const QLinearWhere = onCodes({
   compute: (_, emit, [x, y], [condition]) => emit.Where([condition, x, y]),
 });
 
-const QLinearConcat = onCodes<number>({
+export const QLinearConcat = onCodes<number>({
   name: "QLinearConcat",
   operands: (site) =>
     Array.from({ length: Math.floor((site.inputs.length - 2) / 3) }, (_, index): Port => {
@@ -153,7 +153,7 @@ interface Reduced {
   readonly keep: boolean;
 }
 
-const QLinearReduceMean = onCodes<Reduced>({
+export const QLinearReduceMean = onCodes<Reduced>({
   name: "QLinearReduceMean",
   operands: one,
   result: [3, 4],
@@ -176,7 +176,7 @@ interface Pool extends Window {
   readonly counts: boolean;
 }
 
-const QLinearAveragePool = onCodes<Pool>({
+export const QLinearAveragePool = onCodes<Pool>({
   name: "QLinearAveragePool",
   operands: one,
   result: [3, 4],
@@ -199,7 +199,7 @@ const QLinearAveragePool = onCodes<Pool>({
   },
 });
 
-const QLinearGlobalAveragePool = onCodes<{ readonly last: boolean }>({
+export const QLinearGlobalAveragePool = onCodes<{ readonly last: boolean }>({
   name: "QLinearGlobalAveragePool",
   operands: one,
   result: [3, 4],
@@ -257,12 +257,6 @@ export const microsoftQuantizedOperators: readonly Op[] = [
     (site) => decimal(site, "alpha", 0.01),
     (alpha, emit, x) => emit.LeakyRelu([x], { alpha }),
   ),
-  QLinearSoftmax,
-  QLinearWhere,
-  QLinearConcat,
-  QLinearReduceMean,
-  QLinearAveragePool,
-  QLinearGlobalAveragePool,
   rounding("QuantizeLinear"),
   rounding("DequantizeLinear"),
 ];

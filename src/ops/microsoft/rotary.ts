@@ -5,11 +5,9 @@
  * first one alone.
  */
 import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { type AxisLink, defineOp, type Op, type Site } from "../define.ts";
+import { type AxisLink, defineOp, type Site } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
-import { fromHeads, toHeads, turned } from "../shared/heads.ts";
+import { fromHeads, rotated, toHeads } from "../shared/heads.ts";
 import { positions, sameAsInput, sameAxes } from "../shared/rules.ts";
 import { typed } from "./typed.ts";
 
@@ -38,32 +36,7 @@ function read(site: Site): Settings {
   };
 }
 
-/** cos or sin for each token, N × 1 × length × pairs (1 × 1 × … where places follow from the first). */
-function angles(emit: Emit, table: Value | undefined, places: Value | undefined, length: Value): Value {
-  if (places?.type?.dims?.length === 2) return emit.Unsqueeze([emit.Gather([table, places], { axis: 0 }), [1]]);
-  const steps = emit.Range([0, emit.Squeeze([length, [0]]), 1]);
-  return emit.Unsqueeze([emit.Gather([table, emit.Add([places, steps])], { axis: 0 }), [0, 1]]);
-}
-
-/** Heads N × heads × length × width, turned by the angles of their places: of each token, or from the first one on. */
-export function rotated(
-  emit: Emit,
-  x: Value,
-  places: Value | undefined,
-  {
-    cos,
-    sin,
-    ...how
-  }: Record<"cos" | "sin", Value | undefined> & { readonly interleaved: boolean; readonly width: number },
-): Value | Miss {
-  const half = cos?.type?.dims?.[1];
-  if (typeof half !== "number") return new Miss("the number of rotated channels is not known");
-  const length = emit.Shape([x], { start: 2, end: 3 });
-  const [c, s] = [angles(emit, cos, places, length), angles(emit, sin, places, length)];
-  return turned(emit, x, { ...how, count: 2 * half, cos: c, sin: s });
-}
-
-const RotaryEmbedding = defineOp<Settings>({
+export const RotaryEmbedding = defineOp<Settings>({
   name: "RotaryEmbedding",
   domain: "com.microsoft",
   read,
@@ -91,10 +64,8 @@ const RotaryEmbedding = defineOp<Settings>({
 });
 
 /** q · cos(e) + q' · sin(e), and the same of k: the turned halves come as inputs. */
-const GemmaRotaryEmbedding = typed({
+export const GemmaRotaryEmbedding = typed({
   name: "GemmaRotaryEmbedding",
   infer: (_, site) => [1, 3].flatMap((input) => sameAsInput(site, input)),
   why: "rotates channels in pairs, in half precision on GPU only",
 });
-
-export const microsoftRotaryOperators: readonly Op[] = [RotaryEmbedding, GemmaRotaryEmbedding];

@@ -5,7 +5,7 @@
  * Where sizes are multiplied by shares (half of a height), they are floats for a while: numbers, names, or quotients of names, which
  * rounding turns into dimensions again.
  */
-import { integerRange } from "../../tensor/convert.ts";
+import { integerRange, toNumbers } from "../../tensor/convert.ts";
 import {
   addDims,
   ceilDims,
@@ -20,7 +20,7 @@ import {
   quotientParts,
   stridesOf,
 } from "../../tensor/dims.ts";
-import type { DataType } from "../../tensor/types.ts";
+import type { DataType, Dense } from "../../tensor/types.ts";
 import type { Inferred, Operand, Site } from "../define.ts";
 
 /** Shapes have few axes; a constant with more elements is data. */
@@ -36,6 +36,23 @@ export function withElements(inferred: Inferred, elements: readonly (Dim | undef
     elements.map((element) => (element !== undefined && isExact(inferred.type, element) ? element : undefined)),
   );
 }
+
+/** What a stored tensor tells a rule: its type and dimensions, and the elements if it is small. */
+export function storedFacts(type: DataType, dims: readonly number[], small: Dense | undefined): Inferred {
+  if (small === undefined) return { type, dims };
+  const facts = { type, dims, small };
+  const count = elementCount(dims);
+  // Axes of any length, as vectors; what is no shape (a table, numbers that are not whole) only as long as shapes are.
+  if ((type === "int64" || type === "int32") && dims.length <= 1) return { ...facts, elements: toNumbers(small) };
+  if (isWhole(type) && count <= mostElements) return { ...facts, elements: toNumbers(small) };
+  if (!isShare(type) || dims.length > 1 || count > mostShares) return facts;
+  const elements = toNumbers(small);
+  return elements.every(Number.isFinite) ? { ...facts, elements } : facts;
+}
+
+/** Floats that sizes may be multiplied by: as many as an image has axes, and some. */
+const mostShares = 8;
+export const isShare = (type: DataType): boolean => type === "float32" || type === "float64" || type === "float16";
 
 /**
  * Whether arithmetic on numbers is that of the runtime: within the range of the type, where nothing wraps around, and where every integer is
@@ -92,6 +109,18 @@ export function pickElements(
     const place = result.map((size, axis) => Math.floor(at / (other[axis] ?? 1)) % size);
     return elements[from(place).reduce((sum, index, axis) => sum + index * (own[axis] ?? 0), 0)];
   });
+}
+
+/** With the contents of input 0, put into other places: `from` says where each comes from; undefined if that is not known. */
+export function withMoved(
+  inferred: Inferred,
+  site: Site,
+  from: (contents: Contents) => ((place: readonly number[]) => readonly number[]) | undefined,
+): Inferred {
+  const [contents, result] = [contentsOf(site.inputs[0]), fixedDims(inferred.dims)];
+  const found = contents === undefined || result === undefined ? undefined : from(contents);
+  if (contents === undefined || result === undefined || found === undefined) return inferred;
+  return withContents(inferred, pickElements(contents, result, found));
 }
 
 /** The contents of all operands combined element by element, with broadcasting; undefined where one is not known. */

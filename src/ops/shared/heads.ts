@@ -1,4 +1,5 @@
 /** Heads of attention: apart and together again, and turned by the angles of their places. */
+import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 
@@ -43,4 +44,29 @@ export function turned(emit: Emit, x: Value, { count, width, interleaved, cos, s
     ? emit.Reshape([emit.Concat([side(real), side(imaginary)], { axis: 4 }), [0, 0, 0, count]])
     : emit.Concat([real, imaginary], { axis: 3 });
   return rest === undefined ? joined : emit.Concat([joined, rest], { axis: 3 });
+}
+
+/** cos or sin for each token, N × 1 × length × pairs (1 × 1 × … where places follow from the first). */
+function angles(emit: Emit, table: Value | undefined, places: Value | undefined, length: Value): Value {
+  if (places?.type?.dims?.length === 2) return emit.Unsqueeze([emit.Gather([table, places], { axis: 0 }), [1]]);
+  const steps = emit.Range([0, emit.Squeeze([length, [0]]), 1]);
+  return emit.Unsqueeze([emit.Gather([table, emit.Add([places, steps])], { axis: 0 }), [0, 1]]);
+}
+
+/** Heads N × heads × length × width, turned by the angles of their places: of each token, or from the first one on. */
+export function rotated(
+  emit: Emit,
+  x: Value,
+  places: Value | undefined,
+  {
+    cos,
+    sin,
+    ...how
+  }: Record<"cos" | "sin", Value | undefined> & { readonly interleaved: boolean; readonly width: number },
+): Value | Miss {
+  const half = cos?.type?.dims?.[1];
+  if (typeof half !== "number") return new Miss("the number of rotated channels is not known");
+  const length = emit.Shape([x], { start: 2, end: 3 });
+  const [c, s] = [angles(emit, cos, places, length), angles(emit, sin, places, length)];
+  return turned(emit, x, { ...how, count: 2 * half, cos: c, sin: s });
 }

@@ -48,6 +48,9 @@ export function dimsAt(site: Site, input: number): readonly Dim[] | Miss {
 /** `count` whole numbers in a row. */
 export const range = (count: number, from = 0): number[] => Array.from({ length: count }, (_, at) => from + at);
 
+/** The permutation that undoes another. */
+export const inverse = (perm: readonly number[]): number[] => perm.map((_, axis) => perm.indexOf(axis));
+
 /** What follows from the dimensions of inputs, once they are known. */
 export function withDims<T>(
   site: Site,
@@ -129,6 +132,14 @@ export function broadcastAxes(site: Site): readonly AxisLink[] | Miss {
 /** An attribute that counts indices of an axis, once some are gone. */
 export function countAttribute(name: string, left: Dim | undefined): NodeChange {
   return typeof left === "number" ? { attributes: { [name]: { kind: "int", value: left } } } : {};
+}
+
+/** Lists of integers that a node has by name, as attributes in old versions, and since then as inputs from `input` on. */
+export function restated(old: boolean, lists: Readonly<Record<string, readonly number[]>>, input: number): NodeChange {
+  const entries = Object.entries(lists);
+  if (old) return { attributes: Object.fromEntries(entries.map(([name, value]) => [name, { kind: "ints", value }])) };
+  const dense = entries.map(([, value], at) => [input + at, fromNumbers("int64", [value.length], value)] as const);
+  return { inputs: Object.fromEntries(dense) };
 }
 
 /** What to add to a shape that is put together at run time, for its numbers to become those of `now`. */
