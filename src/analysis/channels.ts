@@ -194,7 +194,7 @@ function refusals(model: Model, rules: readonly Rule[], labels: Labels): Readonl
         const end = { port, value, axis };
         if (rule.refusal !== undefined) refuse(end, rule.refusal);
         else if (!mentioned.has(key(end)))
-          refuse(end, new Miss(`it needs axis ${axis} of "${value.name}" whole`, describe(node)));
+          refuse(end, new Miss(`a node needs the whole axis ${axis} of "${value.name}"`, describe(node)));
       }
     }
   }

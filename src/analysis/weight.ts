@@ -207,7 +207,7 @@ function refusal(layer: Layer, { read, product, unshared }: WeightNeeds): string
   if (unread !== undefined) return `its weight ${unread.reason}`;
   if (read === "stored" && storage === "computed") return "its weight is computed";
   if (read === "unrounded" && isRounded(effective))
-    return "its weight has fake quantization: run this pass before fake-quantize";
+    return "its weight has fake quantization: `fake-quantize` must be a later step";
   if (read === "unrounded" && type !== weight.tensor?.type)
     return `its weight is ${weight.tensor?.type}, but used as ${type}`;
   if (unshared === true && (weight.uses.size > 1 || effective.uses.size > 1)) return "its weight is shared";

@@ -26,7 +26,7 @@ export async function withEvidence<T>(
   if (statistic === undefined) return work(async () => undefined);
   if (data === undefined) {
     const hint = "Give a data set.";
-    throw new PithError("E_OPTION", `"data": ${asking} looks at samples, and got none.`, { hint });
+    throw new PithError("E_OPTION", `"data": ${asking} needs samples, and none are given.`, { hint });
   }
   const original = model.clone();
   const all = layers(original, infer(original));
@@ -39,7 +39,9 @@ export async function withEvidence<T>(
       if (last.name === name) return last.found;
       const layer = all.find((one) => one.name === name);
       const found =
-        layer === undefined ? new Miss("it is not in the model as it was", name) : await seen.collect(layer, statistic);
+        layer === undefined
+          ? new Miss("the model had no such layer before", name)
+          : await seen.collect(layer, statistic);
       Object.assign(last, { name, found });
       return found;
     });

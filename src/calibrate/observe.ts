@@ -100,7 +100,7 @@ export async function observeRanges(
   for (const [name, range] of ranges) {
     if (range.min > range.max) {
       throw new PithError("E_DATA", `"${name}" has no elements in any sample, and so no range.`, {
-        hint: "It is a cache that begins empty, or a length of 0: give data that fills it, or except the layers that read it.",
+        hint: "It is a cache that begins empty, or a length of 0: give data that fills it, or exclude the layers that read it (`except`).",
       });
     }
     if (!Number.isFinite(range.max - range.min)) throw notFinite(name, range);

@@ -37,11 +37,7 @@ export const metricFlags = {
 /** Entries for the schema of a command that refuses what lost too much: one rule for all of them (`judge`). */
 export const goalFlags = {
   maxDrop: v.optional(
-    flag(
-      v.pipe(v.number(), v.minValue(0)),
-      "largest drop against the original or the teacher (default: 1%; docs/verdicts.md)",
-      { group },
-    ),
+    flag(v.pipe(v.number(), v.minValue(0)), "largest drop of the metric (default: 1%; docs/verdicts.md)", { group }),
   ),
   strict: v.optional(
     flag(v.boolean(), "require the whole 95 % confidence interval to stay within --max-drop", { group }),

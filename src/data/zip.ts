@@ -37,14 +37,14 @@ export async function zipEntries(source: ByteSource): Promise<readonly ZipEntry[
   let start = tail.getUint32(at + 16, true);
   if (at >= 20 && tail.getUint32(at - 20, true) === locatorSignature) {
     const place = Number(tail.getBigUint64(at - 12, true));
-    if (place + 56 > source.size) throw broken("its table of contents lies outside");
+    if (place + 56 > source.size) throw broken("its table of contents lies outside the file");
     const record = viewOf(await source.read(place, place + 56));
     if (record.getUint32(0, true) !== end64Signature) throw broken("its table of contents is damaged");
     count = Number(record.getBigUint64(32, true));
     size = Number(record.getBigUint64(40, true));
     start = Number(record.getBigUint64(48, true));
   }
-  if (start + size > source.size || count * 46 > size) throw broken("its table of contents lies outside");
+  if (start + size > source.size || count * 46 > size) throw broken("its table of contents lies outside the file");
   const table = viewOf(await source.read(start, start + size));
   const entries: ZipEntry[] = [];
   for (let index = 0, from = 0; index < count; index++) {
@@ -65,7 +65,7 @@ export async function zipEntries(source: ByteSource): Promise<readonly ZipEntry[
       );
     }
     const [unpacked, packed, local] = sizes(table, from, nameLength, extraLength);
-    if (local + 30 > source.size) throw broken(`"${name}" lies outside`);
+    if (local + 30 > source.size) throw broken(`"${name}" lies outside the file`);
     const header = viewOf(await source.read(local, local + 30));
     if (header.getUint32(0, true) !== localSignature) throw broken(`"${name}" is not where it should be`);
     const dataStart = local + 30 + header.getUint16(26, true) + header.getUint16(28, true);

@@ -57,7 +57,7 @@ export async function batchInvariance(
       const count = Math.min(sampleCount(read, dataset.name), samples - done);
       if (count < 1) break;
       if (findStates(model, Object.keys(read)).length > 0)
-        return new Miss("it carries states from one sample to the next");
+        return new Miss("the model carries states from one sample to the next");
       largest = Math.max(largest, sampleCount(read, dataset.name));
       const together = embeddings(await runner.run(read), read, options);
       for (let sample = 0; sample < count; sample++) {

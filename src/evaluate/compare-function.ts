@@ -166,7 +166,7 @@ export class Outputs {
   /** @returns a sentence if none can be compared. */
   get worst(): Likeness | string {
     const all = this.#all ?? [];
-    let reason = "it has no numeric output";
+    let reason = "the model has no numeric output";
     const told: Told[] = [];
     for (const output of all) {
       const { found } = output;

@@ -91,7 +91,7 @@ describe("compareOutputs", () => {
     [
       "texts as inputs",
       "(x: string[n]) -> (y: string[n]) {\n  y = Identity(x)\n}",
-      /no random numbers can be drawn for its input "x"/,
+      /no random numbers can be drawn for input "x"/,
     ],
     [
       "an original that never runs",

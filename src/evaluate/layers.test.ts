@@ -112,7 +112,7 @@ test("a layer of which codes alone are read is left out, with the reason", async
   );
   const { layers, misses } = await compareLayers(engine, parseModel(network), codes, data);
   expect(layers.map(({ layer }) => layer)).toEqual(["b"]);
-  expect(misses).toMatchObject([{ at: "a", reason: "what follows computes on its quantized values" }]);
+  expect(misses).toMatchObject([{ at: "a", reason: "the next node computes on the layer's quantized values" }]);
 });
 
 test("values of the same name at other layers are no pairs", async () => {

@@ -103,10 +103,10 @@ function pairsOf(original: Model, candidate: Model, misses: Miss[]): readonly Pa
       const seen = [asSeen(same, before), asSeen(value, after)] as const;
       if (seen[0] !== undefined && seen[1] !== undefined)
         return [{ layer: layer.name, before: seen[0].name, after: seen[1].name }];
-      misses.push(new Miss("what follows computes on its quantized values", layer.name));
+      misses.push(new Miss("the next node computes on the layer's quantized values", layer.name));
       return [];
     }
-    misses.push(new Miss("none of its float values has the same name in both models", layer.name));
+    misses.push(new Miss("none of the layer's float values has the same name in both models", layer.name));
     return [];
   });
 }

@@ -89,7 +89,7 @@ async function runBoth(
   const inputs = randomInputs(first);
   const { undrawable } = inputs;
   if (undrawable !== undefined && options.set?.[undrawable] === undefined)
-    return new Miss(`no random numbers can be drawn for its input "${undrawable}"`);
+    return new Miss(`no random numbers can be drawn for input "${undrawable}"`);
   const { optimize = true } = options;
   let session: Session;
   try {
@@ -177,7 +177,7 @@ async function runsOf(
   const { sizes, set = {}, seed, signal, progress } = options;
   const names = namesInBoth(model, other);
   const runs: Run[] = [];
-  let [refused, samples, wanted] = ["it has no input", 0, fewestSamples];
+  let [refused, samples, wanted] = ["the model has no input", 0, fewestSamples];
   const attempt = async (shapes: Shapes, draw: number): Promise<boolean> => {
     stopIfAsked(signal, "The comparison was stopped.");
     const feeds = { ...inputs.draw(shapes, random(seed, "random inputs", draw)), ...set };
@@ -196,17 +196,17 @@ async function runsOf(
     if (!(await attempt(shapes, draws++))) continue;
     good.push(shapes);
     if (runs.length === 1 && (await saysOther(session, model, runs[0], names)))
-      return new Miss("it draws random numbers");
+      return new Miss("the model draws random numbers");
     if (sizes === "one") wanted = Math.ceil(affordable(work) / samples);
     if (sizes === "one" || runs.length === wanted) break;
   }
-  if (good.length === 0) return new Miss(`it ran on none of the random inputs: ${refused}`);
+  if (good.length === 0) return new Miss(`the original ran on none of the random inputs: ${refused}`);
   // Some draws may be refused: whatever a graph does not say of its inputs.
   for (let tries = 0; runs.length < wanted && tries < 2 * wanted; tries++)
     await attempt(good[tries % good.length] ?? new Map(), draws++);
   return samples >= fewestSamples || runs.length >= wanted
     ? runs
-    : new Miss(`it ran on ${runs.length} of ${draws} random inputs, too few for a comparison: ${refused}`);
+    : new Miss(`the original ran on ${runs.length} of ${draws} random inputs, too few for a comparison: ${refused}`);
 }
 
 /** Outputs that both models have, and that are tensors. */

@@ -105,7 +105,7 @@ export function sniff(head: Uint8Array, name: string): Guess | undefined {
     if (text.startsWith(bytes, offset)) return { what, hint };
   }
   for (const [ending, what, hint] of endings) if (ending.test(name)) return { what, hint };
-  if (isText(text)) return { what: "a text", hint: "Name the .onnx file." };
+  if (isText(text)) return { what: "a text file", hint: "Name the .onnx file." };
   return undefined;
 }
 

@@ -70,8 +70,8 @@ const options = v.pipe(
     ),
     ...selectionOptions("prune"),
     overrides: overridesOption({ amount: v.optional(share) }),
-    importance: described(importanceSchema, "what ranks the weights, or by its norm the channels"),
-    data: described(v.optional(datasetOption), "samples for an importance that looks at what comes into the layers"),
+    importance: described(importanceSchema, "criterion for weights; channels are ranked by the norm of their scores"),
+    data: described(v.optional(datasetOption), "samples for a criterion that looks at the inputs of layers"),
     n: v.pipe(
       v.optional(v.picklist([1, 2], "is 1 or 2"), 2),
       v.description("structured: rank channels by L1 or L2 norm"),

@@ -111,7 +111,8 @@ export function pruneLeast(
     const held = { ...ranked, mask: async () => mask, scores: async () => scores };
     try {
       const count = countOf(own.amount, before);
-      if (count === 0 && decidedBy !== "global") return new Miss("its own amount prunes nothing", target.layer.name);
+      if (count === 0 && decidedBy !== "global")
+        return new Miss("its own amount (overrides) prunes nothing", target.layer.name);
       const [cut] = await cutSmallest([held], count);
       return { ...(await cutOf(target, ranked, before, cut)), decidedBy };
     } catch (error) {

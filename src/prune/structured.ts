@@ -175,7 +175,9 @@ function eligible(
   for (const layer of selectLayers(all, given)) {
     const isCut = found.some((group) => removable(group).length > 0 && outputsOf(group, layer) !== undefined);
     if (layer.role.kind === "lookup" && !isCut)
-      misses.push(new Miss("no layer's channels join its columns, with which they would be cut", layer.name));
+      misses.push(
+        new Miss("its columns are not tied to the channels of a layer, so none is cut with them", layer.name),
+      );
   }
   for (const group of found) {
     if (!group.layers.some((layer) => selected.has(layer.node))) continue;

@@ -72,7 +72,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     const known = new Map(
       [...(scheme === "weights" ? tied : [])].map(([name, reader]) => [
         name,
-        `${describe(reader)} also reads its matrix in float: storing it as integers as well would make the file larger`,
+        `${describe(reader)} also reads the matrix in float: an integer copy would make the file larger`,
       ]),
     );
     const all = layers(model, infer(model));

@@ -25,7 +25,7 @@ export function targetAt(layer: Layer, inference: Inference): Target | Miss {
   if (rule.kind !== "weighted") return new Miss("its operator has no quantized form", layer.name);
   const { data, input, bias } = rule.weight;
   const x = layer.node.inputs[data];
-  if (x === undefined) return new Miss("its data is missing", layer.name);
+  if (x === undefined) return new Miss("its data input is missing", layer.name);
   const type = x.type?.type;
   if (type === undefined) return new Miss("the type of its data is not known", layer.name);
   if (type !== "float32")

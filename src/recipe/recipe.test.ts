@@ -141,7 +141,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     [
       "data, which the run has",
       "steps:\n  - train: { data: mnist }",
-      "r.yaml:2:14: steps[0].train.data: data is not part of a recipe: the run gives it.",
+      "r.yaml:2:14: steps[0].train.data: data is not part of a recipe: it is given to the run.",
     ],
     ["another version", "version: 2\nsteps:\n  - train:", "r.yaml:1:10: version: recipe version 2 is not supported"],
     ["a step of two names", "steps:\n - train:\n   quantize:", "r.yaml:3:4: steps[0].quantize: a step is one name"],

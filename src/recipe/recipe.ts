@@ -167,7 +167,7 @@ function checkOptions(source: Source, path: Path, pass: AnyPass, given: Given): 
   for (const name of Object.keys(given)) {
     if (accepted.includes(name)) continue;
     if (name === "data" && pass.data !== undefined)
-      fail(source, [...path, name], "key", "data is not part of a recipe: the run gives it");
+      fail(source, [...path, name], "key", "data is not part of a recipe: it is given to the run");
     const { sentence, hint } = unknownName([name], accepted, id);
     fail(source, [...path, name], "key", sentence, hint);
   }

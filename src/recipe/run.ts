@@ -282,7 +282,7 @@ export function refusal(run: Run): PithError {
 function missedText({ name, refused, comparison, verdict }: Variant, { data, goal }: Run): string {
   const by = `${name} was chosen on ${counted(data.validation ?? 0, "validation sample")}`;
   if (refused !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
-    return `${by}, and not kept: ${refused ?? "its figures are not known"}`;
+    return `${by}, and not kept: ${refused ?? "its metric is not known"}`;
   const tested = integer(comparison.difference.count);
   return `${by}; on the ${tested} test samples ${lossText(comparison, verdict, goal, data)}`;
 }

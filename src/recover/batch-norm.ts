@@ -69,7 +69,7 @@ export function normsOf(model: Model, inference: Inference): readonly (Norm | Mi
       (input) => node.inputs[input],
     );
     if (data === undefined || !isOwn(mean, node) || !isOwn(variance, node))
-      return [new Miss("its statistics are not stored for it alone", describe(node))];
+      return [new Miss("its statistics are computed, or shared with another layer", describe(node))];
     return [{ node, data, axis: affine.axis, mean, variance }];
   });
 }

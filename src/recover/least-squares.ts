@@ -140,7 +140,7 @@ async function linearLayer(
   const { outputs, inputs, taps } = weightShape(role, dense.dims);
   const features = inputs * taps;
   if (features > mostFeatures)
-    return new Miss(`it has ${features} weights for each output; up to ${mostFeatures} are solved for`, name);
+    return new Miss(`it has ${features} weights for each output; least squares takes up to ${mostFeatures}`, name);
   const sum = biased(layer, inference)?.sum;
   const bias = sum?.vector ?? layer.bias;
   const known = bias === undefined ? new Float64Array(1) : toFloat64(await readStoredValue(model, bias, engine));

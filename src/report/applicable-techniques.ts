@@ -102,6 +102,6 @@ function factorizing(layer: Layer): Offer {
   const miss = requireWeight(layer, weightNeeds.factorize);
   if (miss !== undefined) return { technique, text: miss.reason, refused: true };
   const rank = largestRankThatSaves(layer.outputs, layer.inputs);
-  const text = rank === 0 ? "no rank is smaller than the matrix" : `saves up to rank ${integer(rank)}`;
+  const text = rank === 0 ? "no rank makes it smaller" : `saves up to rank ${integer(rank)}`;
   return { technique, text, refused: rank === 0 };
 }

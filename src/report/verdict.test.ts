@@ -96,7 +96,7 @@ test("where samples were few, the figure says what random inputs say", () => {
   expect(said({ samples: 32, signalToNoise: -1, relativeError: 0.1, lost: "on random inputs all is lost" })).toContain(
     "There are few samples, and on random",
   );
-  expect(said("it draws random numbers")).toContain("was possible: it draws random numbers.");
+  expect(said("the model draws random numbers")).toContain("was possible: the model draws random numbers.");
 });
 
 test("how far apart numbers are is told in decibels, of classes how many are the same", () => {

@@ -8,7 +8,7 @@ import type { Contribution, GradientScope } from "../ops/index.ts";
 import { fromNumbers, isFloat } from "../tensor/convert.ts";
 import { dimsText, fixedDims, sameDims } from "../tensor/dims.ts";
 
-export const trainTheRest = "Train only the layers after it (layers), or leave it out of the loss.";
+export const trainTheRest = "Train only the layers after this node (`layers`), or leave it out of the loss.";
 
 interface Walk {
   readonly graph: Graph;

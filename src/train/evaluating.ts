@@ -56,10 +56,9 @@ export function isPatienceOver({ worse }: Counters, { validation }: Plan): boole
 }
 
 export function patienceText({ steps, worse, best }: Counters): string {
-  const that = best?.step === 0 ? "that before the first step" : `that after ${best?.step} steps`;
-  const without =
-    worse === 1 ? "an evaluation that was no better than" : `${worse} evaluations without a better one than`;
-  return `ended after ${steps} steps: ${without} ${that}`;
+  const that = best?.step === 0 ? "before the first step" : `after ${best?.step} steps`;
+  const none = worse === 1 ? "the last evaluation was not" : `none of the last ${worse} evaluations was`;
+  return `ended after ${steps} steps: ${none} better than the one ${that}`;
 }
 
 /**
@@ -74,13 +73,13 @@ export function stayedText({ chosen }: TrainingSummary, history: readonly Epoch[
   const isStill = later.every((figure) => figure === first);
   const finer =
     by === "loss" || by === "cross-entropy" ? "" : ', or `metric: "cross-entropy"`, which resolves smaller differences';
-  const that = "that of the weights that training began with";
+  const that = "that of the initial weights, which are kept";
   const none =
     later.length === 1 ? "the evaluation was no better than" : `none of ${later.length} evaluations was better than`;
   const right = unit === "share" && best?.figure === 1;
-  const all = `They are right on all ${samples ?? ""} validation samples, which may be training samples of the model: use others${finer}`;
-  if (right) return `${none} ${that}: they are kept. ${all}`;
+  const all = `The initial weights are right on all ${samples ?? ""} validation samples, which the model may have been trained on: use others${finer}`;
+  if (right) return `${none} ${that}. ${all}`;
   if (isStill)
-    return `the evaluations show no difference to ${that}: they are kept. Try more steps, or more validation samples${finer}`;
-  return `${none} ${that}: they are kept. Try a smaller learning rate`;
+    return `the evaluations show no difference to ${that}. Try more steps, or more validation samples${finer}`;
+  return `${none} ${that}. Try a smaller learning rate`;
 }

@@ -67,8 +67,8 @@ describe("the loop", () => {
     const best = figures.reduce((least, each) => (each.figure < least.figure ? each : least));
     expect(best.step).toBeGreaterThan(0);
     expect(figures.at(-1)?.step).toBe(best.step + 3);
-    const after = `better one than that after ${best.step} steps`;
-    expect(said).toEqual([`ended after ${best.step + 3} steps: 3 evaluations without a ${after}`]);
+    const after = `better than the one after ${best.step} steps`;
+    expect(said).toEqual([`ended after ${best.step + 3} steps: none of the last 3 evaluations was ${after}`]);
     expect(own).not.toEqual(await weights(net()));
   });
 
@@ -85,7 +85,7 @@ describe("the loop", () => {
       const { changes, misses, training, history } = await train(model, { data, epochs: 2, metric, ...harmful });
       expect(changes).toEqual([]);
       expect(misses.map(({ reason }) => reason)).toEqual([
-        expect.stringMatching(/^none of 2 evaluations .*: they are kept. /),
+        expect.stringMatching(/^none of 2 evaluations .*, which are kept. /),
       ]);
       expect(training.chosen).toMatchObject({ best: { step: 0 }, evaluations: 3 });
       expect(history.map(({ evaluations }) => evaluations.map(({ step }) => step))).toEqual([[0, 1], [2]]);
@@ -98,7 +98,7 @@ describe("the loop", () => {
     test("is said of one evaluation as of one", async () => {
       const { misses } = await train(await good(), { data, ...harmful, epochs: 1 });
       expect(misses.map(({ reason }) => reason)).toEqual([
-        "the evaluation was no better than that of the weights that training began with: they are kept. Try a smaller learning rate",
+        "the evaluation was no better than that of the initial weights, which are kept. Try a smaller learning rate",
       ]);
     });
 
@@ -112,7 +112,9 @@ describe("the loop", () => {
       await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
       const log = ({ id, text }: { id: string; text: string }): void => void (id === "patience" && said.push(text));
       const { changes, training } = await train(model, { ...settings, checkpoint, resume: true }, { seed: 1, log });
-      expect(said).toEqual(["ended after 6 steps: 3 evaluations without a better one than that before the first step"]);
+      expect(said).toEqual([
+        "ended after 6 steps: none of the last 3 evaluations was better than the one before the first step",
+      ]);
       expect({ changes, best: training.chosen?.best.step, evaluations: training.chosen?.evaluations }).toEqual({
         changes: [],
         best: 0,

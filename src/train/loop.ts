@@ -244,7 +244,7 @@ class Run {
     if (lost === undefined) return;
     if (steps > 0) throw this.#diverged(`"${lost.name}" is no longer finite`, steps);
     throw new PithError("E_DIVERGED", `"${lost.name}" is not finite, and training has not begun.`, {
-      hint: "Look at where the model comes from: a number of it is NaN or infinite.",
+      hint: "A weight of the model is NaN or infinite already: check how it was made.",
     });
   }
 
@@ -266,7 +266,9 @@ class Run {
   #stopIfAsked(): void {
     const { checkpoint } = this.#plan;
     const hint =
-      checkpoint === undefined ? {} : { hint: `${lastFile(checkpoint)} has what was learnt: \`resume\` continues.` };
+      checkpoint === undefined
+        ? {}
+        : { hint: `${lastFile(checkpoint)} has the trained weights: \`resume\` continues.` };
     stopIfAsked(this.#context.signal, `Training was stopped after ${this.#counters.steps} steps.`, hint);
   }
 
@@ -298,7 +300,7 @@ function requireNumbers(batch: Batch, name: string, { epoch, batches }: Counters
   for (const [column, { data }] of Object.entries(batch)) {
     if (!data.some((entry: unknown) => Number.isNaN(entry))) continue;
     throw new PithError("E_DATA", `${name}: "${column}" holds NaN in batch ${batches + 1} of epoch ${epoch}.`, {
-      hint: "Look at where the data comes from, or leave such samples out.",
+      hint: "Check how the data was made, or leave such samples out.",
     });
   }
 }

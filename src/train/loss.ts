@@ -51,7 +51,7 @@ export function outputOf(scope: Pick<LossScope, "outputs">, name?: string): Valu
   if (output !== undefined) return output;
   if (name === undefined) throw new PithError("E_MODEL", "The model has no output to compute a loss from.");
   const names = [...scope.outputs.keys()].map((each) => `"${each}"`).join(", ");
-  throw new PithError("E_NAME", `The loss is about the output "${name}"; the model has ${names}.`);
+  throw new PithError("E_NAME", `The loss reads the output "${name}"; the model has ${names}.`);
 }
 
 /** What an output is compared with. */

@@ -129,7 +129,7 @@ function settingsOf(
     optimizer: optimizer.name,
     learningRate,
     schedule: typeof schedule === "string" ? schedule : "a function",
-    validation: typeof validation === "object" ? "data of its own" : validation,
+    validation: typeof validation === "object" ? "a data set" : validation,
     metric: metric?.name,
     ...loss.settings,
   };

@@ -16,7 +16,7 @@ const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
 const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
-const apart = "takes a share between 0 and 1, like 10%, or data of its own";
+const apart = "takes a share between 0 and 1, like 10%, or a data set";
 const keptApart = v.pipe(v.number(apart), v.gtValue(0, apart), v.ltValue(1, apart));
 /** 10% is 0.1; any other text is a path. */
 const shareOrPath = v.pipe(
@@ -46,7 +46,7 @@ export function unmet({ resume, checkpoint, validation, every, patience }: Check
 }
 
 const trainEntries = v.strictObject({
-  data: described(datasetOption, "what to train on"),
+  data: described(datasetOption, "training samples"),
   augment: described(
     v.optional(v.pipe(v.union([v.string(), augmentationSchema]), understood(parseAugmentation))),
     'random augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2"',

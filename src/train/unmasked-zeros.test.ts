@@ -36,8 +36,8 @@ async function said(model: Model, options: Partial<Parameters<typeof train>[1]> 
 
 test("training says what it does to zeros that no mask keeps", async () => {
   expect(await said(zerosIn(8))).toEqual([
-    'warning: 50.0 % of "fc1.weight" are exact zeros without a mask, which training overwrites: to keep what was pruned, ' +
-      "prune with --keep-masks (keepMasks: true in code and recipes), train that, then simplify --finalize",
+    'warning: 50.0 % of "fc1.weight" are exact zeros without a mask, which training overwrites: to keep them at zero, ' +
+      "prune with --keep-masks (keepMasks: true in code and recipes), train the result, then run simplify --finalize",
   ]);
 });
 

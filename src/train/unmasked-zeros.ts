@@ -43,7 +43,7 @@ export async function unmaskedZeros(model: Model, options: Trained): Promise<str
   if (names.length === 0) return undefined;
   return (
     `${percent(zeros / all)} of ${listed(names)} are exact zeros without a mask, which training overwrites: ` +
-    "to keep what was pruned, prune with --keep-masks (keepMasks: true in code and recipes), train that, then simplify --finalize"
+    "to keep them at zero, prune with --keep-masks (keepMasks: true in code and recipes), train the result, then run simplify --finalize"
   );
 }
 

@@ -175,7 +175,7 @@ describe("a rounding method of one's own", () => {
     const scheme = "weights";
     await expect(quantize(model, { scheme, rounder: gptq })).rejects.toMatchObject({
       code: "E_OPTION",
-      message: expect.stringContaining('the rounder "gptq" looks at samples'),
+      message: expect.stringContaining('the rounder "gptq" needs samples'),
     });
     const bad: readonly (readonly [Partial<Rounder>, string])[] = [
       [{ scales: () => [] }, 'Layer "fc1": The rounder "own" gives 0 scales for 16 slices'],

@@ -64,7 +64,7 @@ test.each(["head", "embedding"])(
     const { changes, misses } = await quantize(network(turned), { scheme: "weights", layers: layer });
     expect([changes, misses.map(({ reason }) => reason)]).toEqual([
       [],
-      [`${other} also reads its matrix in float: storing it as integers as well would make the file larger`],
+      [`${other} also reads the matrix in float: an integer copy would make the file larger`],
     ]);
   },
 );

@@ -181,7 +181,7 @@ function showSavings(
     else group.count++;
   }
   for (const { first, count: held } of [...reasons.values()].slice(0, shownMisses)) {
-    terminal.line(`channels kept: ${first}${held === 1 ? "" : `; so in ${integer(held)} layers`}`);
+    terminal.line(`channels that cannot be cut: ${first}${held === 1 ? "" : `; so in ${integer(held)} layers`}`);
   }
 }
 

@@ -24,7 +24,7 @@ import { shaped, withDims } from "../shared/rules.ts";
 import { globallyPooled, padding, pooledDims, readPool, type Window } from "../shared/window.ts";
 
 const blocks = new Miss(
-  "its channels are stored in blocks for one kind of processor: optimize again at a graph optimization level below 'all'",
+  "its channels are stored in blocks for one kind of processor: optimize the model again in ONNX Runtime, at a graph optimization level below 'all'",
 );
 
 /** An operator of the blocked layout: types and cost are known, the rest is left alone. */

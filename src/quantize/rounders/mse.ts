@@ -18,7 +18,7 @@ const smallest = 10;
 
 export const mse = {
   id: "mse",
-  summary: "scales with the smallest mean squared error, which cut off large numbers",
+  summary: "scales of least mean squared error: outliers are clipped",
   scales(weight: Dense, grid: Grid): readonly ScaleAndZeroPoint[] {
     const values = toFloat32(weight);
     const { min, max } = channelRanges(weight, grid.axis);
