@@ -1,6 +1,7 @@
 /** How what does not fit is said on the command line: options are called there by their flags. */
 import type * as v from "valibot";
 import { capitalized, PithError } from "../errors.ts";
+import { inWords } from "../passes/option-errors.ts";
 import { hintOf } from "../passes/options.ts";
 
 /** `learningRate` as `--learning-rate`; what is given one by one is called by one: `overrides` as `--override`. */
@@ -75,22 +76,13 @@ export function onCommandLine(text: string, flags: ReadonlySet<string> = new Set
   return asFlags(text, new Set([...shared, ...own]));
 }
 
-const bounds = new Map([
-  ["min_value", "at least"],
-  ["max_value", "at most"],
-  ["gt_value", "more than"],
-  ["lt_value", "less than"],
-]);
+/** How schemas are asked on the command line: what is expected, and what was given. */
+export const withGiven = {
+  message: (issue: v.BaseIssue<unknown>): string => `${inWords.message(issue)}, got ${issue.received}`,
+};
 
-/** What a check says: of several options together by the names of their flags, and of a bound in words. */
-function sentenceOf(issue: v.BaseIssue<unknown>, keys: ReadonlySet<string>): string {
-  const { type, message, requirement, received, path } = issue;
-  if ((type === "check" && path === undefined) || type === "raw_check")
-    return message.replace(/\w+/g, (word) => (keys.has(word) ? flagName(word) : word));
-  if (!message.startsWith("Invalid ")) return message;
-  const bound = bounds.get(type);
-  if (bound !== undefined) return `expected ${bound} ${String(requirement)}, got ${received}`;
-  if (type === "integer") return `expected an integer, got ${message.slice(message.lastIndexOf(" ") + 1)}`;
-  if (type === "non_empty") return "expected at least one";
-  return message;
+/** What a check says: of several options together by the names of their flags. */
+function sentenceOf({ type, message, path }: v.BaseIssue<unknown>, keys: ReadonlySet<string>): string {
+  const isOfSeveral = (type === "check" && path === undefined) || type === "raw_check";
+  return isOfSeveral ? message.replace(/\w+/g, (word) => (keys.has(word) ? flagName(word) : word)) : message;
 }

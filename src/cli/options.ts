@@ -25,7 +25,7 @@ import {
   type SchemaNode,
   valueName,
 } from "./flag-values.ts";
-import { flagName, refusal } from "./invalid-options.ts";
+import { flagName, refusal, withGiven } from "./invalid-options.ts";
 
 /** The schema of an option, with its help and what else the command line has to know of it. */
 export function flag<S extends v.GenericSchema>(schema: S, description: string, facts: FlagMetadata = {}) {
@@ -72,7 +72,7 @@ export function readFlags<S extends v.GenericSchema>(command: Command, schema: S
 
 /** Options as a schema completes them. @throws PithError E_OPTION in the words of flags. */
 export function fitting<S extends v.GenericSchema>(schema: S, options: unknown, hint: string): v.InferOutput<S> {
-  const result = v.safeParse(schema, options);
+  const result = v.safeParse(schema, options, withGiven);
   if (result.success) return result.output;
   const [issue] = result.issues;
   if ((issue.path?.length ?? 0) < 2) throw refusal(issue, keysOf(schema), hint);

@@ -53,7 +53,7 @@ test.each([
   [{}, 'tune: "scheme" is missing: expected "static" or "dynamic".', undefined],
   [{ scheme: "statc" }, 'tune: "scheme": expected "static" or "dynamic", got "statc".', 'Did you mean "static"?'],
   [{ scheme: "static", epochs: 0 }, 'tune: "epochs": expected at least 1, got 0.', undefined],
-  [{ scheme: "static", epochs: 1.5 }, 'tune: "epochs": expected a whole number, got 1.5.', undefined],
+  [{ scheme: "static", epochs: 1.5 }, 'tune: "epochs": expected an integer, got 1.5.', undefined],
   [{ scheme: "static", share: 2 }, 'tune: "share": must be below 1, got 2.', undefined],
   [{ scheme: "static", inner: { crop: "4" } }, 'tune: "inner.crop": expected a number, got "4".', undefined],
   // What JSON does not hold, or holds at length, is said by its kind.

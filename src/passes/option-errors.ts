@@ -39,7 +39,7 @@ interface Issue {
   readonly issues?: readonly Issue[] | undefined;
 }
 
-/** The issue that says most of those that a schema has with options, in words. */
+/** The issue that says most of those that a schema, asked `inWords`, has with options. */
 export function misfitOf(
   schema: v.GenericSchema,
   issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]],
@@ -56,7 +56,7 @@ export function misfitOf(
     const sentence = `"${last}" is missing${summaryOf(schema, last, standIns)}`;
     return { path: path.slice(0, -1), part: "value", sentence, hint: undefined };
   }
-  const expectation = expectationOf(issue);
+  const expectation = clause(issue.message);
   const words = [...(issue.expected ?? "").matchAll(/"([^"]+)"/g)].map(([, word = ""]) => word);
   // What has to be understood is in what is said of it.
   const isSaid = path.length === 0 || issue.type === "check" || expectation.includes(shown(issue.input));
@@ -115,17 +115,15 @@ function isUnknown({ type, expected }: Issue): boolean {
 
 /** What the pass says about an option: ": must be at least 1". */
 function summaryOf(schema: v.GenericSchema, name: string, standIns: Readonly<Record<string, unknown>>): string {
-  const result = v.safeParse(schema, { ...standIns, [name]: null });
+  const result = v.safeParse(schema, { ...standIns, [name]: null }, inWords);
   const issue: Issue | undefined = result.success
     ? undefined
     : result.issues.find((one: Issue) => one.path?.length === 1 && one.path[0]?.key === name);
-  return issue === undefined ? "" : `: ${expectationOf(issue)}`;
+  return issue === undefined ? "" : `: ${clause(issue.message)}`;
 }
 
-/** The author of a schema knows better what fits than its form does. */
-function expectationOf(issue: Issue): string {
-  return issue.message.startsWith("Invalid ") ? `expected ${readable(issue)}` : clause(issue.message);
-}
+/** How schemas are asked: what their authors do not say of an option, its form does. */
+export const inWords = { message: (issue: v.BaseIssue<unknown>): string => `expected ${readable(issue)}` };
 
 const words: ReadonlyMap<string, string> = new Map([
   ["Array", "a list"],
@@ -136,8 +134,9 @@ const words: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** `(string | Array)` as people say it. */
-function readable({ expected, type }: Issue): string {
-  if (type === "integer") return "a whole number";
+function readable({ expected, type }: Pick<Issue, "expected" | "type">): string {
+  if (type === "integer") return "an integer";
+  if (type === "non_empty") return "at least one";
   const parts = (expected ?? "something else").replace(/[()]/g, "").split(" | ");
   const said = parts
     .filter((part) => part !== "unknown")

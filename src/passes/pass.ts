@@ -12,7 +12,7 @@ import { type GraphSnapshot, graphSnapshot, snapshot } from "../graph/snapshot.t
 import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
 import { clearNotes } from "./notes.ts";
-import { misfitOf } from "./option-errors.ts";
+import { inWords, misfitOf } from "./option-errors.ts";
 import { removeUnused } from "./remove-unused.ts";
 
 export interface Context {
@@ -195,7 +195,7 @@ function checkContract(id: string, model: Model, { changes }: Outcome, before: s
  * that exists.
  */
 export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S, options: unknown): v.InferOutput<S> {
-  const result = v.safeParse(schema, options);
+  const result = v.safeParse(schema, options, inWords);
   if (result.success) return result.output;
   const { path, part, sentence, hint } = misfitOf(schema, result.issues, { owner });
   // What the pass itself lacks says whose it is.

@@ -16,7 +16,7 @@ import { memory } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
 import type { AnyPass, Given } from "../passes/index.ts";
-import { misfitOf, shown, unknownName } from "../passes/option-errors.ts";
+import { inWords, misfitOf, shown, unknownName } from "../passes/option-errors.ts";
 import { namesAt } from "../passes/schema.ts";
 import { zeros } from "../tensor/dense.ts";
 import { byId, filledIn, steps as own } from "./steps.ts";
@@ -175,7 +175,7 @@ function checkOptions(source: Source, path: Path, pass: AnyPass, given: Given): 
     const reason = `data is not part of a recipe: "validation" is a share of the training samples, such as 10%, got ${shown(given.validation)}`;
     fail(source, [...path, "validation"], "value", reason);
   }
-  const result = v.safeParse(options, { ...given, ...standIns(pass) });
+  const result = v.safeParse(options, { ...given, ...standIns(pass) }, inWords);
   if (result.success) return;
   const found = misfitOf(options, result.issues, { owner: id, withheld: filledIn, standIns: standIns(pass) });
   fail(source, [...path, ...found.path], found.part, found.sentence, found.hint);
