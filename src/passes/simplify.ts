@@ -19,7 +19,7 @@ import { inlineFunctions } from "./inline-functions.ts";
 import { keepOption, keepOutputs } from "./keep-outputs.ts";
 import { mergeInitializers } from "./merge-initializers.ts";
 import { described } from "./options.ts";
-import { type Change, definePass, type Outcome } from "./pass.ts";
+import { definePass, type Outcome } from "./pass.ts";
 import { removeIdentities } from "./remove-identities.ts";
 import { resolveConditions } from "./resolve-conditions.ts";
 import { setInputs, setOption } from "./set-inputs.ts";
@@ -68,14 +68,14 @@ export const simplify = definePass({
     ),
   }),
   async run(model, { set, fix, keepOutputs: outputs, finalize: over }, context) {
-    const asked = [
+    const asked: Outcome[] = [
       // Sizes first: they say how many numbers an input takes.
       await fixDimensions(model, { fix }, context),
       await setInputs(model, { set }, context),
       await keepOutputs(model, { outputs }, context),
       ...(over ? [await finalize(model, {}, context)] : []),
     ];
-    const changes: Change[] = asked.flatMap((outcome) => outcome.changes);
+    const changes = asked.flatMap((outcome) => outcome.changes);
     let misses: Outcome["misses"] = [];
     for (let round = 0; round < most; round++) {
       let found = 0;
