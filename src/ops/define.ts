@@ -1,378 +1,19 @@
-/**
- * What an operator means: the shape of an entry in this folder.
- *
- * Walkers (shapes, gradients, channel groups, costs, quantization placement) ask the entry and never look at an operator's name.
- * "No" is a `Miss` with its reason; the most frequent "no" is left out. The facets that every operator is required: `Complete`.
- */
+/** What an operator means: its entry, closed over its settings and applied to a node. */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
-import type { Attribute, Container, Value, ValueType } from "../graph/graph.ts";
+import type { Value } from "../graph/graph.ts";
+import { float32 } from "../tensor/dense.ts";
 import type { Dim } from "../tensor/dims.ts";
-import type { Dense, Tensor } from "../tensor/types.ts";
-import { Applied } from "./applied.ts";
+import type { AxisRule, GradientScope, OpDef, Site, Traits, WantedInterval, WeightRole } from "./entry.ts";
 import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 
-/** What a rule knows of an input or output. */
-export interface Operand extends ValueType {
-  /**
-   * What it is if it is no tensor; `type` is that of the tensors inside then, and `dims` are undefined. Only entries that say so
-   * (`OpDef.containers`) are handed such.
-   */
-  readonly container?: Container;
-  /**
-   * The elements of a small tensor of integers, booleans or shares of dimensions (a float that a shape was cast to), where they are known:
-   * Shape → Gather → Concat → Reshape.
-   */
-  readonly elements?: readonly Dim[];
-  /** The elements of a small stored tensor of any type. */
-  readonly small?: Dense;
-  /** True if the numbers come from stored tensors alone, perhaps through a mask or a DequantizeLinear: a weight or a constant. */
-  readonly stored: boolean;
-}
-
-/** A node as its entry sees it. */
-export interface Site {
-  /** The version of the operator set in force. */
-  readonly version: number;
-  readonly inputs: readonly (Operand | undefined)[];
-  /** How many outputs the node has, trailing absent ones included. */
-  readonly outputs: number;
-  attribute(name: string): Attribute | undefined;
-  /**
-   * A dimension that only the data decide (how many elements are not zero): a name of its own for this output and axis, so that it equals
-   * itself alone. Outputs that share one ask for the same.
-   */
-  open(output: number, axis: number): Dim;
-  /** The graph in an attribute; undefined if there is none. */
-  body(attribute: string): Body | undefined;
-}
-
-/** A graph inside a node, as the node's entry sees it. */
-export interface Body {
-  /** What it states of its inputs. */
-  readonly inputs: readonly (ValueType | undefined)[];
-  /** What is known of its outputs, given what is known of its inputs; undefined where that is nothing. Values from outside are known anyway. */
-  infer(inputs: readonly (Inferred | undefined)[]): readonly (Inferred | undefined)[];
-  /** Multiply-accumulates of one run of it, by what was last inferred; a Miss if a node inside is not counted. */
-  macs(): Dim | Miss;
-}
-
-/** The output of `infer`: `stored` follows from the inputs. */
-export type Inferred = Omit<Operand, "stored">;
-
-/** The inputs of a node whose first is there; what else it requires, a verified model has. */
-export type Inputs = readonly [Value, ...(Value | undefined)[]];
-
-/** What the walker tells of a node that gradients arrive at. */
-export interface GradientScope {
-  readonly emit: Emit;
-  readonly inputs: readonly (Value | undefined)[];
-  readonly outputs: readonly (Value | undefined)[];
-  /** dLoss/dOutput; undefined where nothing depends on the output. */
-  readonly upstream: readonly (Value | undefined)[];
-  /** Whether anybody asks for dLoss/dInput. */
-  wanted(input: number): boolean;
-  /**
-   * Takes over what was contributed to dLoss/dInput so far, in the input's own dimensions: an entry that can add to it for free (a matrix
-   * product) returns the sum. Undefined if there is nothing to add to.
-   */
-  take(input: number): Contribution | undefined;
-  /** How many channels a block has, where convolutions over blocks are faster; undefined where there are none. */
-  readonly channelBlock?: number | undefined;
-}
-
-/** The same as an entry sees it. */
-export interface Derivation extends GradientScope {
-  readonly inputs: Inputs;
-  /** Output 0. */
-  readonly y: Value;
-  /** dLoss/dy: zeros where the loss depends on other outputs alone. */
-  readonly up: Value;
-}
-
-/** factor · value */
-export interface Contribution {
-  readonly value: Value;
-  readonly factor: number;
-}
-
-/** An end of a link: a port of the node and an axis of the tensor there. */
-export type AxisEnd = readonly [port: `in${number}` | `out${number}`, axis: number];
-
-/**
- * How indices along an axis of an input relate to those of another axis. Links tell what must go together when channels are removed.
- * - `{ from, to }`: index i of `from` is index i of `to`, or the indices `map(i)`. Followed backwards only for whole images `map(i)`.
- * - `{ absorbs }`: the axis is summed over; a channel of zeros there changes nothing.
- * - `{ refuses, reason }`: removing indices of this axis would change what the operator computes.
- * An axis that no link mentions refuses. Links of inputs and outputs that the node does not have are passed over.
- */
-export type AxisLink =
-  | { readonly from: AxisEnd; readonly to: AxisEnd; readonly map?: (index: number) => readonly number[] }
-  | { readonly absorbs: AxisEnd }
-  | { readonly refuses: AxisEnd; readonly reason: string };
-
-/** What has to change in the node itself once its operands have new dimensions: attributes, or small constant inputs. */
-export interface NodeChange {
-  /** Undefined takes an attribute away. */
-  readonly attributes?: Readonly<Record<string, Attribute | undefined>>;
-  readonly inputs?: Readonly<Record<number, Dense>>;
-  /** Added to an integer input that is put together at run time, of which only some elements are known. */
-  readonly shifts?: Readonly<Record<number, Dense>>;
-}
-
-/** The operands after channels were removed: their new dimensions, and which indices of an axis went. */
-export interface Cut {
-  dims(port: AxisEnd[0]): readonly Dim[];
-  removed(end: AxisEnd): readonly number[];
-}
-
-export interface AxisRule {
-  readonly links: readonly AxisLink[];
-  /** Needed only by operators that repeat dimensions in attributes or constants: Reshape, grouped Conv, Split. */
-  readonly resize?: (cut: Cut) => NodeChange;
-}
-
-/** The weight of a layer: which input it is, and which of its axes count output and input channels (per group). */
-export interface WeightRole {
-  /**
-   * Rows of a table are picked by whole numbers, and nothing is multiplied: its rows are the inputs, its columns the outputs. Left out where
-   * the weight is multiplied with.
-   */
-  readonly kind?: "lookup";
-  readonly input: number;
-  readonly out: number;
-  readonly in: number;
-  readonly groups: number;
-  readonly bias?: number;
-  /** The input where a vector with a number for each output channel may be added, if the operator has one. */
-  readonly biasInput?: number;
-  /** The input with the activations, and its channel axis; and the channel axis of output 0. -1, the last, where their rank is not known. */
-  readonly data: number;
-  readonly dataAxis: number;
-  readonly outputAxis: number;
-  /** What the operator still does to the product before it goes out: an activation, a sum. Nothing that follows can be folded into the weight. */
-  readonly fused?: string;
-  /** The weight is stored in packed blocks, whose axes count no channels: how many it stands for. */
-  readonly packed?: { readonly outputs: number; readonly inputs: number };
-  /**
-   * The axes that count independent matrices: the directions of a recurrent layer, whose output channels are the rows of all gates; the stack of a
-   * product.
-   */
-  readonly stack?: readonly number[];
-  /**
-   * Further axes of outputs, which output 0 has in this order behind `outputAxis`: each output channel is so many numbers, 64 for each of 8 heads
-   * in a weight (512, 8, 64). Axes that nothing here names count taps: numbers for each pair of an input and an output.
-   */
-  readonly outTaps?: readonly number[];
-  /** What tells this weight from the others of the same node, in the layer's name: "recurrence". */
-  readonly part?: string;
-  /** The layer as two thinner ones; left out where the weight is no plain matrix. */
-  readonly factored?: Factored;
-}
-
-/**
- * Writes a layer whose weight is up · down, given its inputs: first the product with `down`, then that with `up`. Both lie as the weight does.
- * What else the operator does, it does once. `name` is what the values are called after.
- */
-export type Factored = (
-  emit: Emit,
-  inputs: readonly (Value | undefined)[],
-  factors: { readonly down: Value; readonly up: Value; readonly name: string },
-) => Value;
-
-/** y = scale · x + shift for each index of an axis, with numbers that are stored: batch normalization, a product with a vector. */
-export interface Affine {
-  readonly kind: "normalization" | "arithmetic";
-  /** The input that is x. */
-  readonly data: number;
-  /** The axis of x and y; undefined where all places have the same numbers. */
-  readonly axis: number | undefined;
-  /** The inputs that must be stored. */
-  readonly inputs: readonly number[];
-  /** Scale and shift from the elements of these inputs: for each index of the axis, or one for all. */
-  of(vectors: readonly Float64Array[]): { readonly scale: Float64Array; readonly shift: Float64Array };
-  /** The inputs with the mean and the variance that x was seen to have, where it is normalized by them. */
-  readonly statistics?: { readonly mean: number; readonly variance: number };
-}
-
-/** What a node computes while it is trained, where that is not what it computes then. */
-export interface TrainingForm {
-  /** The inputs with what is carried from step to step, or only says that there is training: stored tensors of the role `state`. */
-  readonly states: readonly number[];
-  /** Whether the node itself says that it is trained, whatever the roles. */
-  readonly declared: boolean;
-  /**
-   * Its outputs in training, and what is stored for inputs in the next step.
-   * @param draw An odd number below 2³¹, another one in each step.
-   */
-  write(
-    emit: Emit,
-    inputs: readonly (Value | undefined)[],
-    draw: () => Value,
-  ): { readonly outputs: readonly Value[]; readonly next: ReadonlyMap<number, Value> } | Miss;
-}
-
-/** How an operator may be quantized. */
-export type QuantizeRule =
-  /** A layer: its data, weight and (int32) bias are quantized, its output too. */
-  | {
-      readonly kind: "weighted";
-      readonly weight: WeightRole;
-      /** Bias of the integer form is scaled by data scale × weight scale × this (beta of Gemm); undefined: the bias stays float. */
-      readonly biasFactor?: number;
-      /** The same operator on integers: (x: uint8, weight: (u)int8) → int32, without bias. */
-      readonly integer: (
-        emit: Emit,
-        operands: {
-          readonly x: Value;
-          readonly weight: Value;
-          readonly xZeroPoint: Value;
-          readonly weightZeroPoint?: Value;
-        },
-      ) => Value;
-      /** The dimensions that a per-channel vector must have to multiply or add to the output. */
-      readonly channelDims: (channels: number) => readonly number[];
-      /** The integer form takes the (two-dimensional) weight as inputs × outputs; true if it must be transposed for that. */
-      readonly integerTransposed: boolean;
-    }
-  /** Output and input share scale and zero point: the numbers are only moved or selected. */
-  | { readonly kind: "transparent" }
-  /** Limits numbers to an interval that contains 0: where its output is quantized over that interval, saturation does the same. */
-  | { readonly kind: "clamp" }
-  /** An activation that is quantized at its inputs and output. */
-  | {
-      readonly kind: "activation";
-      readonly inputs: readonly number[];
-      /** The smallest scale of the output, as a share of the first input's, for which ONNX Runtime's kernel runs. */
-      readonly finest?: number;
-    };
-
-export type Facet<F> = F | Miss;
-
-/** Which numbers an input should hold for a node to run, or to say something: from `low` to `high`, both included. */
-export interface Wanted {
-  readonly input: number;
-  readonly low: Dim;
-  readonly high: Dim;
-  /** Other numbers are an error; else they are only unlikely. */
-  readonly strict: boolean;
-}
-
-/** An interval that is wanted of a value. */
-export type WantedInterval = Omit<Wanted, "input">;
-
-/** What holds for every node of an operator, whatever its settings; left out by those for which it does not. */
-export interface Traits {
-  /** The input whose element type every output has, whatever else is known: said even where the entry cannot tell dimensions. */
-  readonly sameType?: number;
-  /**
-   * What an input is certain to be, by the others: of the type and rank that a kernel asks for, where nothing else tells. Only inputs of which
-   * something is not known are asked about.
-   */
-  readonly mustBe?: (site: Site) => readonly { readonly input: number; readonly type: ValueType }[];
-  /** Takes sequences, optionals and maps too: what is no tensor is refused for all other operators. */
-  readonly containers?: true;
-  /** Whether it draws random numbers, so that two runs differ; of the inputs it may look at which are there. */
-  readonly random?: (inputs: readonly unknown[]) => boolean;
-  /** The tensor that output 0 is, in whichever attribute it is written: a weight may stand there. */
-  readonly holds?: (attribute: Site["attribute"]) => Tensor | undefined;
-  /** The input of which the element type counts, and nothing else. */
-  readonly typeOnly?: number;
-  /** The input with the padding of each axis, before and behind, which ONNX Runtime moves into the window that reads output 0 once it is stored. */
-  readonly padding?: number;
-  /** Attributes of old versions that change nothing: a model that is raised is written without them. */
-  readonly withoutEffect?: readonly string[];
-  /** What a version calls otherwise: values of an attribute that mean what others did before. */
-  readonly renamed?: {
-    readonly since: number;
-    readonly attribute: string;
-    readonly values: Readonly<Record<string, string>>;
-  };
-  /** By how much a window may be padded along its axes, before and behind: ONNX Runtime refuses pools that are padded by more. */
-  readonly mostPadding?: (site: Site) => readonly number[] | undefined;
-  /**
-   * The asymptotes of output 0: there it is rounded in steps of its whole interval, so that a tiny number is a difference of two that are not, and
-   * says little beside the input.
-   */
-  readonly saturates?: readonly [low: number, high: number];
-  /** Its own gradient is shorter than that of its primitives: it is not lowered before it is differentiated. */
-  readonly differentiatedWhole?: true;
-}
-
-/** What an operator normalizes: output 0 sums to one, or its exponentials do. */
-export interface Distribution {
-  readonly form: "probabilities" | "logarithms";
-  /** The axes that are summed over together; undefined where they are not known. */
-  readonly axes: readonly number[] | undefined;
-}
-
-/** An entry. `S` holds attributes and constant inputs, read once, opset differences gone. */
-export interface OpDef<S> extends Traits {
-  readonly name: string;
-  /** "" is ai.onnx. */
-  readonly domain?: string;
-  /** Left out by those that read nothing: S is null. */
-  read?: (site: Site) => S | Miss;
-  /** What is known of each output; undefined for one of which not even the type is. */
-  infer(s: S, site: Site): readonly (Inferred | undefined)[] | Miss;
-  /**
-   * The input that output 0 equals here, in elements, type and dimensions: a Reshape to what it was, a product with ones that broadcasts
-   * nothing. Undefined where they differ, or may. Left out by those that never hand an input on.
-   */
-  readonly unchanged?: ((s: S, site: Site) => number | undefined) | undefined;
-  /** Whether it scales and shifts an input by stored numbers, which the layer before it could do. Left out by those that never do. */
-  readonly affine?: (s: S, site: Site) => Affine | Miss;
-  /** Left out by those that compute the same in training. */
-  readonly training?: (s: S, site: Site) => TrainingForm | undefined;
-  /**
-   * Output 0 by ONNX Runtime's operators on blocks of so many channels, for fixed dimensions; undefined where they are not faster. Left out by
-   * those that have no such form.
-   */
-  readonly inChannelBlocks?: (
-    s: S,
-    emit: Emit,
-    inputs: readonly (Value | undefined)[],
-    block: number,
-  ) => Value | undefined;
-  /** Whether output 0 is a distribution, whatever goes in. Left out by those of which it never is. */
-  readonly distribution?: (s: S, site: Site) => Distribution | undefined;
-  /** The inputs that hold trained numbers: those of a list that are stored. Left out by those that learn nothing. */
-  readonly parameters?: readonly number[] | ((s: S, site: Site) => readonly number[]) | undefined;
-  /**
-   * The inputs that hold 1 where nothing was learnt yet: scales, and variances that were seen. Left out by those that have none. Other stored
-   * vectors hold 0 then.
-   */
-  readonly scales?: (s: S, site: Site) => readonly number[];
-  /**
-   * The numbers that inputs should hold: indices of an axis, what lies between two bounds; `output` is wanted of output 0, and goes on to what it
-   * is made of. Left out by those that take any numbers. What only moves numbers, or scales and shifts them, says so by other facets.
-   */
-  readonly wants?: (s: S, site: Site, output: readonly WantedInterval[]) => readonly Wanted[];
-  /** Several for an operator that holds several matrices. Left out by those that have none. */
-  readonly weight?: Facet<(s: S, site: Site) => WeightRole | readonly WeightRole[] | Miss> | undefined;
-  /** Asked once the dimensions of input 0 are known; links alone where nothing is to be rewritten. */
-  readonly axes: Facet<(s: S, site: Site, dims: readonly Dim[]) => AxisRule | readonly AxisLink[] | Miss>;
-  /**
-   * A fused operator as primitives, one value for each output. Left out by those that are primitive. It and the gradient may write whatever
-   * opset 18 has: who asks raises the model to it first.
-   */
-  readonly lower?: Facet<(s: S, emit: Emit, inputs: Inputs) => readonly Value[] | Miss>;
-  /**
-   * dLoss/dInput for each wanted input, in the input's shape before broadcasting is undone (the walker sums over broadcast axes). Left out by
-   * those that are lowered first.
-   */
-  readonly gradient?: Facet<(s: S, g: Derivation) => readonly (Value | undefined)[] | Miss>;
-  /** Multiply-accumulates. Left out by those that have none. */
-  readonly cost?: Facet<(s: S, site: Site) => Dim | Miss> | undefined;
-  /** Left out by those that run in float. */
-  readonly quantize?: Facet<(s: S, site: Site) => QuantizeRule | Miss> | undefined;
-}
+export type * from "./entry.ts";
 
 /**
  * What no entry may forget: how it is differentiated, "lowered first" being said by a lowering alone; and, if it has a weight, what it learns,
  * costs, and is quantized to.
  */
-type Complete<S> = ({ readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined> } | Said<S, "gradient">) &
+export type Complete<S> = ({ readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined> } | Said<S, "gradient">) &
   ({ readonly weight?: Miss | undefined } | Said<S, "parameters" | "cost" | "quantize">) &
   (null extends S ? unknown : undefined extends S ? unknown : Said<S, "read">);
 type Said<S, K extends keyof OpDef<S>> = { readonly [Key in K]: NonNullable<OpDef<S>[Key]> };
@@ -458,3 +99,109 @@ const traits = [
 
 const traitsOf = (def: Traits): Traits =>
   Object.fromEntries(traits.flatMap((trait) => (def[trait] === undefined ? [] : [[trait, def[trait]]])));
+
+/** An entry with what it left out. */
+type Whole<S> = OpDef<S> & { readonly [K in FacetName]: NonNullable<OpDef<S>[K]> };
+
+/** An entry applied to a node. A class rather than an object of closures: every walk applies it anew, and asks for one or two of its answers. */
+class Applied<S> implements Bound {
+  readonly #def: Whole<S>;
+  readonly #s: S;
+  readonly #site: Site;
+
+  constructor(def: Whole<S>, settings: S, site: Site) {
+    this.#def = def;
+    this.#s = settings;
+    this.#site = site;
+  }
+
+  infer() {
+    return this.#def.infer(this.#s, this.#site);
+  }
+
+  unchanged() {
+    return this.#def.unchanged?.(this.#s, this.#site);
+  }
+
+  affine() {
+    return this.#def.affine?.(this.#s, this.#site) ?? new Miss("does not scale and shift by stored numbers");
+  }
+
+  training() {
+    return this.#def.training?.(this.#s, this.#site);
+  }
+
+  inChannelBlocks(emit: Emit, inputs: readonly (Value | undefined)[], block: number) {
+    return this.#def.inChannelBlocks?.(this.#s, emit, inputs, block);
+  }
+
+  distribution() {
+    return this.#def.distribution?.(this.#s, this.#site);
+  }
+
+  saturates() {
+    return this.#def.saturates ?? (this.distribution()?.form === "probabilities" ? ([0, 1] as const) : undefined);
+  }
+
+  parameters() {
+    const { parameters = [] } = this.#def;
+    if (typeof parameters === "function") return parameters(this.#s, this.#site);
+    return parameters.filter((input) => this.#site.inputs[input]?.stored === true);
+  }
+
+  scales() {
+    return this.#def.scales?.(this.#s, this.#site) ?? [];
+  }
+
+  wants(output: readonly WantedInterval[]) {
+    return this.#def.wants?.(this.#s, this.#site, output) ?? [];
+  }
+
+  weights() {
+    const { weight } = this.#def;
+    const roles = weight instanceof Miss ? weight : weight(this.#s, this.#site);
+    return roles instanceof Miss ? roles : [roles].flat();
+  }
+
+  axes() {
+    const { axes } = this.#def;
+    if (axes instanceof Miss) return axes;
+    const dims = this.#site.inputs[0]?.dims;
+    if (dims === undefined) return new Miss("the rank of input 0 is not known");
+    const rule = axes(this.#s, this.#site, dims);
+    return rule instanceof Miss || "links" in rule ? rule : { links: rule };
+  }
+
+  lower(emit: Emit, [x, ...more]: readonly (Value | undefined)[]) {
+    const { lower } = this.#def;
+    if (lower instanceof Miss) return lower;
+    return x === undefined ? new Miss("an operand is missing") : lower(this.#s, emit, [x, ...more]);
+  }
+
+  gradient(scope: GradientScope) {
+    const { gradient } = this.#def;
+    if (gradient instanceof Miss) return gradient;
+    const { emit, upstream } = scope;
+    const [[x, ...more], [y]] = [scope.inputs, scope.outputs];
+    if (x === undefined || y === undefined) return new Miss("its first input or output is missing");
+    return gradient(this.#s, {
+      ...scope,
+      inputs: [x, ...more],
+      y,
+      get up() {
+        return upstream[0] ?? emit.Expand([emit.CastLike([emit.constant(float32([], [0])), y]), emit.Shape([y])]);
+      },
+    });
+  }
+
+  cost() {
+    const { cost } = this.#def;
+    const macs = cost instanceof Miss ? cost : cost(this.#s, this.#site);
+    return macs instanceof Miss ? macs : { macs };
+  }
+
+  quantize() {
+    const { quantize } = this.#def;
+    return quantize instanceof Miss ? quantize : quantize(this.#s, this.#site);
+  }
+}

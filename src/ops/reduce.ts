@@ -159,11 +159,7 @@ export const reduceOperators: readonly Op[] = [
       return emit.Mul([up, emit.Div([x, safe])]);
     },
   }),
-  reduction({
-    name: "ReduceL1",
-    absorbsZeros: true,
-    derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]),
-  }),
+  reduction({ name: "ReduceL1", absorbsZeros: true, derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]) }),
   reduction({
     name: "ReduceLogSum",
     absorbsZeros: true,

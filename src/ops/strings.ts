@@ -1,36 +1,22 @@
 /** Texts: StringConcat, StringNormalizer, StringSplit, RegexFullMatch, and TfIdfVectorizer, which counts runs of words or numbers. */
 import { Miss } from "../errors.ts";
-import type { Attribute } from "../graph/graph.ts";
-import { defineOp, type Site } from "./define.ts";
-import { integer, integers, text } from "./shared/attributes.ts";
+import { defineOp } from "./define.ts";
+import { decimals, integer, integers, text, texts } from "./shared/attributes.ts";
 import { inert } from "./shared/inert.ts";
 import { broadcast, need, sameAxes, shaped } from "./shared/rules.ts";
 
-const texts = new Miss("operates on strings");
+const onStrings = new Miss("operates on strings");
 
-export const StringConcat = inert(texts, {
+export const StringConcat = inert(onStrings, {
   name: "StringConcat",
   infer: (_, site) => shaped(site, broadcast, "string", [0, 1]),
 });
 
-/** The strings of an attribute. */
-function words(attribute: Attribute | undefined): readonly string[] {
-  if (attribute?.kind !== "strings") return [];
-  return attribute.value.map((word) => (typeof word === "string" ? word : new TextDecoder().decode(word)));
-}
-
-interface Normalization {
-  readonly stopWords: readonly string[];
-  readonly change: string;
-  readonly sensitive: boolean;
-  readonly locale: string;
-}
-
 /** Changes case, and removes words: how many are left, the words decide. */
-export const StringNormalizer = inert<Normalization>(texts, {
+export const StringNormalizer = inert(onStrings, {
   name: "StringNormalizer",
   read: (site) => ({
-    stopWords: words(site.attribute("stopwords")),
+    stopWords: texts(site, "stopwords") ?? [],
     change: text(site, "case_change_action", "NONE"),
     sensitive: integer(site, "is_case_sensitive", 0) !== 0,
     locale: text(site, "locale", ""),
@@ -45,7 +31,7 @@ export const StringNormalizer = inert<Normalization>(texts, {
 });
 
 /** The parts of each text along a new axis, filled up with empty ones, and how many there are of each. */
-export const StringSplit = inert<{ readonly delimiter: string; readonly most: number | undefined }>(texts, {
+export const StringSplit = inert(onStrings, {
   name: "StringSplit",
   read: (site) => ({
     delimiter: text(site, "delimiter", ""),
@@ -60,41 +46,25 @@ export const StringSplit = inert<{ readonly delimiter: string; readonly most: nu
   },
 });
 
-export const RegexFullMatch = inert<{ readonly pattern: string }>(texts, {
+export const RegexFullMatch = inert(onStrings, {
   name: "RegexFullMatch",
   read: (site) => ({ pattern: text(site, "pattern", "") }),
   infer: (_, site) => [{ type: "bool", dims: need(site, 0).dims }],
 });
 
-interface Counting {
-  readonly mode: string;
-  readonly lengths: readonly [number, number];
-  readonly skips: number;
-  readonly counts: readonly number[];
-  readonly places: readonly number[];
-  readonly numbers: readonly number[];
-  readonly words: readonly string[];
-  readonly weights: readonly number[];
-}
-
-function readCounting(site: Site): Counting {
-  const weights = site.attribute("weights");
-  return {
+/** How often each known run of words occurs in a row, weighted. */
+export const TfIdfVectorizer = defineOp({
+  name: "TfIdfVectorizer",
+  read: (site) => ({
     mode: text(site, "mode", "TF"),
     lengths: [integer(site, "min_gram_length", 1), integer(site, "max_gram_length", 1)],
     skips: integer(site, "max_skip_count", 0),
     counts: integers(site, "ngram_counts") ?? [],
     places: integers(site, "ngram_indexes") ?? [],
     numbers: integers(site, "pool_int64s") ?? [],
-    words: words(site.attribute("pool_strings")),
-    weights: weights?.kind === "floats" ? [...weights.value] : [],
-  };
-}
-
-/** How often each known run of words occurs in a row, weighted. */
-export const TfIdfVectorizer = defineOp<Counting>({
-  name: "TfIdfVectorizer",
-  read: readCounting,
+    words: texts(site, "pool_strings") ?? [],
+    weights: decimals(site, "weights") ?? [],
+  }),
   infer: (s, site) => {
     const { dims } = need(site, 0);
     const columns = s.places.reduce((most, place) => Math.max(most, place + 1), 0);

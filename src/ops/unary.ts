@@ -36,14 +36,8 @@ export const unaryOperators: readonly Op[] = [
   unary({ name: "Neg", derivative: ({ emit, up }) => emit.Neg([up]), onDims: (a = 0) => multiplyDims(-1, a) }),
   unary({ name: "Exp", derivative: ({ emit, up, y }) => emit.Mul([up, y]) }),
   unary({ name: "Log", derivative: ({ emit, up, x }) => emit.Div([up, x]) }),
-  unary({
-    name: "Sqrt",
-    derivative: ({ emit, up, y }) => emit.Div([up, emit.Mul([y, 2])]),
-  }),
-  unary({
-    name: "Reciprocal",
-    derivative: ({ emit, up, y }) => emit.Neg([emit.Mul([up, emit.Mul([y, y])])]),
-  }),
+  unary({ name: "Sqrt", derivative: ({ emit, up, y }) => emit.Div([up, emit.Mul([y, 2])]) }),
+  unary({ name: "Reciprocal", derivative: ({ emit, up, y }) => emit.Neg([emit.Mul([up, emit.Mul([y, y])])]) }),
   unary({
     name: "Abs",
     derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]),
@@ -66,10 +60,7 @@ export const unaryOperators: readonly Op[] = [
     derivative: ({ emit, up, x }) =>
       emit.Mul([up, emit.Mul([2 / Math.sqrt(Math.PI), emit.Exp([emit.Neg([emit.Mul([x, x])])])])]),
   }),
-  unary({
-    name: "Softplus",
-    derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sigmoid([x])]),
-  }),
+  unary({ name: "Softplus", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sigmoid([x])]) }),
   unary({
     name: "Softsign",
     saturates: [-1, 1],
@@ -147,11 +138,7 @@ export const unaryOperators: readonly Op[] = [
     unchanged: () => 0,
     quantize: transparent,
   }),
-  unary({
-    name: "Sign",
-    derivative: flat,
-    onDims: (a) => (typeof a === "number" ? Math.sign(a) : undefined),
-  }),
+  unary({ name: "Sign", derivative: flat, onDims: (a) => (typeof a === "number" ? Math.sign(a) : undefined) }),
   unary({ name: "Floor", derivative: flat, onShares: (a = 0) => roundedShare(a, "down") }),
   unary({ name: "Ceil", derivative: flat, onShares: (a = 0) => roundedShare(a, "up") }),
   // Half to even. Inside fake quantization the role `straight-through` of its output lets gradients pass; by itself it is flat.
@@ -200,22 +187,13 @@ export const unaryOperators: readonly Op[] = [
   }),
   unary({ name: "Sin", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Cos([x])]) }),
   unary({ name: "Cos", derivative: ({ emit, up, x }) => emit.Neg([emit.Mul([up, emit.Sin([x])])]) }),
-  unary({
-    name: "Tan",
-    derivative: ({ emit, up, y }) => emit.Mul([up, emit.Add([square(emit, y), 1])]),
-  }),
-  unary({
-    name: "Asin",
-    derivative: ({ emit, up, x }) => emit.Div([up, emit.Sqrt([emit.Sub([1, square(emit, x)])])]),
-  }),
+  unary({ name: "Tan", derivative: ({ emit, up, y }) => emit.Mul([up, emit.Add([square(emit, y), 1])]) }),
+  unary({ name: "Asin", derivative: ({ emit, up, x }) => emit.Div([up, emit.Sqrt([emit.Sub([1, square(emit, x)])])]) }),
   unary({
     name: "Acos",
     derivative: ({ emit, up, x }) => emit.Neg([emit.Div([up, emit.Sqrt([emit.Sub([1, square(emit, x)])])])]),
   }),
-  unary({
-    name: "Atan",
-    derivative: ({ emit, up, x }) => emit.Div([up, emit.Add([square(emit, x), 1])]),
-  }),
+  unary({ name: "Atan", derivative: ({ emit, up, x }) => emit.Div([up, emit.Add([square(emit, x), 1])]) }),
   // cosh and sinh are written by exponentials: ONNX Runtime has them for float32 only.
   unary({
     name: "Sinh",
@@ -235,8 +213,5 @@ export const unaryOperators: readonly Op[] = [
     name: "Acosh",
     derivative: ({ emit, up, x }) => emit.Div([up, emit.Sqrt([emit.Sub([square(emit, x), 1])])]),
   }),
-  unary({
-    name: "Atanh",
-    derivative: ({ emit, up, x }) => emit.Div([up, emit.Sub([1, square(emit, x)])]),
-  }),
+  unary({ name: "Atanh", derivative: ({ emit, up, x }) => emit.Div([up, emit.Sub([1, square(emit, x)])]) }),
 ];

@@ -8,15 +8,15 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
-import { defineOp, type Inferred, type Operand, type Site } from "../define.ts";
+import type { Inferred, Operand, Site } from "../define.ts";
 import { decimal, integer, integers } from "../shared/attributes.ts";
 import { decoded } from "../shared/codes.ts";
 import { fromHeads, toHeads } from "../shared/heads.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
 import { dimsAt, need, scalar, withDims } from "../shared/rules.ts";
 import { attend, attentionMacs, behind, maskAdded } from "./attend.ts";
+import { microsoftOp } from "./typed.ts";
 
-const microsoft = "com.microsoft";
 const fused = new Miss(`projects and attends in one node: ${lowerFirst}`);
 const mixes = new Miss(`splits its channels into heads: ${lowerFirst}`);
 
@@ -136,9 +136,8 @@ function project(
 
 const plain: Ports = { mask: 3, past: 4, added: 5 };
 
-export const Attention = defineOp<ProjectedSettings>({
+export const Attention = microsoftOp<ProjectedSettings>({
   name: "Attention",
-  domain: microsoft,
   read: readProjected,
   infer: (s, site) => projectedTypes(s, site, plain, need(site, 0).type),
   parameters: [1, 2],
@@ -152,9 +151,8 @@ export const Attention = defineOp<ProjectedSettings>({
 const coded: Ports = { mask: 5, past: 8, added: undefined };
 
 /** Data and matrix are codes of 8 bits: they are dequantized, the matrix perhaps column by column. */
-export const QAttention = defineOp<ProjectedSettings>({
+export const QAttention = microsoftOp<ProjectedSettings>({
   name: "QAttention",
-  domain: microsoft,
   read: readProjected,
   infer: (s, site) => projectedTypes(s, site, coded, site.inputs[3]?.type ?? "float32"),
   weight: new Miss("is quantized already, and projects and attends in one node"),
@@ -197,9 +195,8 @@ function biased(emit: Emit, values: readonly Value[], bias: Value, widths: reado
   return values.map((value, index) => emit.Add([value, parts[index]]));
 }
 
-export const MultiHeadAttention = defineOp<SeparateSettings>({
+export const MultiHeadAttention = microsoftOp<SeparateSettings>({
   name: "MultiHeadAttention",
-  domain: microsoft,
   read: (site) => ({ ...readCommon(site), shared: site.inputs[8] !== undefined }),
   infer: (s, site) => {
     const { type } = need(site, 0);

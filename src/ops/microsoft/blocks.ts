@@ -12,11 +12,11 @@ import type { Value } from "../../graph/graph.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
 import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import { defineOp, type Inferred, type Site, type WeightRole } from "../define.ts";
+import type { Inferred, Site, WeightRole } from "../define.ts";
 import { integer, wrapAxis } from "../shared/attributes.ts";
 import { dimsAt, need, positions, present, range, scalar, shaped, typeOf, withDims } from "../shared/rules.ts";
+import { microsoftOp } from "./typed.ts";
 
-const microsoft = "com.microsoft";
 const already = new Miss("its weight is stored quantized");
 
 /** What is computed in: numbers of 16 bits are too coarse. */
@@ -73,9 +73,8 @@ function packedWeight(site: Site, outputs: number, inputs: number, bias: number 
 
 const productOf = (site: Site, width: number) => shaped(site, (dims) => [...dims.slice(0, -1), width]);
 
-export const MatMulNBits = defineOp<Blocks & { readonly prepacked: boolean }>({
+export const MatMulNBits = microsoftOp<Blocks & { readonly prepacked: boolean }>({
   name: "MatMulNBits",
-  domain: microsoft,
   read: (site) => ({
     inputs: integer(site, "K", 0),
     outputs: integer(site, "N", 0),
@@ -123,9 +122,8 @@ const tables: readonly (readonly number[])[] = [
   ],
 ];
 
-export const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transposed: boolean }>({
+export const MatMulBnb4 = microsoftOp<Blocks & { readonly table: number; readonly transposed: boolean }>({
   name: "MatMulBnb4",
-  domain: microsoft,
   read: (site) => ({
     inputs: integer(site, "K", 0),
     outputs: integer(site, "N", 0),
@@ -172,9 +170,8 @@ export const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly t
   quantize: already,
 });
 
-export const GatherBlockQuantized = defineOp({
+export const GatherBlockQuantized = microsoftOp({
   name: "GatherBlockQuantized",
-  domain: microsoft,
   read: (site) => {
     const { type, dims: stored } = need(site, 0);
     const dims = fixedDims(stored);

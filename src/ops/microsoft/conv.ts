@@ -5,7 +5,7 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { type AxisLink, defineOp, type Op, type Site, type WeightRole } from "../define.ts";
+import type { AxisLink, Op, Site, WeightRole } from "../define.ts";
 import { decimals, text } from "../shared/attributes.ts";
 import {
   type ConvSettings,
@@ -23,8 +23,7 @@ import {
 import { lowerFirst } from "../shared/misses.ts";
 import { shaped, withDims } from "../shared/rules.ts";
 import { type Activation, activate, readActivation } from "./activation.ts";
-
-const microsoft = "com.microsoft";
+import { microsoftOp } from "./typed.ts";
 
 interface Settings extends ConvSettings {
   readonly activation: Activation;
@@ -49,9 +48,8 @@ function primitives(s: Settings, emit: Emit, [x, w, bias, sum]: readonly (Value 
   return activate(emit, sum === undefined ? y : emit.Add([y, sum]), s.activation);
 }
 
-export const FusedConv = defineOp<Settings>({
+export const FusedConv = microsoftOp<Settings>({
   name: "FusedConv",
-  domain: microsoft,
   read,
   infer: convolved,
   parameters: [1, 2],
@@ -74,9 +72,8 @@ const asFirst = (site: Site): Site => ({
 });
 
 function nhwc(name: string): Op {
-  return defineOp<Settings>({
+  return microsoftOp<Settings>({
     name,
-    domain: microsoft,
     read,
     infer: (s, site) =>
       shaped(site, () => {

@@ -10,11 +10,10 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, floorDims } from "../../tensor/dims.ts";
-import { type AxisLink, defineOp, type Op, type Site } from "../define.ts";
+import type { AxisLink, Op, Site } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
 import { sameAsInput, sameAxes, shaped } from "../shared/rules.ts";
-
-const microsoft = "com.microsoft";
+import { microsoftOp } from "./typed.ts";
 
 /** x/2 · (1 + erf(x/√2)) */
 function erfGelu(emit: Emit, x: Value): Value {
@@ -38,9 +37,8 @@ function biasedAxes(_: unknown, site: Site, dims: readonly Dim[]): readonly Axis
 }
 
 function gelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Value): Op {
-  return defineOp({
+  return microsoftOp({
     name,
-    domain: microsoft,
     read: (site) => ({ alpha: decimal(site, "alpha", 1.702) }),
     infer: (_, site) => sameAsInput(site),
     parameters: [1],
@@ -50,9 +48,8 @@ function gelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Va
 }
 
 /** Y = (left + bias) · gelu(right + bias), where left and right are the halves of the last axis. */
-export const BiasSplitGelu = defineOp({
+export const BiasSplitGelu = microsoftOp({
   name: "BiasSplitGelu",
-  domain: microsoft,
   infer: (_, site) => shaped(site, (dims) => dims.with(-1, floorDims(dims.at(-1) ?? 0, 2))),
   parameters: [1],
   axes: new Miss("multiplies the halves of its last axis, and has no CPU kernel to test pruning with"),
@@ -66,9 +63,8 @@ export const BiasSplitGelu = defineOp({
  * Softmax over all axes from `axis` on, as if they were one. The bias has as many elements as the axes that are not broadcast: the axes from
  * some axis on are its own (inner broadcast 0: it repeats along the first ones), or it is repeated along axes just before `axis`.
  */
-export const BiasSoftmax = defineOp({
+export const BiasSoftmax = microsoftOp({
   name: "BiasSoftmax",
-  domain: microsoft,
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     if (rank === undefined) return new Miss("the rank of its input is not known");

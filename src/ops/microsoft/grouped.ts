@@ -12,11 +12,12 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, extremeDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import { defineOp, type Inferred, type Site } from "../define.ts";
+import type { Inferred, Site } from "../define.ts";
 import { constantIntegers, decimal, integer } from "../shared/attributes.ts";
 import { fromHeads, rotated, toHeads } from "../shared/heads.ts";
 import { integersConstant, need, typeOf } from "../shared/rules.ts";
 import { attentionMacs, behind, type Grouped, lengthOf, lowest, readGrouped, shapeOf, totalLength } from "./attend.ts";
+import { microsoftOp } from "./typed.ts";
 
 /** How long the cache is afterwards: as long as all tokens, and not shorter than it was. */
 function cached(site: Site): Dim | undefined {
@@ -73,9 +74,8 @@ function readSettings(site: Site): Settings {
 
 const cachedWhy = new Miss("attends over a cache of variable length");
 
-export const GroupQueryAttention = defineOp<Settings>({
+export const GroupQueryAttention = microsoftOp<Settings>({
   name: "GroupQueryAttention",
-  domain: "com.microsoft",
   read: readSettings,
   infer: (s, site): readonly Inferred[] | Miss => {
     const { type } = need(site, 0);

@@ -8,15 +8,13 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import { defineOp, type Inferred, type Op, type Operand, type Site, type WeightRole } from "../define.ts";
+import type { Inferred, Op, Operand, Site, WeightRole } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
 import { codeType, encoded, single } from "../shared/codes.ts";
 import { onIntegers } from "../shared/misses.ts";
 import { matmulCost, matmulWeight, multiplied, picked } from "../shared/products.ts";
 import { withDims } from "../shared/rules.ts";
-import { typed } from "./typed.ts";
-
-const microsoft = "com.microsoft";
+import { microsoftOp, typed } from "./typed.ts";
 
 interface Product {
   readonly name: string;
@@ -29,9 +27,8 @@ interface Product {
 /** A product of stacks of matrices on integers, with a bias of numbers: A is operand 0. */
 function integerProduct({ name, right, bias, lower }: Product): Op {
   const plain = (site: Site): Site => picked(site, [0, right]);
-  return defineOp({
+  return microsoftOp({
     name,
-    domain: microsoft,
     infer: (_, site) => multiplied(plain(site), "float32"),
     parameters: [bias],
     weight: (_, site): WeightRole | Miss => {
@@ -87,9 +84,8 @@ function gemmSite(s: GemmSettings, site: Site): Site {
 }
 
 /** alpha · scaleA · scaleB · ((A - zeroA)' · (B - zeroB)' + C): numbers, or codes where the result has a scale. */
-export const QGemm = defineOp<GemmSettings>({
+export const QGemm = microsoftOp<GemmSettings>({
   name: "QGemm",
-  domain: microsoft,
   read: (site) => ({
     alpha: decimal(site, "alpha", 1),
     transA: integer(site, "transA", 0) !== 0,

@@ -7,7 +7,7 @@
  */
 import { Miss } from "../../errors.ts";
 import { type Dim, multiplyDims } from "../../tensor/dims.ts";
-import { type AxisLink, defineOp, type Op, type OpDef, type Site } from "../define.ts";
+import type { AxisLink, Op, OpDef, Site } from "../define.ts";
 import { integer, integers } from "../shared/attributes.ts";
 import {
   type ConvSettings,
@@ -22,6 +22,7 @@ import { inert } from "../shared/inert.ts";
 import { quantizedAlready } from "../shared/misses.ts";
 import { shaped, withDims } from "../shared/rules.ts";
 import { globallyPooled, padding, pooledDims, readPool, type Window } from "../shared/window.ts";
+import { microsoftOp } from "./typed.ts";
 
 const blocks = new Miss(
   "its channels are stored in blocks for one kind of processor: optimize the model again in ONNX Runtime, at a graph optimization level below 'all'",
@@ -68,9 +69,8 @@ export const Upsample = blocked<readonly number[]>(
 );
 
 /** MaxPool of 8-bit integers, N × spatial × C. */
-export const NhwcMaxPool = defineOp<Window>({
+export const NhwcMaxPool = microsoftOp<Window>({
   name: "NhwcMaxPool",
-  domain: "com.microsoft",
   read: readPool,
   infer: (s, site) => shaped(site, (dims) => channelsLast(pooledDims(s, channelsFirst(dims)))),
   axes: ({ kernel: { length } }) => [0, length + 1].map((at): AxisLink => ({ from: ["in0", at], to: ["out0", at] })),

@@ -7,16 +7,7 @@
 import { Miss } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Dim } from "../../tensor/dims.ts";
-import {
-  type AxisEnd,
-  type AxisLink,
-  defineOp,
-  type Op,
-  type Operand,
-  type QuantizeRule,
-  type Site,
-  type WeightRole,
-} from "../define.ts";
+import type { AxisEnd, AxisLink, Op, Operand, QuantizeRule, Site, WeightRole } from "../define.ts";
 import { decimal, integer, text } from "../shared/attributes.ts";
 import { lowerFirst } from "../shared/misses.ts";
 import {
@@ -34,8 +25,7 @@ import {
 } from "../shared/products.ts";
 import { range } from "../shared/rules.ts";
 import { type Activation, activate, readActivation } from "./activation.ts";
-
-const microsoft = "com.microsoft";
+import { microsoftOp } from "./typed.ts";
 
 interface Settings {
   readonly transposed: readonly [a: boolean, b: boolean];
@@ -106,9 +96,8 @@ function quantize(s: Settings, site: Site): QuantizeRule | Miss {
 }
 
 function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
-  return defineOp<Settings>({
+  return microsoftOp<Settings>({
     name,
-    domain: microsoft,
     read: (site) => {
       const flag = (attribute: string): boolean => integer(site, attribute, 0) !== 0;
       return {
@@ -139,9 +128,8 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
 }
 
 /** activation(alpha · A'·B' + beta · C) */
-export const FusedGemm = defineOp<GemmSettings & { readonly activation: Activation }>({
+export const FusedGemm = microsoftOp<GemmSettings & { readonly activation: Activation }>({
   name: "FusedGemm",
-  domain: microsoft,
   read: (site) => {
     const given = ["activation_alpha", "activation_beta", "activation_gamma"].filter((name) => site.attribute(name));
     const parameters = given.map((name) => decimal(site, name, 0));

@@ -21,8 +21,8 @@ import { withChannelsFirst } from "../shared/convolution.ts";
 import { quantizedAlready, runsInFloat } from "../shared/misses.ts";
 import { normalize, rootMeanSquare, scaling } from "../shared/normalize.ts";
 import { castLike, need, positions, range, sameAsInput, widened } from "../shared/rules.ts";
+import { microsoftOp } from "./typed.ts";
 
-const microsoft = "com.microsoft";
 /** The leading axes of every operand that has them pass; the last `over` axes are normalized over. */
 function normalizedAxes(
   site: Site,
@@ -93,9 +93,8 @@ interface SkipForm {
 
 function skip({ name, shift, bias }: SkipForm): Op {
   const vectors = [2, ...(shift === undefined ? [] : [shift]), bias];
-  return defineOp<SkipSettings>({
+  return microsoftOp<SkipSettings>({
     name,
-    domain: microsoft,
     read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), statistics: site.outputs > 1 }),
     infer: (_, site): readonly Inferred[] => {
       const { type, dims } = need(site, 0);
@@ -144,9 +143,8 @@ function normalizeGroups(s: Settings, emit: Emit, x: Value, scale: Value | undef
 }
 
 function groupNorm(name: string, skips: boolean): Op {
-  return defineOp<Settings>({
+  return microsoftOp<Settings>({
     name,
-    domain: microsoft,
     read: (site) => ({
       groups: integer(site, "groups", 1),
       epsilon: decimal(site, "epsilon", 1e-5),
@@ -203,9 +201,8 @@ function embed(emit: Emit, e: Embedding, epsilon: number): readonly [Value, Valu
   return [emit.LayerNormalization([sum, e.scale, e.shift], { axis: -1, epsilon }), count(), sum];
 }
 
-export const EmbedLayerNormalization = defineOp({
+export const EmbedLayerNormalization = microsoftOp({
   name: "EmbedLayerNormalization",
-  domain: microsoft,
   read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), outputs: site.outputs }),
   infer: (_, site) => embedded(site, site.inputs[5]?.type ?? "float32"),
   wants: (_, site) => [...inTables(site), ...positions(8, site.inputs[3]?.dims?.[0])],
@@ -240,9 +237,8 @@ function inTables({ inputs }: Site): readonly Wanted[] {
   ];
 }
 
-export const QEmbedLayerNormalization = defineOp<number>({
+export const QEmbedLayerNormalization = microsoftOp<number>({
   name: "QEmbedLayerNormalization",
-  domain: microsoft,
   read: (site) => decimal(site, "epsilon", 1e-12),
   infer: (_, site) => embedded(site, site.inputs[8]?.type ?? "float32").slice(0, 2),
   wants: (_, site) => inTables(site),

@@ -8,13 +8,14 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim } from "../../tensor/dims.ts";
-import { defineOp, type Inferred, type Op, type Site } from "../define.ts";
+import type { Inferred, Op, Site } from "../define.ts";
 import { decimal, integer, integers, wrapAxis } from "../shared/attributes.ts";
 import { codeType, decoded, encoded } from "../shared/codes.ts";
 import { channelsFirst, channelsLast, withChannelsFirst } from "../shared/convolution.ts";
 import { lowerFirst, onIntegers, quantizedAlready } from "../shared/misses.ts";
 import { broadcast, need } from "../shared/rules.ts";
-import { padding, pooledDims, readPool, type Window } from "../shared/window.ts";
+import { padding, pooledDims, readPool } from "../shared/window.ts";
+import { microsoftOp } from "./typed.ts";
 
 /** An input with its scale and zero point. */
 type Port = readonly [codes: number, scale: number, zero: number];
@@ -37,9 +38,8 @@ interface Read<S> {
 
 function onCodes<S = null>({ name, operands, result, read = () => null as S, dims, compute }: OnCodes<S>): Op {
   const type = (s: Read<S>, site: Site) => codeType(site, result[1], s.operands[0]?.[0] ?? 0);
-  return defineOp<Read<S>>({
+  return microsoftOp<Read<S>>({
     name,
-    domain: "com.microsoft",
     read: (site) => {
       const own = read(site);
       return own instanceof Miss ? own : { own, operands: operands(site) };
@@ -122,7 +122,7 @@ export const QLinearWhere = onCodes({
   compute: (_, emit, [x, y], [condition]) => emit.Where([condition, x, y]),
 });
 
-export const QLinearConcat = onCodes<number>({
+export const QLinearConcat = onCodes({
   name: "QLinearConcat",
   operands: (site) =>
     Array.from({ length: Math.floor((site.inputs.length - 2) / 3) }, (_, index): Port => {
@@ -148,12 +148,7 @@ export const QLinearConcat = onCodes<number>({
   compute: (axis, emit, numbers) => emit.Concat(numbers, { axis }),
 });
 
-interface Reduced {
-  readonly axes: readonly number[];
-  readonly keep: boolean;
-}
-
-export const QLinearReduceMean = onCodes<Reduced>({
+export const QLinearReduceMean = onCodes({
   name: "QLinearReduceMean",
   operands: one,
   result: [3, 4],
@@ -171,12 +166,7 @@ export const QLinearReduceMean = onCodes<Reduced>({
   compute: (s, emit, [x]) => emit.ReduceMean([x, s.axes], { keepdims: s.keep ? 1 : 0 }),
 });
 
-interface Pool extends Window {
-  readonly last: boolean;
-  readonly counts: boolean;
-}
-
-export const QLinearAveragePool = onCodes<Pool>({
+export const QLinearAveragePool = onCodes({
   name: "QLinearAveragePool",
   operands: one,
   result: [3, 4],
@@ -199,7 +189,7 @@ export const QLinearAveragePool = onCodes<Pool>({
   },
 });
 
-export const QLinearGlobalAveragePool = onCodes<{ readonly last: boolean }>({
+export const QLinearGlobalAveragePool = onCodes({
   name: "QLinearGlobalAveragePool",
   operands: one,
   result: [3, 4],
@@ -216,9 +206,8 @@ export const QLinearGlobalAveragePool = onCodes<{ readonly last: boolean }>({
 /** QuantizeLinear and DequantizeLinear of the default domain, which have them per axis since opset 13, for fewer types. */
 function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
   const quantizes = name === "QuantizeLinear";
-  return defineOp({
+  return microsoftOp({
     name,
-    domain: "com.microsoft",
     read: (site) => {
       const types = [need(site, 0).type, site.inputs[1]?.type, site.inputs[2]?.type];
       const wide = types.find((type) => type !== undefined && !["float32", "uint8", "int8", "int32"].includes(type));

@@ -5,11 +5,11 @@
  * first one alone.
  */
 import { Miss } from "../../errors.ts";
-import { type AxisLink, defineOp, type Site } from "../define.ts";
+import type { AxisLink, Site } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
 import { fromHeads, rotated, toHeads } from "../shared/heads.ts";
 import { positions, sameAsInput, sameAxes } from "../shared/rules.ts";
-import { typed } from "./typed.ts";
+import { microsoftOp, typed } from "./typed.ts";
 
 interface Settings {
   readonly interleaved: boolean;
@@ -36,9 +36,8 @@ function read(site: Site): Settings {
   };
 }
 
-export const RotaryEmbedding = defineOp<Settings>({
+export const RotaryEmbedding = microsoftOp<Settings>({
   name: "RotaryEmbedding",
-  domain: "com.microsoft",
   read,
   infer: (_, site) => sameAsInput(site),
   // With one number for all samples it is where their tokens begin.

@@ -1,7 +1,10 @@
-/** A row for operators of which Pith knows the types and leaves the rest alone, with the reason. */
+/** Entries of com.microsoft: written out, or of operators of which Pith knows the types and leaves the rest alone, with the reason. */
 import { Miss } from "../../errors.ts";
-import type { Op, OpDef } from "../define.ts";
+import { type Complete, defineOp, type Op, type OpDef } from "../define.ts";
 import { inert } from "../shared/inert.ts";
+
+export const microsoftOp = <S = null>(def: OpDef<S> & Complete<S>): Op =>
+  defineOp<S>({ ...def, domain: "com.microsoft" });
 
 interface Typed<S> extends Pick<OpDef<S>, "name" | "read" | "infer" | "parameters" | "cost" | "weight"> {
   /** Why no technique touches it. */

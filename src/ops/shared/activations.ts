@@ -6,6 +6,7 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Site } from "../define.ts";
+import { decimals, texts } from "./attributes.ts";
 
 export interface Activation {
   readonly name: string;
@@ -19,9 +20,6 @@ interface Row {
   readonly compute: (emit: Emit, x: Value, parameters: { readonly alpha: number; readonly beta: number }) => Value;
 }
 
-const times = (emit: Emit, x: Value, factor: number): Value => emit.Mul([x, factor]);
-const plus = (emit: Emit, x: Value, term: number): Value => emit.Add([x, term]);
-
 const rows: Readonly<Record<string, Row>> = {
   relu: { compute: (emit, x) => emit.Relu([x]) },
   tanh: { compute: (emit, x) => emit.Tanh([x]) },
@@ -32,11 +30,11 @@ const rows: Readonly<Record<string, Row>> = {
   elu: { alpha: 1, compute: (emit, x, { alpha }) => emit.Elu([x], { alpha }) },
   thresholdedrelu: { alpha: 1, compute: (emit, x, { alpha }) => emit.ThresholdedRelu([x], { alpha }) },
   hardsigmoid: { alpha: 0.2, beta: 0.5, compute: (emit, x, { alpha, beta }) => emit.HardSigmoid([x], { alpha, beta }) },
-  affine: { alpha: 1, beta: 0, compute: (emit, x, { alpha, beta }) => plus(emit, times(emit, x, alpha), beta) },
+  affine: { alpha: 1, beta: 0, compute: (emit, x, { alpha, beta }) => emit.Add([emit.Mul([x, alpha]), beta]) },
   scaledtanh: {
     alpha: 1,
     beta: 1,
-    compute: (emit, x, { alpha, beta }) => times(emit, emit.Tanh([times(emit, x, beta)]), alpha),
+    compute: (emit, x, { alpha, beta }) => emit.Mul([emit.Tanh([emit.Mul([x, beta])]), alpha]),
   },
 };
 
@@ -46,9 +44,10 @@ export function readActivations(
   byDefault: readonly string[],
   directions: number,
 ): readonly (readonly Activation[])[] | Miss {
-  const given = names(site) ?? Array.from({ length: directions }, () => byDefault).flat();
-  const alphas = [...decimals(site, "activation_alpha")];
-  const betas = [...decimals(site, "activation_beta")];
+  const names = texts(site, "activations") ?? [];
+  const given = names.length > 0 ? names : Array.from({ length: directions }, () => byDefault).flat();
+  const alphas = [...(decimals(site, "activation_alpha") ?? [])];
+  const betas = [...(decimals(site, "activation_beta") ?? [])];
   const found: Activation[] = [];
   for (const name of given) {
     const row = rows[name.toLowerCase()];
@@ -66,15 +65,4 @@ export function activation(emit: Emit, how: Activation | undefined, x: Value): V
   const row = how === undefined ? undefined : rows[how.name];
   if (how === undefined || row === undefined) throw new RangeError(`there is no activation "${how?.name}"`);
   return row.compute(emit, x, how);
-}
-
-function names(site: Site): readonly string[] | undefined {
-  const attribute = site.attribute("activations");
-  if (attribute?.kind !== "strings" || attribute.value.length === 0) return undefined;
-  return attribute.value.map((value) => (typeof value === "string" ? value : new TextDecoder().decode(value)));
-}
-
-function decimals(site: Site, name: string): readonly number[] {
-  const attribute = site.attribute(name);
-  return attribute?.kind === "floats" ? attribute.value : [];
 }

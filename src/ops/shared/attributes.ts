@@ -37,8 +37,18 @@ export function text(site: Site, name: string, byDefault: string): string {
   const attribute = site.attribute(name);
   if (attribute === undefined) return byDefault;
   if (attribute.kind !== "string") throw wrongKind(name, "a string", attribute.kind);
-  return typeof attribute.value === "string" ? attribute.value : new TextDecoder().decode(attribute.value);
+  return decoded(attribute.value);
 }
+
+export function texts(site: Site, name: string): readonly string[] | undefined {
+  const attribute = site.attribute(name);
+  if (attribute === undefined) return undefined;
+  if (attribute.kind !== "strings") throw wrongKind(name, "strings", attribute.kind);
+  return attribute.value.map(decoded);
+}
+
+const decoded = (value: string | Uint8Array): string =>
+  typeof value === "string" ? value : new TextDecoder().decode(value);
 
 /** The integers of a constant input: known if all its elements are numbers. */
 export function constantIntegers(operand: Operand | undefined): readonly number[] | undefined {

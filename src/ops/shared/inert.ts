@@ -2,7 +2,7 @@
 import type { Miss } from "../../errors.ts";
 import { defineOp, type Op, type OpDef } from "../define.ts";
 
-type Row<S> = Partial<Omit<OpDef<S>, "axes" | "quantize">> & Pick<OpDef<S>, "name" | "infer">;
+type Row<S> = Pick<OpDef<S>, Exclude<keyof OpDef<S>, "axes" | "quantize">>;
 
 export function inert<S = null>(reason: Miss, row: Row<S>): Op {
   const { read = () => null as S, parameters = [], cost = () => 0, gradient = reason, ...rest } = row;
