@@ -165,4 +165,18 @@ export const found: readonly Found[] = [
       ],
     },
   },
+  {
+    promise: 'layers on integers, static {"perChannel":false}',
+    network: {
+      start: "Relu of a batch",
+      steps: [
+        { block: "batch normalization", choices: [0, 0, 0, 0, 0, 0, 1, 0, 3, 991] },
+        { block: "gemm", choices: [] },
+      ],
+    },
+  },
+  {
+    promise: "an input that is set",
+    network: { oldest: true, start: "IsNaN of a batch", steps: [{ block: "gemm", choices: [] }] },
+  },
 ];

@@ -137,6 +137,7 @@ export const cleanUps: readonly Promised[] = [
       const result = network.model.clone();
       const expected = await answers(result, [batch]);
       const set = { [first.name]: toNumbers(dense) };
+      if (!set[first.name]?.every(Number.isFinite)) return;
       await setInputs(result, { set }, { engine });
       await simplify(result, {}, { engine });
       await expectSame(network, result, [batch], expected);

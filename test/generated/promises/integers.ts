@@ -14,6 +14,7 @@ import { Miss } from "../../../src/errors.ts";
 import { extract } from "../../../src/graph/extract.ts";
 import type { Node, Value } from "../../../src/graph/graph.ts";
 import type { Model } from "../../../src/graph/model.ts";
+import { foldConstants } from "../../../src/passes/fold-constants.ts";
 import { fuseBatchNorms } from "../../../src/passes/fuse-batch-norm.ts";
 import { storeWeights } from "../../../src/passes/store-constants.ts";
 import { readStoredValue } from "../../../src/passes/stored.ts";
@@ -55,6 +56,7 @@ export const integers: readonly Promised[] = [
         // A normalization that goes into a layer makes it another one.
         const original = network.model.clone();
         storeWeights(original);
+        await foldConstants(original, {}, { engine });
         await fuseBatchNorms(original, { trained: true });
         const result = original.clone();
         const outcome = await quantized(result, scheme, feeds, options);
