@@ -5,13 +5,12 @@ import type { Model } from "../graph/model.ts";
 import { described } from "../passes/options.ts";
 import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
-import { type Random, random } from "../tensor/random.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
 import { byMagnitude } from "./importance.ts";
-import { keptCount, pruneRandom } from "./mask.ts";
+import { keptCount } from "./mask.ts";
 import {
+  atRandom,
   brokenAt,
-  type Chosen,
   cutOf,
   denseSchema,
   type Prepare,
@@ -64,17 +63,20 @@ export const globalUnstructured: Pass<v.GenericSchema<GlobalOptions>> = definePa
   id: "global-unstructured",
   summary: "Mask the entries with the smallest magnitudes over all layers",
   options: schema,
-  run: (model, options, { seed }) => pruneLeastTogether(model, { seed, ...options }, putMasks),
+  run: (model, { method, importanceScores, ...options }, context) =>
+    method === "random"
+      ? pruneLeastTogether(model, options, putMasks, atRandom(model, options, context))
+      : pruneLeastTogether(model, { ...options, importanceScores }, putMasks),
 });
 
 /** The same, with what becomes of the masks. */
 export async function pruneLeastTogether(
   model: Model,
-  options: Omit<v.InferOutput<typeof schema>, "method"> & Pick<GlobalOptions, "method">,
+  options: Omit<v.InferOutput<typeof schema>, "method">,
   update: Update,
   prepare?: Prepare,
 ): Promise<Outcome> {
-  const { amount, method = "l1", importanceScores, seed = 0 } = options;
+  const { amount, importanceScores } = options;
   storeWeights(model);
   const selected = await selectParameters(model, options);
   const scorer = (await prepare?.(selected.targets.map(({ layer }) => layer))) ?? byMagnitude;
@@ -89,7 +91,7 @@ export async function pruneLeastTogether(
       continue;
     }
     const mask = await own.mask();
-    const isOwn = method === "l1" && !own.held && importanceScores?.[target.layer.name] === undefined;
+    const isOwn = !own.held && importanceScores?.[target.layer.name] === undefined;
     const broken = isOwn ? brokenAt(target, await own.scores(), mask) : undefined;
     if (broken === undefined) {
       targets.push(target);
@@ -99,41 +101,12 @@ export async function pruneLeastTogether(
   }
   const left = kept.reduce((sum, own) => sum + own, 0);
   const count = countOf(amount, left);
-  const chosen =
-    method === "random"
-      ? await drawn(targets, ranked, count, random(seed, "prune globally", left))
-      : await Promise.all(
-          (await cutSmallest(ranked, count)).map((cut, index) => {
-            const [target, part] = [targets[index], ranked[index]];
-            if (target === undefined || part === undefined) throw new Error("internal: a cut of nothing");
-            return cutOf(target, part, kept[index] ?? 0, cut);
-          }),
-        );
+  const chosen = await Promise.all(
+    (await cutSmallest(ranked, count)).map((cut, index) => {
+      const [target, part] = [targets[index], ranked[index]];
+      if (target === undefined || part === undefined) throw new Error("internal: a cut of nothing");
+      return cutOf(target, part, kept[index] ?? 0, cut);
+    }),
+  );
   return { changes: await update(model, chosen), misses };
-}
-
-/** `count` of the entries that all keep together, drawn at random. */
-async function drawn(
-  targets: readonly Target[],
-  ranked: readonly Ranked[],
-  count: number,
-  numbers: Random,
-): Promise<readonly Chosen[]> {
-  const before = new Uint8Array(ranked.reduce((sum, { size }) => sum + size, 0));
-  const starts: number[] = [];
-  let start = 0;
-  for (const { size, mask } of ranked) {
-    const own = await mask();
-    if (own === undefined) before.fill(1, start, start + size);
-    else before.set(own, start);
-    starts.push(start);
-    start += size;
-  }
-  const whole = pruneRandom(before, count, numbers);
-  return targets.map((target, index) => {
-    const [from = 0, size = 0] = [starts[index], ranked[index]?.size];
-    const own = whole.slice(from, from + size);
-    const left = keptCount(before.subarray(from, from + size));
-    return { target, before: left, after: keptCount(own), mask: async () => own };
-  });
 }

@@ -2,9 +2,8 @@ import { describe, expect, test } from "vitest";
 import fc from "../../test/property.ts";
 import { PithError } from "../errors.ts";
 import { alongAxis } from "../tensor/dims.ts";
-import { random } from "../tensor/random.ts";
 import { countOf } from "./amount.ts";
-import { channelNorms, intersect, keptChannels, keptCount, pruneChannels, pruneRandom } from "./mask.ts";
+import { channelNorms, intersect, keptChannels, keptCount, pruneChannels } from "./mask.ts";
 import { cutMask, cutSmallest } from "./smallest.ts";
 
 /** The mask without the `count` entries of least magnitude. */
@@ -55,17 +54,6 @@ describe("pruneSmallest", () => {
   test("infinite scores go last", async () => {
     expect([...(await pruneSmallest(ones(3), [Number.NEGATIVE_INFINITY, 5, 1], 2))]).toEqual([1, 0, 0]);
   });
-});
-
-test("random pruning follows its seed, and every entry is as likely to go", () => {
-  const draw = (seed: number): string => pruneRandom(ones(10), 3, random(seed)).join("");
-  expect(draw(1)).toBe(draw(1));
-  const gone = new Float64Array(10);
-  for (let seed = 0; seed < 2000; seed++)
-    for (const [index, kept] of pruneRandom(ones(10), 3, random(seed)).entries())
-      gone[index] = (gone[index] ?? 0) + 1 - kept;
-  // 600 expected, standard deviation 20.5.
-  for (const count of gone) expect(Math.abs(count - 600)).toBeLessThan(100);
 });
 
 describe("channels", () => {

@@ -8,7 +8,6 @@ import { PithError } from "../errors.ts";
 import { matrix } from "../math/matrix.ts";
 import { svd } from "../math/svd.ts";
 import { type AxisLayout, alongAxis } from "../tensor/dims.ts";
-import type { Random } from "../tensor/random.ts";
 
 export type Mask = Uint8Array;
 
@@ -19,20 +18,6 @@ export function keptCount(mask: Mask): number {
   let count = 0;
   for (const kept of mask) count += kept;
   return count;
-}
-
-/** Positions of the kept entries. */
-function keptPositions(mask: Mask): Uint32Array {
-  const positions = new Uint32Array(keptCount(mask));
-  let next = 0;
-  for (let index = 0; index < mask.length; index++) if (mask[index] === 1) positions[next++] = index;
-  return positions;
-}
-
-/** Of the entries kept so far, `count` chosen at random go. */
-export function pruneRandom(mask: Mask, count: number, random: Random): Mask {
-  const kept = keptPositions(mask);
-  return without(mask, kept, random.permutation(kept.length).subarray(0, count));
 }
 
 /** Entries stay that both masks keep. */
@@ -116,10 +101,4 @@ function nuclearNorms(
     });
     return outer === 0 ? 0 : svd(matrix(rows, columns, entries)).s.reduce((sum, value) => sum + value, 0);
   });
-}
-
-function without(mask: Mask, kept: Uint32Array, chosen: Uint32Array): Mask {
-  const result = mask.slice();
-  for (const place of chosen) result[kept[place] ?? 0] = 0;
-  return result;
 }

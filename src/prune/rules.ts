@@ -14,24 +14,15 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { stored } from "../passes/fold-mask.ts";
 import { described, overridesOption } from "../passes/options.ts";
-import { type Change, definePass, type Outcome, type Pass } from "../passes/pass.ts";
+import { type Change, type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { fromNumbers, isHalf, toFloat64, toFloats } from "../tensor/convert.ts";
 import { alongAxis, elementCount } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
-import { byMagnitude, type Scorer } from "./importance.ts";
-import {
-  channelNorms,
-  intersect,
-  keptChannels,
-  keptCount,
-  type Mask,
-  type Norm,
-  pruneChannels,
-  pruneRandom,
-} from "./mask.ts";
+import { byMagnitude, type Scorer, scorerOf } from "./importance.ts";
+import { channelNorms, intersect, keptChannels, keptCount, type Mask, type Norm, pruneChannels } from "./mask.ts";
 import { checkSameDims, maskOnce, maskReader, readMask, setMask } from "./masked.ts";
 import { type Cut, cutMask, cutSmallest, type Ranked, type Scores } from "./smallest.ts";
 import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
@@ -135,12 +126,13 @@ export const randomUnstructured: Pass<v.GenericSchema<RandomOptions>> = definePa
   id: "random-unstructured",
   summary: "Mask entries at random, in each layer",
   options: randomSchema,
-  run: (model, options, context) =>
-    forEach(model, options, ({ parameter }, mask) => {
-      const { amount, seed = context.seed } = options;
-      return pruneRandom(mask, countOf(amount, keptCount(mask)), stream(seed, parameter, mask));
-    }),
+  run: (model, options, context) => pruneLeast(model, options, putMasks, atRandom(model, options, context)),
 });
+
+/** Each entry's score is drawn. */
+export function atRandom(model: Model, { seed }: { seed?: number | undefined }, context: Context): Prepare {
+  return (layers) => scorerOf(model, layers, { importance: "random" }, { ...context, seed: seed ?? context.seed });
+}
 
 export interface LnOptions extends ParameterSelection {
   readonly amount: Amount;
@@ -187,30 +179,32 @@ export const lnStructured: Pass<v.GenericSchema<LnOptions>> = definePass({
   id: "ln-structured",
   summary: "Mask the channels with the smallest norms in each layer",
   options: lnSchema,
-  run: pruneByNorm,
+  run: (model, options) => {
+    const { n, dim, importanceScores } = options;
+    return pruneChannelsBy(model, options, async (target, mask) => {
+      const { dims } = stored(target.parameter);
+      const axis = channelAxis(target.parameter, dim);
+      const scores = await scoresOf(target, mask, importanceScores);
+      const broken = importanceScores === undefined ? brokenAt(target, scores, mask) : undefined;
+      return broken ?? channelNorms(scores, dims, axis, n);
+    });
+  },
 });
 
-function pruneByNorm(model: Model, options: v.InferOutput<typeof lnSchema>): Promise<Outcome> {
-  const { amount, n, dim, importanceScores } = options;
+/** Of the channels along `dim` that have an entry left, those of least score go. */
+function pruneChannelsBy(
+  model: Model,
+  options: ParameterSelection & { amount: Amount; dim: number },
+  scoresOfChannels: (target: Target, mask: Mask, count: number) => Float64Array | Promise<Float64Array | Miss>,
+): Promise<Outcome> {
+  const { amount, dim } = options;
   return forEach(model, options, async (target, mask) => {
-    const { dims } = stored(target.parameter);
-    const axis = channelAxis(target.parameter, dim);
-    const channels = alongAxis(dims, axis);
+    const channels = alongAxis(stored(target.parameter).dims, channelAxis(target.parameter, dim));
+    const scores = await scoresOfChannels(target, mask, channels.count);
+    if (scores instanceof Miss) return scores;
     const kept = keptChannels(mask, channels);
-    const scores = await scoresOf(target, mask, importanceScores);
-    const broken = importanceScores === undefined ? brokenAt(target, scores, mask) : undefined;
-    if (broken !== undefined) return broken;
-    const norms = channelNorms(scores, dims, axis, n);
-    const ranked = Float64Array.from(kept, (channel) => norms[channel] ?? 0);
-    const all = {
-      size: kept.length,
-      type: "float64",
-      mask: async () => undefined,
-      scores: async () => ranked,
-    } as const;
-    const [cut = { limit: 0, ties: 0 }] = await cutSmallest([all], countOf(amount, kept.length, "channels"));
-    const left = cutMask(undefined, ranked, cut);
-    const gone = kept.filter((_, place) => left[place] === 0);
+    const score = (channel: number): number => scores[channel] ?? 0;
+    const gone = kept.toSorted((a, b) => score(a) - score(b)).slice(0, countOf(amount, kept.length, "channels"));
     return pruneChannels(mask, channels, gone);
   });
 }
@@ -227,17 +221,9 @@ export const randomStructured: Pass<v.GenericSchema<RandomStructuredOptions>> = 
   summary: "Mask channels at random, in each layer",
   options: randomStructuredSchema,
   run: (model, options, context) =>
-    forEach(model, options, ({ parameter }, mask) => {
-      const { amount, dim, seed = context.seed } = options;
-      const channels = alongAxis(stored(parameter).dims, channelAxis(parameter, dim));
-      const kept = keptChannels(mask, channels);
-      const order = stream(seed, parameter, mask).permutation(kept.length);
-      const gone = order.subarray(0, countOf(amount, kept.length, "channels"));
-      return pruneChannels(
-        mask,
-        channels,
-        Array.from(gone, (place) => kept[place] ?? 0),
-      );
+    pruneChannelsBy(model, options, ({ parameter }, mask, count) => {
+      const numbers = stream(options.seed ?? context.seed, parameter, mask);
+      return Float64Array.from({ length: count }, () => numbers.uniform());
     }),
 });
 
