@@ -78,5 +78,5 @@ export {
 export type { ObserveOptions } from "./over-samples.ts";
 export { meanSquaredError, peakSignalToNoise, pearson, rankCorrelation, ranks, spearman } from "./regression.ts";
 export { createRunner, type Runner, type RunnerOptions } from "./run.ts";
-export { brotliQuality, gzippedSize, type Size, size } from "./size.ts";
+export { brotliQuality, type Size, size } from "./size.ts";
 export type { Estimate, Metric, Task, Unit } from "./types.ts";

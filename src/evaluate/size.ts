@@ -1,5 +1,5 @@
 /** What a model weighs: its bytes as they lie on the disk, and as a web server sends them. */
-import { brotliSize, gzipSize, openFile } from "#platform";
+import { brotliSize, openFile } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 
@@ -37,19 +37,6 @@ export async function size(...parts: readonly (string | ByteSource | Uint8Array)
     brotli = brotli === undefined || compressed === undefined ? undefined : brotli + compressed;
   }
   return { bytes, brotli, sampled };
-}
-
-/**
- * The bytes of files after gzip at level 6, as servers send what they do not send as brotli; several are added up.
- * @throws PithError E_FILE if one cannot be read.
- */
-export async function gzippedSize(...parts: readonly (string | ByteSource | Uint8Array)[]): Promise<number> {
-  let bytes = 0;
-  for (const part of parts) {
-    const source = typeof part === "string" ? await openFile(part) : part;
-    bytes += await gzipSize(source instanceof Uint8Array ? [source] : chunks(source));
-  }
-  return bytes;
 }
 
 async function compressedSize(source: ByteSource | Uint8Array, bytes: number): Promise<number | undefined> {

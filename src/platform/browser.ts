@@ -172,21 +172,6 @@ export function brotliSize(_chunks: Chunks, _quality: number): Promise<number> {
   return refuse("Browsers have no brotli compressor.", "Measure the raw size, or compress in Node.");
 }
 
-/** The size in bytes after gzip at the browser's level, which is 6 in all of them. */
-export async function gzipSize(chunks: Chunks): Promise<number> {
-  const compressor = new CompressionStream("gzip");
-  const writer = compressor.writable.getWriter();
-  const writing = (async () => {
-    for await (const chunk of chunks) await writer.write(Uint8Array.from(chunk));
-    await writer.close();
-  })();
-  let size = 0;
-  const reader = compressor.readable.getReader();
-  for (let part = await reader.read(); !part.done; part = await reader.read()) size += part.value.byteLength;
-  await writing;
-  return size;
-}
-
 function absolute(path: string): string {
   return URL.canParse(path) ? path : new URL(path, globalThis.location.href).href;
 }

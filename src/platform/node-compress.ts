@@ -1,20 +1,11 @@
 /** How many bytes remain after compression, without keeping any of them. */
-import type { Transform } from "node:stream";
-import { createBrotliCompress, createGzip, constants as zlib } from "node:zlib";
+import { createBrotliCompress, constants as zlib } from "node:zlib";
 import type { Chunks } from "./files.ts";
 
 /** The size in bytes after brotli at a quality from 0 to 11. */
-export function brotliSize(chunks: Chunks, quality: number): Promise<number> {
+export async function brotliSize(chunks: Chunks, quality: number): Promise<number> {
   const params = { [zlib.BROTLI_PARAM_QUALITY]: quality, [zlib.BROTLI_PARAM_LGWIN]: 24 };
-  return sizeBehind(createBrotliCompress({ params }), chunks);
-}
-
-/** The size in bytes after gzip at its usual level, 6. */
-export function gzipSize(chunks: Chunks): Promise<number> {
-  return sizeBehind(createGzip({ level: 6 }), chunks);
-}
-
-async function sizeBehind(compressor: Transform, chunks: Chunks): Promise<number> {
+  const compressor = createBrotliCompress({ params });
   let size = 0;
   compressor.on("data", (chunk: Uint8Array) => {
     size += chunk.byteLength;

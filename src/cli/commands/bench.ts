@@ -100,7 +100,7 @@ export default defineCommand({
         inputs: Object.fromEntries(models.map((model, index) => [model, inputs[index]])),
         models: rows,
         targets: stated,
-        compression: { brotli: brotliQuality, gzip: 6 },
+        compression: { brotli: brotliQuality },
       },
       print(terminal) {
         terminal.table(
@@ -173,11 +173,10 @@ interface Row extends ReturnType<typeof times> {
   readonly target: Target;
   readonly bytes?: number;
   readonly brotli?: number | undefined;
-  readonly gzip?: number;
   readonly memory: number | undefined;
 }
 
-const figures = ["bytes", "gzip", "brotli", "p50", "p90", "per second", "speed", "10–90 %", "load", "memory"];
+const figures = ["bytes", "brotli", "p50", "p90", "per second", "speed", "10–90 %", "load", "memory"];
 
 function titlesOf(several: boolean): string[] {
   return ["model", ...(several ? ["target"] : []), ...figures];
@@ -194,7 +193,7 @@ function cellsOf(row: Row, several: boolean, steady: boolean): string[] {
   return [
     row.model,
     ...(several ? [row.target] : []),
-    ...[row.bytes, row.gzip, row.brotli].map(weight),
+    ...[row.bytes, row.brotli].map(weight),
     time(runs?.p50),
     time(runs?.p90),
     count(throughput.samples),
@@ -235,7 +234,7 @@ const mostInputs = 4;
 
 const note =
   "p50 and p90 are percentiles of single runs; per second is samples per second at p50. Speed is relative to the first model, in the median round; in eight of ten " +
-  `rounds it was within 10–90 %. Memory is the peak during loading and running, in addition to the runtime's own. gzip 6, brotli ${brotliQuality}.`;
+  `rounds it was within 10–90 %. Memory is the peak during loading and running, in addition to the runtime's own. Brotli at quality ${brotliQuality}.`;
 
 function markdownText(
   titles: readonly string[],
