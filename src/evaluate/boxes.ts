@@ -40,7 +40,7 @@ function area([x1, y1, x2, y2]: Box): number {
 }
 
 /** The least score of a box that counts as found, and the least IoU of two boxes that are taken for one. */
-const usualThreshold = 0.5;
+const threshold = 0.5;
 
 export interface BoxMatch {
   /** Index among the detections. */
@@ -52,12 +52,12 @@ export interface BoxMatch {
 
 /**
  * Pairs detections with true boxes: in order of falling score each takes the unused truth of its class with the largest IoU, if that is
- * at least `threshold` (the rule of PASCAL VOC and COCO).
+ * at least `least` (the rule of PASCAL VOC and COCO).
  */
 export function matchBoxes(
   found: readonly Detection[],
   truths: readonly Pick<Detection, "box" | "class">[],
-  threshold = usualThreshold,
+  least = threshold,
 ): readonly BoxMatch[] {
   const used = new Set<number>();
   return byScore(found).flatMap((index): BoxMatch[] => {
@@ -67,7 +67,7 @@ export function matchBoxes(
     for (const [truth, other] of truths.entries()) {
       if (used.has(truth) || other.class !== own.class) continue;
       const overlap = intersectionOverUnion(own.box, other.box);
-      if (overlap >= threshold && overlap > (best?.overlap ?? -1)) best = { found: index, truth, overlap };
+      if (overlap >= least && overlap > (best?.overlap ?? -1)) best = { found: index, truth, overlap };
     }
     if (best === undefined) return [];
     used.add(best.truth);
@@ -75,8 +75,8 @@ export function matchBoxes(
   });
 }
 
-/** The detections that no better one of their class covers by more than `threshold`, best first. */
-export function suppressOverlaps(found: readonly Detection[], threshold = usualThreshold): readonly Detection[] {
+/** The detections that no better one of their class covers by more than the threshold, best first. */
+export function suppressOverlaps(found: readonly Detection[]): readonly Detection[] {
   const kept: Detection[] = [];
   for (const index of byScore(found)) {
     const own = found[index];
@@ -93,15 +93,6 @@ function byScore(found: readonly Detection[]): number[] {
   return [...found.keys()].sort((a, b) => (found[b]?.score ?? 0) - (found[a]?.score ?? 0) || a - b);
 }
 
-export interface BoxOptions {
-  /** The output with the boxes; "boxes" unless said. */
-  readonly boxes?: string;
-  /** The output with the scores; "scores" unless said. */
-  readonly scores?: string;
-  /** The least score of what counts as found (0.5). */
-  readonly threshold?: number;
-}
-
 /** How a detector's outputs are meant. */
 interface BoxForm {
   readonly centres: boolean;
@@ -109,9 +100,9 @@ interface BoxForm {
   readonly first: number;
 }
 
-function formOf(outputs: Batch, options: BoxOptions): BoxForm {
-  const boxes = outputNamed(outputs, options.boxes ?? "boxes");
-  const scores = outputNamed(outputs, options.scores ?? "scores");
+function formOf(outputs: Batch): BoxForm {
+  const boxes = outputNamed(outputs, "boxes");
+  const scores = outputNamed(outputs, "scores");
   const [places, values] = [toFloat64(boxes), toFloat64(scores)];
   const classes = scores.dims[2] ?? 1;
   let centres = false;
@@ -123,14 +114,13 @@ function formOf(outputs: Batch, options: BoxOptions): BoxForm {
 }
 
 /** What a detector finds in each image of a batch. @throws PithError E_DATA if it has no such outputs. */
-export function detections(outputs: Batch, options: BoxOptions = {}): readonly (readonly Detection[])[] {
-  return detectionsIn(outputs, options, formOf(outputs, options));
+export function detections(outputs: Batch): readonly (readonly Detection[])[] {
+  return detectionsIn(outputs, formOf(outputs));
 }
 
-function detectionsIn(outputs: Batch, options: BoxOptions, form: BoxForm): readonly (readonly Detection[])[] {
-  const { threshold = usualThreshold } = options;
-  const boxes = outputNamed(outputs, options.boxes ?? "boxes");
-  const scores = outputNamed(outputs, options.scores ?? "scores");
+function detectionsIn(outputs: Batch, form: BoxForm): readonly (readonly Detection[])[] {
+  const boxes = outputNamed(outputs, "boxes");
+  const scores = outputNamed(outputs, "scores");
   const [images = 0, candidates = 0, corners] = boxes.dims;
   const classes = scores.dims[2] ?? 1;
   if (corners !== 4 || boxes.dims.length !== 3 || scores.dims[0] !== images || scores.dims[1] !== candidates) {
@@ -171,7 +161,7 @@ function addUpToOne(values: Float64Array, classes: number): boolean {
  * Overlap of what is found with what the original finds: IoU summed over matched boxes, over the number of boxes that either finds. A box
  * that only one of them finds counts as 0; 1 is the same boxes in the same places. Rows hold the sum and the number of an image.
  */
-export function boxOverlap(options: BoxOptions = {}): Metric {
+export function boxOverlap(): Metric {
   return {
     name: "box overlap",
     unit: "share",
@@ -179,8 +169,8 @@ export function boxOverlap(options: BoxOptions = {}): Metric {
     columns: 2,
     truth: "original",
     rows(outputs, original) {
-      const form = formOf(original, options);
-      const [ours, theirs] = [detectionsIn(outputs, options, form), detectionsIn(original, options, form)];
+      const form = formOf(original);
+      const [ours, theirs] = [detectionsIn(outputs, form), detectionsIn(original, form)];
       if (ours.length !== theirs.length)
         throw new PithError(
           "E_DATA",
@@ -207,9 +197,8 @@ export function boxOverlap(options: BoxOptions = {}): Metric {
       );
     },
     detail(rows) {
-      const { threshold = usualThreshold } = options;
       const [, boxes = 0] = columnSums(rows, 2);
-      return `${integer(boxes)} boxes found by either model with a score of at least ${threshold}, after non-maximum suppression (IoU ${usualThreshold})`;
+      return `${integer(boxes)} boxes found by either model with a score of at least ${threshold}, after non-maximum suppression (IoU ${threshold})`;
     },
     reduce(rows) {
       const [overlap = 0, boxes = 0] = columnSums(rows, 2);

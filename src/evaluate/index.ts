@@ -1,7 +1,7 @@
 /** Measuring: figures with intervals, paired comparison, speed, size. */
 
 export { batchInvariance, type Invariance, type InvarianceOptions } from "./batch-dependence.ts";
-export { type BoxOptions, boxOverlap } from "./boxes.ts";
+export { boxOverlap } from "./boxes.ts";
 export {
   answersWithNaN,
   type Comparison,

@@ -18,15 +18,6 @@ describe("eval", () => {
     expect(out).toMatch(/points\.csv \(test\), 80 samples\n(.*\n)+accuracy +100\.0 % +95\.4 % … 100\.0 %/);
   });
 
-  test.each([
-    ["train", (4 * samples) / 5],
-    ["all", samples],
-  ])("--part %s takes %i samples", async (part, expected) => {
-    const words = ["eval", at("near.onnx"), ...data];
-    const { dataset, samples: counted } = await json(...words, "--part", part);
-    expect({ dataset, counted }).toEqual({ dataset: `${at("points.csv")} (${part})`, counted: expected });
-  });
-
   test("takes the test samples that other commands take", async () => {
     const { figures } = await json("eval", at("near.onnx"), ...data, "--samples", "40", "--seed", "3");
     const words = ["quantize", at("near.onnx"), "--scheme", "weights", "--force", "--samples", "40", "--seed", "3"];
@@ -69,7 +60,7 @@ describe("eval", () => {
   });
 
   test("--min-accuracy asks the estimate, with --strict the whole interval", async () => {
-    const words = ["eval", at("right.onnx"), ...data, "--part", "all", "--min-accuracy", "99.5%"];
+    const words = ["eval", at("right.onnx"), ...data, "--min-accuracy", "99.5%"];
     expect(await json(...words)).toMatchObject({ code: 0, goals: { accuracy: true } });
     expect(await json(...words, "--strict")).toMatchObject({ code: 1, goals: { accuracy: false } });
     const { code, out } = await pith("eval", at("zero.onnx"), ...data, "--min-accuracy", "90%");

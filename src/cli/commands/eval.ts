@@ -24,7 +24,6 @@ export default defineCommand({
   summary: "score a model on data, and compare it with its original",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
-    part: v.optional(flag(v.picklist(["test", "train", "all"]), "samples to use"), "test"),
     against: v.optional(
       flag(v.string(), "the original, to measure agreement and paired difference", { value: "original.onnx" }),
     ),
@@ -54,7 +53,7 @@ export default defineCommand({
     "eval m.int8.onnx --against m.onnx --data mnist/ --max-drop 1% --markdown $GITHUB_STEP_SUMMARY",
   ],
   async run([model = ""], options, session) {
-    const { against, part, maxDrop, minAccuracy, minAgreement, minCosine, score, strict = false } = options;
+    const { against, maxDrop, minAccuracy, minAgreement, minCosine, score, strict = false } = options;
     const data = dataRequest(options);
     if (data === undefined && score === undefined)
       throw new PithError("E_USAGE", "--data is needed: a model is scored on samples.", {
@@ -85,7 +84,7 @@ export default defineCommand({
       ]);
       await requireAppendable(options.markdown);
     }
-    const input = { model, against, data, score, part, metric, output, maxDrop, strict, demanded, seed: session.seed };
+    const input = { model, against, data, score, metric, output, maxDrop, strict, demanded, seed: session.seed };
     const result = await session.job<typeof evalJob>(moduleOf("cli/jobs/eval"), input, `eval ${model}`);
     const { measured } = result;
     const goals: Goal[] = [];

@@ -1,7 +1,7 @@
 /** Job of `pith eval`: figures of a model on data, and against its original. */
 
 import { imageFiles } from "../../data/image-batches.ts";
-import { collect, type Dataset, draw, findImages, labelNames, mapBatches, textColumns } from "../../data/index.ts";
+import { type Dataset, findImages, labelNames, mapBatches, textColumns } from "../../data/index.ts";
 import { firstBatch } from "../../data/select.ts";
 import { createEngine } from "../../engine/index.ts";
 import { Miss, PithError } from "../../errors.ts";
@@ -24,7 +24,7 @@ import {
 import { answers, commonestShare } from "../../evaluate/predictions.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import { heldAgainst, judgedBy, type MetricName, type OpenedTask, outputKind, storeStates } from "../../task/index.ts";
+import { heldAgainst, judgedBy, type MetricName, outputKind, storeStates } from "../../task/index.ts";
 import { chanceQuestion } from "../../task/prepare.ts";
 import type { Batch } from "../../tensor/types.ts";
 import type { DataRequest } from "../data.ts";
@@ -35,9 +35,6 @@ import { openModel } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 import { announced } from "./time-notice.ts";
 
-/** Samples that training and calibration never see, those that they do see, or both. */
-export type EvaluatedPart = "test" | "train" | "all";
-
 /** Samples that layers are compared on, and that are run alone as well as in a batch: enough to see where it goes wrong. */
 const samplesLookedInto = 32;
 
@@ -46,7 +43,6 @@ export interface EvalInput {
   readonly against: string | undefined;
   readonly data: DataRequest | undefined;
   readonly score: string | undefined;
-  readonly part: EvaluatedPart;
   readonly metric: MetricName;
   readonly output: string | undefined;
   readonly maxDrop: number | undefined;
@@ -70,7 +66,6 @@ export interface EvalOutput {
 
 export interface Measurement {
   readonly dataset: string;
-  readonly part: EvaluatedPart;
   readonly samples: number;
   /** How many there are, where `--samples` drew some. */
   readonly available: number | undefined;
@@ -121,8 +116,8 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   };
   // The original knows how its images want to be prepared; a damaged candidate may not.
   const task = await openRequest(engine, known, data, { alike: candidate }, input, context).catch(explained);
-  const { dataset, available } = await evaluated(task, input, data);
-  const { labelled, preprocessing } = task;
+  const { labelled, preprocessing, seen: dataset } = task;
+  const available = task.stored.test.count;
   if (!labelled && original === undefined) {
     const stated = preprocessing === undefined ? "" : ` (${preprocessing})`;
     throw new PithError("E_DATA", `${dataset.name} has no labels${stated}${await columnsText(dataset)}.`, {
@@ -186,7 +181,6 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   const alone = isVector ? await batchInvariance(engine, candidate, ready, { ...some, ...named }) : undefined;
   return {
     dataset: dataset.name,
-    part: input.part,
     samples: figures[0]?.estimate.count ?? 0,
     available: available === dataset.count ? undefined : available,
     preprocessing,
@@ -226,33 +220,4 @@ async function columnsText(dataset: Dataset): Promise<string> {
     return `: its ${names.length === 1 ? "only column is" : "columns are"} ${listed(names)}${taken}`;
   }
   return "";
-}
-
-/** The samples that were asked for: test samples, as in all commands, training samples, or both. */
-async function evaluated(
-  { seen, stored }: OpenedTask,
-  { part, seed }: EvalInput,
-  { path, samples }: DataRequest,
-): Promise<{ readonly dataset: Dataset; readonly available: number | undefined }> {
-  const some = (whole: Dataset) => ({
-    dataset: samples === undefined ? whole : draw(whole, samples, seed),
-    available: whole.count,
-  });
-  const { train, test } = stored;
-  if (part === "test" || (train === undefined && part === "all")) return { dataset: seen, available: test.count };
-  if (train === undefined) {
-    throw new PithError("E_DATA", `${seen.name} has one part only: there is no train part.`, {
-      hint: "Without --part all of it is used.",
-    });
-  }
-  if (part === "train") return some(train);
-  const both: Dataset = {
-    name: `${path} (all)`,
-    count: train.count === undefined || test.count === undefined ? undefined : train.count + test.count,
-    async *batches(options) {
-      yield* train.batches(options);
-      yield* test.batches(options);
-    },
-  };
-  return some(await collect(both));
 }
