@@ -33,5 +33,4 @@ export { resolveConditions } from "./resolve-conditions.ts";
 
 export { setInputs } from "./set-inputs.ts";
 export { simplify } from "./simplify.ts";
-export { splitSlices } from "./split-slices.ts";
 export { storeConstants } from "./store-constants.ts";

@@ -23,7 +23,6 @@ import { definePass, type Outcome } from "./pass.ts";
 import { removeIdentities } from "./remove-identities.ts";
 import { resolveConditions } from "./resolve-conditions.ts";
 import { setInputs, setOption } from "./set-inputs.ts";
-import { splitSlices } from "./split-slices.ts";
 import { storeConstants } from "./store-constants.ts";
 
 const cleanUps = [
@@ -35,7 +34,6 @@ const cleanUps = [
   removeIdentities,
   fuseAffine,
   fusePairs,
-  splitSlices,
   deduplicate,
   mergeInitializers,
   dropUnused,

@@ -1,14 +1,9 @@
-/**
- * Samples as people see them: images as small images, texts as texts, the rest as its first numbers.
- *
- * An image is drawn from the stored bytes where they are there. Else, where what the model was fed with has the shape of an image, from
- * that: its least number black, its greatest white, which undoes a normalisation up to a tint.
- */
+/** Samples as people see them: images that are stored in bytes as small images, texts as texts, the rest as its first numbers. */
 import { encode } from "fast-png";
 import { type Dataset, findImages, isIndexed } from "../data/index.ts";
 import { samplesIn, sliceBatch } from "../data/rows.ts";
-import { toFloat64, toNumbers } from "../tensor/convert.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { toNumbers } from "../tensor/convert.ts";
+import type { Batch } from "../tensor/types.ts";
 import type { SampleView } from "./data.ts";
 
 /** An image's sides, in pixels, at most: larger ones are shrunk by a whole number. */
@@ -35,7 +30,7 @@ export async function viewsOf(
 
 /** @param stored the sample before it was made ready for the model. */
 export function viewOf(ready: Batch | undefined, stored?: Batch): SampleView | undefined {
-  const image = (stored === undefined ? undefined : storedImage(stored)) ?? (ready && readyImage(ready));
+  const image = stored && storedImage(stored);
   if (image !== undefined) return image;
   const text = Object.values({ ...ready, ...stored }).find((dense) => dense.type === "string");
   if (text?.type === "string") {
@@ -80,48 +75,13 @@ function storedImage(batch: Batch): SampleView | undefined {
   const images = findImages(batch);
   const dense = images === undefined ? undefined : batch[images.name];
   if (images === undefined || dense?.type !== "uint8" || images.height < fewestPixels) return undefined;
-  const { layout, channels, height, width } = images;
-  return image(dense.data, { layout, channels, height, width }, (value) => value);
-}
-
-interface Shape {
-  readonly layout: "NCHW" | "NHWC";
-  readonly channels: number;
-  readonly height: number;
-  readonly width: number;
-}
-
-function readyImage(batch: Batch): SampleView | undefined {
-  for (const [name, dense] of Object.entries(batch)) {
-    const shape = name === "label" || dense.type === "string" ? undefined : shapeOf(dense);
-    if (shape === undefined) continue;
-    const numbers = toFloat64(dense);
-    let [least, greatest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-    for (const value of numbers) {
-      least = Math.min(least, value);
-      greatest = Math.max(greatest, value);
-    }
-    if (!Number.isFinite(least) || !Number.isFinite(greatest)) continue;
-    const range = greatest - least || 1;
-    return image(numbers, shape, (value) => (255 * (value - least)) / range);
-  }
-  return undefined;
-}
-
-function shapeOf({ dims }: Dense): Shape | undefined {
-  const [, a = 0, b = 0, c = 0, ...rest] = dims;
-  if (dims.length < 3 || rest.length > 0) return undefined;
-  const fits = (height: number, width: number): boolean => Math.min(height, width) >= fewestPixels;
-  if ((a === 1 || a === 3) && fits(b, c)) return { layout: "NCHW", channels: a, height: b, width: c };
-  if ((c === 1 || c === 3) && fits(a, b)) return { layout: "NHWC", channels: c, height: a, width: b };
-  return undefined;
+  return image(dense.data, images);
 }
 
 /** The mean of each square of pixels, where there are too many of them. */
 function image(
-  values: Uint8Array | Float64Array,
-  { layout, channels, height, width }: Shape,
-  byte: (value: number) => number,
+  values: Uint8Array,
+  { layout, channels, height, width }: NonNullable<ReturnType<typeof findImages>>,
 ): SampleView {
   const step = Math.ceil(Math.max(height, width) / mostPixels);
   const [rows, columns] = [Math.floor(height / step), Math.floor(width / step)];
@@ -134,7 +94,7 @@ function image(
         for (let y = row * step; y < (row + 1) * step; y++)
           for (let x = column * step; x < (column + 1) * step; x++)
             sum += values[(y * width + x) * pixel + one * channel] ?? 0;
-        data[(row * columns + column) * channels + one] = Math.round(byte(sum / step ** 2));
+        data[(row * columns + column) * channels + one] = Math.round(sum / step ** 2);
       }
     }
   }

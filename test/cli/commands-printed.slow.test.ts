@@ -72,9 +72,7 @@ describe("without --max-drop", () => {
 describe("what a command prints", () => {
   test("prune says what stored zeros are worth, and --structured has nothing to say", async () => {
     const { out } = await pith("prune", at("right.onnx"), "--amount", "50%", "-o", at("note.onnx"));
-    expect(out).toMatch(
-      /\nThe zeros are stored: the file is as large as before and compresses to \d+ bytes\. .*--structured/,
-    );
+    expect(out).toMatch(/\nThe zeros are stored\. .*--structured/);
     const cut = await pith("prune", at("hidden.onnx"), "--structured", "50%", "-o", at("note.onnx"));
     expect(cut.out).toMatch(/written: .*note\.onnx \(replaced\)/);
     expect(cut.out).not.toContain("zeros are stored");

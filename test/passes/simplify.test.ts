@@ -315,25 +315,6 @@ describe("what is left", () => {
 }`,
       ["Gemm"],
     ],
-    [
-      "slices without a rest as one Split, slices with one as they are",
-      `graph (x: float32[batch, 6]) -> (y: float32[batch, 3], z: float32[batch, 2]) {
-  zero: int64[1] = [0]
-  two: int64[1] = [2]
-  three: int64[1] = [3]
-  end: int64[1] = [9223372036854775807]
-  axis: int64[1] = [1]
-  a = Slice(x, zero, three, axis)
-  b = Slice(x, three, end, axis)
-  y = Sub(a, b)
-  e = Exp(x)
-  c = Slice(e, zero, two, axis)
-  d = Slice(e, three, end, axis)
-  f = Slice(d, zero, two, axis)
-  z = Add(c, f)
-}`,
-      ["Split", "Sub", "Exp", "Slice", "Slice", "Slice", "Add"],
-    ],
   ] as const)("%s", async (_, text, left) => {
     const model = await simplified(text);
     expect(operators(model)).toEqual([...left]);

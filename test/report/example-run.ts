@@ -54,7 +54,7 @@ const both = measured("prune + train + quantize", 440_000, 0.919, 60_000_000);
 export const layerNames = ["conv1", "layer1.0.conv1", evilName, "fc"] as const;
 
 /** A checkerboard, 16 × 16. */
-const image = viewOf({
+const image = viewOf(undefined, {
   image: {
     type: "uint8",
     dims: [1, 1, 16, 16],

@@ -202,7 +202,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, zeros, ne
       // How many samples there were is said below, beside those that judge.
       if (training?.chosen !== undefined || training?.average !== undefined)
         terminal.line(`trained: ${trainingText(training)}`);
-      if (zeros) terminal.line(zerosNote(before, after));
+      if (zeros) terminal.line("The zeros are stored. For a smaller file: --structured, or pith quantize.");
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (verdict !== undefined && comparison !== undefined && goal !== undefined)
@@ -274,23 +274,6 @@ function trainingText({ samples, chosen, average }: NonNullable<PassOutput["trai
 
 function nothingFound(model: string): string {
   return ` No layer can be changed: pith inspect ${model} shows what is in the model.`;
-}
-
-/** What zeros in the file are worth: with masks beside the weights the file grows, and may do so compressed as well. */
-function zerosNote(before: Weight, after: Weight): string {
-  const file = after.bytes < 0.95 * before.bytes ? [] : [fileFact(before.bytes, after.bytes)];
-  const packed = after.brotli === undefined ? [] : [packedFact(before.brotli ?? after.brotli, after.brotli)];
-  return `The zeros are stored: ${[...file, ...packed].join(" and ")}. For a smaller file: --structured, or pith quantize.`;
-}
-
-function fileFact(before: number, after: number): string {
-  return after > 1.05 * before ? `the file grew to ${bytes(after)}` : "the file is as large as before";
-}
-
-function packedFact(before: number, after: number): string {
-  return after > 1.05 * before
-    ? `compressed with brotli it grew as well (${bytes(after)} after ${bytes(before)})`
-    : `compresses to ${bytes(after)}`;
 }
 
 interface Line {

@@ -24,7 +24,7 @@ export function show(data: InspectedFile, numbers: readonly WeightNumbers[] | un
   showFile(data, terminal);
   showLayers(data, terminal);
   if (numbers !== undefined) showNumbers(numbers, terminal);
-  showSavings(data, numbers, terminal);
+  showSavings(data, terminal);
   const roles = Object.entries(data.roles).map(([role, number]) => `${integer(number)} ${role}`);
   if (roles.length > 0) terminal.line(`roles: ${roles.join(", ")}`);
   showInside(data, terminal);
@@ -145,11 +145,7 @@ function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): voi
 }
 
 /** One line for each technique that would do something. */
-function showSavings(
-  { layers, savings }: InspectedFile,
-  numbers: readonly WeightNumbers[] | undefined,
-  terminal: Terminal,
-): void {
+function showSavings({ layers, savings }: InspectedFile, terminal: Terminal): void {
   const { int8, float16, channels, lowRank } = savings;
   const among = (some: number): string => `${integer(some)} of ${integer(layers.length)} layers`;
   const sizes = (saving: Saving): string[] => [
@@ -167,7 +163,9 @@ function showSavings(
           `${among(channels.layers)}: ${integer(channels.cuttable)} of ${integer(channels.channels)} channels can be cut`,
         ]
       : [],
-    lowRank.layers > 0 ? ["factorize --energy 0.95", ...lowRankCells(layers, numbers, sizes, among)] : [],
+    lowRank.layers > 0
+      ? ["factorize --energy 0.95", "", "", "", `possible in ${among(lowRank.layers)} (--weights shows the ranks)`]
+      : [],
   ].filter((row) => row.length > 0);
   if (rows.length === 0) return;
   terminal.line();
@@ -183,28 +181,6 @@ function showSavings(
   for (const { first, count: held } of [...reasons.values()].slice(0, shownMisses)) {
     terminal.line(`channels that cannot be cut: ${first}${held === 1 ? "" : `; so in ${integer(held)} layers`}`);
   }
-}
-
-/** What rank 95 % leaves of the layers in which it pays, where the numbers are known. */
-function lowRankCells(
-  layers: readonly InspectedLayer[],
-  numbers: readonly WeightNumbers[] | undefined,
-  sizes: (saving: Saving) => string[],
-  among: (some: number) => string,
-): string[] {
-  const possible = layers.filter(({ payingRank }) => (payingRank ?? 0) > 0).length;
-  if (numbers === undefined) return ["", "", "", `possible in ${among(possible)} (--weights computes where it saves)`];
-  const saving = { layers: 0, before: 0, after: 0 };
-  const byName = new Map(numbers.map((one) => [one.name, one]));
-  for (const { name, inputs, outputs, payingRank = 0 } of layers) {
-    const rank = byName.get(name)?.ranks?.holding[energies.indexOf(0.95)];
-    if (rank === undefined || rank > payingRank) continue;
-    saving.layers++;
-    saving.before += 4 * inputs * outputs;
-    saving.after += 4 * rank * (inputs + outputs);
-  }
-  const where = `possible in ${among(possible)}, saves in ${saving.layers === 0 ? "none" : integer(saving.layers)}`;
-  return saving.layers === 0 ? ["", "", "", where] : [...sizes(saving), where];
 }
 
 function showMisses({ notUnderstood }: InspectedFile, terminal: Terminal): void {

@@ -6,23 +6,14 @@ import { timedFeeds, timedShapes } from "../../evaluate/timed-inputs.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import type { Settings } from "../../task/index.ts";
 import { findChromium, openPage } from "../browser/chromium.ts";
 import type { PageMessage, PageRequest } from "../browser/page.ts";
 import { servePage } from "../browser/server.ts";
 import { filesOf } from "../files.ts";
-import { type BenchOutput, inputTexts, samplesPerRun, timedSizes } from "./bench.ts";
+import { type BenchInput, type BenchOutput, inputTexts, samplesPerRun, timedSizes } from "./bench.ts";
 import { contentsOfEach } from "./set.ts";
 
-export interface BrowserBenchInput {
-  readonly models: readonly string[];
-  readonly runtime: "wasm" | "webgpu";
-  readonly dims: readonly string[];
-  readonly set: Settings;
-  readonly rounds: number;
-  readonly threads: number | undefined;
-  readonly seed: number;
-}
+export type BrowserBenchInput = Omit<BenchInput, "runtime"> & { readonly runtime: "wasm" | "webgpu" };
 
 /** Milliseconds without a word from the page after which it counts as gone: loading and one round of a large model take long. */
 const patience = 300_000;

@@ -3,18 +3,14 @@ import { createEngine } from "../../engine/index.ts";
 import { type TimedShapes, timedFeeds } from "../../evaluate/timed-inputs.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import type { Settings } from "../../task/index.ts";
+import type { BenchInput } from "./bench.ts";
 import { startMeter } from "./meter.ts";
 import { startRuntime } from "./runtime.ts";
 import { contentsFor } from "./set.ts";
 
-export interface MemoryInput {
+export interface MemoryInput extends Pick<BenchInput, "runtime" | "set" | "threads" | "seed"> {
   readonly model: string;
-  readonly runtime: "wasm" | undefined;
   readonly shapes: TimedShapes;
-  readonly set: Settings;
-  readonly threads: number | undefined;
-  readonly seed: number;
 }
 
 /** Bytes that loading and running the model take at their peak, over what the process holds with a runtime and no model. */

@@ -24,7 +24,6 @@ import {
   resolveConditions,
   setInputs,
   simplify,
-  splitSlices,
   storeConstants,
 } from "../../../src/passes/index.ts";
 import { toNumbers } from "../../../src/tensor/convert.ts";
@@ -74,7 +73,6 @@ const passes: readonly Pass[] = [
   fuseBatchNorm,
   fuseAffine,
   fusePairs,
-  splitSlices,
   deduplicate,
   mergeInitializers,
   resolveConditions,
