@@ -23,8 +23,6 @@ export const dataFlags = {
       group,
     }),
   ),
-  mean: v.optional(flag(v.array(v.number()), "mean per channel, after scaling", { group })),
-  std: v.optional(flag(v.array(v.number()), "standard deviation per channel, after scaling", { group })),
   set: v.optional(
     flag(v.array(v.string()), "value of an input that the data does not contain: sr=16000", {
       value: "input=value",
@@ -61,21 +59,15 @@ export interface DataRequest {
 
 /** @throws PithError E_USAGE where flags say something about data that was not given. */
 export function dataRequest(flags: DataFlags): DataRequest | undefined {
-  const { data, preprocess: preset, mean, std, set, states, samples, batch } = flags;
+  const { data, preprocess, set, states, samples, batch } = flags;
   if (data === undefined) {
-    const said = { preprocess: preset, mean, std, states, samples };
+    const said = { preprocess, states, samples };
     const alone = Object.entries(said).find(([, value]) => value !== undefined);
     if (alone === undefined) return undefined;
     throw new PithError("E_USAGE", `--${alone[0]} needs --data.`);
   }
-  const words = [
-    ...(preset === undefined ? [] : [preset]),
-    ...(mean === undefined ? [] : [`mean=${mean.join(",")}`]),
-    ...(std === undefined ? [] : [`std=${std.join(",")}`]),
-  ];
-  const text = words.length === 0 ? undefined : words.join(" ");
   // A wrong word is refused here, before anything is read.
-  if (text !== undefined) parsePreprocessingSpec(text);
+  if (preprocess !== undefined) parsePreprocessingSpec(preprocess);
   for (const state of states ?? []) parseState(state);
-  return { path: data, preprocess: text, set: settings(set ?? []), states: states ?? [], samples, batch };
+  return { path: data, preprocess, set: settings(set ?? []), states: states ?? [], samples, batch };
 }

@@ -9,7 +9,6 @@ import { dimsText, elementCount, stridesOf } from "../tensor/dims.ts";
 import type { ByteSource, DataType, Dense } from "../tensor/types.ts";
 import { swapBytes } from "./bytes.ts";
 import { type Column, filed, held, heldAtMost } from "./columns.ts";
-import { readEntry, zipEntries } from "./zip.ts";
 
 const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
   f2: "float16",
@@ -95,32 +94,15 @@ export function parseNpy(bytes: Uint8Array, name: string): Dense {
 }
 
 /** The array of a .npy file as a column: rows of a large one stay in the file until they are asked for. @throws as `parseNpy` */
-export function npyColumn(source: ByteSource): Promise<Column> {
-  return columnIn(source, 0, source.size, source.name);
-}
-
-async function columnIn(source: ByteSource, start: number, end: number, name: string): Promise<Column> {
-  if (end - start > heldAtMost) {
-    const header = readHeader(await source.read(start, start + longestHeader), end - start, name);
-    const { type, dims, part: width, bigEndian, fortran } = header;
+export async function npyColumn(source: ByteSource): Promise<Column> {
+  const { name, size } = source;
+  if (size > heldAtMost) {
+    const header = readHeader(await source.read(0, longestHeader), size, name);
+    const { start, type, dims, part: width, bigEndian, fortran } = header;
     const complex = type === "complex64" || type === "complex128";
-    if (!fortran && !complex) return filed(source, { start: start + header.start, type, dims, width, bigEndian });
+    if (!fortran && !complex) return filed(source, { start, type, dims, width, bigEndian });
   }
-  return held(parseNpy(await source.read(start, end), name));
-}
-
-/** The arrays of a .npz file by name, in the order of the file, as columns. Compressed ones are unpacked in memory. @throws as `parseNpz` */
-export async function npzColumns(source: ByteSource): Promise<Record<string, Column>> {
-  const columns: Record<string, Column> = {};
-  for (const entry of await zipEntries(source)) {
-    if (!entry.name.endsWith(".npy")) continue;
-    const array = entry.name.slice(0, -".npy".length);
-    const name = `${source.name}: ${array}`;
-    columns[array] = entry.compressed
-      ? held(parseNpy(await readEntry(source, entry), name))
-      : await columnIn(source, entry.start, entry.end, name);
-  }
-  return columns;
+  return held(parseNpy(await source.read(0, size), name));
 }
 
 /**

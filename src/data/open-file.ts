@@ -3,7 +3,7 @@ import { extensionOf, importModule, openFile } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ModelInput } from "./bind.ts";
 import { readAll } from "./bytes.ts";
-import { type Column, fromColumns } from "./columns.ts";
+import { type Column, fromColumns, held } from "./columns.ts";
 import { type FrameOptions, frames } from "./frames.ts";
 import { idxColumn } from "./idx.ts";
 import { isIndexed, mapBatches } from "./indexed.ts";
@@ -11,7 +11,7 @@ import { jsonl } from "./jsonl.ts";
 import { withLabel } from "./labels.ts";
 import { textLines, textOf } from "./lines.ts";
 import { fromModule } from "./module.ts";
-import { npyColumn, npzColumns } from "./npy.ts";
+import { npyColumn, parseNpz } from "./npy.ts";
 import { split } from "./select.ts";
 import { csv } from "./table.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
@@ -47,8 +47,11 @@ export async function openSingle(path: string, part: Part | undefined, reading: 
   const source = await openFile(path);
   const text = async (): Promise<string> => textOf(await readAll(source), path);
   switch (extension === ".gz" ? extensionOf(path.slice(0, -".gz".length)) : extension) {
-    case ".npz":
-      return openArrays(path, await npzColumns(source), part, reading);
+    case ".npz": {
+      const arrays = Object.entries(parseNpz(await readAll(source), path));
+      const columns = Object.fromEntries(arrays.map(([name, dense]) => [name, held(dense)]));
+      return openArrays(path, columns, part, reading);
+    }
     case ".npy":
       return portion(fromColumns(path, { data: await npyColumn(source) }), part);
     case ".csv":

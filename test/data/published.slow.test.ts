@@ -28,7 +28,7 @@ const cifar10 = ["--data", "cifar10"];
 const images = ["--data", "images/imagenet"];
 const symmetric = ["--preprocess", "scale=1 mean=127 std=127.5 crop=224"];
 const caffe = ["--preprocess", "scale=1 mean=123,117,104 channels=BGR crop=227"];
-const standardised = ["--mean", ".4914,.4822,.4465", "--std", ".2470,.2435,.2616"];
+const standardised = ["--preprocess", "mean=.4914,.4822,.4465 std=.2470,.2435,.2616"];
 const held = ["--data", "models/llama_shakespeare/test_ids_u16le.bin", "--metric", "cross-entropy"];
 const valid = ["--data", "models/llama_shakespeare/valid_ids_u16le.bin", "--metric", "cross-entropy"];
 
@@ -47,7 +47,7 @@ const published: readonly Published[] = [
   { model: "vnncomp_resnet_2b", words: [cifar10, "--preprocess", "cifar10"], figure: "70.3 %", count: 1000 },
   {
     model: "vnncomp_cifar_base_kw",
-    words: [cifar10, "--mean", ".485,.456,.406", "--std", ".225"],
+    words: [cifar10, "--preprocess", "mean=.485,.456,.406 std=.225"],
     figure: "61.1 %",
     count: 1000,
   },
