@@ -32,7 +32,10 @@ export type ErrorCode = (typeof errorCodes)[number];
 export class PithError extends Error {
   override readonly name = "PithError";
   readonly code: ErrorCode;
+  /** What to do about it. */
   readonly hint: string | undefined;
+  /** The same in parts, of which each may concern some readers only. */
+  readonly advice: readonly string[];
   /** The place that the message begins with, where it was given apart: a file, a tensor, an option. */
   readonly at: string | undefined;
   /** The message without this place. */
@@ -41,11 +44,16 @@ export class PithError extends Error {
   constructor(
     code: ErrorCode,
     sentence: string,
-    { hint, cause, at }: { readonly hint?: string | undefined; readonly cause?: unknown; readonly at?: string } = {},
+    {
+      hint = [],
+      cause,
+      at,
+    }: { readonly hint?: string | readonly string[] | undefined; readonly cause?: unknown; readonly at?: string } = {},
   ) {
     super(at === undefined ? sentence : `${at}: ${sentence}`, cause === undefined ? undefined : { cause });
     this.code = code;
-    this.hint = hint;
+    this.advice = typeof hint === "string" ? [hint] : hint;
+    this.hint = this.advice.length === 0 ? undefined : this.advice.join(" ");
     this.at = at;
     this.sentence = sentence;
   }

@@ -29,13 +29,13 @@ test.each(commands.map((pass) => [pass.id, pass] as const))(
 );
 
 test("a hint that is written for several commands is left without what another command alone has", () => {
-  const error = (hint: string) => new PithError("E_DATA", "None.", { hint });
+  const error = (...hint: string[]) => new PithError("E_DATA", "None.", { hint });
   const flags = new Set(["--output", "--force"]);
-  const left = (hint: string) => ownAdvice(error(hint), flags).hint;
-  expect(left("Name an output: --output. Or compare it with its original (--against).")).toBe(
+  const left = (...hint: string[]) => ownAdvice(error(...hint), flags).hint;
+  expect(left("Name an output: `output`.", "Or compare it with its original (`against`).")).toBe(
     "Name an output: --output.",
   );
-  expect(left("Compare it with its original (--against).")).toBeUndefined();
+  expect(left("Compare it with its original (`against`).")).toBeUndefined();
   expect(left("--force writes it; judge it then (pith eval --against).")).toBe(
     "--force writes it; judge it then (pith eval --against).",
   );

@@ -21,26 +21,22 @@ export function refusal(issue: v.BaseIssue<unknown>, keys: ReadonlySet<string>, 
 
 /**
  * An error in the words of the command line: what the library calls `` `learningRate` `` is --learning-rate, `` `perChannel: false` ``
- * --no-per-channel. Sentences of the hint about flags that the command does not have are left out, but not those that name a command
- * ("pith eval --against").
+ * --no-per-channel. Parts of its advice about options that the command does not have are left out.
  */
-export function ownAdvice(
-  { code, message: said, hint: advice, cause }: PithError,
-  flags: ReadonlySet<string>,
-): PithError {
-  const message = onCommandLine(said, flags);
-  if (advice === undefined) return new PithError(code, message, { cause });
-  const hint = onCommandLine(advice, flags);
-  const isOwn = (sentence: string): boolean =>
-    sentence.includes("pith ") || (sentence.match(/--[a-z][a-z-]*/g) ?? []).every((flag) => flags.has(flag));
-  const sentences = hint.split(/(?<=\.) (?=[A-Z-])/);
-  const own = sentences.filter(isOwn);
-  return new PithError(code, message, { ...(own.length === 0 ? {} : { hint: own.join(" ") }), cause });
+export function ownAdvice({ code, message, advice, cause }: PithError, flags: ReadonlySet<string>): PithError {
+  const own = optionsOf(flags);
+  const isOwn = (part: string): boolean =>
+    [...part.matchAll(called)].every(([, word = ""]) => own.has(word) || !shared.includes(word));
+  const hint = advice.filter(isOwn).map((part) => asFlags(part, own));
+  return new PithError(code, onCommandLine(message, flags), { hint, cause });
 }
+
+/** `` `metric` ``, `` `metric: "psnr"` `` */
+const called = /`(\w+)(?:: (\w+|"[^"`]*"))?`/g;
 
 /** Text in which options are called as in code, by flags: `` `metric` `` as --metric, `` `metric: "psnr"` `` as --metric psnr. */
 export function asFlags(text: string, keys: ReadonlySet<string>): string {
-  return text.replace(/`(\w+)(?:: (\w+|"[^"`]*"))?`/g, (whole, word: string, value?: string) => {
+  return text.replace(called, (whole, word: string, value?: string) => {
     if (!keys.has(word)) return whole;
     if (value === "false") return flagName(`no-${word}`);
     const given = value?.includes(" ") === true ? value : value?.replaceAll('"', "");
@@ -67,13 +63,13 @@ const shared = [
 
 /** What the library says, in the words of a command with these flags. */
 export function onCommandLine(text: string, flags: ReadonlySet<string> = new Set()): string {
-  const own = [...flags].map((flag) =>
-    flag
-      .slice(2)
-      .replace(/^no-/, "")
-      .replace(/-([a-z])/g, (_, letter) => letter.toUpperCase()),
-  );
-  return asFlags(text, new Set([...shared, ...own]));
+  return asFlags(text, new Set([...shared, ...optionsOf(flags)]));
+}
+
+/** "--no-per-channel" is the option `perChannel`. */
+function optionsOf(flags: ReadonlySet<string>): ReadonlySet<string> {
+  const names = [...flags].map((flag) => flag.slice(2).replace(/^no-/, ""));
+  return new Set(names.map((name) => name.replace(/-([a-z])/g, (_, letter) => letter.toUpperCase())));
 }
 
 /** How schemas are asked on the command line: what is expected, and what was given. */

@@ -81,7 +81,7 @@ export function withLabel(columns: Batch, owner: string, inputs: readonly Named[
     throw new PithError(
       "E_DATA",
       `${owner}: "label" is an input of the model, and "${found}" cannot be the label under the same name.`,
-      { hint: `Leave "${found}" out. Without labels the model can be compared with its original (\`against\`).` },
+      { hint: [`Leave "${found}" out.`, "Without labels the model can be compared with its original (`against`)."] },
     );
   }
   const rest = Object.fromEntries(Object.entries(columns).filter(([name]) => name !== found));

@@ -9,7 +9,7 @@ export class ResultFails extends PithError {
   readonly loading: boolean;
 
   constructor(error: PithError, text: string, loading: boolean) {
-    super(error.code, text, { hint: error.hint, cause: error });
+    super(error.code, text, { hint: error.advice, cause: error });
     this.loading = loading;
   }
 }

@@ -161,7 +161,7 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
   const given = mainOutput(outputs, options.output);
   if (given.type === "string") {
     throw new PithError("E_DATA", "The model outputs class names, and the labels are numbers.", {
-      hint: "Name a numeric output: `output`. Without labels it can be compared with its original (`against`).",
+      hint: ["Name a numeric output: `output`.", "Without labels it can be compared with its original (`against`)."],
     });
   }
   const scores = scoresFor(given, label.dims[0] ?? 0, labels.length);
@@ -170,7 +170,10 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
       "E_DATA",
       `An output of ${dimsText(given.dims)} has numbers at many positions of a sample, but there is only one label per sample, which is not ground truth for them.`,
       {
-        hint: 'Compare it with its original: `metric: "r-squared"`, agreement or box-overlap. Or name another output: `output`.',
+        hint: [
+          'Compare it with its original: `metric: "r-squared"`, agreement or box-overlap.',
+          "Or name another output: `output`.",
+        ],
       },
     );
   }

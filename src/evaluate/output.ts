@@ -124,7 +124,10 @@ function numbered(names: readonly string[], texts: Map<string, number>): Float64
 export function requireScores({ named }: Scores, figure: string): void {
   if (named !== true) return;
   throw new PithError("E_DATA", `The output names a class for each sample and gives no scores: ${figure} needs them.`, {
-    hint: "Accuracy, F1, Matthews' correlation and agreement need the class only. Or name an output with scores: `output`.",
+    hint: [
+      "Accuracy, F1, Matthews' correlation and agreement need the class only.",
+      "Or name an output with scores: `output`.",
+    ],
   });
 }
 

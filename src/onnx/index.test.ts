@@ -56,7 +56,7 @@ describe("open", () => {
     ["PyTorch checkpoint", "model.onnx", zip("archive/data.pkl"), /PyTorch checkpoint/, /torch\.onnx\.export/],
     ["Keras archive", "net.keras", zip("metadata.json"), /Keras/, /tf2onnx/],
     ["zipped ONNX model", "model.zip", zip("model/model.onnx"), /ONNX model in it/, /[Uu]npack/],
-    ["NumPy archive", "data.npz", zip("arr_0.npy"), /NumPy archive/, /--data/],
+    ["NumPy archive", "data.npz", zip("arr_0.npy"), /NumPy archive/, /`data`/],
     ["pickle", "model.onnx", "\x80\x02}q\x00.", /pickle/, /torch\.onnx\.export/],
     ["GGUF file", "model.gguf", "GGUF\x03\x00\x00\x00", /GGUF/, /ONNX export/],
     ["safetensors file", "model.safetensors", '\x40\0\0\0\0\0\0\0{"w":{"dtype":"F32"}}', /safetensors/, /no network/],

@@ -109,12 +109,12 @@ async function explain(error: unknown, source: ByteSource): Promise<unknown> {
   if (code === "E_NOT_ONNX") {
     if (source.size === 0) return new PithError(code, `"${source.name}" is empty.`, { cause: error });
     const guess = sniff(await source.read(0, Math.min(sniffedBytes, source.size)), source.name);
-    const { what, hint } = guess ?? { what: undefined, hint: error.hint };
+    const { what, hint } = guess ?? { what: undefined, hint: error.advice };
     const sentence = what === undefined ? error.message : `it looks like ${what}.`;
     return new PithError(code, sentence, { at: `"${source.name}" is not an ONNX model`, hint, cause: error });
   }
   // A file that cannot be read is named; of what stands in the model, the model is the place.
   const isInside = code === "E_MODEL" || code === "E_UNSUPPORTED" || (code === "E_FILE" && error.at !== undefined);
   if (!isInside) return error;
-  return new PithError(code, error.message, { at: `"${source.name}"`, hint: error.hint, cause: error });
+  return new PithError(code, error.message, { at: `"${source.name}"`, hint: error.advice, cause: error });
 }

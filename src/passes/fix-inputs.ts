@@ -46,7 +46,10 @@ export function fixInputs(model: Model, shapes: Readonly<Record<string, readonly
       "E_SHAPE_MISMATCH",
       `With inputs of these sizes "${output.name}" has dimensions ${dimsText(now)}, expected [${wanted.map((size) => size ?? "?").join(", ")}].`,
       {
-        hint: "A constant inside the model fixes a size (often the shape of a Reshape). Export it with dynamic sizes, or train with the sizes that the model has, such as `batch: 1`.",
+        hint: [
+          "A constant inside the model fixes a size (often the shape of a Reshape).",
+          "Export it with dynamic sizes, or train with the sizes that the model has, such as `batch: 1`.",
+        ],
       },
     );
   });

@@ -7,16 +7,16 @@ export interface Fault {
   readonly message: string;
   readonly stack: string | undefined;
   readonly code: ErrorCode | undefined;
-  readonly hint: string | undefined;
+  readonly advice: readonly string[];
 }
 
 export function toFault(error: unknown): Fault {
   if (!(error instanceof Error)) {
-    return { name: "Error", message: String(error), stack: undefined, code: undefined, hint: undefined };
+    return { name: "Error", message: String(error), stack: undefined, code: undefined, advice: [] };
   }
   const { name, message, stack } = error;
-  if (error instanceof PithError) return { name, message, stack, code: error.code, hint: error.hint };
-  return { name, message, stack, code: undefined, hint: undefined };
+  if (error instanceof PithError) return { name, message, stack, code: error.code, advice: error.advice };
+  return { name, message, stack, code: undefined, advice: [] };
 }
 
 export function fromFault(fault: Fault): Error {
@@ -24,7 +24,7 @@ export function fromFault(fault: Fault): Error {
   const error =
     code === undefined
       ? Object.assign(new Error(fault.message), { name: fault.name })
-      : new PithError(code, fault.message, fault.hint === undefined ? {} : { hint: fault.hint });
+      : new PithError(code, fault.message, { hint: fault.advice });
   if (fault.stack !== undefined) error.stack = fault.stack;
   return error;
 }
