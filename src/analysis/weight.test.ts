@@ -38,7 +38,7 @@ test.each([
     "a kernel",
     "factorize",
     ["w: float32[4, 4, 1] = zeros", "i: int64[1] = [2]", "u = Unsqueeze(x, i)", "y = Conv(u, w)"],
-    "its weight has 3 axes; matrices are factorized",
+    "its weight has 3 axes; only matrices are factorized",
   ],
   ["nothing", "quantize", ["w: float32[4, 0] = zeros", product], "its weight has no elements"],
   [

@@ -201,7 +201,8 @@ function refusal(layer: Layer, { read, product, unshared }: WeightNeeds): string
   if (type !== undefined && !isFloat(type)) return `its weight is quantized already (${type})`;
   const other = product === undefined ? undefined : requireProduct(layer);
   if (other !== undefined) return other.reason;
-  if (product === "matrix" && dims.length !== 2) return `its weight has ${dims.length} axes; matrices are factorized`;
+  if (product === "matrix" && dims.length !== 2)
+    return `its weight has ${dims.length} axes; only matrices are factorized`;
   if (product === "matrix" && role.factored === undefined) return "its operator cannot be written as two layers";
   const unread = whyNotStored(effective);
   if (unread !== undefined) return `its weight ${unread.reason}`;

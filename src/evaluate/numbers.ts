@@ -37,7 +37,7 @@ export function times(value: number): string {
   return `${value.toFixed(value >= 9.95 ? 1 : 2)} ×`;
 }
 
-/** 2.20 × (1.98–2.34): a ratio, and between what it was in eight of ten rounds. */
+/** 2.20 × (1.98–2.34): a ratio, the median over rounds, with the 10th to 90th percentile. */
 export function speed(spread: Spread): string {
   return `${times(spread.median)} (${range(spread)})`;
 }

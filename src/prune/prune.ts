@@ -70,7 +70,7 @@ const options = v.pipe(
     ),
     ...selectionOptions("prune"),
     overrides: overridesOption({ amount: v.optional(share) }),
-    importance: described(importanceSchema, "criterion for weights; channels are ranked by the norm of their scores"),
+    importance: described(importanceSchema, "ranks weights; channels by the norm of their scores"),
     data: described(v.optional(datasetOption), "samples for a criterion that looks at the inputs of layers"),
     n: v.pipe(
       v.optional(v.picklist([1, 2], "is 1 or 2"), 2),

@@ -353,7 +353,8 @@ export async function zeroEntries(_: Model, chosen: readonly Chosen[]): Promise<
 
 function changeOf({ target, before, after, decidedBy = "global" }: Chosen): Change {
   const size = elementCount(stored(target.parameter).dims);
-  const what = `${before - after} of ${before} pruned, ${after} of ${size} left`;
+  const [pruned, was, left, all] = [before - after, before, after, size].map((count) => count.toLocaleString("en-US"));
+  const what = `${pruned} of ${was} pruned, ${left} of ${all} left`;
   return { at: target.layer.name, what: target.kind === "bias" ? `bias: ${what}` : what, decidedBy };
 }
 

@@ -97,14 +97,14 @@ export function choiceSentence(run: Run): string | undefined {
     : `The result was chosen among ${measured} variants on ${integer(validation)} validation samples. These figures come from the test samples, which were not used to choose.`;
 }
 
-/** "−1.2 points on the validation samples": why a variant that keeps the goal was passed over; undefined where that is not so. */
+/** "not chosen: −1.2 points on the validation samples": why a variant that keeps the goal was passed over; undefined where that is not so. */
 export function passedOver({ validation, refused, verdict }: Variant, goal: Goal | undefined): string | undefined {
   if (validation === undefined || goal === undefined || refused !== undefined || verdict?.met === false)
     return undefined;
   const where = "on the validation samples";
   if (validation.verdict === undefined || isWithin(validation.verdict.drop, goal)) return undefined;
   const { unit, difference: found } = validation.comparison;
-  return `${difference(unit, found.value)} ${where}`;
+  return `not chosen: ${difference(unit, found.value)} ${where}`;
 }
 
 /** Bits of a code as files hold it. */

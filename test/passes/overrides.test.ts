@@ -48,7 +48,7 @@ describe("prune", () => {
     const model = net();
     const outcome = await prune(model, { amount: 0.5, overrides: { fc1: { amount: 0.25 }, fc3: { amount: 0 } } });
     expect(by(outcome)).toEqual({ fc1: "layer", fc2: "global" });
-    expect(outcome.misses).toMatchObject([{ at: "fc3", reason: "its own amount prunes nothing" }]);
+    expect(outcome.misses).toMatchObject([{ at: "fc3", reason: "its own amount (overrides) prunes nothing" }]);
     expect([await zeros(model, "fc1.weight"), await zeros(model, "fc2.weight")]).toEqual([0.25, 0.5]);
     expect(await zeros(model, "fc3.weight")).toBe(0);
     const counted = net();

@@ -233,8 +233,8 @@ function inputLines(models: readonly string[], inputs: BenchOutput["inputs"]): s
 const mostInputs = 4;
 
 const note =
-  "p50 and p90 are percentiles of single runs; per second is samples per second at p50. Speed is relative to the first model, in the median round; in eight of ten " +
-  `rounds it was within 10–90 %. Memory is the peak during loading and running, in addition to the runtime's own. Brotli at quality ${brotliQuality}.`;
+  "p50 and p90 are percentiles of single runs; per second is samples per second at p50. Speed is relative to the first model, of the median round; " +
+  `10–90 % are the 10th and 90th percentile over rounds. Memory is the peak during loading and running, in addition to the runtime's own. Brotli at quality ${brotliQuality}.`;
 
 function markdownText(
   titles: readonly string[],

@@ -286,7 +286,7 @@ function beforeTraining(
   const now = figure(unit, judge.original.comparison.original.value);
   const limit = `${allowance(unit, maxDrop)} (--max-drop) and by more than chance explains`;
   const whose = reference === undefined ? "" : ` of ${judge === reference.metrics ? reference.path : input.model}`;
-  return `Nothing is written if ${name} (${now}${whose}) gets worse by more than ${limit}${keepingAdvice(pass, input)}`;
+  return `Nothing is written if ${name} is worse than the ${now}${whose} by more than ${limit}${keepingAdvice(pass, input)}`;
 }
 
 function contextOf(engine: Engine, input: PassInput, context: JobContext): Context {

@@ -161,7 +161,7 @@ describe("losses", () => {
     await expect(data).rejects.toThrow('"label" is float32[2, 2], expected the 6 numbers of [2, 3].');
     await expect(lossOf(meanSquaredError(), 2, 3, vectors, {})).rejects.toThrow('The data has no "label".');
     const output = lossOf(meanSquaredError({ output: "z" }), 2, 3, vectors, { label });
-    await expect(output).rejects.toThrow('The loss is about the output "z"; the model has "y", "twice".');
+    await expect(output).rejects.toThrow('The loss reads the output "z"; the model has "y", "twice".');
   });
 });
 
