@@ -157,8 +157,8 @@ test("a matrix becomes two, in the order of axes that the Einsum writes", async 
   expect(await apart(original, model, data)).toBeLessThanOrEqual(await apart(original, least, data));
 });
 
-test("heads of an attention are cut with what reads them", async () => {
-  const attention = network(
+const attention = (): Model =>
+  network(
     "x: float32[n, 3, 6]",
     "y: float32[n, 3, 6]",
     { "q.weight": [6, 4, 2], "k.weight": [6, 4, 2], "v.weight": [6, 4, 2], "o.weight": [4, 2, 6] },
@@ -170,7 +170,9 @@ test("heads of an attention are cut with what reads them", async () => {
   z = Einsum(p, v) {equation="bhqs,bshk->bqhk"}
   y = Einsum(z, o.weight) {equation="bqhk,hkd->bqd"}`,
   );
-  const zeroed = attention.clone();
+
+test("heads of an attention are cut with what reads them", async () => {
+  const zeroed = attention();
   // Two heads that answer nothing are those of the least norm.
   for (const name of ["q.weight", "k.weight", "v.weight"])
     await change(zeroed, name, (one, at) => (Math.floor(at / 2) % 4 < 2 ? 0 : one));
@@ -184,4 +186,14 @@ test("heads of an attention are cut with what reads them", async () => {
     [2, 2, 6],
   ]);
   expect(await apart(zeroed, cut, samples([16, 3, 6]))).toBeLessThan(1e-5);
+});
+
+test("what is left of an attention with fewer heads is fitted to the heads of the original that are left", async () => {
+  const [original, cut, data] = [attention(), attention(), samples([96, 3, 6])];
+  await prune(cut, { structured: 0.5 });
+  const before = await apart(original, cut, data);
+  const { changes, misses } = await recover(cut, { original, data, until: "least-squares" });
+  expect(changes.map(({ at }) => at)).toEqual(["least-squares"]);
+  expect(misses.filter(({ at }) => at !== "bias")).toEqual([]);
+  expect(await apart(original, cut, data)).toBeLessThan(before);
 });

@@ -219,16 +219,17 @@ async function factorsOf(
   const stored = fromDense(await readStoredValue(model, effective, context.engine));
   const broken = brokenNumbers(stored.data);
   if (broken !== undefined) return new Miss(`its weight ${broken}`, name);
-  const outFirst = role.out === 0 ? stored : transpose(stored);
+  // Outputs first, and as it was.
+  const turned = (matrix: Matrix): Matrix => (role.out === 0 ? matrix : transpose(matrix));
+  const outFirst = turned(stored);
   const rank = await wantedRank(options, outFirst, multiply);
   if (rank > limit) return tooLarge(rank, limit, name);
   const truncated = await truncatedSvd(outFirst, rank, { multiply, seed: context.seed });
   const roots = truncated.s.map(Math.sqrt);
   const up = scaleColumns(truncated.u, roots);
   const down = transpose(scaleColumns(truncated.v, roots));
-  const place = (matrix: Matrix): Matrix => (role.out === 0 ? matrix : transpose(matrix));
   const store = (matrix: Matrix, part: string): Value => {
-    const laid = toDense(weight.tensor?.type === "float64" ? "float64" : "float32", place(matrix));
+    const laid = toDense(weight.tensor?.type === "float64" ? "float64" : "float32", turned(matrix));
     return model.graph.addTensor(`${name}.${part}.weight`, inMemory(laid), weight.role);
   };
   return {

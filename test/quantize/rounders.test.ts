@@ -2,6 +2,7 @@
 import { weightMatrices, weightNumbers } from "pith/analysis";
 import { type Gram, gramMatrices } from "pith/calibrate";
 import { memory } from "pith/data";
+import { parseModel } from "pith/graph";
 import { cholesky, dequantizeTensor, identity, type Matrix, quantizeTensor, solveCholesky } from "pith/math";
 import { fakeQuantize, mse, nearest, quantize, type Rounder, type ScaledGrid } from "pith/quantize";
 import { float32, toFloat64, toNumbers } from "pith/tensor";
@@ -167,6 +168,21 @@ describe("a rounding method of one's own", () => {
     const { misses } = await quantize(model, { scheme: "weights", rounder: gptq, data: memory("x", { x: pictures }) });
     expect(misses).toEqual([]);
     expect(difference(await run(cnn(), { x: pictures }), await run(model, { x: pictures }))).toBeLessThan(0.02);
+  });
+
+  test("a table has no product to look at: it stays", async () => {
+    const model = parseModel(`opset 17
+graph (ids: int64[batch, 3]) -> (y) {
+  table.weight: float32[9, 4] = random(seed 1)
+  fc.weight: float32[4, 2] = random(seed 2)
+  h = Gather(table.weight, ids)
+  y = MatMul(h, fc.weight)
+}`);
+    const ids = { type: "int64", dims: [2, 3], data: BigInt64Array.of(0n, 1n, 2n, 3n, 4n, 8n) } as const;
+    const data = memory("ids", { ids });
+    const { changes, misses } = await quantize(model, { scheme: "weights", rounder: gptq, data });
+    expect(changes.map(({ at }) => at)).toEqual(["fc"]);
+    expect(misses).toMatchObject([{ at: "table", reason: "it is an embedding lookup, without a matrix product" }]);
   });
 
   test("without samples that it needs, and with answers that are none, nothing changes", async () => {
