@@ -165,25 +165,21 @@ function spread(
 ): Value {
   if (down === 1 && along === 1) return blocked;
   const rows = (batch * channels * height) / size;
-  const wide = behind(emit, blocked, [rows * width, size], (along - 1) * size);
-  const spaced = behind(emit, wide, [rows, width * along * size], (down - 1) * width * along * size);
+  const wide = widened(emit, blocked, [rows * width, size], 0, (along - 1) * size);
+  const spaced = widened(emit, wide, [rows, width * along * size], 0, (down - 1) * width * along * size);
   return reshapeTo(emit, spaced, [batch, channels, height * down, width * along]);
 }
 
-/** Numbers of a matrix, with zeros behind each row. */
-function behind(emit: Emit, value: Value, dims: readonly [number, number], zeros: number): Value {
-  const rows = reshapeTo(emit, value, dims);
-  return zeros === 0 ? rows : emit.Concat([rows, filled(emit, typeOf(value), [dims[0], zeros], 0)], { axis: 1 });
-}
-
-/** Blocked data with columns of zeros at the sides. */
-export function widenBlocks(emit: Emit, blocked: Value, before: number, after: number, size: number): Value {
-  if (before === 0 && after === 0) return blocked;
-  const [batch = 1, channels = 1, height = 1, width = 1] = fixed(blocked);
-  const rows = (batch * channels * height) / size;
-  const zeros = (columns: number): readonly Value[] =>
-    columns === 0 ? [] : [filled(emit, typeOf(blocked), [rows, columns * size], 0)];
-  const row = reshapeTo(emit, blocked, [rows, width * size]);
-  const wide = emit.Concat([...zeros(before), row, ...zeros(after)], { axis: 1 });
-  return reshapeTo(emit, wide, [batch, channels, height, before + width + after]);
+/** Numbers of a matrix, with zeros before and behind each row. */
+export function widened(
+  emit: Emit,
+  value: Value,
+  [rows, length]: readonly [number, number],
+  before: number,
+  behind: number,
+): Value {
+  const matrix = reshapeTo(emit, value, [rows, length]);
+  const zeros = (count: number): readonly Value[] =>
+    count === 0 ? [] : [filled(emit, typeOf(value), [rows, count], 0)];
+  return before + behind === 0 ? matrix : emit.Concat([...zeros(before), matrix, ...zeros(behind)], { axis: 1 });
 }

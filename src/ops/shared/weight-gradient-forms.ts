@@ -21,7 +21,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { elementCount } from "../../tensor/dims.ts";
 import type { Contribution } from "../define.ts";
-import { type Blocks, whole, widenBlocks } from "./channel-blocks.ts";
+import { type Blocks, whole, widened } from "./channel-blocks.ts";
 import type { ConvSettings } from "./convolution.ts";
 import { fixed, reshapeTo } from "./rules.ts";
 import { explicitPads, extent } from "./window.ts";
@@ -117,41 +117,83 @@ export function oneProduct(
 }
 
 /**
- * Channels × samples × H × W convolved with outputs × samples × the places of the output, which gives channels × outputs × taps. The kernel
- * needs the samples of dY in blocks inside the blocks of its outputs: its blocks of channels, moved. A block of samples is a group, so that what
- * came back for it stays in the cache, and no sum is longer than a block; the groups are added up.
+ * Channels lie side by side as the width of an image whose height are the places of the data, row after row, and whose channels are the samples:
+ *
+ *     data    samples/b × (rows · pitch) × channels × b        kernel  samples/b × outputs/b × (rows · pitch) × b × b
+ *
+ * A row has as many zeros beside it as the kernel reaches over, so that one place further is one tap further: a convolution for each tap of a row,
+ * which differ by their pads, with the taps of a column as the rows of its output. Six channels by four blocks of outputs at a time keep the
+ * registers busy, where the few taps of a kernel would not. A block of samples is a group, and the groups are added up: no sum is longer than one.
  */
-export const samplesInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, outputs, out, places }, blocks) => {
+export const samplesInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, outputs, out }, blocks) => {
   const { size } = blocks;
   const [groups, all] = [batch / size, whole(outputs, size)];
+  const [[rows = 1, columns = 1], [taps = 1, wide = 1]] = [out, s.kernel];
+  const [[down = 1, along = 1], [further = 1, beside = 1]] = [s.strides, s.dilations];
   const { cut, before, after } = seenPlaces(s, emit, x, out);
-  const turned = blocks.of(emit.Transpose([cut], { perm: [1, 0, 2, 3] }));
-  const data = widenBlocks(emit, turned, before[1] ?? 0, after[1] ?? 0, size);
-  const parts = [groups, size, ...(all === size ? [] : [all / size]), places, size];
-  const order = all === size ? [0, 2, 1, 3] : [0, 2, 3, 1, 4];
-  const moved = emit.Transpose([reshapeTo(emit, blocks.of(up), parts)], { perm: order });
-  const products = emit["com.microsoft.nchwc.Conv"]([data, reshapeTo(emit, moved, [groups * all, size, ...out])], {
-    kernel_shape: out,
-    strides: s.dilations,
-    dilations: s.strides,
-    pads: [before[0] ?? 0, 0, after[0] ?? 0, 0],
-    group: groups,
+  const [, , height = 1, width = 1] = fixed(cut);
+  const [above = 0, left = 0] = before;
+  // A row of the kernel is as long as the rows of the data that it spans; what it does not need of that are zeros in front.
+  const start = (pitch: number, tap: number): number => (above + down) * pitch - along * columns + left - tap * beside;
+  let pitch = width + Math.max(left, after[1] ?? 0);
+  while ((pitch * down) % along !== 0 || start(pitch, wide - 1) < 0 || pitch * down < along * columns) pitch += 1;
+  const spaced = (pitch * down) / along;
+  const places = pitch * height - 1 - along * (rows * spaced - 1);
+
+  const last = samplesLast(emit, cut, blocks);
+  const unit = channels * size;
+  const data = widened(emit, last, [groups * height, width * unit], 0, (pitch - width) * unit);
+  const parts = [groups, size, all / size, rows * columns, size];
+  const moved = emit.Transpose([reshapeTo(emit, blocks.of(up), parts)], { perm: [0, 2, 3, 1, 4] });
+  const square = size * size;
+  const kernel = widened(emit, moved, [(groups * all * rows) / size, columns * square], (spaced - columns) * square, 0);
+  const products = Array.from({ length: wide }, (_, tap) => {
+    const top = start(pitch, tap);
+    const product = emit["com.microsoft.nchwc.Conv"](
+      [
+        reshapeTo(emit, data, [1, batch, height * pitch, channels]),
+        reshapeTo(emit, kernel, [groups * all, size, rows * spaced, 1]),
+      ],
+      {
+        kernel_shape: [rows * spaced, 1],
+        strides: [further * pitch, 1],
+        dilations: [along, 1],
+        pads: [top, 0, Math.max(0, (taps - 1) * further * pitch - places - top), 0],
+        group: groups,
+      },
+    );
+    return reshapeTo(emit, product, [1, groups, all * taps * channels]);
   });
-  const apart = reshapeTo(emit, products, [channels, groups, all * elementCount(s.kernel)]);
-  const summed = groups === 1 ? apart : emit.ReduceSum([apart, [1]], { keepdims: 0 });
-  const taps = emit["com.microsoft.nchwc.ReorderOutput"]([reshapeTo(emit, summed, [channels, all, ...s.kernel])], {
-    channels: outputs,
-  });
-  return emit.Transpose([taps], { perm: [1, 0, 2, 3] });
+  const summed = emit.ReduceSum([emit.Concat(products, { axis: 0 }), [1]], { keepdims: 0 });
+  const apart = reshapeTo(emit, summed, [wide, all / size, taps, channels, size]);
+  const turned = reshapeTo(emit, emit.Transpose([apart], { perm: [1, 4, 3, 2, 0] }), [all, channels, taps, wide]);
+  return outputs === all ? turned : emit.Slice([turned, [0], [outputs], [0]]);
 };
+
+/** Samples / b × places × channels × b. */
+function samplesLast(emit: Emit, x: Value, blocks: Blocks): Value {
+  const { size } = blocks;
+  const [batch = 1, channels = 1, ...spatial] = fixed(x);
+  const places = elementCount(spatial);
+  const inBlocks = channels % size === 0;
+  const turned = emit["com.microsoft.nchwc.ReorderInput"]([
+    reshapeTo(emit, inBlocks ? blocks.of(x) : x, [1, batch, channels * places, 1]),
+  ]);
+  const unit = inBlocks ? size : 1;
+  const parts = [batch / size, channels / unit, places, unit * size];
+  return channels === unit ? turned : emit.Transpose([reshapeTo(emit, turned, parts)], { perm: [0, 2, 1, 3] });
+}
 
 export const depthwiseInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, out }, blocks) => {
   const { size } = blocks;
   const { cut, before, after } = seenPlaces(s, emit, x, out);
   const all = batch * whole(channels, size);
-  const data = widenBlocks(emit, blocks.of(cut), before[1] ?? 0, after[1] ?? 0, size);
+  const [, , height = 1, width = 1] = fixed(cut);
+  const [left = 0, right = 0] = [before[1], after[1]];
+  const rows: readonly [number, number] = [(all * height) / size, width * size];
+  const data = widened(emit, blocks.of(cut), rows, left * size, right * size);
   const products = emit["com.microsoft.nchwc.Conv"](
-    [reshapeTo(emit, data, [1, all, ...fixed(data).slice(2)]), reshapeTo(emit, blocks.of(up), [all, 1, ...out])],
+    [reshapeTo(emit, data, [1, all, height, left + width + right]), reshapeTo(emit, blocks.of(up), [all, 1, ...out])],
     {
       kernel_shape: out,
       strides: s.dilations,
