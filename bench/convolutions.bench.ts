@@ -122,7 +122,9 @@ graph (x: float32[${x}], w: float32[${w}]) -> (y) {
 
   const inBlocks = ({ inference, node, emit }: Parts): Value | undefined => {
     const bound = inference.at(node);
-    return block === undefined || bound instanceof Miss ? undefined : bound.inChannelBlocks(emit, node.inputs, block);
+    return block === undefined || bound instanceof Miss
+      ? undefined
+      : bound.inChannelBlocks(emit, node.inputs, block)?.[0];
   };
   const byData = ({ inference, node, emit, up }: Parts, size: number | undefined): Value | undefined => {
     const bound = inference.at(node);

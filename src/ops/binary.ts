@@ -13,12 +13,14 @@ import {
   isDimension,
   isSymbolic,
   multiplyDims,
+  sameDims,
 } from "../tensor/dims.ts";
 import type { Op, Operand, Site, Wanted } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
+import { backFromBlocks, blocksOf, scaledInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
 import { equalElements, floatProduct, floatQuotient, floatSum, isWhole } from "./shared/elements.ts";
 import { type BinaryDerivative, type BinaryRow, binary, channelVectors, variadic } from "./shared/elementwise.ts";
-import { need, typeOf } from "./shared/rules.ts";
+import { fixed, need, typeOf } from "./shared/rules.ts";
 
 const joins = () => ({ kind: "activation", inputs: [0, 1] }) as const;
 const flat = new Miss("is constant almost everywhere");
@@ -77,6 +79,18 @@ export const binaryOperators: readonly Op[] = [
     onDims: (a = 0, b = 0) => addDims(a, b),
     onShares: (a = 0, b = 0) => floatSum(a, b),
     parameters: bias,
+    // In the same pass over memory as a normalization before it.
+    inChannelBlocks: (_, emit, inputs, block) => {
+      for (const [at, y] of inputs.entries()) {
+        const scaled = y === undefined ? undefined : scaledInBlocks(y, block);
+        const other = inputs[1 - at];
+        if (scaled === undefined || scaled.sum !== undefined || y === undefined || other === undefined) continue;
+        if (!sameDims(fixed(y), fixed(other))) continue;
+        const sum = blocksOf(emit, block).of(other);
+        return [backFromBlocks(emit, scaleInBlocks(emit, scaled.x, { ...scaled, sum }))];
+      }
+      return undefined;
+    },
     quantize: joins,
   }),
   binary({

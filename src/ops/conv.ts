@@ -95,7 +95,7 @@ export const Conv = defineOp<ConvSettings>({
     const [, channels = 1, ...spatial] = fixed(x);
     const [outputs = 1] = fixed(w);
     if (!fasterInBlocks(s, channels, outputs, block)) return undefined;
-    return convolveInBlocks({ ...s, pads: explicitPads(s, spatial) }, emit, [x, w, bias], blocksOf(emit, block));
+    return [convolveInBlocks({ ...s, pads: explicitPads(s, spatial) }, emit, [x, w, bias], blocksOf(emit, block))];
   },
   gradient: (s, { emit, inputs: [x, kernel], up, wanted, take, channelBlock }) => {
     const w = present(kernel);

@@ -95,6 +95,7 @@ const traits = [
   "renamed",
   "mostPadding",
   "differentiatedWhole",
+  "byElement",
 ] as const satisfies readonly (keyof Traits)[];
 
 const traitsOf = (def: Traits): Traits =>

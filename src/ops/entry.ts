@@ -274,6 +274,8 @@ export interface Traits {
   readonly random?: (inputs: readonly unknown[]) => boolean;
   /** The tensor that output 0 is, in whichever attribute it is written: a weight may stand there. */
   readonly holds?: (attribute: Site["attribute"]) => Tensor | undefined;
+  /** Computes element by element, so that it makes no difference in which order they lie. */
+  readonly byElement?: true;
   /** The input of which the element type counts, and nothing else. */
   readonly typeOnly?: number;
   /** The input with the padding of each axis, before and behind, which ONNX Runtime moves into the window that reads output 0 once it is stored. */
@@ -323,15 +325,15 @@ export interface OpDef<S> extends Traits {
   /** Left out by those that compute the same in training. */
   readonly training?: (s: S, site: Site) => TrainingForm | undefined;
   /**
-   * Output 0 by ONNX Runtime's operators on blocks of so many channels, for fixed dimensions; undefined where they are not faster. Left out by
-   * those that have no such form.
+   * The outputs by ONNX Runtime's operators on blocks of so many channels, for fixed dimensions; undefined where they are not faster. Left out by
+   * those that have no such form, or need none (`byElement`).
    */
   readonly inChannelBlocks?: (
     s: S,
     emit: Emit,
     inputs: readonly (Value | undefined)[],
     block: number,
-  ) => Value | undefined;
+  ) => readonly Value[] | undefined;
   /** Whether output 0 is a distribution, whatever goes in. Left out by those of which it never is. */
   readonly distribution?: (s: S, site: Site) => Distribution | undefined;
   /** The inputs that hold trained numbers: those of a list that are stored. Left out by those that learn nothing. */

@@ -11,6 +11,7 @@ import type { Value } from "../graph/graph.ts";
 import { isDimension, multiplyDims } from "../tensor/dims.ts";
 import type { Op } from "./define.ts";
 import { decimal, text } from "./shared/attributes.ts";
+import { backFromBlocks, scaledInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
 import { roundedShare } from "./shared/elements.ts";
 import { unary } from "./shared/elementwise.ts";
 import { typeOf } from "./shared/rules.ts";
@@ -31,6 +32,13 @@ export const unaryOperators: readonly Op[] = [
       typeOf(x) === "float32"
         ? emit.Mul([up, emit.HardSigmoid([y], { alpha: steepest, beta: 0 })])
         : emit.Where([emit.Greater([y, 0]), up, 0]),
+    // In the same pass over memory as a normalization before it.
+    inChannelBlocks: (_, emit, [x], block) => {
+      const scaled = x === undefined ? undefined : scaledInBlocks(x, block);
+      if (scaled === undefined) return undefined;
+      const y = scaleInBlocks(emit, scaled.x, { ...scaled, activation: "Relu" });
+      return [backFromBlocks(emit, y)];
+    },
     quantize: () => ({ kind: "clamp" }),
   }),
   unary({ name: "Neg", derivative: ({ emit, up }) => emit.Neg([up]), onDims: (a = 0) => multiplyDims(-1, a) }),

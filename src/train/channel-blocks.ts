@@ -5,11 +5,15 @@
 import type { Inference } from "../analysis/infer.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss, PithError } from "../errors.ts";
-import { emitInto } from "../graph/emit.ts";
+import { type Emit, emitInto } from "../graph/emit.ts";
+import type { Node, Value } from "../graph/graph.ts";
 import { Model } from "../graph/model.ts";
-import { replaceNode } from "../graph/replace.ts";
-import { oneBlock } from "../ops/shared/channel-blocks.ts";
+import { replaceNode, replaceUses } from "../graph/replace.ts";
+import { entryOf } from "../ops/index.ts";
+import { backFromBlocks, blocksOf, inBlocks, oneBlock } from "../ops/shared/channel-blocks.ts";
+import { removeUnused } from "../passes/remove-unused.ts";
 import { float32 } from "../tensor/dense.ts";
+import { elementCount, fixedDims, sameDims } from "../tensor/dims.ts";
 
 const asked = new WeakMap<Engine, Promise<number | undefined>>();
 
@@ -48,13 +52,35 @@ async function ask(engine: Engine): Promise<number | undefined> {
   }
 }
 
-/** Puts nodes that are faster in blocks there, each with the reordering there and back. */
+/**
+ * Puts nodes that are faster in blocks there, and those to which it makes no difference where what they read comes from there. A node that finds its
+ * operands in blocks reads them; no more is reordered than what others read.
+ */
 export function writeInChannelBlocks(model: Model, inference: Inference, block: number): void {
   for (const node of [...model.graph.nodes()]) {
     const bound = inference.at(node);
     if (bound instanceof Miss) continue;
     const emit = emitInto(model, { before: node, by: "train", onNode: inference.visit });
     const written = bound.inChannelBlocks(emit, node.inputs, block);
-    if (written !== undefined) replaceNode(node, [written]);
+    if (written !== undefined) replaceNode(node, written);
+    else if (entryOf(node)?.byElement === true) followIntoBlocks(node, emit, block);
   }
+  removeUnused(model.graph);
+  model.graph.sort();
+}
+
+/** Lets a node compute in blocks if an operand is there, and the others are of the same dimensions, or single numbers. */
+function followIntoBlocks(node: Node, emit: Emit, block: number): void {
+  const { graph, inputs } = node;
+  const [y] = node.outputs;
+  const dims = fixedDims(y?.type?.dims);
+  if (y === undefined || dims === undefined || y.type?.type !== "float32" || graph.isOutput(y)) return;
+  const whole = inputs.flatMap((x, input) => (sameDims(fixedDims(x?.type?.dims) ?? [], dims) ? [input] : []));
+  const single = (x: Value | undefined): boolean => elementCount(fixedDims(x?.type?.dims) ?? [0]) === 1;
+  if (!inputs.every((x, input) => whole.includes(input) || single(x))) return;
+  if (!whole.some((input) => inBlocks(inputs[input], block) !== undefined)) return;
+  const blocks = blocksOf(emit, block);
+  for (const input of whole) graph.setInput(node, input, blocks.of(inputs[input] as Value));
+  const back = backFromBlocks(emit, y);
+  replaceUses(y, back, back.producer);
 }

@@ -9,6 +9,7 @@ import { Miss } from "../../errors.ts";
 import { type Dim, multiplyDims } from "../../tensor/dims.ts";
 import type { AxisLink, Op, OpDef, Site } from "../define.ts";
 import { integer, integers } from "../shared/attributes.ts";
+import { inBlocks } from "../shared/channel-blocks.ts";
 import {
   type ConvSettings,
   channelsFirst,
@@ -32,7 +33,7 @@ const blocks = new Miss(
 function blocked<S = null>(
   name: string,
   dims: (s: S, x: readonly Dim[], site: Site) => readonly Dim[] | Miss,
-  more: Partial<Pick<OpDef<S>, "read" | "cost" | "parameters">> = {},
+  more: Partial<Pick<OpDef<S>, "read" | "cost" | "parameters" | "inChannelBlocks">> = {},
 ): Op {
   return inert<S>(blocks, {
     name,
@@ -52,7 +53,13 @@ export const ReorderInput = blocked<{ readonly last: boolean }>(
     const whole = typeof channels === "number" && channels % 16 === 0 ? channels : site.open(0, 1);
     return [batch as Dim, whole, ...spatial];
   },
-  { read: (site) => ({ last: integer(site, "channels_last", 0) !== 0 }) },
+  {
+    read: (site) => ({ last: integer(site, "channels_last", 0) !== 0 }),
+    inChannelBlocks: ({ last }, _, [x], block) => {
+      const there = last ? undefined : inBlocks(x, block);
+      return there === undefined ? undefined : [there];
+    },
+  },
 );
 
 export const ReorderOutput = blocked<{ readonly last: boolean; readonly channels: number }>(

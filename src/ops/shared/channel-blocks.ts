@@ -11,7 +11,7 @@
  * 20 times for depthwise kernels, the most on small images. Kernels of 1 × 1 are as fast as they are.
  */
 import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
+import type { Node, Value } from "../../graph/graph.ts";
 import { elementCount } from "../../tensor/dims.ts";
 import type { ConvSettings } from "./convolution.ts";
 import { filled, fixed, reshapeTo, typeOf } from "./rules.ts";
@@ -22,6 +22,19 @@ export interface Blocks {
   readonly size: number;
   of(x: Value): Value;
 }
+
+/** The same numbers in blocks, where x was brought back from whole ones. */
+export function inBlocks(x: Value | undefined, size: number): Value | undefined {
+  const from = x?.producer;
+  const is = from !== undefined && isReorder(from, "ReorderOutput") && (fixed(x)[1] ?? 1) % size === 0;
+  return is ? from.inputs[0] : undefined;
+}
+
+const isReorder = ({ op, domain, attributes }: Node, name: string): boolean =>
+  domain === "com.microsoft.nchwc" && op === name && !attributes.has("channels_last");
+
+export const backFromBlocks = (emit: Emit, x: Value, channels = fixed(x)[1] ?? 1): Value =>
+  emit["com.microsoft.nchwc.ReorderOutput"]([x], { channels });
 
 /** Four channels in a block of their own: its dimensions tell how many channels a block has. */
 export const oneBlock = (emit: Emit, four: Value): Value => emit["com.microsoft.nchwc.ReorderInput"]([four]);
@@ -34,14 +47,15 @@ export function blocksOf(emit: Emit, size: number): Blocks {
   return {
     size,
     of(x) {
-      const known = written.get(x);
+      const known = written.get(x) ?? inBlocks(x, size);
       if (known !== undefined) return known;
       const [batch = 1, channels = 1, ...spatial] = fixed(x);
       // The kernel takes channels by fours, and fills up blocks with zeros itself.
       const missing = (4 - (channels % 4)) % 4;
       const fours =
         missing === 0 ? x : emit.Concat([x, filled(emit, typeOf(x), [batch, missing, ...spatial], 0)], { axis: 1 });
-      const reordered = emit["com.microsoft.nchwc.ReorderInput"]([fours]);
+      const before = [...fours.uses].find(({ node }) => isReorder(node, "ReorderInput"))?.node.outputs[0];
+      const reordered = before ?? emit["com.microsoft.nchwc.ReorderInput"]([fours]);
       const dims = [batch, whole(channels, size), ...spatial];
       const typed = channels % size === 0 && channels % 16 === 0 ? reordered : reshapeTo(emit, reordered, dims);
       written.set(x, typed);
@@ -114,7 +128,7 @@ export function convolveInBlocks(
     ],
     { kernel_shape: kernel, strides, dilations, pads, group: group === 1 ? 1 : whole(group, blocks.size) },
   );
-  return emit["com.microsoft.nchwc.ReorderOutput"]([y], { channels: outputs });
+  return backFromBlocks(emit, y, outputs);
 }
 
 /**
@@ -152,7 +166,7 @@ export function spreadInBlocks(
       group: group === 1 ? 1 : whole(group, blocks.size),
     },
   );
-  return emit["com.microsoft.nchwc.ReorderOutput"]([dx], { channels });
+  return backFromBlocks(emit, dx, channels);
 }
 
 /** Zeros between the places of blocked data, and behind the last. */
@@ -182,4 +196,52 @@ export function widened(
   const zeros = (count: number): readonly Value[] =>
     count === 0 ? [] : [filled(emit, typeOf(value), [rows, count], 0)];
   return before + behind === 0 ? matrix : emit.Concat([...zeros(before), matrix, ...zeros(behind)], { axis: 1 });
+}
+
+interface Scaled {
+  readonly scale: Value;
+  readonly shift: Value | undefined;
+  /** What is added to it. */
+  readonly sum?: Value | undefined;
+  readonly activation?: "Relu";
+}
+
+/** scale · x + shift for each channel: a depthwise convolution of one tap. */
+export function scaleInBlocks(emit: Emit, x: Value, { scale, shift, sum, activation }: Scaled): Value {
+  const [, channels = 1] = fixed(x);
+  const kernel = reshapeTo(emit, scale, [channels, 1, 1, 1]);
+  const settings = { kernel_shape: [1, 1], group: channels, ...(activation === undefined ? {} : { activation }) };
+  return emit["com.microsoft.nchwc.Conv"]([x, kernel, shift, sum], settings);
+}
+
+/** What makes y, and nothing else, by `scaleInBlocks`, to which more can be given to do in the same pass over memory. */
+export function scaledInBlocks(y: Value, size: number): (Scaled & { readonly x: Value }) | undefined {
+  const blocked = inBlocks(y, size);
+  const node = blocked?.producer;
+  if (node?.op !== "Conv" || y.uses.size !== 1 || blocked?.uses.size !== 1) return undefined;
+  const [x, scale, shift, sum] = node.inputs;
+  if (x === undefined || scale === undefined || node.attributes.has("activation")) return undefined;
+  return elementCount(fixed(scale)) === fixed(y)[1] ? { x, scale, shift, sum } : undefined;
+}
+
+/**
+ * Σ x, or Σ x · y, of each channel over samples and places: y is the kernel of a depthwise convolution over as many places as x has. At most so
+ * many numbers are added up one after the other.
+ */
+export function sumInBlocks(emit: Emit, x: Value, y: Value | undefined, size: number, longest = 1024): Value {
+  const [batch = 1, channels = 1, ...spatial] = fixed(x);
+  const places = elementCount(spatial);
+  const fits = (length: number): boolean => places % length === 0 && (batch * channels * places) % length === 0;
+  const length = Array.from({ length: longest }, (_, at) => longest - at).find(fits) ?? places;
+  const all = (batch * channels * places) / length;
+  const data = reshapeTo(emit, x, [1, all, length, 1]);
+  const sums =
+    y === undefined
+      ? emit.Mul([emit["com.microsoft.nchwc.GlobalAveragePool"]([data]), length])
+      : emit["com.microsoft.nchwc.Conv"]([data, reshapeTo(emit, y, [all, 1, length, 1])], {
+          kernel_shape: [length, 1],
+          group: all,
+        });
+  const parts = reshapeTo(emit, sums, [batch, channels / size, places / length, size]);
+  return reshapeTo(emit, emit.ReduceSum([parts, [0, 2]], { keepdims: 0 }), [channels]);
 }

@@ -46,6 +46,7 @@ interface Lowered<S> {
 }
 
 interface UnaryFacets<S> extends Row<S> {
+  readonly inChannelBlocks?: NonNullable<OpDef<S>["inChannelBlocks"]>;
   readonly unchanged?: OpDef<S>["unchanged"];
   readonly containers?: true;
   readonly saturates?: readonly [low: number, high: number];
@@ -70,6 +71,8 @@ function combined(
 export function unary<S = undefined>(row: UnaryRow<S>): Op {
   return defineOp<S>({
     name: row.name,
+    byElement: true,
+    ...(row.inChannelBlocks === undefined ? {} : { inChannelBlocks: row.inChannelBlocks }),
     ...(row.containers === undefined ? {} : { containers: row.containers }),
     ...(row.saturates === undefined ? {} : { saturates: row.saturates }),
     read: (site) => row.read?.(site) as S,
@@ -105,6 +108,7 @@ export interface BinaryRow<S> extends Row<S> {
   readonly affine?: (c: number, side: "left" | "right") => readonly [scale: number, shift: number] | undefined;
   /** The second operand broadcasts to the first, never the other way. */
   readonly oneSided?: true;
+  readonly inChannelBlocks?: NonNullable<OpDef<S>["inChannelBlocks"]>;
   readonly parameters?: OpDef<S>["parameters"];
   readonly wants?: NonNullable<OpDef<S>["wants"]>;
 }
@@ -124,6 +128,8 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
   const { derivatives } = row;
   return defineOp<S>({
     name: row.name,
+    byElement: true,
+    ...(row.inChannelBlocks === undefined ? {} : { inChannelBlocks: row.inChannelBlocks }),
     ...(row.type === undefined ? { sameType: 0 } : {}),
     withoutEffect: ["broadcast", "axis"],
     read: (site) =>
