@@ -19,6 +19,8 @@ const transposed = table(
 export const convExamples: readonly Example[] = [
   ...biased`
     Conv 3 × 3, padded | 2, 4, 4 | 3, 2, 3, 3 | 3 | kernel_shape=[3, 3], pads=[1, 1, 1, 1]
+    Conv in groups | 4, 3, 3 | 6, 2, 2, 2 | 6 | group=2
+    Conv depthwise | 3, 4, 4 | 3, 1, 3, 3 | 3 | group=3, pads=[1, 1, 1, 1]
   `,
   ...conv`
     Conv 1 × 1 | 3, 2, 2 | 4, 3, 1, 1
@@ -27,12 +29,6 @@ export const convExamples: readonly Example[] = [
     Conv with dilation | 1, 6, 6 | 2, 1, 3, 2 | dilations=[2, 3], strides=[1, 2]
     Conv with uneven padding | 2, 3, 4 | 2, 2, 2, 3 | pads=[0, 2, 1, 0]
     Conv with more padding than its kernel reaches | 1, 2, 2 | 1, 1, 1, 2 | pads=[1, 2, 1, 2]
-  `,
-  ...biased`
-    Conv in groups | 4, 3, 3 | 6, 2, 2, 2 | 6 | group=2
-    Conv depthwise | 3, 4, 4 | 3, 1, 3, 3 | 3 | group=3, pads=[1, 1, 1, 1]
-  `,
-  ...conv`
     Conv depthwise with stride | 2, 5, 5 | 2, 1, 3, 3 | group=2, strides=[2, 2], pads=[1, 1, 1, 1]
     Conv depthwise with two kernels per channel | 3, 3, 3 | 6, 1, 2, 2 | group=3
     Conv along one axis | 2, 6 | 3, 2, 3 | pads=[1, 1], strides=[2]
@@ -51,16 +47,12 @@ export const convExamples: readonly Example[] = [
       {pads=[1, 1, 1, 1]} | feeds x: from 0 to 256 | no weight: the kernel is an activation
     ConvInteger without zero points | (x: uint8[batch, 1, 3, 3]) w: uint8[2, 1, 2, 2] = ones; y = ConvInteger(x, w)
     ConvInteger with stride | (x: uint8[1, 2, 5, 5]) w: uint8[2, 1, 2, 2] = ones; y = ConvInteger(x, w) {strides=[2, 2], group=2}
-  `,
-  ...transposed`
-    ConvTranspose 2 × 2 with stride 2 | 2, 3, 3 | 2, 3, 2, 2 | strides=[2, 2]
-  `,
-  ...table()`
     ConvTranspose with a bias |
       (x: float32[batch, 2, 2, 2]) w: float32[2, 3, 3, 3] = random(seed 1); b: float32[3] = random(seed 2);
       y = ConvTranspose(x, w, b) {pads=[1, 1, 1, 1]}
   `,
   ...transposed`
+    ConvTranspose 2 × 2 with stride 2 | 2, 3, 3 | 2, 3, 2, 2 | strides=[2, 2]
     ConvTranspose with padding at its output | 1, 3, 3 | 1, 2, 3, 3 | strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]
     ConvTranspose with dilation | 2, 3, 3 | 2, 1, 2, 2 | dilations=[2, 1]
     ConvTranspose in groups | 4, 2, 2 | 4, 1, 2, 2 | group=2 | no axes: with groups is not cut

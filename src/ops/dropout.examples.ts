@@ -17,11 +17,9 @@ export const dropoutExamples: readonly Example[] = [
     Dropout of a scalar | (x: float32[]) y = Dropout(x)
     Dropout told not to train | (x: float32[batch, 3]) ratio: float32[] = 0.3; train: bool[] = false; y = Dropout(x, ratio, train)
       | except gradient: its ratio is no number to vary
-  `,
-  example("Dropout in training", `(x: float32[batch, 3]) ${modes} y, kept = Dropout(x, ratio, train) {seed=3}`, random),
-  ...table()`
     Dropout told by an input |
       (x: float32[2, 3], train: bool[]) y = Dropout(x, _, train) | feeds train: 0 | no lower: decided at run time
       | no quantize: drops values at random | no gradient: is differentiated as its primitives
   `,
+  example("Dropout in training", `(x: float32[batch, 3]) ${modes} y, kept = Dropout(x, ratio, train) {seed=3}`, random),
 ];

@@ -1,5 +1,5 @@
 /** Truth values and bits, element by element. */
-import { type Example, example, table } from "./define.examples.ts";
+import { type Example, table } from "./define.examples.ts";
 
 const logic = (op: string): readonly Example[] => table()`
   ${op} of equal shapes | (a: bool[batch, 3], b: bool[batch, 3]) y = ${op}(a, b)
@@ -24,20 +24,10 @@ export const logicExamples: readonly Example[] = [
     Not of a scalar | (x: bool[]) y = Not(x)
     Not of nothing | (x: bool[0, 3]) y = Not(x)
     Not of what is stored | () s: bool[2] = [true, false]; y = Not(s)
-  `,
-  example("IsNaN of a batch", "(x: float32[2, 2]) y = IsNaN(x)", { feeds: { x: [0, Number.NaN, 1, -1] } }),
-  ...table()`
+    IsNaN of a batch | (x: float32[2, 2]) y = IsNaN(x) | feeds x: 0, NaN, 1, -1
+    IsInf of a named size | (x: float32[batch, 3]) y = IsInf(x)
     IsNaN of a named size | (x: float32[batch, 3]) y = IsNaN(x)
     IsNaN of a scalar | (x: float32[]) y = IsNaN(x)
-  `,
-  ...table(infinities)`
-    IsInf of both signs | (x: float32[4]) y = IsInf(x)
-    IsInf of positive ones | (x: float32[4]) y = IsInf(x) {detect_negative=0}
-  `,
-  example("IsInf of negative ones", "(x: float32[4]) y = IsInf(x) {detect_positive=0}", { ...infinities, opset: 10 }),
-  example("IsInf of a named size", "(x: float32[batch, 3]) y = IsInf(x)"),
-  ...["BitwiseAnd", "BitwiseOr", "BitwiseXor"].flatMap(bitwise),
-  ...table()`
     BitwiseNot of a batch | (x: int32[batch, 3]) y = BitwiseNot(x)
     BitwiseNot of a scalar | (x: int64[]) y = BitwiseNot(x)
     BitwiseNot of nothing | (x: uint8[0, 3]) y = BitwiseNot(x)
@@ -48,4 +38,10 @@ export const logicExamples: readonly Example[] = [
     BitCast of integers to floats | opset 26 (x: int32[batch, 3]) y = BitCast(x) {to=1}
     BitCast of a scalar | opset 26 (x: int64[]) y = BitCast(x) {to=13}
   `,
+  ...table(infinities)`
+    IsInf of both signs | (x: float32[4]) y = IsInf(x)
+    IsInf of negative ones | opset 10 (x: float32[4]) y = IsInf(x) {detect_positive=0}
+    IsInf of positive ones | (x: float32[4]) y = IsInf(x) {detect_negative=0}
+  `,
+  ...["BitwiseAnd", "BitwiseOr", "BitwiseXor"].flatMap(bitwise),
 ];

@@ -27,18 +27,14 @@ export const normalizationExamples: readonly Example[] = [
   ...layer`
     LayerNormalization over the last axis | batch, 3, 4 | 4
     LayerNormalization over two axes, with another epsilon | batch, 2, 3, 2 | 3, 2 | axis=-2, epsilon=0.1
-  `,
-  ...table()`
-    LayerNormalization with a scale and a bias for each row |
-      (x: float32[2, 3, 4]) scale: float32[3, 4] = random(seed 1); bias: float32[2, 1, 4] = random(seed 2);
-      y = LayerNormalization(x, scale, bias)
-  `,
-  ...layer`
     LayerNormalization over everything | 2, 3 | 2, 3 | axis=0
     LayerNormalization far from 0 | batch, 8 | 8 | feeds x: from 9 to 11
     LayerNormalization of opset 17 | opset 17 | batch, 3 | 3
   `,
   ...table()`
+    LayerNormalization with a scale and a bias for each row |
+      (x: float32[2, 3, 4]) scale: float32[3, 4] = random(seed 1); bias: float32[2, 1, 4] = random(seed 2);
+      y = LayerNormalization(x, scale, bias)
     LayerNormalization without bias |
       (x: float32[batch, 3]) scale: float32[3] = random(seed 1); y = LayerNormalization(x, scale) {axis=1}
     LayerNormalization with its statistics |
@@ -47,6 +43,17 @@ export const normalizationExamples: readonly Example[] = [
     LayerNormalization in halves |
       (x: float16[batch, 4]) scale: float16[4] = ones; bias: float16[4] = zeros; y = LayerNormalization(x, scale, bias)
       | except gradient: is not trained in halves
+    MeanVarianceNormalization of images | (x: float32[2, 3, 2, 2]) y = MeanVarianceNormalization(x)
+    MeanVarianceNormalization over the last axis | (x: float32[batch, 3, 4]) y = MeanVarianceNormalization(x) {axes=[-1]}
+    MeanVarianceNormalization of opset 9 | opset 9 (x: float32[batch, 2, 3, 2]) y = MeanVarianceNormalization(x) {axes=[1, 2]}
+    LpNormalization along the last axis | (x: float32[batch, 3]) y = LpNormalization(x)
+    LpNormalization by the sum of sizes | (x: float32[batch, 3, 2]) y = LpNormalization(x) {axis=1, p=1}
+    LpNormalization of zeros |
+      (x: float32[2, 3]) y = LpNormalization(x) {axis=-1} | feeds x: 0, 0, 0, 1, 2, 3
+      | except gradient: a norm has no slope at 0
+    LRN of images | (x: float32[batch, 5, 2, 2]) y = LRN(x) {size=3}
+    LRN over more channels than there are | (x: float32[batch, 2, 3, 1]) y = LRN(x) {size=5, alpha=0.5, beta=0.6, bias=2.0}
+    LRN of opset 7 | opset 7 (x: float32[1, 3, 2, 2]) y = LRN(x) {size=1, alpha=0.1}
   `,
   ...rms`
     RMSNormalization over the last axis | batch, 3, 4 | 4
@@ -63,20 +70,5 @@ export const normalizationExamples: readonly Example[] = [
     GroupNormalization of images | 4, 2, 2 | 4 | num_groups=2
     GroupNormalization with every channel alone | 3, 4 | 3 | num_groups=3, epsilon=0.1
     GroupNormalization of all channels together | 4, 2 | 4 | num_groups=1
-  `,
-  ...table()`
-    MeanVarianceNormalization of images | (x: float32[2, 3, 2, 2]) y = MeanVarianceNormalization(x)
-    MeanVarianceNormalization over the last axis | (x: float32[batch, 3, 4]) y = MeanVarianceNormalization(x) {axes=[-1]}
-    MeanVarianceNormalization of opset 9 | opset 9 (x: float32[batch, 2, 3, 2]) y = MeanVarianceNormalization(x) {axes=[1, 2]}
-  `,
-  ...table()`
-    LpNormalization along the last axis | (x: float32[batch, 3]) y = LpNormalization(x)
-    LpNormalization by the sum of sizes | (x: float32[batch, 3, 2]) y = LpNormalization(x) {axis=1, p=1}
-    LpNormalization of zeros |
-      (x: float32[2, 3]) y = LpNormalization(x) {axis=-1} | feeds x: 0, 0, 0, 1, 2, 3
-      | except gradient: a norm has no slope at 0
-    LRN of images | (x: float32[batch, 5, 2, 2]) y = LRN(x) {size=3}
-    LRN over more channels than there are | (x: float32[batch, 2, 3, 1]) y = LRN(x) {size=5, alpha=0.5, beta=0.6, bias=2.0}
-    LRN of opset 7 | opset 7 (x: float32[1, 3, 2, 2]) y = LRN(x) {size=1, alpha=0.1}
   `,
 ];

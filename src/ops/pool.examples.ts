@@ -33,6 +33,8 @@ export const poolExamples: readonly Example[] = [
   ...table()`
     MaxPool with its indices |
       (x: float32[batch, 2, 4, 4]) y, i = MaxPool(x) {kernel_shape=[2, 2]} | no axes: positions in the whole tensor
+    MaxUnpool to a given size | (x: float32[1, 1, 2, 2], at: int64[1, 1, 2, 2]) size: int64[4] = [1, 1, 5, 5];
+      y = MaxUnpool(x, at, size) {kernel_shape=[2, 2], strides=[2, 2]} | feeds at: 6, 8, 16, 18
   `,
   ...average`
     AveragePool 2 × 2 | 2, 4, 4 | kernel_shape=[2, 2], strides=[2, 2]
@@ -63,10 +65,6 @@ export const poolExamples: readonly Example[] = [
   ...unpool`
     MaxUnpool of images | 1, 1, 2, 2 | kernel_shape=[2, 2], strides=[2, 2] | feeds at: 5, 7, 13, 15
     MaxUnpool along one axis, of opset 9 | opset 9 | 1, 2, 2 | kernel_shape=[2], strides=[2] | feeds at: 1, 2, 5, 7
-  `,
-  ...table()`
-    MaxUnpool to a given size | (x: float32[1, 1, 2, 2], at: int64[1, 1, 2, 2]) size: int64[4] = [1, 1, 5, 5];
-      y = MaxUnpool(x, at, size) {kernel_shape=[2, 2], strides=[2, 2]} | feeds at: 6, 8, 16, 18
   `,
   ...blocks`
     Col2Im without overlap | batch, 8, 4 | 4, 4 | 2, 2 | strides=[2, 2]

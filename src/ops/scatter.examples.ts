@@ -14,16 +14,6 @@ export const scatterExamples: readonly Example[] = [
     ScatterND of elements | (x: float32[2, 3], u: float32[2]) i: int64[2, 2] = [0, 1, 1, 2]; y = ScatterND(x, i, u)
     ScatterND that adds |
       (x: float32[4, 2], u: float32[3, 2]) i: int64[3, 1] = [3, 0, 3]; y = ScatterND(x, i, u) {reduction="add"}
-  `,
-  ...["mul", "max", "min"].flatMap((reduction) => [
-    ...table()`
-      ScatterElements by "${reduction}" |
-        (x: float32[3, 2], u: float32[3, 2]) i: int64[3, 2] = [0, 0, 0, 2, 1, 2]; y = ScatterElements(x, i, u) {reduction="${reduction}"}
-      ScatterND by "${reduction}" |
-        (x: float32[4, 2], u: float32[3, 2]) i: int64[3, 1] = [3, 0, 3]; y = ScatterND(x, i, u) {reduction="${reduction}"}
-    `,
-  ]),
-  ...table()`
     ScatterND that multiplies by zeros |
       (x: float32[3], u: float32[3]) i: int64[3, 1] = [0, 0, 1]; y = ScatterND(x, i, u) {reduction="mul"} | feeds x: 2, 0, 3
       | feeds u: 0, 5, 4
@@ -39,4 +29,12 @@ export const scatterExamples: readonly Example[] = [
     TensorScatter around the end | opset 24 ${cache} y = TensorScatter(x, u, at) {axis=1, mode="circular"} | feeds at: 3, 2
     TensorScatter at the start | opset 24 (x: float32[batch, 4, 2], u: float32[batch, 3, 2]) y = TensorScatter(x, u)
   `,
+  ...["mul", "max", "min"].flatMap((reduction) => [
+    ...table()`
+      ScatterElements by "${reduction}" |
+        (x: float32[3, 2], u: float32[3, 2]) i: int64[3, 2] = [0, 0, 0, 2, 1, 2]; y = ScatterElements(x, i, u) {reduction="${reduction}"}
+      ScatterND by "${reduction}" |
+        (x: float32[4, 2], u: float32[3, 2]) i: int64[3, 1] = [3, 0, 3]; y = ScatterND(x, i, u) {reduction="${reduction}"}
+    `,
+  ]),
 ];

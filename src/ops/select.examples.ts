@@ -9,12 +9,6 @@ export const selectExamples: readonly Example[] = [
     Where broadcasting all three | (c: bool[batch, 1, 1], a: float32[2, 1], b: float32[3]) y = Where(c, a, b)
     Where of stored shapes | () a: int64[2] = [3, 4]; b: int64[] = -1; c = Equal(a, b); y = Where(c, b, a)
     Where with scalars | (c: bool[batch, 2], a: float32[], b: float32[]) y = Where(c, a, b)
-  `,
-  ...table(wide)`
-    Clip on both sides | (x: float32[batch, 4]) low: float32[] = -1; high: float32[] = 1.5; y = Clip(x, low, high)
-    Clip above only | (x: float32[batch, 4]) high: float32[] = 0.5; y = Clip(x, _, high)
-  `,
-  ...table()`
     Clip to what lies above zero |
       (x: float32[batch, 4]) low: float32[] = 1; high: float32[] = 2; y = Clip(x, low, high) | feeds x: from -3 to 3
       | no quantize: does not contain 0
@@ -24,5 +18,9 @@ export const selectExamples: readonly Example[] = [
       | feeds high: 0.9 | no quantize: its bounds are not stored
     Clip with bounds as attributes | opset 6 (x: float32[batch, 4]) y = Clip(x) {min=0.0, max=2.0} | feeds x: from -3 to 3
     Clip of a scalar | (x: float32[]) low: float32[] = 0; y = Clip(x, low) | feeds x: -0.5
+  `,
+  ...table(wide)`
+    Clip on both sides | (x: float32[batch, 4]) low: float32[] = -1; high: float32[] = 1.5; y = Clip(x, low, high)
+    Clip above only | (x: float32[batch, 4]) high: float32[] = 0.5; y = Clip(x, _, high)
   `,
 ];

@@ -21,14 +21,12 @@ export const signalExamples: readonly Example[] = [
     DFT of complex numbers, inverse | batch, 5, 2 | inverse=1
     DFT of which half is kept | batch, 7, 1 | onesided=1
     DFT of opset 17, along another axis | opset 17 | 2, 3, 4, 1 | axis=2
+    DFT back to real numbers |
+      2, 4, 2 | inverse=1, onesided=1 | no lower: inverts a one-sided spectrum | no gradient: is differentiated as its primitives
   `,
   ...along`
     DFT of a shorter length, along another axis | 2, 5, 3, 1 | 4 | 1
     DFT of a longer length | batch, 3, 2 | 5 | -2
-  `,
-  ...dft`
-    DFT back to real numbers |
-      2, 4, 2 | inverse=1, onesided=1 | no lower: inverts a one-sided spectrum | no gradient: is differentiated as its primitives
   `,
   ...table(uncounted)`
     STFT of a signal with a window |
@@ -40,9 +38,6 @@ export const signalExamples: readonly Example[] = [
     STFT of a number of samples that has a name |
       (x: float32[batch, samples, 1]) step: int64[] = 3; w: float32[5] = ones; length: int64[] = 5; y = STFT(x, step, w, length)
       | except cost: a fast transform makes far fewer products than its primitive form | sizes samples: 12
-  `,
-  ...["HannWindow", "HammingWindow", "BlackmanWindow"].flatMap(windows),
-  ...table()`
     MelWeightMatrix |
       () bins: int64[] = 4; length: int64[] = 16; rate: int64[] = 8000; low: float32[] = 0; high: float32[] = 4000;
       y = MelWeightMatrix(bins, length, rate, low, high)
@@ -53,4 +48,5 @@ export const signalExamples: readonly Example[] = [
       (bins: int64[]) length: int64[] = 16; rate: int64[] = 8000; low: float32[] = 0; high: float32[] = 4000;
       y = MelWeightMatrix(bins, length, rate, low, high) | feeds bins: 3 | except types: its size depends on the data
   `,
+  ...["HannWindow", "HammingWindow", "BlackmanWindow"].flatMap(windows),
 ];

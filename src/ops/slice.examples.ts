@@ -1,63 +1,32 @@
 /** Cut out and filled up: every sign of start, end and step, several axes, shapes; padding by constants and by what is there. */
-import { type Example, example, table } from "./define.examples.ts";
+import { type Example, table } from "./define.examples.ts";
 
-type More = Parameters<typeof example>[2];
-
-const list = (name: string, values: readonly number[]): string =>
-  `${name}: int64[${values.length}] = [${values.join(", ")}]`;
-const slice = (
-  title: string,
-  x: string,
-  [starts, ends, axes, steps]: readonly [
-    readonly number[],
-    readonly number[],
-    (readonly number[])?,
-    (readonly number[])?,
-  ],
-  more: More = {},
-): Example => {
-  const stored = [list("starts", starts), list("ends", ends)];
-  if (axes !== undefined) stored.push(list("axes", axes));
-  if (steps !== undefined) stored.push(list("steps", steps));
-  const operands = ["x", "starts", "ends", axes === undefined ? "_" : "axes", steps === undefined ? "_" : "steps"];
-  return example(title, `(x: float32[${x}]) ${stored.join("; ")}; y = Slice(${operands.join(", ")})`, more);
-};
-const pad = (
-  title: string,
-  x: string,
-  pads: readonly number[],
-  more: More & { rest?: string; settings?: string } = {},
-): Example => {
-  const { rest = "", settings = "", ...others } = more;
-  return example(title, `(x: float32[${x}]) ${list("pads", pads)}; ${rest} {${settings}}`, others);
-};
-
+const list = (name: string, values: string): string =>
+  values === "" ? "" : `${name}: int64[${values.split(",").length}] = [${values}];`;
+const slice = table({}, (x, starts = "", ends = "", axes = "", steps = "") => {
+  const stored = Object.entries({ starts, ends, axes, steps }).map(([name, values]) => list(name, values));
+  return `(x: float32[${x}]) ${stored.join(" ")} y = Slice(x, starts, ends, ${(axes && "axes") || "_"}, ${(steps && "steps") || "_"})`;
+});
+const pad = table(
+  {},
+  (x, pads = "", call = "y = Pad(x, pads)", settings = "") =>
+    `(x: float32[${x}]) ${list("pads", pads)} ${call} {${settings}}`,
+);
 const end = 9223372036854775807n;
 
 export const sliceExamples: readonly Example[] = [
-  slice("Slice of a range", "batch, 5", [[1], [4], [1]]),
-  slice("Slice from the end", "batch, 5", [[-3], [-1], [-1]]),
-  slice("Slice of two axes without naming them", "4, 5", [
-    [1, 2],
-    [3, 5],
-  ]),
-  slice("Slice past the end", "batch, 3", [[1], [1000], [1]]),
-  slice("Slice of the whole axis", "batch, 3", [[0], [1000], [1]]),
-  slice("Slice of nothing", "2, 3", [[2], [2], [1]]),
-  slice("Slice with a step", "batch, 7", [[1], [7], [1], [2]]),
-  slice("Slice backwards", "batch, 5", [[-1], [-1000], [1], [-1]]),
-  slice("Slice backwards by two", "5, 4", [
-    [10, 0],
-    [0, 4],
-    [0, 1],
-    [-2, 3],
-  ]),
-  slice("Slice with steps along the same grid", "4, 6", [
-    [0, 1],
-    [4, 6],
-    [0, 1],
-    [2, 2],
-  ]),
+  ...slice`
+    Slice of a range | batch, 5 | 1 | 4 | 1
+    Slice from the end | batch, 5 | -3 | -1 | -1
+    Slice of two axes without naming them | 4, 5 | 1, 2 | 3, 5
+    Slice past the end | batch, 3 | 1 | 1000 | 1
+    Slice of the whole axis | batch, 3 | 0 | 1000 | 1
+    Slice of nothing | 2, 3 | 2 | 2 | 1
+    Slice with a step | batch, 7 | 1 | 7 | 1 | 2
+    Slice backwards | batch, 5 | -1 | -1000 | 1 | -1
+    Slice backwards by two | 5, 4 | 10, 0 | 0, 4 | 0, 1 | -2, 3
+    Slice with steps along the same grid | 4, 6 | 0, 1 | 4, 6 | 0, 1 | 2, 2
+  `,
   ...table()`
     Slice to the end as exporters write it |
       (x: float32[batch, 4]) starts: int64[1] = [1]; ends: int64[1] = [${end}]; axes: int64[1] = [1]; y = Slice(x, starts, ends, axes)
@@ -91,30 +60,21 @@ export const sliceExamples: readonly Example[] = [
     Slice with bounds computed at run time |
       (x: float32[4], starts: int64[1], ends: int64[1]) y = Slice(x, starts, ends) | no gradient: computed at run time
       | feeds starts: 1 | feeds ends: 3 | except types: its bounds are computed at run time
-  `,
-  pad("Pad of images with zeros", "batch, 2, 3, 3", [0, 0, 1, 2, 0, 0, 1, 0], { rest: "y = Pad(x, pads)" }),
-  pad("Pad of channels with zeros", "batch, 3, 2", [0, 2, 0, 0, 1, 0], { rest: "y = Pad(x, pads)" }),
-  pad("Pad with another number", "batch, 3", [0, 1, 0, 1], { rest: "value: float32[] = 2.5; y = Pad(x, pads, value)" }),
-  pad("Pad of named axes", "batch, 3, 2", [1, 2], { rest: "axes: int64[1] = [-1]; y = Pad(x, pads, _, axes)" }),
-  pad("Pad by the edge", "batch, 3", [0, 1, 0, 2], {
-    rest: "y = Pad(x, pads)",
-    settings: 'mode="edge"',
-  }),
-  pad("Pad by reflection", "batch, 4", [0, 2, 0, 1], {
-    rest: "y = Pad(x, pads)",
-    settings: 'mode="reflect"',
-  }),
-  pad("Pad that takes away", "batch, 5", [0, -1, 0, -2], { rest: "y = Pad(x, pads)" }),
-  pad("Pad by going round", "batch, 3, 2", [0, 2, 1, 0, 4, 0], { rest: "y = Pad(x, pads)", settings: 'mode="wrap"' }),
-  pad("Pad by reflection, back and forth", "3, 3", [2, 0, 2, 0], {
-    rest: "y = Pad(x, pads)",
-    settings: 'mode="reflect"',
-  }),
-  pad("Pad by the edge, taking away", "batch, 5", [0, 2, 0, -1], { rest: "y = Pad(x, pads)", settings: 'mode="edge"' }),
-  ...table()`
     Pad with pads as an attribute | opset 10 (x: float32[batch, 3]) y = Pad(x) {pads=[0, 1, 0, 0], value=1.5}
     Pad by pads computed at run time |
       (x: float32[3], pads: int64[2]) y = Pad(x, pads) | feeds pads: 1, 1 | no gradient: computed at run time
       | no lower: is primitive | except types: its pads are computed at run time
+  `,
+  ...pad`
+    Pad of images with zeros | batch, 2, 3, 3 | 0, 0, 1, 2, 0, 0, 1, 0
+    Pad of channels with zeros | batch, 3, 2 | 0, 2, 0, 0, 1, 0
+    Pad with another number | batch, 3 | 0, 1, 0, 1 | value: float32[] = 2.5; y = Pad(x, pads, value)
+    Pad of named axes | batch, 3, 2 | 1, 2 | axes: int64[1] = [-1]; y = Pad(x, pads, _, axes)
+    Pad by the edge | batch, 3 | 0, 1, 0, 2 | y = Pad(x, pads) | mode="edge"
+    Pad by reflection | batch, 4 | 0, 2, 0, 1 | y = Pad(x, pads) | mode="reflect"
+    Pad that takes away | batch, 5 | 0, -1, 0, -2
+    Pad by going round | batch, 3, 2 | 0, 2, 1, 0, 4, 0 | y = Pad(x, pads) | mode="wrap"
+    Pad by reflection, back and forth | 3, 3 | 2, 0, 2, 0 | y = Pad(x, pads) | mode="reflect"
+    Pad by the edge, taking away | batch, 5 | 0, 2, 0, -1 | y = Pad(x, pads) | mode="edge"
   `,
 ];

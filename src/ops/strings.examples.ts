@@ -17,15 +17,6 @@ export const stringExamples: readonly Example[] = [
     StringNormalizer of a row without some words |
       () x: string[1, 2] = ["a", "b"]; y = StringNormalizer(x) {locale="C", stopwords=["A"]}
       | except types: how many words are left is not known before the run
-  `,
-  ...["", ' {delimiter="b"}', ' {delimiter=" ", maxsplit=1}'].flatMap(
-    (attributes) =>
-      table()`
-    StringSplit${attributes} |
-      () ${words}; y, n = StringSplit(x)${attributes} | except types: how many parts there are is not known before the run
-  `,
-  ),
-  ...table()`
     RegexFullMatch | () ${words}; y = RegexFullMatch(x) {pattern="[a-z]"}
     RegexFullMatch of a scalar | () x: string[] = "a@b.c"; y = RegexFullMatch(x) {pattern=".+@.+"}
     RegexFullMatch of nothing | () x: string[0] = []; y = RegexFullMatch(x) {pattern="a"}
@@ -36,4 +27,10 @@ export const stringExamples: readonly Example[] = [
       () ${row}; y = TfIdfVectorizer(x)
       {mode="TFIDF", min_gram_length=1, max_gram_length=1, max_skip_count=0, ngram_counts=[0], ngram_indexes=[0, 1], pool_strings=["monday", "tuesday"], weights=[2.0, 3.0]}
   `,
+  ...["", ' {delimiter="b"}', ' {delimiter=" ", maxsplit=1}'].flatMap(
+    (attributes) => table()`
+    StringSplit${attributes} |
+      () ${words}; y, n = StringSplit(x)${attributes} | except types: how many parts there are is not known before the run
+  `,
+  ),
 ];

@@ -31,18 +31,21 @@ export const microsoftBlockExamples: readonly Example[] = [
       float16[batch, 32] | ${random("w", "4, 2, 8", 1)} s: float16[4, 2] = random(seed 9, from 0.01 to 0.05); |
       | K=32, N=4, bits=4, block_size=16 | except gradient: differences of numbers of 16 bits are too rough
   `,
-  ...[0, 1].flatMap(
-    (type) =>
-      table()`
-    MatMulBnb4 with table ${type} |
-      (x: float32[batch, 32]) ${random("w", "64", 1)} s: float32[8] = random(seed 9, from 0.1 to 1);
-      y = com.microsoft.MatMulBnb4(x, w, s) {K=32, N=4, block_size=16, quant_type=${type}}
-  `,
-  ),
   ...table()`
+    MatMulBnb4 with table 0 |
+      (x: float32[batch, 32]) ${random("w", "64", 1)} s: float32[8] = random(seed 9, from 0.1 to 1);
+      y = com.microsoft.MatMulBnb4(x, w, s) {K=32, N=4, block_size=16, quant_type=0}
+    MatMulBnb4 with table 1 |
+      (x: float32[batch, 32]) ${random("w", "64", 1)} s: float32[8] = random(seed 9, from 0.1 to 1);
+      y = com.microsoft.MatMulBnb4(x, w, s) {K=32, N=4, block_size=16, quant_type=1}
     MatMulBnb4 of a sequence, with a part of a block |
       (x: float32[batch, 3, 10]) ${random("w", "20", 1)} s: float32[3] = random(seed 9, from 0.1 to 1);
       y = com.microsoft.MatMulBnb4(x, w, s) {K=10, N=4, block_size=16, quant_type=1}
+    GatherBlockQuantized of a type of 4 bits |
+      (at: int64[batch])
+      w: int4[2, 16] = [1, -2, 3, -4, 5, -6, 7, -8, 0, 1, 2, 3, 4, 5, 6, 7, -1, -2, -3, -4, -5, -6, -7, -8, 7, 6, 5, 4, 3, 2, 1, 0];
+      s: float32[2, 1] = [0.5, 0.25]; y = com.microsoft.GatherBlockQuantized(w, at, s)
+      {block_size=16, gather_axis=0, quantize_axis=1} | feeds at: from 0 to 2
   `,
   ...table(stored)`
     GatherBlockQuantized of 4 bits in bytes |
@@ -53,12 +56,5 @@ export const microsoftBlockExamples: readonly Example[] = [
     GatherBlockQuantized of 8 bits |
       (at: int64[batch]) ${random("w", "6, 32", 1)} ${scales("6, 2")} y = com.microsoft.GatherBlockQuantized(w, at, s)
       {bits=8, block_size=16, gather_axis=0, quantize_axis=1}
-  `,
-  ...table()`
-    GatherBlockQuantized of a type of 4 bits |
-      (at: int64[batch])
-      w: int4[2, 16] = [1, -2, 3, -4, 5, -6, 7, -8, 0, 1, 2, 3, 4, 5, 6, 7, -1, -2, -3, -4, -5, -6, -7, -8, 7, 6, 5, 4, 3, 2, 1, 0];
-      s: float32[2, 1] = [0.5, 0.25]; y = com.microsoft.GatherBlockQuantized(w, at, s)
-      {block_size=16, gather_axis=0, quantize_axis=1} | feeds at: from 0 to 2
   `,
 ];

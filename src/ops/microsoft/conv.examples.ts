@@ -21,15 +21,6 @@ export const microsoftConvExamples: readonly Example[] = [
     FusedConv with HardSigmoid and padding as needed |
       (x: float32[2, 3, 5, 5]) ${kernel(4, 3)} y = com.microsoft.FusedConv(x, w, b)
       {activation="HardSigmoid", activation_params=[0.2, 0.5], auto_pad="SAME_UPPER"}
-  `,
-  ...["Sigmoid", "Tanh"].flatMap(
-    (name) =>
-      table()`
-    FusedConv with ${name} |
-      (x: float32[batch, 3, 4, 4]) ${kernel(2, 3)} y = com.microsoft.FusedConv(x, w, b) {activation="${name}"}
-  `,
-  ),
-  ...table()`
     FusedConv with a fed kernel |
       (x: float32[batch, 3, 4, 4], w: float32[2, 3, 3, 3]) y = com.microsoft.FusedConv(x, w) {activation="Relu"}
       | no weight: the kernel is an activation

@@ -26,20 +26,19 @@ export const microsoftIntegerExamples: readonly Example[] = [
     DynamicQuantizeMatMul of activations |
       (a: float32[batch, 3, 4], w: int8[4, 2], ws: float32[1]) y = com.microsoft.DynamicQuantizeMatMul(a, w, ws)
       | no weight: both operands are activations | except gradient: it rounds to integers, or begins with them
+    MatMulIntegerToFloat without zero points |
+      (a: uint8[batch, 4], w: uint8[4, 2]) as: float32[] = 0.02; ws: float32[] = 0.01;
+      y = com.microsoft.MatMulIntegerToFloat(a, w, as, ws) | feeds a: from 0 to 256 | feeds b: from 0 to 256
+      | except gradient: it rounds to integers, or begins with them | no weight: both operands are activations
+    DynamicQuantizeLSTM of a sequence |
+      (x: float32[seq, batch, 3]) ${gates} y, h, c = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z)
+      {hidden_size=4} | except cost: it is not lowered to products that could be counted | sizes seq: 5
   `,
   ...table(codes)`
     MatMulIntegerToFloat with a bias |
       (a: uint8[batch, 3, 4]) ${scale} ${matrix} y = com.microsoft.MatMulIntegerToFloat(a, w, as, ws, az, wz, b)
     MatMulIntegerToFloat with a scale for each column |
       (a: uint8[batch, 4]) ${scale} ${columns} y = com.microsoft.MatMulIntegerToFloat(a, w, as, ws, az, wz)
-  `,
-  ...table()`
-    MatMulIntegerToFloat without zero points |
-      (a: uint8[batch, 4], w: uint8[4, 2]) as: float32[] = 0.02; ws: float32[] = 0.01;
-      y = com.microsoft.MatMulIntegerToFloat(a, w, as, ws) | feeds a: from 0 to 256 | feeds b: from 0 to 256
-      | except gradient: it rounds to integers, or begins with them | no weight: both operands are activations
-  `,
-  ...table(codes)`
     QGemm to numbers |
       (a: uint8[batch, 4]) ${scale} w: uint8[5, 4] = random(seed 1, from 0 to 255); ws: float32[] = 0.01; wz: uint8[] = 128;
       c: int32[5] = [100, -200, 300, 0, 7]; y = com.microsoft.QGemm(a, as, az, w, ws, wz, c) {transB=1}
@@ -54,6 +53,12 @@ export const microsoftIntegerExamples: readonly Example[] = [
     MatMulInteger16 of stacks | (a: int16[batch, 2, 3], b: int16[batch, 3, 2]) y = com.microsoft.MatMulInteger16(a, b)
     MatMulInteger16 with a stored weight |
       (a: int16[batch, 3]) w: int16[3, 2] = [1, 2, 3, 400, 5, 6]; y = com.microsoft.MatMulInteger16(a, w)
+    DynamicQuantizeLSTM, its last state alone |
+      (x: float32[5, batch, 3]) ${gates} _, h = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z) {hidden_size=4}
+    DynamicQuantizeLSTM both ways |
+      (x: float32[5, batch, 3]) w: int8[2, 3, 16] = random(seed 1, from -100 to 100); r: int8[2, 4, 16] = random(seed 2, from -100 to 100);
+      s: float32[2] = [0.01, 0.02]; z: int8[2] = zeros; y, h, c = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z)
+      {hidden_size=4, direction="bidirectional"}
   `,
   ...table(ids)`
     QEmbedLayerNormalization with segments |
@@ -65,18 +70,5 @@ export const microsoftIntegerExamples: readonly Example[] = [
     QEmbedLayerNormalization with another epsilon |
       (ids: int32[batch, 3], kind: int32[batch, 3])
       ${tables} y, count = com.microsoft.QEmbedLayerNormalization(ids, kind, words, places, kinds, scale, shift, _, s, s, s, s, s, z, z, z, z, z) {epsilon=0.01}
-  `,
-  ...table()`
-    DynamicQuantizeLSTM of a sequence |
-      (x: float32[seq, batch, 3]) ${gates} y, h, c = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z)
-      {hidden_size=4} | except cost: it is not lowered to products that could be counted | sizes seq: 5
-  `,
-  ...table(counted)`
-    DynamicQuantizeLSTM, its last state alone |
-      (x: float32[5, batch, 3]) ${gates} _, h = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z) {hidden_size=4}
-    DynamicQuantizeLSTM both ways |
-      (x: float32[5, batch, 3]) w: int8[2, 3, 16] = random(seed 1, from -100 to 100); r: int8[2, 4, 16] = random(seed 2, from -100 to 100);
-      s: float32[2] = [0.01, 0.02]; z: int8[2] = zeros; y, h, c = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z)
-      {hidden_size=4, direction="bidirectional"}
   `,
 ];

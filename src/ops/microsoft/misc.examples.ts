@@ -1,8 +1,10 @@
 /** What com.microsoft has beside the default domain. */
-import { type Example, example, table } from "../define.examples.ts";
+import { type Example, table } from "../define.examples.ts";
 
 const data = "how much is found depends on the data";
 const routed = { except: { cost: "which experts compute depends on the data" } };
+const experts =
+  "w: float32[3, 16, 8] = random(seed 1); b: float32[3, 16] = zeros; v: float32[3, 8, 16] = random(seed 2); c: float32[3, 8] = zeros;";
 const bytes = (name: string, dims: string, seed: number): string =>
   `${name}: uint8[${dims}] = random(seed ${seed}, from 0 to 255);`;
 
@@ -24,14 +26,6 @@ export const microsoftToolExamples: readonly Example[] = [
     Range of Microsoft without one | () a: int32[] = 2; b: int32[] = 5; y = com.microsoft.Range(a, b)
     Range of Microsoft to a fed limit |
       (b: int64[1]) a: int64[1] = [0]; y = com.microsoft.Range(a, b) | feeds b: 4 | except types: ${data}
-  `,
-  ...[1, 5, 7].map((length) =>
-    example(`Unique of Microsoft of ${length}`, `(x: float32[${length}]) y, at, n = com.microsoft.Unique(x)`, {
-      feeds: { x: [2, 1, 1, 3, 2, 1, 4].slice(0, length) },
-      except: { types: data },
-    }),
-  ),
-  ...table()`
     GatherND of Microsoft of rows | (x: float32[batch, 3]) i: int64[3, 1] = [0, 1, 0]; y = com.microsoft.GatherND(x, i)
     GatherND of Microsoft of elements |
       (x: float32[2, 3], i: int32[4, 2]) y = com.microsoft.GatherND(x, i) | feeds i: from 0 to 2
@@ -42,21 +36,14 @@ export const microsoftToolExamples: readonly Example[] = [
     Inverse of a matrix | () x: float32[2, 2] = [2, 1, 1, 3]; y = com.microsoft.Inverse(x)
     Inverse of stacks | (x: float32[batch, 2, 2]) y = com.microsoft.Inverse(x) | feeds x: 2, 1, 1, 3, 1, 0, 0, 4
     Inverse of a number | (x: float32[1, 1]) y = com.microsoft.Inverse(x) | feeds x: 4
-  `,
-  ...[1, 2, 3].flatMap(
-    (size) =>
-      table()`
-    NGramRepeatBlock of ${size} |
-      (ids: int64[batch, 5], x: float32[batch, 4]) y = com.microsoft.NGramRepeatBlock(ids, x) {ngram_size=${size}}
-  `,
-  ),
-  ...["euclidean", "sqeuclidean"].flatMap(
-    (metric) =>
-      table()`
-    CDist, ${metric} | (a: float32[batch, 3], b: float32[5, 3]) y = com.microsoft.CDist(a, b) {metric="${metric}"}
-  `,
-  ),
-  ...table()`
+    Unique of Microsoft of 1 | (x: float32[1]) y, at, n = com.microsoft.Unique(x) | feeds x: 2 | except types: ${data}
+    Unique of Microsoft of 5 | (x: float32[5]) y, at, n = com.microsoft.Unique(x) | feeds x: 2, 1, 1, 3, 2 | except types: ${data}
+    Unique of Microsoft of 7 | (x: float32[7]) y, at, n = com.microsoft.Unique(x) | feeds x: 2, 1, 1, 3, 2, 1, 4 | except types: ${data}
+    NGramRepeatBlock of 1 | (ids: int64[batch, 5], x: float32[batch, 4]) y = com.microsoft.NGramRepeatBlock(ids, x) {ngram_size=1}
+    NGramRepeatBlock of 2 | (ids: int64[batch, 5], x: float32[batch, 4]) y = com.microsoft.NGramRepeatBlock(ids, x) {ngram_size=2}
+    NGramRepeatBlock of 3 | (ids: int64[batch, 5], x: float32[batch, 4]) y = com.microsoft.NGramRepeatBlock(ids, x) {ngram_size=3}
+    CDist, euclidean | (a: float32[batch, 3], b: float32[5, 3]) y = com.microsoft.CDist(a, b) {metric="euclidean"}
+    CDist, sqeuclidean | (a: float32[batch, 3], b: float32[5, 3]) y = com.microsoft.CDist(a, b) {metric="sqeuclidean"}
     CDist of single rows | (a: float32[1, 2], b: float32[1, 2]) y = com.microsoft.CDist(a, b) {metric="euclidean"}
     CropAndResize of boxes |
       (x: float32[1, 2, 5, 5], boxes: float32[boxes, 4], at: int32[boxes]) s: int32[2] = [2, 3];
@@ -78,29 +65,25 @@ export const microsoftToolExamples: readonly Example[] = [
       (x: float32[1, 1, 4, 4], m: int32[1, 1, 4, 4]) y = com.microsoft.MaxpoolWithMask(x, m) {kernel_shape=[3, 3], pads=[1, 1, 1, 1]}
       | feeds m: from 1 to 2
   `,
-  ...["relu", "silu"].flatMap(
-    (activation) =>
-      table()`
-    MoE with ${activation} |
-      (x: float32[batch, 8], p: float32[batch, 3]) w: float32[3, 16, 8] = random(seed 1); b: float32[3, 16] = zeros;
-      v: float32[3, 8, 16] = random(seed 2); c: float32[3, 8] = zeros; y = com.microsoft.MoE(x, p, w, b, v, c)
-      {k=2, activation_type="${activation}"} | except cost: which experts compute depends on the data
-  `,
-  ),
   ...table(routed)`
+    MoE with relu |
+      (x: float32[batch, 8], p: float32[batch, 3]) ${experts} y = com.microsoft.MoE(x, p, w, b, v, c) {k=2, activation_type="relu"}
+    MoE with silu |
+      (x: float32[batch, 8], p: float32[batch, 3]) ${experts} y = com.microsoft.MoE(x, p, w, b, v, c) {k=2, activation_type="silu"}
     MoE of sequences |
       (x: float32[2, 4, 8], p: float32[8, 3]) w: float32[3, 16, 8] = random(seed 1); v: float32[3, 8, 16] = random(seed 2);
       y = com.microsoft.MoE(x, p, w, _, v) {k=1, activation_type="gelu"}
+    QMoE of 4 bits, 1 at a time |
+      (x: float32[batch, 32], p: float32[batch, 3])
+      ${bytes("w", "3, 32, 16", 1)} ${bytes("v", "3, 32, 16", 2)} s: float32[3, 32] = random(seed 3, from 0.001 to 0.01);
+      y = com.microsoft.QMoE(x, p, w, s, _, v, s) {k=1, activation_type="relu", expert_weight_bits=4}
+    QMoE of 4 bits, 2 at a time |
+      (x: float32[batch, 32], p: float32[batch, 3])
+      ${bytes("w", "3, 32, 16", 1)} ${bytes("v", "3, 32, 16", 2)} s: float32[3, 32] = random(seed 3, from 0.001 to 0.01);
+      y = com.microsoft.QMoE(x, p, w, s, _, v, s) {k=2, activation_type="relu", expert_weight_bits=4}
     QMoE of 8 bits |
       (x: float32[batch, 32], p: float32[batch, 3])
       ${bytes("w", "3, 32, 32", 1)} ${bytes("v", "3, 32, 32", 2)} s: float32[3, 32] = random(seed 3, from 0.001 to 0.01);
       y = com.microsoft.QMoE(x, p, w, s, _, v, s) {k=2, activation_type="silu", expert_weight_bits=8}
   `,
-  ...[1, 2].map((k) =>
-    example(
-      `QMoE of 4 bits, ${k} at a time`,
-      `(x: float32[batch, 32], p: float32[batch, 3]) ${bytes("w", "3, 32, 16", 1)} ${bytes("v", "3, 32, 16", 2)} s: float32[3, 32] = random(seed 3, from 0.001 to 0.01); y = com.microsoft.QMoE(x, p, w, s, _, v, s) {k=${k}, activation_type="relu", expert_weight_bits=4}`,
-      routed,
-    ),
-  ),
 ];

@@ -34,6 +34,10 @@ export const microsoftNormExamples: readonly Example[] = [
       ${sequence} ${vectors} y, _, _, sum = com.microsoft.SkipSimplifiedLayerNormalization(x, skip, scale, bias) {epsilon=0.01}
     SkipSimplifiedLayerNormalization of tokens |
       (x: float32[5, 4], skip: float32[5, 4]) ${vectors} y = com.microsoft.SkipSimplifiedLayerNormalization(x, skip, scale)
+    EmbedLayerNormalization with positions, and its sum |
+      (ids: int32[batch, seq], at: int32[batch, seq])
+      ${tables} y, count, sum = com.microsoft.EmbedLayerNormalization(ids, _, words, places, _, scale, shift, _, at)
+      | feeds ids: from 0 to 6 | feeds mask: from 0 to 2 | feeds kind: from 0 to 2 | feeds at: from 0 to 5 | sizes seq: 3
   `,
   ...table(ids)`
     EmbedLayerNormalization with segments and a mask |
@@ -42,12 +46,6 @@ export const microsoftNormExamples: readonly Example[] = [
     EmbedLayerNormalization of a short sequence, without segments |
       (ids: int32[batch, 3]) ${tables} y, count = com.microsoft.EmbedLayerNormalization(ids, _, words, places, _, scale, shift)
       {epsilon=0.01}
-  `,
-  ...table()`
-    EmbedLayerNormalization with positions, and its sum |
-      (ids: int32[batch, seq], at: int32[batch, seq])
-      ${tables} y, count, sum = com.microsoft.EmbedLayerNormalization(ids, _, words, places, _, scale, shift, _, at)
-      | feeds ids: from 0 to 6 | feeds mask: from 0 to 2 | feeds kind: from 0 to 2 | feeds at: from 0 to 5 | sizes seq: 3
   `,
   ...table(unrun)`
     GroupNorm with channels last |
