@@ -14,6 +14,7 @@ import { type AxisLink, defineOp, type GradientScope, type Inferred } from "./de
 import { decimal, integer } from "./shared/attributes.ts";
 import { backFromBlocks, blocksOf, inBlocks, scaleInBlocks, sumInBlocks } from "./shared/channel-blocks.ts";
 import { primitive } from "./shared/misses.ts";
+import { normalize } from "./shared/normalize.ts";
 import { fixed, need, present, range, sameAxes, typeOf } from "./shared/rules.ts";
 
 const none = new Float64Array(0);
@@ -40,21 +41,16 @@ function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
   }
   if (rank === undefined) return new Miss("the rank of its input is not known");
   const axes = [0, ...range(rank - 2, 2)];
-  const average = (value: Value): Value => emit.ReduceMean([value, axes], { keepdims: 1 });
   const spread = (vector: Value): Value => emit.Reshape([vector, [1, -1, ...axes.slice(1).map(() => 1)]]);
   const vector = (value: Value): Value => emit.Reshape([value, [-1]]);
-  // The mean of squared deviations; the mean of squares less the squared mean would cancel where the mean is large.
-  const batchMean = average(x);
-  const centred = emit.Sub([x, batchMean]);
-  const batchVariance = average(emit.Mul([centred, centred]));
-  const deviation = emit.Sqrt([emit.Add([batchVariance, s.epsilon])]);
-  const y = emit.Add([emit.Mul([emit.Div([centred, deviation]), spread(scale)]), spread(bias)]);
+  const batch = normalize(emit, x, axes, s.epsilon);
+  const y = emit.Add([emit.Mul([batch.normalized, spread(scale)]), spread(bias)]);
   const blend = (old: Value, fresh: Value): Value => {
     const part = (value: Value, weight: number): Value => emit.Mul([value, weight]);
     return emit.Add([part(old, s.momentum), part(emit.CastLike([vector(fresh), old]), 1 - s.momentum)]);
   };
-  const running = [blend(mean, batchMean), blend(variance, batchVariance)];
-  return [y, ...running, vector(batchMean), vector(emit.Reciprocal([deviation]))];
+  const running = [blend(mean, batch.mean), blend(variance, batch.variance)];
+  return [y, ...running, vector(batch.mean), vector(batch.inverse)];
 }
 
 /**

@@ -167,11 +167,7 @@ export const binaryOperators: readonly Op[] = [
   variadic({
     name: "Sum",
     derivatives: ({ up, operands }) => operands.map(() => up),
-    // A stored operand with more than one element, added to an activation, is a bias.
-    parameters: (_, site) =>
-      site.inputs.flatMap((operand, input) =>
-        operand?.stored === true && operand.dims?.some((dim) => dim !== 1) ? [input] : [],
-      ),
+    parameters: bias,
   }),
   variadic({
     name: "Mean",

@@ -80,9 +80,8 @@ export const Gather = defineOp({
   parameters: (s, site) => (site.inputs[0]?.dims?.length === 1 ? [] : tableParameter(s, site)),
   wants: (s, site, output) => [...positions(1, site.inputs[0]?.dims?.[s.axis]), ...handedOn(output, 0)],
   weight: embedding,
-  axes: (s, site) => {
-    const [dims, indices] = [dimsAt(site, 0), dimsAt(site, 1)];
-    if (dims instanceof Miss) return dims;
+  axes: (s, site, dims) => {
+    const indices = dimsAt(site, 1);
     if (indices instanceof Miss) return indices;
     const data = dims.map((_, axis): AxisLink => {
       if (axis === s.axis) return { refuses: ["in0", axis], reason: "Gather selects by position along this axis" };
@@ -120,9 +119,8 @@ export const GatherElements = defineOp({
   wants: (s, site, output) => [...positions(1, site.inputs[0]?.dims?.[s.axis]), ...handedOn(output, 0)],
   parameters: tableParameter,
   weight: isTable,
-  axes: (s, site) => {
-    const [dims, indices] = [dimsAt(site, 0), dimsAt(site, 1)];
-    if (dims instanceof Miss) return dims;
+  axes: (s, site, dims) => {
+    const indices = dimsAt(site, 1);
     if (indices instanceof Miss) return indices;
     return dims.flatMap((dim, axis): AxisLink[] => {
       const place: AxisLink = { from: ["in1", axis], to: ["out0", axis] };
@@ -179,9 +177,8 @@ export const GatherND = defineOp<Tuples>({
   ],
   parameters: tableParameter,
   weight: isTable,
-  axes: ({ batch, fixes }, site) => {
-    const [dims, indices] = [dimsAt(site, 0), dimsAt(site, 1)];
-    if (dims instanceof Miss) return dims;
+  axes: ({ batch, fixes }, site, dims) => {
+    const indices = dimsAt(site, 1);
     if (indices instanceof Miss) return indices;
     if (fixes === undefined) return new Miss("the length of its index tuples is not known");
     const data = dims.map((_, axis): AxisLink => {

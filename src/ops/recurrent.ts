@@ -61,12 +61,7 @@ function read(kind: Kind, site: Site): Settings | Miss {
 function infer(s: Settings, site: Site): readonly Inferred[] {
   const { type, dims } = need(site, 0);
   const count = s.backward.length;
-  if (dims === undefined)
-    return [
-      { type, dims },
-      { type, dims },
-      { type, dims },
-    ];
+  if (dims === undefined) return range(3).map(() => ({ type, dims }));
   const [steps, batch] = [dims[s.batchFirst ? 1 : 0] as Dim, dims[s.batchFirst ? 0 : 1] as Dim];
   const state: Inferred = { type, dims: s.batchFirst ? [batch, count, s.hidden] : [count, batch, s.hidden] };
   return [

@@ -10,10 +10,10 @@ import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { type Dim, elementCount, fixedDims, multiplyDims } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/types.ts";
-import { type AxisLink, defineOp } from "./define.ts";
+import { type AxisLink, defineOp, type Site } from "./define.ts";
 import { constantIntegers, decimal, integer, integers, text } from "./shared/attributes.ts";
 import { type BoxAxis, heldPlaces, imageOf, meanWeights } from "./shared/boxes.ts";
-import { dimsAt, need, positions, scalar, typeOf, withDims } from "./shared/rules.ts";
+import { dimsAt, need, positions, scalar, shaped, typeOf, withDims } from "./shared/rules.ts";
 import { type Kernel, sample } from "./shared/sampling.ts";
 
 const sizesUnknown = new Miss("sizes of its operands are not known");
@@ -25,6 +25,9 @@ function cornerOf(emit: Emit, boxes: Value, at: number, scale: number, offset: n
   const corner = emit.Mul([emit.Gather([boxes, scalar(emit, "int64", at)], { axis: 1 }), scale]);
   return offset === 0 ? corner : emit.Sub([corner, offset]);
 }
+
+const pooledBoxes = (site: Site, sizes: readonly number[]) =>
+  shaped(site, ([, channels = 1] = [], [boxes = 1] = []) => [boxes, channels, ...sizes], undefined, [0, 1]);
 
 /** Boxes are samples of the output, channels stay channels. */
 const boxLinks: readonly AxisLink[] = [
@@ -43,12 +46,7 @@ export const RoiAlign = defineOp({
     ratio: integer(site, "sampling_ratio", 0),
     scale: decimal(site, "spatial_scale", 1),
   }),
-  infer: (s, site) => {
-    const { type, dims } = need(site, 0);
-    const boxes = site.inputs[1]?.dims;
-    if (dims === undefined || boxes === undefined) return [{ type, dims: undefined }];
-    return [{ type, dims: [boxes[0] as Dim, dims[1] as Dim, s.height, s.width] }];
-  },
+  infer: (s, site) => pooledBoxes(site, [s.height, s.width]),
   // Boxes are taken apart into samples: of one that is far larger than the image ONNX Runtime makes more than fit into memory.
   wants: (s, site) => {
     const dims = site.inputs[0]?.dims;
@@ -90,12 +88,7 @@ export const RoiAlign = defineOp({
 export const MaxRoiPool = defineOp({
   name: "MaxRoiPool",
   read: (site) => ({ shape: integers(site, "pooled_shape") ?? [1, 1], scale: decimal(site, "spatial_scale", 1) }),
-  infer: (s, site) => {
-    const { type, dims } = need(site, 0);
-    const boxes = site.inputs[1]?.dims;
-    if (dims === undefined || boxes === undefined) return [{ type, dims: undefined }];
-    return [{ type, dims: [boxes[0] as Dim, dims[1] as Dim, ...s.shape] }];
-  },
+  infer: (s, site) => pooledBoxes(site, s.shape),
   // The first column counts the images.
   wants: (_, site) => positions(1, site.inputs[0]?.dims?.[0]),
   axes: () => [...boxLinks, images],
@@ -134,12 +127,8 @@ export const GridSample = defineOp({
     padding: text(site, "padding_mode", "zeros"),
     corners: integer(site, "align_corners", 0) !== 0,
   }),
-  infer: (_, site) => {
-    const { type, dims } = need(site, 0);
-    const grid = site.inputs[1]?.dims;
-    if (dims === undefined || grid === undefined) return [{ type, dims: undefined }];
-    return [{ type, dims: [...dims.slice(0, 2), ...grid.slice(1, -1)] }];
-  },
+  infer: (_, site) =>
+    shaped(site, (dims = [], grid = []) => [...dims.slice(0, 2), ...grid.slice(1, -1)], undefined, [0, 1]),
   // Each place of the grid is read on its own.
   axes: (_, site) => {
     const grid = dimsAt(site, 1);

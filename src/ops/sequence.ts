@@ -30,12 +30,15 @@ function constructed(emit: Emit, items: readonly Value[]): readonly Value[] | Mi
   return items.length === 0 ? primitive : [emit.SequenceConstruct([...items])];
 }
 
-interface Row<S> {
+type Row<S> = {
   readonly name: string;
   readonly read?: (site: Site) => S | Miss;
-  readonly infer: (s: S, site: Site) => Inferred | undefined | Miss;
   readonly lower?: Exclude<OpDef<S>["lower"], Miss>;
-}
+} & (
+  | { readonly infer: (s: S, site: Site) => Inferred | undefined | Miss }
+  /** From the sequence at input 0. */
+  | { readonly from: (sequence: Sequence, s: S, site: Site) => Inferred | Miss }
+);
 
 function sequenceOperator<S = null>(row: Row<S>): Op {
   return defineOp<S>({
@@ -43,13 +46,16 @@ function sequenceOperator<S = null>(row: Row<S>): Op {
     containers: true,
     read: (site) => row.read?.(site) ?? (null as S),
     infer: (s, site) => {
-      const output = row.infer(s, site);
-      return output instanceof Miss ? output : [output];
+      if ("infer" in row) return listed(row.infer(s, site));
+      const sequence = sequenceAt(site, 0);
+      return sequence instanceof Miss ? sequence : listed(row.from(sequence, s, site));
     },
     axes: rest.axes,
     ...(row.lower === undefined ? { gradient: rest.gradient } : { lower: row.lower }),
   });
 }
+
+const listed = <T>(output: T | Miss): readonly T[] | Miss => (output instanceof Miss ? output : [output]);
 
 /** The sequence at an input; an optional that holds one counts as it. */
 function sequenceAt(site: Site, input: number): Sequence | Miss {
@@ -96,9 +102,7 @@ export const SequenceInsert = sequenceOperator({
     if (items === undefined || item === undefined || place === undefined) return unknown;
     return constructed(emit, items.toSpliced(place === "none" ? items.length : within(place, items.length), 0, item));
   },
-  infer: (_, site) => {
-    const sequence = sequenceAt(site, 0);
-    if (sequence instanceof Miss) return sequence;
+  from: (sequence, _, site) => {
     const operand = site.inputs[1];
     if (operand === undefined) return new Miss("has nothing to insert");
     const item = typeOfOperand(operand);
@@ -119,9 +123,7 @@ export const SequenceErase = sequenceOperator({
     if (items === undefined || place === undefined) return unknown;
     return constructed(emit, items.toSpliced(within(place === "none" ? -1 : place, items.length), 1));
   },
-  infer: (_, site) => {
-    const sequence = sequenceAt(site, 0);
-    if (sequence instanceof Miss) return sequence;
+  from: (sequence, _, site) => {
     const { items, of } = sequence;
     const place = site.inputs[1] === undefined ? (items?.length ?? 0) - 1 : placeAt(site, 1, items?.length);
     if (items === undefined || place === undefined) return containerOperand({ kind: "sequence", of });
@@ -137,9 +139,7 @@ export const SequenceAt = sequenceOperator({
     const item = items === undefined || typeof place !== "number" ? undefined : items[within(place, items.length)];
     return item === undefined ? unknown : [item];
   },
-  infer: (_, site) => {
-    const sequence = sequenceAt(site, 0);
-    if (sequence instanceof Miss) return sequence;
+  from: (sequence, _, site) => {
     const { items } = sequence;
     const place = placeAt(site, 1, items?.length);
     return operandOfType((place === undefined ? undefined : items?.[place]) ?? sequence.of);
@@ -148,9 +148,7 @@ export const SequenceAt = sequenceOperator({
 
 export const SequenceLength = sequenceOperator({
   name: "SequenceLength",
-  infer: (_, site) => {
-    const sequence = sequenceAt(site, 0);
-    if (sequence instanceof Miss) return sequence;
+  from: (sequence, _, _site) => {
     const { items } = sequence;
     return items === undefined ? { type: "int64", dims: [] } : { type: "int64", dims: [], elements: [items.length] };
   },
@@ -166,9 +164,7 @@ export const ConcatFromSequence = sequenceOperator({
     const raised = fresh ? items.map((item) => emit.Unsqueeze([item, [axis]])) : items;
     return [emit.Concat(raised, { axis })];
   },
-  infer: ({ axis, fresh }, site) => {
-    const sequence = sequenceAt(site, 0);
-    if (sequence instanceof Miss) return sequence;
+  from: (sequence, { axis, fresh }, site) => {
     const { items, of } = sequence;
     if (isContainer(of)) return new Miss("joins values that are not tensors");
     const { type, dims } = of;

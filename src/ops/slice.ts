@@ -10,7 +10,7 @@ import { type AxisLink, defineOp, type Site } from "./define.ts";
 import { attributeOrInput, constantIntegers, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { withMoved } from "./shared/elements.ts";
 import { primitive } from "./shared/misses.ts";
-import { filled, fixed, handedOn, need, restated, typeOf } from "./shared/rules.ts";
+import { filled, fixed, handedOn, need, range, restated, typeOf } from "./shared/rules.ts";
 
 interface Range {
   readonly axis: number;
@@ -209,27 +209,22 @@ export const Pad = defineOp({
     if (given === undefined) return new Miss("has no pads");
     const axes =
       site.inputs[3] === undefined ? undefined : constantIntegers(site.inputs[3])?.map((axis) => wrapAxis(axis, rank));
+    const fed = given === "runtime" || (axes === undefined && site.inputs[3] !== undefined);
+    // begin of each axis, then end of each axis.
     const pads = new Array<number>(2 * rank).fill(0);
-    if (given === "runtime" || (axes === undefined && site.inputs[3] !== undefined)) {
-      const open = axes ?? Array.from({ length: rank }, (_, axis) => axis);
-      return { mode: text(site, "mode", "constant"), pads, axes, fromInput: true, zero: false, open };
+    for (const [place, pad] of fed ? [] : given.known.entries()) {
+      const half = given.known.length / 2;
+      pads[(place < half ? 0 : rank) + (axes?.[place % half] ?? place % half)] = pad;
     }
-    const half = given.known.length / 2;
-    given.known.forEach((pad, place) => {
-      const axis = axes?.[place % half] ?? place % half;
-      pads[(place < half ? 0 : rank) + axis] = pad;
-    });
     const filler = site.inputs[2];
-    const zero = filler === undefined || (filler.small !== undefined && Number(filler.small.data[0] ?? 0) === 0);
     return {
       mode: text(site, "mode", "constant"),
-      // begin of each axis, then end of each axis.
       pads,
       axes,
       fromInput: site.inputs[1] !== undefined,
-      zero,
+      zero: !fed && (filler === undefined || (filler.small !== undefined && Number(filler.small.data[0] ?? 0) === 0)),
       // The axes that pads are given for at run time only.
-      open: [],
+      open: fed ? (axes ?? range(rank)) : [],
     };
   },
   infer: (s, site) => {

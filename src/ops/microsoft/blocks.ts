@@ -48,16 +48,8 @@ function cut(emit: Emit, x: Value, axis: number, count: number): Value {
 
 /** Data · matrixᵀ, in the type of the data, and a bias. */
 function multiplied(emit: Emit, data: Value, matrix: Value, bias: Value | undefined): Value {
-  const own = typeOf(data) === typeOf(matrix) ? matrix : emit.CastLike([matrix, data]);
-  const y = emit.MatMul([data, emit.Transpose([own], { perm: [1, 0] })]);
+  const y = emit.MatMul([data, emit.Transpose([castLike(emit, matrix, data)], { perm: [1, 0] })]);
   return bias === undefined ? y : emit.Add([y, bias]);
-}
-
-interface Blocks {
-  readonly inputs: number;
-  readonly outputs: number;
-  readonly bits: number;
-  readonly block: number;
 }
 
 /** A layer whose matrix lies packed at input 1; channels are those of the last axis. */
@@ -73,7 +65,7 @@ function packedWeight(site: Site, outputs: number, inputs: number, bias: number 
 
 const productOf = (site: Site, width: number) => shaped(site, (dims) => [...dims.slice(0, -1), width]);
 
-export const MatMulNBits = microsoftOp<Blocks & { readonly prepacked: boolean }>({
+export const MatMulNBits = microsoftOp({
   name: "MatMulNBits",
   read: (site) => ({
     inputs: integer(site, "K", 0),
@@ -122,7 +114,7 @@ const tables: readonly (readonly number[])[] = [
   ],
 ];
 
-export const MatMulBnb4 = microsoftOp<Blocks & { readonly table: number; readonly transposed: boolean }>({
+export const MatMulBnb4 = microsoftOp({
   name: "MatMulBnb4",
   read: (site) => ({
     inputs: integer(site, "K", 0),
@@ -224,8 +216,7 @@ export const GatherBlockQuantized = microsoftOp({
         ? scalar(emit, type, bits === undefined ? 0 : 2 ** (bits - 1))
         : spread(unpacked(zero, perBlock));
     const numbers = emit.Mul([emit.Sub([unpacked(table, s.dims), middle]), spread(cast(emit, scales, type))]);
-    const own = typeOf(scales) === typeOf(numbers) ? numbers : emit.CastLike([numbers, scales]);
-    return [emit.Gather([own, indices], { axis: s.gather })];
+    return [emit.Gather([castLike(emit, numbers, scales), indices], { axis: s.gather })];
   },
   quantize: already,
 });

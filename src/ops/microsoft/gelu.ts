@@ -9,10 +9,10 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { type Dim, floorDims } from "../../tensor/dims.ts";
+import { type Dim, floorDims, sameDims } from "../../tensor/dims.ts";
 import type { AxisLink, Op, Site } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
-import { sameAsInput, sameAxes, shaped } from "../shared/rules.ts";
+import { broadcast, sameAsInput, sameAxes, shaped } from "../shared/rules.ts";
 import { microsoftOp } from "./typed.ts";
 
 /** x/2 · (1 + erf(x/√2)) */
@@ -78,15 +78,11 @@ export const BiasSoftmax = microsoftOp({
     if (x === undefined || bias === undefined || dims === undefined || own === undefined)
       return new Miss("the rank of an operand is not known");
     if (s.axis !== dims.length - 1) return new Miss("normalizes over several axes at once");
-    if (!broadcasts(own, dims)) return new Miss("its bias does not broadcast by NumPy's rules");
+    const sum = broadcast(dims, own);
+    if (sum instanceof Miss || !sameDims(sum, dims)) return new Miss("its bias does not broadcast by NumPy's rules");
     return [emit.Softmax([emit.Add([x, bias])], { axis: s.axis })];
   },
 });
-
-/** Whether dimensions, laid beside the last ones of others, are equal to them or 1. */
-function broadcasts(own: readonly Dim[], dims: readonly Dim[]): boolean {
-  return own.every((dim, axis) => dim === 1 || dim === dims[dims.length - own.length + axis]);
-}
 
 export const microsoftGeluOperators: readonly Op[] = [
   gelu("Gelu", erfGelu),

@@ -9,10 +9,9 @@ import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { Inferred, Op, Operand, Site, WeightRole } from "../define.ts";
-import { decimal, integer } from "../shared/attributes.ts";
 import { codeType, encoded, single } from "../shared/codes.ts";
 import { onIntegers } from "../shared/misses.ts";
-import { matmulCost, matmulWeight, multiplied, picked } from "../shared/products.ts";
+import { type GemmSettings, matmulCost, matmulWeight, multiplied, picked, readGemm } from "../shared/products.ts";
 import { withDims } from "../shared/rules.ts";
 import { microsoftOp, typed } from "./typed.ts";
 
@@ -70,12 +69,6 @@ export const MatMulIntegerToFloat = integerProduct({
     scaled(emit, emit.MatMulInteger([a, b, single(emit, aZero), single(emit, bZero)]), aScale, bScale),
 });
 
-interface GemmSettings {
-  readonly alpha: number;
-  readonly transA: boolean;
-  readonly transB: boolean;
-}
-
 const swapped = (operand: Operand | undefined, yes: boolean): Operand | undefined =>
   yes && operand?.dims !== undefined ? { ...operand, dims: operand.dims.toReversed() } : operand;
 
@@ -86,11 +79,7 @@ function gemmSite(s: GemmSettings, site: Site): Site {
 /** alpha · scaleA · scaleB · ((A - zeroA)' · (B - zeroB)' + C): numbers, or codes where the result has a scale. */
 export const QGemm = microsoftOp<GemmSettings>({
   name: "QGemm",
-  read: (site) => ({
-    alpha: decimal(site, "alpha", 1),
-    transA: integer(site, "transA", 0) !== 0,
-    transB: integer(site, "transB", 0) !== 0,
-  }),
+  read: readGemm,
   infer: (s, site) => multiplied(gemmSite(s, site), site.inputs[7] === undefined ? "float32" : codeType(site, 8)),
   parameters: [],
   weight: (s, site): WeightRole | Miss => {

@@ -22,7 +22,8 @@ type Port = readonly [codes: number, scale: number, zero: number];
 
 interface OnCodes<S> {
   readonly name: string;
-  readonly operands: (site: Site) => readonly Port[];
+  /** By the number of inputs. */
+  readonly operands: (count: number) => readonly Port[];
   /** Scale and zero point of the result. */
   readonly result: readonly [scale: number, zero: number];
   readonly read?: (site: Site) => S | Miss;
@@ -31,29 +32,21 @@ interface OnCodes<S> {
   compute(s: S, emit: Emit, numbers: readonly Value[], inputs: readonly (Value | undefined)[]): Value | Miss;
 }
 
-interface Read<S> {
-  readonly own: S;
-  readonly operands: readonly Port[];
-}
-
 function onCodes<S = null>({ name, operands, result, read = () => null as S, dims, compute }: OnCodes<S>): Op {
-  const type = (s: Read<S>, site: Site) => codeType(site, result[1], s.operands[0]?.[0] ?? 0);
-  return microsoftOp<Read<S>>({
+  return microsoftOp<S>({
     name,
-    read: (site) => {
-      const own = read(site);
-      return own instanceof Miss ? own : { own, operands: operands(site) };
-    },
+    read,
     infer: (s, site): readonly Inferred[] | Miss => {
-      const found = dims(s.own, site);
-      return found instanceof Miss ? found : [{ type: type(s, site), dims: found }];
+      const found = dims(s, site);
+      const type = codeType(site, result[1], operands(site.inputs.length)[0]?.[0] ?? 0);
+      return found instanceof Miss ? found : [{ type, dims: found }];
     },
     ...onIntegers,
     lower: (s, emit, inputs) => {
-      const numbers = s.operands.map(([codes, scale, zero]) =>
+      const numbers = operands(inputs.length).map(([codes, scale, zero]) =>
         decoded(emit, inputs[codes], inputs[scale], inputs[zero]),
       );
-      const y = compute(s.own, emit, numbers, inputs);
+      const y = compute(s, emit, numbers, inputs);
       return y instanceof Miss ? y : [encoded(emit, y, inputs[result[0]], inputs[result[1]])];
     },
   });
@@ -124,8 +117,8 @@ export const QLinearWhere = onCodes({
 
 export const QLinearConcat = onCodes({
   name: "QLinearConcat",
-  operands: (site) =>
-    Array.from({ length: Math.floor((site.inputs.length - 2) / 3) }, (_, index): Port => {
+  operands: (count) =>
+    Array.from({ length: Math.floor((count - 2) / 3) }, (_, index): Port => {
       const first = 2 + 3 * index;
       return [first, first + 1, first + 2];
     }),

@@ -4,7 +4,7 @@ import { isFloat } from "../../tensor/convert.ts";
 import { type Dim, isSymbolic } from "../../tensor/dims.ts";
 import type { Site } from "../define.ts";
 import { attributeOrInput, constantIntegers, integer, integers, text, wrapAxis } from "../shared/attributes.ts";
-import { integersConstant } from "../shared/rules.ts";
+import { integersConstant, range } from "../shared/rules.ts";
 import { dimsOf, ints, type Pair, type PairResult, type PairScope } from "./pair.ts";
 
 /** Axes that stand in an attribute or an input, counted from the front. */
@@ -24,9 +24,7 @@ function withAxes({ first, second, secondSite, emit }: PairScope, axes: readonly
 
 function permutation(site: Site): readonly number[] | undefined {
   const rank = site.inputs[0]?.dims?.length;
-  const given = integers(site, "perm");
-  if (given !== undefined || rank === undefined) return given;
-  return Array.from({ length: rank }, (_, axis) => rank - 1 - axis);
+  return integers(site, "perm") ?? (rank === undefined ? undefined : range(rank).reverse());
 }
 
 const transposes: Pair = {
@@ -53,7 +51,7 @@ const unsqueezes: Pair = {
     const outer = added.known.map((axis) => wrapAxis(axis, rank));
     const inner = axesOf(scope.firstSite, between.length);
     if (inner === undefined) return undefined;
-    const kept = Array.from({ length: rank }, (_, axis) => axis).filter((axis) => !outer.includes(axis));
+    const kept = range(rank).filter((axis) => !outer.includes(axis));
     return withAxes(scope, [...outer, ...inner.map((axis) => kept[axis] ?? 0)]);
   },
 };
@@ -113,10 +111,7 @@ const mergedAround: Pair = {
     if (perm?.[0] !== 0 || dims === undefined || merged === undefined || out === undefined) return undefined;
     const extra = dims.length - merged.length;
     if (extra <= 0 || out.length !== dims.length) return undefined;
-    const full = [
-      ...Array.from({ length: extra + 1 }, (_, axis) => axis),
-      ...perm.slice(1).map((axis) => axis + extra),
-    ];
+    const full = [...range(extra + 1), ...perm.slice(1).map((axis) => axis + extra)];
     const kept = merged.slice(1).every((dim, axis) => dim === dims[axis + 1 + extra]);
     if (!kept || !full.every((from, to) => dims[from] === out[to])) return undefined;
     return { value: emit.named(second.outputs[0]?.name ?? "transposed").Transpose([x], { perm: full }) };
@@ -188,9 +183,9 @@ const slicedShape: Pair = {
     const rank = firstSite.inputs[0]?.dims?.length;
     if (x === undefined || rank === undefined || input !== 0 || firstSite.version < 15) return undefined;
     if (first.attributes.size > 0) return undefined;
-    const range = second.op === "Slice" ? sliceRange(secondSite, rank) : gatherRange(secondSite, rank);
-    if (range === undefined) return undefined;
-    const [start, end] = range;
+    const bounds = second.op === "Slice" ? sliceRange(secondSite, rank) : gatherRange(secondSite, rank);
+    if (bounds === undefined) return undefined;
+    const [start, end] = bounds;
     return { value: emit.named(second.outputs[0]?.name ?? "shape").Shape([x], { start, end }) };
   },
 };
@@ -330,10 +325,9 @@ const reducedTwice: Pair = {
   same: true,
   reorders: true,
   fuse(scope) {
-    const { first, firstSite, second, secondSite, alone, emit } = scope;
-    const [x] = first.inputs;
+    const { first, firstSite, secondSite, alone } = scope;
     const [dims, between] = [firstSite.inputs[0]?.dims, secondSite.inputs[0]?.dims];
-    if (!alone || x === undefined || dims === undefined || between === undefined) return undefined;
+    if (!alone || first.inputs[0] === undefined || dims === undefined || between === undefined) return undefined;
     const [inner, outer] = [axesOf(firstSite, dims.length), axesOf(secondSite, between.length)];
     if (inner === undefined || outer === undefined || inner.length === 0 || outer.length === 0) return undefined;
     // A mean of integers is rounded, and the mean of rounded means is another.
@@ -343,9 +337,7 @@ const reducedTwice: Pair = {
     if (keeps[0] !== keeps[1]) return undefined;
     const kept = dims.map((_, axis) => axis).filter((axis) => !inner.includes(axis));
     const all = [...new Set([...inner, ...(keeps[0] ? outer : outer.map((axis) => kept[axis] ?? 0))])];
-    const sorted = all.sort((a, b) => a - b);
-    if (secondSite.inputs[1] === undefined) return { inputs: [x], attributes: { axes: ints(sorted) } };
-    return { inputs: [x, integersConstant(emit, sorted, `${second.outputs[0]?.name}_axes`)] };
+    return withAxes(scope, all);
   },
 };
 
