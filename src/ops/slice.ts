@@ -209,11 +209,11 @@ export const Pad = defineOp({
     if (given === undefined) return new Miss("has no pads");
     const axes =
       site.inputs[3] === undefined ? undefined : constantIntegers(site.inputs[3])?.map((axis) => wrapAxis(axis, rank));
-    const fed = given === "runtime" || (axes === undefined && site.inputs[3] !== undefined);
+    const known = given === "runtime" || (axes === undefined && site.inputs[3] !== undefined) ? undefined : given.known;
     // begin of each axis, then end of each axis.
     const pads = new Array<number>(2 * rank).fill(0);
-    for (const [place, pad] of fed ? [] : given.known.entries()) {
-      const half = given.known.length / 2;
+    for (const [place, pad] of known?.entries() ?? []) {
+      const half = (known?.length ?? 0) / 2;
       pads[(place < half ? 0 : rank) + (axes?.[place % half] ?? place % half)] = pad;
     }
     const filler = site.inputs[2];
@@ -222,9 +222,11 @@ export const Pad = defineOp({
       pads,
       axes,
       fromInput: site.inputs[1] !== undefined,
-      zero: !fed && (filler === undefined || (filler.small !== undefined && Number(filler.small.data[0] ?? 0) === 0)),
+      zero:
+        known !== undefined &&
+        (filler === undefined || (filler.small !== undefined && Number(filler.small.data[0] ?? 0) === 0)),
       // The axes that pads are given for at run time only.
-      open: fed ? (axes ?? range(rank)) : [],
+      open: known === undefined ? (axes ?? range(rank)) : [],
     };
   },
   infer: (s, site) => {

@@ -14,7 +14,18 @@ import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/di
 import { typeCodes } from "../../tensor/types.ts";
 import type { Inferred, Site, WeightRole } from "../define.ts";
 import { integer, wrapAxis } from "../shared/attributes.ts";
-import { dimsAt, need, positions, present, range, scalar, shaped, typeOf, withDims } from "../shared/rules.ts";
+import {
+  castLike,
+  dimsAt,
+  need,
+  positions,
+  present,
+  range,
+  scalar,
+  shaped,
+  typeOf,
+  withDims,
+} from "../shared/rules.ts";
 import { microsoftOp } from "./typed.ts";
 
 const already = new Miss("its weight is stored quantized");
