@@ -26,7 +26,7 @@ test("nothing sound: nothing is kept, or by force the smallest there is", () => 
   expect(choose([], true)).toBeUndefined();
 });
 
-test("nothing sound: the one that lost least may still be kept by the samples that judge, unless it was refused", () => {
+test("nothing sound: the one that lost least may still be kept on the test samples, unless it was refused", () => {
   const lost = (bytes: number, drop: number | undefined): Choice => ({ bytes, speed: 1, sound: false, drop });
   expect(choose([lost(100, 0.03), lost(200, 0.02), lost(50, undefined)], false)).toBe(1);
   expect(choose([lost(100, 0.03), lost(200, 0.02), result(300)], false)).toBe(2);

@@ -13,11 +13,11 @@ export interface Choice {
 
 /** Files that differ less in size are as good as equally small. */
 const nearInSize = 1.1;
-/** Between medians of interleaved rounds, less than this may be the machine's mood. */
+/** Between medians of interleaved rounds, less than this may be noise. */
 const clearlyFaster = 1.2;
 
 /**
- * The place of the best of those that are sound. If none is: the one that lost least, for the samples that judge to decide; by force the best
+ * The place of the best of those that are sound. If none is: the one that lost least, for the test samples to decide; by force the best
  * of all that there are. Undefined where there is nothing to keep.
  */
 export function choose(choices: readonly Choice[], force: boolean): number | undefined {

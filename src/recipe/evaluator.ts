@@ -1,5 +1,5 @@
 /**
- * What a model is worth beside the original: its figures as it would be shipped, on the same samples.
+ * A model beside the original, on the same samples: size, metric, operations, speed.
  *
  * A model in the middle of a recipe may have masks in its graph. What is measured is what would be written: masks folded in, encoded,
  * opened again.
@@ -24,7 +24,6 @@ import type { Found, PartialRun } from "./partial-run.ts";
 import type { Measuring } from "./time-estimate.ts";
 
 export interface EvaluatorOptions extends PairedMetricsOptions {
-  /** What figures call the original. */
   readonly name: string;
 }
 
@@ -166,7 +165,7 @@ async function factsOf(
 ): Promise<Omit<Measured, "estimate" | "name">> {
   const weight = await size(bytes);
   const copy = model.clone();
-  // A weight is a weight, wherever the exporter put it.
+  // Weights in Constant nodes count as well.
   storeWeights(copy);
   return {
     sha256,

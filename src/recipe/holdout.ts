@@ -10,7 +10,7 @@ import { random } from "../tensor/random.ts";
 
 /** What one run over all samples collected, by sample. */
 export interface Rows {
-  /** Numbers of the metric, as many a sample as it has columns. */
+  /** samples × columns of the metric. */
   readonly rows: Float64Array;
   readonly said: Answers;
 }

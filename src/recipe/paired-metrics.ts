@@ -1,5 +1,5 @@
 /**
- * What a model says beside the original, on the same samples: the figure that counts, paired by sample, and the answers. The original runs once.
+ * What a model says beside the original, on the same samples: the metric, paired by sample, and the answers. The original runs once.
  */
 import { isIndexed } from "../data/index.ts";
 import { range } from "../data/indexed.ts";
@@ -34,7 +34,6 @@ export interface PairedResult extends Compared {
 
 type Judged = Pick<Task, "test" | "metric">;
 
-/** A goal as far as it was said. */
 export interface Asked {
   readonly maxDrop?: number | undefined;
   readonly strict?: boolean | undefined;
@@ -42,7 +41,7 @@ export interface Asked {
 
 /** Measures one model after another against the same original on the same samples. */
 export class PairedMetrics {
-  /** The samples that judge. */
+  /** The test samples. */
   readonly holdout: Holdout;
   /** Undefined where there is no choice, or there are too few samples. */
   readonly validation: Holdout | undefined;
@@ -50,7 +49,7 @@ export class PairedMetrics {
   readonly #task: Judged;
   readonly #options: PairedMetricsOptions;
   readonly #context: Context;
-  /** What the original says on all samples. */
+  /** The original on all samples. */
   readonly rows: Rows;
 
   private constructor(truth: Model, task: Judged, options: PairedMetricsOptions, context: Context, all: Rows) {
@@ -123,7 +122,6 @@ export class PairedMetrics {
     return this.beside(await this.rowsOf(model));
   }
 
-  /** What a model says on all samples. */
   async rowsOf(model: Model): Promise<Rows> {
     return rowsOf(model, this.#truth, this.#task, this.#options, this.#context);
   }
@@ -136,7 +134,6 @@ export class PairedMetrics {
     return { ...this.holdout.compare(rows, level), validation: this.validation?.compare(rows, level) };
   }
 
-  /** What a model says on the validation samples. */
   onValidation({ validation }: PairedResult, goal: Goal | undefined): Validated | undefined {
     if (validation === undefined || this.validation === undefined) return undefined;
     const { comparison } = validation;

@@ -41,9 +41,9 @@ export interface RunOptions {
   readonly name?: string;
   /** Passes of your own, which recipes may name beside Pith's. */
   readonly passes?: readonly AnyPass[];
-  /** How much worse the result may be; what is not said is `usualDrop`. */
+  /** How much worse the result may be (`usualDrop`). */
   readonly goal?: Asked | undefined;
-  /** Keep a result whatever became of its accuracy. */
+  /** Return a refused result, too. */
   readonly force?: boolean;
   /** Samples a run when measuring (64). */
   readonly batch?: number | undefined;
@@ -54,7 +54,7 @@ export interface RunOptions {
   readonly rounds?: number;
   /** The test samples before they were made ready for the model, for the report: images in their own colours. */
   readonly seen?: Dataset;
-  /** Test samples that there are, where the task has some of them: the report says whether they would settle the verdict. */
+  /** Test samples that there are, where the task has some of them: the report says whether they would be enough to decide. */
   readonly available?: number | undefined;
   /** How the data was prepared, for the report. */
   readonly preprocessing?: string | undefined;
@@ -143,7 +143,7 @@ export async function compress(
     partial,
   );
   onMeasured(evaluator.original.measured);
-  // What is trained may begin with nothing.
+  // A model that is going to be trained may be at chance.
   if (options.force !== true) evaluator.metrics.requireAnswers();
   if (options.force !== true && !candidates.some(isTrained)) evaluator.metrics.requireAboveChance();
   const { atChance } = evaluator.metrics;
@@ -243,7 +243,6 @@ function choiceOf({ standing, usable, variant }: Tried, goal: Goal | undefined, 
   };
 }
 
-/** Says of a result that is not worth having why. */
 function withGain(original: Measured, tried: Tried, speed: Spread | undefined): Tried {
   const { variant } = tried;
   if (variant.refused !== undefined) return tried;
@@ -252,7 +251,6 @@ function withGain(original: Measured, tried: Tried, speed: Spread | undefined): 
   return { ...tried, usable: false, variant: { ...variant, refused: idle, refusedAs: "no gain" } };
 }
 
-/** Whether the samples that judge let a result pass. */
 function isKept(tried: Tried | undefined): boolean {
   return tried?.variant.refused === undefined && tried?.variant.verdict?.met !== false;
 }
@@ -287,7 +285,7 @@ function missedText({ name, refused, comparison, verdict }: Variant, { data, goa
   return `${by}; on the ${tested} test samples ${lossText(comparison, verdict, goal, data)}`;
 }
 
-/** Where no candidate changed anything, or failed on the way: what each of them says. */
+/** Where no candidate changed anything: the reasons. */
 function nothingToDo({ variants }: Run): PithError | undefined {
   const isIdle = variants.every(({ refusedAs }) => refusedAs === "unchanged" || refusedAs === "failed");
   if (!isIdle || variants.every(({ refusedAs }) => refusedAs === "failed")) return undefined;

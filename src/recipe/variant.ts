@@ -35,13 +35,13 @@ export interface RunContext {
 
 export interface Tried {
   readonly variant: Variant;
-  /** Not refused whatever the samples say: nothing failed, something changed, and it is smaller where that counts. */
+  /** No step failed, something changed, and the result is smaller where there are other candidates. */
   readonly usable: boolean;
   readonly standing: Evaluation | undefined;
 }
 
 /**
- * Runs a candidate, of which some steps may be done. With `goesOn` a failure is a refusal, since others are tried, and so is a result that is no smaller; else it is thrown.
+ * Runs a candidate, of which some steps may be done. With `goesOn` (others are tried) a failure, or a result that is no smaller, is a refusal; else it is thrown.
  */
 export async function attempt(
   original: Model,
@@ -184,7 +184,6 @@ export function whyUnchanged(records: readonly StepRecord[]): string | undefined
   return first?.at === undefined ? first?.reason : `${first.at}: ${first.reason}`;
 }
 
-/** Since a time of `performance.now()`. */
 export function secondsSince(started: number): number {
   return (performance.now() - started) / 1000;
 }

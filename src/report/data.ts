@@ -100,7 +100,7 @@ export interface Measured {
   readonly parameters: number;
   /** Multiply-accumulates for one sample; undefined where they depend on more than the batch. */
   readonly macs: number | undefined;
-  /** The metric on the samples that judge. */
+  /** The metric on the test samples. */
   readonly estimate: Estimate;
 }
 

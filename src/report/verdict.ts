@@ -205,7 +205,7 @@ function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, oth
 /**
  * "900 test samples would be enough to decide": of the whole test part, where a share of it are validation samples; "--samples 900 would be enough to decide" where there
  * are so many.
- * @param judged samples that judged.
+ * @param judged test samples that were measured.
  */
 function wouldSettle(samples: number, judged: number, { validation = 0, available = 0 }: Others): string {
   const needed = Math.ceil((samples * (judged + validation)) / judged);

@@ -89,7 +89,7 @@ describe("prune, train, quantize", () => {
     expect(Buffer.compare(first, other)).not.toBe(0);
   });
 
-  test("no step sees the samples that judge it", async () => {
+  test("no step sees the test samples", async () => {
     let stage = "";
     const reads: string[] = [];
     const watched = (part: Dataset, name: string): Dataset => ({

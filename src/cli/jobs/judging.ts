@@ -1,4 +1,4 @@
-/** How a command judges its result on data: against the model that came in, and against the teacher or original where one is given. */
+/** How a command compares its result on data: with the input model, and with the teacher or original where one is given. */
 import type { PreprocessingSpec } from "../../data/index.ts";
 import { requireFittingTeacher } from "../../distill/distillation.ts";
 import { PithError } from "../../errors.ts";
@@ -28,7 +28,7 @@ export interface Reference {
 
 export interface Judging {
   readonly task: Task;
-  /** What the goal is about: the original, on as many samples as it takes to know whether it is to be judged at all; or the reference. */
+  /** The original on its first look, or the reference where the goal is about it. */
   readonly judge: PairedMetrics;
   readonly reference: { readonly path: string; readonly metrics: PairedMetrics } | undefined;
   /** A result beside the original, and beside the reference. */
@@ -38,13 +38,12 @@ export interface Judging {
   ): Promise<PairedResult & { readonly reference?: Reference | undefined }>;
   readonly preprocessing: string | undefined;
   readonly samples: Used;
-  /** What the result says of it. */
   readonly record: PreprocessingSpec;
-  /** Of the pass, what it evaluates by made ready. */
+  /** Options of the pass, its validation samples and metric prepared. */
   readonly options: PassInput["options"];
 }
 
-/** The model that the pass's options name as what the result is to come near to. */
+/** The path of the reference in the pass's options. */
 interface Aim {
   readonly path: string;
   readonly model: Model;
@@ -63,7 +62,7 @@ export async function openReference(
   return { path, model: opened };
 }
 
-/** Measures the original. @throws PithError E_DATA if it knows nothing about the data, where it is to know that afterwards. */
+/** Measures the original. @throws PithError E_DATA if it scores no better than chance, unless it is trained. */
 export async function openJudging(
   pass: AnyPass,
   { original, reference }: { readonly original: Model; readonly reference: Aim | undefined },
@@ -84,7 +83,7 @@ export async function openJudging(
   const measuring = announced(passContext, task.test.count, reference === undefined ? 2 : 3);
   const settings = { batch: data.batch, ...output };
   const common = { task, preprocessing: task.preprocessing, samples: used, record: task.record, options };
-  // What takes long to make, or was asked for, is judged by all samples.
+  // Trained results, and an explicit --samples, are measured on all test samples.
   if (trains(pass) || pass.beginsAnew || data.samples !== undefined) {
     // A teacher may be left out; what is to be recovered has nothing without its original.
     const isNeeded = pass.reference === "original" || input.maxDrop !== undefined;

@@ -1,4 +1,4 @@
-/** Job of the commands that change a model: one step of a recipe, judged as recipes are, and written if it is still worth having. */
+/** Job of the commands that change a model: one step of a recipe, evaluated as recipes are, and written unless refused. */
 import * as v from "valibot";
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
@@ -45,7 +45,7 @@ export interface PassInput {
   readonly output: string | undefined;
   readonly maxDrop: number | undefined;
   readonly strict: boolean;
-  /** Write the result whatever became of its accuracy. */
+  /** Write a refused result, too. */
   readonly force: boolean;
   readonly seed: number;
 }
@@ -71,18 +71,18 @@ export interface PassOutput {
   readonly comparison: Comparison | undefined;
   /** The original answers no better than always predicting the most frequent class would: there was nothing to lose. */
   readonly knewNothing: boolean | undefined;
-  /** What it was judged by; undefined where nothing could be lost. */
+  /** Undefined where no goal is judged. */
   readonly goal: Goal | undefined;
   readonly verdict: Verdict | undefined;
-  /** Without data, or with next to none: held against the original on random inputs, or why it was not. */
+  /** Without data, or with very little: compared with the original on random inputs, or why it was not. */
   readonly likeness: Likeness | string | undefined;
   /** With data, of a model with several outputs that was not trained: those that the metric does not judge, or why they were not compared. */
   readonly others: Likeness | string | undefined;
   /** Why the result would not have been written but for `force`. */
   readonly lost: string | undefined;
-  /** Why the result is not worth having: it was to be smaller, and is not. */
+  /** Why nothing was gained. */
   readonly idle: string | undefined;
-  /** The model that the result was to come near to, beside it on the same samples; undefined where there is none, or it could not be run. */
+  /** The original or teacher beside the result on the same samples; undefined where there is none, or it could not be run. */
   readonly reference: Reference | undefined;
   /** Undefined where nothing changed or nothing was gained: then nothing is written. */
   readonly written: string | undefined;
@@ -105,7 +105,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   await requireOtherThanWeights(input.out, model, input.model);
   requireOutputs(model, input.model);
   requireLayers(model, input.options);
-  // Before anything is measured: that takes its time.
+  // Before the slow measurements.
   const reference = await openReference(pass, model, input);
   const original = model.clone();
   const engine = watchLoads(createEngine());
@@ -225,7 +225,7 @@ function requireInterface(original: Model, result: Model, command: string): void
     throw new Error(`${command} changed the model's inputs and outputs from ${before} to ${after}.`);
 }
 
-/** Where fewer samples than there are settled it: how many. */
+/** The samples of a comparison that ended early. */
 function usedOf(used: Used, compared: PairedResult | undefined): Used {
   const looked = compared?.answers.given.length;
   const { count } = used.test;
@@ -302,7 +302,7 @@ function contextOf(engine: Engine, input: PassInput, context: JobContext): Conte
 
 async function weightOf(model: Model, path: string): Promise<Weight> {
   const copy = model.clone();
-  // A weight is a weight, wherever the exporter put it.
+  // Weights in Constant nodes count as well.
   storeWeights(copy);
   const inference = infer(copy);
   const { macs } = cost(copy, inference);

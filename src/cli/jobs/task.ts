@@ -23,7 +23,7 @@ export interface Asked {
   readonly metric: MetricName;
   readonly output: string | undefined;
   readonly seed: number;
-  /** What the model was made of, or learns from: it knows better how the data is to be prepared. */
+  /** The original or the teacher: the data is prepared as it says. */
   readonly reference?: Model | undefined;
 }
 
@@ -41,7 +41,7 @@ export interface StepsTask {
 export interface Used {
   readonly train: Part | undefined;
   readonly calibrate: Part | undefined;
-  /** `of`: how many there are, where fewer settled the verdict; `available`: where `--samples` drew some. */
+  /** `of`: how many there are, where fewer were enough; `available`: where `--samples` drew some. */
   readonly test: Part & { readonly of?: number; readonly available?: number };
 }
 
@@ -132,7 +132,7 @@ function placeOf(name: string): string {
   return resolve(name.replace(/ \([^()]*\)$/, ""));
 }
 
-/** How samples came to be used that nobody named: of --data train.tsv, dev.tsv beside it judges. */
+/** Says why samples are used that nobody named: of --data train.tsv, dev.tsv beside it is the test part. */
 function whence(name: string, path: string): string {
   if (overlap(placeOf(name), resolve(path))) return "";
   return `: it is next to --data ${path}, and its name says that it is another part of it`;
