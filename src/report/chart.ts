@@ -8,14 +8,7 @@ import type { Run } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { linear, spreadOut, ticks } from "./scale.ts";
 
-export interface ChartSize {
-  readonly width: number;
-  readonly height: number;
-  readonly names: boolean;
-}
-
 interface Point {
-  readonly label: string;
   readonly name: string;
   readonly kind: "original" | "chosen" | "variant" | "refused";
   readonly bytes: number;
@@ -25,6 +18,7 @@ interface Point {
   readonly paired: { readonly low: number; readonly high: number } | undefined;
 }
 
+const [width, height] = [980, 400];
 const margin = { top: 16, right: 20, bottom: 44, left: 62 };
 const pointRadius = 4.5;
 const lineHeight = 17;
@@ -37,9 +31,8 @@ const letterWidth = 7.2;
 const labelGap = 12;
 
 /** An SVG of the run, in classes that the page's style colours. */
-export function chart(run: Run, size: ChartSize): Markup {
+export function chart(run: Run): Markup {
   const points = pointsOf(run);
-  const { width, height } = size;
   const right = width - margin.right;
   const bottom = height - margin.bottom;
   const limit = goalLine(run);
@@ -56,7 +49,7 @@ export function chart(run: Run, size: ChartSize): Markup {
     points.map((point) => point.bytes),
     margin.left,
     right,
-    size.names ? 7 : 4,
+    7,
   );
   const yTicks = ticks(low, high, 5);
   const { name, unit, better } = run.metric;
@@ -75,13 +68,12 @@ ${xAxis.ticks.map(
 <text x="2" y="${margin.top - 4}">${better === "higher" ? "↑" : "↓"} ${name}</text></g>
 ${limit !== undefined && html`<g class="goal"><line x1="${margin.left}" x2="${right}" y1="${px(y(limit))}" y2="${px(y(limit))}"/><text x="${right}" y="${px(y(limit) + (better === "higher" ? 14 : -6))}" text-anchor="end">goal</text></g>`}
 ${drawnLast(points).map((point) => drawPoint(point, xAxis.x(point.bytes), y))}
-${drawLabels(points, xAxis.x, y, right, bottom, size.names)}
+${drawLabels(points, xAxis.x, y, right, bottom)}
 </svg>`;
 }
 
 function pointsOf(run: Run): readonly Point[] {
   const original: Point = {
-    label: "original",
     name: "original",
     kind: "original",
     bytes: run.original.bytes,
@@ -94,7 +86,7 @@ function pointsOf(run: Run): readonly Point[] {
     const difference = comparison?.difference;
     const base = run.original.estimate.value;
     const paired = difference === undefined ? undefined : { low: base + difference.low, high: base + difference.high };
-    return [{ label: `#${index + 1}`, name, kind, bytes: result.bytes, ...result.estimate, paired }];
+    return [{ name, kind, bytes: result.bytes, ...result.estimate, paired }];
   });
   return [original, ...variants];
 }
@@ -146,9 +138,8 @@ function drawLabels(
   y: (value: number) => number,
   right: number,
   bottom: number,
-  names: boolean,
 ): Markup {
-  const texts = points.map(({ label, name }) => (names ? shortened(name) : label));
+  const texts = points.map(({ name }) => shortened(name));
   const xs = points.map((point) => x(point.bytes));
   const sides = points.map((_, index) => {
     const start = besideNeighbours(xs, xs[index] ?? 0, 1);

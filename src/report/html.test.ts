@@ -124,8 +124,7 @@ describe("a report", () => {
       "1.98–2.34",
     ])
       expect(rows).toContain(text);
-    const [roomy = ""] = page.split('<div class="narrow">');
-    expect(roomy.match(/<g class="point/g)).toHaveLength(4);
+    expect(page.match(/<g class="point/g)).toHaveLength(4);
   });
 
   test("names every layer, and a name that is a script stays a name", () => {
@@ -154,9 +153,7 @@ describe("a report", () => {
 
   test("numbers a variant as #1, so that none reads as a count; what has not changed is called so", () => {
     expect(page).toContain('<td class="key">#1</td>');
-    const [roomy = "", narrow = ""] = page.split('<div class="narrow">');
-    for (const text of [">original</text>", ">quantize</text>"]) expect(roomy).toContain(text);
-    expect(narrow).toContain(">#1</text>");
+    for (const text of [">original</text>", ">quantize</text>"]) expect(page).toContain(text);
     const [, , , chosen] = exampleRun.variants;
     const macs = chosen?.result?.macs;
     const same = reportPage({ ...exampleRun, original: { ...exampleRun.original, macs } });

@@ -32,7 +32,7 @@ export function reportPage(run: Run): string {
 ${run.warnings.map((warning) => html`<p class="doubt">${warning}</p>`)}
 ${keyFigures(run)}
 </header>
-<figure><div class="roomy">${chart(run, { width: 980, height: 400, names: true })}</div><div class="narrow">${chart(run, { width: 400, height: 320, names: false })}</div>
+<figure>${chart(run)}
 <figcaption>Each point is a model of the table below. Thin line: 95 % confidence interval of its ${run.metric.name}.${pointCount > 0 && " Thick line: the same for its difference from the original on the same samples, which is more precise."}${pointCount > 0 && run.goal !== undefined && ` A thick line that is entirely ${run.metric.better === "higher" ? "above" : "below"} the dashed one shows that the goal is met.`}</figcaption></figure>
 <h2>Variants</h2>
 ${variantsTable(run)}

@@ -58,7 +58,6 @@ dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.5
 pre { background: var(--wash); border: 1px solid var(--line); padding: .7rem .9rem; margin: .6rem 0; font: .84rem/1.5 var(--mono); white-space: pre-wrap; overflow-wrap: anywhere; }
 figure { margin: 2.5rem 0 0; } figcaption { color: var(--soft); font-size: .87rem; margin-top: .4rem; max-width: 46rem; }
 svg.chart { display: block; width: 100%; height: auto; font: 13px var(--sans); font-variant-numeric: tabular-nums; }
-figure .narrow { display: none; }
 .chart .grid line { stroke: var(--line); } .chart .axis line { stroke: var(--soft); } .chart text { fill: var(--ink); }
 .chart .tick text, .chart .axis text { fill: var(--soft); font-size: 12px; }
 .chart .goal line { stroke: var(--bad); stroke-dasharray: 5 4; } .chart .goal text { fill: var(--bad); font-size: 12px; }
@@ -70,7 +69,7 @@ figure .narrow { display: none; }
 .chart .names line { stroke: var(--soft); } .chart .names text.chosen { fill: var(--accent); font-weight: 600; } .chart .names text.refused { fill: var(--soft); }
 footer { margin-top: 3.5rem; padding-top: .8rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .84rem; }
 @media (max-width: 40rem) {
-  figure .roomy { display: none; } figure .narrow { display: block; }
+  figure { overflow-x: auto; } svg.chart { width: 44rem; }
   dl.facts { grid-template-columns: 1fr; gap: 0; } dl.facts dd { margin-bottom: .5rem; }
   dl.figures { grid-template-columns: 1fr 1fr; }
 }
