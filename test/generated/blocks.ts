@@ -261,6 +261,17 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
       g.add(g.emit.Einsum([value, g.weight("weight", [3, inputs], inputs)], { equation: "...i,oi->...o" }));
     },
   },
+  "einsum to heads and back": {
+    grow(g) {
+      const value = g.features();
+      const width = sizeAt(g.dims(value), -1);
+      const heads = g.of([1, 2, 4]);
+      const apart = g.emit.Einsum([value, g.weight("weight", [width, heads, 3], width)], {
+        equation: "...d,dhk->...hk",
+      });
+      g.add(g.emit.Einsum([apart, g.weight("weight", [heads, 3, 5], heads * 3)], { equation: "...hk,hkd->...d" }));
+    },
+  },
   "batch normalization": {
     grow(g) {
       const value = g.pick((dims) => dims.length >= 2 && sizeAt(dims, 1) > 0) ?? g.image();
