@@ -154,6 +154,18 @@ describe("what is left", () => {
       ["LeakyRelu", "LeakyRelu", "LeakyRelu", "Max"],
     ],
     [
+      "a reduction takes in that its axis is put back, and not that another one is",
+      `graph (x: float32[batch, 3]) -> (y: float32[batch, 1], z: float32[batch, 1, 1]) {
+  axis: int64[1] = [1]
+  both: int64[2] = [1, 2]
+  a = ReduceMax(x, axis) {keepdims=0}
+  y = Unsqueeze(a, axis)
+  b = ReduceMin(x, axis) {keepdims=0}
+  z = Unsqueeze(b, both)
+}`,
+      ["ReduceMax", "ReduceMin", "Unsqueeze"],
+    ],
+    [
       "a copy of an input to an output stays",
       `graph (x: float32[batch, 3]) -> (y: float32[batch, 3]) {
   y = Identity(x)

@@ -303,12 +303,15 @@ const keptAxes: Pair = {
     const dims = firstSite.inputs[0]?.dims;
     const [x] = first.inputs;
     if (!alone || dims === undefined || x === undefined) return undefined;
+    const keeps = integer(firstSite, "keepdims", 1) !== 0;
+    // Squeeze counts axes where they were kept, Unsqueeze where it puts them: both must be the axes of the input.
+    const counted = keeps ? secondSite.inputs[0]?.dims : second.outputs[0]?.type?.dims;
+    if (keeps === (second.op === "Unsqueeze") || counted?.length !== dims.length) return undefined;
     const gone = axesOf(firstSite, dims.length);
     const moved = axesOf(secondSite, dims.length);
     if (gone === undefined || moved === undefined || integer(firstSite, "noop_with_empty_axes", 0) !== 0)
       return undefined;
-    const keeps = integer(firstSite, "keepdims", 1) !== 0;
-    if (keeps === (second.op === "Unsqueeze") || [...gone].sort().join() !== [...moved].sort().join()) return undefined;
+    if ([...gone].sort().join() !== [...moved].sort().join()) return undefined;
     const key = first.op as "ReduceSum";
     const keepdims = keeps ? 0 : 1;
     const write = emit.named(second.outputs[0]?.name ?? first.op)[key];
