@@ -17,13 +17,10 @@ import { itemsOf, longest, readCut, readPlace, splitPieces, within } from "./sha
 
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 
-/** What all of them say of everything but types: they put tensors together and take them out again. */
-const rest = {
-  axes: new Miss("moves tensors in and out of a sequence"),
-  gradient: new Miss("which tensors its sequence holds is not known before it runs"),
-} satisfies Partial<OpDef<unknown>>;
-
 const unknown = new Miss("which tensors its sequence holds is not known before it runs");
+
+/** What all of them say of everything but types: they put tensors together and take them out again. */
+const rest = { axes: new Miss("moves tensors in and out of a sequence"), gradient: unknown };
 
 /** A sequence of these tensors; it takes at least one to construct it. */
 function constructed(emit: Emit, items: readonly Value[]): readonly Value[] | Miss {

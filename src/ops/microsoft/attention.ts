@@ -13,7 +13,7 @@ import { decimal, integer, integers } from "../shared/attributes.ts";
 import { decoded } from "../shared/codes.ts";
 import { fromHeads, toHeads } from "../shared/heads.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
-import { dimsAt, need, scalar, withDims } from "../shared/rules.ts";
+import { dimsAt, need, range, scalar, withDims } from "../shared/rules.ts";
 import { attend, attentionMacs, behind, maskAdded } from "./attend.ts";
 import { microsoftOp } from "./typed.ts";
 
@@ -76,11 +76,7 @@ function projectedTypes(
   type: Operand["type"],
 ): readonly Inferred[] | Miss {
   const x = dimsAt(site, 0);
-  if (x instanceof Miss)
-    return [
-      { type, dims: undefined },
-      { type, dims: undefined },
-    ].slice(0, site.outputs);
+  if (x instanceof Miss) return range(site.outputs).map(() => ({ type, dims: undefined }));
   if (x.length !== 3) return new Miss("its data does not have three axes");
   if (s.widths === undefined) return new Miss("the width of its matrix is not known");
   const [batch, length] = x as [Dim, Dim];

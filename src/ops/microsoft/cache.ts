@@ -1,15 +1,171 @@
 /**
- * Attention over a cache, as generators of text have it: SparseAttention (GroupQueryAttention of chosen blocks), DecoderMaskedMultiHeadAttention
- * (one token a step), and attention over tokens without padding (packed). How long the cache is stands in integers that are fed, so they are
- * typed, counted where lengths are known, and left alone.
+ * Attention over a cache, as generators of text have it: GroupQueryAttention, SparseAttention (the same of chosen blocks),
+ * DecoderMaskedMultiHeadAttention (one token a step), and attention over tokens without padding (packed). How long the cache is stands in integers
+ * that are fed, so all but the first are typed, counted where lengths are known, and left alone.
+ *
+ * GroupQueryAttention: several heads of queries share one of keys and values. Queries see the keys up to their own place, as far as the sample
+ * is long (`last` is its last place), within a window if there is one.
+ *
+ *     softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V      c: softcap, left out where it is 0
+ *
+ * It is lowered for whole sequences, as in training, and for steps after a past of a length that is known; a buffer that is longer than what it
+ * holds is left alone.
  */
 import { Miss } from "../../errors.ts";
-import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { addDims, type Dim, elementCount, extremeDims, multiplyDims } from "../../tensor/dims.ts";
+import { typeCodes } from "../../tensor/types.ts";
 import type { Inferred, Site } from "../define.ts";
-import { constantIntegers, integer, integers } from "../shared/attributes.ts";
-import { dimsAt, need, sameAsInput, withDims } from "../shared/rules.ts";
-import { type Grouped, readGrouped, shapeOf, totalLength } from "./attend.ts";
-import { typed } from "./typed.ts";
+import { constantIntegers, decimal, integer, integers } from "../shared/attributes.ts";
+import { fromHeads, rotated, toHeads } from "../shared/heads.ts";
+import { dimsAt, integersConstant, need, sameAsInput, typeOf, withDims } from "../shared/rules.ts";
+import { attentionMacs, behind, type Grouped, lengthOf, lowest, readGrouped, shapeOf, totalLength } from "./attend.ts";
+import { microsoftOp, typed } from "./typed.ts";
+
+/** How long the cache is afterwards: as long as all tokens, and not shorter than it was. */
+function cached(site: Site): Dim | undefined {
+  const total = totalLength(site.inputs[6]);
+  const past = site.inputs[3] === undefined ? 0 : site.inputs[3]?.dims?.[2];
+  return total === undefined || past === undefined ? undefined : extremeDims("max", [past, total]);
+}
+
+interface Settings extends Grouped {
+  readonly scale: number;
+  readonly softcap: number;
+  /** How many keys a query sees, its own included; below 0: all. */
+  readonly window: number;
+  readonly rotary: "halves" | "neighbours" | undefined;
+  /** The length of the past; undefined where the cache is a buffer, or not known. */
+  readonly past: number | undefined;
+  readonly outputs: number;
+  /** What it does besides that is not lowered. */
+  readonly strange: string | undefined;
+}
+
+function readSettings(site: Site): Settings {
+  const [buffer, length] = [site.inputs[3]?.dims?.[2], site.inputs[0]?.dims?.[1]];
+  const total = totalLength(site.inputs[6]);
+  const last = constantIntegers(site.inputs[5]);
+  const held = site.inputs[3] === undefined ? 0 : buffer;
+  // A past that is full: all samples end with the last of the new tokens.
+  const full =
+    typeof held === "number" && typeof length === "number" && total === held + length
+      ? last?.every((place) => place + 1 === held + length)
+      : false;
+  const extras = site.inputs.slice(11).some((operand) => operand !== undefined);
+  return {
+    ...readGrouped(site),
+    scale: decimal(site, "scale", 0),
+    softcap: decimal(site, "softcap", 0),
+    window: integer(site, "local_window_size", -1),
+    rotary:
+      integer(site, "do_rotary", 0) === 0
+        ? undefined
+        : integer(site, "rotary_interleaved", 0) === 0
+          ? "halves"
+          : "neighbours",
+    past: held === 0 || (typeof held === "number" && full === true) ? held : undefined,
+    outputs: site.outputs,
+    strange:
+      integer(site, "smooth_softmax", 0) > 0 || extras
+        ? "has a modified softmax, or a quantized cache"
+        : site.outputs > 3
+          ? "outputs its attention scores"
+          : undefined,
+  };
+}
+
+const cachedWhy = new Miss("attends over a cache of variable length");
+
+export const GroupQueryAttention = microsoftOp<Settings>({
+  name: "GroupQueryAttention",
+  read: readSettings,
+  infer: (s, site): readonly Inferred[] | Miss => {
+    const { type } = need(site, 0);
+    const shape = shapeOf(s, site);
+    if (shape instanceof Miss) return shape;
+    const { batch, length, width } = shape;
+    const dims = [batch, s.keyHeads, cached(site) ?? site.open(1, 2), site.inputs[3]?.dims?.[3] ?? width];
+    const present: Inferred = { type: site.inputs[3]?.type ?? type, dims };
+    const total = totalLength(site.inputs[6]) ?? site.open(3, 3);
+    const scores: Inferred = { type, dims: [batch, s.heads, length, total] };
+    return [{ type, dims: [batch, length, s.heads * width] }, present, present, scores].slice(0, site.outputs);
+  },
+  // The place of each sample's last token, and how many places there are: all of the past, and the new tokens.
+  wants: (_, site) => {
+    const [length, past] = [site.inputs[0]?.dims?.[1], site.inputs[3] === undefined ? 0 : site.inputs[3].dims?.[2]];
+    if (length === undefined || past === undefined) return [];
+    const total = addDims(past, length);
+    const last = addDims(total, -1);
+    return [
+      { input: 5, low: last, high: last, strict: true },
+      { input: 6, low: total, high: total, strict: true },
+    ];
+  },
+  weight: cachedWhy,
+  axes: cachedWhy,
+  lower: (s, emit, inputs) => {
+    const [q, k, v, pastKey, pastValue, last, , cos, sin, positions, bias] = inputs;
+    const width = q?.type?.dims?.[2];
+    if (q === undefined || last === undefined || typeof width !== "number") return new Miss("an operand is not known");
+    if (s.past === undefined) return new Miss("its cache is a preallocated buffer whose filled length is an input");
+    if (s.strange !== undefined) return new Miss(s.strange);
+    const size = width / (k === undefined ? s.heads + 2 * s.keyHeads : s.heads);
+    const widths = [s.heads * size, s.keyHeads * size, s.keyHeads * size];
+    const split = (): readonly Value[] => emit.many("Split", [q, widths], { axis: 2 }, 3);
+    const [query, key, value] = k === undefined || v === undefined ? split() : [q, k, v];
+    if (query === undefined || key === undefined || value === undefined) return new Miss("an operand is not known");
+    const turned = (x: Value): Value | Miss => {
+      if (s.rotary === undefined) return x;
+      if (cos === undefined || sin === undefined) return new Miss("rotates by angles that are not inputs");
+      const places = positions ?? integersConstant(emit, [s.past ?? 0]);
+      return rotated(emit, x, places, { cos, sin, interleaved: s.rotary === "neighbours", width: size });
+    };
+    const queries = turned(toHeads(emit, query, s.heads));
+    const newKeys = turned(toHeads(emit, key, s.keyHeads));
+    if (queries instanceof Miss) return queries;
+    if (newKeys instanceof Miss) return newKeys;
+    const newValues = toHeads(emit, value, s.keyHeads);
+    const held = (past: Value | undefined): Value | undefined => (s.past === 0 ? undefined : past);
+    const [keys, values] = [behind(emit, held(pastKey), newKeys), behind(emit, held(pastValue), newValues)];
+    // The heads that share a key lie below each other, as rows of one matrix.
+    const shape = emit.Shape([queries]);
+    const rows = emit.Reshape([queries, [0, s.keyHeads, -1, size]]);
+    const products = emit.MatMul([rows, emit.Transpose([keys], { perm: [0, 1, 3, 2] })]);
+    const leading = emit.Slice([shape, [0], [3]]);
+    const lengths = emit.Concat([leading, [-1]], { axis: 0 });
+    const scaled = emit.Mul([emit.Reshape([products, lengths]), s.scale === 0 ? 1 / Math.sqrt(size) : s.scale]);
+    const capped = s.softcap === 0 ? scaled : emit.Mul([emit.Tanh([emit.Div([scaled, s.softcap])]), s.softcap]);
+    const scores = bias === undefined ? capped : emit.Add([capped, bias]);
+    const hidden = emit.Where([hiddenKeys(s, emit, queries, keys, last), lowest(typeOf(q)), scores]);
+    const weights = emit.Softmax([hidden], { axis: -1 });
+    const grouped = emit.Reshape([weights, emit.Shape([products])]);
+    const y = emit.Reshape([emit.MatMul([grouped, values]), shape]);
+    return [fromHeads(emit, y), keys, values].slice(0, s.outputs);
+  },
+  cost: (s, site) => {
+    const shape = shapeOf(s, site);
+    const total = totalLength(site.inputs[6]);
+    if (shape instanceof Miss) return shape;
+    if (total === undefined) return new Miss("the number of keys is an input");
+    const all = shape.width * s.heads;
+    return attentionMacs({ ...shape, width: all }, total, all);
+  },
+  quantize: cachedWhy,
+});
+
+/** N × 1 × queries × keys: which keys a query does not see. */
+function hiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, last: Value): Value {
+  const past = s.past ?? 0;
+  const rows = emit.Range([past, emit.Add([past, lengthOf(emit, queries)]), 1]);
+  const own = emit.Unsqueeze([rows, [1]]);
+  const places = emit.Range([0, lengthOf(emit, keys), 1]);
+  const later = emit.Greater([places, own]);
+  const far = s.window < 0 ? later : emit.Or([later, emit.LessOrEqual([places, emit.Sub([own, s.window])])]);
+  const ends = emit.Reshape([emit.Cast([last], { to: typeCodes.int64 }), [-1, 1, 1, 1]]);
+  return emit.Or([far, emit.Greater([places, ends])]);
+}
 
 export const SparseAttention = typed<Grouped>({
   name: "SparseAttention",
