@@ -10,7 +10,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value, ValueType } from "../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../tensor/dims.ts";
-import { defineOp, type Site } from "./define.ts";
+import { type Contribution, defineOp, type Site } from "./define.ts";
 import { integer, integers } from "./shared/attributes.ts";
 import { type Blocks, blocksOf, convolveInBlocks, fasterInBlocks, spreadInBlocks } from "./shared/channel-blocks.ts";
 import {
@@ -32,6 +32,7 @@ function inputGradient(
   emit: Emit,
   [x, w, up]: readonly [Value, Value, Value],
   blocks: Blocks | undefined,
+  take: () => Contribution | undefined,
 ): Value {
   const [, channels = 1, ...spatial] = fixed(x);
   const [, outputs = 1, ...out] = fixed(up);
@@ -42,8 +43,12 @@ function inputGradient(
   const strided = strides.some((stride) => stride !== 1);
   // Zeros between the places cost a whole kernel as much as it gains; a depthwise one has nothing better.
   if (blocks !== undefined && (!strided || group > 1) && outputs >= blocks.size) {
+    const before = (): Value | undefined => {
+      const { value, factor = 1 } = take() ?? {};
+      return value === undefined || factor === 1 ? value : emit.Mul([value, factor]);
+    };
     const fits = typeOf(x) === "float32" && fasterInBlocks(s, outputs, channels, blocks.size);
-    const found = fits ? spreadInBlocks(s, emit, { up, w, sizes: spatial, pads }, blocks) : undefined;
+    const found = fits ? spreadInBlocks(s, emit, { up, w, sizes: spatial, pads }, blocks, before) : undefined;
     if (found !== undefined) return found;
   }
   const flipPads = [0, 1].flatMap((side) =>
@@ -101,7 +106,7 @@ export const Conv = defineOp<ConvSettings>({
     const w = present(kernel);
     const blocks = channelBlock === undefined ? undefined : blocksOf(emit, channelBlock);
     return [
-      wanted(0) ? inputGradient(s, emit, [x, w, up], blocks) : undefined,
+      wanted(0) ? inputGradient(s, emit, [x, w, up], blocks, () => take(0)) : undefined,
       wanted(1) ? weightGradient(s, emit, [x, w, up], { blocks, take: () => take(1) }) : undefined,
       wanted(2) ? biasGradient(emit, up) : undefined,
     ];

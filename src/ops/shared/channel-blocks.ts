@@ -68,8 +68,8 @@ export function blocksOf(emit: Emit, size: number): Blocks {
 export function fasterInBlocks(s: ConvSettings, channels: number, outputs: number, size: number): boolean {
   if (s.kernel.length !== 2 || elementCount(s.kernel) === 1) return false;
   if (s.group > 1) return s.group === channels && channels === outputs;
-  // Few channels are read one by one, which gains nothing for the three of an image.
-  if (channels < size) return channels > 4 && outputs % size === 0;
+  // Few channels are read one by one, which gains nothing for the three of an image but that what follows is in blocks.
+  if (channels < size) return outputs % size === 0;
   return whole(channels, size) * whole(outputs, size) <= (4 / 3) * channels * outputs;
 }
 
@@ -134,6 +134,7 @@ export function convolveInBlocks(
 /**
  * The gradient by the data: dY spread out by the strides, convolved with the kernel turned round.
  * @param sizes Of the data, along its spatial axes.
+ * @param more What is added to it: the kernel starts from it.
  * @returns Undefined where places at the end would have to be cut off.
  */
 export function spreadInBlocks(
@@ -141,6 +142,7 @@ export function spreadInBlocks(
   emit: Emit,
   { up, w, sizes, pads }: { up: Value; w: Value; sizes: readonly number[]; pads: readonly number[] },
   blocks: Blocks,
+  more: () => Value | undefined,
 ): Value | undefined {
   const { kernel, dilations, strides, group } = s;
   const [batch = 1, outputs = 1, ...out] = fixed(up);
@@ -154,10 +156,13 @@ export function spreadInBlocks(
   );
   if ([...before, ...after].some((pad) => pad < 0)) return undefined;
   const channels = group > 1 ? group : (fixed(w)[1] ?? 1);
+  const sum = more();
   const dx = emit["com.microsoft.nchwc.Conv"](
     [
       spread(emit, blocks.of(up), [batch, whole(outputs, blocks.size), ...out], strides, blocks.size),
       kernelInBlocks(emit, w, group, blocks.size, true),
+      undefined,
+      sum === undefined ? undefined : blocks.of(sum),
     ],
     {
       kernel_shape: kernel,
