@@ -14,7 +14,7 @@
  *
  * Where the runtime convolves over blocks of channels (`channel-blocks.ts`), the gradient is a convolution there too, of what the layer saw, by
  * what came back as the kernel, with stride and dilation in each other's place, and nothing is sliced:
- * - samples in blocks: channels are the samples, and samples are the channels.
+ * - samples in blocks: samples are the channels, channels the width, places the height.
  * - depthwise in blocks: each channel of each sample by itself; then samples are added up.
  */
 import type { Emit } from "../../graph/emit.ts";

@@ -3,13 +3,15 @@
  * shapes. Measured on CPU (x64, AVX-512), with batches of 16 and 128:
  * - "taps": the best for many places and a middling number of channels.
  * - "rows": three to four times as fast for 1 or 3 channels, whose products are too narrow by themselves, and even from 16 on.
- * - "channels last": twice as fast for strides from 32 channels on, and by a tenth to a half for 64 channels or more on small images.
+ * - "channels last": twice as fast for strides from 32 channels on, and by a tenth to a half for 64 channels or more on small images; by a
+ *   quarter for one channel.
  * - "channel by channel", for depthwise kernels: two to five times as fast on small images, slower on large ones.
  * - "one product", for kernels of one tap: two to eight times as fast for many channels on small images, and what momentum carries is added
  *   by the product itself.
  *
  * Where the runtime convolves over blocks of channels (`channel-blocks.ts`):
- * - "samples in blocks": two to three times as fast as the forms above, and it runs in as many threads as there are, where slices take one.
+ * - "samples in blocks": two to three times as fast as the forms above, and it runs in as many threads as there are, where slices take one. It
+ *   needs several channels to keep the registers busy.
  * - "depthwise in blocks": ten times as fast and more.
  */
 import type { Emit } from "../../graph/emit.ts";
@@ -76,9 +78,9 @@ export function fastest(s: ConvSettings, x: Value, up: Value, block: number | un
   }
   const possible = formsFor(s, x, up, block);
   if (possible.includes("depthwise in blocks")) return "depthwise in blocks";
-  if (possible.includes("samples in blocks")) return "samples in blocks";
+  if (possible.includes("samples in blocks") && channels > 1) return "samples in blocks";
   if (s.group > 1) return possible.includes("channel by channel") && places <= small ? "channel by channel" : "taps";
-  if (channels <= 8) return "rows";
+  if (channels <= 8) return channels === 1 ? "channels last" : "rows";
   const strided = s.strides.some((stride) => stride > 1);
   return (strided && channels >= 32) || (channels >= 64 && places <= small) ? "channels last" : "taps";
 }
