@@ -8,12 +8,12 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { fromNumbers } from "../tensor/convert.ts";
+import { type FloatType, fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type GradientScope, type Inferred } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
 import { backFromBlocks, blocksOf, inBlocks, scaleInBlocks, sumInBlocks } from "./shared/channel-blocks.ts";
-import { primitive } from "./shared/misses.ts";
+import { noRank, primitive } from "./shared/misses.ts";
 import { normalize } from "./shared/normalize.ts";
 import { fixed, need, present, range, sameAxes, typeOf } from "./shared/rules.ts";
 
@@ -39,7 +39,7 @@ function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
   if (x === undefined || scale === undefined || bias === undefined || mean === undefined || variance === undefined) {
     return new Miss("an operand is missing");
   }
-  if (rank === undefined) return new Miss("the rank of its input is not known");
+  if (rank === undefined) return noRank;
   const axes = [0, ...range(rank - 2, 2)];
   const spread = (vector: Value): Value => emit.Reshape([vector, [1, -1, ...axes.slice(1).map(() => 1)]]);
   const vector = (value: Value): Value => emit.Reshape([value, [-1]]);
@@ -64,8 +64,7 @@ function writeTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
   const same = [scale, bias, mean, variance].every((value) => value?.type?.type === type);
   if ((type !== "float32" && type !== "float64") || !same || channels === undefined)
     return lowerTraining(s, emit, inputs);
-  const filled = (value: number): Value =>
-    emit.constant(fromNumbers(type, [channels], new Array<number>(channels).fill(value)));
+  const filled = filling(emit, type, channels);
   const [y, batchMean, batchVariance] = emit.many(
     "BatchNormalization",
     [x, scale, bias, filled(0), filled(1)],
@@ -76,6 +75,10 @@ function writeTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
     emit.Add([emit.Mul([old, s.momentum]), emit.Mul([fresh, 1 - s.momentum])]);
   return [y, blend(mean, batchMean), blend(variance, batchVariance)];
 }
+
+/** One number for all channels, stored. */
+const filling = (emit: Emit, type: FloatType, channels: number) => (value: number) =>
+  emit.constant(fromNumbers(type, [channels], new Array<number>(channels).fill(value)));
 
 /** All axes but that of the channels. */
 const otherAxes = (x: Value): readonly number[] => [0, ...range(fixed(x).length - 2, 2)];
@@ -113,8 +116,7 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
     const dx = scaleInBlocks(emit, blocks.of(up), { scale: slope, shift: undefined, sum: back });
     return [backFromBlocks(emit, dx), factor, shift];
   }
-  const filled = (value: number): Value =>
-    emit.constant(fromNumbers(type, [channels], new Array<number>(channels).fill(value)));
+  const filled = filling(emit, type, channels);
   const rest = otherAxes(x);
   const perChannelSum = (value: Value): Value => emit.ReduceSum([value, rest], { keepdims: 0 });
   const [zeros, ones] = [filled(0), filled(1)];

@@ -4,6 +4,7 @@ import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred } from "./define.ts";
 import { attributeOrInput, integer, integers, wrapAxis } from "./shared/attributes.ts";
 import { contentsOf, withContents, withMoved } from "./shared/elements.ts";
+import { noRank } from "./shared/misses.ts";
 import {
   broadcast,
   dimsAt,
@@ -42,9 +43,7 @@ export const Transpose = defineOp({
     return inOrder ? ifSameDims(site, out) : undefined;
   },
   axes: (s) =>
-    s.perm === undefined
-      ? new Miss("the rank of its input is not known")
-      : s.perm.map((from, to): AxisLink => ({ from: ["in0", from], to: ["out0", to] })),
+    s.perm === undefined ? noRank : s.perm.map((from, to): AxisLink => ({ from: ["in0", from], to: ["out0", to] })),
   gradient: (s, { emit, up }) => {
     if (s.perm === undefined) return [];
     return [emit.Transpose([up], { perm: inverse(s.perm) })];

@@ -17,6 +17,7 @@ import { type Dim, elementCount, sameDims } from "../tensor/dims.ts";
 import { type DataType, typeCodes } from "../tensor/types.ts";
 import { type AxisLink, type Derivation, defineOp, type Inferred, type Site } from "./define.ts";
 import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attributes.ts";
+import { noRank } from "./shared/misses.ts";
 import { normalize, rootMeanSquare, scaling } from "./shared/normalize.ts";
 import {
   castLike,
@@ -32,8 +33,6 @@ import {
   typeOf,
   widened,
 } from "./shared/rules.ts";
-
-const noRank = new Miss("the rank of its input is not known");
 
 /** Scale and bias go with the channels. */
 const perChannel: readonly AxisLink[] = [
@@ -271,7 +270,7 @@ export const LpNormalization = defineOp({
   sameType: 0,
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
-    if (rank === undefined) return new Miss("the rank of its input is not known");
+    if (rank === undefined) return noRank;
     return { axis: wrapAxis(integer(site, "axis", -1), rank), p: integer(site, "p", 2) };
   },
   infer: (_, site) => sameAsInput(site),
@@ -296,7 +295,7 @@ export const LRN = defineOp({
   // The mean over a window of channels: those outside count as 0.
   lower: (s, emit, [x]) => {
     const rank = x.type?.dims?.length;
-    if (rank === undefined) return new Miss("the rank of its input is not known");
+    if (rank === undefined) return noRank;
     if (rank > 4) return new Miss("there is no pooling over four axes");
     const places = new Array<number>(rank - 2).fill(0);
     const [before, after] = [Math.floor((s.size - 1) / 2), Math.ceil((s.size - 1) / 2)];

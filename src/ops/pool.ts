@@ -10,6 +10,7 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, divideDims, elementCount, fixedDims, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegers, integer } from "./shared/attributes.ts";
+import { noRank } from "./shared/misses.ts";
 import { filled, fixed, need, range, reshapeTo, shaped, typeOf } from "./shared/rules.ts";
 import {
   channelAxes,
@@ -135,7 +136,7 @@ const GlobalLpPool = defineOp({
   axes: channelAxes,
   lower: (s, emit, [x]) => {
     const rank = x.type?.dims?.length;
-    if (rank === undefined) return new Miss("the rank of its input is not known");
+    if (rank === undefined) return noRank;
     const places = range(rank - 2, 2);
     if (s.p === 1 || s.p === 2) return [emit[s.p === 1 ? "ReduceL1" : "ReduceL2"]([x, places], { keepdims: 1 })];
     const sum = emit.ReduceSum([emit.Pow([emit.Abs([x]), s.p]), places], { keepdims: 1 });

@@ -12,7 +12,7 @@ import type { Dim } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Site } from "./define.ts";
 import { elementType, integer, wrapAxis } from "./shared/attributes.ts";
-import { quantizedAlready } from "./shared/misses.ts";
+import { noRank, quantizedAlready } from "./shared/misses.ts";
 import { need, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
@@ -30,7 +30,7 @@ function read(site: Site): Settings | Miss {
   const type = elementType(site, "output_dtype");
   const single = scale?.length === 0 || (scale?.length === 1 && scale[0] === 1);
   if (single || scale === undefined) return { axis: 0, block, type };
-  if (dims === undefined) return new Miss("the rank of its input is not known");
+  if (dims === undefined) return noRank;
   return { axis: wrapAxis(integer(site, "axis", 1), dims.length), block, type };
 }
 

@@ -23,6 +23,7 @@ import {
   nearestPlace,
   weightsAt,
 } from "./shared/interpolation.ts";
+import { noRank } from "./shared/misses.ts";
 import { dimsAt, handedOn, need, reshapeTo, shapeChange, typeOf } from "./shared/rules.ts";
 
 interface Settings extends Interpolation {
@@ -39,7 +40,7 @@ interface Settings extends Interpolation {
 
 function read(name: "Resize" | "Upsample", site: Site): Settings | Miss {
   const rank = site.inputs[0]?.dims?.length;
-  if (rank === undefined) return new Miss("the rank of its input is not known");
+  if (rank === undefined) return noRank;
   const old = name === "Upsample" || site.version < 11;
   const at = (input: number): Site["inputs"][number] => {
     const operand = site.inputs[input];
@@ -242,7 +243,7 @@ function resize(name: "Resize" | "Upsample"): Op {
     read: (site) => read(name, site),
     infer: (s, site) => {
       const { type, dims } = need(site, 0);
-      const found = dims === undefined ? new Miss("the rank of its input is not known") : scaledDims(s, dims);
+      const found = dims === undefined ? noRank : scaledDims(s, dims);
       return found instanceof Miss ? found : [{ type, dims: found.dims }];
     },
     // Where every factor is 1 nothing is in between.

@@ -7,6 +7,7 @@ import type { Value } from "../graph/graph.ts";
 import { type AxisLink, defineOp } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { fromHeads, toHeads, turned } from "./shared/heads.ts";
+import { noRank } from "./shared/misses.ts";
 import { countAttribute, need, positions, range, sameAsInput } from "./shared/rules.ts";
 
 export const RotaryEmbedding = defineOp({
@@ -14,7 +15,7 @@ export const RotaryEmbedding = defineOp({
   sameType: 0,
   read: (site) => {
     const dims = site.inputs[0]?.dims;
-    if (dims === undefined) return new Miss("the rank of its input is not known");
+    if (dims === undefined) return noRank;
     const flat = dims.length === 3;
     const heads = flat ? integer(site, "num_heads", 0) : dims[1];
     if (typeof heads !== "number" || heads === 0) return new Miss("the number of heads is not known");

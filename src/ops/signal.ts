@@ -11,6 +11,7 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Op } from "./define.ts";
 import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
+import { noRank } from "./shared/misses.ts";
 import { inverse, need, sameAxes, typeOf } from "./shared/rules.ts";
 
 interface DftSettings {
@@ -26,7 +27,7 @@ export const DFT = defineOp<DftSettings>({
   sameType: 0,
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
-    if (rank === undefined) return new Miss("the rank of its input is not known");
+    if (rank === undefined) return noRank;
     const axisInput = site.inputs[2];
     const given = site.version < 20 ? integer(site, "axis", 1) : axisInput === undefined ? -2 : axisInput.elements?.[0];
     if (typeof given !== "number") return new Miss("its axis is computed at run time");
@@ -138,7 +139,7 @@ export const STFT = defineOp<StftSettings>({
   // Each frequency is a pair of kernels, cosine and sine times the window; frames are where they are applied.
   lower: (s, emit, [x, , window]) => {
     const width = x?.type?.dims?.length === 2 ? 1 : x?.type?.dims?.[2];
-    if (x === undefined || typeof width !== "number") return new Miss("the rank of its input is not known");
+    if (x === undefined || typeof width !== "number") return noRank;
     const count = frequencies(s);
     if (s.length * count > largest) return new Miss("its frames are too long to be written out");
     const type = typeOf(x);

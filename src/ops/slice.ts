@@ -9,7 +9,7 @@ import { addDims, type Dim, dimText, fixedDims, isSymbolic, multiplyDims, symbol
 import { type AxisLink, defineOp, type Site } from "./define.ts";
 import { attributeOrInput, constantIntegers, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { withMoved } from "./shared/elements.ts";
-import { primitive } from "./shared/misses.ts";
+import { noRank, primitive } from "./shared/misses.ts";
 import { filled, fixed, handedOn, need, range, restated, typeOf } from "./shared/rules.ts";
 
 interface Range {
@@ -24,7 +24,7 @@ interface Range {
 
 function readSlice(site: Site): readonly Range[] | Miss {
   const rank = site.inputs[0]?.dims?.length;
-  if (rank === undefined) return new Miss("the rank of its input is not known");
+  if (rank === undefined) return noRank;
   const starts = site.inputs[1] === undefined ? integers(site, "starts") : site.inputs[1].elements;
   const ends = site.inputs[2] === undefined ? integers(site, "ends") : site.inputs[2].elements;
   const axes = attributeOrInput(site, "axes", 3);
@@ -204,7 +204,7 @@ export const Pad = defineOp({
   sameType: 0,
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
-    if (rank === undefined) return new Miss("the rank of its input is not known");
+    if (rank === undefined) return noRank;
     const given = attributeOrInput(site, "pads", 1);
     if (given === undefined) return new Miss("has no pads");
     const axes =

@@ -5,12 +5,11 @@
  *
  * Gradients: softmax dx = y · (dy - Σ dy·y); log-softmax dx = dy - eʸ · Σ dy; Hardmax is constant almost everywhere.
  */
-import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Distribution, defineOp, type Op, type Site } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
-import { primitive } from "./shared/misses.ts";
+import { noRank, primitive } from "./shared/misses.ts";
 import { sameAsInput, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
@@ -27,8 +26,6 @@ interface Row {
   readonly rule: Rule;
   readonly form: Distribution["form"];
 }
-
-const noRank = new Miss("the rank of its input is not known");
 
 function read(site: Site): Settings {
   const dims = site.inputs[0]?.dims;

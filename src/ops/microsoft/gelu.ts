@@ -12,6 +12,7 @@ import type { Value } from "../../graph/graph.ts";
 import { type Dim, floorDims, sameDims } from "../../tensor/dims.ts";
 import type { AxisLink, Op, Site } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
+import { noRank } from "../shared/misses.ts";
 import { broadcast, sameAsInput, sameAxes, shaped } from "../shared/rules.ts";
 import { microsoftOp } from "./typed.ts";
 
@@ -67,7 +68,7 @@ export const BiasSoftmax = microsoftOp({
   name: "BiasSoftmax",
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
-    if (rank === undefined) return new Miss("the rank of its input is not known");
+    if (rank === undefined) return noRank;
     return { axis: wrapAxis(integer(site, "axis", 1), rank), inner: integer(site, "is_inner_broadcast", 0) !== 0 };
   },
   infer: (_, site) => sameAsInput(site),

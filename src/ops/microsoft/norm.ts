@@ -18,7 +18,7 @@ import { type AxisLink, defineOp, type Inferred, type Op, type Site, type Wanted
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
 import { decoded } from "../shared/codes.ts";
 import { withChannelsFirst } from "../shared/convolution.ts";
-import { quantizedAlready, runsInFloat } from "../shared/misses.ts";
+import { noRank, quantizedAlready, runsInFloat } from "../shared/misses.ts";
 import { normalize, rootMeanSquare, scaling } from "../shared/normalize.ts";
 import { castLike, need, positions, range, sameAsInput, widened } from "../shared/rules.ts";
 import { microsoftOp } from "./typed.ts";
@@ -56,7 +56,7 @@ export const SimplifiedLayerNormalization = defineOp({
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     const axis = integer(site, "axis", -1);
-    if (rank === undefined && axis !== -1) return new Miss("the rank of its input is not known");
+    if (rank === undefined && axis !== -1) return noRank;
     return { axis: rank === undefined ? axis : wrapAxis(axis, rank), epsilon: decimal(site, "epsilon", 1e-5) };
   },
   infer: (s, site): readonly Inferred[] => {
@@ -72,7 +72,7 @@ export const SimplifiedLayerNormalization = defineOp({
   axes: (s, site, dims) => normalizedAxes(site, dims, dims.length - s.axis, [0, 1], site.outputs > 1 ? [1] : []),
   lower: (s, emit, [x, scale]) => {
     const rank = x.type?.dims?.length;
-    if (rank === undefined) return new Miss("the rank of its input is not known");
+    if (rank === undefined) return noRank;
     const { y, inverse } = rootMeanSquare(emit, x, scale, { axes: range(rank - s.axis, s.axis), epsilon: s.epsilon });
     return [y, inverse];
   },

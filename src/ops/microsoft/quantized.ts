@@ -12,7 +12,7 @@ import type { Inferred, Op, Site } from "../define.ts";
 import { decimal, integer, integers, wrapAxis } from "../shared/attributes.ts";
 import { codeType, decoded, encoded } from "../shared/codes.ts";
 import { channelsFirst, channelsLast, withChannelsFirst } from "../shared/convolution.ts";
-import { lowerFirst, onIntegers, quantizedAlready } from "../shared/misses.ts";
+import { lowerFirst, noRank, onIntegers, quantizedAlready } from "../shared/misses.ts";
 import { broadcast, need } from "../shared/rules.ts";
 import { padding, pooledDims, readPool } from "../shared/window.ts";
 import { microsoftOp } from "./typed.ts";
@@ -147,7 +147,7 @@ export const QLinearReduceMean = onCodes({
   result: [3, 4],
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
-    if (rank === undefined) return new Miss("the rank of its input is not known");
+    if (rank === undefined) return noRank;
     const axes = (integers(site, "axes") ?? []).map((axis) => wrapAxis(axis, rank));
     return { axes, keep: integer(site, "keepdims", 1) !== 0 };
   },
@@ -191,7 +191,7 @@ export const QLinearGlobalAveragePool = onCodes({
     need(site, 0).dims?.map((dim, axis, dims) => (axis === 0 || axis === (last ? dims.length - 1 : 1) ? dim : 1)),
   compute: ({ last }, emit, [x]) => {
     const rank = x?.type?.dims?.length;
-    if (rank === undefined) return new Miss("the rank of its input is not known");
+    if (rank === undefined) return noRank;
     return last ? withChannelsFirst(emit, rank, [x], emit.GlobalAveragePool) : emit.GlobalAveragePool([x]);
   },
 });

@@ -1,6 +1,7 @@
 /** The reasons that many entries have for not having a facet: the same words for the same thing. */
 import { Miss } from "../../errors.ts";
 
+export const noRank = new Miss("the rank of its input is not known");
 export const noWeight = new Miss("has no weight");
 export const primitive = new Miss("is primitive");
 export const runsInFloat = new Miss("stays in float: no quantized kernel");
