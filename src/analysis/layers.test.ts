@@ -41,6 +41,47 @@ describe("a weight without a name of its own", () => {
   });
 });
 
+describe("layers of other weights have other names:", () => {
+  test("a table and its transposed copy in one module", () => {
+    const model = parseModel(`opset 21
+graph (ids: int64[n]) -> (y: float32[n, 9]) {
+  table: float32[9, 4] = random(seed 1)
+  copy: float32[4, 9] = random(seed 2)
+  x = Gather "/block1/Gather" (table, ids)
+  y = MatMul "/block1/MatMul" (x, copy)
+}`);
+    expect(namesOf(model)).toEqual(["/block1/Gather", "/block1/MatMul"]);
+  });
+
+  test("nodes that are called as a layer is, or as each other", () => {
+    expect(namesOf(two("same", "same"))).toEqual(["same", "same_2"]);
+    const third = parseModel(`opset 21
+graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
+  a: float32[4, 4] = random(seed 1)
+  same_2.weight: float32[4, 4] = random(seed 2)
+  c: float32[4, 4] = random(seed 3)
+  h = MatMul "same" (x, a)
+  i = MatMul "other" (h, same_2.weight)
+  j = MatMul "same" (i, c)
+  y = MatMul "same" (j, a)
+}`);
+    expect(namesOf(third)).toEqual(["same", "same_2", "same_3", "same"]);
+  });
+
+  test("but a table of which one reader takes the codes is one layer", () => {
+    const model = parseModel(`opset 21
+graph (ids: int64[n]) -> (y: float32[n, 4]) {
+  embed.weight: float32[4, 4] = random(seed 1)
+  embed.weight_quantized: int8[4, 4] = random(seed 1, from -9 to 9)
+  scale: float32[] = 0.1
+  codes = Gather(embed.weight_quantized, ids)
+  x = DequantizeLinear(codes, scale)
+  y = MatMul(x, embed.weight)
+}`);
+    expect(namesOf(model)).toEqual(["embed", "embed"]);
+  });
+});
+
 test("a selection that leaves no layer is refused", () => {
   const all = [{ name: "fc1" }, { name: "fc2" }];
   expect(selectLayers(all, { layers: "fc*", except: "fc1" })).toEqual([{ name: "fc2" }]);

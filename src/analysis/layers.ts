@@ -44,17 +44,36 @@ export const layers: (model: Model, inference: Inference) => readonly Layer[] = 
 });
 
 /**
- * Layers of other weights that have one name, as two products in one module do, are told apart by their nodes. A table and the last layer that it
- * is, too, keep the name that they share where only one of them has become codes.
+ * Layers of other weights that have one name, as two products in one module do, are told apart by their nodes, and where a node is called as
+ * another layer is, by a number. A table and the last layer that it is, too, keep the name that they share where only one of them has become codes.
  */
 function apart(found: readonly Layer[]): readonly Layer[] {
-  const weights = new Map<string, Set<Value>>();
-  const key = ({ name, role }: Layer): string => `${role.kind ?? ""} ${name}`;
-  for (const layer of found) weights.set(key(layer), (weights.get(key(layer)) ?? new Set()).add(layer.weight));
-  return found.map((layer) => {
-    const several = (weights.get(key(layer))?.size ?? 0) > 1;
-    return several ? { ...layer, name: partName(nodeName(layer.node), layer.role.part) } : layer;
+  const matrices = new Map<string, Set<string>>();
+  for (const layer of found) matrices.set(layer.name, (matrices.get(layer.name) ?? new Set()).add(matrixName(layer)));
+  const named = found.map((layer) =>
+    matrices.get(layer.name)?.size === 1 ? layer : { ...layer, name: partName(nodeName(layer.node), layer.role.part) },
+  );
+  const names = new Set(named.map(({ name }) => name));
+  const owners = new Map<string, string>();
+  return named.map((layer) => {
+    const own = matrixName(layer);
+    let { name } = layer;
+    const isTaken = (other: string): boolean =>
+      owners.has(other) ? owners.get(other) !== own : other !== layer.name && names.has(other);
+    for (let count = 2; isTaken(name); count++) name = `${layer.name}_${count}`;
+    owners.set(name, own);
+    return name === layer.name ? layer : { ...layer, name };
   });
+}
+
+/** What the matrix of a layer is called, in floats or in codes. */
+function matrixName(layer: Pick<Layer, "effective" | "weight">): string {
+  return weightName(layer).replace(/_quantized$/, "");
+}
+
+/** A weight that is read as it is has no mask: one that many nodes share is not searched for its readers' sake. */
+function weightName({ effective, weight }: Pick<Layer, "effective" | "weight">): string {
+  return effective === weight ? weight.name : plainName(weight);
 }
 
 /** The layer that a node is, or why it is none. A node with several weights (a recurrent one) is several layers: the first of them. */
@@ -80,8 +99,7 @@ function layerOf(node: Node, role: WeightRole): Layer | Miss {
     return new Miss(`its weight is computed from constants${storedBy(effective, dims)}`, node.name);
   const bias = role.bias === undefined ? undefined : node.inputs[role.bias];
   return {
-    // A weight that is read as it is has no mask: one that many nodes share is not searched for its readers' sake.
-    name: layerName(effective === weight ? weight.name : plainName(weight), node, role.part),
+    name: layerName(weightName({ effective, weight }), node, role.part),
     node,
     role,
     weight,

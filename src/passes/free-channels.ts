@@ -10,6 +10,7 @@ import { allNodes, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
 import { foldShapes } from "./fold-shapes.ts";
+import type { Context } from "./pass.ts";
 
 /** The model as channels are cut from it: a copy, where sizes have to be stored for that. */
 export async function withFreeChannels(model: Model): Promise<Model> {
@@ -20,11 +21,11 @@ export async function withFreeChannels(model: Model): Promise<Model> {
 }
 
 /** Stores the sizes of a model, in place, if more channels are free then by `count`. */
-export async function freeChannels(model: Model, count: (model: Model) => number): Promise<void> {
+export async function freeChannels(model: Model, count: (model: Model) => number, context?: Context): Promise<void> {
   if (!computesSizes(model)) return;
   const before = count(model);
   const restore = snapshot(model);
-  const { changes } = await foldShapes(model);
+  const { changes } = await foldShapes(model, {}, context);
   if (changes.length === 0 || count(model) <= before) restore();
 }
 

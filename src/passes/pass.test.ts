@@ -1,18 +1,48 @@
+import * as v from "valibot";
 import { describe, expect, it } from "vitest";
 import { infer } from "../analysis/infer.ts";
 import { parseModel } from "../graph/text.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
-import { atomically } from "./pass.ts";
+import { atomically, definePass } from "./pass.ts";
 
-describe("a pass that changes nothing, or fails", () => {
-  const network = () =>
-    parseModel(`opset 12
+const network = () =>
+  parseModel(`opset 12
 graph (x: float32[n, 2]) -> (y) {
   w: float32[2, 2] parameter = [1, 2, 3, 4]
   h = MatMul(x, w)
   y = Relu(h)
 }`);
 
+describe("a model that a pass is at work on", () => {
+  const nothing = { changes: [], misses: [] };
+  const options = v.strictObject({});
+  const simple = definePass({ id: "simple", summary: "", options, run: async () => nothing });
+  const nested = definePass({
+    id: "nested",
+    summary: "",
+    options,
+    run: async (model, _, context) => simple(model, {}, { ...context, log: () => {} }),
+  });
+
+  it("is refused to others until that one has ended", async () => {
+    const model = network();
+    const context = { seed: 1 };
+    const first = nested(model, {}, context);
+    await expect(simple(model, {}, context)).rejects.toThrow("simple: another pass is at work on this model.");
+    await expect(simple(model.clone(), {}, context)).resolves.toBe(nothing);
+    await expect(first).resolves.toBe(nothing);
+    await expect(simple(model)).resolves.toBe(nothing);
+  });
+
+  it("is free again after one that failed", async () => {
+    const model = network();
+    const run = async (): Promise<typeof nothing> => Promise.reject(new Error("no"));
+    await expect(definePass({ id: "failing", summary: "", options, run })(model)).rejects.toThrow("no");
+    await expect(nested(model)).resolves.toBe(nothing);
+  });
+});
+
+describe("a pass that changes nothing, or fails", () => {
   it("leaves a model that the next one understands as if there had been none", async () => {
     const model = network();
     const failing = atomically(model, async () => {

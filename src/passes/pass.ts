@@ -113,7 +113,7 @@ export const contract = { checked: false };
 /**
  * Makes a pass from its definition.
  *
- * Calling it checks the options first: E_OPTION names the option and what it accepts. Nodes that it made say so in their metadata. Where
+ * Calling it checks the options first: E_OPTION names the option and what it accepts, or says that another pass is at work on the model. Nodes that it made say so in their metadata. Where
  * `contract.checked`, the result must verify, and a pass that reports no change must have changed nothing.
  */
 export function definePass<S extends v.GenericSchema, R extends Outcome>(definition: PassDefinition<S, R>): Pass<S, R> {
@@ -123,10 +123,16 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     if (typeof (model as Partial<Model> | undefined)?.graph !== "object")
       throw new PithError("E_OPTION", `${id} takes a model, as open() gives it, got ${typeof model}.`);
     const given = parseOptions(id, options, rest[0] ?? {});
+    const outer: Inside = rest[1] ?? {};
+    if (standing.has(model.graph) && outer[changing] !== model.graph)
+      throw new PithError("E_OPTION", `${id}: another pass is at work on this model.`, {
+        hint: "Await that one first. A pass that calls another one hands on its context.",
+      });
+    const inside: Context & Inside = { ...completeContext(outer), [changing]: model.graph };
     const before = new Set(model.graph.nodes());
     const hash = contract.checked ? structureHash(model) : "";
     const faulty = contract.checked && verify(model).length > 0;
-    const outcome = await atomically(model, () => run(model, given, completeContext(rest[1])));
+    const outcome = await atomically(model, () => run(model, given, inside));
     for (const node of model.graph.nodes()) {
       if (!before.has(node) && !node.metadata.has(passKey)) node.metadata = new Map([...node.metadata, [passKey, id]]);
     }
@@ -139,6 +145,10 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
   };
   return Object.assign(call, description);
 }
+
+/** In the context of a pass, which those that it calls are handed: the graph that it changes, so that they may. */
+const changing = Symbol("changing");
+type Inside = Partial<Context> & { readonly [changing]?: Graph };
 
 /** States of graphs before the pass that is running: nested passes share them until one changes something. */
 const standing = new WeakMap<Graph, GraphSnapshot>();

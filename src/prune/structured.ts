@@ -73,7 +73,7 @@ export async function cutOrders(
 
 export async function pruneStructured(model: Model, given: Options, context: Context): Promise<Outcome> {
   storeWeights(model);
-  await freeChannels(model, (one) => freeUnits(one, given));
+  await freeChannels(model, (one) => freeUnits(one, given), context);
   return cutLeast(model, given, context);
 }
 
