@@ -35,7 +35,6 @@ export async function runOf(facts: Facts): Promise<Run> {
   const inside = attempts.filter(({ verdict }) => verdict.met);
   const [best] = inside.toSorted((a, b) => a.standing.measured.bytes - b.standing.measured.bytes);
   const chosen = best === undefined ? undefined : attempts.indexOf(best);
-  const _changes = (best?.steps ?? []).flatMap((step) => step.changes);
   return {
     format: runFormat,
     version: await version(),

@@ -10,16 +10,7 @@ import { recover } from "../../../src/recover/index.ts";
 import { toFloat64, toNumbers } from "../../../src/tensor/convert.ts";
 import { expectSameAsSilenced } from "../../prune/silenced.ts";
 import type { Network } from "../network.ts";
-import {
-  answers,
-  batchesOf,
-  engine,
-  expectSame,
-  expectSentences,
-  expectThat,
-  originalAnswers,
-  refused,
-} from "../runs.ts";
+import { answers, batchesOf, engine, expectSame, expectSentences, expectThat, refused } from "../runs.ts";
 import { expectSameShapes, type Promised, samplesOf, weights } from "./promised.ts";
 
 export const pruning: readonly Promised[] = [0.5, 0.9, 1].map((amount) => ({
@@ -84,7 +75,6 @@ export const cutting: readonly Promised[] = [
   ...(["uniform", "global"] as const).map((scope) => ({
     name: `prune channels, ${scope}`,
     async keep(network: Network): Promise<void> {
-      const _expected = await originalAnswers(network);
       const result = network.model.clone();
       const outcome = await prune(result, { structured: 0.5, scope }, { engine });
       expectSentences(outcome);
