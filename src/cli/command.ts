@@ -25,6 +25,8 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly passed?: v.GenericSchema;
   /** Names in `passed` that are the command's own: it takes these flags itself and passes nothing on under these names. */
   readonly reserved?: readonly string[];
+  /** Names in `options` that mean nothing here: they get no flags. */
+  readonly without?: readonly string[];
   /** Nothing in it is random: there is no `--seed`. */
   readonly deterministic?: boolean;
   /** Command lines without the leading `pith`. */
@@ -82,11 +84,11 @@ export function buildCommand<S extends v.GenericSchema>(
   for (const { name, description, several } of definition.arguments) {
     command.addArgument(new Argument(several === true ? `<${name}...>` : `<${name}>`, description));
   }
-  const { passed, options: own, reserved = [] } = definition;
+  const { passed, options: own, reserved = [], without = [] } = definition;
   // A flag that both have is described by whoever it is passed to.
   const described = passed === undefined ? new Set<string>() : keysOf(passed);
   if (passed !== undefined) addFlags(command, passed, new Set([...reserved, ...keysOf(common)]));
-  addFlags(command, own, new Set([...described].filter((key) => !reserved.includes(key))));
+  addFlags(command, own, new Set([...without, ...[...described].filter((key) => !reserved.includes(key))]));
   addFlags(command, common, new Set(definition.deterministic === true ? ["seed"] : []));
   for (const { title, rows } of [...(passed === undefined ? [] : meaningsOf(passed)), ...meaningsOf(own)]) {
     const wide = Math.max(...rows.map(([name]) => name.length));

@@ -163,7 +163,10 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
   ];
   const note = notes.filter((text) => text !== "").join("; ");
   const meaning = stem.startsWith("--no-") ? (facts.negated ?? facts.description) : facts.description;
-  const description = `${meaning}${note === "" ? "" : ` (${note})`}`.trim();
+  const description =
+    meaning.includes("(default") && note !== ""
+      ? meaning.replace("(default", `(${note}; default`)
+      : `${meaning}${note === "" ? "" : ` (${note})`}`.trim();
   if (onlyToggle) return inGroup(facts.group, new Option(flags, description));
 
   const value = facts.value ?? valueName(accepted);

@@ -15,7 +15,7 @@ export const dropUnused = definePass({
   async run(model) {
     const changes: Change[] = [];
     const say = (at: string): void => {
-      changes.push({ at, what: "no output depends on it", decidedBy: "global" });
+      changes.push({ at, what: "removed: no output depends on it", decidedBy: "global" });
     };
     // What was needed inside a node may not be once the node is gone, and the other way round: from the innermost out.
     for (const graph of [...allGraphs(model.graph)].reverse()) {

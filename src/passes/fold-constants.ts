@@ -46,7 +46,7 @@ export const foldConstants = definePass({
     const changes: Change[] = [];
     for (const [output, result] of results) {
       if (output.producer === undefined) continue;
-      changes.push({ at: describe(output.producer), what: "constant, stored", decidedBy: "global" });
+      changes.push({ at: describe(output.producer), what: "constant folded", decidedBy: "global" });
       storeInPlace(output, result);
     }
     if (changes.length > 0) removeUnusedEverywhere(model);

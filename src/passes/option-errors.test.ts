@@ -39,7 +39,7 @@ describe("an option that does not exist", () => {
 
   test("inside another option is answered with what is there", () => {
     expect(refused({ scheme: "static", inner: { corp: 4 } })).toEqual({
-      message: 'tune: "inner.corp": there is no "corp" here; it has crop.',
+      message: 'tune: "inner.corp": there is no "corp" here, only crop.',
       hint: 'Did you mean "crop"?',
     });
   });

@@ -75,11 +75,13 @@ export function unknownName(
   owner: string,
 ): Misfit & { readonly part: "key" } {
   const last = String(path.at(-1) ?? "");
-  const none = path.length === 1 ? `${owner} has no option "${last}"` : `there is no "${last}" here`;
   return {
     path,
     part: "key",
-    sentence: `${none}; it has ${names.join(", ")}`,
+    sentence:
+      path.length === 1
+        ? `${owner} has no option "${last}"; it has ${names.join(", ")}`
+        : `there is no "${last}" here, only ${names.join(", ")}`,
     hint: question(optionMeant(last, names), last),
   };
 }

@@ -41,7 +41,7 @@ export const removeIdentities = definePass({
       const at = describe(node);
       replaceUses(output, value);
       node.graph.removeNode(node);
-      changes.push({ at, what: "an identity", decidedBy: "global" });
+      changes.push({ at, what: "identity removed", decidedBy: "global" });
     }
     return { changes, misses: [] };
   },

@@ -32,7 +32,7 @@ export const resolveConditions = definePass({
           if (taken === undefined || condition === undefined || isHeld(condition)) continue;
           const at = describe(node);
           takeBranch(graph, node, taken.branch);
-          changes.push({ at, what: `its condition is always ${taken.truth}`, decidedBy: "global" });
+          changes.push({ at, what: `branch inlined: its condition is always ${taken.truth}`, decidedBy: "global" });
           found = true;
         }
         // Graphs that went with an If are no longer in the model.

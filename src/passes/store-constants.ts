@@ -36,7 +36,7 @@ export const storeConstants = definePass({
       if (tensor === undefined) continue;
       const at = describe(node);
       storeInPlace(output, tensor);
-      changes.push({ at, what: "is a stored tensor now", decidedBy: "global" });
+      changes.push({ at, what: "Constant node stored as a tensor", decidedBy: "global" });
     }
     return { changes, misses: [] };
   },

@@ -131,7 +131,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
       if (structured !== false)
         return `next: pith recover ${written} --original ${original} --data <samples, with or without labels>; then pith train with --learning-rate 3e-4`;
       return keepMasks === true
-        ? `next: pith train ${written} --data <samples> keeps the zeros; then pith simplify --finalize folds the masks in`
+        ? `next: pith train ${written} --data <samples> keeps the zeros; then pith simplify --finalize folds in the masks, which double the file until then`
         : "To train it further, prune with --keep-masks: without masks, training overwrites the zeros.";
     },
   },

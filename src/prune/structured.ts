@@ -210,8 +210,8 @@ function missesOf({ layers }: Group, reason: string): readonly Miss[] {
 }
 
 /**
- * A line for every layer that loses output channels, and in how many parts they go, where each is several channels. A layer of fewer channels than
- * its group has, as at the narrow end of a residual stream, loses channels one by one.
+ * A line for every layer that loses output channels, and, where its share is not that of its group, the group's: of units of several channels, or
+ * of a group with more channels, as a residual stream has beside its narrow end.
  */
 function changesOf({ group, units }: Choice, decidedBy: Change["decidedBy"]): Outcome["changes"] {
   const gone = new Set(units);
@@ -222,7 +222,8 @@ function changesOf({ group, units }: Choice, decidedBy: Change["decidedBy"]): Ou
     seen.add(layer.name);
     const count = unitOf.reduce((sum, unit) => sum + (gone.has(unit) ? 1 : 0), 0);
     if (count === 0) return [];
-    const parts = group.units >= unitOf.length ? "" : ` (${units.length} of ${group.units} units, such as heads)`;
+    const unit = group.units < unitOf.length ? "units, such as heads" : "in its group of coupled layers";
+    const parts = group.units === unitOf.length ? "" : ` (${units.length} of ${group.units} ${unit})`;
     const what = `${count} of ${unitOf.length} channels cut${parts}`;
     return [{ at: layer.name, what, decidedBy }];
   });

@@ -50,7 +50,10 @@ export const quantizeOptions = v.strictObject({
       },
     }),
   ),
-  bits: v.pipe(v.optional(v.literal(8, "only 8 bits are supported"), 8), v.description("bits of a weight")),
+  bits: v.pipe(
+    v.optional(v.literal(8, "only 8 bits are supported; for fewer, train with the recipe step `fake-quantize`"), 8),
+    v.description("bits of a weight"),
+  ),
   rounder: rounderOption,
   perChannel: v.pipe(
     v.optional(v.boolean(), true),

@@ -27,7 +27,7 @@ export async function noSmallerThan(original: Model, result: Model): Promise<str
   const size = await encodedSize(result);
   const idle = noSmaller(await encodedSize(plain), size);
   if (idle === undefined || noSmaller(await encodedSize(original), size) !== undefined) return idle;
-  return `${idle} than the original without the exporter's notes, which \`pith simplify\` drops`;
+  return `${idle} than the original without the exporter's metadata, which \`pith simplify\` drops`;
 }
 
 function sizeText(before: number, after: number): string {

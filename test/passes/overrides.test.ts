@@ -152,10 +152,10 @@ describe("an override that fits nothing is E_OPTION:", () => {
     const wrong = JSON.parse('{ "fc1": { "scope": "global" } }');
     await expect(prune(net(), { amount: 0.5, overrides: wrong })).rejects.toMatchObject({
       code: "E_OPTION",
-      message: 'prune: "overrides.fc1.scope": there is no "scope" here; it has amount.',
+      message: 'prune: "overrides.fc1.scope": there is no "scope" here, only amount.',
     });
     expect(() => recipeFrom({ steps: [{ quantize: { scheme: "weights", overrides: { fc1: { bit: 8 } } } }] })).toThrow(
-      'steps[0].quantize.overrides.fc1.bit: there is no "bit" here; it has perChannel, weights.',
+      'steps[0].quantize.overrides.fc1.bit: there is no "bit" here, only perChannel, weights.',
     );
   });
 });

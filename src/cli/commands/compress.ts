@@ -23,7 +23,7 @@ import { isSamePlace, isThere, requireOther } from "../files.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { allowance, bytes, count, difference, figure, speed, times } from "../numbers.ts";
+import { allowance, bytes, count, counted, difference, figure, speed, times } from "../numbers.ts";
 import { flag } from "../options.ts";
 import { withPartialRun } from "../partial-run-folder.ts";
 import { samplesLine } from "../samples.ts";
@@ -182,7 +182,7 @@ function printVariants(terminal: Terminal, run: Run, isWritten: boolean): void {
     const misses = steps.flatMap((step) => step.misses);
     if (misses.length === 0) continue;
     const why = isWritten ? "run.json and report.html say why" : reasonsOf(misses);
-    terminal.line(dim(`${name}: ${misses.length} unchanged (${why})`));
+    terminal.line(dim(`${name}: unchanged in ${counted(misses.length, "place")} (${why})`));
   }
 }
 

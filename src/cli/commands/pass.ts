@@ -49,6 +49,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     summary: `${summary[0]?.toLowerCase()}${summary.slice(1)}`,
     arguments: [{ name: "model.onnx", description: takes }],
     options: stepFlags(results ?? outputName("model.onnx", suffix({}))),
+    // No goal is judged where the weights are discarded on purpose.
+    without: pass.beginsAnew ? Object.keys(goalFlags) : [],
     passed: pass.options,
     // The job opens the data, prepares it, and gives the pass its part, and the metric.
     reserved: ["data", "samples", "metric"],

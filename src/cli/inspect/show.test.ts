@@ -34,7 +34,7 @@ describe("stretches of equal blocks", () => {
   const all = ["layers.0", "layers.1", "layers.2"].map(block);
 
   test("are a line", () => {
-    const lines = ["3 blocks of one kind: layers.0 … 2 (2 layers, 64 parameters each)"];
+    const lines = ["3 blocks of one kind: layers.0 … layers.2 (2 layers, 64 parameters each)"];
     expect(blockLines({ all, repeats: [{ first: 0, count: 3 }] })).toEqual(lines);
   });
 

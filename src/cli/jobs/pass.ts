@@ -285,8 +285,8 @@ function beforeTraining(
   const { name, unit } = task.metric;
   const now = figure(unit, judge.original.comparison.original.value);
   const limit = `${allowance(unit, maxDrop)} (--max-drop) and by more than chance explains`;
-  const whose = reference === undefined ? "" : ` of ${judge === reference.metrics ? reference.path : input.model}`;
-  return `Nothing is written if ${name} is worse than the ${now}${whose} by more than ${limit}${keepingAdvice(pass, input)}`;
+  const whose = judge === reference?.metrics ? reference.path : input.model;
+  return `Nothing is written if ${name} is worse than the ${now} of ${whose} by more than ${limit}${keepingAdvice(pass, input)}`;
 }
 
 function contextOf(engine: Engine, input: PassInput, context: JobContext): Context {
