@@ -41,12 +41,28 @@ describe("what a comparison costs", () => {
   y = Conv(a, w) {pads=[1,1,1,1,1,1]}
 }`);
 
-  it("dear models are run sample by sample, four of them", async () => {
+  it("dear models are run sample by sample, four of them, on smaller sides where they run so", async () => {
     const { engine, runs } = pretending();
     const found = await pairedRuns(engine, volume(256), volume(256), options);
     expect(found).not.toBeInstanceOf(Miss);
     expect(runs).toHaveLength(8);
-    for (const dims of runs) expect(dims).toEqual([1, 1, 256, 256, 256]);
+    for (const dims of runs) expect(dims).toEqual([1, 1, 64, 64, 64]);
+  });
+
+  it("and on their own sides where they do not", async () => {
+    const { engine, runs } = pretending((dims) => dims[2] !== 128);
+    const found = await pairedRuns(engine, volume(128), volume(128), options);
+    expect(found).not.toBeInstanceOf(Miss);
+    expect(new Set(runs.map(String))).toEqual(new Set(["1,1,128,128,128"]));
+    expect(runs).toHaveLength(8);
+  });
+
+  it("values of many bytes are written sample by sample, too, whatever is multiplied", async () => {
+    const { engine, runs } = pretending();
+    const large =
+      "(x: float32[n, 1, 64]) -> (y: float32[...]) {\n  s: int64[3] = [1, 8388608, 64]\n  y = Expand(x, s)\n}";
+    await pairedRuns(engine, model(large), model(large), options);
+    expect(runs.map(([batch]) => batch)).toEqual(new Array(18).fill(1));
   });
 
   it("small models are run on 32 samples at once eight", async () => {

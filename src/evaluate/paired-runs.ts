@@ -10,13 +10,14 @@ import { infer, isRandom } from "../analysis/infer.ts";
 import type { Engine, Session } from "../engine/index.ts";
 import { operatorName, type UnknownOperator, unknownIn } from "../engine/unknown-operator.ts";
 import { clause, Miss, PithError, stopIfAsked } from "../errors.ts";
-import { allNodes } from "../graph/graph.ts";
+import { allNodes, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { notLoaded, ResultFails } from "./load-check.ts";
+import { imageSides } from "./random-images.ts";
 import {
   type Assignment,
   guesses,
@@ -58,8 +59,12 @@ export interface PairOptions {
 /** Fewer samples show nothing. */
 export const fewestSamples = 4;
 const samplesWanted = 32;
-/** Multiply-accumulates that a run, and all runs of one model, may take about. */
-const [macsInRun, macsInAll] = [1e10, 1e11];
+/** What a run, and all runs of one model, may take about, in the time of a multiply-accumulate; the first bounds memory, too. */
+const [workInRun, workInAll] = [1e10, 1e11];
+/** What it takes to write a computed number, and to draw one. */
+const [workToWrite, workToDraw] = [20, 5000];
+/** Larger sides of images and volumes are halved while a sample takes more than a run may, where the network runs so. */
+const leastSide = 64;
 const growingLengths = lengthsOf([1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576]);
 
 /**
@@ -73,6 +78,15 @@ export async function pairedRuns(
   options: PairOptions,
 ): Promise<PairedRuns | Miss> {
   options.progress?.(0, 2 * fewestSamples);
+  const smaller = withSmallerSides(original, result);
+  if (smaller !== undefined) {
+    // What fails on smaller images may run on those that the models are made for.
+    const found = await runBoth(engine, ...smaller, options).catch((error: unknown) => {
+      if (error instanceof ResultFails) return new Miss(error.message);
+      throw error;
+    });
+    if (!(found instanceof Miss)) return found;
+  }
   return runBoth(engine, original, result, options);
 }
 
@@ -128,7 +142,7 @@ interface Run {
 
 interface Candidate {
   readonly shapes: Shapes;
-  /** What a sample takes, in multiply-accumulates. */
+  /** What a sample takes, in the time of a multiply-accumulate. */
   readonly work: number;
 }
 
@@ -138,23 +152,25 @@ function* candidates(
   inputs: RandomInputs,
   { sizes, known }: PairOptions,
 ): Generator<Candidate, void, undefined> {
-  const macsOf = costs(model, inputs);
+  const workOf = costs(model, inputs);
   const several = sizes === "several";
-  const fits = (assignment: Assignment, batch: number): boolean => batch === 1 || macsOf(assignment) <= macsInRun;
+  const fits = (assignment: Assignment, batch: number): boolean => batch === 1 || workOf(assignment) <= workInRun;
   const lengths = several ? growingLengths : likelyLengths;
   for (const guess of guesses(model, inputs, { known, lengths, batches: several ? [1, 2] : [8, 4, 2, 1], fits }))
-    yield { shapes: guess.shapes, work: macsOf(guess.assignment(model)) / guess.batch };
+    yield { shapes: guess.shapes, work: workOf(guess.assignment(model)) / guess.batch };
 }
 
 /** How many samples there may be where one takes so much. */
 function affordable(work: number): number {
-  return Math.max(fewestSamples, Math.min(samplesWanted, Math.floor(macsInAll / Math.max(1, work))));
+  return Math.max(fewestSamples, Math.min(samplesWanted, Math.floor(workInAll / Math.max(1, work))));
 }
 
-/** The multiply-accumulates of a run of these sizes. */
+/** What a run of these sizes takes: its multiply-accumulates, and the numbers that it writes and is fed. */
 function costs(model: Model, inputs: RandomInputs): (assignment: Assignment) => number {
   const copy = model.clone();
-  const perNode = [...cost(copy, infer(copy)).perNode.values()];
+  const inference = infer(copy);
+  const macs = [...cost(copy, inference).perNode.values()];
+  const written = [...copy.graph.nodes()].flatMap(({ outputs }) => outputs.filter((value) => value !== undefined));
   return (assignment) => {
     const sizes = new Map<Dim, number>();
     const sizeOf = (dim: Dim): number => {
@@ -162,7 +178,14 @@ function costs(model: Model, inputs: RandomInputs): (assignment: Assignment) => 
       sizes.set(dim, size);
       return size;
     };
-    return perNode.reduce<number>((sum, macs) => sum + Math.max(0, sizeOf(macs)), 0);
+    const countOf = (value: Value): number =>
+      inference.operand(value)?.dims?.reduce<number>((product, dim) => product * sizeOf(dim), 1) ?? 0;
+    const count = (values: readonly Value[]): number => values.reduce((sum, value) => sum + countOf(value), 0);
+    return (
+      macs.reduce<number>((sum, dim) => sum + Math.max(0, sizeOf(dim)), 0) +
+      workToWrite * count(written) +
+      workToDraw * count(copy.graph.feeds)
+    );
   };
 }
 
@@ -281,4 +304,39 @@ export function samplesAnswered(feeds: Batch, answer: Dense | undefined): number
   const [first] = Object.values(feeds);
   const [count = 1] = answer?.dims ?? [];
   return count > 0 && first?.dims[0] === count ? count : 1;
+}
+
+/** Both models for smaller images; undefined where they are cheap, or do not say the sizes of their images. */
+function withSmallerSides(original: Model, result: Model): readonly [Model, Model] | undefined {
+  let pair: readonly [Model, Model] = [original, result];
+  while (costs(pair[0], randomInputs(pair[0]))(() => 1) > workInRun) {
+    const [first, second] = pair.map(halved);
+    if (first === undefined || second === undefined) break;
+    pair = [first, second];
+  }
+  return pair[0] === original ? undefined : pair;
+}
+
+/** A copy for images of half the sides, if these are whole and not too small. */
+function halved(model: Model): Model | undefined {
+  const small = model.clone();
+  const sides = small.graph.feeds.map(({ type }) => {
+    const dims = type?.dims?.map((dim, axis) => (typeof dim === "number" ? dim : axis === 0 ? 1 : 0)) ?? [];
+    return imageSides(dims)?.sides ?? [];
+  });
+  if (sides.flat().length === 0) return undefined;
+  for (const [at, feed] of small.graph.feeds.entries()) {
+    const dims = feed.type?.dims?.map((dim, axis) =>
+      sides[at]?.includes(axis) === true && typeof dim === "number" ? dim / 2 : dim,
+    );
+    if (sides[at]?.some((axis) => !Number.isInteger(dims?.[axis]) || Number(dims?.[axis]) < leastSide))
+      return undefined;
+    if (feed.type !== undefined) feed.type = { ...feed.type, dims };
+  }
+  // What the file states of other values is true for its own sizes.
+  for (const value of small.graph.values()) {
+    if (value.producer === undefined || value.type === undefined) continue;
+    value.type = small.graph.outputs.includes(value) ? { type: value.type.type, dims: undefined } : undefined;
+  }
+  return small;
 }
