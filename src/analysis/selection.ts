@@ -19,7 +19,7 @@ interface Selectable {
 
 /**
  * The layers that a selection names.
- * @throws PithError E_NAME for a name or pattern that fits no layer, E_OPTION where `except` leaves none of them, or an override fits none.
+ * @throws PithError E_NAME for a name or pattern that fits no layer, E_OPTION where `except` leaves none of them.
  */
 export function selectLayers<L extends Selectable>(all: readonly L[], selection: Selection): readonly L[] {
   const patterns = list(selection.layers);
@@ -33,7 +33,7 @@ export function selectLayers<L extends Selectable>(all: readonly L[], selection:
     if (all.some(({ name, node }) => matches(pattern, name) || node?.op === pattern)) continue;
     const names = [...new Set(all.map(({ name }) => name))];
     const text = `\`overrides\`: no layer or operator type is called "${pattern}".`;
-    throw new PithError("E_OPTION", text, { hint: namesHint(pattern, names) });
+    throw new PithError("E_NAME", text, { hint: namesHint(pattern, names) });
   }
   const chosen = all.filter(
     ({ name }) =>

@@ -35,7 +35,9 @@ export const dataFlags = {
       group,
     }),
   ),
-  samples: v.optional(flag(countSchema, "use at most n samples, drawn by --seed", { value: "n", group })),
+  samples: v.optional(
+    flag(countSchema, "use at most n training and n test samples, drawn by --seed", { value: "n", group }),
+  ),
   batch: v.optional(
     flag(countSchema, "samples per run (default: 64, or 1 if outputs depend on the batch)", { value: "n", group }),
   ),

@@ -107,7 +107,9 @@ export const Gather = defineOp({
     return [reshapeTo(emit, emit.ScatterElements([zeros, at, parts], { axis: 1, reduction: "add" }), dims)];
   },
   cost: () => 0,
-  quantize: new Miss('is an embedding lookup without a matrix product: the scheme "weights" stores them in 8 bits'),
+  quantize: new Miss(
+    'is an embedding lookup without a matrix product: the scheme "weights" stores its table in 8 bits',
+  ),
 });
 
 /** y[i, j] = x[index[i, j], j] (axis 0): an element of the axis for each place. */

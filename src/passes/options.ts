@@ -50,13 +50,13 @@ export const overridesOption = <E extends v.ObjectEntries>(entries: E) => {
   const names = Object.keys(entries);
   return v.pipe(
     v.optional(v.record(v.string(), v.strictObject(entries))),
-    v.description(`${names.join(", ")} of single layers: "layer4*:${names[0]}=…"`),
+    v.description(`${names.join(", ")} of single layers or of an operator type: "layer4*:${names[0]}=…"`),
     v.metadata({ value: "rule", perLayer: true }),
   );
 };
 
 /** `layers` and `except`, as `selectLayers` takes them. `verb` says what is done to a layer. */
 export const selectionOptions = (verb: string) => ({
-  layers: described(names, `layers to ${verb}: names or patterns (default: all)`),
+  layers: described(names, `layers to ${verb}: names, or patterns such as "layer4*" (default: all)`),
   except: described(names, "layers to exclude: names or patterns"),
 });

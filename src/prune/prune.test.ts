@@ -239,6 +239,26 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 8]) {
     ]);
   });
 
+  test("of a layer that is padded to the channels of another are reported beside the channels of both", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[batch, 3, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
+  narrow.weight: float32[4, 3, 1, 1] = random(seed 1)
+  wide.weight: float32[8, 3, 1, 1] = random(seed 2)
+  out.weight: float32[2, 8, 1, 1] = random(seed 3)
+  pads: int64[8] = [0, 2, 0, 0, 0, 2, 0, 0]
+  n = Conv (x, narrow.weight)
+  p = Pad (n, pads)
+  w = Conv (x, wide.weight)
+  s = Add (p, w)
+  y = Conv (s, out.weight)
+}`);
+    const { changes } = await prune(model, { amount: 0.5, structured: true });
+    expect(changes.map(({ at, what }) => [at, what])).toEqual([
+      ["narrow", expect.stringMatching(/^[1-4] of 4 channels cut \(4 of 8 in its group of coupled layers\)$/)],
+      ["wide", "4 of 8 channels cut"],
+    ]);
+  });
+
   /** As exporters write a layer without a bias: zeros, as many as the weight says that it has channels. */
   const counted = `opset 21
 graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {

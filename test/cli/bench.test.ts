@@ -55,7 +55,9 @@ graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, sequence, 4
   const path = join(at, "model.onnx");
   await save(parseModel(text), path);
   const words = ["--rounds", "2", "--threads", "1"];
-  expect((await pith("bench", path, ...words)).out).toContain("\nInputs: input_ids int64[1, 128]. --dim sets sizes.\n");
+  expect((await pith("bench", path, ...words)).out).toContain(
+    "\nInputs: input_ids int64[1, 128]. --dim sets named sizes.\n",
+  );
   expect((await pith("bench", path, ...words, "--dim", "sequence=7")).out).toContain("input_ids int64[1, 7]");
   const vocab = { "[UNK]": 0, good: 1, "[PAD]": 2 };
   const parts = { pre_tokenizer: { type: "Whitespace" }, normalizer: null, post_processor: null, decoder: null };

@@ -73,6 +73,7 @@ describe("flags", () => {
     [["factorize"], "E_OPTION: Give exactly one of --rank, --energy and --ratio."],
     [["quantize", "--scheme", "weights", "--batch", "0"], "E_OPTION: --batch: expected at least 1, got 0."],
     [["plot", "--seed", "1"], "E_USAGE: Unknown option '--seed'."],
+    [["reinitialize", "--max-drop", "1%"], "E_USAGE: Unknown option '--max-drop'."],
   ])("%j: %s", async ([command = "", ...words], sentence) => {
     const { code, err } = await pith(command, at("net.onnx"), ...words);
     expect({ code, first: err.split("\n")[0] }).toEqual({ code: 2, first: sentence });

@@ -21,7 +21,7 @@ describe("--override", () => {
 
   test.each([
     ["fc1", 'E_OPTION: --override: expected layer:option=value, got "fc1".\n'],
-    ["fc9:amount=0.1", 'E_OPTION: --override: no layer or operator type is called "fc9".\nhint: '],
+    ["fc9:amount=0.1", 'E_NAME: --override: no layer or operator type is called "fc9".\nhint: '],
     [
       "fc1:amuont=0.1",
       'E_OPTION: --override: fc1: amuont: there is no "amuont" here, only amount.\nhint: Did you mean "amount"?\n',

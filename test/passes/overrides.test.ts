@@ -139,10 +139,10 @@ describe("quantize", () => {
   });
 });
 
-describe("an override that fits nothing is E_OPTION:", () => {
+describe("an override that fits nothing is refused:", () => {
   test("of a layer that there is not, with those that there are", async () => {
     await expect(prune(net(), { amount: 0.5, overrides: { fc9: { amount: 0.1 } } })).rejects.toMatchObject({
-      code: "E_OPTION",
+      code: "E_NAME",
       message: '`overrides`: no layer or operator type is called "fc9".',
       hint: expect.stringContaining("Layers: fc1, fc2, fc3."),
     });

@@ -133,7 +133,7 @@ graph (ids: int64[n], x: float32[n, 4]) -> (y: float32[n, 2]) {
       expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
         ...(scheme === "dynamic"
           ? [
-              'e: is an embedding lookup without a matrix product: the scheme "weights" stores them in 8 bits',
+              'e: is an embedding lookup without a matrix product: the scheme "weights" stores its table in 8 bits',
               'half: its data is float16; integer arithmetic needs float32 (the scheme "weights" does not)',
             ]
           : []),

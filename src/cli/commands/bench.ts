@@ -226,7 +226,7 @@ function inputLines(models: readonly string[], inputs: BenchOutput["inputs"]): s
     const more = all.length > mostInputs ? [`${integer(all.length - mostInputs)} more`] : [];
     return [...all.slice(0, mostInputs), ...more].join(", ");
   });
-  if (new Set(texts).size === 1) return [`Inputs: ${texts[0]}. --dim sets sizes.`];
+  if (new Set(texts).size === 1) return [`Inputs: ${texts[0]}. --dim sets named sizes.`];
   return texts.map((text, index) => `Inputs of ${models[index]}: ${text}.`);
 }
 

@@ -212,7 +212,7 @@ function labelsHint(batch: Batch): string {
 /** Which columns there are instead, and which of them were taken for the text. */
 async function columnsText(dataset: Dataset): Promise<string> {
   for await (const batch of dataset.batches({ size: 1 })) {
-    const listed = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(" and ");
+    const listed = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(", ");
     const names = Object.keys(batch);
     const texts = textColumns(batch, dataset.name);
     const images = holdsImages(batch) ? ", with images" : "";
