@@ -108,12 +108,12 @@ export function checkTogether(options: QuantizeSettings): void {
     throw new PithError("E_OPTION", "quantize: `rounder`: float16 has one way of rounding, to the nearest number.");
   }
   if (scheme === "dynamic" && activations === "int8") {
-    throw new PithError("E_OPTION", 'quantize: "activations": int8 is not available in the dynamic scheme.', {
-      hint: "ONNX's DynamicQuantizeLinear makes uint8 only.",
+    throw new PithError("E_OPTION", "quantize: `activations`: int8 is not available in the dynamic scheme.", {
+      hint: "ONNX's DynamicQuantizeLinear produces uint8 only.",
     });
   }
   if (scheme === "static" && activations === "int8" && weights === "uint8") {
-    throw new PithError("E_OPTION", 'quantize: "weights": int8 activations need int8 weights, got uint8.', {
+    throw new PithError("E_OPTION", "quantize: `weights`: int8 activations need int8 weights, got uint8.", {
       hint: "ONNX Runtime's kernels multiply int8 activations by int8 weights only, and uint8 activations by either.",
     });
   }
