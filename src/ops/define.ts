@@ -44,12 +44,11 @@ export type Bound = {
   lower(emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss;
   gradient(scope: GradientScope): readonly (Value | undefined)[] | Miss;
   cost(): { readonly macs: Dim } | Miss;
-  /** The trait; distributions are of that kind, too. */
   saturates(): readonly [low: number, high: number] | undefined;
 };
 
 /** Facets whose answers are completed when they are applied. */
-type Changed = "parameters" | "weight" | "axes" | "lower" | "gradient" | "cost";
+type Changed = "saturates" | "parameters" | "weight" | "axes" | "lower" | "gradient" | "cost";
 
 type Applying<F, G = Exclude<F, Miss | undefined>> = G extends (s: unknown, ...rest: infer R) => infer T
   ? (...rest: R extends readonly [Site, ...infer More] ? More : R) => T | Extract<F, Miss>
@@ -83,23 +82,23 @@ export function defineOp<S = null>(def: OpDef<S> & Complete<S>): Op {
   };
 }
 
-const traits = [
-  "sameType",
-  "mustBe",
-  "containers",
-  "random",
-  "holds",
-  "typeOnly",
-  "padding",
-  "withoutEffect",
-  "renamed",
-  "mostPadding",
-  "differentiatedWhole",
-  "byElement",
-] as const satisfies readonly (keyof Traits)[];
+const traits: Readonly<Record<keyof Traits, true>> = {
+  sameType: true,
+  mustBe: true,
+  containers: true,
+  random: true,
+  holds: true,
+  typeOnly: true,
+  padding: true,
+  withoutEffect: true,
+  renamed: true,
+  mostPadding: true,
+  differentiatedWhole: true,
+  byElement: true,
+};
 
 const traitsOf = (def: Traits): Traits =>
-  Object.fromEntries(traits.flatMap((trait) => (def[trait] === undefined ? [] : [[trait, def[trait]]])));
+  Object.fromEntries(Object.entries(def).filter(([key, value]) => key in traits && value !== undefined));
 
 /** An entry with what it left out. */
 type Whole<S> = OpDef<S> & { readonly [K in FacetName]: NonNullable<OpDef<S>[K]> };

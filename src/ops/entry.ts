@@ -290,11 +290,6 @@ export interface Traits {
   };
   /** By how much a window may be padded along its axes, before and behind: ONNX Runtime refuses pools that are padded by more. */
   readonly mostPadding?: (site: Site) => readonly number[] | undefined;
-  /**
-   * The asymptotes of output 0: there it is rounded in steps of its whole interval, so that a tiny number is a difference of two that are not, and
-   * says little beside the input.
-   */
-  readonly saturates?: readonly [low: number, high: number];
   /** Its own gradient is shorter than that of its primitives: it is not lowered before it is differentiated. */
   readonly differentiatedWhole?: true;
 }
@@ -336,6 +331,11 @@ export interface OpDef<S> extends Traits {
   ) => readonly Value[] | undefined;
   /** Whether output 0 is a distribution, whatever goes in. Left out by those of which it never is. */
   readonly distribution?: (s: S, site: Site) => Distribution | undefined;
+  /**
+   * The asymptotes of output 0: there it is rounded in steps of its whole interval, so that a tiny number is a difference of two that are not, and
+   * says little beside the input. Left out by those that have none; distributions of probabilities have 0 and 1.
+   */
+  readonly saturates?: readonly [low: number, high: number];
   /** The inputs that hold trained numbers: those of a list that are stored. Left out by those that learn nothing. */
   readonly parameters?: readonly number[] | ((s: S, site: Site) => readonly number[]) | undefined;
   /**
