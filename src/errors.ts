@@ -57,6 +57,11 @@ export class PithError extends Error {
     this.at = at;
     this.sentence = sentence;
   }
+
+  /** This failure at a place around it, or with other advice. */
+  reworded(said: { readonly at?: string; readonly hint?: string | readonly string[] }): PithError {
+    return new PithError(this.code, this.message, { hint: this.advice, ...said, cause: this });
+  }
 }
 
 /**

@@ -311,6 +311,6 @@ function placed<R>(node: Node, ask: () => R): R {
     return ask();
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
-    throw new PithError(error.code, `${describe(node)}: ${error.message}`, { cause: error });
+    throw error.reworded({ at: describe(node) });
   }
 }

@@ -50,7 +50,7 @@ export async function timedShapes(
     const found = await firstThatRuns(session, first.inputs, tried, seed);
     if (found instanceof PithError) {
       const hint = "Set the sizes of named dimensions (`dim`), or the values of inputs (`set`).";
-      throw new PithError(found.code, found.message, { hint, cause: found });
+      throw found.reworded({ hint });
     }
     return shapesOf(found.guess);
   } finally {

@@ -76,7 +76,9 @@ export async function readExternal(
     );
   }
   const source = await files.find(location, place).catch((error: unknown) => {
-    throw error instanceof PithError ? withPlace(error, place) : error;
+    if (!(error instanceof PithError)) throw error;
+    const hint = error.hint ?? "Put all files with the model's weights into the model's folder.";
+    throw error.reworded({ at: place, hint });
   });
   const end = start + length;
   if (end > source.size) {
@@ -86,14 +88,6 @@ export async function readExternal(
     );
   }
   return { source, start, end };
-}
-
-function withPlace(error: PithError, place: string): PithError {
-  return new PithError(error.code, error.message, {
-    at: place,
-    cause: error,
-    hint: error.hint ?? "Put all files with the model's weights into the model's folder.",
-  });
 }
 
 function wholeNumber(text: string | undefined, otherwise: number, place: string): number {

@@ -115,6 +115,5 @@ async function explain(error: unknown, source: ByteSource): Promise<unknown> {
   }
   // A file that cannot be read is named; of what stands in the model, the model is the place.
   const isInside = code === "E_MODEL" || code === "E_UNSUPPORTED" || (code === "E_FILE" && error.at !== undefined);
-  if (!isInside) return error;
-  return new PithError(code, error.message, { at: `"${source.name}"`, hint: error.advice, cause: error });
+  return isInside ? error.reworded({ at: `"${source.name}"` }) : error;
 }

@@ -69,7 +69,7 @@ async function readElements(
     return decodeTyped(type, dims, fields, place);
   } catch (error) {
     if (!(error instanceof PithError) || error.at === place) throw error;
-    throw new PithError(error.code, error.message, { at: place, hint: error.advice, cause: error });
+    throw error.reworded({ at: place });
   }
 }
 

@@ -109,7 +109,7 @@ export function pruneLeast(
     } catch (error) {
       if (!(error instanceof PithError)) throw error;
       const hint = `To prune the other layers, exclude this one: \`except: "${target.layer.name}"\`.`;
-      throw new PithError(error.code, `Layer "${target.layer.name}": ${error.message}`, { cause: error, hint });
+      throw error.reworded({ at: `Layer "${target.layer.name}"`, hint });
     }
   });
 }

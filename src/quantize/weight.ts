@@ -242,6 +242,6 @@ export async function forLayer<T>(layer: Layer, work: () => T | Promise<T>): Pro
     return await work();
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
-    throw new PithError(error.code, `Layer "${layer.name}": ${error.message}`, { cause: error });
+    throw error.reworded({ at: `Layer "${layer.name}"` });
   }
 }

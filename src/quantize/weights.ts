@@ -133,7 +133,7 @@ function raiseFor(model: Model, perChannel: boolean): void {
     else if ((model.opsets.get("") ?? 0) < 10) throw error;
     else {
       const hint = "Per-channel scales need opset 13; one scale per weight (`perChannel: false`) needs opset 10 only.";
-      throw new PithError(error.code, error.message, { cause: error, hint: [hint, ...error.advice] });
+      throw error.reworded({ hint: [hint, ...error.advice] });
     }
   }
 }

@@ -261,9 +261,8 @@ async function compareWithOriginal(
     return kept;
   } catch (error) {
     if (!(error instanceof PithError) || error.code === "E_STOPPED" || error instanceof ResultFails) throw error;
-    throw new PithError(error.code, error.message, {
+    throw error.reworded({
       hint: error.hint ?? "The result could not be compared with the original, and was not written: --force writes it.",
-      cause: error,
     });
   }
 }
