@@ -4,11 +4,23 @@
  * Several scales need equal zero points (ONNX Runtime's integer kernels know one), so such a grid is symmetric whatever the type: uint8 holds
  * what int8 would hold, plus 128. (ONNX Runtime's quantizer spreads ±max over 0 … 255 around 127.5, where no integer is the zero point.)
  */
-import { type QuantizationRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../math/index.ts";
+import {
+  type BlockBits,
+  blockScale,
+  type QuantizationRange,
+  type QuantizedType,
+  type ScaleAndZeroPoint,
+  scaleAndZeroPoint,
+} from "../math/index.ts";
 
 /** Codes of a weight; `low` and `high` are the smallest and largest that are used. */
 export interface Grid extends QuantizationRange {
-  readonly type: "int8" | "uint8";
+  readonly type: Extract<QuantizedType, "int8" | "uint8" | "uint4" | "uint2">;
+  /**
+   * So many numbers in a row share a scale. The weight is then given as blocks × numbers, axis 0: those of output 0 from its first input on, filled
+   * up with zeros, then those of output 1. Codes and scales are those of `MatMulNBits` (`math/blocks.ts`).
+   */
+  readonly block?: number;
   /** Each slice along this axis has a scale of its own; undefined: one scale for all. */
   readonly axis: number | undefined;
   /** The zero point is 0 (int8) or 128 (uint8); else it follows from the numbers. */
@@ -22,24 +34,38 @@ export interface ScaledGrid extends Grid {
 }
 
 /** The codes of so many bits. Eight leave out the most negative one, fewer have none to spare, as in ONNX Runtime. */
-export function gridOf(type: Grid["type"], axis: number | undefined, bits = 8): Grid {
+export function gridOf(type: "int8" | "uint8", axis: number | undefined, bits = 8): Grid {
   const high = 2 ** (bits - 1) - 1;
   if (axis !== undefined || type === "int8")
     return symmetricGrid(type, axis, { low: bits === 8 ? -high : -high - 1, high });
   return { type, axis, symmetric: false, low: 0, high: 255 };
 }
 
+/** The codes of blocks of so many numbers. */
+export function blockGrid(bits: BlockBits, block: number, symmetric: boolean): Grid {
+  const type = bits === 8 ? "uint8" : bits === 4 ? "uint4" : "uint2";
+  return { type, block, axis: 0, symmetric, low: 0, high: 2 ** bits - 1 };
+}
+
+/** Bits of a code in blocks. */
+export const bitsOfBlocks = ({ high }: Grid): BlockBits => (high === 255 ? 8 : high === 15 ? 4 : 2);
+
 /** Integers from `low` to `high` around 0, as int8, or as uint8 around 128. */
-export function symmetricGrid(type: Grid["type"], axis: number | undefined, { low, high }: QuantizationRange): Grid {
+export function symmetricGrid(
+  type: "int8" | "uint8",
+  axis: number | undefined,
+  { low, high }: QuantizationRange,
+): Grid {
   const zero = middle[type];
   return { type, axis, symmetric: true, low: low + zero, high: high + zero };
 }
 
-const middle = { int8: 0, uint8: 128 } as const;
+const middle = { int8: 0, uint8: 128, uint4: 8, uint2: 2 } as const;
 
 /** Scale and zero point with which a grid reaches from `min` to `max`, or as far on the other side. */
 export function scaleFor(grid: Grid, min: number, max: number): ScaleAndZeroPoint {
   const { type, symmetric, low, high } = grid;
+  if (grid.block !== undefined) return blockScale(min, max, { bits: bitsOfBlocks(grid), symmetric });
   if (!symmetric) return scaleAndZeroPoint(min, max, { type });
   const { scale } = scaleAndZeroPoint(min, max, { type: "int8" });
   return { scale: Math.fround(scale * (254 / (high - low))), zeroPoint: middle[type] };

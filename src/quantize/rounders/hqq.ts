@@ -1,0 +1,60 @@
+/**
+ * Half-quadratic quantization: zero points of blocks that leave a small error of most numbers, and a large one of a few.
+ *
+ *     i = (2ᵇ - 1) / (max - min) stays; z = -min · i to begin with; then in turn
+ *     q = clamp(round(w · i + z));  d = w - (q - z) / i;  e = sign(d) · max(0, |d| - |d|^(p-1) / β);  z = mean(q - (w - e) · i)
+ *
+ * p = 0.7; β starts at 10 and grows by 1.01. It ends when the mean of |d| no longer falls. Zero points are rounded then: kernels are slow
+ * with others. No data is looked at. Source: Badri and Shaji, "Half-Quadratic Quantization of Large Machine Learning Models", 2023.
+ */
+import type { ScaleAndZeroPoint } from "../../math/index.ts";
+import { toFloat64 } from "../../tensor/convert.ts";
+import { roundHalfEven } from "../../tensor/round.ts";
+import type { Dense } from "../../tensor/types.ts";
+import type { Grid } from "../grid.ts";
+
+const [p, firstBeta, growth, mostSteps] = [0.7, 10, 1.01, 20];
+const largestInverse = 2e4;
+
+export const hqq = {
+  id: "hqq",
+  summary: "half-quadratic: zero points of blocks for a robust error, without data",
+  zeroPoints: true,
+  scales(weight: Dense, { high }: Grid): readonly ScaleAndZeroPoint[] {
+    const values = toFloat64(weight);
+    const [count = 0, size = 0] = weight.dims;
+    const inverse = new Float64Array(count);
+    const zero = new Float64Array(count);
+    for (let block = 0; block < count; block++) {
+      const own = values.subarray(block * size, (block + 1) * size);
+      // A zero point is a code: the range contains 0.
+      const [min, max] = [Math.min(0, ...own), Math.max(0, ...own)];
+      inverse[block] = Math.min(largestInverse, high / (max - min));
+      zero[block] = roundHalfEven(-min * (inverse[block] ?? 0));
+    }
+    let best = Number.POSITIVE_INFINITY;
+    let beta = firstBeta;
+    for (let step = 0; step < mostSteps; step++, beta *= growth) {
+      let total = 0;
+      for (let block = 0; block < count; block++) {
+        const [i, z] = [inverse[block] ?? 0, zero[block] ?? 0];
+        let sum = 0;
+        for (let at = block * size; at < (block + 1) * size; at++) {
+          const w = values[at] ?? 0;
+          const q = Math.min(high, Math.max(0, roundHalfEven(w * i + z)));
+          const d = w - (q - z) / i;
+          const size = Math.abs(d);
+          total += size;
+          sum += q - (w - Math.sign(d) * Math.max(0, size - (size + 1e-8) ** (p - 1) / beta)) * i;
+        }
+        zero[block] = sum / size;
+      }
+      if (total >= best) break;
+      best = total;
+    }
+    return Array.from(inverse, (i, block) => ({
+      scale: Math.fround(1 / i),
+      zeroPoint: Math.min(high, Math.max(0, roundHalfEven(zero[block] ?? 0))),
+    }));
+  },
+};

@@ -1,0 +1,66 @@
+/**
+ * Scales and minima of blocks by weighted least squares, large numbers counting more: each number x weighs |x| + rms(x).
+ *
+ *     s = (max - min) / (2ᵇ - 1), m = min to begin with; for k = 0 … 19:
+ *     q = clamp(round((2ᵇ - 2 + k / 10) / (max - m) · (x - m))); s, m of least Σ w (s q + m - x)² are taken where that falls
+ *
+ * Then z = clamp(round(-m / s)). No data is looked at. Source: llama.cpp's k-quants, as ONNX Runtime's quantizer has them.
+ */
+import type { ScaleAndZeroPoint } from "../../math/index.ts";
+import { toFloat64 } from "../../tensor/convert.ts";
+import { roundHalfEven } from "../../tensor/round.ts";
+import type { Dense } from "../../tensor/types.ts";
+import type { Grid } from "../grid.ts";
+
+const trials = 20;
+
+export const kQuant = {
+  id: "k-quant",
+  summary: "scales of blocks by weighted least squares, without data",
+  zeroPoints: true,
+  scales(weight: Dense, { high }: Grid): readonly ScaleAndZeroPoint[] {
+    const values = toFloat64(weight);
+    const [count = 0, size = 0] = weight.dims;
+    return Array.from({ length: count }, (_, block) => fitted(values.subarray(block * size, (block + 1) * size), high));
+  },
+};
+
+function fitted(x: Float64Array, high: number): ScaleAndZeroPoint {
+  const clamp = (code: number): number => Math.min(high, Math.max(0, roundHalfEven(code)));
+  const rms = Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / Math.max(1, x.length));
+  const weights = x.map((value) => Math.abs(value) + rms);
+  const [min, max] = [Math.min(...x), Math.max(...x)];
+  if (max === min) return { scale: Math.fround(Math.abs(max)), zeroPoint: max < 0 ? 1 : 0 };
+  const errorOf = (codes: Float64Array, s: number, m: number): number =>
+    codes.reduce((sum, q, at) => sum + (weights[at] ?? 0) * (s * q + m - (x[at] ?? 0)) ** 2, 0);
+  let best = { s: (max - min) / high, m: min };
+  let least = errorOf(
+    x.map((value) => clamp((value - min) / best.s)),
+    best.s,
+    best.m,
+  );
+  for (let trial = 0; trial < trials; trial++) {
+    const factor = (high - 1 + trial / 10) / (max - best.m);
+    const codes = x.map((value) => clamp(factor * (value - best.m)));
+    const line = weightedLine(codes, x, weights);
+    const error = line === undefined ? Number.POSITIVE_INFINITY : errorOf(codes, line.s, line.m);
+    if (line !== undefined && error < least) [best, least] = [line, error];
+  }
+  return { scale: Math.fround(best.s), zeroPoint: clamp(-best.m / best.s) };
+}
+
+/** s and m of least Σ w (s q + m - x)². */
+function weightedLine(q: Float64Array, x: Float64Array, w: Float64Array): { s: number; m: number } | undefined {
+  let [one, first, second, mean, mixed] = [0, 0, 0, 0, 0];
+  for (let at = 0; at < q.length; at++) {
+    const [code, value, weight] = [q[at] ?? 0, x[at] ?? 0, w[at] ?? 0];
+    one += weight;
+    first += weight * code;
+    second += weight * code * code;
+    mean += weight * value;
+    mixed += weight * value * code;
+  }
+  const determinant = one * second - first * first;
+  if (determinant <= 0) return undefined;
+  return { s: (one * mixed - mean * first) / determinant, m: (second * mean - first * mixed) / determinant };
+}
