@@ -3,6 +3,8 @@ export { fakeQuantize } from "./fake.ts";
 export type { Grid, ScaledGrid } from "./grid.ts";
 export type { QuantizeOptions } from "./options.ts";
 export { quantize } from "./quantize.ts";
+export { hqq } from "./rounders/hqq.ts";
+export { kQuant } from "./rounders/k-quant.ts";
 export { mse } from "./rounders/mse.ts";
 export { nearest } from "./rounders/nearest.ts";
 export type { Known, Rounder } from "./rounders/rounder.ts";

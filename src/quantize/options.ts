@@ -5,21 +5,27 @@ import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
 import { overridesOption, selectionOptions } from "../passes/options.ts";
 import type { Given } from "../passes/pass.ts";
-import { type RounderName, rounderOption } from "./rounders/index.ts";
+import { type RounderName, rounderOf, rounderOption } from "./rounders/index.ts";
 import type { Rounder } from "./rounders/rounder.ts";
 
 /** What `quantize` may be told. */
 export interface QuantizeOptions {
   /** "weights": 8-bit weights, arithmetic in float; "dynamic" and "static": arithmetic on integers, with ranges found at run time or measured on `data`; "float16": all in half precision. */
   readonly scheme: "weights" | "dynamic" | "static" | "float16";
-  /** Bits of a weight (8, the only ones so far). */
-  readonly bits?: 8 | undefined;
+  /** Bits of a weight (8). Fewer than 8, or a `block`, are for matrix products; other layers have 8 bits. */
+  readonly bits?: 8 | 4 | 2 | undefined;
+  /** So many inputs of a matrix product share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
+  readonly block?: 16 | 32 | 64 | 128 | 256 | undefined;
+  /** Blocks have no zero points (true, but with rounders that find them). */
+  readonly symmetric?: boolean | undefined;
   /** How weights are rounded: "nearest", with scales over their whole range; "mse", with scales of the least squared error; or a method of one's own. */
   readonly rounder?: RounderName | Rounder | undefined;
   /** One scale per output channel of a weight, instead of one per weight (true). */
   readonly perChannel?: boolean | undefined;
   /** For single layers: { "layer4*": { perChannel: false } }. */
-  readonly overrides?: Record<string, Pick<QuantizeOptions, "perChannel" | "weights">> | undefined;
+  readonly overrides?:
+    | Record<string, Pick<QuantizeOptions, "bits" | "block" | "symmetric" | "perChannel" | "weights">>
+    | undefined;
   /** Names or patterns of the layers to quantize; unless said, all. */
   readonly layers?: string | string[] | undefined;
   /** Names or patterns of layers to leave alone. */
@@ -33,6 +39,9 @@ export interface QuantizeOptions {
   /** So many samples of it (200). */
   readonly samples?: number | undefined;
 }
+
+const bits = v.picklist([8, 4, 2], "takes 8, 4 or 2");
+const block = v.picklist([16, 32, 64, 128, 256], "takes 16, 32, 64, 128 or 256, for which ONNX Runtime has kernels");
 
 export const quantizeOptions = v.strictObject({
   scheme: v.pipe(
@@ -51,8 +60,19 @@ export const quantizeOptions = v.strictObject({
     }),
   ),
   bits: v.pipe(
-    v.optional(v.literal(8, "only 8 bits are supported; for fewer, train with the recipe step `fake-quantize`"), 8),
-    v.description("bits of a weight"),
+    v.optional(bits, 8),
+    v.description("bits of a weight: 8, 4 or 2 (fewer than 8: matrix products, in blocks)"),
+    v.metadata({ value: "n" }),
+  ),
+  block: v.pipe(
+    v.optional(block),
+    v.description("inputs of a matrix product that share a scale (32 for fewer than 8 bits)"),
+    v.metadata({ value: "n" }),
+  ),
+  symmetric: v.pipe(
+    v.optional(v.boolean()),
+    v.description("blocks without zero points (default, but for rounders that find them)"),
+    v.metadata({ negated: "blocks with zero points" }),
   ),
   rounder: rounderOption,
   perChannel: v.pipe(
@@ -62,6 +82,9 @@ export const quantizeOptions = v.strictObject({
   ),
   ...selectionOptions("quantize"),
   overrides: overridesOption({
+    bits: v.optional(bits),
+    block: v.optional(block),
+    symmetric: v.optional(v.boolean()),
     perChannel: v.optional(v.boolean()),
     weights: v.optional(v.picklist(["int8", "uint8"])),
   }),
@@ -99,6 +122,20 @@ export type QuantizeSettings = v.InferOutput<typeof quantizeOptions>;
 export function checkTogether(options: QuantizeSettings): void {
   const { scheme, activations, rounder, overrides = {} } = options;
   const weights = [options, ...Object.values(overrides)].some((own) => own.weights === "uint8") ? "uint8" : undefined;
+  const packed = [options, ...Object.values(overrides)].some((own) => (own.bits ?? 8) < 8 || own.block !== undefined);
+  if (scheme !== "weights" && packed) {
+    throw new PithError(
+      "E_OPTION",
+      `quantize: \`bits\` below 8 and \`block\` are not available in the scheme "${scheme}".`,
+      {
+        hint: 'The scheme "weights" stores matrix products in blocks of few bits.',
+      },
+    );
+  }
+  if (rounderOf(rounder).zeroPoints === true && !packed) {
+    const text = `quantize: \`rounder\`: "${rounderOf(rounder).id}" finds zero points of blocks, and there are none.`;
+    throw new PithError("E_OPTION", text, { hint: "`bits: 4` or `block: 32` store matrix products in blocks." });
+  }
   if (scheme === "float16" && options.overrides !== undefined) {
     throw new PithError("E_OPTION", "quantize: `overrides`: float16 has no per-layer options.", {
       hint: "`layers` and `except` choose layers.",

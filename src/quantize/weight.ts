@@ -10,9 +10,12 @@ import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import {
+  type BlockBits,
+  blockCodes,
   channelRanges,
   codesTensor,
   makeCodes,
+  packRows,
   type QuantizedTensor,
   type QuantizedType,
   quantizationParameters,
@@ -22,12 +25,12 @@ import {
 } from "../math/index.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { readStoredValue, storedReader } from "../passes/stored.ts";
-import { fromNumbers, toFloat32 } from "../tensor/convert.ts";
+import { fromNumbers, toFloat32, toNumbers } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
-import { inMemory } from "../tensor/dense.ts";
+import { float32, inMemory } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
-import { type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid } from "./grid.ts";
+import { blockGrid, type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid } from "./grid.ts";
 import type { ModelRoundings } from "./model-roundings.ts";
 import { type RounderName, rounderOf } from "./rounders/index.ts";
 import type { Known, Rounder } from "./rounders/rounder.ts";
@@ -48,6 +51,14 @@ export interface RounderOptions {
 export interface Evidence {
   readonly rounder: Rounder;
   evidenceOf(layer: Layer): Promise<unknown>;
+}
+
+export interface BlockSettings {
+  readonly bits: BlockBits;
+  /** Inputs that share a scale. */
+  readonly block: number;
+  /** Without zero points. */
+  readonly symmetric: boolean;
 }
 
 /** Why a layer's weight cannot be quantized, as far as the graph tells. */
@@ -130,11 +141,13 @@ export async function scaledGrid(
   }
   const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits);
   const evidence = await evidenceOf(layer);
-  return forLayer(layer, async () => {
-    const found = await rounder.scales(dense, grid, { layer, evidence });
-    checkScales(rounder, grid, dense, found);
-    return { ...grid, scale: found.map(({ scale }) => scale), zeroPoint: found.map(({ zeroPoint }) => zeroPoint) };
-  });
+  return forLayer(layer, () => withScales(rounder, grid, dense, { layer, evidence }));
+}
+
+async function withScales(rounder: Rounder, grid: Grid, dense: Dense, known: Known<unknown>): Promise<ScaledGrid> {
+  const found = await rounder.scales(dense, grid, known);
+  checkScales(rounder, grid, dense, found);
+  return { ...grid, scale: found.map(({ scale }) => scale), zeroPoint: found.map(({ zeroPoint }) => zeroPoint) };
 }
 
 function checkScales({ id }: Rounder, grid: Grid, { dims }: Dense, found: readonly ScaleAndZeroPoint[]): void {
@@ -143,7 +156,9 @@ function checkScales({ id }: Rounder, grid: Grid, { dims }: Dense, found: readon
   if (found.length !== slices) throw no(`gives ${found.length} scales for ${slices} slices`);
   const zero = grid.symmetric ? scaleFor(grid, 0, 0).zeroPoint : undefined;
   for (const { scale, zeroPoint } of found) {
-    if (!(Number.isFinite(scale) && scale >= smallestScale)) throw no(`gives the scale ${scale}: it must be positive`);
+    // Blocks have scales of either sign, and 0 where all numbers are 0.
+    if (!(Number.isFinite(scale) && (grid.block !== undefined || scale >= smallestScale)))
+      throw no(`gives the scale ${scale}: it must be ${grid.block === undefined ? "positive" : "finite"}`);
     if (zeroPoint !== (zero ?? Math.min(grid.high, Math.max(grid.low, Math.round(zeroPoint)))))
       throw no(`gives the zero point ${zeroPoint}: ${zero ?? `a code from ${grid.low} to ${grid.high}`} is expected`);
   }
@@ -218,6 +233,94 @@ function transposed(dense: Dense<QuantizedType>): Dense<QuantizedType> {
   return codesTensor(dense.type, [columns, rows], codes);
 }
 
+/** A weight in packed blocks of few bits. */
+export interface QuantizedBlocks {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly bits: BlockBits;
+  readonly block: number;
+  /** uint8, outputs × blocks × bytes. */
+  readonly codes: Tensor;
+  /** Outputs × blocks. */
+  readonly scale: Dense<"float32">;
+  /** uint8, outputs × bytes; undefined for symmetric blocks. */
+  readonly zeroPoint: Dense<"uint8"> | undefined;
+}
+
+/** The weight of a matrix product in blocks along its inputs. */
+export async function roundedBlocks(
+  model: Model,
+  layer: Layer,
+  { bits, block, symmetric }: BlockSettings,
+  { rounder, evidenceOf }: Rounding,
+  engine: Context["engine"],
+): Promise<QuantizedBlocks> {
+  const { role, outputs, inputs } = layer;
+  const read = await weightReader(model, layer, engine);
+  const count = Math.ceil(inputs / block);
+  const inBlocks = async (): Promise<Dense<"float32">> =>
+    float32([outputs * count, block], rowsOfBlocks(await read(), role.out, { inputs, width: count * block }));
+  const grid = blockGrid(bits, block, symmetric);
+  const dense = await inBlocks();
+  const known = { layer, evidence: await evidenceOf(layer) };
+  const scaled = await forLayer(layer, () => withScales(rounder, grid, dense, known));
+  const packed = (codes: ArrayLike<number>): Dense =>
+    fromBytes([outputs, count, (block * bits) / 8], packRows(codes, { width: block, size: block, bits }));
+  const nearest = async (): Promise<Dense> => packed(nearestInBlocks(await inBlocks(), scaled, bits));
+  const given =
+    rounder.codes === undefined ? undefined : await forLayer(layer, () => checkedCodes(rounder, scaled, dense, known));
+  const zeros = packRows(scaled.zeroPoint, { width: count, size: 8 / bits, bits, fill: 2 ** (bits - 1) });
+  return {
+    inputs,
+    outputs,
+    bits,
+    block,
+    codes:
+      given === undefined
+        ? await deferred("uint8", [outputs, count, (block * bits) / 8], nearest)
+        : inMemory(packed(toNumbers(given))),
+    scale: float32([outputs, count], scaled.scale),
+    zeroPoint: symmetric ? undefined : fromBytes([outputs, zeros.length / outputs], zeros),
+  };
+}
+
+const fromBytes = (dims: readonly number[], data: Uint8Array): Dense<"uint8"> => ({ type: "uint8", dims, data });
+
+/** A matrix, turned to outputs × inputs, its rows filled up with zeros to a width. */
+function rowsOfBlocks(
+  dense: Dense,
+  out: number,
+  { inputs, width }: { readonly inputs: number; readonly width: number },
+): Float32Array {
+  const values = toFloat32(dense);
+  const outputs = values.length / inputs;
+  if (out === 0 && width === inputs) return values;
+  const rows = new Float32Array(outputs * width);
+  const [row, column] = out === 0 ? [inputs, 1] : [1, outputs];
+  // In tiles: a matrix that is turned number by number misses the cache with each of them.
+  for (let top = 0; top < outputs; top += tile)
+    for (let left = 0; left < inputs; left += tile)
+      for (let y = top; y < Math.min(outputs, top + tile); y++)
+        for (let x = left; x < Math.min(inputs, left + tile); x++)
+          rows[y * width + x] = values[y * row + x * column] ?? 0;
+  return rows;
+}
+
+const tile = 32;
+
+function nearestInBlocks(
+  { data }: Dense<"float32">,
+  { scale, zeroPoint, block = 1 }: ScaledGrid,
+  bits: BlockBits,
+): Uint8Array {
+  const codes = new Uint8Array(data.length);
+  scale.forEach((own, index) => {
+    const range = [index * block, (index + 1) * block] as const;
+    blockCodes(data, codes, range, { scale: own, zeroPoint: zeroPoint[index] ?? 0 }, bits);
+  });
+  return codes;
+}
+
 /** What is said of a weight as codes. */
 export function codesText(layer: Layer, { type, perChannel }: WeightSettings, { rounder, existing }: Rounding): string {
   const known = existing.weights.get(layer.effective);
@@ -226,6 +329,12 @@ export function codesText(layer: Layer, { type, perChannel }: WeightSettings, { 
   const scales = layer.role.kind === "lookup" ? "a scale per row" : "per-channel scales";
   const by = known !== undefined || rounder.id === "nearest" ? "" : `, rounded by ${rounder.id}`;
   return `weight as ${type}${few}, ${perChannel ? scales : "one scale"}${by}`;
+}
+
+/** What is said of a weight in blocks. */
+export function blocksText({ bits, block, symmetric }: BlockSettings, { rounder }: Evidence): string {
+  const by = rounder.id === "nearest" ? "" : `, rounded by ${rounder.id}`;
+  return `weight in ${bits} bits, blocks of ${block}${symmetric ? "" : " with zero points"}${by}`;
 }
 
 /** Of the schemes that compute in float or by QDQ, where nothing speaks for uint8. */

@@ -24,11 +24,15 @@ import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { numbersOf, type StoredCodes, storeQuantized } from "./formats/dequantize-linear.ts";
+import { biasFor } from "./formats/integer-operators.ts";
 import { turnsTable, writeLookup } from "./formats/lookup.ts";
+import { type StoredBlocks, storeBlocks, writeBlocks } from "./formats/matmul-nbits.ts";
 import { removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
+import { planOf } from "./plan.ts";
 import { tryOut } from "./prepare.ts";
-import { codesText, type Evidence, roundedWeight, scaleAxis, settingsOf, weightMiss } from "./weight.ts";
+import { nearest } from "./rounders/nearest.ts";
+import { blocksText, codesText, type Evidence, roundedBlocks, roundedWeight, scaleAxis, weightMiss } from "./weight.ts";
 
 export async function quantizeToWeights(
   model: Model,
@@ -38,6 +42,7 @@ export async function quantizeToWeights(
 ): Promise<Outcome> {
   const existing = await roundingsIn(model);
   const rounding = { ...evidence, existing };
+  const plain = evidence.rounder.zeroPoints === true ? { ...rounding, rounder: nearest } : rounding;
   const misses: Miss[] = [];
   const changes: Change[] = [];
   const chosen = selectLayers(layers(model, infer(model)), options);
@@ -59,6 +64,7 @@ export async function quantizeToWeights(
     (layer) => layer.role.kind === "lookup" && weightMiss(layer) === undefined,
   );
   const done = new Map<Value, Map<string, Written>>();
+  const inBlocks = new Map<Value, ReadonlyMap<string, StoredBlocks>>();
   let count = 0;
   for (const layer of selectLayers(all, options)) {
     context.progress(count++, chosen.length);
@@ -73,13 +79,26 @@ export async function quantizeToWeights(
     // Layers may share a weight: it is quantized once for each axis that they need.
     const shared = done.get(source.effective) ?? new Map<string, Written>();
     done.set(source.effective, shared);
-    const { own: said, decidedBy } = ownOptions(options, source);
-    const settings = settingsOf(said);
-    const key = `${settings.type} ${said.perChannel ? scaleAxis(source) : ""}`;
+    const plan = planOf(source, options, inference);
     const emit = emitInto(model, { before: node, by: "quantize", onNode: inference.visit });
+    const change = { at: layer.name, kind: "quantized", decidedBy: plan.decidedBy } as const;
+    if (plan.form === "blocks") {
+      const { settings, target } = plan;
+      const key = `${Object.values(settings).join(" ")} ${role.out}`;
+      const stored =
+        inBlocks.get(source.effective)?.get(key) ??
+        storeBlocks(emit, target, await roundedBlocks(model, source, settings, rounding, context.engine));
+      inBlocks.set(source.effective, new Map([...(inBlocks.get(source.effective) ?? []), [key, stored]]));
+      const data = node.inputs[role.data] ?? target.data;
+      writeBlocks(emit, target, data, stored, await biasFor(model, target, context));
+      changes.push({ ...change, what: blocksText(settings, rounding), bits: settings.bits });
+      continue;
+    }
+    const { settings, why } = plan;
+    const key = `${settings.type} ${settings.perChannel ? scaleAxis(source) : ""}`;
     let written = shared.get(key);
     if (written === undefined) {
-      const tensor = await roundedWeight(model, source, settings, rounding, context.engine);
+      const tensor = await roundedWeight(model, source, settings, plain, context.engine);
       const codes = storeQuantized(emit, plainName(source.weight), tensor);
       written = { ...codes, axis: tensor.axis, numbers: undefined, turned: undefined };
       shared.set(key, written);
@@ -91,8 +110,8 @@ export async function quantizeToWeights(
       own.numbers = numbers;
       model.graph.setInput(node, role.input, numbers);
     }
-    const what = codesText(layer, settings, rounding);
-    changes.push({ at: layer.name, what, kind: "quantized", bits: said.bits, decidedBy });
+    const what = codesText(layer, settings, plain);
+    changes.push({ ...change, what: why === undefined ? what : `${what}, not blocks: ${why}`, bits: 8 });
   }
   for (const { zeroPoint } of [...done.values()].flatMap((written) => [...written.values()]))
     if (zeroPoint.uses.size === 0) model.graph.removeValue(zeroPoint);

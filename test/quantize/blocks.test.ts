@@ -1,10 +1,16 @@
-/** Rounders of blocks, by what other tools found. */
+/** Weights in blocks of few bits: rounders by what other tools found, and what is written. */
 import { describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { assertValid } from "../../src/graph/verify.ts";
+import { lowerFused } from "../../src/passes/lower-fused.ts";
 import { blockGrid } from "../../src/quantize/grid.ts";
+import { quantize } from "../../src/quantize/index.ts";
 import { hqq } from "../../src/quantize/rounders/hqq.ts";
 import { kQuant } from "../../src/quantize/rounders/k-quant.ts";
+import { int64 } from "../../src/tensor/dense.ts";
 import type { Dense } from "../../src/tensor/types.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
+import { cnn, difference, mlp, numbersFor, operators, reopened, run } from "./networks.ts";
 
 interface Case {
   readonly W_groups: GoldenTensor;
@@ -36,7 +42,72 @@ describe.skipIf(cases === undefined)("golden blocks", () => {
       expect(found.map(({ zeroPoint }) => zeroPoint)).toEqual(
         [...goldenNumbers(one.zero_points)].map((zero) => zero + 0),
       );
-      found.forEach(({ scale }, at) => expect(scale).toBeCloseTo(goldenNumbers(one.scales)[at] ?? 0, 7));
+      for (const [at, { scale }] of found.entries()) expect(scale).toBeCloseTo(goldenNumbers(one.scales)[at] ?? 0, 7);
     },
   );
+});
+
+describe("the scheme of weights in blocks", () => {
+  const text = `opset 17
+graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: float32[batch, 6]) {
+  a.weight: float32[52, 33] = random(seed 1)
+  a.bias: float32[33] = random(seed 2)
+  b.weight: float32[3, 33] = random(seed 3)
+  b.bias: float32[3] = random(seed 4)
+  embed.weight: float32[40, 6] = random(seed 5)
+  h1 = MatMul(x, a.weight)
+  h2 = Add(h1, a.bias)
+  h3 = Relu(h2)
+  y = Gemm(h3, b.weight, b.bias) {transB=1, beta=0.5}
+  e = Gather(embed.weight, ids)
+}`;
+  const feeds = { x: numbersFor([5, 52]), ids: int64([5], [0, 39, 7, 7, 1]) };
+
+  test.each([
+    [{ bits: 8, block: 16 }, 0.01],
+    [{ bits: 4 }, 0.2],
+    [{ bits: 4, symmetric: false }, 0.2],
+    [{ bits: 4, block: 16, rounder: "k-quant" }, 0.2],
+    [{ bits: 2, block: 16, rounder: "hqq" }, 1.2],
+  ] as const)("%j computes what the codes stand for, and nearly what the numbers were", async (options, most) => {
+    const model = parseModel(text);
+    const { changes, misses } = await quantize(model, { scheme: "weights", ...options });
+    assertValid(model);
+    expect(misses).toEqual([]);
+    expect(changes.map(({ at, bits }) => [at, bits])).toEqual([
+      ["a", options.bits],
+      ["b", options.bits],
+      ["embed", 8],
+    ]);
+    expect(operators(model).filter((op) => op.includes("MatMul"))).toEqual(["MatMulNBits", "MatMulNBits"]);
+    const result = await run(model, feeds);
+    const plain = await reopened(model);
+    await lowerFused(plain);
+    // The kernel rounds activations to 8 bits as well.
+    expect(difference(await run(plain, feeds), result)).toBeLessThan(0.02);
+    expect(difference(await run(parseModel(text), feeds), result)).toBeLessThan(most);
+  });
+
+  test("what blocks are not for has 8 bits, and says why; single layers have their own", async () => {
+    const model = cnn();
+    const { changes } = await quantize(model, { scheme: "weights", bits: 4, overrides: { fc: { bits: 8 } } });
+    expect(changes.map(({ at, what, bits, decidedBy }) => [at, bits, decidedBy, what])).toEqual([
+      ["conv1", 8, "global", "weight as int8, per-channel scales, not blocks: blocks are for matrix products"],
+      ["conv2", 8, "global", "weight as int8, per-channel scales, not blocks: blocks are for matrix products"],
+      ["conv3", 8, "global", "weight as int8, per-channel scales, not blocks: blocks are for matrix products"],
+      ["fc", 8, "layer", "weight as int8, per-channel scales"],
+    ]);
+  });
+
+  test.each([
+    [{ scheme: "dynamic", bits: 4 }, /^quantize: `bits` below 8 and `block` are not available in the scheme "dynamic"/],
+    [
+      { scheme: "weights", rounder: "hqq" },
+      /^quantize: `rounder`: "hqq" finds zero points of blocks, and there are none/,
+    ],
+    [{ scheme: "weights", bits: 3 }, /takes 8, 4 or 2/],
+    [{ scheme: "weights", block: 48 }, /takes 16, 32, 64, 128 or 256/],
+  ] as const)("%j is refused", async (options, message) => {
+    await expect(quantize(mlp(), options as never)).rejects.toThrow(message);
+  });
 });

@@ -1,10 +1,12 @@
 /** Rounding methods by name. */
 import * as v from "valibot";
+import { hqq } from "./hqq.ts";
+import { kQuant } from "./k-quant.ts";
 import { mse } from "./mse.ts";
 import { nearest } from "./nearest.ts";
 import type { Rounder } from "./rounder.ts";
 
-const rounders = { nearest, mse } satisfies Record<string, Rounder>;
+const rounders = { nearest, mse, hqq, "k-quant": kQuant } satisfies Record<string, Rounder>;
 
 export type RounderName = keyof typeof rounders;
 

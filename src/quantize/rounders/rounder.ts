@@ -19,6 +19,8 @@ export interface Rounder<E = unknown> {
   readonly id: string;
   /** For help. */
   readonly summary?: string;
+  /** It finds zero points of blocks, and is for blocks only. */
+  readonly zeroPoints?: boolean;
   /** What it has to know of what comes into a layer; `quantize` then needs samples. */
   readonly evidence?: Statistic<E>;
   /** Scale and zero point of each slice along the grid's axis, or of all numbers. The zero point of a symmetric grid is given. */
