@@ -16,15 +16,15 @@ export interface QuantizeOptions {
   readonly bits?: 8 | 4 | 2 | undefined;
   /** So many inputs of a matrix product share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
   readonly block?: 16 | 32 | 64 | 128 | 256 | undefined;
-  /** Blocks have no zero points (true, but with rounders that find them). */
-  readonly symmetric?: boolean | undefined;
+  /** Blocks have zero points, too (false; rounders that find them write them in any case). */
+  readonly zeroPoints?: boolean | undefined;
   /** How weights are rounded: "nearest", with scales over their whole range; "mse", with scales of the least squared error; or a method of one's own. */
   readonly rounder?: RounderName | Rounder | undefined;
   /** One scale per output channel of a weight, instead of one per weight (true). */
   readonly perChannel?: boolean | undefined;
   /** For single layers: { "layer4*": { perChannel: false } }. */
   readonly overrides?:
-    | Record<string, Pick<QuantizeOptions, "bits" | "block" | "symmetric" | "perChannel" | "weights">>
+    | Record<string, Pick<QuantizeOptions, "bits" | "block" | "zeroPoints" | "perChannel" | "weights">>
     | undefined;
   /** Names or patterns of the layers to quantize; unless said, all. */
   readonly layers?: string | string[] | undefined;
@@ -69,10 +69,9 @@ export const quantizeOptions = v.strictObject({
     v.description("inputs of a matrix product that share a scale (32 for fewer than 8 bits)"),
     v.metadata({ value: "n" }),
   ),
-  symmetric: v.pipe(
-    v.optional(v.boolean()),
-    v.description("blocks without zero points (default, but for rounders that find them)"),
-    v.metadata({ negated: "blocks with zero points" }),
+  zeroPoints: v.pipe(
+    v.optional(v.boolean(), false),
+    v.description("blocks with zero points (hqq and k-quant find them anyway)"),
   ),
   rounder: rounderOption,
   perChannel: v.pipe(
@@ -84,7 +83,7 @@ export const quantizeOptions = v.strictObject({
   overrides: overridesOption({
     bits: v.optional(bits),
     block: v.optional(block),
-    symmetric: v.optional(v.boolean()),
+    zeroPoints: v.optional(v.boolean()),
     perChannel: v.optional(v.boolean()),
     weights: v.optional(v.picklist(["int8", "uint8"])),
   }),

@@ -26,15 +26,14 @@ const usualBlock = 32;
 /** The plan of a layer that can be quantized, for the scheme that stores weights. */
 export function planOf(layer: Layer, options: QuantizeSettings, inference: Inference): WeightPlan {
   const { own, decidedBy } = ownOptions(options, layer);
-  const { bits, block = bits < 8 ? usualBlock : undefined, symmetric = !findsZeroPoints(own) } = own;
+  const { bits, block = bits < 8 ? usualBlock : undefined } = own;
   const codes = { layer, decidedBy, form: "codes", settings: settingsOf(own) } as const;
   if (block === undefined) return codes;
   const target = blocksAt(layer, inference);
   if (target instanceof Miss) return { ...codes, why: target.reason };
+  const symmetric = !own.zeroPoints && rounderOf(own.rounder).zeroPoints !== true;
   return { layer, decidedBy, form: "blocks", settings: { bits, block, symmetric }, target };
 }
-
-const findsZeroPoints = ({ rounder }: QuantizeSettings): boolean => rounderOf(rounder).zeroPoints === true;
 
 /** The layer as a product with a matrix in blocks, or why it is none. */
 function blocksAt(layer: Layer, inference: Inference): Target | Miss {

@@ -24,9 +24,10 @@ const schemes = {
 };
 
 /**
- * Makes the weights of layers 8-bit integers, and by scheme their arithmetic too; or halves them.
+ * Makes the weights of layers integers of 8 bits or fewer, and by scheme their arithmetic too; or halves them.
  *
- * - `weights`: a `DequantizeLinear` in front of each layer; a quarter of the size, arithmetic in float.
+ * - `weights`: a `DequantizeLinear` in front of each layer; a quarter of the size, arithmetic in float. With `bits` 4 or 2, or a `block`, matrix
+ *   products become `MatMulNBits`, whose blocks of so many inputs share a scale; other layers have 8 bits.
  * - `dynamic`: layers compute on integers; the range of an activation is found in every run. No data needed.
  * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses them.
  * - `float16`: all float32 numbers of the file in half precision, arithmetic in float32. Half the size, next to no loss.
@@ -56,10 +57,10 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
       ? 'Try `scheme: "static"`'
       : "Leave layers in float (`except`, starting with the first and the last)",
   command: {
-    suffix: ({ scheme = "<scheme>" }) => (scheme === "float16" ? "float16" : `int8-${scheme}`),
+    suffix: ({ scheme = "<scheme>", bits = 8 }) => (scheme === "float16" ? "float16" : `int${bits}-${scheme}`),
     results: "model.int8-<scheme>.onnx; for float16 model.float16.onnx",
     examples: [
-      "quantize model.onnx --scheme weights",
+      "quantize model.onnx --scheme weights --bits 4 --rounder k-quant",
       "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
     ],
   },

@@ -66,7 +66,7 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
   test.each([
     [{ bits: 8, block: 16 }, 0.01],
     [{ bits: 4 }, 0.2],
-    [{ bits: 4, symmetric: false }, 0.2],
+    [{ bits: 4, zeroPoints: true }, 0.2],
     [{ bits: 4, block: 16, rounder: "k-quant" }, 0.2],
     [{ bits: 2, block: 16, rounder: "hqq" }, 1.2],
   ] as const)("%j computes what the codes stand for, and nearly what the numbers were", async (options, most) => {

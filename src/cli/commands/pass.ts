@@ -31,6 +31,7 @@ const stepFlags = (fallback: string) =>
         v.metadata({ short: "-o", value: "out.onnx" }),
       ),
     ),
+    dryRun: v.optional(v.pipe(v.boolean(), v.description("print what would be done to each layer, and write nothing"))),
     ...metricFlags,
     ...goalFlags,
     ...dataFlags,
@@ -56,7 +57,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     reserved: ["data", "samples", "metric"],
     examples,
     async run([model = ""], options, session) {
-      const { metric, output, maxDrop, strict = false, force = false } = options;
+      const { metric, output, maxDrop, strict = false, force = false, dryRun = false } = options;
       requireMeaningfulDrop(maxDrop, metric);
       const data = dataRequest(options);
       if (data === undefined && requiredKeys(pass.options).has("data"))
@@ -89,13 +90,14 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         await requireWritableFolder(checkpoint, ["last.onnx", "best.onnx"]);
       }
       const replaced = await isThere(out);
-      const settings = { options: session.passed, data, metric, output, maxDrop, strict, force };
+      const settings = { options: session.passed, data, metric, output, maxDrop, strict, force, dryRun };
       const input = { command: name, model, out, seed: session.seed, ...settings };
       const module = moduleOf("cli/jobs/pass");
       const work = () => session.job<typeof passJob>(module, input, `${name} ${model}`);
       const result = await withoutLeftovers(out, work).catch((error: unknown) => {
         throw stopped(error, checkpoint === undefined && keysOf(pass.options).has("checkpoint"));
       });
+      if (dryRun) return showPlan(result);
       return show(model, result, {
         demanded: maxDrop !== undefined || !force,
         replaced,
@@ -118,6 +120,25 @@ function stopped(error: unknown, unkept: boolean): unknown {
     ...(hint === undefined ? {} : { hint }),
     cause: error.cause,
   });
+}
+
+/** What would be done, layer by layer. */
+function showPlan({ changes, misses }: PassOutput): Result {
+  return {
+    data: { changes, misses },
+    print(terminal) {
+      terminal.table(
+        [{ title: "layer" }, { title: "change" }, { title: "set by" }],
+        changes.map(({ at, what, decidedBy }) => [at, what, decidedBy === "global" ? "" : decidedBy]),
+      );
+      list(
+        terminal,
+        "unchanged",
+        misses.map(({ at, reason }) => ({ at, text: onCommandLine(reason) })),
+      );
+      terminal.line("Nothing was written (--dry-run).");
+    },
+  };
 }
 
 interface Shown {

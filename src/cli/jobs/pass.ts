@@ -47,6 +47,8 @@ export interface PassInput {
   readonly strict: boolean;
   /** Write a refused result, too. */
   readonly force: boolean;
+  /** Say what would change, and nothing else. */
+  readonly dryRun: boolean;
   readonly seed: number;
 }
 
@@ -143,7 +145,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     reference: undefined,
     written: undefined,
   };
-  if (outcome.changes.length === 0) return nothing;
+  if (outcome.changes.length === 0 || input.dryRun) return nothing;
   const idle = pass.makesSmaller === "file" ? await noSmallerThan(original, model) : undefined;
   if (idle !== undefined && !input.force) return { ...nothing, idle };
   if (pass.beginsAnew && (await isPreparedUnknown(model, input.model))) {
