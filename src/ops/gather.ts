@@ -108,7 +108,7 @@ export const Gather = defineOp({
   },
   cost: () => 0,
   quantize: new Miss(
-    'is an embedding lookup without a matrix product: the scheme "weights" stores its table in 8 bits',
+    'is an embedding lookup without a matrix product: the schemes "weights" and "dynamic" store it in 8 bits',
   ),
 });
 

@@ -10,7 +10,8 @@ import type { Change } from "../passes/pass.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { rounderOf } from "./rounders/index.ts";
 import { type Target, targetAt } from "./target.ts";
-import { type BlockSettings, settingsOf, type WeightSettings } from "./weight.ts";
+import { fastWeight } from "./targets.ts";
+import { type BlockSettings, settingsOf, type WeightSettings, weightMiss } from "./weight.ts";
 
 /** The form of one weight. */
 export type WeightPlan = {
@@ -19,6 +20,7 @@ export type WeightPlan = {
 } & (
   | { readonly form: "codes"; readonly settings: WeightSettings; readonly why?: string }
   | { readonly form: "blocks"; readonly settings: BlockSettings; readonly target: Target }
+  | { readonly form: "integer"; readonly settings: WeightSettings; readonly target: Target }
 );
 
 const usualBlock = 32;
@@ -33,6 +35,17 @@ export function planOf(layer: Layer, options: QuantizeSettings, inference: Infer
   if (target instanceof Miss) return { ...codes, why: target.reason };
   const symmetric = !own.zeroPoints && rounderOf(own.rounder).zeroPoints !== true;
   return { layer, decidedBy, form: "blocks", settings: { bits, block, symmetric }, target };
+}
+
+/** The plan of a layer for the scheme that computes on integers: tables are codes of which rows are picked. */
+export function integerPlanOf(layer: Layer, options: QuantizeSettings, inference: Inference): WeightPlan | Miss {
+  const { own, decidedBy } = ownOptions(options, layer);
+  if (layer.role.kind === "lookup")
+    return weightMiss(layer) ?? { layer, decidedBy, form: "codes", settings: settingsOf(own) };
+  const target = targetAt(layer, inference);
+  if (target instanceof Miss) return target;
+  const settings = { type: own.weights ?? fastWeight(target.rule), perChannel: own.perChannel };
+  return { layer, decidedBy, form: "integer", settings, target };
 }
 
 /** The layer as a product with a matrix in blocks, or why it is none. */

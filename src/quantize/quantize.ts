@@ -69,16 +69,20 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     storeWeights(model);
     const { scheme } = options;
     if (scheme === "float16") return quantizeToFloat16(model, options, context);
-    const tied = floatReaders(model, options, scheme === "weights");
-    const known = new Map(
-      [...(scheme === "weights" ? tied : [])].map(([name, reader]) => [
-        name,
-        `${describe(reader)} also reads the matrix in float: an integer copy would make the file larger`,
-      ]),
-    );
+    const stores = scheme !== "static";
+    const tied = floatReaders(model, options, stores);
     const all = layers(model, infer(model));
-    const fixed =
-      scheme === "weights" && options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
+    const known = new Map<string, string>();
+    // Codes of a table save bytes alone; of a product they save time as well.
+    for (const { name, role } of all) {
+      const reader = scheme === "weights" || role.kind === "lookup" ? tied.get(name) : undefined;
+      if (reader !== undefined)
+        known.set(
+          name,
+          `${describe(reader)} also reads the matrix in float: an integer copy would make the file larger`,
+        );
+    }
+    const fixed = stores && options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
     for (const { name, weight } of all)
       if (fixed.has(weight)) known.set(name, "its table holds fixed positions, which are not trained");
     const quantized = (fit: typeof options, evidence: Evidence) => schemes[scheme](model, fit, context, evidence);

@@ -84,12 +84,36 @@ test("where nothing else is left to quantize, the model stays as it is", async (
   expect(structureHash(model)).toBe(before);
 });
 
-test.each(["dynamic", "static"] as const)("%s: its second form is told", async (scheme) => {
-  const model = network(turned);
-  const { changes } = await quantize(model, {
-    scheme,
-    ...(scheme === "static" ? { data: memory("ids", { ids }) } : {}),
+test.each([turned, flat])("dynamic: table and last layer read the same codes: %s", async (head) => {
+  const model = network(head);
+  const before = await loaded(model);
+  const { changes } = await quantize(model, { scheme: "dynamic" });
+  expect(changes.map(({ at, what }) => `${at}: ${what}`)).toEqual([
+    "embedding: weight as int8, a scale per row",
+    "layer: integer arithmetic, weight as int8, per-channel scales",
+    "head: integer arithmetic, weight as int8, per-channel scales",
+  ]);
+  expect(verify(model)).toEqual([]);
+  // 64 · 16 + 16 · 16 codes, their scales, and nodes.
+  expect((await encodeToBytes(model)).length).toBeLessThan(64 * 16 + 16 * 16 + 4 * 80 + 2000);
+  expect([...model.graph.values()].filter(({ tensor }) => tensor?.dims.join() === "64,16")).toHaveLength(1);
+  const after = await loaded(model);
+  const largest = Math.max(...before.map(Math.abs));
+  before.forEach((value, at) => {
+    expect(Math.abs(value - (after[at] ?? Number.NaN))).toBeLessThan(0.03 * largest);
   });
+});
+
+test("dynamic: a table stays in float where something else reads it so", async () => {
+  const model = network(turned);
+  const { changes, misses } = await quantize(model, { scheme: "dynamic", except: "head" });
+  expect(changes.map(({ at }) => at)).toEqual(["layer"]);
+  expect(misses.map(({ at }) => at)).toEqual(["embedding"]);
+});
+
+test("static: its second form is told", async () => {
+  const model = network(turned);
+  const { changes } = await quantize(model, { scheme: "static", data: memory("ids", { ids }) });
   expect(changes.find(({ at }) => at === "head")?.what).toMatch(
     /; its float matrix is kept as well, for Gather "embedding"$/,
   );
