@@ -161,6 +161,7 @@ test.each([
   "if (a.op === b.op) same();",
   "const product = emit.MatMul([a, b]);",
   'const product = emit["com.microsoft.MatMulNBits"]([a, b], {});',
+  'const product = emit.named(name)["com.microsoft.MatMulNBits"]([a, b], {});',
   'const [a, b] = emit.named("parts").many("MatMul", [x], {}, 2);',
 ])("a walker may ask the registry, tell, count and emit: %s", (text) => {
   expect(walker(text)).toEqual([]);
