@@ -87,7 +87,7 @@ function readingOf(name: ts.PropertyAccessExpression): string | undefined {
 /** emit["com.microsoft.MatMulNBits"](…) and emit.many("Split", …) write a node. */
 function isEmitted(node: ts.StringLiteralLike): boolean {
   const { parent } = node;
-  if (ts.isElementAccessExpression(parent)) return /\bemit(\.named\([^)]*\))?$/.test(parent.expression.getText());
+  if (ts.isElementAccessExpression(parent)) return /\bemit(\s*\.named\([^)]*\))?$/.test(parent.expression.getText());
   if (!ts.isCallExpression(parent) || !ts.isPropertyAccessExpression(parent.expression)) return false;
   return parent.expression.name.text === "many" && parent.arguments[0] === node;
 }
