@@ -97,6 +97,15 @@ test("where samples were few, the figure says what random inputs say", () => {
     "There are few samples, and on random",
   );
   expect(said("the model draws random numbers")).toContain("was possible: the model draws random numbers.");
+  const [first, ...rest] = exampleRun.variants;
+  if (first?.verdict === undefined) throw new Error("The example has no verdict.");
+  const drop = { ...first.verdict.drop, low: 0.128 };
+  const lost = {
+    ...first,
+    verdict: { ...first.verdict, drop },
+    likeness: { samples: 32, signalToNoise: 40, relativeError: 0.1, lost: undefined },
+  };
+  expect(accuracySentence({ ...exampleRun, chosen: 0, variants: [lost, ...rest] })).not.toContain("random inputs");
 });
 
 test("how far apart numbers are is told in decibels, of classes how many are the same", () => {

@@ -107,23 +107,21 @@ export function passedOver({ validation, refused, verdict }: Variant, goal: Goal
   return `not chosen: ${difference(unit, found.value)} ${where}`;
 }
 
-/** Bits of a code as files hold it. */
-const storedBits = 8;
-
 /**
- * "Weights were rounded to the values of 4 bits, and are stored in 8: a byte each.": undefined where files hold them in as many bits as they
+ * "Weights were rounded to the values of 4 bits, and are stored in 8.": undefined where files hold them in as many bits as they
  * were rounded to.
  */
 export function storageSentence(run: Run): string | undefined {
   const changes = (chosenOf(run)?.steps ?? []).flatMap((step) => step.changes);
   const bitsOf = (kind: Change["kind"]) =>
     changes.flatMap((change) => (change.kind === kind ? (change.bits ?? []) : []));
+  const coded = bitsOf("quantized");
+  const storedBits = Math.max(...coded, ...(coded.length === 0 ? [8] : []));
   const few = new Set(bitsOf("rounded").filter((bits) => bits < storedBits));
   if (few.size === 0) return undefined;
   const rounded = `Weights were rounded to the values of ${[...few].toSorted().join(" or ")} bits`;
-  const isCoded = bitsOf("quantized").length > 0;
-  return isCoded
-    ? `${rounded}, and are stored in ${storedBits}: a byte each.`
+  return coded.length > 0
+    ? `${rounded}, and are stored in ${storedBits === 8 ? "8: a byte each" : storedBits}.`
     : `${rounded}, and are stored as floats.`;
 }
 
@@ -134,7 +132,9 @@ export function accuracySentence(run: Run): string | undefined {
   if (comparison === undefined) return undefined;
   const moved = movedText(comparison);
   const others = chosen?.others === undefined ? "" : ` ${othersSentence(chosen.others)}`;
-  return `${capitalized(moved)}.${alikeSentence(chosen?.likeness)}${others}`;
+  // A loss beyond chance needs no more evidence.
+  const isShown = (chosen?.verdict?.drop.low ?? 0) > 0;
+  return `${capitalized(moved)}.${isShown ? "" : alikeSentence(chosen?.likeness)}${others}`;
 }
 
 /** `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */

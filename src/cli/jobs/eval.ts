@@ -120,8 +120,13 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   const available = task.stored.test.count;
   if (!labelled && original === undefined) {
     const stated = preprocessing === undefined ? "" : ` (${preprocessing})`;
-    throw new PithError("E_DATA", `${dataset.name} has no labels${stated}${await columnsText(dataset)}.`, {
-      hint: `${labelsHint(await firstBatch(dataset))} Without labels a model can be compared with its original: --against original.onnx.`,
+    const first = await firstBatch(dataset);
+    const text =
+      first.label === undefined
+        ? `${dataset.name} has no labels${stated}${await columnsText(dataset)}.`
+        : `${dataset.name} has class labels, which are no ground truth for this model.`;
+    throw new PithError("E_DATA", text, {
+      hint: `${first.label === undefined ? `${labelsHint(first)} ` : ""}Without labels a model can be compared with its original: --against original.onnx.`,
     });
   }
   const wanted = judgedBy(original ?? candidate, input.metric, output, { labelled, held: original !== undefined });
