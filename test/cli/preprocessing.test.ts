@@ -203,7 +203,7 @@ graph (input: float32[n, 1, 1, 1]) -> (found: float32[n, 6, 3, 3]) {
     const found = await json("eval", path, ...against, "--preprocess", "unit");
     expect(found).toMatchObject({ code: 0, truth: "original", comparison: { metric: "R²", candidate: { value: 1 } } });
     const { code, err } = await pith("eval", path, "--data", folder, "--preprocess", "unit");
-    expect([code, err]).toEqual([1, expect.stringContaining("has no labels")]);
+    expect([code, err]).toEqual([1, expect.stringContaining("has class labels, which are no ground truth")]);
     expect(err).not.toContain("text");
   });
 
