@@ -234,13 +234,19 @@ export type QuantizeRule =
       readonly integerTransposed: boolean;
     }
   /** Output and input share scale and zero point: the numbers are only moved or selected. */
-  | { readonly kind: "transparent" }
+  | {
+      readonly kind: "transparent";
+      /** The same on codes, where ONNX Runtime does not find it between DequantizeLinear and QuantizeLinear; the first input is the codes. */
+      readonly onCodes?: (emit: Emit, inputs: Inputs, zeroPoint: Value) => Value;
+    }
   /** Limits numbers to an interval that contains 0: where its output is quantized over that interval, saturation does the same. */
   | { readonly kind: "clamp" }
   /** An activation that is quantized at its inputs and output. */
   | {
       readonly kind: "activation";
       readonly inputs: readonly number[];
+      /** The output holds the numbers of all inputs, side by side under one scale. */
+      readonly joins?: true;
       /** The smallest scale of the output, as a share of the first input's, for which ONNX Runtime's kernel runs. */
       readonly finest?: number;
     };

@@ -105,7 +105,7 @@ export const Concat = defineOp({
     const sizes = inputs.map((input) => fixed(input)[s.axis] ?? 0);
     return emit.many("Split", [up, sizes], { axis: s.axis }, inputs.length);
   },
-  quantize: (_, site) => ({ kind: "activation", inputs: site.inputs.map((_, input) => input) }),
+  quantize: (_, site) => ({ kind: "activation", joins: true, inputs: site.inputs.map((_, input) => input) }),
 });
 
 /** Opset history: sizes are an attribute before 13, an input since; since 18 `num_outputs` may stand for equal parts. */

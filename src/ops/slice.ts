@@ -7,7 +7,7 @@ import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, dimText, fixedDims, isSymbolic, multiplyDims, symbol } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Site } from "./define.ts";
-import { attributeOrInput, constantIntegers, integers, text, wrapAxis } from "./shared/attributes.ts";
+import { attributeOrInput, constantIntegers, decimal, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { withMoved } from "./shared/elements.ts";
 import { noRank, primitive } from "./shared/misses.ts";
 import { filled, fixed, handedOn, need, range, restated, typeOf } from "./shared/rules.ts";
@@ -217,14 +217,17 @@ export const Pad = defineOp({
       pads[(place < half ? 0 : rank) + (axes?.[place % half] ?? place % half)] = pad;
     }
     const filler = site.inputs[2];
+    const fillsZero =
+      filler === undefined
+        ? decimal(site, "value", 0) === 0
+        : filler.small !== undefined && Number(filler.small.data[0] ?? 0) === 0;
     return {
       mode: text(site, "mode", "constant"),
       pads,
       axes,
       fromInput: site.inputs[1] !== undefined,
-      zero:
-        known !== undefined &&
-        (filler === undefined || (filler.small !== undefined && Number(filler.small.data[0] ?? 0) === 0)),
+      fillsZero,
+      zero: known !== undefined && fillsZero,
       // The axes that pads are given for at run time only.
       open: known === undefined ? (axes ?? range(rank)) : [],
     };
@@ -296,4 +299,12 @@ export const Pad = defineOp({
     return [dX, undefined, emit.Sub([whole(up), whole(emit.Pad([dX, s.pads, 0]))])];
   },
   wants: (_, __, output) => handedOn(output, 0),
+  quantize: (s) =>
+    s.mode === "constant" && !s.fillsZero
+      ? new Miss("fills with another number than 0")
+      : {
+          kind: "transparent",
+          onCodes: (emit, [codes, pads, , axes], zeroPoint) =>
+            emit.Pad([codes, pads, s.mode === "constant" ? zeroPoint : undefined, axes], { mode: s.mode }),
+        },
 });

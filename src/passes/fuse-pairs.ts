@@ -15,7 +15,7 @@ import { emitInto } from "../graph/emit.ts";
 import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { canTakeName, replaceUses, substitute } from "../graph/replace.ts";
-import { fasterSteps, fewerNodes, type PairResult, type PairRules } from "../ops/pairs/index.ts";
+import { fasterSteps, fewerNodes, type PairResult, type PairRules, padsInWindows } from "../ops/pairs/index.ts";
 import { type Change, definePass } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 import { isUsed } from "./remove-unused.ts";
@@ -24,11 +24,16 @@ export const fusePairs = definePass({
   id: "fuse-pairs",
   summary: "Fuse pairs of nodes into one",
   options: v.strictObject({}),
-  async run(model) {
-    const inference = infer(model);
-    return { changes: walk(model, fewerNodes, inference, protectedValues(model, inference)), misses: [] };
-  },
+  run: async (model) => ({ changes: fuse(model, fewerNodes), misses: [] }),
 });
+
+/** Padding with zeros becomes the window's own, in place: ONNX Runtime does so in float alone. */
+export const movePadsIntoWindows = (model: Model): readonly Change[] => fuse(model, padsInWindows);
+
+function fuse(model: Model, rules: PairRules): readonly Change[] {
+  const inference = infer(model);
+  return walk(model, rules, inference, protectedValues(model, inference));
+}
 
 /** Fuses, in place, what is fastest so in the graph of a training step: in a copy of a model, where a parameter may be read in another form. */
 export function fuseForStep(model: Model): void {

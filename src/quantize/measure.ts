@@ -5,14 +5,14 @@ import { measureRanges, notFinite, observe, type ValueRange } from "../calibrate
 import type { Statistic } from "../calibrate/statistic.ts";
 import { type Dataset, isIndexed } from "../data/index.ts";
 import { Miss, PithError } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
+import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { channelRanges, fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../math/index.ts";
 import type { Context } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import type { ModelRoundings } from "./model-roundings.ts";
 import { type Placement, place } from "./placement.ts";
-import { lostAmong, shareLost, whyNotFinite, whyUnfit } from "./resolution.ts";
+import { lostAmong, shareLost, short, whyNotFinite, whyUnfit } from "./resolution.ts";
 
 export interface MeasureOptions {
   readonly activations: "uint8" | "int8";
@@ -39,12 +39,13 @@ export async function placeMeasured(
   existing: ModelRoundings,
 ): Promise<Measured> {
   const unfit = new Map<Value, string>();
+  const apart = new Map<Node, string>();
   const ranges = new Map<Value, ValueRange>();
   const stored = new Set<Value>();
   let broken: PithError | undefined;
   for (;;) {
-    const placement = place(model, inference, chosen, unfit);
-    const before = unfit.size;
+    const placement = place(model, inference, chosen, unfit, apart);
+    const before = unfit.size + apart.size;
     const constants = [...placement.targets.flatMap(({ layer: { bias } }) => bias ?? []), ...placement.constants];
     for (const value of new Set(constants)) {
       if (stored.has(value)) continue;
@@ -56,7 +57,7 @@ export async function placeMeasured(
       const reason = placement.constants.has(value) ? whyUnfit(range, lostAmong(dense, range)) : whyNotFinite(range);
       if (reason !== undefined) unfit.set(value, reason);
     }
-    if (unfit.size > before) continue;
+    if (unfit.size + apart.size > before) continue;
     const own = [...placement.activations].flatMap(([value, from]) =>
       from === undefined && !existing.activations.has(value) && !ranges.has(value) ? [value] : [],
     );
@@ -70,10 +71,52 @@ export async function placeMeasured(
           broken ??= notFinite(value.name, range);
       }
     }
-    if (unfit.size > before) continue;
+    for (const [node, reason] of unevenJoins(placement, inference, ranges)) apart.set(node, reason);
+    if (unfit.size + apart.size > before) continue;
     if (placement.targets.length === 0 && broken !== undefined) throw broken;
     return { placement, scales: scalesOf(placement, inference, ranges, options, existing) };
   }
+}
+
+/** Of the 8 bits of a joint scale each part must keep six, so that an error of half a step is below a hundredth of its range. */
+const mostUneven = 4;
+
+/**
+ * Operators that put numbers side by side under one scale, which leaves too few steps to those of the smallest range: the scores beside the boxes
+ * of a detector. What a layer reads has one scale in any case.
+ */
+function unevenJoins(
+  { operators, activations, targets }: Placement,
+  inference: Inference,
+  ranges: ReadonlyMap<Value, ValueRange>,
+): readonly (readonly [Node, string])[] {
+  const rootOf = (value: Value): Value => {
+    const from = activations.get(value);
+    return from === undefined ? value : rootOf(from);
+  };
+  const widthOf = (value: Value): number => {
+    const { min, max } = ranges.get(rootOf(value)) ?? { min: 0, max: 0 };
+    return Math.max(max, 0) - Math.min(min, 0);
+  };
+  const read = new Set(targets.map(({ data }) => rootOf(data)));
+  return operators.flatMap((node) => {
+    const bound = inference.at(node);
+    const rule = bound instanceof Miss ? bound : bound.quantize();
+    const [output] = node.outputs;
+    if (rule instanceof Miss || rule.kind !== "activation" || rule.joins !== true) return [];
+    if (output === undefined || read.has(rootOf(output))) return [];
+    const widths = node.inputs
+      .flatMap((input) => (input === undefined ? [] : widthOf(input)))
+      .filter((width) => width > 0);
+    const [least, most] = [Math.min(...widths), Math.max(...widths)];
+    if (widths.length < 2 || most <= mostUneven * least) return [];
+    return [
+      [
+        node,
+        `stays in float: it joins ranges of ${short(least)} and ${short(most)}, and one scale would not resolve both`,
+      ],
+    ];
+  });
 }
 
 function isProbabilities({ producer }: Value, inference: Inference): boolean {

@@ -4,19 +4,28 @@
  * - a layer: its data and its output get a range of their own;
  * - an operator on activations (Add, pooling, …), where numbers reach it quantized: its inputs and its output too;
  * - one that only moves or picks numbers: its output shares scale and zero point with its input, so that it runs on the codes;
+ *   Pad, which ONNX Runtime does not move inside by itself, is written there;
  * - a clamp (Relu) after a quantized value that nobody else reads: the value takes the clamp's range, and saturation does its work.
  *
  * Layers and operators that touch a value without a usable scale (`unfit`) stay in float, and so does that value.
  *
- * Unlike there, an operator on activations stays in float as long as none of its inputs comes quantized: what normalizes an image, or a
- * layer normalization written out, would only lose by it.
+ * Unlike there, three kinds of operators on activations stay in float:
+ *
+ * - those of which no input comes quantized: what normalizes an image, or a layer normalization written out, would only lose by it;
+ * - those behind the last layer whose only input becomes probabilities that the model hands out: the exponentials multiply their error;
+ * - those that would join numbers of very different ranges under one scale (`apart`).
  */
+import { retypes } from "../analysis/codes.ts";
+import { distributionOf } from "../analysis/distribution.ts";
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import type { QuantizeRule } from "../ops/index.ts";
 import { type Target, targetAt } from "./target.ts";
+
+type OnCodes = NonNullable<Extract<QuantizeRule, { readonly kind: "transparent" }>["onCodes"]>;
 
 export interface Placement {
   readonly targets: readonly Target[];
@@ -24,6 +33,8 @@ export interface Placement {
   readonly operators: readonly Node[];
   /** Quantized activations in the order of the graph; the value with which one shares its scale, or undefined if it has its own. */
   readonly activations: ReadonlyMap<Value, Value | undefined>;
+  /** Of activations that are made of the codes of what they share with: how. */
+  readonly onCodes: ReadonlyMap<Value, OnCodes>;
   /** Stored operands of operators on activations. */
   readonly constants: ReadonlySet<Value>;
   /** Clamps that vanish: their input gets the range of their output. */
@@ -36,21 +47,27 @@ export interface Placement {
   readonly misses: readonly Miss[];
 }
 
-/** @param unfit values that no scale suits, with the reason: a predicate. */
+/**
+ * @param unfit values that no scale suits, with the reason: a predicate.
+ * @param apart operators that stay in float, with the reason.
+ */
 export function place(
   model: Model,
   inference: Inference,
   chosen: readonly Layer[],
   unfit: ReadonlyMap<Value, string> = new Map(),
+  apart: ReadonlyMap<Node, string> = new Map(),
 ): Placement {
   const layers = new Map(chosen.map((layer) => [layer.node, layer]));
   const targets: Target[] = [];
   const operators: Node[] = [];
   const activations = new Map<Value, Value | undefined>();
+  const onCodes = new Map<Value, OnCodes>();
   const constants = new Set<Value>();
   const clamps: Node[] = [];
   const misses: Miss[] = [];
 
+  const inFloat = new Map([...beforeProbabilities(model, inference), ...apart]);
   const isFloat = (value: Value | undefined): value is Value => value?.type?.type === "float32";
   const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
   const mark = (value: Value): void => {
@@ -91,7 +108,11 @@ export function place(
       case "activation": {
         const operands = rule.inputs.flatMap((index) => node.inputs[index] ?? []);
         if (!operands.every(isFloat) || !node.outputs.every(isFloat)) break;
-        const miss = unfitMiss([...operands, ...node.outputs], describe(node));
+        const reason = inFloat.get(node);
+        const miss =
+          reason === undefined
+            ? unfitMiss([...operands, ...node.outputs], describe(node))
+            : new Miss(reason, describe(node));
         if (miss !== undefined) {
           misses.push(miss);
           break;
@@ -106,7 +127,11 @@ export function place(
       }
       case "transparent":
         if (input === undefined || !activations.has(input)) break;
-        for (const output of node.outputs) if (isFloat(output)) activations.set(output, input);
+        for (const output of node.outputs) {
+          if (!isFloat(output)) continue;
+          activations.set(output, input);
+          if (rule.onCodes !== undefined) onCodes.set(output, rule.onCodes);
+        }
         break;
       case "clamp": {
         const [output] = node.outputs;
@@ -128,7 +153,25 @@ export function place(
       operands(node).some((value) => activations.has(value)) &&
       operands(node).some((value) => isStored(value) && value.producer?.inputs.some(isHeldOrInteger)),
   );
-  return { targets, operators, activations, constants, clamps, unrounded, misses };
+  return { targets, operators, activations, onCodes, constants, clamps, unrounded, misses };
+}
+
+/** Operators on one activation between the last layer and probabilities that are an output, with the reason to leave them in float. */
+function beforeProbabilities(model: Model, inference: Inference): readonly (readonly [Node, string])[] {
+  const found = new Map<Node, string>();
+  for (const output of model.graph.outputs) {
+    if (distributionOf(output, inference) === undefined) continue;
+    for (let node = output.producer; node !== undefined; node = node.inputs[0]?.producer) {
+      const bound = inference.at(node);
+      if (bound instanceof Miss) break;
+      const rule = bound.quantize();
+      const isMoved = bound.unchanged() === 0 || (!(rule instanceof Miss) && rule.kind === "transparent");
+      const isAlone = !(rule instanceof Miss) && rule.kind === "activation" && rule.inputs.length === 1;
+      if (!isMoved && !isAlone && bound.distribution() === undefined && !retypes(node, inference)) break;
+      if (isAlone) found.set(node, "stays in float: the model's probabilities are made of its numbers");
+    }
+  }
+  return [...found];
 }
 
 /** Whether a value is stored with a role (a weight, quantized or not) or is of integers, which may stand for other numbers. */

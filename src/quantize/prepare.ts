@@ -1,6 +1,6 @@
 /**
- * What the schemes with integer arithmetic need before they start: an operator set that has the operators, biases as stored vectors, and
- * no batch normalization behind a layer.
+ * What the schemes with integer arithmetic need before they start: an operator set that has the operators, biases as stored vectors,
+ * padding inside of the windows that read it, and no batch normalization behind a layer.
  *
  * Exporters write a missing bias as zeros of the weight's own length and of the activation's type: Expand(CastLike(0, x), Shape(w)). The
  * type is known, so CastLike is a Cast, and all of it depends on stored tensors alone.
@@ -16,6 +16,7 @@ import { substitute } from "../graph/replace.ts";
 import { tentatively } from "../graph/snapshot.ts";
 import { castsByType } from "../passes/cast-like.ts";
 import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
+import { movePadsIntoWindows } from "../passes/fuse-pairs.ts";
 import type { Change, Context } from "../passes/pass.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { readStored } from "../passes/stored.ts";
@@ -88,6 +89,7 @@ export async function prepare(
   context: Context,
 ): Promise<{ readonly changes: readonly Change[]; readonly misses: readonly Miss[] }> {
   castsByType(model);
+  const padded = movePadsIntoWindows(model);
   const inference = infer(model);
   const { graph } = model;
   const nodes = new Set(targets.map(({ node }) => node));
@@ -101,7 +103,8 @@ export async function prepare(
     substitute(value, stored);
   }
   if (vectors.length > 0) removeUnused(graph);
-  return fuseBatchNorms(model, { trained: true, into: (layer) => nodes.has(layer.node) });
+  const fused = await fuseBatchNorms(model, { trained: true, into: (layer) => nodes.has(layer.node) });
+  return { ...fused, changes: [...padded, ...fused.changes] };
 }
 
 /** A vector that nodes make of stored tensors and something else reads. What is made of integers stays: it is quantized already. */

@@ -81,7 +81,7 @@ function stepOf({ min, max }: ValueRange): { readonly step: number; readonly lar
 }
 
 /** Three digits tell the size: -1e9, 6.29. */
-function short(value: number): string {
+export function short(value: number): string {
   const rounded = Number(value.toPrecision(3));
   return Math.abs(rounded) < 1e6 ? String(rounded) : rounded.toExponential().replace("+", "");
 }

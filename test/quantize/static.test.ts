@@ -188,6 +188,147 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
   ]);
 });
 
+describe("padding", () => {
+  const padded = (pads: string, more = "") => `opset 17
+graph (x: float32[batch, 4, 6, 6]) -> (y: float32[batch, 4, h, w]) {
+  a.weight: float32[4, 4, 3, 3] = random(seed 1)
+  b.weight: float32[4, 4, 3, 3] = random(seed 2)
+  pads: int64[8] = [0, 0, ${pads}, 0, 0, ${pads}]
+  filler: float32[] = 3
+  none: float32[] = 0
+  h = Conv(x, a.weight)
+  p = Pad(h, pads${more}
+  y = Conv(p, b.weight)
+}`;
+  const x = numbersFor([8, 4, 6, 6]);
+  const quantized = async (text: string, activations: "uint8" | "int8" = "uint8") => {
+    const model = parseModel(text);
+    const outcome = await quantize(model, { scheme: "static", activations, data: memory("x", { x }) });
+    assertValid(model);
+    return { model, ...outcome };
+  };
+
+  test.each([
+    ["zeros become the convolution's own", ")", []],
+    ["zeros that are given, too", ", none)", []],
+    ["by reflection it is done on codes", ') {mode="reflect"}', ["Pad"]],
+    ["by the edge it is done on codes", ') {mode="edge"}', ["Pad"]],
+  ])("%s", async (_, more, kept) => {
+    const text = padded("1, 1", more);
+    for (const activations of ["uint8", "int8"] as const) {
+      const { model, misses } = await quantized(text, activations);
+      expect(misses).toEqual([]);
+      const pads = [...model.graph.nodes()].filter(({ op }) => op === "Pad");
+      expect(pads.map(({ op }) => op)).toEqual(kept);
+      for (const { inputs } of pads) expect(inputs[0]?.type?.type).toBe(activations);
+      for (const optimize of [false, true])
+        expect(difference(await run(parseModel(text), { x }), await run(model, { x }, { optimize }))).toBeLessThan(
+          0.03,
+        );
+    }
+  });
+
+  test("zeros before an operator that has no pads are the zero point", async () => {
+    const text = `opset 17
+graph (x: float32[batch, 4, 6, 6]) -> (y: float32[batch, 8, 6, 6]) {
+  a.weight: float32[4, 4, 1, 1] = random(seed 1)
+  b.weight: float32[8, 4, 1, 1] = random(seed 2)
+  pads: int64[8] = [0, 2, 0, 0, 0, 2, 0, 0]
+  h = Conv(x, a.weight)
+  p = Pad(h, pads)
+  g = Conv(x, b.weight)
+  y = Add(g, p)
+}`;
+    const { model } = await quantized(text);
+    const pad = [...model.graph.nodes()].find(({ op }) => op === "Pad");
+    expect(pad?.inputs[2]).toBe(model.graph.value("h_zero_point"));
+    expect(toNumbers(await stored(model, "h_zero_point"))).not.toEqual([0]);
+    for (const optimize of [false, true])
+      expect(difference(await run(parseModel(text), { x }), await run(model, { x }, { optimize }))).toBeLessThan(0.03);
+  });
+
+  test("with another number it stays in float, and says so", async () => {
+    const { model, misses } = await quantized(padded("1, 1", ", filler)"));
+    expect(misses.map(({ reason }) => reason)).toEqual(["fills with another number than 0"]);
+    const pad = [...model.graph.nodes()].find(({ op }) => op === "Pad");
+    expect(pad?.inputs[0]?.type?.type).toBe("float32");
+  });
+});
+
+describe("probabilities that are an output", () => {
+  const head = (end: string) => `opset 17
+graph (x: float32[batch, 4, 6, 6]) -> (y) {
+  a.weight: float32[10, 4, 1, 1] = random(seed 1, from -3 to 3)
+  h = Conv(x, a.weight)
+  g = GlobalAveragePool "mean" (h)
+  f = Flatten(g)
+  ${end}
+}`;
+  const x = numbersFor([16, 4, 6, 6]);
+  const quantized = async (end: string) => {
+    const model = parseModel(head(end));
+    const { changes } = await quantize(model, { scheme: "static", data: memory("x", { x }) });
+    return { model, changes: changes.map(({ at }) => at) };
+  };
+
+  test("are made of scores that were averaged in float", async () => {
+    const { model, changes } = await quantized("y = Softmax(f)");
+    expect(changes).toEqual(["a"]);
+    const codes = [...model.graph.nodes()].filter(({ op }) => op === "QuantizeLinear");
+    expect(codes.map(({ outputs }) => outputs[0]?.name)).toEqual([
+      "x_QuantizeLinear_Output",
+      "h_QuantizeLinear_Output",
+    ]);
+  });
+
+  test.each([
+    ["scores that are the output themselves", "y = Neg(f)"],
+    ["probabilities that a layer reads", "w: float32[10, 3] = random(seed 2)\n  s = Softmax(f)\n  y = MatMul(s, w)"],
+  ])("are something else than %s", async (_, end) => {
+    expect((await quantized(end)).changes).toContain('GlobalAveragePool "mean"');
+  });
+});
+
+describe("numbers side by side", () => {
+  const detector = (boxes: number, end: string) => `opset 17
+graph (x: float32[batch, 8]) -> (y) {
+  box.weight: float32[8, 4] = random(seed 1, from -${boxes} to ${boxes})
+  score.weight: float32[8, 2] = random(seed 2)
+  last.weight: float32[6, 3] = random(seed 3)
+  b = MatMul(x, box.weight)
+  s = MatMul(x, score.weight)
+  p = Sigmoid(s)
+  c = Concat "join" (b, p) {axis=1}
+  ${end}
+}`;
+  const x = numbersFor([64, 8]);
+  const quantized = async (text: string) => {
+    const model = parseModel(text);
+    const { changes, misses } = await quantize(model, { scheme: "static", data: memory("x", { x }) });
+    assertValid(model);
+    return { model, changes: changes.map(({ at }) => at), misses };
+  };
+
+  test("of very different ranges keep scales of their own", async () => {
+    const text = detector(300, "y = Identity(c)");
+    const { model, changes, misses } = await quantized(text);
+    expect(changes).not.toContain('Concat "join"');
+    expect(misses.find(({ at }) => at === 'Concat "join"')?.reason).toMatch(
+      /^stays in float: it joins ranges of 0.994 and/,
+    );
+    const scores = (all: Float64Array) => all.filter((_, at) => at % 6 >= 4);
+    const [before, after] = [await run(parseModel(text), { x }), await run(model, { x })];
+    expect(difference(scores(before), scores(after))).toBeLessThan(0.02);
+  });
+
+  test.each([
+    ["similar ranges", 0.3, "y = Identity(c)"],
+    ["what a layer reads under one scale anyway", 300, "y = MatMul(c, last.weight)"],
+  ])("are joined as integers: %s", async (_, boxes, end) => {
+    expect((await quantized(detector(boxes, end))).changes).toContain('Concat "join"');
+  });
+});
+
 test("a normalization that cannot be folded is listed once, with the reason", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {

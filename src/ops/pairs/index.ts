@@ -3,7 +3,7 @@
  * The walker that asks them is `passes/fuse-pairs.ts`.
  */
 
-import { layoutPairs } from "./layout.ts";
+import { layoutPairs, paddedWindow } from "./layout.ts";
 import { mathPairs } from "./math.ts";
 import { type PairRules, rulesOf } from "./pair.ts";
 import { sequencePairs } from "./sequence.ts";
@@ -13,6 +13,9 @@ export type { PairResult, PairRules } from "./pair.ts";
 
 /** Rules that leave fewer nodes. */
 export const fewerNodes: PairRules = rulesOf([...layoutPairs, ...mathPairs, ...sequencePairs]);
+
+/** Padding that a window does itself. */
+export const padsInWindows: PairRules = rulesOf([paddedWindow]);
 
 /** Rules for training steps, one walk after the other. */
 export const fasterSteps: readonly PairRules[] = stepPairs.map(rulesOf);

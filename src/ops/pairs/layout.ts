@@ -229,7 +229,7 @@ const gatheredAxis: Pair = {
  * Zeros around the input of a window are its own pads; below numbers that are never negative, so is -∞. Below any numbers it is not: of a
  * window of -∞ that touches its pads the runtime makes the smallest number that is finite.
  */
-const paddedWindow: Pair = {
+export const paddedWindow: Pair = {
   what: "padding moves into the window",
   first: ["Pad"],
   second: ["Conv", "AveragePool", "MaxPool"],

@@ -33,6 +33,7 @@ export function writeActivations(
     surviving.set(output, input);
   }
   const unrounded = new Set(placement.unrounded);
+  const codesOf = new Map<Value | undefined, Value>();
   const constants = new Map<ScaleAndZeroPoint, readonly [scale: Value, zeroPoint: Value]>();
   for (const [value, target] of surviving) {
     const rule = scales.get(value);
@@ -43,7 +44,15 @@ export function writeActivations(
       emit.constant(fromNumbers(type, [], [rule.zeroPoint]), `${name}_zero_point`),
     ];
     constants.set(rule, [scale, zeroPoint]);
-    const codes = emit.named(`${name}_QuantizeLinear_Output`).QuantizeLinear([target, scale, zeroPoint]);
+    const from = codesOf.get(placement.activations.get(value));
+    const move = placement.onCodes.get(value);
+    const [, ...others] = target.producer?.inputs ?? [];
+    const named = emit.named(`${name}_QuantizeLinear_Output`);
+    const codes =
+      from === undefined || move === undefined
+        ? named.QuantizeLinear([target, scale, zeroPoint])
+        : move(named, [from, ...others], zeroPoint);
+    codesOf.set(value, codes);
     const close = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint]);
     // What is fed stays what it is, where it is an output, too.
     if (graph.isInput(target)) replaceReads(target, close, codes.producer);
