@@ -22,9 +22,9 @@ export async function fileBytes(files: readonly string[]): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-/** `models/resnet20.onnx` → `models/resnet20.pruned.onnx`. */
+/** `models/resnet20.onnx` and ".pruned" → `models/resnet20.pruned.onnx`. */
 export function outputName(path: string, suffix: string): string {
-  return join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}.${suffix}.onnx`);
+  return join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}${suffix}.onnx`);
 }
 
 /**

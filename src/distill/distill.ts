@@ -21,7 +21,7 @@ export const distill = definePass({
   reference: "teacher",
   gentler: lowerRate,
   command: {
-    suffix: () => "distilled",
+    suffix: () => ".distilled",
     takes: "the student: the model that is trained",
     examples: ["distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7"],
   },

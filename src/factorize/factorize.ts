@@ -97,7 +97,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   makesSmaller: "file",
   gentler: () => "Use a higher `rank`, `ratio` or `energy`",
   command: {
-    suffix: () => "factorized",
+    suffix: () => ".factorized",
     examples: [
       "factorize model.onnx --energy 0.95",
       "factorize model.onnx --layers fc1 --rank 32 --data mnist/ --max-drop 1%",

@@ -40,22 +40,27 @@ function parseName(path: string, name: string): Name | undefined {
 }
 
 /**
- * The name for a model's weights: the first that no file has, or that only the model has which is replaced.
- * @returns it, and what the replaced model leaves behind once it is replaced.
+ * Names for the files of a model's weights: the first that no file has, or that only the model has which is replaced.
+ * @returns them, and what the replaced model leaves behind once it is replaced.
  */
-export async function chooseDataName(
+export async function chooseDataNames(
   path: string,
-): Promise<{ readonly name: string; readonly replaced: ReadonlySet<string> }> {
+  count: number,
+): Promise<{ readonly names: readonly string[]; readonly replaced: ReadonlySet<string> }> {
   const replaced = await ownDataFiles(path);
   const folder = folderOf(path);
+  const names: string[] = [];
   let others: ReadonlySet<string> | undefined;
-  for (let number = 0; ; number++) {
+  for (let number = 0; names.length < count; number++) {
     const name = number === 0 ? dataName(path) : `${dataName(path)}_${number}`;
-    if (!(await isThere(joinPath(folder, name)))) return { name, replaced };
-    if (!replaced.has(name)) continue;
-    others ??= await filesReadIn(folder, path);
-    if (!(await isRead(joinPath(folder, name), others))) return { name, replaced };
+    if (await isThere(joinPath(folder, name))) {
+      if (!replaced.has(name)) continue;
+      others ??= await filesReadIn(folder, path);
+      if (await isRead(joinPath(folder, name), others)) continue;
+    }
+    names.push(name);
   }
+  return { names, replaced };
 }
 
 /** Removes files of weights, but those that a model in the folder reads. What cannot be removed is no failure. */

@@ -75,8 +75,8 @@ export async function encodedSize(model: Model, options: EncodeOptions = {}): Pr
   return totalSize(fitting(await modelPieces(model, options)));
 }
 
-export function fits(pieces: readonly Piece[]): boolean {
-  return totalSize(pieces) <= protobufLimit;
+export function fits(pieces: readonly Piece[], fileBytes = protobufLimit): boolean {
+  return totalSize(pieces) <= Math.min(fileBytes, protobufLimit);
 }
 
 /** @throws PithError E_UNSUPPORTED if the model is too long for one file. */

@@ -64,7 +64,8 @@ export async function open(
  * read it: every .onnx file in the folder is asked. Otherwise the file stays, and the new one is called `<path>_data_1`. Models that are
  * open, here or in another process, can still be read.
  *
- * @param options `externalData`: true puts weights of 1 KiB and more into a file beside the model, false never does.
+ * @param options `externalData`: true puts weights of 1 KiB and more into a file beside the model, false never does; `fileBytes`: larger models have
+ * their weights in several files beside them, `<path>_data`, `<path>_data_1`, …, none larger unless a single tensor is.
  * @throws PithError E_FILE if it cannot be written, E_UNSUPPORTED if it is too long for one file, or in a browser.
  *
  * @example
@@ -74,15 +75,15 @@ export async function open(
  * ```
  */
 export async function save(model: Model, path: string, options: SaveOptions = {}): Promise<void> {
-  const { externalData } = options;
+  const { externalData, fileBytes } = options;
   // Before anything is written: they may be what fills the disk.
   await removeAbandoned(path);
   if (externalData !== true) {
     const pieces = await modelPieces(model, {});
     if (externalData === false) fitting(pieces);
-    if (externalData === false || fits(pieces)) return writeFileAtomically(path, parts(pieces));
+    if (externalData === false || fits(pieces, fileBytes)) return writeFileAtomically(path, parts(pieces));
   }
-  return saveOutside(model, path);
+  return saveOutside(model, path, fileBytes);
 }
 
 function sourceOf(source: Parameters<typeof open>[0]): Promise<ByteSource> | ByteSource {

@@ -9,7 +9,7 @@ import { folderOf, joinPath, ownedEnding, type Parts, renameWhileRead, writeFile
 import { allValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Tensor } from "../tensor/types.ts";
-import { chooseDataName, removeUnread } from "./data-files.ts";
+import { chooseDataNames, removeUnread } from "./data-files.ts";
 import { fitting, modelPieces } from "./encode.ts";
 import { type ExternalPlace, rawPiece } from "./write-tensor.ts";
 import { type Piece, parts, sizeOf } from "./writer.ts";
@@ -20,6 +20,8 @@ export interface SaveOptions {
    * where the model's file would be longer than 2 GiB.
    */
   readonly externalData?: boolean;
+  /** Bytes of a file, at most: of a larger model weights of 1 KiB and more go into as many files of at most so many bytes as they need. A tensor is never split. */
+  readonly fileBytes?: number | undefined;
 }
 
 /** Smaller tensors stay in the model: shape inference of other tools needs their numbers at hand. */
@@ -31,49 +33,61 @@ const alignment = 4096;
  * Writes a model with its weights beside it. A path that is a link becomes a file: the weights lie beside that name, and what the link led to
  * stays what it is. @throws PithError E_FILE, E_UNSUPPORTED
  */
-export async function saveOutside(model: Model, path: string): Promise<void> {
-  const { name, replaced } = await chooseDataName(path);
-  const first = `${name}.${ownedEnding()}`;
-  const { places, chunks } = layOut(model);
-  const referringTo = async (location: string): Promise<readonly Piece[]> => {
+export async function saveOutside(model: Model, path: string, fileBytes = Number.POSITIVE_INFINITY): Promise<void> {
+  const { places, files } = layOut(model, fileBytes);
+  const { names, replaced } = await chooseDataNames(path, files.length);
+  const ending = ownedEnding();
+  const first = names.map((name) => `${name}.${ending}`);
+  const referringTo = async (locations: readonly string[]): Promise<Parts> => {
     const place = (_: Value, tensor: Tensor): ExternalPlace | undefined => {
       const found = places.get(tensor);
-      return found === undefined ? undefined : { location, ...found };
+      const location = locations[found?.file ?? -1];
+      return found === undefined || location === undefined ? undefined : { location, ...found };
     };
-    return fitting(await modelPieces(model, { place }));
+    return parts(fitting(await modelPieces(model, { place })));
   };
-  const inFolder = (file: string): string => joinPath(folderOf(path), file);
-  await writeFilesAtomically(
-    [
-      [inFolder(first), chunks()],
-      [path, parts(await referringTo(first))],
-    ],
-    "replaced",
-  );
-  // The model is saved. Where its weights cannot take their name they keep the first, which the next save replaces.
-  await renameWhileRead(inFolder(first), inFolder(name), async () =>
-    writeFilesAtomically([[path, parts(await referringTo(name))]], "replaced"),
-  ).catch(() => {});
+  const inFolder = (file = ""): string => joinPath(folderOf(path), file);
+  const data = files.map((pieces, file) => [inFolder(first[file]), parts(pieces)] as const);
+  await writeFilesAtomically([...data, [path, await referringTo(first)]], "replaced");
+  // The model is saved. Where its weights cannot take their names they keep the first, which the next save replaces.
+  const rename = async (): Promise<void> => {
+    for (const [file, name] of names.entries()) {
+      const renamed = [...names.slice(0, file + 1), ...first.slice(file + 1)];
+      await renameWhileRead(inFolder(first[file]), inFolder(name), async () =>
+        writeFilesAtomically([[path, await referringTo(renamed)]], "replaced"),
+      );
+    }
+  };
+  await rename().catch(() => {});
   await removeUnread(path, replaced);
 }
 
-/** Lays out the file of the weights: where each tensor goes, and the bytes of the whole. */
-function layOut(model: Model): {
-  readonly places: ReadonlyMap<Tensor, Omit<ExternalPlace, "location">>;
-  readonly chunks: () => Parts;
+/** Lays out the files of the weights: where each tensor goes, and what is in each. */
+function layOut(
+  model: Model,
+  fileBytes: number,
+): {
+  readonly places: ReadonlyMap<Tensor, Omit<ExternalPlace, "location"> & { readonly file: number }>;
+  readonly files: readonly (readonly Piece[])[];
 } {
-  const places = new Map<Tensor, Omit<ExternalPlace, "location">>();
-  const pieces: Piece[] = [];
+  const places = new Map<Tensor, Omit<ExternalPlace, "location"> & { readonly file: number }>();
+  const files: Piece[][] = [[]];
   let offset = 0;
   for (const { tensor } of allValues(model.graph)) {
     if (tensor === undefined || tensor.type === "string" || tensor.bytes < leastBytes || places.has(tensor)) continue;
-    const gap = (alignment - (offset % alignment)) % alignment;
-    if (gap > 0) pieces.push(new Uint8Array(gap));
     const piece = rawPiece(tensor);
-    offset += gap;
-    places.set(tensor, { offset, length: sizeOf(piece) });
-    pieces.push(piece);
-    offset += sizeOf(piece);
+    const length = sizeOf(piece);
+    const gap = (alignment - (offset % alignment)) % alignment;
+    if (offset > 0 && offset + gap + length > fileBytes) {
+      files.push([]);
+      offset = 0;
+    } else if (gap > 0) {
+      files.at(-1)?.push(new Uint8Array(gap));
+      offset += gap;
+    }
+    places.set(tensor, { file: files.length - 1, offset, length });
+    files.at(-1)?.push(piece);
+    offset += length;
   }
-  return { places, chunks: () => parts(pieces) };
+  return { places, files };
 }

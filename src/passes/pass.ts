@@ -72,7 +72,7 @@ export interface PassDescription {
 }
 
 export interface PassCommand {
-  /** What the result is called where nothing else is said, with these options: model.<suffix>.onnx. */
+  /** What the result is called where nothing else is said, with these options: ".pruned" for model.pruned.onnx. */
   suffix(options: Given): string;
   /** The same for the help, where one name does not say it. */
   readonly results?: string;

@@ -121,7 +121,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   makesSmaller: "weights",
   gentler: () => "Use a smaller amount",
   command: {
-    suffix: () => "pruned",
+    suffix: () => ".pruned",
     examples: [
       "prune model.onnx --amount 50%",
       "prune resnet20.onnx --structured 30% --data cifar10/ --force -o resnet20.pruned.onnx",

@@ -1,4 +1,5 @@
 /** Quantization: weights, dynamic and static; rounding to train through. */
+export type { DtypeName } from "./dtypes.ts";
 export { fakeQuantize } from "./fake.ts";
 export type { Grid, ScaledGrid } from "./grid.ts";
 export type { QuantizeOptions } from "./options.ts";

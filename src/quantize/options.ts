@@ -5,13 +5,16 @@ import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
 import { overridesOption, selectionOptions } from "../passes/options.ts";
 import type { Given } from "../passes/pass.ts";
+import { type DtypeName, dtypeNames, dtypes } from "./dtypes.ts";
 import { type RounderName, rounderOf, rounderOption } from "./rounders/index.ts";
 import type { Rounder } from "./rounders/rounder.ts";
 
-/** What `quantize` may be told. */
+/** What `quantize` may be told: `scheme` or `dtype`, and what both leave open. */
 export interface QuantizeOptions {
   /** "weights": 8-bit weights, arithmetic in float; "dynamic" and "static": arithmetic on integers, with ranges found at run time or measured on `data`; "float16": all in half precision. */
-  readonly scheme: "weights" | "dynamic" | "static" | "float16";
+  readonly scheme?: "weights" | "dynamic" | "static" | "float16" | undefined;
+  /** In place of a scheme, a variant by the name that transformers.js gives it. */
+  readonly dtype?: DtypeName | undefined;
   /** Bits of a weight (8). Fewer than 8, or a `block`, are for matrix products; other layers have 8 bits. */
   readonly bits?: 8 | 4 | 2 | undefined;
   /** So many inputs of a matrix product share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
@@ -43,9 +46,11 @@ export interface QuantizeOptions {
 const bits = v.picklist([8, 4, 2], "takes 8, 4 or 2");
 const block = v.picklist([16, 32, 64, 128, 256], "takes 16, 32, 64, 128 or 256, for which ONNX Runtime has kernels");
 
-export const quantizeOptions = v.strictObject({
+const entries = v.strictObject({
   scheme: v.pipe(
-    v.picklist(["weights", "dynamic", "static", "float16"], 'expected "weights", "dynamic", "static" or "float16"'),
+    v.optional(
+      v.picklist(["weights", "dynamic", "static", "float16"], 'expected "weights", "dynamic", "static" or "float16"'),
+    ),
     v.description("what is stored, and computed, in fewer bits"),
     v.metadata({
       meanings: {
@@ -56,6 +61,16 @@ export const quantizeOptions = v.strictObject({
           ["static", "8-bit weights and activations, integer arithmetic, ranges measured on data"],
           ["float16", "all numbers in half precision"],
         ],
+      },
+    }),
+  ),
+  dtype: v.pipe(
+    v.optional(v.picklist(dtypeNames)),
+    v.description("a variant as transformers.js calls it, in place of a scheme"),
+    v.metadata({
+      meanings: {
+        title: "Variants (--dtype)",
+        rows: dtypeNames.map((name) => [name, `${dtypes[name].meaning} (model${dtypes[name].suffix}.onnx)`]),
       },
     }),
   ),
@@ -104,6 +119,14 @@ export const quantizeOptions = v.strictObject({
   ),
 });
 
+export const quantizeOptions = v.pipe(
+  entries,
+  v.check(
+    ({ scheme, dtype }) => (scheme === undefined) !== (dtype === undefined),
+    "Give exactly one of scheme and dtype",
+  ),
+);
+
 /** The static scheme measures ranges, and some rounders look at what comes into layers. */
 export const measuredRanges = {
   when: ({ scheme, rounder }: Given) =>
@@ -114,8 +137,39 @@ export const measuredRanges = {
         : undefined,
 };
 
-/** The options with what is not said filled in. */
-export type QuantizeSettings = v.InferOutput<typeof quantizeOptions>;
+type Complete = v.InferOutput<typeof quantizeOptions>;
+
+/** The options with what is not said filled in, for one scheme. */
+export type QuantizeSettings = Omit<Complete, "scheme" | "dtype"> & {
+  readonly scheme: NonNullable<Complete["scheme"]>;
+};
+
+/** The settings of each step: one for a scheme, one or more for a dtype. @throws PithError E_OPTION where an option contradicts the dtype. */
+export function settingsOfSteps({ scheme, dtype, ...rest }: Complete): readonly QuantizeSettings[] {
+  if (dtype === undefined) return scheme === undefined ? [] : [{ ...rest, scheme }];
+  const { steps } = dtypes[dtype];
+  for (const [key, given, unsaid] of [
+    ["bits", rest.bits, 8],
+    ["block", rest.block, undefined],
+    ["weights", rest.weights, undefined],
+  ] as const) {
+    const own = steps[0]?.[key] ?? unsaid;
+    if (given === unsaid || given === own) continue;
+    const text = `quantize: \`${key}\` is ${own ?? "not free"} in the dtype "${dtype}", got ${given}.`;
+    throw new PithError("E_OPTION", text, { hint: "A `scheme` in place of the dtype leaves the choice." });
+  }
+  return steps.map((step) => {
+    // What is said of integers says nothing of half precision, of which a step before has left less.
+    const isRest = step.scheme === "float16" && steps.length > 1;
+    return {
+      ...rest,
+      ...(isRest
+        ? { rounder: "nearest" as const, zeroPoints: false, overrides: undefined, bits: 8 as const, block: undefined }
+        : {}),
+      ...step,
+    };
+  });
+}
 
 /** What a scheme cannot do, whatever the model. @throws PithError E_OPTION */
 export function checkTogether(options: QuantizeSettings): void {

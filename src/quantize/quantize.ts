@@ -5,11 +5,20 @@ import { layers } from "../analysis/layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import { fixedTables } from "../analysis/untrained.ts";
 import { describe, type Node } from "../graph/graph.ts";
-import { type Change, definePass, type Pass } from "../passes/pass.ts";
+import type { Model } from "../graph/model.ts";
+import { type Change, type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
+import { type DtypeName, dtypes } from "./dtypes.ts";
 import { quantizeDynamically } from "./dynamic.ts";
 import { quantizeToFloat16 } from "./float16.ts";
-import { checkTogether, measuredRanges, type QuantizeOptions, quantizeOptions } from "./options.ts";
+import {
+  checkTogether,
+  measuredRanges,
+  type QuantizeOptions,
+  type QuantizeSettings,
+  quantizeOptions,
+  settingsOfSteps,
+} from "./options.ts";
 import type { quantizeStatically } from "./static.ts";
 import { floatReaders } from "./tied.ts";
 import { type Evidence, withoutUnfit } from "./weight.ts";
@@ -32,6 +41,8 @@ const schemes = {
  * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses them.
  * - `float16`: all float32 numbers of the file in half precision, arithmetic in float32. Half the size, next to no loss.
  *
+ * `dtype` says the same in the names of transformers.js: "q8", "int8", "uint8" (dynamic), "q4" (weights in blocks of 4 bits), "q4f16", "fp16".
+ *
  * Masks are folded into the codes, layers keep their names, and what stays in float is listed with the reason.
  *
  * @throws PithError E_OPTION if settings contradict each other or data is missing, E_NAME if a pattern fits no layer, E_UNSUPPORTED if the
@@ -52,44 +63,59 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   options: quantizeOptions,
   data: measuredRanges,
   makesSmaller: "file",
-  gentler: ({ scheme }) =>
+  gentler: ({ scheme, dtype }) =>
     scheme === "dynamic"
       ? 'Try `scheme: "static"`'
-      : "Leave layers in float (`except`, starting with the first and the last)",
+      : dtype === "q8" || dtype === "int8" || dtype === "uint8"
+        ? 'Try `dtype: "q4"`'
+        : "Leave layers in float (`except`, starting with the first and the last)",
   command: {
-    suffix: ({ scheme = "<scheme>", bits = 8 }) => (scheme === "float16" ? "float16" : `int${bits}-${scheme}`),
-    results: "model.int8-<scheme>.onnx; for float16 model.float16.onnx",
+    suffix: ({ scheme = "<scheme>", dtype, bits = 8 }) =>
+      typeof dtype === "string" && dtype in dtypes
+        ? dtypes[dtype as DtypeName].suffix
+        : scheme === "float16"
+          ? ".float16"
+          : `.int${bits}-${scheme}`,
+    results: "model.int8-<scheme>.onnx; for float16 model.float16.onnx; for q4 model_q4.onnx",
     examples: [
+      "quantize model.onnx --dtype q4",
       "quantize model.onnx --scheme weights --bits 4 --rounder k-quant",
       "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
     ],
   },
   async run(model, options, context) {
-    checkTogether(options);
+    const steps = settingsOfSteps(options);
+    for (const step of steps) checkTogether(step);
     storeWeights(model);
-    const { scheme } = options;
-    if (scheme === "float16") return quantizeToFloat16(model, options, context);
-    const stores = scheme !== "static";
-    const tied = floatReaders(model, options, stores);
-    const all = layers(model, infer(model));
-    const known = new Map<string, string>();
-    // Codes of a table save bytes alone; of a product they save time as well.
-    for (const { name, role } of all) {
-      const reader = scheme === "weights" || role.kind === "lookup" ? tied.get(name) : undefined;
-      if (reader !== undefined)
-        known.set(
-          name,
-          `${describe(reader)} also reads the matrix in float: an integer copy would make the file larger`,
-        );
-    }
-    const fixed = stores && options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
-    for (const { name, weight } of all)
-      if (fixed.has(weight)) known.set(name, "its table holds fixed positions, which are not trained");
-    const quantized = (fit: typeof options, evidence: Evidence) => schemes[scheme](model, fit, context, evidence);
-    const outcome = await withoutUnfit(model, options, context, quantized, known);
-    return { ...outcome, changes: outcome.changes.map((change) => withTie(change, tied.get(change.at))) };
+    const outcomes: Outcome[] = [];
+    for (const step of steps) outcomes.push(await quantizeBy(step, model, context));
+    return {
+      changes: outcomes.flatMap(({ changes }) => changes),
+      misses: outcomes.flatMap(({ misses }) => misses),
+    };
   },
 });
+
+async function quantizeBy(options: QuantizeSettings, model: Model, context: Context): Promise<Outcome> {
+  const { scheme } = options;
+  if (scheme === "float16") return quantizeToFloat16(model, options, context);
+  const stores = scheme !== "static";
+  const tied = floatReaders(model, options, stores);
+  const all = layers(model, infer(model));
+  const known = new Map<string, string>();
+  // Codes of a table save bytes alone; of a product they save time as well.
+  for (const { name, role } of all) {
+    const reader = scheme === "weights" || role.kind === "lookup" ? tied.get(name) : undefined;
+    if (reader !== undefined)
+      known.set(name, `${describe(reader)} also reads the matrix in float: an integer copy would make the file larger`);
+  }
+  const fixed = stores && options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
+  for (const { name, weight } of all)
+    if (fixed.has(weight)) known.set(name, "its table holds fixed positions, which are not trained");
+  const quantized = (fit: typeof options, evidence: Evidence) => schemes[scheme](model, fit, context, evidence);
+  const outcome = await withoutUnfit(model, options, context, quantized, known);
+  return { ...outcome, changes: outcome.changes.map((change) => withTie(change, tied.get(change.at))) };
+}
 
 function withTie(change: Change, reader: Node | undefined): Change {
   return reader === undefined

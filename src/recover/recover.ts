@@ -96,7 +96,7 @@ export const recover = definePass({
       ? "Try a lower `learningRate`, such as 1e-4"
       : 'Give more samples, or train as well (`until: "end-to-end"`)',
   command: {
-    suffix: () => "recovered",
+    suffix: () => ".recovered",
     takes: "the compressed model",
     examples: [
       "recover resnet20.pruned.onnx --original resnet20.onnx --data cifar10/",

@@ -41,7 +41,7 @@ export const reinitialize = definePass({
   summary: "Reinitialize all weights, to train a network from scratch",
   options: v.strictObject({}),
   beginsAnew: true,
-  command: { suffix: () => "fresh", examples: ["reinitialize model.onnx -o fresh.onnx --seed 1"] },
+  command: { suffix: () => ".fresh", examples: ["reinitialize model.onnx -o fresh.onnx --seed 1"] },
   run: (model, _, context) => drawAnew(model, context),
 });
 

@@ -45,7 +45,7 @@ export const train = definePass({
   data: "train",
   gentler: lowerRate,
   command: {
-    suffix: () => "trained",
+    suffix: () => ".trained",
     examples: [
       "train net.onnx --data mnist/ --epochs 5 -o net.trained.onnx",
       "train resnet20.pruned.onnx --data cifar10/ --epochs 10 --learning-rate 1e-3",

@@ -59,10 +59,6 @@ describe("flags", () => {
       code: 2,
       err: "E_USAGE: Unknown option '--wholly-other'.\nhint: See pith quantize --help.\n",
     });
-    expect(await pith("quantize", at("net.onnx"))).toMatchObject({
-      code: 2,
-      err: "E_USAGE: --scheme is needed: weights, dynamic, static, or float16.\nhint: See pith quantize --help.\n",
-    });
     expect(await pith("distill", at("net.onnx"), "--data", at("points.csv"))).toMatchObject({
       code: 2,
       err: "E_USAGE: --teacher is needed: the model to learn from.\nhint: See pith distill --help.\n",
@@ -71,6 +67,8 @@ describe("flags", () => {
 
   test.each([
     [["factorize"], "E_OPTION: Give exactly one of --rank, --energy and --ratio."],
+    [["quantize"], "E_OPTION: Give exactly one of --scheme and --dtype."],
+    [["quantize", "--scheme", "weights", "--dtype", "q4"], "E_OPTION: Give exactly one of --scheme and --dtype."],
     [["quantize", "--scheme", "weights", "--batch", "0"], "E_OPTION: --batch: expected at least 1, got 0."],
     [["plot", "--seed", "1"], "E_USAGE: Unknown option '--seed'."],
     [["reinitialize", "--max-drop", "1%"], "E_USAGE: Unknown option '--max-drop'."],

@@ -101,6 +101,13 @@ const cases: readonly Case[] = [
     before: { "o.onnx": 1, "in.onnx": 1 },
     after: ["in.onnx", "o.onnx", "o.onnx_data", "o.onnx_data_1"],
   },
+  {
+    name: "in several files, onto a model in as many",
+    prepare: () => save(model(1), at("o.onnx"), { fileBytes: 2048 }),
+    write: () => save(model(2), at("o.onnx"), { fileBytes: 2048 }),
+    before: { "o.onnx": 1 },
+    after: ["o.onnx", "o.onnx_data", "o.onnx_data_1"],
+  },
 ];
 
 describe.each(cases)("external data is saved $name", ({ prepare, write, before, after }) => {
@@ -242,4 +249,32 @@ test("a link becomes a file, with its weights beside it; what it led to stays wh
   await changeAndSave("snapshot/m.onnx", "snapshot/m.onnx");
   expect([await fillAt("snapshot/m.onnx"), await fillAt("blobs/m.onnx")]).toEqual([2, 1]);
   expect((await readdir(at("snapshot"))).sort()).toEqual(["m.onnx", "m.onnx_data"]);
+});
+
+describe("weights in several files", () => {
+  test("are called <file>_data, <file>_data_1, …, and none is larger than asked", async () => {
+    await save(model(2), at("model.onnx"), { fileBytes: 2048 });
+    expect((await readdir(folder)).toSorted()).toEqual(["model.onnx", "model.onnx_data", "model.onnx_data_1"]);
+    for (const name of ["model.onnx_data", "model.onnx_data_1"])
+      expect((await readFile(at(name))).length).toBeLessThanOrEqual(2048);
+    expect(await fillAt("model.onnx")).toBe(2);
+  });
+
+  test("take the places of those of the model that is replaced, and what is left over goes", async () => {
+    await save(model(2), at("model.onnx"), { fileBytes: 2048 });
+    await save(model(3), at("model.onnx"), { fileBytes: 2048 });
+    expect((await readdir(folder)).toSorted()).toEqual(["model.onnx", "model.onnx_data", "model.onnx_data_1"]);
+    expect(await fillAt("model.onnx")).toBe(3);
+    await save(model(1), at("model.onnx"), { externalData: true });
+    expect((await readdir(folder)).toSorted()).toEqual(["model.onnx", "model.onnx_data"]);
+    expect(await fillAt("model.onnx")).toBe(1);
+  });
+
+  test("are none of a model that is small enough; a tensor that is larger has a file of its own", async () => {
+    await save(model(2), at("whole.onnx"), { fileBytes: 100_000 });
+    expect(await readdir(folder)).toEqual(["whole.onnx"]);
+    await save(model(2), at("model.onnx"), { fileBytes: 1200 });
+    expect((await readdir(folder)).length).toBe(4);
+    expect(await fillAt("model.onnx")).toBe(2);
+  });
 });

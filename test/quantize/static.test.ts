@@ -5,7 +5,7 @@ import { memory } from "../../src/data/index.ts";
 import { structureHash } from "../../src/graph/hash.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
-import { quantize } from "../../src/quantize/index.ts";
+import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";
 import { float32 } from "../../src/tensor/dense.ts";
 import {
@@ -472,7 +472,7 @@ graph (x: float32[1, 2, 4]) -> (y: float32[1, 2, 4]) {
   );
 
   test("data that does not fit, is empty or not finite", async () => {
-    const attempt = (given: Parameters<typeof quantize>[1]["data"]) =>
+    const attempt = (given: QuantizeOptions["data"]) =>
       expect(quantize(mlp(), { scheme: "static", data: given })).rejects;
     await attempt(memory("narrow", { x: numbersFor([4, 11]) })).toMatchObject({ code: "E_DATA" });
     await attempt(memory("empty", { x: numbersFor([0, 12]) })).toMatchObject({ code: "E_DATA" });
