@@ -3,7 +3,7 @@ import { type GoldenTensor, golden, goldenNumbers } from "../../test/shared.ts";
 import { toFloat32, toNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
-import type { QuantizedType } from "./quantize.ts";
+import { type QuantizedType, quantizeLinear } from "./quantize.ts";
 import { channelRanges, dequantizeTensor, quantizeTensor, quantizeWeights } from "./quantize-tensor.ts";
 
 function weights(dims: readonly number[], seed: number) {
@@ -52,6 +52,29 @@ describe("quantized tensors", () => {
     expect([...scale.data]).toEqual([1, Math.fround(1 / 127)]);
     expect(toNumbers(quantized)).toEqual([0, 0, 127, -127]);
     expect(quantizeWeights({ dense: float32([0, 2], []), type: "int8", axis: 1 }).scale.dims).toEqual([2]);
+  });
+
+  test("a scale per column gives the codes of each column by itself: halves, and what saturates", () => {
+    const columns = [
+      [0.25, 0.75, -1.25, 1e30],
+      [5, -5, 1e-40, Number.POSITIVE_INFINITY],
+      [-0, 3.5, 2.5, -7.5],
+    ];
+    const scale = [0.5, 0.1, 1];
+    const zeroPoint = [0, 3, -128];
+    const dense = float32(
+      [4, 3],
+      [0, 1, 2, 3].flatMap((row) => columns.map((column) => column[row] ?? 0)),
+    );
+    const codes = toNumbers(quantizeTensor(dense, { type: "int8", axis: 1, scale, zeroPoint }).quantized);
+    for (const [at, column] of columns.entries()) {
+      const own = { scale: Math.fround(scale[at] ?? 0), zeroPoint: zeroPoint[at] ?? 0 };
+      expect(codes.filter((_, index) => index % 3 === at)).toEqual([...quantizeLinear(column, own, "int8")]);
+    }
+    const broken = float32([1, 2], [1, Number.NaN]);
+    expect(() => quantizeTensor(broken, { type: "int8", axis: 1, scale: [1, 1], zeroPoint: [0, 0] })).toThrow(
+      /Element 1 is NaN/,
+    );
   });
 
   test("a given range limits the codes", () => {

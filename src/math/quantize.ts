@@ -206,14 +206,42 @@ export function quantizeStretch(
   zeroPoint: number,
   { low, high }: QuantizationRange,
 ): void {
+  const [least, most] = [low - zeroPoint, high - zeroPoint];
   for (let index = 0; index < count; index++) {
-    const value = values[from + index] ?? 0;
-    const code = roundHalfEven(Math.fround(Math.fround(value) / scale)) + zeroPoint;
-    if (Number.isNaN(code))
-      throw new PithError(
-        "E_DATA",
-        `Element ${from + index} is ${value} at scale ${scale}: no quantized value represents it.`,
-      );
-    codes[to + index] = Math.max(low, Math.min(high, code));
+    const quotient = Math.fround(Math.fround(values[from + index] ?? 0) / scale);
+    if (Number.isNaN(quotient)) throw notANumber(from + index, values, scale);
+    const limited = quotient < least ? least : quotient > most ? most : quotient;
+    codes[to + index] = limited + roundingShift - roundingShift + zeroPoint;
   }
+}
+
+/** The same for rows in which every column has a scale and a zero point of its own. */
+export function quantizeColumns(
+  values: Float32Array,
+  codes: Codes,
+  scale: Float32Array,
+  zeroPoint: Int32Array,
+  { low, high }: QuantizationRange,
+): void {
+  const columns = scale.length;
+  for (let row = 0; row < values.length; row += columns) {
+    for (let column = 0; column < columns; column++) {
+      const zero = zeroPoint[column] ?? 0;
+      const quotient = Math.fround((values[row + column] ?? 0) / (scale[column] ?? 0));
+      if (Number.isNaN(quotient)) throw notANumber(row + column, values, scale[column] ?? 0);
+      const limited = quotient < low - zero ? low - zero : quotient > high - zero ? high - zero : quotient;
+      codes[row + column] = limited + roundingShift - roundingShift + zero;
+    }
+  }
+}
+
+/**
+ * Added to a number of less than 2^51 and taken away again, it leaves the nearest integer, halves to even: sums from 2^52 to 2^53 have no
+ * fraction bits.
+ */
+const roundingShift = 1.5 * 2 ** 52;
+
+function notANumber(index: number, values: ArrayLike<number>, scale: number): PithError {
+  const text = `Element ${index} is ${values[index]} at scale ${scale}: no quantized value represents it.`;
+  return new PithError("E_DATA", text);
 }

@@ -12,6 +12,7 @@ import type { Model } from "../graph/model.ts";
 import {
   type BlockBits,
   blockCodes,
+  type Codes,
   channelRanges,
   codesTensor,
   makeCodes,
@@ -29,6 +30,7 @@ import { fromNumbers, toFloat32, toNumbers } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
+import { isPacked } from "../tensor/packed.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import { blockGrid, type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid } from "./grid.ts";
 import type { ModelRoundings } from "./model-roundings.ts";
@@ -106,10 +108,12 @@ export async function withoutUnfit<O extends Selection & RounderOptions>(
 }
 
 function whyUnfit(dense: Dense): string | undefined {
-  const broken = brokenNumbers(toFloat32(dense));
-  if (broken !== undefined) return `its weight ${broken}${dense.type === "float64" ? " in float32" : ""}`;
   const { min, max } = channelRanges(dense, undefined);
   const largest = Math.max(-(min[0] ?? 0), max[0] ?? 0);
+  if (!Number.isFinite(largest)) {
+    const broken = brokenNumbers(toFloat32(dense));
+    return `its weight ${broken}${dense.type === "float64" ? " in float32" : ""}`;
+  }
   if (largest === 0 || largest >= 127 * smallestScale) return undefined;
   return `its weight is at most ${largest.toExponential(1)}: too small for a float32 scale`;
 }
@@ -197,22 +201,27 @@ export async function roundedWeight(
   const dense = await read();
   const first = await scaledGrid(layer, dense, settings, rounding);
   const grid = form.grown?.(first, dense) ?? first;
-  const turn = (codes: Dense<QuantizedType>) => (form.transposed === true ? transposed(codes) : codes);
-  const dims = form.transposed === true ? dense.dims.toReversed() : dense.dims;
-  const axis = form.transposed === true && grid.axis !== undefined ? 1 - grid.axis : grid.axis;
+  const { transposed: turns = false } = form;
+  const dims = turns ? dense.dims.toReversed() : dense.dims;
+  const axis = turns && grid.axis !== undefined ? 1 - grid.axis : grid.axis;
   const parameters = quantizationParameters({ ...grid, axis });
   const { rounder, evidenceOf } = rounding;
-  if (rounder.codes === undefined) {
-    const nearest = async (): Promise<Dense> => {
-      const numbers = await read();
-      return forLayer(layer, () => turn(quantizeTensor(numbers, { ...grid, range: grid }).quantized));
-    };
-    return { ...parameters, quantized: await deferred(grid.type, dims, nearest) };
-  }
+  if (rounder.codes === undefined)
+    return { ...parameters, quantized: await deferred(grid.type, dims, nearestCodes(layer, read, grid, turns)) };
   const evidence = await evidenceOf(layer);
   const codes = await forLayer(layer, async () => checkedCodes(rounder, grid, dense, { layer, evidence }));
-  return { ...parameters, quantized: inMemory(turn(codes)) };
+  return { ...parameters, quantized: inMemory(turns ? transposed(codes) : codes) };
 }
+
+// What computes codes later is made where no weight is in scope: a function holds all that any function beside it uses.
+const nearestCodes =
+  (layer: Layer, read: () => Promise<Dense>, grid: ScaledGrid, turns: boolean) => async (): Promise<Dense> => {
+    const numbers = await read();
+    return forLayer(layer, () => {
+      const { quantized } = quantizeTensor(numbers, { ...grid, range: grid });
+      return turns ? transposed(quantized) : quantized;
+    });
+  };
 
 async function checkedCodes(rounder: Rounder, grid: ScaledGrid, dense: Dense, known: Known<unknown>) {
   const codes = Array.from((await rounder.codes?.(dense, grid, known)) ?? []);
@@ -226,12 +235,25 @@ async function checkedCodes(rounder: Rounder, grid: ScaledGrid, dense: Dense, kn
 
 function transposed(dense: Dense<QuantizedType>): Dense<QuantizedType> {
   const [rows = 0, columns = 0] = dense.dims;
-  const from = toFloat32(dense);
+  const from = isPacked(dense.type) ? toFloat32(dense) : dense.data;
   const codes = makeCodes(dense.type, from.length);
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) codes[column * rows + row] = from[row * columns + column] ?? 0;
+  turn(from, codes, { rows, columns, width: rows });
   return codesTensor(dense.type, [columns, rows], codes);
 }
+
+/** Writes a matrix transposed, each row `width` numbers after the one before. In tiles: number by number each would miss the cache. */
+function turn(
+  from: ArrayLike<number>,
+  to: Float32Array | Codes,
+  { rows, columns, width }: { readonly rows: number; readonly columns: number; readonly width: number },
+): void {
+  for (let top = 0; top < rows; top += tile)
+    for (let left = 0; left < columns; left += tile)
+      for (let x = left; x < Math.min(columns, left + tile); x++)
+        for (let y = top; y < Math.min(rows, top + tile); y++) to[x * width + y] = from[y * columns + x] ?? 0;
+}
+
+const tile = 32;
 
 /** A weight in packed blocks of few bits. */
 export interface QuantizedBlocks {
@@ -255,18 +277,13 @@ export async function roundedBlocks(
   { rounder, evidenceOf }: Rounding,
   engine: Context["engine"],
 ): Promise<QuantizedBlocks> {
-  const { role, outputs, inputs } = layer;
+  const { outputs, inputs } = layer;
   const read = await weightReader(model, layer, engine);
   const count = Math.ceil(inputs / block);
-  const inBlocks = async (): Promise<Dense<"float32">> =>
-    float32([outputs * count, block], rowsOfBlocks(await read(), role.out, { inputs, width: count * block }));
   const grid = blockGrid(bits, block, symmetric);
-  const dense = await inBlocks();
+  const dense = inBlocks(layer, await read(), block);
   const known = { layer, evidence: await evidenceOf(layer) };
   const scaled = await forLayer(layer, () => withScales(rounder, grid, dense, known));
-  const packed = (codes: ArrayLike<number>): Dense =>
-    fromBytes([outputs, count, (block * bits) / 8], packRows(codes, { width: block, size: block, bits }));
-  const nearest = async (): Promise<Dense> => packed(nearestInBlocks(await inBlocks(), scaled, bits));
   const given =
     rounder.codes === undefined ? undefined : await forLayer(layer, () => checkedCodes(rounder, scaled, dense, known));
   const zeros = packRows(scaled.zeroPoint, { width: count, size: 8 / bits, bits, fill: 2 ** (bits - 1) });
@@ -277,11 +294,26 @@ export async function roundedBlocks(
     block,
     codes:
       given === undefined
-        ? await deferred("uint8", [outputs, count, (block * bits) / 8], nearest)
-        : inMemory(packed(toNumbers(given))),
+        ? await deferred("uint8", [outputs, count, (block * bits) / 8], nearestBlocks(layer, read, scaled, block, bits))
+        : inMemory(packedBlocks(layer, toNumbers(given), block, bits)),
     scale: float32([outputs, count], scaled.scale),
     zeroPoint: symmetric ? undefined : fromBytes([outputs, zeros.length / outputs], zeros),
   };
+}
+
+const nearestBlocks =
+  (layer: Layer, read: () => Promise<Dense>, grid: ScaledGrid, block: number, bits: BlockBits) =>
+  async (): Promise<Dense> =>
+    packedBlocks(layer, nearestInBlocks(inBlocks(layer, await read(), block), grid, bits), block, bits);
+
+function packedBlocks({ outputs, inputs }: Layer, codes: ArrayLike<number>, block: number, bits: BlockBits): Dense {
+  const dims = [outputs, Math.ceil(inputs / block), (block * bits) / 8];
+  return fromBytes(dims, packRows(codes, { width: block, size: block, bits }));
+}
+
+function inBlocks({ role, outputs, inputs }: Layer, dense: Dense, block: number): Dense<"float32"> {
+  const count = Math.ceil(inputs / block);
+  return float32([outputs * count, block], rowsOfBlocks(dense, role.out, { inputs, width: count * block }));
 }
 
 const fromBytes = (dims: readonly number[], data: Uint8Array): Dense<"uint8"> => ({ type: "uint8", dims, data });
@@ -296,17 +328,10 @@ function rowsOfBlocks(
   const outputs = values.length / inputs;
   if (out === 0 && width === inputs) return values;
   const rows = new Float32Array(outputs * width);
-  const [row, column] = out === 0 ? [inputs, 1] : [1, outputs];
-  // In tiles: a matrix that is turned number by number misses the cache with each of them.
-  for (let top = 0; top < outputs; top += tile)
-    for (let left = 0; left < inputs; left += tile)
-      for (let y = top; y < Math.min(outputs, top + tile); y++)
-        for (let x = left; x < Math.min(inputs, left + tile); x++)
-          rows[y * width + x] = values[y * row + x * column] ?? 0;
+  if (out !== 0) turn(values, rows, { rows: inputs, columns: outputs, width });
+  else for (let y = 0; y < outputs; y++) rows.set(values.subarray(y * inputs, (y + 1) * inputs), y * width);
   return rows;
 }
-
-const tile = 32;
 
 function nearestInBlocks(
   { data }: Dense<"float32">,
