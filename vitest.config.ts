@@ -5,7 +5,7 @@ const conditions = ["pith-source", "node"];
 /** Tests that keep nothing from file to file. */
 const shared = [
   "src/**/*.test.ts",
-  "test/{calibrate,evaluate,generated,laws,microsoft,nn,passes,prune,quantize,recipe,report,train,zoo}/**/*.test.ts",
+  "test/{calibrate,evaluate,folder,generated,laws,microsoft,nn,passes,prune,quantize,recipe,report,train,zoo}/**/*.test.ts",
 ];
 /** Of those, what uses the compiled command line. */
 const commands = ["test/{cli,docs,recover}/**/!(*.slow).test.ts"];

@@ -17,8 +17,19 @@ interface Line {
 }
 
 export const commandList: Generator = {
-  generate: async () => new Map([[file, text([...(await ownCommands()), ...(await passCommands())])]]),
+  generate: async () => new Map([[file, text(await allCommands())]]),
 };
+
+/** A command of a pass that is more than that has a file of its own, and stands where the pass does. */
+async function allCommands(): Promise<readonly Line[]> {
+  const own = await ownCommands();
+  const passes = await passCommands();
+  const names = new Set(passes.map(({ name }) => name));
+  return [
+    ...own.filter(({ name }) => !names.has(name)),
+    ...passes.map((line) => own.find(({ name }) => name === line.name) ?? line),
+  ];
+}
 
 async function ownCommands(): Promise<readonly Line[]> {
   const place = ({ name }: Line): number => (first.includes(name) ? first.indexOf(name) : first.length);

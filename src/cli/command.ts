@@ -27,6 +27,8 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly reserved?: readonly string[];
   /** Names in `options` that mean nothing here: they get no flags. */
   readonly without?: readonly string[];
+  /** With these options a folder among the words means all of it, not the model in it. */
+  folders?(options: v.InferOutput<S>): boolean;
   /** Nothing in it is random: there is no `--seed`. */
   readonly deterministic?: boolean;
   /** Command lines without the leading `pith`. */
@@ -107,8 +109,8 @@ export function buildCommand<S extends v.GenericSchema>(
     await execute({ json, seed, passed: given }, async (session) => {
       const taken = (file: string): void => session.terminal.note("model", `a folder: the model in it is ${file}`);
       const models: string[] = [];
-      for (const word of words) models.push(await modelAt(word, taken));
       const options = await modelsOfFlags(readFlags(command, own), taken);
+      for (const word of words) models.push(definition.folders?.(options) === true ? word : await modelAt(word, taken));
       return definition.run(models, options, { ...session, passed: await modelsOfFlags(session.passed, taken) });
     });
   });

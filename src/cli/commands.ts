@@ -57,7 +57,7 @@ export const commands: readonly Listed[] = [
   {
     name: "quantize",
     summary: "store the weights, and optionally compute, in fewer bits",
-    load: () => command(async () => (await import("../quantize/index.ts")).quantize),
+    load: () => import("./commands/quantize.ts"),
   },
   {
     name: "factorize",

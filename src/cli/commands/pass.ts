@@ -264,6 +264,15 @@ function goalLine(
   return verdictSentence(goal, verdict, unit, others, reference.judges ? reference.model : model);
 }
 
+/** How near a result is to its original, in a few words. */
+export function measuredText({ comparison, likeness }: PassOutput): string {
+  if (comparison !== undefined) {
+    const { metric, unit, candidate, difference } = comparison;
+    return `${metric} ${figure(unit, candidate.value)} (${differenceWithInterval(unit, difference)})`;
+  }
+  return typeof likeness === "object" ? apartText(likeness) : `not compared: ${likeness ?? "it was forced"}`;
+}
+
 function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
   const { samples, relativeError, unmoved, without = [], output, outputs = 1, uncompared = [] } = likeness;

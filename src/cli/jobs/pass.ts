@@ -49,6 +49,8 @@ export interface PassInput {
   readonly force: boolean;
   /** Say what would change, and nothing else. */
   readonly dryRun: boolean;
+  /** Bytes of a file, at most: what is larger has its weights beside it. */
+  readonly fileBytes?: number;
   readonly seed: number;
 }
 
@@ -200,7 +202,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   if (useless !== undefined && (worse === undefined || found?.judges === true))
     context.log({ id: "gain", text: useless, level: "warning" });
   context.stage("write");
-  await save(model, input.out);
+  await save(model, input.out, { fileBytes: input.fileBytes });
   context.stage("compress");
   const after = await weightOf(await open(input.out), input.out);
   return {

@@ -1,0 +1,71 @@
+/** Where transformers.js looks for the files of a model, and what config.json tells it of them. */
+import { type DtypeName, dtypes } from "../quantize/dtypes.ts";
+
+/** Every suffix that transformers.js knows: files with one are variants of those without. */
+const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_bnb4", "_q2", "_q2f16", "_q1", "_q1f16"];
+
+/** At most so many files of weights belong to a model. */
+export const mostChunks = 100;
+
+/** The modules that variants are made of, by the names of their files without ".onnx". */
+export function basesIn(files: readonly string[]): readonly string[] {
+  return files
+    .filter((file) => file.endsWith(".onnx") && !isVariant(file))
+    .map((file) => file.slice(0, -".onnx".length))
+    .sort();
+}
+
+/** Whether a file is a variant or holds weights of one: `model_q4.onnx`, `model_q4.onnx_data_1`. */
+export function isVariant(file: string): boolean {
+  const [, base] = /^(.*)\.onnx(?:_data(?:_\d+)?)?$/.exec(file) ?? [];
+  return base !== undefined && suffixes.some((suffix) => base.endsWith(suffix));
+}
+
+/** The name of the n-th file of a model's weights. */
+export function dataFile(file: string, index: number): string {
+  return `${file}_data${index === 0 ? "" : `_${index}`}`;
+}
+
+/** A module as its session is called: "model" is the first of these that a folder without `model.onnx` has. */
+function sessionKeys(bases: readonly string[]): ReadonlyMap<string, string> {
+  const main = ["encoder_model", "language_model", "text_encoder", "vision_encoder"].find((base) =>
+    bases.includes(base),
+  );
+  const isMain =
+    main !== undefined && !bases.includes("model") && !(main === "vision_encoder" && bases.includes("embed_tokens"));
+  return new Map(isMain ? [[main, "model"]] : []);
+}
+
+interface Written {
+  /** Files of weights of each ONNX file, 0 for those that have none. */
+  readonly chunks: ReadonlyMap<string, number>;
+  /** The variant to be used of each module. */
+  readonly chosen: ReadonlyMap<string, DtypeName | "fp32">;
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+/**
+ * config.json with what the loader has to know: which dtype of which module, where there are several modules, under the name of the file
+ * (which the loader reads) and that of the session (which its registry reads); and how many files of weights each model has. Its map goes by
+ * full file names, because a name without suffix would hold for all variants.
+ */
+export function configured(config: Json, { chunks, chosen }: Written): Json {
+  const before = objectOr(config["transformers.js_config"]);
+  const { use_external_data_format: external } = before;
+  const isNeeded = [...chunks.values()].some((count) => count > 0) || Boolean(external);
+  const keys = sessionKeys([...chosen.keys()]);
+  const dtype = Object.fromEntries(
+    [...chosen].flatMap(([base, name]) => [base, keys.get(base) ?? base].map((key) => [key, name])),
+  );
+  const own = {
+    ...before,
+    ...(chosen.size > 1 ? { dtype: { ...objectOr(before.dtype), ...dtype } } : {}),
+    ...(isNeeded ? { use_external_data_format: { ...objectOr(external), ...Object.fromEntries(chunks) } } : {}),
+  };
+  return Object.keys(own).length === 0 ? config : { ...config, "transformers.js_config": own };
+}
+
+function objectOr(value: unknown): Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
+}

@@ -1,0 +1,179 @@
+/** A folder as transformers.js lays it out: which files are written, what the loader is told, what is made again and what refused. */
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { beforeEach, describe, expect, test } from "vitest";
+import { PithError } from "../../src/errors.ts";
+import { type FolderOptions, quantizeFolder } from "../../src/folder/index.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { open, save } from "../../src/onnx/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+
+const network = (seed: number) =>
+  parseModel(`opset 17
+graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
+  a.weight: float32[64, 64] = random(seed ${seed})
+  b.weight: float32[64, 64] = random(seed ${seed + 1})
+  h = MatMul "a" (x, a.weight)
+  r = Relu(h)
+  y = MatMul "b" (r, b.weight)
+}`);
+
+let root = "";
+const at = (...names: string[]): string => join(root, ...names);
+const source = (): string => at("model");
+const out = (): string => at("out");
+
+async function write(name: string, text: string): Promise<void> {
+  await mkdir(dirname(at("model", name)), { recursive: true });
+  await writeFile(at("model", name), text);
+}
+
+async function modules(...bases: readonly string[]): Promise<void> {
+  await mkdir(at("model", "onnx"), { recursive: true });
+  for (const [index, base] of bases.entries()) await save(network(index + 1), at("model", "onnx", `${base}.onnx`));
+}
+
+const run = (options: Partial<FolderOptions> = {}) =>
+  quantizeFolder(source(), { dtypes: ["q8", "q4"], out: out(), ...options });
+
+const files = async (folder: string): Promise<readonly string[]> =>
+  (await readdir(folder, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .toSorted();
+
+async function loaderOf(folder = out()): Promise<Readonly<Record<string, unknown>> | undefined> {
+  return JSON.parse(await readFile(join(folder, "config.json"), "utf8"))["transformers.js_config"];
+}
+
+beforeEach(() => {
+  root = temporaryFolder();
+});
+
+describe("a folder with one model", () => {
+  test("gets every variant under the name that transformers.js looks for, and a copy of the rest", async () => {
+    await modules("model");
+    await write("config.json", '{ "model_type": "bert" }');
+    await write("tokenizer.json", "{}");
+    await write("onnx/model_bnb4.onnx", "a variant of somebody else's");
+    await write(".git/HEAD", "");
+    const before = await files(source());
+    const rows = await run({ dtypes: "all" });
+    expect(rows.map(({ dtype, verdict }) => [dtype, verdict])).toEqual(
+      ["q8", "int8", "uint8", "q4", "q4f16", "fp16"].map((dtype) => [dtype, "kept"]),
+    );
+    expect(await files(out())).toEqual([
+      "config.json",
+      "onnx/model.onnx",
+      "onnx/model_fp16.onnx",
+      "onnx/model_int8.onnx",
+      "onnx/model_q4.onnx",
+      "onnx/model_q4f16.onnx",
+      "onnx/model_quantized.onnx",
+      "onnx/model_uint8.onnx",
+      "quantize_config.json",
+      "tokenizer.json",
+    ]);
+    expect(await loaderOf()).toBeUndefined();
+    expect(await files(source())).toEqual(before);
+    for (const { bytes = 0, brotli = 0, measured } of rows) {
+      expect(bytes).toBeGreaterThan(brotli);
+      expect(measured).toMatch(/signal to noise \d/);
+    }
+  });
+
+  test("may be written in place", async () => {
+    await modules("model");
+    await run({ out: source(), dtypes: ["q4"] });
+    expect(await files(source())).toEqual(["onnx/model.onnx", "onnx/model_q4.onnx", "quantize_config.json"]);
+  });
+
+  test("has its weights in files of the size asked for, of which config.json tells by full names", async () => {
+    await modules("model");
+    await write(
+      "config.json",
+      '{ "transformers.js_config": { "device": "webgpu", "use_external_data_format": { "model": true } } }',
+    );
+    await run({ dtypes: ["q8", "q4"], fileBytes: 5000 });
+    expect(await loaderOf()).toEqual({
+      device: "webgpu",
+      use_external_data_format: { model: true, "model.onnx": 0, "model_q4.onnx": 2, "model_quantized.onnx": 2 },
+    });
+    for (const name of ["model_quantized.onnx_data", "model_quantized.onnx_data_1", "model_q4.onnx_data_1"])
+      expect((await stat(at("out", "onnx", name))).size).toBeLessThanOrEqual(5000);
+    await open(at("out", "onnx", "model_quantized.onnx"));
+  });
+});
+
+test("several modules have their dtype by file and by session, the first that holds", async () => {
+  await modules("encoder_model", "decoder_model_merged");
+  await write("config.json", "{}");
+  const made = await run({
+    dtypes: ["q4", "q8"],
+    make: async ({ source: from, out: to, dtype }) => {
+      if (dtype === "q4" && from.includes("encoder")) throw new PithError("E_ACCURACY_LOST", "It is lost.");
+      await save(await open(from), to);
+      return { bytes: 1, measured: "" };
+    },
+  });
+  expect(made.filter(({ verdict }) => verdict === "refused")).toEqual([
+    { dtype: "q4", file: "onnx/encoder_model_q4.onnx", verdict: "refused", reason: "It is lost." },
+  ]);
+  expect(await loaderOf()).toEqual({
+    dtype: { decoder_model_merged: "q4", encoder_model: "q8", model: "q8" },
+  });
+});
+
+describe("a second run", () => {
+  test("makes again what is not there, not whole, or was made otherwise", async () => {
+    await modules("model");
+    const verdicts = async (options?: Partial<FolderOptions>) => (await run(options)).map(({ verdict }) => verdict);
+    expect(await verdicts()).toEqual(["kept", "kept"]);
+    expect(await verdicts()).toEqual(["there", "there"]);
+    await rm(at("out", "onnx", "model_q4.onnx"));
+    expect(await verdicts()).toEqual(["there", "kept"]);
+    await writeFile(at("out", "onnx", "model_quantized.onnx"), "half");
+    expect(await verdicts()).toEqual(["kept", "there"]);
+    expect(await verdicts({ quantize: { perChannel: false } })).toEqual(["kept", "kept"]);
+    await save(network(9), at("model", "onnx", "model.onnx"));
+    expect(await verdicts()).toEqual(["kept", "kept"]);
+    expect(await readFile(at("out", "onnx", "model.onnx"))).toEqual(await readFile(at("model", "onnx", "model.onnx")));
+  });
+
+  test("goes on where one was stopped", async () => {
+    await modules("model");
+    const stop = new AbortController();
+    const make: FolderOptions["make"] = async ({ source: from, out: to }) => {
+      await save(await open(from), to);
+      stop.abort();
+      return { bytes: 1, measured: "" };
+    };
+    const stopped = quantizeFolder(source(), { dtypes: ["q8", "q4"], out: out(), make }, { signal: stop.signal });
+    await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
+    expect((await run({ make })).map(({ verdict }) => verdict)).toEqual(["there", "kept"]);
+  });
+});
+
+describe("refused", () => {
+  test("is what is no model, and the others are made", async () => {
+    await modules("model");
+    await write("onnx/broken.onnx", "no model at all");
+    const rows = await run({ dtypes: ["q4"] });
+    expect(rows.map(({ file, verdict }) => [file, verdict])).toEqual([
+      ["onnx/broken_q4.onnx", "refused"],
+      ["onnx/model_q4.onnx", "kept"],
+    ]);
+    expect(await readdir(at("out", "onnx"))).not.toContain("broken_q4.onnx");
+  });
+
+  test("is a folder without models in onnx/", async () => {
+    await write("model.onnx", "");
+    await expect(run()).rejects.toMatchObject({ code: "E_FILE", message: expect.stringContaining("onnx") });
+    expect(await readdir(root)).toEqual(["model"]);
+  });
+
+  test("are settings that contradict a dtype", async () => {
+    await modules("model");
+    await expect(run({ quantize: { bits: 2 } })).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+});
