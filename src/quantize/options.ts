@@ -15,9 +15,9 @@ export interface QuantizeOptions {
   readonly scheme?: "weights" | "dynamic" | "static" | "float16" | undefined;
   /** In place of a scheme, a variant by the name that transformers.js gives it. */
   readonly dtype?: DtypeName | undefined;
-  /** Bits of a weight (8). Fewer than 8, or a `block`, are for matrix products; other layers have 8 bits. */
+  /** Bits of a weight (8). Fewer than 8, or a `block`, are for matrix products and embedding tables (4 or 8 bits); other layers have 8 bits. */
   readonly bits?: 8 | 4 | 2 | undefined;
-  /** So many inputs of a matrix product share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
+  /** So many inputs of a matrix product, or numbers in a row of a table, share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
   readonly block?: 16 | 32 | 64 | 128 | 256 | undefined;
   /** Blocks have zero points, too (false; rounders that find them write them in any case). */
   readonly zeroPoints?: boolean | undefined;
@@ -76,7 +76,7 @@ const entries = v.strictObject({
   ),
   bits: v.pipe(
     v.optional(bits, 8),
-    v.description("bits of a weight: 8, 4 or 2 (fewer than 8: matrix products, in blocks)"),
+    v.description("bits of a weight: 8, 4 or 2 (fewer than 8: matrix products and tables, in blocks)"),
     v.metadata({ value: "n" }),
   ),
   block: v.pipe(

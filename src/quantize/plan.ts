@@ -7,19 +7,26 @@ import type { Layer } from "../analysis/layers.ts";
 import { ownOptions } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
 import type { Change } from "../passes/pass.ts";
+import { turnsTable } from "./formats/lookup.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { rounderOf } from "./rounders/index.ts";
 import { type Target, targetAt } from "./target.ts";
 import { fastWeight } from "./targets.ts";
 import { type BlockSettings, settingsOf, type WeightSettings, weightMiss } from "./weight.ts";
 
-/** The form of one weight. */
+/** The form of one weight: that of `table`, where it is a table whose codes the layer shares. */
 export type WeightPlan = {
   readonly layer: Layer;
   readonly decidedBy: Change["decidedBy"];
 } & (
-  | { readonly form: "codes"; readonly settings: WeightSettings; readonly why?: string }
-  | { readonly form: "blocks"; readonly settings: BlockSettings; readonly target: Target }
+  | { readonly form: "codes"; readonly settings: WeightSettings; readonly why?: string; readonly table?: Layer }
+  | { readonly form: "blocks"; readonly settings: BlockSettings; readonly target: Target; readonly table?: Layer }
+  | {
+      readonly form: "rows";
+      readonly settings: BlockSettings;
+      readonly codes: WeightSettings;
+      readonly isShared: boolean;
+    }
   | { readonly form: "integer"; readonly settings: WeightSettings; readonly target: Target }
 );
 
@@ -31,6 +38,13 @@ export function planOf(layer: Layer, options: QuantizeSettings, inference: Infer
   const { bits, block = bits < 8 ? usualBlock : undefined } = own;
   const codes = { layer, decidedBy, form: "codes", settings: settingsOf(own) } as const;
   if (block === undefined) return codes;
+  if (layer.role.kind === "lookup") {
+    const width = layer.outputs;
+    if (width % block > 0) return { ...codes, why: `rows of ${width} numbers are no whole blocks of ${block}` };
+    // No released runtime reads rows of 2 bits. Their zero points are stored in any case: runtimes differ in what is meant without.
+    const settings = { bits: bits === 2 ? 4 : bits, block, symmetric: false } as const;
+    return { layer, decidedBy, form: "rows", settings, codes: codes.settings, isShared: false };
+  }
   const target = blocksAt(layer, inference);
   if (target instanceof Miss) return { ...codes, why: target.reason };
   const symmetric = !own.zeroPoints && rounderOf(own.rounder).zeroPoints !== true;
@@ -48,9 +62,50 @@ export function integerPlanOf(layer: Layer, options: QuantizeSettings, inference
   return { layer, decidedBy, form: "integer", settings, target };
 }
 
+/**
+ * The plans with those of tables for the last layers that they are, too: both read the same codes. Blocks of a table stay where all of these can
+ * read them.
+ */
+export function withTables(plans: readonly WeightPlan[], inference: Inference): readonly WeightPlan[] {
+  const found = new Map(plans.map((plan) => [plan.layer, plan]));
+  for (const plan of plans) {
+    const { layer: table } = plan;
+    if (plan.form === "integer" || table.role.kind !== "lookup") continue;
+    const products = plans.filter(
+      ({ form, layer }) => form !== "integer" && layer.role.kind !== "lookup" && readsTable(layer, table, inference),
+    );
+    const targets = products.map(({ layer }) => blocksAt(layer, inference));
+    const miss = targets.find((target) => target instanceof Miss);
+    const { decidedBy } = plan;
+    const own =
+      plan.form !== "rows"
+        ? plan
+        : miss instanceof Miss
+          ? ({
+              layer: table,
+              decidedBy,
+              form: "codes",
+              settings: plan.codes,
+              why: `it is the weight of "${miss.at}" too, where ${miss.reason}`,
+            } as const)
+          : { ...plan, isShared: products.length > 0 };
+    found.set(table, own);
+    products.forEach(({ layer }, at) => {
+      const target = targets[at];
+      if (own.form !== "rows") found.set(layer, { ...own, layer, table });
+      else if (target !== undefined && !(target instanceof Miss))
+        found.set(layer, { layer, decidedBy, form: "blocks", settings: own.settings, target, table });
+    });
+  }
+  return [...found.values()];
+}
+
+/** Whether a product's outputs are the rows of a table. */
+const readsTable = (layer: Layer, table: Layer, inference: Inference): boolean =>
+  layer.effective === table.effective ? layer.role.out === table.role.in : turnsTable(layer, table, inference);
+
 /** The layer as a product with a matrix in blocks, or why it is none. */
 function blocksAt(layer: Layer, inference: Inference): Target | Miss {
-  if (layer.role.kind === "lookup") return new Miss("it is a table", layer.name);
   const target = targetAt(layer, inference);
   if (target instanceof Miss) return target;
   const { rule, data } = target;

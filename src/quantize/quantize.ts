@@ -36,7 +36,10 @@ const schemes = {
  * Makes the weights of layers integers of 8 bits or fewer, and by scheme their arithmetic too; or halves them.
  *
  * - `weights`: a `DequantizeLinear` in front of each layer; a quarter of the size, arithmetic in float. With `bits` 4 or 2, or a `block`, matrix
- *   products become `MatMulNBits`, whose blocks of so many inputs share a scale; other layers have 8 bits.
+ *   products become `MatMulNBits`, whose blocks of so many inputs share a scale, and embedding tables `GatherBlockQuantized` (never below 4 bits),
+ *   with the same codes where the table is the last layer, too; other layers have 8 bits. Tables of 4 bits are the default because they cost little:
+ *   a BERT is 1.10 MB instead of 1.41 with tables of 8 bits, and its accuracy is 76.5 instead of 76.3 % (76.4 % in float); a tied LLaMA is 1.01 MB
+ *   instead of 1.08 at 3.503 instead of 3.501 nats a token (3.498). `overrides: { "*embed*": { bits: 8 } }` keeps 8 bits.
  * - `dynamic`: layers compute on integers; the range of an activation is found in every run. No data needed.
  * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses them.
  * - `float16`: all float32 numbers of the file in half precision, arithmetic in float32. Half the size, next to no loss.

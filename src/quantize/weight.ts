@@ -261,7 +261,7 @@ export interface QuantizedBlocks {
   readonly outputs: number;
   readonly bits: BlockBits;
   readonly block: number;
-  /** uint8, outputs × blocks × bytes. */
+  /** uint8, outputs × blocks × bytes, or outputs × bytes. */
   readonly codes: Tensor;
   /** Outputs × blocks. */
   readonly scale: Dense<"float32">;
@@ -269,17 +269,20 @@ export interface QuantizedBlocks {
   readonly zeroPoint: Dense<"uint8"> | undefined;
 }
 
-/** The weight of a matrix product in blocks along its inputs. */
+/** The weight of a matrix product in blocks along its inputs, or a table in blocks along its rows; `flat`: a row's blocks have no axis of their own. */
 export async function roundedBlocks(
   model: Model,
   layer: Layer,
   { bits, block, symmetric }: BlockSettings,
   { rounder, evidenceOf }: Rounding,
   engine: Context["engine"],
+  flat = false,
 ): Promise<QuantizedBlocks> {
-  const { outputs, inputs } = layer;
+  const [outputs, inputs] = rowsOfScales(layer);
   const read = await weightReader(model, layer, engine);
   const count = Math.ceil(inputs / block);
+  const bytes = (block * bits) / 8;
+  const dims = flat ? [outputs, count * bytes] : [outputs, count, bytes];
   const grid = blockGrid(bits, block, symmetric);
   const dense = inBlocks(layer, await read(), block);
   const known = { layer, evidence: await evidenceOf(layer) };
@@ -294,26 +297,31 @@ export async function roundedBlocks(
     block,
     codes:
       given === undefined
-        ? await deferred("uint8", [outputs, count, (block * bits) / 8], nearestBlocks(layer, read, scaled, block, bits))
-        : inMemory(packedBlocks(layer, toNumbers(given), block, bits)),
+        ? await deferred("uint8", dims, nearestBlocks(layer, read, scaled, dims, bits))
+        : inMemory(packedBlocks(dims, toNumbers(given), block, bits)),
     scale: float32([outputs, count], scaled.scale),
     zeroPoint: symmetric ? undefined : fromBytes([outputs, zeros.length / outputs], zeros),
   };
 }
 
 const nearestBlocks =
-  (layer: Layer, read: () => Promise<Dense>, grid: ScaledGrid, block: number, bits: BlockBits) =>
-  async (): Promise<Dense> =>
-    packedBlocks(layer, nearestInBlocks(inBlocks(layer, await read(), block), grid, bits), block, bits);
+  (layer: Layer, read: () => Promise<Dense>, grid: ScaledGrid, dims: readonly number[], bits: BlockBits) =>
+  async (): Promise<Dense> => {
+    const { block = 1 } = grid;
+    return packedBlocks(dims, nearestInBlocks(inBlocks(layer, await read(), block), grid, bits), block, bits);
+  };
 
-function packedBlocks({ outputs, inputs }: Layer, codes: ArrayLike<number>, block: number, bits: BlockBits): Dense {
-  const dims = [outputs, Math.ceil(inputs / block), (block * bits) / 8];
-  return fromBytes(dims, packRows(codes, { width: block, size: block, bits }));
-}
+const packedBlocks = (dims: readonly number[], codes: ArrayLike<number>, block: number, bits: BlockBits): Dense =>
+  fromBytes(dims, packRows(codes, { width: block, size: block, bits }));
 
-function inBlocks({ role, outputs, inputs }: Layer, dense: Dense, block: number): Dense<"float32"> {
+/** How many rows of a matrix have scales of their own, and their length. */
+const rowsOfScales = ({ role, outputs, inputs }: Layer): readonly [rows: number, width: number] =>
+  role.kind === "lookup" ? [inputs, outputs] : [outputs, inputs];
+
+function inBlocks(layer: Layer, dense: Dense, block: number): Dense<"float32"> {
+  const [outputs, inputs] = rowsOfScales(layer);
   const count = Math.ceil(inputs / block);
-  return float32([outputs * count, block], rowsOfBlocks(dense, role.out, { inputs, width: count * block }));
+  return float32([outputs * count, block], rowsOfBlocks(dense, scaleAxis(layer), { inputs, width: count * block }));
 }
 
 const fromBytes = (dims: readonly number[], data: Uint8Array): Dense<"uint8"> => ({ type: "uint8", dims, data });

@@ -5,8 +5,8 @@
  *     h = Gemm(x, fc1.weight, fc1.bias)                   w = DequantizeLinear(fc1.weight_quantized, …) {axis=0}
  *                                                         h = Gemm(x, w, fc1.bias)
  *
- * A table keeps its rows as codes until they are picked (`formats/lookup.ts`). Matrix products may lie in blocks of fewer bits
- * (`formats/matmul-nbits.ts`).
+ * A table keeps its rows as codes until they are picked (`formats/lookup.ts`). Matrix products and tables may lie in blocks of fewer bits
+ * (`formats/matmul-nbits.ts`, `formats/gather-block-quantized.ts`).
  *
  * The file shrinks to a quarter. What the runtime makes of it is its own choice: ONNX Runtime turns MatMul with such a weight, read once,
  * into MatMulNBits, which by default also rounds the activations to 8 bits (session option `session.qdq_matmulnbits_accuracy_level`);

@@ -12,6 +12,7 @@ import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { numbersOf, type StoredCodes, storeQuantized } from "./formats/dequantize-linear.ts";
+import { writeRows } from "./formats/gather-block-quantized.ts";
 import {
   biasFor,
   type Integers,
@@ -22,9 +23,10 @@ import {
 } from "./formats/integer-operators.ts";
 import { turnsTable, writeLookup } from "./formats/lookup.ts";
 import { type StoredBlocks, storeBlocks, writeBlocks } from "./formats/matmul-nbits.ts";
-import type { WeightPlan } from "./plan.ts";
+import { type WeightPlan, withTables } from "./plan.ts";
 import { nearest } from "./rounders/nearest.ts";
 import {
+  type BlockSettings,
   blocksText,
   codesText,
   type Rounding,
@@ -53,13 +55,16 @@ export async function writePlanned(
 ): Promise<Outcome> {
   const plain = rounding.rounder.zeroPoints === true ? { ...rounding, rounder: nearest } : rounding;
   const before = usedTensors(model.graph);
-  const plans = planned.flatMap((plan) => (plan instanceof Miss ? [] : plan));
+  const plans = withTables(
+    planned.flatMap((plan) => (plan instanceof Miss ? [] : plan)),
+    inference,
+  );
   const tables = plans.flatMap((plan) => (plan.form === "codes" && plan.layer.role.kind === "lookup" ? plan : []));
-  const tableOf = (layer: Layer): CodesPlan | undefined =>
-    tables.find((other) => turnsTable(layer, other.layer, inference));
   /** The table whose codes, turned, are those of an integer operator. */
   const tableFor = ({ layer }: WeightPlan, transposed: boolean): CodesPlan | undefined => {
-    const table = transposed ? tables.find((other) => other.layer.effective === layer.effective) : tableOf(layer);
+    const table = tables.find(({ layer: other }) =>
+      transposed ? other.effective === layer.effective : turnsTable(layer, other, inference),
+    );
     const isLike = table?.settings.type === "int8" && (!transposed || scaleAxis(table.layer) === scaleAxis(layer));
     return isLike ? table : undefined;
   };
@@ -76,25 +81,34 @@ export async function writePlanned(
       return { ...stored, axis: tensor.axis, numbers: undefined, turned: undefined };
     });
 
-  for (const [index, own] of plans.entries()) {
+  const blocksOf = (layer: Layer, settings: BlockSettings, flat: boolean, emit: Emit): Promise<StoredBlocks> =>
+    blocks(layer.effective, `${Object.values(settings).join(" ")} ${scaleAxis(layer)}`, async () =>
+      storeBlocks(
+        emit,
+        plainName(layer.weight),
+        await roundedBlocks(model, layer, settings, rounding, context.engine, flat),
+      ),
+    );
+
+  for (const [index, plan] of plans.entries()) {
     context.progress(index, plans.length);
-    const { layer } = own;
+    const { layer } = plan;
     const { node, role, effective } = layer;
-    const table = tableOf(layer);
-    const plan = table === undefined || own.form === "integer" ? own : { ...table, layer };
     const emit = emitInto(model, { before: node, by: "quantize", onNode: inference.visit });
     const change = { at: layer.name, kind: "quantized", decidedBy: plan.decidedBy } as const;
     if (plan.form === "blocks") {
-      const { settings, target } = plan;
-      const stored = await blocks(effective, `${Object.values(settings).join(" ")} ${role.out}`, async () =>
-        storeBlocks(emit, target, await roundedBlocks(model, layer, settings, rounding, context.engine)),
-      );
+      const { settings, target, table = layer } = plan;
+      const stored = await blocksOf(table, settings, false, emit);
       writeBlocks(emit, target, node.inputs[role.data] ?? target.data, stored, await biasFor(model, target, context));
+      changes.push({ ...change, what: blocksText(settings, rounding), bits: settings.bits });
+    } else if (plan.form === "rows") {
+      const { settings, isShared } = plan;
+      writeRows(emit, layer, await blocksOf(layer, settings, !isShared, emit));
       changes.push({ ...change, what: blocksText(settings, rounding), bits: settings.bits });
     } else if (plan.form === "integer") {
       const { settings, target } = plan;
       const { rule } = target;
-      const ofTable = tableFor(own, rule.integerTransposed);
+      const ofTable = tableFor(plan, rule.integerTransposed);
       const weight = await (ofTable === undefined
         ? integers(effective, integerForm(plan), async () => {
             const form = { transposed: rule.integerTransposed };
@@ -111,11 +125,11 @@ export async function writePlanned(
       const text = codesText(layer, ofTable?.settings ?? settings, plain);
       changes.push({ ...change, what: `integer arithmetic, ${text}`, bits: 8 });
     } else {
-      const { settings, why } = plan;
-      const written = await codesOf(table?.layer ?? layer, settings, emit);
+      const { settings, why, table = layer } = plan;
+      const written = await codesOf(table, settings, emit);
       if (role.kind === "lookup") writeLookup(emit, layer, written, settings.type);
       else {
-        const read = table === undefined ? written : turned(emit, written);
+        const read = effective === table.effective ? written : turned(emit, written);
         read.numbers ??= numbersOf(emit, plainName(layer.weight), read, read.axis, effective.type?.type);
         model.graph.setInput(node, role.input, read.numbers);
       }

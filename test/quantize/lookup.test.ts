@@ -7,6 +7,7 @@ import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { verify } from "../../src/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import { lowerFused } from "../../src/passes/lower-fused.ts";
 import { prune } from "../../src/prune/index.ts";
 import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
 import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
@@ -57,6 +58,53 @@ test.each([
   expect(namesOf(model)).toEqual(["embed"]);
   expect((await quantize(model, { scheme: "weights" })).misses.map(({ reason }) => reason)).toEqual([
     `its weight is quantized already (${"weights" in options ? "uint8" : "int8"})`,
+  ]);
+});
+
+const blocked = (width: number, type = "float32"): Model =>
+  parseModel(`opset 17
+graph (ids: int64[n, 3]) -> (e: ${type}[...]) {
+  embed.weight: ${type}[9, ${width}] = random(seed 1)
+  e = Gather "embed" (embed.weight, ids)
+}`);
+
+test.each([
+  [4, 16, 48, "float32", 15],
+  [8, 16, 48, "float32", 255],
+  [4, 32, 32, "float32", 15],
+  [8, 128, 256, "float32", 255],
+  [4, 16, 80, "float16", 15],
+] as const)("a table lies in blocks of %d bits: %d of %d numbers, %s", async (bits, block, width, type, steps) => {
+  const model = blocked(width, type);
+  const before = await outputs(model);
+  const settings = { block, overrides: { embed: { bits } } };
+  const { changes, misses } = await quantize(model, { scheme: "weights", ...settings });
+  const what = `weight in ${bits} bits, blocks of ${block} with zero points`;
+  expect([changes.map((change) => [change.what, change.bits]), misses]).toEqual([[[what, bits]], []]);
+  expect(verify(model)).toEqual([]);
+  const after = await outputs(model);
+  expect(after.dims).toEqual([2, 3, width]);
+  for (let start = 0; start < before.numbers.length; start += block) {
+    const own = before.numbers.subarray(start, start + block);
+    const step = (Math.max(0, ...own) - Math.min(0, ...own)) / steps;
+    // Half a step for the code, half a step for the zero point, at the ends of the range only, and what half precision rounds.
+    own.forEach((value, at) => {
+      expect(Math.abs(value - (after.numbers[start + at] ?? 0))).toBeLessThanOrEqual(1.01 * step + 1e-3);
+    });
+  }
+  const lowered = await open(await encodeToBytes(model));
+  await lowerFused(lowered);
+  expect((await outputs(lowered)).numbers).toEqual(after.numbers);
+  expect(namesOf(model)).toEqual(["embed"]);
+  expect((await quantize(model, { scheme: "weights" })).misses.map(({ reason }) => reason)).toEqual([
+    "its weight is quantized already (uint8)",
+  ]);
+});
+
+test("rows that are no whole blocks have 8 bits, and say why", async () => {
+  const { changes } = await quantize(blocked(40), { scheme: "weights", overrides: { embed: { bits: 4 } } });
+  expect(changes.map(({ what, bits }) => [what, bits])).toEqual([
+    ["weight as int8, a scale per row, not blocks: rows of 40 numbers are no whole blocks of 32", 8],
   ]);
 });
 

@@ -173,9 +173,28 @@ export const MatMulBnb4 = microsoftOp({
   quantize: already,
 });
 
+interface TableInBlocks {
+  readonly gather: number;
+  readonly quantized: number;
+  readonly block: number;
+  /** Bits of a code in a byte; undefined where the type itself has fewer bits than a byte. */
+  readonly bits: number | undefined;
+  /** Dimensions of the table once its codes are unpacked. */
+  readonly dims: readonly number[];
+}
+
+function rowsOf({ dims, gather }: TableInBlocks, { inputs: [table, indices] }: Site): WeightRole | Miss {
+  const [rows, width] = dims;
+  if (table?.stored !== true || indices?.stored !== false || gather !== 0 || dims.length !== 2)
+    return new Miss("is no lookup of rows of a stored table");
+  const packed = { outputs: width ?? 0, inputs: rows ?? 0 };
+  const outputAxis = indices.dims?.length ?? -1;
+  return { kind: "lookup", input: 0, out: 1, in: 0, groups: 1, data: 1, dataAxis: -1, outputAxis, packed };
+}
+
 export const GatherBlockQuantized = microsoftOp({
   name: "GatherBlockQuantized",
-  read: (site) => {
+  read: (site): TableInBlocks | Miss => {
     const { type, dims: stored } = need(site, 0);
     const dims = fixedDims(stored);
     if (dims === undefined) return new Miss("the dimensions of its table are not known");
@@ -185,9 +204,7 @@ export const GatherBlockQuantized = microsoftOp({
       gather: wrapAxis(integer(site, "gather_axis", 0), dims.length),
       quantized: wrapAxis(integer(site, "quantize_axis", 1), dims.length),
       block: integer(site, "block_size", 128),
-      // Bits of a code in a byte; undefined where the type itself has fewer bits than a byte.
       bits,
-      // Dimensions of the table once its codes are unpacked.
       dims: [...dims.slice(0, -1), last],
     };
   },
@@ -202,8 +219,10 @@ export const GatherBlockQuantized = microsoftOp({
     return [{ type, dims }];
   },
   wants: (s) => positions(1, s.dims[s.gather]),
-  weight: new Miss("is a lookup table"),
+  parameters: [],
+  weight: rowsOf,
   axes: already,
+  cost: () => 0,
   lower: (s, emit, [table, indices, scales, zero]) => {
     const { bits } = s;
     const type = wide(scales);

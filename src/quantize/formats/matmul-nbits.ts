@@ -7,7 +7,6 @@
  * they are 2ᵇ⁻¹. Activations are rounded to 8 bits as well (`accuracy_level` 4): ONNX Runtime's kernels for 2 and 8 bits are 80 to 300 times slower
  * without, those for 4 bits 3.6 times, and the products move by less than 0.5 % of the largest.
  */
-import { plainName } from "../../analysis/masks.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { replaceNode } from "../../graph/replace.ts";
@@ -25,8 +24,7 @@ export interface StoredBlocks extends Omit<QuantizedBlocks, "codes" | "scale" | 
   readonly zeroPoint: Value | undefined;
 }
 
-export function storeBlocks(emit: Emit, { layer }: Target, blocks: QuantizedBlocks): StoredBlocks {
-  const name = plainName(layer.weight);
+export function storeBlocks(emit: Emit, name: string, blocks: QuantizedBlocks): StoredBlocks {
   const { zeroPoint } = blocks;
   return {
     ...blocks,

@@ -2,6 +2,7 @@
 
 import { infer } from "../../../src/analysis/infer.ts";
 import { type Layer, layers } from "../../../src/analysis/layers.ts";
+import type { Value } from "../../../src/graph/graph.ts";
 import type { Model } from "../../../src/graph/model.ts";
 import { storeConstants } from "../../../src/passes/index.ts";
 import { storeWeights } from "../../../src/passes/store-constants.ts";
@@ -26,6 +27,8 @@ export interface Weight {
   readonly out: number;
   /** The axis along which scales lie: of a table its rows. */
   readonly slices: number;
+  /** What lies in packed blocks has its rows in this order: outputs × inputs, or those of a table. */
+  readonly block?: { readonly size: number; readonly bits: number };
 }
 
 /** Of each layer, by its name. */
@@ -35,6 +38,10 @@ export async function weights(model: Model): Promise<ReadonlyMap<string, Weight>
   const whole = model.clone();
   storeWeights(whole);
   for (const layer of layers(whole, infer(whole))) {
+    if (layer.role.packed !== undefined && layer.node.attributes.has("bits")) {
+      found.set(layer.name, await inBlocks(layer));
+      continue;
+    }
     const dense = await readStoredValue(whole, layer.effective, engine);
     const isTable = layer.role.kind === "lookup";
     const numbers = isTable ? await rowsOf(whole, layer, dense) : dense;
@@ -46,6 +53,28 @@ export async function weights(model: Model): Promise<ReadonlyMap<string, Weight>
     });
   }
   return found;
+}
+
+/** The numbers that packed codes stand for: low bits first, zero points of each row in bytes of their own. */
+async function inBlocks({ node, role, weight, outputs, inputs }: Layer): Promise<Weight> {
+  const [rows, width] = role.kind === "lookup" ? [inputs, outputs] : [outputs, inputs];
+  const [bits, size] = ["bits", "block_size"].map((name) => Number(node.attributes.get(name)?.value)) as [
+    number,
+    number,
+  ];
+  const read = async (value: Value | undefined): Promise<readonly number[]> =>
+    value?.tensor === undefined ? [] : toNumbers(await value.tensor.read());
+  const [codes, scale, zero] = [await read(weight), await read(node.inputs[2]), await read(node.inputs[3])];
+  const count = Math.ceil(width / size);
+  const code = (bytes: readonly number[], row: number, at: number): number =>
+    ((bytes[(row * bytes.length) / rows + Math.floor((at * bits) / 8)] ?? 0) >> ((at * bits) % 8)) & (2 ** bits - 1);
+  const numbers = Float64Array.from({ length: rows * width }, (_, at) => {
+    const [row, column] = [Math.floor(at / width), at % width];
+    const block = Math.floor(column / size);
+    const middle = zero.length === 0 ? 2 ** (bits - 1) : code(zero, row, block);
+    return (code(codes, row, column) - middle) * (scale[row * count + block] ?? 0);
+  });
+  return { numbers, dims: [rows, width], out: 0, slices: 0, block: { size, bits } };
 }
 
 /** The numbers of a table, which become numbers only once they are picked where it holds codes. */

@@ -42,6 +42,22 @@ function expectWithin(name: string, before: Weight, after: Weight | undefined, m
   });
 }
 
+/** A matrix as rows that have scales: turned where these are its columns. */
+function rowsOf({ numbers, dims, slices }: Weight): Float64Array {
+  const [height = 1, width = 1] = dims;
+  return slices === 0 ? numbers : numbers.map((_, at) => numbers[(at % height) * width + Math.floor(at / height)] ?? 0);
+}
+
+/** By how much blocks may move each number of a row: a step, as the far end of a range loses a code or its zero point is rounded. */
+function mostMovedInBlocks(rows: Float64Array, width: number, size: number, bits: number): Float64Array {
+  return rows.map((_, at) => {
+    const row = at - (at % width);
+    const start = row + Math.floor((at % width) / size) * size;
+    const own = rows.subarray(start, Math.min(start + size, row + width));
+    return (2 * Math.max(...own.map(Math.abs))) / (2 ** bits - 1);
+  });
+}
+
 /** Largest distance of a number from the next one of float16: half of its eleventh bit, or of the smallest step that there is. */
 function roundedToHalf(value: number): number {
   return Math.max(Math.abs(value) * 2 ** -11, 2 ** -25);
@@ -68,6 +84,43 @@ export const quantizing: readonly Promised[] = [
       },
     }),
   ),
+  ...(
+    [
+      { bits: 4, block: 16 },
+      { bits: 4, block: 16, zeroPoints: true },
+      { bits: 2, block: 16, zeroPoints: true },
+      { bits: 8, block: 32 },
+    ] as const
+  ).map((options) => ({
+    name: `quantize weights ${JSON.stringify(options)}`,
+    async keep(network: Network): Promise<void> {
+      const before = await weights(network.model);
+      const result = network.model.clone();
+      const outcome = await quantize(result, { scheme: "weights", ...options }, { engine }).catch(refused);
+      if (outcome instanceof Miss) return;
+      expectSentences(outcome);
+      const numbers = new Map<string, ArrayLike<number>>();
+      for (const [name, after] of await weights(result)) {
+        const weight = before.get(name);
+        if (after.block === undefined || weight === undefined) {
+          numbers.set(name, after.numbers);
+          continue;
+        }
+        const { size, bits } = after.block;
+        const rows = { ...weight, numbers: rowsOf(weight) };
+        expectWithin(name, rows, after, mostMovedInBlocks(rows.numbers, after.dims[1] ?? 1, size, bits));
+        const turned = { ...after, slices: weight.slices };
+        numbers.set(name, weight.slices === 0 ? after.numbers : rowsOf({ ...turned, slices: 1 }));
+      }
+      const same = await withWeights(network.model, numbers);
+      if (same === undefined) return;
+      // The kernel would round activations to 8 bits besides.
+      for (const node of result.graph.nodes())
+        if (node.op === "MatMulNBits") result.graph.setAttribute(node, "accuracy_level", { kind: "int", value: 0 });
+      const batches = batchesOf(network);
+      await expectSame({ ...network, model: same }, result, batches, await answers(same, batches, false), false);
+    },
+  })),
   {
     name: "quantize float16",
     async keep(network) {
