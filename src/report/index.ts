@@ -21,6 +21,6 @@ export {
   type Port,
   type StoredTensors,
 } from "./inspect/inspect.ts";
-export type { Saving, Savings } from "./inspect/savings.ts";
+export type { Saving, Savings, TableSaving } from "./inspect/savings.ts";
 export { reportMarkdown, variantsMarkdown } from "./markdown.ts";
 export { type PlotOptions, plotPage } from "./plot/plot.ts";

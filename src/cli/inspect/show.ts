@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { reasonText } from "../../errors.ts";
 import type { InspectedLayer, Inspection, OperationCount, Port } from "../../report/inspect/inspect.ts";
-import type { Saving } from "../../report/inspect/savings.ts";
+import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
 import { isUnknownDim, symbol } from "../../tensor/dims.ts";
 import { energies, type WeightNumbers } from "../jobs/weights.ts";
 import { bytes, count, counted, integer, percent, times } from "../numbers.ts";
@@ -13,6 +13,8 @@ const shownMisses = 5;
 /** Longer tables of layers are drawn together. */
 const mostRows = 24;
 const shownBlocks = 8;
+/** Smaller tables are told by --json alone. */
+const leastShare = 0.01;
 
 /** A model and its file. */
 export interface InspectedFile extends Inspection {
@@ -144,8 +146,16 @@ function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): voi
   );
 }
 
+/** "table embed: 786 kB, 12.1 % of the file; 202 kB in 8 bits, 126 kB in 4 (quantize --scheme weights --bits 4)" */
+export function tableLine({ layer, tied, bytes: now, int8, int4 }: TableSaving, file: number): string {
+  const shared =
+    tied.length === 0 ? "" : `, also the weight of ${tied.slice(0, 2).join(" and ")}, which shares its codes`;
+  const few = int4 === undefined ? "" : `, ${bytes(int4)} in 4 (quantize --scheme weights --bits 4)`;
+  return `table ${layer}${shared}: ${bytes(now)}, ${percent(now / file)} of the file; ${bytes(int8)} in 8 bits${few}`;
+}
+
 /** One line for each technique that would do something. */
-function showSavings({ layers, savings }: InspectedFile, terminal: Terminal): void {
+function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: Terminal): void {
   const { int8, float16, channels, lowRank } = savings;
   const among = (some: number): string => `${integer(some)} of ${integer(layers.length)} layers`;
   const sizes = (saving: Saving): string[] => [
@@ -170,6 +180,8 @@ function showSavings({ layers, savings }: InspectedFile, terminal: Terminal): vo
   if (rows.length === 0) return;
   terminal.line();
   terminal.table([...columns("estimated savings", "weights", "then", ""), { title: "" }], rows);
+  const large = savings.tables.filter((table) => table.bytes >= leastShare * file);
+  for (const table of large.slice(0, shownMisses)) terminal.line(tableLine(table, file));
   // Equal reasons at other places, as blocks have them, are one line.
   const reasons = new Map<string, { readonly first: string; count: number }>();
   for (const { kept } of layers) {

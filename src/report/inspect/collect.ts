@@ -63,7 +63,7 @@ export async function collect(model: Model): Promise<Inspection> {
       };
     }),
     blocks: describeBlocks(model, inference, learned),
-    savings: estimateSavings(found, groups, channels),
+    savings: estimateSavings(found, groups, channels, learned),
     notUnderstood: distinct([...inference.misses, ...costs.misses]),
     inside: {
       graphs: inner.length,

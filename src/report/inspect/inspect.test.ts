@@ -98,6 +98,25 @@ graph (x: float16[N, 4]) -> (y) {
   expect([savings.int8.layers, savings.float16.layers]).toEqual([0, 0]);
 });
 
+test("tables are told with what 8 and 4 bits leave of them, a tied one once, the largest first", async () => {
+  const { savings } = await look(`opset 21
+graph (ids: int64[N, T], places: int64[N, T]) -> (y, p) {
+  embed.weight: float32[100, 64] = random(seed 1)
+  odd.weight: float16[10, 6] = random(seed 2)
+  turned = Transpose (embed.weight) {perm=[1, 0]}
+  e = Gather (embed.weight, ids)
+  again = Gather (embed.weight, places)
+  p = Gather (odd.weight, places)
+  h = Add (e, again)
+  y = MatMul "head" (h, turned)
+}`);
+  expect(savings.tables).toEqual([
+    // 64 codes, a scale and a zero point a row; 32 bytes of codes, two scales and a byte of two zero points.
+    { layer: "embed", tied: ['MatMul "head"'], bytes: 25_600, int8: 100 * 69, int4: 100 * (32 + 8 + 1) },
+    { layer: "odd", tied: [], bytes: 120, int8: 10 * 11, int4: undefined },
+  ]);
+});
+
 describe("blocks", () => {
   const layer = (n: number): string => `
   a${n} = Gemm (h${n}, layers.${n}.up.weight)

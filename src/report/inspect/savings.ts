@@ -8,7 +8,8 @@
  */
 import type { Group } from "../../analysis/channels.ts";
 import type { Layer } from "../../analysis/layers.ts";
-import type { Value } from "../../graph/graph.ts";
+import { describe, type Value } from "../../graph/graph.ts";
+import { isFloat } from "../../tensor/convert.ts";
 import { elementCount } from "../../tensor/dims.ts";
 import { type Channels, payingRank } from "../applicable-techniques.ts";
 
@@ -22,6 +23,18 @@ export interface Saving {
   readonly after: number;
 }
 
+/** A table of embeddings, which counts once where several layers read it. */
+export interface TableSaving {
+  readonly layer: string;
+  /** The products that it is the weight of, too: they share its codes. */
+  readonly tied: readonly string[];
+  readonly bytes: number;
+  /** Bytes in 8 bits with a scale per row. */
+  readonly int8: number;
+  /** In 4 bits, by blocks of 32 with zero points; undefined where rows are no whole blocks. */
+  readonly int4: number | undefined;
+}
+
 /** Estimates for each technique. */
 export interface Savings {
   readonly int8: Saving;
@@ -29,6 +42,8 @@ export interface Savings {
   /** `share` of the `cuttable` channels cut, of `channels` in all. */
   readonly channels: Saving & { readonly share: number; readonly cuttable: number; readonly channels: number };
   readonly lowRank: { readonly layers: number };
+  /** Trained tables in float, the largest first. */
+  readonly tables: readonly TableSaving[];
 }
 
 /** A scale in float32 and a zero point in int8. */
@@ -38,6 +53,7 @@ export function estimateSavings(
   layers: readonly Layer[],
   groups: readonly Group[],
   channels: (layer: Layer) => Channels,
+  learned: ReadonlySet<Value>,
 ): Savings {
   const int8 = { layers: 0, before: 0, after: 0 };
   const seen = new Set<Value>();
@@ -55,7 +71,29 @@ export function estimateSavings(
     float16: { ...int8, after: int8.before / 2 },
     channels: cutting(layers, groups, channels),
     lowRank: { layers: layers.filter((layer) => (payingRank(layer) ?? 0) > 0).length },
+    tables: tablesAmong(layers, learned),
   };
+}
+
+const block = 32;
+
+function tablesAmong(layers: readonly Layer[], learned: ReadonlySet<Value>): readonly TableSaving[] {
+  const found = new Map<Value, TableSaving>();
+  for (const { name, weight, role, outputs: width, inputs: rows } of layers) {
+    const { tensor } = weight;
+    if (role.kind !== "lookup" || tensor === undefined || !isFloat(tensor.type) || !learned.has(weight)) continue;
+    const readers = layers.filter((other) => other.weight === weight && other.role.kind !== "lookup");
+    const blocks = width / block;
+    const perRow = width / 2 + 4 * blocks + Math.ceil(blocks / 2);
+    found.set(weight, {
+      layer: name,
+      tied: readers.map(({ node }) => describe(node)),
+      bytes: tensor.bytes,
+      int8: rows * (width + bytesPerChannel),
+      int4: Number.isInteger(blocks) ? rows * perRow : undefined,
+    });
+  }
+  return [...found.values()].sort((one, other) => other.bytes - one.bytes);
 }
 
 function cutting(
