@@ -54,6 +54,30 @@ def arity(formals, low, high):
     return f"{low}{''.join(holes)}-{'*' if high >= UNBOUNDED else high}"
 
 
+def halves(schema):
+    """`~aab.>a`: inputs and outputs whose type may be float16 as well as float32, one letter for those that must agree; a last "+" repeats."""
+    constraints = {each.type_param_str: set(each.allowed_type_strs) for each in schema.type_constraints}
+    formals = [*schema.inputs, *schema.outputs]
+    kind_of = lambda formal: formal.type_str if hasattr(formal, "type_str") else formal.typeStr
+    homogeneous = lambda formal: formal.is_homogeneous if hasattr(formal, "is_homogeneous") else formal.isHomogeneous
+    # What a sequence or an optional holds must agree with tensors of another type parameter: such operators are left out.
+    if any(not any(kind.startswith("tensor(") for kind in constraints.get(kind_of(formal), ["tensor("])) for formal in formals):
+        return []
+    letters = {}
+
+    def mark(formal):
+        both = {"tensor(float)", "tensor(float16)"} <= constraints.get(kind_of(formal), set())
+        if not both or not homogeneous(formal):
+            return "."
+        return letters.setdefault(kind_of(formal), chr(ord("a") + len(letters)))
+
+    def marks(these):
+        return "".join(map(mark, these)) + ("+" if these and word(these[-1].option) == "VARIADIC" else "")
+
+    text = f"{marks(schema.inputs)}>{marks(schema.outputs)}"
+    return [f"~{text}"] if letters else []
+
+
 def signature(schema):
     if schema.deprecated:
         return "gone"
@@ -62,7 +86,7 @@ def signature(schema):
     groups = defaultdict(list)
     for name, attribute in sorted(schema.attributes.items()):
         groups[letter(attribute)].append(name + ("!" if attribute.required else ""))
-    return " ".join([inputs, outputs, *(f"{kind}={','.join(names)}" for kind, names in sorted(groups.items()))])
+    return " ".join([inputs, outputs, *halves(schema), *(f"{kind}={','.join(names)}" for kind, names in sorted(groups.items()))])
 
 
 def line(versions):

@@ -9,7 +9,8 @@
  *
  * with a number alone where nothing changed but element types, and "gone" where the operator was withdrawn. Inputs read `2?0-3`: at
  * least two, at most three (`*`: any number), and the first may be absent nevertheless. Attributes are grouped by the letter of their
- * type; `!` marks required ones.
+ * type; `!` marks required ones. `~ab.>a` names the inputs and outputs that may be float16 as well as float32: those of one letter agree, `.` may
+ * not, and the last before a `+` stands for all that follow.
  */
 import { Miss } from "../errors.ts";
 import type { Attribute } from "./elements.ts";
@@ -34,7 +35,11 @@ export interface OperatorSchema {
   readonly outputs: Arity;
   readonly attributes: ReadonlyMap<string, Attribute["kind"]>;
   readonly required: ReadonlySet<string>;
+  /** Of each input and output, the letter of those whose type may be float32 or float16, and agrees; undefined for a type that is fixed. */
+  readonly half: { readonly input: LetterAt; readonly output: LetterAt };
 }
+
+type LetterAt = (index: number) => string | undefined;
 
 /** A node reduced to what its schema speaks about; absent inputs and outputs are undefined or false. */
 export interface NodeForm {
@@ -185,7 +190,8 @@ function parseLine(line: string): OperatorSchema[] {
 function parseVersion(since: number, inputs: string, outputs: string, groups: readonly string[]): OperatorSchema {
   const attributes = new Map<string, Attribute["kind"]>();
   const required = new Set<string>();
-  for (const group of groups) {
+  const [halves = "", ...kinds] = groups[0]?.startsWith("~") ? groups : ["~>", ...groups];
+  for (const group of kinds) {
     for (const marked of group.slice(2).split(",")) {
       const name = marked.replace("!", "");
       attributes.set(name, kindOf[group.charAt(0)] ?? "opaque");
@@ -202,6 +208,15 @@ function parseVersion(since: number, inputs: string, outputs: string, groups: re
     outputs: inputs === "gone" ? none : { min: Number(outputLow), max: limit(outputHigh) },
     attributes,
     required,
+    half: { input: lettersOf(halves.slice(1).split(">")[0]), output: lettersOf(halves.split(">")[1]) },
+  };
+}
+
+function lettersOf(text = ""): LetterAt {
+  const letters = text.replace("+", "");
+  return (index) => {
+    const letter = text.endsWith("+") ? letters[Math.min(index, letters.length - 1)] : letters[index];
+    return letter === "." ? undefined : letter;
   };
 }
 

@@ -23,6 +23,7 @@ import { type BinaryDerivative, type BinaryRow, binary, channelVectors, variadic
 import { fixed, need, typeOf } from "./shared/rules.ts";
 
 const joins = () => ({ kind: "activation", inputs: [0, 1] }) as const;
+const leavesHalf = "its squares and powers may leave the range of float16";
 const flat = new Miss("is constant almost everywhere");
 const both = (f: BinaryDerivative): readonly [BinaryDerivative, BinaryDerivative] => [f, f];
 
@@ -103,6 +104,7 @@ export const binaryOperators: readonly Op[] = [
   }),
   binary({
     name: "Mul",
+    needsFloat32: ({ inputs: [a, b] }) => (a === b ? leavesHalf : undefined),
     neutral: { left: 1, right: 1 },
     affine: (c) => [c, 0],
     derivatives: [({ emit, up, b }) => emit.Mul([up, b]), ({ emit, up, a }) => emit.Mul([up, a])],
@@ -125,6 +127,7 @@ export const binaryOperators: readonly Op[] = [
   }),
   binary({
     name: "Pow",
+    needsFloat32: () => leavesHalf,
     neutral: { right: 1 },
     // d(aᵇ)/da = b · aᵇ⁻¹; d(aᵇ)/db = y · ln a, taken as 0 where a = 0. The exponent may be of another type than the base.
     derivatives: [

@@ -93,6 +93,7 @@ const traits: Readonly<Record<keyof Traits, true>> = {
   withoutEffect: true,
   renamed: true,
   mostPadding: true,
+  needsFloat32: true,
   differentiatedWhole: true,
   byElement: true,
 };

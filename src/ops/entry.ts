@@ -6,7 +6,7 @@
  */
 import type { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
-import type { Attribute, Container, Value, ValueType } from "../graph/graph.ts";
+import type { Attribute, Container, Node, Value, ValueType } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 
@@ -296,6 +296,8 @@ export interface Traits {
   };
   /** By how much a window may be padded along its axes, before and behind: ONNX Runtime refuses pools that are padded by more. */
   readonly mostPadding?: (site: Site) => readonly number[] | undefined;
+  /** Why it computes in float32 where others compute in float16, if it has to. */
+  readonly needsFloat32?: (node: Node) => string | undefined;
   /** Its own gradient is shorter than that of its primitives: it is not lowered before it is differentiated. */
   readonly differentiatedWhole?: true;
 }

@@ -1,5 +1,7 @@
 /** Moving axes and elements without arithmetic: Transpose, Concat, Split, Expand. */
+
 import { Miss } from "../errors.ts";
+import type { Node } from "../graph/graph.ts";
 import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred } from "./define.ts";
 import { attributeOrInput, integer, integers, wrapAxis } from "./shared/attributes.ts";
@@ -20,8 +22,23 @@ import {
   typeOf,
 } from "./shared/rules.ts";
 
+/** Of a product that ONNX Runtime computes in float32: a Cast stands between. */
+const crashing = new Set(["MatMul", "FusedMatMul"]);
+
+/** Whether the first axis goes to the place before the last, as the batch of a time-major sequence does. */
+function movesBatch({ attributes }: Node): boolean {
+  const perm = attributes.get("perm");
+  if (perm?.kind !== "ints" || perm.value.length < 3) return false;
+  const moved = [...range(perm.value.length - 2, 1), 0, perm.value.length - 1];
+  return perm.value.every((axis, place) => Number(axis) === moved[place]);
+}
+
 export const Transpose = defineOp({
   name: "Transpose",
+  needsFloat32: (node) =>
+    movesBatch(node) && [...(node.outputs[0]?.uses ?? [])].some(({ node: reader }) => crashing.has(reader.op))
+      ? "ONNX Runtime 1.24 to 1.30 crashes on x64 where a Cast stands between it and a matrix product"
+      : undefined,
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     return { perm: integers(site, "perm") ?? (rank === undefined ? undefined : range(rank).reverse()) };

@@ -46,6 +46,7 @@ function axes(s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[
 
 export const QuantizeLinear = defineOp<Settings>({
   name: "QuantizeLinear",
+  needsFloat32: () => "kernels for integers take scales in float32",
   read,
   infer: (s, site) => [{ type: site.inputs[2]?.type ?? s.type ?? "uint8", dims: need(site, 0).dims }],
   axes,
@@ -55,6 +56,7 @@ export const QuantizeLinear = defineOp<Settings>({
 
 export const DequantizeLinear = defineOp<Settings>({
   name: "DequantizeLinear",
+  needsFloat32: () => "kernels for integers take scales in float32",
   read,
   infer: (s, site) => [{ type: s.type ?? site.inputs[1]?.type ?? "float32", dims: need(site, 0).dims }],
   axes,

@@ -29,6 +29,8 @@ interface Row {
   readonly onDims?: (elements: readonly Dim[]) => Dim | undefined;
   /** Over a single element it is that element. */
   readonly keepsOne?: boolean;
+  /** Its result is one of the elements. */
+  readonly picks?: boolean;
   /** A channel of zeros leaves the result as it is. */
   readonly absorbsZeros: boolean;
   readonly derivative:
@@ -96,6 +98,7 @@ function reduction(row: Row): Op {
   const { derivative } = row;
   return defineOp<Settings>({
     name: row.name,
+    needsFloat32: () => (row.picks === true ? undefined : "it adds up, or multiplies, many numbers"),
     read,
     infer: (s, site) => {
       const { type } = need(site, 0);
@@ -175,6 +178,7 @@ export const reduceOperators: readonly Op[] = [
     reduction({
       name,
       keepsOne: true,
+      picks: true,
       onDims: (elements) =>
         elements.length === 0 ? undefined : extremeDims(name === "ReduceMax" ? "max" : "min", elements),
       absorbsZeros: false,

@@ -21,6 +21,8 @@ const steepest = 3e38;
 const flat = (): undefined => undefined;
 const transparent = () => ({ kind: "transparent" }) as const;
 
+/** Of a variance, or into one: squares go beyond float16, and what is added against a division by zero goes below it. */
+const needsFloat32 = () => "its numbers may leave the range of float16";
 const square = (emit: Emit, x: Value): Value => emit.Mul([x, x]);
 
 export const unaryOperators: readonly Op[] = [
@@ -42,10 +44,14 @@ export const unaryOperators: readonly Op[] = [
     quantize: () => ({ kind: "clamp" }),
   }),
   unary({ name: "Neg", derivative: ({ emit, up }) => emit.Neg([up]), onDims: (a = 0) => multiplyDims(-1, a) }),
-  unary({ name: "Exp", derivative: ({ emit, up, y }) => emit.Mul([up, y]) }),
-  unary({ name: "Log", derivative: ({ emit, up, x }) => emit.Div([up, x]) }),
-  unary({ name: "Sqrt", derivative: ({ emit, up, y }) => emit.Div([up, emit.Mul([y, 2])]) }),
-  unary({ name: "Reciprocal", derivative: ({ emit, up, y }) => emit.Neg([emit.Mul([up, emit.Mul([y, y])])]) }),
+  unary({ name: "Exp", needsFloat32, derivative: ({ emit, up, y }) => emit.Mul([up, y]) }),
+  unary({ name: "Log", needsFloat32, derivative: ({ emit, up, x }) => emit.Div([up, x]) }),
+  unary({ name: "Sqrt", needsFloat32, derivative: ({ emit, up, y }) => emit.Div([up, emit.Mul([y, 2])]) }),
+  unary({
+    name: "Reciprocal",
+    needsFloat32,
+    derivative: ({ emit, up, y }) => emit.Neg([emit.Mul([up, emit.Mul([y, y])])]),
+  }),
   unary({
     name: "Abs",
     derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]),

@@ -9,13 +9,14 @@ interface Dtype {
 
 export interface DtypeStep {
   readonly scheme: "weights" | "dynamic" | "float16";
+  readonly arithmetic?: "float16";
   readonly bits?: 4;
   readonly block?: 32;
   readonly weights?: "int8" | "uint8";
 }
 
 const q4 = { scheme: "weights", bits: 4, block: 32 } as const;
-const float16 = { scheme: "float16" } as const;
+const float16 = { scheme: "float16", arithmetic: "float16" } as const;
 
 const table = {
   q8: {
@@ -35,7 +36,7 @@ const table = {
   },
   q4: { suffix: "_q4", meaning: "4-bit weights in blocks of 32", steps: [q4] },
   q4f16: { suffix: "_q4f16", meaning: "q4, and the rest as fp16", steps: [q4, float16] },
-  fp16: { suffix: "_fp16", meaning: "half precision", steps: [float16] },
+  fp16: { suffix: "_fp16", meaning: "half precision, arithmetic too", steps: [float16] },
 } as const satisfies Record<string, Dtype>;
 
 /** A variant of a model, as transformers.js calls it. */

@@ -33,13 +33,13 @@ import { typeCodes } from "../tensor/types.ts";
 import type { QuantizeSettings } from "./options.ts";
 
 /** The largest number that float16 rounds to a finite one: halfway between 65,504 and 65,536. */
-const beyond = 65_520;
+export const beyond = 65_520;
 /** The first operator set whose Cast names its type by a number. */
-const opset = 6;
+export const castOpset = 6;
 /** A tensor with fewer elements is not worth the node that widens it. */
-const fewestElements = 64;
+export const fewestElements = 64;
 /** Rounding to eleven bits takes at most 2^-11 of a number; more is lost only below 6e-5, where float16 runs out of digits. */
-const mostLost = 0.01;
+export const mostLost = 0.01;
 
 export async function quantizeToFloat16(model: Model, options: QuantizeSettings, context: Context): Promise<Outcome> {
   const changes: Change[] = [];
@@ -92,7 +92,7 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   if (largest >= beyond) return `it holds ${largest.toPrecision(3)}; the largest float16 is 65,504`;
   const lost = lostShare(numbers, toFloats(fromNumbers("float16", dims, numbers)));
   if (lost > mostLost) return `its numbers are too small: float16 would lose ${(100 * lost).toFixed(0)} % of them`;
-  raiseOpset(model, opset);
+  raiseOpset(model, castOpset);
   const masked = maskedAt(value);
   const source = masked === undefined ? tensor : ((await foldMask(model, masked)).tensor ?? tensor);
   const [before] = graph.nodes();
@@ -111,7 +111,7 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
 }
 
 /** The error of rounding beside the numbers: |x − r| / |x|. */
-function lostShare(numbers: ArrayLike<number>, rounded: ArrayLike<number>): number {
+export function lostShare(numbers: ArrayLike<number>, rounded: ArrayLike<number>): number {
   let [noise, signal] = [0, 0];
   for (let index = 0; index < numbers.length; index++) {
     const number = numbers[index] ?? 0;

@@ -11,10 +11,12 @@ import type { Rounder } from "./rounders/rounder.ts";
 
 /** What `quantize` may be told: `scheme` or `dtype`, and what both leave open. */
 export interface QuantizeOptions {
-  /** "weights": 8-bit weights, arithmetic in float; "dynamic" and "static": arithmetic on integers, with ranges found at run time or measured on `data`; "float16": all in half precision. */
+  /** "weights": 8-bit weights, arithmetic in float; "dynamic" and "static": arithmetic on integers, with ranges found at run time or measured on `data`; "float16": all in half precision, and the arithmetic too with `arithmetic`. */
   readonly scheme?: "weights" | "dynamic" | "static" | "float16" | undefined;
   /** In place of a scheme, a variant by the name that transformers.js gives it. */
   readonly dtype?: DtypeName | undefined;
+  /** float16: "float32" widens the weights when the model is loaded, the same on every backend; "float16" computes in it, too, as files called fp16 do ("float32"). */
+  readonly arithmetic?: "float32" | "float16" | undefined;
   /** Bits of a weight (8). Fewer than 8, or a `block`, are for matrix products and embedding tables (4 or 8 bits); other layers have 8 bits. */
   readonly bits?: 8 | 4 | 2 | undefined;
   /** So many inputs of a matrix product, or numbers in a row of a table, share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
@@ -73,6 +75,10 @@ const entries = v.strictObject({
         rows: dtypeNames.map((name) => [name, `${dtypes[name].meaning} (model${dtypes[name].suffix}.onnx)`]),
       },
     }),
+  ),
+  arithmetic: v.pipe(
+    v.optional(v.picklist(["float32", "float16"], 'expected "float32" or "float16"'), "float32"),
+    v.description("float16: what is computed in; float16 for GPUs, inputs and outputs keep their types"),
   ),
   bits: v.pipe(
     v.optional(bits, 8),
@@ -163,6 +169,7 @@ export function settingsOfSteps({ scheme, dtype, ...rest }: Complete): readonly 
     const isRest = step.scheme === "float16" && steps.length > 1;
     return {
       ...rest,
+      arithmetic: "float32" as const,
       ...(isRest
         ? { rounder: "nearest" as const, zeroPoints: false, overrides: undefined, bits: 8 as const, block: undefined }
         : {}),
@@ -188,6 +195,11 @@ export function checkTogether(options: QuantizeSettings): void {
   if (rounderOf(rounder).zeroPoints === true && !packed) {
     const text = `quantize: \`rounder\`: "${rounderOf(rounder).id}" finds zero points of blocks, and there are none.`;
     throw new PithError("E_OPTION", text, { hint: "`bits: 4` or `block: 32` store matrix products in blocks." });
+  }
+  if (scheme !== "float16" && options.arithmetic === "float16") {
+    throw new PithError("E_OPTION", `quantize: \`arithmetic\` is not available in the scheme "${scheme}".`, {
+      hint: 'Quantize to the scheme "float16" afterwards: what is stored in few bits stays so.',
+    });
   }
   if (scheme === "float16" && options.overrides !== undefined) {
     throw new PithError("E_OPTION", "quantize: `overrides`: float16 has no per-layer options.", {

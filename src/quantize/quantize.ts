@@ -11,6 +11,7 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";
 import { quantizeDynamically } from "./dynamic.ts";
 import { quantizeToFloat16 } from "./float16.ts";
+import { quantizeToHalfArithmetic } from "./half-arithmetic.ts";
 import {
   checkTogether,
   measuredRanges,
@@ -42,7 +43,8 @@ const schemes = {
  *   instead of 1.08 at 3.503 instead of 3.501 nats a token (3.498). `overrides: { "*embed*": { bits: 8 } }` keeps 8 bits.
  * - `dynamic`: layers compute on integers; the range of an activation is found in every run. No data needed.
  * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses them.
- * - `float16`: all float32 numbers of the file in half precision, arithmetic in float32. Half the size, next to no loss.
+ * - `float16`: all float32 numbers of the file in half precision, arithmetic in float32. Half the size, next to no loss. With `arithmetic: "float16"`
+ *   it computes in float16, too, where ONNX's types and its range allow it; inputs and outputs keep their types.
  *
  * `dtype` says the same in the names of transformers.js: "q8", "int8", "uint8" (dynamic), "q4" (weights in blocks of 4 bits), "q4f16", "fp16".
  *
@@ -101,7 +103,8 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
 
 async function quantizeBy(options: QuantizeSettings, model: Model, context: Context): Promise<Outcome> {
   const { scheme } = options;
-  if (scheme === "float16") return quantizeToFloat16(model, options, context);
+  if (scheme === "float16")
+    return (options.arithmetic === "float16" ? quantizeToHalfArithmetic : quantizeToFloat16)(model, options, context);
   const stores = scheme !== "static";
   const tied = floatReaders(model, options, stores);
   const all = layers(model, infer(model));

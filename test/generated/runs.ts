@@ -93,26 +93,32 @@ function holdsCodes({ graph }: Model): boolean {
   return [...graph.values()].some(({ tensor }) => tensor?.type === "int8" || tensor?.type === "uint8");
 }
 
-/** The original's answers as it is written, and with everything moved by a millionth. */
-async function ownRounding(original: Model, batches: readonly Batch[]): Promise<readonly (readonly Batch[])[]> {
+/** The original's answers as it is written, and with everything moved by a small share. */
+export async function ownRounding(
+  original: Model,
+  batches: readonly Batch[],
+  share = 1e-6,
+): Promise<readonly (readonly Batch[])[]> {
   const moved = original.clone();
   const numbers = random(1, "moved");
   for (const value of moved.graph.values()) {
     const dense = value.tensor?.small;
-    if (dense?.type === "float32") value.tensor = inMemory(nudged(dense, numbers));
+    // Whole numbers are settings, as scales of an image are.
+    if (dense?.type === "float32" && !toFloat64(dense).every(Number.isInteger))
+      value.tensor = inMemory(nudged(dense, numbers, share));
   }
   const nudgedBatches = batches.map((batch) =>
-    Object.fromEntries(Object.entries(batch).map(([name, dense]) => [name, nudged(dense, numbers)])),
+    Object.fromEntries(Object.entries(batch).map(([name, dense]) => [name, nudged(dense, numbers, share)])),
   );
   return [await answers(original, batches, false), await answers(moved, nudgedBatches)];
 }
 
-function nudged(dense: Dense, numbers: ReturnType<typeof random>): Dense {
+function nudged(dense: Dense, numbers: ReturnType<typeof random>, share: number): Dense {
   if (!isFloat(dense.type)) return dense;
   return fromNumbers(
     dense.type,
     dense.dims,
-    toFloat64(dense).map((value) => value * (1 + 1e-6 * numbers.normal())),
+    toFloat64(dense).map((value) => value * (1 + share * numbers.normal())),
   );
 }
 

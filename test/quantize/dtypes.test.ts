@@ -15,7 +15,7 @@ test.each([
   ["int8", { scheme: "dynamic", weights: "int8" }],
   ["uint8", { scheme: "dynamic", weights: "uint8" }],
   ["q4", { scheme: "weights", bits: 4, block: 32 }],
-  ["fp16", { scheme: "float16" }],
+  ["fp16", { scheme: "float16", arithmetic: "float16" }],
 ] as const)("%s", async (dtype, scheme) => {
   expect(await bytes({ dtype })).toEqual(await bytes(scheme));
 });
@@ -24,7 +24,11 @@ test("q4f16 has the blocks of q4, and what they leave in half precision", async 
   const model = mlp();
   const { changes } = await quantize(model, { dtype: "q4f16", except: "fc1" });
   expect(operators(model)).toContain("MatMulNBits");
-  expect(changes.map(({ at, bits }) => [at, bits])).toEqual([["fc2", 4]]);
+  expect(changes.map(({ at, bits }) => [at, bits])).toEqual([
+    ["fc2", 4],
+    ["fc2", undefined],
+    ['Relu "a"', undefined],
+  ]);
   const whole = await quantize(mlp(), { dtype: "q4f16", rounder: "k-quant", overrides: { fc1: { bits: 2 } } });
   expect(whole.changes.map(({ bits }) => bits)).toContain(2);
 });

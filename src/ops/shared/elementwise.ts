@@ -31,7 +31,11 @@ interface Row<S> {
   /** The same on shares of dimensions, which are floats. */
   readonly onShares?: (...operands: readonly Dim[]) => Dim | undefined;
   readonly quantize?: OpDef<S>["quantize"];
+  readonly needsFloat32?: NonNullable<OpDef<S>["needsFloat32"]>;
 }
+
+const needs = ({ needsFloat32 }: Pick<Row<unknown>, "needsFloat32">) =>
+  needsFloat32 === undefined ? {} : { needsFloat32 };
 
 type UnaryRow<S> = UnaryFacets<S> & (Primitive<S> | Lowered<S>);
 
@@ -72,6 +76,7 @@ export function unary<S = undefined>(row: UnaryRow<S>): Op {
   return defineOp<S>({
     name: row.name,
     byElement: true,
+    ...needs(row),
     ...(row.inChannelBlocks === undefined ? {} : { inChannelBlocks: row.inChannelBlocks }),
     ...(row.containers === undefined ? {} : { containers: row.containers }),
     ...(row.saturates === undefined ? {} : { saturates: row.saturates }),
@@ -129,6 +134,7 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
   return defineOp<S>({
     name: row.name,
     byElement: true,
+    ...needs(row),
     ...(row.inChannelBlocks === undefined ? {} : { inChannelBlocks: row.inChannelBlocks }),
     ...(row.type === undefined ? { sameType: 0 } : {}),
     withoutEffect: ["broadcast", "axis"],

@@ -1,0 +1,316 @@
+/**
+ * Arithmetic in float16: what ONNX's types allow to become float16 does, with a Cast wherever a value goes from one type to the other.
+ *
+ *     h = Gemm(x, fc1.weight)                x16 = Cast(x) {to=float16}
+ *     s = Exp(h)                        →    h16 = Gemm(x16, fc1.weight)       fc1.weight: float16[128, 784]
+ *                                            h = Cast(h16) {to=float32}
+ *                                            s = Exp(h)
+ *
+ * Every graph keeps the types of its inputs and outputs: the model, and the branches and bodies inside of it. Each value is cast once,
+ * where it comes to be. These nodes stay in float32:
+ *
+ * - those of layers that are left out, of types that ONNX fixes, and those whose entries ask for it (`needsFloat32`);
+ * - those with a stored number that float16 cannot hold: beyond 65,504, or lost among the smallest;
+ * - those that read floats made of integers, as sums of integer products and dequantized weights are: they may be large, and runtimes fuse these;
+ * - what lies between nodes that stay, where no weight is to be halved.
+ *
+ * Numbers that stand for infinity (masks of attention add −3.4e38) become ±32,752: the sum of two is still finite.
+ */
+import { infer } from "../analysis/infer.ts";
+import { type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { maskedAt } from "../analysis/masks.ts";
+import { selectLayers } from "../analysis/selection.ts";
+import { Miss } from "../errors.ts";
+import { emitter } from "../graph/emit.ts";
+import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { replaceUses } from "../graph/replace.ts";
+import { roleWords } from "../graph/role.ts";
+import { type OperatorSchema, schemaAt } from "../graph/schema.ts";
+import { entryOf } from "../ops/index.ts";
+import { foldMask } from "../passes/fold-mask.ts";
+import type { Change, Context, Outcome } from "../passes/pass.ts";
+import { raiseOpset } from "../passes/raise-opset.ts";
+import { removeUnusedEverywhere } from "../passes/remove-unused.ts";
+import { storeConstants } from "../passes/store-constants.ts";
+import { fromNumbers, toFloats } from "../tensor/convert.ts";
+import { deferred } from "../tensor/deferred.ts";
+import { elementCount } from "../tensor/dims.ts";
+import { type Tensor, typeCodes } from "../tensor/types.ts";
+import { beyond, castOpset, fewestElements, lostShare, mostLost } from "./float16.ts";
+import type { QuantizeSettings } from "./options.ts";
+
+export async function quantizeToHalfArithmetic(
+  model: Model,
+  options: QuantizeSettings,
+  context: Context,
+): Promise<Outcome> {
+  await storeConstants(model, {}, context);
+  for (const value of [...model.graph.values()]) {
+    const masked = value.tensor === undefined ? undefined : maskedAt(value);
+    if (masked !== undefined) await foldMask(model, masked);
+  }
+  raiseOpset(model, castOpset);
+  const all = layersOf(model, infer(model));
+  const chosen = new Set(selectLayers(all, options).map(({ node }) => node));
+  const named = new Map(all.map((layer) => [layer.node, layer]));
+  const nodes = [...allNodes(model.graph)];
+  const unfit = await unfitTensors(nodes, context);
+  const { halved, misses } = choose(model, { nodes, unfit, named, chosen, onlyChosen: options.layers !== undefined });
+  if (halved.size === 0) return { changes: [], misses };
+  const changes = changesOf(halved, named);
+  await write(model, halved);
+  removeUnusedEverywhere(model);
+  return { changes, misses };
+}
+
+function changesOf(halved: ReadonlyMap<Node, Halves>, named: ReadonlyMap<Node, Layer>): readonly Change[] {
+  const layers = new Set([...halved.keys()].flatMap((node) => named.get(node)?.name ?? []));
+  const [first, ...others] = [...halved.keys()].filter((node) => !named.has(node));
+  const more = others.length === 0 ? "" : `, as ${others.length} more operators that are no layers do`;
+  return [
+    ...[...layers].map((at): Change => ({ at, what: "computes in float16", decidedBy: "global" })),
+    ...(first === undefined
+      ? []
+      : [{ at: describe(first), what: `computes in float16${more}`, decidedBy: "global" as const }]),
+  ];
+}
+
+/** Which inputs and outputs of a node become float16. */
+interface Halves {
+  readonly inputs: readonly number[];
+  readonly outputs: readonly number[];
+}
+
+const isFloat32 = (value: Value | undefined): value is Value => value?.type?.type === "float32";
+
+/** The attribute with a number in float32 that a node without operands in float32 writes everywhere. */
+function filling(node: Node): readonly [name: string, tensor: Tensor] | undefined {
+  if (node.inputs.some(isFloat32)) return undefined;
+  for (const [name, attribute] of node.attributes)
+    if (attribute.kind === "tensor" && attribute.value.type === "float32") return [name, attribute.value];
+  return undefined;
+}
+
+/** What of a node may become float16 together: undefined where ONNX, or another type that it has to agree with, fixes all of it. */
+function halvesOf(node: Node, schema: OperatorSchema | undefined): Halves | undefined {
+  if (schema === undefined) return undefined;
+  const { input: letterIn, output: letterOut } = schema.half;
+  const letters = new Set<string>();
+  const inputs = node.inputs.flatMap((value, index) => {
+    const letter = value === undefined ? undefined : letterIn(index);
+    if (letter === undefined || !isFloat32(value)) return [];
+    letters.add(letter);
+    return [index];
+  });
+  const agree = node.inputs.every((value, index) => {
+    const letter = letterIn(index);
+    return value === undefined || letter === undefined || !letters.has(letter) || isFloat32(value);
+  });
+  const writes = filling(node) !== undefined;
+  const outputs = [...node.outputs.keys()].filter((index) => {
+    const letter = letterOut(index);
+    return letter !== undefined && (writes || letters.has(letter));
+  });
+  return (writes || inputs.length > 0) &&
+    agree &&
+    outputs.every((index) => node.outputs[index] === undefined || isFloat32(node.outputs[index]))
+    ? { inputs, outputs }
+    : undefined;
+}
+
+interface Given {
+  readonly nodes: readonly Node[];
+  /** Stored tensors that float16 does not hold, with the reason. */
+  readonly unfit: ReadonlyMap<Value, string>;
+  readonly named: ReadonlyMap<Node, Layer>;
+  readonly chosen: ReadonlySet<Node>;
+  readonly onlyChosen: boolean;
+}
+
+function choose(model: Model, { nodes, unfit, named, chosen, onlyChosen }: Given) {
+  const inference = infer(model);
+  const misses: Miss[] = [];
+  const able = new Map<Node, Halves>();
+  for (const node of nodes) {
+    if (!(node.inputs.some(isFloat32) || filling(node) !== undefined) || subgraphs(node).length > 0) continue;
+    if (named.has(node) ? !chosen.has(node) : onlyChosen) continue;
+    const halves = halvesOf(node, schemaAt(node.domain, node.op, inference.site(node).version));
+    const reason =
+      halves === undefined
+        ? "its types are fixed: ONNX has no float16 for it"
+        : (entryOf(node)?.needsFloat32?.(node) ?? heldBack(node, unfit));
+    if (halves !== undefined && reason === undefined) able.set(node, halves);
+    else if (node.outputs.some(isFloat32) && reason !== undefined)
+      misses.push(new Miss(reason, named.get(node)?.name ?? describe(node)));
+  }
+  // In a second walk: a node that stays is a source only once that is known.
+  const sources = new Set<Value>();
+  for (const node of nodes)
+    if (!able.has(node) && madeOfIntegers(node))
+      for (const output of node.outputs) if (isFloat32(output)) sources.add(output);
+  for (const node of [...able.keys()]) {
+    if (!node.inputs.some((input) => input !== undefined && sources.has(input))) continue;
+    if (
+      node.inputs.some(
+        (input) => input?.tensor?.small !== undefined && toFloats(input.tensor.small).some(standsForInfinity),
+      )
+    )
+      continue;
+    able.delete(node);
+    const layer = named.get(node);
+    if (layer !== undefined) misses.push(new Miss("it reads numbers that integers stand for", layer.name));
+  }
+  leaveBetween(nodes, able);
+  return { halved: able, misses };
+}
+
+function heldBack(node: Node, unfit: ReadonlyMap<Value, string>): string | undefined {
+  for (const value of [...node.inputs, ...node.outputs]) {
+    if (value === undefined) continue;
+    const { role } = value;
+    if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer")
+      return `"${value.name}" is ${roleWords(role)}`;
+    const reason = unfit.get(value);
+    if (reason !== undefined) return `"${value.name}" ${reason}`;
+  }
+  return undefined;
+}
+
+/** Whether a node that stays turns integers into floats, or floats into integers and their scale. */
+function madeOfIntegers({ inputs: [first], outputs }: Node): boolean {
+  return [first, ...outputs].some((value) => /^(u?int\d+|bool)$/.test(value?.type?.type ?? ""));
+}
+
+/** Takes out what has float32 on all sides and no weight; and what makes no floats, unless its operands are float16. */
+function leaveBetween(nodes: readonly Node[], able: Map<Node, Halves>): void {
+  const isHalf = (value: Value | undefined): boolean => {
+    const producer = value?.producer;
+    const halves = producer === undefined ? undefined : able.get(producer);
+    return halves?.outputs.some((output) => producer?.outputs[output] === value) ?? false;
+  };
+  const isWeight = (value: Value | undefined): boolean =>
+    value?.tensor !== undefined && value.tensor.dims.length > 1 && elementCount(value.tensor.dims) >= fewestElements;
+  for (const node of nodes) {
+    const halves = able.get(node);
+    if (
+      halves === undefined ||
+      halves.inputs.some((input) => isHalf(node.inputs[input]) || isWeight(node.inputs[input]))
+    )
+      continue;
+    const reads = node.outputs.flatMap((value) => [...(value?.uses ?? [])]);
+    if (
+      halves.outputs.length === 0 ||
+      !reads.some(({ node: reader, input }) => able.get(reader)?.inputs.includes(input))
+    )
+      able.delete(node);
+  }
+}
+
+const standsForInfinity = (number: number, _?: number, all?: ArrayLike<number>): boolean =>
+  Math.abs(number) >= 1e9 || (number <= -beyond && all?.length === 1);
+/** Half of the largest. */
+const farAway = 32_752;
+
+const within = (number: number, _: number, all: ArrayLike<number>): number =>
+  Number.isFinite(number) && standsForInfinity(number, 0, all) ? Math.sign(number) * farAway : number;
+
+/** Stored operands that float16 cannot hold. */
+async function unfitTensors(nodes: readonly Node[], context: Context): Promise<ReadonlyMap<Value, string>> {
+  const read = new Set(nodes.flatMap(({ inputs }) => inputs.filter((value) => isFloat32(value) && value.tensor)));
+  const unfit = new Map<Value, string>();
+  for (const [index, value] of [...read].entries()) {
+    context.progress(index, read.size);
+    const { tensor } = value ?? {};
+    const reason = tensor === undefined ? undefined : await unfitReason(tensor);
+    if (value !== undefined && reason !== undefined) unfit.set(value, reason);
+  }
+  context.progress(read.size, read.size);
+  return unfit;
+}
+
+async function unfitReason(tensor: Tensor): Promise<string | undefined> {
+  const numbers = toFloats(await tensor.read())
+    .map(within)
+    .filter(Number.isFinite);
+  let largest = 0;
+  for (const number of numbers) largest = Math.max(largest, Math.abs(number));
+  if (largest >= beyond) return `holds ${largest.toPrecision(3)}; the largest float16 is 65,504`;
+  const lost = lostShare(numbers, toFloats(fromNumbers("float16", [numbers.length], numbers)));
+  return lost > mostLost ? `is too small: float16 would lose ${(100 * lost).toFixed(0)} % of it` : undefined;
+}
+
+async function write(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<void> {
+  const opsets = model.header.opsets;
+  const starts = new Map<Graph, Node | undefined>();
+  const startOf = (graph: Graph): Node | undefined => {
+    if (!starts.has(graph)) starts.set(graph, graph.nodes().next().value ?? undefined);
+    return starts.get(graph);
+  };
+  const cast = (value: Value, type: "float16" | "float32", name: string): Value => {
+    const { graph, producer } = value;
+    const before = producer === undefined ? startOf(graph) : following.get(producer);
+    const emit = emitter(graph, { ...(before === undefined ? {} : { before }), by: "quantize", opsets });
+    const made = emit.named(name).Cast([value], { to: typeCodes[type] });
+    made.type = { type, dims: value.type?.dims };
+    return made;
+  };
+  // Casts stand right behind what they cast: the node that came next when nothing was written yet.
+  const following = new Map<Node, Node | undefined>();
+  for (const node of allNodes(model.graph)) startOf(node.graph);
+  const last = new Map<Graph, Node>();
+  for (const node of allNodes(model.graph)) {
+    const before = last.get(node.graph);
+    if (before !== undefined) following.set(before, node);
+    last.set(node.graph, node);
+  }
+  /** The float16 form of a value in float32. */
+  const narrow = new Map<Value, Value>();
+  for (const [node, { outputs }] of halved) {
+    const filled = filling(node);
+    if (filled !== undefined)
+      node.graph.setAttribute(node, filled[0], { kind: "tensor", value: await inHalf(filled[1]) });
+    for (const output of outputs) {
+      const value = node.outputs[output];
+      if (value === undefined) continue;
+      const { dims } = value.type ?? {};
+      const wide = cast(value, "float32", `${value.name}_float32`);
+      replaceUses(value, wide, wide.producer);
+      value.type = { type: "float16", dims };
+      narrow.set(wide, value);
+    }
+  }
+  for (const [node, { inputs }] of halved) {
+    for (const input of inputs) {
+      const value = node.inputs[input];
+      if (value === undefined) continue;
+      const half =
+        narrow.get(value) ??
+        (isOnlyHalf(value, halved) ? await storedHalf(value) : cast(value, "float16", `${value.name}_float16`));
+      narrow.set(value, half);
+      if (half !== value) node.graph.setInput(node, input, half);
+    }
+  }
+}
+
+function isOnlyHalf(value: Value, halved: ReadonlyMap<Node, Halves>): boolean {
+  return (
+    value.tensor !== undefined &&
+    !value.graph.isOutput(value) &&
+    [...value.uses].every(({ node, input }) => halved.get(node)?.inputs.includes(input))
+  );
+}
+
+async function storedHalf(value: Value): Promise<Value> {
+  const { tensor } = value;
+  if (tensor === undefined) return value;
+  value.tensor = await inHalf(tensor);
+  value.type = { type: "float16", dims: tensor.dims };
+  return value;
+}
+
+/** Holds no numbers: a model's weights are read one after the other. */
+function inHalf(tensor: Tensor): Promise<Tensor> {
+  const { dims } = tensor;
+  return deferred("float16", dims, async () => fromNumbers("float16", dims, toFloats(await tensor.read()).map(within)));
+}

@@ -1,0 +1,240 @@
+/** Arithmetic in float16: the interface stays, types agree, and what float16 cannot hold is computed in float32. */
+import { describe, expect, test } from "vitest";
+import { createEngine } from "../../src/engine/index.ts";
+import { allNodes } from "../../src/graph/graph.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { assertValid } from "../../src/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { toFloat64 } from "../../src/tensor/convert.ts";
+import { float32, int64 } from "../../src/tensor/dense.ts";
+import { elementCount } from "../../src/tensor/dims.ts";
+import type { Batch } from "../../src/tensor/types.ts";
+import { topologies } from "../zoo/topologies.ts";
+import { cnn, mlp, numbersFor, run } from "./networks.ts";
+
+const half = { scheme: "float16", arithmetic: "float16" } as const;
+
+const typeOf = (model: Model, name: string): string | undefined => model.graph.value(name)?.type?.type;
+
+/** Quantizes; the interface is what it was, and the answers are near. */
+async function expectNear(model: Model, feeds: Batch, decibels = 50, options: Partial<QuantizeOptions> = {}) {
+  const original = model.clone();
+  const outcome = await quantize(model, { ...half, ...options });
+  assertValid(model);
+  const types = ({ graph }: Model) => [...graph.feeds, ...graph.outputs].map(({ name, type }) => [name, type]);
+  expect(types(model)).toEqual(types(original));
+  const [before, after] = [await run(original, feeds), await run(model, feeds)];
+  let [signal, noise] = [0, 0];
+  before.forEach((number, at) => {
+    if (number === after[at]) return;
+    signal += number * number;
+    noise += (number - (after[at] ?? Number.NaN)) ** 2;
+  });
+  if (noise !== 0) expect(10 * Math.log10(signal / noise)).toBeGreaterThan(decibels);
+  return outcome;
+}
+
+describe("arithmetic in float16", () => {
+  test("casts what comes in and what goes out, once", async () => {
+    for (const [model, dims] of [
+      [mlp(), [3, 12]],
+      [cnn(), [2, 3, 8, 8]],
+    ] as const) {
+      const { misses } = await expectNear(model, { x: numbersFor(dims) });
+      expect(misses).toEqual([]);
+      const ops = [...model.graph.nodes()].map(({ op }) => op);
+      expect(ops.filter((op) => op === "Cast")).toHaveLength(2);
+      expect([ops[0], ops.at(-1)]).toEqual(["Cast", "Cast"]);
+      for (const { tensor } of model.graph.values()) expect(tensor?.type ?? "float16").toBe("float16");
+    }
+  });
+
+  test.each(topologies.map(({ name }) => name))("of %s: loads, and answers as before", async (name) => {
+    const found = topologies.find((one) => one.name === name);
+    if (found === undefined) throw new Error(name);
+    const model = parseModel(found.text);
+    const feeds = Object.fromEntries(
+      Object.entries(found.inputs).map(([name, dims]) => [
+        name,
+        found.integers?.[name] === undefined
+          ? numbersFor(dims)
+          : int64(dims, new Array<number>(elementCount(dims)).fill(found.integers[name][0])),
+      ]),
+    );
+    await expectNear(model, feeds, 35);
+  });
+
+  test("leaves normalizations in float32 whose squares and epsilon float16 cannot hold", async () => {
+    const model = parseModel(`opset 13
+graph (x: float32[n, 16]) -> (y: float32[n, 4]) {
+  two: float32[] = 2
+  epsilon: float32[] = 1e-12
+  w: float32[16, 16] = random(seed 1)
+  v: float32[16, 4] = random(seed 2)
+  h = MatMul "in" (x, w)
+  mean = ReduceMean(h) {axes=[-1]}
+  d = Sub(h, mean)
+  s = Pow(d, two)
+  var = ReduceMean "variance" (s) {axes=[-1]}
+  e = Add(var, epsilon)
+  r = Sqrt(e)
+  z = Div(d, r)
+  y = MatMul "out" (z, v)
+}`);
+    const x = numbersFor([3, 16]);
+    const { misses } = await expectNear(model, {
+      x: float32(
+        x.dims,
+        x.data.map((value) => 1000 * value),
+      ),
+    });
+    expect([typeOf(model, "s"), typeOf(model, "var"), typeOf(model, "e"), typeOf(model, "z")]).toEqual([
+      "float32",
+      "float32",
+      "float32",
+      "float16",
+    ]);
+    expect(misses.map(({ at }) => at)).toContain('ReduceMean "variance"');
+  });
+
+  test("keeps masks of attention finite, two of them as well", async () => {
+    const model = parseModel(`opset 13
+graph (x: float32[n, 4, 4], mask: int64[n, 4]) -> (y: float32[n, 4, 4]) {
+  one: float32[] = 1
+  lowest: float32[] = -3.4028234663852886e38
+  axes: int64[1] = [1]
+  w: float32[4, 4] = random(seed 1)
+  q = MatMul "q" (x, w)
+  kept = Cast(mask) {to=1}
+  gone = Sub(one, kept)
+  far = Mul(gone, lowest)
+  row = Unsqueeze(far, axes)
+  s = Add(q, row)
+  t = Add(s, row)
+  p = Softmax(t) {axis=-1}
+  y = MatMul(p, q)
+}`);
+    const mask = int64([2, 4], [1, 1, 0, 0, 1, 0, 0, 0]);
+    await expectNear(model, { x: numbersFor([2, 4, 4]), mask });
+    expect(typeOf(model, "p")).toBe("float16");
+  });
+
+  test("casts values that branches read outside of them, and what branches hand out stays", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[n, 4], flag: bool[]) -> (y: float32[n, 4]) {
+  w: float32[4, 4] = random(seed 1)
+  h = MatMul(x, w)
+  z = If "branch" (flag) {then_branch=graph () -> (a) {
+    v: float32[4, 4] = random(seed 2)
+    a = MatMul(h, v)
+  }, else_branch=graph () -> (b) { b = Identity(h) }}
+  y = Add(z, h)
+}`);
+    for (const flag of [true, false]) {
+      const copy = model.clone();
+      await expectNear(copy, { x: numbersFor([3, 4]), flag: { type: "bool", dims: [], data: Uint8Array.of(+flag) } });
+      const types = [...allNodes(copy.graph)].filter(({ op }) => op === "MatMul");
+      expect(types.map(({ outputs: [output] }) => output?.type?.type)).toEqual(["float16", "float16"]);
+    }
+  });
+
+  test("leaves numbers in float32 that float16 cannot hold, and layers that are left out", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
+  big.weight: float32[2, 2] = [[1, 2], [3, 70000]]
+  small.weight: float32[2, 2] = [[1e-9, 2e-9], [3e-9, 4e-9]]
+  left.weight: float32[2, 2] = [[1, 2], [3, 4]]
+  fc.weight: float32[2, 2] = [[1, 2], [3, 4]]
+  a = MatMul(x, big.weight)
+  b = MatMul(a, small.weight)
+  c = MatMul(b, left.weight)
+  d = MatMul(c, fc.weight)
+  y = Relu(d)
+}`);
+    const { changes, misses } = await expectNear(model, { x: float32([1, 2], [1, 2]) }, 50, { except: "left" });
+    expect(misses).toMatchObject([
+      { at: "big", reason: '"big.weight" holds 7.00e+4; the largest float16 is 65,504' },
+      { at: "small", reason: expect.stringContaining("float16 would lose 100 % of it") },
+    ]);
+    expect(changes[0]).toMatchObject({ at: "fc", what: "computes in float16" });
+    expect([typeOf(model, "left.weight"), typeOf(model, "fc.weight")]).toEqual(["float32", "float16"]);
+  });
+
+  test("scales of blocks of four bits become float16; integer arithmetic and dequantized weights stay", async () => {
+    const text = `opset 17
+graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
+  fc1.weight: float32[64, 64] = random(seed 1)
+  fc2.weight: float32[64, 32] = random(seed 2)
+  h = MatMul(x, fc1.weight)
+  a = Relu(h)
+  y = MatMul(a, fc2.weight)
+}`;
+    const blocks = parseModel(text);
+    await quantize(blocks, { scheme: "weights", bits: 4 });
+    await expectNear(blocks, { x: numbersFor([3, 64]) }, 35);
+    const stored = [...blocks.graph.values()].flatMap(({ tensor }) => tensor?.type ?? []);
+    expect(new Set(stored)).toEqual(new Set(["uint8", "float16"]));
+    const integers = parseModel(text);
+    await quantize(integers, { scheme: "dynamic" });
+    const { changes } = await expectNear(integers, { x: numbersFor([3, 64]) });
+    expect(changes).toEqual([]);
+    const weights = parseModel(text);
+    await quantize(weights, { scheme: "weights" });
+    const { misses } = await expectNear(weights, { x: numbersFor([3, 64]) }, 35);
+    expect(misses.map(({ at, reason }) => [at, reason])).toContainEqual([
+      "fc1",
+      "it reads numbers that integers stand for",
+    ]);
+  });
+
+  test("leaves the inputs of operators whose type is fixed", async () => {
+    const model = parseModel(`opset 13
+graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
+  w: float32[3, 3, 1, 1] = random(seed 1)
+  scales: float32[4] = [1, 1, 2, 2]
+  h = Conv(x, w)
+  y = Resize(h, _, scales) {mode="nearest"}
+}`);
+    await expectNear(model, { x: numbersFor([1, 3, 4, 4]) });
+    expect([typeOf(model, "scales"), typeOf(model, "w")]).toEqual(["float32", "float16"]);
+  });
+
+  test("leaves a transposition in float32 after which ONNX Runtime would crash", async () => {
+    const model = parseModel(`opset 13
+graph (x: float32[n, 5, 8]) -> (y: float32[5, n, 3]) {
+  v: float32[8, 8] = random(seed 1)
+  w: float32[8, 3] = random(seed 2)
+  h = MatMul(x, v)
+  t = Transpose(h) {perm=[1, 0, 2]}
+  y = MatMul(t, w)
+}`);
+    const { misses } = await expectNear(model, { x: numbersFor([2, 5, 8]) });
+    expect(misses).toMatchObject([{ at: 'Transpose "t"', reason: expect.stringContaining("crashes") }]);
+  });
+
+  test("gives the same in WebAssembly", async () => {
+    const model = cnn();
+    const x = numbersFor([2, 3, 8, 8]);
+    const expected = await run(model, { x });
+    await quantize(model, half);
+    const session = await createEngine({ runtime: "wasm" }).load(await open(await encodeToBytes(model)), {
+      threads: 1,
+    });
+    const { y } = await session.run({ x });
+    await session.release();
+    expect(y?.type).toBe("float32");
+    for (const [at, number] of toFloat64(y ?? x).entries()) expect(number).toBeCloseTo(expected[at] ?? Number.NaN, 1);
+  });
+
+  test("is for the scheme float16 alone, and does nothing where there is nothing to do", async () => {
+    await expect(quantize(mlp(), { scheme: "weights", arithmetic: "float16" })).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: expect.stringContaining('not available in the scheme "weights"'),
+    });
+    const integers = parseModel(`opset 17
+graph (x: int64[n]) -> (y: int64[n]) { y = Add(x, x) }`);
+    expect(await quantize(integers, half)).toMatchObject({ changes: [] });
+  });
+});
