@@ -101,7 +101,7 @@ describe("what a command prints", () => {
   test("the help tells the default of -o", async () => {
     expect((await pith("prune", "--help")).out).toContain("(default: model.pruned.onnx)");
     expect((await pith("quantize", "--help")).out).toMatch(
-      /\(default: model\.int8-<scheme>\.onnx;\s+for\s+float16\s+model\.float16\.onnx\)/,
+      /\(default: model\.int8-<scheme>\.onnx;\s+for\s+float16\s+model\.float16\.onnx;\s+for\s+q4\s+model_q4\.onnx\)/,
     );
   });
 

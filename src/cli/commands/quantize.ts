@@ -22,11 +22,9 @@ const single = passCommand(quantize);
 const options = v.object({
   ...single.options.entries,
   dtype: v.optional(
-    flag(
-      v.array(v.picklist([...dtypeNames, "all"])),
-      "variants as transformers.js calls them, in place of a scheme; of a folder, several",
-      { value: "dtype" },
-    ),
+    flag(v.array(v.picklist([...dtypeNames, "all"])), "variant for transformers.js; of a folder, several", {
+      value: "dtype",
+    }),
   ),
   chunk: v.optional(
     flag(
