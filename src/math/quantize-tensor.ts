@@ -73,16 +73,15 @@ export function channelRanges(
   const min = new Float32Array(channels).fill(values.length === 0 ? 0 : Number.POSITIVE_INFINITY);
   const max = new Float32Array(channels).fill(values.length === 0 ? 0 : Number.NEGATIVE_INFINITY);
   let at = 0;
+  // Math.min keeps a NaN, so that it is refused later and not lost.
   for (let block = 0; block < outer; block++) {
     for (let channel = 0; channel < channels; channel++) {
       let low = min[channel] ?? 0;
       let high = max[channel] ?? 0;
-      // Comparisons are twice as fast as Math.min. A NaN stays, so that it is refused later.
       for (const end = at + inner; at < end; at++) {
         const value = values[at] ?? 0;
-        if (value < low) low = value;
-        if (value > high) high = value;
-        if (Number.isNaN(value)) low = high = value;
+        low = Math.min(low, value);
+        high = Math.max(high, value);
       }
       min[channel] = low;
       max[channel] = high;

@@ -298,6 +298,8 @@ export interface Traits {
   readonly mostPadding?: (site: Site) => readonly number[] | undefined;
   /** Why it computes in float32 where others compute in float16, if it has to. */
   readonly needsFloat32?: (node: Node) => string | undefined;
+  /** Reads its weights once for many steps, so that making floats of their codes costs little beside them: it has no integer form that is faster. */
+  readonly manySteps?: true;
   /** Its own gradient is shorter than that of its primitives: it is not lowered before it is differentiated. */
   readonly differentiatedWhole?: true;
 }

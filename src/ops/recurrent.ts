@@ -279,6 +279,7 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Va
 function recurrent(kind: Kind): Op {
   return defineOp<Settings>({
     name: kind,
+    manySteps: true,
     mustBe: ({ inputs: [, w] }) =>
       w === undefined
         ? []

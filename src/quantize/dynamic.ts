@@ -14,13 +14,15 @@ import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
-import { integerPlanOf } from "./plan.ts";
+import { integerPlanOf, storesCodes } from "./plan.ts";
 import { prepare, tryOut } from "./prepare.ts";
-import { type Evidence, weightMiss } from "./weight.ts";
+import type { Evidence } from "./weight.ts";
 import { writePlanned } from "./write-planned.ts";
 
 /** DynamicQuantizeLinear came with opset 11. */
 const opset = 11;
+/** Scales per channel of stored codes. */
+const opsetOfCodes = 13;
 
 export async function quantizeDynamically(
   model: Model,
@@ -31,9 +33,9 @@ export async function quantizeDynamically(
   const existing = await roundingsIn(model);
   const rounding = { ...evidence, existing };
   const { targets: wanted, kept, misses: refused } = tryOut(model, options);
-  const tables = selectLayers(layers(model, infer(model)), options).filter(({ role }) => role.kind === "lookup");
-  if (wanted.length === 0 && tables.every(weightMiss)) return { changes: [], misses: refused };
-  raiseOpset(model, opset);
+  const stores = selectLayers(layers(model, infer(model)), options).some(storesCodes);
+  if (wanted.length === 0 && !stores) return { changes: [], misses: refused };
+  raiseOpset(model, stores ? opsetOfCodes : opset);
   removeRoundings(model, existing, wanted, (value) => !kept.has(value));
   const prepared = await prepare(model, wanted, context);
   const inference = infer(model);

@@ -6,6 +6,7 @@ import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { ownOptions } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
+import { entryOf } from "../ops/index.ts";
 import type { Change } from "../passes/pass.ts";
 import { turnsTable } from "./formats/lookup.ts";
 import type { QuantizeSettings } from "./options.ts";
@@ -51,11 +52,14 @@ export function planOf(layer: Layer, options: QuantizeSettings, inference: Infer
   return { layer, decidedBy, form: "blocks", settings: { bits, block, symmetric }, target };
 }
 
-/** The plan of a layer for the scheme that computes on integers: tables are codes of which rows are picked. */
+/** Whether a layer computes in float in the scheme that computes on integers, with its weight as codes: rows are picked of tables. */
+export const storesCodes = (layer: Layer): boolean =>
+  weightMiss(layer) === undefined && (layer.role.kind === "lookup" || entryOf(layer.node)?.manySteps === true);
+
+/** The plan of a layer for the scheme that computes on integers. */
 export function integerPlanOf(layer: Layer, options: QuantizeSettings, inference: Inference): WeightPlan | Miss {
   const { own, decidedBy } = ownOptions(options, layer);
-  if (layer.role.kind === "lookup")
-    return weightMiss(layer) ?? { layer, decidedBy, form: "codes", settings: settingsOf(own) };
+  if (storesCodes(layer)) return { layer, decidedBy, form: "codes", settings: settingsOf(own) };
   const target = targetAt(layer, inference);
   if (target instanceof Miss) return target;
   const settings = { type: own.weights ?? fastWeight(target.rule), perChannel: own.perChannel };

@@ -7,6 +7,7 @@ import { assertValid } from "../../src/graph/verify.ts";
 import { dequantizeLinear, dequantizeTensor, dynamicQuantizeLinear, quantizeWeights } from "../../src/math/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { toFloat64, toNumbers } from "../../src/tensor/convert.ts";
+import { int64 } from "../../src/tensor/dense.ts";
 import type { Dense } from "../../src/tensor/types.ts";
 import { cnn, difference, layerNames, mlp, numbersFor, operators, reopened, run, stored } from "./networks.ts";
 
@@ -23,6 +24,28 @@ test("matrix products become the form that ONNX Runtime fuses into DynamicQuanti
   expect((await stored(model, "fc1.weight_scale")).dims).toEqual([16]);
   const integer = [...model.graph.nodes()].find(({ op }) => op === "MatMulInteger");
   expect(integer?.inputs).toHaveLength(3);
+});
+
+test.each([
+  ["LSTM", 4],
+  ["GRU", 3],
+])("%s keeps its arithmetic and stores its weights in 8 bits, whatever the operator set", async (op, gates) => {
+  const text = `opset 11
+graph (x: float32[steps, batch, 8], ids: int64[n]) -> (y, e) {
+  lstm.weight: float32[1, ${gates * 16}, 8] = random(seed 1)
+  lstm.recurrent: float32[1, ${gates * 16}, 16] = random(seed 2)
+  table: float32[20, 6] = random(seed 3)
+  y = ${op} "lstm" (x, lstm.weight, lstm.recurrent) {hidden_size=16}
+  e = Gather "embed" (table, ids)
+}`;
+  const model = parseModel(text);
+  const { misses } = await quantize(model, { scheme: "dynamic" });
+  assertValid(model);
+  expect(misses).toEqual([]);
+  for (const name of ["lstm.weight", "lstm.recurrent", "table"])
+    expect((await stored(model, `${name}_quantized`)).type).toBe("int8");
+  const feeds = { x: numbersFor([5, 2, 8]), ids: int64([2], [3, 19]) };
+  expect(difference(await run(parseModel(text), feeds), await run(model, feeds))).toBeLessThan(0.02);
 });
 
 test.each(["", "{transB=1}"])("its biases stay parameters: a product %s", async (attributes) => {
