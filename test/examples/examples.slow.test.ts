@@ -40,7 +40,7 @@ describe("examples", () => {
       const printed = await start(folder, "prune.ts");
       await expectFigure(printed, "pruned.onnx");
       expect(printed).toContain('say "weight"');
-      expect(printed).toContain("fc1: 50176 of 100352 pruned, 50176 of 100352 left");
+      expect(printed).toContain("fc1: 50,176 of 100,352 pruned, 50,176 of 100,352 left");
       expect(printed).toMatch(/fc1\.weight_mask \[ 128, 784 \] Float32Array\(10\) \[\s*[01]/);
       expect(await zeros("pruned.onnx", "fc1.weight")).toBeGreaterThanOrEqual(50176);
       expect((await open(at("pruned.onnx"))).graph.value("fc1.weight_mask")).toBeUndefined();
