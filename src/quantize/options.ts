@@ -78,7 +78,7 @@ const entries = v.strictObject({
   ),
   arithmetic: v.pipe(
     v.optional(v.picklist(["float32", "float16"], 'expected "float32" or "float16"'), "float32"),
-    v.description("float16: what is computed in; float16 for GPUs, inputs and outputs keep their types"),
+    v.description("scheme float16: type of arithmetic, for GPUs float16"),
   ),
   bits: v.pipe(
     v.optional(bits, 8),
@@ -129,7 +129,7 @@ export const quantizeOptions = v.pipe(
   entries,
   v.check(
     ({ scheme, dtype }) => (scheme === undefined) !== (dtype === undefined),
-    "Give exactly one of scheme and dtype",
+    "give exactly one of scheme and dtype",
   ),
 );
 

@@ -131,7 +131,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     [
       "a missing option",
       "steps:\n  - quantize: {}",
-      'r.yaml:2:15: steps[0].quantize: "scheme" is missing: expected "weights", "dynamic", "static" or "float16".',
+      "r.yaml:2:15: steps[0].quantize: give exactly one of scheme and dtype.",
     ],
     [
       "options that contradict each other",
