@@ -244,8 +244,8 @@ async function recordsOf(out: string): Promise<Readonly<Record<string, MadeBefor
 }
 
 /**
- * The hashes of a file and those of its weights. @throws PithError E_FILE if weights have names that transformers.js does not look for, E_UNSUPPORTED
- * if there are too many of them.
+ * The hashes of a file and those of its weights. @throws PithError E_FILE if weights have names that transformers.js does not look for, E_OPTION if
+ * there are too many of them.
  */
 async function filesOf(name: string, out: string): Promise<Readonly<Record<string, string>>> {
   const folder = joinPath(out, "onnx");
