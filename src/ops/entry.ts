@@ -218,6 +218,8 @@ export type QuantizeRule =
       readonly weight: WeightRole;
       /** Bias of the integer form is scaled by data scale × weight scale × this (beta of Gemm); undefined: the bias stays float. */
       readonly biasFactor?: number;
+      /** The attribute that holds this factor: without it, it is 1. */
+      readonly biasAttribute?: string;
       /** The same operator on integers: (x: uint8, weight: (u)int8) → int32, without bias. */
       readonly integer: (
         emit: Emit,

@@ -164,6 +164,6 @@ export const Gemm = defineOp<GemmSettings>({
     if (rule instanceof Miss || rule.kind !== "weighted") return rule;
     if (s.transA) return new Miss("the data operand is transposed");
     if (s.alpha !== 1) return new Miss("scales its product (alpha)");
-    return rule.weight.bias === undefined ? rule : { ...rule, biasFactor: s.beta };
+    return rule.weight.bias === undefined ? rule : { ...rule, biasFactor: s.beta, biasAttribute: "beta" };
   },
 });

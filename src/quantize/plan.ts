@@ -20,7 +20,13 @@ export type WeightPlan = {
   readonly layer: Layer;
   readonly decidedBy: Change["decidedBy"];
 } & (
-  | { readonly form: "codes"; readonly settings: WeightSettings; readonly why?: string; readonly table?: Layer }
+  | {
+      readonly form: "codes";
+      readonly settings: WeightSettings;
+      readonly why?: string;
+      readonly table?: Layer;
+      readonly measured?: Measured;
+    }
   | { readonly form: "blocks"; readonly settings: BlockSettings; readonly target: Target; readonly table?: Layer }
   | {
       readonly form: "rows";
@@ -30,6 +36,13 @@ export type WeightPlan = {
     }
   | { readonly form: "integer"; readonly settings: WeightSettings; readonly target: Target }
 );
+
+/** Of a layer that computes on integers with measured ranges: the type and the scale of what it reads. */
+interface Measured {
+  readonly target: Target;
+  readonly type: QuantizeSettings["activations"];
+  readonly scale: number;
+}
 
 const usualBlock = 32;
 
@@ -66,6 +79,18 @@ export function integerPlanOf(layer: Layer, options: QuantizeSettings, inference
   return { layer, decidedBy, form: "integer", settings, target };
 }
 
+/** The plan of a layer for the scheme with measured ranges; `scale` is that of its data. */
+export function staticPlanOf(
+  layer: Layer,
+  target: Target | undefined,
+  scale: number,
+  options: QuantizeSettings,
+): WeightPlan {
+  const { own, decidedBy } = ownOptions(options, layer);
+  const measured = target === undefined ? {} : { measured: { target, type: own.activations, scale } };
+  return { layer, decidedBy, form: "codes", settings: settingsOf(own), ...measured };
+}
+
 /**
  * The plans with those of tables for the last layers that they are, too: both read the same codes. Blocks of a table stay where all of these can
  * read them.
@@ -96,7 +121,7 @@ export function withTables(plans: readonly WeightPlan[], inference: Inference): 
     found.set(table, own);
     products.forEach(({ layer }, at) => {
       const target = targets[at];
-      if (own.form !== "rows") found.set(layer, { ...own, layer, table });
+      if (own.form !== "rows") found.set(layer, { ...found.get(layer), ...own, layer, table });
       else if (target !== undefined && !(target instanceof Miss))
         found.set(layer, { layer, decidedBy, form: "blocks", settings: own.settings, target, table });
     });

@@ -105,8 +105,7 @@ async function quantizeBy(options: QuantizeSettings, model: Model, context: Cont
   const { scheme } = options;
   if (scheme === "float16")
     return (options.arithmetic === "float16" ? quantizeToHalfArithmetic : quantizeToFloat16)(model, options, context);
-  const stores = scheme !== "static";
-  const tied = floatReaders(model, options, stores);
+  const tied = floatReaders(model, options);
   const all = layers(model, infer(model));
   const known = new Map<string, string>();
   // Codes of a table save bytes alone; of a product they save time as well.
@@ -115,7 +114,7 @@ async function quantizeBy(options: QuantizeSettings, model: Model, context: Cont
     if (reader !== undefined)
       known.set(name, `${describe(reader)} also reads the matrix in float: an integer copy would make the file larger`);
   }
-  const fixed = stores && options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
+  const fixed = options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
   for (const { name, weight } of all)
     if (fixed.has(weight)) known.set(name, "its table holds fixed positions, which are not trained");
   const quantized = (fit: typeof options, evidence: Evidence) => schemes[scheme](model, fit, context, evidence);

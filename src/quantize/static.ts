@@ -1,30 +1,32 @@
 /**
  * Integer arithmetic with ranges measured beforehand, written as QuantizeLinear and DequantizeLinear around float operators (`formats/qdq.ts`).
  * ONNX Runtime fuses each such group into one integer kernel (QLinearConv, QGemm, QLinearMatMul, QLinearAdd, …); whatever does not know
- * the pattern computes the same in float. With x ≈ s (q - z) and W_c ≈ w_c Q_c the sum over products has the scale s · w_c, and so has the
- * bias, as int32: b_c ≈ s · w_c · B_c. Integers, scales and zero points are those of ONNX Runtime's quantizer for the same ranges.
+ * the pattern computes the same in float. Weights and biases are written as planned (`plan.ts`, `formats/int32-bias.ts`). Integers, scales and zero points are those of ONNX Runtime's quantizer for the same ranges.
  */
-import { type Inference, infer } from "../analysis/infer.ts";
+import { infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
-import { ownOptions, selectLayers } from "../analysis/selection.ts";
+import { selectLayers } from "../analysis/selection.ts";
 import { trainPart } from "../data/open.ts";
-import { emitInto } from "../graph/emit.ts";
-import { describe, type Value } from "../graph/graph.ts";
+import { type Emit, emitInto } from "../graph/emit.ts";
+import { describe } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { ScaleAndZeroPoint } from "../math/index.ts";
+import { quantizeWeights } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
+import { readStoredValue } from "../passes/stored.ts";
+import { dequantized } from "./formats/dequantize-linear.ts";
 import { writeActivations } from "./formats/qdq.ts";
 import { missingData, placeMeasured } from "./measure.ts";
 import { removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
 import type { Placement } from "./placement.ts";
+import { staticPlanOf, storesCodes } from "./plan.ts";
 import { prepare, tryOut } from "./prepare.ts";
-import { writeConstants, writeWeights } from "./static-weights.ts";
-import { codesText, type Evidence, type Rounding, settingsOf } from "./weight.ts";
+import type { Evidence } from "./weight.ts";
+import { writePlanned } from "./write-planned.ts";
 
 /** The first one with per-channel scales, and in which all that the runtime makes of rounded activations has kernels. */
 const opset = 13;
@@ -39,11 +41,11 @@ export async function quantizeStatically(
   const rounding = { ...evidence, existing };
   if (options.data === undefined && existing.activations.size === 0) throw missingData("quantize");
   const measuring = { ...options, data: await trainPart(options.data) };
-  const { targets, taken, misses: refused } = tryOut(model, options);
-  if (targets.length === 0) return { changes: [], misses: refused };
+  const { targets: wanted, taken, misses: refused } = tryOut(model, options);
+  if (wanted.length === 0) return { changes: [], misses: refused };
   raiseOpset(model, opset);
-  removeRoundings(model, existing, targets, (value) => taken.has(value));
-  const prepared = await prepare(model, targets, context);
+  removeRoundings(model, existing, wanted, (value) => taken.has(value));
+  const prepared = await prepare(model, wanted, context);
   const changes = [...prepared.changes];
   const misses = [...prepared.misses];
   const inference = infer(model);
@@ -55,39 +57,43 @@ export async function quantizeStatically(
     const explained = new Set(misses.map(({ at }) => at));
     misses.push(...others.filter(({ at }) => !explained.has(at)));
   }
-  const operators = placement.operators.map(describe);
   for (const { layer } of placement.targets) keepLayerName(layer);
+  const targets = new Map(placement.targets.map((target) => [target.layer.node, target]));
+  const planned = chosen.flatMap((layer) => {
+    const target = targets.get(layer.node);
+    if (target === undefined && !storesCodes(layer)) return [];
+    return staticPlanOf(layer, target, target === undefined ? 1 : (scales.get(target.data)?.scale ?? 1), options);
+  });
+  const written = await writePlanned(model, planned, inference, rounding, context);
+  changes.push(...written.changes);
+  for (const node of placement.operators)
+    changes.push({ at: describe(node), what: "computes on integers", decidedBy: "global" });
   // Values that 8 bits do not resolve may leave nothing to be rounded.
-  if (placement.targets.length > 0 || placement.activations.size > 0)
-    await write(model, inference, placement, scales, options, context, rounding);
-
-  for (const { layer } of placement.targets) {
-    const { own, decidedBy } = ownOptions(options, layer);
-    const what = `${own.activations} activations, ${codesText(layer, settingsOf(own), rounding)}`;
-    changes.push({ at: layer.name, what, kind: "quantized", bits: own.bits, decidedBy });
-  }
-  for (const at of operators) changes.push({ at, what: "computes on integers", decidedBy: "global" });
+  if (placement.activations.size === 0) return { changes, misses };
+  const before = usedTensors(model.graph);
+  const emit = emitInto(model, { by: "quantize", onNode: inference.visit });
+  await writeConstants(model, emit, placement, options.activations, context);
+  writeActivations(model, emit, placement, scales, options.activations);
+  model.graph.sort();
+  removeReplaced(model.graph, before);
   return { changes, misses };
 }
 
-async function write(
+/** Stored operands of operators on activations: codes of the activations' type, over their own range. */
+async function writeConstants(
   model: Model,
-  inference: Inference,
-  placement: Placement,
-  scales: ReadonlyMap<Value, ScaleAndZeroPoint>,
-  options: QuantizeSettings,
+  emit: Emit,
+  { constants, operators }: Placement,
+  type: QuantizeSettings["activations"],
   context: Context,
-  rounding: Rounding,
 ): Promise<void> {
-  const { graph } = model;
-  const before = usedTensors(graph);
-  const emit = emitInto(model, { by: "quantize", onNode: inference.visit });
-  // What a layer reads is asked for before DequantizeLinear nodes come between.
-  const inputScales = new Map(placement.targets.map((target) => [target, scales.get(target.data)?.scale ?? 1]));
-  await writeWeights(model, emit, placement.targets, inputScales, options, context, rounding);
-  await writeConstants(model, emit, placement, options, context);
-
-  writeActivations(model, emit, placement, scales, options.activations);
-  graph.sort();
-  removeReplaced(graph, before);
+  for (const value of constants) {
+    const dense = await readStoredValue(model, value, context.engine);
+    const close = dequantized(emit, value.name, quantizeWeights({ dense, type, symmetric: false }));
+    for (const node of operators) {
+      node.inputs.forEach((input, index) => {
+        if (input === value) model.graph.setInput(node, index, close);
+      });
+    }
+  }
 }

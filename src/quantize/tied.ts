@@ -10,15 +10,12 @@ import { weightMiss } from "./weight.ts";
 /**
  * Of each layer that would be quantized, by name, the first node that reads its matrix in float: it is no layer, or a table beside a product or the
  * other way round that cannot share its codes. Other layers that were not selected are left to whoever selects.
- * @param tables whether the rows of tables are stored as codes, too.
  */
-export function floatReaders(model: Model, selection: Selection, tables: boolean): ReadonlyMap<string, Node> {
+export function floatReaders(model: Model, selection: Selection): ReadonlyMap<string, Node> {
   const inference = infer(model);
   const all = layers(model, inference);
   const isTable = ({ role }: Layer): boolean => role.kind === "lookup";
-  const chosen = selectLayers(all, selection).filter(
-    (layer) => weightMiss(layer) === undefined && (tables || !isTable(layer)),
-  );
+  const chosen = selectLayers(all, selection).filter((layer) => weightMiss(layer) === undefined);
   const chosenNodes = new Set(chosen.map(({ node }) => node));
   const tableNodes = new Set(all.filter(isTable).map(({ node }) => node));
   /** Whether all that is chosen of a matrix reads the same codes. */

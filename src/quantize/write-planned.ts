@@ -13,6 +13,7 @@ import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { numbersOf, type StoredCodes, storeQuantized } from "./formats/dequantize-linear.ts";
 import { writeRows } from "./formats/gather-block-quantized.ts";
+import { type AddedToSums, grownFor, vectorBias, writeBias } from "./formats/int32-bias.ts";
 import {
   biasFor,
   type Integers,
@@ -40,6 +41,7 @@ type CodesPlan = Extract<WeightPlan, { readonly form: "codes" }>;
 
 /** Codes of a weight, for all layers that read them. */
 interface Written extends StoredCodes {
+  readonly scales: Float32Array;
   readonly axis: number | undefined;
   /** What a layer multiplies with. */
   numbers: Value | undefined;
@@ -74,11 +76,28 @@ export async function writePlanned(
   const activations = new Map<Value, Integers>();
   const changes: Change[] = [];
 
+  const formOf = (layer: Layer, { type, perChannel }: WeightSettings): string =>
+    `${type} ${perChannel ? scaleAxis(layer) : ""}`;
+  const added = new Map<WeightPlan, AddedToSums>();
+  for (const plan of plans) {
+    if (plan.form !== "codes" || plan.measured === undefined) continue;
+    const bias = await vectorBias(model, plan.measured.target, context);
+    if (bias !== undefined) added.set(plan, { bias, dataScale: plan.measured.scale });
+  }
+
   const codesOf = (layer: Layer, settings: WeightSettings, emit: Emit): Promise<Written> =>
-    codes(layer.effective, `${settings.type} ${settings.perChannel ? scaleAxis(layer) : ""}`, async () => {
-      const tensor = await roundedWeight(model, layer, settings, plain, context.engine);
+    codes(layer.effective, formOf(layer, settings), async () => {
+      const sharing = [...added].flatMap(([plan, sum]) =>
+        plan.form === "codes" &&
+        (plan.table ?? plan.layer).effective === layer.effective &&
+        formOf(plan.table ?? plan.layer, plan.settings) === formOf(layer, settings)
+          ? sum
+          : [],
+      );
+      const tensor = await roundedWeight(model, layer, settings, plain, context.engine, { grown: grownFor(sharing) });
       const stored = storeQuantized(emit, plainName(layer.weight), tensor);
-      return { ...stored, axis: tensor.axis, numbers: undefined, turned: undefined };
+      const scales = tensor.scale.data;
+      return { ...stored, scales, axis: tensor.axis, numbers: undefined, turned: undefined };
     });
 
   const blocksOf = (layer: Layer, settings: BlockSettings, flat: boolean, emit: Emit): Promise<StoredBlocks> =>
@@ -125,15 +144,19 @@ export async function writePlanned(
       const text = codesText(layer, ofTable?.settings ?? settings, plain);
       changes.push({ ...change, what: `integer arithmetic, ${text}`, bits: 8 });
     } else {
-      const { settings, why, table = layer } = plan;
+      const { settings, why, measured, table = layer } = plan;
       const written = await codesOf(table, settings, emit);
       if (role.kind === "lookup") writeLookup(emit, layer, written, settings.type);
       else {
         const read = effective === table.effective ? written : turned(emit, written);
         read.numbers ??= numbersOf(emit, plainName(layer.weight), read, read.axis, effective.type?.type);
         model.graph.setInput(node, role.input, read.numbers);
+        const sum = added.get(plan);
+        if (measured !== undefined && sum !== undefined)
+          await writeBias(model, emit, measured.target, sum, written.scales);
       }
-      const what = codesText(layer, settings, plain);
+      const weight = codesText(layer, settings, plain);
+      const what = measured === undefined ? weight : `${measured.type} activations, ${weight}`;
       changes.push({ ...change, what: why === undefined ? what : `${what}, not blocks: ${why}`, bits: 8 });
     }
   }

@@ -6,15 +6,13 @@
  *                            a = DequantizeLinear(QuantizeLinear(h, …), …)          # the range of a starts at 0: Relu is saturation
  *
  */
-import type { Layer } from "../../analysis/layers.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { replaceReads, replaceUses, substitute } from "../../graph/replace.ts";
-import { quantizeBias, type ScaleAndZeroPoint } from "../../math/index.ts";
+import type { ScaleAndZeroPoint } from "../../math/index.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
 import type { Placement } from "../placement.ts";
-import { forLayer } from "../weight.ts";
 
 /** Rounds activations where they are placed; a clamp that saturation does goes. */
 export function writeActivations(
@@ -24,7 +22,10 @@ export function writeActivations(
   scales: ReadonlyMap<Value, ScaleAndZeroPoint>,
   type: "uint8" | "int8",
 ): void {
-  const surviving = new Map([...placement.activations.keys()].map((value) => [value, value]));
+  // What picks rows of codes has replaced values under their names.
+  const surviving = new Map(
+    [...placement.activations.keys()].map((value) => [value, graph.value(value.name) ?? value]),
+  );
   for (const clamp of placement.clamps) {
     const [input] = clamp.inputs;
     const [output] = clamp.outputs;
@@ -60,34 +61,4 @@ export function writeActivations(
     for (const { node, input } of [...close.uses]) if (unrounded.has(node)) graph.setInput(node, input, target);
     if (target.name !== name) graph.rename(target, graph.freshName(`${name}_QuantizeLinear_Input`));
   }
-}
-
-/** A bias as int32, in units of its layer's sums: s · w_c. */
-export async function writeBias(
-  model: Model,
-  emit: Emit,
-  layer: Layer,
-  bias: Float32Array,
-  inputScale: number,
-  weightScales: ArrayLike<number>,
-): Promise<void> {
-  const { bias: value, role } = layer;
-  if (value === undefined || role.bias === undefined) return;
-  const { codes, scale } = await forLayer(layer, () => quantizeBias(bias, inputScale, weightScales));
-  const dims = scale.length === 1 ? [] : [scale.length];
-  const axis = scale.length === 1 ? {} : { axis: 0 };
-  const close = emit
-    .named(`${value.name}_DequantizeLinear_Output`)
-    .DequantizeLinear(
-      [
-        emit.constant({ type: "int32", dims: [codes.length], data: codes }, `${value.name}_quantized`),
-        emit.constant({ type: "float32", dims, data: scale }, `${value.name}_quantized_scale`),
-        emit.constant(
-          { type: "int32", dims, data: new Int32Array(scale.length) },
-          `${value.name}_quantized_zero_point`,
-        ),
-      ],
-      axis,
-    );
-  model.graph.setInput(layer.node, role.bias, close);
 }
