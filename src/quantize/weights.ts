@@ -48,7 +48,7 @@ export async function quantizeToWeights(
   }
   const inference = infer(model);
   const all = layers(model, inference);
-  const planned = selectLayers(all, options).map((layer) => weightMiss(layer) ?? planOf(layer, options, inference));
+  const planned = selectLayers(all, options).map((layer) => planOf(layer, options, inference));
   const { changes, misses } = await writePlanned(model, planned, inference, rounding, context);
   return { changes, misses: [...noLayers(model, inference, all), ...misses] };
 }

@@ -1,9 +1,101 @@
 /** Weights as stored codes, and numbers of them again: W ≈ DequantizeLinear(codes, scale, zero point), of 8 bits, by slices or as a whole. */
+import type { Layer } from "../../analysis/layers.ts";
+import { plainName } from "../../analysis/masks.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { QuantizedTensor } from "../../math/index.ts";
 import { type DataType, typeCodes } from "../../tensor/types.ts";
-import type { QuantizedWeight } from "../weight.ts";
+import type { QuantizeSettings } from "../options.ts";
+import type { Target } from "../target.ts";
+import {
+  codesText,
+  type QuantizedWeight,
+  roundedWeight,
+  scaleAxis,
+  settingsOf,
+  type WeightSettings,
+} from "../weight.ts";
+import { type Form, type Format, oncePerRun, type Run } from "./format.ts";
+import { type AddedToSums, grownFor, vectorBias, writeBias } from "./int32-bias.ts";
+import { writeLookup } from "./lookup.ts";
+
+/** Any layer's. */
+export const inCodes: Format = { what: "codes", formOf: (_, own) => codesForm(settingsOf(own)) };
+
+/** Of a layer that computes on integers with measured ranges: the type and the scale of what it reads. */
+interface Measured {
+  readonly target: Target;
+  readonly type: QuantizeSettings["activations"];
+  readonly scale: number;
+}
+
+export const codesForm = (settings: WeightSettings, measured?: Measured): Form => ({
+  bits: 8,
+  text(layer, { plain }) {
+    const weight = codesText(layer, settings, plain);
+    return measured === undefined ? weight : `${measured.type} activations, ${weight}`;
+  },
+  async begin({ layer, table = layer }, run) {
+    if (measured === undefined) return;
+    const bias = await vectorBias(run.model, measured.target, run.context);
+    if (bias === undefined) return;
+    const sums = await added(run, table.effective, formOf(table, settings), async () => new Map());
+    sums.set(layer, { bias, dataScale: measured.scale });
+  },
+  async write(emit, { layer, table = layer }, run) {
+    const { node, role, effective } = layer;
+    const written = await codesOf(emit, table, settings, run);
+    if (role.kind === "lookup") return writeLookup(emit, layer, written, settings.type);
+    const read = effective === table.effective ? written : turned(emit, written);
+    read.numbers ??= numbersOf(emit, plainName(layer.weight), read, read.axis, effective.type?.type);
+    run.model.graph.setInput(node, role.input, read.numbers);
+    const sum = written.added.get(layer);
+    if (measured !== undefined && sum !== undefined)
+      await writeBias(run.model, emit, measured.target, sum, written.scales);
+  },
+  tied: (_, wanted) => (wanted.onCodes === undefined ? codesForm(settings) : wanted.onCodes(settings)),
+  ...(measured === undefined ? {} : { onCodes: (codes) => codesForm(codes, measured) }),
+});
+
+/** Codes of a weight, for all layers that read them. */
+interface Written extends StoredCodes {
+  readonly scales: Float32Array;
+  readonly added: ReadonlyMap<Layer, AddedToSums>;
+  readonly axis: number | undefined;
+  /** What a layer multiplies with. */
+  numbers: Value | undefined;
+  turned: Written | undefined;
+}
+
+const stored = oncePerRun<Written>();
+/** What layers add to sums of products with the same codes. */
+const added = oncePerRun<Map<Layer, AddedToSums>>();
+
+const formOf = (layer: Layer, { type, perChannel }: WeightSettings): string =>
+  `${type} ${perChannel ? scaleAxis(layer) : ""}`;
+
+export async function codesOf(emit: Emit, layer: Layer, settings: WeightSettings, run: Run): Promise<Written> {
+  const form = formOf(layer, settings);
+  const sums = await added(run, layer.effective, form, async () => new Map());
+  return stored(run, layer.effective, form, async () => {
+    const grown = { grown: grownFor([...sums.values()]) };
+    const tensor = await roundedWeight(run.model, layer, settings, run.plain, run.context.engine, grown);
+    const codes = storeQuantized(emit, plainName(layer.weight), tensor);
+    const scales = tensor.scale.data;
+    return { ...codes, scales, added: sums, axis: tensor.axis, numbers: undefined, turned: undefined };
+  });
+}
+
+/** The codes of a matrix, transposed when the runtime loads the model. */
+export function turned(emit: Emit, written: Written): Written {
+  written.turned ??= {
+    ...written,
+    numbers: undefined,
+    codes: emit.Transpose([written.codes], { perm: [1, 0] }),
+    axis: written.axis === undefined ? undefined : 1 - written.axis,
+  };
+  return written.turned;
+}
 
 /** Stores codes, scale and zero point under the names that ONNX Runtime's own tools use and look for. */
 export function storeQuantized(emit: Emit, name: string, tensor: QuantizedTensor | QuantizedWeight): StoredCodes {

@@ -7,14 +7,45 @@
  * rows × blocks × bytes, and reshaped here.
  */
 import type { Layer } from "../../analysis/layers.ts";
+import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import { replaceNode } from "../../graph/replace.ts";
 import { keepLayerName } from "../../passes/keep-layer-name.ts";
 import { int64 } from "../../tensor/dense.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import type { StoredBlocks } from "./matmul-nbits.ts";
+import { type BlockSettings, blocksText, settingsOf } from "../weight.ts";
+import { codesForm } from "./dequantize-linear.ts";
+import type { Form, Format } from "./format.ts";
+import { blockOf, blocksAt, blocksForm, blocksOf, type StoredBlocks } from "./matmul-nbits.ts";
 
-export function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks): void {
+export const inRowsOfBlocks: Format = {
+  what: "blocks",
+  formOf(layer, own) {
+    const block = blockOf(own);
+    if (block === undefined || layer.role.kind !== "lookup") return undefined;
+    const width = layer.outputs;
+    if (width % block > 0) return new Miss(`rows of ${width} numbers are no whole blocks of ${block}`, layer.name);
+    // No released runtime reads rows of 2 bits. Their zero points are stored in any case: runtimes differ in what is meant without.
+    const settings = { bits: own.bits === 2 ? 4 : own.bits, block, symmetric: false } as const;
+    return rowsForm(settings, codesForm(settingsOf(own)));
+  },
+};
+
+const rowsForm = (settings: BlockSettings, otherwise: Form): Form => ({
+  bits: settings.bits,
+  otherwise,
+  text: (_, { rounding }) => blocksText(settings, rounding),
+  async write(emit, { layer, isShared }, run) {
+    writeRows(emit, layer, await blocksOf(emit, layer, settings, run, isShared !== true));
+  },
+  tied(product, wanted, inference) {
+    if (wanted.onCodes !== undefined) return undefined;
+    const target = blocksAt(product, inference);
+    return target instanceof Miss ? target : blocksForm(settings, target);
+  },
+});
+
+function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks): void {
   const { node, role, effective } = layer;
   const [output] = node.outputs;
   const indices = node.inputs[role.data];

@@ -8,6 +8,7 @@
  * The weight has one zero point for all channels.
  */
 import { plainName } from "../../analysis/masks.ts";
+import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
@@ -18,45 +19,88 @@ import { readStoredValue } from "../../passes/stored.ts";
 import { fromNumbers, toFloat32, toNumbers } from "../../tensor/convert.ts";
 import { float32 } from "../../tensor/dense.ts";
 import { type Dense, typeCodes } from "../../tensor/types.ts";
-import type { Target } from "../target.ts";
-import type { QuantizedWeight } from "../weight.ts";
-import { storeQuantized } from "./dequantize-linear.ts";
+import { type Target, targetAt } from "../target.ts";
+import { fastWeight } from "../targets.ts";
+import { codesText, roundedWeight, type WeightSettings } from "../weight.ts";
+import { codesOf, storeQuantized, turned } from "./dequantize-linear.ts";
+import { type Form, type Format, oncePerRun, type Run } from "./format.ts";
+
+export const inIntegers: Format = {
+  what: "integer arithmetic",
+  formOf(layer, own, inference) {
+    const target = targetAt(layer, inference);
+    if (target instanceof Miss) return target;
+    return integerForm({ type: own.weights ?? fastWeight(target.rule), perChannel: own.perChannel }, target);
+  },
+};
+
+const integerForm = (settings: WeightSettings, target: Target): Form => ({
+  bits: 8,
+  text: (layer, { plain }) => `integer arithmetic, ${codesText(layer, settings, plain)}`,
+  async write(emit, { layer, table }, run) {
+    const { node, role } = layer;
+    const weight =
+      table === undefined
+        ? await integerWeight(emit, target, settings, run)
+        : { ...turned(emit, await codesOf(emit, table, settings, run)), zeroPoint: undefined };
+    // Asked for now: the layer before may have been rewritten meanwhile.
+    const data = node.inputs[role.data] ?? target.data;
+    writeInteger(
+      emit,
+      target,
+      await integersOf(emit, data, run),
+      weight,
+      await biasFor(run.model, target, run.context),
+    );
+  },
+  onCodes: (codes) => (codes.type === "int8" ? integerForm(codes, target) : undefined),
+});
 
 /** An activation as integers. */
-export interface Integers {
+interface Integers {
   readonly codes: Value;
   readonly scale: Value;
   readonly zeroPoint: Value;
 }
 
-/** Makes the integers of an activation once, before the first layer that reads it. */
-export function integersOf(emit: Emit, data: Value, made: Map<Value, Integers>): Integers {
-  const known = made.get(data);
-  if (known !== undefined) return known;
-  const [codes, scale, zeroPoint] = emit.named(`${data.name}_quantized`).many("DynamicQuantizeLinear", [data], {}, 3);
-  const integers = { codes, scale, zeroPoint };
-  made.set(data, integers);
-  return integers;
-}
+const activations = oncePerRun<Integers>();
 
-export interface StoredWeight {
+/** Makes the integers of an activation once, before the first layer that reads it. */
+const integersOf = (emit: Emit, data: Value, run: Run): Promise<Integers> =>
+  activations(run, data, "", async () => {
+    const [codes, scale, zeroPoint] = emit.named(`${data.name}_quantized`).many("DynamicQuantizeLinear", [data], {}, 3);
+    return { codes, scale, zeroPoint };
+  });
+
+interface StoredWeight {
   readonly codes: Value;
   readonly scale: Value;
   /** Undefined where it is 0. */
   readonly zeroPoint: Value | undefined;
 }
 
-/** Stores a weight as an integer operator takes it: scales that multiply the output, and the zero point where it is not 0. */
-export function storeWeight(emit: Emit, { layer, rule }: Target, tensor: QuantizedWeight): StoredWeight {
-  const { type } = tensor.zeroPoint;
-  // The ranges of channels are symmetric.
-  const zero = toNumbers(tensor.zeroPoint)[0] ?? 0;
-  const { codes, scale, zeroPoint } = storeQuantized(emit, plainName(layer.weight), {
-    ...tensor,
-    scale: float32(tensor.axis === undefined ? [] : rule.channelDims(layer.outputs), tensor.scale.data),
-    zeroPoint: fromNumbers(type, [], [zero]),
+const weights = oncePerRun<StoredWeight>();
+
+/** A weight as an integer operator takes it: scales that multiply the output, and the zero point where it is not 0. */
+const integerWeight = (emit: Emit, target: Target, settings: WeightSettings, run: Run): Promise<StoredWeight> =>
+  weights(run, target.layer.effective, sharedForm(target, settings), async () => {
+    const { layer, rule } = target;
+    const form = { transposed: rule.integerTransposed };
+    const tensor = await roundedWeight(run.model, layer, settings, run.plain, run.context.engine, form);
+    const { type } = tensor.zeroPoint;
+    // The ranges of channels are symmetric.
+    const zero = toNumbers(tensor.zeroPoint)[0] ?? 0;
+    const { codes, scale, zeroPoint } = storeQuantized(emit, plainName(layer.weight), {
+      ...tensor,
+      scale: float32(tensor.axis === undefined ? [] : rule.channelDims(layer.outputs), tensor.scale.data),
+      zeroPoint: fromNumbers(type, [], [zero]),
+    });
+    return { codes, scale, zeroPoint: type === "int8" ? undefined : zeroPoint };
   });
-  return { codes, scale, zeroPoint: type === "int8" ? undefined : zeroPoint };
+
+/** What layers agree in that read the same codes. */
+function sharedForm({ layer, rule }: Target, { type, perChannel }: WeightSettings): string {
+  return `${type} ${perChannel} ${layer.role.out} ${rule.integerTransposed} ${rule.channelDims(layer.outputs).join()}`;
 }
 
 /** The bias so that it adds to the output: times its factor, with the dimensions of a channel vector where it is one. */
@@ -75,7 +119,7 @@ export async function biasFor(
   return float32(dense.dims.length === 1 && scaled.length === layer.outputs ? dims : dense.dims, scaled);
 }
 
-export function writeInteger(
+function writeInteger(
   emit: Emit,
   target: Target,
   x: Integers,

@@ -28,6 +28,10 @@ export function turnsTable(layer: Layer, table: Layer, inference: Inference): bo
   return layer.role.out === 1 && found?.axis === table.role.in && !found.renumbered;
 }
 
+/** Whether a product's outputs are the rows of a table. */
+export const readsTable = (layer: Layer, table: Layer, inference: Inference): boolean =>
+  layer.effective === table.effective ? layer.role.out === table.role.in : turnsTable(layer, table, inference);
+
 /** Writes a layer that looks up rows of codes; with a scale for each row these are centred. */
 export function writeLookup(
   emit: Emit,

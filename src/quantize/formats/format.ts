@@ -1,0 +1,75 @@
+/**
+ * Forms in which a weight is stored. A format is a file here that says which layers it holds, and a line in the table of `plan.ts`; what writes
+ * weights asks the form and knows none.
+ */
+import type { Inference } from "../../analysis/infer.ts";
+import type { Layer } from "../../analysis/layers.ts";
+import type { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import type { Change, Context } from "../../passes/pass.ts";
+import type { QuantizeSettings } from "../options.ts";
+import type { Rounding, WeightSettings } from "../weight.ts";
+
+/** The form that options ask for, why a layer cannot have it, or undefined where they do not ask for it. */
+export interface Format {
+  /** After "not": "blocks". */
+  readonly what: string;
+  formOf(layer: Layer, own: QuantizeSettings, inference: Inference): Form | Miss | undefined;
+}
+
+/** How one layer's weight is stored. */
+export interface Form {
+  readonly bits: number;
+  text(layer: Layer, run: Run): string;
+  /** Called of all layers before the first is written. */
+  begin?(planned: Planned, run: Run): Promise<void>;
+  /** Writes a layer whose data and weight are in the graph before `emit`. */
+  write(emit: Emit, planned: Planned, run: Run): Promise<void>;
+  /**
+   * Of a table: the form of a product that reads the same codes, why it cannot read them, or undefined where it keeps a form of its own.
+   * @param wanted what the product would be without the table.
+   */
+  tied?(product: Layer, wanted: Form, inference: Inference): Form | Miss | undefined;
+  /** Of a table, where a product cannot read its codes. */
+  readonly otherwise?: Form;
+  /** Of a product: its form on codes of 8 bits, those of a table, where it computes on integers. */
+  onCodes?(settings: WeightSettings): Form | undefined;
+}
+
+/** The form of one layer's weight, who decided it, and why it is no other. */
+export interface Planned {
+  readonly layer: Layer;
+  readonly decidedBy: Change["decidedBy"];
+  readonly form: Form;
+  readonly why?: string | undefined;
+  /** The table whose codes a product reads. */
+  readonly table?: Layer;
+  /** Of a table: products read its codes. */
+  readonly isShared?: boolean;
+}
+
+/** What writing weights has at hand. */
+export interface Run {
+  readonly model: Model;
+  readonly inference: Inference;
+  readonly rounding: Rounding;
+  /** For slices, which know no zero points. */
+  readonly plain: Rounding;
+  readonly context: Context;
+}
+
+/** Makes once in a run what all layers read that have a weight in one form. */
+export function oncePerRun<T>(): (run: Run, weight: Value, form: string, make: () => Promise<T>) => Promise<T> {
+  const runs = new WeakMap<Run, Map<Value, Map<string, T>>>();
+  return async (run, weight, form, make) => {
+    const weights = runs.get(run) ?? new Map<Value, Map<string, T>>();
+    runs.set(run, weights);
+    const forms = weights.get(weight) ?? new Map<string, T>();
+    weights.set(weight, forms);
+    const found = forms.get(form) ?? (await make());
+    forms.set(form, found);
+    return found;
+  };
+}
