@@ -18,6 +18,8 @@ import { codesForm } from "./dequantize-linear.ts";
 import type { Form, Format } from "./format.ts";
 import { blockOf, blocksAt, blocksForm, blocksOf, type StoredBlocks } from "./matmul-nbits.ts";
 
+const smallestBlock = 16;
+
 export const inRowsOfBlocks: Format = {
   what: "blocks",
   formOf(layer, own) {
@@ -26,7 +28,12 @@ export const inRowsOfBlocks: Format = {
     const width = layer.outputs;
     if (width % block > 0) return new Miss(`rows of ${width} numbers are no whole blocks of ${block}`, layer.name);
     // No released runtime reads rows of 2 bits. Their zero points are stored in any case: runtimes differ in what is meant without.
-    const settings = { bits: own.bits === 2 ? 4 : own.bits, block, symmetric: false } as const;
+    const bits = own.bits === 2 ? 4 : own.bits;
+    // ONNX Runtime 1.24 reads zero points of 4 bits as if no row began a byte, which is right where two blocks of a row share each byte.
+    const even = bits === 4 && (width / block) % 2 === 1 ? block / 2 : block;
+    if (even < smallestBlock)
+      return new Miss(`rows of ${width} numbers are an odd number of blocks of ${block}`, layer.name);
+    const settings = { bits, block: even, symmetric: false } as const;
     return rowsForm(settings, codesForm(settingsOf(own)));
   },
 };
