@@ -15,20 +15,25 @@ const types: Readonly<Record<string, string>> = { ".wasm": "application/wasm", "
 /** The program of a browser; undefined where there is none. */
 export const browser = await findChromium().catch(() => undefined);
 
+const imports = {
+  "#onnxruntime": "/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs",
+  "@huggingface/transformers": "/node_modules/@huggingface/transformers/dist/transformers.min.js",
+};
+
 /**
  * What the module's default export resolves to, as JSON.
- * @param text The module, which imports "pith" and its parts.
+ * @param text The module, which imports "pith" and its parts, or files by their paths.
+ * @param models A folder that is served as /models/.
  */
-export async function inBrowser(text: string): Promise<unknown> {
+export async function inBrowser(text: string, models = root): Promise<unknown> {
   const { outputFiles } = await build({
     stdin: { contents: text, resolveDir: dirname(inject("compiled")) },
     bundle: true,
     write: false,
     format: "esm",
     target: "es2022",
-    external: ["#onnxruntime"],
+    external: Object.keys(imports),
   });
-  const imports = { "#onnxruntime": "/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs" };
   const page = `<!doctype html><script>
 addEventListener("error", ({ message, target }) => fetch("/failed", { method: "POST", body: message ?? target.src }), true);
 </script>
@@ -58,7 +63,9 @@ try {
       return path === "/result" ? resolve(JSON.parse(body)) : reject(new Error(body));
     }
     response.setHeader("Content-Type", types[extname(path === "/" ? "page.html" : path)] ?? "text/javascript");
-    const content = pages[path] ?? (await readFile(join(root, path)).catch(() => undefined));
+    const [, model] = /^\/models\/(.*)$/.exec(path) ?? [];
+    const file = model === undefined ? join(root, path) : join(models, model);
+    const content = pages[path] ?? (await readFile(file).catch(() => undefined));
     response.writeHead(content === undefined ? 404 : 200).end(content);
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));

@@ -1,0 +1,52 @@
+/** What transformers.js answers with the files of a folder, in Node and, bundled, in a browser. */
+import { env, pipeline } from "@huggingface/transformers";
+
+export interface Asked {
+  /** Where folders of models lie: a path, in a browser an address. */
+  readonly models: string;
+  /** The folder of the model. */
+  readonly name: string;
+  readonly task: "text-classification" | "text-generation";
+  readonly dtypes: readonly ("fp32" | "fp16" | "q8" | "int8" | "uint8" | "q4" | "q4f16")[];
+  readonly texts: readonly string[];
+  readonly device: "cpu" | "wasm";
+}
+
+/** Of each text: its label, or the text that it goes on with; each alone, and all of them in a batch, padded. */
+export interface Answers {
+  readonly alone: readonly string[];
+  readonly batch: readonly string[];
+}
+
+/** @returns The answers of each dtype. */
+export async function answers({ models, name, task, dtypes, texts, device }: Asked): Promise<Record<string, Answers>> {
+  env.allowRemoteModels = false;
+  env.allowLocalModels = true;
+  env.localModelPath = models;
+  if (device === "wasm" && env.backends.onnx.wasm !== undefined)
+    env.backends.onnx.wasm.wasmPaths = "/node_modules/@huggingface/transformers/node_modules/onnxruntime-web/dist/";
+  const told: Record<string, Answers> = {};
+  for (const dtype of dtypes) {
+    const options = { dtype, device };
+    const settings = { max_new_tokens: 24, do_sample: false };
+    const [ask, dispose] = await (async () => {
+      if (task === "text-generation") {
+        const run = await pipeline(task, name, options);
+        return [async (given: readonly string[]) => flat(await run([...given], settings)), () => run.dispose()];
+      }
+      const run = await pipeline(task, name, options);
+      return [async (given: readonly string[]) => flat(await run([...given])), () => run.dispose()];
+    })();
+    const alone: string[] = [];
+    for (const text of texts) alone.push(...(await ask([text])));
+    told[dtype] = { alone, batch: await ask(texts) };
+    await dispose();
+  }
+  return told;
+}
+
+function flat(answer: unknown): readonly string[] {
+  if (Array.isArray(answer)) return answer.flatMap(flat);
+  const { label, generated_text: text } = answer as Readonly<Record<string, string>>;
+  return [label ?? text ?? ""];
+}

@@ -1,0 +1,75 @@
+/** Every variant of a folder in transformers.js itself: in Node, and in WebAssembly. */
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { quantizeFolder } from "../../src/folder/index.ts";
+import { browser, inBrowser } from "../browser.ts";
+import { shared } from "../shared.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { type Answers, type Asked, answers } from "./answers.ts";
+
+const node = ["fp32", "q8", "int8", "uint8", "q4", "q4f16", "fp16"] as const;
+const web = ["fp32", "q8", "int8", "uint8", "fp16"] as const;
+const out = temporaryFolder();
+
+const module = join(import.meta.dirname, "answers.ts");
+
+const inNode = (asked: Omit<Asked, "models" | "device">) => answers({ ...asked, models: `${out}/`, device: "cpu" });
+
+async function inWebAssembly(asked: Omit<Asked, "models" | "device">): Promise<Record<string, Answers>> {
+  const given: Asked = { ...asked, models: "/models/", device: "wasm" };
+  const text = `import { answers } from ${JSON.stringify(module)}; export default () => answers(${JSON.stringify(given)});`;
+  return (await inBrowser(text, out)) as Record<string, Answers>;
+}
+
+async function written(name: string): Promise<void> {
+  const rows = await quantizeFolder(shared(`data/models/${name}`) ?? "", { dtypes: "all", out: join(out, name) });
+  expect(rows.filter(({ verdict }) => verdict !== "kept")).toEqual([]);
+}
+
+describe.skipIf(shared("data/models/bert_sst2") === undefined)("a classifier gives the labels of its original", () => {
+  const asked = {
+    name: "bert_sst2",
+    task: "text-classification",
+    texts: [
+      "a stunning lyrical work of considerable force and truth",
+      "dull",
+      "one long string of cliches that never ends and never goes anywhere at all",
+      "the film is a refreshingly serious look at young women",
+    ],
+  } as const;
+  beforeAll(() => written("bert_sst2"));
+
+  const expectSame = (told: Record<string, Answers>, dtypes: readonly string[]) => {
+    const { alone } = told.fp32 ?? { alone: [] };
+    expect(new Set(alone)).toEqual(new Set(["POSITIVE", "NEGATIVE"]));
+    expect(told).toEqual(Object.fromEntries(dtypes.map((dtype) => [dtype, { alone, batch: alone }])));
+  };
+  test("in Node", async () => expectSame(await inNode({ ...asked, dtypes: node }), node));
+  test.skipIf(browser === undefined)("in WebAssembly", async () =>
+    expectSame(await inWebAssembly({ ...asked, dtypes: web }), web),
+  );
+});
+
+describe.skipIf(shared("data/models/llama_shakespeare") === undefined)("a decoder with cache", () => {
+  const asked = {
+    name: "llama_shakespeare",
+    task: "text-generation",
+    texts: ["ROMEO:\nO, speak again", "First Citizen:\n", "What say you to this, my lord of Gloucester, and"],
+  } as const;
+  beforeAll(() => written("llama_shakespeare"));
+
+  /** Ranges found at run time depend on what else is in the batch; weights alone do not. */
+  const expectSame = (told: Record<string, Answers>) => {
+    const { fp32, fp16 } = told;
+    expect(fp16).toEqual(fp32);
+    for (const [dtype, { alone, batch }] of Object.entries(told)) {
+      for (const [index, text] of alone.entries())
+        expect(text.length).toBeGreaterThan((asked.texts[index] ?? "").length + 24);
+      if (!["q8", "int8", "uint8"].includes(dtype)) expect(batch).toEqual(alone);
+    }
+  };
+  test("in Node", async () => expectSame(await inNode({ ...asked, dtypes: node })));
+  test.skipIf(browser === undefined)("in WebAssembly", async () =>
+    expectSame(await inWebAssembly({ ...asked, dtypes: web })),
+  );
+});
