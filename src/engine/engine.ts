@@ -1,5 +1,6 @@
 /** Running graphs: one small interface over ONNX Runtime. */
 import type { Model } from "../graph/model.ts";
+import { bytesOf } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
 
 export interface LoadOptions {
@@ -18,6 +19,26 @@ export interface Session {
    */
   run(feeds: Batch, fetch?: readonly string[] | Batch): Promise<Batch>;
   release(): Promise<void>;
+}
+
+/** Where the runtime has buffers of its own: its outputs, or the buffers that were given, filled with them. */
+export function delivered(outputs: Batch, fetch: readonly string[] | Batch | undefined): Batch {
+  if (fetch === undefined || isNames(fetch)) return outputs;
+  for (const [name, output] of Object.entries(outputs)) {
+    const buffer = fetch[name];
+    if (buffer !== undefined && buffer.type !== "string" && output.type !== "string")
+      bytesOf(buffer).set(bytesOf(output));
+  }
+  return fetch;
+}
+
+/** The outputs that are wanted; all where nothing is said. */
+export function wantedNames(fetch: readonly string[] | Batch | undefined): readonly string[] | undefined {
+  return fetch === undefined || isNames(fetch) ? fetch : Object.keys(fetch);
+}
+
+export function isNames(fetch: readonly string[] | Batch): fetch is readonly string[] {
+  return Array.isArray(fetch);
 }
 
 export interface Engine {

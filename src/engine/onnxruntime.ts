@@ -9,9 +9,8 @@
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
 import { PithError } from "../errors.ts";
 import { withListFirst } from "../graph/list-first.ts";
-import { bytesOf } from "../tensor/dense.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import type { Engine, LoadOptions, Session } from "./engine.ts";
+import { delivered, type Engine, isNames, type LoadOptions, type Session, wantedNames } from "./engine.ts";
 import { type FoundRuntime, findRuntime, type RuntimeName, setWebThreads } from "./runtime.ts";
 import { plainMessage } from "./runtime-messages.ts";
 import { refusedType, requireCarried, screenModel, screenSession, withNames } from "./screen.ts";
@@ -122,17 +121,10 @@ function wrap({ ort, name: runtime }: FoundRuntime, session: InferenceSession, h
           await session.run(tensors, buffers);
           return fetch;
         }
-        const names = fetch === undefined ? fetched : isNames(fetch) ? fetch : Object.keys(fetch);
+        const names = wantedNames(fetch) ?? fetched;
         const results = await (names === undefined ? session.run(tensors) : session.run(tensors, names));
         const answers = Object.entries(results).map(([name, value]) => [name, fromRuntime(name, value)] as const);
-        if (fetch === undefined || isNames(fetch)) return Object.fromEntries(answers);
-        // In WebAssembly the runtime writes into buffers of its own, whatever it is given.
-        for (const [name, answer] of answers) {
-          const buffer = fetch[name];
-          if (buffer !== undefined && buffer.type !== "string" && answer.type !== "string")
-            bytesOf(buffer).set(bytesOf(answer));
-        }
-        return fetch;
+        return delivered(Object.fromEntries(answers), fetch);
       } catch (cause) {
         if (cause instanceof PithError) throw cause;
         // The runtime is through, the buffers are full, and it stopped before it would have copied them (`withListFirst`).
@@ -151,10 +143,6 @@ function wrap({ ort, name: runtime }: FoundRuntime, session: InferenceSession, h
 /** What the runtime says of an output that it has computed and cannot hand over. */
 function isNoTensor(cause: unknown): boolean {
   return /non.?tensor/i.test(messageOf(cause));
-}
-
-function isNames(fetch: readonly string[] | Batch): fetch is readonly string[] {
-  return Array.isArray(fetch);
 }
 
 function fromRuntime(name: string, value: OnnxValue): Dense {

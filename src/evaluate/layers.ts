@@ -19,9 +19,9 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
-import type { DataType, Dense } from "../tensor/types.ts";
+import type { Batch, DataType, Dense } from "../tensor/types.ts";
 import { decibels } from "./comparison-metrics.ts";
-import { type ObserveOptions, overSamples } from "./over-samples.ts";
+import { type Observed, type ObserveOptions, overFeeds, overSamples } from "./over-samples.ts";
 
 export interface LayerDifference {
   readonly layer: string;
@@ -44,7 +44,7 @@ const floats: ReadonlySet<DataType> = new Set<DataType>(["float32", "float16", "
  * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
  * @example
  * const { layers } = await compareLayers(createEngine(), original, smaller, calibration, { samples: 32 });
- * layers.find(({ signalToNoise }) => signalToNoise < 20)?.layer; // the first to blame
+ * firstToBlame(layers)?.layer;
  */
 export async function compareLayers(
   engine: Engine,
@@ -53,18 +53,59 @@ export async function compareLayers(
   dataset: Dataset,
   options: ObserveOptions = {},
 ): Promise<LayerComparison> {
+  return differencesOf(original, candidate, async (models, add) => {
+    await overSamples(engine, models, dataset, { batch: 4, ...options }, add);
+  });
+}
+
+/** A model and what runs it. */
+export interface Placed {
+  readonly model: Model;
+  readonly engine: Engine;
+}
+
+/** The same on what both are fed, each run by an engine of its own, with graph optimization. */
+export async function compareLayersOn(
+  original: Placed,
+  candidate: Placed,
+  feeds: readonly Batch[],
+  signal: AbortSignal | undefined,
+): Promise<LayerComparison> {
+  return differencesOf(original.model, candidate.model, async ([before, after], add) => {
+    const models = [
+      { ...original, ...before },
+      { ...candidate, ...after },
+    ];
+    await overFeeds(models, feeds, signal, add);
+  });
+}
+
+/** Below so many decibels a layer's output no longer says what it said. */
+export const fewDecibels = 10;
+
+/** The first layer with few decibels, which those behind it have their error from; undefined where there is none. */
+export function firstToBlame(layers: readonly LayerDifference[]): LayerDifference | undefined {
+  return layers.find(({ signalToNoise }) => !(signalToNoise >= fewDecibels));
+}
+
+async function differencesOf(
+  original: Model,
+  candidate: Model,
+  run: (
+    models: readonly [before: Observed, after: Observed],
+    add: (results: readonly Batch[]) => void,
+  ) => Promise<void>,
+): Promise<LayerComparison> {
   const misses: Miss[] = [];
   const pairs = pairsOf(original, candidate, misses);
   if (pairs.length === 0) return { layers: [], misses };
   const sums = new Map(pairs.map(({ layer }) => [layer, new Difference()]));
-  const models = [
-    { model: original, observed: [...new Set(pairs.map(({ before }) => before))] },
-    { model: candidate, observed: [...new Set(pairs.map(({ after }) => after))] },
-  ];
-  await overSamples(engine, models, dataset, { batch: 4, ...options }, ([first = {}, second = {}]) => {
-    for (const { layer, before, after } of pairs) {
-      const [reference, other] = [first[before], second[after]];
-      if (reference !== undefined && other !== undefined) sums.get(layer)?.add(reference, other);
+  const before = { model: original, observed: [...new Set(pairs.map((pair) => pair.before))] };
+  const after = { model: candidate, observed: [...new Set(pairs.map((pair) => pair.after))] };
+  await run([before, after], ([first = {}, second = {}]) => {
+    for (const pair of pairs) {
+      const [reference, other] = [first[pair.before], second[pair.after]];
+      if (reference !== undefined && other !== undefined) sums.get(pair.layer)?.add(reference, other);
     }
   });
   const found = [...sums].flatMap(([layer, sum]): LayerDifference[] => {

@@ -2,11 +2,11 @@
 import { prefetched } from "../data/feed.ts";
 import { sampleCount, sliceBatch } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
-import type { Engine } from "../engine/engine.ts";
+import type { Engine, Session } from "../engine/engine.ts";
 import { PithError, stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Batch } from "../tensor/types.ts";
-import { createRunner, type Runner } from "./run.ts";
+import { createRunner, type Runner, withOutputs } from "./run.ts";
 
 export interface ObserveOptions {
   /** Samples to run at most (default: all). */
@@ -24,6 +24,27 @@ export interface ObserveOptions {
 export interface Observed {
   readonly model: Model;
   readonly observed: readonly string[];
+}
+
+/** As `overSamples`, on what models are fed: run by run, each model by its own engine, and with graph optimization. */
+export async function overFeeds(
+  models: readonly (Observed & { readonly engine: Engine })[],
+  feeds: readonly Batch[],
+  signal: AbortSignal | undefined,
+  add: (results: readonly Batch[]) => void,
+): Promise<void> {
+  const sessions: Session[] = [];
+  try {
+    for (const { engine, model, observed } of models) sessions.push(await engine.load(withOutputs(model, observed)));
+    for (const one of feeds) {
+      stopIfAsked(signal, "Stopped while values were measured.");
+      const results: Batch[] = [];
+      for (const [at, session] of sessions.entries()) results.push(await session.run(one, models[at]?.observed));
+      add(results);
+    }
+  } finally {
+    for (const session of sessions) await session.release();
+  }
 }
 
 /**

@@ -40,6 +40,8 @@ export interface PairedRuns {
   readonly pairs: readonly Pair[];
   /** Operators that the runtime does not have, and that both were compared without. */
   readonly without: readonly string[];
+  /** The result as it ran: without these operators, for smaller images. */
+  readonly result: Model;
 }
 
 export interface PairOptions {
@@ -49,6 +51,8 @@ export interface PairOptions {
   /** What inputs of the original that the other no longer has are fed. */
   readonly set?: Batch;
   readonly seed: number;
+  /** Samples at most (32), of which there are four at least. */
+  readonly samples?: number | undefined;
   /** Let the runtime rewrite the graphs (default). */
   readonly optimize?: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -124,7 +128,7 @@ async function runBoth(
   }
   if (runs instanceof Miss) return runs;
   const pairs = await runResult(engine, second, runs, options);
-  return { pairs, without: unknown.map(operatorName) };
+  return { pairs, without: unknown.map(operatorName), result: second };
 }
 
 /** @throws PithError E_ENGINE if more than weights differ: then it takes a comparison to tell whether the result is right. */
@@ -135,7 +139,8 @@ function notCut(original: Model, result: Model, unknown: readonly UnknownOperato
   throw new PithError("E_ENGINE", `This runtime has no ${operators}, and without it there is nothing to compare.`);
 }
 
-interface Run {
+/** What a model was fed, and what it said. */
+export interface Run {
   readonly feeds: Batch;
   readonly expected: Batch;
 }
@@ -161,8 +166,8 @@ function* candidates(
 }
 
 /** How many samples there may be where one takes so much. */
-function affordable(work: number): number {
-  return Math.max(fewestSamples, Math.min(samplesWanted, Math.floor(workInAll / Math.max(1, work))));
+function affordable(work: number, wanted: number): number {
+  return Math.max(fewestSamples, Math.min(wanted, Math.floor(workInAll / Math.max(1, work))));
 }
 
 /** What a run of these sizes takes: its multiply-accumulates, and the numbers that it writes and is fed. */
@@ -220,7 +225,7 @@ async function runsOf(
     good.push(shapes);
     if (runs.length === 1 && (await saysOther(session, model, runs[0], names)))
       return new Miss("the model draws random numbers");
-    if (sizes === "one") wanted = Math.ceil(affordable(work) / samples);
+    if (sizes === "one") wanted = Math.ceil(affordable(work, options.samples ?? samplesWanted) / samples);
     if (sizes === "one" || runs.length === wanted) break;
   }
   if (good.length === 0) return new Miss(`the original ran on none of the random inputs: ${refused}`);
@@ -262,11 +267,12 @@ async function runOrReason(session: Session, feeds: Batch, names: readonly strin
   }
 }
 
-async function runResult(
+/** The result on what its original was fed. @throws ResultFails if it does not load, or does not run. */
+export async function runResult(
   engine: Engine,
   model: Model,
   runs: readonly Run[],
-  { optimize = true, signal, progress }: PairOptions,
+  { optimize = true, signal, progress }: Pick<PairOptions, "optimize" | "signal" | "progress"> = {},
 ): Promise<readonly Pair[]> {
   const session = await engine.load(model, { optimize }).catch(async (error: unknown) => {
     throw error instanceof PithError ? await notLoaded(engine, model, error) : error;

@@ -96,7 +96,8 @@ export async function createRunner(
   };
 }
 
-function withOutputs(model: Model, names: readonly string[]): Model {
+/** A copy that hands these values out, too. @throws PithError E_NAME if one is not there. */
+export function withOutputs(model: Model, names: readonly string[]): Model {
   const work = model.clone();
   const observed = names.map((name) => {
     const value = work.graph.value(name);

@@ -3,11 +3,13 @@ import * as v from "valibot";
 import type { Dataset } from "../data/index.ts";
 import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
+import type { TargetName } from "../evaluate/run-target.ts";
 import { overridesOption, selectionOptions } from "../passes/options.ts";
 import type { Given } from "../passes/pass.ts";
 import { type DtypeName, dtypeNames, dtypes } from "./dtypes.ts";
 import { type RounderName, rounderOf, rounderOption } from "./rounders/index.ts";
 import type { Rounder } from "./rounders/rounder.ts";
+import { targetOption } from "./targets.ts";
 
 /** What `quantize` may be told: `scheme` or `dtype`, and what both leave open. */
 export interface QuantizeOptions {
@@ -43,6 +45,8 @@ export interface QuantizeOptions {
   readonly data?: Dataset | string | undefined;
   /** So many samples of it (200). */
   readonly samples?: number | undefined;
+  /** Runtimes that the result is for: what one of them cannot run is not written. */
+  readonly target?: TargetName[] | undefined;
 }
 
 const bits = v.picklist([8, 4, 2], "takes 8, 4 or 2");
@@ -123,6 +127,7 @@ const entries = v.strictObject({
     v.description("static: number of calibration samples"),
     v.metadata({ value: "n" }),
   ),
+  target: v.optional(targetOption("runtimes that the result is for, on which it is compared with the original")),
 });
 
 export const quantizeOptions = v.pipe(

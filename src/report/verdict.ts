@@ -23,6 +23,7 @@ import {
   range,
   times,
 } from "../evaluate/numbers.ts";
+import type { OnTarget } from "../evaluate/right-on.ts";
 import type { Change } from "../passes/index.ts";
 import type { Measured, Run, Timing, Variant } from "./data.ts";
 
@@ -151,6 +152,17 @@ export function othersSentence(others: Likeness | string): string {
 export function apartText({ same, unmoved, signalToNoise, relativeError }: Likeness): string {
   if (same !== undefined) return `${percent(same)} of its elements equal`;
   return unmoved === undefined ? `signal to noise ${figure("dB", signalToNoise)}` : `${percent(relativeError)} apart`;
+}
+
+/** "right on: node ✓ wasm ✓ webgpu ✗", and what was found on each: where, how near, and the first layer to blame. */
+export function targetLines(found: readonly OnTarget[]): readonly string[] {
+  const marks = found.map(({ target, right }) => `${target} ${right === undefined ? "?" : right ? "✓" : "✗"}`);
+  return [`right on: ${marks.join(" ")}`, ...found.map((one) => `  ${one.target}: ${onTargetText(one)}`)];
+}
+
+/** "WebGPU in Chrome/156.0 (google swiftshader): signal to noise 1.2 dB on 8 random inputs; the first layer to blame is conv1" */
+export function onTargetText({ where, found, layer }: OnTarget): string {
+  return `${where}: ${found}${layer === undefined ? "" : `; the first layer to blame is ${layer}`}`;
 }
 
 /** So few samples say little: what was asked beside them. */

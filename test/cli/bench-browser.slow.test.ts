@@ -33,23 +33,23 @@ describe.skipIf(browser === undefined)("pith bench in a browser", () => {
   test("leaves nothing of the browser behind", async () => {
     const temporary = temporaryFolder();
     vi.stubEnv("TMPDIR", temporary);
-    await json("bench", join(folder, "inside.onnx"), "--target", "browser", "--rounds", "1");
+    await json("bench", join(folder, "inside.onnx"), "--target", "wasm", "--rounds", "1");
     vi.unstubAllEnvs();
     expect(readdirSync(temporary).filter((name) => /^pith-(?!test-)/.test(name))).toEqual([]);
   }, 120_000);
 
   test("times models in WebAssembly, weights in other files among them, and says which browser", async () => {
     const files = [join(folder, "inside.onnx"), join(folder, "out side.onnx")];
-    const { models, targets, code } = await json("bench", ...files, "--target", "browser", "--rounds", "3");
+    const { models, targets, code } = await json("bench", ...files, "--target", "wasm", "--rounds", "3");
     expect(code).toBe(0);
     expect(targets).toMatchObject([
-      { target: "browser", runtime: "wasm", browser: expect.stringMatching(/Chrome\/\d/) },
+      { target: "wasm", runtime: "wasm", where: expect.stringMatching(/^WebAssembly in .*Chrome\/\d/) },
     ]);
-    expect(models).toMatchObject([{ speedup: { median: 1 } }, { target: "browser" }]);
+    expect(models).toMatchObject([{ speedup: { median: 1 } }, { target: "wasm" }]);
   }, 120_000);
 
   test("hands on what is wrong with a model", async () => {
-    const { code, err } = await pith("bench", join(folder, "bad.onnx"), "--target", "browser");
+    const { code, err } = await pith("bench", join(folder, "bad.onnx"), "--target", "wasm");
     expect(code).toBe(1);
     expect(err).toContain("E_UNSUPPORTED: In the browser: An input or output is bfloat16");
   }, 120_000);

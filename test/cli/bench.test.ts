@@ -21,17 +21,25 @@ afterAll(() => {
   vi.unstubAllEnvs();
 });
 
-test("WebAssembly is timed in Node; a target that is not there is left out with a warning; the table goes to a file", async () => {
+test("without a browser WebAssembly is timed in Node, and WebGPU is left out, with warnings; the table goes to a file", async () => {
   vi.stubEnv("CHROME_PATH", join(folder, "no-browser"));
   const markdown = join(folder, "summary.md");
   const words = ["--rounds", "2", "--dim", "batch=4", "--threads", "1", "--markdown", markdown, "--json"];
-  const { code, out, err } = await pith("bench", model, "--target", "wasm,browser", ...words);
+  const { code, out, err } = await pith("bench", model, "--target", "wasm,webgpu", ...words);
   expect(code).toBe(0);
-  expect(JSON.parse(err)).toMatchObject({
-    warning: { id: "target-missing", text: expect.stringContaining("browser") },
-  });
+  expect(
+    err
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line).warning),
+  ).toMatchObject([
+    { id: "target", text: expect.stringMatching(/^wasm: .*no-browser.* WebAssembly runs in Node instead\.$/) },
+    { id: "target-missing", text: expect.stringMatching(/^webgpu: .*no-browser/) },
+  ]);
   const { models, targets, compression } = JSON.parse(out);
-  expect(targets).toMatchObject([{ target: "wasm", runtime: "wasm", rounds: 2, threads: 1 }]);
+  expect(targets).toMatchObject([
+    { target: "wasm", runtime: "wasm", where: "WebAssembly in Node", rounds: 2, threads: 1 },
+  ]);
   expect(compression).toEqual({ brotli: 5 });
   const [row] = models;
   expect(row).toMatchObject({ model, target: "wasm", batch: 4 });
@@ -89,7 +97,7 @@ graph (ids: int64[1, 4], depth: int64[]) -> (y) {
 
 test("a target alone that is not there is an error, and an unknown one is wrong usage", async () => {
   vi.stubEnv("CHROME_PATH", join(folder, "no-browser"));
-  expect(await pith("bench", model, "--target", "browser")).toMatchObject({
+  expect(await pith("bench", model, "--target", "webgpu")).toMatchObject({
     code: 1,
     out: "",
     err: `E_FILE: CHROME_PATH is "${join(folder, "no-browser")}", which is not an executable.\n`,

@@ -21,7 +21,7 @@ graph (x: float32[1, ${inputs}]) -> (y: float32[1, ${outputs}]) {
   const job = new URL("../../src/cli/jobs/memory.ts", import.meta.url);
   return runJob<typeof memoryJob>(job, {
     model: path,
-    runtime: undefined,
+    runtime: "native",
     shapes: { x: [1, inputs] },
     set: {},
     threads: 1,

@@ -1,79 +1,94 @@
-/** Runs in a browser: times models as `bench` does in Node, and tells the server that sent it. */
-import { createEngine } from "../../engine/index.ts";
-import { type LatencyReport, latency } from "../../evaluate/latency.ts";
-import { type TimedShapes, timedFeeds } from "../../evaluate/timed-inputs.ts";
+/** Runs in a browser: loads, runs and times models as the server that sent it asks, one order after the other. */
+import { threadCount } from "#platform";
+import { createEngine, type Session } from "../../engine/index.ts";
+import { PithError } from "../../errors.ts";
+import { latency } from "../../evaluate/latency.ts";
+import type { Model } from "../../graph/model.ts";
 import { open } from "../../onnx/index.ts";
-import type { Settings } from "../../task/index.ts";
+import { toFault } from "../../platform/serialized-error.ts";
 import { startRuntime, warmUp } from "../jobs/runtime.ts";
-import { contentsFor } from "../jobs/set.ts";
+import { type Adapter, type Answers, type Order, type PageFacts, pack, type Told, unpack } from "./messages.ts";
 
-/** What the page is asked for. */
-export interface PageRequest {
-  readonly runtime: "wasm" | "webgpu";
-  readonly models: readonly string[];
-  readonly shapes: readonly TimedShapes[];
-  readonly set: Settings;
-  readonly rounds: number;
-  readonly threads: number | undefined;
-  readonly seed: number;
-}
-
-/** What it tells. */
-export type PageMessage =
-  | { readonly kind: "progress"; readonly done: number; readonly total: number | undefined }
-  | { readonly kind: "result"; readonly report: LatencyReport; readonly browser: string }
-  | { readonly kind: "no-adapter"; readonly lacking: string }
-  | { readonly kind: "failed"; readonly code: string | undefined; readonly text: string };
-
+const runtime = new URL(location.href).searchParams.get("runtime") === "webgpu" ? "webgpu" : "wasm";
+const engine = createEngine({ runtime });
+const sessions = new Map<number, Session>();
 const heartbeat = 1000;
 
-async function measure(request: PageRequest): Promise<void> {
-  const lacking = request.runtime === "webgpu" ? await lacksAdapter() : undefined;
-  if (lacking !== undefined) return tell({ kind: "no-adapter", lacking });
-  const models = await Promise.all(request.models.map((address) => open(new URL(address, location.href))));
-  const feeds = models.map((model, index) =>
-    timedFeeds(model, request.shapes[index] ?? {}, request.seed, contentsFor(model, request.set)),
-  );
-  const engine = createEngine({ runtime: request.runtime });
-  // A page that is not isolated gets one thread, whatever is asked for.
-  const threads = crossOriginIsolated ? (request.threads ?? navigator.hardwareConcurrency) : 1;
-  await startRuntime(engine, threads);
-  let told = performance.now();
-  const report = await latency(engine, models, feeds, {
-    rounds: request.rounds,
-    warmUp: warmUp.web,
-    threads,
-    progress: (done, total) => {
-      if (performance.now() - told < heartbeat) return;
-      told = performance.now();
-      void tell({ kind: "progress", done, total });
-    },
-  });
-  await tell({ kind: "result", report, browser: navigator.userAgent });
+async function perform(order: Order): Promise<Answers[Order["kind"]]> {
+  switch (order.kind) {
+    case "load": {
+      const session = await engine.load(await opened(order.model), order.options);
+      const number = sessions.size;
+      sessions.set(number, session);
+      return number;
+    }
+    case "run":
+      return sessionAt(order.session).run(order.feeds, order.names);
+    case "release":
+      await sessionAt(order.session).release();
+      return null;
+    case "time": {
+      const models = await Promise.all(order.models.map(opened));
+      const threads = order.threads === undefined ? threadCount() : Math.min(order.threads, threadCount());
+      await startRuntime(engine, threads);
+      let told = performance.now();
+      return latency(engine, models, order.feeds, {
+        rounds: order.rounds,
+        warmUp: warmUp.web,
+        threads,
+        progress: (done, total) => {
+          if (performance.now() - told < heartbeat) return;
+          told = performance.now();
+          void fetch("progress", { method: "POST", body: JSON.stringify([done, total]) });
+        },
+      });
+    }
+  }
 }
 
-/** What is missing for WebGPU; undefined if nothing is. An adapter that computes on the CPU says nothing of graphics cards. */
-async function lacksAdapter(): Promise<string | undefined> {
-  const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<Adapter | null> } };
+function opened(address: string): Promise<Model> {
+  return open(new URL(address, location.href));
+}
+
+function sessionAt(number: number): Session {
+  const session = sessions.get(number);
+  if (session === undefined) throw new Error(`There is no session ${number}.`);
+  return session;
+}
+
+async function facts(): Promise<PageFacts> {
+  const adapter = runtime === "webgpu" ? await adapterFound() : undefined;
+  const found = adapter === undefined ? {} : { adapter };
+  return { browser: navigator.userAgent, threads: threadCount(), ...found };
+}
+
+async function adapterFound(): Promise<Adapter | undefined> {
+  const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<GpuAdapter | null> } };
   const adapter = await gpu?.requestAdapter();
-  if (adapter === undefined || adapter === null) return "no WebGPU adapter";
-  const { info } = adapter;
-  const isSoftware = adapter.isFallbackAdapter ?? info?.isFallbackAdapter ?? info?.architecture === "swiftshader";
-  return isSoftware ? `only a software WebGPU adapter (${info?.architecture ?? "fallback"})` : undefined;
+  if (adapter === undefined || adapter === null) return undefined;
+  const { info, features } = adapter;
+  const name = [info.vendor, info.architecture, info.device, info.description].filter((text) => text !== "").join(" ");
+  const isSoftware = info.isFallbackAdapter ?? info.architecture === "swiftshader";
+  return { name, isSoftware, float16: features.has("shader-f16") };
 }
 
-interface Adapter {
-  readonly isFallbackAdapter?: boolean;
-  readonly info?: { readonly isFallbackAdapter?: boolean; readonly architecture?: string };
+/** What is used of WebGPU, which TypeScript's library does not declare. */
+interface GpuAdapter {
+  readonly features: ReadonlySet<string>;
+  readonly info: Readonly<Record<"vendor" | "architecture" | "device" | "description", string>> & {
+    readonly isFallbackAdapter?: boolean;
+  };
 }
 
-async function tell(message: PageMessage): Promise<void> {
-  await fetch("told", { method: "POST", body: JSON.stringify(message) });
+function faultOf(error: unknown): Told {
+  const cause = error instanceof PithError && error.cause instanceof Error ? error.cause.message : undefined;
+  return { kind: "fault", fault: toFault(error), cause };
 }
 
-try {
-  await measure((await (await fetch("request.json")).json()) as PageRequest);
-} catch (error) {
-  const code = error instanceof Error && "code" in error ? String(error.code) : undefined;
-  await tell({ kind: "failed", code, text: error instanceof Error ? error.message : String(error) });
+let told: Told = await facts().then((found) => ({ kind: "ready", facts: found }), faultOf);
+// Until the server is gone.
+for (;;) {
+  const response: Response = await fetch("told", { method: "POST", body: pack(told) });
+  const order = unpack<Order>(new Uint8Array(await response.arrayBuffer()));
+  told = await perform(order).then((answer) => ({ kind: "answer", answer }) as const, faultOf);
 }

@@ -12,7 +12,6 @@ import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { moduleExtension, root } from "#root";
 import { PithError } from "../../errors.ts";
-import type { PageMessage, PageRequest } from "./page.ts";
 
 export interface PageServer {
   readonly address: string;
@@ -20,9 +19,14 @@ export interface PageServer {
 }
 
 export interface PageOptions {
-  readonly request: PageRequest;
+  readonly runtime: "wasm" | "webgpu";
+  /** Files that the page may read, by their paths below its address. */
   readonly files: ReadonlyMap<string, string>;
-  onMessage(message: PageMessage): void;
+  /** The page has done what it was asked for, and asks what is next. */
+  next(told: Uint8Array): Promise<Uint8Array>;
+  onProgress(done: number, total: number | undefined): void;
+  /** A module cannot be loaded, or fails. */
+  onFailure(text: string): void;
 }
 
 /** The folder of the modules, `src` or `dist`. */
@@ -57,7 +61,7 @@ export async function servePage(options: PageOptions): Promise<PageServer> {
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
   return {
-    address: `http://127.0.0.1:${port}/${token}/`,
+    address: `http://127.0.0.1:${port}/${token}/?runtime=${options.runtime}`,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -91,15 +95,20 @@ async function answer(
   const [, given, ...parts] = path.split("/");
   const rest = parts.join("/");
   if (given !== token || parts.includes("..")) return notFound(response);
-  if (rest === "told" && request.method === "POST") {
-    let text = "";
-    for await (const chunk of request.setEncoding("utf8")) text += chunk;
-    options.onMessage(JSON.parse(text) as PageMessage);
+  if (request.method === "POST") {
+    const body = Buffer.concat(await request.toArray());
+    if (rest === "told") {
+      response.writeHead(200, { "Content-Type": "application/octet-stream" }).flushHeaders();
+      response.end(await options.next(body));
+      return;
+    }
+    const text = body.toString();
+    if (rest === "progress") options.onProgress(...(JSON.parse(text) as [done: number, total: number | undefined]));
+    if (rest === "failed") options.onFailure(text);
     response.writeHead(204).end();
     return;
   }
-  if (rest === "") return send(response, "text/html", page(options.request));
-  if (rest === "request.json") return send(response, "application/json", JSON.stringify(options.request));
+  if (rest === "") return send(response, "text/html", page(options.runtime));
   const [area, ...inside] = parts;
   const file = options.files.get(rest);
   if (file !== undefined) return sendFile(request, response, file);
@@ -111,7 +120,7 @@ async function answer(
   return notFound(response);
 }
 
-function page({ runtime }: PageRequest): string {
+function page(runtime: PageOptions["runtime"]): string {
   const ort = runtime === "webgpu" ? "./ort/ort.webgpu.min.mjs" : "./ort/ort.wasm.min.mjs";
   const platform = `./code/platform/browser${extension}`;
   const imports = {
@@ -121,11 +130,10 @@ function page({ runtime }: PageRequest): string {
     "onnxruntime-web": ort,
     ...Object.fromEntries(libraries.map((name) => [name, `./lib/${name}`])),
   };
-  return `<!doctype html><meta charset="utf-8"><title>pith bench</title>
+  return `<!doctype html><meta charset="utf-8"><title>pith</title>
 <script>
 addEventListener("error", ({ message, target }) => {
-  const text = message ?? target.src + " cannot be loaded";
-  fetch("told", { method: "POST", body: JSON.stringify({ kind: "failed", text }) });
+  fetch("failed", { method: "POST", body: message ?? target.src + " cannot be loaded" });
 }, true);
 </script>
 <script type="importmap">${JSON.stringify({ imports })}</script>

@@ -4,13 +4,14 @@ import * as v from "valibot";
 import { moduleOf } from "#root";
 import { PithError } from "../../errors.ts";
 import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
+import type { TargetName } from "../../evaluate/run-target.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
+import { targetOption } from "../../quantize/targets.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
 import { defineCommand, type Session } from "../command.ts";
 import { appendText, requireOther } from "../files.ts";
 import type benchJob from "../jobs/bench.ts";
 import type { BenchOutput } from "../jobs/bench.ts";
-import type browserJob from "../jobs/bench-browser.ts";
 import type memoryJob from "../jobs/memory.ts";
 import type sizesJob from "../jobs/sizes.ts";
 import { bytes, count, counted, duration, integer } from "../numbers.ts";
@@ -18,21 +19,8 @@ import { countSchema, flag } from "../options.ts";
 import { settings } from "../set.ts";
 import { requireAppendable } from "../writable.ts";
 
-const targets = ["node", "wasm", "browser", "webgpu"] as const;
-type Target = (typeof targets)[number];
-
 const options = v.object({
-  target: flag(v.pipe(v.optional(v.array(v.picklist(targets)), ["node"]), v.nonEmpty()), "runtimes to measure", {
-    meanings: {
-      title: "Targets (--target)",
-      rows: [
-        ["node", "the native runtime"],
-        ["wasm", "WebAssembly in Node"],
-        ["browser", "WebAssembly in Chromium"],
-        ["webgpu", "WebGPU in Chromium"],
-      ],
-    },
-  }),
+  target: v.optional(targetOption("runtimes to measure"), ["node"]),
   dim: v.optional(
     flag(v.array(v.string()), "size of a named dimension (default: one sample, at most 128 tokens)", {
       value: "name=n",
@@ -58,7 +46,7 @@ export default defineCommand({
   examples: [
     "bench model.onnx model.int8.onnx",
     "bench a.onnx b.onnx --dim batch=8,sequence=128 --threads 1",
-    "bench a.onnx b.onnx --target node,wasm,browser",
+    "bench a.onnx b.onnx --target node,wasm,webgpu",
   ],
   async run(models, { target: wanted, markdown, ...said }, session) {
     if (markdown !== undefined) {
@@ -86,7 +74,7 @@ export default defineCommand({
     const stated = runs.map(({ target, output }) => {
       const { rounds, repeats, threads } = output.latency;
       const unsteady = isUnsteady(output.latency.models);
-      return { target, runtime: output.runtime, browser: output.browser, rounds, repeats, threads, unsteady };
+      return { target, runtime: output.runtime, where: output.where, rounds, repeats, threads, unsteady };
     });
     const inputs = runs[0]?.output.inputs ?? [];
     const unusable = new Set(stated.flatMap(({ target, unsteady }) => (unsteady ? [target] : [])));
@@ -114,9 +102,9 @@ export default defineCommand({
 });
 
 interface Measured {
-  readonly target: Target;
+  readonly target: TargetName;
   readonly output: BenchOutput;
-  /** Bytes; none in a browser, whose processes hold more than the model. */
+  /** Bytes; none in a browser. */
   readonly memories: readonly number[];
 }
 
@@ -124,35 +112,28 @@ type Said = Pick<v.InferOutput<typeof options>, "dim" | "set" | "rounds" | "thre
 
 /** Times the models on a target, and sees what memory they take. With others to go on with, a target that is not there is left out. */
 async function measure(
-  target: Target,
+  target: TargetName,
   models: readonly string[],
   { dim, set: words, rounds, threads }: Said,
   session: Session,
   others: boolean,
 ): Promise<Measured | undefined> {
   const shared = { set: settings(words), threads, seed: session.seed };
-  const timed = { models, dims: dim, rounds, ...shared };
-  const name = `bench ${models.join(" ")}`;
-  if (target === "browser" || target === "webgpu") {
-    try {
-      const input = { ...timed, runtime: target === "webgpu" ? target : "wasm" } as const;
-      const output = await session.job<typeof browserJob>(job("bench-browser"), input, name);
-      return { target, output, memories: [] };
-    } catch (error) {
-      const absent = error instanceof PithError && (error.code === "E_UNSUPPORTED" || error.code === "E_FILE");
-      if (!absent || !others) throw error;
-      session.terminal.note("target-missing", `${target}: ${error.message}`, "warning");
-      return undefined;
-    }
+  const input = { models, target, dims: dim, rounds, ...shared };
+  let output: BenchOutput;
+  try {
+    output = await session.job<typeof benchJob>(job("bench"), input, `bench ${models.join(" ")}`);
+  } catch (error) {
+    const absent = error instanceof PithError && (error.code === "E_UNSUPPORTED" || error.code === "E_FILE");
+    if (!absent || !others || target === "node") throw error;
+    session.terminal.note("target-missing", `${target}: ${error.message}`, "warning");
+    return undefined;
   }
-  const runtime = target === "wasm" ? target : undefined;
-  const output = await session.job<typeof benchJob>(job("bench"), { ...timed, runtime }, name);
-  if (target === "node" && output.runtime === "wasm")
-    session.terminal.note("wasm", "onnxruntime-node is not installed: models are timed in WebAssembly.", "warning");
   const memories: number[] = [];
-  for (const [index, model] of models.entries()) {
-    const input = { model, shapes: output.shapes[index] ?? {}, runtime, ...shared };
-    memories.push(await session.job<typeof memoryJob>(job("memory"), input, `bench ${model}`));
+  // The processes of a browser hold more than the model.
+  for (const [index, model] of output.inBrowser ? [] : models.entries()) {
+    const one = { model, shapes: output.shapes[index] ?? {}, runtime: output.runtime, ...shared };
+    memories.push(await session.job<typeof memoryJob>(job("memory"), one, `bench ${model}`));
   }
   return { target, output, memories };
 }
@@ -170,7 +151,7 @@ function times({ latency, batches }: BenchOutput, index: number) {
 
 interface Row extends ReturnType<typeof times> {
   readonly model: string;
-  readonly target: Target;
+  readonly target: TargetName;
   readonly bytes?: number;
   readonly brotli?: number | undefined;
   readonly memory: number | undefined;
@@ -206,17 +187,14 @@ function cellsOf(row: Row, several: boolean, steady: boolean): string[] {
 
 /** In plain words, as the figures of a table are nothing without it. */
 function howTimed(of: {
-  readonly target: Target;
-  readonly runtime: string;
-  readonly browser: string | undefined;
+  readonly target: TargetName;
+  readonly where: string;
   readonly rounds: number;
   readonly repeats: number;
   readonly threads: number;
 }): string {
-  const where = { node: "Node", wasm: "WebAssembly in Node", browser: "WebAssembly", webgpu: "WebGPU" }[of.target];
   const threads = of.target === "webgpu" ? "" : `, ${counted(of.threads, "thread")}`;
-  const browser = of.browser === undefined ? "" : ` in ${of.browser}`;
-  return `${where}${browser}: ${counted(of.rounds, "round")} of ${counted(of.repeats, "run")}, the models interleaved${threads}.`;
+  return `${of.where}: ${counted(of.rounds, "round")} of ${counted(of.repeats, "run")}, the models interleaved${threads}.`;
 }
 
 /** What the models were given, once where it is the same: an input's size decides what is fast. */

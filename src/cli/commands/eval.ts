@@ -5,8 +5,9 @@ import { moduleOf } from "#root";
 import { PithError } from "../../errors.ts";
 import { sameDirection } from "../../evaluate/batch-dependence.ts";
 import type { Estimate, Unit } from "../../evaluate/types.ts";
+import { targetOption } from "../../quantize/targets.ts";
 import { escapeMarkdown } from "../../report/markdown.ts";
-import { verdictSentence } from "../../report/verdict.ts";
+import { targetLines, verdictSentence } from "../../report/verdict.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import { appendText, requireOther } from "../files.ts";
@@ -44,25 +45,28 @@ export default defineCommand({
         value: "score.mjs",
       }),
     ),
+    target: v.optional(targetOption("runtimes on which it is compared with the original, natively in float"), []),
     markdown: v.optional(flag(v.string(), "append the result to this file as Markdown", { value: "file" })),
     ...metricFlags,
     ...dataFlags,
   }),
   examples: [
     "eval resnet20.onnx --data cifar10/ --preprocess imagenet",
+    "eval m.q4.onnx --against m.onnx --target wasm,webgpu",
     "eval m.int8.onnx --against m.onnx --data mnist/ --max-drop 1% --markdown $GITHUB_STEP_SUMMARY",
   ],
   async run([model = ""], options, session) {
-    const { against, maxDrop, minAccuracy, minAgreement, minCosine, score, strict = false } = options;
+    const { against, maxDrop, minAccuracy, minAgreement, minCosine, score, strict = false, target } = options;
     const data = dataRequest(options);
-    if (data === undefined && score === undefined)
+    if (data === undefined && score === undefined && target.length === 0)
       throw new PithError("E_USAGE", "--data is needed: a model is scored on samples.", {
-        hint: "Or use --score score.mjs, a metric of your own.",
+        hint: "Or use --score score.mjs, a metric of your own; or --target, to compare it with its original on random inputs.",
       });
     for (const [flag, value] of Object.entries({
       "max-drop": maxDrop,
       "min-agreement": minAgreement,
       "min-cosine": minCosine,
+      target: target[0],
     })) {
       if (value !== undefined && against === undefined) throw new PithError("E_USAGE", `--${flag} needs --against.`);
     }
@@ -84,9 +88,10 @@ export default defineCommand({
       ]);
       await requireAppendable(options.markdown);
     }
-    const input = { model, against, data, score, metric, output, maxDrop, strict, demanded, seed: session.seed };
+    const asked = { model, against, data, score, metric, output, maxDrop, strict, demanded, targets: target };
+    const input = { ...asked, seed: session.seed };
     const result = await session.job<typeof evalJob>(moduleOf("cli/jobs/eval"), input, `eval ${model}`);
-    const { measured } = result;
+    const { measured, targets } = result;
     const goals: Goal[] = [];
     if (maxDrop !== undefined) goals.push(...dropGoals(result, maxDrop));
     if (measured !== undefined) goals.push(...demands.map(([kind, demand]) => goalOf(measured, kind, demand, strict)));
@@ -98,21 +103,26 @@ export default defineCommand({
         against,
         ...measured,
         score: result.score,
+        targets,
         goals: Object.fromEntries(goals.map(({ kind, met }) => [kind, met])),
       },
       ...(failure === undefined ? {} : { failure }),
-      goalMissed: measured?.atChance === true || goals.some(({ met }) => !met),
+      goalMissed:
+        measured?.atChance === true || goals.some(({ met }) => !met) || targets.some(({ right }) => right === false),
       print(terminal) {
         const on = measured === undefined ? "" : ` on ${measured.dataset}, ${counted(measured.samples, "sample")}`;
         terminal.line(`${terminal.color.bold(model)}${on}`);
         if (measured?.preprocessing !== undefined) terminal.line(`preprocessing: ${measured.preprocessing}`);
-        terminal.table(
-          [{ title: "" }, { title: "value", align: "right" }, { title: "95 % interval" }],
-          rowsOf(result).map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
-        );
+        const rows = rowsOf(result);
+        if (rows.length > 0)
+          terminal.table(
+            [{ title: "" }, { title: "value", align: "right" }, { title: "95 % interval" }],
+            rows.map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
+          );
         for (const text of detailsOf(result)) terminal.line(text);
         const layers = measured === undefined ? undefined : layersText(measured);
         if (layers !== undefined) terminal.line(layers);
+        if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
         for (const { text } of goals) terminal.line(text);
       },
     };
@@ -236,6 +246,9 @@ function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): st
     "",
     ...detailsOf(result).flatMap((text) => [escapeMarkdown(text), ""]),
     ...(layers === undefined ? [] : [escapeMarkdown(layers), ""]),
+    ...(result.targets.length === 0
+      ? []
+      : [...targetLines(result.targets).map((line) => `- ${escapeMarkdown(line.trim())}`), ""]),
     ...goals.map(({ text }) => `- ${escapeMarkdown(text)}`),
     ...(goals.length === 0 ? [] : [""]),
     "",

@@ -6,7 +6,14 @@ import { moduleOf } from "#root";
 import { capitalized, PithError } from "../../errors.ts";
 import type { Goal, Unit, Verdict } from "../../evaluate/index.ts";
 import type { AnyPass } from "../../passes/index.ts";
-import { apartText, distanceText, type Others, othersSentence, verdictSentence } from "../../report/verdict.ts";
+import {
+  apartText,
+  distanceText,
+  type Others,
+  othersSentence,
+  targetLines,
+  verdictSentence,
+} from "../../report/verdict.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
@@ -166,6 +173,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, zeros, ne
     verdict,
     likeness,
     others,
+    targets,
     lost,
     idle,
     written,
@@ -221,6 +229,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, zeros, ne
       if (reference !== undefined) terminal.line(referenceLine(reference));
       if (likeness !== undefined) terminal.line(likenessLine(likeness));
       if (others !== undefined) terminal.line(othersSentence(others));
+      if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
       if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
       // How many samples there were is said below, beside those that judge.
       if (training?.chosen !== undefined || training?.average !== undefined)
@@ -265,12 +274,14 @@ function goalLine(
 }
 
 /** How near a result is to its original, in a few words. */
-export function measuredText({ comparison, likeness }: PassOutput): string {
+export function measuredText({ comparison, likeness, targets }: PassOutput): string {
+  const [marks] = targets.length === 0 ? [] : targetLines(targets);
+  const right = marks === undefined ? "" : `; ${marks}`;
   if (comparison !== undefined) {
     const { metric, unit, candidate, difference } = comparison;
-    return `${metric} ${figure(unit, candidate.value)} (${differenceWithInterval(unit, difference)})`;
+    return `${metric} ${figure(unit, candidate.value)} (${differenceWithInterval(unit, difference)})${right}`;
   }
-  return typeof likeness === "object" ? apartText(likeness) : `not compared: ${likeness ?? "it was forced"}`;
+  return `${typeof likeness === "object" ? apartText(likeness) : `not compared: ${likeness ?? "it was forced"}`}${right}`;
 }
 
 function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {

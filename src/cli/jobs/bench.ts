@@ -1,7 +1,8 @@
 /** Job of `pith bench`: models timed against the first, interleaved, on the same random inputs. */
 import { tokenizerBeside } from "../../data/tokenizer.ts";
-import { createEngine, type RuntimeName, runtimeName } from "../../engine/index.ts";
-import { type LatencyReport, latency } from "../../evaluate/index.ts";
+import { createEngine, type RuntimeName } from "../../engine/index.ts";
+import type { LatencyReport } from "../../evaluate/index.ts";
+import type { TargetName } from "../../evaluate/run-target.ts";
 import {
   type TimedOptions,
   type TimedShapes,
@@ -17,13 +18,12 @@ import { dimsText, elementCount, isSymbolic } from "../../tensor/dims.ts";
 import type { Batch } from "../../tensor/types.ts";
 import { namedSizes } from "../set.ts";
 import { openModel } from "./open-model.ts";
-import { startRuntime, warmUp } from "./runtime.ts";
 import { contentsOfEach } from "./set.ts";
+import { openTarget } from "./target.ts";
 
 export interface BenchInput {
   readonly models: readonly string[];
-  /** What runs them; unless said, what is there. */
-  readonly runtime: "wasm" | undefined;
+  readonly target: TargetName;
   /** `batch=8`: sizes of named dimensions. */
   readonly dims: readonly string[];
   readonly set: Settings;
@@ -39,29 +39,31 @@ export interface BenchOutput {
   readonly shapes: readonly TimedShapes[];
   readonly inputs: readonly Readonly<Record<string, string>>[];
   readonly runtime: RuntimeName;
-  /** `Chrome/156.0.0.0`, where a browser ran them. */
-  readonly browser?: string;
+  readonly inBrowser: boolean;
+  /** In words: which browser, which adapter. */
+  readonly where: string;
 }
 
 export default async function benchJob(input: BenchInput, context: JobContext): Promise<BenchOutput> {
-  const { runtime } = input;
   const models = await Promise.all(input.models.map((path) => openModel(path, context)));
   const batches = models.map((model) => samplesPerRun(model, input.dims));
   context.stage("time");
-  const engine = createEngine(runtime === undefined ? {} : { runtime });
   const fixed = contentsOfEach(models, input.set);
-  const shapes = await timedShapes(engine, models, { ...(await timedSizes(input)), fixed });
-  const feeds = models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, input.seed, fixed[index]));
-  await startRuntime(engine, input.threads);
-  const name = await runtimeName(runtime);
-  const report = await latency(engine, models, feeds, {
-    rounds: input.rounds,
-    warmUp: name === "native" ? warmUp.native : warmUp.web,
-    signal: context.signal,
-    progress: (done, total) => context.progress(done, total),
-    ...(input.threads === undefined ? {} : { threads: input.threads }),
-  });
-  return { latency: report, batches, shapes, inputs: feeds.map(inputTexts), runtime: name };
+  const target = await openTarget(input.target, context);
+  try {
+    const shapes = await timedShapes(createEngine(), models, { ...(await timedSizes(input)), fixed });
+    const feeds = models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, input.seed, fixed[index]));
+    const report = await target.latency(models, feeds, {
+      rounds: input.rounds,
+      signal: context.signal,
+      progress: (done, total) => context.progress(done, total),
+      ...(input.threads === undefined ? {} : { threads: input.threads }),
+    });
+    const { runtime, inBrowser, where } = target;
+    return { latency: report, batches, shapes, inputs: feeds.map(inputTexts), runtime, inBrowser, where };
+  } finally {
+    await target.close();
+  }
 }
 
 /** Input → "int64[1, 128]"; with the value of an integer scalar, which may select a branch: "int64[] = 16000". */

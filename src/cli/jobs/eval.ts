@@ -22,6 +22,8 @@ import {
   type Verdict,
 } from "../../evaluate/index.ts";
 import { answers, commonestShare } from "../../evaluate/predictions.ts";
+import type { OnTarget } from "../../evaluate/right-on.ts";
+import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { heldAgainst, judgedBy, type MetricName, outputKind, storeStates } from "../../task/index.ts";
@@ -32,6 +34,7 @@ import { requireMeasured } from "../metrics.ts";
 import { scoreOf } from "../score.ts";
 import { otherInputs } from "./inputs.ts";
 import { openModel } from "./open-model.ts";
+import { onTargets, withTargets } from "./target.ts";
 import { openRequest } from "./task.ts";
 import { announced } from "./time-notice.ts";
 
@@ -48,6 +51,7 @@ export interface EvalInput {
   readonly maxDrop: number | undefined;
   readonly strict: boolean;
   readonly demanded?: readonly string[];
+  readonly targets: readonly TargetName[];
   readonly seed: number;
 }
 
@@ -62,6 +66,8 @@ export interface Figure {
 export interface EvalOutput {
   readonly score: { readonly value: number; readonly original: number | undefined } | undefined;
   readonly measured: Measurement | undefined;
+  /** On each target, held against the original run natively: on the data, else on random inputs. */
+  readonly targets: readonly OnTarget[];
 }
 
 export interface Measurement {
@@ -86,9 +92,27 @@ export interface Measurement {
 }
 
 export default async function evalJob(input: EvalInput, context: JobContext): Promise<EvalOutput> {
-  const { model, against, score, data } = input;
+  const { against } = input;
   if (against !== undefined) requireMeasured(await open(against), against, input);
+  return withTargets(input.targets, context, (targets) => evaluated(input, targets, context));
+}
+
+async function evaluated(input: EvalInput, targets: readonly RunTarget[], context: JobContext): Promise<EvalOutput> {
+  const { model, against, score, data } = input;
+  const found = data === undefined ? undefined : await measurement(input, data, context);
+  const onTarget =
+    against === undefined
+      ? []
+      : await onTargets(
+          createEngine(),
+          targets,
+          await open(against),
+          await open(model),
+          { ...input, samples: found?.samples },
+          context,
+        );
   return {
+    targets: onTarget,
     score:
       score === undefined
         ? undefined
@@ -96,7 +120,7 @@ export default async function evalJob(input: EvalInput, context: JobContext): Pr
             value: await scoreOf(score, model),
             original: against === undefined ? undefined : await scoreOf(score, against),
           },
-    measured: data === undefined ? undefined : await measurement(input, data, context),
+    measured: found?.measured,
   };
 }
 
@@ -104,7 +128,12 @@ function withoutLabels(dataset: Dataset): Dataset {
   return mapBatches(dataset, ({ label: _, ...batch }) => batch);
 }
 
-async function measurement(input: EvalInput, data: DataRequest, context: JobContext): Promise<Measurement> {
+/** The figures, and the samples as they were fed. */
+async function measurement(
+  input: EvalInput,
+  data: DataRequest,
+  context: JobContext,
+): Promise<{ readonly measured: Measurement; readonly samples: Dataset }> {
   const { against, output } = input;
   const engine = createEngine();
   const candidate = await openModel(input.model, context);
@@ -184,7 +213,7 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   const layers = original === undefined ? [] : (await compareLayers(engine, original, candidate, ready, some)).layers;
   const isVector = outputKind(candidate, output) === "vector";
   const alone = isVector ? await batchInvariance(engine, candidate, ready, { ...some, ...named }) : undefined;
-  return {
+  const measured: Measurement = {
     dataset: dataset.name,
     samples: figures[0]?.estimate.count ?? 0,
     available: available === dataset.count ? undefined : available,
@@ -201,6 +230,7 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
     note,
     atChance,
   };
+  return { measured, samples: ready };
 }
 
 function holdsImages(batch: Batch): boolean {

@@ -1,5 +1,5 @@
 /** Job that loads and runs one model, to see what memory that takes: memory can only be told apart by process. */
-import { createEngine } from "../../engine/index.ts";
+import { createEngine, type RuntimeName } from "../../engine/index.ts";
 import { type TimedShapes, timedFeeds } from "../../evaluate/timed-inputs.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
@@ -8,14 +8,15 @@ import { startMeter } from "./meter.ts";
 import { startRuntime } from "./runtime.ts";
 import { contentsFor } from "./set.ts";
 
-export interface MemoryInput extends Pick<BenchInput, "runtime" | "set" | "threads" | "seed"> {
+export interface MemoryInput extends Pick<BenchInput, "set" | "threads" | "seed"> {
+  readonly runtime: RuntimeName;
   readonly model: string;
   readonly shapes: TimedShapes;
 }
 
 /** Bytes that loading and running the model take at their peak, over what the process holds with a runtime and no model. */
 export default async function memoryJob(input: MemoryInput, _context: JobContext): Promise<number> {
-  const engine = createEngine(input.runtime === undefined ? {} : { runtime: input.runtime });
+  const engine = createEngine({ runtime: input.runtime });
   const model = await open(input.model);
   const feeds = timedFeeds(model, input.shapes, input.seed, contentsFor(model, input.set));
   // The runtime's own memory, and the code that loads it, are there before the model is.

@@ -13,6 +13,8 @@ import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
 import { fewestSame, type Likeness, weakLikeness } from "../../evaluate/compare-function.ts";
 import { type Comparison, type Goal, isWithin, judge, type Size, size, type Verdict } from "../../evaluate/index.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../evaluate/load-check.ts";
+import type { OnTarget } from "../../evaluate/right-on.ts";
+import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
@@ -31,6 +33,7 @@ import { allowance, figure } from "../numbers.ts";
 import { gentlerAdvice, keepingAdvice, lostAdvice } from "./advice.ts";
 import { type Judging, openJudging, openReference, type Reference } from "./judging.ts";
 import { openToChange } from "./open-model.ts";
+import { onTargets, withTargets, wrongText } from "./target.ts";
 import type { Used } from "./task.ts";
 import { refusingUnloadable } from "./unloadable.ts";
 
@@ -82,6 +85,8 @@ export interface PassOutput {
   readonly likeness: Likeness | string | undefined;
   /** With data, of a model with several outputs that was not trained: those that the metric does not judge, or why they were not compared. */
   readonly others: Likeness | string | undefined;
+  /** On each runtime that the result is for. */
+  readonly targets: readonly OnTarget[];
   /** Why the result would not have been written but for `force`. */
   readonly lost: string | undefined;
   /** Why nothing was gained. */
@@ -102,7 +107,13 @@ function requireLayers(model: Model, { layers: wanted, except }: PassInput["opti
   selectLayers(layers(copy, infer(copy)), selection);
 }
 
-export default async function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
+export default function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
+  const { target } = input.options;
+  const names = v.is(v.array(v.picklist(targetNames)), target) && !input.dryRun ? target : [];
+  return withTargets(names, context, (targets) => changed(input, targets, context));
+}
+
+async function changed(input: PassInput, targets: readonly RunTarget[], context: JobContext): Promise<PassOutput> {
   const pass = steps.get(input.command);
   if (pass === undefined) throw new Error(`There is no pass "${input.command}".`);
   const model = await openToChange(input.model, context);
@@ -142,6 +153,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     verdict: undefined,
     likeness: undefined,
     others: undefined,
+    targets: [],
     lost: undefined,
     idle: undefined,
     reference: undefined,
@@ -183,7 +195,12 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     return found;
   });
   const broken = comparison === undefined ? undefined : brokenText(comparison);
-  const lost = broken ?? missed ?? kept?.lost;
+  const lostHere = broken ?? missed ?? kept?.lost;
+  const ran =
+    lostHere === undefined || input.force
+      ? await onTargets(engine, targets, original, model, { ...input, samples: judging?.task.test }, context)
+      : [];
+  const lost = lostHere ?? wrongText(ran);
   if (lost !== undefined && !input.force) {
     const isMissed = broken === undefined && missed !== undefined;
     const unshown = isMissed && goal !== undefined && verdict !== undefined && isWithin(verdict.drop, goal);
@@ -213,6 +230,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     verdict,
     likeness: kept?.likeness,
     others: kept?.others,
+    targets: ran,
     lost,
     idle,
     reference: found,

@@ -1,0 +1,105 @@
+/**
+ * What a page is asked for, and what it tells, as bytes: JSON in which tensors are places, and behind it their elements.
+ *
+ *     4 bytes: length of the JSON   JSON   padding to 8   elements of each tensor, padded to 8
+ */
+import type { LoadOptions } from "../../engine/index.ts";
+import type { LatencyReport } from "../../evaluate/latency.ts";
+import type { Fault } from "../../platform/serialized-error.ts";
+import { bytesOf, concatenated, viewBytes } from "../../tensor/dense.ts";
+import type { Batch, Dense } from "../../tensor/types.ts";
+
+/** What the page is. */
+export interface PageFacts {
+  /** The user agent. */
+  readonly browser: string;
+  /** Of WebGPU. */
+  readonly adapter?: Adapter;
+  /** Threads that WebAssembly may have. */
+  readonly threads: number;
+}
+
+export interface Adapter {
+  /** "nvidia ampere", "google swiftshader" */
+  readonly name: string;
+  /** It computes on the CPU: its times say nothing of graphics cards. */
+  readonly isSoftware: boolean;
+  /** Shaders may compute in float16. */
+  readonly float16: boolean;
+}
+
+export interface PageTiming {
+  readonly rounds: number;
+  readonly threads: number | undefined;
+}
+
+/** Models are named by their addresses, sessions by what loading them answered. */
+export type Order =
+  | { readonly kind: "load"; readonly model: string; readonly options: LoadOptions }
+  | {
+      readonly kind: "run";
+      readonly session: number;
+      readonly feeds: Batch;
+      readonly names: readonly string[] | undefined;
+    }
+  | { readonly kind: "release"; readonly session: number }
+  | ({ readonly kind: "time"; readonly models: readonly string[]; readonly feeds: readonly Batch[] } & PageTiming);
+
+/** What is answered to each. */
+export interface Answers {
+  readonly load: number;
+  readonly run: Batch;
+  readonly release: null;
+  readonly time: LatencyReport;
+}
+
+export type Told =
+  | { readonly kind: "ready"; readonly facts: PageFacts }
+  | { readonly kind: "answer"; readonly answer: Answers[keyof Answers] }
+  | { readonly kind: "fault"; readonly fault: Fault; readonly cause: string | undefined };
+
+const word = 8;
+type Numbers = Exclude<Dense, Dense<"string">>;
+/** A tensor whose elements begin `at` this byte behind the JSON. */
+type Placed = Pick<Numbers, "type" | "dims"> & { readonly at: number; readonly bytes: number };
+
+export function pack(content: Order | Told): Uint8Array<ArrayBuffer> {
+  const parts: Uint8Array[] = [];
+  let end = 0;
+  const add = (bytes: Uint8Array): void => {
+    const padding = new Uint8Array(-bytes.byteLength & (word - 1));
+    parts.push(bytes, padding);
+    end += bytes.byteLength + padding.byteLength;
+  };
+  const text = JSON.stringify(content, (_, value: unknown) => {
+    if (!isNumbers(value)) return value;
+    const bytes = bytesOf(value);
+    const placed: Placed = { type: value.type, dims: value.dims, at: end, bytes: bytes.byteLength };
+    add(bytes);
+    return placed;
+  });
+  const json = new TextEncoder().encode(text);
+  const head = new Uint8Array(4);
+  new DataView(head.buffer).setUint32(0, json.byteLength, true);
+  return concatenated([head, json, new Uint8Array(-(4 + json.byteLength) & (word - 1)), ...parts]);
+}
+
+export function unpack<T extends Order | Told>(message: Uint8Array): T {
+  const length = new DataView(message.buffer, message.byteOffset).getUint32(0, true);
+  const elements = message.subarray((4 + length + word - 1) & -word);
+  return JSON.parse(new TextDecoder().decode(message.subarray(4, 4 + length)), (_, value: unknown) =>
+    isPlaced(value) ? viewBytes(value.type, value.dims, elements.subarray(value.at, value.at + value.bytes)) : value,
+  ) as T;
+}
+
+function isNumbers(value: unknown): value is Numbers {
+  return isObject(value) && "dims" in value && ArrayBuffer.isView(value.data);
+}
+
+function isPlaced(value: unknown): value is Placed {
+  return isObject(value) && "dims" in value && typeof value.at === "number";
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}

@@ -1,0 +1,198 @@
+/**
+ * Whether a file is right on the runtime that it is for: what it says there is held against what the original says, in float and natively, on a
+ * handful of inputs. What the result loses natively, too, is judged there; here it counts what a runtime adds. Where it is wrong, its layers there
+ * are held against those of the same file run natively, and the first one apart is named.
+ */
+
+import { sampleCount, sliceBatch } from "../data/rows.ts";
+import { firstBatch } from "../data/select.ts";
+import type { Dataset } from "../data/types.ts";
+import type { Engine } from "../engine/index.ts";
+import { clause, Miss, PithError } from "../errors.ts";
+import { allValues } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { Batch } from "../tensor/types.ts";
+import { type Likeness, Outputs, weakLikeness } from "./compare-function.ts";
+import { feedingOf } from "./feeding.ts";
+import { compareLayersOn, fewDecibels, firstToBlame } from "./layers.ts";
+import { counted, figure } from "./numbers.ts";
+import { namesInBoth, type Pair, pairedRuns, type Run, runResult } from "./paired-runs.ts";
+import type { RunTarget, TargetName } from "./run-target.ts";
+
+/** How a file does on one runtime. */
+export interface OnTarget {
+  readonly target: TargetName;
+  /** "WebGPU in Chrome/156.0.0.0 (google swiftshader)" */
+  readonly where: string;
+  /** undefined: it could not be told. */
+  readonly right: boolean | undefined;
+  /** What was found, or why nothing was. */
+  readonly found: string;
+  /** Of the output that differs most. */
+  readonly likeness?: Likeness;
+  /** It is right, and further from the original than it is natively: a warning. */
+  readonly isWeak?: boolean;
+  /** The first layer to blame, where one is. */
+  readonly layer?: string;
+}
+
+export interface RightOnOptions {
+  /** The inputs; unless given they are random. */
+  readonly samples?: Dataset | undefined;
+  /** The only output to compare; else all. */
+  readonly output?: string | undefined;
+  readonly seed: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Inputs that outputs are compared on. */
+const inputsCompared = 8;
+/** Decibels by which a result may be worse than natively without a runtime being to blame. */
+const smallLoss = 1;
+/** Relative error of outputs that inputs do not move, beyond which nothing is shown. */
+const farApart = 0.1;
+
+/** A result natively, and what comparing it elsewhere takes. */
+interface Native {
+  readonly result: Model;
+  readonly pairs: readonly Pair[];
+  /** What sentences call an input. */
+  readonly one: "random input" | "sample";
+  readonly likeness: Likeness | string;
+}
+
+/**
+ * Runs a result on targets.
+ * @param engine the native one, for the original.
+ * @throws PithError E_DATA if the samples do not fit, E_STOPPED on the signal.
+ */
+export async function rightOn(
+  engine: Engine,
+  targets: readonly RunTarget[],
+  original: Model,
+  result: Model,
+  options: RightOnOptions,
+): Promise<readonly OnTarget[]> {
+  const native = await runNatively(engine, original, result, options);
+  const found: OnTarget[] = [];
+  for (const target of targets) {
+    const { name, where } = target;
+    const about = { target: name, where };
+    const open = (text: string): OnTarget => ({ ...about, right: undefined, found: `not compared: ${text}` });
+    if (native instanceof Miss) {
+      found.push(open(native.reason));
+      continue;
+    }
+    const one = { ...about, ...(await judgedOn(engine, target, original, native, options)) };
+    const lacking = one.right === false ? lackingFor(target, result) : undefined;
+    found.push(lacking === undefined ? one : open(lacking));
+  }
+  return found;
+}
+
+function lackingFor({ lacks }: RunTarget, result: Model): string | undefined {
+  if (lacks === undefined) return undefined;
+  for (const { type } of allValues(result.graph)) if (type?.type === lacks.type) return lacks.why;
+  return undefined;
+}
+
+async function runNatively(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  { samples, output, seed, signal }: RightOnOptions,
+): Promise<Native | Miss> {
+  const one = samples === undefined ? "random input" : "sample";
+  const runs =
+    samples === undefined
+      ? await pairedRuns(engine, original, result, { sizes: "one", samples: inputsCompared, seed, signal })
+      : await onSamples(engine, original, result, samples, signal);
+  if (runs instanceof Miss) return runs;
+  return { result: runs.result, pairs: runs.pairs, one, likeness: likenessOf(one, original, output, runs.pairs) };
+}
+
+async function onSamples(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  samples: Dataset,
+  signal: AbortSignal | undefined,
+): Promise<Pick<Native, "result" | "pairs">> {
+  const batch = await firstBatch(samples, inputsCompared);
+  const { size, feeds, zeros } = feedingOf(original, batch, samples.name);
+  const count = sampleCount(batch, samples.name);
+  const names = namesInBoth(original, result);
+  const session = await engine.load(original);
+  const runs: Run[] = [];
+  try {
+    for (let start = 0; start + (size ?? count) <= count; start += size ?? count) {
+      const given: Batch = { ...feeds(sliceBatch(batch, start, start + (size ?? count))), ...zeros };
+      runs.push({ feeds: given, expected: await session.run(given, names) });
+    }
+  } finally {
+    await session.release();
+  }
+  return { result, pairs: await runResult(engine, result, runs, { signal }) };
+}
+
+function likenessOf(
+  one: Native["one"],
+  original: Model,
+  output: string | undefined,
+  pairs: readonly Pair[],
+): Likeness | string {
+  const outputs = new Outputs(one === "sample" ? "the samples" : "random inputs", original, output);
+  for (const { feeds, expected, got } of pairs) outputs.add(feeds, expected, got);
+  return outputs.worst;
+}
+
+async function judgedOn(
+  engine: Engine,
+  target: RunTarget,
+  original: Model,
+  native: Native,
+  { output, signal }: RightOnOptions,
+): Promise<Omit<OnTarget, "target" | "where">> {
+  let pairs = native.pairs;
+  if (target.name !== "node") {
+    try {
+      pairs = await runResult(target.engine, native.result, native.pairs, { signal });
+    } catch (error) {
+      if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+      return { right: false, found: clause(error.message) };
+    }
+  }
+  const likeness = likenessOf(native.one, original, output, pairs);
+  if (typeof likeness === "string") return { right: undefined, found: `not compared: ${likeness}` };
+  const { signalToNoise, relativeError, lost, unmoved, samples } = likeness;
+  const found = `signal to noise ${figure("dB", signalToNoise)} on ${counted(samples, native.one)}`;
+  if (lost === undefined && unmoved !== undefined && relativeError > farApart)
+    return { right: undefined, found: "the inputs do not move the original's output", likeness };
+  const own = typeof native.likeness === "string" ? Number.NaN : native.likeness.signalToNoise;
+  const isWorse = target.name === "node" || !(own - signalToNoise <= smallLoss);
+  const isBelow = (decibels: number): boolean => isWorse && unmoved === undefined && signalToNoise < decibels;
+  if (!isBelow(weakLikeness) && (lost === undefined || !isWorse))
+    return { right: true, found, likeness, ...(isBelow(fewDecibels) ? { isWeak: true } : {}) };
+  const layer = await blamed(engine, target, original, native, signal);
+  return { right: false, found: lost ?? found, likeness, ...(layer === undefined ? {} : { layer }) };
+}
+
+/** The first layer that says something else than it does natively; on the native runtime, than it does in the original. */
+async function blamed(
+  engine: Engine,
+  target: RunTarget,
+  original: Model,
+  { result, pairs }: Native,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  const reference = { model: target.name === "node" ? original : result, engine };
+  const there = { model: result, engine: target.name === "node" ? engine : target.engine };
+  const feeds = pairs.map((pair) => pair.feeds);
+  try {
+    const { layers } = await compareLayersOn(reference, there, feeds, signal);
+    return firstToBlame(layers)?.layer;
+  } catch (error) {
+    if (error instanceof PithError && error.code !== "E_STOPPED") return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,140 @@
+/** A result on runtimes other than the one that it was made on. */
+import { describe, expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
+import { createEngine, type Engine } from "../../src/engine/index.ts";
+import { PithError } from "../../src/errors.ts";
+import { rightOn } from "../../src/evaluate/right-on.ts";
+import type { RunTarget, TargetName } from "../../src/evaluate/run-target.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { random } from "../../src/tensor/random.ts";
+
+const native = createEngine();
+const text = `opset 21
+graph (x: float32[batch, 8]) -> (y) {
+  first.weight: float32[8, 16] = random(seed 1)
+  second.weight: float32[16, 16] = random(seed 2)
+  third.weight: float32[16, 4] = random(seed 3)
+  a = MatMul(x, first.weight)
+  b = Tanh(a)
+  c = MatMul(b, second.weight)
+  d = Tanh(c)
+  y = MatMul(d, third.weight)
+}
+`;
+
+const target = (name: TargetName, engine: Engine, rest: Partial<RunTarget> = {}): RunTarget => ({
+  name,
+  where: `${name} somewhere`,
+  engine,
+  latency: () => Promise.reject(new Error("nothing is timed")),
+  ...rest,
+});
+
+/** A runtime that has its own idea of some weights. */
+const mistaken = (change: (model: Model) => void): Engine => ({
+  load(model, options) {
+    const copy = model.clone();
+    change(copy);
+    return native.load(copy, options);
+  },
+});
+
+const turned = mistaken((model) => {
+  const weight = model.graph.value("second.weight");
+  if (weight !== undefined)
+    weight.tensor = inMemory(
+      float32(
+        [16, 16],
+        new Float32Array(256).map(() => 0.3),
+      ),
+    );
+});
+
+const options = { seed: 0 };
+
+async function halves(): Promise<readonly [original: Model, result: Model]> {
+  const original = parseModel(text);
+  const result = original.clone();
+  await quantize(result, { scheme: "float16" });
+  return [original, result];
+}
+
+describe("a result on another runtime", () => {
+  test("is right where it says what the original says, in WebAssembly too", async () => {
+    const result = parseModel(text);
+    await quantize(result, { scheme: "dynamic" });
+    const targets = [target("node", native), target("wasm", createEngine({ runtime: "wasm" }))];
+    const found = await rightOn(native, targets, parseModel(text), result, options);
+    expect(found).toMatchObject([
+      { target: "node", right: true, found: expect.stringMatching(/^signal to noise \d.* dB on 8 random inputs$/) },
+      { target: "wasm", where: "wasm somewhere", right: true },
+    ]);
+    expect(found[1]?.isWeak).toBeUndefined();
+  });
+
+  test("is wrong where it says something else, and the first layer that does is named", async () => {
+    const model = parseModel(text);
+    const found = await rightOn(native, [target("webgpu", turned)], model, model.clone(), options);
+    expect(found).toMatchObject([{ target: "webgpu", right: false, layer: "second" }]);
+  });
+
+  test("is compared on samples where there are any", async () => {
+    const numbers = random(1, "samples");
+    const samples = memory("few", {
+      x: float32(
+        [5, 8],
+        Array.from({ length: 40 }, () => numbers.normal()),
+      ),
+    });
+    const model = parseModel(text);
+    const targets = [target("wasm", native), target("webgpu", turned)];
+    const found = await rightOn(native, targets, model, model.clone(), { ...options, samples });
+    expect(found).toMatchObject([
+      { right: true, found: "signal to noise ∞ dB on 5 samples" },
+      { right: false, layer: "second" },
+    ]);
+  });
+
+  test("that does not load there is wrong, with what the runtime says", async () => {
+    const refusing: Engine = { load: () => Promise.reject(new PithError("E_ENGINE", "There is no kernel.")) };
+    const model = parseModel(text);
+    const [found] = await rightOn(native, [target("webgpu", refusing)], model, model.clone(), options);
+    expect(found).toMatchObject({ right: false, found: "The result does not load: There is no kernel" });
+  });
+
+  test("is not compared where this machine lacks a type that others have", async () => {
+    const [original, result] = await halves();
+    const lacks = { type: "float16", why: "this card has none" } as const;
+    const found = await rightOn(native, [target("webgpu", turned, { lacks })], original, result, options);
+    expect(found).toMatchObject([{ right: undefined, found: "not compared: this card has none" }]);
+    // What is right in spite of it is.
+    const right = await rightOn(native, [target("webgpu", native, { lacks })], original, result, options);
+    expect(right).toMatchObject([{ right: true }]);
+  });
+
+  test("that is as far from the original natively is not the other runtime's fault", async () => {
+    const model = parseModel(text);
+    const result = model.clone();
+    const weight = result.graph.value("third.weight");
+    const before = await weight?.tensor?.read();
+    if (weight === undefined || before?.type !== "float32") throw new Error("no weight");
+    weight.tensor = inMemory(
+      float32(
+        before.dims,
+        before.data.map((value) => Math.sign(value)),
+      ),
+    );
+    const [node, wasm] = await rightOn(
+      native,
+      [target("node", native), target("wasm", native)],
+      model,
+      result,
+      options,
+    );
+    expect(node).toMatchObject({ right: false, layer: "third" });
+    expect(wasm).toMatchObject({ right: true });
+  });
+});
