@@ -15,7 +15,7 @@ import {
 
 /** Codes of a weight; `low` and `high` are the smallest and largest that are used. */
 export interface Grid extends QuantizationRange {
-  readonly type: Extract<QuantizedType, "int8" | "uint8" | "uint4" | "uint2">;
+  readonly type: Extract<QuantizedType, "int8" | "uint8" | "int4" | "uint4" | "uint2">;
   /**
    * So many numbers in a row share a scale. The weight is then given as blocks × numbers, axis 0: those of output 0 from its first input on, filled
    * up with zeros, then those of output 1. Codes and scales are those of `MatMulNBits` (`math/blocks.ts`).
@@ -27,6 +27,9 @@ export interface Grid extends QuantizationRange {
   readonly symmetric: boolean;
 }
 
+/** Types of codes in slices. */
+export type WeightType = "int8" | "uint8" | "int4";
+
 /** A grid with its scales and zero points, one for each slice. */
 export interface ScaledGrid extends Grid {
   readonly scale: readonly number[];
@@ -34,9 +37,9 @@ export interface ScaledGrid extends Grid {
 }
 
 /** The codes of so many bits. Eight leave out the most negative one, fewer have none to spare, as in ONNX Runtime. */
-export function gridOf(type: "int8" | "uint8", axis: number | undefined, bits = 8): Grid {
+export function gridOf(type: WeightType, axis: number | undefined, bits = type === "int4" ? 4 : 8): Grid {
   const high = 2 ** (bits - 1) - 1;
-  if (axis !== undefined || type === "int8")
+  if (axis !== undefined || type !== "uint8")
     return symmetricGrid(type, axis, { low: bits === 8 ? -high : -high - 1, high });
   return { type, axis, symmetric: false, low: 0, high: 255 };
 }
@@ -51,16 +54,12 @@ export function blockGrid(bits: BlockBits, block: number, symmetric: boolean): G
 export const bitsOfBlocks = ({ high }: Grid): BlockBits => (high === 255 ? 8 : high === 15 ? 4 : 2);
 
 /** Integers from `low` to `high` around 0, as int8, or as uint8 around 128. */
-export function symmetricGrid(
-  type: "int8" | "uint8",
-  axis: number | undefined,
-  { low, high }: QuantizationRange,
-): Grid {
+export function symmetricGrid(type: WeightType, axis: number | undefined, { low, high }: QuantizationRange): Grid {
   const zero = middle[type];
   return { type, axis, symmetric: true, low: low + zero, high: high + zero };
 }
 
-const middle = { int8: 0, uint8: 128, uint4: 8, uint2: 2 } as const;
+const middle = { int8: 0, int4: 0, uint8: 128, uint4: 8, uint2: 2 } as const;
 
 /** Scale and zero point with which a grid reaches from `min` to `max`, or as far on the other side. */
 export function scaleFor(grid: Grid, min: number, max: number): ScaleAndZeroPoint {

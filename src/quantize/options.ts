@@ -23,6 +23,8 @@ export interface QuantizeOptions {
   readonly bits?: 8 | 4 | 2 | undefined;
   /** So many inputs of a matrix product, or numbers in a row of a table, share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
   readonly block?: 16 | 32 | 64 | 128 | 256 | undefined;
+  /** Operators of ONNX alone: blocks are for DequantizeLinear, which convolutions read, too, in 4 or 8 bits (false: blocks are for operators of ONNX Runtime). */
+  readonly standard?: boolean | undefined;
   /** Blocks have zero points, too (false; rounders that find them write them in any case). */
   readonly zeroPoints?: boolean | undefined;
   /** How weights are rounded: "nearest", with scales over their whole range; "mse", with scales of the least squared error; or a method of one's own. */
@@ -31,7 +33,7 @@ export interface QuantizeOptions {
   readonly perChannel?: boolean | undefined;
   /** For single layers: { "layer4*": { perChannel: false } }. */
   readonly overrides?:
-    | Record<string, Pick<QuantizeOptions, "bits" | "block" | "zeroPoints" | "perChannel" | "weights">>
+    | Record<string, Pick<QuantizeOptions, "bits" | "block" | "standard" | "zeroPoints" | "perChannel" | "weights">>
     | undefined;
   /** Names or patterns of the layers to quantize; unless said, all. */
   readonly layers?: string | string[] | undefined;
@@ -94,6 +96,10 @@ const entries = v.strictObject({
     v.description("inputs of a matrix product that share a scale (32 for fewer than 8 bits)"),
     v.metadata({ value: "n" }),
   ),
+  standard: v.pipe(
+    v.optional(v.boolean(), false),
+    v.description("operators of ONNX alone, convolutions in few bits too (default: those of ONNX Runtime)"),
+  ),
   zeroPoints: v.pipe(
     v.optional(v.boolean(), false),
     v.description("blocks with zero points (hqq and k-quant find them anyway)"),
@@ -108,6 +114,7 @@ const entries = v.strictObject({
   overrides: overridesOption({
     bits: v.optional(bits),
     block: v.optional(block),
+    standard: v.optional(v.boolean()),
     zeroPoints: v.optional(v.boolean()),
     perChannel: v.optional(v.boolean()),
     weights: v.optional(v.picklist(["int8", "uint8"])),
@@ -196,6 +203,11 @@ export function checkTogether(options: QuantizeSettings): void {
         hint: 'The scheme "weights" stores matrix products in blocks of few bits.',
       },
     );
+  }
+  if ([options, ...Object.values(overrides)].some((own) => own.bits === 2 && (own.standard ?? options.standard))) {
+    throw new PithError("E_OPTION", "quantize: `standard`: blocks have 4 or 8 bits in operators of ONNX, got 2.", {
+      hint: "ONNX Runtime 1.30 multiplies with 2-bit weights of DequantizeLinear wrongly. `MatMulNBits`, which it writes without `standard`, is right.",
+    });
   }
   if (rounderOf(rounder).zeroPoints === true && !packed) {
     const text = `quantize: \`rounder\`: "${rounderOf(rounder).id}" finds zero points of blocks, and there are none.`;

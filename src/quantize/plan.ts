@@ -7,6 +7,7 @@ import type { Layer } from "../analysis/layers.ts";
 import { ownOptions } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
 import { entryOf } from "../ops/index.ts";
+import { inStandardBlocks } from "./formats/blocked-dequantize-linear.ts";
 import { codesForm, inCodes } from "./formats/dequantize-linear.ts";
 import type { Format, Planned } from "./formats/format.ts";
 import { inRowsOfBlocks } from "./formats/gather-block-quantized.ts";
@@ -18,7 +19,11 @@ import type { Target } from "./target.ts";
 import { settingsOf, weightMiss } from "./weight.ts";
 
 /** The formats of the scheme that stores weights, in the order in which they are asked. */
-const formats: readonly Format[] = [inRowsOfBlocks, inBlocks, inCodes];
+const formats: readonly Format[] = [inStandardBlocks, inRowsOfBlocks, inBlocks, inCodes];
+
+/** The operator set that layers need for what their options ask for. */
+export const opsetFor = (able: readonly Layer[], options: QuantizeSettings): number =>
+  Math.max(...able.flatMap((layer) => formats.map(({ opset }) => opset?.(ownOptions(options, layer).own) ?? 0)));
 
 /** The plan of a layer for the scheme that stores weights: the first format that holds what its options ask for. */
 export function planOf(layer: Layer, options: QuantizeSettings, inference: Inference): Planned | Miss {

@@ -10,13 +10,10 @@ import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import {
-  type BlockBits,
-  blockCodes,
   type Codes,
   channelRanges,
   codesTensor,
   makeCodes,
-  packRows,
   type QuantizedTensor,
   type QuantizedType,
   quantizationParameters,
@@ -26,19 +23,19 @@ import {
 } from "../math/index.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { readStoredValue, storedReader } from "../passes/stored.ts";
-import { fromNumbers, toFloat32, toNumbers } from "../tensor/convert.ts";
+import { fromNumbers, toFloat32 } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
-import { float32, inMemory } from "../tensor/dense.ts";
+import { inMemory } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { isPacked } from "../tensor/packed.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
-import { blockGrid, type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid } from "./grid.ts";
+import { type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
 import type { ModelRoundings } from "./model-roundings.ts";
 import { type RounderName, rounderOf } from "./rounders/index.ts";
 import type { Known, Rounder } from "./rounders/rounder.ts";
 
 export interface WeightSettings {
-  readonly type: "int8" | "uint8";
+  readonly type: WeightType;
   readonly perChannel: boolean;
   readonly bits?: number;
 }
@@ -53,14 +50,6 @@ export interface RounderOptions {
 export interface Evidence {
   readonly rounder: Rounder;
   evidenceOf(layer: Layer): Promise<unknown>;
-}
-
-export interface BlockSettings {
-  readonly bits: BlockBits;
-  /** Inputs that share a scale. */
-  readonly block: number;
-  /** Without zero points. */
-  readonly symmetric: boolean;
 }
 
 /** Why a layer's weight cannot be quantized, as far as the graph tells. */
@@ -148,7 +137,12 @@ export async function scaledGrid(
   return forLayer(layer, () => withScales(rounder, grid, dense, { layer, evidence }));
 }
 
-async function withScales(rounder: Rounder, grid: Grid, dense: Dense, known: Known<unknown>): Promise<ScaledGrid> {
+export async function withScales(
+  rounder: Rounder,
+  grid: Grid,
+  dense: Dense,
+  known: Known<unknown>,
+): Promise<ScaledGrid> {
   const found = await rounder.scales(dense, grid, known);
   checkScales(rounder, grid, dense, found);
   return { ...grid, scale: found.map(({ scale }) => scale), zeroPoint: found.map(({ zeroPoint }) => zeroPoint) };
@@ -174,7 +168,7 @@ export interface QuantizedWeight extends Omit<QuantizedTensor, "quantized"> {
 }
 
 /** Reads a layer's weight: whenever asked for where nothing must be run for it, else once. */
-async function weightReader(
+export async function weightReader(
   model: Model,
   { effective }: Layer,
   engine: Context["engine"],
@@ -223,7 +217,7 @@ const nearestCodes =
     });
   };
 
-async function checkedCodes(rounder: Rounder, grid: ScaledGrid, dense: Dense, known: Known<unknown>) {
+export async function checkedCodes(rounder: Rounder, grid: ScaledGrid, dense: Dense, known: Known<unknown>) {
   const codes = Array.from((await rounder.codes?.(dense, grid, known)) ?? []);
   const count = elementCount(dense.dims);
   const wrong = codes.find((code) => !(Number.isInteger(code) && code >= grid.low && code <= grid.high));
@@ -242,7 +236,7 @@ function transposed(dense: Dense<QuantizedType>): Dense<QuantizedType> {
 }
 
 /** Writes a matrix transposed, each row `width` numbers after the one before. In tiles: number by number each would miss the cache. */
-function turn(
+export function turn(
   from: ArrayLike<number>,
   to: Float32Array | Codes,
   { rows, columns, width }: { readonly rows: number; readonly columns: number; readonly width: number },
@@ -255,119 +249,14 @@ function turn(
 
 const tile = 32;
 
-/** A weight in packed blocks of few bits. */
-export interface QuantizedBlocks {
-  readonly inputs: number;
-  readonly outputs: number;
-  readonly bits: BlockBits;
-  readonly block: number;
-  /** uint8, outputs × blocks × bytes, or outputs × bytes. */
-  readonly codes: Tensor;
-  /** Outputs × blocks. */
-  readonly scale: Dense<"float32">;
-  /** uint8, outputs × bytes; undefined for symmetric blocks. */
-  readonly zeroPoint: Dense<"uint8"> | undefined;
-}
-
-/** The weight of a matrix product in blocks along its inputs, or a table in blocks along its rows; `flat`: a row's blocks have no axis of their own. */
-export async function roundedBlocks(
-  model: Model,
-  layer: Layer,
-  { bits, block, symmetric }: BlockSettings,
-  { rounder, evidenceOf }: Rounding,
-  engine: Context["engine"],
-  flat = false,
-): Promise<QuantizedBlocks> {
-  const [outputs, inputs] = rowsOfScales(layer);
-  const read = await weightReader(model, layer, engine);
-  const count = Math.ceil(inputs / block);
-  const bytes = (block * bits) / 8;
-  const dims = flat ? [outputs, count * bytes] : [outputs, count, bytes];
-  const grid = blockGrid(bits, block, symmetric);
-  const dense = inBlocks(layer, await read(), block);
-  const known = { layer, evidence: await evidenceOf(layer) };
-  const scaled = await forLayer(layer, () => withScales(rounder, grid, dense, known));
-  const given =
-    rounder.codes === undefined ? undefined : await forLayer(layer, () => checkedCodes(rounder, scaled, dense, known));
-  const zeros = packRows(scaled.zeroPoint, { width: count, size: 8 / bits, bits, fill: 2 ** (bits - 1) });
-  return {
-    inputs,
-    outputs,
-    bits,
-    block,
-    codes:
-      given === undefined
-        ? await deferred("uint8", dims, nearestBlocks(layer, read, scaled, dims, bits))
-        : inMemory(packedBlocks(dims, toNumbers(given), block, bits)),
-    scale: float32([outputs, count], scaled.scale),
-    zeroPoint: symmetric ? undefined : fromBytes([outputs, zeros.length / outputs], zeros),
-  };
-}
-
-const nearestBlocks =
-  (layer: Layer, read: () => Promise<Dense>, grid: ScaledGrid, dims: readonly number[], bits: BlockBits) =>
-  async (): Promise<Dense> => {
-    const { block = 1 } = grid;
-    return packedBlocks(dims, nearestInBlocks(inBlocks(layer, await read(), block), grid, bits), block, bits);
-  };
-
-const packedBlocks = (dims: readonly number[], codes: ArrayLike<number>, block: number, bits: BlockBits): Dense =>
-  fromBytes(dims, packRows(codes, { width: block, size: block, bits }));
-
-/** How many rows of a matrix have scales of their own, and their length. */
-const rowsOfScales = ({ role, outputs, inputs }: Layer): readonly [rows: number, width: number] =>
-  role.kind === "lookup" ? [inputs, outputs] : [outputs, inputs];
-
-function inBlocks(layer: Layer, dense: Dense, block: number): Dense<"float32"> {
-  const [outputs, inputs] = rowsOfScales(layer);
-  const count = Math.ceil(inputs / block);
-  return float32([outputs * count, block], rowsOfBlocks(dense, scaleAxis(layer), { inputs, width: count * block }));
-}
-
-const fromBytes = (dims: readonly number[], data: Uint8Array): Dense<"uint8"> => ({ type: "uint8", dims, data });
-
-/** A matrix, turned to outputs × inputs, its rows filled up with zeros to a width. */
-function rowsOfBlocks(
-  dense: Dense,
-  out: number,
-  { inputs, width }: { readonly inputs: number; readonly width: number },
-): Float32Array {
-  const values = toFloat32(dense);
-  const outputs = values.length / inputs;
-  if (out === 0 && width === inputs) return values;
-  const rows = new Float32Array(outputs * width);
-  if (out !== 0) turn(values, rows, { rows: inputs, columns: outputs, width });
-  else for (let y = 0; y < outputs; y++) rows.set(values.subarray(y * inputs, (y + 1) * inputs), y * width);
-  return rows;
-}
-
-function nearestInBlocks(
-  { data }: Dense<"float32">,
-  { scale, zeroPoint, block = 1 }: ScaledGrid,
-  bits: BlockBits,
-): Uint8Array {
-  const codes = new Uint8Array(data.length);
-  scale.forEach((own, index) => {
-    const range = [index * block, (index + 1) * block] as const;
-    blockCodes(data, codes, range, { scale: own, zeroPoint: zeroPoint[index] ?? 0 }, bits);
-  });
-  return codes;
-}
-
 /** What is said of a weight as codes. */
 export function codesText(layer: Layer, { type, perChannel }: WeightSettings, { rounder, existing }: Rounding): string {
   const known = existing.weights.get(layer.effective);
   const bits = known === undefined ? 8 : Math.ceil(Math.log2(known.high - known.low + 1));
-  const few = bits < 8 ? ` (${bits}-bit values stored in 8 bits)` : "";
+  const few = bits < 8 && type !== "int4" ? ` (${bits}-bit values stored in 8 bits)` : "";
   const scales = layer.role.kind === "lookup" ? "a scale per row" : "per-channel scales";
   const by = known !== undefined || rounder.id === "nearest" ? "" : `, rounded by ${rounder.id}`;
   return `weight as ${type}${few}, ${perChannel ? scales : "one scale"}${by}`;
-}
-
-/** What is said of a weight in blocks. */
-export function blocksText({ bits, block, symmetric }: BlockSettings, { rounder }: Evidence): string {
-  const by = rounder.id === "nearest" ? "" : `, rounded by ${rounder.id}`;
-  return `weight in ${bits} bits, blocks of ${block}${symmetric ? "" : " with zero points"}${by}`;
 }
 
 /** Of the schemes that compute in float or by QDQ, where nothing speaks for uint8. */

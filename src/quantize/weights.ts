@@ -5,8 +5,7 @@
  *     h = Gemm(x, fc1.weight, fc1.bias)                   w = DequantizeLinear(fc1.weight_quantized, …) {axis=0}
  *                                                         h = Gemm(x, w, fc1.bias)
  *
- * A table keeps its rows as codes until they are picked (`formats/lookup.ts`). Matrix products and tables may lie in blocks of fewer bits
- * (`formats/matmul-nbits.ts`, `formats/gather-block-quantized.ts`).
+ * A table keeps its rows as codes until they are picked (`formats/lookup.ts`). Other forms are those of `formats/`, of which `plan.ts` has the table.
  *
  * The file shrinks to a quarter. What the runtime makes of it is its own choice: ONNX Runtime turns MatMul with such a weight, read once,
  * into MatMulNBits, which by default also rounds the activations to 8 bits (session option `session.qdq_matmulnbits_accuracy_level`);
@@ -15,14 +14,14 @@
 import { infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
-import { ownOptions, selectLayers } from "../analysis/selection.ts";
+import { selectLayers } from "../analysis/selection.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
-import { planOf } from "./plan.ts";
+import { opsetFor, planOf } from "./plan.ts";
 import { tryOut } from "./prepare.ts";
 import { type Evidence, weightMiss } from "./weight.ts";
 import { writePlanned } from "./write-planned.ts";
@@ -39,32 +38,27 @@ export async function quantizeToWeights(
   const able = chosen.filter((layer) => weightMiss(layer) === undefined);
   // A model in which nothing can be done stays as it is, its operator set included.
   if (able.length > 0) {
-    raiseFor(
-      model,
-      able.some((layer) => ownOptions(options, layer).own.perChannel),
-    );
+    raiseFor(model, opsetFor(able, options));
     const kept = existing.activations.size === 0 ? undefined : tryOut(model, options).kept;
     removeRoundings(model, existing, able, (value) => kept?.has(value) !== true);
   }
   const inference = infer(model);
   const all = layers(model, inference);
   const planned = selectLayers(all, options).map((layer) => planOf(layer, options, inference));
+  const others = noLayers(model, inference, all);
   const { changes, misses } = await writePlanned(model, planned, inference, rounding, context);
-  return { changes, misses: [...noLayers(model, inference, all), ...misses] };
+  return { changes, misses: [...others, ...misses] };
 }
 
-/**
- * Raises the operator set to one in which DequantizeLinear has what is needed: per-channel scales since opset 13, one scale since 10.
- * @throws PithError E_UNSUPPORTED if that is not possible.
- */
-function raiseFor(model: Model, perChannel: boolean): void {
+/** @throws PithError E_UNSUPPORTED if that is not possible. */
+function raiseFor(model: Model, opset: number): void {
   try {
-    raiseOpset(model, perChannel ? 13 : 10);
+    raiseOpset(model, opset);
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
     // What the next operator set cannot say a later one may.
-    if (!perChannel) raiseOpset(model, 13);
-    else if ((model.opsets.get("") ?? 0) < 10) throw error;
+    if (opset < 13) raiseOpset(model, 13);
+    else if (opset > 13 || (model.opsets.get("") ?? 0) < 10) throw error;
     else {
       const hint = "Per-channel scales need opset 13; one scale per weight (`perChannel: false`) needs opset 10 only.";
       throw error.reworded({ hint: [hint, ...error.advice] });

@@ -20,7 +20,11 @@ import { type AddedToSums, grownFor, vectorBias, writeBias } from "./int32-bias.
 import { writeLookup } from "./lookup.ts";
 
 /** Any layer's. */
-export const inCodes: Format = { what: "codes", formOf: (_, own) => codesForm(settingsOf(own)) };
+export const inCodes: Format = {
+  what: "codes",
+  opset: ({ perChannel }) => (perChannel ? 13 : 10),
+  formOf: (_, own) => codesForm(settingsOf(own)),
+};
 
 /** Of a layer that computes on integers with measured ranges: the type and the scale of what it reads. */
 interface Measured {
@@ -30,7 +34,7 @@ interface Measured {
 }
 
 export const codesForm = (settings: WeightSettings, measured?: Measured): Form => ({
-  bits: 8,
+  bits: settings.type === "int4" ? 4 : 8,
   text(layer, { plain }) {
     const weight = codesText(layer, settings, plain);
     return measured === undefined ? weight : `${measured.type} activations, ${weight}`;

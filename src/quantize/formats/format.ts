@@ -16,6 +16,8 @@ import type { Rounding, WeightSettings } from "../weight.ts";
 export interface Format {
   /** After "not": "blocks". */
   readonly what: string;
+  /** The first operator set in which what options ask for can be written. */
+  opset?(own: QuantizeSettings): number;
   formOf(layer: Layer, own: QuantizeSettings, inference: Inference): Form | Miss | undefined;
 }
 

@@ -13,10 +13,12 @@ import { replaceNode } from "../../graph/replace.ts";
 import { keepLayerName } from "../../passes/keep-layer-name.ts";
 import { int64 } from "../../tensor/dense.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import { type BlockSettings, blocksText, settingsOf } from "../weight.ts";
+import { type BlockSettings, blocksText } from "../blocks.ts";
+import { settingsOf } from "../weight.ts";
 import { codesForm } from "./dequantize-linear.ts";
 import type { Form, Format } from "./format.ts";
-import { blockOf, blocksAt, blocksForm, blocksOf, type StoredBlocks } from "./matmul-nbits.ts";
+import { blockOf, blocksForm, blocksOf, type StoredBlocks } from "./matmul-nbits.ts";
+import { matrixAt } from "./product.ts";
 
 const smallestBlock = 16;
 
@@ -24,7 +26,7 @@ export const inRowsOfBlocks: Format = {
   what: "blocks",
   formOf(layer, own) {
     const block = blockOf(own);
-    if (block === undefined || layer.role.kind !== "lookup") return undefined;
+    if (block === undefined || own.standard || layer.role.kind !== "lookup") return undefined;
     const width = layer.outputs;
     if (width % block > 0) return new Miss(`rows of ${width} numbers are no whole blocks of ${block}`, layer.name);
     // No released runtime reads rows of 2 bits. Their zero points are stored in any case: runtimes differ in what is meant without.
@@ -47,7 +49,7 @@ const rowsForm = (settings: BlockSettings, otherwise: Form): Form => ({
   },
   tied(product, wanted, inference) {
     if (wanted.onCodes !== undefined) return undefined;
-    const target = blocksAt(product, inference);
+    const target = matrixAt(product, inference);
     return target instanceof Miss ? target : blocksForm(settings, target);
   },
 });
@@ -58,11 +60,11 @@ function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks): void {
   const indices = node.inputs[role.data];
   if (output === undefined || indices === undefined) return;
   keepLayerName(layer);
-  const { codes, scale, zeroPoint, outputs, bits, block } = stored;
+  const { codes, scale, zeroPoint, rows: length, bits, block } = stored;
   const table =
     codes.type?.dims?.length === 2
       ? codes
-      : emit.named(`${codes.name}_rows`).Reshape([codes, emit.constant(int64([2], [outputs, -1]), "rows")]);
+      : emit.named(`${codes.name}_rows`).Reshape([codes, emit.constant(int64([2], [length, -1]), "rows")]);
   const rows = emit
     .named(`${output.name}_rows`)
     ["com.microsoft.GatherBlockQuantized"]([table, indices, scale, zeroPoint], {

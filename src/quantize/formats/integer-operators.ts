@@ -11,12 +11,9 @@ import { plainName } from "../../analysis/masks.ts";
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import type { Model } from "../../graph/model.ts";
 import { replaceNode } from "../../graph/replace.ts";
 import { keepLayerName } from "../../passes/keep-layer-name.ts";
-import type { Context } from "../../passes/pass.ts";
-import { readStoredValue } from "../../passes/stored.ts";
-import { fromNumbers, toFloat32, toNumbers } from "../../tensor/convert.ts";
+import { fromNumbers, toNumbers } from "../../tensor/convert.ts";
 import { float32 } from "../../tensor/dense.ts";
 import { type Dense, typeCodes } from "../../tensor/types.ts";
 import { type Target, targetAt } from "../target.ts";
@@ -24,6 +21,7 @@ import { fastWeight } from "../targets.ts";
 import { codesText, roundedWeight, type WeightSettings } from "../weight.ts";
 import { codesOf, storeQuantized, turned } from "./dequantize-linear.ts";
 import { type Form, type Format, oncePerRun, type Run } from "./format.ts";
+import { biasFor } from "./product.ts";
 
 export const inIntegers: Format = {
   what: "integer arithmetic",
@@ -101,22 +99,6 @@ const integerWeight = (emit: Emit, target: Target, settings: WeightSettings, run
 /** What layers agree in that read the same codes. */
 function sharedForm({ layer, rule }: Target, { type, perChannel }: WeightSettings): string {
   return `${type} ${perChannel} ${layer.role.out} ${rule.integerTransposed} ${rule.channelDims(layer.outputs).join()}`;
-}
-
-/** The bias so that it adds to the output: times its factor, with the dimensions of a channel vector where it is one. */
-export async function biasFor(
-  model: Model,
-  { layer, rule }: Target,
-  context: Context,
-): Promise<Dense | Value | undefined> {
-  const { bias } = layer;
-  if (bias === undefined) return undefined;
-  const dims = rule.channelDims(layer.outputs);
-  const factor = rule.biasFactor ?? 1;
-  if (factor === 1 && (dims.length === 1 || bias.type?.dims?.length !== 1)) return bias;
-  const dense = await readStoredValue(model, bias, context.engine);
-  const scaled = factor === 1 ? toFloat32(dense) : toFloat32(dense).map((value) => value * factor);
-  return float32(dense.dims.length === 1 && scaled.length === layer.outputs ? dims : dense.dims, scaled);
 }
 
 function writeInteger(

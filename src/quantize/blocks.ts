@@ -1,0 +1,103 @@
+/** A layer's weight in blocks of few bits: rows of the numbers that share scales, and in each so many numbers in a row that share one. */
+import type { Layer } from "../analysis/layers.ts";
+import { type BlockBits, blockCodes } from "../math/index.ts";
+import { toFloat32, toNumbers } from "../tensor/convert.ts";
+import { deferred } from "../tensor/deferred.ts";
+import { float32, inMemory } from "../tensor/dense.ts";
+import type { DataType, Dense, Tensor } from "../tensor/types.ts";
+import type { Run } from "./formats/format.ts";
+import { blockGrid, type ScaledGrid } from "./grid.ts";
+import { checkedCodes, type Evidence, forLayer, scaleAxis, turn, weightReader, withScales } from "./weight.ts";
+
+export interface BlockSettings {
+  readonly bits: BlockBits;
+  /** Inputs that share a scale. */
+  readonly block: number;
+  /** Without zero points. */
+  readonly symmetric: boolean;
+}
+
+export interface BlockShape {
+  readonly rows: number;
+  readonly width: number;
+  /** Blocks of a row. */
+  readonly count: number;
+}
+
+/** How codes lie in the file: they are given as rows × whole blocks, from 0 to 2ᵇ - 1. */
+export interface BlockLayout {
+  readonly type: Exclude<DataType, "string">;
+  readonly dims: readonly number[];
+  pack(codes: ArrayLike<number>): Dense;
+}
+
+/** Scales and zero points are rows × blocks; symmetric blocks have 2ᵇ⁻¹ as zero points. */
+export interface RoundedBlocks extends BlockSettings, BlockShape {
+  readonly codes: Tensor;
+  readonly scale: readonly number[];
+  readonly zeroPoint: readonly number[];
+}
+
+export function blockShape({ effective, ...layer }: Layer, block: number): BlockShape {
+  const dims = (effective.type?.dims ?? []).map(Number);
+  const rows = dims[scaleAxis({ effective, ...layer })] ?? 0;
+  const width = dims.reduce((product, dim) => product * dim, 1) / rows;
+  return { rows, width, count: Math.ceil(width / block) };
+}
+
+/** The weight of a product in blocks along its inputs, or a table in blocks along its rows. */
+export async function roundedBlocks(
+  { model, rounding, context }: Run,
+  layer: Layer,
+  settings: BlockSettings,
+  layoutOf: (shape: BlockShape) => BlockLayout,
+): Promise<RoundedBlocks> {
+  const { bits, block, symmetric } = settings;
+  const { rounder, evidenceOf } = rounding;
+  const read = await weightReader(model, layer, context.engine);
+  const shape = blockShape(layer, block);
+  const { type, dims, pack } = layoutOf(shape);
+  const grid = blockGrid(bits, block, symmetric);
+  const dense = inBlocks(layer, await read(), block);
+  const known = { layer, evidence: await evidenceOf(layer) };
+  const scaled = await forLayer(layer, () => withScales(rounder, grid, dense, known));
+  const given =
+    rounder.codes === undefined ? undefined : await forLayer(layer, () => checkedCodes(rounder, scaled, dense, known));
+  const codes =
+    given === undefined
+      ? await deferred(type, dims, nearestBlocks(layer, read, scaled, bits, pack))
+      : inMemory(pack(toNumbers(given)));
+  return { ...settings, ...shape, codes, scale: scaled.scale, zeroPoint: scaled.zeroPoint };
+}
+
+// Made where no weight is in scope: a function holds all that any function beside it uses.
+const nearestBlocks =
+  (layer: Layer, read: () => Promise<Dense>, grid: ScaledGrid, bits: BlockBits, pack: BlockLayout["pack"]) =>
+  async (): Promise<Dense> => {
+    const { block = 1, scale, zeroPoint } = grid;
+    const { data } = inBlocks(layer, await read(), block);
+    const codes = new Uint8Array(data.length);
+    scale.forEach((own, index) => {
+      const range = [index * block, (index + 1) * block] as const;
+      blockCodes(data, codes, range, { scale: own, zeroPoint: zeroPoint[index] ?? 0 }, bits);
+    });
+    return pack(codes);
+  };
+
+/** Blocks × numbers, rows filled up with zeros. */
+function inBlocks(layer: Layer, dense: Dense, block: number): Dense<"float32"> {
+  const { rows, width, count } = blockShape(layer, block);
+  const values = toFloat32(dense);
+  const whole = count * block;
+  if (scaleAxis(layer) === 0 && whole === width) return float32([rows * count, block], values);
+  const filled = new Float32Array(rows * whole);
+  if (scaleAxis(layer) !== 0) turn(values, filled, { rows: width, columns: rows, width: whole });
+  else for (let y = 0; y < rows; y++) filled.set(values.subarray(y * width, (y + 1) * width), y * whole);
+  return float32([rows * count, block], filled);
+}
+
+/** What is said of a weight in blocks. */
+export function blocksText({ bits, block, symmetric }: BlockSettings, { rounder }: Evidence): string {
+  const by = rounder.id === "nearest" ? "" : `, rounded by ${rounder.id}`;
+  return `weight in ${bits} bits, blocks of ${block}${symmetric ? "" : " with zero points"}${by}`;
+}

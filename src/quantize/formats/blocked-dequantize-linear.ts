@@ -1,0 +1,154 @@
+/**
+ * Blocks of few bits in operators of ONNX alone:
+ *
+ *     h = Gemm(x, fc1.weight, fc1.bias)     w = DequantizeLinear(fc1.weight_quantized, _scale, _zero_point) {axis=0, block_size}    # int4[K, N]
+ *                                           h = Add(MatMul(x, w), fc1.bias)
+ *     h = Conv(x, conv.weight)              w = Reshape(DequantizeLinear(…) {axis=1, block_size}, dims)                             # int4[outputs, others]
+ *                                           h = Conv(x, w)
+ *
+ * Codes are those of `MatMulNBits`, into which ONNX Runtime turns such a product. Convolutions, and what else is not one product with a matrix, become
+ * floats anew in every run; what has fewer numbers than a block for an output has one scale for each.
+ * There are no 2 bits: ONNX Runtime 1.30 makes a wrong product of them where the outputs are no multiple of 4.
+ */
+import type { Layer } from "../../analysis/layers.ts";
+import { plainName } from "../../analysis/masks.ts";
+import { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { codesTensor, makeCodes } from "../../math/index.ts";
+import { fromNumbers } from "../../tensor/convert.ts";
+import { float32, int64 } from "../../tensor/dense.ts";
+import { fixedDims } from "../../tensor/dims.ts";
+import { typeCodes } from "../../tensor/types.ts";
+import {
+  type BlockLayout,
+  type BlockSettings,
+  type BlockShape,
+  blockShape,
+  blocksText,
+  roundedBlocks,
+} from "../blocks.ts";
+import type { Target } from "../target.ts";
+import { codesForm } from "./dequantize-linear.ts";
+import { type Form, type Format, oncePerRun, type Run } from "./format.ts";
+import { blockOf, isSymmetric } from "./matmul-nbits.ts";
+import { matrixAt, writeProduct } from "./product.ts";
+
+export const inStandardBlocks: Format = {
+  what: "blocks",
+  opset: (own) => (own.standard && blockOf(own) !== undefined ? 21 : 0),
+  formOf(layer, own, inference) {
+    const block = blockOf(own);
+    if (block === undefined || !own.standard) return undefined;
+    if (layer.role.kind === "lookup") return new Miss("no operator of ONNX picks rows of them", layer.name);
+    const few = own.bits === 8 ? undefined : codesForm({ type: "int4", perChannel: own.perChannel });
+    const settings = { bits: own.bits, block, symmetric: isSymmetric(own) };
+    const target = matrixAt(layer, inference);
+    if (!(target instanceof Miss)) return productForm(settings, target, few);
+    const { role } = layer;
+    const isFlat = role.out === 0 && role.stack === undefined && blockShape(layer, block).width > block;
+    return isFlat ? reshapedForm(settings, few) : few;
+  },
+};
+
+/** The form of one scale for each output where the model has learned such scales, which the codes hold. */
+function ofLearned(form: Form, few: Form | undefined): Form {
+  if (few === undefined) return form;
+  const own = (layer: Layer, { rounding: { existing } }: Run): Form => {
+    const known = existing.weights.get(layer.effective);
+    return known !== undefined && known.high - known.low < 16 ? few : form;
+  };
+  return {
+    ...form,
+    text: (layer, run) => own(layer, run).text(layer, run),
+    write: (emit, planned, run) => own(planned.layer, run).write(emit, planned, run),
+  };
+}
+
+const productForm = (settings: BlockSettings, target: Target, few: Form | undefined): Form =>
+  ofLearned(
+    {
+      bits: settings.bits,
+      text: (_, { rounding }) => blocksText(settings, rounding),
+      async write(emit, { layer }, run) {
+        const weight = numbersOf(emit, layer, settings, 0, await blocksOf(emit, layer, settings, true, run));
+        await writeProduct(emit, target, run, (emit, data) => emit.MatMul([data, weight]));
+      },
+    },
+    few,
+  );
+
+const reshapedForm = (settings: BlockSettings, few: Form | undefined): Form =>
+  ofLearned(
+    {
+      bits: settings.bits,
+      text: (_, { rounding }) => blocksText(settings, rounding),
+      async write(emit, { layer }, run) {
+        const { node, role, effective } = layer;
+        const flat = numbersOf(emit, layer, settings, 1, await blocksOf(emit, layer, settings, false, run));
+        const dims = fixedDims(effective.type?.dims) ?? [];
+        const shaped = emit.Reshape([flat, emit.constant(int64([dims.length], dims), "dims")]);
+        const read = effective.type?.type ?? "float32";
+        const numbers = read === "float32" ? shaped : emit.Cast([shaped], { to: typeCodes[read] });
+        run.model.graph.setInput(node, role.input, numbers);
+      },
+    },
+    few,
+  );
+
+function numbersOf(
+  emit: Emit,
+  layer: Layer,
+  { block }: BlockSettings,
+  axis: number,
+  { codes, scale, zeroPoint }: Stored,
+): Value {
+  const named = emit.named(`${plainName(layer.weight)}_DequantizeLinear_Output`);
+  return named.DequantizeLinear([codes, scale, zeroPoint], { axis, block_size: block });
+}
+
+type Stored = Readonly<Record<"codes" | "scale", Value>> & { readonly zeroPoint: Value | undefined };
+
+const stored = oncePerRun<Stored>();
+
+/** @param turned inputs × outputs, as a product reads them. */
+const blocksOf = (emit: Emit, layer: Layer, settings: BlockSettings, turned: boolean, run: Run): Promise<Stored> =>
+  stored(run, layer.effective, `${Object.values(settings).join(" ")} ${turned} ${layer.role.out}`, async () => {
+    const name = plainName(layer.weight);
+    const { bits, symmetric } = settings;
+    const blocks = await roundedBlocks(run, layer, settings, layoutOf(settings, turned));
+    const { rows, count } = blocks;
+    const laid = (numbers: readonly number[]): readonly number[] =>
+      turned ? numbers.map((_, at) => numbers[(at % rows) * count + Math.floor(at / rows)] ?? 0) : numbers;
+    const dims = turned ? [count, rows] : [rows, count];
+    return {
+      codes: emit.constant(blocks.codes, `${name}_quantized`),
+      scale: emit.constant(float32(dims, laid(blocks.scale)), `${name}_scale`),
+      zeroPoint: symmetric
+        ? undefined
+        : emit.constant(
+            fromNumbers(bits === 4 ? "uint4" : "uint8", dims, laid(blocks.zeroPoint)),
+            `${name}_zero_point`,
+          ),
+    };
+  });
+
+const layoutOf =
+  ({ bits, block, symmetric }: BlockSettings, turned: boolean) =>
+  ({ rows, width, count }: BlockShape): BlockLayout => {
+    const type = `${symmetric ? "int" : "uint"}${bits === 4 ? 4 : 8}` as const;
+    const middle = symmetric ? 2 ** (bits - 1) : 0;
+    const dims = turned ? [width, rows] : [rows, width];
+    return {
+      type,
+      dims,
+      pack(given) {
+        const whole = count * block;
+        const codes = makeCodes(type, rows * width);
+        for (let row = 0; row < rows; row++)
+          for (let at = 0; at < width; at++)
+            codes[turned ? at * rows + row : row * width + at] = (given[row * whole + at] ?? 0) - middle;
+        return codesTensor(type, dims, codes);
+      },
+    };
+  };

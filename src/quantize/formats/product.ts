@@ -1,0 +1,65 @@
+/** Layers that multiply their data with a matrix and add a bias, and what is written in their place. */
+import type { Inference } from "../../analysis/infer.ts";
+import type { Layer } from "../../analysis/layers.ts";
+import { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import { replaceNode } from "../../graph/replace.ts";
+import { keepLayerName } from "../../passes/keep-layer-name.ts";
+import type { Context } from "../../passes/pass.ts";
+import { readStoredValue } from "../../passes/stored.ts";
+import { toFloat32 } from "../../tensor/convert.ts";
+import { float32 } from "../../tensor/dense.ts";
+import type { Dense } from "../../tensor/types.ts";
+import { type Target, targetAt } from "../target.ts";
+import type { Run } from "./format.ts";
+
+/** The layer as a product with a matrix alone, or why it is none. */
+export function matrixAt(layer: Layer, inference: Inference): Target | Miss {
+  const target = targetAt(layer, inference);
+  if (target instanceof Miss) return target;
+  const { rule, data } = target;
+  const { dataAxis, packed, stack } = rule.weight;
+  const rank = inference.operand(data)?.dims?.length;
+  const isMatrix = layer.effective.type?.dims?.length === 2 && packed === undefined && stack === undefined;
+  if (!isMatrix || rule.channelDims(1).length !== 1) return new Miss("blocks are for matrix products", layer.name);
+  if (dataAxis !== -1 && dataAxis + 1 !== rank) return new Miss("its data is transposed", layer.name);
+  return target;
+}
+
+/** Writes a product, and the bias added to it, in the place of a layer. */
+export async function writeProduct(
+  emit: Emit,
+  target: Target,
+  run: Run,
+  productOf: (emit: Emit, data: Value) => Value,
+): Promise<void> {
+  const { layer, data } = target;
+  const { node, role } = layer;
+  const [output] = node.outputs;
+  if (output === undefined) return;
+  keepLayerName(layer);
+  // Asked for now: the layer before may have been rewritten meanwhile.
+  const product = productOf(emit.named(`${output.name}_product`), node.inputs[role.data] ?? data);
+  const bias = await biasFor(run.model, target, run.context);
+  const addend = bias === undefined || "graph" in bias ? bias : emit.constant(bias, layer.bias?.name ?? "bias");
+  replaceNode(node, [addend === undefined ? product : emit.named(`${output.name}_sum`).Add([product, addend])]);
+  if (product.producer !== undefined) product.producer.name = node.name;
+}
+
+/** The bias so that it adds to the output: times its factor, with the dimensions of a channel vector where it is one. */
+export async function biasFor(
+  model: Model,
+  { layer, rule }: Target,
+  context: Context,
+): Promise<Dense | Value | undefined> {
+  const { bias } = layer;
+  if (bias === undefined) return undefined;
+  const dims = rule.channelDims(layer.outputs);
+  const factor = rule.biasFactor ?? 1;
+  if (factor === 1 && (dims.length === 1 || bias.type?.dims?.length !== 1)) return bias;
+  const dense = await readStoredValue(model, bias, context.engine);
+  const scaled = factor === 1 ? toFloat32(dense) : toFloat32(dense).map((value) => value * factor);
+  return float32(dense.dims.length === 1 && scaled.length === layer.outputs ? dims : dense.dims, scaled);
+}

@@ -1,0 +1,171 @@
+/** Formats of stored weights: the very numbers that codes stand for, in every runtime, found again as layers, and left alone by what cleans up. */
+import { join } from "node:path";
+import { InferenceSession } from "onnxruntime-node";
+import { describe, expect, test } from "vitest";
+import { createEngine } from "../../src/engine/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { assertValid } from "../../src/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import { simplify } from "../../src/passes/simplify.ts";
+import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { toFloat64 } from "../../src/tensor/convert.ts";
+import { float32, inMemory, int64 } from "../../src/tensor/dense.ts";
+import type { Batch } from "../../src/tensor/types.ts";
+import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { difference, layerNames, numbersFor, operators, reopened, run, stored } from "./networks.ts";
+
+interface BlockCase {
+  readonly K: number;
+  readonly N: number;
+  readonly block_size: 16 | 32;
+  readonly type: "int4" | "uint4";
+  readonly weight_K_by_N: GoldenTensor;
+  readonly raw_K_by_N: GoldenTensor;
+  readonly scales: GoldenTensor;
+  readonly zero_points_raw?: GoldenTensor;
+}
+const reference = golden<{ readonly blocks_dequantizelinear: readonly BlockCase[] }>("quantization");
+
+/** One product with a weight of these numbers, inputs × outputs. */
+function product(inputs: number, outputs: number, numbers: Iterable<number>): Model {
+  const model = parseModel(`opset 17
+graph (x: float32[batch, ${inputs}]) -> (y: float32[batch, ${outputs}]) {
+  fc.weight: float32[${inputs}, ${outputs}] = zeros
+  y = MatMul(x, fc.weight)
+}`);
+  const weight = model.graph.value("fc.weight");
+  if (weight !== undefined) weight.tensor = inMemory(float32([inputs, outputs], numbers));
+  return model;
+}
+
+/** Products of both layouts, convolutions with more and with fewer numbers for an output than a block, and a table. */
+const text = `opset 17
+graph (x: float32[batch, 3, 8, 8], ids: int64[batch]) -> (y: float32[batch, 5], e: float32[batch, 16]) {
+  conv.weight: float32[6, 3, 3, 3] = random(seed 1)
+  conv.bias: float32[6] = random(seed 2)
+  depth.weight: float32[6, 1, 3, 3] = random(seed 3)
+  up.weight: float32[6, 4, 2, 2] = random(seed 4)
+  fc1.weight: float32[33, 64] = random(seed 5)
+  fc1.bias: float32[33] = random(seed 6)
+  fc2.weight: float32[33, 5] = random(seed 7)
+  fc2.bias: float32[5] = random(seed 8)
+  embed.weight: float32[40, 16] = random(seed 9)
+  h1 = Conv "conv" (x, conv.weight, conv.bias) {strides=[2, 2]}
+  h2 = Conv "depth" (h1, depth.weight) {group=6, pads=[1, 1, 1, 1], strides=[2, 2]}
+  h3 = ConvTranspose "up" (h2, up.weight) {strides=[2, 2]}
+  f = Flatten(h3)
+  h4 = Gemm "fc1" (f, fc1.weight, fc1.bias) {transB=1}
+  a = Relu(h4)
+  h5 = MatMul "fc2" (a, fc2.weight)
+  y = Add(h5, fc2.bias)
+  e = Gather "embed" (embed.weight, ids)
+}`;
+const names = ["conv", "depth", "up", "fc1", "fc2", "embed"];
+const feeds = { x: numbersFor([3, 3, 8, 8]), ids: int64([3], [0, 39, 7]) };
+
+async function outputs(model: Model, given: Batch, runtime: "native" | "wasm", optimize = true): Promise<Float64Array> {
+  const session = await createEngine({ runtime }).load(model, { optimize, threads: 1 });
+  const results = Object.values(await session.run(given));
+  await session.release();
+  return Float64Array.from(results.flatMap((result) => [...toFloat64(result)]));
+}
+
+/** What ONNX Runtime makes of a model before it runs it. */
+async function optimized(model: Model): Promise<readonly string[]> {
+  const path = join(temporaryFolder(), "optimized.onnx");
+  const session = await InferenceSession.create(await encodeToBytes(model), { optimizedModelFilePath: path });
+  await session.release();
+  return operators(await open(path));
+}
+
+describe.each([
+  [{ bits: 4, block: 16, standard: true }, 0.2, ["int4", "int4", "int4", "int4", "int4", "int8"]],
+  [{ bits: 4, block: 16, standard: true, zeroPoints: true }, 0.2, ["uint4", "int4", "int4", "uint4", "uint4", "int8"]],
+  [{ bits: 4, standard: true, rounder: "hqq" }, 0.25, ["int4", "int4", "int4", "uint4", "uint4", "int8"]],
+  [{ bits: 8, block: 16, standard: true }, 0.01, ["int8", "int8", "int8", "int8", "int8", "int8"]],
+] as const satisfies readonly (readonly [QuantizeOptions, number, readonly string[]])[])(
+  "%j",
+  (options, most, types) => {
+    test("computes nearly what the numbers did, and the same in every runtime", async () => {
+      const model = parseModel(text);
+      const before = await outputs(model, feeds, "native");
+      const { changes, misses } = await quantize(model, { scheme: "weights", ...options });
+      assertValid(model);
+      expect([changes.map(({ at }) => at), misses]).toEqual([names, []]);
+      const file = await reopened(model);
+      const plain = await outputs(file, feeds, "native", false);
+      expect(difference(before, plain)).toBeLessThan(most);
+      expect(difference(plain, await outputs(file, feeds, "wasm", false))).toBeLessThan(1e-5);
+      // Kernels that products are fused into round activations to 8 bits as well.
+      for (const runtime of ["native", "wasm"] as const)
+        expect(difference(plain, await outputs(file, feeds, runtime))).toBeLessThan(0.02);
+    });
+
+    test("is found again, layer by layer, and stays as it is", async () => {
+      const model = parseModel(text);
+      await quantize(model, { scheme: "weights", ...options });
+      const file = await reopened(model);
+      expect(layerNames(file)).toEqual(names);
+      const codes = await Promise.all(names.map((name) => stored(file, `${name}.weight_quantized`)));
+      expect(codes.map(({ type }) => type)).toEqual(types);
+      const size = (await encodeToBytes(file)).length;
+      await simplify(file);
+      expect((await encodeToBytes(file)).length).toBeLessThanOrEqual(size);
+      const again = await quantize(file, { scheme: "weights", ...options });
+      expect(again.changes).toEqual([]);
+      expect(again.misses.map(({ reason }) => reason)).toEqual(
+        types.map((type) => `its weight is quantized already (${type})`),
+      );
+    });
+  },
+);
+
+describe("blocks in operators of ONNX", () => {
+  test.skipIf(reference === undefined).each(reference?.blocks_dequantizelinear ?? [])(
+    "$type, $K × $N in blocks of $block_size: codes, scales and zero points of ONNX Runtime's quantizer",
+    async ({ K, N, block_size: block, type, ...given }) => {
+      const model = product(K, N, goldenNumbers(given.weight_K_by_N));
+      await quantize(model, { scheme: "weights", bits: 4, block, standard: true, zeroPoints: type === "uint4" });
+      const codes = await stored(model, "fc.weight_quantized");
+      expect([codes.type, codes.dims]).toEqual([type, [K, N]]);
+      expect([...(codes.data as Uint8Array)]).toEqual(given.raw_K_by_N.data);
+      expect([...toFloat64(await stored(model, "fc.weight_scale"))]).toEqual(
+        [...goldenNumbers(given.scales)].map(Math.fround),
+      );
+      if (given.zero_points_raw !== undefined) {
+        const { data } = await stored(model, "fc.weight_zero_point");
+        expect([...(data as Uint8Array)]).toEqual(given.zero_points_raw.data);
+      }
+    },
+  );
+
+  test.each([
+    [4, false],
+    [4, true],
+    [8, false],
+  ] as const)("a product of %d bits becomes MatMulNBits: zero points %s", async (bits, zeroPoints) => {
+    for (const outputs of [33, 32]) {
+      const model = product(80, outputs, numbersFor([80, outputs]).data);
+      await quantize(model, { scheme: "weights", bits, block: 32, standard: true, zeroPoints });
+      expect(await optimized(model)).toEqual(["MatMulNBits"]);
+    }
+  });
+
+  test("scales that were trained for 4 bits stay, one for each output", async () => {
+    const model = product(64, 6, numbersFor([64, 6]).data);
+    await fakeQuantize(model, { bits: 4 });
+    const x = { x: numbersFor([2, 64], 3) };
+    const rounded = await run(model, x);
+    const { changes } = await quantize(model, { scheme: "weights", bits: 4, standard: true });
+    expect(changes.map(({ what }) => what)).toEqual(["weight as int4, per-channel scales"]);
+    expect(difference(rounded, await run(model, x, { optimize: false }))).toBeLessThan(1e-6);
+  });
+
+  test("there are no 2 bits, which ONNX Runtime multiplies wrongly", async () => {
+    await expect(
+      quantize(product(16, 2, numbersFor([16, 2]).data), { scheme: "weights", bits: 2, standard: true }),
+    ).rejects.toThrow("quantize: `standard`: blocks have 4 or 8 bits in operators of ONNX, got 2.");
+  });
+});
