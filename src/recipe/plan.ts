@@ -1,15 +1,30 @@
 /** What is tried where no recipe is given. */
+import { infer } from "../analysis/infer.ts";
+import { layers } from "../analysis/layers.ts";
+import type { Model } from "../graph/model.ts";
+import { elementCount } from "../tensor/dims.ts";
 import { recipeFrom } from "./recipe.ts";
 import type { Candidate } from "./variant.ts";
 
 /**
- * Eight bits, in the three ways there are: they need no training, and little or no data.
- * @param calibrated whether there are samples to measure ranges on.
+ * Fewer bits, in the ways that need no training, and little or no data; 4 bits where most weights lie in matrices, the blocks of other layers are
+ * of 8.
  */
-export function defaultPlan(calibrated: boolean): readonly Candidate[] {
-  const quantized = (scheme: string): Candidate => ({
-    name: `int8 ${scheme}`,
-    recipe: recipeFrom({ steps: [{ quantize: { scheme } }] }),
+export function defaultPlan(model: Model): readonly Candidate[] {
+  const candidate = (name: string, quantize: object): Candidate => ({
+    name,
+    recipe: recipeFrom({ steps: [{ quantize }] }),
   });
-  return [...(calibrated ? [quantized("static")] : []), quantized("dynamic"), quantized("weights")];
+  let [all, inMatrices] = [0, 0];
+  for (const { effective } of layers(model, infer(model))) {
+    const dims = effective.type?.dims?.map(Number) ?? [];
+    const numbers = elementCount(dims);
+    all += numbers;
+    if (dims.length === 2) inMatrices += numbers;
+  }
+  return [
+    ...["static", "dynamic", "weights"].map((scheme) => candidate(`int8 ${scheme}`, { scheme })),
+    ...(inMatrices > all / 2 ? [candidate("4 bits", { scheme: "weights", bits: 4, rounder: "k-quant" })] : []),
+    candidate("float16", { scheme: "float16" }),
+  ];
 }

@@ -50,7 +50,7 @@ const compress = (...words: string[]) => pith(["compress", at("net.onnx"), "--da
 const sha256 = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 
 describe("without a recipe", () => {
-  test("writes the smallest of three, with a report and a record that fit the files", async () => {
+  test("writes the smallest of five, with a report and a record that fit the files", async () => {
     const { code, out, err } = await compress("-o", at("out"));
     expect({ code, err }).toMatchObject({ code: 0, err: expect.stringContaining("int8 static, after quantize: ") });
     expect(readdirSync(at("out")).sort()).toEqual(written);
@@ -64,9 +64,18 @@ describe("without a recipe", () => {
     expect(run.machine?.versions).toHaveProperty("node", process.versions.node);
     expect(run.data).toMatchObject({ calibrate: { count: 200 }, test: { count: 800 }, validation: 266 });
     expect(original.estimate.count).toBe(534);
-    expect(out).toContain("The result was chosen among 3 variants on 266 validation samples. These figures come from");
+    expect(out).toContain("The result was chosen among 5 variants on 266 validation samples. These figures come from");
     expect(run.data.train).toBeUndefined();
-    for (const part of ["✓  int8 static", "✓  int8 dynamic", "✓  int8 weights", "← kept", " smaller", "written: "])
+    for (const part of [
+      "✓  int8 static",
+      "✓  int8 dynamic",
+      "✓  int8 weights",
+      "✓  4 bits",
+      "✓  float16",
+      "← kept",
+      " smaller",
+      "written: ",
+    ])
       expect(out).toContain(part);
     expect(out).not.toContain("✗");
     expect(readFileSync(at("out/report.html"), "utf8")).toContain("net.onnx");

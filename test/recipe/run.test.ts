@@ -337,10 +337,16 @@ describe("refused:", () => {
 describe("of several candidates", () => {
   test("the smallest that keeps the goal is kept, and all are reported", async () => {
     const options = { rounds: 3, goal: { maxDrop: 0.02 } };
-    const { run, result } = await compress(net, defaultPlan(true), task, options);
-    expect(run.variants.map(({ name }) => name)).toEqual(["int8 static", "int8 dynamic", "int8 weights"]);
+    const { run, result } = await compress(net, defaultPlan(net), task, options);
+    expect(run.variants.map(({ name }) => name)).toEqual([
+      "int8 static",
+      "int8 dynamic",
+      "int8 weights",
+      "4 bits",
+      "float16",
+    ]);
     expect(run.data).toMatchObject({ validation: 266, test: { count: 800 } });
-    expect(run.variants.map(({ comparison }) => comparison?.difference.count)).toEqual([534, 534, 534]);
+    expect(run.variants.map(({ comparison }) => comparison?.difference.count)).toEqual([534, 534, 534, 534, 534]);
     const sizes = run.variants.map(({ result }) => result?.bytes ?? 0);
     const kept = sizes[run.chosen ?? -1] ?? Number.POSITIVE_INFINITY;
     expect(kept).toBeLessThanOrEqual(1.1 * Math.min(...sizes));

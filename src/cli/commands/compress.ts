@@ -37,7 +37,7 @@ export default defineCommand({
   options: v.object({
     out: v.optional(flag(v.string(), "folder to write (default: model.compressed)", { short: "-o", value: "out/" })),
     recipe: v.optional(
-      flag(v.string(), "file with the steps, in YAML or JSON (default: try int8 static, dynamic and weights)", {
+      flag(v.string(), "file with the steps, in YAML or JSON (default: try int8, 4 bits, float16)", {
         short: "-r",
         value: "recipe.yaml",
       }),

@@ -55,7 +55,7 @@ export default async function compressJob(input: CompressInput, context: JobCont
   const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
   const model = await openToChange(input.model, context);
   const engine = createEngine();
-  const candidates = given === undefined ? defaultPlan(true) : [given];
+  const candidates = given === undefined ? defaultPlan(model) : [given];
   const asked = { ...input, recipes: candidates.map(({ recipe }) => recipe) };
   const { task, used } = await openStepsTask(engine, model, asked, context);
   const output = input.output === undefined ? {} : { output: input.output };
