@@ -12,11 +12,9 @@
  * Unlike there, three kinds of operators on activations stay in float:
  *
  * - those of which no input comes quantized: what normalizes an image, or a layer normalization written out, would only lose by it;
- * - those behind the last layer whose only input becomes probabilities that the model hands out: the exponentials multiply their error;
+ * - Softmax, whose exponentials multiply the error of its input; what averages scores for it costs more in float than it loses on integers;
  * - those that would join numbers of very different ranges under one scale (`apart`).
  */
-import { retypes } from "../analysis/codes.ts";
-import { distributionOf } from "../analysis/distribution.ts";
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
@@ -68,7 +66,6 @@ export function place(
   const clamps: Node[] = [];
   const misses: Miss[] = [];
 
-  const inFloat = new Map([...beforeProbabilities(model, inference), ...apart]);
   const isFloat = (value: Value | undefined): value is Value => value?.type?.type === "float32";
   const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
   const mark = (value: Value): void => {
@@ -109,7 +106,7 @@ export function place(
       case "activation": {
         const operands = rule.inputs.flatMap((index) => node.inputs[index] ?? []);
         if (!operands.every(isFloat) || !node.outputs.every(isFloat)) break;
-        const reason = inFloat.get(node);
+        const reason = apart.get(node);
         const miss =
           reason === undefined
             ? unfitMiss([...operands, ...node.outputs], describe(node))
@@ -155,24 +152,6 @@ export function place(
       operands(node).some((value) => isStored(value) && value.producer?.inputs.some(isHeldOrInteger)),
   );
   return { targets, operators, activations, onCodes, constants, clamps, unrounded, misses };
-}
-
-/** Operators on one activation between the last layer and probabilities that are an output, with the reason to leave them in float. */
-function beforeProbabilities(model: Model, inference: Inference): readonly (readonly [Node, string])[] {
-  const found = new Map<Node, string>();
-  for (const output of model.graph.outputs) {
-    if (distributionOf(output, inference) === undefined) continue;
-    for (let node = output.producer; node !== undefined; node = node.inputs[0]?.producer) {
-      const bound = inference.at(node);
-      if (bound instanceof Miss) break;
-      const rule = bound.quantize();
-      const isMoved = bound.unchanged() === 0 || (!(rule instanceof Miss) && rule.kind === "transparent");
-      const isAlone = !(rule instanceof Miss) && rule.kind === "activation" && rule.inputs.length === 1;
-      if (!isMoved && !isAlone && bound.distribution() === undefined && !retypes(node, inference)) break;
-      if (isAlone) found.set(node, "stays in float: the model's probabilities are made of its numbers");
-    }
-  }
-  return [...found];
 }
 
 /** Whether a value is stored with a role (a weight, quantized or not) or is of integers, which may stand for other numbers. */
