@@ -1,10 +1,10 @@
 /**
  * Quantized files beside those of others: what they cost in accuracy, and how fast they run.
  *
- *     npm run bench -- formats [static …] [--models resnet20,bert_sst2] [--rounds 100] [--python path]
+ *     npm run bench -- formats [static …] [--models resnet20,bert_sst2] [--rounds 100] [--python path] [--keep FOLDER]
  *
  * A table is a file in bench/formats/ and a line below. Models and data come from the shared folder. onnxruntime's and NNCF's tools take part where a
- * Python with onnxruntime, onnx and nncf is found: --python, PITH_PYTHON, bench/peers/venv, or python3.
+ * Python with onnxruntime, onnx and nncf is found: --python, PITH_PYTHON, bench/peers/venv, or python3. --keep leaves all files in a folder.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -30,7 +30,8 @@ if (unknown !== undefined) {
   line(`There is no table "${unknown}": ${Object.keys(tables).join(", ")}.`);
   process.exit(2);
 }
-const folder = values.keep ?? mkdtempSync(join(tmpdir(), "pith-formats-"));
+const temporary = mkdtempSync(join(tmpdir(), "pith-formats-"));
+const folder = values.keep ?? temporary;
 try {
   for (const [name, table] of Object.entries(tables)) {
     if (positionals.length > 0 && !positionals.includes(name)) continue;
@@ -39,6 +40,6 @@ try {
     await table.run({ models: values.models?.split(","), rounds: Number(values.rounds), python, folder });
   }
 } finally {
-  if (values.keep === undefined) rmSync(folder, { recursive: true, force: true });
+  rmSync(temporary, { recursive: true, force: true });
 }
 line();
