@@ -82,16 +82,16 @@ export function retypes({ inputs, outputs }: Node, inference: Inference): boolea
 }
 
 /**
- * What the consumers of a value see of it: where all of them read codes of it, made by stored scales, and floats of these again, the floats. A
- * value beyond the interval of the codes ends there, and an activation that did the same may have been left out. Undefined where they compute
- * on the codes themselves.
+ * What the consumers of a value see of it: where all of them read codes of it, made by stored scales, and floats of these again, the floats, which
+ * are equal; else the value. A value beyond the interval of the codes ends there, and an activation that did the same may have been left out. None
+ * where they compute on the codes themselves.
  */
-export function asSeen(value: Value, inference: Inference): Value | undefined {
+export function asSeen(value: Value, inference: Inference): readonly Value[] {
   const codes = [...value.uses].map(({ node }) => (isRounding(node, inference) ? node.outputs[0] : undefined));
-  if (codes.length === 0 || value.graph.isOutput(value) || codes.includes(undefined)) return value;
+  if (codes.length === 0 || value.graph.isOutput(value) || codes.includes(undefined)) return [value];
   const readers = codes.flatMap((code) => [...(code?.uses ?? [])].map(({ node }) => node));
   const floats = readers.filter((node) => retypes(node, inference) && isFloatValue(node.outputs[0], inference));
-  return floats.length === readers.length ? floats[0]?.outputs[0] : undefined;
+  return floats.length === readers.length ? floats.flatMap(({ outputs }) => outputs[0] ?? []) : [];
 }
 
 function isRounding(node: Node, inference: Inference): boolean {

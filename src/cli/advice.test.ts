@@ -20,7 +20,7 @@ test.each(commands.map((pass) => [pass.id, pass] as const))(
     for (const data of [undefined, "data/"]) {
       for (const options of [...settings, ...(keys.includes("checkpoint") ? [{ checkpoint: "run/" }] : [])]) {
         const input = { options, data };
-        const lost = [lostAdvice(pass, input), lostAdvice(pass, input, true)];
+        const lost = [lostAdvice(pass, input), lostAdvice(pass, input, { unshown: true })];
         const said = [keepingAdvice(pass, input), ...lost, gentlerAdvice(pass, input)];
         expect(said.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
       }

@@ -54,6 +54,14 @@ export {
   type Spread,
   spread,
 } from "./latency.ts";
+export {
+  blameText,
+  type LayerError,
+  type LayerErrorOptions,
+  type LayerErrors,
+  layerErrors,
+  layerToBlame,
+} from "./layer-errors.ts";
 export { compareLayers, type LayerComparison, type LayerDifference } from "./layers.ts";
 export {
   accuracy,

@@ -5,23 +5,23 @@
  * where a clean-up put what follows into the layer, the output of what followed; or, where a layer became several nodes, the output of the last.
  * Of what is rounded to codes right there it is what its consumers see, the rounded value: quantization leaves an activation out where the ends
  * of the codes do the same, and the value before them is not what the original's name meant.
- * What has no such value, is no float, or has other dimensions (channels were cut) cannot be compared, and is listed. An error is carried on: the
- * first layer with few decibels is to blame, not those after it. Sums are in float64.
+ * What has no such value, is no float, or has other dimensions (channels were cut) cannot be compared, and is listed. An error is carried on:
+ * which layer makes it says `layer-errors.ts`. Sums are in float64.
  */
 
 import { asSeen } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
-import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
+import { nodeName, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
-import { dimsText } from "../tensor/dims.ts";
-import type { Batch, DataType, Dense } from "../tensor/types.ts";
+import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
+import type { DataType, Dense } from "../tensor/types.ts";
 import { decibels } from "./comparison-metrics.ts";
-import { type Observed, type ObserveOptions, overFeeds, overSamples } from "./over-samples.ts";
+import type { Cut } from "./exchange.ts";
+import { type ObserveOptions, overSamples, type Samples } from "./over-samples.ts";
 
 export interface LayerDifference {
   readonly layer: string;
@@ -44,18 +44,16 @@ const floats: ReadonlySet<DataType> = new Set<DataType>(["float32", "float16", "
  * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
  * @example
  * const { layers } = await compareLayers(createEngine(), original, smaller, calibration, { samples: 32 });
- * firstToBlame(layers)?.layer;
+ * layers.toSorted((a, b) => a.signalToNoise - b.signalToNoise)[0]?.layer; // the noisiest
  */
 export async function compareLayers(
   engine: Engine,
   original: Model,
   candidate: Model,
-  dataset: Dataset,
+  samples: Samples,
   options: ObserveOptions = {},
 ): Promise<LayerComparison> {
-  return differencesOf(original, candidate, async (models, add) => {
-    await overSamples(engine, models, dataset, { batch: 4, ...options }, add);
-  });
+  return compareLayersOn({ model: original, engine }, { model: candidate, engine }, samples, options);
 }
 
 /** A model and what runs it. */
@@ -64,20 +62,17 @@ export interface Placed {
   readonly engine: Engine;
 }
 
-/** The same on what both are fed, each run by an engine of its own, with graph optimization. */
+/** The same, each run by an engine of its own. */
 export async function compareLayersOn(
   original: Placed,
   candidate: Placed,
-  feeds: readonly Batch[],
-  signal: AbortSignal | undefined,
+  samples: Samples,
+  options: ObserveOptions,
 ): Promise<LayerComparison> {
-  return differencesOf(original.model, candidate.model, async ([before, after], add) => {
-    const models = [
-      { ...original, ...before },
-      { ...candidate, ...after },
-    ];
-    await overFeeds(models, feeds, signal, add);
-  });
+  const misses: Miss[] = [];
+  const places = placesOf(original.model, candidate.model, misses);
+  const found = await differences(original, candidate, places, samples, options, misses);
+  return { layers: found.map(({ place, ...sums }) => ({ layer: place.layer, ...sums })), misses };
 }
 
 /** Below so many decibels a layer's output no longer says what it said. */
@@ -88,68 +83,110 @@ export function firstToBlame(layers: readonly LayerDifference[]): LayerDifferenc
   return layers.find(({ signalToNoise }) => !(signalToNoise >= fewDecibels));
 }
 
-async function differencesOf(
-  original: Model,
-  candidate: Model,
-  run: (
-    models: readonly [before: Observed, after: Observed],
-    add: (results: readonly Batch[]) => void,
-  ) => Promise<void>,
-): Promise<LayerComparison> {
-  const misses: Miss[] = [];
-  const pairs = pairsOf(original, candidate, misses);
-  if (pairs.length === 0) return { layers: [], misses };
-  const sums = new Map(pairs.map(({ layer }) => [layer, new Difference()]));
-  const before = { model: original, observed: [...new Set(pairs.map((pair) => pair.before))] };
-  const after = { model: candidate, observed: [...new Set(pairs.map((pair) => pair.after))] };
-  await run([before, after], ([first = {}, second = {}]) => {
-    for (const pair of pairs) {
-      const [reference, other] = [first[pair.before], second[pair.after]];
-      if (reference !== undefined && other !== undefined) sums.get(pair.layer)?.add(reference, other);
-    }
-  });
-  const found = [...sums].flatMap(([layer, sum]): LayerDifference[] => {
-    if (sum.apart === undefined) return [{ layer, ...sum.result() }];
-    misses.push(new Miss(sum.apart, layer));
-    return [];
-  });
-  return { layers: found, misses };
+/** Where two models can be held against each other. */
+export interface Place extends Cut {
+  readonly layer: string;
+  readonly kind: "layer" | "operation" | "output";
+  readonly operator: string;
+  /** The place of its node in the original. */
+  readonly at: number;
+  /** Multiply-accumulates for each number that comes out, about. */
+  readonly fan: number;
 }
 
-interface Pair {
-  readonly layer: string;
-  readonly before: string;
-  readonly after: string;
+/** The difference of two models at each place; places without one are listed with the reason. */
+export async function differences(
+  original: Placed,
+  candidate: Placed,
+  places: readonly Place[],
+  samples: Samples,
+  options: ObserveOptions,
+  misses: Miss[],
+): Promise<readonly (Omit<LayerDifference, "layer"> & { readonly place: Place })[]> {
+  if (places.length === 0) return [];
+  const pairs = places.flatMap((place) => {
+    const [before, after] = [place.before[0], place.after[0]];
+    return before === undefined || after === undefined ? [] : [{ place, before, after, sum: new Difference() }];
+  });
+  const models = [
+    { ...original, observed: [...new Set(pairs.map(({ before }) => before))] },
+    { ...candidate, observed: [...new Set(pairs.map(({ after }) => after))] },
+  ];
+  await overSamples(original.engine, models, samples, { batch: 4, ...options }, ([first = {}, second = {}]) => {
+    for (const { sum, before, after } of pairs) {
+      const [reference, other] = [first[before], second[after]];
+      if (reference !== undefined && other !== undefined) sum.add(reference, other);
+    }
+  });
+  return pairs.flatMap(({ place, sum }) => {
+    if (sum.apart === undefined) return [{ place, ...sum.result() }];
+    misses.push(new Miss(sum.apart, place.layer));
+    return [];
+  });
 }
 
 /** Nodes that a layer may have become, or that may have gone into it: scales, casts, a bias, normalization, an activation. */
 const mostNodesBehind = 8;
 
-function pairsOf(original: Model, candidate: Model, misses: Miss[]): readonly Pair[] {
+/** Every layer of the original that the candidate has, too. */
+export function placesOf(original: Model, candidate: Model, misses: Miss[]): readonly Place[] {
   const [before, after] = [original, candidate].map((model) => infer(model)) as [Inference, Inference];
-  const byName = new Map(layersOf(candidate, after).map((layer) => [layer.name, layer]));
-  const isFloat = (value: Value, inference: Inference): boolean =>
-    floats.has(inference.operand(value)?.type ?? "string");
-  return layersOf(original, before).flatMap((layer): Pair[] => {
-    const own = byName.get(layer.name);
-    if (own === undefined) {
-      misses.push(new Miss("the model has no such layer", layer.name));
+  // A table and the last layer that it is, too, have one name.
+  const byName = new Map<string, Layer[]>();
+  for (const layer of layersOf(candidate, after)) byName.set(layer.name, [...(byName.get(layer.name) ?? []), layer]);
+  const order = new Map([...original.graph.nodes()].map((node, at) => [node, at]));
+  return layersOf(original, before).flatMap((layer): Place[] => {
+    const pairs = (byName.get(layer.name) ?? []).map((own) => pairOf(layer, own, before, after));
+    const pair =
+      pairs.find((found) => !(found instanceof Miss)) ??
+      pairs[0] ??
+      new Miss("the model has no such layer", layer.name);
+    if (pair instanceof Miss) {
+      misses.push(pair);
       return [];
     }
-    const [theirs, ours] = [behind(layer), behind(own)];
-    // The nearest to the layer in the model as it is now.
-    for (const [name, value] of ours) {
-      const same = theirs.get(name);
-      if (same === undefined || !isFloat(value, after) || !isFloat(same, before)) continue;
-      const seen = [asSeen(same, before), asSeen(value, after)] as const;
-      if (seen[0] !== undefined && seen[1] !== undefined)
-        return [{ layer: layer.name, before: seen[0].name, after: seen[1].name }];
-      misses.push(new Miss("the next node computes on the layer's quantized values", layer.name));
-      return [];
-    }
-    misses.push(new Miss("none of the layer's float values has the same name in both models", layer.name));
-    return [];
+    const { name, node, role, effective, outputs } = layer;
+    const fan = role.kind === "lookup" ? 0 : elementCount(fixedDims(effective.type?.dims) ?? []) / outputs;
+    return [{ ...pair, layer: name, kind: "layer", operator: node.op, at: order.get(node) ?? 0, fan }];
   });
+}
+
+/** Operations without a weight, beside these places, whose result the candidate rounds; and the outputs. */
+export function placesBetween(original: Model, candidate: Model, known: readonly Place[]): readonly Place[] {
+  const [before, after] = [infer(original), infer(candidate)];
+  const taken = new Set(known.flatMap((place) => place.before));
+  return [...original.graph.nodes()].flatMap((node, at) =>
+    node.outputs.flatMap((value): Place[] => {
+      const other = value === undefined ? undefined : candidate.graph.value(value.name);
+      if (value === undefined || other === undefined || other.tensor !== undefined) return [];
+      if (!isFloat(value, before) || !isFloat(other, after)) return [];
+      const [seen, found] = [asSeen(value, before), asSeen(other, after)].map((all) => all.map(({ name }) => name));
+      const isOutput = original.graph.isOutput(value);
+      if (seen === undefined || found === undefined || seen.length * found.length === 0) return [];
+      if (seen.some((name) => taken.has(name)) || (!isOutput && found[0] === other.name)) return [];
+      const kind = isOutput ? "output" : "operation";
+      const layer = isOutput ? value.name : nodeName(node);
+      return [{ layer, kind, operator: node.op, at, fan: 0, before: seen, after: found }];
+    }),
+  );
+}
+
+function isFloat(value: Value, inference: Inference): boolean {
+  return floats.has(inference.operand(value)?.type ?? "string");
+}
+
+/** The values of a layer that are compared, or why there are none: those nearest to the layer in the candidate. */
+function pairOf(layer: Layer, own: Layer, before: Inference, after: Inference): Cut | Miss {
+  const [theirs, ours] = [behind(layer), behind(own)];
+  for (const [name, value] of ours) {
+    const same = theirs.get(name);
+    if (same === undefined || !isFloat(value, after) || !isFloat(same, before)) continue;
+    const seen = { before: asSeen(same, before), after: asSeen(value, after) };
+    if (seen.before.length * seen.after.length === 0)
+      return new Miss("the next node computes on the layer's quantized values", layer.name);
+    return { before: seen.before.map(({ name }) => name), after: seen.after.map(({ name }) => name) };
+  }
+  return new Miss("none of the layer's float values has the same name in both models", layer.name);
 }
 
 /** A layer's output and what is made of it along the way on which one value follows another, nearest first. */
@@ -194,6 +231,10 @@ export class Difference {
       const error = Math.abs(x - y);
       if (Number.isNaN(error) || error > this.#maxError) this.#maxError = error;
     }
+  }
+
+  get relativeNoise(): number {
+    return this.#noise === 0 ? 0 : this.#noise / this.#signal;
   }
 
   result(): Omit<LayerDifference, "layer"> {

@@ -2,10 +2,11 @@
 import { prefetched } from "../data/feed.ts";
 import { sampleCount, sliceBatch } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
-import type { Engine, Session } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
 import { PithError, stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Batch } from "../tensor/types.ts";
+import { fedTo } from "./paired-runs.ts";
 import { createRunner, type Runner, withOutputs } from "./run.ts";
 
 export interface ObserveOptions {
@@ -15,7 +16,9 @@ export interface ObserveOptions {
   readonly batch?: number;
   /** A seed: the samples are drawn in an order of its own. Absent: in order. */
   readonly shuffle?: number;
-  readonly signal?: AbortSignal;
+  /** Let the runtime rewrite the graphs (false). */
+  readonly optimize?: boolean;
+  readonly signal?: AbortSignal | undefined;
   /** Samples done, and how many there will be where that is known. */
   readonly progress?: (done: number, total?: number) => void;
 }
@@ -24,64 +27,79 @@ export interface ObserveOptions {
 export interface Observed {
   readonly model: Model;
   readonly observed: readonly string[];
+  /** What runs it, if not what runs the others. */
+  readonly engine?: Engine | undefined;
 }
 
-/** As `overSamples`, on what models are fed: run by run, each model by its own engine, and with graph optimization. */
-export async function overFeeds(
-  models: readonly (Observed & { readonly engine: Engine })[],
-  feeds: readonly Batch[],
-  signal: AbortSignal | undefined,
-  add: (results: readonly Batch[]) => void,
-): Promise<void> {
-  const sessions: Session[] = [];
-  try {
-    for (const { engine, model, observed } of models) sessions.push(await engine.load(withOutputs(model, observed)));
-    for (const one of feeds) {
-      stopIfAsked(signal, "Stopped while values were measured.");
-      const results: Batch[] = [];
-      for (const [at, session] of sessions.entries()) results.push(await session.run(one, models[at]?.observed));
-      add(results);
-    }
-  } finally {
-    for (const session of sessions) await session.release();
-  }
-}
+/** Samples of a data set; or what the inputs are fed, run by run. */
+export type Samples = Dataset | readonly Batch[];
 
 /**
- * Runs models on the same samples, batch by batch, without graph optimization, and hands over the values that are observed of each.
+ * Runs models on the same samples, batch by batch, and hands over the values that are observed of each.
  * @returns how many samples there were.
  * @throws PithError E_DATA if there were none, E_STOPPED on the signal.
  */
 export async function overSamples(
   engine: Engine,
   models: readonly Observed[],
-  dataset: Dataset,
+  samples: Samples,
   options: ObserveOptions,
   add: (results: readonly Batch[], rows: Batch) => void | Promise<void>,
 ): Promise<number> {
-  const { batch = 16, samples = Number.POSITIVE_INFINITY, signal, progress, shuffle } = options;
-  const total = dataset.count === undefined ? undefined : Math.min(dataset.count, samples);
   const runners: Runner[] = [];
-  let done = 0;
   try {
-    for (const { model, observed } of models) {
-      runners.push(await createRunner(engine, model, dataset.name, { optimize: false, observed }));
-    }
-    const order = shuffle === undefined ? {} : { shuffle };
-    for await (const read of prefetched(dataset, { size: Math.min(batch, samples), ...order })) {
-      stopIfAsked(signal, "Stopped while values were measured.");
-      const count = Math.min(sampleCount(read, dataset.name), samples - done);
-      const rows = sliceBatch(read, 0, count);
+    for (const { model, observed, engine: own = engine } of models)
+      runners.push(await runnerOf(own, model, samples, observed, options.optimize));
+    return await overBatches(samples, options, async (rows) => {
       const results: Batch[] = [];
       for (const runner of runners) results.push(await runner.run(rows));
       await add(results, rows);
-      done += count;
-      progress?.(done, total);
-      if (done >= samples) break;
-    }
+    });
   } finally {
     for (const runner of runners) await runner.release();
   }
-  if (done === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+}
+
+/** Samples batch by batch. @returns how many there were. @throws PithError as `overSamples`. */
+export async function overBatches(
+  samples: Samples,
+  { batch = 16, samples: most = Number.POSITIVE_INFINITY, signal, progress, shuffle }: ObserveOptions,
+  use: (rows: Batch) => Promise<void>,
+): Promise<number> {
+  let done = 0;
+  const each = async (rows: Batch, count: number, total: number | undefined): Promise<void> => {
+    stopIfAsked(signal, "Stopped while values were measured.");
+    await use(rows);
+    done += count;
+    progress?.(done, total);
+  };
+  if (isFeeds(samples)) {
+    for (const feeds of samples) await each(feeds, 1, samples.length);
+    return done;
+  }
+  const total = samples.count === undefined ? undefined : Math.min(samples.count, most);
+  const order = shuffle === undefined ? {} : { shuffle };
+  for await (const read of prefetched(samples, { size: Math.min(batch, most), ...order })) {
+    const count = Math.min(sampleCount(read, samples.name), most - done);
+    await each(sliceBatch(read, 0, count), count, total);
+    if (done >= most) break;
+  }
+  if (done === 0) throw new PithError("E_DATA", `${samples.name} has no samples.`);
   return done;
+}
+
+async function runnerOf(
+  engine: Engine,
+  model: Model,
+  samples: Samples,
+  observed: readonly string[],
+  optimize = false,
+): Promise<Runner> {
+  if (!isFeeds(samples)) return createRunner(engine, model, samples.name, { optimize, observed });
+  const session = await engine.load(withOutputs(model, observed), { optimize });
+  return { run: (feeds) => session.run(fedTo(model, feeds), observed), release: () => session.release() };
+}
+
+export function isFeeds(samples: Samples): samples is readonly Batch[] {
+  return Array.isArray(samples);
 }

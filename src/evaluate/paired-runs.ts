@@ -40,7 +40,8 @@ export interface PairedRuns {
   readonly pairs: readonly Pair[];
   /** Operators that the runtime does not have, and that both were compared without. */
   readonly without: readonly string[];
-  /** The result as it ran: without these operators, for smaller images. */
+  /** Both as they ran: without these operators, for smaller images. */
+  readonly original: Model;
   readonly result: Model;
 }
 
@@ -128,7 +129,7 @@ async function runBoth(
   }
   if (runs instanceof Miss) return runs;
   const pairs = await runResult(engine, second, runs, options);
-  return { pairs, without: unknown.map(operatorName), result: second };
+  return { pairs, without: unknown.map(operatorName), original: first, result: second };
 }
 
 /** @throws PithError E_ENGINE if more than weights differ: then it takes a comparison to tell whether the result is right. */
@@ -281,11 +282,7 @@ export async function runResult(
     const pairs: Pair[] = [];
     for (const { feeds, expected } of runs) {
       stopIfAsked(signal, "The comparison was stopped.");
-      const given = model.graph.feeds.flatMap(({ name, type }) => {
-        const dense = feeds[name];
-        return dense === undefined ? [] : [[name, retyped(dense, type?.type)] as const];
-      });
-      const got = await session.run(Object.fromEntries(given), Object.keys(expected)).catch((error: unknown) => {
+      const got = await session.run(fedTo(model, feeds), Object.keys(expected)).catch((error: unknown) => {
         if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
         throw new ResultFails(error, `The original runs, the result does not: ${error.message}`, false);
       });
@@ -296,6 +293,15 @@ export async function runResult(
   } finally {
     await session.release();
   }
+}
+
+/** What a model takes of the inputs of another, in its own types. */
+export function fedTo({ graph }: Model, feeds: Batch): Batch {
+  const given = graph.feeds.flatMap(({ name, type }) => {
+    const dense = feeds[name];
+    return dense === undefined ? [] : [[name, retyped(dense, type?.type)] as const];
+  });
+  return Object.fromEntries(given);
 }
 
 /** As floats of another width, where the result takes such. */

@@ -189,7 +189,7 @@ async function blamed(
   const there = { model: result, engine: target.name === "node" ? engine : target.engine };
   const feeds = pairs.map((pair) => pair.feeds);
   try {
-    const { layers } = await compareLayersOn(reference, there, feeds, signal);
+    const { layers } = await compareLayersOn(reference, there, feeds, { optimize: true, signal });
     return firstToBlame(layers)?.layer;
   } catch (error) {
     if (error instanceof PithError && error.code !== "E_STOPPED") return undefined;

@@ -34,6 +34,28 @@ graph (x: float32[n, 5]) -> (y: float32[n, 1]) {
   expect(await pith("prune", "--amount", "0.2", model, "-o", out)).toMatchObject({ code: 0, err: "" });
 });
 
+test("a refusal names the layer to blame first, and what leaves it out", async () => {
+  const weak = Array.from(
+    { length: 12 },
+    (_, row) => `[${Array.from({ length: 12 }, (_, at) => (row === at ? 0.01 : 0)).join(", ")}]`,
+  );
+  const model = await saved(
+    "blamed.onnx",
+    `opset 21
+graph (x: float32[n, 12]) -> (y: float32[n, 12]) {
+  v: float32[12, 12] = random(seed 2)
+  z: float32[12, 12] = [${weak.join(", ")}]
+  h = MatMul(x, v)
+  g = MatMul(h, z)
+  y = Sub(h, g)
+}`,
+  );
+  const lost = await pith("prune", "--amount", "1", model, "-o", join(folder, "unwritten.onnx"), "--except", "g");
+  expect(lost).toMatchObject({ code: 1 });
+  expect(lost.err).toMatch(/First to blame is layer "h" \(\d+ % of the error by itself\)\. Nothing was written\./);
+  expect(lost.err).toMatch(/eave that layer as it is: --except g,h, .*pith debug/);
+});
+
 test("each output is compared, and the worst is named; the one that is asked for is the only one", async () => {
   const model = await saved(
     "two.onnx",

@@ -1,4 +1,6 @@
 /** Advice where a result is worse than the original. It names only flags of the command that ran. */
+import { capitalized } from "../../errors.ts";
+import type { LayerError } from "../../evaluate/index.ts";
 import type { AnyPass, Given } from "../../passes/index.ts";
 import { trains } from "../../recipe/steps.ts";
 import { asFlags } from "../invalid-options.ts";
@@ -17,20 +19,39 @@ export function keepingAdvice({ options: schema }: AnyPass, { options: { checkpo
   return ". To keep it in any case: --checkpoint <folder>, or --force.";
 }
 
-/**
- * Advice for a result that was refused.
- * @param unshown the estimate keeps the goal, and --strict demands more.
- */
-export function lostAdvice(pass: AnyPass, { options, data }: Advised, unshown = false): string {
+/** Why a result was refused. */
+interface Refused {
+  /** The estimate keeps the goal, and --strict demands more. */
+  readonly unshown?: boolean;
+  /** The layer to blame first. */
+  readonly blamed?: LayerError | undefined;
+}
+
+/** Advice for a result that was refused. */
+export function lostAdvice(
+  pass: AnyPass,
+  { options, data }: Advised,
+  { unshown = false, blamed }: Refused = {},
+): string {
   const { checkpoint } = options;
   const kept = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
   const gentler = unshown ? "Evaluate it on more samples, or without --strict" : gentlerThan(pass, options);
+  const without =
+    blamed?.kind === "layer" ? `leave that layer as it is: --except ${exceptText(options, blamed.layer)}` : undefined;
   const offers = [
     ...(gentler === undefined ? [] : [gentler]),
+    ...(without === undefined ? [] : [without]),
     data === undefined ? "measure it on your own samples (--data)" : "allow more (--max-drop)",
   ];
   const later = trains(pass) ? "" : " (before fine-tuning, for instance)";
-  return `${kept}${offers.join(", ")}, or write it anyway: --force${later}.`;
+  const shown = blamed === undefined ? "" : "; then pith debug shows every layer";
+  return `${kept}${capitalized(offers.join(", "))}, or write it anyway: --force${later}${shown}.`;
+}
+
+/** What is left out already, and a layer more, for a shell. */
+function exceptText({ except }: Given, layer: string): string {
+  const text = [...(Array.isArray(except) ? except : except === undefined ? [] : [except]), layer].join(",");
+  return /^[\w./:,-]+$/.test(text) ? text : `'${text}'`;
 }
 
 /** What loses less, as a sentence of its own, for a training; "" for other passes, of which a small loss is expected. */

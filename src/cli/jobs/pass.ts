@@ -11,7 +11,17 @@ import { recordedPrepared, recordPrepared } from "../../data/preprocessing-spec.
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
 import { fewestSame, type Likeness, weakLikeness } from "../../evaluate/compare-function.ts";
-import { type Comparison, type Goal, isWithin, judge, type Size, size, type Verdict } from "../../evaluate/index.ts";
+import {
+  blameText,
+  type Comparison,
+  type Goal,
+  isWithin,
+  judge,
+  layerToBlame,
+  type Size,
+  size,
+  type Verdict,
+} from "../../evaluate/index.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../evaluate/load-check.ts";
 import type { OnTarget } from "../../evaluate/right-on.ts";
 import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
@@ -30,6 +40,7 @@ import type { Epoch, TrainingSummary } from "../../train/training-state.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { allowance, figure } from "../numbers.ts";
+import { keysOf } from "../options.ts";
 import { gentlerAdvice, keepingAdvice, lostAdvice } from "./advice.ts";
 import { type Judging, openJudging, openReference, type Reference } from "./judging.ts";
 import { openToChange } from "./open-model.ts";
@@ -204,8 +215,18 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   if (lost !== undefined && !input.force) {
     const isMissed = broken === undefined && missed !== undefined;
     const unshown = isMissed && goal !== undefined && verdict !== undefined && isWithin(verdict.drop, goal);
-    throw new PithError("E_ACCURACY_LOST", `${capitalized(lost)}. Nothing was written.`, {
-      hint: lostAdvice(pass, input, unshown),
+    // What is trained changes all layers together.
+    const blamed =
+      lostHere === undefined || unshown || trains(pass) || !keysOf(pass.options).has("except")
+        ? undefined
+        : await layerToBlame(engine, original, model, judging?.task.test, {
+            output: input.output,
+            seed: input.seed,
+            signal: context.signal,
+          });
+    const first = blamed === undefined ? "" : ` First to blame is ${blameText(blamed)}.`;
+    throw new PithError("E_ACCURACY_LOST", `${capitalized(lost)}.${first} Nothing was written.`, {
+      hint: lostAdvice(pass, input, { unshown, blamed }),
     });
   }
   stopIfAsked(context.signal, "Stopped on request.");

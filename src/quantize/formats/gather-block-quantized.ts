@@ -10,7 +10,7 @@ import type { Layer } from "../../analysis/layers.ts";
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import { replaceNode } from "../../graph/replace.ts";
-import { keepLayerName } from "../../passes/keep-layer-name.ts";
+import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts";
 import { int64 } from "../../tensor/dense.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import { type BlockSettings, blocksText } from "../blocks.ts";
@@ -75,5 +75,5 @@ function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks): void {
     });
   const read = effective.type?.type ?? "float32";
   replaceNode(node, [read === "float32" ? rows : emit.Cast([rows], { to: typeCodes[read] })]);
-  if (rows.producer !== undefined) rows.producer.name = node.name;
+  handOnLayerName(layer, rows);
 }

@@ -12,7 +12,7 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { replaceNode } from "../../graph/replace.ts";
-import { keepLayerName } from "../../passes/keep-layer-name.ts";
+import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts";
 import { fromNumbers, toNumbers } from "../../tensor/convert.ts";
 import { float32 } from "../../tensor/dense.ts";
 import { type Dense, typeCodes } from "../../tensor/types.ts";
@@ -125,5 +125,5 @@ function writeInteger(
   const addend = bias === undefined || "graph" in bias ? bias : emit.constant(bias, layer.bias?.name ?? "bias");
   const result = addend === undefined ? product : emit.named(`${name}_sum`).Add([product, addend]);
   replaceNode(node, [result]);
-  if (sum.producer !== undefined) sum.producer.name = node.name;
+  handOnLayerName(layer, sum);
 }

@@ -13,7 +13,7 @@ import { storedOutputAxis } from "../../analysis/stored-root.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { replaceNode } from "../../graph/replace.ts";
-import { keepLayerName } from "../../passes/keep-layer-name.ts";
+import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { WeightSettings } from "../weight.ts";
@@ -52,7 +52,7 @@ export function writeLookup(
       : rowByRow(emit, rows, indices, stored.scale, type);
   const read = effective.type?.type ?? "float32";
   replaceNode(node, [read === "float32" ? numbers : emit.Cast([numbers], { to: typeCodes[read] })]);
-  if (rows.producer !== undefined) rows.producer.name = node.name;
+  handOnLayerName(layer, rows);
 }
 
 /** DequantizeLinear has scales along one axis only, and those of rows picked lie along all axes of the indices. */

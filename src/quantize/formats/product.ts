@@ -6,7 +6,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { replaceNode } from "../../graph/replace.ts";
-import { keepLayerName } from "../../passes/keep-layer-name.ts";
+import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts";
 import type { Context } from "../../passes/pass.ts";
 import { readStoredValue } from "../../passes/stored.ts";
 import { toFloat32 } from "../../tensor/convert.ts";
@@ -45,7 +45,7 @@ export async function writeProduct(
   const bias = await biasFor(run.model, target, run.context);
   const addend = bias === undefined || "graph" in bias ? bias : emit.constant(bias, layer.bias?.name ?? "bias");
   replaceNode(node, [addend === undefined ? product : emit.named(`${output.name}_sum`).Add([product, addend])]);
-  if (product.producer !== undefined) product.producer.name = node.name;
+  handOnLayerName(layer, product);
 }
 
 /** The bias so that it adds to the output: times its factor, with the dimensions of a channel vector where it is one. */

@@ -1,0 +1,131 @@
+/**
+ * Two models in one graph, in which each of a row of values is computed by the one or by the other:
+ *
+ *     y₁ = f₁(x); y₂ = f₂(y₁)        v₁ = Where(select[0], g₁(x), f₁(x)); v₂ = Where(select[1], g₂(v₁), f₂(v₁))
+ *     z₁ = g₁(x); z₂ = g₂(z₁)
+ *
+ * With nothing selected it is the original, and g₂ is beside it on what goes into f₂; with all selected it is the candidate; with one it is the
+ * original in which that part alone is the candidate's.
+ */
+
+import { infer } from "../analysis/infer.ts";
+import type { Engine } from "../engine/engine.ts";
+import { Miss } from "../errors.ts";
+import { emitInto } from "../graph/emit.ts";
+import { extract } from "../graph/extract.ts";
+import type { Node, Value } from "../graph/graph.ts";
+import type { Inlined } from "../graph/inline.ts";
+import { inlineGraph } from "../graph/inline.ts";
+import type { Model } from "../graph/model.ts";
+import { replaceReads, replaceUses } from "../graph/replace.ts";
+import { raiseOpset } from "../passes/raise-opset.ts";
+import { int64 } from "../tensor/dense.ts";
+import { type Batch, type DataType, typeCodes } from "../tensor/types.ts";
+import { isFeeds, type Samples } from "./over-samples.ts";
+import { fedTo } from "./paired-runs.ts";
+import { createRunner, type Runner } from "./run.ts";
+
+/** Values of the original that are equal to each other, and values of the candidate that stand for them. */
+export interface Cut {
+  readonly before: readonly string[];
+  readonly after: readonly string[];
+}
+
+export interface Exchange {
+  /** What the original computes at each cut, and what the candidate does, under these names. */
+  readonly names: readonly { readonly original: string; readonly candidate: string }[];
+  /** Runs with some cuts computed by the candidate; what is observed comes beside the outputs. */
+  runner(selected: ReadonlySet<number>, observed: readonly string[]): Promise<Runner>;
+  release(): Promise<void>;
+}
+
+const selectName = "pith.select";
+/** The first operator set that has Where. */
+const whereOpset = 9;
+
+/**
+ * @returns a Miss if the two cannot be one graph: operators of other versions, inputs that the original does not have.
+ * @throws PithError E_UNSUPPORTED, E_MODEL or E_ENGINE if the graph cannot be written, has a circle, or does not load.
+ */
+export async function exchange(
+  engine: Engine,
+  original: Model,
+  candidate: Model,
+  cuts: readonly Cut[],
+  samples: Samples,
+): Promise<Exchange | Miss> {
+  const [host, guest] = [original.clone(), candidate.clone()];
+  const version = Math.max(whereOpset, ...[host, guest].map(({ opsets }) => opsets.get("") ?? 1));
+  for (const model of [host, guest]) {
+    raiseOpset(model, version);
+    infer(model);
+  }
+  for (const [domain, own] of guest.opsets) {
+    const known = host.opsets.get(domain);
+    if (known === undefined) host.header.opsets.set(domain, own);
+    else if (known !== own) return new Miss(`the models are written in ${domain} ${known} and ${own}`);
+  }
+  host.header.irVersion = Math.max(host.header.irVersion, guest.header.irVersion);
+  const { graph } = host;
+  const emit = emitInto(host, { by: "exchange" });
+  const as = (value: Value, to: DataType | undefined): Value => {
+    if (to === undefined || to === "string" || value.type?.type === to) return value;
+    const cast = emit.Cast([value], { to: typeCodes[to] });
+    cast.type = { type: to, dims: value.type?.dims };
+    return cast;
+  };
+  const given = new Map<Value, Value>();
+  for (const input of guest.graph.feeds) {
+    const own = graph.feeds.find(({ name }) => name === input.name);
+    if (own === undefined) return new Miss(`the original has no input "${input.name}"`);
+    given.set(input, as(own, input.type?.type));
+  }
+  const copies = byFormerName(inlineGraph(guest.graph, graph, { given, prefix: "candidate/" }));
+  const select = graph.addInput(selectName, { type: "bool", dims: [cuts.length] });
+  const ends: (readonly [Value, Value])[] = [];
+  for (const [index, { before, after }] of cuts.entries()) {
+    const [own, ...alike] = before.flatMap((name) => graph.value(name) ?? []);
+    const [first, ...equal] = after.flatMap((name) => copies.get(name) ?? []);
+    if (own === undefined || first === undefined) return new Miss(`"${before[0]}" is not in both models`);
+    const isSelected = emit.Gather([select, emit.constant(int64([], [index]))], { axis: 0 });
+    // The runtime has no Where of narrower floats.
+    const wide = own.type?.type === "float64" ? "float64" : "float32";
+    const [mine, theirs] = [as(own, wide), as(first, wide)];
+    const chosen = emit.Where([isSelected, theirs, mine]);
+    chosen.type = { type: wide, dims: own.type?.dims };
+    const reader = (from: Value, cast: Value): Node | undefined => (from === cast ? chosen : cast).producer;
+    const back = as(chosen, own.type?.type);
+    if (graph.isOutput(own)) replaceUses(own, back, reader(own, mine));
+    else replaceReads(own, back, reader(own, mine));
+    for (const one of alike) replaceReads(one, back);
+    const forward = as(chosen, first.type?.type);
+    replaceReads(first, forward, reader(first, theirs));
+    for (const one of equal) replaceReads(one, forward);
+    ends.push([mine, theirs]);
+  }
+  const wanted = [...new Set([...graph.outputs, ...ends.flat()])];
+  const whole = extract(host, wanted);
+  const names = new Map(wanted.map((value, index) => [value, whole.graph.outputs[index]?.name ?? ""]));
+  const session = await engine.load(whole, { optimize: false });
+  const outputs = original.graph.outputs.flatMap(({ name, foreign }) =>
+    foreign?.type === undefined && foreign?.container === undefined ? [name] : [],
+  );
+  return {
+    names: ends.map(([own, other]) => ({ original: names.get(own) ?? "", candidate: names.get(other) ?? "" })),
+    async runner(selected, observed) {
+      const data = Uint8Array.from(cuts, (_, index) => Number(selected.has(index)));
+      const fetched = [...new Set([...outputs, ...observed])];
+      const run = (feeds: Batch): Promise<Batch> =>
+        session.run({ ...feeds, [selectName]: { type: "bool", dims: [data.length], data } }, fetched);
+      // States are carried for each choice by itself, through one session.
+      if (!isFeeds(samples))
+        return createRunner({ load: async () => ({ run, release: async () => {} }) }, original, samples.name);
+      return { run: (feeds) => run(fedTo(original, feeds)), release: async () => {} };
+    },
+    release: () => session.release(),
+  };
+}
+
+function byFormerName({ names }: Inlined): ReadonlyMap<string, Value> {
+  return new Map([...names].map(([value, name]) => [name, value]));
+}

@@ -1,0 +1,228 @@
+/**
+ * Which layer of a changed model is to blame for what it says otherwise than its original. The noise at a layer's output is that of all layers before
+ * it; here each layer is run by itself: the original in which that layer alone is the candidate's (`exchange.ts`).
+ */
+import type { Dataset } from "../data/types.ts";
+import type { Engine } from "../engine/engine.ts";
+import { clause, Miss, PithError } from "../errors.ts";
+import { allTensors } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { isFloat } from "../tensor/convert.ts";
+import { elementCount } from "../tensor/dims.ts";
+import type { Batch } from "../tensor/types.ts";
+import { exchange } from "./exchange.ts";
+import { Difference, differences, type LayerDifference, type Place, placesBetween, placesOf } from "./layers.ts";
+import { type ObserveOptions, overBatches, type Samples } from "./over-samples.ts";
+import { pairedRuns } from "./paired-runs.ts";
+
+/** What goes wrong until the output of a layer (`signalToNoise`), and in it. */
+export interface LayerError extends LayerDifference {
+  /** An operation without a weight is listed where the candidate rounds its result, and so is an output that no layer makes. */
+  readonly kind: "layer" | "operation" | "output";
+  readonly operator: string;
+  /** Decibels where everything before is the original's; undefined where it could not be run alone. */
+  readonly own: number | undefined;
+  /**
+   * The error of the outputs where this alone is the candidate's, of that where everything is. Infinite where it alone makes them not finite;
+   * undefined where it was not measured.
+   */
+  readonly share: number | undefined;
+}
+
+export interface LayerErrors {
+  /** In the order of the original's nodes. */
+  readonly layers: readonly LayerError[];
+  /** The first to blame; undefined where nothing differs. */
+  readonly blamed: LayerError | undefined;
+  readonly misses: readonly Miss[];
+}
+
+export interface LayerErrorOptions extends ObserveOptions {
+  /** The only output whose error is explained; else all that are floats. */
+  readonly output?: string | undefined;
+  /** The seed of random inputs (0). */
+  readonly seed?: number | undefined;
+}
+
+/** Runs on random inputs, of up to eight samples each. */
+const randomRuns = 2;
+/** Samples that layers are run alone on, the multiply-accumulates that this may take about, and how many layers are in any case. */
+const [samplesAlone, workAlone, leastAlone] = [8, 1e11, 8];
+
+/**
+ * Where a changed model goes wrong: the error at each layer's output, what the layer itself adds, and the layer to blame first: the one whose
+ * own error explains most of the outputs' error. The noise of the outputs (Σ noise / signal over the outputs of floats) is measured with this layer
+ * alone as the candidate has it, and with all; the quotient is its share, and the largest is to blame, or the first that makes outputs that are not
+ * finite. Shares of independent errors add up to about 1. An error made between two layers, by a rounded softmax or a sum in float16, counts to
+ * the layer behind it, unless the candidate rounds what it is made of there.
+ *
+ * Cost: both models on all samples; then both again for each layer on 8 samples, of dear models for the noisiest layers only.
+ * @param data Samples; undefined: random inputs.
+ * @returns a Miss if the two cannot be compared on random inputs.
+ * @throws PithError E_DATA if the data does not fit, E_ENGINE if the candidate does not run, E_STOPPED on the signal.
+ * @example
+ * const found = await layerErrors(createEngine(), original, smaller, calibration, { samples: 32 });
+ * if (!(found instanceof Miss)) console.log(found.blamed?.layer, found.blamed?.share);
+ */
+export async function layerErrors(
+  engine: Engine,
+  original: Model,
+  candidate: Model,
+  data: Dataset | undefined,
+  { output, seed = 0, ...options }: LayerErrorOptions = {},
+): Promise<LayerErrors | Miss> {
+  const { signal } = options;
+  const runs = data ?? (await pairedRuns(engine, original, candidate, { sizes: "one", seed, signal }));
+  if (runs instanceof Miss) return runs;
+  const models = "pairs" in runs ? ([runs.original, runs.result] as const) : ([original, candidate] as const);
+  const samples = "pairs" in runs ? runs.pairs.slice(0, randomRuns).map(({ feeds }) => feeds) : runs;
+  const misses: Miss[] = [];
+  const known = placesOf(...models, misses);
+  const compared = await differences(
+    { model: models[0], engine },
+    { model: models[1], engine },
+    [...known, ...placesBetween(...models, known)],
+    samples,
+    options,
+    misses,
+  );
+  const found = compared.toSorted((a, b) => a.place.at - b.place.at);
+  // The parts of a recurrent layer are one node.
+  const cuts = new Map(found.map(({ place }) => [place.before[0], place]));
+  const places = [...cuts.values()];
+  const indexOf = new Map([...cuts.keys()].map((name, index) => [name, index]));
+  const alone = await errorsAlone(engine, models, places, samples, { ...options, output }).catch((error: unknown) => {
+    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+    return new Miss(clause(error.message));
+  });
+  if (alone instanceof Miss) misses.push(new Miss(`no layer could be run alone: ${alone.reason}`));
+  const layers = found.map(({ place: { layer, kind, operator, before }, ...difference }): LayerError => {
+    const index = indexOf.get(before[0]) ?? -1;
+    const { own, share } = (alone instanceof Miss ? undefined : alone[index]) ?? { own: undefined, share: undefined };
+    return { layer, kind, operator, ...difference, own, share };
+  });
+  return { layers, blamed: blamedAmong(layers), misses };
+}
+
+/** Samples that tell which layer to blame, and weights of an original, in bytes, beyond which it takes too long to ask by the way. */
+const [samplesToBlame, largestToBlame] = [16, 2 ** 29];
+
+/**
+ * The layer to blame first for what a result lost, to be named where it is refused: as `layerErrors`, on few samples, and undefined where it cannot
+ * be told, for whatever reason.
+ * @throws PithError E_STOPPED on the signal.
+ */
+export async function layerToBlame(
+  engine: Engine,
+  original: Model,
+  candidate: Model,
+  data: Dataset | undefined,
+  options: LayerErrorOptions = {},
+): Promise<LayerError | undefined> {
+  let bytes = 0;
+  for (const tensor of allTensors(original.graph)) bytes += tensor.bytes;
+  if (bytes > largestToBlame) return undefined;
+  try {
+    const found = await layerErrors(engine, original, candidate, data, { samples: samplesToBlame, ...options });
+    return found instanceof Miss ? undefined : found.blamed;
+  } catch (error) {
+    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+    return undefined;
+  }
+}
+
+/** Layer "conv_9" (96 % of the error by itself). */
+export function blameText({ layer, kind, operator, share }: LayerError): string {
+  const what = kind === "layer" ? "layer" : kind === "output" ? "output" : operator;
+  const own =
+    share === Number.POSITIVE_INFINITY
+      ? "alone it makes numbers that are not finite"
+      : share === undefined || share === 0
+        ? undefined
+        : `${Math.round(100 * Math.min(1, share))} % of the error by itself`;
+  return `${what} "${layer}"${own === undefined ? "" : ` (${own})`}`;
+}
+
+/** Where no layer could be run alone it is the one with the fewest decibels: those behind it carry its error on. */
+function blamedAmong(layers: readonly LayerError[]): LayerError | undefined {
+  const decibels = ({ own, signalToNoise }: LayerError): number => noise(own ?? signalToNoise);
+  const [most] = layers.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0));
+  if ((most?.share ?? 0) > 0) return most;
+  const [noisiest] = layers.toSorted((a, b) => decibels(a) - decibels(b));
+  return noisiest === undefined || decibels(noisiest) === Number.POSITIVE_INFINITY ? undefined : noisiest;
+}
+
+/** Decibels that can be compared: what is not a number is worse than any. */
+function noise(signalToNoise: number): number {
+  return Number.isNaN(signalToNoise) ? Number.NEGATIVE_INFINITY : signalToNoise;
+}
+
+type Alone = Pick<LayerError, "own" | "share">;
+
+/** What each place adds by itself, and its share in the error of the outputs. */
+async function errorsAlone(
+  engine: Engine,
+  [original, candidate]: readonly [Model, Model],
+  places: readonly Place[],
+  samples: Samples,
+  { output, ...options }: Omit<LayerErrorOptions, "seed">,
+): Promise<readonly Alone[] | Miss> {
+  if (places.length === 0) return [];
+  const swap = await exchange(engine, original, candidate, places, samples);
+  if (swap instanceof Miss) return swap;
+  const { signal, samples: most = samplesAlone, batch = 4, shuffle } = options;
+  const order = { batch, ...(shuffle === undefined ? {} : { shuffle }), ...(signal === undefined ? {} : { signal }) };
+  const someOptions = { ...order, samples: Math.min(samplesAlone, most) };
+  try {
+    const sums = places.map(() => new Difference());
+    const plain = await swap.runner(
+      new Set(),
+      swap.names.flatMap(({ original, candidate }) => [original, candidate]),
+    );
+    let [batches, work] = [0, 0];
+    await overBatches(samples, { batch, ...options }, async (rows) => {
+      const found = await plain.run(rows);
+      batches++;
+      for (const [index, names] of swap.names.entries()) {
+        const [before, after] = [found[names.original], found[names.candidate]];
+        if (before === undefined || after === undefined) continue;
+        sums[index]?.add(before, after);
+        work += 2 * (places[index]?.fan ?? 0) * elementCount(before.dims);
+      }
+    });
+    const own = sums.map((sum) => sum.result().signalToNoise);
+    const answers: Batch[] = [];
+    const first = await swap.runner(new Set(), []);
+    await overBatches(samples, someOptions, async (rows) => void answers.push(await first.run(rows)));
+    /** Σ noise / signal over the outputs, where these places are computed as the candidate does. */
+    const errorWith = async (selected: ReadonlySet<number>): Promise<number> => {
+      const runner = await swap.runner(selected, []);
+      const differences = new Map<string, Difference>();
+      let batch = 0;
+      await overBatches(samples, someOptions, async (rows) => {
+        const found = await runner.run(rows);
+        for (const [name, before] of Object.entries(answers[batch++] ?? {})) {
+          const after = found[name];
+          if (after === undefined || !isFloat(before.type) || (output !== undefined && name !== output)) continue;
+          const difference = differences.get(name) ?? new Difference();
+          differences.set(name, difference);
+          difference.add(before, after);
+        }
+      });
+      const comparable = [...differences.values()].filter(({ apart }) => apart === undefined);
+      return comparable.reduce((sum, difference) => sum + difference.relativeNoise, 0);
+    };
+    const whole = await errorWith(new Set(places.keys()));
+    const noisy = [...places.keys()].filter((index) => own[index] !== Number.POSITIVE_INFINITY);
+    const affordable = Math.max(leastAlone, Math.floor(workAlone / ((work * answers.length) / batches)));
+    const shares = new Map<number, number>();
+    for (const index of noisy.toSorted((a, b) => noise(own[a] ?? 0) - noise(own[b] ?? 0)).slice(0, affordable)) {
+      const error = await errorWith(new Set([index]));
+      const share = whole > 0 ? error / whole : 0;
+      shares.set(index, Number.isFinite(error) ? share : Number.POSITIVE_INFINITY);
+    }
+    return places.map((_, index) => ({ own: own[index], share: shares.get(index) }));
+  } finally {
+    await swap.release();
+  }
+}
