@@ -2,7 +2,7 @@
 import { type DtypeName, dtypes } from "../quantize/dtypes.ts";
 
 /** Every suffix that transformers.js knows: files with one are variants of those without. */
-const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_bnb4", "_q2", "_q2f16", "_q1", "_q1f16"];
+const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_q1", "_q1f16"];
 
 /** At most so many files of weights belong to a model. */
 export const mostChunks = 100;

@@ -26,7 +26,7 @@ import { size } from "../evaluate/size.ts";
 import { allValues } from "../graph/graph.ts";
 import { open, save } from "../onnx/index.ts";
 import { type Context, completeContext } from "../passes/pass.ts";
-import { type DtypeName, dtypeNames, dtypes } from "../quantize/dtypes.ts";
+import { type DtypeName, dtypeNames, dtypes, usualDtypes } from "../quantize/dtypes.ts";
 import { type QuantizeOptions, quantize } from "../quantize/index.ts";
 import { noSmallerThan } from "../recipe/improvement.ts";
 import { keptFunction } from "../recipe/kept-function.ts";
@@ -107,7 +107,7 @@ export async function quantizeFolder(
 ): Promise<readonly FolderFile[]> {
   const complete = completeContext(context);
   const { out, fileBytes = usualFileBytes } = options;
-  const asked = options.dtypes === "all" ? dtypeNames : options.dtypes;
+  const asked = options.dtypes === "all" ? usualDtypes : options.dtypes;
   const make = options.make ?? ((variant: Variant) => makeVariant(variant, options, complete));
   const names = await listFolder(joinPath(folder, "onnx")).catch((): string[] => []);
   const bases = basesIn(names);

@@ -62,6 +62,7 @@ export {
   truncationError,
 } from "./rank.ts";
 export { type Svd, singularValues, svd } from "./svd.ts";
+export { largestOfBlocks, tableCodes } from "./table-codes.ts";
 export { orthonormalize, type TruncatedSvd, type TruncationOptions, truncate, truncatedSvd } from "./truncate.ts";
 export { swapChannels, type Tucker2, type Tucker2Options, tucker2 } from "./tucker.ts";
 export { type WeightFactors, whitenedSvd } from "./whiten.ts";

@@ -86,14 +86,20 @@ const nearestBlocks =
 
 /** Blocks × numbers, rows filled up with zeros. */
 function inBlocks(layer: Layer, dense: Dense, block: number): Dense<"float32"> {
-  const { rows, width, count } = blockShape(layer, block);
+  const { rows, count } = blockShape(layer, block);
+  return float32([rows * count, block], inRows(layer, dense, count * block));
+}
+
+/** The numbers of each output, or of each row of a table, one after the other, filled up with zeros to `whole`. */
+export function inRows(layer: Layer, dense: Dense, whole: number): Float32Array {
+  const { rows, width } = blockShape(layer, 1);
   const values = toFloat32(dense);
-  const whole = count * block;
-  if (scaleAxis(layer) === 0 && whole === width) return float32([rows * count, block], values);
+  const isTurned = scaleAxis(layer) !== 0;
+  if (!isTurned && whole === width) return values;
   const filled = new Float32Array(rows * whole);
-  if (scaleAxis(layer) !== 0) turn(values, filled, { rows: width, columns: rows, width: whole });
+  if (isTurned) turn(values, filled, { rows: width, columns: rows, width: whole });
   else for (let y = 0; y < rows; y++) filled.set(values.subarray(y * width, (y + 1) * width), y * whole);
-  return float32([rows * count, block], filled);
+  return filled;
 }
 
 /** What is said of a weight in blocks. */

@@ -3,6 +3,8 @@
 interface Dtype {
   readonly suffix: string;
   readonly meaning: string;
+  /** Made where it is asked for by name. */
+  readonly rare?: true;
   /** Applied one after the other. */
   readonly steps: readonly DtypeStep[];
 }
@@ -10,11 +12,12 @@ interface Dtype {
 export interface DtypeStep {
   readonly scheme: "weights" | "dynamic" | "float16";
   readonly arithmetic?: "float16";
-  readonly bits?: 4;
-  readonly block?: 32;
-  readonly weights?: "int8" | "uint8";
+  readonly bits?: 4 | 2;
+  readonly block?: 32 | 64;
+  readonly weights?: "int8" | "uint8" | "nf4";
 }
 
+const q2 = { scheme: "weights", bits: 2, block: 32 } as const;
 const q4 = { scheme: "weights", bits: 4, block: 32 } as const;
 const float16 = { scheme: "float16", arithmetic: "float16" } as const;
 
@@ -36,6 +39,13 @@ const table = {
   },
   q4: { suffix: "_q4", meaning: "4-bit weights in blocks of 32", steps: [q4] },
   q4f16: { suffix: "_q4f16", meaning: "q4, and the rest as fp16", steps: [q4, float16] },
+  bnb4: {
+    suffix: "_bnb4",
+    meaning: "4-bit weights of normally distributed values (nf4) in blocks of 64; not for WebGPU",
+    steps: [{ scheme: "weights", weights: "nf4", block: 64 }],
+  },
+  q2: { suffix: "_q2", meaning: "2-bit weights in blocks of 32, 4-bit tables", rare: true, steps: [q2] },
+  q2f16: { suffix: "_q2f16", meaning: "q2, and the rest as fp16", rare: true, steps: [q2, float16] },
   fp16: { suffix: "_fp16", meaning: "half precision, arithmetic too", steps: [float16] },
 } as const satisfies Record<string, Dtype>;
 
@@ -45,3 +55,6 @@ export type DtypeName = keyof typeof table;
 export const dtypes: Readonly<Record<DtypeName, Dtype>> = table;
 
 export const dtypeNames = Object.keys(table) as DtypeName[];
+
+/** What "all" stands for. */
+export const usualDtypes: readonly DtypeName[] = dtypeNames.filter((name) => dtypes[name].rare !== true);

@@ -19,8 +19,8 @@ export interface QuantizeOptions {
   readonly dtype?: DtypeName | undefined;
   /** float16: "float32" widens the weights when the model is loaded, the same on every backend; "float16" computes in it, too, as files called fp16 do ("float32"). */
   readonly arithmetic?: "float32" | "float16" | undefined;
-  /** Bits of a weight (8). Fewer than 8, or a `block`, are for matrix products and embedding tables (4 or 8 bits); other layers have 8 bits. */
-  readonly bits?: 8 | 4 | 2 | undefined;
+  /** Bits of a weight (8). Palettes have 1 to 8, other codes 8, 4 or 2. Fewer than 8, or a `block`, are for matrix products and embedding tables (4 or 8 bits); other layers have 8 bits. */
+  readonly bits?: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | undefined;
   /** So many inputs of a matrix product, or numbers in a row of a table, share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
   readonly block?: 16 | 32 | 64 | 128 | 256 | undefined;
   /** Operators of ONNX alone: blocks are for DequantizeLinear, which convolutions read, too, in 4 or 8 bits (false: blocks are for operators of ONNX Runtime). */
@@ -39,8 +39,11 @@ export interface QuantizeOptions {
   readonly layers?: string | string[] | undefined;
   /** Names or patterns of layers to leave alone. */
   readonly except?: string | string[] | undefined;
-  /** Type of weights (int8; dynamic: the one that the operator's kernel is fast with). */
-  readonly weights?: "int8" | "uint8" | undefined;
+  /**
+   * What codes stand for (int8; dynamic: the type that the operator's kernel is fast with). Scheme "weights": "float8" (E4M3), "nf4" and "fp4" (4 bits,
+   * blocks of 64, matrix products), "palette" (the values that represent the weight best, 2 to the power of `bits`), too.
+   */
+  readonly weights?: WeightCodes | undefined;
   /** Type of activations ("uint8"). */
   readonly activations?: "uint8" | "int8" | undefined;
   /** Static, and rounders that look at samples: data, or its path, of which the train part is taken where it has one. */
@@ -51,7 +54,11 @@ export interface QuantizeOptions {
   readonly target?: TargetName[] | undefined;
 }
 
-const bits = v.picklist([8, 4, 2], "takes 8, 4 or 2");
+const bits = v.picklist([8, 4, 2, 1, 3, 5, 6, 7], "takes a whole number from 1 to 8");
+const weightCodes = ["int8", "uint8", "float8", "nf4", "fp4", "palette"] as const;
+const weights = v.picklist(weightCodes);
+/** What the codes of a weight stand for. */
+export type WeightCodes = (typeof weightCodes)[number];
 const block = v.picklist([16, 32, 64, 128, 256], "takes 16, 32, 64, 128 or 256, for which ONNX Runtime has kernels");
 
 const entries = v.strictObject({
@@ -88,7 +95,9 @@ const entries = v.strictObject({
   ),
   bits: v.pipe(
     v.optional(bits, 8),
-    v.description("bits of a weight: 8, 4 or 2 (fewer than 8: matrix products and tables, in blocks)"),
+    v.description(
+      "bits of a weight: 8, 4 or 2 (fewer than 8: matrix products and tables, in blocks); palettes: 1 to 8",
+    ),
     v.metadata({ value: "n" }),
   ),
   block: v.pipe(
@@ -117,11 +126,22 @@ const entries = v.strictObject({
     standard: v.optional(v.boolean()),
     zeroPoints: v.optional(v.boolean()),
     perChannel: v.optional(v.boolean()),
-    weights: v.optional(v.picklist(["int8", "uint8"])),
+    weights: v.optional(weights),
   }),
   weights: v.pipe(
-    v.optional(v.picklist(["int8", "uint8"])),
-    v.description("type of weights (default: int8; for dynamic, the faster one)"),
+    v.optional(weights),
+    v.description("what codes of weights stand for (default: int8; for dynamic, the faster one)"),
+    v.metadata({
+      meanings: {
+        title: "Codes (--weights)",
+        rows: [
+          ["int8, uint8", "integers"],
+          ["float8", "floats of 8 bits (E4M3)"],
+          ["nf4, fp4", "floats of 4 bits, as bitsandbytes has them: matrix products"],
+          ["palette", "the values that represent the weight best, 2 to the power of --bits"],
+        ],
+      },
+    }),
   ),
   activations: v.pipe(v.optional(v.picklist(["uint8", "int8"]), "uint8"), v.description("type of activations")),
   data: v.pipe(
@@ -193,8 +213,31 @@ export function settingsOfSteps({ scheme, dtype, ...rest }: Complete): readonly 
 /** What a scheme cannot do, whatever the model. @throws PithError E_OPTION */
 export function checkTogether(options: QuantizeSettings): void {
   const { scheme, activations, rounder, overrides = {} } = options;
-  const weights = [options, ...Object.values(overrides)].some((own) => own.weights === "uint8") ? "uint8" : undefined;
-  const packed = [options, ...Object.values(overrides)].some((own) => (own.bits ?? 8) < 8 || own.block !== undefined);
+  const all = [
+    options,
+    ...Object.values(overrides).map((own) => ({ ...options, ...own, bits: own.bits ?? options.bits })),
+  ];
+  const weights = all.find((own) => own.weights === "uint8")?.weights;
+  const packed = all.some((own) => own.bits < 8 || own.block !== undefined);
+  for (const { weights: codes, bits, rounder: by } of all) {
+    if (codes === undefined || codes === "int8" || codes === "uint8") {
+      if (![8, 4, 2].includes(bits))
+        throw new PithError("E_OPTION", `quantize: \`bits\` takes 8, 4 or 2, got ${bits}.`, {
+          hint: '`weights: "palette"` takes 1 to 8.',
+        });
+      continue;
+    }
+    const no = (text: string, hint: string): PithError => new PithError("E_OPTION", `quantize: ${text}`, { hint });
+    if (scheme !== "weights")
+      throw no(`\`weights\`: ${codes} is not available in the scheme "${scheme}".`, 'The scheme "weights" stores it.');
+    if (rounderOf(by).id !== "nearest")
+      throw no(
+        `\`rounder\`: the values of ${codes} are given, got "${rounderOf(by).id}".`,
+        "Each number goes to the nearest one.",
+      );
+    if (codes !== "palette" && bits !== 8 && !(bits === 4 && codes !== "float8"))
+      throw no(`\`bits\`: ${codes} has ${codes === "float8" ? 8 : 4}, got ${bits}.`, "`bits` may be left out.");
+  }
   if (scheme !== "weights" && packed) {
     throw new PithError(
       "E_OPTION",
@@ -204,7 +247,7 @@ export function checkTogether(options: QuantizeSettings): void {
       },
     );
   }
-  if ([options, ...Object.values(overrides)].some((own) => own.bits === 2 && (own.standard ?? options.standard))) {
+  if (all.some((own) => own.bits === 2 && own.standard && own.weights !== "palette")) {
     throw new PithError("E_OPTION", "quantize: `standard`: blocks have 4 or 8 bits in operators of ONNX, got 2.", {
       hint: "ONNX Runtime 1.30 multiplies with 2-bit weights of DequantizeLinear wrongly. `MatMulNBits`, which it writes without `standard`, is right.",
     });

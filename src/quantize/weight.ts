@@ -31,6 +31,7 @@ import { isPacked } from "../tensor/packed.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import { type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
 import type { ModelRoundings } from "./model-roundings.ts";
+import type { WeightCodes } from "./options.ts";
 import { type RounderName, rounderOf } from "./rounders/index.ts";
 import type { Known, Rounder } from "./rounders/rounder.ts";
 
@@ -259,13 +260,18 @@ export function codesText(layer: Layer, { type, perChannel }: WeightSettings, { 
   return `weight as ${type}${few}, ${perChannel ? scales : "one scale"}${by}`;
 }
 
-/** Of the schemes that compute in float or by QDQ, where nothing speaks for uint8. */
-export function settingsOf(options: {
-  readonly weights?: "int8" | "uint8" | undefined;
+/** The type of codes that options ask for; undefined where they ask for other codes than integers, or for none. */
+export const integersIn = ({
+  weights,
+}: {
+  readonly weights?: WeightCodes | undefined;
+}): "int8" | "uint8" | undefined => (weights === "int8" || weights === "uint8" ? weights : undefined);
+
+/** Where nothing speaks for uint8. */
+export const settingsOf = (own: {
+  readonly weights?: WeightCodes | undefined;
   readonly perChannel: boolean;
-}): WeightSettings {
-  return { type: options.weights ?? "int8", perChannel: options.perChannel };
-}
+}): WeightSettings => ({ type: integersIn(own) ?? "int8", perChannel: own.perChannel });
 
 /** Runs something that may refuse numbers, and says whose numbers they were. */
 export async function forLayer<T>(layer: Layer, work: () => T | Promise<T>): Promise<T> {

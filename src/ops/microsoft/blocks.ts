@@ -9,6 +9,7 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
+import { bnb4Tables } from "../../tensor/bnb4.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
 import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
@@ -113,18 +114,6 @@ export const MatMulNBits = microsoftOp({
   quantize: already,
 });
 
-/** What the codes of 4 bits stand for, as bitsandbytes defines them. */
-const tables: readonly (readonly number[])[] = [
-  [
-    0, 0.005208333, 0.6666667, 1, 0.33333334, 0.5, 0.16666667, 0.25, 0, -0.005208333, -0.6666667, -1, -0.33333334, -0.5,
-    -0.16666667, -0.25,
-  ],
-  [
-    -1, -0.6961928, -0.52507305, -0.3949175, -0.28444138, -0.18477343, -0.091050036, 0, 0.0795803, 0.1609302, 0.2461123,
-    0.33791524, 0.44070983, 0.562617, 0.72295684, 1,
-  ],
-];
-
 export const MatMulBnb4 = microsoftOp({
   name: "MatMulBnb4",
   read: (site) => ({
@@ -143,7 +132,7 @@ export const MatMulBnb4 = microsoftOp({
       : packedWeight(site, s.inputs, s.outputs, undefined),
   axes: already,
   lower: (s, emit, [x, codes, scales]) => {
-    const table = tables[s.table];
+    const table = Object.values(bnb4Tables)[s.table];
     if (table === undefined) return new Miss(`quantized values of type ${s.table} are not known`);
     if (!s.transposed) return new Miss("multiplies backwards");
     const type = wide(scales);

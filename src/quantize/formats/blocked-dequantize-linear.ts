@@ -31,22 +31,22 @@ import {
 import type { Target } from "../target.ts";
 import { codesForm } from "./dequantize-linear.ts";
 import { type Form, type Format, oncePerRun, type Run } from "./format.ts";
-import { blockOf, isSymmetric } from "./matmul-nbits.ts";
+import { blocksIn } from "./matmul-nbits.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
 export const inStandardBlocks: Format = {
   what: "blocks",
-  opset: (own) => (own.standard && blockOf(own) !== undefined ? 21 : 0),
+  opset: (own) => (own.standard && blocksIn(own) !== undefined ? 21 : 0),
   formOf(layer, own, inference) {
-    const block = blockOf(own);
-    if (block === undefined || !own.standard) return undefined;
+    const settings = blocksIn(own);
+    if (settings === undefined || !own.standard) return undefined;
     if (layer.role.kind === "lookup") return new Miss("no operator of ONNX picks rows of them", layer.name);
     const few = own.bits === 8 ? undefined : codesForm({ type: "int4", perChannel: own.perChannel });
-    const settings = { bits: own.bits, block, symmetric: isSymmetric(own) };
     const target = matrixAt(layer, inference);
     if (!(target instanceof Miss)) return productForm(settings, target, few);
     const { role } = layer;
-    const isFlat = role.out === 0 && role.stack === undefined && blockShape(layer, block).width > block;
+    const isFlat =
+      role.out === 0 && role.stack === undefined && blockShape(layer, settings.block).width > settings.block;
     return isFlat ? reshapedForm(settings, few) : few;
   },
 };

@@ -131,11 +131,13 @@ export function dequantized(
 export function numbersOf(
   emit: Emit,
   name: string,
-  { codes, scale, zeroPoint }: StoredCodes,
+  { codes, scale, zeroPoint }: Omit<StoredCodes, "zeroPoint"> & Partial<StoredCodes>,
   axis: number | undefined,
   type: DataType = "float32",
 ): Value {
   const along = axis === undefined ? {} : { axis };
-  const numbers = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint], along);
+  const numbers = emit
+    .named(`${name}_DequantizeLinear_Output`)
+    .DequantizeLinear([codes, scale, ...(zeroPoint === undefined ? [] : [zeroPoint])], along);
   return type === "float32" ? numbers : emit.named(`${name}_${type}`).Cast([numbers], { to: typeCodes[type] });
 }

@@ -17,7 +17,7 @@ import { type BlockSettings, blocksText } from "../blocks.ts";
 import { settingsOf } from "../weight.ts";
 import { codesForm } from "./dequantize-linear.ts";
 import type { Form, Format } from "./format.ts";
-import { blockOf, blocksForm, blocksOf, type StoredBlocks } from "./matmul-nbits.ts";
+import { blocksForm, blocksIn, blocksOf, type StoredBlocks } from "./matmul-nbits.ts";
 import { matrixAt } from "./product.ts";
 
 const smallestBlock = 16;
@@ -25,12 +25,13 @@ const smallestBlock = 16;
 export const inRowsOfBlocks: Format = {
   what: "blocks",
   formOf(layer, own) {
-    const block = blockOf(own);
-    if (block === undefined || own.standard || layer.role.kind !== "lookup") return undefined;
+    const asked = blocksIn(own);
+    if (asked === undefined || own.standard || layer.role.kind !== "lookup") return undefined;
+    const { block } = asked;
     const width = layer.outputs;
     if (width % block > 0) return new Miss(`rows of ${width} numbers are no whole blocks of ${block}`, layer.name);
     // No released runtime reads rows of 2 bits. Their zero points are stored in any case: runtimes differ in what is meant without.
-    const bits = own.bits === 2 ? 4 : own.bits;
+    const bits = asked.bits === 2 ? 4 : asked.bits;
     // ONNX Runtime 1.24 reads zero points of 4 bits as if no row began a byte, which is right where two blocks of a row share each byte.
     const even = bits === 4 && (width / block) % 2 === 1 ? block / 2 : block;
     if (even < smallestBlock)

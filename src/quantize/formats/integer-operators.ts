@@ -18,7 +18,7 @@ import { float32 } from "../../tensor/dense.ts";
 import { type Dense, typeCodes } from "../../tensor/types.ts";
 import { type Target, targetAt } from "../target.ts";
 import { fastWeight } from "../targets.ts";
-import { codesText, roundedWeight, type WeightSettings } from "../weight.ts";
+import { codesText, integersIn, roundedWeight, type WeightSettings } from "../weight.ts";
 import { codesOf, storeQuantized, turned } from "./dequantize-linear.ts";
 import { type Form, type Format, oncePerRun, type Run } from "./format.ts";
 import { biasFor } from "./product.ts";
@@ -28,7 +28,7 @@ export const inIntegers: Format = {
   formOf(layer, own, inference) {
     const target = targetAt(layer, inference);
     if (target instanceof Miss) return target;
-    return integerForm({ type: own.weights ?? fastWeight(target.rule), perChannel: own.perChannel }, target);
+    return integerForm({ type: integersIn(own) ?? fastWeight(target.rule), perChannel: own.perChannel }, target);
   },
 };
 

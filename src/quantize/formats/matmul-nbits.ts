@@ -26,7 +26,7 @@ import {
 import type { QuantizeSettings } from "../options.ts";
 import { rounderOf } from "../rounders/index.ts";
 import type { Target } from "../target.ts";
-import { scaleAxis } from "../weight.ts";
+import { integersIn, scaleAxis } from "../weight.ts";
 import { type Form, type Format, oncePerRun, type Run } from "./format.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
@@ -34,20 +34,21 @@ const accuracy = 4;
 
 const usualBlock = 32;
 
-/** How many numbers share a scale, where options ask for blocks. */
-export const blockOf = ({ bits, block }: QuantizeSettings): number | undefined =>
-  block ?? (bits < 8 ? usualBlock : undefined);
-
-export const isSymmetric = ({ zeroPoints, rounder }: QuantizeSettings): boolean =>
-  !zeroPoints && rounderOf(rounder).zeroPoints !== true;
+/** What options say of blocks of integers, where they ask for these. */
+export function blocksIn(own: QuantizeSettings): BlockSettings | undefined {
+  const { bits, block = bits < 8 ? usualBlock : undefined, weights, zeroPoints, rounder } = own;
+  if (block === undefined || (bits !== 8 && bits !== 4 && bits !== 2)) return undefined;
+  if (weights !== undefined && integersIn(own) === undefined) return undefined;
+  return { bits, block, symmetric: !zeroPoints && rounderOf(rounder).zeroPoints !== true };
+}
 
 export const inBlocks: Format = {
   what: "blocks",
   formOf(layer, own, inference) {
-    const block = blockOf(own);
-    if (block === undefined || own.standard) return undefined;
+    const settings = blocksIn(own);
+    if (settings === undefined || own.standard) return undefined;
     const target = matrixAt(layer, inference);
-    return target instanceof Miss ? target : blocksForm({ bits: own.bits, block, symmetric: isSymmetric(own) }, target);
+    return target instanceof Miss ? target : blocksForm(settings, target);
   },
 };
 

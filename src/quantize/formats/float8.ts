@@ -1,0 +1,101 @@
+/**
+ * Floats of 8 bits (E4M3: 4 of exponent, 3 of mantissa) with a scale for each slice, or one for all:
+ *
+ *     h = Gemm(x, fc1.weight)       h = Gemm(x, DequantizeLinear(fc1.weight_quantized, fc1.weight_scale) {axis=0})       # float8e4m3fn
+ *
+ * Of two scales each slice has the one of less squared error: max|w| / 448, with which nothing is cut off, and std(w) / std(g) with the g of all codes, as
+ * ONNX Runtime's quantizer has it. Steps grow with numbers: 8-bit integers are nearer where numbers are alike in size, float8 where few are large.
+ */
+import { plainName } from "../../analysis/masks.ts";
+import { Miss } from "../../errors.ts";
+import { smallestScale } from "../../math/index.ts";
+import { fromNumbers, toFloat32 } from "../../tensor/convert.ts";
+import { deferred } from "../../tensor/deferred.ts";
+import { alongAxis, elementCount } from "../../tensor/dims.ts";
+import type { Dense } from "../../tensor/types.ts";
+import { scaleAxis, weightReader } from "../weight.ts";
+import { numbersOf, type StoredCodes } from "./dequantize-linear.ts";
+import { type Form, type Format, oncePerRun } from "./format.ts";
+
+const type = "float8e4m3fn";
+const largestCode = 448;
+
+export const inFloat8: Format = {
+  what: "float8",
+  opset: ({ weights }) => (weights === "float8" ? 19 : 0),
+  formOf(layer, { weights, perChannel }) {
+    if (weights !== "float8") return undefined;
+    return layer.role.kind === "lookup"
+      ? new Miss("no operator of ONNX picks rows of it", layer.name)
+      : float8Form(perChannel);
+  },
+};
+
+const stored = oncePerRun<Omit<StoredCodes, "zeroPoint">>();
+
+const float8Form = (perChannel: boolean): Form => ({
+  bits: 8,
+  text: () => `weight as float8 (E4M3), ${perChannel ? "per-channel scales" : "one scale"}`,
+  async write(emit, { layer }, run) {
+    const { node, role, effective, weight } = layer;
+    const axis = perChannel ? scaleAxis(layer) : undefined;
+    const name = plainName(weight);
+    const codes = await stored(run, effective, `${axis}`, async () => {
+      const read = await weightReader(run.model, layer, run.context.engine);
+      const dense = await read();
+      const scale = float8Scales(dense, axis);
+      return {
+        codes: emit.constant(await deferred(type, dense.dims, float8Codes(read, axis, scale)), `${name}_quantized`),
+        scale: emit.constant(fromNumbers("float32", axis === undefined ? [] : [scale.length], scale), `${name}_scale`),
+      };
+    });
+    run.model.graph.setInput(node, role.input, numbersOf(emit, name, codes, axis, effective.type?.type));
+  },
+});
+
+const float8Codes =
+  (read: () => Promise<Dense>, axis: number | undefined, scale: Float32Array) => async (): Promise<Dense> => {
+    const dense = await read();
+    const { inner, count } = slicesOf(dense, axis);
+    const shares = toFloat32(dense).map((value, at) => value / (scale[Math.floor(at / inner) % count] ?? 1));
+    return fromNumbers(type, dense.dims, shares);
+  };
+
+const slicesOf = ({ dims }: Dense, axis: number | undefined) =>
+  axis === undefined ? { outer: 1, count: 1, inner: elementCount(dims) } : alongAxis(dims, axis);
+
+/** Deviation of all finite codes. */
+const deviation = deviationOf(
+  toFloat32({ type, dims: [256], data: Uint8Array.from({ length: 256 }, (_, code) => code) }).filter(Number.isFinite),
+);
+
+function deviationOf(numbers: Float32Array): number {
+  const mean = numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
+  return Math.sqrt(numbers.reduce((sum, value) => sum + (value - mean) ** 2, 0) / numbers.length);
+}
+
+/** The scale of each slice. */
+export function float8Scales(dense: Dense, axis: number | undefined): Float32Array {
+  const values = toFloat32(dense);
+  const { outer, count, inner } = slicesOf(dense, axis);
+  return Float32Array.from({ length: count }, (_, slice) => {
+    const own = new Float32Array(outer * inner);
+    for (let block = 0; block < outer; block++) {
+      const start = (block * count + slice) * inner;
+      own.set(values.subarray(start, start + inner), block * inner);
+    }
+    const whole = own.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / largestCode;
+    const tried = [whole, deviationOf(own) / deviation].map(Math.fround).filter((scale) => scale >= smallestScale);
+    const errors = tried.map((scale) => {
+      const rounded = toFloat32(
+        fromNumbers(
+          type,
+          [own.length],
+          own.map((value) => value / scale),
+        ),
+      );
+      return own.reduce((sum, value, at) => sum + (value - scale * (rounded[at] ?? 0)) ** 2, 0);
+    });
+    return tried[errors.indexOf(Math.min(...errors))] ?? 1;
+  });
+}

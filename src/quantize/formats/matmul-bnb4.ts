@@ -1,0 +1,77 @@
+/**
+ * A matrix product whose weight lies in codes of 4 bits that stand for floats, as bitsandbytes has them:
+ *
+ *     h = Gemm(x, fc1.weight, fc1.bias)       h = Add(MatMulBnb4(x, fc1.weight_quantized, fc1.weight_scale) {K, N, block_size, quant_type}, fc1.bias)
+ *
+ * The weight lies as outputs × inputs in one row, of which blocks of so many numbers have the largest magnitude as scale; the first of two codes is the
+ * high half of its byte.
+ */
+import { plainName } from "../../analysis/masks.ts";
+import { Miss } from "../../errors.ts";
+import type { Value } from "../../graph/graph.ts";
+import { largestOfBlocks, tableCodes } from "../../math/index.ts";
+import { bnb4Tables } from "../../tensor/bnb4.ts";
+import { deferred } from "../../tensor/deferred.ts";
+import { float32 } from "../../tensor/dense.ts";
+import type { Dense } from "../../tensor/types.ts";
+import { inRows } from "../blocks.ts";
+import type { Target } from "../target.ts";
+import { weightReader } from "../weight.ts";
+import { type Form, type Format, oncePerRun } from "./format.ts";
+import { matrixAt, writeProduct } from "./product.ts";
+
+type Table = keyof typeof bnb4Tables;
+
+const usualBlock = 64;
+
+export const inBnb4: Format = {
+  what: "4-bit floats",
+  formOf(layer, { weights, block = usualBlock }, inference) {
+    if (weights !== "nf4" && weights !== "fp4") return undefined;
+    const target = matrixAt(layer, inference);
+    return target instanceof Miss ? target : bnb4Form(weights, block, target);
+  },
+};
+
+const stored = oncePerRun<readonly [codes: Value, scale: Value]>();
+
+const bnb4Form = (name: Table, block: number, target: Target): Form => ({
+  bits: 4,
+  text: () => `weight as ${name}, blocks of ${block}`,
+  async write(emit, { layer }, run) {
+    const { inputs, outputs } = layer;
+    const operands = await stored(run, layer.effective, `${name} ${block} ${layer.role.out}`, async () => {
+      const read = await weightReader(run.model, layer, run.context.engine);
+      const numbers = async (): Promise<Float32Array> => inRows(layer, await read(), inputs);
+      const largest = largestOfBlocks(await numbers(), block);
+      const dims = [Math.ceil((outputs * inputs) / 2)];
+      const pack = packed(numbers, largest, { block, table: bnb4Tables[name] }, dims);
+      const plain = plainName(layer.weight);
+      return [
+        emit.constant(await deferred("uint8", dims, pack), `${plain}_quantized`),
+        emit.constant(float32([largest.length], largest), `${plain}_scale`),
+      ];
+    });
+    const quant_type = Object.keys(bnb4Tables).indexOf(name);
+    const attributes = { K: inputs, N: outputs, block_size: block, quant_type };
+    await writeProduct(emit, target, run, (emit, data) =>
+      emit["com.microsoft.MatMulBnb4"]([data, ...operands], attributes),
+    );
+  },
+});
+
+const packed =
+  (
+    numbers: () => Promise<Float32Array>,
+    largest: Float32Array,
+    settings: { readonly block: number; readonly table: readonly number[] },
+    dims: readonly number[],
+  ) =>
+  async (): Promise<Dense> => {
+    const codes = tableCodes(await numbers(), largest, settings);
+    const data = Uint8Array.from(
+      { length: dims[0] ?? 0 },
+      (_, at) => ((codes[2 * at] ?? 0) << 4) | (codes[2 * at + 1] ?? settings.table.indexOf(0)),
+    );
+    return { type: "uint8", dims, data };
+  };
