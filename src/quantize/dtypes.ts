@@ -15,10 +15,12 @@ export interface DtypeStep {
   readonly bits?: 4 | 2;
   readonly block?: 32 | 64;
   readonly weights?: "int8" | "uint8" | "nf4";
+  /** Only operators that every build of the runtime has. */
+  readonly everywhere?: true;
 }
 
-const q2 = { scheme: "weights", bits: 2, block: 32 } as const;
-const q4 = { scheme: "weights", bits: 4, block: 32 } as const;
+const q2 = { scheme: "weights", bits: 2, block: 32, everywhere: true } as const;
+const q4 = { scheme: "weights", bits: 4, block: 32, everywhere: true } as const;
 const float16 = { scheme: "float16", arithmetic: "float16" } as const;
 
 const table = {

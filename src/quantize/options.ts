@@ -6,7 +6,7 @@ import { PithError } from "../errors.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
 import { overridesOption, selectionOptions } from "../passes/options.ts";
 import type { Given } from "../passes/pass.ts";
-import { type DtypeName, dtypeNames, dtypes } from "./dtypes.ts";
+import { type DtypeName, type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
 import { type RounderName, rounderOf, rounderOption } from "./rounders/index.ts";
 import type { Rounder } from "./rounders/rounder.ts";
 import { targetOption } from "./targets.ts";
@@ -180,6 +180,7 @@ type Complete = v.InferOutput<typeof quantizeOptions>;
 /** The options with what is not said filled in, for one scheme. */
 export type QuantizeSettings = Omit<Complete, "scheme" | "dtype"> & {
   readonly scheme: NonNullable<Complete["scheme"]>;
+  readonly everywhere?: DtypeStep["everywhere"];
 };
 
 /** The settings of each step: one for a scheme, one or more for a dtype. @throws PithError E_OPTION where an option contradicts the dtype. */

@@ -117,6 +117,15 @@ test("rows of 4 bits have an even number of blocks, which ONNX Runtime 1.24 need
   ]);
 });
 
+test("the files of transformers.js pick rows by operators that its build for browsers has, the same to the bit", async () => {
+  const [operator, plain] = [blocked(64), blocked(64)];
+  await quantize(operator, { scheme: "weights", bits: 4 });
+  await quantize(plain, { dtype: "q4" });
+  const domains = (model: Model) => new Set([...model.graph.nodes()].map(({ domain }) => domain));
+  expect([domains(operator), domains(plain)]).toEqual([new Set(["com.microsoft"]), new Set([""])]);
+  expect(await outputs(plain)).toEqual(await outputs(operator));
+});
+
 test("a single index picks a row", async () => {
   const model = network("float32", "[]");
   await quantize(model, { scheme: "weights" });

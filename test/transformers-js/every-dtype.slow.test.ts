@@ -7,8 +7,7 @@ import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { type Answers, type Asked, answers } from "./answers.ts";
 
-const node = ["fp32", "q8", "int8", "uint8", "q4", "q4f16", "fp16"] as const;
-const web = ["fp32", "q8", "int8", "uint8", "fp16"] as const;
+const dtypes = ["fp32", "q8", "int8", "uint8", "q4", "q4f16", "fp16"] as const;
 const out = temporaryFolder();
 
 const module = join(import.meta.dirname, "answers.ts");
@@ -39,14 +38,14 @@ describe.skipIf(shared("data/models/bert_sst2") === undefined)("a classifier giv
   } as const;
   beforeAll(() => written("bert_sst2"));
 
-  const expectSame = (told: Record<string, Answers>, dtypes: readonly string[]) => {
+  const expectSame = (told: Record<string, Answers>) => {
     const { alone } = told.fp32 ?? { alone: [] };
     expect(new Set(alone)).toEqual(new Set(["POSITIVE", "NEGATIVE"]));
     expect(told).toEqual(Object.fromEntries(dtypes.map((dtype) => [dtype, { alone, batch: alone }])));
   };
-  test("in Node", async () => expectSame(await inNode({ ...asked, dtypes: node }), node));
+  test("in Node", async () => expectSame(await inNode({ ...asked, dtypes })));
   test.skipIf(browser === undefined)("in WebAssembly", async () =>
-    expectSame(await inWebAssembly({ ...asked, dtypes: web }), web),
+    expectSame(await inWebAssembly({ ...asked, dtypes })),
   );
 });
 
@@ -68,8 +67,8 @@ describe.skipIf(shared("data/models/llama_shakespeare") === undefined)("a decode
       if (!["q8", "int8", "uint8"].includes(dtype)) expect(batch).toEqual(alone);
     }
   };
-  test("in Node", async () => expectSame(await inNode({ ...asked, dtypes: node })));
+  test("in Node", async () => expectSame(await inNode({ ...asked, dtypes })));
   test.skipIf(browser === undefined)("in WebAssembly", async () =>
-    expectSame(await inWebAssembly({ ...asked, dtypes: web })),
+    expectSame(await inWebAssembly({ ...asked, dtypes })),
   );
 });

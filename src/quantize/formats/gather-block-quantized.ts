@@ -5,10 +5,16 @@
  *
  * Its bytes are those of MatMulNBits for the table's rows as outputs: with a last layer that multiplies with the table the codes are stored once, as
  * rows × blocks × bytes, and reshaped here.
+ *
+ * Not every build of ONNX Runtime has that operator on the CPU: the one for WebGPU has none, which transformers.js loads in browsers whatever the
+ * device. `everywhere` writes
+ *
+ *     h = (unpacked(Gather(_quantized, ids)) - unpacked(Gather(_zero_point, ids))) · Gather(_scale, ids)      # of 4 bits, high = ⌊byte / 16⌋
  */
 import type { Layer } from "../../analysis/layers.ts";
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
 import { replaceNode } from "../../graph/replace.ts";
 import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts";
 import { int64 } from "../../tensor/dense.ts";
@@ -37,16 +43,18 @@ export const inRowsOfBlocks: Format = {
     if (even < smallestBlock)
       return new Miss(`rows of ${width} numbers are an odd number of blocks of ${block}`, layer.name);
     const settings = { bits, block: even, symmetric: false } as const;
-    return rowsForm(settings, codesForm(settingsOf(own)));
+    return rowsForm(settings, codesForm(settingsOf(own)), own.everywhere === true);
   },
 };
 
-const rowsForm = (settings: BlockSettings, otherwise: Form): Form => ({
+const rowsForm = (settings: BlockSettings, otherwise: Form, everywhere: boolean): Form => ({
   bits: settings.bits,
   otherwise,
   text: (_, { rounding }) => blocksText(settings, rounding),
   async write(emit, { layer, isShared }, run) {
-    writeRows(emit, layer, await blocksOf(emit, layer, settings, run, isShared !== true));
+    const indices = layer.node.inputs[layer.role.data];
+    const rank = everywhere && indices !== undefined ? run.inference.operand(indices)?.dims?.length : undefined;
+    writeRows(emit, layer, await blocksOf(emit, layer, settings, run, isShared !== true), rank);
   },
   tied(product, wanted, inference) {
     if (wanted.onCodes !== undefined) return undefined;
@@ -55,7 +63,8 @@ const rowsForm = (settings: BlockSettings, otherwise: Form): Form => ({
   },
 });
 
-function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks): void {
+/** @param rank of the indices, where rows are picked by plain operators. */
+function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks, rank: number | undefined): void {
   const { node, role, effective } = layer;
   const [output] = node.outputs;
   const indices = node.inputs[role.data];
@@ -66,15 +75,47 @@ function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks): void {
     codes.type?.dims?.length === 2
       ? codes
       : emit.named(`${codes.name}_rows`).Reshape([codes, emit.constant(int64([2], [length, -1]), "rows")]);
-  const rows = emit
-    .named(`${output.name}_rows`)
-    ["com.microsoft.GatherBlockQuantized"]([table, indices, scale, zeroPoint], {
-      bits,
-      block_size: block,
-      gather_axis: role.in,
-      quantize_axis: role.out,
-    });
+  const rows =
+    rank !== undefined && zeroPoint !== undefined
+      ? plainRows(emit, { ...stored, codes: table, zeroPoint }, indices, rank)
+      : emit.named(`${output.name}_rows`)["com.microsoft.GatherBlockQuantized"]([table, indices, scale, zeroPoint], {
+          bits,
+          block_size: block,
+          gather_axis: role.in,
+          quantize_axis: role.out,
+        });
   const read = effective.type?.type ?? "float32";
   replaceNode(node, [read === "float32" ? rows : emit.Cast([rows], { to: typeCodes[read] })]);
   handOnLayerName(layer, rows);
+}
+
+function plainRows(
+  emit: Emit,
+  { codes, scale, zeroPoint, bits, block }: StoredBlocks & { readonly zeroPoint: Value },
+  indices: Value,
+  rank: number,
+): Value {
+  const shaped = (value: Value, ...last: readonly number[]): Value => {
+    const dims = [...Array<number>(rank).fill(0), ...last];
+    return emit.Reshape([value, emit.constant(int64([dims.length], dims), "blocks")]);
+  };
+  const picked = (stored: Value): Value => emit.Gather([stored, indices], { axis: 0 });
+  const difference = emit.Sub([
+    shaped(unpacked(emit, picked(codes), bits), -1, block),
+    shaped(unpacked(emit, picked(zeroPoint), bits), -1, 1),
+  ]);
+  return shaped(emit.Mul([difference, shaped(picked(scale), -1, 1)]), -1);
+}
+
+/** The numbers of bytes; of 4 bits, two along a last axis of their own. */
+function unpacked(emit: Emit, bytes: Value, bits: number): Value {
+  const numbers = emit.Cast([bytes], { to: typeCodes.float32 });
+  if (bits === 8) return numbers;
+  const high = emit.Floor([emit.Mul([numbers, 1 / 16])]);
+  const last = emit.constant(int64([1], [-1]), "last");
+  const halves = [emit.Sub([numbers, emit.Mul([high, 16])]), high];
+  return emit.Concat(
+    halves.map((half) => emit.Unsqueeze([half, last])),
+    { axis: -1 },
+  );
 }
