@@ -2,7 +2,8 @@
 import type { Engine } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { dimsText, dimText, isSymbolic } from "../tensor/dims.ts";
+import { isFloat } from "../tensor/convert.ts";
+import { dimsText, dimText, elementCount, isSymbolic } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
 import { firstThatRuns, type Guess, guesses, likelyLengths, type RandomInputs, randomInputs } from "./random-inputs.ts";
@@ -61,6 +62,23 @@ export async function timedShapes(
 /** One batch of random inputs of these dimensions; those in `fixed` hold what is given there. */
 export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixed?: Batch): Batch {
   return drawable(model, fixed).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
+}
+
+/** Input → "int64[1, 128]"; with the value of an integer scalar, which may select a branch: "int64[] = 16000". */
+export function inputTexts(feeds: Batch): Readonly<Record<string, string>> {
+  const texts = Object.entries(feeds).map(([name, { type, dims, data }]) => {
+    const value = elementCount(dims) === 1 && !isFloat(type) ? ` = ${data[0]}` : "";
+    return [name, `${type}${dimsText(dims)}${value}`] as const;
+  });
+  return Object.fromEntries(texts);
+}
+
+/** Names of the open dimensions along which whole numbers lie, but for the first: sequences of tokens, whose length a sample decides. */
+export function sequenceNames({ graph }: Model): ReadonlySet<string> {
+  const whole = graph.feeds.filter(({ type }) => type?.type === "int64" || type?.type === "int32");
+  const [batch] = whole.flatMap(({ type }) => type?.dims?.slice(0, 1).filter(isSymbolic) ?? []);
+  const open = whole.flatMap(({ type }) => type?.dims?.slice(1).filter(isSymbolic) ?? []);
+  return new Set(open.map(dimText).filter((name) => name !== batch?.text));
 }
 
 function drawable(model: Model, fixed: Batch = {}): RandomInputs {

@@ -12,13 +12,17 @@ import type { Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { type OneRun, oneRun } from "../evaluate/feeding.ts";
 import { type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
+import type { RunTarget } from "../evaluate/run-target.ts";
+import { inputTexts, sequenceNames, timedFeeds, timedShapes } from "../evaluate/timed-inputs.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid } from "../graph/verify.ts";
 import { encodeToBytes, open } from "../onnx/index.ts";
 import { type Context, fixInputs } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { isPruned, remove } from "../prune/index.ts";
-import type { Disagreement, Measured } from "../report/data.ts";
+import type { Disagreement, Measured, Timing } from "../report/data.ts";
+import { isSymbolic } from "../tensor/dims.ts";
+import type { Batch } from "../tensor/types.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
 import type { Found, PartialRun } from "./partial-run.ts";
 import type { Measuring } from "./time-estimate.ts";
@@ -129,16 +133,67 @@ export class Evaluator {
     });
   }
 
-  /** Original and models timed in turns, on one sample (as many as the model fixes). */
-  async time(models: readonly Model[], rounds: number): Promise<LatencyReport> {
-    const { feeds } = await oneRun(this.original.model, this.#test);
-    const threads = this.#threads;
-    return latency(this.#context.engine, [this.original.model, ...models], feeds, {
+  /** Original and models timed in turns, on one sample (as many as the model fixes); sequences with so many tokens. */
+  async time(
+    models: readonly Model[],
+    {
       rounds,
-      signal: this.#context.signal,
-      progress: (done, total) => this.#context.progress(done, total),
+      length,
+      target,
+    }: { readonly rounds: number; readonly length?: number | undefined } & Partial<
+      Record<"target", RunTarget | undefined>
+    >,
+  ): Promise<LatencyReport & Pick<Timing, "inputs" | "where">> {
+    const { engine, seed, signal, progress } = this.#context;
+    const original = this.original.model;
+    const { feeds: sample } = await oneRun(original, this.#test);
+    const feeds = await withLength(engine, original, sample, length, seed);
+    const all = [original, ...models];
+    const threads = this.#threads;
+    const options = {
+      rounds,
+      signal,
+      progress: (done: number, total?: number) => progress(done, total),
       ...(threads === undefined ? {} : { threads }),
+    };
+    const report =
+      target === undefined
+        ? await latency(engine, all, feeds, options)
+        : await target.latency(
+            all,
+            all.map(() => feeds),
+            options,
+          );
+    return { ...report, inputs: inputTexts(feeds), ...(target === undefined ? {} : { where: target.where }) };
+  }
+}
+
+/** A sample, or where it is a sequence of tokens random inputs of that length, with everything else as large as in the sample. */
+async function withLength(
+  engine: Context["engine"],
+  model: Model,
+  sample: Batch,
+  length: number | undefined,
+  seed: number,
+): Promise<Batch> {
+  const sequences = sequenceNames(model);
+  if (sequences.size === 0) return sample;
+  const sizes = new Map<string, number>();
+  for (const { name, type } of model.graph.feeds)
+    for (const [axis, dim] of (type?.dims ?? []).entries()) {
+      const size = sample[name]?.dims[axis];
+      if (isSymbolic(dim) && size !== undefined && !sequences.has(dim.text)) sizes.set(dim.text, size);
+    }
+  try {
+    const [shapes = {}] = await timedShapes(engine, [model], {
+      sizes,
+      seed,
+      ...(length === undefined ? {} : { length }),
     });
+    return timedFeeds(model, shapes, seed);
+  } catch (error) {
+    if (error instanceof PithError && error.code !== "E_STOPPED") return sample;
+    throw error;
   }
 }
 

@@ -1,6 +1,7 @@
 /** What is tried where no recipe is given. */
 import { infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
+import type { TargetName } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { recipeFrom } from "./recipe.ts";
@@ -9,11 +10,13 @@ import type { Candidate } from "./variant.ts";
 /**
  * Fewer bits, in the ways that need no training, and little or no data; 4 bits where most weights lie in matrices, the blocks of other layers are
  * of 8.
+ * @param target the runtimes that the result is for.
  */
-export function defaultPlan(model: Model): readonly Candidate[] {
+export function defaultPlan(model: Model, target: readonly TargetName[] = []): readonly Candidate[] {
+  const aimed = target.length === 0 ? {} : { target };
   const candidate = (name: string, quantize: object): Candidate => ({
     name,
-    recipe: recipeFrom({ steps: [{ quantize }] }),
+    recipe: recipeFrom({ steps: [{ quantize: { ...quantize, ...aimed } }] }),
   });
   let [all, inMatrices] = [0, 0];
   for (const { effective } of layers(model, infer(model))) {

@@ -11,6 +11,7 @@ import { brotliQuality, type Goal, isWithin, type Spread, type Task } from "../e
 
 import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
 import { bytes, counted, integer, times } from "../evaluate/numbers.ts";
+import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
 import { encodeToBytes } from "../onnx/index.ts";
 import { type AnyPass, type Context, completeContext } from "../passes/index.ts";
@@ -52,6 +53,10 @@ export interface RunOptions {
   readonly threads?: number;
   /** Rounds of the timing at the end (30); 0 leaves it out. */
   readonly rounds?: number;
+  /** Tokens of a sequence that is timed (128). */
+  readonly length?: number;
+  /** Runtimes that the result is for: it must be right on all, and is timed on the first. */
+  readonly targets?: readonly RunTarget[];
   /** The test samples before they were made ready for the model, for the report: images in their own colours. */
   readonly seen?: Dataset;
   /** Test samples that there are, where the task has some of them: the report says whether they would be enough to decide. */
@@ -168,6 +173,7 @@ export async function compress(
       context,
       onStage,
       onMeasured,
+      targets: options.targets ?? [],
     });
     results.push(result);
   }
@@ -175,7 +181,7 @@ export async function compress(
   const anyToTime =
     rounds > 0 && results.some(({ standing }) => standing !== undefined && evaluator.isChanged(standing));
   if (anyToTime) onStage("time");
-  const timing = anyToTime ? await time(evaluator, results, rounds) : undefined;
+  const timing = anyToTime ? await time(evaluator, results, { ...options, rounds }, context) : undefined;
   if (timing?.unsteady === true) context.log({ id: "busy", text: unsteadyNote, level: "warning" });
   const speedAt = (place: number): Spread | undefined => speedOf({ latency: timing }, place);
   const plain = await withoutNotes(evaluator.original);
@@ -299,16 +305,25 @@ function nothingToDo({ variants }: Run): PithError | undefined {
 }
 
 /** The original and whatever has a result of its own, in turns: of files that are the same one is timed. */
-async function time(evaluator: Evaluator, tried: readonly Tried[], rounds: number): Promise<Timing> {
+async function time(
+  evaluator: Evaluator,
+  tried: readonly Tried[],
+  { rounds, length, targets: [target] = [] }: RunOptions & { readonly rounds: number },
+  context: Context,
+): Promise<Timing | undefined> {
   const { sha256 } = evaluator.original.measured;
   const files = new Map(
     tried.flatMap(({ standing }) => (standing === undefined ? [] : [[hashOf(standing), standing]])),
   );
   files.delete(sha256);
-  const { models, ...report } = await evaluator.time(
-    Array.from(files.values(), ({ model }) => model),
-    rounds,
-  );
+  const candidates = Array.from(files.values(), ({ model }) => model);
+  const found = await evaluator.time(candidates, { rounds, length, target }).catch((error: unknown) => {
+    if (!(error instanceof PithError) || error.code !== "E_UNSUPPORTED") throw error;
+    context.log({ id: "untimed", text: error.message, level: "warning" });
+    return undefined;
+  });
+  if (found === undefined) return undefined;
+  const { models, ...report } = found;
   const times = new Map([sha256, ...files.keys()].map((hash, place) => [hash, models[place]]));
   return {
     ...report,

@@ -1,11 +1,13 @@
 /** One recipe on one model: its steps in order on a copy, measured after each. */
 import { clause, PithError, stopIfAsked } from "../errors.ts";
 import { judge as judgeGoal, type Task } from "../evaluate/index.ts";
+import { type OnTarget, rightOn } from "../evaluate/right-on.ts";
+import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { namesAt } from "../passes/schema.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
-import { brokenText } from "../report/verdict.ts";
+import { brokenText, wrongText } from "../report/verdict.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import { type KeptFunction, keptFunction } from "./kept-function.ts";
 import type { Asked } from "./paired-metrics.ts";
@@ -31,6 +33,7 @@ export interface RunContext {
   readonly context: Context;
   readonly onStage: (name: string) => void;
   readonly onMeasured: (measured: Measured) => void;
+  readonly targets: readonly RunTarget[];
 }
 
 export interface Tried {
@@ -81,6 +84,7 @@ export async function attempt(
   const unchanged = evaluator.isChanged(standing) ? undefined : nothingChanged(records);
   const kept = unchanged === undefined ? await keptBy(standing, candidate, scene) : undefined;
   const broken = goal === undefined ? brokenText(comparison) : undefined;
+  const targets = unchanged === undefined && kept?.lost === undefined ? await onTargets(standing, scene) : [];
   const larger =
     goesOn && measured.bytes >= evaluator.original.measured.bytes ? "it is not smaller than the original" : undefined;
   const variant: Variant = {
@@ -90,12 +94,13 @@ export async function attempt(
     comparison,
     agreement,
     verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
-    ...refusedAs(unchanged, kept?.lost ?? broken, larger),
+    ...refusedAs(unchanged, kept?.lost ?? broken ?? wrongText(targets), larger),
     validation: evaluator.metrics.onValidation(standing, goal),
     ...(kept?.likeness === undefined ? {} : { likeness: kept.likeness }),
     ...(kept?.others === undefined ? {} : { others: kept.others }),
+    ...(targets.length === 0 ? {} : { targets }),
   };
-  return { variant, usable: (unchanged ?? larger ?? broken) === undefined, standing };
+  return { variant, usable: (unchanged ?? larger ?? broken ?? wrongText(targets)) === undefined, standing };
 }
 
 /** Whether a candidate learns, so that it may have to answer otherwise than before. */
@@ -113,6 +118,17 @@ function keptBy(
   if (!trained) onStage("compare");
   const judged = { test: task.test, answered: given.length, trained, output: evaluator.output, forced: false };
   return keptFunction(context, evaluator.original.model, standing.model, judged);
+}
+
+async function onTargets(
+  standing: Evaluation,
+  { evaluator, context, task, onStage, targets }: RunContext,
+): Promise<readonly OnTarget[]> {
+  if (targets.length === 0) return [];
+  onStage("targets");
+  const { engine, seed, signal } = context;
+  const { output, original } = evaluator;
+  return rightOn(engine, targets, original.model, standing.model, { samples: task.test, output, seed, signal });
 }
 
 /** @param taken the steps up to this one, which is the last. */

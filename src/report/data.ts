@@ -4,6 +4,7 @@
  * A run tries one or more variants of one model, measures each on the same samples as the original, and keeps at most one of them.
  */
 import type { Comparison, Estimate, Goal, Latency, LatencyReport, Likeness, Unit, Verdict } from "../evaluate/index.ts";
+import type { OnTarget } from "../evaluate/right-on.ts";
 import type { Change } from "../passes/index.ts";
 
 /** The number of this form of the data; another number is another form. */
@@ -49,6 +50,10 @@ export interface Timing extends Omit<LatencyReport, "models"> {
   readonly models: readonly (Latency | undefined)[];
   /** The machine was too busy to measure speed by these times. */
   readonly unsteady?: boolean;
+  /** Input → "int64[1, 128]": what models were given. */
+  readonly inputs?: Readonly<Record<string, string>>;
+  /** "WebAssembly in Chrome/156.0.0.0", where it was not the native runtime. */
+  readonly where?: string;
 }
 
 export interface Machine {
@@ -125,6 +130,8 @@ export interface Variant {
   readonly likeness?: Likeness | string;
   /** Of a model with several outputs that was not trained: those that the metric does not judge, on some of the samples, or why they were not compared. */
   readonly others?: Likeness | string;
+  /** On each runtime that the result is for. */
+  readonly targets?: readonly OnTarget[];
 }
 
 /** A variant on the validation samples. */

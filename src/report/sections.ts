@@ -3,7 +3,7 @@
 import { bytes, count, counted, figure, figureInterval, integer, percent, range, times } from "../evaluate/numbers.ts";
 import type { Run, Samples, StepRecord } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
-import { chosenOf, timesOf } from "./verdict.ts";
+import { chosenOf, targetLines, timesOf, timingText } from "./verdict.ts";
 
 /** Names behind a reason, and options of a step, that are written out. */
 const mostNames = 40;
@@ -91,7 +91,16 @@ ${data.preprocessing !== undefined && row("preprocessing", data.preprocessing)}
 ${data.chance !== undefined && row("chance", `${percent(data.chance)}: what the most frequent class alone would score`)}
 ${data.test.sha256 !== undefined && row(validation === undefined ? "test samples" : "validation and test samples", html`<span class="name">sha256 ${data.test.sha256}</span>`)}
 ${row("original", html`<span class="name">${run.original.name}, sha256 ${run.original.sha256}</span>`)}
-${latency !== undefined && row("timing", `${counted(latency.rounds, "round")} of ${counted(latency.repeats, "run")}, the original and all variants interleaved, ${counted(latency.threads, "thread")}; median and 10th to 90th percentile${latency.unsteady === true ? "; the machine was too busy for reliable timing" : ""}`)}
+${latency !== undefined && row("timing", `${timingText(latency)}; median and 10th to 90th percentile${latency.unsteady === true ? "; the machine was too busy for reliable timing" : ""}`)}
+${
+  chosenOf(run)?.targets !== undefined &&
+  row(
+    "runtimes",
+    targetLines(chosenOf(run)?.targets ?? [])
+      .map((line) => line.trim())
+      .join("; "),
+  )
+}
 ${machine !== undefined && row("machine", `${machine.cpu}, ${integer(machine.threads)} threads, ${bytes(machine.memory)}, ${machine.platform}`)}
 ${run.original.brotli !== undefined && row("compressed", `brotli at quality ${run.brotliQuality}`)}
 ${versions.length > 0 && row("versions", versions.join(", "))}

@@ -165,6 +165,23 @@ export function onTargetText({ where, found, layer }: OnTarget): string {
   return `${where}: ${found}${layer === undefined ? "" : `; the first layer to blame is ${layer}`}`;
 }
 
+/** What is wrong on a target, as a part of a sentence; undefined where nothing is. */
+export function wrongText(found: readonly OnTarget[]): string | undefined {
+  const wrong = found.find(({ right }) => right === false);
+  return wrong === undefined ? undefined : `on ${wrong.target} the result is not right: ${onTargetText(wrong)}`;
+}
+
+/** "30 rounds of 4 runs, the original and all variants interleaved, 2 threads, on input_ids int64[1, 128]" */
+export function timingText({ where, rounds, repeats, threads, inputs = {} }: Timing): string {
+  const on = Object.entries(inputs).map(([name, text]) => `${name} ${text}`);
+  const more = on.length > mostInputs ? [`${integer(on.length - mostInputs)} more`] : [];
+  const place = where === undefined ? "" : `${where}: `;
+  const how = `${counted(rounds, "round")} of ${counted(repeats, "run")}, the original and all variants interleaved, ${counted(threads, "thread")}`;
+  return `${place}${how}${on.length === 0 ? "" : `, on ${[...on.slice(0, mostInputs), ...more].join(", ")}`}`;
+}
+
+const mostInputs = 4;
+
 /** So few samples say little: what was asked beside them. */
 function alikeSentence(likeness: Variant["likeness"]): string {
   if (likeness === undefined) return "";

@@ -5,6 +5,7 @@ import * as v from "valibot";
 import { moduleOf } from "#root";
 import { PithError } from "../../errors.ts";
 import { isWithin } from "../../evaluate/compare.ts";
+import { targetOption } from "../../quantize/targets.ts";
 import type { Measured, Run, Variant } from "../../report/data.ts";
 import { quoted } from "../../report/sections.ts";
 import {
@@ -15,7 +16,9 @@ import {
   goalSentence,
   passedOver,
   speedOf,
+  targetLines,
   timesOf,
+  timingText,
 } from "../../report/verdict.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
@@ -42,6 +45,7 @@ export default defineCommand({
         value: "recipe.yaml",
       }),
     ),
+    target: v.optional(targetOption("runtimes that the result is for: right on all of them, timed on the first")),
     ...metricFlags,
     ...goalFlags,
     ...dataFlags,
@@ -49,6 +53,7 @@ export default defineCommand({
   examples: [
     "compress resnet20.onnx --data cifar10/ --max-drop 1% -o out/",
     "compress net.onnx --data mnist/ -r recipe.yaml -o out/",
+    "compress bert/ --data reviews.tsv --target wasm",
   ],
   async run([model = ""], options, session) {
     const { recipe, metric, output, strict = false, force = false } = options;
@@ -73,6 +78,7 @@ export default defineCommand({
       data,
       metric,
       output,
+      targets: options.target ?? [],
       goal,
       force,
       seed: session.seed,
@@ -122,6 +128,8 @@ function show(model: string, { run, written, refused }: CompressOutput, { demand
     goalMissed: chosenOf(run) === undefined || (demanded && chosenOf(run)?.verdict?.met === false),
     print(terminal) {
       printVariants(terminal, run, refused === undefined);
+      const timing = timesOf(run);
+      if (timing !== undefined) terminal.line(`timed: ${timingText(timing)}`);
       terminal.line(samplesLine(run.data));
       if (run.data.preprocessing !== undefined) terminal.line(`preprocessing: ${run.data.preprocessing}`);
       const chosen = chosenOf(run);
@@ -129,6 +137,7 @@ function show(model: string, { run, written, refused }: CompressOutput, { demand
       terminal.line(`${terminal.color.bold(chosen.name)}: ${gainSentence(run)}`);
       for (const sentence of [accuracySentence(run), goalSentence(run), choiceSentence(run)])
         if (sentence !== undefined) terminal.line(sentence);
+      if (chosen.targets !== undefined) for (const line of targetLines(chosen.targets)) terminal.line(line);
       terminal.line(`written: ${written.join("  ")}${replaced ? " (replaced)" : ""}`);
       terminal.line(`next: pith bench ${[model, written[0] ?? ""].map(quoted).join(" ")}`);
     },

@@ -45,7 +45,7 @@ export default defineCommand({
         value: "score.mjs",
       }),
     ),
-    target: v.optional(targetOption("runtimes on which it is compared with the original, natively in float"), []),
+    target: v.optional(targetOption("runtimes on which it is compared with the original, natively in float")),
     markdown: v.optional(flag(v.string(), "append the result to this file as Markdown", { value: "file" })),
     ...metricFlags,
     ...dataFlags,
@@ -56,7 +56,7 @@ export default defineCommand({
     "eval m.int8.onnx --against m.onnx --data mnist/ --max-drop 1% --markdown $GITHUB_STEP_SUMMARY",
   ],
   async run([model = ""], options, session) {
-    const { against, maxDrop, minAccuracy, minAgreement, minCosine, score, strict = false, target } = options;
+    const { against, maxDrop, minAccuracy, minAgreement, minCosine, score, strict = false, target = [] } = options;
     const data = dataRequest(options);
     if (data === undefined && score === undefined && target.length === 0)
       throw new PithError("E_USAGE", "--data is needed: a model is scored on samples.", {

@@ -4,6 +4,7 @@ import { createEngine, type RuntimeName } from "../../engine/index.ts";
 import type { LatencyReport } from "../../evaluate/index.ts";
 import type { TargetName } from "../../evaluate/run-target.ts";
 import {
+  inputTexts,
   type TimedOptions,
   type TimedShapes,
   timedFeeds,
@@ -13,9 +14,7 @@ import {
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Settings } from "../../task/index.ts";
-import { isFloat } from "../../tensor/convert.ts";
-import { dimsText, elementCount, isSymbolic } from "../../tensor/dims.ts";
-import type { Batch } from "../../tensor/types.ts";
+import { isSymbolic } from "../../tensor/dims.ts";
 import { namedSizes } from "../set.ts";
 import { openModel } from "./open-model.ts";
 import { contentsOfEach } from "./set.ts";
@@ -66,25 +65,18 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
   }
 }
 
-/** Input → "int64[1, 128]"; with the value of an integer scalar, which may select a branch: "int64[] = 16000". */
-export function inputTexts(feeds: Batch): Readonly<Record<string, string>> {
-  const texts = Object.entries(feeds).map(([name, { type, dims, data }]) => {
-    const value = elementCount(dims) === 1 && !isFloat(type) ? ` = ${data[0]}` : "";
-    return [name, `${type}${dimsText(dims)}${value}`] as const;
-  });
-  return Object.fromEntries(texts);
-}
-
 /** What is said of the sizes that models are timed on: no more tokens than the tokenizer beside any of them allows. */
 export async function timedSizes({
   models,
   dims,
   seed,
 }: Pick<BenchInput, "models" | "dims" | "seed">): Promise<TimedOptions> {
-  const limits = await Promise.all(
-    models.map(async (path) => (await tokenizerBeside(path).catch(() => undefined))?.longest),
-  );
-  return { sizes: namedSizes(dims), length: Math.min(timedLength, ...limits.flatMap((limit) => limit ?? [])), seed };
+  return { sizes: namedSizes(dims), length: Math.min(...(await Promise.all(models.map(tokensTimed)))), seed };
+}
+
+/** Tokens that a model is timed on where nobody says how many. */
+export async function tokensTimed(path: string): Promise<number> {
+  return Math.min(timedLength, (await tokenizerBeside(path).catch(() => undefined))?.longest ?? timedLength);
 }
 
 /** How many samples one run takes: the first dimension of the inputs, where it is open and the same in all; else one. */

@@ -9,6 +9,7 @@ import { sidecarsMissingAt } from "../../data/sidecars.ts";
 import { createEngine } from "../../engine/index.ts";
 import { type ErrorCode, PithError, stopIfAsked } from "../../errors.ts";
 import { type Metric, size } from "../../evaluate/index.ts";
+import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
 import type { JobContext } from "../../job/job.ts";
 import {
   type Candidate,
@@ -25,7 +26,9 @@ import type { MetricName } from "../../task/index.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
 import { bytes, figure } from "../numbers.ts";
+import { tokensTimed } from "./bench.ts";
 import { openToChange } from "./open-model.ts";
+import { withTargets } from "./target.ts";
 import { openStepsTask } from "./task.ts";
 
 export interface CompressInput {
@@ -38,6 +41,7 @@ export interface CompressInput {
   readonly data: DataRequest;
   readonly metric: MetricName;
   readonly output: string | undefined;
+  readonly targets: readonly TargetName[];
   readonly goal: { readonly maxDrop: number | undefined; readonly strict: boolean };
   readonly force: boolean;
   readonly seed: number;
@@ -51,11 +55,19 @@ export interface CompressOutput {
   readonly refused: { readonly code: ErrorCode; readonly message: string } | undefined;
 }
 
-export default async function compressJob(input: CompressInput, context: JobContext): Promise<CompressOutput> {
+export default function compressJob(input: CompressInput, context: JobContext): Promise<CompressOutput> {
+  return withTargets(input.targets, context, (targets) => compressed(input, targets, context));
+}
+
+async function compressed(
+  input: CompressInput,
+  targets: readonly RunTarget[],
+  context: JobContext,
+): Promise<CompressOutput> {
   const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
   const model = await openToChange(input.model, context);
   const engine = createEngine();
-  const candidates = given === undefined ? defaultPlan(model) : [given];
+  const candidates = given === undefined ? defaultPlan(model, input.targets) : [given];
   const asked = { ...input, recipes: candidates.map(({ recipe }) => recipe) };
   const { task, used } = await openStepsTask(engine, model, asked, context);
   const output = input.output === undefined ? {} : { output: input.output };
@@ -73,6 +85,8 @@ export default async function compressJob(input: CompressInput, context: JobCont
       seen: task.seen,
       available: used.test.available,
       resumeFolder: input.resumeFolder,
+      length: await tokensTimed(input.model),
+      targets,
       about: {
         version: input.version,
         command: input.command,

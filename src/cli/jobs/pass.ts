@@ -34,7 +34,7 @@ import { noSmallerThan } from "../../recipe/improvement.ts";
 import { type Judged, type KeptFunction, keptFunction } from "../../recipe/kept-function.ts";
 import type { PairedResult } from "../../recipe/paired-metrics.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
-import { brokenText, lossText, lossWarning, noGainText } from "../../report/verdict.ts";
+import { brokenText, lossText, lossWarning, noGainText, wrongText } from "../../report/verdict.ts";
 import type { MetricName } from "../../task/index.ts";
 import type { Epoch, TrainingSummary } from "../../train/training-state.ts";
 import type { DataRequest } from "../data.ts";
@@ -44,7 +44,7 @@ import { keysOf } from "../options.ts";
 import { gentlerAdvice, keepingAdvice, lostAdvice } from "./advice.ts";
 import { type Judging, openJudging, openReference, type Reference } from "./judging.ts";
 import { openToChange } from "./open-model.ts";
-import { onTargets, withTargets, wrongText } from "./target.ts";
+import { onTargets, withTargets } from "./target.ts";
 import type { Used } from "./task.ts";
 import { refusingUnloadable } from "./unloadable.ts";
 

@@ -113,12 +113,6 @@ export async function onTargets(
   return found;
 }
 
-/** What is wrong on a target, as a sentence; undefined where nothing is. */
-export function wrongText(found: readonly OnTarget[]): string | undefined {
-  const wrong = found.find(({ right }) => right === false);
-  return wrong === undefined ? undefined : `on ${wrong.target} the result is not right: ${onTargetText(wrong)}`;
-}
-
 /** `Chrome/156.0.0.0` out of a user agent. */
 function productOf(agent: string): string {
   return /(?:Headless)?Chrome\/[\d.]+/.exec(agent)?.[0] ?? agent;
