@@ -1,6 +1,6 @@
 /** What a model costs: multiply-accumulates per node, and bytes. */
 import { Miss } from "../errors.ts";
-import { allValues, type Node, type Value } from "../graph/graph.ts";
+import { allNodes, allValues, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { addDims, type Dim } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
@@ -9,6 +9,7 @@ import { storedRoot } from "./stored-root.ts";
 export interface Cost {
   /** Multiply-accumulates of one run, symbolic where the batch is; undefined if a node with a weight is not counted. */
   readonly macs: Dim | undefined;
+  /** Of nodes inside nodes, too: each time they are run. */
   readonly perNode: ReadonlyMap<Node, Dim>;
   readonly bytes: number;
   readonly misses: readonly Miss[];
@@ -19,21 +20,25 @@ export function cost(model: Model, inference: Inference): Cost {
   const misses: Miss[] = [];
   let macs: Dim = 0;
   let complete = true;
-  for (const node of model.graph.nodes()) {
+  for (const node of allNodes(model.graph)) {
     const bound = inference.at(node);
     const found = bound instanceof Miss ? bound : bound.cost();
-    if (found instanceof Miss) {
+    if (!(found instanceof Miss)) perNode.set(node, found.macs);
+    // What lies inside a node counts with the node.
+    if (node.graph !== model.graph) continue;
+    if (!(found instanceof Miss)) macs = addDims(macs, found.macs);
+    else {
       misses.push(found);
-      if (node.inputs.some(isWeight)) complete = false;
-      continue;
+      if (hasWeight(node)) complete = false;
     }
-    perNode.set(node, found.macs);
-    macs = addDims(macs, found.macs);
   }
   let bytes = 0;
   for (const { tensor } of allValues(model.graph)) bytes += tensor?.bytes ?? 0;
   return { macs: complete ? macs : undefined, perNode, bytes, misses };
 }
+
+const hasWeight = (node: Node): boolean =>
+  node.inputs.some(isWeight) || subgraphs(node).some((graph) => [...allNodes(graph)].some(hasWeight));
 
 /** A stored tensor of two or more axes: what reads it may multiply with it. */
 function isWeight(value: Value | undefined): boolean {

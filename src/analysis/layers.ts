@@ -3,7 +3,7 @@
  * keeps its name through every technique.
  */
 import { Miss } from "../errors.ts";
-import { type Node, nodeName, type Value } from "../graph/graph.ts";
+import { allNodes, type Graph, type Node, nodeName, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { WeightRole } from "../ops/index.ts";
 import { bytesFor } from "../tensor/dense.ts";
@@ -30,9 +30,17 @@ export interface Layer {
 }
 
 /** All layers of the main graph, in order. */
-export const layers: (model: Model, inference: Inference) => readonly Layer[] = remembering((model, inference) => {
+export const layers: (model: Model, inference: Inference) => readonly Layer[] = remembering((model, inference) =>
+  allLayers(model, inference).filter((layer) => !isInside(layer)),
+);
+
+/** Whether a layer lies in a graph inside a node: a branch, the body of a loop. */
+export const isInside = ({ node }: Pick<Layer, "node">): boolean => node.graph.parent !== undefined;
+
+/** The layers of the main graph, then those of graphs inside its nodes, depth first. Branches that read one weight hold one layer each, of one name. */
+export const allLayers: (model: Model, inference: Inference) => readonly Layer[] = remembering((model, inference) => {
   const found: Layer[] = [];
-  for (const node of model.graph.nodes()) {
+  for (const node of allNodes(model.graph)) {
     const roles = rolesAt(node, inference);
     if (roles instanceof Miss) continue;
     for (const role of roles) {
@@ -48,6 +56,13 @@ export const layers: (model: Model, inference: Inference) => readonly Layer[] = 
  * another layer is, by a number. A table and the last layer that it is, too, keep the name that they share where only one of them has become codes.
  */
 function apart(found: readonly Layer[]): readonly Layer[] {
+  const graphs = new Map<Graph, number>();
+  /** What the matrix of a layer is called, in floats or in codes. Graphs beside each other may use one name. */
+  const matrixName = (layer: Layer): string => {
+    const { graph } = layer.weight;
+    if (!graphs.has(graph)) graphs.set(graph, graphs.size);
+    return `${graphs.get(graph)} ${weightName(layer).replace(/_quantized$/, "")}`;
+  };
   const matrices = new Map<string, Set<string>>();
   for (const layer of found) matrices.set(layer.name, (matrices.get(layer.name) ?? new Set()).add(matrixName(layer)));
   const named = found.map((layer) =>
@@ -66,11 +81,6 @@ function apart(found: readonly Layer[]): readonly Layer[] {
   });
 }
 
-/** What the matrix of a layer is called, in floats or in codes. */
-function matrixName(layer: Pick<Layer, "effective" | "weight">): string {
-  return weightName(layer).replace(/_quantized$/, "");
-}
-
 /** A weight that is read as it is has no mask: one that many nodes share is not searched for its readers' sake. */
 function weightName({ effective, weight }: Pick<Layer, "effective" | "weight">): string {
   return effective === weight ? weight.name : plainName(weight);
@@ -82,6 +92,19 @@ export function layerAt(node: Node, inference: Inference): Layer | Miss {
   if (roles instanceof Miss) return roles;
   const [role] = roles;
   return role === undefined ? new Miss("has no weight", node.name) : layerOf(node, role);
+}
+
+/** What nodes take as weights that nodes compute of stored tensors, in a way that no stored tensor is the weight: several joined, a part of one. */
+export function computedWeights(model: Model, inference: Inference): ReadonlySet<Value> {
+  const found = new Set<Value>();
+  for (const node of allNodes(model.graph)) {
+    const roles = rolesAt(node, inference);
+    for (const { input } of roles instanceof Miss ? [] : roles) {
+      const value = node.inputs[input];
+      if (value !== undefined && value.type?.dims !== undefined && storedRoot(value) === undefined) found.add(value);
+    }
+  }
+  return found;
 }
 
 function rolesAt(node: Node, inference: Inference): readonly WeightRole[] | Miss {

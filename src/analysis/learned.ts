@@ -10,7 +10,7 @@ import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
-import { layers } from "./layers.ts";
+import { allLayers, type Layer } from "./layers.ts";
 import { parameterRoots, parametersOf } from "./parameters.ts";
 import { storedRoot } from "./stored-root.ts";
 import { smallBuffersAmong } from "./untrained.ts";
@@ -25,7 +25,7 @@ export async function learnedTensors(model: Model, inference: Inference): Promis
   const found = new Set(parametersOf(model, inference));
   for (const value of model.graph.values())
     if (value.role?.kind === "tied" && value.tensor !== undefined) found.add(value);
-  const consumed = [...parameterRoots(model, inference), ...layers(model, inference).flatMap(storedParts)];
+  const consumed = [...parameterRoots(model, inference), ...allLayers(model, inference).flatMap(storedParts)];
   for (const value of consumed) {
     const { tensor, role } = value;
     if (tensor !== undefined && role === undefined && !isFloat(tensor.type) && !arithmeticTypes.has(tensor.type))
@@ -35,7 +35,7 @@ export async function learnedTensors(model: Model, inference: Inference): Promis
   return found;
 }
 
-function storedParts({ weight, bias }: ReturnType<typeof layers>[number]): readonly Value[] {
+function storedParts({ weight, bias }: Layer): readonly Value[] {
   const root = bias === undefined ? undefined : storedRoot(bias);
   return root === undefined ? [weight] : [weight, root];
 }

@@ -1,6 +1,6 @@
 /** What holds trained numbers and is no layer: the reasons, for outcomes, so that a model in which little is found does not look done. */
 import { Miss } from "../errors.ts";
-import { describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
+import { allNodes, describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { noWeight } from "../ops/shared/misses.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -11,11 +11,17 @@ import { type Layer, layerAt } from "./layers.ts";
 /**
  * A `Miss` for each node that holds a matrix of trained numbers and is no layer: embeddings, recurrent layers, operators without entry,
  * subgraphs. One for the model if that leaves it without any reason.
+ * @param inside `layers` are those of graphs inside nodes, too: then these are looked into.
  */
-export function noLayers(model: Model, inference: Inference, layers: readonly Layer[]): readonly Miss[] {
+export function noLayers(
+  model: Model,
+  inference: Inference,
+  layers: readonly Layer[],
+  inside = false,
+): readonly Miss[] {
   const known = new Set(layers.map(({ node }) => node));
   const misses: Miss[] = [];
-  for (const node of model.graph.nodes()) {
+  for (const node of inside ? allNodes(model.graph) : model.graph.nodes()) {
     if (known.has(node)) continue;
     const bound = inference.at(node);
     const held = bound instanceof Miss ? node.inputs.map((_, input) => input) : bound.parameters();
@@ -26,7 +32,7 @@ export function noLayers(model: Model, inference: Inference, layers: readonly La
         misses.push(new Miss(layer instanceof Miss ? layer.reason : "is not a layer", describe(node)));
     }
   }
-  misses.push(...layersInside(model, inference));
+  if (!inside) misses.push(...layersInside(model, inference));
   return layers.length > 0 || misses.length > 0 ? misses : [new Miss("the model has no layers with a weight")];
 }
 

@@ -87,7 +87,7 @@ function boundParameters(bound: Bound | Miss): readonly number[] {
   return bound instanceof Miss ? [] : bound.parameters();
 }
 
-/** The tensor that a value is stored as, or those that it is a part of: the three matrices of attention are stored in one. */
+/** The tensor that a value is stored as, or those that it is a part of, as the three matrices of attention, or is joined of, as reordered gates. */
 function* rootsOf(value: Value, inference: Inference): Generator<Value, void, undefined> {
   const root = storedRoot(value);
   if (root !== undefined) {
@@ -96,10 +96,11 @@ function* rootsOf(value: Value, inference: Inference): Generator<Value, void, un
   }
   const count = elementsOf(value);
   if (inference.operand(value)?.stored !== true || count === undefined) return;
-  for (const input of value.producer?.inputs ?? []) {
-    if (input !== undefined && isFloatValue(input) && (elementsOf(input) ?? 0) >= count)
-      yield* rootsOf(input, inference);
-  }
+  const floats = (value.producer?.inputs ?? []).flatMap((input) =>
+    input !== undefined && isFloatValue(input) ? input : [],
+  );
+  const isJoined = floats.reduce((sum, input) => sum + (elementsOf(input) ?? 0), 0) === count;
+  for (const input of floats) if (isJoined || (elementsOf(input) ?? 0) >= count) yield* rootsOf(input, inference);
 }
 
 function elementsOf(value: Value): number | undefined {

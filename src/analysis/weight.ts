@@ -18,7 +18,7 @@ import { lowerFirst } from "../ops/shared/misses.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
-import type { Layer } from "./layers.ts";
+import { isInside, type Layer } from "./layers.ts";
 import { maskedAt } from "./masks.ts";
 import { whyNotStored } from "./stored-root.ts";
 
@@ -142,6 +142,8 @@ export interface WeightNeeds {
   readonly unshared?: true;
   /** It has no copy. */
   readonly untied?: true;
+  /** It may lie, and be read, in a graph inside a node. */
+  readonly inside?: true;
   /** The parameters of the model (`parametersOf`): other numbers in their places are arithmetic of the graph. Absent where a user means them. */
   readonly learned?: ReadonlySet<Value> | undefined;
 }
@@ -150,7 +152,7 @@ export interface WeightNeeds {
 export const weightNeeds = {
   // ONNX Runtime converts bfloat16, and has no product of it, so that a mask would not load.
   prune: { types: ["float32", "float64", "float16"], untied: true },
-  quantize: {},
+  quantize: { inside: true },
   factorize: { types: ["float32", "float64"], read: "unrounded", product: "matrix", untied: true },
   solve: { read: "stored", product: "alone", unshared: true, untied: true },
   fuse: { types: ["float32"], read: "stored", product: "alone", unshared: true },
@@ -165,11 +167,11 @@ export const arithmeticTypes: ReadonlySet<DataType> = new Set(["int64", "uint64"
  */
 export function requireStored(
   value: Value,
-  { types, untied, learned }: WeightNeeds,
+  { types, untied, inside, learned }: WeightNeeds,
   what = "its weight",
 ): Miss | undefined {
   const type = value.tensor?.type;
-  if (type === undefined || value.graph.parent !== undefined)
+  if (type === undefined || (inside !== true && value.graph.parent !== undefined))
     return new Miss(`${what} is not stored in the main graph`);
   if (arithmeticTypes.has(type)) return new Miss(`${what} is ${type}, not floats`);
   if (!isFloat(type)) return new Miss(`${what} is quantized already (${type})`);
@@ -192,7 +194,8 @@ export function requireProduct({ role, name }: Layer): Miss | undefined {
   return role.stack === undefined ? undefined : new Miss("it holds several matrices", name);
 }
 
-function refusal(layer: Layer, { read, product, unshared }: WeightNeeds): string | undefined {
+function refusal(layer: Layer, { read, product, unshared, inside }: WeightNeeds): string | undefined {
+  if (inside !== true && isInside(layer)) return "it lies in a graph inside a node";
   const { effective, weight, role } = layer;
   const storage = weightStorage(layer);
   const type = effective.type?.type;

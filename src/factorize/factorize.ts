@@ -136,7 +136,7 @@ async function factorizeLayers(
 ): Promise<Outcome> {
   const changes: Change[] = [];
   const misses: Miss[] = [];
-  const before = usedTensors(model.graph);
+  const before = usedTensors(model);
   const known = new Map<Value, Factors>();
   const factorizable = new Set(chosen.filter((layer) => !(factoredOf(layer) instanceof Miss)).map(({ node }) => node));
   for (const [index, layer] of chosen.entries()) {
@@ -169,7 +169,7 @@ async function factorizeLayers(
     const what = `${layer.outputs} × ${layer.inputs} → rank ${rank}, relative error ${relativeError.toFixed(3)}`;
     changes.push({ at: layer.name, what, decidedBy });
   }
-  if (changes.length > 0) removeReplaced(model.graph, before);
+  if (changes.length > 0) removeReplaced(model, before);
   context.progress(chosen.length, chosen.length);
   return { changes, misses };
 }

@@ -94,6 +94,7 @@ const traits: Readonly<Record<keyof Traits, true>> = {
   renamed: true,
   mostPadding: true,
   needsFloat32: true,
+  wrongInHalfInside: true,
   manySteps: true,
   differentiatedWhole: true,
   byElement: true,

@@ -10,17 +10,19 @@
 
 import * as v from "valibot";
 import { type Inference, infer, isRandom } from "../analysis/infer.ts";
-import { mostGrowth } from "../analysis/layers.ts";
+import { computedWeights, mostGrowth } from "../analysis/layers.ts";
+import { arithmeticTypes } from "../analysis/weight.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss, PithError } from "../errors.ts";
-import { allNodes, describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
+import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { substitute } from "../graph/replace.ts";
 import { isFloat } from "../tensor/convert.ts";
-import { bytesFor } from "../tensor/dense.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { bytesFor, inMemory } from "../tensor/dense.ts";
+import { elementCount, fixedDims, sameDims } from "../tensor/dims.ts";
 import { bitsOf, type Dense } from "../tensor/types.ts";
 import { described } from "./options.ts";
-import { type Change, definePass } from "./pass.ts";
+import { type Change, type Context, definePass } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 import { isUsed, removeUnusedEverywhere } from "./remove-unused.ts";
 import { storeInPlace } from "./store-constants.ts";
@@ -53,6 +55,63 @@ export const foldConstants = definePass({
     return { changes, misses };
   },
 });
+
+/** What `foldWeights` holds in memory, at most. */
+const mostHeld = 2 ** 26;
+
+/**
+ * Stores the weights of layers that are computed from stored floats, in the graph of these: exporters reorder the gates of a recurrent layer so.
+ * Branches that compute the same share it.
+ */
+export async function foldWeights(model: Model, { engine }: Pick<Context, "engine">): Promise<void> {
+  const inference = infer(model);
+  let held = 0;
+  const wanted = new Map<Value, Graph>();
+  for (const value of computedWeights(model, inference)) {
+    const behind = floatsBehind(value);
+    const size = sizeOf(value);
+    if (size === 0 || inference.operand(value)?.stored !== true || behind === undefined || size > behind.bytes)
+      continue;
+    held += size;
+    if (held <= mostHeld) wanted.set(value, behind.graph);
+  }
+  if (wanted.size === 0) return;
+  const stored: { readonly graph: Graph; readonly dense: Dense; readonly value: Value }[] = [];
+  for (const [output, dense] of (await evaluateAll(model, [...wanted.keys()], engine)).results) {
+    const graph = wanted.get(output) ?? output.graph;
+    const same = stored.find((other) => other.graph === graph && isEqual(other.dense, dense));
+    const value = same?.value ?? graph.addTensor(`${output.name}.stored`, inMemory(dense));
+    if (same === undefined) stored.push({ graph, dense, value });
+    substitute(output, value);
+  }
+  removeUnusedEverywhere(model);
+}
+
+const isEqual = (a: Dense, b: Dense): boolean =>
+  a.type === b.type && sameDims(a.dims, b.dims) && a.data.every((entry, at) => Object.is(entry, b.data[at]));
+
+const sizeOf = ({ type }: Value): number => {
+  const dims = fixedDims(type?.dims);
+  return dims === undefined || type === undefined || !isFloat(type.type) ? 0 : bytesFor(type.type, elementCount(dims));
+};
+
+/** The stored floats that a value is computed from: their bytes, and the innermost of their graphs. None where one has a role, or codes are among them. */
+function floatsBehind(value: Value): { readonly bytes: number; readonly graph: Graph } | undefined {
+  let bytes = 0;
+  let innermost: Value | undefined;
+  const seen = new Set([value]);
+  for (const found of seen) {
+    const { role, tensor, producer, graph } = found;
+    const isCodes = tensor !== undefined && !isFloat(tensor.type) && !arithmeticTypes.has(tensor.type);
+    if (role !== undefined || (isCodes && tensor.type !== "int32")) return undefined;
+    if (tensor !== undefined && isFloat(tensor.type)) {
+      bytes += tensor.bytes;
+      if (innermost === undefined || graph.sees(innermost)) innermost = found;
+    }
+    for (const input of producer?.inputs ?? []) if (input !== undefined) seen.add(input);
+  }
+  return innermost === undefined ? undefined : { bytes, graph: innermost.graph };
+}
 
 /** Whether anything but nodes that are evaluated too reads a value. */
 function isNeeded(value: Value, folded: ReadonlySet<Node>): boolean {

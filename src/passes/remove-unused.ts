@@ -1,5 +1,5 @@
 /** Removing what nothing uses: nodes whose outputs nobody reads, then stored tensors. Inputs stay: they are the model's interface. */
-import { allGraphs, type Graph, type Value } from "../graph/graph.ts";
+import { allGraphs, allValues, type Graph, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 
 /** Whether a node reads a value, or its graph hands it out. */
@@ -36,15 +36,15 @@ export function removeUnusedEverywhere(model: Model): void {
  * Removes what a technique left without a use: nodes, then the tensors that were used before. Tensors go even where an old file lists
  * them among the inputs of the graph; inputs that nobody used before stay.
  */
-export function removeReplaced(graph: Graph, usedBefore: ReadonlySet<Value>): void {
-  removeUnused(graph);
+export function removeReplaced(model: Model, usedBefore: ReadonlySet<Value>): void {
+  removeUnusedEverywhere(model);
   for (const value of usedBefore) {
-    if (graph.ownValue(value.name) !== value || value.uses.size > 0 || graph.isOutput(value)) continue;
-    graph.removeValue(value);
+    const { graph } = value;
+    if (graph.ownValue(value.name) === value && !isUsed(value)) graph.removeValue(value);
   }
 }
 
 /** The stored tensors that something uses. */
-export function usedTensors(graph: Graph): ReadonlySet<Value> {
-  return new Set([...graph.values()].filter((value) => value.tensor !== undefined && value.uses.size > 0));
+export function usedTensors(model: Model): ReadonlySet<Value> {
+  return new Set([...allValues(model.graph)].filter((value) => value.tensor !== undefined && value.uses.size > 0));
 }

@@ -56,22 +56,23 @@ export function heldTensor(node: Node): Tensor | undefined {
 /** Names and roles go over to the stored tensors. Scalars and arithmetic of the graph stay, and so do constants that are outputs of the model. */
 function lift({ graph, header }: Model): void {
   const stored: Value[] = [];
-  for (const node of graph.nodes()) {
+  for (const node of allNodes(graph)) {
     const tensor = heldTensor(node);
     const [made] = node.outputs;
-    if (tensor === undefined || made === undefined || graph.isOutput(made)) continue;
+    if (tensor === undefined || made === undefined || node.graph.isOutput(made)) continue;
     if (arithmeticTypes.has(tensor.type) || tensor.dims.length === 0) continue;
     stored.push(storeInPlace(made, tensor));
   }
   // Up to IR 3 a stored tensor must be an input.
-  if (header.irVersion < 4 && stored.length > 0) graph.setInputs([...graph.inputs, ...stored]);
+  const own = stored.filter((value) => value.graph === graph);
+  if (header.irVersion < 4 && own.length > 0) graph.setInputs([...graph.inputs, ...own]);
 }
 
 /** What reads a stored weight through nodes that hand it on reads the weight itself. */
 function skipHandingOn(model: Model): void {
-  const { graph } = model;
   let inference: Inference | undefined;
-  for (const node of graph.nodes()) {
+  for (const node of allNodes(model.graph)) {
+    const { graph } = node;
     const [weight, ...others] = node.inputs;
     const [made, ...more] = node.outputs;
     if (weight?.tensor === undefined || made === undefined || others.length > 0 || more.length > 0) continue;

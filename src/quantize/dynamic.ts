@@ -6,7 +6,7 @@
  * written as `formats/integer-operators.ts` says. Sums of integers are exact, so their order does not matter.
  */
 import { infer } from "../analysis/infer.ts";
-import { layers } from "../analysis/layers.ts";
+import { allLayers } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import type { Model } from "../graph/model.ts";
@@ -32,18 +32,18 @@ export async function quantizeDynamically(
 ): Promise<Outcome> {
   const existing = await roundingsIn(model);
   const rounding = { ...evidence, existing };
-  const { targets: wanted, kept, misses: refused } = tryOut(model, options);
-  const stores = selectLayers(layers(model, infer(model)), options).some(storesCodes);
+  const { targets: wanted, kept, misses: refused } = tryOut(model, options, true);
+  const stores = selectLayers(allLayers(model, infer(model)), options).some(storesCodes);
   if (wanted.length === 0 && !stores) return { changes: [], misses: refused };
   raiseOpset(model, stores ? opsetOfCodes : opset);
   removeRoundings(model, existing, wanted, (value) => !kept.has(value));
   const prepared = await prepare(model, wanted, context);
   const inference = infer(model);
-  const all = layers(model, inference);
+  const all = allLayers(model, inference);
   const planned = selectLayers(all, options).map((layer) => integerPlanOf(layer, options, inference));
   const { changes, misses } = await writePlanned(model, planned, inference, rounding, context);
   return {
     changes: [...prepared.changes, ...changes],
-    misses: [...prepared.misses, ...noLayers(model, inference, all), ...misses],
+    misses: [...prepared.misses, ...noLayers(model, inference, all, true), ...misses],
   };
 }

@@ -11,7 +11,7 @@
  * folded in: in float32 it would take twice the bytes of its weight.
  */
 import { infer } from "../analysis/infer.ts";
-import { layers as layersOf } from "../analysis/layers.ts";
+import { allLayers } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
@@ -47,7 +47,7 @@ export async function quantizeToFloat16(model: Model, options: QuantizeSettings,
   const chosen = chosenTensors(model, options);
   if (chosen.size === 0) {
     const inference = infer(model);
-    misses.push(...noLayers(model, inference, layersOf(model, inference)));
+    misses.push(...noLayers(model, inference, allLayers(model, inference), true));
   }
   for (const [index, [value, at]] of [...chosen].entries()) {
     context.progress(index, chosen.size);
@@ -63,7 +63,7 @@ export async function quantizeToFloat16(model: Model, options: QuantizeSettings,
 function chosenTensors(model: Model, options: QuantizeSettings): ReadonlyMap<Value, string> {
   const chosen = new Map<Value, string>();
   const inference = infer(model);
-  const all = layersOf(model, inference);
+  const all = allLayers(model, inference);
   for (const { name, weight } of selectLayers(all, options)) chosen.set(weight, name);
   if (options.layers !== undefined) return chosen;
   const left = new Set(
@@ -81,7 +81,7 @@ function isWorthIt({ tensor }: Value): boolean {
 /** Stores a tensor as float16 and widens it behind; the reason if that cannot be. */
 async function narrow(model: Model, value: Value): Promise<string | undefined> {
   const { tensor, graph, role } = value;
-  const refused = requireStored(value, { types: ["float32"] }, "it");
+  const refused = requireStored(value, { types: ["float32"], inside: true }, "it");
   if (refused !== undefined || tensor === undefined) return refused?.reason;
   if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer") return `it is ${roleWords(role)}`;
   if (graph.isOutput(value)) return "it is an output of the model";

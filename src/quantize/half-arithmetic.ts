@@ -17,7 +17,7 @@
  * Numbers that stand for infinity (masks of attention add −3.4e38) become ±32,752: the sum of two is still finite.
  */
 import { infer } from "../analysis/infer.ts";
-import { type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { allLayers, type Layer } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
@@ -51,7 +51,7 @@ export async function quantizeToHalfArithmetic(
     if (masked !== undefined) await foldMask(model, masked);
   }
   raiseOpset(model, castOpset);
-  const all = layersOf(model, infer(model));
+  const all = allLayers(model, infer(model));
   const chosen = new Set(selectLayers(all, options).map(({ node }) => node));
   const named = new Map(all.map((layer) => [layer.node, layer]));
   const nodes = [...allNodes(model.graph)];
@@ -267,6 +267,8 @@ async function write(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<v
   /** The float16 form of a value in float32. */
   const narrow = new Map<Value, Value>();
   for (const [node, { outputs }] of halved) {
+    const wrong = node.graph.parent === undefined ? undefined : entryOf(node)?.wrongInHalfInside;
+    if (wrong !== undefined) node.graph.setAttribute(node, wrong, undefined);
     const filled = filling(node);
     if (filled !== undefined)
       node.graph.setAttribute(node, filled[0], { kind: "tensor", value: await inHalf(filled[1]) });

@@ -52,7 +52,7 @@ export function removeRoundings(
   const from = new Map(roundings);
   for (const { node, role, effective } of layers) {
     const value = from.get(effective);
-    if (value !== undefined) model.graph.setInput(node, role.input, value);
+    if (value !== undefined) node.graph.setInput(node, role.input, value);
   }
   for (const [rounded, value] of roundings) {
     if (activations.has(value) && goes(value)) replaceUses(rounded, value);

@@ -6,7 +6,7 @@
  * type is known, so CastLike is a Cast, and all of it depends on stored tensors alone.
  */
 import { type Inference, infer } from "../analysis/infer.ts";
-import { type Layer, layers } from "../analysis/layers.ts";
+import { allLayers, type Layer, layers } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
@@ -36,13 +36,17 @@ export interface Trial {
   readonly misses: readonly Miss[];
 }
 
-/** Finds out which of the chosen layers can compute on integers, without the roundings that the model has. The model is as it was. */
-export function tryOut(model: Model, selection: Selection): Trial {
+/**
+ * Finds out which of the chosen layers can compute on integers, without the roundings that the model has. The model is as it was.
+ * @param inside whether layers of graphs inside nodes are meant, too: their activations cannot be measured.
+ */
+export function tryOut(model: Model, selection: Selection, inside = false): Trial {
+  const layersOf = inside ? allLayers : layers;
   const { able, ...rest } = tentatively(model, () => {
     dropRoundings(model);
     castsByType(model);
     const inference = infer(model);
-    const all = layers(model, inference);
+    const all = layersOf(model, inference);
     const misses: Miss[] = [];
     const able = new Set<Node>();
     for (const layer of selectLayers(all, selection)) {
@@ -60,9 +64,9 @@ export function tryOut(model: Model, selection: Selection): Trial {
       inference,
       all.filter(({ node }) => !able.has(node)),
     );
-    return { able, taken, kept, misses: [...misses, ...noLayers(model, inference, all)] };
+    return { able, taken, kept, misses: [...misses, ...noLayers(model, inference, all, inside)] };
   });
-  return { ...rest, targets: layers(model, infer(model)).filter(({ node }) => able.has(node)) };
+  return { ...rest, targets: layersOf(model, infer(model)).filter(({ node }) => able.has(node)) };
 }
 
 /** Activations that layers want as integers. */

@@ -1,11 +1,12 @@
 /** `quantize`: the pass. Each scheme has a file of its own, with its mathematics. */
 import type * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
-import { layers } from "../analysis/layers.ts";
+import { allLayers } from "../analysis/layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import { fixedTables } from "../analysis/untrained.ts";
 import { describe, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { foldWeights } from "../passes/fold-constants.ts";
 import { type Change, type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";
@@ -93,6 +94,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     const steps = settingsOfSteps(options);
     for (const step of steps) checkTogether(step);
     storeWeights(model);
+    await foldWeights(model, context);
     const outcomes: Outcome[] = [];
     for (const step of steps) outcomes.push(await quantizeBy(step, model, context));
     return {
@@ -107,7 +109,7 @@ async function quantizeBy(options: QuantizeSettings, model: Model, context: Cont
   if (scheme === "float16")
     return (options.arithmetic === "float16" ? quantizeToHalfArithmetic : quantizeToFloat16)(model, options, context);
   const tied = floatReaders(model, options);
-  const all = layers(model, infer(model));
+  const all = allLayers(model, infer(model));
   const known = new Map<string, string>();
   // Codes of a table save bytes alone; of a product they save time as well.
   for (const { name, role } of all) {

@@ -70,12 +70,12 @@ export async function quantizeStatically(
     changes.push({ at: describe(node), what: "computes on integers", decidedBy: "global" });
   // Values that 8 bits do not resolve may leave nothing to be rounded.
   if (placement.activations.size === 0) return { changes, misses };
-  const before = usedTensors(model.graph);
+  const before = usedTensors(model);
   const emit = emitInto(model, { by: "quantize", onNode: inference.visit });
   await writeConstants(model, emit, placement, options.activations, context);
   writeActivations(model, emit, placement, scales, options.activations);
   model.graph.sort();
-  removeReplaced(model.graph, before);
+  removeReplaced(model, before);
   return { changes, misses };
 }
 

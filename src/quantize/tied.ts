@@ -1,6 +1,6 @@
 /** Matrices that a layer shares with something that stays in float: the table of an embedding that is the last layer too, above all. */
 import { infer } from "../analysis/infer.ts";
-import { type Layer, layers } from "../analysis/layers.ts";
+import { allLayers, type Layer } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -13,7 +13,7 @@ import { weightMiss } from "./weight.ts";
  */
 export function floatReaders(model: Model, selection: Selection): ReadonlyMap<string, Node> {
   const inference = infer(model);
-  const all = layers(model, inference);
+  const all = allLayers(model, inference);
   const isTable = ({ role }: Layer): boolean => role.kind === "lookup";
   const chosen = selectLayers(all, selection).filter((layer) => weightMiss(layer) === undefined);
   const chosenNodes = new Set(chosen.map(({ node }) => node));

@@ -1,6 +1,6 @@
 /** A layer's weight as integers: which grid, rounded how, and why not. */
 import { infer } from "../analysis/infer.ts";
-import { type Layer, layers } from "../analysis/layers.ts";
+import { allLayers, type Layer } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
 import { brokenNumbers, requireWeight, weightNeeds } from "../analysis/weight.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
@@ -71,7 +71,7 @@ export async function withoutUnfit<O extends Selection & RounderOptions>(
   const rounder = rounderOf(options.rounder);
   const reasons = new Map<Value, string | undefined>();
   const misses: Miss[] = [];
-  for (const layer of selectLayers(layers(model, infer(model)), options)) {
+  for (const layer of selectLayers(allLayers(model, infer(model)), options)) {
     if (weightMiss(layer) !== undefined) continue;
     const { effective, name } = layer;
     stopIfAsked(signal);

@@ -12,7 +12,7 @@
  * elsewhere it computes the float weight anew in every run.
  */
 import { infer } from "../analysis/infer.ts";
-import { layers } from "../analysis/layers.ts";
+import { allLayers } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import { PithError } from "../errors.ts";
@@ -34,18 +34,18 @@ export async function quantizeToWeights(
 ): Promise<Outcome> {
   const existing = await roundingsIn(model);
   const rounding = { ...evidence, existing };
-  const chosen = selectLayers(layers(model, infer(model)), options);
+  const chosen = selectLayers(allLayers(model, infer(model)), options);
   const able = chosen.filter((layer) => weightMiss(layer) === undefined);
   // A model in which nothing can be done stays as it is, its operator set included.
   if (able.length > 0) {
     raiseFor(model, opsetFor(able, options));
-    const kept = existing.activations.size === 0 ? undefined : tryOut(model, options).kept;
+    const kept = existing.activations.size === 0 ? undefined : tryOut(model, options, true).kept;
     removeRoundings(model, existing, able, (value) => kept?.has(value) !== true);
   }
   const inference = infer(model);
-  const all = layers(model, inference);
+  const all = allLayers(model, inference);
   const planned = selectLayers(all, options).map((layer) => planOf(layer, options, inference));
-  const others = noLayers(model, inference, all);
+  const others = noLayers(model, inference, all, true);
   const { changes, misses } = await writePlanned(model, planned, inference, rounding, context);
   return { changes, misses: [...others, ...misses] };
 }

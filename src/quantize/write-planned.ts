@@ -21,12 +21,15 @@ export async function writePlanned(
   context: Context,
 ): Promise<Outcome> {
   const plain = rounding.rounder.zeroPoints === true ? { ...rounding, rounder: nearest } : rounding;
-  const run = { model, inference, rounding, plain, context };
-  const before = usedTensors(model.graph);
+  const before = usedTensors(model);
   const plans = withTables(
     planned.flatMap((plan) => (plan instanceof Miss ? [] : plan)),
     inference,
   );
+  const readInside = new Set(
+    plans.flatMap(({ layer }) => (layer.node.graph === layer.weight.graph ? [] : layer.weight)),
+  );
+  const run = { model, inference, rounding, plain, context, readInside };
   for (const plan of plans) await plan.form.begin?.(plan, run);
   const changes: Change[] = [];
   for (const [index, plan] of plans.entries()) {
@@ -38,6 +41,7 @@ export async function writePlanned(
     const what = why === undefined ? text : `${text}, ${why}`;
     changes.push({ at: layer.name, kind: "quantized", what, bits, decidedBy });
   }
-  if (changes.length > 0) removeReplaced(model.graph, before);
+  for (const graph of new Set([...readInside].map((weight) => weight.graph))) graph.sort();
+  if (changes.length > 0) removeReplaced(model, before);
   return { changes, misses: planned.flatMap((plan) => (plan instanceof Miss ? plan : [])) };
 }

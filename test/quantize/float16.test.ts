@@ -158,18 +158,3 @@ graph (x: float32[n, 4]) -> (y: float32[n, 2]) {
     expect(await after(200)).not.toEqual([1, 1, 1, 1, 1, 1, 1, 1]);
   },
 );
-
-test("where nothing is large enough, layers inside subgraphs are named as the reason", async () => {
-  const model = parseModel(`opset 17
-graph (x: float32[n, 4], flag: bool[]) -> (y: float32[n, 4]) {
-  y = If "branch" (flag) {then_branch=graph () -> (a) {
-    w: float32[4, 4] = random(seed 1)
-    a = MatMul(x, w)
-  }, else_branch=graph () -> (b) { b = Relu(x) }}
-}`);
-  const { changes, misses } = await quantize(model, { scheme: "float16" });
-  expect([changes.length, misses.map(({ at, reason }) => [at, reason])]).toEqual([
-    0,
-    [['If "branch"', expect.stringMatching(/^layers inside subgraphs are not changed/)]],
-  ]);
-});

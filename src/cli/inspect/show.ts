@@ -41,7 +41,7 @@ function showInside({ inside, layers, replaceable }: InspectedFile, terminal: Te
       ...(inside.layers === 0 ? [] : [`${integer(inside.layers)} layers`]),
     ];
     terminal.line(
-      `subgraphs: ${integer(inside.graphs)}, with ${held.join(" and ")}; techniques do not change them${inside.wayOut === undefined ? "" : `: run ${inside.wayOut} first, which inlines the branch that is taken`}`,
+      `subgraphs: ${integer(inside.graphs)}, with ${held.join(" and ")}; of the techniques quantize alone changes them${inside.wayOut === undefined ? "" : `; for the others run ${inside.wayOut} first, which inlines the branch that is taken`}`,
     );
   }
   const shared = layers.filter(({ sharedWith }) => sharedWith.length > 0);

@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
-import { layers } from "../../analysis/layers.ts";
+import { allLayers } from "../../analysis/layers.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
 import { selectLayers } from "../../analysis/selection.ts";
 import { takesImages } from "../../data/image-batches.ts";
@@ -115,7 +115,7 @@ function requireLayers(model: Model, { layers: wanted, except }: PassInput["opti
   if (Object.keys(selection).length === 0) return;
   const copy = model.clone();
   storeWeights(copy);
-  selectLayers(layers(copy, infer(copy)), selection);
+  selectLayers(allLayers(copy, infer(copy)), selection);
 }
 
 export default function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {

@@ -1,6 +1,6 @@
 /** Job of `pith inspect --weights`: reads every layer's numbers. */
 import { infer } from "../../analysis/infer.ts";
-import { layers } from "../../analysis/layers.ts";
+import { allLayers } from "../../analysis/layers.ts";
 import { createEngine } from "../../engine/index.ts";
 import { engineMultiply } from "../../engine/multiply.ts";
 import { stopIfAsked } from "../../errors.ts";
@@ -34,7 +34,7 @@ export default async function weightsJob(
 ): Promise<readonly WeightNumbers[]> {
   const model = await open(input.model);
   storeWeights(model);
-  const found = layers(model, infer(model));
+  const found = allLayers(model, infer(model));
   const engine = createEngine();
   context.stage("weights");
   const products = engineMultiply(engine);

@@ -112,6 +112,7 @@ export const MatMulNBits = microsoftOp({
   },
   cost: (s, site) => withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.outputs)),
   quantize: already,
+  wrongInHalfInside: "accuracy_level",
 });
 
 export const MatMulBnb4 = microsoftOp({

@@ -30,7 +30,7 @@ import {
 } from "../blocks.ts";
 import type { Target } from "../target.ts";
 import { codesForm } from "./dequantize-linear.ts";
-import { type Form, type Format, oncePerRun, type Run } from "./format.ts";
+import { around, beside, type Form, type Format, oncePerRun, type Run } from "./format.ts";
 import { blocksIn } from "./matmul-nbits.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
@@ -71,7 +71,8 @@ const productForm = (settings: BlockSettings, target: Target, few: Form | undefi
       bits: settings.bits,
       text: (_, { rounding }) => blocksText(settings, rounding),
       async write(emit, { layer }, run) {
-        const weight = numbersOf(emit, layer, settings, 0, await blocksOf(emit, layer, settings, true, run));
+        const stored = await blocksOf(layer, settings, true, run);
+        const weight = numbersOf(around(emit, layer, run), layer, settings, 0, stored);
         await writeProduct(emit, target, run, (emit, data) => emit.MatMul([data, weight]));
       },
     },
@@ -85,12 +86,13 @@ const reshapedForm = (settings: BlockSettings, few: Form | undefined): Form =>
       text: (_, { rounding }) => blocksText(settings, rounding),
       async write(emit, { layer }, run) {
         const { node, role, effective } = layer;
-        const flat = numbersOf(emit, layer, settings, 1, await blocksOf(emit, layer, settings, false, run));
+        const near = around(emit, layer, run);
+        const flat = numbersOf(near, layer, settings, 1, await blocksOf(layer, settings, false, run));
         const dims = fixedDims(effective.type?.dims) ?? [];
-        const shaped = emit.Reshape([flat, emit.constant(int64([dims.length], dims), "dims")]);
+        const shaped = near.Reshape([flat, near.constant(int64([dims.length], dims), "dims")]);
         const read = effective.type?.type ?? "float32";
-        const numbers = read === "float32" ? shaped : emit.Cast([shaped], { to: typeCodes[read] });
-        run.model.graph.setInput(node, role.input, numbers);
+        const numbers = read === "float32" ? shaped : near.Cast([shaped], { to: typeCodes[read] });
+        node.graph.setInput(node, role.input, numbers);
       },
     },
     few,
@@ -112,9 +114,10 @@ type Stored = Readonly<Record<"codes" | "scale", Value>> & { readonly zeroPoint:
 const stored = oncePerRun<Stored>();
 
 /** @param turned inputs × outputs, as a product reads them. */
-const blocksOf = (emit: Emit, layer: Layer, settings: BlockSettings, turned: boolean, run: Run): Promise<Stored> =>
+const blocksOf = (layer: Layer, settings: BlockSettings, turned: boolean, run: Run): Promise<Stored> =>
   stored(run, layer.effective, `${Object.values(settings).join(" ")} ${turned} ${layer.role.out}`, async () => {
     const name = plainName(layer.weight);
+    const emit = beside(layer, run);
     const { bits, symmetric } = settings;
     const blocks = await roundedBlocks(run, layer, settings, layoutOf(settings, turned));
     const { rows, count } = blocks;

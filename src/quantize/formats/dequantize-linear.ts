@@ -15,7 +15,7 @@ import {
   settingsOf,
   type WeightSettings,
 } from "../weight.ts";
-import { type Form, type Format, oncePerRun, type Run } from "./format.ts";
+import { around, beside, type Form, type Format, oncePerRun, type Run } from "./format.ts";
 import { type AddedToSums, grownFor, vectorBias, writeBias } from "./int32-bias.ts";
 import { writeLookup } from "./lookup.ts";
 
@@ -48,11 +48,12 @@ export const codesForm = (settings: WeightSettings, measured?: Measured): Form =
   },
   async write(emit, { layer, table = layer }, run) {
     const { node, role, effective } = layer;
-    const written = await codesOf(emit, table, settings, run);
+    const written = await codesOf(table, settings, run);
     if (role.kind === "lookup") return writeLookup(emit, layer, written, settings.type);
-    const read = effective === table.effective ? written : turned(emit, written);
-    read.numbers ??= numbersOf(emit, plainName(layer.weight), read, read.axis, effective.type?.type);
-    run.model.graph.setInput(node, role.input, read.numbers);
+    const near = around(emit, layer, run);
+    const read = effective === table.effective ? written : turned(near, written);
+    read.numbers ??= numbersOf(near, plainName(layer.weight), read, read.axis, effective.type?.type);
+    node.graph.setInput(node, role.input, read.numbers);
     const sum = written.added.get(layer);
     if (measured !== undefined && sum !== undefined)
       await writeBias(run.model, emit, measured.target, sum, written.scales);
@@ -78,13 +79,13 @@ const added = oncePerRun<Map<Layer, AddedToSums>>();
 const formOf = (layer: Layer, { type, perChannel }: WeightSettings): string =>
   `${type} ${perChannel ? scaleAxis(layer) : ""}`;
 
-export async function codesOf(emit: Emit, layer: Layer, settings: WeightSettings, run: Run): Promise<Written> {
+export async function codesOf(layer: Layer, settings: WeightSettings, run: Run): Promise<Written> {
   const form = formOf(layer, settings);
   const sums = await added(run, layer.effective, form, async () => new Map());
   return stored(run, layer.effective, form, async () => {
     const grown = { grown: grownFor([...sums.values()]) };
     const tensor = await roundedWeight(run.model, layer, settings, run.plain, run.context.engine, grown);
-    const codes = storeQuantized(emit, plainName(layer.weight), tensor);
+    const codes = storeQuantized(beside(layer, run), plainName(layer.weight), tensor);
     const scales = tensor.scale.data;
     return { ...codes, scales, added: sums, axis: tensor.axis, numbers: undefined, turned: undefined };
   });

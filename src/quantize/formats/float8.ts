@@ -15,7 +15,7 @@ import { alongAxis, elementCount } from "../../tensor/dims.ts";
 import type { Dense } from "../../tensor/types.ts";
 import { scaleAxis, weightReader } from "../weight.ts";
 import { numbersOf, type StoredCodes } from "./dequantize-linear.ts";
-import { type Form, type Format, oncePerRun } from "./format.ts";
+import { around, beside, type Form, type Format, oncePerRun } from "./format.ts";
 
 const type = "float8e4m3fn";
 const largestCode = 448;
@@ -44,12 +44,13 @@ const float8Form = (perChannel: boolean): Form => ({
       const read = await weightReader(run.model, layer, run.context.engine);
       const dense = await read();
       const scale = float8Scales(dense, axis);
+      const store = beside(layer, run);
       return {
-        codes: emit.constant(await deferred(type, dense.dims, float8Codes(read, axis, scale)), `${name}_quantized`),
-        scale: emit.constant(fromNumbers("float32", axis === undefined ? [] : [scale.length], scale), `${name}_scale`),
+        codes: store.constant(await deferred(type, dense.dims, float8Codes(read, axis, scale)), `${name}_quantized`),
+        scale: store.constant(fromNumbers("float32", axis === undefined ? [] : [scale.length], scale), `${name}_scale`),
       };
     });
-    run.model.graph.setInput(node, role.input, numbersOf(emit, name, codes, axis, effective.type?.type));
+    node.graph.setInput(node, role.input, numbersOf(around(emit, layer, run), name, codes, axis, effective.type?.type));
   },
 });
 

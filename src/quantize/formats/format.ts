@@ -5,7 +5,7 @@
 import type { Inference } from "../../analysis/infer.ts";
 import type { Layer } from "../../analysis/layers.ts";
 import type { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
+import { type Emit, emitter } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { Change, Context } from "../../passes/pass.ts";
@@ -60,15 +60,28 @@ export interface Run {
   /** For slices, which know no zero points. */
   readonly plain: Rounding;
   readonly context: Context;
+  /** Weights that graphs inside the one that holds them read. */
+  readonly readInside: ReadonlySet<Value>;
 }
 
+/** Writes into the graph that holds a weight: what is stored of it is seen from all branches that read it. */
+export const beside = ({ weight }: Layer, { model, inference }: Run): Emit =>
+  emitter(weight.graph, { by: "quantize", onNode: inference.visit, opsets: model.header.opsets });
+
+/**
+ * Writes what makes numbers of a weight's codes: before the layer, or in the graph that holds them where graphs inside read it. ONNX Runtime (1.30)
+ * refuses a model with a MatMul in a branch behind a DequantizeLinear of codes from outside.
+ */
+export const around = (emit: Emit, layer: Layer, run: Run): Emit =>
+  run.readInside.has(layer.weight) ? beside(layer, run) : emit;
+
 /** Makes once in a run what all layers read that have a weight in one form. */
-export function oncePerRun<T>(): (run: Run, weight: Value, form: string, make: () => Promise<T>) => Promise<T> {
-  const runs = new WeakMap<Run, Map<Value, Map<string, T>>>();
+export function oncePerRun<T>(): (run: Run, weight: Value, form: unknown, make: () => Promise<T>) => Promise<T> {
+  const runs = new WeakMap<Run, Map<Value, Map<unknown, T>>>();
   return async (run, weight, form, make) => {
-    const weights = runs.get(run) ?? new Map<Value, Map<string, T>>();
+    const weights = runs.get(run) ?? new Map<Value, Map<unknown, T>>();
     runs.set(run, weights);
-    const forms = weights.get(weight) ?? new Map<string, T>();
+    const forms = weights.get(weight) ?? new Map<unknown, T>();
     weights.set(weight, forms);
     const found = forms.get(form) ?? (await make());
     forms.set(form, found);

@@ -54,7 +54,7 @@ const rowsForm = (settings: BlockSettings, otherwise: Form, everywhere: boolean)
   async write(emit, { layer, isShared }, run) {
     const indices = layer.node.inputs[layer.role.data];
     const rank = everywhere && indices !== undefined ? run.inference.operand(indices)?.dims?.length : undefined;
-    writeRows(emit, layer, await blocksOf(emit, layer, settings, run, isShared !== true), rank);
+    writeRows(emit, layer, await blocksOf(layer, settings, run, isShared !== true), rank);
   },
   tied(product, wanted, inference) {
     if (wanted.onCodes !== undefined) return undefined;

@@ -10,7 +10,7 @@
 import { plainName } from "../../analysis/masks.ts";
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
+import type { Node, Value } from "../../graph/graph.ts";
 import { replaceNode } from "../../graph/replace.ts";
 import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts";
 import { fromNumbers, toNumbers } from "../../tensor/convert.ts";
@@ -20,7 +20,7 @@ import { type Target, targetAt } from "../target.ts";
 import { fastWeight } from "../targets.ts";
 import { codesText, integersIn, roundedWeight, type WeightSettings } from "../weight.ts";
 import { codesOf, storeQuantized, turned } from "./dequantize-linear.ts";
-import { type Form, type Format, oncePerRun, type Run } from "./format.ts";
+import { around, beside, type Form, type Format, oncePerRun, type Run } from "./format.ts";
 import { biasFor } from "./product.ts";
 
 export const inIntegers: Format = {
@@ -39,14 +39,14 @@ const integerForm = (settings: WeightSettings, target: Target): Form => ({
     const { node, role } = layer;
     const weight =
       table === undefined
-        ? await integerWeight(emit, target, settings, run)
-        : { ...turned(emit, await codesOf(emit, table, settings, run)), zeroPoint: undefined };
+        ? await integerWeight(target, settings, run)
+        : { ...turned(around(emit, layer, run), await codesOf(table, settings, run)), zeroPoint: undefined };
     // Asked for now: the layer before may have been rewritten meanwhile.
     const data = node.inputs[role.data] ?? target.data;
     writeInteger(
       emit,
       target,
-      await integersOf(emit, data, run),
+      await integersOf(emit, data, node, run),
       weight,
       await biasFor(run.model, target, run.context),
     );
@@ -63,9 +63,9 @@ interface Integers {
 
 const activations = oncePerRun<Integers>();
 
-/** Makes the integers of an activation once, before the first layer that reads it. */
-const integersOf = (emit: Emit, data: Value, run: Run): Promise<Integers> =>
-  activations(run, data, "", async () => {
+/** Makes the integers of an activation once in each graph, before the first layer that reads it. */
+const integersOf = (emit: Emit, data: Value, { graph }: Node, run: Run): Promise<Integers> =>
+  activations(run, data, graph, async () => {
     const [codes, scale, zeroPoint] = emit.named(`${data.name}_quantized`).many("DynamicQuantizeLinear", [data], {}, 3);
     return { codes, scale, zeroPoint };
   });
@@ -80,7 +80,7 @@ interface StoredWeight {
 const weights = oncePerRun<StoredWeight>();
 
 /** A weight as an integer operator takes it: scales that multiply the output, and the zero point where it is not 0. */
-const integerWeight = (emit: Emit, target: Target, settings: WeightSettings, run: Run): Promise<StoredWeight> =>
+const integerWeight = (target: Target, settings: WeightSettings, run: Run): Promise<StoredWeight> =>
   weights(run, target.layer.effective, sharedForm(target, settings), async () => {
     const { layer, rule } = target;
     const form = { transposed: rule.integerTransposed };
@@ -88,7 +88,7 @@ const integerWeight = (emit: Emit, target: Target, settings: WeightSettings, run
     const { type } = tensor.zeroPoint;
     // The ranges of channels are symmetric.
     const zero = toNumbers(tensor.zeroPoint)[0] ?? 0;
-    const { codes, scale, zeroPoint } = storeQuantized(emit, plainName(layer.weight), {
+    const { codes, scale, zeroPoint } = storeQuantized(beside(layer, run), plainName(layer.weight), {
       ...tensor,
       scale: float32(tensor.axis === undefined ? [] : rule.channelDims(layer.outputs), tensor.scale.data),
       zeroPoint: fromNumbers(type, [], [zero]),

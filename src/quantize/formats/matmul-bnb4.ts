@@ -17,7 +17,7 @@ import type { Dense } from "../../tensor/types.ts";
 import { inRows } from "../blocks.ts";
 import type { Target } from "../target.ts";
 import { weightReader } from "../weight.ts";
-import { type Form, type Format, oncePerRun } from "./format.ts";
+import { beside, type Form, type Format, oncePerRun } from "./format.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
 type Table = keyof typeof bnb4Tables;
@@ -47,9 +47,10 @@ const bnb4Form = (name: Table, block: number, target: Target): Form => ({
       const dims = [Math.ceil((outputs * inputs) / 2)];
       const pack = packed(numbers, largest, { block, table: bnb4Tables[name] }, dims);
       const plain = plainName(layer.weight);
+      const store = beside(layer, run);
       return [
-        emit.constant(await deferred("uint8", dims, pack), `${plain}_quantized`),
-        emit.constant(float32([largest.length], largest), `${plain}_scale`),
+        store.constant(await deferred("uint8", dims, pack), `${plain}_quantized`),
+        store.constant(float32([largest.length], largest), `${plain}_scale`),
       ];
     });
     const quant_type = Object.keys(bnb4Tables).indexOf(name);

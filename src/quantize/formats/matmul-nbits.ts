@@ -10,7 +10,6 @@
 import type { Layer } from "../../analysis/layers.ts";
 import { plainName } from "../../analysis/masks.ts";
 import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { packRows } from "../../math/index.ts";
 import { float32 } from "../../tensor/dense.ts";
@@ -27,7 +26,7 @@ import type { QuantizeSettings } from "../options.ts";
 import { rounderOf } from "../rounders/index.ts";
 import type { Target } from "../target.ts";
 import { integersIn, scaleAxis } from "../weight.ts";
-import { type Form, type Format, oncePerRun, type Run } from "./format.ts";
+import { beside, type Form, type Format, oncePerRun, type Run } from "./format.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
 const accuracy = 4;
@@ -56,11 +55,14 @@ export const blocksForm = (settings: BlockSettings, target: Target): Form => ({
   bits: settings.bits,
   text: (_, { rounding }) => blocksText(settings, rounding),
   async write(emit, { layer, table = layer }, run) {
-    const { codes, scale, zeroPoint, width, rows, bits, block } = await blocksOf(emit, table, settings, run);
-    const attributes = { K: width, N: rows, bits, block_size: block, accuracy_level: accuracy };
-    await writeProduct(emit, target, run, (emit, data) =>
-      emit["com.microsoft.MatMulNBits"]([data, codes, scale, zeroPoint], attributes),
-    );
+    const { codes, scale, zeroPoint, width, rows, bits, block } = await blocksOf(table, settings, run);
+    const attributes = { K: width, N: rows, bits, block_size: block };
+    const isInside = layer.node.graph.parent !== undefined;
+    await writeProduct(emit, target, run, (emit, data) => {
+      // In half precision, in a graph inside a node, ONNX Runtime 1.30 loses the product with it.
+      const level = isInside && data.type?.type === "float16" ? {} : { accuracy_level: accuracy };
+      return emit["com.microsoft.MatMulNBits"]([data, codes, scale, zeroPoint], { ...attributes, ...level });
+    });
   },
 });
 
@@ -74,15 +76,10 @@ export interface StoredBlocks extends Omit<RoundedBlocks, "codes" | "scale" | "z
 const stored = oncePerRun<StoredBlocks>();
 
 /** @param flat the blocks of a row have no axis of their own. */
-export const blocksOf = (
-  emit: Emit,
-  layer: Layer,
-  settings: BlockSettings,
-  run: Run,
-  flat = false,
-): Promise<StoredBlocks> =>
+export const blocksOf = (layer: Layer, settings: BlockSettings, run: Run, flat = false): Promise<StoredBlocks> =>
   stored(run, layer.effective, `${Object.values(settings).join(" ")} ${scaleAxis(layer)}`, async () => {
     const name = plainName(layer.weight);
+    const emit = beside(layer, run);
     const { bits, symmetric } = settings;
     const blocks = await roundedBlocks(run, layer, settings, packedLayout(settings, flat));
     const { rows, count, scale, zeroPoint } = blocks;

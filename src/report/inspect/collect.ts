@@ -3,11 +3,11 @@ import { wayOutOf } from "../../analysis/branches.ts";
 import { channelGroups } from "../../analysis/channels.ts";
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
-import { type Layer, layerAt, layers } from "../../analysis/layers.ts";
+import { allLayers, isInside, type Layer } from "../../analysis/layers.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
 import { weightStorage } from "../../analysis/weight.ts";
 import { preprocessingKey } from "../../data/preprocessing-spec.ts";
-import { Miss } from "../../errors.ts";
+import type { Miss } from "../../errors.ts";
 import { allGraphs, allNodes, allValues, describe, type Graph, type Node, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { withFreeChannels } from "../../passes/free-channels.ts";
@@ -29,7 +29,7 @@ export async function collect(model: Model): Promise<Inspection> {
   const inference = infer(model);
   const costs = cost(model, inference);
   const inner = [...allGraphs(graph)].slice(1);
-  const found = layers(model, inference);
+  const found = allLayers(model, inference);
   const learned = await learnedTensors(model, inference);
   // As `prune` would find them.
   const free = await withFreeChannels(model);
@@ -68,8 +68,7 @@ export async function collect(model: Model): Promise<Inspection> {
     inside: {
       graphs: inner.length,
       nodes: inner.reduce((sum, { nodeCount }) => sum + nodeCount, 0),
-      layers: inner.flatMap((part) => [...part.nodes()].filter((node) => !(layerAt(node, inference) instanceof Miss)))
-        .length,
+      layers: found.filter(isInside).length,
       wayOut: [...graph.nodes()].map((node) => wayOutOf(node, inference)).find((way) => way !== undefined),
     },
     replaceable: graph.inputs.filter(({ tensor }) => tensor !== undefined).map(({ name }) => name),

@@ -70,7 +70,7 @@ export interface Inspection {
   readonly savings: Savings;
   /** Nodes whose types or operations are unknown, with the reason. */
   readonly notUnderstood: readonly { readonly at: string | undefined; readonly reason: string }[];
-  /** Graphs inside nodes: techniques leave what lies there alone. `wayOut` is the command that takes layers out of branches. */
+  /** Graphs inside nodes: of the techniques quantize alone changes what lies there. `wayOut` is the command that takes layers out of branches. */
   readonly inside: {
     readonly graphs: number;
     readonly nodes: number;

@@ -7,7 +7,7 @@
  * - Two factors of rank r are smaller than a matrix up to its paying rank; the accuracy at that rank depends on the weights.
  */
 import type { Group } from "../../analysis/channels.ts";
-import type { Layer } from "../../analysis/layers.ts";
+import { isInside, type Layer } from "../../analysis/layers.ts";
 import { describe, type Value } from "../../graph/graph.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { elementCount } from "../../tensor/dims.ts";
@@ -69,7 +69,11 @@ export function estimateSavings(
   return {
     int8,
     float16: { ...int8, after: int8.before / 2 },
-    channels: cutting(layers, groups, channels),
+    channels: cutting(
+      layers.filter((layer) => !isInside(layer)),
+      groups,
+      channels,
+    ),
     lowRank: { layers: layers.filter((layer) => (payingRank(layer) ?? 0) > 0).length },
     tables: tablesAmong(layers, learned),
   };
