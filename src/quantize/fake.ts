@@ -39,7 +39,8 @@ import { prepare, tryOut } from "./prepare.ts";
 import { round, roundingAt } from "./rounding.ts";
 import { type Rounding, scaledGrid, weightMiss, withoutUnfit } from "./weight.ts";
 
-const { rounder, perChannel, activations, data, samples } = quantizeOptions.entries;
+const { rounder, perChannel, data, samples } = quantizeOptions.entries;
+const activations = v.pipe(v.optional(v.picklist(["uint8", "int8"]), "uint8"), v.description("type of activations"));
 
 const bits = v.pipe(v.number(), v.integer("is a whole number"), v.minValue(2), v.maxValue(8));
 

@@ -7,6 +7,7 @@
 import {
   type BlockBits,
   blockScale,
+  fullRange,
   type QuantizationRange,
   type QuantizedType,
   type ScaleAndZeroPoint,
@@ -36,12 +37,20 @@ export interface ScaledGrid extends Grid {
   readonly zeroPoint: readonly number[];
 }
 
-/** The codes of so many bits. Eight leave out the most negative one, fewer have none to spare, as in ONNX Runtime. */
-export function gridOf(type: WeightType, axis: number | undefined, bits = type === "int4" ? 4 : 8): Grid {
+/**
+ * The codes of so many bits. Eight leave out the most negative one, fewer have none to spare, as in ONNX Runtime.
+ * @param zeroPoints with one scale for all, signed codes have a zero point, too; unsigned ones always have.
+ */
+export function gridOf(
+  type: WeightType,
+  axis: number | undefined,
+  bits = type === "int4" ? 4 : 8,
+  zeroPoints = false,
+): Grid {
+  if (axis === undefined && (type === "uint8" || zeroPoints))
+    return { type, axis, symmetric: false, ...fullRange(type) };
   const high = 2 ** (bits - 1) - 1;
-  if (axis !== undefined || type !== "uint8")
-    return symmetricGrid(type, axis, { low: bits === 8 ? -high : -high - 1, high });
-  return { type, axis, symmetric: false, low: 0, high: 255 };
+  return symmetricGrid(type, axis, { low: bits === 8 ? -high : -high - 1, high });
 }
 
 /** The codes of blocks of so many numbers. */
@@ -65,7 +74,8 @@ const middle = { int8: 0, int4: 0, uint8: 128, uint4: 8, uint2: 2 } as const;
 export function scaleFor(grid: Grid, min: number, max: number): ScaleAndZeroPoint {
   const { type, symmetric, low, high } = grid;
   if (grid.block !== undefined) return blockScale(min, max, { bits: bitsOfBlocks(grid), symmetric });
-  if (!symmetric) return scaleAndZeroPoint(min, max, { type });
-  const { scale } = scaleAndZeroPoint(min, max, { type: "int8" });
-  return { scale: Math.fround(scale * (254 / (high - low))), zeroPoint: middle[type] };
+  if (!symmetric) return scaleAndZeroPoint(min, max, { type, symmetric });
+  const [like, levels] = high - low === 15 ? (["int4", 15] as const) : (["int8", 254] as const);
+  const { scale } = scaleAndZeroPoint(min, max, { type: like });
+  return { scale: Math.fround(scale * (levels / (high - low))), zeroPoint: middle[type] };
 }

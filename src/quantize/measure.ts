@@ -1,6 +1,7 @@
 /** Scales of activations: learned with the model, or from ranges measured on data. What no scale suits stays in float. */
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
+import { ownOptions, type Selection } from "../analysis/selection.ts";
 import { measureRanges, notFinite, observe, type ValueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import { type Dataset, isIndexed } from "../data/index.ts";
@@ -11,19 +12,26 @@ import { channelRanges, fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } f
 import type { Context } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import type { ModelRoundings } from "./model-roundings.ts";
+import type { ActivationType } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
 import { lostAmong, shareLost, short, whyNotFinite, whyUnfit } from "./resolution.ts";
 
-export interface MeasureOptions {
-  readonly activations: "uint8" | "int8";
+export interface MeasureOptions extends Selection {
+  readonly activations: ActivationType;
+  readonly symmetric?: boolean | undefined;
   readonly data?: Dataset | undefined;
   readonly samples: number;
 }
 
-/** Where integers go among these layers, and the scales of activations there. */
-export interface Measured {
+/** How an activation is rounded. */
+export interface ScaledType extends ScaleAndZeroPoint {
+  readonly type: ActivationType;
+}
+
+/** Where integers go among these layers, and how activations are rounded there. */
+interface Measured {
   readonly placement: Placement;
-  readonly scales: ReadonlyMap<Value, ScaleAndZeroPoint>;
+  readonly scales: ReadonlyMap<Value, ScaledType>;
 }
 
 /**
@@ -44,7 +52,7 @@ export async function placeMeasured(
   const stored = new Set<Value>();
   let broken: PithError | undefined;
   for (;;) {
-    const placement = place(model, inference, chosen, unfit, apart);
+    const placement = place(model, inference, chosen, { unfit, apart, symmetric: options.symmetric });
     const before = unfit.size + apart.size;
     const constants = [...placement.targets.flatMap(({ layer: { bias } }) => bias ?? []), ...placement.constants];
     for (const value of new Set(constants)) {
@@ -124,45 +132,80 @@ function isProbabilities({ producer }: Value, inference: Inference): boolean {
   return bound !== undefined && !(bound instanceof Miss) && bound.distribution()?.form === "probabilities";
 }
 
-/** Scale and zero point of every quantized activation, from its own range or that of the value it shares with. */
+/** How every quantized activation is rounded: by its own range, or as the value that it shares a scale with. */
 function scalesOf(
-  { activations }: Placement,
+  placement: Placement,
   inference: Inference,
   ranges: ReadonlyMap<Value, ValueRange>,
   options: MeasureOptions,
   existing: ModelRoundings,
-): ReadonlyMap<Value, ScaleAndZeroPoint> {
-  const scales = new Map<Value, ScaleAndZeroPoint>();
-  const scaleOf = (value: Value): ScaleAndZeroPoint => {
+): ReadonlyMap<Value, ScaledType> {
+  const { activations } = placement;
+  const types = typesOf(placement, options);
+  const scales = new Map<Value, ScaledType>();
+  const scaleOf = (value: Value): ScaledType => {
     const known = scales.get(value);
     if (known !== undefined) return known;
     const from = activations.get(value);
-    const found = from === undefined ? ownScale(value) : scaleOf(from);
+    const type = types.get(value) ?? options.activations;
+    const found = from === undefined ? { type, ...ownScale(value, type) } : scaleOf(from);
     scales.set(value, found);
     return found;
   };
-  const ownScale = (value: Value): ScaleAndZeroPoint => {
+  const ownScale = (value: Value, type: ActivationType): ScaleAndZeroPoint => {
+    const { low, high } = fullRange(type);
     const found = existing.activations.get(value);
-    if (found !== undefined) return { scale: found.scale, zeroPoint: fullRange(options.activations).low - found.low };
-    const measured = ranges.get(value);
+    if (found !== undefined) return { scale: found.scale, zeroPoint: low - found.low };
+    const measured = ranges.get(placement.limited.get(value) ?? value);
     // Nothing to round takes any range.
     const { min, max } = measured === undefined || measured.min > measured.max ? { min: 0, max: 0 } : measured;
     const bound = value.producer === undefined ? undefined : inference.at(value.producer);
-    const setting = { type: options.activations, symmetric: false } as const;
+    const setting = { type, symmetric: options.symmetric ?? false };
     if (bound === undefined || bound instanceof Miss) return scaleAndZeroPoint(min, max, setting);
     // Where the next layer rounds probabilities, ONNX Runtime computes them on integers, and is right over this range alone.
-    if (isProbabilities(value, inference)) return scaleAndZeroPoint(0, 1, setting);
+    if (isProbabilities(value, inference)) return scaleAndZeroPoint(0, 1, { type, symmetric: false });
     const [input] = value.producer?.inputs ?? [];
     const rule = bound.quantize();
     const finest = rule instanceof Miss || rule.kind !== "activation" ? undefined : rule.finest;
     if (finest === undefined || input === undefined || !activations.has(input))
       return scaleAndZeroPoint(min, max, setting);
-    const { low, high } = fullRange(options.activations);
     return scaleAndZeroPoint(min, max, { ...setting, minimumRange: scaleOf(input).scale * finest * (high - low) });
   };
   for (const value of activations.keys()) scaleOf(value);
   return scales;
 }
+
+/** Types of activations that have a scale of their own: the widest that a layer beside them asks for, else the one of what an operator reads. */
+function typesOf(
+  { targets, operators, activations, clamps }: Placement,
+  options: MeasureOptions,
+): ReadonlyMap<Value, ActivationType> {
+  const types = new Map<Value, ActivationType>();
+  const clamped = new Map(clamps.map(({ inputs, outputs }) => [inputs[0], outputs[0]]));
+  const rootOf = (value: Value): Value => {
+    const from = activations.get(value) ?? clamped.get(value);
+    return from === undefined ? value : rootOf(from);
+  };
+  const ask = (value: Value | undefined, type: ActivationType | undefined): void => {
+    if (value === undefined || type === undefined) return;
+    const root = rootOf(value);
+    const known = types.get(root);
+    if (known === undefined || (isWide(type) && !isWide(known))) types.set(root, type);
+  };
+  for (const { layer, data } of targets) {
+    const { activations: type } = ownOptions(options, layer).own;
+    for (const value of [data, ...layer.node.outputs]) ask(value, type);
+  }
+  for (const { inputs, outputs } of operators) {
+    const read = inputs.flatMap((value) => (value === undefined ? [] : (types.get(rootOf(value)) ?? [])));
+    for (const output of outputs)
+      if (output !== undefined && !types.has(rootOf(output))) ask(output, read.find(isWide) ?? read[0]);
+  }
+  return types;
+}
+
+/** Whether a type has 16 bits. */
+export const isWide = (type: ActivationType): boolean => type.endsWith("16");
 
 /** Samples on which it is counted what 8 bits would lose: it shows in few. */
 const countedSamples = 16;

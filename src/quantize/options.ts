@@ -11,6 +11,8 @@ import { type RounderName, rounderOf, rounderOption } from "./rounders/index.ts"
 import type { Rounder } from "./rounders/rounder.ts";
 import { targetOption } from "./targets.ts";
 
+export type ActivationType = "uint8" | "int8" | "uint16" | "int16";
+
 /** What `quantize` may be told: `scheme` or `dtype`, and what both leave open. */
 export interface QuantizeOptions {
   /** "weights": 8-bit weights, arithmetic in float; "dynamic" and "static": arithmetic on integers, with ranges found at run time or measured on `data`; "float16": all in half precision, and the arithmetic too with `arithmetic`. */
@@ -31,9 +33,15 @@ export interface QuantizeOptions {
   readonly rounder?: RounderName | Rounder | undefined;
   /** One scale per output channel of a weight, instead of one per weight (true). */
   readonly perChannel?: boolean | undefined;
-  /** For single layers: { "layer4*": { perChannel: false } }. */
+  /** For single layers: { "layer4*": { perChannel: false }, head: { float: true } }. */
   readonly overrides?:
-    | Record<string, Pick<QuantizeOptions, "bits" | "block" | "standard" | "zeroPoints" | "perChannel" | "weights">>
+    | Record<
+        string,
+        Pick<
+          QuantizeOptions,
+          "bits" | "block" | "standard" | "zeroPoints" | "perChannel" | "weights" | "activations"
+        > & { readonly float?: boolean | undefined }
+      >
     | undefined;
   /** Names or patterns of the layers to quantize; unless said, all. */
   readonly layers?: string | string[] | undefined;
@@ -44,8 +52,10 @@ export interface QuantizeOptions {
    * blocks of 64, matrix products), "palette" (the values that represent the weight best, 2 to the power of `bits`), too.
    */
   readonly weights?: WeightCodes | undefined;
-  /** Type of activations ("uint8"). */
-  readonly activations?: "uint8" | "int8" | undefined;
+  /** Type of activations ("uint8"). ONNX Runtime's CPU kernels have 8 bits; with 16 it computes in float what other runtimes do on integers. */
+  readonly activations?: ActivationType | undefined;
+  /** Static: ranges of activations are centred at 0 (false: they reach from the smallest to the largest number). */
+  readonly symmetric?: boolean | undefined;
   /** Static, and rounders that look at samples: data, or its path, of which the train part is taken where it has one. */
   readonly data?: Dataset | string | undefined;
   /** So many samples of it (200). */
@@ -60,6 +70,8 @@ const weights = v.picklist(weightCodes);
 /** What the codes of a weight stand for. */
 export type WeightCodes = (typeof weightCodes)[number];
 const block = v.picklist([16, 32, 64, 128, 256], "takes 16, 32, 64, 128 or 256, for which ONNX Runtime has kernels");
+
+const activationTypes = v.picklist(["uint8", "int8", "uint16", "int16"]);
 
 const entries = v.strictObject({
   scheme: v.pipe(
@@ -127,6 +139,8 @@ const entries = v.strictObject({
     zeroPoints: v.optional(v.boolean()),
     perChannel: v.optional(v.boolean()),
     weights: v.optional(weights),
+    activations: v.optional(activationTypes),
+    float: v.optional(v.boolean()),
   }),
   weights: v.pipe(
     v.optional(weights),
@@ -143,7 +157,11 @@ const entries = v.strictObject({
       },
     }),
   ),
-  activations: v.pipe(v.optional(v.picklist(["uint8", "int8"]), "uint8"), v.description("type of activations")),
+  activations: v.pipe(v.optional(activationTypes, "uint8"), v.description("type of activations")),
+  symmetric: v.pipe(
+    v.optional(v.boolean(), false),
+    v.description("static: ranges of activations are centred at 0, as some accelerators want them"),
+  ),
   data: v.pipe(
     v.optional(datasetOption),
     v.description("static: calibration data; for a path, its train part if it has one"),
@@ -239,7 +257,8 @@ export function checkTogether(options: QuantizeSettings): void {
     if (codes !== "palette" && bits !== 8 && !(bits === 4 && codes !== "float8"))
       throw no(`\`bits\`: ${codes} has ${codes === "float8" ? 8 : 4}, got ${bits}.`, "`bits` may be left out.");
   }
-  if (scheme !== "weights" && packed) {
+  const inCodes = scheme === "static" && !all.some((own) => own.bits === 2 || own.block !== undefined);
+  if (scheme !== "weights" && packed && !inCodes) {
     throw new PithError(
       "E_OPTION",
       `quantize: \`bits\` below 8 and \`block\` are not available in the scheme "${scheme}".`,
@@ -270,10 +289,14 @@ export function checkTogether(options: QuantizeSettings): void {
   if (scheme === "float16" && rounder !== "nearest") {
     throw new PithError("E_OPTION", "quantize: `rounder`: float16 has one way of rounding, to the nearest number.");
   }
-  if (scheme === "dynamic" && activations === "int8") {
-    throw new PithError("E_OPTION", "quantize: `activations`: int8 is not available in the dynamic scheme.", {
-      hint: "ONNX's DynamicQuantizeLinear produces uint8 only.",
-    });
+  if (scheme === "dynamic" && activations !== "uint8") {
+    throw new PithError(
+      "E_OPTION",
+      `quantize: \`activations\`: ${activations} is not available in the dynamic scheme.`,
+      {
+        hint: "ONNX's DynamicQuantizeLinear produces uint8 only.",
+      },
+    );
   }
   if (scheme === "static" && activations === "int8" && weights === "uint8") {
     throw new PithError("E_OPTION", "quantize: `weights`: int8 activations need int8 weights, got uint8.", {

@@ -38,6 +38,8 @@ export interface Placement {
   readonly constants: ReadonlySet<Value>;
   /** Clamps that vanish: their input gets the range of their output. */
   readonly clamps: readonly Node[];
+  /** What only a clamp reads that stays, and its output, over whose range it is rounded. */
+  readonly limited: ReadonlyMap<Value, Value>;
   /**
    * Operators in float of which an operand is stored as integers already. They read the others unrounded: between DequantizeLinear nodes
    * the runtime would take them for an integer kernel, which may not know the form of these integers.
@@ -49,13 +51,21 @@ export interface Placement {
 /**
  * @param unfit values that no scale suits, with the reason: a predicate.
  * @param apart operators that stay in float, with the reason.
+ * @param symmetric ranges are centred at 0, so that a clamp is no saturation.
  */
 export function place(
   model: Model,
   inference: Inference,
   chosen: readonly Layer[],
-  unfit: ReadonlyMap<Value, string> = new Map(),
-  apart: ReadonlyMap<Node, string> = new Map(),
+  {
+    unfit = new Map(),
+    apart = new Map(),
+    symmetric = false,
+  }: {
+    readonly unfit?: ReadonlyMap<Value, string>;
+    readonly apart?: ReadonlyMap<Node, string>;
+    readonly symmetric?: boolean | undefined;
+  } = {},
 ): Placement {
   const layers = new Map(chosen.map((layer) => [layer.node, layer]));
   const targets: Target[] = [];
@@ -64,6 +74,7 @@ export function place(
   const onCodes = new Map<Value, OnCodes>();
   const constants = new Set<Value>();
   const clamps: Node[] = [];
+  const limited = new Map<Value, Value>();
   const misses: Miss[] = [];
 
   const isFloat = (value: Value | undefined): value is Value => value?.type?.type === "float32";
@@ -135,8 +146,11 @@ export function place(
         const [output] = node.outputs;
         if (input === undefined || !isFloat(output) || !activations.has(input) || unfit.has(output)) break;
         if (input.uses.size === 1 && input.producer !== undefined && !model.graph.isOutput(input)) {
-          activations.delete(input);
-          clamps.push(node);
+          if (symmetric) limited.set(input, output);
+          else {
+            activations.delete(input);
+            clamps.push(node);
+          }
         }
         mark(output);
         break;
@@ -151,7 +165,7 @@ export function place(
       operands(node).some((value) => activations.has(value)) &&
       operands(node).some((value) => isStored(value) && value.producer?.inputs.some(isHeldOrInteger)),
   );
-  return { targets, operators, activations, onCodes, constants, clamps, unrounded, misses };
+  return { targets, operators, activations, onCodes, constants, clamps, limited, unrounded, misses };
 }
 
 /** Whether a value is stored with a role (a weight, quantized or not) or is of integers, which may stand for other numbers. */

@@ -16,6 +16,7 @@ import { inIntegers } from "./formats/integer-operators.ts";
 import { readsTable } from "./formats/lookup.ts";
 import { inBnb4 } from "./formats/matmul-bnb4.ts";
 import { inBlocks } from "./formats/matmul-nbits.ts";
+import type { ScaledType } from "./measure.ts";
 import type { QuantizeSettings } from "./options.ts";
 import type { Target } from "./target.ts";
 import { settingsOf, weightMiss } from "./weight.ts";
@@ -53,16 +54,18 @@ export function integerPlanOf(layer: Layer, options: QuantizeSettings, inference
   return form instanceof Miss ? form : { layer, decidedBy, form };
 }
 
-/** The plan of a layer for the scheme with measured ranges; `scale` is that of its data. */
+/** The plan of a layer for the scheme with measured ranges; `data` is how its data is rounded. */
 export function staticPlanOf(
   layer: Layer,
   target: Target | undefined,
-  scale: number,
+  data: ScaledType | undefined,
   options: QuantizeSettings,
 ): Planned {
   const { own, decidedBy } = ownOptions(options, layer);
-  const measured = target === undefined ? undefined : { target, type: own.activations, scale };
-  return { layer, decidedBy, form: codesForm(settingsOf(own), measured) };
+  const settings = settingsOf(own);
+  if (target === undefined || data === undefined) return { layer, decidedBy, form: codesForm(settings) };
+  const weight = own.bits === 4 ? { ...settings, type: "int4" as const } : settings;
+  return { layer, decidedBy, form: codesForm(weight, { target, ...data }) };
 }
 
 /**

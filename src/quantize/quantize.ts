@@ -2,7 +2,7 @@
 import type * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { allLayers } from "../analysis/layers.ts";
-import { selectLayers } from "../analysis/selection.ts";
+import { ownOptions, selectLayers } from "../analysis/selection.ts";
 import { fixedTables } from "../analysis/untrained.ts";
 import { describe, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -118,6 +118,13 @@ async function quantizeBy(options: QuantizeSettings, model: Model, context: Cont
       known.set(name, `${describe(reader)} also reads the matrix in float: an integer copy would make the file larger`);
   }
   const fixed = options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
+  for (const layer of all) {
+    const { own }: { readonly own: QuantizeSettings & { readonly float?: boolean | undefined } } = ownOptions(
+      options,
+      layer,
+    );
+    if (own.float === true) known.set(layer.name, "stays in float: its override says so");
+  }
   for (const { name, weight } of all)
     if (fixed.has(weight)) known.set(name, "its table holds fixed positions, which are not trained");
   const quantized = (fit: typeof options, evidence: Evidence) => schemes[scheme](model, fit, context, evidence);

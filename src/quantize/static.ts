@@ -6,10 +6,10 @@
 import { infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
-import { selectLayers } from "../analysis/selection.ts";
+import { ownOptions, selectLayers } from "../analysis/selection.ts";
 import { trainPart } from "../data/open.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
-import { describe } from "../graph/graph.ts";
+import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { quantizeWeights } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
@@ -19,17 +19,21 @@ import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { dequantized } from "./formats/dequantize-linear.ts";
 import { writeActivations } from "./formats/qdq.ts";
-import { missingData, placeMeasured } from "./measure.ts";
+import { isWide, missingData, placeMeasured, type ScaledType } from "./measure.ts";
 import { removeRoundings, roundingsIn } from "./model-roundings.ts";
-import type { QuantizeSettings } from "./options.ts";
+import type { ActivationType, QuantizeSettings } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import { staticPlanOf, storesCodes } from "./plan.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import type { Evidence } from "./weight.ts";
 import { writePlanned } from "./write-planned.ts";
 
-/** The first one with per-channel scales, and in which all that the runtime makes of rounded activations has kernels. */
+/**
+ * The first one with per-channel scales, and in which all that the runtime makes of rounded activations has kernels. Codes of 16 and 4 bits are ONNX's
+ * own since 21: ONNX Runtime has them in a domain of its own for older models, too, but other runtimes do not.
+ */
 const opset = 13;
+const opsetOfOtherWidths = 21;
 
 export async function quantizeStatically(
   model: Model,
@@ -43,7 +47,11 @@ export async function quantizeStatically(
   const measuring = { ...options, data: await trainPart(options.data) };
   const { targets: wanted, taken, misses: refused } = tryOut(model, options);
   if (wanted.length === 0) return { changes: [], misses: refused };
-  raiseOpset(model, opset);
+  const isOther = wanted.some((layer) => {
+    const { activations, bits } = ownOptions(options, layer).own;
+    return isWide(activations) || bits === 4;
+  });
+  raiseOpset(model, isOther ? opsetOfOtherWidths : opset);
   removeRoundings(model, existing, wanted, (value) => taken.has(value));
   const prepared = await prepare(model, wanted, context);
   const changes = [...prepared.changes];
@@ -62,7 +70,7 @@ export async function quantizeStatically(
   const planned = chosen.flatMap((layer) => {
     const target = targets.get(layer.node);
     if (target === undefined && !storesCodes(layer)) return [];
-    return staticPlanOf(layer, target, target === undefined ? 1 : (scales.get(target.data)?.scale ?? 1), options);
+    return staticPlanOf(layer, target, target === undefined ? undefined : scales.get(target.data), options);
   });
   const written = await writePlanned(model, planned, inference, rounding, context);
   changes.push(...written.changes);
@@ -72,25 +80,30 @@ export async function quantizeStatically(
   if (placement.activations.size === 0) return { changes, misses };
   const before = usedTensors(model);
   const emit = emitInto(model, { by: "quantize", onNode: inference.visit });
-  await writeConstants(model, emit, placement, options.activations, context);
-  writeActivations(model, emit, placement, scales, options.activations);
+  await writeConstants(model, emit, placement, scales, options.symmetric, context);
+  writeActivations(model, emit, placement, scales);
   model.graph.sort();
   removeReplaced(model, before);
   return { changes, misses };
 }
 
-/** Stored operands of operators on activations: codes of the activations' type, over their own range. */
+/** Stored operands of operators on activations: codes over their own range, of the type of the operand beside them. */
 async function writeConstants(
   model: Model,
   emit: Emit,
   { constants, operators }: Placement,
-  type: QuantizeSettings["activations"],
+  scales: ReadonlyMap<Value, ScaledType>,
+  symmetric: boolean,
   context: Context,
 ): Promise<void> {
   for (const value of constants) {
     const dense = await readStoredValue(model, value, context.engine);
-    const close = dequantized(emit, value.name, quantizeWeights({ dense, type, symmetric: false }));
+    const made = new Map<ActivationType, Value>();
     for (const node of operators) {
+      const [type] = node.inputs.flatMap((input) => (input === undefined ? [] : (scales.get(input)?.type ?? [])));
+      if (type === undefined || !node.inputs.includes(value)) continue;
+      const close = made.get(type) ?? dequantized(emit, value.name, quantizeWeights({ dense, type, symmetric }));
+      made.set(type, close);
       node.inputs.forEach((input, index) => {
         if (input === value) model.graph.setInput(node, index, close);
       });

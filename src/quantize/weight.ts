@@ -39,6 +39,7 @@ export interface WeightSettings {
   readonly type: WeightType;
   readonly perChannel: boolean;
   readonly bits?: number;
+  readonly zeroPoints?: boolean;
 }
 
 export interface RounderOptions {
@@ -123,7 +124,7 @@ export interface Rounding extends Evidence {
 export async function scaledGrid(
   layer: Layer,
   dense: Dense,
-  { type, perChannel, bits }: WeightSettings,
+  { type, perChannel, bits, zeroPoints }: WeightSettings,
   { rounder, evidenceOf, existing }: Rounding,
 ): Promise<ScaledGrid> {
   const known = existing.weights.get(layer.effective);
@@ -133,7 +134,7 @@ export async function scaledGrid(
     const zeroPoint = scaleFor(grid, 0, 0).zeroPoint;
     return { ...grid, scale, zeroPoint: scale.map(() => zeroPoint) };
   }
-  const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits);
+  const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits, zeroPoints);
   const evidence = await evidenceOf(layer);
   return forLayer(layer, () => withScales(rounder, grid, dense, { layer, evidence }));
 }
@@ -271,7 +272,12 @@ export const integersIn = ({
 export const settingsOf = (own: {
   readonly weights?: WeightCodes | undefined;
   readonly perChannel: boolean;
-}): WeightSettings => ({ type: integersIn(own) ?? "int8", perChannel: own.perChannel });
+  readonly zeroPoints: boolean;
+}): WeightSettings => ({
+  type: integersIn(own) ?? "int8",
+  perChannel: own.perChannel,
+  zeroPoints: own.zeroPoints && !own.perChannel,
+});
 
 /** Runs something that may refuse numbers, and says whose numbers they were. */
 export async function forLayer<T>(layer: Layer, work: () => T | Promise<T>): Promise<T> {

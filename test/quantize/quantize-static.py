@@ -18,29 +18,33 @@ class Reader(CalibrationDataReader):
         return next(self.batches, None)
 
 
+types = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8, "uint16": QuantType.QUInt16, "int16": QuantType.QInt16}
+# Options of `quantize`, and the same for ONNX Runtime's.
+common = [{"perChannel": per_channel, "activations": kind} for per_channel in [True, False] for kind in ["uint8", "int8"]]
+special = [
+    {"activations": "uint16"}, {"activations": "int16"}, {"bits": 4}, {"symmetric": True, "activations": "int8"}, {"symmetric": True},
+    {"perChannel": False, "weights": "uint8"}, {"perChannel": False, "zeroPoints": True},
+]
 folder = sys.argv[1]
 cases = []
-for name in ["mlp", "cnn", "extremes"]:
+for name, options in [(name, one) for name in ["mlp", "cnn", "extremes"] for one in common] + [(name, one) for name in ["mlp", "cnn"] for one in special]:
     given = json.load(open(f"{folder}/{name}.json"))
     x = np.array(given["data"], np.float32).reshape(given["dims"])
-    for per_channel in [True, False]:
-        for activations, kind in [("uint8", QuantType.QUInt8), ("int8", QuantType.QInt8)]:
-            quantize_static(
-                f"{folder}/{name}.onnx", f"{folder}/out.onnx", Reader(x), quant_format=QuantFormat.QDQ, per_channel=per_channel,
-                activation_type=kind, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax)
-            model = onnx.load(f"{folder}/out.onnx")
-            tensors = {}
-            for tensor in model.graph.initializer:
-                array = numpy_helper.to_array(tensor)
-                tensors[tensor.name] = [str(array.dtype), [float(v) if array.dtype == np.float32 else int(v) for v in array.ravel()]]
-            options = onnxruntime.SessionOptions()
-            options.optimized_model_filepath = f"{folder}/optimized.onnx"
-            options.log_severity_level = 3
-            onnxruntime.InferenceSession(f"{folder}/out.onnx", options, providers=["CPUExecutionProvider"])
-            fused = collections.Counter(node.op_type for node in onnx.load(f"{folder}/optimized.onnx").graph.node)
-            cases.append({
-                "network": name, "perChannel": per_channel, "activations": activations, "tensors": tensors,
-                "operators": dict(sorted(collections.Counter(node.op_type for node in model.graph.node).items())),
-                "fused": dict(sorted(fused.items())),
-            })
+    weight = QuantType.QInt4 if options.get("bits") == 4 else types[options.get("weights", "int8")]
+    extra = {"ActivationSymmetric": options.get("symmetric", False)}
+    if options.get("zeroPoints"):
+        extra["WeightSymmetric"] = False
+    quantize_static(
+        f"{folder}/{name}.onnx", f"{folder}/out.onnx", Reader(x), quant_format=QuantFormat.QDQ, per_channel=options.get("perChannel", True),
+        activation_type=types[options.get("activations", "uint8")], weight_type=weight, calibrate_method=CalibrationMethod.MinMax,
+        extra_options=extra)
+    model = onnx.load(f"{folder}/out.onnx")
+    tensors = {}
+    for tensor in model.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        tensors[tensor.name] = [str(array.dtype), [float(v) if array.dtype == np.float32 else int(v) for v in array.ravel()]]
+    cases.append({
+        "network": name, "options": options, "tensors": tensors,
+        "operators": dict(sorted(collections.Counter(node.op_type for node in model.graph.node).items())),
+    })
 print(json.dumps({"source": f"onnxruntime {onnxruntime.__version__}, quantize_static, QDQ, min-max", "cases": cases}))

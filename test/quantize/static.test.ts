@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import { structureHash } from "../../src/graph/hash.ts";
+import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
 import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
@@ -26,8 +27,7 @@ import {
 interface Golden {
   readonly cases: readonly {
     readonly network: keyof typeof compared;
-    readonly perChannel: boolean;
-    readonly activations: "uint8" | "int8";
+    readonly options: QuantizeOptions;
     readonly tensors: Readonly<Record<string, readonly [type: string, numbers: readonly number[]]>>;
     readonly operators: Readonly<Record<string, number>>;
   }[];
@@ -37,11 +37,11 @@ const golden = JSON.parse(readFileSync(new URL("static.generated.json", import.m
 
 const data = (name: keyof typeof compared) => memory("calibration", { x: calibration(name) });
 
-describe.each(golden.cases)("$network, per channel $perChannel, $activations", (expected) => {
+describe.each(golden.cases)("$network, $options", (expected) => {
   const made = async () => {
-    const { network, perChannel, activations } = expected;
+    const { network, options } = expected;
     const model = compared[network]();
-    const outcome = await quantize(model, { scheme: "static", perChannel, activations, data: data(network) });
+    const outcome = await quantize(model, { scheme: "static", ...options, data: data(network) });
     assertValid(model);
     return { model, outcome };
   };
@@ -127,6 +127,53 @@ describe("a small network", () => {
       data: memory("zeros", { x: { ...numbersFor([2, 12]), data: new Float32Array(24) } }),
     });
     expect(toNumbers(await stored(model, "x_scale"))).toEqual([1]);
+  });
+});
+
+describe("types", () => {
+  const x = calibration("cnn");
+  const made = async (options: QuantizeOptions) => {
+    const model = cnn();
+    const outcome = await quantize(model, { scheme: "static", ...options, data: data("cnn") });
+    assertValid(model);
+    return { model, ...outcome };
+  };
+  const typeOf = (model: Model, name: string) => model.graph.value(`${name}_zero_point`)?.type?.type;
+
+  test.each([
+    [{ activations: "uint16" }, 0.006, 21],
+    [{ activations: "int16" }, 0.006, 21],
+    [{ bits: 4 }, 0.1, 21],
+    [{ symmetric: true, activations: "int8" }, 0.012, 17],
+    [{ perChannel: false, zeroPoints: true }, 0.01, 17],
+  ] as const)("%o is near float, optimized and not", async (options, most, opset) => {
+    const { model } = await made(options);
+    expect(model.opsets.get("")).toBe(opset);
+    const expected = await run(cnn(), { x });
+    for (const optimize of [false, true])
+      expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(most);
+  });
+
+  test("a layer may have wider activations than the others, and what it shares with them is wide", async () => {
+    const { model, changes } = await made({ overrides: { fc: { activations: "uint16" } } });
+    expect(changes.find(({ at }) => at === "fc")).toMatchObject({
+      what: "uint16 activations, weight as int8, per-channel scales",
+      decidedBy: "layer",
+    });
+    expect(["x", "a1", "a2", "g", "y"].map((name) => typeOf(model, name))).toEqual([
+      ...["uint8", "uint8", "uint8", "uint16", "uint16"],
+    ]);
+  });
+
+  test("a layer may stay in float", async () => {
+    const { model, misses } = await made({ overrides: { conv2: { float: true } } });
+    expect(misses).toEqual([expect.objectContaining({ at: "conv2", reason: "stays in float: its override says so" })]);
+    expect(model.graph.value("conv2.weight")?.tensor?.type).toBe("float32");
+  });
+
+  test("codes of 2 bits and blocks are refused", async () => {
+    for (const options of [{ bits: 2 }, { block: 32 }] as const)
+      await expect(made(options)).rejects.toMatchObject({ code: "E_OPTION" });
   });
 });
 

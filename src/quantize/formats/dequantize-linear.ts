@@ -5,7 +5,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { QuantizedTensor } from "../../math/index.ts";
 import { type DataType, typeCodes } from "../../tensor/types.ts";
-import type { QuantizeSettings } from "../options.ts";
+import type { ActivationType } from "../options.ts";
 import type { Target } from "../target.ts";
 import {
   codesText,
@@ -29,7 +29,7 @@ export const inCodes: Format = {
 /** Of a layer that computes on integers with measured ranges: the type and the scale of what it reads. */
 interface Measured {
   readonly target: Target;
-  readonly type: QuantizeSettings["activations"];
+  readonly type: ActivationType;
   readonly scale: number;
 }
 
@@ -76,8 +76,8 @@ const stored = oncePerRun<Written>();
 /** What layers add to sums of products with the same codes. */
 const added = oncePerRun<Map<Layer, AddedToSums>>();
 
-const formOf = (layer: Layer, { type, perChannel }: WeightSettings): string =>
-  `${type} ${perChannel ? scaleAxis(layer) : ""}`;
+const formOf = (layer: Layer, { type, perChannel, zeroPoints }: WeightSettings): string =>
+  `${type} ${perChannel ? scaleAxis(layer) : zeroPoints}`;
 
 export async function codesOf(layer: Layer, settings: WeightSettings, run: Run): Promise<Written> {
   const form = formOf(layer, settings);

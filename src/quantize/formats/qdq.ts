@@ -10,8 +10,8 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { replaceReads, replaceUses, substitute } from "../../graph/replace.ts";
-import type { ScaleAndZeroPoint } from "../../math/index.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
+import type { ScaledType } from "../measure.ts";
 import type { Placement } from "../placement.ts";
 
 /** Rounds activations where they are placed; a clamp that saturation does goes. */
@@ -19,8 +19,7 @@ export function writeActivations(
   { graph }: Model,
   emit: Emit,
   placement: Placement,
-  scales: ReadonlyMap<Value, ScaleAndZeroPoint>,
-  type: "uint8" | "int8",
+  scales: ReadonlyMap<Value, ScaledType>,
 ): void {
   // What picks rows of codes has replaced values under their names.
   const surviving = new Map(
@@ -35,14 +34,14 @@ export function writeActivations(
   }
   const unrounded = new Set(placement.unrounded);
   const codesOf = new Map<Value | undefined, Value>();
-  const constants = new Map<ScaleAndZeroPoint, readonly [scale: Value, zeroPoint: Value]>();
+  const constants = new Map<ScaledType, readonly [scale: Value, zeroPoint: Value]>();
   for (const [value, target] of surviving) {
     const rule = scales.get(value);
     if (rule === undefined) continue;
     const { name } = target;
     const [scale, zeroPoint] = constants.get(rule) ?? [
       emit.constant(fromNumbers("float32", [], [rule.scale]), `${name}_scale`),
-      emit.constant(fromNumbers(type, [], [rule.zeroPoint]), `${name}_zero_point`),
+      emit.constant(fromNumbers(rule.type, [], [rule.zeroPoint]), `${name}_zero_point`),
     ];
     constants.set(rule, [scale, zeroPoint]);
     const from = codesOf.get(placement.activations.get(value));
