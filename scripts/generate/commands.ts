@@ -7,7 +7,7 @@ import type { Generator } from "./generator.ts";
 const file = "src/cli/commands.ts";
 
 /** The order of the help: others follow, and then the passes as recipes have them. */
-const first = ["inspect", "plot", "simplify", "eval", "bench", "compress"];
+const first = ["inspect", "plot", "simplify", "eval", "debug", "bench", "compress"];
 
 interface Line {
   readonly name: string;

@@ -35,6 +35,11 @@ export const commands: readonly Listed[] = [
     load: () => import("./commands/eval.ts"),
   },
   {
+    name: "debug",
+    summary: "find the layers in which a compressed model differs from its original",
+    load: () => import("./commands/debug.ts"),
+  },
+  {
     name: "bench",
     summary: "measure latency, throughput, memory and size of models side by side",
     load: () => import("./commands/bench.ts"),

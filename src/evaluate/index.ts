@@ -88,3 +88,4 @@ export { meanSquaredError, peakSignalToNoise, pearson, rankCorrelation, ranks, s
 export { createRunner, type Runner, type RunnerOptions } from "./run.ts";
 export { brotliQuality, type Size, size } from "./size.ts";
 export type { Estimate, Metric, Task, Unit } from "./types.ts";
+export { weightErrors } from "./weight-errors.ts";

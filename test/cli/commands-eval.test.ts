@@ -73,11 +73,7 @@ describe("eval", () => {
     // logits (a, 0.9 b) against (a, b) with a and b alike: 10 log10(2 / 0.1²) = 23 dB.
     expect(out).toMatch(/signal to noise +2[23]\.\d+ dB/);
     expect(out).toMatch(/difference +−\d+\.\d points/);
-  });
-
-  test("against the original names the layers with most noise", async () => {
-    const { out } = await pith("eval", at("near.onnx"), ...data, "--against", at("right.onnx"));
-    expect(out).toMatch(/\nnoisiest layers: fc 2[23]\.\d dB\n/);
+    expect(out).toContain(`layer by layer: pith debug ${at("right.onnx")} ${at("near.onnx")}\n`);
   });
 
   test("a figure of one's own needs no data; beside the original's it can be a goal", async () => {

@@ -120,10 +120,9 @@ export default defineCommand({
             rows.map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
           );
         for (const text of detailsOf(result)) terminal.line(text);
-        const layers = measured === undefined ? undefined : layersText(measured);
-        if (layers !== undefined) terminal.line(layers);
         if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
         for (const { text } of goals) terminal.line(text);
+        if (against !== undefined) terminal.line(terminal.color.dim(`layer by layer: pith debug ${against} ${model}`));
       },
     };
   },
@@ -211,22 +210,9 @@ function detailsOf({ measured }: EvalOutput): readonly string[] {
   );
 }
 
-/** Layers shown: those with the fewest decibels, in the order of the graph, since the first of them is to blame. */
-const layersShown = 3;
-
-/** "noisiest layers: conv_3 9.1 dB, …": undefined where nothing differs. */
-function layersText({ layers }: Measurement): string | undefined {
-  const noisy = layers.filter(({ signalToNoise }) => Number.isFinite(signalToNoise));
-  const worst = new Set(noisy.toSorted((a, b) => a.signalToNoise - b.signalToNoise).slice(0, layersShown));
-  if (worst.size === 0) return undefined;
-  const shown = noisy.filter((layer) => worst.has(layer));
-  return `noisiest layers: ${shown.map(({ layer, signalToNoise }) => `${layer} ${minus(signalToNoise.toFixed(1))} dB`).join(", ")}`;
-}
-
 function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): string {
   const { measured } = result;
   const preprocessing = measured?.preprocessing;
-  const layers = measured === undefined ? undefined : layersText(measured);
   const about =
     measured === undefined
       ? []
@@ -245,7 +231,6 @@ function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): st
     ...rowsOf(result).map((cells) => `| ${cells.map(escapeMarkdown).join(" | ")} |`),
     "",
     ...detailsOf(result).flatMap((text) => [escapeMarkdown(text), ""]),
-    ...(layers === undefined ? [] : [escapeMarkdown(layers), ""]),
     ...(result.targets.length === 0
       ? []
       : [...targetLines(result.targets).map((line) => `- ${escapeMarkdown(line.trim())}`), ""]),

@@ -39,7 +39,7 @@ export function lostAdvice(
   const without =
     blamed?.kind === "layer" ? `leave that layer as it is: --except ${exceptText(options, blamed.layer)}` : undefined;
   const offers = [
-    ...(gentler === undefined ? [] : [gentler]),
+    ...(gentler === undefined || (without !== undefined && gentler.includes("--except")) ? [] : [gentler]),
     ...(without === undefined ? [] : [without]),
     data === undefined ? "measure it on your own samples (--data)" : "allow more (--max-drop)",
   ];

@@ -10,13 +10,11 @@ import {
   answersWithNaN,
   batchInvariance,
   type Comparison,
-  compareLayers,
   compareRows,
   type Estimate,
   estimate,
   type Invariance,
   judge,
-  type LayerDifference,
   measure,
   type Unit,
   type Verdict,
@@ -38,7 +36,7 @@ import { onTargets, withTargets } from "./target.ts";
 import { openRequest } from "./task.ts";
 import { announced } from "./time-notice.ts";
 
-/** Samples that layers are compared on, and that are run alone as well as in a batch: enough to see where it goes wrong. */
+/** Samples that are run alone as well as in a batch: enough to see whether it makes a difference. */
 const samplesLookedInto = 32;
 
 export interface EvalInput {
@@ -83,8 +81,6 @@ export interface Measurement {
   readonly note: string | undefined;
   readonly comparison: Comparison | undefined;
   readonly verdict: Verdict | undefined;
-  /** Against the original, layer by layer, on the first samples. */
-  readonly layers: readonly LayerDifference[];
   /** Of vectors: whether they depend on the batch. */
   readonly alone: Invariance | undefined;
   /** The model, or the original that it is held against, is no better than always predicting the most frequent class. */
@@ -209,8 +205,6 @@ async function measurement(
     context.log({ id: "chance", text: chanceQuestion(task.preset, reached, chance), level: "warning" });
   }
   const some = { samples: samplesLookedInto, signal: context.signal };
-  context.stage("layers");
-  const layers = original === undefined ? [] : (await compareLayers(engine, original, candidate, ready, some)).layers;
   const isVector = outputKind(candidate, output) === "vector";
   const alone = isVector ? await batchInvariance(engine, candidate, ready, { ...some, ...named }) : undefined;
   const measured: Measurement = {
@@ -225,7 +219,6 @@ async function measurement(
       comparison === undefined || input.maxDrop === undefined
         ? undefined
         : judge(comparison, { maxDrop: input.maxDrop, strict: input.strict }),
-    layers,
     alone: alone instanceof Miss ? undefined : alone,
     note,
     atChance,

@@ -1,0 +1,110 @@
+/** `pith debug`: where a compressed model goes wrong, layer by layer, and the layer to blame first. */
+import * as v from "valibot";
+import { moduleOf } from "#root";
+import type { Miss } from "../../errors.ts";
+import { blameText } from "../../evaluate/index.ts";
+import { decibelsText, shareText } from "../../report/debug.ts";
+import { defineCommand } from "../command.ts";
+import { dataFlags, dataRequest } from "../data.ts";
+import { requireOther } from "../files.ts";
+import type debugJob from "../jobs/debug.ts";
+import { metricFlags } from "../metrics.ts";
+import { counted } from "../numbers.ts";
+import { flag } from "../options.ts";
+import { requireWritable } from "../writable.ts";
+
+/** Layers that are listed, those first that have most to do with the error. */
+const layersShown = 20;
+
+export default defineCommand({
+  name: "debug",
+  summary: "find the layers in which a compressed model differs from its original",
+  arguments: [
+    { name: "original.onnx", description: "the original" },
+    { name: "model.onnx", description: "what was made of it" },
+  ],
+  options: v.object({
+    out: v.optional(
+      flag(v.string(), "write all layers as a picture and a table, too", { short: "-o", value: "debug.html" }),
+    ),
+    output: metricFlags.output,
+    ...dataFlags,
+  }),
+  examples: ["debug model.onnx model.int8.onnx", "debug model.onnx model.int8.onnx --data cifar10/ -o debug.html"],
+  async run([original = "", model = ""], { out, output, ...flags }, session) {
+    const data = dataRequest(flags);
+    if (out !== undefined) {
+      await requireOther(out, [
+        ["the original", original],
+        ["the model itself", model],
+        ["the data", data?.path],
+      ]);
+      await requireWritable(out);
+    }
+    const input = { original, model, out, data, output, seed: session.seed };
+    const { layers, blamed, misses, on, preprocessing } = await session.job<typeof debugJob>(
+      moduleOf("cli/jobs/debug"),
+      input,
+      `debug ${model}`,
+    );
+    const ranked = layers.toSorted((a, b) => (b.share ?? -1) - (a.share ?? -1) || a.signalToNoise - b.signalToNoise);
+    const changed = ranked.filter(({ signalToNoise }) => signalToNoise !== Number.POSITIVE_INFINITY);
+    return {
+      data: {
+        original,
+        model,
+        on,
+        blamed: blamed?.layer,
+        layers,
+        misses: misses.map(({ at, reason }) => ({ at, reason })),
+        written: out,
+      },
+      print(terminal) {
+        const { bold, dim } = terminal.color;
+        terminal.line(`${bold(model)} against ${original}, on ${on}`);
+        if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
+        if (changed.length > 0)
+          terminal.table(
+            [
+              { title: "layer" },
+              { title: "" },
+              { title: "weight", align: "right" },
+              { title: "alone", align: "right" },
+              { title: "so far", align: "right" },
+              { title: "of the error", align: "right" },
+            ],
+            changed
+              .slice(0, layersShown)
+              .map((one) => [
+                one === blamed ? bold(one.layer) : one.layer,
+                dim(one.operator),
+                decibelsText(one.weight),
+                decibelsText(one.own),
+                decibelsText(one.signalToNoise),
+                shareText(one.share),
+              ]),
+          );
+        if (changed.length > 0)
+          terminal.line(dim("signal to noise; alone: with the original's inputs; so far: with all errors before it"));
+        if (changed.length > layersShown)
+          terminal.line(`and ${counted(changed.length - layersShown, "more layer")}: --json, -o debug.html`);
+        const same = layers.length - changed.length;
+        if (same > 0) terminal.line(`${counted(same, "layer")} as in the original`);
+        for (const text of notCompared(misses)) terminal.line(text);
+        terminal.line(blamed === undefined ? "No layer differs." : `First to blame is ${bold(blameText(blamed))}.`);
+        if (out !== undefined) terminal.line(`written: ${bold(out)}`);
+      },
+    };
+  },
+});
+
+/** One line for each reason. */
+function notCompared(misses: readonly Miss[]): readonly string[] {
+  const places = new Map<string, string[]>();
+  for (const { reason, at } of misses)
+    places.set(reason, [...(places.get(reason) ?? []), ...(at === undefined ? [] : [at])]);
+  return [...places].map(([reason, at]) => {
+    const which = at.length > 2 ? `${counted(at.length, "layer")}: ` : at.length > 0 ? `${at.join(", ")}: ` : "";
+    return `not compared: ${which}${reason}`;
+  });
+}

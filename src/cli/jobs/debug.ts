@@ -1,0 +1,79 @@
+/** Job of `pith debug`: what each layer of a changed model does otherwise than its original. */
+import { writeFileAtomically } from "#platform";
+import { createEngine } from "../../engine/index.ts";
+import { Miss, PithError } from "../../errors.ts";
+import { type LayerErrors, layerErrors, weightErrors } from "../../evaluate/index.ts";
+import type { JobContext } from "../../job/job.ts";
+import { open } from "../../onnx/index.ts";
+import type { DebuggedLayer } from "../../report/debug.ts";
+import { debugPage } from "../../report/debug.ts";
+import { storeStates } from "../../task/index.ts";
+import type { DataRequest } from "../data.ts";
+import { counted } from "../numbers.ts";
+import { otherInputs } from "./inputs.ts";
+import { openModel } from "./open-model.ts";
+import { openRequest } from "./task.ts";
+
+/** Samples that layers are compared on unless `--samples` says how many. */
+const usualSamples = 32;
+
+export interface DebugInput {
+  readonly original: string;
+  readonly model: string;
+  readonly out: string | undefined;
+  readonly data: DataRequest | undefined;
+  readonly output: string | undefined;
+  readonly seed: number;
+}
+
+export interface DebugOutput extends Pick<LayerErrors, "misses"> {
+  readonly layers: readonly DebuggedLayer[];
+  readonly blamed: DebuggedLayer | undefined;
+  /** "cifar10 (test), 32 samples", "random inputs" */
+  readonly on: string;
+  readonly preprocessing: string | undefined;
+}
+
+export default async function debugJob(input: DebugInput, context: JobContext): Promise<DebugOutput> {
+  const engine = createEngine();
+  const original = await openModel(input.original, context);
+  const model = await open(input.model);
+  const { data, output, seed } = input;
+  const explained = (error: unknown): never => {
+    throw otherInputs(model, original, error) ?? error;
+  };
+  if (data !== undefined) storeStates(original, data.states);
+  const task =
+    data === undefined
+      ? undefined
+      : await openRequest(engine, original, data, { alike: model }, input, context).catch(explained);
+  const samples = data?.samples ?? usualSamples;
+  context.stage("layers");
+  const found = await layerErrors(engine, original, model, task?.ready(task.seen), {
+    output,
+    seed,
+    samples,
+    ...(data?.batch === undefined ? {} : { batch: data.batch }),
+    signal: context.signal,
+    progress: (done, total) => context.progress(done, total),
+  }).catch(explained);
+  if (found instanceof Miss) {
+    throw new PithError("E_UNSUPPORTED", `The models cannot be compared on random inputs: ${found.reason}.`, {
+      hint: "Give samples: --data.",
+    });
+  }
+  context.stage("weights");
+  const weights = await weightErrors(engine, original, model, context.signal);
+  const layers = found.layers.map((layer) => ({ ...layer, weight: weights.get(layer.layer) }));
+  const blamed = layers.find(({ layer }) => layer === found.blamed?.layer);
+  const on =
+    task === undefined
+      ? "random inputs"
+      : `${task.seen.name}, ${counted(Math.min(samples, task.seen.count ?? samples), "sample")}`;
+  const result = { layers, blamed, misses: found.misses, on, preprocessing: task?.preprocessing };
+  if (input.out !== undefined) {
+    const page = debugPage({ ...result, original: input.original, model: input.model });
+    await writeFileAtomically(input.out, [new TextEncoder().encode(page)]);
+  }
+  return result;
+}

@@ -1,0 +1,78 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { json, pith } from "./run.ts";
+import { classifier, hidden, smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+
+test("the layer to blame first, with what its weight and it alone keep", async () => {
+  await save(parseModel(hidden.replace("[0, 0.5]]", "[0, 0.4]]")), at("spoiled.onnx"));
+  const out = at("debug.html");
+  const words = ["debug", at("hidden.onnx"), at("spoiled.onnx"), "-o", out];
+  for (const data of [[], ["--data", at("points.csv")]]) {
+    const found = await json(...words, ...data);
+    expect(found).toMatchObject({ code: 0, blamed: "fc1", misses: [] });
+    const [first, second] = found.layers as {
+      weight: number;
+      own: number | null;
+      signalToNoise: number;
+      share: number;
+    }[];
+    // The weight's squares add up to 2.5, and 0.1 of them is missing.
+    expect(first).toMatchObject({ layer: "fc1", weight: expect.closeTo(10 * Math.log10(2.5 / 0.01), 4), share: 1 });
+    // JSON has no infinity: the second layer is the original's.
+    expect(second).toMatchObject({ layer: "fc2", weight: null, own: null });
+    expect(Number.isFinite(second?.signalToNoise)).toBe(true);
+  }
+  const { out: text } = await pith(...words, "--data", at("points.csv"));
+  expect(text).toContain(
+    `${at("spoiled.onnx")} against ${at("hidden.onnx")}, on ${at("points.csv")} (test), 32 samples\n`,
+  );
+  expect(text).toMatch(
+    /\nlayer +weight +alone +so far +of the error\nfc1 +Gemm +24\.0 dB .* 100\.0 %\nfc2 +Gemm +equal +equal .* –\n/,
+  );
+  expect(text).toMatch(/\nFirst to blame is layer "fc1" \(100 % of the error by itself\)\.\nwritten: /);
+  const page = readFileSync(out, "utf8");
+  expect(page).toContain("<title>fc1 (Gemm): weight 24.0 dB");
+  expect(page).not.toMatch(/<script|https?:/);
+});
+
+test("what is quantized in any form is found by its layer", async () => {
+  for (const scheme of [
+    ["--scheme", "weights"],
+    ["--scheme", "dynamic"],
+    ["--scheme", "float16"],
+    ["--scheme", "static", "--data", at("points.csv")],
+  ]) {
+    const made = await pith("quantize", at("hidden.onnx"), ...scheme, "-o", at("quantized.onnx"), "--force");
+    expect(made.code).toBe(0);
+    const { layers } = await json("debug", at("hidden.onnx"), at("quantized.onnx"), "--data", at("points.csv"));
+    const found = layers as { layer: string; kind: string; weight: number; signalToNoise: number }[];
+    expect(found.filter(({ kind }) => kind === "layer").map(({ layer }) => layer)).toEqual(["fc1", "fc2"]);
+  }
+});
+
+test("a model says of itself that no layer differs", async () => {
+  const { code, out } = await pith("debug", at("right.onnx"), at("right.onnx"));
+  expect({ code, out }).toMatchObject({
+    code: 0,
+    out: expect.stringContaining("1 layer as in the original\nNo layer differs."),
+  });
+});
+
+test("a model that is no relative, or has other inputs, is told in a sentence", async () => {
+  await save(parseModel(classifier("[[1, 0], [0, 1]]").replaceAll("features", "points")), at("other.onnx"));
+  const { code, err } = await pith("debug", at("right.onnx"), at("other.onnx"));
+  expect(code).toBe(1);
+  expect(err).not.toContain("internal:");
+  const { code: unreadable } = await pith("debug", at("right.onnx"), at("points.csv"));
+  expect(unreadable).toBe(1);
+});
+
+test("pages are not written over a model", async () => {
+  const { code, err } = await pith("debug", at("right.onnx"), at("near.onnx"), "-o", at("near.onnx"));
+  expect(code).toBe(2);
+  expect(err).toContain("the model itself");
+});
