@@ -1,2 +1,3 @@
 /** Folders as transformers.js lays them out. */
-export { type FolderFile, type FolderOptions, type Made, quantizeFolder, type Variant } from "./quantize-folder.ts";
+export { type FolderFile, type FolderOptions, quantizeFolder, type Variant } from "./quantize-folder.ts";
+export type { Made } from "./records.ts";

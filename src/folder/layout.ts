@@ -22,8 +22,15 @@ export function isVariant(file: string): boolean {
 }
 
 /** The name of the n-th file of a model's weights. */
-export function dataFile(file: string, index: number): string {
+function dataFile(file: string, index: number): string {
   return `${file}_data${index === 0 ? "" : `_${index}`}`;
+}
+
+/** Those files of a model's weights that are there. */
+export function dataFilesOf(file: string, names: readonly string[]): readonly string[] {
+  const found: string[] = [];
+  while (names.includes(dataFile(file, found.length))) found.push(dataFile(file, found.length));
+  return found;
 }
 
 /** A module as its session is called: "model" is the first of these that a folder without `model.onnx` has. */

@@ -5,33 +5,21 @@
  *
  * Each variant is checked before it is written; what was made is recorded at once, so that a run that was stopped goes on from there.
  */
-import * as v from "valibot";
-import {
-  fileKind,
-  fileNameOf,
-  folderOf,
-  joinPath,
-  listFolder,
-  makeFolder,
-  openFile,
-  realPath,
-  writeFileAtomically,
-  writeFilesAtomically,
-} from "#platform";
-import { sha256Text } from "../data/hash.ts";
+import { fileNameOf, folderOf, joinPath, listFolder, makeFolder, writeFilesAtomically } from "#platform";
 import { readSettings } from "../data/tokenizer.ts";
 import { capitalized, PithError, stopIfAsked } from "../errors.ts";
-import { requireLoads, watchLoads } from "../evaluate/load-check.ts";
+import { watchLoads } from "../evaluate/load-check.ts";
 import { size } from "../evaluate/size.ts";
-import { allValues } from "../graph/graph.ts";
 import { open, save } from "../onnx/index.ts";
 import { type Context, completeContext } from "../passes/pass.ts";
-import { type DtypeName, dtypeNames, dtypes, usualDtypes } from "../quantize/dtypes.ts";
+import { type DtypeName, dtypes, usualDtypes } from "../quantize/dtypes.ts";
 import { type QuantizeOptions, quantize } from "../quantize/index.ts";
 import { noSmallerThan } from "../recipe/improvement.ts";
-import { keptFunction } from "../recipe/kept-function.ts";
+import { keptAndLoads } from "../recipe/kept-function.ts";
 import { apartText } from "../report/verdict.ts";
-import { basesIn, configured, dataFile, isVariant, mostChunks } from "./layout.ts";
+import { bytesOfText, copyFolder, fileHash, textHash } from "./files.ts";
+import { basesIn, configured, dataFilesOf, isVariant } from "./layout.ts";
+import { areWhole, hashesOf, type Made, type Records, recordName, recordsOf, removeModel } from "./records.ts";
 
 export interface FolderOptions {
   /** Variants by the names of transformers.js, or "all". */
@@ -56,13 +44,6 @@ export interface Variant {
   readonly fileBytes: number;
 }
 
-/** What a file that was made weighs, and how near it is to its original. */
-export interface Made {
-  readonly bytes: number;
-  readonly brotli?: number | undefined;
-  readonly measured: string;
-}
-
 export interface FolderFile extends Partial<Made> {
   readonly dtype: DtypeName;
   /** In the folder: `onnx/model_q4.onnx`. */
@@ -72,18 +53,7 @@ export interface FolderFile extends Partial<Made> {
   readonly reason?: string;
 }
 
-/** A line of quantize_config.json. */
-interface MadeBefore extends Made {
-  readonly dtype: DtypeName;
-  readonly source: string;
-  /** Over the source with its weights, the settings and the version of Pith. */
-  readonly made_from: string;
-  /** The file and those of its weights, with their hashes. */
-  readonly files: Readonly<Record<string, string>>;
-}
-
 const usualFileBytes = 2e9;
-const recordName = "quantize_config.json";
 const configName = "config.json";
 const own = [recordName, configName];
 /** What concerns the whole run, not one file. */
@@ -115,12 +85,21 @@ export async function quantizeFolder(
     throw new PithError("E_FILE", `"${folder}" has no model in its folder onnx.`, {
       hint: "transformers.js looks for onnx/model.onnx beside config.json.",
     });
-  await makeFolder(joinPath(out, "onnx"));
-  await copyRest(folder, out, complete);
-  const records: Record<string, MadeBefore> = { ...(await recordsOf(out)) };
+  const written = joinPath(out, "onnx");
+  await makeFolder(written);
+  const isWanted = (path: string): boolean => !own.includes(path) && !(path.startsWith("onnx/") && isVariant(path));
+  await copyFolder(folder, out, isWanted, complete.signal);
+  const records: Record<string, Records[string]> = { ...(await recordsOf(out)) };
   const rows: FolderFile[] = [];
   for (const base of bases) {
     const source = joinPath(folder, "onnx", `${base}.onnx`);
+    const unread = await open(source).then(
+      () => undefined,
+      (error: unknown) => {
+        if (error instanceof PithError) return error;
+        throw error;
+      },
+    );
     const parts = [`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names)];
     const hashes = await Promise.all(parts.map((name) => fileHash(joinPath(folder, "onnx", name))));
     for (const dtype of asked) {
@@ -131,25 +110,26 @@ export async function quantizeFolder(
       const madeFrom = await textHash(JSON.stringify([hashes, settings]));
       const found = records[file];
       const row = { dtype, file } as const;
-      if (found?.made_from === madeFrom && (await areWhole(found.files, out))) {
+      if (unread === undefined && found?.made_from === madeFrom && (await areWhole(written, found.files))) {
         const { bytes, brotli, measured } = found;
         rows.push({ ...row, bytes, brotli, measured, verdict: "there" });
-        continue;
-      }
-      try {
-        const made = await make({ source, out: joinPath(out, "onnx", name), dtype, fileBytes });
-        const files = await filesOf(name, out);
-        records[file] = { dtype, source: `onnx/${base}.onnx`, made_from: madeFrom, ...made, files };
-        rows.push({ ...row, ...made, verdict: "kept" });
-      } catch (error) {
-        if (!(error instanceof PithError) || ends.includes(error.code)) throw error;
-        rows.push({ ...row, verdict: "refused", reason: error.message });
-        continue;
+      } else {
+        try {
+          if (unread !== undefined) throw unread;
+          const made = await make({ source, out: joinPath(written, name), dtype, fileBytes });
+          const files = await hashesOf(written, name);
+          records[file] = { dtype, source: `onnx/${base}.onnx`, made_from: madeFrom, ...made, files };
+          rows.push({ ...row, ...made, verdict: "kept" });
+        } catch (error) {
+          if (!(error instanceof PithError) || (error !== unread && ends.includes(error.code))) throw error;
+          await removeModel(written, name);
+          delete records[file];
+          rows.push({ ...row, verdict: "refused", reason: error.message });
+        }
       }
       await describe(folder, out, asked, bases, records);
     }
   }
-  await describe(folder, out, asked, bases, records);
   return rows;
 }
 
@@ -166,35 +146,13 @@ async function makeVariant(
   if (idle !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalized(idle)}.`);
   engine.forget();
   const judged = { test: undefined, answered: 0, trained: false, output: undefined, forced: false };
-  const { likeness, lost } = await keptFunction({ ...context, engine }, original, model, judged);
+  const { likeness, lost } = await keptAndLoads({ ...context, engine }, original, model, judged);
   if (lost !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalized(lost)}.`);
-  await requireLoads(engine, model, original);
   await save(model, out, { fileBytes });
   const [folder, name] = [folderOf(out), fileNameOf(out)];
-  const parts = [name, ...dataFilesOf(name, await listFolder(folder))];
-  const { bytes, brotli } = await size(...parts.map((part) => joinPath(folder, part)));
+  const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));
+  const { bytes, brotli } = await size(...parts);
   return { bytes, brotli, measured: typeof likeness === "object" ? apartText(likeness) : (likeness ?? "") };
-}
-
-/** Everything but variants; the files of hidden folders are nobody's. */
-async function copyRest(from: string, to: string, { signal }: Context): Promise<void> {
-  if (await isSame(from, to)) return;
-  const copy = async (path: string): Promise<void> => {
-    for (const name of await listFolder(joinPath(from, path))) {
-      const inner = path === "" ? name : `${path}/${name}`;
-      const [source, target] = [joinPath(from, inner), joinPath(to, inner)];
-      if (name.startsWith(".") || (path === "onnx" && isVariant(name)) || own.includes(inner)) continue;
-      const kind = await fileKind(source);
-      if (kind === "folder" && !(await isSame(source, to))) {
-        await makeFolder(target);
-        await copy(inner);
-      } else if (kind === "file" && !(await isCopy(source, target))) {
-        stopIfAsked(signal, "Stopped on request.");
-        await writeFileAtomically(target, bytesOfFile(source));
-      }
-    }
-  };
-  await copy("");
 }
 
 /** Writes what was made, and what the loader has to know, both at once. */
@@ -203,7 +161,7 @@ async function describe(
   out: string,
   asked: readonly DtypeName[],
   bases: readonly string[],
-  records: Readonly<Record<string, MadeBefore>>,
+  records: Records,
 ): Promise<void> {
   const names = await listFolder(joinPath(out, "onnx"));
   const chunks = new Map<string, number>();
@@ -216,106 +174,10 @@ async function describe(
   );
   const config = configured((await readSettings(joinPath(folder, configName))) ?? {}, { chunks, chosen });
   const files = Object.entries({ [recordName]: { files: records }, [configName]: config });
+  const there = await listFolder(out);
   await writeFilesAtomically(
     files
-      .filter(([, content]) => Object.keys(content).length > 0)
+      .filter(([name, content]) => Object.keys(content).length > 0 || there.includes(name))
       .map(([name, content]) => [joinPath(out, name), [bytesOfText(`${JSON.stringify(content, null, 2)}\n`)]]),
   );
-}
-
-const recordSchema = v.record(
-  v.string(),
-  v.object({
-    dtype: v.picklist(dtypeNames),
-    source: v.string(),
-    made_from: v.string(),
-    files: v.record(v.string(), v.string()),
-    bytes: v.number(),
-    brotli: v.optional(v.number()),
-    measured: v.string(),
-  }),
-);
-
-/** What runs before have made. A record of somebody else's says nothing. */
-async function recordsOf(out: string): Promise<Readonly<Record<string, MadeBefore>>> {
-  const found = await readSettings(joinPath(out, recordName)).catch(() => undefined);
-  const parsed = v.safeParse(recordSchema, found?.files);
-  return parsed.success ? parsed.output : {};
-}
-
-/**
- * The hashes of a file and those of its weights. @throws PithError E_FILE if weights have names that transformers.js does not look for, E_OPTION if
- * there are too many of them.
- */
-async function filesOf(name: string, out: string): Promise<Readonly<Record<string, string>>> {
-  const folder = joinPath(out, "onnx");
-  const data = dataFilesOf(name, await listFolder(folder));
-  if (data.length > mostChunks) {
-    throw new PithError(
-      "E_OPTION",
-      `"${name}" has ${data.length} files of weights; transformers.js reads ${mostChunks}.`,
-      {
-        hint: "Allow larger files (`fileBytes`).",
-      },
-    );
-  }
-  const used = new Set<string>();
-  for (const { tensor } of allValues((await open(joinPath(folder, name))).graph))
-    if (tensor?.stored !== undefined) used.add(tensor.stored.source.name.replace(/^.*[/\\]/, ""));
-  const files = [name, ...data];
-  const stray = [...used].find((file) => !files.includes(file)) ?? data.find((file) => !used.has(file));
-  if (stray !== undefined)
-    throw new PithError("E_FILE", `"${joinPath(folder, stray)}" is in the way of the weights of "${name}".`, {
-      hint: "Remove files of weights that no model reads.",
-    });
-  return Object.fromEntries(
-    await Promise.all(files.map(async (file) => [file, await fileHash(joinPath(folder, file))] as const)),
-  );
-}
-
-function dataFilesOf(name: string, names: readonly string[]): readonly string[] {
-  const found: string[] = [];
-  while (names.includes(dataFile(name, found.length))) found.push(dataFile(name, found.length));
-  return found;
-}
-
-async function areWhole(files: Readonly<Record<string, string>>, out: string): Promise<boolean> {
-  for (const [name, hash] of Object.entries(files)) {
-    const path = joinPath(out, "onnx", name);
-    if ((await fileKind(path)) !== "file" || (await fileHash(path)) !== hash) return false;
-  }
-  return true;
-}
-
-async function isSame(a: string, b: string): Promise<boolean> {
-  return (await realPath(a)) === (await realPath(b));
-}
-
-async function isCopy(source: string, target: string): Promise<boolean> {
-  if ((await fileKind(target)) !== "file") return false;
-  if ((await openFile(source)).size !== (await openFile(target)).size) return false;
-  return (await fileHash(source)) === (await fileHash(target));
-}
-
-const stretch = 2 ** 22;
-
-async function* bytesOfFile(path: string): AsyncIterable<Uint8Array> {
-  const source = await openFile(path);
-  for (let start = 0; start < source.size; start += stretch)
-    yield source.read(start, Math.min(source.size, start + stretch));
-}
-
-/** Over the hashes of its parts of 4 MiB, so that no file need be in memory. */
-async function fileHash(path: string): Promise<string> {
-  const hashes: string[] = [];
-  for await (const part of bytesOfFile(path)) hashes.push(await sha256Text([part]));
-  return textHash(hashes.join());
-}
-
-function textHash(text: string): Promise<string> {
-  return sha256Text([bytesOfText(text)]);
-}
-
-function bytesOfText(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
 }

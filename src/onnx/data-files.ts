@@ -92,7 +92,7 @@ export async function removeAbandoned(path: string): Promise<void> {
 }
 
 /** Files of a model's weights, as far as it is theirs by their names, with the names that were on their way to be. */
-async function ownDataFiles(path: string): Promise<ReadonlySet<string>> {
+export async function ownDataFiles(path: string): Promise<ReadonlySet<string>> {
   const own = new Set<string>();
   for (const location of (await locationsOf(path)) ?? []) {
     const leadsTo = fileNameOf(await realPath(joinPath(folderOf(path), location)).catch(() => location));

@@ -3,7 +3,7 @@ import { blobSource, bytesSource, openBeside, openFile, writeFileAtomically } fr
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import { removeAbandoned } from "./data-files.ts";
+import { ownDataFiles, removeAbandoned, removeUnread } from "./data-files.ts";
 import { decodeModel } from "./decode.ts";
 import { fits, fitting, modelPieces } from "./encode.ts";
 import type { OpenExternal } from "./external.ts";
@@ -61,8 +61,8 @@ export async function open(
  *
  * Weights go into the model's own file, wherever they came from, unless it would become longer than the 2 GiB that protobuf can read.
  * Then, or if asked for, they go into `<path>_data`, which takes the place of the file of that name only where nothing but the replaced model
- * read it: every .onnx file in the folder is asked. Otherwise the file stays, and the new one is called `<path>_data_1`. Models that are
- * open, here or in another process, can still be read.
+ * read it: every .onnx file in the folder is asked. Otherwise the file stays, and the new one is called `<path>_data_1`. Files of weights that only
+ * the replaced model read are removed. Models that are open, here or in another process, can still be read.
  *
  * @param options `externalData`: true puts weights of 1 KiB and more into a file beside the model, false never does; `fileBytes`: larger models have
  * their weights in several files beside them, `<path>_data`, `<path>_data_1`, …, none larger unless a single tensor is.
@@ -81,7 +81,11 @@ export async function save(model: Model, path: string, options: SaveOptions = {}
   if (externalData !== true) {
     const pieces = await modelPieces(model, {});
     if (externalData === false) fitting(pieces);
-    if (externalData === false || fits(pieces, fileBytes)) return writeFileAtomically(path, parts(pieces));
+    if (externalData === false || fits(pieces, fileBytes)) {
+      const replaced = await ownDataFiles(path);
+      await writeFileAtomically(path, parts(pieces));
+      return removeUnread(path, replaced);
+    }
   }
   return saveOutside(model, path, fileBytes);
 }

@@ -8,7 +8,7 @@ import {
   type Likeness,
   lostIn,
 } from "../evaluate/compare-function.ts";
-import { ResultFails } from "../evaluate/load-check.ts";
+import { ResultFails, requireLoads, type WatchedEngine } from "../evaluate/load-check.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 
@@ -56,4 +56,16 @@ export async function keptFunction(
       ? undefined
       : await attempt(compareOtherOutputs(engine, original, result, test, options));
   return { likeness, others, lost: lostIn(likeness) ?? lostIn(others) };
+}
+
+/** The same of a result that is about to be written: it loads as its users load it. @throws ResultFails where it does not. */
+export async function keptAndLoads(
+  context: Context & { readonly engine: WatchedEngine },
+  original: Model,
+  result: Model,
+  judged: Judged,
+): Promise<KeptFunction> {
+  const kept = await keptFunction(context, original, result, judged);
+  await requireLoads(context.engine, result, original);
+  return kept;
 }

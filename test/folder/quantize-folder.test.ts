@@ -46,6 +46,10 @@ async function loaderOf(folder = out()): Promise<Readonly<Record<string, unknown
   return JSON.parse(await readFile(join(folder, "config.json"), "utf8"))["transformers.js_config"];
 }
 
+async function recordOf(): Promise<{ readonly files: Readonly<Record<string, unknown>> }> {
+  return JSON.parse(await readFile(at("out", "quantize_config.json"), "utf8"));
+}
+
 beforeEach(() => {
   root = temporaryFolder();
 });
@@ -165,6 +169,35 @@ describe("refused", () => {
       ["onnx/model_q4.onnx", "kept"],
     ]);
     expect(await readdir(at("out", "onnx"))).not.toContain("broken_q4.onnx");
+  });
+
+  test("is a model whose weights are not there, and what a run before made of it goes", async () => {
+    await modules("model");
+    await save(network(5), at("model", "onnx", "other.onnx"), { externalData: true });
+    await run({ dtypes: ["q4"], fileBytes: 5000 });
+    await rm(at("model", "onnx", "other.onnx_data"));
+    const rows = await run({ dtypes: ["q4"], fileBytes: 5000 });
+    expect(rows).toMatchObject([
+      { file: "onnx/model_q4.onnx", verdict: "there" },
+      { file: "onnx/other_q4.onnx", verdict: "refused", reason: expect.stringContaining("other.onnx_data") },
+    ]);
+    expect((await readdir(at("out", "onnx"))).filter((name) => name.startsWith("other_"))).toEqual([]);
+    expect(Object.keys((await recordOf()).files)).toEqual(["onnx/model_q4.onnx"]);
+  });
+
+  test("leaves no older file that transformers.js would load, nor weights of one that now has them inside", async () => {
+    await modules("model");
+    await run({ dtypes: ["q8", "q4"], fileBytes: 5000 });
+    await run({
+      dtypes: ["q8", "q4"],
+      make: async ({ source: from, out: to, dtype }) => {
+        if (dtype === "q4") throw new PithError("E_ACCURACY_LOST", "It is lost.");
+        await save(await open(from), to);
+        return { bytes: 1, measured: "" };
+      },
+    });
+    expect(await readdir(at("out", "onnx"))).toEqual(["model.onnx", "model_quantized.onnx"]);
+    expect(await loaderOf()).toBeUndefined();
   });
 
   test("is a folder without models in onnx/", async () => {

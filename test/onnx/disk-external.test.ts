@@ -220,6 +220,19 @@ test("two models that share a data file both keep it when one of them is saved",
   expect([await fillAt("a.onnx"), await fillAt("b.onnx")]).toEqual([2, 1]);
 });
 
+test("one whose weights go into its own file leaves none beside it but those that another model reads", async () => {
+  await save(model(1), at("a.onnx"), toSave);
+  const opened = await open(at("a.onnx"));
+  await copyFile(at("a.onnx"), at("b.onnx"));
+  await save(model(2), at("a.onnx"));
+  expect([await fillAt("a.onnx"), await fillAt("b.onnx")]).toEqual([2, 1]);
+  await save(await open(at("b.onnx")), at("c.onnx"), toSave);
+  await save(await open(at("c.onnx")), at("c.onnx"));
+  expect((await readdir(folder)).sort()).toEqual(["a.onnx", "a.onnx_data", "b.onnx", "c.onnx"]);
+  await save(opened, at("c.onnx"));
+  expect(await fillAt("c.onnx")).toBe(1);
+});
+
 test("beside a model that cannot be read to its end nothing is replaced: it may need any file", async () => {
   await save(model(1), at("o.onnx"), toSave);
   const [old, data] = [await readFile(at("o.onnx")), await readFile(at("o.onnx_data"))];

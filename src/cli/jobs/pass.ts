@@ -22,7 +22,7 @@ import {
   size,
   type Verdict,
 } from "../../evaluate/index.ts";
-import { ResultFails, requireLoads, watchLoads } from "../../evaluate/load-check.ts";
+import { ResultFails, requireLoads, type WatchedEngine, watchLoads } from "../../evaluate/load-check.ts";
 import type { OnTarget } from "../../evaluate/right-on.ts";
 import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
@@ -31,7 +31,7 @@ import { open, save } from "../../onnx/index.ts";
 import type { AnyPass, Change, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
 import { noSmallerThan } from "../../recipe/improvement.ts";
-import { type Judged, type KeptFunction, keptFunction } from "../../recipe/kept-function.ts";
+import { type Judged, type KeptFunction, keptAndLoads } from "../../recipe/kept-function.ts";
 import type { PairedResult } from "../../recipe/paired-metrics.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
 import { brokenText, lossText, lossWarning, noGainText, wrongText } from "../../report/verdict.ts";
@@ -199,11 +199,9 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
       output: input.output,
       forced: input.force,
     };
-    const found = pass.beginsAnew
-      ? undefined
-      : await compareWithOriginal(passContext, original, model, judgedBy, context);
+    if (!pass.beginsAnew) return compareWithOriginal(passContext, original, model, judgedBy, context);
     await requireLoads(engine, model, original);
-    return found;
+    return undefined;
   });
   const broken = comparison === undefined ? undefined : brokenText(comparison);
   const lostHere = broken ?? missed ?? kept?.lost;
@@ -285,7 +283,7 @@ async function isPreparedUnknown(model: Model, path: string): Promise<boolean> {
 
 /** @throws PithError E_ENGINE if the result does not load, or, unless forced, if they have to be compared and cannot be. */
 async function compareWithOriginal(
-  passContext: Context,
+  passContext: Context & { readonly engine: WatchedEngine },
   original: Model,
   result: Model,
   judged: Judged,
@@ -293,7 +291,7 @@ async function compareWithOriginal(
 ): Promise<KeptFunction> {
   if (!judged.trained || judged.test === undefined) context.stage("compare");
   try {
-    const kept = await keptFunction(passContext, original, result, judged);
+    const kept = await keptAndLoads(passContext, original, result, judged);
     const { likeness } = kept;
     const weak =
       typeof likeness === "object" &&
@@ -331,7 +329,11 @@ function beforeTraining(
   return `Nothing is written if ${name} is worse than the ${now} of ${whose} by more than ${limit}${keepingAdvice(pass, input)}`;
 }
 
-function contextOf(engine: Engine, input: PassInput, context: JobContext): Context {
+function contextOf<E extends Engine>(
+  engine: E,
+  input: PassInput,
+  context: JobContext,
+): Context & { readonly engine: E } {
   return {
     engine,
     seed: input.seed,
