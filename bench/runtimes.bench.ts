@@ -43,6 +43,8 @@ const formats: Readonly<Record<string, QuantizeOptions>> = {
   "8-bit blocks": { scheme: "weights", block: 32 },
   "4 bits, standard": { scheme: "weights", bits: 4, standard: true },
   nf4: { scheme: "weights", weights: "nf4" },
+  "palette of 4 bits": { scheme: "weights", weights: "palette", bits: 4 },
+  "palette of 3 bits": { scheme: "weights", weights: "palette", bits: 3 },
   float8: { scheme: "weights", weights: "float8" },
   "2 bits": { scheme: "weights", bits: 2 },
   dynamic: { scheme: "dynamic" },

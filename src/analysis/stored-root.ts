@@ -9,25 +9,21 @@ import type { Layer } from "./layers.ts";
 
 /**
  * The stored tensor behind a value: itself, or what its producer works on. Of several stored inputs it is the one with as many elements as
- * the result that is no mask; scales, zero points and shapes are smaller.
+ * the result that is no mask; scales, zero points and shapes are smaller. Codes of fewer bits than eight lie in fewer bytes.
  */
 export function storedRoot(value: Value): Value | undefined {
   if (value.tensor !== undefined) return value;
   const dims = fixedDims(value.type?.dims);
   if (value.producer === undefined || dims === undefined) return undefined;
   const count = elementCount(dims);
-  for (const input of value.producer.inputs) {
-    const inputDims = fixedDims(input?.type?.dims);
-    if (
-      input === undefined ||
-      inputDims === undefined ||
-      elementCount(inputDims) !== count ||
-      input.role?.kind === "mask"
-    )
-      continue;
-    const root = storedRoot(input);
-    if (root !== undefined) return root;
-  }
+  for (const holds of [(own: number) => own === count, (own: number, bytes: boolean) => bytes && own * 8 >= count])
+    for (const input of value.producer.inputs) {
+      const inputDims = fixedDims(input?.type?.dims);
+      if (input === undefined || inputDims === undefined || input.role?.kind === "mask") continue;
+      if (!holds(elementCount(inputDims), input.type?.type === "uint8")) continue;
+      const root = storedRoot(input);
+      if (root !== undefined) return root;
+    }
   return undefined;
 }
 

@@ -16,13 +16,14 @@ import { inIntegers } from "./formats/integer-operators.ts";
 import { readsTable } from "./formats/lookup.ts";
 import { inBnb4 } from "./formats/matmul-bnb4.ts";
 import { inBlocks } from "./formats/matmul-nbits.ts";
+import { inPalette } from "./formats/palette.ts";
 import type { ScaledType } from "./measure.ts";
 import type { QuantizeSettings } from "./options.ts";
 import type { Target } from "./target.ts";
 import { settingsOf, weightMiss } from "./weight.ts";
 
 /** The formats of the scheme that stores weights, in the order in which they are asked. */
-const formats: readonly Format[] = [inBnb4, inFloat8, inStandardBlocks, inRowsOfBlocks, inBlocks, inCodes];
+const formats: readonly Format[] = [inPalette, inBnb4, inFloat8, inStandardBlocks, inRowsOfBlocks, inBlocks, inCodes];
 
 /** The operator set that layers need for what their options ask for. */
 export const opsetFor = (able: readonly Layer[], options: QuantizeSettings): number =>

@@ -43,6 +43,7 @@ const schemes = {
  *   a BERT is 1.10 MB instead of 1.41 with tables of 8 bits, and its accuracy is 76.5 instead of 76.3 % (76.4 % in float); a tied LLaMA is 1.01 MB
  *   instead of 1.08 at 3.503 instead of 3.501 nats a token (3.498). `overrides: { "*embed*": { bits: 8 } }` keeps 8 bits.
  *   With `standard` blocks are for `DequantizeLinear`, and convolutions have them, too: operators of ONNX alone, which ONNX Runtime fuses again.
+ *   `weights` says what codes stand for: "float8", "nf4" and "fp4", or a "palette" of 2 to the power of `bits` values, which `train` moves afterwards.
  * - `dynamic`: layers compute on integers; the range of an activation is found in every run. No data needed.
  * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses them.
  * - `float16`: all float32 numbers of the file in half precision, arithmetic in float32. Half the size, next to no loss. With `arithmetic: "float16"`

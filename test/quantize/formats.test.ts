@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { InferenceSession } from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
@@ -12,7 +13,8 @@ import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/quantize
 import { toFloat64 } from "../../src/tensor/convert.ts";
 import { float32, inMemory, int64 } from "../../src/tensor/dense.ts";
 import type { Batch } from "../../src/tensor/types.ts";
-import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
+import { train } from "../../src/train/index.ts";
+import { type GoldenTensor, golden, goldenNumbers, shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { difference, layerNames, numbersFor, operators, reopened, run, stored } from "./networks.ts";
 
@@ -97,6 +99,12 @@ describe.each([
   [{ bits: 4, block: 16, standard: true, zeroPoints: true }, 0.2, ["uint4", "int4", "int4", "uint4", "uint4", "int8"]],
   [{ bits: 4, standard: true, rounder: "hqq" }, 0.25, ["int4", "int4", "int4", "uint4", "uint4", "int8"]],
   [{ bits: 8, block: 16, standard: true }, 0.01, ["int8", "int8", "int8", "int8", "int8", "int8"]],
+  [{ weights: "palette", bits: 8 }, 0.01, ["int8", "int8", "int8", "uint8", "int8", "uint8"]],
+  [{ weights: "palette", bits: 5 }, 0.06, ["uint8", "uint8", "uint8", "uint8", "uint8", "uint8"]],
+  [{ weights: "palette", bits: 7 }, 0.02, ["int8", "int8", "int8", "uint8", "uint8", "uint8"]],
+  [{ weights: "palette", bits: 3 }, 0.25, ["uint8", "uint8", "uint8", "uint8", "uint8", "uint8"]],
+  [{ weights: "palette", bits: 4 }, 0.15, ["uint8", "uint8", "uint8", "uint8", "uint8", "uint8"]],
+  [{ weights: "palette", bits: 1 }, 0.9, ["uint8", "uint8", "uint8", "uint8", "uint8", "uint8"]],
   [{ weights: "nf4" }, 0.2, ["int8", "int8", "int8", "uint8", "uint8", "int8"]],
   [{ weights: "fp4", block: 16 }, 0.3, ["int8", "int8", "int8", "uint8", "uint8", "int8"]],
   [
@@ -206,4 +214,85 @@ describe("codes of bitsandbytes", () => {
       );
     },
   );
+});
+
+describe("palettes", () => {
+  const sparse = (): Float32Array => numbersFor([64, 8]).data.map((value) => (Math.abs(value) < 1 ? 0 : value));
+  const numbers = (model: Model, x: Batch) => run(model, x, { optimize: false });
+  const x = { x: numbersFor([96, 64], 3) };
+
+  test("a weight with no more values than the palette is stored exactly", async () => {
+    const few = numbersFor([64, 8]).data.map((value) => Math.round(3 * value) / 3);
+    const model = product(64, 8, few);
+    const before = await numbers(model, x);
+    await quantize(model, { scheme: "weights", weights: "palette", bits: 5 });
+    expect(await numbers(await reopened(model), x)).toEqual(before);
+  });
+
+  test("zeros of a pruned weight stay 0, also while the values are trained, and the codes stay", async () => {
+    const model = product(64, 8, sparse());
+    const truth = product(64, 8, sparse());
+    const weightOf = async (from: Model) => {
+      const identity = Float32Array.from({ length: 64 * 64 }, (_, at) => (at % 65 === 0 ? 1 : 0));
+      return numbers(from, { x: float32([64, 64], identity) });
+    };
+    const zeros = (of: ArrayLike<number>) =>
+      Array.from(of, (value, at) => (value === 0 ? at : -1)).filter((at) => at >= 0);
+    await quantize(model, { scheme: "weights", weights: "palette", bits: 2 });
+    expect(zeros(await weightOf(model))).toEqual(zeros(sparse()));
+    const codes = await stored(model, "fc.weight_quantized");
+    const values = await stored(model, "fc.weight_palette");
+    expect(values.dims).toEqual([3]);
+    const label = float32([96, 8], await numbers(truth, x));
+    const before = difference(await numbers(truth, x), await numbers(model, x));
+    const data = memory("points", { ...x, label });
+    await train(model, { data, epochs: 20, batch: 32, learningRate: 0.02, loss: "mse" });
+    expect(await stored(model, "fc.weight_quantized")).toEqual(codes);
+    expect(await stored(model, "fc.weight_palette")).not.toEqual(values);
+    expect(zeros(await weightOf(model))).toEqual(zeros(sparse()));
+    const file = await reopened(model);
+    expect(difference(await numbers(truth, x), await numbers(file, x))).toBeLessThan(before);
+    expect(layerNames(file)).toEqual(["fc"]);
+  });
+
+  test("a table and the last layer that it is, too, read the same codes", async () => {
+    const model = parseModel(`opset 17
+graph (ids: int64[batch]) -> (y: float32[batch, 40]) {
+  embed.weight: float32[40, 22] = random(seed 1)
+  h = Gather "embed" (embed.weight, ids)
+  t = Transpose (embed.weight) {perm=[1, 0]}
+  y = MatMul "head" (h, t)
+}`);
+    const given = { ids: int64([3], [0, 39, 7]) };
+    const before = await run(model, given);
+    await quantize(model, { scheme: "weights", weights: "palette", bits: 6 });
+    assertValid(model);
+    expect(
+      [...model.graph.values()].filter(({ tensor }) => (tensor?.bytes ?? 0) > 300).map(({ name }) => name),
+    ).toEqual(["embed.weight_quantized"]);
+    expect(difference(before, await run(model, given))).toBeLessThan(0.03);
+  });
+
+  test("the published file of Deep Compression keeps its very numbers, in bytes for codes", async (context) => {
+    const path = shared("data/models/squeezenet1.0_deepcompression.onnx");
+    if (path === undefined) return context.skip();
+    const model = await open(path);
+    const image = { [model.graph.inputs[0]?.name ?? ""]: numbersFor([1, 3, 227, 227]) };
+    const before = await numbers(model, image);
+    await quantize(model, { scheme: "weights", weights: "palette" });
+    expect(await numbers(model, image)).toEqual(before);
+    expect((await encodeToBytes(model)).length).toBeLessThan(1.32e6);
+  });
+});
+
+test.each([
+  [{ weights: "float8", bits: 4 }, "float8 has 8, got 4"],
+  [{ weights: "nf4", bits: 2 }, "nf4 has 4, got 2"],
+  [{ weights: "palette", bits: 9 }, "takes a whole number from 1 to 8"],
+  [{ bits: 5 }, "`bits` takes 8, 4 or 2, got 5"],
+  [{ weights: "palette", rounder: "mse" }, "the values of palette are given"],
+  [{ scheme: "dynamic", weights: "nf4" }, 'nf4 is not available in the scheme "dynamic"'],
+] as const)("%j is refused", async (options, message) => {
+  const model = product(16, 2, numbersFor([16, 2]).data);
+  await expect(quantize(model, { scheme: "weights", ...options } as QuantizeOptions)).rejects.toThrow(message);
 });

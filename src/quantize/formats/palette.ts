@@ -1,0 +1,205 @@
+/**
+ * A weight as places in a palette: the few values that represent its numbers with the least squared error (`math/kmeans.ts`).
+ *
+ *     h = Gemm(x, fc1.weight)      q = Mod(BitShift(Unsqueeze(fc1.weight_quantized, -1), [0, 4]), 16)      # two codes of 4 bits in each byte
+ *                                  w = Gather(fc1.weight_palette, Cast(Reshape(q, dims)))
+ *                                  h = Gemm(x, w)
+ *
+ * Codes of 1, 2, 4 or 8 bits lie in bytes, low bits first; others are the sum of two or three such digits: 3 bits are 2 and 1, side by side in a row. A table has rows of bytes,
+ * which are picked first. ONNX Runtime computes w once, when it loads the model. The palette is a parameter, which training moves while the codes stay
+ * (Han et al. 2016). Where zeros are as many as the numbers of a cluster, as in pruned weights, 0 is a value of its own that is no parameter:
+ * Concat([0], fc1.weight_palette). A weight that has no more values than the palette is stored exactly.
+ */
+import type { Layer } from "../../analysis/layers.ts";
+import { plainName } from "../../analysis/masks.ts";
+import { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { replaceNode } from "../../graph/replace.ts";
+import { parameter } from "../../graph/role.ts";
+import { assign, kmeans } from "../../math/index.ts";
+import { keepLayerName } from "../../passes/keep-layer-name.ts";
+import { fromNumbers, toFloat32 } from "../../tensor/convert.ts";
+import { deferred } from "../../tensor/deferred.ts";
+import { float32, int64 } from "../../tensor/dense.ts";
+import { elementCount, fixedDims } from "../../tensor/dims.ts";
+import { type Dense, typeCodes } from "../../tensor/types.ts";
+import { weightReader } from "../weight.ts";
+import { type Form, type Format, oncePerRun, type Run } from "./format.ts";
+
+export const inPalette: Format = {
+  what: "a palette",
+  opset: ({ weights }) => (weights === "palette" ? 13 : 0),
+  formOf({ effective, name }, { weights, bits }) {
+    if (weights !== "palette") return undefined;
+    const count = elementCount(fixedDims(effective.type?.dims) ?? []);
+    return (count * (32 - bits)) / 32 > 2 ** bits
+      ? paletteForm(bits)
+      : new Miss(`its ${count} numbers take fewer bytes than ${2 ** bits} values and codes`, name);
+  },
+};
+
+const paletteForm = (bits: number): Form => ({
+  bits,
+  text: () => `weight in ${bits} bits, a palette of ${2 ** bits} values`,
+  async write(emit, { layer, table = layer }, run) {
+    const stored = await storedOf(emit, table, bits, run);
+    if (layer.role.kind === "lookup") writeRows(emit, layer, stored);
+    else {
+      const { node, role, effective } = layer;
+      const dims = fixedDims(table.effective.type?.dims) ?? [];
+      const numbers = numbersOf(emit, stored, stored.bytes, dims);
+      const isTurned = effective !== table.effective;
+      const turned = isTurned ? emit.Transpose([numbers], { perm: [1, 0] }) : numbers;
+      run.model.graph.setInput(node, role.input, cast(emit, turned, effective));
+    }
+  },
+  tied: (_, wanted) => (wanted.onCodes === undefined ? paletteForm(bits) : undefined),
+});
+
+interface Stored {
+  readonly palette: Value;
+  /** Rows of bytes: those of the highest bits first. */
+  readonly bytes: Value;
+  readonly planes: readonly Plane[];
+  /** Codes of a row. */
+  readonly width: number;
+}
+
+/** So many bits of each code, above so many, in the bytes of a row from one place to another. */
+interface Plane {
+  readonly bits: number;
+  readonly shift: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+const once = oncePerRun<Stored>();
+
+const storedOf = (emit: Emit, layer: Layer, bits: number, run: Run): Promise<Stored> =>
+  once(run, layer.effective, `${bits} ${layer.role.kind}`, async () => {
+    const name = plainName(layer.weight);
+    const read = await weightReader(run.model, layer, run.context.engine);
+    const dense = await read();
+    const { centroids, zero } = paletteOf(toFloat32(dense), 2 ** bits);
+    const count = elementCount(dense.dims);
+    const rows = layer.role.kind === "lookup" ? (dense.dims[0] ?? 1) : 1;
+    const width = count / rows;
+    const trained = emit.constant(float32([centroids.length], centroids), `${name}_palette`, parameter);
+    const palette = zero
+      ? emit.Concat([emit.constant(float32([1], [0]), `${name}_zero`), trained], { axis: 0 })
+      : trained;
+    const planes = planesOf(bits, width);
+    const dims = [rows, planes.at(-1)?.to ?? 0];
+    const bytes = await deferred("uint8", dims, packed(read, { centroids, zero, dims, width, planes }));
+    return { palette, bytes: emit.constant(bytes, `${name}_quantized`), planes, width };
+  });
+
+function planesOf(bits: number, width: number): readonly Plane[] {
+  const planes: Plane[] = [];
+  let [shift, from] = [bits, 0];
+  for (const own of bits === 8 ? [8] : [4, 2, 1].filter((one) => (bits & one) !== 0)) {
+    shift -= own;
+    const to = from + Math.ceil((width * own) / 8);
+    planes.push({ bits: own, shift, from, to });
+    from = to;
+  }
+  return planes;
+}
+
+/** The values, ascending and without the 0 that stays 0. */
+function paletteOf(values: Float32Array, size: number): { readonly centroids: Float32Array; readonly zero: boolean } {
+  const distinct = new Set<number>();
+  let zeros = 0;
+  for (const value of values) {
+    if (value === 0) zeros++;
+    else if (distinct.size <= size) distinct.add(value);
+  }
+  const zero = zeros * size >= values.length && zeros > 0;
+  const most = zero ? size - 1 : size;
+  const others = zero || zeros === 0 ? distinct : distinct.add(0);
+  if (others.size <= most) return { centroids: Float32Array.from(others).sort(), zero };
+  const { centroids } = kmeans(zero ? values.filter((value) => value !== 0) : values, most);
+  return { centroids: Float32Array.from(centroids), zero };
+}
+
+// Made where no weight is in scope: a function holds all that any function beside it uses.
+const packed =
+  (
+    read: () => Promise<Dense>,
+    {
+      centroids,
+      zero,
+      dims,
+      width,
+      planes,
+    }: Pick<Stored, "planes" | "width"> & ReturnType<typeof paletteOf> & { readonly dims: readonly number[] },
+  ) =>
+  async (): Promise<Dense> => {
+    const values = toFloat32(await read());
+    const order = zero ? [...centroids, 0].sort((a, b) => a - b) : [...centroids];
+    const middle = zero ? order.indexOf(0) : -1;
+    const { assignment } = assign(values, Float64Array.from(order));
+    const [rows = 0, length = 0] = dims;
+    const data = new Uint8Array(rows * length);
+    for (const { bits, shift, from } of planes)
+      assignment.forEach((place, at) => {
+        const code = place === middle ? 0 : place < middle ? place + 1 : place;
+        const column = (at % width) * bits;
+        const byte = Math.floor(at / width) * length + from + (column >> 3);
+        data[byte] = (data[byte] ?? 0) | (((code >> shift) & (2 ** bits - 1)) << (column & 7));
+      });
+    return { type: "uint8", dims, data };
+  };
+
+/** What codes stand for, with the dimensions `dims`; `bytes` are rows. */
+function numbersOf(
+  emit: Emit,
+  { palette, planes, width }: Stored,
+  bytes: Value,
+  dims: readonly number[] | Value,
+): Value {
+  const shape = "graph" in dims ? dims : emit.constant(int64([dims.length], dims), "dims");
+  let codes: Value | undefined;
+  for (const { bits, from, to } of planes) {
+    const own = planes.length === 1 ? bytes : emit.Slice([bytes, [from], [to], [-1]]);
+    const digits = emit.Cast([emit.Reshape([unpacked(emit, own, bits, width), shape])], { to: typeCodes.int32 });
+    codes = codes === undefined ? digits : emit.Add([emit.Mul([codes, 2 ** bits]), digits]);
+  }
+  return codes === undefined ? palette : emit.Gather([palette, codes], { axis: 0 });
+}
+
+/** The digits in bytes, low ones first, `width` of a row: [rows, bytes] → [rows · width]. */
+function unpacked(emit: Emit, bytes: Value, bits: number, width: number): Value {
+  if (bits === 8) return bytes;
+  const each = 8 / bits;
+  const shifts = fromNumbers(
+    "uint8",
+    [each],
+    Array.from({ length: each }, (_, at) => at * bits),
+  );
+  const shifted = emit.BitShift([emit.Unsqueeze([bytes, [-1]]), emit.constant(shifts, "shifts")], {
+    direction: "RIGHT",
+  });
+  const digits = emit.Mod([shifted, emit.constant(fromNumbers("uint8", [], [2 ** bits]), "base")]);
+  const whole = Math.ceil(width / each) * each;
+  return whole === width ? digits : emit.Slice([emit.Reshape([digits, [-1, whole]]), [0], [width], [1]]);
+}
+
+/** Rows become numbers once they are picked. */
+function writeRows(emit: Emit, layer: Layer, stored: Stored): void {
+  const { node, role, effective } = layer;
+  const [output] = node.outputs;
+  const indices = node.inputs[role.data];
+  if (output === undefined || indices === undefined) return;
+  keepLayerName(layer);
+  const rows = emit.named(`${output.name}_codes`).Gather([stored.bytes, indices], { axis: role.in });
+  const dims = emit.Concat([emit.Shape([indices]), emit.constant(int64([1], [stored.width]), "width")], { axis: 0 });
+  replaceNode(node, [cast(emit, numbersOf(emit, stored, rows, dims), effective)]);
+  if (rows.producer !== undefined) rows.producer.name = node.name;
+}
+
+function cast(emit: Emit, numbers: Value, { type }: Value): Value {
+  const read = type?.type ?? "float32";
+  return read === "float32" ? numbers : emit.Cast([numbers], { to: typeCodes[read] });
+}
