@@ -99,6 +99,7 @@ function reduction(row: Row): Op {
   return defineOp<Settings>({
     name: row.name,
     needsFloat32: () => (row.picks === true ? undefined : "it adds up, or multiplies, many numbers"),
+    ...(row.picks === true ? { quantize: () => ({ kind: "transparent" }) } : {}),
     read,
     infer: (s, site) => {
       const { type } = need(site, 0);

@@ -26,6 +26,7 @@ export const Where = defineOp({
     ];
   },
   wants: (_, __, output) => handedOn(output, 1, 2),
+  quantize: () => ({ kind: "activation", inputs: [1, 2] }),
 });
 
 /** The default bounds of old versions: the smallest and largest float32. They bound nothing, since the runtime takes them later on too. */

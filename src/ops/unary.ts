@@ -20,6 +20,7 @@ const steepest = 3e38;
 
 const flat = (): undefined => undefined;
 const transparent = () => ({ kind: "transparent" }) as const;
+const onCodes = () => ({ kind: "activation", inputs: [0] }) as const;
 
 /** Of a variance, or into one: squares go beyond float16, and what is added against a division by zero goes below it. */
 const needsFloat32 = () => "its numbers may leave the range of float16";
@@ -60,6 +61,7 @@ export const unaryOperators: readonly Op[] = [
   unary({
     name: "Sigmoid",
     saturates: [0, 1],
+    quantize: onCodes,
     derivative: ({ emit, up, y }) => emit.Mul([up, emit.Mul([y, emit.Sub([1, y])])]),
   }),
   unary({
@@ -136,6 +138,7 @@ export const unaryOperators: readonly Op[] = [
     name: "LeakyRelu",
     read: (site) => ({ alpha: decimal(site, "alpha", 0.01) }),
     derivative: ({ emit, up, x, s }) => emit.Where([emit.Greater([x, 0]), up, emit.Mul([up, s.alpha])]),
+    quantize: onCodes,
   }),
   unary<{ readonly alpha: number }>({
     name: "Elu",

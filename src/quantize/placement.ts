@@ -9,9 +9,10 @@
  *
  * Layers and operators that touch a value without a usable scale (`unfit`) stay in float, and so does that value.
  *
- * Unlike there, three kinds of operators on activations stay in float:
+ * Unlike there, four kinds of operators on activations stay in float:
  *
  * - those of which no input comes quantized: what normalizes an image, or a layer normalization written out, would only lose by it;
+ * - a Sigmoid that is an output;
  * - Softmax, whose exponentials multiply the error of its input; what averages scores for it costs more in float than it loses on integers;
  * - those that would join numbers of very different ranges under one scale (`apart`).
  */
@@ -77,6 +78,7 @@ export function place(
   const limited = new Map<Value, Value>();
   const misses: Miss[] = [];
 
+  const isOutput = (value: Value | undefined): boolean => value !== undefined && model.graph.isOutput(value);
   const isFloat = (value: Value | undefined): value is Value => value?.type?.type === "float32";
   const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
   const mark = (value: Value): void => {
@@ -117,7 +119,9 @@ export function place(
       case "activation": {
         const operands = rule.inputs.flatMap((index) => node.inputs[index] ?? []);
         if (!operands.every(isFloat) || !node.outputs.every(isFloat)) break;
-        const reason = apart.get(node);
+        const isAnswer =
+          !(bound instanceof Miss) && bound.saturates() !== undefined && node.outputs.some((value) => isOutput(value));
+        const reason = apart.get(node) ?? (isAnswer ? "stays in float: the model answers with its numbers" : undefined);
         const miss =
           reason === undefined
             ? unfitMiss([...operands, ...node.outputs], describe(node))

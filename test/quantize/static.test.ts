@@ -316,6 +316,20 @@ graph (x: float32[batch, 4, 6, 6]) -> (y) {
   expect(operators(model).at(-1)).toBe("Softmax");
 });
 
+test.each([
+  ["an output stays in float", "y = Sigmoid(h)", []],
+  ["on the way computes on integers", "s = Sigmoid(h)\n  y = Mul(s, h)", ["s", "y"]],
+])("a Sigmoid that is %s", async (_, body, expected) => {
+  const model = parseModel(`opset 17
+graph (x: float32[batch, 8]) -> (y) {
+  a.weight: float32[8, 4] = random(seed 1)
+  h = MatMul "a" (x, a.weight)
+  ${body}
+}`);
+  const { changes } = await quantize(model, { scheme: "static", data: memory("x", { x: numbersFor([16, 8]) }) });
+  expect(changes.map(({ at }) => at).slice(1)).toHaveLength(expected.length);
+});
+
 describe("numbers side by side", () => {
   const detector = (boxes: number, end: string) => `opset 17
 graph (x: float32[batch, 8]) -> (y) {

@@ -1,0 +1,161 @@
+/** What ONNX Runtime makes of files of the static scheme: each operator on integers as one kernel, and no rounding where it has none. */
+import { join } from "node:path";
+import { InferenceSession } from "onnxruntime-node";
+import { describe, expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { open, save } from "../../src/onnx/index.ts";
+import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { difference, numbersFor, operators, run } from "./networks.ts";
+
+const folder = temporaryFolder();
+
+/** An operator between two convolutions, of codes to codes: it makes `o` of `h`. */
+const between = (body: string): string => `opset 17
+graph (x: float32[n, 4, 6, 6]) -> (y) {
+  a.weight: float32[4, 4, 1, 1] = random(seed 1)
+  a.bias: float32[4] = random(seed 2)
+  b.weight: float32[4, 4, 1, 1] = random(seed 3)
+  h = Conv(x, a.weight, a.bias)
+  ${body}
+  y = Conv(o, b.weight)
+}`;
+
+/** The same between two matrix products. */
+const amid = (body: string): string => `opset 17
+graph (x: float32[n, 8]) -> (y) {
+  a.weight: float32[8, 8] = random(seed 1)
+  b.weight: float32[8, 4] = random(seed 3)
+  h = MatMul(x, a.weight)
+  ${body}
+  y = MatMul(o, b.weight)
+}`;
+
+const inputOf = (text: string) => numbersFor(text.includes("float32[n, 4, 6, 6]") ? [16, 4, 6, 6] : [16, 8]);
+
+async function optimized(text: string, options: QuantizeOptions = {}) {
+  const model = parseModel(text);
+  const x = inputOf(text);
+  const outcome = await quantize(model, { scheme: "static", data: memory("x", { x }), ...options });
+  const path = join(folder, "written.onnx");
+  await save(model, path);
+  const optimizedModelFilePath = join(folder, "optimized.onnx");
+  const session = await InferenceSession.create(path, { optimizedModelFilePath, executionProviders: ["cpu"] });
+  await session.release();
+  const ran = operators(await open(optimizedModelFilePath)).sort();
+  expect(difference(await run(parseModel(text), { x }), await run(model, { x }))).toBeLessThan(0.1);
+  return { ran, written: operators(model), ...outcome };
+}
+
+/** Rounding and turning at the ends of the network. */
+const ends = new Set(["QuantizeLinear", "DequantizeLinear", "Transpose"]);
+const inside = (ran: readonly string[]): string[] => ran.filter((op) => !ends.has(op));
+const count = (ran: readonly string[], op: string): number => ran.filter((one) => one === op).length;
+
+describe("one kernel on integers", () => {
+  test.each([
+    ["Conv", between("o = Relu(h)"), ["QLinearConv", "QLinearConv"]],
+    ["MatMul", amid("o = Relu(h)"), ["QLinearMatMul", "QLinearMatMul"]],
+    [
+      "Gemm",
+      amid("c: float32[4] = random(seed 5)\n  o = Relu(h)").replace(
+        "MatMul(o, b.weight)",
+        "Gemm(o, b.weight, c) {beta=0.5}",
+      ),
+      ["QGemm", "QLinearMatMul"],
+    ],
+    ["Add", between("o = Add(h, x)"), ["QLinearAdd", "QLinearConv", "QLinearConv"]],
+    ["Mul", between("o = Mul(h, x)"), ["QLinearConv", "QLinearConv", "QLinearMul"]],
+    [
+      "Concat",
+      between("c = Concat(h, x) {axis=2}\n  o = MaxPool(c) {kernel_shape=[2, 2]}"),
+      ["MaxPool", "QLinearConcat", "QLinearConv", "QLinearConv"],
+    ],
+    [
+      "AveragePool",
+      between("o = AveragePool(h) {kernel_shape=[2, 2]}"),
+      ["QLinearAveragePool", "QLinearConv", "QLinearConv"],
+    ],
+    [
+      "GlobalAveragePool",
+      between("o = GlobalAveragePool(h)"),
+      ["QLinearConv", "QLinearConv", "QLinearGlobalAveragePool"],
+    ],
+    ["LeakyRelu", between("o = LeakyRelu(h) {alpha=0.1}"), ["QLinearConv", "QLinearConv", "QLinearLeakyRelu"]],
+    ["Sigmoid", between("o = Sigmoid(h)"), ["QLinearConv", "QLinearConv", "QLinearSigmoid"]],
+    [
+      "Where",
+      between("zero: float32[] = 0\n  p = Greater(x, zero)\n  o = Where(p, h, x)"),
+      ["Greater", "QLinearConv", "QLinearConv", "QLinearWhere"],
+    ],
+  ])("%s", async (_, text, expected) => {
+    const { ran, misses } = await optimized(text);
+    expect(inside(ran)).toEqual(expected);
+    expect(misses).toEqual([]);
+  });
+});
+
+describe("on the codes themselves", () => {
+  test.each([
+    ["Reshape", amid("s: int64[2] = [0, 8]\n  o = Reshape(h, s)"), "Reshape"],
+    ["Transpose", between("o = Transpose(h) {perm=[0, 1, 3, 2]}"), "Transpose"],
+    ["Squeeze, Unsqueeze", amid("s: int64[1] = [1]\n  u = Unsqueeze(h, s)\n  o = Squeeze(u, s)"), "Squeeze"],
+    ["Flatten", amid("o = Flatten(h)"), "Flatten"],
+    [
+      "Slice",
+      between("from: int64[1] = [1]\n  to: int64[1] = [4]\n  axis: int64[1] = [2]\n  o = Slice(h, from, to, axis)"),
+      "Slice",
+    ],
+    ["Gather", amid("i: int64[8] = [7, 6, 5, 4, 3, 2, 1, 0]\n  o = Gather(h, i) {axis=1}"), "Gather"],
+    ["Split", amid("s: int64[2] = [4, 4]\n  p, q = Split(h, s) {axis=1}\n  o = Concat(q, p) {axis=1}"), "Split"],
+    ["MaxPool", between("o = MaxPool(h) {kernel_shape=[2, 2]}"), "NhwcMaxPool"],
+    [
+      "Resize",
+      between('none: float32[0] = []\n  by: float32[4] = [1, 1, 2, 2]\n  o = Resize(h, none, by) {mode="nearest"}'),
+      "Resize",
+    ],
+    [
+      "Expand",
+      between("m = MaxPool(h) {kernel_shape=[6, 6]}\n  s: int64[4] = [1, 1, 2, 2]\n  o = Expand(m, s)"),
+      "Expand",
+    ],
+    ["DepthToSpace", between("o = DepthToSpace(h) {blocksize=1}"), "DepthToSpace"],
+    ["Tile", between("s: int64[4] = [1, 1, 2, 2]\n  o = Tile(h, s)"), "Tile"],
+    ["ReduceMax", between("o = ReduceMax(h) {axes=[2, 3]}"), "ReduceMax"],
+    ["Pad", between('p: int64[8] = [0, 0, 1, 1, 0, 0, 1, 1]\n  o = Pad(h, p) {mode="edge"}'), "Pad"],
+  ])("%s", async (_, text, op) => {
+    const { ran } = await optimized(text);
+    expect(ran).toContain(op);
+    expect([count(ran, "QuantizeLinear"), count(ran, "DequantizeLinear")]).toEqual([1, 1]);
+  });
+});
+
+describe("nothing is rounded for operators without a kernel, and the outcome says so", () => {
+  test.each([
+    ["Tanh", between('o = Tanh "own" (h)')],
+    ["HardSigmoid", between('o = HardSigmoid "own" (h)')],
+    ["Erf", between('o = Erf "own" (h)')],
+    ["Sub", between('o = Sub "own" (h, x)')],
+    ["Div", between('two: float32[] = 2\n  o = Div "own" (h, two)')],
+    ["Softmax", between('o = Softmax "own" (h)')],
+    [
+      "ConvTranspose",
+      between('t.weight: float32[4, 4, 2, 2] = random(seed 4)\n  o = ConvTranspose "own" (h, t.weight)'),
+    ],
+    [
+      "InstanceNormalization",
+      between('g: float32[4] = ones\n  s: float32[4] = zeros\n  o = InstanceNormalization "own" (h, g, s)'),
+    ],
+    [
+      "LayerNormalization",
+      amid('g: float32[8] = ones\n  s: float32[8] = zeros\n  o = LayerNormalization "own" (h, g, s)'),
+    ],
+  ])("%s", async (op, text) => {
+    const { written, changes, misses } = await optimized(text);
+    // The first layer's data and result, the second's: of the operator nothing of its own.
+    expect([op, count(written, "QuantizeLinear")]).toEqual([op, 4]);
+    expect(changes.map(({ at }) => at)).not.toContain("own");
+    expect(misses.map(({ at }) => at).some((at) => at?.includes("own") || at === "t")).toBe(true);
+  });
+});
