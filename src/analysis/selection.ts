@@ -3,7 +3,7 @@ import { PithError } from "../errors.ts";
 import { byNearness, nearest } from "../graph/nearest.ts";
 
 export interface Selection {
-  /** Names or patterns: "fc1", "layer1.*". All if absent. */
+  /** Names or patterns, or operator types: "fc1", "layer1.*", "Conv". All if absent. */
   readonly layers?: string | readonly string[] | undefined;
   readonly except?: string | readonly string[] | undefined;
   /** Options of layers' own, by names or patterns, or by operator type. */
@@ -19,25 +19,29 @@ interface Selectable {
 
 /**
  * The layers that a selection names.
- * @throws PithError E_NAME for a name or pattern that fits no layer, E_OPTION where `except` leaves none of them.
+ * @param others operator types that may be named as well, though no layer has them.
+ * @throws PithError E_NAME for a name or pattern that fits no layer and no operator type, E_OPTION where `except` leaves none of them.
  */
-export function selectLayers<L extends Selectable>(all: readonly L[], selection: Selection): readonly L[] {
+export function selectLayers<L extends Selectable>(
+  all: readonly L[],
+  selection: Selection,
+  others: ReadonlySet<string> = new Set(),
+): readonly L[] {
   const patterns = list(selection.layers);
   const excluded = list(selection.except);
   for (const pattern of [...(patterns ?? []), ...(excluded ?? [])]) {
-    if (all.some(({ name }) => matches(pattern, name))) continue;
+    if (others.has(pattern) || all.some((layer) => isLayer([pattern], layer))) continue;
     const names = [...new Set(all.map(({ name }) => name))];
     throw new PithError("E_NAME", `No layer is called "${pattern}".`, { hint: namesHint(pattern, names) });
   }
   for (const pattern of Object.keys(selection.overrides ?? {})) {
-    if (all.some(({ name, node }) => matches(pattern, name) || node?.op === pattern)) continue;
+    if (all.some((layer) => isLayer([pattern], layer))) continue;
     const names = [...new Set(all.map(({ name }) => name))];
     const text = `\`overrides\`: no layer or operator type is called "${pattern}".`;
     throw new PithError("E_NAME", text, { hint: namesHint(pattern, names) });
   }
   const chosen = all.filter(
-    ({ name }) =>
-      (selection.layers === undefined || isNamed(selection.layers, name)) && !isNamed(selection.except, name),
+    (layer) => (patterns === undefined || isLayer(patterns, layer)) && !isLayer(excluded, layer),
   );
   if (chosen.length === 0 && patterns !== undefined && excluded !== undefined)
     throw new PithError("E_OPTION", 'No layer is left: "except" names every layer that "layers" names.');
@@ -72,6 +76,13 @@ function namesHint(pattern: string, names: readonly string[]): string {
   const more = sorted.length > namesShown ? ` and ${sorted.length - namesShown} more` : "";
   return `${question}Layers: ${sorted.slice(0, namesShown).join(", ")}${more}.`;
 }
+
+/** Whether patterns fit the name of a layer, or one is its operator type. */
+const isLayer = (patterns: readonly string[] | undefined, { name, node }: Selectable): boolean =>
+  isNamed(patterns, name) || patterns?.some((pattern) => pattern === node?.op) === true;
+
+/** Whether a selection leaves out all nodes of an operator type. */
+export const leavesOut = ({ except }: Selection, type: string): boolean => list(except)?.includes(type) === true;
 
 /** Whether patterns, of which `*` stands for any run of characters, fit a name. None fit nothing. */
 export function isNamed(patterns: Selection["layers"], name: string): boolean {

@@ -57,6 +57,6 @@ export const overridesOption = <E extends v.ObjectEntries>(entries: E) => {
 
 /** `layers` and `except`, as `selectLayers` takes them. `verb` says what is done to a layer. */
 export const selectionOptions = (verb: string) => ({
-  layers: described(names, `layers to ${verb}: names, or patterns such as "layer4*" (default: all)`),
-  except: described(names, "layers to exclude: names or patterns"),
+  layers: described(names, `layers to ${verb}: names, patterns such as "layer4*", operator types (default: all)`),
+  except: described(names, "layers to exclude: names, patterns or operator types"),
 });

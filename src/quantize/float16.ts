@@ -1,5 +1,5 @@
 /**
- * Weights in half precision, arithmetic in float32:
+ * Weights in half precision (float16, or bfloat16, which has the range of float32 and a digit less), arithmetic in float32:
  *
  *     fc1.weight: float32[128, 784]          fc1.weight: float16[128, 784]
  *     h = Gemm(x, fc1.weight)                w = Cast(fc1.weight) {to=float32}
@@ -36,12 +36,18 @@ import type { QuantizeSettings } from "./options.ts";
 export const beyond = 65_520;
 /** The first operator set whose Cast names its type by a number. */
 export const castOpset = 6;
+const bfloat16Opset = 13;
 /** A tensor with fewer elements is not worth the node that widens it. */
 export const fewestElements = 64;
 /** Rounding to eleven bits takes at most 2^-11 of a number; more is lost only below 6e-5, where float16 runs out of digits. */
 export const mostLost = 0.01;
 
-export async function quantizeToFloat16(model: Model, options: QuantizeSettings, context: Context): Promise<Outcome> {
+export async function quantizeToHalf(
+  type: "float16" | "bfloat16",
+  model: Model,
+  options: QuantizeSettings,
+  context: Context,
+): Promise<Outcome> {
   const changes: Change[] = [];
   const misses: Miss[] = [];
   const chosen = chosenTensors(model, options);
@@ -51,8 +57,8 @@ export async function quantizeToFloat16(model: Model, options: QuantizeSettings,
   }
   for (const [index, [value, at]] of [...chosen].entries()) {
     context.progress(index, chosen.size);
-    const miss = await narrow(model, value);
-    if (miss === undefined) changes.push({ at, what: "stored as float16", decidedBy: "global" });
+    const miss = await narrow(model, value, type);
+    if (miss === undefined) changes.push({ at, what: `stored as ${type}`, decidedBy: "global" });
     else misses.push(new Miss(miss, at));
   }
   context.progress(chosen.size, chosen.size);
@@ -78,8 +84,8 @@ function isWorthIt({ tensor }: Value): boolean {
   return tensor?.type === "float32" && tensor.dims.length > 1 && elementCount(tensor.dims) >= fewestElements;
 }
 
-/** Stores a tensor as float16 and widens it behind; the reason if that cannot be. */
-async function narrow(model: Model, value: Value): Promise<string | undefined> {
+/** Stores a tensor in half precision and widens it behind; the reason if that cannot be. */
+async function narrow(model: Model, value: Value, type: "float16" | "bfloat16"): Promise<string | undefined> {
   const { tensor, graph, role } = value;
   const refused = requireStored(value, { types: ["float32"], inside: true }, "it");
   if (refused !== undefined || tensor === undefined) return refused?.reason;
@@ -89,10 +95,11 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   const numbers = toFloats(await tensor.read());
   let largest = 0;
   for (const number of numbers) largest = Math.max(largest, Math.abs(number));
-  if (largest >= beyond) return `it holds ${largest.toPrecision(3)}; the largest float16 is 65,504`;
-  const lost = lostShare(numbers, toFloats(fromNumbers("float16", dims, numbers)));
-  if (lost > mostLost) return `its numbers are too small: float16 would lose ${(100 * lost).toFixed(0)} % of them`;
-  raiseOpset(model, castOpset);
+  if (type === "float16" && largest >= beyond)
+    return `it holds ${largest.toPrecision(3)}; the largest float16 is 65,504`;
+  const lost = lostShare(numbers, toFloats(fromNumbers(type, dims, numbers)));
+  if (lost > mostLost) return `its numbers are too small: ${type} would lose ${(100 * lost).toFixed(0)} % of them`;
+  raiseOpset(model, type === "float16" ? castOpset : bfloat16Opset);
   const masked = maskedAt(value);
   const source = masked === undefined ? tensor : ((await foldMask(model, masked)).tensor ?? tensor);
   const [before] = graph.nodes();
@@ -104,9 +111,9 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   const wide = emit.named(`${value.name}_float32`).Cast([value], { to: typeCodes.float32 });
   replaceUses(value, wide, wide.producer);
   // Holds no numbers: a model's weights are read one after the other.
-  const narrowed = async () => fromNumbers("float16", dims, toFloats(await source.read()));
-  value.tensor = await deferred("float16", dims, narrowed);
-  value.type = { type: "float16", dims };
+  const narrowed = async () => fromNumbers(type, dims, toFloats(await source.read()));
+  value.tensor = await deferred(type, dims, narrowed);
+  value.type = { type, dims };
   return undefined;
 }
 

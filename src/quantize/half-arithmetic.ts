@@ -9,17 +9,17 @@
  * Every graph keeps the types of its inputs and outputs: the model, and the branches and bodies inside of it. Each value is cast once,
  * where it comes to be. These nodes stay in float32:
  *
- * - those of layers that are left out, of types that ONNX fixes, and those whose entries ask for it (`needsFloat32`);
+ * - those of layers and operator types that are left out, of types that ONNX fixes, and those whose entries ask for it (`needsFloat32`);
  * - those with a stored number that float16 cannot hold: beyond 65,504, or lost among the smallest;
  * - those that read floats made of integers, as sums of integer products and dequantized weights are: they may be large, and runtimes fuse these;
  * - what lies between nodes that stay, where no weight is to be halved.
  *
- * Numbers that stand for infinity (masks of attention add −3.4e38) become ±32,752: the sum of two is still finite.
+ * Numbers that stand for infinity (masks of attention add −3.4e38) become ±32,752, which the outcome says: the sum of two is still finite.
  */
 import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
-import { selectLayers } from "../analysis/selection.ts";
+import { leavesOut, selectLayers } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
 import { emitter } from "../graph/emit.ts";
 import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
@@ -52,16 +52,24 @@ export async function quantizeToHalfArithmetic(
   }
   raiseOpset(model, castOpset);
   const all = allLayers(model, infer(model));
-  const chosen = new Set(selectLayers(all, options).map(({ node }) => node));
-  const named = new Map(all.map((layer) => [layer.node, layer]));
   const nodes = [...allNodes(model.graph)];
+  const types = new Set(nodes.map(({ op }) => op));
+  const chosen = new Set(selectLayers(all, options, types).map(({ node }) => node));
+  const named = new Map(all.map((layer) => [layer.node, layer]));
   const unfit = await unfitTensors(nodes, context);
-  const { halved, misses } = choose(model, { nodes, unfit, named, chosen, onlyChosen: options.layers !== undefined });
+  const { halved, misses } = choose(model, {
+    nodes,
+    unfit,
+    named,
+    chosen,
+    onlyChosen: options.layers !== undefined,
+    isLeft: ({ op }) => leavesOut(options, op),
+  });
   if (halved.size === 0) return { changes: [], misses };
   const changes = changesOf(halved, named);
-  await write(model, halved);
+  const clamped = await write(model, halved);
   removeUnusedEverywhere(model);
-  return { changes, misses };
+  return { changes: [...changes, ...clamped], misses };
 }
 
 function changesOf(halved: ReadonlyMap<Node, Halves>, named: ReadonlyMap<Node, Layer>): readonly Change[] {
@@ -126,15 +134,17 @@ interface Given {
   readonly named: ReadonlyMap<Node, Layer>;
   readonly chosen: ReadonlySet<Node>;
   readonly onlyChosen: boolean;
+  /** Whether a node that is no layer is left out. */
+  readonly isLeft: (node: Node) => boolean;
 }
 
-function choose(model: Model, { nodes, unfit, named, chosen, onlyChosen }: Given) {
+function choose(model: Model, { nodes, unfit, named, chosen, onlyChosen, isLeft }: Given) {
   const inference = infer(model);
   const misses: Miss[] = [];
   const able = new Map<Node, Halves>();
   for (const node of nodes) {
     if (!(node.inputs.some(isFloat32) || filling(node) !== undefined) || subgraphs(node).length > 0) continue;
-    if (named.has(node) ? !chosen.has(node) : onlyChosen) continue;
+    if (named.has(node) ? !chosen.has(node) : onlyChosen || isLeft(node)) continue;
     const halves = halvesOf(node, schemaAt(node.domain, node.op, inference.site(node).version));
     const reason =
       halves === undefined
@@ -240,7 +250,15 @@ async function unfitReason(tensor: Tensor): Promise<string | undefined> {
   return lost > mostLost ? `is too small: float16 would lose ${(100 * lost).toFixed(0)} % of it` : undefined;
 }
 
-async function write(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<void> {
+/** @returns What it says of numbers that became others. */
+async function write(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<readonly Change[]> {
+  const clamped: Change[] = [];
+  const noteClamped = async (at: string, tensor: Tensor): Promise<void> => {
+    const beyond = toFloats(await tensor.read()).find((number, _, all) => number !== within(number, 0, all));
+    if (beyond === undefined || Number.isNaN(beyond)) return;
+    const text = `its ${beyond.toPrecision(3)} stands for infinity and becomes ${Math.sign(beyond) * farAway}: float16 ends at 65,504`;
+    clamped.push({ at, what: text, decidedBy: "global" });
+  };
   const opsets = model.header.opsets;
   const starts = new Map<Graph, Node | undefined>();
   const startOf = (graph: Graph): Node | undefined => {
@@ -270,8 +288,10 @@ async function write(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<v
     const wrong = node.graph.parent === undefined ? undefined : entryOf(node)?.wrongInHalfInside;
     if (wrong !== undefined) node.graph.setAttribute(node, wrong, undefined);
     const filled = filling(node);
-    if (filled !== undefined)
+    if (filled !== undefined) {
+      await noteClamped(describe(node), filled[1]);
       node.graph.setAttribute(node, filled[0], { kind: "tensor", value: await inHalf(filled[1]) });
+    }
     for (const output of outputs) {
       const value = node.outputs[output];
       if (value === undefined) continue;
@@ -286,6 +306,9 @@ async function write(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<v
     for (const input of inputs) {
       const value = node.inputs[input];
       if (value === undefined) continue;
+      const { tensor } = value;
+      if (tensor !== undefined && !narrow.has(value) && isOnlyHalf(value, halved))
+        await noteClamped(value.name, tensor);
       const half =
         narrow.get(value) ??
         (isOnlyHalf(value, halved) ? await storedHalf(value) : cast(value, "float16", `${value.name}_float16`));
@@ -293,6 +316,7 @@ async function write(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<v
       if (half !== value) node.graph.setInput(node, input, half);
     }
   }
+  return clamped;
 }
 
 function isOnlyHalf(value: Value, halved: ReadonlyMap<Node, Halves>): boolean {

@@ -15,8 +15,8 @@ export type ActivationType = "uint8" | "int8" | "uint16" | "int16";
 
 /** What `quantize` may be told: `scheme` or `dtype`, and what both leave open. */
 export interface QuantizeOptions {
-  /** "weights": 8-bit weights, arithmetic in float; "dynamic" and "static": arithmetic on integers, with ranges found at run time or measured on `data`; "float16": all in half precision, and the arithmetic too with `arithmetic`. */
-  readonly scheme?: "weights" | "dynamic" | "static" | "float16" | undefined;
+  /** "weights": 8-bit weights, arithmetic in float; "dynamic" and "static": arithmetic on integers, with ranges found at run time or measured on `data`; "float16": all in half precision, and the arithmetic too with `arithmetic`; "bfloat16": stored so. */
+  readonly scheme?: "weights" | "dynamic" | "static" | "float16" | "bfloat16" | undefined;
   /** In place of a scheme, a variant by the name that transformers.js gives it. */
   readonly dtype?: DtypeName | undefined;
   /** float16: "float32" widens the weights when the model is loaded, the same on every backend; "float16" computes in it, too, as files called fp16 do ("float32"). */
@@ -76,7 +76,10 @@ const activationTypes = v.picklist(["uint8", "int8", "uint16", "int16"]);
 const entries = v.strictObject({
   scheme: v.pipe(
     v.optional(
-      v.picklist(["weights", "dynamic", "static", "float16"], 'expected "weights", "dynamic", "static" or "float16"'),
+      v.picklist(
+        ["weights", "dynamic", "static", "float16", "bfloat16"],
+        'expected "weights", "dynamic", "static", "float16" or "bfloat16"',
+      ),
     ),
     v.description("what is stored, and computed, in fewer bits"),
     v.metadata({
@@ -87,6 +90,7 @@ const entries = v.strictObject({
           ["dynamic", "8-bit weights and activations, integer arithmetic, ranges computed at run time"],
           ["static", "8-bit weights and activations, integer arithmetic, ranges measured on data"],
           ["float16", "all numbers in half precision"],
+          ["bfloat16", "all weights stored in half the bits of float32, with its range"],
         ],
       },
     }),
@@ -281,13 +285,14 @@ export function checkTogether(options: QuantizeSettings): void {
       hint: 'Quantize to the scheme "float16" afterwards: what is stored in few bits stays so.',
     });
   }
-  if (scheme === "float16" && options.overrides !== undefined) {
-    throw new PithError("E_OPTION", "quantize: `overrides`: float16 has no per-layer options.", {
+  const isHalf = scheme === "float16" || scheme === "bfloat16";
+  if (isHalf && options.overrides !== undefined) {
+    throw new PithError("E_OPTION", `quantize: \`overrides\`: ${scheme} has no per-layer options.`, {
       hint: "`layers` and `except` choose layers.",
     });
   }
-  if (scheme === "float16" && rounder !== "nearest") {
-    throw new PithError("E_OPTION", "quantize: `rounder`: float16 has one way of rounding, to the nearest number.");
+  if (isHalf && rounder !== "nearest") {
+    throw new PithError("E_OPTION", `quantize: \`rounder\`: ${scheme} has one way of rounding, to the nearest number.`);
   }
   if (scheme === "dynamic" && activations !== "uint8") {
     throw new PithError(

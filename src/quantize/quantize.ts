@@ -11,7 +11,7 @@ import { type Change, type Context, definePass, type Outcome, type Pass } from "
 import { storeWeights } from "../passes/store-constants.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";
 import { quantizeDynamically } from "./dynamic.ts";
-import { quantizeToFloat16 } from "./float16.ts";
+import { quantizeToHalf } from "./float16.ts";
 import { quantizeToHalfArithmetic } from "./half-arithmetic.ts";
 import {
   checkTogether,
@@ -47,7 +47,8 @@ const schemes = {
  * - `dynamic`: layers compute on integers; the range of an activation is found in every run. No data needed.
  * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses them.
  * - `float16`: all float32 numbers of the file in half precision, arithmetic in float32. Half the size, next to no loss. With `arithmetic: "float16"`
- *   it computes in float16, too, where ONNX's types and its range allow it; inputs and outputs keep their types.
+ *   it computes in float16, too, where ONNX's types and its range allow it; inputs and outputs keep their types; `except` names layers or operator types that stay.
+ * - `bfloat16`: weights in the upper half of float32, arithmetic in float32: its range, and two digits.
  *
  * `dtype` says the same in the names of transformers.js: "q8", "int8", "uint8" (dynamic), "q4" (weights in blocks of 4 bits), "q4f16", "fp16".
  *
@@ -81,8 +82,8 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     suffix: ({ scheme = "<scheme>", dtype, bits = 8 }) =>
       typeof dtype === "string" && dtype in dtypes
         ? dtypes[dtype as DtypeName].suffix
-        : scheme === "float16"
-          ? ".float16"
+        : scheme === "float16" || scheme === "bfloat16"
+          ? `.${scheme}`
           : `.int${bits}-${scheme}`,
     results: "model.int8-<scheme>.onnx; for float16 model.float16.onnx; for q4 model_q4.onnx",
     examples: [
@@ -107,8 +108,8 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
 
 async function quantizeBy(options: QuantizeSettings, model: Model, context: Context): Promise<Outcome> {
   const { scheme } = options;
-  if (scheme === "float16")
-    return (options.arithmetic === "float16" ? quantizeToHalfArithmetic : quantizeToFloat16)(model, options, context);
+  if (options.arithmetic === "float16") return quantizeToHalfArithmetic(model, options, context);
+  if (scheme === "float16" || scheme === "bfloat16") return quantizeToHalf(scheme, model, options, context);
   const tied = floatReaders(model, options);
   const all = allLayers(model, infer(model));
   const known = new Map<string, string>();

@@ -1,6 +1,7 @@
 /** The scheme "float16": half the bytes, the same arithmetic. */
 import { describe, expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
+import { createEngine } from "../../src/engine/index.ts";
 import { structureHash } from "../../src/graph/hash.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
@@ -41,6 +42,29 @@ describe("numbers in half precision", () => {
     expect(difference(await run(expected, { x }), await run(model, { x }))).toBeLessThan(1e-3);
     expect(difference(await run(cnn(), { x }), await run(model, { x }))).toBeGreaterThan(0);
     expect(await run(await reopened(model), { x })).toEqual(await run(model, { x }));
+  });
+
+  test("bfloat16 has the range of float32, and is widened where it is read", async () => {
+    const model = parseModel(`opset 11
+graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
+  fc.weight: float32[2, 2] = [[1e-9, 2.001], [70000, 3e38]]
+  y = MatMul(x, fc.weight)
+}`);
+    const weight = await stored(model, "fc.weight");
+    const { changes, misses } = await quantize(model, { scheme: "bfloat16" });
+    assertValid(model);
+    expect([changes, misses]).toMatchObject([[{ at: "fc", what: "stored as bfloat16" }], []]);
+    const after = await stored(model, "fc.weight");
+    expect(after).toEqual(fromNumbers("bfloat16", [2, 2], toNumbers(weight)));
+    const x = float32([2, 2], [1, 0, 0, 1]);
+    for (const runtime of ["native", "wasm"] as const) {
+      const session = await createEngine({ runtime }).load(await reopened(model), { threads: 1 });
+      const { y } = await session.run({ x });
+      await session.release();
+      expect(y && toNumbers(y)).toEqual(toNumbers(after));
+    }
+    await expect(quantize(mlp(), { scheme: "bfloat16", arithmetic: "float16" })).rejects.toThrow("`arithmetic`");
+    await expect(quantize(mlp(), { scheme: "bfloat16", rounder: "mse" })).rejects.toThrow("bfloat16 has one way");
   });
 
   test("take half the bytes of a file, embeddings included", async () => {

@@ -10,7 +10,7 @@ import { assertValid } from "../../src/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
 import { simplify } from "../../src/passes/simplify.ts";
 import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
-import { toFloat64 } from "../../src/tensor/convert.ts";
+import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
 import { float32, inMemory, int64 } from "../../src/tensor/dense.ts";
 import type { Batch } from "../../src/tensor/types.ts";
 import { train } from "../../src/train/index.ts";
@@ -214,6 +214,42 @@ describe("codes of bitsandbytes", () => {
       );
     },
   );
+});
+
+describe("float8", () => {
+  const codesOf = async (numbers: readonly number[]) => {
+    const model = product(numbers.length, 1, numbers);
+    await quantize(model, { scheme: "weights", weights: "float8" });
+    const { data } = await stored(model, "fc.weight_quantized");
+    return { codes: [...(data as Uint8Array)], scale: [...toFloat64(await stored(model, "fc.weight_scale"))] };
+  };
+
+  test("has the codes of NumPy for the scale over the whole range, where that errs less", async () => {
+    expect(await codesOf([0.5, -1.25, 3, 0.125, -0.75, 40])).toEqual({
+      codes: [75, 214, 96, 59, 208, 126],
+      scale: [Math.fround(40 / 448)],
+    });
+  });
+
+  test("has the scale of ONNX Runtime's quantizer, deviation by deviation, where that errs less", async () => {
+    const numbers = Array.from(numbersFor([4096]).data);
+    const mean = numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
+    const deviation = Math.sqrt(numbers.reduce((sum, value) => sum + (value - mean) ** 2, 0) / numbers.length);
+    const largest = Math.max(...numbers.map(Math.abs));
+    const errorOf = (scale: number): number => {
+      const rounded = toFloat64(
+        fromNumbers(
+          "float8e4m3fn",
+          [numbers.length],
+          numbers.map((value) => Math.fround(value / scale)),
+        ),
+      );
+      return numbers.reduce((sum, value, at) => sum + (value - scale * (rounded[at] ?? 0)) ** 2, 0);
+    };
+    const tried = [largest / 448, deviation / 100.05772608660494];
+    const best = tried.reduce((a, b) => (errorOf(b) < errorOf(a) ? b : a));
+    expect((await codesOf(numbers)).scale[0]).toBeCloseTo(best, 6);
+  });
 });
 
 describe("palettes", () => {

@@ -117,8 +117,25 @@ graph (x: float32[n, 4, 4], mask: int64[n, 4]) -> (y: float32[n, 4, 4]) {
   y = MatMul(p, q)
 }`);
     const mask = int64([2, 4], [1, 1, 0, 0, 1, 0, 0, 0]);
-    await expectNear(model, { x: numbersFor([2, 4, 4]), mask });
+    const { changes } = await expectNear(model, { x: numbersFor([2, 4, 4]), mask });
     expect(typeOf(model, "p")).toBe("float16");
+    expect(changes.filter(({ at }) => at === "lowest").map(({ what }) => what)).toEqual([
+      "its -3.40e+38 stands for infinity and becomes -32752: float16 ends at 65,504",
+    ]);
+  });
+
+  test("leaves out operator types, of layers and of others", async () => {
+    for (const [type, most] of [
+      ["Relu", 4],
+      ["Conv", 6],
+    ] as const) {
+      const model = cnn();
+      await expectNear(model, { x: numbersFor([2, 3, 8, 8]) }, 50, { except: type });
+      const kept = [...model.graph.nodes()].filter(({ op }) => op === type);
+      expect(kept.map(({ outputs: [output] }) => output?.type?.type)).not.toContain("float16");
+      expect([...model.graph.nodes()].filter(({ op }) => op === "Cast").length).toBeGreaterThanOrEqual(most);
+    }
+    await expect(quantize(cnn(), { ...half, except: "Softmax" })).rejects.toMatchObject({ code: "E_NAME" });
   });
 
   test("casts values that branches read outside of them, and what branches hand out stays", async () => {
