@@ -15,6 +15,12 @@ export function basesIn(files: readonly string[]): readonly string[] {
     .sort();
 }
 
+/** The module that answers; it alone, where there are no others that it works with. */
+export function mainOf(bases: readonly string[]): { readonly base: string; readonly isAlone: boolean } {
+  const isAlone = !bases.includes("decoder_model_merged");
+  return { base: isAlone ? "model" : "decoder_model_merged", isAlone };
+}
+
 /** Whether a file is a variant or holds weights of one: `model_q4.onnx`, `model_q4.onnx_data_1`. */
 export function isVariant(file: string): boolean {
   const [, base] = /^(.*)\.onnx(?:_data(?:_\d+)?)?$/.exec(file) ?? [];

@@ -6,10 +6,13 @@
  * Each variant is checked before it is written; what was made is recorded at once, so that a run that was stopped goes on from there.
  */
 import { fileNameOf, folderOf, joinPath, listFolder, makeFolder, writeFilesAtomically } from "#platform";
-import { readSettings } from "../data/tokenizer.ts";
+import type { Dataset } from "../data/index.ts";
+import { openTokenizer, readSettings } from "../data/tokenizer.ts";
 import { capitalized, PithError, stopIfAsked } from "../errors.ts";
 import { watchLoads } from "../evaluate/load-check.ts";
 import { size } from "../evaluate/size.ts";
+import type { Metric } from "../evaluate/types.ts";
+import type { Model } from "../graph/model.ts";
 import { open, save } from "../onnx/index.ts";
 import { type Context, completeContext } from "../passes/pass.ts";
 import { type DtypeName, dtypes, usualDtypes } from "../quantize/dtypes.ts";
@@ -17,8 +20,9 @@ import { type QuantizeOptions, quantize } from "../quantize/index.ts";
 import { noSmallerThan } from "../recipe/improvement.ts";
 import { keptAndLoads } from "../recipe/kept-function.ts";
 import { apartText } from "../report/verdict.ts";
+import { compareEndToEnd, type EndToEnd, lostEndToEnd } from "./end-to-end.ts";
 import { bytesOfText, copyFolder, fileHash, textHash } from "./files.ts";
-import { basesIn, configured, dataFilesOf, isVariant } from "./layout.ts";
+import { basesIn, configured, dataFilesOf, isVariant, mainOf } from "./layout.ts";
 import { areWhole, hashesOf, type Made, type Records, recordName, recordsOf, removeModel } from "./records.ts";
 
 export interface FolderOptions {
@@ -34,6 +38,17 @@ export interface FolderOptions {
   readonly settings?: Readonly<Record<string, unknown>> | undefined;
   /** Makes a file, or refuses by a PithError: in place of a comparison on random inputs. */
   readonly make?: ((variant: Variant) => Promise<Made>) | undefined;
+  /** Lines that each variant of all models together is tried on: by what continues a text, else by `together` alone. */
+  readonly texts?: readonly string[] | undefined;
+  /** Runs a variant of all models together, given the paths of originals and results by module: in place of `texts`. */
+  readonly together?: ((modules: readonly ModulePaths[]) => Promise<EndToEnd>) | undefined;
+}
+
+/** A module of a folder: its original, and what is to be used of it, which is the original where there is no variant. */
+export interface ModulePaths {
+  readonly base: string;
+  readonly original: string;
+  readonly result: string;
 }
 
 /** A file to be made. */
@@ -79,6 +94,9 @@ export async function quantizeFolder(
   const { out, fileBytes = usualFileBytes } = options;
   const asked = options.dtypes === "all" ? usualDtypes : options.dtypes;
   const make = options.make ?? ((variant: Variant) => makeVariant(variant, options, complete));
+  const { texts } = options;
+  const ofTexts =
+    options.together ?? (texts && ((found: readonly ModulePaths[]) => textsTogether(folder, found, texts, complete)));
   const names = await listFolder(joinPath(folder, "onnx")).catch((): string[] => []);
   const bases = basesIn(names);
   if (bases.length === 0)
@@ -91,6 +109,7 @@ export async function quantizeFolder(
   await copyFolder(folder, out, isWanted, complete.signal);
   const records: Record<string, Records[string]> = { ...(await recordsOf(out)) };
   const rows: FolderFile[] = [];
+  const modules = [];
   for (const base of bases) {
     const source = joinPath(folder, "onnx", `${base}.onnx`);
     const unread = await open(source).then(
@@ -102,33 +121,59 @@ export async function quantizeFolder(
     );
     const parts = [`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names)];
     const hashes = await Promise.all(parts.map((name) => fileHash(joinPath(folder, "onnx", name))));
-    for (const dtype of asked) {
+    modules.push({ base, source, unread, hashes });
+  }
+  const main = mainOf(bases).base;
+  const fileOf = (base: string, dtype: DtypeName): string => `onnx/${base}${dtypes[dtype].suffix}.onnx`;
+  for (const dtype of asked) {
+    const refuse = async (base: string, reason: string): Promise<void> => {
+      const file = fileOf(base, dtype);
+      await removeModel(written, fileNameOf(file));
+      delete records[file];
+      rows.push({ dtype, file, verdict: "refused", reason });
+    };
+    for (const { base, source, unread, hashes } of modules) {
       stopIfAsked(complete.signal, "Stopped on request.");
-      const name = `${base}${dtypes[dtype].suffix}.onnx`;
-      const file = `onnx/${name}`;
+      const file = fileOf(base, dtype);
       const settings = { ...options.settings, ...options.quantize, dtype, fileBytes, seed: complete.seed };
       const madeFrom = await textHash(JSON.stringify([hashes, settings]));
       const found = records[file];
-      const row = { dtype, file } as const;
       if (unread === undefined && found?.made_from === madeFrom && (await areWhole(written, found.files))) {
-        const { bytes, brotli, measured } = found;
-        rows.push({ ...row, bytes, brotli, measured, verdict: "there" });
+        const { bytes, brotli, measured, together } = found;
+        rows.push({ dtype, file, bytes, brotli, measured, together, verdict: "there" });
       } else {
         try {
           if (unread !== undefined) throw unread;
-          const made = await make({ source, out: joinPath(written, name), dtype, fileBytes });
-          const files = await hashesOf(written, name);
+          const made = await make({ source, out: joinPath(out, file), dtype, fileBytes });
+          const files = await hashesOf(written, fileNameOf(file));
           records[file] = { dtype, source: `onnx/${base}.onnx`, made_from: madeFrom, ...made, files };
-          rows.push({ ...row, ...made, verdict: "kept" });
+          rows.push({ dtype, file, ...made, verdict: "kept" });
         } catch (error) {
           if (!(error instanceof PithError) || (error !== unread && ends.includes(error.code))) throw error;
-          await removeModel(written, name);
-          delete records[file];
-          rows.push({ ...row, verdict: "refused", reason: error.message });
+          await refuse(base, error.message);
         }
       }
       await describe(folder, out, asked, bases, records);
     }
+    const at = rows.findIndex(({ file }) => file === fileOf(main, dtype));
+    const row = rows[at];
+    if (row === undefined || row.verdict === "refused" || ofTexts === undefined) continue;
+    const together = await ofTexts(
+      modules.map(({ base, source }) => {
+        const isMade = records[fileOf(base, dtype)] !== undefined;
+        return { base, original: source, result: isMade ? joinPath(out, fileOf(base, dtype)) : source };
+      }),
+    );
+    const lost = lostEndToEnd(together);
+    const record = records[row.file];
+    if (lost !== undefined) {
+      rows.splice(at, 1);
+      await refuse(main, lost);
+    } else if (record !== undefined) {
+      rows[at] = { ...row, together };
+      records[row.file] = { ...record, together };
+    }
+    await describe(folder, out, asked, bases, records);
   }
   return rows;
 }
@@ -153,6 +198,24 @@ async function makeVariant(
   const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));
   const { bytes, brotli } = await size(...parts);
   return { bytes, brotli, measured: typeof likeness === "object" ? apartText(likeness) : (likeness ?? "") };
+}
+
+/** The variant of all models that continue texts. */
+export async function textsTogether(
+  folder: string,
+  modules: readonly ModulePaths[],
+  texts: readonly string[],
+  { engine, signal }: Context,
+  held: { readonly samples?: Dataset | undefined; readonly metric?: Metric | undefined } = {},
+): Promise<EndToEnd> {
+  const opened = async (which: "original" | "result"): Promise<ReadonlyMap<string, Model>> =>
+    new Map(await Promise.all(modules.map(async (one) => [one.base, await open(one[which])] as const)));
+  const tokenizer = await openTokenizer(folder);
+  const begin = (await readSettings(joinPath(folder, configName)))?.decoder_start_token_id;
+  return compareEndToEnd(engine, await opened("original"), await opened("result"), {
+    ...{ tokenizer, texts, samples: held.samples, metric: held.metric, signal },
+    begin: typeof begin === "number" ? begin : undefined,
+  });
 }
 
 /** Writes what was made, and what the loader has to know, both at once. */

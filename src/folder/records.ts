@@ -6,6 +6,7 @@ import { PithError } from "../errors.ts";
 import { allValues } from "../graph/graph.ts";
 import { open } from "../onnx/index.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
+import { endToEnd } from "./end-to-end.ts";
 import { fileHash } from "./files.ts";
 import { dataFilesOf, mostChunks } from "./layout.ts";
 
@@ -16,6 +17,8 @@ const made = v.object({
   brotli: v.optional(v.number()),
   /** How near it is to its original. */
   measured: v.string(),
+  /** All models of the folder in this variant. */
+  together: v.optional(endToEnd),
 });
 
 /** What a file that was made weighs, and how near it is to its original. */

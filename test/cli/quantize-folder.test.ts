@@ -38,7 +38,7 @@ test("each file has a line, and one that is refused makes the exit code 1", asyn
     "relu.onnx",
   ]);
   const again = await json("quantize", folder, "--dtype", "q8,q4", "-o", out);
-  expect(again).toMatchObject({ code: 1, files: [{ verdict: "there" }, { verdict: "there" }, {}, {}] });
+  expect(again).toMatchObject({ code: 1, files: [{ verdict: "there" }, {}, { verdict: "there" }, {}] });
 });
 
 test("a single model is called as transformers.js looks for it", async () => {
@@ -53,6 +53,7 @@ test.each([
   [["onnx/model.onnx", "--dtype", "q8,q4"], "E_USAGE: Several variants, and --chunk, are for a folder"],
   [["", "--dtype", "q8", "--scheme", "weights"], "E_OPTION: Give exactly one of --scheme and --dtype."],
   [["", "--dtype", "q8", "--dry-run"], "E_USAGE: --dry-run is for a single model."],
+  [["", "--dtype", "q8", "--text", "a", "--data", "b"], "E_USAGE: Give one of --text and --data."],
   [["", "--dtype", "q9"], "E_OPTION: --dtype: expected"],
   [["", "--dtype", "q8", "--chunk", "24"], "E_OPTION: --chunk takes a size such as 24MB"],
 ])("%j: %s", async ([path = "", ...words], message) => {

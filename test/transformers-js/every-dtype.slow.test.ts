@@ -1,7 +1,12 @@
 /** Every variant of a folder in transformers.js itself: in Node, and in WebAssembly. */
 import { join } from "node:path";
+import { AutoTokenizer } from "@huggingface/transformers";
 import { beforeAll, describe, expect, test } from "vitest";
+import { openTokenizer } from "../../src/data/tokenizer.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { generate, generatorOf } from "../../src/folder/generate.ts";
 import { quantizeFolder } from "../../src/folder/index.ts";
+import { open } from "../../src/onnx/index.ts";
 import { browser, inBrowser } from "../browser.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -67,6 +72,21 @@ describe.skipIf(shared("data/models/llama_shakespeare") === undefined)("a decode
       if (!["q8", "int8", "uint8"].includes(dtype)) expect(batch).toEqual(alone);
     }
   };
+  test("goes on with the very tokens that Pith compares", async () => {
+    const folder = join(out, asked.name);
+    const told = await answers({ ...asked, dtypes: ["fp32", "q4"], models: `${out}/`, device: "cpu" });
+    const [ours, theirs] = [await openTokenizer(folder), await AutoTokenizer.from_pretrained(asked.name)];
+    for (const [dtype, file] of [
+      ["fp32", "model.onnx"],
+      ["q4", "model_q4.onnx"],
+    ] as const) {
+      const generator = generatorOf(new Map([["model", await open(join(folder, "onnx", file))]]));
+      if (generator === undefined || ours === undefined) throw new Error("no generator");
+      const prompts = asked.texts.map((text) => ours.encode(text).ids);
+      const found = await generate(createEngine(), generator, prompts, { steps: 24, padding: 0, begin: 0 });
+      expect(found.map((tokens, at) => theirs.decode([...(prompts[at] ?? []), ...tokens]))).toEqual(told[dtype]?.batch);
+    }
+  });
   test("in Node", async () => expectSame(await inNode({ ...asked, dtypes })));
   test.skipIf(browser === undefined)("in WebAssembly", async () =>
     expectSame(await inWebAssembly({ ...asked, dtypes })),

@@ -1,0 +1,35 @@
+/** Job of `pith quantize` on a folder: a variant of all its models together, on the user's texts or samples. */
+import { readText } from "#platform";
+import { createEngine } from "../../engine/index.ts";
+import { type EndToEnd, generatorOf, type ModulePaths, textsTogether } from "../../folder/index.ts";
+import type { JobContext } from "../../job/job.ts";
+import { open } from "../../onnx/index.ts";
+import { completeContext } from "../../passes/index.ts";
+import type { DataRequest } from "../data.ts";
+import { openRequest } from "./task.ts";
+
+export interface EndToEndInput {
+  readonly folder: string;
+  readonly modules: readonly ModulePaths[];
+  readonly data: DataRequest;
+  /** Models that answer at once have not been compared on it yet. */
+  readonly isText: boolean;
+  readonly seed: number;
+}
+
+const samples = 64;
+
+export default async function endToEndJob(input: EndToEndInput, context: JobContext): Promise<EndToEnd> {
+  const { folder, modules, data, seed } = input;
+  const engine = createEngine();
+  const { path } = data;
+  const texts = path.endsWith(".txt") ? (await readText(path)).split("\n").filter((line) => line.trim() !== "") : [];
+  const [only] = modules.length === 1 ? modules : modules.filter(({ base }) => base === "model");
+  const original = only === undefined ? undefined : await open(only.original);
+  const answers = original !== undefined && generatorOf(new Map([["model", original]])) === undefined;
+  const task = answers ? await openRequest(engine, original, { ...data, samples }, {}, { seed }, context) : undefined;
+  context.stage("compare");
+  const passContext = completeContext({ engine, seed, signal: context.signal });
+  const metric = input.isText ? task?.metric : undefined;
+  return textsTogether(folder, modules, texts, passContext, { samples: task?.test, metric });
+}

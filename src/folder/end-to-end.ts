@@ -1,0 +1,102 @@
+/** A variant of all models of a folder together: what its user gets of it, beside what the originals give. */
+import * as v from "valibot";
+import type { Dataset } from "../data/index.ts";
+import type { TextTokenizer } from "../data/tokenizer.ts";
+import type { Engine } from "../engine/index.ts";
+import { Miss } from "../errors.ts";
+import { sameDirection } from "../evaluate/batch-dependence.ts";
+import { batchInvariance, compare, type Metric, wilson } from "../evaluate/index.ts";
+import { differenceWithInterval, figure } from "../evaluate/numbers.ts";
+import type { Model } from "../graph/model.ts";
+import { generate, generatorOf } from "./generate.ts";
+
+export const endToEnd = v.object({
+  /** Of a model that answers at once: "agreement 98.3 % (…)". */
+  answers: v.optional(v.string()),
+  /** Of a text's tokens, each found after those of the original: how many, and how many of them are the original's. */
+  tokens: v.optional(v.number()),
+  same: v.optional(v.number()),
+  /** Share of tokens that are the same alone and in a padded batch, or the cosine of the worst answer alone to that in a batch. */
+  batch: v.optional(v.number()),
+});
+
+export type EndToEnd = v.InferOutput<typeof endToEnd>;
+
+export interface EndToEndOptions {
+  /** For models that continue texts. */
+  readonly tokenizer: TextTokenizer | undefined;
+  readonly texts: readonly string[];
+  /** The token that decoders behind encoders begin with (`decoder_start_token_id`). */
+  readonly begin?: number | undefined;
+  /** For a model that answers at once, and what its answers are held against the original's by. */
+  readonly samples: Dataset | undefined;
+  readonly metric?: Metric | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const mostTexts = 8;
+const mostTokens = 48;
+const steps = 24;
+
+/** Runs originals and results, by the names of their files without suffix. @throws PithError as `generate` and `batchInvariance` do. */
+export async function compareEndToEnd(
+  engine: Engine,
+  originals: ReadonlyMap<string, Model>,
+  results: ReadonlyMap<string, Model>,
+  { tokenizer, texts, begin = 0, samples, metric, signal }: EndToEndOptions,
+): Promise<EndToEnd> {
+  const [original, result] = [generatorOf(originals), generatorOf(results)];
+  if (original === undefined || result === undefined) {
+    const [first, second] = [originals.get("model"), results.get("model")];
+    if (first === undefined || second === undefined || samples === undefined) return {};
+    const stop = signal === undefined ? {} : { signal };
+    const found = await batchInvariance(engine, second, samples, stop);
+    const batch = found instanceof Miss ? {} : { batch: found.worst };
+    if (metric === undefined) return batch;
+    const { candidate, unit, difference } = await compare(engine, first, second, samples, metric, {
+      batch: 1,
+      ...stop,
+    });
+    const answers = `${metric.name} ${figure(unit, candidate.value)} (${differenceWithInterval(unit, difference)})`;
+    return { answers, ...batch };
+  }
+  if (tokenizer === undefined || texts.length === 0) return {};
+  const prompts = texts.slice(0, mostTexts).map((text) => tokenizer.encode(text, undefined, mostTokens).ids);
+  const options = { steps, padding: tokenizer.padding, begin, signal };
+  const counted = { tokens: 0, same: 0, alike: 0 };
+  const forced: number[][] = [];
+  const alone: number[][] = [];
+  for (const prompt of prompts) {
+    const [wanted = []] = await generate(engine, original, [prompt], options);
+    const [found = []] = await generate(engine, result, [prompt], { ...options, forced: [wanted] });
+    forced.push(wanted);
+    alone.push(found);
+  }
+  const together = await generate(engine, result, prompts, { ...options, forced });
+  for (const [sample, tokens] of forced.entries())
+    for (const [at, token] of tokens.entries()) {
+      counted.tokens++;
+      if (alone[sample]?.[at] === token) counted.same++;
+      if (alone[sample]?.[at] === together[sample]?.[at]) counted.alike++;
+    }
+  return { tokens: counted.tokens, same: counted.same, batch: counted.alike / counted.tokens };
+}
+
+/** Why a variant is no longer the same function: fewer than half of the tokens are the original's, beyond chance. */
+export function lostEndToEnd({ tokens = 0, same = 0 }: EndToEnd): string | undefined {
+  if (tokens === 0 || wilson(same, tokens).high >= 0.5) return undefined;
+  return `Of ${tokens} tokens of texts that were continued only ${same} are those of the original.`;
+}
+
+/** "97.4 % of 192 tokens (94.0 to 98.9)", or what a model answers at once. */
+export function answersText({ tokens = 0, same = 0, answers = "" }: EndToEnd = {}): string {
+  if (tokens === 0) return answers;
+  const { value, low, high } = wilson(same, tokens);
+  const percent = (share: number): string => (100 * share).toFixed(1);
+  return `${percent(value)} % of ${tokens} tokens (${percent(low)} to ${percent(high)})`;
+}
+
+/** What is the same to so many digits: a cosine, or a share of tokens. */
+export function batchText({ batch }: EndToEnd = {}): string {
+  return batch === undefined ? "" : batch >= sameDirection ? "yes" : `no (${batch.toFixed(4)})`;
+}
