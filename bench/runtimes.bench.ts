@@ -1,7 +1,7 @@
 /**
  * Every format of `quantize` on real models, run by the oldest and the newest ONNX Runtime that Pith writes for, native and in WebAssembly.
  *
- *     npm run bench -- runtimes MODEL… [--formats q4,dynamic] [--runtimes onnxruntime-node@1.24.3,…]
+ *     npm run bench -- runtimes MODEL… [--formats q4,dynamic] [--runtimes onnxruntime-node@1.24.3,chromium-wasm@1.30.0,chromium-webgpu@1.30.0,…]
  *
  * A cell is the signal-to-noise ratio in dB of the worst output, beside the float32 model in the native runtime of this checkout, on the same
  * random inputs; "✗" where the file does not load or run, with the runtime's words below. Runtimes are installed by npm into node_modules/.cache.
@@ -11,6 +11,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { type BrowserEngine, openBrowser } from "../src/cli/browser/engine.ts";
 import { memory } from "../src/data/indexed.ts";
 import { createEngine } from "../src/engine/index.ts";
 import { PithError } from "../src/errors.ts";
@@ -18,6 +19,7 @@ import { decibels } from "../src/evaluate/index.ts";
 import type { Model } from "../src/graph/model.ts";
 import { open, save } from "../src/onnx/index.ts";
 import { type QuantizeOptions, quantize } from "../src/quantize/index.ts";
+import { toFloat64 } from "../src/tensor/convert.ts";
 import { bytesOf } from "../src/tensor/dense.ts";
 import type { Batch } from "../src/tensor/types.ts";
 import { heading, line, table } from "./lib/print.ts";
@@ -81,6 +83,44 @@ const temporary = mkdtempSync(join(tmpdir(), "pith-runtimes-"));
 process.once("exit", () => rmSync(temporary, { recursive: true, force: true }));
 const child = resolve("bench/runtimes/child.mjs");
 
+/** In a browser, which is opened again where a file ended it. */
+function inBrowser(spec: string): Runner {
+  const [, runtime = "", version = ""] = /^chromium-(wasm|webgpu)@(.+)$/.exec(spec) ?? [];
+  const runtimes = join(installed(`onnxruntime-web@${version}`), "dist");
+  let engine: Promise<BrowserEngine> | undefined;
+  const { signal } = new AbortController();
+  return {
+    async run(path, _, feeds) {
+      engine ??= openBrowser(runtime === "webgpu" ? runtime : "wasm", { temporary, signal, runtimes });
+      try {
+        const session = await (await engine).load(await open(path));
+        const outputs = await session.run(feeds);
+        await session.release();
+        const numbers = Object.entries(outputs).map(([name, dense]) => [
+          name,
+          { dims: dense.dims, data: Array.from(toFloat64(dense)) },
+        ]);
+        return Object.fromEntries(numbers);
+      } catch (error) {
+        await (await engine).close();
+        engine = undefined;
+        return error instanceof Error ? error.message.slice(0, 300) : String(error);
+      }
+    },
+    close: async () => (await engine)?.close(),
+  };
+}
+
+interface Runner {
+  run(path: string, feeds: string, batch: Batch): Promise<Outputs | string>;
+  close(): Promise<void>;
+}
+
+function inNode(spec: string): Runner {
+  const folder = installed(spec);
+  return { run: async (path, feeds) => run(folder, path, feeds), close: async () => {} };
+}
+
 /** What a runtime makes of a file, or its words. */
 function run(folder: string, model: string, feeds: string): Outputs | string {
   const out = join(temporary, "outputs.json");
@@ -114,7 +154,9 @@ async function feedsOf(model: Model): Promise<Batch> {
   return feeds;
 }
 
-const runtimes = options.runtimes.split(",").map((spec) => [spec, installed(spec)] as const);
+const runtimes = options.runtimes
+  .split(",")
+  .map((spec) => [spec, spec.startsWith("chromium-") ? inBrowser(spec) : inNode(spec)] as const);
 const native = resolve("node_modules/onnxruntime-node");
 heading("Formats in each runtime: dB of the worst output beside float32", seed);
 for (const path of paths) {
@@ -146,15 +188,16 @@ for (const path of paths) {
     }
     const file = join(temporary, "model.onnx");
     await save(model, file);
-    const cells = runtimes.map(([spec, folder]) => {
-      const got = run(folder, file, feeds);
-      if (typeof got !== "string") return worst(expected, got).toFixed(1);
-      said.push(`${format}, ${spec}: ${got}`);
-      return "✗";
-    });
+    const cells: string[] = [];
+    for (const [spec, runner] of runtimes) {
+      const got = await runner.run(file, feeds, batch);
+      if (typeof got === "string") said.push(`${format}, ${spec}: ${got}`);
+      cells.push(typeof got === "string" ? "✗" : worst(expected, got).toFixed(1));
+    }
     rows.push([format, ...cells]);
   }
   line(`\n${basename(path)}`);
   table(["format", ...runtimes.map(([spec]) => `>${spec.replace("onnxruntime-", "")}`)], rows);
   for (const text of said) line(`  ${text}`);
 }
+for (const [, runner] of runtimes) await runner.close();

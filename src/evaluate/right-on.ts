@@ -166,15 +166,20 @@ async function judgedOn(
   if (typeof likeness === "string") return { right: undefined, found: `not compared: ${likeness}` };
   const { signalToNoise, relativeError, lost, unmoved, samples } = likeness;
   const found = `signal to noise ${figure("dB", signalToNoise)} on ${counted(samples, native.one)}`;
-  if (lost === undefined && unmoved !== undefined && relativeError > farApart)
+  const isWorse = target.name === "node" || !(levelOf(native.likeness) - levelOf(likeness) <= smallLoss);
+  if (isWorse && lost === undefined && unmoved !== undefined && relativeError > farApart)
     return { right: undefined, found: "the inputs do not move the original's output", likeness };
-  const own = typeof native.likeness === "string" ? Number.NaN : native.likeness.signalToNoise;
-  const isWorse = target.name === "node" || !(own - signalToNoise <= smallLoss);
   const isBelow = (decibels: number): boolean => isWorse && unmoved === undefined && signalToNoise < decibels;
   if (!isBelow(weakLikeness) && (lost === undefined || !isWorse))
     return { right: true, found, likeness, ...(isBelow(fewDecibels) ? { isWeak: true } : {}) };
   const layer = await blamed(engine, target, original, native, signal);
   return { right: false, found: lost ?? found, likeness, ...(layer === undefined ? {} : { layer }) };
+}
+
+/** How near to the original, in decibels: of what inputs do not move, to all that it says. */
+function levelOf(likeness: Likeness | string): number {
+  if (typeof likeness === "string") return Number.NaN;
+  return likeness.unmoved === undefined ? likeness.signalToNoise : -20 * Math.log10(likeness.relativeError);
 }
 
 /** The first layer that says something else than it does natively; on the native runtime, than it does in the original. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createEngine } from "../engine/index.ts";
 import { parseModel } from "../graph/text.ts";
-import { timedFeeds, timedShapes } from "./timed-inputs.ts";
+import { sequenceNames, timedFeeds, timedShapes } from "./timed-inputs.ts";
 
 const model = (text: string) => parseModel(`opset 21\ngraph ${text}`);
 const shapesOf = async (texts: readonly string[], sizes: Readonly<Record<string, number>> = {}) =>
@@ -59,4 +59,15 @@ it("the same seed draws the same numbers", () => {
   const one = model(`(x: float32[n, 4]) ${body}`);
   expect(timedFeeds(one, { x: [1, 4] }, 1)).toEqual(timedFeeds(one, { x: [1, 4] }, 1));
   expect(timedFeeds(one, { x: [1, 4] }, 2)).not.toEqual(timedFeeds(one, { x: [1, 4] }, 1));
+});
+
+it.each([
+  ["tokens and their mask", "ids: int64[batch, length], mask: int64[batch, length]", ["length"]],
+  ["a cache beside them", "ids: int64[n, s], past: float32[n, 2, p, 8], mask: int64[n, total]", ["s", "total"]],
+  ["images and a whole number", "x: float32[n, 3, height, width], rate: int64[]", []],
+  ["tokens of a fixed number", "ids: int64[batch, 128]", []],
+])("sequences are named by their lengths: %s", (_, inputs, names) => {
+  expect([...sequenceNames(model(`(${inputs}) -> (y) {\n  y = Identity(${inputs.split(":")[0]})\n}\n`))]).toEqual(
+    names,
+  );
 });

@@ -9,7 +9,7 @@ import type { Given } from "../passes/pass.ts";
 import { type DtypeName, type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
 import { type RounderName, rounderOf, rounderOption } from "./rounders/index.ts";
 import type { Rounder } from "./rounders/rounder.ts";
-import { targetOption } from "./targets.ts";
+import { lackOf, targetOption } from "./targets.ts";
 
 export type ActivationType = "uint8" | "int8" | "uint16" | "int16";
 
@@ -302,6 +302,12 @@ export function checkTogether(options: QuantizeSettings): void {
         hint: "ONNX's DynamicQuantizeLinear produces uint8 only.",
       },
     );
+  }
+  const lack = scheme === "static" ? lackOf("one scale", options) : undefined;
+  if (lack !== undefined) {
+    throw new PithError("E_OPTION", `quantize: \`scheme\`: ${lack.reason}, as activations are in the static one.`, {
+      hint: 'The other schemes run on every `target`; GPUs compute in float: "weights", or "float16" with `arithmetic`.',
+    });
   }
   if (scheme === "static" && activations === "int8" && weights === "uint8") {
     throw new PithError("E_OPTION", "quantize: `weights`: int8 activations need int8 weights, got uint8.", {

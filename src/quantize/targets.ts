@@ -1,6 +1,7 @@
 /** The runtimes that results are for, and what was measured of their kernels: ONNX Runtime 1.30, native on x64 with VNNI. */
 import * as v from "valibot";
-import { targetNames } from "../evaluate/run-target.ts";
+import { Miss } from "../errors.ts";
+import { type TargetName, targetNames } from "../evaluate/run-target.ts";
 import type { WeightedRule } from "./target.ts";
 
 /** `target`, as commands and passes declare it. */
@@ -27,3 +28,33 @@ export const targetOption = (text: string) =>
  */
 export const fastWeight = ({ channelDims }: WeightedRule): "int8" | "uint8" =>
   channelDims(1).length > 1 ? "uint8" : "int8";
+
+/** Forms of numbers that not every runtime reads. */
+type Feature = "float8" | "packed rows" | "zero points of 2 bits" | "one scale";
+
+/**
+ * What a runtime cannot run of what `quantize` writes, in the oldest that Pith writes for (1.24.3) or in 1.30: measured in Chromium, `docs/targets.md` has
+ * the table.
+ */
+const lacks: Readonly<Record<TargetName, Readonly<Partial<Record<Feature, string>>>>> = {
+  node: {},
+  // The build with WebGPU, which transformers.js loads for every device, has fewer kernels on the CPU than the others.
+  wasm: {
+    float8: "onnxruntime-web 1.30 has no DequantizeLinear for it in every build",
+    "packed rows": "onnxruntime-web 1.30 has no GatherBlockQuantized in every build",
+  },
+  webgpu: {
+    float8: "WebGPU of ONNX Runtime 1.30 has no DequantizeLinear for it",
+    "zero points of 2 bits": "WebGPU of ONNX Runtime 1.24 knows no zero points of 2 bits",
+    "one scale": "WebGPU of ONNX Runtime 1.24 reads tensors with one scale only if their rows are multiples of 4 long",
+  },
+};
+
+/** Why one of the runtimes that a result is for cannot run it; undefined where all can. */
+export function lackOf(
+  feature: Feature,
+  { target = [] }: { readonly target?: readonly TargetName[] | undefined },
+): Miss | undefined {
+  const reason = target.flatMap((name) => lacks[name][feature] ?? [])[0];
+  return reason === undefined ? undefined : new Miss(reason);
+}

@@ -7,6 +7,7 @@ import { withEvidence } from "../calibrate/evidence.ts";
 import { featuresOf } from "../calibrate/features.ts";
 import type { Dataset } from "../data/types.ts";
 import { Miss, PithError, stopIfAsked } from "../errors.ts";
+import type { TargetName } from "../evaluate/run-target.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import {
@@ -34,6 +35,7 @@ import type { ModelRoundings } from "./model-roundings.ts";
 import type { WeightCodes } from "./options.ts";
 import { type RounderName, rounderOf } from "./rounders/index.ts";
 import type { Known, Rounder } from "./rounders/rounder.ts";
+import { lackOf } from "./targets.ts";
 
 export interface WeightSettings {
   readonly type: WeightType;
@@ -273,11 +275,11 @@ export const settingsOf = (own: {
   readonly weights?: WeightCodes | undefined;
   readonly perChannel: boolean;
   readonly zeroPoints: boolean;
-}): WeightSettings => ({
-  type: integersIn(own) ?? "int8",
-  perChannel: own.perChannel,
-  zeroPoints: own.zeroPoints && !own.perChannel,
-});
+  readonly target?: readonly TargetName[] | undefined;
+}): WeightSettings => {
+  const perChannel = own.perChannel || lackOf("one scale", own) !== undefined;
+  return { type: integersIn(own) ?? "int8", perChannel, zeroPoints: own.zeroPoints && !perChannel };
+};
 
 /** Runs something that may refuse numbers, and says whose numbers they were. */
 export async function forLayer<T>(layer: Layer, work: () => T | Promise<T>): Promise<T> {

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { findChromium } from "../../src/cli/browser/chromium.ts";
 import { runProgram } from "../../src/cli/program.ts";
 import type { IndexedDataset } from "../../src/data/types.ts";
 import { parseModel } from "../../src/graph/text.ts";
@@ -48,6 +49,26 @@ async function pith(words: readonly string[], signal = new AbortController().sig
 
 const compress = (...words: string[]) => pith(["compress", at("net.onnx"), "--data", at("data"), ...words]);
 const sha256 = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
+
+test.skipIf((await findChromium().catch(() => undefined)) === undefined)(
+  "of a target: every variant is compared there, and timed there",
+  async () => {
+    const { code, out } = await compress("-o", at("wasm"), "--target", "wasm");
+    expect(code).toBe(0);
+    const run: Run = JSON.parse(readFileSync(at("wasm/run.json"), "utf8"));
+    for (const { targets, result } of run.variants)
+      if (result !== undefined) expect(targets).toMatchObject([{ target: "wasm", right: true }]);
+    expect(run.latency).toMatchObject({
+      where: expect.stringMatching(/^WebAssembly in .*Chrome/),
+      models: { length: 6 },
+    });
+    expect(out).toMatch(/^right on: wasm ✓$/m);
+    // A machine that is busy claims no speed.
+    if (run.latency?.unsteady !== true) expect(out).toMatch(/^timed: WebAssembly in .*, on input float32\[1, 16\]$/m);
+    else expect(out).not.toContain("timed:");
+  },
+  120_000,
+);
 
 describe("without a recipe", () => {
   test("writes the smallest of five, with a report and a record that fit the files", async () => {

@@ -59,6 +59,7 @@ describe("prune, train, quantize", () => {
     expect(bytes.length).toBeLessThan(run.original.bytes / 3);
     expect(variant?.verdict?.met).toBe(true);
     expect(run.latency?.models).toHaveLength(2);
+    expect(run.latency?.inputs).toEqual({ input: "float32[1, 16]" });
     // The figures, found again from the file alone.
     const again = await evaluate(createEngine(), await open(bytes), task.test, task.metric);
     expect(again.estimate).toEqual(variant?.result?.estimate);

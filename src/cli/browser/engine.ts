@@ -33,13 +33,18 @@ const patience = 300_000;
 /** Of larger models the weights go in several files: a page holds no more in one piece. */
 const fileBytes = 2 ** 30;
 
+export interface BrowserOptions extends Pick<JobContext, "temporary" | "signal"> {
+  /** The folder of another onnxruntime-web than the one that is installed. */
+  readonly runtimes?: string;
+}
+
 /**
  * Opens a page. `temporary` is for the files of models and of the browser.
  * @throws PithError E_FILE without a Chromium, E_ENGINE_MISSING without onnxruntime-web, E_ENGINE if the browser ends, E_STOPPED on the signal.
  */
 export async function openBrowser(
   runtime: "wasm" | "webgpu",
-  { temporary, signal }: Pick<JobContext, "temporary" | "signal">,
+  { temporary, signal, runtimes }: BrowserOptions,
 ): Promise<BrowserEngine> {
   const program = await findChromium();
   const files = new Map<string, string>();
@@ -58,6 +63,7 @@ export async function openBrowser(
   });
   const server = await servePage({
     runtime,
+    runtimes,
     files,
     next(message) {
       heard = Date.now();

@@ -20,6 +20,8 @@ export interface PageServer {
 
 export interface PageOptions {
   readonly runtime: "wasm" | "webgpu";
+  /** The folder of another onnxruntime-web than the one that is installed. */
+  readonly runtimes?: string | undefined;
   /** Files that the page may read, by their paths below its address. */
   readonly files: ReadonlyMap<string, string>;
   /** The page has done what it was asked for, and asks what is next. */
@@ -46,7 +48,7 @@ const types: Readonly<Record<string, string>> = {
 
 /** @throws PithError E_ENGINE_MISSING if onnxruntime-web is not installed. */
 export async function servePage(options: PageOptions): Promise<PageServer> {
-  const runtimes = runtimeFolder();
+  const runtimes = options.runtimes ?? runtimeFolder();
   const token = randomBytes(16).toString("hex");
   const server = createServer((request, response) => {
     answer(request, response, token, runtimes, options).catch(() => {

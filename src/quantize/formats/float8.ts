@@ -14,6 +14,7 @@ import { fromNumbers, toFloat32 } from "../../tensor/convert.ts";
 import { deferred } from "../../tensor/deferred.ts";
 import { alongAxis, elementCount } from "../../tensor/dims.ts";
 import type { Dense } from "../../tensor/types.ts";
+import { lackOf } from "../targets.ts";
 import { scaleAxis, weightReader } from "../weight.ts";
 import { numbersOf, type StoredCodes } from "./dequantize-linear.ts";
 import { around, beside, type Form, type Format, oncePerRun } from "./format.ts";
@@ -24,11 +25,10 @@ const largestCode = 448;
 export const inFloat8: Format = {
   what: "float8",
   opset: ({ weights }) => (weights === "float8" ? 19 : 0),
-  formOf(layer, { weights, perChannel }) {
-    if (weights !== "float8") return undefined;
-    return layer.role.kind === "lookup"
-      ? new Miss("no operator of ONNX picks rows of it", layer.name)
-      : float8Form(perChannel);
+  formOf(layer, own) {
+    if (own.weights !== "float8") return undefined;
+    if (layer.role.kind === "lookup") return new Miss("no operator of ONNX picks rows of it", layer.name);
+    return lackOf("float8", own) ?? float8Form(own.perChannel);
   },
 };
 

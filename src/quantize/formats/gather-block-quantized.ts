@@ -20,6 +20,7 @@ import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts"
 import { int64 } from "../../tensor/dense.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import { type BlockSettings, blocksText } from "../blocks.ts";
+import { lackOf } from "../targets.ts";
 import { settingsOf } from "../weight.ts";
 import { codesForm } from "./dequantize-linear.ts";
 import type { Form, Format } from "./format.ts";
@@ -43,7 +44,8 @@ export const inRowsOfBlocks: Format = {
     if (even < smallestBlock)
       return new Miss(`rows of ${width} numbers are an odd number of blocks of ${block}`, layer.name);
     const settings = { bits, block: even, symmetric: false } as const;
-    return rowsForm(settings, codesForm(settingsOf(own)), own.everywhere === true);
+    const everywhere = own.everywhere === true || lackOf("packed rows", own) !== undefined;
+    return rowsForm(settings, codesForm(settingsOf(own)), everywhere);
   },
 };
 

@@ -25,6 +25,7 @@ import {
 import type { QuantizeSettings } from "../options.ts";
 import { rounderOf } from "../rounders/index.ts";
 import type { Target } from "../target.ts";
+import { lackOf } from "../targets.ts";
 import { integersIn, scaleAxis } from "../weight.ts";
 import { beside, type Form, type Format, oncePerRun, type Run } from "./format.ts";
 import { matrixAt, writeProduct } from "./product.ts";
@@ -47,7 +48,9 @@ export const inBlocks: Format = {
     const settings = blocksIn(own);
     if (settings === undefined || own.standard) return undefined;
     const target = matrixAt(layer, inference);
-    return target instanceof Miss ? target : blocksForm(settings, target);
+    if (target instanceof Miss) return target;
+    const lack = settings.bits === 2 && !settings.symmetric ? lackOf("zero points of 2 bits", own) : undefined;
+    return lack ?? blocksForm(settings, target);
   },
 };
 

@@ -1,0 +1,65 @@
+/** What a runtime cannot run is not written for it (`docs/targets.md`). */
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { encodeToBytes } from "../../src/onnx/index.ts";
+import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { mlp, operators } from "./networks.ts";
+
+async function made(options: QuantizeOptions) {
+  const model = mlp();
+  const { changes } = await quantize(model, options);
+  return { whats: changes.map(({ what }) => what), operators: operators(model), bytes: await encodeToBytes(model) };
+}
+
+describe("for WebGPU", () => {
+  test("8-bit integers take the place of float8, and the reason is said", async () => {
+    const { whats } = await made({ scheme: "weights", weights: "float8", target: ["node", "webgpu"] });
+    for (const what of whats) expect(what).toMatch(/^weight as int8, .*not float8: WebGPU/);
+  });
+
+  test("every channel has a scale, whatever is asked for", async () => {
+    const asked = { scheme: "weights", perChannel: false } as const;
+    expect((await made({ ...asked, target: ["webgpu"] })).bytes).toEqual((await made({ scheme: "weights" })).bytes);
+    expect((await made({ ...asked, target: ["wasm"] })).bytes).toEqual((await made(asked)).bytes);
+  });
+
+  test("blocks of 2 bits have no zero points: those that need some have 8 bits", async () => {
+    const asked = { scheme: "weights", bits: 2, target: ["webgpu"] } as const satisfies QuantizeOptions;
+    expect((await made({ ...asked, target: ["webgpu"] })).operators).toContain("MatMulNBits");
+    const { whats, operators: left } = await made({ ...asked, target: ["webgpu"], zeroPoints: true });
+    expect(left).not.toContain("MatMulNBits");
+    for (const what of whats)
+      expect(what).toContain("not blocks: WebGPU of ONNX Runtime 1.24 knows no zero points of 2 bits");
+  });
+
+  test("ranges measured on data are refused before there is any", async () => {
+    await expect(made({ scheme: "static", target: ["wasm", "webgpu"] })).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: expect.stringMatching(/^quantize: `scheme`: WebGPU of ONNX Runtime 1\.24/),
+    });
+  });
+});
+
+test("for WebAssembly tables of few bits are read by plain operators, which every build has", async () => {
+  const text = `opset 17
+graph (ids: int64[batch, length]) -> (y: float32[batch, length, 64]) {
+  table: float32[40, 64] = random(seed 1)
+  y = Gather(table, ids)
+}`;
+  const written = async (target: readonly ("node" | "wasm")[]) => {
+    const model = parseModel(text);
+    await quantize(model, { scheme: "weights", bits: 4, target: [...target] });
+    return operators(model);
+  };
+  expect(await written(["node"])).toContain("GatherBlockQuantized");
+  expect(await written(["node", "wasm"])).not.toContain("GatherBlockQuantized");
+});
+
+test.each([
+  { scheme: "weights", weights: "nf4" },
+  { scheme: "weights", bits: 2, zeroPoints: true },
+  { scheme: "dynamic", perChannel: false },
+  { dtype: "q4f16" },
+] as const)("Node and WebAssembly run the rest: %o", async (options) => {
+  expect((await made({ ...options, target: ["node", "wasm"] })).bytes).toEqual((await made(options)).bytes);
+});
