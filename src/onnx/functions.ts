@@ -12,9 +12,9 @@ import type { ByteSource } from "../tensor/types.ts";
 import { readAttribute } from "./attribute.ts";
 import { type Field, fieldText, payload, splitFields } from "./fields.ts";
 import { LazyFile } from "./lazy.ts";
-import { readOpset } from "./metadata.ts";
+import { readEntry, readOpset } from "./metadata.ts";
 import type { Reading } from "./reading.ts";
-import { attributeFields, functionFields as f, graphFields, valueInfoFields } from "./schema.ts";
+import { attributeFields, functionFields as f, graphFields, nodeFields, valueInfoFields } from "./schema.ts";
 import { Writer } from "./writer.ts";
 
 /** A reading of another file, in all else like the one that the functions come from. */
@@ -102,6 +102,38 @@ function referencesIn(graph: Graph): ReadonlyMap<Node, ReadonlyMap<string, strin
     if (own.size > 0) references.set(node, own);
   }
   return references;
+}
+
+/** Which metadata, by key, and which documentation is a note that nobody needs. */
+export interface Notes {
+  key(key: string): boolean;
+  doc(text: string): boolean;
+}
+
+/** A function's message without notes on it and on its nodes; all else is as it was, to the byte. */
+export function functionWithout(message: Uint8Array, notes: Notes): Uint8Array {
+  return messageWithout(message, f, notes, (node) => messageWithout(node, nodeFields, notes));
+}
+
+function messageWithout(
+  message: Uint8Array,
+  numbers: { readonly doc: number; readonly metadata: number; readonly node?: number },
+  notes: Notes,
+  ofNode?: (node: Uint8Array) => Uint8Array,
+): Uint8Array {
+  const writer = new Writer(undefined, message.byteLength);
+  let changed = false;
+  for (const field of splitFields(message)) {
+    const { number } = field;
+    const isNote =
+      (number === numbers.doc && notes.doc(fieldText(field))) ||
+      (number === numbers.metadata && notes.key(readEntry(field)[0]));
+    const node = number === numbers.node ? ofNode?.(payload(field)) : undefined;
+    changed ||= isNote || (node !== undefined && node.byteLength !== payload(field).byteLength);
+    if (node !== undefined) writer.bytes(number, node);
+    else if (!isNote && field.whole !== undefined) writer.field(number, field.whole);
+  }
+  return changed ? joined(writer) : message;
 }
 
 function joined(writer: Writer): Uint8Array {

@@ -9,6 +9,7 @@
 import { scopesKey } from "../analysis/layer-names.ts";
 import { allGraphs, type Carried, describe } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { functionWithout } from "../onnx/functions.ts";
 
 /** Keys of torch.onnx and of onnxscript. */
 const notes = /^(pkg\.(torch|onnxscript)\..*|namespace)$/;
@@ -16,7 +17,7 @@ const notes = /^(pkg\.(torch|onnxscript)\..*|namespace)$/;
 /** A text that is where in a program a node was made: that is how older exporters of PyTorch documented nodes. */
 const trace = /\.py\(\d+\): |^\s*File ".*", line \d+/m;
 
-/** Drops notes of the exporter from nodes, values and graphs; says where there were any. */
+/** Drops notes of the exporter from nodes, values, graphs and functions; says where there were any. */
 export function clearNotes(model: Model): readonly string[] {
   const cleared: string[] = [];
   const clear = (at: string, carried: Carried): void => {
@@ -28,6 +29,20 @@ export function clearNotes(model: Model): readonly string[] {
     if (traced) carried.doc = undefined;
     cleared.push(at);
   };
+  const isNote = {
+    key: (key: string) => notes.test(key) && key !== scopesKey,
+    doc: (text: string) => trace.test(text),
+  };
+  const { header } = model;
+  const functions = header.functions.map((message) => functionWithout(message, isNote));
+  if (functions.some((message, index) => message !== header.functions[index])) {
+    header.functions = functions;
+    cleared.push("the functions of the model");
+  }
+  for (const key of [...header.metadata.keys()].filter((key) => key.startsWith("pkg.") && isNote.key(key))) {
+    header.metadata.delete(key);
+    cleared.push("the model");
+  }
   for (const graph of allGraphs(model.graph)) {
     clear(graph.name, graph);
     for (const node of graph.nodes()) clear(describe(node), node);

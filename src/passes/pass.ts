@@ -63,11 +63,11 @@ export interface PassDescription {
   readonly reference?: "teacher" | "original";
   /** The result has learnt nothing yet, so that nobody asks what was lost. */
   readonly beginsAnew?: true;
-  /** It makes a model smaller: notes of the exporter go with what it changes. "file": a result whose file is not smaller is no success. */
-  readonly makesSmaller?: "weights" | "file";
+  /** A result whose file is not smaller is no success. */
+  readonly makesSmaller?: "file";
   /** What loses less than these options: "Use a smaller `amount`". */
   gentler?(options: Given): string;
-  /** What the command line says of a pass that is a command. */
+  /** What the command line says of a pass that is a command. Notes of the exporter go with what it changes. */
   readonly command?: PassCommand;
 }
 
@@ -137,7 +137,7 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
       if (!before.has(node) && !node.metadata.has(passKey)) node.metadata = new Map([...node.metadata, [passKey, id]]);
     }
     if (outcome.changes.length > 0) {
-      if (definition.makesSmaller !== undefined) clearNotes(model);
+      if (definition.command !== undefined) clearNotes(model);
       settle(model);
     }
     if (contract.checked) checkContract(id, model, outcome, hash, faulty);

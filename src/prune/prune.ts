@@ -118,7 +118,6 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   id: "prune",
   summary: "Set the smallest weights to zero, or remove the channels with the smallest norms",
   options,
-  makesSmaller: "weights",
   gentler: () => "Use a smaller amount",
   command: {
     suffix: () => ".pruned",

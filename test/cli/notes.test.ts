@@ -1,0 +1,107 @@
+/** What exporters note about where a model comes from is in no file that a command writes. */
+import { readFileSync } from "node:fs";
+import { beforeAll, expect, test } from "vitest";
+import { allGraphs } from "../../src/graph/graph.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { encodeToBytes, open, save } from "../../src/onnx/index.ts";
+import { Writer } from "../../src/onnx/writer.ts";
+import { pith } from "./run.ts";
+import { hidden, smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+const secret = "/home/somebody/secret";
+const trace = `File "${secret}/net.py", line 26, in forward\n    y = self.fc(x)`;
+const notes = new Map([
+  ["pkg.torch.onnx.stack_trace", trace],
+  ["pkg.onnxscript.optimizer.folded_from", `['${secret}']`],
+  ["namespace", `: ${secret}: torch.nn.Linear`],
+]);
+
+/** A function of the model, y = Relu(x), with notes on it and on its node. */
+function noted(): Uint8Array {
+  const writer = new Writer();
+  const entry = (number: number, own: Writer): void =>
+    own.message(number, (pair) => {
+      pair.text(1, "pkg.torch.onnx.stack_trace");
+      pair.text(2, trace);
+    });
+  writer.text(1, "Rectify");
+  writer.text(4, "x");
+  writer.text(5, "y");
+  writer.message(7, (node) => {
+    node.text(1, "x");
+    node.text(2, "y");
+    node.text(3, "inner");
+    node.text(4, "Relu");
+    node.text(6, trace);
+    entry(9, node);
+  });
+  writer.text(8, trace);
+  writer.message(9, (opset) => opset.integer(2, 21));
+  writer.text(10, "own");
+  entry(14, writer);
+  return Uint8Array.from(writer.finish().flatMap((piece) => (piece instanceof Uint8Array ? [...piece] : [])));
+}
+
+async function saved(name: string, text: string): Promise<void> {
+  const model = parseModel(text);
+  if (text.includes("own.")) model.header.functions = [noted()];
+  model.header.metadata.set("pkg.torch.onnx.exported_from", secret);
+  model.header.metadata.set("author", "somebody");
+  for (const graph of allGraphs(model.graph)) {
+    for (const carrier of [graph, ...graph.nodes(), ...graph.values()]) {
+      carrier.metadata = new Map([...carrier.metadata, ...notes]);
+      carrier.doc = trace;
+    }
+  }
+  await save(model, at(name));
+}
+
+const calling = hidden
+  .replace("active = Relu(between)", "active = own.Rectify(between)")
+  .replace("opset 21", "opset 21, own 1");
+
+beforeAll(async () => {
+  await saved("noted.onnx", calling);
+  await saved("trained.onnx", hidden.replace("[0, 0.5]]", "[0, 0.4]]"));
+});
+
+test("the example has notes everywhere, and is called by its function", async () => {
+  const model = await open(at("noted.onnx"));
+  expect(model.functions.map(({ name }) => name)).toEqual(["Rectify"]);
+  const bytes = Buffer.from(await encodeToBytes(model)).toString("latin1");
+  expect(bytes.split(secret).length).toBeGreaterThan(20);
+});
+
+const data = (): string[] => ["--data", at("points.csv")];
+const train = (): string[] => [...data(), "--epochs", "1"];
+
+test.each<[string, () => string[]]>([
+  ["quantize", () => ["--scheme", "weights"]],
+  ["quantize", () => ["--scheme", "dynamic"]],
+  ["quantize", () => ["--scheme", "float16"]],
+  ["quantize", () => ["--scheme", "static", ...data()]],
+  ["prune", () => ["--amount", "0.3"]],
+  ["factorize", () => ["--rank", "1"]],
+  ["simplify", () => []],
+  ["train", train],
+  ["distill", () => [...train(), "--teacher", at("hidden.onnx")]],
+  ["recover", () => [...data(), "--original", at("hidden.onnx")]],
+  ["reinitialize", () => []],
+])("%s %#", async (command, flags) => {
+  const out = at(`${command}.onnx`);
+  const force = command === "simplify" || command === "reinitialize" ? [] : ["--force"];
+  const trains = ["train", "distill", "recover"].includes(command);
+  const { code, err } = await pith(
+    command,
+    at(trains ? "trained.onnx" : "noted.onnx"),
+    ...flags(),
+    ...force,
+    "-o",
+    out,
+  );
+  expect({ code, err }).toMatchObject({ code: 0 });
+  const bytes = readFileSync(out).toString("latin1");
+  expect(bytes).not.toContain(secret);
+  expect((await open(out)).header.metadata.get("author")).toBe("somebody");
+});
