@@ -1,9 +1,9 @@
 /**
  * How far one output of a changed model is from the original's, over runs on the same inputs, and whether it is lost.
  *
- * It is lost if a constant would be nearer to the original: with outputs x of the original, y of the result and the mean m of x over the samples,
- * Σ (x − y)² ≥ Σ (x − m)². An output that names classes is lost too if it names others (`baseline.ts`) and explains less than half of how the
- * scores vary. An output that the inputs do not move shows nothing, so it is not lost.
+ * It is lost if it explains less than half of how the original's varies: with outputs x of the original, y of the result and the mean m of x over the
+ * samples, Σ (x − y)² ≥ ½ Σ (x − m)², which is 3 dB; at 0 dB a constant would be as near. Of an output that names classes the sentence is about these
+ * where it names others (`baseline.ts`). An output that the inputs do not move shows nothing, so it is not lost.
  */
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText, sameDims } from "../tensor/dims.ts";
@@ -134,10 +134,13 @@ export class OutputComparison {
     const on = `on ${this.#inputs}`;
     if (broken > 0) return `${on} the result is not a number where the original is`;
     if (unmoved !== undefined || noise === 0 || samples < fewestSamples) return undefined;
-    if (disagrees !== undefined && noise >= variation / 2) return `${on} ${disagrees}`;
-    if (this.isBeside || noise < variation || noise < rounding * power) return undefined;
+    if (noise < variation / 2) return undefined;
+    if (disagrees !== undefined) return `${on} ${disagrees}`;
+    if (this.isBeside || noise < rounding * power) return undefined;
     const found = `signal to noise ${figure("dB", decibels)}`;
-    return `${on} the result is no closer to the original than a constant would be (${found})`;
+    return noise < variation
+      ? `${on} less than half of what the original says is left (${found})`
+      : `${on} the result is no closer to the original than a constant would be (${found})`;
   }
 }
 

@@ -15,7 +15,7 @@ async function saved(name: string, text: string): Promise<string> {
   return path;
 }
 
-test("less than half of what was is written with a warning", async () => {
+test("less than nine tenths of what was is written with a warning, less than half is refused", async () => {
   const model = await saved(
     "sum.onnx",
     `opset 21
@@ -25,13 +25,26 @@ graph (x: float32[n, 5]) -> (y: float32[n, 1]) {
 }`,
   );
   const out = join(folder, "out.onnx");
-  const weak = await pith("prune", "--amount", "0.6", model, "-o", out);
+  const refused = await pith("prune", "--amount", "0.6", model, "-o", out);
+  expect(refused).toMatchObject({ code: 1 });
+  expect(refused.err).toMatch(
+    /^E_ACCURACY_LOST: On random inputs less than half of what the original says is left \(signal to noise [12]\.\d+ dB\)\./,
+  );
+  const weak = await pith("prune", "--amount", "0.4", model, "-o", out);
   expect(weak).toMatchObject({
     code: 0,
-    err: expect.stringMatching(/^dissimilar: on random inputs the error is more than half/),
+    err: expect.stringMatching(/^dissimilar: on random inputs the error is more than a tenth/),
   });
   expect(weak.out).toMatch(/outputs: signal to noise [\d.]+ dB, on 32 random inputs/);
-  expect(await pith("prune", "--amount", "0.2", model, "-o", out)).toMatchObject({ code: 0, err: "" });
+  const slight = await saved(
+    "wide.onnx",
+    `opset 21
+graph (x: float32[n, 20]) -> (y: float32[n, 1]) {
+  w: float32[20, 1] = [[1.1], ${Array.from({ length: 19 }, (_, at) => `[${(2 + at / 100).toFixed(2)}]`).join(", ")}]
+  y = MatMul(x, w)
+}`,
+  );
+  expect(await pith("prune", "--amount", "0.05", slight, "-o", out)).toMatchObject({ code: 0, err: "" });
 });
 
 test("a refusal names the layer to blame first, and what leaves it out", async () => {

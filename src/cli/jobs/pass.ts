@@ -10,7 +10,7 @@ import { readSidecars } from "../../data/index.ts";
 import { recordedPrepared, recordPrepared } from "../../data/preprocessing-spec.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
-import { fewestSame, type Likeness, weakLikeness } from "../../evaluate/compare-function.ts";
+import { fewestSame, type Likeness } from "../../evaluate/compare-function.ts";
 import {
   blameText,
   type Comparison,
@@ -22,6 +22,7 @@ import {
   size,
   type Verdict,
 } from "../../evaluate/index.ts";
+import { fewDecibels } from "../../evaluate/layers.ts";
 import { ResultFails, requireLoads, type WatchedEngine, watchLoads } from "../../evaluate/load-check.ts";
 import type { OnTarget } from "../../evaluate/right-on.ts";
 import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
@@ -296,7 +297,7 @@ async function compareWithOriginal(
     const weak =
       typeof likeness === "object" &&
       likeness.unmoved === undefined &&
-      (likeness.same === undefined ? likeness.signalToNoise < weakLikeness : likeness.same < fewestSame);
+      (likeness.same === undefined ? likeness.signalToNoise < fewDecibels : likeness.same < fewestSame);
     if (weak && likeness.lost === undefined)
       context.log({ id: "dissimilar", text: dissimilar(likeness), level: "warning" });
     return kept;
@@ -311,7 +312,9 @@ async function compareWithOriginal(
 function dissimilar({ output, same }: Likeness): string {
   const which = output === undefined ? "" : ` "${output}"`;
   const far =
-    same === undefined ? "the error is more than half of the variance" : "fewer than half of the elements equal those";
+    same === undefined
+      ? "the error is more than a tenth of the variance"
+      : "fewer than half of the elements equal those";
   return `on random inputs ${far} of the original's output${which}: measure the result on your own samples (--data)`;
 }
 
