@@ -52,6 +52,7 @@ const steps: Readonly<Record<string, (from: string, to: string) => Promise<unkno
   weights: edit((model) => quantize(model, { scheme: "weights" })),
   dynamic: edit((model) => quantize(model, { scheme: "dynamic" })),
   float16: edit((model) => quantize(model, { scheme: "float16" })),
+  q4: edit((model) => quantize(model, { dtype: "q4" })),
   prune: edit((model) => prune(model, { amount: 0.5 })),
   remove: edit(async (model) => {
     await prune(model, { amount: 0.5 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type GoldenTensor, golden, goldenNumbers } from "../../test/shared.ts";
-import { type BlockBits, blockCodes, blockScale, packRows } from "./blocks.ts";
+import { type BlockBits, blockCodes, blockRanges, blockScale, packRows } from "./blocks.ts";
 
 interface Case {
   readonly K: number;
@@ -20,37 +20,37 @@ const unsigned = (value: number): number => Math.fround(value) + 0;
 const cases = golden<{ readonly blocks: readonly Case[] }>("quantization")?.blocks ?? [];
 
 describe.skipIf(cases.length === 0)("blocks, by ONNX Runtime's own quantizer", () => {
-  test.each(cases.map((one) => [`${one.K} × ${one.N} in ${one.block_size}, ${one.bits} bits`, one] as const))(
-    "%s",
-    (_, { K, N, block_size: size, bits, symmetric, ...expected }) => {
-      const stored = goldenNumbers(expected.weight_K_by_N);
-      const values = Float32Array.from({ length: K * N }, (_, at) => stored[(at % K) * N + Math.floor(at / K)] ?? 0);
-      const blocks = Math.ceil(K / size);
-      const [codes, scales, zeroPoints] = [new Uint8Array(K * N), [] as number[], [] as number[]];
-      for (let row = 0; row < N; row++)
-        for (let block = 0; block < blocks; block++) {
-          const range = [row * K + block * size, row * K + Math.min(K, (block + 1) * size)] as const;
-          const own = values.subarray(...range);
-          const found = blockScale(Math.min(...own), Math.max(...own), { bits, symmetric });
-          blockCodes(values, codes, range, found, bits);
-          scales.push(found.scale);
-          zeroPoints.push(found.zeroPoint);
-        }
-      expect(scales.map(unsigned)).toEqual([...goldenNumbers(expected.scales)].map(unsigned));
-      const packedZeros = expected.zero_points_packed_per_row;
-      if (packedZeros !== undefined)
-        expect([...packRows(zeroPoints, { width: blocks, size: 8 / bits, bits, fill: 2 ** (bits - 1) })]).toEqual([
-          ...goldenNumbers(packedZeros),
-        ]);
-      // What fills up the last block may be anything.
-      const kept = K - (K % (8 / bits));
-      const rowsOf = (bytes: ArrayLike<number>) =>
-        Array.from({ length: N }, (_, row) =>
-          Array.from({ length: (kept * bits) / 8 }, (_, at) => bytes[(row * blocks * size * bits) / 8 + at]),
+  describe.each([true, false])("columns: %s", (turned) => {
+    test.each(cases.map((one) => [`${one.K} × ${one.N} in ${one.block_size}, ${one.bits} bits`, one] as const))(
+      "%s",
+      (_, { K, N, block_size: size, bits, symmetric, ...expected }) => {
+        const stored = goldenNumbers(expected.weight_K_by_N);
+        const values = Float32Array.from(stored, (value, at) =>
+          turned ? value : (stored[(at % K) * N + Math.floor(at / K)] ?? 0),
         );
-      expect(rowsOf(packRows(codes, { width: K, size, bits }))).toEqual(
-        rowsOf(goldenNumbers(expected.packed_N_blocks_bytes)),
-      );
-    },
-  );
+        const layout = { rows: N, width: K, turned };
+        const { min, max } = blockRanges(values, layout, size);
+        const found = Array.from(min, (low, at) => blockScale(low, max[at] ?? 0, { bits, symmetric }));
+        const scale = Float32Array.from(found, (one) => one.scale);
+        const zeroPoint = Int32Array.from(found, (one) => one.zeroPoint);
+        const codes = blockCodes(values, layout, { size, bits, scale, zeroPoint });
+        const width = Math.ceil(K / size);
+        expect(Array.from(scale, unsigned)).toEqual([...goldenNumbers(expected.scales)].map(unsigned));
+        const packedZeros = expected.zero_points_packed_per_row;
+        if (packedZeros !== undefined)
+          expect([...packRows(zeroPoint, { width, size: 8 / bits, bits, fill: 2 ** (bits - 1) })]).toEqual([
+            ...goldenNumbers(packedZeros),
+          ]);
+        // What fills up the last block may be anything.
+        const kept = K - (K % (8 / bits));
+        const rowsOf = (bytes: ArrayLike<number>) =>
+          Array.from({ length: N }, (_, row) =>
+            Array.from({ length: (kept * bits) / 8 }, (_, at) => bytes[(row * width * size * bits) / 8 + at]),
+          );
+        expect(rowsOf(packRows(codes, { width: width * size, size, bits }))).toEqual(
+          rowsOf(goldenNumbers(expected.packed_N_blocks_bytes)),
+        );
+      },
+    );
+  });
 });

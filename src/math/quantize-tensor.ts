@@ -73,22 +73,35 @@ export function channelRanges(
   const min = new Float32Array(channels).fill(values.length === 0 ? 0 : Number.POSITIVE_INFINITY);
   const max = new Float32Array(channels).fill(values.length === 0 ? 0 : Number.NEGATIVE_INFINITY);
   let at = 0;
-  // Math.min keeps a NaN, so that it is refused later and not lost.
+  if (inner === 1) {
+    for (let start = 0; start < values.length; start += channels)
+      for (let channel = 0; channel < channels; channel++) {
+        const value = values[start + channel] ?? 0;
+        if (!(value >= (min[channel] ?? 0))) min[channel] = keepsNaN(min[channel] ?? 0, value);
+        if (!(value <= (max[channel] ?? 0))) max[channel] = keepsNaN(max[channel] ?? 0, value);
+      }
+    return { min, max };
+  }
   for (let block = 0; block < outer; block++) {
     for (let channel = 0; channel < channels; channel++) {
       let low = min[channel] ?? 0;
       let high = max[channel] ?? 0;
+      // NaN is refused later, and must not be lost.
+      let broken = Number.isNaN(low);
       for (const end = at + inner; at < end; at++) {
         const value = values[at] ?? 0;
-        low = Math.min(low, value);
-        high = Math.max(high, value);
+        if (value < low) low = value;
+        if (value > high) high = value;
+        if (Number.isNaN(value)) broken = true;
       }
-      min[channel] = low;
-      max[channel] = high;
+      min[channel] = broken ? Number.NaN : low;
+      max[channel] = broken ? Number.NaN : high;
     }
   }
   return { min, max };
 }
+
+const keepsNaN = (before: number, value: number): number => (Number.isNaN(before) ? before : value);
 
 /** Scales and zero points as they are stored: scalars, or vectors over `axis`. */
 export function quantizationParameters({

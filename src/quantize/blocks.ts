@@ -1,13 +1,22 @@
 /** A layer's weight in blocks of few bits: rows of the numbers that share scales, and in each so many numbers in a row that share one. */
 import type { Layer } from "../analysis/layers.ts";
-import { type BlockBits, blockCodes } from "../math/index.ts";
+import { type BlockBits, type BlockRows, blockCodes, blockRanges } from "../math/index.ts";
 import { toFloat32, toNumbers } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import type { DataType, Dense, Tensor } from "../tensor/types.ts";
 import type { Run } from "./formats/format.ts";
 import { blockGrid, type ScaledGrid } from "./grid.ts";
-import { checkedCodes, type Evidence, forLayer, scaleAxis, turn, weightReader, withScales } from "./weight.ts";
+import {
+  checkedCodes,
+  type Evidence,
+  forLayer,
+  ofRanges,
+  scaleAxis,
+  turn,
+  weightReader,
+  withScales,
+} from "./weight.ts";
 
 export interface BlockSettings {
   readonly bits: BlockBits;
@@ -34,8 +43,8 @@ export interface BlockLayout {
 /** Scales and zero points are rows × blocks; symmetric blocks have 2ᵇ⁻¹ as zero points. */
 export interface RoundedBlocks extends BlockSettings, BlockShape {
   readonly codes: Tensor;
-  readonly scale: readonly number[];
-  readonly zeroPoint: readonly number[];
+  readonly scale: Float32Array;
+  readonly zeroPoint: Int32Array;
 }
 
 export function blockShape({ effective, ...layer }: Layer, block: number): BlockShape {
@@ -58,31 +67,32 @@ export async function roundedBlocks(
   const shape = blockShape(layer, block);
   const { type, dims, pack } = layoutOf(shape);
   const grid = blockGrid(bits, block, symmetric);
-  const dense = inBlocks(layer, await read(), block);
   const known = { layer, evidence: await evidenceOf(layer) };
-  const scaled = await forLayer(layer, () => withScales(rounder, grid, dense, known));
-  const given =
-    rounder.codes === undefined ? undefined : await forLayer(layer, () => checkedCodes(rounder, scaled, dense, known));
-  const codes =
-    given === undefined
-      ? await deferred(type, dims, nearestBlocks(layer, read, scaled, bits, pack))
-      : inMemory(pack(toNumbers(given)));
-  return { ...settings, ...shape, codes, scale: scaled.scale, zeroPoint: scaled.zeroPoint };
+  const dense = await read();
+  const given = async (): Promise<readonly [grid: ScaledGrid, codes: Tensor | undefined]> => {
+    if (rounder.ofRange !== undefined && rounder.codes === undefined)
+      return [ofRanges(rounder, grid, blockRanges(toFloat32(dense), rowsOf(layer, shape), block)), undefined];
+    const blocks = inBlocks(layer, dense, block);
+    const scaled = await withScales(rounder, grid, blocks, known);
+    if (rounder.codes === undefined) return [scaled, undefined];
+    return [scaled, inMemory(pack(toNumbers(await checkedCodes(rounder, scaled, blocks, known))))];
+  };
+  const [{ scale, zeroPoint }, made] = await forLayer(layer, given);
+  const nearest = nearestBlocks(read, rowsOf(layer, shape), { size: block, bits, scale, zeroPoint }, pack);
+  return { ...settings, ...shape, codes: made ?? (await deferred(type, dims, nearest)), scale, zeroPoint };
 }
+
+const rowsOf = (layer: Layer, { rows, width }: BlockShape): BlockRows => ({
+  rows,
+  width,
+  turned: scaleAxis(layer) !== 0,
+});
 
 // Made where no weight is in scope: a function holds all that any function beside it uses.
 const nearestBlocks =
-  (layer: Layer, read: () => Promise<Dense>, grid: ScaledGrid, bits: BlockBits, pack: BlockLayout["pack"]) =>
-  async (): Promise<Dense> => {
-    const { block = 1, scale, zeroPoint } = grid;
-    const { data } = inBlocks(layer, await read(), block);
-    const codes = new Uint8Array(data.length);
-    scale.forEach((own, index) => {
-      const range = [index * block, (index + 1) * block] as const;
-      blockCodes(data, codes, range, { scale: own, zeroPoint: zeroPoint[index] ?? 0 }, bits);
-    });
-    return pack(codes);
-  };
+  (read: () => Promise<Dense>, rows: BlockRows, scales: Parameters<typeof blockCodes>[2], pack: BlockLayout["pack"]) =>
+  async (): Promise<Dense> =>
+    pack(blockCodes(toFloat32(await read()), rows, scales));
 
 /** Blocks × numbers, rows filled up with zeros. */
 function inBlocks(layer: Layer, dense: Dense, block: number): Dense<"float32"> {

@@ -232,10 +232,10 @@ async function roundWeight(
 ): Promise<Value> {
   const dense = await readStoredValue(model, layer.effective, context.engine);
   const settings = { type: "int8", perChannel: options.perChannel, bits: options.bits } as const;
-  const { scale, low, high, axis } = await scaledGrid(layer, dense, settings, rounding);
+  const { scale, low, high, axis } = await scaledGrid(layer, async () => dense, settings, rounding);
   const dims = axis === undefined ? [] : dense.dims.map((_, at) => (at === axis ? scale.length : 1));
   const sharing = elementCount(dense.dims) / scale.length;
-  const written = { scale, low, high, ...trainedFor(options, sharing) };
+  const written = { scale: [...scale], low, high, ...trainedFor(options, sharing) };
   return round(emit, plainName(layer.weight), layer.effective, written, dims).result;
 }
 

@@ -33,8 +33,8 @@ export type WeightType = "int8" | "uint8" | "int4";
 
 /** A grid with its scales and zero points, one for each slice. */
 export interface ScaledGrid extends Grid {
-  readonly scale: readonly number[];
-  readonly zeroPoint: readonly number[];
+  readonly scale: Float32Array;
+  readonly zeroPoint: Int32Array;
 }
 
 /**

@@ -27,7 +27,7 @@ import { readStoredValue, storedReader } from "../passes/stored.ts";
 import { fromNumbers, toFloat32 } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { elementCount } from "../tensor/dims.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { isPacked } from "../tensor/packed.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import { type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
@@ -53,8 +53,12 @@ export interface RounderOptions {
 /** A rounder, and what it asks to know of a layer. */
 export interface Evidence {
   readonly rounder: Rounder;
+  /** Of stored weights the smallest and largest number of each slice along an axis, where they have been read. */
+  readonly ranges: WeakMap<Tensor, Ranges>;
   evidenceOf(layer: Layer): Promise<unknown>;
 }
+
+type Ranges = ReturnType<typeof channelRanges> & { readonly axis: number };
 
 /** Why a layer's weight cannot be quantized, as far as the graph tells. */
 export const weightMiss = (layer: Layer): Miss | undefined => requireWeight(layer, weightNeeds.quantize);
@@ -73,13 +77,19 @@ export async function withoutUnfit<O extends Selection & RounderOptions>(
   const { engine, signal } = context;
   const rounder = rounderOf(options.rounder);
   const reasons = new Map<Value, string | undefined>();
+  const ranges = new WeakMap<Tensor, Ranges>();
   const misses: Miss[] = [];
   for (const layer of selectLayers(allLayers(model, infer(model)), options)) {
     if (weightMiss(layer) !== undefined) continue;
     const { effective, name } = layer;
     stopIfAsked(signal);
-    if (!known.has(name) && !reasons.has(effective))
-      reasons.set(effective, whyUnfit(await readStoredValue(model, effective, engine)));
+    if (!known.has(name) && !reasons.has(effective)) {
+      const dense = await readStoredValue(model, effective, engine);
+      const axis = scaleAxis(layer);
+      const found = channelRanges(dense, axis);
+      reasons.set(effective, whyUnfit(dense, found));
+      if (effective.tensor !== undefined) ranges.set(effective.tensor, { ...found, axis });
+    }
     const seen = rounder.evidence === undefined ? undefined : featuresOf(layer);
     const reason = known.get(name) ?? reasons.get(effective) ?? (seen instanceof Miss ? seen.reason : undefined);
     if (reason !== undefined) misses.push(new Miss(reason, name));
@@ -90,6 +100,7 @@ export async function withoutUnfit<O extends Selection & RounderOptions>(
   const outcome = await withEvidence(model, asking, rounder.evidence, options, context, (seen) =>
     scheme(fit, {
       rounder,
+      ranges,
       async evidenceOf(layer) {
         const found = await seen(layer);
         if (found instanceof Miss) throw new PithError("E_UNSUPPORTED", `Layer "${layer.name}": ${found.reason}.`);
@@ -100,9 +111,11 @@ export async function withoutUnfit<O extends Selection & RounderOptions>(
   return misses.length === 0 ? outcome : { ...outcome, misses: [...misses, ...outcome.misses] };
 }
 
-function whyUnfit(dense: Dense): string | undefined {
-  const { min, max } = channelRanges(dense, undefined);
-  const largest = Math.max(-(min[0] ?? 0), max[0] ?? 0);
+function whyUnfit(dense: Dense, { min, max }: ReturnType<typeof channelRanges>): string | undefined {
+  const largest = Math.max(
+    -min.reduce((a, b) => Math.min(a, b), 0),
+    max.reduce((a, b) => Math.max(a, b), 0),
+  );
   if (!Number.isFinite(largest)) {
     const broken = brokenNumbers(toFloat32(dense));
     return `its weight ${broken}${dense.type === "float64" ? " in float32" : ""}`;
@@ -125,20 +138,35 @@ export interface Rounding extends Evidence {
 /** The grid of a weight: that of its settings with scales that the rounder finds, or the one that the model has learned. */
 export async function scaledGrid(
   layer: Layer,
-  dense: Dense,
+  read: () => Promise<Dense>,
   { type, perChannel, bits, zeroPoints }: WeightSettings,
-  { rounder, evidenceOf, existing }: Rounding,
+  { rounder, ranges, evidenceOf, existing }: Rounding,
 ): Promise<ScaledGrid> {
   const known = existing.weights.get(layer.effective);
   if (known !== undefined) {
-    const { scale } = known;
+    const scale = Float32Array.from(known.scale);
     const grid = symmetricGrid(type, scale.length === 1 ? undefined : scaleAxis(layer), known);
     const zeroPoint = scaleFor(grid, 0, 0).zeroPoint;
-    return { ...grid, scale, zeroPoint: scale.map(() => zeroPoint) };
+    return { ...grid, scale, zeroPoint: new Int32Array(scale.length).fill(zeroPoint) };
   }
   const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits, zeroPoints);
   const evidence = await evidenceOf(layer);
+  const seen = layer.effective.tensor === undefined ? undefined : ranges.get(layer.effective.tensor);
+  if (seen !== undefined && rounder.ofRange !== undefined && (grid.axis === undefined || grid.axis === seen.axis))
+    return forLayer(layer, () => ofRanges(rounder, grid, grid.axis === undefined ? together(seen) : seen));
+  const dense = await read();
   return forLayer(layer, () => withScales(rounder, grid, dense, { layer, evidence }));
+}
+
+const together = ({ min, max }: Pick<Ranges, "min" | "max">): Pick<Ranges, "min" | "max"> => ({
+  min: Float32Array.of(min.reduce((a, b) => Math.min(a, b), 0)),
+  max: Float32Array.of(max.reduce((a, b) => Math.max(a, b), 0)),
+});
+
+/** The grid with scales that follow from the smallest and largest number of each slice. */
+export function ofRanges(rounder: Rounder, grid: Grid, { min, max }: Pick<Ranges, "min" | "max">): ScaledGrid {
+  const { ofRange = scaleFor } = rounder;
+  return scaledBy(rounder, grid, min.length, (slice) => ofRange(grid, min[slice] ?? 0, max[slice] ?? 0));
 }
 
 export async function withScales(
@@ -147,23 +175,30 @@ export async function withScales(
   dense: Dense,
   known: Known<unknown>,
 ): Promise<ScaledGrid> {
+  const slices = grid.axis === undefined ? 1 : (dense.dims[grid.axis] ?? 0);
   const found = await rounder.scales(dense, grid, known);
-  checkScales(rounder, grid, dense, found);
-  return { ...grid, scale: found.map(({ scale }) => scale), zeroPoint: found.map(({ zeroPoint }) => zeroPoint) };
+  if (found.length !== slices)
+    throw new PithError("E_OPTION", `The rounder "${rounder.id}" gives ${found.length} scales for ${slices} slices.`);
+  return scaledBy(rounder, grid, slices, (slice) => found[slice] ?? scaleFor(grid, 0, 0));
 }
 
-function checkScales({ id }: Rounder, grid: Grid, { dims }: Dense, found: readonly ScaleAndZeroPoint[]): void {
+function scaledBy({ id }: Rounder, grid: Grid, slices: number, of: (slice: number) => ScaleAndZeroPoint): ScaledGrid {
   const no = (text: string): PithError => new PithError("E_OPTION", `The rounder "${id}" ${text}.`);
-  const slices = grid.axis === undefined ? 1 : (dims[grid.axis] ?? 0);
-  if (found.length !== slices) throw no(`gives ${found.length} scales for ${slices} slices`);
   const zero = grid.symmetric ? scaleFor(grid, 0, 0).zeroPoint : undefined;
-  for (const { scale, zeroPoint } of found) {
+  const [scale, zeroPoint] = [new Float32Array(slices), new Int32Array(slices)];
+  for (let slice = 0; slice < slices; slice++) {
+    const own = of(slice);
     // Blocks have scales of either sign, and 0 where all numbers are 0.
-    if (!(Number.isFinite(scale) && (grid.block !== undefined || scale >= smallestScale)))
-      throw no(`gives the scale ${scale}: it must be ${grid.block === undefined ? "positive" : "finite"}`);
-    if (zeroPoint !== (zero ?? Math.min(grid.high, Math.max(grid.low, Math.round(zeroPoint)))))
-      throw no(`gives the zero point ${zeroPoint}: ${zero ?? `a code from ${grid.low} to ${grid.high}`} is expected`);
+    if (!(Number.isFinite(own.scale) && (grid.block !== undefined || own.scale >= smallestScale)))
+      throw no(`gives the scale ${own.scale}: it must be ${grid.block === undefined ? "positive" : "finite"}`);
+    if (own.zeroPoint !== (zero ?? Math.min(grid.high, Math.max(grid.low, Math.round(own.zeroPoint)))))
+      throw no(
+        `gives the zero point ${own.zeroPoint}: ${zero ?? `a code from ${grid.low} to ${grid.high}`} is expected`,
+      );
+    scale[slice] = own.scale;
+    zeroPoint[slice] = own.zeroPoint;
   }
+  return { ...grid, scale, zeroPoint };
 }
 
 /** A weight as integers, which are computed when they are read. */
@@ -193,20 +228,24 @@ export async function roundedWeight(
   settings: WeightSettings,
   rounding: Rounding,
   engine: Context["engine"],
-  form: { readonly grown?: (grid: ScaledGrid, dense: Dense) => ScaledGrid; readonly transposed?: boolean } = {},
+  form: {
+    readonly grown?: (grid: ScaledGrid, read: () => Promise<Dense>) => Promise<ScaledGrid>;
+    readonly transposed?: boolean;
+  } = {},
 ): Promise<QuantizedWeight> {
   const read = await weightReader(model, layer, engine);
-  const dense = await read();
-  const first = await scaledGrid(layer, dense, settings, rounding);
-  const grid = form.grown?.(first, dense) ?? first;
+  const first = await scaledGrid(layer, read, settings, rounding);
+  const grid = (await form.grown?.(first, read)) ?? first;
+  const own = fixedDims(layer.effective.type?.dims) ?? [];
   const { transposed: turns = false } = form;
-  const dims = turns ? dense.dims.toReversed() : dense.dims;
+  const dims = turns ? own.toReversed() : own;
   const axis = turns && grid.axis !== undefined ? 1 - grid.axis : grid.axis;
   const parameters = quantizationParameters({ ...grid, axis });
   const { rounder, evidenceOf } = rounding;
   if (rounder.codes === undefined)
     return { ...parameters, quantized: await deferred(grid.type, dims, nearestCodes(layer, read, grid, turns)) };
   const evidence = await evidenceOf(layer);
+  const dense = await read();
   const codes = await forLayer(layer, async () => checkedCodes(rounder, grid, dense, { layer, evidence }));
   return { ...parameters, quantized: inMemory(turns ? transposed(codes) : codes) };
 }

@@ -120,6 +120,7 @@ describe("a merged decoder, whose branches share all weights", () => {
     [{ scheme: "weights", bits: 4, standard: true }, 15, 3.4],
     [{ scheme: "weights", weights: "float8" }, 20, 1.9],
     [{ dtype: "bnb4" }, 15, 1.9],
+    [{ scheme: "weights", weights: "palette", bits: 6 }, 15, 2],
     [{ scheme: "dynamic" }, 25, 3.2],
     [{ scheme: "float16" }, 60, 1.9],
     [{ dtype: "fp16" }, 45, 1.9],

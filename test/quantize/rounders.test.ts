@@ -72,7 +72,7 @@ describe("mse", () => {
     [2, 400],
     Array.from({ length: 800 }, (_, at) => (at === 5 || at === 700 ? 4 : Math.sin(at * at) * 0.5)),
   );
-  const errorOf = (rounder: typeof nearest, bits: number): number => {
+  const errorOf = (rounder: typeof mse, bits: number): number => {
     const grid = {
       type: "int8",
       axis: 0,

@@ -17,7 +17,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { codesTensor, makeCodes } from "../../math/index.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
-import { float32, int64 } from "../../tensor/dense.ts";
+import { int64 } from "../../tensor/dense.ts";
 import { fixedDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import {
@@ -121,12 +121,12 @@ const blocksOf = (layer: Layer, settings: BlockSettings, turned: boolean, run: R
     const { bits, symmetric } = settings;
     const blocks = await roundedBlocks(run, layer, settings, layoutOf(settings, turned));
     const { rows, count } = blocks;
-    const laid = (numbers: readonly number[]): readonly number[] =>
+    const laid = (numbers: Float32Array | Int32Array): ArrayLike<number> =>
       turned ? numbers.map((_, at) => numbers[(at % rows) * count + Math.floor(at / rows)] ?? 0) : numbers;
     const dims = turned ? [count, rows] : [rows, count];
     return {
       codes: emit.constant(blocks.codes, `${name}_quantized`),
-      scale: emit.constant(float32(dims, laid(blocks.scale)), `${name}_scale`),
+      scale: emit.constant(fromNumbers("float32", dims, laid(blocks.scale)), `${name}_scale`),
       zeroPoint: symmetric
         ? undefined
         : emit.constant(

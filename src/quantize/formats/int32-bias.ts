@@ -33,8 +33,9 @@ export async function vectorBias(
 /** Scales that hold all biases. Where all weights are 0 the bias alone decides. */
 export const grownFor =
   (added: readonly AddedToSums[]) =>
-  (grid: ScaledGrid, dense: Dense): ScaledGrid => {
-    const { min, max } = channelRanges(dense, grid.axis);
+  async (grid: ScaledGrid, read: () => Promise<Dense>): Promise<ScaledGrid> => {
+    if (added.length === 0) return grid;
+    const { min, max } = channelRanges(await read(), grid.axis);
     const scale = grid.scale.map((own, channel) => {
       let grown = min[channel] === 0 && max[channel] === 0 ? 0 : own;
       for (const { bias, dataScale } of added) {

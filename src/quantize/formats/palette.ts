@@ -25,7 +25,7 @@ import { float32, int64 } from "../../tensor/dense.ts";
 import { elementCount, fixedDims } from "../../tensor/dims.ts";
 import { type Dense, typeCodes } from "../../tensor/types.ts";
 import { weightReader } from "../weight.ts";
-import { type Form, type Format, oncePerRun, type Run } from "./format.ts";
+import { around, type Form, type Format, oncePerRun, type Run } from "./format.ts";
 
 export const inPalette: Format = {
   what: "a palette",
@@ -43,7 +43,7 @@ const paletteForm = (bits: number): Form => ({
   bits,
   text: () => `weight in ${bits} bits, a palette of ${2 ** bits} values`,
   async write(emit, { layer, table = layer }, run) {
-    const stored = await storedOf(emit, table, bits, run);
+    const stored = await storedOf(around(emit, layer, run), table, bits, run);
     if (layer.role.kind === "lookup") writeRows(emit, layer, stored);
     else {
       const { node, role, effective } = layer;
@@ -51,7 +51,7 @@ const paletteForm = (bits: number): Form => ({
       const numbers = numbersOf(emit, stored, stored.bytes, dims);
       const isTurned = effective !== table.effective;
       const turned = isTurned ? emit.Transpose([numbers], { perm: [1, 0] }) : numbers;
-      run.model.graph.setInput(node, role.input, cast(emit, turned, effective));
+      node.graph.setInput(node, role.input, cast(emit, turned, effective));
     }
   },
   tied: (_, wanted) => (wanted.onCodes === undefined ? paletteForm(bits) : undefined),

@@ -6,6 +6,7 @@ import { type Grid, scaleFor } from "../grid.ts";
 export const nearest = {
   id: "nearest",
   summary: "scales over the whole range: nothing is clipped",
+  ofRange: scaleFor,
   scales(weight: Dense, grid: Grid): readonly ScaleAndZeroPoint[] {
     const { min, max } = channelRanges(weight, grid.axis);
     return Array.from(min, (low, slice) => scaleFor(grid, low, max[slice] ?? 0));

@@ -29,6 +29,8 @@ export interface Rounder<E = unknown> {
     grid: Grid,
     known: Known<E>,
   ): readonly ScaleAndZeroPoint[] | Promise<readonly ScaleAndZeroPoint[]>;
+  /** The same of one slice, where its smallest and largest number are enough: `scales` is then called only where these are not known yet. */
+  ofRange?(grid: Grid, min: number, max: number): ScaleAndZeroPoint;
   /** A code from `low` to `high` for each number, in the weight's order. By default the nearest. Fake quantization, which trains the numbers, has that in any case. */
   codes?(weight: Dense, grid: ScaledGrid, known: Known<E>): ArrayLike<number> | Promise<ArrayLike<number>>;
 }
