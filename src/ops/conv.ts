@@ -13,6 +13,7 @@ import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../te
 import { type Contribution, defineOp, type Site } from "./define.ts";
 import { integer, integers } from "./shared/attributes.ts";
 import { type Blocks, blocksOf, convolveInBlocks, fasterInBlocks, spreadInBlocks } from "./shared/channel-blocks.ts";
+import { parts } from "./shared/codes.ts";
 import {
   type ConvSettings,
   convAttributes,
@@ -122,6 +123,8 @@ export const Conv = defineOp<ConvSettings>({
       integerTransposed: false,
       integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
         emit.ConvInteger([x, w, xZeroPoint, weightZeroPoint], convAttributes(s)),
+      onCodes: (emit, x, w, bias, y) =>
+        emit.QLinearConv([...parts(x), ...parts(w), y.scale, y.zeroPoint, bias], convAttributes(s)),
       channelDims: (channels) => [channels, ...s.kernel.map(() => 1)],
     };
   },

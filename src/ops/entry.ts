@@ -210,6 +210,16 @@ export interface TrainingForm {
   ): { readonly outputs: readonly Value[]; readonly next: ReadonlyMap<number, Value> } | Miss;
 }
 
+/** Codes, and what makes numbers of them. */
+export interface Coded {
+  readonly codes: Value;
+  readonly scale: Value;
+  readonly zeroPoint: Value;
+}
+
+/** How numbers become codes. */
+type Rounded = Omit<Coded, "codes">;
+
 /** How an operator may be quantized. */
 export type QuantizeRule =
   /** A layer: its data, weight and (int32) bias are quantized, its output too. */
@@ -232,6 +242,8 @@ export type QuantizeRule =
       ) => Value;
       /** The dimensions that a per-channel vector must have to multiply or add to the output. */
       readonly channelDims: (channels: number) => readonly number[];
+      /** The same operator from codes to codes; the bias is int32. */
+      readonly onCodes?: (emit: Emit, x: Coded, weight: Coded, bias: Value | undefined, y: Rounded) => Value;
       /** The integer form takes the (two-dimensional) weight as inputs × outputs; true if it must be transposed for that. */
       readonly integerTransposed: boolean;
     }
@@ -247,6 +259,13 @@ export type QuantizeRule =
   | {
       readonly kind: "activation";
       readonly inputs: readonly number[];
+      /** The same operator from codes to codes; `inputs` are those of the node, for what is not codes. */
+      readonly onCodes?: (
+        emit: Emit,
+        operands: readonly Coded[],
+        y: Rounded,
+        inputs: readonly (Value | undefined)[],
+      ) => Value;
       /** The output holds the numbers of all inputs, side by side under one scale. */
       readonly joins?: true;
       /** The smallest scale of the output, as a share of the first input's, for which ONNX Runtime's kernel runs. */

@@ -47,6 +47,7 @@ export type {
   AxisRule,
   Body,
   Bound,
+  Coded,
   Contribution,
   Cut,
   Facet,

@@ -5,6 +5,7 @@ import type { Node } from "../graph/graph.ts";
 import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred } from "./define.ts";
 import { attributeOrInput, integer, integers, wrapAxis } from "./shared/attributes.ts";
+import { parts } from "./shared/codes.ts";
 import { contentsOf, withContents, withMoved } from "./shared/elements.ts";
 import { noRank } from "./shared/misses.ts";
 import {
@@ -122,7 +123,13 @@ export const Concat = defineOp({
     const sizes = inputs.map((input) => fixed(input)[s.axis] ?? 0);
     return emit.many("Split", [up, sizes], { axis: s.axis }, inputs.length);
   },
-  quantize: (_, site) => ({ kind: "activation", joins: true, inputs: site.inputs.map((_, input) => input) }),
+  quantize: ({ axis }, site) => ({
+    kind: "activation",
+    joins: true,
+    inputs: site.inputs.map((_, input) => input),
+    onCodes: (emit, operands, y) =>
+      emit["com.microsoft.QLinearConcat"]([y.scale, y.zeroPoint, ...operands.flatMap(parts)], { axis }),
+  }),
 });
 
 /** Opset history: sizes are an attribute before 13, an input since; since 18 `num_outputs` may stand for equal parts. */

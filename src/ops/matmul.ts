@@ -9,6 +9,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, elementCount, sameDims, unknownDim } from "../tensor/dims.ts";
 import { defineOp, type Factored, type Site, type WeightRole } from "./define.ts";
+import { parts } from "./shared/codes.ts";
 import { onIntegers } from "./shared/misses.ts";
 import {
   type GemmSettings,
@@ -92,7 +93,14 @@ export const MatMul = defineOp({
   axes: (_, site) => matmulLinks(site),
   gradient: (_, { emit, inputs: [a, b], up, wanted }) => matmulGradient(emit, a, present(b), up, wanted),
   cost: (_, site) => matmulCost(site),
-  quantize: (_, site) => onMatMulInteger(matmulWeight(site)),
+  quantize: (_, site) => {
+    const rule = onMatMulInteger(matmulWeight(site));
+    if (rule instanceof Miss) return rule;
+    return {
+      ...rule,
+      onCodes: (emit, x, w, _, y) => emit.QLinearMatMul([...parts(x), ...parts(w), y.scale, y.zeroPoint]),
+    };
+  },
 });
 
 export const MatMulInteger = defineOp({
@@ -161,9 +169,16 @@ export const Gemm = defineOp<GemmSettings>({
   },
   quantize: (s, site) => {
     const rule = onMatMulInteger(gemmWeight(s, site), s.transB);
-    if (rule instanceof Miss || rule.kind !== "weighted") return rule;
+    if (rule instanceof Miss) return rule;
     if (s.transA) return new Miss("the data operand is transposed");
     if (s.alpha !== 1) return new Miss("scales its product (alpha)");
-    return rule.weight.bias === undefined ? rule : { ...rule, biasFactor: s.beta, biasAttribute: "beta" };
+    const bias = rule.weight.bias === undefined ? {} : { biasFactor: s.beta, biasAttribute: "beta" };
+    return {
+      ...{ ...rule, ...bias },
+      onCodes: (emit, x, w, added, y) =>
+        emit["com.microsoft.QGemm"]([...parts(x), ...parts(w), added, y.scale, y.zeroPoint], {
+          transB: s.transB ? 1 : 0,
+        }),
+    };
   },
 });

@@ -10,6 +10,7 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, divideDims, elementCount, fixedDims, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegers, integer } from "./shared/attributes.ts";
+import { parts } from "./shared/codes.ts";
 import { noRank } from "./shared/misses.ts";
 import { filled, fixed, need, range, reshapeTo, shaped, typeOf } from "./shared/rules.ts";
 import {
@@ -95,7 +96,17 @@ export const AveragePool = defineOp({
     const settings = { kernel_shape: kernel, strides, dilations, group: channels, ...spreadSettings(s, spatial, out) };
     return [emit.ConvTranspose([share, ones], settings)];
   },
-  quantize: () => ({ kind: "activation", inputs: [0] }),
+  quantize: (s) => {
+    if (s.dilations.some((step) => step !== 1)) return { kind: "activation", inputs: [0] };
+    const modes = { ceil_mode: s.ceil ? 1 : 0, count_include_pad: s.countPads ? 1 : 0 };
+    const window = { kernel_shape: s.kernel, strides: s.strides, ...modes, ...padding(s) };
+    return {
+      kind: "activation",
+      inputs: [0],
+      onCodes: (emit, operands, y) =>
+        emit["com.microsoft.QLinearAveragePool"]([...operands.flatMap(parts), y.scale, y.zeroPoint], window),
+    };
+  },
 });
 
 function globalPool(name: string, more: Pick<OpDef<null>, "quantize"> & Required<Pick<OpDef<null>, "gradient">>): Op {
@@ -216,7 +227,13 @@ export const poolOperators: readonly Op[] = [
       const places = elementCount(fixed(x).slice(2));
       return [emit.Expand([emit.Div([up, places]), fixed(x)])];
     },
-    quantize: () => ({ kind: "activation", inputs: [0], finest: 2 ** -8 }),
+    quantize: () => ({
+      kind: "activation",
+      inputs: [0],
+      finest: 2 ** -8,
+      onCodes: (emit, operands, y) =>
+        emit["com.microsoft.QLinearGlobalAveragePool"]([...operands.flatMap(parts), y.scale, y.zeroPoint]),
+    }),
   }),
   globalPool("GlobalMaxPool", {
     gradient: (_, { emit, inputs: [x], y, up }) => {

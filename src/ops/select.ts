@@ -4,6 +4,7 @@ import { toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
 import { defineOp, type Site } from "./define.ts";
 import { decimal } from "./shared/attributes.ts";
+import { parts } from "./shared/codes.ts";
 import { combineElements, withElements } from "./shared/elements.ts";
 import { broadcast, broadcastAxes, handedOn, need, sameAsInput, sameAxes, shaped } from "./shared/rules.ts";
 
@@ -26,7 +27,12 @@ export const Where = defineOp({
     ];
   },
   wants: (_, __, output) => handedOn(output, 1, 2),
-  quantize: () => ({ kind: "activation", inputs: [1, 2] }),
+  quantize: () => ({
+    kind: "activation",
+    inputs: [1, 2],
+    onCodes: (emit, operands, y, [condition]) =>
+      emit["com.microsoft.QLinearWhere"]([condition, ...operands.flatMap(parts), y.scale, y.zeroPoint]),
+  }),
 });
 
 /** The default bounds of old versions: the smallest and largest float32. They bound nothing, since the runtime takes them later on too. */

@@ -12,6 +12,7 @@ import { isDimension, multiplyDims } from "../tensor/dims.ts";
 import type { Op } from "./define.ts";
 import { decimal, text } from "./shared/attributes.ts";
 import { backFromBlocks, scaledInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
+import { parts } from "./shared/codes.ts";
 import { roundedShare } from "./shared/elements.ts";
 import { unary } from "./shared/elementwise.ts";
 import { typeOf } from "./shared/rules.ts";
@@ -20,7 +21,6 @@ const steepest = 3e38;
 
 const flat = (): undefined => undefined;
 const transparent = () => ({ kind: "transparent" }) as const;
-const onCodes = () => ({ kind: "activation", inputs: [0] }) as const;
 
 /** Of a variance, or into one: squares go beyond float16, and what is added against a division by zero goes below it. */
 const needsFloat32 = () => "its numbers may leave the range of float16";
@@ -61,7 +61,12 @@ export const unaryOperators: readonly Op[] = [
   unary({
     name: "Sigmoid",
     saturates: [0, 1],
-    quantize: onCodes,
+    quantize: () => ({
+      kind: "activation",
+      inputs: [0],
+      onCodes: (emit, operands, y) =>
+        emit["com.microsoft.QLinearSigmoid"]([...operands.flatMap(parts), y.scale, y.zeroPoint]),
+    }),
     derivative: ({ emit, up, y }) => emit.Mul([up, emit.Mul([y, emit.Sub([1, y])])]),
   }),
   unary({
@@ -138,7 +143,12 @@ export const unaryOperators: readonly Op[] = [
     name: "LeakyRelu",
     read: (site) => ({ alpha: decimal(site, "alpha", 0.01) }),
     derivative: ({ emit, up, x, s }) => emit.Where([emit.Greater([x, 0]), up, emit.Mul([up, s.alpha])]),
-    quantize: onCodes,
+    quantize: ({ alpha }) => ({
+      kind: "activation",
+      inputs: [0],
+      onCodes: (emit, operands, y) =>
+        emit["com.microsoft.QLinearLeakyRelu"]([...operands.flatMap(parts), y.scale, y.zeroPoint], { alpha }),
+    }),
   }),
   unary<{ readonly alpha: number }>({
     name: "Elu",

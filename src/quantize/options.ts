@@ -54,6 +54,8 @@ export interface QuantizeOptions {
   readonly weights?: WeightCodes | undefined;
   /** Type of activations ("uint8"). ONNX Runtime's CPU kernels have 8 bits; with 16 it computes in float what other runtimes do on integers. */
   readonly activations?: ActivationType | undefined;
+  /** Static: "qdq" writes roundings around float operators, which runtimes fuse; "qoperator" writes operators on codes ("qdq"). */
+  readonly form?: "qdq" | "qoperator" | undefined;
   /** Static: ranges of activations are centred at 0 (false: they reach from the smallest to the largest number). */
   readonly symmetric?: boolean | undefined;
   /** Static, and rounders that look at samples: data, or its path, of which the train part is taken where it has one. */
@@ -162,6 +164,10 @@ const entries = v.strictObject({
     }),
   ),
   activations: v.pipe(v.optional(activationTypes, "uint8"), v.description("type of activations")),
+  form: v.pipe(
+    v.optional(v.picklist(["qdq", "qoperator"]), "qdq"),
+    v.description("static: roundings around float operators, which runtimes fuse, or operators on codes"),
+  ),
   symmetric: v.pipe(
     v.optional(v.boolean(), false),
     v.description("static: ranges of activations are centred at 0, as some accelerators want them"),
@@ -293,6 +299,11 @@ export function checkTogether(options: QuantizeSettings): void {
   }
   if (isHalf && rounder !== "nearest") {
     throw new PithError("E_OPTION", `quantize: \`rounder\`: ${scheme} has one way of rounding, to the nearest number.`);
+  }
+  if (scheme !== "static" && options.form === "qoperator") {
+    throw new PithError("E_OPTION", `quantize: \`form\` is not available in the scheme "${scheme}".`, {
+      hint: 'The scheme "static" has roundings that operators on codes can stand for.',
+    });
   }
   if (scheme === "dynamic" && activations !== "uint8") {
     throw new PithError(

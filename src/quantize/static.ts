@@ -19,6 +19,7 @@ import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { dequantized } from "./formats/dequantize-linear.ts";
 import { writeActivations } from "./formats/qdq.ts";
+import { writeOnCodes } from "./formats/qoperator.ts";
 import { isWide, missingData, placeMeasured, type ScaledType } from "./measure.ts";
 import { removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { ActivationType, QuantizeSettings } from "./options.ts";
@@ -83,6 +84,7 @@ export async function quantizeStatically(
   await writeConstants(model, emit, placement, scales, options.symmetric, context);
   writeActivations(model, emit, placement, scales);
   model.graph.sort();
+  if (options.form === "qoperator") writeOnCodes(model);
   removeReplaced(model, before);
   return { changes, misses };
 }

@@ -4,10 +4,11 @@ import { InferenceSession } from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
+import { assertValid } from "../../src/graph/verify.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
 import { temporaryFolder } from "../temporary.ts";
-import { difference, numbersFor, operators, run } from "./networks.ts";
+import { calibration, cnn, difference, layerNames, numbersFor, operators, reopened, run } from "./networks.ts";
 
 const folder = temporaryFolder();
 
@@ -93,6 +94,13 @@ describe("one kernel on integers", () => {
     const { ran, misses } = await optimized(text);
     expect(inside(ran)).toEqual(expected);
     expect(misses).toEqual([]);
+    // The same operators, written out.
+    const { written } = await optimized(text, { form: "qoperator" });
+    const kernels = expected.map((op) => (op === "NhwcMaxPool" ? "MaxPool" : op));
+    expect(inside(written).sort()).toEqual(kernels);
+    expect([count(written, "QuantizeLinear"), count(written, "DequantizeLinear")]).toEqual(
+      text.includes("Greater") ? [1, 2] : [1, 1],
+    );
   });
 });
 
@@ -129,6 +137,37 @@ describe("on the codes themselves", () => {
     expect(ran).toContain(op);
     expect([count(ran, "QuantizeLinear"), count(ran, "DequantizeLinear")]).toEqual([1, 1]);
   });
+});
+
+test("operators on codes compute what roundings around float operators do", async () => {
+  for (const activations of ["uint8", "int8"] as const)
+    for (const perChannel of [true, false]) {
+      const data = memory("x", { x: calibration("cnn") });
+      const [apart, written] = [cnn(), cnn()];
+      await quantize(apart, { scheme: "static", activations, perChannel, data });
+      await quantize(written, { scheme: "static", activations, perChannel, data, form: "qoperator" });
+      assertValid(written);
+      expect(layerNames(written)).toEqual(layerNames(cnn()));
+      const x = calibration("cnn");
+      for (const optimize of [false, true])
+        expect(
+          difference(await run(apart, { x }), await run(await reopened(written), { x }, { optimize })),
+        ).toBeLessThan(0.004);
+    }
+});
+
+test("other schemes have no roundings to write so", async () => {
+  await expect(quantize(cnn(), { scheme: "dynamic", form: "qoperator" })).rejects.toMatchObject({ code: "E_OPTION" });
+});
+
+test("of codes with 16 and 4 bits there are no operators: roundings stay", async () => {
+  for (const options of [{ activations: "int16" }, { bits: 4 }] as const) {
+    const model = cnn();
+    const data = memory("x", { x: calibration("cnn") });
+    await quantize(model, { scheme: "static", ...options, data, form: "qoperator" });
+    expect(operators(model)).toContain("Conv");
+    assertValid(model);
+  }
 });
 
 describe("nothing is rounded for operators without a kernel, and the outcome says so", () => {

@@ -2,7 +2,7 @@
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { DataType } from "../../tensor/types.ts";
-import type { Site } from "../define.ts";
+import type { Coded, Site } from "../define.ts";
 import { scalar } from "./rules.ts";
 
 /** A vector of one, which stands for one number for all, as a scalar. */
@@ -39,3 +39,6 @@ export function encoded(
 export function codeType(site: Site, zero: number, like = 0): DataType {
   return site.inputs[zero]?.type ?? site.inputs[like]?.type ?? "uint8";
 }
+
+/** An operand of operators on codes, as they take it. */
+export const parts = ({ codes, scale, zeroPoint }: Coded): readonly Value[] => [codes, scale, zeroPoint];

@@ -94,8 +94,10 @@ export const matmulLinks = (site: Site): readonly AxisLink[] | Miss =>
 export const storedOperands = (_: unknown, site: Site): readonly number[] =>
   site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : []));
 
+type WeightedRule = Extract<QuantizeRule, { readonly kind: "weighted" }>;
+
 /** A product with a weight on the right on integers. */
-export function onMatMulInteger(weight: WeightRole | Miss, integerTransposed = false): QuantizeRule | Miss {
+export function onMatMulInteger(weight: WeightRole | Miss, integerTransposed = false): WeightedRule | Miss {
   if (weight instanceof Miss) return weight;
   if (weight.input !== 1) return new Miss("the weight is the left operand");
   return {
