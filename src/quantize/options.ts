@@ -66,7 +66,7 @@ export interface QuantizeOptions {
   readonly target?: TargetName[] | undefined;
 }
 
-const bits = v.picklist([8, 4, 2, 1, 3, 5, 6, 7], "takes a whole number from 1 to 8");
+const bits = v.picklist([1, 2, 3, 4, 5, 6, 7, 8], "takes a whole number from 1 to 8");
 const weightCodes = ["int8", "uint8", "float8", "nf4", "fp4", "palette"] as const;
 const weights = v.picklist(weightCodes);
 /** What the codes of a weight stand for. */
@@ -113,9 +113,7 @@ const entries = v.strictObject({
   ),
   bits: v.pipe(
     v.optional(bits, 8),
-    v.description(
-      "bits of a weight: 8, 4 or 2 (fewer than 8: matrix products and tables, in blocks); palettes: 1 to 8",
-    ),
+    v.description("bits of a weight: 8, or 4 or 2 for matrix products and tables in blocks; palettes have any"),
     v.metadata({ value: "n" }),
   ),
   block: v.pipe(

@@ -79,12 +79,14 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
         ? 'Try `dtype: "q4"`'
         : "Leave layers in float (`except`, starting with the first and the last)",
   command: {
-    suffix: ({ scheme = "<scheme>", dtype, bits = 8 }) =>
+    suffix: ({ scheme = "<scheme>", dtype, weights, bits = 8 }) =>
       typeof dtype === "string" && dtype in dtypes
         ? dtypes[dtype as DtypeName].suffix
         : scheme === "float16" || scheme === "bfloat16"
           ? `.${scheme}`
-          : `.int${bits}-${scheme}`,
+          : typeof weights === "string" && weights !== "int8" && weights !== "uint8"
+            ? `.${weights}${weights === "palette" ? bits : ""}`
+            : `.int${bits}-${scheme}`,
     results: "model.int8-<scheme>.onnx; for float16 model.float16.onnx; for q4 model_q4.onnx",
     examples: [
       "quantize model.onnx --dtype q4",

@@ -78,9 +78,12 @@ describe("flags", () => {
   });
 
   test("of the numbers that are supported is said which they are", async () => {
-    const { code, err } = await pith("quantize", at("net.onnx"), "--scheme", "weights", "--bits", "3");
-    expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining("expected 8, 4, 2") });
+    const { code, err } = await pith("quantize", at("net.onnx"), "--scheme", "weights", "--bits", "9");
+    expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining("expected 1, 2, 3") });
     expect(err).not.toContain("Did you mean");
+    expect((await pith("quantize", at("net.onnx"), "--scheme", "weights", "--bits", "3")).err).toContain(
+      "--bits takes 8, 4 or 2, got 3",
+    );
   });
 
   test.each([
