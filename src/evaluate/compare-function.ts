@@ -41,8 +41,6 @@ export interface AlikeOptions {
 
 /** Fewer samples of data may all be answered wrong by chance, or right: random inputs are asked as well. */
 export const fewSamples = 30;
-/** Below so many decibels less than half of how the original varies is left: it is lost (`output-distance.ts`). */
-export const weakLikeness = 3;
 /** The same for classes and indices: the share of equal elements. */
 export const fewestSame = 0.5;
 

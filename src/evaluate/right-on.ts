@@ -12,7 +12,7 @@ import { clause, Miss, PithError } from "../errors.ts";
 import { allValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Batch } from "../tensor/types.ts";
-import { type Likeness, Outputs, weakLikeness } from "./compare-function.ts";
+import { type Likeness, Outputs } from "./compare-function.ts";
 import { feedingOf } from "./feeding.ts";
 import { compareLayersOn, fewDecibels, firstToBlame } from "./layers.ts";
 import { counted, figure } from "./numbers.ts";
@@ -169,11 +169,10 @@ async function judgedOn(
   const isWorse = target.name === "node" || !(levelOf(native.likeness) - levelOf(likeness) <= smallLoss);
   if (isWorse && lost === undefined && unmoved !== undefined && relativeError > farApart)
     return { right: undefined, found: "the inputs do not move the original's output", likeness };
-  const isBelow = (decibels: number): boolean => isWorse && unmoved === undefined && signalToNoise < decibels;
-  if (!isBelow(weakLikeness) && (lost === undefined || !isWorse))
-    return { right: true, found, likeness, ...(isBelow(fewDecibels) ? { isWeak: true } : {}) };
+  const isWeak = isWorse && unmoved === undefined && signalToNoise < fewDecibels;
+  if (lost === undefined || !isWorse) return { right: true, found, likeness, ...(isWeak ? { isWeak } : {}) };
   const layer = await blamed(engine, target, original, native, signal);
-  return { right: false, found: lost ?? found, likeness, ...(layer === undefined ? {} : { layer }) };
+  return { right: false, found: lost, likeness, ...(layer === undefined ? {} : { layer }) };
 }
 
 /** How near to the original, in decibels: of what inputs do not move, to all that it says. */
