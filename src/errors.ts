@@ -7,8 +7,8 @@
 
 /** Every code a `PithError` can carry. Codes are stable: scripts match on them. */
 export const errorCodes = [
-  "E_USAGE", // the command line cannot be understood: an unknown command or flag, one that is missing, or that needs another
-  "E_OPTION", // the value of an option, or of a flag, does not fit
+  "E_USAGE", // the command line cannot be understood: an unknown command or flag, or one that needs another
+  "E_OPTION", // the value of an option, or of a flag, does not fit, or one that a technique needs is missing
   "E_FILE", // a file cannot be read or written
   "E_NOT_ONNX", // the bytes are not an ONNX model
   "E_MODEL", // the model contradicts itself or the ONNX specification

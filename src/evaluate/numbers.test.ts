@@ -31,6 +31,13 @@ test("shares are percentages and differ in points, other figures are numbers", (
 
 test("figures and differences name what they count", () => {
   expect([figure("dB", 23.1), figure("nats", -0.5)]).toEqual(["23.10 dB", "−0.5000 nats"]);
+  // 55.56 % to 55.54 % prints as 55.6 % to 55.5 %: the difference is none of nothing.
+  expect([-0.0002, 0.0004, -0.00001, 0].map((value) => difference("share", value))).toEqual([
+    "−0.02 points",
+    "+0.04 points",
+    "−0.001 points",
+    "0.0 points",
+  ]);
   expect([difference("share", -0.007), difference("dB", 1.2), difference("", 3)]).toEqual([
     "−0.7 points",
     "+1.20 dB",

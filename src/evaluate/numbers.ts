@@ -61,8 +61,8 @@ export function figureInterval(unit: Unit, { low, high }: Pick<Estimate, "low" |
 }
 
 /** +0.3, −1.2: by how much a figure differs, bare. Shares differ in points. */
-export function change(unit: Unit, value: number): string {
-  const text = (unit === "share" ? (100 * value).toFixed(1) : value.toPrecision(3)).replace("Infinity", "∞");
+export function change(unit: Unit, value: number, digits = 1): string {
+  const text = (unit === "share" ? (100 * value).toFixed(digits) : value.toPrecision(3)).replace("Infinity", "∞");
   const zero = Number(text) === 0;
   return zero ? text.replace("-", "") : minus(value > 0 ? `+${text}` : text);
 }
@@ -72,9 +72,11 @@ export function changeInterval(unit: Unit, { low, high }: Estimate): string {
   return `${change(unit, low)} … ${change(unit, high)}`;
 }
 
-/** +0.3 points, −1.20 dB: `change` with what it counts. */
+/** +0.3 points, −1.20 dB; −0.02 points where one digit would say that nothing differs: `change` with what it counts. */
 export function difference(unit: Unit, value: number): string {
-  return change(unit, value) + spaced(unitOfChange(unit));
+  const isHidden = (digits: number): boolean => value !== 0 && Number((100 * value).toFixed(digits)) === 0;
+  const digits = [1, 2].find((few) => !isHidden(few)) ?? 3;
+  return change(unit, value, digits) + spaced(unitOfChange(unit));
 }
 
 /** −2.1 points (95 % interval −3.6 … −0.6, 1,000 samples) */

@@ -8,6 +8,8 @@ export interface Fault {
   readonly stack: string | undefined;
   readonly code: ErrorCode | undefined;
   readonly advice: readonly string[];
+  /** The place that the message of a `PithError` begins with. */
+  readonly at?: string | undefined;
 }
 
 export function toFault(error: unknown): Fault {
@@ -15,7 +17,10 @@ export function toFault(error: unknown): Fault {
     return { name: "Error", message: String(error), stack: undefined, code: undefined, advice: [] };
   }
   const { name, message, stack } = error;
-  if (error instanceof PithError) return { name, message, stack, code: error.code, advice: error.advice };
+  if (error instanceof PithError) {
+    const { code, advice, at, sentence } = error;
+    return { name, message: sentence, stack, code, advice, at };
+  }
   return { name, message, stack, code: undefined, advice: [] };
 }
 
@@ -24,7 +29,7 @@ export function fromFault(fault: Fault): Error {
   const error =
     code === undefined
       ? Object.assign(new Error(fault.message), { name: fault.name })
-      : new PithError(code, fault.message, { hint: fault.advice });
+      : new PithError(code, fault.message, { hint: fault.advice, ...(fault.at === undefined ? {} : { at: fault.at }) });
   if (fault.stack !== undefined) error.stack = fault.stack;
   return error;
 }

@@ -79,7 +79,7 @@ export async function placeMeasured(
           broken ??= notFinite(value.name, range);
       }
     }
-    for (const [node, reason] of unevenJoins(placement, inference, ranges)) apart.set(node, reason);
+    for (const [node, reason] of unevenJoins(placement, inference, ranges, existing)) apart.set(node, reason);
     if (unfit.size + apart.size > before) continue;
     if (placement.targets.length === 0 && broken !== undefined) throw broken;
     return { placement, scales: scalesOf(placement, inference, ranges, options, existing) };
@@ -88,6 +88,8 @@ export async function placeMeasured(
 
 /** Of the 8 bits of a joint scale each part must keep six, so that an error of half a step is below a hundredth of its range. */
 const mostUneven = 4;
+/** Of 8 bits. */
+const steps = 255;
 
 /**
  * Operators that put numbers side by side under one scale, which leaves too few steps to those of the smallest range: the scores beside the boxes
@@ -97,13 +99,17 @@ function unevenJoins(
   { operators, activations, targets }: Placement,
   inference: Inference,
   ranges: ReadonlyMap<Value, ValueRange>,
+  { activations: learned }: ModelRoundings,
 ): readonly (readonly [Node, string])[] {
   const rootOf = (value: Value): Value => {
     const from = activations.get(value);
     return from === undefined ? value : rootOf(from);
   };
   const widthOf = (value: Value): number => {
-    const { min, max } = ranges.get(rootOf(value)) ?? { min: 0, max: 0 };
+    const root = rootOf(value);
+    const own = learned.get(root);
+    if (own !== undefined) return own.scale * steps;
+    const { min, max } = ranges.get(root) ?? { min: 0, max: 0 };
     return Math.max(max, 0) - Math.min(min, 0);
   };
   const read = new Set(targets.map(({ data }) => rootOf(data)));

@@ -6,7 +6,7 @@ import { structureHash } from "../../src/graph/hash.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
-import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";
 import { float32 } from "../../src/tensor/dense.ts";
 import {
@@ -360,6 +360,13 @@ graph (x: float32[batch, 8]) -> (y) {
     const scores = (all: Float64Array) => all.filter((_, at) => at % 6 >= 4);
     const [before, after] = [await run(parseModel(text), { x }), await run(model, { x })];
     expect(difference(scores(before), scores(after))).toBeLessThan(0.02);
+  });
+
+  test("whose scales were learned keep them as well", async () => {
+    const model = parseModel(detector(300, "y = Identity(c)"));
+    await fakeQuantize(model, { scheme: "static", data: memory("x", { x }) });
+    const { misses } = await quantize(model, { scheme: "static", data: memory("x", { x }) });
+    expect(misses.find(({ at }) => at === 'Concat "join"')?.reason).toMatch(/^stays in float: it joins ranges of/);
   });
 
   test.each([

@@ -1,0 +1,21 @@
+import { expect, test } from "vitest";
+import { PithError } from "../errors.ts";
+import { fromFault, toFault } from "./serialized-error.ts";
+
+test.each([{}, { at: "layer1.conv" }, { at: "lr", hint: ["Take less.", "Or none."] }])(
+  "a failure is the same on the other side, with its place and advice: %j",
+  (said) => {
+    const error = new PithError("E_MODEL", "it is broken", said);
+    const again = fromFault(structuredClone(toFault(error)));
+    expect(again).toBeInstanceOf(PithError);
+    const { code, message, sentence, at, advice, stack } = error;
+    expect(again).toMatchObject({ code, message, sentence, advice, stack });
+    expect((again as PithError).at).toBe(at);
+  },
+);
+
+test("what is no failure of a user's keeps its name, and is none on the other side", () => {
+  const again = fromFault(structuredClone(toFault(new RangeError("too deep"))));
+  expect(again).not.toBeInstanceOf(PithError);
+  expect(again).toMatchObject({ name: "RangeError", message: "too deep" });
+});
