@@ -8,6 +8,7 @@ import {
   type Likeness,
   lostIn,
 } from "../evaluate/compare-function.ts";
+import { halfOverflow } from "../evaluate/half-overflow.ts";
 import { ResultFails, requireLoads, type WatchedEngine } from "../evaluate/load-check.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
@@ -19,6 +20,8 @@ export interface KeptFunction {
   readonly others: Likeness | string | undefined;
   /** Why the result is no longer the same function, where that was found. */
   readonly lost: string | undefined;
+  /** It is lost because it computes what float16 does not hold. */
+  readonly overflows: boolean;
 }
 
 export interface Judged {
@@ -55,7 +58,10 @@ export async function keptFunction(
     test === undefined || trained
       ? undefined
       : await attempt(compareOtherOutputs(engine, original, result, test, options));
-  return { likeness, others, lost: lostIn(likeness) ?? lostIn(others) };
+  const lost = lostIn(likeness) ?? lostIn(others);
+  const overflow =
+    lost === undefined ? await attempt(halfOverflow(engine, original, result, test, { seed, signal })) : undefined;
+  return { likeness, others, lost: lost ?? overflow, overflows: overflow !== undefined };
 }
 
 /** The same of a result that is about to be written: it loads as its users load it. @throws ResultFails where it does not. */

@@ -216,7 +216,11 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     const unshown = isMissed && goal !== undefined && verdict !== undefined && isWithin(verdict.drop, goal);
     // What is trained changes all layers together.
     const blamed =
-      lostHere === undefined || unshown || trains(pass) || !keysOf(pass.options).has("except")
+      lostHere === undefined ||
+      kept?.overflows === true ||
+      unshown ||
+      trains(pass) ||
+      !keysOf(pass.options).has("except")
         ? undefined
         : await layerToBlame(engine, original, model, judging?.task.test, {
             output: input.output,

@@ -1,0 +1,61 @@
+import { expect, test } from "vitest";
+import { memory } from "../data/index.ts";
+import { createEngine } from "../engine/index.ts";
+import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
+import { quantize } from "../quantize/index.ts";
+import { float32 } from "../tensor/dense.ts";
+import { halfOverflow } from "./half-overflow.ts";
+
+const engine = createEngine();
+/** h is as large as its input times `scale`; the output is between 0 and 1 all the same. */
+const network = (scale: number, inputs = "n"): Model =>
+  parseModel(`opset 18
+graph (x: float32[${inputs}, 4]) -> (y: float32[${inputs}, 4]) {
+  a.weight: float32[4, 4] = [[${scale}, 0, 0, 0], [0, ${scale}, 0, 0], [0, 0, ${scale}, 0], [0, 0, 0, ${scale}]]
+  b.weight: float32[4, 4] = [[1e-4, 0, 0, 0], [0, 1e-4, 0, 0], [0, 0, 1e-4, 0], [0, 0, 0, 1e-4]]
+  h = MatMul(x, a.weight)
+  r = Relu(h)
+  s = MatMul(r, b.weight)
+  y = Sigmoid(s)
+}`);
+const data = memory("rows", { x: float32([8, 4], new Float32Array(32).fill(40)) });
+
+async function overflowOf(original: Model, options: Parameters<typeof quantize>[1]): Promise<string | undefined> {
+  const result = original.clone();
+  await quantize(result, options);
+  return halfOverflow(engine, original, result, data);
+}
+
+test.each(["n", "1", "3"])(
+  "numbers beyond float16 are found where the result computes in it: batch %s",
+  async (inputs) => {
+    const half = { scheme: "float16", arithmetic: "float16" } as const;
+    expect(await overflowOf(network(4000, inputs), half)).toMatch(
+      /^on the samples (MatMul|Relu) "[hr]" computes numbers up to 160 k in the original, and float16 ends at 65,504$/,
+    );
+    expect(await overflowOf(network(1000, inputs), half)).toBeUndefined();
+  },
+);
+
+test("what only stores float16, or computes there in float32, has no such end", async () => {
+  expect(await overflowOf(network(4000), { scheme: "float16" })).toBeUndefined();
+  expect(await overflowOf(network(4000), { scheme: "weights" })).toBeUndefined();
+});
+
+test("random inputs are asked where there are no samples", async () => {
+  const two = parseModel(`opset 18
+graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
+  a: float32[4, 4] = random(seed 1, from 900 to 1000)
+  b: float32[4, 4] = random(seed 2, from 900 to 1000)
+  g = MatMul(x, a)
+  h = MatMul(g, b)
+  y = Sigmoid(h)
+}`);
+  const half = two.clone();
+  await quantize(half, { scheme: "float16", arithmetic: "float16" });
+  expect(await halfOverflow(engine, two, half, undefined)).toMatch(
+    /^on random inputs MatMul "h" computes numbers up to/,
+  );
+  expect(await halfOverflow(engine, two, two.clone(), undefined)).toBeUndefined();
+});

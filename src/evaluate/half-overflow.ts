@@ -1,0 +1,79 @@
+/**
+ * Numbers that float16 does not hold, in a result that computes in it. Where this runtime has no float16 kernels it computes in float32 and nothing
+ * overflows; where the result will run it does, silently: so the original is asked how large its numbers are there.
+ */
+import { retypes } from "../analysis/codes.ts";
+import { infer } from "../analysis/infer.ts";
+import type { Dataset } from "../data/types.ts";
+import type { Engine } from "../engine/engine.ts";
+import { Miss } from "../errors.ts";
+import { emitInto } from "../graph/emit.ts";
+import { describe, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { toNumbers } from "../tensor/convert.ts";
+import { float32, zeros } from "../tensor/dense.ts";
+import { isEndless } from "./mask-values.ts";
+import { count } from "./numbers.ts";
+import { overSamples } from "./over-samples.ts";
+import { pairedRuns } from "./paired-runs.ts";
+
+/** The largest number of float16. */
+const largest = 65_504;
+const samplesAsked = 8;
+
+/**
+ * Which number is too large, as a sentence; undefined where none is, or nothing is computed in float16.
+ * @param data samples; undefined: random inputs.
+ * @throws PithError as runs of the original do, E_STOPPED on the signal.
+ */
+export async function halfOverflow(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  data: Dataset | undefined,
+  { seed = 0, signal }: { readonly seed?: number; readonly signal?: AbortSignal | undefined } = {},
+): Promise<string | undefined> {
+  const names = halvedIn(result);
+  if (names.size === 0) return undefined;
+  const runs =
+    data ?? (await pairedRuns(engine, original, result, { sizes: "one", samples: samplesAsked, seed, signal }));
+  if (runs instanceof Miss) return undefined;
+  const model = ("pairs" in runs ? runs.original : original).clone();
+  const samples = "pairs" in runs ? runs.pairs.map(({ feeds }) => feeds) : runs;
+  const inference = infer(model);
+  const emit = emitInto(model, { by: "half-overflow" });
+  const zero = emit.constant(float32([1], [0]), "zero");
+  const places = new Map<string, string>();
+  for (const node of [...model.graph.nodes()]) {
+    for (const value of node.outputs) {
+      if (value === undefined || !names.has(value.name) || inference.operand(value)?.type !== "float32") continue;
+      // Of nothing there is no maximum.
+      const numbers = emit.Concat([emit.Reshape([emit.Abs([value]), [-1]]), zero], { axis: 0 });
+      places.set(emit.ReduceMax([numbers], { keepdims: 1 }).name, describe(node));
+    }
+  }
+  const [most, at] = [new Map<string, number>(), { batch: 4, samples: samplesAsked, signal }];
+  await overSamples(engine, [{ model, observed: [...places.keys()] }], samples, at, ([found = {}]) => {
+    for (const [name, place] of places)
+      for (const number of toNumbers(found[name] ?? zeros("float32", [0])))
+        most.set(place, Math.max(number, most.get(place) ?? 0));
+  });
+  const isFill = isEndless("float32");
+  const [worst] = [...most].filter(([, number]) => number > largest && !isFill(number)).toSorted((a, b) => b[1] - a[1]);
+  if (worst === undefined) return undefined;
+  const inputs = data === undefined ? "random inputs" : "the samples";
+  return `on ${inputs} ${worst[0]} computes numbers up to ${count(worst[1])} in the original, and float16 ends at 65,504`;
+}
+
+/** What is computed in float16: by the names that the original has for it. */
+function halvedIn(model: Model): ReadonlySet<string> {
+  const inference = infer(model);
+  const isHalf = (value: Value | undefined): boolean =>
+    value !== undefined && value.tensor === undefined && inference.operand(value)?.type === "float16";
+  const names = new Set<string>();
+  for (const node of model.graph.nodes()) {
+    const isWidened = retypes(node, inference) && isHalf(node.inputs[0]);
+    for (const value of node.outputs) if (value !== undefined && (isWidened || isHalf(value))) names.add(value.name);
+  }
+  return names;
+}
