@@ -2,6 +2,8 @@
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { ownOptions, type Selection } from "../analysis/selection.ts";
+import { averageRange } from "../calibrate/average-range.ts";
+import { histogram } from "../calibrate/histogram.ts";
 import { measureRanges, notFinite, observe, type ValueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import { type Dataset, isIndexed } from "../data/index.ts";
@@ -12,13 +14,15 @@ import { channelRanges, fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } f
 import type { Context } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import type { ModelRoundings } from "./model-roundings.ts";
-import type { ActivationType } from "./options.ts";
+import type { ActivationType, RangeMethod } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
+import { clippedBy } from "./ranges.ts";
 import { lostAmong, shareLost, short, whyNotFinite, whyUnfit } from "./resolution.ts";
 
 export interface MeasureOptions extends Selection {
   readonly activations: ActivationType;
   readonly symmetric?: boolean | undefined;
+  readonly ranges?: RangeMethod | undefined;
   readonly data?: Dataset | undefined;
   readonly samples: number;
 }
@@ -220,18 +224,36 @@ const countedSamples = 16;
 async function rangesOf(
   model: Model,
   values: readonly Value[],
-  { data, samples }: MeasureOptions,
+  { data, samples, ranges: method = "min-max" }: MeasureOptions,
   { engine, seed, signal, progress }: Context,
 ): Promise<ReadonlyMap<Value, { readonly range: ValueRange; readonly lost: number }>> {
   if (data === undefined) throw missingData("quantize");
   const order = { ...(isIndexed(data) ? { shuffle: seed } : {}), signal };
   const names = values.map((value) => value.name);
-  const ranges = await measureRanges(engine, model, data, names, { ...order, samples, progress });
+  const ranges = new Map(await measureRanges(engine, model, data, names, { ...order, samples, progress }));
   const rangeOf = (name: string): ValueRange => ranges.get(name) ?? { min: 0, max: 0 };
   const countable = names.filter((name) => {
     const { min, max } = rangeOf(name);
     return Number.isFinite(max - min) && (min < 0 || max > 0);
   });
+  const all = { ...order, samples };
+  if (method === "average") {
+    const found = await observe(engine, model, data, countable, averageRange, all);
+    for (const [name, range] of found) ranges.set(name, range);
+  } else if (method !== "min-max" && countable.length > 0) {
+    const found = await observe(
+      engine,
+      model,
+      data,
+      countable,
+      (name) => {
+        const { min, max } = rangeOf(name);
+        return histogram({ min: Math.min(min, 0), max: Math.max(max, 0) });
+      },
+      all,
+    );
+    for (const [name, seen] of found) ranges.set(name, clippedBy[method](seen));
+  }
   const few = { ...order, samples: Math.min(countedSamples, samples) };
   const statistic = (name: string): Statistic<number> => shareLost(rangeOf(name));
   const lost = countable.length === 0 ? undefined : await observe(engine, model, data, countable, statistic, few);

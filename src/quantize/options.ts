@@ -11,6 +11,10 @@ import { type RounderName, rounderOf, rounderOption } from "./rounders/index.ts"
 import type { Rounder } from "./rounders/rounder.ts";
 import { lackOf, targetOption } from "./targets.ts";
 
+const rangeMethods = ["min-max", "average", "percentile", "mse", "entropy"] as const;
+/** How ranges of activations follow from samples. */
+export type RangeMethod = (typeof rangeMethods)[number];
+
 export type ActivationType = "uint8" | "int8" | "uint16" | "int16";
 
 /** What `quantize` may be told: `scheme` or `dtype`, and what both leave open. */
@@ -54,6 +58,8 @@ export interface QuantizeOptions {
   readonly weights?: WeightCodes | undefined;
   /** Type of activations ("uint8"). ONNX Runtime's CPU kernels have 8 bits; with 16 it computes in float what other runtimes do on integers. */
   readonly activations?: ActivationType | undefined;
+  /** Static: ranges of activations hold all numbers ("min-max", as usual), or leave out what is rare. */
+  readonly ranges?: RangeMethod | undefined;
   /** Static: "qdq" writes roundings around float operators, which runtimes fuse; "qoperator" writes operators on codes ("qdq"). */
   readonly form?: "qdq" | "qoperator" | undefined;
   /** Static: ranges of activations are centred at 0 (false: they reach from the smallest to the largest number). */
@@ -162,6 +168,22 @@ const entries = v.strictObject({
     }),
   ),
   activations: v.pipe(v.optional(activationTypes, "uint8"), v.description("type of activations")),
+  ranges: v.pipe(
+    v.optional(v.picklist(rangeMethods), "min-max"),
+    v.description("static: ranges of activations"),
+    v.metadata({
+      meanings: {
+        title: "Ranges (--ranges)",
+        rows: [
+          ["min-max", "all numbers"],
+          ["average", "a moving average of the range of each batch"],
+          ["percentile", "all but one number in 100,000"],
+          ["mse", "least squared error"],
+          ["entropy", "least Kullback-Leibler divergence"],
+        ],
+      },
+    }),
+  ),
   form: v.pipe(
     v.optional(v.picklist(["qdq", "qoperator"]), "qdq"),
     v.description("static: roundings around float operators, which runtimes fuse, or operators on codes"),

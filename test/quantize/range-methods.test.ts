@@ -1,0 +1,132 @@
+/** Ranges of activations that leave out what is rare, against the same from all numbers at once. */
+import { describe, expect, test } from "vitest";
+import { averageRange, histogram, observe } from "../../src/calibrate/index.ts";
+import { memory } from "../../src/data/index.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { clippedBy } from "../../src/quantize/ranges.ts";
+import { toNumbers } from "../../src/tensor/convert.ts";
+import { float32 } from "../../src/tensor/dense.ts";
+import { numbersFor, stored } from "./networks.ts";
+
+const model = () =>
+  parseModel(`opset 17
+graph (x: float32[n, 8]) -> (y: float32[n, 4]) {
+  w: float32[8, 4] = random(seed 1)
+  y = MatMul "fc" (x, w)
+}`);
+
+/** Normally distributed numbers, one of which is far out. */
+function withOutlier(count: number, outlier = 50) {
+  const { data } = numbersFor([count, 8]);
+  data[5] = outlier;
+  return float32([count, 8], data);
+}
+
+const x = withOutlier(4000);
+const values = toNumbers(x);
+const range = { min: Math.min(...values), max: Math.max(...values) };
+const seen = async () => {
+  const found = await observe(createEngine(), model(), memory("x", { x }), ["x"], histogram(range));
+  const own = found.get("x");
+  if (own === undefined) throw new Error("nothing was seen");
+  return own;
+};
+
+test("a histogram over batches counts every number once, where it lies", async () => {
+  const { counts, min, max } = await seen();
+  const width = (max - min) / counts.length;
+  const expected = new Float64Array(counts.length);
+  for (const value of values) {
+    const at = Math.min(counts.length - 1, Math.floor((value - min) / width));
+    expected[at] = (expected[at] ?? 0) + 1;
+  }
+  expect(counts.reduce((sum, count) => sum + count, 0)).toBe(values.length);
+  // What lies on a bound may be counted on either side of it.
+  const moved = counts.reduce((sum, count, part) => sum + Math.abs(count - (expected[part] ?? 0)), 0);
+  expect(moved).toBeLessThan(5);
+});
+
+describe("one number far out", () => {
+  test("is left out by a percentile of all numbers sorted", async () => {
+    const many = Float64Array.from({ length: 400_000 }, (_, at) => (at === 7 ? 50 : Math.sin(at) * 3));
+    const counts = new Float64Array(2048);
+    const width = 53 / 2048;
+    for (const value of many) {
+      const part = Math.min(2047, Math.floor((value + 3) / width));
+      counts[part] = (counts[part] ?? 0) + 1;
+    }
+    const sorted = many.toSorted();
+    const cut = Math.floor((many.length * 1e-5) / 2);
+    const found = clippedBy.percentile({ min: -3, max: 50, counts });
+    expect(Math.abs(found.max - (sorted[many.length - 1 - cut] ?? 0))).toBeLessThan(width * 1.01);
+    expect(Math.abs(found.min - (sorted[cut] ?? 0))).toBeLessThan(width * 1.01);
+  });
+
+  test("is clipped where that makes the squared error of 8 bits the least", async () => {
+    const found = clippedBy.mse(await seen());
+    const errorOf = (low: number, high: number): number => {
+      const step = (high - low) / 255;
+      return values.reduce(
+        (sum, value) => sum + (value - Math.round(Math.min(high, Math.max(low, value)) / step) * step) ** 2,
+        0,
+      );
+    };
+    const error = errorOf(found.min, found.max);
+    const shares = Array.from({ length: 91 }, (_, at) => (10 + at) / 100);
+    const least = Math.min(...shares.map((share) => errorOf(range.min * share, range.max * share)));
+    expect(error).toBeLessThan(1.02 * least);
+    expect(error).toBeLessThanOrEqual(errorOf(range.min, range.max));
+  });
+
+  test("is left out where the divergence says so, and the bulk is kept", async () => {
+    const found = clippedBy.entropy(await seen());
+    expect(found.max).toBeLessThan(15);
+    expect(found.max).toBeGreaterThan(2);
+    expect(found.min).toBeGreaterThanOrEqual(range.min);
+  });
+});
+
+test("an average moves by a hundredth with every batch", async () => {
+  const found = await observe(createEngine(), model(), memory("x", { x }), ["x"], averageRange, { batch: 1000 });
+  const { min, max } = found.get("x") ?? range;
+  expect(max).toBeLessThanOrEqual(50);
+  expect(min).toBeLessThan(-3);
+  const single = averageRange.begin();
+  const batch = (low: number, high: number) => ({
+    ...{ groups: 1, rows: 1, columns: 3, taps: 1, inner: 1 },
+    matrix: () => ({ rows: 1, columns: 3, data: Float64Array.of(low, high, 0) }),
+    values: () => Float64Array.of(low, high, 0),
+  });
+  for (const [low, high] of [
+    [-1, 2],
+    [-3, 4],
+    [0, 1],
+  ] as const)
+    await single.add(batch(low, high));
+  const expected = [
+    [-1, 2],
+    [-3, 4],
+    [0, 1],
+  ].reduce(
+    ([low = 0, high = 0], [a = 0, b = 0], at) =>
+      at === 0 ? [a, b] : [low + 0.01 * (a - low), high + 0.01 * (b - high)],
+    [0, 0],
+  );
+  expect([single.end().min, single.end().max]).toEqual(expected);
+});
+
+test.each(["percentile", "mse", "entropy"] as const)("quantize takes %s, and scales are smaller", async (ranges) => {
+  const scaleWith = async (how: typeof ranges | "min-max"): Promise<number> => {
+    const own = model();
+    await quantize(own, {
+      scheme: "static",
+      ranges: how,
+      data: memory("x", { x: withOutlier(40_000) }),
+      samples: 40_000,
+    });
+    return toNumbers(await stored(own, "x_scale"))[0] ?? 0;
+  };
+  expect(await scaleWith(ranges)).toBeLessThan(0.95 * (await scaleWith("min-max")));
+});
