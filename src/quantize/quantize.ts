@@ -50,7 +50,8 @@ const schemes = {
  *   it computes in float16, too, where ONNX's types and its range allow it; inputs and outputs keep their types; `except` names layers or operator types that stay.
  * - `bfloat16`: weights in the upper half of float32, arithmetic in float32: its range, and two digits.
  *
- * `dtype` says the same in the names of transformers.js: "q8", "int8", "uint8" (dynamic), "q4" (weights in blocks of 4 bits), "q4f16", "fp16".
+ * `dtype` says the same in the names of transformers.js: "q8", "int8", "uint8" (dynamic), "q4" and "q2" (weights in blocks), "bnb4" (nf4),
+ * "q4f16", "q2f16", "fp16".
  *
  * Masks are folded into the codes, layers keep their names, and what stays in float is listed with the reason.
  *

@@ -7,12 +7,13 @@ import { createEngine } from "../../src/engine/index.ts";
 import { generate, generatorOf } from "../../src/folder/generate.ts";
 import { quantizeFolder } from "../../src/folder/index.ts";
 import { open } from "../../src/onnx/index.ts";
+import { usualDtypes } from "../../src/quantize/dtypes.ts";
 import { browser, inBrowser } from "../browser.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { type Answers, type Asked, answers } from "./answers.ts";
 
-const dtypes = ["fp32", "q8", "int8", "uint8", "q4", "q4f16", "bnb4", "fp16"] as const;
+const dtypes = ["fp32", "q8", "int8", "uint8", "q4", "q4f16", "bnb4", "fp16", "q2", "q2f16"] as const;
 const out = temporaryFolder();
 
 const module = join(import.meta.dirname, "answers.ts");
@@ -26,7 +27,8 @@ async function inWebAssembly(asked: Omit<Asked, "models" | "device">): Promise<R
 }
 
 async function written(name: string): Promise<void> {
-  const rows = await quantizeFolder(shared(`data/models/${name}`) ?? "", { dtypes: "all", out: join(out, name) });
+  const folder = shared(`data/models/${name}`) ?? "";
+  const rows = await quantizeFolder(folder, { dtypes: [...usualDtypes, "q2", "q2f16"], out: join(out, name) });
   expect(rows.filter(({ verdict }) => verdict !== "kept")).toEqual([]);
 }
 
