@@ -15,7 +15,7 @@ export const targetOption = (text: string) =>
         title: "Targets (--target)",
         rows: [
           ["node", "the native runtime"],
-          ["wasm", "WebAssembly in Chromium"],
+          ["wasm", "WebAssembly in Chromium; in Node where there is none"],
           ["webgpu", "WebGPU in Chromium"],
         ],
       },
