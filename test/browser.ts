@@ -54,7 +54,7 @@ try {
     [resolve, reject] = both;
   });
   const server = createServer(async (request, response) => {
-    const path = request.url ?? "/";
+    const [path = "/"] = (request.url ?? "/").split("?");
     response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
     response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
     if (request.method === "POST") {

@@ -5,7 +5,16 @@
  *
  * Each variant is checked before it is written; what was made is recorded at once, so that a run that was stopped goes on from there.
  */
-import { fileNameOf, folderOf, joinPath, listFolder, makeFolder, writeFilesAtomically } from "#platform";
+import {
+  fileNameOf,
+  folderOf,
+  joinPath,
+  listFolder,
+  makeFolder,
+  openFile,
+  readText,
+  writeFilesAtomically,
+} from "#platform";
 import type { Dataset } from "../data/index.ts";
 import { openTokenizer, readSettings } from "../data/tokenizer.ts";
 import { capitalized, PithError, stopIfAsked } from "../errors.ts";
@@ -20,6 +29,7 @@ import { type QuantizeOptions, quantize } from "../quantize/index.ts";
 import { noSmallerThan } from "../recipe/improvement.ts";
 import { keptAndLoads } from "../recipe/kept-function.ts";
 import { apartText } from "../report/verdict.ts";
+import { withCard } from "./card.ts";
 import { compareEndToEnd, type EndToEnd, lostEndToEnd } from "./end-to-end.ts";
 import { bytesOfText, copyFolder, fileHash, textHash } from "./files.ts";
 import { basesIn, configured, dataFilesOf, isVariant, mainOf } from "./layout.ts";
@@ -70,7 +80,8 @@ export interface FolderFile extends Partial<Made> {
 
 const usualFileBytes = 2e9;
 const configName = "config.json";
-const own = [recordName, configName];
+const cardName = "README.md";
+const own = [recordName, configName, cardName];
 /** What concerns the whole run, not one file. */
 const ends: readonly string[] = ["E_STOPPED", "E_OPTION", "E_USAGE", "E_NAME", "E_FILE"];
 
@@ -235,12 +246,24 @@ async function describe(
       return [base, first ?? "fp32"] as const;
     }),
   );
-  const config = configured((await readSettings(joinPath(folder, configName))) ?? {}, { chunks, chosen });
-  const files = Object.entries({ [recordName]: { files: records }, [configName]: config });
+  const before = (await readSettings(joinPath(folder, configName))) ?? {};
+  const config = configured(before, { chunks, chosen });
   const there = await listFolder(out);
-  await writeFilesAtomically(
-    files
-      .filter(([name, content]) => Object.keys(content).length > 0 || there.includes(name))
-      .map(([name, content]) => [joinPath(out, name), [bytesOfText(`${JSON.stringify(content, null, 2)}\n`)]]),
-  );
+  const texts = Object.entries({ [recordName]: { files: records }, [configName]: config })
+    .filter(([name, content]) => Object.keys(content).length > 0 || there.includes(name))
+    .map(([name, content]) => [name, `${JSON.stringify(content, null, 2)}\n`] as const);
+  const originals = new Map<string, number>();
+  for (const base of bases) {
+    const files = [`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names)].filter((file) => names.includes(file));
+    const sizes = await Promise.all(files.map(async (file) => (await openFile(joinPath(out, "onnx", file))).size));
+    originals.set(
+      `onnx/${base}.onnx`,
+      sizes.reduce((sum, size) => sum + size, 0),
+    );
+  }
+  const readme = await readText(joinPath(folder, cardName)).catch(() => "");
+  const first = chosen.get(mainOf(bases).base) ?? [...chosen.values()][0] ?? "fp32";
+  const card = { name: fileNameOf(out), config: before, originals, records, chosen: first };
+  const files = [...texts, [cardName, withCard(readme, card)] as const];
+  await writeFilesAtomically(files.map(([name, text]) => [joinPath(out, name), [bytesOfText(text)]]));
 }

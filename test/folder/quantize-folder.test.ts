@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { PithError } from "../../src/errors.ts";
+import { bytes } from "../../src/evaluate/numbers.ts";
 import { type FolderOptions, quantizeFolder } from "../../src/folder/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
@@ -67,6 +68,7 @@ describe("a folder with one model", () => {
       ["q8", "int8", "uint8", "q4", "q4f16", "bnb4", "fp16"].map((dtype) => [dtype, "kept"]),
     );
     expect(await files(out())).toEqual([
+      "README.md",
       "config.json",
       "onnx/model.onnx",
       "onnx/model_bnb4.onnx",
@@ -87,10 +89,34 @@ describe("a folder with one model", () => {
     }
   });
 
+  test("has a card with the table, behind what the README said, written once", async () => {
+    await modules("model");
+    await write("config.json", '{ "architectures": ["BertForSequenceClassification"] }');
+    await write("README.md", "---\nlicense: mit\n---\n# Of its author\n");
+    const [row] = await run({ dtypes: ["q8"] });
+    await run({ dtypes: ["q4"] });
+    const card = await readFile(at("out", "README.md"), "utf8");
+    expect(card.startsWith("---\nlicense: mit\n---\n# Of its author\n")).toBe(true);
+    expect(card.match(/## Files for transformers\.js/g)).toHaveLength(1);
+    expect(card).toContain(`| q8 | onnx/model_quantized.onnx | ${bytes(row?.bytes ?? 0)} |`);
+    expect(card).toMatch(/^\| fp32 \| onnx\/model\.onnx \| \d.*\n(.*\n)*\| q4 \| onnx\/model_q4\.onnx \|/m);
+    expect(card).toContain('await pipeline("text-classification", "out", { dtype: "q4" });');
+    await run({ out: source(), dtypes: ["q4"] });
+    await run({ out: source(), dtypes: ["q4"] });
+    const inPlace = await readFile(at("model", "README.md"), "utf8");
+    expect(inPlace.match(/<!-- pith/g)).toHaveLength(1);
+    expect(inPlace).toContain("# Of its author");
+  });
+
   test("may be written in place", async () => {
     await modules("model");
     await run({ out: source(), dtypes: ["q4"] });
-    expect(await files(source())).toEqual(["onnx/model.onnx", "onnx/model_q4.onnx", "quantize_config.json"]);
+    expect(await files(source())).toEqual([
+      "README.md",
+      "onnx/model.onnx",
+      "onnx/model_q4.onnx",
+      "quantize_config.json",
+    ]);
   });
 
   test("has its weights in files of the size asked for, of which config.json tells by full names", async () => {

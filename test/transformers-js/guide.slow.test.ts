@@ -1,0 +1,53 @@
+/** The guide to transformers.js as a new user goes through it: its four commands on a real classifier, and the example's page with what they wrote. */
+import { cpSync, readFileSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { browser, inBrowser } from "../browser.ts";
+import { pith } from "../cli/run.ts";
+import { commandLines } from "../docs/markdown.ts";
+import { shared } from "../shared.ts";
+import { temporaryFolder } from "../temporary.ts";
+
+const [source, texts] = [shared("data/models/bert_sst2"), shared("data/text/sst2_dev.tsv")];
+const guide = readFileSync(new URL("../../docs/transformers-js.md", import.meta.url), "utf8");
+const [, section = ""] = guide.split("## Four commands");
+const lines = commandLines(section.split("\n## ")[0] ?? "");
+const folder = temporaryFolder();
+const at = (word: string): string => (/^(minilm|queries)/.test(word) ? join(folder, word) : word);
+
+describe.skipIf(source === undefined || texts === undefined)("the guide", () => {
+  test("has four commands, which run and leave a folder with its card", async () => {
+    expect(lines).toHaveLength(4);
+    cpSync(source ?? "", join(folder, "minilm"), { recursive: true });
+    const sentences = readFileSync(texts ?? "", "utf8")
+      .split("\n")
+      .slice(0, 40);
+    await writeFile(join(folder, "queries.txt"), sentences.map((line) => line.split("\t")[0]).join("\n"));
+    for (const { words } of lines) expect(await pith(...words.map(at))).toMatchObject({ code: 0 });
+    const card = await readFile(join(folder, "minilm.web", "README.md"), "utf8");
+    for (const name of ["model.onnx", "model_quantized.onnx", "model_q4.onnx", "model_fp16.onnx"])
+      expect(card).toMatch(new RegExp(`\\| onnx/${name} \\| \\d`));
+    expect(card).toMatch(/\| q4 .*agreement \d+\.\d % .*40 samples.*\| yes \|/);
+  });
+
+  test.skipIf(browser === undefined)("leads to a page that answers", async () => {
+    const page = "/examples/transformers-js/index.html?model=minilm.web&dtype=";
+    const shown = async (dtype: string): Promise<unknown> =>
+      inBrowser(
+        `export default async () => {
+          const frame = document.createElement("iframe");
+          frame.src = ${JSON.stringify(page + dtype)};
+          document.body.append(frame);
+          for (let tries = 0; tries < 600; tries++) {
+            const { value = "" } = frame.contentDocument?.querySelector("output") ?? {};
+            if (/%$/.test(value)) return value;
+            await new Promise((later) => setTimeout(later, 200));
+          }
+          return frame.contentDocument?.body.textContent;
+        };`,
+        folder,
+      );
+    for (const dtype of ["q8", "q4"]) expect(await shown(dtype)).toMatch(/^POSITIVE 9\d\.\d %$/);
+  });
+});
