@@ -155,7 +155,7 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
     expect(err).toMatch(
       /^E_\w+: The models differ: this one takes "features" float32\[batch, 3\], the original "features" float32\[batch, 2\]\./,
     );
-    expect(err).toContain("hint: Is --against the model that this one was made from?");
+    expect(err).toContain("hint: Is the original the model that this one was made from?");
   });
 
   test.each([

@@ -21,7 +21,7 @@ export function otherInputs(candidate: Model, original: Model, error: unknown): 
   if (same) return undefined;
   const text = `The models differ: this one takes ${inputsText(given)}, the original ${inputsText(known)}.`;
   return new PithError(error.code, `${text} Both are fed the same samples. ${error.message}`, {
-    hint: "Is --against the model that this one was made from?",
+    hint: "Is the original the model that this one was made from?",
     cause: error,
   });
 }
