@@ -75,3 +75,64 @@ test("a model without a cache continues nothing", () => {
   const plain = parseModel("graph (x: float32[2]) -> (y: float32[2]) {\n  y = Relu(x)\n}");
   expect(generatorOf(models(plain))).toBeUndefined();
 });
+
+const encoder = parseModel(`opset 17
+graph (input_ids: int64[batch, seq], attention_mask: int64[batch, seq]) -> (last_hidden_state: float32[batch, seq, 8]) {
+  embed: float32[16, 8] = random(seed 11)
+  h = Gather(embed, input_ids)
+  m = Cast(attention_mask) {to=1}
+  axes: int64[1] = [-1]
+  mask = Unsqueeze(m, axes)
+  last_hidden_state = Mul(h, mask)
+}`);
+
+/** With a cache of the encoder's text, which the branch with a cache returns no more, or reading it anew at each step. */
+const behindEncoder = (merged: boolean): Model =>
+  parseModel(`opset 17
+graph (input_ids: int64[batch, seq], encoder_hidden_states: float32[batch, text, 8], past_key_values.0.decoder.key: float32[batch, past, 8]${
+    merged ? ", past_key_values.0.encoder.key: float32[batch, kept, 8], use_cache_branch: bool[1]" : ""
+  }) -> (logits: float32[batch, seq, 16], present.0.decoder.key: float32[batch, total, 8]${
+    merged ? ", present.0.encoder.key: float32[batch, kept2, 8]" : ""
+  }) {
+  embed: float32[16, 8] = random(seed 12)
+  weight: float32[8, 8] = random(seed 13)
+  head: float32[8, 16] = random(seed 14)
+  axes: int64[1] = [1]
+  zero: float32[1] = [0]
+  h = Gather(embed, input_ids)
+  present.0.decoder.key = Concat(past_key_values.0.decoder.key, h) {axis=1}
+  ${
+    merged
+      ? `key, present.0.encoder.key = If(use_cache_branch) {then_branch=graph () -> (old, none) {
+    old = Identity(past_key_values.0.encoder.key)
+    none = Mul(past_key_values.0.encoder.key, zero)
+  }, else_branch=graph () -> (first, same) {
+    first = MatMul(encoder_hidden_states, weight)
+    same = Identity(first)
+  }}`
+      : "key = MatMul(encoder_hidden_states, weight)"
+  }
+  text = ReduceSum(key, axes) {keepdims=1}
+  said = ReduceSum(present.0.decoder.key, axes) {keepdims=1}
+  both = Add(text, said)
+  all = Add(h, both)
+  logits = MatMul(all, head)
+}`);
+
+test("a merged decoder behind an encoder keeps what it has computed of the text", async () => {
+  const prompts = [[3, 1, 4, 1, 5], [9]];
+  const found = await Promise.all(
+    [true, false].map((merged) => {
+      const parts = generatorOf(
+        new Map([
+          ["encoder_model", encoder],
+          ["decoder_model_merged", behindEncoder(merged)],
+        ]),
+      );
+      if (parts === undefined) throw new Error("no generator");
+      return generate(createEngine(), parts, prompts, { ...options, begin: 2 });
+    }),
+  );
+  expect(found[0]).toEqual(found[1]);
+  expect(found[0]?.[0]).not.toEqual(found[0]?.[1]);
+});
