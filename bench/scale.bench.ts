@@ -6,7 +6,8 @@
  * nodes: networks of several forms, and the seconds of processor time that each step takes of each; "growth" is that of the largest over that
  * of the smallest, over the ratio of their nodes: 1 is linear. weights: models with their weights in a file beside them; "×" is the time over
  * that of reading and writing the model unchanged, and memory is the peak of the process. Each step runs in a process of its own, whose start
- * is not counted, and is given up after --limit seconds. Needs twice the largest size under the temporary folder.
+ * is not counted, and is given up after --limit seconds. Needs twice the largest size under the temporary folder. A folder of an encoder and a merged
+ * decoder, and what `quantize` takes of it with all its processes: `npx tsx --conditions=pith-source bench/scale/folder.ts 2048 FOLDER q8,q4`.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * One step on one model, in a process of its own: `step.ts <step> <from> <to>`. Prints the seconds that the processor worked for it and those
- * that passed, without the start of the process, and the peak of the process's memory in bytes.
+ * One step on one model, in a process of its own: `step.ts <step> <from> <to>`. Prints the seconds that the processor worked for it, without
+ * and with those in the system, and those that passed, without the start of the process, and the peak of the process's memory in bytes.
  */
 import plotJob from "../../src/cli/jobs/plot.ts";
 import { factorize } from "../../src/factorize/index.ts";
@@ -69,5 +69,6 @@ const begun = process.cpuUsage();
 const started = performance.now();
 await step(from, to);
 const seconds = (performance.now() - started) / 1000;
-const { user } = process.cpuUsage(begun);
-process.stdout.write(`${JSON.stringify({ user: user / 1e6, seconds, peak: peakMemory() })}\n`);
+const { user, system } = process.cpuUsage(begun);
+const spent = { user: user / 1e6, processor: (user + system) / 1e6 };
+process.stdout.write(`${JSON.stringify({ ...spent, seconds, peak: peakMemory() })}\n`);

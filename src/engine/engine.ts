@@ -10,6 +10,8 @@ export interface LoadOptions {
   readonly threads?: number;
   /** Runs will mostly give buffers, which the native runtime then fills without copying every output once more for nobody. */
   readonly inPlace?: boolean;
+  /** For few runs: weights are read where they lie in their file, which takes next to no memory and twice the time, and not packed first (native). */
+  readonly lean?: boolean;
 }
 
 export interface Session {

@@ -65,7 +65,16 @@ async function create(
   try {
     session = await ort.InferenceSession.create(bytes, {
       ...(name === "native" ? {} : { executionProviders: [name] }),
-      ...(folder === undefined ? {} : { extra: { session: { model_external_initializers_file_folder_path: folder } } }),
+      ...(folder === undefined
+        ? {}
+        : {
+            extra: {
+              session: {
+                model_external_initializers_file_folder_path: folder,
+                ...(options.lean === true ? { disable_prepacking: "1" } : {}),
+              },
+            },
+          }),
       ...(files.length === 0 ? {} : { externalData: files }),
       ...sessionOptions(options),
     });

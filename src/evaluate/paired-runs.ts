@@ -10,7 +10,7 @@ import { infer, isRandom } from "../analysis/infer.ts";
 import type { Engine, Session } from "../engine/index.ts";
 import { operatorName, type UnknownOperator, unknownIn } from "../engine/unknown-operator.ts";
 import { clause, Miss, PithError, stopIfAsked } from "../errors.ts";
-import { allNodes, type Value } from "../graph/graph.ts";
+import { allNodes, allTensors, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
@@ -60,6 +60,11 @@ export interface PairOptions {
   /** Runs that are done, of the original and of the other, and how many there are about. */
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
+
+/** The original is run and released before the result is loaded, which is loaded as its users do: that is tried, too. */
+const isLarge = ({ graph }: Model): boolean =>
+  [...allTensors(graph)].reduce((sum, { bytes }) => sum + bytes, 0) >= largeBytes;
+const largeBytes = 2 ** 28;
 
 /** Fewer samples show nothing. */
 export const fewestSamples = 4;
@@ -112,7 +117,7 @@ async function runBoth(
   const { optimize = true } = options;
   let session: Session;
   try {
-    session = await engine.load(first, { optimize });
+    session = await engine.load(first, { optimize, lean: isLarge(first) });
   } catch (error) {
     const found = error instanceof PithError ? unknownIn(error) : undefined;
     if (found !== undefined && !unknown.some(({ domain, op }) => domain === found.domain && op === found.op))
