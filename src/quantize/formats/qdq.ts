@@ -11,7 +11,7 @@ import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { replaceReads, replaceUses, substitute } from "../../graph/replace.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
-import type { ScaledType } from "../measure.ts";
+import { isWide, type ScaledType } from "../measure.ts";
 import type { Placement } from "../placement.ts";
 
 /** Rounds activations where they are placed; a clamp that saturation does goes. */
@@ -45,7 +45,8 @@ export function writeActivations(
     ];
     constants.set(rule, [scale, zeroPoint]);
     const from = codesOf.get(placement.activations.get(value));
-    const move = placement.onCodes.get(value);
+    // The runtime pads codes of 8 bits only.
+    const move = isWide(rule.type) ? undefined : placement.onCodes.get(value);
     const [, ...others] = target.producer?.inputs ?? [];
     const named = emit.named(`${name}_QuantizeLinear_Output`);
     const codes =
