@@ -22,7 +22,13 @@ test("has every step, with its options and what the pass says of them", () => {
     maximum: 1,
     description: expect.stringContaining("share"),
   });
-  expect(at(...stepsAt, "quantize", "properties", "scheme").enum).toEqual(["weights", "dynamic", "static", "float16"]);
+  expect(at(...stepsAt, "quantize", "properties", "scheme").enum).toEqual([
+    "weights",
+    "dynamic",
+    "static",
+    "float16",
+    "bfloat16",
+  ]);
   expect(at(...stepsAt, "quantize").required).toEqual([]);
 });
 

@@ -50,7 +50,7 @@ export const overridesOption = <E extends v.ObjectEntries>(entries: E) => {
   const names = Object.keys(entries);
   return v.pipe(
     v.optional(v.record(v.string(), v.strictObject(entries))),
-    v.description(`by layer or operator type ("layer4*:${names[0]}=…"): ${names.join(", ")}`),
+    v.description(`rules such as "fc*:${names[0]}=…": ${names.join(", ")}`),
     v.metadata({ value: "rule", perLayer: true }),
   );
 };

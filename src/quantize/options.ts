@@ -119,7 +119,7 @@ const entries = v.strictObject({
   ),
   bits: v.pipe(
     v.optional(bits, 8),
-    v.description("bits of a weight: 8, or 4 or 2 for matrix products and tables in blocks; palettes have any"),
+    v.description("bits of a weight: 8; 4 or 2 in blocks; palettes any"),
     v.metadata({ value: "n" }),
   ),
   block: v.pipe(
@@ -186,7 +186,7 @@ const entries = v.strictObject({
   ),
   form: v.pipe(
     v.optional(v.picklist(["qdq", "qoperator"]), "qdq"),
-    v.description("static: roundings around float operators, which runtimes fuse, or operators on codes"),
+    v.description("static: float operators between roundings, or operators on codes"),
   ),
   symmetric: v.pipe(
     v.optional(v.boolean(), false),

@@ -144,7 +144,7 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 6]) {
   ],
 ];
 
-describe.each(passes)("%s", (_, pass) => {
+describe.each(passes)("%s", (name, pass) => {
   test("takes weights in Constant nodes as stored ones", async () => {
     const [nodes, tensors] = [inNodes(), asTensors()];
     const expected = await pass(tensors);
@@ -159,7 +159,10 @@ describe.each(passes)("%s", (_, pass) => {
     expect(await outputs(nodes)).toEqual(await outputs(tensors));
   });
 
-  test.each(reasons)("says why nothing is done: %s", async (_, text, reason) => {
+  const inSubgraphs = name.startsWith("quantize")
+    ? reasons.filter(([what]) => !what.startsWith("a subgraph"))
+    : reasons;
+  test.each(inSubgraphs)("says why nothing is done: %s", async (_, text, reason) => {
     const model = parseModel(text);
     const { changes, misses } = await pass(model);
     expect(changes).toEqual([]);

@@ -32,7 +32,7 @@ const single = passCommand(quantize);
 const options = v.object({
   ...single.options.entries,
   dtype: v.optional(
-    flag(v.array(v.picklist([...dtypeNames, "all"])), "variant for transformers.js; of a folder, several", {
+    flag(v.array(v.picklist([...dtypeNames, "all"])), "variant for transformers.js; folders: several", {
       value: "dtype",
     }),
   ),

@@ -1,7 +1,7 @@
 /** A promise, and what many of them look at. */
 
 import { infer } from "../../../src/analysis/infer.ts";
-import { type Layer, layers } from "../../../src/analysis/layers.ts";
+import { allLayers, type Layer } from "../../../src/analysis/layers.ts";
 import type { Value } from "../../../src/graph/graph.ts";
 import type { Model } from "../../../src/graph/model.ts";
 import { storeConstants } from "../../../src/passes/index.ts";
@@ -37,14 +37,14 @@ export async function weights(model: Model): Promise<ReadonlyMap<string, Weight>
   // Constants are layers once they are stored.
   const whole = model.clone();
   storeWeights(whole);
-  for (const layer of layers(whole, infer(whole))) {
+  for (const layer of allLayers(whole, infer(whole))) {
     if (layer.role.packed !== undefined && layer.node.attributes.has("bits")) {
       found.set(layer.name, await inBlocks(layer));
       continue;
     }
     const dense = await readStoredValue(whole, layer.effective, engine);
     const isTable = layer.role.kind === "lookup";
-    const numbers = isTable ? await rowsOf(whole, layer, dense) : dense;
+    const numbers = isTable ? await rowsOf(layer, dense) : dense;
     found.set(layer.name, {
       numbers: toFloat64(numbers),
       dims: dense.dims,
@@ -78,10 +78,10 @@ async function inBlocks({ node, role, weight, outputs, inputs }: Layer): Promise
 }
 
 /** The numbers of a table, which become numbers only once they are picked where it holds codes. */
-async function rowsOf({ graph }: Model, { weight, role }: Layer, dense: Dense): Promise<Dense> {
+async function rowsOf({ weight, role }: Layer, dense: Dense): Promise<Dense> {
   if (dense.type !== "int8" && dense.type !== "uint8") return dense;
   const part = (name: string): Promise<Dense> | undefined =>
-    graph.value(weight.name.replace(/_quantized$/, name))?.tensor?.read();
+    weight.graph.value(weight.name.replace(/_quantized$/, name))?.tensor?.read();
   const [scale, zeroPoint] = [await part("_scale"), await part("_zero_point")];
   const along = scale === undefined || scale.dims.length === 0 ? undefined : role.in;
   const inner = along === undefined ? elementCount(dense.dims) : (stridesOf(dense.dims)[along] ?? 1);
@@ -124,7 +124,7 @@ export async function withWeights(
 ): Promise<Model | undefined> {
   const model = original.clone();
   await storeConstants(model);
-  const all = new Map(layers(model, infer(model)).map((layer) => [layer.name, layer.effective]));
+  const all = new Map(allLayers(model, infer(model)).map((layer) => [layer.name, layer.effective]));
   for (const [name, found] of numbers) {
     const value = all.get(name);
     const tensor = value?.tensor;
