@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { type Model, open, save } from "pith";
-import { cost, elementsIn, infer, learnedTensors } from "pith/analysis";
+import { cost, infer, learnedCount, learnedTensors } from "pith/analysis";
 import type { Dataset } from "pith/data";
 import type { Engine } from "pith/engine";
 import {
@@ -86,7 +86,7 @@ export async function saveAndMeasure(
     name: basename(file),
     sha256: createHash("sha256").update(bytes).digest("hex"),
     ...(await size(file)),
-    parameters: elementsIn(await learnedTensors(forOne, inference)),
+    parameters: learnedCount(await learnedTensors(forOne, inference)),
     macs: typeof macs === "number" ? macs : undefined,
     estimate: comparison.candidate,
   };

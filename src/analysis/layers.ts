@@ -6,6 +6,7 @@ import { Miss } from "../errors.ts";
 import { allNodes, type Graph, type Node, nodeName, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { WeightRole } from "../ops/index.ts";
+import { isFloat } from "../tensor/convert.ts";
 import { bytesFor } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
@@ -121,6 +122,7 @@ function layerOf(node: Node, role: WeightRole): Layer | Miss {
   if (weight === undefined)
     return new Miss(`its weight is computed from constants${storedBy(effective, dims)}`, node.name);
   const bias = role.bias === undefined ? undefined : node.inputs[role.bias];
+  const rowWidth = role.packed?.outputs ?? (role.kind === "lookup" ? unpackedWidth(node, weight) : undefined);
   return {
     name: layerName(weightName({ effective, weight }), node, role.part),
     node,
@@ -128,9 +130,34 @@ function layerOf(node: Node, role: WeightRole): Layer | Miss {
     weight,
     effective,
     bias,
-    outputs: role.packed?.outputs ?? (dims[role.out] ?? 0) * (role.out === 0 || role.groups === 1 ? 1 : role.groups),
+    outputs: rowWidth ?? (dims[role.out] ?? 0) * (role.out === 0 || role.groups === 1 ? 1 : role.groups),
     inputs: role.packed?.inputs ?? (dims[role.in] ?? 0) * (role.in === 0 || role.groups === 1 ? 1 : role.groups),
   };
+}
+
+/** How many codes of fewer bits than eight lie in a row of bytes that is picked: as many as the floats that they become, before anything else does. */
+function unpackedWidth({ outputs: [picked] }: Node, { type }: Value): number | undefined {
+  const bytes = type?.type === "uint8" ? picked?.type?.dims?.at(-1) : undefined;
+  if (picked === undefined || typeof bytes !== "number") return undefined;
+  const seen = new Set<Value>([picked]);
+  for (const { uses } of seen)
+    for (const { node } of uses)
+      for (const next of node.outputs) {
+        if (next?.type === undefined) continue;
+        const { type, dims } = next.type;
+        const width = dims?.at(-1);
+        if (!isFloat(type)) seen.add(next);
+        else if (typeof width === "number" && dims?.length === picked.type?.dims?.length && width <= 8 * bytes)
+          return width;
+      }
+  return undefined;
+}
+
+/** How many numbers a layer's weight holds, however many of them lie in a byte. */
+export function weightCount({ role, effective, outputs, inputs }: Layer): number {
+  const dims = fixedDims(effective.type?.dims) ?? [];
+  if (role.packed !== undefined) return outputs * inputs;
+  return role.kind === "lookup" ? (elementCount(dims) / (dims[role.out] || 1)) * outputs : elementCount(dims);
 }
 
 /** Bytes that a result of constants may have beyond what it is computed from, to be stored in its place. */

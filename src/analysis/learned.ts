@@ -10,29 +10,33 @@ import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
-import { allLayers, type Layer } from "./layers.ts";
+import { allLayers, type Layer, weightCount } from "./layers.ts";
 import { parameterRoots, parametersOf } from "./parameters.ts";
 import { storedRoot } from "./stored-root.ts";
 import { smallBuffersAmong } from "./untrained.ts";
 import { arithmeticTypes } from "./weight.ts";
 
 /**
- * The tensors that hold learned numbers, in all graphs. Reads those that could be tables of positions or masks.
+ * The tensors that hold learned numbers, in all graphs, and how many each holds: of codes packed in bytes more than it has elements. Reads those
+ * that could be tables of positions or masks.
  * @example
- * const parameters = elementsIn(await learnedTensors(model, infer(model)));
+ * const parameters = learnedCount(await learnedTensors(model, infer(model)));
  */
-export async function learnedTensors(model: Model, inference: Inference): Promise<ReadonlySet<Value>> {
+export async function learnedTensors(model: Model, inference: Inference): Promise<ReadonlyMap<Value, number>> {
   const found = new Set(parametersOf(model, inference));
   for (const value of model.graph.values())
     if (value.role?.kind === "tied" && value.tensor !== undefined) found.add(value);
-  const consumed = [...parameterRoots(model, inference), ...allLayers(model, inference).flatMap(storedParts)];
+  const layers = allLayers(model, inference);
+  const consumed = [...parameterRoots(model, inference), ...layers.flatMap(storedParts)];
   for (const value of consumed) {
     const { tensor, role } = value;
     if (tensor !== undefined && role === undefined && !isFloat(tensor.type) && !arithmeticTypes.has(tensor.type))
       found.add(value);
   }
   for (const buffer of await smallBuffersAmong(found)) found.delete(buffer);
-  return found;
+  const counts = new Map([...found].map((value) => [value, elementCount(value.tensor?.dims ?? [0])]));
+  for (const layer of layers) if (counts.has(layer.weight)) counts.set(layer.weight, weightCount(layer));
+  return counts;
 }
 
 function storedParts({ weight, bias }: Layer): readonly Value[] {
@@ -40,9 +44,9 @@ function storedParts({ weight, bias }: Layer): readonly Value[] {
   return root === undefined ? [weight] : [weight, root];
 }
 
-/** How many numbers tensors hold. */
-export function elementsIn(values: Iterable<Value>): number {
+/** How many numbers are learned, of all tensors or of those of these names. */
+export function learnedCount(learned: ReadonlyMap<Value, number>, names?: ReadonlySet<string>): number {
   let sum = 0;
-  for (const { tensor } of values) sum += tensor === undefined ? 0 : elementCount(tensor.dims);
+  for (const [{ name }, count] of learned) if (names?.has(name) !== false) sum += count;
   return sum;
 }

@@ -6,7 +6,7 @@
  */
 import { cost } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
-import { elementsIn, learnedTensors } from "../analysis/learned.ts";
+import { learnedCount, learnedTensors } from "../analysis/learned.ts";
 import { sha256Text } from "../data/hash.ts";
 import type { Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
@@ -226,7 +226,7 @@ async function factsOf(
     sha256,
     bytes: weight.bytes,
     brotli: weight.brotli,
-    parameters: elementsIn(await learnedTensors(copy, infer(copy))),
+    parameters: learnedCount(await learnedTensors(copy, infer(copy))),
     macs: macsOfOne(copy, await oneRun(model, samples)),
   };
 }

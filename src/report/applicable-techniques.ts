@@ -1,7 +1,7 @@
 /** What each technique could do with a layer, told from the graph alone: in how many bits it lies, which channels can go, what refuses and why. */
 import type { Group } from "../analysis/channels.ts";
 import type { Inference } from "../analysis/infer.ts";
-import type { Layer } from "../analysis/layers.ts";
+import { type Layer, weightCount } from "../analysis/layers.ts";
 import { requireStored, requireWeight, weightNeeds } from "../analysis/weight.ts";
 import { Miss, reasonText } from "../errors.ts";
 import { integer } from "../evaluate/numbers.ts";
@@ -18,11 +18,12 @@ export interface Offer {
 }
 
 /** Bits in which a weight lies; of blocks of packed codes those of a code. Undefined where it is not stored. */
-export function weightBits({ weight, role, outputs, inputs }: Layer): number | undefined {
-  const { tensor } = weight;
+export function weightBits(layer: Layer): number | undefined {
+  const { tensor } = layer.weight;
   if (tensor === undefined || tensor.type === "string") return undefined;
-  if (role.packed === undefined) return bitsOf[tensor.type];
-  return Math.round((8 * tensor.bytes) / Math.max(1, outputs * inputs));
+  if (layer.role.packed !== undefined) return layer.role.packed.bits;
+  // A palette's codes share bytes.
+  return tensor.type === "uint8" ? Math.round((8 * tensor.bytes) / (weightCount(layer) || 1)) : bitsOf[tensor.type];
 }
 
 /** Output channels of a layer that can be cut, and the first reason why others cannot. */

@@ -1,7 +1,7 @@
 /** The scheme "dynamic": the very form that ONNX Runtime fuses, and what it computes. */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
-import { elementsIn, learnedTensors } from "../../src/analysis/learned.ts";
+import { learnedCount, learnedTensors } from "../../src/analysis/learned.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
 import { dequantizeLinear, dequantizeTensor, dynamicQuantizeLinear, quantizeWeights } from "../../src/math/index.ts";
@@ -77,10 +77,10 @@ graph (x: float32[batch, 3, 8, 8]) -> (y) {
 
 async function keepsItsCount(text: string): Promise<void> {
   const model = parseModel(text);
-  const before = elementsIn(await learnedTensors(model, infer(model)));
+  const before = learnedCount(await learnedTensors(model, infer(model)));
   const { changes } = await quantize(model, { scheme: "dynamic" });
   expect(changes).toHaveLength(2);
-  expect(elementsIn(await learnedTensors(model, infer(model)))).toBe(before);
+  expect(learnedCount(await learnedTensors(model, infer(model)))).toBe(before);
 }
 
 describe("what is computed", () => {

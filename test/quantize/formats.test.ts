@@ -2,6 +2,9 @@
 import { join } from "node:path";
 import { InferenceSession } from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { allLayers, type Layer, weightCount } from "../../src/analysis/layers.ts";
+import { learnedCount, learnedTensors } from "../../src/analysis/learned.ts";
 import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import type { Model } from "../../src/graph/model.ts";
@@ -10,6 +13,7 @@ import { assertValid } from "../../src/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
 import { simplify } from "../../src/passes/simplify.ts";
 import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { weightBits } from "../../src/report/applicable-techniques.ts";
 import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
 import { float32, inMemory, int64 } from "../../src/tensor/dense.ts";
 import type { Batch } from "../../src/tensor/types.ts";
@@ -151,6 +155,30 @@ describe.each([
         types.map((type) => `its weight is quantized already (${type})`),
       );
     });
+  },
+);
+
+test.each([
+  { bits: 8, block: 32 },
+  { bits: 4 },
+  { bits: 4, standard: true },
+  { bits: 2 },
+  { weights: "nf4" },
+  { weights: "float8" },
+  { weights: "palette", bits: 3 },
+] as const satisfies readonly QuantizeOptions[])(
+  "%j: numbers of weights are counted, not the bytes that hold them",
+  async (options) => {
+    const [before, model] = [parseModel(text), parseModel(text)];
+    await quantize(model, { scheme: "weights", ...options });
+    const sizes = (of: Model) =>
+      allLayers(of, infer(of)).map((layer) => [layer.inputs, layer.outputs, weightCount(layer)]);
+    expect(sizes(model)).toEqual(sizes(before));
+    const count = async (of: Model) => learnedCount(await learnedTensors(of, infer(of)));
+    const palettes = "weights" in options && options.weights === "palette" ? names.length * 2 ** 3 : 0;
+    expect(await count(model)).toBe((await count(before)) + palettes);
+    const bits = weightBits(allLayers(model, infer(model)).find(({ name }) => name === "fc1") as Layer);
+    expect(bits).toBe("bits" in options ? options.bits : options.weights === "nf4" ? 4 : 8);
   },
 );
 

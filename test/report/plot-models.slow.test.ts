@@ -37,6 +37,9 @@ const plot = async (model: Model, amount: number): Promise<string> => {
   return plotPage(copy, infer(copy), { name: "model.onnx", amount });
 };
 
+/** "60,211 of 200,704 pruned" without the commas within numbers. */
+const plain = (what: string): string => what.replaceAll(/(?<=\d),(?=\d)/g, "");
+
 describe.skipIf(models.length === 0).each(models)("$name", ({ path }) => {
   test.each([0.3, 0.5, 0.77])("%d of each layer: as many single weights as l1Unstructured removes", async (amount) => {
     const model = await open(path);
@@ -48,7 +51,7 @@ describe.skipIf(models.length === 0).each(models)("$name", ({ path }) => {
     });
     const { changes } = await l1Unstructured(model, { amount });
     expect(shown.length).toBeGreaterThan(0);
-    const removed = changes.map(({ at, what }) => `${at}: ${what.split(",")[0]}`);
+    const removed = changes.map(({ at, what }) => `${at}: ${plain(what).split(",")[0]}`);
     expect(shown.toSorted()).toEqual(removed.toSorted());
   });
 
@@ -61,6 +64,6 @@ describe.skipIf(models.length === 0).each(models)("$name", ({ path }) => {
         : [`${box.name}: ${taken.gone} of ${taken.size} channels cut`];
     });
     const { changes } = await prune(model, { structured: amount });
-    expect(shown.toSorted()).toEqual(changes.map(({ at, what }) => `${at}: ${what.split(" (")[0]}`).toSorted());
+    expect(shown.toSorted()).toEqual(changes.map(({ at, what }) => `${at}: ${plain(what).split(" (")[0]}`).toSorted());
   });
 });

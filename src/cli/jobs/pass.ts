@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { allLayers } from "../../analysis/layers.ts";
-import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
+import { learnedCount, learnedTensors } from "../../analysis/learned.ts";
 import { selectLayers } from "../../analysis/selection.ts";
 import { takesImages } from "../../data/image-batches.ts";
 import { readSidecars } from "../../data/index.ts";
@@ -359,7 +359,7 @@ async function weightOf(model: Model, path: string): Promise<Weight> {
   const { macs } = cost(copy, inference);
   return {
     ...(await size(...filesOf(model, path))),
-    parameters: elementsIn(await learnedTensors(copy, inference)),
+    parameters: learnedCount(await learnedTensors(copy, inference)),
     macs: typeof macs === "number" ? String(macs) : macs?.text,
   };
 }

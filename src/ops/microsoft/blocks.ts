@@ -65,14 +65,14 @@ function multiplied(emit: Emit, data: Value, matrix: Value, bias: Value | undefi
 }
 
 /** A layer whose matrix lies packed at input 1; channels are those of the last axis. */
-function packedWeight(site: Site, outputs: number, inputs: number, bias: number | undefined): WeightRole | Miss {
+function packedWeight(site: Site, packed: NonNullable<WeightRole["packed"]>, bias?: number): WeightRole | Miss {
   const data = dimsAt(site, 0);
   if (data instanceof Miss) return data;
   if (site.inputs[1]?.stored !== true) return new Miss("its weight is computed");
   const last = data.length - 1;
   const role = { input: 1, out: 0, in: 0, groups: 1, data: 0, dataAxis: last, outputAxis: last };
   const stored = bias !== undefined && site.inputs[bias]?.stored === true ? { bias } : {};
-  return { ...role, packed: { outputs, inputs }, ...stored };
+  return { ...role, packed, ...stored };
 }
 
 const productOf = (site: Site, width: number) => shaped(site, (dims) => [...dims.slice(0, -1), width]);
@@ -88,7 +88,7 @@ export const MatMulNBits = microsoftOp({
   }),
   infer: (s, site) => productOf(site, s.outputs),
   parameters: [5],
-  weight: (s, site) => packedWeight(site, s.outputs, s.inputs, 5),
+  weight: ({ outputs, inputs, bits }, site) => packedWeight(site, { outputs, inputs, bits }, 5),
   axes: already,
   lower: (s, emit, [x, codes, scales, zero, order, bias]) => {
     if (s.prepacked) return new Miss("its weight is packed for one kind of processor");
@@ -127,10 +127,8 @@ export const MatMulBnb4 = microsoftOp({
   }),
   infer: (s, site) => productOf(site, s.transposed ? s.outputs : s.inputs),
   parameters: [],
-  weight: (s, site) =>
-    s.transposed
-      ? packedWeight(site, s.outputs, s.inputs, undefined)
-      : packedWeight(site, s.inputs, s.outputs, undefined),
+  weight: ({ outputs, inputs, bits, transposed }, site) =>
+    packedWeight(site, transposed ? { outputs, inputs, bits } : { outputs: inputs, inputs: outputs, bits }),
   axes: already,
   lower: (s, emit, [x, codes, scales]) => {
     const table = Object.values(bnb4Tables)[s.table];
@@ -173,11 +171,11 @@ interface TableInBlocks {
   readonly dims: readonly number[];
 }
 
-function rowsOf({ dims, gather }: TableInBlocks, { inputs: [table, indices] }: Site): WeightRole | Miss {
+function rowsOf({ dims, gather, bits = 4 }: TableInBlocks, { inputs: [table, indices] }: Site): WeightRole | Miss {
   const [rows, width] = dims;
   if (table?.stored !== true || indices?.stored !== false || gather !== 0 || dims.length !== 2)
     return new Miss("is no lookup of rows of a stored table");
-  const packed = { outputs: width ?? 0, inputs: rows ?? 0 };
+  const packed = { outputs: width ?? 0, inputs: rows ?? 0, bits };
   const outputAxis = indices.dims?.length ?? -1;
   return { kind: "lookup", input: 0, out: 1, in: 0, groups: 1, data: 1, dataAxis: -1, outputAxis, packed };
 }

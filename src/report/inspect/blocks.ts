@@ -1,7 +1,7 @@
 /** The blocks of a network, and which of them repeat. */
 import { blocks, extractBlock } from "../../analysis/blocks.ts";
 import type { Inference } from "../../analysis/infer.ts";
-import { elementsIn } from "../../analysis/learned.ts";
+import { learnedCount } from "../../analysis/learned.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 
@@ -27,9 +27,8 @@ export interface Blocks {
   readonly repeats: readonly { readonly first: number; readonly count: number }[];
 }
 
-export function describeBlocks(model: Model, inference: Inference, learned: ReadonlySet<Value>): Blocks {
+export function describeBlocks(model: Model, inference: Inference, learned: ReadonlyMap<Value, number>): Blocks {
   const found = blocks(model, inference);
-  const counted = new Set([...learned].map(({ name }) => name));
   const names = (values: readonly Value[]): readonly string[] => values.map(({ name }) => name);
   return {
     all: found.blocks.map((block) => ({
@@ -37,7 +36,10 @@ export function describeBlocks(model: Model, inference: Inference, learned: Read
       kind: block.kind,
       nodes: block.nodes.length,
       layers: block.layers,
-      parameters: elementsIn([...extractBlock(model, block).graph.values()].filter(({ name }) => counted.has(name))),
+      parameters: learnedCount(
+        learned,
+        new Set([...extractBlock(model, block).graph.values()].map(({ name }) => name)),
+      ),
       inputs: names(block.inputs),
       sides: names(block.sides),
       outputs: names(block.outputs),

@@ -3,8 +3,8 @@ import { wayOutOf } from "../../analysis/branches.ts";
 import { channelGroups } from "../../analysis/channels.ts";
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
-import { allLayers, isInside, type Layer } from "../../analysis/layers.ts";
-import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
+import { allLayers, isInside, type Layer, weightCount } from "../../analysis/layers.ts";
+import { learnedCount, learnedTensors } from "../../analysis/learned.ts";
 import { weightStorage } from "../../analysis/weight.ts";
 import { preprocessingKey } from "../../data/preprocessing-spec.ts";
 import type { Miss } from "../../errors.ts";
@@ -43,7 +43,7 @@ export async function collect(model: Model): Promise<Inspection> {
     inputs: graph.feeds.map(port),
     outputs: graph.outputs.map(port),
     operators,
-    parameters: elementsIn(learned),
+    parameters: learnedCount(learned),
     macs: operationCount(costs.macs),
     layers: found.map((layer: Layer): InspectedLayer => {
       const { type, dims } = layer.weight.type ?? {};
@@ -56,7 +56,7 @@ export async function collect(model: Model): Promise<Inspection> {
         outputs: layer.outputs,
         inputs: layer.inputs,
         groups: layer.role.groups,
-        parameters: layer.weight.tensor === undefined ? 0 : elementCount(layer.weight.tensor.dims),
+        parameters: layer.weight.tensor === undefined ? 0 : weightCount(layer),
         macs: operationCount(costs.perNode.get(layer.node)),
         payingRank: payingRank(layer),
         ...channels(layer),

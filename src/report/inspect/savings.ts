@@ -53,7 +53,7 @@ export function estimateSavings(
   layers: readonly Layer[],
   groups: readonly Group[],
   channels: (layer: Layer) => Channels,
-  learned: ReadonlySet<Value>,
+  learned: ReadonlyMap<Value, number>,
 ): Savings {
   const int8 = { layers: 0, before: 0, after: 0 };
   const seen = new Set<Value>();
@@ -81,7 +81,7 @@ export function estimateSavings(
 
 const block = 32;
 
-function tablesAmong(layers: readonly Layer[], learned: ReadonlySet<Value>): readonly TableSaving[] {
+function tablesAmong(layers: readonly Layer[], learned: ReadonlyMap<Value, number>): readonly TableSaving[] {
   const found = new Map<Value, TableSaving>();
   for (const { name, weight, role, outputs: width, inputs: rows } of layers) {
     const { tensor } = weight;

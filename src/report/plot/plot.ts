@@ -9,7 +9,7 @@ import { channelGroups } from "../../analysis/channels.ts";
 import { cost } from "../../analysis/cost.ts";
 import { type Inference, infer } from "../../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../analysis/layers.ts";
-import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
+import { learnedCount, learnedTensors } from "../../analysis/learned.ts";
 import { parametersOf } from "../../analysis/parameters.ts";
 import { requireStored, weightNeeds } from "../../analysis/weight.ts";
 import { Miss, PithError, reasonText, stopIfAsked } from "../../errors.ts";
@@ -104,7 +104,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
       };
     }),
   };
-  const parameters = elementsIn(await learnedTensors(model, inference));
+  const parameters = learnedCount(await learnedTensors(model, inference));
   const nodes = [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
   const summary = `${integer(nodes)} nodes, ${integer(layers.length)} layers, ${count(parameters)} parameters, ${bytes(costs.bytes)}`;
   const packed = new Blob([JSON.stringify(data)]).stream().pipeThrough(new CompressionStream("deflate"));
