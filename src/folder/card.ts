@@ -2,7 +2,7 @@
 import { bytes } from "../evaluate/numbers.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
 import { answersText, batchText } from "./end-to-end.ts";
-import type { Records } from "./records.ts";
+import { type Records, speedText } from "./records.ts";
 
 const begin = "<!-- pith: written by `pith quantize`; what is changed here is lost -->";
 const end = "<!-- /pith -->";
@@ -14,8 +14,10 @@ export interface Card {
   /** Bytes of the originals with their weights, by file. */
   readonly originals: ReadonlyMap<string, number>;
   readonly records: Records;
-  /** What is used unless the user says otherwise: the first of those asked for that holds. */
-  readonly chosen: DtypeName | "fp32";
+  /** What is used unless the user says otherwise: the first of those asked for that holds; undefined where that differs between modules. */
+  readonly chosen: DtypeName | "fp32" | undefined;
+  /** Where only the best of each module is left: the variants that were tried. */
+  readonly tried: readonly DtypeName[] | undefined;
 }
 
 /** A text with the section: in the place of an older one, or at its end. */
@@ -26,11 +28,12 @@ export function withCard(before: string, card: Card): string {
   return before === "" ? `# ${card.name}\n\n${section}\n` : `${before.trimEnd()}\n\n${section}\n`;
 }
 
-function sectionOf({ name, config, originals, records, chosen }: Card): string {
+function sectionOf({ name, config, originals, records, chosen, tried }: Card): string {
   const found = Object.entries(records);
   const of = (text: (one: Records[string]) => string): boolean => found.some(([, one]) => text(one) !== "");
   const columns: (readonly [title: string, text: (one: Records[string]) => string])[] = [
     ["brotli", ({ brotli }) => (brotli === undefined ? "" : bytes(brotli))],
+    ["speed", speedText],
     ["beside the original", ({ measured }) => measured],
     ["on texts, as the original", ({ together }) => answersText(together)],
     ["alone = in batch", ({ together }) => batchText(together)],
@@ -47,19 +50,27 @@ function sectionOf({ name, config, originals, records, chosen }: Card): string {
   const holds = (dtype: DtypeName): boolean => found.some(([, one]) => one.dtype === dtype);
   const varies = found.filter(([, { together }]) => batchText(together).startsWith("no"));
   const first = (...names: readonly DtypeName[]): string => names.find(holds) ?? "fp32";
+  const devices =
+    tried === undefined
+      ? `- Node and WebAssembly: \`${first("q8", "uint8", "int8", "q4")}\` for speed, \`${first("q4", "q8", "uint8", "int8")}\` for the smallest download.
+- WebGPU: \`${first("q4f16", "fp16", "q4")}\` where the device has \`shader-f16\`, \`${first("q4")}\` elsewhere.`
+      : `- The best file of each model that holds, of ${tried.join(", ")}: the smallest, of near sizes the fastest.`;
   return `## Files for transformers.js
 
 ${table.join("\n")}
 
-- Node and WebAssembly: \`${first("q8", "uint8", "int8", "q4")}\` for speed, \`${first("q4", "q8", "uint8", "int8")}\` for the smallest download.
-- WebGPU: \`${first("q4f16", "fp16", "q4")}\` where the device has \`shader-f16\`, \`${first("q4")}\` elsewhere.
+${found.some(([, { speed }]) => speed !== undefined) ? `${speedNote}\n\n` : ""}${devices}
 ${varies.length === 0 ? "" : `- What ${varies.map(([, { dtype }]) => `\`${dtype}\``).join(", ")} answers depends on the other samples of a batch: for vectors that are stored take another.\n`}
 \`\`\`js
 import { pipeline } from "@huggingface/transformers";
 
-const run = await pipeline("${taskOf(config)}", "${name}", { dtype: "${chosen}" });
+const run = await pipeline("${taskOf(config)}", "${name}"${chosen === undefined ? "" : `, { dtype: "${chosen}" }`});
 \`\`\``;
 }
+
+/** What the figures of `speedText` are. */
+export const speedNote =
+  "Speed: times as fast as the original, and the time of one sample; sequences have 128 tokens, or what the tokenizer allows.";
 
 const tasks = [
   ["ForSequenceClassification", "text-classification"],

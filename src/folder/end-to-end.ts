@@ -5,7 +5,7 @@ import type { TextTokenizer } from "../data/tokenizer.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss } from "../errors.ts";
 import { sameDirection } from "../evaluate/batch-dependence.ts";
-import { batchInvariance, compare, type Metric, wilson } from "../evaluate/index.ts";
+import { batchInvariance, blameText, compare, layerToBlame, type Metric, wilson } from "../evaluate/index.ts";
 import { differenceWithInterval, figure } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { generate, generatorOf } from "./generate.ts";
@@ -18,6 +18,8 @@ export const endToEnd = v.object({
   same: v.optional(v.number()),
   /** Share of tokens that are the same alone and in a padded batch, or the cosine of the worst answer alone to that in a batch. */
   batch: v.optional(v.number()),
+  /** Where tokens are lost, the layer of the decoder to blame first. */
+  blamed: v.optional(v.string()),
 });
 
 export type EndToEnd = v.InferOutput<typeof endToEnd>;
@@ -79,13 +81,18 @@ export async function compareEndToEnd(
       if (alone[sample]?.[at] === token) counted.same++;
       if (alone[sample]?.[at] === together[sample]?.[at]) counted.alike++;
     }
-  return { tokens: counted.tokens, same: counted.same, batch: counted.alike / counted.tokens };
+  const { tokens, same, alike } = counted;
+  const found = { tokens, same, batch: alike / tokens };
+  if (lostEndToEnd(found) === undefined) return found;
+  const blamed = await layerToBlame(engine, original.decoder, result.decoder, undefined, { signal });
+  return { ...found, ...(blamed === undefined ? {} : { blamed: blameText(blamed) }) };
 }
 
 /** Why a variant is no longer the same function: fewer than half of the tokens are the original's, beyond chance. */
-export function lostEndToEnd({ tokens = 0, same = 0 }: EndToEnd): string | undefined {
+export function lostEndToEnd({ tokens = 0, same = 0, blamed }: EndToEnd): string | undefined {
   if (tokens === 0 || wilson(same, tokens).high >= 0.5) return undefined;
-  return `Of ${tokens} tokens of texts that were continued only ${same} are those of the original.`;
+  const first = blamed === undefined ? "" : ` First to blame is ${blamed}.`;
+  return `Of ${tokens} tokens of texts that were continued only ${same} are those of the original.${first}`;
 }
 
 /** "97.4 % of 192 tokens (94.0 to 98.9)", or what a model answers at once. */

@@ -1,4 +1,5 @@
 /** Folders as transformers.js lays them out. */
+export { speedNote } from "./card.ts";
 export { answersText, batchText, type EndToEnd } from "./end-to-end.ts";
 export { generatorOf } from "./generate.ts";
 export { basesIn, mainOf } from "./layout.ts";
@@ -10,4 +11,4 @@ export {
   textsTogether,
   type Variant,
 } from "./quantize-folder.ts";
-export type { Made } from "./records.ts";
+export { type Made, speedText } from "./records.ts";

@@ -54,6 +54,8 @@ interface Written {
   readonly chunks: ReadonlyMap<string, number>;
   /** The variant to be used of each module. */
   readonly chosen: ReadonlyMap<string, DtypeName | "fp32">;
+  /** There are no other variants: the loader is told of a single module's, too. */
+  readonly keepSmallest: boolean;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -63,7 +65,7 @@ type Json = Readonly<Record<string, unknown>>;
  * (which the loader reads) and that of the session (which its registry reads); and how many files of weights each model has. Its map goes by
  * full file names, because a name without suffix would hold for all variants.
  */
-export function configured(config: Json, { chunks, chosen }: Written): Json {
+export function configured(config: Json, { chunks, chosen, keepSmallest }: Written): Json {
   const before = objectOr(config["transformers.js_config"]);
   const { use_external_data_format: external } = before;
   const isNeeded = [...chunks.values()].some((count) => count > 0) || Boolean(external);
@@ -73,7 +75,7 @@ export function configured(config: Json, { chunks, chosen }: Written): Json {
   );
   const own = {
     ...before,
-    ...(chosen.size > 1 ? { dtype: { ...objectOr(before.dtype), ...dtype } } : {}),
+    ...(chosen.size > 1 || keepSmallest ? { dtype: { ...objectOr(before.dtype), ...dtype } } : {}),
     ...(isNeeded ? { use_external_data_format: { ...objectOr(external), ...Object.fromEntries(chunks) } } : {}),
   };
   return Object.keys(own).length === 0 ? config : { ...config, "transformers.js_config": own };

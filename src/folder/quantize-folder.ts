@@ -26,6 +26,7 @@ import { open, save } from "../onnx/index.ts";
 import { type Context, completeContext } from "../passes/pass.ts";
 import { type DtypeName, dtypes, usualDtypes } from "../quantize/dtypes.ts";
 import { type QuantizeOptions, quantize } from "../quantize/index.ts";
+import { choose } from "../recipe/choose.ts";
 import { noSmallerThan } from "../recipe/improvement.ts";
 import { keptAndLoads } from "../recipe/kept-function.ts";
 import { apartText } from "../report/verdict.ts";
@@ -50,6 +51,8 @@ export interface FolderOptions {
   readonly make?: ((variant: Variant) => Promise<Made>) | undefined;
   /** Lines that each variant of all models together is tried on: by what continues a text, else by `together` alone. */
   readonly texts?: readonly string[] | undefined;
+  /** Keep of each module only the best variant that holds (`choose`): the smallest, of near sizes the fastest. */
+  readonly keepSmallest?: boolean | undefined;
   /** Runs a variant of all models together, given the paths of originals and results by module: in place of `texts`. */
   readonly together?: ((modules: readonly ModulePaths[]) => Promise<EndToEnd>) | undefined;
 }
@@ -59,6 +62,14 @@ export interface ModulePaths {
   readonly base: string;
   readonly original: string;
   readonly result: string;
+}
+
+interface Module {
+  readonly base: string;
+  readonly source: string;
+  /** Why it cannot be read. */
+  readonly unread: PithError | undefined;
+  readonly hashes: readonly string[];
 }
 
 /** A file to be made. */
@@ -73,8 +84,8 @@ export interface FolderFile extends Partial<Made> {
   readonly dtype: DtypeName;
   /** In the folder: `onnx/model_q4.onnx`. */
   readonly file: string;
-  /** "there": a run before made it with the same settings. */
-  readonly verdict: "kept" | "there" | "refused";
+  /** "there": a run before made it with the same settings. "passed over": it holds, and another is better (`keepSmallest`). */
+  readonly verdict: "kept" | "there" | "passed over" | "refused";
   readonly reason?: string;
 }
 
@@ -120,7 +131,7 @@ export async function quantizeFolder(
   await copyFolder(folder, out, isWanted, complete.signal);
   const records: Record<string, Records[string]> = { ...(await recordsOf(out)) };
   const rows: FolderFile[] = [];
-  const modules = [];
+  const modules: Module[] = [];
   for (const base of bases) {
     const source = joinPath(folder, "onnx", `${base}.onnx`);
     const unread = await open(source).then(
@@ -136,13 +147,41 @@ export async function quantizeFolder(
   }
   const main = mainOf(bases).base;
   const fileOf = (base: string, dtype: DtypeName): string => `onnx/${base}${dtypes[dtype].suffix}.onnx`;
+  const remove = async (file: string): Promise<void> => {
+    await removeModel(written, fileNameOf(file));
+    delete records[file];
+  };
+  const refuse = async (base: string, dtype: DtypeName, reason: string): Promise<void> => {
+    const file = fileOf(base, dtype);
+    await remove(file);
+    rows.push({ dtype, file, verdict: "refused", reason });
+  };
+  const tell = (): Promise<void> => describe(folder, out, asked, bases, records, options.keepSmallest);
+  /** Runs the main module's file with those of the others, and refuses it if they do not hold: then the answer is false. */
+  const holdTogether = async (row: FolderFile, dtypeOf: (base: string) => DtypeName | undefined): Promise<boolean> => {
+    if (ofTexts === undefined) return true;
+    const together = await ofTexts(
+      modules.map(({ base, source }) => {
+        const dtype = dtypeOf(base);
+        const file = dtype === undefined ? undefined : fileOf(base, dtype);
+        const isMade = file !== undefined && records[file] !== undefined;
+        return { base, original: source, result: isMade ? joinPath(out, file) : source };
+      }),
+    );
+    const lost = lostEndToEnd(together);
+    const record = records[row.file];
+    const at = rows.indexOf(row);
+    if (lost !== undefined) {
+      rows.splice(at, 1);
+      await refuse(main, row.dtype, lost);
+    } else if (record !== undefined) {
+      rows[at] = { ...row, together };
+      records[row.file] = { ...record, together };
+    }
+    await tell();
+    return lost === undefined;
+  };
   for (const dtype of asked) {
-    const refuse = async (base: string, reason: string): Promise<void> => {
-      const file = fileOf(base, dtype);
-      await removeModel(written, fileNameOf(file));
-      delete records[file];
-      rows.push({ dtype, file, verdict: "refused", reason });
-    };
     for (const { base, source, unread, hashes } of modules) {
       stopIfAsked(complete.signal, "Stopped on request.");
       const file = fileOf(base, dtype);
@@ -150,8 +189,8 @@ export async function quantizeFolder(
       const madeFrom = await textHash(JSON.stringify([hashes, settings]));
       const found = records[file];
       if (unread === undefined && found?.made_from === madeFrom && (await areWhole(written, found.files))) {
-        const { bytes, brotli, measured, together } = found;
-        rows.push({ dtype, file, bytes, brotli, measured, together, verdict: "there" });
+        const { bytes, brotli, measured, speed, together } = found;
+        rows.push({ dtype, file, bytes, brotli, measured, speed, together, verdict: "there" });
       } else {
         try {
           if (unread !== undefined) throw unread;
@@ -161,32 +200,37 @@ export async function quantizeFolder(
           rows.push({ dtype, file, ...made, verdict: "kept" });
         } catch (error) {
           if (!(error instanceof PithError) || (error !== unread && ends.includes(error.code))) throw error;
-          await refuse(base, error.message);
+          await refuse(base, dtype, error.message);
         }
       }
-      await describe(folder, out, asked, bases, records);
+      await tell();
     }
-    const at = rows.findIndex(({ file }) => file === fileOf(main, dtype));
-    const row = rows[at];
-    if (row === undefined || row.verdict === "refused" || ofTexts === undefined) continue;
-    const together = await ofTexts(
-      modules.map(({ base, source }) => {
-        const isMade = records[fileOf(base, dtype)] !== undefined;
-        return { base, original: source, result: isMade ? joinPath(out, fileOf(base, dtype)) : source };
-      }),
-    );
-    const lost = lostEndToEnd(together);
-    const record = records[row.file];
-    if (lost !== undefined) {
-      rows.splice(at, 1);
-      await refuse(main, lost);
-    } else if (record !== undefined) {
-      rows[at] = { ...row, together };
-      records[row.file] = { ...record, together };
-    }
-    await describe(folder, out, asked, bases, records);
+    const row = rows.find(({ file }) => file === fileOf(main, dtype));
+    if (row !== undefined && row.verdict !== "refused") await holdTogether(row, () => dtype);
   }
+  if (options.keepSmallest !== true) return rows;
+  const bestOf = (base: string): FolderFile | undefined => {
+    const sound = rows.filter(({ file, dtype, verdict }) => file === fileOf(base, dtype) && verdict !== "refused");
+    const choices = sound.map(({ bytes, speed }) => ({ bytes, sound: true, speed: speed?.factor }));
+    return sound[choose(choices, false) ?? -1];
+  };
+  const chooseBest = () => new Map(bases.map((base) => [base, bestOf(base)]));
+  let best = chooseBest();
+  // Of one dtype they have been tried together above.
+  for (let row = best.get(main); row !== undefined && isMixed(best); best = chooseBest(), row = best.get(main))
+    if (await holdTogether(row, (base) => best.get(base)?.dtype)) break;
+  const kept = new Set(Array.from(chooseBest().values(), (row) => row?.file));
+  for (const [at, row] of rows.entries()) {
+    if (row.verdict === "refused" || kept.has(row.file)) continue;
+    await remove(row.file);
+    rows[at] = { ...row, verdict: "passed over" };
+  }
+  await tell();
   return rows;
+}
+
+function isMixed(best: ReadonlyMap<string, FolderFile | undefined>): boolean {
+  return new Set(Array.from(best.values(), (row) => row?.dtype)).size > 1;
 }
 
 async function makeVariant(
@@ -236,6 +280,7 @@ async function describe(
   asked: readonly DtypeName[],
   bases: readonly string[],
   records: Records,
+  keepSmallest = false,
 ): Promise<void> {
   const names = await listFolder(joinPath(out, "onnx"));
   const chunks = new Map<string, number>();
@@ -247,7 +292,7 @@ async function describe(
     }),
   );
   const before = (await readSettings(joinPath(folder, configName))) ?? {};
-  const config = configured(before, { chunks, chosen });
+  const config = configured(before, { chunks, chosen, keepSmallest });
   const there = await listFolder(out);
   const texts = Object.entries({ [recordName]: { files: records }, [configName]: config })
     .filter(([name, content]) => Object.keys(content).length > 0 || there.includes(name))
@@ -262,8 +307,12 @@ async function describe(
     );
   }
   const readme = await readText(joinPath(folder, cardName)).catch(() => "");
-  const first = chosen.get(mainOf(bases).base) ?? [...chosen.values()][0] ?? "fp32";
-  const card = { name: fileNameOf(out), config: before, originals, records, chosen: first };
+  const [first, ...others] = new Set(chosen.values());
+  const card = {
+    ...{ name: fileNameOf(out), config: before, originals, records },
+    chosen: others.length === 0 ? first : undefined,
+    tried: keepSmallest ? asked : undefined,
+  };
   const files = [...texts, [cardName, withCard(readme, card)] as const];
   await writeFilesAtomically(files.map(([name, text]) => [joinPath(out, name), [bytesOfText(text)]]));
 }

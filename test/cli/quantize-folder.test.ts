@@ -1,5 +1,5 @@
 /** `pith quantize` on a folder as transformers.js lays it out, and the mistakes that can be made. */
-import { mkdir, readdir } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
@@ -47,6 +47,41 @@ test("a single model is called as transformers.js looks for it", async () => {
     code: 0,
     written: join(folder, "onnx", "model_q4.onnx"),
   });
+});
+
+test("compress keeps the best file of each model, marks it in the table, and tells the loader", async () => {
+  const out = join(root, "compressed");
+  const { code, out: text, err } = await pith("compress", folder, "-o", out);
+  expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining("no goal is judged without --data") });
+  expect(text).toMatch(/^q8 +onnx\/model_quantized\.onnx .* passed over$/m);
+  // Of near sizes the fastest, which the machine decides.
+  const [, dtype] = /^(q4|q4f16|bnb4) +onnx\/model_\w+\.onnx .* ← kept$/m.exec(text) ?? [];
+  expect(text.match(/← kept/g)).toHaveLength(1);
+  expect(await readdir(join(out, "onnx"))).toEqual(["model.onnx", `model_${dtype}.onnx`, "relu.onnx"]);
+  expect(JSON.parse(await readFile(join(out, "config.json"), "utf8"))).toMatchObject({
+    "transformers.js_config": { dtype: { model: dtype, relu: "fp32" } },
+  });
+  expect(await readFile(join(out, "README.md"), "utf8")).toContain(
+    "of q8, int8, uint8, q4, q4f16, bnb4, fp16: the smallest",
+  );
+});
+
+test("compress of a folder in which nothing holds leaves the originals, and exits with 1", async () => {
+  const idle = join(root, "idle");
+  await mkdir(join(idle, "onnx"), { recursive: true });
+  await copyFile(join(folder, "onnx", "relu.onnx"), join(idle, "onnx", "model.onnx"));
+  const { code, out: text } = await pith("compress", idle);
+  expect({ code, text }).toEqual({ code: 1, text: expect.stringContaining("No variant holds") });
+  expect(await readdir(join(`${idle}.compressed`, "onnx"))).toEqual(["model.onnx"]);
+});
+
+test.each([
+  [["compress", "", "--max-drop", "1%"], "E_USAGE: --max-drop needs --data, with samples of a model"],
+  [["compress", "", "--force"], "E_USAGE: --force is for a single model: of a folder only what holds is kept."],
+  [["compress", "onnx/model.onnx", "--text", "a"], "E_USAGE: --text is for a folder that holds models in onnx/."],
+])("%j: %s", async ([command = "", path = "", ...words], message) => {
+  const { code, err } = await pith(command, join(folder, path), ...words, "-o", join(root, "none"));
+  expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(message) });
 });
 
 test.each([

@@ -155,6 +155,48 @@ test("several modules have their dtype by file and by session, the first that ho
   });
 });
 
+describe("kept is of each module", () => {
+  /** Bytes of each file; times as fast as the original. */
+  const weighing =
+    (bytes: Readonly<Record<string, number>>, factors: Readonly<Record<string, number>> = {}): FolderOptions["make"] =>
+    async ({ source: from, out: to, dtype }) => {
+      await save(await open(from), to);
+      const key = from.includes("encoder") ? `encoder ${dtype}` : dtype;
+      const factor = factors[dtype];
+      const speed = factor === undefined ? undefined : { factor, milliseconds: 1, where: "Node" };
+      return { bytes: bytes[key] ?? bytes[dtype] ?? 0, measured: "", speed };
+    };
+
+  test("the fastest of those that are about as small as the smallest", async () => {
+    await modules("model");
+    const make = weighing({ q8: 104, q4: 100, int8: 200 }, { q8: 3, q4: 1, int8: 9 });
+    const rows = await run({ dtypes: ["q8", "q4", "int8"], make, keepSmallest: true });
+    expect(rows.map(({ verdict }) => verdict)).toEqual(["kept", "passed over", "passed over"]);
+    expect(await readdir(at("out", "onnx"))).toEqual(["model.onnx", "model_quantized.onnx"]);
+    const card = await readFile(at("out", "README.md"), "utf8");
+    expect(card).toContain("| 3.00 × (1.00 ms, Node) |");
+    expect(card).not.toContain("WebGPU");
+  });
+
+  test("one that holds together with those of the others", async () => {
+    await modules("encoder_model", "decoder_model_merged");
+    await write("config.json", "{}");
+    const together: FolderOptions["together"] = async (paths) => {
+      const of = (base: string) => paths.find((one) => one.base === base)?.result ?? "";
+      const isLost = of("decoder_model_merged").includes("_q4") && of("encoder_model").includes("_quantized");
+      return { tokens: 100, same: isLost ? 1 : 100, blamed: 'layer "a"' };
+    };
+    const make = weighing({ q8: 200, q4: 100, "encoder q4": 300 });
+    const rows = await run({ make, together, keepSmallest: true });
+    expect(rows.find(({ verdict }) => verdict === "refused")).toMatchObject({
+      file: "onnx/decoder_model_merged_q4.onnx",
+      reason: expect.stringMatching(/only 1 are those of the original\. First to blame is layer "a"\.$/),
+    });
+    expect(await loaderOf()).toEqual({ dtype: { decoder_model_merged: "q8", encoder_model: "q8", model: "q8" } });
+    expect(await readFile(at("out", "README.md"), "utf8")).toContain('{ dtype: "q8" }');
+  });
+});
+
 describe("a second run", () => {
   test("makes again what is not there, not whole, or was made otherwise", async () => {
     await modules("model");

@@ -26,17 +26,25 @@ import { isSamePlace, isThere, requireOther } from "../files.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
+import { modelAt } from "../model-folder.ts";
 import { allowance, bytes, count, counted, difference, figure, speed, times } from "../numbers.ts";
 import { flag } from "../options.ts";
 import { withPartialRun } from "../partial-run-folder.ts";
 import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";
 import { requireWritableFolder } from "../writable.ts";
+import { holdsModules, textFlag, variantsOf, withTexts } from "./folder.ts";
 
 export default defineCommand({
   name: "compress",
   summary: "try techniques, measure each, keep the smallest model within the goal, write a report",
-  arguments: [{ name: "model.onnx", description: "the model" }],
+  arguments: [
+    {
+      name: "model.onnx",
+      description:
+        "the model; or a folder that transformers.js loads: every dtype is tried on each model in onnx/, and the smallest file that holds is kept",
+    },
+  ],
   options: v.object({
     out: v.optional(flag(v.string(), "folder to write (default: model.compressed)", { short: "-o", value: "out/" })),
     recipe: v.optional(
@@ -46,6 +54,7 @@ export default defineCommand({
       }),
     ),
     target: v.optional(targetOption("runtimes that the result is for: right on all of them, timed on the first")),
+    text: textFlag("of a folder: lines to try the result on, or a file of them: --data without a file"),
     ...metricFlags,
     ...goalFlags,
     ...dataFlags,
@@ -55,8 +64,24 @@ export default defineCommand({
     "compress net.onnx --data mnist/ -r recipe.yaml -o out/",
     "compress bert/ --data reviews.tsv --target wasm",
   ],
-  async run([model = ""], options, session) {
-    const { recipe, metric, output, strict = false, force = false } = options;
+  folders: ({ recipe }) => recipe === undefined,
+  async run([path = ""], options, session) {
+    const { recipe, metric, output, strict = false, force = false, target } = options;
+    if (recipe === undefined && (await holdsModules(path))) {
+      if (force)
+        throw new PithError("E_USAGE", "--force is for a single model: of a folder only what holds is kept.", {
+          hint: "pith quantize --dtype writes the variants that you name, with --force as well.",
+        });
+      const { out = `${path.replace(/[/\\]+$/, "")}.compressed` } = options;
+      requireMeaningfulDrop(options.maxDrop, metric);
+      const passed = target === undefined ? {} : { target };
+      return withTexts(options, (given) =>
+        variantsOf(path, { ...given, out }, { dtypes: "all", keepSmallest: true }, passed, session),
+      );
+    }
+    if (options.text !== undefined)
+      throw new PithError("E_USAGE", "--text is for a folder that holds models in onnx/.");
+    const model = await modelAt(path, (file) => session.terminal.note("model", `a folder: the model in it is ${file}`));
     const out = options.out ?? join(dirname(model), `${basename(model).replace(/\.onnx$/i, "")}.compressed`);
     const data = dataRequest(options);
     if (data === undefined) throw new PithError("E_USAGE", "--data is needed: results are measured on samples.");
@@ -78,7 +103,7 @@ export default defineCommand({
       data,
       metric,
       output,
-      targets: options.target ?? [],
+      targets: target ?? [],
       goal,
       force,
       seed: session.seed,

@@ -1,0 +1,221 @@
+/** Commands on a folder as transformers.js lays it out: its variants made by jobs, timed, tried together on texts. */
+import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import * as v from "valibot";
+import { moduleOf } from "#root";
+import { capitalized, PithError } from "../../errors.ts";
+import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
+import { type TargetName, targetNames } from "../../evaluate/run-target.ts";
+import {
+  answersText,
+  basesIn,
+  batchText,
+  type FolderFile,
+  type FolderOptions,
+  type Made,
+  mainOf,
+  quantizeFolder,
+  speedNote,
+  speedText,
+  type Variant,
+} from "../../folder/index.ts";
+import type { Settings } from "../../task/index.ts";
+import type { Result, Session } from "../command.ts";
+import { type DataFlags, dataRequest } from "../data.ts";
+import { withoutLeftovers } from "../files.ts";
+import type benchJob from "../jobs/bench.ts";
+import type endToEndJob from "../jobs/end-to-end.ts";
+import type passJob from "../jobs/pass.ts";
+import type { PassInput } from "../jobs/pass.ts";
+import { bytes } from "../numbers.ts";
+import { flag } from "../options.ts";
+import { settings as parseSettings } from "../set.ts";
+import { requireWritableFolder } from "../writable.ts";
+import { measuredText } from "./pass.ts";
+
+export const textFlag = (text: string) => v.optional(flag(v.array(v.string()), text, { value: "line" }));
+
+/** The lines of `--text` lie in a file, as data does. */
+interface Texts {
+  readonly data?: string | undefined;
+  readonly isText?: boolean | undefined;
+}
+
+/** Does the work with the lines of `--text` in a file. @throws PithError E_USAGE with `--data` as well */
+export async function withTexts<O extends Texts>(
+  { text, ...given }: O & { readonly text?: readonly string[] | undefined },
+  work: (given: Omit<O, "text"> & Texts) => Promise<Result>,
+): Promise<Result> {
+  if (text === undefined) return work(given);
+  if (given.data !== undefined) throw new PithError("E_USAGE", "Give one of --text and --data.");
+  const [first = ""] = text;
+  if (text.length === 1 && (await stat(first).catch(() => undefined))?.isFile() === true)
+    return work({ ...given, data: first, isText: true });
+  const folder = await mkdtemp(join(tmpdir(), "pith-text-"));
+  try {
+    const data = join(folder, "texts.txt");
+    await writeFile(data, `${text.join("\n")}\n`);
+    return await work({ ...given, data, isText: true });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Whether a path is a folder as transformers.js lays it out. */
+export async function holdsModules(path: string): Promise<boolean> {
+  return (await stat(join(path, "onnx")).catch(() => undefined))?.isDirectory() === true;
+}
+
+interface Given extends DataFlags, Pick<PassInput, "metric"> {
+  readonly out: string;
+  readonly isText?: boolean | undefined;
+  readonly output?: string | undefined;
+  readonly maxDrop?: number | undefined;
+  readonly strict?: boolean | undefined;
+  readonly force?: boolean | undefined;
+}
+
+/**
+ * Makes variants of all models of a folder.
+ * @param passed settings of `quantize`.
+ */
+export async function variantsOf(
+  folder: string,
+  given: Given,
+  { dtypes, fileBytes, keepSmallest }: Pick<FolderOptions, "dtypes" | "fileBytes" | "keepSmallest">,
+  passed: Readonly<Record<string, unknown>>,
+  session: Session,
+): Promise<Result> {
+  const { out, metric, output, maxDrop, strict = false, force = false, isText = false } = given;
+  await requireWritableFolder(join(out, "onnx"), ["model.onnx"]);
+  const data = dataRequest(given);
+  // Samples are for a model that answers alone; of several each is compared on random inputs, and all together on the texts.
+  const bases = basesIn(await readdir(join(folder, "onnx")));
+  const samples = mainOf(bases).isAlone && !isText ? data : undefined;
+  if (maxDrop !== undefined && samples === undefined)
+    throw new PithError("E_USAGE", "--max-drop needs --data, with samples of a model that answers alone.", {
+      hint: "What continues texts is refused where fewer than half of the tokens are the original's.",
+    });
+  const settings = { options: passed, data: samples, metric, output, maxDrop, strict, force, dryRun: false };
+  const [target = "node"] = v.is(v.array(v.picklist(targetNames)), passed.target) ? passed.target : [];
+  if (keepSmallest === true && samples === undefined)
+    session.terminal.note(
+      "goal",
+      "no goal is judged without --data: refused is only what is far from the original on random inputs, or loses most tokens of texts",
+      "warning",
+    );
+  const set = parseSettings(given.set ?? []);
+  const make = async ({ source, out: file, dtype: name, fileBytes }: Variant): Promise<Made> => {
+    const input = {
+      ...{ command: "quantize", model: source, out: file, fileBytes, seed: session.seed },
+      ...settings,
+      options: { ...passed, dtype: name },
+    };
+    const work = () => session.job<typeof passJob>(moduleOf("cli/jobs/pass"), input, `quantize ${source} to ${name}`);
+    const result = await withoutLeftovers(file, work);
+    const { before, after, idle, written } = result;
+    if (after === undefined || written === undefined)
+      throw new PithError("E_UNSUPPORTED", `${capitalized(idle ?? "nothing changed")}.`);
+    const speed = before.bytes > largestTimed ? undefined : await speedOf(source, file, target, set, session);
+    return { bytes: after.bytes, brotli: after.brotli, measured: measuredText(result), speed };
+  };
+  const files = await quantizeFolder(
+    folder,
+    {
+      ...{ dtypes, out, fileBytes, keepSmallest, make },
+      settings: { ...settings, version: session.version },
+      together:
+        data === undefined
+          ? undefined
+          : (modules) =>
+              session.job<typeof endToEndJob>(
+                moduleOf("cli/jobs/end-to-end"),
+                { folder, modules, data, isText, seed: session.seed },
+                `try ${modules.map(({ result }) => basename(result)).join(", ")}`,
+              ),
+    },
+    { seed: session.seed, signal: session.signal },
+  );
+  return show(out, files, keepSmallest === true);
+}
+
+/** To time a result, its original is loaded beside it: of more bytes that takes too much memory. */
+const largestTimed = 2 ** 29;
+const rounds = 15;
+
+/** As `bench` times them; undefined where that is not possible, or the machine was too busy. */
+async function speedOf(
+  original: string,
+  result: string,
+  target: TargetName,
+  set: Settings,
+  session: Session,
+): Promise<Made["speed"]> {
+  const input = { models: [original, result], target, dims: [], set, rounds, threads: undefined };
+  const untimed = (why: string): undefined => {
+    session.terminal.note("untimed", `${basename(result)}: ${why}`, "warning");
+  };
+  try {
+    const { latency, where } = await session.job<typeof benchJob>(
+      moduleOf("cli/jobs/bench"),
+      { ...input, seed: session.seed },
+      `time ${result}`,
+    );
+    if (isUnsteady(latency.models)) return untimed(unsteadyNote);
+    const [, own] = latency.models;
+    return own && { factor: own.speedup.median, milliseconds: own.milliseconds.median, where };
+  } catch (error) {
+    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+    return untimed(error.message);
+  }
+}
+
+function show(out: string, files: readonly FolderFile[], isChoice: boolean): Result {
+  const timed = files.some(({ speed }) => speed !== undefined);
+  const isKept = ({ verdict }: FolderFile): boolean => verdict === "kept" || verdict === "there";
+  return {
+    data: { out, files },
+    goalMissed: isChoice ? !files.some(isKept) : files.some(({ verdict }) => verdict === "refused"),
+    print(terminal) {
+      const tried = files.some(({ together }) => answersText(together) !== "");
+      const batched = files.some(({ together }) => together?.batch !== undefined);
+      terminal.table(
+        [
+          { title: "dtype" },
+          { title: "file" },
+          { title: "bytes", align: "right" },
+          { title: "brotli", align: "right" },
+          ...(timed ? [{ title: "speed" }] : []),
+          { title: "beside the original" },
+          ...(tried ? [{ title: "on texts, as the original" }] : []),
+          ...(batched ? [{ title: "alone = in batch" }] : []),
+          { title: "" },
+        ],
+        files.map((row) => {
+          const { dtype, file, bytes: weight, brotli, measured = "", together, verdict, reason } = row;
+          return [
+            dtype,
+            file,
+            weight === undefined ? "" : bytes(weight),
+            brotli === undefined ? "" : bytes(brotli),
+            ...(timed ? [speedText(row)] : []),
+            measured,
+            ...(tried ? [answersText(together)] : []),
+            ...(batched ? [batchText(together)] : []),
+            isChoice && isKept(row)
+              ? "← kept"
+              : verdict === "there"
+                ? "there already"
+                : verdict === "refused"
+                  ? `refused: ${reason ?? ""}`
+                  : verdict,
+          ];
+        }),
+      );
+      if (timed) terminal.line(speedNote);
+      if (isChoice && !files.some(isKept)) terminal.line("No variant holds: the folder has its originals only.");
+      terminal.line(`written: ${terminal.color.bold(out)}`);
+    },
+  };
+}
