@@ -19,14 +19,19 @@ export interface BlockOptions {
 
 /** Scale and zero point for a block of which smallest and largest number are given. */
 export function blockScale(min: number, max: number, { bits, symmetric }: BlockOptions): ScaleAndZeroPoint {
-  const middle = 2 ** (bits - 1);
-  if (symmetric)
-    return { scale: Math.fround(-(Math.abs(max) > Math.abs(min) ? max : min) / middle), zeroPoint: middle };
-  const [bottom, top] = [Math.min(min, 0), Math.max(max, 0)];
-  const most = 2 ** bits - 1;
-  const scale = Math.fround(Math.fround(top - bottom) / most);
-  const zeroPoint = scale === 0 ? 0 : roundHalfAway(Math.fround(-bottom / scale));
-  return { scale, zeroPoint: Math.min(most, Math.max(0, zeroPoint)) };
+  const scale = scaleOf(min, max, bits, symmetric);
+  return { scale, zeroPoint: zeroPointOf(min, scale, bits, symmetric) };
+}
+
+function scaleOf(min: number, max: number, bits: BlockBits, symmetric: boolean): number {
+  if (symmetric) return Math.fround(-(Math.abs(max) > Math.abs(min) ? max : min) / (1 << (bits - 1)));
+  return Math.fround(Math.fround(Math.max(max, 0) - Math.min(min, 0)) / ((1 << bits) - 1));
+}
+
+function zeroPointOf(min: number, scale: number, bits: BlockBits, symmetric: boolean): number {
+  if (symmetric) return 1 << (bits - 1);
+  if (scale === 0) return 0;
+  return Math.min((1 << bits) - 1, Math.floor(Math.fround(-Math.min(min, 0) / scale) + 0.5));
 }
 
 /** How the rows lie that are cut into blocks: one after the other, or each as a column, so that a row of the tensor holds one number of each. */
@@ -36,95 +41,93 @@ export interface BlockRows {
   readonly turned: boolean;
 }
 
-/** Smallest and largest number of each block: rows × blocks. */
-export function blockRanges(
+/** Rows that are worked on together, so many numbers of each at once: where rows lie as columns, each line of the cache is read once. */
+const tile = 512;
+const stretch = 8;
+
+/** Scales and zero points of finite numbers: rows × blocks. */
+export function blockScales(
   values: Float32Array,
   { rows, width, turned }: BlockRows,
-  size: number,
-): { readonly min: Float32Array; readonly max: Float32Array } {
+  { size, bits, symmetric }: BlockOptions & { readonly size: number },
+): BlockScales {
   const count = Math.ceil(width / size);
-  const [min, max] = [new Float32Array(rows * count), new Float32Array(rows * count)];
-  const [low, high] = [new Float32Array(turned ? rows : 1), new Float32Array(turned ? rows : 1)];
-  for (let block = 0; block < count; block++) {
-    const [from, to] = [block * size, Math.min(width, (block + 1) * size)];
-    if (turned) {
-      low.fill(Number.POSITIVE_INFINITY);
-      high.fill(Number.NEGATIVE_INFINITY);
-      for (let start = from * rows; start < to * rows; start += rows)
-        for (let row = 0; row < rows; row++) {
-          const value = values[start + row] ?? 0;
-          if (value < (low[row] ?? 0)) low[row] = value;
-          if (value > (high[row] ?? 0)) high[row] = value;
+  const [scale, zeroPoint] = [new Float32Array(rows * count), new Int32Array(rows * count)];
+  const [nextRow, next] = turned ? [1, rows] : [width, 1];
+  // As integers, magnitudes of float32 have the same order, and the larger one is found without a branch.
+  const patterns = new Int32Array(values.buffer, values.byteOffset, values.length);
+  const [below, above] = [new Int32Array(tile), new Int32Array(tile)];
+  const [min, max] = [new Float32Array(below.buffer), new Float32Array(above.buffer)];
+  for (let first = 0; first < rows; first += tile) {
+    const together = Math.min(tile, rows - first);
+    for (let block = 0; block < count; block++) {
+      below.fill(0);
+      above.fill(0);
+      const end = Math.min(width, (block + 1) * size);
+      for (let column = block * size; column < end; column += stretch) {
+        const steps = Math.min(stretch, end - column);
+        for (let row = 0; row < together; row++) {
+          let [least, most] = [below[row] ?? 0, above[row] ?? 0];
+          for (let step = 0, at = (first + row) * nextRow + column * next; step < steps; step++, at += next) {
+            const pattern = patterns[at] ?? 0;
+            const sign = pattern >> 31;
+            const less = ((pattern & sign & 0x7fff_ffff) - least) | 0;
+            least = (least + (less & ~(less >> 31))) | 0;
+            const more = ((pattern & ~sign) - most) | 0;
+            most = (most + (more & ~(more >> 31))) | 0;
+          }
+          below[row] = least;
+          above[row] = most;
         }
-      for (let row = 0; row < rows; row++) {
-        min[row * count + block] = low[row] ?? 0;
-        max[row * count + block] = high[row] ?? 0;
       }
-    } else
-      for (let row = 0; row < rows; row++) {
-        let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-        for (let at = row * width + from; at < row * width + to; at++) {
-          const value = values[at] ?? 0;
-          if (value < least) least = value;
-          if (value > most) most = value;
-        }
-        min[row * count + block] = least;
-        max[row * count + block] = most;
+      for (let row = 0; row < together; row++) {
+        const [own, least] = [(first + row) * count + block, -(min[row] ?? 0)];
+        const found = scaleOf(least, max[row] ?? 0, bits, symmetric);
+        scale[own] = found;
+        zeroPoint[own] = zeroPointOf(least, found, bits, symmetric);
       }
+    }
   }
-  return { min, max };
+  return { scale, zeroPoint };
 }
 
-/** Columns whose codes are written together: as many lines of memory stay in the cache. */
-const tile = 256;
-
-/** The codes of rows, each filled up to whole blocks with the code of 0; scales and zero points are rows × blocks. */
+/** The codes of rows, packed as by `packRows`; scales and zero points are rows × blocks, a block takes a multiple of 4 bytes. */
 export function blockCodes(
   values: Float32Array,
   { rows, width, turned }: BlockRows,
   { size, bits, scale, zeroPoint }: { readonly size: number; readonly bits: BlockBits } & BlockScales,
 ): Uint8Array {
   const count = Math.ceil(width / size);
-  const whole = count * size;
   const most = 2 ** bits - 1;
-  const codes = new Uint8Array(rows * whole);
-  const inverse = Float32Array.from(scale, (one) => (one === 0 ? 0 : 1 / one));
+  const [each, words] = [32 / bits, (size * bits) / 32];
+  const packed = new Int32Array(rows * count * words);
+  const [nextRow, next] = turned ? [1, rows] : [width, 1];
   const [factors, zeros] = [new Float32Array(tile), new Float32Array(tile)];
   for (let first = 0; first < rows; first += tile) {
     const together = Math.min(tile, rows - first);
     for (let block = 0; block < count; block++) {
-      const [from, end] = [block * size, Math.min(width, (block + 1) * size)];
       for (let row = 0; row < together; row++) {
         const own = (first + row) * count + block;
-        factors[row] = inverse[own] ?? 0;
+        factors[row] = scale[own] === 0 ? 0 : 1 / (scale[own] ?? 0);
         zeros[row] = zeroPoint[own] ?? 0;
       }
-      if (turned)
-        for (let column = from; column < end; column++)
-          for (
-            let row = 0, at = column * rows + first, to = first * whole + column;
-            row < together;
-            row++, at++, to += whole
-          )
-            codes[to] = codeOf(values[at] ?? 0, factors[row] ?? 0, zeros[row] ?? 0, most);
-      else
+      for (let word = 0, column = block * size; word < words; word++, column += each) {
+        const filled = (width - column) * bits;
         for (let row = 0; row < together; row++) {
           const [factor, zero] = [factors[row] ?? 0, zeros[row] ?? 0];
-          for (let column = from, at = (first + row) * width, to = (first + row) * whole; column < end; column++)
-            codes[to + column] = codeOf(values[at + column] ?? 0, factor, zero, most);
+          let bundle = 0;
+          for (let shift = 0, at = (first + row) * nextRow + column * next; shift < 32; shift += bits, at += next) {
+            const value = shift < filled ? (values[at] ?? 0) : 0;
+            const code = Math.fround(Math.fround(value * factor) + zero);
+            // Halves go away from 0, below which there is no code.
+            bundle |= (code >= most ? most : code > 0 ? (code + 0.5) | 0 : 0) << shift;
+          }
+          packed[((first + row) * count + block) * words + word] = bundle;
         }
+      }
     }
   }
-  if (whole > width)
-    for (let row = 0; row < rows; row++)
-      codes.fill(zeroPoint[row * count + count - 1] ?? 0, row * whole + width, (row + 1) * whole);
-  return codes;
-}
-
-/** Halves go away from 0, below which there is no code. */
-function codeOf(value: number, inverse: number, zero: number, most: number): number {
-  const code = Math.fround(Math.fround(value * inverse) + zero);
-  return code >= most ? most : code > 0 ? (code + 0.5) | 0 : 0;
+  return new Uint8Array(packed.buffer);
 }
 
 export interface BlockScales {
@@ -161,9 +164,4 @@ export function packRows(codes: ArrayLike<number>, { width, size, bits, fill = 0
       packed[row * stored + byte] = bundle;
     }
   return packed;
-}
-
-/** As C's `roundf`. */
-function roundHalfAway(value: number): number {
-  return value < 0 ? -Math.floor(0.5 - value) : Math.floor(value + 0.5);
 }

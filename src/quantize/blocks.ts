@@ -1,22 +1,13 @@
 /** A layer's weight in blocks of few bits: rows of the numbers that share scales, and in each so many numbers in a row that share one. */
 import type { Layer } from "../analysis/layers.ts";
-import { type BlockBits, type BlockRows, blockCodes, blockRanges } from "../math/index.ts";
+import { type BlockBits, type BlockRows, blockCodes, blockScales, packRows } from "../math/index.ts";
 import { toFloat32, toNumbers } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import type { DataType, Dense, Tensor } from "../tensor/types.ts";
 import type { Run } from "./formats/format.ts";
-import { blockGrid, type ScaledGrid } from "./grid.ts";
-import {
-  checkedCodes,
-  type Evidence,
-  forLayer,
-  ofRanges,
-  scaleAxis,
-  turn,
-  weightReader,
-  withScales,
-} from "./weight.ts";
+import { blockGrid, type ScaledGrid, scaleFor } from "./grid.ts";
+import { checkedCodes, type Evidence, forLayer, scaleAxis, turn, weightReader, withScales } from "./weight.ts";
 
 export interface BlockSettings {
   readonly bits: BlockBits;
@@ -33,11 +24,11 @@ export interface BlockShape {
   readonly count: number;
 }
 
-/** How codes lie in the file: they are given as rows × whole blocks, from 0 to 2ᵇ - 1. */
+/** How codes lie in the file: they are given as rows × whole blocks, from 0 to 2ᵇ - 1, low bits first. */
 export interface BlockLayout {
   readonly type: Exclude<DataType, "string">;
   readonly dims: readonly number[];
-  pack(codes: ArrayLike<number>): Dense;
+  of(packed: Uint8Array): Dense;
 }
 
 /** Scales and zero points are rows × blocks; symmetric blocks have 2ᵇ⁻¹ as zero points. */
@@ -65,34 +56,33 @@ export async function roundedBlocks(
   const { rounder, evidenceOf } = rounding;
   const read = await weightReader(model, layer, context.engine);
   const shape = blockShape(layer, block);
-  const { type, dims, pack } = layoutOf(shape);
+  const layout = layoutOf(shape);
+  const rows = { ...shape, turned: scaleAxis(layer) !== 0 };
   const grid = blockGrid(bits, block, symmetric);
   const known = { layer, evidence: await evidenceOf(layer) };
   const dense = await read();
-  const given = async (): Promise<readonly [grid: ScaledGrid, codes: Tensor | undefined]> => {
-    if (rounder.ofRange !== undefined && rounder.codes === undefined)
-      return [ofRanges(rounder, grid, blockRanges(toFloat32(dense), rowsOf(layer, shape), block)), undefined];
+  const given = async (): Promise<
+    readonly [scales: Pick<ScaledGrid, "scale" | "zeroPoint">, codes: Tensor | undefined]
+  > => {
+    if (rounder.ofRange === scaleFor && rounder.codes === undefined)
+      return [blockScales(toFloat32(dense), rows, { size: block, bits, symmetric }), undefined];
     const blocks = inBlocks(layer, dense, block);
     const scaled = await withScales(rounder, grid, blocks, known);
     if (rounder.codes === undefined) return [scaled, undefined];
-    return [scaled, inMemory(pack(toNumbers(await checkedCodes(rounder, scaled, blocks, known))))];
+    const codes = toNumbers(await checkedCodes(rounder, scaled, blocks, known));
+    return [scaled, inMemory(layout.of(packRows(codes, { width: block, size: block, bits })))];
   };
   const [{ scale, zeroPoint }, made] = await forLayer(layer, given);
-  const nearest = nearestBlocks(read, rowsOf(layer, shape), { size: block, bits, scale, zeroPoint }, pack);
-  return { ...settings, ...shape, codes: made ?? (await deferred(type, dims, nearest)), scale, zeroPoint };
+  const nearest = nearestBlocks(read, rows, { size: block, bits, scale, zeroPoint }, layout);
+  const codes = made ?? (await deferred(layout.type, layout.dims, nearest));
+  return { ...settings, ...shape, codes, scale, zeroPoint };
 }
-
-const rowsOf = (layer: Layer, { rows, width }: BlockShape): BlockRows => ({
-  rows,
-  width,
-  turned: scaleAxis(layer) !== 0,
-});
 
 // Made where no weight is in scope: a function holds all that any function beside it uses.
 const nearestBlocks =
-  (read: () => Promise<Dense>, rows: BlockRows, scales: Parameters<typeof blockCodes>[2], pack: BlockLayout["pack"]) =>
+  (read: () => Promise<Dense>, rows: BlockRows, scales: Parameters<typeof blockCodes>[2], layout: BlockLayout) =>
   async (): Promise<Dense> =>
-    pack(blockCodes(toFloat32(await read()), rows, scales));
+    layout.of(blockCodes(toFloat32(await read()), rows, scales));
 
 /** Blocks × numbers, rows filled up with zeros. */
 function inBlocks(layer: Layer, dense: Dense, block: number): Dense<"float32"> {

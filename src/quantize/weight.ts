@@ -164,7 +164,7 @@ const together = ({ min, max }: Pick<Ranges, "min" | "max">): Pick<Ranges, "min"
 });
 
 /** The grid with scales that follow from the smallest and largest number of each slice. */
-export function ofRanges(rounder: Rounder, grid: Grid, { min, max }: Pick<Ranges, "min" | "max">): ScaledGrid {
+function ofRanges(rounder: Rounder, grid: Grid, { min, max }: Pick<Ranges, "min" | "max">): ScaledGrid {
   const { ofRange = scaleFor } = rounder;
   return scaledBy(rounder, grid, min.length, (slice) => ofRange(grid, min[slice] ?? 0, max[slice] ?? 0));
 }

@@ -145,12 +145,13 @@ const layoutOf =
     return {
       type,
       dims,
-      pack(given) {
-        const whole = count * block;
+      of(packed) {
+        const [whole, mask] = [count * block, 2 ** bits - 1];
         const codes = makeCodes(type, rows * width);
         for (let row = 0; row < rows; row++)
-          for (let at = 0; at < width; at++)
-            codes[turned ? at * rows + row : row * width + at] = (given[row * whole + at] ?? 0) - middle;
+          for (let at = 0, bit = row * whole * bits; at < width; at++, bit += bits)
+            codes[turned ? at * rows + row : row * width + at] =
+              (((packed[Math.floor(bit / 8)] ?? 0) >> (bit % 8)) & mask) - middle;
         return codesTensor(type, dims, codes);
       },
     };

@@ -13,7 +13,6 @@ import { Miss } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { packRows } from "../../math/index.ts";
 import { float32 } from "../../tensor/dense.ts";
-import type { Dense } from "../../tensor/types.ts";
 import {
   type BlockLayout,
   type BlockSettings,
@@ -102,10 +101,5 @@ const packedLayout =
   ({ rows, count }: BlockShape): BlockLayout => {
     const bytes = (block * bits) / 8;
     const dims = flat ? [rows, count * bytes] : [rows, count, bytes];
-    const pack = (codes: ArrayLike<number>): Dense => ({
-      type: "uint8",
-      dims,
-      data: packRows(codes, { width: block, size: block, bits }),
-    });
-    return { type: "uint8", dims, pack };
+    return { type: "uint8", dims, of: (data) => ({ type: "uint8", dims, data }) };
   };
