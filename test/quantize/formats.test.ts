@@ -93,7 +93,10 @@ async function outputs(model: Model, given: Batch, runtime: "native" | "wasm", o
 /** What ONNX Runtime makes of a model before it runs it. */
 async function optimized(model: Model): Promise<readonly string[]> {
   const path = join(temporaryFolder(), "optimized.onnx");
-  const session = await InferenceSession.create(await encodeToBytes(model), { optimizedModelFilePath: path });
+  const session = await InferenceSession.create(await encodeToBytes(model), {
+    optimizedModelFilePath: path,
+    logSeverityLevel: 3,
+  });
   await session.release();
   return operators(await open(path));
 }
