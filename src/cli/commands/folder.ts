@@ -5,7 +5,7 @@ import { basename, join } from "node:path";
 import * as v from "valibot";
 import { moduleOf } from "#root";
 import { capitalized, PithError } from "../../errors.ts";
-import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
+import { isUnsteady } from "../../evaluate/latency.ts";
 import { type TargetName, targetNames } from "../../evaluate/run-target.ts";
 import {
   answersText,
@@ -162,7 +162,7 @@ async function speedOf(
       { ...input, seed: session.seed },
       `time ${result}`,
     );
-    if (isUnsteady(latency.models)) return untimed(unsteadyNote);
+    if (isUnsteady(latency.models)) return untimed("not timed, the machine was too busy");
     const [, own] = latency.models;
     return own && { factor: own.speedup.median, milliseconds: own.milliseconds.median, where };
   } catch (error) {
