@@ -12,6 +12,7 @@
  * (`own-statistics.ts`), scales and biases of several layers that have learnt nothing yet (`shared-constants.ts`).
  */
 
+import { downstream } from "../analysis/downstream.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
@@ -98,11 +99,26 @@ function whyNotCarried({ name, tensor, role }: Value): string | undefined {
   return role === undefined || role.kind === "state" ? undefined : `"${name}" is ${roleWords(role)}`;
 }
 
-export function quantizedWeights(model: Model, inference: Inference): readonly Miss[] {
+/** Layers whose weight is stored as codes; not those of which `trained` moves what the codes stand for, as a palette. */
+export function quantizedWeights(model: Model, inference: Inference, trained: readonly Value[] = []): readonly Miss[] {
+  const moved = downstream(model.graph, trained, inference);
   return layers(model, inference).flatMap(({ name, weight }) => {
     const type = weight.tensor?.type;
-    return type === undefined || isFloat(type)
+    return type === undefined || isFloat(type) || meetsAny(weight, moved)
       ? []
       : [new Miss(`its weight is stored as ${type} and is not changed`, name)];
   });
+}
+
+/** Whether codes, as long as they are integers, meet one of these values. */
+function meetsAny(codes: Value, values: ReadonlySet<Value>): boolean {
+  const integers = new Set([codes]);
+  for (const value of integers) {
+    for (const { node } of value.uses) {
+      if (node.inputs.some((input) => input !== undefined && values.has(input))) return true;
+      for (const output of node.outputs)
+        if (output?.type !== undefined && !isFloat(output.type.type)) integers.add(output);
+    }
+  }
+  return false;
 }

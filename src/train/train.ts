@@ -70,10 +70,10 @@ export async function trainInPlace(
   if (isAsBefore)
     return { changes: [], misses: [...roles.misses, new Miss(stayedText(training, history))], history, training };
   takeState(model);
-  const changed = names.filter((name) => model.graph.value(name) !== undefined);
+  const changed = names.flatMap((name) => model.graph.value(name) ?? []);
   return {
-    changes: changed.map((at) => ({ at, what: "trained", decidedBy: "global" })),
-    misses: [...roles.misses, ...quantizedWeights(model, infer(model))],
+    changes: changed.map(({ name: at }) => ({ at, what: "trained", decidedBy: "global" })),
+    misses: [...roles.misses, ...quantizedWeights(model, infer(model), changed)],
     history,
     training,
   };
