@@ -3,10 +3,12 @@
  * own, whose start is not counted. The model is 64 products with weights of 16 MiB in a file beside it.
  */
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildSync } from "esbuild";
 import { line, table } from "../lib/print.ts";
+import { takenBy } from "../lib/taken.ts";
 import { type FormatsSettings, type FormatsTable, peer } from "./table.ts";
 
 const mebibytes = 1024;
@@ -24,11 +26,39 @@ export const toolSpeed: FormatsTable = {
   async run(settings) {
     const given = join(settings.folder, "large.onnx");
     step(["writeLarge", `${mebibytes}`, given]);
-    for (const scheme of ["dynamic", "q4"]) measure(scheme, given, settings);
+    for (const [scheme, words] of commands) {
+      const other = measure(scheme, given, settings);
+      await measureCommand(scheme, [given, ...words], other, settings);
+    }
   },
 };
 
-function measure(scheme: string, given: string, settings: FormatsSettings): void {
+const commands = [
+  ["dynamic", ["--scheme", "dynamic"]],
+  ["q4", ["--dtype", "q4"]],
+] as const;
+
+/** The whole command, with its comparison, over what quantizing and saving takes onnxruntime. */
+async function measureCommand(
+  _scheme: string,
+  words: readonly string[],
+  other: readonly Taken[],
+  { folder }: FormatsSettings,
+): Promise<void> {
+  const program = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+  if (!existsSync(program)) throw new Error("There is no dist/cli/main.js: npm run build makes it.");
+  const given = ["quantize", ...words, "-o", join(folder, "command.onnx")];
+  const { code, error, processor, seconds, own } = await takenBy(process.execPath, [program, ...given]);
+  if (code !== 0) throw new Error(error);
+  const over = (key: "processor" | "seconds", value: number): string =>
+    other.length === 0 ? "" : ` (${(value / Math.min(...other.map((one) => one[key]))).toFixed(2)} of onnxruntime's)`;
+  line(
+    `the command, with its comparison: ${processor.toFixed(1)} s of the processor${over("processor", processor)}, ` +
+      `${seconds.toFixed(1)} s${over("seconds", seconds)}, ${(own / 1e6).toFixed(0)} MB of all its processes`,
+  );
+}
+
+function measure(scheme: string, given: string, settings: FormatsSettings): readonly Taken[] {
   const taken = { Pith: [] as Taken[], onnxruntime: [] as Taken[] };
   for (let turn = 0; turn < turns; turn++) {
     taken.Pith.push(step([scheme, given, join(settings.folder, "pith.onnx")]));
@@ -51,6 +81,7 @@ function measure(scheme: string, given: string, settings: FormatsSettings): void
   );
   line(`\n${scheme}: the least of ${turns} turns`);
   table(["", ">processor, s", ">clock, s", ">peak, MB"], [row("Pith"), row("onnxruntime"), ["ratio", ...ratio]]);
+  return taken.onnxruntime;
 }
 
 /** One step of bench/scale/step.ts, as it is shipped: in one file. */

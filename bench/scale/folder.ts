@@ -2,8 +2,7 @@
  * A folder of an encoder and a merged decoder, as transformers.js lays it out, and what the command takes of it: `folder.ts MiB FOLDER [dtypes]`.
  * Weights are made as they are written. Both branches of the decoder read the same.
  */
-import { spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Emit, emitInto } from "../../src/graph/emit.ts";
 import type { Value } from "../../src/graph/graph.ts";
@@ -13,6 +12,7 @@ import { float32 } from "../../src/tensor/dense.ts";
 import { symbol } from "../../src/tensor/dims.ts";
 import type { Tensor } from "../../src/tensor/types.ts";
 import { weightOf } from "../files/large.ts";
+import { takenBy } from "../lib/taken.ts";
 
 const width = 2048;
 const vocabulary = 1024;
@@ -78,54 +78,10 @@ async function writeFolder(folder: string, mebibytes: number): Promise<void> {
   await save(decoder, join(folder, "onnx", "decoder_model_merged.onnx"), { externalData: true });
 }
 
-/** What the processes below one hold, in bytes: memory of their own, and with the pages of files that they have mapped. */
-function heldBelow(root: number): { readonly own: number; readonly all: number } {
-  const parents = new Map<number, number>();
-  const held = new Map<number, { readonly own: number; readonly all: number }>();
-  for (const name of readdirSync("/proc")) {
-    if (!/^\d+$/.test(name)) continue;
-    try {
-      const text = readFileSync(`/proc/${name}/status`, "utf8");
-      const number = (key: string): number => Number(new RegExp(`^${key}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0);
-      parents.set(Number(name), number("PPid"));
-      held.set(Number(name), { own: 1024 * number("RssAnon"), all: 1024 * number("VmRSS") });
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
-  let [own, all] = [0, 0];
-  for (const [pid, memory] of held) {
-    let at: number | undefined = pid;
-    while (at !== undefined && at !== root) at = parents.get(at);
-    if (at !== root) continue;
-    own += memory.own;
-    all += memory.all;
-  }
-  return { own, all };
-}
-
 const [mebibytes = "2048", folder = "", dtypes = "q8,q4"] = process.argv.slice(2);
 await writeFolder(folder, Number(mebibytes));
-const started = performance.now();
-const words = [
-  "--import",
-  "tsx",
-  "--conditions=pith-source",
-  "src/cli/main.ts",
-  "quantize",
-  folder,
-  "--dtype",
-  dtypes,
-  "-o",
-  `${folder}.out`,
-];
-const child = spawn(process.execPath, words, { stdio: "inherit" });
-let [own, all] = [0, 0];
-const timer = setInterval(() => {
-  const held = heldBelow(child.pid ?? 0);
-  [own, all] = [Math.max(own, held.own), Math.max(all, held.all)];
-}, 200);
-const code = await new Promise((resolve) => child.on("close", resolve));
-clearInterval(timer);
-const seconds = (performance.now() - started) / 1000;
-process.stdout.write(`${JSON.stringify({ code, seconds, own, all })}\n`);
+const words = ["--import", "tsx", "--conditions=pith-source", "src/cli/main.ts"];
+const given = ["quantize", folder, "--dtype", dtypes, "-o", `${folder}.out`];
+const { error, ...taken } = await takenBy(process.execPath, [...words, ...given]);
+process.stderr.write(error);
+process.stdout.write(`${JSON.stringify(taken)}\n`);

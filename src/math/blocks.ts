@@ -42,7 +42,7 @@ export interface BlockRows {
 }
 
 /** Rows that are worked on together, so many numbers of each at once: where rows lie as columns, each line of the cache is read once. */
-const tile = 512;
+const tile = 1024;
 const stretch = 8;
 
 /** Scales and zero points of finite numbers: rows × blocks. */
@@ -54,7 +54,6 @@ export function blockScales(
   const count = Math.ceil(width / size);
   const [scale, zeroPoint] = [new Float32Array(rows * count), new Int32Array(rows * count)];
   const [nextRow, next] = turned ? [1, rows] : [width, 1];
-  // As integers, magnitudes of float32 have the same order, and the larger one is found without a branch.
   const patterns = new Int32Array(values.buffer, values.byteOffset, values.length);
   const [below, above] = [new Int32Array(tile), new Int32Array(tile)];
   const [min, max] = [new Float32Array(below.buffer), new Float32Array(above.buffer)];
@@ -66,29 +65,46 @@ export function blockScales(
       const end = Math.min(width, (block + 1) * size);
       for (let column = block * size; column < end; column += stretch) {
         const steps = Math.min(stretch, end - column);
-        for (let row = 0; row < together; row++) {
-          let [least, most] = [below[row] ?? 0, above[row] ?? 0];
-          for (let step = 0, at = (first + row) * nextRow + column * next; step < steps; step++, at += next) {
-            const pattern = patterns[at] ?? 0;
-            const sign = pattern >> 31;
-            const less = ((pattern & sign & 0x7fff_ffff) - least) | 0;
-            least = (least + (less & ~(less >> 31))) | 0;
-            const more = ((pattern & ~sign) - most) | 0;
-            most = (most + (more & ~(more >> 31))) | 0;
-          }
-          below[row] = least;
-          above[row] = most;
-        }
+        widen(below, above, patterns, first * nextRow + column * next, together, nextRow, steps, next);
       }
-      for (let row = 0; row < together; row++) {
-        const [own, least] = [(first + row) * count + block, -(min[row] ?? 0)];
-        const found = scaleOf(least, max[row] ?? 0, bits, symmetric);
-        scale[own] = found;
-        zeroPoint[own] = zeroPointOf(least, found, bits, symmetric);
+      for (let row = 0, own = first * count + block; row < together; row++, own += count) {
+        const least = -(min[row] ?? 0);
+        scale[own] = scaleOf(least, max[row] ?? 0, bits, symmetric);
+        zeroPoint[own] = zeroPointOf(least, scale[own] ?? 0, bits, symmetric);
       }
     }
   }
   return { scale, zeroPoint };
+}
+
+/**
+ * The largest magnitudes below and above 0 of rows, with those of so many numbers more. As integers, magnitudes of float32 have the same order, and
+ * the larger one is found without a branch. Without destructuring, which is slow until a loop is compiled.
+ */
+function widen(
+  below: Int32Array,
+  above: Int32Array,
+  patterns: Int32Array,
+  from: number,
+  rows: number,
+  nextRow: number,
+  steps: number,
+  next: number,
+): void {
+  for (let row = 0, start = from; row < rows; row++, start += nextRow) {
+    let least = below[row] ?? 0;
+    let most = above[row] ?? 0;
+    for (let step = 0, at = start; step < steps; step++, at += next) {
+      const pattern = patterns[at] ?? 0;
+      const sign = pattern >> 31;
+      const less = ((pattern & sign & 0x7fff_ffff) - least) | 0;
+      least = (least + (less & ~(less >> 31))) | 0;
+      const more = ((pattern & ~sign) - most) | 0;
+      most = (most + (more & ~(more >> 31))) | 0;
+    }
+    below[row] = least;
+    above[row] = most;
+  }
 }
 
 /** The codes of rows, packed as by `packRows`; scales and zero points are rows × blocks, a block takes a multiple of 4 bytes. */
@@ -98,7 +114,6 @@ export function blockCodes(
   { size, bits, scale, zeroPoint }: { readonly size: number; readonly bits: BlockBits } & BlockScales,
 ): Uint8Array {
   const count = Math.ceil(width / size);
-  const most = 2 ** bits - 1;
   const [each, words] = [32 / bits, (size * bits) / 32];
   const packed = new Int32Array(rows * count * words);
   const [nextRow, next] = turned ? [1, rows] : [width, 1];
@@ -106,28 +121,47 @@ export function blockCodes(
   for (let first = 0; first < rows; first += tile) {
     const together = Math.min(tile, rows - first);
     for (let block = 0; block < count; block++) {
-      for (let row = 0; row < together; row++) {
-        const own = (first + row) * count + block;
+      for (let row = 0, own = first * count + block; row < together; row++, own += count) {
         factors[row] = scale[own] === 0 ? 0 : 1 / (scale[own] ?? 0);
         zeros[row] = zeroPoint[own] ?? 0;
       }
       for (let word = 0, column = block * size; word < words; word++, column += each) {
-        const filled = (width - column) * bits;
-        for (let row = 0; row < together; row++) {
-          const [factor, zero] = [factors[row] ?? 0, zeros[row] ?? 0];
-          let bundle = 0;
-          for (let shift = 0, at = (first + row) * nextRow + column * next; shift < 32; shift += bits, at += next) {
-            const value = shift < filled ? (values[at] ?? 0) : 0;
-            const code = Math.fround(Math.fround(value * factor) + zero);
-            // Halves go away from 0, below which there is no code.
-            bundle |= (code >= most ? most : code > 0 ? (code + 0.5) | 0 : 0) << shift;
-          }
-          packed[((first + row) * count + block) * words + word] = bundle;
-        }
+        const from = first * nextRow + column * next;
+        const filled = Math.max(0, Math.min(32, (width - column) * bits));
+        const to = packed.subarray((first * count + block) * words + word);
+        bundle(to, count * words, values, from, together, nextRow, filled, next, bits, factors, zeros);
       }
     }
   }
   return new Uint8Array(packed.buffer);
+}
+
+/** Codes of rows, 32 bits of each; those behind the `filled` ones are the code of 0. Halves go away from 0, below which there is no code. */
+function bundle(
+  to: Int32Array,
+  nextTo: number,
+  values: Float32Array,
+  from: number,
+  rows: number,
+  nextRow: number,
+  filled: number,
+  next: number,
+  bits: number,
+  factors: Float32Array,
+  zeros: Float32Array,
+): void {
+  const most = (1 << bits) - 1;
+  for (let row = 0, start = from, own = 0; row < rows; row++, start += nextRow, own += nextTo) {
+    const factor = factors[row] ?? 0;
+    const zero = zeros[row] ?? 0;
+    let word = 0;
+    for (let shift = 0, at = start; shift < filled; shift += bits, at += next) {
+      const code = Math.fround(Math.fround((values[at] ?? 0) * factor) + zero);
+      word |= (code >= most ? most : code > 0 ? (code + 0.5) | 0 : 0) << shift;
+    }
+    for (let shift = filled; shift < 32; shift += bits) word |= zero << shift;
+    to[own] = word;
+  }
 }
 
 export interface BlockScales {

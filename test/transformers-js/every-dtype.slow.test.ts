@@ -1,4 +1,5 @@
 /** Every variant of a folder in transformers.js itself: in Node, and in WebAssembly. */
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { AutoTokenizer } from "@huggingface/transformers";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -54,6 +55,17 @@ describe.skipIf(shared("data/models/bert_sst2") === undefined)("a classifier giv
   test.skipIf(browser === undefined)("in WebAssembly", async () =>
     expectSame(await inWebAssembly({ ...asked, dtypes })),
   );
+  test.skipIf(browser === undefined)("in WebAssembly, with weights in several files", async () => {
+    const name = "chunks";
+    const variants = ["q8", "q4"] as const;
+    const folder = shared("data/models/bert_sst2") ?? "";
+    await quantizeFolder(folder, { dtypes: variants, out: join(out, name), fileBytes: 2 ** 19 });
+    const files = await readdir(join(out, name, "onnx"));
+    for (const model of ["model_quantized", "model_q4"]) expect(files).toContain(`${model}.onnx_data_2`);
+    const told = await inWebAssembly({ ...asked, name, dtypes: variants });
+    const whole = await inWebAssembly({ ...asked, dtypes: variants });
+    expect(told).toEqual(whole);
+  });
 });
 
 describe.skipIf(shared("data/models/llama_shakespeare") === undefined)("a decoder with cache", () => {
