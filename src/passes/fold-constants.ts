@@ -145,9 +145,10 @@ function foldable(model: Model, inference: Inference, growth: number): ReadonlyS
 
 function mayBeStored(node: Node, output: Value, growth: number, folded: ReadonlySet<Node>): boolean {
   const type = output.type?.type;
-  return (
-    output.role === undefined && type !== undefined && grows(node, output, folded) <= growth && !unpacks(node, output)
-  );
+  if (output.role !== undefined || type === undefined) return false;
+  // Several codes in a byte are stored so on purpose, too.
+  const most = /^u?int8$/.test(type) ? Math.min(growth, smallWeight) : growth;
+  return grows(node, output, folded) <= most && !unpacks(node, output);
 }
 
 /** All at once; where the runtime cannot (a type that JavaScript does not hold, no kernel), in halves, so that what it can do is done. */

@@ -11,6 +11,7 @@ import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import { finalize } from "../../src/passes/finalize.ts";
 import { simplify } from "../../src/passes/simplify.ts";
 import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
 import { weightBits } from "../../src/report/applicable-techniques.ts";
@@ -356,6 +357,15 @@ graph (ids: int64[batch]) -> (y: float32[batch, 22]) {
     };
     expect(await missesIn({ weights: "palette", bits: 3 })).toEqual([]);
     expect(await missesIn({})).toEqual(["embed"]);
+  });
+
+  test("codes of 4 bits stay packed where marks for training are removed", async () => {
+    const model = product(64, 64, numbersFor([64, 64]).data);
+    await quantize(model, { scheme: "weights", weights: "palette", bits: 4 });
+    const before = await numbers(model, x);
+    await finalize(model);
+    expect(await numbers(model, x)).toEqual(before);
+    expect((await encodeToBytes(model)).length).toBeLessThan(3500);
   });
 
   test("the published file of Deep Compression keeps its very numbers, in bytes for codes", async (context) => {
