@@ -1,4 +1,5 @@
 /** Sizes of the inputs that models are timed on: one sample, as large as models are used with where nothing says how large. */
+import { rateInput, usualFrames } from "../data/sidecars.ts";
 import type { Engine } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -6,7 +7,15 @@ import { isFloat } from "../tensor/convert.ts";
 import { dimsText, dimText, elementCount, isSymbolic } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
-import { firstThatRuns, type Guess, guesses, likelyLengths, type RandomInputs, randomInputs } from "./random-inputs.ts";
+import {
+  firstThatRuns,
+  type Guess,
+  guesses,
+  lengthsOf,
+  likelyLengths,
+  type RandomInputs,
+  randomInputs,
+} from "./random-inputs.ts";
 
 /** Tokens, and places along a side of an image, that a model is timed on where nothing says how many. */
 export const timedLength = 128;
@@ -40,7 +49,7 @@ export async function timedShapes(
   const drawn = models.map((model, index) => ({ model, inputs: drawable(model, fixed[index]) }));
   const [first] = drawn;
   if (first === undefined) return [];
-  const lengths = [[length, timedSide] as const, ...likelyLengths];
+  const lengths = [...lengthsOf(usualSamples(first.model, fixed[0])), [length, timedSide] as const, ...likelyLengths];
   const tried = [...guesses(first.model, first.inputs, { known: sizes, lengths, batches: [1] })];
   const shapesOf = (guess: Guess): TimedShapes[] =>
     drawn.map(({ model, inputs }) => Object.fromEntries(inputs.shapes(guess.assignment(model))));
@@ -57,6 +66,13 @@ export async function timedShapes(
   } finally {
     await session.release();
   }
+}
+
+/** Samples of a frame of sound with those before it, of networks that are known by their inputs. */
+function usualSamples(model: Model, fixed: Batch = {}): readonly number[] {
+  const rate = fixed[rateInput(model.graph.feeds)?.name ?? ""]?.data[0];
+  const usual = usualFrames(model, rate === undefined ? undefined : Number(rate));
+  return usual?.context === undefined ? [] : [usual.frame + usual.context];
 }
 
 /** One batch of random inputs of these dimensions; those in `fixed` hold what is given there. */
