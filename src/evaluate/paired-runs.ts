@@ -140,7 +140,7 @@ async function runBoth(
 /** @throws PithError E_ENGINE if more than weights differ: then it takes a comparison to tell whether the result is right. */
 function notCut(original: Model, result: Model, unknown: readonly UnknownOperator[]): Miss {
   const operators = unknown.map(operatorName).join(", ");
-  if (differsInWeightsOnly(original, result))
+  if (differsInWeightsOnly(original, result, unknown))
     return new Miss(`this runtime has no ${operators}; node by node both graphs are equal, except for stored numbers`);
   throw new PithError("E_ENGINE", `This runtime has no ${operators}, and without it there is nothing to compare.`);
 }

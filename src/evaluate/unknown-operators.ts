@@ -5,13 +5,17 @@
  *     x → Conv → a → custom.MyAct → b → Conv → y        inputs x and b, outputs y and a
  */
 
+import { biased } from "../analysis/biased.ts";
 import { retypes } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
+import { type Layer, layers } from "../analysis/layers.ts";
+import { requireProduct } from "../analysis/weight.ts";
 import type { UnknownOperator } from "../engine/unknown-operator.ts";
 import { Miss } from "../errors.ts";
 import { extract } from "../graph/extract.ts";
 import type { Attribute, Node, Value, ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { unknownDim } from "../tensor/dims.ts";
 
 function isOneOf({ domain, op }: Node, unknown: readonly UnknownOperator[]): boolean {
   return unknown.some((other) => other.op === op && other.domain === domain);
@@ -52,21 +56,18 @@ export function withoutOperators(
 
 /**
  * Whether two models compute the same but for what is stored in them and for the types that numbers are carried in: node by node the same
- * operators, settings and connections.
+ * operators, settings and connections. Products of one size with stored matrices are equal, whatever operator writes them.
  */
-export function differsInWeightsOnly(original: Model, result: Model): boolean {
-  const [a, b] = [computation(original), computation(result)];
+export function differsInWeightsOnly(original: Model, result: Model, unknown: readonly UnknownOperator[]): boolean {
+  const [a, b] = [computation(original, unknown), computation(result, unknown)];
   return (
     a.length === b.length &&
-    a.every(({ node, reads }, at) => {
+    a.every(({ node, product, reads }, at) => {
       const other = b[at];
-      return (
-        other !== undefined &&
-        node.op === other.node.op &&
-        node.domain === other.node.domain &&
-        reads === other.reads &&
-        settingsOf(node) === settingsOf(other.node)
-      );
+      if (other === undefined || reads !== other.reads || product !== other.product) return false;
+      // A product may be written as another operator, for codes.
+      if (node.op !== other.node.op || node.domain !== other.node.domain) return product !== undefined;
+      return product !== undefined || settingsOf(node) === settingsOf(other.node);
     })
   );
 }
@@ -78,17 +79,36 @@ function keptInput(node: Node, inference: Inference): number | undefined {
   return bound instanceof Miss ? undefined : bound.unchanged();
 }
 
-/** The nodes that compute something from the inputs, in order, and what each reads. */
-function computation(model: Model): readonly { readonly node: Node; readonly reads: string }[] {
+interface Step {
+  readonly node: Node;
+  readonly reads: string;
+  /** Of a product with a stored matrix, or the rows of one: its size, and whether a bias is added. */
+  readonly product: string | undefined;
+}
+
+/** The nodes that compute something from the inputs, in order. A bias that is added behind a product is part of it. */
+function computation(model: Model, unknown: readonly UnknownOperator[]): readonly Step[] {
   const copy = model.clone();
+  // Nodes are read by the types of their inputs; what comes out of operators that nobody knows is taken for rows of floats, in both models.
+  for (const node of copy.graph.nodes())
+    for (const value of isOneOf(node, unknown) ? node.outputs : [])
+      if (value !== undefined && value.type?.dims === undefined)
+        value.type = {
+          type: value.type?.type ?? "float32",
+          dims: [unknownDim(value.name, 0), unknownDim(value.name, 1)],
+        };
   const inference = infer(copy);
+  const products = new Map<Node, Layer>();
+  for (const layer of layers(copy, inference)) if (isProduct(layer)) products.set(layer.node, layer);
   const names = new Map<Value, string>(copy.graph.feeds.map((feed) => [feed, feed.name]));
-  const found: { node: Node; reads: string }[] = [];
+  const sums = new Set<Node>();
+  const found: Step[] = [];
   const nameOf = (value: Value | undefined): string =>
     value === undefined
       ? ""
       : (names.get(value) ?? (inference.operand(value)?.stored === true ? "stored" : value.name));
   for (const node of copy.graph.nodes()) {
+    if (sums.has(node)) continue;
     if (node.outputs.every((value) => value === undefined || inference.operand(value)?.stored === true)) continue;
     const [output] = node.outputs;
     const kept = keptInput(node, inference);
@@ -98,9 +118,24 @@ function computation(model: Model): readonly { readonly node: Node; readonly rea
     }
     for (const [at, value] of node.outputs.entries())
       if (value !== undefined) names.set(value, `#${found.length}:${at}`);
-    found.push({ node, reads: node.inputs.map(nameOf).join() });
+    const layer = products.get(node);
+    if (layer === undefined) found.push({ node, reads: node.inputs.map(nameOf).join(), product: undefined });
+    else {
+      const sum = biased(layer, inference)?.sum;
+      for (const value of sum?.node.outputs ?? []) if (value !== undefined) names.set(value, `#${found.length}:0`);
+      if (sum !== undefined) sums.add(sum.node);
+      const { role, inputs, outputs, bias } = layer;
+      const product = `${role.kind} ${inputs} ${outputs} ${sum !== undefined || bias !== undefined}`;
+      found.push({ node, reads: nameOf(node.inputs[role.data]), product });
+    }
   }
   return found;
+}
+
+function isProduct(layer: Layer): boolean {
+  const { role, effective } = layer;
+  const isMatrix = role.packed !== undefined || effective.type?.dims?.length === 2;
+  return isMatrix && (role.kind === "lookup" || requireProduct(layer) === undefined);
 }
 
 /** Attributes as text, in order of their names. Tensors and graphs are told by their kind alone. */
