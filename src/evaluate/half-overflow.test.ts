@@ -38,6 +38,19 @@ test.each(["n", "1", "3"])(
   },
 );
 
+test.each(["stored", "in a node"])("what a mask sets scores to is no overflow: %s", async (where) => {
+  const masked = parseModel(`opset 18
+graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
+  a.weight: float32[4, 4] = random(seed 1)
+  ${where === "stored" ? "far: float32[] = -1e9" : "far = Constant() {value=float32[] -1e9}"}
+  open: bool[4] = [true, true, false, true]
+  h = MatMul(x, a.weight)
+  s = Where(open, h, far)
+  y = Softmax(s)
+}`);
+  expect(await overflowOf(masked, { scheme: "float16", arithmetic: "float16" })).toBeUndefined();
+});
+
 test("what only stores float16, or computes there in float32, has no such end", async () => {
   expect(await overflowOf(network(4000), { scheme: "float16" })).toBeUndefined();
   expect(await overflowOf(network(4000), { scheme: "weights" })).toBeUndefined();

@@ -8,11 +8,13 @@ import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
-import { describe, type Value } from "../graph/graph.ts";
+import { allNodes, allValues, describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { toNumbers } from "../tensor/convert.ts";
-import { float32, zeros } from "../tensor/dense.ts";
-import { isEndless } from "./mask-values.ts";
+import { heldTensor, storeInPlace } from "../passes/store-constants.ts";
+import { toFloats, toNumbers } from "../tensor/convert.ts";
+import { float32, inMemory, zeros } from "../tensor/dense.ts";
+import type { Dense, Tensor } from "../tensor/types.ts";
+import { endlessInHalf, isEndless, withinHalf } from "./mask-values.ts";
 import { count } from "./numbers.ts";
 import { overSamples } from "./over-samples.ts";
 import { pairedRuns } from "./paired-runs.ts";
@@ -20,6 +22,8 @@ import { pairedRuns } from "./paired-runs.ts";
 /** The largest number of float16. */
 const largest = 65_504;
 const samplesAsked = 8;
+/** Bytes of a stored mask, at most. */
+const mostOfMask = 2 ** 24;
 
 /**
  * Which number is too large, as a sentence; undefined where none is, or nothing is computed in float16.
@@ -39,6 +43,7 @@ export async function halfOverflow(
     data ?? (await pairedRuns(engine, original, result, { sizes: "one", samples: samplesAsked, seed, signal }));
   if (runs instanceof Miss) return undefined;
   const model = ("pairs" in runs ? runs.original : original).clone();
+  await clampConstants(model);
   const samples = "pairs" in runs ? runs.pairs.map(({ feeds }) => feeds) : runs;
   const inference = infer(model);
   const emit = emitInto(model, { by: "half-overflow" });
@@ -63,6 +68,24 @@ export async function halfOverflow(
   if (worst === undefined) return undefined;
   const inputs = data === undefined ? "random inputs" : "the samples";
   return `on ${inputs} ${worst[0]} computes numbers up to ${count(worst[1])} in the original, and float16 ends at 65,504`;
+}
+
+/** Stored numbers that stand for infinity are what the result holds for them: a mask of −1e9 is no overflow. */
+async function clampConstants({ graph }: Model): Promise<void> {
+  const clamped = async (tensor: Tensor | undefined): Promise<Dense | undefined> => {
+    if (tensor?.type !== "float32" || tensor.bytes > mostOfMask) return undefined;
+    const numbers = toFloats(await tensor.read());
+    return numbers.some(endlessInHalf) ? float32(tensor.dims, numbers.map(withinHalf)) : undefined;
+  };
+  for (const node of [...allNodes(graph)]) {
+    const [made] = node.outputs;
+    const held = await clamped(heldTensor(node));
+    if (made !== undefined && held !== undefined) storeInPlace(made, held);
+  }
+  for (const value of allValues(graph)) {
+    const held = await clamped(value.tensor);
+    if (held !== undefined) value.tensor = inMemory(held);
+  }
 }
 
 /** What is computed in float16: by the names that the original has for it. */

@@ -21,6 +21,7 @@ import { allLayers, type Layer } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
 import { leavesOut, selectLayers } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
+import { endlessInHalf, halfFarAway, withinHalf } from "../evaluate/mask-values.ts";
 import { emitter } from "../graph/emit.ts";
 import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -163,7 +164,7 @@ function choose(model: Model, { nodes, unfit, named, chosen, onlyChosen, isLeft 
     if (!node.inputs.some((input) => input !== undefined && sources.has(input))) continue;
     if (
       node.inputs.some(
-        (input) => input?.tensor?.small !== undefined && toFloats(input.tensor.small).some(standsForInfinity),
+        (input) => input?.tensor?.small !== undefined && toFloats(input.tensor.small).some(endlessInHalf),
       )
     )
       continue;
@@ -217,14 +218,6 @@ function leaveBetween(nodes: readonly Node[], able: Map<Node, Halves>): void {
   }
 }
 
-const standsForInfinity = (number: number, _?: number, all?: ArrayLike<number>): boolean =>
-  Math.abs(number) >= 1e9 || (number <= -beyond && all?.length === 1);
-/** Half of the largest. */
-const farAway = 32_752;
-
-const within = (number: number, _: number, all: ArrayLike<number>): number =>
-  Number.isFinite(number) && standsForInfinity(number, 0, all) ? Math.sign(number) * farAway : number;
-
 /** Stored operands that float16 cannot hold. */
 async function unfitTensors(nodes: readonly Node[], context: Context): Promise<ReadonlyMap<Value, string>> {
   const read = new Set(nodes.flatMap(({ inputs }) => inputs.filter((value) => isFloat32(value) && value.tensor)));
@@ -241,7 +234,7 @@ async function unfitTensors(nodes: readonly Node[], context: Context): Promise<R
 
 async function unfitReason(tensor: Tensor): Promise<string | undefined> {
   const numbers = toFloats(await tensor.read())
-    .map(within)
+    .map(withinHalf)
     .filter(Number.isFinite);
   let largest = 0;
   for (const number of numbers) largest = Math.max(largest, Math.abs(number));
@@ -254,9 +247,9 @@ async function unfitReason(tensor: Tensor): Promise<string | undefined> {
 async function write(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<readonly Change[]> {
   const clamped: Change[] = [];
   const noteClamped = async (at: string, tensor: Tensor): Promise<void> => {
-    const beyond = toFloats(await tensor.read()).find((number, _, all) => number !== within(number, 0, all));
+    const beyond = toFloats(await tensor.read()).find((number, _, all) => number !== withinHalf(number, 0, all));
     if (beyond === undefined || Number.isNaN(beyond)) return;
-    const text = `its ${beyond.toPrecision(3)} stands for infinity and becomes ${Math.sign(beyond) * farAway}: float16 ends at 65,504`;
+    const text = `its ${beyond.toPrecision(3)} stands for infinity and becomes ${Math.sign(beyond) * halfFarAway}: float16 ends at 65,504`;
     clamped.push({ at, what: text, decidedBy: "global" });
   };
   const opsets = model.header.opsets;
@@ -338,5 +331,7 @@ async function storedHalf(value: Value): Promise<Value> {
 /** Holds no numbers: a model's weights are read one after the other. */
 function inHalf(tensor: Tensor): Promise<Tensor> {
   const { dims } = tensor;
-  return deferred("float16", dims, async () => fromNumbers("float16", dims, toFloats(await tensor.read()).map(within)));
+  return deferred("float16", dims, async () =>
+    fromNumbers("float16", dims, toFloats(await tensor.read()).map(withinHalf)),
+  );
 }
