@@ -40,14 +40,3 @@ export function fills(original: Float64Array, type: DataType): (own: number, oth
   const bound = isFilled ? highestFill : Number.NEGATIVE_INFINITY;
   return (own, other) => endlessly(own) || (own <= bound && other <= bound / 2);
 }
-
-/** Whether a number of a stored tensor stands for infinity where the tensor becomes float16. For `some`. */
-export const endlessInHalf = (number: number, _?: number, all?: ArrayLike<number>): boolean =>
-  Math.abs(number) >= 1e9 || (number < -endless.float16 && all?.length === 1);
-
-/** Half of the largest number of float16: what such a number becomes, so that a sum of two is finite. */
-export const halfFarAway = 32_752;
-
-/** What a number of a stored tensor becomes in float16, before it is rounded. For `map`. */
-export const withinHalf = (number: number, _: number, all: ArrayLike<number>): number =>
-  Number.isFinite(number) && endlessInHalf(number, 0, all) ? Math.sign(number) * halfFarAway : number;

@@ -144,3 +144,14 @@ function floatTable(format: Format, sign: number): Float32Array {
     return code >= sign ? -value : value;
   });
 }
+
+/** Whether a number of a stored tensor stands for infinity where the tensor becomes float16. For `some`. */
+export const endlessInHalf = (number: number, _?: number, all?: ArrayLike<number>): boolean =>
+  Math.abs(number) >= 1e9 || (number < -65_504 && all?.length === 1);
+
+/** Half of the largest number of float16: what such a number becomes, so that a sum of two is finite. */
+export const halfFarAway = 32_752;
+
+/** What a number of a stored tensor becomes in float16, before it is rounded. For `map`. */
+export const withinHalf = (number: number, _: number, all: ArrayLike<number>): number =>
+  Number.isFinite(number) && endlessInHalf(number, 0, all) ? Math.sign(number) * halfFarAway : number;
