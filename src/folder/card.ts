@@ -4,7 +4,7 @@ import type { DtypeName } from "../quantize/dtypes.ts";
 import { answersText, batchText } from "./end-to-end.ts";
 import { type Records, speedText } from "./records.ts";
 
-const begin = "<!-- pith: written by `pith quantize`; what is changed here is lost -->";
+const begin = "<!-- pith: written by Pith; what is changed here is lost -->";
 const end = "<!-- /pith -->";
 
 export interface Card {
@@ -50,9 +50,17 @@ function sectionOf({ name, config, originals, records, chosen, tried }: Card): s
   const holds = (dtype: DtypeName): boolean => found.some(([, one]) => one.dtype === dtype);
   const varies = found.filter(([, { together }]) => batchText(together).startsWith("no"));
   const first = (...names: readonly DtypeName[]): string => names.find(holds) ?? "fp32";
+  const filesOf = (dtype: DtypeName) => found.flatMap(([, one]) => (one.dtype === dtype ? one.bytes : []));
+  // Only a dtype that every model has can be named for all.
+  const [smallest = "fp32"] = [...new Set(found.map(([, { dtype }]) => dtype))]
+    .filter((dtype) => filesOf(dtype).length === originals.size)
+    .sort((a, b) => sum(filesOf(a)) - sum(filesOf(b)));
+  const [fastest] = found
+    .flatMap(([, one]) => (one.speed === undefined ? [] : one))
+    .sort((a, b) => (b.speed?.factor ?? 0) - (a.speed?.factor ?? 0));
   const devices =
     tried === undefined
-      ? `- Node and WebAssembly: \`${first("q8", "uint8", "int8", "q4")}\` for speed, \`${first("q4", "q8", "uint8", "int8")}\` for the smallest download.
+      ? `- Node and WebAssembly: \`${smallest}\` is the smallest download${fastest === undefined ? "" : `, \`${fastest.dtype}\` was the fastest in ${fastest.speed?.where}`}.
 - WebGPU: \`${first("q4f16", "fp16", "q4")}\` where the device has \`shader-f16\`, \`${first("q4")}\` elsewhere.`
       : `- The best file of each model that holds, of ${tried.join(", ")}: the smallest, of near sizes the fastest.`;
   return `## Files for transformers.js
@@ -67,6 +75,8 @@ import { pipeline } from "@huggingface/transformers";
 const run = await pipeline("${taskOf(config)}", "${name}"${chosen === undefined ? "" : `, { dtype: "${chosen}" }`});
 \`\`\``;
 }
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
 /** What the figures of `speedText` are. */
 export const speedNote =

@@ -11,7 +11,7 @@ import type { Model } from "../graph/model.ts";
 import { generate, generatorOf } from "./generate.ts";
 
 export const endToEnd = v.object({
-  /** Of a model that answers at once: "agreement 98.3 % (…)". */
+  /** Of a model that answers at once: "agreement 98.3 %, −1.7 points (95 % interval …)". */
   answers: v.optional(v.string()),
   /** Of a text's tokens, each found after those of the original: how many, and how many of them are the original's. */
   tokens: v.optional(v.number()),
@@ -59,7 +59,7 @@ export async function compareEndToEnd(
       batch: 1,
       ...stop,
     });
-    const answers = `${metric.name} ${figure(unit, candidate.value)} (${differenceWithInterval(unit, difference)})`;
+    const answers = `${metric.name} ${figure(unit, candidate.value)}, ${differenceWithInterval(unit, difference)}`;
     return { answers, ...batch };
   }
   if (tokenizer === undefined || texts.length === 0) return {};

@@ -214,7 +214,7 @@ function show(out: string, files: readonly FolderFile[], isChoice: boolean): Res
         }),
       );
       if (timed) terminal.line(speedNote);
-      if (isChoice && !files.some(isKept)) terminal.line("No variant holds: the folder has its originals only.");
+      if (!files.some(isKept)) terminal.line("No variant holds: the folder has its originals only.");
       terminal.line(`written: ${terminal.color.bold(out)}`);
     },
   };
