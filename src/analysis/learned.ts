@@ -17,7 +17,7 @@ import { smallBuffersAmong } from "./untrained.ts";
 import { arithmeticTypes } from "./weight.ts";
 
 /**
- * The tensors that hold learned numbers, in all graphs, and how many each holds: of codes packed in bytes more than it has elements. Reads those
+ * The tensors that hold learned numbers, in all graphs, and how many numbers each stands for: packed codes stand for more than the tensor has elements. Reads those
  * that could be tables of positions or masks.
  * @example
  * const parameters = learnedCount(await learnedTensors(model, infer(model)));

@@ -128,7 +128,7 @@ export async function differences(
 /** Nodes that a layer may have become, or that may have gone into it: scales, casts, a bias, normalization, an activation. */
 const mostNodesBehind = 8;
 
-/** Every layer of the original that the candidate has, too. */
+/** The layers that original and candidate share. */
 export function placesOf(original: Model, candidate: Model, misses: Miss[]): readonly Place[] {
   const [before, after] = [original, candidate].map((model) => infer(model)) as [Inference, Inference];
   // A table and the last layer that it is, too, have one name.

@@ -3,7 +3,7 @@ import { fileKind, joinPath, listFolder, makeFolder, openFile, realPath, writeFi
 import { sha256Text } from "../data/hash.ts";
 import { stopIfAsked } from "../errors.ts";
 
-/** Copies files that are not there already, and those of folders inside; hidden ones are nobody's. */
+/** Copies a folder recursively. Files that are equal already are not written again; hidden files are left out. */
 export async function copyFolder(
   from: string,
   to: string,

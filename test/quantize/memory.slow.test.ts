@@ -10,7 +10,7 @@ import { float32 } from "../../src/tensor/dense.ts";
 setFlagsFromString("--expose-gc");
 const collectGarbage: () => void = runInNewContext("gc");
 
-/** Codes of 4 bits are then so many that they are computed when they are read. */
+/** So large that even codes of 4 bits are computed only when they are read. */
 const width = 1536;
 const layers = 4;
 

@@ -34,7 +34,7 @@ export async function openTarget(name: TargetName, context: JobContext): Promise
   const product = productOf(agent);
   if (name === "webgpu" && adapter === undefined) {
     await browser.close();
-    throw new PithError("E_UNSUPPORTED", `WebGPU: ${product} has no adapter on this machine.`, {
+    throw new PithError("E_UNSUPPORTED", `WebGPU: ${product} finds no GPU adapter on this machine.`, {
       hint: "A graphics card that the browser can use is needed, or a Chromium with SwiftShader.",
     });
   }
