@@ -6,7 +6,7 @@
 The files of samples hold `<sample>/<input>` and `<sample>/label`; `time/<input>` is what is timed. Runs alternate on one thread, whose own
 time on the processor is taken, in the fastest of three sessions of each file: where its memory lies changes times by 6 %. A figure is the
 median of the ratio to the float model of the same round, with the interval of order statistics.
-Files of the other tools are written beside the quantized model, whose name holds "pith".
+Files of the other tools are written beside the quantized model, whose name ends in ".pith.onnx".
 """
 import collections
 import json
@@ -26,6 +26,10 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 logging.disable(logging.WARNING)
 original, ours, calibration, test = sys.argv[1:5]
 rounds = int(sys.argv[5]) if len(sys.argv) > 5 else 100
+
+
+def beside(tool):
+    return f"{ours.removesuffix('.pith.onnx')}.{tool}.onnx"
 
 
 def session(path, optimized=None):
@@ -87,7 +91,7 @@ with tempfile.TemporaryDirectory() as folder:
     quant_pre_process(f"{folder}/folded.onnx", prepared, skip_symbolic_shape=True)
     paths = {"float32": original, "pith": ours}
     for name, per_channel in {"onnxruntime, per tensor": False, "onnxruntime, per channel": True}.items():
-        paths[name] = ours.replace("pith", name.replace("onnxruntime, ", "").replace(" ", "-"))
+        paths[name] = beside(name.replace("onnxruntime, ", "").replace(" ", "-"))
         quantize_static(prepared, paths[name], Samples(), quant_format=QuantFormat.QDQ, per_channel=per_channel,
                         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
     nncf.set_log_level(logging.ERROR)
@@ -95,7 +99,7 @@ with tempfile.TemporaryDirectory() as folder:
     stdout, sys.stdout = sys.stdout, sys.stderr
     quantized = nncf.quantize(onnx.load(prepared), nncf.Dataset(calibrating, fed), subset_size=len(calibrating), **kind)
     sys.stdout = stdout
-    paths["nncf"] = ours.replace("pith", "nncf")
+    paths["nncf"] = beside("nncf")
     onnx.save(quantized, paths["nncf"])
 
     rows = {}
