@@ -1,13 +1,16 @@
 /** A variant of all models of a folder together: what its user gets of it, beside what the originals give. */
 import * as v from "valibot";
+import { joinPath } from "#platform";
 import type { Dataset } from "../data/index.ts";
-import type { TextTokenizer } from "../data/tokenizer.ts";
+import { openTokenizer, readSettings, type TextTokenizer } from "../data/tokenizer.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss } from "../errors.ts";
 import { sameDirection } from "../evaluate/batch-dependence.ts";
 import { batchInvariance, blameText, compare, layerToBlame, type Metric, wilson } from "../evaluate/index.ts";
 import { differenceWithInterval, figure } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
+import { open } from "../onnx/index.ts";
+import type { Context } from "../passes/pass.ts";
 import { generate, generatorOf } from "./generate.ts";
 
 export const endToEnd = v.object({
@@ -106,4 +109,29 @@ export function answersText({ tokens = 0, same = 0, answers = "" }: EndToEnd = {
 /** What is the same to so many digits: a cosine, or a share of tokens. */
 export function batchText({ batch }: EndToEnd = {}): string {
   return batch === undefined ? "" : batch >= sameDirection ? "yes" : `no (${batch.toFixed(4)})`;
+}
+
+/** A module of a folder: its original, and what is to be used of it, which is the original where there is no variant. */
+export interface ModulePaths {
+  readonly base: string;
+  readonly original: string;
+  readonly result: string;
+}
+
+/** The variant of all models that continue texts. */
+export async function textsTogether(
+  folder: string,
+  modules: readonly ModulePaths[],
+  texts: readonly string[],
+  { engine, signal }: Context,
+  held: { readonly samples?: Dataset | undefined; readonly metric?: Metric | undefined } = {},
+): Promise<EndToEnd> {
+  const opened = async (which: "original" | "result"): Promise<ReadonlyMap<string, Model>> =>
+    new Map(await Promise.all(modules.map(async (one) => [one.base, await open(one[which])] as const)));
+  const tokenizer = await openTokenizer(folder);
+  const begin = (await readSettings(joinPath(folder, "config.json")))?.decoder_start_token_id;
+  return compareEndToEnd(engine, await opened("original"), await opened("result"), {
+    ...{ tokenizer, texts, samples: held.samples, metric: held.metric, signal },
+    begin: typeof begin === "number" ? begin : undefined,
+  });
 }

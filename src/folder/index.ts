@@ -1,14 +1,8 @@
 /** Folders as transformers.js lays them out. */
 export { speedNote } from "./card.ts";
-export { answersText, batchText, type EndToEnd } from "./end-to-end.ts";
+export { answersText, batchText, type EndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
 export { generatorOf } from "./generate.ts";
 export { basesIn, mainOf } from "./layout.ts";
-export {
-  type FolderFile,
-  type FolderOptions,
-  type ModulePaths,
-  quantizeFolder,
-  textsTogether,
-  type Variant,
-} from "./quantize-folder.ts";
+export { quantizeFolder } from "./quantize-folder.ts";
 export { type Made, speedText } from "./records.ts";
+export type { FolderFile, FolderOptions, Variant } from "./run.ts";

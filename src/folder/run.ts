@@ -1,0 +1,72 @@
+/** What a run on a folder is given, and what stands in the folder that it writes. */
+
+import type { PithError } from "../errors.ts";
+import type { Context } from "../passes/pass.ts";
+import { type DtypeName, dtypes } from "../quantize/dtypes.ts";
+import type { QuantizeOptions } from "../quantize/index.ts";
+import type { EndToEnd, ModulePaths } from "./end-to-end.ts";
+import type { Made, Records } from "./records.ts";
+
+export interface FolderOptions {
+  /** Variants by the names of transformers.js, or "all". */
+  readonly dtypes: readonly DtypeName[] | "all";
+  /** The folder to write; the folder itself keeps its own files and gets the variants. */
+  readonly out: string;
+  /** Bytes of a file of weights, at most (2e9): hosts and phones limit them. */
+  readonly fileBytes?: number | undefined;
+  /** Other settings of `quantize`, for every variant. */
+  readonly quantize?: Omit<QuantizeOptions, "scheme" | "dtype"> | undefined;
+  /** What else the result depends on, for the record: a variant that was made otherwise is made again. */
+  readonly settings?: Readonly<Record<string, unknown>> | undefined;
+  /** Makes a file, or refuses by a PithError: in place of a comparison on random inputs. */
+  readonly make?: ((variant: Variant) => Promise<Made>) | undefined;
+  /** Lines that each variant of all models together is tried on: by what continues a text, else by `together` alone. */
+  readonly texts?: readonly string[] | undefined;
+  /** Keep of each module only the best variant that holds (`choose`): the smallest, of near sizes the fastest. */
+  readonly keepSmallest?: boolean | undefined;
+  /** Runs a variant of all models together, given the paths of originals and results by module: in place of `texts`. */
+  readonly together?: ((modules: readonly ModulePaths[]) => Promise<EndToEnd>) | undefined;
+}
+
+export interface Module {
+  readonly base: string;
+  readonly source: string;
+  /** Why it cannot be read. */
+  readonly unread: PithError | undefined;
+  readonly hashes: readonly string[];
+}
+
+/** A file to be made. */
+export interface Variant {
+  readonly source: string;
+  readonly out: string;
+  readonly dtype: DtypeName;
+  readonly fileBytes: number;
+}
+
+export interface FolderFile extends Partial<Made> {
+  readonly dtype: DtypeName;
+  /** In the folder: `onnx/model_q4.onnx`. */
+  readonly file: string;
+  /** "there": a run before made it with the same settings. "passed over": it holds, and another is better (`keepSmallest`). */
+  readonly verdict: "kept" | "there" | "passed over" | "refused";
+  readonly reason?: string;
+}
+
+/** A run in progress. */
+export interface FolderRun {
+  readonly folder: string;
+  readonly out: string;
+  readonly options: FolderOptions;
+  readonly context: Context;
+  readonly asked: readonly DtypeName[];
+  readonly modules: readonly Module[];
+  /** The module whose answers are compared. */
+  readonly main: string;
+  /** Files that were made and hold. */
+  readonly records: Map<string, Records[string]>;
+  /** The outcome of each file. */
+  readonly rows: Map<string, FolderFile>;
+}
+
+export const fileOf = (base: string, dtype: DtypeName): string => `onnx/${base}${dtypes[dtype].suffix}.onnx`;

@@ -1,0 +1,36 @@
+/** One variant of one model, where no command makes it. */
+import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
+import { capitalized, PithError } from "../errors.ts";
+import { watchLoads } from "../evaluate/load-check.ts";
+import { size } from "../evaluate/size.ts";
+import { open, save } from "../onnx/index.ts";
+import type { Context } from "../passes/pass.ts";
+import { quantize } from "../quantize/index.ts";
+import { noSmallerThan } from "../recipe/improvement.ts";
+import { keptAndLoads } from "../recipe/kept-function.ts";
+import { apartText } from "../report/verdict.ts";
+import { dataFilesOf } from "./layout.ts";
+import type { Made } from "./records.ts";
+import type { FolderOptions, Variant } from "./run.ts";
+
+export async function makeVariant(
+  { source, out, dtype, fileBytes }: Variant,
+  options: FolderOptions["quantize"],
+  context: Context,
+): Promise<Made> {
+  const engine = watchLoads(context.engine);
+  const model = await open(source);
+  const original = model.clone();
+  await quantize(model, { ...options, dtype }, { ...context, engine });
+  const idle = await noSmallerThan(original, model);
+  if (idle !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalized(idle)}.`);
+  engine.forget();
+  const judged = { test: undefined, answered: 0, trained: false, output: undefined, forced: false };
+  const { likeness, lost } = await keptAndLoads({ ...context, engine }, original, model, judged);
+  if (lost !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalized(lost)}.`);
+  await save(model, out, { fileBytes });
+  const [folder, name] = [folderOf(out), fileNameOf(out)];
+  const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));
+  const { bytes, brotli } = await size(...parts);
+  return { bytes, brotli, measured: typeof likeness === "object" ? apartText(likeness) : (likeness ?? "") };
+}
