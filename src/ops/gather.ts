@@ -107,9 +107,12 @@ export const Gather = defineOp({
     return [reshapeTo(emit, emit.ScatterElements([zeros, at, parts], { axis: 1, reduction: "add" }), dims)];
   },
   cost: () => 0,
-  quantize: new Miss(
-    'is an embedding lookup without a matrix product: the schemes "weights" and "dynamic" store it in 8 bits',
-  ),
+  quantize: (_, site) =>
+    site.inputs[0]?.stored === true
+      ? new Miss(
+          'is an embedding lookup without a matrix product: the schemes "weights" and "dynamic" store it in 8 bits',
+        )
+      : { kind: "transparent" },
 });
 
 /** y[i, j] = x[index[i, j], j] (axis 0): an element of the axis for each place. */
@@ -138,6 +141,7 @@ export const GatherElements = defineOp({
     const zeros = filled(emit, typeOf(x), fixed(x), 0);
     return [emit.ScatterElements([zeros, indices, up], { axis: s.axis, reduction: "add" })];
   },
+  quantize: () => ({ kind: "transparent" }),
 });
 
 /** Index tuples with the coordinates of the batch axes in front, which ScatterND has no word for. */

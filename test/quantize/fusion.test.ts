@@ -94,6 +94,11 @@ describe("one kernel on integers", () => {
       between("zero: float32[] = 0\n  p = Greater(x, zero)\n  o = Where(p, h, x)"),
       ["Greater", "QLinearConv", "QLinearConv", "QLinearWhere"],
     ],
+    [
+      "Clip",
+      between("low: float32[] = 0\n  high: float32[] = 6\n  o = Clip(h, low, high)"),
+      ["QLinearConv", "QLinearConv"],
+    ],
   ])("%s", async (_, text, expected) => {
     const { ran, misses } = await optimized(text);
     expect(inside(ran)).toEqual(expected);
@@ -108,6 +113,63 @@ describe("one kernel on integers", () => {
   });
 });
 
+test("a convolution on codes of every type, with one scale and with one for each channel", async () => {
+  for (const [activations, weights] of [
+    ["uint8", "int8"],
+    ["uint8", "uint8"],
+    ["int8", "int8"],
+  ] as const)
+    for (const perChannel of [true, false]) {
+      const { ran } = await optimized(between("o = Relu(h)"), { activations, weights, perChannel });
+      expect(inside(ran), `${activations} × ${weights}`).toEqual(["QLinearConv", "QLinearConv"]);
+    }
+});
+
+describe("operators that are not rounded, beside those that are", () => {
+  test.each([
+    [
+      "MatMul of activations, whose result is read in float",
+      amid("t = Transpose(h)\n  r = MatMul(h, t)\n  s = Sin(r)\n  o = MatMul(s, h)"),
+      "MatMulIntegerToFloat",
+    ],
+    ["Softmax of which a layer rounds the probabilities", amid("o = Softmax(h)"), "QLinearSoftmax"],
+  ])("%s", async (_, text, op) => {
+    const { ran, written } = await optimized(text);
+    expect(written).not.toContain(op);
+    expect(ran).toContain(op);
+  });
+
+  test("ArgMax reads codes", async () => {
+    const { ran, written } = await optimized(
+      between("o = ArgMax(h) {axis=1}").replace("Conv(o, b.weight)", "Cast(o) {to=1}"),
+    );
+    expect(count(written, "DequantizeLinear")).toBeGreaterThan(0);
+    expect(inside(ran)).toEqual(["ArgMax", "Cast", "QLinearConv"]);
+    expect(count(ran, "DequantizeLinear")).toBe(0);
+  });
+});
+
+test("products with codes for weights alone", async () => {
+  // Behind a product of codes and floats the runtime wants no Relu.
+  const product = amid("o = Tanh(h)");
+  const gemm = product
+    .replace("h = ", "c: float32[4] = random(seed 5)\n  h = ")
+    .replace("MatMul(o, b.weight)", "Gemm(o, b.weight, c)");
+  for (const [options, kernel] of [
+    [{ scheme: "weights" }, "MatMulNBits"],
+    [{ scheme: "weights", perChannel: false }, "MatMulNBits"],
+    [{ scheme: "weights", bits: 4, block: 16, standard: true }, "MatMulNBits"],
+    [{ scheme: "dynamic" }, "DynamicQuantizeMatMul"],
+  ] as const)
+    for (const text of [product, gemm]) {
+      const { ran } = await optimized(text, { ...options, data: undefined });
+      expect(
+        inside(ran).filter((op) => !/^(Tanh|Add)$/.test(op)),
+        JSON.stringify(options),
+      ).toEqual([kernel, kernel]);
+    }
+});
+
 describe("on the codes themselves", () => {
   test.each([
     ["Reshape", amid("s: int64[2] = [0, 8]\n  o = Reshape(h, s)"), "Reshape"],
@@ -119,7 +181,12 @@ describe("on the codes themselves", () => {
       between("from: int64[1] = [1]\n  to: int64[1] = [4]\n  axis: int64[1] = [2]\n  o = Slice(h, from, to, axis)"),
       "Slice",
     ],
-    ["Gather", amid("i: int64[8] = [7, 6, 5, 4, 3, 2, 1, 0]\n  o = Gather(h, i) {axis=1}"), "Gather"],
+    ["Gather", between("i: int64[2] = [3, 1]\n  o = Gather(h, i) {axis=2}"), "Gather"],
+    [
+      "GatherElements",
+      amid("i: int64[1, 8] = [7, 6, 5, 4, 3, 2, 1, 0]\n  o = GatherElements(h, i) {axis=1}"),
+      "GatherElements",
+    ],
     ["Split", amid("s: int64[2] = [4, 4]\n  p, q = Split(h, s) {axis=1}\n  o = Concat(q, p) {axis=1}"), "Split"],
     ["MaxPool", between("o = MaxPool(h) {kernel_shape=[2, 2]}"), "NhwcMaxPool"],
     [
@@ -135,11 +202,14 @@ describe("on the codes themselves", () => {
     ["DepthToSpace", between("o = DepthToSpace(h) {blocksize=1}"), "DepthToSpace"],
     ["Tile", between("s: int64[4] = [1, 1, 2, 2]\n  o = Tile(h, s)"), "Tile"],
     ["ReduceMax", between("o = ReduceMax(h) {axes=[2, 3]}"), "ReduceMax"],
+    ["ReduceMin", between("o = ReduceMin(h) {axes=[2, 3]}"), "ReduceMin"],
     ["Pad", between('p: int64[8] = [0, 0, 1, 1, 0, 0, 1, 1]\n  o = Pad(h, p) {mode="edge"}'), "Pad"],
   ])("%s", async (_, text, op) => {
     const { ran } = await optimized(text);
     expect(ran).toContain(op);
     expect([count(ran, "QuantizeLinear"), count(ran, "DequantizeLinear")]).toEqual([1, 1]);
+    const { written } = await optimized(text, { form: "qoperator" });
+    expect([count(written, "QuantizeLinear"), count(written, "DequantizeLinear")]).toEqual([1, 1]);
   });
 });
 
@@ -179,6 +249,7 @@ describe("nothing is rounded for operators without a kernel, and the outcome say
     ["Tanh", between('o = Tanh "own" (h)')],
     ["HardSigmoid", between('o = HardSigmoid "own" (h)')],
     ["Erf", between('o = Erf "own" (h)')],
+    ["Gelu", between('o = com.microsoft.Gelu "own" (h)')],
     ["Sub", between('o = Sub "own" (h, x)')],
     ["Div", between('two: float32[] = 2\n  o = Div "own" (h, two)')],
     ["Softmax", between('o = Softmax "own" (h)')],

@@ -27,25 +27,32 @@ const roundedAt = pattern(["numbers", "scale", "zeroPoint"], (emit, { numbers, s
 export function writeOnCodes(model: Model): void {
   const inference = infer(model);
   for (const node of [...model.graph.nodes()]) {
-    const [output, ...others] = node.outputs;
-    if (output === undefined || others.length > 0 || output.uses.size !== 1 || model.graph.isOutput(output)) continue;
-    for (const { node: reader } of [...output.uses]) {
-      const result = reader.outputs[0] && roundedAt(reader.outputs[0]);
-      if (result === undefined) continue;
-      const emit = emitInto(model, { before: node, by: "quantize", onNode: inference.visit });
-      const codes = onCodes(node, result, inference, emit.named(`${output.name}_codes`));
-      if (codes === undefined) continue;
-      replaceNode(reader, [codes]);
-      if (codes.producer !== undefined) codes.producer.name = node.name;
+    const rounded = node.outputs.flatMap((output) => {
+      const [use, ...others] = [...(output?.uses ?? [])];
+      const [codes] = use?.node.outputs ?? [];
+      const result = codes && others.length === 0 ? roundedAt(codes) : undefined;
+      if (output === undefined || use === undefined || result === undefined) return [];
+      return result.numbers === output && !model.graph.isOutput(output) ? [{ output, reader: use.node, result }] : [];
+    });
+    const [first] = rounded;
+    if (first === undefined || rounded.length < node.outputs.length) continue;
+    const emit = emitInto(model, { before: node, by: "quantize", onNode: inference.visit });
+    const codes = onCodes(node, first.result, inference, emit.named(`${first.output.name}_codes`));
+    for (const [at, { reader }] of rounded.entries()) {
+      const made = codes[at];
+      if (made === undefined) continue;
+      replaceNode(reader, [made]);
+      if (made.producer !== undefined) made.producer.name = node.name;
     }
   }
   removeUnused(model.graph);
 }
 
-function onCodes(node: Node, y: Omit<Coded, "codes">, inference: Inference, emit: Emit): Value | undefined {
+/** What a node between roundings becomes: none where it has no form on codes. */
+function onCodes(node: Node, y: Omit<Coded, "codes">, inference: Inference, emit: Emit): readonly Value[] {
   const bound = inference.at(node);
   const rule = bound instanceof Miss ? bound : bound.quantize();
-  if (rule instanceof Miss || rule.kind === "clamp") return undefined;
+  if (rule instanceof Miss || rule.kind === "clamp") return [];
   const codedAt = (input: number): Coded | undefined => {
     const value = node.inputs[input];
     const coded = value && numbersAt(value);
@@ -53,25 +60,28 @@ function onCodes(node: Node, y: Omit<Coded, "codes">, inference: Inference, emit
   };
   if (rule.kind === "transparent") {
     const x = codedAt(0);
-    if (x === undefined) return undefined;
+    if (x === undefined) return [];
     const { op, domain, attributes, graph } = node;
     const inputs = [x.codes, ...node.inputs.slice(1)];
-    const [moved] = graph.addNode({ op, domain, attributes: new Map(attributes), inputs }, { before: node }).outputs;
-    if (moved !== undefined && x.codes.type !== undefined)
-      moved.type = { type: x.codes.type.type, dims: node.outputs[0]?.type?.dims };
-    return moved;
+    const spec = { op, domain, attributes: new Map(attributes), inputs, outputs: node.outputs.length };
+    const made = graph.addNode(spec, { before: node });
+    const type = x.codes.type?.type;
+    for (const [at, moved] of made.outputs.entries())
+      if (moved !== undefined && type !== undefined) moved.type = { type, dims: node.outputs[at]?.type?.dims };
+    return made.outputs.flatMap((moved) => moved ?? []);
   }
   if (rule.kind === "activation") {
     const operands = rule.inputs.flatMap((input) => codedAt(input) ?? []);
-    return operands.length < rule.inputs.length ? undefined : rule.onCodes?.(emit, operands, y, node.inputs);
+    const codes = operands.length < rule.inputs.length ? undefined : rule.onCodes?.(emit, operands, y, node.inputs);
+    return codes === undefined ? [] : [codes];
   }
   const { data, input, bias } = rule.weight;
   const [x, w] = [codedAt(data), storedAt(node.inputs[input])];
   const added = bias === undefined ? undefined : node.inputs[bias];
   const sums = storedAt(added);
-  if (x === undefined || w === undefined || !isByte(w.codes) || (added !== undefined && sums === undefined))
-    return undefined;
-  return rule.onCodes?.(emit, x, w, sums?.codes, y);
+  if (x === undefined || w === undefined || !isByte(w.codes) || (added !== undefined && sums === undefined)) return [];
+  const codes = rule.onCodes?.(emit, x, w, sums?.codes, y);
+  return codes === undefined ? [] : [codes];
 }
 
 /** Stored codes of which a value is made, with scales along an axis, too. */
