@@ -10,6 +10,7 @@ export {
   recipeText,
   recipeVersion,
 } from "./recipe.ts";
-export { type Compressed, compress, type RunOptions, recipeName, refusal, runRecipe } from "./run.ts";
+export { refusal } from "./refusal.ts";
+export { type Compressed, compress, type RunOptions, recipeName, runRecipe } from "./run.ts";
 export { steps } from "./steps.ts";
 export type { Candidate } from "./variant.ts";

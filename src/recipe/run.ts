@@ -3,29 +3,16 @@
  *
  * The parts of the task do not overlap: training, calibration and test samples.
  */
-import { sha256Text } from "../data/hash.ts";
-import { contentHash, type Dataset } from "../data/index.ts";
-import { capitalized, PithError } from "../errors.ts";
-
+import type { Dataset } from "../data/index.ts";
+import { PithError } from "../errors.ts";
 import { brotliQuality, type Goal, isWithin, type Spread, type Task } from "../evaluate/index.ts";
-
 import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
-import { bytes, counted, integer, times } from "../evaluate/numbers.ts";
+import { bytes, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
-import { encodeToBytes } from "../onnx/index.ts";
 import { type AnyPass, type Context, completeContext } from "../passes/index.ts";
-import {
-  type Disagreement,
-  type Measured,
-  type Run,
-  runFormat,
-  type Samples,
-  type Timing,
-  type Variant,
-} from "../report/data.ts";
-import { lossText, lossWarning, speedOf } from "../report/verdict.ts";
-import { bytesOf } from "../tensor/dense.ts";
+import { type Measured, type Run, runFormat, type Timing } from "../report/data.ts";
+import { lossWarning, speedOf } from "../report/verdict.ts";
 import { type Choice, choose } from "./choose.ts";
 import { type Evaluation, Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
@@ -33,9 +20,10 @@ import { nothingGained, withoutNotes } from "./improvement.ts";
 import type { Asked } from "./paired-metrics.ts";
 import { PartialRun } from "./partial-run.ts";
 import { type Recipe, stepsOf } from "./recipe.ts";
-import { partFor } from "./steps.ts";
+import { refusal } from "./refusal.ts";
+import { dataRecord, identityOf, namesOf, partsOf } from "./run-record.ts";
 import { forecast } from "./time-estimate.ts";
-import { attempt, type Candidate, isTrained, secondsSince, type Trial, type Tried, whyUnchanged } from "./variant.ts";
+import { attempt, type Candidate, isTrained, secondsSince, type Trial, type Tried } from "./variant.ts";
 
 export interface RunOptions {
   /** What the report calls the original: its file's name. */
@@ -266,44 +254,6 @@ export function recipeName(recipe: Recipe): string {
   return recipe.steps.map(({ id }) => id).join(" + ");
 }
 
-/** Why nothing was kept: E_UNSUPPORTED where no step changed anything, else E_ACCURACY_LOST. */
-export function refusal(run: Run): PithError {
-  const [only, ...more] = run.variants;
-  const hint = "Edit the recipe, train longer, or force it.";
-  const lost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalized(text)}.`, { hint });
-  if (only === undefined) return new PithError("E_OPTION", "There was nothing to try.");
-  const missed = run.missed === undefined ? undefined : run.variants[run.missed];
-  if (missed !== undefined) return lost(missedText(missed, run));
-  if (more.length > 0) return nothingToDo(run) ?? lost("No variant meets the goal");
-  const { refused, refusedAs, comparison, verdict } = only;
-  if (refused !== undefined)
-    return refusedAs === "lost" ? lost(refused) : new PithError("E_UNSUPPORTED", `${capitalized(refused)}.`);
-  if (comparison === undefined || verdict === undefined || run.goal === undefined) return lost("Nothing was kept");
-  return lost(lossText(comparison, verdict, run.goal, run.data));
-}
-
-/** "int8 static was chosen on 333 validation samples; on the 667 test samples accuracy went from …" */
-function missedText({ name, refused, comparison, verdict }: Variant, { data, goal }: Run): string {
-  const by = `${name} was chosen on ${counted(data.validation ?? 0, "validation sample")}`;
-  if (refused !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
-    return `${by}, and not kept: ${refused ?? "its metric is not known"}`;
-  const tested = integer(comparison.difference.count);
-  return `${by}; on the ${tested} test samples ${lossText(comparison, verdict, goal, data)}`;
-}
-
-/** Where no candidate changed anything: the reasons. */
-function nothingToDo({ variants }: Run): PithError | undefined {
-  const isIdle = variants.every(({ refusedAs }) => refusedAs === "unchanged" || refusedAs === "failed");
-  if (!isIdle || variants.every(({ refusedAs }) => refusedAs === "failed")) return undefined;
-  const names = new Map<string, string[]>();
-  for (const { name, refused, refusedAs, steps } of variants) {
-    const reason = (refusedAs === "failed" ? refused : whyUnchanged(steps)) ?? "nothing changed";
-    names.set(reason, [...(names.get(reason) ?? []), name]);
-  }
-  const reasons = Array.from(names, ([reason, by]) => `${by.join(", ")}: ${reason}`);
-  return new PithError("E_UNSUPPORTED", `There was nothing to do (${reasons.join("; ")}).`);
-}
-
 /** The original and whatever has a result of its own, in turns: of files that are the same one is timed. */
 async function time(
   evaluator: Evaluator,
@@ -346,70 +296,6 @@ function notSmaller(original: Measured, result: Measured): string {
       ? `; compressed with brotli it is ${times(original.brotli / result.brotli)} smaller`
       : "";
   return `the result is not smaller than the original: ${after} against ${before}${packed}`;
-}
-
-/** What every result of a run depends on, but for its steps. */
-async function identityOf(
-  original: Model,
-  { metric }: Task,
-  parts: Parts,
-  { batch, output, about }: RunOptions,
-  seed: number,
-): Promise<unknown> {
-  const sha256 = await sha256Text([await encodeToBytes(original)]);
-  return { version: about?.version, seed, original: sha256, parts, metric: metric.name, batch, output };
-}
-
-type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
-
-/** Parts that no step is given are not recorded. */
-async function partsOf(task: Task, candidates: readonly Trial[]): Promise<Parts> {
-  const given = new Set(candidates.flatMap(({ steps }) => steps.map(({ pass }) => partFor(pass))));
-  const used = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
-    const samples = given.has(part) ? task[part] : undefined;
-    return samples === undefined ? undefined : samplesOf(samples);
-  };
-  return { train: await used("train"), calibrate: await used("calibrate"), test: await samplesOf(task.test) };
-}
-
-function dataRecord(
-  task: Task,
-  parts: Parts,
-  { metrics }: Evaluator,
-  { preprocessing, available }: RunOptions,
-): Run["data"] {
-  return {
-    name: task.test.name,
-    preprocessing,
-    ...parts,
-    validation: metrics.validation?.samples.length,
-    ...(available === undefined ? {} : { available }),
-    chance: metrics.chance,
-    ...(metrics.atChance === undefined ? {} : { atChance: metrics.atChance }),
-  };
-}
-
-/** Names of the classes in question, where the data names them. */
-function namesOf(found: readonly Disagreement[], classes: Dataset["classes"]): Pick<Run["data"], "classes"> {
-  const names = found
-    .flatMap(({ label, original, variant }) => [label ?? -1, original, variant])
-    .flatMap((value) => (classes?.[value] === undefined ? [] : [[value, classes[value]] as const]));
-  return names.length === 0 ? {} : { classes: Object.fromEntries(names) };
-}
-
-/** Parts above this many bytes are not hashed: that would take longer than the rest. */
-const mostHashed = 2 ** 30;
-
-/** A stream that is not counted may not come twice the same, and may not end. */
-async function samplesOf(dataset: Dataset): Promise<Samples> {
-  const { name, count } = dataset;
-  if (count === undefined) return { name, count, sha256: undefined };
-  let bytes = 0;
-  for await (const batch of dataset.batches({ size: 1 })) {
-    for (const dense of Object.values(batch)) bytes += dense.type === "string" ? 0 : bytesOf(dense).byteLength;
-    break;
-  }
-  return { name, count, sha256: bytes * count > mostHashed ? undefined : await contentHash(dataset) };
 }
 
 function evaluatorOptions(name: string, { batch, output, threads }: RunOptions): EvaluatorOptions {

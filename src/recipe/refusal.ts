@@ -1,0 +1,44 @@
+/** What is said of a run that kept nothing. */
+import { capitalized, PithError } from "../errors.ts";
+import { counted, integer } from "../evaluate/numbers.ts";
+import type { Run, Variant } from "../report/data.ts";
+import { lossText } from "../report/verdict.ts";
+import { whyUnchanged } from "./variant.ts";
+
+/** Why nothing was kept: E_UNSUPPORTED where no step changed anything, else E_ACCURACY_LOST. */
+export function refusal(run: Run): PithError {
+  const [only, ...more] = run.variants;
+  const hint = "Edit the recipe, train longer, or force it.";
+  const lost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalized(text)}.`, { hint });
+  if (only === undefined) return new PithError("E_OPTION", "There was nothing to try.");
+  const missed = run.missed === undefined ? undefined : run.variants[run.missed];
+  if (missed !== undefined) return lost(missedText(missed, run));
+  if (more.length > 0) return nothingToDo(run) ?? lost("No variant meets the goal");
+  const { refused, refusedAs, comparison, verdict } = only;
+  if (refused !== undefined)
+    return refusedAs === "lost" ? lost(refused) : new PithError("E_UNSUPPORTED", `${capitalized(refused)}.`);
+  if (comparison === undefined || verdict === undefined || run.goal === undefined) return lost("Nothing was kept");
+  return lost(lossText(comparison, verdict, run.goal, run.data));
+}
+
+/** "int8 static was chosen on 333 validation samples; on the 667 test samples accuracy went from …" */
+function missedText({ name, refused, comparison, verdict }: Variant, { data, goal }: Run): string {
+  const by = `${name} was chosen on ${counted(data.validation ?? 0, "validation sample")}`;
+  if (refused !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
+    return `${by}, and not kept: ${refused ?? "its metric is not known"}`;
+  const tested = integer(comparison.difference.count);
+  return `${by}; on the ${tested} test samples ${lossText(comparison, verdict, goal, data)}`;
+}
+
+/** Where no candidate changed anything: the reasons. */
+function nothingToDo({ variants }: Run): PithError | undefined {
+  const isIdle = variants.every(({ refusedAs }) => refusedAs === "unchanged" || refusedAs === "failed");
+  if (!isIdle || variants.every(({ refusedAs }) => refusedAs === "failed")) return undefined;
+  const names = new Map<string, string[]>();
+  for (const { name, refused, refusedAs, steps } of variants) {
+    const reason = (refusedAs === "failed" ? refused : whyUnchanged(steps)) ?? "nothing changed";
+    names.set(reason, [...(names.get(reason) ?? []), name]);
+  }
+  const reasons = Array.from(names, ([reason, by]) => `${by.join(", ")}: ${reason}`);
+  return new PithError("E_UNSUPPORTED", `There was nothing to do (${reasons.join("; ")}).`);
+}

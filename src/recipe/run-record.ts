@@ -1,0 +1,76 @@
+/** What a run records of its data, and what its results depend on. */
+import { sha256Text } from "../data/hash.ts";
+import { contentHash, type Dataset } from "../data/index.ts";
+import type { Task } from "../evaluate/index.ts";
+import type { Model } from "../graph/model.ts";
+import { encodeToBytes } from "../onnx/index.ts";
+import type { Disagreement, Run, Samples } from "../report/data.ts";
+import { bytesOf } from "../tensor/dense.ts";
+import type { Evaluator } from "./evaluator.ts";
+import type { RunOptions } from "./run.ts";
+import { partFor } from "./steps.ts";
+import type { Trial } from "./variant.ts";
+
+/** What every result of a run depends on, but for its steps. */
+export async function identityOf(
+  original: Model,
+  { metric }: Task,
+  parts: Parts,
+  { batch, output, about }: RunOptions,
+  seed: number,
+): Promise<unknown> {
+  const sha256 = await sha256Text([await encodeToBytes(original)]);
+  return { version: about?.version, seed, original: sha256, parts, metric: metric.name, batch, output };
+}
+
+export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
+
+/** Parts that no step is given are not recorded. */
+export async function partsOf(task: Task, candidates: readonly Trial[]): Promise<Parts> {
+  const given = new Set(candidates.flatMap(({ steps }) => steps.map(({ pass }) => partFor(pass))));
+  const used = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
+    const samples = given.has(part) ? task[part] : undefined;
+    return samples === undefined ? undefined : samplesOf(samples);
+  };
+  return { train: await used("train"), calibrate: await used("calibrate"), test: await samplesOf(task.test) };
+}
+
+export function dataRecord(
+  task: Task,
+  parts: Parts,
+  { metrics }: Evaluator,
+  { preprocessing, available }: RunOptions,
+): Run["data"] {
+  return {
+    name: task.test.name,
+    preprocessing,
+    ...parts,
+    validation: metrics.validation?.samples.length,
+    ...(available === undefined ? {} : { available }),
+    chance: metrics.chance,
+    ...(metrics.atChance === undefined ? {} : { atChance: metrics.atChance }),
+  };
+}
+
+/** Names of the classes in question, where the data names them. */
+export function namesOf(found: readonly Disagreement[], classes: Dataset["classes"]): Pick<Run["data"], "classes"> {
+  const names = found
+    .flatMap(({ label, original, variant }) => [label ?? -1, original, variant])
+    .flatMap((value) => (classes?.[value] === undefined ? [] : [[value, classes[value]] as const]));
+  return names.length === 0 ? {} : { classes: Object.fromEntries(names) };
+}
+
+/** Parts above this many bytes are not hashed: that would take longer than the rest. */
+const mostHashed = 2 ** 30;
+
+/** A stream that is not counted may not come twice the same, and may not end. */
+async function samplesOf(dataset: Dataset): Promise<Samples> {
+  const { name, count } = dataset;
+  if (count === undefined) return { name, count, sha256: undefined };
+  let bytes = 0;
+  for await (const batch of dataset.batches({ size: 1 })) {
+    for (const dense of Object.values(batch)) bytes += dense.type === "string" ? 0 : bytesOf(dense).byteLength;
+    break;
+  }
+  return { name, count, sha256: bytes * count > mostHashed ? undefined : await contentHash(dataset) };
+}
