@@ -1,17 +1,10 @@
 /** Data made ready for a model: prepared as stated, as the files beside the model say, or as the model scores best. */
 import {
   type Dataset,
-  enlarged,
-  enlargement,
-  enlargementText,
   findStates,
-  geometryUsed,
   imageChannels,
   mapBatches,
-  type Preprocessing,
   type PreprocessingSpec,
-  preprocess,
-  presets,
   rateInput,
   readingFor,
   type Sidecars,
@@ -22,19 +15,17 @@ import {
   tokenize,
 } from "../data/index.ts";
 import { inputsLikeLabels } from "../data/labels.ts";
-import { contrastOf } from "../data/presets.ts";
 import { firstBatch } from "../data/select.ts";
 import { unknownShare } from "../data/unknown.ts";
 import { PithError } from "../errors.ts";
-import { fewSamples } from "../evaluate/compare-function.ts";
-import { guessPreprocessing, imageInput } from "../evaluate/index.ts";
-import { integer, percent } from "../evaluate/numbers.ts";
+import { percent } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { contents, type Settings, withContents } from "./contents.ts";
 import { isBeyondClasses, outputKind } from "./output-kind.ts";
+import { prepareImages } from "./prepare-images.ts";
 
 export interface Preparation {
   /** How the data is prepared, in words: "imagenet", or that it was guessed and what to set where the guess is wrong; undefined where it is fed as it is. */
@@ -179,93 +170,6 @@ async function prepareFor(
   }
 }
 
-interface Images {
-  readonly first: Batch;
-  readonly labelled: boolean;
-  readonly ready: (change: (dataset: Dataset) => Dataset) => (part: Dataset) => Dataset;
-}
-
-/** Images with less are nearly constant: the least of those that networks are trained with is 1, from 0 to 1. */
-const leastContrast = 0.05;
-
-async function prepareImages(
-  model: Model,
-  dataset: Dataset,
-  { first, labelled, ready }: Images,
-  { stated, recorded, beside, batch, by, learns, onGuess }: Known,
-  context: Context,
-): Promise<Prepared> {
-  const input = imageInput(model);
-  const warnings: string[] = [];
-  const warn = (id: string, text: string): void => context.log({ id, text, level: "warning" });
-  const declared = stated.images ?? beside.preprocessing;
-  if (declared !== undefined && contrastOf(declared) < leastContrast) {
-    const text = `With preprocessing "${declared.name}", black and white differ by ${contrastOf(declared).toPrecision(1)} only: mean and std apply to pixels multiplied by scale (default 1/255). Did you mean scale=1?`;
-    warn("preprocessing", text);
-  }
-  // What is done to images without being asked for is said.
-  const source = recorded ? ", recorded in the model" : "";
-  const grown = enlargement(model.graph);
-  if (grown !== undefined) {
-    const how = declared ?? presets.unit;
-    const said = `${declared === undefined ? "guessed " : ""}${how.name}${source}; ${enlargementText(grown)}`;
-    const change = ready((part) => enlarged(part, grown, how));
-    const record = { images: declared };
-    return { preprocessing: said, preset: how.name, warnings, atChance: false, labelled: true, record, ready: change };
-  }
-  const use = (how: Preprocessing) => ready((part) => preprocess(part, input, how));
-  const full = (how: Preprocessing): string => {
-    const geometry = geometryUsed(first, input, how);
-    const known = how.resize !== undefined || how.crop !== undefined || geometry === "";
-    return `${how.name}${known ? "" : ` ${geometry}`}${source}`;
-  };
-  const done = (how: Preprocessing, preprocessing: string, atChance = false): Prepared => {
-    const record = { images: how };
-    return { preprocessing, preset: how.name, warnings, atChance, labelled, record, ready: use(how) };
-  };
-  if (!labelled) {
-    if (declared !== undefined) return done(declared, full(declared));
-    const why =
-      first.label === undefined ? `${dataset.name} has no labels` : "Classes are not ground truth for a detector";
-    throw new PithError("E_DATA", `${why}, so the preprocessing of its images cannot be guessed.`, {
-      hint: `Set it: \`preprocess: "imagenet"\` (or cifar10, mnist, unit, symmetric, raw, caffe).`,
-    });
-  }
-  onGuess();
-  const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(context.engine, by, dataset, {
-    ...(batch === undefined ? {} : { batch }),
-    signal: context.signal,
-    progress: (ran, total) => context.progress(ran, total),
-    ...(declared === undefined ? {} : { tried: [declared] }),
-  });
-  const { value = 0, count = 0 } = scores[0]?.accuracy ?? {};
-  if (!trusted) {
-    const text = chanceQuestion(chosen.name, value, chance, count, learns && by === model);
-    warnings.push(text);
-    warn("chance", text);
-  }
-  if (declared === undefined && indistinct.length > 0 && count < fewSamples) {
-    const text = undecidedText(chosen.name, indistinct, count);
-    warnings.push(text);
-    warn("preprocessing", text);
-  }
-  return done(chosen, declared === undefined ? guessText(chosen.name, indistinct) : full(chosen), !trusted);
-}
-
-/** `guessed "imagenet"; "cifar10" fits about as well. Set it with …` */
-function guessText(name: string, indistinct: readonly Preprocessing[]): string {
-  const others = indistinct.map((other) => `"${other.name}"`).join(", ");
-  const doubt = others === "" ? "" : `; ${others} ${indistinct.length === 1 ? "fits" : "fit"} about as well`;
-  return `guessed "${name}"${doubt}. Set it with \`preprocess: "${name}"\`.`;
-}
-
-/** `5 samples do not distinguish preprocessing "unit" from "raw", and the metrics depend on it: set it with …` */
-function undecidedText(name: string, indistinct: readonly Preprocessing[], count: number): string {
-  const others = indistinct.map((other) => `"${other.name}"`).join(", ");
-  const samples = count === 1 ? "1 sample does" : `${count} samples do`;
-  return `${samples} not distinguish preprocessing "${name}" from ${others}, and the metrics depend on it: set it with \`preprocess\`.`;
-}
-
 type Kind = "images" | "tokens" | "sound" | "ready";
 
 function kindOf(model: Model, batch: Batch, owner: string): Kind {
@@ -322,23 +226,4 @@ function soundBatch({ audio, rate, ...rest }: Batch, input: string, rateName: st
     ...(audio === undefined ? {} : { [input]: audio }),
     ...(rate === undefined || rateName === undefined ? {} : { [rateName]: rate }),
   };
-}
-
-/**
- * `chance` is the share of the commonest class, `tried` how many samples that was seen on, and `learns` whether the model is going to be trained.
- */
-export function chanceQuestion(
-  preprocessing: string | undefined,
-  reached: number,
-  chance: number,
-  tried?: number,
-  learns = false,
-): string {
-  const how = preprocessing === undefined ? "The" : `With preprocessing "${preprocessing}" the`;
-  const scores = `${percent(reached)} against ${percent(chance)}${tried === undefined ? "" : ` on ${integer(tried)} samples tried`}`;
-  const suspects =
-    preprocessing === undefined ? "the labels and the model" : "the preprocessing, the labels and the model";
-  const better = reached > chance ? "not clearly better" : "no better";
-  const fresh = learns ? " An untrained network scores like this, too." : "";
-  return `${how} model scores ${better} than always predicting the most frequent class (${scores}). Check ${suspects}.${fresh}`;
 }

@@ -25,7 +25,7 @@ import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { heldAgainst, judgedBy, type MetricName, outputKind, storeStates } from "../../task/index.ts";
-import { chanceQuestion } from "../../task/prepare.ts";
+import { chanceQuestion } from "../../task/prepare-images.ts";
 import type { Batch } from "../../tensor/types.ts";
 import type { DataRequest } from "../data.ts";
 import { requireMeasured } from "../metrics.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { chanceQuestion } from "./prepare.ts";
+import { chanceQuestion } from "./prepare-images.ts";
 
 test("of a model at chance something may be wrong; of one that is going to be trained it may just know nothing yet", () => {
   const asked =
