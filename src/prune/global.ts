@@ -6,20 +6,11 @@ import { described } from "../passes/options.ts";
 import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
+import { cutOf, type Prepare, putMasks, type Update } from "./chosen.ts";
 import { byMagnitude } from "./importance.ts";
 import { keptCount } from "./mask.ts";
-import {
-  atRandom,
-  brokenAt,
-  cutOf,
-  denseSchema,
-  type Prepare,
-  putMasks,
-  rankedBy,
-  seedSchema,
-  type TensorOption,
-  type Update,
-} from "./rules.ts";
+import { brokenAt, rankedBy } from "./ranked.ts";
+import { atRandom, denseSchema, seedSchema, type TensorOption } from "./rules.ts";
 import { cutSmallest, type Ranked } from "./smallest.ts";
 import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
 

@@ -20,10 +20,11 @@ import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { described, overridesOption, selectionOptions } from "../passes/options.ts";
 import { type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
+import { putMasks, zeroEntries } from "./chosen.ts";
 import { pruneLeastTogether } from "./global.ts";
 import { type Importance, type ImportanceName, importanceSchema, type Scorer, scorerOf } from "./importance.ts";
 import { foldMasks, isPruned } from "./remove.ts";
-import { pruneLeast, putMasks, zeroEntries } from "./rules.ts";
+import { pruneLeast } from "./rules.ts";
 import { pruneStructured } from "./structured.ts";
 
 const share = v.pipe(

@@ -5,34 +5,31 @@
  * weight under its present mask, or `importanceScores` of the same dimensions.
  */
 import * as v from "valibot";
-import type { Layer } from "../analysis/layers.ts";
 import { plainName } from "../analysis/masks.ts";
 import { ownOptions } from "../analysis/selection.ts";
-import { brokenNumbers, weightStorage } from "../analysis/weight.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { stored } from "../passes/fold-mask.ts";
 import { described, overridesOption } from "../passes/options.ts";
-import { type Change, type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
-import { storeWeights } from "../passes/store-constants.ts";
-import { fromNumbers, isHalf, toFloat64, toFloats } from "../tensor/convert.ts";
+import { type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
+import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { alongAxis, elementCount } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
-import { byMagnitude, type Scorer, scorerOf } from "./importance.ts";
+import { cutOf, forEach, type Prepare, prunePrepared, putMasks, type Update } from "./chosen.ts";
+import { scorerOf } from "./importance.ts";
 import { channelNorms, intersect, keptChannels, keptCount, type Mask, type Norm, pruneChannels } from "./mask.ts";
-import { checkSameDims, maskOnce, maskReader, readMask, setMask } from "./masked.ts";
-import { type Cut, cutMask, cutSmallest, type Ranked, type Scores } from "./smallest.ts";
-import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
+import { checkSameDims } from "./masked.ts";
+import { brokenAt, forTarget, isDense, rankedBy, scoresOf } from "./ranked.ts";
+import { cutSmallest } from "./smallest.ts";
+import { type ParameterSelection, type Target, targetEntries } from "./targets.ts";
 
 /** A tensor, or as in a recipe the numbers of one. */
 export type TensorOption = Dense | { dims: number[]; data: number[] };
 /** A tensor for every selected layer, or one by layer name. */
 export type PerLayer = TensorOption | Readonly<Record<string, TensorOption>>;
-type Tensors = Dense | Readonly<Record<string, Dense>>;
-
 const size = v.pipe(v.number(), v.integer(), v.minValue(0));
 export const denseSchema = v.union(
   [
@@ -270,151 +267,6 @@ export const identity: Pass<v.GenericSchema<ParameterSelection>> = definePass({
   options: v.strictObject(targetEntries),
   run: (model, options) => forEach(model, options, (_, mask) => mask),
 });
-
-/** What a parameter's mask will be. */
-export interface Chosen {
-  readonly target: Target;
-  /** Entries left before and after. */
-  readonly before: number;
-  readonly after: number;
-  readonly decidedBy?: Change["decidedBy"];
-  /** @param weights The parameter's elements, where they are at hand. */
-  mask(weights?: Scores): Promise<Mask>;
-}
-
-/** What becomes of the masks: they cover their parameters, or set them to zero. */
-export type Update = (model: Model, chosen: readonly Chosen[]) => Promise<Outcome["changes"]>;
-
-/** Looks at layers as their criterion needs it. */
-export type Prepare = (layers: readonly Layer[]) => Promise<Scorer>;
-
-/** Chooses a mask for each parameter; only when all are chosen is the first one put in, so that a failure leaves the model as it was. */
-async function prunePrepared(
-  model: Model,
-  selection: ParameterSelection,
-  update: Update,
-  prepare: Prepare | undefined,
-  choose: (target: Target, scorer: Scorer) => Promise<Chosen | Miss>,
-): Promise<Outcome> {
-  storeWeights(model);
-  const { targets, misses } = await selectParameters(model, selection);
-  const scorer = (await prepare?.(targets.map(({ layer }) => layer))) ?? byMagnitude;
-  const chosen: Chosen[] = [];
-  const refused: Miss[] = [];
-  for (const target of targets) {
-    const found = await choose(target, scorer);
-    if (found instanceof Miss) refused.push(found);
-    else chosen.push(found);
-  }
-  return { changes: await update(model, chosen), misses: [...misses, ...refused] };
-}
-
-/** The same for rules that make a mask at once. */
-function forEach(
-  model: Model,
-  selection: ParameterSelection,
-  choose: (target: Target, mask: Mask) => Mask | Promise<Mask | Miss>,
-): Promise<Outcome> {
-  return prunePrepared(model, selection, putMasks, undefined, async (target) => {
-    const before = await readMask(target.parameter);
-    const mask = await choose(target, before);
-    if (mask instanceof Miss) return mask;
-    return { target, before: keptCount(before), after: keptCount(mask), mask: async () => mask };
-  });
-}
-
-/** A cut of a parameter's entries, as the mask that it will be. */
-export async function cutOf(
-  target: Target,
-  { mask, scores, held }: Ranked,
-  before: number,
-  cut: (Cut & { readonly gone: number }) | undefined,
-): Promise<Chosen> {
-  if (cut === undefined) throw new Error("internal: nothing was cut");
-  const after = before - cut.gone;
-  if (held) {
-    const own = cutMask(await mask(), await scores(), cut);
-    return { target, before, after, mask: async () => own };
-  }
-  return { target, before, after, mask: async (weights) => cutMask(await mask(), await scores(weights), cut) };
-}
-
-/** Masks the parameters. */
-export async function putMasks(model: Model, chosen: readonly Chosen[]): Promise<Outcome["changes"]> {
-  for (const { target, mask } of chosen) await setMask(model, target.parameter, await mask());
-  return chosen.map(changeOf);
-}
-
-/** Sets what the masks do not keep to zero, in the parameters themselves. */
-export async function zeroEntries(_: Model, chosen: readonly Chosen[]): Promise<Outcome["changes"]> {
-  for (const { target, mask } of chosen) await maskOnce(target.parameter, mask);
-  return chosen.map(changeOf);
-}
-
-function changeOf({ target, before, after, decidedBy = "global" }: Chosen): Change {
-  const size = elementCount(stored(target.parameter).dims);
-  const [pruned, was, left, all] = [before - after, before, after, size].map((count) => count.toLocaleString("en-US"));
-  const what = `${pruned} of ${was} pruned, ${left} of ${all} left`;
-  return { at: target.layer.name, what: target.kind === "bias" ? `bias: ${what}` : what, decidedBy };
-}
-
-/** Why a parameter cannot be ranked by its own numbers. */
-export function brokenAt({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
-  const broken = brokenNumbers(values, mask);
-  return broken === undefined ? undefined : new Miss(`its ${kind} ${broken}`, layer.name);
-}
-
-/** A parameter's entries, ranked by given scores or by a criterion, whatever becomes of the model. */
-export async function rankedBy(target: Target, given: Tensors | undefined, scorer: Scorer): Promise<Ranked | Miss> {
-  const plain = rankedAsStored(target, given);
-  if (scorer === byMagnitude || scoresFor(target, given) !== undefined) return plain;
-  const { layer, parameter } = target;
-  const [mask, weights] = [await plain.mask(), await plain.scores()];
-  const broken = brokenAt(target, weights, mask);
-  if (broken !== undefined) return broken;
-  const laidOut = weightStorage(layer) === "float";
-  const scores = scorer.scores(layer, stored(parameter).dims, masked(weights, mask), laidOut);
-  if (scores instanceof Miss) return scores;
-  const type = scores instanceof Float32Array ? "float32" : "float64";
-  return { ...plain, type, scores: async () => scores, held: true };
-}
-
-/** The same by given scores, or by the weight under its mask. */
-function rankedAsStored(target: Target, given: Tensors | undefined): Ranked {
-  const { parameter } = target;
-  const own = scoresFor(target, given);
-  if (own !== undefined) checkSameDims("Importance scores", own.dims, parameter);
-  const tensor = stored(parameter);
-  const { type } = own ?? tensor;
-  return {
-    size: elementCount(tensor.dims),
-    type: type === "float32" || isHalf(type) ? "float32" : "float64",
-    mask: maskReader(parameter),
-    scores: async (weights) => (own === undefined && weights) || toFloats(own ?? (await tensor.read())),
-  };
-}
-
-function scoresFor(target: Target, given: Tensors | undefined): Dense | undefined {
-  return given === undefined ? undefined : forTarget(given, target);
-}
-
-/** What ranks the entries: given scores, or the weight under its mask. */
-async function scoresOf(target: Target, mask: Mask, given: Tensors | undefined): Promise<Scores> {
-  const scores = await rankedAsStored(target, given).scores();
-  return scoresFor(target, given) === undefined ? masked(scores, mask) : scores;
-}
-
-function masked(weights: Scores, mask: Mask | undefined): Scores {
-  return mask === undefined ? weights : weights.map((value, index) => (mask[index] === 1 ? value : 0));
-}
-
-function forTarget(given: Tensors, { layer }: Target): Dense | undefined {
-  return isDense(given) ? given : given[layer.name];
-}
-
-function isDense(value: unknown): value is Dense {
-  return typeof value === "object" && value !== null && "type" in value && "dims" in value && "data" in value;
-}
 
 /** Repeated calls draw anew: the stream's name holds how much is left. */
 export function stream(seed: number, parameter: Value, mask: Mask): Random {

@@ -1,0 +1,100 @@
+/** Masks chosen for parameters, and what becomes of them. */
+import type { Layer } from "../analysis/layers.ts";
+import { Miss } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { stored } from "../passes/fold-mask.ts";
+import type { Change, Outcome } from "../passes/pass.ts";
+import { storeWeights } from "../passes/store-constants.ts";
+import { elementCount } from "../tensor/dims.ts";
+import { byMagnitude, type Scorer } from "./importance.ts";
+import { keptCount, type Mask } from "./mask.ts";
+import { maskOnce, readMask, setMask } from "./masked.ts";
+import { type Cut, cutMask, type Ranked, type Scores } from "./smallest.ts";
+import { type ParameterSelection, selectParameters, type Target } from "./targets.ts";
+
+/** What a parameter's mask will be. */
+export interface Chosen {
+  readonly target: Target;
+  /** Entries left before and after. */
+  readonly before: number;
+  readonly after: number;
+  readonly decidedBy?: Change["decidedBy"];
+  /** @param weights The parameter's elements, where they are at hand. */
+  mask(weights?: Scores): Promise<Mask>;
+}
+
+/** What becomes of the masks: they cover their parameters, or set them to zero. */
+export type Update = (model: Model, chosen: readonly Chosen[]) => Promise<Outcome["changes"]>;
+
+/** Looks at layers as their criterion needs it. */
+export type Prepare = (layers: readonly Layer[]) => Promise<Scorer>;
+
+/** Chooses a mask for each parameter; only when all are chosen is the first one put in, so that a failure leaves the model as it was. */
+export async function prunePrepared(
+  model: Model,
+  selection: ParameterSelection,
+  update: Update,
+  prepare: Prepare | undefined,
+  choose: (target: Target, scorer: Scorer) => Promise<Chosen | Miss>,
+): Promise<Outcome> {
+  storeWeights(model);
+  const { targets, misses } = await selectParameters(model, selection);
+  const scorer = (await prepare?.(targets.map(({ layer }) => layer))) ?? byMagnitude;
+  const chosen: Chosen[] = [];
+  const refused: Miss[] = [];
+  for (const target of targets) {
+    const found = await choose(target, scorer);
+    if (found instanceof Miss) refused.push(found);
+    else chosen.push(found);
+  }
+  return { changes: await update(model, chosen), misses: [...misses, ...refused] };
+}
+
+/** The same for rules that make a mask at once. */
+export function forEach(
+  model: Model,
+  selection: ParameterSelection,
+  choose: (target: Target, mask: Mask) => Mask | Promise<Mask | Miss>,
+): Promise<Outcome> {
+  return prunePrepared(model, selection, putMasks, undefined, async (target) => {
+    const before = await readMask(target.parameter);
+    const mask = await choose(target, before);
+    if (mask instanceof Miss) return mask;
+    return { target, before: keptCount(before), after: keptCount(mask), mask: async () => mask };
+  });
+}
+
+/** A cut of a parameter's entries, as the mask that it will be. */
+export async function cutOf(
+  target: Target,
+  { mask, scores, held }: Ranked,
+  before: number,
+  cut: (Cut & { readonly gone: number }) | undefined,
+): Promise<Chosen> {
+  if (cut === undefined) throw new Error("internal: nothing was cut");
+  const after = before - cut.gone;
+  if (held) {
+    const own = cutMask(await mask(), await scores(), cut);
+    return { target, before, after, mask: async () => own };
+  }
+  return { target, before, after, mask: async (weights) => cutMask(await mask(), await scores(weights), cut) };
+}
+
+/** Masks the parameters. */
+export async function putMasks(model: Model, chosen: readonly Chosen[]): Promise<Outcome["changes"]> {
+  for (const { target, mask } of chosen) await setMask(model, target.parameter, await mask());
+  return chosen.map(changeOf);
+}
+
+/** Sets what the masks do not keep to zero, in the parameters themselves. */
+export async function zeroEntries(_: Model, chosen: readonly Chosen[]): Promise<Outcome["changes"]> {
+  for (const { target, mask } of chosen) await maskOnce(target.parameter, mask);
+  return chosen.map(changeOf);
+}
+
+function changeOf({ target, before, after, decidedBy = "global" }: Chosen): Change {
+  const size = elementCount(stored(target.parameter).dims);
+  const [pruned, was, left, all] = [before - after, before, after, size].map((count) => count.toLocaleString("en-US"));
+  const what = `${pruned} of ${was} pruned, ${left} of ${all} left`;
+  return { at: target.layer.name, what: target.kind === "bias" ? `bias: ${what}` : what, decidedBy };
+}

@@ -1,0 +1,73 @@
+/** What ranks a parameter's entries: given scores, a criterion, or the weight under its mask. */
+import { brokenNumbers, weightStorage } from "../analysis/weight.ts";
+import { Miss } from "../errors.ts";
+import { stored } from "../passes/fold-mask.ts";
+import { isHalf, toFloats } from "../tensor/convert.ts";
+import { elementCount } from "../tensor/dims.ts";
+import type { Dense } from "../tensor/types.ts";
+import { byMagnitude, type Scorer } from "./importance.ts";
+import type { Mask } from "./mask.ts";
+import { checkSameDims, maskReader } from "./masked.ts";
+import type { Ranked, Scores } from "./smallest.ts";
+import type { Target } from "./targets.ts";
+
+/** A tensor for all targets, or one by layer name. */
+export type Tensors = Dense | Readonly<Record<string, Dense>>;
+
+/** Why a parameter cannot be ranked by its own numbers. */
+export function brokenAt({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
+  const broken = brokenNumbers(values, mask);
+  return broken === undefined ? undefined : new Miss(`its ${kind} ${broken}`, layer.name);
+}
+
+/** A parameter's entries, ranked by given scores or by a criterion, whatever becomes of the model. */
+export async function rankedBy(target: Target, given: Tensors | undefined, scorer: Scorer): Promise<Ranked | Miss> {
+  const plain = rankedAsStored(target, given);
+  if (scorer === byMagnitude || scoresFor(target, given) !== undefined) return plain;
+  const { layer, parameter } = target;
+  const [mask, weights] = [await plain.mask(), await plain.scores()];
+  const broken = brokenAt(target, weights, mask);
+  if (broken !== undefined) return broken;
+  const laidOut = weightStorage(layer) === "float";
+  const scores = scorer.scores(layer, stored(parameter).dims, masked(weights, mask), laidOut);
+  if (scores instanceof Miss) return scores;
+  const type = scores instanceof Float32Array ? "float32" : "float64";
+  return { ...plain, type, scores: async () => scores, held: true };
+}
+
+/** The same by given scores, or by the weight under its mask. */
+function rankedAsStored(target: Target, given: Tensors | undefined): Ranked {
+  const { parameter } = target;
+  const own = scoresFor(target, given);
+  if (own !== undefined) checkSameDims("Importance scores", own.dims, parameter);
+  const tensor = stored(parameter);
+  const { type } = own ?? tensor;
+  return {
+    size: elementCount(tensor.dims),
+    type: type === "float32" || isHalf(type) ? "float32" : "float64",
+    mask: maskReader(parameter),
+    scores: async (weights) => (own === undefined && weights) || toFloats(own ?? (await tensor.read())),
+  };
+}
+
+function scoresFor(target: Target, given: Tensors | undefined): Dense | undefined {
+  return given === undefined ? undefined : forTarget(given, target);
+}
+
+/** What ranks the entries: given scores, or the weight under its mask. */
+export async function scoresOf(target: Target, mask: Mask, given: Tensors | undefined): Promise<Scores> {
+  const scores = await rankedAsStored(target, given).scores();
+  return scoresFor(target, given) === undefined ? masked(scores, mask) : scores;
+}
+
+function masked(weights: Scores, mask: Mask | undefined): Scores {
+  return mask === undefined ? weights : weights.map((value, index) => (mask[index] === 1 ? value : 0));
+}
+
+export function forTarget(given: Tensors, { layer }: Target): Dense | undefined {
+  return isDense(given) ? given : given[layer.name];
+}
+
+export function isDense(value: unknown): value is Dense {
+  return typeof value === "object" && value !== null && "type" in value && "dims" in value && "data" in value;
+}
