@@ -2,6 +2,7 @@
 import { bytes } from "../evaluate/numbers.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
 import { answersText, batchText } from "./end-to-end.ts";
+import { loaderText } from "./loader.ts";
 import { type Records, speedText } from "./records.ts";
 
 const begin = "<!-- pith: written by Pith; what is changed here is lost -->";
@@ -37,6 +38,7 @@ function sectionOf({ name, config, originals, records, chosen, tried }: Card): s
     ["beside the original", ({ measured }) => measured],
     ["on texts, as the original", ({ together }) => answersText(together)],
     ["alone = in batch", ({ together }) => batchText(together)],
+    ["in transformers.js", ({ loader }) => (loader === undefined ? "" : loaderText(loader))],
   ];
   const shown = columns.filter(([, text]) => of(text));
   const row = (cells: readonly string[]): string =>

@@ -40,7 +40,7 @@ export function dataFilesOf(file: string, names: readonly string[]): readonly st
 }
 
 /** A module as its session is called: "model" is the first of these that a folder without `model.onnx` has. */
-function sessionKeys(bases: readonly string[]): ReadonlyMap<string, string> {
+export function sessionKeys(bases: readonly string[]): ReadonlyMap<string, string> {
   const main = ["encoder_model", "language_model", "text_encoder", "vision_encoder"].find((base) =>
     bases.includes(base),
   );

@@ -15,7 +15,8 @@ import { describe, describing } from "./describe.ts";
 import { lostEndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
 import { copyFolder, fileHash, textHash } from "./files.ts";
 import { basesIn, dataFilesOf, isVariant, mainOf } from "./layout.ts";
-import { areWhole, hashesOf, recordsOf, removeModel } from "./records.ts";
+import { loaderCheck } from "./loader.ts";
+import { areWhole, hashesOf, type Made, recordsOf, removeModel } from "./records.ts";
 import { type FolderFile, type FolderOptions, type FolderRun, fileOf, type Module, type Variant } from "./run.ts";
 import { makeVariant } from "./variant.ts";
 
@@ -46,6 +47,7 @@ export async function quantizeFolder(
       await makeOne(run, module, dtype);
       await describe(run);
     }
+    await runInLoader(run, () => dtype);
     const row = run.rows.get(fileOf(run.main, dtype));
     if (row !== undefined && row.verdict !== "refused") await holdTogether(run, row, () => dtype);
   }
@@ -73,6 +75,7 @@ async function begin(folder: string, options: FolderOptions, context: Context): 
   }
   return {
     ...{ folder, out, options, context, modules },
+    check: options.loader && loaderCheck(options.loader),
     asked: options.dtypes === "all" ? usualDtypes : options.dtypes,
     main: mainOf(bases).base,
     records: new Map(Object.entries(await recordsOf(out))),
@@ -114,8 +117,7 @@ async function makeOne(run: FolderRun, { base, source, unread, hashes }: Module,
     rows.set(file, { dtype, file, ...made, verdict: "kept" });
   } catch (error) {
     if (!(error instanceof PithError) || (error !== unread && ends.includes(error.code))) throw error;
-    await remove(run, file);
-    rows.set(file, { dtype, file, verdict: "refused", reason: error.message });
+    await refuse(run, file, dtype, error.message);
   }
 }
 
@@ -124,34 +126,61 @@ async function remove({ out, records }: FolderRun, file: string): Promise<void> 
   records.delete(file);
 }
 
+async function refuse(run: FolderRun, file: string, dtype: DtypeName, reason: string): Promise<void> {
+  await remove(run, file);
+  run.rows.set(file, { dtype, file, verdict: "refused", reason });
+}
+
+/** Keeps what was found of a file that holds. */
+function note({ records, rows }: FolderRun, file: string, found: Pick<Made, "together" | "loader">): void {
+  const [row, record] = [rows.get(file), records.get(file)];
+  if (row === undefined || record === undefined) return;
+  rows.set(file, { ...row, ...found });
+  records.set(file, { ...record, ...found });
+}
+
+/** The variant of a module's files that is to be used, if it holds. */
+function madeOf({ records }: FolderRun, base: string, dtype: DtypeName | undefined): DtypeName | undefined {
+  return dtype !== undefined && records.has(fileOf(base, dtype)) ? dtype : undefined;
+}
+
+/** Refuses what transformers.js itself does not load or run: then the answer is false. */
+async function runInLoader(run: FolderRun, dtypeOf: (base: string) => DtypeName | undefined): Promise<boolean> {
+  const used = run.modules.map(({ base }) => [base, madeOf(run, base, dtypeOf(base)) ?? "fp32"] as const);
+  if (run.check === undefined || used.every(([, dtype]) => dtype === "fp32")) return true;
+  let holds = true;
+  for (const [base, found] of await run.check(Object.fromEntries(used))) {
+    const dtype = madeOf(run, base, dtypeOf(base));
+    if (dtype === undefined) continue;
+    if ("refused" in found) {
+      holds = false;
+      await refuse(run, fileOf(base, dtype), dtype, found.refused);
+    } else note(run, fileOf(base, dtype), { loader: found });
+  }
+  await describe(run);
+  return holds;
+}
+
 /** Runs the main module's file with those of the others, and refuses it if they do not hold: then the answer is false. */
 async function holdTogether(
   run: FolderRun,
   row: FolderFile,
   dtypeOf: (base: string) => DtypeName | undefined,
 ): Promise<boolean> {
-  const { folder, out, modules, records, rows, options, context } = run;
+  const { folder, out, modules, options, context } = run;
   const { texts } = options;
   const ofTexts =
     options.together ?? (texts && ((found: readonly ModulePaths[]) => textsTogether(folder, found, texts, context)));
   if (ofTexts === undefined) return true;
   const together = await ofTexts(
     modules.map(({ base, source }) => {
-      const dtype = dtypeOf(base);
-      const file = dtype === undefined ? undefined : fileOf(base, dtype);
-      return { base, original: source, result: file !== undefined && records.has(file) ? joinPath(out, file) : source };
+      const dtype = madeOf(run, base, dtypeOf(base));
+      return { base, original: source, result: dtype === undefined ? source : joinPath(out, fileOf(base, dtype)) };
     }),
   );
-  const { dtype, file } = row;
   const lost = lostEndToEnd(together);
-  const record = records.get(file);
-  if (lost !== undefined) {
-    await remove(run, file);
-    rows.set(file, { dtype, file, verdict: "refused", reason: lost });
-  } else if (record !== undefined) {
-    rows.set(file, { ...row, together });
-    records.set(file, { ...record, together });
-  }
+  if (lost === undefined) note(run, row.file, { together });
+  else await refuse(run, row.file, row.dtype, lost);
   await describe(run);
   return lost === undefined;
 }
@@ -171,7 +200,9 @@ async function keepBest(run: FolderRun): Promise<void> {
     const row = best.get(main);
     const isMixed = new Set(Array.from(best.values(), (one) => one?.dtype)).size > 1;
     // Those of one dtype were tried together when they were made.
-    if (row !== undefined && isMixed && !(await holdTogether(run, row, (base) => best.get(base)?.dtype))) continue;
+    const dtypeOf = (base: string) => best.get(base)?.dtype;
+    if (row !== undefined && isMixed && !((await runInLoader(run, dtypeOf)) && (await holdTogether(run, row, dtypeOf))))
+      continue;
     const kept = new Set(Array.from(best.values(), (one) => one?.file));
     for (const row of rows.values()) {
       if (row.verdict === "refused" || kept.has(row.file)) continue;

@@ -10,6 +10,7 @@ import { dtypeNames } from "../quantize/dtypes.ts";
 import { endToEnd } from "./end-to-end.ts";
 import { fileHash } from "./files.ts";
 import { dataFilesOf, mostChunks } from "./layout.ts";
+import { loaderOutcome } from "./loader.ts";
 
 export const recordName = "quantize_config.json";
 
@@ -22,6 +23,8 @@ const made = v.object({
   speed: v.optional(v.object({ factor: v.number(), milliseconds: v.number(), where: v.string() })),
   /** All models of the folder in this variant. */
   together: v.optional(endToEnd),
+  /** What transformers.js itself does with it. */
+  loader: v.optional(loaderOutcome),
 });
 
 /** What a file that was made weighs, and how near it is to its original. */

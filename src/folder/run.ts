@@ -1,10 +1,11 @@
 /** What a run on a folder is given, and what stands in the folder that it writes. */
 
-import type { PithError } from "../errors.ts";
+import type { Miss, PithError } from "../errors.ts";
 import type { Context } from "../passes/pass.ts";
 import { type DtypeName, dtypes } from "../quantize/dtypes.ts";
 import type { QuantizeOptions } from "../quantize/index.ts";
 import type { EndToEnd, ModulePaths } from "./end-to-end.ts";
+import type { Loader, loaderCheck } from "./loader.ts";
 import type { Made, Records } from "./records.ts";
 
 export interface FolderOptions {
@@ -24,6 +25,8 @@ export interface FolderOptions {
   readonly texts?: readonly string[] | undefined;
   /** Keep of each module only the best variant that holds (`choose`): the smallest, of near sizes the fastest. */
   readonly keepSmallest?: boolean | undefined;
+  /** transformers.js itself, which loads and runs every variant, or why it cannot be asked. */
+  readonly loader?: Loader | Miss | undefined;
   /** Runs a variant of all models together, given the paths of originals and results by module: in place of `texts`. */
   readonly together?: ((modules: readonly ModulePaths[]) => Promise<EndToEnd>) | undefined;
 }
@@ -63,6 +66,7 @@ export interface FolderRun {
   readonly modules: readonly Module[];
   /** The module whose answers are compared. */
   readonly main: string;
+  readonly check: ReturnType<typeof loaderCheck> | undefined;
   /** Files that were made and hold. */
   readonly records: Map<string, Records[string]>;
   /** The outcome of each file. */

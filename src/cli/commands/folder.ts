@@ -1,5 +1,5 @@
 /** Commands on a folder as transformers.js lays it out: its variants made by jobs, timed, tried together on texts. */
-import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import * as v from "valibot";
@@ -13,6 +13,8 @@ import {
   batchText,
   type FolderFile,
   type FolderOptions,
+  isVariant,
+  loaderText,
   type Made,
   mainOf,
   quantizeFolder,
@@ -28,6 +30,7 @@ import type benchJob from "../jobs/bench.ts";
 import type endToEndJob from "../jobs/end-to-end.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassInput } from "../jobs/pass.ts";
+import { openLoader } from "../loader.ts";
 import { bytes } from "../numbers.ts";
 import { flag } from "../options.ts";
 import { settings as parseSettings } from "../set.ts";
@@ -91,7 +94,8 @@ export async function variantsOf(
   await requireWritableFolder(join(out, "onnx"), ["model.onnx"]);
   const data = dataRequest(given);
   // Samples are for a model that answers alone; of several each is compared on random inputs, and all together on the texts.
-  const bases = basesIn(await readdir(join(folder, "onnx")));
+  const names = await readdir(join(folder, "onnx"));
+  const bases = basesIn(names);
   const samples = mainOf(bases).isAlone && !isText ? data : undefined;
   if (maxDrop !== undefined && samples === undefined)
     throw new PithError("E_USAGE", "--max-drop needs --data, with samples of a model that answers alone.", {
@@ -120,10 +124,15 @@ export async function variantsOf(
     const speed = before.bytes > largestTimed ? undefined : await speedOf(source, file, target, set, session);
     return { bytes: after.bytes, brotli: after.brotli, measured: measuredText(result), speed };
   };
+  const isLines = data?.path.endsWith(".txt") === true;
+  const texts = isLines ? (await readFile(data.path, "utf8")).split("\n").filter((line) => line.trim() !== "") : [];
+  const originals = names.filter((name) => !isVariant(name)).map((name) => stat(join(folder, "onnx", name)));
+  const originalBytes = (await Promise.all(originals)).reduce((sum, { size }) => sum + size, 0);
+  const loader = force ? undefined : await openLoader(folder, out, texts, originalBytes, session);
   const files = await quantizeFolder(
     folder,
     {
-      ...{ dtypes, out, fileBytes, keepSmallest, make },
+      ...{ dtypes, out, fileBytes, keepSmallest, make, loader },
       settings: { ...settings, version: session.version },
       together:
         data === undefined
@@ -180,6 +189,7 @@ function show(out: string, files: readonly FolderFile[], isChoice: boolean): Res
     print(terminal) {
       const tried = files.some(({ together }) => answersText(together) !== "");
       const batched = files.some(({ together }) => together?.batch !== undefined);
+      const loaded = files.some(({ loader }) => loader !== undefined && loader.outcome !== "not tried");
       terminal.table(
         [
           { title: "dtype" },
@@ -190,6 +200,7 @@ function show(out: string, files: readonly FolderFile[], isChoice: boolean): Res
           { title: "beside the original" },
           ...(tried ? [{ title: "on texts, as the original" }] : []),
           ...(batched ? [{ title: "alone = in batch" }] : []),
+          ...(loaded ? [{ title: "in transformers.js" }] : []),
           { title: "" },
         ],
         files.map((row) => {
@@ -203,6 +214,7 @@ function show(out: string, files: readonly FolderFile[], isChoice: boolean): Res
             measured,
             ...(tried ? [answersText(together)] : []),
             ...(batched ? [batchText(together)] : []),
+            ...(loaded ? [row.loader === undefined ? "" : loaderText(row.loader)] : []),
             isChoice && isKept(row)
               ? "← kept"
               : verdict === "there"
@@ -214,8 +226,14 @@ function show(out: string, files: readonly FolderFile[], isChoice: boolean): Res
         }),
       );
       if (timed) terminal.line(speedNote);
+      for (const text of new Set(files.map(({ loader }) => loaderLine(loader)))) if (text !== "") terminal.line(text);
       if (!files.some(isKept)) terminal.line("No variant holds: the folder has its originals only.");
       terminal.line(`written: ${terminal.color.bold(out)}`);
     },
   };
+}
+
+function loaderLine(loader: FolderFile["loader"]): string {
+  if (loader?.outcome === "not tried") return `not tried with transformers.js: ${loader.reason}`;
+  return loader?.outcome === "runs" ? `transformers.js ${loader.version} loads and runs what is kept` : "";
 }

@@ -1,0 +1,166 @@
+/**
+ * Job of commands on a folder: its files in transformers.js itself, loaded and run as it does for programs. Its process has no other runtime than
+ * that of the library.
+ */
+import { basename, dirname, resolve } from "node:path";
+import type { LoaderAnswer, LoaderAnswers, ModuleDtypes } from "../../folder/index.ts";
+
+export interface LoaderInput {
+  /** The module of the library. */
+  readonly library: string;
+  readonly folder: string;
+  readonly dtypes: ModuleDtypes;
+  readonly texts: readonly string[];
+  /** Of each input, the tokens to go on with in place of those found. */
+  readonly forced: readonly (readonly number[])[] | undefined;
+}
+
+/** What is used of the library. */
+interface Library {
+  readonly env: object;
+  readonly AutoConfig: Pretrained<{ readonly architectures?: readonly string[]; readonly model_type?: string }>;
+  readonly AutoModel: ModelClass & { readonly MODEL_CLASS_MAPPINGS: readonly ReadonlyMap<string, unknown>[] };
+  readonly AutoTokenizer: Pretrained<(text: string, options: object) => Feeds>;
+  readonly AutoImageProcessor: Pretrained<(image: object) => Promise<Feeds>>;
+  readonly AutoFeatureExtractor: Pretrained<(sound: Float32Array) => Promise<Feeds>>;
+  readonly RawImage: new (pixels: Uint8ClampedArray, width: number, height: number, channels: number) => object;
+  readonly Tensor: new () => Tensor;
+  readonly LogitsProcessor: new () => object;
+  readonly LogitsProcessorList: new () => { push(one: object): void };
+  readonly PreTrainedModel: ModelClass;
+}
+
+interface Pretrained<T> {
+  from_pretrained(name: string, options?: object): Promise<T>;
+}
+
+type ModelClass = Pretrained<Model> & (new () => object);
+
+interface Model {
+  (feeds: Feeds): Promise<Feeds>;
+  readonly can_generate: boolean;
+  readonly sessions: Readonly<Record<string, { readonly inputNames: readonly string[] } | undefined>>;
+  generate(options: object): Promise<unknown>;
+  dispose(): Promise<unknown>;
+}
+
+interface Tensor {
+  readonly type: string;
+  readonly data: Float32Array;
+  to(type: "float32"): Tensor;
+}
+
+type Feeds = Readonly<Record<string, unknown>>;
+
+const mostTokens = 48;
+const steps = 16;
+/** Of larger outputs the last ones are compared. */
+const mostNumbers = 2 ** 18;
+const silent = 50;
+
+export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswers> {
+  const library: Library = await import(input.library);
+  const folder = resolve(input.folder);
+  const name = basename(folder);
+  Object.assign(library.env, { allowRemoteModels: false, localModelPath: `${dirname(folder)}/`, logLevel: silent });
+  let stage: "class" | "load" | "inputs" | "run" = "class";
+  try {
+    const found = classOf(library, await library.AutoConfig.from_pretrained(name));
+    if (typeof found === "string") return { failed: stage, reason: `it has no class for ${found}` };
+    stage = "load";
+    const model = await found.from_pretrained(name, { dtype: input.dtypes, device: "cpu" });
+    stage = "inputs";
+    const feeds = await feedsOf(library, name, model, input.texts);
+    stage = "run";
+    const answers: LoaderAnswer[] = [];
+    for (const [at, one] of feeds.entries())
+      answers.push(
+        model.can_generate
+          ? await continued(library, model, one, input.forced?.[at] ?? [])
+          : { outputs: numbersOf(library, await model(one)), tokens: [] },
+      );
+    await model.dispose();
+    return { answers, sessions: Object.keys(model.sessions) };
+  } catch (error) {
+    return { failed: stage, reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** The class that config.json names, else that of its kind of model. @returns the name, if there is none. */
+function classOf(
+  library: Library,
+  { architectures: [name] = [], model_type: kind = "" }: Awaited<ReturnType<Library["AutoConfig"]["from_pretrained"]>>,
+): ModelClass | string {
+  const own: unknown = name === undefined ? undefined : Reflect.get(library, name);
+  if (isModelClass(library, own)) return own;
+  return library.AutoModel.MODEL_CLASS_MAPPINGS.some((kinds) => kinds.has(kind))
+    ? library.AutoModel
+    : (name ?? `models of type "${kind}"`);
+}
+
+function isModelClass({ PreTrainedModel }: Library, value: unknown): value is ModelClass {
+  return typeof value === "function" && value.prototype instanceof PreTrainedModel;
+}
+
+/** What the first model is fed: of each text, or, where it takes something else, an image and a sound that never change. */
+async function feedsOf(library: Library, name: string, model: Model, texts: readonly string[]): Promise<Feeds[]> {
+  const { sessions } = model;
+  const [first] = Object.values(sessions);
+  const wanted = (sessions.model ?? sessions.embed_tokens ?? first)?.inputNames ?? [];
+  const beside: Feeds[] = [];
+  if (wanted.includes("pixel_values")) {
+    const side = 224;
+    const pixels = Uint8ClampedArray.from({ length: side * side * 3 }, (_, at) => (at * 7919) % 256);
+    const processor = await library.AutoImageProcessor.from_pretrained(name);
+    beside.push(await processor(new library.RawImage(pixels, side, side, 3)));
+  }
+  if (wanted.includes("input_values") || wanted.includes("input_features")) {
+    const rate = 16_000;
+    const tone = Float32Array.from({ length: rate }, (_, at) => Math.sin((2 * Math.PI * 440 * at) / rate));
+    beside.push(await (await library.AutoFeatureExtractor.from_pretrained(name))(tone));
+  }
+  const others: Feeds = Object.assign({}, ...beside);
+  if (!wanted.includes("input_ids")) {
+    if (beside.length === 0) throw new Error(`nothing here fits its inputs (${wanted.join(", ")})`);
+    return [others];
+  }
+  const tokenizer = await library.AutoTokenizer.from_pretrained(name);
+  return texts.map((text) => ({ ...tokenizer(text, { truncation: true, max_length: mostTokens }), ...others }));
+}
+
+/** The most likely tokens, each after those that are `forced`, and the scores of the first one. */
+async function continued(
+  library: Library,
+  model: Model,
+  feeds: Feeds,
+  forced: readonly number[],
+): Promise<LoaderAnswer> {
+  const tokens: number[] = [];
+  let scores = new Float32Array();
+  class Recorder extends library.LogitsProcessor {
+    _call(_: unknown, logits: Tensor): Tensor {
+      const { data } = logits;
+      if (tokens.length === 0) scores = data.slice(-mostNumbers);
+      const instead = forced[tokens.length];
+      tokens.push(data.reduce((best, value, at) => (value > (data[best] ?? 0) ? at : best), 0));
+      if (instead !== undefined) data[instead] = Number.POSITIVE_INFINITY;
+      return logits;
+    }
+  }
+  const recorders = new library.LogitsProcessorList();
+  recorders.push(new Recorder());
+  const greedy = { max_new_tokens: steps, do_sample: false, num_beams: 1, eos_token_id: null };
+  await model.generate({ ...feeds, ...greedy, logits_processor: recorders });
+  return { outputs: { logits: scores }, tokens };
+}
+
+/** What is given in floats, but for caches. */
+function numbersOf(library: Library, given: Feeds): LoaderAnswer["outputs"] {
+  const outputs: Record<string, Float32Array> = {};
+  for (const [name, value] of Object.entries(given)) {
+    if (!(value instanceof library.Tensor) || !/^float(16|32)$/.test(value.type) || name.startsWith("present"))
+      continue;
+    outputs[name] = value.to("float32").data.slice(-mostNumbers);
+  }
+  return outputs;
+}

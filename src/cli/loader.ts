@@ -1,0 +1,65 @@
+/** transformers.js where it is installed: beside the user's program, the models, or Pith. */
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { moduleOf, root } from "#root";
+import { readSettings } from "../data/tokenizer.ts";
+import { Miss, PithError } from "../errors.ts";
+import type { Loader } from "../folder/index.ts";
+import type { Session } from "./command.ts";
+import type loaderJob from "./jobs/loader.ts";
+
+const packageName = "@huggingface/transformers";
+const usualTexts = [
+  "The quick brown fox jumps over the lazy dog.",
+  "What a wonderful film, I would see it again!",
+  "In the beginning",
+];
+const mostTexts = 4;
+/** Larger originals are not loaded beside their variants. */
+const largestCompared = 2 ** 29;
+
+/**
+ * @param out the folder that is written.
+ * @param texts those of the user.
+ * @param originalBytes of all originals.
+ */
+export async function openLoader(
+  folder: string,
+  out: string,
+  texts: readonly string[],
+  originalBytes: number,
+  session: Session,
+): Promise<Loader | Miss> {
+  const config = await readSettings(join(folder, "config.json"));
+  if (config?.model_type === undefined) return new Miss("config.json does not say which kind of model it is");
+  const library = [process.cwd(), resolve(folder), fileURLToPath(root())].map(libraryFrom).find((path) => path);
+  if (library === undefined) return new Miss(`it is not installed here (npm install ${packageName})`);
+  const { version } = JSON.parse(await readFile(join(dirname(library), "..", "package.json"), "utf8"));
+  return {
+    version,
+    judges: texts.length > 0,
+    compares: originalBytes <= largestCompared,
+    async ask(dtypes, forced) {
+      const input = { library: pathToFileURL(library).href, folder: out, dtypes, forced };
+      const lines = texts.length > 0 ? texts.slice(0, mostTexts) : usualTexts;
+      const what = [...new Set(Object.values(dtypes))].join(", ");
+      const name = `try ${what} in transformers.js`;
+      try {
+        return await session.job<typeof loaderJob>(moduleOf("cli/jobs/loader"), { ...input, texts: lines }, name);
+      } catch (error) {
+        if (error instanceof PithError && error.code === "E_ENGINE") return { failed: "load", reason: error.message };
+        throw error;
+      }
+    },
+  };
+}
+
+function libraryFrom(folder: string): string | undefined {
+  try {
+    return createRequire(join(folder, "_")).resolve(packageName);
+  } catch {
+    return undefined;
+  }
+}

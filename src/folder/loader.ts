@@ -1,0 +1,187 @@
+/** transformers.js itself on the files of a folder: whether it loads and runs a variant, and how near its answers are to those with the originals. */
+import * as v from "valibot";
+import { Miss } from "../errors.ts";
+import { decibels } from "../evaluate/comparison-metrics.ts";
+import { figure } from "../evaluate/numbers.ts";
+import type { DtypeName } from "../quantize/dtypes.ts";
+import { lostEndToEnd } from "./end-to-end.ts";
+import { sessionKeys } from "./layout.ts";
+
+export const loaderOutcome = v.object({
+  outcome: v.picklist(["runs", "loads", "not tried"]),
+  /** Of transformers.js. */
+  version: v.optional(v.string()),
+  /** Why it was not tried, or not run. */
+  reason: v.optional(v.string()),
+  /** In decibels, of the output that differs most; not where nothing differs. Of what continues texts: of the first token's scores. */
+  signalToNoise: v.optional(v.number()),
+  /** Of what continues texts: its tokens, each found after those that the originals gave, and how many are the same. */
+  tokens: v.optional(v.number()),
+  same: v.optional(v.number()),
+});
+
+export type LoaderOutcome = v.InferOutput<typeof loaderOutcome>;
+
+/** The dtype of each module, by the name of its file. */
+export type ModuleDtypes = Readonly<Record<string, DtypeName | "fp32">>;
+
+/** What was answered to an input. */
+export interface LoaderAnswer {
+  readonly outputs: Readonly<Record<string, Float32Array>>;
+  /** Of what continues texts. */
+  readonly tokens: readonly number[];
+}
+
+/** What went wrong where: no class for the model, its files, what it is fed, its run. */
+interface Failure {
+  readonly failed: "class" | "load" | "inputs" | "run";
+  readonly reason: string;
+}
+
+/** `sessions` are the models that the class loads, as it calls them. */
+export type LoaderAnswers =
+  | { readonly answers: readonly LoaderAnswer[]; readonly sessions: readonly string[] }
+  | Failure;
+
+export interface Loader {
+  readonly version: string;
+  /** The inputs are the user's: what loses them is refused, not only said. */
+  readonly judges: boolean;
+  /** The originals are small enough to be loaded as well. */
+  readonly compares: boolean;
+  /** Loads and runs these files; `forced` has the tokens to go on with in place of those found, of each input. */
+  ask(dtypes: ModuleDtypes, forced: readonly (readonly number[])[] | undefined): Promise<LoaderAnswers>;
+}
+
+/** Below so many decibels less than half of what the originals say is left. */
+const leastDecibels = 10 * Math.log10(2);
+
+/** Of each module that is not as it was: what is told of it, or why it is refused. */
+type Findings = ReadonlyMap<string, LoaderOutcome | { readonly refused: string }>;
+
+/** @returns what tells whether a variant runs. */
+export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Promise<Findings> {
+  if (loader instanceof Miss)
+    return (dtypes) => Promise.resolve(ofEach(dtypes, { outcome: "not tried", reason: loader.reason }));
+  const { version, compares } = loader;
+  let asked: Promise<LoaderAnswers> | undefined;
+  const originals = (dtypes: ModuleDtypes): Promise<LoaderAnswers> => {
+    asked ??= loader.ask(Object.fromEntries(Object.keys(dtypes).map((base) => [base, "fp32"])), undefined);
+    return asked;
+  };
+  return async (dtypes) => {
+    const untried = (reason: string) => ofEach(dtypes, { outcome: "not tried", version, reason });
+    const refused = (reason: string): Findings => new Map([[mainOf(dtypes), { refused: reason }]]);
+    const before = compares ? await originals(dtypes) : undefined;
+    const unable = before && reasonUntried(before);
+    if (unable !== undefined) return untried(unable);
+    const forced = before && "answers" in before ? before.answers.map(({ tokens }) => tokens) : undefined;
+    const after = await loader.ask(dtypes, forced);
+    if ("failed" in after) {
+      const { failed, reason } = after;
+      if (failed === "inputs") return ofEach(dtypes, { outcome: "loads", version, reason });
+      // Of originals that are not loaded beside it, it is asked only now whether they run.
+      const alsoUnable = reasonUntried(failed === "class" ? after : await originals(dtypes));
+      if (alsoUnable !== undefined) return untried(alsoUnable);
+      const found = await blamed(loader, dtypes, after);
+      return found.size > 0 ? found : refused(refusal(loader, after));
+    }
+    const likeness = before === undefined || "failed" in before ? {} : compared(before.answers, after.answers);
+    if (typeof likeness === "string") return refused(refusal(loader, { failed: "run", reason: likeness }));
+    const lost = loader.judges ? lostIn(likeness) : undefined;
+    if (lost !== undefined) return refused(`In transformers.js ${version}: ${lost}`);
+    const found = ofEach(dtypes, { outcome: "runs", version, ...likeness });
+    const keys = sessionKeys(Object.keys(dtypes));
+    for (const base of found.keys())
+      if (!after.sessions.includes(keys.get(base) ?? base))
+        found.set(base, { outcome: "not tried", version, reason: "its class for this model loads no such file" });
+    return found;
+  };
+}
+
+function ofEach(dtypes: ModuleDtypes, outcome: LoaderOutcome): Map<string, LoaderOutcome> {
+  return new Map(changedOf(dtypes).map(([base]) => [base, outcome]));
+}
+
+const changedOf = (dtypes: ModuleDtypes) => Object.entries(dtypes).filter(([, dtype]) => dtype !== "fp32");
+
+function refusal({ version }: Loader, { failed, reason }: Failure): string {
+  return `transformers.js ${version} does not ${failed} it: ${reason}`;
+}
+
+/** Why nothing can be told of a variant, from what the originals give. */
+function reasonUntried(originals: LoaderAnswers): string | undefined {
+  if (!("failed" in originals) || originals.failed === "inputs") return undefined;
+  const { failed, reason } = originals;
+  return failed === "class" ? reason : `it does not ${failed} the original: ${reason}`;
+}
+
+/** Of several modules those that fail with the others as they were. */
+async function blamed(loader: Loader, dtypes: ModuleDtypes, together: Failure): Promise<Findings> {
+  const changed = changedOf(dtypes);
+  const found = new Map<string, { readonly refused: string }>();
+  if (changed.length === 1) return found;
+  for (const [base, dtype] of changed) {
+    const others = Object.fromEntries(Object.keys(dtypes).map((name) => [name, name === base ? dtype : "fp32"]));
+    const alone = await loader.ask(others, undefined);
+    if ("failed" in alone && alone.failed === together.failed) found.set(base, { refused: refusal(loader, alone) });
+  }
+  return found;
+}
+
+/** The module that answers, of those that are not as they were. */
+function mainOf(dtypes: ModuleDtypes): string {
+  const changed = changedOf(dtypes).map(([base]) => base);
+  return ["decoder_model_merged", "model"].find((base) => changed.includes(base)) ?? changed[0] ?? "";
+}
+
+type Likeness = Pick<LoaderOutcome, "signalToNoise" | "tokens" | "same">;
+
+/** @returns what is wrong, where answers cannot be compared. */
+function compared(before: readonly LoaderAnswer[], after: readonly LoaderAnswer[]): Likeness | string {
+  const powers = new Map<string, { signal: number; noise: number }>();
+  let [tokens, same] = [0, 0];
+  for (const [at, { outputs, tokens: wanted }] of before.entries()) {
+    for (const [step, token] of wanted.entries()) {
+      tokens++;
+      if (after[at]?.tokens[step] === token) same++;
+    }
+    for (const [name, x] of Object.entries(outputs)) {
+      const y = after[at]?.outputs[name];
+      if (y?.length !== x.length) return `its output "${name}" has another shape than the original's.`;
+      const power = powers.get(name) ?? { signal: 0, noise: 0 };
+      powers.set(name, power);
+      for (const [place, own] of x.entries()) {
+        const other = y[place] ?? 0;
+        if (!Number.isFinite(own)) continue;
+        if (!Number.isFinite(other)) return `its output "${name}" is not a number where the original's is.`;
+        power.signal += own * own;
+        power.noise += (own - other) ** 2;
+      }
+    }
+  }
+  const worst = Math.min(...Array.from(powers.values(), ({ signal, noise }) => decibels(signal, noise)));
+  return {
+    ...(Number.isFinite(worst) ? { signalToNoise: worst } : {}),
+    ...(tokens === 0 ? {} : { tokens, same }),
+  };
+}
+
+function lostIn({ signalToNoise, tokens, same }: Likeness): string | undefined {
+  if (tokens !== undefined) return lostEndToEnd({ tokens, same });
+  if (signalToNoise === undefined || signalToNoise >= leastDecibels) return undefined;
+  return `on the texts less than half of what the original says is left (signal to noise ${figure("dB", signalToNoise)}).`;
+}
+
+/** "runs in 4.3.1, signal to noise 31.2 dB" */
+export function loaderText({ outcome, version = "", reason, signalToNoise, tokens, same }: LoaderOutcome): string {
+  if (outcome === "not tried") return `not tried: ${reason ?? ""}`;
+  if (outcome === "loads") return `loads in ${version}; not run: ${reason ?? ""}`;
+  const near =
+    tokens !== undefined
+      ? `, ${same} of ${tokens} tokens as float32`
+      : signalToNoise !== undefined
+        ? `, signal to noise ${figure("dB", signalToNoise)}`
+        : "";
+  return `runs in ${version}${near}`;
+}

@@ -1,0 +1,101 @@
+/** What is told of a variant that transformers.js was asked to load and run, and when it is refused. */
+import { expect, test } from "vitest";
+import { Miss } from "../../src/errors.ts";
+import {
+  type Loader,
+  type LoaderAnswers,
+  loaderCheck,
+  loaderText,
+  type ModuleDtypes,
+} from "../../src/folder/loader.ts";
+
+const gives = (scores: readonly number[], tokens: readonly number[] = []): LoaderAnswers => ({
+  answers: [{ outputs: { logits: Float32Array.from(scores) }, tokens }],
+  sessions: ["model", "decoder_model_merged"],
+});
+const single: ModuleDtypes = { model: "q4" };
+
+/** @param answers of the originals, and of a variant. */
+function check(
+  answers: (dtypes: ModuleDtypes) => LoaderAnswers,
+  dtypes = single,
+  { judges = true, compares = true }: Partial<Pick<Loader, "judges" | "compares">> = {},
+) {
+  const ask: Loader["ask"] = (asked) => Promise.resolve(answers(asked));
+  return loaderCheck({ version: "4.3.1", judges, compares, ask })(dtypes).then((found) => Object.fromEntries(found));
+}
+const isOriginal = (dtypes: ModuleDtypes): boolean => Object.values(dtypes).every((dtype) => dtype === "fp32");
+
+test("answers near the original's are told in decibels, those that are lost are refused", async () => {
+  const near = await check((dtypes) => gives(isOriginal(dtypes) ? [1, -1, 2] : [1.01, -1, 2]));
+  expect(near).toEqual({ model: { outcome: "runs", version: "4.3.1", signalToNoise: expect.closeTo(47.8, 1) } });
+  const far = (dtypes: ModuleDtypes) => gives(isOriginal(dtypes) ? [1, -1, 2] : [-1, 1, 2]);
+  expect(await check(far)).toEqual({
+    model: { refused: expect.stringContaining("In transformers.js 4.3.1: on the texts") },
+  });
+  // Inputs that nobody gave show what runs, not what is right.
+  expect(await check(far, single, { judges: false })).toMatchObject({ model: { outcome: "runs" } });
+});
+
+test("tokens of texts that go on are counted, and too few are refused", async () => {
+  const wanted = Array.from({ length: 16 }, (_, at) => at);
+  const found = (same: number) =>
+    check((dtypes) => gives([1], isOriginal(dtypes) ? wanted : wanted.map((token) => (token < same ? token : 99))));
+  const { model } = await found(15);
+  if (model === undefined || "refused" in model) throw new Error("refused");
+  expect(loaderText(model)).toBe("runs in 4.3.1, 15 of 16 tokens as float32");
+  expect(await found(1)).toEqual({ model: { refused: expect.stringContaining("Of 16 tokens") } });
+});
+
+test("what is not loaded, does not run, or gives no numbers is refused with the reason", async () => {
+  const refused = async (answers: LoaderAnswers) =>
+    (await check((dtypes) => (isOriginal(dtypes) ? gives([1, 2]) : answers))).model;
+  expect(await refused({ failed: "load", reason: "no kernel" })).toEqual({
+    refused: "transformers.js 4.3.1 does not load it: no kernel",
+  });
+  expect(await refused({ failed: "run", reason: "Missing the following inputs: a" })).toEqual({
+    refused: "transformers.js 4.3.1 does not run it: Missing the following inputs: a",
+  });
+  expect(await refused(gives([1, Number.NaN]))).toEqual({
+    refused: expect.stringContaining('its output "logits" is not a number where the original\'s is'),
+  });
+  expect(await refused(gives([1]))).toEqual({ refused: expect.stringContaining("another shape") });
+});
+
+test("where the original itself cannot be run nothing is refused", async () => {
+  for (const compares of [true, false]) {
+    const found = await check(() => ({ failed: "run", reason: "Missing the following inputs: a" }), single, {
+      compares,
+    });
+    expect(found).toEqual({
+      model: { outcome: "not tried", version: "4.3.1", reason: expect.stringMatching(/^it does not run the original/) },
+    });
+  }
+  const unknown = await check(() => ({ failed: "class", reason: "it has no class for Strange" }));
+  expect(unknown).toMatchObject({ model: { outcome: "not tried", reason: "it has no class for Strange" } });
+  const unfed = await check(() => ({ failed: "inputs", reason: "no tokenizer.json" }));
+  expect(unfed).toMatchObject({ model: { outcome: "loads", reason: "no tokenizer.json" } });
+});
+
+test("of several modules the one that fails by itself is refused, else the one that answers", async () => {
+  const both: ModuleDtypes = { encoder_model: "q4", decoder_model_merged: "q4" };
+  const fails = (when: (dtypes: ModuleDtypes) => boolean) =>
+    check((dtypes) => (when(dtypes) ? { failed: "load", reason: "no kernel" } : gives([1, 2])), both);
+  expect(Object.keys(await fails(({ encoder_model: one }) => one === "q4"))).toEqual(["encoder_model"]);
+  const together = ({ encoder_model: one, decoder_model_merged: other }: ModuleDtypes) =>
+    one === "q4" && other === "q4";
+  expect(Object.keys(await fails(together))).toEqual(["decoder_model_merged"]);
+});
+
+test("a file that its class does not load was not tried", async () => {
+  const found = await check(() => gives([1, 2]), { model: "q4", decoder_model: "q4", encoder_model: "fp32" });
+  expect(found).toEqual({
+    model: { outcome: "runs", version: "4.3.1" },
+    decoder_model: { outcome: "not tried", version: "4.3.1", reason: expect.stringContaining("loads no such file") },
+  });
+});
+
+test("without the library it says so", async () => {
+  const found = await loaderCheck(new Miss("it is not installed here"))(single);
+  expect(found.get("model")).toEqual({ outcome: "not tried", reason: "it is not installed here" });
+});

@@ -1,0 +1,68 @@
+/** The commands ask transformers.js itself about every file that they write. */
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { env } from "@huggingface/transformers";
+import { describe, expect, test } from "vitest";
+import loaderJob from "../../src/cli/jobs/loader.ts";
+import { apart, json } from "../cli/run.ts";
+import { shared } from "../shared.ts";
+import { temporaryFolder } from "../temporary.ts";
+
+const out = temporaryFolder();
+const [bert, llama] = [shared("data/models/bert_sst2"), shared("data/models/llama_shakespeare")];
+const texts = ["--text", "a stunning lyrical work of considerable force and truth", "--text", "dull"];
+const runs = (found: object) => ({ verdict: "kept", loader: { outcome: "runs", version: env.version, ...found } });
+
+describe.skipIf(bert === undefined)("a classifier", () => {
+  test("is loaded and run in a process of its own, and the card says so", async () => {
+    const folder = join(out, "bert");
+    const { code, out: text } = await apart("quantize", bert ?? "", "--dtype", "q8,q4", ...texts, "-o", folder);
+    expect(code).toBe(0);
+    expect(text).toContain(`transformers.js ${env.version} loads and runs what is kept`);
+    const card = await readFile(join(folder, "README.md"), "utf8");
+    expect(card).toMatch(/\| dtype .*\| in transformers\.js \|/);
+    expect(card.match(/\| runs in [\d.]+, signal to noise \d\d\.\d+ dB \|/g)).toHaveLength(2);
+    const again = await json("quantize", bert ?? "", "--dtype", "q8", ...texts, "-o", folder);
+    expect(again.files).toMatchObject([{ verdict: "there", loader: { outcome: "runs", version: env.version } }]);
+  });
+
+  test("of a kind that it does not know is not tried, and its files are kept", async () => {
+    const strange = join(out, "strange");
+    await cp(bert ?? "", strange, { recursive: true });
+    const told = JSON.parse(await readFile(join(strange, "config.json"), "utf8"));
+    const change = (config: object) => writeFile(join(strange, "config.json"), JSON.stringify({ ...told, ...config }));
+    await change({ architectures: ["StrangeForSequenceClassification"], model_type: "strange" });
+    const { files } = await json("quantize", strange, "--dtype", "q8", "-o", `${strange}.out`);
+    const reason = "it has no class for StrangeForSequenceClassification";
+    expect(files).toMatchObject([{ verdict: "kept", loader: { outcome: "not tried", reason } }]);
+    // Its kind is enough.
+    await change({ architectures: undefined, model_type: "bert" });
+    await rm(join(strange, "tokenizer.json"));
+    const { files: found } = await json("quantize", strange, "--dtype", "q8", "-o", `${strange}.kind`);
+    expect(found).toMatchObject([{ loader: { outcome: "loads", reason: expect.stringContaining("tokenizer.json") } }]);
+  });
+});
+
+describe.skipIf(llama === undefined)("a decoder with a cache", () => {
+  test("goes on after the original's tokens, and a file that the class does not load is told", async () => {
+    const { files } = await json("quantize", llama ?? "", "--dtype", "q4,fp16", "-o", join(out, "llama"));
+    const none = { verdict: "kept", loader: { outcome: "not tried" } };
+    expect(files).toMatchObject([none, runs({ tokens: 48 }), none, runs({ tokens: 48, same: 48 })]);
+  });
+});
+
+test("a file that is not loaded gives the library's own reason", async () => {
+  const folder = join(out, "broken");
+  await mkdir(join(folder, "onnx"), { recursive: true });
+  await writeFile(join(folder, "config.json"), '{ "model_type": "bert" }');
+  await writeFile(join(folder, "onnx", "model_q4.onnx"), "no model");
+  const library = createRequire(import.meta.url).resolve("@huggingface/transformers");
+  const input = { library, folder, texts: ["a"], forced: undefined };
+  const found = await loaderJob({ ...input, dtypes: { model: "q4" } });
+  expect(found).toMatchObject({ failed: "load", reason: expect.stringContaining("model_q4.onnx") });
+  expect(await loaderJob({ ...input, dtypes: { model: "fp16" } })).toMatchObject({
+    failed: "load",
+    reason: expect.stringContaining("model_fp16.onnx"),
+  });
+});
