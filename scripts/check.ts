@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { checkDoubleCasts } from "./check/double-casts.ts";
 import { checkImportCycles } from "./check/import-cycles.ts";
 import { checkImportTable, type Layers } from "./check/import-table.ts";
+import { checkNamedFiles } from "./check/named-files.ts";
 import { checkOperatorNames, operatorsOf } from "./check/operator-names.ts";
 import { checkRemovals } from "./check/removals.ts";
 import { command, findings, type Outcome, report } from "./check/run.ts";
@@ -41,6 +42,7 @@ async function fast(): Promise<Outcome[]> {
       checkOperatorNames(sources, operatorsOf(sources), layers),
     ),
     findings("no casts through unknown", () => checkDoubleCasts(sources)),
+    findings("files named in comments exist", () => checkNamedFiles(sources)),
     findings("only folders that were made may be removed", () => checkRemovals(sources)),
   ];
   return Promise.all([types, lint, ...own]);

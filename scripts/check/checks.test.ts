@@ -3,6 +3,7 @@ import layers from "../layers.json" with { type: "json" };
 import { checkDoubleCasts } from "./double-casts.ts";
 import { checkImportCycles } from "./import-cycles.ts";
 import { checkImportTable } from "./import-table.ts";
+import { checkNamedFiles } from "./named-files.ts";
 import { checkOperatorNames, operatorsOf } from "./operator-names.ts";
 import { checkRemovals } from "./removals.ts";
 import { type Finding, readSource } from "./sources.ts";
@@ -214,4 +215,12 @@ test.each([
   'let folder: string;\nfolder = await fs.mkdtemp("x");\nafterAll(() => fs.rm(folder, { recursive: true }));',
 ])("single files may go, and folders that were made here: %s", (text) => {
   expect(removals(text)).toEqual([]);
+});
+
+test("a file that a comment names has to exist", () => {
+  const found = checkNamedFiles([
+    readSource("src/a.ts", "/** As `b.ts` and `gone.ts` say. */\n// and `ops/lost.ts`"),
+    readSource("src/b.ts", ""),
+  ]);
+  expect(places(found)).toEqual(["src/a.ts:1 named-files", "src/a.ts:2 named-files"]);
 });

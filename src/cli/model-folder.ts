@@ -8,7 +8,7 @@ import { join } from "node:path";
 /** Where exporters put the model of a folder. */
 const places = [["model.onnx"], ["onnx", "model.onnx"]] as const;
 
-const modelFlags: readonly string[] = ["against", "teacher"];
+const modelFlags: readonly string[] = ["against", "original", "teacher"];
 
 /** The path, or that of the model in the folder that it names, if there is exactly one. What else a folder holds, opening it says. */
 export async function modelAt(path: string, taken: (file: string) => void): Promise<string> {

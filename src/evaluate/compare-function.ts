@@ -1,7 +1,7 @@
 /**
  * Whether a changed model still does what its original does, where there is no data: both run on the same inputs, drawn from a seed.
  *
- * Such inputs are nothing that a model was made for, so little is asked (`likeness.ts`). A result is lost if it does not run, or if one of its
+ * Such inputs are nothing that a model was made for, so little is asked. A result is lost if it does not run, or if one of its
  * outputs is lost. Where random inputs do not move the original, nothing is refused, and how far the two are apart is all there is.
  */
 

@@ -3,7 +3,7 @@
  *
  * Agreement asks whether both would answer alike. KL divergence Σ p (log p − log q) of the original p from the other q, in nats, sees
  * changes long before an answer flips. Signal to noise, 10 log10(Σ x² / Σ (x − y)²) in decibels, works for outputs of any meaning. Sums of
- * squares leave out what masks set scores to (`fills.ts`).
+ * squares leave out what masks set scores to (`mask-values.ts`).
  */
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";

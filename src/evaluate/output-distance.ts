@@ -3,7 +3,7 @@
  *
  * It is lost if it explains less than half of how the original's varies: with outputs x of the original, y of the result and the mean m of x over the
  * samples, Σ (x − y)² ≥ ½ Σ (x − m)², which is 3 dB; at 0 dB a constant would be as near. Of an output that names classes the sentence is about these
- * where it names others (`baseline.ts`). An output that the inputs do not move shows nothing, so it is not lost.
+ * where it names others. An output that the inputs do not move shows nothing, so it is not lost.
  */
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText, sameDims } from "../tensor/dims.ts";

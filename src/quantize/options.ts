@@ -7,7 +7,7 @@ import type { TargetName } from "../evaluate/run-target.ts";
 import { overridesOption, selectionOptions } from "../passes/options.ts";
 import type { Given } from "../passes/pass.ts";
 import { type DtypeName, type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
-import { type RounderName, rounderOf, rounderOption } from "./rounders/index.ts";
+import { needsSamples, type RounderName, rounderOf, rounderOption } from "./rounders/index.ts";
 import type { Rounder } from "./rounders/rounder.ts";
 import { lackOf, targetOption } from "./targets.ts";
 
@@ -218,7 +218,7 @@ export const measuredRanges = {
   when: ({ scheme, rounder }: Given) =>
     scheme === "static"
       ? "the ranges of activations are measured on samples"
-      : typeof rounder === "object" && rounder !== null && "evidence" in rounder
+      : needsSamples(rounder)
         ? "the rounder looks at what comes into layers"
         : undefined,
 };
@@ -317,7 +317,7 @@ export function checkTogether(options: QuantizeSettings): void {
       hint: "`layers` and `except` choose layers.",
     });
   }
-  if (isHalf && rounder !== "nearest") {
+  if (isHalf && rounderOf(rounder).id !== "nearest") {
     throw new PithError("E_OPTION", `quantize: \`rounder\`: ${scheme} has one way of rounding, to the nearest number.`);
   }
   if (scheme !== "static" && options.form === "qoperator") {

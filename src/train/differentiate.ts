@@ -12,7 +12,7 @@
  *
  * Where asked (`checkpoint`), what the backward pass reads of the forward pass is computed again instead of kept (`recompute.ts`).
  *
- * A value with the role `straight-through` passes its gradient on as the surrogate does that the role declares (`straight-through.ts`).
+ * A value with the role `straight-through` passes its gradient on as the surrogate does that the role declares (`backwards.ts`).
  * Dimensions must be fixed: gradients are written for one batch size.
  */
 import { downstream } from "../analysis/downstream.ts";

@@ -1,5 +1,5 @@
 /**
- * A network as it was before it learnt anything: its graph, with numbers that are drawn anew (`initialization.ts` says from what). Running statistics say
+ * A network as it was before it learnt anything: its graph, with numbers that are drawn anew. Running statistics say
  * a mean of 0 and a variance of 1, and get the role `state`, by which any later training measures them anew: that is said where it is done.
  *
  * Roles are honoured: buffers and masks stay, what is tied stays tied.

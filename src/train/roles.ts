@@ -8,8 +8,8 @@
  *   they are; with that role each step normalizes by the statistics of its batch, and lets them flow into the running ones, as PyTorch's
  *   `train()` mode does (`step-graph.ts`).
  *
- * What a file stores as one because it is equal, and nobody means to be one, is parted first: statistics from what is trained
- * (`own-statistics.ts`), scales and biases of several layers that have learnt nothing yet (`shared-constants.ts`).
+ * What a file stores as one because it is equal, and nobody means to be one, is parted first: statistics from what is trained,
+ * scales and biases of several layers that have learnt nothing yet (`shared-constants.ts`).
  */
 
 import { downstream } from "../analysis/downstream.ts";

@@ -32,5 +32,9 @@ export const rounderOption = v.pipe(
   }),
 );
 
+/** Whether what is given for `rounder` asks for samples; whether it is a rounder is checked elsewhere. */
+export const needsSamples = (given: unknown): boolean =>
+  v.is(rounderOption, given) && rounderOf(given ?? "nearest").evidence !== undefined;
+
 export const rounderOf = (given: RounderName | Rounder): Rounder =>
   typeof given === "string" ? rounders[given] : given;
