@@ -7,8 +7,8 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { namesAt } from "../passes/schema.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
-import { brokenText, wrongText } from "../report/verdict.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
+import { judgeResult } from "./judgement.ts";
 import { type KeptFunction, keptFunction } from "./kept-function.ts";
 import type { Asked } from "./paired-metrics.ts";
 import type { DoneSteps, PartialRun } from "./partial-run.ts";
@@ -83,8 +83,9 @@ export async function attempt(
   const { comparison, agreement, measured } = standing;
   const unchanged = evaluator.isChanged(standing) ? undefined : nothingChanged(records);
   const kept = unchanged === undefined ? await keptBy(standing, candidate, scene) : undefined;
-  const broken = goal === undefined ? brokenText(comparison) : undefined;
-  const targets = unchanged === undefined && kept?.lost === undefined ? await onTargets(standing, scene) : [];
+  const { lost, targets } = await judgeResult({ comparison, kept }, false, async () =>
+    unchanged === undefined ? onTargets(standing, scene) : [],
+  );
   const larger =
     goesOn && measured.bytes >= evaluator.original.measured.bytes ? "it is not smaller than the original" : undefined;
   const variant: Variant = {
@@ -94,13 +95,15 @@ export async function attempt(
     comparison,
     agreement,
     verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
-    ...refusedAs(unchanged, kept?.lost ?? broken ?? wrongText(targets), larger),
+    ...refusedAs(unchanged, lost?.text, larger),
     validation: evaluator.metrics.onValidation(standing, goal),
     ...(kept?.likeness === undefined ? {} : { likeness: kept.likeness }),
     ...(kept?.others === undefined ? {} : { others: kept.others }),
     ...(targets.length === 0 ? {} : { targets }),
   };
-  return { variant, usable: (unchanged ?? larger ?? broken ?? wrongText(targets)) === undefined, standing };
+  // Another function shows on test samples, which do not choose.
+  const fails = lost?.because === "broken" || lost?.because === "target";
+  return { variant, usable: (unchanged ?? larger) === undefined && !fails, standing };
 }
 
 /** Whether a candidate learns, so that it may have to answer otherwise than before. */

@@ -32,10 +32,11 @@ import { open, save } from "../../onnx/index.ts";
 import type { AnyPass, Change, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
 import { noSmallerThan } from "../../recipe/improvement.ts";
+import { judgeResult } from "../../recipe/judgement.ts";
 import { type Judged, type KeptFunction, keptAndLoads } from "../../recipe/kept-function.ts";
 import type { PairedResult } from "../../recipe/paired-metrics.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
-import { brokenText, lossText, lossWarning, noGainText, wrongText } from "../../report/verdict.ts";
+import { lossText, lossWarning, noGainText } from "../../report/verdict.ts";
 import type { MetricName } from "../../task/index.ts";
 import type { Epoch, TrainingSummary } from "../../train/training-state.ts";
 import type { DataRequest } from "../data.ts";
@@ -204,31 +205,24 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     await requireLoads(engine, model, original);
     return undefined;
   });
-  const broken = comparison === undefined ? undefined : brokenText(comparison);
-  const lostHere = broken ?? missed ?? kept?.lost;
-  const ran =
-    lostHere === undefined || input.force
-      ? await onTargets(engine, targets, original, model, { ...input, samples: judging?.task.test }, context)
-      : [];
-  const lost = lostHere ?? wrongText(ran);
+  const { lost, targets: ran } = await judgeResult({ comparison, missed, kept }, input.force, () =>
+    onTargets(engine, targets, original, model, { ...input, samples: judging?.task.test }, context),
+  );
   if (lost !== undefined && !input.force) {
-    const isMissed = broken === undefined && missed !== undefined;
-    const unshown = isMissed && goal !== undefined && verdict !== undefined && isWithin(verdict.drop, goal);
-    // What is trained changes all layers together.
+    const unshown =
+      lost.because === "goal" && goal !== undefined && verdict !== undefined && isWithin(verdict.drop, goal);
+    // What is trained changes all layers together; of a target the layer is named already.
+    const blames = !unshown && !trains(pass) && lost.because !== "target" && lost.because !== "overflow";
     const blamed =
-      lostHere === undefined ||
-      kept?.overflows === true ||
-      unshown ||
-      trains(pass) ||
-      !keysOf(pass.options).has("except")
-        ? undefined
-        : await layerToBlame(engine, original, model, judging?.task.test, {
+      blames && keysOf(pass.options).has("except")
+        ? await layerToBlame(engine, original, model, judging?.task.test, {
             output: input.output,
             seed: input.seed,
             signal: context.signal,
-          });
+          })
+        : undefined;
     const first = blamed === undefined ? "" : ` First to blame is ${blameText(blamed)}.`;
-    throw new PithError("E_ACCURACY_LOST", `${capitalized(lost)}.${first} Nothing was written.`, {
+    throw new PithError("E_ACCURACY_LOST", `${capitalized(lost.text)}.${first} Nothing was written.`, {
       hint: lostAdvice(pass, input, { unshown, blamed }),
     });
   }
@@ -255,7 +249,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     likeness: kept?.likeness,
     others: kept?.others,
     targets: ran,
-    lost,
+    lost: lost?.text,
     idle,
     reference: found,
     written: input.out,

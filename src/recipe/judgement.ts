@@ -1,0 +1,38 @@
+/** Why a result is refused: asked in one order, of commands and of recipes. */
+import type { Comparison } from "../evaluate/index.ts";
+import type { OnTarget } from "../evaluate/right-on.ts";
+import { brokenText, wrongText } from "../report/verdict.ts";
+import type { KeptFunction } from "./kept-function.ts";
+
+export interface Lost {
+  readonly text: string;
+  /** Its metric is no number; it misses the goal; it is another function; it computes what float16 does not hold; it is wrong on a target. */
+  readonly because: "broken" | "goal" | "function" | "overflow" | "target";
+}
+
+/** What was found of a result. */
+export interface Findings {
+  readonly comparison: Comparison | undefined;
+  /** Why it misses the goal. */
+  readonly missed?: string | undefined;
+  readonly kept: KeptFunction | undefined;
+}
+
+/** @param onTargets is called only for what is not lost already, unless `forced`. */
+export async function judgeResult(
+  { comparison, missed, kept }: Findings,
+  forced: boolean,
+  onTargets: () => Promise<readonly OnTarget[]>,
+): Promise<{ readonly lost: Lost | undefined; readonly targets: readonly OnTarget[] }> {
+  const broken = comparison === undefined ? undefined : brokenText(comparison);
+  const lost =
+    lostBy(broken, "broken") ??
+    lostBy(missed, "goal") ??
+    lostBy(kept?.lost, kept?.overflows === true ? "overflow" : "function");
+  const targets = lost === undefined || forced ? await onTargets() : [];
+  return { lost: lost ?? lostBy(wrongText(targets), "target"), targets };
+}
+
+function lostBy(text: string | undefined, because: Lost["because"]): Lost | undefined {
+  return text === undefined ? undefined : { text, because };
+}
