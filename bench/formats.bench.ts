@@ -1,7 +1,7 @@
 /**
  * Quantized files beside those of others: what they cost in accuracy, and how fast they run.
  *
- *     npm run bench -- formats [static|losses|tool …] [--models resnet20,bert_sst2] [--rounds 100] [--python path] [--keep FOLDER]
+ *     npm run bench -- formats [static|losses|ranges|tool …] [--models resnet20,bert_sst2] [--rounds 100] [--python path] [--keep FOLDER]
  *
  * A table is a file in bench/formats/ and a line below. Models and data come from the shared folder. onnxruntime's and NNCF's tools take part where a
  * Python with onnxruntime, onnx and nncf is found: --python, PITH_PYTHON, bench/peers/venv, or python3. --keep leaves all files in a folder.
@@ -11,12 +11,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { losses } from "./formats/losses.ts";
+import { ranges } from "./formats/ranges.ts";
 import { staticLatency } from "./formats/static-latency.ts";
 import type { FormatsTable } from "./formats/table.ts";
 import { toolSpeed } from "./formats/tool-speed.ts";
 import { heading, line } from "./lib/print.ts";
 
-const tables: Readonly<Record<string, FormatsTable>> = { static: staticLatency, losses, tool: toolSpeed };
+const tables: Readonly<Record<string, FormatsTable>> = { static: staticLatency, losses, ranges, tool: toolSpeed };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -17,13 +17,14 @@ interface Measured {
   readonly samples: number;
 }
 
-const models: Readonly<Record<string, Measured>> = {
+/** Models of the static scheme, with data. */
+export const models: Readonly<Record<string, Measured>> = {
   resnet20: { model: "resnet20.onnx", data: "cifar10", preprocess: "imagenet", samples: 900 },
   squeezenet: { model: "squeezenet1.0_deepcompression.onnx", data: "images/imagenet", samples: 250 },
   mobilenetv2: { model: "mobilenetv2.onnx", data: "images/imagenet", samples: 250 },
   bert_sst2: { model: "bert_sst2/onnx/model.onnx", data: "text/sst2_dev.tsv", samples: 700 },
 };
-const calibrate = 100;
+export const calibrate = 100;
 const tokens = 128;
 const wanted = 0.97;
 

@@ -12,12 +12,14 @@ import { type Layer, layerAt } from "./layers.ts";
  * A `Miss` for each node that holds a matrix of trained numbers and is no layer: embeddings, recurrent layers, operators without entry,
  * subgraphs. One for the model if that leaves it without any reason.
  * @param inside `layers` are those of graphs inside nodes, too: then these are looked into.
+ * @param otherwise what changes those inside, where this does not.
  */
 export function noLayers(
   model: Model,
   inference: Inference,
   layers: readonly Layer[],
   inside = false,
+  otherwise?: string,
 ): readonly Miss[] {
   const known = new Set(layers.map(({ node }) => node));
   const misses: Miss[] = [];
@@ -32,18 +34,20 @@ export function noLayers(
         misses.push(new Miss(layer instanceof Miss ? layer.reason : "is not a layer", describe(node)));
     }
   }
-  if (!inside) misses.push(...layersInside(model, inference));
+  if (!inside) misses.push(...layersInside(model, inference, otherwise));
   return layers.length > 0 || misses.length > 0 ? misses : [new Miss("the model has no layers with a weight")];
 }
 
 /** A `Miss` for each node of the main graph with matrices of trained numbers in graphs inside it. */
-export function layersInside(model: Model, inference: Inference): readonly Miss[] {
+export function layersInside(model: Model, inference: Inference, otherwise?: string): readonly Miss[] {
   return [...model.graph.nodes()]
     .filter((node) => hasMatrices(node, inference))
     .map((node) => {
       const wayOut = wayOutOf(node, inference);
-      const advice = wayOut === undefined ? "" : `: run ${wayOut} first, which inlines the branch that is taken`;
-      return new Miss(`layers inside subgraphs are not changed${advice}`, describe(node));
+      const inlined = wayOut === undefined ? [] : [`run ${wayOut} first, which inlines the branch that is taken`];
+      const advice = [...inlined, ...(otherwise === undefined ? [] : [otherwise])].join(", or ");
+      const what = "layers inside subgraphs are not changed";
+      return new Miss(advice === "" ? what : `${what}: ${advice}`, describe(node));
     });
 }
 

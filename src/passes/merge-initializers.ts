@@ -1,55 +1,94 @@
 /**
- * Equal stored tensors once. Candidates have the same type, dimensions and size; they are told apart by SHA-256 of their elements, read one
- * after the other, so that memory holds one tensor.
+ * Equal stored tensors once, in all graphs. Candidates have the same type, dimensions and size; they are told apart by SHA-256 of their elements, read
+ * one after the other, so that memory holds one tensor. Where branches hold copies of a weight, the graph around them all holds it from then on;
+ * what is small stays where it is read, since runtimes look for constants there.
  *
  * Roles are honoured (`protected.ts`): two zero biases that are trained stay two. Weights that are listed among the inputs are part of the
  * model's interface, and stay.
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
-import type { Graph, Value } from "../graph/graph.ts";
+import { allGraphs, type Graph, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { bytesOf, hexadecimal } from "../tensor/dense.ts";
 import type { Tensor } from "../tensor/types.ts";
-import { type Change, definePass } from "./pass.ts";
+import { type Change, type Context, definePass } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
+
+/** Bytes of the smallest tensor that moves out of a branch. */
+const leastMoved = 1024;
 
 export const mergeInitializers = definePass({
   id: "merge-initializers",
   summary: "Store equal tensors once",
   options: v.strictObject({}),
-  async run(model, _, context) {
-    const { graph } = model;
-    const isHeld = protectedValues(model, infer(model));
-    const changes: Change[] = [];
-    for (const candidates of groupsOf(graph, isHeld)) {
-      const firsts = new Map<string, Value>();
-      for (const value of candidates) {
-        if (context.signal.aborted) return { changes, misses: [] };
-        if (value.tensor === undefined) continue;
-        const hash = await hashOf(value.tensor);
-        const first = firsts.get(hash);
-        if (first === undefined) firsts.set(hash, value);
-        else {
-          changes.push({
-            at: value.name,
-            what: `stored once, as "${first.name}"`,
-            kind: "stored once",
-            decidedBy: "global",
-          });
-          replaceUses(value, first);
-          graph.removeValue(value);
-        }
-      }
-    }
-    return { changes, misses: [] };
-  },
+  run: async (model, _, context) => ({ changes: await merge(model, groupsOf(model), context), misses: [] }),
 });
 
-function groupsOf(graph: Graph, isHeld: (value: Value) => boolean): readonly (readonly Value[])[] {
-  const known = new Set([...graph.inputs, ...graph.outputs]);
+/** Stores weights once of which several branches hold copies. Reads nothing of a model without branches. */
+export async function mergeAcrossBranches(model: Model, context: Context): Promise<void> {
+  const groups = groupsOf(model).filter((group) => new Set(group.map(({ graph }) => graph)).size > 1);
+  await merge(model, groups, context);
+}
+
+async function merge(
+  _model: Model,
+  groups: readonly (readonly Value[])[],
+  { signal }: Context,
+): Promise<readonly Change[]> {
+  const changes: Change[] = [];
+  const names = new Map<Value, string>();
+  for (const candidates of groups) {
+    const found = new Map<string, readonly Value[]>();
+    for (const value of candidates) {
+      if (signal.aborted) return changes;
+      if (value.tensor === undefined) continue;
+      const { name, graph } = value;
+      const hash = await hashOf(value.tensor);
+      const known = found.get(hash) ?? [];
+      const [first, ...others] = known;
+      const seen = known.find((one) => graph.sees(one));
+      const kept = seen ?? moved(first, graph);
+      if (kept === undefined) {
+        found.set(hash, [...known, value]);
+        continue;
+      }
+      if (seen === undefined) {
+        found.set(hash, [kept, ...others]);
+        names.set(kept, first?.name ?? kept.name);
+      }
+      changes.push({ at: name, what: `stored once, as "${kept.name}"`, kind: "stored once", decidedBy: "global" });
+      replaceUses(value, kept);
+      graph.removeValue(value);
+    }
+  }
+  // Branches may have called their copies the same.
+  for (const [value, name] of names) if (value.graph.freshName(name) === name) value.graph.rename(value, name);
+  return changes;
+}
+
+/** A stored tensor in the nearest graph around its own and another; undefined where it is too small to move. */
+function moved(value: Value | undefined, graph: Graph): Value | undefined {
+  if (value?.tensor === undefined || value.tensor.bytes < leastMoved) return undefined;
+  const around = new Set<Graph | undefined>();
+  for (let at: Graph | undefined = graph; at !== undefined; at = at.parent?.graph) around.add(at);
+  let to: Graph | undefined = value.graph;
+  while (!around.has(to)) to = to?.parent?.graph;
+  const { name, tensor, role } = value;
+  const result = to?.addTensor(name, tensor, role);
+  if (to === undefined || result === undefined) return undefined;
+  replaceUses(value, result);
+  value.graph.removeValue(value);
+  return result;
+}
+
+function groupsOf(model: Model): readonly (readonly Value[])[] {
+  const isHeld = protectedValues(model, infer(model));
   const groups = new Map<string, Value[]>();
-  for (const value of graph.values()) {
+  const graphs = [...allGraphs(model.graph)];
+  const known = new Set(graphs.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]));
+  for (const value of graphs.flatMap((graph) => [...graph.values()])) {
     const { tensor } = value;
     if (tensor === undefined || known.has(value) || isHeld(value)) continue;
     const key = `${tensor.type} ${tensor.dims.join(" ")} ${tensor.bytes}`;

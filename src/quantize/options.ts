@@ -11,7 +11,7 @@ import { needsSamples, type RounderName, rounderOf, rounderOption } from "./roun
 import type { Rounder } from "./rounders/rounder.ts";
 import { lackOf, targetOption } from "./targets.ts";
 
-const rangeMethods = ["min-max", "average", "percentile", "mse", "entropy"] as const;
+export const rangeMethods = ["min-max", "average", "percentile", "mse", "entropy"] as const;
 /** How ranges of activations follow from samples. */
 export type RangeMethod = (typeof rangeMethods)[number];
 

@@ -25,6 +25,9 @@ import { dropRoundings } from "./model-roundings.ts";
 import { isHeldOrInteger, place } from "./placement.ts";
 import { targetAt } from "./target.ts";
 
+/** What to take for layers of graphs inside nodes: values there are not measured. */
+export const quantizedInside = 'take the scheme "dynamic" or "weights", which quantize them';
+
 /** What a scheme would take on. */
 export interface Trial {
   /** The chosen layers that can be quantized, in the model itself. */
@@ -64,7 +67,7 @@ export function tryOut(model: Model, selection: Selection, inside = false): Tria
       inference,
       all.filter(({ node }) => !able.has(node)),
     );
-    return { able, taken, kept, misses: [...misses, ...noLayers(model, inference, all, inside)] };
+    return { able, taken, kept, misses: [...misses, ...noLayers(model, inference, all, inside, quantizedInside)] };
   });
   return { ...rest, targets: layersOf(model, infer(model)).filter(({ node }) => able.has(node)) };
 }

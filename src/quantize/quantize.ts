@@ -7,6 +7,7 @@ import { fixedTables } from "../analysis/untrained.ts";
 import { describe, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { foldWeights } from "../passes/fold-constants.ts";
+import { mergeAcrossBranches } from "../passes/merge-initializers.ts";
 import { type Change, type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";
@@ -100,6 +101,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     for (const step of steps) checkTogether(step);
     storeWeights(model);
     await foldWeights(model, context);
+    await mergeAcrossBranches(model, context);
     const outcomes: Outcome[] = [];
     for (const step of steps) outcomes.push(await quantizeBy(step, model, context));
     return {

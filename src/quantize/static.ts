@@ -25,7 +25,7 @@ import { removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { ActivationType, QuantizeSettings } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import { staticPlanOf, storesCodes } from "./plan.ts";
-import { prepare, tryOut } from "./prepare.ts";
+import { prepare, quantizedInside, tryOut } from "./prepare.ts";
 import type { Evidence } from "./weight.ts";
 import { writePlanned } from "./write-planned.ts";
 
@@ -62,7 +62,7 @@ export async function quantizeStatically(
   const chosen = selectLayers(all, options);
   const { placement, scales } = await placeMeasured(model, inference, chosen, measuring, context, existing);
   // Of a normalization that was not folded it has been said why: that is why it is still there to run in float.
-  for (const others of [placement.misses, noLayers(model, inference, all)]) {
+  for (const others of [placement.misses, noLayers(model, inference, all, false, quantizedInside)]) {
     const explained = new Set(misses.map(({ at }) => at));
     misses.push(...others.filter(({ at }) => !explained.has(at)));
   }
