@@ -1,26 +1,29 @@
 /**
- * Every format of `quantize` on real models, run by the oldest and the newest ONNX Runtime that Pith writes for, native and in WebAssembly.
+ * Every format of `quantize` on real models, run by the oldest and the newest ONNX Runtime that Pith writes for: native, in WebAssembly, in a browser.
  *
- *     npm run bench -- runtimes MODEL… [--formats q4,dynamic] [--runtimes onnxruntime-node@1.24.3,chromium-wasm@1.30.0,chromium-webgpu@1.30.0,…]
+ *     npm run bench -- runtimes MODEL… [--formats "4 bits,dynamic"] [--runtimes onnxruntime-node@1.24.3,chromium-wasm@1.30.0,chromium-webgpu@1.30.0,…]
+ *     npm run bench -- runtimes MODEL… --runtimes arm64/onnxruntime-node@1.30.0 --under "arm64=qemu-aarch64-static -L FOLDER NODE"
  *
- * A cell is the signal-to-noise ratio in dB of the worst output, beside the float32 model in the native runtime of this checkout, on the same
- * random inputs; "✗" where the file does not load or run, with the runtime's words below. Runtimes are installed by npm into node_modules/.cache.
+ * A cell is the signal-to-noise ratio in dB of the output that differs most, beside the float32 model in the native runtime of this checkout, on eight
+ * random inputs; where inputs move it little, in brackets, all that it says over the error. `--target` judges so, too: "!" follows where a
+ * runtime is more than 1 dB worse than the native one, "✗" where the file is wrong there, or does not load or run, with the runtime's words below.
+ * `--under` gives the command of another Node, of another processor, say. Runtimes are installed by npm into node_modules/.cache.
  */
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type ChildProcess, fork, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { type BrowserEngine, openBrowser } from "../src/cli/browser/engine.ts";
 import { memory } from "../src/data/indexed.ts";
-import { createEngine } from "../src/engine/index.ts";
+import { delivered, wantedNames } from "../src/engine/engine.ts";
+import { createEngine, type Engine } from "../src/engine/index.ts";
 import { PithError } from "../src/errors.ts";
-import { decibels } from "../src/evaluate/index.ts";
+import { type OnTarget, rightOn } from "../src/evaluate/right-on.ts";
+import type { RunTarget } from "../src/evaluate/run-target.ts";
 import type { Model } from "../src/graph/model.ts";
 import { open, save } from "../src/onnx/index.ts";
 import { type QuantizeOptions, quantize } from "../src/quantize/index.ts";
-import { toFloat64 } from "../src/tensor/convert.ts";
-import { bytesOf } from "../src/tensor/dense.ts";
 import type { Batch } from "../src/tensor/types.ts";
 import { heading, line, table } from "./lib/print.ts";
 import { runnable, samplesLike } from "./lib/random-inputs.ts";
@@ -32,34 +35,45 @@ const { values: options, positionals: paths } = parseArgs({
     formats: { type: "string" },
     runtimes: {
       type: "string",
-      default: "onnxruntime-node@1.24.3,onnxruntime-node@1.30.0,onnxruntime-web@1.24.3,onnxruntime-web@1.30.0",
+      default: "onnxruntime-node@1.24.3,onnxruntime-node@1.30.0,chromium-wasm@1.24.3,chromium-wasm@1.30.0",
     },
+    under: { type: "string", multiple: true, default: [] },
   },
 });
 
 const formats: Readonly<Record<string, QuantizeOptions>> = {
   weights: { scheme: "weights" },
+  "uint8 weights": { scheme: "weights", weights: "uint8" },
   "per tensor": { scheme: "weights", perChannel: false },
+  "per tensor with zero points": { scheme: "weights", perChannel: false, zeroPoints: true },
   "4 bits": { scheme: "weights", bits: 4 },
   "4 bits with zero points": { scheme: "weights", bits: 4, zeroPoints: true },
   "8-bit blocks": { scheme: "weights", block: 32 },
   "4 bits standard": { scheme: "weights", bits: 4, standard: true },
+  fp4: { scheme: "weights", weights: "fp4" },
   nf4: { scheme: "weights", weights: "nf4" },
+  "palette of 8 bits": { scheme: "weights", weights: "palette" },
   "palette of 4 bits": { scheme: "weights", weights: "palette", bits: 4 },
   "palette of 3 bits": { scheme: "weights", weights: "palette", bits: 3 },
+  "palette of 1 bit": { scheme: "weights", weights: "palette", bits: 1 },
   float8: { scheme: "weights", weights: "float8" },
   "2 bits": { scheme: "weights", bits: 2 },
+  "2 bits with zero points": { scheme: "weights", bits: 2, zeroPoints: true },
   dynamic: { scheme: "dynamic" },
   "dynamic uint8": { scheme: "dynamic", weights: "uint8" },
   static: { scheme: "static" },
   "static int8": { scheme: "static", activations: "int8" },
   "static uint16": { scheme: "static", activations: "uint16" },
+  "static int16": { scheme: "static", activations: "int16" },
+  "static uint8 weights": { scheme: "static", weights: "uint8" },
+  "static per tensor": { scheme: "static", perChannel: false },
   "static 4 bits": { scheme: "static", bits: 4 },
   "static centred": { scheme: "static", symmetric: true },
   "operators on codes": { scheme: "static", form: "qoperator" },
   "operators on int8": { scheme: "static", form: "qoperator", activations: "int8" },
   float16: { scheme: "float16" },
   "float16 arithmetic": { scheme: "float16", arithmetic: "float16" },
+  bfloat16: { scheme: "bfloat16" },
   q4f16: { dtype: "q4f16" },
 };
 const asked = options.formats?.split(",") ?? Object.keys(formats);
@@ -78,103 +92,127 @@ function installed(spec: string): string {
   return folder;
 }
 
-interface Output {
-  readonly dims: readonly number[];
-  readonly data: readonly number[];
-}
-type Outputs = Readonly<Record<string, Output>>;
-
 const temporary = mkdtempSync(join(tmpdir(), "pith-runtimes-"));
 process.once("exit", () => rmSync(temporary, { recursive: true, force: true }));
-const child = resolve("bench/runtimes/child.mjs");
+const nodes = new Map(options.under.map((text) => [text.replace(/=.*$/s, ""), text.replace(/^[^=]*=/, "").split(" ")]));
+/** Milliseconds after which a run counts as hung. */
+const patience = 600_000;
 
-/** In a browser, which is opened again where a file ended it. */
-function inBrowser(spec: string): Runner {
-  const [, runtime = "", version = ""] = /^chromium-(wasm|webgpu)@(.+)$/.exec(spec) ?? [];
-  const runtimes = join(installed(`onnxruntime-web@${version}`), "dist");
-  let engine: Promise<BrowserEngine> | undefined;
-  const { signal } = new AbortController();
-  return {
-    async run(path, _, feeds) {
-      engine ??= openBrowser(runtime === "webgpu" ? runtime : "wasm", { temporary, signal, runtimes });
-      try {
-        const session = await (await engine).load(await open(path));
-        const outputs = await session.run(feeds);
-        await session.release();
-        const numbers = Object.entries(outputs).map(([name, dense]) => [
-          name,
-          { dims: dense.dims, data: Array.from(toFloat64(dense)) },
-        ]);
-        return Object.fromEntries(numbers);
-      } catch (error) {
-        await (await engine).close();
-        engine = undefined;
-        return error instanceof Error ? error.message.slice(0, 300) : String(error);
-      }
-    },
-    close: async () => (await engine)?.close(),
-  };
-}
-
-interface Runner {
-  run(path: string, feeds: string, batch: Batch): Promise<Outputs | string>;
+interface Place extends Engine {
   close(): Promise<void>;
 }
 
-function inNode(spec: string): Runner {
-  const folder = installed(spec);
-  return { run: async (path, feeds) => run(folder, path, feeds), close: async () => {} };
-}
-
-/** What a runtime makes of a file, or its words. */
-function run(folder: string, model: string, feeds: string): Outputs | string {
-  const out = join(temporary, "outputs.json");
-  rmSync(out, { force: true });
-  const { stderr, signal } = spawnSync(process.execPath, [child, folder, model, feeds, out], { timeout: 300_000 });
-  if (existsSync(out)) return JSON.parse(readFileSync(out, "utf8")) as Outputs;
-  const words = stderr.toString().split("\n");
-  return signal ?? words.find((text) => /Error|error:/.test(text))?.slice(0, 200) ?? "it ended without a word";
-}
-
-/** Of the output that is worst. */
-function worst(expected: Outputs, got: Outputs): number {
-  const all = Object.entries(expected).map(([name, { data, dims }]) => {
-    const after = got[name];
-    if (after === undefined || after.dims.join() !== dims.join()) return Number.NEGATIVE_INFINITY;
-    const mean = data.reduce((sum, x) => sum + x, 0) / data.length;
-    let [signal, noise] = [0, 0];
-    for (const [index, x] of data.entries()) {
-      signal += (x - mean) ** 2;
-      noise += (x - (after.data[index] ?? Number.NaN)) ** 2;
+/** A browser, which is opened again where a file ended it. */
+function inBrowser(runtime: "wasm" | "webgpu", runtimes: string): Place {
+  let opened: Promise<BrowserEngine> | undefined;
+  const { signal } = new AbortController();
+  const again = async (error: unknown): Promise<never> => {
+    // What a runtime says of a file; anything else is of the page.
+    if (!(error instanceof PithError && error.message.includes("ONNX Runtime"))) {
+      await (await opened)?.close();
+      opened = undefined;
     }
-    return Number.isNaN(noise) ? Number.NEGATIVE_INFINITY : decibels(signal, noise);
-  });
-  return Math.min(...all);
+    throw error;
+  };
+  return {
+    async load(model, settings) {
+      opened ??= openBrowser(runtime, { temporary, signal, runtimes });
+      const session = await (await opened).load(model, settings).catch(again);
+      return { run: (feeds, fetch) => session.run(feeds, fetch).catch(again), release: () => session.release() };
+    },
+    close: async () => (await opened)?.close(),
+  };
+}
+
+/** A process, which is started again where a file ended it. */
+function inNode(folder: string, [program = process.execPath, ...words]: readonly string[]): Place {
+  let child: ChildProcess | undefined;
+  const ask = (order: object): Promise<Batch> => {
+    const asked =
+      child ?? fork(script, [folder], { execPath: program, execArgv: [...words], serialization: "advanced" });
+    child = asked;
+    return new Promise((answer, refuse) => {
+      const late = setTimeout(() => asked.kill("SIGKILL"), patience);
+      const end = (error?: string): void => {
+        clearTimeout(late);
+        asked.removeAllListeners();
+        if (error !== undefined) refuse(new PithError("E_ENGINE", error));
+      };
+      asked.once("exit", (code, signal) => {
+        child = undefined;
+        end(`The process ended with ${signal ?? `exit code ${code}`}.`);
+      });
+      asked.once("message", (told: { readonly answer: Batch } | { readonly error: string }) => {
+        end("error" in told ? told.error : undefined);
+        if ("answer" in told) answer(told.answer);
+      });
+      asked.send({ ...order });
+    });
+  };
+  const path = join(mkdtempSync(join(temporary, "node-")), "model.onnx");
+  return {
+    async load(model, { optimize = true } = {}) {
+      await save(model, path);
+      await ask({ kind: "load", path, optimize });
+      return {
+        run: async (feeds, fetch) => delivered(await ask({ kind: "run", feeds, names: wantedNames(fetch) }), fetch),
+        release: async () => {},
+      };
+    },
+    close: async () => void child?.kill(),
+  };
+}
+const script = resolve("bench/runtimes/child.mjs");
+
+/** "arm64/onnxruntime-node@1.30.0", "chromium-wasm@1.24.3" */
+function placeOf(spec: string): Place & RunTarget {
+  const [, node, runtime = "", version = ""] = /^(?:([^/]+)\/)?([^@]+)@(.+)$/.exec(spec) ?? [];
+  const inside = /^chromium-(wasm|webgpu)$/.exec(runtime)?.[1];
+  const command = node === undefined ? [] : nodes.get(node);
+  if (command === undefined) throw new Error(`"${spec}": no --under says what Node "${node}" is.`);
+  const place =
+    inside === undefined
+      ? inNode(installed(`${runtime}@${version}`), command)
+      : inBrowser(inside === "wasm" ? inside : "webgpu", join(installed(`onnxruntime-web@${version}`), "dist"));
+  const engine: Engine = place;
+  // Judged as another place than the native runtime of this checkout.
+  return { ...place, engine, name: "wasm", where: spec, latency: () => Promise.reject(new Error("Nothing is timed.")) };
 }
 
 async function feedsOf(model: Model): Promise<Batch> {
-  const session = await createEngine().load(model);
+  const session = await engine.load(model);
   const feeds = await runnable(session, model, seed).finally(() => session.release());
   if (typeof feeds === "string") throw new Error(feeds);
   return feeds;
 }
 
-const runtimes = options.runtimes
-  .split(",")
-  .map((spec) => [spec, spec.startsWith("chromium-") ? inBrowser(spec) : inNode(spec)] as const);
-const native = resolve("node_modules/onnxruntime-node");
+const inDecibels = ({ likeness }: OnTarget): number =>
+  likeness === undefined
+    ? Number.NaN
+    : likeness.unmoved === undefined
+      ? likeness.signalToNoise
+      : -20 * Math.log10(likeness.relativeError);
+
+function cell(found: OnTarget, native: OnTarget | undefined): string {
+  if (found.likeness === undefined) return found.right === false ? "✗" : "?";
+  const level = inDecibels(found);
+  const isWorse = native !== undefined && inDecibels(native) - level > 1;
+  const text = found.likeness.unmoved === undefined ? level.toFixed(1) : `(${level.toFixed(1)})`;
+  return `${text}${found.right === false ? " ✗" : isWorse ? " !" : ""}`;
+}
+
+const engine = createEngine();
+const here: RunTarget = {
+  name: "node",
+  where: "native",
+  engine,
+  latency: () => Promise.reject(new Error("Nothing is timed.")),
+};
+const places = options.runtimes.split(",").map(placeOf);
 heading("Formats in each runtime: dB of the worst output beside float32", seed);
 for (const path of paths) {
   const original = await open(path);
   const batch = await feedsOf(original);
-  const feeds = join(temporary, "feeds.json");
-  const plain = Object.entries(batch).map(([name, dense]) => {
-    if (dense.type === "string") throw new Error(`"${name}" takes texts.`);
-    return [name, { type: dense.type, dims: dense.dims, base64: Buffer.from(bytesOf(dense)).toString("base64") }];
-  });
-  writeFileSync(feeds, JSON.stringify(Object.fromEntries(plain)));
-  const expected = run(native, path, feeds);
-  if (typeof expected === "string") throw new Error(`${path}: ${expected}`);
   const said: string[] = [];
   const rows: string[][] = [];
   for (const format of asked) {
@@ -185,24 +223,22 @@ for (const path of paths) {
         ...formats[format],
         ...(samples === undefined ? {} : { data: memory("random", samples) }),
       });
+      const file = join(temporary, "model.onnx");
+      await save(model, file);
+      const found = await rightOn(engine, [here, ...places], original, await open(file), { seed });
+      rows.push([format, ...found.map((one, at) => cell(one, at === 0 ? undefined : found[0]))]);
+      for (const { where, right, found: words, layer } of found) {
+        if (right !== true)
+          said.push(`${format}, ${where}: ${words}${layer === undefined ? "" : `, first layer "${layer}"`}`);
+      }
     } catch (error) {
       if (!(error instanceof PithError)) throw error;
-      rows.push([format, ...runtimes.map(() => "")]);
+      rows.push([format]);
       said.push(`${format}: ${error.message.split("\n")[0]}`);
-      continue;
     }
-    const file = join(temporary, "model.onnx");
-    await save(model, file);
-    const cells: string[] = [];
-    for (const [spec, runner] of runtimes) {
-      const got = await runner.run(file, feeds, batch);
-      if (typeof got === "string") said.push(`${format}, ${spec}: ${got}`);
-      cells.push(typeof got === "string" ? "✗" : worst(expected, got).toFixed(1));
-    }
-    rows.push([format, ...cells]);
   }
   line(`\n${basename(path)}`);
-  table(["format", ...runtimes.map(([spec]) => `>${spec.replace("onnxruntime-", "")}`)], rows);
+  table(["format", ">native", ...places.map(({ where }) => `>${where.replace("onnxruntime-", "")}`)], rows);
   for (const text of said) line(`  ${text}`);
 }
-for (const [, runner] of runtimes) await runner.close();
+for (const place of places) await place.close();
