@@ -62,8 +62,8 @@ export interface PairOptions {
 }
 
 /** The original is run and released before the result is loaded, which is loaded as its users do: that is tried, too. */
-const isLarge = ({ graph }: Model): boolean =>
-  [...allTensors(graph)].reduce((sum, { bytes }) => sum + bytes, 0) >= largeBytes;
+const isLarge = (model: Model): boolean => storedBytes(model) >= largeBytes;
+const storedBytes = ({ graph }: Model): number => [...allTensors(graph)].reduce((sum, { bytes }) => sum + bytes, 0);
 const largeBytes = 2 ** 28;
 
 /** Fewer samples show nothing. */
@@ -71,8 +71,8 @@ export const fewestSamples = 4;
 const samplesWanted = 32;
 /** What a run, and all runs of one model, may take about, in the time of a multiply-accumulate; the first bounds memory, too. */
 const [workInRun, workInAll] = [1e10, 1e11];
-/** What it takes to write a computed number, and to draw one. */
-const [workToWrite, workToDraw] = [20, 5000];
+/** What it takes to write a computed number, to draw one, and to read a stored one, which every run does: of a large model that is most of its time. */
+const [workToWrite, workToDraw, workToRead] = [20, 5000, 40];
 /** Larger sides of images and volumes are halved while a sample takes more than a run may, where the network runs so. */
 const leastSide = 64;
 const growingLengths = lengthsOf([1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576]);
@@ -153,7 +153,7 @@ export interface Run {
 
 interface Candidate {
   readonly shapes: Shapes;
-  /** What a sample takes, in the time of a multiply-accumulate. */
+  /** What a run takes, in the time of a multiply-accumulate. */
   readonly work: number;
 }
 
@@ -164,11 +164,12 @@ function* candidates(
   { sizes, known }: PairOptions,
 ): Generator<Candidate, void, undefined> {
   const workOf = costs(model, inputs);
+  const reading = (workToRead * storedBytes(model)) / 4;
   const several = sizes === "several";
   const fits = (assignment: Assignment, batch: number): boolean => batch === 1 || workOf(assignment) <= workInRun;
   const lengths = several ? growingLengths : likelyLengths;
   for (const guess of guesses(model, inputs, { known, lengths, batches: several ? [1, 2] : [8, 4, 2, 1], fits }))
-    yield { shapes: guess.shapes, work: workOf(guess.assignment(model)) / guess.batch };
+    yield { shapes: guess.shapes, work: workOf(guess.assignment(model)) + reading };
 }
 
 /** How many samples there may be where one takes so much. */
@@ -231,7 +232,7 @@ async function runsOf(
     good.push(shapes);
     if (runs.length === 1 && (await saysOther(session, model, runs[0], names)))
       return new Miss("the model draws random numbers");
-    if (sizes === "one") wanted = Math.ceil(affordable(work, options.samples ?? samplesWanted) / samples);
+    if (sizes === "one") wanted = Math.ceil(affordable(work / samples, options.samples ?? samplesWanted) / samples);
     if (sizes === "one" || runs.length === wanted) break;
   }
   if (good.length === 0) return new Miss(`the original ran on none of the random inputs: ${refused}`);

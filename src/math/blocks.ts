@@ -45,14 +45,15 @@ export interface BlockRows {
 const tile = 1024;
 const stretch = 8;
 
-/** Scales and zero points of finite numbers: rows × blocks. */
+/** Scales and zero points, rows × blocks, and the largest magnitude: no finite number, where one of the numbers is none. */
 export function blockScales(
   values: Float32Array,
   { rows, width, turned }: BlockRows,
   { size, bits, symmetric }: BlockOptions & { readonly size: number },
-): BlockScales {
+): BlockScales & { readonly largest: number } {
   const count = Math.ceil(width / size);
-  const [scale, zeroPoint] = [new Float32Array(rows * count), new Int32Array(rows * count)];
+  const [scale, zeroPoint] = [new Float32Array(rows * count), new Uint8Array(rows * count)];
+  const largest = new Int32Array(1);
   const [nextRow, next] = turned ? [1, rows] : [width, 1];
   const patterns = new Int32Array(values.buffer, values.byteOffset, values.length);
   const [below, above] = [new Int32Array(tile), new Int32Array(tile)];
@@ -71,10 +72,11 @@ export function blockScales(
         const least = -(min[row] ?? 0);
         scale[own] = scaleOf(least, max[row] ?? 0, bits, symmetric);
         zeroPoint[own] = zeroPointOf(least, scale[own] ?? 0, bits, symmetric);
+        largest[0] = Math.max(largest[0] ?? 0, below[row] ?? 0, above[row] ?? 0);
       }
     }
   }
-  return { scale, zeroPoint };
+  return { scale, zeroPoint, largest: new Float32Array(largest.buffer)[0] ?? 0 };
 }
 
 /**
@@ -166,7 +168,7 @@ function bundle(
 
 export interface BlockScales {
   readonly scale: Float32Array;
-  readonly zeroPoint: Int32Array;
+  readonly zeroPoint: Uint8Array | Int32Array;
 }
 
 export interface PackedRows {

@@ -1,5 +1,13 @@
 /** Matrices in, matrices out: decompositions, clusters, the numerics of quantization. No graphs, no settings. */
-export { type BlockBits, type BlockRows, blockCodes, blockScale, blockScales, packRows } from "./blocks.ts";
+export {
+  type BlockBits,
+  type BlockRows,
+  type BlockScales,
+  blockCodes,
+  blockScale,
+  blockScales,
+  packRows,
+} from "./blocks.ts";
 export { cholesky, invertLower, solveCholesky, solveLower, solveLowerTransposed } from "./cholesky.ts";
 export { energyShares } from "./energies.ts";
 export { evbmf, type NoiseEstimate } from "./evbmf.ts";

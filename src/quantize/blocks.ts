@@ -1,21 +1,14 @@
 /** A layer's weight in blocks of few bits: rows of the numbers that share scales, and in each so many numbers in a row that share one. */
 import type { Layer } from "../analysis/layers.ts";
-import { type BlockBits, type BlockRows, blockCodes, blockScales, packRows } from "../math/index.ts";
+import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../math/index.ts";
 import { toFloat32, toNumbers } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import type { DataType, Dense, Tensor } from "../tensor/types.ts";
 import type { Run } from "./formats/format.ts";
-import { blockGrid, type ScaledGrid, scaleFor } from "./grid.ts";
+import { type BlockSettings, blockGrid, scaleFor } from "./grid.ts";
+import type { Rounder } from "./rounders/rounder.ts";
 import { checkedCodes, type Evidence, forLayer, scaleAxis, turn, weightReader, withScales } from "./weight.ts";
-
-export interface BlockSettings {
-  readonly bits: BlockBits;
-  /** Inputs that share a scale. */
-  readonly block: number;
-  /** Without zero points. */
-  readonly symmetric: boolean;
-}
 
 export interface BlockShape {
   readonly rows: number;
@@ -32,10 +25,8 @@ export interface BlockLayout {
 }
 
 /** Scales and zero points are rows × blocks; symmetric blocks have 2ᵇ⁻¹ as zero points. */
-export interface RoundedBlocks extends BlockSettings, BlockShape {
+export interface RoundedBlocks extends BlockSettings, BlockShape, BlockScales {
   readonly codes: Tensor;
-  readonly scale: Float32Array;
-  readonly zeroPoint: Int32Array;
 }
 
 export function blockShape({ effective, ...layer }: Layer, block: number): BlockShape {
@@ -52,28 +43,26 @@ export async function roundedBlocks(
   settings: BlockSettings,
   layoutOf: (shape: BlockShape) => BlockLayout,
 ): Promise<RoundedBlocks> {
-  const { bits, block, symmetric } = settings;
-  const { rounder, evidenceOf } = rounding;
+  const { bits, block } = settings;
+  const { rounder, evidenceOf, blockScales: known } = rounding;
   const read = await weightReader(model, layer, context.engine);
   const shape = blockShape(layer, block);
   const layout = layoutOf(shape);
-  const rows = { ...shape, turned: scaleAxis(layer) !== 0 };
-  const grid = blockGrid(bits, block, symmetric);
-  const known = { layer, evidence: await evidenceOf(layer) };
-  const dense = await read();
-  const given = async (): Promise<
-    readonly [scales: Pick<ScaledGrid, "scale" | "zeroPoint">, codes: Tensor | undefined]
-  > => {
-    if (rounder.ofRange === scaleFor && rounder.codes === undefined)
-      return [blockScales(toFloat32(dense), rows, { size: block, bits, symmetric }), undefined];
-    const blocks = inBlocks(layer, dense, block);
-    const scaled = await withScales(rounder, grid, blocks, known);
+  const asked = { layer, evidence: await evidenceOf(layer) };
+  const given = async (): Promise<readonly [scales: BlockScales, codes: Tensor | undefined]> => {
+    if (isNearest(rounder)) {
+      const { tensor } = layer.effective;
+      const found = tensor === undefined ? undefined : known.get(tensor);
+      return [found?.of === blocksKey(layer, settings) ? found : scalesOf(layer, await read(), settings), undefined];
+    }
+    const blocks = inBlocks(layer, await read(), block);
+    const scaled = await withScales(rounder, blockGrid(settings), blocks, asked);
     if (rounder.codes === undefined) return [scaled, undefined];
-    const codes = toNumbers(await checkedCodes(rounder, scaled, blocks, known));
+    const codes = toNumbers(await checkedCodes(rounder, scaled, blocks, asked));
     return [scaled, inMemory(layout.of(packRows(codes, { width: block, size: block, bits })))];
   };
   const [{ scale, zeroPoint }, made] = await forLayer(layer, given);
-  const nearest = nearestBlocks(read, rows, { size: block, bits, scale, zeroPoint }, layout);
+  const nearest = nearestBlocks(read, rowsOf(layer), { size: block, bits, scale, zeroPoint }, layout);
   const codes = made ?? (await deferred(layout.type, layout.dims, nearest));
   return { ...settings, ...shape, codes, scale, zeroPoint };
 }
@@ -83,6 +72,18 @@ const nearestBlocks =
   (read: () => Promise<Dense>, rows: BlockRows, scales: Parameters<typeof blockCodes>[2], layout: BlockLayout) =>
   async (): Promise<Dense> =>
     layout.of(blockCodes(toFloat32(await read()), rows, scales));
+
+export const isNearest = ({ ofRange, codes }: Rounder): boolean => ofRange === scaleFor && codes === undefined;
+
+/** Says which scales of a weight are meant. */
+export const blocksKey = (layer: Layer, { bits, block, symmetric }: BlockSettings): string =>
+  `${bits} ${block} ${symmetric} ${scaleAxis(layer)}`;
+
+/** The scales of blocks that are rounded to the nearest code. */
+export const scalesOf = (layer: Layer, dense: Dense, { block, ...settings }: BlockSettings) =>
+  blockScales(toFloat32(dense), rowsOf(layer), { ...settings, size: block });
+
+const rowsOf = (layer: Layer): BlockRows => ({ ...blockShape(layer, 1), turned: scaleAxis(layer) !== 0 });
 
 /** Blocks × numbers, rows filled up with zeros. */
 function inBlocks(layer: Layer, dense: Dense, block: number): Dense<"float32"> {

@@ -37,7 +37,8 @@ import { measuredRanges, quantizeOptions } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { round, roundingAt } from "./rounding.ts";
-import { type Rounding, scaledGrid, weightMiss, withoutUnfit } from "./weight.ts";
+import { withoutUnfit } from "./unfit.ts";
+import { type Rounding, scaledGrid, weightMiss } from "./weight.ts";
 
 const { rounder, perChannel, data, samples } = quantizeOptions.entries;
 const activations = v.pipe(v.optional(v.picklist(["uint8", "int8"]), "uint8"), v.description("type of activations"));

@@ -28,6 +28,14 @@ export interface Grid extends QuantizationRange {
   readonly symmetric: boolean;
 }
 
+export interface BlockSettings {
+  readonly bits: BlockBits;
+  /** Inputs that share a scale. */
+  readonly block: number;
+  /** Without zero points. */
+  readonly symmetric: boolean;
+}
+
 /** Types of codes in slices. */
 export type WeightType = "int8" | "uint8" | "int4";
 
@@ -54,7 +62,7 @@ export function gridOf(
 }
 
 /** The codes of blocks of so many numbers. */
-export function blockGrid(bits: BlockBits, block: number, symmetric: boolean): Grid {
+export function blockGrid({ bits, block, symmetric }: BlockSettings): Grid {
   const type = bits === 8 ? "uint8" : bits === 4 ? "uint4" : "uint2";
   return { type, block, axis: 0, symmetric, low: 0, high: 2 ** bits - 1 };
 }

@@ -1,9 +1,10 @@
 /** `quantize`: the pass. Each scheme has a file of its own, with its mathematics. */
 import type * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
-import { allLayers } from "../analysis/layers.ts";
+import { allLayers, type Layer } from "../analysis/layers.ts";
 import { ownOptions, selectLayers } from "../analysis/selection.ts";
 import { fixedTables } from "../analysis/untrained.ts";
+import { Miss } from "../errors.ts";
 import { describe, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { foldWeights } from "../passes/fold-constants.ts";
@@ -22,9 +23,11 @@ import {
   quantizeOptions,
   settingsOfSteps,
 } from "./options.ts";
+import { planOf } from "./plan.ts";
 import type { quantizeStatically } from "./static.ts";
 import { floatReaders } from "./tied.ts";
-import { type Evidence, withoutUnfit } from "./weight.ts";
+import { withoutUnfit } from "./unfit.ts";
+import type { Evidence } from "./weight.ts";
 import { quantizeToWeights } from "./weights.ts";
 
 const schemes = {
@@ -116,7 +119,8 @@ async function quantizeBy(options: QuantizeSettings, model: Model, context: Cont
   if (options.arithmetic === "float16") return quantizeToHalfArithmetic(model, options, context);
   if (scheme === "float16" || scheme === "bfloat16") return quantizeToHalf(scheme, model, options, context);
   const tied = floatReaders(model, options);
-  const all = allLayers(model, infer(model));
+  const inference = infer(model);
+  const all = allLayers(model, inference);
   const known = new Map<string, string>();
   // Codes of a table save bytes alone; of a product they save time as well.
   for (const { name, role } of all) {
@@ -135,7 +139,11 @@ async function quantizeBy(options: QuantizeSettings, model: Model, context: Cont
   for (const { name, weight } of all)
     if (fixed.has(weight)) known.set(name, "its table holds fixed positions, which are not trained");
   const quantized = (fit: typeof options, evidence: Evidence) => schemes[scheme](model, fit, context, evidence);
-  const outcome = await withoutUnfit(model, options, context, quantized, known);
+  const blocksOf = (layer: Layer) => {
+    const plan = scheme === "weights" ? planOf(layer, options, inference) : undefined;
+    return plan === undefined || plan instanceof Miss ? undefined : plan.form.blocks;
+  };
+  const outcome = await withoutUnfit(model, options, context, quantized, known, blocksOf);
   return { ...outcome, changes: outcome.changes.map((change) => withTie(change, tied.get(change.at))) };
 }
 

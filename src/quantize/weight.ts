@@ -1,18 +1,13 @@
-/** A layer's weight as integers: which grid, rounded how, and why not. */
-import { infer } from "../analysis/infer.ts";
-import { allLayers, type Layer } from "../analysis/layers.ts";
-import { type Selection, selectLayers } from "../analysis/selection.ts";
-import { brokenNumbers, requireWeight, weightNeeds } from "../analysis/weight.ts";
-import { withEvidence } from "../calibrate/evidence.ts";
-import { featuresOf } from "../calibrate/features.ts";
+import type { Layer } from "../analysis/layers.ts";
+import { requireWeight, weightNeeds } from "../analysis/weight.ts";
 import type { Dataset } from "../data/types.ts";
-import { Miss, PithError, stopIfAsked } from "../errors.ts";
+import { type Miss, PithError } from "../errors.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
-import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import {
+  type BlockScales,
   type Codes,
-  channelRanges,
+  type channelRanges,
   codesTensor,
   makeCodes,
   type QuantizedTensor,
@@ -22,7 +17,7 @@ import {
   type ScaleAndZeroPoint,
   smallestScale,
 } from "../math/index.ts";
-import type { Context, Outcome } from "../passes/pass.ts";
+import type { Context } from "../passes/pass.ts";
 import { readStoredValue, storedReader } from "../passes/stored.ts";
 import { fromNumbers, toFloat32 } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
@@ -33,7 +28,7 @@ import type { Dense, Tensor } from "../tensor/types.ts";
 import { type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
 import type { ModelRoundings } from "./model-roundings.ts";
 import type { WeightCodes } from "./options.ts";
-import { type RounderName, rounderOf } from "./rounders/index.ts";
+import type { RounderName } from "./rounders/index.ts";
 import type { Known, Rounder } from "./rounders/rounder.ts";
 import { lackOf } from "./targets.ts";
 
@@ -53,76 +48,16 @@ export interface RounderOptions {
 /** A rounder, and what it asks to know of a layer. */
 export interface Evidence {
   readonly rounder: Rounder;
-  /** Of stored weights the smallest and largest number of each slice along an axis, where they have been read. */
+  /** Of stored weights that have been read: the smallest and largest number of each slice along an axis, or the scales of blocks. */
   readonly ranges: WeakMap<Tensor, Ranges>;
+  readonly blockScales: WeakMap<Tensor, BlockScales & { readonly of: string }>;
   evidenceOf(layer: Layer): Promise<unknown>;
 }
 
-type Ranges = ReturnType<typeof channelRanges> & { readonly axis: number };
+export type Ranges = ReturnType<typeof channelRanges> & { readonly axis: number };
 
 /** Why a layer's weight cannot be quantized, as far as the graph tells. */
 export const weightMiss = (layer: Layer): Miss | undefined => requireWeight(layer, weightNeeds.quantize);
-
-/**
- * Runs a scheme without the layers that `known` gives a reason for, those of which the rounder can know nothing, and those whose numbers cannot be
- * quantized: some are not finite, or all are so small that no scale resolves them. Each is read before anything in the model changes.
- */
-export async function withoutUnfit<O extends Selection & RounderOptions>(
-  model: Model,
-  options: O,
-  context: Context,
-  scheme: (options: O, evidence: Evidence) => Promise<Outcome>,
-  known: ReadonlyMap<string, string> = new Map(),
-): Promise<Outcome> {
-  const { engine, signal } = context;
-  const rounder = rounderOf(options.rounder);
-  const reasons = new Map<Value, string | undefined>();
-  const ranges = new WeakMap<Tensor, Ranges>();
-  const misses: Miss[] = [];
-  for (const layer of selectLayers(allLayers(model, infer(model)), options)) {
-    if (weightMiss(layer) !== undefined) continue;
-    const { effective, name } = layer;
-    stopIfAsked(signal);
-    if (!known.has(name) && !reasons.has(effective)) {
-      const dense = await readStoredValue(model, effective, engine);
-      const axis = scaleAxis(layer);
-      const found = channelRanges(dense, axis);
-      reasons.set(effective, whyUnfit(dense, found));
-      if (effective.tensor !== undefined) ranges.set(effective.tensor, { ...found, axis });
-    }
-    const seen = rounder.evidence === undefined ? undefined : featuresOf(layer);
-    const reason = known.get(name) ?? reasons.get(effective) ?? (seen instanceof Miss ? seen.reason : undefined);
-    if (reason !== undefined) misses.push(new Miss(reason, name));
-  }
-  const unfit = new Set(misses.flatMap(({ at }) => at ?? []));
-  const fit = misses.length === 0 ? options : { ...options, unfit };
-  const asking = `the rounder "${rounder.id}"`;
-  const outcome = await withEvidence(model, asking, rounder.evidence, options, context, (seen) =>
-    scheme(fit, {
-      rounder,
-      ranges,
-      async evidenceOf(layer) {
-        const found = await seen(layer);
-        if (found instanceof Miss) throw new PithError("E_UNSUPPORTED", `Layer "${layer.name}": ${found.reason}.`);
-        return found;
-      },
-    }),
-  );
-  return misses.length === 0 ? outcome : { ...outcome, misses: [...misses, ...outcome.misses] };
-}
-
-function whyUnfit(dense: Dense, { min, max }: ReturnType<typeof channelRanges>): string | undefined {
-  const largest = Math.max(
-    -min.reduce((a, b) => Math.min(a, b), 0),
-    max.reduce((a, b) => Math.max(a, b), 0),
-  );
-  if (!Number.isFinite(largest)) {
-    const broken = brokenNumbers(toFloat32(dense));
-    return `its weight ${broken}${dense.type === "float64" ? " in float32" : ""}`;
-  }
-  if (largest === 0 || largest >= 127 * smallestScale) return undefined;
-  return `its weight is at most ${largest.toExponential(1)}: too small for a float32 scale`;
-}
 
 /**
  * The axis along which scales lie: the outputs of a product. Of a table its rows: each is read by itself, and where the table is a last layer, too,

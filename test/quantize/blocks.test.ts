@@ -29,7 +29,10 @@ describe.skipIf(cases === undefined)("golden blocks", () => {
     data: goldenNumbers(given),
   });
   test.each(cases?.hqq ?? [])("hqq finds the zero points of the reference: $bits bits", (one) => {
-    const found = hqq.scales(weightOf(one), blockGrid(one.bits, weightOf(one).dims[1] ?? 0, false));
+    const found = hqq.scales(
+      weightOf(one),
+      blockGrid({ bits: one.bits, block: weightOf(one).dims[1] ?? 0, symmetric: false }),
+    );
     expect(found.map(({ zeroPoint }) => zeroPoint)).toEqual([...goldenNumbers(one.zero_rounded)]);
     expect(found.map(({ scale }) => scale)).toEqual(
       [...goldenNumbers(one.inverse_scale)].map((i) => Math.fround(1 / i)),
@@ -38,7 +41,10 @@ describe.skipIf(cases === undefined)("golden blocks", () => {
   test.each(cases?.k_quant ?? [])(
     "k-quant finds scales and zero points of ONNX Runtime's quantizer: $bits bits",
     (one) => {
-      const found = kQuant.scales(weightOf(one), blockGrid(one.bits, weightOf(one).dims[1] ?? 0, false));
+      const found = kQuant.scales(
+        weightOf(one),
+        blockGrid({ bits: one.bits, block: weightOf(one).dims[1] ?? 0, symmetric: false }),
+      );
       expect(found.map(({ zeroPoint }) => zeroPoint)).toEqual(
         [...goldenNumbers(one.zero_points)].map((zero) => zero + 0),
       );

@@ -20,14 +20,8 @@ import { fromNumbers } from "../../tensor/convert.ts";
 import { int64 } from "../../tensor/dense.ts";
 import { fixedDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import {
-  type BlockLayout,
-  type BlockSettings,
-  type BlockShape,
-  blockShape,
-  blocksText,
-  roundedBlocks,
-} from "../blocks.ts";
+import { type BlockLayout, type BlockShape, blockShape, blocksText, roundedBlocks } from "../blocks.ts";
+import type { BlockSettings } from "../grid.ts";
 import type { Target } from "../target.ts";
 import { codesForm } from "./dequantize-linear.ts";
 import { around, beside, type Form, type Format, oncePerRun, type Run } from "./format.ts";
@@ -69,6 +63,7 @@ const productForm = (settings: BlockSettings, target: Target, few: Form | undefi
   ofLearned(
     {
       bits: settings.bits,
+      blocks: settings,
       text: (_, { rounding }) => blocksText(settings, rounding),
       async write(emit, { layer }, run) {
         const stored = await blocksOf(layer, settings, true, run);
@@ -83,6 +78,7 @@ const reshapedForm = (settings: BlockSettings, few: Form | undefined): Form =>
   ofLearned(
     {
       bits: settings.bits,
+      blocks: settings,
       text: (_, { rounding }) => blocksText(settings, rounding),
       async write(emit, { layer }, run) {
         const { node, role, effective } = layer;
@@ -121,7 +117,7 @@ const blocksOf = (layer: Layer, settings: BlockSettings, turned: boolean, run: R
     const { bits, symmetric } = settings;
     const blocks = await roundedBlocks(run, layer, settings, layoutOf(settings, turned));
     const { rows, count } = blocks;
-    const laid = (numbers: Float32Array | Int32Array): ArrayLike<number> =>
+    const laid = (numbers: Float32Array | Uint8Array | Int32Array): ArrayLike<number> =>
       turned ? numbers.map((_, at) => numbers[(at % rows) * count + Math.floor(at / rows)] ?? 0) : numbers;
     const dims = turned ? [count, rows] : [rows, count];
     return {

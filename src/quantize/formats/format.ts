@@ -9,6 +9,7 @@ import { type Emit, emitter } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { Change, Context } from "../../passes/pass.ts";
+import type { BlockSettings } from "../grid.ts";
 import type { QuantizeSettings } from "../options.ts";
 import type { Rounding, WeightSettings } from "../weight.ts";
 
@@ -24,6 +25,8 @@ export interface Format {
 /** How one layer's weight is stored. */
 export interface Form {
   readonly bits: number;
+  /** The blocks in which its numbers share scales. */
+  readonly blocks?: BlockSettings;
   text(layer: Layer, run: Run): string;
   /** Called of all layers before the first is written. */
   begin?(planned: Planned, run: Run): Promise<void>;

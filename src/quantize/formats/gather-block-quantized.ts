@@ -19,7 +19,8 @@ import { replaceNode } from "../../graph/replace.ts";
 import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts";
 import { int64 } from "../../tensor/dense.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import { type BlockSettings, blocksText } from "../blocks.ts";
+import { blocksText } from "../blocks.ts";
+import type { BlockSettings } from "../grid.ts";
 import { lackOf } from "../targets.ts";
 import { settingsOf } from "../weight.ts";
 import { codesForm } from "./dequantize-linear.ts";
@@ -51,6 +52,7 @@ export const inRowsOfBlocks: Format = {
 
 const rowsForm = (settings: BlockSettings, otherwise: Form, everywhere: boolean): Form => ({
   bits: settings.bits,
+  blocks: settings,
   otherwise,
   text: (_, { rounding }) => blocksText(settings, rounding),
   async write(emit, { layer, isShared }, run) {

@@ -15,17 +15,18 @@ import { packRows } from "../../math/index.ts";
 import { float32 } from "../../tensor/dense.ts";
 import {
   type BlockLayout,
-  type BlockSettings,
   type BlockShape,
+  blocksKey,
   blocksText,
   type RoundedBlocks,
   roundedBlocks,
 } from "../blocks.ts";
+import type { BlockSettings } from "../grid.ts";
 import type { QuantizeSettings } from "../options.ts";
 import { rounderOf } from "../rounders/index.ts";
 import type { Target } from "../target.ts";
 import { lackOf } from "../targets.ts";
-import { integersIn, scaleAxis } from "../weight.ts";
+import { integersIn } from "../weight.ts";
 import { beside, type Form, type Format, oncePerRun, type Run } from "./format.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
@@ -55,6 +56,7 @@ export const inBlocks: Format = {
 
 export const blocksForm = (settings: BlockSettings, target: Target): Form => ({
   bits: settings.bits,
+  blocks: settings,
   text: (_, { rounding }) => blocksText(settings, rounding),
   async write(emit, { layer, table = layer }, run) {
     const { codes, scale, zeroPoint, width, rows, bits, block } = await blocksOf(table, settings, run);
@@ -79,7 +81,7 @@ const stored = oncePerRun<StoredBlocks>();
 
 /** @param flat the blocks of a row have no axis of their own. */
 export const blocksOf = (layer: Layer, settings: BlockSettings, run: Run, flat = false): Promise<StoredBlocks> =>
-  stored(run, layer.effective, `${Object.values(settings).join(" ")} ${scaleAxis(layer)}`, async () => {
+  stored(run, layer.effective, blocksKey(layer, settings), async () => {
     const name = plainName(layer.weight);
     const emit = beside(layer, run);
     const { bits, symmetric } = settings;

@@ -1,0 +1,93 @@
+/** Layers whose numbers cannot be quantized are found before anything in the model changes. */
+import { infer } from "../analysis/infer.ts";
+import { allLayers, type Layer } from "../analysis/layers.ts";
+import { type Selection, selectLayers } from "../analysis/selection.ts";
+import { brokenNumbers } from "../analysis/weight.ts";
+import { withEvidence } from "../calibrate/evidence.ts";
+import { featuresOf } from "../calibrate/features.ts";
+import { Miss, PithError, stopIfAsked } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { channelRanges, smallestScale } from "../math/index.ts";
+import type { Context, Outcome } from "../passes/pass.ts";
+import { readStoredValue } from "../passes/stored.ts";
+import { toFloat32 } from "../tensor/convert.ts";
+import type { Dense } from "../tensor/types.ts";
+import { blocksKey, isNearest, scalesOf } from "./blocks.ts";
+import type { BlockSettings } from "./grid.ts";
+import { rounderOf } from "./rounders/index.ts";
+import { type Evidence, type RounderOptions, scaleAxis, weightMiss } from "./weight.ts";
+
+/**
+ * Runs a scheme without the layers that `known` gives a reason for, those of which the rounder can know nothing, and those whose numbers cannot be
+ * quantized: some are not finite, or all are so small that no scale resolves them. Each is read before anything in the model changes.
+ * @param blocksOf the blocks that a layer's weight is to be in, if any: their scales are found in the same reading.
+ */
+export async function withoutUnfit<O extends Selection & RounderOptions>(
+  model: Model,
+  options: O,
+  context: Context,
+  scheme: (options: O, evidence: Evidence) => Promise<Outcome>,
+  known: ReadonlyMap<string, string> = new Map(),
+  blocksOf: (layer: Layer) => BlockSettings | undefined = () => undefined,
+): Promise<Outcome> {
+  const { engine, signal } = context;
+  const rounder = rounderOf(options.rounder);
+  const reasons = new Map<Value, string | undefined>();
+  const [ranges, blockScales]: [Evidence["ranges"], Evidence["blockScales"]] = [new WeakMap(), new WeakMap()];
+  const misses: Miss[] = [];
+  for (const layer of selectLayers(allLayers(model, infer(model)), options)) {
+    if (weightMiss(layer) !== undefined) continue;
+    const { effective, name } = layer;
+    stopIfAsked(signal);
+    if (!known.has(name) && !reasons.has(effective)) {
+      const dense = await readStoredValue(model, effective, engine);
+      const { tensor } = effective;
+      const blocks = isNearest(rounder) ? blocksOf(layer) : undefined;
+      if (blocks === undefined) {
+        const axis = scaleAxis(layer);
+        const found = channelRanges(dense, axis);
+        reasons.set(effective, whyUnfit(dense, largestIn(found)));
+        if (tensor !== undefined) ranges.set(tensor, { ...found, axis });
+      } else {
+        const found = scalesOf(layer, dense, blocks);
+        reasons.set(effective, whyUnfit(dense, found.largest));
+        if (tensor !== undefined) blockScales.set(tensor, { ...found, of: blocksKey(layer, blocks) });
+      }
+    }
+    const seen = rounder.evidence === undefined ? undefined : featuresOf(layer);
+    const reason = known.get(name) ?? reasons.get(effective) ?? (seen instanceof Miss ? seen.reason : undefined);
+    if (reason !== undefined) misses.push(new Miss(reason, name));
+  }
+  const unfit = new Set(misses.flatMap(({ at }) => at ?? []));
+  const fit = misses.length === 0 ? options : { ...options, unfit };
+  const asking = `the rounder "${rounder.id}"`;
+  const outcome = await withEvidence(model, asking, rounder.evidence, options, context, (seen) =>
+    scheme(fit, {
+      rounder,
+      ranges,
+      blockScales,
+      async evidenceOf(layer) {
+        const found = await seen(layer);
+        if (found instanceof Miss) throw new PithError("E_UNSUPPORTED", `Layer "${layer.name}": ${found.reason}.`);
+        return found;
+      },
+    }),
+  );
+  return misses.length === 0 ? outcome : { ...outcome, misses: [...misses, ...outcome.misses] };
+}
+
+const largestIn = ({ min, max }: ReturnType<typeof channelRanges>): number =>
+  Math.max(
+    -min.reduce((a, b) => Math.min(a, b), 0),
+    max.reduce((a, b) => Math.max(a, b), 0),
+  );
+
+function whyUnfit(dense: Dense, largest: number): string | undefined {
+  if (!Number.isFinite(largest)) {
+    const broken = brokenNumbers(toFloat32(dense));
+    return `its weight ${broken}${dense.type === "float64" ? " in float32" : ""}`;
+  }
+  if (largest === 0 || largest >= 127 * smallestScale) return undefined;
+  return `its weight is at most ${largest.toExponential(1)}: too small for a float32 scale`;
+}
