@@ -38,9 +38,13 @@ interface Failure {
   readonly reason: string;
 }
 
-/** `sessions` are the models that the class loads, as it calls them. */
+/** `sessions` are the models that the class loads, as it calls them, and `ran` those that it ran. */
 export type LoaderAnswers =
-  | { readonly answers: readonly LoaderAnswer[]; readonly sessions: readonly string[] }
+  | {
+      readonly answers: readonly LoaderAnswer[];
+      readonly sessions: readonly string[];
+      readonly ran: readonly string[];
+    }
   | Failure;
 
 export interface Loader {
@@ -92,9 +96,13 @@ export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Pr
     if (lost !== undefined) return refused(`In transformers.js ${version}: ${lost}`);
     const found = ofEach(dtypes, { outcome: "runs", version, ...likeness });
     const keys = sessionKeys(Object.keys(dtypes));
-    for (const base of found.keys())
-      if (!after.sessions.includes(keys.get(base) ?? base))
+    for (const base of found.keys()) {
+      const key = keys.get(base) ?? base;
+      if (!after.sessions.includes(key))
         found.set(base, { outcome: "not tried", version, reason: "its class for this model loads no such file" });
+      else if (!after.ran.includes(key))
+        found.set(base, { outcome: "loads", version, reason: "nothing here is fed to it" });
+    }
     return found;
   };
 }

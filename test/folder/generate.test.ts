@@ -136,3 +136,44 @@ test("a merged decoder behind an encoder keeps what it has computed of the text"
   expect(found[0]).toEqual(found[1]);
   expect(found[0]?.[0]).not.toEqual(found[0]?.[1]);
 });
+
+test("a table of tokens in a file of its own gives its decoder what one with the table inside reads", async () => {
+  const whole = decoder();
+  const embed = parseModel(`opset 17
+graph (input_ids: int64[batch, seq]) -> (inputs_embeds: float32[batch, seq, 8]) {
+  embed: float32[16, 8] = random(seed 1)
+  inputs_embeds = Gather(embed, input_ids)
+}`);
+  const rest = parseModel(`opset 17
+graph (inputs_embeds: float32[batch, seq, 8], attention_mask: int64[batch, all], past_key_values.0.key: float32[batch, past, 8])
+    -> (logits: float32[batch, seq, 16], present.0.key: float32[batch, total, 8]) {
+  axes: int64[1] = [1]
+  head: float32[8, 16] = random(seed 2)
+  present.0.key = Concat(past_key_values.0.key, inputs_embeds) {axis=1}
+  all = ReduceSum(present.0.key, axes) {keepdims=1}
+  both = Add(inputs_embeds, all)
+  logits = MatMul(both, head)
+}`);
+  const parts = new Map([
+    ["embed_tokens", embed],
+    ["decoder_model_merged", rest],
+  ]);
+  const apart = generatorOf(parts);
+  if (apart === undefined) throw new Error("no generator");
+  expect(apart).toEqual({ decoder: rest, encoder: undefined, embed });
+  const engine = createEngine();
+  const prompts = [
+    [3, 1, 4],
+    [15, 9, 2],
+  ];
+  const found = await generate(engine, apart, prompts, options);
+  expect(found).toEqual(await generate(engine, generator(whole), prompts, options));
+  const together = await compareEndToEnd(engine, parts, new Map(parts), { ...held, texts: ["314", "592"] });
+  expect(together).toEqual({ tokens: 48, same: 48, batch: 1 });
+  // A decoder of vectors alone has nobody to give it any.
+  const alone = generatorOf(new Map([["decoder_model_merged", rest]]));
+  if (alone === undefined) throw new Error("no generator");
+  await expect(generate(engine, alone, prompts, options)).rejects.toThrow(
+    'A text says nothing of the input "inputs_embeds".',
+  );
+});

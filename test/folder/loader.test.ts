@@ -11,7 +11,8 @@ import {
 
 const gives = (scores: readonly number[], tokens: readonly number[] = []): LoaderAnswers => ({
   answers: [{ outputs: { logits: Float32Array.from(scores) }, tokens }],
-  sessions: ["model", "decoder_model_merged"],
+  sessions: ["model", "decoder_model_merged", "vision_encoder"],
+  ran: ["model", "decoder_model_merged"],
 });
 const single: ModuleDtypes = { model: "q4" };
 
@@ -87,11 +88,13 @@ test("of several modules the one that fails by itself is refused, else the one t
   expect(Object.keys(await fails(together))).toEqual(["decoder_model_merged"]);
 });
 
-test("a file that its class does not load was not tried", async () => {
-  const found = await check(() => gives([1, 2]), { model: "q4", decoder_model: "q4", encoder_model: "fp32" });
+test("a file that its class does not load was not tried, and one that no input reaches was loaded only", async () => {
+  const dtypes: ModuleDtypes = { model: "q4", decoder_model: "q4", vision_encoder: "q4", encoder_model: "fp32" };
+  const found = await check(() => gives([1, 2]), dtypes);
   expect(found).toEqual({
     model: { outcome: "runs", version: "4.3.1" },
     decoder_model: { outcome: "not tried", version: "4.3.1", reason: expect.stringContaining("loads no such file") },
+    vision_encoder: { outcome: "loads", version: "4.3.1", reason: "nothing here is fed to it" },
   });
 });
 

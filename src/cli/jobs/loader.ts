@@ -39,9 +39,14 @@ type ModelClass = Pretrained<Model> & (new () => object);
 interface Model {
   (feeds: Feeds): Promise<Feeds>;
   readonly can_generate: boolean;
-  readonly sessions: Readonly<Record<string, { readonly inputNames: readonly string[] } | undefined>>;
+  readonly sessions: Readonly<Record<string, Session | undefined>>;
   generate(options: object): Promise<unknown>;
   dispose(): Promise<unknown>;
+}
+
+interface Session {
+  readonly inputNames: readonly string[];
+  run(...given: readonly unknown[]): Promise<unknown>;
 }
 
 interface Tensor {
@@ -72,6 +77,7 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
     stage = "inputs";
     const feeds = await feedsOf(library, name, model, input.texts);
     stage = "run";
+    const ran = watchRuns(model);
     const answers: LoaderAnswer[] = [];
     for (const [at, one] of feeds.entries())
       answers.push(
@@ -80,7 +86,7 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
           : { outputs: numbersOf(library, await model(one)), tokens: [] },
       );
     await model.dispose();
-    return { answers, sessions: Object.keys(model.sessions) };
+    return { answers, sessions: Object.keys(model.sessions), ran: [...ran] };
   } catch (error) {
     return { failed: stage, reason: error instanceof Error ? error.message : String(error) };
   }
@@ -100,6 +106,20 @@ function classOf(
 
 function isModelClass({ PreTrainedModel }: Library, value: unknown): value is ModelClass {
   return typeof value === "function" && value.prototype instanceof PreTrainedModel;
+}
+
+/** The names of its sessions, as they are run. */
+function watchRuns({ sessions }: Model): ReadonlySet<string> {
+  const ran = new Set<string>();
+  for (const [name, session] of Object.entries(sessions)) {
+    if (session === undefined) continue;
+    const run = session.run.bind(session);
+    session.run = (...given) => {
+      ran.add(name);
+      return run(...given);
+    };
+  }
+  return ran;
 }
 
 /** What the first model is fed: of each text, or, where it takes something else, an image and a sound that never change. */

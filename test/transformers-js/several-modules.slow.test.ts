@@ -1,0 +1,97 @@
+/** Folders of several models in transformers.js itself: an encoder with a merged decoder, and a table of tokens, a decoder and a model of images. */
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { env, LlavaForConditionalGeneration, Tensor } from "@huggingface/transformers";
+import { beforeAll, describe, expect, test } from "vitest";
+import loaderJob from "../../src/cli/jobs/loader.ts";
+import { openTokenizer } from "../../src/data/tokenizer.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { generate, generatorOf } from "../../src/folder/generate.ts";
+import { type FolderFile, type Loader, quantizeFolder } from "../../src/folder/index.ts";
+import { fileOf } from "../../src/folder/run.ts";
+import { open } from "../../src/onnx/index.ts";
+import { type DtypeName, usualDtypes } from "../../src/quantize/dtypes.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { imageToken, imageToText, texts, textToText } from "./small-folders.ts";
+
+const root = temporaryFolder();
+const library = createRequire(import.meta.url).resolve("@huggingface/transformers");
+/** Of the tokens of float32, each found after those before: the weights are random, so the best two are often near each other. */
+const least = (dtype: DtypeName): number =>
+  dtype === "fp16" ? 1 : dtype.startsWith("q4") || dtype === "bnb4" ? 0.5 : 0.9;
+
+describe.each([
+  ["an encoder and a merged decoder", textToText, ["encoder_model", "decoder_model_merged"]],
+  ["a table, a decoder and a model of images", imageToText, ["embed_tokens", "decoder_model_merged", "vision_encoder"]],
+] as const)("%s", (_, write, names) => {
+  const out = join(root, write.name);
+  const ask: Loader["ask"] = (dtypes, forced) => loaderJob({ library, folder: out, dtypes, texts, forced });
+  let rows: readonly FolderFile[] = [];
+  beforeAll(async () => {
+    await write(`${out}.original`);
+    const loader = { version: env.version, judges: true, compares: true, ask };
+    rows = await quantizeFolder(`${out}.original`, { dtypes: "all", out, texts, loader });
+  });
+
+  test("is loaded and run in every dtype, with the tokens of float32", () => {
+    expect(rows.map(({ file }) => file).sort()).toEqual(
+      usualDtypes.flatMap((dtype) => names.map((base) => fileOf(base, dtype))).sort(),
+    );
+    for (const { dtype, file, verdict, loader } of rows) {
+      expect({ file, verdict, ...loader }).toMatchObject({ file, verdict: "kept", version: env.version });
+      // Texts do not reach the model of images.
+      expect({ file, ...loader }).toMatchObject({ outcome: file.includes("vision") ? "loads" : "runs" });
+      if (file.includes("decoder")) {
+        expect(loader?.tokens).toBe(64);
+        expect({ file, same: (loader?.same ?? 0) / 64 >= least(dtype) }).toEqual({ file, same: true });
+      }
+    }
+  });
+
+  test.each(["fp32", ...usualDtypes] as const)("goes on in %s with the very tokens that Pith finds", async (dtype) => {
+    const theirs = await ask(Object.fromEntries(names.map((base) => [base, dtype])), undefined);
+    if ("failed" in theirs) throw new Error(theirs.reason);
+    const fileName = (base: string) => (dtype === "fp32" ? `onnx/${base}.onnx` : fileOf(base, dtype));
+    const models = await Promise.all(names.map(async (base) => [base, await open(join(out, fileName(base)))] as const));
+    const [generator, tokenizer] = [generatorOf(new Map(models)), await openTokenizer(out)];
+    if (generator === undefined || tokenizer === undefined) throw new Error("no generator");
+    const engine = createEngine();
+    for (const [at, text] of texts.entries()) {
+      const prompts = [tokenizer.encode(text).ids];
+      const [ours] = await generate(engine, generator, prompts, { steps: 16, padding: 0, begin: 0 });
+      expect({ text, tokens: theirs.answers[at]?.tokens }).toEqual({ text, tokens: ours });
+    }
+  });
+
+  test.runIf(write === imageToText)("answers to an image as float32 does", async () => {
+    Object.assign(env, { allowRemoteModels: false, localModelPath: `${root}/` });
+    const tokens = [imageToken, imageToken, imageToken, imageToken, 7, 30, 2];
+    const ids = (numbers: readonly number[]) => new Tensor("int64", numbers.map(BigInt), [1, numbers.length]);
+    const logits = async (dtype: DtypeName | "fp32", phase = 0): Promise<Float32Array> => {
+      const dtypes = Object.fromEntries(names.map((base) => [base, dtype]));
+      const model = await LlavaForConditionalGeneration.from_pretrained(write.name, { dtype: dtypes, device: "cpu" });
+      const pixels = Float32Array.from({ length: 3 * 16 * 16 }, (_, at) => Math.sin(at + phase));
+      const given = await model({
+        input_ids: ids(tokens),
+        attention_mask: ids(tokens.map(() => 1)),
+        pixel_values: new Tensor("float32", pixels, [1, 3, 16, 16]),
+      });
+      await model.dispose();
+      return given.logits.data;
+    };
+    const wanted = await logits("fp32");
+    expect(decibelsOf(wanted, await logits("fp32", 1))).toBeLessThan(20);
+    for (const dtype of usualDtypes) {
+      const found = decibelsOf(wanted, await logits(dtype));
+      expect({ dtype, near: found > (dtype === "fp16" ? 45 : least(dtype) === 0.5 ? 8 : 22) }).toEqual({
+        dtype,
+        near: true,
+      });
+    }
+  });
+});
+
+function decibelsOf(wanted: Float32Array, found: Float32Array): number {
+  const power = (numbers: Float32Array) => numbers.reduce((sum, number) => sum + number * number, 0);
+  return 10 * Math.log10(power(wanted) / power(wanted.map((number, at) => number - (found[at] ?? 0))));
+}
