@@ -64,10 +64,7 @@ export class PithError extends Error {
   }
 }
 
-/**
- * For loops that take long: nothing, as long as nobody asked to stop.
- * @throws PithError E_STOPPED with this sentence
- */
+/** For loops that take long: does nothing unless a stop was requested. @throws PithError E_STOPPED with this sentence */
 export function stopIfAsked(
   signal: AbortSignal | undefined,
   sentence = "Stopped on request.",

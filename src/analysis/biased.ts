@@ -13,7 +13,6 @@ export interface Biased {
   readonly sum: { readonly node: Node; readonly input: number; readonly vector: Value } | undefined;
 }
 
-/** A layer's answer; undefined where the node has no output. */
 export function biased(layer: Layer, inference: Inference): Biased | undefined {
   const [output] = layer.node.outputs;
   if (output === undefined) return undefined;

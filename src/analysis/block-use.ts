@@ -11,7 +11,7 @@ export interface Passage {
 }
 
 /**
- * What a block changes, and what it becomes: a layer is taken out of a network by giving whoever reads the output the input. Of several inputs
+ * What a block changes, and what it becomes: a layer is taken out of a network by giving the readers of the output the input. Of several inputs
  * of the output's type and dimensions it is the one that was made last: what lives longer (an encoder's output) is only looked at.
  * @returns A Miss where there is no such input, or more outputs than one.
  * @example
@@ -33,7 +33,7 @@ export function passageOf({ inputs, outputs, name }: Omit<Block, "kind">): Passa
 }
 
 /**
- * Blocks that follow each other as one block: it reads what they read of others, and answers with what others, or whoever runs the model, read of
+ * Blocks that follow each other as one block: it reads what they read of others, and answers with what others, or the callers of the model, read of
  * them.
  * @param all The blocks of the model, in their order.
  * @example

@@ -29,7 +29,7 @@ export interface Block {
   readonly inputs: readonly Value[];
   /** What else it reads: computed outside of blocks. */
   readonly sides: readonly Value[];
-  /** What blocks behind it, or whoever runs the model, read. */
+  /** What blocks behind it, or the callers of the model, read. */
   readonly outputs: readonly Value[];
   readonly layers: readonly string[];
   /** Equal for blocks that do the same with other numbers. */
@@ -91,7 +91,6 @@ interface Context {
   /** Depends on a parameter and is computed in a run. */
   readonly counted: ReadonlySet<Value>;
   readonly kinds: Map<string, number>;
-  /** What is known already of sequences of nodes. */
   readonly known: Map<readonly Node[], Outside>;
 }
 
@@ -101,7 +100,6 @@ function together(parts: readonly Part[]): readonly Node[] {
   return first !== undefined && others.length === 0 ? first.nodes : parts.flatMap(({ nodes }) => nodes);
 }
 
-/** Nodes in a row, and the values that were left out where they were cut off. */
 interface Part {
   readonly nodes: readonly Node[];
   readonly leftOut: ReadonlySet<Value>;

@@ -27,7 +27,6 @@ export interface Link {
   readonly images: readonly (readonly number[])[] | undefined;
 }
 
-/** The rules of all nodes in order, then those of stored copies. */
 export function rulesOf(model: Model, inference: Inference): readonly Rule[] {
   return [...[...model.graph.nodes()].map((node) => ruleOf(node, inference)), ...tiedRules(model)];
 }
@@ -51,7 +50,6 @@ function endOf(node: Node, [port, axis]: AxisEnd): End {
   return { port, value: valueAt(node, port), axis };
 }
 
-/** The value at a port: `in0`, `out1`. */
 export function valueAt(node: Node, port: AxisEnd[0]): Value | undefined {
   return port.startsWith("in") ? node.inputs[Number(port.slice(2))] : node.outputs[Number(port.slice(3))];
 }

@@ -20,7 +20,6 @@ export function leadsToCodes(model: Model, inference: Inference): (node: Node) =
   return (node) => rounding.size > 0 && reaches(node, rounding);
 }
 
-/** Whether a model rounds floats to codes anywhere. */
 export function roundsToCodes(model: Model, inference: Inference): boolean {
   return [...allNodes(model.graph)].some((node) => makesCodes(node, inference));
 }

@@ -28,7 +28,6 @@ export function computedFrom(graph: Graph, parameters: Iterable<Value>, inferenc
   return new Set([...data, ...computed]);
 }
 
-/** The nodes that make what is counted, in their order. */
 export function nodesOf(graph: Graph, counted: ReadonlySet<Value>): readonly Node[] {
   return [...graph.nodes()].filter((node) =>
     node.outputs.some((output) => output !== undefined && counted.has(output)),

@@ -52,7 +52,6 @@ export async function cut(model: Model, removals: readonly Removal[]): Promise<I
   return inference;
 }
 
-/** The output channels that each layer keeps, of the layers that lose some. */
 function keptOf(model: Model, removed: Removed): ReadonlyMap<string, readonly number[]> {
   const cutLayers = layers(model, infer(model)).flatMap(({ name, effective, role, outputs }) => {
     const gone = new Set(removed.get(effective)?.get(role.out));

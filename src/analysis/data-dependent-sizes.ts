@@ -3,7 +3,6 @@ import type { Model } from "../graph/model.ts";
 import { dimValue, isSymbolic } from "../tensor/dims.ts";
 import { infer } from "./infer.ts";
 
-/** Whether the shape of an output, or its size along one axis, depends on the values of the inputs. */
 export function dataDependentSizes(model: Model): (name: string, axis?: number) => boolean {
   infer(model);
   const fed = model.graph.feeds.flatMap(({ type }) => type?.dims ?? []).filter(isSymbolic);

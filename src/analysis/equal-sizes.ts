@@ -61,7 +61,6 @@ function equalDims(node: Node, inference: Inference): readonly (readonly [Dim, D
   const bound = inference.at(node);
   const rule = bound instanceof Miss ? bound : bound.axes();
   if (rule instanceof Miss) return [];
-  /** Axis, as text → the size of the first axis of an input that goes with it. */
   const first = new Map<string, Dim>();
   const sizeOf = ([port, axis]: AxisEnd): Dim | undefined =>
     port.startsWith("in") ? shapes[Number(port.slice(2))]?.[axis] : undefined;

@@ -1,4 +1,3 @@
-/** Walkers over a graph, which ask operators' entries and never look at names: types, layers, costs, channels that go together. */
 export { joinBlocks } from "./block-use.ts";
 export { type Block, type Blocks, blocks, extractBlock } from "./blocks.ts";
 export { channelGroups, type Group, removable, type Slice } from "./channels.ts";

@@ -174,7 +174,6 @@ function inferAnew(model: Model): Inference {
     return bound instanceof Miss ? new Miss(bound.reason, describe(node)) : bound;
   };
 
-  /** What a call gives back: its body, walked for what it is handed. */
   const called = (node: Node, local: LocalFunction): readonly (Inferred | undefined)[] | Miss => {
     if (active.has(local)) return new Miss("calls itself");
     const known = calls.get(node);
@@ -235,7 +234,7 @@ function inferAnew(model: Model): Inference {
     return bound instanceof Miss ? bound : placed(node, () => bound.infer());
   };
 
-  /** What a node's other inputs tell of one of which nobody said the type, or the rank. */
+  /** What a node's other inputs tell of one whose type or rank is not stated. */
   const learnInputs = (node: Node): void => {
     const mustBe = entryOf(node)?.mustBe;
     const open = (value: Value | undefined): value is Value =>

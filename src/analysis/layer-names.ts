@@ -14,7 +14,6 @@ export function layerName(name: string, node: Node, part: string | undefined): s
   return partName(moduleOf(node) ?? nodeName(node), part);
 }
 
-/** The name of one of several weights of a node. */
 export function partName(place: string, part: string | undefined): string {
   return part === undefined ? place : `${place}.${part}`;
 }

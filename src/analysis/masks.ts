@@ -18,7 +18,6 @@ export interface Masked {
   readonly node: Node;
 }
 
-/** What a stored parameter is masked by, if it is. */
 export function maskedAt(parameter: Value): Masked | undefined {
   for (const { node } of parameter.uses) {
     const mask = node.inputs.find((input) => input !== parameter && input?.role?.kind === "mask");
@@ -28,12 +27,10 @@ export function maskedAt(parameter: Value): Masked | undefined {
   return undefined;
 }
 
-/** The masked parameter that a value is the product of, if it is. */
 export function maskedBy({ producer }: Value): Masked | undefined {
   return producer === undefined ? undefined : maskedIn(producer);
 }
 
-/** All masked parameters of a graph, in the order of their products. */
 export function allMasked(graph: Graph): readonly Masked[] {
   return [...graph.nodes()].flatMap((node) => maskedIn(node) ?? []);
 }

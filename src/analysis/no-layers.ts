@@ -29,7 +29,7 @@ export function noLayers(
     const held = bound instanceof Miss ? node.inputs.map((_, input) => input) : bound.parameters();
     if (held.some((input) => isMatrix(node.inputs[input], inference))) {
       const layer = layerAt(node, inference);
-      // A table of positions that is added, a scale in two axes: nobody expects a layer there.
+      // A table of positions that is added, a scale in two axes: no layer is expected there.
       if (layer !== noWeight)
         misses.push(new Miss(layer instanceof Miss ? layer.reason : "is not a layer", describe(node)));
     }

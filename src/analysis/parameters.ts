@@ -1,7 +1,7 @@
 /**
  * Which stored tensors are trained: what operators take as parameters, as their entries say, where the network computes something with it.
  *
- * Exports hold other stored numbers in the same places, which nobody trained. What the graph tells of them is asked here, what only their
+ * Exports hold other stored numbers in the same places, which were not trained. What the graph tells of them is asked here, what only their
  * numbers tell in `untrained.ts`:
  *
  * - frequencies of rotary positions are a vector times the positions 0, 1, 2, …: numbers that depend neither on an input of floats nor on
@@ -41,14 +41,12 @@ export function parameterRoots(model: Model, inference: Inference): ReadonlySet<
   return new Set(parameterReads(model, inference).map(({ root }) => root));
 }
 
-/** A place where an operator consumes a parameter. */
 export interface ParameterRead {
   readonly node: Node;
   readonly input: number;
   readonly root: Value;
 }
 
-/** All places where operators consume parameters, in the order of the nodes. */
 export const parameterReads: (model: Model, inference: Inference) => readonly ParameterRead[] = remembering(
   (model, inference) => [...readsIn(model, inference)],
 );

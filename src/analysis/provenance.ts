@@ -1,5 +1,5 @@
 /**
- * Which channels of the original a layer still has, as long as it is changed by Pith: whoever cuts channels writes it into the model's metadata.
+ * Which channels of the original a layer still has, as long as it is changed by Pith: what cuts channels writes it into the model's metadata.
  *
  *     pith.kept = {"conv1":"0-3,5,8-15","fc1":"1-127"}
  *
@@ -19,7 +19,7 @@ export function recordKept(model: Model, kept: ReadonlyMap<string, readonly numb
   model.header.metadata.set(keptKey, JSON.stringify(Object.fromEntries(all)));
 }
 
-/** The channels of a layer that are left; undefined where none were cut, or nobody wrote which. */
+/** The channels of a layer that are left; undefined where none were cut, or the file does not record which. */
 export function recordedKept(model: Model, layer: string): readonly number[] | undefined {
   const text = recorded(model).get(layer);
   return text === undefined ? undefined : indices(text);

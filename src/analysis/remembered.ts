@@ -9,7 +9,7 @@ interface Remembered<T> {
   readonly found: T;
 }
 
-/** A function of a model and its inference that is computed once for each revision of the graph. Whoever gets the result must not change it. */
+/** A function of a model and its inference that is computed once for each revision of the graph. The result is shared: callers must not change it. */
 export function remembering<T>(
   compute: (model: Model, inference: Inference) => T,
 ): (model: Model, inference: Inference) => T {

@@ -65,7 +65,6 @@ interface Found extends Run, Repeat {
   readonly weight: number;
 }
 
-/** All maximal runs of at least two periods. */
 function runsOf(kinds: readonly unknown[]): readonly Run[] {
   const numbers = new Map<unknown, number>();
   const ids = Int32Array.from(kinds, (kind) => {

@@ -77,11 +77,9 @@ function namesHint(pattern: string, names: readonly string[]): string {
   return `${question}Layers: ${sorted.slice(0, namesShown).join(", ")}${more}.`;
 }
 
-/** Whether patterns fit the name of a layer, or one is its operator type. */
 const isLayer = (patterns: readonly string[] | undefined, { name, node }: Selectable): boolean =>
   isNamed(patterns, name) || patterns?.some((pattern) => pattern === node?.op) === true;
 
-/** Whether a selection leaves out all nodes of an operator type. */
 export const leavesOut = ({ except }: Selection, type: string): boolean => list(except)?.includes(type) === true;
 
 /** Whether patterns, of which `*` stands for any run of characters, fit a name. None fit nothing. */

@@ -1,6 +1,6 @@
 /**
  * Types that a file states and a change of the graph has made untrue. Inference leaves statements alone, so that a model which was only
- * looked at is saved as it was; whoever changes types or dimensions lets them be stated anew.
+ * looked at is saved as it was; what changes types or dimensions lets them be stated anew.
  */
 import { allValues, type ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";

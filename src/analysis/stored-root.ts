@@ -50,7 +50,6 @@ function qualified(domain: string, op: string): string {
   return domain === "" ? op : `${domain}.${op}`;
 }
 
-/** Where a layer's output channels lie in its stored weight. */
 export interface StoredAxis {
   readonly axis: number;
   /** Whether channels have other indices there than in the layer. */

@@ -1,5 +1,5 @@
 /**
- * Stored numbers that nobody trained, where exports store what is trained.
+ * Stored numbers that were not trained, where exports store what is trained.
  *
  * - A tensor of one number throughout, as the weight of a layer with one output (a group), adds up or averages what it multiplies, as the sum of
  *   squares of a normalization or a blur do. Zeros are what pruning leaves, and vectors of ones or zeros are scales and biases that have
@@ -32,7 +32,7 @@ export function uniformElement(tensor: Tensor | undefined): number | undefined {
 }
 
 /**
- * Whether the stored weight of a layer, by its numbers, is a constant that nobody trained. What has a role is believed.
+ * Whether the stored weight of a layer, by its numbers, is a constant that was not trained. What has a role is believed.
  * @example
  * const learned = layers(model, infer(model)).filter((layer) => !isConstantWeight(layer));
  */

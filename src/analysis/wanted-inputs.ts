@@ -107,7 +107,6 @@ function scaleOfData(node: Node, { input, out, bias }: WeightRole, inference: In
   return made > 0 && needed > largestBias * made ? needed / made : 1;
 }
 
-/** The deviation of what a normalization was trained on; 0 of other nodes. */
 function deviationSeen(node: Node, inference: Inference): number {
   const bound = inference.at(node);
   const affine = bound instanceof Miss ? bound : bound.affine();

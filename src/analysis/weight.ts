@@ -22,7 +22,6 @@ import { isInside, type Layer } from "./layers.ts";
 import { maskedAt } from "./masks.ts";
 import { whyNotStored } from "./stored-root.ts";
 
-/** Number and size of the matrices of a weight. */
 export interface WeightShape {
   readonly groups: number;
   /** Of each group. */
@@ -138,7 +137,6 @@ export interface WeightNeeds {
   readonly read?: "stored" | "unrounded";
   /** "alone": the node multiplies by it and does nothing else; "matrix": two layers can do the same. */
   readonly product?: "alone" | "matrix";
-  /** Nothing else reads it. */
   readonly unshared?: true;
   /** It has no copy. */
   readonly untied?: true;
@@ -148,7 +146,6 @@ export interface WeightNeeds {
   readonly learned?: ReadonlySet<Value> | undefined;
 }
 
-/** What each technique asks. */
 export const weightNeeds = {
   // ONNX Runtime converts bfloat16, and has no product of it, so that a mask would not load.
   prune: { types: ["float32", "float64", "float16"], untied: true },
@@ -218,7 +215,6 @@ function refusal(layer: Layer, { read, product, unshared, inside }: WeightNeeds)
   return elementCount(dims) === 0 ? "its weight has no elements" : undefined;
 }
 
-/** Whether a rounding that is trained through makes what the layer reads. */
 function isRounded({ role, producer }: Value): boolean {
   return (
     role?.kind === "straight-through" ||

@@ -70,15 +70,13 @@ export async function calibrate(
   }
 }
 
-/** Samples that run at a time. */
 export const samplesAtOnce = 16;
 
 export interface WalkOptions {
   readonly engine: Engine;
   readonly signal: AbortSignal;
-  /** Samples at a time. */
   readonly batch: number;
-  /** Where values are kept; whoever opened it releases it. */
+  /** Where values are kept; the opener releases it. */
   readonly storage: Storage;
 }
 
@@ -88,7 +86,6 @@ type Write = (part: Model) => readonly Value[];
 /** What `calibrate` begins. */
 export class Calibration {
   readonly model: Model;
-  /** Inputs that carry states. */
   readonly states: readonly string[];
   readonly #owner: string;
   readonly #options: WalkOptions;

@@ -25,7 +25,6 @@ export interface LayerFeatures extends Layout {
   pick(copy: Model): void;
 }
 
-/** How the features of a layer are computed, or why it has none. */
 export function featuresOf(layer: Layer): LayerFeatures | Miss {
   const { node, role, effective, outputs, name } = layer;
   const dims = fixedDims(effective.type?.dims);

@@ -108,14 +108,12 @@ export async function observeRanges(
   return ranges;
 }
 
-/** What to say where nothing but finite numbers will do. */
 export function notFinite(name: string, { min, max }: ValueRange): PithError {
   return new PithError("E_DATA", `"${name}" ranges from ${min} to ${max} on this data: it must be finite.`, {
     hint: "The preprocessing may be wrong, or the model overflows on this data.",
   });
 }
 
-/** Ranges as they are, finite or not. */
 export async function measureRanges(
   engine: Engine,
   model: Model,

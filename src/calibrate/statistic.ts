@@ -59,7 +59,6 @@ export interface Layout {
   readonly taps?: number;
 }
 
-/** @throws PithError E_OPTION if there is no such axis. */
 export function featuresIn(dense: Dense, { axis, axes, groups = 1, taps = 1 }: Layout): Features {
   const single = { outer: elementCount(dense.dims), count: 1, inner: 1 };
   const { outer, count, inner } = axis === undefined ? single : alongAxis(dense.dims, axis, axes);

@@ -21,7 +21,7 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly arguments: readonly CommandArgument[];
   /** An object schema: each entry becomes a flag (`options.ts`). */
   readonly options: S;
-  /** Options of what the command runs. They get flags too; the command passes them on as given, and whoever takes them checks them. */
+  /** Options of what the command runs. They get flags too; the command passes them on as given, unchecked. */
   readonly passed?: v.GenericSchema;
   /** Names in `passed` that are the command's own: it takes these flags itself and passes nothing on under these names. */
   readonly reserved?: readonly string[];
@@ -50,7 +50,6 @@ export interface Session {
   job<J extends Job>(module: URL, input: Parameters<J>[0], name: string): Promise<Awaited<ReturnType<J>>>;
 }
 
-/** What a command found: as data for `--json`, and as text. */
 export interface Result {
   readonly data: unknown;
   print(terminal: Terminal): void;
@@ -76,7 +75,6 @@ export function defineCommand<S extends v.GenericSchema>(definition: CommandDefi
   return definition;
 }
 
-/** The command for commander. `execute` opens the session, runs the body, and prints. */
 export function buildCommand<S extends v.GenericSchema>(
   definition: CommandDefinition<S>,
   execute: (options: CommonOptions, body: (session: Session) => Promise<Result>) => Promise<void>,
@@ -87,7 +85,7 @@ export function buildCommand<S extends v.GenericSchema>(
     command.addArgument(new Argument(several === true ? `<${name}...>` : `<${name}>`, description));
   }
   const { passed, options: own, reserved = [], without = [] } = definition;
-  // A flag that both have is described by whoever it is passed to.
+  // A flag that both have is described by what it is passed to.
   const described = passed === undefined ? new Set<string>() : keysOf(passed);
   if (passed !== undefined) addFlags(command, passed, new Set([...reserved, ...keysOf(common)]));
   addFlags(command, own, new Set([...without, ...[...described].filter((key) => !reserved.includes(key))]));

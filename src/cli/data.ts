@@ -46,7 +46,6 @@ export const dataFlags = {
 const dataSchema = v.object(dataFlags);
 export type DataFlags = v.InferOutput<typeof dataSchema>;
 
-/** What of the flags goes to a job. */
 export interface DataRequest {
   readonly path: string;
   /** In the syntax of `parsePreprocessingSpec`; undefined: found out. */
@@ -59,7 +58,6 @@ export interface DataRequest {
   readonly batch: number | undefined;
 }
 
-/** @throws PithError E_USAGE where flags say something about data that was not given. */
 export function dataRequest(flags: DataFlags): DataRequest | undefined {
   const { data, preprocess, set, states, samples, batch } = flags;
   if (data === undefined) {

@@ -8,7 +8,6 @@ import type { Model } from "../graph/model.ts";
 import { failure } from "../platform/node-failure.ts";
 import { temporaryOf } from "../platform/node-leftovers.ts";
 
-/** The model's own file and those that hold weights for it. */
 export function filesOf(model: Model, path: string): readonly string[] {
   const files = new Set([resolve(path)]);
   for (const { tensor } of allValues(model.graph))
@@ -16,7 +15,6 @@ export function filesOf(model: Model, path: string): readonly string[] {
   return [...files];
 }
 
-/** Bytes of several files together. */
 export async function fileBytes(files: readonly string[]): Promise<number> {
   const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
   return sizes.reduce((sum, size) => sum + size, 0);
@@ -51,7 +49,6 @@ export function requireOutputs(model: Model, path: string): void {
   });
 }
 
-/** @throws PithError E_OPTION if what is written would take the place of a file that holds weights of the model. */
 export async function requireOtherThanWeights(out: string, model: Model, path: string): Promise<void> {
   const [, ...weights] = filesOf(model, path);
   await requireOther(
@@ -60,7 +57,6 @@ export async function requireOtherThanWeights(out: string, model: Model, path: s
   );
 }
 
-/** Whether a file lies there: what is written takes its place. */
 export async function isThere(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
@@ -74,7 +70,6 @@ async function placeOf(path: string): Promise<string> {
   return realpath(path).catch(() => resolve(path));
 }
 
-/** Appends to a file, which is made if there is none. @throws PithError E_FILE if it cannot be written. */
 export async function appendText(path: string, text: string): Promise<void> {
   await appendFile(path, text).catch((cause) => {
     throw failure(`"${path}" cannot be written`, cause);

@@ -14,7 +14,7 @@ export interface FlagMetadata {
   readonly negated?: string;
   /** Options of single layers, given as `conv1:option=value`. */
   readonly perLayer?: boolean;
-  /** 1 is refused without a percent sign: nobody can tell whether 1 is meant as 1 % or as all. */
+  /** 1 is refused without a percent sign: 1 may be meant as 1 % or as all. */
   readonly percent?: boolean;
   /** The heading of the help under which the flag is listed, instead of "Options:". */
   readonly group?: string;

@@ -10,7 +10,6 @@ export function flagName(key: string): string {
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-/** E_OPTION for what a schema with these keys finds wrong. */
 export function refusal(issue: v.BaseIssue<unknown>, keys: ReadonlySet<string>, hint: string): PithError {
   const key = issue.path?.[0]?.key;
   const said = asFlags(sentenceOf(issue, keys), keys).replace(/\.$/, "");
@@ -63,7 +62,6 @@ const shared = [
   "validation",
 ];
 
-/** What the library says, in the words of a command with these flags. */
 export function onCommandLine(text: string, flags: ReadonlySet<string> = new Set()): string {
   return asFlags(text, new Set([...shared, ...optionsOf(flags)]));
 }
@@ -74,7 +72,6 @@ function optionsOf(flags: ReadonlySet<string>): ReadonlySet<string> {
   return new Set(names.map((name) => name.replace(/-([a-z])/g, (_, letter) => letter.toUpperCase())));
 }
 
-/** How schemas are asked on the command line: what is expected, and what was given. */
 export const withGiven = {
   message: (issue: v.BaseIssue<unknown>): string => `${inWords.message(issue)}, got ${issue.received}`,
 };

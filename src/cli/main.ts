@@ -18,7 +18,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     controller.abort();
   });
 }
-// The reader of a pipe may leave early: `pith inspect model.onnx | head`. A result that nobody got is a failure.
+// The reader of a pipe may leave early: `pith inspect model.onnx | head`. A result that was not read is a failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(exitCode.ok);
   const reason = error.code === "ENOSPC" ? "the disk is full" : error.message;

@@ -20,7 +20,6 @@ const meanings: Meanings = {
 
 const group = "Evaluation:";
 
-/** Entries for the schema of a command that measures. */
 export const metricFlags = {
   metric: v.optional(
     flag(v.picklist(metricNames), "metric; without labels, a comparison with the original", {

@@ -27,7 +27,6 @@ import {
 } from "./flag-values.ts";
 import { flagName, refusal, withGiven } from "./invalid-options.ts";
 
-/** The schema of an option, with its help and what else the command line has to know of it. */
 export function flag<S extends v.GenericSchema>(schema: S, description: string, facts: FlagMetadata = {}) {
   return v.pipe(schema, v.description(description), v.metadata({ ...facts }));
 }
@@ -44,13 +43,12 @@ export function addFlags(command: Command, schema: v.GenericSchema, without: Rea
   }
 }
 
-/** The sections of the help that explain words of a schema's options. */
 export function meaningsOf(schema: v.GenericSchema): readonly Meanings[] {
   const entries = [...entriesOf(schema as SchemaNode).values()];
   return entries.flatMap(([first]) => (first === undefined ? [] : (factsOf(first).meanings ?? [])));
 }
 
-/** The options that were given on the command line, as they were given: whoever takes them checks them. */
+/** The options that were given on the command line, unchecked. */
 export function givenFlags(command: Command, schema: v.GenericSchema): Record<string, unknown> {
   const known = entriesOf(schema as SchemaNode);
   const given: Record<string, unknown> = {};
@@ -116,7 +114,6 @@ export function settleFlags(command: Command, words: readonly string[]): string[
   });
 }
 
-/** The names of the options that a schema declares. */
 export function keysOf(schema: v.GenericSchema): ReadonlySet<string> {
   return new Set(entriesOf(schema as SchemaNode).keys());
 }
@@ -127,7 +124,6 @@ export function requiredKeys(schema: v.GenericSchema): ReadonlySet<string> {
   return new Set(entries.flatMap(([key, alternatives]) => (alternatives.some(isOptional) ? [] : [key])));
 }
 
-/** "See pith quantize --help." */
 function helpHint(command: Command): string {
   const names: string[] = [];
   for (let at: Command | null = command; at !== null; at = at.parent) names.unshift(at.name());

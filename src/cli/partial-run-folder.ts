@@ -1,10 +1,10 @@
-/** A folder in which a command keeps what it has done as long as the whole is not: who was stopped, or made a mistake, goes on from there. */
+/** A folder in which a command keeps finished steps until the whole is done, so that a run that was stopped or failed is continued. */
 import { readdir, rmdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { PithError } from "../errors.ts";
 import { isThere } from "./files.ts";
 
-/** Nobody calls a folder of their own so: it is removed in the end. */
+/** A name that no user's folder has: the folder is removed in the end. */
 const folderName = "pith-unfinished";
 
 /**
@@ -29,7 +29,7 @@ export async function withPartialRun<T>(out: string, work: (folder: string) => P
   }
 }
 
-/** Removes what such a folder holds: files, and one level down those of checkpoints. What nobody keeps here stays, and so do the folders around. */
+/** Removes what such a folder holds: files, and one level down those of checkpoints. Other contents stay, and so do the folders around. */
 async function clearFolder(folder: string, withFolders: boolean): Promise<void> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
   for (const entry of entries) {
@@ -40,7 +40,7 @@ async function clearFolder(folder: string, withFolders: boolean): Promise<void> 
   await rmdir(folder).catch(() => {});
 }
 
-/** A step that is done, or its training, always is; what the original was measured to be only where somebody stopped. */
+/** A step that is done, or its training, always is; what the original was measured to be only where the run was stopped. */
 async function isWorthKeeping(folder: string, { code }: PithError): Promise<boolean> {
   const names = await readdir(folder).catch(() => []);
   return names.some((name) => code === "E_STOPPED" || !name.endsWith(".json"));

@@ -43,7 +43,6 @@ export function printable(text: string, { colors = false, lines = false }: Print
   return pieces.map((piece, index) => (index % 2 === 1 ? piece : escapeUnprintable(piece, lines))).join("");
 }
 
-/** The text with codes of colours as a terminal takes them. */
 export function unmarked(text: string): string {
   return text.replaceAll(mark, "");
 }

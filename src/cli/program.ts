@@ -1,5 +1,3 @@
-/** The program `pith`: from words to an exit code. */
-
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
@@ -104,7 +102,6 @@ async function requireCommand(program: Command, words: readonly string[]): Promi
   throw new PithError("E_USAGE", `Unknown command '${typed}'.`, { hint });
 }
 
-/** A failure with the advice that the command can follow. */
 async function advised(error: unknown, command: Command | undefined): Promise<unknown> {
   if (!(error instanceof PithError) || command === undefined) return error;
   const { ownAdvice } = await import("./invalid-options.ts");
@@ -197,7 +194,6 @@ function helpOf(command: Command | undefined): string {
   return `See pith ${command === undefined ? "" : `${command.name()} `}--help.`;
 }
 
-/** A word that is a flag, of those that fit none. */
 function isFlag(word: string): boolean {
   return /^--?[a-z]/i.test(word);
 }

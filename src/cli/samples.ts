@@ -1,4 +1,3 @@
-/** Which samples were used for what, as a line. */
 import type { Used } from "./jobs/task.ts";
 import { integer } from "./numbers.ts";
 

@@ -1,4 +1,3 @@
-/** Tables in monospace text. */
 import { stripVTControlCharacters } from "node:util";
 import { printable, unmarked } from "./printable.ts";
 

@@ -32,7 +32,7 @@ const redraw = 100;
 /** Milliseconds between two lines of progress in a log, and before the first: what is done sooner needs none. */
 const relog = 20_000;
 /** Seconds of work before a time left is shown: earlier guesses jump. */
-const patience = 2;
+const shownAfter = 2;
 const barWidth = 24;
 
 export class Terminal {
@@ -43,7 +43,7 @@ export class Terminal {
   #stage = "";
   #began = 0;
   #drawn = 0;
-  /** Where the count of the stage stood when it was first told, and when: a training that goes on does not begin at 0. */
+  /** The first count of the stage and its time: a training that is continued does not begin at 0. */
   #first: { readonly done: number; readonly at: number } | undefined;
   #shows = false;
 
@@ -171,7 +171,7 @@ export function progressLine({ stage, done, total, rate, seconds, bar: drawn }: 
   if (total === undefined || total <= 0) return `${label}${integer(done)}${speed}`;
   const filled = Math.round(barWidth * Math.min(1, done / total));
   const bar = drawn ? `${"━".repeat(filled)}${"─".repeat(barWidth - filled)} ` : "";
-  const left = rate > 0 && seconds >= patience && done < total ? `  ${clock((total - done) / rate)} left` : "";
+  const left = rate > 0 && seconds >= shownAfter && done < total ? `  ${clock((total - done) / rate)} left` : "";
   return `${label}${bar}${integer(done)}/${integer(total)}${speed}${left}`;
 }
 

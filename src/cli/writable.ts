@@ -1,5 +1,5 @@
 /**
- * Whether results can be written, tried before the work whose results they are: nobody should train for hours to be told of a folder that is
+ * Whether results can be written, tried before the work whose results they are: a training of hours should not end in the message that a folder is
  * not there. What is tried is what is done in the end, so the answers are the same; nothing is left behind.
  */
 import { open, rm, rmdir, stat } from "node:fs/promises";
@@ -37,7 +37,7 @@ export async function requireWritableFolder(path: string, names: readonly string
     await makeFolder(path);
     for (const name of names) await tryToWrite(join(path, name));
   } finally {
-    // Only those that are empty go: somebody else may have begun to use them.
+    // Only those that are empty go: another process may have begun to use them.
     for (const folder of missing) await rmdir(folder).catch(() => {});
   }
 }

@@ -42,7 +42,6 @@ export function augmented(dataset: Dataset, given: Augmentation, options: Augmen
   return mapBatches(dataset, augmentation(settings), { kind: "augment", settings });
 }
 
-/** What `augmented` does to a batch, as plain data. */
 export interface AugmentationSettings extends AugmentedOptions {
   readonly owner: string;
   readonly how: Augmentation;

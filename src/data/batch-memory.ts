@@ -14,7 +14,6 @@ export function handedOver(batch: Batch): { readonly batch: Batch; readonly memo
   return { batch: Object.fromEntries(columns), memory: [...memory] };
 }
 
-/** Bytes that the arrays of a batch take. */
 export function bytesOfBatch(batch: Batch): number {
   return Object.values(batch).reduce((sum, { type, data }) => sum + (type === "string" ? 0 : data.byteLength), 0);
 }

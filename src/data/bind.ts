@@ -96,7 +96,6 @@ function link(input: ModelInput, inputs: number, batch: Batch, owner: string): L
   );
 }
 
-/** Where texts meet an input that takes something else. */
 function textHint({ type }: ModelInput): { readonly hint?: string } {
   if (type?.type === "string") return {};
   const what = `The column holds texts, and the input takes numbers (${type?.type ?? "of some type"})`;

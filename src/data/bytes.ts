@@ -12,7 +12,6 @@ export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffe
   return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : Uint8Array.from(bytes);
 }
 
-/** Whether a source is gzipped. */
 export async function isGzip(source: ByteSource): Promise<boolean> {
   const [first, second] = await source.read(0, Math.min(2, source.size));
   return first === 0x1f && second === 0x8b;

@@ -22,7 +22,6 @@ export interface Column {
 /** Files up to this many bytes are read at once: many small reads cost more than the memory. */
 export const heldAtMost = 2 ** 25;
 
-/** A column in memory. */
 export function held(dense: Dense): Column {
   return { type: dense.type, dims: dense.dims, rows: (positions) => gatherRows(dense, positions) };
 }

@@ -1,5 +1,5 @@
 /**
- * The records of .csv (RFC 4180: a field that starts with a quotation mark goes on to the closing one, over separators and line breaks)
+ * The records of .csv (RFC 4180: a field that starts with a quotation mark ends at the closing one, over separators and line breaks)
  * and of .tsv (a line is a record; quotation marks are text, unless they enclose a whole field).
  */
 import { PithError } from "../errors.ts";

@@ -6,7 +6,7 @@
  * started: with a wait w and a use u per batch, w/u of them keep up, and where n threads do not, n·(w + u)/u would; never more than the machine has
  * cores. At most two batches per thread are prepared ahead.
  *
- * Batches come in their order, and are the same to the bit whoever prepares them (see `pending-batch.ts`). What threads cannot do (a change that
+ * Batches come in their order, and are the same to the bit in whichever thread they are prepared (see `pending-batch.ts`). What threads cannot do (a change that
  * is a function, a browser) is done here.
  */
 import { threadCount } from "#platform";
@@ -18,7 +18,6 @@ import { ownArrays } from "./rows.ts";
 import type { BatchOptions, Dataset } from "./types.ts";
 import { areWorkersStarting, holdWorkers, prepareInWorker, readyWorkers, startWorkers } from "./worker-pool.ts";
 
-/** One time through a data set. */
 export interface Round extends BatchOptions {
   /** Batches at the beginning that are left out: they are not prepared, and not read where they need not be. */
   readonly skip?: number;
@@ -45,7 +44,7 @@ const measured = 2;
 const mostBytes = 2 ** 29;
 
 /**
- * Reads rounds over a data set ahead of who uses their batches. Whoever makes a feed closes it.
+ * Reads rounds over a data set ahead of the use of their batches. The maker of a feed closes it.
  * @throws PithError on reading, what the data set throws, where the batch would have come.
  * @example
  * const feed = createFeed(data, [1, 2, 3].map((epoch) => ({ size: 128, shuffle: epoch })));
@@ -135,7 +134,6 @@ class ReadAhead implements Feed {
     return this.#queue.shift() ?? Promise.resolve("end of round");
   }
 
-  /** Batches that are under way while another one is used. */
   #ahead(): number {
     const threads = this.#threads();
     if (threads > 0) return Math.max(2, Math.min(2 * threads, Math.floor(mostBytes / this.#bytes)));
@@ -143,7 +141,6 @@ class ReadAhead implements Feed {
     return this.#late && this.#indexed && !areWorkersStarting() ? 1 : 0;
   }
 
-  /** Threads that prepare batches of this data set. */
   #threads(): number {
     if (!this.#portable) return 0;
     return Math.min(readyWorkers(), this.#fixed ?? (this.#late ? Number.POSITIVE_INFINITY : 0));
@@ -155,7 +152,7 @@ class ReadAhead implements Feed {
       if (done === true) this.#exhausted = true;
       return done === true || value === "end of round" ? "end of round" : this.#prepare(value);
     });
-    // A failure belongs to who asks for the batch; until then it is nobody's.
+    // A failure is thrown where the batch is asked for; until then it must not count as unhandled.
     coming.catch(() => {});
     // What waits for `read` after `coming` does finds the batch sent off: a stream may use its arrays again then.
     this.#reading = read.catch(() => {});

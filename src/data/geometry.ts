@@ -63,7 +63,6 @@ function rounded(value: number): number {
   return value - below === 0.5 ? below + (below % 2) : Math.round(value);
 }
 
-/** An image of height × width × channels, prepared. */
 export function fitTo(
   data: Uint8Array,
   from: Extent,

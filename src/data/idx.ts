@@ -1,5 +1,5 @@
 /**
- * The idx format of MNIST and its kin: two zero bytes, an element type, the rank, the dimensions and then the elements, all big-endian.
+ * The idx format of MNIST and similar data sets: two zero bytes, an element type, the rank, the dimensions and then the elements, all big-endian.
  * Source: http://yann.lecun.com/exdb/mnist/.
  */
 import { PithError } from "../errors.ts";

@@ -6,7 +6,6 @@ import { type Dim, elementCount } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { type Extent, fitTo, type Geometry, sizeOf, usualGeometries } from "./geometry.ts";
 
-/** What a model takes: one channel or three, in a size that is fixed or free. */
 export interface ImageTarget {
   readonly channels: 1 | 3;
   readonly size: Extent | undefined;
@@ -31,7 +30,6 @@ export function imageTarget(type: ValueType | undefined, layout: "NCHW" | "NHWC"
   return free;
 }
 
-/** Whether a declared input is of the shape of images: one or three channels, and two sides. */
 export function takesImages(type: ValueType | undefined): boolean {
   if (type?.dims?.length !== 4) return false;
   const [, a, b, c] = type.dims;
@@ -39,7 +37,6 @@ export function takesImages(type: ValueType | undefined): boolean {
   return (isChannels(a) && extent(b, c) !== "no") || (isChannels(c) && extent(a, b) !== "no");
 }
 
-/** Grey, or three colours. */
 export function isChannels(dim: Dim | undefined): dim is 1 | 3 {
   return dim === 1 || dim === 3;
 }
@@ -77,7 +74,7 @@ const atATime = 8;
 async function* decodedAhead(paths: readonly string[]): AsyncIterable<Pixels> {
   const begin = (path: string): Promise<Pixels> => {
     const decoded = readFile(path).then((bytes) => decodeImage(bytes, path));
-    // A failure belongs to who asks for the image; until then it is nobody's.
+    // A failure is thrown where the image is asked for; until then it must not count as unhandled.
     decoded.catch(() => {});
     return decoded;
   };

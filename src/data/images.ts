@@ -12,7 +12,6 @@ import type { IndexedDataset } from "./types.ts";
 
 const extensions = [".jpg", ".jpeg", ".png"];
 
-/** Whether a file is an image by its name. */
 export function isImageFile(name: string): boolean {
   return extensions.includes(extensionOf(name));
 }

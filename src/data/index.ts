@@ -1,4 +1,3 @@
-/** Data sets: files, folders and modules as batches of named tensors, and preprocessing. */
 export { type AugmentedOptions, augmented } from "./augment.ts";
 export { type Augmentation, augmentationSchema, parseAugmentation } from "./augment-options.ts";
 export { type Binding, bindInputs, type ModelInput } from "./bind.ts";

@@ -1,4 +1,3 @@
-/** .jsonl: one JSON object a line. */
 import { PithError } from "../errors.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";

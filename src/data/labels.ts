@@ -17,8 +17,8 @@ export const labelNames: readonly string[] = [
 ];
 
 /**
- * No two columns of a table may have one name, and none that means a label twice, in whatever letters: one of them would be taken, and nobody
- * would know which.
+ * No two columns of a table may have one name, and none that means a label twice, in whatever letters: one of them would be taken
+ * silently.
  * @throws PithError E_DATA naming the column.
  */
 export function requireDistinct(titles: readonly string[], owner: string): void {

@@ -22,7 +22,6 @@ export interface Lines {
 const newline = 0x0a;
 const chunk = 2 ** 20;
 
-/** @throws PithError E_DATA if the file holds no text. */
 async function readLines(file: ByteSource): Promise<Lines> {
   const held = file.size <= heldAtMost || (await isGzip(file));
   const source = held ? bytesSource(await readAll(file), file.name) : file;

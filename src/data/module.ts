@@ -70,7 +70,6 @@ function requireIterable(value: unknown, name: string): AsyncIterable<unknown> |
   );
 }
 
-/** @throws PithError E_DATA with the tensor that is not well formed. */
 function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput[]): Batch {
   if (!isRecord(value)) throw new PithError("E_DATA", `${place}: expected named tensors, got ${describe(value)}.`);
   const label = labelName(Object.keys(value), inputs);

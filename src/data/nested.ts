@@ -24,7 +24,6 @@ export function nested(value: unknown, place: string): Nested {
   return { dims: [parts.length, ...inner], values: parts.flatMap((part) => part.values) };
 }
 
-/** An array, or one of numbers such as Float32Array. */
 export function isArray(value: unknown): value is ArrayLike<unknown> {
   return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 }

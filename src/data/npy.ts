@@ -41,7 +41,6 @@ interface NpyHeader {
 /** Headers are dictionaries of a line; longer ones are those of records with many fields, which are no arrays of numbers. */
 const longestHeader = 65536;
 
-/** @throws PithError E_DATA if `bytes` do not begin with the header of an array of numbers, or `size` is not what it says. */
 function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
   const magic = String.fromCharCode(...bytes.subarray(1, 6));
   const major = bytes[6];

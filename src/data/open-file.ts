@@ -83,7 +83,6 @@ export async function openTokens(path: string, format: TokenFile, { running }: R
   return tokensInFile(await openFile(path), format, running?.length ?? usualWindow);
 }
 
-/** @throws PithError E_DATA if nobody said how long a frame is. */
 export async function openSounds(name: string, paths: readonly string[], reading: Reading): Promise<Dataset> {
   if (reading.frames === undefined) {
     throw new PithError("E_DATA", `${name} is sound, and how many samples the model takes at a time is not known.`, {

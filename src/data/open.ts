@@ -131,7 +131,6 @@ async function openFolder(folder: string, options: OpenDatasetOptions): Promise<
   return openTables(folder, names, options);
 }
 
-/** Folders called train and test (dev, val, …), if there are any. */
 async function partFolders(
   folder: string,
   names: readonly string[],

@@ -9,7 +9,6 @@ import type { Batch } from "../tensor/types.ts";
 import { sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
-/** Where the samples of a batch stand. */
 export interface Place {
   /** Their positions in the data set that is changed. */
   readonly samples: Uint32Array;
@@ -26,7 +25,6 @@ export interface Portable {
   readonly settings: unknown;
 }
 
-/** A change of a batch whose samples stand somewhere. */
 export interface PlacedChange {
   readonly change: BatchChange;
   readonly place: Place;
@@ -36,18 +34,15 @@ export interface PlacedChange {
 
 export interface PendingBatch {
   readonly batch: Batch;
-  /** What is to be done to it, in order. */
   readonly changes: readonly PlacedChange[];
 }
 
-/** Does what is to be done, here. */
 export async function completeBatch({ batch, changes }: PendingBatch): Promise<Batch> {
   let made = batch;
   for (const { change, place } of changes) made = await change(made, place);
   return made;
 }
 
-/** The batch with one thing more to be done. */
 export function withChange({ batch, changes }: PendingBatch, next: PlacedChange): PendingBatch {
   return { batch, changes: [...changes, next] };
 }
@@ -92,7 +87,6 @@ export async function* pendingBatches(dataset: Dataset, options: BatchOptions, s
   for await (const batch of dataset.batches(options)) if (left-- <= 0) yield { batch, changes: [] };
 }
 
-/** The batches of a stream, each with one thing more to be done. */
 export async function* changedStream(
   dataset: Dataset,
   options: BatchOptions,

@@ -43,7 +43,6 @@ export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessi
   return mapBatches(dataset, preprocessing(settings), { kind: "preprocess", settings });
 }
 
-/** What `preprocess` does to a batch, as plain data. */
 export interface PreprocessSettings {
   readonly owner: string;
   readonly input: ImageInput;

@@ -67,7 +67,7 @@ export function recordPrepared(model: Recording, said: PreprocessingSpec): void 
   if (text !== "") model.header.metadata.set(preprocessingKey, text);
 }
 
-/** What is recorded in a model. @throws PithError E_DATA where somebody wrote there what is not understood. */
+/** What is recorded in a model. @throws PithError E_DATA where the entry is not understood. */
 export function recordedPrepared({ header }: Recording): PreprocessingSpec {
   const text = header.metadata.get(preprocessingKey);
   if (text === undefined) return nothing;

@@ -112,7 +112,6 @@ function toByte(sum: number): number {
   return value < 0 ? 0 : value > 255 ? 255 : value;
 }
 
-/** An image of height × width × channels as one of another size. */
 export function resample(
   data: Uint8Array,
   from: { readonly width: number; readonly height: number },

@@ -115,7 +115,6 @@ export function padded(parts: readonly (Dense | undefined)[]): readonly (Dense |
   });
 }
 
-/** The same numbers at the same places of a larger tensor. */
 function enlarged(dense: Exclude<Dense, Dense<"string">>, dims: readonly number[]): Dense {
   const data = empty(dense, elementCount(dims));
   if (isFloat(dense.type))
@@ -138,7 +137,6 @@ function enlarged(dense: Exclude<Dense, Dense<"string">>, dims: readonly number[
   return { type: dense.type, dims, data } as Dense;
 }
 
-/** Some samples of a batch, as `sliceRows`. */
 export function sliceBatch(batch: Batch, start: number, end: number): Batch {
   return mapColumns(batch, (dense) => sliceRows(dense, start, end));
 }
@@ -158,7 +156,6 @@ export function mapColumns(batch: Batch, change: (dense: Dense, name: string) =>
   return Object.fromEntries(Object.entries(batch).map(([name, dense]) => [name, change(dense, name)]));
 }
 
-/** Elements of one row. */
 export function rowLength(dense: Dense): number {
   if (dense.type !== "string" && bitsOf[dense.type] < 8) {
     throw new PithError("E_DATA", `A data set cannot hold ${dense.type}: its elements are packed.`);

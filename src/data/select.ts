@@ -61,7 +61,6 @@ export function setAside(
   };
 }
 
-/** A stream without its first `count` samples. */
 export function skip(dataset: Dataset, count: number): Dataset {
   return {
     name: dataset.name,

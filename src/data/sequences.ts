@@ -45,7 +45,6 @@ export function tokenize(dataset: Dataset, inputs: readonly ModelInput[], option
   return mapBatches(dataset, tokenization(settings, tokenizer), portable);
 }
 
-/** What `tokenize` does to a batch, as plain data. */
 export interface TokenizeSettings {
   readonly owner: string;
   readonly inputs: readonly ModelInput[];

@@ -97,14 +97,14 @@ export function readingFor(
   const language = isLanguageModel(feeds, outputs, tokenizer?.vocabularySize, architecture);
   const { length } = stated;
   const window = length ?? Math.min(usualWindow, tokenizer?.longest ?? usualWindow);
-  const heard = stated.frames ?? usualFrames(model, rate);
+  const frames = stated.frames ?? usualFrames(model, rate);
   // A cache of tokens is a state too, which is empty wherever a sequence begins.
   const stateful = tokenInput(feeds) === undefined && findStates(model, []).length > 0;
   return {
     inputs: feeds,
     ...(classes === undefined ? {} : { classes }),
     ...(language ? { running: { tokenizer, length: window } } : {}),
-    ...(heard === undefined ? {} : { frames: heard }),
+    ...(frames === undefined ? {} : { frames }),
     ...(stateful ? { inOrder: true } : {}),
   };
 }

@@ -25,7 +25,6 @@ export interface BatchStore {
   release(): Promise<void>;
 }
 
-/** Room that stores share. */
 export interface Storage {
   store(name: string): BatchStore;
   release(): Promise<void>;
@@ -40,9 +39,7 @@ export interface StorageOptions {
 /** Other things need memory, too: the model, the runtime, a batch on its way through it. */
 const shareOfMemory = 1 / 4;
 
-/**
- * Room for batches that do not fit in memory. Whoever opens it releases it, also where something failed.
- */
+/** Room for batches that do not fit in memory. The opener releases it, also after a failure. */
 export function openStorage(options: StorageOptions = {}): Storage {
   const room: Room = { left: options.memory ?? shareOfMemory * availableMemory() };
   const stores = new Set<Store>();

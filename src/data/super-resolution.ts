@@ -45,7 +45,6 @@ export function enlarged(dataset: Dataset, { input, output, small, large }: Enla
   return mapBatches(dataset, enlarging(settings), { kind: "enlarge", settings });
 }
 
-/** What `enlarged` does to a batch, as plain data. */
 export interface EnlargeSettings {
   readonly owner: string;
   readonly found: Enlargement;

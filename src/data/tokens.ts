@@ -21,7 +21,6 @@ export interface TokenFile {
 /** train_u16le.bin, val_uint16.bin, eval_64x120_u16le.bin: token ids as little-endian numbers. */
 const pattern = /(?:^|[._-])(?:(\d+)x(\d+)[._-])?u(?:int)?(16|32)(?:le)?\.bin$/i;
 
-/** Undefined for a name that is no token file's. */
 export function tokenFile(name: string): TokenFile | undefined {
   const found = pattern.exec(name);
   if (found === null) return undefined;
@@ -31,7 +30,6 @@ export function tokenFile(name: string): TokenFile | undefined {
   return { width: bits === "16" ? 2 : 4, sequences };
 }
 
-/** Tokens one behind the other, in memory or in a file. */
 interface Tokens {
   readonly count: number;
   /** The tokens from `start` to before `end`. */

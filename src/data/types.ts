@@ -1,4 +1,3 @@
-/** Data sets: where samples come from. */
 import type { Batch } from "../tensor/types.ts";
 
 export interface BatchOptions {

@@ -17,17 +17,15 @@ interface PoolWorker {
 const kept = 10_000;
 
 let workers: PoolWorker[] = [];
-/** A thread ended that nobody ended: there are none here, or they are short of memory. */
+/** A thread ended unexpectedly: there are none here, or they are short of memory. */
 let failed = false;
 let users = 0;
 let ending: ReturnType<typeof setTimeout> | undefined;
 
-/** How many threads there are to prepare batches. */
 export function readyWorkers(): number {
   return present().filter(({ ready }) => ready).length;
 }
 
-/** Whether threads are being started. */
 export function areWorkersStarting(): boolean {
   return present().some(({ ready }) => !ready);
 }
@@ -40,7 +38,7 @@ function present(): readonly PoolWorker[] {
   return workers;
 }
 
-/** Sees to it that there are so many threads, where there can be; what comes back is there when all have begun, or failed to. */
+/** Starts threads up to this number, where there can be any; resolves once all have begun, or failed to. */
 export async function startWorkers(count: number): Promise<void> {
   const starting: Promise<void>[] = [];
   while (present().length < count && !failed) {
@@ -68,7 +66,7 @@ async function added(thread: Thread): Promise<void> {
   if (!worker.ready) failed = true;
 }
 
-/** Threads are kept for as long as somebody holds them. */
+/** Threads are kept while there is a holder. */
 export function holdWorkers(): { release(): void } {
   users++;
   clearTimeout(ending);
@@ -84,7 +82,7 @@ export function holdWorkers(): { release(): void } {
   };
 }
 
-/** Ends all threads: what they were asked is done by who asked. */
+/** Ends all threads; callers do the pending work themselves. */
 export function endWorkers(): void {
   for (const { thread } of workers.splice(0)) thread.end();
 }

@@ -8,11 +8,9 @@ import type { Engine, Session } from "./engine.ts";
 /** Below this many multiplications the trip to the runtime costs more than the product (about 0.1 ms). */
 const worthTheTrip = 100_000;
 
-/** Products by the engine, until they are released. */
 export interface EngineMultiply {
   /** a · b in float64. */
   readonly multiply: Multiply;
-  /** Gives the session back, if there is one. */
   release(): Promise<void>;
 }
 

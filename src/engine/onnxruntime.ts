@@ -1,7 +1,7 @@
 /**
  * ONNX Runtime: onnxruntime-node in Node, onnxruntime-web in a browser or on request.
  *
- * The module is loaded when the first graph is: whoever only opens, inspects or prunes needs no runtime. A graph goes over as bytes,
+ * The module is loaded when the first graph is: opening, inspecting and pruning need no runtime. A graph goes over as bytes,
  * large weights as places in the files where they lie (`weights.ts`). Training steps run with graph optimization off (the optimizer merges
  * recomputed nodes and bakes in constants, and gains nothing there) and always without memory patterns, which cost half again as much
  * memory.

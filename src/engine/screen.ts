@@ -28,7 +28,6 @@ export const insideOnly: ReadonlySet<string> = new Set<DataType>([
   "complex128",
 ]);
 
-/** @throws PithError E_UNSUPPORTED if the type cannot be an input or output. */
 export function requireCarried(name: string, type: string | undefined): void {
   if (type !== undefined && insideOnly.has(type)) throw notCarried(`"${name}"`, type);
 }

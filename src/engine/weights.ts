@@ -26,7 +26,6 @@ const leastModel = 2 ** 25;
 /** What goes inline beside the graph, whose nodes need room too: protobuf reads less than 2 GiB. */
 const inlineLimit = 2 ** 31 - 2 ** 26;
 
-/** What the runtime is given. */
 export interface Handover {
   readonly bytes: Uint8Array;
   /** The folder from which the bytes name files. */
@@ -147,7 +146,6 @@ async function writeTemporary(
   return { places, release: remove };
 }
 
-/** The deepest folder that holds all files, given by absolute paths. */
 function commonFolder(files: ReadonlySet<string>): string | undefined {
   let folder: string | undefined;
   for (const file of files) {

@@ -3,7 +3,7 @@
  *
  * A detector answers with boxes [images, candidates, 4] and scores [images, candidates, classes]. Boxes are corners (x1 y1 x2 y2), or centre and
  * size (x y w h) where they are no corners: x2 < x1 somewhere. Where the scores of every candidate add up to 1 over the classes (softmax), class 0
- * is the background, as in SSD and its kin. Both are read off the original, and hold for the other model too. What is found are the candidates
+ * is the background, as in SSD and similar detectors. Both are read off the original, and hold for the other model too. What is found are the candidates
  * above a threshold that no better one of the same class covers (non-maximum suppression). The boxes of both models are matched one to one by
  * intersection over union, IoU = |A ∩ B| / |A ∪ B|.
  */
@@ -43,9 +43,7 @@ function area([x1, y1, x2, y2]: Box): number {
 const threshold = 0.5;
 
 export interface BoxMatch {
-  /** Index among the detections. */
   readonly found: number;
-  /** Index among the truths. */
   readonly truth: number;
   readonly overlap: number;
 }
@@ -93,7 +91,6 @@ function byScore(found: readonly Detection[]): number[] {
   return [...found.keys()].sort((a, b) => (found[b]?.score ?? 0) - (found[a]?.score ?? 0) || a - b);
 }
 
-/** How a detector's outputs are meant. */
 interface BoxForm {
   readonly centres: boolean;
   /** The first class that is no background. */

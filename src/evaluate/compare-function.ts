@@ -45,7 +45,7 @@ export const fewSamples = 30;
 export const fewestSame = 0.5;
 
 /**
- * Whether a changed model still does what its original does, where there are no samples: up to 32 random inputs, fewer of dear models but four at
+ * Whether a changed model still does what its original does, where there are no samples: up to 32 random inputs, fewer of expensive models but four at
  * least, and both models' answers. Source: the header of this file.
  * @returns a sentence if they cannot be compared.
  * @throws PithError E_ENGINE if the runtime loads the original and refuses the result, E_DATA if the original has no such output, E_STOPPED on
@@ -141,7 +141,6 @@ export class Outputs {
     this.#others = others;
   }
 
-  /** @throws PithError E_DATA if the original has no such output. */
   add(feeds: Batch, expected: Batch, got: Batch): void {
     this.#all ??= this.#begin(expected);
     for (const output of this.#all) output.add(feeds, expected, got);
@@ -161,40 +160,39 @@ export class Outputs {
       });
   }
 
-  /** @returns a sentence if none can be compared. */
   get worst(): Likeness | string {
     const all = this.#all ?? [];
     let reason = "the model has no numeric output";
-    const told: Told[] = [];
+    const findings: OutputFinding[] = [];
     for (const output of all) {
       const { found } = output;
       if (typeof found === "string") reason = found;
       // How many things are found may depend on rounding: only of the answer that is a loss.
-      else if (!output.isOther || output.name === this.#answer) told.push({ of: output, ...found });
+      else if (!output.isOther || output.name === this.#answer) findings.push({ of: output, ...found });
     }
-    const [worst] = told.toSorted((a, b) => rank(a) - rank(b) || a.signalToNoise - b.signalToNoise);
+    const [worst] = findings.toSorted((a, b) => rank(a) - rank(b) || a.signalToNoise - b.signalToNoise);
     if (worst === undefined) return reason;
     const { of, lost, ...own } = worst;
-    const figures = { ...own, samples: Math.max(...told.map(({ samples }) => samples)) };
-    const compared = new Set(told.map((one) => one.of.name));
+    const figures = { ...own, samples: Math.max(...findings.map(({ samples }) => samples)) };
+    const compared = new Set(findings.map((one) => one.of.name));
     const rest = all.map(({ name }) => name).filter((name) => !compared.has(name));
     if (this.#count === 1) return { ...figures, lost };
     return {
       ...figures,
       lost: lost === undefined ? undefined : `output "${of.name}": ${lost}`,
       output: of.name,
-      outputs: told.length,
+      outputs: findings.length,
       ...(rest.length === 0 ? {} : { uncompared: rest }),
     };
   }
 }
 
-interface Told extends OutputLikeness {
+interface OutputFinding extends OutputLikeness {
   readonly of: OutputComparison;
 }
 
 /** What is lost comes first, then what differs, then what the inputs move. */
-function rank({ lost, relativeError, unmoved, of }: Told): number {
+function rank({ lost, relativeError, unmoved, of }: OutputFinding): number {
   if (lost !== undefined) return 0;
   const differs = relativeError !== 0;
   return (differs ? 1 : 5) + (of.isBeside ? 1 : 0) + (unmoved === undefined ? 0 : 2);

@@ -116,7 +116,7 @@ const usualShare = 0.01;
 const usualDecibels = 0.1;
 
 /**
- * How much worse a result may be where nobody says, in the metric's unit: 0.01 of figures that are 1 at best (a point of accuracy, of agreement,
+ * How much worse a result may be by default, in the metric's unit: 0.01 of figures that are 1 at best (a point of accuracy, of agreement,
  * of overlap; of correlation, cosine, R²), 0.01 nats, 0.1 dB, and 1 % more than the original's of errors and perplexity, which have no bound.
  */
 export function usualDrop({ unit, better }: Pick<Metric, "unit" | "better">, original: number): number {

@@ -77,7 +77,6 @@ export function determination(options: MetricOptions = {}): Metric {
   return ofPowers({ name: "R²", unit: "", columns: 4 }, options, numbers, figure);
 }
 
-/** A figure of powers that are summed over all samples. */
 function ofPowers(
   metric: Pick<Metric, "name" | "unit" | "columns">,
   options: MetricOptions,
@@ -151,7 +150,6 @@ function perSample(
 interface Pair<T> {
   readonly name: string;
   readonly samples: number;
-  /** Elements of one sample. */
   readonly width: number;
   readonly classes: number;
   readonly ours: T;

@@ -157,7 +157,6 @@ function pair(
   return { ours, theirs };
 }
 
-/** The product of two vectors that lie in larger arrays. */
 function product(a: Float64Array, startA: number, b: Float64Array, startB: number, width: number): number {
   let sum = 0;
   for (let index = 0; index < width; index++) sum += (a[startA + index] ?? 0) * (b[startB + index] ?? 0);

@@ -147,7 +147,6 @@ function judged(
 interface Difference {
   readonly at: string;
   readonly difference: number;
-  /** Of the original from itself. */
   readonly own: number;
 }
 

@@ -40,7 +40,6 @@ export interface Exchange {
 }
 
 const selectName = "pith.select";
-/** The first operator set that has Where. */
 const whereOpset = 9;
 
 /**

@@ -158,7 +158,6 @@ export async function guessPreprocessing(
   };
 }
 
-/** Runs of a sample that so many ways take at most. */
 function mostRuns(ways: number, count: number): number {
   return rounds.reduce((sum, size, round) => {
     const before = rounds[round - 1];

@@ -23,7 +23,6 @@ import { pairedRuns } from "./paired-runs.ts";
 /** The largest number of float16. */
 const largest = 65_504;
 const samplesAsked = 8;
-/** Bytes of a stored mask, at most. */
 const mostOfMask = 2 ** 24;
 
 /**
@@ -89,7 +88,6 @@ async function clampConstants({ graph }: Model): Promise<void> {
   }
 }
 
-/** What is computed in float16: by the names that the original has for it. */
 function halvedIn(model: Model): ReadonlySet<string> {
   const inference = infer(model);
   const isHalf = (value: Value | undefined): boolean =>

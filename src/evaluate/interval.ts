@@ -146,7 +146,6 @@ export function pairedScores(count: number, gained: number, lost: number, { z }:
   return { value, low: crossing(score, -1, value, z), high: crossing(score, value, 1, -z), count };
 }
 
-/** Where a falling function takes a value, by halving. */
 function crossing(falling: (at: number) => number, from: number, to: number, wanted: number): number {
   let [low, high] = [from, to];
   for (let step = 0; step < 60; step++) {

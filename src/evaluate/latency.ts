@@ -141,7 +141,6 @@ export function isUnsteady(models: readonly Pick<Latency, "milliseconds">[]): bo
   return models.some(({ milliseconds: { low, high } }) => high > 2 * low);
 }
 
-/** Beside times of which `isUnsteady`. */
 export const unsteadyNote =
   "The machine was too busy to measure speed: some rounds of a model took twice as long as others. Time them again when it is idle.";
 

@@ -56,7 +56,7 @@ const [samplesAlone, workAlone, leastAlone] = [8, 1e11, 8];
  * finite. Shares of independent errors add up to about 1. An error made between two layers, by a rounded softmax or a sum in float16, counts to
  * the layer behind it, unless the candidate rounds what it is made of there.
  *
- * Cost: both models on all samples; then both again for each layer on 8 samples, of dear models for the noisiest layers only.
+ * Cost: both models on all samples; then both again for each layer on 8 samples, of expensive models for the noisiest layers only.
  * @param data Samples; undefined: random inputs.
  * @returns a Miss if the two cannot be compared on random inputs.
  * @throws PithError E_DATA if the data does not fit, E_ENGINE if the candidate does not run, E_STOPPED on the signal.

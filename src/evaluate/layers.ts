@@ -56,13 +56,11 @@ export async function compareLayers(
   return compareLayersOn({ model: original, engine }, { model: candidate, engine }, samples, options);
 }
 
-/** A model and what runs it. */
 export interface Placed {
   readonly model: Model;
   readonly engine: Engine;
 }
 
-/** The same, each run by an engine of its own. */
 export async function compareLayersOn(
   original: Placed,
   candidate: Placed,
@@ -88,7 +86,6 @@ export interface Place extends Cut {
   readonly layer: string;
   readonly kind: "layer" | "operation" | "output";
   readonly operator: string;
-  /** The place of its node in the original. */
   readonly at: number;
   /** Multiply-accumulates for each number that comes out, about. */
   readonly fan: number;

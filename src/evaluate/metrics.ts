@@ -141,7 +141,6 @@ export function matthews(options: MetricOptions = {}): Metric {
   });
 }
 
-/** Sums of each column of rows. */
 export function columnSums(rows: Float64Array, columns: number): Float64Array {
   const sums = new Float64Array(columns);
   for (let index = 0; index < rows.length; index++)
@@ -197,7 +196,6 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
   return { scores, labels };
 }
 
-/** The column with the labels. @throws PithError E_DATA if there is none. */
 export function labelOf(batch: Batch): Dense {
   if (batch.label !== undefined) return batch.label;
   throw new PithError("E_DATA", `The data has no column "label", only ${Object.keys(batch).join(", ")}.`, {
@@ -250,7 +248,6 @@ function perSample(
   });
 }
 
-/** Positions of a sample whose labels count. */
 function* labelled(
   { positions }: Scores,
   labels: Float64Array,

@@ -117,12 +117,12 @@ function scaled(value: number, units: readonly string[]): string {
   return `${rest.toFixed(digits)} ${units[unit]}`.trim();
 }
 
-/** Seconds; who waits less needs no word. */
-const leastTold = 20;
+/** Seconds; shorter waits are not announced. */
+const leastAnnounced = 20;
 
 /** "about 4 minutes"; undefined for what is over at once. */
 export function waiting(seconds: number): string | undefined {
-  if (seconds < leastTold) return undefined;
+  if (seconds < leastAnnounced) return undefined;
   if (seconds < 90) return `about ${integer(10 * Math.round(seconds / 10))} seconds`;
   if (seconds < 5400) return `about ${integer(seconds / 60)} minutes`;
   return `about ${(seconds / 3600).toFixed(seconds < 36_000 ? 1 : 0)} hours`;

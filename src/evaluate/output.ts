@@ -22,7 +22,6 @@ export function mainOutput(outputs: Batch, wanted?: string): Dense {
   return outputNamed(outputs, mainOutputName(outputs, wanted));
 }
 
-/** @throws PithError E_DATA if there is no such output. */
 export function outputNamed(outputs: Batch, name: string): Dense {
   const found = outputs[name];
   if (found !== undefined) return found;
@@ -46,7 +45,6 @@ export interface Scores {
   at(position: number): number;
 }
 
-/** For whoever asked what classes were named of answers that name none. */
 export const numbersHint =
   'Numeric labels are measured by mean squared error or rank correlation, images by peak signal-to-noise ratio: `metric: "mean-squared-error"`, rank-correlation or psnr; against an original by r-squared.';
 
@@ -120,7 +118,6 @@ function numbered(names: readonly string[], texts: Map<string, number>): Float64
   });
 }
 
-/** @throws PithError E_DATA where an output names a class only. */
 export function requireScores({ named }: Scores, figure: string): void {
   if (named !== true) return;
   throw new PithError("E_DATA", `The output names a class for each sample and gives no scores: ${figure} needs them.`, {

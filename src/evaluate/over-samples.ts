@@ -23,11 +23,9 @@ export interface ObserveOptions {
   readonly progress?: (done: number, total?: number) => void;
 }
 
-/** A model, and the values of its main graph that are wanted of it. */
 export interface Observed {
   readonly model: Model;
   readonly observed: readonly string[];
-  /** What runs it, if not what runs the others. */
   readonly engine?: Engine | undefined;
 }
 

@@ -54,7 +54,6 @@ export interface PairOptions {
   readonly seed: number;
   /** Samples at most (32), of which there are four at least. */
   readonly samples?: number | undefined;
-  /** Let the runtime rewrite the graphs (default). */
   readonly optimize?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** Runs that are done, of the original and of the other, and how many there are about. */
@@ -145,7 +144,6 @@ function notCut(original: Model, result: Model, unknown: readonly UnknownOperato
   throw new PithError("E_ENGINE", `This runtime has no ${operators}, and without it there is nothing to compare.`);
 }
 
-/** What a model was fed, and what it said. */
 export interface Run {
   readonly feeds: Batch;
   readonly expected: Batch;
@@ -157,7 +155,7 @@ interface Candidate {
   readonly work: number;
 }
 
-/** Sizes to try, in order; dear ones with fewer samples in a run. */
+/** Sizes to try, in order; expensive ones with fewer samples in a run. */
 function* candidates(
   model: Model,
   inputs: RandomInputs,

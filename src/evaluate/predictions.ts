@@ -77,12 +77,10 @@ const lostShare = 0.5;
 /** What counts as shown: an uneven split of the disputed samples that is less likely than this by chance. */
 const significance = 0.05;
 
-/** How the answers of a model are judged: each sample against the class that it should get. */
 export interface Knowledge {
   readonly name: "accuracy" | "agreement";
   /** −1 where nothing is known. */
   readonly truth: Float64Array;
-  /** What the original names. */
   readonly given: Float64Array;
   /** Share of samples for which the original is right. */
   readonly original: number;

@@ -20,7 +20,6 @@ import { type Random, random } from "../tensor/random.ts";
 import type { Batch, DataType, Dense } from "../tensor/types.ts";
 import { imageSides, images } from "./random-images.ts";
 
-/** The size of a named dimension. */
 export type Assignment = (name: string) => number;
 
 /** Input → its dimensions. */
@@ -31,9 +30,7 @@ export interface RandomInputs {
   readonly undrawable: string | undefined;
   /** The size of a dimension, its names being as assigned where the model does not decide them. */
   size(dim: Dim, assignment: Assignment): number;
-  /** The dimensions of each input that can be drawn. */
   shapes(assignment: Assignment): Shapes;
-  /** One batch of these dimensions. */
   draw(shapes: Shapes, numbers: Random): Batch;
 }
 
@@ -136,7 +133,6 @@ function scaleOf(hint: Interval | undefined): readonly [number, number] | undefi
   return (hint.high - hint.low) / 4 > leastDivisor ? [0, 255] : [hint.low, hint.high];
 }
 
-/** Sizes that a model may run on. */
 export interface Guess {
   readonly batch: number;
   readonly shapes: Shapes;

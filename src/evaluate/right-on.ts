@@ -19,7 +19,6 @@ import { counted, figure } from "./numbers.ts";
 import { namesInBoth, type Pair, pairedRuns, type Run, runResult } from "./paired-runs.ts";
 import type { RunTarget, TargetName } from "./run-target.ts";
 
-/** How a file does on one runtime. */
 export interface OnTarget {
   readonly target: TargetName;
   /** "WebGPU in Chrome/156.0.0.0 (google swiftshader)" */
@@ -52,11 +51,9 @@ const smallLoss = 1;
 /** Relative error of outputs that inputs do not move, beyond which nothing is shown. */
 const farApart = 0.1;
 
-/** A result natively, and what comparing it elsewhere takes. */
 interface Native {
   readonly result: Model;
   readonly pairs: readonly Pair[];
-  /** What sentences call an input. */
   readonly one: "random input" | "sample";
   readonly likeness: Likeness | string;
 }

@@ -96,7 +96,6 @@ export async function createRunner(
   };
 }
 
-/** A copy that hands these values out, too. @throws PithError E_NAME if one is not there. */
 export function withOutputs(model: Model, names: readonly string[]): Model {
   const work = model.clone();
   const observed = names.map((name) => {

@@ -1,4 +1,3 @@
-/** How far two tensors are apart. */
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";

@@ -89,7 +89,7 @@ interface Step {
 /** The nodes that compute something from the inputs, in order. A bias that is added behind a product is part of it. */
 function computation(model: Model, unknown: readonly UnknownOperator[]): readonly Step[] {
   const copy = model.clone();
-  // Nodes are read by the types of their inputs; what comes out of operators that nobody knows is taken for rows of floats, in both models.
+  // Nodes are read by the types of their inputs; what comes out of unknown operators is taken for rows of floats, in both models.
   for (const node of copy.graph.nodes())
     for (const value of isOneOf(node, unknown) ? node.outputs : [])
       if (value !== undefined && value.type?.dims === undefined)

@@ -93,7 +93,6 @@ async function dequantized(
 /** Nodes between a packed layer's result and its matrix, at most. */
 const mostNodes = 24;
 
-/** The matrix of floats that a product multiplies with. */
 function matrixBehind(output: Value, count: number, inference: Inference): Value | undefined {
   const work = [output];
   for (let at = 0; at < Math.min(work.length, mostNodes); at++) {

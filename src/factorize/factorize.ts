@@ -174,7 +174,6 @@ async function factorizeLayers(
   return { changes, misses };
 }
 
-/** What layers that share a weight share of its factors. */
 interface Factors {
   /** The axis of the output channels in the layer that was factorized first. */
   readonly out: number;
@@ -184,7 +183,6 @@ interface Factors {
   readonly up: Value;
 }
 
-/** How a layer is written as two, or why it cannot be. */
 function factoredOf(layer: Layer): Factored | Miss {
   const miss = requireWeight(layer, weightNeeds.factorize);
   return miss ?? layer.role.factored ?? new Miss("its operator cannot be written as two layers", layer.name);

@@ -5,7 +5,6 @@ import { type Carried, Graph, type Node, type Value } from "./graph.ts";
 /** Values and what stands for them in a copy: undefined for one that is left out. What is not among them is read as it is. */
 export type Copies = Map<Value, Value | undefined>;
 
-/** A copy of a main graph and everything inside it. */
 export function copyGraph(graph: Graph): Graph {
   const copy = new Graph();
   copy.operators = graph.operators;

@@ -49,7 +49,7 @@ export interface Value extends Carried {
   readonly graph: Graph;
   /** What is known of it: what was inferred, else what is stated. Setting it states it. */
   type: ValueType | undefined;
-  /** What the file declares, or whoever made the value said: what is saved. */
+  /** What the file declares, or the value was made with: what is saved. */
   readonly stated: ValueType | undefined;
   /** What `infer` found. Saved only where nothing is stated and something must be: for outputs. */
   inferred: ValueType | undefined;

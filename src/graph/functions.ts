@@ -2,7 +2,7 @@
  * Functions that a model brings along: operators with a body. A call is a node whose domain and name are those of a function.
  *
  * The body as it stands in the file has holes: attributes that take the value that the call gives ("references"). `instantiate` makes a
- * graph of it in which they are filled, for one call: what is inlined, and what is looked into by whoever needs to know what a call does.
+ * graph of it in which they are filled, for one call: what is inlined, and what is read to know what a call does.
  */
 
 import { copyGraph } from "./clone.ts";

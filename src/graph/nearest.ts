@@ -1,4 +1,4 @@
-/** What somebody who mistyped a name most likely meant. */
+/** What a mistyped name most likely meant. */
 
 /**
  * The nearest of some names by edits (insert, delete, replace, swap neighbours), letter case aside; undefined if none is near: more than a

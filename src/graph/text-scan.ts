@@ -33,7 +33,6 @@ export class Scanner {
     if (!this.take(token)) this.fail(`expected "${token}", got ${this.upcoming()}`);
   }
 
-  /** The word that comes next, without taking it. */
   peekWord(): string | undefined {
     return this.#at(word, this.position);
   }

@@ -5,7 +5,7 @@
  * and native memory comes back only when a process ends. The module of a job has the function as its default export.
  */
 
-/** What a job is given to talk to whoever started it. */
+/** How a job talks to the process that started it. */
 export interface JobContext {
   /** Aborts when the job should stop. It then has a few seconds to end by itself, with a result or without. */
   readonly signal: AbortSignal;

@@ -36,7 +36,6 @@ export async function addRows(sums: Sums, features: Matrix, targets: Matrix, mul
   });
 }
 
-/** Adds a matrix to a sum, in place. */
 export function addTo(total: Matrix, part: Matrix): void {
   part.data.forEach((value, at) => {
     total.data[at] = (total.data[at] ?? 0) + value;

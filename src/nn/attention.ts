@@ -14,7 +14,7 @@ import { linear } from "./linear.ts";
 import { applyInside, type Module, type ModuleScope, mismatch, requireCount, requireDims } from "./module.ts";
 
 export interface AttentionOptions {
-  /** The input of the network, [batch, tokens], that is 0 for tokens nobody looks at: the padding of a text. */
+  /** The input of the network, [batch, tokens], that is 0 for tokens to ignore: the padding of a text. */
   readonly mask?: string;
   /** Let each token look at itself and those before it only. */
   readonly causal?: boolean;

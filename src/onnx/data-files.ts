@@ -1,5 +1,5 @@
 /**
- * Which files models keep their weights in: what may be replaced or removed when a model is saved, and what somebody still reads.
+ * Which files models keep their weights in: what may be replaced or removed when a model is saved, and what other models still read.
  *
  * Weights beside `model.onnx` lie in `model.onnx_data`, and if others need that one, in `model.onnx_data_1`, and so on. While they are being
  * saved they have a name of their own, `model.onnx_data.<who saves>`, which a model may refer to for a moment.

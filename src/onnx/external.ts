@@ -1,6 +1,6 @@
 /**
  * Weights in other files: `external_data` of a TensorProto names a file, an offset and a length.
- * The file is opened once, and read only where somebody reads a tensor.
+ * The file is opened once, and read only where a tensor is.
  */
 import { PithError } from "../errors.ts";
 import type { ByteSource, StoredBytes } from "../tensor/types.ts";

@@ -1,4 +1,4 @@
-/** The fields of a protobuf message: found first, read when somebody asks. */
+/** The fields of a protobuf message: found first, read on demand. */
 import { PithError } from "../errors.ts";
 import { concatenated } from "../tensor/dense.ts";
 import { Cursor, decodeText, type Header, malformed, readHeader, type WireType } from "./wire.ts";
@@ -115,7 +115,6 @@ export function splitFields(bytes: Uint8Array, base = 0): Field[] {
   return list.finish();
 }
 
-/** Whether the bytes of a field are in memory. */
 export function isLoaded(field: Field): boolean {
   return field instanceof FieldInMemory || field.whole !== undefined;
 }

@@ -71,7 +71,7 @@ async function readFunction(message: Uint8Array, readingOf: ReadingOf): Promise<
   };
 }
 
-/** Attributes with a default, read as those of a node that nobody uses. */
+/** Attributes with a default, read as those of a node without uses. */
 async function readDefaults(
   defaults: readonly Field[],
   readingOf: ReadingOf,
@@ -104,7 +104,6 @@ function referencesIn(graph: Graph): ReadonlyMap<Node, ReadonlyMap<string, strin
   return references;
 }
 
-/** Which metadata, by key, and which documentation is a note that nobody needs. */
 export interface Notes {
   key(key: string): boolean;
   doc(text: string): boolean;

@@ -2,7 +2,7 @@
  * Reading a file of nested messages without reading its weights.
  *
  * A message of at most 64 KiB is read whole. Of a longer one only the headers of its fields are read, and the fields that are short
- * themselves; what is long stays in the file, as a range, and whoever knows the field decides whether to descend into it. Reads are
+ * themselves; what is long stays in the file, as a range, and the caller, who knows the field, decides whether to descend into it. Reads are
  * small after a jump (a skipped weight) and grow while they go on in sequence.
  */
 import { PithError } from "../errors.ts";
@@ -66,7 +66,6 @@ export class LazyFile {
     return Promise.all(fields.map((field) => (isShortRun(field) ? this.loaded(field) : field)));
   }
 
-  /** The fields of the message that is the payload of a field. */
   async inside(field: Field): Promise<Field[]> {
     if (field.wire !== 2) throw malformed(field.from, `field ${field.number} is not a message`);
     if (!isLoaded(field)) return this.fields(field.start, field.end);

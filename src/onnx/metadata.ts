@@ -15,7 +15,6 @@ export function readEntry(field: Field): readonly [key: string, value: string] {
   return [key, value];
 }
 
-/** The entries, and the role among them. */
 export function readMetadata(
   fields: readonly Field[],
 ): readonly [metadata: ReadonlyMap<string, string>, role: Role | undefined] {

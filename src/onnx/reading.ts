@@ -11,13 +11,11 @@ export interface Reading {
   readonly file: LazyFile;
   readonly external: ExternalFiles;
   readonly unknownDims: UnknownDims;
-  /** Fills a graph from the fields of its GraphProto. */
   readonly graph: (fields: readonly Field[], graph: Graph, depth: number) => Promise<void>;
 }
 
 export interface Writing {
   /** The elements of string tensors that are not in a file: their size is known only once they are read. */
   readonly strings: ReadonlyMap<Tensor, Dense<"string">>;
-  /** Writes the fields of a GraphProto. */
   readonly graph: (writer: Writer, graph: Graph) => void;
 }

@@ -1,7 +1,7 @@
 /**
  * Tensors: TensorProto.
  *
- * Of a tensor above 8 KiB only the place of its elements is known until somebody reads it. Its data fields are remembered as ranges of
+ * Of a tensor above 8 KiB only the place of its elements is known until it is read. Its data fields are remembered as ranges of
  * the file, so that an unchanged tensor is written by copying them, however it was stored.
  */
 import { PithError } from "../errors.ts";

@@ -80,7 +80,6 @@ function decodeStrings(dims: readonly number[], fields: readonly Field[], place:
   });
 }
 
-/** @throws PithError E_MODEL if they differ. */
 export function checkCount(expected: number, got: number, what: string, place: string): void {
   if (expected !== got) {
     const sentence = `its dimensions ask for ${expected} ${what.split(" ")[0]}, it has ${got} ${what}.`;

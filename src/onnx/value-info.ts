@@ -179,7 +179,7 @@ function readShape(shape: Field, name: string, open: (axis: number) => Dim): Dim
   return dims;
 }
 
-/** What is stated; what was inferred where the format wants a type and nobody stated one: for what was made since the file was read. */
+/** What is stated; what was inferred where the format wants a type and none is stated: for what was made since the file was read. */
 function statedType({ stated, inferred, declared, foreign, graph }: Value): ValueType | undefined {
   const wanted = !declared && foreign?.type === undefined && graph.parent === undefined;
   return stated ?? (wanted ? inferred : undefined);

@@ -24,7 +24,6 @@ export interface ExternalPlace {
   readonly length: number;
 }
 
-/** What is written with a tensor beside its elements. */
 export interface Beside {
   readonly name?: string;
   readonly doc?: string | undefined;

@@ -196,7 +196,7 @@ export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Arr
   if (length > 0) yield buffer.subarray(0, length);
 }
 
-/** Pieces with what had to be produced; ranges stay where they are: whoever writes a file copies them as suits it. */
+/** Pieces with what had to be produced; ranges stay where they are: the writer of a file copies them as suits it. */
 export async function* parts(pieces: readonly Piece[]): AsyncGenerator<Uint8Array | StoredBytes, void, undefined> {
   for (const piece of pieces) {
     if (piece instanceof Uint8Array || !("produce" in piece)) {

@@ -1,4 +1,3 @@
-/** Attention with heads apart and in one axis: masks, causal, past keys, fewer key heads, limited and shown products. */
 import { type Example, table } from "./define.examples.ts";
 
 const attention = table({ opset: 24 }, (inputs, call, settings = "") => `(${inputs}) ${call} {${settings}}`);

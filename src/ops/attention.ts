@@ -61,7 +61,6 @@ function read(site: Site): Settings | Miss {
   };
 }
 
-/** What an operand has: samples, places, and numbers of each head at a place. */
 interface Shape {
   readonly batch: Dim;
   readonly places: Dim;
@@ -178,7 +177,6 @@ const insideHeads = (
   ] as const
 ).map(([from, to]): AxisLink => ({ from: [from, 3], to: [to, 3] }));
 
-/** 0, 1, … up to the size of an axis, in the given shape. */
 function counting(emit: Emit, like: Value, axis: number, size: Dim, shape: readonly number[]): Value {
   const numbers =
     typeof size === "number"
@@ -226,7 +224,6 @@ function bias(
   return { sum: rest.reduce((sum, term) => emit.Add([sum, term]), first), mayBeEmpty };
 }
 
-/** Each key head as often as there are heads that it serves. */
 function repeated(s: Settings, emit: Emit, value: Value, size: Dim): Value | Miss {
   const serves = s.heads / s.keyHeads;
   if (serves === 1) return value;
@@ -236,7 +233,6 @@ function repeated(s: Settings, emit: Emit, value: Value, size: Dim): Value | Mis
   return emit.Reshape([spread, [0, s.heads, -1, size]]);
 }
 
-/** In another type, where one is asked for; and back. */
 function softmax(emit: Emit, scores: Value, precision: DataType | undefined): Value {
   if (precision === undefined || precision === typeOf(scores)) return emit.Softmax([scores], { axis: -1 });
   return emit.CastLike([emit.Softmax([emit.Cast([scores], { to: typeCodes[precision] })], { axis: -1 }), scores]);

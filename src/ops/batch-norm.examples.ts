@@ -1,4 +1,3 @@
-/** Batch normalization with stored statistics. */
 import { type Example, table } from "./define.examples.ts";
 
 const stored = (channels: number): string =>

@@ -76,11 +76,9 @@ function writeTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
   return [y, blend(mean, batchMean), blend(variance, batchVariance)];
 }
 
-/** One number for all channels, stored. */
 const filling = (emit: Emit, type: FloatType, channels: number) => (value: number) =>
   emit.constant(fromNumbers(type, [channels], new Array<number>(channels).fill(value)));
 
-/** All axes but that of the channels. */
 const otherAxes = (x: Value): readonly number[] => [0, ...range(fixed(x).length - 2, 2)];
 
 /**
@@ -131,7 +129,6 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
   return [emit.Add([straight, back]), factor, shift];
 }
 
-/** Whether x has whole blocks of channels. */
 const fillsBlocks = (x: Value, size: number): boolean =>
   typeOf(x) === "float32" && fixed(x).length === 4 && (fixed(x)[1] ?? 0) % size === 0;
 
@@ -150,7 +147,6 @@ function trainInBlocks(s: Settings, emit: Emit, x: Value, [scale, bias]: readonl
   return [backFromBlocks(emit, scaleInBlocks(emit, x, { scale: slope, shift })), mean, variance];
 }
 
-/** Scale, bias, mean and variance broadcast over the samples. */
 function lowerPerElement(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] {
   const [x, scale, bias, mean, variance] = inputs;
   const deviation = emit.Sqrt([emit.Add([variance, s.epsilon])]);

@@ -1,4 +1,3 @@
-/** Element by element, two operands: equal shapes, broadcasting both ways, a scalar, shape arithmetic on stored integers. */
 import { between, type Example, table } from "./define.examples.ts";
 
 const positive = { feeds: { a: between(0.5, 2), b: between(0.5, 2) } };

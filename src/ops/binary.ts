@@ -56,7 +56,7 @@ const compared = (_: unknown, site: Site): readonly Wanted[] =>
 const comparison = (name: string, more: Pick<BinaryRow<undefined>, "onDims"> = {}): Op =>
   binary({ name, derivatives: flat, type: "bool", wants: compared, ...more });
 
-/** Sizes of images, zeros, ones: bounds that nobody trained are whole. */
+/** Sizes of images, zeros, ones: bounds that were not trained are whole. */
 function isUntrained({ small }: Operand): boolean {
   return small !== undefined && toFloat64(small).every((entry) => Number.isInteger(entry) || !Number.isFinite(entry));
 }

@@ -1,4 +1,3 @@
-/** Graphs inside nodes. */
 import { type Example, table } from "./define.examples.ts";
 
 const ranks =

@@ -13,7 +13,6 @@ import { type Body, defineOp, type Inferred, type OpDef, type Site } from "./def
 import { integer, integers, wrapAxis } from "./shared/attributes.ts";
 import { mergeOperands } from "./shared/merge-types.ts";
 
-/** What all of them say of everything but types. */
 const rest = {
   axes: new Miss("holds graphs"),
   gradient: new Miss("runs its body as a subgraph, which is not unrolled"),
@@ -21,7 +20,6 @@ const rest = {
 
 const containers = true as const;
 
-/** The condition of an If, where it is known. */
 function decided(site: Site): boolean | undefined {
   const { elements, small } = site.inputs[0] ?? {};
   const [element] = elements ?? [];
@@ -48,7 +46,7 @@ export const If = defineOp({
     });
   },
   ...rest,
-  // Of two branches that may be taken, the dearer one.
+  // Of two branches that may be taken, the more expensive one.
   cost: ({ yes, no }, site) => {
     const taken = decided(site);
     if (taken !== undefined) return (taken ? yes : no).macs();
@@ -91,7 +89,6 @@ function settle(
   return new Miss("the types of loop-carried values do not converge");
 }
 
-/** Without what no merge keeps. */
 function bare({ type, dims, elements, container }: Inferred): Inferred {
   if (container !== undefined) return { type, dims, container };
   return elements === undefined ? { type, dims } : { type, dims, elements };

@@ -1,4 +1,3 @@
-/** Convolutions over one, two and three spatial axes: padded, strided, dilated, grouped, depthwise. */
 import { type Example, table } from "./define.examples.ts";
 
 const conv = table(

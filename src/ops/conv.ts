@@ -71,7 +71,6 @@ function inputGradient(
 /** As many outputs as Conv needs to be faster than ConvTranspose: with 6 it takes four times as long. */
 const fewest = 12;
 
-/** The data has the weight's type and rank, and its channels. */
 function dataOf(site: Site, channels: (dims: readonly Dim[]) => Dim): readonly { input: number; type: ValueType }[] {
   const weight = site.inputs[1];
   if (weight?.dims === undefined) return [];
@@ -81,7 +80,6 @@ function dataOf(site: Site, channels: (dims: readonly Dim[]) => Dim): readonly {
   ];
 }
 
-/** dLoss/dBias */
 const biasGradient = (emit: Emit, up: Value): Value =>
   emit.ReduceSum([up, [0, ...range(fixed(up).length - 2, 2)]], { keepdims: 0 });
 

@@ -13,7 +13,6 @@ export interface Example {
   readonly title: string;
   /** `(x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); y = MatMul(x, w)`; the last node is the one that is meant. */
   readonly text: string;
-  /** The version of the default operator set. */
   readonly opset: number;
   /** What named dimensions stand for. */
   readonly sizes: Readonly<Record<string, number>>;
@@ -48,7 +47,7 @@ type More = Partial<Omit<Example, "title" | "text">>;
 
 /**
  * A row for each example: its title and its text, which may begin with its opset, or what `write` makes a text of; then what it says no to, is
- * fed, or is not tried on. A row goes on in lines that are indented further. All rows share `more`.
+ * fed, or is not tried on. A row continues in lines that are indented further. All rows share `more`.
  *
  *     Gemm of opset 7 | opset 7 (x: float32[batch, 3]) w: float32[3, 4] = zeros; y = Gemm(x, w)
  *     Mod of a dimension | (x: float32[batch, 3]) n: int64[] = 4; s = Shape(x); y = Mod(s, n) | sizes batch: 6 | except channels: …

@@ -103,7 +103,6 @@ const traits: Readonly<Record<keyof Traits, true>> = {
 const traitsOf = (def: Traits): Traits =>
   Object.fromEntries(Object.entries(def).filter(([key, value]) => key in traits && value !== undefined));
 
-/** An entry with what it left out. */
 type Whole<S> = OpDef<S> & { readonly [K in FacetName]: NonNullable<OpDef<S>[K]> };
 
 /** An entry applied to a node. A class rather than an object of closures: every walk applies it anew, and asks for one or two of its answers. */

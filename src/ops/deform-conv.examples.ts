@@ -1,4 +1,3 @@
-/** Deformable convolution: offsets, a mask, groups. */
 import { type Example, table } from "./define.examples.ts";
 
 const shared = {

@@ -13,7 +13,6 @@ import { range, scalar, typeOf } from "./shared/rules.ts";
 import { sample } from "./shared/sampling.ts";
 import { explicitPads, windowDims } from "./shared/window.ts";
 
-/** Its operands as a convolution has them: offsets and mask left out. */
 const asConv = (site: Site): Site => picked(site, [0, 1, 3]);
 
 /** Where each tap reads along an axis if nothing moves it: tap by tap, each for all places of the output. */

@@ -1,4 +1,3 @@
-/** Sums of products, said by names of axes; and determinants. */
 import { type Example, table } from "./define.examples.ts";
 
 const two = table(

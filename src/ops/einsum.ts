@@ -27,7 +27,6 @@ interface Equation {
 
 const ellipsis = "...";
 
-/** Names of axes; `...` as it stands. */
 function namesIn(term: string): readonly string[] {
   const names = term.replaceAll(/\s/g, "").match(/\.\.\.|[A-Za-z]/g) ?? [];
   if (names.join("") !== term.replaceAll(/\s/g, ""))
@@ -35,7 +34,6 @@ function namesIn(term: string): readonly string[] {
   return names;
 }
 
-/** `...` spelled out as so many axes. */
 function spelledOut(names: readonly string[], count: number): readonly string[] {
   const axes = Array.from({ length: count }, (_, axis) => String(count - 1 - axis));
   return names.flatMap((name) => (name === ellipsis ? axes : [name]));
@@ -68,7 +66,6 @@ function read(site: Site): Equation | Miss {
   return { operands, result: spelledOut(result, widest) };
 }
 
-/** The output of an equation that does not say it. */
 function implied(terms: readonly (readonly string[])[]): readonly string[] {
   const all = terms.flat();
   const once = [...new Set(all)].filter(
@@ -96,7 +93,6 @@ function sizes(s: Equation, site: Site): ReadonlyMap<string, Dim> | undefined {
   return found;
 }
 
-/** A letter for each name, as equations have to spell them. */
 function spelling(s: Equation): (names: readonly string[]) => string {
   const letters = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"];
   const names = [...new Set(s.operands.flat())];
@@ -144,7 +140,6 @@ function gradientOf(s: Equation, input: number, emit: Emit, inputs: readonly Val
   }, spread);
 }
 
-/** The equation as an attribute says it. */
 function equationOf(s: Equation): string {
   const spell = spelling(s);
   return `${s.operands.map(spell).join(",")}->${spell(s.result)}`;
@@ -188,7 +183,6 @@ function weightOf(s: Equation, site: Site): WeightRole | Miss {
   };
 }
 
-/** A value with its named axes in another order. */
 function ordered(emit: Emit, value: Value, names: readonly string[], order: readonly string[]): Value {
   const perm = order.map((name) => names.indexOf(name));
   return perm.every((from, to) => from === to) ? value : emit.Transpose([value], { perm });
@@ -289,7 +283,6 @@ export const Einsum = defineOp<Equation>({
   quantize: new Miss("has no quantized form; an equivalent MatMul would have one"),
 });
 
-/** The determinant of each matrix of a stack. */
 export const Det = defineOp({
   name: "Det",
   infer: (_, site) => shaped(site, (dims) => dims?.slice(0, -2)),

@@ -68,7 +68,7 @@ export interface GradientScope {
   readonly outputs: readonly (Value | undefined)[];
   /** dLoss/dOutput; undefined where nothing depends on the output. */
   readonly upstream: readonly (Value | undefined)[];
-  /** Whether anybody asks for dLoss/dInput. */
+  /** Whether dLoss/dInput is needed. */
   wanted(input: number): boolean;
   /**
    * Takes over what was contributed to dLoss/dInput so far, in the input's own dimensions: an entry that can add to it for free (a matrix

@@ -1,4 +1,3 @@
-/** Picked by index. */
 import { type Example, table } from "./define.examples.ts";
 
 export const gatherExamples: readonly Example[] = table()`

@@ -40,7 +40,6 @@ const isTable = new Miss("is an embedding lookup, not a layer with a matrix prod
 /** Floats, and the codes that quantization makes of them; indices of indices are stored in more bits. */
 const inTables: ReadonlySet<DataType> = new Set(["float32", "float64", "float16", "bfloat16", "int8", "uint8"]);
 
-/** An embedding: the rows of a stored matrix that computed indices name. */
 function embedding({ axis }: { readonly axis: number }, site: Site): WeightRole | Miss {
   const [table, indices] = site.inputs;
   if (table?.stored !== true || indices?.stored !== false || !inTables.has(table.type)) return noWeight;
@@ -144,7 +143,7 @@ export const GatherElements = defineOp({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** Index tuples with the coordinates of the batch axes in front, which ScatterND has no word for. */
+/** Index tuples with the coordinates of the batch axes in front: ScatterND has no batch axes. */
 function wholeTuples(emit: Emit, indices: Value, batch: number): Value {
   if (batch === 0) return indices;
   const places = fixed(indices).slice(0, -1);

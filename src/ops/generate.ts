@@ -13,7 +13,6 @@ import { withElements } from "./shared/elements.ts";
 import { inert } from "./shared/inert.ts";
 import { need, positions, reshapeTo, shaped, typeOf } from "./shared/rules.ts";
 
-/** The one number of an operand, as far as it is known: a dimension, or stored. */
 function single(operand: Operand | undefined): Dim | undefined {
   const { elements, small } = operand ?? {};
   if (elements !== undefined) return elements[0];
@@ -22,7 +21,6 @@ function single(operand: Operand | undefined): Dim | undefined {
     : toFloat64(small)[0];
 }
 
-/** How many numbers there are from `start` to before `limit`, in steps. */
 function counted(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undefined {
   if (isSymbolic(step) || step === 0) return undefined;
   if (!isSymbolic(start) && !isSymbolic(limit)) {
@@ -43,7 +41,6 @@ function counted(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undef
 /** The longest list whose elements are followed. */
 const most = 64;
 
-/** start, start + step, …: as many as come before the limit. */
 export const Range = defineOp({
   name: "Range",
   infer: (_, site) => {
@@ -61,7 +58,6 @@ export const Range = defineOp({
   quantize: new Miss("generates a range"),
 });
 
-/** Ones on a diagonal of a matrix as large as the input. */
 export const EyeLike = defineOp({
   name: "EyeLike",
   read: (site) => ({ type: elementType(site, "dtype"), diagonal: integer(site, "k", 0) }),
@@ -82,7 +78,6 @@ interface Hot {
   readonly axis: number;
 }
 
-/** The new axis among those of the output. */
 function newAxis(s: Hot, site: Site): number {
   return wrapAxis(s.axis, (site.inputs[0]?.dims?.length ?? 0) + 1);
 }
@@ -138,7 +133,6 @@ const readDistribution = (site: Site, names: readonly string[]) => ({
   seed: seedOf(site),
 });
 
-/** Of dimensions that an attribute gives. */
 const drawing = (name: string, names: readonly string[]): Op =>
   inert(drawn, {
     name,
@@ -157,7 +151,6 @@ const drawingLike = (name: string, names: readonly string[]): Op =>
     gradient: flat,
   });
 
-/** Classes drawn by unnormalized log-probabilities, for each row. */
 export const Multinomial = inert(drawn, {
   name: "Multinomial",
   random,

@@ -1,4 +1,3 @@
-/** Moved axes and elements: Transpose, Concat, Split, Expand. */
 import { type Example, table } from "./define.examples.ts";
 
 export const layoutExamples: readonly Example[] = table()`

@@ -1,5 +1,3 @@
-/** Moving axes and elements without arithmetic: Transpose, Concat, Split, Expand. */
-
 import { Miss } from "../errors.ts";
 import type { Node } from "../graph/graph.ts";
 import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";

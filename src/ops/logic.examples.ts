@@ -1,4 +1,3 @@
-/** Truth values and bits, element by element. */
 import { type Example, table } from "./define.examples.ts";
 
 const logic = (op: string): readonly Example[] => table()`

@@ -8,7 +8,6 @@ import { need, sameAxes } from "./shared/rules.ts";
 const flat = new Miss("is constant almost everywhere");
 const whole = new Miss("computes integers");
 
-/** The same bits as elements of another type of the same width. */
 export const BitCast = defineOp({
   name: "BitCast",
   read: (site) => {

@@ -1,4 +1,3 @@
-/** Losses: weighed, with classes that do not count, per place, summed and in the mean. */
 import { between, type Example, example, table } from "./define.examples.ts";
 
 type More = Parameters<typeof example>[2];

@@ -1,4 +1,3 @@
-/** Matrix products, with operands of every rank, and layers whose weight is stored. */
 import { type Example, example, table } from "./define.examples.ts";
 
 const activations = { misses: { weight: "both operands are activations", quantize: "both operands are activations" } };

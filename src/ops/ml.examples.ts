@@ -1,4 +1,3 @@
-/** Preprocessing of tables. */
 import { type Example, table } from "./define.examples.ts";
 
 export const mlExamples: readonly Example[] = table()`

@@ -24,7 +24,6 @@ function preprocessing(name: string, infer: OpDef<null>["infer"] = (_, site) => 
 
 const floats = (_: unknown, site: Site) => shaped(site, (dims) => dims, "float32");
 
-/** What labels become, by the attribute that lists it. */
 const labels: readonly (readonly [attribute: string, type: DataType])[] = [
   ["values_int64s", "int64"],
   ["values_floats", "float32"],

@@ -1,4 +1,3 @@
-/** Normalization with the data's own statistics: over the last axes, over places, over groups of channels. */
 import { type Example, table } from "./define.examples.ts";
 
 const affine = (count: string): string =>

@@ -34,7 +34,6 @@ import {
   widened,
 } from "./shared/rules.ts";
 
-/** Scale and bias go with the channels. */
 const perChannel: readonly AxisLink[] = [
   { from: ["in1", 0], to: ["out0", 1] },
   { from: ["in2", 0], to: ["out0", 1] },
@@ -186,7 +185,6 @@ export const RMSNormalization = defineOp<LayerSettings>({
   },
 });
 
-/** A vector of channels as it broadcasts against N × C × places. */
 function overPlaces(emit: Emit, vector: Value | undefined, rank: number): Value {
   return emit.Reshape([vector, [-1, ...new Array<number>(rank - 2).fill(1)]]);
 }

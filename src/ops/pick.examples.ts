@@ -1,4 +1,3 @@
-/** What the data pick: where they are not 0, greatest, least or once. */
 import { type Example, table } from "./define.examples.ts";
 
 const byData = "how many there are is not known before the run";

@@ -13,7 +13,6 @@ import { filled, fixed, inverse, need, reshapeTo, sameAxes, shaped, typeOf } fro
 
 const byData = new Miss("its size depends on the data");
 
-/** Positions of what is not 0 in a vector, where that is known. */
 function chosen(operand: Operand | undefined): readonly number[] | undefined {
   if (operand?.dims === undefined || operand.dims.length > 1) return undefined;
   const { small } = operand;
@@ -46,7 +45,6 @@ interface Along {
   readonly axis: number | undefined;
 }
 
-/** The slices along an axis at which a condition holds. */
 export const Compress = defineOp<Along>({
   name: "Compress",
   read: (site) => ({ axis: site.attribute("axis") === undefined ? undefined : integer(site, "axis", 0) }),
@@ -86,7 +84,6 @@ export const Compress = defineOp<Along>({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** What is left without repetitions, where each stands first, which of them each element is, and how often. */
 export const Unique = defineOp({
   name: "Unique",
   read: (site) => ({

@@ -1,4 +1,3 @@
-/** Pooling: strided, padded, with the last window partly outside, over everything, by norms; what undoes it and cutting into windows. */
 import { type Example, table } from "./define.examples.ts";
 
 const max = table({}, (x, settings) => `(x: float32[batch, ${x}]) y = MaxPool(x) {${settings}}`);

@@ -1,4 +1,3 @@
-/** Rounded to integers and back. */
 import { between, type Example, table } from "./define.examples.ts";
 
 const wide = { feeds: { x: between(-3, 3) } };

@@ -18,7 +18,6 @@ import { need, sameAxes } from "./shared/rules.ts";
 interface Settings {
   readonly axis: number;
   readonly block: number;
-  /** What comes out, where an attribute says so. */
   readonly type: DataType | undefined;
 }
 

@@ -23,7 +23,6 @@ import {
 import { onIntegers } from "./shared/misses.ts";
 import { matmulCost, matmulWeight, multiplied, picked } from "./shared/products.ts";
 
-/** Data, weight and bias, channels first: the site of the float convolution. */
 function plainConv(site: Site, last: boolean): Site {
   const plain = picked(site, [0, 3, 8]);
   return last ? { ...plain, inputs: plain.inputs.with(0, turned(plain.inputs[0])) } : plain;

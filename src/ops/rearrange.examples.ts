@@ -1,4 +1,3 @@
-/** Elements in other places, or in several. */
 import { type Example, table } from "./define.examples.ts";
 
 const blocks = (attributes: string): string => `(x: float32[batch, 8, 2, 3]) y = DepthToSpace(x) {${attributes}}`;

@@ -82,7 +82,6 @@ function readBlocks(site: Site): Blocks {
   return { size: integer(site, "blocksize", 1), inside: text(site, "mode", "DCR") === "CRD" };
 }
 
-/** Links between channels and positions of the deep tensor and the wide one. */
 function blockLinks({ size, inside }: Blocks, deep: "in0" | "out0", channels: Dim | undefined): readonly AxisLink[] {
   const wide = deep === "in0" ? "out0" : "in0";
   const parts = size * size;
@@ -166,7 +165,6 @@ export const ReverseSequence = defineOp({
   ],
 });
 
-/** Keeps one triangle of matrices, above or below a diagonal; the rest becomes 0. */
 export const Trilu = defineOp({
   name: "Trilu",
   read: (site) => ({ upper: integer(site, "upper", 1) !== 0 }),

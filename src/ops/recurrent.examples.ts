@@ -1,7 +1,5 @@
-/** Recurrent layers: directions, first states, lengths, peepholes, other activations. */
 import { type Example, table } from "./define.examples.ts";
 
-/** Weights for `inputs` and `hidden`, with a bias. */
 const weights = (gates: number, directions: number, inputs: number, hidden: number): string =>
   `w: float32[${directions}, ${gates * hidden}, ${inputs}] = random(seed 1);
    r: float32[${directions}, ${gates * hidden}, ${hidden}] = random(seed 2);

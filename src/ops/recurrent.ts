@@ -31,11 +31,9 @@ const defaults: Readonly<Record<Kind, readonly string[]>> = {
 
 interface Settings {
   readonly hidden: Dim;
-  /** Whether each direction goes from the last step to the first. */
   readonly backward: readonly boolean[];
   readonly batchFirst: boolean;
   readonly clip: number | undefined;
-  /** For each direction. */
   readonly activations: readonly (readonly Activation[])[];
   readonly linearBeforeReset: boolean;
   readonly inputForget: boolean;
@@ -131,7 +129,6 @@ interface State {
   readonly c: Value | undefined;
 }
 
-/** What a gate computes from the sum of its contributions. */
 function gate({ s, emit, functions }: Direction, sum: Value, which: number): Value {
   const limited = s.clip === undefined ? sum : emit.Clip([sum, -s.clip, s.clip]);
   return activation(emit, functions[which], limited);
@@ -189,7 +186,6 @@ function stepLSTM(d: Direction, x: Value, { h, c }: State): State {
 
 const stepOf = { RNN: stepRNN, GRU: stepGRU, LSTM: stepLSTM };
 
-/** The part of direction `at` of a stack. */
 function pick(emit: Emit, value: Value | undefined, at: number, axis = 0): Value {
   return emit.Gather([value, emit.constant(fromNumbers("int64", [], [at]), "direction")], { axis });
 }

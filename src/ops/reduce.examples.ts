@@ -1,7 +1,5 @@
-/** Reductions: over everything, over axes as an attribute and as an input, kept or not, and over none. */
 import { between, type Example, example, table } from "./define.examples.ts";
 
-/** The version since which axes are an input. */
 function cases(op: string, since: number, feeds = { x: between(-2, 2) }): readonly Example[] {
   const before = since - 1;
   return [

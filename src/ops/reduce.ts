@@ -29,7 +29,6 @@ interface Row {
   readonly onDims?: (elements: readonly Dim[]) => Dim | undefined;
   /** Over a single element it is that element. */
   readonly keepsOne?: boolean;
-  /** Its result is one of the elements. */
   readonly picks?: boolean;
   /** A channel of zeros leaves the result as it is. */
   readonly absorbsZeros: boolean;

@@ -1,4 +1,3 @@
-/** New shapes for the same elements: merging, splitting, dropping and adding axes. */
 import { type Example, example, table } from "./define.examples.ts";
 
 type More = Parameters<typeof example>[2];

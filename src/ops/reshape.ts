@@ -67,7 +67,6 @@ function reshapeLinks(a: readonly Dim[], b: readonly Dim[]): readonly AxisLink[]
   });
 }
 
-/** Axes of a run that hold more than one element. */
 function meaningful(dims: readonly Dim[], from: number, to: number): readonly number[] {
   const axes: number[] = [];
   for (let axis = from; axis < to; axis++) if (dims[axis] !== 1) axes.push(axis);
@@ -166,7 +165,6 @@ export const Reshape = defineOp<ReshapeSettings>({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** Operators whose output shape follows from the input's by a rule, and whose elements stay in order. */
 function relabel(
   name: string,
   reject: (site: Site) => Miss | undefined,

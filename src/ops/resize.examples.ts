@@ -1,4 +1,3 @@
-/** Resizing: by scales, to sizes; the nearest number, or two or four weighed; every way to place coordinates. */
 import { type Example, table } from "./define.examples.ts";
 
 const cost = "weighing two or four neighbours is not counted as products";

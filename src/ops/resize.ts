@@ -34,7 +34,6 @@ interface Settings extends Interpolation {
   /** The axes that scales, sizes and region speak of. */
   readonly axes: readonly number[];
   readonly region: readonly number[] | undefined;
-  /** The input with the sizes. */
   readonly fromInput: number | undefined;
 }
 
@@ -88,7 +87,6 @@ function scaled(dim: Dim, scale: number): Dim {
   return symbol(`floor((${dim.text})*${scale})`);
 }
 
-/** Sizes and factors of all axes. */
 interface Scaled {
   readonly dims: readonly Dim[];
   /** Undefined where the factor is not known in numbers. */

@@ -1,4 +1,3 @@
-/** Boxes and grids over images. */
 import { between, type Example, example, table } from "./define.examples.ts";
 
 type More = Parameters<typeof example>[2];

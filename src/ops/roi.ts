@@ -20,7 +20,6 @@ const sizesUnknown = new Miss("sizes of its operands are not known");
 
 const isKernel = (mode: string): mode is Kernel => mode === "nearest" || mode === "linear" || mode === "cubic";
 
-/** A column of boxes, times the scale, less an offset. */
 function cornerOf(emit: Emit, boxes: Value, at: number, scale: number, offset: number): Value {
   const corner = emit.Mul([emit.Gather([boxes, scalar(emit, "int64", at)], { axis: 1 }), scale]);
   return offset === 0 ? corner : emit.Sub([corner, offset]);
@@ -29,7 +28,6 @@ function cornerOf(emit: Emit, boxes: Value, at: number, scale: number, offset: n
 const pooledBoxes = (site: Site, sizes: readonly number[]) =>
   shaped(site, ([, channels = 1] = [], [boxes = 1] = []) => [boxes, channels, ...sizes], undefined, [0, 1]);
 
-/** Boxes are samples of the output, channels stay channels. */
 const boxLinks: readonly AxisLink[] = [
   { from: ["in0", 1], to: ["out0", 1] },
   { from: ["in1", 0], to: ["out0", 0] },
@@ -214,7 +212,6 @@ export const AffineGrid = defineOp({
     ),
 });
 
-/** Triples of image, class and box, as many as are left. */
 export const NonMaxSuppression = defineOp({
   name: "NonMaxSuppression",
   read: (site) => ({ centred: integer(site, "center_point_box", 0) !== 0 }),

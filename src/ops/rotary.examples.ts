@@ -1,4 +1,3 @@
-/** Positions as angles: halves or neighbours turned, whole heads or a part, caches as they are or picked by position. */
 import { between, type Example, table } from "./define.examples.ts";
 
 const rotary = table(

@@ -1,4 +1,3 @@
-/** Running sums and products: along any axis, backwards, without the own element, of a stored shape. */
 import { type Example, table } from "./define.examples.ts";
 
 const cases = (op: string, opset: number): readonly Example[] => [

@@ -1,4 +1,3 @@
-/** Placed by index: replacing, adding, multiplying, taking the greater. */
 import { type Example, table } from "./define.examples.ts";
 
 const cache = "(x: float32[batch, 4, 2], u: float32[batch, 2, 2], at: int64[batch])";

@@ -37,7 +37,6 @@ interface Settings {
   readonly axis: number;
 }
 
-/** Indices as numbers, where they are known. */
 function indicesOf(operand: Operand | undefined): readonly number[] | undefined {
   const { elements, small } = operand ?? {};
   if (elements?.every((element) => typeof element === "number")) return elements as readonly number[];
@@ -52,7 +51,6 @@ const combine: Readonly<Record<string, (old: Dim, update: Dim) => Dim>> = {
   min: (old, update) => extremeDims("min", [old, update]),
 };
 
-/** A shape in which some places are replaced. */
 function placed(site: Site, reduction: string): readonly Dim[] | undefined {
   const [data, indices, updates] = site.inputs;
   const places = indicesOf(indices);
@@ -93,7 +91,6 @@ interface Parts {
   readonly y: Value;
   readonly updates: Value;
   readonly up: Value;
-  /** Places updates into other data, and picks what stands there. */
   readonly place: (data: Value, updates: Value, reduction: string) => Value;
   readonly pick: (data: Value) => Value;
 }

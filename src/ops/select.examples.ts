@@ -1,4 +1,3 @@
-/** Choosing between values: Where, Clip. */
 import { between, type Example, table } from "./define.examples.ts";
 
 const wide = { feeds: { x: between(-3, 3) } };

@@ -3,7 +3,6 @@ import { type Example, table } from "./define.examples.ts";
 
 const inside = { sequence: "does not come out of a run" };
 
-/** A sequence of 2 × 3, and how it is made. */
 const pair = "(x: float32[batch, 3], z: float32[5, 3]) s = SequenceConstruct(x, z);";
 
 export const sequenceExamples: readonly Example[] = [

@@ -19,10 +19,8 @@ type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 
 const unknown = new Miss("which tensors its sequence holds is not known before it runs");
 
-/** What all of them say of everything but types: they put tensors together and take them out again. */
 const rest = { axes: new Miss("moves tensors in and out of a sequence"), gradient: unknown };
 
-/** A sequence of these tensors; it takes at least one to construct it. */
 function constructed(emit: Emit, items: readonly Value[]): readonly Value[] | Miss {
   return items.length === 0 ? primitive : [emit.SequenceConstruct([...items])];
 }
@@ -54,14 +52,12 @@ function sequenceOperator<S = null>(row: Row<S>): Op {
 
 const listed = <T>(output: T | Miss): readonly T[] | Miss => (output instanceof Miss ? output : [output]);
 
-/** The sequence at an input; an optional that holds one counts as it. */
 function sequenceAt(site: Site, input: number): Sequence | Miss {
   const container = site.inputs[input]?.container;
   const inside = container?.kind === "optional" && isContainer(container.of) ? container.of : container;
   return inside?.kind === "sequence" ? inside : new Miss(`input ${input} is no sequence`);
 }
 
-/** A place in a sequence; undefined where it is not known. */
 function placeAt(site: Site, input: number, length: number | undefined): number | undefined {
   const place = constantIntegers(site.inputs[input])?.[0];
   return place === undefined || length === undefined ? undefined : within(place, length);
@@ -151,7 +147,6 @@ export const SequenceLength = sequenceOperator({
   },
 });
 
-/** Elements joined along an axis that they have, or along a new one. */
 export const ConcatFromSequence = sequenceOperator({
   name: "ConcatFromSequence",
   read: (site) => ({ axis: integer(site, "axis", 0), fresh: integer(site, "new_axis", 0) !== 0 }),
@@ -211,7 +206,6 @@ export const SplitToSequence = sequenceOperator({
   },
 });
 
-/** The body, for each element; what is no sequence is the same every time. */
 export const SequenceMap = defineOp({
   name: "SequenceMap",
   containers: true,

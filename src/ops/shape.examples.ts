@@ -1,4 +1,3 @@
-/** Shapes, constants and types as values. */
 import { type Example, table } from "./define.examples.ts";
 
 export const shapeExamples: readonly Example[] = table()`

@@ -1,4 +1,3 @@
-/** Shapes, constants and types as values: Shape, Size, Constant, ConstantOfShape, Cast, CastLike. */
 import { Miss } from "../errors.ts";
 import { fromNumbers, isFloat, toNumbers } from "../tensor/convert.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
@@ -65,7 +64,6 @@ function constantTexts(attribute: Site["attribute"]): Dense | undefined {
     : undefined;
 }
 
-/** What a Constant is, in any of its forms but the sparse one. */
 function constantTensor(attribute: Site["attribute"]): Tensor | undefined {
   const value = attribute("value");
   if (value?.kind === "tensor") return value.value;

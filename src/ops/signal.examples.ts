@@ -1,4 +1,3 @@
-/** Spectra of whole axes and of frames, windows, and triangles over frequencies. */
 import { type Example, table } from "./define.examples.ts";
 
 const uncounted = { except: { cost: "a fast transform makes far fewer products than its primitive form" } };

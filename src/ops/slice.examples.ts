@@ -1,4 +1,3 @@
-/** Cut out and filled up: every sign of start, end and step, several axes, shapes; padding by constants and by what is there. */
 import { type Example, table } from "./define.examples.ts";
 
 const list = (name: string, values: string): string =>

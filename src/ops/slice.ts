@@ -90,7 +90,6 @@ function followed(ranges: readonly Range[], axis: number, size: Dim | undefined)
   return range === undefined || range.step !== 1 || typeof size !== "number" ? undefined : resolved(range, size);
 }
 
-/** Whether a range leaves nothing out. */
 function whole(range: Range, size: Dim | undefined): boolean {
   const { start, end, step } = range;
   if (size === undefined) return false;

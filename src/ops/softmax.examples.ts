@@ -1,4 +1,3 @@
-/** Softmax and LogSoftmax along the last and other axes, before and since opset 13. */
 import { type Example, table } from "./define.examples.ts";
 
 const cases = (op: string): readonly Example[] => table()`

@@ -30,7 +30,6 @@ export const StringNormalizer = inert(onStrings, {
   unchanged: (s) => (s.stopWords.length === 0 && s.change === "NONE" ? 0 : undefined),
 });
 
-/** The parts of each text along a new axis, filled up with empty ones, and how many there are of each. */
 export const StringSplit = inert(onStrings, {
   name: "StringSplit",
   read: (site) => ({

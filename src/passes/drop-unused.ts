@@ -1,5 +1,5 @@
 /**
- * What nothing needs: nodes and stored tensors that lead to no output, in all graphs; weights that are listed as inputs and read by nobody;
+ * What nothing needs: nodes and stored tensors that lead to no output, in all graphs; weights that are listed as inputs and not read;
  * imports of operator sets without an operator. Inputs that are fed stay: they are the model's interface.
  */
 import * as v from "valibot";
@@ -30,7 +30,7 @@ export const dropUnused = definePass({
   },
 });
 
-/** Files up to IR 3 had to list weights as inputs: what nobody reads is no weight any more. */
+/** Files up to IR 3 had to list weights as inputs: what is not read is no weight any more. */
 function dropListedWeights(graph: Graph): void {
   for (const value of [...graph.inputs]) {
     if (value.tensor === undefined || value.uses.size > 0 || graph.isOutput(value)) continue;

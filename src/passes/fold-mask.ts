@@ -38,7 +38,6 @@ export function multiplied(tensor: Tensor, type: FloatType, mask: MaskOf): Promi
   return deferred(type, tensor.dims, productReader(tensor, type, mask));
 }
 
-/** Gives the mask of weights: as many factors. */
 type MaskOf = (weights: Float32Array | Float64Array) => Promise<ArrayLike<number>>;
 
 function productReader(tensor: Tensor, type: FloatType, mask: MaskOf): () => Promise<Dense> {
@@ -72,7 +71,6 @@ export function floatOf(parameter: Value): FloatType {
   throw new PithError("E_MODEL", `"${parameter.name}" is stored as ${type}: only floats are masked.`);
 }
 
-/** @throws PithError E_MODEL if a value has no tensor. */
 export function stored(value: Value): Tensor {
   if (value.tensor === undefined) throw new PithError("E_MODEL", `"${value.name}" is not stored.`);
   return value.tensor;

@@ -186,7 +186,6 @@ async function fold(model: Model, node: Node, found: Match, inference: Inference
   return true;
 }
 
-/** Whether the last axis of a bias counts channels and no other axis counts anything. */
 function isForChannels(bias: Tensor | undefined, channels: number): boolean {
   return bias?.dims.at(-1) === channels && bias.dims.slice(0, -1).every((dim) => dim === 1);
 }

@@ -7,14 +7,12 @@ import { hintOf } from "./options.ts";
 import { namesAt } from "./schema.ts";
 import { optionMeant } from "./suggest-option.ts";
 
-/** The first thing that does not fit. */
 export interface Misfit {
   /** Of an option that is missing it is where it would stand. */
   readonly path: readonly (string | number)[];
   /** Whether a name is at fault or what it stands for. */
   readonly part: "key" | "value";
   readonly sentence: string;
-  /** What to write instead. */
   readonly hint: string | undefined;
 }
 

@@ -11,7 +11,7 @@ const readers = new WeakMap<object, Reader>();
 
 /**
  * Refuses what `read` refuses, in its words: options that are a language of their own are understood before anything is done. Which option it is
- * says whoever talks of the issue.
+ * says the code that reports the issue.
  */
 export function understood<T>(read: (given: T) => unknown) {
   const refused = (given: T): PithError | undefined => {

@@ -47,7 +47,7 @@ export interface Outcome {
 /** Options of a pass, as they were given or completed. */
 export type Given = Readonly<Record<string, unknown>>;
 
-/** What whoever runs a pass has to know of it: recipes, the command line, help. */
+/** What recipes, the command line and help have to know of a pass. */
 export interface PassDescription {
   /** The command's name, and that of a recipe's step. */
   readonly id: string;
@@ -61,7 +61,7 @@ export interface PassDescription {
   readonly learnsAnswers?: true;
   /** The option that names the model which the result is to come near to. */
   readonly reference?: "teacher" | "original";
-  /** The result has learnt nothing yet, so that nobody asks what was lost. */
+  /** The result has learnt nothing yet, so that no loss is judged. */
   readonly beginsAnew?: true;
   /** A result whose file is not smaller is no success. */
   readonly makesSmaller?: "file";

@@ -1,4 +1,4 @@
-/** Removing what nothing uses: nodes whose outputs nobody reads, then stored tensors. Inputs stay: they are the model's interface. */
+/** Removing what nothing uses: nodes whose outputs are not read, then stored tensors. Inputs stay: they are the model's interface. */
 import { allGraphs, allValues, type Graph, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 
@@ -34,7 +34,7 @@ export function removeUnusedEverywhere(model: Model): void {
 
 /**
  * Removes what a technique left without a use: nodes, then the tensors that were used before. Tensors go even where an old file lists
- * them among the inputs of the graph; inputs that nobody used before stay.
+ * them among the inputs of the graph; inputs that were not used before stay.
  */
 export function removeReplaced(model: Model, usedBefore: ReadonlySet<Value>): void {
   removeUnusedEverywhere(model);
@@ -44,7 +44,6 @@ export function removeReplaced(model: Model, usedBefore: ReadonlySet<Value>): vo
   }
 }
 
-/** The stored tensors that something uses. */
 export function usedTensors(model: Model): ReadonlySet<Value> {
   return new Set([...allValues(model.graph)].filter((value) => value.tensor !== undefined && value.uses.size > 0));
 }

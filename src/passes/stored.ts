@@ -46,7 +46,6 @@ export async function readStored(
   return found;
 }
 
-/** The elements of one value. @throws PithError E_MODEL as `readStored`. */
 export async function readStoredValue(model: Model, value: Value, engine: Engine): Promise<Dense> {
   const dense = (await readStored(model, [value], engine)).get(value);
   if (dense === undefined) throw new PithError("E_MODEL", `"${value.name}" could not be evaluated.`);

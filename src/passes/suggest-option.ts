@@ -1,4 +1,4 @@
-/** Which option somebody meant who wrote a name that it has elsewhere in the field, or mistyped its own. */
+/** Which option was meant by a name that other tools use, or by a mistyped one. */
 import { nearest } from "../graph/nearest.ts";
 
 /** What other tools call an option, without hyphens and in lower case: the name that it has here. */

@@ -1,4 +1,4 @@
-/** What files are to whoever reads and writes them, as the platforms share it. */
+/** Files as the platforms share them. */
 import type { StoredBytes } from "../tensor/types.ts";
 
 /** Bytes in order. A chunk must not change after it was handed over. */
@@ -13,6 +13,5 @@ export interface ScratchFile {
   append(bytes: Uint8Array): Promise<number>;
   /** Fills `bytes` with those from `start` on. @throws PithError E_FILE */
   fill(bytes: Uint8Array, start: number): Promise<void>;
-  /** Closes the file, which is the end of it. */
   close(): Promise<void>;
 }

@@ -42,7 +42,6 @@ export interface JpegHeader {
   readonly components: number;
 }
 
-/** What stands before the pixels of a JPEG file. */
 export function jpegHeader(bytes: Uint8Array): JpegHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let [orientation, components] = [1, 3];

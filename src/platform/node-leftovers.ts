@@ -3,7 +3,7 @@
  *
  * A temporary file says in its name who writes it: `.model.onnx.<where>-<process>.<random>.tmp`. So the next one who writes `model.onnx` can
  * tell what a killed process left from what another is still writing. Numbers of processes mean something in one place only: a machine, or a
- * container of it. Files from elsewhere, and those without an owner, count as left behind once nobody has touched them for a day.
+ * container of it. Files from elsewhere, and those without an owner, count as left behind once they have not been touched for a day.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { readlinkSync } from "node:fs";
@@ -59,7 +59,7 @@ export async function removeLeftovers(path: string): Promise<void> {
   }
 }
 
-/** Whether whoever made a file, which ends as `ownedEnding` has it, is gone. */
+/** Whether the process that made a file with such an ending (`ownedEnding`) is gone. */
 export async function isLeftBehind(path: string, ending: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return false;

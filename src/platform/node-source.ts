@@ -145,7 +145,7 @@ async function isFolder(path: string): Promise<PithError> {
 /**
  * A file that another one refers to, which must lie in the same folder or below it: a model file is untrusted input and must not
  * make us read anything else. Refused are absolute paths, "..", symbolic links that lead out (but not to where the model itself lies, if
- * that is reached through a link too), and files with several hard links: which of their names is the owner's nobody can tell.
+ * that is reached through a link too), and files with several hard links: which of their names is the owner's cannot be told.
  * @throws PithError E_MODEL if it leaves the folder, E_FILE if it cannot be opened.
  */
 export async function openBeside(owner: string, location: string): Promise<ByteSource> {

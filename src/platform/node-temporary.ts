@@ -8,7 +8,7 @@ import { failure } from "./node-failure.ts";
 export interface TemporaryFolder {
   /** Absolute, without links in it. */
   readonly path: string;
-  /** Removes the folder and what is in it. If nobody does, it goes when the process ends. */
+  /** Removes the folder and what is in it; otherwise it goes when the process ends. */
   remove(): Promise<void>;
 }
 

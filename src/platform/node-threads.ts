@@ -34,7 +34,7 @@ export function startThread(module: URL): Thread | undefined {
     for (const { resolve } of asked.values()) resolve(undefined);
     asked.clear();
   };
-  // Why it failed does not matter: whoever asked does the work, and meets the reason if it is one of the work.
+  // Why it failed does not matter: the caller does the work, and meets the reason if it is one of the work.
   worker.on("error", close);
   worker.on("exit", close);
   worker.on("message", (message: FromThread) => {

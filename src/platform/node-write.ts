@@ -40,7 +40,6 @@ const writeBytes = 2 ** 15;
 /** Everything else in the process gets its turn after so many bytes, which take some ten milliseconds. */
 const turnBytes = 2 ** 23;
 
-/** A file on its way. */
 interface Staged {
   readonly path: string;
   /** Where `path` leads: through a link to the file itself, so that the link stays a link; `path` where the link is what is replaced. */
@@ -104,8 +103,8 @@ export async function tryToWrite(path: string): Promise<void> {
 }
 
 /**
- * Gives a file the name of another one in its folder, in whose place it comes, while somebody may ask for it by either name: while `between`
- * runs both lead to it, and whoever stops at any point leaves one of the two.
+ * Gives a file the name of another one in its folder, in whose place it comes, while it may be opened by either name: while `between`
+ * runs both lead to it, and a stop at any point leaves one of the two.
  * @throws PithError E_FILE, and whatever `between` throws; the file is then still there under its old name.
  */
 export async function renameWhileRead(from: string, to: string, between: () => Promise<void>): Promise<void> {

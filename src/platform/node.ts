@@ -19,7 +19,6 @@ export { renameWhileRead, writeFileAtomically, writeFilesAtomically } from "./no
 export { blobSource, bytesSource, urlSource } from "./sources.ts";
 export type { Answered, Thread } from "./threads.ts";
 
-/** A whole file. @throws PithError E_FILE */
 export async function readFile(path: string): Promise<Uint8Array> {
   try {
     return await readWhole(path);
@@ -28,7 +27,6 @@ export async function readFile(path: string): Promise<Uint8Array> {
   }
 }
 
-/** A whole text file, in UTF-8. @throws PithError E_FILE */
 export async function readText(path: string): Promise<string> {
   return new TextDecoder().decode(await readFile(path));
 }
@@ -64,7 +62,6 @@ export async function makeFolder(path: string): Promise<void> {
   });
 }
 
-/** Removes a file, if it is there. @throws PithError E_FILE */
 export async function removeFile(path: string): Promise<void> {
   await rm(path, { force: true }).catch((cause) => {
     throw failure(`"${path}" cannot be removed`, cause);
@@ -85,7 +82,6 @@ export function joinPath(...parts: readonly string[]): string {
   return join(...parts);
 }
 
-/** The folder that a path lies in. */
 export function folderOf(path: string): string {
   return dirname(path);
 }

@@ -23,7 +23,6 @@ const count = v.pipe(
   v.minValue(0, "a count is not negative"),
 );
 
-/** The schema of an amount, for the options of pruning functions. */
 export const amountSchema = described(
   v.union(
     [

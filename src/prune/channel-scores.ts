@@ -45,7 +45,6 @@ function distinct(layers: readonly Layer[]): readonly Layer[] {
   return layers.filter((layer, index) => layers.findIndex((other) => other.weight === layer.weight) === index);
 }
 
-/** The scores of the units that this layer's weight makes, 1 on average. */
 async function layerScores(
   model: Model,
   group: Group,

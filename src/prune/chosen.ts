@@ -12,7 +12,6 @@ import { maskOnce, readMask, setMask } from "./masked.ts";
 import { type Cut, cutMask, type Ranked, type Scores } from "./smallest.ts";
 import { type ParameterSelection, selectParameters, type Target } from "./targets.ts";
 
-/** What a parameter's mask will be. */
 export interface Chosen {
   readonly target: Target;
   /** Entries left before and after. */
@@ -26,7 +25,6 @@ export interface Chosen {
 /** What becomes of the masks: they cover their parameters, or set them to zero. */
 export type Update = (model: Model, chosen: readonly Chosen[]) => Promise<Outcome["changes"]>;
 
-/** Looks at layers as their criterion needs it. */
 export type Prepare = (layers: readonly Layer[]) => Promise<Scorer>;
 
 /** Chooses a mask for each parameter; only when all are chosen is the first one put in, so that a failure leaves the model as it was. */
@@ -64,7 +62,6 @@ export function forEach(
   });
 }
 
-/** A cut of a parameter's entries, as the mask that it will be. */
 export async function cutOf(
   target: Target,
   { mask, scores, held }: Ranked,
@@ -80,7 +77,6 @@ export async function cutOf(
   return { target, before, after, mask: async (weights) => cutMask(await mask(), await scores(weights), cut) };
 }
 
-/** Masks the parameters. */
 export async function putMasks(model: Model, chosen: readonly Chosen[]): Promise<Outcome["changes"]> {
   for (const { target, mask } of chosen) await setMask(model, target.parameter, await mask());
   return chosen.map(changeOf);

@@ -58,7 +58,6 @@ const random: Importance = {
   scores: ({ values, random }) => Float64Array.from(values, () => random.uniform()),
 };
 
-/** Criteria by name. */
 export const importances = { magnitude, random } as const satisfies Readonly<Record<string, Importance>>;
 
 export type ImportanceName = keyof typeof importances;
@@ -78,7 +77,6 @@ export const importanceSchema = v.optional(
   "magnitude",
 );
 
-/** Scores the entries of weights by a criterion. */
 export interface Scorer {
   /**
    * @param laidOut Whether the numbers lie as the layer reads them.
@@ -90,7 +88,6 @@ export interface Scorer {
 /** Without a model to look at: the magnitude of the weights. */
 export const byMagnitude: Scorer = { scores: (_layer, _dims, values) => values };
 
-/** Collects what a criterion has to know of these layers. */
 export async function scorerOf(
   model: Model,
   chosen: readonly Layer[],

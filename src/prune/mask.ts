@@ -37,7 +37,6 @@ export function keptChannels(mask: Mask, channels: AxisLayout): readonly number[
   });
 }
 
-/** All entries of these channels go. */
 export function pruneChannels(mask: Mask, channels: AxisLayout, pruned: Iterable<number>): Mask {
   const { outer, count, inner } = channels;
   const result = mask.slice();

@@ -77,7 +77,6 @@ function raiseWherePossible(model: Model): void {
   }
 }
 
-/** @throws PithError E_SHAPE_MISMATCH if a tensor that goes with a parameter has other dimensions. */
 export function checkSameDims(what: string, dims: readonly number[], parameter: Value): void {
   const expected = stored(parameter).dims;
   if (sameDims(dims, expected)) return;

@@ -2,7 +2,6 @@
 import { PithError } from "../errors.ts";
 import type { Mask } from "./mask.ts";
 
-/** What ranks entries by magnitude: weights, or scores that are given. */
 export type Scores = Float32Array | Float64Array;
 
 /** Which entries go: those of magnitude below `limit`, and of those equal to it the first `ties`. */
@@ -109,7 +108,6 @@ const infinity = 0x7f80_0000;
 
 const noRank = (): PithError => new PithError("E_DATA", "A score is NaN, so the entries cannot be ranked.");
 
-/** The mask without the entries that go. */
 export function cutMask(mask: Mask | undefined, scores: Scores, cut: Cut): Mask {
   const result = mask?.slice() ?? new Uint8Array(scores.length).fill(1);
   if (scores instanceof Float32Array) cutFloats(result, scores, cut);
@@ -124,7 +122,7 @@ function cutFloats(result: Mask, scores: Float32Array, { limit, ties }: Cut): vo
   let left = ties;
   for (let index = 0; index < result.length; index++) {
     const size = (bits[index] ?? 0) & 0x7fff_ffff;
-    // 1 where size ≥ least, without a branch, which nobody could predict: half of all go.
+    // 1 where size ≥ least, without a branch, which could not be predicted: half of all go.
     const kept = (result[index] ?? 0) & ((least - 1 - size) >>> 31);
     result[index] = kept;
     if (size !== least || left === 0 || kept === 0) continue;

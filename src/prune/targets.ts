@@ -31,7 +31,6 @@ export const targetEntries = {
   ),
 };
 
-/** One parameter to prune: its layer, and the stored value behind any mask. */
 export interface Target {
   readonly layer: Layer;
   readonly kind: ParameterKind;

@@ -33,9 +33,7 @@ export interface EvaluatorOptions extends PairedMetricsOptions {
 
 export interface Evaluation extends PairedResult {
   readonly measured: Measured;
-  /** The model's file. */
   readonly bytes: Uint8Array;
-  /** The model in that file. */
   readonly model: Model;
 }
 
@@ -73,7 +71,6 @@ export class Evaluator {
     this.#context = context;
   }
 
-  /** @throws PithError E_DATA if the test part does not fit the model. */
   static async create(
     original: Model,
     task: Task,
@@ -115,7 +112,6 @@ export class Evaluator {
     return found;
   }
 
-  /** Whether a file is another one than the original's. */
   isChanged({ measured }: Evaluation): boolean {
     return measured.sha256 !== this.original.measured.sha256;
   }

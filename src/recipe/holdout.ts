@@ -15,7 +15,6 @@ export interface Rows {
   readonly said: Answers;
 }
 
-/** A model beside the original on the same samples. */
 export interface Compared {
   readonly comparison: Comparison;
   /** Share of samples answered as the original answers them; undefined for models that give no class. */
@@ -23,13 +22,11 @@ export interface Compared {
   readonly answers: Answers;
 }
 
-/** Of all samples; more would leave too few test samples. */
 const validationShare = 1 / 3;
 /** Fewer say nothing: the choice is then made on the test samples. */
 const leastValidation = 30;
 
 export interface Division {
-  /** Positions, in order. */
   readonly validation: Uint32Array;
   readonly test: Uint32Array;
 }
@@ -81,7 +78,6 @@ export class Holdout {
   }
 }
 
-/** What two runs over different samples collected, as one. */
 export function joinRuns(first: Rows, second: Rows): Rows {
   const { given, labels } = first.said;
   return {

@@ -27,7 +27,6 @@ export interface KeptFunction {
 export interface Judged {
   /** The samples; undefined without data. */
   readonly test: Dataset | undefined;
-  /** How many of them were answered. */
   readonly answered: number;
   /** A model that was trained may have to answer otherwise than before. */
   readonly trained: boolean;
@@ -37,7 +36,6 @@ export interface Judged {
   readonly forced: boolean;
 }
 
-/** @throws PithError as `compareFunction` and `compareOtherOutputs` do. */
 export async function keptFunction(
   { engine, seed, signal, progress }: Context,
   original: Model,

@@ -27,7 +27,6 @@ export interface PairedMetricsOptions {
   readonly choice?: boolean;
 }
 
-/** A model beside the original on the test samples; and where a choice is to be made, on the validation samples. */
 export interface PairedResult extends Compared {
   readonly validation: Compared | undefined;
 }
@@ -41,7 +40,6 @@ export interface Asked {
 
 /** Measures one model after another against the same original on the same samples. */
 export class PairedMetrics {
-  /** The test samples. */
   readonly holdout: Holdout;
   /** Undefined where there is no choice, or there are too few samples. */
   readonly validation: Holdout | undefined;
@@ -49,7 +47,6 @@ export class PairedMetrics {
   readonly #task: Judged;
   readonly #options: PairedMetricsOptions;
   readonly #context: Context;
-  /** The original on all samples. */
   readonly rows: Rows;
 
   private constructor(truth: Model, task: Judged, options: PairedMetricsOptions, context: Context, all: Rows) {

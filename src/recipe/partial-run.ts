@@ -1,8 +1,7 @@
 /**
- * What a run has done so far, in a folder: one that was stopped goes on from there.
- *
- * Kept are the model and the record behind every step, the checkpoint of a training, and what each model says on the samples. Each stands under
- * the hash of all that it follows from (original, samples, seed, the steps up to it), so that nothing is taken for what it is not.
+ * What a run has done so far, in a folder, so that one that was stopped is continued. Kept are the model and the record behind every step, the
+ * checkpoint of a training, and what each model says on the samples. Each stands under the hash of all that it follows from (original, samples,
+ * seed, the steps up to it), so that nothing is taken for what it is not.
  */
 import { fileKind, joinPath, makeFolder, readFile, writeFileAtomically } from "#platform";
 import { sha256Text } from "../data/hash.ts";
@@ -13,7 +12,6 @@ import { lastFile, plainOf, plainText } from "../train/checkpoint.ts";
 import type { Rows } from "./holdout.ts";
 import type { RecipeStep } from "./recipe.ts";
 
-/** What a model is worth, as far as it took time to find out. */
 export interface Found {
   readonly facts: Omit<Measured, "estimate" | "name">;
   readonly rows: Rows;
@@ -23,11 +21,9 @@ export interface Found {
 
 export interface DoneStep {
   readonly record: StepRecord;
-  /** That it gave on its way. */
   readonly warnings: readonly string[];
 }
 
-/** Steps that need not be done again. */
 export interface DoneSteps {
   readonly steps: readonly DoneStep[];
   /** The model behind them; undefined where there are none. */

@@ -36,7 +36,6 @@ export interface RecipeStep {
   readonly options: Given;
 }
 
-/** A step and its pass. */
 export interface PassStep extends RecipeStep {
   readonly pass: AnyPass;
 }
@@ -208,7 +207,6 @@ function kindOf(value: unknown): string {
   return Array.isArray(value) ? (value.length === 0 ? "an empty list" : "a list") : shown(value);
 }
 
-/** Keys and positions from the top down. */
 type Path = readonly (string | number)[];
 
 interface Source {
@@ -217,7 +215,6 @@ interface Source {
   at(path: Path, part: "key" | "value"): string;
 }
 
-/** @throws PithError E_OPTION with the place where the text is no YAML. */
 function readSource(text: string, name: string): Source {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });

@@ -52,7 +52,6 @@ export function dataRecord(
   };
 }
 
-/** Names of the classes in question, where the data names them. */
 export function namesOf(found: readonly Disagreement[], classes: Dataset["classes"]): Pick<Run["data"], "classes"> {
   const names = found
     .flatMap(({ label, original, variant }) => [label ?? -1, original, variant])

@@ -54,7 +54,7 @@ export interface RunOptions {
   /** Who ran it, for the report. */
   readonly about?: Partial<Pick<Run, "version" | "command" | "paths" | "machine">>;
   /**
-   * A folder of a run's own in which it keeps what it has done: one that was stopped goes on from there, with the same figures and files. It is
+   * A folder of a run's own in which it keeps what it has done: one that was stopped is continued from there, with the same figures and files. It is
    * made when there is something to keep, and stays until the caller removes it.
    */
   readonly resumeFolder?: string;

@@ -28,7 +28,6 @@ function partsOf(test: Dataset, metric: Metric, seed: number): readonly Dataset[
 
 /** A model beside its original on as many samples as settle a goal. */
 export class Looks {
-  /** On the samples of the first look. */
   readonly first: PairedMetrics;
   readonly #more: readonly Dataset[];
   readonly #model: Model;

@@ -21,7 +21,6 @@ import { fakeQuantize, quantize } from "../quantize/index.ts";
 import { recover } from "../recover/index.ts";
 import { type Epoch, reinitialize, type TrainingSummary, train } from "../train/index.ts";
 
-/** What a step came to; `history` and `training` where it trained. */
 export interface StepOutcome extends Outcome {
   readonly history?: readonly Epoch[];
   readonly training?: TrainingSummary;
@@ -54,7 +53,6 @@ export function byId(passes: Iterable<AnyPass>): ReadonlyMap<string, AnyPass> {
   return new Map(Array.from(passes, (pass) => [pass.id, pass]));
 }
 
-/** Whether a pass is given samples to train on, so that its result may know what the original does not. */
 export function trains(pass: AnyPass): boolean {
   return pass.data === "train";
 }
@@ -62,7 +60,6 @@ export function trains(pass: AnyPass): boolean {
 /** Options that the run fills in: no recipe gives them. */
 export const filledIn: readonly string[] = ["data", "metric", "checkpoint", "resume"];
 
-/** The part of the samples that a pass is given. */
 export function partFor({ data }: AnyPass): "train" | "calibrate" | undefined {
   return data === undefined || data === "train" ? data : "calibrate";
 }

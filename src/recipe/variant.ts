@@ -43,18 +43,16 @@ export interface Tried {
   readonly standing: Evaluation | undefined;
 }
 
-/**
- * Runs a candidate, of which some steps may be done. With `goesOn` (others are tried) a failure, or a result that is no smaller, is a refusal; else it is thrown.
- */
+/** Runs a candidate, of which some steps may be done. With other candidates a failure, or a result that is not smaller, is a refusal. */
 export async function attempt(
   original: Model,
   candidate: Trial,
   done: DoneSteps,
-  goesOn: boolean,
-  scene: RunContext,
+  hasOtherCandidates: boolean,
+  run: RunContext,
 ): Promise<Tried> {
-  const { evaluator } = scene;
-  const goal = evaluator.metrics.goal(scene.asked, isTrained(candidate));
+  const { evaluator } = run;
+  const goal = evaluator.metrics.goal(run.asked, isTrained(candidate));
   const records: StepRecord[] = [];
   let standing: Evaluation | undefined;
   try {
@@ -62,32 +60,34 @@ export async function attempt(
     const model = done.model ?? original.clone();
     for (const { record, warnings } of done.steps) {
       records.push(record);
-      for (const text of warnings) scene.context.log({ id: "before", text, level: "warning" });
+      for (const text of warnings) run.context.log({ id: "before", text, level: "warning" });
     }
     const last = records.at(-1);
     if (last !== undefined) {
-      scene.context.log({ id: "resume", text: `${candidate.name}: continued after ${last.id}` });
+      run.context.log({ id: "resume", text: `${candidate.name}: continued after ${last.id}` });
       standing = await evaluator.measure(model, `${candidate.name}, after ${last.id}`);
     }
     for (let count = records.length + 1; count <= all.length; count++) {
-      const taken = await takeStep(model, all.slice(0, count), candidate, scene);
+      const taken = await takeStep(model, all.slice(0, count), candidate, run);
       records.push(taken.record);
       standing = taken.standing;
     }
   } catch (error) {
-    if (!goesOn || !(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+    if (!hasOtherCandidates || !(error instanceof PithError) || error.code === "E_STOPPED") throw error;
     return { variant: failed(candidate.name, records, error.message), usable: false, standing: undefined };
   }
   if (standing === undefined)
     return { variant: failed(candidate.name, records, "it has no steps"), usable: false, standing: undefined };
   const { comparison, agreement, measured } = standing;
   const unchanged = evaluator.isChanged(standing) ? undefined : nothingChanged(records);
-  const kept = unchanged === undefined ? await keptBy(standing, candidate, scene) : undefined;
+  const kept = unchanged === undefined ? await keptBy(standing, candidate, run) : undefined;
   const { lost, targets } = await judgeResult({ comparison, kept }, false, async () =>
-    unchanged === undefined ? onTargets(standing, scene) : [],
+    unchanged === undefined ? onTargets(standing, run) : [],
   );
   const larger =
-    goesOn && measured.bytes >= evaluator.original.measured.bytes ? "it is not smaller than the original" : undefined;
+    hasOtherCandidates && measured.bytes >= evaluator.original.measured.bytes
+      ? "it is not smaller than the original"
+      : undefined;
   const variant: Variant = {
     name: candidate.name,
     steps: records,
@@ -149,14 +149,14 @@ async function takeStep(
   const started = performance.now();
   const checkpoint = namesAt(pass.options).includes("checkpoint") ? await partial?.checkpoint(taken) : undefined;
   const warnings: string[] = [];
-  const heard: Context = {
+  const logging: Context = {
     ...context,
     log(event) {
       if (event.level === "warning") warnings.push(event.text);
       context.log(event);
     },
   };
-  const outcome = await runStep(pass, model, { ...step.options, ...checkpoint }, task, heard);
+  const outcome = await runStep(pass, model, { ...step.options, ...checkpoint }, task, logging);
   const seconds = secondsSince(started);
   onStage("evaluate");
   const standing = await evaluator.measure(model, `${candidate.name}, after ${step.id}`);
@@ -197,7 +197,6 @@ function nothingChanged(records: readonly StepRecord[]): string {
   return why === undefined ? "nothing changed" : `nothing changed: ${why}`;
 }
 
-/** The first reason that a step gave. */
 export function whyUnchanged(records: readonly StepRecord[]): string | undefined {
   const [first] = records.flatMap(({ misses }) => misses);
   return first?.at === undefined ? first?.reason : `${first.at}: ${first.reason}`;

@@ -39,7 +39,6 @@ export const recalibrateNorms: Stage = {
   },
 };
 
-/** Takes the statistics of a norm of the model that is walked through. */
 export async function recalibrate({ node, data, axis, mean, variance }: Norm, way: Calibration): Promise<void> {
   await way.reach(node);
   const found = await way.observe({ name: data.name, axis }, channelMoments);

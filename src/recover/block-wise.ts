@@ -35,7 +35,6 @@ interface BlockWiseOptions {
 }
 
 const usualSteps = 200;
-/** How often a part is looked at on its way. */
 const looks = 5;
 
 export function blockWise(options: BlockWiseOptions): Stage {

@@ -44,7 +44,6 @@ export interface EndToEndOptions {
   left(): number | undefined;
 }
 
-/** Trains all parameters for a number of epochs, or until the time is over. */
 export function endToEnd(options: EndToEndOptions): Stage {
   return {
     name: "end-to-end",

@@ -36,7 +36,6 @@ export function survivorsOf({ original, layers: matched }: Match): Survivors {
   return survivors;
 }
 
-/** Units of a group that a layer still has. */
 function unitsLeft(
   { slices }: Group,
   { effective, role }: Group["layers"][number],

@@ -74,7 +74,6 @@ interface Walks {
   readonly norms: readonly Norm[];
 }
 
-/** Makes a layer better; false where nothing does. */
 async function solveLayer(
   layer: Layer,
   matched: Matched,

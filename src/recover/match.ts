@@ -39,12 +39,10 @@ export interface Matched {
 export interface Match {
   /** The original, with batch normalization folded where the changed model has it folded. */
   readonly original: Model;
-  /** In the order of the changed model. */
   readonly layers: readonly Matched[];
   readonly misses: readonly Miss[];
 }
 
-/** Finds the layers of the changed model in the original. Neither is changed. */
 export async function matchLayers(changed: Model, original: Model, engine: Engine): Promise<Match> {
   const model = changed.clone();
   const inference = infer(model);

@@ -155,13 +155,11 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   return { changes, misses: [...misses.values()] };
 }
 
-/** What all stages are given, and how many samples judge them. */
 type StageInputs = Omit<Scope, "storage"> & { readonly checked: number };
 
 /** Fewer samples say little of what layers get. */
 const fewFitted = 64;
 
-/** What a stage keeps goes with it, also where it fails or is stopped. */
 async function withStorage(stage: Stage, model: Model, scope: StageInputs): Promise<Staged> {
   const storage = openStorage();
   try {

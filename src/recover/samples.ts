@@ -20,12 +20,10 @@ import { together } from "./stage.ts";
 export const wanted = "recover.wanted";
 
 export interface Samples {
-  /** To train on, and for validation. */
   readonly fit: Dataset;
   readonly check: Dataset;
   /** Samples in a batch; 1 where batches have sizes of their own. */
   readonly batch: number;
-  /** Batches of an epoch. */
   readonly batches: number;
 }
 
@@ -35,10 +33,8 @@ const isCheck = (at: number): boolean => at % checkEvery === checkEvery - 1;
 
 export interface Source {
   readonly own: Calibration;
-  /** Values of the changed model. */
   readonly inputs: readonly string[];
   readonly theirs: Calibration;
-  /** A value of the original. */
   readonly target: string;
   readonly survivors: Survivors;
 }

@@ -70,7 +70,6 @@ async function raiseCodes(model: Model, bias: Value, shift: Float64Array, engine
   return true;
 }
 
-/** A sum behind the layer. */
 function put(model: Model, layer: Layer, shift: Float64Array): void {
   const [output] = layer.node.outputs;
   if (output === undefined) return;

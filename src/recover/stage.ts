@@ -17,9 +17,7 @@ export interface Staged {
 
 export interface Scope {
   readonly match: Match;
-  /** The original as it was given. */
   readonly original: Model;
-  /** What stages are fitted on. */
   readonly data: IndexedDataset;
   readonly context: Context;
   /** Where values between layers are kept while a stage runs. */
@@ -34,12 +32,10 @@ export interface Stage {
   run(model: Model, scope: Scope): Promise<Staged>;
 }
 
-/** A walk through a model with the samples that stages are fitted on. */
 export function walk(model: Model, { data, context, storage }: Scope, batch = samplesAtOnce): Promise<Calibration> {
   return Calibration.through(model, data, { engine: context.engine, signal: context.signal, batch, storage });
 }
 
-/** The batches of two walks side by side. */
 export async function* together<A, B>(
   first: AsyncGenerator<A>,
   second: AsyncGenerator<B>,

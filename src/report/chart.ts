@@ -30,7 +30,6 @@ const nameLength = 30;
 const letterWidth = 7.2;
 const labelGap = 12;
 
-/** An SVG of the run, in classes that the page's style colours. */
 export function chart(run: Run): Markup {
   const points = pointsOf(run);
   const right = width - margin.right;

@@ -12,7 +12,7 @@ export const runFormat = 1;
 
 export interface Run {
   readonly format: typeof runFormat;
-  /** Version of Pith; undefined where nobody said. */
+  /** Version of Pith, where it was given. */
   readonly version: string | undefined;
   /** When it began, as ISO 8601. */
   readonly date: string;
@@ -22,7 +22,6 @@ export interface Run {
   readonly paths?: { readonly original: string; readonly result: string } | undefined;
   readonly seed: number;
   readonly seconds: number;
-  /** Undefined where nobody said. */
   readonly machine: Machine | undefined;
   readonly data: RunData;
   /** Of the compressor behind `Measured.brotli`. */
@@ -134,7 +133,6 @@ export interface Variant {
   readonly targets?: readonly OnTarget[];
 }
 
-/** A variant on the validation samples. */
 export interface Validated {
   readonly comparison: Comparison;
   readonly verdict: Verdict | undefined;
@@ -170,7 +168,6 @@ export interface Disagreement {
   readonly shown?: SampleView | undefined;
 }
 
-/** A sample as people see it. */
 export type SampleView =
   /** A small PNG, as a data address. */
   | { readonly kind: "image"; readonly address: string; readonly width: number; readonly height: number }

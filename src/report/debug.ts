@@ -19,7 +19,6 @@ export interface Debugged {
   readonly original: string;
   readonly model: string;
   readonly on: string;
-  /** In the order of the graph. */
   readonly layers: readonly DebuggedLayer[];
   readonly blamed: DebuggedLayer | undefined;
 }
@@ -36,7 +35,6 @@ export function shareText(share: number | undefined): string {
   return Number.isFinite(share) ? percent(Math.min(1, share)) : "not finite";
 }
 
-/** A page that is one file, as reports are. */
 export function debugPage({ original, model, on, layers, blamed }: Debugged): string {
   const head = blamed === undefined ? "No layer differs" : `First to blame is ${blameText(blamed)}`;
   const row = (one: DebuggedLayer, index: number): Markup =>

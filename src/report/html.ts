@@ -1,6 +1,6 @@
 /**
  * `report.html`: one file to mail. It says first what was gained and whether that is sure, then shows it: bytes against the figure, what was
- * tried, samples that are answered differently, layers that changed most; then it gives everything that somebody needs to doubt it or to
+ * tried, samples that are answered differently, layers that changed most; then it gives everything that it takes to doubt it or to
  * do it again: what was refused, machine, versions, seed and command; last what was done.
  */
 import { chart } from "./chart.ts";

@@ -11,7 +11,6 @@ const mostText = 300;
 /** Different changes of a step that are written out; run.json has each. */
 const mostChanges = 12;
 
-/** The figures that people ask for first, as a row of boxes. */
 export function keyFigures(run: Run): Markup {
   const chosen = chosenOf(run);
   const { original, metric } = run;
@@ -35,7 +34,6 @@ ${original.macs !== undefined && box("multiply-accumulates", fromTo(original.mac
 </dl>`;
 }
 
-/** The steps that led to the result. */
 export function doneSection(run: Run): Markup | undefined {
   const chosen = chosenOf(run);
   if (chosen === undefined || chosen.steps.length === 0) return undefined;
@@ -69,7 +67,7 @@ ${[...reasons].slice(0, mostNames).map(([reason, names]) => html`<li>${clipped(r
 </ul>`;
 }
 
-/** Machine, versions, seed, data, command: what somebody needs to do it again. */
+/** Machine, versions, seed, data, command: what it takes to do it again. */
 export function circumstances(run: Run): Markup {
   const { machine, data, latency } = run;
   const row = (title: string, text: Content): Markup => html`<dt>${title}</dt><dd>${text}</dd>`;
@@ -162,7 +160,6 @@ function clipped(text: string): string {
   return text.length > mostText ? `${text.slice(0, mostText)}…` : text;
 }
 
-/** A word as a shell takes it. */
 export function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

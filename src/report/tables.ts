@@ -1,4 +1,3 @@
-/** The report's table of variants. */
 import { type Goal, isWithin, type Verdict } from "../evaluate/index.ts";
 import {
   bytes,
@@ -15,7 +14,6 @@ import type { Measured, Run, Variant } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { passedOver, timesOf } from "./verdict.ts";
 
-/** Name, bytes, metric and time of the original and of everything that was tried. */
 export function variantsTable(run: Run): Markup {
   const { name, unit } = run.metric;
   const speeds = timesOf(run)?.models ?? [];

@@ -33,7 +33,6 @@ export interface Outcome {
   readonly mood: "good" | "doubt" | "bad";
 }
 
-/** The variant that was kept, with what it measures. */
 export function chosenOf(run: Run): (Variant & { readonly result: Measured }) | undefined {
   const variant = run.chosen === undefined ? undefined : run.variants[run.chosen];
   return variant?.result === undefined ? undefined : { ...variant, result: variant.result };

@@ -51,7 +51,7 @@ export interface TaskOptions {
   readonly alike?: Model | undefined;
   /** Is the model going to be trained, it may know nothing yet; if by labels, there must be a part to train on. */
   readonly learns?: "labels" | "answers" | undefined;
-  /** Is told that a preprocessing is guessed: the progress that follows is of that. */
+  /** Called before a preprocessing is guessed: the progress that follows is of that. */
   readonly onGuess?: () => void;
 }
 

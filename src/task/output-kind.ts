@@ -70,7 +70,6 @@ function isJoined(output: Value, inference: Inference): boolean {
   return false;
 }
 
-/** Elements of a sample. */
 function countOf(dims: readonly Dim[] | undefined): number | undefined {
   const sizes = dims?.slice(1).filter((dim) => typeof dim === "number");
   return dims === undefined || sizes === undefined || sizes.length < dims.length - 1 ? undefined : elementCount(sizes);

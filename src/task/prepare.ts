@@ -41,15 +41,13 @@ export interface Preparation {
   ready(dataset: Dataset): Dataset;
 }
 
-/** With what is to be recorded of it in models. */
 export interface Prepared extends Preparation {
   readonly record: Partial<PreprocessingSpec>;
 }
 
-/** What is known of the preparation, and by whom it is guessed where that is not enough. */
 export interface Known {
   readonly stated: PreprocessingSpec;
-  /** That was not stated by whoever asks, but found in the model. */
+  /** Found in the model, not stated by the caller. */
   readonly recorded: boolean;
   readonly beside: Sidecars;
   readonly set: Settings;
@@ -58,17 +56,15 @@ export interface Known {
   readonly by: Model;
   /** The model is going to be trained: it may know nothing yet. */
   readonly learns: boolean;
-  /** Is told that the guess begins, which takes its time. */
+  /** Called before the guess, which takes its time. */
   onGuess(): void;
 }
 
-/** How the data sets of a model are read. */
 export function readingOf(model: Model, { beside, stated, set }: Pick<Known, "beside" | "stated" | "set">) {
   const given = set[rateInput(model.graph.feeds)?.name ?? ""];
   return readingFor(model, beside, stated, typeof given === "number" ? given : undefined);
 }
 
-/** @throws PithError E_DATA if the data has no samples, or what it needs cannot be found out. */
 export async function prepare(model: Model, dataset: Dataset, known: Known, context: Context): Promise<Prepared> {
   const others = model.graph.outputs
     .filter(({ foreign }) => foreign?.type !== undefined)
@@ -190,7 +186,6 @@ function kindOf(model: Model, batch: Batch, owner: string): Kind {
   return takesImages && feed !== undefined && imageChannels(batch, feed) !== undefined ? "images" : "ready";
 }
 
-/** @throws PithError E_DATA for images where the model takes tokens. */
 function requireNoImages({ graph }: Model, { image }: Batch, owner: string): void {
   const input = tokenInput(graph.feeds);
   if (input === undefined || !/^u?int/.test(input.type?.type ?? "") || image === undefined) return;

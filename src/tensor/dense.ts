@@ -1,4 +1,3 @@
-/** Tensors in memory. */
 import { PithError } from "../errors.ts";
 import { dimsText, elementCount } from "./dims.ts";
 import { arrayOf, bitsOf, type DataType, type Dense, type Tensor } from "./types.ts";
@@ -47,7 +46,6 @@ export function plainBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** All bytes in one array. */
 export function concatenated(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const joined = new Uint8Array(parts.reduce((size, part) => size + part.byteLength, 0));
   let length = 0;

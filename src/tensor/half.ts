@@ -33,7 +33,6 @@ const formats = {
   float4e2m1: { mantissa: 1, lowest: 0, largest: 0x7 },
 } as const satisfies Readonly<Record<string, Format>>;
 
-/** Small floats with a sign and a mantissa. */
 type SignedFloat = keyof typeof formats;
 
 /** Element types that are held as the bits of a small float. */

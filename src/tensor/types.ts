@@ -58,12 +58,10 @@ export const typeCodes = Object.fromEntries([
 
 const typesByCode = new Map(Object.entries(typeCodes).map(([type, code]) => [code, type as DataType]));
 
-/** The element type behind a number; undefined if there is none. */
 export function typeOfCode(code: number): DataType | undefined {
   return typesByCode.get(code);
 }
 
-/** The class of arrays that hold the elements of a type. */
 export function arrayOf<T extends FixedType>(type: T): (typeof elementTypes)[T][2] {
   return elementTypes[type][2];
 }

@@ -16,9 +16,7 @@ interface Walk {
   /** What depends on a parameter: only there gradients are asked for. */
   readonly varying: ReadonlySet<Value>;
   readonly inference: Inference;
-  /** Writes at the end of the graph. */
   readonly emit: Emit;
-  /** Where gradients are added up. */
   readonly sums: Contributions;
   readonly channelBlock: number | undefined;
 }
@@ -114,11 +112,10 @@ function ask(node: Node, scope: GradientScope, inference: Inference): readonly (
 
 interface Contributions {
   add(value: Value, gradient: Value, factor?: number): void;
-  /** The sum of what was added. */
   sum(value: Value): Value | undefined;
   /** Whether the sum is this one contribution. */
   isOnly(value: Value, contribution: Value | undefined): boolean;
-  /** Hands over what was added so far, to whoever returns it with more. */
+  /** Removes and returns the sum so far, for an entry that adds to it. */
   take(value: Value): Contribution | undefined;
 }
 
@@ -190,12 +187,10 @@ export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
 // Hubara et al. 2016, "Binarized neural networks"). Other inputs have the gradient that the operator gives them: `Where` hands numbers to what it chooses
 // between. A step through truth values (a comparison, then a choice or a cast) has the role on each of its values.
 
-/** The role of a node whose first output is straight-through. */
 export function straightThroughAt({ outputs: [output] }: Node): StraightThrough | undefined {
   return output?.role?.kind === "straight-through" ? output.role : undefined;
 }
 
-/** The gradient by the first input of such a node, in the shape of what it makes. */
 function surrogateGradient(emit: Emit, node: Node, role: StraightThrough, up: Value): Value | Miss {
   const { low, high, slope } = role;
   const [[x], [y]] = [node.inputs, node.outputs];

@@ -16,15 +16,12 @@ import type { Batch, Dense, Tensor } from "../tensor/types.ts";
 export interface Checkpoint {
   readonly model: Model;
   readonly state: Batch;
-  /** Counters and history: plain data. */
   readonly progress: unknown;
 }
 
-/** The checkpoint in a folder, and the model whose weights were best. */
 export const lastFile = (folder: string): string => joinPath(folder, "last.onnx");
 export const bestFile = (folder: string): string => joinPath(folder, "best.onnx");
 
-/** @throws PithError E_FILE where a folder for checkpoints is a file, or holds a training that would be overwritten. */
 export async function requireFreeFolder(folder: string, resume: boolean): Promise<void> {
   const kind = await fileKind(folder);
   if (kind !== undefined && kind !== "folder") {
@@ -38,9 +35,7 @@ export async function requireFreeFolder(folder: string, resume: boolean): Promis
   });
 }
 
-/** The key of a file's metadata under which the counters of a training stand. */
 const progressKey = "pith.training";
-/** Names of the stored tensors begin with it. */
 const prefix = "pith.training/";
 
 /**
@@ -84,7 +79,6 @@ export function plainText(plain: unknown): string {
   );
 }
 
-/** Undefined for what `plainText` has not written. */
 export function plainOf(text: string | undefined): unknown {
   try {
     return text === undefined ? undefined : JSON.parse(text, (_, value) => words.get(value) ?? value);
@@ -120,7 +114,6 @@ export interface Identity {
   /** Options by name; null where nothing was said. */
   readonly settings: Readonly<Record<string, unknown>>;
   readonly samples: number | null;
-  /** Of the first sample. */
   readonly first: string;
 }
 
@@ -165,7 +158,6 @@ export function requireSameTraining({ path, best }: Kept, before: Identity, now:
   if (before.first !== now.first) throw different("on other samples: the first sample differs", "data");
 }
 
-/** @throws PithError E_OPTION if other tensors are trained than before. */
 export function requireSameTensors(kept: Kept, before: Identity, trained: Identity["trained"]): void {
   const different = otherTraining(kept.path, kept.best);
   const more = Object.keys(trained).find((name) => before.trained[name] === undefined);
@@ -190,7 +182,6 @@ function otherTraining(path: string, best: string | undefined): (what: string, k
     });
 }
 
-/** How to train otherwise than a training was begun. */
 function begunAnew(path: string, best: string | undefined): string {
   const chosen = best === undefined ? "" : `, or from "${best}", the best weights by validation`;
   const last = `"${path}" is an ordinary model too, but its weights may be useless if the training diverged`;

@@ -175,7 +175,6 @@ function remaining(graph: Graph, nodes: ReadonlySet<Node>): readonly Node[] {
   return [...graph.nodes()].filter((node) => nodes.has(node));
 }
 
-/** @throws PithError E_NAME for a value that the loss does not depend on, or that there is not. */
 function named(graph: Graph, names: readonly string[]): ReadonlySet<Value> {
   return new Set(
     names.map((name) => {
@@ -187,7 +186,6 @@ function named(graph: Graph, names: readonly string[]): ReadonlySet<Value> {
   );
 }
 
-/** @throws PithError E_NAME if there is none. */
 function carriedValue(graph: Graph, name: string): Value {
   const value = graph.value(name);
   if (value === undefined) throw new PithError("E_NAME", `There is no value "${name}" that training carries on.`);

@@ -6,7 +6,6 @@ import { validationLoss } from "./forward-loss.ts";
 import type { Plan, Validation } from "./plan.ts";
 import type { Counters, Epoch, TrainingSummary } from "./training-state.ts";
 
-/** Whether the weights are to be evaluated as they are now. */
 export function isEvaluationDue(counters: Counters, plan: Plan, endOfEpoch: boolean): boolean {
   const { steps, epoch, evaluations, history } = counters;
   if (plan.validation === undefined) return false;
@@ -19,7 +18,6 @@ export function isEvaluationDue(counters: Counters, plan: Plan, endOfEpoch: bool
   return steps % every === 0 || (endOfEpoch && epoch === plan.epochs);
 }
 
-/** The metric of a model on the samples to evaluate by, or its loss. */
 export async function figureOf(
   model: Model,
   { data, metric }: Validation,
@@ -50,7 +48,6 @@ export function countEvaluation(counters: Counters, { metric }: Validation, figu
   return isBest;
 }
 
-/** Whether there were so many evaluations without a better one that training ends. */
 export function isPatienceOver({ worse }: Counters, { validation }: Plan): boolean {
   return validation?.patience !== undefined && worse >= validation.patience;
 }

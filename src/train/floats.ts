@@ -16,7 +16,6 @@ export function denseOf(data: Floats, dims: readonly number[] = [data.length]): 
   return data instanceof Float32Array ? { type: "float32", dims, data } : { type: "float64", dims, data };
 }
 
-/** The numbers of a tensor, if it is so many floats. */
 export function floatsOf(dense: Dense | undefined, length: number): Floats | undefined {
   if (dense?.type !== "float32" && dense?.type !== "float64") return undefined;
   return dense.data.length === length ? dense.data : undefined;
@@ -119,7 +118,7 @@ function throughScratch(
 interface KernelMemory {
   /** Zeros like these, where there is room for them. */
   take(like: Floats): Floats | undefined;
-  /** Room for all again, of what no longer is. */
+  /** Frees the whole memory for other arrays. */
   clear(): void;
   /** Arrays of this memory, one type and one length. */
   run(kernel: Kernel, arrays: readonly Floats[], numbers: readonly number[]): number;

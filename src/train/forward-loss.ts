@@ -42,7 +42,6 @@ export async function validationLoss(
 }
 
 export interface ForwardLoss {
-  /** The mean loss of the samples of a batch. */
   of(batch: Batch): Promise<number>;
   release(): Promise<void>;
 }
@@ -73,7 +72,6 @@ async function load(model: Model, example: Batch, loss: Loss, context: Context):
 
 /** One of something for each set of sizes of a batch; of too many, the one used longest ago goes. */
 interface BySizes<T> {
-  /** What there is for batches of these sizes, made where there is none. */
   of(batch: Batch): Promise<T>;
   release(): Promise<void>;
 }

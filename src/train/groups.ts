@@ -35,7 +35,6 @@ export function trainedValues(model: Model, { layers, except }: Selection): Read
   );
 }
 
-/** What a parameter's steps depend on besides its gradient. */
 export type Group = Pick<Trained, "decays" | "rate">;
 
 /**
@@ -94,14 +93,13 @@ function tensorsOf({ weight, effective, bias }: Layer): readonly Value[] {
   return [...found];
 }
 
-/** A node that computes something with a stored tensor. */
 interface Reading {
   readonly node: Node;
   readonly bound: Bound;
   readonly input: number;
 }
 
-/** Who takes a value for a parameter or a state: it, a part of it, or what it becomes behind a mask or a transposition, or spread over a batch. */
+/** The nodes that take a value for a parameter or a state: it, a part of it, or what it becomes behind a mask or a transposition, or spread over a batch. */
 export function* readings(value: Value, inference: Inference): Generator<Reading> {
   const count = sizeOf(value);
   for (const { node, input } of value.uses) {

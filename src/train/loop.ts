@@ -87,12 +87,10 @@ class Run {
   readonly #context: Context;
   readonly #before: Before | undefined;
   readonly #counters: Counters;
-  /** What the model stored when training began. */
   readonly #given: ReturnType<typeof tensorsOf>;
   #training: TrainingState | undefined;
   #best: readonly Floats[] | undefined;
   #identity: Identity | undefined;
-  /** After how many steps the checkpoint was written. */
   #kept: number | undefined;
 
   constructor(model: Model, plan: Plan, context: Context, before: Before | undefined) {
@@ -114,7 +112,6 @@ class Run {
     }
   }
 
-  /** What is left of each epoch. */
   *#rounds(): Iterable<Round> {
     const { size, epochs } = this.#plan;
     const { epoch: first, batches: done } = this.#counters;

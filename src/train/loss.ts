@@ -44,7 +44,6 @@ export interface LossOptions {
   readonly label?: string | undefined;
 }
 
-/** The output that a loss is about. @throws PithError E_NAME if there is none of that name. */
 export function outputOf(scope: Pick<LossScope, "outputs">, name?: string): Value {
   const [first] = scope.outputs.values();
   const output = name === undefined ? first : scope.outputs.get(name);
@@ -54,7 +53,6 @@ export function outputOf(scope: Pick<LossScope, "outputs">, name?: string): Valu
   throw new PithError("E_NAME", `The loss reads the output "${name}"; the model has ${names}.`);
 }
 
-/** What an output is compared with. */
 interface Target {
   readonly value: Value;
   feeds(batch: Batch): Batch;
@@ -88,7 +86,6 @@ function column(batch: Batch, label: string, dims: readonly number[]): Dense {
   return float32(dims, found.type === "float32" ? found.data : Float32Array.from(found.data, Number));
 }
 
-/** @throws PithError E_DATA if the batch has no such column. */
 export function requireColumn(batch: Batch, label: string): Dense {
   const found = batch[label];
   if (found !== undefined) return found;
@@ -137,7 +134,6 @@ export function scaledSum(emit: Emit, entries: Value, factor: number): Value {
 
 export interface LossGraph {
   readonly value: Value;
-  /** What the inputs are fed with: those of the model, and those that the loss added. */
   feeds(batch: Batch): Batch;
 }
 

@@ -46,9 +46,7 @@ export interface Rule {
   step(parameter: Trained, slots: readonly Floats[], learningRate: number, count: number): void;
 }
 
-/** What is kept of one parameter. */
 interface Kept {
-  /** Steps that it has taken. */
   count: number;
   readonly slots: readonly Floats[];
 }

@@ -1,4 +1,3 @@
-/** The optimizers, and a table of them by name. */
 import { PithError } from "../errors.ts";
 import { run } from "./floats.ts";
 import { defineOptimizer, type Optimizer } from "./optimizer.ts";
@@ -98,7 +97,6 @@ export function lion({ beta1 = 0.9, beta2 = 0.99, weightDecay = 0 }: LionOptions
 interface OptimizerSettings {
   readonly momentum: number;
   readonly nesterov: boolean;
-  /** Absent where nothing was said. */
   readonly decay: { readonly weightDecay?: number };
 }
 

@@ -64,7 +64,6 @@ export async function* perSampleGradients(
   }
 }
 
-/** @throws PithError E_UNSUPPORTED where statistics of the batch are carried on. */
 function requireStateless({ states: [state] }: Step): void {
   if (state === undefined) return;
   const place = `"${state.name}" is computed from all samples of a batch`;

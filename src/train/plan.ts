@@ -1,4 +1,4 @@
-/** What a training is told, checked and complete. */
+/** The options of a training, checked and complete. */
 import { infer } from "../analysis/infer.ts";
 import { augmented } from "../data/augment.ts";
 import { type Augmentation, parseAugmentation } from "../data/augment-options.ts";
@@ -34,9 +34,7 @@ export interface Validation {
 export interface Plan extends StepOptions {
   readonly data: Dataset;
   readonly epochs: number;
-  /** Samples in a batch. */
   readonly size: number;
-  /** Batches in a step. */
   readonly accumulate: number;
   readonly optimizer: Optimizer;
   readonly learningRate: number;
@@ -48,9 +46,7 @@ export interface Plan extends StepOptions {
   readonly validation: Validation | undefined;
   /** What was told, by the names of options, as plain data: what a training must share with the one it continues. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /** The folder of the checkpoints. */
   readonly checkpoint: string | undefined;
-  /** Continue with the checkpoint in that folder, if there is one. */
   readonly resume: boolean;
 }
 
@@ -59,12 +55,10 @@ export function stepsOf({ data, size, accumulate, epochs }: Plan): number | unde
   return data.count === undefined ? undefined : Math.floor(Math.floor(data.count / size) / accumulate) * epochs;
 }
 
-/** Each epoch has an order of its own. */
 export function epochSeed(seed: number, epoch: number): number {
   return seed * 1_000_003 + epoch;
 }
 
-/** @throws PithError E_DATA and E_FILE for samples that cannot be opened, E_OPTION for what cannot be done to them. */
 export async function planOf(model: Model, options: TrainOptions, context: Context): Promise<Plan> {
   const { schedule, warmup, metric, every, patience, augment, layers, except, rates, threads } = options;
   const { epochs, accumulate, clip, average, checkpoint, resume, checkpointing } = options;
@@ -101,7 +95,6 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   };
 }
 
-/** Samples in a batch: what was said, or what is usual, or what the model cannot do without. */
 function batchOf(model: Model, given: number | undefined, data: Dataset, context: Context): number {
   const wanted = Math.min(given ?? usualBatch, data.count ?? Number.POSITIVE_INFINITY);
   const own = given === undefined ? ownBatch(model, wanted) : undefined;

@@ -23,13 +23,10 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { bytesFor } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 
-/** A step graph with its gradients. */
 interface Differentiated {
   readonly model: Model;
   readonly inference: Inference;
-  /** The nodes of the forward pass. */
   readonly forward: ReadonlySet<Node>;
-  /** Depends on what is trained. */
   readonly varying: ReadonlySet<Value>;
   /** Node of the forward pass → the gradient that arrives at it. */
   readonly arriving: ReadonlyMap<Node, Value>;
@@ -72,7 +69,6 @@ interface Copying {
   /** Whether a kept value is read behind the gate: what depends on no input is there from the start. */
   readonly waits: (value: Value) => boolean;
   readonly copies: Copies;
-  /** What copies wait for. */
   readonly gate: Value | undefined;
 }
 
@@ -100,7 +96,6 @@ function copyBefore(user: Node, value: Value, { step, kept, waits, copies, gate 
   return copies.get(value) ?? value;
 }
 
-/** The same value, but not before the gate is there. */
 function behind(emit: Emit, value: Value, gate: Value): Value {
   const dims = fixedDims(value.type?.dims);
   if (dims === undefined || dims.includes(0)) return value;
@@ -124,7 +119,6 @@ function partsOf({ forward }: Differentiated, boundaries: ReadonlySet<Value>): R
   return parts;
 }
 
-/** Tells what is kept from the forward pass for the backward pass. */
 function keptIn(
   { model, inference, forward, varying }: Differentiated,
   boundaries: ReadonlySet<Value>,

@@ -150,7 +150,6 @@ function isComputed(value: Value | undefined, inference: Inference): boolean {
   return value !== undefined && inference.operand(value)?.stored !== true;
 }
 
-/** Whether each element of the result follows from the one in its place. */
 function isElementwise(bound: Bound, rank: number | undefined): boolean {
   const rule = bound.axes();
   if (rule instanceof Miss || rank === undefined) return false;

@@ -1,4 +1,4 @@
-/** A training that goes on where a checkpoint ends: the file it begins with, what both must have in common, and what is put back. */
+/** A training that is continued from a checkpoint: the file it begins with, what both must have in common, and what is put back. */
 import { fileKind } from "#platform";
 import { firstBatch } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
@@ -24,23 +24,18 @@ import type { Floats } from "./floats.ts";
 import { type Plan, stepsOf } from "./plan.ts";
 import { type Counters, changingIn, restoreTraining, setAll, type TrainingState } from "./training-state.ts";
 
-/** What stands in a checkpoint beside the model and the arrays. */
 export interface Progress {
   readonly counters: Counters;
   readonly identity: Identity;
-  /** Passes over the data that were asked for when it was written. */
   readonly epochs?: number | undefined;
 }
 
-/** A checkpoint to continue with. */
 export interface Before extends Omit<Checkpoint, "progress">, Progress {
   readonly path: string;
   readonly bestPath: string | undefined;
-  /** The model whose weights were best, where there were evaluations. */
   readonly best: Model | undefined;
 }
 
-/** The checkpoint to continue with, if that was asked for. @throws PithError E_OPTION where it is of another training. */
 export async function checkpointBefore(trained: Model, plan: Plan, context: Context): Promise<Before | undefined> {
   if (!plan.resume || plan.checkpoint === undefined) return undefined;
   const path = lastFile(plan.checkpoint);
@@ -84,7 +79,6 @@ function lengthText({ epoch, steps }: Counters, before: number | undefined, plan
   );
 }
 
-/** What identifies a training before its first step. */
 export async function beginningOf(model: Model, plan: Plan, seed: number): Promise<Beginning> {
   const { data, settings, size, validation } = plan;
   // A share is known by the samples that it is one of.
@@ -123,7 +117,6 @@ export async function continueTraining(
   return best;
 }
 
-/** All stored tensors of a model, by their values. */
 export function tensorsOf({ graph }: Model): ReadonlyMap<Value, Tensor> {
   return new Map([...graph.values()].flatMap((value) => (value.tensor === undefined ? [] : [[value, value.tensor]])));
 }

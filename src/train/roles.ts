@@ -2,13 +2,13 @@
  * What the stored tensors of a model are in a training, decided once, where it starts, and written as roles: into the model itself, so that
  * checkpoints, results and whatever is trained from them carry it. What has a role is believed; the rest is told by the graph and by its numbers.
  *
- * - `buffer`: masks and sinusoids (`untrained.ts`), which nobody trains.
+ * - `buffer`: masks and sinusoids (`untrained.ts`), which are not trained.
  * - `tied`: a matrix that is stored twice, perhaps transposed (`ties.ts`), trains as one.
  * - `state`, where asked: the running statistics of a normalization. A file is for inference, so an exported network trains with its statistics as
  *   they are; with that role each step normalizes by the statistics of its batch, and lets them flow into the running ones, as PyTorch's
  *   `train()` mode does (`step-graph.ts`).
  *
- * What a file stores as one because it is equal, and nobody means to be one, is parted first: statistics from what is trained,
+ * What a file stores as one only because it is equal is parted first: statistics from what is trained,
  * scales and biases of several layers that have learnt nothing yet (`shared-constants.ts`).
  */
 

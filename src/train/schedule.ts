@@ -75,7 +75,6 @@ export function warmUp(schedule: Schedule, length: number): Schedule {
   };
 }
 
-/** By name, as text says them. */
 export const schedules = {
   constant: constantRate,
   cosine: cosineDecay,

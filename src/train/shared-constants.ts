@@ -1,6 +1,6 @@
 /**
  * Scales of ones and biases of zeros that a file stores once for several layers. Exporters and clean-ups store what is equal once, and layers that
- * have learnt nothing yet hold equal numbers; nobody means them to be one. Trained as one, all of them would move by the sum of their
+ * have learnt nothing yet hold equal numbers; they are not meant to be one. Trained as one, all of them would move by the sum of their
  * gradients. Each reader gets a tensor of its own.
  *
  *     ones: norm1, norm2, norm3          ones: norm1     ones_1: norm2     ones_2: norm3
@@ -20,14 +20,13 @@ import { isFloat, toFloat64 } from "../tensor/convert.ts";
 export interface Parted {
   readonly reader: string;
   readonly input: number;
-  /** What it read before. */
   readonly before: string;
   /** The tensor that others read, too: `before`, or what that is another name of. */
   readonly stored: string;
   readonly own: string;
 }
 
-/** Larger ones are matrices, of which nobody stores ones. */
+/** Larger ones are matrices, which are never ones. */
 const mostBytes = 2 ** 20;
 
 /** Gives each reader its own, in place; what comes back says what was done. */
@@ -49,7 +48,6 @@ export async function partConstants(model: Model, inference: Inference): Promise
   return parted;
 }
 
-/** Does in a copy of a model what was done in the model. */
 export function partAlike({ graph, header }: Model, parted: readonly Parted[]): void {
   for (const { reader, input, before, stored, own } of parted) {
     const node = graph.value(reader)?.producer;
@@ -62,7 +60,6 @@ export function partAlike({ graph, header }: Model, parted: readonly Parted[]): 
   }
 }
 
-/** Says that what was one learns apart from here on. */
 export function reportParted(parted: readonly Parted[], { log }: Pick<Context, "log">): void {
   const names = [...new Set(parted.map(({ before }) => before))];
   const [first] = names;
@@ -115,7 +112,7 @@ function partsOf(
   });
 }
 
-/** Where a reader's path to the stored tensor begins, if nobody else goes along it. */
+/** Where a reader's path to the stored tensor begins, if it has no other reader. */
 function useBehind({ node, input, root }: ParameterRead): Use | undefined {
   const value = node.inputs[input];
   if (value === root) return { node, input };
@@ -141,7 +138,6 @@ function sharedWith(node: Node, shared: ReadonlyMap<Node, string>): string | und
 // has learnt nothing the mean of a batch normalization equals its bias (0), the variance its scale (1). Nobody means them to be one: the mean
 // would move with the bias and take its effect back, or, as a running statistic, overwrite it. They get tensors of their own.
 
-/** Gives them tensors of their own, in place; what comes back says what was done. */
 export function giveOwnStatistics(model: Model, inference: Inference, trained: ReadonlySet<Value>): readonly Parted[] {
   const { graph } = model;
   const parted: Parted[] = [];
@@ -162,7 +158,6 @@ export function giveOwnStatistics(model: Model, inference: Inference, trained: R
   return parted;
 }
 
-/** The stored tensor that a value is, perhaps under another name. */
 function storedAs(value: Value, inference: Inference): Value | undefined {
   const { producer } = value;
   if (producer === undefined) return value;

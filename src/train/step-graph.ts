@@ -19,13 +19,9 @@ import { type Loss, writeLoss } from "./loss.ts";
 
 interface StepGraph {
   readonly loss: string;
-  /** Parameter → name of the output with its gradient. */
   readonly gradients: ReadonlyMap<string, string>;
-  /** Parameter → name of the input with what is carried. */
   readonly carried: ReadonlyMap<string, string>;
-  /** Parameter → the node that keeps it from being trained. */
   readonly stopped: ReadonlyMap<string, Node>;
-  /** State → name of the output with the next. */
   readonly states: ReadonlyMap<string, string>;
   readonly draws: boolean;
   readonly session: Session;

@@ -76,7 +76,7 @@ export async function createStep(
   };
 }
 
-/** The step of a model whose roles are declared: whoever has done so does not look at its numbers again. */
+/** `createStep` for a model whose roles are declared: its numbers are not read again. */
 export async function stepOf(model: Model, example: Batch, options: StepOptions, context: Context): Promise<Step> {
   const { model: working, wanted, ties, groups } = await trainableCopy(model, options, context);
   const graphs = bySizes((batch) => loadStepGraph(working, batch, wanted, options, context), releaseStepGraph);
@@ -186,7 +186,6 @@ interface Stored {
   readonly values: Floating;
 }
 
-/** The arrays of a parameter. */
 interface Arrays extends Stored, Group {
   readonly gradient: Floating;
   readonly carried: boolean;
@@ -224,7 +223,6 @@ function emptyLike({ data, dims }: Floating): Floating {
   return denseOf(zerosLike(data), dims);
 }
 
-/** Writes arrays into a model as tensors of its own, and those that are tied to them. `weights` are other numbers in their place. */
 function storeArrays(
   model: Model,
   arrays: readonly Stored[],

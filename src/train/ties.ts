@@ -13,9 +13,7 @@ import { replaceUses } from "../graph/replace.ts";
 import { sameDims } from "../tensor/dims.ts";
 import { type Dense, typeCodes } from "../tensor/types.ts";
 
-/** A copy as a training sees it. */
 export interface Tie {
-  /** The copy. */
   readonly name: string;
   readonly of: string;
   readonly transposed: boolean;
@@ -118,7 +116,6 @@ function isUniform({ data }: Dense): boolean {
   return data.every((entry: unknown) => entry === data[0]);
 }
 
-/** The numbers of a copy. */
 export function copyOfTied<Data extends Float32Array | Float64Array>(
   data: Data,
   [rows = 0, columns = 0]: readonly number[],

@@ -1,4 +1,4 @@
-/** What a training may be told: the options of `train`, of which flags, their help and the keys of recipes are made. */
+/** The options of `train`, of which flags, their help and the keys of recipes are made. */
 import * as v from "valibot";
 import { augmentationSchema, parseAugmentation } from "../data/augment-options.ts";
 import { datasetObject, datasetOption } from "../data/option.ts";
@@ -36,7 +36,7 @@ interface Checked {
   readonly patience?: number | undefined;
 }
 
-/** What an option asks of another that was not given; undefined where all fit. For whoever has these options among others. */
+/** What an option requires of another that was not given; undefined where all fit. */
 export function unmet({ resume, checkpoint, validation, every, patience }: Checked): string | undefined {
   if (resume && checkpoint === undefined) return "resume needs checkpoint, the folder to continue from";
   if (validation !== undefined) return undefined;

@@ -26,7 +26,6 @@ export interface TrainOutcome extends Outcome {
   readonly training: TrainingSummary;
 }
 
-/** Of what is right already. */
 export const lowerRate = (): string => "Try a lower `learningRate`, such as 1e-4, or `warmup` 0.1";
 
 /**

@@ -23,7 +23,6 @@ export interface TrainingState {
   readonly weights: readonly Floats[];
 }
 
-/** @param model One whose roles are declared. @throws PithError as `createStep`. */
 export async function startTraining(
   model: Model,
   example: Batch,
@@ -85,7 +84,6 @@ export async function restoreTraining(training: TrainingState, plan: Plan, store
   });
 }
 
-/** Sets arrays to a model's stored tensors of their names. @throws PithError E_DATA where one is missing or of another size. */
 export async function setAll(
   arrays: readonly (readonly [name: string, values: Floats])[],
   stored: Model,
@@ -136,7 +134,6 @@ export function startCounters(): Counters {
 
 const startEpoch = (epoch: number) => ({ epoch, batches: 0, sum: 0, seconds: 0, evaluations: [] });
 
-/** Puts the epoch that is through into the history, and begins to count the next. */
 export function endEpoch(counters: Counters, accumulate: number): Epoch {
   const { epoch, sum, batches, seconds, evaluations } = counters;
   const ended = { epoch, loss: sum / batches, steps: Math.floor(batches / accumulate), seconds, evaluations };
@@ -145,7 +142,6 @@ export function endEpoch(counters: Counters, accumulate: number): Epoch {
   return ended;
 }
 
-/** What the training came to. */
 export function summaryOf({ best, history, evaluations }: Counters, plan: Plan): TrainingSummary {
   const { data, validation, average } = plan;
   if (validation === undefined || best === undefined) return { samples: data.count, chosen: undefined, average };

@@ -16,7 +16,7 @@ interface Trained extends Selection {
   readonly rates?: Readonly<Record<string, number>> | undefined;
 }
 
-/** Of a matrix with a smaller share of exact zeros nobody says that it was pruned. */
+/** A matrix with a smaller share of exact zeros is not taken for a pruned one. */
 const leastShare = 0.1;
 
 /**

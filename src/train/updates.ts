@@ -48,9 +48,7 @@ export function clipByNorm(parameters: readonly WithGradient[], limit: number): 
 }
 
 export interface Average {
-  /** The averages, in the order of the arrays. */
   readonly values: readonly Floats[];
-  /** Takes in the arrays as they are now. */
   update(): void;
 }
 

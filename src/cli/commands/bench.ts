@@ -1,5 +1,3 @@
-/** `pith bench`: speed, throughput, load time, memory and bytes of models, each against the first. */
-
 import * as v from "valibot";
 import { moduleOf } from "#root";
 import { PithError } from "../../errors.ts";
@@ -110,7 +108,7 @@ interface Measured {
 
 type Said = Pick<v.InferOutput<typeof options>, "dim" | "set" | "rounds" | "threads">;
 
-/** Times the models on a target, and sees what memory they take. With others to go on with, a target that is not there is left out. */
+/** Times the models on a target, and measures their memory. A target that is missing is left out where there are others. */
 async function measure(
   target: TargetName,
   models: readonly string[],
@@ -167,7 +165,6 @@ function isText(title: string): boolean {
   return title === "model" || title === "target";
 }
 
-/** @param steady whether a ratio of times says anything. */
 function cellsOf(row: Row, several: boolean, steady: boolean): string[] {
   const { runs, speedup, throughput, load } = row;
   const weight = (value: number | undefined): string => (value === undefined ? "–" : bytes(value));
@@ -185,7 +182,6 @@ function cellsOf(row: Row, several: boolean, steady: boolean): string[] {
   ];
 }
 
-/** In plain words, as the figures of a table are nothing without it. */
 function howTimed(of: {
   readonly target: TargetName;
   readonly where: string;

@@ -1,5 +1,3 @@
-/** `pith compress`: from a model and data to a smaller model and a statement of what it is worth. */
-
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { moduleOf } from "#root";
@@ -121,7 +119,6 @@ export default defineCommand({
 
 const resultNames = ["model.onnx", "report.html", "report.md", "run.json", "recipe.yaml"];
 
-/** @throws PithError E_OPTION if the result would take the place of the model. */
 async function requireOtherFolder(out: string, model: string): Promise<void> {
   if (await isSamePlace(join(out, "model.onnx"), model)) {
     throw new PithError(

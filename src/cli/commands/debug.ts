@@ -1,4 +1,3 @@
-/** `pith debug`: where a compressed model goes wrong, layer by layer, and the layer to blame first. */
 import * as v from "valibot";
 import { moduleOf } from "#root";
 import type { Miss } from "../../errors.ts";
@@ -98,7 +97,6 @@ export default defineCommand({
   },
 });
 
-/** One line for each reason. */
 function notCompared(misses: readonly Miss[]): readonly string[] {
   const places = new Map<string, string[]>();
   for (const { reason, at } of misses)

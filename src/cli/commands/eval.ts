@@ -1,5 +1,3 @@
-/** `pith eval`: a model's figure on data, with its interval; and against the original, sample by sample. */
-
 import * as v from "valibot";
 import { moduleOf } from "#root";
 import { PithError } from "../../errors.ts";

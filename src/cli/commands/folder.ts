@@ -39,7 +39,6 @@ import { measuredText } from "./pass.ts";
 
 export const textFlag = (text: string) => v.optional(flag(v.array(v.string()), text, { value: "line" }));
 
-/** The lines of `--text` lie in a file, as data does. */
 interface Texts {
   readonly data?: string | undefined;
   readonly isText?: boolean | undefined;
@@ -65,7 +64,6 @@ export async function withTexts<O extends Texts>(
   }
 }
 
-/** Whether a path is a folder as transformers.js lays it out. */
 export async function holdsModules(path: string): Promise<boolean> {
   return (await stat(join(path, "onnx")).catch(() => undefined))?.isDirectory() === true;
 }
@@ -79,10 +77,6 @@ interface Given extends DataFlags, Pick<PassInput, "metric"> {
   readonly force?: boolean | undefined;
 }
 
-/**
- * Makes variants of all models of a folder.
- * @param passed settings of `quantize`.
- */
 export async function variantsOf(
   folder: string,
   given: Given,

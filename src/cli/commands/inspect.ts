@@ -1,5 +1,3 @@
-/** `pith inspect`: what is in a model, and what techniques could save. Nothing is run; weights are read only for `--weights`. */
-
 import * as v from "valibot";
 import { moduleOf } from "#root";
 import { inspect } from "../../report/index.ts";

@@ -47,7 +47,6 @@ const stepFlags = (fallback: string) =>
 /** Changes and reasons that are printed; the rest is counted. */
 const shown = 5;
 
-/** The command of a pass. */
 export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof stepFlags>> {
   const { id: name, summary, command, reference, data: needs } = pass;
   if (command === undefined) throw new Error(`The pass ${name} is no command.`);
@@ -129,7 +128,6 @@ function stopped(error: unknown, unkept: boolean): unknown {
   });
 }
 
-/** What would be done, layer by layer. */
 function showPlan({ changes, misses }: PassOutput): Result {
   return {
     data: { changes, misses },
@@ -151,7 +149,6 @@ function showPlan({ changes, misses }: PassOutput): Result {
 interface Shown {
   /** Whether a goal that is missed makes the exit code 1: what is forced, with no goal said, has none. */
   readonly demanded: boolean;
-  /** There was a file of this name before. */
   readonly replaced: boolean;
   /** What was pruned stays in the file as zeros. */
   readonly zeros: boolean;
@@ -246,12 +243,10 @@ function show(model: string, result: PassOutput, { demanded, replaced, zeros, ne
   };
 }
 
-/** How far the result is from what it was to come near to. */
 function referenceLine({ model, isTruth, comparison }: Reference): string {
   return isTruth ? `${comparison.metric}: with ${model}` : distanceText(model, comparison);
 }
 
-/** What the goal was about: the model that came in, or the one that it was to come near to. */
 function goalLine(
   model: string,
   {
@@ -273,7 +268,6 @@ function goalLine(
   return verdictSentence(goal, verdict, unit, others, reference.judges ? reference.model : model);
 }
 
-/** How near a result is to its original, in a few words. */
 export function measuredText({ comparison, likeness, targets }: PassOutput): string {
   const [marks] = targets.length === 0 ? [] : targetLines(targets);
   const right = marks === undefined ? "" : `; ${marks}`;

@@ -1,5 +1,3 @@
-/** `pith plot`: the graph as a page of its own, with what pruning would remove from each layer. */
-
 import { basename } from "node:path";
 import * as v from "valibot";
 import { moduleOf } from "#root";

@@ -1,4 +1,3 @@
-/** `pith simplify`: reduce the number of nodes without changing the function. */
 import * as v from "valibot";
 import { moduleOf } from "#root";
 import { defineCommand, type Result } from "../command.ts";

@@ -1,4 +1,3 @@
-/** What is in a model, as text. */
 import { basename } from "node:path";
 import { reasonText } from "../../errors.ts";
 import type { InspectedLayer, Inspection, OperationCount, Port } from "../../report/inspect/inspect.ts";
@@ -13,10 +12,9 @@ const shownMisses = 5;
 /** Longer tables of layers are drawn together. */
 const mostRows = 24;
 const shownBlocks = 8;
-/** Smaller tables are told by --json alone. */
+/** Smaller tables are shown by --json alone. */
 const leastShare = 0.01;
 
-/** A model and its file. */
 export interface InspectedFile extends Inspection {
   readonly file: string;
   readonly bytes: number;
@@ -154,7 +152,6 @@ export function tableLine({ layer, tied, bytes: now, int8, int4 }: TableSaving, 
   return `table ${layer}${shared}: ${bytes(now)}, ${percent(now / file)} of the file; ${bytes(int8)} in 8 bits${few}`;
 }
 
-/** One line for each technique that would do something. */
 function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: Terminal): void {
   const { int8, float16, channels, lowRank } = savings;
   const among = (some: number): string => `${integer(some)} of ${integer(layers.length)} layers`;

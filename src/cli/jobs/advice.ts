@@ -19,15 +19,12 @@ export function keepingAdvice({ options: schema }: AnyPass, { options: { checkpo
   return ". To keep it in any case: --checkpoint <folder>, or --force.";
 }
 
-/** Why a result was refused. */
 interface Refused {
   /** The estimate keeps the goal, and --strict demands more. */
   readonly unshown?: boolean;
-  /** The layer to blame first. */
   readonly blamed?: LayerError | undefined;
 }
 
-/** Advice for a result that was refused. */
 export function lostAdvice(
   pass: AnyPass,
   { options, data }: Advised,

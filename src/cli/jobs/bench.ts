@@ -74,7 +74,7 @@ export async function timedSizes({
   return { sizes: namedSizes(dims), length: Math.min(...(await Promise.all(models.map(tokensTimed)))), seed };
 }
 
-/** Tokens that a model is timed on where nobody says how many. */
+/** Default number of tokens that a model is timed on. */
 export async function tokensTimed(path: string): Promise<number> {
   return Math.min(timedLength, (await tokenizerBeside(path).catch(() => undefined))?.longest ?? timedLength);
 }

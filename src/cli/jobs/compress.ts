@@ -34,7 +34,7 @@ import { openStepsTask } from "./task.ts";
 export interface CompressInput {
   readonly model: string;
   readonly out: string;
-  /** A folder for what is done, as long as the whole is not. */
+  /** Where finished steps are kept until the run is complete. */
   readonly resumeFolder: string;
   /** Path of a recipe; undefined: a few are tried. */
   readonly recipe: string | undefined;
@@ -154,7 +154,7 @@ async function write(
     ["report.md", text(reportMarkdown(run))],
     ["run.json", text(`${JSON.stringify(run, null, 2)}\n`)],
     ["recipe.yaml", text(recipeText(recipe))],
-    // A tokenizer goes along: whoever runs the result needs it.
+    // A tokenizer goes along: running the result takes it.
     ...(await Promise.all(
       (await sidecarsMissingAt(model, out)).map(async ([name, path]) => [name, [await readFile(path)]] as const),
     )),
@@ -192,7 +192,6 @@ function thisMachine(): Machine {
   };
 }
 
-/** Of a package, by the path of its package.json. */
 function versionIn(manifest: string): string | undefined {
   try {
     const { version }: { readonly version?: unknown } = createRequire(import.meta.url)(manifest);

@@ -124,7 +124,6 @@ function withoutLabels(dataset: Dataset): Dataset {
   return mapBatches(dataset, ({ label: _, ...batch }) => batch);
 }
 
-/** The figures, and the samples as they were fed. */
 async function measurement(
   input: EvalInput,
   data: DataRequest,

@@ -31,7 +31,6 @@ export interface Judging {
   /** The original on its first look, or the reference where the goal is about it. */
   readonly judge: PairedMetrics;
   readonly reference: { readonly path: string; readonly metrics: PairedMetrics } | undefined;
-  /** A result beside the original, and beside the reference. */
   compare(
     result: Model,
     goal: Goal | undefined,
@@ -39,17 +38,14 @@ export interface Judging {
   readonly preprocessing: string | undefined;
   readonly samples: Used;
   readonly record: PreprocessingSpec;
-  /** Options of the pass, its validation samples and metric prepared. */
   readonly options: PassInput["options"];
 }
 
-/** The path of the reference in the pass's options. */
 interface Aim {
   readonly path: string;
   readonly model: Model;
 }
 
-/** Opens `--teacher` or `--original`. @throws PithError E_SHAPE_MISMATCH for a teacher of other inputs. */
 export async function openReference(
   { reference }: AnyPass,
   model: Model,

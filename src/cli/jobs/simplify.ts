@@ -21,7 +21,7 @@ export interface SimplifyInput {
   readonly set: Readonly<Record<string, number | number[]>>;
   readonly fix: Readonly<Record<string, number>>;
   readonly keepOutputs: readonly string[];
-  /** Nothing is held for training or pruning any more. */
+  /** Remove the roles: training and pruning are over. */
   readonly finalize: boolean;
   /** Sizes of named dimensions in the inputs that both are compared on. */
   readonly sizes: Readonly<Record<string, number>>;
@@ -170,7 +170,6 @@ function keepComparable(original: Model, { graph }: Model): void {
   }
 }
 
-/** What the original is fed for inputs that were set. */
 async function setFeeds(original: Model, set: SimplifyInput["set"]): Promise<Batch> {
   const copy = original.clone();
   await setInputs(copy, { set });

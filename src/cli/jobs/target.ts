@@ -79,7 +79,6 @@ async function inNode(name: "node" | "wasm", { log }: JobContext): Promise<OpenT
   };
 }
 
-/** Opens targets, does the work and closes them. @throws PithError as `openTarget` */
 export async function withTargets<T>(
   names: readonly TargetName[],
   context: JobContext,
@@ -94,7 +93,6 @@ export async function withTargets<T>(
   }
 }
 
-/** What a result does on targets, with warnings where that is not plain. @throws PithError as `rightOn` */
 export async function onTargets(
   engine: Engine,
   targets: readonly RunTarget[],

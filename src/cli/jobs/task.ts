@@ -37,7 +37,6 @@ export interface StepsTask {
   evaluatedBy(path: string): Promise<Dataset>;
 }
 
-/** Which samples were used for what. */
 export interface Used {
   readonly train: Part | undefined;
   readonly calibrate: Part | undefined;
@@ -127,12 +126,11 @@ function requireLossOutputs({ graph }: Model, recipes: readonly Recipe[]): void 
   }
 }
 
-/** Where the samples of "data/cifar10 (train)" lie. */
 function placeOf(name: string): string {
   return resolve(name.replace(/ \([^()]*\)$/, ""));
 }
 
-/** Says why samples are used that nobody named: of --data train.tsv, dev.tsv beside it is the test part. */
+/** Says why samples are used that were not named: of --data train.tsv, dev.tsv beside it is the test part. */
 function whence(name: string, path: string): string {
   if (overlap(placeOf(name), resolve(path))) return "";
   return `: it is next to --data ${path}, and its name says that it is another part of it`;

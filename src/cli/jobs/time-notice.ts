@@ -2,7 +2,7 @@
 import { waiting } from "../../evaluate/numbers.ts";
 import { counted } from "../numbers.ts";
 
-interface Told {
+interface Reporting {
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
   progress(done: number, total?: number, figures?: string): void;
 }
@@ -12,11 +12,10 @@ const fewestSeconds = 0.5;
 const fewestBatches = 2;
 
 /**
- * A context whose progress counts samples, told once how long all of them take. Only the first run is timed: between two runs lies other work.
- * @param passes how often all samples are run in all.
- * @param now seconds.
+ * A context whose progress counts samples, and that announces once how long all of them take. Only the first run is timed: between two runs
+ * lies other work. `passes`: how often all samples are run in all. `now` is in seconds.
  */
-export function announced<C extends Told>(
+export function announced<C extends Reporting>(
   context: C,
   samples: number | undefined,
   passes: number,

@@ -1,4 +1,4 @@
-/** A result that nobody could load is never written, whatever was asked for. */
+/** A result that does not load is never written, even with --force. */
 import { PithError } from "../../errors.ts";
 import { ResultFails } from "../../evaluate/load-check.ts";
 

@@ -13,7 +13,7 @@ import { readStoredValue } from "../../passes/stored.ts";
 /** The energies of a square matrix of this size take some ten seconds. */
 const largestDecomposed = 2048;
 
-/** Shares of the sum of squared singular values whose ranks are told. */
+/** Shares of the sum of squared singular values whose ranks are shown. */
 export const energies = [0.9, 0.95, 0.99] as const;
 
 export interface WeightNumbers {

@@ -42,12 +42,10 @@ export function attend(
   return { y: emit.MatMul([weights, value]), weights };
 }
 
-/** The length along axis 2, as a scalar. */
 export function lengthOf(emit: Emit, x: Value): Value {
   return emit.Squeeze([emit.Shape([x], { start: 2, end: 3 }), [0]]);
 }
 
-/** The lowest number of a type. */
 export const lowest = (type: string): number =>
   type === "float16" ? -65504 : type === "bfloat16" ? -3.3895313892515355e38 : -3.4028234663852886e38;
 
@@ -86,7 +84,6 @@ export function maskAdded(emit: Emit, mask: Value, key: Value, filter: number): 
   return where(emit.And([before(ends), emit.Not([before(starts)])]));
 }
 
-/** Products of queries with keys, and of weights with values. */
 export function attentionMacs(
   query: { readonly batch: Dim; readonly length: Dim; readonly width: Dim },
   keys: Dim,

@@ -42,7 +42,6 @@ function readCommon(site: Site): Settings {
 
 const scaleOf = (s: Settings, width: number): number => (s.scale === 0 ? 1 / Math.sqrt(width) : s.scale);
 
-/** Where Attention and QAttention keep what they have in common. */
 interface Ports {
   readonly mask: number;
   readonly past: number;
@@ -167,7 +166,6 @@ interface SeparateSettings extends Settings {
   readonly shared: boolean;
 }
 
-/** Lengths and widths of Q, K and V; keys come N × length × width, or as heads already. */
 function separate(s: SeparateSettings, site: Site) {
   const [q, k, v] = [dimsAt(site, 0), dimsAt(site, 1), dimsAt(site, 2)];
   if (q instanceof Miss) return q;
@@ -185,7 +183,6 @@ function separate(s: SeparateSettings, site: Site) {
   return { batch: q[0] as Dim, length: q[1] as Dim, total, width, valueWidth: all };
 }
 
-/** Q, K and V with the biases that the operator adds. */
 function biased(emit: Emit, values: readonly Value[], bias: Value, widths: readonly number[]): readonly Value[] {
   const parts = emit.many("Split", [bias, widths], { axis: 0 }, values.length);
   return values.map((value, index) => emit.Add([value, parts[index]]));

@@ -1,4 +1,3 @@
-/** Weights in blocks of few bits. */
 import { between, type Example, table } from "../define.examples.ts";
 
 const nbits = table(

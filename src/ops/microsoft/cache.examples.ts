@@ -1,4 +1,3 @@
-/** Attention over caches, over packed tokens, and what is added to it. */
 import { type Example, table } from "../define.examples.ts";
 
 const unrun = { except: { run: "ONNX Runtime has a kernel for it on GPU alone" } };

@@ -39,7 +39,6 @@ interface Settings extends Grouped {
   /** The length of the past; undefined where the cache is a buffer, or not known. */
   readonly past: number | undefined;
   readonly outputs: number;
-  /** What it does besides that is not lowered. */
   readonly strange: string | undefined;
 }
 

@@ -1,4 +1,3 @@
-/** Convolutions with sums and activations inside, and with channels last. */
 import { type Example, table } from "../define.examples.ts";
 
 const kernel = (out: number, channels: number, size = 3): string =>

@@ -42,7 +42,6 @@ function fusedWeight(s: Settings, site: Site): WeightRole | Miss {
   return { ...role, fused: s.activation.name === "" ? "a sum" : s.activation.name };
 }
 
-/** Conv as its entry writes it, the sum, the activation. */
 function primitives(s: Settings, emit: Emit, [x, w, bias, sum]: readonly (Value | undefined)[]): Value {
   const y = emit.Conv([x, w, bias], convAttributes(s));
   return activate(emit, sum === undefined ? y : emit.Add([y, sum]), s.activation);
@@ -65,7 +64,6 @@ export const FusedConv = microsoftOp<Settings>({
   quantize: new Miss(`an activation is fused into it: ${lowerFirst}`),
 });
 
-/** The site as a convolution with channels first would see it. */
 const asFirst = (site: Site): Site => ({
   ...site,
   inputs: site.inputs.map((operand, input) => (input % 3 === 0 ? turned(operand) : operand)),

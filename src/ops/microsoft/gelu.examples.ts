@@ -1,4 +1,3 @@
-/** Activations with a bias inside. */
 import { between, type Example, table } from "../define.examples.ts";
 
 const wide = { feeds: { x: between(-4, 4) } };

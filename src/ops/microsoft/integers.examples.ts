@@ -1,4 +1,3 @@
-/** Products of codes. */
 import { between, type Example, table } from "../define.examples.ts";
 
 const begins = { gradient: "it rounds to integers, or begins with them" };

@@ -17,13 +17,11 @@ import { microsoftOp, typed } from "./typed.ts";
 
 interface Product {
   readonly name: string;
-  /** Where the right operand stands. */
   readonly right: number;
   readonly bias: number;
   lower(emit: Emit, inputs: readonly (Value | undefined)[]): Value;
 }
 
-/** A product of stacks of matrices on integers, with a bias of numbers: A is operand 0. */
 function integerProduct({ name, right, bias, lower }: Product): Op {
   const plain = (site: Site): Site => picked(site, [0, right]);
   return microsoftOp({
@@ -46,7 +44,6 @@ function integerProduct({ name, right, bias, lower }: Product): Op {
   });
 }
 
-/** Codes multiplied exactly, then scaled. */
 function scaled(emit: Emit, sums: Value, a: Value | undefined, b: Value | undefined): Value {
   return emit.Mul([emit.Cast([sums], { to: typeCodes.float32 }), emit.Mul([single(emit, a), single(emit, b)])]);
 }

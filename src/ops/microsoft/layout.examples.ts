@@ -1,4 +1,3 @@
-/** Blocks of channels, and channels last. */
 import { type Example, table } from "../define.examples.ts";
 
 const pool = "(x: float32[batch, 16, 5, 5])";

@@ -1,4 +1,3 @@
-/** Matrix products with transpositions, factors and activations inside. */
 import { type Example, table } from "../define.examples.ts";
 
 const activations = { misses: { weight: "both operands are activations", quantize: "both operands are activations" } };

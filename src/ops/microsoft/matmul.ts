@@ -45,7 +45,6 @@ function order(s: Settings, site: Site, input: 0 | 1): readonly number[] | undef
   return rank === undefined ? undefined : orderOf(rank, s.transposed[input], s.batch[input]);
 }
 
-/** The site as MatMul would see it. */
 function asMultiplied(s: Settings, site: Site): Site {
   const turn = (input: 0 | 1): Operand | undefined => {
     const operand = site.inputs[input];

@@ -1,4 +1,3 @@
-/** What com.microsoft has beside the default domain. */
 import { type Example, table } from "../define.examples.ts";
 
 const data = "how much is found depends on the data";

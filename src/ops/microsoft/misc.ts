@@ -21,7 +21,6 @@ type Like<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & {
 
 const fused = new Miss(`is not an operator of ai.onnx: ${lowerFirst}`);
 
-/** An operator that has a like in the default domain. */
 const like = <S = null>({ read = () => null as S, ...row }: Like<S>): Op =>
   defineOp<S>({ ...row, read, domain: "com.microsoft", axes: fused, quantize: fused });
 
@@ -61,7 +60,6 @@ export const Pad = like({
   },
 });
 
-/** The one number of a scalar or a vector of one. */
 function numberAt(operand: Operand | undefined): number | undefined {
   const [known] = constantIntegers(operand) ?? [];
   const { small } = operand ?? {};
@@ -137,7 +135,6 @@ export const NGramRepeatBlock = typed({
   why: "masks repeated n-grams",
 });
 
-/** Distances of every row of one matrix to every row of the other. */
 export const CDist = typed({
   name: "CDist",
   infer: (_, site) => shaped(site, ([rows = 1] = [], [others = 1] = []) => [rows, others], undefined, [0, 1]),
@@ -166,7 +163,6 @@ export const MaxpoolWithMask = typed<Window>({
   why: "pools under a mask",
 });
 
-/** Layers of which each token passes through a few. */
 function experts(name: string, parameters: readonly number[], why: string): Op {
   return typed({
     name,

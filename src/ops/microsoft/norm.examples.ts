@@ -1,4 +1,3 @@
-/** Normalization of sums, of rows of tables, of groups of channels. */
 import { type Example, table } from "../define.examples.ts";
 
 const sequence = "(x: float32[batch, 3, 4], skip: float32[batch, 3, 4])";

@@ -80,11 +80,9 @@ export const SimplifiedLayerNormalization = defineOp({
 
 interface SkipSettings {
   readonly epsilon: number;
-  /** Whether mean and deviation are asked for. */
   readonly statistics: boolean;
 }
 
-/** Where the scale, the shift and the bias of the sum stand. */
 interface SkipForm {
   readonly name: string;
   readonly shift: number | undefined;
@@ -170,7 +168,6 @@ function groupNorm(name: string, skips: boolean): Op {
   });
 }
 
-/** Word, position and segment table, scale and shift of EmbedLayerNormalization, whose codes are numbers again. */
 interface Embedding {
   readonly ids: Value;
   readonly segments: Value | undefined;

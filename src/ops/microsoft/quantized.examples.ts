@@ -1,4 +1,3 @@
-/** Arithmetic on codes. */
 import { between, type Example, table } from "../define.examples.ts";
 
 const codes = between(0, 256);

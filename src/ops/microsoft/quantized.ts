@@ -17,14 +17,11 @@ import { broadcast, need } from "../shared/rules.ts";
 import { padding, pooledDims, readPool } from "../shared/window.ts";
 import { microsoftOp } from "./typed.ts";
 
-/** An input with its scale and zero point. */
 type Port = readonly [codes: number, scale: number, zero: number];
 
 interface OnCodes<S> {
   readonly name: string;
-  /** By the number of inputs. */
   readonly operands: (count: number) => readonly Port[];
-  /** Scale and zero point of the result. */
   readonly result: readonly [scale: number, zero: number];
   readonly read?: (site: Site) => S | Miss;
   dims(s: S, site: Site): readonly Dim[] | undefined | Miss;

@@ -17,7 +17,6 @@ interface Settings {
   readonly scale: number;
   /** Of one head; undefined where it is not known. */
   readonly width: number | undefined;
-  /** How many channels of a head are turned. */
   readonly turned: number | undefined;
 }
 

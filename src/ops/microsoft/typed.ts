@@ -7,7 +7,6 @@ export const microsoftOp = <S = null>(def: OpDef<S> & Complete<S>): Op =>
   defineOp<S>({ ...def, domain: "com.microsoft" });
 
 interface Typed<S> extends Pick<OpDef<S>, "name" | "read" | "infer" | "parameters" | "cost" | "weight"> {
-  /** Why no technique touches it. */
   readonly why: string;
 }
 

@@ -11,10 +11,8 @@ import { stepPairs } from "./step.ts";
 
 export type { PairResult, PairRules } from "./pair.ts";
 
-/** Rules that leave fewer nodes. */
 export const fewerNodes: PairRules = rulesOf([...layoutPairs, ...mathPairs, ...sequencePairs]);
 
-/** Padding that a window does itself. */
 export const padsInWindows: PairRules = rulesOf([paddedWindow]);
 
 /** Rules for training steps, one walk after the other. */

@@ -7,14 +7,12 @@ import { attributeOrInput, constantIntegers, integer, integers, text, wrapAxis }
 import { integersConstant, range } from "../shared/rules.ts";
 import { dimsOf, ints, type Pair, type PairResult, type PairScope } from "./pair.ts";
 
-/** Axes that stand in an attribute or an input, counted from the front. */
 function axesOf(site: Site, rank: number): readonly number[] | undefined {
   const given = attributeOrInput(site, "axes", 1);
   if (given === undefined || given === "runtime") return undefined;
   return given.known.map((axis) => wrapAxis(axis, rank));
 }
 
-/** The second node on the first one's input, with these axes in place of its own. */
 function withAxes({ first, second, secondSite, emit }: PairScope, axes: readonly number[]): PairResult {
   const sorted = [...axes].sort((a, b) => a - b);
   const [x] = first.inputs;

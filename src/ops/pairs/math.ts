@@ -49,7 +49,6 @@ export const transposedGemm: Pair = {
   },
 };
 
-/** What is done is done: applied twice is the same as once. */
 const idempotent: Pair = {
   what: "applied twice is the same as once",
   first: ["Relu", "Abs", "Ceil", "Floor", "Round", "Sign"],

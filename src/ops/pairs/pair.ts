@@ -11,11 +11,9 @@ export interface PairScope {
   readonly second: Node;
   readonly firstSite: Site;
   readonly secondSite: Site;
-  /** The input of the second node where it reads it. */
   readonly input: number;
-  /** Nobody else reads what the first node makes: it goes if the second no longer does. */
+  /** The first node has no other reader: it goes if the second no longer reads it. */
   readonly alone: boolean;
-  /** Writes before the second node. */
   readonly emit: Emit;
   operand(value: Value): Operand | undefined;
 }
@@ -33,12 +31,10 @@ export type PairResult =
   | undefined;
 
 export interface Pair {
-  /** What the rule is called in the list of changes. */
   readonly what: string;
   /** Operators by name; those of other domains with the domain in front. */
   readonly first: readonly string[];
   readonly second: readonly string[];
-  /** The same operator twice. */
   readonly same?: true;
   /** Sums are added up in another order: last bits may change. */
   readonly reorders?: true;
@@ -66,7 +62,6 @@ const nameOf = ({ domain, op }: Node): string => (domain === "" ? op : `${domain
 
 export const ints = (value: readonly number[]): Attribute => ({ kind: "ints", value });
 
-/** The dimensions of an input, or of output 0. */
 export function dimsOf(scope: PairScope, value: Value | undefined): readonly Dim[] | undefined {
   return value === undefined ? undefined : scope.operand(value)?.dims;
 }

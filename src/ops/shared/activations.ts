@@ -38,7 +38,6 @@ const rows: Readonly<Record<string, Row>> = {
   },
 };
 
-/** The functions of each of `directions`, as `byDefault` names them where the node does not; a Miss for a name that stands for none. */
 export function readActivations(
   site: Site,
   byDefault: readonly string[],

@@ -23,7 +23,6 @@ export interface BoxAxis {
   readonly bins: number;
 }
 
-/** A vector as a column. */
 const column = (emit: Emit, vector: Value): Value => emit.Unsqueeze([vector, [1]]);
 
 function numbers(emit: Emit, like: Value, values: readonly number[]): Value {

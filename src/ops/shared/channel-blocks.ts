@@ -16,9 +16,7 @@ import { elementCount } from "../../tensor/dims.ts";
 import type { ConvSettings } from "./convolution.ts";
 import { filled, fixed, reshapeTo, typeOf } from "./rules.ts";
 
-/** Writes values in blocks, each once. */
 export interface Blocks {
-  /** Channels in a block. */
   readonly size: number;
   of(x: Value): Value;
 }
@@ -39,7 +37,6 @@ export const backFromBlocks = (emit: Emit, x: Value, channels = fixed(x)[1] ?? 1
 /** Four channels in a block of their own: its dimensions tell how many channels a block has. */
 export const oneBlock = (emit: Emit, four: Value): Value => emit["com.microsoft.nchwc.ReorderInput"]([four]);
 
-/** How many channels whole blocks hold. */
 export const whole = (channels: number, size: number): number => Math.ceil(channels / size) * size;
 
 export function blocksOf(emit: Emit, size: number): Blocks {
@@ -64,7 +61,6 @@ export function blocksOf(emit: Emit, size: number): Blocks {
   };
 }
 
-/** Whether a convolution between these numbers of channels is faster in blocks. */
 export function fasterInBlocks(s: ConvSettings, channels: number, outputs: number, size: number): boolean {
   if (s.kernel.length !== 2 || elementCount(s.kernel) === 1) return false;
   if (s.group > 1) return s.group === channels && channels === outputs;
@@ -174,7 +170,6 @@ export function spreadInBlocks(
   return backFromBlocks(emit, dx, channels);
 }
 
-/** Zeros between the places of blocked data, and behind the last. */
 function spread(
   emit: Emit,
   blocked: Value,
@@ -206,7 +201,6 @@ export function widened(
 interface Scaled {
   readonly scale: Value;
   readonly shift: Value | undefined;
-  /** What is added to it. */
   readonly sum?: Value | undefined;
   readonly activation?: "Relu";
 }

@@ -40,5 +40,4 @@ export function codeType(site: Site, zero: number, like = 0): DataType {
   return site.inputs[zero]?.type ?? site.inputs[like]?.type ?? "uint8";
 }
 
-/** An operand of operators on codes, as they take it. */
 export const parts = ({ codes, scale, zeroPoint }: Coded): readonly Value[] => [codes, scale, zeroPoint];

@@ -28,7 +28,6 @@ export function convDims(s: ConvSettings, x: readonly Dim[], w: readonly Dim[]):
   return [x[0] as Dim, w[0] as Dim, ...windowDims(s, x.slice(2))];
 }
 
-/** The output of a convolution, once the sizes of its data are known. */
 export function convolved(s: ConvSettings, site: Site, type?: DataType): readonly Inferred[] | Miss {
   return shaped(site, (x) => withDims(site, [1], (w) => convDims(s, x, w)), type);
 }
@@ -101,11 +100,9 @@ export const channelsFirst = (dims: readonly Dim[]): readonly Dim[] => [
 export const channelsLast = ([batch, channels, ...spatial]: readonly Dim[]): readonly Dim[] =>
   [batch, ...spatial, channels] as readonly Dim[];
 
-/** An operand as one with channels first. */
 export const turned = (operand: Operand | undefined): Operand | undefined =>
   operand?.dims && { ...operand, dims: channelsFirst(operand.dims) };
 
-/** Computes with channels first what has them last, of so many axes. */
 export function withChannelsFirst(emit: Emit, rank: number, inputs: Values, compute: (inputs: Values) => Value): Value {
   const spatial = range(rank - 2, 1);
   const first = (value: Value | undefined): Value | undefined =>

@@ -81,7 +81,6 @@ export function withContents(inferred: Inferred, elements: readonly (Dim | undef
   return known.length === elements.length ? { ...inferred, elements: known } : inferred;
 }
 
-/** Contents in their dimensions. */
 export interface Contents {
   readonly dims: readonly number[];
   readonly elements: readonly Dim[];
@@ -167,7 +166,6 @@ export function floatProduct(a: Dim, b: Dim): Dim | undefined {
 const finest = 64;
 const nearly = 1e-6;
 
-/** a + sign · b of floats. */
 export function floatSum(a: Dim, b: Dim, sign: 1 | -1 = 1): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return a + sign * b;
   const [upper, lower] = quotientParts(a) ?? [a, 1];
@@ -180,7 +178,6 @@ export function floatSum(a: Dim, b: Dim, sign: 1 | -1 = 1): Dim | undefined {
     : undefined;
 }
 
-/** a / b of floats. */
 export function floatQuotient(a: Dim, b: Dim): Dim | undefined {
   if (b === 0) return undefined;
   if (!isSymbolic(a) && !isSymbolic(b)) return a / b;

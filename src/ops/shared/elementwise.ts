@@ -22,7 +22,6 @@ interface Parts<S> {
 
 interface Row<S> {
   readonly name: string;
-  /** Attributes. */
   readonly read?: (site: Site) => S;
   /** The type of the output, where it is not that of the first operand. */
   readonly type?: DataType;
@@ -45,7 +44,6 @@ interface Primitive<S> {
 }
 
 interface Lowered<S> {
-  /** The same by other operators. */
   readonly lower: (parts: Omit<Parts<S>, "up" | "y"> & { readonly x: Value }) => Value;
 }
 

@@ -59,7 +59,6 @@ export function isOutside(how: string, at: number, input: number): boolean {
 
 const clamp = (place: number, size: number): number => Math.min(size - 1, Math.max(0, place));
 
-/** The one place of the input that is nearest to a coordinate. */
 export function nearestPlace(how: string, at: number, input: number, downsampling: boolean): number {
   switch (how) {
     case "simple":
@@ -75,7 +74,6 @@ export function nearestPlace(how: string, at: number, input: number, downsamplin
   }
 }
 
-/** Weights of all places of the input for one place of the output. */
 export function weightsAt(how: Interpolation, x: number, axis: AxisScale): Float64Array {
   const { input, scale } = axis;
   const row = new Float64Array(input);

@@ -7,10 +7,8 @@ import type { Dim } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
 import type { Inferred } from "../define.ts";
 
-/** A size that is not known, for an axis. */
 type Open = (axis: number) => Dim;
 
-/** What holds of both operands; undefined if they cannot be told apart from each other's type at run time. */
 export function mergeOperands(a: Inferred, b: Inferred, open: Open): Inferred | undefined {
   if (a.container !== undefined || b.container !== undefined) {
     if (a.container === undefined || b.container === undefined) return undefined;
@@ -27,7 +25,6 @@ export function mergeOperands(a: Inferred, b: Inferred, open: Open): Inferred | 
     : { type: a.type, dims };
 }
 
-/** What holds of both types; undefined if nothing does. */
 export function mergeTypes(a: AnyType, b: AnyType, open: Open): AnyType | undefined {
   if (!isContainer(a) || !isContainer(b)) {
     if (isContainer(a) || isContainer(b) || a.type !== b.type) return undefined;
@@ -80,7 +77,6 @@ export function sequenceOf(items: readonly AnyType[], empty: AnyType, open: Open
   return items.length > most ? { kind: "sequence", of } : { kind: "sequence", of, items };
 }
 
-/** The type of the tensors inside. */
 function innermostType(type: AnyType): DataType {
   return isContainer(type) ? innermostType(type.of) : type.type;
 }
@@ -89,7 +85,6 @@ export function containerOperand(container: Container): Inferred {
   return { type: innermostType(container), dims: undefined, container };
 }
 
-/** What an operand is, without its contents. */
 export function typeOfOperand({ type, dims, container }: Inferred): AnyType {
   return container ?? { type, dims };
 }

@@ -9,5 +9,4 @@ export const quantizedAlready = new Miss("is quantized already");
 export const computesIntegers = new Miss("computes integers");
 /** The way out for what is fused: the pass that writes it as primitives. */
 export const lowerFirst = "run the recipe step `lower-fused` first (`lowerFused` in code)";
-/** Facets of operators on codes. */
 export const onIntegers = { axes: quantizedAlready, gradient: computesIntegers, quantize: quantizedAlready };

@@ -13,7 +13,6 @@ export function picked(site: Site, inputs: readonly number[]): Site {
   return { ...site, inputs: inputs.map((input): Operand | undefined => site.inputs[input]) };
 }
 
-/** The layer in x · W or W · x, where one operand is stored and has two dimensions. */
 export function matmulWeight(site: Site): WeightRole | Miss {
   const [a, b] = site.inputs;
   if (a?.stored === false && b?.stored && b.dims?.length === 2) {
@@ -63,7 +62,6 @@ function sharedMismatch(inner: Dim | undefined, outer: Dim | undefined): Miss | 
     : undefined;
 }
 
-/** The product of inputs 0 and 1. */
 export const multiplied = (site: Site, type?: DataType): readonly Inferred[] | Miss =>
   shaped(site, (a = [], b = []) => productDims(a, b), type, [0, 1]);
 
@@ -96,7 +94,6 @@ export const storedOperands = (_: unknown, site: Site): readonly number[] =>
 
 type WeightedRule = Extract<QuantizeRule, { readonly kind: "weighted" }>;
 
-/** A product with a weight on the right on integers. */
 export function onMatMulInteger(weight: WeightRole | Miss, integerTransposed = false): WeightedRule | Miss {
   if (weight instanceof Miss) return weight;
   if (weight.input !== 1) return new Miss("the weight is the left operand");
@@ -156,7 +153,6 @@ export const gemmFacets = {
     withDims(site, [0, 1], (a = [], b = []) => multiplyDims(elementCount(a), b[s.transB ? 0 : 1] ?? 1)),
 };
 
-/** The layer in a Gemm: its weight on the right, or on the left. */
 export function gemmWeight(s: GemmSettings, { inputs: [a, b, c] }: Site): WeightRole | Miss {
   const bias = c?.stored === true ? { bias: 2 } : {};
   const groups = 1;

@@ -40,15 +40,12 @@ export function present(value: Value | undefined): Value {
   return value;
 }
 
-/** The dimensions at `input`, or why they are not known. */
 export function dimsAt(site: Site, input: number): readonly Dim[] | Miss {
   return site.inputs[input]?.dims ?? new Miss(`the rank of input ${input} is not known`);
 }
 
-/** `count` whole numbers in a row. */
 export const range = (count: number, from = 0): number[] => Array.from({ length: count }, (_, at) => from + at);
 
-/** The permutation that undoes another. */
 export const inverse = (perm: readonly number[]): number[] => perm.map((_, axis) => perm.indexOf(axis));
 
 /** What follows from the dimensions of inputs, once they are known. */
@@ -94,7 +91,6 @@ export function inTuples(input: number, axes: readonly Dim[]): readonly Wanted[]
   return axes.flatMap((count) => positions(input, count));
 }
 
-/** The inputs hold what is wanted of the output. */
 export function handedOn(output: readonly WantedInterval[], ...inputs: readonly number[]): readonly Wanted[] {
   return inputs.flatMap((input) => output.map((wanted) => ({ input, ...wanted })));
 }
@@ -129,7 +125,6 @@ export function broadcastAxes(site: Site): readonly AxisLink[] | Miss {
   );
 }
 
-/** An attribute that counts indices of an axis, once some are gone. */
 export function countAttribute(name: string, left: Dim | undefined): NodeChange {
   return typeof left === "number" ? { attributes: { [name]: { kind: "int", value: left } } } : {};
 }
@@ -157,25 +152,21 @@ export function ifSameDims(site: Site, out: readonly Dim[] | undefined | Miss): 
   return dims !== undefined && out !== undefined && !(out instanceof Miss) && sameDims(dims, out) ? 0 : undefined;
 }
 
-/** Whether an operand is a small constant with this number in every place. */
 export function isConstant(operand: Operand | undefined, value: number): boolean {
   const small = operand?.small;
   if (small === undefined || small.type === "string" || small.data.length === 0) return false;
   return toFloat64(small).every((element) => element === value);
 }
 
-/** A constant of one element, of the given type. */
 export const scalar = (emit: Emit, type: DataType, value: number): Value =>
   emit.constant(scalarOf(type, value), "scalar");
 
-/** The same elements in other, fixed dimensions. */
 export function reshapeTo(emit: Emit, value: Value | undefined, dims: readonly number[]): Value {
   const shape = integersConstant(emit, dims);
   // A 0 in a shape means "as it was" unless told otherwise, which can be told since opset 14.
   return dims.includes(0) ? emit.Reshape([value, shape], { allowzero: 1 }) : emit.Reshape([value, shape]);
 }
 
-/** One number in every place of a tensor of fixed dimensions. */
 export function filled(emit: Emit, type: DataType, dims: readonly number[], value: number): Value {
   return emit.Expand([scalar(emit, type, value), dims]);
 }
@@ -190,7 +181,6 @@ export function typeOf(value: Value | undefined): DataType {
   return value.type.type;
 }
 
-/** In the element type of another value. */
 export const castLike = (emit: Emit, value: Value, like: Value | undefined): Value =>
   typeOf(value) === typeOf(like) ? value : emit.CastLike([value, like]);
 

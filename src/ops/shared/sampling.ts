@@ -112,7 +112,6 @@ function horner(emit: Emit, t: Value, polynomial: readonly number[]): Value {
   return sum ?? scalar(emit, typeOf(t), last);
 }
 
-/** The place inside that stands for a place. */
 function inside(emit: Emit, place: Value, size: number, outside: Outside): Value {
   if (outside === "zeros" || outside === "border") return emit.Min([emit.Max([place, 0]), size - 1]);
   // 0 1 2 1 0 1 2 … or 0 1 2 2 1 0 0 1 2 …

@@ -8,7 +8,6 @@ import { integersConstant } from "./rules.ts";
 /** Sequences beyond this many elements are not followed one by one. */
 export const longest = 256;
 
-/** The tensors that a sequence was put together of, in order. */
 export function itemsOf(sequence: Value | undefined): readonly Value[] | undefined {
   const maker = sequence?.producer;
   if (maker === undefined || maker.domain !== "") return undefined;
@@ -30,7 +29,6 @@ export const readPlace =
 
 export const within = (place: number, length: number): number => (place < 0 ? place + length : place);
 
-/** How a tensor is cut. */
 export interface Cut {
   readonly axis: number;
   readonly keep: boolean;
@@ -53,7 +51,6 @@ export function readCut(site: Site): Cut {
   return { ...cut, sizes };
 }
 
-/** The pieces by themselves; undefined where it is not known how many there are. */
 export function splitPieces(emit: Emit, x: Value, { axis, keep, sizes }: Cut): readonly Value[] | undefined {
   if (sizes === undefined || sizes.length === 0) return undefined;
   const pieces = emit.many("Split", [x, integersConstant(emit, sizes, "pieces")], { axis }, sizes.length);

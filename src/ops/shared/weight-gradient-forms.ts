@@ -26,7 +26,6 @@ import type { ConvSettings } from "./convolution.ts";
 import { fixed, reshapeTo } from "./rules.ts";
 import { explicitPads, extent } from "./window.ts";
 
-/** Sizes that all forms need. */
 interface Shape {
   readonly batch: number;
   readonly channels: number;
@@ -227,7 +226,6 @@ function seenPlaces(
   return { cut, before, after: pads };
 }
 
-/** The coordinates of all taps of a kernel, row-major. */
 function positions(kernel: readonly number[]): readonly (readonly number[])[] {
   return kernel.reduce<readonly (readonly number[])[]>(
     (before, size) => before.flatMap((start) => Array.from({ length: size }, (_, at) => [...start, at])),
@@ -271,7 +269,6 @@ function seenBy(
 
 const overSamples = (emit: Emit, products: Value, keepdims = 0): Value => emit.ReduceSum([products, [0]], { keepdims });
 
-/** Parts in these dimensions, joined along an axis. */
 function beside(emit: Emit, parts: readonly Value[], dims: readonly number[], axis: number): Value {
   const shaped = parts.map((part) => reshapeTo(emit, part, dims));
   const [only] = shaped;

@@ -49,7 +49,6 @@ export type Form = (typeof forms)[number];
 /** Images whose output has at most so many positions count as small. */
 const small = 256;
 
-/** The forms that can write it. */
 export function formsFor(s: ConvSettings, x: Value, up: Value, block?: number): readonly Form[] {
   const { group, kernel } = s;
   const { batch, channels, outputs } = shapeOf(x, up);

@@ -15,7 +15,6 @@ export interface Window {
   readonly ceil: boolean;
 }
 
-/** Attributes of a window over `kernel.length` spatial axes. */
 export function readWindow(site: Site, kernel: readonly number[]): Window {
   const fill = (value: number, count = kernel.length): number[] => new Array<number>(count).fill(value);
   const autoPad = text(site, "auto_pad", "NOTSET");
@@ -29,7 +28,6 @@ export function readWindow(site: Site, kernel: readonly number[]): Window {
   };
 }
 
-/** The window that `kernel_shape` says. */
 export function readPool(site: Site): Window | Miss {
   const kernel = integers(site, "kernel_shape");
   return kernel === undefined ? new Miss("has no kernel_shape") : readWindow(site, kernel);
@@ -49,16 +47,13 @@ export const channelAxes = (): readonly AxisLink[] => [
   { from: ["in0", 1], to: ["out0", 1] },
 ];
 
-/** How attributes say the pads. */
 export const padding = ({ autoPad, pads }: Pick<Window, "autoPad" | "pads">) =>
   autoPad.startsWith("SAME") ? { auto_pad: autoPad } : { pads };
 
-/** The extent of a dilated kernel along an axis. */
 export function extent(window: Window, axis: number): number {
   return ((window.kernel[axis] ?? 1) - 1) * (window.dilations[axis] ?? 1) + 1;
 }
 
-/** Output sizes along the spatial axes. */
 export function windowDims(window: Window, spatial: readonly Dim[]): readonly Dim[] {
   const rank = window.kernel.length;
   return spatial.map((size, axis) => {

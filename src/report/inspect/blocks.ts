@@ -1,4 +1,3 @@
-/** The blocks of a network, and which of them repeat. */
 import { blocks, extractBlock } from "../../analysis/blocks.ts";
 import type { Inference } from "../../analysis/infer.ts";
 import { learnedCount } from "../../analysis/learned.ts";

@@ -1,4 +1,3 @@
-/** Collects what is in a model. */
 import { wayOutOf } from "../../analysis/branches.ts";
 import { channelGroups } from "../../analysis/channels.ts";
 import { cost } from "../../analysis/cost.ts";

@@ -25,7 +25,6 @@ export interface Frame {
 const fewest = 3;
 const room = { side: 14, head: 12, foot: 12 };
 
-/** The frames, from top to bottom. */
 export function frames(boxes: readonly Framed[]): readonly Frame[] {
   const members = new Map<string, { readonly stem: string; readonly label: string; readonly boxes: Framed[] }>();
   for (const box of boxes) {

@@ -41,13 +41,11 @@ const rankGap = 30;
 const margin = 28;
 export const strip = { x: -106, y: 2, width: 212, height: 16 };
 
-/** What is written in a box that is no layer. */
 export function titleOf({ title, table, bits, graphs }: Box): string {
   const of = table === undefined ? "" : ` · ${table.split(/[/.]/).at(-1)}`;
   return `${clip(`${title}${of}`)}${bits === undefined ? "" : ` · ${bits} bits`}${graphs.length === 0 ? "" : " ▸"}`;
 }
 
-/** What is written beside the foot of a box. */
 export function noteOf({ shape }: Box): string | undefined {
   return shape === undefined ? undefined : clip(shape, mostNote);
 }

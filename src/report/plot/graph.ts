@@ -82,15 +82,21 @@ export function collect(
   return withGroups([main, ...inner]);
 }
 
-interface Scene {
+interface Collecting {
   readonly inference: Inference;
   readonly layerOf: ReadonlyMap<Node, Layer>;
   readonly costs: Cost;
   readonly place: (graph: Graph, title: string, parent: Picture["parent"]) => number;
 }
 
-function collectGraph(graph: Graph, title: string, parent: Picture["parent"], index: number, scene: Scene): Picture {
-  const { inference } = scene;
+function collectGraph(
+  graph: Graph,
+  title: string,
+  parent: Picture["parent"],
+  index: number,
+  collecting: Collecting,
+): Picture {
+  const { inference } = collecting;
   const boxes: Box[] = [];
   const edges: [number, number][] = [];
   const placeOf = new Map<Value, number>();
@@ -108,7 +114,7 @@ function collectGraph(graph: Graph, title: string, parent: Picture["parent"], in
     if (used.every(isStored) && subgraphs(node).length === 0) continue;
     const sources = new Set(used.map(sourceOf));
     const place = boxes.length;
-    const box = add(nodeBox(node, used, scene, (inside, at) => scene.place(inside, at, [index, place])));
+    const box = add(nodeBox(node, used, collecting, (inside, at) => collecting.place(inside, at, [index, place])));
     for (const from of sources) if (from !== undefined) edges.push([from, box]);
     for (const output of node.outputs) if (output !== undefined) placeOf.set(output, box);
   }
@@ -148,7 +154,7 @@ function port(value: Value): Box {
 function nodeBox(
   node: Node,
   used: readonly Value[],
-  { inference, layerOf, costs }: Scene,
+  { inference, layerOf, costs }: Collecting,
   enter: (graph: Graph, title: string) => number,
 ): Box {
   const bound = inference.at(node);

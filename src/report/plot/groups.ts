@@ -11,7 +11,6 @@ import { inOrder } from "../../graph/order.ts";
 import type { DataType } from "../../tensor/types.ts";
 import type { Box, Picture } from "./graph.ts";
 
-/** Smaller groups stay as they are. */
 const fewest = 4;
 
 const indexTypes: ReadonlySet<DataType | undefined> = new Set<DataType>(["int64", "int32", "bool"]);
@@ -173,14 +172,12 @@ function partOf({ boxes, edges }: Picture, group: readonly number[], parent: rea
   };
 }
 
-/** A box of the picture around a group: a port of the group's own. */
 function neighbour(box: Box): Box {
   const { title, name, family } = box;
   if (family === "port") return box;
   return { ...box, family: "port", title: name === "" ? title : name, layer: undefined, table: undefined, graphs: [] };
 }
 
-/** Of paths of modules what they share, with an end of its own. */
 function commonPath(paths: readonly string[]): string {
   const [first = [], ...others] = paths.map((path) => path.split("/").slice(0, -1));
   const same = first.findIndex((part, index) => others.some((other) => other[index] !== part));

@@ -36,7 +36,6 @@ export function removedCount(amount: number, size: number): number {
   return roundHalfEven(amount * size);
 }
 
-/** The picture of a layer's weight, which is read once. */
 export async function weightPicture(layer: Layer, inference: Inference): Promise<WeightPicture | Miss> {
   const { tensor } = layer.weight;
   if (tensor === undefined) return new Miss("it is not stored");

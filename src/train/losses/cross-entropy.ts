@@ -67,7 +67,6 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
 
 interface Distributions {
   readonly rows: Dense;
-  /** Rows that are not left out. */
   readonly counted: number;
 }
 

@@ -62,7 +62,6 @@ export function huber({ delta = 1, ...options }: HuberOptions = {}): Loss {
 /** A vector shorter than this has no direction. */
 const shortest = 1e-8;
 
-/** Rows divided by their length. */
 function directions(emit: Emit, rows: Value): Value {
   const axis = emit.constant(int64([1], [-1]));
   const length = emit.Sqrt([emit.ReduceSum([emit.Mul([rows, rows]), axis], { keepdims: 1 })]);

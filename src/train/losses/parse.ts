@@ -14,7 +14,6 @@ import { cosineDistance, huber, infoNce, meanAbsoluteError, meanSquaredError } f
 const about = { output: v.optional(v.string()), label: v.optional(v.string()) };
 const number = v.optional(v.pipe(v.string(), v.toNumber()));
 
-/** A loss that text can name: what it is for, with the settings of its own; and its settings, read from text. */
 function named<const Entries extends v.ObjectEntries>(
   meaning: string,
   entries: Entries,
@@ -52,7 +51,6 @@ const losses: Readonly<Record<string, NamedLoss>> = {
 /** Names of the losses that text can say. */
 export const lossNames: readonly string[] = Object.keys(losses);
 
-/** What each of them is for, and the settings that it has of its own, as help says it. */
 export const lossMeanings: ReadonlyMap<string, string> = new Map(
   Object.entries(losses).map(([name, { meaning }]) => [name, meaning]),
 );
@@ -116,7 +114,6 @@ function isLoss(value: unknown): boolean {
   return typeof value === "object" && value !== null && "build" in value;
 }
 
-/** A text that says none is refused before anything is done. */
 export const lossOption = v.union([
   v.pipe(v.string(), understood(parseLoss)),
   v.custom<Loss>(isLoss, "must be a loss"),
