@@ -19,7 +19,7 @@ export const errorCodes = [
   "E_SOURCE_CHANGED", // the file behind a lazy tensor has changed
   "E_DATA", // the data set cannot be read or does not fit the model
   "E_ENGINE", // ONNX Runtime refused or failed
-  "E_ENGINE_MISSING", // no ONNX Runtime is installed
+  "E_ENGINE_MISSING", // an ONNX Runtime, or the browser that a target needs, is not installed
   "E_NOT_DIFFERENTIABLE", // a wanted gradient does not exist
   "E_DIVERGED", // a loss or weight became NaN or infinite in training
   "E_ACCURACY_LOST", // the result lost more than was allowed, or does not do what the original did; nothing was written

@@ -39,8 +39,8 @@ describe("the packed package", () => {
     await mkdir(user);
     await mkdir(built);
     // Beside the working tree, so that the test neither depends on the state of dist/ nor disturbs it. Declarations are checked elsewhere.
-    for (const name of ["package.json", "README.md", "LICENSE"]) {
-      await cp(path.join(root, name), path.join(built, name));
+    for (const name of ["package.json", "README.md", "LICENSE", "CONTRIBUTING.md", "docs"]) {
+      await cp(path.join(root, name), path.join(built, name), { recursive: true });
     }
     await cp(inject("compiled"), path.join(built, "dist"), { recursive: true });
     const [report]: { filename: string; files: { path: string }[] }[] = JSON.parse(
@@ -65,6 +65,13 @@ describe("the packed package", () => {
       expect.arrayContaining(["LICENSE", "README.md", "package.json", "dist/index.js", "dist/cli/main.js"]),
     );
     expect(packed.filter((name) => /(?<!\.d)\.ts$|\.test\.|\.examples\./.test(name))).toEqual([]);
+  });
+
+  test("holds the pages that the read-me leads to", async () => {
+    const page = await readFile(path.join(root, "README.md"), "utf8");
+    const pages = [...page.matchAll(/\]\((?!http)([^)#]+)/g)].map(([, file = ""]) => file);
+    expect(pages).toContain("docs/data.md");
+    expect(packed).toEqual(expect.arrayContaining(pages.filter((file) => file !== "examples/")));
   });
 
   test("npx pith --version prints the version", async () => {

@@ -10,8 +10,7 @@ const keras =
   "Convert it: python -m tf2onnx.convert --saved-model <folder> --output model.onnx (Keras: model.export(folder) first).";
 const tensorflow = "Convert it: python -m tf2onnx.convert --saved-model <folder> --output model.onnx.";
 const lite = "Convert it: python -m tf2onnx.convert --tflite model.tflite --output model.onnx.";
-const weightsOnly =
-  "It contains no network: export the model it belongs to with torch.onnx.export or optimum-cli export onnx.";
+const weightsOnly = "Export the model that the weights belong to, with torch.onnx.export or optimum-cli export onnx.";
 const llama = "Take the ONNX export of the model: optimum-cli export onnx --model <name> <folder>.";
 const zip = "If it is a PyTorch checkpoint, export the network with torch.onnx.export; else unpack it.";
 const unpack = "Unpack it, and name the .onnx file in it.";

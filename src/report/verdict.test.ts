@@ -8,6 +8,7 @@ import {
   accuracySentence,
   apartText,
   chanceSentence,
+  choiceSentence,
   distanceText,
   gainSentence,
   goalSentence,
@@ -79,6 +80,19 @@ test("speeds of a machine that was too busy are claimed nowhere", () => {
     expect(text).toContain("too busy");
     for (const ratio of ["2.20", "1.20", "faster"]) expect(text).not.toContain(ratio);
   }
+});
+
+test("a larger variant that was chosen without times says why", () => {
+  const untimed = { ...exampleRun, chosen: 0, latency: undefined };
+  expect(choiceSentence(untimed)).toMatch(
+    / prune \+ train \+ quantize is smaller: of files within 10 % in size the one that is usually faster was kept, because speed could not be measured\.$/,
+  );
+  for (const run of [
+    exampleRun,
+    { ...untimed, chosen: exampleRun.chosen },
+    { ...untimed, latency: exampleRun.latency },
+  ])
+    expect(choiceSentence(run)).not.toContain("usually faster");
 });
 
 test("where samples were few, the figure says what random inputs say", () => {

@@ -92,9 +92,26 @@ export function choiceSentence(run: Run): string | undefined {
   const measured = run.variants.filter(({ result }) => result !== undefined).length;
   if (chosenOf(run) === undefined || measured < 2) return undefined;
   const { validation } = run.data;
-  return validation === undefined
-    ? `The result was chosen among ${measured} variants on the test samples themselves, because there are too few to hold out validation samples: its metric looks slightly better than it is.`
-    : `The result was chosen among ${measured} variants on ${integer(validation)} validation samples. These figures come from the test samples, which were not used to choose.`;
+  const where =
+    validation === undefined
+      ? "the test samples themselves, because there are too few to hold out validation samples: its metric looks slightly better than it is."
+      : `${integer(validation)} validation samples. These figures come from the test samples, which were not used to choose.`;
+  return `The result was chosen among ${measured} variants on ${where}${untimedChoice(run)}`;
+}
+
+/** Why a smaller variant that keeps the goal was not chosen, where times were no help. */
+function untimedChoice(run: Run): string {
+  const { goal, variants } = run;
+  const bytes = chosenOf(run)?.result.bytes ?? 0;
+  const smaller = variants.find(
+    (one) =>
+      (one.result?.bytes ?? bytes) < bytes &&
+      one.refused === undefined &&
+      one.verdict?.met !== false &&
+      passedOver(one, goal) === undefined,
+  );
+  if (timesOf(run) !== undefined || smaller === undefined) return "";
+  return ` ${smaller.name} is smaller: of files within 10 % in size the one that is usually faster was kept, because speed could not be measured.`;
 }
 
 /** "not chosen: −1.2 points on the validation samples": why a variant that keeps the goal was passed over; undefined where that is not so. */

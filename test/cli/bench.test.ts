@@ -103,6 +103,12 @@ test("a target alone that is not there is an error, and an unknown one is wrong 
     err: `E_FILE: CHROME_PATH is "${join(folder, "no-browser")}", which is not an executable.\n`,
   });
   expect(await pith("bench", model, "--target", "gpu")).toMatchObject({ code: 2, out: "" });
+  for (const name of ["CHROME_PATH", "PATH"]) vi.stubEnv(name, "");
+  vi.stubEnv("PLAYWRIGHT_BROWSERS_PATH", folder);
+  expect(await pith("bench", model, "--target", "webgpu")).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/^E_ENGINE_MISSING: There is no Chromium, Chrome or Edge .*\nhint: Install one/),
+  });
 });
 
 test("samples in a run are the open first dimension that all inputs share", () => {

@@ -45,7 +45,7 @@ graph (x: float32[n, 4, "length of the sound", 8], m: float32[n, 8]) -> (y, z) {
       path,
     );
     const { out } = await pith("inspect", path);
-    expect(out).toMatch(/^conv .* varies with .*length/m);
+    expect(out).toMatch(/^conv .* depends on .*length/m);
     expect(out).toMatch(/^mul .* 64 +\? /m);
   });
 

@@ -77,7 +77,10 @@ test("compress of a folder in which nothing holds leaves the originals, and exit
 
 test.each([
   [["compress", "", "--max-drop", "1%"], "E_USAGE: --max-drop needs --data, with samples of a model"],
-  [["compress", "", "--force"], "E_USAGE: --force is for a single model: of a folder only what holds is kept."],
+  [
+    ["compress", "", "--force"],
+    "E_USAGE: --force is for a single model: of a folder only what passes the check is kept.",
+  ],
   [["compress", "onnx/model.onnx", "--text", "a"], "E_USAGE: --text is for a folder that holds models in onnx/."],
 ])("%j: %s", async ([command = "", path = "", ...words], message) => {
   const { code, err } = await pith(command, join(folder, path), ...words, "-o", join(root, "none"));
@@ -86,7 +89,11 @@ test.each([
 
 test.each([
   [["onnx/model.onnx", "--dtype", "q8,q4"], "E_USAGE: Several variants, and --chunk, are for a folder"],
-  [["", "--dtype", "q8", "--scheme", "weights"], "E_OPTION: Give exactly one of --scheme and --dtype."],
+  [
+    ["", "--dtype", "q8", "--scheme", "weights"],
+    "E_OPTION: Give exactly one of --scheme and --dtype.\nhint: For transformers.js: --dtype q4.",
+  ],
+  [[""], "E_OPTION: Give exactly one of --scheme and --dtype.\nhint: For transformers.js: --dtype q4."],
   [["", "--dtype", "q8", "--dry-run"], "E_USAGE: --dry-run is for a single model."],
   [["", "--dtype", "q8", "--text", "a", "--data", "b"], "E_USAGE: Give one of --text and --data."],
   [["", "--dtype", "q9"], "E_OPTION: --dtype: expected"],

@@ -28,7 +28,7 @@ const elsewhere: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>> =
 
 /**
  * The path of a Chromium: CHROME_PATH where it is set, else what is installed, else what Playwright has downloaded.
- * @throws PithError E_FILE if there is none.
+ * @throws PithError E_ENGINE_MISSING if there is none, E_FILE if CHROME_PATH is no program.
  */
 export async function findChromium(): Promise<string> {
   const chosen = process.env.CHROME_PATH ?? "";
@@ -41,7 +41,7 @@ export async function findChromium(): Promise<string> {
   for (const path of [...installed, ...(elsewhere[process.platform] ?? []), ...playwrights()]) {
     if (await isProgram(path)) return path;
   }
-  throw new PithError("E_FILE", "There is no Chromium, Chrome or Edge on this machine.", {
+  throw new PithError("E_ENGINE_MISSING", "There is no Chromium, Chrome or Edge on this machine.", {
     hint: "Install one, or set CHROME_PATH to its executable.",
   });
 }

@@ -40,7 +40,7 @@ export interface BrowserOptions extends Pick<JobContext, "temporary" | "signal">
 
 /**
  * Opens a page. `temporary` is for the files of models and of the browser.
- * @throws PithError E_FILE without a Chromium, E_ENGINE_MISSING without onnxruntime-web, E_ENGINE if the browser ends, E_STOPPED on the signal.
+ * @throws PithError as `findChromium` does, E_ENGINE_MISSING without onnxruntime-web, E_ENGINE if the browser ends, E_STOPPED on the signal.
  */
 export async function openBrowser(
   runtime: "wasm" | "webgpu",

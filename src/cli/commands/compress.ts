@@ -40,11 +40,16 @@ export default defineCommand({
     {
       name: "model.onnx",
       description:
-        "the model; or a folder that transformers.js loads: every dtype is tried on each model in onnx/, and the smallest file that holds is kept",
+        "the model; or a folder that transformers.js loads: every dtype is tried on each model in onnx/, and the smallest file that passes the check is kept",
     },
   ],
   options: v.object({
-    out: v.optional(flag(v.string(), "folder to write (default: model.compressed)", { short: "-o", value: "out/" })),
+    out: v.optional(
+      flag(v.string(), "folder to write (default: model.compressed, <folder>.compressed)", {
+        short: "-o",
+        value: "out/",
+      }),
+    ),
     recipe: v.optional(
       flag(v.string(), "file with the steps, in YAML or JSON (default: try int8, 4 bits, float16)", {
         short: "-r",
@@ -52,7 +57,7 @@ export default defineCommand({
       }),
     ),
     target: v.optional(targetOption("runtimes that the result is for: right on all of them, timed on the first")),
-    text: textFlag("of a folder: lines to try the result on, or a file of them: --data without a file"),
+    text: textFlag("of a folder: sample sentences, or a file with one per line (short for --data)"),
     ...metricFlags,
     ...goalFlags,
     ...dataFlags,
@@ -67,9 +72,13 @@ export default defineCommand({
     const { recipe, metric, output, strict = false, force = false, target } = options;
     if (recipe === undefined && (await holdsModules(path))) {
       if (force)
-        throw new PithError("E_USAGE", "--force is for a single model: of a folder only what holds is kept.", {
-          hint: "pith quantize --dtype writes the variants that you name, with --force as well.",
-        });
+        throw new PithError(
+          "E_USAGE",
+          "--force is for a single model: of a folder only what passes the check is kept.",
+          {
+            hint: "pith quantize --dtype writes the variants that you name, with --force as well.",
+          },
+        );
       const { out = `${path.replace(/[/\\]+$/, "")}.compressed` } = options;
       requireMeaningfulDrop(options.maxDrop, metric);
       const passed = target === undefined ? {} : { target };
@@ -82,7 +91,10 @@ export default defineCommand({
     const model = await modelAt(path, (file) => session.terminal.note("model", `a folder: the model in it is ${file}`));
     const out = options.out ?? join(dirname(model), `${basename(model).replace(/\.onnx$/i, "")}.compressed`);
     const data = dataRequest(options);
-    if (data === undefined) throw new PithError("E_USAGE", "--data is needed: results are measured on samples.");
+    if (data === undefined)
+      throw new PithError("E_USAGE", "--data is needed: results are measured on samples.", {
+        hint: "A folder of images, a file of texts: see docs/data.md. A folder that transformers.js loads needs none.",
+      });
     requireMeaningfulDrop(options.maxDrop, metric);
     await requireOtherFolder(out, model);
     for (const name of resultNames) {

@@ -18,7 +18,7 @@ const options = v.object({
       value: "dtype",
     }),
   ),
-  text: textFlag("lines to try the result on, or a file of them: --data without a file"),
+  text: textFlag("sample sentences, or a file with one per line (short for --data)"),
   chunk: v.optional(
     flag(
       v.pipe(v.string(), v.regex(/^\d+(\.\d+)?\s*[kMG]B$/i, "takes a size such as 24MB")),
@@ -39,10 +39,12 @@ export default defineCommand({
   folders: ({ dtype }) => dtype !== undefined,
   run: ([path = ""], options: Options, session) =>
     withTexts(options, async ({ dtype, chunk, isText = false, ...rest }) => {
+      if ((dtype === undefined) === (session.passed.scheme === undefined))
+        throw new PithError("E_OPTION", "Give exactly one of --scheme and --dtype.", {
+          hint: "For transformers.js: --dtype q4.",
+        });
       if (dtype !== undefined && (await holdsModules(path))) {
         const { out = `${path.replace(/[/\\]+$/, "")}.quantized` } = rest;
-        if (session.passed.scheme !== undefined)
-          throw new PithError("E_OPTION", "Give exactly one of --scheme and --dtype.");
         if (rest.dryRun === true) throw new PithError("E_USAGE", "--dry-run is for a single model.");
         const dtypes = dtype.includes("all") ? ("all" as const) : dtype.filter((name) => name !== "all");
         const fileBytes = chunk === undefined ? undefined : bytesOf(chunk);

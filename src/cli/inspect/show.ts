@@ -82,9 +82,9 @@ function showFile(data: InspectedFile, terminal: Terminal): void {
 }
 
 function showLayers(data: InspectedFile, terminal: Terminal): void {
-  terminal.line(
-    `${integer(data.layers.length)} layers; ${count(data.parameters)} parameters; ${operationsText(data.macs)} MACs`,
-  );
+  const macs = operationsText(data.macs);
+  const operations = macs.startsWith("depends on") ? macs.replace("depends", "MACs depend") : `${macs} MACs`;
+  terminal.line(`${integer(data.layers.length)} layers; ${count(data.parameters)} parameters; ${operations}`);
   if (data.layers.length === 0) return;
   const left = ["layer", "operator", "weight"].map((title) => ({ title }));
   const rows = data.layers.map((layer) => ({
@@ -100,9 +100,11 @@ function showLayers(data: InspectedFile, terminal: Terminal): void {
   }));
   const shown = rows.length > mostRows ? mergeRows(rows) : rows;
   terminal.table(
-    [...left, ...columns("", "parameters", "MACs", "can be cut", "ranks that save").slice(1)],
+    [...left, ...columns("", "parameters", "MACs", "can be cut", "rank").slice(1)],
     shown.map(({ name, cells }) => [name, ...cells]),
   );
+  if (data.layers.some(({ payingRank = 0 }) => payingRank > 0))
+    terminal.line(terminal.color.dim("rank: factorized to a rank up to this, the layer becomes smaller"));
   if (shown.length < rows.length) {
     terminal.line(terminal.color.dim("identical layers of repeated blocks share one line (--json has each)"));
   }
@@ -144,12 +146,12 @@ function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): voi
   );
 }
 
-/** "table embed: 786 kB, 12.1 % of the file; 202 kB in 8 bits, 126 kB in 4 (quantize --scheme weights --bits 4)" */
+/** "embedding table embed: 786 kB, 12.1 % of the file; 202 kB in 8 bits, 126 kB in 4 (quantize --scheme weights --bits 4)" */
 export function tableLine({ layer, tied, bytes: now, int8, int4 }: TableSaving, file: number): string {
   const shared =
     tied.length === 0 ? "" : `, also the weight of ${tied.slice(0, 2).join(" and ")}, which shares its codes`;
   const few = int4 === undefined ? "" : `, ${bytes(int4)} in 4 (quantize --scheme weights --bits 4)`;
-  return `table ${layer}${shared}: ${bytes(now)}, ${percent(now / file)} of the file; ${bytes(int8)} in 8 bits${few}`;
+  return `embedding table ${layer}${shared}: ${bytes(now)}, ${percent(now / file)} of the file; ${bytes(int8)} in 8 bits${few}`;
 }
 
 function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: Terminal): void {
@@ -225,7 +227,7 @@ function operationsText(value: OperationCount | undefined): string {
   if (per !== "" && isUnknownDim(symbol(per))) return "?";
   if (per.length > longestFormula) {
     const names = new Set(per.replaceAll(/\b(floor|ceil|min|max)\(/g, "(").match(/[A-Za-z_][\w.]*/g));
-    return `varies with ${[...names].join(", ")}`;
+    return `depends on ${[...names].join(" and ")}`;
   }
   if (value.count === undefined) return value.per === undefined ? "?" : termsText(value.per);
   return value.per === undefined ? count(value.count) : `${count(value.count)} × ${value.per}`;

@@ -18,7 +18,7 @@ export interface OpenTarget extends RunTarget {
 
 /**
  * Opens a target. Without a Chromium, WebAssembly runs in Node, and a warning says so.
- * @throws PithError E_FILE without a Chromium, E_UNSUPPORTED if it has no WebGPU, E_ENGINE_MISSING without onnxruntime-web.
+ * @throws PithError E_ENGINE_MISSING without a Chromium or onnxruntime-web, E_UNSUPPORTED if it has no WebGPU, E_FILE if CHROME_PATH is no program.
  */
 export async function openTarget(name: TargetName, context: JobContext): Promise<OpenTarget> {
   if (name === "node") return inNode(name, context);
@@ -26,9 +26,11 @@ export async function openTarget(name: TargetName, context: JobContext): Promise
   try {
     browser = await openBrowser(name, context);
   } catch (error) {
-    if (name === "webgpu" || !(error instanceof PithError) || error.code !== "E_FILE") throw error;
+    if (name === "webgpu" || !(error instanceof PithError) || !["E_FILE", "E_ENGINE_MISSING"].includes(error.code))
+      throw error;
+    const target = await inNode(name, context);
     context.log({ id: "target", text: `wasm: ${error.message} WebAssembly runs in Node instead.`, level: "warning" });
-    return inNode(name, context);
+    return target;
   }
   const { adapter, browser: agent } = browser.facts;
   const product = productOf(agent);
