@@ -1,7 +1,7 @@
 /** README.md of a folder: what its files weigh and how near they are to the originals, in a section of its own between marks. */
 import { bytes } from "../evaluate/numbers.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
-import { answersText, batchText } from "./end-to-end.ts";
+import { answersText, batchNote, batchText } from "./end-to-end.ts";
 import { loaderText } from "./loader.ts";
 import { type Records, speedText } from "./records.ts";
 
@@ -17,6 +17,8 @@ export interface Card {
   readonly records: Records;
   /** What is used unless the user says otherwise: the first of those asked for that holds; undefined where that differs between modules. */
   readonly chosen: DtypeName | "fp32" | undefined;
+  /** What a user called to make it: `pith compress`. */
+  readonly madeWith: string | undefined;
   /** Where only the best of each module is left: the variants that were tried. */
   readonly tried: readonly DtypeName[] | undefined;
 }
@@ -29,7 +31,7 @@ export function withCard(before: string, card: Card): string {
   return before === "" ? `# ${card.name}\n\n${section}\n` : `${before.trimEnd()}\n\n${section}\n`;
 }
 
-function sectionOf({ name, config, originals, records, chosen, tried }: Card): string {
+function sectionOf({ name, config, originals, records, chosen, madeWith, tried }: Card): string {
   const found = Object.entries(records);
   const of = (text: (one: Records[string]) => string): boolean => found.some(([, one]) => text(one) !== "");
   const columns: (readonly [title: string, text: (one: Records[string]) => string])[] = [
@@ -65,11 +67,18 @@ function sectionOf({ name, config, originals, records, chosen, tried }: Card): s
       ? `- Node and WebAssembly: \`${smallest}\` is the smallest download${fastest === undefined ? "" : `, \`${fastest.dtype}\` was the fastest in ${fastest.speed?.where}`}.
 - WebGPU: \`${first("q4f16", "fp16", "q4")}\` where the device has \`shader-f16\`, \`${first("q4")}\` elsewhere.`
       : `- The best file of each model that holds, of ${tried.join(", ")}: the smallest, of near sizes the fastest.`;
+  const notes = [
+    found.some(([, { speed }]) => speed !== undefined) ? speedNote : "",
+    of(({ together }) => batchText(together)) ? batchNote : "",
+    madeWith === undefined ? "" : `Made with \`${madeWith}\`.`,
+  ]
+    .filter((text) => text !== "")
+    .join("\n");
   return `## Files for transformers.js
 
 ${table.join("\n")}
 
-${found.some(([, { speed }]) => speed !== undefined) ? `${speedNote}\n\n` : ""}${devices}
+${notes === "" ? "" : `${notes}\n\n`}${devices}
 ${varies.length === 0 ? "" : `- What ${varies.map(([, { dtype }]) => `\`${dtype}\``).join(", ")} answers depends on the other samples of a batch: for vectors that are stored take another.\n`}
 \`\`\`js
 import { pipeline } from "@huggingface/transformers";

@@ -42,6 +42,7 @@ export async function describe({ folder, out, asked, modules, records, options }
   const card = {
     ...{ name: fileNameOf(out), config: before, originals, records: files },
     chosen: others.length === 0 ? first : undefined,
+    madeWith: options.madeWith,
     tried: keepSmallest ? asked : undefined,
   };
   const written = [...texts, [cardName, withCard(readme, card)] as const];

@@ -106,6 +106,10 @@ export function answersText({ tokens = 0, same = 0, answers = "" }: EndToEnd = {
   return `${percent(value)} % of ${tokens} tokens (${percent(low)} to ${percent(high)})`;
 }
 
+/** What `batchText` says. */
+export const batchNote =
+  "Alone = in batch: the cosine of the answer that differs most, alone and in a padded batch; of texts that go on, the share of tokens that are the same.";
+
 /** What is the same to so many digits: a cosine, or a share of tokens. */
 export function batchText({ batch }: EndToEnd = {}): string {
   return batch === undefined ? "" : batch >= sameDirection ? "yes" : `no (${batch.toFixed(4)})`;

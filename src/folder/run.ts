@@ -25,6 +25,8 @@ export interface FolderOptions {
   readonly texts?: readonly string[] | undefined;
   /** Keep of each module only the best variant that holds (`choose`): the smallest, of near sizes the fastest. */
   readonly keepSmallest?: boolean | undefined;
+  /** What a user called, for the card: `pith compress`. */
+  readonly madeWith?: string | undefined;
   /** transformers.js itself, which loads and runs every variant, or why it cannot be asked. */
   readonly loader?: Loader | Miss | undefined;
   /** Runs a variant of all models together, given the paths of originals and results by module: in place of `texts`. */

@@ -10,6 +10,7 @@ import { type TargetName, targetNames } from "../../evaluate/run-target.ts";
 import {
   answersText,
   basesIn,
+  batchNote,
   batchText,
   type FolderFile,
   type FolderOptions,
@@ -127,6 +128,7 @@ export async function variantsOf(
     folder,
     {
       ...{ dtypes, out, fileBytes, keepSmallest, make, loader },
+      madeWith: `pith ${session.line[0]}`,
       settings: { ...settings, version: session.version },
       together:
         data === undefined
@@ -220,6 +222,7 @@ function show(out: string, files: readonly FolderFile[], isChoice: boolean): Res
         }),
       );
       if (timed) terminal.line(speedNote);
+      if (batched) terminal.line(batchNote);
       for (const text of new Set(files.map(({ loader }) => loaderLine(loader)))) if (text !== "") terminal.line(text);
       if (!files.some(isKept)) terminal.line("No variant holds: the folder has its originals only.");
       terminal.line(`written: ${terminal.color.bold(out)}`);

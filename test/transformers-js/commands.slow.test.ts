@@ -1,0 +1,112 @@
+/** What `compress` and `--target` leave of a folder, and its card, which says what a second command measures. */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { env, T5ForConditionalGeneration, Tensor } from "@huggingface/transformers";
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Comparison } from "../../src/evaluate/index.ts";
+import { bytes, differenceWithInterval, figure } from "../../src/evaluate/numbers.ts";
+import { browser } from "../browser.ts";
+import { json } from "../cli/run.ts";
+import { shared } from "../shared.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { texts, textToText } from "./small-folders.ts";
+
+const root = temporaryFolder();
+const given = texts.flatMap((text) => ["--text", text]);
+const original = join(root, "t5");
+beforeAll(() => textToText(original));
+
+interface Row {
+  readonly dtype: string;
+  readonly file: string;
+  readonly verdict: string;
+  readonly bytes: number;
+  readonly measured: string;
+  readonly speed?: { readonly where: string };
+  readonly loader: { readonly outcome: string };
+}
+const rowsOf = (found: Readonly<Record<string, unknown>>) => found.files as readonly Row[];
+
+test("compress leaves what transformers.js loads where a program names no dtype", async () => {
+  const out = join(root, "best");
+  const rows = rowsOf(await json("compress", original, ...given, "-o", out));
+  const kept = rows.filter(({ verdict }) => verdict === "kept");
+  expect(kept).toHaveLength(2);
+  for (const { loader } of rows) expect(loader).toMatchObject({ outcome: "runs", version: env.version });
+  expect(readdirSync(join(out, "onnx")).map((name) => `onnx/${name}`)).toEqual(
+    ["onnx/decoder_model_merged.onnx", "onnx/encoder_model.onnx", ...kept.map(({ file }) => file)].sort(),
+  );
+  expect(readFileSync(join(out, "README.md"), "utf8")).toContain("Made with `pith compress`.");
+  const asked: string[] = [];
+  Object.assign(env, { allowRemoteModels: false, localModelPath: `${root}/` });
+  const ids = new Tensor("int64", [7n, 30n, 2n], [1, 3]);
+  const tokens = async (): Promise<unknown> => {
+    const model = await T5ForConditionalGeneration.from_pretrained("best", {
+      device: "cpu",
+      progress_callback: (told) => {
+        if ("file" in told) asked.push(told.file);
+      },
+    });
+    const attention_mask = new Tensor("int64", [1n, 1n, 1n], [1, 3]);
+    const found = await model.generate({ inputs: ids, attention_mask, max_new_tokens: 8 });
+    await model.dispose();
+    return found instanceof Tensor ? found.tolist() : found;
+  };
+  const found = await tokens();
+  for (const { file } of kept) expect(asked).toContain(file);
+  expect(found).toEqual([expect.arrayContaining([0n])]);
+});
+
+test.skipIf(browser === undefined)("--target wasm compares and times each file of a folder in a browser", async () => {
+  const words = ["--dtype", "q8,fp16", "--target", "wasm", "-o", join(root, "wasm")];
+  const rows = rowsOf(await json("quantize", original, ...words));
+  expect(rows).toHaveLength(4);
+  for (const { verdict, measured, speed, loader } of rows) {
+    expect({ verdict, measured, loader }).toMatchObject({
+      ...{ verdict: "kept", loader: { outcome: "runs" } },
+      measured: expect.stringMatching(/; right on: wasm ✓$/),
+    });
+    // Where the machine was idle enough to tell.
+    if (speed !== undefined) expect(speed.where).toMatch(/^WebAssembly in \S*Chrome/);
+  }
+  expect(readFileSync(join(root, "wasm", "README.md"), "utf8").match(/right on: wasm ✓/g)).toHaveLength(4);
+});
+
+const [bert, reviews] = [shared("data/models/bert_sst2"), shared("data/text/sst2_dev.tsv")];
+describe.skipIf(bert === undefined || reviews === undefined)("the card's table", () => {
+  /** Cells of the rows, by file. */
+  const table = (folder: string): ReadonlyMap<string, readonly string[]> =>
+    new Map(
+      readFileSync(join(folder, "README.md"), "utf8")
+        .split("\n")
+        .filter((line) => /^\| \w+ \| onnx\//.test(line))
+        .map((line) => line.split("|").map((cell) => cell.trim()))
+        .map(([, , file = "", ...cells]) => [file, cells] as const),
+    );
+
+  test.each(["labels.tsv", "lines.txt"])("is what eval and bench measure of the same files on %s", async (name) => {
+    const lines = readFileSync(reviews ?? "", "utf8")
+      .split("\n")
+      .slice(0, 120);
+    const data = join(root, name);
+    writeFileSync(data, (name.endsWith(".txt") ? lines.map((line) => line.split("\t")[0]) : lines).join("\n"));
+    const out = join(root, `card of ${name}`);
+    await json("quantize", bert ?? "", "--dtype", "q8,q4,fp16", "--data", data, "-o", out);
+    const cells = table(out);
+    const results = ["model_quantized", "model_q4", "model_fp16"].map((base) => `onnx/${base}.onnx`);
+    expect([...cells.keys()]).toEqual(["onnx/model.onnx", ...results]);
+    const paths = [...cells.keys()].map((file) => join(out, file));
+    const { models } = (await json("bench", ...paths, "--rounds", "2")) as {
+      readonly models: readonly { readonly bytes: number; readonly brotli: number }[];
+    };
+    for (const [at, [file, [size, brotli, measured]]] of [...cells].entries()) {
+      expect({ file, size }).toEqual({ file, size: bytes(models[at]?.bytes ?? 0) });
+      if (at === 0) continue;
+      expect({ file, brotli }).toEqual({ file, brotli: bytes(models[at]?.brotli ?? 0) });
+      const found = await json("eval", join(out, file), "--against", join(out, "onnx/model.onnx"), "--data", data);
+      const { metric, unit, candidate, difference } = found.comparison as Comparison;
+      const expected = `${metric} ${figure(unit, candidate.value)} (${differenceWithInterval(unit, difference)})`;
+      expect({ file, measured }).toEqual({ file, measured: expected });
+    }
+  });
+});
