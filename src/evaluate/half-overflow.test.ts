@@ -56,6 +56,51 @@ test("what only stores float16, or computes there in float32, has no such end", 
   expect(await overflowOf(network(4000), { scheme: "weights" })).toBeUndefined();
 });
 
+const inside = {
+  "a branch that is taken":
+    "y = If(yes) {then_branch=graph () -> (s) { h = MatMul(x, a); s = MatMul(h, b) }, else_branch=graph () -> (r) { r = Relu(x) }}",
+  "a branch in a branch": `y = If(yes) {then_branch=graph () -> (t) {
+      t = If(no) {then_branch=graph () -> (r) { r = Relu(x) }, else_branch=graph () -> (s) { h = MatMul(x, a); s = MatMul(h, b) }}
+    }, else_branch=graph () -> (q) { q = Relu(x) }}`,
+  "a loop": `y = Loop(turns, _, x) {body=graph (i: int64[], on: bool[], k: float32[n, 4]) -> (go, s) {
+      go = Identity(on); h = MatMul(k, a); s = MatMul(h, b)
+    }}`,
+  "a scan that says how it lays its results": `y = Scan(x) {num_scan_inputs=1, scan_output_axes=[0], body=graph (k: float32[4]) -> (s) {
+      h = MatMul(k, a); s = MatMul(h, b)
+    }}`,
+};
+
+test.each(Object.entries(inside))("numbers beyond float16 are found in %s", async (_, node) => {
+  const choice = (scale: number): Model =>
+    parseModel(`opset 18
+graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
+  a: float32[4, 4] = [[${scale}, 0, 0, 0], [0, ${scale}, 0, 0], [0, 0, ${scale}, 0], [0, 0, 0, ${scale}]]
+  b: float32[4, 4] = [[1e-3, 0, 0, 0], [0, 1e-3, 0, 0], [0, 0, 1e-3, 0], [0, 0, 0, 1e-3]]
+  most = ReduceMax(x) {keepdims=0}
+  nothing: float32[] = 0
+  yes = Greater(most, nothing)
+  no = Not(yes)
+  turns: int64[] = [2]
+  ${node}
+}`);
+  const run = async (scale: number): Promise<string | undefined> => {
+    const [original, result] = [choice(scale), choice(scale)];
+    await quantize(result, { scheme: "float16", arithmetic: "float16" });
+    return halfOverflow(engine, original, result, data);
+  };
+  expect(await run(4000)).toMatch(/^on the samples MatMul "h" computes numbers up to (16|64)0 k in the original/);
+  expect(await run(900)).toBeUndefined();
+});
+
+test("a network that is float16 throughout is judged by what it hands out", async () => {
+  const half = parseModel(`opset 18
+graph (x: float16[n, 4]) -> (y: float16[n, 4]) {
+  a: float16[4, 4] = random(seed 1)
+  y = MatMul(x, a)
+}`);
+  expect(await halfOverflow(engine, half, half.clone(), undefined)).toBeUndefined();
+});
+
 test("random inputs are asked where there are no samples", async () => {
   const two = parseModel(`opset 18
 graph (x: float32[n, 4]) -> (y: float32[n, 4]) {

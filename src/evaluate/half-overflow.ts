@@ -7,8 +7,8 @@ import { infer } from "../analysis/infer.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";
-import { emitInto } from "../graph/emit.ts";
-import { allNodes, allValues, describe, type Value } from "../graph/graph.ts";
+import { emitInto, emitter } from "../graph/emit.ts";
+import { allNodes, allValues, describe, type Graph, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { heldTensor, storeInPlace } from "../passes/store-constants.ts";
 import { toFloats, toNumbers } from "../tensor/convert.ts";
@@ -45,18 +45,8 @@ export async function halfOverflow(
   const model = ("pairs" in runs ? runs.original : original).clone();
   await clampConstants(model);
   const samples = "pairs" in runs ? runs.pairs.map(({ feeds }) => feeds) : runs;
-  const inference = infer(model);
-  const emit = emitInto(model, { by: "half-overflow" });
-  const zero = emit.constant(float32([1], [0]), "zero");
-  const places = new Map<string, string>();
-  for (const node of [...model.graph.nodes()]) {
-    for (const value of node.outputs) {
-      if (value === undefined || !names.has(value.name) || inference.operand(value)?.type !== "float32") continue;
-      // Of nothing there is no maximum.
-      const numbers = emit.Concat([emit.Reshape([emit.Abs([value]), [-1]]), zero], { axis: 0 });
-      places.set(emit.ReduceMax([numbers], { keepdims: 1 }).name, describe(node));
-    }
-  }
+  const places = largestIn(model, names);
+  if (places.size === 0) return undefined;
   const [most, at] = [new Map<string, number>(), { batch: 4, samples: samplesAsked, signal }];
   await overSamples(engine, [{ model, observed: [...places.keys()] }], samples, at, ([found = {}]) => {
     for (const [name, place] of places)
@@ -68,6 +58,47 @@ export async function halfOverflow(
   if (worst === undefined) return undefined;
   const inputs = data === undefined ? "random inputs" : "the samples";
   return `on ${inputs} ${worst[0]} computes numbers up to ${count(worst[1])} in the original, and float16 ends at 65,504`;
+}
+
+/**
+ * Writes nodes that find the largest magnitude of each value: what they are called in the main graph, and the node that makes the value.
+ *
+ * What lies in a graph inside a node is handed out: by If as it is, and as zero by the branch that is not taken; by Loop and Scan for each turn.
+ */
+function largestIn(model: Model, names: ReadonlySet<string>): ReadonlyMap<string, string> {
+  const inference = infer(model);
+  const { opsets } = model.header;
+  const zero = emitInto(model).constant(float32([1], [0]), "zero");
+  const within = (graph: Graph): (readonly [Value, string])[] => {
+    const emit = emitter(graph, { by: "half-overflow", opsets });
+    // Of nothing there is no maximum.
+    const most = (value: Value): Value =>
+      emit.ReduceMax([emit.Concat([emit.Reshape([emit.Abs([value]), [-1]]), zero], { axis: 0 })], { keepdims: 1 });
+    return [...graph.nodes()].flatMap((node) => {
+      const own = node.outputs.flatMap((value) =>
+        value !== undefined && names.has(value.name) && inference.operand(value)?.type === "float32"
+          ? [[most(value), describe(node)] as const]
+          : [],
+      );
+      const handsOutSequences = node.outputs.some(
+        (value) => value && inference.operand(value)?.container !== undefined,
+      );
+      const bodies = handsOutSequences ? [] : subgraphs(node);
+      const inner = bodies.flatMap((body) =>
+        within(body).map(([value, place]) => {
+          for (const other of bodies)
+            other.addOutput(other === body ? value : emitter(other, { opsets }).Identity([zero]));
+          // One number for each output that is handed out turn by turn, where there are any.
+          for (const [name, { kind, value: list }] of node.attributes)
+            if (kind === "ints" && name.startsWith("scan_output_"))
+              graph.setAttribute(node, name, { kind, value: [...list, 0] });
+          return [most(graph.addNodeOutput(node, graph.freshName("largest"))), place] as const;
+        }),
+      );
+      return [...own, ...inner];
+    });
+  };
+  return new Map(within(model.graph).map(([{ name }, place]) => [name, place]));
 }
 
 /** Stored numbers that stand for infinity are what the result holds for them: a mask of −1e9 is no overflow. */
@@ -93,7 +124,7 @@ function halvedIn(model: Model): ReadonlySet<string> {
   const isHalf = (value: Value | undefined): boolean =>
     value !== undefined && value.tensor === undefined && inference.operand(value)?.type === "float16";
   const names = new Set<string>();
-  for (const node of model.graph.nodes()) {
+  for (const node of allNodes(model.graph)) {
     const isWidened = retypes(node, inference) && isHalf(node.inputs[0]);
     for (const value of node.outputs) if (value !== undefined && (isWidened || isHalf(value))) names.add(value.name);
   }

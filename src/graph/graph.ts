@@ -230,6 +230,15 @@ export class Graph implements Carried {
     return node;
   }
 
+  /** One more output of a node, behind those it has: what the graphs inside it hand out since. */
+  addNodeOutput(node: Node, name: string): Value {
+    const own = this.#ownNode(node);
+    this.#producible(name, own, false);
+    const value = this.#produced(name, own);
+    own.outputs.push(value);
+    return value;
+  }
+
   /**
    * Removes a node and the values it produced.
    * @throws PithError E_MODEL if one of them is still used.
@@ -393,7 +402,7 @@ export class Graph implements Carried {
     return value;
   }
 
-  #producible(name: string, { op, name: node = "" }: NodeSpec, twice: boolean): void {
+  #producible(name: string, { op, name: node = "" }: Pick<NodeSpec, "op" | "name">, twice: boolean): void {
     const existing = this.#values.get(name);
     const taken =
       existing !== undefined && (existing.producer ?? existing.tensor ?? existing.foreign?.sparse) !== undefined;
