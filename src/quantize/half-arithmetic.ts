@@ -172,7 +172,9 @@ function choose(model: Model, { nodes, unfit, named, chosen, onlyChosen, isLeft 
     const layer = named.get(node);
     if (layer !== undefined) misses.push(new Miss("it reads numbers that integers stand for", layer.name));
   }
-  leaveBetween(nodes, able);
+  const between = leaveBetween(nodes, able).flatMap((node) => named.get(node)?.name ?? []);
+  const few = `its weight has fewer than ${fewestElements} numbers, and all around it stays in float32`;
+  misses.push(...between.map((layer) => new Miss(few, layer)));
   return { halved: able, misses };
 }
 
@@ -193,8 +195,8 @@ function madeOfIntegers({ inputs: [first], outputs }: Node): boolean {
   return [first, ...outputs].some((value) => /^(u?int\d+|bool)$/.test(value?.type?.type ?? ""));
 }
 
-/** Takes out what has float32 on all sides and no weight; and what makes no floats, unless its operands are float16. */
-function leaveBetween(nodes: readonly Node[], able: Map<Node, Halves>): void {
+/** Takes out, and returns, what has float32 on all sides and no weight; and what makes no floats, unless its operands are float16. */
+function leaveBetween(nodes: readonly Node[], able: Map<Node, Halves>): readonly Node[] {
   const isHalf = (value: Value | undefined): boolean => {
     const producer = value?.producer;
     const halves = producer === undefined ? undefined : able.get(producer);
@@ -202,20 +204,17 @@ function leaveBetween(nodes: readonly Node[], able: Map<Node, Halves>): void {
   };
   const isWeight = (value: Value | undefined): boolean =>
     value?.tensor !== undefined && value.tensor.dims.length > 1 && elementCount(value.tensor.dims) >= fewestElements;
-  for (const node of nodes) {
+  return nodes.filter((node) => {
     const halves = able.get(node);
     if (
       halves === undefined ||
       halves.inputs.some((input) => isHalf(node.inputs[input]) || isWeight(node.inputs[input]))
     )
-      continue;
+      return false;
     const reads = node.outputs.flatMap((value) => [...(value?.uses ?? [])]);
-    if (
-      halves.outputs.length === 0 ||
-      !reads.some(({ node: reader, input }) => able.get(reader)?.inputs.includes(input))
-    )
-      able.delete(node);
-  }
+    const isRead = reads.some(({ node: reader, input }) => able.get(reader)?.inputs.includes(input));
+    return (halves.outputs.length === 0 || !isRead) && able.delete(node);
+  });
 }
 
 /** Stored operands that float16 cannot hold. */

@@ -206,6 +206,16 @@ graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
     ]);
   });
 
+  test("says of a layer of a few numbers between others in float32 why it stays", async () => {
+    const model = parseModel(`opset 18 graph (x: float32[n, 48]) -> (y: float32[n, 1]) {
+      w: float32[48, 1] = random(seed 1)
+      y = MatMul (x, w)
+    }`);
+    const { changes, misses } = await quantize(model, half);
+    expect(changes).toEqual([]);
+    expect(misses).toMatchObject([{ reason: expect.stringMatching(/fewer than 64 numbers/), at: "y" }]);
+  });
+
   test("leaves the inputs of operators whose type is fixed", async () => {
     const model = parseModel(`opset 13
 graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
@@ -228,7 +238,10 @@ graph (x: float32[n, 5, 8]) -> (y: float32[5, n, 3]) {
   y = MatMul(t, w)
 }`);
     const { misses } = await expectNear(model, { x: numbersFor([2, 5, 8]) });
-    expect(misses).toMatchObject([{ at: 'Transpose "t"', reason: expect.stringContaining("crashes") }]);
+    expect(misses).toMatchObject([
+      { at: 'Transpose "t"', reason: expect.stringContaining("crashes") },
+      { at: "y", reason: expect.stringContaining("fewer than 64 numbers") },
+    ]);
   });
 
   test("gives the same in WebAssembly", async () => {
