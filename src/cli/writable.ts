@@ -33,6 +33,10 @@ export async function requireAppendable(path: string): Promise<void> {
  */
 export async function requireWritableFolder(path: string, names: readonly string[]): Promise<void> {
   const missing = await missingFolders(path);
+  if (missing.length > 0 && /\.onnx$/i.test(path))
+    throw new PithError("E_FILE", `"${path}" is the name of a file: the results go into a folder.`, {
+      hint: `Name the folder: ${path.slice(0, -".onnx".length)}.`,
+    });
   try {
     await makeFolder(path);
     for (const name of names) await tryToWrite(join(path, name));

@@ -211,6 +211,15 @@ describe("places that cannot be written to", () => {
     });
   });
 
+  test("a folder for results that is named like a file is refused, with a name for it", async () => {
+    const out = at("smaller.onnx");
+    expect(await pith("compress", at("net.onnx"), "--data", at("points.csv"), "-o", out)).toEqual({
+      code: 1,
+      out: "",
+      err: `E_FILE: "${out}" is the name of a file: the results go into a folder.\nhint: Name the folder: ${at("smaller")}.\n`,
+    });
+  });
+
   test.skipIf(!existsSync("/dev/full"))("a full disk under standard output is a sentence, not a stack", () => {
     const full = openSync("/dev/full", "w");
     const { status, stderr } = spawnSync(process.execPath, [program, "inspect", at("net.onnx")], {
