@@ -1,6 +1,7 @@
 /** Folders as transformers.js lays them out. */
 export { speedNote } from "./card.ts";
 export { answersText, batchNote, batchText, type EndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
+export { fileHash, textHash } from "./files.ts";
 export { generatorOf } from "./generate.ts";
 export { basesIn, isVariant, mainOf } from "./layout.ts";
 export { type Loader, type LoaderAnswer, type LoaderAnswers, loaderText, type ModuleDtypes } from "./loader.ts";

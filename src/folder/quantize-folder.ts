@@ -5,9 +5,10 @@
  *
  * Each variant is checked before it is written; what was made is recorded at once, so that a run that was stopped goes on from there.
  */
-import { fileNameOf, joinPath, listFolder, makeFolder } from "#platform";
+import { fileNameOf, folderOf, joinPath, listFolder, makeFolder } from "#platform";
 import { PithError, stopIfAsked } from "../errors.ts";
 import { open } from "../onnx/index.ts";
+import { sniff } from "../onnx/sniff.ts";
 import { type Context, completeContext } from "../passes/pass.ts";
 import { type DtypeName, usualDtypes } from "../quantize/dtypes.ts";
 import { choose } from "../recipe/choose.ts";
@@ -21,13 +22,15 @@ import { type FolderFile, type FolderOptions, type FolderRun, fileOf, type Modul
 import { makeVariant } from "./variant.ts";
 
 const usualFileBytes = 2e9;
+/** What answers depend on beside the models. */
+const sidecars = ["tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"];
 /** What concerns the whole run, not one file. */
 const ends: readonly string[] = ["E_STOPPED", "E_OPTION", "E_USAGE", "E_NAME", "E_FILE"];
 
 /**
  * Makes variants of every model in a folder's `onnx/`, each checked against its original, and tells transformers.js of them in config.json.
  * Other files of the folder are copied. A variant that does not hold is refused, and the others are written.
- * @throws PithError E_FILE if there is no model in `onnx/` or a file cannot be written, E_OPTION for settings that contradict a dtype.
+ * @throws PithError E_FILE if there is no model in `onnx/` or a file cannot be written, as `open` for a model that cannot be read, E_OPTION for settings that contradict a dtype.
  *
  * @example
  * ```ts
@@ -59,66 +62,106 @@ async function begin(folder: string, options: FolderOptions, context: Context): 
   const { out } = options;
   const names = await listFolder(joinPath(folder, "onnx")).catch((): string[] => []);
   const bases = basesIn(names);
-  if (bases.length === 0)
-    throw new PithError("E_FILE", `"${folder}" has no model in its folder onnx.`, {
-      hint: "transformers.js looks for onnx/model.onnx beside config.json.",
-    });
+  if (bases.length === 0) throw await noModels(folder, names);
+  const modules: Module[] = [];
+  for (const base of bases) {
+    const source = joinPath(folder, "onnx", `${base}.onnx`);
+    await open(source);
+    const parts = [`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names)].map((name) => joinPath(folder, "onnx", name));
+    modules.push({ base, source, hash: await textHash((await Promise.all(parts.map(fileHash))).join()) });
+  }
   await makeFolder(joinPath(out, "onnx"));
   const isWanted = (path: string): boolean =>
     !describing.includes(path) && !(path.startsWith("onnx/") && isVariant(path));
   await copyFolder(folder, out, isWanted, context.signal);
-  const modules: Module[] = [];
-  for (const base of bases) {
-    const parts = [`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names)].map((name) => joinPath(folder, "onnx", name));
-    const source = joinPath(folder, "onnx", `${base}.onnx`);
-    modules.push({ base, source, unread: await unreadable(source), hashes: await Promise.all(parts.map(fileHash)) });
-  }
-  return {
+  const run: FolderRun = {
     ...{ folder, out, options, context, modules },
+    sidecars: await Promise.all(sidecars.map((name) => fileHash(joinPath(folder, name)).catch(() => ""))),
     check: options.loader && loaderCheck(options.loader),
     asked: options.dtypes === "all" ? usualDtypes : options.dtypes,
     main: mainOf(bases).base,
     records: new Map(Object.entries(await recordsOf(out))),
     rows: new Map(),
   };
+  await dropOutdated(run);
+  return run;
 }
 
-/** Why a file is no model that can be read. */
-async function unreadable(path: string): Promise<PithError | undefined> {
-  try {
-    await open(path);
-    return undefined;
-  } catch (error) {
-    if (error instanceof PithError) return error;
-    throw error;
+/** Files of other originals go, with the copies of originals that are there no more; figures on other samples are forgotten. */
+async function dropOutdated(run: FolderRun): Promise<void> {
+  const { out, modules, records, options } = run;
+  for (const [file, record] of records) {
+    const module = modules.find(({ base }) => record.source === `onnx/${base}.onnx`);
+    if (module === undefined) await removeModel(joinPath(out, "onnx"), fileNameOf(record.source));
+    if (module?.hash !== record.source_hash) await remove(run, file);
+    else if (record.judged_by !== options.judgedBy) {
+      const { together: _, ...rest } = record;
+      records.set(file, { ...rest, measured: "" });
+    }
   }
 }
 
+/** Why a folder is none that transformers.js loads. */
+async function noModels(folder: string, names: readonly string[]): Promise<PithError> {
+  const variants = names.filter((name) => name.endsWith(".onnx"));
+  if (variants.length > 0)
+    return new PithError("E_FILE", `"${folder}" has only variants (${variants.join(", ")}): the original is missing.`, {
+      hint: "It belongs beside them, in float32, as onnx/model.onnx.",
+    });
+  const top = await listFolder(folder).catch((): string[] => []);
+  const model = top.find((name) => name.endsWith(".onnx"));
+  if (model !== undefined) {
+    const text = `"${joinPath(folder, model)}" is not in a folder "onnx", where transformers.js looks for models.`;
+    const isInner = fileNameOf(folder) === "onnx";
+    const hint = isInner
+      ? `Name the folder above: ${folderOf(folder)}.`
+      : `mkdir ${joinPath(folder, "onnx")} && mv ${joinPath(folder, "*.onnx*")} ${joinPath(folder, "onnx")}`;
+    return new PithError("E_FILE", text, { hint });
+  }
+  const [other] = top.flatMap((name) => sniff(new Uint8Array(), name) ?? []);
+  return new PithError("E_FILE", `"${folder}" holds no ONNX model.`, {
+    hint: other?.hint ?? "transformers.js looks for onnx/model.onnx beside config.json.",
+  });
+}
+
 /** Makes one file, or finds it there, or refuses it. */
-async function makeOne(run: FolderRun, { base, source, unread, hashes }: Module, dtype: DtypeName): Promise<void> {
-  const { out, options, context, records, rows } = run;
+async function makeOne(run: FolderRun, { base, source, hash }: Module, dtype: DtypeName): Promise<void> {
+  const { out, options, context, records, rows, sidecars } = run;
+  const { judgedBy } = options;
   const { fileBytes = usualFileBytes, make = (variant: Variant) => makeVariant(variant, options.quantize, context) } =
     options;
   const written = joinPath(out, "onnx");
   const file = fileOf(base, dtype);
   const settings = { ...options.settings, ...options.quantize, dtype, fileBytes, seed: context.seed };
-  const madeFrom = await textHash(JSON.stringify([hashes, settings]));
+  const madeFrom = await textHash(JSON.stringify([hash, sidecars, judgedBy, settings]));
   const found = records.get(file);
-  if (unread === undefined && found?.made_from === madeFrom && (await areWhole(written, found.files))) {
+  if (found?.made_from === madeFrom && (await areWhole(written, found.files))) {
     const { bytes, brotli, measured, speed, together } = found;
     rows.set(file, { dtype, file, bytes, brotli, measured, speed, together, verdict: "there" });
-    return;
+    return timed(run, base, dtype);
   }
   try {
-    if (unread !== undefined) throw unread;
     const made = await make({ source, out: joinPath(out, file), dtype, fileBytes });
     const files = await hashesOf(written, fileNameOf(file));
-    records.set(file, { dtype, source: `onnx/${base}.onnx`, made_from: madeFrom, ...made, files });
+    const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };
+    records.set(file, { ...record, ...made, files });
     rows.set(file, { dtype, file, ...made, verdict: "kept" });
+    await describe(run);
+    await timed(run, base, dtype);
   } catch (error) {
-    if (!(error instanceof PithError) || (error !== unread && ends.includes(error.code))) throw error;
+    if (!(error instanceof PithError) || ends.includes(error.code)) throw error;
     await refuse(run, file, dtype, error.message);
   }
+}
+
+/** Times a file that was not timed, or not successfully. */
+async function timed(run: FolderRun, base: string, dtype: DtypeName): Promise<void> {
+  const { out, options, modules, rows } = run;
+  const file = fileOf(base, dtype);
+  const source = modules.find((one) => one.base === base)?.source ?? "";
+  if (options.time === undefined || rows.get(file)?.speed !== undefined) return;
+  const speed = await options.time({ source, out: joinPath(out, file) });
+  if (speed !== undefined) note(run, file, { speed });
 }
 
 async function remove({ out, records }: FolderRun, file: string): Promise<void> {
@@ -132,7 +175,7 @@ async function refuse(run: FolderRun, file: string, dtype: DtypeName, reason: st
 }
 
 /** Keeps what was found of a file that holds. */
-function note({ records, rows }: FolderRun, file: string, found: Pick<Made, "together" | "loader">): void {
+function note({ records, rows }: FolderRun, file: string, found: Pick<Made, "together" | "loader" | "speed">): void {
   const [row, record] = [rows.get(file), records.get(file)];
   if (row === undefined || record === undefined) return;
   rows.set(file, { ...row, ...found });

@@ -38,8 +38,12 @@ export function speedText({ speed }: Partial<Made>): string {
 const record = v.object({
   dtype: v.picklist(dtypeNames),
   source: v.string(),
-  /** Over the source with its weights, the settings and the version of Pith. */
+  /** Over the source with its weights. */
+  source_hash: v.string(),
+  /** Over that, the settings and the version of Pith. */
   made_from: v.string(),
+  /** Over the samples and texts that the figures are of. */
+  judged_by: v.optional(v.string()),
   /** The file and those of its weights, with their hashes. */
   files: v.record(v.string(), v.string()),
   ...made.entries,

@@ -1,6 +1,6 @@
 /** What a run on a folder is given, and what stands in the folder that it writes. */
 
-import type { Miss, PithError } from "../errors.ts";
+import type { Miss } from "../errors.ts";
 import type { Context } from "../passes/pass.ts";
 import { type DtypeName, dtypes } from "../quantize/dtypes.ts";
 import type { QuantizeOptions } from "../quantize/index.ts";
@@ -19,8 +19,12 @@ export interface FolderOptions {
   readonly quantize?: Omit<QuantizeOptions, "scheme" | "dtype"> | undefined;
   /** What else the result depends on, for the record: a variant that was made otherwise is made again. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined;
+  /** What stands for the samples and texts that figures are of: those of other ones are dropped. */
+  readonly judgedBy?: string | undefined;
   /** Makes a file, or refuses by a PithError: in place of a comparison on random inputs. */
   readonly make?: ((variant: Variant) => Promise<Made>) | undefined;
+  /** How many times as fast as its original a file is; undefined where that cannot be said. */
+  readonly time?: ((file: Pick<Variant, "source" | "out">) => Promise<Made["speed"]>) | undefined;
   /** Lines that each variant of all models together is tried on: by what continues a text, else by `together` alone. */
   readonly texts?: readonly string[] | undefined;
   /** Keep of each module only the best variant that holds (`choose`): the smallest, of near sizes the fastest. */
@@ -36,9 +40,8 @@ export interface FolderOptions {
 export interface Module {
   readonly base: string;
   readonly source: string;
-  /** Why it cannot be read. */
-  readonly unread: PithError | undefined;
-  readonly hashes: readonly string[];
+  /** Over the file and its weights. */
+  readonly hash: string;
 }
 
 /** A file to be made. */
@@ -66,6 +69,8 @@ export interface FolderRun {
   readonly context: Context;
   readonly asked: readonly DtypeName[];
   readonly modules: readonly Module[];
+  /** Hashes of what answers depend on beside the models. */
+  readonly sidecars: readonly string[];
   /** The module whose answers are compared. */
   readonly main: string;
   readonly check: ReturnType<typeof loaderCheck> | undefined;

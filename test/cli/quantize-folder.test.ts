@@ -88,7 +88,7 @@ test.each([
 });
 
 test.each([
-  [["onnx/model.onnx", "--dtype", "q8,q4"], "E_USAGE: Several variants, and --chunk, are for a folder"],
+  [["onnx/model.onnx", "--dtype", "q8,q4"], "E_USAGE: Several variants, and --chunk, are for the folder of a model"],
   [
     ["", "--dtype", "q8", "--scheme", "weights"],
     "E_OPTION: Give exactly one of --scheme and --dtype.\nhint: For transformers.js: --dtype q4.",
@@ -101,4 +101,31 @@ test.each([
 ])("%j: %s", async ([path = "", ...words], message) => {
   const { code, err } = await pith("quantize", join(folder, path), ...words, "-o", join(root, "none"));
   expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(message) });
+});
+
+test.each([
+  [["--data", "missing.txt"], "missing.txt"],
+  [["--text", "a line"], "holds texts, and the input takes numbers"],
+])("%j is refused before anything is written", async (words, message) => {
+  const out = join(root, "unwritten");
+  const { code, err } = await pith("quantize", folder, "--dtype", "q8,q4", ...words, "-o", out);
+  expect({ code, err }).toEqual({ code: expect.any(Number), err: expect.stringContaining(message) });
+  expect(code).toBeGreaterThan(0);
+  expect(err.match(/^E_/gm)).toHaveLength(1);
+  expect(await readdir(root)).not.toContain("unwritten");
+});
+
+test("a folder inside the one that is copied is refused", async () => {
+  const { code, err } = await pith("quantize", folder, "--dtype", "q4", "-o", join(folder, "web"));
+  expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining("which is copied into it") });
+  expect(await readdir(folder)).not.toContain("web");
+});
+
+test("codes as the original, and no config.json, are warned of", async () => {
+  const again = join(root, "again");
+  await mkdir(join(again, "onnx"), { recursive: true });
+  await copyFile(join(folder, "onnx", "model_q4.onnx"), join(again, "onnx", "model.onnx"));
+  const { err } = await pith("quantize", again, "--dtype", "q8", "-o", join(root, "of-codes"));
+  expect(err).toContain("the weights of model.onnx are quantized already: begin with the float32 export");
+  expect(err).toContain("no config.json");
 });

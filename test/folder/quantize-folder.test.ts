@@ -213,6 +213,35 @@ describe("a second run", () => {
     expect(await readFile(at("out", "onnx", "model.onnx"))).toEqual(await readFile(at("model", "onnx", "model.onnx")));
   });
 
+  test("drops what was made of another original, and of a module that is gone", async () => {
+    await modules("model", "other");
+    await run();
+    await save(network(9), at("model", "onnx", "model.onnx"));
+    await rm(at("model", "onnx", "other.onnx"));
+    await run({ dtypes: ["q4"] });
+    expect(Object.keys((await recordOf()).files)).toEqual(["onnx/model_q4.onnx"]);
+    expect(await readdir(at("out", "onnx"))).toEqual(["model.onnx", "model_q4.onnx"]);
+  });
+
+  test("forgets figures on other samples, and makes anew what was judged by them", async () => {
+    await modules("model");
+    await run({ judgedBy: "first" });
+    expect((await run({ dtypes: ["q4"], judgedBy: "second" })).map(({ verdict }) => verdict)).toEqual(["kept"]);
+    expect((await recordOf()).files).toMatchObject({
+      "onnx/model_quantized.onnx": { measured: "" },
+      "onnx/model_q4.onnx": { measured: expect.stringContaining("signal to noise") },
+    });
+  });
+
+  test("times what could not be timed before", async () => {
+    await modules("model");
+    const times = [undefined, { factor: 2, milliseconds: 1, where: "Node" }];
+    const time: FolderOptions["time"] = async () => times.shift();
+    expect(await run({ dtypes: ["q4"], time })).toMatchObject([{ verdict: "kept" }]);
+    expect(await run({ dtypes: ["q4"], time })).toMatchObject([{ verdict: "there", speed: { factor: 2 } }]);
+    expect(await run({ dtypes: ["q4"], time })).toMatchObject([{ verdict: "there", speed: { factor: 2 } }]);
+  });
+
   test("goes on where one was stopped", async () => {
     await modules("model");
     const stop = new AbortController();
@@ -228,29 +257,17 @@ describe("a second run", () => {
 });
 
 describe("refused", () => {
-  test("is what is no model, and the others are made", async () => {
+  test("is a folder with a file that is no model, or whose weights are not there: nothing is written", async () => {
     await modules("model");
     await write("onnx/broken.onnx", "no model at all");
-    const rows = await run({ dtypes: ["q4"] });
-    expect(rows.map(({ file, verdict }) => [file, verdict])).toEqual([
-      ["onnx/broken_q4.onnx", "refused"],
-      ["onnx/model_q4.onnx", "kept"],
-    ]);
-    expect(await readdir(at("out", "onnx"))).not.toContain("broken_q4.onnx");
-  });
-
-  test("is a model whose weights are not there, and what a run before made of it goes", async () => {
-    await modules("model");
+    await expect(run({ dtypes: ["q4"] })).rejects.toMatchObject({ message: expect.stringContaining("broken.onnx") });
+    await rm(at("model", "onnx", "broken.onnx"));
     await save(network(5), at("model", "onnx", "other.onnx"), { externalData: true });
-    await run({ dtypes: ["q4"], fileBytes: 5000 });
     await rm(at("model", "onnx", "other.onnx_data"));
-    const rows = await run({ dtypes: ["q4"], fileBytes: 5000 });
-    expect(rows).toMatchObject([
-      { file: "onnx/model_q4.onnx", verdict: "there" },
-      { file: "onnx/other_q4.onnx", verdict: "refused", reason: expect.stringContaining("other.onnx_data") },
-    ]);
-    expect((await readdir(at("out", "onnx"))).filter((name) => name.startsWith("other_"))).toEqual([]);
-    expect(Object.keys((await recordOf()).files)).toEqual(["onnx/model_q4.onnx"]);
+    await expect(run({ dtypes: ["q4"] })).rejects.toMatchObject({
+      message: expect.stringContaining("other.onnx_data"),
+    });
+    expect(await readdir(root)).toEqual(["model"]);
   });
 
   test("leaves no older file that transformers.js would load, nor weights of one that now has them inside", async () => {
@@ -268,9 +285,17 @@ describe("refused", () => {
     expect(await loaderOf()).toBeUndefined();
   });
 
-  test("is a folder without models in onnx/", async () => {
-    await write("model.onnx", "");
-    await expect(run()).rejects.toMatchObject({ code: "E_FILE", message: expect.stringContaining("onnx") });
+  test.each([
+    ["model.onnx", /"model\.onnx" is not in a folder "onnx"/, /^mkdir .*onnx && mv /],
+    ["onnx/model_q4.onnx", /has only variants \(model_q4\.onnx\)/, /in float32, as onnx\/model\.onnx/],
+    ["model.safetensors", /holds no ONNX model/, /optimum-cli export onnx/],
+    ["config.json", /holds no ONNX model/, /looks for onnx\/model\.onnx/],
+  ])("is a folder with %s alone, and told what to do", async (name, message, hint) => {
+    await write(name, "");
+    const error = await run().catch((error: unknown) => error);
+    expect(error).toMatchObject({ code: "E_FILE" });
+    expect(String(error).replaceAll(`${source()}/`, "")).toMatch(message);
+    expect(error instanceof PithError && error.hint).toMatch(hint);
     expect(await readdir(root)).toEqual(["model"]);
   });
 

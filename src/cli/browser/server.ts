@@ -72,15 +72,18 @@ export async function servePage(options: PageOptions): Promise<PageServer> {
   };
 }
 
+/** The onnxruntime-web of the project that the command runs in, or what its transformers.js brings along; else the one beside Pith. */
 function runtimeFolder(): string {
-  try {
-    return join(require.resolve("onnxruntime-web"), "..");
-  } catch (cause) {
-    throw new PithError("E_ENGINE_MISSING", "A browser runs models with onnxruntime-web, which is not installed.", {
-      hint: "npm install onnxruntime-web",
-      cause,
-    });
+  const project = createRequire(join(process.cwd(), "package.json"));
+  const transformers = () => createRequire(project.resolve("@huggingface/transformers"));
+  for (const from of [() => project, transformers, () => require]) {
+    try {
+      return join(from().resolve("onnxruntime-web"), "..");
+    } catch {}
   }
+  throw new PithError("E_ENGINE_MISSING", "A browser runs models with onnxruntime-web, which is not installed.", {
+    hint: "npm install onnxruntime-web",
+  });
 }
 
 async function answer(

@@ -31,7 +31,7 @@ import { withPartialRun } from "../partial-run-folder.ts";
 import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";
 import { requireWritableFolder } from "../writable.ts";
-import { holdsModules, textFlag, variantsOf, withTexts } from "./folder.ts";
+import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
 
 export default defineCommand({
   name: "compress",
@@ -70,7 +70,7 @@ export default defineCommand({
   folders: ({ recipe }) => recipe === undefined,
   async run([path = ""], options, session) {
     const { recipe, metric, output, strict = false, force = false, target } = options;
-    if (recipe === undefined && (await holdsModules(path))) {
+    if (recipe === undefined && (await isFolder(join(path, "onnx")))) {
       if (force)
         throw new PithError(
           "E_USAGE",

@@ -1,7 +1,7 @@
 /** Commands on a folder as transformers.js lays it out: its variants made by jobs, timed, tried together on texts. */
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, realpath, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, isAbsolute, join, relative, resolve } from "node:path";
 import * as v from "valibot";
 import { moduleOf } from "#root";
 import { capitalized, PithError } from "../../errors.ts";
@@ -14,6 +14,7 @@ import {
   batchText,
   type FolderFile,
   type FolderOptions,
+  fileHash,
   isVariant,
   loaderText,
   type Made,
@@ -21,6 +22,7 @@ import {
   quantizeFolder,
   speedNote,
   speedText,
+  textHash,
   type Variant,
 } from "../../folder/index.ts";
 import type { Settings } from "../../task/index.ts";
@@ -29,11 +31,13 @@ import { type DataFlags, dataRequest } from "../data.ts";
 import { withoutLeftovers } from "../files.ts";
 import type benchJob from "../jobs/bench.ts";
 import type endToEndJob from "../jobs/end-to-end.ts";
+import type folderCheckJob from "../jobs/folder-check.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassInput } from "../jobs/pass.ts";
 import { openLoader } from "../loader.ts";
 import { bytes } from "../numbers.ts";
 import { flag } from "../options.ts";
+import { samplesLine } from "../samples.ts";
 import { settings as parseSettings } from "../set.ts";
 import { requireWritableFolder } from "../writable.ts";
 import { measuredText } from "./pass.ts";
@@ -65,8 +69,8 @@ export async function withTexts<O extends Texts>(
   }
 }
 
-export async function holdsModules(path: string): Promise<boolean> {
-  return (await stat(join(path, "onnx")).catch(() => undefined))?.isDirectory() === true;
+export async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() === true;
 }
 
 interface Given extends DataFlags, Pick<PassInput, "metric"> {
@@ -86,10 +90,11 @@ export async function variantsOf(
   session: Session,
 ): Promise<Result> {
   const { out, metric, output, maxDrop, strict = false, force = false, isText = false } = given;
-  await requireWritableFolder(join(out, "onnx"), ["model.onnx"]);
   const data = dataRequest(given);
+  await requireOutside(folder, out);
+  await requireWritableFolder(out, ["config.json"]);
   // Samples are for a model that answers alone; of several each is compared on random inputs, and all together on the texts.
-  const names = await readdir(join(folder, "onnx"));
+  const names = await readdir(join(folder, "onnx")).catch((): string[] => []);
   const bases = basesIn(names);
   const samples = mainOf(bases).isAlone && !isText ? data : undefined;
   if (maxDrop !== undefined && samples === undefined)
@@ -97,7 +102,15 @@ export async function variantsOf(
       hint: "What continues texts is refused where fewer than half of the tokens are the original's.",
     });
   const settings = { options: passed, data: samples, metric, output, maxDrop, strict, force, dryRun: false };
-  const [target = "node"] = v.is(v.array(v.picklist(targetNames)), passed.target) ? passed.target : [];
+  const targets = v.is(v.array(v.picklist(targetNames)), passed.target) ? passed.target : [];
+  const [target = "node"] = targets;
+  // A folder without models is refused below, with what it holds instead.
+  if (bases.length > 0)
+    await session.job<typeof folderCheckJob>(
+      moduleOf("cli/jobs/folder-check"),
+      { folder, bases, data, isText, targets, seed: session.seed },
+      `open ${folder}`,
+    );
   if (keepSmallest === true && samples === undefined)
     session.terminal.note(
       "goal",
@@ -113,23 +126,30 @@ export async function variantsOf(
     };
     const work = () => session.job<typeof passJob>(moduleOf("cli/jobs/pass"), input, `quantize ${source} to ${name}`);
     const result = await withoutLeftovers(file, work);
-    const { before, after, idle, written } = result;
+    const { after, idle, written, samples, preprocessing } = result;
     if (after === undefined || written === undefined)
       throw new PithError("E_UNSUPPORTED", `${capitalized(idle ?? "nothing changed")}.`);
-    const speed = before.bytes > largestTimed ? undefined : await speedOf(source, file, target, set, session);
-    return { bytes: after.bytes, brotli: after.brotli, measured: measuredText(result), speed };
+    judgedOn ??= samples && [
+      samplesLine(samples),
+      ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),
+    ];
+    return { bytes: after.bytes, brotli: after.brotli, measured: measuredText(result) };
   };
+  let judgedOn: readonly string[] | undefined;
   const isLines = data?.path.endsWith(".txt") === true;
   const texts = isLines ? (await readFile(data.path, "utf8")).split("\n").filter((line) => line.trim() !== "") : [];
   const originals = names.filter((name) => !isVariant(name)).map((name) => stat(join(folder, "onnx", name)));
   const originalBytes = (await Promise.all(originals)).reduce((sum, { size }) => sum + size, 0);
   const loader = force ? undefined : await openLoader(folder, out, texts, originalBytes, session);
-  const files = await quantizeFolder(
+  const isTimed = originalBytes <= largestTimed;
+  const work = quantizeFolder(
     folder,
     {
       ...{ dtypes, out, fileBytes, keepSmallest, make, loader },
       madeWith: `pith ${session.line[0]}`,
-      settings: { ...settings, version: session.version },
+      time: isTimed ? (file) => speedOf(file.source, file.out, target, set, session) : undefined,
+      settings: { ...settings, data: samples && { ...samples, path: undefined }, version: session.version },
+      judgedBy: data && (await identityOf(data.path)),
       together:
         data === undefined
           ? undefined
@@ -142,7 +162,34 @@ export async function variantsOf(
     },
     { seed: session.seed, signal: session.signal },
   );
-  return show(out, files, keepSmallest === true);
+  const files = await work.catch((error: unknown) => {
+    throw stopped(error, out);
+  });
+  return show(out, files, keepSmallest === true, judgedOn ?? []);
+}
+
+/** What stands for samples: the hash of a file; of a folder the names, sizes and times of what is in it. */
+async function identityOf(path: string): Promise<string> {
+  if (!(await isFolder(path))) return fileHash(path).catch(() => path);
+  const names = (await readdir(path, { recursive: true })).toSorted();
+  const files = await Promise.all(names.map(async (name) => [name, await stat(join(path, name))] as const));
+  return textHash(JSON.stringify(files.map(([name, { size, mtimeMs }]) => [name, size, mtimeMs])));
+}
+
+/** @throws PithError E_OPTION for a folder inside the one that is copied. */
+async function requireOutside(folder: string, out: string): Promise<void> {
+  const path = relative(await realpath(folder), resolve(out));
+  if (path === "" || path.startsWith("..") || isAbsolute(path)) return;
+  throw new PithError("E_OPTION", `--out: "${out}" is inside "${folder}", which is copied into it.`, {
+    hint: `Write beside it, or into "${folder}" itself.`,
+  });
+}
+
+/** What a run that was stopped leaves. */
+function stopped(error: unknown, out: string): unknown {
+  if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
+  const text = `Stopped. The files that were finished stay in "${out}"; the same command goes on from there.`;
+  return new PithError("E_STOPPED", text, { cause: error });
 }
 
 /** To time a result, its original is loaded beside it: of more bytes that takes too much memory. */
@@ -176,7 +223,7 @@ async function speedOf(
   }
 }
 
-function show(out: string, files: readonly FolderFile[], isChoice: boolean): Result {
+function show(out: string, files: readonly FolderFile[], isChoice: boolean, judgedOn: readonly string[]): Result {
   const timed = files.some(({ speed }) => speed !== undefined);
   const isKept = ({ verdict }: FolderFile): boolean => verdict === "kept" || verdict === "there";
   return {
@@ -223,6 +270,7 @@ function show(out: string, files: readonly FolderFile[], isChoice: boolean): Res
       );
       if (timed) terminal.line(speedNote);
       if (batched) terminal.line(batchNote);
+      for (const line of judgedOn) terminal.line(line);
       for (const text of new Set(files.map(({ loader }) => loaderLine(loader)))) if (text !== "") terminal.line(text);
       if (!files.some(isKept)) terminal.line("No variant holds: the folder has its originals only.");
       terminal.line(`written: ${terminal.color.bold(out)}`);

@@ -6,7 +6,7 @@ import { quantize } from "../../quantize/index.ts";
 import { defineCommand } from "../command.ts";
 import { modelAt } from "../model-folder.ts";
 import { flag } from "../options.ts";
-import { holdsModules, textFlag, variantsOf, withTexts } from "./folder.ts";
+import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
 import { passCommand } from "./pass.ts";
 
 const single = passCommand(quantize);
@@ -43,7 +43,7 @@ export default defineCommand({
         throw new PithError("E_OPTION", "Give exactly one of --scheme and --dtype.", {
           hint: "For transformers.js: --dtype q4.",
         });
-      if (dtype !== undefined && (await holdsModules(path))) {
+      if (dtype !== undefined && (await isFolder(path))) {
         const { out = `${path.replace(/[/\\]+$/, "")}.quantized` } = rest;
         if (rest.dryRun === true) throw new PithError("E_USAGE", "--dry-run is for a single model.");
         const dtypes = dtype.includes("all") ? ("all" as const) : dtype.filter((name) => name !== "all");
@@ -51,9 +51,13 @@ export default defineCommand({
         return variantsOf(path, { ...rest, out, isText }, { dtypes, fileBytes }, session.passed, session);
       }
       if (chunk !== undefined || dtype?.includes("all") === true || (dtype?.length ?? 1) > 1) {
-        throw new PithError("E_USAGE", "Several variants, and --chunk, are for a folder that holds models in onnx/.", {
-          hint: "For instance pith quantize minilm/ --dtype q8,q4.",
-        });
+        throw new PithError(
+          "E_USAGE",
+          "Several variants, and --chunk, are for the folder of a model, with config.json and onnx/.",
+          {
+            hint: "For instance pith quantize minilm/ --dtype q8,q4.",
+          },
+        );
       }
       const note = (file: string): void => session.terminal.note("model", `a folder: the model in it is ${file}`);
       const passed = dtype === undefined ? session.passed : { ...session.passed, dtype: dtype[0] };
