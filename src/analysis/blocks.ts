@@ -13,11 +13,12 @@
 import { extract } from "../graph/extract.ts";
 import { type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { groupBy } from "../tensor/group-by.ts";
 import { kindOf } from "./block-kind.ts";
 import { computedFrom, cutPoints, nodesOf } from "./cut-points.ts";
 import { downstream } from "./downstream.ts";
 import type { Inference } from "./infer.ts";
-import { layers } from "./layers.ts";
+import { type Layer, layers } from "./layers.ts";
 import { parametersOf } from "./parameters.ts";
 import { type Repeat, repeats } from "./repeats.ts";
 
@@ -69,8 +70,7 @@ export function blocks(model: Model, inference: Inference): Blocks {
   }
   for (; next < parts.length; next++) joined.push({ nodes: parts[next]?.nodes ?? [], run: undefined });
 
-  const layersOf = new Map<Node, string[]>();
-  for (const { node, name } of layers(model, inference)) layersOf.set(node, [...(layersOf.get(node) ?? []), name]);
+  const layersOf = groupBy(layers(model, inference), ({ node }) => node);
   const all = joined.map(({ nodes, run }) => ({ block: blockOf(nodes, layersOf, context), run }));
   return {
     blocks: all.map(({ block }) => block),
@@ -225,9 +225,9 @@ function outsideOf(nodes: readonly Node[], context: Context): Outside {
   return found;
 }
 
-function blockOf(nodes: readonly Node[], layersOf: ReadonlyMap<Node, readonly string[]>, context: Context): Block {
+function blockOf(nodes: readonly Node[], layersOf: ReadonlyMap<Node, readonly Layer[]>, context: Context): Block {
   const { kind, ...edges } = outsideOf(nodes, context);
-  const named = nodes.flatMap((node) => layersOf.get(node) ?? []);
+  const named = nodes.flatMap((node) => (layersOf.get(node) ?? []).map(({ name }) => name));
   return {
     name: commonName(named) ?? edges.outputs[0]?.name ?? nodes[0]?.name ?? "",
     nodes,

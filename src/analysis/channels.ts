@@ -18,7 +18,8 @@
 import { Miss } from "../errors.ts";
 import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type End, type Link, type Rule, rulesOf, sizeAlong } from "./channel-links.ts";
+import { groupBy } from "../tensor/group-by.ts";
+import { type End, type Rule, rulesOf, sizeAlong } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layers as layersOf } from "./layers.ts";
 import { type Along, Labels } from "./units.ts";
@@ -119,16 +120,12 @@ function spread(rule: Rule, labels: Labels): void {
  * first one. True if anything was joined.
  */
 function joinAlternatives(rule: Rule, labels: Labels): boolean {
-  const sets = new Map<string, Link[]>();
-  for (const link of rule.links) {
-    const alternatives = `${link.from.port} ${key(link.to)}`;
-    sets.set(alternatives, [...(sets.get(alternatives) ?? []), link]);
-  }
+  const sets = groupBy(rule.links, ({ from, to }) => `${from.port} ${key(to)}`);
   let joined = false;
   for (const set of sets.values()) {
     const [first] = set;
-    const end = first === undefined ? undefined : labels.at(first.to);
-    if (first?.images === undefined || end === undefined) continue;
+    const end = labels.at(first.to);
+    if (first.images === undefined || end === undefined) continue;
     const covered = new Uint8Array(end.length);
     for (const { images } of set) {
       for (const image of images ?? []) {

@@ -18,6 +18,7 @@ import { nodeName, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
+import { groupBy } from "../tensor/group-by.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
 import { decibels } from "./comparison-metrics.ts";
 import type { Cut } from "./exchange.ts";
@@ -129,8 +130,7 @@ const mostNodesBehind = 8;
 export function placesOf(original: Model, candidate: Model, misses: Miss[]): readonly Place[] {
   const [before, after] = [original, candidate].map((model) => infer(model)) as [Inference, Inference];
   // A table and the last layer that it is, too, have one name.
-  const byName = new Map<string, Layer[]>();
-  for (const layer of layersOf(candidate, after)) byName.set(layer.name, [...(byName.get(layer.name) ?? []), layer]);
+  const byName = groupBy(layersOf(candidate, after), ({ name }) => name);
   const order = new Map([...original.graph.nodes()].map((node, at) => [node, at]));
   return layersOf(original, before).flatMap((layer): Place[] => {
     const pairs = (byName.get(layer.name) ?? []).map((own) => pairOf(layer, own, before, after));

@@ -12,6 +12,7 @@ import { allGraphs, type Graph, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { bytesOf, hexadecimal } from "../tensor/dense.ts";
+import { groupBy } from "../tensor/group-by.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { type Change, type Context, definePass } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
@@ -85,17 +86,12 @@ function moved(value: Value | undefined, graph: Graph): Value | undefined {
 
 function groupsOf(model: Model): readonly (readonly Value[])[] {
   const isHeld = protectedValues(model, infer(model));
-  const groups = new Map<string, Value[]>();
   const graphs = [...allGraphs(model.graph)];
   const known = new Set(graphs.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]));
-  for (const value of graphs.flatMap((graph) => [...graph.values()])) {
-    const { tensor } = value;
-    if (tensor === undefined || known.has(value) || isHeld(value)) continue;
-    const key = `${tensor.type} ${tensor.dims.join(" ")} ${tensor.bytes}`;
-    const group = groups.get(key) ?? [];
-    groups.set(key, group);
-    group.push(value);
-  }
+  const stored = graphs
+    .flatMap((graph) => [...graph.values()])
+    .filter((value) => value.tensor !== undefined && !known.has(value) && !isHeld(value));
+  const groups = groupBy(stored, ({ tensor }) => `${tensor?.type} ${tensor?.dims.join(" ")} ${tensor?.bytes}`);
   return [...groups.values()].filter((group) => group.length > 1);
 }
 

@@ -3,6 +3,7 @@ import { capitalized, PithError } from "../errors.ts";
 import { counted, integer } from "../evaluate/numbers.ts";
 import type { Run, Variant } from "../report/data.ts";
 import { lossText } from "../report/verdict.ts";
+import { groupBy } from "../tensor/group-by.ts";
 import { whyUnchanged } from "./variant.ts";
 
 /** Why nothing was kept: E_UNSUPPORTED where no step changed anything, else E_ACCURACY_LOST. */
@@ -34,11 +35,11 @@ function missedText({ name, refused, comparison, verdict }: Variant, { data, goa
 function nothingToDo({ variants }: Run): PithError | undefined {
   const isIdle = variants.every(({ refusedAs }) => refusedAs === "unchanged" || refusedAs === "failed");
   if (!isIdle || variants.every(({ refusedAs }) => refusedAs === "failed")) return undefined;
-  const names = new Map<string, string[]>();
-  for (const { name, refused, refusedAs, steps } of variants) {
-    const reason = (refusedAs === "failed" ? refused : whyUnchanged(steps)) ?? "nothing changed";
-    names.set(reason, [...(names.get(reason) ?? []), name]);
-  }
-  const reasons = Array.from(names, ([reason, by]) => `${by.join(", ")}: ${reason}`);
+  const reasonOf = ({ refused, refusedAs, steps }: Variant): string =>
+    (refusedAs === "failed" ? refused : whyUnchanged(steps)) ?? "nothing changed";
+  const reasons = Array.from(
+    groupBy(variants, reasonOf),
+    ([reason, by]) => `${by.map(({ name }) => name).join(", ")}: ${reason}`,
+  );
   return new PithError("E_UNSUPPORTED", `There was nothing to do (${reasons.join("; ")}).`);
 }

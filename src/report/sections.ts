@@ -1,6 +1,8 @@
 /** The report's text: what was done, what was refused and why, and under which circumstances. */
 
 import { bytes, count, counted, figure, figureInterval, integer, percent, range, times } from "../evaluate/numbers.ts";
+import type { Change } from "../passes/pass.ts";
+import { groupBy } from "../tensor/group-by.ts";
 import type { Run, Samples, StepRecord } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { chosenOf, targetLines, timesOf, timingText } from "./verdict.ts";
@@ -48,22 +50,18 @@ ${changesOf(step)}`,
 /** What was not done, and why: variants that are no candidates, and layers that a step left alone. */
 export function refusedSection(run: Run): Markup | undefined {
   const variants = run.variants.filter(({ refused }) => refused !== undefined);
-  const reasons = new Map<string, string[]>();
-  for (const { steps } of run.variants) {
-    for (const { id, misses } of steps) {
-      for (const { at, reason } of misses) {
-        const key = `${id}: ${reason}`;
-        const names = reasons.get(key) ?? [];
-        if (at !== undefined && !names.includes(at)) names.push(at);
-        reasons.set(key, names);
-      }
-    }
-  }
-  if (variants.length === 0 && reasons.size === 0) return undefined;
+  const misses = run.variants.flatMap(({ steps }) =>
+    steps.flatMap(({ id, misses: left }) => left.map(({ at, reason }) => ({ at, reason: `${id}: ${reason}` }))),
+  );
+  const reasons = Array.from(
+    groupBy(misses, ({ reason }) => reason),
+    ([reason, of]) => [reason, [...new Set(of.flatMap(({ at }) => at ?? []))]] as const,
+  );
+  if (variants.length === 0 && reasons.length === 0) return undefined;
   return html`<h2>What was refused, and why</h2>
 <ul class="reasons">
 ${variants.map(({ name, refused }) => html`<li><strong>${name}</strong>: ${clipped(refused ?? "")}</li>`)}
-${[...reasons].slice(0, mostNames).map(([reason, names]) => html`<li>${clipped(reason)}${names.length > 0 && html` <span class="note">${counted(names.length, "place")}</span><br>${namesText(names)}`}</li>`)}
+${reasons.slice(0, mostNames).map(([reason, names]) => html`<li>${clipped(reason)}${names.length > 0 && html` <span class="note">${counted(names.length, "place")}</span><br>${namesText(names)}`}</li>`)}
 </ul>`;
 }
 
@@ -133,17 +131,12 @@ function lossText({ history }: StepRecord): string {
 
 /** Equal changes together, with the places and who decided where it was not the step's own setting. */
 function changesOf({ changes }: StepRecord): Content {
-  const groups = new Map<string, string[]>();
-  for (const { at, what, decidedBy } of changes) {
-    const by = decidedBy === "global" ? "" : ` (set for ${decidedBy === "op" ? "this operator" : "this layer"})`;
-    const places = groups.get(what + by) ?? [];
-    places.push(at);
-    groups.set(what + by, places);
-  }
-  if (groups.size === 0) return html`<p class="note">No change is listed.</p>`;
-  const item = ([what, places]: [string, string[]]): Markup =>
-    html`<li>${clipped(what)} <span class="note">${places.length > 1 && `${integer(places.length)} places`}</span><br>${namesText(places)}</li>`;
-  const all = [...groups];
+  if (changes.length === 0) return html`<p class="note">No change is listed.</p>`;
+  const textOf = ({ what, decidedBy }: Change): string =>
+    decidedBy === "global" ? what : `${what} (set for ${decidedBy === "op" ? "this operator" : "this layer"})`;
+  const item = ([what, of]: readonly [string, readonly Change[]]): Markup =>
+    html`<li>${clipped(what)} <span class="note">${of.length > 1 && `${integer(of.length)} places`}</span><br>${namesText(of.map(({ at }) => at))}</li>`;
+  const all = [...groupBy(changes, textOf)];
   return html`<ul class="reasons">${all.slice(0, mostChanges).map(item)}</ul>
 ${all.length > mostChanges && html`<p class="note">and ${integer(all.length - mostChanges)} more kinds of change; run.json has each.</p>`}`;
 }

@@ -13,6 +13,7 @@ import type { Model } from "../graph/model.ts";
 import type { Bound, WeightRole } from "../ops/define.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { groupBy } from "../tensor/group-by.ts";
 import type { Trained } from "./optimizer.ts";
 
 /**
@@ -49,18 +50,16 @@ export function groupsOf(
 ): (name: string, dims: readonly number[]) => Group {
   const inference = infer(model);
   const all = layersOf(model, inference);
-  const layerNames = new Map<string, string[]>();
-  for (const layer of all) {
-    for (const { name } of tensorsOf(layer)) layerNames.set(name, [...(layerNames.get(name) ?? []), layer.name]);
-  }
+  const owners = all.flatMap((layer) => tensorsOf(layer).map(({ name }) => ({ name, layer: layer.name })));
   const weights = new Set(all.map(({ weight }) => weight.name));
   const stored = [...model.graph.values()].filter(({ tensor }) => tensor !== undefined);
-  const known = [...[...layerNames.values()].flat(), ...stored.map(({ name }) => name)];
+  const known = [...owners.map(({ layer }) => layer), ...stored.map(({ name }) => name)];
   const strange = Object.keys(rates).find((pattern) => !known.some((name) => isNamed(pattern, name)));
   if (strange !== undefined)
     throw new PithError("E_NAME", `No layer or tensor is called "${strange}", which has a learning rate factor.`);
+  const ownersOf = groupBy(owners, (owner) => owner.name);
   return (name, dims) => {
-    const names = [name, ...(layerNames.get(name) ?? [])];
+    const names = [name, ...(ownersOf.get(name) ?? []).map(({ layer }) => layer)];
     const fits = ([pattern]: readonly [string, number]): boolean => names.some((one) => isNamed(pattern, one));
     const [, rate = 1] = Object.entries(rates).findLast(fits) ?? [];
     const value = model.graph.value(name);

@@ -15,6 +15,7 @@ import type { Node, Use, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
+import { groupBy } from "../tensor/group-by.ts";
 
 /** A reader's tensor of its own: input `input` of the node that makes the value `reader`. All by their names, which copies of the model share. */
 export interface Parted {
@@ -31,8 +32,7 @@ const mostBytes = 2 ** 20;
 
 /** Gives each reader its own, in place; what comes back says what was done. */
 export async function partConstants(model: Model, inference: Inference): Promise<readonly Parted[]> {
-  const byRoot = new Map<Value, ParameterRead[]>();
-  for (const read of parameterReads(model, inference)) byRoot.set(read.root, [...(byRoot.get(read.root) ?? []), read]);
+  const byRoot = groupBy(parameterReads(model, inference), ({ root }) => root);
   // Of each node what it reads of learned numbers that others read, too.
   const shared = new Map<Node, string>();
   const constants: (readonly [root: Value, readers: readonly ParameterRead[]])[] = [];
@@ -85,18 +85,14 @@ function partsOf(
   shared: ReadonlyMap<Node, string>,
   names: Set<string>,
 ): readonly Parted[] {
-  const modules = new Map<string, Use[]>();
-  let known = 0;
-  for (const read of readers) {
+  const uses = readers.flatMap((read) => {
     const use = useBehind(read);
-    if (use === undefined || use.node.graph !== graph || use.node.outputs[0] === undefined) continue;
-    known++;
-    const key = sharedWith(read.node, shared) ?? `alone ${known}`;
-    modules.set(key, [...(modules.get(key) ?? []), use]);
-  }
+    if (use === undefined || use.node.graph !== graph || use.node.outputs[0] === undefined) return [];
+    return [{ ...use, module: sharedWith(read.node, shared) ?? read }];
+  });
+  const modules = [...groupBy(uses, ({ module }) => module).values()];
   // Where something else reads it, too, it stays what it is for that.
-  const [, ...others] = modules.values();
-  const apart = root.uses.size > known || graph.isOutput(root) ? [...modules.values()] : others;
+  const apart = root.uses.size > uses.length || graph.isOutput(root) ? modules : modules.slice(1);
   return apart.flatMap((uses) => {
     let own = graph.freshName(root.name);
     for (let count = 2; names.has(own); count++) own = graph.freshName(`${root.name}_${count}`);

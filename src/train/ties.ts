@@ -11,6 +11,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { sameDims } from "../tensor/dims.ts";
+import { groupBy } from "../tensor/group-by.ts";
 import { type Dense, typeCodes } from "../tensor/types.ts";
 
 export interface Tie {
@@ -28,14 +29,9 @@ interface Copy {
 /** The matrices among these stored tensors that are copies of one before them. Only matrices whose sizes occur twice are read. */
 export async function tiesAmong(values: readonly Value[]): Promise<readonly Copy[]> {
   const ties: Copy[] = [];
-  const bySizes = new Map<string, Value[]>();
-  for (const value of values) {
-    const { type, dims } = value.tensor ?? { type: "", dims: [] };
-    if (dims.length !== 2 || Math.min(...dims) < 2) continue;
-    const key = `${type} ${dims.toSorted((a, b) => a - b)}`;
-    bySizes.set(key, [...(bySizes.get(key) ?? []), value]);
-  }
-  for (const alike of bySizes.values()) {
+  const matrices = values.filter(({ tensor }) => tensor?.dims.length === 2 && Math.min(...tensor.dims) >= 2);
+  const sizes = ({ tensor }: Value): string => `${tensor?.type} ${tensor?.dims.toSorted((a, b) => a - b)}`;
+  for (const alike of groupBy(matrices, sizes).values()) {
     if (alike.length < 2) continue;
     const firsts = new Map<number, Value[]>();
     for (const value of alike) {

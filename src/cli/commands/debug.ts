@@ -3,6 +3,7 @@ import { moduleOf } from "#root";
 import type { Miss } from "../../errors.ts";
 import { blameText } from "../../evaluate/index.ts";
 import { decibelsText, shareText } from "../../report/debug.ts";
+import { groupBy } from "../../tensor/group-by.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import { requireOther } from "../files.ts";
@@ -98,11 +99,12 @@ export default defineCommand({
 });
 
 function notCompared(misses: readonly Miss[]): readonly string[] {
-  const places = new Map<string, string[]>();
-  for (const { reason, at } of misses)
-    places.set(reason, [...(places.get(reason) ?? []), ...(at === undefined ? [] : [at])]);
-  return [...places].map(([reason, at]) => {
-    const which = at.length > 2 ? `${counted(at.length, "layer")}: ` : at.length > 0 ? `${at.join(", ")}: ` : "";
-    return `not compared: ${which}${reason}`;
-  });
+  return Array.from(
+    groupBy(misses, ({ reason }) => reason),
+    ([reason, of]) => {
+      const at = of.flatMap((miss) => miss.at ?? []);
+      const which = at.length > 2 ? `${counted(at.length, "layer")}: ` : at.length > 0 ? `${at.join(", ")}: ` : "";
+      return `not compared: ${which}${reason}`;
+    },
+  );
 }

@@ -14,6 +14,7 @@ import {
   targetLines,
   verdictSentence,
 } from "../../report/verdict.ts";
+import { groupBy } from "../../tensor/group-by.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
@@ -322,12 +323,13 @@ interface Line {
 function list(terminal: Terminal, title: string, lines: readonly Line[]): void {
   if (lines.length === 0) return;
   terminal.line(`${title} (${integer(lines.length)}):`);
-  const places = new Map<string, string[]>();
-  for (const { at, text } of lines) places.set(text, [...(places.get(text) ?? []), ...(at === undefined ? [] : [at])]);
-  const groups = [...places];
-  for (const [text, at] of groups.slice(0, shown))
-    terminal.line(`  ${at.length === 0 ? "" : `${someOf(at)}: `}${text}`);
-  const more = groups.slice(shown).reduce((sum, [, at]) => sum + Math.max(1, at.length), 0);
+  const groups = [...groupBy(lines, ({ text }) => text)];
+  for (const [text, of] of groups.slice(0, shown)) {
+    const places = of.flatMap(({ at }) => at ?? []);
+    terminal.line(`  ${places.length === 0 ? "" : `${someOf(places)}: `}${text}`);
+  }
+  const rest = groups.slice(shown).map(([, of]) => of.filter(({ at }) => at !== undefined).length);
+  const more = rest.reduce((sum, places) => sum + Math.max(1, places), 0);
   if (more > 0) terminal.line(`  ${terminal.color.dim(`and ${integer(more)} more (--json has all)`)}`);
 }
 

@@ -8,6 +8,7 @@
  * enters such boxes; those of one group have one level, and a way out of a group and back would climb.
  */
 import { inOrder } from "../../graph/order.ts";
+import { groupBy } from "../../tensor/group-by.ts";
 import type { DataType } from "../../tensor/types.ts";
 import type { Box, Picture } from "./graph.ts";
 
@@ -68,13 +69,10 @@ function groupsIn({ boxes, edges }: Picture): readonly (readonly number[])[] {
     levels.push(level);
     if (own) for (const from of read) if (groupable[from] && levels[from] === level) rootOf[root(from)] = root(index);
   }
-  const found = new Map<number, number[]>();
-  for (const index of boxes.keys()) {
-    if (!groupable[index]) continue;
-    const group = found.get(root(index)) ?? [];
-    found.set(root(index), group);
-    group.push(index);
-  }
+  const found = groupBy(
+    [...boxes.keys()].filter((index) => groupable[index]),
+    root,
+  );
   return [...found.values()].filter(({ length }) => length >= fewest);
 }
 
