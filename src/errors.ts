@@ -73,6 +73,12 @@ export function stopIfAsked(
   if (signal?.aborted === true) throw new PithError("E_STOPPED", sentence, { ...options, cause: signal.reason });
 }
 
+/** What refused the work, as it was caught; rethrows everything else: faults of Pith, and a requested stop. */
+export function refusalIn(error: unknown): PithError {
+  if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+  return error;
+}
+
 /** "No" as an answer: why, and where. Returned, never thrown, and never a bare `false`. */
 export class Miss {
   readonly reason: string;

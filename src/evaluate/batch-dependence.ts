@@ -9,7 +9,7 @@ import { mapColumns, sampleCount, sliceBatch } from "../data/rows.ts";
 import { findStates } from "../data/states.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
-import { Miss, PithError, stopIfAsked } from "../errors.ts";
+import { Miss, PithError, refusalIn, stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { takeIndices } from "../tensor/take.ts";
@@ -110,11 +110,8 @@ export async function judgedBatch(
       ...options,
       batch: size,
       samples: noteSamples,
-    }).catch((error) => {
-      if (error instanceof PithError && error.code !== "E_STOPPED") return undefined;
-      throw error;
-    });
-    if (found === undefined || found instanceof Miss || !(found.worst < sameDirection)) continue;
+    }).catch(refusalIn);
+    if (found instanceof PithError || found instanceof Miss || !(found.worst < sameDirection)) continue;
     const differs = `the output for a sample alone differs from that in a batch of ${size} (cosine ${found.worst.toFixed(4)} at worst, ${found.samples} samples)`;
     const note =
       batch === undefined

@@ -4,7 +4,7 @@
  */
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
-import { clause, Miss, PithError } from "../errors.ts";
+import { clause, Miss, refusalIn } from "../errors.ts";
 import { allTensors } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -91,10 +91,9 @@ export async function layerErrors(
   const cuts = new Map(found.map(({ place }) => [place.before[0], place]));
   const places = [...cuts.values()];
   const indexOf = new Map([...cuts.keys()].map((name, index) => [name, index]));
-  const alone = await errorsAlone(engine, models, places, samples, { ...options, output }).catch((error: unknown) => {
-    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
-    return new Miss(clause(error.message));
-  });
+  const alone = await errorsAlone(engine, models, places, samples, { ...options, output }).catch(
+    (error: unknown) => new Miss(clause(refusalIn(error).message)),
+  );
   if (alone instanceof Miss) misses.push(new Miss(`no layer could be run alone: ${alone.reason}`));
   const layers = found.map(({ place: { layer, kind, operator, before }, ...difference }): LayerError => {
     const index = indexOf.get(before[0]) ?? -1;
@@ -126,7 +125,7 @@ export async function layerToBlame(
     const found = await layerErrors(engine, original, candidate, data, { samples: samplesToBlame, ...options });
     return found instanceof Miss ? undefined : found.blamed;
   } catch (error) {
-    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+    refusalIn(error);
     return undefined;
   }
 }

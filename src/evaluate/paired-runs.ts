@@ -9,7 +9,7 @@ import { cost } from "../analysis/cost.ts";
 import { infer, isRandom } from "../analysis/infer.ts";
 import type { Engine, Session } from "../engine/index.ts";
 import { operatorName, type UnknownOperator, unknownIn } from "../engine/unknown-operator.ts";
-import { clause, Miss, PithError, stopIfAsked } from "../errors.ts";
+import { clause, Miss, PithError, refusalIn, stopIfAsked } from "../errors.ts";
 import { allNodes, allTensors, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
@@ -118,12 +118,12 @@ async function runBoth(
   try {
     session = await engine.load(first, { optimize, lean: isLarge(first) });
   } catch (error) {
-    const found = error instanceof PithError ? unknownIn(error) : undefined;
+    const refusal = refusalIn(error);
+    const found = unknownIn(refusal);
     if (found !== undefined && !unknown.some(({ domain, op }) => domain === found.domain && op === found.op))
       return runBoth(engine, original, result, options, [...unknown, found]);
-    if (error instanceof PithError && error.code !== "E_STOPPED" && error.code !== "E_ENGINE_MISSING")
-      return new Miss(`the original does not run: ${clause(error.message)}`);
-    throw error;
+    if (refusal.code === "E_ENGINE_MISSING") throw error;
+    return new Miss(`the original does not run: ${clause(refusal.message)}`);
   }
   let runs: readonly Run[] | Miss;
   try {
@@ -267,8 +267,7 @@ async function runOrReason(session: Session, feeds: Batch, names: readonly strin
   try {
     return await session.run(feeds, names);
   } catch (error) {
-    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
-    return clause(error.message);
+    return clause(refusalIn(error).message);
   }
 }
 
@@ -287,8 +286,8 @@ export async function runResult(
     for (const { feeds, expected } of runs) {
       stopIfAsked(signal, "The comparison was stopped.");
       const got = await session.run(fedTo(model, feeds), Object.keys(expected)).catch((error: unknown) => {
-        if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
-        throw new ResultFails(error, `The original runs, the result does not: ${error.message}`, false);
+        const refusal = refusalIn(error);
+        throw new ResultFails(refusal, `The original runs, the result does not: ${refusal.message}`, false);
       });
       pairs.push({ feeds, expected, got });
       progress?.(runs.length + pairs.length, 2 * runs.length);

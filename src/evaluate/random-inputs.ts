@@ -10,7 +10,7 @@ import { infer } from "../analysis/infer.ts";
 import { wantedInputs } from "../analysis/wanted-inputs.ts";
 import { findStates } from "../data/states.ts";
 import type { Session } from "../engine/index.ts";
-import { PithError } from "../errors.ts";
+import { PithError, refusalIn } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, integerRange, isFloat } from "../tensor/convert.ts";
@@ -195,8 +195,8 @@ export async function firstThatRuns(
       await session.run(feeds);
       return { guess, feeds };
     } catch (error) {
-      if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
-      first ??= error;
+      const refusal = refusalIn(error);
+      first ??= refusal;
     }
   }
   return first ?? new PithError("E_UNSUPPORTED", "There are no sizes to try.");

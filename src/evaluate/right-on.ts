@@ -8,7 +8,7 @@ import { sampleCount, sliceBatch } from "../data/rows.ts";
 import { firstBatch } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/index.ts";
-import { clause, Miss, PithError } from "../errors.ts";
+import { clause, Miss, refusalIn } from "../errors.ts";
 import { allValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Batch } from "../tensor/types.ts";
@@ -155,8 +155,7 @@ async function judgedOn(
     try {
       pairs = await runResult(target.engine, native.result, native.pairs, { signal });
     } catch (error) {
-      if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
-      return { right: false, found: clause(error.message) };
+      return { right: false, found: clause(refusalIn(error).message) };
     }
   }
   const likeness = likenessOf(native.one, original, output, pairs);
@@ -193,7 +192,7 @@ async function blamed(
     const { layers } = await compareLayersOn(reference, there, feeds, { optimize: true, signal });
     return firstToBlame(layers)?.layer;
   } catch (error) {
-    if (error instanceof PithError && error.code !== "E_STOPPED") return undefined;
-    throw error;
+    refusalIn(error);
+    return undefined;
   }
 }

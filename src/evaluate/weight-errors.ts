@@ -4,7 +4,7 @@ import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { isStored } from "../analysis/stored-root.ts";
 import { weightStorage } from "../analysis/weight.ts";
 import type { Engine } from "../engine/engine.ts";
-import { PithError, stopIfAsked } from "../errors.ts";
+import { refusalIn, stopIfAsked } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fuseBatchNorm } from "../passes/fuse-batch-norm.ts";
@@ -49,7 +49,7 @@ export async function weightErrors(
       if (known.length > 0) found.set(layer.name, Math.max(...known));
     } catch (error) {
       // A weight of operators that this runtime does not have.
-      if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+      refusalIn(error);
     }
   }
   return found;

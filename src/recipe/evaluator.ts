@@ -9,7 +9,7 @@ import { infer } from "../analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../analysis/learned.ts";
 import { sha256Text } from "../data/hash.ts";
 import type { Dataset } from "../data/index.ts";
-import { PithError } from "../errors.ts";
+import { PithError, refusalIn } from "../errors.ts";
 import { type OneRun, oneRun } from "../evaluate/feeding.ts";
 import { type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
@@ -188,8 +188,8 @@ async function withLength(
     });
     return timedFeeds(model, shapes, seed);
   } catch (error) {
-    if (error instanceof PithError && error.code !== "E_STOPPED") return sample;
-    throw error;
+    refusalIn(error);
+    return sample;
   }
 }
 

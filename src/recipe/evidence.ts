@@ -1,6 +1,6 @@
 /** What a report shows beside figures: the samples on which two models differ, and the layers in which they do. */
 import type { Dataset } from "../data/index.ts";
-import { PithError } from "../errors.ts";
+import { refusalIn } from "../errors.ts";
 import { compareLayers } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
@@ -57,7 +57,6 @@ export async function noiseOf(original: Model, result: Model, test: Dataset, con
     };
   } catch (error) {
     // A report without this table is worth more than none.
-    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
-    return { samples: 0, layers: [], misses: [{ at: undefined, reason: error.message }] };
+    return { samples: 0, layers: [], misses: [{ at: undefined, reason: refusalIn(error).message }] };
   }
 }

@@ -1,6 +1,6 @@
 /** What the metric does not tell of a result: what else it answers, and, where samples are few, what it answers to random inputs. */
 import type { Dataset } from "../data/types.ts";
-import { clause, PithError } from "../errors.ts";
+import { clause, refusalIn } from "../errors.ts";
 import {
   compareFunction,
   compareOtherOutputs,
@@ -45,10 +45,9 @@ export async function keptFunction(
   const options = { output, seed, signal, progress };
   const attempt = async <T>(work: Promise<T>): Promise<T | string> =>
     work.catch((error: unknown) => {
-      const isSaid =
-        forced && error instanceof PithError && error.code !== "E_STOPPED" && !(error instanceof ResultFails);
-      if (isSaid) return clause(error.message);
-      throw error;
+      const refusal = refusalIn(error);
+      if (!forced || refusal instanceof ResultFails) throw error;
+      return clause(refusal.message);
     });
   const tellsTooLittle = test === undefined || (answered < fewSamples && !trained);
   const likeness = tellsTooLittle ? await attempt(compareFunction(engine, original, result, options)) : undefined;

@@ -1,5 +1,5 @@
 /** One recipe on one model: its steps in order on a copy, measured after each. */
-import { clause, PithError, stopIfAsked } from "../errors.ts";
+import { clause, refusalIn, stopIfAsked } from "../errors.ts";
 import { judge as judgeGoal, type Task } from "../evaluate/index.ts";
 import { type OnTarget, rightOn } from "../evaluate/right-on.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
@@ -73,8 +73,9 @@ export async function attempt(
       standing = taken.standing;
     }
   } catch (error) {
-    if (!hasOtherCandidates || !(error instanceof PithError) || error.code === "E_STOPPED") throw error;
-    return { variant: failed(candidate.name, records, error.message), usable: false, standing: undefined };
+    const { message } = refusalIn(error);
+    if (!hasOtherCandidates) throw error;
+    return { variant: failed(candidate.name, records, message), usable: false, standing: undefined };
   }
   if (standing === undefined)
     return { variant: failed(candidate.name, records, "it has no steps"), usable: false, standing: undefined };

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { basename, isAbsolute, join, relative, resolve } from "node:path";
 import * as v from "valibot";
 import { moduleOf } from "#root";
-import { capitalized, PithError } from "../../errors.ts";
+import { capitalized, PithError, refusalIn } from "../../errors.ts";
 import { isUnsteady } from "../../evaluate/latency.ts";
 import { type TargetName, targetNames } from "../../evaluate/run-target.ts";
 import {
@@ -218,8 +218,7 @@ async function speedOf(
     const [, own] = latency.models;
     return own && { factor: own.speedup.median, milliseconds: own.milliseconds.median, where };
   } catch (error) {
-    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
-    return untimed(error.message);
+    return untimed(refusalIn(error).message);
   }
 }
 

@@ -1,7 +1,7 @@
 /** How a command compares its result on data: with the input model, and with the teacher or original where one is given. */
 import type { PreprocessingSpec } from "../../data/index.ts";
 import { requireFittingTeacher } from "../../distill/distillation.ts";
-import { PithError } from "../../errors.ts";
+import { refusalIn } from "../../errors.ts";
 import type { Comparison, Goal, Task } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -136,8 +136,9 @@ async function measureBoth(
     const metrics = await PairedMetrics.create(original, task, { ...settings, truth: model }, context);
     return { metrics, aim: { path, metrics: await PairedMetrics.create(model, task, settings, context) } };
   } catch (error) {
-    if (isNeeded || !(error instanceof PithError) || error.code === "E_STOPPED") throw error;
-    context.log({ id: "reference", text: `${path} was not measured: ${error.message}`, level: "warning" });
+    const { message } = refusalIn(error);
+    if (isNeeded) throw error;
+    context.log({ id: "reference", text: `${path} was not measured: ${message}`, level: "warning" });
     return alone();
   }
 }

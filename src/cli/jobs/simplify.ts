@@ -2,7 +2,7 @@
 import { recordedPrepared, recordPrepared } from "../../data/preprocessing-spec.ts";
 import { rateInput, usualFrames } from "../../data/sidecars.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
-import { clause, PithError, stopIfAsked } from "../../errors.ts";
+import { clause, PithError, refusalIn, stopIfAsked } from "../../errors.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../evaluate/equivalence.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../evaluate/load-check.ts";
 import { allGraphs, allValues } from "../../graph/graph.ts";
@@ -120,12 +120,12 @@ async function compare(
       progress: (done, total) => context.progress(done, total),
     });
   } catch (error) {
-    if (!(error instanceof PithError) || error.code === "E_STOPPED" || (error instanceof ResultFails && error.loading))
-      throw error;
-    const reason = clause(error.message);
+    const refusal = refusalIn(error);
+    if (refusal instanceof ResultFails && refusal.loading) throw error;
+    const reason = clause(refusal.message);
     if (force) return `${reason[0]?.toLowerCase()}${reason.slice(1)}`;
     throw new PithError(
-      error.code,
+      refusal.code,
       `${reason}. The result could not be compared with the original. Nothing was written.`,
       {
         hint: "--force writes the result without a comparison.",
