@@ -5,7 +5,9 @@ const conditions = ["pith-source", "node"];
 /** Tests that keep nothing from file to file. */
 const shared = [
   "src/**/*.test.ts",
-  "test/{calibrate,evaluate,folder,generated,laws,microsoft,nn,passes,prune,quantize,recipe,report,train,zoo}/**/*.test.ts",
+  "test/{calibrate,evaluate,folder,generated,laws,microsoft,nn,passes,prune,quantize,recipe,report,setup,train,zoo}/**/*.test.ts",
+  "test/{data/images,engine/screen,engine/weights,onnx/foreign,onnx/hostile,onnx/models}.test.ts",
+  "scripts/**/*.test.ts",
 ];
 /** Of those, what uses the compiled command line. */
 const commands = ["test/{cli,docs,recover}/**/!(*.slow).test.ts"];
@@ -41,7 +43,7 @@ export function suites(leftOut: readonly string[], timeout: number): ViteUserCon
           extends: true,
           test: {
             name: "apart",
-            include: ["test/**/*.test.ts", "scripts/**/*.test.ts"],
+            include: ["test/**/*.test.ts"],
             exclude: [...exclude, ...shared, ...commands],
             globalSetup: compiled,
             ...timeouts,

@@ -138,7 +138,10 @@ export function blockCodes(
   return new Uint8Array(packed.buffer);
 }
 
-/** Codes of rows, 32 bits of each; those behind the `filled` ones are the code of 0. Halves go away from 0, below which there is no code. */
+/**
+ * Codes of rows, 32 bits of each; those behind the `filled` ones are the code of 0. Halves go away from 0, below which there is no code: what is
+ * above -1/2 takes the way of most numbers, so that the processor guesses it.
+ */
 function bundle(
   to: Int32Array,
   nextTo: number,
@@ -159,7 +162,7 @@ function bundle(
     let word = 0;
     for (let shift = 0, at = start; shift < filled; shift += bits, at += next) {
       const code = Math.fround(Math.fround((values[at] ?? 0) * factor) + zero);
-      word |= (code >= most ? most : code > 0 ? (code + 0.5) | 0 : 0) << shift;
+      word |= (code >= most ? most : code > -0.5 ? (code + 0.5) | 0 : 0) << shift;
     }
     for (let shift = filled; shift < 32; shift += bits) word |= zero << shift;
     to[own] = word;

@@ -7,7 +7,7 @@ import type { Job, JobContext } from "../../src/job/job.ts";
 import type { RunOptions } from "../../src/job/run.ts";
 import { temporaryFolder } from "../temporary.ts";
 
-const compiled = (module: string): string => join(inject("compiled"), module);
+export const compiled = (module: string): string => join(inject("compiled"), module);
 
 /** The compiled program, to be started by Node. */
 export const program = compiled("cli/main.js");

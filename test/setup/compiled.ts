@@ -5,6 +5,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import type { TestProject } from "vitest/node";
 import { bundle } from "../../scripts/build/bundle.ts";
 
@@ -16,7 +17,11 @@ declare module "vitest" {
 }
 
 /** What tests look into beside the entries. */
-const looked = ["cli/program", "data/feed", "data/worker-pool"];
+const looked = ["cli/program", "data/feed", "data/worker-pool", "errors", "job/run"];
+/** Jobs of tests, compiled as `jobs/` beside them. */
+const jobs = ["behave", "never"];
+
+const errors = { path: "../errors.js", external: true };
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -29,7 +34,16 @@ export default async function compile({ provide }: TestProject): Promise<() => v
   for (const places of [manifest.imports, manifest.exports])
     for (const place of Object.values<Record<string, unknown>>(places)) delete place["pith-source"];
   writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
-  await bundle(root, join(folder, "dist"), looked);
-  provide("compiled", join(folder, "dist"));
+  const dist = join(folder, "dist");
+  await bundle(root, dist, looked);
+  await build({
+    entryPoints: jobs.map((name) => join(root, `test/cli/jobs/${name}.ts`)),
+    outdir: join(dist, "jobs"),
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    plugins: [{ name: "compiled", setup: (to) => to.onResolve({ filter: /src\/errors/ }, () => errors) }],
+  });
+  provide("compiled", dist);
   return () => rmSync(folder, { recursive: true, force: true });
 }
