@@ -42,6 +42,15 @@ describe("a folder in the place of a model", () => {
     await expect(open(none)).rejects.toMatchObject({ code: "E_FILE", hint: undefined });
   });
 
+  test("is refused where variants lie beside the model: which is meant, is not said", async () => {
+    const path = await folder("variants", ...["", "_q4", "_quantized"].map((end) => join("onnx", `model${end}.onnx`)));
+    await expect(found(path)).rejects.toMatchObject({
+      code: "E_FILE",
+      message: `"${path}" has model.onnx, model_q4.onnx, model_quantized.onnx: name the file.`,
+      hint: `For instance ${join(path, "onnx", "model_q4.onnx")}.`,
+    });
+  });
+
   test("is one in flags that name models, and in no others", async () => {
     const path = await folder("flags", "model.onnx");
     const said: string[] = [];

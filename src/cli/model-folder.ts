@@ -2,15 +2,19 @@
  * A folder where a model is meant. What is downloaded from a hub is a folder, with the model at its top or in `onnx/` beside configuration and
  * tokenizer: there is one file that can be meant, and it is taken and said.
  */
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { PithError } from "../errors.ts";
 
 /** Where exporters put the model of a folder. */
 const places = [["model.onnx"], ["onnx", "model.onnx"]] as const;
 
 const modelFlags: readonly string[] = ["against", "original", "teacher"];
 
-/** The path, or that of the model in the folder that it names, if there is exactly one. What else a folder holds, opening it says. */
+/**
+ * The path, or that of the model in the folder that it names, if there is exactly one. What else a folder holds, opening it says.
+ * @throws PithError E_FILE where variants of the model lie beside it.
+ */
 export async function modelAt(path: string, taken: (file: string) => void): Promise<string> {
   if ((await stat(path).catch(() => undefined))?.isDirectory() !== true) return path;
   const found: string[] = [];
@@ -20,6 +24,12 @@ export async function modelAt(path: string, taken: (file: string) => void): Prom
   }
   const [file] = found;
   if (file === undefined || found.length > 1) return path;
+  const { isVariant } = await import("../folder/layout.ts");
+  const variants = (await readdir(dirname(file))).filter((name) => name.endsWith(".onnx") && isVariant(name)).sort();
+  if (variants.length > 0)
+    throw new PithError("E_FILE", `"${path}" has ${["model.onnx", ...variants].join(", ")}: name the file.`, {
+      hint: `For instance ${join(dirname(file), variants[0] ?? "")}.`,
+    });
   taken(file);
   return file;
 }

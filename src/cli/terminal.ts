@@ -38,6 +38,8 @@ const barWidth = 24;
 export class Terminal {
   readonly json: boolean;
   readonly color: Colors;
+  /** What of several files is at work, before the name of the stage: "q4 (2 of 7)". */
+  part = "";
   readonly #options: TerminalOptions;
   readonly #errorColor: ReturnType<typeof picocolors.createColors>;
   #stage = "";
@@ -96,6 +98,11 @@ export class Terminal {
     else this.#error(level === "note" ? shown : `${this.#errorColor.yellow(id)}: ${shown}`);
   }
 
+  /** In a log a line for each of several files; on a terminal the progress says as much. */
+  finished(text: string): void {
+    if (!this.json && this.#options.err.isTTY !== true) this.#error(printable(`${this.part}: ${text}`));
+  }
+
   fail(error: unknown): void {
     if (error instanceof PithError) {
       const { code, message, hint } = error;
@@ -134,7 +141,8 @@ export class Terminal {
     if (now - last < (isLog ? relog : redraw)) return;
     this.#drawn = now;
     const seconds = (now - first.at) / 1000;
-    const known = { stage: this.#stage, done, total, rate: seconds > 0 ? (done - first.done) / seconds : 0, seconds };
+    const stage = [this.part, this.#stage].filter((text) => text !== "").join(": ");
+    const known = { stage, done, total, rate: seconds > 0 ? (done - first.done) / seconds : 0, seconds };
     const bar = progressLine({ ...known, bar: !isLog });
     const line = printable(figures === undefined ? bar : `${bar}  ${figures}`);
     if (isLog) return void err.write(`${line}\n`);

@@ -51,7 +51,7 @@ test("a change that rounds to nothing has no sign", () => {
 });
 
 test("intervals and negative numbers have a real minus sign", () => {
-  expect(changeInterval("share", { value: 0, low: -0.02, high: 0.006, count: 9 })).toBe("−2.0 … +0.6");
+  expect(changeInterval("share", { low: -0.02, high: 0.006 })).toBe("−2.0 … +0.6");
   expect(percent(-0.05)).toBe("−5.0 %");
   expect(figure("dB", Number.POSITIVE_INFINITY)).toBe("∞ dB");
   expect([1, 0.9995, 0.9999999, 0.0004, 0].map((share) => percent(share))).toEqual([

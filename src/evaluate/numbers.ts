@@ -68,7 +68,7 @@ export function change(unit: Unit, value: number, digits = 1): string {
 }
 
 /** −2.0 … +0.6 */
-export function changeInterval(unit: Unit, { low, high }: Estimate): string {
+export function changeInterval(unit: Unit, { low, high }: Pick<Estimate, "low" | "high">): string {
   return `${change(unit, low)} … ${change(unit, high)}`;
 }
 

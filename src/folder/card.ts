@@ -1,9 +1,8 @@
 /** README.md of a folder: what its files weigh and how near they are to the originals, in a section of its own between marks. */
-import { bytes } from "../evaluate/numbers.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
-import { answersText, batchNote, batchText } from "./end-to-end.ts";
-import { loaderText } from "./loader.ts";
-import { type Records, speedText } from "./records.ts";
+import { batchText } from "./end-to-end.ts";
+import type { Records } from "./records.ts";
+import { folderTable } from "./table.ts";
 
 const begin = "<!-- pith: written by Pith; what is changed here is lost -->";
 const end = "<!-- /pith -->";
@@ -32,66 +31,86 @@ export function withCard(before: string, card: Card): string {
 }
 
 function sectionOf({ name, config, originals, records, chosen, madeWith, tried }: Card): string {
-  const found = Object.entries(records);
-  const of = (text: (one: Records[string]) => string): boolean => found.some(([, one]) => text(one) !== "");
-  const columns: (readonly [title: string, text: (one: Records[string]) => string])[] = [
-    ["brotli", ({ brotli }) => (brotli === undefined ? "" : bytes(brotli))],
-    ["speed", speedText],
-    ["beside the original", ({ measured }) => measured],
-    ["on texts, as the original", ({ together }) => answersText(together)],
-    ["alone = in batch", ({ together }) => batchText(together)],
-    ["in transformers.js", ({ loader }) => (loader === undefined ? "" : loaderText(loader))],
-  ];
-  const shown = columns.filter(([, text]) => of(text));
+  const found = Object.entries(records).map(([file, one]) => ({ ...one, file }));
+  const rows = [...Array.from(originals, ([file, bytes]) => ({ dtype: "fp32", file, bytes })), ...found];
+  const { columns, notes: explained } = folderTable(rows);
+  const notes = [...explained, ...(madeWith === undefined ? [] : [`Made with \`${madeWith}\`.`])];
   const row = (cells: readonly string[]): string =>
     `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
   const table = [
-    row(["dtype", "file", "size", ...shown.map(([title]) => title)]),
-    row(["---", "---", "---:", ...shown.map(() => "---")]),
-    ...[...originals].map(([file, size]) => row(["fp32", file, bytes(size), ...shown.map(() => "")])),
-    ...found.map(([file, one]) => row([one.dtype, file, bytes(one.bytes), ...shown.map(([, text]) => text(one))])),
+    row(columns.map(({ title }) => title)),
+    row(columns.map(({ align }) => (align === "right" ? "---:" : "---"))),
+    ...rows.map((one) => row(columns.map(({ text }) => text(one)))),
   ];
-  const holds = (dtype: DtypeName): boolean => found.some(([, one]) => one.dtype === dtype);
-  const varies = found.filter(([, { together }]) => batchText(together).startsWith("no"));
-  const first = (...names: readonly DtypeName[]): string => names.find(holds) ?? "fp32";
-  const filesOf = (dtype: DtypeName) => found.flatMap(([, one]) => (one.dtype === dtype ? one.bytes : []));
-  // Only a dtype that every model has can be named for all.
-  const [smallest = "fp32"] = [...new Set(found.map(([, { dtype }]) => dtype))]
-    .filter((dtype) => filesOf(dtype).length === originals.size)
-    .sort((a, b) => sum(filesOf(a)) - sum(filesOf(b)));
-  const [fastest] = found
-    .flatMap(([, one]) => (one.speed === undefined ? [] : one))
-    .sort((a, b) => (b.speed?.factor ?? 0) - (a.speed?.factor ?? 0));
-  const devices =
-    tried === undefined
-      ? `- Node and WebAssembly: \`${smallest}\` is the smallest download${fastest === undefined ? "" : `, \`${fastest.dtype}\` was the fastest in ${fastest.speed?.where}`}.
-- WebGPU: \`${first("q4f16", "fp16", "q4")}\` where the device has \`shader-f16\`, \`${first("q4")}\` elsewhere.`
-      : `- The best file of each model that holds, of ${tried.join(", ")}: the smallest, of near sizes the fastest.`;
-  const notes = [
-    found.some(([, { speed }]) => speed !== undefined) ? speedNote : "",
-    of(({ together }) => batchText(together)) ? batchNote : "",
-    madeWith === undefined ? "" : `Made with \`${madeWith}\`.`,
-  ]
-    .filter((text) => text !== "")
-    .join("\n");
+  const options = chosen === undefined ? "" : `, { dtype: "${chosen}" }`;
+  const runs = (at: string): string => `const run = await pipeline("${taskOf(config)}", "${at}"${options});`;
   return `## Files for transformers.js
 
 ${table.join("\n")}
 
-${notes === "" ? "" : `${notes}\n\n`}${devices}
-${varies.length === 0 ? "" : `- What ${varies.map(([, { dtype }]) => `\`${dtype}\``).join(", ")} answers depends on the other samples of a batch: for vectors that are stored take another.\n`}
+${notes.map((note) => `${note}\n\n`).join("")}${adviceOf(found, originals.size, tried)}
+In Node, beside the folder:
+
 \`\`\`js
 import { pipeline } from "@huggingface/transformers";
 
-const run = await pipeline("${taskOf(config)}", "${name}"${chosen === undefined ? "" : `, { dtype: "${chosen}" }`});
+${runs(`./${name}`)}
+\`\`\`
+
+In a browser, where a server has the folder as \`/models/${name}\`:
+
+\`\`\`js
+import { env, pipeline } from "@huggingface/transformers";
+
+env.allowLocalModels = true;
+env.localModelPath = "/models/";
+${runs(name)}
 \`\`\``;
 }
 
-const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+/** Which file is for what. */
+function adviceOf(found: readonly Records[string][], modules: number, tried: Card["tried"]): string {
+  if (found.length === 0) return `- No variant passed its check: there are the originals only.\n`;
+  const lines: string[] = [];
+  if (tried === undefined) {
+    const bytesOf = (dtype: DtypeName): readonly number[] =>
+      found.flatMap((one) => (one.dtype === dtype ? one.bytes : []));
+    // Only a dtype that every model has can be named for all.
+    const [smallest] = [...new Set(found.map(({ dtype }) => dtype))]
+      .filter((dtype) => bytesOf(dtype).length === modules)
+      .sort((a, b) => sum(bytesOf(a)) - sum(bytesOf(b)));
+    const said = [smallest === undefined ? "" : `\`${smallest}\` is the smallest download`, fastestOf(found)];
+    const text = said.filter((part) => part !== "").join(", ");
+    if (text !== "") lines.push(`Node and WebAssembly: ${text}.`);
+    const first = (...names: readonly DtypeName[]): string => names.find((name) => bytesOf(name).length > 0) ?? "fp32";
+    const [half, full] = [first("q4f16", "fp16", "q4"), first("q4")];
+    lines.push(
+      half === full
+        ? `WebGPU: \`${full}\`.`
+        : `WebGPU: \`${half}\` where the device has \`shader-f16\`, \`${full}\` elsewhere.`,
+    );
+  } else
+    lines.push(
+      `The best file of each model that passes the check, of ${tried.join(", ")}: the smallest, of near sizes the fastest.`,
+    );
+  const varying = found.filter(({ together }) => batchText(together).startsWith("no"));
+  if (varying.length > 0)
+    lines.push(
+      `What ${varying.map(({ dtype }) => `\`${dtype}\``).join(", ")} answers depends on the other samples of a batch: for vectors that are stored take another.`,
+    );
+  return lines.map((line) => `- ${line}\n`).join("");
+}
 
-/** What the figures of `speedText` are. */
-export const speedNote =
-  "Speed: times as fast as the original, and the time of one sample; sequences have 128 tokens, or what the tokenizer allows.";
+/** The fastest of those that were timed, where there are several. */
+function fastestOf(found: readonly Records[string][]): string {
+  const timed = found.flatMap(({ dtype, speed }) => (speed === undefined ? [] : { dtype, ...speed }));
+  const [fastest] = timed.sort((a, b) => b.factor - a.factor);
+  if (fastest === undefined || timed.length < 2) return "";
+  const which = fastest.factor > 1 ? `\`${fastest.dtype}\` was the fastest` : "none was faster than fp32";
+  return `${which} in ${fastest.where}`;
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
 const tasks = [
   ["ForSequenceClassification", "text-classification"],

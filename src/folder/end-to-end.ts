@@ -6,16 +6,44 @@ import { openTokenizer, readSettings, type TextTokenizer } from "../data/tokeniz
 import type { Engine } from "../engine/index.ts";
 import { Miss } from "../errors.ts";
 import { sameDirection } from "../evaluate/batch-dependence.ts";
-import { batchInvariance, blameText, compare, layerToBlame, type Metric, wilson } from "../evaluate/index.ts";
-import { differenceWithInterval, figure } from "../evaluate/numbers.ts";
+import {
+  batchInvariance,
+  blameText,
+  type Comparison,
+  compare,
+  layerToBlame,
+  type Metric,
+  wilson,
+} from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { open } from "../onnx/index.ts";
 import type { Context } from "../passes/pass.ts";
 import { generate, generatorOf } from "./generate.ts";
 
+/** How near answers are to the original's: a figure; on samples its difference from the original's, and the 95 % interval of that. */
+export const nearness = v.object({
+  metric: v.string(),
+  unit: v.picklist(["share", "dB", "nats", ""]),
+  value: v.number(),
+  samples: v.optional(v.number()),
+  difference: v.optional(v.number()),
+  low: v.optional(v.number()),
+  high: v.optional(v.number()),
+});
+
+export type Nearness = v.InferOutput<typeof nearness>;
+
+/** @returns undefined where the figure is no number, which no record could hold. */
+export function comparedNearness({ metric, unit, candidate, difference }: Comparison): Nearness | undefined {
+  const { value: moved, low, high, count: samples } = difference;
+  if (!Number.isFinite(candidate.value) || !Number.isFinite(moved)) return undefined;
+  const interval = Number.isFinite(low) && Number.isFinite(high) ? { low, high } : {};
+  return { metric, unit, value: candidate.value, samples, difference: moved, ...interval };
+}
+
 export const endToEnd = v.object({
-  /** Of a model that answers at once: "agreement 98.3 %, −1.7 points (95 % interval …)". */
-  answers: v.optional(v.string()),
+  /** Of a model that answers at once. */
+  answers: v.optional(nearness),
   /** Of a text's tokens, each found after those of the original: how many, and how many of them are the original's. */
   tokens: v.optional(v.number()),
   same: v.optional(v.number()),
@@ -58,12 +86,8 @@ export async function compareEndToEnd(
     const found = await batchInvariance(engine, second, samples, stop);
     const batch = found instanceof Miss ? {} : { batch: found.worst };
     if (metric === undefined) return batch;
-    const { candidate, unit, difference } = await compare(engine, first, second, samples, metric, {
-      batch: 1,
-      ...stop,
-    });
-    const answers = `${metric.name} ${figure(unit, candidate.value)}, ${differenceWithInterval(unit, difference)}`;
-    return { answers, ...batch };
+    const compared = await compare(engine, first, second, samples, metric, { batch: 1, ...stop });
+    return { answers: comparedNearness(compared), ...batch };
   }
   if (tokenizer === undefined || texts.length === 0) return {};
   const prompts = texts.slice(0, mostTexts).map((text) => tokenizer.encode(text, undefined, mostTokens).ids);
@@ -98,17 +122,17 @@ export function lostEndToEnd({ tokens = 0, same = 0, blamed }: EndToEnd): string
   return `Of ${tokens} tokens of texts that were continued only ${same} are those of the original.${first}`;
 }
 
-/** "97.4 % of 192 tokens (94.0 to 98.9)", or what a model answers at once. */
-export function answersText({ tokens = 0, same = 0, answers = "" }: EndToEnd = {}): string {
-  if (tokens === 0) return answers;
+/** The share of tokens that are the original's, of what continues texts. */
+export function tokensFound({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness | undefined {
+  if (tokens === 0) return undefined;
   const { value, low, high } = wilson(same, tokens);
-  const percent = (share: number): string => (100 * share).toFixed(1);
-  return `${percent(value)} % of ${tokens} tokens (${percent(low)} to ${percent(high)})`;
+  const moved = { difference: value - 1, low: low - 1, high: high - 1 };
+  return { metric: "tokens", unit: "share", value, samples: tokens, ...moved };
 }
 
 /** What `batchText` says. */
 export const batchNote =
-  "Alone = in batch: the cosine of the answer that differs most, alone and in a padded batch; of texts that go on, the share of tokens that are the same.";
+  "Same in batch: the cosine of the answer that differs most, alone and in a padded batch; of texts that go on, the share of tokens that are the same.";
 
 /** What is the same to so many digits: a cosine, or a share of tokens. */
 export function batchText({ batch }: EndToEnd = {}): string {

@@ -33,7 +33,7 @@ async function isSame(a: string, b: string): Promise<boolean> {
   return (await realPath(a)) === (await realPath(b));
 }
 
-async function isCopy(source: string, target: string): Promise<boolean> {
+export async function isCopy(source: string, target: string): Promise<boolean> {
   if ((await fileKind(target)) !== "file") return false;
   if ((await openFile(source)).size !== (await openFile(target)).size) return false;
   return (await fileHash(source)) === (await fileHash(target));

@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { Miss } from "../errors.ts";
 import { decibels } from "../evaluate/comparison-metrics.ts";
-import { figure } from "../evaluate/numbers.ts";
+import { figure, percent } from "../evaluate/numbers.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
 import { lostEndToEnd } from "./end-to-end.ts";
 import { sessionKeys } from "./layout.ts";
@@ -181,15 +181,16 @@ function lostIn({ signalToNoise, tokens, same }: Likeness): string | undefined {
   return `on the texts less than half of what the original says is left (signal to noise ${figure("dB", signalToNoise)}).`;
 }
 
-/** "runs in 4.3.1, signal to noise 31.2 dB" */
-export function loaderText({ outcome, version = "", reason, signalToNoise, tokens, same }: LoaderOutcome): string {
-  if (outcome === "not tried") return `not tried: ${reason ?? ""}`;
-  if (outcome === "loads") return `loads in ${version}; not run: ${reason ?? ""}`;
-  const near =
-    tokens !== undefined
-      ? `, ${same} of ${tokens} tokens as float32`
-      : signalToNoise !== undefined
-        ? `, signal to noise ${figure("dB", signalToNoise)}`
-        : "";
-  return `runs in ${version}${near}`;
+/** "31.2 dB", "97.4 % of 192": how near its answers are to those with the originals, in a cell. */
+export function loaderText({ outcome, signalToNoise, tokens = 0, same = 0 }: LoaderOutcome): string {
+  if (outcome !== "runs") return outcome === "loads" ? outcome : "";
+  if (tokens > 0) return `${percent(same / tokens)} of ${tokens}`;
+  return signalToNoise === undefined ? "runs" : figure("dB", signalToNoise);
+}
+
+/** What such cells mean, or why there is no figure. */
+export function loaderNote({ outcome, version = "", reason = "" }: LoaderOutcome): string {
+  if (outcome === "not tried") return `Not tried with transformers.js: ${reason}.`;
+  if (outcome === "loads") return `transformers.js ${version} loads it; not run: ${reason}.`;
+  return `transformers.js ${version} loads and runs these files: signal to noise of its answers against the originals', or the share of tokens that are the same.`;
 }

@@ -136,8 +136,8 @@ async function makeOne(run: FolderRun, { base, source, hash }: Module, dtype: Dt
   const madeFrom = await textHash(JSON.stringify([hash, sidecars, judgedBy, settings]));
   const found = records.get(file);
   if (found?.made_from === madeFrom && (await areWhole(written, found.files))) {
-    const { bytes, brotli, measured, speed, together } = found;
-    rows.set(file, { dtype, file, bytes, brotli, measured, speed, together, verdict: "there" });
+    const { bytes, brotli, measured, nearness, rightOn, speed, together } = found;
+    rows.set(file, { dtype, file, bytes, brotli, measured, nearness, rightOn, speed, together, verdict: "there" });
     return timed(run, base, dtype);
   }
   try {

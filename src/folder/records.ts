@@ -3,11 +3,10 @@ import * as v from "valibot";
 import { fileKind, joinPath, listFolder, removeFile } from "#platform";
 import { readSettings } from "../data/tokenizer.ts";
 import { PithError } from "../errors.ts";
-import { times } from "../evaluate/numbers.ts";
 import { allValues } from "../graph/graph.ts";
 import { open } from "../onnx/index.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
-import { endToEnd } from "./end-to-end.ts";
+import { endToEnd, nearness } from "./end-to-end.ts";
 import { fileHash } from "./files.ts";
 import { dataFilesOf, mostChunks } from "./layout.ts";
 import { loaderOutcome } from "./loader.ts";
@@ -19,6 +18,10 @@ const made = v.object({
   brotli: v.optional(v.number()),
   /** How near it is to its original. */
   measured: v.string(),
+  /** The same in fields, of a comparison on samples, or on random inputs in decibels. */
+  nearness: v.optional(nearness),
+  /** Runtimes that `target` names and that it is right on; "webgpu?" where this machine cannot tell. */
+  rightOn: v.optional(v.array(v.string())),
   /** How many times as fast as its original, where the machine was idle enough to tell. */
   speed: v.optional(v.object({ factor: v.number(), milliseconds: v.number(), where: v.string() })),
   /** All models of the folder in this variant. */
@@ -29,11 +32,6 @@ const made = v.object({
 
 /** What a file that was made weighs, and how near it is to its original. */
 export type Made = v.InferOutput<typeof made>;
-
-/** "1.83 × (0.521 ms, Node)" */
-export function speedText({ speed }: Partial<Made>): string {
-  return speed === undefined ? "" : `${times(speed.factor)} (${speed.milliseconds.toPrecision(3)} ms, ${speed.where})`;
-}
 
 const record = v.object({
   dtype: v.picklist(dtypeNames),

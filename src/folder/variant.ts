@@ -1,6 +1,7 @@
 /** One variant of one model, where no command makes it. */
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
 import { capitalized, PithError } from "../errors.ts";
+import type { Likeness } from "../evaluate/index.ts";
 import { watchLoads } from "../evaluate/load-check.ts";
 import { size } from "../evaluate/size.ts";
 import { open, save } from "../onnx/index.ts";
@@ -12,6 +13,15 @@ import { apartText } from "../report/verdict.ts";
 import { dataFilesOf } from "./layout.ts";
 import type { Made } from "./records.ts";
 import type { FolderOptions, Variant } from "./run.ts";
+
+/** What random inputs say. */
+export function randomNearness(likeness: Likeness | string | undefined): Pick<Made, "measured" | "nearness"> {
+  if (typeof likeness !== "object") return { measured: likeness ?? "" };
+  const { same, unmoved, signalToNoise } = likeness;
+  const isTold = same === undefined && unmoved === undefined && Number.isFinite(signalToNoise);
+  const nearness = { metric: "signal to noise", unit: "dB", value: signalToNoise } as const;
+  return { measured: apartText(likeness), ...(isTold ? { nearness } : {}) };
+}
 
 export async function makeVariant(
   { source, out, dtype, fileBytes }: Variant,
@@ -32,5 +42,5 @@ export async function makeVariant(
   const [folder, name] = [folderOf(out), fileNameOf(out)];
   const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));
   const { bytes, brotli } = await size(...parts);
-  return { bytes, brotli, measured: typeof likeness === "object" ? apartText(likeness) : (likeness ?? "") };
+  return { bytes, brotli, ...randomNearness(likeness) };
 }

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { copyFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
@@ -6,6 +7,19 @@ import { json, pith } from "./run.ts";
 import { classifier, hidden, smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
+
+test("models that are the same file by file are told in a warning, others not", async () => {
+  await copyFile(at("hidden.onnx"), at("copy.onnx"));
+  const same = `same: "${at("copy.onnx")}" and "${at("hidden.onnx")}" are the same, byte for byte.`;
+  for (const words of [
+    ["debug", at("hidden.onnx"), at("copy.onnx")],
+    ["bench", at("hidden.onnx"), at("copy.onnx"), "--rounds", "1"],
+    ["eval", at("copy.onnx"), "--against", at("hidden.onnx"), "--data", at("points.csv")],
+  ])
+    expect((await pith(...words)).err).toContain(same);
+  await save(parseModel(hidden.replace("[0, 0.5]]", "[0, 0.4]]")), at("spoiled.onnx"));
+  expect((await pith("debug", at("hidden.onnx"), at("spoiled.onnx"))).err).not.toContain("byte for byte");
+});
 
 test("the layer to blame first, with what its weight and it alone keep", async () => {
   await save(parseModel(hidden.replace("[0, 0.5]]", "[0, 0.4]]")), at("spoiled.onnx"));

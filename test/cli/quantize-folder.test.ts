@@ -27,10 +27,16 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
 
 test("each file has a line, and one that is refused makes the exit code 1", async () => {
   const out = join(root, "out");
-  const { code, out: text } = await pith("quantize", folder, "--dtype", "q8,q4", "-o", out);
+  const { code, out: text, err } = await pith("quantize", folder, "--dtype", "q8,q4", "-o", out);
   expect(code).toBe(1);
-  expect(text).toMatch(/^q8 +onnx\/model_quantized\.onnx .* kB .*signal to noise .* kept$/m);
-  expect(text).toMatch(/^q4 +onnx\/relu_q4\.onnx +refused: Nothing changed\.$/m);
+  expect(text).toMatch(/^dtype +file +size +brotli +(speed +)?signal to noise$/m);
+  expect(text).toMatch(/^q8 +model_quantized .* kB .* dB +kept$/m);
+  expect(text).toMatch(/^q4 +relu_q4 +refused$/m);
+  expect(text).toContain("refused: relu_q4.onnx: Nothing changed.\n");
+  expect(text).toContain(`next: ${join(out, "README.md")} has a program`);
+  for (const line of text.split("\n").slice(0, 5)) expect(line.length).toBeLessThan(80);
+  expect(err).toMatch(/^q8 of model \(1 of 4\): .* kB, signal to noise .* dB$/m);
+  expect(err).toMatch(/^q4 of relu \(4 of 4\): refused$/m);
   expect(await readdir(join(out, "onnx"))).toEqual([
     "model.onnx",
     "model_q4.onnx",
@@ -38,7 +44,17 @@ test("each file has a line, and one that is refused makes the exit code 1", asyn
     "relu.onnx",
   ]);
   const again = await json("quantize", folder, "--dtype", "q8,q4", "-o", out);
-  expect(again).toMatchObject({ code: 1, files: [{ verdict: "there" }, {}, { verdict: "there" }, {}] });
+  expect(again).toMatchObject({
+    code: 1,
+    files: [{ verdict: "there", nearness: { metric: "signal to noise", unit: "dB" } }, {}, { verdict: "there" }, {}],
+  });
+});
+
+test("--text that names a file which is not there fails as --data does", async () => {
+  const err = async (flag: string) =>
+    (await pith("quantize", folder, "--dtype", "q8", flag, "nope.txt", "-o", join(root, "texts"))).err;
+  expect(await err("--text")).toMatch(/^E_\w+: .*nope\.txt/m);
+  expect(await err("--text")).toBe(await err("--data"));
 });
 
 test("a single model is called as transformers.js looks for it", async () => {
@@ -53,9 +69,9 @@ test("compress keeps the best file of each model, marks it in the table, and tel
   const out = join(root, "compressed");
   const { code, out: text, err } = await pith("compress", folder, "-o", out);
   expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining("no goal is judged without --data") });
-  expect(text).toMatch(/^q8 +onnx\/model_quantized\.onnx .* passed over$/m);
+  expect(text).toMatch(/^q8 +model_quantized .* passed over$/m);
   // Of near sizes the fastest, which the machine decides.
-  const [, dtype] = /^(q4|q4f16|bnb4) +onnx\/model_\w+\.onnx .* ← kept$/m.exec(text) ?? [];
+  const [, dtype] = /^(q4|q4f16|bnb4) +model_\w+ .* ← kept$/m.exec(text) ?? [];
   expect(text.match(/← kept/g)).toHaveLength(1);
   expect(await readdir(join(out, "onnx"))).toEqual(["model.onnx", `model_${dtype}.onnx`, "relu.onnx"]);
   expect(JSON.parse(await readFile(join(out, "config.json"), "utf8"))).toMatchObject({
@@ -71,8 +87,11 @@ test("compress of a folder in which nothing holds leaves the originals, and exit
   await mkdir(join(idle, "onnx"), { recursive: true });
   await copyFile(join(folder, "onnx", "relu.onnx"), join(idle, "onnx", "model.onnx"));
   const { code, out: text } = await pith("compress", idle);
-  expect({ code, text }).toEqual({ code: 1, text: expect.stringContaining("No variant holds") });
+  expect({ code, text }).toEqual({ code: 1, text: expect.stringContaining("No variant passed its check") });
   expect(await readdir(join(`${idle}.compressed`, "onnx"))).toEqual(["model.onnx"]);
+  const card = await readFile(join(`${idle}.compressed`, "README.md"), "utf8");
+  expect(card).toContain("- No variant passed its check: there are the originals only.\n\nIn Node");
+  expect(card).not.toContain("smallest");
 });
 
 test.each([

@@ -44,7 +44,7 @@ test("tokens of texts that go on are counted, and too few are refused", async ()
     check((dtypes) => gives([1], isOriginal(dtypes) ? wanted : wanted.map((token) => (token < same ? token : 99))));
   const { model } = await found(15);
   if (model === undefined || "refused" in model) throw new Error("refused");
-  expect(loaderText(model)).toBe("runs in 4.3.1, 15 of 16 tokens as float32");
+  expect(loaderText(model)).toBe("93.8 % of 16");
   expect(await found(1)).toEqual({ model: { refused: expect.stringContaining("Of 16 tokens") } });
 });
 

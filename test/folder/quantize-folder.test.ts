@@ -100,7 +100,11 @@ describe("a folder with one model", () => {
     expect(card.match(/## Files for transformers\.js/g)).toHaveLength(1);
     expect(card).toContain(`| q8 | onnx/model_quantized.onnx | ${bytes(row?.bytes ?? 0)} |`);
     expect(card).toMatch(/^\| fp32 \| onnx\/model\.onnx \| \d.*\n(.*\n)*\| q4 \| onnx\/model_q4\.onnx \|/m);
-    expect(card).toContain('await pipeline("text-classification", "out", { dtype: "q4" });');
+    expect(card).toContain('await pipeline("text-classification", "./out", { dtype: "q4" });');
+    expect(card).toMatch(
+      /env\.localModelPath = "\/models\/";\nconst run = await pipeline\("text-classification", "out", /,
+    );
+    expect(card).not.toContain("fastest");
     await run({ out: source(), dtypes: ["q4"] });
     await run({ out: source(), dtypes: ["q4"] });
     const inPlace = await readFile(at("model", "README.md"), "utf8");
@@ -174,8 +178,19 @@ describe("kept is of each module", () => {
     expect(rows.map(({ verdict }) => verdict)).toEqual(["kept", "passed over", "passed over"]);
     expect(await readdir(at("out", "onnx"))).toEqual(["model.onnx", "model_quantized.onnx"]);
     const card = await readFile(at("out", "README.md"), "utf8");
-    expect(card).toContain("| 3.00 × (1.00 ms, Node) |");
+    expect(card).toContain("| 3.00 × |");
+    expect(card).toContain("Speed in Node: times as fast as the original, for one sample;");
     expect(card).not.toContain("WebGPU");
+  });
+
+  test.each([
+    [{ q8: 0.65 }, "- Node and WebAssembly: `q4` is the smallest download.\n"],
+    [{ q8: 0.65, q4: 0.8 }, "`q4` is the smallest download, none was faster than fp32 in Node.\n"],
+    [{ q8: 2, q4: 0.8 }, "`q4` is the smallest download, `q8` was the fastest in Node.\n"],
+  ])("and of times %j the card claims no more than they say", async (factors, line) => {
+    await modules("model");
+    await run({ make: weighing({ q8: 104, q4: 100 }, factors) });
+    expect(await readFile(at("out", "README.md"), "utf8")).toContain(line);
   });
 
   test("one that holds together with those of the others", async () => {

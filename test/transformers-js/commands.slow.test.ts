@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { env, T5ForConditionalGeneration, Tensor } from "@huggingface/transformers";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Comparison } from "../../src/evaluate/index.ts";
-import { bytes, differenceWithInterval, figure } from "../../src/evaluate/numbers.ts";
+import { bytes } from "../../src/evaluate/numbers.ts";
+import { comparedNearness, nearnessText } from "../../src/folder/index.ts";
 import { browser } from "../browser.ts";
 import { json } from "../cli/run.ts";
 import { shared } from "../shared.ts";
@@ -21,7 +22,7 @@ interface Row {
   readonly file: string;
   readonly verdict: string;
   readonly bytes: number;
-  readonly measured: string;
+  readonly rightOn?: readonly string[];
   readonly speed?: { readonly where: string };
   readonly loader: { readonly outcome: string };
 }
@@ -61,28 +62,28 @@ test.skipIf(browser === undefined)("--target wasm compares and times each file o
   const words = ["--dtype", "q8,fp16", "--target", "wasm", "-o", join(root, "wasm")];
   const rows = rowsOf(await json("quantize", original, ...words));
   expect(rows).toHaveLength(4);
-  for (const { verdict, measured, speed, loader } of rows) {
-    expect({ verdict, measured, loader }).toMatchObject({
-      ...{ verdict: "kept", loader: { outcome: "runs" } },
-      measured: expect.stringMatching(/; right on: wasm ✓$/),
+  for (const { verdict, rightOn, speed, loader } of rows) {
+    expect({ verdict, rightOn, loader }).toMatchObject({
+      ...{ verdict: "kept", rightOn: ["wasm"], loader: { outcome: "runs" } },
     });
     // Where the machine was idle enough to tell.
     if (speed !== undefined) expect(speed.where).toMatch(/^WebAssembly in \S*Chrome/);
   }
-  expect(readFileSync(join(root, "wasm", "README.md"), "utf8").match(/right on: wasm ✓/g)).toHaveLength(4);
+  expect(readFileSync(join(root, "wasm", "README.md"), "utf8").match(/\| wasm \|/g)).toHaveLength(4);
 });
 
 const [bert, reviews] = [shared("data/models/bert_sst2"), shared("data/text/sst2_dev.tsv")];
 describe.skipIf(bert === undefined || reviews === undefined)("the card's table", () => {
-  /** Cells of the rows, by file. */
-  const table = (folder: string): ReadonlyMap<string, readonly string[]> =>
-    new Map(
-      readFileSync(join(folder, "README.md"), "utf8")
-        .split("\n")
-        .filter((line) => /^\| \w+ \| onnx\//.test(line))
-        .map((line) => line.split("|").map((cell) => cell.trim()))
-        .map(([, , file = "", ...cells]) => [file, cells] as const),
+  /** Cells of the rows by their titles, by file. */
+  const table = (folder: string): ReadonlyMap<string, Readonly<Record<string, string>>> => {
+    const lines = readFileSync(join(folder, "README.md"), "utf8").split("\n");
+    const [titles = [], ...rows] = lines
+      .filter((line) => /^\| (dtype \||\w+ \| onnx\/)/.test(line))
+      .map((line) => line.split("|").map((cell) => cell.trim()));
+    return new Map(
+      rows.map((cells) => [cells[2] ?? "", Object.fromEntries(titles.map((title, at) => [title, cells[at] ?? ""]))]),
     );
+  };
 
   test.each(["labels.tsv", "lines.txt"])("is what eval and bench measure of the same files on %s", async (name) => {
     const lines = readFileSync(reviews ?? "", "utf8")
@@ -99,14 +100,16 @@ describe.skipIf(bert === undefined || reviews === undefined)("the card's table",
     const { models } = (await json("bench", ...paths, "--rounds", "2")) as {
       readonly models: readonly { readonly bytes: number; readonly brotli: number }[];
     };
-    for (const [at, [file, [size, brotli, measured]]] of [...cells].entries()) {
+    for (const [at, [file, { size, brotli, ...others }]] of [...cells].entries()) {
       expect({ file, size }).toEqual({ file, size: bytes(models[at]?.bytes ?? 0) });
       if (at === 0) continue;
       expect({ file, brotli }).toEqual({ file, brotli: bytes(models[at]?.brotli ?? 0) });
       const found = await json("eval", join(out, file), "--against", join(out, "onnx/model.onnx"), "--data", data);
-      const { metric, unit, candidate, difference } = found.comparison as Comparison;
-      const expected = `${metric} ${figure(unit, candidate.value)} (${differenceWithInterval(unit, difference)})`;
-      expect({ file, measured }).toEqual({ file, measured: expected });
+      const nearness = comparedNearness(found.comparison as Comparison);
+      expect({ file, measured: others[nearness?.metric ?? ""] }).toEqual({
+        file,
+        measured: nearness && nearnessText(nearness),
+      });
     }
   });
 });

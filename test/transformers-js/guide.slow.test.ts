@@ -28,7 +28,8 @@ describe.skipIf(source === undefined || texts === undefined)("the guide", () => 
     const card = await readFile(join(folder, "minilm.web", "README.md"), "utf8");
     for (const name of ["model.onnx", "model_quantized.onnx", "model_q4.onnx", "model_fp16.onnx"])
       expect(card).toMatch(new RegExp(`\\| onnx/${name} \\| \\d`));
-    expect(card).toMatch(/\| q4 .*agreement \d+\.\d % .*40 samples.*\| yes \|/);
+    expect(card).toMatch(/^\| dtype \| file \| .*\| agreement \|/m);
+    expect(card).toMatch(/\| q4 .*\| \d+\.\d % of 40 \(.* … .*\) \|/);
   });
 
   test.skipIf(browser === undefined)("leads to a page that answers", async () => {

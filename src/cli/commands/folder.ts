@@ -1,30 +1,27 @@
 /** Commands on a folder as transformers.js lays it out: its variants made by jobs, timed, tried together on texts. */
-import { mkdtemp, readdir, readFile, realpath, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, realpath, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, isAbsolute, join, relative, resolve } from "node:path";
 import * as v from "valibot";
+import { readText } from "#platform";
 import { moduleOf } from "#root";
 import { capitalized, PithError, refusalIn } from "../../errors.ts";
 import { isUnsteady } from "../../evaluate/latency.ts";
 import { type TargetName, targetNames } from "../../evaluate/run-target.ts";
 import {
-  answersText,
   basesIn,
-  batchNote,
-  batchText,
   type FolderFile,
   type FolderOptions,
   fileHash,
+  folderTable,
   isVariant,
-  loaderText,
   type Made,
   mainOf,
   quantizeFolder,
-  speedNote,
-  speedText,
   textHash,
   type Variant,
 } from "../../folder/index.ts";
+import { usualDtypes } from "../../quantize/dtypes.ts";
 import type { Settings } from "../../task/index.ts";
 import type { Result, Session } from "../command.ts";
 import { type DataFlags, dataRequest } from "../data.ts";
@@ -40,7 +37,7 @@ import { flag } from "../options.ts";
 import { samplesLine } from "../samples.ts";
 import { settings as parseSettings } from "../set.ts";
 import { requireWritableFolder } from "../writable.ts";
-import { measuredText } from "./pass.ts";
+import { nearnessOf } from "./pass.ts";
 
 export const textFlag = (text: string) => v.optional(flag(v.array(v.string()), text, { value: "line" }));
 
@@ -48,6 +45,8 @@ interface Texts {
   readonly data?: string | undefined;
   readonly isText?: boolean | undefined;
 }
+
+const textFile = /^\S+\.(txt|csv|tsv|jsonl)$/i;
 
 /** Does the work with the lines of `--text` in a file. @throws PithError E_USAGE with `--data` as well */
 export async function withTexts<O extends Texts>(
@@ -57,8 +56,9 @@ export async function withTexts<O extends Texts>(
   if (text === undefined) return work(given);
   if (given.data !== undefined) throw new PithError("E_USAGE", "Give one of --text and --data.");
   const [first = ""] = text;
-  if (text.length === 1 && (await stat(first).catch(() => undefined))?.isFile() === true)
-    return work({ ...given, data: first, isText: true });
+  // What is called as a file is one, so that one that is missing is no text.
+  const isFile = textFile.test(first) || (await stat(first).catch(() => undefined))?.isFile() === true;
+  if (text.length === 1 && isFile) return work({ ...given, data: first, isText: true });
   const folder = await mkdtemp(join(tmpdir(), "pith-text-"));
   try {
     const data = join(folder, "texts.txt");
@@ -118,7 +118,7 @@ export async function variantsOf(
       "warning",
     );
   const set = parseSettings(given.set ?? []);
-  const make = async ({ source, out: file, dtype: name, fileBytes }: Variant): Promise<Made> => {
+  const makeOne = async ({ source, out: file, dtype: name, fileBytes }: Variant): Promise<Made> => {
     const input = {
       ...{ command: "quantize", model: source, out: file, fileBytes, seed: session.seed },
       ...settings,
@@ -133,11 +133,27 @@ export async function variantsOf(
       samplesLine(samples),
       ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),
     ];
-    return { bytes: after.bytes, brotli: after.brotli, measured: measuredText(result) };
+    return { bytes: after.bytes, brotli: after.brotli, ...nearnessOf(result) };
+  };
+  const asked = dtypes === "all" ? usualDtypes : dtypes;
+  const make = async (variant: Variant): Promise<Made> => {
+    const { terminal } = session;
+    const base = basename(variant.source, ".onnx");
+    const place = asked.indexOf(variant.dtype) * bases.length + bases.indexOf(base) + 1;
+    const what = bases.length === 1 ? variant.dtype : `${variant.dtype} of ${base}`;
+    terminal.part = `${what} (${place} of ${asked.length * bases.length})`;
+    try {
+      const made = await makeOne(variant);
+      terminal.finished(`${bytes(made.bytes)}, ${made.measured}`);
+      return made;
+    } catch (error) {
+      if (error instanceof PithError && error.code !== "E_STOPPED") terminal.finished("refused");
+      throw error;
+    }
   };
   let judgedOn: readonly string[] | undefined;
   const isLines = data?.path.endsWith(".txt") === true;
-  const texts = isLines ? (await readFile(data.path, "utf8")).split("\n").filter((line) => line.trim() !== "") : [];
+  const texts = isLines ? (await readText(data.path)).split("\n").filter((line) => line.trim() !== "") : [];
   const originals = names.filter((name) => !isVariant(name)).map((name) => stat(join(folder, "onnx", name)));
   const originalBytes = (await Promise.all(originals)).reduce((sum, { size }) => sum + size, 0);
   const loader = force ? undefined : await openLoader(folder, out, texts, originalBytes, session);
@@ -165,6 +181,7 @@ export async function variantsOf(
   const files = await work.catch((error: unknown) => {
     throw stopped(error, out);
   });
+  session.terminal.part = "";
   return show(out, files, keepSmallest === true, judgedOn ?? []);
 }
 
@@ -206,7 +223,7 @@ async function speedOf(
 ): Promise<Made["speed"]> {
   const input = { models: [original, result], target, dims: [], set, rounds, threads: undefined };
   const untimed = (why: string): undefined => {
-    session.terminal.note("untimed", `${basename(result)}: ${why}`, "warning");
+    session.terminal.note("timing", `${basename(result)}: ${why}`, "warning");
   };
   try {
     const { latency, where } = await session.job<typeof benchJob>(
@@ -214,7 +231,7 @@ async function speedOf(
       { ...input, seed: session.seed },
       `time ${result}`,
     );
-    if (isUnsteady(latency.models)) return untimed("not timed, the machine was too busy");
+    if (isUnsteady(latency.models)) return untimed("speed not measured, the machine was too busy");
     const [, own] = latency.models;
     return own && { factor: own.speedup.median, milliseconds: own.milliseconds.median, where };
   } catch (error) {
@@ -223,61 +240,27 @@ async function speedOf(
 }
 
 function show(out: string, files: readonly FolderFile[], isChoice: boolean, judgedOn: readonly string[]): Result {
-  const timed = files.some(({ speed }) => speed !== undefined);
   const isKept = ({ verdict }: FolderFile): boolean => verdict === "kept" || verdict === "there";
   return {
     data: { out, files },
     goalMissed: isChoice ? !files.some(isKept) : files.some(({ verdict }) => verdict === "refused"),
     print(terminal) {
-      const tried = files.some(({ together }) => answersText(together) !== "");
-      const batched = files.some(({ together }) => together?.batch !== undefined);
-      const loaded = files.some(({ loader }) => loader !== undefined && loader.outcome !== "not tried");
+      const { columns, notes } = folderTable(files);
+      const marked = (row: FolderFile): string =>
+        isChoice && isKept(row) ? "← kept" : row.verdict === "there" ? "there already" : row.verdict;
       terminal.table(
-        [
-          { title: "dtype" },
-          { title: "file" },
-          { title: "bytes", align: "right" },
-          { title: "brotli", align: "right" },
-          ...(timed ? [{ title: "speed" }] : []),
-          { title: "beside the original" },
-          ...(tried ? [{ title: "on texts, as the original" }] : []),
-          ...(batched ? [{ title: "alone = in batch" }] : []),
-          ...(loaded ? [{ title: "in transformers.js" }] : []),
-          { title: "" },
-        ],
-        files.map((row) => {
-          const { dtype, file, bytes: weight, brotli, measured = "", together, verdict, reason } = row;
-          return [
-            dtype,
-            file,
-            weight === undefined ? "" : bytes(weight),
-            brotli === undefined ? "" : bytes(brotli),
-            ...(timed ? [speedText(row)] : []),
-            measured,
-            ...(tried ? [answersText(together)] : []),
-            ...(batched ? [batchText(together)] : []),
-            ...(loaded ? [row.loader === undefined ? "" : loaderText(row.loader)] : []),
-            isChoice && isKept(row)
-              ? "← kept"
-              : verdict === "there"
-                ? "there already"
-                : verdict === "refused"
-                  ? `refused: ${reason ?? ""}`
-                  : verdict,
-          ];
-        }),
+        [...columns, { title: "" }],
+        files.map((row) => [
+          ...columns.map(({ title, text }) => (title === "file" ? basename(row.file, ".onnx") : text(row))),
+          marked(row),
+        ]),
       );
-      if (timed) terminal.line(speedNote);
-      if (batched) terminal.line(batchNote);
-      for (const line of judgedOn) terminal.line(line);
-      for (const text of new Set(files.map(({ loader }) => loaderLine(loader)))) if (text !== "") terminal.line(text);
-      if (!files.some(isKept)) terminal.line("No variant holds: the folder has its originals only.");
+      for (const note of [...notes, ...judgedOn]) terminal.line(note);
+      for (const { file, verdict, reason = "" } of files)
+        if (verdict === "refused") terminal.line(`refused: ${basename(file)}: ${reason}`);
+      if (!files.some(isKept)) terminal.line("No variant passed its check: the folder has its originals only.");
       terminal.line(`written: ${terminal.color.bold(out)}`);
+      terminal.line(`next: ${join(out, "README.md")} has a program that loads the folder`);
     },
   };
-}
-
-function loaderLine(loader: FolderFile["loader"]): string {
-  if (loader?.outcome === "not tried") return `not tried with transformers.js: ${loader.reason}`;
-  return loader?.outcome === "runs" ? `transformers.js ${loader.version} loads and runs what is kept` : "";
 }

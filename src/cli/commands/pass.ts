@@ -5,6 +5,7 @@ import * as v from "valibot";
 import { moduleOf } from "#root";
 import { capitalized, PithError } from "../../errors.ts";
 import type { Goal, Unit, Verdict } from "../../evaluate/index.ts";
+import { comparedNearness, type Made, nearnessText, randomNearness } from "../../folder/index.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import {
   apartText,
@@ -269,14 +270,22 @@ function goalLine(
   return verdictSentence(goal, verdict, unit, others, reference.judges ? reference.model : model);
 }
 
-export function measuredText({ comparison, likeness, targets }: PassOutput): string {
-  const [marks] = targets.length === 0 ? [] : targetLines(targets);
-  const right = marks === undefined ? "" : `; ${marks}`;
-  if (comparison !== undefined) {
-    const { metric, unit, candidate, difference } = comparison;
-    return `${metric} ${figure(unit, candidate.value)} (${differenceWithInterval(unit, difference)})${right}`;
-  }
-  return `${typeof likeness === "object" ? apartText(likeness) : `not compared: ${likeness ?? "it was forced"}`}${right}`;
+/** How near a result is to its original, for the table of a folder. */
+export function nearnessOf({
+  comparison,
+  likeness,
+  targets,
+}: PassOutput): Pick<Made, "measured" | "nearness" | "rightOn"> {
+  const nearness = comparison && comparedNearness(comparison);
+  const found =
+    nearness !== undefined
+      ? { nearness, measured: `${nearness.metric} ${nearnessText(nearness)}` }
+      : typeof likeness === "object"
+        ? randomNearness(likeness)
+        : { measured: `not compared: ${likeness ?? "it was forced"}` };
+  // What is wrong on one is not written.
+  const rightOn = targets.map(({ target, right }) => (right === undefined ? `${target}?` : target));
+  return { ...found, ...(rightOn.length === 0 ? {} : { rightOn }) };
 }
 
 function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {

@@ -36,7 +36,7 @@ export default defineCommand({
   options,
   reserved: [...(single.reserved ?? []), "dtype"],
   examples: [...single.examples, "quantize minilm/ --dtype q8,q4,fp16 --chunk 24MB -o minilm.web/"],
-  folders: ({ dtype }) => dtype !== undefined,
+  folders: () => true,
   run: ([path = ""], options: Options, session) =>
     withTexts(options, async ({ dtype, chunk, isText = false, ...rest }) => {
       if ((dtype === undefined) === (session.passed.scheme === undefined))

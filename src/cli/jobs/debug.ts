@@ -11,7 +11,7 @@ import { storeStates } from "../../task/index.ts";
 import type { DataRequest } from "../data.ts";
 import { counted } from "../numbers.ts";
 import { otherInputs } from "./inputs.ts";
-import { openModel } from "./open-model.ts";
+import { openModel, warnOfCopies } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 
 /** Samples that layers are compared on unless `--samples` says how many. */
@@ -38,6 +38,13 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
   const engine = createEngine();
   const original = await openModel(input.original, context);
   const model = await open(input.model);
+  await warnOfCopies(
+    [
+      { model: original, path: input.original },
+      { model, path: input.model },
+    ],
+    context,
+  );
   const { data, output, seed } = input;
   const explained = (error: unknown): never => {
     throw otherInputs(model, original, error) ?? error;

@@ -31,7 +31,7 @@ import type { DataRequest } from "../data.ts";
 import { requireMeasured } from "../metrics.ts";
 import { scoreOf } from "../score.ts";
 import { otherInputs } from "./inputs.ts";
-import { openModel } from "./open-model.ts";
+import { openModel, warnOfCopies } from "./open-model.ts";
 import { onTargets, withTargets } from "./target.ts";
 import { openRequest } from "./task.ts";
 import { announced } from "./time-notice.ts";
@@ -133,6 +133,14 @@ async function measurement(
   const engine = createEngine();
   const candidate = await openModel(input.model, context);
   const original = against === undefined ? undefined : await open(against);
+  if (against !== undefined && original !== undefined)
+    await warnOfCopies(
+      [
+        { model: original, path: against },
+        { model: candidate, path: input.model },
+      ],
+      context,
+    );
   const known = original ?? candidate;
   if (original !== undefined) storeStates(candidate, data.states);
   const explained = (error: unknown): never => {

@@ -1,10 +1,28 @@
 /** Opening the models that a command names, with what their files contradict themselves in as warnings. */
+import { isCopy } from "../../folder/files.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
+import { filesOf } from "../files.ts";
 
 export function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {
   return open(path, { warn: (text) => log({ id: "model", text: `"${path}": ${text}`, level: "warning" }) });
+}
+
+/** Warns where models that are compared are equal to the first byte for byte. */
+export async function warnOfCopies(
+  [first, ...others]: readonly { readonly path: string; readonly model: Model }[],
+  { log }: Pick<JobContext, "log">,
+): Promise<void> {
+  if (first === undefined) return;
+  const files = filesOf(first.model, first.path);
+  for (const { path, model } of others) {
+    const own = filesOf(model, path);
+    if (own.length !== files.length) continue;
+    const equal = await Promise.all(own.map((file, at) => isCopy(file, files[at] ?? "")));
+    if (equal.every((one) => one))
+      log({ id: "same", text: `"${path}" and "${first.path}" are the same, byte for byte.`, level: "warning" });
+  }
 }
 
 /** Inputs that are named; of more it is said how many there are. */

@@ -1,0 +1,73 @@
+/** The table of a folder's files, on the terminal and in README.md: columns that say something, and notes that explain them. */
+import { bytes, changeInterval, figure, integer, times } from "../evaluate/numbers.ts";
+import { batchNote, batchText, type Nearness, tokensFound } from "./end-to-end.ts";
+import { loaderNote, loaderText } from "./loader.ts";
+import type { Made } from "./records.ts";
+
+interface Row extends Partial<Made> {
+  readonly dtype: string;
+  readonly file: string;
+}
+
+export interface FolderTable<R> {
+  readonly columns: readonly {
+    readonly title: string;
+    readonly align?: "right";
+    readonly text: (row: R) => string;
+  }[];
+  readonly notes: readonly string[];
+}
+
+/** What was asked of a file with the most of the folder: its tokens or answers on texts, else its own comparison. */
+function nearnessOf({ together, nearness }: Partial<Made>): Nearness | undefined {
+  return tokensFound(together) ?? together?.answers ?? nearness;
+}
+
+/** "98.3 % of 60 (−8.9 … +4.5)", "18.3 dB": the metric is in the title. */
+export function nearnessText({ unit, value, samples, low, high }: Nearness): string {
+  const on = samples === undefined ? "" : ` ${unit === "share" ? "of" : "on"} ${integer(samples)}`;
+  const interval = low === undefined || high === undefined ? "" : ` (${changeInterval(unit, { low, high })})`;
+  return `${figure(unit, value)}${on}${interval}`;
+}
+
+export function folderTable(rows: readonly Row[]): FolderTable<Row> {
+  const distinct = (text: (row: Row) => string | undefined) =>
+    [...new Set(rows.map(text))].filter((one) => one !== undefined && one !== "");
+  const metrics = distinct((row) => nearnessOf(row)?.metric);
+  const batch = distinct(({ together }) => batchText(together));
+  const isSameInBatch = batch.length === 1 && batch[0] === "yes";
+  const columns = [
+    { title: "dtype", text: ({ dtype }: Row) => dtype },
+    { title: "file", text: ({ file }: Row) => file },
+    { title: "size", align: "right" as const, text: (row: Row) => (row.bytes === undefined ? "" : bytes(row.bytes)) },
+    {
+      title: "brotli",
+      align: "right" as const,
+      text: ({ brotli }: Row) => (brotli === undefined ? "" : bytes(brotli)),
+    },
+    { title: "speed", text: ({ speed }: Row) => (speed === undefined ? "" : times(speed.factor)) },
+    {
+      title: metrics.length === 0 ? "comparison" : metrics.join(" / "),
+      text: (row: Row) => {
+        const found = nearnessOf(row);
+        return found === undefined ? (row.measured ?? "") : nearnessText(found);
+      },
+    },
+    { title: "right on", text: ({ rightOn = [] }: Row) => rightOn.join(" ") },
+    ...(isSameInBatch ? [] : [{ title: "same in batch", text: ({ together }: Row) => batchText(together) }]),
+    { title: "transformers.js", text: ({ loader }: Row) => (loader === undefined ? "" : loaderText(loader)) },
+  ];
+  const timed = distinct(({ speed }) => speed?.where);
+  const notes = [
+    timed.length > 0 &&
+      `Speed in ${timed.join(", ")}: times as fast as the original, for one sample; sequences have 128 tokens, or what the tokenizer allows.`,
+    rows.some((row) => nearnessOf(row)?.low !== undefined) &&
+      "In brackets: the 95 % interval of the difference from the original; of shares in points.",
+    isSameInBatch ? "Answers are the same alone and in a padded batch." : batch.length > 0 && batchNote,
+    ...distinct(({ loader }) => loader && loaderNote(loader)),
+  ];
+  return {
+    columns: columns.filter(({ text }) => rows.some((row) => text(row) !== "")),
+    notes: notes.filter((note) => typeof note === "string"),
+  };
+}

@@ -1,0 +1,63 @@
+import { expect, test } from "vitest";
+import { folderTable } from "../../src/folder/index.ts";
+
+const table = (...rows: Parameters<typeof folderTable>[0]) => {
+  const { columns, notes } = folderTable(rows);
+  return {
+    rows: [columns.map(({ title }) => title), ...rows.map((row) => columns.map(({ text }) => text(row)))],
+    notes,
+  };
+};
+const moved = { difference: -0.017, low: -0.089, high: 0.045 };
+const answers = { metric: "agreement", unit: "share", value: 0.983, samples: 60, ...moved } as const;
+const noise = { metric: "signal to noise", unit: "dB", value: 18.31 } as const;
+const file = { bytes: 1000, measured: "" };
+
+test("a metric is named in the title, and its interval is in the only brackets of a cell", () => {
+  const { rows, notes } = table(
+    { dtype: "q8", file: "a.onnx", ...file, nearness: noise, together: { answers, batch: 1 } },
+    { dtype: "q4", file: "b.onnx", ...file, nearness: noise },
+  );
+  expect(rows).toEqual([
+    ["dtype", "file", "size", "agreement / signal to noise"],
+    ["q8", "a.onnx", "1.00 kB", "98.3 % of 60 (−8.9 … +4.5)"],
+    ["q4", "b.onnx", "1.00 kB", "18.31 dB"],
+  ]);
+  expect(notes).toEqual([
+    "In brackets: the 95 % interval of the difference from the original; of shares in points.",
+    "Answers are the same alone and in a padded batch.",
+  ]);
+});
+
+test("what differs in a batch, and what has no figure, is said of each file; refused files have empty cells", () => {
+  const { rows, notes } = table(
+    { dtype: "q8", file: "a", ...file, together: { tokens: 192, same: 187, batch: 0.98123 } },
+    { dtype: "q4", file: "b", ...file, measured: "50.0 % apart", rightOn: ["wasm", "webgpu?"] },
+    { dtype: "q2", file: "c" },
+  );
+  expect(rows).toEqual([
+    ["dtype", "file", "size", "tokens", "right on", "same in batch"],
+    ["q8", "a", "1.00 kB", "97.4 % of 192 (−6.0 … −1.1)", "", "no (0.9812)"],
+    ["q4", "b", "1.00 kB", "50.0 % apart", "wasm webgpu?", ""],
+    ["q2", "c", "", "", "", ""],
+  ]);
+  expect(notes).toEqual([expect.stringMatching(/^In brackets/), expect.stringMatching(/^Same in batch: the cosine/)]);
+});
+
+test("speeds have their place in a note, and transformers.js its version", () => {
+  const speed = { factor: 1.83, milliseconds: 0.5, where: "Node" };
+  const { rows, notes } = table(
+    { dtype: "q8", file: "a", speed, loader: { outcome: "runs", version: "4.3.1", signalToNoise: 31.2 } },
+    { dtype: "q4", file: "b", loader: { outcome: "not tried", version: "4.3.1", reason: "no class" } },
+  );
+  expect(rows).toEqual([
+    ["dtype", "file", "speed", "transformers.js"],
+    ["q8", "a", "1.83 ×", "31.20 dB"],
+    ["q4", "b", "", ""],
+  ]);
+  expect(notes).toEqual([
+    expect.stringMatching(/^Speed in Node: times as fast as the original/),
+    "transformers.js 4.3.1 loads and runs these files: signal to noise of its answers against the originals', or the share of tokens that are the same.",
+    "Not tried with transformers.js: no class.",
+  ]);
+});
