@@ -1,6 +1,5 @@
 /** Job of the commands that change a model: one step of a recipe, evaluated as recipes are, and written unless refused. */
 import * as v from "valibot";
-import { joinPath } from "#platform";
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { allLayers } from "../../analysis/layers.ts";
@@ -27,8 +26,7 @@ import { fewDecibels } from "../../evaluate/layers.ts";
 import { ResultFails, requireLoads, type WatchedEngine, watchLoads } from "../../evaluate/load-check.ts";
 import type { OnTarget } from "../../evaluate/right-on.ts";
 import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
-import { allValues } from "../../graph/graph.ts";
-import { Model } from "../../graph/model.ts";
+import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
 import type { AnyPass, Change, Context } from "../../passes/index.ts";
@@ -48,6 +46,7 @@ import { keysOf } from "../options.ts";
 import { gentlerAdvice, keepingAdvice, lostAdvice } from "./advice.ts";
 import { type Judging, openJudging, openReference, type Reference } from "./judging.ts";
 import { openToChange } from "./open-model.ts";
+import { storeComputed } from "./store-computed.ts";
 import { onTargets, withTargets } from "./target.ts";
 import type { Used } from "./task.ts";
 import { refusingUnloadable } from "./unloadable.ts";
@@ -257,25 +256,6 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     reference: found,
     written: input.out,
   };
-}
-
-/** Below so many bytes it takes longer to write weights than to compute them again. */
-const leastStored = 2 ** 26;
-
-/** Weights that are computed when they are read (codes of quantized ones) are computed once: not for every session, and again for the file. */
-async function storeComputed(model: Model, folder: string): Promise<void> {
-  const loose = [...allValues(model.graph)].flatMap((value) => {
-    const { tensor } = value;
-    return tensor === undefined || tensor.stored !== undefined || tensor.small !== undefined ? [] : [{ value, tensor }];
-  });
-  if (loose.reduce((sum, { tensor }) => sum + tensor.bytes, 0) < leastStored) return;
-  const beside = new Model();
-  const tensors = new Set(loose.map(({ tensor }) => tensor));
-  const names = new Map([...tensors].map((tensor, at) => [tensor, beside.graph.addTensor(`${at}`, tensor).name]));
-  const path = joinPath(folder, "weights.onnx");
-  await save(beside, path, { externalData: true });
-  const { graph } = await open(path);
-  for (const { value, tensor } of loose) value.tensor = graph.value(names.get(tensor) ?? "")?.tensor;
 }
 
 /** Callers use inputs and outputs by name: a pass that renames one is wrong. */

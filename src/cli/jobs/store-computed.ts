@@ -1,0 +1,30 @@
+/** Weights that are computed when they are read (codes of quantized ones) are computed once: not for every session, and again for the file. */
+import { joinPath } from "#platform";
+import { PithError } from "../../errors.ts";
+import { allValues } from "../../graph/graph.ts";
+import { Model } from "../../graph/model.ts";
+import { open, save } from "../../onnx/index.ts";
+
+/** Less is computed again faster than it is written and read. */
+const leastStored = 2 ** 26;
+
+/** Puts what is computed into a file in a folder, and has the model read it from there. Where it does not fit, it stays computed. */
+export async function storeComputed(model: Model, folder: string, least = leastStored): Promise<void> {
+  const loose = [...allValues(model.graph)].flatMap((value) => {
+    const { tensor } = value;
+    return tensor === undefined || tensor.stored !== undefined || tensor.small !== undefined ? [] : [{ value, tensor }];
+  });
+  if (loose.reduce((sum, { tensor }) => sum + tensor.bytes, 0) < least) return;
+  const beside = new Model();
+  const tensors = new Set(loose.map(({ tensor }) => tensor));
+  const names = new Map([...tensors].map((tensor, at) => [tensor, beside.graph.addTensor(`${at}`, tensor).name]));
+  const path = joinPath(folder, "weights.onnx");
+  try {
+    await save(beside, path, { externalData: true });
+  } catch (error) {
+    if (error instanceof PithError && error.code === "E_FILE") return;
+    throw error;
+  }
+  const { graph } = await open(path);
+  for (const { value, tensor } of loose) value.tensor = graph.value(names.get(tensor) ?? "")?.tensor;
+}
