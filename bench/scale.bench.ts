@@ -1,13 +1,14 @@
 /**
  * What deep and large models cost: processor time by the number of nodes, and time and memory by the size of the weights.
  *
- *     npm run bench -- scale [nodes|weights …] [--nodes 10000,100000] [--forms chain,fan] [--mebibytes 1024,4096] [--steps simplify,plot]
+ *     npm run bench -- scale [nodes|weights|folder …] [--nodes 10000,100000] [--forms chain,fan] [--mebibytes 1024,4096] [--steps simplify,plot]
  *
  * nodes: networks of several forms, and the seconds of processor time that each step takes of each; "growth" is that of the largest over that
  * of the smallest, over the ratio of their nodes: 1 is linear. weights: models with their weights in a file beside them; "×" is the time over
  * that of reading and writing the model unchanged, and memory is the peak of the process. Each step runs in a process of its own, whose start
- * is not counted, and is given up after --limit seconds. Needs twice the largest size under the temporary folder. A folder of an encoder and a merged
- * decoder, and what `quantize` takes of it with all its processes: `npx tsx --conditions=pith-source bench/scale/folder.ts 2048 FOLDER q8,q4`.
+ * is not counted, and is given up after --limit seconds. Needs twice the largest size under the temporary folder. folder: what `quantize` takes
+ * with all its processes of a folder with an encoder and a merged decoder, --mebibytes together, and what transformers.js says in a browser to the chunks
+ * of each of --dtypes, in dB beside the native runtime.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -17,6 +18,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { buildSync } from "esbuild";
 import { heading, line, table } from "./lib/print.ts";
+import { chunksInBrowser, quantizedFolder } from "./scale/folder.ts";
 import { allForms } from "./scale/networks.ts";
 
 const { values: options, positionals: parts } = parseArgs({
@@ -25,6 +27,7 @@ const { values: options, positionals: parts } = parseArgs({
     nodes: { type: "string", default: "10000,100000" },
     forms: { type: "string", default: allForms.join(",") },
     mebibytes: { type: "string", default: "1024,4096" },
+    dtypes: { type: "string", default: "q8,q4" },
     steps: { type: "string" },
     limit: { type: "string", default: "300" },
   },
@@ -111,9 +114,31 @@ function byWeights(): void {
   table(["weights", "step", ">s", ">×", ">MB"], rows);
 }
 
+async function ofFolder(): Promise<void> {
+  heading("A folder of an encoder and a merged decoder, in chunks of 24 MB", 1);
+  for (const size of options.mebibytes.split(",")) {
+    const from = join(folder, `folder-${size}`);
+    const { code, error, seconds, processor, own, all } = await quantizedFolder(from, Number(size), options.dtypes);
+    if (code !== 0) throw new Error(error);
+    const gibibytes = (bytes: number): string => (bytes / 2 ** 30).toFixed(2);
+    line(
+      `  ${size} MiB: ${seconds.toFixed(0)} s, ${processor.toFixed(0)} of the processor, ${gibibytes(own)} GiB of its own, ${gibibytes(all)} with mapped files`,
+    );
+    const rows: string[][] = [];
+    for (const dtype of options.dtypes.split(",")) {
+      const found = await chunksInBrowser(`${from}.out`, dtype);
+      rows.push(...Object.entries(found).map(([name, level]) => [dtype, name, level.toFixed(1)]));
+    }
+    table(["dtype", "in the browser", ">dB"], rows);
+    rmSync(from, { recursive: true });
+    rmSync(`${from}.out`, { recursive: true });
+  }
+}
+
 try {
   if (wanted("nodes")) byNodes();
   if (wanted("weights")) byWeights();
+  if (wanted("folder")) await ofFolder();
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

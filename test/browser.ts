@@ -1,84 +1,15 @@
 /** Runs a module in a real browser, bundled with the compiled library as users bundle it. */
-import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { dirname, extname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { dirname } from "node:path";
 import { inject } from "vitest";
-import { findChromium, openPage } from "../src/cli/browser/chromium.ts";
+import { inPage, root } from "./page.ts";
 import { temporaryFolder } from "./temporary.ts";
 
-const root = fileURLToPath(new URL("../", import.meta.url));
-const types: Readonly<Record<string, string>> = { ".wasm": "application/wasm", ".html": "text/html" };
-
-/** The program of a browser; undefined where there is none. */
-export const browser = await findChromium().catch(() => undefined);
-
-const imports = {
-  "#onnxruntime": "/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs",
-  "@huggingface/transformers": "/node_modules/@huggingface/transformers/dist/transformers.min.js",
-};
+export { browser } from "./page.ts";
 
 /**
  * What the module's default export resolves to, as JSON.
  * @param text The module, which imports "pith" and its parts, or files by their paths.
  * @param models A folder that is served as /models/.
  */
-export async function inBrowser(text: string, models = root): Promise<unknown> {
-  const { outputFiles } = await build({
-    stdin: { contents: text, resolveDir: dirname(inject("compiled")) },
-    bundle: true,
-    write: false,
-    format: "esm",
-    target: "es2022",
-    external: Object.keys(imports),
-  });
-  const page = `<!doctype html><script>
-addEventListener("error", ({ message, target }) => fetch("/failed", { method: "POST", body: message ?? target.src }), true);
-</script>
-<script type="importmap">${JSON.stringify({ imports })}</script>
-<script type="module">
-const tell = (how, text) => fetch(how, { method: "POST", body: text });
-try {
-  const { default: run } = await import("/module.mjs");
-  await tell("/result", JSON.stringify(await run()));
-} catch (error) {
-  await tell("/failed", String(error.stack));
-}
-</script>`;
-  const pages: Readonly<Record<string, string | undefined>> = { "/": page, "/module.mjs": outputFiles[0]?.text };
-  let resolve: (value: unknown) => void = () => {};
-  let reject: (error: Error) => void = () => {};
-  const told = new Promise<unknown>((...both) => {
-    [resolve, reject] = both;
-  });
-  const server = createServer(async (request, response) => {
-    const [path = "/"] = (request.url ?? "/").split("?");
-    response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
-    response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
-    if (request.method === "POST") {
-      const body = Buffer.concat(await request.toArray()).toString();
-      response.end();
-      return path === "/result" ? resolve(JSON.parse(body)) : reject(new Error(body));
-    }
-    response.setHeader("Content-Type", types[extname(path === "/" ? "page.html" : path)] ?? "text/javascript");
-    const [, model] = /^\/models\/(.*)$/.exec(path) ?? [];
-    const file = model === undefined ? join(root, path) : join(models, model);
-    const content = pages[path] ?? (await readFile(file).catch(() => undefined));
-    response.writeHead(content === undefined ? 404 : 200).end(content);
-  });
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  const { port } = server.address() as AddressInfo;
-  const opened = await openPage(browser ?? "", `http://127.0.0.1:${port}/`, temporaryFolder());
-  try {
-    return await Promise.race([
-      told,
-      opened.ended.then((how) => Promise.reject(new Error(`The browser ended: ${how}`))),
-    ]);
-  } finally {
-    await opened.close();
-    server.closeAllConnections();
-    server.close();
-  }
-}
+export const inBrowser = (text: string, models = root): Promise<unknown> =>
+  inPage(text, { modules: dirname(inject("compiled")), models, temporary: temporaryFolder() });

@@ -1,18 +1,23 @@
 /**
- * A folder of an encoder and a merged decoder, as transformers.js lays it out, and what the command takes of it: `folder.ts MiB FOLDER [dtypes]`.
- * Weights are made as they are written. Both branches of the decoder read the same.
+ * A folder of an encoder and a merged decoder, as transformers.js lays it out; what the command takes of it, and what transformers.js makes of the
+ * chunks in a browser. Weights are made as they are written. Both branches of the decoder read the same.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { createEngine } from "../../src/engine/index.ts";
+import { decibels } from "../../src/evaluate/index.ts";
 import { type Emit, emitInto } from "../../src/graph/emit.ts";
 import type { Value } from "../../src/graph/graph.ts";
 import { Model } from "../../src/graph/model.ts";
-import { save } from "../../src/onnx/index.ts";
-import { float32 } from "../../src/tensor/dense.ts";
+import { open, save } from "../../src/onnx/index.ts";
+import { type DtypeName, dtypes } from "../../src/quantize/dtypes.ts";
+import { toFloat64 } from "../../src/tensor/convert.ts";
+import { float32, int64 } from "../../src/tensor/dense.ts";
 import { symbol } from "../../src/tensor/dims.ts";
 import type { Tensor } from "../../src/tensor/types.ts";
+import { inPage } from "../../test/page.ts";
 import { weightOf } from "../files/large.ts";
-import { takenBy } from "../lib/taken.ts";
+import { type Taken, takenBy } from "../lib/taken.ts";
 
 const width = 2048;
 const vocabulary = 1024;
@@ -78,10 +83,66 @@ async function writeFolder(folder: string, mebibytes: number): Promise<void> {
   await save(decoder, join(folder, "onnx", "decoder_model_merged.onnx"), { externalData: true });
 }
 
-const [mebibytes = "2048", folder = "", dtypes = "q8,q4"] = process.argv.slice(2);
-await writeFolder(folder, Number(mebibytes));
-const words = ["--import", "tsx", "--conditions=pith-source", "src/cli/main.ts"];
-const given = ["quantize", folder, "--dtype", dtypes, "-o", `${folder}.out`];
-const { error, ...taken } = await takenBy(process.execPath, [...words, ...given]);
-process.stderr.write(error);
-process.stdout.write(`${JSON.stringify(taken)}\n`);
+/** What the command takes, chunks of 24 MB: that is what hosts with small limits serve. */
+export async function quantizedFolder(folder: string, mebibytes: number, dtypes: string): Promise<Taken> {
+  await writeFolder(folder, mebibytes);
+  const words = ["--import", "tsx", "--conditions=pith-source", "src/cli/main.ts"];
+  const given = ["quantize", folder, "--dtype", dtypes, "--chunk", "24MB", "-o", `${folder}.out`];
+  return takenBy(process.execPath, [...words, ...given]);
+}
+
+const shape = { batch: 1, sequence: 4 } as const;
+const states = shape.batch * shape.sequence * width;
+const ids = [3, 1, 4, 1];
+const wave = (length: number): number[] => Array.from({ length }, (_, at) => Math.sin(at));
+
+/** A module for a page, in which transformers.js loads both models of a folder and runs them once. */
+const pageFor = (name: string, dtype: string): string => `
+import { AutoModelForSeq2SeqLM, env, Tensor } from "@huggingface/transformers";
+export default async () => {
+  env.allowRemoteModels = false;
+  env.allowLocalModels = true;
+  env.localModelPath = "/models/";
+  env.useBrowserCache = false;
+  env.backends.onnx.wasm.wasmPaths = "/node_modules/@huggingface/transformers/node_modules/onnxruntime-web/dist/";
+  const { sessions } = await AutoModelForSeq2SeqLM.from_pretrained("${name}", { dtype: "${dtype}", device: "wasm" });
+  const tensor = (...given) => new Tensor(...given).ort_tensor;
+  const numbers = async (session, feeds) => Array.from(Object.values(await session.run(feeds))[0].data);
+  const dims = [${shape.batch}, ${shape.sequence}, ${width}];
+  const wave = tensor("float32", Float32Array.from({ length: ${states} }, (_, at) => Math.sin(at)), dims);
+  const input_ids = tensor("int64", BigInt64Array.from([${ids.map((id) => `${id}n`).join()}]), [${shape.batch}, ${shape.sequence}]);
+  const use_cache_branch = tensor("bool", [false], [1]);
+  return {
+    encoder_model: await numbers(sessions.model, { input_ids }),
+    decoder_model_merged: await numbers(sessions.decoder_model_merged, {
+      input_ids, encoder_hidden_states: wave, past: wave, use_cache_branch,
+    }),
+  };
+};`;
+
+/** Decibels of what the models say in the page beside what the same files say natively. */
+export async function chunksInBrowser(folder: string, dtype: string): Promise<Readonly<Record<string, number>>> {
+  const page = pageFor(basename(folder), dtype);
+  const places = { modules: folder, models: dirname(folder), temporary: dirname(folder) };
+  const said = (await inPage(page, places)) as Record<string, readonly number[]>;
+  const state = float32([shape.batch, shape.sequence, width], wave(states));
+  const input_ids = int64([shape.batch, shape.sequence], ids);
+  const use_cache_branch = { type: "bool", dims: [1], data: new Uint8Array(1) } as const;
+  const feeds = { input_ids, encoder_hidden_states: state, past: state, use_cache_branch };
+  const found: Record<string, number> = {};
+  for (const [name, numbers] of Object.entries(said)) {
+    const model = await open(join(folder, "onnx", `${name}${dtypes[dtype as DtypeName].suffix}.onnx`));
+    const session = await createEngine().load(model);
+    const known = model.graph.feeds.map((input) => input.name);
+    const given = Object.entries(feeds).filter(([input]) => known.includes(input));
+    const [output] = Object.values(await session.run(Object.fromEntries(given)));
+    await session.release();
+    if (output === undefined) continue;
+    const expected = toFloat64(output);
+    const [signal, noise] = [expected, expected.map((x, at) => x - (numbers[at] ?? Number.NaN))].map((all) =>
+      all.reduce((sum, x) => sum + x * x, 0),
+    );
+    found[name] = decibels(signal ?? 0, noise ?? Number.NaN);
+  }
+  return found;
+}
