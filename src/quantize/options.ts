@@ -9,7 +9,7 @@ import type { Given } from "../passes/pass.ts";
 import { type DtypeName, type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
 import { needsSamples, type RounderName, rounderOf, rounderOption } from "./rounders/index.ts";
 import type { Rounder } from "./rounders/rounder.ts";
-import { lackOf, targetOption } from "./targets.ts";
+import { lackOf, oneScale, targetOption } from "./targets.ts";
 
 export const rangeMethods = ["min-max", "average", "percentile", "mse", "entropy"] as const;
 /** How ranges of activations follow from samples. */
@@ -334,7 +334,7 @@ export function checkTogether(options: QuantizeSettings): void {
       },
     );
   }
-  const lack = scheme === "static" ? lackOf("one scale", options) : undefined;
+  const lack = scheme === "static" ? lackOf(oneScale, options) : undefined;
   if (lack !== undefined) {
     throw new PithError("E_OPTION", `quantize: \`scheme\`: ${lack.reason}, as activations are in the static one.`, {
       hint: 'The other schemes run on every `target`; GPUs compute in float: "weights", or "float16" with `arithmetic`.',

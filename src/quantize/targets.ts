@@ -29,32 +29,22 @@ export const targetOption = (text: string) =>
 export const fastWeight = ({ channelDims }: WeightedRule): "int8" | "uint8" =>
   channelDims(1).length > 1 ? "uint8" : "int8";
 
-/** Forms of numbers that not every runtime reads. */
-type Feature = "float8" | "packed rows" | "zero points of 2 bits" | "one scale";
-
 /**
- * What a runtime cannot run of what `quantize` writes, in the oldest that Pith writes for (1.24.3) or in 1.30: measured in Chromium, `docs/targets.md` has
- * the table.
+ * Runtimes that cannot run a form of numbers, and why: in the oldest that Pith writes for (1.24.3) or in 1.30, measured in Chromium. A format that one of
+ * them lacks says so itself; `docs/targets.md` has the table.
  */
-const lacks: Readonly<Record<TargetName, Readonly<Partial<Record<Feature, string>>>>> = {
-  node: {},
-  // The build with WebGPU, which transformers.js loads for every device, has fewer kernels on the CPU than the others.
-  wasm: {
-    float8: "onnxruntime-web 1.30 has no DequantizeLinear for it in every build",
-    "packed rows": "onnxruntime-web 1.30 has no GatherBlockQuantized in every build",
-  },
-  webgpu: {
-    float8: "WebGPU of ONNX Runtime 1.30 has no DequantizeLinear for it",
-    "zero points of 2 bits": "WebGPU of ONNX Runtime 1.24 knows no zero points of 2 bits",
-    "one scale": "WebGPU of ONNX Runtime 1.24 reads tensors with one scale only if their rows are multiples of 4 long",
-  },
+export type Lacks = Readonly<Partial<Record<TargetName, string>>>;
+
+/** Tensors with one scale. */
+export const oneScale: Lacks = {
+  webgpu: "WebGPU of ONNX Runtime 1.24 reads tensors with one scale only if their rows are multiples of 4 long",
 };
 
 /** Why one of the runtimes that a result is for cannot run it; undefined where all can. */
 export function lackOf(
-  feature: Feature,
+  lacks: Lacks,
   { target = [] }: { readonly target?: readonly TargetName[] | undefined },
 ): Miss | undefined {
-  const reason = target.flatMap((name) => lacks[name][feature] ?? [])[0];
+  const reason = target.flatMap((name) => lacks[name] ?? [])[0];
   return reason === undefined ? undefined : new Miss(reason);
 }

@@ -30,7 +30,7 @@ import type { ModelRoundings } from "./model-roundings.ts";
 import type { WeightCodes } from "./options.ts";
 import type { RounderName } from "./rounders/index.ts";
 import type { Known, Rounder } from "./rounders/rounder.ts";
-import { lackOf } from "./targets.ts";
+import { lackOf, oneScale } from "./targets.ts";
 
 export interface WeightSettings {
   readonly type: WeightType;
@@ -251,7 +251,7 @@ export const settingsOf = (own: {
   readonly zeroPoints: boolean;
   readonly target?: readonly TargetName[] | undefined;
 }): WeightSettings => {
-  const perChannel = own.perChannel || lackOf("one scale", own) !== undefined;
+  const perChannel = own.perChannel || lackOf(oneScale, own) !== undefined;
   return { type: integersIn(own) ?? "int8", perChannel, zeroPoints: own.zeroPoints && !perChannel };
 };
 

@@ -14,13 +14,17 @@ import { fromNumbers, toFloat32 } from "../../tensor/convert.ts";
 import { deferred } from "../../tensor/deferred.ts";
 import { alongAxis, elementCount } from "../../tensor/dims.ts";
 import type { Dense } from "../../tensor/types.ts";
-import { lackOf } from "../targets.ts";
+import { type Lacks, lackOf } from "../targets.ts";
 import { scaleAxis, weightReader } from "../weight.ts";
 import { numbersOf, type StoredCodes } from "./dequantize-linear.ts";
 import { around, beside, type Form, type Format, oncePerRun } from "./format.ts";
 
 const type = "float8e4m3fn";
 const largestCode = 448;
+const lacks: Lacks = {
+  wasm: "onnxruntime-web 1.30 has no DequantizeLinear for it in every build",
+  webgpu: "WebGPU of ONNX Runtime 1.30 has no DequantizeLinear for it",
+};
 
 export const inFloat8: Format = {
   what: "float8",
@@ -28,7 +32,7 @@ export const inFloat8: Format = {
   formOf(layer, own) {
     if (own.weights !== "float8") return undefined;
     if (layer.role.kind === "lookup") return new Miss("no operator of ONNX picks rows of it", layer.name);
-    return lackOf("float8", own) ?? float8Form(own.perChannel);
+    return lackOf(lacks, own) ?? float8Form(own.perChannel);
   },
 };
 

@@ -21,7 +21,7 @@ import { int64 } from "../../tensor/dense.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import { blocksText } from "../blocks.ts";
 import type { BlockSettings } from "../grid.ts";
-import { lackOf } from "../targets.ts";
+import { type Lacks, lackOf } from "../targets.ts";
 import { settingsOf } from "../weight.ts";
 import { codesForm } from "./dequantize-linear.ts";
 import type { Form, Format } from "./format.ts";
@@ -29,6 +29,7 @@ import { blocksForm, blocksIn, blocksOf, type StoredBlocks } from "./matmul-nbit
 import { matrixAt } from "./product.ts";
 
 const smallestBlock = 16;
+const lacks: Lacks = { wasm: "onnxruntime-web 1.30 has no GatherBlockQuantized in every build" };
 
 export const inRowsOfBlocks: Format = {
   what: "blocks",
@@ -45,7 +46,7 @@ export const inRowsOfBlocks: Format = {
     if (even < smallestBlock)
       return new Miss(`rows of ${width} numbers are an odd number of blocks of ${block}`, layer.name);
     const settings = { bits, block: even, symmetric: false } as const;
-    const everywhere = own.everywhere === true || lackOf("packed rows", own) !== undefined;
+    const everywhere = own.everywhere === true || lackOf(lacks, own) !== undefined;
     return rowsForm(settings, codesForm(settingsOf(own)), everywhere);
   },
 };

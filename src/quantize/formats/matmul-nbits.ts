@@ -25,12 +25,14 @@ import type { BlockSettings } from "../grid.ts";
 import type { QuantizeSettings } from "../options.ts";
 import { rounderOf } from "../rounders/index.ts";
 import type { Target } from "../target.ts";
-import { lackOf } from "../targets.ts";
+import { type Lacks, lackOf } from "../targets.ts";
 import { integersIn } from "../weight.ts";
 import { beside, type Form, type Format, oncePerRun, type Run } from "./format.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
 const accuracy = 4;
+/** Of zero points of 2 bits. */
+const lacks: Lacks = { webgpu: "WebGPU of ONNX Runtime 1.24 knows no zero points of 2 bits" };
 
 const usualBlock = 32;
 
@@ -49,7 +51,7 @@ export const inBlocks: Format = {
     if (settings === undefined || own.standard) return undefined;
     const target = matrixAt(layer, inference);
     if (target instanceof Miss) return target;
-    const lack = settings.bits === 2 && !settings.symmetric ? lackOf("zero points of 2 bits", own) : undefined;
+    const lack = settings.bits === 2 && !settings.symmetric ? lackOf(lacks, own) : undefined;
     return lack ?? blocksForm(settings, target);
   },
 };
