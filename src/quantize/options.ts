@@ -9,7 +9,7 @@ import type { Given } from "../passes/pass.ts";
 import { type DtypeName, type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
 import { needsSamples, type RounderName, rounderOf, rounderOption } from "./rounders/index.ts";
 import type { Rounder } from "./rounders/rounder.ts";
-import { lackOf, oneScale, targetOption } from "./targets.ts";
+import { bfloat16, lackOf, oneScale, targetOption } from "./targets.ts";
 
 export const rangeMethods = ["min-max", "average", "percentile", "mse", "entropy"] as const;
 /** How ranges of activations follow from samples. */
@@ -334,10 +334,12 @@ export function checkTogether(options: QuantizeSettings): void {
       },
     );
   }
-  const lack = scheme === "static" ? lackOf(oneScale, options) : undefined;
+  const lack =
+    scheme === "static" ? lackOf(oneScale, options) : scheme === "bfloat16" ? lackOf(bfloat16, options) : undefined;
   if (lack !== undefined) {
-    throw new PithError("E_OPTION", `quantize: \`scheme\`: ${lack.reason}, as activations are in the static one.`, {
-      hint: 'The other schemes run on every `target`; GPUs compute in float: "weights", or "float16" with `arithmetic`.',
+    const why = scheme === "static" ? `${lack.reason}, as activations are in the static one` : lack.reason;
+    throw new PithError("E_OPTION", `quantize: \`scheme\`: ${why}.`, {
+      hint: 'Schemes for every `target` are "weights", "dynamic" and "float16"; GPUs compute in float: "weights", or "float16" with `arithmetic`.',
     });
   }
   if (scheme === "static" && activations === "int8" && weights === "uint8") {

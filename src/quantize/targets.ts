@@ -40,6 +40,8 @@ export const oneScale: Lacks = {
   webgpu: "WebGPU of ONNX Runtime 1.24 reads tensors with one scale only if their rows are multiples of 4 long",
 };
 
+export const bfloat16: Lacks = { webgpu: "WebGPU of ONNX Runtime 1.30 has no Cast of bfloat16" };
+
 /** Why one of the runtimes that a result is for cannot run it; undefined where all can. */
 export function lackOf(
   lacks: Lacks,
