@@ -38,6 +38,11 @@ describe("for WebGPU", () => {
       message: expect.stringMatching(/^quantize: `scheme`: WebGPU of ONNX Runtime 1\.24/),
     });
   });
+
+  test("bfloat16 is refused: it does not load there", async () => {
+    await expect(made({ scheme: "bfloat16", target: ["webgpu"] })).rejects.toMatchObject({ code: "E_OPTION" });
+    await expect(made({ scheme: "bfloat16", target: ["wasm"] })).resolves.toBeDefined();
+  });
 });
 
 test("for WebAssembly tables of few bits are read by plain operators, which every build has", async () => {
