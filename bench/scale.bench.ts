@@ -117,7 +117,8 @@ function byWeights(): void {
 async function ofFolder(): Promise<void> {
   heading("A folder of an encoder and a merged decoder, in chunks of 24 MB", 1);
   for (const size of options.mebibytes.split(",")) {
-    const from = join(folder, `folder-${size}`);
+    const place = mkdtempSync(join(tmpdir(), "pith-scale-"));
+    const from = join(place, "model");
     const { code, error, seconds, processor, own, all } = await quantizedFolder(from, Number(size), options.dtypes);
     if (code !== 0) throw new Error(error);
     const gibibytes = (bytes: number): string => (bytes / 2 ** 30).toFixed(2);
@@ -130,8 +131,7 @@ async function ofFolder(): Promise<void> {
       rows.push(...Object.entries(found).map(([name, level]) => [dtype, name, level.toFixed(1)]));
     }
     table(["dtype", "in the browser", ">dB"], rows);
-    rmSync(from, { recursive: true });
-    rmSync(`${from}.out`, { recursive: true });
+    rmSync(place, { recursive: true });
   }
 }
 
