@@ -165,8 +165,17 @@ describe("operators that the runtime does not have", () => {
       "(x: float32[n, 4]) -> (y: float32[n, 2]) {\n  m = custom.MyAct(x)\n  t = Tanh(m)\n  y = Relu(t)\n}",
       "opset 21, custom 1",
     );
-    await expect(pairedRuns(createEngine(), nothing, other, options)).rejects.toThrow(
-      /^This runtime has no custom\.MyAct/,
-    );
+    const scaled = (alpha: string): Model =>
+      model(
+        `(x: float32[n, 4]) -> (y: float32[n, 2]) {\n  w: float32[4, 2] = ones\n  m = custom.MyAct(x)\n  r = Relu(m)\n  y = Gemm(r, w) {alpha=${alpha}}\n}`,
+        "opset 21, custom 1",
+      );
+    for (const [first, second] of [
+      [nothing, other],
+      [scaled("0.5"), scaled("2.0")],
+    ] as const)
+      await expect(pairedRuns(createEngine(), first, second, options)).rejects.toThrow(
+        /^This runtime has no custom\.MyAct/,
+      );
   });
 });

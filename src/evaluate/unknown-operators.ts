@@ -65,12 +65,15 @@ export function differsInWeightsOnly(original: Model, result: Model, unknown: re
     a.every(({ node, product, reads }, at) => {
       const other = b[at];
       if (other === undefined || reads !== other.reads || product !== other.product) return false;
-      // A product may be written as another operator, for codes.
-      if (node.op !== other.node.op || node.domain !== other.node.domain) return product !== undefined;
-      return product !== undefined || settingsOf(node) === settingsOf(other.node);
+      // A product may be written as another operator, for codes, or hold codes of another width.
+      const isCoded = node.op !== other.node.op || node.domain !== other.node.domain || node.domain !== "";
+      return (isCoded && product !== undefined) || sameNode(node, other.node);
     })
   );
 }
+
+const sameNode = (a: Node, b: Node): boolean =>
+  a.op === b.op && a.domain === b.domain && settingsOf(a) === settingsOf(b);
 
 /** The input that a node hands on, as it is or in another type. */
 function keptInput(node: Node, inference: Inference): number | undefined {

@@ -4,7 +4,8 @@
  *     percentile   the range without a share of 10⁻⁵ of the numbers, half of it at either end
  *     mse          p · [min, max] with the p = 1, 0.99, … 0.1 of least squared error of 8 bits, clipping included
  *     entropy      ± t with the least Kullback-Leibler divergence of 128 levels from the numbers within (Migacz 2017): for each t, p counts what lies
- *                  outside at the ends, q spreads each level over the parts where there is something
+ *                  outside at the ends, q spreads each level over the parts where there is something; zeros, which every scale has exactly, are
+ *                  left out: behind a Relu the levels around them would outweigh all others
  *
  * Bounds stay within the range, which contains 0.
  */
@@ -52,10 +53,12 @@ export const clippedBy: Readonly<Record<"percentile" | "mse" | "entropy", (seen:
     const reach = Math.max(-min, max);
     const width = (max - min) / counts.length;
     const sizes = new Float64Array(counts.length);
+    const zero = Math.min(counts.length - 1, Math.floor(-min / width));
+    const beside = [counts[zero - 1], counts[zero + 1]].filter((count) => count !== undefined);
     for (const [part, count] of counts.entries()) {
       const size = Math.abs(min + (part + 0.5) * width);
       const at = Math.min(sizes.length - 1, Math.floor((size / reach) * sizes.length));
-      sizes[at] = (sizes[at] ?? 0) + count;
+      sizes[at] = (sizes[at] ?? 0) + (part === zero ? Math.min(count, ...beside) : count);
     }
     let best = { parts: sizes.length, divergence: Number.POSITIVE_INFINITY };
     const stride = sizes.length / 512;

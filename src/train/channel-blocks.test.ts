@@ -66,6 +66,29 @@ graph (x: float32[${x}]) -> (loss) {
   for (const [name, value] of Object.entries(wanted)) expectNear(found[name], value);
 });
 
+test
+  .skipIf(found === undefined)
+  .each([
+    "int64[] = 2",
+    "int64[1] = [3]",
+    `int64[32, 1, 1] = [${Array.from({ length: 32 }, (_, at) => 1 + (at % 3))}]`,
+  ])("powers between convolutions may have whole exponents of a type of their own: %s", async (exponent) => {
+  const model = parseModel(`opset 18
+graph (x: float32[2, 32, 7, 6]) -> (loss) {
+  w0: float32[32, 32, 3, 3] = random(seed 1)
+  w1: float32[32, 32, 3, 3] = random(seed 2)
+  exponent: ${exponent}
+  y0 = Conv (x, w0) {pads=[1, 1, 1, 1]}
+  power = Pow (y0, exponent)
+  y1 = Conv (power, w1) {pads=[1, 1, 1, 1]}
+  bent = Tanh (y1)
+  loss = ReduceSum (bent) {keepdims=0}
+}`);
+  const { steps, found, wanted } = await bothWays(model, ["w0", "w1"], noise([2, 32, 7, 6], "x"));
+  expect(steps.map((step) => blockedNodes(step) > 0)).toEqual([false, true]);
+  for (const [name, value] of Object.entries(wanted)) expectNear(found[name], value, 1e-4);
+});
+
 /** What a step of the model gives without blocks and with them, by these stored tensors. */
 async function bothWays(model: Model, names: readonly string[], x: Dense) {
   infer(model);

@@ -88,6 +88,25 @@ describe("one number far out", () => {
   });
 });
 
+describe("the limit of least divergence", () => {
+  const parts = 2048;
+  /** Found by onnxruntime 1.30: bench/peers/entropy_ranges.py. It counts and smooths in integers. */
+  test.each([
+    ["normal", (u: number) => Math.exp(-((8 * u) ** 2) / 2), 0.6259765625],
+    ["exponential", (u: number) => Math.exp(-12 * u), 1],
+    ["normal with a tail", (u: number) => Math.exp(-((20 * u) ** 2) / 2) + 1e-4, 1],
+  ])("is the one that onnxruntime's calibration finds: %s", (_, shape, limit) => {
+    const counts = Float64Array.from({ length: parts }, (_, at) => Math.round(1e6 * shape((at + 0.5) / parts)));
+    const found = clippedBy.entropy({ min: 0, max: 1, counts });
+    expect(Math.abs(found.max - limit)).toBeLessThan(0.07 * limit);
+    const both = clippedBy.entropy({ min: -1, max: 1, counts: new Float64Array([...counts.toReversed(), ...counts]) });
+    expect(both).toEqual({ min: -found.max, max: found.max });
+    // Half of the numbers behind a Relu are 0, exactly.
+    counts[0] = counts.reduce((sum, count) => sum + count, 0);
+    expect(clippedBy.entropy({ min: 0, max: 1, counts })).toEqual(found);
+  });
+});
+
 test("an average moves by a hundredth with every batch", async () => {
   const found = await observe(createEngine(), model(), memory("x", { x }), ["x"], averageRange, { batch: 1000 });
   const { min, max } = found.get("x") ?? range;
