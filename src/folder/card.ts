@@ -14,7 +14,7 @@ export interface Card {
   /** Bytes of the originals with their weights, by file. */
   readonly originals: ReadonlyMap<string, number>;
   readonly records: Records;
-  /** What is used unless the user says otherwise: the first of those asked for that holds; undefined where that differs between modules. */
+  /** What is used unless the user says otherwise: the first of those asked for that passes its check; undefined where that differs between modules. */
   readonly chosen: DtypeName | "fp32" | undefined;
   /** What a user called to make it: `pith compress`. */
   readonly madeWith: string | undefined;

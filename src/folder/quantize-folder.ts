@@ -174,7 +174,7 @@ async function refuse(run: FolderRun, file: string, dtype: DtypeName, reason: st
   run.rows.set(file, { dtype, file, verdict: "refused", reason });
 }
 
-/** Keeps what was found of a file that holds. */
+/** Keeps what was found of a file that passes its check. */
 function note({ records, rows }: FolderRun, file: string, found: Pick<Made, "together" | "loader" | "speed">): void {
   const [row, record] = [rows.get(file), records.get(file)];
   if (row === undefined || record === undefined) return;
@@ -182,7 +182,7 @@ function note({ records, rows }: FolderRun, file: string, found: Pick<Made, "tog
   records.set(file, { ...record, ...found });
 }
 
-/** The variant of a module's files that is to be used, if it holds. */
+/** The variant of a module's files that is to be used, if it passes its check. */
 function madeOf({ records }: FolderRun, base: string, dtype: DtypeName | undefined): DtypeName | undefined {
   return dtype !== undefined && records.has(fileOf(base, dtype)) ? dtype : undefined;
 }
@@ -228,7 +228,7 @@ async function holdTogether(
   return lost === undefined;
 }
 
-/** Leaves of each module only the best file that holds; files of unlike dtypes have to hold together. */
+/** Leaves of each module only the best file that passes its check; files of unlike dtypes have to hold together. */
 async function keepBest(run: FolderRun): Promise<void> {
   const { modules, main, asked, rows } = run;
   const bestOf = (base: string): FolderFile | undefined => {

@@ -27,7 +27,7 @@ export interface FolderOptions {
   readonly time?: ((file: Pick<Variant, "source" | "out">) => Promise<Made["speed"]>) | undefined;
   /** Lines that each variant of all models together is tried on: by what continues a text, else by `together` alone. */
   readonly texts?: readonly string[] | undefined;
-  /** Keep of each module only the best variant that holds (`choose`): the smallest, of near sizes the fastest. */
+  /** Keep of each module only the best variant that passes its check (`choose`): the smallest, of near sizes the fastest. */
   readonly keepSmallest?: boolean | undefined;
   /** What a user called, for the card: `pith compress`. */
   readonly madeWith?: string | undefined;
@@ -56,7 +56,7 @@ export interface FolderFile extends Partial<Made> {
   readonly dtype: DtypeName;
   /** In the folder: `onnx/model_q4.onnx`. */
   readonly file: string;
-  /** "there": a run before made it with the same settings. "passed over": it holds, and another is better (`keepSmallest`). */
+  /** "there": a run before made it with the same settings. "passed over": it passes its check, and another is better (`keepSmallest`). */
   readonly verdict: "kept" | "there" | "passed over" | "refused";
   readonly reason?: string;
 }

@@ -92,8 +92,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
           : typeof weights === "string" && weights !== "int8" && weights !== "uint8"
             ? `.${weights}${weights === "palette" ? bits : ""}`
             : `.int${bits}-${scheme}`,
-    results:
-      "model.int8-<scheme>.onnx; for float16 model.float16.onnx; for q4 model_q4.onnx; of a folder <folder>.quantized",
+    results: "model.int8-<scheme>.onnx, model_q4.onnx, of a folder <folder>.quantized",
     examples: [
       "quantize model.onnx --dtype q4",
       "quantize model.onnx --scheme weights --bits 4 --rounder k-quant",
