@@ -48,7 +48,11 @@ export class PithError extends Error {
       hint = [],
       cause,
       at,
-    }: { readonly hint?: string | readonly string[] | undefined; readonly cause?: unknown; readonly at?: string } = {},
+    }: {
+      readonly hint?: string | readonly string[] | undefined;
+      readonly cause?: unknown;
+      readonly at?: string | undefined;
+    } = {},
   ) {
     super(at === undefined ? sentence : `${at}: ${sentence}`, cause === undefined ? undefined : { cause });
     this.code = code;

@@ -56,7 +56,7 @@ export interface Result {
   /** The command did its work, and the answer is no: exit code 1. */
   readonly goalMissed?: boolean;
   /** Why there is nothing better than what was found: said after it, as text and with `--json`. Exit code 1. */
-  readonly failure?: PithError;
+  readonly failure?: PithError | undefined;
 }
 
 const common = v.object({

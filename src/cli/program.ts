@@ -212,7 +212,7 @@ export function stoppedDuring(error: unknown, command: string, stage: string): u
   if (!(error instanceof PithError) || error.code !== "E_STOPPED" || doing === undefined || command === "eval")
     return error;
   const { hint } = error;
-  const options = { cause: error, ...(hint === undefined ? {} : { hint }) };
+  const options = { cause: error, hint };
   return new PithError("E_STOPPED", `${command} was stopped while ${doing}. Nothing was written.`, options);
 }
 

@@ -21,7 +21,7 @@ export interface ImagesOptions {
    * The names of the classes in the model's order, as config.json beside a model has them. Otherwise names.txt or classes.txt in the folder
    * says, one a line; otherwise class folders are numbered as they sort.
    */
-  readonly classes?: readonly string[];
+  readonly classes?: readonly string[] | undefined;
 }
 
 /**

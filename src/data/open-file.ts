@@ -24,10 +24,10 @@ export interface Reading {
   /** Its inputs: a column of such a name is fed to it, even one called "y" or "score", which else is the label. */
   readonly inputs?: readonly ModelInput[];
   /** The names of its classes, for labels that are names. */
-  readonly classes?: readonly string[];
+  readonly classes?: readonly string[] | undefined;
   /** It is a language model: text is one running text, in windows of so many tokens (128). */
   readonly running?: { readonly tokenizer: TextTokenizer | undefined; readonly length?: number };
-  readonly frames?: FrameOptions;
+  readonly frames?: FrameOptions | undefined;
 }
 
 export const accepted =
@@ -124,7 +124,7 @@ async function loadModule(path: string): Promise<Readonly<Record<string, unknown
       : undefined;
     throw new PithError("E_DATA", `${path} cannot be imported: ${message}.`, {
       cause,
-      ...(typescript === undefined ? {} : { hint: typescript }),
+      hint: typescript,
     });
   }
 }

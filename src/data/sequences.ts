@@ -17,9 +17,9 @@ import type { Dataset, IndexedDataset } from "./types.ts";
 
 export interface SequenceOptions {
   /** Undefined for data that is tokens already. */
-  readonly tokenizer?: TextTokenizer;
+  readonly tokenizer?: TextTokenizer | undefined;
   /** The most tokens of a text; what is longer is cut. Otherwise what the model was trained for. */
-  readonly length?: number;
+  readonly length?: number | undefined;
   /** The model predicts the next token: labels follow from the tokens. */
   readonly language?: boolean;
 }

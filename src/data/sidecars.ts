@@ -102,9 +102,9 @@ export function readingFor(
   const stateful = tokenInput(feeds) === undefined && findStates(model, []).length > 0;
   return {
     inputs: feeds,
-    ...(classes === undefined ? {} : { classes }),
+    classes,
     ...(language ? { running: { tokenizer, length: window } } : {}),
-    ...(frames === undefined ? {} : { frames }),
+    frames,
     ...(stateful ? { inOrder: true } : {}),
   };
 }

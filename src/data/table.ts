@@ -9,7 +9,7 @@ import type { IndexedDataset } from "./types.ts";
 
 export interface TableOptions {
   /** The names of the classes in the model's order, for labels that are names; otherwise they are numbered as they sort. */
-  readonly classes?: readonly string[];
+  readonly classes?: readonly string[] | undefined;
   /** What the model is fed with: a column of such a name is an input and no label; of a table of numbers, where that input takes one a sample. */
   readonly inputs?: readonly ModelInput[];
 }

@@ -3,7 +3,7 @@ import type { Batch } from "../tensor/types.ts";
 export interface BatchOptions {
   readonly size: number;
   /** A seed: samples come in an order drawn from it. Absent: in order. */
-  readonly shuffle?: number;
+  readonly shuffle?: number | undefined;
   /** Leave out a last batch that is not full. */
   readonly dropLast?: boolean;
 }

@@ -7,7 +7,7 @@ export interface LoadOptions {
   /** Let the runtime rewrite the graph: right for inference (default), wrong for training steps, whose recomputed nodes it would merge. */
   readonly optimize?: boolean;
   /** Threads inside an operator; 0 lets the runtime choose. In WebAssembly the first session decides for all. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   /** Runs will mostly give buffers, which the native runtime then fills without copying every output once more. */
   readonly inPlace?: boolean;
   /** For few runs: weights are read where they lie in their file, which takes next to no memory and twice the time, and not packed first (native). */

@@ -29,7 +29,7 @@ const inlineLimit = 2 ** 31 - 2 ** 26;
 export interface Handover {
   readonly bytes: Uint8Array;
   /** The folder from which the bytes name files. */
-  readonly folder?: string;
+  readonly folder?: string | undefined;
   /** Files that exist only as buffers. */
   readonly files?: readonly { readonly path: string; readonly data: Uint8Array }[];
   /** Takes away what was written for it; to be called when the session is gone. */
@@ -54,7 +54,7 @@ export async function handOverFiles(model: Model): Promise<Handover> {
         : { location: below(folder, found.file), offset: found.start, length: found.end - found.start };
     };
     const bytes = await encodeToBytes(model, { place });
-    return { bytes, release: temporary?.release ?? nothing, ...(folder === undefined ? {} : { folder }) };
+    return { bytes, release: temporary?.release ?? nothing, folder };
   } catch (error) {
     await temporary?.release();
     throw error;

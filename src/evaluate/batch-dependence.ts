@@ -29,7 +29,7 @@ export interface InvarianceOptions extends MetricOptions {
   /** Samples to try at most (64). */
   readonly samples?: number;
   /** Samples in a batch (8). */
-  readonly batch?: number;
+  readonly batch?: number | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -101,7 +101,7 @@ export async function judgedBatch(
   models: readonly Model[],
   dataset: Dataset,
   metric: string,
-  { batch, ...options }: Omit<InvarianceOptions, "batch"> & { readonly batch?: number | undefined } = {},
+  { batch, ...options }: InvarianceOptions = {},
 ): Promise<JudgedBatch> {
   const size = batch ?? usualBatch;
   if (size < 2) return { batch: size, note: undefined };

@@ -106,8 +106,8 @@ export async function compareOtherOutputs(
     {
       samples: otherSamples,
       ...(isIndexed(dataset) ? { shuffle: seed } : {}),
-      ...(signal === undefined ? {} : { signal }),
-      ...(progress === undefined ? {} : { progress }),
+      signal,
+      progress,
     },
     ([expected = {}, got = {}], rows) => outputs.add(rows, expected, got),
   );

@@ -97,7 +97,7 @@ export interface Goal {
   /** How much worse the candidate may be, in the metric's unit: 0.01 is a point of accuracy. */
   readonly maxDrop: number;
   /** Demand that the whole interval keeps the goal. */
-  readonly strict?: boolean;
+  readonly strict?: boolean | undefined;
 }
 
 export interface Verdict {

@@ -12,10 +12,10 @@ import type { Estimate, Metric } from "./types.ts";
 
 export interface EvaluateOptions {
   /** Samples at a time (default 64); a model that fixes its own number is given that many. */
-  readonly batch?: number;
+  readonly batch?: number | undefined;
   /** Needed by metrics that hold a model against its original. */
   readonly original?: Model;
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   readonly signal?: AbortSignal;
   /** Samples done, and how many there are where that is known. */
   readonly progress?: (done: number, total?: number) => void;
@@ -88,10 +88,10 @@ export async function measure(
   const runners: Runner[] = [];
   // What a model is fed with is no truth to judge it by.
   const inputLabel = models.some(({ graph }) => graph.feeds.some(({ name }) => name === "label"));
-  const load = options.threads === undefined ? {} : { threads: options.threads };
   let done = 0;
   try {
-    for (const model of models) runners.push(await createRunner(engine, model, dataset.name, load));
+    for (const model of models)
+      runners.push(await createRunner(engine, model, dataset.name, { threads: options.threads }));
     for await (const batch of prefetched(dataset, { size: options.batch ?? 64 })) {
       const { label: _, ...unlabelled } = batch;
       const judged = inputLabel ? unlabelled : batch;

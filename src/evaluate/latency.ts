@@ -24,7 +24,7 @@ export interface LatencyOptions {
   /** Runs before the clock counts: buffers are allocated, in a browser code is compiled. */
   readonly warmUp?: number;
   /** Threads inside an operator; as many as the machine has unless said. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   readonly signal?: AbortSignal;
   readonly progress?: (done: number, total?: number) => void;
 }

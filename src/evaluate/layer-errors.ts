@@ -170,7 +170,7 @@ async function errorsAlone(
   const swap = await exchange(engine, original, candidate, places, samples);
   if (swap instanceof Miss) return swap;
   const { signal, samples: most = samplesAlone, batch = 4, shuffle } = options;
-  const order = { batch, ...(shuffle === undefined ? {} : { shuffle }), ...(signal === undefined ? {} : { signal }) };
+  const order = { batch, shuffle, signal };
   const someOptions = { ...order, samples: Math.min(samplesAlone, most) };
   try {
     const sums = places.map(() => new Difference());

@@ -25,7 +25,7 @@ import type { Metric } from "./types.ts";
 
 export interface MetricOptions {
   /** The output that counts: "logits", else the first of floats, else the first, unless said. */
-  readonly output?: string;
+  readonly output?: string | undefined;
   /** What figures in nats take it for: scores, or probabilities after a softmax. The numbers tell (default). */
   readonly from?: ScoreForm;
 }

@@ -15,12 +15,12 @@ export interface ObserveOptions {
   /** Samples at a time (default 16); a model that fixes its own number is given that many. */
   readonly batch?: number;
   /** A seed: the samples are drawn in an order of its own. Absent: in order. */
-  readonly shuffle?: number;
+  readonly shuffle?: number | undefined;
   /** Let the runtime rewrite the graphs (false). */
   readonly optimize?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** Samples done, and how many there will be where that is known. */
-  readonly progress?: (done: number, total?: number) => void;
+  readonly progress?: ((done: number, total?: number) => void) | undefined;
 }
 
 export interface Observed {
@@ -76,8 +76,7 @@ export async function overBatches(
     return done;
   }
   const total = samples.count === undefined ? undefined : Math.min(samples.count, most);
-  const order = shuffle === undefined ? {} : { shuffle };
-  for await (const read of prefetched(samples, { size: Math.min(batch, most), ...order })) {
+  for await (const read of prefetched(samples, { size: Math.min(batch, most), shuffle })) {
     const count = Math.min(sampleCount(read, samples.name), most - done);
     await each(sliceBatch(read, 0, count), count, total);
     if (done >= most) break;

@@ -28,7 +28,7 @@ export interface TimedOptions {
   /** Sizes of named dimensions; the others are guessed where nothing in a model decides them. */
   readonly sizes: ReadonlyMap<string, number>;
   /** Tokens of a sequence (128). */
-  readonly length?: number;
+  readonly length?: number | undefined;
   /** What inputs of each model are set to. */
   readonly fixed?: readonly Batch[];
   readonly seed: number;

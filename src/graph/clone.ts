@@ -47,7 +47,7 @@ export function copyNode(
   to: Graph,
   copies: Copies,
   names: { readonly node: string; readonly output: (value: Value) => string },
-  place: { readonly before?: Node } = {},
+  place: { readonly before?: Node | undefined } = {},
 ): void {
   const copy = to.addNode(
     {

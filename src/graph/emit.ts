@@ -78,7 +78,7 @@ type Counted<Count extends number, Values extends readonly Value[] = readonly []
 
 export interface EmitOptions {
   /** New nodes go before this one; at the end if absent. */
-  readonly before?: Node;
+  readonly before?: Node | undefined;
   /** The pass that writes: recorded in the metadata of each node. */
   readonly by?: string;
   /** Called for each new node: shape inference. */
@@ -195,7 +195,7 @@ function writeNode(
   if (!options.opsets.has(domain) && domain !== "") options.opsets.set(domain, version);
   const node = graph.addNode(
     { op, domain, inputs: shown, outputs: names, attributes: new Map(tagged) },
-    target.before === undefined ? {} : { before: target.before },
+    { before: target.before },
   );
   if (options.by !== undefined) node.metadata = new Map([[passKey, options.by]]);
   for (const [name, build] of subgraphs) {

@@ -203,7 +203,7 @@ export class Graph implements Carried {
    * Adds a node at the end, or where told.
    * @throws PithError E_NAME if an output name is produced already.
    */
-  addNode(spec: NodeSpec, place: { readonly before?: Node } | { readonly after?: Node } = {}): Node {
+  addNode(spec: NodeSpec, place: { readonly before?: Node | undefined } | { readonly after?: Node } = {}): Node {
     const node = new NodeImplementation(this, spec, this.#shared, this.#nodeNames);
     const before = "before" in place && place.before !== undefined ? this.#ownNode(place.before) : undefined;
     const after = "after" in place && place.after !== undefined ? this.#ownNode(place.after) : undefined;

@@ -8,7 +8,7 @@ import { canTakeName } from "./replace.ts";
 
 export interface InlineOptions {
   /** The node of `to` before which they come; at the end if absent. */
-  readonly before?: Node;
+  readonly before?: Node | undefined;
   /** What stands for values of `from`, as for its inputs; undefined for one that is left out. */
   readonly given?: ReadonlyMap<Value, Value | undefined>;
   readonly prefix?: string;
@@ -35,7 +35,7 @@ export function inlineGraph(
     const made = new Set<string>();
     const name = node.name === "" ? "" : unused(`${prefix}${node.name}`, taken, (free) => free);
     const output = (value: Value): string => unused(`${prefix}${value.name}`, made, (stem) => to.freshName(stem));
-    copyNode(node, to, copies, { node: name, output }, before === undefined ? {} : { before });
+    copyNode(node, to, copies, { node: name, output }, { before });
   }
   const names = new Map<Value, string>();
   for (const [value, copy] of copies)

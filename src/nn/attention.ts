@@ -35,7 +35,7 @@ export function attention(width: number, heads: number, options: AttentionOption
   if (requireCount("attention: width", width) % heads !== 0)
     throw new PithError("E_OPTION", `attention: a width of ${width} is not divisible by ${heads} heads.`);
   const depth = width / heads;
-  const layer = linear(width, width, options.bias === undefined ? {} : { bias: options.bias });
+  const layer = linear(width, width, { bias: options.bias });
   return (scope, x) => {
     const { emit, name } = scope;
     requireDims("attention", scope, x, ["batch", "tokens", width]);

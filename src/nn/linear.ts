@@ -9,7 +9,7 @@ import { type Module, mismatch } from "./module.ts";
  * @example
  * const net = network({ fc1: linear(784, 128), relu: relu(), fc2: linear(128, 10) }, { input: ["batch", 784], seed: 1 });
  */
-export function linear(inputs: number, outputs: number, options: { readonly bias?: boolean } = {}): Module {
+export function linear(inputs: number, outputs: number, options: { readonly bias?: boolean | undefined } = {}): Module {
   return (scope, x) => {
     const { emit, name } = scope;
     const dims = x.type?.dims;

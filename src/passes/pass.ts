@@ -211,7 +211,7 @@ export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S
   // What the pass itself lacks says whose it is.
   const at = path.length === 0 ? "" : `"${path.join(".")}": `;
   const place = part === "key" && path.length === 1 ? "" : `${owner}: ${at}`;
-  throw new PithError("E_OPTION", `${place}${sentence}.`, hint === undefined ? {} : { hint });
+  throw new PithError("E_OPTION", `${place}${sentence}.`, { hint });
 }
 
 /** Fills in what the caller left out: the installed ONNX Runtime, models opened from files, seed 0, silence. */

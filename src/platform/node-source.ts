@@ -139,7 +139,7 @@ async function isFolder(path: string): Promise<PithError> {
     : models.length === 0
       ? undefined
       : `It holds ${models.length > 1 ? `${models.length} models: ` : ""}${listed}${models.length > 8 ? ", …" : ""}. Name one.`;
-  return new PithError("E_FILE", `"${path}" is not a file but a folder.`, hint === undefined ? {} : { hint });
+  return new PithError("E_FILE", `"${path}" is not a file but a folder.`, { hint });
 }
 
 /**

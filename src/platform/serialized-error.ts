@@ -29,7 +29,7 @@ export function fromFault(fault: Fault): Error {
   const error =
     code === undefined
       ? Object.assign(new Error(fault.message), { name: fault.name })
-      : new PithError(code, fault.message, { hint: fault.advice, ...(fault.at === undefined ? {} : { at: fault.at }) });
+      : new PithError(code, fault.message, { hint: fault.advice, at: fault.at });
   if (fault.stack !== undefined) error.stack = fault.stack;
   return error;
 }

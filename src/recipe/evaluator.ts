@@ -150,7 +150,7 @@ export class Evaluator {
       rounds,
       signal,
       progress: (done: number, total?: number) => progress(done, total),
-      ...(threads === undefined ? {} : { threads }),
+      threads,
     };
     const report =
       target === undefined
@@ -184,7 +184,7 @@ async function withLength(
     const [shapes = {}] = await timedShapes(engine, [model], {
       sizes,
       seed,
-      ...(length === undefined ? {} : { length }),
+      length,
     });
     return timedFeeds(model, shapes, seed);
   } catch (error) {

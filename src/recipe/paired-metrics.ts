@@ -19,8 +19,8 @@ export interface PairedMetricsOptions {
   /** Samples a run (64; one at a time where answers depend on the batch). */
   readonly batch?: number | undefined;
   /** The output that is the answer: "logits", else the first of floats. */
-  readonly output?: string;
-  readonly threads?: number;
+  readonly output?: string | undefined;
+  readonly threads?: number | undefined;
   /** Whose answers are the truth where no labels are: the original's unless said. */
   readonly truth?: Model | undefined;
   /** Several results will be chosen among: a share of the samples are validation samples, drawn by the context's seed. */
@@ -112,7 +112,7 @@ export class PairedMetrics {
     const isOwnTruth = metric.truth === "original" && this.#options.truth === undefined;
     if (!this.aboveChance || (maxDrop === undefined && trained && isOwnTruth)) return undefined;
     const allowed = maxDrop ?? usualDrop(metric, this.original.comparison.original.value);
-    return { maxDrop: allowed, ...(strict === undefined ? {} : { strict }) };
+    return { maxDrop: allowed, strict };
   }
 
   async compare(model: Model): Promise<PairedResult> {
@@ -175,14 +175,14 @@ async function rowsOf(
   const { batch, note } = await judgedBatch(context.engine, models, test, metric.name, {
     batch: asked,
     signal: context.signal,
-    ...(output === undefined ? {} : { output }),
+    output,
   });
   if (note !== undefined) context.log({ id: "batch", text: note, level: "warning" });
   const measured = await measure(context.engine, models, test, [metric, answers(output)], {
     batch,
     signal: context.signal,
     progress: (done, total) => context.progress(done, total),
-    ...(threads === undefined ? {} : { threads }),
+    threads,
   });
   const [rows = new Float64Array(), said = new Float64Array()] = measured.at(-1) ?? [];
   return {

@@ -190,7 +190,7 @@ const noSamples = memory("the run's data", { label: zeros("int64", [0]) });
 function fail(source: Source, path: Path, part: "key" | "value", sentence: string, hint?: string): never {
   const steps = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
   const where = steps === "" ? "" : ` ${steps.slice(1)}:`;
-  throw new PithError("E_OPTION", `${source.at(path, part)}:${where} ${sentence}.`, hint === undefined ? {} : { hint });
+  throw new PithError("E_OPTION", `${source.at(path, part)}:${where} ${sentence}.`, { hint });
 }
 
 function didYouMean(typed: string, names: readonly string[]): string | undefined {

@@ -299,10 +299,5 @@ function notSmaller(original: Measured, result: Measured): string {
 }
 
 function evaluatorOptions(name: string, { batch, output, threads }: RunOptions): EvaluatorOptions {
-  return {
-    name,
-    ...(batch === undefined ? {} : { batch }),
-    ...(output === undefined ? {} : { output }),
-    ...(threads === undefined ? {} : { threads }),
-  };
+  return { name, batch, output, threads };
 }

@@ -23,10 +23,9 @@ export async function scorer(
   output: string | undefined,
   { engine, signal }: Context,
 ): Promise<Scorer> {
-  const options = output === undefined ? {} : { output };
   const figures = (model: Model, metrics: readonly Metric[]) =>
     evaluateAll(engine, model, data, metrics, { original, signal });
-  const metrics = [signalToNoise(options), agreement(options)];
+  const metrics = [signalToNoise({ output }), agreement({ output })];
   // Of one number a sample there are no classes to agree on.
   const known = await figures(original, metrics).catch((error: unknown) => {
     if (error instanceof PithError && error.code === "E_DATA") return undefined;

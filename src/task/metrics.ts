@@ -70,8 +70,7 @@ export function judgedBy(
   if (labelled && name === "accuracy" && enlargement(model.graph) !== undefined)
     return held ? determination(readingOf(model, output)) : peakSignalToNoise(readingOf(model, output));
   if (labelled || metric.truth === "original") return metric;
-  const [first = agreement(output === undefined ? {} : { output })] = heldAgainst(model, output);
-  return first;
+  return heldAgainst(model, output)[0] ?? agreement({ output });
 }
 
 /** What a model is held against its original by, most telling first, on so many samples. */
@@ -111,11 +110,11 @@ export function heldAgainst(
  * Elsewhere the numbers tell.
  */
 export function readingOf(model: Model, output: string | undefined): MetricOptions {
-  const asked = output === undefined ? {} : { output };
   const value = model.graph.outputs.find(({ name }) => name === mainOutput(model, output));
-  if (value === undefined) return asked;
+  if (value === undefined) return { output };
   const inference = infer(model);
   // One number of a sigmoid is the probability of the second class.
   const isBinary = value.type?.dims?.at(-1) === 1 && isShare(value, inference);
-  return isBinary || distributionOf(value, inference) === "probabilities" ? { ...asked, from: "probabilities" } : asked;
+  const areShares = isBinary || distributionOf(value, inference) === "probabilities";
+  return { output, ...(areShares && { from: "probabilities" }) };
 }

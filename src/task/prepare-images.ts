@@ -73,7 +73,7 @@ export async function prepareImages(
   }
   onGuess();
   const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(context.engine, by, dataset, {
-    ...(batch === undefined ? {} : { batch }),
+    batch,
     signal: context.signal,
     progress: (ran, total) => context.progress(ran, total),
     ...(declared === undefined ? {} : { tried: [declared] }),

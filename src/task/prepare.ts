@@ -122,11 +122,6 @@ async function prepareFor(
       const language = readingOf(model, known).running !== undefined;
       const { tokenizer } = beside;
       const { length } = stated;
-      const options = {
-        language,
-        ...(tokenizer === undefined ? {} : { tokenizer }),
-        ...(length === undefined ? {} : { length }),
-      };
       const name = tokensText(first, beside, length);
       const unknown = tokenizer === undefined ? 0 : await unknownShare(dataset, tokenizer);
       const warnings = unknown > mostUnknown ? [unknownText(unknown, dataset.name)] : [];
@@ -138,7 +133,7 @@ async function prepareFor(
         warnings,
         labelled: labelled || language,
         record: { length },
-        ready: ready((part) => tokenize(part, model.graph.feeds, options)),
+        ready: ready((part) => tokenize(part, model.graph.feeds, { language, tokenizer, length })),
       };
     }
     case "sound": {

@@ -40,7 +40,7 @@ export interface DifferentiateOptions {
    * Gradients come out as g + carry · c, where c is fed: momentum, without a pass over memory of its own where a matrix product can take it
    * as its bias.
    */
-  readonly carry?: number;
+  readonly carry?: number | undefined;
   /**
    * Values that are kept for the backward pass, while what lies between them is computed again there: less memory for the time of a second
    * forward pass. `true` chooses among the cut points those that need least memory.

@@ -53,9 +53,9 @@ export async function loadStepGraph(
     states,
     checkpoint: checkpointing,
     channelBlock: await channelBlock(context.engine),
-    ...(carry === undefined ? {} : { carry }),
+    carry,
   });
-  const limit = threads === undefined ? {} : { threads };
+  const limit = { threads };
   const session = await context.engine.load(step, { optimize: false, inPlace: true, ...limit });
   const frozenSession =
     frozen === undefined

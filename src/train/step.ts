@@ -172,7 +172,7 @@ async function widen(model: Model, name: string): Promise<void> {
   const dense = await value?.tensor?.read();
   if (value === undefined || dense === undefined || !isHalf(dense.type)) return;
   const [before] = model.graph.nodes();
-  const emit = emitInto(model, { by: "train", ...(before === undefined ? {} : { before }) });
+  const emit = emitInto(model, { by: "train", before });
   const rounded = emit.named(`${name}.rounded`).Cast([value], { to: typeCodes[dense.type] });
   replaceUses(value, rounded, rounded.producer);
   value.tensor = inMemory(fromNumbers("float32", dense.dims, toFloat64(dense)));

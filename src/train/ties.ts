@@ -88,7 +88,7 @@ function substituteCopy(model: Model, name: string, of: string, transposed: bool
   const [copy, first] = [model.graph.value(name), model.graph.value(of)];
   if (copy === undefined || first === undefined) return;
   const [before] = model.graph.nodes();
-  const emit = emitInto(model, { by: "train", ...(before === undefined ? {} : { before }) });
+  const emit = emitInto(model, { by: "train", before });
   const same = transposed ? emit.Transpose([first], { perm: [1, 0] }) : first;
   const [own, other] = [copy.tensor?.type, first.tensor?.type];
   // One of the two may have been halved.

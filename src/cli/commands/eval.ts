@@ -104,7 +104,7 @@ export default defineCommand({
         targets,
         goals: Object.fromEntries(goals.map(({ kind, met }) => [kind, met])),
       },
-      ...(failure === undefined ? {} : { failure }),
+      failure,
       goalMissed:
         measured?.atChance === true || goals.some(({ met }) => !met) || targets.some(({ right }) => right === false),
       print(terminal) {

@@ -125,7 +125,7 @@ function stopped(error: unknown, unkept: boolean): unknown {
     ? "`checkpoint` <folder> saves the state of training regularly, and `resume` continues from it."
     : error.hint;
   return new PithError(error.code, `${error.message}${said}`, {
-    ...(hint === undefined ? {} : { hint }),
+    hint,
     cause: error.cause,
   });
 }

@@ -60,7 +60,7 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
       rounds: input.rounds,
       signal: context.signal,
       progress: (done, total) => context.progress(done, total),
-      ...(input.threads === undefined ? {} : { threads: input.threads }),
+      threads: input.threads,
     });
     const { runtime, inBrowser, where } = target;
     return { latency: report, batches, shapes, inputs: feeds.map(inputTexts), runtime, inBrowser, where };

@@ -70,7 +70,6 @@ async function compressed(
   const candidates = given === undefined ? defaultPlan(model, input.targets) : [given];
   const asked = { ...input, recipes: candidates.map(({ recipe }) => recipe) };
   const { task, used } = await openStepsTask(engine, model, asked, context);
-  const output = input.output === undefined ? {} : { output: input.output };
   const result = await compress(
     model,
     candidates,
@@ -80,7 +79,7 @@ async function compressed(
       goal: input.goal,
       force: input.force,
       batch: input.data.batch,
-      ...output,
+      output: input.output,
       preprocessing: task.preprocessing,
       seen: task.seen,
       available: used.test.available,

@@ -172,11 +172,10 @@ async function measurement(
   const ready = wanted.truth === "original" && labelled ? withoutLabels(prepared) : prepared;
   context.stage("evaluate");
   const models = original === undefined ? [candidate] : [original, candidate];
-  const named = output === undefined ? {} : { output };
   const { batch, note } = await judgedBatch(engine, models, ready, wanted.name, {
     batch: data.batch,
     signal: context.signal,
-    ...named,
+    output,
   });
   if (note !== undefined) context.log({ id: "batch", text: note, level: "warning" });
   const judging = announced(context, dataset.count, 1);
@@ -213,7 +212,7 @@ async function measurement(
   }
   const some = { samples: samplesLookedInto, signal: context.signal };
   const isVector = outputKind(candidate, output) === "vector";
-  const alone = isVector ? await batchInvariance(engine, candidate, ready, { ...some, ...named }) : undefined;
+  const alone = isVector ? await batchInvariance(engine, candidate, ready, { ...some, output }) : undefined;
   const measured: Measurement = {
     dataset: dataset.name,
     samples: figures[0]?.estimate.count ?? 0,

@@ -71,13 +71,12 @@ export async function openJudging(
   const recipes: readonly Recipe[] = [{ version: recipeVersion, steps: [step] }];
   const asked = { ...input, data, recipes, reference: reference?.model };
   const { task, used, evaluatedBy } = await openStepsTask(passContext.engine, original, asked, context);
-  const output = input.output === undefined ? {} : { output: input.output };
   const { validation } = input.options;
   const options =
     typeof validation === "string" ? { ...input.options, validation: await evaluatedBy(validation) } : input.options;
   context.stage("original");
   const measuring = announced(passContext, task.test.count, reference === undefined ? 2 : 3);
-  const settings = { batch: data.batch, ...output };
+  const settings = { batch: data.batch, output: input.output };
   const common = { task, preprocessing: task.preprocessing, samples: used, record: task.record, options };
   // Trained results, and an explicit --samples, are measured on all test samples.
   if (trains(pass) || pass.beginsAnew || data.samples !== undefined) {

@@ -22,7 +22,7 @@ export default async function memoryJob(input: MemoryInput, _context: JobContext
   // The runtime's own memory, and the code that loads it, are there before the model is.
   await startRuntime(engine, input.threads);
   const peak = startMeter();
-  const session = await engine.load(model, input.threads === undefined ? {} : { threads: input.threads });
+  const session = await engine.load(model, { threads: input.threads });
   for (let run = 0; run < 3; run++) await session.run(feeds);
   const taken = peak();
   await session.release();

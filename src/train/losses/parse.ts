@@ -102,7 +102,7 @@ function parseTerm(text: string): WeightedLoss {
   if (factor !== undefined && !Number.isFinite(factor))
     throw new PithError("E_OPTION", `The weight of "${text}" is not a number.`);
   try {
-    return { loss: found.make(given), ...(factor === undefined ? {} : { weight: factor }) };
+    return { loss: found.make(given), weight: factor };
   } catch (error) {
     if (!(error instanceof v.ValiError)) throw error;
     const [issue] = error.issues;
@@ -121,7 +121,7 @@ export const lossOption = v.union([
 
 export interface WeightedLoss {
   readonly loss: Loss;
-  readonly weight?: number;
+  readonly weight?: number | undefined;
 }
 
 /**
