@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { moduleOf, root } from "#root";
+import { root } from "#root";
 import { readSettings } from "../data/tokenizer.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Loader } from "../folder/index.ts";
@@ -47,7 +47,7 @@ export async function openLoader(
       const what = [...new Set(Object.values(dtypes))].join(", ");
       const name = `try ${what} in transformers.js`;
       try {
-        return await session.job<typeof loaderJob>(moduleOf("cli/jobs/loader"), { ...input, texts: lines }, name);
+        return await session.job<typeof loaderJob>("loader", { ...input, texts: lines }, name);
       } catch (error) {
         if (error instanceof PithError && error.code === "E_ENGINE") return { failed: "load", reason: error.message };
         throw error;

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
-import { root } from "#root";
+import { moduleOf, root } from "#root";
 import { capitalized, type ErrorCode, PithError } from "../errors.ts";
 import type { Job, JobEvent } from "../job/job.ts";
 import type { CommonOptions, Result, Session } from "./command.ts";
@@ -36,7 +36,7 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
   let code: number = exitCode.ok;
   // Loaded when a job is asked for: help needs none.
   const job = async <J extends Job>(
-    module: URL,
+    module: string | URL,
     input: Parameters<J>[0],
     name: string,
   ): Promise<Awaited<ReturnType<J>>> => {
@@ -49,7 +49,11 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
       terminal.event(event.kind === "log" ? { ...event, text: onCommandLine(event.text, flags) } : event);
     };
     try {
-      return await run<J>(module, input, { name, signal, onEvent });
+      return await run<J>(typeof module === "string" ? moduleOf(`cli/jobs/${module}`) : module, input, {
+        name,
+        signal,
+        onEvent,
+      });
     } catch (error) {
       throw stoppedDuring(error, words[0] ?? "", stage);
     }

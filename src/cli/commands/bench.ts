@@ -1,5 +1,4 @@
 import * as v from "valibot";
-import { moduleOf } from "#root";
 import { PithError } from "../../errors.ts";
 import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
 import type { TargetName } from "../../evaluate/run-target.ts";
@@ -59,7 +58,7 @@ export default defineCommand({
       const run = await measure(target, models, said, session, wanted.length > 1);
       if (run !== undefined) runs.push(run);
     }
-    const sizes = await session.job<typeof sizesJob>(job("sizes"), { models }, "bench");
+    const sizes = await session.job<typeof sizesJob>("sizes", { models }, "bench");
     const rows = runs.flatMap(({ target, output, memories }) =>
       models.map((model, index) => ({
         model,
@@ -120,7 +119,7 @@ async function measure(
   const input = { models, target, dims: dim, rounds, ...shared };
   let output: BenchOutput;
   try {
-    output = await session.job<typeof benchJob>(job("bench"), input, `bench ${models.join(" ")}`);
+    output = await session.job<typeof benchJob>("bench", input, `bench ${models.join(" ")}`);
   } catch (error) {
     const absent = error instanceof PithError && (error.code === "E_UNSUPPORTED" || error.code === "E_FILE");
     if (!absent || !others || target === "node") throw error;
@@ -131,13 +130,9 @@ async function measure(
   // The processes of a browser hold more than the model.
   for (const [index, model] of output.inBrowser ? [] : models.entries()) {
     const one = { model, shapes: output.shapes[index] ?? {}, runtime: output.runtime, ...shared };
-    memories.push(await session.job<typeof memoryJob>(job("memory"), one, `bench ${model}`));
+    memories.push(await session.job<typeof memoryJob>("memory", one, `bench ${model}`));
   }
   return { target, output, memories };
-}
-
-function job(name: string): URL {
-  return moduleOf(`cli/jobs/${name}`);
 }
 
 function times({ latency, batches }: BenchOutput, index: number) {

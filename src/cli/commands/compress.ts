@@ -1,6 +1,5 @@
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
-import { moduleOf } from "#root";
 import { PithError } from "../../errors.ts";
 import { isWithin } from "../../evaluate/compare.ts";
 import { targetOption } from "../../quantize/targets.ts";
@@ -121,9 +120,8 @@ export default defineCommand({
       command,
     };
     const replaced = await isThere(join(out, "model.onnx"));
-    const job = moduleOf("cli/jobs/compress");
     const result = await withPartialRun(out, (resumeFolder) =>
-      session.job<typeof compressJob>(job, { ...input, resumeFolder }, `compress ${model}`),
+      session.job<typeof compressJob>("compress", { ...input, resumeFolder }, `compress ${model}`),
     );
     return show(model, result, { demanded: options.maxDrop !== undefined || !force, replaced });
   },

@@ -1,5 +1,4 @@
 import * as v from "valibot";
-import { moduleOf } from "#root";
 import type { Miss } from "../../errors.ts";
 import { blameText } from "../../evaluate/index.ts";
 import { decibelsText, shareText } from "../../report/debug.ts";
@@ -43,7 +42,7 @@ export default defineCommand({
     }
     const input = { original, model, out, data, output, seed: session.seed };
     const { layers, blamed, misses, on, preprocessing } = await session.job<typeof debugJob>(
-      moduleOf("cli/jobs/debug"),
+      "debug",
       input,
       `debug ${model}`,
     );

@@ -1,5 +1,4 @@
 import * as v from "valibot";
-import { moduleOf } from "#root";
 import { PithError } from "../../errors.ts";
 import { sameDirection } from "../../evaluate/batch-dependence.ts";
 import type { Estimate, Unit } from "../../evaluate/types.ts";
@@ -88,7 +87,7 @@ export default defineCommand({
     }
     const asked = { model, against, data, score, metric, output, maxDrop, strict, demanded, targets: target };
     const input = { ...asked, seed: session.seed };
-    const result = await session.job<typeof evalJob>(moduleOf("cli/jobs/eval"), input, `eval ${model}`);
+    const result = await session.job<typeof evalJob>("eval", input, `eval ${model}`);
     const { measured, targets } = result;
     const goals: Goal[] = [];
     if (maxDrop !== undefined) goals.push(...dropGoals(result, maxDrop));

@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { basename, isAbsolute, join, relative, resolve } from "node:path";
 import * as v from "valibot";
 import { readText } from "#platform";
-import { moduleOf } from "#root";
 import { capitalized, PithError, refusalIn } from "../../errors.ts";
 import { isUnsteady } from "../../evaluate/latency.ts";
 import { type TargetName, targetNames } from "../../evaluate/run-target.ts";
@@ -124,7 +123,7 @@ export async function variantsOf(
       ...settings,
       options: { ...passed, dtype: name },
     };
-    const work = () => session.job<typeof passJob>(moduleOf("cli/jobs/pass"), input, `quantize ${source} to ${name}`);
+    const work = () => session.job<typeof passJob>("pass", input, `quantize ${source} to ${name}`);
     const result = await withoutLeftovers(file, work);
     const { after, idle, written, samples, preprocessing } = result;
     if (after === undefined || written === undefined)
@@ -171,7 +170,7 @@ export async function variantsOf(
           ? undefined
           : (modules) =>
               session.job<typeof endToEndJob>(
-                moduleOf("cli/jobs/end-to-end"),
+                "end-to-end",
                 { folder, modules, data, isText, seed: session.seed },
                 `try ${modules.map(({ result }) => basename(result)).join(", ")}`,
               ),
@@ -227,7 +226,7 @@ async function speedOf(
   };
   try {
     const { latency, where } = await session.job<typeof benchJob>(
-      moduleOf("cli/jobs/bench"),
+      "bench",
       { ...input, seed: session.seed },
       `time ${result}`,
     );

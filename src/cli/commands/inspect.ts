@@ -1,5 +1,4 @@
 import * as v from "valibot";
-import { moduleOf } from "#root";
 import { inspect } from "../../report/index.ts";
 import { defineCommand } from "../command.ts";
 import { fileBytes, filesOf } from "../files.ts";
@@ -24,9 +23,8 @@ export default defineCommand({
       log: ({ id, text, level }) => session.terminal.note(id, text, level),
     });
     const description = { file: path, bytes: await fileBytes(filesOf(model, path)), ...(await inspect(model)) };
-    const module = moduleOf("cli/jobs/weights");
     const numbers = weights
-      ? await session.job<typeof weightsJob>(module, { model: path }, `inspect ${path}`)
+      ? await session.job<typeof weightsJob>("weights", { model: path }, `inspect ${path}`)
       : undefined;
     return {
       data: numbers === undefined ? description : { ...description, weights: numbers },

@@ -2,7 +2,6 @@
 
 import { join } from "node:path";
 import * as v from "valibot";
-import { moduleOf } from "#root";
 import { capitalized, PithError } from "../../errors.ts";
 import type { Goal, Unit, Verdict } from "../../evaluate/index.ts";
 import { comparedNearness, type Made, nearnessText, randomNearness } from "../../folder/index.ts";
@@ -100,8 +99,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const replaced = await isThere(out);
       const settings = { options: session.passed, data, metric, output, maxDrop, strict, force, dryRun };
       const input = { command: name, model, out, seed: session.seed, ...settings };
-      const module = moduleOf("cli/jobs/pass");
-      const work = () => session.job<typeof passJob>(module, input, `${name} ${model}`);
+      const work = () => session.job<typeof passJob>("pass", input, `${name} ${model}`);
       const result = await withoutLeftovers(out, work).catch((error: unknown) => {
         throw stopped(error, checkpoint === undefined && keysOf(pass.options).has("checkpoint"));
       });

@@ -1,6 +1,5 @@
 import { basename } from "node:path";
 import * as v from "valibot";
-import { moduleOf } from "#root";
 import { defineCommand } from "../command.ts";
 import { requireOther } from "../files.ts";
 import type plotJob from "../jobs/plot.ts";
@@ -25,7 +24,7 @@ export default defineCommand({
     await requireOther(out, [["the model itself", model]]);
     await requireWritable(out);
     const input = { model, name: basename(model), out, amount };
-    const size = await session.job<typeof plotJob>(moduleOf("cli/jobs/plot"), input, `plot ${model}`);
+    const size = await session.job<typeof plotJob>("plot", input, `plot ${model}`);
     return {
       data: { model, written: out, bytes: size },
       print: (terminal) => terminal.line(`written: ${terminal.color.bold(out)} (${bytes(size)})`),

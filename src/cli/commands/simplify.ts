@@ -1,5 +1,4 @@
 import * as v from "valibot";
-import { moduleOf } from "#root";
 import { defineCommand, type Result } from "../command.ts";
 import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
@@ -42,8 +41,7 @@ export default defineCommand({
     const replaced = await isThere(out);
     const { keepOutput: keepOutputs, finalize = false, force = false } = options;
     const input = { model, out, set, fix, keepOutputs, finalize, sizes, force, seed: session.seed };
-    const module = moduleOf("cli/jobs/simplify");
-    const job = () => session.job<typeof simplifyJob>(module, input, `simplify ${model}`);
+    const job = () => session.job<typeof simplifyJob>("simplify", input, `simplify ${model}`);
     return show(model, await withoutLeftovers(out, job), replaced);
   },
 });
