@@ -1,8 +1,8 @@
 /** What benches print: headings, tables, figures with interval and number. */
 import { cpus, loadavg } from "node:os";
-import { percent } from "../../src/cli/numbers.ts";
 import { type Column, tableLines } from "../../src/cli/table.ts";
 import type { Comparison, Estimate } from "../../src/evaluate/index.ts";
+import { percent } from "../../src/evaluate/numbers.ts";
 
 export function line(text = ""): void {
   process.stdout.write(`${text}\n`);

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { InspectedFile } from "../../src/cli/inspect/show.ts";
 import type { Measurement } from "../../src/cli/jobs/eval.ts";
 import type { PassOutput } from "../../src/cli/jobs/pass.ts";
-import { bytes, integer, percent } from "../../src/cli/numbers.ts";
+import { bytes, integer, percent } from "../../src/evaluate/numbers.ts";
 import { shared } from "../../test/shared.ts";
 import { pith } from "../lib/command.ts";
 import { heading, line, points, share, table } from "../lib/print.ts";

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { bytes, clock, count, duration, estimate, integer, percent } from "./numbers.ts";
+import { bytes, count, integer, percent } from "../evaluate/numbers.ts";
+import { clock, duration, estimate } from "./numbers.ts";
 
 test("sizes have three digits and decimal units", () => {
   expect([0, 999, 1000, 3_460_000, 90_400_000, 999_600, 268_000_000].map(bytes)).toEqual([

@@ -3,21 +3,7 @@
 import { integer, percent } from "../evaluate/numbers.ts";
 import type { Estimate } from "../evaluate/types.ts";
 
-export {
-  allowance,
-  bytes,
-  count,
-  counted,
-  difference,
-  differenceWithInterval,
-  figure,
-  figureInterval,
-  integer,
-  minus,
-  percent,
-  speed,
-  times,
-} from "../evaluate/numbers.ts";
+export { allowance, figure } from "../evaluate/numbers.ts";
 
 /** 91.5 % (89.6 … 93.1, n = 1,000): a fraction with its 95 % interval. */
 export function estimate({ value, low, high, count: samples }: Estimate): string {

@@ -1,5 +1,5 @@
+import { integer } from "../evaluate/numbers.ts";
 import type { Used } from "./jobs/task.ts";
-import { integer } from "./numbers.ts";
 
 /** `trained on: cifar10 (train, 19,800)  calibrated on: cifar10 (train, 200)  tested on: cifar10 (test, 1,000)`; `(1,024 of 10,000 settled it)` */
 export function samplesLine({

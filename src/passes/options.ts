@@ -5,6 +5,9 @@ import { clause, PithError } from "../errors.ts";
 /** A schema with the words that help and documentation show. */
 export const described = <S extends v.GenericSchema>(schema: S, text: string) => v.pipe(schema, v.description(text));
 
+/** A number of things: 1 or more. */
+export const countOption = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
+
 type Reader = (given: unknown) => PithError | undefined;
 
 const readers = new WeakMap<object, Reader>();

@@ -19,7 +19,7 @@ import { feedingOf } from "../evaluate/feeding.ts";
 import { counted } from "../evaluate/numbers.ts";
 import { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
-import { described } from "../passes/options.ts";
+import { countOption, described } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { lossOption } from "../train/losses/parse.ts";
@@ -32,7 +32,6 @@ import { matchLayers } from "./match.ts";
 import { isNearer, type Score, scorer, scoreText } from "./score.ts";
 import type { Scope, Stage, Staged } from "./stage.ts";
 
-const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
 const stageNames = ["batch-norm", "bias", "least-squares", "blocks", "end-to-end"] as const;
 
@@ -60,11 +59,11 @@ const recoverOptions = v.strictObject({
   ),
   minutes: described(v.optional(positive), "time limit in minutes: after it, no stage starts and training stops"),
   samples: described(
-    v.optional(v.pipe(count, v.minValue(2, "must be at least 2")), 256),
+    v.optional(v.pipe(countOption, v.minValue(2, "must be at least 2")), 256),
     "samples that the stages before training are fitted on",
   ),
-  epochs: described(v.optional(count, 1), "end-to-end: maximum number of epochs"),
-  batch: described(v.optional(count, 64), "blocks and end-to-end: samples per batch"),
+  epochs: described(v.optional(countOption, 1), "end-to-end: maximum number of epochs"),
+  batch: described(v.optional(countOption, 64), "blocks and end-to-end: samples per batch"),
   learningRate: described(v.optional(positive, 0.0005), "blocks and end-to-end: learning rate of Adam"),
   loss: described(v.optional(lossOption), "end-to-end: a loss on labels instead of the original's outputs"),
   output: described(v.optional(v.string()), "output to recover (default: logits, else the first float output)"),

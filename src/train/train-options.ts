@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { augmentationSchema, parseAugmentation } from "../data/augment-options.ts";
 import { datasetObject, datasetOption } from "../data/option.ts";
 import type { Metric } from "../evaluate/types.ts";
-import { described, selectionOptions, understood } from "../passes/options.ts";
+import { countOption, described, selectionOptions, understood } from "../passes/options.ts";
 import { lossMeanings, lossOption } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";
@@ -13,7 +13,6 @@ import { type Schedule, schedules } from "./schedule.ts";
 export const usualBatch = 128;
 
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
-const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
 const apart = "takes a share between 0 and 1, like 10%, or a data set";
@@ -51,12 +50,12 @@ const trainEntries = v.strictObject({
     v.optional(v.pipe(v.union([v.string(), augmentationSchema]), understood(parseAugmentation))),
     'random augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2"',
   ),
-  epochs: described(v.optional(count, 5), "passes over the data"),
+  epochs: described(v.optional(countOption, 5), "passes over the data"),
   batch: described(
-    v.optional(count),
+    v.optional(countOption),
     `samples per batch (default: ${usualBatch}, or the fixed batch size of the model)`,
   ),
-  accumulate: described(v.optional(count, 1), "gradient accumulation: batches per update"),
+  accumulate: described(v.optional(countOption, 1), "gradient accumulation: batches per update"),
   optimizer: described(
     v.optional(
       v.union([v.picklist(optimizerNames), v.custom<Optimizer>(isOptimizer, 'must be "adam", "sgd" or an optimizer')]),
@@ -112,13 +111,13 @@ const trainEntries = v.strictObject({
     "held-out share for evaluation, such as 10%, or other data; the best weights are kept",
   ),
   metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),
-  every: described(v.optional(count), "steps between evaluations (default: an epoch)"),
-  patience: described(v.optional(count), "early stopping: evaluations without improvement"),
+  every: described(v.optional(countOption), "steps between evaluations (default: an epoch)"),
+  patience: described(v.optional(countOption), "early stopping: evaluations without improvement"),
   batchStatistics: described(
     v.optional(v.boolean(), false),
     "use batch statistics in batch normalization (default: those of the file)",
   ),
-  threads: described(v.optional(count), "threads of the runtime"),
+  threads: described(v.optional(countOption), "threads of the runtime"),
   checkpointing: described(v.optional(v.boolean(), false), "gradient checkpointing: less memory, a third more time"),
   checkpoint: described(
     v.pipe(v.optional(v.string()), v.metadata({ value: "folder" })),

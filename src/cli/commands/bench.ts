@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
+import { bytes, count, counted, integer } from "../../evaluate/numbers.ts";
 import type { TargetName } from "../../evaluate/run-target.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
 import { targetOption } from "../../quantize/targets.ts";
@@ -11,7 +12,7 @@ import type benchJob from "../jobs/bench.ts";
 import type { BenchOutput } from "../jobs/bench.ts";
 import type memoryJob from "../jobs/memory.ts";
 import type sizesJob from "../jobs/sizes.ts";
-import { bytes, count, counted, duration, integer } from "../numbers.ts";
+import { duration } from "../numbers.ts";
 import { countSchema, flag } from "../options.ts";
 import { settings } from "../set.ts";
 import { requireAppendable } from "../writable.ts";

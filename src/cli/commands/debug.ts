@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import type { Miss } from "../../errors.ts";
 import { blameText } from "../../evaluate/index.ts";
+import { counted } from "../../evaluate/numbers.ts";
 import { decibelsText, shareText } from "../../report/debug.ts";
 import { groupBy } from "../../tensor/group-by.ts";
 import { defineCommand } from "../command.ts";
@@ -8,7 +9,6 @@ import { dataFlags, dataRequest } from "../data.ts";
 import { requireOther } from "../files.ts";
 import type debugJob from "../jobs/debug.ts";
 import { metricFlags } from "../metrics.ts";
-import { counted } from "../numbers.ts";
 import { flag } from "../options.ts";
 import { requireWritable } from "../writable.ts";
 

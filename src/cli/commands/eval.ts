@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { sameDirection } from "../../evaluate/batch-dependence.ts";
+import { counted, difference, figure, figureInterval, integer, minus, percent } from "../../evaluate/numbers.ts";
 import type { Estimate, Unit } from "../../evaluate/types.ts";
 import { targetOption } from "../../quantize/targets.ts";
 import { escapeMarkdown } from "../../report/markdown.ts";
@@ -11,7 +12,7 @@ import { appendText, requireOther } from "../files.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { counted, difference, estimate, figure, figureInterval, integer, minus, percent } from "../numbers.ts";
+import { estimate } from "../numbers.ts";
 import { flag } from "../options.ts";
 import { requireAppendable } from "../writable.ts";
 

@@ -6,6 +6,7 @@ import * as v from "valibot";
 import { readText } from "#platform";
 import { capitalized, PithError, refusalIn } from "../../errors.ts";
 import { isUnsteady } from "../../evaluate/latency.ts";
+import { bytes } from "../../evaluate/numbers.ts";
 import { type TargetName, targetNames } from "../../evaluate/run-target.ts";
 import {
   basesIn,
@@ -31,7 +32,6 @@ import type folderCheckJob from "../jobs/folder-check.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassInput } from "../jobs/pass.ts";
 import { openLoader } from "../loader.ts";
-import { bytes } from "../numbers.ts";
 import { flag } from "../options.ts";
 import { samplesLine } from "../samples.ts";
 import { settings as parseSettings } from "../set.ts";

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { capitalized, PithError } from "../../errors.ts";
 import type { Goal, Unit, Verdict } from "../../evaluate/index.ts";
+import { bytes, count, counted, differenceWithInterval, figure, integer, times } from "../../evaluate/numbers.ts";
 import { comparedNearness, type Made, nearnessText, randomNearness } from "../../folder/index.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import {
@@ -24,7 +25,7 @@ import type { Reference } from "../jobs/judging.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { bytes, count, counted, differenceWithInterval, figure, integer, times, withoutNote } from "../numbers.ts";
+import { withoutNote } from "../numbers.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";

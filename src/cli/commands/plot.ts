@@ -1,9 +1,9 @@
 import { basename } from "node:path";
 import * as v from "valibot";
+import { bytes } from "../../evaluate/numbers.ts";
 import { defineCommand } from "../command.ts";
 import { requireOther } from "../files.ts";
 import type plotJob from "../jobs/plot.ts";
-import { bytes } from "../numbers.ts";
 import { flag } from "../options.ts";
 import { requireWritable } from "../writable.ts";
 

@@ -1,9 +1,10 @@
 import * as v from "valibot";
+import { bytes, integer, times } from "../../evaluate/numbers.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
-import { bytes, constantNote, integer, times, withoutNote } from "../numbers.ts";
+import { constantNote, withoutNote } from "../numbers.ts";
 import { flag } from "../options.ts";
 import { namedSizes, settings } from "../set.ts";
 import { requireWritable } from "../writable.ts";

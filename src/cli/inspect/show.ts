@@ -1,10 +1,10 @@
 import { basename } from "node:path";
 import { reasonText } from "../../errors.ts";
+import { bytes, count, counted, integer, percent, times } from "../../evaluate/numbers.ts";
 import type { InspectedLayer, Inspection, OperationCount, Port } from "../../report/inspect/inspect.ts";
 import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
 import { isUnknownDim, symbol } from "../../tensor/dims.ts";
 import { energies, type WeightNumbers } from "../jobs/weights.ts";
-import { bytes, count, counted, integer, percent, times } from "../numbers.ts";
 import type { Terminal } from "../terminal.ts";
 import { mergeRows } from "./merge-rows.ts";
 

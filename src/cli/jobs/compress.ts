@@ -9,6 +9,7 @@ import { sidecarsMissingAt } from "../../data/sidecars.ts";
 import { createEngine } from "../../engine/index.ts";
 import { type ErrorCode, PithError, stopIfAsked } from "../../errors.ts";
 import { type Metric, size } from "../../evaluate/index.ts";
+import { bytes, figure } from "../../evaluate/numbers.ts";
 import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
 import type { JobContext } from "../../job/job.ts";
 import {
@@ -25,7 +26,6 @@ import { type Machine, type Measured, type Run, reportMarkdown, reportPage } fro
 import type { MetricName } from "../../task/index.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
-import { bytes, figure } from "../numbers.ts";
 import { tokensTimed } from "./bench.ts";
 import { openToChange } from "./open-model.ts";
 import { withTargets } from "./target.ts";

@@ -1,6 +1,5 @@
 /** Says how long judging will take, as soon as its first batches tell. */
-import { waiting } from "../../evaluate/numbers.ts";
-import { counted } from "../numbers.ts";
+import { counted, waiting } from "../../evaluate/numbers.ts";
 
 interface Reporting {
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
