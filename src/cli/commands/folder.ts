@@ -106,7 +106,7 @@ export async function variantsOf(
   // A folder without models is refused below, with what it holds instead.
   if (bases.length > 0)
     await session.job<typeof folderCheckJob>(
-      moduleOf("cli/jobs/folder-check"),
+      "folder-check",
       { folder, bases, data, isText, targets, seed: session.seed },
       `open ${folder}`,
     );
