@@ -72,7 +72,7 @@ export class PithError extends Error {
 export function stopIfAsked(
   signal: AbortSignal | undefined,
   sentence = "Stopped on request.",
-  options: { readonly hint?: string } = {},
+  options: { readonly hint?: string | undefined } = {},
 ): void {
   if (signal?.aborted === true) throw new PithError("E_STOPPED", sentence, { ...options, cause: signal.reason });
 }

@@ -296,7 +296,7 @@ export interface Traits {
    */
   readonly mustBe?: (site: Site) => readonly { readonly input: number; readonly type: ValueType }[];
   /** Takes sequences, optionals and maps too: what is no tensor is refused for all other operators. */
-  readonly containers?: true;
+  readonly containers?: true | undefined;
   /** Whether it draws random numbers, so that two runs differ; of the inputs it may look at which are there. */
   readonly random?: (inputs: readonly unknown[]) => boolean;
   /** The tensor that output 0 is, in whichever attribute it is written: a weight may stand there. */
@@ -318,7 +318,7 @@ export interface Traits {
   /** By how much a window may be padded along its axes, before and behind: ONNX Runtime refuses pools that are padded by more. */
   readonly mostPadding?: (site: Site) => readonly number[] | undefined;
   /** Why it computes in float32 where others compute in float16, if it has to. */
-  readonly needsFloat32?: (node: Node) => string | undefined;
+  readonly needsFloat32?: ((node: Node) => string | undefined) | undefined;
   /** An attribute with which ONNX Runtime (1.30) computes wrongly in float16, in a graph inside a node: there it is left out. */
   readonly wrongInHalfInside?: string;
   /** Reads its weights once for many steps, so that making floats of their codes costs little beside them: it has no integer form that is faster. */
@@ -356,19 +356,16 @@ export interface OpDef<S> extends Traits {
    * The outputs by ONNX Runtime's operators on blocks of so many channels, for fixed dimensions; undefined where they are not faster. Left out by
    * those that have no such form, or need none (`byElement`).
    */
-  readonly inChannelBlocks?: (
-    s: S,
-    emit: Emit,
-    inputs: readonly (Value | undefined)[],
-    block: number,
-  ) => readonly Value[] | undefined;
+  readonly inChannelBlocks?:
+    | ((s: S, emit: Emit, inputs: readonly (Value | undefined)[], block: number) => readonly Value[] | undefined)
+    | undefined;
   /** Whether output 0 is a distribution, whatever goes in. Left out by those of which it never is. */
   readonly distribution?: (s: S, site: Site) => Distribution | undefined;
   /**
    * The asymptotes of output 0: there it is rounded in steps of its whole interval, so that a tiny number is a difference of two that are not, and
    * says little beside the input. Left out by those that have none; distributions of probabilities have 0 and 1.
    */
-  readonly saturates?: readonly [low: number, high: number];
+  readonly saturates?: readonly [low: number, high: number] | undefined;
   /** The inputs that hold trained numbers: those of a list that are stored. Left out by those that learn nothing. */
   readonly parameters?: readonly number[] | ((s: S, site: Site) => readonly number[]) | undefined;
   /**
@@ -380,7 +377,7 @@ export interface OpDef<S> extends Traits {
    * The numbers that inputs should hold: indices of an axis, what lies between two bounds; `output` is wanted of output 0, and goes on to what it
    * is made of. Left out by those that take any numbers. What only moves numbers, or scales and shifts them, says so by other facets.
    */
-  readonly wants?: (s: S, site: Site, output: readonly WantedInterval[]) => readonly Wanted[];
+  readonly wants?: ((s: S, site: Site, output: readonly WantedInterval[]) => readonly Wanted[]) | undefined;
   /** Several for an operator that holds several matrices. Left out by those that have none. */
   readonly weight?: Facet<(s: S, site: Site) => WeightRole | readonly WeightRole[] | Miss> | undefined;
   /** Asked once the dimensions of input 0 are known; links alone where nothing is to be rewritten. */

@@ -262,11 +262,8 @@ class Run {
 
   #stopIfAsked(): void {
     const { checkpoint } = this.#plan;
-    const hint =
-      checkpoint === undefined
-        ? {}
-        : { hint: `${lastFile(checkpoint)} has the trained weights: \`resume\` continues.` };
-    stopIfAsked(this.#context.signal, `Training was stopped after ${this.#counters.steps} steps.`, hint);
+    const hint = checkpoint && `${lastFile(checkpoint)} has the trained weights: \`resume\` continues.`;
+    stopIfAsked(this.#context.signal, `Training was stopped after ${this.#counters.steps} steps.`, { hint });
   }
 
   #diverged(what: string, step: number): PithError {

@@ -154,9 +154,7 @@ function show(model: string, { run, written, refused }: CompressOutput, { demand
       : "Allow more (--max-drop), edit the recipe (-r), or write it anyway: --force.";
   return {
     data: run,
-    ...(refused === undefined
-      ? {}
-      : { failure: new PithError(refused.code, `${refused.message} Nothing was written.`, { hint }) }),
+    failure: refused && new PithError(refused.code, `${refused.message} Nothing was written.`, { hint }),
     goalMissed: chosenOf(run) === undefined || (demanded && chosenOf(run)?.verdict?.met === false),
     print(terminal) {
       printVariants(terminal, run, refused === undefined);

@@ -27,7 +27,7 @@ import type { MetricName } from "../../task/index.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
 import { tokensTimed } from "./bench.ts";
-import { openToChange } from "./open-model.ts";
+import { contextOf, openToChange } from "./open-model.ts";
 import { withTargets } from "./target.ts";
 import { openStepsTask } from "./task.ts";
 
@@ -95,13 +95,7 @@ async function compressed(
       onStage: (name) => context.stage(name),
       onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
     },
-    {
-      engine,
-      seed: input.seed,
-      signal: context.signal,
-      log: (event) => context.log(event),
-      progress: (done, total, figures) => context.progress(done, total, figures),
-    },
+    contextOf(engine, input, context),
   );
   const warnings = [...task.warnings, ...result.run.warnings];
   const run: Run = {

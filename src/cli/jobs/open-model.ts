@@ -1,8 +1,11 @@
 /** Opening the models that a command names, with what their files contradict themselves in as warnings. */
+
+import type { Engine } from "../../engine/index.ts";
 import { isCopy } from "../../folder/files.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
+import type { Context } from "../../passes/index.ts";
 import { filesOf } from "../files.ts";
 
 export function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {
@@ -39,4 +42,20 @@ export async function openToChange(path: string, context: Pick<JobContext, "log"
   const text = `callers may override the stored value of ${list}: in the result ${defaults.length === 1 ? "it is a constant" : "they are constants"}, not an input`;
   context.log({ id: "defaults", text, level: "warning" });
   return model;
+}
+
+/** What library functions are given in a job: progress and messages go to the job's own, and references are paths. */
+export function contextOf<E extends Engine>(
+  engine: E,
+  { seed }: { readonly seed: number },
+  context: Pick<JobContext, "signal" | "log" | "progress">,
+): Context & { readonly engine: E } {
+  return {
+    engine,
+    seed,
+    signal: context.signal,
+    log: (event) => context.log(event),
+    progress: (done, total, figures) => context.progress(done, total, figures),
+    open: (reference) => open(reference),
+  };
 }

@@ -16,6 +16,7 @@ import { outputOf } from "../../train/loss.ts";
 import { outputsNamedIn } from "../../train/losses/parse.ts";
 import type { DataRequest } from "../data.ts";
 import { onCommandLine } from "../invalid-options.ts";
+import { contextOf } from "./open-model.ts";
 
 export interface Asked {
   readonly data: DataRequest;
@@ -52,19 +53,13 @@ export async function openRequest(
   model: Model,
   { path, ...data }: DataRequest,
   options: Omit<TaskOptions, "data">,
-  { seed }: { readonly seed: number },
+  asked: { readonly seed: number },
   context: JobContext,
 ): Promise<OpenedTask> {
   const task = await openTask(
     model,
     { data: path, ...data, ...options, onGuess: () => context.stage("preprocessing") },
-    {
-      engine,
-      seed,
-      signal: context.signal,
-      log: (event) => context.log(event),
-      progress: (done, total) => context.progress(done, total),
-    },
+    contextOf(engine, asked, context),
   );
   const { preprocessing, warnings } = task;
   return {

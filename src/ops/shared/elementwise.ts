@@ -33,9 +33,6 @@ interface Row<S> {
   readonly needsFloat32?: NonNullable<OpDef<S>["needsFloat32"]>;
 }
 
-const needs = ({ needsFloat32 }: Pick<Row<unknown>, "needsFloat32">) =>
-  needsFloat32 === undefined ? {} : { needsFloat32 };
-
 type UnaryRow<S> = UnaryFacets<S> & (Primitive<S> | Lowered<S>);
 
 interface Primitive<S> {
@@ -74,10 +71,10 @@ export function unary<S = undefined>(row: UnaryRow<S>): Op {
   return defineOp<S>({
     name: row.name,
     byElement: true,
-    ...needs(row),
-    ...(row.inChannelBlocks === undefined ? {} : { inChannelBlocks: row.inChannelBlocks }),
-    ...(row.containers === undefined ? {} : { containers: row.containers }),
-    ...(row.saturates === undefined ? {} : { saturates: row.saturates }),
+    needsFloat32: row.needsFloat32,
+    inChannelBlocks: row.inChannelBlocks,
+    containers: row.containers,
+    saturates: row.saturates,
     read: (site) => row.read?.(site) as S,
     infer: (_, site) => {
       const { type, dims, container } = need(site, 0);
@@ -132,8 +129,8 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
   return defineOp<S>({
     name: row.name,
     byElement: true,
-    ...needs(row),
-    ...(row.inChannelBlocks === undefined ? {} : { inChannelBlocks: row.inChannelBlocks }),
+    needsFloat32: row.needsFloat32,
+    inChannelBlocks: row.inChannelBlocks,
     ...(row.type === undefined ? { sameType: 0 } : {}),
     withoutEffect: ["broadcast", "axis"],
     read: (site) =>
@@ -144,7 +141,7 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
     },
     unchanged: (_, site) => keptOperand(site, row.neutral),
     affine: (_, site) => affineOf(site, row.affine),
-    ...(row.wants === undefined ? {} : { wants: row.wants }),
+    wants: row.wants,
     parameters: row.parameters,
     // What leaves the other operand as it is by being 1 scales it.
     scales: () => [row.neutral?.left, row.neutral?.right].flatMap((neutral, input) => (neutral === 1 ? [input] : [])),
