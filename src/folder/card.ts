@@ -76,13 +76,15 @@ function adviceOf(found: readonly Records[string][], modules: number, tried: Car
     const bytesOf = (dtype: DtypeName): readonly number[] =>
       found.flatMap((one) => (one.dtype === dtype ? one.bytes : []));
     // Only a dtype that every model has can be named for all.
-    const [smallest] = [...new Set(found.map(({ dtype }) => dtype))]
-      .filter((dtype) => bytesOf(dtype).length === modules)
-      .sort((a, b) => sum(bytesOf(a)) - sum(bytesOf(b)));
-    const said = [smallest === undefined ? "" : `\`${smallest}\` is the smallest download`, fastestOf(found)];
+    const whole = [...new Set(found.map(({ dtype }) => dtype))].filter((dtype) => bytesOf(dtype).length === modules);
+    const [smallest] = whole.toSorted((a, b) => sum(bytesOf(a)) - sum(bytesOf(b)));
+    const said = [
+      smallest === undefined ? "" : `\`${smallest}\` is the smallest download`,
+      modules === 1 ? fastestOf(found) : "",
+    ];
     const text = said.filter((part) => part !== "").join(", ");
     if (text !== "") lines.push(`Node and WebAssembly: ${text}.`);
-    const first = (...names: readonly DtypeName[]): string => names.find((name) => bytesOf(name).length > 0) ?? "fp32";
+    const first = (...names: readonly DtypeName[]): string => names.find((name) => whole.includes(name)) ?? "fp32";
     const [half, full] = [first("q4f16", "fp16", "q4"), first("q4")];
     lines.push(
       half === full

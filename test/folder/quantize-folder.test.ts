@@ -157,6 +157,9 @@ test("several modules have their dtype by file and by session, the first that ho
   expect(await loaderOf()).toEqual({
     dtype: { decoder_model_merged: "q4", encoder_model: "q8", model: "q8" },
   });
+  // The encoder has no q4: the card recommends it to no device.
+  const card = await readFile(at("out", "README.md"), "utf8");
+  expect(card).toContain("- Node and WebAssembly: `q8` is the smallest download.\n- WebGPU: `fp32`.\n");
 });
 
 describe("kept is of each module", () => {
