@@ -5,6 +5,7 @@
  * index of embeddings that is a fault: a query comes alone. Each sample is run in a batch and alone, without padding, and the two answers
  * are compared by their cosine.
  */
+import { isIndexed } from "../data/indexed.ts";
 import { mapColumns, sampleCount, sliceBatch } from "../data/rows.ts";
 import { findStates } from "../data/states.ts";
 import type { Dataset } from "../data/types.ts";
@@ -30,6 +31,8 @@ export interface InvarianceOptions extends MetricOptions {
   readonly samples?: number;
   /** Samples in a batch (8). */
   readonly batch?: number | undefined;
+  /** Samples are drawn by it, where the data can be had in any order, so that batches hold samples of unlike lengths (0). */
+  readonly seed?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -46,13 +49,13 @@ export async function batchInvariance(
   dataset: Dataset,
   options: InvarianceOptions = {},
 ): Promise<Invariance | Miss> {
-  const { samples = 64, batch = 8, signal } = options;
+  const { samples = 64, batch = 8, seed = 0, signal } = options;
   const fixed = model.graph.feeds.find(({ type }) => typeof type?.dims?.[0] === "number");
   if (fixed !== undefined) return new Miss(`its input "${fixed.name}" fixes the number of samples`);
   const runner = await createRunner(engine, model, dataset.name);
   let [done, sum, worst, largest] = [0, 0, 1, 0];
   try {
-    for await (const read of dataset.batches({ size: batch })) {
+    for await (const read of dataset.batches({ size: batch, ...(isIndexed(dataset) ? { shuffle: seed } : {}) })) {
       stopIfAsked(signal, "The evaluation was stopped.");
       const count = Math.min(sampleCount(read, dataset.name), samples - done);
       if (count < 1) break;
@@ -81,6 +84,9 @@ export async function batchInvariance(
 
 /** The cosine below which an answer counts as another one: rounding alone stays far above. */
 export const sameDirection = 0.9999;
+/** In four digits; what is below `sameDirection` is rounded down, so that it does not look as if it reached it. */
+export const cosineText = (worst: number): string =>
+  (worst < sameDirection ? Math.floor(1e4 * worst) / 1e4 : worst).toFixed(4);
 /** So few samples show ranges that are taken from the batch. */
 const noteSamples = 16;
 const usualBatch = 64;
@@ -112,7 +118,7 @@ export async function judgedBatch(
       samples: noteSamples,
     }).catch(refusalIn);
     if (found instanceof PithError || found instanceof Miss || !(found.worst < sameDirection)) continue;
-    const differs = `the output for a sample alone differs from that in a batch of ${size} (cosine ${found.worst.toFixed(4)} at worst, ${found.samples} samples)`;
+    const differs = `the output for a sample alone differs from that in a batch of ${size} (cosine ${cosineText(found.worst)} at worst, ${found.samples} samples)`;
     const note =
       batch === undefined
         ? `${metric} is measured one sample at a time: ${differs}. To measure in batches, set \`batch\`.`

@@ -6,7 +6,7 @@ import { parseModel } from "../graph/text.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
-import { batchInvariance, judgedBatch } from "./batch-dependence.ts";
+import { batchInvariance, cosineText, judgedBatch } from "./batch-dependence.ts";
 import { answersWithNaN } from "./compare.ts";
 import { cosine, embeddings, neighbourOverlap } from "./embedding.ts";
 import { evaluate } from "./evaluate.ts";
@@ -125,6 +125,38 @@ describe("alone and in a batch", () => {
 }`);
     const found = await batchInvariance(engine, model, tokens, { batch: 4 });
     expect(found instanceof Miss ? 1 : found.worst).toBeLessThan(0.9);
+  });
+
+  test("samples are drawn from all of the data, by the seed", async () => {
+    // Behind the first hundred lies one sample that changes what is said of its batch.
+    const values = Float32Array.from({ length: 200 * 2 }, (_, at) => (at === 300 ? 50 : 1 + (at % 7)));
+    const data = memory("far behind", { x: float32([200, 2], values) });
+    const model = parseModel(`opset 21 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
+  m = ReduceMax(x) {keepdims=1}
+  ten: float32[] = 10
+  far = Greater(m, ten)
+  z = Sub(x, m)
+  y = Where(far, z, x)
+}`);
+    const found = async (options: object) => {
+      const one = await batchInvariance(engine, model, data, options);
+      return one instanceof Miss ? 1 : one.worst;
+    };
+    const all = await found({ samples: 200 });
+    expect(all).toBeLessThan(0.99);
+    const worst = await Promise.all([0, 1, 2, 3, 4, 5].map((seed) => found({ samples: 64, seed })));
+    expect(Math.min(...worst)).toBeLessThan(0.99);
+    expect(await found({ samples: 64, seed: 3 })).toBe(worst[3]);
+  });
+
+  test("a cosine below the limit is not printed as the limit", () => {
+    expect([0.99989, 0.9999, 0.99998, -0.5, Number.NaN].map(cosineText)).toEqual([
+      "0.9998",
+      "0.9999",
+      "1.0000",
+      "-0.5000",
+      "NaN",
+    ]);
   });
 
   test("figures of a model that depends on its batch say of which batch they are", async () => {

@@ -5,7 +5,7 @@ import type { Dataset } from "../data/index.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../data/tokenizer.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss } from "../errors.ts";
-import { sameDirection } from "../evaluate/batch-dependence.ts";
+import { cosineText, sameDirection } from "../evaluate/batch-dependence.ts";
 import {
   batchInvariance,
   blameText,
@@ -49,6 +49,8 @@ export const endToEnd = v.object({
   same: v.optional(v.number()),
   /** Share of tokens that are the same alone and in a padded batch, or the cosine of the worst answer alone to that in a batch. */
   batch: v.optional(v.number()),
+  /** How many samples that is of: of embeddings. */
+  batchSamples: v.optional(v.number()),
   /** Where tokens are lost, the layer of the decoder to blame first. */
   blamed: v.optional(v.string()),
 });
@@ -64,6 +66,7 @@ export interface EndToEndOptions {
   /** For a model that answers at once, and what its answers are held against the original's by. */
   readonly samples: Dataset | undefined;
   readonly metric?: Metric | undefined;
+  readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -76,15 +79,15 @@ export async function compareEndToEnd(
   engine: Engine,
   originals: ReadonlyMap<string, Model>,
   results: ReadonlyMap<string, Model>,
-  { tokenizer, texts, begin = 0, samples, metric, signal }: EndToEndOptions,
+  { tokenizer, texts, begin = 0, samples, metric, seed = 0, signal }: EndToEndOptions,
 ): Promise<EndToEnd> {
   const [original, result] = [generatorOf(originals), generatorOf(results)];
   if (original === undefined || result === undefined) {
     const [first, second] = [originals.get("model"), results.get("model")];
     if (first === undefined || second === undefined || samples === undefined) return {};
     const stop = signal === undefined ? {} : { signal };
-    const found = await batchInvariance(engine, second, samples, stop);
-    const batch = found instanceof Miss ? {} : { batch: found.worst };
+    const found = await batchInvariance(engine, second, samples, { seed, ...stop });
+    const batch = found instanceof Miss ? {} : { batch: found.worst, batchSamples: found.samples };
     if (metric === undefined) return batch;
     const compared = await compare(engine, first, second, samples, metric, { batch: 1, ...stop });
     return { answers: comparedNearness(compared), ...batch };
@@ -132,11 +135,12 @@ export function tokensFound({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness |
 
 /** What `batchText` says. */
 export const batchNote =
-  "Same in batch: the cosine of the answer that differs most, alone and in a padded batch; of texts that go on, the share of tokens that are the same.";
+  "Same in batch: of so many samples drawn at random the cosine of the answer that differs most, alone and in a padded batch; of texts that go on, the share of tokens that are the same.";
 
-/** What is the same to so many digits: a cosine, or a share of tokens. */
-export function batchText({ batch }: EndToEnd = {}): string {
-  return batch === undefined ? "" : batch >= sameDirection ? "yes" : `no (${batch.toFixed(4)})`;
+/** "yes, of 64" samples, "no (0.9942 of 64)"; of texts "no (0.9896 of 192)" tokens. */
+export function batchText({ batch, tokens, batchSamples = tokens ?? 0 }: EndToEnd = {}): string {
+  if (batch === undefined) return "";
+  return batch >= sameDirection ? `yes, of ${batchSamples}` : `no (${cosineText(batch)} of ${batchSamples})`;
 }
 
 /** A module of a folder: its original, and what is to be used of it, which is the original where there is no variant. */
@@ -151,7 +155,7 @@ export async function textsTogether(
   folder: string,
   modules: readonly ModulePaths[],
   texts: readonly string[],
-  { engine, signal }: Context,
+  { engine, seed, signal }: Context,
   held: { readonly samples?: Dataset | undefined; readonly metric?: Metric | undefined } = {},
 ): Promise<EndToEnd> {
   const opened = async (which: "original" | "result"): Promise<ReadonlyMap<string, Model>> =>
@@ -159,7 +163,7 @@ export async function textsTogether(
   const tokenizer = await openTokenizer(folder);
   const begin = (await readSettings(joinPath(folder, "config.json")))?.decoder_start_token_id;
   return compareEndToEnd(engine, await opened("original"), await opened("result"), {
-    ...{ tokenizer, texts, samples: held.samples, metric: held.metric, signal },
+    ...{ tokenizer, texts, samples: held.samples, metric: held.metric, seed, signal },
     begin: typeof begin === "number" ? begin : undefined,
   });
 }

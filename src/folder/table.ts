@@ -35,7 +35,7 @@ export function folderTable(rows: readonly Row[]): FolderTable<Row> {
     [...new Set(rows.map(text))].filter((one) => one !== undefined && one !== "");
   const metrics = distinct((row) => nearnessOf(row)?.metric);
   const batch = distinct(({ together }) => batchText(together));
-  const isSameInBatch = batch.length === 1 && batch[0] === "yes";
+  const isSameInBatch = batch.length === 1 && batch[0]?.startsWith("yes") === true;
   const columns = [
     { title: "dtype", text: ({ dtype }: Row) => dtype },
     { title: "file", text: ({ file }: Row) => file },
@@ -63,7 +63,9 @@ export function folderTable(rows: readonly Row[]): FolderTable<Row> {
       `Speed in ${timed.join(", ")}: times as fast as the original, for one sample; sequences have 128 tokens, or what the tokenizer allows.`,
     rows.some((row) => nearnessOf(row)?.low !== undefined) &&
       "In brackets: the 95 % interval of the difference from the original; of shares in points.",
-    isSameInBatch ? "Answers are the same alone and in a padded batch." : batch.length > 0 && batchNote,
+    isSameInBatch
+      ? `Answers are the same alone and in a padded batch: ${batch[0]} that were tried.`
+      : batch.length > 0 && batchNote,
     ...distinct(({ loader }) => loader && loaderNote(loader)),
   ];
   return {

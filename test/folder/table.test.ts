@@ -15,7 +15,7 @@ const file = { bytes: 1000, measured: "" };
 
 test("a metric is named in the title, and its interval is in the only brackets of a cell", () => {
   const { rows, notes } = table(
-    { dtype: "q8", file: "a.onnx", ...file, nearness: noise, together: { answers, batch: 1 } },
+    { dtype: "q8", file: "a.onnx", ...file, nearness: noise, together: { answers, batch: 1, batchSamples: 64 } },
     { dtype: "q4", file: "b.onnx", ...file, nearness: noise },
   );
   expect(rows).toEqual([
@@ -25,7 +25,7 @@ test("a metric is named in the title, and its interval is in the only brackets o
   ]);
   expect(notes).toEqual([
     "In brackets: the 95 % interval of the difference from the original; of shares in points.",
-    "Answers are the same alone and in a padded batch.",
+    "Answers are the same alone and in a padded batch: yes, of 64 that were tried.",
   ]);
 });
 
@@ -37,11 +37,27 @@ test("what differs in a batch, and what has no figure, is said of each file; ref
   );
   expect(rows).toEqual([
     ["dtype", "file", "size", "tokens", "right on", "same in batch"],
-    ["q8", "a", "1.00 kB", "97.4 % of 192 (−6.0 … −1.1)", "", "no (0.9812)"],
+    ["q8", "a", "1.00 kB", "97.4 % of 192 (−6.0 … −1.1)", "", "no (0.9812 of 192)"],
     ["q4", "b", "1.00 kB", "50.0 % apart", "wasm webgpu?", ""],
     ["q2", "c", "", "", "", ""],
   ]);
-  expect(notes).toEqual([expect.stringMatching(/^In brackets/), expect.stringMatching(/^Same in batch: the cosine/)]);
+  expect(notes).toEqual([
+    expect.stringMatching(/^In brackets/),
+    expect.stringMatching(/^Same in batch: of so many samples drawn at random the cosine/),
+  ]);
+});
+
+test("what is the same in a batch has its count, and a cosine below the limit is not printed as the limit", () => {
+  const together = [
+    { batch: 0.99989, batchSamples: 64 },
+    { batch: 1, batchSamples: 64 },
+  ];
+  const rows = together.map((one, at) => ({ dtype: "q8", file: `${at}`, together: one }) as const);
+  expect(
+    table(...rows)
+      .rows.slice(1)
+      .map((row) => row.at(-1)),
+  ).toEqual(["no (0.9998 of 64)", "yes, of 64"]);
 });
 
 test("speeds have their place in a note, and transformers.js its version", () => {

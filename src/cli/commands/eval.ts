@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
-import { sameDirection } from "../../evaluate/batch-dependence.ts";
+import { cosineText, sameDirection } from "../../evaluate/batch-dependence.ts";
 import { counted, difference, figure, figureInterval, integer, minus, percent } from "../../evaluate/numbers.ts";
 import type { Estimate, Unit } from "../../evaluate/types.ts";
 import { targetOption } from "../../quantize/targets.ts";
@@ -192,7 +192,11 @@ function figureRows({
   const rows = figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
   if (alone !== undefined) {
     const depends = alone.worst < sameDirection;
-    rows.push(["same alone and in batch", depends ? "NO" : "yes", `cosine ${minus(alone.worst.toFixed(4))} at worst`]);
+    rows.push([
+      "same alone and in batch",
+      depends ? "NO" : "yes",
+      `cosine ${minus(cosineText(alone.worst))} at worst, of ${counted(alone.samples, "sample")}`,
+    ]);
   }
   // Of what holds a model against its original the original itself has nothing to say.
   if (comparison === undefined || truth === "original") return rows;

@@ -210,7 +210,7 @@ async function measurement(
   if (atChance && !task.atChance) {
     context.log({ id: "chance", text: chanceQuestion(task.preset, reached, chance), level: "warning" });
   }
-  const some = { samples: samplesLookedInto, signal: context.signal };
+  const some = { samples: samplesLookedInto, seed: input.seed, signal: context.signal };
   const isVector = outputKind(candidate, output) === "vector";
   const alone = isVector ? await batchInvariance(engine, candidate, ready, { ...some, output }) : undefined;
   const measured: Measurement = {
