@@ -2,7 +2,7 @@
  * Whether a changed model still does what its original does, where there is no data: both run on the same inputs, drawn from a seed.
  *
  * Such inputs are nothing that a model was made for, so little is asked. A result is lost if it does not run, or if one of its
- * outputs is lost. Where random inputs do not move the original, nothing is refused, and how far the two are apart is all there is.
+ * outputs is lost. Where random inputs do not move the original, only a result that is far from it is refused.
  */
 
 import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
