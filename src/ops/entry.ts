@@ -150,6 +150,8 @@ export interface WeightRole {
   readonly outputAxis: number;
   /** What the operator still does to the product before it goes out: an activation, a sum. Nothing that follows can be folded into the weight. */
   readonly fused?: string;
+  /** The attribute that scales the product, where it does: 1 without it. */
+  readonly scaled?: { readonly attribute: string; readonly factor: number };
   /** The weight is stored in packed blocks, whose axes count no channels: how many it stands for, and the bits of a code. */
   readonly packed?: { readonly outputs: number; readonly inputs: number; readonly bits: number };
   /**

@@ -143,7 +143,8 @@ export const Gemm = defineOp<GemmSettings>({
     if (role instanceof Miss) return role;
     // What is added is scaled by beta.
     const at = s.beta === 1 && role.input === 1 ? { biasInput: 2 } : {};
-    return { ...role, ...at, ...gemmFactored(s, site, role.input) };
+    const scaled = s.alpha === 1 ? {} : { scaled: { attribute: "alpha", factor: s.alpha } };
+    return { ...role, ...at, ...scaled, ...gemmFactored(s, site, role.input) };
   },
   // What was contributed before goes in as the bias, scaled by beta: the sum costs nothing.
   gradient: (s, { emit, inputs: [a, b, c], up, wanted, take }) => {

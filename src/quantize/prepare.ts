@@ -1,6 +1,6 @@
 /**
  * What the schemes with integer arithmetic need before they start: an operator set that has the operators, biases as stored vectors,
- * padding inside of the windows that read it, and no batch normalization behind a layer.
+ * padding inside of the windows that read it, what scales a product (alpha of Gemm) in its weight, and no batch normalization behind a layer.
  *
  * Exporters write a missing bias as zeros of the weight's own length and of the activation's type: Expand(CastLike(0, x), Shape(w)). The
  * type is known, so CastLike is a Cast, and all of it depends on stored tensors alone.
@@ -20,6 +20,8 @@ import { movePadsIntoWindows } from "../passes/fuse-pairs.ts";
 import type { Change, Context } from "../passes/pass.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { readStored } from "../passes/stored.ts";
+import { fromNumbers, toFloats } from "../tensor/convert.ts";
+import { deferred } from "../tensor/deferred.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { dropRoundings } from "./model-roundings.ts";
 import { isHeldOrInteger, place } from "./placement.ts";
@@ -48,6 +50,9 @@ export function tryOut(model: Model, selection: Selection, inside = false): Tria
   const { able, ...rest } = tentatively(model, () => {
     dropRoundings(model);
     castsByType(model);
+    // Only what is left to do is asked here: the numbers follow in `prepare`.
+    for (const { node, scaled } of scaledIn(layersOf(model, infer(model))))
+      node.graph.setAttribute(node, scaled.attribute, undefined);
     const inference = infer(model);
     const all = layersOf(model, inference);
     const misses: Miss[] = [];
@@ -97,9 +102,22 @@ export async function prepare(
 ): Promise<{ readonly changes: readonly Change[]; readonly misses: readonly Miss[] }> {
   castsByType(model);
   const padded = movePadsIntoWindows(model);
-  const inference = infer(model);
   const { graph } = model;
   const nodes = new Set(targets.map(({ node }) => node));
+  for (const { node, weight, tensor, scaled } of scaledIn(allLayers(model, infer(model)))) {
+    if (!nodes.has(node)) continue;
+    const { type, dims } = tensor;
+    weight.tensor = await deferred("float32", dims, async () =>
+      fromNumbers(
+        "float32",
+        dims,
+        toFloats(await tensor.read()).map((number) => number * scaled.factor),
+      ),
+    );
+    weight.type = { type, dims };
+    node.graph.setAttribute(node, scaled.attribute, undefined);
+  }
+  const inference = infer(model);
   const behind = [...nodes].flatMap(({ outputs }) => outputs.flatMap((output) => [...(output?.uses ?? [])]));
   const readers = new Set([...nodes, ...behind.map(({ node }) => node)]);
   const vectors = [...graph.values()].filter(
@@ -112,6 +130,18 @@ export async function prepare(
   if (vectors.length > 0) removeUnused(graph);
   const fused = await fuseBatchNorms(model, { trained: true, into: (layer) => nodes.has(layer.node) });
   return { ...fused, changes: [...padded, ...fused.changes] };
+}
+
+/** Layers whose product is scaled by an attribute, which the weight can take on: stored as it is read, by this layer alone. */
+function scaledIn(all: readonly Layer[]) {
+  return all.flatMap(({ node, weight, effective, role: { scaled } }) => {
+    const { tensor } = weight;
+    const isOwn = effective === weight && weight.uses.size === 1 && !weight.graph.isOutput(weight);
+    const isPlain = weight.role === undefined || weight.role.kind === "parameter" || weight.role.kind === "buffer";
+    return scaled !== undefined && tensor?.type === "float32" && isOwn && isPlain && !weight.graph.isInput(weight)
+      ? [{ node, weight, tensor, scaled }]
+      : [];
+  });
 }
 
 /** A vector that nodes make of stored tensors and something else reads. What is made of integers stays: it is quantized already. */

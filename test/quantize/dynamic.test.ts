@@ -2,6 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../../src/analysis/learned.ts";
+import { memory } from "../../src/data/index.ts";
+import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
 import { dequantizeLinear, dequantizeTensor, dynamicQuantizeLinear, quantizeWeights } from "../../src/math/index.ts";
@@ -117,6 +119,40 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 5]) {
     const x = numbersFor([3, 6]);
     await quantize(model, { scheme: "dynamic" });
     expect(difference(product(x, weight, transposed, bias, factor), await run(model, { x }))).toBeLessThan(1e-6);
+  });
+
+  const scaledTwice = (second: string): Model =>
+    parseModel(`opset 17
+graph (x: float32[batch, 6]) -> (y: float32[batch, 6], z: float32[batch, 6]) {
+  a.weight: float32[6, 6] = random(seed 1)
+  b.weight: float32[6, 6] = random(seed 3)
+  a.bias: float32[6] = random(seed 2)
+  y = Gemm(x, a.weight, a.bias) {alpha=0.25, beta=2.0}
+  z = Gemm(x, ${second}) {alpha=-3.0, transB=1}
+}`);
+
+  test.each(["dynamic", "static"] as const)(
+    "%s: Gemm that scales its product has the scale in its weight",
+    async (scheme) => {
+      const model = scaledTwice("b.weight");
+      const x = numbersFor([3, 6]);
+      const expected = await run(model, { x });
+      const data = scheme === "static" ? { data: memory("x", { x }) } : {};
+      const { changes, misses } = await quantize(model, { scheme, ...data });
+      expect([changes.map(({ at }) => at), misses]).toEqual([["a", "b"], []]);
+      assertValid(model);
+      expect(difference(expected, await run(model, { x }))).toBeLessThan(0.03);
+    },
+  );
+
+  test("a weight that another layer reads, too, is not scaled for one of them", async () => {
+    const model = scaledTwice("a.weight");
+    const x = numbersFor([3, 6]);
+    const expected = await run(model, { x });
+    const { changes, misses } = await quantize(model, { scheme: "dynamic" });
+    expect(changes).toEqual([]);
+    expect(misses.map(({ reason }) => reason)).toEqual(["scales its product (alpha)", "scales its product (alpha)"]);
+    expect(await run(model, { x })).toEqual(expected);
   });
 
   test("convolutions, with shortcut, groups and bias, stay close to float", async () => {
