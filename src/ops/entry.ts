@@ -321,7 +321,7 @@ export interface Traits {
   readonly mostPadding?: (site: Site) => readonly number[] | undefined;
   /** Why it computes in float32 where others compute in float16, if it has to. */
   readonly needsFloat32?: ((node: Node) => string | undefined) | undefined;
-  /** An attribute with which ONNX Runtime (1.30) computes wrongly in float16, in a graph inside a node: there it is left out. */
+  /** An attribute with which ONNX Runtime (1.24 to 1.30) computes wrongly in float16, in a graph inside a node: there it is left out. */
   readonly wrongInHalfInside?: string;
   /** Reads its weights once for many steps, so that making floats of their codes costs little beside them: it has no integer form that is faster. */
   readonly manySteps?: true;

@@ -65,7 +65,8 @@ export const blocksForm = (settings: BlockSettings, target: Target): Form => ({
     const attributes = { K: width, N: rows, bits, block_size: block };
     const isInside = layer.node.graph.parent !== undefined;
     await writeProduct(emit, target, run, (emit, data) => {
-      // In half precision, in a graph inside a node, ONNX Runtime 1.30 loses the product with it.
+      // ONNX Runtime's processor (1.24 to 1.30) computes a float16 node in float32 where no neighbour has a kernel in float16, and casts its scales.
+      // With the level the product is lost unless these casts are folded: with all optimizations (the default), but in no graph inside a node.
       const level = isInside && data.type?.type === "float16" ? {} : { accuracy_level: accuracy };
       return emit["com.microsoft.MatMulNBits"]([data, codes, scale, zeroPoint], { ...attributes, ...level });
     });
