@@ -8,10 +8,17 @@ import { emitInto } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
+import { elementCount } from "../tensor/dims.ts";
 import type { Planned } from "./formats/format.ts";
 import { withTables } from "./plan.ts";
 import { nearest } from "./rounders/nearest.ts";
 import type { Rounding } from "./weight.ts";
+
+/** How many tensors lie beside a weight that are large enough to be its codes. */
+function storedLike({ layer: { weight }, form }: Planned): number {
+  const least = (elementCount(weight.tensor?.dims ?? []) * form.bits) / 8;
+  return [...weight.graph.values()].filter(({ tensor }) => tensor !== undefined && tensor.bytes >= least).length;
+}
 
 export async function writePlanned(
   model: Model,
@@ -37,8 +44,16 @@ export async function writePlanned(
     const { layer, form, why, decidedBy } = plan;
     const { bits } = form;
     const text = form.text(layer, run);
+    const other = plans
+      .slice(0, index)
+      .find(({ layer: { weight, effective } }) => weight === layer.weight && effective !== layer.effective);
+    const stored = other === undefined ? 0 : storedLike(plan);
     await form.write(emitInto(model, { before: layer.node, by: "quantize", onNode: inference.visit }), plan, run);
-    const what = why === undefined ? text : `${text}, ${why}`;
+    const again =
+      other !== undefined && storedLike(plan) > stored
+        ? `stored a second time: "${other.layer.name}" reads the same matrix in another form`
+        : undefined;
+    const what = [text, why, again].filter((part) => part !== undefined).join(", ");
     changes.push({ at: layer.name, kind: "quantized", what, bits, decidedBy });
   }
   for (const graph of new Set([...readInside].map((weight) => weight.graph))) graph.sort();

@@ -191,6 +191,29 @@ test.each([
   expect(noise / signal).toBeLessThan(most);
 });
 
+test.each([
+  ["8 bits", { scheme: "dynamic" }],
+  ["4 bits", { scheme: "weights", bits: 4, block: 32 }],
+] as const)("a matrix that is read as it is and transposed says that it is stored twice: %s", async (_, options) => {
+  const model = parseModel(`opset 17
+graph (x: float32[n, 64]) -> (y: float32[n, 64]) {
+  w: float32[64, 64] = random(seed 1)
+  a = MatMul "a" (x, w)
+  b = Relu(a)
+  c = MatMul "c" (b, w)
+  t = Transpose(w) {perm=[1, 0]}
+  y = MatMul "y" (c, t)
+}`);
+  const { changes } = await quantize(model, options);
+  expect(changes).toHaveLength(3);
+  const twice = changes.filter(({ what }) => what.includes("stored a second time"));
+  expect(twice).toMatchObject([
+    { at: "y", what: expect.stringMatching(/"[ac]" reads the same matrix in another form$/) },
+  ]);
+  const codes = [...model.graph.values()].filter(({ tensor }) => (tensor?.bytes ?? 0) >= 2048);
+  expect(codes).toHaveLength(2);
+});
+
 test("blocks: a table whose last layer cannot read them has 8 bits, and both say why", async () => {
   const model = wide(
     't = Transpose (table) {perm=[1, 0]}\n  x = Transpose (h) {perm=[0, 2, 1]}\n  r: int64[2] = [64, -1]\n  f = Reshape (x, r)\n  logits = Gemm "head" (f, t) {transA=1}',
