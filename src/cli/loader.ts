@@ -42,7 +42,8 @@ export async function openLoader(
     judges: texts.length > 0,
     compares: originalBytes <= largestCompared,
     async ask(dtypes, forced) {
-      const input = { library: pathToFileURL(library).href, folder: out, dtypes, forced };
+      const lean = originalBytes > largestCompared;
+      const input = { library: pathToFileURL(library).href, folder: out, dtypes, forced, lean };
       const lines = texts.length > 0 ? texts.slice(0, mostTexts) : usualTexts;
       const what = [...new Set(Object.values(dtypes))].join(", ");
       const name = `try ${what} in transformers.js`;

@@ -3,8 +3,6 @@
 import { integer, percent } from "../evaluate/numbers.ts";
 import type { Estimate } from "../evaluate/types.ts";
 
-export { allowance, figure } from "../evaluate/numbers.ts";
-
 /** 91.5 % (89.6 … 93.1, n = 1,000): a fraction with its 95 % interval. */
 export function estimate({ value, low, high, count: samples }: Estimate): string {
   return `${percent(value)} (${(100 * low).toFixed(1)} … ${(100 * high).toFixed(1)}, n = ${integer(samples)})`;

@@ -58,7 +58,7 @@ test("a file that is not loaded gives the library's own reason", async () => {
   await writeFile(join(folder, "config.json"), '{ "model_type": "bert" }');
   await writeFile(join(folder, "onnx", "model_q4.onnx"), "no model");
   const library = createRequire(import.meta.url).resolve("@huggingface/transformers");
-  const input = { library, folder, texts: ["a"], forced: undefined };
+  const input = { library, folder, texts: ["a"], forced: undefined, lean: false };
   const found = await loaderJob({ ...input, dtypes: { model: "q4" } });
   expect(found).toMatchObject({ failed: "load", reason: expect.stringContaining("model_q4.onnx") });
   expect(await loaderJob({ ...input, dtypes: { model: "fp16" } })).toMatchObject({

@@ -25,7 +25,8 @@ describe.each([
   ["a table, a decoder and a model of images", imageToText, ["embed_tokens", "decoder_model_merged", "vision_encoder"]],
 ] as const)("%s", (_, write, names) => {
   const out = join(root, write.name);
-  const ask: Loader["ask"] = (dtypes, forced) => loaderJob({ library, folder: out, dtypes, texts, forced });
+  const ask: Loader["ask"] = (dtypes, forced) =>
+    loaderJob({ library, folder: out, dtypes, texts, forced, lean: false });
   let rows: readonly FolderFile[] = [];
   beforeAll(async () => {
     await write(`${out}.original`);

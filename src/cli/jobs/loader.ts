@@ -13,6 +13,8 @@ export interface LoaderInput {
   readonly texts: readonly string[];
   /** Of each input, the tokens to go on with in place of those found. */
   readonly forced: readonly (readonly number[])[] | undefined;
+  /** Weights are large: the runtime keeps them once. */
+  readonly lean: boolean;
 }
 
 /** What is used of the library. */
@@ -73,7 +75,11 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
     const found = classOf(library, await library.AutoConfig.from_pretrained(name));
     if (typeof found === "string") return { failed: stage, reason: `it has no class for ${found}` };
     stage = "load";
-    const model = await found.from_pretrained(name, { dtype: input.dtypes, device: "cpu" });
+    const model = await found.from_pretrained(name, {
+      ...{ dtype: input.dtypes, device: "cpu" },
+      // A copy of all weights in the order in which kernels read them.
+      ...(input.lean ? { session_options: { extra: { session: { disable_prepacking: "1" } } } } : {}),
+    });
     stage = "inputs";
     const feeds = await feedsOf(library, name, model, input.texts);
     stage = "run";

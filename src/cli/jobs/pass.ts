@@ -8,7 +8,7 @@ import { selectLayers } from "../../analysis/selection.ts";
 import { takesImages } from "../../data/image-batches.ts";
 import { readSidecars } from "../../data/index.ts";
 import { recordedPrepared, recordPrepared } from "../../data/preprocessing-spec.ts";
-import { createEngine, type Engine } from "../../engine/index.ts";
+import { createEngine } from "../../engine/index.ts";
 import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
 import { fewestSame, type Likeness } from "../../evaluate/compare-function.ts";
 import {
@@ -24,6 +24,7 @@ import {
 } from "../../evaluate/index.ts";
 import { fewDecibels } from "../../evaluate/layers.ts";
 import { ResultFails, requireLoads, type WatchedEngine, watchLoads } from "../../evaluate/load-check.ts";
+import { allowance, figure } from "../../evaluate/numbers.ts";
 import type { OnTarget } from "../../evaluate/right-on.ts";
 import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
@@ -41,11 +42,10 @@ import type { MetricName } from "../../task/index.ts";
 import type { Epoch, TrainingSummary } from "../../train/training-state.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
-import { allowance, figure } from "../numbers.ts";
 import { keysOf } from "../options.ts";
 import { gentlerAdvice, keepingAdvice, lostAdvice } from "./advice.ts";
 import { type Judging, openJudging, openReference, type Reference } from "./judging.ts";
-import { openToChange } from "./open-model.ts";
+import { contextOf, openToChange } from "./open-model.ts";
 import { storeComputed } from "./store-computed.ts";
 import { onTargets, withTargets } from "./target.ts";
 import type { Used } from "./task.ts";
@@ -330,21 +330,6 @@ function beforeTraining(
   const limit = `${allowance(unit, maxDrop)} (--max-drop) and by more than chance explains`;
   const whose = judge === reference?.metrics ? reference.path : input.model;
   return `Nothing is written if ${name} is worse than the ${now} of ${whose} by more than ${limit}${keepingAdvice(pass, input)}`;
-}
-
-function contextOf<E extends Engine>(
-  engine: E,
-  input: PassInput,
-  context: JobContext,
-): Context & { readonly engine: E } {
-  return {
-    engine,
-    seed: input.seed,
-    signal: context.signal,
-    log: (event) => context.log(event),
-    progress: (done, total, figures) => context.progress(done, total, figures),
-    open: (reference) => open(reference),
-  };
 }
 
 async function weightOf(model: Model, path: string): Promise<Weight> {
