@@ -7,8 +7,8 @@
  */
 import type { InferenceSession } from "onnxruntime-node";
 import { PithError } from "../errors.ts";
-import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { isNamed, nameApart } from "../graph/names.ts";
 import { type DataType, typeOfCode } from "../tensor/types.ts";
 
 /** Element types that cannot leave the runtime. */
@@ -55,34 +55,10 @@ export function screenSession(session: InferenceSession): void {
   for (const output of session.outputMetadata) if (output.isTensor) requireCarried(output.name, output.type);
 }
 
-/**
- * The model as the runtime takes it: it insists on distinct names of nodes, and on names of subgraphs, where the standard does not.
- * A copy, if anything had to be named.
- */
+/** The model with the names that the runtime insists on: a copy, if anything had to be named. */
 export function withNames(model: Model): Model {
   if (isNamed(model)) return model;
   const copy = model.clone();
-  const taken = new Set<string>();
-  let number = 0;
-  for (const graph of allGraphs(copy.graph)) {
-    if (graph.name === "") graph.name = "graph";
-    for (const node of graph.nodes()) {
-      if (node.name === "") continue;
-      while (taken.has(node.name)) node.name = `${node.name}_${++number}`;
-      taken.add(node.name);
-    }
-  }
+  nameApart(copy);
   return copy;
-}
-
-function isNamed(model: Model): boolean {
-  const taken = new Set<string>();
-  for (const graph of allGraphs(model.graph)) {
-    if (graph.name === "" && graph.parent !== undefined) return false;
-    for (const { name } of graph.nodes()) {
-      if (taken.has(name)) return false;
-      if (name !== "") taken.add(name);
-    }
-  }
-  return true;
 }

@@ -55,16 +55,6 @@ describe("a model", () => {
     expect(await encodedSize(opened)).toBe(first.byteLength);
   });
 
-  test("names each node once, as ONNX requires, and keeps names that are taken", async () => {
-    const graph = new Graph();
-    let value = graph.addInput("x", { type: "float32", dims: [2] });
-    for (const name of ["n", "n", "", "n_1", "n", ""])
-      value = graph.addNode({ op: "Relu", name, inputs: [value] }).outputs[0] ?? value;
-    graph.addOutput(value);
-    const names = [...(await open(await encodeToBytes(new Model(graph)))).graph.nodes()].map(({ name }) => name);
-    expect(names).toEqual(["n", "n_2", "", "n_1", "n_3", ""]);
-  });
-
   test("writes the types that were declared, not those that were inferred", async () => {
     const graph = new Graph();
     const x = graph.addInput("x", { type: "float32", dims: [2] });

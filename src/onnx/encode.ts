@@ -137,12 +137,7 @@ function carriedOpsets(unknown: Uint8Array | undefined): Map<string, Uint8Array>
 
 function writeGraph(writer: Writer, graph: Graph, writing: Writing, options: EncodeOptions): void {
   const values = [...graph.values()];
-  const taken = new Set<string>();
-  for (const node of graph.nodes()) {
-    const name = uniqueName(node, taken);
-    taken.add(name);
-    writeNode(writer, node, name, writing);
-  }
+  for (const node of graph.nodes()) writeNode(writer, node, writing);
   if (graph.name !== "") writer.text(graphFields.name, graph.name);
   for (const value of values) {
     const { tensor } = value;
@@ -195,21 +190,13 @@ function saysMore(value: Value): boolean {
   return value.role !== undefined || value.metadata.size > 0 || value.doc !== undefined || value.unknown !== undefined;
 }
 
-/** Files may name several nodes alike, which ONNX forbids and ONNX Runtime refuses: the later ones get a number. */
-function uniqueName({ name, graph }: Node, taken: ReadonlySet<string>): string {
-  if (name === "" || !taken.has(name)) return name;
-  let number = 1;
-  while (taken.has(`${name}_${number}`) || graph.hasNode(`${name}_${number}`)) number++;
-  return `${name}_${number}`;
-}
-
-function writeNode(writer: Writer, node: Node, name: string, writing: Writing): void {
+function writeNode(writer: Writer, node: Node, writing: Writing): void {
   writer.message(
     graphFields.node,
     (message) => {
       for (const input of node.inputs) message.text(nodeFields.input, input?.name ?? "");
       for (const output of node.outputs) message.text(nodeFields.output, output?.name ?? "");
-      writeTexts(message, [[nodeFields.name, name]]);
+      writeTexts(message, [[nodeFields.name, node.name]]);
       message.text(nodeFields.op, node.op);
       for (const [name, attribute] of node.attributes) {
         writeAttribute(message, nodeFields.attribute, name, attribute, writing);

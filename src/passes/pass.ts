@@ -8,6 +8,7 @@ import { passKey } from "../graph/emit.ts";
 import type { Graph } from "../graph/graph.ts";
 import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
+import { nameApart } from "../graph/names.ts";
 import { type GraphSnapshot, graphSnapshot, snapshot } from "../graph/snapshot.ts";
 import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
@@ -176,6 +177,7 @@ export async function atomically<R extends Outcome>(model: Model, work: () => Pr
 /** What every function that changed a model ends with: a format that holds what is new, and types that say what is there now. */
 export function settle(model: Model): void {
   leaveDefaults(model);
+  nameApart(model);
   infer(model);
   restate(model);
 }

@@ -1,0 +1,36 @@
+/** Names as ONNX requires them: those of nodes distinct, and one for every graph inside a node. ONNX Runtime refuses others, which files have. */
+import { allGraphs } from "./graph.ts";
+import type { Model } from "./model.ts";
+
+/** Names what has to be named; the first of several nodes of a name keeps it. */
+export function nameApart(model: Model): void {
+  if (isNamed(model)) return;
+  const graphs = [...allGraphs(model.graph)];
+  const all = new Set(graphs.flatMap((graph) => [...graph.nodes()].map(({ name }) => name)));
+  const taken = new Set<string>();
+  for (const graph of graphs) {
+    if (graph.name === "") graph.name = "graph";
+    for (const node of graph.nodes()) {
+      if (node.name === "") continue;
+      if (taken.has(node.name)) {
+        let number = 1;
+        while (all.has(`${node.name}_${number}`)) number++;
+        node.name = `${node.name}_${number}`;
+        all.add(node.name);
+      }
+      taken.add(node.name);
+    }
+  }
+}
+
+export function isNamed(model: Model): boolean {
+  const taken = new Set<string>();
+  for (const graph of allGraphs(model.graph)) {
+    if (graph.name === "" && graph.parent !== undefined) return false;
+    for (const { name } of graph.nodes()) {
+      if (taken.has(name)) return false;
+      if (name !== "") taken.add(name);
+    }
+  }
+  return true;
+}
