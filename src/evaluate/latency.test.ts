@@ -47,7 +47,7 @@ it("runs that are held up now and then change neither the time of a model nor it
 });
 
 it("a machine on which whole rounds take more than twice as long is too busy", async () => {
-  const engine = engineTaking((_, run) => (run % 3 === 0 ? 9 : 3));
+  const engine = engineTaking((_, run) => (run % 3 === 0 ? 36 : 12));
   const { models: found } = await latency(engine, models, {}, { rounds: 12, threads: 1 });
   expect(isUnsteady(found)).toBe(true);
   const spread = (low: number, high: number) => [{ milliseconds: { low, median: low, high } }];

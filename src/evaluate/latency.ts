@@ -12,8 +12,8 @@ import type { Model } from "../graph/model.ts";
 import type { Batch } from "../tensor/types.ts";
 import { quantile } from "./interval.ts";
 
-/** A timed stretch of less than this is lost in the clock and the scheduler: short runs are repeated within a round. */
-const shortestStretch = 2;
+/** Milliseconds. What interrupts a shorter stretch outweighs it: short runs are repeated within a round. */
+const shortestStretch = 10;
 
 /** Milliseconds after which a slow model is warm, and the runs that it takes all the same. */
 const longestWarmUp = 3000;

@@ -187,7 +187,7 @@ export function wrongText(found: readonly OnTarget[]): string | undefined {
   return wrong === undefined ? undefined : `on ${wrong.target} the result is not right: ${onTargetText(wrong)}`;
 }
 
-/** "30 rounds of 4 runs, the original and all variants interleaved, 2 threads, on input_ids int64[1, 128]" */
+/** "30 rounds of 27 runs, the original and all variants interleaved, 2 threads, on input_ids int64[1, 128]" */
 export function timingText({ where, rounds, repeats, threads, inputs = {} }: Timing): string {
   const on = Object.entries(inputs).map(([name, text]) => `${name} ${text}`);
   const more = on.length > mostInputs ? [`${integer(on.length - mostInputs)} more`] : [];
