@@ -12,6 +12,7 @@ import collections
 import json
 import logging
 import os
+import random
 import sys
 import tempfile
 import time
@@ -112,9 +113,11 @@ with tempfile.TemporaryDirectory() as folder:
     load = [os.getloadavg()[0]]
     times = {name: [] for name in sessions}
     order = list(sessions)
+    shuffled = random.Random(1)
     given = fed(timed)
     for turn in range(rounds + 5):
-        order = order[1:] + order[:1]
+        # Not in turns: each would run on the caches that the same other one has filled.
+        shuffled.shuffle(order)
         for name in order:
             taken = []
             for one in sessions[name]:

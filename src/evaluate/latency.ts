@@ -3,7 +3,7 @@
  *
  * A round's time is the median of its runs. A model's speed is the median over rounds of (time of the first model / time of this one), with the
  * 10th and 90th percentile beside it.
- * The order rotates from round to round, so that none always runs on the caches that another has filled.
+ * The order rotates from round to round, and turns about, so that none always runs on the caches that the same other one has filled.
  */
 import { threadCount } from "#platform";
 import type { Engine, Session } from "../engine/engine.ts";
@@ -111,9 +111,10 @@ export async function latency(
     const repeats = Math.max(1, Math.min(1000, Math.ceil(shortestStretch / Math.max(fastest, 1e-3))));
     const times = models.map(() => new Float64Array(rounds));
     for (let round = 0; round < rounds; round++) {
+      const step = round % 2 === 0 ? 1 : models.length - 1;
       for (let place = 0; place < models.length; place++) {
         stopIfAsked(signal, "The timing was stopped.");
-        const index = (round + place) % models.length;
+        const index = (round + place * step) % models.length;
         const own = times[index];
         if (own !== undefined) own[round] = await once(index, repeats, singles[index]);
       }
