@@ -105,7 +105,7 @@ function adviceOf(found: readonly Records[string][], modules: number, tried: Car
 
 /** The fastest of those that were timed, where there are several. */
 function fastestOf(found: readonly Records[string][]): string {
-  const timed = found.flatMap(({ dtype, speed }) => (speed === undefined ? [] : { dtype, ...speed }));
+  const timed = found.flatMap(({ dtype, speeds: [first] = [] }) => (first === undefined ? [] : { dtype, ...first }));
   const [fastest] = timed.sort((a, b) => b.factor - a.factor);
   if (fastest === undefined || timed.length < 2) return "";
   const which = fastest.factor > 1 ? `\`${fastest.dtype}\` was the fastest` : "none was faster than fp32";

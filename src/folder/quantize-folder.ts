@@ -136,8 +136,8 @@ async function makeOne(run: FolderRun, { base, source, hash }: Module, dtype: Dt
   const madeFrom = await textHash(JSON.stringify([hash, sidecars, judgedBy, settings]));
   const found = records.get(file);
   if (found?.made_from === madeFrom && (await areWhole(written, found.files))) {
-    const { bytes, brotli, measured, nearness, rightOn, speed, together } = found;
-    rows.set(file, { dtype, file, bytes, brotli, measured, nearness, rightOn, speed, together, verdict: "there" });
+    const { bytes, brotli, measured, nearness, rightOn, speeds, together } = found;
+    rows.set(file, { dtype, file, bytes, brotli, measured, nearness, rightOn, speeds, together, verdict: "there" });
     return timed(run, base, dtype);
   }
   try {
@@ -159,9 +159,9 @@ async function timed(run: FolderRun, base: string, dtype: DtypeName): Promise<vo
   const { out, options, modules, rows } = run;
   const file = fileOf(base, dtype);
   const source = modules.find((one) => one.base === base)?.source ?? "";
-  if (options.time === undefined || rows.get(file)?.speed !== undefined) return;
-  const speed = await options.time({ source, out: joinPath(out, file) });
-  if (speed !== undefined) note(run, file, { speed });
+  if (options.time === undefined || rows.get(file)?.speeds !== undefined) return;
+  const speeds = await options.time({ source, out: joinPath(out, file) });
+  if (speeds.length > 0) note(run, file, { speeds });
 }
 
 async function remove({ out, records }: FolderRun, file: string): Promise<void> {
@@ -175,7 +175,7 @@ async function refuse(run: FolderRun, file: string, dtype: DtypeName, reason: st
 }
 
 /** Keeps what was found of a file that passes its check. */
-function note({ records, rows }: FolderRun, file: string, found: Pick<Made, "together" | "loader" | "speed">): void {
+function note({ records, rows }: FolderRun, file: string, found: Pick<Made, "together" | "loader" | "speeds">): void {
   const [row, record] = [rows.get(file), records.get(file)];
   if (row === undefined || record === undefined) return;
   rows.set(file, { ...row, ...found });
@@ -235,7 +235,7 @@ async function keepBest(run: FolderRun): Promise<void> {
     const sound = asked
       .flatMap((dtype) => rows.get(fileOf(base, dtype)) ?? [])
       .filter(({ verdict }) => verdict !== "refused");
-    const choices = sound.map(({ bytes, speed }) => ({ bytes, sound: true, speed: speed?.factor }));
+    const choices = sound.map(({ bytes, speeds }) => ({ bytes, sound: true, speed: speeds?.[0]?.factor }));
     return sound[choose(choices, false) ?? -1];
   };
   for (;;) {

@@ -13,6 +13,18 @@ import { loaderOutcome } from "./loader.ts";
 
 export const recordName = "quantize_config.json";
 
+/** On one target. */
+const speed = v.object({
+  target: v.string(),
+  /** "WebAssembly in HeadlessChrome/156.0.0.0" */
+  where: v.string(),
+  /** Times as fast as the original: the median of rounds, and their 10th and 90th percentile. */
+  factor: v.number(),
+  low: v.number(),
+  high: v.number(),
+  milliseconds: v.number(),
+});
+
 const made = v.object({
   bytes: v.number(),
   brotli: v.optional(v.number()),
@@ -22,8 +34,8 @@ const made = v.object({
   nearness: v.optional(nearness),
   /** Runtimes that `target` names and that it is right on; "webgpu?" where this machine cannot tell. */
   rightOn: v.optional(v.array(v.string())),
-  /** How many times as fast as its original, where the machine was idle enough to tell. */
-  speed: v.optional(v.object({ factor: v.number(), milliseconds: v.number(), where: v.string() })),
+  /** On the targets on which the machine was idle enough to tell. */
+  speeds: v.optional(v.array(speed)),
   /** All models of the folder in this variant. */
   together: v.optional(endToEnd),
   /** What transformers.js itself does with it. */

@@ -23,8 +23,8 @@ export interface FolderOptions {
   readonly judgedBy?: string | undefined;
   /** Makes a file, or refuses by a PithError: in place of a comparison on random inputs. */
   readonly make?: ((variant: Variant) => Promise<Made>) | undefined;
-  /** How many times as fast as its original a file is; undefined where that cannot be said. */
-  readonly time?: ((file: Pick<Variant, "source" | "out">) => Promise<Made["speed"]>) | undefined;
+  /** How many times as fast as its original a file is, on the targets where that can be said. */
+  readonly time?: ((file: Pick<Variant, "source" | "out">) => Promise<NonNullable<Made["speeds"]>>) | undefined;
   /** Lines that each variant of all models together is tried on: by what continues a text, else by `together` alone. */
   readonly texts?: readonly string[] | undefined;
   /** Keep of each module only the best variant that passes its check (`choose`): the smallest, of near sizes the fastest. */

@@ -1,5 +1,5 @@
 /** The table of a folder's files, on the terminal and in README.md: columns that say something, and notes that explain them. */
-import { bytes, changeInterval, figure, integer, times } from "../evaluate/numbers.ts";
+import { bytes, changeInterval, figure, integer, range, times } from "../evaluate/numbers.ts";
 import { batchNote, batchText, type Nearness, tokensFound } from "./end-to-end.ts";
 import { loaderNote, loaderText } from "./loader.ts";
 import type { Made } from "./records.ts";
@@ -34,6 +34,8 @@ export function folderTable(rows: readonly Row[]): FolderTable<Row> {
   const distinct = (text: (row: Row) => string | undefined) =>
     [...new Set(rows.map(text))].filter((one) => one !== undefined && one !== "");
   const metrics = distinct((row) => nearnessOf(row)?.metric);
+  const targets = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ target }) => target)))];
+  const speedOn = ({ speeds = [] }: Row, wanted: string) => speeds.find(({ target }) => target === wanted);
   const batch = distinct(({ together }) => batchText(together));
   const isSameInBatch = batch.length === 1 && batch[0]?.startsWith("yes") === true;
   const columns = [
@@ -45,7 +47,13 @@ export function folderTable(rows: readonly Row[]): FolderTable<Row> {
       align: "right" as const,
       text: ({ brotli }: Row) => (brotli === undefined ? "" : bytes(brotli)),
     },
-    { title: "speed", text: ({ speed }: Row) => (speed === undefined ? "" : times(speed.factor)) },
+    ...targets.map((target) => ({
+      title: targets.length === 1 ? "speed" : `speed, ${target}`,
+      text: (row: Row) => {
+        const speed = speedOn(row, target);
+        return speed === undefined ? "" : `${times(speed.factor)} (${range(speed)})`;
+      },
+    })),
     {
       title: metrics.length === 0 ? "comparison" : metrics.join(" / "),
       text: (row: Row) => {
@@ -57,10 +65,15 @@ export function folderTable(rows: readonly Row[]): FolderTable<Row> {
     ...(isSameInBatch ? [] : [{ title: "same in batch", text: ({ together }: Row) => batchText(together) }]),
     { title: "transformers.js", text: ({ loader }: Row) => (loader === undefined ? "" : loaderText(loader)) },
   ];
-  const timed = distinct(({ speed }) => speed?.where);
+  const timed = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ where }) => where)))];
+  const slower = targets.flatMap((target) => {
+    const slow = rows.filter((row) => (speedOn(row, target)?.high ?? 1) < 1).map(({ dtype }) => dtype);
+    return slow.length === 0 ? [] : `${[...new Set(slow)].join(", ")} on ${target}`;
+  });
   const notes = [
     timed.length > 0 &&
-      `Speed in ${timed.join(", ")}: times as fast as the original, for one sample; sequences have 128 tokens, or what the tokenizer allows.`,
+      `Speed in ${timed.join(", ")}: times as fast as the original (10th to 90th percentile), for one sample; sequences have 128 tokens, or what the tokenizer allows.`,
+    slower.length > 0 && `Slower than the original: ${slower.join("; ")}.`,
     rows.some((row) => nearnessOf(row)?.low !== undefined) &&
       "In brackets: the 95 % interval of the difference from the original; of shares in points.",
     isSameInBatch

@@ -34,7 +34,7 @@ test("each file has a line, and one that is refused makes the exit code 1", asyn
   expect(text).toMatch(/^q4 +relu_q4 +refused$/m);
   expect(text).toContain("refused: relu_q4.onnx: Nothing changed.\n");
   expect(text).toContain(`next: ${join(out, "README.md")} has a program`);
-  for (const line of text.split("\n").slice(0, 5)) expect(line.length).toBeLessThan(80);
+  for (const line of text.split("\n").slice(0, 5)) expect(line.length).toBeLessThan(100);
   expect(err).toMatch(/^q8 of model \(1 of 4\): .* kB, signal to noise .* dB$/m);
   expect(err).toMatch(/^q4 of relu \(4 of 4\): refused$/m);
   expect(await readdir(join(out, "onnx"))).toEqual([

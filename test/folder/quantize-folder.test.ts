@@ -162,6 +162,9 @@ test("several modules have their dtype by file and by session, the first that ho
   expect(card).toContain("- Node and WebAssembly: `q8` is the smallest download.\n- WebGPU: `fp32`.\n");
 });
 
+const speedOf = (factor: number) =>
+  ({ target: "node", where: "Node", factor, low: factor, high: factor, milliseconds: 1 }) as const;
+
 describe("kept is of each module", () => {
   /** Bytes of each file; times as fast as the original. */
   const weighing =
@@ -170,8 +173,8 @@ describe("kept is of each module", () => {
       await save(await open(from), to);
       const key = from.includes("encoder") ? `encoder ${dtype}` : dtype;
       const factor = factors[dtype];
-      const speed = factor === undefined ? undefined : { factor, milliseconds: 1, where: "Node" };
-      return { bytes: bytes[key] ?? bytes[dtype] ?? 0, measured: "", speed };
+      const speeds = factor === undefined ? undefined : [speedOf(factor)];
+      return { bytes: bytes[key] ?? bytes[dtype] ?? 0, measured: "", speeds };
     };
 
   test("the fastest of those that are about as small as the smallest", async () => {
@@ -181,8 +184,8 @@ describe("kept is of each module", () => {
     expect(rows.map(({ verdict }) => verdict)).toEqual(["kept", "passed over", "passed over"]);
     expect(await readdir(at("out", "onnx"))).toEqual(["model.onnx", "model_quantized.onnx"]);
     const card = await readFile(at("out", "README.md"), "utf8");
-    expect(card).toContain("| 3.00 × |");
-    expect(card).toContain("Speed in Node: times as fast as the original, for one sample;");
+    expect(card).toContain("| 3.00 × (3.00–3.00) |");
+    expect(card).toContain("Speed in Node: times as fast as the original (10th to 90th percentile), for one sample;");
     expect(card).not.toContain("WebGPU");
   });
 
@@ -253,11 +256,11 @@ describe("a second run", () => {
 
   test("times what could not be timed before", async () => {
     await modules("model");
-    const times = [undefined, { factor: 2, milliseconds: 1, where: "Node" }];
-    const time: FolderOptions["time"] = async () => times.shift();
+    const times = [[], [speedOf(2)]];
+    const time: FolderOptions["time"] = async () => times.shift() ?? [];
     expect(await run({ dtypes: ["q4"], time })).toMatchObject([{ verdict: "kept" }]);
-    expect(await run({ dtypes: ["q4"], time })).toMatchObject([{ verdict: "there", speed: { factor: 2 } }]);
-    expect(await run({ dtypes: ["q4"], time })).toMatchObject([{ verdict: "there", speed: { factor: 2 } }]);
+    expect(await run({ dtypes: ["q4"], time })).toMatchObject([{ verdict: "there", speeds: [{ factor: 2 }] }]);
+    expect(await run({ dtypes: ["q4"], time })).toMatchObject([{ verdict: "there", speeds: [{ factor: 2 }] }]);
   });
 
   test("goes on where one was stopped", async () => {

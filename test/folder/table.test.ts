@@ -60,15 +60,40 @@ test("what is the same in a batch has its count, and a cosine below the limit is
   ).toEqual(["no (0.9998 of 64)", "yes, of 64"]);
 });
 
-test("speeds have their place in a note, and transformers.js its version", () => {
-  const speed = { factor: 1.83, milliseconds: 0.5, where: "Node" };
+test("speeds on several targets have a column each, and a note says where, and what is slower", () => {
+  const on = (target: string, factor: number) =>
+    ({
+      target,
+      where: `the place of ${target}`,
+      factor,
+      low: factor - 0.1,
+      high: factor + 0.1,
+      milliseconds: 1,
+    }) as const;
   const { rows, notes } = table(
-    { dtype: "q8", file: "a", speed, loader: { outcome: "runs", version: "4.3.1", signalToNoise: 31.2 } },
+    { dtype: "q8", file: "a", speeds: [on("node", 2), on("wasm", 0.5)] },
+    { dtype: "q4", file: "b", speeds: [on("wasm", 0.95)] },
+  );
+  expect(rows).toEqual([
+    ["dtype", "file", "speed, node", "speed, wasm"],
+    ["q8", "a", "2.00 × (1.90–2.10)", "0.50 × (0.40–0.60)"],
+    ["q4", "b", "", "0.95 × (0.85–1.05)"],
+  ]);
+  expect(notes).toEqual([
+    expect.stringMatching(/^Speed in the place of node, the place of wasm: times as fast as the original/),
+    "Slower than the original: q8 on wasm.",
+  ]);
+});
+
+test("speeds have their place in a note, and transformers.js its version", () => {
+  const speeds = [{ target: "node", where: "Node", factor: 1.83, low: 1.8, high: 1.9, milliseconds: 0.5 }];
+  const { rows, notes } = table(
+    { dtype: "q8", file: "a", speeds, loader: { outcome: "runs", version: "4.3.1", signalToNoise: 31.2 } },
     { dtype: "q4", file: "b", loader: { outcome: "not tried", version: "4.3.1", reason: "no class" } },
   );
   expect(rows).toEqual([
     ["dtype", "file", "speed", "transformers.js"],
-    ["q8", "a", "1.83 ×", "31.20 dB"],
+    ["q8", "a", "1.83 × (1.80–1.90)", "31.20 dB"],
     ["q4", "b", "", ""],
   ]);
   expect(notes).toEqual([

@@ -102,7 +102,6 @@ export async function variantsOf(
     });
   const settings = { options: passed, data: samples, metric, output, maxDrop, strict, force, dryRun: false };
   const targets = v.is(v.array(v.picklist(targetNames)), passed.target) ? passed.target : [];
-  const [target = "node"] = targets;
   // A folder without models is refused below, with what it holds instead.
   if (bases.length > 0)
     await session.job<typeof folderCheckJob>(
@@ -162,7 +161,7 @@ export async function variantsOf(
     {
       ...{ dtypes, out, fileBytes, keepSmallest, make, loader },
       madeWith: `pith ${session.line[0]}`,
-      time: isTimed ? (file) => speedOf(file.source, file.out, target, set, session) : undefined,
+      time: isTimed ? timer(targets.length === 0 ? ["node"] : targets, set, session) : undefined,
       settings: { ...settings, data: samples && { ...samples, path: undefined }, version: session.version },
       judgedBy: data && (await identityOf(data.path)),
       together:
@@ -212,30 +211,32 @@ function stopped(error: unknown, out: string): unknown {
 const largestTimed = 2 ** 29;
 const rounds = 15;
 
-/** As `bench` times them; undefined where that is not possible, or the machine was too busy. */
-async function speedOf(
-  original: string,
-  result: string,
-  target: TargetName,
-  set: Settings,
-  session: Session,
-): Promise<Made["speed"]> {
-  const input = { models: [original, result], target, dims: [], set, rounds, threads: undefined };
-  const untimed = (why: string): undefined => {
-    session.terminal.note("timing", `${basename(result)}: ${why}`, "warning");
+/** As `bench` times files, on each target where that is possible and the machine is idle enough; where it is not, that is said. */
+function timer(targets: readonly TargetName[], set: Settings, session: Session): NonNullable<FolderOptions["time"]> {
+  const never = new Set<TargetName>();
+  return async ({ source, out }) => {
+    const speeds: NonNullable<Made["speeds"]>[number][] = [];
+    for (const target of targets.filter((name) => !never.has(name))) {
+      const input = { models: [source, out], target, dims: [], set, rounds, threads: undefined, seed: session.seed };
+      const untimed = (why: string): void => session.terminal.note("timing", why, "warning");
+      try {
+        const { latency, where } = await session.job<typeof benchJob>("bench", input, `time ${out}`);
+        const [, own] = latency.models;
+        if (isUnsteady(latency.models))
+          untimed(`${basename(out)}: speed on ${target} not measured, the machine was too busy`);
+        else if (own !== undefined) {
+          const { median: factor, low, high } = own.speedup;
+          speeds.push({ target, where, factor, low, high, milliseconds: own.milliseconds.median });
+        }
+      } catch (error) {
+        const { code, message } = refusalIn(error);
+        untimed(`${basename(out)}: ${message}`);
+        // Nothing is timed there, whatever the file.
+        if (code === "E_UNSUPPORTED") never.add(target);
+      }
+    }
+    return speeds;
   };
-  try {
-    const { latency, where } = await session.job<typeof benchJob>(
-      "bench",
-      { ...input, seed: session.seed },
-      `time ${result}`,
-    );
-    if (isUnsteady(latency.models)) return untimed("speed not measured, the machine was too busy");
-    const [, own] = latency.models;
-    return own && { factor: own.speedup.median, milliseconds: own.milliseconds.median, where };
-  } catch (error) {
-    return untimed(refusalIn(error).message);
-  }
 }
 
 function show(out: string, files: readonly FolderFile[], isChoice: boolean, judgedOn: readonly string[]): Result {
