@@ -94,7 +94,7 @@ graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, 2]) {
   };
   expect(await judge("known.txt", "good film\nbad film\ngood good\nbad bad bad luck\n")).toMatchObject({
     code: 0,
-    err: "",
+    err: expect.not.stringContaining("unknown"),
   });
   const { code, err } = await judge("foreign.txt", "bon film\nmauvais film\n");
   expect(code).toBe(0);

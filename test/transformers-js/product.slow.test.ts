@@ -19,10 +19,10 @@ describe.skipIf(bert === undefined)("a classifier", () => {
     const folder = join(out, "bert");
     const { code, out: text } = await apart("quantize", bert ?? "", "--dtype", "q8,q4", ...texts, "-o", folder);
     expect(code).toBe(0);
-    expect(text).toContain(`transformers.js ${env.version} loads and runs what is kept`);
+    expect(text).toContain(`transformers.js ${env.version} loads and runs these files`);
     const card = await readFile(join(folder, "README.md"), "utf8");
-    expect(card).toMatch(/\| dtype .*\| in transformers\.js \|/);
-    expect(card.match(/\| runs in [\d.]+, signal to noise \d\d\.\d+ dB \|/g)).toHaveLength(2);
+    expect(card).toMatch(/\| dtype .*\| transformers\.js \|/);
+    expect(card.match(/\| \d\d\.\d+ dB \|$/gm)).toHaveLength(2);
     const again = await json("quantize", bert ?? "", "--dtype", "q8", ...texts, "-o", folder);
     expect(again.files).toMatchObject([{ verdict: "there", loader: { outcome: "runs", version: env.version } }]);
   });
