@@ -98,5 +98,5 @@ graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, 2]) {
   });
   const { code, err } = await judge("foreign.txt", "bon film\nmauvais film\n");
   expect(code).toBe(0);
-  expect(err).toMatch(/^unknown-tokens: 50\.0 % of the tokens of \S*foreign\.txt.* are unknown to tokenizer\.json/);
+  expect(err).toMatch(/unknown-tokens: 50\.0 % of the tokens of \S*foreign\.txt.* are unknown to tokenizer\.json/);
 });
