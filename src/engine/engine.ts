@@ -12,6 +12,11 @@ export interface LoadOptions {
   readonly inPlace?: boolean;
   /** For few runs: weights are read where they lie in their file, which takes next to no memory and twice the time, and not packed first (native). */
   readonly lean?: boolean;
+  /**
+   * Other sessions run in turn with this one: its threads end with each run, and do not spin for milliseconds in wait for the next, on processors that
+   * the others need (native).
+   */
+  readonly amongOthers?: boolean;
 }
 
 export interface Session {

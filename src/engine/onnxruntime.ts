@@ -65,16 +65,7 @@ async function create(
   try {
     session = await ort.InferenceSession.create(bytes, {
       ...(name === "native" ? {} : { executionProviders: [name] }),
-      ...(folder === undefined
-        ? {}
-        : {
-            extra: {
-              session: {
-                model_external_initializers_file_folder_path: folder,
-                ...(options.lean === true ? { disable_prepacking: "1" } : {}),
-              },
-            },
-          }),
+      ...(name === "native" ? { extra: { session: configuration(folder, options) } } : {}),
       ...(files.length === 0 ? {} : { externalData: files }),
       ...sessionOptions(options),
     });
@@ -88,6 +79,15 @@ async function create(
     await session.release();
     throw error;
   }
+}
+
+/** What the runtime has entries for (onnxruntime_session_options_config_keys.h). */
+function configuration(folder: string | undefined, options: LoadOptions): Readonly<Record<string, string>> {
+  return {
+    ...(folder === undefined ? {} : { model_external_initializers_file_folder_path: folder }),
+    ...(folder !== undefined && options.lean === true ? { disable_prepacking: "1" } : {}),
+    ...(options.amongOthers === true ? { force_spinning_stop: "1" } : {}),
+  };
 }
 
 function sessionOptions(options: LoadOptions): InferenceSession.SessionOptions {

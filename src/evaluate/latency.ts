@@ -3,6 +3,7 @@
  *
  * A round's time is the median of its runs. A model's speed is the median over rounds of (time of the first model / time of this one), with the
  * 10th and 90th percentile beside it.
+ * Threads of one session do not spin while another runs: on two cores that had doubled the times of whole rounds.
  * The order rotates from round to round, and turns about, so that none always runs on the caches that the same other one has filled.
  */
 import { threadCount } from "#platform";
@@ -82,7 +83,7 @@ export async function latency(
   try {
     for (const model of models) {
       const start = performance.now();
-      sessions.push(await engine.load(model, { threads }));
+      sessions.push(await engine.load(model, { threads, amongOthers: models.length > 1 }));
       loads.push(performance.now() - start);
     }
     const singles: number[][] = models.map(() => []);
