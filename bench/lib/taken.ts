@@ -31,7 +31,7 @@ export async function takenBy(program: string, words: readonly string[]): Promis
   return { code, processor: user + system, seconds, own, all, error };
 }
 
-/** What the processes below one hold, in bytes: memory of their own, and with the pages of files that they have mapped. */
+/** Memory of all descendants of a process, in bytes: anonymous (RssAnon), and resident with mapped file pages (VmRSS). */
 function heldBelow(root: number): { readonly own: number; readonly all: number } {
   const parents = new Map<number, number>();
   const held = new Map<number, { readonly own: number; readonly all: number }>();

@@ -9,7 +9,7 @@ import { type FolderRun, fileOf } from "./run.ts";
 
 const configName = "config.json";
 const cardName = "README.md";
-/** Files of a folder that are written here. */
+/** Files that `describe` writes: they are not copied from the source folder. */
 export const describing = [recordName, configName, cardName];
 
 /** Writes all of them at once. */

@@ -53,7 +53,7 @@ export interface Loader {
   readonly judges: boolean;
   /** The originals are small enough to be loaded as well. */
   readonly compares: boolean;
-  /** Loads and runs these files; `forced` has the tokens to go on with in place of those found, of each input. */
+  /** Loads and runs these files. `forced`: for each input, tokens to continue with in place of the model's own (teacher forcing). */
   ask(dtypes: ModuleDtypes, forced: readonly (readonly number[])[] | undefined): Promise<LoaderAnswers>;
 }
 

@@ -49,6 +49,7 @@ export async function quantizeFolder(
       stopIfAsked(run.context.signal, "Stopped on request.");
       await makeOne(run, module, dtype);
       await describe(run);
+      await time(run, module, dtype);
     }
     await runInLoader(run, () => dtype);
     const row = run.rows.get(fileOf(run.main, dtype));
@@ -95,7 +96,7 @@ async function dropOutdated(run: FolderRun): Promise<void> {
     if (module === undefined) await removeModel(joinPath(out, "onnx"), fileNameOf(record.source));
     if (module?.hash !== record.source_hash) await remove(run, file);
     else if (record.judged_by !== options.judgedBy) {
-      const { together: _, ...rest } = record;
+      const { together: _, nearness: __, loader: ___, ...rest } = record;
       records.set(file, { ...rest, measured: "" });
     }
   }
@@ -138,7 +139,7 @@ async function makeOne(run: FolderRun, { base, source, hash }: Module, dtype: Dt
   if (found?.made_from === madeFrom && (await areWhole(written, found.files))) {
     const { bytes, brotli, measured, nearness, rightOn, speeds, together } = found;
     rows.set(file, { dtype, file, bytes, brotli, measured, nearness, rightOn, speeds, together, verdict: "there" });
-    return timed(run, base, dtype);
+    return;
   }
   try {
     const made = await make({ source, out: joinPath(out, file), dtype, fileBytes });
@@ -146,8 +147,6 @@ async function makeOne(run: FolderRun, { base, source, hash }: Module, dtype: Dt
     const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };
     records.set(file, { ...record, ...made, files });
     rows.set(file, { dtype, file, ...made, verdict: "kept" });
-    await describe(run);
-    await timed(run, base, dtype);
   } catch (error) {
     if (!(error instanceof PithError) || ends.includes(error.code)) throw error;
     await refuse(run, file, dtype, error.message);
@@ -155,13 +154,15 @@ async function makeOne(run: FolderRun, { base, source, hash }: Module, dtype: Dt
 }
 
 /** Times a file that was not timed, or not successfully. */
-async function timed(run: FolderRun, base: string, dtype: DtypeName): Promise<void> {
-  const { out, options, modules, rows } = run;
+async function time(run: FolderRun, { base, source }: Module, dtype: DtypeName): Promise<void> {
+  const { out, options, records } = run;
   const file = fileOf(base, dtype);
-  const source = modules.find((one) => one.base === base)?.source ?? "";
-  if (options.time === undefined || rows.get(file)?.speeds !== undefined) return;
+  const record = records.get(file);
+  if (options.time === undefined || record === undefined || record.speeds !== undefined) return;
   const speeds = await options.time({ source, out: joinPath(out, file) });
-  if (speeds.length > 0) note(run, file, { speeds });
+  if (speeds.length === 0) return;
+  note(run, file, { speeds });
+  await describe(run);
 }
 
 async function remove({ out, records }: FolderRun, file: string): Promise<void> {

@@ -37,7 +37,7 @@ export type Lacks = Readonly<Partial<Record<TargetName, string>>>;
 
 /** Tensors with one scale. */
 export const oneScale: Lacks = {
-  webgpu: "WebGPU of ONNX Runtime 1.24 reads tensors with one scale only if their rows are multiples of 4 long",
+  webgpu: "ONNX Runtime 1.24 reads per-tensor scales on WebGPU only where rows have a multiple of 4 elements",
 };
 
 export const bfloat16: Lacks = { webgpu: "WebGPU of ONNX Runtime 1.30 has no Cast of bfloat16" };

@@ -246,8 +246,11 @@ describe("a second run", () => {
 
   test("forgets figures on other samples, and makes anew what was judged by them", async () => {
     await modules("model");
+    const figures = async () => (await recordOf()).files["onnx/model_quantized.onnx"];
     await run({ judgedBy: "first" });
+    expect(await figures()).toHaveProperty("nearness");
     expect((await run({ dtypes: ["q4"], judgedBy: "second" })).map(({ verdict }) => verdict)).toEqual(["kept"]);
+    expect(await figures()).not.toHaveProperty("nearness");
     expect((await recordOf()).files).toMatchObject({
       "onnx/model_quantized.onnx": { measured: "" },
       "onnx/model_q4.onnx": { measured: expect.stringContaining("signal to noise") },

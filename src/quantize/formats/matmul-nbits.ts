@@ -32,7 +32,7 @@ import { matrixAt, writeProduct } from "./product.ts";
 
 const accuracy = 4;
 /** Of zero points of 2 bits. */
-const lacks: Lacks = { webgpu: "WebGPU of ONNX Runtime 1.24 knows no zero points of 2 bits" };
+const lacks: Lacks = { webgpu: "ONNX Runtime 1.24 does not support 2-bit zero points on WebGPU" };
 
 const usualBlock = 32;
 
