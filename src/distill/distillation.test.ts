@@ -1,16 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { golden } from "../../test/shared.ts";
-import { infer } from "../analysis/infer.ts";
 import { memory } from "../data/index.ts";
-import { createEngine } from "../engine/index.ts";
 import { emitInto } from "../graph/emit.ts";
-import { Model } from "../graph/model.ts";
-import { parameter } from "../graph/role.ts";
+import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
 import { flatten, linear, network } from "../nn/index.ts";
-import { completeContext } from "../passes/index.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
-import { differentiate } from "../train/differentiate.ts";
-import { crossEntropy, train } from "../train/index.ts";
+import { createStep, crossEntropy, type Loss, sumOfLosses, train } from "../train/index.ts";
+import { outputOf } from "../train/loss.ts";
 import { distill } from "./distill.ts";
 import { distillation, softLoss } from "./distillation.ts";
 
@@ -31,36 +28,39 @@ describe.skipIf(oracle === undefined)("the loss of Hinton et al.", () => {
   it.each(hinton.map((one) => [one.name, one] as const))("equals PyTorch's value and gradient: %s", async (_, one) => {
     const { student, teacher, labels } = one.inputs;
     if (student === undefined || teacher === undefined) throw new Error("the case has no logits");
-    const model = new Model();
-    const stored = (name: string, tensor: { shape: number[]; data: number[] }, role?: typeof parameter) =>
-      model.graph.addTensor(name, inMemory(float32(tensor.shape, tensor.data)), role);
-    const own = stored("student", student, parameter);
-    const other = stored("teacher", teacher);
-    const inference = infer(model);
-    const emit = emitInto(model, {
-      onNode: (node) => {
-        inference.visit(node);
+    const { T, alpha, beta } = one.options;
+    const dims = `[${student.shape.join(", ")}]`;
+    const answering = (numbers: readonly number[]): Model => {
+      const model = parseModel(`opset 18
+graph (nothing: float32${dims}) -> (y: float32${dims}) {
+  logits: float32${dims} parameter = zeros
+  y = Add(logits, nothing)
+}`);
+      const logits = model.graph.value("logits");
+      if (logits !== undefined) logits.tensor = inMemory(float32(student.shape, numbers));
+      return model;
+    };
+    const soft: Loss = {
+      name: "soft",
+      async build(scope) {
+        const theirs = outputOf(await scope.teacher(answering(teacher.data)));
+        return { value: softLoss(scope.emit, outputOf(scope), theirs, T), feeds: () => ({}) };
       },
-    });
-    const weighted = (value: typeof own, weight: number) => emit.Mul([value, emit.constant(float32([], [weight]))]);
-    let loss = weighted(softLoss(emit, own, other, one.options.T), one.options.beta);
-    const outputs = new Map([["student", own]]);
-    const { open } = completeContext();
-    const hard = labels === undefined ? undefined : await crossEntropy().build({ emit, model, outputs, open });
-    if (hard !== undefined) loss = emit.Add([loss, weighted(hard.value, one.options.alpha)]);
-    const { step, gradients } = differentiate(model, {
-      loss: loss.name,
-      wrt: (value) => value === own || value.name === "student",
-    });
-    const session = await createEngine().load(step, { optimize: false });
-    const feeds = labels === undefined ? {} : (hard?.feeds({ label: int64(labels.shape, labels.data) }) ?? {});
-    const results = await session.run({ student: float32(student.shape, student.data), ...feeds });
-    expect(Number(results[loss.name]?.data[0])).toBeCloseTo(one.value, 4);
-    const gradient = results[gradients.get("student") ?? ""];
+    };
+    const hard = labels === undefined ? [] : [{ loss: crossEntropy(), weight: alpha }];
+    const batch = {
+      nothing: float32(student.shape, new Float32Array(student.data.length)),
+      ...(labels === undefined ? {} : { label: int64(labels.shape, labels.data) }),
+    };
+    const loss = sumOfLosses([{ loss: soft, weight: beta }, ...hard]);
+    const step = await createStep(answering(student.data), batch, { loss, parameters: ["logits"] });
+    expect(await step.run(batch)).toBeCloseTo(one.value, 4);
     const largest = Math.max(...one.gradients.student.data.map(Math.abs), 1e-3);
     one.gradients.student.data.forEach((expected, index) => {
-      expect(Math.abs(Number(gradient?.data[index]) - expected)).toBeLessThan(1e-5 * largest + 2e-6);
+      const found = step.parameters[0]?.gradient[index] ?? Number.NaN;
+      expect(Math.abs(found - expected)).toBeLessThan(1e-5 * largest + 2e-6);
     });
+    await step.release();
   });
 });
 

@@ -10,16 +10,12 @@
  * The teacher is put beside the student in the very graph that is differentiated. No parameter of the student influences it, so the
  * differentiator cuts it off again: it runs optimized, with its weights stored, once per batch.
  */
-import { infer } from "../analysis/infer.ts";
 import { PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { mergeGraph } from "../graph/inline.ts";
 import type { Model } from "../graph/model.ts";
-import { fixInputs, raiseOpset } from "../passes/index.ts";
 import { float32 } from "../tensor/dense.ts";
-import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
-import { asRows, type Loss, type LossScope, outputOf } from "../train/loss.ts";
+import { asRows, type Loss, outputOf } from "../train/loss.ts";
 import { scoreRows } from "../train/losses/cross-entropy.ts";
 import { crossEntropy, sumOfLosses } from "../train/losses/index.ts";
 
@@ -47,7 +43,7 @@ export function distillation({ teacher, temperature = 4, alpha = 0.7, label = "l
   const soft: Loss = {
     name: "teacher",
     build: async (scope) => {
-      const theirs = await teacherOutput(scope, teacher);
+      const theirs = outputOf(await scope.teacher(teacher));
       // Scores of both, whether they end in a softmax or not: of log p, divided by T, it gives what it gives of the scores behind p.
       const [own, other] = [scoreRows(scope, outputOf(scope)), scoreRows(scope, theirs)];
       return { value: softLoss(scope.emit, own.rows, other.rows, temperature), feeds: () => ({}) };
@@ -79,75 +75,4 @@ export function softLoss(emit: Emit, student: Value, teacher: Value, temperature
   const [q, p] = [soften(own.rows), soften(other.rows)];
   const divergence = emit.ReduceSum([emit.Mul([emit.Exp([p]), emit.Sub([p, q])])], { keepdims: 0 });
   return emit.Mul([divergence, emit.constant(float32([], [(temperature * temperature) / own.count]))]);
-}
-
-/** What the teacher answers to the student's own inputs, in the student's graph: in its first output unless told. */
-export async function teacherOutput(scope: LossScope, reference: Model | string, output?: string): Promise<Value> {
-  const { model } = scope;
-  const teacher = (typeof reference === "string" ? await scope.open(reference) : reference).clone();
-  teacher.graph.operators ??= model.graph.operators;
-  const version = Math.max(model.opsets.get("") ?? 1, teacher.opsets.get("") ?? 1);
-  raiseOpset(model, version);
-  raiseOpset(teacher, version);
-  const [first] = model.graph.feeds;
-  const batch = fixedDims(first?.type?.dims)?.[0];
-  if (first === undefined || batch === undefined)
-    throw new PithError("E_MODEL", "The student has no input of fixed batch size.");
-  const feeds = teacher.graph.feeds;
-  const owner = (input: Value): Value | undefined =>
-    model.graph.feeds.find(({ name }) => name === input.name) ?? (feeds.length === 1 ? first : undefined);
-  const shapes = feeds.flatMap((input) => {
-    const [own, wanted] = [fixedDims(owner(input)?.type?.dims), input.type?.dims];
-    if (own === undefined) return [];
-    const rest = fixedDims(wanted?.slice(1));
-    return [[input.name, wanted?.length === own.length || rest === undefined ? own : [batch, ...rest]] as const];
-  });
-  fixInputs(teacher, Object.fromEntries(shapes));
-  const inputs = new Map<string, Value>();
-  for (const input of feeds) {
-    const own = owner(input);
-    if (own !== undefined) inputs.set(input.name, fitted(scope.emit, own, input));
-  }
-  infer(teacher);
-  const { outputs } = mergeGraph(model, teacher, "teacher.", inputs);
-  const [firstOutput] = outputs.values();
-  const found = output === undefined ? firstOutput : outputs.get(output);
-  if (found === undefined)
-    throw new PithError("E_MODEL", `The teacher has no output${output === undefined ? "" : ` "${output}"`}.`);
-  return found;
-}
-
-/**
- * Whether a teacher can be given the student's samples, as far as the sizes of inputs tell before any is read.
- * @throws PithError E_SHAPE_MISMATCH with the sizes of both.
- */
-export function requireFittingTeacher(student: Model, teacher: Model): void {
-  const { feeds } = teacher.graph;
-  const [first] = student.graph.feeds;
-  for (const wanted of feeds) {
-    const own =
-      student.graph.feeds.find(({ name }) => name === wanted.name) ?? (feeds.length === 1 ? first : undefined);
-    if (own === undefined) continue;
-    const [from, to] = [own, wanted].map(({ type }) => fixedDims(type?.dims?.slice(1)));
-    if (from !== undefined && to !== undefined && elementCount(from) !== elementCount(to)) throw misfit(own, wanted);
-  }
-}
-
-function misfit(own: Value, wanted: Value): PithError {
-  const said = ({ name, type }: Value): string => `"${name}" ${dimsText(type?.dims)}`;
-  return new PithError(
-    "E_SHAPE_MISMATCH",
-    `The teacher's input ${said(wanted)} does not fit the student's ${said(own)}.`,
-    { hint: "Both are given the same samples: take a teacher for the same inputs." },
-  );
-}
-
-/** The student's input in the shape that the teacher wants: the same numbers, perhaps in other dimensions (784 and 1×28×28). */
-function fitted(emit: Emit, own: Value, wanted: Value): Value {
-  const [from, to] = [fixedDims(own.type?.dims), fixedDims(wanted.type?.dims)];
-  if (from === undefined || to === undefined || elementCount(from) !== elementCount(to)) {
-    throw misfit(own, wanted);
-  }
-  if (from.length === to.length && from.every((dim, axis) => dim === to[axis])) return own;
-  return emit.Reshape([own, emit.constant({ type: "int64", dims: [to.length], data: BigInt64Array.from(to, BigInt) })]);
 }

@@ -69,6 +69,8 @@ export function restoreNames(graph: Graph, { names }: Inlined): void {
 export interface Merged {
   /** The guest's outputs by their own names, now values of the host. */
   readonly outputs: ReadonlyMap<string, Value>;
+  /** All values of the guest's graph by their own names, but its inputs. */
+  readonly values: ReadonlyMap<string, Value>;
 }
 
 /**
@@ -104,5 +106,5 @@ export function mergeGraph(host: Model, guest: Model, prefix: string, inputs: Re
     const copy = inlined.outputs[index];
     if (copy !== undefined) outputs.set(name, copy);
   });
-  return { outputs };
+  return { outputs, values: new Map(Array.from(inlined.names, ([copy, name]) => [name, copy])) };
 }

@@ -7,7 +7,6 @@
  * 2105.08919; and it is what a recovery is judged by). Where another loss is given, a task's with labels, it is that which is made smaller.
  */
 import type { Dataset } from "../data/types.ts";
-import { teacherOutput } from "../distill/distillation.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { parseOptions } from "../passes/pass.ts";
@@ -24,7 +23,7 @@ export function imitation(original: Model, output?: string): Loss {
     async build(scope) {
       const { emit } = scope;
       const own = inFloat32(emit, outputOf(scope, output));
-      const theirs = inFloat32(emit, await teacherOutput(scope, original, output));
+      const theirs = inFloat32(emit, outputOf(await scope.teacher(original), output));
       const error = emit.Sub([own, theirs]);
       const sum = (value: typeof own) => emit.ReduceSum([emit.Mul([value, value])], { keepdims: 0 });
       return { value: emit.Div([sum(error), sum(theirs)]), feeds: () => ({}) };

@@ -23,8 +23,9 @@ export async function figureOf(
   { data, metric }: Validation,
   { loss, size }: Plan,
   context: Context,
+  own: ReadonlyMap<string, Float32Array>,
 ): Promise<number> {
-  if (metric === undefined) return validationLoss(model, data, loss, size, context);
+  if (metric === undefined) return validationLoss(model, data, loss, size, context, own);
   const { engine, signal } = context;
   return (await evaluate(engine, model, data, metric, { signal })).estimate.value;
 }

@@ -8,7 +8,8 @@ import type { Model } from "../graph/model.ts";
 import { type Context, raiseOpset } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
 import { gradientOpset } from "./differentiate.ts";
-import { type Loss, type LossGraph, sizesOf, writeLoss } from "./loss.ts";
+import type { Loss } from "./loss.ts";
+import { type LossGraph, sizesOf, theEnd, writeLoss } from "./write-loss.ts";
 
 interface Loaded extends LossGraph {
   readonly session: Session;
@@ -16,6 +17,7 @@ interface Loaded extends LossGraph {
 
 /**
  * The mean loss over all samples of a data set, in batches of `size`.
+ * @param own What the loss's own parameters have learnt.
  * @throws PithError E_DATA if the data does not fit the model or is empty, E_STOPPED on the context's signal.
  */
 export async function validationLoss(
@@ -24,9 +26,10 @@ export async function validationLoss(
   loss: Loss,
   size: number,
   context: Context,
+  own?: ReadonlyMap<string, Float32Array>,
 ): Promise<number> {
   let [sum, samples] = [0, 0];
-  const losses = forwardLoss(model, loss, context);
+  const losses = forwardLoss(model, loss, context, own);
   try {
     for await (const batch of prefetched(data, { size })) {
       stopIfAsked(context.signal, "Training was stopped while it was evaluated.");
@@ -47,25 +50,36 @@ export interface ForwardLoss {
 }
 
 /** The loss of batches by a model as it is in inference. The last batch may be smaller, and those of texts have lengths of their own. */
-export function forwardLoss(model: Model, loss: Loss, context: Context): ForwardLoss {
+export function forwardLoss(
+  model: Model,
+  loss: Loss,
+  context: Context,
+  own?: ReadonlyMap<string, Float32Array>,
+): ForwardLoss {
   const graphs = bySizes(
-    (batch) => load(model, batch, loss, context),
+    (batch) => load(model, batch, loss, context, own),
     ({ session }) => session.release(),
   );
   return {
     async of(batch) {
       const { value, feeds, session } = await graphs.of(batch);
-      const { [value.name]: found } = await session.run(feeds(batch));
+      const { [value.name]: found } = await session.run(feeds(batch, theEnd));
       return Number(found?.data[0]);
     },
     release: graphs.release,
   };
 }
 
-async function load(model: Model, example: Batch, loss: Loss, context: Context): Promise<Loaded> {
+async function load(
+  model: Model,
+  example: Batch,
+  loss: Loss,
+  context: Context,
+  own?: ReadonlyMap<string, Float32Array>,
+): Promise<Loaded> {
   const working = model.clone();
   raiseOpset(working, gradientOpset);
-  const written = await writeLoss(working, example, loss, context);
+  const written = await writeLoss(working, example, loss, context, own);
   working.graph.setOutputs([written.value]);
   return { ...written, session: await context.engine.load(working) };
 }

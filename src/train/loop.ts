@@ -37,6 +37,7 @@ import {
   changingIn,
   type Epoch,
   endEpoch,
+  ownWeights,
   startCounters,
   startTraining,
   stateOf,
@@ -174,7 +175,9 @@ class Run {
     const { optimizer, learningRate, schedule, clip } = this.#plan;
     const [training, counters] = [this.#training, this.#counters];
     if (training === undefined) return;
-    const loss = await training.step.run(batch, [counters.epoch, counters.batches]);
+    const total = stepsOf(this.#plan);
+    const moment = { step: counters.steps, total: total ?? Number.POSITIVE_INFINITY };
+    const loss = await training.step.run(batch, [counters.epoch, counters.batches], moment);
     if (!Number.isFinite(loss)) {
       requireNumbers(batch, this.#plan.data.name, counters);
       throw this.#diverged(`The loss is ${loss}`, counters.steps + 1);
@@ -184,7 +187,6 @@ class Run {
     if (!training.accumulator.add()) return;
     const { parameters } = training.step;
     if (clip !== undefined) clipByNorm(parameters, clip);
-    const total = stepsOf(this.#plan);
     optimizer.update(parameters, learningRate * (total === undefined ? 1 : schedule(counters.steps, total)));
     training.average?.update();
     counters.steps++;
@@ -198,7 +200,7 @@ class Run {
     if (!isEvaluationDue(counters, this.#plan, endOfEpoch)) return;
     this.#requireFinite(training);
     const candidate = withWeights(this.#model, training, training.weights);
-    const figure = await figureOf(candidate, validation, this.#plan, this.#context);
+    const figure = await figureOf(candidate, validation, this.#plan, this.#context, ownWeights(training));
     this.#context.log({ id: "evaluation", text: evaluationText(validation, counters.steps, figure) });
     if (countEvaluation(counters, validation, figure)) {
       this.#best = training.weights.map((values) => values.slice());

@@ -1,24 +1,37 @@
 /** Losses: a few nodes on top of the model's outputs. What each is stands in `losses/`; here is what they share. */
-import { infer } from "../analysis/infer.ts";
-import { statesText } from "../data/states.ts";
 import { PithError } from "../errors.ts";
-import { feedingOf } from "../evaluate/feeding.ts";
-import { type Emit, emitInto } from "../graph/emit.ts";
+import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type Context, fixInputs } from "../passes/index.ts";
 import { float32 } from "../tensor/dense.ts";
 import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
-/** What a loss is built with. */
-export interface LossScope {
+/** Values of a network by their names: its outputs, and all between. */
+export interface NamedValues {
+  readonly outputs: ReadonlyMap<string, Value>;
+  /** @throws PithError E_NAME where it computes nothing of that name. */
+  value(name: string): Value;
+}
+
+/** What a loss is built with: the values of the model that is being trained, and what it may read beside them. */
+export interface LossScope extends NamedValues {
   readonly emit: Emit;
   /** The model that is being trained, its batch size fixed. A loss may add inputs to its graph. */
   readonly model: Model;
-  readonly outputs: ReadonlyMap<string, Value>;
-  /** Resolves a reference to another model: a teacher. */
-  open(reference: string): Promise<Model>;
+  readonly seed: number;
+  /**
+   * Another model in the same graph, given the same samples, and not trained; it is there once, however often it is asked for.
+   * @throws PithError E_SHAPE_MISMATCH where the samples do not fit its inputs.
+   */
+  teacher(reference: Model | string): Promise<NamedValues>;
+  /**
+   * A parameter of the loss's own, such as a projection: trained with those of the model, kept in checkpoints, not in the result.
+   * @param start The numbers that it begins with.
+   */
+  parameter(name: string, start: Dense<"float32">): Value;
+  /** A number that follows the training: what `factor` makes of the steps done and of all there will be (Infinity of a stream). */
+  scheduled(factor: (step: number, total: number) => number): Value;
 }
 
 export interface Loss {
@@ -44,7 +57,25 @@ export interface LossOptions {
   readonly label?: string | undefined;
 }
 
-export function outputOf(scope: Pick<LossScope, "outputs">, name?: string): Value {
+/** @param whose "model" or "teacher", for messages. */
+export function namedValues(
+  whose: string,
+  outputs: ReadonlyMap<string, Value>,
+  all: ReadonlyMap<string, Value>,
+): NamedValues {
+  return {
+    outputs,
+    value(name) {
+      const found = all.get(name);
+      if (found !== undefined) return found;
+      const alike = [...all.keys()].filter((other) => other.includes(name)).slice(0, 5);
+      const names = alike.length === 0 ? `Its outputs are ${[...outputs.keys()].join(", ")}.` : alike.join(", ");
+      throw new PithError("E_NAME", `The ${whose} computes no value "${name}".`, { hint: names });
+    },
+  };
+}
+
+export function outputOf(scope: Pick<NamedValues, "outputs">, name?: string): Value {
   const [first] = scope.outputs.values();
   const output = name === undefined ? first : scope.outputs.get(name);
   if (output !== undefined) return output;
@@ -130,47 +161,4 @@ export const scalar = (emit: Emit, value: number): Value => emit.constant(float3
 /** factor · Σ of all entries. */
 export function scaledSum(emit: Emit, entries: Value, factor: number): Value {
   return emit.Mul([emit.ReduceSum([entries], { keepdims: 0 }), scalar(emit, factor)]);
-}
-
-export interface LossGraph {
-  readonly value: Value;
-  feeds(batch: Batch): Batch;
-}
-
-/** What a graph is written for: batches of other sizes need one of their own. */
-export function sizesOf(batch: Batch): string {
-  return Object.entries(batch)
-    .map(([name, { dims }]) => `${name}${dimsText(dims)}`)
-    .join();
-}
-
-/**
- * Writes a loss onto a model, which becomes one for batches like `example`.
- * @throws PithError E_DATA if the data does not fit the model, E_UNSUPPORTED if it carries states that the data does not give, and what the
- * loss throws.
- */
-export async function writeLoss(
-  model: Model,
-  example: Batch,
-  loss: Loss,
-  context: Pick<Context, "open">,
-): Promise<LossGraph> {
-  const binding = feedingOf(model, example, "training data");
-  if (binding.states.length > 0) {
-    const carried = statesText(binding.states);
-    throw new PithError(
-      "E_UNSUPPORTED",
-      `The model carries states (${carried}), and backpropagation through time is not supported.`,
-      {
-        hint: "Data with a column for each state trains single steps.",
-      },
-    );
-  }
-  const fed = binding.feeds(example);
-  fixInputs(model, Object.fromEntries(Object.entries(fed).map(([name, { dims }]) => [name, dims])));
-  const inference = infer(model);
-  const emit = emitInto(model, { by: "loss", onNode: inference.visit });
-  const outputs = new Map(model.graph.outputs.map((output) => [output.name, output]));
-  const built = await loss.build({ emit, model, outputs, open: context.open });
-  return { value: built.value, feeds: (batch) => ({ ...binding.feeds(batch), ...built.feeds(batch) }) };
 }

@@ -113,7 +113,10 @@ export async function continueTraining(
   if (before.best === undefined) return undefined;
   const best = training.weights.map((values) => values.slice());
   const named = changingIn(training.step).map(({ name }, at) => [name, best[at] ?? new Float32Array()] as const);
-  await setAll(named, before.best);
+  await setAll(
+    named.filter(([name]) => !training.step.own.has(name)),
+    before.best,
+  );
   return best;
 }
 

@@ -12,13 +12,16 @@ import { fuseForStep } from "../passes/fuse-pairs.ts";
 import type { Context } from "../passes/index.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { int64 } from "../tensor/dense.ts";
-import type { Batch } from "../tensor/types.ts";
+import type { Batch, Tensor } from "../tensor/types.ts";
 import { channelBlock } from "./channel-blocks.ts";
 import { differentiate } from "./differentiate.ts";
-import { type Loss, writeLoss } from "./loss.ts";
+import type { Loss } from "./loss.ts";
+import { type Moment, writeLoss } from "./write-loss.ts";
 
 interface StepGraph {
   readonly loss: string;
+  /** The loss's own parameters as it begins with them, by name. */
+  readonly own: ReadonlyMap<string, Tensor>;
   readonly gradients: ReadonlyMap<string, string>;
   readonly carried: ReadonlyMap<string, string>;
   readonly stopped: ReadonlyMap<string, Node>;
@@ -27,7 +30,7 @@ interface StepGraph {
   readonly session: Session;
   readonly frozen: Session | undefined;
   /** What the session is fed with for a batch, besides the parameters; `drawn` is the step's random number. */
-  feeds(batch: Batch, drawn: number): Promise<Batch>;
+  feeds(batch: Batch, drawn: number, moment: Moment): Promise<Batch>;
 }
 
 /**
@@ -45,11 +48,12 @@ export async function loadStepGraph(
   // Not a teacher, which the loss brings along.
   const own = new Set(working.graph.nodes());
   const written = await writeLoss(working, example, loss, context);
+  const tensors = written.parameters.flatMap((name) => working.graph.value(name)?.tensor ?? []);
   const { states, draw } = writeTrainingForms(working, own, wanted);
   fuseForStep(working);
   const { frozen, step, gradients, carried, stopped } = differentiate(working, {
     loss: written.value.name,
-    wrt: (candidate) => wanted.has(candidate.name),
+    wrt: ({ name }) => wanted.has(name) || written.parameters.includes(name),
     states,
     checkpoint: checkpointing,
     channelBlock: await channelBlock(context.engine),
@@ -68,6 +72,7 @@ export async function loadStepGraph(
   const frozenInputs = new Set(frozen?.graph.feeds.map(({ name }) => name));
   return {
     loss: written.value.name,
+    own: new Map(written.parameters.flatMap((name, at) => (tensors[at] === undefined ? [] : [[name, tensors[at]]]))),
     gradients,
     carried,
     stopped,
@@ -75,8 +80,8 @@ export async function loadStepGraph(
     draws: draw !== undefined,
     session,
     frozen: frozenSession,
-    async feeds(batch, drawn) {
-      const feeds = { ...written.feeds(batch), ...(draw === undefined ? {} : { [draw]: int64([], [drawn]) }) };
+    async feeds(batch, drawn, moment) {
+      const feeds = { ...written.feeds(batch, moment), ...(draw === undefined ? {} : { [draw]: int64([], [drawn]) }) };
       const fixed = frozenSession === undefined ? {} : await frozenSession.run(only(feeds, frozenInputs));
       return only({ ...feeds, ...fixed }, stepInputs);
     },

@@ -26,9 +26,12 @@ import { declareRoles } from "./roles.ts";
 import { partAlike } from "./shared-constants.ts";
 import { loadStepGraph, releaseStepGraph, type StepOptions } from "./step-graph.ts";
 import { copyOfTied, type Tie, tie } from "./ties.ts";
+import { type Moment, theEnd } from "./write-loss.ts";
 
 export interface Step {
   readonly parameters: readonly Trained[];
+  /** Those of `parameters` that the loss has beside the model's. */
+  readonly own: ReadonlySet<string>;
   /** What is carried from step to step without gradients: running statistics. */
   readonly states: readonly State[];
   /** Whether something is drawn anew in each run (dropout). */
@@ -36,8 +39,9 @@ export interface Step {
   /**
    * The loss on a batch; the gradients are in the parameters' arrays afterwards, and the states are those of the next step.
    * @param place What is random (dropout) is drawn by the seed and these numbers; the count of runs, unless told.
+   * @param moment What factors in the loss follow; the end of the training, unless told.
    */
-  run(batch: Batch, place?: readonly number[]): Promise<number>;
+  run(batch: Batch, place?: readonly number[], moment?: Moment): Promise<number>;
   /**
    * The parameters, then the states, as they are now, or other numbers in their place, written into a model as tensors of its own. Weights in
    * Constant nodes become such, too.
@@ -85,7 +89,10 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
     const text = `"${name}" is not trained: the loss depends on it only through ${describe(node)}, which passes no gradient on`;
     context.log({ id: "untrained", text, level: "warning" });
   }
-  const stored = await storedArrays(working, [...first.gradients.keys(), ...first.states.keys()]);
+  const tensors = [...first.gradients.keys(), ...first.states.keys()].map(
+    (name) => [name, first.own.get(name) ?? tensorOf(working, name)] as const,
+  );
+  const stored = await storedArrays(tensors);
   const states = stored.splice(first.gradients.size);
   const next = states.map(({ values }) => emptyLike(values));
   const arrays = stored.map(({ name, values }): Arrays => {
@@ -98,9 +105,10 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
 
   return {
     parameters: arrays.map(trainedView),
+    own: new Set(first.own.keys()),
     states: states.map(({ name, values }) => ({ name, values: values.data })),
     draws: first.draws,
-    async run(batch, place = [runs++]) {
+    async run(batch, place = [runs++], moment = theEnd) {
       const graph = await graphs.of(batch);
       // What is carried is the gradient before, and the next takes its place in the same buffer: one node reads it, and what that makes, or
       // is made of it, is the next.
@@ -117,7 +125,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
       });
       // Odd, and below 2³¹.
       const drawn = random(context.seed, "draw", ...place).integer(2 ** 30) * 2 + 1;
-      const feeds = await graph.feeds(batch, drawn);
+      const feeds = await graph.feeds(batch, drawn, moment);
       await graph.session.run({ ...feeds, ...fed, ...carriedFeeds }, buffers);
       for (const [at, { values }] of states.entries()) values.data.set(next[at]?.data ?? []);
       return lossBuffer.data[0] ?? Number.NaN;
@@ -203,11 +211,10 @@ function trainedView(arrays: Arrays): Trained {
 }
 
 /**
- * Copies of the stored tensors of these names, in memory that has room for what is kept beside them.
- * @throws PithError E_NAME if there is none, E_TYPE_MISMATCH if it holds no floats.
+ * Copies of stored tensors, in memory that has room for what is kept beside them.
+ * @throws PithError E_TYPE_MISMATCH if one holds no floats.
  */
-async function storedArrays(model: Model, names: Iterable<string>): Promise<Stored[]> {
-  const tensors = [...names].map((name) => [name, tensorOf(model, name)] as const);
+async function storedArrays(tensors: readonly (readonly [name: string, tensor: Tensor])[]): Promise<Stored[]> {
   const place = floatMemory(tensors.map(([, { bytes }]) => bytes));
   const arrays: Stored[] = [];
   for (const [name, tensor] of tensors) {

@@ -49,6 +49,15 @@ export function changingIn({ parameters, states }: Step): readonly State[] {
   return [...parameters, ...states];
 }
 
+/** What the loss's own parameters have learnt, by name. */
+export function ownWeights({ step, weights }: TrainingState): ReadonlyMap<string, Float32Array> {
+  return new Map(
+    changingIn(step).flatMap(({ name }, at) =>
+      step.own.has(name) ? [[name, Float32Array.from(weights[at] ?? [])] as const] : [],
+    ),
+  );
+}
+
 /** All arrays that change from step to step, but for the parameters and states as the model stores them. */
 export function stateOf({ step, average }: TrainingState, plan: Plan, model: Model): Batch {
   const state: Record<string, Dense> = { ...plan.optimizer.state(step.parameters) };

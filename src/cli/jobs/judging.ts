@@ -1,6 +1,5 @@
 /** How a command compares its result on data: with the input model, and with the teacher or original where one is given. */
 import type { PreprocessingSpec } from "../../data/index.ts";
-import { requireFittingTeacher } from "../../distill/distillation.ts";
 import { refusalIn } from "../../errors.ts";
 import type { Comparison, Goal, Task } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
@@ -11,6 +10,7 @@ import { type Recipe, recipeVersion } from "../../recipe/index.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../../recipe/paired-metrics.ts";
 import { Looks } from "../../recipe/sequential-test.ts";
 import { trains } from "../../recipe/steps.ts";
+import { requireFittingTeacher } from "../../train/teacher.ts";
 import type { DataRequest } from "../data.ts";
 import type { PassInput } from "./pass.ts";
 import { openStepsTask, type Used } from "./task.ts";

@@ -121,7 +121,8 @@ export const lossOption = v.union([
 
 export interface WeightedLoss {
   readonly loss: Loss;
-  readonly weight?: number | undefined;
+  /** 1 unless told; a function follows the training: of the steps done, and of all there will be (Infinity of a stream). */
+  readonly weight?: number | ((step: number, total: number) => number) | undefined;
 }
 
 /**
@@ -133,13 +134,19 @@ export interface WeightedLoss {
 export function sumOfLosses(losses: readonly WeightedLoss[]): Loss {
   if (losses.length === 0) throw new PithError("E_OPTION", "The loss has no part.");
   return {
-    name: losses.map(({ loss, weight = 1 }) => (weight === 1 ? loss.name : `${weight} * ${loss.name}`)).join(" + "),
+    name: losses
+      .map(({ loss, weight = 1 }) => {
+        const factor = typeof weight === "function" ? "scheduled" : weight;
+        return factor === 1 ? loss.name : `${factor} * ${loss.name}`;
+      })
+      .join(" + "),
     async build(scope) {
       const { emit } = scope;
       const parts: BuiltLoss[] = [];
       for (const { loss, weight = 1 } of losses) {
         const built = await loss.build(scope);
-        parts.push({ ...built, value: weight === 1 ? built.value : emit.Mul([built.value, scalar(emit, weight)]) });
+        const factor = typeof weight === "function" ? scope.scheduled(weight) : scalar(emit, weight);
+        parts.push({ ...built, value: weight === 1 ? built.value : emit.Mul([built.value, factor]) });
       }
       const [first, ...others] = parts.map(({ value }) => value);
       if (first === undefined) throw new PithError("E_OPTION", "The loss has no part.");

@@ -1,0 +1,81 @@
+/** Another model beside the one that is being trained, in its graph: given the same samples, its weights stored. */
+import { infer } from "../analysis/infer.ts";
+import { PithError } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import { mergeGraph } from "../graph/inline.ts";
+import type { Model } from "../graph/model.ts";
+import { type Context, fixInputs, raiseOpset } from "../passes/index.ts";
+import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
+import { type NamedValues, namedValues } from "./loss.ts";
+
+/** Puts a copy of the teacher into the student's graph, whose inputs it reads. Both are written in the newer operator set of the two. */
+export async function teacherBeside(
+  model: Model,
+  emit: Emit,
+  reference: Model | string,
+  context: Pick<Context, "open">,
+): Promise<NamedValues> {
+  const teacher = (typeof reference === "string" ? await context.open(reference) : reference).clone();
+  teacher.graph.operators ??= model.graph.operators;
+  const version = Math.max(model.opsets.get("") ?? 1, teacher.opsets.get("") ?? 1);
+  raiseOpset(model, version);
+  raiseOpset(teacher, version);
+  const [first] = model.graph.feeds;
+  const batch = fixedDims(first?.type?.dims)?.[0];
+  if (first === undefined || batch === undefined)
+    throw new PithError("E_MODEL", "The student has no input of fixed batch size.");
+  const shapes = teacher.graph.feeds.flatMap((input) => {
+    const [own, wanted] = [fixedDims(feedOf(input, model, teacher)?.type?.dims), input.type?.dims];
+    if (own === undefined) return [];
+    const rest = fixedDims(wanted?.slice(1));
+    return [[input.name, wanted?.length === own.length || rest === undefined ? own : [batch, ...rest]] as const];
+  });
+  fixInputs(teacher, Object.fromEntries(shapes));
+  const inputs = new Map<string, Value>();
+  for (const input of teacher.graph.feeds) {
+    const own = feedOf(input, model, teacher);
+    if (own !== undefined) inputs.set(input.name, fitted(emit, own, input));
+  }
+  infer(teacher);
+  const { outputs, values } = mergeGraph(model, teacher, "teacher.", inputs);
+  return namedValues("teacher", outputs, values);
+}
+
+/** The student's input that an input of the teacher is given: of the same name, or the first where the teacher has one only. */
+function feedOf(input: Value, student: Model, teacher: Model): Value | undefined {
+  const own = student.graph.feeds.find(({ name }) => name === input.name);
+  return own ?? (teacher.graph.feeds.length === 1 ? student.graph.feeds[0] : undefined);
+}
+
+/**
+ * Whether a teacher can be given the student's samples, as far as the sizes of inputs tell before any is read.
+ * @throws PithError E_SHAPE_MISMATCH with the sizes of both.
+ */
+export function requireFittingTeacher(student: Model, teacher: Model): void {
+  for (const wanted of teacher.graph.feeds) {
+    const own = feedOf(wanted, student, teacher);
+    if (own === undefined) continue;
+    const [from, to] = [own, wanted].map(({ type }) => fixedDims(type?.dims?.slice(1)));
+    if (from !== undefined && to !== undefined && elementCount(from) !== elementCount(to)) throw misfit(own, wanted);
+  }
+}
+
+function misfit(own: Value, wanted: Value): PithError {
+  const said = ({ name, type }: Value): string => `"${name}" ${dimsText(type?.dims)}`;
+  return new PithError(
+    "E_SHAPE_MISMATCH",
+    `The teacher's input ${said(wanted)} does not fit the student's ${said(own)}.`,
+    { hint: "Both are given the same samples: take a teacher for the same inputs." },
+  );
+}
+
+/** The student's input in the shape that the teacher wants: the same numbers, perhaps in other dimensions (784 and 1×28×28). */
+function fitted(emit: Emit, own: Value, wanted: Value): Value {
+  const [from, to] = [fixedDims(own.type?.dims), fixedDims(wanted.type?.dims)];
+  if (from === undefined || to === undefined || elementCount(from) !== elementCount(to)) {
+    throw misfit(own, wanted);
+  }
+  if (from.length === to.length && from.every((dim, axis) => dim === to[axis])) return own;
+  return emit.Reshape([own, emit.constant({ type: "int64", dims: [to.length], data: BigInt64Array.from(to, BigInt) })]);
+}

@@ -1,0 +1,104 @@
+/** A loss written onto a model: what it reads of the model, of other models and of the data, in one graph. */
+import { infer } from "../analysis/infer.ts";
+import { statesText } from "../data/states.ts";
+import { PithError } from "../errors.ts";
+import { feedingOf } from "../evaluate/feeding.ts";
+import { emitInto } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { parameter } from "../graph/role.ts";
+import { type Context, fixInputs } from "../passes/index.ts";
+import { float32, inMemory } from "../tensor/dense.ts";
+import { dimsText } from "../tensor/dims.ts";
+import type { Batch } from "../tensor/types.ts";
+import { type Loss, type NamedValues, namedValues } from "./loss.ts";
+import { teacherBeside } from "./teacher.ts";
+
+/** How far a training is. */
+export interface Moment {
+  readonly step: number;
+  /** Steps of the whole training; Infinity where that is not known. */
+  readonly total: number;
+}
+
+/** Where a training ends: numbers that follow the step are compared there. */
+export const theEnd: Moment = { step: 1, total: 1 };
+
+export interface LossGraph {
+  readonly value: Value;
+  /** Names of the loss's own parameters, which the graph stores. */
+  readonly parameters: readonly string[];
+  feeds(batch: Batch, moment: Moment): Batch;
+}
+
+/** What a graph is written for: batches of other sizes need one of their own. */
+export function sizesOf(batch: Batch): string {
+  return Object.entries(batch)
+    .map(([name, { dims }]) => `${name}${dimsText(dims)}`)
+    .join();
+}
+
+/**
+ * Writes a loss onto a model, which becomes one for batches like `example`.
+ * @param own What the loss's own parameters are by now, by name; what they begin with, where there is none.
+ * @throws PithError E_DATA if the data does not fit the model, E_UNSUPPORTED if it carries states that the data does not give, and what the
+ * loss throws.
+ */
+export async function writeLoss(
+  model: Model,
+  example: Batch,
+  loss: Loss,
+  context: Pick<Context, "open" | "seed">,
+  own: ReadonlyMap<string, Float32Array> = new Map(),
+): Promise<LossGraph> {
+  const binding = feedingOf(model, example, "training data");
+  if (binding.states.length > 0) {
+    const carried = statesText(binding.states);
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `The model carries states (${carried}), and backpropagation through time is not supported.`,
+      {
+        hint: "Data with a column for each state trains single steps.",
+      },
+    );
+  }
+  const fed = binding.feeds(example);
+  fixInputs(model, Object.fromEntries(Object.entries(fed).map(([name, { dims }]) => [name, dims])));
+  const inference = infer(model);
+  const emit = emitInto(model, { by: "loss", onNode: inference.visit });
+  const { graph } = model;
+  const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
+  const named = namedValues("model", outputs, new Map(Array.from(graph.values(), (value) => [value.name, value])));
+  const teachers = new Map<unknown, Promise<NamedValues>>();
+  const parameters: string[] = [];
+  const factors = new Map<string, (step: number, total: number) => number>();
+  const built = await loss.build({
+    ...named,
+    emit,
+    model,
+    seed: context.seed,
+    teacher(reference) {
+      const found = teachers.get(reference) ?? teacherBeside(model, emit, reference, context);
+      teachers.set(reference, found);
+      return found;
+    },
+    parameter(name, start) {
+      const free = graph.freshName(`loss/${name}`);
+      parameters.push(free);
+      return graph.addTensor(free, inMemory(float32(start.dims, own.get(free) ?? start.data)), parameter);
+    },
+    scheduled(factor) {
+      const input = graph.addInput(graph.freshName("scheduled"), { type: "float32", dims: [] });
+      factors.set(input.name, factor);
+      return input;
+    },
+  });
+  return {
+    value: built.value,
+    parameters,
+    feeds(batch, { step, total }) {
+      const scheduled = [...factors].map(([name, factor]) => [name, float32([], [factor(step, total)])] as const);
+      return { ...binding.feeds(batch), ...built.feeds(batch), ...Object.fromEntries(scheduled) };
+    },
+  };
+}
