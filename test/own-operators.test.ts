@@ -29,8 +29,8 @@ const affine = defineOp({
   parameters: [1, 2],
   weight: () => ({
     ...role,
-    factored: (emit, [x, , b], { down, up, name }) =>
-      emit.Gemm([emit.named(`${name}.down.output`).MatMul([x, down]), up, b]),
+    chain: (emit, [x, , b], [down, up]) =>
+      emit.Gemm([emit.named(`${down?.name}.output`).MatMul([x, down?.weight]), up?.weight, b]),
   }),
   axes: () => [
     { from: ["in0", 0], to: ["out0", 0] },

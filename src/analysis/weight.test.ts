@@ -35,10 +35,10 @@ test.each([
     "its weight is quantized already (int8)",
   ],
   [
-    "a kernel",
+    "a kernel that is transposed",
     "factorize",
-    ["w: float32[4, 4, 1] = zeros", "i: int64[1] = [2]", "u = Unsqueeze(x, i)", "y = Conv(u, w)"],
-    "its weight has 3 axes; only matrices are factorized",
+    ["w: float32[4, 4, 1] = zeros", "i: int64[1] = [2]", "u = Unsqueeze(x, i)", "y = ConvTranspose(u, w)"],
+    "its operator cannot be written as several in a row",
   ],
   ["nothing", "quantize", ["w: float32[4, 0] = zeros", product], "its weight has no elements"],
   [

@@ -135,8 +135,8 @@ export interface WeightNeeds {
   readonly types?: readonly DataType[];
   /** "stored": a mask at most stands between it and the node; "unrounded": no fake quantization, and no other type. */
   readonly read?: "stored" | "unrounded";
-  /** "alone": the node multiplies by it and does nothing else; "matrix": two layers can do the same. */
-  readonly product?: "alone" | "matrix";
+  /** "alone": the node multiplies by it and does nothing else; "chain": several layers in a row can do the same. */
+  readonly product?: "alone" | "chain";
   readonly unshared?: true;
   /** It has no copy. */
   readonly untied?: true;
@@ -150,7 +150,7 @@ export const weightNeeds = {
   // ONNX Runtime converts bfloat16, and has no product of it, so that a mask would not load.
   prune: { types: ["float32", "float64", "float16"], untied: true },
   quantize: { inside: true },
-  factorize: { types: ["float32", "float64"], read: "unrounded", product: "matrix", untied: true },
+  factorize: { types: ["float32", "float64"], read: "unrounded", product: "chain", untied: true },
   solve: { read: "stored", product: "alone", unshared: true, untied: true },
   fuse: { types: ["float32"], read: "stored", product: "alone", unshared: true },
 } as const satisfies Readonly<Record<string, WeightNeeds>>;
@@ -201,9 +201,7 @@ function refusal(layer: Layer, { read, product, unshared, inside }: WeightNeeds)
   if (type !== undefined && !isFloat(type)) return `its weight is quantized already (${type})`;
   const other = product === undefined ? undefined : requireProduct(layer);
   if (other !== undefined) return other.reason;
-  if (product === "matrix" && dims.length !== 2)
-    return `its weight has ${dims.length} axes; only matrices are factorized`;
-  if (product === "matrix" && role.factored === undefined) return "its operator cannot be written as two layers";
+  if (product === "chain" && role.chain === undefined) return "its operator cannot be written as several in a row";
   const unread = whyNotStored(effective);
   if (unread !== undefined) return `its weight ${unread.reason}`;
   if (read === "stored" && storage === "computed") return "its weight is computed";

@@ -287,9 +287,18 @@ graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
     expect(open).toBe(0);
   });
 
-  it("refuses convolutions with a reason", async () => {
-    const { misses } = await factorize(parseModel(topology("residual-sum").text), { energy: 0.5 });
-    expect(misses.some(({ reason }) => reason.includes("matrices are factorized"))).toBe(true);
+  it("leaves depthwise and transposed convolutions, with a reason", async () => {
+    const depthwise = parseModel(`opset 17
+graph (x: float32[1, 4, 6, 6]) -> (y: float32[1, 4, 6, 6]) {
+  w: float32[4, 1, 3, 3] = random(seed 1)
+  y = Conv "depthwise" (x, w) {group=4, pads=[1, 1, 1, 1]}
+}`);
+    expect(await factorize(depthwise, { rank: 1 })).toMatchObject({
+      changes: [],
+      misses: [{ at: "depthwise", reason: "no rank makes it smaller" }],
+    });
+    const { misses } = await factorize(parseModel(topology("conv-transpose").text), { rank: 1 });
+    expect(misses.map(({ reason }) => reason)).toContain("its operator cannot be written as several in a row");
   });
 
   it.each([

@@ -18,6 +18,7 @@ import {
   type ConvSettings,
   convAttributes,
   convAxes,
+  convChain,
   convCost,
   convolved,
   convWeight,
@@ -91,7 +92,7 @@ export const Conv = defineOp<ConvSettings>({
   parameters: [1, 2],
   weight: (s, site) => {
     const role = convWeight(s, site);
-    return role instanceof Miss ? role : { ...role, biasInput: 2 };
+    return role instanceof Miss ? role : { ...role, biasInput: 2, strides: s.strides, chain: convChain(s) };
   },
   axes: convAxes,
   inChannelBlocks: (s, emit, [x, w, bias], block) => {

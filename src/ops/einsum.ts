@@ -16,7 +16,7 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Site, type WeightRole } from "./define.ts";
 import { text } from "./shared/attributes.ts";
-import { inTwo, storedOperands } from "./shared/products.ts";
+import { chained, storedOperands } from "./shared/products.ts";
 import { fixed, need, sameAxes, shaped } from "./shared/rules.ts";
 
 /** Axes by name; those of `...` are numbered from the last: "0" is the last of them. */
@@ -166,7 +166,7 @@ function weightOf(s: Equation, site: Site): WeightRole | Miss {
   const isBeside = (name: string, place: number): boolean => s.result[outputAxis + 1 + place] === name;
   const outTaps = others.filter(isBeside);
   const stack = weight.filter((name) => s.result.includes(name) && name !== first && !outTaps.includes(name));
-  // Down keeps the axes of the data, with the rank where the inputs were.
+  // All but the last keep the axes of the data, with the rank where the inputs were.
   const down = { ...s, result: data.map((name) => (name === shared ? first : name)) };
   return {
     ...{ input, out: axis(first), in: axis(shared), groups: 1 },
@@ -175,8 +175,8 @@ function weightOf(s: Equation, site: Site): WeightRole | Miss {
     ...(outTaps.length > 0 ? { outTaps: outTaps.map(axis) } : {}),
     ...(weight.length === 2
       ? {
-          factored: inTwo(input, (emit, operands, part) =>
-            emit.Einsum(operands, { equation: equationOf(part === "down" ? down : s) }),
+          chain: chained(input, (emit, operands, { last }) =>
+            emit.Einsum(operands, { equation: equationOf(last ? s : down) }),
           ),
         }
       : {}),

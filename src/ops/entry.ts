@@ -166,19 +166,26 @@ export interface WeightRole {
   readonly outTaps?: readonly number[];
   /** What tells this weight from the others of the same node, in the layer's name: "recurrence". */
   readonly part?: string;
-  /** The layer as two thinner ones; left out where the weight is no plain matrix. */
-  readonly factored?: Factored;
+  /** By how much the window moves along each of its axes, which are those of the weight that nothing here names; left out without a window. */
+  readonly strides?: readonly number[];
+  /** The layer as several in a row; left out where its operator cannot be written so. */
+  readonly chain?: Chain;
+}
+
+/** One layer of a chain, of the same operator and as many groups. Its output is called after `name`. */
+export interface ChainPart {
+  readonly name: string;
+  /** Lies as the weight of the layer does, and is 1 long along the axes of the window that it lacks. */
+  readonly weight: Value;
+  /** Along these axes of the window, counted from 0, it slides as the layer does: kernel, strides, padding, dilations. None unless said. */
+  readonly window?: readonly number[];
 }
 
 /**
- * Writes a layer whose weight is up · down, given its inputs: first the product with `down`, then that with `up`. Both lie as the weight does.
- * What else the operator does, it does once. `name` is what the values are called after.
+ * Writes layers in a row in place of one, given its inputs. What else the operator does is done once: what turns the data by the first, factors
+ * and the bias by the last.
  */
-export type Factored = (
-  emit: Emit,
-  inputs: readonly (Value | undefined)[],
-  factors: { readonly down: Value; readonly up: Value; readonly name: string },
-) => Value;
+export type Chain = (emit: Emit, inputs: readonly (Value | undefined)[], parts: readonly ChainPart[]) => Value;
 
 /** y = scale · x + shift for each index of an axis, with numbers that are stored: batch normalization, a product with a vector. */
 export interface Affine {

@@ -8,14 +8,14 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, elementCount, sameDims, unknownDim } from "../tensor/dims.ts";
-import { defineOp, type Factored, type Site, type WeightRole } from "./define.ts";
+import { type Chain, defineOp, type Site, type WeightRole } from "./define.ts";
 import { parts } from "./shared/codes.ts";
 import { onIntegers } from "./shared/misses.ts";
 import {
+  chained,
   type GemmSettings,
   gemmFacets,
   gemmWeight,
-  inTwo,
   matmulCost,
   matmulLinks,
   matmulWeight,
@@ -88,7 +88,7 @@ export const MatMul = defineOp({
   weight: (_, site) => {
     const role = matmulWeight(site);
     if (role instanceof Miss) return stackedWeight(site) ?? role;
-    return { ...role, factored: inTwo(role.input, (emit, operands) => emit.MatMul(operands)) };
+    return { ...role, chain: chained(role.input, (emit, operands) => emit.MatMul(operands)) };
   },
   axes: (_, site) => matmulLinks(site),
   gradient: (_, { emit, inputs: [a, b], up, wanted }) => matmulGradient(emit, a, present(b), up, wanted),
@@ -112,24 +112,19 @@ export const MatMulInteger = defineOp({
   ...onIntegers,
 });
 
-/** What turns the data is said of the first product; factors and the bias belong to the second. */
-function gemmFactored(
-  s: GemmSettings,
-  { version }: Site,
-  input: number,
-): { readonly factored: Factored } | Record<never, never> {
+/** What turns the data is said of the first product; factors and the bias belong to the last. */
+function gemmChain(s: GemmSettings, { version }: Site, input: number): { readonly chain?: Chain } {
   // That broadcasting is said by an attribute is older than what is written here.
   if (version < 7) return {};
-  const turns = (operand: number, part: "down" | "up", turned: boolean): number =>
-    turned && (operand === input || part === "down") ? 1 : 0;
-  const factored = inTwo(input, (emit, operands, part, [, , bias]) => {
-    const turned = { transA: turns(0, part, s.transA), transB: turns(1, part, s.transB) };
-    if (part === "up") return emit.Gemm([...operands, bias], { ...turned, alpha: s.alpha, beta: s.beta });
+  const chain = chained(input, (emit, operands, { first, last }, [, , bias]) => {
+    const turns = (operand: number): number => (operand === input || first ? 1 : 0);
+    const turned = { transA: s.transA ? turns(0) : 0, transB: s.transB ? turns(1) : 0 };
+    if (last) return emit.Gemm([...operands, bias], { ...turned, alpha: s.alpha, beta: s.beta });
     // Before opset 11 the bias may not be left out.
     const zero = (): Value => scalar(emit, typeOf(operands[input]), 0);
     return emit.Gemm(version < 11 ? [...operands, zero()] : operands, turned);
   });
-  return { factored };
+  return { chain };
 }
 
 export const Gemm = defineOp<GemmSettings>({
@@ -144,7 +139,7 @@ export const Gemm = defineOp<GemmSettings>({
     // What is added is scaled by beta.
     const at = s.beta === 1 && role.input === 1 ? { biasInput: 2 } : {};
     const scaled = s.alpha === 1 ? {} : { scaled: { attribute: "alpha", factor: s.alpha } };
-    return { ...role, ...at, ...scaled, ...gemmFactored(s, site, role.input) };
+    return { ...role, ...at, ...scaled, ...gemmChain(s, site, role.input) };
   },
   // What was contributed before goes in as the bias, scaled by beta: the sum costs nothing.
   gradient: (s, { emit, inputs: [a, b, c], up, wanted, take }) => {

@@ -2,11 +2,12 @@
 import type { Group } from "../analysis/channels.ts";
 import type { Inference } from "../analysis/infer.ts";
 import { type Layer, weightCount } from "../analysis/layers.ts";
-import { requireStored, requireWeight, weightNeeds } from "../analysis/weight.ts";
+import { requireStored, requireWeight, weightNeeds, weightShape } from "../analysis/weight.ts";
 import { Miss, reasonText } from "../errors.ts";
 import { integer } from "../evaluate/numbers.ts";
 import type { Value } from "../graph/graph.ts";
 import { largestRankThatSaves } from "../math/index.ts";
+import { fixedDims } from "../tensor/dims.ts";
 import { bitsOf } from "../tensor/types.ts";
 
 /** A technique, by the words of the command line, and what it could do here. */
@@ -53,10 +54,11 @@ export function channelsIn(groups: readonly Group[]): (layer: Layer) => Channels
   };
 }
 
-/** Up to this rank two factors of the layer's matrix are smaller than it; 0 where none is, undefined where `factorize` leaves it. */
+/** Up to this rank two factors of the layer's matrix (outputs × inputs · taps) are smaller than it; 0 where none is, undefined where `factorize` leaves it. */
 export function payingRank(layer: Layer): number | undefined {
-  const miss = requireWeight(layer, weightNeeds.factorize);
-  return miss === undefined ? largestRankThatSaves(layer.outputs, layer.inputs) : undefined;
+  if (requireWeight(layer, weightNeeds.factorize) !== undefined) return undefined;
+  const { outputs, inputs, taps } = weightShape(layer.role, fixedDims(layer.effective.type?.dims) ?? []);
+  return largestRankThatSaves(outputs, inputs * taps);
 }
 
 /** One line for each technique. Only `pith` itself, run, has the last word: what depends on the numbers is not told here. */
@@ -102,7 +104,7 @@ function factorizing(layer: Layer): Offer {
   const technique = "factorize";
   const miss = requireWeight(layer, weightNeeds.factorize);
   if (miss !== undefined) return { technique, text: miss.reason, refused: true };
-  const rank = largestRankThatSaves(layer.outputs, layer.inputs);
+  const rank = payingRank(layer) ?? 0;
   const text = rank === 0 ? "no rank makes it smaller" : `saves up to rank ${integer(rank)}`;
   return { technique, text, refused: rank === 0 };
 }

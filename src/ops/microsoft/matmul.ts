@@ -11,10 +11,10 @@ import type { AxisEnd, AxisLink, Op, Operand, QuantizeRule, Site, WeightRole } f
 import { decimal, integer, text } from "../shared/attributes.ts";
 import { lowerFirst } from "../shared/misses.ts";
 import {
+  chained,
   type GemmSettings,
   gemmFacets,
   gemmWeight,
-  inTwo,
   matmulCost,
   matmulLinks,
   matmulWeight,
@@ -77,11 +77,10 @@ function weight(s: Settings, site: Site): WeightRole | Miss {
     out: given(own, role.out),
     in: given(own, role.in),
     dataAxis: given(data, role.dataAxis),
-    // What turns the data is said of the first product, the factor of the second. Batch axes are turned of equal ranks only: not here.
-    factored: inTwo(own, (emit, operands, part) => {
-      const turned = (operand: 0 | 1): number =>
-        s.transposed[operand] && (operand === own || part === "down") ? 1 : 0;
-      const settings = { transA: turned(0), transB: turned(1), alpha: part === "up" ? s.alpha : 1 };
+    // What turns the data is said of the first product, the factor of the last. Batch axes are turned of equal ranks only: not here.
+    chain: chained(own, (emit, operands, { first, last }) => {
+      const turned = (operand: 0 | 1): number => (s.transposed[operand] && (operand === own || first) ? 1 : 0);
+      const settings = { transA: turned(0), transB: turned(1), alpha: last ? s.alpha : 1 };
       return emit["com.microsoft.FusedMatMul"](operands, settings);
     }),
   };

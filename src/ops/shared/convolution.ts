@@ -4,9 +4,9 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
-import type { AxisLink, AxisRule, Inferred, Operand, Site, WeightRole } from "../define.ts";
+import type { AxisLink, AxisRule, Chain, Inferred, Operand, Site, WeightRole } from "../define.ts";
 import { integer, integers } from "./attributes.ts";
-import { countAttribute, range, shaped, withDims } from "./rules.ts";
+import { countAttribute, present, range, shaped, withDims } from "./rules.ts";
 import { padding, readWindow, type Window, windowDims } from "./window.ts";
 
 export interface ConvSettings extends Window {
@@ -41,6 +41,21 @@ export function convWeight(s: ConvSettings, site: Site): WeightRole | Miss {
   if (site.inputs[1]?.stored !== true) return new Miss("the kernel is an activation");
   const bias = site.inputs[2]?.stored === true ? { bias: 2 } : {};
   return { input: 1, out: 0, in: 1, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, ...bias };
+}
+
+/** A part without a window is 1 × 1; the last has the bias, so that padding stays zeros until then. */
+export function convChain(s: ConvSettings): Chain {
+  return (emit, [x, , bias], parts) => {
+    const written = parts.reduce((data, { name, weight, window = [] }, place) => {
+      const along = (values: readonly number[], otherwise: number): readonly number[] =>
+        values.map((value, at) => (window.includes(at % s.kernel.length) ? value : otherwise));
+      const [kernel, strides, dilations] = [along(s.kernel, 1), along(s.strides, 1), along(s.dilations, 1)];
+      const own = { ...s, kernel, strides, dilations, pads: along(s.pads, 0) };
+      const inputs = place === parts.length - 1 ? [data, weight, bias] : [data, weight];
+      return emit.named(`${name}.output`).Conv(inputs, convAttributes(own));
+    }, x);
+    return present(written);
+  };
 }
 
 /**

@@ -4,9 +4,9 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
-import type { AxisLink, Factored, Inferred, Operand, QuantizeRule, Site, WeightRole } from "../define.ts";
+import type { AxisLink, Chain, Inferred, Operand, QuantizeRule, Site, WeightRole } from "../define.ts";
 import { decimal, integer } from "./attributes.ts";
-import { broadcast, shaped, withDims } from "./rules.ts";
+import { broadcast, present, shaped, withDims } from "./rules.ts";
 
 /** The site with only these of its inputs, in this order: for operators that keep scales between their operands. */
 export function picked(site: Site, inputs: readonly number[]): Site {
@@ -27,20 +27,25 @@ export function matmulWeight(site: Site): WeightRole | Miss {
   return new Miss(a.stored || b.stored ? "the stored operand is not a matrix" : "both operands are activations");
 }
 
-/**
- * A layer with the weight at `input` as two products of `half`'s making: of the data with the thin matrix that comes first ("down"), of the
- * result with the other ("up").
- */
-export function inTwo(
+/** A layer with the weight at `input` as products of `product`'s making, each of what the one before has made with its own matrix. */
+export function chained(
   input: number,
-  half: (emit: Emit, operands: Inputs, part: "down" | "up", given: Inputs) => Value,
-): Factored {
-  return (emit, inputs, { name, ...factors }) => {
-    const product = (data: Value | undefined, part: "down" | "up"): Value => {
-      const operands = input === 0 ? [factors[part], data] : [data, factors[part]];
-      return half(emit.named(`${name}.${part}.output`), operands, part, inputs);
-    };
-    return product(product(inputs[1 - input], "down"), "up");
+  product: (
+    emit: Emit,
+    operands: Inputs,
+    at: { readonly first: boolean; readonly last: boolean },
+    given: Inputs,
+  ) => Value,
+): Chain {
+  return (emit, inputs, parts) => {
+    const written = parts.reduce(
+      (data, { name, weight }, place) => {
+        const at = { first: place === 0, last: place === parts.length - 1 };
+        return product(emit.named(`${name}.output`), input === 0 ? [weight, data] : [data, weight], at, inputs);
+      },
+      inputs[1 - input],
+    );
+    return present(written);
   };
 }
 

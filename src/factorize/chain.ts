@@ -1,0 +1,72 @@
+/** From a layer to its numbers, and from the parts of a decomposition to layers in its place. */
+import type { Layer } from "../analysis/layers.ts";
+import { weightMatrices, weightNumbers } from "../analysis/weight.ts";
+import { emitInto } from "../graph/emit.ts";
+import type { Model } from "../graph/model.ts";
+import { substitute } from "../graph/replace.ts";
+import type { ChainPart } from "../ops/index.ts";
+import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
+import { inMemory } from "../tensor/dense.ts";
+import type { Dense } from "../tensor/types.ts";
+import { type Part, type Problem, product } from "./decomposition.ts";
+
+/** Parts as stored tensors, and the axis of the output channels in the layer that they were made of. */
+export interface StoredChain {
+  readonly out: number;
+  readonly parts: readonly ChainPart[];
+}
+
+/** The axes of the weight along which a window slides. */
+const windowAxes = ({ role }: Layer, dims: readonly number[]): readonly number[] =>
+  role.strides === undefined ? [] : dims.flatMap((_, axis) => (axis === role.out || axis === role.in ? [] : axis));
+
+/** A layer as a decomposition sees it. */
+export function problemOf(layer: Layer, weight: Dense, tools: Pick<Problem, "multiply" | "seed">): Problem {
+  const { node, role } = layer;
+  const sizes = (dims: readonly unknown[] = [], channels: number) => dims.slice(channels + 1);
+  const before = sizes(node.inputs[role.data]?.type?.dims, role.dataAxis);
+  const after = sizes(node.outputs[0]?.type?.dims, role.outputAxis);
+  return {
+    matrices: weightMatrices(role, weight.dims, toFloat64(weight)),
+    kernel: windowAxes(layer, weight.dims).map((axis) => weight.dims[axis] ?? 1),
+    // The strides, where sizes are not known.
+    reduction: (role.strides ?? []).map((stride, axis) => {
+      const [from, to] = [before[axis], after[axis]];
+      return typeof from === "number" && typeof to === "number" && to > 0 ? from / to : stride;
+    }),
+    ...tools,
+  };
+}
+
+/** Stores what a decomposition made of a layer's weight, under the layer's name and the parts'. */
+export function storeParts(model: Model, layer: Layer, dims: readonly number[], parts: readonly Part[]): StoredChain {
+  const { name, role, weight } = layer;
+  const axes = windowAxes(layer, dims);
+  const type = weight.tensor?.type === "float64" ? "float64" : "float32";
+  const store = ({ name: part, matrices, window }: Part): ChainPart => {
+    const [first] = matrices;
+    const inputs = (first?.columns ?? 0) / product(window.map((axis) => dims[axes[axis] ?? 0] ?? 1));
+    const own = dims.map((size, axis) => {
+      const channels = axis === role.out ? first?.rows : axis === role.in ? inputs : undefined;
+      if (channels !== undefined) return axis === 0 ? channels * role.groups : channels;
+      return window.includes(axes.indexOf(axis)) ? size : 1;
+    });
+    const laid = inMemory(fromNumbers(type, own, weightNumbers(role, own, matrices)));
+    const stored = model.graph.addTensor(`${name}.${part}.weight`, laid, weight.role);
+    return { name: `${name}.${part}`, weight: stored, window };
+  };
+  return { out: role.out, parts: parts.map(store) };
+}
+
+/**
+ * Puts layers, as the operator's entry writes them, in the place of one. Where another layer has read the weight from the other side, its factors
+ * serve the other way round: (U V)ᵀ = Vᵀ Uᵀ.
+ */
+export function replaceByChain(model: Model, { node, role }: Layer, { out, parts }: StoredChain): void {
+  const [output] = node.outputs;
+  const emit = emitInto(model, { before: node, by: "factorize" });
+  const replacement = role.chain?.(emit, node.inputs, role.out === out ? parts : parts.toReversed());
+  if (output === undefined || replacement === undefined) return;
+  replacement.type = output.type;
+  substitute(output, replacement);
+}

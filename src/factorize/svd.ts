@@ -1,0 +1,130 @@
+/**
+ * Two layers by the truncated singular value decomposition of the weight, unfolded into a matrix: the best of their rank (Eckart and Young 1936).
+ * The first slides along the first axes of the window, the second along the others:
+ *
+ *     W[o, i, s, t] = M[(o, t), (i, s)] = U S Vᵀ ≈ (U_r √S_r) · (√S_r V_rᵀ)
+ *
+ *     svd              all in the first:  k × k with r outputs, then 1 × 1; a plain matrix (Zhang et al. 2016)
+ *     input-channels   none in the first: 1 × 1 to r channels, then k × k
+ *     spatial          the first axis, then the others: k × 1, then 1 × k (Jaderberg et al. 2014)
+ *
+ * Each group of a convolution is decomposed by itself, to one rank. Splitting √S evenly keeps both factors of one size, which fine-tuning likes.
+ */
+import { Miss } from "../errors.ts";
+import {
+  energyShares,
+  evbmf,
+  frobenius,
+  type Matrix,
+  matrix,
+  scaleColumns,
+  transpose,
+  truncatedSvd,
+} from "../math/index.ts";
+import {
+  chainCost,
+  type Decomposition,
+  type Prepared,
+  type Problem,
+  product,
+  type Step,
+  tails,
+  together,
+} from "./decomposition.ts";
+
+function bySvd(id: string, summary: string, axesOfFirst: (problem: Problem) => number | Miss): Decomposition {
+  const prepare = async (problem: Problem): Promise<Prepared | Miss> => {
+    const count = axesOfFirst(problem);
+    return count instanceof Miss ? count : prepared(problem, count);
+  };
+  return { id, summary, prepare };
+}
+
+export const svd = bySvd("svd", "fewer outputs, then a matrix (1 × 1)", ({ kernel }) => kernel.length);
+
+export const inputChannels = bySvd(
+  "input-channels",
+  "fewer inputs by a matrix (1 × 1), then the kernel",
+  ({ kernel }) => (product(kernel) === 1 ? new Miss("its kernel is 1 × 1, which `svd` decomposes") : 0),
+);
+
+export const spatial = bySvd(
+  "spatial",
+  "the kernel along one axis, then along the other (k × 1, 1 × k)",
+  ({ kernel }) =>
+    kernel.filter((size) => size > 1).length < 2 ? new Miss("its kernel does not extend along two axes") : 1,
+);
+
+async function prepared(problem: Problem, axesOfFirst: number): Promise<Prepared> {
+  const { kernel, multiply, seed } = problem;
+  const axes = kernel.map((_, axis) => axis);
+  const windows = [axes.slice(0, axesOfFirst), axes.slice(axesOfFirst)] as const;
+  const after = product(kernel.slice(axesOfFirst));
+  const unfolded = problem.matrices.map((weight) => unfold(weight, after));
+  const norms = unfolded.map(frobenius);
+  const shares = await Promise.all(unfolded.map((one) => energyShares(one, multiply)));
+  const lost = tails(shares, norms);
+  const { rows, columns } = unfolded[0] ?? matrix(0, 0);
+  const full = Math.min(rows, columns);
+  const at = (wanted: number): Step => {
+    const rank = Math.min(wanted, full);
+    const weights = (size: number): number => unfolded.length * rank * size;
+    const [first, second] = windows;
+    const cost = chainCost(problem, [
+      { weights: weights(columns), window: first },
+      { weights: weights(rows), window: second },
+    ]);
+    return { ...cost, ranks: [rank], lost: lost[rank] ?? 0 };
+  };
+  return {
+    steps: Array.from({ length: full }, (_, index) => at(index + 1)),
+    at,
+    aboveNoise() {
+      const found = shares.map((own) => evbmf(own.map(Math.sqrt), rows, columns));
+      const refused = found.find((one) => one instanceof Miss);
+      const ranks = found.flatMap((one) => (one instanceof Miss ? [] : one.rank));
+      return refused instanceof Miss ? refused : at(Math.max(1, ...ranks));
+    },
+    async factors({ ranks: [rank = 1] }) {
+      const found = await Promise.all(unfolded.map((one) => truncatedSvd(one, rank, { multiply, seed })));
+      const down = found.map(({ v, s }) => transpose(scaleColumns(v, s.map(Math.sqrt))));
+      const up = found.map(({ u, s }) => asWeight(scaleColumns(u, s.map(Math.sqrt)), after));
+      return {
+        parts: [
+          { name: "down", matrices: down, window: windows[0] },
+          { name: "up", matrices: up, window: windows[1] },
+        ],
+        relativeError: together(
+          found.map(({ relativeError }) => relativeError),
+          norms,
+        ),
+      };
+    },
+  };
+}
+
+/** W[o, (i, s, t)] as M[(o, t), (i, s)], with so many t. */
+function unfold(weight: Matrix, after: number): Matrix {
+  if (after === 1) return weight;
+  const result = matrix(weight.rows * after, weight.columns / after);
+  for (let o = 0; o < weight.rows; o++) {
+    for (let is = 0; is < result.columns; is++) {
+      for (let t = 0; t < after; t++)
+        result.data[(o * after + t) * result.columns + is] = weight.data[o * weight.columns + is * after + t] ?? 0;
+    }
+  }
+  return result;
+}
+
+/** [(o, t), r] as a weight [o, (r, t)]. */
+function asWeight(left: Matrix, after: number): Matrix {
+  if (after === 1) return left;
+  const result = matrix(left.rows / after, left.columns * after);
+  for (let o = 0; o < result.rows; o++) {
+    for (let t = 0; t < after; t++) {
+      for (let r = 0; r < left.columns; r++)
+        result.data[o * result.columns + r * after + t] = left.data[(o * after + t) * left.columns + r] ?? 0;
+    }
+  }
+  return result;
+}

@@ -1,0 +1,65 @@
+/**
+ * Law: a layer written as several in a row, of which one has its weight and the others the identity, computes what it did. Whatever else the
+ * operator does (turning the data, sliding, padding, factors, the bias) it then does once.
+ */
+import { expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { weightNumbers, weightShape } from "../../src/analysis/weight.ts";
+import { Miss } from "../../src/errors.ts";
+import { emitInto } from "../../src/graph/emit.ts";
+import type { Value } from "../../src/graph/graph.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { substitute } from "../../src/graph/replace.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { identity } from "../../src/math/index.ts";
+import type { Example } from "../../src/ops/define.examples.ts";
+import type { WeightRole } from "../../src/ops/index.ts";
+import { fromNumbers } from "../../src/tensor/convert.ts";
+import { inMemory } from "../../src/tensor/dense.ts";
+import { difference, examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
+
+function roleOf(model: Model): WeightRole | undefined {
+  const bound = infer(model).at(lastNode(model));
+  const roles = bound instanceof Miss ? bound : bound.weights();
+  return roles instanceof Miss ? undefined : roles[0];
+}
+
+/** The model with its layer as three, of which the one at `place` has its weight. */
+function inThree(model: Model, place: number): Model {
+  const node = lastNode(model);
+  const role = roleOf(model);
+  const weight = role === undefined ? undefined : node.inputs[role.input];
+  const [output] = node.outputs;
+  if (role?.chain === undefined || weight?.tensor === undefined || output === undefined)
+    throw new Error("the example is no layer that can be a chain");
+  const { dims } = weight.tensor;
+  const { groups, outputs, inputs } = weightShape(role, dims);
+  const eye = (size: number): Value => {
+    const laid = dims.map((_, axis) => (axis === role.out || axis === role.in ? size * (axis === 0 ? groups : 1) : 1));
+    const numbers = weightNumbers(role, laid, Array(groups).fill(identity(size)));
+    return model.graph.addTensor("eye", inMemory(fromNumbers("float32", laid, numbers)));
+  };
+  const parts = [0, 1, 2].map((at) => ({
+    name: `part${at}`,
+    weight: at === place ? weight : eye(at < place ? inputs : outputs),
+    window: at === place ? dims.map((_, axis) => axis) : [],
+  }));
+  const y = role.chain(emitInto(model, { before: node }), node.inputs, parts);
+  y.type = output.type;
+  substitute(output, y);
+  return model;
+}
+
+const writesChains = (example: Example): boolean => roleOf(fixedModel(example))?.chain !== undefined;
+
+test.each(examplesFor("types", writesChains))("%s", async (_, example) => {
+  const feeds = feedsOf(fixedModel(example), example);
+  const [expected] = Object.values(await run(fixedModel(example), feeds));
+  for (const place of [0, 1, 2]) {
+    const model = inThree(fixedModel(example), place);
+    expect(verify(model)).toEqual([]);
+    const [actual] = Object.values(await run(model, feeds));
+    if (expected === undefined || actual === undefined) throw new Error("the example has no output");
+    expect(difference(actual, expected), `the weight is that of part ${place}`).toBeLessThan(1e-5);
+  }
+});
