@@ -66,7 +66,7 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "factorize",
-    summary: "replace weight matrices by products of two smaller ones (truncated SVD)",
+    summary: "replace layers by two or three thinner ones (truncated SVD, Tucker-2)",
     load: () => command(async () => (await import("../factorize/index.ts")).factorize),
   },
   {
