@@ -9,7 +9,7 @@ export {
   packRows,
 } from "./blocks.ts";
 export { cholesky, invertLower, solveCholesky, solveLower, solveLowerTransposed } from "./cholesky.ts";
-export { energyShares } from "./energies.ts";
+export { type SymmetricEigen, symmetricEigen } from "./eigen.ts";
 export { evbmf, type NoiseEstimate } from "./evbmf.ts";
 export { assign, kmeans, type Palette, type PaletteOptions } from "./kmeans.ts";
 export {
@@ -61,6 +61,7 @@ export {
   quantizeWeights,
 } from "./quantize-tensor.ts";
 export {
+  energyShares,
   largestRankThatSaves,
   matrixRank,
   type RankOptions,
@@ -71,6 +72,6 @@ export {
 } from "./rank.ts";
 export { type Svd, singularValues, svd } from "./svd.ts";
 export { largestOfBlocks, tableCodes } from "./table-codes.ts";
-export { orthonormalize, type TruncatedSvd, type TruncationOptions, truncate, truncatedSvd } from "./truncate.ts";
+export { orthonormalize, type TruncatedSvd, type TruncationOptions, truncatedSvd } from "./truncate.ts";
 export { swapChannels, type Tucker2, type Tucker2Options, tucker2 } from "./tucker.ts";
-export { type WeightFactors, whitenedSvd } from "./whiten.ts";
+export { squareRoot, type WeightFactors, whitenedSvd } from "./whiten.ts";

@@ -2,12 +2,11 @@ import { describe, expect, test } from "vitest";
 import { type GoldenTensor, golden, goldenNumbers } from "../../test/shared.ts";
 import { Miss } from "../errors.ts";
 import { random } from "../tensor/random.ts";
-import { cholesky } from "./cholesky.ts";
 import { evbmf } from "./evbmf.ts";
 import { frobenius, identity, type Matrix, matrix, multiply, subtract, transpose } from "./matrix.ts";
 import { singularValues } from "./svd.ts";
 import { swapChannels, tucker2 } from "./tucker.ts";
-import { whitenedSvd } from "./whiten.ts";
+import { squareRoot, type WeightFactors, whitenedSvd } from "./whiten.ts";
 
 function normal(rows: number, columns: number, seed: number, deviation = 1): Matrix {
   const stream = random(seed);
@@ -90,18 +89,42 @@ describe("Tucker-2", () => {
 });
 
 describe("whitened truncation", () => {
+  const gramOf = (inputs: Matrix) => multiply(transpose(inputs), inputs);
+  const outputError = (inputs: Matrix, weight: Matrix, { left, right }: WeightFactors) =>
+    frobenius(multiply(inputs, transpose(subtract(weight, multiply(left, right))))) ** 2;
+
   test("the loss is the error of the outputs, and less than that of plain truncation", async () => {
     const weight = normal(10, 8, 10);
     const inputs = multiply(normal(50, 8, 11), normal(8, 8, 12));
-    const factor = cholesky(multiply(transpose(inputs), inputs));
-    if (factor instanceof Miss) throw new Error(factor.reason);
-    const outputError = (left: Matrix, right: Matrix) =>
-      frobenius(multiply(inputs, transpose(subtract(weight, multiply(left, right))))) ** 2;
     for (const rank of [1, 3, 7]) {
-      const { left, right, loss } = await whitenedSvd(weight, factor, rank);
-      expect(outputError(left, right) / loss).toBeCloseTo(1, 9);
-      const plain = await whitenedSvd(weight, identity(8), rank);
-      expect(outputError(plain.left, plain.right)).toBeGreaterThan(loss);
+      const factors = await whitenedSvd(weight, gramOf(inputs), rank);
+      expect(outputError(inputs, weight, factors) / factors.loss).toBeCloseTo(1, 9);
+      expect(outputError(inputs, weight, await whitenedSvd(weight, identity(8), rank))).toBeGreaterThan(factors.loss);
+    }
+  });
+
+  test("fewer samples than inputs: a singular Gram matrix needs no damping", async () => {
+    const weight = normal(30, 40, 13);
+    const inputs = normal(12, 40, 14);
+    const size = frobenius(multiply(inputs, transpose(weight))) ** 2;
+    for (const rank of [4, 11, 12, 25]) {
+      const factors = await whitenedSvd(weight, gramOf(inputs), rank);
+      expect([factors.left.columns, factors.right.rows]).toEqual([rank, rank]);
+      const error = outputError(inputs, weight, factors);
+      expect(Math.abs(error - factors.loss)).toBeLessThan(1e-12 * size);
+      // Twelve samples have outputs of rank 12.
+      if (rank >= 12) expect(error).toBeLessThan(1e-24 * size);
+      else expect(error).toBeGreaterThan(1e-3 * size);
+    }
+    const never = await whitenedSvd(weight, matrix(40, 40), 5);
+    expect(never.loss).toBe(0);
+  });
+
+  test("the square root of a Gram matrix gives it back, singular or not", async () => {
+    for (const rows of [5, 40, 70]) {
+      const gram = gramOf(normal(rows, 40, rows));
+      const root = await squareRoot(gram);
+      expect(frobenius(subtract(multiply(root, transpose(root)), gram))).toBeLessThan(1e-13 * frobenius(gram));
     }
   });
 });
@@ -169,10 +192,8 @@ describe.skipIf(reference === undefined)("low rank against SciPy", () => {
       const gram = multiply(transpose(inputs), inputs);
       for (let index = 0; index < gram.rows; index++)
         gram.data[index * (gram.rows + 1)] = (gram.data[index * (gram.rows + 1)] ?? 0) + added_to_diagonal;
-      const factor = cholesky(gram);
-      if (factor instanceof Miss) throw new Error(factor.reason);
       for (const { rank, truncation_loss, weight } of ranks) {
-        const { left, right, loss } = await whitenedSvd(toMatrix(W), factor, rank);
+        const { left, right, loss } = await whitenedSvd(toMatrix(W), gram, rank);
         // A singular Gram matrix is only as good as its damping: its factor has entries of rounding noise.
         expect(Math.abs(loss - truncation_loss)).toBeLessThan(
           positive_definite ? 1e-9 * (truncation_loss + 1) : 1e-4 * (truncation_loss + 1),

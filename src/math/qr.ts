@@ -79,11 +79,17 @@ export function applyQ({ columns, length, tau }: Reflectors, target: Float64Arra
   }
 }
 
+/** Below this squared norm a vector counts as zero: squares of its entries would underflow. Entries near 1 are assumed. */
+export const negligibleSquare = 2 ** -900;
+
 /** Turns x = (x₀, tail) into (∓‖x‖, v) with (I - τ (1, v)(1, v)ᵀ) x = (∓‖x‖, 0), and gives τ. */
-function reflect(columns: Float64Array, start: number, rest: number): number {
+export function reflect(columns: Float64Array, start: number, rest: number): number {
   const tail = dot(columns, start + 1, columns, start + 1, rest);
-  if (tail === 0) return 0;
   const head = columns[start] ?? 0;
+  if (tail === 0 || head * head + tail < negligibleSquare) {
+    columns.fill(0, start + 1, start + 1 + rest);
+    return 0;
+  }
   // Away from the head's sign, so that nothing cancels.
   const norm = head > 0 ? -Math.sqrt(head * head + tail) : Math.sqrt(head * head + tail);
   const inverse = 1 / (head - norm);

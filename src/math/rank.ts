@@ -1,26 +1,28 @@
 /** How many singular values count: NumPy's rank, the rank for a share of the energy, the rank that pays. */
 import { PithError } from "../errors.ts";
-import type { Matrix } from "./matrix.ts";
+import { type Matrix, type Multiply, multiplyHere } from "./matrix.ts";
 import { singularValues } from "./svd.ts";
 
 /** Distance from 1 to the next number of the type: `numpy.finfo(type).eps`. */
-const epsilon = { float32: 2 ** -23, float64: 2 ** -52 } as const;
+const epsilon = { bfloat16: 2 ** -7, float16: 2 ** -10, float32: 2 ** -23, float64: 2 ** -52 } as const;
 
 export interface RankOptions {
   /** The type the matrix is stored in, whose rounding the tolerance stands for; float64 by default. */
-  readonly type?: "float32" | "float64";
+  readonly type?: keyof typeof epsilon;
   /** Singular values above this count, instead of NumPy's default. */
-  readonly tolerance?: number;
+  readonly tol?: number;
 }
 
 /**
  * The number of singular values above the tolerance, as `numpy.linalg.matrix_rank` counts them.
  * @throws PithError E_DATA if an entry is NaN or infinite.
+ * @example
+ * matrixRank(matrixOf([[1, 2], [2, 4]])); // 1
  */
 export function matrixRank(source: Matrix, options: RankOptions = {}): number {
   const s = singularValues(source);
-  const tolerance = options.tolerance ?? rankTolerance(s, source.rows, source.columns, options.type);
-  return s.filter((value) => value > tolerance).length;
+  const tol = options.tol ?? rankTolerance(s, source.rows, source.columns, options.type);
+  return s.filter((value) => value > tol).length;
 }
 
 /** NumPy's default tolerance: largest singular value · max(rows, columns) · ε of the stored type. */
@@ -28,9 +30,23 @@ export function rankTolerance(
   s: ArrayLike<number>,
   rows: number,
   columns: number,
-  type: "float32" | "float64" = "float64",
+  type: keyof typeof epsilon = "float64",
 ): number {
   return (s[0] ?? 0) * Math.max(rows, columns) * epsilon[type];
+}
+
+/**
+ * The min(m, n) squared singular values as shares of their sum, descending; all 0 for a zero matrix. What rounding may have left of a 0 is 0.
+ * @throws PithError E_DATA if an entry is NaN or infinite.
+ * @example
+ * const shares = await energyShares(matrixOf([[3, 0], [0, 4]])); // [0.64, 0.36]
+ */
+export async function energyShares(source: Matrix, multiply: Multiply = multiplyHere): Promise<Float64Array> {
+  const s = await singularValues(source, multiply);
+  const largest = s[0] || 1;
+  const squares = s.map((value) => (value / largest) ** 2);
+  const sum = squares.reduce((total, square) => total + square, 0) || 1;
+  return squares.map((square) => (square <= 2 ** -52 * s.length ? 0 : square / sum));
 }
 
 /**

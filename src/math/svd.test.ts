@@ -2,6 +2,7 @@ import { Matrix as OracleMatrix, SVD as OracleSvd } from "ml-matrix";
 import { describe, expect, test } from "vitest";
 import { type GoldenTensor, golden, goldenNumber, goldenNumbers } from "../../test/shared.ts";
 import { random } from "../tensor/random.ts";
+import { symmetricEigen } from "./eigen.ts";
 import {
   frobenius,
   identity,
@@ -9,6 +10,7 @@ import {
   matrix,
   matrixOf,
   multiply,
+  multiplyHere,
   scaleColumns,
   subtract,
   transpose,
@@ -23,6 +25,10 @@ function normal(rows: number, columns: number, seed: number): Matrix {
     columns,
     Float64Array.from({ length: rows * columns }, () => stream.normal()),
   );
+}
+
+function diagonal(values: Float64Array): Matrix {
+  return scaleColumns(identity(values.length), values);
 }
 
 /** What every decomposition must satisfy, whatever the matrix. */
@@ -53,7 +59,10 @@ describe("singular value decomposition", () => {
     [5, 5],
     [40, 25],
     [25, 40],
+    [33, 33],
     [96, 96],
+    [130, 70],
+    [70, 131],
     [0, 3],
     [3, 0],
   ])("a %d × %d matrix is rebuilt from orthonormal factors", (rows, columns) => {
@@ -73,6 +82,42 @@ describe("singular value decomposition", () => {
       ]),
     );
     expectDecomposition(multiply(normal(30, 3, 1), normal(3, 20, 2)));
+  });
+
+  test("larger ones are rebuilt as well where values vanish, coincide, or spread over all magnitudes", () => {
+    expectDecomposition(matrix(60, 50));
+    expectDecomposition(identity(70));
+    expectDecomposition(matrix(90, 70, new Float64Array(6300).fill(2)));
+    expectDecomposition(multiply(normal(90, 3, 1), normal(3, 80, 2)));
+    const pairs = normal(80, 40, 3);
+    expectDecomposition(
+      matrix(
+        80,
+        80,
+        Float64Array.from({ length: 6400 }, (_, at) => pairs.data[at >> 1] ?? 0),
+      ),
+    );
+    for (const ratio of [0.7, 0.1, 1e-8]) {
+      const sizes = Float64Array.from({ length: 64 }, (_, index) => ratio ** index);
+      expectDecomposition(scaleColumns(normal(64, 64, 4), sizes));
+      expectDecomposition(matrix(64, 64, Float64Array.from(diagonal(sizes).data).reverse()));
+    }
+    const wilkinson = diagonal(Float64Array.from({ length: 61 }, (_, index) => Math.abs(index - 30)));
+    for (let index = 0; index < 60; index++) wilkinson.data[index * 62 + 1] = 1;
+    expectDecomposition(wilkinson);
+  });
+
+  test("products may be made elsewhere", async () => {
+    const source = normal(120, 50, 5);
+    let products = 0;
+    const elsewhere = (a: Matrix, b: Matrix) => {
+      products++;
+      return multiplyHere(a, b);
+    };
+    expect(await svd(source, elsewhere)).toEqual(svd(source));
+    expect(await singularValues(source, elsewhere)).toEqual(singularValues(source));
+    expect(products).toBeGreaterThan(20);
+    await expect(svd(matrixOf([[Number.NaN]]), elsewhere)).rejects.toThrow(/finite/);
   });
 
   test("rows and columns of very different size keep every singular value", () => {
@@ -128,6 +173,38 @@ describe("singular value decomposition", () => {
   });
 });
 
+describe("symmetric eigendecomposition", () => {
+  test.each([1, 6, 50])("an indefinite %d × %d matrix is rebuilt from orthonormal eigenvectors", (size) => {
+    const half = normal(size, size, size);
+    const source = subtract(
+      half,
+      matrix(
+        size,
+        size,
+        transpose(half).data.map((value) => -value),
+      ),
+    );
+    const { values, vectors } = symmetricEigen(source);
+    expect([...values]).toEqual([...values].sort((a, b) => b - a));
+    const rebuilt = multiply(scaleColumns(vectors, values), transpose(vectors));
+    expect(frobenius(subtract(rebuilt, source))).toBeLessThan(1e-13 * frobenius(source));
+    expect(frobenius(subtract(multiply(transpose(vectors), vectors), identity(size)))).toBeLessThan(1e-13);
+  });
+
+  test("values of both signs and equal size are told apart", () => {
+    const { values, vectors } = symmetricEigen(
+      matrixOf([
+        [0, 1],
+        [1, 0],
+      ]),
+    );
+    expect([...values]).toEqual([expect.closeTo(1, 14), expect.closeTo(-1, 14)]);
+    expect((vectors.data[1] ?? 0) * (vectors.data[3] ?? 0)).toBeCloseTo(-0.5, 14);
+    expect([...symmetricEigen(matrix(3, 3)).values]).toEqual([0, 0, 0]);
+    expect(() => symmetricEigen(matrix(2, 3))).toThrow(/square/);
+  });
+});
+
 interface GoldenMatrix {
   readonly kind: string;
   readonly matrix: GoldenTensor;
@@ -167,6 +244,6 @@ describe.skipIf(reference === undefined)("singular values and rank against NumPy
     );
     if (!entry.near_tolerance) expect(matrixRank(source, { type })).toBe(entry.rank);
     const fixed = entry["rank_tol_1e-3"];
-    if (fixed !== undefined) expect(matrixRank(source, { tolerance: 1e-3 })).toBe(fixed);
+    if (fixed !== undefined) expect(matrixRank(source, { tol: 1e-3 })).toBe(fixed);
   });
 });

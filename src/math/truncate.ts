@@ -27,7 +27,8 @@ import {
 } from "./matrix.ts";
 import { applyQ, householder } from "./qr.ts";
 import { truncationError } from "./rank.ts";
-import { type Svd, svd } from "./svd.ts";
+import { runWith } from "./steps.ts";
+import { leadingTriplets, type Svd, svd } from "./svd.ts";
 
 export interface TruncatedSvd extends Svd {
   /** ‖A - U diag(s) Vᵀ‖ in the Frobenius norm: what this approximation leaves out. */
@@ -66,21 +67,18 @@ export async function truncatedSvd(
     );
   }
   const method = options.method ?? (smaller > 600 && 4 * rank <= smaller ? "randomized" : "exact");
-  return method === "exact" ? truncate(svd(source), rank) : randomizedSvd(source, rank, options);
+  return method === "exact" ? exactSvd(source, rank, options) : randomizedSvd(source, rank, options);
 }
 
-/** The leading part of a decomposition that is already known. */
-export function truncate({ u, s, v }: Svd, rank: number): TruncatedSvd {
+async function exactSvd(
+  source: Matrix,
+  rank: number,
+  { multiply = multiplyHere }: TruncationOptions,
+): Promise<TruncatedSvd> {
+  const { u, s, v } = await runWith(leadingTriplets(source, rank), multiply);
   const error = truncationError(s, rank);
   const whole = truncationError(s, 0);
-  return {
-    u: sliceColumns(u, 0, rank),
-    s: s.slice(0, rank),
-    v: sliceColumns(v, 0, rank),
-    error,
-    relativeError: whole === 0 ? 0 : error / whole,
-    method: "exact",
-  };
+  return { u, s: s.slice(0, rank), v, error, relativeError: whole === 0 ? 0 : error / whole, method: "exact" };
 }
 
 /** Columns beyond the rank: with 10 more the subspace misses the wanted one with negligible probability (Halko et al., section 4.3). */
@@ -100,7 +98,7 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
       `A singular value decomposition needs finite numbers; the matrix holds NaN or infinity.`,
     );
   }
-  if (norm === 0) return truncate(svd(source), rank);
+  if (norm === 0) return exactSvd(source, rank, options);
   // Of norm 1, so that no square over- or underflows.
   const a = matrix(
     source.rows,
@@ -121,7 +119,7 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
     if (now - caught <= standstill) break;
     caught = now;
   }
-  const small = svd(image);
+  const small = await svd(image, multiply);
   const u = await multiply(basis, sliceColumns(small.v, 0, rank));
   const s = small.s.slice(0, rank);
   const v = sliceColumns(small.u, 0, rank);

@@ -37,6 +37,72 @@ export function axpy(
   }
 }
 
+/** out[r] = row r of `a` · x for `rows` rows of `count` elements, `stride` apart: four at a time, so that x is read once for them. */
+export function dotRows(
+  a: Float64Array,
+  fromA: number,
+  stride: number,
+  rows: number,
+  x: Float64Array,
+  fromX: number,
+  out: Float64Array,
+  fromOut: number,
+  count: number,
+): void {
+  let row = 0;
+  for (; row + 4 <= rows; row += 4) {
+    let i = fromA + row * stride;
+    let j = i + stride;
+    let k = j + stride;
+    let l = k + stride;
+    let p = 0;
+    let q = 0;
+    let r = 0;
+    let s = 0;
+    for (let at = fromX; at < fromX + count; at++, i++, j++, k++, l++) {
+      const value = x[at] ?? 0;
+      p += (a[i] ?? 0) * value;
+      q += (a[j] ?? 0) * value;
+      r += (a[k] ?? 0) * value;
+      s += (a[l] ?? 0) * value;
+    }
+    out[fromOut + row] = p;
+    out[fromOut + row + 1] = q;
+    out[fromOut + row + 2] = r;
+    out[fromOut + row + 3] = s;
+  }
+  for (; row < rows; row++) out[fromOut + row] = dot(a, fromA + row * stride, x, fromX, count);
+}
+
+/** out += Σ x[r] · row r of `a`, for `rows` rows of `count` elements, `stride` apart. */
+export function addRows(
+  a: Float64Array,
+  fromA: number,
+  stride: number,
+  rows: number,
+  x: Float64Array,
+  fromX: number,
+  out: Float64Array,
+  fromOut: number,
+  count: number,
+): void {
+  let row = 0;
+  for (; row + 4 <= rows; row += 4) {
+    const p = x[fromX + row] ?? 0;
+    const q = x[fromX + row + 1] ?? 0;
+    const r = x[fromX + row + 2] ?? 0;
+    const s = x[fromX + row + 3] ?? 0;
+    let i = fromA + row * stride;
+    let j = i + stride;
+    let k = j + stride;
+    let l = k + stride;
+    for (let at = fromOut; at < fromOut + count; at++, i++, j++, k++, l++) {
+      out[at] = (out[at] ?? 0) + (p * (a[i] ?? 0) + q * (a[j] ?? 0) + (r * (a[k] ?? 0) + s * (a[l] ?? 0)));
+    }
+  }
+  for (; row < rows; row++) axpy(x[fromX + row] ?? 0, a, fromA + row * stride, out, fromOut, count);
+}
+
 /**
  * (x, y) ← (c x - s y, s x + c y) over `count` elements of one array, given s and τ = s / (1 + c); the two may change places on the way.
  *

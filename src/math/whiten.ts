@@ -1,38 +1,55 @@
 /**
  * Truncation that is best for the outputs instead of the weights (SVD-LLM, Wang et al. 2024).
  *
- * For inputs X (tokens × in) with X ᵀX = S Sᵀ (S lower triangular), ‖X (W - Ŵ)ᵀ‖ = ‖(W - Ŵ) S‖. So W S is truncated, and S taken out
- * again: Ŵ = U diag(s) Vᵀ S⁻¹. The squares of the singular values left out are the squared error of the outputs.
+ * For inputs X (tokens × in) with XᵀX = S Sᵀ, ‖X (W - Ŵ)ᵀ‖ = ‖(W - Ŵ) S‖. So W S is truncated, U diag(s) Vᵀ, and S taken out again. Since
+ * U diag(s) Vᵀ = U Uᵀ W S, that is Ŵ = U Uᵀ W: S need not be invertible. The squares of the singular values left out are the squared error
+ * of the outputs.
  */
-import { solveLowerTransposed } from "./cholesky.ts";
-import { type Matrix, multiplyHere, scaleColumns, transpose } from "./matrix.ts";
+import { Miss } from "../errors.ts";
+import { cholesky } from "./cholesky.ts";
+import { symmetricEigen } from "./eigen.ts";
+import { type Matrix, type Multiply, multiplyHere, scaleColumns, transpose } from "./matrix.ts";
 import { type TruncationOptions, truncatedSvd } from "./truncate.ts";
 
 /** Ŵ = left · right. */
 export interface WeightFactors {
-  /** out × rank. */
+  /** out × rank, orthonormal columns. */
   readonly left: Matrix;
   /** rank × in. */
   readonly right: Matrix;
-  /** ‖X (W - Ŵ)ᵀ‖² over the inputs that the whitening factor stands for (with what was added to its diagonal). */
+  /** ‖X (W - Ŵ)ᵀ‖². */
   readonly loss: number;
 }
 
 /**
- * Factors of a weight (out × in) that keep its outputs, given the lower Cholesky factor of the inputs' Gram matrix (in × in).
+ * Factors of a weight (out × in) that keep its outputs, given the Gram matrix XᵀX of its inputs (in × in), which may be singular.
  *
  * @throws PithError E_SHAPE_MISMATCH if the sizes do not fit, E_OPTION if the rank is out of range.
  * @example
- * const factor = cholesky(gram);
- * if (!(factor instanceof Miss)) await whitenedSvd(fromDense(weight), factor, 32, { multiply });
+ * const { left, right, loss } = await whitenedSvd(fromDense(weight), gram, 32, { multiply });
  */
 export async function whitenedSvd(
   weight: Matrix,
-  factor: Matrix,
+  gram: Matrix,
   rank: number,
   options: TruncationOptions = {},
 ): Promise<WeightFactors> {
   const { multiply = multiplyHere } = options;
-  const { u, s, v, error } = await truncatedSvd(await multiply(weight, factor), rank, options);
-  return { left: scaleColumns(u, s), right: transpose(solveLowerTransposed(factor, v)), loss: error * error };
+  const { u, error } = await truncatedSvd(await multiply(weight, await squareRoot(gram, multiply)), rank, options);
+  return { left: u, right: await multiply(transpose(u), weight), loss: error * error };
+}
+
+/**
+ * S with S · Sᵀ = A, for a symmetric matrix without negative eigenvalues: Cholesky's factor, or Q √Λ of the eigendecomposition where that fails
+ * (fewer samples than inputs). What rounding may have made of an eigenvalue 0 is 0.
+ */
+export async function squareRoot(gram: Matrix, multiply: Multiply = multiplyHere): Promise<Matrix> {
+  const factor = cholesky(gram);
+  if (!(factor instanceof Miss)) return factor;
+  const { values, vectors } = await symmetricEigen(gram, multiply);
+  const rounding = 2 ** -50 * gram.rows * (values[0] ?? 0);
+  return scaleColumns(
+    vectors,
+    values.map((value) => (value > rounding ? Math.sqrt(value) : 0)),
+  );
 }

@@ -6,7 +6,7 @@
  */
 import { PithError } from "../errors.ts";
 import { matrix } from "../math/matrix.ts";
-import { svd } from "../math/svd.ts";
+import { singularValues } from "../math/svd.ts";
 import { type AxisLayout, alongAxis } from "../tensor/dims.ts";
 
 export type Mask = Uint8Array;
@@ -98,6 +98,6 @@ function nuclearNorms(
       const block = Math.floor(place / inner);
       return values[(block * count + channel) * inner + (place % inner)] ?? 0;
     });
-    return outer === 0 ? 0 : svd(matrix(rows, columns, entries)).s.reduce((sum, value) => sum + value, 0);
+    return outer === 0 ? 0 : singularValues(matrix(rows, columns, entries)).reduce((sum, value) => sum + value, 0);
   });
 }

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { random } from "../tensor/random.ts";
-import { energyShares } from "./energies.ts";
+
 import { matrix, matrixOf, multiplyHere, transpose } from "./matrix.ts";
+import { energyShares } from "./rank.ts";
 import { singularValues } from "./svd.ts";
 
 const normal = (rows: number, columns: number, scale = 1) => {

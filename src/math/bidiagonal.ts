@@ -1,0 +1,100 @@
+/**
+ * A square matrix as orthogonal · bidiagonal · orthogonal, A = Q B Pᵀ with B upper bidiagonal, by Householder reflections from both sides
+ * (Golub and Van Loan, Matrix Computations, 5.4.8; in blocks as LAPACK's `dlabrd`). Half of the work is products of the matrix with vectors.
+ */
+import { type Matrix, matrix, transpose } from "./matrix.ts";
+import { reflect } from "./qr.ts";
+import { type Block, blockOf, blockSize } from "./reflections.ts";
+import { product, type Steps } from "./steps.ts";
+import { addRows, axpy, dot, dotRows } from "./vector.ts";
+
+export interface Bidiagonal {
+  readonly diagonal: Float64Array;
+  /** Above the diagonal; one less. */
+  readonly above: Float64Array;
+  readonly left: readonly Block[];
+  readonly right: readonly Block[];
+}
+
+/** `source` is overwritten. */
+export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
+  const { rows: count, data } = source;
+  const diagonal = new Float64Array(count);
+  const above = new Float64Array(Math.max(0, count - 1));
+  const [left, right]: [Block[], Block[]] = [[], []];
+  const scratch = new Float64Array(count);
+  for (let from = 0; from < count; from += blockSize) {
+    const size = Math.min(blockSize, count - from);
+    const width = count - from;
+    // What the reflections so far make of the matrix: A - Vᵀ Y - Xᵀ U. Vectors lie in rows, without the entries before `from`.
+    const [v, y, x, u] = [matrix(size, width), matrix(size, width), matrix(size, width), matrix(size, width)];
+    const [tauLeft, tauRight] = [new Float64Array(size), new Float64Array(size)];
+    for (let step = 0; step < size; step++) {
+      const at = from + step;
+      const rest = width - step;
+      const own = step * width + step;
+      for (let row = step; row < width; row++) v.data[step * width + row] = data[(from + row) * count + at] ?? 0;
+      for (let k = 0; k < step; k++) {
+        axpy(-(y.data[k * width + step] ?? 0), v.data, k * width + step, v.data, own, rest);
+        axpy(-(u.data[k * width + step] ?? 0), x.data, k * width + step, v.data, own, rest);
+      }
+      tauLeft[step] = reflect(v.data, own, rest - 1);
+      diagonal[at] = v.data[own] ?? 0;
+      v.data[own] = 1;
+      if (rest === 1) break;
+      // Y: τ (Aᵀ v - Σ (vₖ · v) yₖ - Σ (xₖ · v) uₖ), without the first entry.
+      addRows(data, at * count + at + 1, count, rest, v.data, own, y.data, own + 1, rest - 1);
+      for (let k = 0; k < step; k++) {
+        const [a, b] = [
+          dot(v.data, k * width + step, v.data, own, rest),
+          dot(x.data, k * width + step, v.data, own, rest),
+        ];
+        axpy(-a, y.data, k * width + step + 1, y.data, own + 1, rest - 1);
+        axpy(-b, u.data, k * width + step + 1, y.data, own + 1, rest - 1);
+      }
+      for (let column = own + 1; column < own + rest; column++)
+        y.data[column] = (tauLeft[step] ?? 0) * (y.data[column] ?? 0);
+      u.data.set(data.subarray(at * count + at + 1, (at + 1) * count), own + 1);
+      for (let k = 0; k <= step; k++) {
+        axpy(-(v.data[k * width + step] ?? 0), y.data, k * width + step + 1, u.data, own + 1, rest - 1);
+        if (k < step) axpy(-(x.data[k * width + step] ?? 0), u.data, k * width + step + 1, u.data, own + 1, rest - 1);
+      }
+      tauRight[step] = reflect(u.data, own + 1, rest - 2);
+      above[at] = u.data[own + 1] ?? 0;
+      u.data[own + 1] = 1;
+      // X: τ (A u - Σ (yₖ · u) vₖ - Σ (uₖ · u) xₖ), without the first entry.
+      dotRows(data, (at + 1) * count + at + 1, count, rest - 1, u.data, own + 1, scratch, 0, rest - 1);
+      x.data.set(scratch.subarray(0, rest - 1), own + 1);
+      for (let k = 0; k <= step; k++) {
+        const other = k * width + step + 1;
+        axpy(-dot(y.data, other, u.data, own + 1, rest - 1), v.data, other, x.data, own + 1, rest - 1);
+        if (k < step) axpy(-dot(u.data, other, u.data, own + 1, rest - 1), x.data, other, x.data, own + 1, rest - 1);
+      }
+      for (let row = own + 1; row < own + rest; row++) x.data[row] = (tauRight[step] ?? 0) * (x.data[row] ?? 0);
+    }
+    left.push(blockOf(from, v, tauLeft));
+    right.push(blockOf(from, u, tauRight));
+    yield* update(source, from + size, size, v, y, x, u);
+  }
+  return { diagonal, above, left, right };
+}
+
+/** A ← A - Vᵀ Y - Xᵀ U in the rows and columns from `from` on. */
+function* update(target: Matrix, from: number, size: number, v: Matrix, y: Matrix, x: Matrix, u: Matrix): Steps<void> {
+  const { columns: count, data } = target;
+  const rest = count - from;
+  if (rest === 0) return;
+  const tails = (first: Matrix, second: Matrix): Matrix => {
+    const both = matrix(2 * size, rest);
+    for (let k = 0; k < size; k++) {
+      both.data.set(first.data.subarray(k * first.columns + size, (k + 1) * first.columns), k * rest);
+      both.data.set(second.data.subarray(k * second.columns + size, (k + 1) * second.columns), (size + k) * rest);
+    }
+    return both;
+  };
+  const change = yield* product(transpose(tails(v, x)), tails(y, u));
+  for (let row = 0; row < rest; row++) {
+    const start = (from + row) * count + from;
+    for (let at = 0; at < rest; at++) data[start + at] = (data[start + at] ?? 0) - (change.data[row * rest + at] ?? 0);
+  }
+}

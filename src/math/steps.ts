@@ -1,0 +1,24 @@
+/**
+ * Algorithms whose large products are made by whoever runs them: written once as generators that ask for a · b, they run in JavaScript at once,
+ * or with an injected `Multiply` as a promise.
+ */
+import { type Matrix, type Multiply, multiply as multiplyHere } from "./matrix.ts";
+
+export type Steps<T> = Generator<readonly [Matrix, Matrix], T, Matrix>;
+
+/** Asks for a product: `yield* product(a, b)`. */
+export function* product(a: Matrix, b: Matrix): Steps<Matrix> {
+  return yield [a, b];
+}
+
+export function run<T>(steps: Steps<T>): T {
+  let next = steps.next();
+  while (!next.done) next = steps.next(multiplyHere(...next.value));
+  return next.value;
+}
+
+export async function runWith<T>(steps: Steps<T>, multiply: Multiply): Promise<T> {
+  let next = steps.next();
+  while (!next.done) next = steps.next(await multiply(...next.value));
+  return next.value;
+}
