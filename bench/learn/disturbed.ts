@@ -22,7 +22,7 @@ import { random } from "pith/tensor";
 import { createStep, crossEntropy as lossCrossEntropy, train } from "pith/train";
 import type { Dataset } from "../../src/data/types.ts";
 import { shared } from "../../test/shared.ts";
-import { line, points, share } from "../lib/print.ts";
+import { figureOf, line, points } from "../lib/print.ts";
 import type { Settings } from "./scratch.ts";
 
 export interface Disturbed {
@@ -132,12 +132,12 @@ export async function fromDisturbed(
   const { train: samples, validation, test } = await data(model);
   const judge = (): Promise<Evaluation> => evaluate(createEngine(), model, test, metric, { threads });
   const before = await judge();
-  line(`  published:  ${figure(before, metric)}`);
+  line(`  published:  ${figureOf(before, metric)}`);
   const changed = await disturb(model, samples, noise);
   const lost = await judge();
   const harm = compareRows(metric, before.rows, lost.rows).difference;
   line(
-    `  disturbed:  ${figure(lost, metric)}  (${changed} tensors), ${differenceText(harm, metric)} from the published`,
+    `  disturbed:  ${figureOf(lost, metric)}  (${changed} tensors), ${differenceText(harm, metric)} from the published`,
   );
   const { history } = await train(
     model,
@@ -146,7 +146,7 @@ export async function fromDisturbed(
   );
   const after = await judge();
   const seconds = history.reduce((sum, epoch) => sum + epoch.seconds, 0);
-  line(`  after ${history.length} epochs: ${figure(after, metric)}, ${(seconds / 60).toFixed(1)} minutes`);
+  line(`  after ${history.length} epochs: ${figureOf(after, metric)}, ${(seconds / 60).toFixed(1)} minutes`);
   const { difference } = compareRows(metric, before.rows, after.rows);
   const missed = isWorse(difference, metric);
   const reached = missed
@@ -174,13 +174,6 @@ function differenceText(difference: Estimate, { unit }: Metric): string {
   if (unit === "share") return `${points(difference)} points`;
   const [value, low, high] = [difference.value, difference.low, difference.high].map((number) => number.toFixed(3));
   return `${value} (${low} … ${high}) ${unit}`;
-}
-
-function figure({ estimate }: Evaluation, { unit, name }: Metric): string {
-  const { value, low, high, count } = estimate;
-  const shown =
-    unit === "share" ? share(estimate) : `${value.toFixed(3)} (${low.toFixed(3)} … ${high.toFixed(3)}) ${unit}`;
-  return `${name} ${shown}, n = ${count}`;
 }
 
 /** Adds the noise to each stored tensor that training would change, and says how many there are. */

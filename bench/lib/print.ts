@@ -1,7 +1,7 @@
 /** What benches print: headings, tables, figures with interval and number. */
 import { cpus, loadavg } from "node:os";
 import { type Column, tableLines } from "../../src/cli/table.ts";
-import type { Comparison, Estimate } from "../../src/evaluate/index.ts";
+import type { Comparison, Estimate, Metric } from "../../src/evaluate/index.ts";
 import { percent } from "../../src/evaluate/numbers.ts";
 
 export function line(text = ""): void {
@@ -28,6 +28,14 @@ export function table(titles: readonly string[], rows: readonly (readonly string
 /** 97.9 % (97.6 … 98.2) */
 export function share({ value, low, high }: Estimate, digits = 2): string {
   return `${percent(value, digits)} (${(100 * low).toFixed(digits)} … ${(100 * high).toFixed(digits)})`;
+}
+
+/** accuracy 97.93 % (97.61 … 98.22), n = 10000 */
+export function figureOf({ estimate }: { readonly estimate: Estimate }, { unit, name }: Metric): string {
+  const { value, low, high, count } = estimate;
+  const shown =
+    unit === "share" ? share(estimate) : `${value.toFixed(3)} (${low.toFixed(3)} … ${high.toFixed(3)}) ${unit}`;
+  return `${name} ${shown}, n = ${count}`;
 }
 
 /** −0.21 (−0.40 … −0.02): points. */

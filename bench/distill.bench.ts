@@ -1,0 +1,35 @@
+/**
+ * Students that learn from teachers, beside the same students that learn alone.
+ *
+ *     npm run bench -- distill [names…] [--smoke] [--threads 1] [--folder out/distill]
+ *
+ * `--smoke` runs all in five minutes, on few samples, which shows that they run. Whole runs take from minutes to hours: what is finished is kept in
+ * the folder, and a run that was stopped goes on from there. Logs of whole runs are in bench/logs. Exit code 1 where a target was missed.
+ */
+import { parseArgs } from "node:util";
+import { digits, hinton } from "./distill/digits.ts";
+import type { Settings } from "./distill/kept.ts";
+import { line } from "./lib/print.ts";
+
+const { values: options, positionals } = parseArgs({
+  options: {
+    smoke: { type: "boolean", default: false },
+    threads: { type: "string", default: "1" },
+    folder: { type: "string", default: "out/distill" },
+  },
+  allowPositionals: true,
+});
+const experiments: Readonly<Record<string, (settings: Settings) => Promise<boolean>>> = { digits, hinton };
+const unknown = positionals.find((name) => experiments[name] === undefined);
+if (unknown !== undefined) {
+  line(`There is no ${unknown}: ${Object.keys(experiments).join(", ")}.`);
+  process.exit(2);
+}
+const { smoke, folder } = options;
+let met = true;
+for (const [name, run] of Object.entries(experiments)) {
+  if (positionals.length > 0 && !positionals.includes(name)) continue;
+  const reached = await run({ smoke, folder, threads: Number(options.threads) });
+  met &&= reached;
+}
+process.exitCode = met || smoke ? 0 : 1;

@@ -1,0 +1,78 @@
+/** Trainings that take long: what is finished is kept in a folder, and what was stopped goes on from its checkpoint. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Model, open, save } from "pith";
+import { createEngine } from "pith/engine";
+import type { Loss } from "pith/train";
+import { train } from "pith/train";
+import { line } from "../lib/print.ts";
+
+export interface Settings {
+  /** Finished parts of the experiments. */
+  readonly folder: string;
+  readonly threads: number;
+  /** A few samples and epochs, which show that everything runs. */
+  readonly smoke: boolean;
+}
+
+/** Of `train`, with what differs from model to model. */
+export type Training = Omit<Parameters<typeof train>[1], "loss" | "threads" | "checkpoint" | "resume"> & {
+  readonly loss?: string | Loss;
+};
+
+export interface Part {
+  /** Of its files. */
+  readonly name: string;
+  readonly seed: number;
+  /** A new model; not called where the part is finished. */
+  build(): Model | Promise<Model>;
+  readonly training: Training;
+}
+
+interface Finished {
+  readonly settings: string;
+  readonly minutes: number;
+  readonly loss: number;
+}
+
+export const engine = createEngine();
+
+/** The trained model of a part: the kept one, where there is one of the same settings. */
+export async function trained({ folder, threads, smoke }: Settings, part: Part): Promise<Model> {
+  const { name, seed, training } = part;
+  const files = join(folder, smoke ? "smoke" : "parts");
+  const [file, record, checkpoint] = [`${name}.onnx`, `${name}.json`, name].map((end) => join(files, end)) as [
+    string,
+    string,
+    string,
+  ];
+  const settings = settingsText(training, seed);
+  if (existsSync(file) && existsSync(record)) {
+    const kept = JSON.parse(readFileSync(record, "utf8")) as Finished;
+    if (kept.settings === settings) {
+      line(`  ${name}: ${finishedText(kept)}, kept`);
+      return open(file);
+    }
+  }
+  mkdirSync(files, { recursive: true });
+  const model = await part.build();
+  const resume = existsSync(join(checkpoint, "last.onnx"));
+  const { history } = await train(model, { ...training, threads, checkpoint, resume }, { engine, seed, open });
+  await save(model, file);
+  const seconds = history.reduce((sum, epoch) => sum + epoch.seconds, 0);
+  const finished = { settings, minutes: seconds / 60, loss: history.at(-1)?.loss ?? Number.NaN };
+  writeFileSync(record, JSON.stringify(finished));
+  line(`  ${name}: ${finishedText(finished)}`);
+  return open(file);
+}
+
+function finishedText({ settings, minutes, loss }: Finished): string {
+  return `${settings}; training loss ${loss.toFixed(4)}, ${minutes.toFixed(1)} minutes`;
+}
+
+function settingsText({ data, loss, validation, ...rest }: Training, seed: number): string {
+  const samples = typeof data === "string" ? data : `${data.count} samples`;
+  const named = typeof loss === "object" ? { loss: loss.name, ...loss.settings } : { loss };
+  const told = Object.entries({ ...rest, ...named }).filter(([, value]) => value !== undefined);
+  return [samples, ...told.map(([key, value]) => `${key} ${String(value)}`), `seed ${seed}`].join(", ");
+}
