@@ -13,6 +13,7 @@ export interface CommandArgument {
   readonly description: string;
   /** Takes all words that follow, at least one. */
   readonly several?: boolean;
+  readonly optional?: boolean;
 }
 
 export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> {
@@ -81,8 +82,9 @@ export function buildCommand<S extends v.GenericSchema>(
 ): Command {
   const command = new Command(definition.name);
   command.summary(definition.summary).description(`${capitalized(definition.summary)}.`);
-  for (const { name, description, several } of definition.arguments) {
-    command.addArgument(new Argument(several === true ? `<${name}...>` : `<${name}>`, description));
+  for (const { name, description, several, optional } of definition.arguments) {
+    const form = several === true ? `<${name}...>` : optional === true ? `[${name}]` : `<${name}>`;
+    command.addArgument(new Argument(form, description));
   }
   const { passed, options: own, reserved = [], without = [] } = definition;
   // A flag that both have is described by what it is passed to.
@@ -100,7 +102,7 @@ export function buildCommand<S extends v.GenericSchema>(
   }
   command.addHelpText("after", `\nExamples:\n${definition.examples.map((line) => `  $ pith ${line}`).join("\n")}`);
   return command.action(async () => {
-    const words = command.processedArgs.flat().map(String);
+    const words = command.processedArgs.flat().flatMap((word) => (word === undefined ? [] : String(word)));
     const { json = false, seed } = readFlags(command, common);
     const given = passed === undefined ? {} : givenFlags(command, passed);
     for (const key of reserved) delete given[key];

@@ -9,7 +9,7 @@ import { PithError } from "../errors.ts";
 /** Where exporters put the model of a folder. */
 const places = [["model.onnx"], ["onnx", "model.onnx"]] as const;
 
-const modelFlags: readonly string[] = ["against", "original", "teacher"];
+const modelFlags: readonly string[] = ["against", "original", "student", "teacher"];
 
 /**
  * The path, or that of the model in the folder that it names, if there is exactly one. What else a folder holds, opening it says.

@@ -174,10 +174,11 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
   option.argParser((text: string, before: unknown) => {
     if (facts.perLayer === true) return readOverride(text, before);
     if (facts.percent === true) requirePercent(flagName(key), text);
-    if (accepted.list === undefined) return readWord(flagName(key), text, accepted);
+    const isAlone = accepted.number !== undefined && readNumber(text) !== undefined && before === undefined;
+    if (accepted.list === undefined || isAlone) return readWord(flagName(key), text, accepted);
     const element = accepted.list;
     const words = text.split(",").map((word) => readWord(flagName(key), word.trim(), element));
-    return Array.isArray(before) ? [...before, ...words] : words;
+    return before === undefined ? words : [before, words].flat();
   });
   return inGroup(facts.group, option);
 }

@@ -19,6 +19,7 @@ export {
   completeContext,
   definePass,
   type Given,
+  noLongerThere,
   type Outcome,
   type Pass,
   type PassCommand,

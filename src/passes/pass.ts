@@ -40,6 +40,9 @@ export interface Change {
   readonly decidedBy: "global" | "op" | "layer";
 }
 
+/** The `kind` of a change that names an input or output which the model no longer has. */
+export const noLongerThere = "no longer there";
+
 export interface Outcome {
   readonly changes: readonly Change[];
   readonly misses: readonly Miss[];
@@ -62,6 +65,8 @@ export interface PassDescription {
   readonly learnsAnswers?: true;
   /** The option that names the model which the result is to come near to. */
   readonly reference?: "teacher" | "original";
+  /** Whether that one fits, before anything slow is done. @throws PithError where it does not */
+  checkReference?(model: Model, reference: Model, options: Given): Promise<void>;
   /** The result has learnt nothing yet, so that no loss is judged. */
   readonly beginsAnew?: true;
   /** A result whose file is not smaller is no success. */
@@ -79,6 +84,8 @@ export interface PassCommand {
   readonly results?: string;
   /** What the model that it takes is to it, unless just that. */
   readonly takes?: string;
+  /** That model may be named by --student as well; where nothing names one, it is the reference. */
+  readonly takesStudent?: true;
   /** Command lines without the leading `pith`. */
   readonly examples: readonly string[];
   /** Whether what is pruned stays in the file as zeros. */

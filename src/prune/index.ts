@@ -2,6 +2,7 @@
 export type { Amount } from "./amount.ts";
 export { type GlobalOptions, globalUnstructured } from "./global.ts";
 export type { Importance, ImportanceName, ScoredWeight } from "./importance.ts";
+export { type KeptLayers, keepLayers, keptLayers } from "./keep-layers.ts";
 export type { Mask, Norm } from "./mask.ts";
 export { type PruneOptions, prune } from "./prune.ts";
 export { isPruned, remove } from "./remove.ts";

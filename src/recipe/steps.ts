@@ -10,6 +10,7 @@ import {
   customFromMask,
   globalUnstructured,
   identity,
+  keepLayers,
   l1Unstructured,
   lnStructured,
   prune,
@@ -43,6 +44,7 @@ const passes: readonly AnyPass[] = [
   customFromMask,
   identity,
   remove,
+  keepLayers,
   lowerFused,
 ];
 

@@ -220,10 +220,33 @@ describe("factorize and distill", () => {
     expect(candidate?.value).toBeGreaterThan(0.9);
   });
 
-  test("distill without a teacher is wrong usage", async () => {
-    expect(await pith("distill", at("zero.onnx"), "--data", at("points.csv"))).toMatchObject({
+  test("distill makes a student of the teacher: narrower, with the teacher's figures beside it", async () => {
+    const words = ["--teacher", at("hidden.onnx"), "--shrink", "50%", "--data", at("points.csv"), "--epochs", "3"];
+    const { code, out, err } = await pith("distill", ...words);
+    expect(code).toBe(0);
+    expect(err).toContain("student: 2 layers (teacher 2), 12 parameters of 22 (54.5 %)");
+    expect(out).toMatch(/^ {2}fc1: 2 of 4 channels cut$/m);
+    expect(out).toMatch(/^accuracy +100\.0 %/m);
+    expect(out).toContain(`written: ${at("hidden.distilled.onnx")}`);
+    expect((await json("inspect", at("hidden.distilled.onnx"))).parameters).toBe(12);
+  });
+
+  test("distill takes the student by name, too, and refuses one that is the teacher or named twice", async () => {
+    const words = ["--teacher", at("right.onnx"), "--data", at("points.csv"), "--epochs", "1", "--force"];
+    const out = ["-o", at("named.onnx")];
+    expect(await pith("distill", "--student", at("zero.onnx"), ...words, ...out)).toMatchObject({ code: 0 });
+    const twice = await pith("distill", at("zero.onnx"), "--student", at("zero.onnx"), ...words, ...out);
+    expect(twice).toMatchObject({ code: 2, err: expect.stringContaining("The student is named twice") });
+    for (const itself of [[], [at("right.onnx")]])
+      expect(await pith("distill", ...itself, ...words, ...out)).toMatchObject({
+        code: 2,
+        err: expect.stringContaining(
+          "E_OPTION: The teacher is the student itself: it has nothing to teach it.\nhint: --shrink or --keep-layers make",
+        ),
+      });
+    expect(await pith("distill", "--data", at("points.csv"))).toMatchObject({
       code: 2,
-      err: expect.stringContaining("--teacher is needed: the model to learn from."),
+      err: expect.stringContaining("No model is named"),
     });
   });
 });

@@ -61,7 +61,7 @@ describe("flags", () => {
     });
     expect(await pith("distill", at("net.onnx"), "--data", at("points.csv"))).toMatchObject({
       code: 2,
-      err: "E_USAGE: --teacher is needed: the model to learn from.\nhint: See pith distill --help.\n",
+      err: "E_OPTION: --teacher is needed, or --shrink or --keep-layers, which make a smaller student of the model itself.\nhint: See pith distill --help.\n",
     });
   });
 

@@ -241,6 +241,46 @@ describe("distillation", () => {
     expect(losses.at(-1)).toBeLessThan(losses[0] ?? 0);
   });
 
+  test("makes a student of the model, which learns from what it was", async () => {
+    const { run } = await runRecipe(
+      net,
+      recipe({ distill: { shrink: 0.5, epochs: 4, learningRate: 0.005 } }),
+      task,
+      quick,
+    );
+    const [distilled] = run.variants[0]?.steps ?? [];
+    expect(distilled?.after.macs).toBeLessThan(0.5 * (run.original.macs ?? 0));
+    expect(distilled?.agreement?.value).toBeGreaterThan(0.95);
+  });
+
+  test("is the loss of a factorized student", async () => {
+    const thin = { factorize: { ratio: 0.5 } };
+    const steps = recipe(thin, { distill: { teacher: "original", epochs: 4, alpha: 1, learningRate: 0.005 } });
+    const { run } = await runRecipe(net, steps, task, { ...quick, force: true });
+    const [factorized, distilled] = run.variants[0]?.steps ?? [];
+    expect(distilled?.after.macs).toBe(factorized?.after.macs);
+    expect(distilled?.agreement?.value).toBeGreaterThan((factorized?.agreement?.value ?? 1) + 0.05);
+  });
+
+  test("is the loss of training through roundings: 2 bits answer as the original did", async () => {
+    const rounded = { "fake-quantize": { scheme: "weights", bits: 2 } };
+    const distill = { teacher: "original", epochs: 4, alpha: 1, learningRate: 0.002 };
+    const { run, model } = await runRecipe(
+      net,
+      recipe(rounded, { distill }, { quantize: { scheme: "weights" } }),
+      task,
+      quick,
+    );
+    const [before, distilled, coded] = run.variants[0]?.steps ?? [];
+    expect(distilled?.agreement?.value).toBeGreaterThan(before?.agreement?.value ?? 1);
+    expect(Math.abs((coded?.agreement?.value ?? 0) - (distilled?.agreement?.value ?? 1))).toBeLessThan(0.01);
+    const codes = [...model.graph.values()].flatMap(({ tensor }) =>
+      tensor?.type === "int8" && tensor.dims.length === 2 ? [tensor] : [],
+    );
+    expect(codes).toHaveLength(3);
+    for (const tensor of codes) expect(new Set(toFloat64(await tensor.read())).size).toBeLessThanOrEqual(4);
+  });
+
   test("needs a teacher that is there", async () => {
     const steps = recipe(shrunk, { distill: { teacher: "/no/such/teacher.onnx" } });
     await expect(runRecipe(net, steps, task, quick)).rejects.toMatchObject({ code: "E_FILE" });

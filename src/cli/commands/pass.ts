@@ -26,13 +26,14 @@ import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { withoutNote } from "../numbers.ts";
-import { fitting, keysOf, requiredKeys } from "../options.ts";
+import { fitting, flag, keysOf, requiredKeys } from "../options.ts";
 import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";
 import { requireWritable, requireWritableFolder } from "../writable.ts";
 
 const stepFlags = (fallback: string) =>
   v.object({
+    student: v.optional(flag(v.string(), "the model that is trained, where no word names it", { value: "model.onnx" })),
     out: v.optional(
       v.pipe(
         v.string(),
@@ -52,20 +53,28 @@ const shown = 5;
 export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof stepFlags>> {
   const { id: name, summary, command, reference, data: needs } = pass;
   if (command === undefined) throw new Error(`The pass ${name} is no command.`);
-  const { suffix, results, takes = "the model", examples, next, storesZeros } = command;
+  const { suffix, results, takes = "the model", takesStudent = false, examples, next, storesZeros } = command;
   return defineCommand({
     name,
     summary: `${summary[0]?.toLowerCase()}${summary.slice(1)}`,
-    arguments: [{ name: "model.onnx", description: takes }],
+    arguments: [{ name: "model.onnx", description: takes, optional: takesStudent }],
     options: stepFlags(results ?? outputName("model.onnx", suffix({}))),
     // No goal is judged where the weights are discarded on purpose.
-    without: pass.beginsAnew ? Object.keys(goalFlags) : [],
+    without: [...(pass.beginsAnew ? Object.keys(goalFlags) : []), ...(takesStudent ? [] : ["student"])],
     passed: pass.options,
     // The job opens the data, prepares it, and gives the pass its part, and the metric.
     reserved: ["data", "samples", "metric"],
     examples,
-    async run([model = ""], options, session) {
-      const { metric, output, maxDrop, strict = false, force = false, dryRun = false } = options;
+    async run([word], options, session) {
+      const { student, metric, output, maxDrop, strict = false, force = false, dryRun = false } = options;
+      const aim = reference === undefined ? undefined : session.passed[reference];
+      if (word !== undefined && student !== undefined)
+        throw new PithError("E_USAGE", `The student is named twice: ${word}, and --student ${student}.`);
+      const model = word ?? student ?? aim;
+      if (typeof model !== "string")
+        throw new PithError("E_USAGE", "No model is named: --student, or --teacher with --shrink or --keep-layers.", {
+          hint: `See pith ${name} --help.`,
+        });
       requireMeaningfulDrop(maxDrop, metric);
       const data = dataRequest(options);
       if (data === undefined && requiredKeys(pass.options).has("data"))
@@ -76,7 +85,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
           hint: `Representative samples; labels are not needed. See --data in pith ${name} --help.`,
         });
       }
-      if (reference !== undefined && session.passed[reference] === undefined)
+      if (reference !== undefined && aim === undefined && !takesStudent)
         throw new PithError("E_USAGE", `${flagName(reference)} is needed: the ${reference} model.`, {
           hint: `See pith ${name} --help.`,
         });
@@ -86,7 +95,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const given = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
       fitting(pass.options, { ...session.passed, ...given }, `See pith ${name} --help.`);
       const out = options.out ?? outputName(model, suffix(session.passed));
-      const named = reference === undefined ? [] : [[`the ${reference}`, session.passed[reference]] as const];
+      const named = reference === undefined ? [] : [[`the ${reference}`, aim] as const];
       await requireOther(out, [["the model itself", model], ["the data", data?.path], ...named]);
       await requireWritable(out);
       const { checkpoint } = session.passed;

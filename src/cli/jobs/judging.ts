@@ -10,8 +10,8 @@ import { type Recipe, recipeVersion } from "../../recipe/index.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../../recipe/paired-metrics.ts";
 import { Looks } from "../../recipe/sequential-test.ts";
 import { trains } from "../../recipe/steps.ts";
-import { requireFittingTeacher } from "../../train/teacher.ts";
 import type { DataRequest } from "../data.ts";
+import { isSamePlace } from "../files.ts";
 import type { PassInput } from "./pass.ts";
 import { openStepsTask, type Used } from "./task.ts";
 import { announced } from "./time-notice.ts";
@@ -46,16 +46,17 @@ interface Aim {
   readonly model: Model;
 }
 
+/** The model that the result should come near to, where it is another file than the one that is changed. */
 export async function openReference(
-  { reference }: AnyPass,
+  { reference, checkReference }: AnyPass,
   model: Model,
-  { options }: PassInput,
+  { model: own, options }: PassInput,
 ): Promise<Aim | undefined> {
   const path = reference === undefined ? undefined : options[reference];
   if (typeof path !== "string") return undefined;
   const opened = await open(path);
-  if (reference === "teacher") requireFittingTeacher(model, opened);
-  return { path, model: opened };
+  await checkReference?.(model, opened, options);
+  return (await isSamePlace(path, own)) ? undefined : { path, model: opened };
 }
 
 /** Measures the original. @throws PithError E_DATA if it scores no better than chance, unless it is trained. */

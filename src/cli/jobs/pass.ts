@@ -30,7 +30,7 @@ import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
-import type { AnyPass, Change, Context } from "../../passes/index.ts";
+import { type AnyPass, type Change, type Context, noLongerThere, type Outcome } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
 import { noSmallerThan } from "../../recipe/improvement.ts";
 import { judgeResult } from "../../recipe/judgement.ts";
@@ -151,7 +151,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   context.stage(input.command);
   const outcome = await runStep(pass, model, judging?.options ?? input.options, judging?.task ?? {}, passContext);
   engine.forget();
-  requireInterface(original, model, input.command);
+  requireInterface(original, model, outcome, input.command);
   const nothing = {
     changes: outcome.changes,
     misses: outcome.misses.map(({ reason, at }) => ({ reason, at })),
@@ -258,11 +258,14 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   };
 }
 
-/** Callers use inputs and outputs by name: a pass that renames one is wrong. */
-function requireInterface(original: Model, result: Model, command: string): void {
-  const names = ({ graph }: Model): string =>
-    [graph.feeds, graph.outputs].map((values) => values.map(({ name }) => name).join(", ")).join(" → ");
-  const [before, after] = [names(original), names(result)];
+/** Callers use inputs and outputs by name: a pass that renames one is wrong, and one that removes one has to say so. */
+function requireInterface(original: Model, result: Model, { changes }: Outcome, command: string): void {
+  const gone = new Set(changes.flatMap(({ at, kind }) => (kind === noLongerThere ? [at] : [])));
+  const text = ({ graph }: Model): string =>
+    [graph.feeds, graph.outputs]
+      .map((values) => values.flatMap(({ name }) => (gone.has(name) ? [] : [name])).join(", "))
+      .join(" → ");
+  const [before, after] = [text(original), text(result)];
   if (before !== after)
     throw new Error(`${command} changed the model's inputs and outputs from ${before} to ${after}.`);
 }

@@ -1,0 +1,93 @@
+import { describe, expect, test } from "vitest";
+import { memory } from "../data/index.ts";
+import type { Model } from "../graph/model.ts";
+import { gelu, linear, network, relu, residual, sequential } from "../nn/index.ts";
+import { float32 } from "../tensor/dense.ts";
+import { distill } from "./distill.ts";
+
+const layer = () => residual(sequential({ up: linear(6, 12), gelu: gelu(), down: linear(12, 6) }));
+const teacher = (): Model =>
+  network(
+    { stem: linear(4, 6), layers: sequential({ 0: layer(), 1: layer(), 2: layer() }), head: linear(6, 3) },
+    { input: ["batch", 4], seed: 3 },
+  );
+const inputs = Float32Array.from({ length: 40 * 4 }, (_, at) => Math.sin(at * 1.7));
+const unlabelled = memory("waves", { input: float32([40, 4], inputs) });
+/** One step whose rate changes nothing that is looked at. */
+const still = { data: unlabelled, alpha: 1, epochs: 1, learningRate: 1e-12 };
+
+async function weights(model: Model, name: string): Promise<readonly number[]> {
+  return Array.from((await model.graph.value(name)?.tensor?.read())?.data ?? [], Number);
+}
+
+describe("a student made of its teacher", () => {
+  test("shallower: it begins with the teacher's weights, and learns from the teacher as it was", async () => {
+    const [student, whole] = [teacher(), teacher()];
+    const said: string[] = [];
+    const log = ({ id, text }: { readonly id: string; readonly text: string }) => id === "student" && said.push(text);
+    const { changes } = await distill(student, { keepLayers: 2, ...still }, { log });
+    expect(changes).toContainEqual({ at: "layers.1", what: "removed", decidedBy: "global" });
+    for (const name of ["layers.0.up.weight", "layers.2.down.weight", "head.weight"]) {
+      const before = await weights(whole, name);
+      expect(before.length).toBeGreaterThan(0);
+      for (const [at, number] of (await weights(student, name)).entries())
+        expect(number).toBeCloseTo(before[at] ?? 0, 5);
+    }
+    expect(await weights(student, "layers.1.up.weight")).toEqual([]);
+    expect(said).toEqual([
+      "student: 6 layers (teacher 8), 375 parameters of 537 (69.8 %), 1.50 kB of weights (2.15 kB), 69.6 % of its MACs",
+    ]);
+  });
+
+  test("narrower: a share of the channels of each layer is gone, and what is left comes nearer to the teacher", async () => {
+    const student = teacher();
+    const { history } = await distill(student, { shrink: 0.5, ...still, epochs: 30, batch: 20, learningRate: 0.01 });
+    expect(student.graph.value("layers.0.up.weight")?.tensor?.dims).toEqual([6, 3]);
+    expect(history.at(-1)?.loss).toBeLessThan((history[0]?.loss ?? 0) / 2);
+  });
+
+  test("both, of a teacher that is another network", async () => {
+    const student = teacher();
+    const other = network({ fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 });
+    await distill(student, { teacher: other, shrink: 0.5, keepLayers: ["layers.1"], ...still });
+    expect(student.graph.value("layers.0.up.weight")).toBeUndefined();
+    expect(student.graph.value("layers.1.up.weight")?.tensor?.dims).toEqual([6, 3]);
+  });
+
+  test("a model that cannot be trained then is as it was", async () => {
+    const student = teacher();
+    const unfit = memory("other", { other: float32([4, 2], new Float32Array(8)) });
+    await expect(distill(student, { keepLayers: 1, ...still, data: unfit })).rejects.toMatchObject({ code: "E_DATA" });
+    expect(student.graph.value("layers.1.up.weight")?.tensor?.dims).toEqual([12, 6]);
+  });
+});
+
+describe("refused is", () => {
+  test("a teacher that is the student, be it a copy of its file", async () => {
+    const refused = { code: "E_OPTION", message: expect.stringContaining("teacher is the student itself") };
+    const [student, copy] = [teacher(), teacher()];
+    await expect(distill(student, { teacher: student, ...still })).rejects.toMatchObject(refused);
+    await expect(distill(student, { teacher: copy, ...still })).rejects.toMatchObject(refused);
+    await expect(distill(student, { keepLayers: 3, ...still })).rejects.toMatchObject({
+      code: "E_UNSUPPORTED",
+      message: "keepLayers: no layer can be removed: all repeated layers stay.",
+    });
+  });
+
+  test("a network of which nothing can be cut, with the reasons", async () => {
+    const net = network({ fc: linear(4, 3), relu: relu() }, { input: ["batch", 4], seed: 1 });
+    await expect(distill(net, { shrink: 0.5, ...still })).rejects.toMatchObject({
+      code: "E_UNSUPPORTED",
+      message: expect.stringMatching(
+        /^shrink 0\.5: no channels can be cut: its channels cannot be cut: .*output.* \(fc\)/,
+      ),
+    });
+  });
+
+  test("neither a teacher nor a way to make a student", async () => {
+    await expect(distill(teacher(), still)).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: expect.stringContaining("teacher is needed, or shrink or keepLayers"),
+    });
+  });
+});

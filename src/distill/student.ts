@@ -1,0 +1,92 @@
+/** Students without a framework: a network made narrower or shallower, and what it is beside its teacher. */
+import { cost } from "../analysis/cost.ts";
+import { infer } from "../analysis/infer.ts";
+import { allLayers } from "../analysis/layers.ts";
+import { learnedCount, learnedTensors } from "../analysis/learned.ts";
+import { PithError, reasonText } from "../errors.ts";
+import { bytes, count, percent } from "../evaluate/numbers.ts";
+import type { Model } from "../graph/model.ts";
+import type { Change, Context, Outcome } from "../passes/index.ts";
+import { storeWeights } from "../passes/store-constants.ts";
+import { type KeptLayers, keepLayers as keep, prune } from "../prune/index.ts";
+import { bytesOf } from "../tensor/dense.ts";
+import { dimValue } from "../tensor/dims.ts";
+
+interface Making {
+  /** The share of the channels of each layer that is cut. */
+  readonly shrink?: number | undefined;
+  readonly keepLayers?: KeptLayers | undefined;
+}
+
+/**
+ * Cuts a model, in place: layers first, then channels of those that are left.
+ * @throws PithError E_UNSUPPORTED where nothing can be cut, with the reasons.
+ */
+export async function makeStudent(
+  model: Model,
+  { shrink, keepLayers }: Making,
+  context: Context,
+): Promise<readonly Change[]> {
+  const changes: Change[] = [];
+  if (keepLayers !== undefined)
+    changes.push(...cutBy(await keep(model, { keep: keepLayers }, context), "keepLayers: no layer can be removed"));
+  if (shrink !== undefined)
+    changes.push(
+      ...cutBy(await prune(model, { structured: shrink }, context), `shrink ${shrink}: no channels can be cut`),
+    );
+  return changes;
+}
+
+function cutBy({ changes, misses }: Outcome, none: string): readonly Change[] {
+  if (changes.length > 0) return changes;
+  const reasons = [...new Set(misses.map(reasonText))];
+  const more = reasons.length > 3 ? `; and ${reasons.length - 3} more` : "";
+  throw new PithError("E_UNSUPPORTED", `${none}: ${reasons.slice(0, 3).join("; ")}${more}.`);
+}
+
+/** @throws PithError E_OPTION where two networks store the same numbers under the same names. */
+export async function requireOtherThan(teacher: Model, student: Model): Promise<void> {
+  const [own, others] = [student, teacher].map(({ graph }) =>
+    [...graph.values()].filter(({ tensor }) => tensor !== undefined),
+  );
+  if (own?.length !== others?.length) return;
+  for (const { name, tensor } of own ?? []) {
+    const other = teacher.graph.value(name)?.tensor;
+    if (tensor === other) continue;
+    if (tensor === undefined || other === undefined || tensor.bytes !== other.bytes) return;
+    const [a, b] = [await tensor.read(), await other.read()];
+    if (a.type === "string" || b.type === "string") continue;
+    const [left, right] = [bytesOf(a), bytesOf(b)];
+    if (!left.every((byte, at) => byte === right[at])) return;
+  }
+  throw new PithError("E_OPTION", "The teacher is the student itself: it has nothing to teach it.", {
+    hint: "`shrink` or `keepLayers` make a smaller student of the teacher; training by labels alone needs none.",
+  });
+}
+
+/** What a student is beside its teacher: "student: 12 layers of 23, 230 k parameters of 853 k (27.0 %), 0.92 MB of 3.41 MB, 27.1 % of its MACs". */
+export async function studentText(student: Model, teacher: Model): Promise<string> {
+  const [own, other] = [await sizesOf(student), await sizesOf(teacher)];
+  const macs =
+    own.macs === undefined || other.macs === undefined ? "" : `, ${percent(own.macs / other.macs)} of its MACs`;
+  const share = percent(own.parameters / other.parameters);
+  return `student: ${own.layers} layers (teacher ${other.layers}), ${count(own.parameters)} parameters of ${count(other.parameters)} (${share}), ${bytes(own.bytes)} of weights (${bytes(other.bytes)})${macs}`;
+}
+
+/** What dimensions without a size are taken as, to compare operations. */
+const anySize = 32;
+
+async function sizesOf(model: Model) {
+  const copy = model.clone();
+  storeWeights(copy);
+  const inference = infer(copy);
+  const { macs, bytes: stored } = cost(copy, inference);
+  const names =
+    typeof macs === "object" ? [...macs.text.matchAll(/[A-Za-z_]\w*/g)].map(([name]) => [name, anySize]) : [];
+  return {
+    layers: allLayers(copy, inference).length,
+    parameters: learnedCount(await learnedTensors(copy, inference)),
+    bytes: stored,
+    macs: macs === undefined ? undefined : dimValue(macs, Object.fromEntries(names)),
+  };
+}

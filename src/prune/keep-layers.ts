@@ -1,0 +1,186 @@
+/**
+ * Depth pruning: of the layers that repeat (blocks, `analysis/blocks.ts`: those of a transformer, the residual blocks of a stage) some stay. What
+ * reads the output of one that goes reads its input:
+ *
+ *     h1 = layers.0(h0)
+ *     h2 = layers.1(h1)     →     h1 = layers.0(h0)
+ *     y = head(h2)                y = head(h1)
+ *
+ * Inputs and outputs of the model that only such a layer has, as its part of a cache, go with it. Names of what stays stay.
+ */
+import * as v from "valibot";
+import { type Passage, passageOf } from "../analysis/block-use.ts";
+import { type Block, blocks } from "../analysis/blocks.ts";
+import { infer } from "../analysis/infer.ts";
+import { isNamed } from "../analysis/selection.ts";
+import { Miss, PithError } from "../errors.ts";
+import type { Node, Use, Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { replaceReads, replaceUses } from "../graph/replace.ts";
+import { countOption, described } from "../passes/options.ts";
+import { type Change, definePass, noLongerThere } from "../passes/pass.ts";
+import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
+import { storeWeights } from "../passes/store-constants.ts";
+import { dimsText } from "../tensor/dims.ts";
+
+const position = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(0, "must not be negative"));
+
+/** Which repeated layers stay. */
+export const keptLayers = v.union(
+  [countOption, v.pipe(v.array(v.union([position, v.string()])), v.minLength(1))],
+  "takes how many layers stay, or a list of names or positions",
+);
+
+export type KeptLayers = v.InferOutput<typeof keptLayers>;
+
+/**
+ * Keeps some of the layers that repeat, in place: so many of each stack, spread evenly with its first and last, or those at some positions among all
+ * of them (from 0), or of some names or patterns.
+ * @throws PithError E_OPTION where there are fewer, E_NAME for a name that none has, E_UNSUPPORTED where none repeat.
+ * @example
+ * await keepLayers(net, { keep: 2 }); // of twelve layers of a transformer the first and the last
+ * await keepLayers(net, { keep: [0, 2, 4] });
+ * await keepLayers(net, { keep: ["layer1.0", "layer2.*"] });
+ */
+export const keepLayers = definePass({
+  id: "keep-layers",
+  summary: "Remove layers that repeat, such as those of a transformer",
+  options: v.strictObject({
+    keep: described(keptLayers, "how many of the repeated layers stay, spread evenly, or a list of names or positions"),
+  }),
+  gentler: () => "Keep more layers",
+  async run(model, { keep }) {
+    storeWeights(model);
+    const stacks = blocks(model, infer(model)).repeats;
+    if (stacks.length === 0)
+      throw new PithError("E_UNSUPPORTED", "No layers repeat in this network, so none can be removed.", {
+        hint: "What repeats are the layers of a transformer or the blocks of a stage. Channels can be cut instead, with `structured` of prune or `shrink` of distill.",
+      });
+    const stay = new Set(typeof keep === "number" ? evenly(stacks, keep) : named(stacks.flat(), keep));
+    const gone = stacks.flat().filter((block) => !stay.has(block));
+    if (gone.length === 0) return { changes: [], misses: [new Miss("all repeated layers stay")] };
+    const ways = gone.map(wayPast);
+    const misses = ways.filter((way) => way instanceof Miss);
+    if (misses.length > 0) return { changes: [], misses };
+    return {
+      changes: remove(
+        model,
+        gone,
+        ways.flatMap((way) => (way instanceof Miss ? [] : way)),
+      ),
+      misses: [],
+    };
+  },
+});
+
+/** Of m the ones at round(i (m - 1) / (k - 1)), i < k: first and last are among them; of one the first. */
+function evenly(stacks: readonly (readonly Block[])[], count: number): readonly Block[] {
+  const most = Math.max(...stacks.map(({ length }) => length));
+  if (count > most)
+    throw new PithError("E_OPTION", `${count} layers cannot be kept: ${stacksText(stacks)}.`, {
+      hint: `Keep at most ${most - 1}.`,
+    });
+  return stacks.flatMap((stack) => {
+    if (count >= stack.length) return stack;
+    const places = Array.from({ length: count }, (_, at) => Math.round((at * (stack.length - 1)) / (count - 1 || 1)));
+    return stack.filter((_, at) => places.includes(at));
+  });
+}
+
+function stacksText(stacks: readonly (readonly Block[])[]): string {
+  const texts = stacks.map((stack) => `${stack.length} (${stack[0]?.name} to ${stack.at(-1)?.name})`);
+  return `the network repeats ${texts.join(", ")}`;
+}
+
+function named(all: readonly Block[], wanted: readonly (string | number)[]): readonly Block[] {
+  for (const one of wanted) {
+    if (typeof one === "number" ? one < all.length : all.some(({ name }) => isNamed(one, name))) continue;
+    const hint = `Repeated layers: ${all.map(({ name }, at) => `${at} ${name}`).join(", ")}.`;
+    throw typeof one === "number"
+      ? new PithError("E_OPTION", `There is no repeated layer ${one}: they count from 0 to ${all.length - 1}.`, {
+          hint,
+        })
+      : new PithError("E_NAME", `No repeated layer is called "${one}".`, { hint });
+  }
+  return all.filter(({ name }, at) =>
+    wanted.some((one) => (typeof one === "number" ? one === at : isNamed(one, name))),
+  );
+}
+
+/** How to get past a layer; outputs that only callers read are no way, and go with it. */
+function wayPast(block: Block): (Passage & { readonly leftOver: readonly Value[] }) | Miss {
+  const own = new Set(block.nodes);
+  const isRead = ({ uses }: Value): boolean =>
+    [...uses].some((use) => !enclosing(use.node).some((node) => own.has(node)));
+  const read = block.outputs.filter(isRead);
+  const through = read.length > 0 ? read : block.outputs;
+  const way = passageOf({ ...block, outputs: through });
+  if (way instanceof Miss) return way;
+  return { ...way, leftOver: block.outputs.filter((output) => !through.includes(output)) };
+}
+
+/**
+ * Exporters read sizes that all layers share off the cache of one of them: where that one goes, an input of the same dimensions that stays says
+ * them as well.
+ */
+function takeSizesElsewhere(model: Model, gone: readonly Block[]): void {
+  const inference = infer(model);
+  const theirs = new Set(gone.flatMap(({ nodes }) => nodes));
+  const goes = ({ node }: Use): boolean => enclosing(node).some((one) => theirs.has(one));
+  const readsSize = ({ node }: Use): boolean =>
+    node.outputs.every((output) => output !== undefined && inference.operand(output)?.elements !== undefined);
+  const staying = model.graph.feeds.filter(({ uses }) => [...uses].some((use) => !goes(use) && !readsSize(use)));
+  for (const input of model.graph.feeds) {
+    if (staying.includes(input) || ![...input.uses].some(goes)) continue;
+    const { type } = input;
+    const alike = staying.find(
+      (other) => other.type?.type === type?.type && dimsText(other.type?.dims) === dimsText(type?.dims),
+    );
+    if (alike !== undefined) replaceReads(input, alike);
+  }
+}
+
+/** A node and those around it, where it lies in a graph inside of one. */
+function enclosing(node: Node): readonly Node[] {
+  const { parent } = node.graph;
+  return parent === undefined ? [node] : [node, ...enclosing(parent)];
+}
+
+function remove(
+  model: Model,
+  gone: readonly Block[],
+  ways: readonly Exclude<ReturnType<typeof wayPast>, Miss>[],
+): Change[] {
+  const { graph } = model;
+  const stored = usedTensors(model);
+  const fed = graph.inputs.filter(({ uses }) => uses.size > 0);
+  takeSizesElsewhere(model, gone);
+  // What callers read of a removed layer's output while others read it too was a look inside.
+  const outputs = new Set(
+    ways.flatMap(({ leftOver, output }) => (output.uses.size > 0 ? [...leftOver, output] : leftOver)),
+  );
+  const lost = graph.outputs.filter((output) => outputs.has(output));
+  graph.setOutputs(graph.outputs.filter((output) => !outputs.has(output)));
+  const before = new Map(ways.map(({ input, output }) => [output, input]));
+  for (const { output } of ways) {
+    let input = output;
+    for (let next = before.get(input); next !== undefined; next = before.get(input)) input = next;
+    replaceUses(output, input);
+  }
+  removeReplaced(model, stored);
+  const idle = new Set(fed.filter((input) => input.uses.size === 0 && !graph.isOutput(input)));
+  graph.setInputs(graph.inputs.filter((input) => !idle.has(input)));
+  for (const input of idle) graph.removeValue(input);
+  return [
+    ...gone.map(({ name }) => ({ at: name, what: "removed", decidedBy: "global" }) as const),
+    ...[...idle, ...lost].map(
+      ({ name }) =>
+        ({
+          at: name,
+          what: "removed from the model's inputs and outputs",
+          kind: noLongerThere,
+          decidedBy: "global",
+        }) as const,
+    ),
+  ];
+}
