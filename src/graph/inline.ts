@@ -2,7 +2,7 @@
 
 import { PithError } from "../errors.ts";
 import { type Copies, copyNode, copyOf, copyValue } from "./clone.ts";
-import { type Graph, type Node, subgraphs, type Value } from "./graph.ts";
+import type { Graph, Node, Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { canTakeName } from "./replace.ts";
 
@@ -76,7 +76,7 @@ export interface Merged {
 /**
  * Copies the nodes and tensors of `guest` into the graph of `host`. The guest's inputs are replaced by values of the host; everything else
  * gets a name that starts with `prefix`. Tensors are shared, roles are left behind: the guest is not trained.
- * @throws PithError E_NAME if an input of the guest is given no value, E_UNSUPPORTED for subgraphs or operator sets that differ.
+ * @throws PithError E_NAME if an input of the guest is given no value, E_UNSUPPORTED for operator sets that differ.
  */
 export function mergeGraph(host: Model, guest: Model, prefix: string, inputs: ReadonlyMap<string, Value>): Merged {
   for (const [domain, version] of guest.opsets) {
@@ -94,10 +94,6 @@ export function mergeGraph(host: Model, guest: Model, prefix: string, inputs: Re
     const own = inputs.get(input.name);
     if (own === undefined) throw new PithError("E_NAME", `The second model's input "${input.name}" is fed by nothing.`);
     given.set(input, own);
-  }
-  for (const node of guest.graph.nodes()) {
-    if (subgraphs(node).length > 0)
-      throw new PithError("E_UNSUPPORTED", `${node.op} "${node.name}" has subgraphs: models with them are not merged.`);
   }
   const inlined = inlineGraph(guest.graph, host.graph, { given, prefix });
   for (const copy of inlined.names.keys()) copy.role = undefined;

@@ -4,6 +4,7 @@ import { temporaryFolder } from "../../test/temporary.ts";
 import { stopAfter } from "../../test/train/corners.ts";
 import { memory } from "../data/index.ts";
 import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
 import { linear, network, relu } from "../nn/index.ts";
 import { float32 } from "../tensor/dense.ts";
 import { createStep, type Loss, train } from "./index.ts";
@@ -68,6 +69,33 @@ describe("a loss over inner values of student and teacher, with a projection of 
       hint: expect.stringContaining("fc1"),
     });
   });
+});
+
+test("a teacher may have branches, with names that the student has too", async () => {
+  const branching = parseModel(`opset 18
+graph (input: float32[batch, 6]) -> (y: float32[batch, 3]) {
+  w: float32[6, 3] parameter = ones
+  zero: float32[] = 0
+  sum = ReduceSumSquare (input) {keepdims=0}
+  positive = Greater (sum, zero)
+  y = If "choice" (positive) {then_branch=graph () -> (output) {
+    fc1.output = MatMul (input, w)
+    output = Relu (fc1.output)
+  }, else_branch=graph () -> (other) {
+    fc2.output = MatMul (input, w)
+    other = Neg (fc2.output)
+  }}
+}`);
+  const loss: Loss = {
+    name: "answers",
+    async build(scope) {
+      const { emit } = scope;
+      const error = emit.Sub([outputOf(scope), outputOf(await scope.teacher(branching))]);
+      return { value: scaledSum(emit, emit.Mul([error, error]), 1 / 60), feeds: () => ({}) };
+    },
+  };
+  const { history } = await train(net(8, 1), { data, loss, epochs: 60, batch: 20, learningRate: 0.03 });
+  expect(history.at(-1)?.loss).toBeLessThan(0.5 * (history[0]?.loss ?? 0));
 });
 
 test("a factor follows the step, and is that of the end where nothing is said", async () => {
