@@ -70,6 +70,11 @@ export const commands: readonly Listed[] = [
     load: () => command(async () => (await import("../factorize/index.ts")).factorize),
   },
   {
+    name: "lora",
+    summary: "insert low-rank adapters to fine-tune (LoRA), merge them, or save them to a file",
+    load: () => command(async () => (await import("../factorize/index.ts")).lora),
+  },
+  {
     name: "distill",
     summary: "train a small model to imitate a larger one",
     load: () => command(async () => (await import("../distill/index.ts")).distill),

@@ -18,7 +18,7 @@ export interface Problem {
 
 /** A layer of the chain: `matrices` as those of the problem, over the taps of its own window. */
 export interface Part {
-  readonly name: "down" | "core" | "up";
+  readonly name: string;
   readonly matrices: readonly Matrix[];
   /** The axes of the layer's window along which it slides. */
   readonly window: readonly number[];

@@ -1,1 +1,2 @@
 export { type FactorizeOptions, factorize } from "./factorize.ts";
+export { lora } from "./lora.ts";

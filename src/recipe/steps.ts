@@ -1,7 +1,7 @@
 /** The passes that a recipe may name, and how one is run as its step. */
 import { distill } from "../distill/index.ts";
 import type { Metric, Task } from "../evaluate/index.ts";
-import { factorize } from "../factorize/index.ts";
+import { factorize, lora } from "../factorize/index.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid, verify } from "../graph/verify.ts";
 import { type AnyPass, type Context, type Given, lowerFused, type Outcome } from "../passes/index.ts";
@@ -32,6 +32,7 @@ const passes: readonly AnyPass[] = [
   prune,
   quantize,
   factorize,
+  lora,
   distill,
   recover,
   reinitialize,

@@ -83,6 +83,7 @@ test.each<[string, () => string[]]>([
   ["quantize", () => ["--scheme", "static", ...data()]],
   ["prune", () => ["--amount", "0.3"]],
   ["factorize", () => ["--rank", "1"]],
+  ["lora", () => ["--rank", "1"]],
   ["simplify", () => []],
   ["train", train],
   ["distill", () => [...train(), "--teacher", at("hidden.onnx")]],

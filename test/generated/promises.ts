@@ -1,4 +1,6 @@
 /** What every pass and every technique promises, checked on one network. */
+
+import { adapting } from "./promises/adapting.ts";
 import { analyses } from "./promises/analyses.ts";
 import { cleanUps } from "./promises/clean-ups.ts";
 import { factorizing } from "./promises/factorizing.ts";
@@ -18,5 +20,6 @@ export const promises: readonly Promised[] = [
   ...rounding,
   ...recovering,
   ...factorizing,
+  ...adapting,
   ...training,
 ];

@@ -1,0 +1,130 @@
+/** Adapters: inserted, trained, merged, saved apart. */
+import { expect, test } from "vitest";
+import { joinPath } from "#platform";
+import { temporaryFolder } from "../../test/temporary.ts";
+import { memory } from "../data/index.ts";
+import { createEngine } from "../engine/index.ts";
+import type { Model } from "../graph/model.ts";
+import { conv2d, flatten, linear, network, relu } from "../nn/index.ts";
+import { open } from "../onnx/index.ts";
+import { float32, int64 } from "../tensor/dense.ts";
+import { random } from "../tensor/random.ts";
+import { train } from "../train/index.ts";
+import { lora } from "./lora.ts";
+
+const net = (): Model =>
+  network(
+    {
+      conv: conv2d(4, 6, 3, { padding: 2, stride: 2, dilation: 2 }),
+      relu: relu(),
+      grouped: conv2d(6, 8, 3, { groups: 2 }),
+      flatten: flatten(),
+      fc: linear(32, 5),
+    },
+    { input: ["batch", 4, 8, 8], seed: 1 },
+  );
+
+const count = 24;
+const draws = random(5);
+const images = float32(
+  [count, 4, 8, 8],
+  Float32Array.from({ length: count * 256 }, () => draws.normal()),
+);
+const data = memory("noise", {
+  input: images,
+  label: int64(
+    [count],
+    Array.from({ length: count }, (_, at) => at % 5),
+  ),
+});
+
+async function answers(model: Model): Promise<readonly number[]> {
+  const session = await createEngine().load(model);
+  const { output } = await session.run({ input: images });
+  await session.release();
+  return Array.from(output?.data ?? [], Number);
+}
+
+function apart(a: readonly number[], b: readonly number[]): number {
+  return Math.max(...a.map((value, at) => Math.abs(value - (b[at] ?? Number.NaN))));
+}
+
+async function weight(model: Model, name: string): Promise<unknown> {
+  return (await model.graph.value(name)?.tensor?.read())?.data;
+}
+
+async function adaptedAndTrained(): Promise<Model> {
+  const model = net();
+  await lora(model, { rank: 2, alpha: 4 }, { seed: 3 });
+  await train(model, { data, epochs: 5, batch: 8, learningRate: 0.02, layers: "*.lora.*" });
+  return model;
+}
+
+test("a network with new adapters answers as before, under the same names", async () => {
+  const [model, before] = [net(), net()];
+  const { changes, misses } = await lora(model, { rank: 2 });
+  expect(changes.map(({ at }) => at)).toEqual(["conv", "grouped", "fc"]);
+  expect(misses).toEqual([]);
+  expect(await answers(model)).toEqual(await answers(before));
+  expect(model.graph.outputs.map(({ name }) => name)).toEqual(["output"]);
+});
+
+test("only the adapters are trained, and merged they answer the same", async () => {
+  const [model, before] = [await adaptedAndTrained(), net()];
+  for (const name of ["conv.weight", "conv.bias", "grouped.weight", "fc.weight", "fc.bias"])
+    expect(await weight(model, name)).toEqual(await weight(before, name));
+  const trained = await answers(model);
+  expect(apart(trained, await answers(before))).toBeGreaterThan(0.1);
+  await lora(model, { merge: true });
+  expect([...model.graph.nodes()].length).toBe([...before.graph.nodes()].length);
+  const names = ({ graph }: Model): readonly string[] => Array.from(graph.values(), ({ name }) => name).sort();
+  expect(names(model)).toEqual(names(before));
+  expect(apart(await answers(model), trained)).toBeLessThan(1e-5);
+});
+
+test("saved adapters make of the original what was trained", async () => {
+  const model = await adaptedAndTrained();
+  const file = joinPath(temporaryFolder(), "adapters.onnx");
+  const merged = model.clone();
+  await lora(merged, { merge: true, save: file });
+  const again = net();
+  await lora(again, { from: await open(file) });
+  expect(await answers(again)).toEqual(await answers(model));
+  // A file of adapters is a model that answers with them.
+  const session = await createEngine().load(await open(file));
+  expect((await session.run({}))["fc.lora.scale"]?.data[0]).toBe(2);
+  await session.release();
+});
+
+test("one layer gets one adapter", async () => {
+  const model = net();
+  await lora(model, { rank: 2, layers: "fc" });
+  const { changes } = await lora(model, { rank: 2 });
+  expect(changes.map(({ at }) => at)).toEqual(["conv", "grouped"]);
+});
+
+test("a rank that is none is a miss", async () => {
+  const { changes, misses } = await lora(net(), { rank: 5, layers: "fc" });
+  expect(changes).toEqual([]);
+  expect(misses[0]?.reason).toBe("rank 5 is no lower than that of its 5 × 32");
+});
+
+test("adapters of another network, and none at all, are refused", async () => {
+  const file = joinPath(temporaryFolder(), "adapters.onnx");
+  await lora(await adaptedAndTrained(), { merge: true, save: file });
+  await expect(lora(net(), { save: file })).rejects.toThrow("save needs merge");
+  const other = network({ flatten: flatten(), fc: linear(256, 5) }, { input: ["batch", 4, 8, 8], seed: 1 });
+  await expect(lora(other, { from: await open(file) })).rejects.toMatchObject({ code: "E_NAME" });
+  await expect(lora(net(), { from: net() })).rejects.toThrow("from: the model has no adapters.");
+  await expect(lora(net(), { merge: true })).rejects.toThrow("merge: the model has no adapters.");
+  const wider = network(
+    {
+      conv: conv2d(4, 6, 3, { padding: 2, stride: 2, dilation: 2 }),
+      grouped: conv2d(6, 8, 3, { groups: 2 }),
+      flatten: flatten(),
+      fc: linear(32, 7),
+    },
+    { input: ["batch", 4, 8, 8], seed: 1 },
+  );
+  await expect(lora(wider, { from: await open(file) })).rejects.toMatchObject({ code: "E_SHAPE_MISMATCH" });
+});

@@ -1,0 +1,339 @@
+/**
+ * Low-rank adapters (Hu et al. 2021, "LoRA", arXiv 2106.09685): beside a layer that stays as it is, a chain of two thin ones is trained.
+ *
+ *     y = Gemm "fc1" (x, fc1.weight, fc1.bias)
+ *  →  y = Gemm "fc1" (x, fc1.weight, fc1.bias) + (α / r) · up (down (x))
+ *
+ * `down` begins as He et al. draw it, `up` as zeros, so that the model begins as it was. A weight and its adapter become one again by
+ * W + (α / r) · up · down.
+ */
+import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
+import { isInside, type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { selectLayers } from "../analysis/selection.ts";
+import {
+  requireProduct,
+  requireWeight,
+  weightMatrices,
+  weightNeeds,
+  weightNumbers,
+  weightShape,
+} from "../analysis/weight.ts";
+import { engineMultiply } from "../engine/multiply.ts";
+import { Miss, PithError } from "../errors.ts";
+import { emitInto } from "../graph/emit.ts";
+import { type Node, nodeName, type Value } from "../graph/graph.ts";
+import { Model } from "../graph/model.ts";
+import { pattern } from "../graph/pattern.ts";
+import { replaceUses, substitute } from "../graph/replace.ts";
+import { buffer, parameter } from "../graph/role.ts";
+import { type Matrix, type Multiply, matrix } from "../math/index.ts";
+import { save as saveFile } from "../onnx/index.ts";
+import type { ChainPart } from "../ops/index.ts";
+import { type Change, type Context, definePass, type Outcome } from "../passes/index.ts";
+import { countOption, described, selectionOptions } from "../passes/options.ts";
+import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
+import { storeWeights } from "../passes/store-constants.ts";
+import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
+import { inMemory } from "../tensor/dense.ts";
+import { fixedDims } from "../tensor/dims.ts";
+import { random } from "../tensor/random.ts";
+import type { Dense } from "../tensor/types.ts";
+import { storeParts } from "./chain.ts";
+
+const loraOptions = v.pipe(
+  v.strictObject({
+    rank: described(v.optional(countOption, 8), "rank of the adapters"),
+    alpha: described(
+      v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0"))),
+      "adapters count alpha / rank (default: the rank, so that they count once)",
+    ),
+    from: v.pipe(
+      v.optional(v.union([v.string(), v.instance(Model)], "takes the path of saved adapters, or a model")),
+      v.description("insert these adapters, as `save` has written them"),
+      v.metadata({ value: "adapters.onnx" }),
+    ),
+    merge: described(v.optional(v.boolean(), false), "add the adapters of the model to its weights"),
+    save: v.pipe(
+      v.optional(v.string()),
+      v.description("with merge: write the adapters to a file of their own, too"),
+      v.metadata({ value: "adapters.onnx" }),
+    ),
+    ...selectionOptions("adapt"),
+  }),
+  v.check(({ merge, from }) => !merge || from === undefined, "merge and from exclude each other"),
+  v.check(({ merge, save }) => merge || save === undefined, "save needs merge: it writes the adapters that are merged"),
+);
+
+/**
+ * Inserts low-rank adapters beside layers, in place; merges them into the weights; or writes them to a file of their own.
+ *
+ * To train the adapters alone, train the layers "*.lora.*". A layer that has an adapter already gets no second one.
+ * @throws PithError E_NAME for layers that do not exist, E_SHAPE_MISMATCH for saved adapters of another model, E_OPTION where there is nothing to merge.
+ * @example
+ * await lora(net, { rank: 8, layers: "fc*" });
+ * await train(net, { data, epochs: 3, layers: "*.lora.*" });
+ * await lora(net, { merge: true });
+ */
+export const lora = definePass({
+  id: "lora",
+  summary: "Insert low-rank adapters to fine-tune (LoRA), merge them, or save them to a file",
+  options: loraOptions,
+  command: {
+    suffix: ({ merge }) => (merge === true ? ".merged" : ".lora"),
+    examples: [
+      'lora model.onnx --rank 8 --layers "*attention*"',
+      "lora model.lora.trained.onnx --merge --save adapters.onnx -o model.merged.onnx",
+      "lora model.onnx --from adapters.onnx",
+    ],
+    next: (options, _, written) => (options.merge === true ? "" : `pith train ${written} --layers "*.lora.*" --data …`),
+  },
+  async run(model, options, context) {
+    if (options.save !== undefined) await saveFile(adaptersOf(model), options.save);
+    if (options.merge) return merge(model, context);
+    storeWeights(model);
+    return options.from === undefined ? insertNew(model, options, context) : insertSaved(model, options.from, context);
+  },
+});
+
+const scaleName = (layer: string): string => `${layer}.lora.scale`;
+/** The layer of which a value is the scale of the adapter. */
+const layerOf = (name: string): string | undefined =>
+  name.endsWith(scaleName("")) ? name.slice(0, -scaleName("").length) : undefined;
+const partOf = (layer: string, part: "down" | "up"): string => `${layer}.lora.${part}`;
+const weightName = (layer: string, part: "down" | "up"): string => `${partOf(layer, part)}.weight`;
+
+/** Two layers in a row and their factor, as values that the model stores. */
+interface Branch {
+  readonly parts: readonly ChainPart[];
+  readonly scale: Value;
+}
+
+/** Along all axes of the layer's window. */
+const whole = ({ role }: Layer): readonly number[] => (role.strides ?? []).map((_, axis) => axis);
+
+const storeScale = (model: Model, layer: Layer, scale: Dense): Value =>
+  model.graph.addTensor(scaleName(layer.name), inMemory(scale), buffer);
+
+async function insertNew(
+  model: Model,
+  { rank, alpha = rank, ...selection }: v.InferOutput<typeof loraOptions>,
+  { seed }: Context,
+): Promise<Outcome> {
+  const own = new Set(adapters(model).flatMap(({ base, down, up }) => [base, down, up].map(({ name }) => name)));
+  const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !own.has(name));
+  return insert(model, chosen, async (layer) => {
+    const dims = fixedDims(layer.effective.type?.dims) ?? [];
+    const { groups, outputs, inputs, taps } = weightShape(layer.role, dims);
+    const features = inputs * taps;
+    if (rank >= Math.min(outputs, features))
+      return new Miss(`rank ${rank} is no lower than that of its ${outputs} × ${features}`, layer.name);
+    const draw = random(seed, "lora", layer.name);
+    // As PyTorch draws the weight of a linear layer: Kaiming's uniform distribution with a slope of √5.
+    const bound = 1 / Math.sqrt(features);
+    const each = (make: () => Matrix): readonly Matrix[] => Array.from({ length: groups }, make);
+    const drawn = (): Float64Array => Float64Array.from({ length: rank * features }, () => draw.uniform(-bound, bound));
+    const { parts } = storeParts(model, layer, dims, [
+      { name: "lora.down", matrices: each(() => matrix(rank, features, drawn())), window: whole(layer) },
+      { name: "lora.up", matrices: each(() => matrix(outputs, rank)), window: [] },
+    ]);
+    for (const { weight } of parts) weight.role = parameter;
+    const type = parts[0]?.weight.tensor?.type === "float64" ? "float64" : "float32";
+    return { parts, scale: storeScale(model, layer, fromNumbers(type, [], [alpha / rank])) };
+  });
+}
+
+async function insertSaved(model: Model, reference: string | Model, { open }: Context): Promise<Outcome> {
+  const { graph } = typeof reference === "string" ? await open(reference) : reference;
+  const names = Array.from(graph.values(), ({ name }) => layerOf(name)).filter((name) => name !== undefined);
+  if (names.length === 0)
+    throw new PithError("E_OPTION", "from: the model has no adapters.", { hint: "`save` writes those of a model." });
+  const chosen = selectLayers(layersOf(model, infer(model)), { layers: names });
+  return insert(model, chosen, async (layer) => {
+    const read = async (name: string): Promise<Dense> => {
+      const tensor = graph.value(name)?.tensor;
+      if (tensor === undefined)
+        throw new PithError("E_MODEL", `from: the adapter of "${layer.name}" has no "${name}".`);
+      return tensor.read();
+    };
+    const { name, role } = layer;
+    const dims = fixedDims(layer.effective.type?.dims) ?? [];
+    const [down, up] = [await read(weightName(name, "down")), await read(weightName(name, "up"))];
+    const fits =
+      down.dims.length === dims.length &&
+      down.dims.every((size, axis) => axis === role.out || size === dims[axis]) &&
+      up.dims[role.out] === dims[role.out];
+    if (!fits) {
+      const matrices = `[${down.dims}] and [${up.dims}]`;
+      throw new PithError(
+        "E_SHAPE_MISMATCH",
+        `The adapter of "${name}" is of another layer: it holds ${matrices}, the weight is [${dims}].`,
+      );
+    }
+    const part = (which: "down" | "up", dense: Dense): ChainPart => ({
+      name: partOf(name, which),
+      weight: model.graph.addTensor(weightName(name, which), inMemory(dense), parameter),
+      ...(which === "down" ? { window: whole(layer) } : {}),
+    });
+    const scale = storeScale(model, layer, await read(scaleName(name)));
+    return { parts: [part("down", down), part("up", up)], scale };
+  });
+}
+
+async function insert(
+  model: Model,
+  chosen: readonly Layer[],
+  branchOf: (layer: Layer) => Promise<Branch | Miss>,
+): Promise<Outcome> {
+  const changes: Change[] = [];
+  const misses: Miss[] = [];
+  for (const layer of chosen) {
+    const { node, name, role } = layer;
+    const [output] = node.outputs;
+    const branch = refusal(layer) ?? (await branchOf(layer));
+    if (branch instanceof Miss) misses.push(branch);
+    if (branch instanceof Miss || output === undefined) continue;
+    const emit = emitInto(model, { before: following(node), by: "lora" });
+    // What else the layer reads, a bias, it adds itself.
+    const inputs = node.inputs.map((input, at) => (at === role.input || at === role.data ? input : undefined));
+    // A node without one goes by the name of its output, which the sum takes.
+    node.name = nodeName(node);
+    const written = role.chain?.(emit, inputs, branch.parts);
+    const scaled = emit.named(`${name}.lora.output`).Mul([written, branch.scale]);
+    const sum = emit.Add([output, scaled]);
+    sum.type = output.type;
+    takePlace(output, sum);
+    changes.push({
+      at: name,
+      what: `adapter of rank ${branch.parts[1]?.weight.type?.dims?.[role.in]}`,
+      decidedBy: "global",
+    });
+  }
+  return { changes, misses };
+}
+
+/** The weight may be stored in any way: it is not changed. */
+function refusal(layer: Layer): Miss | undefined {
+  const type = layer.effective.type?.type;
+  if (isInside(layer)) return new Miss("it lies in a graph inside a node", layer.name);
+  if (layer.role.chain === undefined) return new Miss("its operator cannot be written as two layers", layer.name);
+  return type === "float32" || type === "float64" ? requireProduct(layer) : new Miss(`it computes ${type}`, layer.name);
+}
+
+/** The node behind which nothing of another is written. */
+function following(node: Node): Node | undefined {
+  const nodes = [...node.graph.nodes()];
+  return nodes[nodes.indexOf(node) + 1];
+}
+
+/** Everyone who reads a value reads the sum that it is part of, under its name. */
+function takePlace(output: Value, sum: Value): void {
+  const { graph, name } = output;
+  replaceUses(output, sum, sum.producer);
+  if (sum.name === name) return;
+  graph.rename(output, graph.freshName(`${name}.base`));
+  graph.rename(sum, name);
+}
+
+interface Adapter {
+  readonly base: Layer;
+  readonly down: Layer;
+  readonly up: Layer;
+  readonly scale: Value;
+  readonly output: Value;
+  readonly sum: Value;
+}
+
+const adapted = pattern(["output", "branch", "scale"], (emit, { output, branch, scale }) =>
+  emit.Add([output, emit.Mul([branch, scale])]),
+);
+
+function adapters(model: Model): readonly Adapter[] {
+  const all = new Map(layersOf(model, infer(model)).map((layer) => [layer.name, layer]));
+  return [...model.graph.nodes()].flatMap((node): Adapter | [] => {
+    const [sum] = node.outputs;
+    const found = sum === undefined ? undefined : adapted(sum);
+    const layer = layerOf(found?.scale.name ?? "") ?? "";
+    const [base, down, up] = [all.get(layer), all.get(partOf(layer, "down")), all.get(partOf(layer, "up"))];
+    if (found === undefined || sum === undefined || base === undefined || down === undefined || up === undefined)
+      return [];
+    return found.branch === up.node.outputs[0] && found.output === base.node.outputs[0]
+      ? { base, down, up, sum, ...found }
+      : [];
+  });
+}
+
+/** A model of nothing but adapters: their matrices and scales, as its outputs. */
+function adaptersOf(model: Model): Model {
+  const found = requireAdapters(model);
+  const saved = new Model();
+  for (const [domain, version] of model.opsets) saved.header.opsets.set(domain, version);
+  const stored = found.flatMap(({ base: { name }, down, up, scale }) => [
+    [weightName(name, "down"), down.weight.tensor] as const,
+    [weightName(name, "up"), up.weight.tensor] as const,
+    [scaleName(name), scale.tensor] as const,
+  ]);
+  saved.graph.setOutputs(
+    stored.flatMap(([name, tensor]) => (tensor === undefined ? [] : saved.graph.addTensor(name, tensor, parameter))),
+  );
+  return saved;
+}
+
+function requireAdapters(model: Model): readonly Adapter[] {
+  const found = adapters(model);
+  if (found.length > 0) return found;
+  throw new PithError("E_OPTION", "merge: the model has no adapters.", {
+    hint: "`lora` inserts them, `train` trains them.",
+  });
+}
+
+/** W + scale · up · down, in place; where a weight cannot be written, its adapter stays, with a Miss. */
+async function merge(model: Model, { engine }: Context): Promise<Outcome> {
+  const changes: Change[] = [];
+  const misses: Miss[] = [];
+  const before = usedTensors(model);
+  const products = engineMultiply(engine);
+  try {
+    for (const adapter of requireAdapters(model)) {
+      const { base, output, sum } = adapter;
+      const masked = new Miss("its weight is masked: fold the mask in first (`remove`)", base.name);
+      const refused = requireWeight(base, weightNeeds.solve) ?? (base.effective === base.weight ? undefined : masked);
+      if (refused !== undefined) {
+        misses.push(refused);
+        continue;
+      }
+      base.weight.tensor = inMemory(await mergedWeight(adapter, products.multiply));
+      substitute(sum, output);
+      changes.push({ at: base.name, what: "adapter merged", decidedBy: "global" });
+    }
+  } finally {
+    await products.release();
+  }
+  if (changes.length > 0) removeReplaced(model, before);
+  return { changes, misses };
+}
+
+async function mergedWeight({ base, down, up, scale }: Adapter, multiply: Multiply): Promise<Dense> {
+  const matrices = async ({ role, weight }: Layer): Promise<readonly Matrix[]> => {
+    const dense = await weight.tensor?.read();
+    return dense === undefined ? [] : weightMatrices(role, dense.dims, toFloat64(dense));
+  };
+  const [whole, downs, ups] = [await matrices(base), await matrices(down), await matrices(up)];
+  const factor = Number((await scale.tensor?.read())?.data[0]);
+  const merged: Matrix[] = [];
+  for (const [group, { rows, columns, data }] of whole.entries()) {
+    const [thin, wide] = [downs[group], ups[group]];
+    if (thin === undefined || wide === undefined)
+      throw new PithError("E_MODEL", `internal: "${base.name}" has groups that its adapter lacks.`);
+    const delta = await multiply(wide, thin);
+    merged.push(
+      matrix(
+        rows,
+        columns,
+        data.map((value, at) => value + factor * (delta.data[at] ?? 0)),
+      ),
+    );
+  }
+  const { dims = [], type = "float32" } = base.weight.tensor ?? {};
+  return fromNumbers(type === "float64" ? "float64" : "float32", dims, weightNumbers(base.role, dims, merged));
+}
