@@ -188,3 +188,12 @@ export function plainArrays(batch: Batch): Batch {
     dense.data instanceof Uint8Array ? ({ ...dense, data: plainBytes(dense.data) } as Dense) : dense,
   );
 }
+
+/** What inputs are called that say which tokens of a text count. */
+export const attentionMask = /attention_?mask/i;
+
+/** The column of a batch of texts that is 1 where there is a token and 0 where there is none. */
+export function attentionMaskOf(batch: Batch): Dense | undefined {
+  const name = Object.keys(batch).find((column) => attentionMask.test(column));
+  return name === undefined ? undefined : batch[name];
+}

@@ -12,6 +12,7 @@ import { type ModelInput, plainInput } from "./bind.ts";
 import { imageFiles } from "./image-batches.ts";
 import { mapBatches } from "./indexed.ts";
 import type { BatchChange } from "./pending-batch.ts";
+import { attentionMask } from "./rows.ts";
 import { createTokenizer, type Encoding, type TextTokenizer, type TokenizerFiles } from "./tokenizer.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
 
@@ -157,7 +158,7 @@ function tokenizeBatch(batch: Batch, inputs: readonly ModelInput[], options: Seq
   for (const input of inputs) {
     const given = batch[input.name];
     if (input === target) made[input.name] = grid(({ ids }, at) => ids[at] ?? 0, padding);
-    else if (/attention_?mask/i.test(input.name)) made[input.name] = grid(() => 1, 0);
+    else if (attentionMask.test(input.name)) made[input.name] = grid(() => 1, 0);
     else if (/position_?ids/i.test(input.name)) made[input.name] = grid((_, at) => at, 0);
     else if (/token_?type|segment_?ids/i.test(input.name))
       made[input.name] = grid(({ types }, at) => types[at] ?? 0, 0);

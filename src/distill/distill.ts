@@ -2,14 +2,19 @@
 import * as v from "valibot";
 import { Model } from "../graph/model.ts";
 import { definePass } from "../passes/index.ts";
+import { described, understood } from "../passes/options.ts";
 import { keptLayers } from "../prune/index.ts";
+import { meaningsOf } from "../train/losses/parse.ts";
 import { requireFittingTeacher } from "../train/teacher.ts";
 import { lowerRate, train } from "../train/train.ts";
 import { unmet } from "../train/train-options.ts";
 import { distillation } from "./distillation.ts";
+import { lossesAgainst } from "./losses/table.ts";
 import { makeStudent, requireOtherThan, studentText } from "./student.ts";
 
 const { loss: _, ...training } = train.options.entries;
+
+const model = v.union([v.string(), v.instance(Model)], "takes a model or the path of one");
 
 type Given = Parameters<typeof unmet>[0] & {
   readonly teacher?: unknown;
@@ -33,6 +38,7 @@ function lacking({ teacher, shrink, keepLayers, ...rest }: Given): string | unde
  * await distill(student, { teacher: "teacher.onnx", data, epochs: 10, temperature: 4, alpha: 0.7 });
  * await distill(net, { shrink: 0.5, data, epochs: 10 }); // half of its channels, taught by all of them
  * await distill(net, { keepLayers: 2, data });
+ * await distill(student, { teacher: "teacher.onnx", data, loss: "hinton + 100 * fitnets", match: "shape" });
  */
 export const distill = definePass({
   id: "distill",
@@ -52,15 +58,17 @@ export const distill = definePass({
       "distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7",
       "distill --teacher resnet56.onnx --shrink 50% --data cifar10/ -o small.onnx",
       "distill --teacher bert.onnx --keep-layers 2 --data sst2.tsv -o small.onnx",
+      'distill student.onnx --teacher teacher.onnx --data texts.txt --loss "hinton(temperature=2) + hidden-mse"',
     ],
   },
   options: v.pipe(
     v.strictObject({
       teacher: v.pipe(
-        v.optional(v.union([v.string(), v.instance(Model)], "takes a model or the path of one")),
+        v.optional(model),
         v.description("the model to learn from"),
         v.metadata({ value: "teacher.onnx" }),
       ),
+      otherTeachers: described(v.optional(v.array(model)), "further teachers: what all of them say counts alike"),
       shrink: v.pipe(
         v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.ltValue(1, "must be below 1"), v.maxValue(1))),
         v.description("make the student narrower first: share of the channels to cut from each layer"),
@@ -73,13 +81,35 @@ export const distill = definePass({
         ),
         v.metadata({ value: "n" }),
       ),
-      temperature: v.pipe(
-        v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0")), 4),
-        v.description("softens the distributions of teacher and student"),
+      temperature: described(
+        v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0"))),
+        "softens the distributions of teacher and student (default: 4)",
       ),
-      alpha: v.pipe(
-        v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 0.7),
-        v.description("weight of the teacher's loss; the rest is the loss on labels"),
+      alpha: described(
+        v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1))),
+        "weight of the teacher's loss; the rest is the loss on labels (default: 0.7)",
+      ),
+      loss: described(
+        v.pipe(
+          v.optional(
+            v.pipe(
+              v.string(),
+              understood((loss: string) => distillation({ teacher: [], loss })),
+            ),
+          ),
+          v.metadata({
+            meanings: {
+              title:
+                "Losses (--loss), those of student and teacher with student=name and teacher=name of values, layers or blocks",
+              rows: meaningsOf(lossesAgainst({ teachers: [], match: "block", label: "" })),
+            },
+          }),
+        ),
+        'loss in place of the usual one, with weights: "0.7 * hinton(temperature=4) + 0.3 * cross-entropy + 100 * fitnets"',
+      ),
+      match: described(
+        v.optional(v.union([v.picklist(["block", "name", "shape"]), v.record(v.string(), v.string())]), "block"),
+        'which layers learn from which: by their place, name or size, or pairs {"layer1": "layer3"}',
       ),
       ...training,
     }),
@@ -88,13 +118,18 @@ export const distill = definePass({
       ({ input }) => lacking(input) ?? "",
     ),
   ),
-  async run(model, { teacher: given, temperature, alpha, shrink, keepLayers, ...options }, context) {
+  async run(
+    model,
+    { teacher: given, otherTeachers = [], temperature, alpha, loss, match, shrink, keepLayers, ...options },
+    context,
+  ) {
     const teacher = given === undefined ? model.clone() : typeof given === "string" ? await context.open(given) : given;
     const made = await makeStudent(model, { shrink, keepLayers }, context);
     await requireOtherThan(teacher, model);
     context.log({ id: "student", text: await studentText(model, teacher) });
-    const loss = distillation({ teacher: given ?? teacher, temperature, alpha });
-    const trained = await train(model, { ...options, loss }, context);
+    const teachers = [given ?? teacher, ...otherTeachers];
+    const minimized = distillation({ teacher: teachers, temperature, alpha, loss, match });
+    const trained = await train(model, { ...options, loss: minimized }, context);
     return { ...trained, changes: [...made, ...trained.changes] };
   },
 });

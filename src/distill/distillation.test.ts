@@ -1,68 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { golden } from "../../test/shared.ts";
 import { memory } from "../data/index.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
-import { parseModel } from "../graph/text.ts";
 import { flatten, linear, network } from "../nn/index.ts";
-import { float32, inMemory, int64 } from "../tensor/dense.ts";
-import { createStep, crossEntropy, type Loss, sumOfLosses, train } from "../train/index.ts";
-import { outputOf } from "../train/loss.ts";
+import { float32, int64 } from "../tensor/dense.ts";
+import { train } from "../train/index.ts";
 import { distill } from "./distill.ts";
-import { distillation, softLoss } from "./distillation.ts";
-
-interface HintonCase {
-  readonly loss: string;
-  readonly name: string;
-  readonly options: { readonly T: number; readonly alpha: number; readonly beta: number };
-  readonly inputs: Record<"student" | "teacher" | "labels", { shape: number[]; data: number[] } | undefined>;
-  readonly value: number;
-  readonly gradients: { readonly student: { readonly data: number[] } };
-}
-
-const oracle = golden("distillation") as { readonly cases: readonly HintonCase[] } | undefined;
-// Cases with a mask are about sequences of tokens, which this loss does not leave out.
-const hinton = oracle?.cases.filter((one) => one.loss === "hinton" && !("mask" in one.inputs)) ?? [];
-
-describe.skipIf(oracle === undefined)("the loss of Hinton et al.", () => {
-  it.each(hinton.map((one) => [one.name, one] as const))("equals PyTorch's value and gradient: %s", async (_, one) => {
-    const { student, teacher, labels } = one.inputs;
-    if (student === undefined || teacher === undefined) throw new Error("the case has no logits");
-    const { T, alpha, beta } = one.options;
-    const dims = `[${student.shape.join(", ")}]`;
-    const answering = (numbers: readonly number[]): Model => {
-      const model = parseModel(`opset 18
-graph (nothing: float32${dims}) -> (y: float32${dims}) {
-  logits: float32${dims} parameter = zeros
-  y = Add(logits, nothing)
-}`);
-      const logits = model.graph.value("logits");
-      if (logits !== undefined) logits.tensor = inMemory(float32(student.shape, numbers));
-      return model;
-    };
-    const soft: Loss = {
-      name: "soft",
-      async build(scope) {
-        const theirs = outputOf(await scope.teacher(answering(teacher.data)));
-        return { value: softLoss(scope.emit, outputOf(scope), theirs, T), feeds: () => ({}) };
-      },
-    };
-    const hard = labels === undefined ? [] : [{ loss: crossEntropy(), weight: alpha }];
-    const batch = {
-      nothing: float32(student.shape, new Float32Array(student.data.length)),
-      ...(labels === undefined ? {} : { label: int64(labels.shape, labels.data) }),
-    };
-    const loss = sumOfLosses([{ loss: soft, weight: beta }, ...hard]);
-    const step = await createStep(answering(student.data), batch, { loss, parameters: ["logits"] });
-    expect(await step.run(batch)).toBeCloseTo(one.value, 4);
-    const largest = Math.max(...one.gradients.student.data.map(Math.abs), 1e-3);
-    one.gradients.student.data.forEach((expected, index) => {
-      const found = step.parameters[0]?.gradient[index] ?? Number.NaN;
-      expect(Math.abs(found - expected)).toBeLessThan(1e-5 * largest + 2e-6);
-    });
-    await step.release();
-  });
-});
+import { distillation } from "./distillation.ts";
 
 const pixels = (count: number) => Float32Array.from({ length: count * 6 }, (_, index) => Math.sin(index * 1.7));
 const data = memory("waves", {

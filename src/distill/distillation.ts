@@ -1,78 +1,69 @@
 /**
- * Knowledge distillation (Hinton, Vinyals and Dean 2015, arXiv 1503.02531): the student is trained towards the teacher's softened
- * distribution and the labels together,
- *
- *   loss = α · T² · mean over rows of KL(softmax(t / T) ‖ softmax(s / T)) + (1 - α) · cross-entropy(labels, s),
- *
- * where s and t are the logits of student and teacher, or the logarithms of their probabilities, which differ from them by a number a row. T²
- * keeps the size of the soft gradient as T grows.
+ * Knowledge distillation: a student is trained towards what a teacher makes of the same samples: its answers, or what lies inside of it.
  *
  * The teacher is put beside the student in the very graph that is differentiated. No parameter of the student influences it, so the
  * differentiator cuts it off again: it runs optimized, with its weights stored, once per batch.
  */
 import { PithError } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { float32 } from "../tensor/dense.ts";
-import { asRows, type Loss, outputOf } from "../train/loss.ts";
-import { scoreRows } from "../train/losses/cross-entropy.ts";
-import { crossEntropy, sumOfLosses } from "../train/losses/index.ts";
+import type { Loss } from "../train/loss.ts";
+import { parseLoss } from "../train/losses/index.ts";
+import { lossesAgainst } from "./losses/table.ts";
+import type { Matching } from "./match.ts";
 
 export interface DistillationOptions {
-  /** The model to learn from, or a reference that the context opens: a path. */
-  readonly teacher: Model | string;
-  /** T, above 0 (default 4): larger values show more of the teacher's ranking of wrong classes. */
-  readonly temperature?: number;
-  /** α, 0 to 1 (default 0.7): the weight of the teacher's loss; the rest is the loss on labels. With 1 no labels are needed. */
-  readonly alpha?: number;
+  /** The model to learn from, or a reference that the context opens: a path. Of several, the mean. */
+  readonly teacher: Model | string | readonly (Model | string)[];
+  /** What is minimized, as text: `distillationLosses` and those of training, with weights. */
+  readonly loss?: string | undefined;
+  /** T of the usual loss, above 0 (default 4): larger values show more of the teacher's ranking of wrong classes. */
+  readonly temperature?: number | undefined;
+  /** α of the usual loss, 0 to 1 (default 0.7): the weight of the teacher's; the rest is the loss on labels. With 1 no labels are needed. */
+  readonly alpha?: number | undefined;
+  /** Which layers learn from which of the teacher, for losses about what lies inside. */
+  readonly match?: Matching | undefined;
   /** The column with the labels. */
-  readonly label?: string;
+  readonly label?: string | undefined;
 }
 
 /**
- * The loss of a student beside its teacher, for `train`.
- * @throws PithError E_OPTION for a temperature or weight out of range; when training starts E_SHAPE_MISMATCH if teacher and student have
- * different classes or inputs.
+ * The loss of a student beside its teacher, for `train`. Unless `loss` is given it is that of Hinton, Vinyals and Dean (2015, arXiv 1503.02531):
+ *
+ *     α · T² · mean over rows of KL(softmax(t / T) ‖ softmax(s / T)) + (1 - α) · cross-entropy(labels, s),
+ *
+ * where s and t are the scores of student and teacher [batch, …, classes], or the logarithms of their probabilities, which differ from them by
+ * a number a row. Of tokens, those count that the attention mask does, and whose label is not -100.
+ * @throws PithError E_OPTION for a temperature or weight out of range, and for a text that says no loss; when training starts E_SHAPE_MISMATCH if
+ * teacher and student have different classes or inputs, or what a loss compares does not fit.
  * @example
  * await train(student, { data, epochs: 10, loss: distillation({ teacher, temperature: 4, alpha: 0.7 }) });
+ * const loss = "0.7 * hinton(temperature=4) + 0.3 * cross-entropy + 100 * fitnets";
+ * await train(student, { data, epochs: 10, loss: distillation({ teacher, loss, match: "shape" }) });
  */
-export function distillation({ teacher, temperature = 4, alpha = 0.7, label = "label" }: DistillationOptions): Loss {
+export function distillation(options: DistillationOptions): Loss {
+  const { teacher, loss, match = "block", label = "label" } = options;
+  const teachers = typeof teacher === "object" && "length" in teacher ? teacher : [teacher];
+  const table = lossesAgainst({ teachers, match, label });
+  // By its file, wherever that is called from.
+  const names = teachers.map((each) => (typeof each === "string" ? each.slice(each.search(/[^\\/]*$/)) : "a model"));
+  const settings = { match, teacher: names.join(", ") };
+  if (loss !== undefined) {
+    if (options.temperature !== undefined || options.alpha !== undefined)
+      throw new PithError("E_OPTION", "temperature and alpha are of the usual loss, and another was given.", {
+        hint: 'They are said in its text: "0.7 * hinton(temperature=4) + 0.3 * cross-entropy".',
+      });
+    return { ...parseLoss(loss, table), settings: { ...settings, loss } };
+  }
+  const { temperature = 4, alpha = 0.7 } = options;
   if (!(temperature > 0)) throw new PithError("E_OPTION", `The temperature must be above 0, got ${temperature}.`);
   if (!(alpha >= 0 && alpha <= 1)) throw new PithError("E_OPTION", `alpha must lie between 0 and 1, got ${alpha}.`);
-  const soft: Loss = {
-    name: "teacher",
-    build: async (scope) => {
-      const theirs = outputOf(await scope.teacher(teacher));
-      // Scores of both, whether they end in a softmax or not: of log p, divided by T, it gives what it gives of the scores behind p.
-      const [own, other] = [scoreRows(scope, outputOf(scope)), scoreRows(scope, theirs)];
-      return { value: softLoss(scope.emit, own.rows, other.rows, temperature), feeds: () => ({}) };
-    },
-  };
   const parts = [
-    { loss: soft, weight: alpha },
-    { loss: crossEntropy({ label }), weight: 1 - alpha },
+    ...(alpha > 0 ? [`${alpha} * hinton(temperature=${temperature})`] : []),
+    ...(alpha < 1 ? [`${1 - alpha} * cross-entropy(label=${label})`] : []),
   ];
-  // By its file, wherever that is called from.
-  const name = typeof teacher === "string" ? teacher.slice(teacher.search(/[^\\/]*$/)) : "a model";
-  const settings = { temperature, alpha, teacher: name };
-  return { ...sumOfLosses(parts.filter(({ weight }) => weight > 0)), name: "distillation", settings };
-}
-
-/** T² · mean over rows of KL(teacher ‖ student), of the scores of both: Σ p (log p - log q), summed over classes. */
-export function softLoss(emit: Emit, student: Value, teacher: Value, temperature: number): Value {
-  const [own, other] = [asRows(emit, student), asRows(emit, teacher)];
-  if (own.classes !== other.classes || own.count !== other.count) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
-      `The student has ${own.count} × ${own.classes} logits for a batch, the teacher ${other.count} × ${other.classes}.`,
-    );
-  }
-  const soften = (rows: Value): Value =>
-    emit.LogSoftmax([temperature === 1 ? rows : emit.Div([rows, emit.constant(float32([], [temperature]))])], {
-      axis: -1,
-    });
-  const [q, p] = [soften(own.rows), soften(other.rows)];
-  const divergence = emit.ReduceSum([emit.Mul([emit.Exp([p]), emit.Sub([p, q])])], { keepdims: 0 });
-  return emit.Mul([divergence, emit.constant(float32([], [(temperature * temperature) / own.count]))]);
+  return {
+    ...parseLoss(parts.join(" + "), table),
+    name: "distillation",
+    settings: { ...settings, temperature, alpha },
+  };
 }

@@ -6,7 +6,7 @@
  * are compared by their cosine.
  */
 import { isIndexed } from "../data/indexed.ts";
-import { mapColumns, sampleCount, sliceBatch } from "../data/rows.ts";
+import { attentionMaskOf, mapColumns, sampleCount, sliceBatch } from "../data/rows.ts";
 import { findStates } from "../data/states.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -135,7 +135,7 @@ function isSequence({ type, dims }: Dense): boolean {
 
 /** One sample with the positions left out that its "attention_mask" does not count. */
 function withoutPadding(sample: Batch): Batch {
-  const mask = sample.attention_mask;
+  const mask = attentionMaskOf(sample);
   const length = mask?.dims[1];
   if (mask === undefined || length === undefined) return sample;
   const counted = [...toFloat64(mask).entries()].flatMap(([position, value]) => (value === 0 ? [] : [position]));

@@ -5,6 +5,7 @@
  * column "attention_mask" counts (mean pooling, as sentence-transformers do), over all without one. What is kept is its direction: every
  * vector is scaled to length 1, so that products of two are their cosine.
  */
+import { attentionMaskOf } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
@@ -49,7 +50,7 @@ export function embeddings(outputs: Batch, batch: Batch | undefined, options: Me
 }
 
 function maskOf(batch: Batch | undefined, samples: number, positions: number): Float64Array | undefined {
-  const mask = batch?.attention_mask;
+  const mask = batch === undefined ? undefined : attentionMaskOf(batch);
   if (positions === 1 || mask === undefined) return undefined;
   return mask.dims[0] === samples && mask.dims[1] === positions ? toFloat64(mask) : undefined;
 }

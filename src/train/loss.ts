@@ -1,8 +1,10 @@
 /** Losses: a few nodes on top of the model's outputs. What each is stands in `losses/`; here is what they share. */
+import { attentionMaskOf } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/index.ts";
 import { float32 } from "../tensor/dense.ts";
 import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
@@ -12,6 +14,8 @@ export interface NamedValues {
   readonly outputs: ReadonlyMap<string, Value>;
   /** @throws PithError E_NAME where it computes nothing of that name. */
   value(name: string): Value;
+  /** The network alone, as a model of its own whose values have these names. */
+  network(): Model;
 }
 
 /** What a loss is built with: the values of the model that is being trained, and what it may read beside them. */
@@ -32,6 +36,8 @@ export interface LossScope extends NamedValues {
   parameter(name: string, start: Dense<"float32">): Value;
   /** A number that follows the training: what `factor` makes of the steps done and of all there will be (Infinity of a stream). */
   scheduled(factor: (step: number, total: number) => number): Value;
+  /** Says what was decided; it may be called for each size of a batch. */
+  readonly log: Context["log"];
 }
 
 export interface Loss {
@@ -62,9 +68,11 @@ export function namedValues(
   whose: string,
   outputs: ReadonlyMap<string, Value>,
   all: ReadonlyMap<string, Value>,
+  network: () => Model,
 ): NamedValues {
   return {
     outputs,
+    network,
     value(name) {
       const found = all.get(name);
       if (found !== undefined) return found;
@@ -84,7 +92,7 @@ export function outputOf(scope: Pick<NamedValues, "outputs">, name?: string): Va
   throw new PithError("E_NAME", `The loss reads the output "${name}"; the model has ${names}.`);
 }
 
-interface Target {
+export interface Target {
   readonly value: Value;
   feeds(batch: Batch): Batch;
 }
@@ -126,6 +134,42 @@ export function requireColumn(batch: Batch, label: string): Dense {
   });
 }
 
+/** The class of a row that is left out, as in PyTorch: padding of a text. */
+export const ignoredLabel = -100;
+
+/**
+ * 1 for each token that counts, 0 for padding, [samples, tokens]: as the attention mask of the data says. A label of −100 says the same of
+ * what is predicted at a token; of the token itself only where there is no mask.
+ */
+export function countedTokens(
+  { model }: Pick<LossScope, "model">,
+  dims: readonly [samples: number, tokens: number],
+  label: string,
+  what: "token" | "prediction",
+): Target {
+  const [samples, tokens] = dims;
+  const value = model.graph.addInput(model.graph.freshName("counted"), { type: "float32", dims });
+  return {
+    value,
+    feeds(batch) {
+      const found = attentionMaskOf(batch);
+      const mask = found?.dims[0] === samples && found.dims[1] === tokens ? found.data : undefined;
+      const given = batch[label];
+      const labels = given !== undefined && /int/.test(given.type) && given.data.length === samples * tokens;
+      const counts = (at: number): boolean => {
+        if (mask !== undefined && Number(mask[at]) === 0) return false;
+        return !labels || (mask !== undefined && what === "token") || Number(given.data[at]) !== ignoredLabel;
+      };
+      return {
+        [value.name]: float32(
+          dims,
+          Float32Array.from({ length: samples * tokens }, (_, at) => (counts(at) ? 1 : 0)),
+        ),
+      };
+    },
+  };
+}
+
 /** Losses are computed in float32, whatever the model computes in. */
 export function inFloat32(emit: Emit, value: Value): Value {
   // 1 is TensorProto.FLOAT.
@@ -160,5 +204,5 @@ export const scalar = (emit: Emit, value: number): Value => emit.constant(float3
 
 /** factor · Σ of all entries. */
 export function scaledSum(emit: Emit, entries: Value, factor: number): Value {
-  return emit.Mul([emit.ReduceSum([entries], { keepdims: 0 }), scalar(emit, factor)]);
+  return emit.Mul([emit.ReduceSum([entries], { keepdims: 0 }), factor]);
 }

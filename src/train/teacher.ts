@@ -39,7 +39,7 @@ export async function teacherBeside(
   }
   infer(teacher);
   const { outputs, values } = mergeGraph(model, teacher, "teacher.", inputs);
-  return namedValues("teacher", outputs, values);
+  return namedValues("teacher", outputs, values, () => teacher);
 }
 
 /** The student's input that an input of the teacher is given: of the same name, or the first where the teacher has one only. */

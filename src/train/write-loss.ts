@@ -4,6 +4,7 @@ import { statesText } from "../data/states.ts";
 import { PithError } from "../errors.ts";
 import { feedingOf } from "../evaluate/feeding.ts";
 import { emitInto } from "../graph/emit.ts";
+import { extract } from "../graph/extract.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { parameter } from "../graph/role.ts";
@@ -48,7 +49,7 @@ export async function writeLoss(
   model: Model,
   example: Batch,
   loss: Loss,
-  context: Pick<Context, "open" | "seed">,
+  context: Pick<Context, "open" | "seed" | "log">,
   own: ReadonlyMap<string, Float32Array> = new Map(),
 ): Promise<LossGraph> {
   const binding = feedingOf(model, example, "training data");
@@ -68,7 +69,8 @@ export async function writeLoss(
   const emit = emitInto(model, { by: "loss", onNode: inference.visit });
   const { graph } = model;
   const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
-  const named = namedValues("model", outputs, new Map(Array.from(graph.values(), (value) => [value.name, value])));
+  const values = new Map(Array.from(graph.values(), (value) => [value.name, value]));
+  const named = namedValues("model", outputs, values, () => extract(model, [...outputs.values()]));
   const teachers = new Map<unknown, Promise<NamedValues>>();
   const parameters: string[] = [];
   const factors = new Map<string, (step: number, total: number) => number>();
@@ -77,6 +79,7 @@ export async function writeLoss(
     emit,
     model,
     seed: context.seed,
+    log: context.log,
     teacher(reference) {
       const found = teachers.get(reference) ?? teacherBeside(model, emit, reference, context);
       teachers.set(reference, found);

@@ -5,9 +5,10 @@ import { PithError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { float32 } from "../../tensor/dense.ts";
 import { dimsText, elementCount, fixedDims } from "../../tensor/dims.ts";
-import type { Dense } from "../../tensor/types.ts";
+import type { Batch, Dense } from "../../tensor/types.ts";
 import {
   asRows,
+  ignoredLabel,
   inFloat32,
   type Loss,
   type LossOptions,
@@ -22,14 +23,11 @@ import {
 export interface CrossEntropyOptions extends LossOptions {
   /** What the model's output is: scores, or probabilities after a softmax, or their logarithms. The graph tells (default). */
   readonly from?: OutputForm | undefined;
-  /** The column with classes (integers; a row with `ignored` counts for nothing), or with a distribution over classes per row. */
+  /** The column with classes (integers; a row of −100 counts for nothing), or with a distribution over classes per row. */
   readonly label?: string | undefined;
   /** The share of a target that is spread evenly over all classes (Szegedy et al. 2016), 0 unless told. */
   readonly smoothing?: number | undefined;
 }
-
-/** The class of a row that is left out, as in PyTorch: padding of a text. */
-const ignored = -100;
 
 /**
  * Cross-entropy: the mean over rows of -Σ target · log softmax(output). Labels become one-hot targets, so soft targets are the same graph.
@@ -47,18 +45,16 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
     build(scope) {
       const { emit, model } = scope;
       const { rows, count, classes } = scoreRows(scope, outputOf(scope, output), from);
-      // A distribution over classes for each row.
-      const type = { type: "float32", dims: [count, classes] } as const;
-      const target = model.graph.addInput(model.graph.freshName("target"), type);
-      // -1 / rows that count.
+      const target = classTargets(scope, count, classes, label, smoothing);
       const factor = model.graph.addInput(model.graph.freshName("rows"), { type: "float32", dims: [] });
       const logs = emit.LogSoftmax([rows], { axis: -1 });
-      const total = emit.ReduceSum([emit.Mul([target, logs])], { keepdims: 0 });
+      const total = emit.ReduceSum([emit.Mul([target.value, logs])], { keepdims: 0 });
       return {
         value: emit.Mul([total, factor]),
         feeds: (batch) => {
-          const targets = distributions(requireColumn(batch, label), count, classes, label, smoothing);
-          return { [target.name]: targets.rows, [factor.name]: float32([], [-1 / Math.max(1, targets.counted)]) };
+          const targets = target.of(batch);
+          const share = float32([], [-1 / Math.max(1, targets.counted)]);
+          return { [target.value.name]: targets.rows, [factor.name]: share };
         },
       };
     },
@@ -67,7 +63,20 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
 
 interface Distributions {
   readonly rows: Dense;
+  /** How many rows are not zeros for a label that is none. */
   readonly counted: number;
+}
+
+/** A distribution over classes for each row, as an input, and what it is fed with from a column of the data. */
+export function classTargets(
+  { model }: Pick<LossScope, "model">,
+  count: number,
+  classes: number,
+  label: string,
+  smoothing = 0,
+): { readonly value: Value; of(batch: Batch): Distributions } {
+  const value = model.graph.addInput(model.graph.freshName("target"), { type: "float32", dims: [count, classes] });
+  return { value, of: (batch) => distributions(requireColumn(batch, label), count, classes, label, smoothing) };
 }
 
 /** Labels as a distribution over classes; a distribution as it is. Either smoothed. */
@@ -87,7 +96,7 @@ function distributions(labels: Dense, rows: number, classes: number, name: strin
   let counted = 0;
   for (let row = 0; row < rows; row++) {
     const index = Number(labels.data[row]);
-    if (index === ignored) continue;
+    if (index === ignoredLabel) continue;
     if (!Number.isInteger(index) || index < 0 || index >= classes) {
       throw new PithError("E_DATA", `"${name}" holds ${index}, the model has classes 0 to ${classes - 1}.`);
     }

@@ -2,7 +2,7 @@
 import { PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { float32, int64 } from "../../tensor/dense.ts";
+import { float32 } from "../../tensor/dense.ts";
 import { elementCount, fixedDims } from "../../tensor/dims.ts";
 import { asRows, inFloat32, type Loss, type LossOptions, outputOf, scalar, scaledSum, targetLike } from "../loss.ts";
 
@@ -52,20 +52,22 @@ export interface HuberOptions extends LossOptions {
  */
 export function huber({ delta = 1, ...options }: HuberOptions = {}): Loss {
   if (!(delta > 0)) throw new PithError("E_OPTION", `Huber's delta must be above 0, got ${delta}.`);
-  // With c = e cut off at ±δ: c·(e - c/2) is both branches.
-  return ofErrors("huber", options, (emit, error) => {
-    const cut = emit.Clip([error, scalar(emit, -delta), scalar(emit, delta)]);
-    return emit.Mul([cut, emit.Sub([error, emit.Mul([cut, scalar(emit, 0.5)])])]);
-  });
+  return ofErrors("huber", options, (emit, error) => huberOf(emit, error, delta));
 }
 
-/** A vector shorter than this has no direction. */
-const shortest = 1e-8;
+/** Huber's function of each error. With c = e cut off at ±δ, c·(e - c/2) is both branches. */
+export function huberOf(emit: Emit, error: Value, delta: number): Value {
+  const cut = emit.Clip([error, -delta, delta]);
+  return emit.Mul([cut, emit.Sub([error, emit.Mul([cut, 0.5])])]);
+}
 
-function directions(emit: Emit, rows: Value): Value {
-  const axis = emit.constant(int64([1], [-1]));
-  const length = emit.Sqrt([emit.ReduceSum([emit.Mul([rows, rows]), axis], { keepdims: 1 })]);
-  return emit.Div([rows, emit.Max([length, scalar(emit, shortest)])]);
+/** The square of the length under which a vector has no direction, and gets no gradient. */
+const shortest = 1e-16;
+
+/** Vectors along the last axis, each divided by its length. */
+export function directions(emit: Emit, vectors: Value): Value {
+  const squares = emit.ReduceSum([emit.Mul([vectors, vectors]), [-1]], { keepdims: 1 });
+  return emit.Div([vectors, emit.Sqrt([emit.Max([squares, shortest])])]);
 }
 
 /**
@@ -107,17 +109,29 @@ export function infoNce({ temperature = 0.07, ...options }: InfoNceOptions = {})
       const { emit } = scope;
       const { rows, count } = asRows(emit, outputOf(scope, options.output));
       const target = targetLike(scope, rows, options.label ?? "label");
-      const others = emit.Transpose([directions(emit, target.value)], { perm: [1, 0] });
-      const cosines = emit.MatMul([directions(emit, rows), others]);
-      const logits = emit.Div([cosines, scalar(emit, temperature)]);
-      const own = emit.constant(float32([count, count], identity(count)));
-      const logs = emit.Add([emit.LogSoftmax([logits], { axis: 1 }), emit.LogSoftmax([logits], { axis: 0 })]);
-      return { value: scaledSum(emit, emit.Mul([own, logs]), -1 / (2 * count)), feeds: target.feeds };
+      return { value: nearest(emit, rows, target.value, count, temperature, [1, 0]), feeds: target.feeds };
     },
   };
 }
 
-function identity(size: number): Float32Array {
+/** InfoNCE of rows that belong together: over the columns of the matrix of cosines (axis 1), its rows (axis 0), or the mean of both. */
+export function nearest(
+  emit: Emit,
+  rows: Value,
+  targets: Value,
+  count: number,
+  temperature: number,
+  axes: readonly (0 | 1)[],
+): Value {
+  const others = emit.Transpose([directions(emit, targets)], { perm: [1, 0] });
+  const logits = emit.Div([emit.MatMul([directions(emit, rows), others]), temperature]);
+  const own = emit.constant(float32([count, count], identity(count)));
+  const logs = axes.map((axis) => emit.Mul([own, emit.LogSoftmax([logits], { axis })]));
+  const sum = logs.reduce((total, each) => emit.Add([total, each]));
+  return scaledSum(emit, sum, -1 / (axes.length * count));
+}
+
+export function identity(size: number): Float32Array {
   const matrix = new Float32Array(size * size);
   for (let at = 0; at < size; at++) matrix[at * size + at] = 1;
   return matrix;

@@ -2,6 +2,8 @@
  * Losses as text, for the command line and recipes: a sum of names with their settings,
  *
  *     cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)
+ *
+ * Which names there are says a table: that of training, or a larger one.
  */
 
 import * as v from "valibot";
@@ -12,7 +14,8 @@ import { binaryCrossEntropy, crossEntropy, divergence } from "./cross-entropy.ts
 import { cosineDistance, huber, infoNce, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
 
 const about = { output: v.optional(v.string()), label: v.optional(v.string()) };
-const number = v.optional(v.pipe(v.string(), v.toNumber()));
+export const number = v.optional(v.pipe(v.string(), v.toNumber()));
+export const positive = v.optional(v.pipe(v.string(), v.toNumber(), v.gtValue(0, "must be above 0")));
 
 function named<const Entries extends v.ObjectEntries>(
   meaning: string,
@@ -23,13 +26,17 @@ function named<const Entries extends v.ObjectEntries>(
   return { meaning, settings: Object.keys(entries), make: (given: unknown): Loss => make(v.parse(schema, given)) };
 }
 
-interface NamedLoss {
+export interface NamedLoss {
   readonly meaning: string;
   readonly settings: readonly string[];
+  /** What it is multiplied by where the text gives no weight; 1 unless told. */
+  readonly weight?: number | undefined;
   make(given: unknown): Loss;
 }
 
-const losses: Readonly<Record<string, NamedLoss>> = {
+export type LossTable = Readonly<Record<string, NamedLoss>>;
+
+export const losses: LossTable = {
   "cross-entropy": named(
     "class labels, or a probability for each class; smoothing=0.1 is label smoothing; from=logits, probabilities or log-probabilities if the graph does not show which",
     { ...about, smoothing: number, from: v.optional(v.picklist(["logits", "probabilities", "log-probabilities"])) },
@@ -51,11 +58,11 @@ const losses: Readonly<Record<string, NamedLoss>> = {
 /** Names of the losses that text can say. */
 export const lossNames: readonly string[] = Object.keys(losses);
 
-export const lossMeanings: ReadonlyMap<string, string> = new Map(
-  Object.entries(losses).map(([name, { meaning }]) => [name, meaning]),
-);
+/** For help: names and what they mean. */
+export const meaningsOf = (table: LossTable): (readonly [name: string, meaning: string])[] =>
+  Object.entries(table).map(([name, { meaning }]) => [name, meaning]);
 
-const term = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z-]*)\s*(?:\((?<settings>[^()]*)\))?$/;
+const term = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z0-9-]*)\s*(?:\((?<settings>[^()]*)\))?$/;
 
 /**
  * The loss that a text says.
@@ -63,8 +70,8 @@ const term = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z-]*)\s*(?:\((?<s
  * @example
  * const loss = parseLoss("cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)");
  */
-export function parseLoss(text: string): Loss {
-  const parts = text.split(/\s*\+\s*(?![^(]*\))/).map((part) => parseTerm(part.trim()));
+export function parseLoss(text: string, table: LossTable = losses): Loss {
+  const parts = text.split(/\s*\+\s*(?![^(]*\))/).map((part) => parseTerm(part.trim(), table));
   const [only] = parts;
   return parts.length === 1 && only?.weight === undefined && only !== undefined ? only.loss : sumOfLosses(parts);
 }
@@ -74,11 +81,11 @@ export function outputsNamedIn(text: string): readonly string[] {
   return [...text.matchAll(/[(,]\s*output\s*=([^,()]*)/g)].map(([, name = ""]) => name.trim());
 }
 
-function parseTerm(text: string): WeightedLoss {
+function parseTerm(text: string, table: LossTable): WeightedLoss {
   const { weight, name = "", settings = "" } = term.exec(text)?.groups ?? {};
-  const found = Object.hasOwn(losses, name) ? losses[name] : undefined;
+  const found = Object.hasOwn(table, name) ? table[name] : undefined;
   if (found === undefined) {
-    throw new PithError("E_OPTION", `"${text}" is not a loss; the losses are ${lossNames.join(", ")}.`, {
+    throw new PithError("E_OPTION", `"${text}" is not a loss; the losses are ${Object.keys(table).join(", ")}.`, {
       hint: 'Losses can be added with weights and settings: "cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)".',
     });
   }
@@ -98,7 +105,7 @@ function parseTerm(text: string): WeightedLoss {
       "E_OPTION",
       `The loss ${name} has no setting "${unknown}": it has ${found.settings.join(", ")}.`,
     );
-  const factor = weight === undefined ? undefined : Number(weight);
+  const factor = weight === undefined ? found.weight : Number(weight);
   if (factor !== undefined && !Number.isFinite(factor))
     throw new PithError("E_OPTION", `The weight of "${text}" is not a number.`);
   try {

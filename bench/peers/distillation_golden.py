@@ -1,0 +1,242 @@
+"""Losses over student and teacher in PyTorch, float64: value and gradients of what the text of a loss says, for test/golden/distillation.generated.json.
+
+    python bench/peers/distillation_golden.py > test/golden/distillation.generated.json
+
+`loss` is the text; inputs that begin with "student" or "teacher" are values of the two networks, "mask" is the attention mask, "labels" are
+the labels (-100: none), the others are what the loss learns. Gradients are checked by central differences.
+"""
+import json
+
+import torch
+import torch.nn.functional as F
+
+torch.set_default_dtype(torch.float64)
+draw = torch.Generator().manual_seed(1)
+cases = []
+
+
+def normal(*shape):
+    """Multiples of 1/1024: short, and exact in float32."""
+    return (torch.randn(*shape, generator=draw) * 1024).round() / 1024
+
+
+def tensor(x):
+    numbers = [float(f"{each:.10g}") if x.is_floating_point() else each for each in x.flatten().tolist()]
+    return {"dtype": str(x.dtype).removeprefix("torch."), "shape": list(x.shape), "data": numbers}
+
+
+def case(name, loss, formula, **inputs):
+    held = [key for key in inputs if not key.startswith(("teacher", "mask", "labels"))]
+    given = {key: value.clone().requires_grad_(key in held) for key, value in inputs.items()}
+    value = formula(**given)
+    gradients = torch.autograd.grad(value, [given[key] for key in held])
+
+    def of(*tensors):
+        return formula(**{**given, **dict(zip(held, tensors))})
+
+    assert torch.autograd.gradcheck(of, [given[key] for key in held], eps=1e-6, atol=1e-6, rtol=1e-3), name
+    cases.append({
+        "loss": loss, "name": name, "options": {}, "value": value.item(),
+        "inputs": {key: tensor(value) for key, value in inputs.items()},
+        "gradients": dict(zip(held, map(tensor, gradients))),
+    })
+
+
+def kl(p, q):
+    """KL(softmax(p) || softmax(q)) of each row."""
+    return (F.softmax(p, -1) * (F.log_softmax(p, -1) - F.log_softmax(q, -1))).sum(-1)
+
+
+def over(rows, mask):
+    return (rows * mask).sum() / mask.sum()
+
+
+mask = torch.tensor([[1.0, 1, 1, 0], [1, 1, 0, 0]])
+labels = torch.tensor([[1, -100, 0, 2], [3, 4, -100, 1]])
+counted = mask * (labels != -100)
+scores = {"student": normal(2, 4, 5), "teacher": normal(2, 4, 5)}
+tokens = {"student": normal(2, 4, 3), "teacher": normal(2, 4, 5)}
+linear = {"projection_weight": normal(5, 3), "projection_bias": normal(5)}
+maps = {"student": normal(3, 2, 4, 5), "teacher": normal(3, 4, 6, 3)}
+kept = mask.bool()
+
+
+def project(x, weight, bias):
+    return x @ weight.T + bias
+
+
+case("padding and tokens without a label do not count", "hinton(temperature=2)",
+     lambda student, teacher, mask, labels: 4 * over(kl(teacher / 2, student / 2), counted), **scores, mask=mask, labels=labels)
+
+case("of tokens", "logit-mse", lambda student, teacher, mask: over(((student - teacher) ** 2).mean(-1), mask), **scores, mask=mask)
+
+case("two teachers: the mean of the losses", "logit-mse",
+     lambda student, teacher_1, teacher_2: (F.mse_loss(student, teacher_1) + F.mse_loss(student, teacher_2)) / 2,
+     student=normal(3, 4), teacher_1=normal(3, 4), teacher_2=normal(3, 4))
+
+
+def standard(x):
+    return (x - x.mean(-1, keepdim=True)) / (1e-7 + x.std(-1, keepdim=True))
+
+
+case("of tokens, with its weight", "logit-std",
+     lambda student, teacher, mask: 9 * 4 * over(kl(standard(teacher) / 2, standard(student) / 2), mask), **scores, mask=mask)
+
+
+def dkd(student, teacher, mask, labels):
+    rows = counted.bool()
+    s, t, y = student[rows], teacher[rows], labels[rows]
+    one = F.one_hot(y, s.shape[-1]).bool()
+    p, q = F.softmax(t / 3, -1)[one], F.softmax(s / 3, -1)[one]
+    target = p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
+    rest = kl(t[~one].view(len(t), -1) / 3, s[~one].view(len(s), -1) / 3)
+    return 9 * (target + 2 * rest).mean()
+
+
+case("of tokens", "dkd(temperature=3, beta=2)", dkd, **scores, mask=mask, labels=labels)
+
+
+def pearson(a, b, axis):
+    a, b = a - a.mean(axis, True), b - b.mean(axis, True)
+    return (a * b).sum(axis) / (a.norm(2, axis) * b.norm(2, axis) + 1e-8)
+
+
+def dist(student, teacher, mask):
+    a, b = F.softmax(student[kept], -1), F.softmax(teacher[kept], -1)
+    return 2 - pearson(a, b, 1).mean() - pearson(a, b, 0).mean()
+
+
+case("of tokens: padding is in no correlation over the batch", "dist", dist, **scores, mask=mask)
+
+case("of tokens, projected, with its weight", "fitnets(student=student)",
+     lambda student, teacher, projection_weight, projection_bias, mask:
+     100 * F.mse_loss(project(student, projection_weight, projection_bias)[kept], teacher[kept]), **tokens, **linear, mask=mask)
+
+
+def smaller(x):
+    return F.adaptive_avg_pool2d(x, (4, 3))
+
+
+case("maps of areas of which neither is the larger", "1 * fitnets(student=student)",
+     lambda student, teacher, projection_weight, projection_bias:
+     F.mse_loss(F.conv2d(smaller(student), projection_weight, projection_bias), smaller(teacher)),
+     **maps, projection_weight=normal(4, 2, 1, 1), projection_bias=normal(4))
+
+
+def energy(x):
+    return F.normalize((smaller(x) ** 2).mean(1).flatten(1), dim=1)
+
+
+case("areas of which neither is the larger, with its weight", "attention-transfer(student=student)",
+     lambda student, teacher: 1000 * F.mse_loss(energy(student), energy(teacher)), **maps)
+
+
+def channels(x):
+    return F.normalize(smaller(x).flatten(2), dim=2)
+
+
+def nst(student, teacher):
+    s, t = channels(student), channels(teacher)
+    kernel = lambda a, b: torch.einsum("bik,bjk->bij", a, b).pow(2).mean()
+    return kernel(t, t) + kernel(s, s) - 2 * kernel(s, t)
+
+
+case("areas of which neither is the larger", "1 * nst(student=student)", nst, **maps)
+
+
+def flow(a, b):
+    height, width = min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3])
+    a, b = (F.adaptive_avg_pool2d(x, (height, width)) for x in (a, b))
+    return torch.einsum("bihw,bjhw->bij", a, b) / (height * width)
+
+
+case("the second maps are smaller", "1 * fsp(student=student_first > student_second)",
+     lambda student_first, student_second, teacher_first, teacher_second:
+     F.mse_loss(flow(student_first, student_second), flow(teacher_first, teacher_second)),
+     student_first=normal(2, 2, 4, 4), student_second=normal(2, 3, 2, 2), teacher_first=normal(2, 2, 6, 6), teacher_second=normal(2, 3, 3, 3))
+
+
+def vectors(x, mask):
+    return (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+def cosines(x):
+    x = F.normalize(x, dim=1)
+    return x @ x.T
+
+
+case("of texts: the mean of tokens that count", "pairwise-similarity",
+     lambda student, teacher, mask: F.mse_loss(cosines(vectors(student, mask)), cosines(vectors(teacher, mask))), **tokens, mask=mask)
+
+
+def gram(x):
+    x = x.flatten(1)
+    return F.normalize(x @ x.T, dim=1)
+
+
+case("maps of other sizes, with its weight", "similarity-preserving(student=student)",
+     lambda student, teacher: 3000 * ((gram(student) - gram(teacher)) ** 2).sum() / 9, **maps)
+
+
+def neighbours(student, teacher, projection_weight, projection_bias):
+    errors = (project(student, projection_weight, projection_bias) - teacher).abs()
+    return 0.02 * (errors[:-1] * errors[1:]).sum(1).mean()
+
+
+vector = {"student": normal(4, 3), "teacher": normal(4, 5)}
+case("projected, with its weight", "correlation(student=student)", neighbours, **vector, **linear)
+
+
+def vid(student, teacher, projection_weight, log_scale, mask):
+    variance = F.softplus(log_scale) + 1e-5
+    each = ((student @ projection_weight.T - teacher) ** 2 / variance + variance.log()) / 2
+    return over(each.mean(-1), mask)
+
+
+case("of tokens", "vid(student=student)", vid, **tokens, projection_weight=normal(5, 3), log_scale=normal(5), mask=mask)
+
+
+def contrastive(student, teacher, projection_weight, projection_bias):
+    logits = F.normalize(project(student, projection_weight, projection_bias), dim=1) @ F.normalize(teacher, dim=1).T / 0.5
+    own = torch.arange(len(logits))
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+case("projected", "contrastive(temperature=0.5)", contrastive, **vector, **linear)
+
+case("projected", "hidden-cosine(student=student)",
+     lambda student, teacher, projection_weight, projection_bias, mask:
+     over(1 - F.cosine_similarity(project(student, projection_weight, projection_bias), teacher, -1), mask), **tokens, **linear, mask=mask)
+
+case("the first token, projected", "pkd(student=student)",
+     lambda student, teacher, projection_weight, projection_bias:
+     (F.normalize(project(student[:, 0], projection_weight, projection_bias), dim=-1) - F.normalize(teacher[:, 0], dim=-1)).pow(2).sum(-1).mean(),
+     **tokens, **linear)
+
+case("vectors projected", "embedding",
+     lambda student, teacher, projection_weight, projection_bias: (lambda own:
+     0.2 * F.mse_loss(own, teacher) + 0.8 * (1 - F.cosine_similarity(own, teacher, -1)).mean())(project(student, projection_weight, projection_bias)),
+     **vector, **linear)
+
+ahead = torch.triu(torch.full((3, 3), -1e9), 1)
+attention = {"student": normal(2, 2, 3, 3) + ahead, "teacher": normal(2, 2, 3, 3) + ahead}
+seen = (ahead == 0).double()
+case("of scores that are masked do not count", "attention-mse(student=student)",
+     lambda student, teacher: (((student - teacher) * seen) ** 2).mean(), **attention)
+case("a query sees no key ahead of it", "attention-kl(student=student)",
+     lambda student, teacher: kl(teacher, student).mean(), **attention)
+case("a query sees no key ahead of it", "attention-ce(student=student)",
+     lambda student, teacher: -(F.softmax(teacher, -1) * F.log_softmax(student, -1)).sum(-1).mean(), **attention)
+
+
+def relation(x, heads):
+    batch, own, length, width = x.shape
+    x = x.transpose(1, 2).reshape(batch, length, heads, own * width // heads).transpose(1, 2)
+    return x @ x.transpose(2, 3) / (own * width / heads) ** 0.5
+
+
+case("heads of other numbers as they lie in a graph: those of the teacher", "minilm-v2(student=student_q > student_k > student_v)",
+     lambda **x: sum(kl(relation(x["teacher_" + k], 4), relation(x["student_" + k], 4)).mean() for k in "qkv"),
+     **{"student_" + k: normal(2, 2, 3, 4) for k in "qkv"}, **{"teacher_" + k: normal(2, 4, 3, 3) for k in "qkv"})
+
+print(json.dumps({"generator": "bench/peers/distillation_golden.py", "torch": torch.__version__, "cases": cases}, separators=(",", ":")).replace('{"loss"', '\n{"loss"'))

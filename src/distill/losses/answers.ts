@@ -1,0 +1,159 @@
+/** Losses over the answers of student and teacher: scores [rows, classes], of tokens only those that count. */
+import { PithError } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { number, positive } from "../../train/losses/parse.ts";
+import {
+  divergenceOf,
+  imitation,
+  mean,
+  mismatch,
+  type Pair,
+  type Pairs,
+  sizeOf,
+  square,
+  sumLast,
+  type Writing,
+} from "./imitation.ts";
+
+const softened = (emit: Emit, scores: Value, temperature: number): Value =>
+  emit.LogSoftmax([temperature === 1 ? scores : emit.Div([scores, temperature])], { axis: -1 });
+
+/** The mean over teachers of a loss against each. */
+function overTeachers(emit: Emit, pairs: Pairs, loss: (pair: Pair) => Value): Value {
+  const sum = pairs.map(loss).reduce((total, each) => emit.Add([total, each]));
+  return pairs.length === 1 ? sum : emit.Div([sum, pairs.length]);
+}
+
+/** T² · mean over rows of KL(teacher ‖ student). T² keeps the size of the gradient as T grows. */
+function softLoss({ emit, mask }: Writing, student: Value, teacher: Value, temperature: number): Value {
+  const rows = divergenceOf(emit, teacher, softened(emit, student, temperature));
+  return emit.Mul([mean(emit, rows, mask), temperature * temperature]);
+}
+
+/** Keeps the logarithm of a mean of probabilities, or of a rest that is 0, finite. */
+const least = 1e-37;
+
+export const hinton = imitation({
+  name: "hinton",
+  meaning:
+    "T² KL(teacher ‖ student) of the distributions, softened by temperature=4; of several teachers the mean (Hinton et al. 2015, arXiv 1503.02531)",
+  reads: "answers",
+  settings: { temperature: positive },
+  write(writing, pairs, { temperature = 4 }) {
+    const { emit } = writing;
+    const [first, ...others] = pairs.map(({ teacher }) => softened(emit, teacher, temperature));
+    const all = others.map((log) => emit.Exp([log]));
+    const sum = first && all.reduce((total, each) => emit.Add([total, each]), emit.Exp([first]));
+    const teacher = all.length === 0 ? first : sum && emit.Log([emit.Max([emit.Div([sum, pairs.length]), least])]);
+    if (teacher === undefined) throw new PithError("E_OPTION", "There is no teacher.");
+    return softLoss(writing, pairs[0].student, teacher, temperature);
+  },
+});
+
+export const logitMse = imitation({
+  name: "logit-mse",
+  meaning: "squared difference of the scores before softmax (Ba and Caruana 2014, arXiv 1312.6184)",
+  reads: "answers",
+  settings: {},
+  write: ({ emit, mask }, pairs) =>
+    overTeachers(emit, pairs, ({ student, teacher }) => {
+      const errors = square(emit, emit.Sub([student, teacher]));
+      return mean(emit, emit.ReduceMean([errors, [-1]], { keepdims: 0 }), mask);
+    }),
+});
+
+/** Each row less its mean, divided by its standard deviation (n - 1), of which 1e-7 keeps constant rows finite. */
+function standardized(emit: Emit, rows: Value): Value {
+  const classes = sizeOf(rows).at(-1) ?? 1;
+  const centred = emit.Sub([rows, emit.ReduceMean([rows, [-1]], { keepdims: 1 })]);
+  const variance = emit.Div([sumLast(emit, square(emit, centred), 1), Math.max(1, classes - 1)]);
+  return emit.Div([centred, emit.Add([emit.Sqrt([emit.Max([variance, 1e-20])]), 1e-7])]);
+}
+
+export const logitStd = imitation({
+  name: "logit-std",
+  meaning:
+    "hinton of scores standardized by row: what they rank counts, not their scale; temperature=2, weight 9 (Sun et al. 2024, arXiv 2403.01427)",
+  weight: 9,
+  reads: "answers",
+  settings: { temperature: positive },
+  write: (writing, pairs, { temperature = 2 }) =>
+    overTeachers(writing.emit, pairs, (pair) => {
+      const [student, teacher] = [pair.student, pair.teacher].map((rows) => standardized(writing.emit, rows));
+      if (student === undefined || teacher === undefined) return pair.student;
+      return softLoss(writing, student, softened(writing.emit, teacher, temperature), temperature);
+    }),
+});
+
+/** So much less that a softmax gives the entry nothing. */
+const never = 1e9;
+
+export const dkd = imitation({
+  name: "dkd",
+  meaning:
+    "decoupled: alpha=1 KL of the label against all other classes + beta=8 KL among the others; temperature=4; needs labels (Zhao et al. 2022, arXiv 2203.08679)",
+  reads: "answers",
+  settings: { temperature: positive, alpha: number, beta: number },
+  write(writing, pairs, { temperature = 4, alpha = 1, beta = 8 }) {
+    const { emit } = writing;
+    const [rows = 1, classes = 1] = sizeOf(pairs[0].student);
+    const label = writing.targets(rows, classes);
+    const labelled = sumLast(emit, label);
+    const mask = writing.mask === undefined ? labelled : emit.Mul([labelled, writing.mask]);
+    // log p of the label, and of all others together.
+    const binary = (scores: Value): readonly [Value, Value] => {
+      const logs = softened(emit, scores, temperature);
+      const rest = sumLast(emit, emit.Mul([emit.Exp([logs]), emit.Sub([1, label])]));
+      return [sumLast(emit, emit.Mul([logs, label])), emit.Log([emit.Max([rest, least])])];
+    };
+    const others = (scores: Value): Value =>
+      emit.LogSoftmax([emit.Sub([emit.Div([scores, temperature]), emit.Mul([label, never])])], { axis: -1 });
+    return overTeachers(emit, pairs, ({ student, teacher }) => {
+      const [p, q] = [binary(teacher), binary(student)];
+      const target = p.map((log, at) => emit.Mul([emit.Exp([log]), emit.Sub([log, q[at] ?? log])]));
+      const [one, rest] = [
+        target.reduce((a, b) => emit.Add([a, b])),
+        divergenceOf(emit, others(teacher), others(student)),
+      ];
+      const sum = emit.Add([emit.Mul([one, alpha]), emit.Mul([rest, beta])]);
+      return emit.Mul([mean(emit, sum, mask), temperature * temperature]);
+    });
+  },
+});
+
+/** 1 - Pearson's correlation along an axis; where one side is constant there is none, and it is 1. */
+function uncorrelated(emit: Emit, a: Value, b: Value, axis: number): Value {
+  const [x, y] = [a, b].map((each) => emit.Sub([each, emit.ReduceMean([each, [axis]], { keepdims: 1 })]));
+  const sum = (each: Value): Value => emit.ReduceSum([each, [axis]], { keepdims: 0 });
+  const length = (each: Value): Value => emit.Sqrt([emit.Max([sum(square(emit, each)), 1e-30])]);
+  if (x === undefined || y === undefined) return a;
+  return emit.Sub([1, emit.Div([sum(emit.Mul([x, y])), emit.Add([emit.Mul([length(x), length(y)]), 1e-8])])]);
+}
+
+export const dist = imitation({
+  name: "dist",
+  meaning:
+    "1 - Pearson's correlation of the distributions: beta=1 of each sample over classes, gamma=1 of each class over the batch; temperature=1 (Huang et al. 2022, arXiv 2205.10536)",
+  reads: "answers",
+  settings: { temperature: positive, beta: number, gamma: number },
+  write: ({ emit, mask }, pairs, { temperature = 1, beta = 1, gamma = 1 }) =>
+    overTeachers(emit, pairs, (pair) => {
+      const [own, other] = [pair.student, pair.teacher].map((rows) => {
+        const shares = emit.Exp([softened(emit, rows, temperature)]);
+        // Rows that do not count become the mean of those that do: they add nothing to a correlation over the batch.
+        return mask === undefined ? shares : withoutOthers(emit, shares, mask);
+      });
+      if (own === undefined || other === undefined) throw mismatch(pair, "are not scores");
+      const rows = emit.Mul([mean(emit, uncorrelated(emit, own, other, 1), mask), beta]);
+      const columns = emit.Mul([mean(emit, uncorrelated(emit, own, other, 0)), gamma]);
+      return emit.Mul([emit.Add([rows, columns]), temperature * temperature]);
+    }),
+});
+
+function withoutOthers(emit: Emit, rows: Value, mask: Value): Value {
+  const counts = emit.Unsqueeze([mask, [1]]);
+  const [sum, count] = [emit.Mul([rows, counts]), counts].map((each) => emit.ReduceSum([each, [0]], { keepdims: 1 }));
+  const centre = emit.Div([sum, emit.Max([count, 1])]);
+  return emit.Add([emit.Mul([rows, counts]), emit.Mul([centre, emit.Sub([1, counts])])]);
+}

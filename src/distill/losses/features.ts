@@ -1,0 +1,341 @@
+/** Losses over what layers make: maps [batch, channels, height, width], tokens [batch, tokens, width], vectors [batch, width]. */
+import * as v from "valibot";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { elementCount } from "../../tensor/dims.ts";
+import { directions, huberOf, identity, nearest } from "../../train/losses/numbers.ts";
+import { number, positive } from "../../train/losses/parse.ts";
+import {
+  imitation,
+  inOneWidth,
+  isMap,
+  like,
+  mean,
+  meanOfFeatures,
+  mismatch,
+  type Pair,
+  projected,
+  requireRank,
+  requireSame,
+  requireSeveral,
+  sameArea,
+  sizeOf,
+  square,
+  sumLast,
+  transposed,
+  vectors,
+  type Writing,
+} from "./imitation.ts";
+
+const difference = (emit: Emit, { student, teacher }: Pair): Value => emit.Sub([student, teacher]);
+
+/** What `of` makes of both. */
+const both = ({ student, teacher }: Pair, of: (value: Value) => Value): Pair => ({
+  student: of(student),
+  teacher: of(teacher),
+});
+
+/** Maps of one area, other features as they are. */
+function comparable(emit: Emit, pair: Pair): Pair {
+  if (isMap(pair.student) !== isMap(pair.teacher)) throw mismatch(pair, "are a map and none");
+  return isMap(pair.student) ? sameArea(emit, pair) : pair;
+}
+
+/** Mean squared difference of features of one width. */
+export function squaredError(writing: Writing, pair: Pair): Value {
+  const { emit } = writing;
+  requireSame(pair, "Features of other sizes are matched by another loss, or other layers: student=…, teacher=….");
+  return meanOfFeatures(writing, square(emit, difference(emit, pair)));
+}
+
+export const fitnets = imitation({
+  name: "fitnets",
+  meaning:
+    "hint: squared error of features behind a learned projection to the teacher's width; weight 100 (Romero et al. 2015, arXiv 1412.6550)",
+  weight: 100,
+  reads: "features",
+  settings: {},
+  write(writing, [given]) {
+    const pair = comparable(writing.emit, given);
+    return squaredError(writing, { ...pair, student: projected(writing, pair) });
+  },
+});
+
+const requireMaps = (pair: Pair): void => requireRank(pair, [4], "maps [batch, channels, height, width]");
+
+export const attentionTransfer = imitation({
+  name: "attention-transfer",
+  meaning:
+    "squared error of maps' energy over space, whatever their channels; weight 1000 (Zagoruyko and Komodakis 2017, arXiv 1612.03928)",
+  weight: 1000,
+  reads: "features",
+  settings: {},
+  write({ emit }, [pair]) {
+    requireMaps(pair);
+    const energy = (map: Value): Value => {
+      const [batch = 1, , ...area] = sizeOf(map);
+      const means = emit.ReduceMean([square(emit, map), [1]], { keepdims: 0 });
+      return directions(emit, emit.Reshape([means, [batch, elementCount(area)]]));
+    };
+    return mean(emit, square(emit, difference(emit, both(sameArea(emit, pair), energy))));
+  },
+});
+
+const gram = (emit: Emit, rows: Value): Value => emit.MatMul([rows, transposed(emit, rows)]);
+
+export const similarityPreserving = imitation({
+  name: "similarity-preserving",
+  meaning:
+    "squared error of the products of all samples with each other, by row of length 1; weight 3000 (Tung and Mori 2019, arXiv 1907.09682)",
+  weight: 3000,
+  reads: "features",
+  settings: {},
+  write(writing, [pair]) {
+    const { emit } = writing;
+    const similar = both(pair, (value) => directions(emit, gram(emit, vectors(writing, value))));
+    return mean(emit, square(emit, difference(emit, similar)));
+  },
+});
+
+/** Huber's loss of the mean over all entries, where error and target are of size 1. */
+const huberMean = (emit: Emit, pair: Pair): Value => mean(emit, huberOf(emit, difference(emit, pair), 1));
+
+/** Distances of all samples, in units of their mean. Rows are centred first, so that little is lost to cancellation. */
+function distances(emit: Emit, rows: Value): Value {
+  const [count = 1] = sizeOf(rows);
+  const centred = emit.Sub([rows, emit.ReduceMean([rows, [0]], { keepdims: 1 })]);
+  const lengths = sumLast(emit, square(emit, centred), 1);
+  const products = emit.Mul([gram(emit, centred), 2]);
+  const squares = emit.Sub([emit.Add([lengths, transposed(emit, lengths)]), products]);
+  const others = like(
+    emit,
+    rows,
+    [count, count],
+    identity(count).map((one) => 1 - one),
+  );
+  const apart = emit.Mul([emit.Sqrt([emit.Max([squares, 1e-12])]), others]);
+  const total = emit.ReduceSum([apart], { keepdims: 1 });
+  return emit.Mul([emit.Div([apart, total]), count * (count - 1)]);
+}
+
+export const rkdDistance = imitation({
+  name: "rkd-distance",
+  meaning: "Huber's loss of the distances between samples; weight 25 (Park et al. 2019, arXiv 1904.05068)",
+  weight: 25,
+  reads: "features",
+  settings: {},
+  write(writing, [pair]) {
+    requireSeveral(pair);
+    return huberMean(
+      writing.emit,
+      both(pair, (value) => distances(writing.emit, vectors(writing, value))),
+    );
+  },
+});
+
+/** [i, j, k]: the cosine at sample i between the ways to j and to k. */
+function angles(emit: Emit, rows: Value): Value {
+  const ways = directions(emit, emit.Sub([emit.Unsqueeze([rows, [0]]), emit.Unsqueeze([rows, [1]])]));
+  return emit.MatMul([ways, emit.Transpose([ways], { perm: [0, 2, 1] })]);
+}
+
+export const rkdAngle = imitation({
+  name: "rkd-angle",
+  meaning: "Huber's loss of the angles between three samples; weight 50 (Park et al. 2019, arXiv 1904.05068)",
+  weight: 50,
+  reads: "features",
+  settings: {},
+  write(writing, [pair]) {
+    requireSeveral(pair);
+    return huberMean(
+      writing.emit,
+      both(pair, (value) => angles(writing.emit, vectors(writing, value))),
+    );
+  },
+});
+
+/** Keeps logarithms and quotients of rows that are 0 finite. */
+const epsilon = 1e-7;
+
+export const pkt = imitation({
+  name: "pkt",
+  meaning:
+    "KL of the similarities of samples as probabilities; weight 30000 (Passalis and Tefas 2018, arXiv 1803.10837)",
+  weight: 30_000,
+  reads: "features",
+  settings: {},
+  write(writing, [pair]) {
+    const { emit } = writing;
+    const { student, teacher } = both(pair, (value) => {
+      const rows = vectors(writing, value);
+      const length = emit.Sqrt([emit.Max([sumLast(emit, square(emit, rows), 1), 1e-30])]);
+      const cosines = gram(emit, emit.Div([rows, emit.Add([length, epsilon])]));
+      const shares = emit.Div([emit.Add([cosines, 1]), 2]);
+      return emit.Div([shares, sumLast(emit, shares, 1)]);
+    });
+    const [p, q] = [teacher, student].map((shares) => emit.Log([emit.Add([shares, epsilon])]));
+    return mean(emit, emit.Mul([teacher, emit.Sub([p, q])]));
+  },
+});
+
+export const correlation = imitation({
+  name: "correlation",
+  meaning:
+    "products of the absolute errors of neighbours in a batch, projected where widths differ; weight 0.02 (RepDistiller's CC; Tian et al. 2020, arXiv 1910.10699)",
+  weight: 0.02,
+  reads: "features",
+  settings: {},
+  write(writing, [pair]) {
+    const { emit } = writing;
+    const count = requireSeveral(pair);
+    const rows = inOneWidth(
+      writing,
+      both(pair, (value) => vectors(writing, value)),
+    );
+    const errors = emit.Abs([difference(emit, rows)]);
+    const [first, second] = [0, 1].map((from) => emit.Slice([errors, [from], [count - 1 + from], [0]]));
+    return mean(emit, sumLast(emit, emit.Mul([first, second])));
+  },
+});
+
+export const correlationCongruence = imitation({
+  name: "correlation-congruence",
+  meaning:
+    "squared error of the Gaussian kernels of all samples, gamma=0.4, as a Taylor series of order=2 (Peng et al. 2019, arXiv 1904.01802)",
+  reads: "features",
+  settings: { gamma: positive, order: v.optional(v.pipe(v.string(), v.toNumber(), v.integer(), v.minValue(1))) },
+  write(writing, [pair], { gamma = 0.4, order = 2 }) {
+    const { emit } = writing;
+    // exp(-2γ) Σ (2γ)^p / p! · k^p, from the inside out.
+    const kernel = (products: Value): Value => {
+      let sum: Value | undefined;
+      for (let power = order; power > 0; power--) {
+        const next = emit.Mul([products, (2 * gamma) / power]);
+        sum = emit.Add([sum === undefined ? next : emit.Mul([next, sum]), 1]);
+      }
+      return emit.Mul([sum, Math.exp(-2 * gamma)]);
+    };
+    const kernels = both(pair, (value) => kernel(gram(emit, directions(emit, vectors(writing, value)))));
+    return mean(emit, square(emit, difference(emit, kernels)));
+  },
+});
+
+export const vid = imitation({
+  name: "vid",
+  meaning:
+    "likelihood of the teacher's features under normal distributions around the projected ones, a learned variance for each channel (Ahn et al. 2019, arXiv 1904.05835)",
+  reads: "features",
+  settings: {},
+  write(writing, [given]) {
+    const { emit } = writing;
+    const { student, teacher } = comparable(emit, given);
+    const pair = { student: projected(writing, { student, teacher }, false), teacher };
+    requireSame(pair);
+    const width = sizeOf(teacher).at(isMap(teacher) ? 1 : -1) ?? 1;
+    // The variance begins with 5.
+    const scale = writing.parameter("scale", [width], Math.log(Math.expm1(5 - 1e-5)));
+    const each = emit.Add([emit.Softplus([scale]), 1e-5]);
+    const variance = isMap(teacher) ? emit.Reshape([each, [1, width, 1, 1]]) : each;
+    const errors = emit.Div([square(emit, difference(emit, pair)), variance]);
+    return emit.Div([meanOfFeatures(writing, emit.Add([errors, emit.Log([variance])])), 2]);
+  },
+});
+
+export const nst = imitation({
+  name: "nst",
+  meaning:
+    "maximum mean discrepancy of where channels are active, kernel (u·v)²; weight 50 (Huang and Wang 2017, arXiv 1707.01219)",
+  weight: 50,
+  reads: "features",
+  settings: {},
+  write({ emit }, [pair]) {
+    requireMaps(pair);
+    const { student, teacher } = both(sameArea(emit, pair), (map) => {
+      const [batch = 1, channels = 1, ...area] = sizeOf(map);
+      return directions(emit, emit.Reshape([map, [batch, channels, elementCount(area)]]));
+    });
+    const kernel = (a: Value, b: Value): Value =>
+      mean(emit, square(emit, emit.MatMul([a, emit.Transpose([b], { perm: [0, 2, 1] })])));
+    const across = emit.Mul([kernel(student, teacher), 2]);
+    return emit.Sub([emit.Add([kernel(teacher, teacher), kernel(student, student)]), across]);
+  },
+});
+
+export const fsp = imitation({
+  name: "fsp",
+  meaning:
+    "squared error of the products of two layers' channels, summed over space; weight 50; names are given as student=first > second (Yim et al. 2017)",
+  weight: 50,
+  reads: "flows",
+  settings: {},
+  write({ emit }, [first, second = first]) {
+    const flow = (one: Value, other: Value): Value => {
+      const pair = { student: one, teacher: other };
+      requireMaps(pair);
+      const pooled = sameArea(emit, pair);
+      const [, , ...area] = sizeOf(pooled.student);
+      const [a, b] = [pooled.student, pooled.teacher].map((map) => emit.Reshape([map, [0, 0, elementCount(area)]]));
+      return emit.Div([emit.MatMul([a, emit.Transpose([b], { perm: [0, 2, 1] })]), elementCount(area)]);
+    };
+    const pair = { student: flow(first.student, second.student), teacher: flow(first.teacher, second.teacher) };
+    for (const each of [first, second])
+      if (sizeOf(each.student)[1] !== sizeOf(each.teacher)[1])
+        throw mismatch(
+          each,
+          "have other channels",
+          "A flow compares channels by their places: take attention-transfer or nst.",
+        );
+    return mean(emit, square(emit, difference(emit, pair)));
+  },
+});
+
+export const contrastive = imitation({
+  name: "contrastive",
+  meaning:
+    "InfoNCE in the batch: a sample's vector is nearer to the teacher's of the same sample than to others; temperature=0.07; sides=both or student (van den Oord et al. 2018, arXiv 1807.03748)",
+  reads: "outputs",
+  settings: { temperature: positive, sides: v.optional(v.picklist(["both", "student"])) },
+  write(writing, [pair], { temperature = 0.07, sides = "both" }) {
+    const count = requireSeveral(pair);
+    const { student, teacher } = inOneWidth(
+      writing,
+      both(pair, (value) => vectors(writing, value)),
+    );
+    return nearest(writing.emit, student, teacher, count, temperature, sides === "both" ? [1, 0] : [1]);
+  },
+});
+
+export const pairwiseSimilarity = imitation({
+  name: "pairwise-similarity",
+  meaning:
+    "squared error of the cosines of all samples with each other, whatever the widths (as Tung and Mori 2019 do for features)",
+  reads: "outputs",
+  settings: {},
+  write(writing, [pair]) {
+    const { emit } = writing;
+    requireSeveral(pair);
+    const cosines = both(pair, (value) => gram(emit, directions(emit, vectors(writing, value))));
+    return mean(emit, square(emit, difference(emit, cosines)));
+  },
+});
+
+/** 1 - cos of each vector of the last axis. */
+export const turned = (emit: Emit, { student, teacher }: Pair): Value =>
+  emit.Sub([1, sumLast(emit, emit.Mul([directions(emit, student), directions(emit, teacher)]))]);
+
+export const embedding = imitation({
+  name: "embedding",
+  meaning:
+    "mse=0.2 of a sample's vector + cosine=0.8 of its direction, projected where widths differ (as sentence embeddings are distilled)",
+  reads: "outputs",
+  settings: { mse: number, cosine: number },
+  write(writing, [given], { mse = 0.2, cosine = 0.8 }) {
+    const { emit } = writing;
+    const pair = inOneWidth(
+      writing,
+      both(given, (value) => vectors(writing, value)),
+    );
+    const errors = mean(emit, square(emit, difference(emit, pair)));
+    return emit.Add([emit.Mul([errors, mse]), emit.Mul([mean(emit, turned(emit, pair)), cosine])]);
+  },
+});

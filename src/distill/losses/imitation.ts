@@ -1,0 +1,199 @@
+/**
+ * What a loss over student and teacher is declared as, and what its formula is written with. A new one is a declaration and a line in
+ * `table.ts`: names, settings and help of the text form come from it.
+ */
+import * as v from "valibot";
+import { PithError } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { dimsText, elementCount, fixedDims } from "../../tensor/dims.ts";
+
+/** A value of the student and the one of the teacher that it is compared with. */
+export interface Pair {
+  readonly student: Value;
+  readonly teacher: Value;
+}
+
+/** At least one: what the readings say. */
+export type Pairs = readonly [Pair, ...Pair[]];
+
+/**
+ * What a loss reads, unless `student` and `teacher` name it:
+ * - `answers`: scores [rows, classes] of the outputs; a pair for each teacher.
+ * - `outputs`: the outputs as they are.
+ * - `features`: what matched layers make: maps [batch, channels, height, width], tokens [batch, tokens, width] or vectors [batch, width].
+ * - `flows`: two features in a row.
+ * - `attention`: scores before the softmax [batch, heads, queries, keys] of matched attentions.
+ * - `attended`: these scores, and values [batch, heads, tokens, width].
+ * - `relations`: queries, keys and values [batch, heads, tokens, width].
+ */
+export type Reading = "answers" | "outputs" | "features" | "flows" | "attention" | "attended" | "relations";
+
+/** What a formula is written with, besides what it compares. */
+export interface Writing {
+  readonly emit: Emit;
+  /** 1 for what counts, 0 for padding: [rows] of answers of tokens, [batch, tokens] of other tokens; undefined where there are no tokens. */
+  readonly mask: Value | undefined;
+  /** One-hot labels [rows, classes]; zeros where a row has none. */
+  targets(rows: number, classes: number): Value;
+  /** A parameter of the loss's own, its numbers drawn evenly from ±`reach` around `start`. */
+  parameter(name: string, dims: readonly number[], start: number, reach?: number): Value;
+}
+
+interface Declaration<Entries extends v.ObjectEntries> {
+  /** By which text calls it. */
+  readonly name: string;
+  /** What it compares, and the paper that it is from. */
+  readonly meaning: string;
+  /** The weight of the paper; 1 unless told. */
+  readonly weight?: number;
+  readonly reads: Reading;
+  readonly settings: Entries;
+  write(writing: Writing, pairs: Pairs, settings: v.InferOutput<v.ObjectSchema<Entries, undefined>>): Value;
+}
+
+type Write = (writing: Writing, pairs: Pairs) => Value;
+
+export interface Imitation extends Omit<Declaration<v.ObjectEntries>, "settings" | "write"> {
+  readonly settings: readonly string[];
+  /** The formula with these settings. @throws ValiError for such that are none. */
+  with(settings: unknown): Write;
+}
+
+export function imitation<const Entries extends v.ObjectEntries>(declared: Declaration<Entries>): Imitation {
+  const { settings, write, ...rest } = declared;
+  const schema = v.object(settings);
+  return {
+    ...rest,
+    settings: Object.keys(settings),
+    with(given) {
+      const own = v.parse(schema, given);
+      return (writing, pairs) => write(writing, pairs, own);
+    },
+  };
+}
+
+/** @throws PithError E_SHAPE_MISMATCH for a value without a fixed shape. */
+export function sizeOf(value: Value): readonly number[] {
+  const dims = fixedDims(value.type?.dims);
+  if (dims === undefined) throw new PithError("E_SHAPE_MISMATCH", `${text(value)} has no fixed shape.`);
+  return dims;
+}
+
+const text = ({ name, type }: Value): string => `"${name}" ${dimsText(type?.dims)}`;
+
+/** @throws PithError E_SHAPE_MISMATCH that says both shapes, and what is wrong with them. */
+export function mismatch({ student, teacher }: Pair, wrong: string, hint?: string): PithError {
+  const both = `The student's ${text(student)} and the teacher's ${text(teacher)}`;
+  return new PithError("E_SHAPE_MISMATCH", `${both} ${wrong}.`, hint === undefined ? {} : { hint });
+}
+
+/** @throws PithError E_SHAPE_MISMATCH where the two differ in a dimension. */
+export function requireSame(pair: Pair, hint?: string): readonly number[] {
+  const [own, other] = [sizeOf(pair.student), sizeOf(pair.teacher)];
+  if (own.length === other.length && own.every((dim, axis) => dim === other[axis])) return own;
+  throw mismatch(pair, "have other sizes", hint);
+}
+
+/** @throws PithError E_SHAPE_MISMATCH for a batch of one, of which the loss would be the same whatever the student says. */
+export function requireSeveral(pair: Pair): number {
+  const [count = 1] = sizeOf(pair.student);
+  if (count > 1) return count;
+  throw mismatch(pair, "hold one sample, and this loss compares samples with each other", "Take a batch of 2 or more.");
+}
+
+/** @throws PithError E_SHAPE_MISMATCH unless both have this many axes. */
+export function requireRank(pair: Pair, ranks: readonly number[], what: string): void {
+  const both = [pair.student, pair.teacher].map((value) => sizeOf(value).length);
+  if (both.every((rank) => ranks.includes(rank))) return;
+  throw mismatch(pair, `are not both ${what}`, "Name what to compare: student=…, teacher=….");
+}
+
+export const isMap = (value: Value): boolean => sizeOf(value).length > 3;
+
+export const square = (emit: Emit, x: Value): Value => emit.Mul([x, x]);
+
+export const sumLast = (emit: Emit, x: Value, keepdims: 0 | 1 = 0): Value => emit.ReduceSum([x, [-1]], { keepdims });
+
+/** The mean of all entries; of those that a mask of as many axes counts, each of them as often as it is broadcast: `times`. */
+export function mean(emit: Emit, entries: Value, mask?: Value, times = 1): Value {
+  if (mask === undefined) return emit.ReduceMean([entries], { keepdims: 0 });
+  const [sum, count] = [emit.Mul([entries, mask]), mask].map((each) => emit.ReduceSum([each], { keepdims: 0 }));
+  return emit.Div([sum, emit.Mul([emit.Max([count, 1]), times])]);
+}
+
+/** The mean over all entries of a function of features, of tokens that count where they are tokens. */
+export function meanOfFeatures({ emit, mask }: Writing, entries: Value): Value {
+  if (mask === undefined || sizeOf(entries).length !== 3) return mean(emit, entries);
+  return mean(emit, emit.ReduceMean([entries, [-1]], { keepdims: 0 }), mask);
+}
+
+/** Σ p (log p - log q) over the last axis, of logarithms. */
+export const divergenceOf = (emit: Emit, p: Value, q: Value): Value =>
+  sumLast(emit, emit.Mul([emit.Exp([p]), emit.Sub([p, q])]));
+
+export const transposed = (emit: Emit, matrix: Value): Value => emit.Transpose([matrix], { perm: [1, 0] });
+
+/** A vector for each sample: the mean of tokens that count, all entries of a map. */
+export function vectors({ emit, mask }: Writing, value: Value): Value {
+  const dims = sizeOf(value);
+  if (dims.length === 2) return value;
+  const [batch = 1, ...rest] = dims;
+  if (dims.length !== 3) return emit.Reshape([value, [batch, elementCount(rest)]]);
+  if (mask === undefined) return emit.ReduceMean([value, [1]], { keepdims: 0 });
+  const weights = emit.Unsqueeze([mask, [2]]);
+  const [sum, count] = [emit.Mul([value, weights]), weights].map((each) =>
+    emit.ReduceSum([each, [1]], { keepdims: 0 }),
+  );
+  return emit.Div([sum, emit.Max([count, 1])]);
+}
+
+/** Maps averaged over areas, as adaptive pooling does, so that both have the lesser height and width of the two. */
+export function sameArea(emit: Emit, pair: Pair): Pair {
+  const [own, other] = [sizeOf(pair.student), sizeOf(pair.teacher)];
+  const least = own.slice(2).map((size, axis) => Math.min(size, other[axis + 2] ?? size));
+  const pooled = (value: Value): Value => {
+    const [from, [height = 1, width = 1]] = [sizeOf(value).slice(2), least];
+    if (from[0] === height && from[1] === width) return value;
+    const [rows, columns] = [averages(from[0] ?? 1, height), averages(from[1] ?? 1, width)];
+    const areas = emit.MatMul([like(emit, value, [height, from[0] ?? 1], rows), value]);
+    const right = emit.Transpose([like(emit, value, [width, from[1] ?? 1], columns)], { perm: [1, 0] });
+    return emit.MatMul([areas, right]);
+  };
+  return { student: pooled(pair.student), teacher: pooled(pair.teacher) };
+}
+
+/** Row i averages the entries from ⌊i·n/m⌋ to below ⌈(i+1)·n/m⌉. */
+function averages(from: number, to: number): readonly number[] {
+  return Array.from({ length: to * from }, (_, at) => {
+    const [row, column] = [Math.floor(at / from), at % from];
+    const [first, end] = [Math.floor((row * from) / to), Math.ceil(((row + 1) * from) / to)];
+    return column >= first && column < end ? 1 / (end - first) : 0;
+  });
+}
+
+/** Stored numbers in the type of a value. */
+export function like(emit: Emit, value: Value, dims: readonly number[], numbers: Iterable<number>): Value {
+  if (value.type?.type === "float64") return emit.constant({ type: "float64", dims, data: Float64Array.from(numbers) });
+  return emit.constant({ type: "float32", dims, data: Float32Array.from(numbers) });
+}
+
+/** The student's features in the teacher's width: a learned linear map, of maps a convolution of 1×1. Scaled as PyTorch begins a layer. */
+export function projected(writing: Writing, { student, teacher }: Pair, bias = true): Value {
+  const { emit } = writing;
+  const maps = isMap(student);
+  const dims = sizeOf(student);
+  const [from = 1, to = 1] = [student, teacher].map((value) => sizeOf(value).at(maps ? 1 : -1));
+  const reach = 1 / Math.sqrt(from);
+  const weight = writing.parameter("projection.weight", maps ? [to, from, 1, 1] : [to, from], 0, reach);
+  const shift = bias ? [writing.parameter("projection.bias", [to], 0, reach)] : [];
+  if (maps) return emit.Conv([student, weight, ...shift]);
+  const rows = emit.Reshape([student, [-1, from]]);
+  return emit.Reshape([emit.Gemm([rows, weight, ...shift], { transB: 1 }), [...dims.slice(0, -1), to]]);
+}
+
+/** A pair of one width: the student projected, where its width is another. */
+export function inOneWidth(writing: Writing, pair: Pair): Pair {
+  const [own, other] = [sizeOf(pair.student).at(-1), sizeOf(pair.teacher).at(-1)];
+  return own === other ? pair : { ...pair, student: projected(writing, pair) };
+}

@@ -1,0 +1,207 @@
+/** What a loss compares, found in student and teacher, and the loss written of it. */
+import { Miss, PithError } from "../../errors.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import { float32 } from "../../tensor/dense.ts";
+import { dimsText, elementCount } from "../../tensor/dims.ts";
+import { random } from "../../tensor/random.ts";
+import type { Batch } from "../../tensor/types.ts";
+import {
+  countedTokens,
+  inFloat32,
+  type Loss,
+  type LossScope,
+  type NamedValues,
+  outputOf,
+  type Target,
+} from "../../train/loss.ts";
+import { classTargets, scoreRows } from "../../train/losses/cross-entropy.ts";
+import { type Matching, matchLayers, named } from "../match.ts";
+import { type Imitation, type Pair, type Pairs, type Reading, sizeOf, type Writing } from "./imitation.ts";
+
+/** What losses are read from. */
+export interface Sources {
+  readonly teachers: readonly (Model | string)[];
+  readonly match: Matching;
+  /** The column with the labels. */
+  readonly label: string;
+}
+
+/** Values that `student` and `teacher` of a loss name; several of one place are parted by ">". */
+interface About {
+  readonly student?: string | undefined;
+  readonly teacher?: string | undefined;
+}
+
+/** How many values of each side a reading takes, and what they are. */
+const parts: Readonly<Record<Reading, readonly string[]>> = {
+  answers: ["scores"],
+  outputs: ["an output"],
+  features: ["features"],
+  flows: ["the first layer", "the second"],
+  attention: ["scores"],
+  attended: ["scores", "values"],
+  relations: ["queries", "keys", "values"],
+};
+
+/** The loss that a declaration, with its settings, makes of student and teachers: the mean over what is compared. */
+export function imitate(
+  { name, reads }: Imitation,
+  write: ReturnType<Imitation["with"]>,
+  about: About,
+  sources: Sources,
+): Loss {
+  const told = new Set<string>();
+  return {
+    name,
+    async build(scope) {
+      const { emit } = scope;
+      const masks = new Map<string, Target>();
+      const feeders: ((batch: Batch) => Batch)[] = [];
+      const counted = (dims: readonly [number, number], what: "token" | "prediction"): Value => {
+        const key = dims.join();
+        const found = masks.get(key) ?? countedTokens(scope, dims, sources.label, what);
+        if (!masks.has(key)) feeders.push(found.feeds);
+        masks.set(key, found);
+        return found.value;
+      };
+      const values: Value[] = [];
+      for (const { pairs, tokens } of await readings(scope, reads, about, sources)) {
+        let projected = false;
+        const mask = tokens && counted(tokens, reads === "answers" ? "prediction" : "token");
+        const writing: Writing = {
+          emit,
+          mask: mask && reads === "answers" ? emit.Reshape([mask, [-1]]) : mask,
+          targets(rows, classes) {
+            const target = classTargets(scope, rows, classes, sources.label);
+            feeders.push((batch) => ({ [target.value.name]: target.of(batch).rows }));
+            return target.value;
+          },
+          parameter(of, dims, start, reach = 0) {
+            projected ||= of.startsWith("projection");
+            const drawn = random(scope.seed, name, of, values.length);
+            const numbers = Array.from({ length: elementCount(dims) }, () => start + drawn.uniform(-reach, reach));
+            return scope.parameter(`${name}.${of}`, float32(dims, numbers));
+          },
+        };
+        values.push(write(writing, pairs));
+        if (reads === "answers") continue;
+        const text = `${name}: ${pairs.map((pair) => pairText(pair)).join(", ")}${projected ? ", projected" : ""}`;
+        if (!told.has(text)) scope.log({ id: "matched", text });
+        told.add(text);
+      }
+      const [first, ...others] = values;
+      if (first === undefined) throw new PithError("E_OPTION", "There is no teacher.");
+      const sum = others.reduce((total, value) => emit.Add([total, value]), first);
+      return {
+        value: others.length === 0 ? sum : emit.Div([sum, values.length]),
+        feeds: (batch) => Object.assign({}, ...feeders.map((feeds) => feeds(batch))),
+      };
+    },
+  };
+}
+
+const pairText = ({ student, teacher }: Pair): string =>
+  `${student.name} ${dimsText(student.type?.dims)} ← ${teacher.name} ${dimsText(teacher.type?.dims)}`;
+
+interface Read {
+  readonly pairs: Pairs;
+  /** Samples and tokens, where it is about tokens. */
+  readonly tokens: readonly [number, number] | undefined;
+}
+
+async function readings(scope: LossScope, reads: Reading, about: About, sources: Sources): Promise<readonly Read[]> {
+  const teachers: NamedValues[] = [];
+  for (const reference of sources.teachers) teachers.push(await scope.teacher(reference));
+  if (reads === "answers") {
+    const output = (of: NamedValues, name: string | undefined): Value =>
+      name === undefined ? outputOf(of) : valueNamed(of, name, of === scope ? "student" : "teacher");
+    const own = output(scope, about.student);
+    const student = scoreRows(scope, own);
+    const [first, ...others] = teachers.map((teacher): Pair => {
+      const theirs = scoreRows(scope, output(teacher, about.teacher));
+      if (student.classes === theirs.classes && student.count === theirs.count)
+        return { student: student.rows, teacher: theirs.rows };
+      throw new PithError(
+        "E_SHAPE_MISMATCH",
+        `The student has ${student.count} × ${student.classes} logits for a batch, the teacher ${theirs.count} × ${theirs.classes}.`,
+      );
+    });
+    const [samples = 1, tokens = 1, ...rest] = sizeOf(own);
+    return first === undefined
+      ? []
+      : [{ pairs: [first, ...others], tokens: rest.length === 1 ? [samples, tokens] : undefined }];
+  }
+  return teachers.flatMap((teacher) =>
+    pairsOf(scope, teacher, reads, about, sources.match).map(([first, ...others]): Read => {
+      const inFloats = ({ student, teacher: other }: Pair): Pair => ({
+        student: inFloat32(scope.emit, student),
+        teacher: inFloat32(scope.emit, other),
+      });
+      return { pairs: [inFloats(first), ...others.map(inFloats)], tokens: tokensOf(first.student, reads) };
+    }),
+  );
+}
+
+function tokensOf(value: Value, reads: Reading): readonly [number, number] | undefined {
+  const [samples = 1, ...rest] = sizeOf(value);
+  if (rest.length === 2) return [samples, rest[0] ?? 1];
+  if (reads === "features" || reads === "flows" || reads === "outputs" || rest.length !== 3) return undefined;
+  const [, queries = 1, keys = 1] = rest;
+  return reads === "relations" || queries === keys ? [samples, queries] : undefined;
+}
+
+function pairsOf(
+  scope: LossScope,
+  teacher: NamedValues,
+  reads: Reading,
+  { student: own, teacher: other }: About,
+  match: Matching,
+): readonly Pairs[] {
+  if (own !== undefined || other !== undefined) {
+    const [students, teachers] = [
+      listed(scope, own ?? other ?? "", reads, "student"),
+      listed(teacher, other ?? own ?? "", reads, "teacher"),
+    ];
+    const [first, ...others] = students.flatMap((student, at) => {
+      const theirs = teachers[at];
+      return theirs === undefined ? [] : [{ student, teacher: theirs }];
+    });
+    return first === undefined ? [] : [[first, ...others]];
+  }
+  if (reads === "outputs") return [[{ student: outputOf(scope), teacher: outputOf(teacher) }]];
+  const matched = matchLayers(scope.network(), teacher.network(), match);
+  if (matched instanceof Miss) throw unmatched(matched);
+  const found = matched.map(
+    (pair): Pair => ({
+      student: scope.value(pair.student.name),
+      teacher: teacher.value(pair.teacher.name),
+    }),
+  );
+  if (reads === "features") return found.map((pair) => [pair] as const);
+  if (found.length < 2)
+    throw unmatched(
+      new Miss(
+        "a flow lies between two layers, and there is one match: name them, student=first > second, teacher=first > second",
+      ),
+    );
+  return found.slice(1).map((pair, at) => [found[at] ?? pair, pair] as const);
+}
+
+const unmatched = ({ reason }: Miss): PithError =>
+  new PithError("E_OPTION", `Layers of student and teacher cannot be matched: ${reason}.`);
+
+function valueNamed(of: NamedValues, name: string, whose: "student" | "teacher"): Value {
+  const found = named(of.network(), name, whose);
+  if (found instanceof Miss) throw new PithError("E_NAME", `Nothing to compare: ${found.reason}.`);
+  return of.value(found.name);
+}
+
+function listed(of: NamedValues, names: string, reads: Reading, whose: "student" | "teacher"): readonly Value[] {
+  const list = names.split(">").map((name) => name.trim());
+  if (list.length === parts[reads].length) return list.map((name) => valueNamed(of, name, whose));
+  throw new PithError(
+    "E_OPTION",
+    `${whose}=${names} names ${list.length} values, expected ${parts[reads].join(" > ")}.`,
+  );
+}

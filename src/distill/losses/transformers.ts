@@ -1,0 +1,192 @@
+/** Losses over the inside of transformers: states of tokens, attention, and what it is made of. Padding counts nowhere. */
+import * as v from "valibot";
+import { PithError } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { directions } from "../../train/losses/numbers.ts";
+import { squaredError, turned } from "./features.ts";
+import {
+  divergenceOf,
+  imitation,
+  inOneWidth,
+  mean,
+  mismatch,
+  type Pair,
+  requireRank,
+  requireSame,
+  sizeOf,
+  square,
+  sumLast,
+  type Writing,
+} from "./imitation.ts";
+
+const requireTokens = (pair: Pair): void => requireRank(pair, [2, 3], "tokens [batch, tokens, width]");
+
+export const hiddenMse = imitation({
+  name: "hidden-mse",
+  meaning:
+    "squared error of states of tokens, projected where widths differ (TinyBERT; Jiao et al. 2020, arXiv 1909.10351)",
+  reads: "features",
+  settings: {},
+  write(writing, [pair]) {
+    requireTokens(pair);
+    return squaredError(writing, inOneWidth(writing, pair));
+  },
+});
+
+export const hiddenCosine = imitation({
+  name: "hidden-cosine",
+  meaning:
+    "1 - cosine of states of tokens, projected where widths differ (DistilBERT; Sanh et al. 2019, arXiv 1910.01108)",
+  reads: "features",
+  settings: {},
+  write(writing, [given]) {
+    requireTokens(given);
+    const pair = inOneWidth(writing, given);
+    requireSame(pair);
+    const rows = turned(writing.emit, pair);
+    return mean(writing.emit, rows, sizeOf(rows).length === 2 ? writing.mask : undefined);
+  },
+});
+
+export const pkd = imitation({
+  name: "pkd",
+  meaning:
+    "squared distance of the directions of the first token's states, projected where widths differ (Patient KD; Sun et al. 2019, arXiv 1908.09355)",
+  reads: "features",
+  settings: {},
+  write(writing, [given]) {
+    const { emit } = writing;
+    requireTokens(given);
+    const first = (value: Value): Value =>
+      sizeOf(value).length === 2
+        ? value
+        : emit.Gather([value, emit.constant({ type: "int64", dims: [], data: BigInt64Array.of(0n) })], { axis: 1 });
+    const pair = inOneWidth(writing, { student: first(given.student), teacher: first(given.teacher) });
+    requireSame(pair);
+    const errors = emit.Sub([directions(emit, pair.student), directions(emit, pair.teacher)]);
+    return mean(emit, sumLast(emit, square(emit, errors)));
+  },
+});
+
+/** Heads, queries and keys of both. @throws PithError E_SHAPE_MISMATCH where they differ. */
+function requireScores(pair: Pair): readonly number[] {
+  requireRank(pair, [4], "scores [batch, heads, queries, keys]");
+  return requireSame(pair, "Attention is compared head by head: with other heads take minilm-v2.");
+}
+
+/** The mask along an axis of scores: [batch, 1, queries, 1] or [batch, 1, 1, keys]. */
+const along = (emit: Emit, mask: Value, axis: "queries" | "keys"): Value =>
+  emit.Unsqueeze([mask, axis === "queries" ? [1, 3] : [1, 2]]);
+
+/** Scores at or below this are of what a query does not see. */
+const unseen = -1e3;
+
+export const attentionMse = imitation({
+  name: "attention-mse",
+  meaning: "squared error of the scores of attention before its softmax (TinyBERT; Jiao et al. 2020, arXiv 1909.10351)",
+  reads: "attention",
+  settings: {},
+  write({ emit, mask }, [pair]) {
+    const [, heads = 1] = requireScores(pair);
+    const seen = (scores: Value): Value => emit.Where([emit.Greater([scores, unseen]), scores, 0]);
+    const errors = square(emit, emit.Sub([seen(pair.student), seen(pair.teacher)]));
+    if (mask === undefined) return mean(emit, errors);
+    return mean(emit, errors, emit.Mul([along(emit, mask, "queries"), along(emit, mask, "keys")]), heads);
+  },
+});
+
+/** log of the distribution over keys that count. Scores of -∞ become a large number, which gives the same distribution. */
+function attending(emit: Emit, scores: Value, mask: Value | undefined): Value {
+  const finite = emit.Max([scores, -1e9]);
+  const hidden = mask && emit.Mul([emit.Sub([along(emit, mask, "keys"), 1]), 1e9]);
+  return emit.LogSoftmax([hidden === undefined ? finite : emit.Add([finite, hidden])], { axis: -1 });
+}
+
+/** The mean over heads and queries of KL(teacher ‖ student), or of the cross-entropy, of distributions over keys. */
+function attentionLoss(
+  { emit, mask }: Writing,
+  pair: Pair,
+  what: "divergence" | "cross-entropy" = "divergence",
+): Value {
+  const [, heads = 1] = requireScores(pair);
+  const [p, q] = [pair.teacher, pair.student].map((scores) => attending(emit, scores, mask));
+  if (p === undefined || q === undefined) return pair.student;
+  const rows =
+    what === "divergence" ? divergenceOf(emit, p, q) : emit.Neg([sumLast(emit, emit.Mul([emit.Exp([p]), q]))]);
+  return mean(emit, rows, mask && emit.Unsqueeze([mask, [1]]), heads);
+}
+
+export const attentionKl = imitation({
+  name: "attention-kl",
+  meaning: "KL of the distributions of attention (as MiniLM's first term)",
+  reads: "attention",
+  settings: {},
+  write: (writing, [pair]) => attentionLoss(writing, pair),
+});
+
+export const attentionCe = imitation({
+  name: "attention-ce",
+  meaning: "cross-entropy of the distributions of attention",
+  reads: "attention",
+  settings: {},
+  write: (writing, [pair]) => attentionLoss(writing, pair, "cross-entropy"),
+});
+
+/** How alike tokens are, in each of `heads` parts of their width: x·xᵀ / √width of a part, [batch, heads, tokens, tokens]. */
+function relation(emit: Emit, x: Value, heads: number): Value {
+  const dims = sizeOf(x);
+  const [batch = 1, tokens = 1] = dims.length === 4 ? [dims[0], dims[2]] : dims;
+  const width = widthOf(x);
+  if (width % heads !== 0)
+    throw new PithError("E_SHAPE_MISMATCH", `${heads} heads do not divide the width ${width} of "${x.name}".`, {
+      hint: `Take a number that divides ${width}: heads=…`,
+    });
+  const apart = (value: Value): Value =>
+    emit.Transpose([emit.Reshape([value, [batch, tokens, heads, width / heads]])], { perm: [0, 2, 1, 3] });
+  const parts =
+    dims.length !== 4 ? apart(x) : dims[1] === heads ? x : apart(emit.Transpose([x], { perm: [0, 2, 1, 3] }));
+  const products = emit.MatMul([parts, emit.Transpose([parts], { perm: [0, 1, 3, 2] })]);
+  return emit.Div([products, Math.sqrt(width / heads)]);
+}
+
+/** The width over all heads. */
+function widthOf(x: Value): number {
+  const dims = sizeOf(x);
+  return dims.length === 4 ? (dims[1] ?? 1) * (dims[3] ?? 1) : (dims.at(-1) ?? 1);
+}
+
+function relationLoss(writing: Writing, { student, teacher }: Pair, heads: number): Value {
+  const [own, other] = [student, teacher].map((value) => relation(writing.emit, value, heads));
+  return own === undefined || other === undefined ? student : attentionLoss(writing, { student: own, teacher: other });
+}
+
+const heads = v.optional(v.pipe(v.string(), v.toNumber(), v.integer("must be a whole number"), v.minValue(1)));
+
+export const minilm = imitation({
+  name: "minilm",
+  meaning:
+    "attention-kl + the same of how alike tokens' values are, head by head; names are student=scores > values (Wang et al. 2020, arXiv 2002.10957)",
+  reads: "attended",
+  settings: {},
+  write(writing, [scores, values = scores]) {
+    const [, count = 1] = requireScores(scores);
+    return writing.emit.Add([attentionLoss(writing, scores), relationLoss(writing, values, count)]);
+  },
+});
+
+export const minilmV2 = imitation({
+  name: "minilm-v2",
+  meaning:
+    "how alike tokens are by queries, by keys and by values, in any number of heads: heads=12 (default: the teacher's); names are student=q > k > v (Wang et al. 2021, arXiv 2012.15828)",
+  reads: "relations",
+  settings: { heads },
+  write(writing, pairs, { heads: wanted }) {
+    const { emit } = writing;
+    const [first] = pairs;
+    const count = wanted ?? (sizeOf(first.teacher).length === 4 ? sizeOf(first.teacher)[1] : undefined);
+    if (count === undefined)
+      throw mismatch(first, "do not show how many heads they have", "Set it: minilm-v2(heads=12).");
+    return pairs.map((pair) => relationLoss(writing, pair, count)).reduce((sum, each) => emit.Add([sum, each]));
+  },
+});
