@@ -120,6 +120,7 @@ test("of one part a fifth at most is set aside, and there is nothing to train on
   expect(new Set([...calibrate, ...judged]).size).toBe(200);
   expect((await openParts(path)).test.count).toBe(200);
   expect((await openParts(path, { calibrateAlone: 5 })).calibrate?.count).toBe(5);
+  expect((await openParts(path, { calibrateAlone: Number.POSITIVE_INFINITY })).calibrate?.count).toBe(160);
 });
 
 test.each([

@@ -21,7 +21,7 @@ export interface Parts {
 export interface PartsOptions extends Omit<OpenDatasetOptions, "part"> {
   /** Samples to calibrate with (0): as many, or half of the samples to train on; of a source with one part a fifth of it, of few samples up to 32 and half of them. */
   readonly calibrate?: number;
-  /** Samples to calibrate with where the source has one part, and so none to train on (as many as else). */
+  /** Samples to calibrate with where the source has one part, and so none to train on (as many as else); Infinity: four fifths of them. */
   readonly calibrateAlone?: number;
   /** Test samples, at most (all). */
   readonly test?: number;
@@ -53,8 +53,16 @@ export async function openParts(path: string, options: PartsOptions = {}): Promi
     return { train: rest, calibrate: drawn, test: judged(test) };
   }
   const only = train ?? test ?? (await openDataset(path, reading));
-  if (wantedAlone === 0) return { train: undefined, calibrate: undefined, test: judged(only) };
-  const { drawn, rest } = await divide(only, wantedAlone, mostAlone, seed);
+  const all = wantedAlone === Number.POSITIVE_INFINITY;
+  // A stream has no fifth.
+  if (wantedAlone === 0 || (all && only.count === undefined))
+    return { train: undefined, calibrate: undefined, test: judged(only) };
+  const { drawn, rest } = await divide(
+    only,
+    wantedAlone,
+    all ? (count) => (1 - mostOfOnePart) * count : mostAlone,
+    seed,
+  );
   return { train: undefined, calibrate: drawn, test: judged(rest) };
 }
 

@@ -1,7 +1,10 @@
 /** Distillation as a pass: training with another loss, the teacher's answers beside the labels. */
 import * as v from "valibot";
+import { trainPart } from "../data/open.ts";
+import { firstBatch } from "../data/select.ts";
+import type { Dataset } from "../data/types.ts";
 import { Model } from "../graph/model.ts";
-import { definePass } from "../passes/index.ts";
+import { type Context, definePass } from "../passes/index.ts";
 import { described, understood } from "../passes/options.ts";
 import { keptLayers } from "../prune/index.ts";
 import { meaningsOf } from "../train/losses/parse.ts";
@@ -22,8 +25,12 @@ type Given = Parameters<typeof unmet>[0] & {
   readonly keepLayers?: unknown;
 };
 
-function lacking({ teacher, shrink, keepLayers, ...rest }: Given): string | undefined {
-  if (teacher === undefined && shrink === undefined && keepLayers === undefined)
+function makesStudent({ shrink, keepLayers }: { readonly shrink?: unknown; readonly keepLayers?: unknown }): boolean {
+  return shrink !== undefined || keepLayers !== undefined;
+}
+
+function lacking({ teacher, ...rest }: Given): string | undefined {
+  if (teacher === undefined && !makesStudent(rest))
     return "teacher is needed, or shrink or keepLayers, which make a smaller student of the model itself";
   return unmet(rest);
 }
@@ -44,11 +51,13 @@ export const distill = definePass({
   id: "distill",
   summary: "Train a small model to imitate a larger one",
   data: "train",
+  learnsAnswers: true,
   reference: "teacher",
-  async checkReference(student, teacher, { shrink, keepLayers }) {
+  async checkReference(student, teacher, options) {
     requireFittingTeacher(student, teacher);
-    if (shrink === undefined && keepLayers === undefined) await requireOtherThan(teacher, student);
+    if (!makesStudent(options)) await requireOtherThan(teacher, student);
   },
+  cutsFirst: makesStudent,
   gentler: lowerRate,
   command: {
     suffix: () => ".distilled",
@@ -87,7 +96,7 @@ export const distill = definePass({
       ),
       alpha: described(
         v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1))),
-        "weight of the teacher's loss; the rest is the loss on labels (default: 0.7)",
+        "weight of the teacher's loss; the rest is the loss on labels (default: 0.7; 1 without labels)",
       ),
       loss: described(
         v.pipe(
@@ -128,8 +137,17 @@ export const distill = definePass({
     await requireOtherThan(teacher, model);
     context.log({ id: "student", text: await studentText(model, teacher) });
     const teachers = [given ?? teacher, ...otherTeachers];
-    const minimized = distillation({ teacher: teachers, temperature, alpha, loss, match });
+    const weight = loss === undefined && alpha === undefined ? await usualAlpha(options.data, context) : alpha;
+    const minimized = distillation({ teacher: teachers, temperature, alpha: weight, loss, match });
     const trained = await train(model, { ...options, loss: minimized }, context);
     return { ...trained, changes: [...made, ...trained.changes] };
   },
 });
+
+/** 0.7, or 1 where there are no labels to learn from. */
+async function usualAlpha(data: string | Dataset, { log }: Context): Promise<number> {
+  const { label } = await firstBatch(await trainPart(data));
+  if (label !== undefined) return 0.7;
+  log({ id: "no-labels", text: "the samples have no labels: the student learns from the teacher alone" });
+  return 1;
+}

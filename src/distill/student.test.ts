@@ -1,9 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import type { Model } from "../graph/model.ts";
-import { gelu, linear, network, relu, residual, sequential } from "../nn/index.ts";
-import { float32 } from "../tensor/dense.ts";
+import { flatten, gelu, linear, network, relu, residual, sequential } from "../nn/index.ts";
+import { float32, int64 } from "../tensor/dense.ts";
+import { train } from "../train/index.ts";
 import { distill } from "./distill.ts";
+import { distillation } from "./distillation.ts";
 
 const layer = () => residual(sequential({ up: linear(6, 12), gelu: gelu(), down: linear(12, 6) }));
 const teacher = (): Model =>
@@ -59,6 +61,47 @@ describe("a student made of its teacher", () => {
     const unfit = memory("other", { other: float32([4, 2], new Float32Array(8)) });
     await expect(distill(student, { keepLayers: 1, ...still, data: unfit })).rejects.toMatchObject({ code: "E_DATA" });
     expect(student.graph.value("layers.1.up.weight")?.tensor?.dims).toEqual([12, 6]);
+  });
+});
+
+describe("samples", () => {
+  test("without labels teach by the teacher's answers alone, which is said", async () => {
+    const learnt = async (options: { readonly alpha?: number }, data = unlabelled) => {
+      const student = teacher();
+      const said: string[] = [];
+      const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
+        id === "no-labels" && said.push(text);
+      const { history } = await distill(student, { keepLayers: 2, data, epochs: 2, ...options }, { log });
+      return { said, loss: history.at(-1)?.loss };
+    };
+    const usual = await learnt({});
+    expect(usual.said).toEqual(["the samples have no labels: the student learns from the teacher alone"]);
+    expect(usual.loss).toBe((await learnt({ alpha: 1 })).loss);
+    await expect(learnt({ alpha: 0.5 })).rejects.toMatchObject({ code: "E_DATA", message: 'The data has no "label".' });
+    const classes = int64(
+      [40],
+      Array.from({ length: 40 }, (_, at) => at % 3),
+    );
+    const labelled = memory("waves", { input: float32([40, 4], inputs), label: classes });
+    const both = await learnt({}, labelled);
+    expect(both.said).toEqual([]);
+    expect(both.loss).toBe((await learnt({ alpha: 0.7 }, labelled)).loss);
+    expect(both.loss).not.toBe(usual.loss);
+  });
+
+  test("are seen by both in the same augmented view: a student that is its teacher has nothing to learn", async () => {
+    const net = () => network({ flat: flatten(), fc: linear(48, 3) }, { input: ["batch", 3, 4, 4], seed: 2 });
+    const pixels = Float32Array.from({ length: 20 * 48 }, (_, at) => Math.sin(at * 1.7));
+    const images = memory("pixels", { input: float32([20, 3, 4, 4], pixels) });
+    const options = {
+      data: images,
+      augment: "crop=1 flip jitter=0.3 noise=0.2 erase=0.5",
+      epochs: 3,
+      batch: 10,
+      learningRate: 1e-9,
+    };
+    const same = await train(net(), { ...options, loss: distillation({ teacher: net(), alpha: 1 }) });
+    for (const { loss } of same.history) expect(Math.abs(loss)).toBeLessThan(1e-6);
   });
 });
 

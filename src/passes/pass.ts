@@ -67,6 +67,8 @@ export interface PassDescription {
   readonly reference?: "teacher" | "original";
   /** Whether that one fits, before anything slow is done. @throws PithError where it does not */
   checkReference?(model: Model, reference: Model, options: Given): Promise<void>;
+  /** With these options it makes the model smaller before it trains: that this loses something is judged only where a goal is said. */
+  cutsFirst?(options: Given): boolean;
   /** The result has learnt nothing yet, so that no loss is judged. */
   readonly beginsAnew?: true;
   /** A result whose file is not smaller is no success. */

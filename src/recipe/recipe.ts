@@ -96,7 +96,8 @@ export function completeOptions(pass: AnyPass, options: Given): Given {
 }
 
 /**
- * Samples that the steps of a recipe want to measure on, the most that one of them wants; 0 where none measures.
+ * Samples that the steps of a recipe want to measure on, the most that one of them wants; 0 where none measures, Infinity where one trains on what
+ * another model answers.
  * @param trains Whether there are samples to train on; where there are none, what learns another model's answers measures, too.
  */
 export function calibrationSamples(recipe: Recipe, trains = true, passes: readonly AnyPass[] = []): number {
@@ -104,7 +105,9 @@ export function calibrationSamples(recipe: Recipe, trains = true, passes: readon
     const complete = completeOptions(pass, options);
     const { data, learnsAnswers } = pass;
     const measures = typeof data === "object" ? data.when(complete) !== undefined : !trains && learnsAnswers === true;
-    return measures && typeof complete.samples === "number" ? complete.samples : 0;
+    if (!measures) return 0;
+    if (typeof complete.samples === "number") return complete.samples;
+    return typeof data === "object" ? 0 : Number.POSITIVE_INFINITY;
   });
   return Math.max(0, ...wanted);
 }

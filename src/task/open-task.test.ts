@@ -11,7 +11,8 @@ import { evaluate } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { open, save } from "../onnx/index.ts";
-import { float32, inMemory } from "../tensor/dense.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { float32, inMemory, zeros } from "../tensor/dense.ts";
 import { openTask, type TaskOptions } from "./open-task.ts";
 
 /** Class 1 where the pixel is above one half: of bytes above 127 as "unit" prepares them. */
@@ -116,6 +117,25 @@ test("without labels the model is held against its original, and images need a p
     code: "E_DATA",
     hint: expect.stringContaining('`preprocess: "imagenet"`'),
   });
+});
+
+test("random inputs are data for what learns another model's answers, in disjoint parts drawn by the seed, with a warning", async () => {
+  const model = aboveHalf();
+  const { task, said } = await opened(model, { data: "random", learns: "answers", samples: 100 });
+  expect(task).toMatchObject({
+    labelled: false,
+    metric: { truth: "original" },
+    train: { count: 100 },
+    test: { count: 100 },
+  });
+  expect(said).toEqual([expect.stringMatching(/^random-data: random inputs in place of samples/)]);
+  const pixelsOf = async (data = task.test) => [
+    ...toFloat64((await firstBatch(data, 100)).image ?? zeros("float32", [0])),
+  ];
+  expect(new Set([...(await pixelsOf()), ...(await pixelsOf(task.train))]).size).toBe(200);
+  const again = await opened(aboveHalf(), { data: "random", learns: "answers", samples: 100 });
+  expect(await pixelsOf(again.task.test)).toEqual(await pixelsOf());
+  await expect(opened(model, { data: "random" })).rejects.toMatchObject({ code: "E_FILE" });
 });
 
 test.each([

@@ -12,6 +12,7 @@ import {
   readSidecars,
   type Sidecars,
   setStates,
+  split,
 } from "../data/index.ts";
 import { recordedPrepared, recordPrepared, statedText } from "../data/preprocessing-spec.ts";
 import { PithError } from "../errors.ts";
@@ -21,9 +22,10 @@ import { type Context, completeContext } from "../passes/index.ts";
 import type { Settings } from "./contents.ts";
 import { judgedBy, type MetricName } from "./metrics.ts";
 import { type Preparation, prepare, readingOf } from "./prepare.ts";
+import { randomData, randomName } from "./random-data.ts";
 
 export interface TaskOptions {
-  /** Path of the samples: see `openDataset` for what may lie there. */
+  /** Path of the samples: see `openDataset` for what may lie there. Where another model's answers are learnt, "random" draws inputs. */
   readonly data: string;
   /**
    * How samples are prepared: a preset of `presets`, or text as `parsePreprocessingSpec` has it ("imagenet", "length=128"). Left out: as the model
@@ -100,7 +102,10 @@ export async function openTask(
   const beside = model.place === undefined ? noSidecars : await readSidecars(model.place);
   const how = { beside, stated, set };
   const reading = readingOf(model, how);
-  const stored = await openParts(options.data, { ...reading, calibrate, calibrateAlone, seed: context.seed });
+  const stored =
+    options.data === randomName && learns === "answers"
+      ? await randomParts(model, context)
+      : await openParts(options.data, { ...reading, calibrate, calibrateAlone, seed: context.seed });
   const some = (part: Dataset): Dataset => (samples === undefined ? part : draw(part, samples, context.seed));
   if (learns === "labels" && stored.train === undefined) {
     throw new PithError(
@@ -135,6 +140,16 @@ export async function openTask(
     record,
     openOther: (path) => openDataset(path, reading),
   };
+}
+
+/** Four fifths to train on, one to test. */
+async function randomParts(model: Model, context: Context): Promise<Parts> {
+  const [train, test] = split(await randomData(model, context), [0.8, 0.2], context.seed);
+  if (test === undefined) throw new Error("internal: random inputs were not divided");
+  const text =
+    "random inputs in place of samples: what is learnt and measured on them says little about real ones; unlabelled samples, even other ones, teach more";
+  context.log({ id: "random-data", text, level: "warning" });
+  return { train, calibrate: undefined, test };
 }
 
 /** Stores in a model which outputs it is fed with at the next step, where that was said. @throws PithError E_NAME */

@@ -231,6 +231,22 @@ describe("factorize and distill", () => {
     expect((await json("inspect", at("hidden.distilled.onnx"))).parameters).toBe(12);
   });
 
+  test("distill needs neither labels nor parts, nor samples at all", async () => {
+    const table = at("unlabelled_test.csv");
+    writeFileSync(
+      table,
+      `a,b\n${Array.from({ length: 100 }, (_, at) => `${Math.sin(at)},${Math.cos(1.3 * at)}`).join("\n")}\n`,
+    );
+    const words = ["--teacher", at("hidden.onnx"), "--shrink", "50%", "--epochs", "1", "-o", at("taught.onnx")];
+    const one = await pith("distill", ...words, "--data", table);
+    expect(one.err).toContain("the samples have no labels: the student learns from the teacher alone");
+    expect(one.out).toMatch(/^trained on: unlabelled_test\.csv \(80\) {2}tested on: unlabelled_test\.csv \(20\)$/m);
+    expect(one.out).toMatch(/^agreement +100\.0 % /m);
+    const none = await pith("distill", ...words, "--data", "random", "--samples", "50");
+    expect(none).toMatchObject({ code: 0, err: expect.stringContaining("random inputs in place of samples") });
+    expect(none.out).toMatch(/^trained on: random inputs \(part 1 of 2, 50\)/m);
+  });
+
   test("distill takes the student by name, too, and refuses one that is the teacher or named twice", async () => {
     const words = ["--teacher", at("right.onnx"), "--data", at("points.csv"), "--epochs", "1", "--force"];
     const out = ["-o", at("named.onnx")];

@@ -144,7 +144,8 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
       ? undefined
       : await openJudging(pass, { original, reference }, input, input.data, passContext, context);
   if (judging !== undefined) recordPrepared(model, judging.record);
-  const goal = pass.beginsAnew ? undefined : judging?.judge.goal(input, trains(pass));
+  const isOpen = pass.beginsAnew || (input.maxDrop === undefined && pass.cutsFirst?.(input.options) === true);
+  const goal = isOpen ? undefined : judging?.judge.goal(input, trains(pass));
   if (goal !== undefined && judging !== undefined && trains(pass) && !input.force)
     context.log({ id: "goal", text: beforeTraining(judging, goal, input, pass) });
 

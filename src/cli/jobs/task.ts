@@ -94,8 +94,12 @@ export async function openStepsTask(
   return {
     task,
     used: {
-      train: learning.length > 0 && train !== undefined ? partOf(train) : undefined,
-      calibrate: measuredOn === undefined ? undefined : partOf(measuredOn),
+      ...(train === undefined && calibrate(false) === Number.POSITIVE_INFINITY
+        ? { train: measuredOn && partOf(measuredOn), calibrate: undefined }
+        : {
+            train: learning.length > 0 && train !== undefined ? partOf(train) : undefined,
+            calibrate: measuredOn && partOf(measuredOn),
+          }),
       test: available === undefined || available === seen.count ? partOf(seen) : { ...partOf(seen), available },
     },
     async evaluatedBy(validation) {

@@ -1,0 +1,41 @@
+/** Random inputs as a data set, for what learns the answers of another model and has no samples at all. */
+import { indexed } from "../data/indexed.ts";
+import { joinBatches } from "../data/rows.ts";
+import type { IndexedDataset } from "../data/types.ts";
+import { PithError } from "../errors.ts";
+import { firstThatRuns, guesses, type Length, likelyLengths, randomInputs } from "../evaluate/random-inputs.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/index.ts";
+import { random } from "../tensor/random.ts";
+
+/** What stands for random inputs where a path of samples may. */
+export const randomName = "random";
+
+const count = 10_000;
+/** Where no file says them: longer sequences first, since each place of one is a sample, too. */
+const lengths: readonly Length[] = [[64, 224], [32, 64], ...likelyLengths];
+
+/**
+ * 10,000 samples drawn by the seed, in sizes that the model runs on.
+ * @throws PithError E_UNSUPPORTED for a model that takes texts or several samples at once, and what the runtime says where no size runs.
+ */
+export async function randomData(
+  model: Model,
+  { engine, seed }: Pick<Context, "engine" | "seed">,
+): Promise<IndexedDataset> {
+  const inputs = randomInputs(model);
+  if (inputs.undrawable !== undefined)
+    throw new PithError("E_UNSUPPORTED", `Nothing random can be drawn for the input "${inputs.undrawable}".`);
+  const session = await engine.load(model);
+  const found = await firstThatRuns(session, inputs, guesses(model, inputs, { lengths, batches: [1] }), seed);
+  await session.release();
+  if (found instanceof PithError) throw found;
+  const { shapes } = found.guess;
+  const [wide] = [...shapes].find(([, dims]) => dims[0] !== 1) ?? [];
+  if (wide !== undefined)
+    throw new PithError("E_UNSUPPORTED", `The input "${wide}" does not take single samples, so none can be drawn.`);
+  const sample = (position: number) => inputs.draw(shapes, random(seed, "random data", position));
+  return indexed(`${randomName} inputs`, count, (positions) =>
+    joinBatches(Array.from(positions, sample), "random inputs"),
+  );
+}
