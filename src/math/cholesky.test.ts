@@ -2,7 +2,17 @@ import { describe, expect, test } from "vitest";
 import { Miss } from "../errors.ts";
 import { random } from "../tensor/random.ts";
 import { cholesky, invertLower, solveCholesky, solveLower, solveLowerTransposed } from "./cholesky.ts";
-import { frobenius, identity, type Matrix, matrix, matrixOf, multiply, subtract, transpose } from "./matrix.ts";
+import {
+  frobenius,
+  identity,
+  type Matrix,
+  matrix,
+  matrixOf,
+  multiply,
+  multiplyHere,
+  subtract,
+  transpose,
+} from "./matrix.ts";
 
 function normal(rows: number, columns: number, seed: number): Matrix {
   const stream = random(seed);
@@ -20,7 +30,7 @@ function factorOf(source: Matrix): Matrix {
 }
 
 describe("Cholesky", () => {
-  test.each([1, 2, 5, 40])("a %d × %d Gram matrix is the product of its factor with itself", (size) => {
+  test.each([1, 2, 5, 40, 64, 65, 200])("a %d × %d Gram matrix is the product of its factor with itself", (size) => {
     const tall = normal(size + 10, size, size);
     const gram = multiply(transpose(tall), tall);
     const lower = factorOf(gram);
@@ -35,6 +45,18 @@ describe("Cholesky", () => {
       1e-10,
     );
     expect(frobenius(subtract(multiply(lower, invertLower(lower)), identity(size)))).toBeLessThan(1e-10);
+  });
+
+  test("products may be made elsewhere, and a pivot that fails behind the first block is named", async () => {
+    const tall = normal(170, 150, 3);
+    const gram = multiply(transpose(tall), tall);
+    const lower = factorOf(gram);
+    const right = normal(150, 4, 5);
+    expect(await cholesky(gram, multiplyHere)).toEqual(lower);
+    expect(await invertLower(lower, multiplyHere)).toEqual(invertLower(lower));
+    expect(await solveCholesky(lower, right, multiplyHere)).toEqual(solveCholesky(lower, right));
+    gram.data[100 * 151] = -1;
+    expect(cholesky(gram)).toMatchObject({ reason: expect.stringContaining("pivot 100 of 150") });
   });
 
   test("only the lower triangle is read", () => {

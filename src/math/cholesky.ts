@@ -1,61 +1,164 @@
-/** Cholesky factorization A = L · Lᵀ of symmetric positive definite matrices, and systems solved with it. */
+/**
+ * Cholesky factorization A = L · Lᵀ of symmetric positive definite matrices, and systems solved with it, in blocks (Golub and Van Loan, Matrix
+ * Computations, 4.2.9): in JavaScript, or as promises with large products made by a `multiply`.
+ */
 import { Miss, PithError } from "../errors.ts";
-import { type Matrix, matrix } from "./matrix.ts";
+import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows, transpose } from "./matrix.ts";
+import { product, runWith, type Steps } from "./steps.ts";
 import { axpy, dot } from "./vector.ts";
+
+/** Of the parts that are not worth products. */
+const blockSize = 64;
 
 /**
  * The lower factor L of a symmetric positive definite matrix; only its lower triangle is read. A `Miss` if it is not positive definite:
  * the caller may damp the diagonal and try again.
  * @throws PithError E_SHAPE_MISMATCH if the matrix is not square.
+ * @example
+ * const factor = cholesky(matrixOf([[4, 2], [2, 5]])); // [[2, 0], [1, 2]]
  */
-export function cholesky(source: Matrix): Matrix | Miss {
-  const size = square(source);
+export function cholesky(source: Matrix): Matrix | Miss;
+export function cholesky(source: Matrix, multiply: Multiply): Promise<Matrix | Miss>;
+export function cholesky(source: Matrix, multiply?: Multiply): Matrix | Miss | Promise<Matrix | Miss> {
+  return runWith(factorize(source, square(source)), multiply);
+}
+
+function* factorize(source: Matrix, size: number): Steps<Matrix | Miss> {
   const lower = matrix(size, size);
-  const { data } = lower;
-  for (let row = 0; row < size; row++) {
-    const start = row * size;
-    for (let column = 0; column < row; column++) {
-      const rest = (source.data[start + column] ?? 0) - dot(data, start, data, column * size, column);
-      data[start + column] = rest / (data[column * (size + 1)] ?? 0);
+  for (let row = 0; row < size; row++)
+    lower.data.set(source.data.subarray(row * size, row * size + row + 1), row * size);
+  for (let from = 0; from < size; from += blockSize) {
+    const to = Math.min(size, from + blockSize);
+    const columns = sliceColumns(sliceRows(lower, from, size), from, to);
+    const failed = factorizeHere(columns, from, size);
+    if (failed !== undefined) return failed;
+    if (to < size) {
+      const corner = sliceRows(columns, 0, to - from);
+      const below = yield* product(sliceRows(columns, to - from, columns.rows), transpose(invertHere(corner)));
+      columns.data.set(below.data, corner.data.length);
+      const change = yield* product(below, transpose(below));
+      for (let row = 0; row < below.rows; row++)
+        axpy(-1, change.data, row * below.rows, lower.data, (to + row) * size + to, row + 1);
     }
-    const pivot = (source.data[start + row] ?? 0) - dot(data, start, data, start, row);
-    // Written so that NaN fails too.
-    if (!(pivot > 0 && pivot < Number.POSITIVE_INFINITY)) {
-      return new Miss(`the matrix is not positive definite: pivot ${row} of ${size} is ${pivot}`);
-    }
-    data[start + row] = Math.sqrt(pivot);
+    for (let row = 0; row < columns.rows; row++)
+      lower.data.set(
+        columns.data.subarray(row * columns.columns, (row + 1) * columns.columns),
+        (from + row) * size + from,
+      );
   }
   return lower;
 }
 
-/** X with L · X = B, for a lower triangular L. */
-export function solveLower(lower: Matrix, right: Matrix): Matrix {
-  const { size, width, data } = system(lower, right);
+/** Overwrites the square at the top. */
+function factorizeHere({ columns: size, data }: Matrix, from: number, whole: number): Miss | undefined {
   for (let row = 0; row < size; row++) {
-    for (let k = 0; k < row; k++) axpy(-(lower.data[row * size + k] ?? 0), data, k * width, data, row * width, width);
-    divideRow(data, row, width, lower.data[row * (size + 1)] ?? 0);
+    const start = row * size;
+    for (let column = 0; column < row; column++) {
+      const rest = (data[start + column] ?? 0) - dot(data, start, data, column * size, column);
+      data[start + column] = rest / (data[column * (size + 1)] ?? 0);
+    }
+    const pivot = (data[start + row] ?? 0) - dot(data, start, data, start, row);
+    // Written so that NaN fails too.
+    if (!(pivot > 0 && pivot < Number.POSITIVE_INFINITY)) {
+      return new Miss(`the matrix is not positive definite: pivot ${from + row} of ${whole} is ${pivot}`);
+    }
+    data[start + row] = Math.sqrt(pivot);
   }
-  return matrix(size, width, data);
+  return undefined;
+}
+
+/** X with L · X = B, for a lower triangular L. */
+export function solveLower(lower: Matrix, right: Matrix): Matrix;
+export function solveLower(lower: Matrix, right: Matrix, multiply: Multiply): Promise<Matrix>;
+export function solveLower(lower: Matrix, right: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {
+  return runWith(forward(lower, system(lower, right)), multiply);
 }
 
 /** X with Lᵀ · X = B, for a lower triangular L. */
-export function solveLowerTransposed(lower: Matrix, right: Matrix): Matrix {
-  const { size, width, data } = system(lower, right);
-  for (let row = size - 1; row >= 0; row--) {
-    divideRow(data, row, width, lower.data[row * (size + 1)] ?? 0);
-    for (let k = 0; k < row; k++) axpy(-(lower.data[row * size + k] ?? 0), data, row * width, data, k * width, width);
-  }
-  return matrix(size, width, data);
+export function solveLowerTransposed(lower: Matrix, right: Matrix): Matrix;
+export function solveLowerTransposed(lower: Matrix, right: Matrix, multiply: Multiply): Promise<Matrix>;
+export function solveLowerTransposed(lower: Matrix, right: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {
+  return runWith(backward(lower, system(lower, right)), multiply);
 }
 
 /** X with L · Lᵀ · X = B: the solution of A · X = B given A's Cholesky factor. */
-export function solveCholesky(lower: Matrix, right: Matrix): Matrix {
-  return solveLowerTransposed(lower, solveLower(lower, right));
+export function solveCholesky(lower: Matrix, right: Matrix): Matrix;
+export function solveCholesky(lower: Matrix, right: Matrix, multiply: Multiply): Promise<Matrix>;
+export function solveCholesky(lower: Matrix, right: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {
+  return runWith(both(lower, system(lower, right)), multiply);
+}
+
+function* both(lower: Matrix, solution: Matrix): Steps<Matrix> {
+  return yield* backward(lower, yield* forward(lower, solution));
+}
+
+/** Overwrites the right side by the solution. */
+function* forward(lower: Matrix, solution: Matrix): Steps<Matrix> {
+  const { rows: size, columns: width, data } = solution;
+  for (let from = 0; from < size; from += blockSize) {
+    const to = Math.min(size, from + blockSize);
+    if (from > 0) {
+      const known = sliceColumns(sliceRows(lower, from, to), 0, from);
+      const change = yield* product(known, sliceRows(solution, 0, from));
+      axpy(-1, change.data, 0, data, from * width, change.data.length);
+    }
+    for (let row = from; row < to; row++) {
+      for (let k = from; k < row; k++)
+        axpy(-(lower.data[row * size + k] ?? 0), data, k * width, data, row * width, width);
+      divideRow(data, row, width, lower.data[row * (size + 1)] ?? 0);
+    }
+  }
+  return solution;
+}
+
+/** Overwrites the right side by the solution. */
+function* backward(lower: Matrix, solution: Matrix): Steps<Matrix> {
+  const { rows: size, columns: width, data } = solution;
+  for (let from = Math.floor(Math.max(0, size - 1) / blockSize) * blockSize; from >= 0; from -= blockSize) {
+    const to = Math.min(size, from + blockSize);
+    if (to < size) {
+      const known = transpose(sliceColumns(sliceRows(lower, to, size), from, to));
+      const change = yield* product(known, sliceRows(solution, to, size));
+      axpy(-1, change.data, 0, data, from * width, change.data.length);
+    }
+    for (let row = to - 1; row >= from; row--) {
+      divideRow(data, row, width, lower.data[row * (size + 1)] ?? 0);
+      for (let k = from; k < row; k++)
+        axpy(-(lower.data[row * size + k] ?? 0), data, row * width, data, k * width, width);
+    }
+  }
+  return solution;
 }
 
 /** The inverse of a lower triangular matrix, lower triangular itself. */
-export function invertLower(lower: Matrix): Matrix {
-  const size = square(lower);
+export function invertLower(lower: Matrix): Matrix;
+export function invertLower(lower: Matrix, multiply: Multiply): Promise<Matrix>;
+export function invertLower(lower: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {
+  square(lower);
+  return runWith(invert(lower), multiply);
+}
+
+/** [A 0; B C]⁻¹ = [A⁻¹ 0; -C⁻¹ B A⁻¹ C⁻¹] */
+function* invert(lower: Matrix): Steps<Matrix> {
+  const size = lower.rows;
+  if (size <= blockSize) return invertHere(lower);
+  const half = size >> 1;
+  const under = sliceRows(lower, half, size);
+  const first = yield* invert(sliceColumns(sliceRows(lower, 0, half), 0, half));
+  const second = yield* invert(sliceColumns(under, half, size));
+  const between = yield* product(second, yield* product(sliceColumns(under, 0, half), first));
+  const inverse = matrix(size, size);
+  for (let row = 0; row < half; row++) inverse.data.set(first.data.subarray(row * half, (row + 1) * half), row * size);
+  for (let row = half; row < size; row++) {
+    axpy(-1, between.data, (row - half) * half, inverse.data, row * size, half);
+    const own = (row - half) * second.columns;
+    inverse.data.set(second.data.subarray(own, own + second.columns), row * size + half);
+  }
+  return inverse;
+}
+
+function invertHere(lower: Matrix): Matrix {
+  const size = lower.rows;
   const inverse = matrix(size, size);
   const { data } = inverse;
   for (let row = 0; row < size; row++) {
@@ -74,10 +177,8 @@ function square(source: Matrix): number {
   return source.rows;
 }
 
-function system(
-  lower: Matrix,
-  right: Matrix,
-): { readonly size: number; readonly width: number; readonly data: Float64Array } {
+/** A copy of the right side. */
+function system(lower: Matrix, right: Matrix): Matrix {
   const size = square(lower);
   if (right.rows !== size) {
     throw new PithError(
@@ -85,7 +186,7 @@ function system(
       `A system of ${size} equations needs ${size} right-hand rows, got ${right.rows}.`,
     );
   }
-  return { size, width: right.columns, data: right.data.slice() };
+  return matrix(size, right.columns, right.data.slice());
 }
 
 function divideRow(data: Float64Array, row: number, width: number, divisor: number): void {

@@ -72,6 +72,6 @@ export {
 } from "./rank.ts";
 export { type Svd, singularValues, svd } from "./svd.ts";
 export { largestOfBlocks, tableCodes } from "./table-codes.ts";
-export { orthonormalize, type TruncatedSvd, type TruncationOptions, truncatedSvd } from "./truncate.ts";
+export { type TruncatedSvd, type TruncationOptions, truncatedSvd } from "./truncate.ts";
 export { swapChannels, type Tucker2, type Tucker2Options, tucker2 } from "./tucker.ts";
 export { squareRoot, type WeightFactors, whitenedSvd } from "./whiten.ts";

@@ -137,6 +137,11 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
 /** `multiply` in the form of an injected product. */
 export const multiplyHere: Multiply = (a, b) => Promise.resolve(multiply(a, b));
 
+/** Rows `from` to before `to`, not copied. */
+export function sliceRows({ columns, data }: Matrix, from: number, to: number): Matrix {
+  return matrix(to - from, columns, data.subarray(from * columns, to * columns));
+}
+
 /** Columns `from` to before `to`, copied. */
 export function sliceColumns(source: Matrix, from: number, to: number): Matrix {
   const result = matrix(source.rows, to - from);
@@ -187,18 +192,26 @@ export function subtract(a: Matrix, b: Matrix): Matrix {
 export function frobenius(source: Matrix): number {
   const largest = largestMagnitude(source);
   if (largest === 0 || !Number.isFinite(largest)) return largest;
+  const { data } = source;
+  const scale = Math.abs(Math.log2(largest)) < 400 ? 1 : largest;
   let sum = 0;
-  for (const value of source.data) sum += (value / largest) * (value / largest);
-  return largest * Math.sqrt(sum);
+  for (let at = 0; at < data.length; at++) {
+    const value = (data[at] ?? 0) / scale;
+    sum += value * value;
+  }
+  return scale * Math.sqrt(sum);
 }
 
 /** The largest absolute value; NaN if one is NaN, 0 for an empty matrix. */
 export function largestMagnitude(source: Matrix): number {
+  const { data } = source;
   let largest = 0;
-  for (const value of source.data) {
-    const magnitude = Math.abs(value);
-    if (!(magnitude <= largest)) largest = magnitude;
-    if (Number.isNaN(largest)) return largest;
+  for (let at = 0; at < data.length; at++) {
+    const magnitude = Math.abs(data[at] ?? 0);
+    if (!(magnitude <= largest)) {
+      if (Number.isNaN(magnitude)) return magnitude;
+      largest = magnitude;
+    }
   }
   return largest;
 }

@@ -67,11 +67,12 @@ const mostWork = 2e10;
  * @param ones the feature that is 1 in every row, if there is one.
  * @param damping λ as a share of the mean square of a feature.
  */
-export function solveRidge(
+export async function solveRidge(
   { gram }: Sums,
   gradient: Matrix,
   settings: { readonly damping: number; readonly free: Uint8Array | undefined; readonly ones: number | undefined },
-): Matrix | Miss {
+  multiply: Multiply,
+): Promise<Matrix | Miss> {
   const { damping, free, ones } = settings;
   const size = gram.rows;
   let trace = 0;
@@ -85,8 +86,8 @@ export function solveRidge(
     damped.data[place] = (damped.data[place] ?? 0) + (lambda > 0 ? lambda : 1);
   }
   if (free === undefined) {
-    const lower = cholesky(damped);
-    return lower instanceof Miss ? lower : solveCholesky(lower, gradient);
+    const lower = await cholesky(damped, multiply);
+    return lower instanceof Miss ? lower : solveCholesky(lower, gradient, multiply);
   }
   return solveEach(damped, gradient, free);
 }

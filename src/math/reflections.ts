@@ -2,7 +2,7 @@
  * Householder reflections in blocks, so that nearly all of their work is products: H₁ H₂ … = I - Vᵀ T V, a reflector in each row of V
  * (Schreiber and Van Loan 1989; Golub and Van Loan, Matrix Computations, 5.1.6). Vectors that are reflected lie in rows, too.
  */
-import { type Matrix, matrix, sliceColumns, transpose } from "./matrix.ts";
+import { type Matrix, matrix, sliceColumns, sliceRows, transpose } from "./matrix.ts";
 import { householder } from "./qr.ts";
 import { product, type Steps } from "./steps.ts";
 import { dot } from "./vector.ts";
@@ -38,7 +38,7 @@ export function blockOf(from: number, v: Matrix, tau: Float64Array): Block {
 export function* reflectRows(target: Matrix, { from, v, t }: Block, inverse: boolean, first = 0): Steps<void> {
   const { rows, columns, data } = target;
   if (first === rows) return;
-  const kept = matrix(rows - first, columns, data.subarray(first * columns));
+  const kept = sliceRows(target, first, rows);
   const width = v.columns;
   const seen = width === columns ? kept : sliceColumns(kept, from, from + width);
   const shares = yield* product(seen, transpose(v));
@@ -60,11 +60,11 @@ export function* reflectByAll(target: Matrix, blocks: readonly Block[]): Steps<v
  * @returns the blocks whose product is Q. Their reflectors have their zeros: long vectors are not worth cutting out of.
  */
 export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
-  const { rows: count, columns: length, data } = columns;
+  const { rows: count, columns: length } = columns;
   const blocks: Block[] = [];
   for (let from = 0; from < count; from += blockSize) {
     const size = Math.min(blockSize, count - from);
-    const own = matrix(size, length, data.subarray(from * length, (from + size) * length));
+    const own = sliceRows(columns, from, from + size);
     const panel = sliceColumns(own, from, length);
     const { tau } = householder(panel.data, length - from, size, false);
     const v = matrix(size, length);

@@ -11,13 +11,19 @@ export function* product(a: Matrix, b: Matrix): Steps<Matrix> {
   return yield [a, b];
 }
 
-export function run<T>(steps: Steps<T>): T {
+export function runWith<T>(steps: Steps<T>, multiply: Multiply): Promise<T>;
+export function runWith<T>(steps: Steps<T>, multiply: Multiply | undefined): T | Promise<T>;
+export function runWith<T>(steps: Steps<T>, multiply: Multiply | undefined): T | Promise<T> {
+  return multiply === undefined ? here(steps) : elsewhere(steps, multiply);
+}
+
+function here<T>(steps: Steps<T>): T {
   let next = steps.next();
   while (!next.done) next = steps.next(multiplyHere(...next.value));
   return next.value;
 }
 
-export async function runWith<T>(steps: Steps<T>, multiply: Multiply): Promise<T> {
+async function elsewhere<T>(steps: Steps<T>, multiply: Multiply): Promise<T> {
   let next = steps.next();
   while (!next.done) next = steps.next(await multiply(...next.value));
   return next.value;

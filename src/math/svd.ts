@@ -12,7 +12,7 @@ import { bidiagonalSvd } from "./divide.ts";
 import { jacobiSvd, type RowSvd } from "./jacobi.ts";
 import { identity, largestMagnitude, type Matrix, type Multiply, matrix, transpose } from "./matrix.ts";
 import { type Block, reflectByAll, triangularize } from "./reflections.ts";
-import { run, runWith, type Steps } from "./steps.ts";
+import { runWith, type Steps } from "./steps.ts";
 
 /** The thin decomposition A = U · diag(s) · Vᵀ of an m × n matrix, k = min(m, n). */
 export interface Svd {
@@ -35,8 +35,7 @@ export interface Svd {
 export function svd(source: Matrix): Svd;
 export function svd(source: Matrix, multiply: Multiply): Promise<Svd>;
 export function svd(source: Matrix, multiply?: Multiply): Svd | Promise<Svd> {
-  const steps = leadingTriplets(source, Math.min(source.rows, source.columns));
-  return multiply === undefined ? run(steps) : runWith(steps, multiply);
+  return runWith(leadingTriplets(source, Math.min(source.rows, source.columns)), multiply);
 }
 
 /**
@@ -46,8 +45,7 @@ export function svd(source: Matrix, multiply?: Multiply): Svd | Promise<Svd> {
 export function singularValues(source: Matrix): Float64Array;
 export function singularValues(source: Matrix, multiply: Multiply): Promise<Float64Array>;
 export function singularValues(source: Matrix, multiply?: Multiply): Float64Array | Promise<Float64Array> {
-  const steps = valuesAlone(source);
-  return multiply === undefined ? run(steps) : runWith(steps, multiply);
+  return runWith(valuesAlone(source), multiply);
 }
 
 /** Up to here Jacobi's rotations are as fast. */

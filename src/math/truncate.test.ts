@@ -45,7 +45,7 @@ describe("truncation", () => {
     const source = normal(12, 9, 2);
     const { error } = await truncatedSvd(source, 3);
     for (let seed = 0; seed < 20; seed++) {
-      const basis = await orthonormalize(multiply(source, normal(9, 3, 100 + seed)), multiplyHere);
+      const { basis } = await orthonormalize(multiply(source, normal(9, 3, 100 + seed)), multiplyHere);
       expect(frobenius(subtract(source, multiply(basis, multiply(transpose(basis), source))))).toBeGreaterThan(error);
     }
   });
@@ -89,6 +89,24 @@ describe("randomized truncation", () => {
       const result = await truncatedSvd(source, rank, { method: "randomized" });
       expect(result.relativeError).toBeLessThan(1e-13);
       expect(frobenius(subtract(multiply(transpose(result.u), result.u), identity(rank)))).toBeLessThan(1e-12);
+    }
+  });
+
+  test.each([
+    ["a spectrum that falls by ten orders", (index: number) => 10 ** (-index / 6)],
+    ["a few large values above a flat rest", (index: number) => (index < 5 ? 1e4 : 1)],
+    ["two plateaus", (index: number) => (index < 20 ? 1 : 1e-9)],
+  ])("%s is truncated as well as can be", async (_, decay) => {
+    const { source, s } = decaying(150, 60, decay);
+    const [rows, columns] = [source, transpose(source)];
+    for (const one of [rows, columns]) {
+      const result = await truncatedSvd(one, 20, { method: "randomized" });
+      expect(result.error / truncationError(s, 20)).toBeLessThan(1.01);
+      expect(Math.abs(frobenius(subtract(one, rebuilt(result))) - result.error)).toBeLessThan(
+        1e-14 * (s[0] ?? 0) + 1e-7 * result.error,
+      );
+      for (const basis of [result.u, result.v])
+        expect(frobenius(subtract(multiply(transpose(basis), basis), identity(20)))).toBeLessThan(1e-12);
     }
   });
 

@@ -3,32 +3,33 @@
  *
  * Exact (Eckart and Young 1936): the leading singular triplets; the error is the norm of the other singular values.
  *
- * Randomized (Halko, Martinsson and Tropp 2011), for large matrices of which a small part is wanted: subspace iteration
+ * Randomized (Halko, Martinsson and Tropp 2011), for large matrices of which a part is wanted: subspace iteration
  *
- *     Q ← orth(A Ω);   repeat  Z ← Aᵀ Q,  Q ← orth(A orth(Z));   A ≈ Q Zᵀ,   svd(Z) = V diag(s) Wᵀ,   U = Q W
+ *     Q ← orth(A V),   Z ← Aᵀ Q,   V ← orth(Z), …;   A ≈ Q Zᵀ,   svd(Z) = V diag(s) Wᵀ,   U = Q W
  *
- * ‖Z‖² is the energy that Q has caught, so the iteration stops when it stands still. Q is orthonormal, so the error of the result is known,
- * not estimated: ‖A - U diag(s) Vᵀ‖² = ‖A‖² - Σ s².
+ * from a random V, or from one that powers of AᵀA have brought close. ‖Z‖² is the energy that Q has caught, so the iteration stops when it stands
+ * still. Q is orthonormal, so the error of the result is known, not estimated: ‖A - U diag(s) Vᵀ‖² = ‖A‖² - Σ s².
  */
 import { Miss, PithError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
 import { cholesky, invertLower } from "./cholesky.ts";
 import {
   frobenius,
-  identity,
   type Matrix,
   type Multiply,
   matrix,
   multiplyHere,
   scaleColumns,
+  scaleRows,
   sliceColumns,
   subtract,
   transpose,
 } from "./matrix.ts";
-import { applyQ, householder } from "./qr.ts";
 import { truncationError } from "./rank.ts";
-import { runWith } from "./steps.ts";
+import { reflectByAll, triangularize } from "./reflections.ts";
+import { runWith, type Steps } from "./steps.ts";
 import { leadingTriplets, type Svd, svd } from "./svd.ts";
+import { dot } from "./vector.ts";
 
 export interface TruncatedSvd extends Svd {
   /** ‖A - U diag(s) Vᵀ‖ in the Frobenius norm: what this approximation leaves out. */
@@ -39,7 +40,7 @@ export interface TruncatedSvd extends Svd {
 }
 
 export interface TruncationOptions {
-  /** By default randomized where the smaller side exceeds 600 and the rank is below a quarter of it, exact otherwise. */
+  /** By default randomized where the smaller side exceeds 600 and the rank is at most 0.4 of it, exact otherwise. */
   readonly method?: "exact" | "randomized";
   /** Makes the large products of the randomized method; in JavaScript by default. */
   readonly multiply?: Multiply;
@@ -66,7 +67,7 @@ export async function truncatedSvd(
       `The rank of a ${source.rows} × ${source.columns} matrix is from 0 to ${smaller}, got ${rank}.`,
     );
   }
-  const method = options.method ?? (smaller > 600 && 4 * rank <= smaller ? "randomized" : "exact");
+  const method = options.method ?? (smaller > 600 && 5 * rank <= 2 * smaller ? "randomized" : "exact");
   return method === "exact" ? exactSvd(source, rank, options) : randomizedSvd(source, rank, options);
 }
 
@@ -81,13 +82,13 @@ async function exactSvd(
   return { u, s: s.slice(0, rank), v, error, relativeError: whole === 0 ? 0 : error / whole, method: "exact" };
 }
 
-/** Columns beyond the rank: with 10 more the subspace misses the wanted one with negligible probability (Halko et al., section 4.3). */
-const oversampling = 10;
+/** Columns beyond the rank: the more, the faster the subspace converges (Halko et al., section 4.3). */
+const oversampling = 16;
 
 const mostIterations = 12;
 
-/** An iteration that catches less of the whole energy than this was the last one. */
-const standstill = 1e-6;
+/** The last iteration is the one that makes the squared error smaller by less than this share of it. */
+const standstill = 2e-3;
 
 async function randomizedSvd(source: Matrix, rank: number, options: TruncationOptions): Promise<TruncatedSvd> {
   const { multiply = multiplyHere, seed = 0 } = options;
@@ -99,66 +100,130 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
     );
   }
   if (norm === 0) return exactSvd(source, rank, options);
-  // Of norm 1, so that no square over- or underflows.
-  const a = matrix(
-    source.rows,
-    source.columns,
-    source.data.map((value) => value / norm),
-  );
-  const transposed = transpose(a);
-  const width = Math.min(rank + oversampling, source.rows, source.columns);
+  // No square over- or underflows.
+  const scale = Math.abs(Math.log2(norm)) < 400 ? 1 : Math.max(norm, 2 ** -1000);
+  const unit = scale === 1 ? source : scaleRows(source, new Float64Array(source.rows).fill(1 / scale));
+  const whole = (norm / scale) ** 2;
+  const wide = source.rows < source.columns;
+  const turned = transpose(unit);
+  const [a, transposed] = wide ? [turned, unit] : [unit, turned];
+  const width = Math.min(rank + oversampling, a.columns);
   const stream = random(seed, "truncatedSvd");
   const start = matrix(a.columns, width);
   for (let at = 0; at < start.data.length; at++) start.data[at] = stream.normal();
-  let basis = await orthonormalize(await multiply(a, start), multiply);
-  let image = await multiply(transposed, basis);
-  for (let iteration = 0, caught = frobenius(image) ** 2; iteration < mostIterations; iteration++) {
-    basis = await orthonormalize(await multiply(a, await orthonormalize(image, multiply)), multiply);
+  let { vectors, caught } =
+    a.columns <= 4 * width
+      ? await bySquaring(await multiply(transposed, a), start, multiply)
+      : { vectors: start, caught: 0 };
+  let basis = vectors;
+  let image = vectors;
+  for (let iteration = 0; iteration < mostIterations; iteration++) {
+    ({ basis } = await orthonormalize(await multiply(a, vectors), multiply));
     image = await multiply(transposed, basis);
-    const now = frobenius(image) ** 2;
-    if (now - caught <= standstill) break;
+    const now = energy(image, image) / whole;
+    if (now - caught <= Math.max(standstill * (1 - now), 1e-15)) break;
     caught = now;
+    ({ basis: vectors } = await orthonormalize(image, multiply));
   }
   const small = await svd(image, multiply);
   const u = await multiply(basis, sliceColumns(small.v, 0, rank));
   const s = small.s.slice(0, rank);
   const v = sliceColumns(small.u, 0, rank);
-  const relativeError = await residual(a, u, s, v, multiply);
-  return { u, s: s.map((value) => value * norm), v, error: relativeError * norm, relativeError, method: "randomized" };
+  // From the energies, or from the difference itself where their difference would cancel.
+  const left = 1 - s.reduce((sum, value) => sum + value * value, 0) / whole;
+  const relativeError =
+    left > 1e-8
+      ? Math.sqrt(left)
+      : frobenius(subtract(a, await multiply(scaleColumns(u, s), transpose(v)))) / Math.sqrt(whole);
+  return {
+    ...(wide ? { u: v, v: u } : { u, v }),
+    s: s.map((value) => value * scale),
+    error: relativeError * norm,
+    relativeError,
+    method: "randomized",
+  };
 }
 
-/** ‖A - U diag(s) Vᵀ‖ for ‖A‖ = 1: from the energies, or from the difference itself where their difference would cancel. */
-async function residual(a: Matrix, u: Matrix, s: Float64Array, v: Matrix, multiply: Multiply): Promise<number> {
-  const left = 1 - s.reduce((sum, value) => sum + value * value, 0);
-  if (left > 1e-8) return Math.sqrt(left);
-  return frobenius(subtract(a, await multiply(scaleColumns(u, s), transpose(v))));
+/** Of an iteration that is as many as all before it. */
+const standstillOfSquaring = 2e-2;
+
+const mostSquarings = 5;
+
+/**
+ * Subspace iteration with G = AᵀA, scaled to trace 1, and its powers, which has a cost of its own only once: where the spectrum is flat, and much iteration needed, G² is
+ * G⁴ at the next step, and so on. Directions whose part in G rounding hides are left to iterations with A.
+ */
+async function bySquaring(
+  product: Matrix,
+  start: Matrix,
+  multiply: Multiply,
+): Promise<{ readonly vectors: Matrix; readonly caught: number }> {
+  const trace = product.data.reduce((sum, value, at) => (at % (product.rows + 1) === 0 ? sum + value : sum), 0);
+  const gram = scaleRows(product, new Float64Array(product.rows).fill(1 / trace));
+  let power = await multiply(gram, gram);
+  let [vectors, caught] = [start, 0];
+  for (let squarings = 1; ; squarings++) {
+    const image = await multiply(power, vectors);
+    const { basis, spread } = await orthonormalize(image, multiply, 1e-8);
+    vectors = basis;
+    const now = energy(vectors, await multiply(gram, vectors));
+    const done = now - caught <= standstillOfSquaring * (1 - now);
+    caught = now;
+    if (done || squarings === mostSquarings) return { vectors, caught };
+    // Of the squared power it will be the square, which must stay above what rounding makes of a Gram matrix.
+    if (spread > 1e-3) power = await multiply(power, power);
+  }
+}
+
+/** Σ aᵢⱼ bᵢⱼ */
+function energy(a: Matrix, b: Matrix): number {
+  return dot(a.data, 0, b.data, 0, a.data.length);
+}
+
+export interface Basis {
+  /** Orthonormal columns. */
+  readonly basis: Matrix;
+  /** The smallest pivot of the columns' Cholesky factor beside the largest; 0 where there is none. */
+  readonly spread: number;
 }
 
 /**
- * An orthonormal basis of the columns. Cholesky QR twice, Y ← Y L⁻ᵀ with L Lᵀ = YᵀY, is made of products; it fails only where the columns
- * are nearly dependent, and there Householder reflections serve.
+ * An orthonormal basis of the columns. Cholesky QR, Y ← Y L⁻ᵀ with L Lᵀ = YᵀY, is made of products, and is repeated where rounding has left
+ * more than `defect`; it fails only where the columns are nearly dependent, and there Householder reflections serve.
  */
-export async function orthonormalize(source: Matrix, multiply: Multiply): Promise<Matrix> {
-  let basis = source;
+export async function orthonormalize(source: Matrix, multiply: Multiply, defect = 2 ** -46): Promise<Basis> {
+  let [basis, spread] = [source, 0];
   for (let pass = 0; pass < 2; pass++) {
     const gram = await multiply(transpose(basis), basis);
-    const factor = cholesky(gram);
+    const left = pass === 0 ? 1 : deviationFromIdentity(gram);
+    if (left <= defect) break;
+    const factor = await cholesky(gram, multiply);
     // The second pass repairs what the first has left only if that is little.
-    if (factor instanceof Miss || (pass === 1 && deviationFromIdentity(gram) > 0.1)) return householderBasis(source);
-    basis = await multiply(basis, transpose(invertLower(factor)));
+    if (factor instanceof Miss || (pass === 1 && left > 0.1))
+      return { basis: await runWith(householderBasis(source), multiply), spread: 0 };
+    if (pass === 0) spread = pivotSpread(factor);
+    basis = await multiply(basis, transpose(await invertLower(factor, multiply)));
   }
-  return basis;
+  return { basis, spread };
 }
 
-function householderBasis(source: Matrix): Matrix {
+function* householderBasis(source: Matrix): Steps<Matrix> {
   const { rows, columns } = source;
-  const reflectors = householder(transpose(source).data, rows, columns, false);
+  const blocks = yield* triangularize(transpose(source));
   const basis = matrix(columns, rows);
   for (let column = 0; column < columns; column++) basis.data[column * (rows + 1)] = 1;
-  applyQ(reflectors, basis.data, columns);
+  yield* reflectByAll(basis, blocks);
   return transpose(basis);
 }
 
-function deviationFromIdentity(gram: Matrix): number {
-  return subtract(gram, identity(gram.rows)).data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+function pivotSpread({ rows, data }: Matrix): number {
+  const pivots = Float64Array.from({ length: rows }, (_, index) => data[index * (rows + 1)] ?? 0).sort();
+  return (pivots[0] ?? 1) / (pivots.at(-1) ?? 1);
+}
+
+function deviationFromIdentity({ rows, data }: Matrix): number {
+  let most = 0;
+  for (let at = 0; at < data.length; at++)
+    most = Math.max(most, Math.abs((data[at] ?? 0) - (at % (rows + 1) === 0 ? 1 : 0)));
+  return most;
 }

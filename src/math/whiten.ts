@@ -44,7 +44,7 @@ export async function whitenedSvd(
  * (fewer samples than inputs). What rounding may have made of an eigenvalue 0 is 0.
  */
 export async function squareRoot(gram: Matrix, multiply: Multiply = multiplyHere): Promise<Matrix> {
-  const factor = cholesky(gram);
+  const factor = await cholesky(gram, multiply);
   if (!(factor instanceof Miss)) return factor;
   const { values, vectors } = await symmetricEigen(gram, multiply);
   const rounding = 2 ** -50 * gram.rows * (values[0] ?? 0);

@@ -198,7 +198,8 @@ async function bestWeights(
   if (least <= 1e-12 * power) return before;
   let refused: Miss | undefined;
   for (const damping of dampings) {
-    const step = solveRidge(fit, gradient, { damping, free, ones: takesBias ? features : undefined });
+    const settings = { damping, free, ones: takesBias ? features : undefined };
+    const step = await solveRidge(fit, gradient, settings, multiply);
     if (step instanceof Miss) {
       refused = step;
       continue;

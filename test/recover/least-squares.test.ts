@@ -199,11 +199,16 @@ describe("the systems", () => {
     const sums = emptySums(3, 1);
     await addRows(sums, rows, targets, multiplyHere);
     const start = matrixOf([[0], [0], [0]]);
-    const step = solveRidge(sums, await gradientAt(sums, start, multiplyHere), {
-      damping: 1e-15,
-      free: undefined,
-      ones: 2,
-    });
+    const step = await solveRidge(
+      sums,
+      await gradientAt(sums, start, multiplyHere),
+      {
+        damping: 1e-15,
+        free: undefined,
+        ones: 2,
+      },
+      multiplyHere,
+    );
     if (step instanceof Miss) throw new Error(step.reason);
     for (const one of (await gradientAt(sums, step, multiplyHere)).data) expect(one).toBeCloseTo(0, 10);
     const direct = [0, 1, 2, 3].reduce((sum, row) => {
@@ -217,11 +222,16 @@ describe("the systems", () => {
     const sums = emptySums(3, 1);
     await addRows(sums, rows, targets, multiplyHere);
     const start = matrixOf([[0], [0], [0]]);
-    const step = solveRidge(sums, await gradientAt(sums, start, multiplyHere), {
-      damping: 1e12,
-      free: undefined,
-      ones: 2,
-    });
+    const step = await solveRidge(
+      sums,
+      await gradientAt(sums, start, multiplyHere),
+      {
+        damping: 1e12,
+        free: undefined,
+        ones: 2,
+      },
+      multiplyHere,
+    );
     if (step instanceof Miss) throw new Error(step.reason);
     expect(step.data[0]).toBeCloseTo(0, 8);
     expect(step.data[2]).toBeCloseTo(3, 8);
@@ -231,7 +241,12 @@ describe("the systems", () => {
     const sums = emptySums(3, 1);
     await addRows(sums, rows, targets, multiplyHere);
     const gradient = await gradientAt(sums, matrixOf([[0], [0], [0]]), multiplyHere);
-    const step = solveRidge(sums, gradient, { damping: 1e-15, free: Uint8Array.of(0, 1, 0), ones: undefined });
+    const step = await solveRidge(
+      sums,
+      gradient,
+      { damping: 1e-15, free: Uint8Array.of(0, 1, 0), ones: undefined },
+      multiplyHere,
+    );
     if (step instanceof Miss) throw new Error(step.reason);
     // One unknown: Σ x y / Σ x².
     expect([...step.data]).toEqual([0, expect.closeTo((10 + 2 - 1 + 4) / 7, 10), 0]);
