@@ -9,6 +9,8 @@
 import { parseArgs } from "node:util";
 import { digits, hinton } from "./distill/digits.ts";
 import type { Settings } from "./distill/kept.ts";
+import { bert, shakespeareHalved, storiesHalved } from "./distill/layers.ts";
+import { pictures } from "./distill/pictures.ts";
 import { line } from "./lib/print.ts";
 
 const { values: options, positionals } = parseArgs({
@@ -19,7 +21,14 @@ const { values: options, positionals } = parseArgs({
   },
   allowPositionals: true,
 });
-const experiments: Readonly<Record<string, (settings: Settings) => Promise<boolean>>> = { digits, hinton };
+const experiments: Readonly<Record<string, (settings: Settings) => Promise<boolean>>> = {
+  digits,
+  hinton,
+  cifar: pictures,
+  bert,
+  llama_shakespeare: shakespeareHalved,
+  llama260k: storiesHalved,
+};
 const unknown = positionals.find((name) => experiments[name] === undefined);
 if (unknown !== undefined) {
   line(`There is no ${unknown}: ${Object.keys(experiments).join(", ")}.`);

@@ -53,7 +53,7 @@ export async function digits(settings: Settings): Promise<boolean> {
   line("digits: 784-128-10 and 784-64-10 on MNIST");
   const data = await mnist(smoke);
   if (data === undefined) return true;
-  const training = { epochs: smoke ? 2 : 20, batch: 128 } as const;
+  const training = { epochs: smoke ? 2 : 12, batch: 128 } as const;
   const shifted = { augment: "crop=1" } as const;
   const teacher = (seed: number): Promise<Model> =>
     trained(settings, {
@@ -66,7 +66,7 @@ export async function digits(settings: Settings): Promise<boolean> {
     name: "digits",
     metric: accuracy(),
     seeds: smoke ? [1, 2] : [1, 2, 3, 4, 5],
-    rates: smoke ? [0.004] : [0.002, 0.004, 0.008],
+    rates: smoke ? [0.004] : [0.004, 0.008],
     training,
     data: data.train,
     choice: { data: data.fit, test: data.apart },
@@ -100,9 +100,9 @@ export async function hinton(settings: Settings): Promise<boolean> {
       seed,
       build: () =>
         dense(seed, {
-          ...{ drop0: dropout(0.2), fc1: linear(784, 1200), relu1: relu() },
-          ...{ drop1: dropout(0.5), fc2: linear(1200, 1200), relu2: relu() },
-          ...{ drop2: dropout(0.5), fc3: linear(1200, 10) },
+          ...{ drop0: dropout(0.1), fc1: linear(784, 1200), relu1: relu() },
+          ...{ drop1: dropout(0.3), fc2: linear(1200, 1200), relu2: relu() },
+          ...{ drop2: dropout(0.3), fc3: linear(1200, 10) },
         }),
       training: { epochs: smoke ? 1 : 40, batch, augment: "crop=2", data: data.train, learningRate: 0.001 },
     });

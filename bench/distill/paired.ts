@@ -107,7 +107,7 @@ export function meanOf(values: ArrayLike<number>): number {
 }
 
 /** For each sample the mean over the seeds. */
-function meanRows(all: readonly Float64Array[]): Float64Array {
+export function meanRows(all: readonly Float64Array[]): Float64Array {
   const [first = new Float64Array()] = all;
   return first.map((_, sample) => meanOf(all.map((rows) => rows[sample] ?? 0)));
 }

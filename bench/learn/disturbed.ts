@@ -64,7 +64,7 @@ async function sentences(model: Model): Promise<Samples> {
  * The parts of the text that the network was trained on (nine tenths), chosen by (a twentieth, whose loss rose again as training went on), and is judged
  * by (the last twentieth).
  */
-async function shakespeare(model: Model): Promise<Samples> {
+export async function shakespeare(model: Model): Promise<Samples> {
   const folder = path("models/llama_shakespeare");
   const tokenizer = await openTokenizer(folder);
   if (tokenizer === undefined) throw new Error("llama_shakespeare has no tokenizer.");

@@ -1,4 +1,5 @@
 /** ResNet-20 (He et al. 2016) with 1×1 shortcuts, from nothing on 20,000 images of CIFAR-10. */
+import type { Model } from "pith";
 import { openDataset, presets } from "pith/data";
 import {
   batchNorm,
@@ -29,9 +30,22 @@ function block(from: number, to: number, stride: number): Module {
   return sequential({ sum: residual(main, from === to ? {} : { shortcut }), relu: relu() });
 }
 
-/** Three blocks of a width; the first of them halves the image where the width grows. */
-function stage(from: number, to: number): Module {
-  return sequential([block(from, to, from === to ? 1 : 2), block(to, to, 1), block(to, to, 1)]);
+/** Blocks of a width; the first of them halves the image where the width grows. */
+function stage(count: number, from: number, to: number): Module {
+  const others = Array.from({ length: count - 1 }, () => block(to, to, 1));
+  return sequential([block(from, to, from === to ? 1 : 2), ...others]);
+}
+
+/** The network for CIFAR-10 with so many blocks in each of its stages: 3 of them are ResNet-20. */
+export function resnet(blocks: number, seed: number): Model {
+  return network(
+    {
+      ...{ conv: conv2d(3, 16, 3, { padding: 1, ...unbiased }), bn: batchNorm(16), relu: relu() },
+      ...{ stage1: stage(blocks, 16, 16), stage2: stage(blocks, 16, 32), stage3: stage(blocks, 32, 64) },
+      ...{ pool: globalAveragePool(), flat: flatten(), fc: linear(64, 10) },
+    },
+    { input: ["batch", 3, 32, 32], seed },
+  );
 }
 
 export const resnet20: FromScratch = {
@@ -46,15 +60,7 @@ export const resnet20: FromScratch = {
   least: 0.82,
   within: 0.015,
   preprocessing: presets.cifar10,
-  build: (seed) =>
-    network(
-      {
-        ...{ conv: conv2d(3, 16, 3, { padding: 1, ...unbiased }), bn: batchNorm(16), relu: relu() },
-        ...{ stage1: stage(16, 16), stage2: stage(16, 32), stage3: stage(32, 64) },
-        ...{ pool: globalAveragePool(), flat: flatten(), fc: linear(64, 10) },
-      },
-      { input: ["batch", 3, 32, 32], seed },
-    ),
+  build: (seed) => resnet(3, seed),
   async data() {
     const folder = shared("data/cifar10");
     if (folder === undefined) return undefined;

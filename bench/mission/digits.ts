@@ -1,5 +1,5 @@
 /**
- * Part "digits": a network trained, pruned, quantized, factorized and distilled with the library, on all of MNIST.
+ * Part "digits": a network trained, pruned, quantized and factorized with the library, on all of MNIST.
  *
  * Accuracies are of the 10,000 test images, differences to the network that was trained first are paired by image. Nothing is chosen by the
  * test images: settings were chosen on 10,000 of the training images, and training ends after a fixed number of epochs.
@@ -9,16 +9,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Model, open, save } from "pith";
 import { collect, type IndexedDataset } from "pith/data";
-import { distillation } from "pith/distill";
 import { createEngine } from "pith/engine";
-import { accuracy, compareRows, evaluate, pairedMeans, type Size, size } from "pith/evaluate";
+import { accuracy, compareRows, evaluate, type Size, size } from "pith/evaluate";
 import { factorize } from "pith/factorize";
 import { linear, network, relu } from "pith/nn";
 import { globalUnstructured, l1Unstructured, remove } from "pith/prune";
 import { quantize } from "pith/quantize";
 import { type Epoch, train } from "pith/train";
 import { digits as openDigits } from "../../examples/digits.ts";
-import { bytes, integer, percent } from "../../src/evaluate/numbers.ts";
+import { bytes, integer } from "../../src/evaluate/numbers.ts";
 import { dropTarget, heading, line, points, share, table, target } from "../lib/print.ts";
 
 const seed = 1;
@@ -26,9 +25,6 @@ const seed = 1;
 const training = { epochs: 10, batch: 128, learningRate: 0.005, weightDecay: 1e-4, threads: 1 } as const;
 /** After a change; the learning rate falls to zero within these epochs, as in training. */
 const tuning = { epochs: 5, batch: 128, learningRate: 0.005, threads: 1 } as const;
-const studentSeeds = [1, 2, 3, 4, 5];
-/** The 97.5 % quantile of Student's t with four degrees of freedom. */
-const t95 = 2.776;
 
 const engine = createEngine();
 
@@ -62,7 +58,6 @@ export async function digits(): Promise<void> {
     showTraining(history, (user + system) / 1e6 / history.length);
     const original = await measured(net, parts, folder);
     await techniques(net, original, parts, folder);
-    await students(net, original, parts, folder);
   } finally {
     await rm(folder, { recursive: true });
   }
@@ -155,50 +150,4 @@ function weight(before: Size, after: Size): string[] {
     (after.bytes / before.bytes).toFixed(3),
     after.brotli === undefined ? "–" : bytes(after.brotli),
   ];
-}
-
-/** A student that learns from the labels alone, and the same student that also learns from the teacher: same start, same batches. */
-async function students(teacher: Model, { rows: ofTeacher }: Measured, parts: Parts, folder: string): Promise<void> {
-  const metric = accuracy();
-  const rows: Row[] = [];
-  const gains: number[] = [];
-  const alone: Float64Array[] = [];
-  const distilled: Float64Array[] = [];
-  for (const own of studentSeeds) {
-    const pair: Measured[] = [];
-    for (const loss of [undefined, distillation({ teacher, temperature: 4, alpha: 0.7 })]) {
-      const student = shape(64, own);
-      const options = { ...training, data: parts.train, ...(loss === undefined ? {} : { loss }) };
-      await train(student, options, { engine, seed: own });
-      pair.push(await measured(student, parts, folder));
-    }
-    const [first, second] = pair;
-    if (first === undefined || second === undefined) continue;
-    const { original, candidate, difference, pairs } = compareRows(metric, first.rows, second.rows);
-    alone.push(first.rows);
-    distilled.push(second.rows);
-    gains.push(difference.value);
-    const disputed = `${pairs?.onlyCandidate ?? 0} : ${pairs?.onlyOriginal ?? 0}`;
-    rows.push([String(own), share(original), share(candidate), points(difference), disputed]);
-  }
-  line(`\nStudent 784-64-10, ${training.epochs} epochs, alone and distilled (temperature 4, alpha 0.7)`);
-  line(`teacher ${percent(mean([...ofTeacher]), 2)}; n = ${integer(parts.test.count)} for each seed`);
-  table([">seed", ">alone", ">distilled", ">points (paired)", ">only one right"], rows);
-  const average = mean(gains);
-  const deviation = Math.sqrt(gains.reduce((sum, gain) => sum + (gain - average) ** 2, 0) / (gains.length - 1));
-  const half = (t95 * deviation) / Math.sqrt(gains.length);
-  const bySeed = points({ value: average, low: average - half, high: average + half, count: gains.length });
-  line(`  mean over seeds: ${bySeed} points, interval over ${gains.length} seeds (Student's t)`);
-  const byImage = points(pairedMeans(meanRows(alone), meanRows(distilled)));
-  line(`  mean over images: ${byImage} points, interval over ${integer(parts.test.count)} images, seeds as they are`);
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-/** For each image the share of seeds that were right. */
-function meanRows(all: readonly Float64Array[]): Float64Array {
-  const [first = new Float64Array()] = all;
-  return first.map((_, image) => mean(all.map((rows) => rows[image] ?? 0)));
 }
