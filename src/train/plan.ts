@@ -61,7 +61,7 @@ export function epochSeed(seed: number, epoch: number): number {
 
 export async function planOf(model: Model, options: TrainOptions, context: Context): Promise<Plan> {
   const { schedule, warmup, metric, every, patience, augment, layers, except, rates, threads } = options;
-  const { epochs, accumulate, clip, average, checkpoint, resume, checkpointing } = options;
+  const { epochs, accumulate, clip, average, checkpoint, resume, checkpointing, frozenCache } = options;
   const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
   const optimizer = optimizerOf(options);
   const learningRate = options.learningRate ?? usualRate(optimizer);
@@ -91,6 +91,8 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     except,
     rates,
     threads,
+    frozenCache: epochs > 1 ? frozenCache : 0,
+    samples: data.count,
     checkpointing,
   };
 }
@@ -105,7 +107,7 @@ function batchOf(model: Model, given: number | undefined, data: Dataset, context
 
 /** Options in which a training may differ from the one that it continues: how far it goes, when it is evaluated, where and in what memory. */
 const free: ReadonlySet<string> = new Set([
-  ...["epochs", "every", "patience", "checkpoint", "resume", "threads", "checkpointing"],
+  ...["epochs", "every", "patience", "checkpoint", "resume", "threads", "checkpointing", "frozenCache"],
   // Identified by their samples, and by how many there are in a batch in the end.
   ...["data", "batch"],
 ]);

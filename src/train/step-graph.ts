@@ -15,6 +15,7 @@ import { int64 } from "../tensor/dense.ts";
 import type { Batch, Tensor } from "../tensor/types.ts";
 import { channelBlock } from "./channel-blocks.ts";
 import { differentiate } from "./differentiate.ts";
+import { type FrozenPart, type Kept, withAnswersKept } from "./frozen-cache.ts";
 import type { Loss } from "./loss.ts";
 import { type Moment, writeLoss } from "./write-loss.ts";
 
@@ -28,7 +29,7 @@ interface StepGraph {
   readonly states: ReadonlyMap<string, string>;
   readonly draws: boolean;
   readonly session: Session;
-  readonly frozen: Session | undefined;
+  readonly frozen: FrozenPart | undefined;
   /** What the session is fed with for a batch, besides the parameters; `drawn` is the step's random number. */
   feeds(batch: Batch, drawn: number, moment: Moment): Promise<Batch>;
 }
@@ -42,6 +43,7 @@ export async function loadStepGraph(
   example: Batch,
   wanted: ReadonlySet<string>,
   { loss, carry, threads, checkpointing = false }: StepOptions,
+  kept: Kept,
   context: Context,
 ): Promise<StepGraph> {
   const working = prepared.clone();
@@ -68,6 +70,8 @@ export async function loadStepGraph(
           await session.release();
           throw error;
         });
+  const frozenPart =
+    frozen === undefined || frozenSession === undefined ? undefined : withAnswersKept(frozenSession, frozen, kept);
   const stepInputs = new Set(step.graph.feeds.map(({ name }) => name));
   const frozenInputs = new Set(frozen?.graph.feeds.map(({ name }) => name));
   return {
@@ -79,10 +83,10 @@ export async function loadStepGraph(
     states,
     draws: draw !== undefined,
     session,
-    frozen: frozenSession,
+    frozen: frozenPart,
     async feeds(batch, drawn, moment) {
       const feeds = { ...written.feeds(batch, moment), ...(draw === undefined ? {} : { [draw]: int64([], [drawn]) }) };
-      const fixed = frozenSession === undefined ? {} : await frozenSession.run(only(feeds, frozenInputs));
+      const fixed = frozenPart === undefined ? {} : await frozenPart.run(only(feeds, frozenInputs));
       return only({ ...feeds, ...fixed }, stepInputs);
     },
   };
@@ -161,6 +165,9 @@ export interface StepOptions extends Selection {
   readonly threads?: number | undefined;
   /** Let the graph add this factor of the gradient before to the gradient: an optimizer's `carry`. */
   readonly carry?: number | undefined;
+  /** Bytes for what frozen parts answer to samples that come again (0), of `samples` in an epoch. */
+  readonly frozenCache?: number | undefined;
+  readonly samples?: number | undefined;
   /** Compute activations again in the backward pass instead of keeping them: less memory, a third more time. */
   readonly checkpointing?: boolean | undefined;
 }

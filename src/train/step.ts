@@ -83,7 +83,8 @@ export async function createStep(
 /** `createStep` for a model whose roles are declared: its numbers are not read again. */
 export async function stepOf(model: Model, example: Batch, options: StepOptions, context: Context): Promise<Step> {
   const { model: working, wanted, ties, groups } = await trainableCopy(model, options, context);
-  const graphs = bySizes((batch) => loadStepGraph(working, batch, wanted, options, context), releaseStepGraph);
+  const kept = { left: options.frozenCache ?? 0, samples: options.samples };
+  const graphs = bySizes((batch) => loadStepGraph(working, batch, wanted, options, kept, context), releaseStepGraph);
   const first = await graphs.of(example);
   for (const [name, node] of first.stopped) {
     const text = `"${name}" is not trained: the loss depends on it only through ${describe(node)}, which passes no gradient on`;

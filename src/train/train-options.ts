@@ -119,6 +119,10 @@ const trainEntries = v.strictObject({
   ),
   threads: described(v.optional(countOption), "threads of the runtime"),
   checkpointing: described(v.optional(v.boolean(), false), "gradient checkpointing: less memory, a third more time"),
+  frozenCache: described(
+    v.optional(v.pipe(v.number(), v.minValue(0)), 2 ** 30),
+    "bytes to keep what a teacher, or a part that is not trained, answers to samples that come again; 0: none",
+  ),
   checkpoint: described(
     v.pipe(v.optional(v.string()), v.metadata({ value: "folder" })),
     "folder for checkpoints, last.onnx and best.onnx",

@@ -1,0 +1,136 @@
+import { describe, expect, test } from "vitest";
+import { memory } from "../data/index.ts";
+import { distill } from "../distill/index.ts";
+import { createEngine, type Engine } from "../engine/index.ts";
+import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
+import { linear, network, relu } from "../nn/index.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { float32 } from "../tensor/dense.ts";
+import type { Batch } from "../tensor/types.ts";
+import { withAnswersKept } from "./frozen-cache.ts";
+
+/** Runs a graph with and without keeping its answers, on rows of `numbers`, and counts the runs. */
+async function tried(text: string, batches: readonly (readonly number[])[], { left = 1e6, samples = 8 } = {}) {
+  const model = parseModel(text);
+  const plain = await createEngine().load(model);
+  let runs = 0;
+  const counting = {
+    async run(feeds: Batch) {
+      runs++;
+      return plain.run(feeds);
+    },
+    async release() {},
+  };
+  const kept = { left, samples };
+  const part = withAnswersKept(counting, model, kept);
+  const counts: number[] = [];
+  for (const rows of batches) {
+    const feeds = {
+      x: float32(
+        [4, 2],
+        rows.flatMap((row) => [Math.sin(row), Math.cos(2 * row)]),
+      ),
+    };
+    expect(await part.run(feeds)).toEqual(await plain.run(feeds));
+    counts.push(runs);
+    runs = 0;
+  }
+  const { left: rest } = kept;
+  await part.release();
+  expect(kept.left).toBe(left);
+  return { counts, taken: left - rest };
+}
+
+const graph = (lines: string, output: string): string => `opset 18
+graph (x: float32[4, 2]) -> (y: ${output}, steps: float32[3]) {
+  w: float32[2, 3] = [1, 2, 3, 4, 5, 6]
+  steps = Mul(c, c)
+  c: float32[3] = [1, 2, 3]
+  ${lines}
+}`;
+const teacher = graph("y = MatMul(x, w)", "float32[4, 3]");
+const [first, second, mixed] = [
+  [0, 1, 2, 3],
+  [4, 5, 6, 7],
+  [7, 0, 5, 2],
+];
+
+describe("answers of a frozen part", () => {
+  test("are kept by sample: a batch of known ones is not run, and what depends on no input is there as well", async () => {
+    // The first batch is run once more, to see whether its answers are of samples.
+    const { counts, taken } = await tried(teacher, [first, second, mixed, first, [0, 1, 2, 8], [8, 0, 8, 4]]);
+    expect(counts).toEqual([2, 1, 0, 0, 1, 0]);
+    expect(taken).toBe(9 * 3 * 4);
+  });
+
+  test("may have several rows a sample, as texts have", async () => {
+    const rows = `shape: int64[2] = [8, 1]\n  flat = Reshape(x, shape)\n  v: float32[1, 3] = [1, 2, 3]\n  y = MatMul(flat, v)`;
+    expect((await tried(graph(rows, "float32[8, 3]"), [first, second, mixed])).counts).toEqual([2, 1, 0]);
+  });
+
+  test.each([
+    [
+      "statistics of the batch",
+      "axes: int64[1] = [0]\n  mean = ReduceMean(x, axes)\n  z = Sub(x, mean)\n  y = MatMul(z, w)",
+      "float32[4, 3]",
+    ],
+    ["similarities between samples", "t = Transpose(x) {perm=[1, 0]}\n  y = MatMul(x, t)", "float32[4, 4]"],
+    ["sums over the batch", "y = ReduceSum(x) {keepdims=0}", "float32[]"],
+    ["places of a transposed text", "y = Transpose(x) {perm=[1, 0]}", "float32[2, 4]"],
+  ])("are not kept where they are %s", async (_, lines, output) => {
+    const { counts, taken } = await tried(graph(lines, output), [first, second, first, mixed]);
+    expect(counts.slice(1)).toEqual([1, 1, 1]);
+    expect(taken).toBe(0);
+  });
+
+  test("are not kept where the budget does not hold those of an epoch", async () => {
+    expect((await tried(teacher, [first, first], { left: 8 * 3 * 4 - 1 })).counts).toEqual([1, 1]);
+    expect((await tried(teacher, [first, first], { left: 8 * 3 * 4 })).counts).toEqual([2, 0]);
+    expect((await tried(teacher, [first, first], { left: 0 })).counts).toEqual([1, 1]);
+  });
+
+  test("are given up where samples do not come again, as under augmentation", async () => {
+    const batches = Array.from({ length: 9 }, (_, at) => [4 * at, 4 * at + 1, 4 * at + 2, 4 * at + 3]);
+    const { counts, taken } = await tried(teacher, [...batches, first]);
+    expect(counts.at(-1)).toBe(1);
+    expect(taken).toBe(0);
+  });
+});
+
+describe("distill", () => {
+  const inputs = Float32Array.from({ length: 64 * 4 }, (_, at) => Math.sin(at * 1.7));
+  const data = memory("waves", { input: float32([64, 4], inputs) });
+  const teaches = network({ fc1: linear(4, 32), relu: relu(), fc2: linear(32, 3) }, { input: ["batch", 4], seed: 2 });
+
+  async function learnt(options: { readonly frozenCache?: number; readonly augment?: string }) {
+    const engine = createEngine();
+    let runs = 0;
+    const counting: Engine = {
+      async load(model: Model, how) {
+        const session = await engine.load(model, how);
+        if (how?.inPlace === true || how?.optimize === false) return session;
+        return {
+          ...session,
+          run: (...given) => session.run(...given).finally(() => runs++),
+          release: () => session.release(),
+        };
+      },
+    };
+    const student = network({ fc: linear(4, 3) }, { input: ["batch", 4], seed: 3 });
+    await distill(
+      student,
+      { teacher: teaches, data, epochs: 5, batch: 16, learningRate: 0.01, ...options },
+      { engine: counting },
+    );
+    const weights = await student.graph.value("fc.weight")?.tensor?.read();
+    return { runs, weights: weights === undefined ? [] : [...toFloat64(weights)] };
+  }
+
+  test("runs the teacher in the first epoch alone, and learns the same to the bit", async () => {
+    const [kept, plain] = [await learnt({}), await learnt({ frozenCache: 0 })];
+    expect(plain.runs).toBe(5 * 4);
+    expect(kept.runs).toBe(4 + 1);
+    expect(kept.weights).toEqual(plain.weights);
+  });
+});

@@ -1,0 +1,170 @@
+/**
+ * What a frozen part (a teacher, a backbone) answers to a sample, kept while the training lasts: an epoch later it need not be run again.
+ *
+ * A sample is known by the content of what the frozen part is fed for it, so one that augmentation has changed is another sample, and the same change
+ * is the same sample. A batch all of whose samples are known is not run. For a step with the cache to be the step without it, to the bit,
+ * the answers to a sample must not depend on the others of its batch. That is tried on the first batch: run again with its samples moved up by one
+ * place and its last one left out, each sample must get the same bits. Where it does not (statistics of a batch, similarities between
+ * samples, kernels that round by place), and as soon as a run disagrees with what was kept, nothing is kept.
+ */
+import { downstream } from "../analysis/downstream.ts";
+import { infer } from "../analysis/infer.ts";
+import { sha256Text } from "../data/hash.ts";
+import { gatherRows, mapColumns } from "../data/rows.ts";
+import { type BatchStore, openStorage } from "../data/store.ts";
+import type { Model } from "../graph/model.ts";
+import { bytesOf } from "../tensor/dense.ts";
+import { sameDims } from "../tensor/dims.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+
+/** What is kept of all frozen parts of a training. */
+export interface Kept {
+  /** Bytes that may still be kept, in memory and on disk. */
+  left: number;
+  /** Samples of an epoch, where they are known: what would not hold them all holds none. */
+  readonly samples: number | undefined;
+}
+
+/** Samples that are looked for before it is decided that they do not come again, as multiples of an epoch, and the share that must have. */
+const patience = 3;
+const leastShare = 0.1;
+
+export interface FrozenPart {
+  run(feeds: Batch): Promise<Batch>;
+  release(): Promise<void>;
+}
+
+/** A session of a frozen part, whose answers are kept. @param frozen Its graph, sizes fixed. */
+export function withAnswersKept(session: FrozenPart, frozen: Model, kept: Kept): FrozenPart {
+  const { graph } = frozen;
+  const varying = downstream(graph, graph.feeds, infer(frozen));
+  const fixed = new Set(graph.outputs.flatMap((output) => (varying.has(output) ? [] : [output.name])));
+  const places = new Map<string, number>();
+  const storage = openStorage();
+  let store: BatchStore | undefined;
+  let constants: Batch = {};
+  let [open, looked, found, taken] = [kept.left > 0, 0, 0, 0];
+
+  const stop = async (): Promise<void> => {
+    open = false;
+    places.clear();
+    kept.left += taken;
+    taken = 0;
+    await storage.release();
+  };
+
+  /** The first run that can tell: whether answers are of samples, and fit into what is left. */
+  const begin = async (feeds: Batch, outputs: Batch, keys: readonly string[]): Promise<void> => {
+    const count = keys.length;
+    if (new Set(keys).size < 2 && count > 1) return;
+    const answers = only(outputs, (name) => !fixed.has(name));
+    const isMany = (bytesIn(answers) / count) * (kept.samples ?? 0) > kept.left;
+    if (isMany || !(await areOfSamples(session, feeds, answers, count))) return stop();
+    constants = only(outputs, (name) => fixed.has(name));
+    store = storage.store("frozen answers");
+  };
+
+  return {
+    async run(feeds) {
+      const count = open ? countOf(feeds) : undefined;
+      if (count === undefined) return session.run(feeds);
+      const keys = await keysOf(feeds, count);
+      const known = keys.map((key) => places.get(key));
+      looked += count;
+      found += known.filter((place) => place !== undefined).length;
+      if (store !== undefined && known.every((place) => place !== undefined))
+        return { ...constants, ...flat(await store.gather(Uint32Array.from(known))) };
+      const outputs = await session.run(feeds);
+      if (store === undefined) await begin(feeds, outputs, keys);
+      if (store === undefined) return outputs;
+      const answers = bySample(
+        only(outputs, (name) => !fixed.has(name)),
+        count,
+      );
+      const again = known.findIndex((place) => place !== undefined);
+      const isOther =
+        again >= 0 && !equal(await store.gather(Uint32Array.of(known[again] ?? 0)), rows(answers, [again]));
+      const isRare = looked > patience * (kept.samples ?? Number.POSITIVE_INFINITY) && found < leastShare * looked;
+      if (isOther || isRare) {
+        await stop();
+        return outputs;
+      }
+      const missing = [...new Map(keys.map((key, at) => [key, at]))].filter(([key]) => !places.has(key));
+      if (missing.length === 0) return outputs;
+      const added = rows(
+        answers,
+        missing.map(([, at]) => at),
+      );
+      const bytes = bytesIn(added);
+      if (bytes > kept.left) return outputs;
+      kept.left -= bytes;
+      taken += bytes;
+      for (const [at, [key]] of missing.entries()) places.set(key, store.count + at);
+      await store.add(added);
+      return outputs;
+    },
+    async release() {
+      await stop();
+      await session.release();
+    },
+  };
+}
+
+const contents = (dense: Dense): Uint8Array => (dense.type === "string" ? new Uint8Array() : bytesOf(dense));
+
+const bytesIn = (batch: Batch): number => Object.values(batch).reduce((sum, dense) => sum + contents(dense).length, 0);
+
+/** Samples of a batch: what all inputs have along their first axis; undefined where they differ. */
+function countOf(feeds: Batch): number | undefined {
+  if (Object.values(feeds).some(({ type }) => type === "string")) return undefined;
+  const [count, ...others] = new Set(Object.values(feeds).map(({ dims }) => dims[0]));
+  return others.length > 0 ? undefined : count;
+}
+
+async function keysOf(feeds: Batch, count: number): Promise<readonly string[]> {
+  const columns = Object.values(feeds).map(contents);
+  const row = (at: number) =>
+    columns.map((bytes) => bytes.subarray((at * bytes.length) / count, ((at + 1) * bytes.length) / count));
+  return Promise.all(Array.from({ length: count }, (_, at) => sha256Text(row(at))));
+}
+
+async function areOfSamples(session: FrozenPart, feeds: Batch, answers: Batch, count: number): Promise<boolean> {
+  if (
+    Object.values(answers).some(({ dims, type }) => type === "string" || (dims[0] ?? 0) % count !== 0 || dims[0] === 0)
+  )
+    return false;
+  if (count === 1) return true;
+  const moved = Array.from({ length: count }, (_, at) => Math.max(0, at - 1));
+  const again = only(await session.run(rows(feeds, moved)), (name) => name in answers);
+  return equal(bySample(again, count), rows(bySample(answers, count), moved));
+}
+
+const only = (batch: Batch, wanted: (name: string) => boolean): Batch =>
+  Object.fromEntries(Object.entries(batch).filter(([name]) => wanted(name)));
+
+const rows = (batch: Batch, at: readonly number[]): Batch =>
+  mapColumns(batch, (dense) => gatherRows(dense, Uint32Array.from(at)));
+
+/** [4 · n, …] as [n, 4, …]: the places of a sample's text follow each other. */
+function bySample(batch: Batch, count: number): Batch {
+  return mapColumns(batch, (dense) => {
+    const [first = 0, ...others] = dense.dims;
+    return { ...dense, dims: [count, first / count, ...others] } as Dense;
+  });
+}
+
+function flat(batch: Batch): Batch {
+  return mapColumns(batch, (dense) => {
+    const [count = 0, each = 0, ...others] = dense.dims;
+    return { ...dense, dims: [count * each, ...others] } as Dense;
+  });
+}
+
+function equal(some: Batch, others: Batch): boolean {
+  return Object.entries(some).every(([name, dense]) => {
+    const other = others[name];
+    if (other === undefined || !sameDims(dense.dims, other.dims)) return false;
+    const [a, b] = [contents(dense), contents(other)];
+    return a.every((byte, at) => byte === b[at]);
+  });
+}
