@@ -1,3 +1,4 @@
+export { type Attention, attentions, type Heads } from "./attention.ts";
 export { joinBlocks } from "./block-use.ts";
 export { type Block, type Blocks, blocks, extractBlock } from "./blocks.ts";
 export { channelGroups, type Group, removable, type Slice } from "./channels.ts";

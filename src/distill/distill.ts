@@ -110,7 +110,7 @@ export const distill = definePass({
             meanings: {
               title:
                 "Losses (--loss), those of student and teacher with student=name and teacher=name of values, layers or blocks",
-              rows: meaningsOf(lossesAgainst({ teachers: [], match: "block", label: "" })),
+              rows: meaningsOf(lossesAgainst({ teachers: [], match: "block", label: "", told: new Set() })),
             },
           }),
         ),

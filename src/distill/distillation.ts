@@ -43,7 +43,7 @@ export interface DistillationOptions {
 export function distillation(options: DistillationOptions): Loss {
   const { teacher, loss, match = "block", label = "label" } = options;
   const teachers = typeof teacher === "object" && "length" in teacher ? teacher : [teacher];
-  const table = lossesAgainst({ teachers, match, label });
+  const table = lossesAgainst({ teachers, match, label, told: new Set() });
   // By its file, wherever that is called from.
   const names = teachers.map((each) => (typeof each === "string" ? each.slice(each.search(/[^\\/]*$/)) : "a model"));
   const settings = { match, teacher: names.join(", ") };

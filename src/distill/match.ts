@@ -5,6 +5,7 @@
  * residual block. Networks without such are matched layer by layer. Block i of the student's n (from 0) learns from the teacher's block
  * ⌈(i + 1) · m / n⌉ - 1 of m, so that the last learns from the last, and none from what lies further ahead than it does itself.
  */
+import { type Attention, attentions } from "../analysis/attention.ts";
 import { blocks } from "../analysis/blocks.ts";
 import { infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
@@ -45,14 +46,33 @@ export function matchLayers(student: Model, teacher: Model, by: Matching = "bloc
     }
     return found;
   }
-  const [own, other] = [stages(student), stages(teacher)];
+  const [ofStudent, ofTeacher] = [stagesOf(student), stagesOf(teacher)];
+  const [own, other] = [alike(ofStudent, ofTeacher), alike(ofTeacher, ofStudent)];
   if (own.length === 0) return new Miss(`the student's graph shows no blocks: ${instead}`);
   if (other.length === 0) return new Miss(`the teacher's graph shows no blocks: ${instead}`);
   if (by === "shape") return byShape(own, other);
-  return own.flatMap((value, at) => {
-    const from = other[Math.ceil(((at + 1) * other.length) / own.length) - 1];
-    return from === undefined ? [] : [{ student: value, teacher: from }];
+  return byPlace(own, other);
+}
+
+function byPlace<T>(own: readonly T[], other: readonly T[]): readonly { readonly student: T; readonly teacher: T }[] {
+  return own.flatMap((student, at) => {
+    const teacher = other[Math.ceil(((at + 1) * other.length) / own.length) - 1];
+    return teacher === undefined ? [] : [{ student, teacher }];
   });
+}
+
+/** The attentions of two networks, by their place. */
+export function matchAttention(
+  student: Model,
+  teacher: Model,
+): readonly { readonly student: Attention; readonly teacher: Attention }[] | Miss {
+  const [own, other] = [student, teacher].map((model) => attentions(model, infer(model)));
+  const lacking = own?.length === 0 ? "student" : other?.length === 0 ? "teacher" : undefined;
+  if (own === undefined || other === undefined || lacking !== undefined)
+    return new Miss(
+      `the ${lacking}'s graph shows no attention: where it is one fused operator, run the recipe step \`lower-fused\` first, or name values: student=…, teacher=… of the loss`,
+    );
+  return byPlace(own, other);
 }
 
 /** A value by its name, or by that of the layer or block that makes it. */
@@ -86,26 +106,47 @@ function byName(student: Model, teacher: Model): readonly Matched[] | Miss {
 }
 
 /** What the blocks of a network make, without what it answers: the states between the layers of a transformer, the maps of residual blocks. */
-function stages(model: Model): readonly Value[] {
+interface Stages {
+  readonly values: readonly Value[];
+  /** Of each, how many layers its block holds. */
+  readonly sizes: readonly number[];
+  /** How many layers a block that repeats holds; undefined where none does. */
+  readonly repeated: number | undefined;
+}
+
+function stagesOf(model: Model): Stages {
   const { graph } = model;
-  const all = blocks(model, infer(model)).blocks;
+  const { blocks: all, repeats } = blocks(model, infer(model));
   const read = new Set(all.flatMap(({ inputs }) => inputs));
   const fewest = all.some((block) => block.layers.length > 1) ? 2 : 1;
-  const found: Value[] = [];
+  const [values, sizes]: [Value[], number[]] = [[], []];
   let isOpen = false;
   for (const block of all) {
     const made = block.outputs.find((value) => read.has(value));
     const size = block.layers.length;
     // An activation behind a block belongs to it, as long as it changes no dimension.
-    const before = found.at(-1);
-    if (size > 0) isOpen = size >= fewest;
+    const before = values.at(-1);
     const goesOn = size === 0 && before !== undefined && sizesOf(made) === sizesOf(before);
-    isOpen &&= size > 0 || goesOn;
+    isOpen = size > 0 ? size >= fewest : isOpen && goesOn;
     if (made === undefined || !isOpen || graph.isOutput(made)) continue;
-    if (goesOn) found.pop();
-    found.push(made);
+    if (goesOn) values.pop();
+    else sizes.push(size);
+    values.push(made);
   }
-  return found;
+  const repeated = repeats.flatMap(([first]) => first?.layers.length ?? 0).filter((size) => size >= fewest);
+  return { values, sizes, repeated: repeated.length === 0 ? undefined : Math.min(...repeated) };
+}
+
+/** A network in which nothing repeats, such as a single layer of a transformer, shows finer blocks: so many as the other's hold are one. */
+function alike({ values, sizes, repeated }: Stages, other: Stages): readonly Value[] {
+  if (repeated !== undefined || other.repeated === undefined) return values;
+  let held = 0;
+  return values.filter((_, at) => {
+    held += sizes[at] ?? 0;
+    const isWhole = held >= (other.repeated ?? 0);
+    if (isWhole) held = 0;
+    return isWhole;
+  });
 }
 
 const sizesOf = (value: Value | undefined): string => dimsText(value?.type?.dims);

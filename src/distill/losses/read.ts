@@ -1,9 +1,10 @@
 /** What a loss compares, found in student and teacher, and the loss written of it. */
+import type { Attention, Heads } from "../../analysis/attention.ts";
 import { Miss, PithError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { float32 } from "../../tensor/dense.ts";
-import { dimsText, elementCount } from "../../tensor/dims.ts";
+import { dimsText, elementCount, fixedDims } from "../../tensor/dims.ts";
 import { random } from "../../tensor/random.ts";
 import type { Batch } from "../../tensor/types.ts";
 import {
@@ -16,7 +17,7 @@ import {
   type Target,
 } from "../../train/loss.ts";
 import { classTargets, scoreRows } from "../../train/losses/cross-entropy.ts";
-import { type Matching, matchLayers, named } from "../match.ts";
+import { type Matching, matchAttention, matchLayers, named } from "../match.ts";
 import { type Imitation, type Pair, type Pairs, type Reading, sizeOf, type Writing } from "./imitation.ts";
 
 /** What losses are read from. */
@@ -25,6 +26,8 @@ export interface Sources {
   readonly match: Matching;
   /** The column with the labels. */
   readonly label: string;
+  /** Pairs that were shown already. */
+  readonly told: Set<string>;
 }
 
 /** Values that `student` and `teacher` of a loss name; several of one place are parted by ">". */
@@ -51,7 +54,6 @@ export function imitate(
   about: About,
   sources: Sources,
 ): Loss {
-  const told = new Set<string>();
   return {
     name,
     async build(scope) {
@@ -86,9 +88,11 @@ export function imitate(
         };
         values.push(write(writing, pairs));
         if (reads === "answers") continue;
-        const text = `${name}: ${pairs.map((pair) => pairText(pair)).join(", ")}${projected ? ", projected" : ""}`;
-        if (!told.has(text)) scope.log({ id: "matched", text });
-        told.add(text);
+        const end = projected ? ", projected" : "";
+        // Once, not for each size of a batch.
+        const names = pairs.map(({ student, teacher }) => `${student.name} ${teacher.name}`).join() + end;
+        if (!sources.told.has(names)) scope.log({ id: "matched", text: `${pairs.map(pairText).join(", ")}${end}` });
+        sources.told.add(names);
       }
       const [first, ...others] = values;
       if (first === undefined) throw new PithError("E_OPTION", "There is no teacher.");
@@ -170,6 +174,8 @@ function pairsOf(
     return first === undefined ? [] : [[first, ...others]];
   }
   if (reads === "outputs") return [[{ student: outputOf(scope), teacher: outputOf(teacher) }]];
+  if (reads === "attention" || reads === "attended" || reads === "relations")
+    return attentionPairs(scope, teacher, reads);
   const matched = matchLayers(scope.network(), teacher.network(), match);
   if (matched instanceof Miss) throw unmatched(matched);
   const found = matched.map(
@@ -186,6 +192,51 @@ function pairsOf(
       ),
     );
   return found.slice(1).map((pair, at) => [found[at] ?? pair, pair] as const);
+}
+
+/** Scores of all attentions; of the last one what it is made of, as MiniLM takes it. */
+function attentionPairs(
+  scope: LossScope,
+  teacher: NamedValues,
+  reads: "attention" | "attended" | "relations",
+): readonly Pairs[] {
+  const matched = matchAttention(scope.network(), teacher.network());
+  if (matched instanceof Miss) throw unmatched(matched);
+  const { emit, model } = scope;
+  const samples = fixedDims(model.graph.feeds[0]?.type?.dims)?.[0] ?? 1;
+  /** With an axis of heads, where they lie along that of samples. */
+  const apart = (value: Value): Value => {
+    const [stack = samples, ...rest] = sizeOf(value);
+    return rest.length === 3 ? value : emit.Reshape([value, [samples, stack / samples, ...rest]]);
+  };
+  const ordered = (of: NamedValues, { value, order }: Heads): Value => {
+    const found = of.value(value.name);
+    return apart(
+      order.every((axis, at) => axis === at) ? found : emit.named(found.name).Transpose([found], { perm: [...order] }),
+    );
+  };
+  const scores = ({ student, teacher: other }: Both): Pair => ({
+    student: apart(scope.value(student.scores.name)),
+    teacher: apart(teacher.value(other.scores.name)),
+  });
+  const part = ({ student, teacher: other }: Both, which: "queries" | "keys" | "values"): Pair => ({
+    student: ordered(scope, student[which]),
+    teacher: ordered(teacher, other[which]),
+  });
+  if (reads === "attention") return matched.map((pair) => [scores(pair)] as const);
+  return matched
+    .slice(-1)
+    .map(
+      (last): Pairs =>
+        reads === "attended"
+          ? [scores(last), part(last, "values")]
+          : [part(last, "queries"), part(last, "keys"), part(last, "values")],
+    );
+}
+
+interface Both {
+  readonly student: Attention;
+  readonly teacher: Attention;
 }
 
 const unmatched = ({ reason }: Miss): PithError =>

@@ -156,6 +156,14 @@ function widthOf(x: Value): number {
   return dims.length === 4 ? (dims[1] ?? 1) * (dims[3] ?? 1) : (dims.at(-1) ?? 1);
 }
 
+function commonHeads({ student, teacher }: Pair): number | undefined {
+  const [, most, ...rest] = sizeOf(teacher);
+  if (most === undefined || rest.length !== 2) return undefined;
+  const widths = [student, teacher].map(widthOf);
+  for (let count = most; count > 1; count--) if (widths.every((width) => width % count === 0)) return count;
+  return 1;
+}
+
 function relationLoss(writing: Writing, { student, teacher }: Pair, heads: number): Value {
   const [own, other] = [student, teacher].map((value) => relation(writing.emit, value, heads));
   return own === undefined || other === undefined ? student : attentionLoss(writing, { student: own, teacher: other });
@@ -178,13 +186,13 @@ export const minilm = imitation({
 export const minilmV2 = imitation({
   name: "minilm-v2",
   meaning:
-    "how alike tokens are by queries, by keys and by values, in any number of heads: heads=12 (default: the teacher's); names are student=q > k > v (Wang et al. 2021, arXiv 2012.15828)",
+    "how alike tokens are by queries, by keys and by values, in any number of heads: heads=12 (default: the most that divide both widths, up to the teacher's); names are student=q > k > v (Wang et al. 2021, arXiv 2012.15828)",
   reads: "relations",
   settings: { heads },
   write(writing, pairs, { heads: wanted }) {
     const { emit } = writing;
     const [first] = pairs;
-    const count = wanted ?? (sizeOf(first.teacher).length === 4 ? sizeOf(first.teacher)[1] : undefined);
+    const count = wanted ?? commonHeads(first);
     if (count === undefined)
       throw mismatch(first, "do not show how many heads they have", "Set it: minilm-v2(heads=12).");
     return pairs.map((pair) => relationLoss(writing, pair, count)).reduce((sum, each) => emit.Add([sum, each]));

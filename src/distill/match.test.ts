@@ -1,0 +1,326 @@
+import { describe, expect, test } from "vitest";
+import { shared } from "../../test/shared.ts";
+import { Miss } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
+import {
+  attention,
+  averagePool,
+  conv2d,
+  embedding,
+  flatten,
+  gelu,
+  layerNorm,
+  linear,
+  network,
+  relu,
+  residual,
+  select,
+  sequential,
+} from "../nn/index.ts";
+import { open } from "../onnx/index.ts";
+import { float32, int64 } from "../tensor/dense.ts";
+import { createStep } from "../train/index.ts";
+import { distillation } from "./distillation.ts";
+import { imitations } from "./losses/table.ts";
+import { type Matching, matchAttention, matchLayers } from "./match.ts";
+
+const perceptron = (widths: readonly number[], seed = 1): Model =>
+  network(
+    Object.fromEntries(
+      widths
+        .flatMap((width, at) => [
+          [`fc${at}`, linear(widths[at - 1] ?? 6, width)],
+          [`relu${at}`, relu()],
+        ])
+        .slice(0, -1),
+    ),
+    { input: ["batch", 6], seed },
+  );
+
+const transformer = (layers: number, width: number, heads: number, seed = 1): Model =>
+  network(
+    {
+      words: embedding(20, width),
+      ...Object.fromEntries(
+        Array.from({ length: layers }, (_, at) => [
+          `layer${at}`,
+          sequential({
+            attention: residual({ norm: layerNorm(width), self: attention(width, heads, { mask: "attention_mask" }) }),
+            mlp: residual({
+              norm: layerNorm(width),
+              up: linear(width, 2 * width),
+              gelu: gelu(),
+              down: linear(2 * width, width),
+            }),
+          }),
+        ]),
+      ),
+      first: select(1, 0),
+      head: linear(width, 3),
+    },
+    {
+      input: {
+        input_ids: { type: "int64", dims: ["batch", "tokens"] },
+        attention_mask: { type: "int64", dims: ["batch", "tokens"] },
+      },
+      seed,
+    },
+  );
+
+const convolutional = (blocks: number, channels: number, seed = 1): Model =>
+  network(
+    {
+      stem: conv2d(3, channels, 3, { padding: 1 }),
+      ...Object.fromEntries(
+        Array.from({ length: blocks }, (_, at) => [
+          `block${at}`,
+          sequential({
+            body: residual({
+              a: conv2d(channels, channels, 3, { padding: 1 }),
+              relu: relu(),
+              b: conv2d(channels, channels, 3, { padding: 1 }),
+            }),
+            relu: relu(),
+          }),
+        ]),
+      ),
+      pool: averagePool(2),
+      flat: flatten(),
+      head: linear(channels * 16, 3),
+    },
+    { input: ["batch", 3, 8, 8], seed },
+  );
+
+function pairs(student: Model, teacher: Model, by?: Matching): readonly (readonly [string, string])[] {
+  const matched = matchLayers(student, teacher, by);
+  if (matched instanceof Miss) throw new Error(matched.reason);
+  return matched.map((pair) => [pair.student.name, pair.teacher.name] as const);
+}
+
+describe("layers are matched", () => {
+  test("by block: the last of the student with the last of the teacher, whatever their numbers", () => {
+    const layer = (at: number) => expect.stringContaining(`layer${at}.`);
+    expect(pairs(transformer(2, 8, 2), transformer(6, 12, 3))).toEqual([
+      [layer(0), layer(2)],
+      [layer(1), layer(5)],
+    ]);
+    expect(pairs(transformer(4, 8, 2), transformer(2, 8, 2)).map(([, teacher]) => teacher)).toEqual([
+      layer(0),
+      layer(0),
+      layer(1),
+      layer(1),
+    ]);
+  });
+
+  test("an activation behind a residual block belongs to it", () => {
+    expect(pairs(convolutional(1, 4), convolutional(3, 8))).toEqual([["block0.relu.output", "block2.relu.output"]]);
+  });
+
+  test("layer by layer where no block holds several, and without the answers", () => {
+    expect(pairs(perceptron([8, 3]), perceptron([16, 12, 3]))).toEqual([["relu0.output", "relu1.output"]]);
+  });
+
+  test("by name, and by size", () => {
+    expect(pairs(perceptron([8, 8, 3]), perceptron([16, 12, 3]), "name")).toEqual([
+      ["fc0.output", "fc0.output"],
+      ["fc1.output", "fc1.output"],
+    ]);
+    expect(pairs(perceptron([12, 8, 3]), perceptron([8, 12, 3]), "shape")).toEqual([
+      ["relu0.output", "relu1.output"],
+      ["relu1.output", "relu0.output"],
+    ]);
+  });
+
+  test("as they are given: names of values, layers or blocks", () => {
+    expect(pairs(perceptron([8, 3]), perceptron([16, 12, 3]), { fc0: "relu1.output" })).toEqual([
+      ["fc0.output", "relu1.output"],
+    ]);
+  });
+
+  test.each([
+    [{ fc7: "fc0" }, 'the student has no value, layer or block "fc7"; layers are fc0, fc1'],
+    [{ fc0: "fc7" }, 'the teacher has no value, layer or block "fc7"; layers are fc0, fc1, fc2'],
+    [
+      "shape",
+      'blocks of the student make [batch, 9], those of the teacher [batch, 16], [batch, 12]: match "block", or name them',
+    ],
+  ] as const)("or say why not: %o", (by, reason) => {
+    const found = matchLayers(perceptron([9, 3]), perceptron([16, 12, 3]), by);
+    expect(found).toBeInstanceOf(Miss);
+    expect(found).toMatchObject({ reason: expect.stringContaining(reason) });
+  });
+
+  test("names that are nowhere else", () => {
+    expect(matchLayers(perceptron([8, 3]), transformer(1, 8, 2), "name")).toMatchObject({
+      reason: expect.stringMatching(/no inner layer .* called as/),
+    });
+  });
+
+  test("attention by its place, and says where there is none", () => {
+    const found = matchAttention(transformer(2, 8, 2), transformer(4, 8, 2));
+    if (found instanceof Miss) throw new Error(found.reason);
+    expect(found.map(({ teacher }) => teacher.scores.name)).toEqual([
+      expect.stringContaining("layer1."),
+      expect.stringContaining("layer3."),
+    ]);
+    expect(matchAttention(transformer(2, 8, 2), perceptron([4, 3]))).toMatchObject({
+      reason: expect.stringContaining("the teacher's graph shows no attention"),
+    });
+  });
+});
+
+const file = (path: string): string => shared(`data/models/${path}`) ?? "";
+describe.skipIf(file("resnet56.onnx") === "")("in files of exporters", () => {
+  test("a network of three blocks learns from the ends of three stages", async () => {
+    const [student, teacher] = [await open(file("resnet8_cifar10.onnx")), await open(file("resnet56.onnx"))];
+    expect(pairs(student, teacher)).toEqual(
+      [
+        ["relu_13", "relu_66"],
+        ["relu_25", "relu_132"],
+        ["relu_37", "relu_198"],
+      ].map(([own = "", other = ""]) => [own, other]),
+    );
+  });
+
+  test.each(["bert_sst2/onnx/model.onnx", "llama260k.onnx", "llama_shakespeare/onnx/model.onnx"])(
+    "%s: states behind layers",
+    async (path) => {
+      const model = await open(file(path));
+      const matched = matchLayers(model, model);
+      if (matched instanceof Miss) throw new Error(matched.reason);
+      expect(matched.map(({ student }) => student.type?.dims?.length)).toEqual([3, 3, 3, 3]);
+      for (const { student, teacher } of matched) expect(student).toBe(teacher);
+    },
+  );
+});
+
+const texts = (rows: number, tokens: number) => ({
+  input_ids: int64(
+    [rows, tokens],
+    Array.from({ length: rows * tokens }, (_, at) => (at * 7) % 20),
+  ),
+  attention_mask: int64(
+    [rows, tokens],
+    Array.from({ length: rows * tokens }, (_, at) => (at % tokens < tokens - (at < tokens ? 1 : 0) ? 1 : 0)),
+  ),
+  label: int64(
+    [rows],
+    Array.from({ length: rows }, (_, at) => at % 3),
+  ),
+});
+const images = {
+  input: float32(
+    [4, 3, 8, 8],
+    Float32Array.from({ length: 768 }, (_, at) => Math.sin(at * 1.3)),
+  ),
+  label: int64([4], [0, 1, 2, 1]),
+};
+
+describe("every loss finds what it compares", () => {
+  const ofTokens = ["fitnets", "hidden-mse", "hidden-cosine", "pkd", "minilm-v2", "vid"];
+  const ofHeads = ["attention-mse", "attention-kl", "attention-ce", "minilm"];
+  const ofMaps = ["attention-transfer", "nst", "fsp"];
+
+  async function norms(loss: string, student: Model, teacher: Model, batch: Parameters<typeof createStep>[1]) {
+    const told: string[] = [];
+    const step = await createStep(
+      student,
+      batch,
+      { loss: distillation({ teacher, loss }) },
+      { log: ({ text }) => void told.push(text) },
+    );
+    const value = await step.run(batch);
+    const norm = step.parameters.reduce(
+      (sum, { gradient }) => sum + [...gradient].reduce((all, each) => all + each * each, 0),
+      0,
+    );
+    await step.release();
+    return { value, norm, told };
+  }
+
+  test.each(imitations.map(({ name }) => name).filter((name) => !ofMaps.includes(name)))(
+    "in transformers: %s",
+    async (name) => {
+      // Another width, and unless heads are compared one by one, another number of them.
+      const teacher = transformer(4, 12, ofHeads.includes(name) ? 2 : 3, 5);
+      const { value, norm } = await norms(name, transformer(2, 8, 2), teacher, texts(4, 5));
+      expect(value).toSatisfy(Number.isFinite);
+      expect(norm).toBeGreaterThan(0);
+    },
+  );
+
+  test.each(
+    imitations
+      .map(({ name }) => name)
+      .filter((name) => ![...ofTokens.slice(1, 5), ...ofHeads, "correlation"].includes(name)),
+  )("in convolutional networks: %s", async (name) => {
+    const [own, other] = [convolutional(2, 4), name === "fsp" ? convolutional(4, 4, 5) : convolutional(4, 6, 5)];
+    const { value, norm } = await norms(name, own, other, images);
+    expect(value).toSatisfy(Number.isFinite);
+    expect(norm).toBeGreaterThan(0);
+  });
+
+  test("and says which, with sizes", async () => {
+    const { told } = await norms("hidden-mse", transformer(1, 8, 2), transformer(2, 12, 3, 5), texts(4, 5));
+    expect(told).toEqual([
+      expect.stringMatching(/^layer0\S* \[4, 5, 8\] ← teacher\.layer1\S* \[4, 5, 12\], projected$/),
+    ]);
+  });
+
+  test("what the mask leaves out changes nothing", async () => {
+    const [student, teacher] = [transformer(2, 8, 2), transformer(4, 8, 2, 5)];
+    const batch = texts(4, 5);
+    const other = {
+      ...batch,
+      input_ids: int64(
+        [4, 5],
+        batch.input_ids.data.map((id, at) => (batch.attention_mask.data[at] === 0n ? 19n - id : id)),
+      ),
+    };
+    for (const loss of ["hidden-mse", "attention-kl", "minilm-v2"]) {
+      const [one, two] = [await norms(loss, student, teacher, batch), await norms(loss, student, teacher, other)];
+      expect(two.value).toBeCloseTo(one.value, 6);
+    }
+  });
+});
+
+describe("attention is found", () => {
+  const sizes = "[2, 3, 4]";
+  const products = [
+    [
+      "of three axes, samples and heads in one",
+      "s = MatMul(x, t)\n  p = Softmax(s)\n  y = MatMul(p, x)",
+      "t = Transpose(x) {perm=[0, 2, 1]}",
+      sizes,
+    ],
+    [
+      "as Einsum",
+      's = Einsum(x, x) {equation="bhqd,bhkd->bhqk"}\n  p = Softmax(s)\n  y = Einsum(p, x) {equation="bhqk,bhkd->bhqd"}',
+      "",
+      "[2, 2, 3, 4]",
+    ],
+  ] as const;
+  test.each(products)("%s", (_, body, before, dims) => {
+    const model = parseModel(`opset 17
+graph (x: float32${dims}) -> (y: float32${dims}) {
+  ${before}
+  ${body}
+}`);
+    const found = matchAttention(model, model);
+    if (found instanceof Miss) throw new Error(found.reason);
+    expect(
+      found.map(({ student }) => [student.scores.name, student.queries.value.name, student.values.value.name]),
+    ).toEqual([["s", "x", "x"]]);
+  });
+
+  test("a softmax over classes is none", () => {
+    const model = parseModel(`opset 17
+graph (x: float32[2, 3, 4]) -> (y: float32[2, 3, 4]) {
+  w: float32[4, 4] parameter = zeros
+  s = MatMul(x, w)
+  y = Softmax(s)
+}`);
+    expect(matchAttention(model, model)).toBeInstanceOf(Miss);
+  });
+});
