@@ -72,8 +72,8 @@ export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
       }
       for (let row = own + 1; row < own + rest; row++) x.data[row] = (tauRight[step] ?? 0) * (x.data[row] ?? 0);
     }
-    left.push(blockOf(from, v, tauLeft));
-    right.push(blockOf(from, u, tauRight));
+    left.push(yield* blockOf(from, v, tauLeft));
+    right.push(yield* blockOf(from, u, tauRight));
     yield* update(source, from + size, size, v, y, x, u);
   }
   return { diagonal, above, left, right };
@@ -93,8 +93,5 @@ function* update(target: Matrix, from: number, size: number, v: Matrix, y: Matri
     return both;
   };
   const change = yield* product(transpose(tails(v, x)), tails(y, u));
-  for (let row = 0; row < rest; row++) {
-    const start = (from + row) * count + from;
-    for (let at = 0; at < rest; at++) data[start + at] = (data[start + at] ?? 0) - (change.data[row * rest + at] ?? 0);
-  }
+  for (let row = 0; row < rest; row++) axpy(-1, change.data, row * rest, data, (from + row) * count + from, rest);
 }

@@ -5,7 +5,7 @@
 import { type Matrix, matrix, sliceColumns, sliceRows, transpose } from "./matrix.ts";
 import { householder } from "./qr.ts";
 import { product, type Steps } from "./steps.ts";
-import { dot } from "./vector.ts";
+import { axpy, dot } from "./vector.ts";
 
 export interface Block {
   /** Entries before this one, and behind the reflectors, are left alone. */
@@ -19,35 +19,32 @@ export interface Block {
 /** More makes better use of products, and more of the work that is none. */
 export const blockSize = 32;
 
-export function blockOf(from: number, v: Matrix, tau: Float64Array): Block {
+/** Blocks that are applied together to long vectors: fewer times through memory. */
+const together = 3 * blockSize;
+
+export function* blockOf(from: number, v: Matrix, tau: Float64Array): Steps<Block> {
   const size = tau.length;
   const t = matrix(size, size);
-  const overlap = new Float64Array(size);
+  const overlaps = yield* product(v, transpose(v));
   for (let column = 0; column < size; column++) {
     const factor = tau[column] ?? 0;
     for (let row = 0; row < column; row++)
-      overlap[row] = dot(v.data, row * v.columns, v.data, column * v.columns, v.columns);
-    for (let row = 0; row < column; row++)
-      t.data[row * size + column] = -factor * dot(t.data, row * size + row, overlap, row, column - row);
+      t.data[row * size + column] =
+        -factor * dot(t.data, row * size + row, overlaps.data, column * size + row, column - row);
     t.data[column * size + column] = factor;
   }
   return { from, v, t };
 }
 
-/** Each row x of `target`, from row `first` on, becomes Q x, or Qᵀ x, for the Q of the block. */
-export function* reflectRows(target: Matrix, { from, v, t }: Block, inverse: boolean, first = 0): Steps<void> {
+/** Each row x of `target` becomes Q x, or Qᵀ x, for the Q of the block. */
+export function* reflectRows(target: Matrix, { from, v, t }: Block, inverse: boolean): Steps<void> {
   const { rows, columns, data } = target;
-  if (first === rows) return;
-  const kept = sliceRows(target, first, rows);
+  if (rows === 0) return;
   const width = v.columns;
-  const seen = width === columns ? kept : sliceColumns(kept, from, from + width);
+  const seen = width === columns ? target : sliceColumns(target, from, from + width);
   const shares = yield* product(seen, transpose(v));
   const change = yield* product(yield* product(shares, inverse ? t : transpose(t)), v);
-  for (let row = 0; row < kept.rows; row++) {
-    const start = (first + row) * columns + from;
-    for (let at = 0; at < width; at++)
-      data[start + at] = (data[start + at] ?? 0) - (change.data[row * width + at] ?? 0);
-  }
+  for (let row = 0; row < rows; row++) axpy(-1, change.data, row * width, data, row * columns + from, width);
 }
 
 /** Each row x becomes Q₁ Q₂ … x. */
@@ -62,22 +59,37 @@ export function* reflectByAll(target: Matrix, blocks: readonly Block[]): Steps<v
 export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
   const { rows: count, columns: length } = columns;
   const blocks: Block[] = [];
-  for (let from = 0; from < count; from += blockSize) {
-    const size = Math.min(blockSize, count - from);
-    const own = sliceRows(columns, from, from + size);
-    const panel = sliceColumns(own, from, length);
-    const { tau } = householder(panel.data, length - from, size, false);
-    const v = matrix(size, length);
-    for (let row = 0; row < size; row++) {
-      const [start, pivot] = [row * panel.columns, from + row];
-      own.data.set(panel.data.subarray(start, start + row + 1), row * length + from);
-      own.data.fill(0, row * length + pivot + 1, (row + 1) * length);
-      v.data.set(panel.data.subarray(start + row, start + panel.columns), row * length + pivot);
-      v.data[row * length + pivot] = 1;
+  for (let from = 0; from < count; from += together) {
+    const end = Math.min(count, from + together);
+    const [v, tau] = [matrix(end - from, length), new Float64Array(end - from)];
+    for (let at = from; at < end; at += blockSize) {
+      const next = Math.min(end, at + blockSize);
+      const own = sliceRows(v, at - from, next - from);
+      tau.set(triangularizeHere(sliceRows(columns, at, next), at, own), at - from);
+      if (next < end)
+        yield* reflectRows(
+          sliceRows(columns, next, end),
+          yield* blockOf(0, own, tau.subarray(at - from, next - from)),
+          true,
+        );
     }
-    const block = blockOf(0, v, tau);
+    const block = yield* blockOf(0, v, tau);
     blocks.push(block);
-    yield* reflectRows(columns, block, true, from + size);
+    yield* reflectRows(sliceRows(columns, end, count), block, true);
   }
   return blocks;
+}
+
+/** Of columns whose first `from` entries are those of R already; puts the reflectors into `v`. */
+function triangularizeHere({ rows: size, columns: length, data }: Matrix, from: number, v: Matrix): Float64Array {
+  const panel = sliceColumns(matrix(size, length, data), from, length);
+  const { tau } = householder(panel.data, length - from, size, false);
+  for (let row = 0; row < size; row++) {
+    const [start, pivot] = [row * panel.columns, from + row];
+    data.set(panel.data.subarray(start, start + row + 1), row * length + from);
+    data.fill(0, row * length + pivot + 1, (row + 1) * length);
+    v.data.set(panel.data.subarray(start + row, start + panel.columns), row * length + pivot);
+    v.data[row * length + pivot] = 1;
+  }
+  return tau;
 }

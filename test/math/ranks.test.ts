@@ -1,0 +1,23 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { matrixRank } from "../../src/math/index.ts";
+import { rankCases } from "./matrices.ts";
+
+/** What NumPy found: `npm run bench -- math --ranks test/math/ranks.json` writes it. */
+const numpy: { readonly ranks: readonly number[]; readonly near: readonly number[] } = JSON.parse(
+  readFileSync(new URL("ranks.json", import.meta.url), "utf8"),
+);
+
+test("the rank of a thousand matrices is NumPy's, unless a singular value lies within 4 times of the tolerance", () => {
+  const others: string[] = [];
+  const near = new Set(numpy.near);
+  for (const [index, { kind, type, source }] of [...rankCases()].entries()) {
+    const expected = numpy.ranks[index];
+    if (near.has(index)) continue;
+    const rank = matrixRank(source, { type });
+    if (rank !== expected)
+      others.push(`${index}: ${kind}, ${source.rows} × ${source.columns}: ${rank}, NumPy ${expected}`);
+  }
+  expect(others).toEqual([]);
+  expect([numpy.ranks.length, numpy.ranks.length - near.size > 800]).toEqual([1000, true]);
+});
