@@ -105,7 +105,7 @@ const typed: readonly Mistake[] = [
     name: "rank and energy together",
     words: ["factorize", "net.onnx", "--rank", "2", "--energy", "0.9"],
     code: 2,
-    says: /E_OPTION: .*exactly one of --rank, --energy and --ratio/,
+    says: /E_OPTION: .*at most one of --rank, --energy, --ratio and --budget/,
   },
   {
     name: "a dimension of 0",

@@ -199,7 +199,9 @@ function refusal(layer: Layer, { read, product, unshared, inside }: WeightNeeds)
   const dims = fixedDims(effective.type?.dims) ?? [];
   if (storage === "packed") return "its weight is quantized already, in packed blocks";
   if (type !== undefined && !isFloat(type)) return `its weight is quantized already (${type})`;
-  const other = product === undefined ? undefined : requireProduct(layer);
+  // What can be a chain is one product, or looks rows up, which its entry knows to write.
+  const other =
+    product === undefined || (product === "chain" && role.chain !== undefined) ? undefined : requireProduct(layer);
   if (other !== undefined) return other.reason;
   if (product === "chain" && role.chain === undefined) return "its operator cannot be written as several in a row";
   const unread = whyNotStored(effective);

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
+import { factorize } from "../factorize/index.ts";
 import { parseModel } from "../graph/text.ts";
 import { simplify } from "../passes/index.ts";
 import { quantize } from "../quantize/index.ts";
@@ -149,4 +150,12 @@ graph (x: float32[1, 4], h: float32[1, 4]) -> (y: float32[1, 4], hn: float32[1, 
   expect(misses).toEqual([]);
   expect(layers[0]?.signalToNoise).toBeGreaterThan(25);
   expect(layers[0]?.signalToNoise).toBeLessThan(80);
+});
+
+test("a layer that became several in a row is the last of them", async () => {
+  const factorized = parseModel(network);
+  await factorize(factorized, { layers: "a", rank: 2, timing: false });
+  const { layers, misses } = await compareLayers(engine, parseModel(network), factorized, data);
+  expect([layers.map(({ layer }) => layer), misses]).toEqual([["a", "b"], []]);
+  expect(layers[0]?.signalToNoise).toBeLessThan(40);
 });

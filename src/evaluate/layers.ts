@@ -130,10 +130,14 @@ const mostNodesBehind = 8;
 export function placesOf(original: Model, candidate: Model, misses: Miss[]): readonly Place[] {
   const [before, after] = [original, candidate].map((model) => infer(model)) as [Inference, Inference];
   // A table and the last layer that it is, too, have one name.
-  const byName = groupBy(layersOf(candidate, after), ({ name }) => name);
+  const own = layersOf(candidate, after);
+  const byName = groupBy(own, ({ name }) => name);
+  // Where a layer became several in a row, the last makes what it made.
+  const byOutput = groupBy(own, ({ node }) => node.outputs[0]?.name ?? "");
   const order = new Map([...original.graph.nodes()].map((node, at) => [node, at]));
   return layersOf(original, before).flatMap((layer): Place[] => {
-    const pairs = (byName.get(layer.name) ?? []).map((own) => pairOf(layer, own, before, after));
+    const same = byName.get(layer.name) ?? byOutput.get(layer.node.outputs[0]?.name ?? "") ?? [];
+    const pairs = same.map((own) => pairOf(layer, own, before, after));
     const pair =
       pairs.find((found) => !(found instanceof Miss)) ??
       pairs[0] ??

@@ -8,7 +8,7 @@ import type { ChainPart } from "../ops/index.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import type { Dense } from "../tensor/types.ts";
-import { type Part, type Problem, product } from "./decomposition.ts";
+import { type Part, type PartShape, type Problem, product } from "./decomposition.ts";
 
 /** Parts as stored tensors, and the axis of the output channels in the layer that they were made of. */
 export interface StoredChain {
@@ -21,7 +21,11 @@ const windowAxes = ({ role }: Layer, dims: readonly number[]): readonly number[]
   role.strides === undefined ? [] : dims.flatMap((_, axis) => (axis === role.out || axis === role.in ? [] : axis));
 
 /** A layer as a decomposition sees it. */
-export function problemOf(layer: Layer, weight: Dense, tools: Pick<Problem, "multiply" | "seed">): Problem {
+export function problemOf(
+  layer: Layer,
+  weight: Dense,
+  tools: Pick<Problem, "multiple" | "multiply" | "seed">,
+): Problem {
   const { node, role } = layer;
   const sizes = (dims: readonly unknown[] = [], channels: number) => dims.slice(channels + 1);
   const before = sizes(node.inputs[role.data]?.type?.dims, role.dataAxis);
@@ -34,23 +38,34 @@ export function problemOf(layer: Layer, weight: Dense, tools: Pick<Problem, "mul
       const [from, to] = [before[axis], after[axis]];
       return typeof from === "number" && typeof to === "number" && to > 0 ? from / to : stride;
     }),
+    lookup: role.kind === "lookup",
     ...tools,
   };
+}
+
+/** The dimensions of a part's weight, where those of the layer's are given. */
+export function partDims(
+  layer: Layer,
+  dims: readonly number[],
+  { rows, columns, window }: Omit<PartShape, "name">,
+): readonly number[] {
+  const { role } = layer;
+  const axes = windowAxes(layer, dims);
+  const inputs = columns / product(window.map((axis) => dims[axes[axis] ?? 0] ?? 1));
+  return dims.map((size, axis) => {
+    const channels = axis === role.out ? rows : axis === role.in ? inputs : undefined;
+    if (channels !== undefined) return axis === 0 ? channels * role.groups : channels;
+    return window.includes(axes.indexOf(axis)) ? size : 1;
+  });
 }
 
 /** Stores what a decomposition made of a layer's weight, under the layer's name and the parts'. */
 export function storeParts(model: Model, layer: Layer, dims: readonly number[], parts: readonly Part[]): StoredChain {
   const { name, role, weight } = layer;
-  const axes = windowAxes(layer, dims);
   const type = weight.tensor?.type === "float64" ? "float64" : "float32";
   const store = ({ name: part, matrices, window }: Part): ChainPart => {
-    const [first] = matrices;
-    const inputs = (first?.columns ?? 0) / product(window.map((axis) => dims[axes[axis] ?? 0] ?? 1));
-    const own = dims.map((size, axis) => {
-      const channels = axis === role.out ? first?.rows : axis === role.in ? inputs : undefined;
-      if (channels !== undefined) return axis === 0 ? channels * role.groups : channels;
-      return window.includes(axes.indexOf(axis)) ? size : 1;
-    });
+    const [{ rows, columns } = { rows: 0, columns: 0 }] = matrices;
+    const own = partDims(layer, dims, { rows, columns, window });
     const laid = inMemory(fromNumbers(type, own, weightNumbers(role, own, matrices)));
     const stored = model.graph.addTensor(`${name}.${part}.weight`, laid, weight.role);
     return { name: `${name}.${part}`, weight: stored, window };

@@ -10,18 +10,27 @@ export interface Problem {
   readonly kernel: readonly number[];
   /** Places that come in for each that goes out, along each axis of the window: its strides, or a little more at borders without padding. */
   readonly reduction: readonly number[];
+  /** Rows of a table are picked: nothing is multiplied with the first of the layers. */
+  readonly lookup: boolean;
+  /** Ranks that are looked for are multiples of this, or the whole. */
+  readonly multiple: number;
   /** XᵀX (inputs · taps squared) of what comes into each group, where samples were looked at. */
   readonly grams?: readonly Matrix[];
   readonly multiply: Multiply;
   readonly seed: number;
 }
 
-/** A layer of the chain: `matrices` as those of the problem, over the taps of its own window. */
-export interface Part {
+/** A layer of the chain: the rows and columns of its matrices, one for each group, over the taps of its own window. */
+export interface PartShape {
   readonly name: string;
-  readonly matrices: readonly Matrix[];
+  readonly rows: number;
+  readonly columns: number;
   /** The axes of the layer's window along which it slides. */
   readonly window: readonly number[];
+}
+
+export interface Part extends Pick<PartShape, "name" | "window"> {
+  readonly matrices: readonly Matrix[];
 }
 
 export interface Cost {
@@ -33,6 +42,7 @@ export interface Cost {
 /** One choice of ranks. */
 export interface Step extends Cost {
   readonly ranks: readonly number[];
+  readonly parts: readonly PartShape[];
   /** The share of the squared norm that it loses, or at most. */
   readonly lost: number;
 }
@@ -43,7 +53,7 @@ export interface Prepared {
   readonly steps: readonly Step[];
   /** The step of a rank that a user gives. */
   at(rank: number): Step;
-  /** The ranks above the noise (EVBMF). */
+  /** The step of the ranks above the noise (EVBMF). */
   aboveNoise(): Step | Miss;
   factors(step: Step): Promise<{ readonly parts: readonly Part[]; readonly relativeError: number }>;
 }
@@ -57,19 +67,29 @@ export interface Decomposition {
 
 export const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
 
-/** What layers in a row cost: each has so many weights, and slides along `window`. */
-export function chainCost(
-  { reduction }: Problem,
-  parts: readonly { readonly weights: number; readonly window: readonly number[] }[],
-): Cost {
+/** What layers in a row cost. */
+export function chainCost({ matrices, reduction, lookup }: Problem, parts: readonly Omit<PartShape, "name">[]): Cost {
   const slid = new Set<number>();
   let [weights, macs] = [0, 0];
-  for (const part of parts) {
-    for (const axis of part.window) slid.add(axis);
-    weights += part.weights;
-    macs += part.weights * product(reduction.filter((_, axis) => !slid.has(axis)));
+  for (const [place, { rows, columns, window }] of parts.entries()) {
+    for (const axis of window) slid.add(axis);
+    const own = matrices.length * rows * columns;
+    weights += own;
+    if (place > 0 || !lookup) macs += own * product(reduction.filter((_, axis) => !slid.has(axis)));
   }
   return { weights, macs };
+}
+
+/** What the layer itself costs. */
+export function wholeCost(problem: Problem): Cost {
+  const [{ rows, columns } = { rows: 0, columns: 0 }] = problem.matrices;
+  return chainCost(problem, [{ rows, columns, window: problem.kernel.map((_, axis) => axis) }]);
+}
+
+/** Ranks up to `full` among which is looked for: multiples, and the whole. */
+export function ranksUpTo(full: number, multiple: number): readonly number[] {
+  const found = Array.from({ length: Math.floor(full / multiple) }, (_, index) => (index + 1) * multiple);
+  return found.at(-1) === full ? found : [...found, full];
 }
 
 /** ‖W - Ŵ‖ / ‖W‖ over all groups, from the errors of each. */
@@ -78,17 +98,8 @@ export function together(errors: readonly number[], norms: readonly number[]): n
   return whole === 0 ? 0 : Math.hypot(...errors.map((error, group) => error * (norms[group] ?? 0))) / whole;
 }
 
-/** Shares of the whole squared norm that are lost by keeping 0, 1, 2, … values of each group. */
-export function tails(shares: readonly Float64Array[], norms: readonly number[]): Float64Array {
+/** Shares of the whole squared norm that groups of these norms hold. */
+export function shareOfGroups(norms: readonly number[]): readonly number[] {
   const whole = Math.hypot(...norms);
-  const lost = new Float64Array(Math.max(...shares.map(({ length }) => length)) + 1);
-  for (const [group, own] of shares.entries()) {
-    const part = whole === 0 ? 0 : ((norms[group] ?? 0) / whole) ** 2;
-    let sum = 0;
-    for (let rank = own.length - 1; rank >= 0; rank--) {
-      sum += own[rank] ?? 0;
-      lost[rank] = (lost[rank] ?? 0) + part * sum;
-    }
-  }
-  return lost;
+  return norms.map((norm) => (whole === 0 ? 0 : (norm / whole) ** 2));
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { topologies, topology } from "../../test/zoo/topologies.ts";
+import { cost as costOf } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
 import { createEngine } from "../engine/index.ts";
@@ -7,14 +8,21 @@ import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
+import { fromDense, type Matrix, multiply } from "../math/index.ts";
 import { linear, network, relu } from "../nn/index.ts";
+import type { Context } from "../passes/index.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
-import { elementCount } from "../tensor/dims.ts";
+import { dimValue, elementCount } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
-import { factorize } from "./factorize.ts";
+import { factorize as factorizeTimed } from "./factorize.ts";
+import type { FactorizeOptions } from "./options.ts";
 
 const engine = createEngine();
+
+/** Where times are not what is tested. */
+const factorize = (model: Model, options: FactorizeOptions, context: Partial<Context> = {}) =>
+  factorizeTimed(model, { timing: false, ...options }, context);
 
 function inputsOf(name: string): Batch {
   const numbers = random(1, "inputs");
@@ -35,6 +43,18 @@ async function run(model: Model, feeds: Batch): Promise<number[]> {
   await session.release();
   return Object.values(outputs).flatMap((output) => Array.from(output.data as Float32Array));
 }
+
+async function matrixAt(model: Model, name: string): Promise<Matrix> {
+  const tensor = model.graph.value(name)?.tensor;
+  if (tensor === undefined) throw new Error(`There is no ${name}.`);
+  return fromDense(await tensor.read());
+}
+
+/** Of one sample. */
+const macsOf = (model: Model): number => {
+  const { macs } = costOf(model, infer(model));
+  return typeof macs === "number" ? macs : (dimValue(macs ?? 0, { batch: 1 }) ?? Number.NaN);
+};
 
 const shape = { input: ["batch", 784], seed: 1 } as const;
 const mlp = () => network({ fc1: linear(784, 128), relu: relu(), fc2: linear(128, 10) }, shape);
@@ -220,7 +240,7 @@ graph (ids: int64[batch, 3]) -> (y: float32[batch, 3, 12]) {
     const { changes, misses } = await factorize(model, { rank: 2 });
     expect(changes.map(({ at }) => at)).toEqual(["fc"]);
     expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
-      "embedding: it is an embedding lookup, without a matrix product",
+      'embedding: MatMul "head" also reads its weight, so the file would need both the weight and the factors',
       'embedding: Gather "embedding" also reads its weight, so the file would need both the weight and the factors',
     ]);
   });
@@ -295,15 +315,20 @@ graph (x: float32[1, 4, 6, 6]) -> (y: float32[1, 4, 6, 6]) {
 }`);
     expect(await factorize(depthwise, { rank: 1 })).toMatchObject({
       changes: [],
-      misses: [{ at: "depthwise", reason: "no rank makes it smaller" }],
+      misses: [{ at: "depthwise", reason: "it is depthwise: no channels are mixed" }],
     });
     const { misses } = await factorize(parseModel(topology("conv-transpose").text), { rank: 1 });
     expect(misses.map(({ reason }) => reason)).toContain("its operator cannot be written as several in a row");
   });
 
   it.each([
-    [{}],
     [{ rank: 3, energy: 0.5 }],
+    [{ rank: "noise" }],
+    [{ budget: 0 }],
+    [{ ratio: 0.5, budget: 0.5 }],
+    [{ rank: 3, overrides: { fc1: { rank: 2, ratio: 0.5 } } }],
+    [{ rank: 3, method: "cp" }],
+    [{ ratio: 0.5, multiple: 0 }],
     [{ energy: 0 }],
     [{ energy: 1.1 }],
     [{ rank: 0 }],
@@ -334,5 +359,224 @@ graph (x: float32[n, 8]) -> (y) {
       code: "E_NAME",
       hint: expect.stringContaining("fc1, fc2"),
     });
+  });
+
+  it("takes an embedding table for a thin one and a product, and a head that reads the table shares both", async () => {
+    const model = parseModel(`opset 17
+graph (ids: int64[2, 3]) -> (y: float32[6, 20]) {
+  table: float32[20, 8] = random(seed 1)
+  shape: int64[2] = [6, 8]
+  e = Gather "embedding" (table, ids)
+  h = Reshape(e, shape)
+  y = Gemm "head" (h, table) {transB=1}
+}`);
+    const { changes, misses } = await factorize(model, { rank: 3 });
+    expect([changes.map(({ at }) => at), misses]).toEqual([["embedding", "head"], []]);
+    expect(storedIn(model)).toEqual(["embedding.down.weight", "embedding.up.weight", "shape"]);
+    expect([dims(model, "embedding.down.weight"), dims(model, "embedding.up.weight")]).toEqual([
+      [20, 3],
+      [3, 8],
+    ]);
+    expect(verify(model)).toEqual([]);
+    const ids = { type: "int64", dims: [2, 3], data: BigInt64Array.of(0n, 3n, 19n, 7n, 7n, 2n) } as const;
+    const truncated = multiply(
+      await matrixAt(model, "embedding.down.weight"),
+      await matrixAt(model, "embedding.up.weight"),
+    );
+    const row = (at: number): readonly number[] => [...truncated.data.subarray(at * 8, at * 8 + 8)];
+    const expected = [0, 3, 19, 7, 7, 2].flatMap((id) =>
+      Array.from({ length: 20 }, (_, other) =>
+        row(id).reduce((sum, value, at) => sum + value * (row(other)[at] ?? 0), 0),
+      ),
+    );
+    for (const [at, value] of (await run(model, { ids })).entries())
+      expect(value).toBeCloseTo(expected[at] ?? Number.NaN, 3);
+  });
+
+  /** An engine that takes so many milliseconds for each node beyond the first, or for a layer that is alone. */
+  const slowed = (chain: number, layer: number) => ({
+    load: async (...[model, options]: Parameters<typeof engine.load>) => {
+      const session = await engine.load(model, options);
+      const milliseconds = [...model.graph.nodes()].length > 1 ? chain : layer;
+      return {
+        ...session,
+        release: () => session.release(),
+        run: async (...given: Parameters<typeof session.run>) => {
+          await new Promise((resolve) => setTimeout(resolve, milliseconds));
+          return session.run(...given);
+        },
+      };
+    },
+  });
+  const lowRank = (): Model => {
+    const model = parseModel(`opset 17
+graph (x: float32[batch, 32]) -> (y: float32[batch, 32]) {
+  fc.weight: float32[32, 32] = random(seed 1)
+  y = MatMul(x, fc.weight)
+}`);
+    const weight = model.graph.value("fc.weight");
+    if (weight !== undefined)
+      weight.tensor = inMemory(
+        float32(
+          [32, 32],
+          Float32Array.from({ length: 1024 }, (_, at) => Math.sin(Math.floor(at / 32)) * (at % 32)),
+        ),
+      );
+    return model;
+  };
+
+  it("without a rank takes what holds 95 % of the energy where it is smaller and no slower", async () => {
+    const taken = await factorizeTimed(lowRank(), {}, { engine: slowed(0, 20) });
+    expect(taken.changes).toMatchObject([{ at: "fc", what: expect.stringMatching(/rank 1, .* × as fast$/) }]);
+    const left = await factorizeTimed(lowRank(), {}, { engine: slowed(20, 0) });
+    expect(left).toMatchObject({
+      changes: [],
+      misses: [{ at: "fc", reason: "rank 1 holds 95 % of its energy, and is slower than the layer" }],
+    });
+    const large = await factorizeTimed(mlp(), {}, { engine: slowed(0, 20) });
+    expect(large.misses.map(({ reason }) => reason)).toEqual([
+      "rank 114 does not make it smaller; up to 110 would",
+      "rank 10 does not make it smaller; up to 9 would",
+    ]);
+  });
+
+  it("does what a user says though it is slower, and says by how much", async () => {
+    const { changes } = await factorizeTimed(lowRank(), { rank: 1 }, { engine: slowed(20, 0) });
+    expect(changes).toMatchObject([{ what: expect.stringMatching(/rank 1, relative error 0.000, 0.\d\d × as fast$/) }]);
+  });
+
+  it("says where 4 bits would lose less in fewer bytes, and nowhere else", async () => {
+    const { changes } = await factorize(mlp(), { layers: "fc1", rank: 80 });
+    expect(changes[0]?.what).toMatch(/relative error 0\.\d+ \(4 bits take fewer bytes, and lose 0\.\d+\)$/);
+    // Rank 10 takes 9 % of the bytes.
+    const few = await factorize(mlp(), { layers: "fc1", rank: 10 });
+    expect(few.changes[0]?.what).not.toContain("4 bits");
+    const exact = await factorize(lowRank(), { rank: 10 });
+    expect(exact.changes[0]?.what).not.toContain("4 bits");
+  });
+
+  const convolutions = () =>
+    parseModel(`opset 17
+graph (x: float32[batch, 8, 12, 12]) -> (y: float32[batch, 4]) {
+  a.weight: float32[16, 8, 3, 3] = random(seed 1)
+  b.weight: float32[16, 16, 3, 3] = random(seed 2)
+  c.weight: float32[24, 16, 1, 1] = random(seed 3)
+  d.weight: float32[4, 24] = random(seed 4)
+  h = Conv "a" (x, a.weight) {pads=[1, 1, 1, 1], strides=[2, 2]}
+  i = Conv "b" (h, b.weight) {pads=[1, 1, 1, 1]}
+  j = Conv "c" (i, c.weight)
+  k = GlobalAveragePool(j)
+  l = Flatten(k)
+  y = Gemm "d" (l, d.weight) {transB=1}
+}`);
+  const weightsOf = (model: Model): number =>
+    [...model.graph.values()].reduce((sum, { tensor }) => sum + elementCount(tensor?.dims ?? [0]), 0);
+
+  it("takes the method that loses least at a share of the weights, or of the multiply-accumulates", async () => {
+    const errorsBy = async (options: FactorizeOptions): Promise<readonly number[]> => {
+      const { changes } = await factorize(convolutions(), { layers: ["a", "b", "c"], ...options });
+      return changes.map(({ what }) => Number(/relative error ([\d.]+)/.exec(what)?.[1]));
+    };
+    for (const cost of ["weights", "macs"] as const) {
+      const best = await errorsBy({ ratio: 0.5, cost });
+      expect(best).toHaveLength(3);
+      for (const method of ["svd", "input-channels", "spatial", "tucker2"] as const) {
+        const others = await errorsBy({ ratio: 0.5, cost, method });
+        for (const [at, error] of others.entries())
+          expect(best[at], `${method} of ${cost}`).toBeLessThanOrEqual(error + 1e-9);
+      }
+    }
+  });
+
+  it.each(["weights", "macs"] as const)("keeps the model within a budget of its %s, and near to it", async (cost) => {
+    const model = convolutions();
+    const before = cost === "weights" ? weightsOf(model) : Number(macsOf(model));
+    const { changes } = await factorize(model, { budget: 0.6, cost });
+    const after = cost === "weights" ? weightsOf(model) : Number(macsOf(model));
+    expect(changes.length).toBeGreaterThan(0);
+    expect(verify(model)).toEqual([]);
+    expect(after / before).toBeLessThanOrEqual(0.6);
+    expect(after / before).toBeGreaterThan(0.55);
+  });
+
+  it("spreads a budget so that the least is lost: an even share loses more", async () => {
+    const model = network({ fc1: linear(64, 64), fc2: linear(64, 64) }, { input: ["batch", 64], seed: 1 });
+    const weight = model.graph.value("fc2.weight");
+    if (weight === undefined) throw new Error("no fc2");
+    // Its singular values fall off quickly.
+    weight.tensor = inMemory(
+      float32(
+        [64, 64],
+        Float32Array.from({ length: 4096 }, (_, at) => Math.exp(-Math.abs(Math.floor(at / 64) - (at % 64)) / 20)),
+      ),
+    );
+    const lost = async (options: FactorizeOptions): Promise<number> => {
+      const { changes } = await factorize(model.clone(), options);
+      return changes.reduce((sum, { what }) => sum + Number(/relative error ([\d.]+)/.exec(what)?.[1]) ** 2, 0);
+    };
+    expect(await lost({ budget: 0.5 })).toBeLessThan(0.7 * (await lost({ ratio: 0.49 })));
+  });
+
+  it("spares the layers that the outputs depend on, where a budget is spread by sensitivity", async () => {
+    // What goes through b hardly reaches the output.
+    const model = parseModel(`opset 17
+graph (x: float32[batch, 16]) -> (y: float32[batch, 16]) {
+  a.weight: float32[16, 16] = random(seed 1)
+  b.weight: float32[16, 16] = random(seed 2)
+  little: float32[] = 0.001
+  h = MatMul "a" (x, a.weight)
+  i = MatMul "b" (x, b.weight)
+  j = Mul(i, little)
+  y = Add(h, j)
+}`);
+    const { changes } = await factorize(model.clone(), { budget: 0.7, allocation: "sensitivity" });
+    expect(changes.map(({ at }) => at)).toEqual(["b"]);
+    expect((await factorize(model, { budget: 0.7 })).changes.map(({ at }) => at)).toEqual(["a", "b"]);
+  });
+
+  it("refuses a budget that rank 1 everywhere does not keep, and changes nothing", async () => {
+    const model = convolutions();
+    const before = structureHash(model);
+    const { changes, misses } = await factorize(model, { budget: 0.01 });
+    expect(changes).toEqual([]);
+    expect(misses.at(-1)?.reason).toBe("the budget is too small: rank 1 everywhere leaves more");
+    expect(structureHash(model)).toBe(before);
+  });
+
+  it("leaves what excluded layers hold in the budget's reckoning, and rules of layers' own beside it", async () => {
+    const model = convolutions();
+    const before = weightsOf(model);
+    await factorize(model, { budget: 0.7, except: "c" });
+    expect(dims(model, "c.weight")).toEqual([24, 16, 1, 1]);
+    expect(weightsOf(model) / before).toBeLessThanOrEqual(0.7);
+    const own = convolutions();
+    await factorize(own, { budget: 0.9, overrides: { c: { rank: 2 } } });
+    expect(dims(own, "c.down.weight")).toEqual([2, 16, 1, 1]);
+  });
+
+  it("looks for ranks among multiples", async () => {
+    const model = convolutions();
+    const { changes } = await factorize(model, { ratio: 0.6, multiple: 4, layers: ["a", "b", "c"] });
+    const ranks = changes.flatMap(({ what }) => /rank ([\d× ]+),/.exec(what)?.[1]?.split(" × ").map(Number) ?? []);
+    expect(ranks.length).toBeGreaterThan(2);
+    for (const rank of ranks) expect(rank % 4).toBe(0);
+  });
+
+  it("finds the rank above noise", async () => {
+    const model = network({ fc: linear(60, 40) }, { input: ["batch", 60], seed: 1 });
+    const weight = model.graph.value("fc.weight");
+    if (weight === undefined) throw new Error("no fc");
+    const numbers = random(7, "noise");
+    const [u, w] = [random(5), random(6)].map((one) => Float64Array.from({ length: 300 }, () => one.normal()));
+    const noisy = Float32Array.from({ length: 2400 }, (_, at) => {
+      const signal = [0, 1, 2, 3, 4].reduce(
+        (sum, k) => sum + (u?.[Math.floor(at / 60) * 5 + k] ?? 0) * (w?.[k * 60 + (at % 60)] ?? 0),
+        0,
+      );
+      return signal + 0.1 * numbers.normal();
+    });
+    weight.tensor = inMemory(float32([40, 60], noisy));
+    const { changes } = await factorize(model, { rank: "evbmf" });
+    expect(changes[0]?.what).toContain("rank 5,");
   });
 });

@@ -7,10 +7,10 @@
  *     h = Conv "c" (x, c.weight, c.bias)
  *  →  m = Conv "c.down" (x, c.down.weight);  n = Conv "c.core" (m, c.core.weight);  h = Conv "c.up" (n, c.up.weight, c.bias)
  *
- * A decomposition (`decompositions.ts`) says which chains a weight can become and what each costs and loses, a rank rule (`ranks.ts`) takes one,
- * the operator's entry writes it. Where that would not be smaller the layer stays, with a Miss.
+ * A decomposition (`decompositions.ts`) says which chains a weight can become and what each costs and loses, a rank rule (`ranks.ts`) or a budget
+ * for all layers together (`budget.ts`) takes one, the operator's entry writes it. Where that would not be smaller the layer stays, with a Miss.
  */
-import * as v from "valibot";
+import type * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
@@ -21,60 +21,28 @@ import { Miss, stopIfAsked } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Multiply } from "../math/index.ts";
-import { type Change, type Context, definePass, type Outcome, type Pass } from "../passes/index.ts";
-import { described, overridesOption, selectionOptions } from "../passes/options.ts";
+import { type Change, type Context, definePass, type Given, type Outcome, type Pass } from "../passes/index.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat64 } from "../tensor/convert.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { type Asked, allocate, asked, type Planned } from "./budget.ts";
 import { problemOf, replaceByChain, type StoredChain, storeParts } from "./chain.ts";
-import { decompositions, type Method, methods } from "./decompositions.ts";
-import { type RankRule, stepFor } from "./ranks.ts";
-
-const fraction = v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.maxValue(1, "must be at most 1"));
-
-/** What `factorize` may be told: one of `rank`, `energy` and `ratio`, how, and which layers. */
-export interface FactorizeOptions extends RankRule {
-  /** Which chain a layer becomes; "svd" unless said. */
-  readonly method?: Method | undefined;
-  /** For single layers one of these: { "fc1": { rank: 8 }, "encoder*": { energy: 0.99 } }. */
-  readonly overrides?: Record<string, RankRule> | undefined;
-  /** Names or patterns of the layers to factorize; unless said, all. */
-  readonly layers?: string | string[] | undefined;
-  /** Names or patterns of layers to leave alone. */
-  readonly except?: string | string[] | undefined;
-}
-
-const rank = v.optional(v.pipe(v.number(), v.integer(), v.minValue(1, "must be at least 1")));
-const isOne = ({ rank, energy, ratio }: RankRule): boolean =>
-  [rank, energy, ratio].filter((option) => option !== undefined).length === 1;
-
-const factorizeOptions = v.pipe(
-  v.strictObject({
-    rank: described(rank, "keep this many singular values"),
-    energy: described(v.optional(fraction), "keep this share of the squared singular values, for instance 0.95"),
-    ratio: described(v.optional(fraction), "keep this share of the weights, for instance 0.5"),
-    method: described(
-      v.optional(v.picklist(methods), "svd"),
-      `which layers one becomes: ${methods.map((id) => `${id} (${decompositions[id].summary})`).join(", ")}`,
-    ),
-    ...selectionOptions("factorize"),
-    overrides: overridesOption({ rank, energy: v.optional(fraction), ratio: v.optional(fraction) }),
-  }),
-  v.check(
-    (given) => [given, ...Object.values(given.overrides ?? {})].every(isOne),
-    "give exactly one of rank, energy and ratio",
-  ),
-);
-
-type Options = v.InferOutput<typeof factorizeOptions>;
+import { type Problem, wholeCost } from "./decomposition.ts";
+import { candidatesFor } from "./decompositions.ts";
+import { fourBitError, fourBitShare } from "./four-bits.ts";
+import { type FactorizeOptions, factorizeOptions, hasRule, type Options } from "./options.ts";
+import { type Choice, choicesFor } from "./ranks.ts";
+import { sensitivities } from "./sensitivity.ts";
+import { createTimer, type Timer } from "./timing.ts";
 
 /**
  * Replaces layers by chains of thinner ones, in place.
  *
- * Works on every layer whose weight is a stored matrix (Gemm, MatMul, Einsum) or kernel (Conv), also behind a mask, whose zeros go into the
- * product, and behind a transposition. What would not get smaller, and what is neither, comes back as a Miss.
- * @throws PithError E_OPTION unless exactly one of rank, energy and ratio is given, E_NAME for layers that do not exist.
+ * Works on every layer whose weight is a stored matrix (Gemm, MatMul, Einsum), a kernel (Conv) or a table (Gather), also behind a mask, whose zeros
+ * go into the product, and behind a transposition. What would not get smaller, and what is none of these, comes back as a Miss.
+ * @throws PithError E_OPTION where more than one of rank, energy, ratio and budget is given, E_NAME for layers that do not exist.
  * @example
  * const { misses } = await factorize(net, { layers: "fc1", rank: 32 });
  */
@@ -82,72 +50,69 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   id: "factorize",
   summary: "Replace layers by two or three thinner ones (truncated SVD, Tucker-2)",
   options: factorizeOptions,
+  data: {
+    when: ({ allocation }: Given) =>
+      allocation === "sensitivity" ? "the sensitivity of layers is measured on samples" : undefined,
+  },
   makesSmaller: "file",
-  gentler: () => "Use a higher `rank`, `ratio` or `energy`",
+  gentler: () => "Use a higher `rank`, `ratio`, `energy` or `budget`",
   command: {
     suffix: () => ".factorized",
     examples: [
-      "factorize model.onnx --energy 0.95",
+      "factorize model.onnx --budget 60% --cost macs",
       "factorize model.onnx --layers fc1 --rank 32 --data mnist/ --max-drop 1%",
     ],
   },
-  run(model, { overrides = {}, ...options }, context) {
-    // One of a layer's own takes the place of whichever the pass has.
-    const alone = { rank: undefined, energy: undefined, ratio: undefined };
-    const own = Object.entries(overrides).map(([name, said]) => [name, { ...alone, ...said }]);
-    return factorizeModel(model, { ...options, overrides: Object.fromEntries(own) }, context);
-  },
+  run: async (model, options, context) => (await factorizeModel(model, options, context)).outcome,
 });
 
-async function factorizeModel(model: Model, options: Options, context: Context): Promise<Outcome> {
+async function factorizeModel(
+  model: Model,
+  options: Options,
+  context: Context,
+): Promise<{ readonly outcome: Outcome; readonly lost: ReadonlyMap<string, number> }> {
   storeWeights(model);
   const inference = infer(model);
   const all = layersOf(model, inference);
   const chosen = selectLayers(all, options);
   const others = options.layers === undefined ? noLayers(model, inference, all) : [];
   const products = engineMultiply(context.engine);
+  const walk: Walk = {
+    ...{ model, inference, options, context, multiply: products.multiply, lost: new Map() },
+    timer: options.timing ? createTimer(model, context.engine, context.signal) : undefined,
+  };
   try {
-    const { changes, misses } = await factorizeLayers(model, inference, chosen, options, products.multiply, context);
-    return { changes, misses: [...misses, ...others] };
+    const { changes, misses } = await factorizeLayers(walk, all, chosen);
+    return { outcome: { changes, misses: [...misses, ...others] }, lost: walk.lost };
   } finally {
     await products.release();
   }
 }
 
-async function factorizeLayers(
-  model: Model,
-  inference: Inference,
-  chosen: readonly Layer[],
-  options: Options,
-  multiply: Multiply,
-  context: Context,
-): Promise<Outcome> {
+interface Walk {
+  readonly model: Model;
+  readonly inference: Inference;
+  readonly options: Options;
+  readonly context: Context;
+  readonly multiply: Multiply;
+  readonly timer: Timer | undefined;
+  /** The share of the squared norm that each layer has lost, by its name. */
+  readonly lost: Map<string, number>;
+}
+
+async function factorizeLayers(walk: Walk, all: readonly Layer[], chosen: readonly Layer[]): Promise<Outcome> {
+  const { model, options, context } = walk;
   const changes: Change[] = [];
-  const misses: Miss[] = [];
   const before = usedTensors(model);
+  const { fit, misses } = fitting(chosen, walk.inference);
+  const plan = options.budget === undefined ? undefined : await planned(walk, all, fit, options.budget);
+  if (plan instanceof Miss) return { changes, misses: [...misses, plan] };
   const known = new Map<Value, Factors>();
-  const refused = new Map(chosen.map((layer) => [layer, requireWeight(layer, weightNeeds.factorize)]));
-  const factorizable = new Set(chosen.flatMap((layer) => (refused.get(layer) === undefined ? layer.node : [])));
-  for (const [index, layer] of chosen.entries()) {
+  for (const [index, layer] of fit.entries()) {
     stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
-    context.progress(index, chosen.length);
-    const refusal = refused.get(layer);
-    if (refusal !== undefined) {
-      misses.push(refusal);
-      continue;
-    }
-    const other = otherReader(layer.weight, factorizable, inference);
-    if (other !== undefined) {
-      misses.push(
-        new Miss(
-          `${describe(other)} also reads its weight, so the file would need both the weight and the factors`,
-          layer.name,
-        ),
-      );
-      continue;
-    }
-    const { own, decidedBy } = ownOptions(options, layer);
-    const factors = known.get(layer.effective) ?? (await factorsOf(model, layer, own, multiply, context));
+    context.progress(index, fit.length);
+    const { decidedBy } = ownOptions(options, layer);
+    const factors = known.get(layer.effective) ?? (await factorsOf(walk, layer, plan));
     if (factors instanceof Miss) {
       misses.push(factors);
       continue;
@@ -157,8 +122,39 @@ async function factorizeLayers(
     changes.push({ at: layer.name, what: factors.what, decidedBy });
   }
   if (changes.length > 0) removeReplaced(model, before);
-  context.progress(chosen.length, chosen.length);
+  context.progress(fit.length, fit.length);
   return { changes, misses };
+}
+
+/** The layers that can be chains, and why the others cannot. */
+function fitting(chosen: readonly Layer[], inference: Inference) {
+  const misses: Miss[] = [];
+  const possible = chosen.filter((layer) => {
+    const refused = requireWeight(layer, weightNeeds.factorize);
+    if (refused !== undefined) misses.push(refused);
+    return refused === undefined;
+  });
+  const fit = possible.filter(({ name, weight, effective, role }) => {
+    // The factors of a table serve those alone that read the very same numbers.
+    const known = possible.filter(
+      (other) => other.effective === effective || (role.kind === undefined && other.role.kind === undefined),
+    );
+    const other = otherReader(weight, new Set(known.map(({ node }) => node)), inference);
+    if (other === undefined) return true;
+    const reason = `${describe(other)} also reads its weight, so the file would need both the weight and the factors`;
+    misses.push(new Miss(reason, name));
+    return false;
+  });
+  return { fit, misses };
+}
+
+/** The options of a layer: one rule of its own takes the place of whichever the pass has. */
+function rulesOf(options: Options, layer: Layer): Options {
+  const { own } = ownOptions(
+    { ...options, rank: undefined, energy: undefined, ratio: undefined, budget: undefined },
+    layer,
+  );
+  return hasRule(own) ? own : { ...options, method: own.method };
 }
 
 interface Factors extends StoredChain {
@@ -179,26 +175,127 @@ function otherReader(value: Value, known: ReadonlySet<Node>, inference: Inferenc
   return undefined;
 }
 
-async function factorsOf(
-  model: Model,
+async function problemAt(
+  { model, context, options, multiply }: Walk,
   layer: Layer,
-  { method, ...rule }: Options,
-  multiply: Multiply,
-  context: Context,
-): Promise<Factors | Miss> {
-  const { effective, name } = layer;
-  const stored = await readStoredValue(model, effective, context.engine);
+): Promise<(Problem & { readonly dims: readonly number[] }) | Miss> {
+  const stored = await readStoredValue(model, layer.effective, context.engine);
   const broken = brokenNumbers(toFloat64(stored));
-  if (broken !== undefined) return new Miss(`its weight ${broken}`, name);
-  const problem = problemOf(layer, stored, { multiply, seed: context.seed });
-  const whole = { weights: stored.data.length, macs: stored.data.length };
-  const prepared = await decompositions[method].prepare(problem);
-  if (prepared instanceof Miss) return new Miss(prepared.reason, name);
-  const step = stepFor(rule, prepared, whole);
-  if (step instanceof Miss) return new Miss(step.reason, name);
-  const { parts, relativeError } = await prepared.factors(step);
-  const sizes = [layer.outputs, layer.inputs, ...problem.kernel].join(" × ");
-  const by = method === "svd" ? "" : `${method}, `;
-  const what = `${sizes} → ${by}rank ${step.ranks.join(" × ")}, relative error ${relativeError.toFixed(3)}`;
-  return { ...storeParts(model, layer, stored.dims, parts), what };
+  if (broken !== undefined) return new Miss(`its weight ${broken}`, layer.name);
+  const { multiple } = options;
+  return { ...problemOf(layer, stored, { multiple, multiply, seed: context.seed }), dims: stored.dims };
 }
+
+type Plan = ReadonlyMap<Value, Planned | undefined>;
+
+/** What each layer becomes so that the model keeps within a share of what it costs. */
+async function planned(walk: Walk, all: readonly Layer[], fit: readonly Layer[], share: number): Promise<Plan | Miss> {
+  const { options, context } = walk;
+  const uses = new Map<Value, number>();
+  let total = 0;
+  const counted = new Set<Value>();
+  for (const layer of all) {
+    const weights = elementCount(fixedDims(layer.effective.type?.dims) ?? []);
+    const places = options.cost === "macs" ? placesOf(layer) : counted.has(layer.weight) ? 0 : 1;
+    counted.add(layer.weight);
+    uses.set(layer.effective, (uses.get(layer.effective) ?? 0) + places);
+    total += layer.role.kind === "lookup" && options.cost === "macs" ? 0 : weights * places;
+  }
+  const own = fit.filter(
+    (layer, at) =>
+      rulesOf(options, layer).budget !== undefined &&
+      fit.findIndex(({ effective }) => effective === layer.effective) === at,
+  );
+  const weighed = options.allocation === "sensitivity" ? await measured(walk) : () => 1;
+  if (weighed instanceof Miss) return weighed;
+  const found: { readonly layer: Layer; readonly asked: Asked }[] = [];
+  for (const [index, layer] of own.entries()) {
+    stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
+    context.progress(index, 2 * own.length, "spectra");
+    const problem = await problemAt(walk, layer);
+    if (problem instanceof Miss) continue;
+    const candidates = await candidatesFor(problem, rulesOf(options, layer).method);
+    if (candidates instanceof Miss) continue;
+    const sharing = fit.filter(({ effective }) => effective === layer.effective);
+    const known = sharing.flatMap((one) => weighed(one) ?? []);
+    if (known.length === 0) continue;
+    const sensitivity = known.reduce((sum, one) => sum + one, 0);
+    const each = { uses: uses.get(layer.effective) ?? 1, sensitivity };
+    found.push({ layer, asked: asked(candidates, wholeCost(problem), options.cost, each) });
+  }
+  const fixed = total - found.reduce((sum, one) => sum + one.asked.whole, 0);
+  const steps = allocate(
+    found.map((one) => one.asked),
+    share * total - fixed,
+  );
+  if (steps instanceof Miss) return steps;
+  return new Map(found.map(({ layer }, index) => [layer.effective, steps[index]]));
+}
+
+/** How sensitive the model is to its layers. */
+async function measured({ model, options, context }: Walk): Promise<((layer: Layer) => number | undefined) | Miss> {
+  const half = model.clone();
+  const halving = { ...options, ...{ budget: undefined, ratio: 0.5, timing: false, overrides: undefined } };
+  const { lost } = await factorizeModel(half, halving, { ...context, progress: () => {} });
+  return sensitivities(model, { model: half, lost }, options, context);
+}
+
+/** Places of the output, of one sample where its size is not known: a product has a multiply-accumulate for each weight at each of them. */
+function placesOf({ node, outputs }: Layer): number {
+  const dims = node.outputs[0]?.type?.dims ?? [];
+  return elementCount(dims.map((dim) => (typeof dim === "number" ? dim : 1))) / outputs;
+}
+
+/** Without a rule: 95 % of the energy. */
+const usualEnergy = 0.95;
+
+/** A chain that is so much slower is slower beyond what times vary by. */
+const slower = 0.97;
+
+async function factorsOf(walk: Walk, layer: Layer, plan: Plan | undefined): Promise<Factors | Miss> {
+  const { model, options, timer } = walk;
+  const { name } = layer;
+  const rules = rulesOf(options, layer);
+  const problem = await problemAt(walk, layer);
+  if (problem instanceof Miss) return problem;
+  const whole = wholeCost(problem);
+  const isAuto = !hasRule(rules);
+  const step = plan?.get(layer.effective);
+  if (rules.budget !== undefined && step === undefined) return new Miss("the budget leaves it as it is", name);
+  const candidates = await candidatesFor(problem, step?.method ?? rules.method);
+  if (candidates instanceof Miss) return new Miss(candidates.reason, name);
+  const rule = isAuto ? { energy: usualEnergy } : rules;
+  const choices =
+    step !== undefined && rules.budget !== undefined
+      ? candidates.map((candidate) => ({ ...candidate, step: step.step }))
+      : choicesFor(rule, candidates, whole, options.cost);
+  if (choices instanceof Miss) return new Miss(choices.reason, name);
+  let taken: Choice | undefined;
+  let speed: number | undefined;
+  for (const choice of choices) {
+    speed = await timer?.speedup(layer, problem.dims, choice.step.parts);
+    if (isAuto && speed !== undefined && speed < slower) continue;
+    taken = choice;
+    break;
+  }
+  if (taken === undefined) {
+    const [{ step: best } = { step: undefined }] = choices;
+    return new Miss(
+      `${rankText(best?.ranks ?? [])} holds ${100 * usualEnergy} % of its energy, and is slower than the layer`,
+      name,
+    );
+  }
+  const { parts, relativeError } = await taken.prepared.factors(taken.step);
+  walk.lost.set(name, relativeError ** 2);
+  const sizes = [layer.outputs, layer.inputs, ...problem.kernel].join(" × ");
+  const by = taken.method === "svd" ? "" : `${taken.method}, `;
+  const error = `relative error ${relativeError.toFixed(3)}`;
+  const time = speed === undefined ? "" : `, ${speed.toFixed(2)} × as fast`;
+  const fourBits =
+    taken.step.weights >= fourBitShare * whole.weights ? fourBitError(problem.matrices) : Number.POSITIVE_INFINITY;
+  const rather = fourBits < relativeError ? ` (4 bits take fewer bytes, and lose ${fourBits.toFixed(3)})` : "";
+  const what = `${sizes} → ${by}${rankText(taken.step.ranks)}, ${error}${rather}${time}`;
+  return { ...storeParts(model, layer, problem.dims, parts), what };
+}
+
+const rankText = (ranks: readonly number[]): string => `rank ${ranks.join(" × ")}`;

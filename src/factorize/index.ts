@@ -1,2 +1,3 @@
-export { type FactorizeOptions, factorize } from "./factorize.ts";
+export { factorize } from "./factorize.ts";
 export { lora } from "./lora.ts";
+export type { FactorizeOptions } from "./options.ts";

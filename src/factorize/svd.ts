@@ -24,11 +24,13 @@ import {
 import {
   chainCost,
   type Decomposition,
+  type PartShape,
   type Prepared,
   type Problem,
   product,
+  ranksUpTo,
   type Step,
-  tails,
+  shareOfGroups,
   together,
 } from "./decomposition.ts";
 
@@ -56,34 +58,41 @@ export const spatial = bySvd(
 );
 
 async function prepared(problem: Problem, axesOfFirst: number): Promise<Prepared> {
-  const { kernel, multiply, seed } = problem;
+  const { kernel, multiple, multiply, seed } = problem;
   const axes = kernel.map((_, axis) => axis);
   const windows = [axes.slice(0, axesOfFirst), axes.slice(axesOfFirst)] as const;
   const after = product(kernel.slice(axesOfFirst));
   const unfolded = problem.matrices.map((weight) => unfold(weight, after));
   const norms = unfolded.map(frobenius);
   const shares = await Promise.all(unfolded.map((one) => energyShares(one, multiply)));
-  const lost = tails(shares, norms);
   const { rows, columns } = unfolded[0] ?? matrix(0, 0);
   const full = Math.min(rows, columns);
+  const lost = new Float64Array(full + 1);
+  for (const [group, share] of shareOfGroups(norms).entries()) {
+    let sum = 0;
+    for (let rank = full - 1; rank >= 0; rank--) {
+      sum += shares[group]?.[rank] ?? 0;
+      lost[rank] = (lost[rank] ?? 0) + share * sum;
+    }
+  }
   const at = (wanted: number): Step => {
     const rank = Math.min(wanted, full);
-    const weights = (size: number): number => unfolded.length * rank * size;
-    const [first, second] = windows;
-    const cost = chainCost(problem, [
-      { weights: weights(columns), window: first },
-      { weights: weights(rows), window: second },
-    ]);
-    return { ...cost, ranks: [rank], lost: lost[rank] ?? 0 };
+    const parts: readonly PartShape[] = [
+      { name: "down", rows: rank, columns, window: windows[0] },
+      { name: "up", rows: rows / after, columns: rank * after, window: windows[1] },
+    ];
+    return { ...chainCost(problem, parts), ranks: [rank], parts, lost: lost[rank] ?? 0 };
   };
   return {
-    steps: Array.from({ length: full }, (_, index) => at(index + 1)),
+    steps: ranksUpTo(full, multiple).map(at),
     at,
     aboveNoise() {
       const found = shares.map((own) => evbmf(own.map(Math.sqrt), rows, columns));
       const refused = found.find((one) => one instanceof Miss);
       const ranks = found.flatMap((one) => (one instanceof Miss ? [] : one.rank));
-      return refused instanceof Miss ? refused : at(Math.max(1, ...ranks));
+      return refused instanceof Miss
+        ? refused
+        : at(Math.max(multiple, ...ranks.map((rank) => Math.ceil(rank / multiple) * multiple)));
     },
     async factors({ ranks: [rank = 1] }) {
       const found = await Promise.all(unfolded.map((one) => truncatedSvd(one, rank, { multiply, seed })));

@@ -1,61 +1,70 @@
 /**
  * Three layers by Tucker-2 (Kim et al. 2016): a matrix (1 × 1) to fewer inputs, the kernel, a matrix (1 × 1) to the outputs. Each group by itself.
  *
- * Of both ranks together the one goes down next that loses less for each weight saved, by the singular values of the two unfoldings: what both
- * leave out is the most that the decomposition loses (De Lathauwer et al. 2000).
+ * What ranks lose is read off the whole core (HOSVD, De Lathauwer et al. 2000): Σ C[a, b, k]² beyond them. Of both ranks the one goes down next
+ * that loses less for each weight saved. The factors are then improved for their ranks (HOOI), and lose a little less than that.
  */
 import { Miss } from "../errors.ts";
-import { tucker2 as decompose, energyShares, evbmf, frobenius, swapChannels, transpose } from "../math/index.ts";
+import {
+  tucker2 as decompose,
+  evbmf,
+  frobenius,
+  type Matrix,
+  type Multiply,
+  svd,
+  swapChannels,
+  transpose,
+} from "../math/index.ts";
 import {
   chainCost,
   type Decomposition,
+  type PartShape,
   type Prepared,
   type Problem,
   product,
+  ranksUpTo,
   type Step,
-  tails,
+  shareOfGroups,
   together,
 } from "./decomposition.ts";
 
 export const tucker2: Decomposition = {
   id: "tucker2",
-  summary: "fewer inputs by a matrix, the kernel, more outputs by a matrix (Tucker-2)",
+  summary: "fewer inputs by a matrix, the kernel, the outputs by a matrix",
   async prepare(problem: Problem): Promise<Prepared | Miss> {
-    const { matrices, kernel, multiply, seed } = problem;
+    const { matrices, kernel, multiple, multiply, seed } = problem;
     const taps = product(kernel);
     if (taps === 1) return new Miss("its kernel is 1 × 1, which `svd` decomposes");
     const outputs = matrices[0]?.rows ?? 0;
     const inputs = (matrices[0]?.columns ?? 0) / taps;
     const all = kernel.map((_, axis) => axis);
     const norms = matrices.map(frobenius);
-    const [byOutput, byInput] = await Promise.all(
-      [matrices, matrices.map((one) => swapChannels(one, inputs))].map((side) =>
-        Promise.all(side.map((one) => energyShares(one, multiply))),
-      ),
-    );
-    const [outLost, inLost] = [tails(byOutput ?? [], norms), tails(byInput ?? [], norms)];
+    const shares = shareOfGroups(norms);
+    const cores = await Promise.all(matrices.map((one) => wholeCore(one, inputs, multiply)));
+    const [mostOut, mostIn] = [Math.min(outputs, inputs * taps), Math.min(inputs, outputs * taps)];
     const step = (out: number, input: number): Step => {
-      const part = (weights: number, window: readonly number[]) => ({ weights: matrices.length * weights, window });
-      const cost = chainCost(problem, [
-        part(inputs * input, []),
-        part(input * out * taps, all),
-        part(out * outputs, []),
-      ]);
-      return { ...cost, ranks: [out, input], lost: Math.min(1, (outLost[out] ?? 0) + (inLost[input] ?? 0)) };
+      const parts: readonly PartShape[] = [
+        { name: "down", rows: input, columns: inputs, window: [] },
+        { name: "core", rows: out, columns: input * taps, window: all },
+        { name: "up", rows: outputs, columns: out, window: [] },
+      ];
+      const kept = cores.reduce((sum, { held }, group) => sum + (shares[group] ?? 0) * held(out, input), 0);
+      return { ...chainCost(problem, parts), ranks: [out, input], parts, lost: Math.max(0, 1 - kept) };
     };
     return {
-      steps: path(step, outputs, inputs),
-      at: (rank) => step(Math.min(rank, outputs), Math.min(rank, inputs)),
+      steps: path(step, ranksUpTo(mostOut, multiple), ranksUpTo(mostIn, multiple)),
+      at: (rank) => step(Math.min(rank, mostOut), Math.min(rank, mostIn)),
       aboveNoise() {
-        const rankOf = (shares: readonly Float64Array[], rows: number, columns: number): number | Miss => {
-          const found = shares.map((own) => evbmf(own.map(Math.sqrt), rows, columns));
-          const ranks = found.map((one) => (one instanceof Miss ? 1 : one.rank));
-          return found.find((one) => one instanceof Miss) ?? Math.max(1, ...ranks);
-        };
-        const out = rankOf(byOutput ?? [], outputs, inputs * taps);
-        const input = rankOf(byInput ?? [], inputs, outputs * taps);
-        if (out instanceof Miss) return out;
-        return input instanceof Miss ? input : step(out, input);
+        const ranks = [1, 1];
+        for (const { byOutput, byInput } of cores) {
+          const found = [evbmf(byOutput, outputs, inputs * taps), evbmf(byInput, inputs, outputs * taps)];
+          for (const [side, one] of found.entries()) {
+            if (one instanceof Miss) return one;
+            ranks[side] = Math.max(ranks[side] ?? 1, Math.ceil(one.rank / multiple) * multiple);
+          }
+        }
+        const [out = 1, input = 1] = ranks;
+        return step(Math.min(out, mostOut), Math.min(input, mostIn));
       },
       async factors({ ranks: [rankOut = 1, rankIn = 1] }) {
         const found = await Promise.all(
@@ -77,16 +86,51 @@ export const tucker2: Decomposition = {
   },
 };
 
-/** From rank 1 on both sides to the whole. */
-function path(step: (out: number, input: number) => Step, outputs: number, inputs: number): readonly Step[] {
-  const found = [step(outputs, inputs)];
-  for (let [out, input] = [outputs, inputs]; out > 1 || input > 1; ) {
-    const now = step(out, input);
+interface Core {
+  /** Singular values of both unfoldings. */
+  readonly byOutput: Float64Array;
+  readonly byInput: Float64Array;
+  /** The share of the squared norm that so many outputs and inputs of the core hold. */
+  held(out: number, input: number): number;
+}
+
+/** The weight in the singular vectors of its two unfoldings. */
+async function wholeCore(weight: Matrix, inputs: number, multiply: Multiply): Promise<Core> {
+  const [byOutput, byInput] = [await svd(weight, multiply), await svd(swapChannels(weight, inputs), multiply)];
+  const [outputs, taps] = [byOutput.s.length, weight.columns / inputs];
+  const turned = swapChannels(await multiply(transpose(byOutput.u), weight), inputs);
+  const { rows, data } = await multiply(transpose(byInput.u), turned);
+  // sums[input][out]: the squares of all entries before both.
+  const sums = new Float64Array((rows + 1) * (outputs + 1));
+  for (let input = 0; input < rows; input++) {
+    let row = 0;
+    for (let out = 0; out < outputs; out++) {
+      const from = (input * outputs + out) * taps;
+      for (const value of data.subarray(from, from + taps)) row += value * value;
+      sums[(input + 1) * (outputs + 1) + out + 1] = row + (sums[input * (outputs + 1) + out + 1] ?? 0);
+    }
+  }
+  const whole = sums.at(-1) ?? 0;
+  const held = (out: number, input: number): number =>
+    whole === 0 ? 1 : (sums[input * (outputs + 1) + out] ?? 0) / whole;
+  return { byOutput: byOutput.s, byInput: byInput.s, held };
+}
+
+/** From the least rank on both sides to the whole. */
+function path(
+  step: (out: number, input: number) => Step,
+  outs: readonly number[],
+  ins: readonly number[],
+): readonly Step[] {
+  let [out, input] = [outs.length - 1, ins.length - 1];
+  const at = (o: number, i: number): Step => step(outs[o] ?? 1, ins[i] ?? 1);
+  const found = [at(out, input)];
+  while (out > 0 || input > 0) {
+    const now = at(out, input);
     const price = (next: Step): number => (next.lost - now.lost) / (now.weights - next.weights);
-    const [fewerOut, fewerIn] = [step(Math.max(1, out - 1), input), step(out, Math.max(1, input - 1))];
-    if (input === 1 || (out > 1 && price(fewerOut) <= price(fewerIn))) out--;
+    if (input === 0 || (out > 0 && price(at(out - 1, input)) <= price(at(out, input - 1)))) out--;
     else input--;
-    found.push(step(out, input));
+    found.push(at(out, input));
   }
   return found.reverse();
 }

@@ -8,7 +8,7 @@ import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims, stridesOf } from "../tensor/dims.ts";
 import { type DataType, typeCodes } from "../tensor/types.ts";
-import { type AxisLink, defineOp, type Site, type WeightRole } from "./define.ts";
+import { type AxisLink, type Chain, defineOp, type Site, type WeightRole } from "./define.ts";
 import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
 import { withMoved } from "./shared/elements.ts";
 import { noWeight } from "./shared/misses.ts";
@@ -45,8 +45,25 @@ function embedding({ axis }: { readonly axis: number }, site: Site): WeightRole 
   if (table?.stored !== true || indices?.stored !== false || !inTables.has(table.type)) return noWeight;
   if (axis !== 0 || table.dims?.length !== 2) return isTable;
   const last = indices.dims?.length ?? -1;
-  return { kind: "lookup", input: 0, out: 1, in: 0, groups: 1, data: 1, dataAxis: -1, outputAxis: last };
+  return {
+    kind: "lookup",
+    input: 0,
+    out: 1,
+    in: 0,
+    groups: 1,
+    data: 1,
+    dataAxis: -1,
+    outputAxis: last,
+    chain: lookedUp,
+  };
 }
+
+/** Rows of the first, thin table are picked, and multiplied with what follows. */
+const lookedUp: Chain = (emit, [, places], [first, ...others]) =>
+  others.reduce(
+    (rows, { name, weight }) => emit.named(`${name}.output`).MatMul([rows, weight]),
+    emit.named(`${first?.name}.output`).Gather([first?.weight, places], { axis: 0 }),
+  );
 
 export const Gather = defineOp({
   name: "Gather",

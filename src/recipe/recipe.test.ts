@@ -136,7 +136,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     [
       "options that contradict each other",
       "steps:\n  - factorize: { rank: 3, energy: 0.4 }",
-      "r.yaml:2:16: steps[0].factorize: give exactly one of rank, energy and ratio.",
+      "r.yaml:2:16: steps[0].factorize: give at most one of rank, energy, ratio and budget.",
     ],
     [
       "data, which the run has",

@@ -194,9 +194,9 @@ describe("factorize and distill", () => {
   });
 
   test("options that a pass refuses are wrong usage", async () => {
-    expect(await pith("factorize", at("right.onnx"))).toMatchObject({
+    expect(await pith("factorize", at("right.onnx"), "--rank", "1", "--energy", "0.5")).toMatchObject({
       code: 2,
-      err: expect.stringContaining("exactly one of --rank, --energy and --ratio"),
+      err: expect.stringContaining("at most one of --rank, --energy, --ratio and --budget"),
     });
   });
 

@@ -66,7 +66,10 @@ describe("flags", () => {
   });
 
   test.each([
-    [["factorize"], "E_OPTION: Give exactly one of --rank, --energy and --ratio."],
+    [
+      ["factorize", "--rank", "2", "--budget", "0.5"],
+      "E_OPTION: Give at most one of --rank, --energy, --ratio and --budget.",
+    ],
     [["quantize"], "E_OPTION: Give exactly one of --scheme and --dtype."],
     [["quantize", "--scheme", "weights", "--dtype", "q4"], "E_OPTION: Give exactly one of --scheme and --dtype."],
     [["quantize", "--scheme", "weights", "--batch", "0"], "E_OPTION: --batch: expected at least 1, got 0."],

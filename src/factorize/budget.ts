@@ -1,0 +1,97 @@
+/**
+ * One budget for the whole model, spread over its layers so that together they lose least.
+ *
+ * Each layer could become one of many chains, of this cost and that loss. Of these only the lower convex hull matters: from the whole layer down,
+ * each next point costs less at a higher price, Δ loss / Δ cost. The cheapest of all next points is taken, whichever layer it is of, until the
+ * budget holds, which is best up to the last point (Lagrange; "water-filling").
+ */
+import { Miss } from "../errors.ts";
+import type { Cost, Step } from "./decomposition.ts";
+import type { Candidate, Method } from "./decompositions.ts";
+
+export interface Planned {
+  readonly method: Method;
+  readonly step: Step;
+}
+
+/** What a layer could become. */
+export interface Asked {
+  /** What it costs as it is, all its uses together. */
+  readonly whole: number;
+  /** None: the layer as it is. */
+  readonly options: readonly Option[];
+}
+
+interface Option {
+  readonly cost: number;
+  readonly loss: number;
+  readonly planned: Planned | undefined;
+}
+
+/**
+ * @param uses how often what a step costs is paid, by all the layers that share the weight: the places of their outputs, or 1 for weights.
+ * @param sensitivity what the outputs of the model lose for each share of the weight's squared norm.
+ */
+export function asked(
+  candidates: readonly Candidate[],
+  whole: Cost,
+  of: keyof Cost,
+  { uses, sensitivity }: { readonly uses: number; readonly sensitivity: number },
+): Asked {
+  const steps = candidates.flatMap(({ method, prepared }) =>
+    prepared.steps.flatMap((step): Option[] =>
+      step.weights < whole.weights && step[of] < whole[of]
+        ? [{ cost: step[of] * uses, loss: step.lost * sensitivity, planned: { method, step } }]
+        : [],
+    ),
+  );
+  return { whole: whole[of] * uses, options: steps.toSorted((a, b) => b.cost - a.cost || b.loss - a.loss) };
+}
+
+/**
+ * What each of the layers becomes; undefined where it stays. A Miss where the least of all is too much.
+ * @param most what they may cost together.
+ */
+export function allocate(layers: readonly Asked[], most: number): readonly (Planned | undefined)[] | Miss {
+  const now = layers.map(({ whole }): Option => ({ cost: whole, loss: 0, planned: undefined }));
+  let total = now.reduce((sum, { cost }) => sum + cost, 0);
+  const moves = layers.flatMap(({ whole, options }, layer) => {
+    const hull = lowerHull([{ cost: whole, loss: 0, planned: undefined }, ...options]);
+    return hull.slice(1).map((to, index) => {
+      const from = hull[index] ?? to;
+      return { layer, to, price: (to.loss - from.loss) / (from.cost - to.cost) };
+    });
+  });
+  for (const { layer, to } of moves.toSorted((a, b) => a.price - b.price)) {
+    if (total <= most) break;
+    const from = now[layer]?.cost ?? 0;
+    // The last move needs not go all the way.
+    const enough = (layers[layer]?.options ?? []).filter(({ cost }) => cost >= to.cost && total - from + cost <= most);
+    const next = enough.reduce((best, one) => (one.loss < best.loss ? one : best), to);
+    now[layer] = next;
+    total += next.cost - from;
+  }
+  return total <= most
+    ? now.map(({ planned }) => planned)
+    : new Miss("the budget is too small: rank 1 everywhere leaves more");
+}
+
+/** The points, from the dearest to the cheapest, below which no line between two others lies. */
+function lowerHull(points: readonly Option[]): readonly Option[] {
+  const hull: Option[] = [];
+  for (const point of points) {
+    for (;;) {
+      const [a, b] = [hull.at(-2), hull.at(-1)];
+      if (b === undefined) break;
+      // The same cost for less.
+      const isDearer = b.cost === point.cost && b.loss >= point.loss && b.planned !== undefined;
+      const isAbove =
+        a !== undefined && (b.loss - a.loss) * (a.cost - point.cost) >= (point.loss - a.loss) * (a.cost - b.cost);
+      if (!isDearer && !isAbove) break;
+      hull.pop();
+    }
+    const last = hull.at(-1);
+    if (last === undefined || point.cost < last.cost) hull.push(point);
+  }
+  return hull;
+}

@@ -1,0 +1,95 @@
+/** What `factorize` may be told. */
+import * as v from "valibot";
+import { datasetOption } from "../data/option.ts";
+import type { Dataset } from "../data/types.ts";
+import { countOption, described, overridesOption, selectionOptions } from "../passes/options.ts";
+import { decompositions, type Method, methods } from "./decompositions.ts";
+import type { RankRule } from "./ranks.ts";
+
+/**
+ * One of `rank`, `energy`, `ratio` and `budget`; where none is given, 95 % of the energy of each layer that becomes smaller by it, and no slower.
+ */
+export interface FactorizeOptions extends RankRule {
+  /** Leave this share of the weights, or multiply-accumulates, of the whole model: 0.5. */
+  readonly budget?: number | undefined;
+  /** What `ratio` and `budget` are a share of, and methods are compared at ("weights"). */
+  readonly cost?: "weights" | "macs" | undefined;
+  /** By what a budget is spread: by what a layer loses of its singular values, or of the outputs of the model on samples ("spectrum"). */
+  readonly allocation?: "spectrum" | "sensitivity" | undefined;
+  /** Which chain a layer becomes; of several the one that loses least at equal cost ("auto"). */
+  readonly method?: Method | "auto" | undefined;
+  /** Ranks that are looked for are multiples of this (1). */
+  readonly multiple?: number | undefined;
+  /** Time each layer beside what it becomes (true). */
+  readonly timing?: boolean | undefined;
+  /** Samples that sensitivity is measured on, or their path, of which the train part is taken. */
+  readonly data?: Dataset | string | undefined;
+  /** So many of them (16). */
+  readonly samples?: number | undefined;
+  /** For single layers a rank, energy or ratio, and a method: { "fc1": { rank: 8 }, "encoder*": { energy: 0.99 } }. */
+  readonly overrides?: Record<string, RankRule & { readonly method?: Method | "auto" | undefined }> | undefined;
+  /** Names or patterns of the layers to factorize; unless said, all. */
+  readonly layers?: string | string[] | undefined;
+  /** Names or patterns of layers to leave alone. */
+  readonly except?: string | string[] | undefined;
+}
+
+const fraction = v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.maxValue(1, "must be at most 1"));
+const rank = v.optional(v.union([countOption, v.picklist(["evbmf"])], 'is a whole number from 1, or "evbmf"'));
+const method = v.picklist(["auto", ...methods]);
+
+const rules = ["rank", "energy", "ratio", "budget"] as const;
+type Rules = { readonly [K in (typeof rules)[number]]?: unknown };
+
+export const hasRule = (given: Rules): boolean => rules.some((rule) => given[rule] !== undefined);
+
+export const factorizeOptions = v.pipe(
+  v.strictObject({
+    rank: described(rank, "keep this many singular values, or those above the estimated noise"),
+    energy: described(v.optional(fraction), "keep this share of the squared singular values, for instance 0.95"),
+    ratio: described(v.optional(fraction), "keep this share of the weights of each layer, for instance 0.5"),
+    budget: described(v.optional(fraction), "keep this share of the weights of the model, spread over its layers"),
+    cost: described(v.optional(v.picklist(["weights", "macs"]), "weights"), "what a ratio or budget is a share of"),
+    method: v.pipe(
+      v.optional(method, "auto"),
+      v.description("which layers one becomes"),
+      v.metadata({
+        meanings: {
+          title: "Methods",
+          rows: [
+            ["auto", "the one that loses least at equal cost"],
+            ...methods.map((id) => [id, decompositions[id].summary] as const),
+          ],
+        },
+      }),
+    ),
+    allocation: described(
+      v.optional(v.picklist(["spectrum", "sensitivity"]), "spectrum"),
+      "spread a budget by singular values, or by what the model loses on samples",
+    ),
+    multiple: described(v.optional(countOption, 1), "ranks are multiples of this"),
+    timing: v.pipe(
+      v.optional(v.boolean(), true),
+      v.description("time each layer beside what it becomes"),
+      v.metadata({ negated: "do not time layers" }),
+    ),
+    ...selectionOptions("factorize"),
+    overrides: overridesOption({
+      rank,
+      energy: v.optional(fraction),
+      ratio: v.optional(fraction),
+      method: v.optional(method),
+    }),
+    data: described(v.optional(datasetOption), "samples that the sensitivity of layers is measured on"),
+    samples: described(v.optional(countOption, 16), "of these so many"),
+  }),
+  v.check(
+    (given) =>
+      [given as Rules, ...Object.values(given.overrides ?? {})].every(
+        (one: Rules) => rules.filter((rule) => one[rule] !== undefined).length < 2,
+      ),
+    "give at most one of rank, energy, ratio and budget",
+  ),
+);
+
+export type Options = v.InferOutput<typeof factorizeOptions>;

@@ -1,0 +1,100 @@
+/** How fast a chain is beside the layer that it replaces: both alone, on one sample, in rounds. */
+import type { Layer } from "../analysis/layers.ts";
+import type { Engine } from "../engine/index.ts";
+import { refusalIn } from "../errors.ts";
+import { latency } from "../evaluate/latency.ts";
+import { emitInto } from "../graph/emit.ts";
+import { Model } from "../graph/model.ts";
+import { inMemory, zeros } from "../tensor/dense.ts";
+import type { DataType } from "../tensor/types.ts";
+import { partDims } from "./chain.ts";
+import type { PartShape } from "./decomposition.ts";
+
+/** Rounds of at least 10 ms each for both. */
+const rounds = 5;
+
+/** Places along an axis of a window, and tokens, where nothing says how many. */
+const [usualSide, usualLength] = [56, 128];
+
+/** Layers of one shape are timed once. */
+export interface Timer {
+  /** How many times as fast as the layer the chain is; undefined where they do not run alone. */
+  speedup(layer: Layer, dims: readonly number[], parts: readonly PartShape[]): Promise<number | undefined>;
+}
+
+interface Piece {
+  readonly dims: readonly number[];
+  readonly window: readonly number[];
+}
+
+export function createTimer(source: Model, engine: Engine, signal: AbortSignal): Timer {
+  const known = new Map<string, Promise<number | undefined>>();
+  return {
+    speedup(layer, dims, parts) {
+      const data = dataDims(layer);
+      const { domain, op } = layer.node;
+      const key = JSON.stringify([domain, op, layer.role.strides, layer.role.groups, dims, data, parts]);
+      const chain = parts.map((part): Piece => ({ dims: partDims(layer, dims, part), window: part.window }));
+      const whole = [{ dims, window: dims.map((_, axis) => axis) }];
+      const found = known.get(key) ?? timed(source, layer, [whole, chain], data, engine, signal);
+      known.set(key, found);
+      return found;
+    },
+  };
+}
+
+async function timed(
+  source: Model,
+  layer: Layer,
+  chains: readonly (readonly Piece[])[],
+  dims: readonly number[],
+  engine: Engine,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const type = layer.node.inputs[layer.role.data]?.type?.type ?? "float32";
+  if (type === "string") return undefined;
+  try {
+    const models = chains.map((pieces) => alone(source, layer, pieces, { type, dims }));
+    const { models: times } = await latency(engine, models, { data: zeros(type, dims) }, { rounds, warmUp: 3, signal });
+    return times[1]?.speedup.median;
+  } catch (error) {
+    // An operator that the runtime does not have.
+    refusalIn(error);
+    return undefined;
+  }
+}
+
+/** A model of a layer, or of what it becomes: zeros for its weights, which take as long as other numbers. */
+function alone(
+  source: Model,
+  { node, role, name, weight }: Layer,
+  pieces: readonly Piece[],
+  data: { readonly type: DataType; readonly dims: readonly number[] },
+): Model {
+  const model = new Model();
+  for (const [domain, version] of source.header.opsets) model.header.opsets.set(domain, version);
+  model.header.functions = source.header.functions;
+  model.graph.operators = source.graph.operators;
+  const type = weight.tensor?.type === "float64" ? "float64" : "float32";
+  const x = model.graph.addInput("data", data);
+  const inputs = node.inputs.map((input, at) => {
+    if (at === role.data) return x;
+    return at === role.input || input?.tensor === undefined
+      ? undefined
+      : model.graph.addTensor(input.name, input.tensor);
+  });
+  const parts = pieces.map(({ dims, window }, at) => ({
+    name: `${name}.${at}`,
+    weight: model.graph.addTensor(`weight${at}`, inMemory(zeros(type, dims))),
+    window,
+  }));
+  const y = role.chain?.(emitInto(model), inputs, parts);
+  if (y !== undefined) model.graph.addOutput(y);
+  return model;
+}
+
+function dataDims({ node, role }: Layer): readonly number[] {
+  const usual = role.strides === undefined ? usualLength : usualSide;
+  const dims = node.inputs[role.data]?.type?.dims ?? [1, usual];
+  return dims.map((dim, axis) => (typeof dim === "number" ? dim : axis === 0 && dims.length > 1 ? 1 : usual));
+}
