@@ -7,8 +7,8 @@
  *
  *     Q ← orth(A V),   Z ← Aᵀ Q,   V ← orth(Z), …;   A ≈ Q Zᵀ,   svd(Z) = V diag(s) Wᵀ,   U = Q W
  *
- * from a random V, or from one that powers of AᵀA have brought close. ‖Z‖² is the energy that Q has caught, so the iteration stops when it stands
- * still. Q is orthonormal, so the error of the result is known, not estimated: ‖A - U diag(s) Vᵀ‖² = ‖A‖² - Σ s².
+ * from a random V, or with powers of AᵀA in place of A. ‖Z‖² is the energy that Q has caught, so the iteration stops when it stands still. Q is
+ * orthonormal, so the error of the result is known, not estimated: ‖A - U diag(s) Vᵀ‖² = ‖A‖² - Σ s².
  */
 import { Miss, PithError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
@@ -110,25 +110,20 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
   const width = Math.min(rank + oversampling, a.columns);
   const stream = random(seed, "truncatedSvd");
   const start = matrix(a.columns, width);
-  for (let at = 0; at < start.data.length; at++) start.data[at] = stream.normal();
-  let { vectors, caught } =
-    a.columns <= 4 * width
-      ? await bySquaring(await multiply(transposed, a), start, multiply)
-      : { vectors: start, caught: 0 };
-  let basis = vectors;
-  let image = vectors;
-  for (let iteration = 0; iteration < mostIterations; iteration++) {
-    ({ basis } = await orthonormalize(await multiply(a, vectors), multiply));
-    image = await multiply(transposed, basis);
-    const now = energy(image, image) / whole;
-    if (now - caught <= Math.max(standstill * (1 - now), 1e-15)) break;
-    caught = now;
-    ({ basis: vectors } = await orthonormalize(image, multiply));
-  }
-  const small = await svd(image, multiply);
-  const u = await multiply(basis, sliceColumns(small.v, 0, rank));
+  for (let at = 0; at < start.data.length; at++) start.data[at] = stream.uniform(-1, 1);
+  const parts = { a, transposed, whole, multiply };
+  const gram = a.columns <= 4 * width ? await multiply(transposed, a) : undefined;
+  const near = gram === undefined ? { vectors: start, caught: 0 } : await bySquaring(gram, start, multiply);
+  const beyondGram = gram === undefined || 1 - near.caught < hiddenInGram;
+  const {
+    left: basis,
+    right,
+    small,
+  } = beyondGram ? await byIteration(parts, near) : await projected(parts, near.vectors);
+  const u = await multiply(basis, sliceColumns(small.u, 0, rank));
   const s = small.s.slice(0, rank);
-  const v = sliceColumns(small.u, 0, rank);
+  const v =
+    right === undefined ? sliceColumns(small.v, 0, rank) : await multiply(right, sliceColumns(small.v, 0, rank));
   // From the energies, or from the difference itself where their difference would cancel.
   const left = 1 - s.reduce((sum, value) => sum + value * value, 0) / whole;
   const relativeError =
@@ -144,6 +139,54 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
   };
 }
 
+interface Parts {
+  readonly a: Matrix;
+  readonly transposed: Matrix;
+  /** ‖A‖² */
+  readonly whole: number;
+  readonly multiply: Multiply;
+}
+
+interface Subspace {
+  /** Of the space of rows. */
+  readonly vectors: Matrix;
+  /** Their share of the energy. */
+  readonly caught: number;
+}
+
+/** A ≈ left · small · rightᵀ with orthonormal left and right; without `right`, A ≈ left · small. */
+interface Projection {
+  readonly left: Matrix;
+  readonly right?: Matrix;
+  readonly small: Svd;
+}
+
+async function byIteration({ a, transposed, whole, multiply }: Parts, near: Subspace): Promise<Projection> {
+  let { vectors, caught } = near;
+  for (let iteration = 0; ; iteration++) {
+    const { basis } = await orthonormalize(await multiply(a, vectors), multiply);
+    const image = await multiply(transposed, basis);
+    const now = energy(image, image) / whole;
+    if (now - caught <= Math.max(standstill * (1 - now), 1e-15) || iteration === mostIterations) {
+      const { u, s, v } = await svd(image, multiply);
+      return { left: basis, small: { u: v, s, v: u } };
+    }
+    caught = now;
+    ({ basis: vectors } = await orthonormalize(image, multiply));
+  }
+}
+
+/** A V Vᵀ for vectors that need no iteration any more. */
+async function projected({ a, multiply }: Parts, vectors: Matrix): Promise<Projection> {
+  const { basis: right } = await orthonormalize(vectors, multiply);
+  const image = await multiply(a, right);
+  const { basis: left } = await orthonormalize(image, multiply);
+  return { left, right, small: await svd(await multiply(transpose(left), image), multiply) };
+}
+
+/** What is left of the energy when directions that matter have parts in G² near its rounding. */
+const hiddenInGram = 1e-7;
+
 /** Of an iteration that is as many as all before it. */
 const standstillOfSquaring = 2e-2;
 
@@ -153,13 +196,9 @@ const mostSquarings = 5;
  * Subspace iteration with G = AᵀA, scaled to trace 1, and its powers, which has a cost of its own only once: where the spectrum is flat, and much iteration needed, G² is
  * G⁴ at the next step, and so on. Directions whose part in G rounding hides are left to iterations with A.
  */
-async function bySquaring(
-  product: Matrix,
-  start: Matrix,
-  multiply: Multiply,
-): Promise<{ readonly vectors: Matrix; readonly caught: number }> {
-  const trace = product.data.reduce((sum, value, at) => (at % (product.rows + 1) === 0 ? sum + value : sum), 0);
-  const gram = scaleRows(product, new Float64Array(product.rows).fill(1 / trace));
+async function bySquaring(whole: Matrix, start: Matrix, multiply: Multiply): Promise<Subspace> {
+  const trace = whole.data.reduce((sum, value, at) => (at % (whole.rows + 1) === 0 ? sum + value : sum), 0);
+  const gram = scaleRows(whole, new Float64Array(whole.rows).fill(1 / trace));
   let power = await multiply(gram, gram);
   let [vectors, caught] = [start, 0];
   for (let squarings = 1; ; squarings++) {
