@@ -6,6 +6,7 @@
 the labels (-100: none), the others are what the loss learns. Gradients are checked by central differences.
 """
 import json
+import math
 
 import torch
 import torch.nn.functional as F
@@ -67,6 +68,20 @@ def project(x, weight, bias):
 
 case("padding and tokens without a label do not count", "hinton(temperature=2)",
      lambda student, teacher, mask, labels: 4 * over(kl(teacher / 2, student / 2), counted), **scores, mask=mask, labels=labels)
+
+
+
+def jensen(p, q, beta):
+    p, q = F.log_softmax(p, -1), F.log_softmax(q, -1)
+    mixture = torch.logaddexp(p + math.log(beta), q + math.log(1 - beta))
+    return (beta * p.exp() * (p - mixture) + (1 - beta) * q.exp() * (q - mixture)).sum(-1)
+
+
+generalized = {key: value[:, :3] for key, value in scores.items()}
+case("between", "gkd(beta=0.3)", lambda student, teacher: jensen(teacher, student, 0.3).mean(), **generalized)
+case("forward", "gkd(beta=0)", lambda student, teacher: kl(teacher, student).mean(), **generalized)
+case("reverse, softened, of tokens", "gkd(beta=1, temperature=2)",
+     lambda student, teacher, mask: over(kl(student / 2, teacher / 2), mask), **scores, mask=mask)
 
 case("of tokens", "logit-mse", lambda student, teacher, mask: over(((student - teacher) ** 2).mean(-1), mask), **scores, mask=mask)
 

@@ -2,9 +2,10 @@ import { describe, expect, it } from "vitest";
 import { memory } from "../data/index.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
 import { flatten, linear, network } from "../nn/index.ts";
 import { float32, int64 } from "../tensor/dense.ts";
-import { train } from "../train/index.ts";
+import { createStep, train } from "../train/index.ts";
 import { distill } from "./distill.ts";
 import { distillation } from "./distillation.ts";
 
@@ -45,6 +46,21 @@ describe("training with a teacher", () => {
       ),
     );
     expect(squareHistory?.history[1]?.loss).toBeCloseTo(flatHistory?.history[1]?.loss ?? 0, 5);
+  });
+
+  it("the cache of a layer that the student does not have is empty", async () => {
+    const cached = (layers: readonly number[]): Model =>
+      parseModel(`opset 18
+graph (x: float32[N, 2, 6], ${layers.map((at) => `past.${at}: float32[N, past, 6]`).join(", ")}) -> (y: float32[N, "past + 2", 3]) {
+  w: float32[6, 3] parameter = random(seed 1)
+  all = Concat(${layers.map((at) => `past.${at}`).join(", ")}, x) {axis=1}
+  y = MatMul(all, w)
+}`);
+    const samples = { x: float32([4, 2, 6], pixels(8).subarray(0, 48)), "past.0": float32([4, 0, 6], []) };
+    const loss = distillation({ teacher: cached([0, 1]), alpha: 1 });
+    const step = await createStep(cached([0]), samples, { loss });
+    expect(await step.run(samples)).toBeCloseTo(0, 6);
+    await step.release();
   });
 
   it("scores, probabilities and their logarithms teach and learn the same", async () => {

@@ -7,7 +7,7 @@
  */
 import { type Attention, attentions } from "../analysis/attention.ts";
 import { blocks } from "../analysis/blocks.ts";
-import { infer } from "../analysis/infer.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
@@ -116,7 +116,8 @@ interface Stages {
 
 function stagesOf(model: Model): Stages {
   const { graph } = model;
-  const { blocks: all, repeats } = blocks(model, infer(model));
+  const inference = infer(model);
+  const { blocks: all, repeats } = blocks(model, inference);
   const read = new Set(all.flatMap(({ inputs }) => inputs));
   const fewest = all.some((block) => block.layers.length > 1) ? 2 : 1;
   const [values, sizes]: [Value[], number[]] = [[], []];
@@ -124,9 +125,12 @@ function stagesOf(model: Model): Stages {
   for (const block of all) {
     const made = block.outputs.find((value) => read.has(value));
     const size = block.layers.length;
-    // An activation behind a block belongs to it, as long as it changes no dimension.
+    // An activation behind a block belongs to it, as long as it changes no dimension; a normalization of all of them does not.
     const before = values.at(-1);
-    const goesOn = size === 0 && before !== undefined && sizesOf(made) === sizesOf(before);
+    const [node, ...more] = block.nodes;
+    const isPlain =
+      size === 0 && more.length === 0 && node?.inputs.some((value) => holdsNumbers(value, inference)) === false;
+    const goesOn = isPlain && before !== undefined && sizesOf(made) === sizesOf(before);
     isOpen = size > 0 ? size >= fewest : isOpen && goesOn;
     if (made === undefined || !isOpen || graph.isOutput(made)) continue;
     if (goesOn) values.pop();
@@ -135,6 +139,11 @@ function stagesOf(model: Model): Stages {
   }
   const repeated = repeats.flatMap(([first]) => first?.layers.length ?? 0).filter((size) => size >= fewest);
   return { values, sizes, repeated: repeated.length === 0 ? undefined : Math.min(...repeated) };
+}
+
+function holdsNumbers(value: Value | undefined, inference: Inference): boolean {
+  const operand = value === undefined ? undefined : inference.operand(value);
+  return operand?.stored === true && operand.dims?.some((dim) => dim !== 1) === true;
 }
 
 /** A network in which nothing repeats, such as a single layer of a transformer, shows finer blocks: so many as the other's hold are one. */

@@ -6,7 +6,8 @@ import type { Value } from "../graph/graph.ts";
 import { mergeGraph } from "../graph/inline.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, fixInputs, raiseOpset } from "../passes/index.ts";
-import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
+import { zeros } from "../tensor/dense.ts";
+import { dimsText, dimValue, elementCount, fixedDims, isSymbolic } from "../tensor/dims.ts";
 import { type NamedValues, namedValues } from "./loss.ts";
 
 /** Puts a copy of the teacher into the student's graph, whose inputs it reads. Both are written in the newer operator set of the two. */
@@ -31,15 +32,41 @@ export async function teacherBeside(
     const rest = fixedDims(wanted?.slice(1));
     return [[input.name, wanted?.length === own.length || rest === undefined ? own : [batch, ...rest]] as const];
   });
-  fixInputs(teacher, Object.fromEntries(shapes));
+  fixInputs(teacher, { ...Object.fromEntries(shapes), ...ofTheSameSizes(teacher, new Map(shapes)) });
   const inputs = new Map<string, Value>();
   for (const input of teacher.graph.feeds) {
     const own = feedOf(input, model, teacher);
+    const dims = fixedDims(input.type?.dims);
+    const type = input.type?.type;
     if (own !== undefined) inputs.set(input.name, fitted(emit, own, input));
+    // The cache of a layer that the student does not have is as empty as those that it has.
+    else if (dims?.includes(0) === true && type !== undefined && type !== "string")
+      inputs.set(input.name, emit.constant(zeros(type, dims)));
   }
   infer(teacher);
   const { outputs, values } = mergeGraph(model, teacher, "teacher.", inputs);
   return namedValues("teacher", outputs, values, () => teacher);
+}
+
+/** Dimensions of the other inputs, where names of sizes tell them. */
+function ofTheSameSizes(
+  { graph }: Model,
+  known: ReadonlyMap<string, readonly number[]>,
+): Readonly<Record<string, readonly number[]>> {
+  const sizes: Record<string, number> = {};
+  for (const { name, type } of graph.feeds) {
+    const found = known.get(name);
+    type?.dims?.forEach((dim, axis) => {
+      if (isSymbolic(dim) && found?.[axis] !== undefined) sizes[dim.text] = found[axis];
+    });
+  }
+  return Object.fromEntries(
+    graph.feeds.flatMap(({ name, type }) => {
+      const dims = type?.dims?.map((dim) => dimValue(dim, sizes));
+      const all = dims?.filter((dim) => dim !== undefined);
+      return known.has(name) || all === undefined || all.length !== dims?.length ? [] : [[name, all] as const];
+    }),
+  );
 }
 
 /** The student's input that an input of the teacher is given: of the same name, or the first where the teacher has one only. */

@@ -1,4 +1,5 @@
 /** Losses over the answers of student and teacher: scores [rows, classes], of tokens only those that count. */
+import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -49,6 +50,27 @@ export const hinton = imitation({
     if (teacher === undefined) throw new PithError("E_OPTION", "There is no teacher.");
     return softLoss(writing, pairs[0].student, teacher, temperature);
   },
+});
+
+export const gkd = imitation({
+  name: "gkd",
+  meaning:
+    "generalized: beta=0 is KL(teacher ‖ student), beta=1 KL(student ‖ teacher), between them the divergence of both from their mixture, beta=0.5; temperature=1 (Agarwal et al. 2023, arXiv 2306.13649)",
+  reads: "answers",
+  settings: {
+    beta: v.optional(v.pipe(v.string(), v.toNumber(), v.minValue(0), v.maxValue(1))),
+    temperature: positive,
+  },
+  write: ({ emit, mask }, pairs, { beta = 0.5, temperature = 1 }) =>
+    overTeachers(emit, pairs, (pair) => {
+      const [p, q] = [softened(emit, pair.teacher, temperature), softened(emit, pair.student, temperature)];
+      if (beta === 0 || beta === 1)
+        return mean(emit, beta === 0 ? divergenceOf(emit, p, q) : divergenceOf(emit, q, p), mask);
+      const shares = emit.Add([emit.Mul([emit.Exp([p]), beta]), emit.Mul([emit.Exp([q]), 1 - beta])]);
+      const mixture = emit.Log([emit.Max([shares, least])]);
+      const [ofTeacher, ofStudent] = [divergenceOf(emit, p, mixture), divergenceOf(emit, q, mixture)];
+      return mean(emit, emit.Add([emit.Mul([ofTeacher, beta]), emit.Mul([ofStudent, 1 - beta])]), mask);
+    }),
 });
 
 export const logitMse = imitation({

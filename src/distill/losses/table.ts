@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import type { Loss } from "../../train/loss.ts";
 import { type LossTable, type NamedLoss, losses as ofTraining } from "../../train/losses/parse.ts";
-import { dist, dkd, hinton, logitMse, logitStd } from "./answers.ts";
+import { dist, dkd, gkd, hinton, logitMse, logitStd } from "./answers.ts";
 import {
   attentionTransfer,
   contrastive,
@@ -34,6 +34,7 @@ import {
 
 export const imitations: readonly Imitation[] = [
   hinton,
+  gkd,
   logitMse,
   logitStd,
   dkd,
