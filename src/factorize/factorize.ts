@@ -108,9 +108,10 @@ async function factorizeLayers(walk: Walk, all: readonly Layer[], chosen: readon
   const plan = options.budget === undefined ? undefined : await planned(walk, all, fit, options.budget);
   if (plan instanceof Miss) return { changes, misses: [...misses, plan] };
   const known = new Map<Value, Factors>();
+  const done = plan?.size ?? 0;
   for (const [index, layer] of fit.entries()) {
     stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
-    context.progress(index, fit.length);
+    context.progress(done + index, done + fit.length);
     const { decidedBy } = ownOptions(options, layer);
     const factors = known.get(layer.effective) ?? (await factorsOf(walk, layer, plan));
     if (factors instanceof Miss) {
@@ -122,7 +123,7 @@ async function factorizeLayers(walk: Walk, all: readonly Layer[], chosen: readon
     changes.push({ at: layer.name, what: factors.what, decidedBy });
   }
   if (changes.length > 0) removeReplaced(model, before);
-  context.progress(fit.length, fit.length);
+  context.progress(done + fit.length, done + fit.length);
   return { changes, misses };
 }
 
@@ -211,7 +212,7 @@ async function planned(walk: Walk, all: readonly Layer[], fit: readonly Layer[],
   const found: { readonly layer: Layer; readonly asked: Asked }[] = [];
   for (const [index, layer] of own.entries()) {
     stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
-    context.progress(index, 2 * own.length, "spectra");
+    context.progress(index, own.length + fit.length, "spectra");
     const problem = await problemAt(walk, layer);
     if (problem instanceof Miss) continue;
     const candidates = await candidatesFor(problem, rulesOf(options, layer).method);

@@ -1,4 +1,4 @@
-/** What the read-me and the page about training show is run: its program on a small scale, its recipe and its command lines as far as they say what to do. */
+/** What the read-me and the guides show is run: its program on a small scale, its recipe and its command lines as far as they say what to do. */
 import { execFile } from "node:child_process";
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -24,6 +24,7 @@ import { codeBlocks, commandLines } from "./markdown.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const page = await readFile(join(root, "README.md"), "utf8");
 const training = await readFile(join(root, "docs", "training.md"), "utf8");
+const lowRank = await readFile(join(root, "docs", "low-rank.md"), "utf8");
 
 describe("the program", () => {
   const [program] = codeBlocks(page, "In code").filter(({ language }) => language === "ts");
@@ -91,7 +92,7 @@ describe("the recipes", () => {
 
 describe("the command lines", () => {
   const own = commandLines(page);
-  const lines = [...own, ...commandLines(training)];
+  const lines = [...own, ...commandLines(training), ...commandLines(lowRank)];
 
   test("show every command", () => {
     const shown = new Set(own.map(({ words: [name] }) => name));
