@@ -24,7 +24,7 @@ const windowAxes = ({ role }: Layer, dims: readonly number[]): readonly number[]
 export function problemOf(
   layer: Layer,
   weight: Dense,
-  tools: Pick<Problem, "multiple" | "multiply" | "seed">,
+  tools: Pick<Problem, "multiple" | "multiply" | "seed" | "inputs">,
 ): Problem {
   const { node, role } = layer;
   const sizes = (dims: readonly unknown[] = [], channels: number) => dims.slice(channels + 1);

@@ -14,8 +14,10 @@ export interface Problem {
   readonly lookup: boolean;
   /** Ranks that are looked for are multiples of this, or the whole. */
   readonly multiple: number;
-  /** XᵀX (inputs · taps squared) of what comes into each group, where samples were looked at. */
-  readonly grams?: readonly Matrix[];
+  /**
+   * What each group's inputs are weighed by, S (inputs · taps × any), where samples were looked at: what counts is ‖(W - Ŵ) S‖ instead of ‖W - Ŵ‖.
+   */
+  readonly inputs?: readonly Matrix[] | undefined;
   readonly multiply: Multiply;
   readonly seed: number;
 }
@@ -90,6 +92,12 @@ export function wholeCost(problem: Problem): Cost {
 export function ranksUpTo(full: number, multiple: number): readonly number[] {
   const found = Array.from({ length: Math.floor(full / multiple) }, (_, index) => (index + 1) * multiple);
   return found.at(-1) === full ? found : [...found, full];
+}
+
+/** What counts of a weight: W, or W S where its inputs are weighed. */
+export async function weighed(weight: Matrix, group: number, { inputs, multiply }: Problem): Promise<Matrix> {
+  const by = inputs?.[group];
+  return by === undefined ? weight : multiply(weight, by);
 }
 
 /** ‖W - Ŵ‖ / ‖W‖ over all groups, from the errors of each. */

@@ -27,6 +27,7 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { type Inputs, inputsOf } from "./activations.ts";
 import { type Asked, allocate, asked, type Planned } from "./budget.ts";
 import { problemOf, replaceByChain, type StoredChain, storeParts } from "./chain.ts";
 import { type Problem, wholeCost } from "./decomposition.ts";
@@ -51,8 +52,12 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   summary: "Replace layers by two or three thinner ones (truncated SVD, Tucker-2)",
   options: factorizeOptions,
   data: {
-    when: ({ allocation }: Given) =>
-      allocation === "sensitivity" ? "the sensitivity of layers is measured on samples" : undefined,
+    when: ({ allocation, activations }: Given) =>
+      allocation === "sensitivity"
+        ? "the sensitivity of layers is measured on samples"
+        : activations === undefined
+          ? undefined
+          : "the inputs of layers are measured on samples",
   },
   makesSmaller: "file",
   gentler: () => "Use a higher `rank`, `ratio`, `energy` or `budget`",
@@ -77,14 +82,17 @@ async function factorizeModel(
   const chosen = selectLayers(all, options);
   const others = options.layers === undefined ? noLayers(model, inference, all) : [];
   const products = engineMultiply(context.engine);
+  const { multiply } = products;
   const walk: Walk = {
-    ...{ model, inference, options, context, multiply: products.multiply, lost: new Map() },
+    ...{ model, inference, options, context, multiply, lost: new Map() },
+    inputs: await inputsOf(model, options, multiply, context),
     timer: options.timing ? createTimer(model, context.engine, context.signal) : undefined,
   };
   try {
     const { changes, misses } = await factorizeLayers(walk, all, chosen);
     return { outcome: { changes, misses: [...misses, ...others] }, lost: walk.lost };
   } finally {
+    await walk.inputs.release();
     await products.release();
   }
 }
@@ -98,6 +106,8 @@ interface Walk {
   readonly timer: Timer | undefined;
   /** The share of the squared norm that each layer has lost, by its name. */
   readonly lost: Map<string, number>;
+  /** What the inputs of layers are weighed by, in the model as it is by then. */
+  readonly inputs: Inputs;
 }
 
 async function factorizeLayers(walk: Walk, all: readonly Layer[], chosen: readonly Layer[]): Promise<Outcome> {
@@ -105,7 +115,7 @@ async function factorizeLayers(walk: Walk, all: readonly Layer[], chosen: readon
   const changes: Change[] = [];
   const before = usedTensors(model);
   const { fit, misses } = fitting(chosen, walk.inference);
-  const plan = options.budget === undefined ? undefined : await planned(walk, all, fit, options.budget);
+  const plan = options.budget === undefined ? undefined : await planning(walk, all, fit, options.budget);
   if (plan instanceof Miss) return { changes, misses: [...misses, plan] };
   const known = new Map<Value, Factors>();
   const done = plan?.size ?? 0;
@@ -177,17 +187,30 @@ function otherReader(value: Value, known: ReadonlySet<Node>, inference: Inferenc
 }
 
 async function problemAt(
-  { model, context, options, multiply }: Walk,
+  { model, context, options, multiply, inputs: known }: Walk,
   layer: Layer,
 ): Promise<(Problem & { readonly dims: readonly number[] }) | Miss> {
   const stored = await readStoredValue(model, layer.effective, context.engine);
   const broken = brokenNumbers(toFloat64(stored));
   if (broken !== undefined) return new Miss(`its weight ${broken}`, layer.name);
+  const inputs = await known.of(layer);
+  // Rows of a table are picked: by its weight alone.
+  const weighed = { inputs: inputs instanceof Miss ? undefined : inputs };
   const { multiple } = options;
-  return { ...problemOf(layer, stored, { multiple, multiply, seed: context.seed }), dims: stored.dims };
+  return { ...problemOf(layer, stored, { multiple, multiply, seed: context.seed, ...weighed }), dims: stored.dims };
 }
 
 type Plan = ReadonlyMap<Value, Planned | undefined>;
+
+/** `planned`, by the inputs in the model as it is before anything has changed. */
+async function planning(walk: Walk, all: readonly Layer[], fit: readonly Layer[], share: number): Promise<Plan | Miss> {
+  const inputs = await inputsOf(walk.model, walk.options, walk.multiply, walk.context);
+  try {
+    return await planned({ ...walk, inputs }, all, fit, share);
+  } finally {
+    await inputs.release();
+  }
+}
 
 /** What each layer becomes so that the model keeps within a share of what it costs. */
 async function planned(walk: Walk, all: readonly Layer[], fit: readonly Layer[], share: number): Promise<Plan | Miss> {
@@ -236,7 +259,10 @@ async function planned(walk: Walk, all: readonly Layer[], fit: readonly Layer[],
 /** How sensitive the model is to its layers. */
 async function measured({ model, options, context }: Walk): Promise<((layer: Layer) => number | undefined) | Miss> {
   const half = model.clone();
-  const halving = { ...options, ...{ budget: undefined, ratio: 0.5, timing: false, overrides: undefined } };
+  const halving = {
+    ...options,
+    ...{ budget: undefined, ratio: 0.5, timing: false, overrides: undefined, activations: undefined },
+  };
   const { lost } = await factorizeModel(half, halving, { ...context, progress: () => {} });
   return sensitivities(model, { model: half, lost }, options, context);
 }
@@ -290,10 +316,10 @@ async function factorsOf(walk: Walk, layer: Layer, plan: Plan | undefined): Prom
   walk.lost.set(name, relativeError ** 2);
   const sizes = [layer.outputs, layer.inputs, ...problem.kernel].join(" × ");
   const by = taken.method === "svd" ? "" : `${taken.method}, `;
-  const error = `relative error ${relativeError.toFixed(3)}`;
+  const error = `relative error ${problem.inputs === undefined ? "" : "of outputs "}${relativeError.toFixed(3)}`;
   const time = speed === undefined ? "" : `, ${speed.toFixed(2)} × as fast`;
   const fourBits =
-    taken.step.weights >= fourBitShare * whole.weights ? fourBitError(problem.matrices) : Number.POSITIVE_INFINITY;
+    taken.step.weights >= fourBitShare * whole.weights ? await fourBitError(problem) : Number.POSITIVE_INFINITY;
   const rather = fourBits < relativeError ? ` (4 bits take fewer bytes, and lose ${fourBits.toFixed(3)})` : "";
   const what = `${sizes} → ${by}${rankText(taken.step.ranks)}, ${error}${rather}${time}`;
   return { ...storeParts(model, layer, problem.dims, parts), what };

@@ -1,26 +1,31 @@
 /** What 4 bits would lose of a weight: blocks of 32 along the inputs, each with a float32 scale, codes rounded to the nearest. */
-import { blockScale, type Matrix } from "../math/index.ts";
+import { blockScale, frobenius, type Matrix, matrix, subtract } from "../math/index.ts";
+import { type Problem, weighed } from "./decomposition.ts";
 
 const size = 32;
 
 /** Bytes for each float32 that they replace. */
 export const fourBitShare = (4 + 32 / size) / 32;
 
-/** ‖W - Ŵ‖ / ‖W‖ over all groups. */
-export function fourBitError(matrices: readonly Matrix[]): number {
+/** ‖W - Ŵ‖ / ‖W‖ over all groups, of what counts of them. */
+export async function fourBitError(problem: Problem): Promise<number> {
   let [signal, noise] = [0, 0];
-  for (const { rows, columns, data } of matrices) {
-    for (let row = 0; row < rows; row++) {
-      for (let from = row * columns; from < (row + 1) * columns; from += size) {
-        const block = data.subarray(from, Math.min(from + size, (row + 1) * columns));
-        const { scale } = blockScale(Math.min(0, ...block), Math.max(0, ...block), { bits: 4, symmetric: true });
-        for (const value of block) {
-          const code = scale === 0 ? 0 : Math.min(7, Math.max(-8, Math.round(value / scale)));
-          signal += value * value;
-          noise += (value - code * scale) ** 2;
-        }
-      }
-    }
+  for (const [group, weight] of problem.matrices.entries()) {
+    signal += frobenius(await weighed(weight, group, problem)) ** 2;
+    noise += frobenius(await weighed(subtract(weight, rounded(weight)), group, problem)) ** 2;
   }
   return signal === 0 ? 0 : Math.sqrt(noise / signal);
+}
+
+function rounded({ rows, columns, data }: Matrix): Matrix {
+  const result = matrix(rows, columns);
+  for (let row = 0; row < rows; row++) {
+    for (let from = row * columns; from < (row + 1) * columns; from += size) {
+      const block = data.subarray(from, Math.min(from + size, (row + 1) * columns));
+      const { scale } = blockScale(Math.min(0, ...block), Math.max(0, ...block), { bits: 4, symmetric: true });
+      for (const [at, value] of block.entries())
+        result.data[from + at] = scale === 0 ? 0 : scale * Math.min(7, Math.max(-8, Math.round(value / scale)));
+    }
+  }
+  return result;
 }

@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { datasetOption } from "../data/option.ts";
 import type { Dataset } from "../data/types.ts";
 import { countOption, described, overridesOption, selectionOptions } from "../passes/options.ts";
+import { type Activations, activations, weighings } from "./activations.ts";
 import { decompositions, type Method, methods } from "./decompositions.ts";
 import type { RankRule } from "./ranks.ts";
 
@@ -18,13 +19,15 @@ export interface FactorizeOptions extends RankRule {
   readonly allocation?: "spectrum" | "sensitivity" | undefined;
   /** Which chain a layer becomes; of several the one that loses least at equal cost ("auto"). */
   readonly method?: Method | "auto" | undefined;
+  /** Look at samples, and lose least of a layer's outputs instead of its weights. */
+  readonly activations?: Activations | undefined;
   /** Ranks that are looked for are multiples of this (1). */
   readonly multiple?: number | undefined;
   /** Time each layer beside what it becomes (true). */
   readonly timing?: boolean | undefined;
-  /** Samples that sensitivity is measured on, or their path, of which the train part is taken. */
+  /** Samples that sensitivity is measured on, and inputs of layers, or their path, of which the train part is taken. */
   readonly data?: Dataset | string | undefined;
-  /** So many of them (16). */
+  /** So many of them (16 for sensitivity, 128 for activations). */
   readonly samples?: number | undefined;
   /** For single layers a rank, energy or ratio, and a method: { "fc1": { rank: 8 }, "encoder*": { energy: 0.99 } }. */
   readonly overrides?: Record<string, RankRule & { readonly method?: Method | "auto" | undefined }> | undefined;
@@ -67,6 +70,10 @@ export const factorizeOptions = v.pipe(
       v.optional(v.picklist(["spectrum", "sensitivity"]), "spectrum"),
       "spread a budget by singular values, or by what the model loses on samples",
     ),
+    activations: described(
+      v.optional(v.picklist(activations)),
+      `lose least of a layer's outputs on samples: ${activations.map((id) => `${id} weighs ${weighings[id].summary}`).join(", ")}`,
+    ),
     multiple: described(v.optional(countOption, 1), "ranks are multiples of this"),
     timing: v.pipe(
       v.optional(v.boolean(), true),
@@ -80,8 +87,11 @@ export const factorizeOptions = v.pipe(
       ratio: v.optional(fraction),
       method: v.optional(method),
     }),
-    data: described(v.optional(datasetOption), "samples that the sensitivity of layers is measured on"),
-    samples: described(v.optional(countOption, 16), "of these so many"),
+    data: described(
+      v.optional(datasetOption),
+      "samples that the sensitivity of layers, and their inputs, are measured on",
+    ),
+    samples: described(v.optional(countOption), "of these so many (default: 16 for sensitivity, 128 for activations)"),
   }),
   v.check(
     (given) =>

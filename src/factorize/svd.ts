@@ -9,6 +9,8 @@
  *     spatial          the first axis, then the others: k × 1, then 1 × k (Jaderberg et al. 2014)
  *
  * Each group of a convolution is decomposed by itself, to one rank. Splitting √S evenly keeps both factors of one size, which fine-tuning likes.
+ *
+ * Where the inputs are weighed, `svd` truncates W S instead and keeps its left vectors U: Ŵ = U Uᵀ W (`math/whiten.ts`).
  */
 import { Miss } from "../errors.ts";
 import {
@@ -18,8 +20,12 @@ import {
   type Matrix,
   matrix,
   scaleColumns,
+  scaleRows,
+  type TruncatedSvd,
   transpose,
   truncatedSvd,
+  type WeightFactors,
+  whitenedSvd,
 } from "../math/index.ts";
 import {
   chainCost,
@@ -32,12 +38,16 @@ import {
   type Step,
   shareOfGroups,
   together,
+  weighed,
 } from "./decomposition.ts";
 
 function bySvd(id: string, summary: string, axesOfFirst: (problem: Problem) => number | Miss): Decomposition {
   const prepare = async (problem: Problem): Promise<Prepared | Miss> => {
     const count = axesOfFirst(problem);
-    return count instanceof Miss ? count : prepared(problem, count);
+    if (count instanceof Miss) return count;
+    if (problem.inputs !== undefined && count < problem.kernel.length)
+      return new Miss("inputs are weighed by `svd` alone, whose first layer reads whole windows");
+    return prepared(problem, count);
   };
   return { id, summary, prepare };
 }
@@ -63,8 +73,9 @@ async function prepared(problem: Problem, axesOfFirst: number): Promise<Prepared
   const windows = [axes.slice(0, axesOfFirst), axes.slice(axesOfFirst)] as const;
   const after = product(kernel.slice(axesOfFirst));
   const unfolded = problem.matrices.map((weight) => unfold(weight, after));
-  const norms = unfolded.map(frobenius);
-  const shares = await Promise.all(unfolded.map((one) => energyShares(one, multiply)));
+  const counting = await Promise.all(unfolded.map((one, group) => weighed(one, group, problem)));
+  const norms = counting.map(frobenius);
+  const shares = await Promise.all(counting.map((one) => energyShares(one, multiply)));
   const { rows, columns } = unfolded[0] ?? matrix(0, 0);
   const full = Math.min(rows, columns);
   const lost = new Float64Array(full + 1);
@@ -95,9 +106,16 @@ async function prepared(problem: Problem, axesOfFirst: number): Promise<Prepared
         : at(Math.max(multiple, ...ranks.map((rank) => Math.ceil(rank / multiple) * multiple)));
     },
     async factors({ ranks: [rank = 1] }) {
-      const found = await Promise.all(unfolded.map((one) => truncatedSvd(one, rank, { multiply, seed })));
-      const down = found.map(({ v, s }) => transpose(scaleColumns(v, s.map(Math.sqrt))));
-      const up = found.map(({ u, s }) => asWeight(scaleColumns(u, s.map(Math.sqrt)), after));
+      const found = await Promise.all(
+        unfolded.map(async (one, group) => {
+          const by = problem.inputs?.[group];
+          return by === undefined
+            ? balancedSvd(await truncatedSvd(one, rank, { multiply, seed }))
+            : balanced(await whitenedSvd(one, by, rank, { multiply, seed }));
+        }),
+      );
+      const down = found.map(({ right }) => right);
+      const up = found.map(({ left }) => asWeight(left, after));
       return {
         parts: [
           { name: "down", matrices: down, window: windows[0] },
@@ -110,6 +128,21 @@ async function prepared(problem: Problem, axesOfFirst: number): Promise<Prepared
       };
     },
   };
+}
+
+function balancedSvd({ u, s, v, relativeError }: TruncatedSvd): Omit<WeightFactors, "loss"> {
+  const roots = s.map(Math.sqrt);
+  return { left: scaleColumns(u, roots), right: transpose(scaleColumns(v, roots)), relativeError };
+}
+
+/** Columns of the left are as long as rows of the right. */
+function balanced({ left, right, relativeError }: WeightFactors): Omit<WeightFactors, "loss"> {
+  const roots = Float64Array.from({ length: right.rows }, (_, row) => {
+    const own = right.data.subarray(row * right.columns, (row + 1) * right.columns);
+    return own.reduce((sum, value) => sum + value * value, 0) ** 0.25;
+  });
+  const inverse = roots.map((root) => (root === 0 ? 0 : 1 / root));
+  return { left: scaleColumns(left, roots), right: scaleRows(right, inverse), relativeError };
 }
 
 /** W[o, (i, s, t)] as M[(o, t), (i, s)], with so many t. */

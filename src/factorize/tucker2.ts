@@ -34,6 +34,8 @@ export const tucker2: Decomposition = {
   async prepare(problem: Problem): Promise<Prepared | Miss> {
     const { matrices, kernel, multiple, multiply, seed } = problem;
     const taps = product(kernel);
+    if (problem.inputs !== undefined)
+      return new Miss("inputs are weighed by `svd` alone, whose first layer reads whole windows");
     if (taps === 1) return new Miss("its kernel is 1 × 1, which `svd` decomposes");
     const outputs = matrices[0]?.rows ?? 0;
     const inputs = (matrices[0]?.columns ?? 0) / taps;

@@ -97,7 +97,7 @@ describe("whitened truncation", () => {
     const weight = normal(10, 8, 10);
     const inputs = multiply(normal(50, 8, 11), normal(8, 8, 12));
     for (const rank of [1, 3, 7]) {
-      const factors = await whitenedSvd(weight, gramOf(inputs), rank);
+      const factors = await whitenedSvd(weight, await squareRoot(gramOf(inputs)), rank);
       expect(outputError(inputs, weight, factors) / factors.loss).toBeCloseTo(1, 9);
       expect(outputError(inputs, weight, await whitenedSvd(weight, identity(8), rank))).toBeGreaterThan(factors.loss);
     }
@@ -108,7 +108,7 @@ describe("whitened truncation", () => {
     const inputs = normal(12, 40, 14);
     const size = frobenius(multiply(inputs, transpose(weight))) ** 2;
     for (const rank of [4, 11, 12, 25]) {
-      const factors = await whitenedSvd(weight, gramOf(inputs), rank);
+      const factors = await whitenedSvd(weight, await squareRoot(gramOf(inputs)), rank);
       expect([factors.left.columns, factors.right.rows]).toEqual([rank, rank]);
       const error = outputError(inputs, weight, factors);
       expect(Math.abs(error - factors.loss)).toBeLessThan(1e-12 * size);
@@ -193,7 +193,7 @@ describe.skipIf(reference === undefined)("low rank against SciPy", () => {
       for (let index = 0; index < gram.rows; index++)
         gram.data[index * (gram.rows + 1)] = (gram.data[index * (gram.rows + 1)] ?? 0) + added_to_diagonal;
       for (const { rank, truncation_loss, weight } of ranks) {
-        const { left, right, loss } = await whitenedSvd(toMatrix(W), gram, rank);
+        const { left, right, loss } = await whitenedSvd(toMatrix(W), await squareRoot(gram), rank);
         // A singular Gram matrix is only as good as its damping: its factor has entries of rounding noise.
         expect(Math.abs(loss - truncation_loss)).toBeLessThan(
           positive_definite ? 1e-9 * (truncation_loss + 1) : 1e-4 * (truncation_loss + 1),

@@ -19,24 +19,27 @@ export interface WeightFactors {
   readonly right: Matrix;
   /** ‖X (W - Ŵ)ᵀ‖². */
   readonly loss: number;
+  /** √loss beside ‖X Wᵀ‖. */
+  readonly relativeError: number;
 }
 
 /**
- * Factors of a weight (out × in) that keep its outputs, given the Gram matrix XᵀX of its inputs (in × in), which may be singular.
+ * Factors of a weight (out × in) that keep its outputs, given a square root S of the Gram matrix XᵀX = S Sᵀ of its inputs (in × any), which may be
+ * singular.
  *
  * @throws PithError E_SHAPE_MISMATCH if the sizes do not fit, E_OPTION if the rank is out of range.
  * @example
- * const { left, right, loss } = await whitenedSvd(fromDense(weight), gram, 32, { multiply });
+ * const { left, right, loss } = await whitenedSvd(fromDense(weight), await squareRoot(gram), 32, { multiply });
  */
 export async function whitenedSvd(
   weight: Matrix,
-  gram: Matrix,
+  root: Matrix,
   rank: number,
   options: TruncationOptions = {},
 ): Promise<WeightFactors> {
   const { multiply = multiplyHere } = options;
-  const { u, error } = await truncatedSvd(await multiply(weight, await squareRoot(gram, multiply)), rank, options);
-  return { left: u, right: await multiply(transpose(u), weight), loss: error * error };
+  const { u, error, relativeError } = await truncatedSvd(await multiply(weight, root), rank, options);
+  return { left: u, right: await multiply(transpose(u), weight), loss: error * error, relativeError };
 }
 
 /**

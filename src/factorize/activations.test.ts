@@ -1,0 +1,134 @@
+/** Truncation that knows the inputs of layers: what it loses of outputs. */
+import { describe, expect, test } from "vitest";
+import { memory } from "../data/index.ts";
+import { createEngine } from "../engine/index.ts";
+import type { Model } from "../graph/model.ts";
+import { conv2d, flatten, linear, network, relu } from "../nn/index.ts";
+import { float32 } from "../tensor/dense.ts";
+import { random } from "../tensor/random.ts";
+import { factorize } from "./factorize.ts";
+
+const count = 64;
+
+/** Channels of very different sizes that are sums of few sources, as those of networks are. */
+function correlated(channels: number, places: number): Float32Array {
+  const draws = random(7);
+  const mixed = Array.from({ length: channels * 3 }, () => draws.normal());
+  const result = new Float32Array(count * channels * places);
+  for (let sample = 0; sample < count; sample++) {
+    for (let place = 0; place < places; place++) {
+      const sources = [draws.normal(), draws.normal(), draws.normal()];
+      for (let channel = 0; channel < channels; channel++) {
+        const value = sources.reduce((sum, source, at) => sum + source * (mixed[channel * 3 + at] ?? 0), 0);
+        result[(sample * channels + channel) * places + place] = (1 + channel) * (value + 0.2 * draws.normal());
+      }
+    }
+  }
+  return result;
+}
+
+async function answers(model: Model, input: Float32Array, dims: readonly number[]): Promise<readonly number[]> {
+  const session = await createEngine().load(model);
+  const { output } = await session.run({ input: float32([...dims], input) });
+  await session.release();
+  return Array.from(output?.data ?? [], Number);
+}
+
+function relative(a: readonly number[], b: readonly number[]): number {
+  const norm = (values: readonly number[]): number => Math.hypot(...values);
+  return norm(a.map((value, at) => value - (b[at] ?? 0))) / norm(b);
+}
+
+/** "rank 2, relative error of outputs 0.123": the number. */
+const said = (what: string | undefined): number =>
+  Number(/relative error (?:of outputs )?([\d.]+)/.exec(what ?? "")?.[1]);
+
+describe.each([
+  [
+    "a product",
+    [count, 12],
+    12,
+    1,
+    () => network({ fc: linear(12, 10, { bias: false }) }, { input: ["batch", 12], seed: 1 }),
+  ],
+  [
+    "a convolution",
+    [count, 6, 4, 4],
+    6,
+    16,
+    () => network({ conv: conv2d(6, 10, 3, { padding: 1, bias: false }) }, { input: ["batch", 6, 4, 4], seed: 1 }),
+  ],
+  [
+    "a convolution in groups",
+    [count, 8, 4, 4],
+    8,
+    16,
+    () => network({ conv: conv2d(8, 8, 3, { groups: 2, bias: false }) }, { input: ["batch", 8, 4, 4], seed: 1 }),
+  ],
+] as const)("of %s", (_, dims, channels, places, make) => {
+  const pixels = correlated(channels, places);
+  const data = memory("correlated", { input: float32([...dims], pixels) });
+  const errorOf = async (activations?: "whitening" | "asvd") => {
+    const model = make();
+    const options = activations === undefined ? {} : { activations, data, samples: count };
+    const { changes } = await factorize(model, { rank: 2, method: "svd", timing: false, ...options });
+    return {
+      error: relative(await answers(model, pixels, dims), await answers(make(), pixels, dims)),
+      what: changes[0]?.what,
+    };
+  };
+
+  test("whitening loses of the outputs what it says, and less than the weights alone tell", async () => {
+    const [plain, whitened, asvd] = [await errorOf(), await errorOf("whitening"), await errorOf("asvd")];
+    expect(whitened.error).toBeCloseTo(said(whitened.what), 3);
+    expect(whitened.what).toContain("relative error of outputs");
+    expect(whitened.error).toBeLessThan(0.9 * plain.error);
+    // No rank-2 factors of what comes in lose less.
+    expect(whitened.error).toBeLessThanOrEqual(asvd.error + 1e-6);
+  });
+});
+
+test("a layer sees what those before it have become", async () => {
+  const make = () =>
+    network({ fc1: linear(12, 12), relu: relu(), fc2: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
+  const pixels = correlated(12, 1);
+  const data = memory("correlated", { input: float32([count, 12], pixels) });
+  const model = make();
+  await factorize(model, { rank: 1, activations: "whitening", data, samples: count, timing: false });
+  const alone = make();
+  await factorize(alone, { rank: 1, layers: "fc1", activations: "whitening", data, samples: count, timing: false });
+  await factorize(alone, { rank: 1, layers: "fc2", activations: "whitening", data, samples: count, timing: false });
+  expect(await answers(model, pixels, [count, 12])).toEqual(await answers(alone, pixels, [count, 12]));
+});
+
+test("a budget is spread by what outputs lose", async () => {
+  const make = () =>
+    network(
+      { flatten: flatten(), fc1: linear(12, 16), relu: relu(), fc2: linear(16, 16) },
+      { input: ["batch", 12], seed: 1 },
+    );
+  const pixels = correlated(12, 1);
+  const data = memory("correlated", { input: float32([count, 12], pixels) });
+  const [model, plain] = [make(), make()];
+  const { changes } = await factorize(model, {
+    budget: 0.5,
+    activations: "whitening",
+    data,
+    samples: count,
+    timing: false,
+  });
+  await factorize(plain, { budget: 0.5, timing: false });
+  expect(changes.length).toBeGreaterThan(0);
+  const original = await answers(make(), pixels, [count, 12]);
+  expect(relative(await answers(model, pixels, [count, 12]), original)).toBeLessThan(
+    relative(await answers(plain, pixels, [count, 12]), original),
+  );
+});
+
+test("samples are needed, and other chains than `svd` do not weigh inputs", async () => {
+  const model = network({ conv: conv2d(6, 10, 3) }, { input: ["batch", 6, 4, 4], seed: 1 });
+  await expect(factorize(model, { rank: 2, activations: "whitening" })).rejects.toThrow("whitening needs samples");
+  const data = memory("correlated", { input: float32([count, 6, 4, 4], correlated(6, 16)) });
+  const { misses } = await factorize(model, { rank: 2, method: "spatial", activations: "whitening", data });
+  expect(misses[0]?.reason).toContain("inputs are weighed by `svd` alone");
+});
