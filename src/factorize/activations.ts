@@ -42,9 +42,6 @@ export type Activations = keyof typeof table;
 export const activations = Object.keys(table) as readonly Activations[];
 export const weighings: Readonly<Record<Activations, Weighing>> = table;
 
-/** Samples that inputs are known from, unless said. */
-const usualSamples = 128;
-
 /** What layers' inputs are weighed by; undefined of all, where they are not. Layers are asked for in their order. */
 export interface Inputs {
   of(layer: Layer): Promise<readonly Matrix[] | Miss | undefined>;
@@ -58,7 +55,7 @@ export async function inputsOf(
   multiply: Multiply,
   context: Context,
 ): Promise<Inputs> {
-  const { activations: by, data, samples = usualSamples } = options;
+  const { activations: by, data, samples } = options;
   if (by === undefined) return { of: async () => undefined, release: async () => {} };
   if (data === undefined)
     throw new PithError("E_OPTION", `"data": ${by} needs samples, and none are given.`, { hint: "Give a data set." });

@@ -27,7 +27,7 @@ export interface FactorizeOptions extends RankRule {
   readonly timing?: boolean | undefined;
   /** Samples that sensitivity is measured on, and inputs of layers, or their path, of which the train part is taken. */
   readonly data?: Dataset | string | undefined;
-  /** So many of them (16 for sensitivity, 128 for activations). */
+  /** So many of them (64). */
   readonly samples?: number | undefined;
   /** For single layers a rank, energy or ratio, and a method: { "fc1": { rank: 8 }, "encoder*": { energy: 0.99 } }. */
   readonly overrides?: Record<string, RankRule & { readonly method?: Method | "auto" | undefined }> | undefined;
@@ -91,7 +91,7 @@ export const factorizeOptions = v.pipe(
       v.optional(datasetOption),
       "samples that the sensitivity of layers, and their inputs, are measured on",
     ),
-    samples: described(v.optional(countOption), "of these so many (default: 16 for sensitivity, 128 for activations)"),
+    samples: described(v.optional(countOption, 64), "of these so many"),
   }),
   v.check(
     (given) =>

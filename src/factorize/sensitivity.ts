@@ -22,7 +22,7 @@ export interface Halved {
 export async function sensitivities(
   model: Model,
   halved: Halved,
-  { data, samples = 16 }: Pick<FactorizeOptions, "data" | "samples">,
+  { data, samples = 64 }: Pick<FactorizeOptions, "data" | "samples">,
   { engine, seed, signal }: Context,
 ): Promise<((layer: Layer) => number | undefined) | Miss> {
   const dataset = data === undefined ? undefined : await trainPart(data);
