@@ -1,10 +1,11 @@
 /**
  * Students that learn from teachers, beside the same students that learn alone.
  *
- *     npm run bench -- distill [names…] [--smoke] [--threads 1] [--folder out/distill]
+ *     npm run bench -- distill [names…] [--smoke] [--seeds 3] [--threads 1] [--folder out/distill]
  *
  * `--smoke` runs all in five minutes, on few samples, which shows that they run. Whole runs take from minutes to hours: what is finished is kept in
- * the folder, and a run that was stopped goes on from there. Logs of whole runs are in bench/logs. Exit code 1 where a target was missed.
+ * the folder, and a run that was stopped goes on from there; whoever changes a network or a teacher takes another folder. Logs of whole runs are
+ * in bench/logs. Exit code 1 where a target was missed.
  */
 import { parseArgs } from "node:util";
 import { digits, hinton } from "./distill/digits.ts";
@@ -16,6 +17,7 @@ import { line } from "./lib/print.ts";
 const { values: options, positionals } = parseArgs({
   options: {
     smoke: { type: "boolean", default: false },
+    seeds: { type: "string" },
     threads: { type: "string", default: "1" },
     folder: { type: "string", default: "out/distill" },
   },
@@ -35,10 +37,11 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 const { smoke, folder } = options;
+const seeds = options.seeds === undefined ? undefined : Number(options.seeds);
 let met = true;
 for (const [name, run] of Object.entries(experiments)) {
   if (positionals.length > 0 && !positionals.includes(name)) continue;
-  const reached = await run({ smoke, folder, threads: Number(options.threads) });
+  const reached = await run({ smoke, folder, seeds, threads: Number(options.threads) });
   met &&= reached;
 }
 process.exitCode = met || smoke ? 0 : 1;

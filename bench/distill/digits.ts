@@ -9,7 +9,7 @@ import type { IndexedDataset } from "../../src/data/types.ts";
 import { integer } from "../../src/evaluate/numbers.ts";
 import { shared } from "../../test/shared.ts";
 import { line, table, target } from "../lib/print.ts";
-import { engine, type Part, type Settings, trained } from "./kept.ts";
+import { engine, type Part, type Settings, seedsOf, trained } from "./kept.ts";
 import { compared, isGained, meanOf } from "./paired.ts";
 
 interface Digits {
@@ -65,7 +65,7 @@ export async function digits(settings: Settings): Promise<boolean> {
   const rows = await compared(settings, {
     name: "digits",
     metric: accuracy(),
-    seeds: smoke ? [1, 2] : [1, 2, 3, 4, 5],
+    seeds: seedsOf(settings, 5),
     rates: smoke ? [0.004] : [0.004, 0.008],
     training,
     data: data.train,
@@ -84,14 +84,17 @@ export async function digits(settings: Settings): Promise<boolean> {
 /** Published errors of 10,000 (section 3). */
 const published = { alone: 146, distilled: 74, teacher: 67 } as const;
 
-/** 784-1200-1200-10 with dropout and shifts, 784-800-800-10 without. */
+/**
+ * 784-1200-1200-10 with dropout and shifts, 784-800-800-10 without. The teacher has less dropout than the paper's, which after 40 epochs makes fewer errors:
+ * 79 with 0.1 and 0.3, 101 with 0.2 and 0.5.
+ */
 export async function hinton(settings: Settings): Promise<boolean> {
   const { smoke } = settings;
   line("hinton: 784-1200-1200-10 and 784-800-800-10 on MNIST");
   const data = await mnist(smoke);
   if (data === undefined) return true;
   const metric = accuracy();
-  const seeds = smoke ? [1] : [1, 2, 3];
+  const seeds = seedsOf(settings);
   const batch = 128;
   const training = { epochs: smoke ? 1 : 30, batch } as const;
   const teacher = (seed: number): Promise<Model> =>

@@ -13,6 +13,12 @@ export interface Settings {
   readonly threads: number;
   /** A few samples and epochs, which show that everything runs. */
   readonly smoke: boolean;
+  /** How many, instead of each experiment's own number. */
+  readonly seeds: number | undefined;
+}
+
+export function seedsOf({ smoke, seeds }: Settings, usual = 3): readonly number[] {
+  return Array.from({ length: seeds ?? (smoke ? 2 : usual) }, (_, at) => at + 1);
 }
 
 /** Of `train`, with what differs from model to model. */
@@ -73,6 +79,8 @@ function finishedText({ settings, minutes, loss }: Finished): string {
 function settingsText({ data, loss, validation, ...rest }: Training, seed: number): string {
   const samples = typeof data === "string" ? data : `${data.count} samples`;
   const named = typeof loss === "object" ? { loss: loss.name, ...loss.settings } : { loss };
-  const told = Object.entries({ ...rest, ...named }).filter(([, value]) => value !== undefined);
+  const told = Object.entries({ ...rest, ...named, match: undefined, teacher: undefined }).filter(
+    ([, value]) => value !== undefined,
+  );
   return [samples, ...told.map(([key, value]) => `${key} ${String(value)}`), `seed ${seed}`].join(", ");
 }

@@ -11,7 +11,7 @@ import type { IndexedDataset } from "../../src/data/types.ts";
 import { shared } from "../../test/shared.ts";
 import { shakespeare } from "../learn/disturbed.ts";
 import { figureOf, line, target } from "../lib/print.ts";
-import { engine, type Settings, type Training } from "./kept.ts";
+import { engine, type Settings, seedsOf, type Training } from "./kept.ts";
 import { compared, isGained, meanOf, meanRows } from "./paired.ts";
 
 interface Halved {
@@ -58,7 +58,7 @@ async function halved(settings: Settings, task: Halved) {
   const { test: rows = {} } = await compared(settings, {
     name,
     metric,
-    seeds: smoke ? [1, 2] : [1, 2, 3],
+    seeds: seedsOf(settings),
     rates: smoke ? rates.slice(0, 1) : rates,
     training: smoke ? { ...training, epochs: 1 } : training,
     data: train,
@@ -76,7 +76,7 @@ export async function bert(settings: Settings): Promise<boolean> {
   const found = await halved(settings, {
     ...{ name: "bert", file: "bert_sst2/onnx/model.onnx", keep: 2, metric, loss: {} },
     rates: [1e-4, 3e-4],
-    training: { epochs: 4, batch: 32, optimizer: "adamw", schedule: "cosine", warmup: 0.1, clip: 1 },
+    training: { epochs: 3, batch: 32, optimizer: "adamw", schedule: "cosine", warmup: 0.1, clip: 1 },
     async samples({ graph }) {
       const tokenizer = await openTokenizer(path("models/bert_sst2"));
       if (tokenizer === undefined) throw new Error("bert_sst2 has no tokenizer.");
@@ -100,15 +100,12 @@ export async function bert(settings: Settings): Promise<boolean> {
   return part >= least;
 }
 
-/** Without labels, and of the distributions that are judged. */
-const wholly = { alpha: 1, temperature: 1 };
-
 /** Two of four layers of a language model, without labels; the last twentieth of the text tells. */
 export const shakespeareHalved = (settings: Settings): Promise<boolean> =>
   gapHalved(settings, {
     ...{ name: "llama_shakespeare", file: "llama_shakespeare/onnx/decoder_model.onnx", keep: 2 },
-    ...{ metric: crossEntropy(), loss: wholly, rates: [3e-4, 1e-3] },
-    training: { epochs: 3, batch: 16, optimizer: "adamw", schedule: "cosine", warmup: 0.1, clip: 1 },
+    ...{ metric: crossEntropy(), loss: { alpha: 1 }, rates: [3e-4, 1e-3] },
+    training: { epochs: 2, batch: 16, optimizer: "adamw", schedule: "cosine", warmup: 0.1, clip: 1 },
     async samples(teacher) {
       const { train, test } = await shakespeare(teacher);
       return { train: train as IndexedDataset, test: test as IndexedDataset };
@@ -119,10 +116,10 @@ export const shakespeareHalved = (settings: Settings): Promise<boolean> =>
 export const storiesHalved = (settings: Settings): Promise<boolean> =>
   gapHalved(settings, {
     ...{ name: "llama260k", file: "llama260k.onnx", keep: 3 },
-    ...{ metric: crossEntropy(), loss: wholly, rates: [1e-3, 3e-3] },
-    training: { epochs: 8, batch: 16, optimizer: "adamw", schedule: "cosine", warmup: 0.1, clip: 1 },
+    ...{ metric: crossEntropy(), loss: { alpha: 1 }, rates: [1e-3, 3e-3] },
+    training: { epochs: 6, batch: 16, optimizer: "adamw", schedule: "cosine", warmup: 0.1, clip: 1 },
     async samples(teacher, { folder, smoke, threads }) {
-      const count = smoke ? 128 : 1_024;
+      const count = smoke ? 128 : 512;
       const file = join(folder, `llama260k_written_${count}x120_u16le.bin`);
       mkdirSync(folder, { recursive: true });
       if (!existsSync(file)) writeFileSync(file, await written(teacher, count, 120, threads));

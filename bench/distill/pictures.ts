@@ -10,7 +10,7 @@ import type { IndexedDataset } from "../../src/data/types.ts";
 import { shared } from "../../test/shared.ts";
 import { resnet } from "../learn/resnet20.ts";
 import { figureOf, line } from "../lib/print.ts";
-import { engine, type Settings } from "./kept.ts";
+import { engine, type Settings, seedsOf } from "./kept.ts";
 import { compared, isGained } from "./paired.ts";
 
 export async function pictures(settings: Settings): Promise<boolean> {
@@ -42,7 +42,7 @@ export async function pictures(settings: Settings): Promise<boolean> {
   const found = await compared(settings, {
     name: "cifar",
     metric,
-    seeds: smoke ? [1, 2] : [1, 2, 3],
+    seeds: seedsOf(settings),
     rates: smoke ? [0.2] : [0.05, 0.2],
     training: {
       ...{ epochs, batch: 128, optimizer: "sgd", nesterov: true, weightDecay: 0.0005 },
