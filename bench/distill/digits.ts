@@ -78,7 +78,7 @@ export async function digits(settings: Settings): Promise<boolean> {
       { name: "distilled", loss: distillation({ teacher: await teacher(seed) }) },
     ],
   });
-  return isGained(rows.test, "distilled");
+  return isGained(rows.test);
 }
 
 /** Published errors of 10,000 (section 3). */
@@ -142,7 +142,7 @@ export async function hinton(settings: Settings): Promise<boolean> {
       String(published[name]),
     ]),
   );
-  const gained = isGained(rows, "distilled");
+  const gained = isGained(rows);
   const reached = meanOf(found.distilled);
   line(
     `  ${target("distilled at most 100 errors", reached <= 100, reached <= 100)}; stretch 74: ${reached <= 74 ? "met" : "missed"}`,

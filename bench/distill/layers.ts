@@ -86,7 +86,7 @@ export async function bert(settings: Settings): Promise<boolean> {
     },
   });
   if (found === undefined) return true;
-  isGained(found.rows, "distilled");
+  isGained(found.rows);
   const distilled = meanRows(found.rows.distilled ?? []);
   const least = 0.98;
   const above = pairedMeans(

@@ -57,7 +57,7 @@ export async function pictures(settings: Settings): Promise<boolean> {
   let gained = true;
   for (const [name, rows] of Object.entries(found)) {
     line(`  on ${name}`);
-    gained = isGained(rows, "distilled") && gained;
+    gained = isGained(rows) && gained;
   }
   return gained;
 }
