@@ -1,21 +1,30 @@
 /** Distillation as a pass: training with another loss, the teacher's answers beside the labels. */
 import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
 import { trainPart } from "../data/open.ts";
 import { firstBatch } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import { Model } from "../graph/model.ts";
-import { type Context, definePass } from "../passes/index.ts";
+import { definePass } from "../passes/index.ts";
 import { described, understood } from "../passes/options.ts";
 import { keptLayers } from "../prune/index.ts";
+import { crossEntropy } from "../train/losses/index.ts";
 import { meaningsOf } from "../train/losses/parse.ts";
+import { optimizers, usualRate } from "../train/optimizers.ts";
+import { ownBatch } from "../train/plan.ts";
+import { hasRunningStatistics } from "../train/roles.ts";
 import { requireFittingTeacher } from "../train/teacher.ts";
 import { lowerRate, train } from "../train/train.ts";
-import { unmet } from "../train/train-options.ts";
+import { unmet, usualBatch } from "../train/train-options.ts";
 import { distillation } from "./distillation.ts";
 import { lossesAgainst } from "./losses/table.ts";
 import { makeStudent, requireOtherThan, studentText } from "./student.ts";
+import { tuned } from "./tune.ts";
 
 const { loss: _, ...training } = train.options.entries;
+
+/** Statistics of fewer samples are too uncertain to train by. */
+const fewestForStatistics = 16;
 
 const model = v.union([v.string(), v.instance(Model)], "takes a model or the path of one");
 
@@ -120,7 +129,18 @@ export const distill = definePass({
         v.optional(v.union([v.picklist(["block", "name", "shape"]), v.record(v.string(), v.string())]), "block"),
         'which layers learn from which: by their place, name or size, or pairs {"layer1": "layer3"}',
       ),
+      tune: described(
+        v.optional(v.boolean(), false),
+        "try learning rates, temperatures and weights in short runs, on held-out training samples, and go on with the best",
+      ),
       ...training,
+      batchStatistics: v.pipe(
+        v.optional(v.boolean(), true),
+        v.description(
+          `use batch statistics in batch normalization, with batches of ${fewestForStatistics} samples or more`,
+        ),
+        v.metadata({ negated: "keep the statistics of the file in batch normalization" }),
+      ),
     }),
     v.check(
       (given) => lacking(given) === undefined,
@@ -129,7 +149,7 @@ export const distill = definePass({
   ),
   async run(
     model,
-    { teacher: given, otherTeachers = [], temperature, alpha, loss, match, shrink, keepLayers, ...options },
+    { teacher: given, otherTeachers = [], temperature, alpha, loss, match, shrink, keepLayers, tune, ...options },
     context,
   ) {
     const teacher = given === undefined ? model.clone() : typeof given === "string" ? await context.open(given) : given;
@@ -137,17 +157,70 @@ export const distill = definePass({
     await requireOtherThan(teacher, model);
     context.log({ id: "student", text: await studentText(model, teacher) });
     const teachers = [given ?? teacher, ...otherTeachers];
-    const weight = loss === undefined && alpha === undefined ? await usualAlpha(options.data, context) : alpha;
-    const minimized = distillation({ teacher: teachers, temperature, alpha: weight, loss, match });
-    const trained = await train(model, { ...options, loss: minimized }, context);
+    const isUsual = loss === undefined;
+    const labelled = await hasLabels(options.data);
+    if (isUsual && alpha === undefined && !labelled)
+      context.log({ id: "no-labels", text: "the samples have no labels: the student learns from the teacher alone" });
+    const size = options.batch ?? ownBatch(model, usualBatch) ?? usualBatch;
+    const batchStatistics =
+      options.batchStatistics && size >= fewestForStatistics && hasRunningStatistics(model, infer(model));
+    const optionsOf = ({ learningRate, ...usual }: Settings) => {
+      const minimized = distillation({ teacher: teachers, loss, match, ...(isUsual ? usual : { temperature, alpha }) });
+      return { ...options, learningRate, batchStatistics, loss: minimized };
+    };
+    const { optimizer } = options;
+    const rate =
+      options.learningRate ?? (typeof optimizer === "string" ? optimizers[optimizer].rate : usualRate(optimizer));
+    const start: Settings = { learningRate: rate, temperature: temperature ?? 4, alpha: alpha ?? (labelled ? 0.7 : 1) };
+    const settings = !tune
+      ? start
+      : await tuned(
+          model,
+          {
+            start,
+            choices: {
+              learningRate: [rate / 3, 3 * rate],
+              temperature: isUsual ? [2, 8] : [],
+              alpha: isUsual && labelled ? [0.3, 0.9] : [],
+            },
+            ...options,
+            loss: labelled
+              ? crossEntropy()
+              : {
+                  ...distillation({ teacher: teachers, temperature: 1, alpha: 1 }),
+                  name: "divergence from the teacher",
+                },
+            text: (one) => settingsText(one, isUsual),
+            train: (copy, one, samples, quiet) => train(copy, { ...optionsOf(one), ...shortRun, data: samples }, quiet),
+          },
+          context,
+        );
+    const trained = await train(model, optionsOf(settings), context);
     return { ...trained, changes: [...made, ...trained.changes] };
   },
 });
 
-/** 0.7, or 1 where there are no labels to learn from. */
-async function usualAlpha(data: string | Dataset, { log }: Context): Promise<number> {
-  const { label } = await firstBatch(await trainPart(data));
-  if (label !== undefined) return 0.7;
-  log({ id: "no-labels", text: "the samples have no labels: the student learns from the teacher alone" });
-  return 1;
+interface Settings {
+  readonly learningRate: number;
+  readonly temperature: number;
+  readonly alpha: number;
+}
+
+function settingsText({ learningRate, temperature, alpha }: Settings, isUsual: boolean): string {
+  const rate = `learning rate ${Number(learningRate.toPrecision(2))}`;
+  return isUsual ? `${rate}, temperature ${temperature}, alpha ${alpha}` : rate;
+}
+
+/** Of a run that only tries settings. */
+const shortRun = {
+  epochs: 1,
+  validation: undefined,
+  every: undefined,
+  patience: undefined,
+  checkpoint: undefined,
+  resume: false,
+};
+
+async function hasLabels(data: string | Dataset): Promise<boolean> {
+  return (await firstBatch(await trainPart(data))).label !== undefined;
 }

@@ -67,6 +67,16 @@ export async function declareRoles(
   return { declared, ownStatistics, parted, misses };
 }
 
+/** Whether a network has running statistics that training could update. */
+export function hasRunningStatistics(model: Model, inference: Inference): boolean {
+  return [...model.graph.nodes()].some((node) => {
+    const bound = inference.at(node);
+    const held =
+      bound instanceof Miss ? [] : (bound.training()?.states ?? []).flatMap((input) => node.inputs[input] ?? []);
+    return held.length > 0 && held.every((value) => whyNotCarried(value) === undefined);
+  });
+}
+
 /** Running statistics: what nodes that compute something else in training carry on, in floats. A switch of theirs (dropout) is none. */
 function declareStates(model: Model, inference: Inference, declared: Map<Value, Role>): readonly Miss[] {
   const misses: Miss[] = [];

@@ -1,0 +1,122 @@
+import { describe, expect, test } from "vitest";
+import { memory } from "../data/index.ts";
+import type { Model } from "../graph/model.ts";
+import { batchNorm, linear, network, relu } from "../nn/index.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { float32, int64 } from "../tensor/dense.ts";
+import { random } from "../tensor/random.ts";
+import { distill } from "./distill.ts";
+import { search } from "./tune.ts";
+
+describe("a search", () => {
+  const score = async ({ rate, weight }: { readonly rate: number; readonly weight: number }) =>
+    10 * Math.abs(rate - 3) + weight;
+
+  test("tries one setting after the other, each with the best of those before", async () => {
+    const choices = { rate: [1, 3], weight: [0.5, 2] };
+    const { best, tried } = await search({ rate: 2, weight: 1 }, choices, score);
+    expect(best).toEqual({ rate: 3, weight: 0.5 });
+    expect(tried.map(({ settings }) => Object.values(settings))).toEqual([
+      [2, 1],
+      [1, 1],
+      [3, 1],
+      [3, 0.5],
+      [3, 2],
+    ]);
+  });
+
+  test("keeps what it began with where nothing is better, and prefers any number to none", async () => {
+    expect((await search({ rate: 3, weight: 0 }, { rate: [2], weight: [1] }, score)).best).toEqual({
+      rate: 3,
+      weight: 0,
+    });
+    const broken = async ({ rate }: { readonly rate: number }) => (rate > 1 ? Number.NaN : 7);
+    expect((await search({ rate: 3 }, { rate: [9, 1] }, broken)).best).toEqual({ rate: 1 });
+  });
+});
+
+const count = 400;
+const numbers = random(1, "points");
+const points = Float32Array.from({ length: count * 4 }, () => numbers.normal());
+const classes = Array.from({ length: count }, (_, at) => Number((points[at * 4] ?? 0) + (points[at * 4 + 1] ?? 0) > 0));
+const labelled = memory("points", { input: float32([count, 4], points), label: int64([count], classes) });
+const unlabelled = memory("points", { input: float32([count, 4], points) });
+const student = (): Model => network({ fc: linear(4, 2) }, { input: ["batch", 4], seed: 3 });
+
+async function taught(options: Partial<Parameters<typeof distill>[1]>, model = student()) {
+  const teacher = network({ fc1: linear(4, 16), relu: relu(), fc2: linear(16, 2) }, { input: ["batch", 4], seed: 2 });
+  const said: string[] = [];
+  const log = ({ id, text }: { readonly id: string; readonly text: string }) => id === "tune" && said.push(text);
+  const { training } = await distill(
+    model,
+    { teacher, data: labelled, epochs: 3, batch: 20, ...options },
+    { log, seed: 1 },
+  );
+  const weights = await model.graph.value("fc.weight")?.tensor?.read();
+  return { said, training, weights: weights === undefined ? [] : [...toFloat64(weights)] };
+}
+
+describe("distill with tune", () => {
+  test("prints what it tried on held-out samples, and trains with the best on all of them", async () => {
+    const { said, training, weights } = await taught({ tune: true, learningRate: 3e-4 });
+    expect(said).toHaveLength(7);
+    expect(said[0]).toMatch(
+      /^tuned on 40 held-out samples: learning rate 0\.0003, temperature 4, alpha 0\.7: cross-entropy \d\.\d+/,
+    );
+    const [taken = "", ...others] = said.filter((line) => line.endsWith("← taken"));
+    expect(others).toEqual([]);
+    const [, learningRate, temperature, alpha] = (
+      /rate ([\d.e-]+), temperature (\d+), alpha ([\d.]+)/.exec(taken) ?? []
+    ).map(Number);
+    expect(learningRate).toBeGreaterThan(3e-4);
+    expect(training.samples).toBe(count);
+    expect(weights).toEqual((await taught({ learningRate, temperature, alpha })).weights);
+  });
+
+  test("of samples without labels, or with a loss of its own, tries what there is", async () => {
+    const free = await taught({ tune: true, data: unlabelled });
+    expect(free.said.map((line) => /temperature \d+/.exec(line)?.[0])).toEqual([
+      "temperature 4",
+      "temperature 4",
+      "temperature 4",
+      "temperature 2",
+      "temperature 8",
+    ]);
+    const own = await taught({ tune: true, loss: "logit-mse", validation: 0.25 });
+    expect(own.said).toHaveLength(3);
+    expect(own.said[0]).toMatch(/^tuned on 100 held-out samples: learning rate 0\.001: /);
+  });
+
+  test("needs samples that can be held out", async () => {
+    const stream = {
+      name: "stream",
+      count: undefined,
+      batches: (how: { readonly size: number }) => labelled.batches(how),
+    };
+    await expect(taught({ tune: true, data: stream })).rejects.toMatchObject({
+      code: "E_DATA",
+      message: /stream: no share/,
+    });
+  });
+});
+
+describe("batch statistics", () => {
+  const normalized = (): Model => network({ fc: linear(4, 2), norm: batchNorm(2) }, { input: ["batch", 4], seed: 3 });
+
+  test.each([
+    [{}, true],
+    [{ batch: 8 }, false],
+    [{ batchStatistics: false }, false],
+  ])("%j: updated %s", async (options, updated) => {
+    const model = normalized();
+    for (const value of model.graph.values()) if (value.role?.kind === "state") value.role = undefined;
+    const means = async () => {
+      const found = [...model.graph.values()].find(({ name }) => name.includes("mean"));
+      return found?.tensor === undefined ? [] : [...toFloat64(await found.tensor.read())];
+    };
+    const before = await means();
+    expect(before.length).toBeGreaterThan(0);
+    await taught({ ...options, epochs: 1 }, model);
+    expect((await means()).some((number, at) => number !== before[at])).toBe(updated);
+  });
+});
