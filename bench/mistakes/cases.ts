@@ -143,7 +143,7 @@ const typed: readonly Mistake[] = [
     name: "distill without a teacher",
     words: ["distill", "net.onnx", ...points],
     code: 2,
-    says: /E_USAGE: .*--teacher/,
+    says: /E_OPTION: --teacher is needed, or --shrink or --keep-layers/,
   },
   {
     name: "a threshold without an original",

@@ -23,8 +23,9 @@ import { codeBlocks, commandLines } from "./markdown.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const page = await readFile(join(root, "README.md"), "utf8");
-const training = await readFile(join(root, "docs", "training.md"), "utf8");
-const lowRank = await readFile(join(root, "docs", "low-rank.md"), "utf8");
+const guides = await Promise.all(
+  ["training.md", "low-rank.md", "distillation.md"].map((name) => readFile(join(root, "docs", name), "utf8")),
+);
 
 describe("the program", () => {
   const [program] = codeBlocks(page, "In code").filter(({ language }) => language === "ts");
@@ -81,9 +82,9 @@ describe("the program", () => {
 });
 
 describe("the recipes", () => {
-  const recipes = [...codeBlocks(page), ...codeBlocks(training)].filter(({ language }) => language === "yaml");
+  const recipes = [page, ...guides].flatMap((text) => codeBlocks(text)).filter(({ language }) => language === "yaml");
 
-  test("are there", () => expect(recipes).toHaveLength(2));
+  test("are there", () => expect(recipes).toHaveLength(3));
 
   test.each(recipes.map(({ text }) => [text]))("%s", (text) => {
     expect(parseRecipe(text, "README.md").steps.length).toBeGreaterThan(0);
@@ -92,7 +93,7 @@ describe("the recipes", () => {
 
 describe("the command lines", () => {
   const own = commandLines(page);
-  const lines = [...own, ...commandLines(training), ...commandLines(lowRank)];
+  const lines = [...own, ...guides.flatMap(commandLines)];
 
   test("show every command", () => {
     const shown = new Set(own.map(({ words: [name] }) => name));

@@ -3,9 +3,9 @@
 import { memory } from "../../../src/data/index.ts";
 import { Miss, PithError } from "../../../src/errors.ts";
 import type { Model } from "../../../src/graph/model.ts";
-import { simplify } from "../../../src/passes/index.ts";
+import { noLongerThere, simplify } from "../../../src/passes/index.ts";
 import { countOf } from "../../../src/prune/amount.ts";
-import { isPruned, prune, remove } from "../../../src/prune/index.ts";
+import { isPruned, keepLayers, prune, remove } from "../../../src/prune/index.ts";
 import { recover } from "../../../src/recover/index.ts";
 import { toFloat64, toNumbers } from "../../../src/tensor/convert.ts";
 import { expectSameAsSilenced } from "../../prune/silenced.ts";
@@ -84,6 +84,17 @@ export const cutting: readonly Promised[] = [
       await expectSameShapes(network, await answers(result, batchesOf(network)));
     },
   })),
+  {
+    name: "keep one of the layers that repeat",
+    async keep(network) {
+      const result = network.model.clone();
+      const outcome = await keepLayers(result, { keep: 1 }, { engine }).catch(refused);
+      if (outcome instanceof Miss || outcome.changes.length === 0) return;
+      expectSentences(outcome);
+      const { kind } = outcome.changes.find(({ kind }) => kind === noLongerThere) ?? {};
+      if (kind === undefined) await expectSameShapes(network, await answers(result, batchesOf(network)));
+    },
+  },
 ];
 
 export const recovering: readonly Promised[] = [
