@@ -1,0 +1,6 @@
+export interface Settings {
+  readonly smoke: boolean;
+  /** Of fine-tuning. */
+  readonly epochs: number;
+  readonly threads: number;
+}
