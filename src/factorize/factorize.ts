@@ -20,6 +20,7 @@ import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { snapshot } from "../graph/snapshot.ts";
 import type { Multiply } from "../math/index.ts";
 import { type Change, type Context, definePass, type Given, type Outcome, type Pass } from "../passes/index.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
@@ -33,6 +34,7 @@ import { problemOf, replaceByChain, type StoredChain, storeParts } from "./chain
 import { type Problem, wholeCost } from "./decomposition.ts";
 import { candidatesFor } from "./decompositions.ts";
 import { fourBitError, fourBitShare } from "./four-bits.ts";
+import { joinLayers, selectingJoined } from "./joint.ts";
 import { type FactorizeOptions, factorizeOptions, hasRule, type Options } from "./options.ts";
 import { type Choice, choicesFor } from "./ranks.ts";
 import { sensitivities } from "./sensitivity.ts";
@@ -68,15 +70,31 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
       "factorize model.onnx --layers fc1 --rank 32 --data mnist/ --max-drop 1%",
     ],
   },
-  run: async (model, options, context) => (await factorizeModel(model, options, context)).outcome,
+  run: factorizeJoined,
 });
+
+/** Layers that are joined and stay as they are would be changed for nothing: then it is done again without joining them. */
+async function factorizeJoined(model: Model, options: Options, context: Context): Promise<Outcome> {
+  storeWeights(model);
+  const apart = new Set<string>();
+  for (;;) {
+    const undo = snapshot(model);
+    const before = layersOf(model, infer(model));
+    const joined = options.joint ? await joinLayers(model, options, apart) : new Map<string, readonly string[]>();
+    const { outcome } = await factorizeModel(model, selectingJoined(options, before, joined), context);
+    const changed = new Set(outcome.changes.map(({ at }) => at));
+    const left = [...joined].flatMap(([name, members]) => (changed.has(name) ? [] : members));
+    if (left.length === 0) return outcome;
+    undo();
+    for (const name of left) apart.add(name);
+  }
+}
 
 async function factorizeModel(
   model: Model,
   options: Options,
   context: Context,
 ): Promise<{ readonly outcome: Outcome; readonly lost: ReadonlyMap<string, number> }> {
-  storeWeights(model);
   const inference = infer(model);
   const all = layersOf(model, inference);
   const chosen = selectLayers(all, options);

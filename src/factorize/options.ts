@@ -21,6 +21,8 @@ export interface FactorizeOptions extends RankRule {
   readonly method?: Method | "auto" | undefined;
   /** Look at samples, and lose least of a layer's outputs instead of its weights. */
   readonly activations?: Activations | undefined;
+  /** Layers that read one value, such as queries, keys and values, share the first factor (false). */
+  readonly joint?: boolean | undefined;
   /** Ranks that are looked for are multiples of this (1). */
   readonly multiple?: number | undefined;
   /** Time each layer beside what it becomes (true). */
@@ -73,6 +75,10 @@ export const factorizeOptions = v.pipe(
     activations: described(
       v.optional(v.picklist(activations)),
       `lose least of a layer's outputs on samples: ${activations.map((id) => `${id} weighs ${weighings[id].summary}`).join(", ")}`,
+    ),
+    joint: described(
+      v.optional(v.boolean(), false),
+      "layers that read one value, such as queries, keys and values, share the first factor",
     ),
     multiple: described(v.optional(countOption, 1), "ranks are multiples of this"),
     timing: v.pipe(

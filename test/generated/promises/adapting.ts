@@ -1,6 +1,8 @@
-/** Adapters: a network with new ones answers as before, and one whose adapters have learnt answers the same when they are merged. */
+/** Layers that are joined answer as before. Adapters: a network with new ones answers as before, and one whose adapters have learnt answers the same when they are merged. */
 import { lora } from "../../../src/factorize/index.ts";
+import { joinLayers } from "../../../src/factorize/joint.ts";
 import type { Model } from "../../../src/graph/model.ts";
+import { storeWeights } from "../../../src/passes/store-constants.ts";
 import { fromNumbers, toFloat64 } from "../../../src/tensor/convert.ts";
 import { inMemory } from "../../../src/tensor/dense.ts";
 import { random } from "../../../src/tensor/random.ts";
@@ -9,6 +11,16 @@ import { answers, batchesOf, engine, expectSame, expectSentences } from "../runs
 import type { Promised } from "./promised.ts";
 
 export const adapting: readonly Promised[] = [
+  {
+    name: "join layers that read one value",
+    async keep(network: Network): Promise<void> {
+      const model = network.model.clone();
+      storeWeights(model);
+      await joinLayers(model, {}, new Set());
+      const batches = batchesOf(network);
+      await expectSame(network, model, batches, await answers(network.model, batches));
+    },
+  },
   {
     name: "lora",
     async keep(network: Network): Promise<void> {

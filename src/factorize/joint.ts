@@ -1,0 +1,170 @@
+/**
+ * Layers that read one value, such as queries, keys and values, as one layer: of their stacked weights a factorization makes one first factor, which
+ * is stored and multiplied with once. Rank r costs r · (inputs + Σ outputs) instead of Σ r · (inputs + outputs).
+ *
+ *     q = MatMul (x, Wq);  k = MatMul (x, Wk);  v = MatMul (x, Wv)
+ *  →  q, k, v = Split (MatMul (x, [Wq Wk Wv]))
+ */
+import { infer } from "../analysis/infer.ts";
+import { type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { isNamed, selectLayers } from "../analysis/selection.ts";
+import { requireWeight, weightMatrices, weightNeeds, weightNumbers } from "../analysis/weight.ts";
+import { emitInto } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { substitute } from "../graph/replace.ts";
+import { matrix } from "../math/index.ts";
+import { raiseOpset } from "../passes/index.ts";
+import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
+import { type FloatType, fromNumbers, toFloat64 } from "../tensor/convert.ts";
+import { inMemory, int64 } from "../tensor/dense.ts";
+import { fixedDims } from "../tensor/dims.ts";
+import { groupBy } from "../tensor/group-by.ts";
+import type { Options } from "./options.ts";
+
+/** The layers that were joined, by the name of what they became. */
+export type Joined = ReadonlyMap<string, readonly string[]>;
+
+/** The first operator set in which sizes of parts are an input. */
+const leastOpset = 13;
+
+/**
+ * Joins the selected layers that can be, in place.
+ * @param apart Names of layers that stay as they are.
+ */
+export async function joinLayers(
+  model: Model,
+  selection: Pick<Options, "layers" | "except">,
+  apart: ReadonlySet<string>,
+): Promise<Joined> {
+  const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !apart.has(name));
+  const groups = [...groupBy(chosen.filter(canBeJoined), alike).values()].filter((group) => group.length > 1);
+  const joined = new Map<string, readonly string[]>();
+  if (groups.length === 0) return joined;
+  const before = usedTensors(model);
+  raiseOpset(model, Math.max(leastOpset, model.opsets.get("") ?? leastOpset));
+  for (const group of groups) {
+    const name = nameOf(group.map((layer) => layer.name));
+    await join(model, group, name);
+    joined.set(
+      name,
+      group.map((layer) => layer.name),
+    );
+  }
+  removeReplaced(model, before);
+  return joined;
+}
+
+function canBeJoined(layer: Layer): boolean {
+  const { role, weight, effective, bias, outputs } = layer;
+  const biasDims = fixedDims(bias?.type?.dims);
+  const isOneBias =
+    role.biasInput === undefined || (bias?.tensor !== undefined && biasDims?.length === 1 && biasDims[0] === outputs);
+  const fits = requireWeight(layer, { ...weightNeeds.solve, types: ["float32", "float64"] }) === undefined;
+  return (
+    fits &&
+    isOneBias &&
+    effective === weight &&
+    role.chain !== undefined &&
+    role.strides === undefined &&
+    role.groups === 1 &&
+    role.kind === undefined
+  );
+}
+
+/** Equal for layers that do the same with one value by other weights. */
+function alike({ node, role, effective }: Layer): string {
+  const attributes = [...node.attributes].map(([name, attribute]) => [name, attribute.kind, String(attribute.value)]);
+  const { type } = effective;
+  const data = node.inputs[role.data]?.name;
+  return JSON.stringify([
+    node.domain,
+    node.op,
+    attributes.sort(),
+    data,
+    role.input,
+    role.out,
+    role.in,
+    role.biasInput,
+    role.outputAxis,
+    type?.type,
+    type?.dims?.length,
+  ]);
+}
+
+async function join(model: Model, group: readonly Layer[], name: string): Promise<void> {
+  const [first] = group;
+  const node = first?.node;
+  if (first === undefined || node === undefined) return;
+  const { role } = first;
+  const rows: Float64Array[] = [];
+  const shifts: number[] = [];
+  for (const layer of group) {
+    const dense = await layer.weight.tensor?.read();
+    const bias = await layer.bias?.tensor?.read();
+    if (dense !== undefined) for (const { data } of weightMatrices(role, dense.dims, toFloat64(dense))) rows.push(data);
+    if (bias !== undefined) shifts.push(...toFloat64(bias));
+  }
+  const outputs = group.reduce((sum, layer) => sum + layer.outputs, 0);
+  const stacked = matrix(outputs, first.inputs);
+  let at = 0;
+  for (const data of rows) {
+    stacked.data.set(data, at);
+    at += data.length;
+  }
+  const type: FloatType = first.weight.tensor?.type === "float64" ? "float64" : "float32";
+  const dims = (fixedDims(first.weight.type?.dims) ?? []).map((size, axis) => (axis === role.out ? outputs : size));
+  const stored = (part: string, own: readonly number[], numbers: ArrayLike<number>, of: Value | undefined): Value =>
+    model.graph.addTensor(`${name}.${part}`, inMemory(fromNumbers(type, own, numbers)), of?.role);
+  const weight = stored("weight", dims, weightNumbers(role, dims, [stacked]), first.weight);
+  const bias = role.biasInput === undefined ? undefined : stored("bias", [outputs], shifts, first.bias);
+  const inputs = node.inputs.map((input, place) => (place === role.biasInput ? bias : input));
+  const emit = emitInto(model, { before: node, by: "factorize" });
+  const whole = role.chain?.(emit, inputs, [{ name, weight }]);
+  if (whole === undefined) return;
+  const sizes = emit.constant(
+    int64(
+      [group.length],
+      group.map((layer) => layer.outputs),
+    ),
+  );
+  const parts = emit.many("Split", [whole, sizes], { axis: role.outputAxis }, group.length);
+  for (const [place, layer] of group.entries()) {
+    const [output] = layer.node.outputs;
+    const part = parts[place];
+    if (output === undefined || part === undefined) continue;
+    part.type = output.type;
+    substitute(output, part);
+  }
+}
+
+/** "encoder.0.attention.query-key-value" */
+function nameOf(names: readonly string[]): string {
+  const paths = names.map((name) => name.split("."));
+  const [first = []] = paths;
+  const end = first.findIndex((part, at) => paths.some((path) => path[at] !== part));
+  const common = first.slice(0, end < 0 ? first.length - 1 : end);
+  return [...common, paths.map((path) => path.slice(common.length).join(".")).join("-")].join(".");
+}
+
+/** Options by which the same layers are selected after they were joined. What was said of one is said of all that it is joined with. */
+export function selectingJoined<O extends Options>(options: O, before: readonly Layer[], joined: Joined): O {
+  if (joined.size === 0) return options;
+  const groupOf = new Map([...joined].flatMap(([name, group]) => group.map((one) => [one, name] as const)));
+  const { overrides = {}, ...selection } = options;
+  const names = selectLayers(before, selection).map(({ name }) => groupOf.get(name) ?? name);
+  const isLeft = (pattern: string): boolean =>
+    before.some(({ name, node }) => !groupOf.has(name) && (isNamed(pattern, name) || node.op === pattern));
+  const own = Object.entries(overrides).filter(([pattern]) => isLeft(pattern));
+  const ofJoined = [...joined].flatMap(([name, group]) =>
+    Object.entries(overrides).flatMap(([pattern, said]) =>
+      group.some((member) => isNamed(pattern, member)) ? [[name, said] as const] : [],
+    ),
+  );
+  const all = options.layers === undefined && options.except === undefined;
+  return {
+    ...options,
+    ...(all ? {} : { layers: [...new Set(names)], except: undefined }),
+    overrides: Object.fromEntries([...own, ...ofJoined]),
+  };
+}
