@@ -118,7 +118,7 @@ export async function hinton(settings: Settings): Promise<boolean> {
     name: "hinton",
     metric,
     seeds,
-    rates: smoke ? [0.001] : [0.0005, 0.001, 0.002],
+    rates: smoke ? [0.001] : [0.001, 0.002, 0.004],
     training,
     data: data.train,
     choice: { data: data.fit, test: data.apart, training: { epochs: smoke ? 1 : 5 } },
@@ -152,7 +152,7 @@ export async function hinton(settings: Settings): Promise<boolean> {
     name: `hinton-without-3-${seed}`,
     seed,
     build: () => student(seed),
-    training: { ...training, data: await without(data.train, 3), loss: await taught(seed), learningRate: 0.001 },
+    training: { ...training, data: await without(data.train, 3), loss: await taught(seed), learningRate: 0.002 },
   });
   return gained && reached <= 100;
 }

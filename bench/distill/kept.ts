@@ -1,4 +1,5 @@
 /** Trainings that take long: what is finished is kept in a folder, and what was stopped goes on from its checkpoint. */
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Model, open, save } from "pith";
@@ -47,12 +48,8 @@ export const engine = createEngine();
 export async function trained({ folder, threads, smoke }: Settings, part: Part): Promise<Model> {
   const { name, seed, training } = part;
   const files = join(folder, smoke ? "smoke" : "parts");
-  const [file, record, checkpoint] = [`${name}.onnx`, `${name}.json`, name].map((end) => join(files, end)) as [
-    string,
-    string,
-    string,
-  ];
   const settings = settingsText(training, seed);
+  const [file, record] = [join(files, `${name}.onnx`), join(files, `${name}.json`)];
   if (existsSync(file) && existsSync(record)) {
     const kept = JSON.parse(readFileSync(record, "utf8")) as Finished;
     if (kept.settings === settings) {
@@ -62,6 +59,8 @@ export async function trained({ folder, threads, smoke }: Settings, part: Part):
   }
   mkdirSync(files, { recursive: true });
   const model = await part.build();
+  // Of these settings: one of others is not continued.
+  const checkpoint = join(files, `${name}-${createHash("sha256").update(settings).digest("hex").slice(0, 8)}`);
   const resume = existsSync(join(checkpoint, "last.onnx"));
   const { history } = await train(model, { ...training, threads, checkpoint, resume }, { engine, seed, open });
   await save(model, file);

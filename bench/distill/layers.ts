@@ -116,8 +116,8 @@ export const shakespeareHalved = (settings: Settings): Promise<boolean> =>
 export const storiesHalved = (settings: Settings): Promise<boolean> =>
   gapHalved(settings, {
     ...{ name: "llama260k", file: "llama260k.onnx", keep: 3 },
-    ...{ metric: crossEntropy(), loss: { alpha: 1 }, rates: [1e-3, 3e-3] },
-    training: { epochs: 6, batch: 16, optimizer: "adamw", schedule: "cosine", warmup: 0.1, clip: 1 },
+    ...{ metric: crossEntropy(), loss: { alpha: 1 }, rates: [3e-4, 1e-3, 3e-3] },
+    training: { epochs: 12, batch: 16, optimizer: "adamw", schedule: "cosine", warmup: 0.1, clip: 1 },
     async samples(teacher, { folder, smoke, threads }) {
       const count = smoke ? 128 : 512;
       const file = join(folder, `llama260k_written_${count}x120_u16le.bin`);
