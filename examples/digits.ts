@@ -22,10 +22,10 @@ export interface Digits {
 const root = fileURLToPath(new URL("..", import.meta.url));
 const cache = join(root, ".cache", "mnist");
 
-/** MNIST, or what there is of it. */
-export async function digits(): Promise<Digits> {
+/** MNIST, or what there is of it, with inputs of these dimensions: [1, 1, 28, 28] for images that can be shifted. */
+export async function digits(dims: readonly number[] = [1, 784]): Promise<Digits> {
   const { source, train, test } = (await onThisMachine()) ?? (await digitsOfMirror(cache)) ?? (await digitsOfPackage());
-  const input = { name: "input", type: { type: "float32", dims: [1, 784] } } as const;
+  const input = { name: "input", type: { type: "float32", dims } } as const;
   return { source, train: preprocess(train, input, presets.unit), test: preprocess(test, input, presets.unit) };
 }
 

@@ -3,7 +3,7 @@ import type { Context, Model, Outcome } from "pith";
 import type { Dataset } from "pith/data";
 import { distill } from "pith/distill";
 import { factorize } from "pith/factorize";
-import { linear, network, relu } from "pith/nn";
+import { flatten, linear, network, relu } from "pith/nn";
 import { prune } from "pith/prune";
 import { quantize } from "pith/quantize";
 import { type Epoch, train } from "pith/train";
@@ -36,13 +36,13 @@ export interface Variant {
   make(net: Model, workshop: Workshop): Promise<Model>;
 }
 
-export function originalNetwork(): Model {
-  return network({ fc1: linear(784, 128), relu: relu(), fc2: linear(128, 10) }, { input: ["batch", 784], seed: 1 });
+function ofOneHiddenLayer(width: number, seed: number): Model {
+  const modules = { flat: flatten(), fc1: linear(784, width), relu: relu(), fc2: linear(width, 10) };
+  return network(modules, { input: ["batch", 1, 28, 28], seed });
 }
 
-function studentNetwork(): Model {
-  return network({ fc1: linear(784, 64), relu: relu(), fc2: linear(64, 10) }, { input: ["batch", 784], seed: 2 });
-}
+export const originalNetwork = (): Model => ofOneHiddenLayer(128, 1);
+const studentNetwork = (): Model => ofOneHiddenLayer(64, 2);
 
 export interface Training {
   readonly epochs: number;
