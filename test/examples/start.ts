@@ -31,13 +31,17 @@ export async function start(folder: string, name: string, shared = folder): Prom
 const batch = 64;
 
 /** The share of right answers of an ONNX file on ONNX Runtime. */
-export async function accuracyOf(file: string, { images, labels }: Sample): Promise<number> {
+export async function accuracyOf(
+  file: string,
+  { images, labels }: Sample,
+  sample: readonly number[] = [784],
+): Promise<number> {
   const session = await InferenceSession.create(file);
   let right = 0;
   for (let start = 0; start < labels.length; start += batch) {
     const own = labels.slice(start, start + batch);
     const pixels = images.slice(start * 784, (start + own.length) * 784);
-    const { output } = await session.run({ input: new Tensor("float32", pixels, [own.length, 784]) });
+    const { output } = await session.run({ input: new Tensor("float32", pixels, [own.length, ...sample]) });
     const scores = output?.data as Float32Array;
     own.forEach((label, row) => {
       const given = scores.subarray(row * 10, row * 10 + 10);
