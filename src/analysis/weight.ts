@@ -158,20 +158,23 @@ export const weightNeeds = {
 /** Types of sizes, places and decisions: arithmetic of the graph. Smaller integers stand for trained numbers. */
 export const arithmeticTypes: ReadonlySet<DataType> = new Set(["int64", "uint64", "bool", "string"]);
 
+const laterIf = (read: WeightNeeds["read"]): string =>
+  read === "unrounded" ? ": `quantize` must be a later step" : "";
+
 /**
  * Why a stored parameter does not give what is needed, if so, as far as its tensor tells: of a weight or a bias.
  * @param what it is called in the reason.
  */
 export function requireStored(
   value: Value,
-  { types, untied, inside, learned }: WeightNeeds,
+  { types, untied, inside, learned, read }: WeightNeeds,
   what = "its weight",
 ): Miss | undefined {
   const type = value.tensor?.type;
   if (type === undefined || (inside !== true && value.graph.parent !== undefined))
     return new Miss(`${what} is not stored in the main graph`);
   if (arithmeticTypes.has(type)) return new Miss(`${what} is ${type}, not floats`);
-  if (!isFloat(type)) return new Miss(`${what} is quantized already (${type})`);
+  if (!isFloat(type)) return new Miss(`${what} is quantized already (${type})${laterIf(read)}`);
   if (types?.includes(type) === false) return new Miss(`${what} is ${type}, not ${types.join(" or ")}`);
   const tied = untied === true ? tiedName(value) : undefined;
   if (tied !== undefined) return new Miss(`${what} is tied to "${tied}"`);
@@ -197,8 +200,8 @@ function refusal(layer: Layer, { read, product, unshared, inside }: WeightNeeds)
   const storage = weightStorage(layer);
   const type = effective.type?.type;
   const dims = fixedDims(effective.type?.dims) ?? [];
-  if (storage === "packed") return "its weight is quantized already, in packed blocks";
-  if (type !== undefined && !isFloat(type)) return `its weight is quantized already (${type})`;
+  if (storage === "packed") return `its weight is quantized already, in packed blocks${laterIf(read)}`;
+  if (type !== undefined && !isFloat(type)) return `its weight is quantized already (${type})${laterIf(read)}`;
   // What can be a chain is one product, or looks rows up, which its entry knows to write.
   const other =
     product === undefined || (product === "chain" && role.chain !== undefined) ? undefined : requireProduct(layer);

@@ -11,6 +11,7 @@ import { verify } from "../graph/verify.ts";
 import { fromDense, type Matrix, multiply } from "../math/index.ts";
 import { linear, network, relu } from "../nn/index.ts";
 import type { Context } from "../passes/index.ts";
+import { quantize } from "../quantize/index.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { dimValue, elementCount } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
@@ -293,6 +294,17 @@ graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
     expect(changes).toEqual([]);
     expect(misses[0]?.reason).toContain("its weight has fake quantization");
   });
+
+  it.each([{ scheme: "weights" }, { scheme: "weights", bits: 4 }, { scheme: "dynamic" }] as const)(
+    "refuses codes, whose order with it is the other one: %o",
+    async (options) => {
+      const model = network({ fc: linear(64, 64) }, { input: ["batch", 64], seed: 1 });
+      await quantize(model, options);
+      const { changes, misses } = await factorize(model, { rank: 2 });
+      expect(changes).toEqual([]);
+      expect(misses[0]?.reason).toMatch(/^its weight is quantized already.*: `quantize` must be a later step$/);
+    },
+  );
 
   it("gives its session back", async () => {
     let open = 0;

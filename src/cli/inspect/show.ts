@@ -173,7 +173,7 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
         ]
       : [],
     lowRank.layers > 0
-      ? ["factorize --energy 0.95", "", "", "", `possible in ${among(lowRank.layers)} (--weights shows the ranks)`]
+      ? ["factorize --budget 70%", "", "", "", `possible in ${among(lowRank.layers)} (--weights shows the ranks)`]
       : [],
   ].filter((row) => row.length > 0);
   if (rows.length === 0) return;
