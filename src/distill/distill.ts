@@ -160,7 +160,10 @@ export const distill = definePass({
     const isUsual = loss === undefined;
     const labelled = await hasLabels(options.data);
     if (isUsual && alpha === undefined && !labelled)
-      context.log({ id: "no-labels", text: "the samples have no labels: the student learns from the teacher alone" });
+      context.log({
+        id: "no-labels",
+        text: `the samples have no labels: the student learns from the teacher alone, whose output is read as scores of classes (of embeddings take the loss \`embedding\`, of other numbers \`logit-mse\`)`,
+      });
     const size = options.batch ?? ownBatch(model, usualBatch) ?? usualBatch;
     const batchStatistics =
       options.batchStatistics && size >= fewestForStatistics && hasRunningStatistics(model, infer(model));

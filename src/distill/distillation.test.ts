@@ -38,6 +38,65 @@ describe("training with a teacher", () => {
     expect([...model.graph.nodes()]).toHaveLength(1);
   });
 
+  const scores = (names: string, { input = "x", type = "float32" } = {}) =>
+    parseModel(`opset 17
+graph (${input}: ${type}[batch, 6]) -> (${names}) {
+  a.weight: ${type}[6, 3] parameter = random(seed 5)
+  b.weight: ${type}[6, 3] parameter = random(seed 6)
+  a = MatMul (${input}, a.weight)
+  b = MatMul (${input}, b.weight)
+}`);
+  const waves = memory("waves", { x: float32([20, 6], pixels(20)) });
+  const lossAgainst = async (other: Model, own = scores("a, b")) => {
+    const loss = distillation({ teacher: other, alpha: 1 });
+    return (await train(own, { data: waves, loss, epochs: 1, batch: 10, learningRate: 1e-9 })).history[0]?.loss;
+  };
+
+  it("outputs of one name are compared, in whatever order they stand, and the first where the teacher's have others", async () => {
+    expect(await lossAgainst(scores("b, a"))).toBeCloseTo(0, 5);
+    expect(await lossAgainst(scores("b"))).toBeGreaterThan(0.01);
+  });
+
+  it.each(["float16", "float64"])("a teacher in %s is given the student's samples in its precision", async (type) => {
+    expect(await lossAgainst(scores("a, b", { type }))).toBeCloseTo(0, 5);
+  });
+
+  it("an input of the teacher that the student lacks is an error where it is not the only one it could be", async () => {
+    expect(await lossAgainst(scores("a, b", { input: "pixels" }))).toBeCloseTo(0, 5);
+    const two = parseModel(`opset 17
+graph (x: float32[batch, 6], other: float32[batch, 6]) -> (a: float32[batch, 3]) {
+  a.weight: float32[6, 3] parameter = random(seed 5)
+  sum = Add (x, other)
+  a = MatMul (sum, a.weight)
+}`);
+    const loss = distillation({ teacher: scores("a, b", { input: "pixels" }), alpha: 1 });
+    const both = memory("waves", { x: float32([20, 6], pixels(20)), other: float32([20, 6], pixels(20)) });
+    await expect(train(two, { data: both, loss, epochs: 1 })).rejects.toMatchObject({
+      code: "E_NAME",
+      message: `The teacher's input "pixels" is none of the student's: "x", "other".`,
+    });
+  });
+
+  it.each(["hinton", "gkd", "logit-std", "dist", "cross-entropy"])(
+    "%s of a single number, which is 0 whatever the student answers, is refused",
+    async (loss) => {
+      const one = () => network({ fc: linear(6, 1) }, { input: ["batch", 6], seed: 2 });
+      const trained = train(one(), { data, loss: distillation({ teacher: one(), loss }), epochs: 1 });
+      await expect(trained).rejects.toMatchObject({
+        code: "E_SHAPE_MISMATCH",
+        hint: expect.stringContaining("logit-mse"),
+      });
+    },
+  );
+
+  it("numbers are no probabilities of classes", async () => {
+    const numbers = memory("waves", { input: float32([40, 6], pixels(40)), label: float32([40, 3], pixels(20)) });
+    await expect(distill(student(), { teacher, data: numbers })).rejects.toMatchObject({
+      code: "E_DATA",
+      message: expect.stringMatching(/^"label" holds .*expected probabilities/),
+    });
+  });
+
   it("teacher and student may want the same numbers in other dimensions", async () => {
     const square = network({ flat: flatten(), fc: linear(6, 3) }, { input: ["batch", 2, 3], seed: 2 });
     const [flatHistory, squareHistory] = await Promise.all(

@@ -6,8 +6,10 @@ import type { Value } from "../graph/graph.ts";
 import { mergeGraph } from "../graph/inline.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, fixInputs, raiseOpset } from "../passes/index.ts";
+import { isFloat } from "../tensor/convert.ts";
 import { zeros } from "../tensor/dense.ts";
-import { dimsText, dimValue, elementCount, fixedDims, isSymbolic } from "../tensor/dims.ts";
+import { dimsText, dimValue, elementCount, fixedDims, isSymbolic, sameDims } from "../tensor/dims.ts";
+import { typeCodes } from "../tensor/types.ts";
 import { type NamedValues, namedValues } from "./loss.ts";
 
 /** Puts a copy of the teacher into the student's graph, whose inputs it reads. Both are written in the newer operator set of the two. */
@@ -42,6 +44,10 @@ export async function teacherBeside(
     // The cache of a layer that the student does not have is as empty as those that it has.
     else if (dims?.includes(0) === true && type !== undefined && type !== "string")
       inputs.set(input.name, emit.constant(zeros(type, dims)));
+    else {
+      const names = model.graph.feeds.map(({ name }) => `"${name}"`).join(", ");
+      throw new PithError("E_NAME", `The teacher's input "${input.name}" is none of the student's: ${names}.`);
+    }
   }
   infer(teacher);
   const { outputs, values } = mergeGraph(model, teacher, "teacher.", inputs);
@@ -69,10 +75,13 @@ function ofTheSameSizes(
   );
 }
 
-/** The student's input that an input of the teacher is given: of the same name, or the first where the teacher has one only. */
+/** The student's input that an input of the teacher is given: of the same name; where the teacher has one only, the only one, or the only of its type. */
 function feedOf(input: Value, student: Model, teacher: Model): Value | undefined {
-  const own = student.graph.feeds.find(({ name }) => name === input.name);
-  return own ?? (teacher.graph.feeds.length === 1 ? student.graph.feeds[0] : undefined);
+  const { feeds } = student.graph;
+  const own = feeds.find(({ name }) => name === input.name);
+  if (own !== undefined || teacher.graph.feeds.length > 1) return own;
+  const [found, ...others] = feeds.length === 1 ? feeds : feeds.filter(({ type }) => type?.type === input.type?.type);
+  return others.length === 0 ? found : undefined;
 }
 
 /**
@@ -89,7 +98,8 @@ export function requireFittingTeacher(student: Model, teacher: Model): void {
 }
 
 function misfit(own: Value, wanted: Value): PithError {
-  const said = ({ name, type }: Value): string => `"${name}" ${dimsText(type?.dims)}`;
+  const isOtherType = own.type?.type !== wanted.type?.type;
+  const said = ({ name, type }: Value): string => `"${name}" ${isOtherType ? type?.type : ""}${dimsText(type?.dims)}`;
   return new PithError(
     "E_SHAPE_MISMATCH",
     `The teacher's input ${said(wanted)} does not fit the student's ${said(own)}.`,
@@ -97,12 +107,17 @@ function misfit(own: Value, wanted: Value): PithError {
   );
 }
 
-/** The student's input in the shape that the teacher wants: the same numbers, perhaps in other dimensions (784 and 1×28×28). */
+/** The student's input as the teacher wants it: the same numbers, perhaps in other dimensions (784 and 1×28×28), or another precision. */
 function fitted(emit: Emit, own: Value, wanted: Value): Value {
   const [from, to] = [fixedDims(own.type?.dims), fixedDims(wanted.type?.dims)];
-  if (from === undefined || to === undefined || elementCount(from) !== elementCount(to)) {
+  const [type, wantedType] = [own.type?.type, wanted.type?.type];
+  const isOtherKind = type !== undefined && wantedType !== undefined && isFloat(type) !== isFloat(wantedType);
+  if (from === undefined || to === undefined || elementCount(from) !== elementCount(to) || isOtherKind)
     throw misfit(own, wanted);
-  }
-  if (from.length === to.length && from.every((dim, axis) => dim === to[axis])) return own;
-  return emit.Reshape([own, emit.constant({ type: "int64", dims: [to.length], data: BigInt64Array.from(to, BigInt) })]);
+  const given = wantedType === undefined || type === wantedType ? own : emit.Cast([own], { to: typeCodes[wantedType] });
+  if (sameDims(from, to)) return given;
+  return emit.Reshape([
+    given,
+    emit.constant({ type: "int64", dims: [to.length], data: BigInt64Array.from(to, BigInt) }),
+  ]);
 }

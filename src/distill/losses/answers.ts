@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
+import { requireClasses } from "../../train/losses/cross-entropy.ts";
 import { number, positive } from "../../train/losses/parse.ts";
 import {
   divergenceOf,
@@ -17,8 +18,10 @@ import {
   type Writing,
 } from "./imitation.ts";
 
-const softened = (emit: Emit, scores: Value, temperature: number): Value =>
-  emit.LogSoftmax([temperature === 1 ? scores : emit.Div([scores, temperature])], { axis: -1 });
+function softened(emit: Emit, scores: Value, temperature: number): Value {
+  requireClasses(sizeOf(scores).at(-1));
+  return emit.LogSoftmax([temperature === 1 ? scores : emit.Div([scores, temperature])], { axis: -1 });
+}
 
 /** The mean over teachers of a loss against each. */
 function overTeachers(emit: Emit, pairs: Pairs, loss: (pair: Pair) => Value): Value {

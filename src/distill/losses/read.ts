@@ -118,12 +118,14 @@ async function readings(scope: LossScope, reads: Reading, about: About, sources:
   const teachers: NamedValues[] = [];
   for (const reference of sources.teachers) teachers.push(await scope.teacher(reference));
   if (reads === "answers") {
-    const output = (of: NamedValues, name: string | undefined): Value =>
-      name === undefined ? outputOf(of) : valueNamed(of, name, of === scope ? "student" : "teacher");
-    const own = output(scope, about.student);
+    const own = about.student === undefined ? outputOf(scope) : valueNamed(scope, about.student, "student");
     const student = scoreRows(scope, own);
     const [first, ...others] = teachers.map((teacher): Pair => {
-      const theirs = scoreRows(scope, output(teacher, about.teacher));
+      const named = about.teacher;
+      const theirs = scoreRows(
+        scope,
+        named === undefined ? outputLike(own, teacher) : valueNamed(teacher, named, "teacher"),
+      );
       if (student.classes === theirs.classes && student.count === theirs.count)
         return { student: student.rows, teacher: theirs.rows };
       throw new PithError(
@@ -146,6 +148,9 @@ async function readings(scope: LossScope, reads: Reading, about: About, sources:
     }),
   );
 }
+
+/** The teacher's output of the same name, or its first. */
+const outputLike = ({ name }: Value, teacher: NamedValues): Value => teacher.outputs.get(name) ?? outputOf(teacher);
 
 function tokensOf(value: Value, reads: Reading): readonly [number, number] | undefined {
   const [samples = 1, ...rest] = sizeOf(value);
@@ -173,7 +178,10 @@ function pairsOf(
     });
     return first === undefined ? [] : [[first, ...others]];
   }
-  if (reads === "outputs") return [[{ student: outputOf(scope), teacher: outputOf(teacher) }]];
+  if (reads === "outputs") {
+    const student = outputOf(scope);
+    return [[{ student, teacher: outputLike(student, teacher) }]];
+  }
   if (reads === "attention" || reads === "attended" || reads === "relations")
     return attentionPairs(scope, teacher, reads);
   const matched = matchLayers(scope.network(), teacher.network(), match);

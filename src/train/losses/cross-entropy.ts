@@ -45,6 +45,7 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
     build(scope) {
       const { emit, model } = scope;
       const { rows, count, classes } = scoreRows(scope, outputOf(scope, output), from);
+      requireClasses(classes);
       const target = classTargets(scope, count, classes, label, smoothing);
       const factor = model.graph.addInput(model.graph.freshName("rows"), { type: "float32", dims: [] });
       const logs = emit.LogSoftmax([rows], { axis: -1 });
@@ -59,6 +60,14 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
       };
     },
   };
+}
+
+/** @throws PithError E_SHAPE_MISMATCH for a single class, whose probability is 1 whatever its score is. */
+export function requireClasses(classes: number | undefined): void {
+  if (classes !== 1) return;
+  throw new PithError("E_SHAPE_MISMATCH", "The output is one number a row, and no distribution over classes.", {
+    hint: "With labels take the loss `mse`, or `binary` where they are 0 and 1; with a teacher alone `logit-mse`.",
+  });
 }
 
 interface Distributions {
@@ -83,6 +92,7 @@ export function classTargets(
 function distributions(labels: Dense, rows: number, classes: number, name: string, smoothing: number): Distributions {
   const [kept, spread] = [1 - smoothing, smoothing / classes];
   if (labels.type === "float32" && labels.data.length === rows * classes) {
+    requireDistributions(labels.data, classes, name);
     const data = smoothing === 0 ? labels.data : labels.data.map((share) => kept * share + spread);
     return { rows: float32([rows, classes], data), counted: rows };
   }
@@ -105,6 +115,16 @@ function distributions(labels: Dense, rows: number, classes: number, name: strin
     counted++;
   }
   return { rows: float32([rows, classes], data), counted };
+}
+
+function requireDistributions(data: Float32Array, classes: number, name: string): void {
+  for (let from = 0; from < data.length; from += classes) {
+    const row = data.subarray(from, from + classes);
+    if (row.every((share) => share >= 0) && row.reduce((sum, share) => sum + share, 0) < 1.01) continue;
+    throw new PithError("E_DATA", `"${name}" holds [${row.subarray(0, 4).join(", ")}…], expected probabilities.`, {
+      hint: "Of numbers take the loss `mse`.",
+    });
+  }
 }
 
 /**
