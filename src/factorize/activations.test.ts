@@ -83,6 +83,7 @@ describe.each([
     expect(whitened.error).toBeCloseTo(said(whitened.what), 3);
     expect(whitened.what).toContain("relative error of outputs");
     expect(whitened.error).toBeLessThan(0.9 * plain.error);
+    expect(asvd.what).toContain("relative error of weighed weights");
     // No rank-2 factors of what comes in lose less.
     expect(whitened.error).toBeLessThanOrEqual(asvd.error + 1e-6);
   });
@@ -131,4 +132,24 @@ test("samples are needed, and other chains than `svd` do not weigh inputs", asyn
   const data = memory("correlated", { input: float32([count, 6, 4, 4], correlated(6, 16)) });
   const { misses } = await factorize(model, { rank: 2, method: "spatial", activations: "whitening", data });
   expect(misses[0]?.reason).toContain("inputs are weighed by `svd` alone");
+});
+
+test("fewer inputs than numbers in each say little of others, which is said", async () => {
+  const make = () => network({ fc: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
+  const what = async (samples: number) => {
+    const data = memory("correlated", { input: float32([samples, 12], correlated(12, 1).slice(0, 12 * samples)) });
+    const { changes } = await factorize(make(), { rank: 5, activations: "whitening", data, timing: false });
+    return changes[0]?.what;
+  };
+  expect(await what(5)).toContain("relative error of outputs 0.000 on 5 inputs, fewer than their 12 numbers");
+  expect(await what(12)).not.toContain("fewer");
+});
+
+test.each(["whitening", "asvd"] as const)("%s of inputs that are NaN names the layer", async (activations) => {
+  const data = memory("broken", { input: float32([12, 12], correlated(12, 1).slice(0, 144).fill(Number.NaN, 0, 1)) });
+  const model = network({ fc: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
+  await expect(factorize(model, { rank: 2, activations, data })).rejects.toMatchObject({
+    code: "E_DATA",
+    message: 'Inputs of "fc" are NaN or infinite on the samples.',
+  });
 });

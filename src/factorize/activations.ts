@@ -17,23 +17,39 @@ import type { FactorizeOptions } from "./options.ts";
 
 interface Weighing {
   readonly summary: string;
-  weigh(calibration: Calibration, layer: Layer, multiply: Multiply): Promise<readonly Matrix[] | Miss>;
+  /** Of what ‖(W - Ŵ) S‖ / ‖W S‖ is the relative error. */
+  readonly errorOf: string;
+  weigh(calibration: Calibration, layer: Layer, multiply: Multiply): Promise<Weights | Miss>;
+}
+
+interface Weights {
+  /** S of each group. */
+  readonly roots: readonly Matrix[];
+  /** How many inputs were seen. */
+  readonly rows: number;
 }
 
 const table = {
   whitening: {
     summary: "by the Gram matrix of its inputs (SVD-LLM)",
+    errorOf: "outputs",
     async weigh(calibration, layer, multiply) {
       const gram = await calibration.collect(layer, gramMatrices(multiply));
       if (gram instanceof Miss) return gram;
-      return Promise.all(gram.groups.map((group) => squareRoot(group, multiply)));
+      requireNumbers(layer, gram.groups);
+      return { roots: await Promise.all(gram.groups.map((group) => squareRoot(group, multiply))), rows: gram.rows };
     },
   },
   asvd: {
     summary: "by the mean magnitude of each input (ASVD)",
+    errorOf: "weighed weights",
     async weigh(calibration, layer) {
       const means = await calibration.collect(layer, meanMagnitudes);
-      return means instanceof Miss ? means : means.map((group) => diagonal(group.map(Math.sqrt)));
+      if (means instanceof Miss) return means;
+      const roots = means.map((group) => diagonal(group.map(Math.sqrt)));
+      requireNumbers(layer, roots);
+      // One input says how large each of its numbers is.
+      return { roots, rows: Number.POSITIVE_INFINITY };
     },
   },
 } as const satisfies Record<string, Weighing>;
@@ -44,7 +60,7 @@ export const weighings: Readonly<Record<Activations, Weighing>> = table;
 
 /** What layers' inputs are weighed by; undefined of all, where they are not. Layers are asked for in their order. */
 export interface Inputs {
-  of(layer: Layer): Promise<readonly Matrix[] | Miss | undefined>;
+  of(layer: Layer): Promise<Weights | Miss | undefined>;
   release(): Promise<void>;
 }
 
@@ -61,6 +77,12 @@ export async function inputsOf(
     throw new PithError("E_OPTION", `"data": ${by} needs samples, and none are given.`, { hint: "Give a data set." });
   const seen = await calibrate(model, { data, samples }, context);
   return { of: (layer) => weighings[by].weigh(seen, layer, multiply), release: () => seen.release() };
+}
+
+/** @throws PithError E_DATA for samples that give a layer NaN or infinity. */
+function requireNumbers({ name }: Layer, groups: readonly Matrix[]): void {
+  if (groups.every(({ data }) => data.every(Number.isFinite))) return;
+  throw new PithError("E_DATA", `Inputs of "${name}" are NaN or infinite on the samples.`);
 }
 
 function diagonal(values: Float64Array): Matrix {

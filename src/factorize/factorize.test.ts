@@ -319,6 +319,21 @@ graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
     expect(open).toBe(0);
   });
 
+  it("leaves a kernel that another convolution reads in other groups", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[1, 4, 5, 5], z: float32[1, 8, 5, 5]) -> (y, v) {
+  w: float32[4, 4, 1, 1] = random(seed 1)
+  y = Conv "whole" (x, w)
+  v = Conv "halves" (z, w) {group=2}
+}`);
+    const { changes, misses } = await factorize(model, { rank: 1 });
+    expect(changes).toEqual([]);
+    expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
+      ["whole", expect.stringMatching(/^Conv "halves" also reads its weight/)],
+      ["halves", expect.stringMatching(/^Conv "whole" also reads its weight/)],
+    ]);
+  });
+
   it("leaves depthwise and transposed convolutions, with a reason", async () => {
     const depthwise = parseModel(`opset 17
 graph (x: float32[1, 4, 6, 6]) -> (y: float32[1, 4, 6, 6]) {

@@ -28,7 +28,7 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
-import { type Inputs, inputsOf } from "./activations.ts";
+import { type Inputs, inputsOf, weighings } from "./activations.ts";
 import { type Asked, allocate, asked, type Planned } from "./budget.ts";
 import { problemOf, replaceByChain, type StoredChain, storeParts } from "./chain.ts";
 import { type Problem, wholeCost } from "./decomposition.ts";
@@ -164,9 +164,11 @@ function fitting(chosen: readonly Layer[], inference: Inference) {
     return refused === undefined;
   });
   const fit = possible.filter(({ name, weight, effective, role }) => {
-    // The factors of a table serve those alone that read the very same numbers.
+    // The factors of a table serve those alone that read the very same numbers, those of groups no other number of groups.
     const known = possible.filter(
-      (other) => other.effective === effective || (role.kind === undefined && other.role.kind === undefined),
+      (other) =>
+        other.role.groups === role.groups &&
+        (other.effective === effective || (role.kind === undefined && other.role.kind === undefined)),
     );
     const other = otherReader(weight, new Set(known.map(({ node }) => node)), inference);
     if (other === undefined) return true;
@@ -204,18 +206,20 @@ function otherReader(value: Value, known: ReadonlySet<Node>, inference: Inferenc
   return undefined;
 }
 
+const nothingSeen = { roots: undefined, rows: Number.POSITIVE_INFINITY };
+
 async function problemAt(
   { model, context, options, multiply, inputs: known }: Walk,
   layer: Layer,
-): Promise<(Problem & { readonly dims: readonly number[] }) | Miss> {
+): Promise<(Problem & { readonly dims: readonly number[]; readonly seen: number }) | Miss> {
   const stored = await readStoredValue(model, layer.effective, context.engine);
   const broken = brokenNumbers(toFloat64(stored));
   if (broken !== undefined) return new Miss(`its weight ${broken}`, layer.name);
-  const inputs = await known.of(layer);
+  const found = await known.of(layer);
   // Rows of a table are picked: by its weight alone.
-  const weighed = { inputs: inputs instanceof Miss ? undefined : inputs };
+  const { roots: inputs, rows: seen } = found === undefined || found instanceof Miss ? nothingSeen : found;
   const { multiple } = options;
-  return { ...problemOf(layer, stored, { multiple, multiply, seed: context.seed, ...weighed }), dims: stored.dims };
+  return { ...problemOf(layer, stored, { multiple, multiply, seed: context.seed, inputs }), dims: stored.dims, seen };
 }
 
 type Plan = ReadonlyMap<Value, Planned | undefined>;
@@ -334,7 +338,10 @@ async function factorsOf(walk: Walk, layer: Layer, plan: Plan | undefined): Prom
   walk.lost.set(name, relativeError ** 2);
   const sizes = [layer.outputs, layer.inputs, ...problem.kernel].join(" × ");
   const by = taken.method === "svd" ? "" : `${taken.method}, `;
-  const error = `relative error ${problem.inputs === undefined ? "" : "of outputs "}${relativeError.toFixed(3)}`;
+  const of = problem.inputs && options.activations ? `of ${weighings[options.activations].errorOf} ` : "";
+  const columns = problem.matrices[0]?.columns ?? 0;
+  const few = problem.seen < columns ? ` on ${problem.seen} inputs, fewer than their ${columns} numbers` : "";
+  const error = `relative error ${of}${relativeError.toFixed(3)}${few}`;
   const time = speed === undefined ? "" : `, ${speed.toFixed(2)} × as fast`;
   const fourBits =
     taken.step.weights >= fourBitShare * whole.weights ? await fourBitError(problem) : Number.POSITIVE_INFINITY;

@@ -5,6 +5,8 @@ import { temporaryFolder } from "../../test/temporary.ts";
 import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
 import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
+import { verify } from "../graph/verify.ts";
 import { conv2d, flatten, linear, network, relu } from "../nn/index.ts";
 import { open } from "../onnx/index.ts";
 import { float32, int64 } from "../tensor/dense.ts";
@@ -127,4 +129,16 @@ test("adapters of another network, and none at all, are refused", async () => {
     { input: ["batch", 4, 8, 8], seed: 1 },
   );
   await expect(lora(wider, { from: await open(file) })).rejects.toMatchObject({ code: "E_SHAPE_MISMATCH" });
+});
+
+test("adapters of a Gemm from before its bias could be left out", async () => {
+  const model = parseModel(`opset 9
+graph (x: float32[3, 10]) -> (y) {
+  w: float32[10, 12] = random(seed 1)
+  b: float32[12] = random(seed 2)
+  y = Gemm "fc" (x, w, b) {alpha=2.0, beta=0.5}
+}`);
+  const { changes } = await lora(model, { rank: 2 });
+  expect(changes.map(({ at }) => at)).toEqual(["fc"]);
+  expect(verify(model)).toEqual([]);
 });

@@ -119,10 +119,10 @@ function gemmChain(s: GemmSettings, { version }: Site, input: number): { readonl
   const chain = chained(input, (emit, operands, { first, last }, [, , bias]) => {
     const turns = (operand: number): number => (operand === input || first ? 1 : 0);
     const turned = { transA: s.transA ? turns(0) : 0, transB: s.transB ? turns(1) : 0 };
-    if (last) return emit.Gemm([...operands, bias], { ...turned, alpha: s.alpha, beta: s.beta });
     // Before opset 11 the bias may not be left out.
-    const zero = (): Value => scalar(emit, typeOf(operands[input]), 0);
-    return emit.Gemm(version < 11 ? [...operands, zero()] : operands, turned);
+    const none = (): Value | undefined => (version < 11 ? scalar(emit, typeOf(operands[input]), 0) : undefined);
+    if (last) return emit.Gemm([...operands, bias ?? none()], { ...turned, alpha: s.alpha, beta: s.beta });
+    return emit.Gemm([...operands, none()], turned);
   });
   return { chain };
 }
