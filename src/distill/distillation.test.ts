@@ -107,6 +107,24 @@ graph (x: float32[batch, 6], other: float32[batch, 6]) -> (a: float32[batch, 3])
     expect(squareHistory?.history[1]?.loss).toBeCloseTo(flatHistory?.history[1]?.loss ?? 0, 5);
   });
 
+  it("a teacher whose channels come last is refused, whether or not it is the first", async () => {
+    const images = (dims: readonly number[]): Model =>
+      network({ flat: flatten(), fc: linear(12, 3) }, { input: ["batch", ...dims], seed: 2 });
+    const samples = memory("waves", {
+      input: float32([20, 3, 2, 2], pixels(40)),
+      label: int64([20], Array(20).fill(1)),
+    });
+    const taught = (teacher: readonly Model[]) =>
+      train(images([3, 2, 2]), { data: samples, loss: distillation({ teacher }), epochs: 1 });
+    const sentence = 'The teacher\'s input "input" [20, 2, 2, 3] does not fit the student\'s "input" [20, 3, 2, 2].';
+    const last = images([2, 2, 3]);
+    await expect(taught([last])).rejects.toMatchObject({ code: "E_SHAPE_MISMATCH", message: sentence });
+    await expect(taught([images([3, 2, 2]), last])).rejects.toMatchObject({
+      code: "E_SHAPE_MISMATCH",
+      message: sentence,
+    });
+  });
+
   it("the cache of a layer that the student does not have is empty", async () => {
     const cached = (layers: readonly number[]): Model =>
       parseModel(`opset 18

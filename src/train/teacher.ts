@@ -29,10 +29,10 @@ export async function teacherBeside(
   if (first === undefined || batch === undefined)
     throw new PithError("E_MODEL", "The student has no input of fixed batch size.");
   const shapes = teacher.graph.feeds.flatMap((input) => {
-    const [own, wanted] = [fixedDims(feedOf(input, model, teacher)?.type?.dims), input.type?.dims];
+    const own = fixedDims(feedOf(input, model, teacher)?.type?.dims);
     if (own === undefined) return [];
-    const rest = fixedDims(wanted?.slice(1));
-    return [[input.name, wanted?.length === own.length || rest === undefined ? own : [batch, ...rest]] as const];
+    const rest = fixedDims(input.type?.dims?.slice(1));
+    return [[input.name, rest === undefined ? own : [batch, ...rest]] as const];
   });
   fixInputs(teacher, { ...Object.fromEntries(shapes), ...ofTheSameSizes(teacher, new Map(shapes)) });
   const inputs = new Map<string, Value>();
@@ -93,8 +93,16 @@ export function requireFittingTeacher(student: Model, teacher: Model): void {
     const own = feedOf(wanted, student, teacher);
     if (own === undefined) continue;
     const [from, to] = [own, wanted].map(({ type }) => fixedDims(type?.dims?.slice(1)));
-    if (from !== undefined && to !== undefined && elementCount(from) !== elementCount(to)) throw misfit(own, wanted);
+    if (from !== undefined && to !== undefined && !holdsTheSame(from, to)) throw misfit(own, wanted);
   }
+}
+
+/** Whether a reshape makes one of the other: 784 and 1×28×28, but not 3×32×32 and 32×32×3, where it would scatter the channels. */
+function holdsTheSame(from: readonly number[], to: readonly number[]): boolean {
+  const a = from.filter((dim) => dim !== 1);
+  const b = to.filter((dim) => dim !== 1);
+  const isPermuted = a.length === b.length && a.some((dim, axis) => dim !== b[axis]);
+  return elementCount(from) === elementCount(to) && !isPermuted;
 }
 
 function misfit(own: Value, wanted: Value): PithError {
@@ -103,7 +111,9 @@ function misfit(own: Value, wanted: Value): PithError {
   return new PithError(
     "E_SHAPE_MISMATCH",
     `The teacher's input ${said(wanted)} does not fit the student's ${said(own)}.`,
-    { hint: "Both are given the same samples: take a teacher for the same inputs." },
+    {
+      hint: "Both are given the same samples: take a teacher for inputs of the same size, with axes in the same order.",
+    },
   );
 }
 
@@ -112,8 +122,7 @@ function fitted(emit: Emit, own: Value, wanted: Value): Value {
   const [from, to] = [fixedDims(own.type?.dims), fixedDims(wanted.type?.dims)];
   const [type, wantedType] = [own.type?.type, wanted.type?.type];
   const isOtherKind = type !== undefined && wantedType !== undefined && isFloat(type) !== isFloat(wantedType);
-  if (from === undefined || to === undefined || elementCount(from) !== elementCount(to) || isOtherKind)
-    throw misfit(own, wanted);
+  if (from === undefined || to === undefined || !holdsTheSame(from, to) || isOtherKind) throw misfit(own, wanted);
   const given = wantedType === undefined || type === wantedType ? own : emit.Cast([own], { to: typeCodes[wantedType] });
   if (sameDims(from, to)) return given;
   return emit.Reshape([

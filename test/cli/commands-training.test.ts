@@ -194,7 +194,7 @@ graph (image: float32[batch, 3, 4, 4]) -> (logits: float32[batch, 2]) {
     expect({ code, out }).toEqual({ code: 1, out: "" });
     expect(err).toBe(
       `E_SHAPE_MISMATCH: The teacher's input "image" [batch, 3, 4, 4] does not fit the student's "features" [batch, 2].\n` +
-        "hint: Both are given the same samples: take a teacher for the same inputs.\n",
+        "hint: Both are given the same samples: take a teacher for inputs of the same size, with axes in the same order.\n",
     );
   });
 

@@ -109,6 +109,13 @@ describe("the command lines", () => {
     },
   );
 
+  test("every flag that a guide names is one of some command", async () => {
+    const helps = await Promise.all(commands.map(async ({ name }) => (await pith(name, "--help")).out));
+    const flags = new Set(helps.join("\n").match(/--[a-z][\w-]*/g));
+    for (const guide of guides)
+      expect((guide.match(/(?<![\w-])--[a-z][\w-]*/g) ?? []).filter((flag) => !flags.has(flag))).toEqual([]);
+  });
+
   test.each([
     ["a command that there is not", "shrink model.onnx", /shrink/],
     ["a flag that there is not", "prune model.onnx --amounts 50%", /--amounts/],

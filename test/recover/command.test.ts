@@ -32,7 +32,10 @@ test("writes nothing where there is nothing to recover", async () => {
 
 test("without data or the original it is wrong usage, and the original is never written over", async () => {
   const unjudged = await pith("recover", at("near.onnx"), "--original", at("right.onnx"));
-  expect(unjudged).toMatchObject({ code: 2, err: "E_USAGE: recover needs --data.\n" });
+  expect(unjudged).toMatchObject({
+    code: 2,
+    err: "E_USAGE: recover needs --data.\nhint: See --data in pith recover --help.\n",
+  });
   expect(await pith("recover", at("near.onnx"), ...data)).toMatchObject({
     code: 2,
     err: expect.stringContaining("--original is needed: the original model."),

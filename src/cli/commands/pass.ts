@@ -78,7 +78,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       requireMeaningfulDrop(maxDrop, metric);
       const data = dataRequest(options);
       if (data === undefined && requiredKeys(pass.options).has("data"))
-        throw new PithError("E_USAGE", `${name} needs --data.`);
+        throw new PithError("E_USAGE", `${name} needs --data.`, { hint: `See --data in pith ${name} --help.` });
       const why = data === undefined && typeof needs === "object" ? needs.when(session.passed) : undefined;
       if (why !== undefined) {
         throw new PithError("E_USAGE", `${name} needs --data here: ${why}.`, {
@@ -142,9 +142,12 @@ function showPlan({ changes, misses }: PassOutput): Result {
   return {
     data: { changes, misses },
     print(terminal) {
+      const rows = changes.map(({ at, what, decidedBy }) => [at, what, decidedBy === "global" ? "" : decidedBy]);
+      const deciders = rows.some(([, , by]) => by !== "") ? [{ title: "set by" }] : [];
+      const columns = [{ title: "layer" }, { title: "change" }, ...deciders];
       terminal.table(
-        [{ title: "layer" }, { title: "change" }, { title: "set by" }],
-        changes.map(({ at, what, decidedBy }) => [at, what, decidedBy === "global" ? "" : decidedBy]),
+        columns,
+        rows.map((row) => row.slice(0, columns.length)),
       );
       list(
         terminal,

@@ -131,6 +131,9 @@ async function readings(scope: LossScope, reads: Reading, about: About, sources:
       throw new PithError(
         "E_SHAPE_MISMATCH",
         `The student has ${student.count} × ${student.classes} logits for a batch, the teacher ${theirs.count} × ${theirs.classes}.`,
+        {
+          hint: "Both must answer with the same classes: take a teacher trained on them, or name the outputs to compare in the loss: hinton(student=…, teacher=…).",
+        },
       );
     });
     const [samples = 1, tokens = 1, ...rest] = sizeOf(own);

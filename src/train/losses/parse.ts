@@ -8,6 +8,7 @@
 
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
+import { nearest } from "../../graph/nearest.ts";
 import { understood } from "../../passes/options.ts";
 import { type BuiltLoss, type Loss, scalar } from "../loss.ts";
 import { binaryCrossEntropy, crossEntropy, divergence } from "./cross-entropy.ts";
@@ -85,8 +86,13 @@ function parseTerm(text: string, table: LossTable): WeightedLoss {
   const { weight, name = "", settings = "" } = term.exec(text)?.groups ?? {};
   const found = Object.hasOwn(table, name) ? table[name] : undefined;
   if (found === undefined) {
-    throw new PithError("E_OPTION", `"${text}" is not a loss; the losses are ${Object.keys(table).join(", ")}.`, {
-      hint: 'Losses can be added with weights and settings: "cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)".',
+    const meant = nearest(name, Object.keys(table));
+    const names = meant === undefined ? `; the losses are ${Object.keys(table).join(", ")}` : "";
+    throw new PithError("E_OPTION", `"${name === "" ? text : name}" is not a loss${names}.`, {
+      hint:
+        meant === undefined
+          ? 'Losses can be added with weights and settings: "cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)".'
+          : `Did you mean ${meant}?`,
     });
   }
   const given = Object.fromEntries(

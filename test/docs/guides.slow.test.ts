@@ -1,0 +1,120 @@
+/** Every command and every program of the guides to distillation and low rank, run on real networks and a few samples of real data. */
+import { execFile } from "node:child_process";
+import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { gunzipSync } from "node:zlib";
+import { beforeAll, describe, expect, test } from "vitest";
+import { program } from "../cli/run.ts";
+import { shared } from "../shared.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { codeBlocks, commandLines } from "./markdown.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const tsx = createRequire(import.meta.url).resolve("tsx/cli");
+const pages = await Promise.all(
+  ["distillation.md", "low-rank.md"].map(async (name) => ({
+    name,
+    text: await readFile(join(root, "docs", name), "utf8"),
+  })),
+);
+const data = shared("data") ?? "";
+const counts = { train: 128, test: 64 };
+
+/** Runs Node in a folder, and tells what went wrong as the reader would see it. */
+async function node(
+  words: readonly string[],
+  folder: string,
+): Promise<{ readonly code: number; readonly said: string }> {
+  return promisify(execFile)(process.execPath, [...words], { cwd: folder }).then(
+    ({ stdout, stderr }) => ({ code: 0, said: stdout + stderr }),
+    ({ code, stdout, stderr }) => ({ code, said: stdout + stderr }),
+  );
+}
+
+async function unpacked(file: string): Promise<Buffer> {
+  return gunzipSync(await readFile(join(data, file)));
+}
+
+/** The folder that the guides speak of: networks and data by the names that they use. */
+async function filled(): Promise<string> {
+  const folder = temporaryFolder();
+  for (const made of ["llama", "cifar10", "mnist", "photos"]) await mkdir(join(folder, made));
+  for (const [from, to] of [
+    ["resnet20.onnx", "resnet20.onnx"],
+    ["resnet20.onnx", "model.onnx"],
+    ["vnncomp_mnist-net_256x4.onnx", "teacher.onnx"],
+    ["vnncomp_mnist-net_256x2.onnx", "student.onnx"],
+    ["llama_shakespeare/onnx/decoder_model.onnx", "llama/decoder_model.onnx"],
+    ["llama_shakespeare/tokenizer.json", "llama/tokenizer.json"],
+  ] as const)
+    await copyFile(join(data, "models", from), join(folder, to));
+  const photos = (await readdir(join(data, "images/imagenet"))).filter((name) => name.endsWith(".jpg"));
+  for (const name of photos.slice(0, 20))
+    await copyFile(join(data, "images/imagenet", name), join(folder, "photos", name));
+  const play = await readFile(join(data, "text/tinyshakespeare.txt"), "utf8");
+  await writeFile(join(folder, "texts.txt"), play.slice(0, 6000));
+  for (const [name, from, count] of [
+    ["data_batch_1", "data_batch_1", counts.train],
+    ["test_batch", "test_batch_first1000", counts.test],
+  ] as const) {
+    const images = await unpacked(`cifar10/${from}.bin.gz`);
+    await writeFile(join(folder, "cifar10", `${name}.bin`), images.subarray(0, count * 3073));
+  }
+  for (const [part, count] of [
+    ["train", counts.train],
+    ["t10k", counts.test],
+  ] as const)
+    for (const [kind, header, size] of [
+      ["images-idx3", 16, 784],
+      ["labels-idx1", 8, 1],
+    ] as const) {
+      const file = (await unpacked(`mnist/${part}-${kind}-ubyte.gz`)).subarray(0, header + count * size);
+      file.writeUInt32BE(count, 4);
+      await writeFile(join(folder, "mnist", `${part}-${kind}-ubyte`), file);
+    }
+  return folder;
+}
+
+/** A guide trains for several epochs, or on noise without end: of either a little. */
+function small(words: readonly string[]): readonly string[] {
+  const trained = ["distill", "train"].includes(words[0] ?? "") && !words.includes("--help");
+  const drawn = words.includes("random");
+  return [...words, ...(trained ? ["--epochs", "1"] : []), ...(drawn ? ["--samples", "48"] : [])];
+}
+
+describe.skipIf(data === "").each(pages)("docs/$name", ({ text }) => {
+  const programs = codeBlocks(text).filter(({ language }) => language === "ts");
+  let folder = "";
+  let home = "";
+
+  beforeAll(async () => {
+    folder = await filled();
+    for (const { language, text: recipe } of codeBlocks(text))
+      if (language === "yaml") await writeFile(join(folder, "recipe.yaml"), recipe);
+    // Where the name "pith" has a meaning.
+    await mkdir(join(root, "out"), { recursive: true });
+    home = temporaryFolder(join(root, "out"));
+  });
+
+  // In the order of the page: later lines read what earlier ones write.
+  test.each(commandLines(text).map(({ words }) => [words.join(" "), words] as const))(
+    "npx pith %s",
+    async (_, words) => {
+      const { code, said } = await node([program, ...small(words)], folder);
+      expect(code, said).toBe(0);
+      for (const [at, flag] of words.entries())
+        if (flag === "-o") expect(said, "what it says of the file it wrote").toContain(words[at + 1]);
+    },
+  );
+
+  test.each(programs.map(({ text: code }) => [code]))("%s", async (code) => {
+    await writeFile(join(home, "program.mts"), code);
+    const ran = await node([tsx, "--conditions=pith-source", join(home, "program.mts")], folder);
+    expect(ran.code, ran.said).toBe(0);
+    const [, written = ""] = /save\(net, "([^"]+)"\)/.exec(code) ?? [];
+    expect(await readdir(folder)).toContain(written);
+  });
+});
