@@ -41,7 +41,7 @@ async function unpacked(file: string): Promise<Buffer> {
 /** The folder that the guides speak of: networks and data by the names that they use. */
 async function filled(): Promise<string> {
   const folder = temporaryFolder();
-  for (const made of ["llama", "cifar10", "mnist", "photos"]) await mkdir(join(folder, made));
+  for (const made of ["llama", "cifar10", "mnist", "photos", "texts"]) await mkdir(join(folder, made));
   for (const [from, to] of [
     ["resnet20.onnx", "resnet20.onnx"],
     ["resnet20.onnx", "model.onnx"],
@@ -49,13 +49,16 @@ async function filled(): Promise<string> {
     ["vnncomp_mnist-net_256x2.onnx", "student.onnx"],
     ["llama_shakespeare/onnx/decoder_model.onnx", "llama/decoder_model.onnx"],
     ["llama_shakespeare/tokenizer.json", "llama/tokenizer.json"],
+    ["llama_shakespeare/onnx/decoder_model.onnx", "decoder.onnx"],
+    ["llama_shakespeare/tokenizer.json", "tokenizer.json"],
   ] as const)
     await copyFile(join(data, "models", from), join(folder, to));
   const photos = (await readdir(join(data, "images/imagenet"))).filter((name) => name.endsWith(".jpg"));
   for (const name of photos.slice(0, 20))
     await copyFile(join(data, "images/imagenet", name), join(folder, "photos", name));
   const play = await readFile(join(data, "text/tinyshakespeare.txt"), "utf8");
-  await writeFile(join(folder, "texts.txt"), play.slice(0, 6000));
+  for (const name of ["texts.txt", "texts/train.txt"]) await writeFile(join(folder, name), play.slice(0, 6000));
+  await writeFile(join(folder, "texts/test.txt"), play.slice(-4000));
   for (const [name, from, count] of [
     ["data_batch_1", "data_batch_1", counts.train],
     ["test_batch", "test_batch_first1000", counts.test],
