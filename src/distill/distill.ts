@@ -94,9 +94,7 @@ export const distill = definePass({
       ),
       keepLayers: v.pipe(
         v.optional(keptLayers),
-        v.description(
-          "make the student shallower first: how many of the repeated layers stay, or a list of names or positions",
-        ),
+        v.description("make the student shallower first: how many repeated layers stay, or which"),
         v.metadata({ value: "n" }),
       ),
       temperature: described(
@@ -123,15 +121,15 @@ export const distill = definePass({
             },
           }),
         ),
-        'loss in place of the usual one, with weights: "0.7 * hinton(temperature=4) + 0.3 * cross-entropy + 100 * fitnets"',
+        'weighted losses in place of the usual one: "hinton + 100 * fitnets" (listed below)',
       ),
       match: described(
         v.optional(v.union([v.picklist(["block", "name", "shape"]), v.record(v.string(), v.string())]), "block"),
-        'which layers learn from which: by their place, name or size, or pairs {"layer1": "layer3"}',
+        'how layers are paired, or pairs {"layer1": "layer3"}',
       ),
       tune: described(
         v.optional(v.boolean(), false),
-        "try learning rates, temperatures and weights in short runs, on held-out training samples, and go on with the best",
+        "try learning rates, temperatures and weights in short runs on held-out samples first",
       ),
       ...training,
       batchStatistics: v.pipe(

@@ -16,7 +16,6 @@ import type { Context } from "../passes/index.ts";
 import type { FactorizeOptions } from "./options.ts";
 
 interface Weighing {
-  readonly summary: string;
   /** Of what ‖(W - Ŵ) S‖ / ‖W S‖ is the relative error. */
   readonly errorOf: string;
   weigh(calibration: Calibration, layer: Layer, multiply: Multiply): Promise<Weights | Miss>;
@@ -31,7 +30,6 @@ interface Weights {
 
 const table = {
   whitening: {
-    summary: "by the Gram matrix of its inputs (SVD-LLM)",
     errorOf: "outputs",
     async weigh(calibration, layer, multiply) {
       const gram = await calibration.collect(layer, gramMatrices(multiply));
@@ -41,7 +39,6 @@ const table = {
     },
   },
   asvd: {
-    summary: "by the mean magnitude of each input (ASVD)",
     errorOf: "weighed weights",
     async weigh(calibration, layer) {
       const means = await calibration.collect(layer, meanMagnitudes);

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { datasetOption } from "../data/option.ts";
 import type { Dataset } from "../data/types.ts";
 import { countOption, described, overridesOption, selectionOptions } from "../passes/options.ts";
-import { type Activations, activations, weighings } from "./activations.ts";
+import { type Activations, activations } from "./activations.ts";
 import { decompositions, type Method, methods } from "./decompositions.ts";
 import type { RankRule } from "./ranks.ts";
 
@@ -70,12 +70,9 @@ export const factorizeOptions = v.pipe(
     ),
     allocation: described(
       v.optional(v.picklist(["spectrum", "sensitivity"]), "spectrum"),
-      "spread a budget by singular values, or by what the model loses on samples",
+      "what spreads a budget over layers",
     ),
-    activations: described(
-      v.optional(v.picklist(activations)),
-      `lose least of a layer's outputs on samples: ${activations.map((id) => `${id} weighs ${weighings[id].summary}`).join(", ")}`,
-    ),
+    activations: described(v.optional(v.picklist(activations)), "lose least of the outputs of layers on samples"),
     joint: described(
       v.optional(v.boolean(), false),
       "layers that read one value, such as queries, keys and values, share the first factor",

@@ -218,7 +218,7 @@ graph (ids: int64[batch, 3]) -> (y: float32[batch, 3, 4]) {
       "its weight is quantized already (int8)",
       "they are an output of the model (logits)",
       "its weight is quantized already (int8)",
-      "its weight is quantized already (int8)",
+      "its weight is quantized already (int8): `quantize` must be a later step",
     ]);
   });
 
