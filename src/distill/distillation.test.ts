@@ -73,7 +73,7 @@ graph (x: float32[batch, 6], other: float32[batch, 6]) -> (a: float32[batch, 3])
     const both = memory("waves", { x: float32([20, 6], pixels(20)), other: float32([20, 6], pixels(20)) });
     await expect(train(two, { data: both, loss, epochs: 1 })).rejects.toMatchObject({
       code: "E_NAME",
-      message: `The teacher's input "pixels" is none of the student's: "x", "other".`,
+      message: `The teacher has an input "pixels", and the student's inputs are "x", "other".`,
     });
   });
 

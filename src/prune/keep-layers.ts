@@ -44,7 +44,7 @@ export type KeptLayers = v.InferOutput<typeof keptLayers>;
  */
 export const keepLayers = definePass({
   id: "keep-layers",
-  summary: "Remove layers that repeat, such as those of a transformer",
+  summary: "Remove repeated layers, such as transformer blocks",
   options: v.strictObject({
     keep: described(keptLayers, "how many of the repeated layers stay, spread evenly, or a list of names or positions"),
   }),
@@ -54,7 +54,7 @@ export const keepLayers = definePass({
     const stacks = blocks(model, infer(model)).repeats;
     if (stacks.length === 0)
       throw new PithError("E_UNSUPPORTED", "No layers repeat in this network, so none can be removed.", {
-        hint: "What repeats are the layers of a transformer or the blocks of a stage. Channels can be cut instead, with `structured` of prune or `shrink` of distill.",
+        hint: "Transformer layers and residual blocks are found as repeated layers. Channels can be cut instead, with `structured` of prune or `shrink` of distill.",
       });
     const stay = new Set(typeof keep === "number" ? evenly(stacks, keep) : named(stacks.flat(), keep));
     const gone = stacks.flat().filter((block) => !stay.has(block));

@@ -25,7 +25,7 @@ export interface LossScope extends NamedValues {
   readonly model: Model;
   readonly seed: number;
   /**
-   * Another model in the same graph, given the same samples, and not trained; it is there once, however often it is asked for.
+   * Another model in the same graph, given the same samples, and not trained. The same reference gives the same copy.
    * @throws PithError E_SHAPE_MISMATCH where the samples do not fit its inputs.
    */
   teacher(reference: Model | string): Promise<NamedValues>;

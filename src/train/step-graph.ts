@@ -165,7 +165,7 @@ export interface StepOptions extends Selection {
   readonly threads?: number | undefined;
   /** Let the graph add this factor of the gradient before to the gradient: an optimizer's `carry`. */
   readonly carry?: number | undefined;
-  /** Bytes for what frozen parts answer to samples that come again (0), of `samples` in an epoch. */
+  /** Bytes in which answers of frozen parts are kept by sample (0), of `samples` in an epoch. */
   readonly frozenCache?: number | undefined;
   readonly samples?: number | undefined;
   /** Compute activations again in the backward pass instead of keeping them: less memory, a third more time. */

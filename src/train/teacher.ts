@@ -46,7 +46,7 @@ export async function teacherBeside(
       inputs.set(input.name, emit.constant(zeros(type, dims)));
     else {
       const names = model.graph.feeds.map(({ name }) => `"${name}"`).join(", ");
-      throw new PithError("E_NAME", `The teacher's input "${input.name}" is none of the student's: ${names}.`);
+      throw new PithError("E_NAME", `The teacher has an input "${input.name}", and the student's inputs are ${names}.`);
     }
   }
   infer(teacher);

@@ -6,10 +6,10 @@ import type { Value } from "../../graph/graph.ts";
 import { requireClasses } from "../../train/losses/cross-entropy.ts";
 import { number, positive } from "../../train/losses/parse.ts";
 import {
+  both,
   divergenceOf,
   imitation,
   mean,
-  mismatch,
   type Pair,
   type Pairs,
   sizeOf,
@@ -55,10 +55,14 @@ export const hinton = imitation({
   },
 });
 
+/**
+ * JSD_β = β KL(p ‖ m) + (1 - β) KL(q ‖ m), m = β p + (1 - β) q, for teacher p and student q. It goes to 0 with β, as β KL(p ‖ q), and with
+ * 1 - β; at 0 and 1 the paper takes the limit of JSD_β / β and of JSD_β / (1 - β), so the loss jumps there.
+ */
 export const gkd = imitation({
   name: "gkd",
   meaning:
-    "generalized: beta=0 is KL(teacher ‖ student), beta=1 KL(student ‖ teacher), between them the divergence of both from their mixture, beta=0.5; temperature=1 (Agarwal et al. 2023, arXiv 2306.13649)",
+    "generalized Jensen-Shannon divergence, beta=0.5, which goes to 0 towards beta=0 and 1; there KL(teacher ‖ student) and KL(student ‖ teacher) take its place; temperature=1 (Agarwal et al. 2023, arXiv 2306.13649)",
   reads: "answers",
   settings: {
     beta: v.optional(v.pipe(v.string(), v.toNumber(), v.minValue(0), v.maxValue(1))),
@@ -88,7 +92,7 @@ export const logitMse = imitation({
     }),
 });
 
-/** Each row less its mean, divided by its standard deviation (n - 1), of which 1e-7 keeps constant rows finite. */
+/** (x - mean) / (standard deviation + 1e-7) of each row, over n - 1; constant rows become 0. */
 function standardized(emit: Emit, rows: Value): Value {
   const classes = sizeOf(rows).at(-1) ?? 1;
   const centred = emit.Sub([rows, emit.ReduceMean([rows, [-1]], { keepdims: 1 })]);
@@ -105,8 +109,7 @@ export const logitStd = imitation({
   settings: { temperature: positive },
   write: (writing, pairs, { temperature = 2 }) =>
     overTeachers(writing.emit, pairs, (pair) => {
-      const [student, teacher] = [pair.student, pair.teacher].map((rows) => standardized(writing.emit, rows));
-      if (student === undefined || teacher === undefined) return pair.student;
+      const { student, teacher } = both(pair, (rows) => standardized(writing.emit, rows));
       return softLoss(writing, student, softened(writing.emit, teacher, temperature), temperature);
     }),
 });
@@ -148,11 +151,11 @@ export const dkd = imitation({
 });
 
 /** 1 - Pearson's correlation along an axis; where one side is constant there is none, and it is 1. */
-function uncorrelated(emit: Emit, a: Value, b: Value, axis: number): Value {
-  const [x, y] = [a, b].map((each) => emit.Sub([each, emit.ReduceMean([each, [axis]], { keepdims: 1 })]));
+function uncorrelated(emit: Emit, pair: Pair, axis: number): Value {
+  const centred = (each: Value): Value => emit.Sub([each, emit.ReduceMean([each, [axis]], { keepdims: 1 })]);
+  const { student: x, teacher: y } = both(pair, centred);
   const sum = (each: Value): Value => emit.ReduceSum([each, [axis]], { keepdims: 0 });
   const length = (each: Value): Value => emit.Sqrt([emit.Max([sum(square(emit, each)), 1e-30])]);
-  if (x === undefined || y === undefined) return a;
   return emit.Sub([1, emit.Div([sum(emit.Mul([x, y])), emit.Add([emit.Mul([length(x), length(y)]), 1e-8])])]);
 }
 
@@ -164,14 +167,13 @@ export const dist = imitation({
   settings: { temperature: positive, beta: number, gamma: number },
   write: ({ emit, mask }, pairs, { temperature = 1, beta = 1, gamma = 1 }) =>
     overTeachers(emit, pairs, (pair) => {
-      const [own, other] = [pair.student, pair.teacher].map((rows) => {
-        const shares = emit.Exp([softened(emit, rows, temperature)]);
+      const shares = both(pair, (scores) => {
+        const rows = emit.Exp([softened(emit, scores, temperature)]);
         // Rows that do not count become the mean of those that do: they add nothing to a correlation over the batch.
-        return mask === undefined ? shares : withoutOthers(emit, shares, mask);
+        return mask === undefined ? rows : withoutOthers(emit, rows, mask);
       });
-      if (own === undefined || other === undefined) throw mismatch(pair, "are not scores");
-      const rows = emit.Mul([mean(emit, uncorrelated(emit, own, other, 1), mask), beta]);
-      const columns = emit.Mul([mean(emit, uncorrelated(emit, own, other, 0)), gamma]);
+      const rows = emit.Mul([mean(emit, uncorrelated(emit, shares, 1), mask), beta]);
+      const columns = emit.Mul([mean(emit, uncorrelated(emit, shares, 0)), gamma]);
       return emit.Mul([emit.Add([rows, columns]), temperature * temperature]);
     }),
 });

@@ -6,6 +6,7 @@ import { elementCount } from "../../tensor/dims.ts";
 import { directions, huberOf, identity, nearest } from "../../train/losses/numbers.ts";
 import { number, positive } from "../../train/losses/parse.ts";
 import {
+  both,
   imitation,
   inOneWidth,
   isMap,
@@ -28,12 +29,6 @@ import {
 } from "./imitation.ts";
 
 const difference = (emit: Emit, { student, teacher }: Pair): Value => emit.Sub([student, teacher]);
-
-/** What `of` makes of both. */
-const both = ({ student, teacher }: Pair, of: (value: Value) => Value): Pair => ({
-  student: of(student),
-  teacher: of(teacher),
-});
 
 /** Maps of one area, other features as they are. */
 function comparable(emit: Emit, pair: Pair): Pair {
@@ -92,7 +87,7 @@ export const similarityPreserving = imitation({
   settings: {},
   write(writing, [pair]) {
     const { emit } = writing;
-    const similar = both(pair, (value) => directions(emit, gram(emit, vectors(writing, value))));
+    const similar = both(vectors(writing, pair), (rows) => directions(emit, gram(emit, rows)));
     return mean(emit, square(emit, difference(emit, similar)));
   },
 });
@@ -125,10 +120,11 @@ export const rkdDistance = imitation({
   reads: "features",
   settings: {},
   write(writing, [pair]) {
+    const { emit } = writing;
     requireSeveral(pair);
     return huberMean(
-      writing.emit,
-      both(pair, (value) => distances(writing.emit, vectors(writing, value))),
+      emit,
+      both(vectors(writing, pair), (rows) => distances(emit, rows)),
     );
   },
 });
@@ -146,10 +142,11 @@ export const rkdAngle = imitation({
   reads: "features",
   settings: {},
   write(writing, [pair]) {
+    const { emit } = writing;
     requireSeveral(pair);
     return huberMean(
-      writing.emit,
-      both(pair, (value) => angles(writing.emit, vectors(writing, value))),
+      emit,
+      both(vectors(writing, pair), (rows) => angles(emit, rows)),
     );
   },
 });
@@ -166,15 +163,14 @@ export const pkt = imitation({
   settings: {},
   write(writing, [pair]) {
     const { emit } = writing;
-    const { student, teacher } = both(pair, (value) => {
-      const rows = vectors(writing, value);
+    const shares = both(vectors(writing, pair), (rows) => {
       const length = emit.Sqrt([emit.Max([sumLast(emit, square(emit, rows), 1), 1e-30])]);
       const cosines = gram(emit, emit.Div([rows, emit.Add([length, epsilon])]));
-      const shares = emit.Div([emit.Add([cosines, 1]), 2]);
-      return emit.Div([shares, sumLast(emit, shares, 1)]);
+      const halves = emit.Div([emit.Add([cosines, 1]), 2]);
+      return emit.Div([halves, sumLast(emit, halves, 1)]);
     });
-    const [p, q] = [teacher, student].map((shares) => emit.Log([emit.Add([shares, epsilon])]));
-    return mean(emit, emit.Mul([teacher, emit.Sub([p, q])]));
+    const logs = both(shares, (each) => emit.Log([emit.Add([each, epsilon])]));
+    return mean(emit, emit.Mul([shares.teacher, emit.Sub([logs.teacher, logs.student])]));
   },
 });
 
@@ -188,10 +184,7 @@ export const correlation = imitation({
   write(writing, [pair]) {
     const { emit } = writing;
     const count = requireSeveral(pair);
-    const rows = inOneWidth(
-      writing,
-      both(pair, (value) => vectors(writing, value)),
-    );
+    const rows = inOneWidth(writing, vectors(writing, pair));
     const errors = emit.Abs([difference(emit, rows)]);
     const [first, second] = [0, 1].map((from) => emit.Slice([errors, [from], [count - 1 + from], [0]]));
     return mean(emit, sumLast(emit, emit.Mul([first, second])));
@@ -215,7 +208,7 @@ export const correlationCongruence = imitation({
       }
       return emit.Mul([sum, Math.exp(-2 * gamma)]);
     };
-    const kernels = both(pair, (value) => kernel(gram(emit, directions(emit, vectors(writing, value)))));
+    const kernels = both(vectors(writing, pair), (rows) => kernel(gram(emit, directions(emit, rows))));
     return mean(emit, square(emit, difference(emit, kernels)));
   },
 });
@@ -264,7 +257,7 @@ export const nst = imitation({
 export const fsp = imitation({
   name: "fsp",
   meaning:
-    "squared error of the products of two layers' channels, summed over space; weight 50; names are given as student=first > second (Yim et al. 2017)",
+    "squared error of the products of two layers' channels, averaged over space; weight 50; names are given as student=first > second (Yim et al. 2017)",
   weight: 50,
   reads: "flows",
   settings: {},
@@ -273,9 +266,9 @@ export const fsp = imitation({
       const pair = { student: one, teacher: other };
       requireMaps(pair);
       const pooled = sameArea(emit, pair);
-      const [, , ...area] = sizeOf(pooled.student);
-      const [a, b] = [pooled.student, pooled.teacher].map((map) => emit.Reshape([map, [0, 0, elementCount(area)]]));
-      return emit.Div([emit.MatMul([a, emit.Transpose([b], { perm: [0, 2, 1] })]), elementCount(area)]);
+      const places = elementCount(sizeOf(pooled.student).slice(2));
+      const { student: a, teacher: b } = both(pooled, (map) => emit.Reshape([map, [0, 0, places]]));
+      return emit.Div([emit.MatMul([a, emit.Transpose([b], { perm: [0, 2, 1] })]), places]);
     };
     const pair = { student: flow(first.student, second.student), teacher: flow(first.teacher, second.teacher) };
     for (const each of [first, second])
@@ -297,10 +290,7 @@ export const contrastive = imitation({
   settings: { temperature: positive, sides: v.optional(v.picklist(["both", "student"])) },
   write(writing, [pair], { temperature = 0.07, sides = "both" }) {
     const count = requireSeveral(pair);
-    const { student, teacher } = inOneWidth(
-      writing,
-      both(pair, (value) => vectors(writing, value)),
-    );
+    const { student, teacher } = inOneWidth(writing, vectors(writing, pair));
     return nearest(writing.emit, student, teacher, count, temperature, sides === "both" ? [1, 0] : [1]);
   },
 });
@@ -314,7 +304,7 @@ export const pairwiseSimilarity = imitation({
   write(writing, [pair]) {
     const { emit } = writing;
     requireSeveral(pair);
-    const cosines = both(pair, (value) => gram(emit, directions(emit, vectors(writing, value))));
+    const cosines = both(vectors(writing, pair), (rows) => gram(emit, directions(emit, rows)));
     return mean(emit, square(emit, difference(emit, cosines)));
   },
 });
@@ -331,10 +321,7 @@ export const embedding = imitation({
   settings: { mse: number, cosine: number },
   write(writing, [given], { mse = 0.2, cosine = 0.8 }) {
     const { emit } = writing;
-    const pair = inOneWidth(
-      writing,
-      both(given, (value) => vectors(writing, value)),
-    );
+    const pair = inOneWidth(writing, vectors(writing, given));
     const errors = mean(emit, square(emit, difference(emit, pair)));
     return emit.Add([emit.Mul([errors, mse]), emit.Mul([mean(emit, turned(emit, pair)), cosine])]);
   },

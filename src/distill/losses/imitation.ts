@@ -14,6 +14,12 @@ export interface Pair {
   readonly teacher: Value;
 }
 
+/** What `of` makes of both. */
+export const both = ({ student, teacher }: Pair, of: (value: Value) => Value): Pair => ({
+  student: of(student),
+  teacher: of(teacher),
+});
+
 /** At least one: what the readings say. */
 export type Pairs = readonly [Pair, ...Pair[]];
 
@@ -135,7 +141,9 @@ export const divergenceOf = (emit: Emit, p: Value, q: Value): Value =>
 export const transposed = (emit: Emit, matrix: Value): Value => emit.Transpose([matrix], { perm: [1, 0] });
 
 /** A vector for each sample: the mean of tokens that count, all entries of a map. */
-export function vectors({ emit, mask }: Writing, value: Value): Value {
+export const vectors = (writing: Writing, pair: Pair): Pair => both(pair, (value) => vectorsOf(writing, value));
+
+function vectorsOf({ emit, mask }: Writing, value: Value): Value {
   const dims = sizeOf(value);
   if (dims.length === 2) return value;
   const [batch = 1, ...rest] = dims;
@@ -160,7 +168,7 @@ export function sameArea(emit: Emit, pair: Pair): Pair {
     const right = emit.Transpose([like(emit, value, [width, from[1] ?? 1], columns)], { perm: [1, 0] });
     return emit.MatMul([areas, right]);
   };
-  return { student: pooled(pair.student), teacher: pooled(pair.teacher) };
+  return both(pair, pooled);
 }
 
 /** Row i averages the entries from ⌊i·n/m⌋ to below ⌈(i+1)·n/m⌉. */

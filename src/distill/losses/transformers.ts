@@ -6,6 +6,7 @@ import type { Value } from "../../graph/graph.ts";
 import { directions } from "../../train/losses/numbers.ts";
 import { squaredError, turned } from "./features.ts";
 import {
+  both,
   divergenceOf,
   imitation,
   inOneWidth,
@@ -62,9 +63,10 @@ export const pkd = imitation({
       sizeOf(value).length === 2
         ? value
         : emit.Gather([value, emit.constant({ type: "int64", dims: [], data: BigInt64Array.of(0n) })], { axis: 1 });
-    const pair = inOneWidth(writing, { student: first(given.student), teacher: first(given.teacher) });
+    const pair = inOneWidth(writing, both(given, first));
     requireSame(pair);
-    const errors = emit.Sub([directions(emit, pair.student), directions(emit, pair.teacher)]);
+    const { student, teacher } = both(pair, (rows) => directions(emit, rows));
+    const errors = emit.Sub([student, teacher]);
     return mean(emit, sumLast(emit, square(emit, errors)));
   },
 });
@@ -72,7 +74,7 @@ export const pkd = imitation({
 /** Heads, queries and keys of both. @throws PithError E_SHAPE_MISMATCH where they differ. */
 function requireScores(pair: Pair): readonly number[] {
   requireRank(pair, [4], "scores [batch, heads, queries, keys]");
-  return requireSame(pair, "Attention is compared head by head: with other heads take minilm-v2.");
+  return requireSame(pair, "Heads are compared one by one: where their number differs, take minilm-v2.");
 }
 
 /** The mask along an axis of scores: [batch, 1, queries, 1] or [batch, 1, 1, keys]. */
@@ -90,7 +92,8 @@ export const attentionMse = imitation({
   write({ emit, mask }, [pair]) {
     const [, heads = 1] = requireScores(pair);
     const seen = (scores: Value): Value => emit.Where([emit.Greater([scores, unseen]), scores, 0]);
-    const errors = square(emit, emit.Sub([seen(pair.student), seen(pair.teacher)]));
+    const { student, teacher } = both(pair, seen);
+    const errors = square(emit, emit.Sub([student, teacher]));
     if (mask === undefined) return mean(emit, errors);
     return mean(emit, errors, emit.Mul([along(emit, mask, "queries"), along(emit, mask, "keys")]), heads);
   },
@@ -110,8 +113,7 @@ function attentionLoss(
   what: "divergence" | "cross-entropy" = "divergence",
 ): Value {
   const [, heads = 1] = requireScores(pair);
-  const [p, q] = [pair.teacher, pair.student].map((scores) => attending(emit, scores, mask));
-  if (p === undefined || q === undefined) return pair.student;
+  const { teacher: p, student: q } = both(pair, (scores) => attending(emit, scores, mask));
   const rows =
     what === "divergence" ? divergenceOf(emit, p, q) : emit.Neg([sumLast(emit, emit.Mul([emit.Exp([p]), q]))]);
   return mean(emit, rows, mask && emit.Unsqueeze([mask, [1]]), heads);
@@ -164,9 +166,11 @@ function commonHeads({ student, teacher }: Pair): number | undefined {
   return 1;
 }
 
-function relationLoss(writing: Writing, { student, teacher }: Pair, heads: number): Value {
-  const [own, other] = [student, teacher].map((value) => relation(writing.emit, value, heads));
-  return own === undefined || other === undefined ? student : attentionLoss(writing, { student: own, teacher: other });
+function relationLoss(writing: Writing, pair: Pair, heads: number): Value {
+  return attentionLoss(
+    writing,
+    both(pair, (value) => relation(writing.emit, value, heads)),
+  );
 }
 
 const heads = v.optional(v.pipe(v.string(), v.toNumber(), v.integer("must be a whole number"), v.minValue(1)));
@@ -174,7 +178,7 @@ const heads = v.optional(v.pipe(v.string(), v.toNumber(), v.integer("must be a w
 export const minilm = imitation({
   name: "minilm",
   meaning:
-    "attention-kl + the same of how alike tokens' values are, head by head; names are student=scores > values (Wang et al. 2020, arXiv 2002.10957)",
+    "attention-kl + the same of the products of tokens' values, each head with the teacher's at its place; names are student=scores > values (Wang et al. 2020, arXiv 2002.10957)",
   reads: "attended",
   settings: {},
   write(writing, [scores, values = scores]) {

@@ -72,7 +72,7 @@ export function requireClasses(classes: number | undefined): void {
 
 interface Distributions {
   readonly rows: Dense;
-  /** How many rows are not zeros for a label that is none. */
+  /** Rows that have a label. */
   readonly counted: number;
 }
 
