@@ -6,13 +6,8 @@
  * budget holds, which is best up to the last point (Lagrange; "water-filling").
  */
 import { Miss } from "../errors.ts";
-import type { Cost, Step } from "./decomposition.ts";
-import type { Candidate, Method } from "./decompositions.ts";
-
-export interface Planned {
-  readonly method: Method;
-  readonly step: Step;
-}
+import type { Cost } from "./decomposition.ts";
+import type { Choice } from "./ranks.ts";
 
 /** What a layer could become. */
 export interface Asked {
@@ -25,7 +20,7 @@ export interface Asked {
 interface Option {
   readonly cost: number;
   readonly loss: number;
-  readonly planned: Planned | undefined;
+  readonly planned: Choice | undefined;
 }
 
 /**
@@ -33,26 +28,24 @@ interface Option {
  * @param sensitivity what the outputs of the model lose for each share of the weight's squared norm.
  */
 export function asked(
-  candidates: readonly Candidate[],
+  choices: readonly Choice[],
   whole: Cost,
   of: keyof Cost,
   { uses, sensitivity }: { readonly uses: number; readonly sensitivity: number },
 ): Asked {
-  const steps = candidates.flatMap(({ method, prepared }) =>
-    prepared.steps.flatMap((step): Option[] =>
-      step.weights < whole.weights && step[of] < whole[of]
-        ? [{ cost: step[of] * uses, loss: step.lost * sensitivity, planned: { method, step } }]
-        : [],
-    ),
-  );
-  return { whole: whole[of] * uses, options: steps.toSorted((a, b) => b.cost - a.cost || b.loss - a.loss) };
+  const options = choices.flatMap((planned): Option | [] => {
+    const { step } = planned;
+    const isSmaller = step.weights < whole.weights && step[of] < whole[of];
+    return isSmaller ? { cost: step[of] * uses, loss: (step.lost ?? 0) * sensitivity, planned } : [];
+  });
+  return { whole: whole[of] * uses, options: options.toSorted((a, b) => b.cost - a.cost || b.loss - a.loss) };
 }
 
 /**
  * What each of the layers becomes; undefined where it stays. A Miss where the least of all is too much.
  * @param most what they may cost together.
  */
-export function allocate(layers: readonly Asked[], most: number): readonly (Planned | undefined)[] | Miss {
+export function allocate(layers: readonly Asked[], most: number): readonly (Choice | undefined)[] | Miss {
   const now = layers.map(({ whole }): Option => ({ cost: whole, loss: 0, planned: undefined }));
   let total = now.reduce((sum, { cost }) => sum + cost, 0);
   const moves = layers.flatMap(({ whole, options }, layer) => {

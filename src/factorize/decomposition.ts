@@ -1,6 +1,6 @@
 /** What a decomposition is: a weight in, the weights of a chain of layers out, and what each choice of ranks costs and loses. */
 import type { Miss } from "../errors.ts";
-import type { Matrix, Multiply } from "../math/index.ts";
+import { frobenius, type Matrix, type Multiply } from "../math/index.ts";
 
 /** A layer as numbers. */
 export interface Problem {
@@ -45,27 +45,40 @@ export interface Cost {
 export interface Step extends Cost {
   readonly ranks: readonly number[];
   readonly parts: readonly PartShape[];
-  /** The share of the squared norm that it loses, or at most. */
-  readonly lost: number;
+  /** The share of the squared norm that it loses, or at most; known where singular values were computed. */
+  readonly lost?: number;
 }
 
-/** A decomposition of one layer whose spectrum is known. */
-export interface Prepared {
+/** What the singular values of a layer's weight tell. */
+export interface Spectrum {
   /** From the least to the largest, each of which costs more and loses no more. */
   readonly steps: readonly Step[];
-  /** The step of a rank that a user gives. */
-  at(rank: number): Step;
   /** The step of the ranks above the noise (EVBMF). */
   aboveNoise(): Step | Miss;
-  factors(step: Step): Promise<{ readonly parts: readonly Part[]; readonly relativeError: number }>;
 }
 
 export interface Decomposition {
   readonly id: string;
   readonly summary: string;
-  /** A Miss where it makes nothing of such a layer. */
-  prepare(problem: Problem): Promise<Prepared | Miss>;
+  /** Why it makes nothing of such a layer, if so. */
+  refuses(problem: Problem): Miss | undefined;
+  /** The step of a rank that a user gives, or of the full rank where that is lower. */
+  at(problem: Problem, rank: number): Step;
+  /** The steps of a spectrum without their losses, where they do not depend on the singular values. */
+  steps?(problem: Problem): readonly Step[];
+  /** Computes all singular values: minutes, for thousands of rows and columns. */
+  spectrum(problem: Problem): Promise<Spectrum>;
+  factors(problem: Problem, step: Step): Promise<Factored>;
 }
+
+export interface Factored {
+  readonly parts: readonly Part[];
+  readonly relativeError: number;
+}
+
+/** The matrices of each part, in their order. */
+export const filled = (parts: readonly PartShape[], matrices: readonly (readonly Matrix[])[]): readonly Part[] =>
+  parts.map(({ name, window }, at) => ({ name, window, matrices: matrices[at] ?? [] }));
 
 export const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
 
@@ -100,10 +113,12 @@ export async function weighed(weight: Matrix, group: number, { inputs, multiply 
   return by === undefined ? weight : multiply(weight, by);
 }
 
-/** ‖W - Ŵ‖ / ‖W‖ over all groups, from the errors of each. */
-export function together(errors: readonly number[], norms: readonly number[]): number {
-  const whole = Math.hypot(...norms);
-  return whole === 0 ? 0 : Math.hypot(...errors.map((error, group) => error * (norms[group] ?? 0))) / whole;
+/** ‖W - Ŵ‖ / ‖W‖ over all groups, from the relative error of each. */
+export async function errorOfGroups(errors: readonly number[], problem: Problem): Promise<number> {
+  if (errors.length === 1) return errors[0] ?? 0;
+  const counting = await Promise.all(problem.matrices.map((one, group) => weighed(one, group, problem)));
+  const shares = shareOfGroups(counting.map(frobenius));
+  return Math.sqrt(errors.reduce((sum, error, group) => sum + error * error * (shares[group] ?? 0), 0));
 }
 
 /** Shares of the whole squared norm that groups of these norms hold. */

@@ -1,6 +1,6 @@
 /** The table of decompositions: flag, help and the recipe's key come from it. */
 import { Miss } from "../errors.ts";
-import { type Decomposition, type Prepared, type Problem, product } from "./decomposition.ts";
+import { type Decomposition, type Problem, product } from "./decomposition.ts";
 import { inputChannels, spatial, svd } from "./svd.ts";
 import { tucker2 } from "./tucker2.ts";
 
@@ -15,22 +15,21 @@ export type Method = keyof typeof table;
 export const methods = Object.keys(table) as readonly Method[];
 export const decompositions: Readonly<Record<Method, Decomposition>> = table;
 
-export interface Candidate {
-  readonly method: Method;
-  readonly prepared: Prepared;
-}
-
-/** What a method could make of a layer, or each of them; the first reason, where none makes anything of it. */
-export async function candidatesFor(problem: Problem, method: Method | "auto"): Promise<readonly Candidate[] | Miss> {
+/** The methods that make something of a layer, of one or of all; the first reason where none does. */
+export function methodsFor(problem: Problem, method: Method | "auto"): readonly Method[] | Miss {
   const [{ columns } = { columns: 0 }, ...others] = problem.matrices;
   if (others.length > 0 && columns === product(problem.kernel))
     return new Miss("it is depthwise: no channels are mixed");
-  const found: Candidate[] = [];
+  const found: Method[] = [];
   let refused: Miss | undefined;
   for (const id of method === "auto" ? methods : [method]) {
-    const prepared = await decompositions[id].prepare(problem);
-    if (prepared instanceof Miss) refused ??= prepared;
-    else found.push({ method: id, prepared });
+    const own =
+      decompositions[id].refuses(problem) ??
+      (problem.inputs !== undefined && id !== "svd"
+        ? new Miss("inputs are weighed by `svd` alone, whose first layer reads whole windows")
+        : undefined);
+    if (own === undefined) found.push(id);
+    else refused ??= own;
   }
   return found.length > 0 || refused === undefined ? found : refused;
 }

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { topologies, topology } from "../../test/zoo/topologies.ts";
 import { cost as costOf } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
@@ -16,6 +16,7 @@ import { float32, inMemory } from "../tensor/dense.ts";
 import { dimValue, elementCount } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
+import { decompositions } from "./decompositions.ts";
 import { factorize as factorizeTimed } from "./factorize.ts";
 import type { FactorizeOptions } from "./options.ts";
 
@@ -121,6 +122,30 @@ describe("factorize", () => {
       expect(change, name).toBeLessThan(0.9);
       expect(change, name).toBeGreaterThan(0);
     }
+  });
+
+  it("computes all singular values only where a choice depends on them", async () => {
+    const spectrum = vi.spyOn(decompositions.svd, "spectrum");
+    await factorize(mlp(), { rank: 8 });
+    await factorize(mlp(), { ratio: 0.5 });
+    expect(spectrum).toHaveBeenCalledTimes(0);
+    const { changes } = await factorize(mlp(), { budget: 0.5 });
+    // Once for each of both layers.
+    expect(spectrum).toHaveBeenCalledTimes(2);
+    expect(changes.length).toBeGreaterThan(0);
+    spectrum.mockRestore();
+  });
+
+  it("names the layer that it works on, and stops within it", async () => {
+    const stop = new AbortController();
+    const named: (string | undefined)[] = [];
+    const progress = (_: number, __?: number, figures?: string): void => {
+      named.push(figures);
+      stop.abort();
+    };
+    const stopped = factorize(mlp(), { layers: "fc1", energy: 0.9 }, { progress, signal: stop.signal });
+    await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
+    expect(named).toEqual(["fc1"]);
   });
 
   it("refuses a rank that does not make the layer smaller, and says which would", async () => {

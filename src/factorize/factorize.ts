@@ -29,10 +29,10 @@ import { readStoredValue } from "../passes/stored.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { type Inputs, inputsOf, weighings } from "./activations.ts";
-import { type Asked, allocate, asked, type Planned } from "./budget.ts";
+import { type Asked, allocate, asked } from "./budget.ts";
 import { problemOf, replaceByChain, type StoredChain, storeParts } from "./chain.ts";
 import { type Problem, wholeCost } from "./decomposition.ts";
-import { candidatesFor } from "./decompositions.ts";
+import { decompositions, methodsFor } from "./decompositions.ts";
 import { fourBitError, fourBitShare } from "./four-bits.ts";
 import { joinLayers, selectingJoined } from "./joint.ts";
 import { type FactorizeOptions, factorizeOptions, hasRule, type Options } from "./options.ts";
@@ -100,7 +100,11 @@ async function factorizeModel(
   const chosen = selectLayers(all, options);
   const others = options.layers === undefined ? noLayers(model, inference, all) : [];
   const products = engineMultiply(context.engine);
-  const { multiply } = products;
+  // Singular values of thousands of rows take minutes, and many products.
+  const multiply: Multiply = (a, b) => {
+    stopIfAsked(context.signal);
+    return products.multiply(a, b);
+  };
   const walk: Walk = {
     ...{ model, inference, options, context, multiply, lost: new Map() },
     inputs: await inputsOf(model, options, multiply, context),
@@ -139,7 +143,7 @@ async function factorizeLayers(walk: Walk, all: readonly Layer[], chosen: readon
   const done = plan?.size ?? 0;
   for (const [index, layer] of fit.entries()) {
     stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
-    context.progress(done + index, done + fit.length);
+    context.progress(done + index, done + fit.length, layer.name);
     const { decidedBy } = ownOptions(options, layer);
     const factors = known.get(layer.effective) ?? (await factorsOf(walk, layer, plan));
     if (factors instanceof Miss) {
@@ -222,7 +226,7 @@ async function problemAt(
   return { ...problemOf(layer, stored, { multiple, multiply, seed: context.seed, inputs }), dims: stored.dims, seen };
 }
 
-type Plan = ReadonlyMap<Value, Planned | undefined>;
+type Plan = ReadonlyMap<Value, Choice | undefined>;
 
 /** `planned`, by the inputs in the model as it is before anything has changed. */
 async function planning(walk: Walk, all: readonly Layer[], fit: readonly Layer[], share: number): Promise<Plan | Miss> {
@@ -257,17 +261,22 @@ async function planned(walk: Walk, all: readonly Layer[], fit: readonly Layer[],
   const found: { readonly layer: Layer; readonly asked: Asked }[] = [];
   for (const [index, layer] of own.entries()) {
     stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
-    context.progress(index, own.length + fit.length, "spectra");
+    context.progress(index, own.length + fit.length, `singular values of ${layer.name}`);
     const problem = await problemAt(walk, layer);
     if (problem instanceof Miss) continue;
-    const candidates = await candidatesFor(problem, rulesOf(options, layer).method);
-    if (candidates instanceof Miss) continue;
+    const methods = methodsFor(problem, rulesOf(options, layer).method);
+    if (methods instanceof Miss) continue;
     const sharing = fit.filter(({ effective }) => effective === layer.effective);
     const known = sharing.flatMap((one) => weighed(one) ?? []);
     if (known.length === 0) continue;
     const sensitivity = known.reduce((sum, one) => sum + one, 0);
     const each = { uses: uses.get(layer.effective) ?? 1, sensitivity };
-    found.push({ layer, asked: asked(candidates, wholeCost(problem), options.cost, each) });
+    const choices: Choice[] = [];
+    for (const method of methods) {
+      const { steps } = await decompositions[method].spectrum(problem);
+      choices.push(...steps.map((step) => ({ method, step })));
+    }
+    found.push({ layer, asked: asked(choices, wholeCost(problem), options.cost, each) });
   }
   const fixed = total - found.reduce((sum, one) => sum + one.asked.whole, 0);
   const steps = allocate(
@@ -309,15 +318,12 @@ async function factorsOf(walk: Walk, layer: Layer, plan: Plan | undefined): Prom
   if (problem instanceof Miss) return problem;
   const whole = wholeCost(problem);
   const isAuto = !hasRule(rules);
-  const step = plan?.get(layer.effective);
-  if (rules.budget !== undefined && step === undefined) return new Miss("the budget leaves it as it is", name);
-  const candidates = await candidatesFor(problem, step?.method ?? rules.method);
-  if (candidates instanceof Miss) return new Miss(candidates.reason, name);
+  const planned = rules.budget === undefined ? undefined : plan?.get(layer.effective);
+  if (rules.budget !== undefined && planned === undefined) return new Miss("the budget leaves it as it is", name);
+  const methods = methodsFor(problem, rules.method);
+  if (methods instanceof Miss) return new Miss(methods.reason, name);
   const rule = isAuto ? { energy: usualEnergy } : rules;
-  const choices =
-    step !== undefined && rules.budget !== undefined
-      ? candidates.map((candidate) => ({ ...candidate, step: step.step }))
-      : choicesFor(rule, candidates, whole, options.cost);
+  const choices = planned === undefined ? await choicesFor(rule, methods, problem, options.cost) : [planned];
   if (choices instanceof Miss) return new Miss(choices.reason, name);
   let taken: Choice | undefined;
   let speed: number | undefined;
@@ -334,7 +340,7 @@ async function factorsOf(walk: Walk, layer: Layer, plan: Plan | undefined): Prom
       name,
     );
   }
-  const { parts, relativeError } = await taken.prepared.factors(taken.step);
+  const { parts, relativeError } = await decompositions[taken.method].factors(problem, taken.step);
   walk.lost.set(name, relativeError ** 2);
   const sizes = [layer.outputs, layer.inputs, ...problem.kernel].join(" × ");
   const by = taken.method === "svd" ? "" : `${taken.method}, `;

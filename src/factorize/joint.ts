@@ -5,6 +5,7 @@
  *     q = MatMul (x, Wq);  k = MatMul (x, Wk);  v = MatMul (x, Wv)
  *  →  q, k, v = Split (MatMul (x, [Wq Wk Wv]))
  */
+import { commonName } from "../analysis/blocks.ts";
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { isNamed, selectLayers } from "../analysis/selection.ts";
@@ -140,11 +141,8 @@ async function join(model: Model, group: readonly Layer[], name: string): Promis
 
 /** "encoder.0.attention.query-key-value" */
 function nameOf(names: readonly string[]): string {
-  const paths = names.map((name) => name.split("."));
-  const [first = []] = paths;
-  const end = first.findIndex((part, at) => paths.some((path) => path[at] !== part));
-  const common = first.slice(0, end < 0 ? first.length - 1 : end);
-  return [...common, paths.map((path) => path.slice(common.length).join(".")).join("-")].join(".");
+  const common = commonName(names)?.length ?? -1;
+  return (names[0] ?? "").slice(0, common + 1) + names.map((name) => name.slice(common + 1)).join("-");
 }
 
 /** Options by which the same layers are selected after they were joined. What was said of one is said of all that it is joined with. */

@@ -22,7 +22,7 @@ import {
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
-import { type Node, nodeName, type Value } from "../graph/graph.ts";
+import { nodeName, type Value } from "../graph/graph.ts";
 import { Model } from "../graph/model.ts";
 import { pattern } from "../graph/pattern.ts";
 import { replaceUses, substitute } from "../graph/replace.ts";
@@ -187,13 +187,15 @@ async function insert(
 ): Promise<Outcome> {
   const changes: Change[] = [];
   const misses: Miss[] = [];
+  const nodes = [...model.graph.nodes()];
+  const following = new Map(nodes.map((node, at) => [node, nodes[at + 1]]));
   for (const layer of chosen) {
     const { node, name, role } = layer;
     const [output] = node.outputs;
     const branch = refusal(layer) ?? (await branchOf(layer));
     if (branch instanceof Miss) misses.push(branch);
     if (branch instanceof Miss || output === undefined) continue;
-    const emit = emitInto(model, { before: following(node), by: "lora" });
+    const emit = emitInto(model, { before: following.get(node), by: "lora" });
     // What else the layer reads, a bias, it adds itself.
     const inputs = node.inputs.map((input, at) => (at === role.input || at === role.data ? input : undefined));
     // A node without one goes by the name of its output, which the sum takes.
@@ -218,12 +220,6 @@ function refusal(layer: Layer): Miss | undefined {
   if (isInside(layer)) return new Miss("it lies in a graph inside a node", layer.name);
   if (layer.role.chain === undefined) return new Miss("its operator cannot be written as two layers", layer.name);
   return type === "float32" || type === "float64" ? requireProduct(layer) : new Miss(`it computes ${type}`, layer.name);
-}
-
-/** The node behind which nothing of another is written. */
-function following(node: Node): Node | undefined {
-  const nodes = [...node.graph.nodes()];
-  return nodes[nodes.indexOf(node) + 1];
 }
 
 /** Everyone who reads a value reads the sum that it is part of, under its name. */

@@ -1,7 +1,7 @@
 /** Rank rules: which of a decomposition's steps is taken, and which decomposition, where several could be. */
 import { Miss } from "../errors.ts";
-import type { Cost, Prepared, Step } from "./decomposition.ts";
-import type { Candidate } from "./decompositions.ts";
+import { type Cost, type Decomposition, type Problem, type Step, wholeCost } from "./decomposition.ts";
+import { decompositions, type Method } from "./decompositions.ts";
 
 export interface RankRule {
   /** Keep this many singular values; "evbmf": as many as are above the noise that the matrix is estimated to have. */
@@ -12,48 +12,62 @@ export interface RankRule {
   readonly ratio?: number | undefined;
 }
 
-export interface Choice extends Candidate {
+export interface Choice {
+  readonly method: Method;
   readonly step: Step;
 }
 
 /**
- * What a rule takes of each candidate, the best first: at a share of the weights (or multiply-accumulates) the one that loses least, at a share of
+ * What a rule takes of each method, the best first: at a share of the weights (or multiply-accumulates) the one that loses least, at a share of
  * the energy or above the noise the one that costs least, at a rank the first. A Miss where none would be smaller.
  */
-export function choicesFor(
+export async function choicesFor(
   rule: RankRule,
-  candidates: readonly Candidate[],
-  whole: Cost,
+  methods: readonly Method[],
+  problem: Problem,
   of: keyof Cost,
-): readonly Choice[] | Miss {
-  const found = candidates.map((candidate) => ({ ...candidate, step: stepFor(rule, candidate.prepared, whole, of) }));
-  const taken = found.flatMap(({ step, ...candidate }) => (step instanceof Miss ? [] : { ...candidate, step }));
-  const refused = found.find(({ step }) => step instanceof Miss)?.step;
-  if (taken.length === 0) return refused instanceof Miss ? refused : new Miss("nothing decomposes it");
+): Promise<readonly Choice[] | Miss> {
+  const taken: Choice[] = [];
+  let refused: Miss | undefined;
+  for (const method of methods) {
+    const step = await stepFor(rule, decompositions[method], problem, of, methods.length === 1);
+    if (step instanceof Miss) refused ??= step;
+    else taken.push({ method, step });
+  }
+  if (taken.length === 0 && refused !== undefined) return refused;
   if (typeof rule.rank === "number") return taken;
   const by = rule.ratio === undefined ? of : "lost";
-  return taken.toSorted((a, b) => a.step[by] - b.step[by]);
+  return taken.toSorted((a, b) => (a.step[by] ?? 0) - (b.step[by] ?? 0));
 }
 
-function stepFor({ rank, energy, ratio = 1 }: RankRule, prepared: Prepared, whole: Cost, of: keyof Cost): Step | Miss {
-  if (typeof rank === "number") return saving(prepared.at(rank), prepared, whole, rank);
-  if (rank === "evbmf") {
-    const found = prepared.aboveNoise();
-    return found instanceof Miss ? found : saving(found, prepared, whole);
+/** @param alone no other method is compared with it, so that at a ratio losses make no difference. */
+async function stepFor(
+  { rank, energy, ratio = 1 }: RankRule,
+  decomposition: Decomposition,
+  problem: Problem,
+  of: keyof Cost,
+  alone: boolean,
+): Promise<Step | Miss> {
+  const whole = wholeCost(problem);
+  const saving = (step: Step): Step | Miss => {
+    if (step.weights < whole.weights) return step;
+    let limit = Math.max(...decomposition.at(problem, Number.POSITIVE_INFINITY).ranks);
+    while (limit > 0 && decomposition.at(problem, limit).weights >= whole.weights) limit--;
+    if (limit === 0) return new Miss("no rank makes it smaller");
+    const given = typeof rank === "number" ? rank : step.ranks.join(" × ");
+    return new Miss(`rank ${given} does not make it smaller; up to ${limit} would`);
+  };
+  if (typeof rank === "number") return saving(decomposition.at(problem, rank));
+  if (rank === undefined && energy === undefined) {
+    const known = alone ? decomposition.steps?.(problem) : undefined;
+    const { steps } = known === undefined ? await decomposition.spectrum(problem) : { steps: known };
+    const fits = steps.findLast((step) => step[of] <= ratio * whole[of]);
+    return fits === undefined ? new Miss("no rank fits the ratio") : saving(fits);
   }
-  if (energy !== undefined) {
-    // Of the whole 1e-12 is rounding, and never asks for one more.
-    const found = prepared.steps.find(({ lost }) => lost <= 1 - energy + 1e-12) ?? prepared.steps.at(-1);
-    return found === undefined ? new Miss("no rank makes it smaller") : saving(found, prepared, whole);
-  }
-  const fits = prepared.steps.findLast((step) => step[of] <= ratio * whole[of]);
-  return fits === undefined ? new Miss("no rank fits the ratio") : saving(fits, prepared, whole);
-}
-
-function saving(step: Step, { at, steps }: Prepared, whole: Cost, given?: number): Step | Miss {
-  if (step.weights < whole.weights) return step;
-  let limit = Math.max(...(steps.at(-1)?.ranks ?? [0]));
-  while (limit > 0 && at(limit).weights >= whole.weights) limit--;
-  if (limit === 0) return new Miss("no rank makes it smaller");
-  return new Miss(`rank ${given ?? step.ranks.join(" × ")} does not make it smaller; up to ${limit} would`);
+  const { steps, aboveNoise } = await decomposition.spectrum(problem);
+  // Of the whole 1e-12 is rounding, and never asks for one more.
+  const found =
+    energy === undefined ? aboveNoise() : (steps.find(({ lost = 0 }) => lost <= 1 - energy + 1e-12) ?? steps.at(-1));
+  if (found === undefined) return new Miss("no rank makes it smaller");
+  return found instanceof Miss ? found : saving(found);
 }

@@ -30,112 +30,111 @@ import {
 import {
   chainCost,
   type Decomposition,
+  errorOfGroups,
+  filled,
   type PartShape,
-  type Prepared,
   type Problem,
   product,
   ranksUpTo,
   type Step,
   shareOfGroups,
-  together,
   weighed,
 } from "./decomposition.ts";
 
-function bySvd(id: string, summary: string, axesOfFirst: (problem: Problem) => number | Miss): Decomposition {
-  const prepare = async (problem: Problem): Promise<Prepared | Miss> => {
-    const count = axesOfFirst(problem);
-    if (count instanceof Miss) return count;
-    if (problem.inputs !== undefined && count < problem.kernel.length)
-      return new Miss("inputs are weighed by `svd` alone, whose first layer reads whole windows");
-    return prepared(problem, count);
+function bySvd(
+  id: string,
+  summary: string,
+  axesOfFirst: (kernel: readonly number[]) => number,
+  refuses: (kernel: readonly number[]) => Miss | undefined = () => undefined,
+): Decomposition {
+  /** The unfolded matrix: so many rows and columns, and places of the window in its rows. */
+  const sizes = ({ matrices, kernel }: Problem) => {
+    const after = product(kernel.slice(axesOfFirst(kernel)));
+    const [{ rows, columns } = { rows: 0, columns: 0 }] = matrices;
+    return { after, rows: rows * after, columns: columns / after, full: Math.min(rows * after, columns / after) };
   };
-  return { id, summary, prepare };
-}
-
-export const svd = bySvd("svd", "fewer outputs, then a matrix (1 × 1)", ({ kernel }) => kernel.length);
-
-export const inputChannels = bySvd(
-  "input-channels",
-  "fewer inputs by a matrix (1 × 1), then the kernel",
-  ({ kernel }) => (product(kernel) === 1 ? new Miss("its kernel is 1 × 1, which `svd` decomposes") : 0),
-);
-
-export const spatial = bySvd(
-  "spatial",
-  "the kernel along one axis, then along the other (k × 1, 1 × k)",
-  ({ kernel }) =>
-    kernel.filter((size) => size > 1).length < 2 ? new Miss("its kernel does not extend along two axes") : 1,
-);
-
-async function prepared(problem: Problem, axesOfFirst: number): Promise<Prepared> {
-  const { kernel, multiple, multiply, seed } = problem;
-  const axes = kernel.map((_, axis) => axis);
-  const windows = [axes.slice(0, axesOfFirst), axes.slice(axesOfFirst)] as const;
-  const after = product(kernel.slice(axesOfFirst));
-  const unfolded = problem.matrices.map((weight) => unfold(weight, after));
-  const counting = await Promise.all(unfolded.map((one, group) => weighed(one, group, problem)));
-  const norms = counting.map(frobenius);
-  const shares = await Promise.all(counting.map((one) => energyShares(one, multiply)));
-  const { rows, columns } = unfolded[0] ?? matrix(0, 0);
-  const full = Math.min(rows, columns);
-  const lost = new Float64Array(full + 1);
-  for (const [group, share] of shareOfGroups(norms).entries()) {
-    let sum = 0;
-    for (let rank = full - 1; rank >= 0; rank--) {
-      sum += shares[group]?.[rank] ?? 0;
-      lost[rank] = (lost[rank] ?? 0) + share * sum;
-    }
-  }
-  const at = (wanted: number): Step => {
+  const at = (problem: Problem, wanted: number): Step => {
+    const { after, rows, columns, full } = sizes(problem);
     const rank = Math.min(wanted, full);
+    const axes = problem.kernel.map((_, axis) => axis);
+    const first = axesOfFirst(problem.kernel);
     const parts: readonly PartShape[] = [
-      { name: "down", rows: rank, columns, window: windows[0] },
-      { name: "up", rows: rows / after, columns: rank * after, window: windows[1] },
+      { name: "down", rows: rank, columns, window: axes.slice(0, first) },
+      { name: "up", rows: rows / after, columns: rank * after, window: axes.slice(first) },
     ];
-    return { ...chainCost(problem, parts), ranks: [rank], parts, lost: lost[rank] ?? 0 };
+    return { ...chainCost(problem, parts), ranks: [rank], parts };
   };
+  const steps = (problem: Problem): readonly Step[] =>
+    ranksUpTo(sizes(problem).full, problem.multiple).map((rank) => at(problem, rank));
   return {
-    steps: ranksUpTo(full, multiple).map(at),
-    at,
-    aboveNoise() {
-      const found = shares.map((own) => evbmf(own.map(Math.sqrt), rows, columns));
-      const refused = found.find((one) => one instanceof Miss);
-      const ranks = found.flatMap((one) => (one instanceof Miss ? [] : one.rank));
-      return refused instanceof Miss
-        ? refused
-        : at(Math.max(multiple, ...ranks.map((rank) => Math.ceil(rank / multiple) * multiple)));
+    ...{ id, summary, at, steps },
+    refuses: ({ kernel }) => refuses(kernel),
+    async spectrum(problem) {
+      const { matrices, multiple, multiply } = problem;
+      const { after, rows, columns, full } = sizes(problem);
+      const counting = await Promise.all(matrices.map((one, group) => weighed(unfold(one, after), group, problem)));
+      const shares = await Promise.all(counting.map((one) => energyShares(one, multiply)));
+      const lost = new Float64Array(full + 1);
+      for (const [group, share] of shareOfGroups(counting.map(frobenius)).entries()) {
+        let sum = 0;
+        for (let rank = full - 1; rank >= 0; rank--) {
+          sum += shares[group]?.[rank] ?? 0;
+          lost[rank] = (lost[rank] ?? 0) + share * sum;
+        }
+      }
+      return {
+        steps: steps(problem).map((step) => ({ ...step, lost: lost[step.ranks[0] ?? 0] ?? 0 })),
+        aboveNoise() {
+          const found = shares.map((own) => evbmf(own.map(Math.sqrt), rows, columns));
+          const ranks = found.flatMap((one) => (one instanceof Miss ? [] : one.rank));
+          return (
+            found.find((one) => one instanceof Miss) ??
+            at(problem, Math.max(multiple, ...ranks.map((rank) => Math.ceil(rank / multiple) * multiple)))
+          );
+        },
+      };
     },
-    async factors({ ranks: [rank = 1] }) {
+    async factors(problem, { ranks: [rank = 1], parts }) {
+      const { matrices, inputs, multiply, seed } = problem;
+      const { after } = sizes(problem);
       const found = await Promise.all(
-        unfolded.map(async (one, group) => {
-          const by = problem.inputs?.[group];
+        matrices.map(async (weight, group) => {
+          const [one, by] = [unfold(weight, after), inputs?.[group]];
           return by === undefined
             ? balancedSvd(await truncatedSvd(one, rank, { multiply, seed }))
             : balanced(await whitenedSvd(one, by, rank, { multiply, seed }));
         }),
       );
-      const down = found.map(({ right }) => right);
-      const up = found.map(({ left }) => asWeight(left, after));
-      return {
-        parts: [
-          { name: "down", matrices: down, window: windows[0] },
-          { name: "up", matrices: up, window: windows[1] },
-        ],
-        relativeError: together(
-          found.map(({ relativeError }) => relativeError),
-          norms,
-        ),
-      };
+      const [down, up] = [found.map(({ right }) => right), found.map(({ left }) => asWeight(left, after))];
+      const errors = found.map(({ relativeError }) => relativeError);
+      return { parts: filled(parts, [down, up]), relativeError: await errorOfGroups(errors, problem) };
     },
   };
 }
+
+export const svd = bySvd("svd", "fewer outputs, then a matrix (1 × 1)", ({ length }) => length);
+
+export const inputChannels = bySvd(
+  "input-channels",
+  "fewer inputs by a matrix (1 × 1), then the kernel",
+  () => 0,
+  (kernel) => (product(kernel) === 1 ? new Miss("its kernel is 1 × 1, which `svd` decomposes") : undefined),
+);
+
+export const spatial = bySvd(
+  "spatial",
+  "the kernel along one axis, then along the other (k × 1, 1 × k)",
+  () => 1,
+  (kernel) =>
+    kernel.filter((size) => size > 1).length < 2 ? new Miss("its kernel does not extend along two axes") : undefined,
+);
 
 function balancedSvd({ u, s, v, relativeError }: TruncatedSvd): Omit<WeightFactors, "loss"> {
   const roots = s.map(Math.sqrt);
   return { left: scaleColumns(u, roots), right: transpose(scaleColumns(v, roots)), relativeError };
 }
 
-/** Columns of the left are as long as rows of the right. */
+/** Column k of the left factor gets the norm of row k of the right one. */
 function balanced({ left, right, relativeError }: WeightFactors): Omit<WeightFactors, "loss"> {
   const roots = Float64Array.from({ length: right.rows }, (_, row) => {
     const own = right.data.subarray(row * right.columns, (row + 1) * right.columns);

@@ -18,44 +18,51 @@ import {
 import {
   chainCost,
   type Decomposition,
+  errorOfGroups,
+  filled,
   type PartShape,
-  type Prepared,
   type Problem,
   product,
   ranksUpTo,
   type Step,
   shareOfGroups,
-  together,
 } from "./decomposition.ts";
+
+const sizes = ({ matrices, kernel }: Problem) => {
+  const taps = product(kernel);
+  const [{ rows: outputs, columns } = { rows: 0, columns: 0 }] = matrices;
+  const inputs = columns / taps;
+  return { taps, outputs, inputs, mostOut: Math.min(outputs, columns), mostIn: Math.min(inputs, outputs * taps) };
+};
+
+function stepOf(problem: Problem, rankOut: number, rankIn: number): Step {
+  const { taps, outputs, inputs, mostOut, mostIn } = sizes(problem);
+  const [out, input] = [Math.min(rankOut, mostOut), Math.min(rankIn, mostIn)];
+  const parts: readonly PartShape[] = [
+    { name: "down", rows: input, columns: inputs, window: [] },
+    { name: "core", rows: out, columns: input * taps, window: problem.kernel.map((_, axis) => axis) },
+    { name: "up", rows: outputs, columns: out, window: [] },
+  ];
+  return { ...chainCost(problem, parts), ranks: [out, input], parts };
+}
 
 export const tucker2: Decomposition = {
   id: "tucker2",
   summary: "fewer inputs by a matrix, the kernel, the outputs by a matrix",
-  async prepare(problem: Problem): Promise<Prepared | Miss> {
-    const { matrices, kernel, multiple, multiply, seed } = problem;
-    const taps = product(kernel);
-    if (problem.inputs !== undefined)
-      return new Miss("inputs are weighed by `svd` alone, whose first layer reads whole windows");
-    if (taps === 1) return new Miss("its kernel is 1 × 1, which `svd` decomposes");
-    const outputs = matrices[0]?.rows ?? 0;
-    const inputs = (matrices[0]?.columns ?? 0) / taps;
-    const all = kernel.map((_, axis) => axis);
-    const norms = matrices.map(frobenius);
-    const shares = shareOfGroups(norms);
+  refuses: ({ kernel }) =>
+    product(kernel) === 1 ? new Miss("its kernel is 1 × 1, which `svd` decomposes") : undefined,
+  at: (problem, rank) => stepOf(problem, rank, rank),
+  async spectrum(problem) {
+    const { matrices, multiple, multiply } = problem;
+    const { taps, outputs, inputs, mostOut, mostIn } = sizes(problem);
+    const shares = shareOfGroups(matrices.map(frobenius));
     const cores = await Promise.all(matrices.map((one) => wholeCore(one, inputs, multiply)));
-    const [mostOut, mostIn] = [Math.min(outputs, inputs * taps), Math.min(inputs, outputs * taps)];
-    const step = (out: number, input: number): Step => {
-      const parts: readonly PartShape[] = [
-        { name: "down", rows: input, columns: inputs, window: [] },
-        { name: "core", rows: out, columns: input * taps, window: all },
-        { name: "up", rows: outputs, columns: out, window: [] },
-      ];
+    const step = (out: number, input: number): Lossy => {
       const kept = cores.reduce((sum, { held }, group) => sum + (shares[group] ?? 0) * held(out, input), 0);
-      return { ...chainCost(problem, parts), ranks: [out, input], parts, lost: Math.max(0, 1 - kept) };
+      return { ...stepOf(problem, out, input), lost: Math.max(0, 1 - kept) };
     };
     return {
       steps: path(step, ranksUpTo(mostOut, multiple), ranksUpTo(mostIn, multiple)),
-      at: (rank) => step(Math.min(rank, mostOut), Math.min(rank, mostIn)),
       aboveNoise() {
         const ranks = [1, 1];
         for (const { byOutput, byInput } of cores) {
@@ -66,27 +73,21 @@ export const tucker2: Decomposition = {
           }
         }
         const [out = 1, input = 1] = ranks;
-        return step(Math.min(out, mostOut), Math.min(input, mostIn));
-      },
-      async factors({ ranks: [rankOut = 1, rankIn = 1] }) {
-        const found = await Promise.all(
-          matrices.map((one) => decompose(one, inputs, { rankOut, rankIn, multiply, seed })),
-        );
-        return {
-          parts: [
-            { name: "down", matrices: found.map((one) => transpose(one.in)), window: [] },
-            { name: "core", matrices: found.map(({ core }) => core), window: all },
-            { name: "up", matrices: found.map(({ out }) => out), window: [] },
-          ],
-          relativeError: together(
-            found.map(({ errors }) => errors.at(-1) ?? 0),
-            norms,
-          ),
-        };
+        return stepOf(problem, out, input);
       },
     };
   },
+  async factors(problem, { ranks: [rankOut = 1, rankIn = 1], parts }) {
+    const { matrices, multiply, seed } = problem;
+    const { inputs } = sizes(problem);
+    const found = await Promise.all(matrices.map((one) => decompose(one, inputs, { rankOut, rankIn, multiply, seed })));
+    const made = [found.map((one) => transpose(one.in)), found.map(({ core }) => core), found.map(({ out }) => out)];
+    const errors = found.map((one) => one.errors.at(-1) ?? 0);
+    return { parts: filled(parts, made), relativeError: await errorOfGroups(errors, problem) };
+  },
 };
+
+type Lossy = Step & { readonly lost: number };
 
 interface Core {
   /** Singular values of both unfoldings. */
@@ -120,16 +121,16 @@ async function wholeCore(weight: Matrix, inputs: number, multiply: Multiply): Pr
 
 /** From the least rank on both sides to the whole. */
 function path(
-  step: (out: number, input: number) => Step,
+  step: (out: number, input: number) => Lossy,
   outs: readonly number[],
   ins: readonly number[],
 ): readonly Step[] {
   let [out, input] = [outs.length - 1, ins.length - 1];
-  const at = (o: number, i: number): Step => step(outs[o] ?? 1, ins[i] ?? 1);
+  const at = (o: number, i: number): Lossy => step(outs[o] ?? 1, ins[i] ?? 1);
   const found = [at(out, input)];
   while (out > 0 || input > 0) {
     const now = at(out, input);
-    const price = (next: Step): number => (next.lost - now.lost) / (now.weights - next.weights);
+    const price = (next: Lossy): number => (next.lost - now.lost) / (now.weights - next.weights);
     if (input === 0 || (out > 0 && price(at(out - 1, input)) <= price(at(out, input - 1)))) out--;
     else input--;
     found.push(at(out, input));
