@@ -60,6 +60,7 @@ tokens = {"student": normal(2, 4, 3), "teacher": normal(2, 4, 5)}
 linear = {"projection_weight": normal(5, 3), "projection_bias": normal(5)}
 maps = {"student": normal(3, 2, 4, 5), "teacher": normal(3, 4, 6, 3)}
 kept = mask.bool()
+first = scores["student"][:, 0], scores["teacher"][:, 0]
 
 
 def project(x, weight, bias):
@@ -69,6 +70,12 @@ def project(x, weight, bias):
 case("padding and tokens without a label do not count", "hinton(temperature=2)",
      lambda student, teacher, mask, labels: 4 * over(kl(teacher / 2, student / 2), counted), **scores, mask=mask, labels=labels)
 
+
+
+case("two outputs, of tokens and of samples", "output-mse",
+     lambda student, teacher, student_other, teacher_other, mask:
+     (over(((student - teacher) ** 2).mean(-1), mask) + ((student_other - teacher_other) ** 2).mean()) / 2,
+     **scores, student_other=first[0], teacher_other=first[1], mask=mask)
 
 
 def jensen(p, q, beta):

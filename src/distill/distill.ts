@@ -16,7 +16,7 @@ import { hasRunningStatistics } from "../train/roles.ts";
 import { requireFittingTeacher } from "../train/teacher.ts";
 import { lowerRate, train } from "../train/train.ts";
 import { unmet, usualBatch } from "../train/train-options.ts";
-import { distillation } from "./distillation.ts";
+import { distillation, hintonText, usualLoss } from "./distillation.ts";
 import { lossesAgainst } from "./losses/table.ts";
 import { makeStudent, requireOtherThan, studentText } from "./student.ts";
 import { tuned } from "./tune.ts";
@@ -147,21 +147,30 @@ export const distill = definePass({
   ),
   async run(
     model,
-    { teacher: given, otherTeachers = [], temperature, alpha, loss, match, shrink, keepLayers, tune, ...options },
+    {
+      teacher: named,
+      otherTeachers = [],
+      temperature,
+      alpha,
+      loss: given,
+      match,
+      shrink,
+      keepLayers,
+      tune,
+      ...options
+    },
     context,
   ) {
-    const teacher = given === undefined ? model.clone() : typeof given === "string" ? await context.open(given) : given;
+    const teacher = named === undefined ? model.clone() : typeof named === "string" ? await context.open(named) : named;
     const made = await makeStudent(model, { shrink, keepLayers }, context);
     await requireOtherThan(teacher, model);
     context.log({ id: "student", text: await studentText(model, teacher) });
-    const teachers = [given ?? teacher, ...otherTeachers];
-    const isUsual = loss === undefined;
+    const teachers = [named ?? teacher, ...otherTeachers];
     const labelled = await hasLabels(options.data);
-    if (isUsual && alpha === undefined && !labelled)
-      context.log({
-        id: "no-labels",
-        text: `the samples have no labels: the student learns from the teacher alone, whose output is read as scores of classes (of embeddings take the loss \`embedding\`, of other numbers \`logit-mse\`)`,
-      });
+    const chosen = given === undefined ? usualLoss(model) : undefined;
+    const isSaid = temperature !== undefined || alpha !== undefined;
+    const loss = given ?? (isSaid ? undefined : chosen?.loss);
+    const isUsual = loss === undefined;
     const size = options.batch ?? ownBatch(model, usualBatch) ?? usualBatch;
     const batchStatistics =
       options.batchStatistics && size >= fewestForStatistics && hasRunningStatistics(model, infer(model));
@@ -173,6 +182,12 @@ export const distill = definePass({
     const rate =
       options.learningRate ?? (typeof optimizer === "string" ? optimizers[optimizer].rate : usualRate(optimizer));
     const start: Settings = { learningRate: rate, temperature: temperature ?? 4, alpha: alpha ?? (labelled ? 0.7 : 1) };
+    if (chosen !== undefined) {
+      const why = isSaid ? "as the temperature or alpha is set" : `because ${chosen.why}`;
+      const without = !labelled && alpha === undefined ? "; the samples have no labels" : "";
+      const text = loss ?? hintonText(start.temperature, start.alpha);
+      context.log({ id: "loss", text: `loss: ${text}, ${why} (\`loss\` sets another)${without}` });
+    }
     const settings = !tune
       ? start
       : await tuned(
@@ -185,12 +200,15 @@ export const distill = definePass({
               alpha: isUsual && labelled ? [0.3, 0.9] : [],
             },
             ...options,
-            loss: labelled
-              ? crossEntropy()
-              : {
-                  ...distillation({ teacher: teachers, temperature: 1, alpha: 1 }),
-                  name: "divergence from the teacher",
-                },
+            loss:
+              chosen?.loss !== undefined
+                ? distillation({ teacher: teachers, loss: chosen.loss })
+                : labelled
+                  ? crossEntropy()
+                  : {
+                      ...distillation({ teacher: teachers, temperature: 1, alpha: 1 }),
+                      name: "divergence from the teacher",
+                    },
             text: (one) => settingsText(one, isUsual),
             train: (copy, one, samples, quiet) => train(copy, { ...optionsOf(one), ...shortRun, data: samples }, quiet),
           },

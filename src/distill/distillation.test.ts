@@ -61,6 +61,25 @@ graph (${input}: ${type}[batch, 6]) -> (${names}) {
     expect(await lossAgainst(scores("a, b", { type }))).toBeCloseTo(0, 5);
   });
 
+  it.each([
+    ["dropout", "hidden = Dropout (x, half, yes)"],
+    ["batch normalization", "hidden, m2, v2 = BatchNormalization (x, scale, shift, mean, var) {training_mode=1}"],
+  ])("a teacher whose file states training mode for %s answers as in inference", async (_, node) => {
+    const trained = parseModel(`opset 17
+graph (x: float32[batch, 6]) -> (a: float32[batch, 3]) {
+  a.weight: float32[6, 3] parameter = random(seed 5)
+  half: float32[] = [0.5]
+  yes: bool[] = [true]
+  scale: float32[6] = [1, 1, 1, 1, 1, 1]
+  shift: float32[6] = [0, 0, 0, 0, 0, 0]
+  mean: float32[6] = [0, 0, 0, 0, 0, 0]
+  var: float32[6] = [1, 1, 1, 1, 1, 1]
+  ${node}
+  a = MatMul (hidden, a.weight)
+}`);
+    expect(await lossAgainst(trained)).toBeLessThan(1e-4);
+  });
+
   it("an input of the teacher that the student lacks is an error where it is not the only one it could be", async () => {
     expect(await lossAgainst(scores("a, b", { input: "pixels" }))).toBeCloseTo(0, 5);
     const two = parseModel(`opset 17

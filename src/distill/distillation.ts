@@ -4,8 +4,12 @@
  * The teacher is put beside the student in the very graph that is differentiated. No parameter of the student influences it, so the
  * differentiator cuts it off again: it runs optimized, with its weights stored, once per batch.
  */
+import { infer } from "../analysis/infer.ts";
+import { mainOutput, outputKind } from "../analysis/output-kind.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { isFloat } from "../tensor/convert.ts";
+import { dimsText } from "../tensor/dims.ts";
 import type { Loss } from "../train/loss.ts";
 import { parseLoss } from "../train/losses/index.ts";
 import { lossesAgainst } from "./losses/table.ts";
@@ -24,6 +28,40 @@ export interface DistillationOptions {
   readonly match?: Matching | undefined;
   /** The column with the labels. */
   readonly label?: string | undefined;
+}
+
+/**
+ * What a model that answers so learns by from a teacher: by default the loss of `distillation`, where scores of classes lie along the last axis;
+ * `embedding` of vectors of meaning, `output-mse` of all else.
+ * @returns The text of the loss, undefined for the default one; and why.
+ * @throws PithError E_UNSUPPORTED where there are outputs of integers alone, which have no gradient.
+ */
+export function usualLoss(model: Model): { readonly loss: string | undefined; readonly why: string } {
+  const name = mainOutput(model, undefined);
+  const output = model.graph.outputs.find((value) => value.name === name);
+  const operand = output && infer(model).operand(output);
+  const shown = `"${name}" ${dimsText(operand?.dims)}`;
+  if (operand !== undefined && !isFloat(operand.type))
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `The model's outputs are no floats (${shown} is ${operand.type}): they have no gradient to learn by.`,
+      { hint: "Take the model as it is before its last rounding or ArgMax, with scores as outputs." },
+    );
+  const kind = outputKind(model, undefined);
+  if (kind === "vector") return { loss: "embedding", why: `${shown} is an embedding` };
+  if (kind !== "classes") return { loss: "output-mse", why: `${shown} holds no scores of classes` };
+  if ((operand?.dims?.length ?? 0) > 3)
+    return { loss: "output-mse", why: `${shown} does not hold classes along its last axis` };
+  return { loss: undefined, why: `${shown} scores classes` };
+}
+
+/** "0.7 * hinton(temperature=4) + 0.3 * cross-entropy(label=label)" */
+export function hintonText(temperature: number, alpha: number, label = "label"): string {
+  const parts = [
+    ...(alpha > 0 ? [`${alpha} * hinton(temperature=${temperature})`] : []),
+    ...(alpha < 1 ? [`${Number((1 - alpha).toPrecision(12))} * cross-entropy(label=${label})`] : []),
+  ];
+  return parts.join(" + ");
 }
 
 /**
@@ -57,12 +95,8 @@ export function distillation(options: DistillationOptions): Loss {
   const { temperature = 4, alpha = 0.7 } = options;
   if (!(temperature > 0)) throw new PithError("E_OPTION", `The temperature must be above 0, got ${temperature}.`);
   if (!(alpha >= 0 && alpha <= 1)) throw new PithError("E_OPTION", `alpha must lie between 0 and 1, got ${alpha}.`);
-  const parts = [
-    ...(alpha > 0 ? [`${alpha} * hinton(temperature=${temperature})`] : []),
-    ...(alpha < 1 ? [`${1 - alpha} * cross-entropy(label=${label})`] : []),
-  ];
   return {
-    ...parseLoss(parts.join(" + "), table),
+    ...parseLoss(hintonText(temperature, alpha, label), table),
     name: "distillation",
     settings: { ...settings, temperature, alpha },
   };

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
 import { flatten, gelu, linear, network, relu, residual, sequential } from "../nn/index.ts";
-import { float32, int64 } from "../tensor/dense.ts";
+import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { train } from "../train/index.ts";
 import { distill } from "./distill.ts";
 import { distillation } from "./distillation.ts";
@@ -69,13 +70,14 @@ describe("samples", () => {
     const learnt = async (options: { readonly alpha?: number }, data = unlabelled) => {
       const student = teacher();
       const said: string[] = [];
-      const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
-        id === "no-labels" && said.push(text);
+      const log = ({ id, text }: { readonly id: string; readonly text: string }) => id === "loss" && said.push(text);
       const { history } = await distill(student, { keepLayers: 2, data, epochs: 2, ...options }, { log });
       return { said, loss: history.at(-1)?.loss };
     };
     const usual = await learnt({});
-    expect(usual.said).toEqual([expect.stringMatching(/^the samples have no labels: .*embedding.*logit-mse/)]);
+    expect(usual.said).toEqual([
+      'loss: 1 * hinton(temperature=4), because "output" [batch, 3] scores classes (`loss` sets another); the samples have no labels',
+    ]);
     expect(usual.loss).toBe((await learnt({ alpha: 1 })).loss);
     await expect(learnt({ alpha: 0.5 })).rejects.toMatchObject({ code: "E_DATA", message: 'The data has no "label".' });
     const classes = int64(
@@ -84,7 +86,9 @@ describe("samples", () => {
     );
     const labelled = memory("waves", { input: float32([40, 4], inputs), label: classes });
     const both = await learnt({}, labelled);
-    expect(both.said).toEqual([]);
+    expect(both.said).toEqual([
+      'loss: 0.7 * hinton(temperature=4) + 0.3 * cross-entropy(label=label), because "output" [batch, 3] scores classes (`loss` sets another)',
+    ]);
     expect(both.loss).toBe((await learnt({ alpha: 0.7 }, labelled)).loss);
     expect(both.loss).not.toBe(usual.loss);
   });
@@ -102,6 +106,76 @@ describe("samples", () => {
     };
     const same = await train(net(), { ...options, loss: distillation({ teacher: net(), alpha: 1 }) });
     for (const { loss } of same.history) expect(Math.abs(loss)).toBeLessThan(1e-6);
+  });
+});
+
+describe("the loss follows from what the model answers", () => {
+  const answering = (outputs: string, nodes: string): Model =>
+    parseModel(`opset 17
+graph (input: float32[batch, 4]) -> (${outputs}) {
+  a.weight: float32[4, 5] parameter = random(seed 5)
+  b.weight: float32[4, 1] parameter = random(seed 6)
+  ${nodes}
+}`);
+  const both = "a = MatMul (input, a.weight)\n  b = MatMul (input, b.weight)";
+  const taught = async (student: Model, noise = 0.1) => {
+    const other = student.clone();
+    const said: string[] = [];
+    for (const name of ["a.weight", "b.weight"]) {
+      const value = other.graph.value(name);
+      const dense = await value?.tensor?.read();
+      if (value !== undefined && dense?.type === "float32")
+        value.tensor = inMemory(
+          float32(
+            dense.dims,
+            dense.data.map((x, at) => x + noise * Math.sin(at)),
+          ),
+        );
+    }
+    const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
+      (id === "loss" || id === "matched") && said.push(text);
+    const options = { teacher: other, data: unlabelled, epochs: 40, batch: 20, learningRate: 0.01 };
+    const { history, changes } = await distill(student, options, { log });
+    expect(history.at(-1)?.loss).toBeLessThan((history[0]?.loss ?? 0) / 4);
+    return { said, changed: changes.map(({ at }) => at) };
+  };
+
+  test("an embedding learns directions", async () => {
+    const { said } = await taught(
+      answering("sentence_embedding: float32[batch, 5]", both.replace("a =", "sentence_embedding =")),
+    );
+    expect(said).toEqual([
+      'loss: embedding, because "sentence_embedding" [batch, 5] is an embedding (`loss` sets another); the samples have no labels',
+      expect.stringContaining("sentence_embedding"),
+    ]);
+  });
+
+  test("numbers learn numbers, each output of floats, while integers beside them do not", async () => {
+    const nodes = `${both}\n  most = ArgMax (a) {axis=1}`;
+    const model = answering("b: float32[batch, 1], a: float32[batch, 5], most: int64[batch, 1]", nodes);
+    const { said, changed } = await taught(model);
+    expect(said[0]).toContain('loss: output-mse, because "b" [batch, 1] holds no scores of classes');
+    expect(said.slice(1).map((text) => text.split(" ")[0])).toEqual(["b", "a"]);
+    expect(changed).toEqual(["a.weight", "b.weight"]);
+  });
+
+  test("outputs of integers alone teach nothing", async () => {
+    const model = answering("most: int64[batch, 1]", `${both}\n  most = ArgMax (a) {axis=1}`);
+    await expect(taught(model)).rejects.toMatchObject({
+      code: "E_UNSUPPORTED",
+      message: 'The model\'s outputs are no floats ("most" [batch, 1] is int64): they have no gradient to learn by.',
+    });
+  });
+
+  test("what is said decides: a temperature asks for scores of classes", async () => {
+    const model = answering("sentence_embedding: float32[batch, 5]", both.replace("a =", "sentence_embedding ="));
+    const said: string[] = [];
+    const log = ({ id, text }: { readonly id: string; readonly text: string }) => id === "loss" && said.push(text);
+    const other = network({ fc: linear(4, 5) }, { input: ["batch", 4], seed: 1 });
+    await distill(model, { teacher: other, temperature: 2, ...still }, { log });
+    expect(said).toEqual([
+      expect.stringContaining("loss: 1 * hinton(temperature=2), as the temperature or alpha is set"),
+    ]);
   });
 });
 

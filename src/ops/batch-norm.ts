@@ -205,6 +205,9 @@ export const BatchNormalization = defineOp<Settings>({
         if (variance !== undefined) next.set(4, variance);
         return { outputs: found.slice(0, site.outputs), next };
       },
+      inference: s.training
+        ? (emit, inputs) => [emit.BatchNormalization(inputs, { epsilon: s.epsilon }), inputs[3], inputs[4]]
+        : undefined,
     };
   },
   inChannelBlocks: (s, emit, [x, scale, bias], block) => {

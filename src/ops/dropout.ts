@@ -48,6 +48,14 @@ function keptInTraining(emit: Emit, x: Value, ratio: number, draw: Value): Value
   return emit.GreaterOrEqual([product, number(Math.round(ratio * bits))]);
 }
 
+/** @param mask What the second output is, where it is asked for. */
+function inInference(mask: string | undefined, emit: Emit, x: Value | undefined): readonly Value[] {
+  const same = emit.Identity([x]);
+  if (mask === undefined) return [same];
+  const type = mask === "input" ? typeOf(x) : "bool";
+  return [same, emit.Expand([scalar(emit, type, mask === "all" ? 1 : 0), emit.Shape([x])])];
+}
+
 export const Dropout = defineOp({
   name: "Dropout",
   // It may be told at run time that it trains.
@@ -86,6 +94,7 @@ export const Dropout = defineOp({
         const outputs = [emit.Mul([scaled, emit.CastLike([kept, x])]), kept].slice(0, site.outputs);
         return { outputs, next: new Map() };
       },
+      inference: s.training ? (emit, [x]) => inInference(s.mask, emit, x) : undefined,
     };
   },
   axes: (_, __, dims) => [
@@ -95,12 +104,7 @@ export const Dropout = defineOp({
   // Which numbers are dropped is drawn anew: two runs of the primitives differ as two runs of the node do.
   lower: (s, emit, [x]) => {
     if (s.training === undefined || s.ratio === undefined) return new Miss("its mode is decided at run time");
-    if (!s.training || s.ratio === 0) {
-      const same = emit.Identity([x]);
-      if (s.mask === undefined) return [same];
-      const type = s.mask === "input" ? typeOf(x) : "bool";
-      return [same, emit.Expand([scalar(emit, type, s.mask === "all" ? 1 : 0), emit.Shape([x])])];
-    }
+    if (!s.training || s.ratio === 0) return inInference(s.mask, emit, x);
     const draws = emit.RandomUniformLike([x], s.seed === undefined ? {} : { seed: s.seed });
     const kept = emit.GreaterOrEqual([draws, s.ratio]);
     const scale = s.ratio < 1 ? 1 / (1 - s.ratio) : 0;

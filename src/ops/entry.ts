@@ -217,6 +217,10 @@ export interface TrainingForm {
     inputs: readonly (Value | undefined)[],
     draw: () => Value,
   ): { readonly outputs: readonly Value[]; readonly next: ReadonlyMap<number, Value> } | Miss;
+  /** Its outputs in inference, of a node that states training mode. */
+  readonly inference:
+    | ((emit: Emit, inputs: readonly (Value | undefined)[]) => readonly (Value | undefined)[])
+    | undefined;
 }
 
 /** Codes, and what makes numbers of them. */

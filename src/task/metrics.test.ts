@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { outputKind } from "../analysis/output-kind.ts";
 import { parseModel } from "../graph/text.ts";
 import { heldAgainst, judgedBy, type MetricName, readingOf } from "./metrics.ts";
-import { outputKind } from "./output-kind.ts";
 
 const kindOf = (dims: string, body = "y = Cast(x) {to=1}", type = "int32") =>
   outputKind(parseModel(`opset 21\ngraph (x: ${type}[${dims}]) -> (y) {\n  ${body}\n}`), undefined);

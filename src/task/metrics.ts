@@ -2,6 +2,7 @@
 import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
 import { distributionOf } from "../analysis/distribution.ts";
 import { infer } from "../analysis/infer.ts";
+import { mainOutput, outputKind } from "../analysis/output-kind.ts";
 import { enlargement } from "../data/index.ts";
 import {
   accuracy,
@@ -26,7 +27,6 @@ import {
 } from "../evaluate/index.ts";
 import { isShare } from "../evaluate/saturation.ts";
 import type { Model } from "../graph/model.ts";
-import { mainOutput, outputKind } from "./output-kind.ts";
 
 /** Each metric by the name that options call it. */
 export const namedMetrics = {

@@ -1,4 +1,6 @@
 /** Data made ready for a model: prepared as stated, as the files beside the model say, or as the model scores best. */
+
+import { isBeyondClasses, outputKind } from "../analysis/output-kind.ts";
 import {
   type Dataset,
   findStates,
@@ -24,7 +26,6 @@ import type { Context } from "../passes/index.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { contents, type Settings, withContents } from "./contents.ts";
-import { isBeyondClasses, outputKind } from "./output-kind.ts";
 import { prepareImages } from "./prepare-images.ts";
 
 export interface Preparation {

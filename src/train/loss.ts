@@ -1,4 +1,5 @@
 /** Losses: a few nodes on top of the model's outputs. What each is stands in `losses/`; here is what they share. */
+import { mainOf } from "../analysis/output-kind.ts";
 import { attentionMaskOf } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -57,7 +58,7 @@ export interface BuiltLoss {
 
 /** What a loss is about. */
 export interface LossOptions {
-  /** The output of the model; the first one unless told. */
+  /** The output of the model; unless told "logits", else the first of floats. */
   readonly output?: string | undefined;
   /** What it should be: a column of the data, or another output of the model. */
   readonly label?: string | undefined;
@@ -84,8 +85,7 @@ export function namedValues(
 }
 
 export function outputOf(scope: Pick<NamedValues, "outputs">, name?: string): Value {
-  const [first] = scope.outputs.values();
-  const output = name === undefined ? first : scope.outputs.get(name);
+  const output = name === undefined ? mainOf([...scope.outputs.values()]) : scope.outputs.get(name);
   if (output !== undefined) return output;
   if (name === undefined) throw new PithError("E_MODEL", "The model has no output to compute a loss from.");
   const names = [...scope.outputs.keys()].map((each) => `"${each}"`).join(", ");

@@ -1,10 +1,11 @@
 /** Another model beside the one that is being trained, in its graph: given the same samples, its weights stored. */
 import { infer } from "../analysis/infer.ts";
-import { PithError } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
+import { Miss, PithError } from "../errors.ts";
+import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { mergeGraph } from "../graph/inline.ts";
 import type { Model } from "../graph/model.ts";
+import { replaceNode } from "../graph/replace.ts";
 import { type Context, fixInputs, raiseOpset } from "../passes/index.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { zeros } from "../tensor/dense.ts";
@@ -12,7 +13,7 @@ import { dimsText, dimValue, elementCount, fixedDims, isSymbolic, sameDims } fro
 import { typeCodes } from "../tensor/types.ts";
 import { type NamedValues, namedValues } from "./loss.ts";
 
-/** Puts a copy of the teacher into the student's graph, whose inputs it reads. Both are written in the newer operator set of the two. */
+/** Puts a copy of the teacher, in inference mode, into the student's graph, whose inputs it reads. Both are written in the newer operator set of the two. */
 export async function teacherBeside(
   model: Model,
   emit: Emit,
@@ -21,6 +22,7 @@ export async function teacherBeside(
 ): Promise<NamedValues> {
   const teacher = (typeof reference === "string" ? await context.open(reference) : reference).clone();
   teacher.graph.operators ??= model.graph.operators;
+  freeze(teacher);
   const version = Math.max(model.opsets.get("") ?? 1, teacher.opsets.get("") ?? 1);
   raiseOpset(model, version);
   raiseOpset(teacher, version);
@@ -52,6 +54,18 @@ export async function teacherBeside(
   infer(teacher);
   const { outputs, values } = mergeGraph(model, teacher, "teacher.", inputs);
   return namedValues("teacher", outputs, values, () => teacher);
+}
+
+/** Nodes whose file states training mode compute as in inference: dropout and statistics of a batch would make the answers noise. */
+function freeze(teacher: Model): void {
+  const inference = infer(teacher);
+  for (const node of [...teacher.graph.nodes()]) {
+    const bound = inference.at(node);
+    const form = bound instanceof Miss ? undefined : bound.training();
+    if (form?.inference === undefined) continue;
+    const emit = emitInto(teacher, { before: node, by: "train", onNode: inference.visit });
+    replaceNode(node, form.inference(emit, node.inputs).slice(0, node.outputs.length));
+  }
 }
 
 /** Dimensions of the other inputs, where names of sizes tell them. */

@@ -43,6 +43,14 @@ export function squaredError(writing: Writing, pair: Pair): Value {
   return meanOfFeatures(writing, square(emit, difference(emit, pair)));
 }
 
+export const outputMse = imitation({
+  name: "output-mse",
+  meaning: "squared error of each output of floats, as it is: numbers, boxes, images",
+  reads: "outputs",
+  settings: {},
+  write: (writing, [pair]) => squaredError(writing, pair),
+});
+
 export const fitnets = imitation({
   name: "fitnets",
   meaning:
@@ -286,7 +294,7 @@ export const contrastive = imitation({
   name: "contrastive",
   meaning:
     "InfoNCE in the batch: a sample's vector is nearer to the teacher's of the same sample than to others; temperature=0.07; sides=both or student (van den Oord et al. 2018, arXiv 1807.03748)",
-  reads: "outputs",
+  reads: "output",
   settings: { temperature: positive, sides: v.optional(v.picklist(["both", "student"])) },
   write(writing, [pair], { temperature = 0.07, sides = "both" }) {
     const count = requireSeveral(pair);
@@ -299,7 +307,7 @@ export const pairwiseSimilarity = imitation({
   name: "pairwise-similarity",
   meaning:
     "squared error of the cosines of all samples with each other, whatever the widths (as Tung and Mori 2019 do for features)",
-  reads: "outputs",
+  reads: "output",
   settings: {},
   write(writing, [pair]) {
     const { emit } = writing;
@@ -317,7 +325,7 @@ export const embedding = imitation({
   name: "embedding",
   meaning:
     "mse=0.2 of a sample's vector + cosine=0.8 of its direction, projected where widths differ (as sentence embeddings are distilled)",
-  reads: "outputs",
+  reads: "output",
   settings: { mse: number, cosine: number },
   write(writing, [given], { mse = 0.2, cosine = 0.8 }) {
     const { emit } = writing;

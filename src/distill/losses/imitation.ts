@@ -26,14 +26,15 @@ export type Pairs = readonly [Pair, ...Pair[]];
 /**
  * What a loss reads, unless `student` and `teacher` name it:
  * - `answers`: scores [rows, classes] of the outputs; a pair for each teacher.
- * - `outputs`: the outputs as they are.
+ * - `output`: the main output as it is.
+ * - `outputs`: each output of floats as it is.
  * - `features`: what matched layers make: maps [batch, channels, height, width], tokens [batch, tokens, width] or vectors [batch, width].
  * - `flows`: two features in a row.
  * - `attention`: scores before the softmax [batch, heads, queries, keys] of matched attentions.
  * - `attended`: these scores, and values [batch, heads, tokens, width].
  * - `relations`: queries, keys and values [batch, heads, tokens, width].
  */
-export type Reading = "answers" | "outputs" | "features" | "flows" | "attention" | "attended" | "relations";
+export type Reading = "answers" | "output" | "outputs" | "features" | "flows" | "attention" | "attended" | "relations";
 
 /** What a formula is written with, besides what it compares. */
 export interface Writing {

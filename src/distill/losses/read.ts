@@ -3,6 +3,7 @@ import type { Attention, Heads } from "../../analysis/attention.ts";
 import { Miss, PithError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
+import { isFloat } from "../../tensor/convert.ts";
 import { float32 } from "../../tensor/dense.ts";
 import { dimsText, elementCount, fixedDims } from "../../tensor/dims.ts";
 import { random } from "../../tensor/random.ts";
@@ -39,6 +40,7 @@ interface About {
 /** How many values of each side a reading takes, and what they are. */
 const parts: Readonly<Record<Reading, readonly string[]>> = {
   answers: ["scores"],
+  output: ["an output"],
   outputs: ["an output"],
   features: ["features"],
   flows: ["the first layer", "the second"],
@@ -158,7 +160,8 @@ const outputLike = ({ name }: Value, teacher: NamedValues): Value => teacher.out
 function tokensOf(value: Value, reads: Reading): readonly [number, number] | undefined {
   const [samples = 1, ...rest] = sizeOf(value);
   if (rest.length === 2) return [samples, rest[0] ?? 1];
-  if (reads === "features" || reads === "flows" || reads === "outputs" || rest.length !== 3) return undefined;
+  if (reads === "features" || reads === "flows" || reads === "output" || reads === "outputs" || rest.length !== 3)
+    return undefined;
   const [, queries = 1, keys = 1] = rest;
   return reads === "relations" || queries === keys ? [samples, queries] : undefined;
 }
@@ -181,10 +184,11 @@ function pairsOf(
     });
     return first === undefined ? [] : [[first, ...others]];
   }
-  if (reads === "outputs") {
+  if (reads === "output") {
     const student = outputOf(scope);
     return [[{ student, teacher: outputLike(student, teacher) }]];
   }
+  if (reads === "outputs") return outputPairs(scope, teacher);
   if (reads === "attention" || reads === "attended" || reads === "relations")
     return attentionPairs(scope, teacher, reads);
   const matched = matchLayers(scope.network(), teacher.network(), match);
@@ -203,6 +207,22 @@ function pairsOf(
       ),
     );
   return found.slice(1).map((pair, at) => [found[at] ?? pair, pair] as const);
+}
+
+/** Outputs of floats by name; by place where both have as many. */
+function outputPairs(scope: LossScope, teacher: NamedValues): readonly Pairs[] {
+  const floats = ({ outputs }: NamedValues): readonly Value[] =>
+    [...outputs.values()].filter(({ type }) => isFloat(type?.type ?? "string"));
+  const [own, theirs] = [floats(scope), floats(teacher)];
+  const found = own.flatMap((student, at): readonly Pairs[] => {
+    const other = teacher.outputs.get(student.name) ?? (own.length === theirs.length ? theirs[at] : undefined);
+    return other === undefined ? [] : [[{ student, teacher: other }]];
+  });
+  if (found.length > 0) return found;
+  const names = [own, theirs].map((values) => values.map(({ name }) => `"${name}"`).join(", ") || "none");
+  throw new PithError("E_NAME", `Outputs of floats differ in name and number: ${names.join("; the teacher's are ")}.`, {
+    hint: "Name those to compare: output-mse(student=…, teacher=…).",
+  });
 }
 
 /** Scores of all attentions; of the last one what it is made of, as MiniLM takes it. */

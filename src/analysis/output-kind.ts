@@ -1,10 +1,11 @@
 /** What a model answers with, as far as the names, types and dimensions of its outputs tell. */
-import { distributionOf } from "../analysis/distribution.ts";
-import { type Inference, infer } from "../analysis/infer.ts";
+
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { type Dim, elementCount } from "../tensor/dims.ts";
+import { distributionOf } from "./distribution.ts";
+import { type Inference, infer } from "./infer.ts";
 
 /** Names that exporters give to vectors of meaning. */
 const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
@@ -102,9 +103,17 @@ export function mainOutput(model: Model, output: string | undefined): string | u
   if (output !== undefined) return output;
   const { outputs } = model.graph;
   const inference = infer(model);
-  const hasFloats = (value: Value): boolean => isFloat(inference.operand(value)?.type ?? value.type?.type ?? "string");
   const tensors = outputs.filter(
     (value) => value.foreign === undefined && inference.operand(value)?.container === undefined,
   );
-  return (outputs.find(({ name }) => name === "logits") ?? tensors.find(hasFloats) ?? tensors[0] ?? outputs[0])?.name;
+  return (outputs.find(({ name }) => name === "logits") ?? mainOf(tensors) ?? outputs[0])?.name;
+}
+
+/** "logits", else the first of floats, else the first. */
+export function mainOf(outputs: readonly Value[]): Value | undefined {
+  return (
+    outputs.find(({ name }) => name === "logits") ??
+    outputs.find(({ type }) => isFloat(type?.type ?? "string")) ??
+    outputs[0]
+  );
 }
