@@ -9,7 +9,7 @@ import { parseModel } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
 import { conv2d, flatten, linear, network, relu } from "../nn/index.ts";
 import { open } from "../onnx/index.ts";
-import { float32, int64 } from "../tensor/dense.ts";
+import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import { train } from "../train/index.ts";
 import { lora } from "./lora.ts";
@@ -103,6 +103,29 @@ test("one layer gets one adapter", async () => {
   await lora(model, { rank: 2, layers: "fc" });
   const { changes } = await lora(model, { rank: 2 });
   expect(changes.map(({ at }) => at)).toEqual(["conv", "grouped"]);
+});
+
+test("nor a second one from a file", async () => {
+  const model = await adaptedAndTrained();
+  const file = joinPath(temporaryFolder(), "adapters.onnx");
+  await lora(model.clone(), { merge: true, save: file });
+  const before = await answers(model);
+  const { changes, misses } = await lora(model, { from: file });
+  expect(changes).toEqual([]);
+  expect(misses.map(({ at, reason }) => [at, reason])).toEqual(
+    ["conv", "grouped", "fc"].map((name) => [name, "it has an adapter already: merge that one first"]),
+  );
+  expect(await answers(model)).toEqual(before);
+});
+
+test("a file whose two matrices are of other ranks is refused", async () => {
+  const file = joinPath(temporaryFolder(), "adapters.onnx");
+  await lora(await adaptedAndTrained(), { merge: true, save: file });
+  const broken = await open(file);
+  const up = broken.graph.value("fc.lora.up.weight");
+  if (up === undefined) throw new Error("no such adapter");
+  up.tensor = inMemory(float32([5, 3], new Float32Array(15)));
+  await expect(lora(net(), { from: broken })).rejects.toMatchObject({ code: "E_SHAPE_MISMATCH" });
 });
 
 test("a rank that is none is a miss", async () => {

@@ -81,6 +81,8 @@ export const lora = definePass({
   options: loraOptions,
   command: {
     suffix: ({ merge }) => (merge === true ? ".merged" : ".lora"),
+    reads: ["from"],
+    writes: ["save"],
     examples: [
       'lora model.onnx --rank 8 --layers "*attention*"',
       "lora model.lora.trained.onnx --merge --save adapters.onnx -o model.merged.onnx",
@@ -115,12 +117,16 @@ const whole = ({ role }: Layer): readonly number[] => (role.strides ?? []).map((
 const storeScale = (model: Model, layer: Layer, scale: Dense): Value =>
   model.graph.addTensor(scaleName(layer.name), inMemory(scale), buffer);
 
+/** Those that have an adapter, and its own. */
+const adaptedLayers = (model: Model): ReadonlySet<string> =>
+  new Set(adapters(model).flatMap(({ base, down, up }) => [base, down, up].map(({ name }) => name)));
+
 async function insertNew(
   model: Model,
   { rank, alpha = rank, ...selection }: v.InferOutput<typeof loraOptions>,
   { seed }: Context,
 ): Promise<Outcome> {
-  const own = new Set(adapters(model).flatMap(({ base, down, up }) => [base, down, up].map(({ name }) => name)));
+  const own = adaptedLayers(model);
   const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !own.has(name));
   return insert(model, chosen, async (layer) => {
     const dims = fixedDims(layer.effective.type?.dims) ?? [];
@@ -149,7 +155,9 @@ async function insertSaved(model: Model, reference: string | Model, { open }: Co
   if (names.length === 0)
     throw new PithError("E_OPTION", "from: the model has no adapters.", { hint: "`save` writes those of a model." });
   const chosen = selectLayers(layersOf(model, infer(model)), { layers: names });
+  const own = adaptedLayers(model);
   return insert(model, chosen, async (layer) => {
+    if (own.has(layer.name)) return new Miss("it has an adapter already: merge that one first", layer.name);
     const read = async (name: string): Promise<Dense> => {
       const tensor = graph.value(name)?.tensor;
       if (tensor === undefined)
@@ -162,7 +170,8 @@ async function insertSaved(model: Model, reference: string | Model, { open }: Co
     const fits =
       down.dims.length === dims.length &&
       down.dims.every((size, axis) => axis === role.out || size === dims[axis]) &&
-      up.dims[role.out] === dims[role.out];
+      up.dims[role.out] === dims[role.out] &&
+      up.dims[role.in] === (down.dims[role.out] ?? 0) / (role.out === 0 ? role.groups : 1);
     if (!fits) {
       const matrices = `[${down.dims}] and [${up.dims}]`;
       throw new PithError(

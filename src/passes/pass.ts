@@ -88,6 +88,9 @@ export interface PassCommand {
   readonly takes?: string;
   /** That model may be named by --student as well; where nothing names one, it is the reference. */
   readonly takesStudent?: true;
+  /** Options that name further files: those that are read, which the result must not overwrite, and those that are written, but by a dry run. */
+  readonly reads?: readonly string[];
+  readonly writes?: readonly string[];
   /** Command lines without the leading `pith`. */
   readonly examples: readonly string[];
   /** Whether what is pruned stays in the file as zeros. */

@@ -1,6 +1,6 @@
 /** quantize, factorize, distill, train: on models small enough to know every answer. */
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
@@ -265,6 +265,39 @@ describe("factorize and distill", () => {
     expect(await pith("distill", "--data", at("points.csv"))).toMatchObject({
       code: 2,
       err: expect.stringContaining("No model is named"),
+    });
+  });
+});
+
+describe("files beside the model and the result", () => {
+  test("a dry run of lora saves no adapters, and none are saved over the model or the result", async () => {
+    const [adapted, out, adapters] = [at("hidden.lora.onnx"), at("hidden.merged.onnx"), at("adapters.onnx")];
+    expect(await pith("lora", at("hidden.onnx"), "--rank", "1")).toMatchObject({ code: 0 });
+    const merge = ["lora", adapted, "--merge", "-o", out];
+    const original = readFileSync(adapted);
+    expect(await pith(...merge, "--save", adapters, "--dry-run")).toMatchObject({ code: 0 });
+    expect(existsSync(adapters)).toBe(false);
+    for (const [file, what] of [
+      [adapted, "is the model itself"],
+      [out, "is the result itself"],
+    ] as const)
+      expect(await pith(...merge, "--save", file)).toMatchObject({ code: 2, err: expect.stringContaining(what) });
+    expect(readFileSync(adapted).equals(original)).toBe(true);
+    expect(await pith(...merge, "--save", at("none/adapters.onnx"))).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("there is no folder"),
+    });
+    expect(await pith(...merge, "--save", adapters)).toMatchObject({ code: 0 });
+    const over = await pith("lora", at("hidden.onnx"), "--from", adapters, "-o", adapters);
+    expect(over).toMatchObject({ code: 2, err: expect.stringContaining("is the file of --from") });
+  });
+
+  test("distill writes over none of its teachers", async () => {
+    const teachers = ["--teacher", at("right.onnx"), "--other-teachers", `${at("mixed.onnx")},${at("near.onnx")}`];
+    const words = [...teachers, "--data", at("points.csv"), "--epochs", "1", "--force"];
+    expect(await pith("distill", at("zero.onnx"), ...words, "-o", at("near.onnx"))).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("is the file of --other-teachers: the result would overwrite it."),
     });
   });
 });

@@ -54,6 +54,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
   const { id: name, summary, command, reference, data: needs } = pass;
   if (command === undefined) throw new Error(`The pass ${name} is no command.`);
   const { suffix, results, takes = "the model", takesStudent = false, examples, next, storesZeros } = command;
+  const { reads = [], writes = [] } = command;
   return defineCommand({
     name,
     summary: `${summary[0]?.toLowerCase()}${summary.slice(1)}`,
@@ -95,9 +96,19 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const given = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
       fitting(pass.options, { ...session.passed, ...given }, `See pith ${name} --help.`);
       const out = options.out ?? outputName(model, suffix(session.passed));
-      const named = reference === undefined ? [] : [[`the ${reference}`, aim] as const];
-      await requireOther(out, [["the model itself", model], ["the data", data?.path], ...named]);
+      const filesOf = (keys: readonly string[]) =>
+        keys.flatMap((key) =>
+          [session.passed[key]].flat().map((path) => [`the file of ${flagName(key)}`, path] as const),
+        );
+      const named = [...(reference === undefined ? [] : [[`the ${reference}`, aim] as const]), ...filesOf(reads)];
+      const inputs = [["the model itself", model] as const, ["the data", data?.path] as const, ...named];
+      await requireOther(out, inputs);
       await requireWritable(out);
+      for (const [, path] of filesOf(writes)) {
+        if (typeof path !== "string") continue;
+        await requireOther(path, [...inputs, ["the result itself", out]]);
+        await requireWritable(path);
+      }
       const { checkpoint } = session.passed;
       if (typeof checkpoint === "string") {
         await requireFreeFolder(checkpoint, session.passed.resume === true);
@@ -107,7 +118,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         await requireWritableFolder(checkpoint, ["last.onnx", "best.onnx"]);
       }
       const replaced = await isThere(out);
-      const settings = { options: session.passed, data, metric, output, maxDrop, strict, force, dryRun };
+      const kept = Object.entries(session.passed).filter(([key]) => !(dryRun && writes.includes(key)));
+      const settings = { options: Object.fromEntries(kept), data, metric, output, maxDrop, strict, force, dryRun };
       const input = { command: name, model, out, seed: session.seed, ...settings };
       const work = () => session.job<typeof passJob>("pass", input, `${name} ${model}`);
       const result = await withoutLeftovers(out, work).catch((error: unknown) => {
