@@ -150,7 +150,7 @@ export const weightNeeds = {
   // ONNX Runtime converts bfloat16, and has no product of it, so that a mask would not load.
   prune: { types: ["float32", "float64", "float16"], untied: true },
   quantize: { inside: true },
-  factorize: { types: ["float32", "float64"], read: "unrounded", product: "chain", untied: true },
+  factorize: { types: ["float32", "float64", "float16"], read: "unrounded", product: "chain", untied: true },
   solve: { read: "stored", product: "alone", unshared: true, untied: true },
   fuse: { types: ["float32"], read: "stored", product: "alone", unshared: true },
 } as const satisfies Readonly<Record<string, WeightNeeds>>;

@@ -122,14 +122,20 @@ export class Calibration {
   }
 
   /**
-   * A statistic of what comes into a layer (`Features`), or why it has none. From here on the layer may change, and the model behind it.
+   * A statistic of what comes into a layer (`Features`), or into several together, the first of them first; or why there is none. From here on the
+   * (first) layer may change, and the model behind it.
    * @throws PithError E_STOPPED on the signal.
    */
-  async collect<R>(layer: Layer, statistic: Statistic<R>): Promise<R | Miss> {
-    const features = featuresOf(layer);
-    if (features instanceof Miss) return features;
-    await this.reach(layer.node);
-    return this.observe(features, statistic);
+  async collect<R>(layer: Layer | readonly Layer[], statistic: Statistic<R>): Promise<R | Miss> {
+    const all = "node" in layer ? [layer] : layer;
+    const running = statistic.begin();
+    for (const [at, one] of all.entries()) {
+      const features = featuresOf(one);
+      if (features instanceof Miss) return features;
+      if (at === 0) await this.reach(one.node);
+      for await (const batch of this.features(features, statistic)) await running.add(batch);
+    }
+    return running.end();
   }
 
   /** A statistic of a value of the model as it is now. */

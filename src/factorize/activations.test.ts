@@ -3,9 +3,12 @@ import { describe, expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
 import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
+import { fromDense, multiply } from "../math/index.ts";
 import { conv2d, flatten, linear, network, relu } from "../nn/index.ts";
-import { float32 } from "../tensor/dense.ts";
+import { float32, int64 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
+import type { Dense } from "../tensor/types.ts";
 import { factorize } from "./factorize.ts";
 
 const count = 64;
@@ -152,4 +155,71 @@ test.each(["whitening", "asvd"] as const)("%s of inputs that are NaN names the l
     code: "E_DATA",
     message: 'Inputs of "fc" are NaN or infinite on the samples.',
   });
+});
+
+/** Two layers of one weight, and what it is multiplied with in both together. */
+async function productOf(model: Model): Promise<readonly number[]> {
+  const names = ["down", "up"].map((part) => [...model.graph.values()].find(({ name }) => name.includes(`.${part}.`)));
+  const [down, up] = await Promise.all(names.map(async (value) => fromDense((await value?.tensor?.read()) as Dense)));
+  return down === undefined || up === undefined ? [] : [...multiply(up, down).data];
+}
+
+test("a weight that several layers read is weighed by what comes into all of them", async () => {
+  const [x, u] = [correlated(12, 1), correlated(12, 1).map((value, at) => value * Math.sin(at))];
+  const shared = parseModel(`opset 17
+graph (x: float32[batch, 12], u: float32[batch, 12]) -> (y, z) {
+  w: float32[10, 12] = random(seed 1)
+  y = Gemm "a" (x, w) {transB=1}
+  z = Gemm "b" (u, w) {transB=1}
+}`);
+  const once = parseModel(`opset 17
+graph (x: float32[batch, 12]) -> (y) {
+  w: float32[10, 12] = random(seed 1)
+  y = Gemm "a" (x, w) {transB=1}
+}`);
+  const settings = { rank: 3, activations: "whitening", timing: false } as const;
+  const both = memory("both", { x: float32([count, 12], x), u: float32([count, 12], u) });
+  const stacked = memory("stacked", { x: float32([2 * count, 12], Float32Array.from([...x, ...u])) });
+  const first = memory("first", { x: float32([count, 12], x) });
+  const alone = once.clone();
+  await factorize(shared, { ...settings, data: both, samples: count });
+  await factorize(once, { ...settings, data: stacked, samples: 2 * count });
+  await factorize(alone, { ...settings, data: first, samples: count });
+  const [found, expected, other] = [await productOf(shared), await productOf(once), await productOf(alone)];
+  expect(relative(found, expected)).toBeLessThan(1e-5);
+  expect(relative(other, expected)).toBeGreaterThan(0.01);
+});
+
+test("a budget that is spread by fewer inputs than a layer has numbers is warned of", async () => {
+  const warned = async (samples: number): Promise<readonly string[]> => {
+    const texts: string[] = [];
+    const model = network({ fc: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
+    const data = memory("correlated", { input: float32([samples, 12], correlated(12, 1).slice(0, 12 * samples)) });
+    const options = { budget: 0.7, activations: "whitening", data, timing: false } as const;
+    await factorize(model, options, { log: ({ text, level }) => void (level === "warning" && texts.push(text)) });
+    return texts;
+  };
+  expect(await warned(5)).toEqual([
+    'layer "fc": fewer inputs were seen than each has numbers, so the budget takes their ranks for lower than they are. Use more `samples`.',
+  ]);
+  expect(await warned(12)).toEqual([]);
+});
+
+test("a layer whose inputs cannot be weighed says that its weight alone decided, and why", async () => {
+  const model = parseModel(`opset 17
+graph (ids: int64[batch, 4]) -> (y) {
+  table: float32[40, 16] = random(seed 1)
+  w: float32[16, 16] = random(seed 2)
+  e = Gather "embedding" (table, ids)
+  y = MatMul "fc" (e, w)
+}`);
+  const ids = int64(
+    [count, 4],
+    Array.from({ length: 4 * count }, (_, at) => (at * 7) % 40),
+  );
+  const data = memory("ids", { ids });
+  const { changes } = await factorize(model, { ratio: 0.6, activations: "whitening", data, timing: false });
+  const said = new Map(changes.map(({ at, what }) => [at, what]));
+  expect(said.get("embedding")).toContain(" of its weight alone (it is an embedding lookup, without a matrix product)");
+  expect(said.get("fc")).not.toContain("alone");
 });

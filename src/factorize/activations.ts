@@ -18,7 +18,7 @@ import type { FactorizeOptions } from "./options.ts";
 interface Weighing {
   /** Of what ‖(W - Ŵ) S‖ / ‖W S‖ is the relative error. */
   readonly errorOf: string;
-  weigh(calibration: Calibration, layer: Layer, multiply: Multiply): Promise<Weights | Miss>;
+  weigh(calibration: Calibration, readers: readonly Layer[], multiply: Multiply): Promise<Weights | Miss>;
 }
 
 interface Weights {
@@ -31,20 +31,20 @@ interface Weights {
 const table = {
   whitening: {
     errorOf: "outputs",
-    async weigh(calibration, layer, multiply) {
-      const gram = await calibration.collect(layer, gramMatrices(multiply));
+    async weigh(calibration, readers, multiply) {
+      const gram = await calibration.collect(readers, gramMatrices(multiply));
       if (gram instanceof Miss) return gram;
-      requireNumbers(layer, gram.groups);
+      requireNumbers(readers, gram.groups);
       return { roots: await Promise.all(gram.groups.map((group) => squareRoot(group, multiply))), rows: gram.rows };
     },
   },
   asvd: {
     errorOf: "weighed weights",
-    async weigh(calibration, layer) {
-      const means = await calibration.collect(layer, meanMagnitudes);
+    async weigh(calibration, readers) {
+      const means = await calibration.collect(readers, meanMagnitudes);
       if (means instanceof Miss) return means;
       const roots = means.map((group) => diagonal(group.map(Math.sqrt)));
-      requireNumbers(layer, roots);
+      requireNumbers(readers, roots);
       // One input says how large each of its numbers is.
       return { roots, rows: Number.POSITIVE_INFINITY };
     },
@@ -55,9 +55,9 @@ export type Activations = keyof typeof table;
 export const activations = Object.keys(table) as readonly Activations[];
 export const weighings: Readonly<Record<Activations, Weighing>> = table;
 
-/** What layers' inputs are weighed by; undefined of all, where they are not. Layers are asked for in their order. */
+/** What layers' inputs are weighed by; undefined of all, where they are not. Layers are asked for in their order, with those that share the weight. */
 export interface Inputs {
-  of(layer: Layer): Promise<Weights | Miss | undefined>;
+  of(readers: readonly Layer[]): Promise<Weights | Miss | undefined>;
   release(): Promise<void>;
 }
 
@@ -73,13 +73,14 @@ export async function inputsOf(
   if (data === undefined)
     throw new PithError("E_OPTION", `"data": ${by} needs samples, and none are given.`, { hint: "Give a data set." });
   const seen = await calibrate(model, { data, samples }, context);
-  return { of: (layer) => weighings[by].weigh(seen, layer, multiply), release: () => seen.release() };
+  return { of: (readers) => weighings[by].weigh(seen, readers, multiply), release: () => seen.release() };
 }
 
 /** @throws PithError E_DATA for samples that give a layer NaN or infinity. */
-function requireNumbers({ name }: Layer, groups: readonly Matrix[]): void {
+function requireNumbers(readers: readonly Layer[], groups: readonly Matrix[]): void {
   if (groups.every(({ data }) => data.every(Number.isFinite))) return;
-  throw new PithError("E_DATA", `Inputs of "${name}" are NaN or infinite on the samples.`);
+  const names = readers.map(({ name }) => `"${name}"`).join(", ");
+  throw new PithError("E_DATA", `Inputs of ${names} are NaN or infinite on the samples.`);
 }
 
 function diagonal(values: Float64Array): Matrix {

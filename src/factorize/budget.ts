@@ -6,6 +6,7 @@
  * budget holds, which is best up to the last point (Lagrange; "water-filling").
  */
 import { Miss } from "../errors.ts";
+import { integer } from "../evaluate/numbers.ts";
 import type { Cost } from "./decomposition.ts";
 import type { Choice } from "./ranks.ts";
 
@@ -43,11 +44,14 @@ export function asked(
 
 /**
  * What each of the layers becomes; undefined where it stays. A Miss where the least of all is too much.
- * @param most what they may cost together.
+ * @param model what the whole model costs, and the share of it that may be left.
  */
-export function allocate(layers: readonly Asked[], most: number): readonly (Choice | undefined)[] | Miss {
+export function allocate(
+  layers: readonly Asked[],
+  { total: all, share, cost }: { readonly total: number; readonly share: number; readonly cost: keyof Cost },
+): readonly (Choice | undefined)[] | Miss {
   const now = layers.map(({ whole }): Option => ({ cost: whole, loss: 0, planned: undefined }));
-  let total = now.reduce((sum, { cost }) => sum + cost, 0);
+  let total = all;
   const moves = layers.flatMap(({ whole, options }, layer) => {
     const hull = lowerHull([{ cost: whole, loss: 0, planned: undefined }, ...options]);
     return hull.slice(1).map((to, index) => {
@@ -56,17 +60,22 @@ export function allocate(layers: readonly Asked[], most: number): readonly (Choi
     });
   });
   for (const { layer, to } of moves.toSorted((a, b) => a.price - b.price)) {
-    if (total <= most) break;
+    if (total <= share * all) break;
     const from = now[layer]?.cost ?? 0;
     // The last move needs not go all the way.
-    const enough = (layers[layer]?.options ?? []).filter(({ cost }) => cost >= to.cost && total - from + cost <= most);
+    const enough = (layers[layer]?.options ?? []).filter(
+      ({ cost }) => cost >= to.cost && total - from + cost <= share * all,
+    );
     const next = enough.reduce((best, one) => (one.loss < best.loss ? one : best), to);
     now[layer] = next;
     total += next.cost - from;
   }
-  return total <= most
-    ? now.map(({ planned }) => planned)
-    : new Miss("the budget is too small: rank 1 everywhere leaves more");
+  if (total <= share * all) return now.map(({ planned }) => planned);
+  const what = cost === "macs" ? "multiply-accumulates" : "weights";
+  const left = `${integer(total)} of ${integer(all)} ${what}, and ${integer(share * all)} are allowed`;
+  const least = Math.ceil((1000 * total) / all) / 1000;
+  const hint = least < 1 ? `the least \`budget\` that can be kept is ${least}` : "no layer can be made smaller";
+  return new Miss(`the lowest ranks leave ${left}: ${hint}`, "budget");
 }
 
 /** The points, from the dearest to the cheapest, below which no line between two others lies. */

@@ -5,7 +5,7 @@ import { emitInto } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
 import { substitute } from "../graph/replace.ts";
 import type { ChainPart } from "../ops/index.ts";
-import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
+import { type FloatType, fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Part, type PartShape, type Problem, product } from "./decomposition.ts";
@@ -59,10 +59,16 @@ export function partDims(
   });
 }
 
+/** The type that a layer computes in: that of its factors. */
+export function factorType({ effective }: Layer): FloatType {
+  const type = effective.type?.type;
+  return type !== undefined && isFloat(type) ? type : "float32";
+}
+
 /** Stores what a decomposition made of a layer's weight, under the layer's name and the parts'. */
 export function storeParts(model: Model, layer: Layer, dims: readonly number[], parts: readonly Part[]): StoredChain {
   const { name, role, weight } = layer;
-  const type = weight.tensor?.type === "float64" ? "float64" : "float32";
+  const type = factorType(layer);
   const store = ({ name: part, matrices, window }: Part): ChainPart => {
     const [{ rows, columns } = { rows: 0, columns: 0 }] = matrices;
     const own = partDims(layer, dims, { rows, columns, window });

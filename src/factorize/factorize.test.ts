@@ -12,6 +12,7 @@ import { fromDense, type Matrix, multiply } from "../math/index.ts";
 import { linear, network, relu } from "../nn/index.ts";
 import type { Context } from "../passes/index.ts";
 import { quantize } from "../quantize/index.ts";
+import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { dimValue, elementCount } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
@@ -525,17 +526,17 @@ graph (x: float32[batch, 8, 12, 12]) -> (y: float32[batch, 4]) {
     [...model.graph.values()].reduce((sum, { tensor }) => sum + elementCount(tensor?.dims ?? [0]), 0);
 
   it("takes the method that loses least at a share of the weights, or of the multiply-accumulates", async () => {
-    const errorsBy = async (options: FactorizeOptions): Promise<readonly number[]> => {
+    const errorsBy = async (options: FactorizeOptions): Promise<ReadonlyMap<string, number>> => {
       const { changes } = await factorize(convolutions(), { layers: ["a", "b", "c"], ...options });
-      return changes.map(({ what }) => Number(/relative error ([\d.]+)/.exec(what)?.[1]));
+      return new Map(changes.map(({ at, what }) => [at, Number(/relative error ([\d.]+)/.exec(what)?.[1])]));
     };
     for (const cost of ["weights", "macs"] as const) {
       const best = await errorsBy({ ratio: 0.5, cost });
-      expect(best).toHaveLength(3);
+      expect(best.size).toBe(3);
       for (const method of ["svd", "input-channels", "spatial", "tucker2"] as const) {
         const others = await errorsBy({ ratio: 0.5, cost, method });
         for (const [at, error] of others.entries())
-          expect(best[at], `${method} of ${cost}`).toBeLessThanOrEqual(error + 1e-9);
+          expect(best.get(at), `${method} of ${cost}`).toBeLessThanOrEqual(error + 1e-9);
       }
     }
   });
@@ -586,13 +587,58 @@ graph (x: float32[batch, 16]) -> (y: float32[batch, 16]) {
     expect((await factorize(model, { budget: 0.7 })).changes.map(({ at }) => at)).toEqual(["a", "b"]);
   });
 
-  it("refuses a budget that rank 1 everywhere does not keep, and changes nothing", async () => {
+  it("refuses a budget that rank 1 everywhere does not keep, changes nothing, and says which budget could be kept", async () => {
     const model = convolutions();
     const before = structureHash(model);
     const { changes, misses } = await factorize(model, { budget: 0.01 });
     expect(changes).toEqual([]);
-    expect(misses.at(-1)?.reason).toBe("the budget is too small: rank 1 everywhere leaves more");
+    expect(misses.at(-1)).toMatchObject({
+      at: "budget",
+      reason:
+        "the lowest ranks leave 142 of 3,936 weights, and 39 are allowed: the least `budget` that can be kept is 0.037",
+    });
     expect(structureHash(model)).toBe(before);
+    expect((await factorize(model.clone(), { budget: 0.036 })).changes).toEqual([]);
+    await factorize(model, { budget: 0.037 });
+    expect(weightsOf(model)).toBe(142);
+  });
+
+  it("lists the layer that loses most first", async () => {
+    const { changes } = await factorize(mlp(), { overrides: { fc1: { ratio: 0.9 }, fc2: { rank: 1 } } });
+    expect(changes.map(({ at }) => at)).toEqual(["fc2", "fc1"]);
+  });
+
+  it("stores the factors of a float16 weight in float16", async () => {
+    const model = parseModel(`opset 17
+graph (x: float16[3, 32]) -> (y) {
+  w: float16[24, 32] parameter = random(seed 1)
+  b: float16[24] = random(seed 2)
+  y = Gemm "fc" (x, w, b) {transB=1}
+}`);
+    const x = fromNumbers(
+      "float16",
+      [3, 32],
+      Array.from({ length: 96 }, (_, at) => Math.sin(at)),
+    );
+    const numbers = async (of: Model) => {
+      const session = await engine.load(of);
+      const { y } = await session.run({ x });
+      await session.release();
+      return y === undefined ? [] : [...toFloat64(y)];
+    };
+    const before = await numbers(model);
+    const { changes } = await factorize(model, { layers: "fc", rank: 13 });
+    expect(changes[0]?.what).toContain("rank 13, relative error");
+    expect(["fc.down.weight", "fc.up.weight"].map((name) => model.graph.value(name)?.tensor?.type)).toEqual([
+      "float16",
+      "float16",
+    ]);
+    expect(verify(model)).toEqual([]);
+    const error = Number(/relative error ([\d.]+)/.exec(changes[0]?.what ?? "")?.[1]);
+    const after = await numbers(model);
+    const apart = Math.hypot(...after.map((value, at) => value - (before[at] ?? 0))) / Math.hypot(...before);
+    expect(apart).toBeGreaterThan(0);
+    expect(apart).toBeLessThan(1.5 * error);
   });
 
   it("leaves what excluded layers hold in the budget's reckoning, and rules of layers' own beside it", async () => {

@@ -28,12 +28,13 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { bitsOf } from "../tensor/types.ts";
 import { type Inputs, inputsOf, weighings } from "./activations.ts";
 import { type Asked, allocate, asked } from "./budget.ts";
-import { problemOf, replaceByChain, type StoredChain, storeParts } from "./chain.ts";
+import { factorType, problemOf, replaceByChain, type StoredChain, storeParts } from "./chain.ts";
 import { type Problem, wholeCost } from "./decomposition.ts";
 import { decompositions, methodsFor } from "./decompositions.ts";
-import { fourBitError, fourBitShare } from "./four-bits.ts";
+import { fourBitError, fourBitSize } from "./four-bits.ts";
 import { joinLayers, selectingJoined } from "./joint.ts";
 import { type FactorizeOptions, factorizeOptions, hasRule, type Options } from "./options.ts";
 import { type Choice, choicesFor } from "./ranks.ts";
@@ -44,7 +45,8 @@ import { createTimer, type Timer } from "./timing.ts";
  * Replaces layers by chains of thinner ones, in place.
  *
  * Works on every layer whose weight is a stored matrix (Gemm, MatMul, Einsum), a kernel (Conv) or a table (Gather), also behind a mask, whose zeros
- * go into the product, and behind a transposition. What would not get smaller, and what is none of these, comes back as a Miss.
+ * go into the product, and behind a transposition. Changes come with the largest relative error first. What would not get smaller, and what is none of
+ * these, comes back as a Miss.
  * @throws PithError E_OPTION where more than one of rank, energy, ratio and budget is given, E_NAME for layers that do not exist.
  * @example
  * const { misses } = await factorize(net, { layers: "fc1", rank: 32 });
@@ -141,22 +143,24 @@ async function factorizeLayers(walk: Walk, all: readonly Layer[], chosen: readon
   if (plan instanceof Miss) return { changes, misses: [...misses, plan] };
   const known = new Map<Value, Factors>();
   const done = plan?.size ?? 0;
+  const lost = (change: Change): number => walk.lost.get(change.at) ?? 0;
   for (const [index, layer] of fit.entries()) {
     stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
     context.progress(done + index, done + fit.length, layer.name);
     const { decidedBy } = ownOptions(options, layer);
-    const factors = known.get(layer.effective) ?? (await factorsOf(walk, layer, plan));
+    const factors = known.get(layer.effective) ?? (await factorsOf(walk, layer, fit, plan));
     if (factors instanceof Miss) {
       misses.push(factors);
       continue;
     }
     known.set(layer.effective, factors);
+    walk.lost.set(layer.name, factors.relativeError ** 2);
     replaceByChain(model, layer, factors);
     changes.push({ at: layer.name, what: factors.what, decidedBy });
   }
   if (changes.length > 0) removeReplaced(model, before);
   context.progress(done + fit.length, done + fit.length);
-  return { changes, misses };
+  return { changes: changes.toSorted((a, b) => lost(b) - lost(a)), misses };
 }
 
 /** The layers that can be chains, and why the others cannot. */
@@ -194,6 +198,7 @@ function rulesOf(options: Options, layer: Layer): Options {
 
 interface Factors extends StoredChain {
   readonly what: string;
+  readonly relativeError: number;
 }
 
 /** A node beyond these that reads a stored value, or what stored values make of it. */
@@ -210,20 +215,38 @@ function otherReader(value: Value, known: ReadonlySet<Node>, inference: Inferenc
   return undefined;
 }
 
-const nothingSeen = { roots: undefined, rows: Number.POSITIVE_INFINITY };
+interface LayerProblem extends Problem {
+  readonly dims: readonly number[];
+  /** How many inputs were seen, where that is fewer than each has numbers. */
+  readonly fewInputs: number | undefined;
+  /** Why the layer's inputs are not known, where they were asked for. */
+  readonly unseen: string | undefined;
+}
 
 async function problemAt(
-  { model, context, options, multiply, inputs: known }: Walk,
+  { model, context, options, multiply, inputs }: Walk,
   layer: Layer,
-): Promise<(Problem & { readonly dims: readonly number[]; readonly seen: number }) | Miss> {
+  fit: readonly Layer[],
+): Promise<LayerProblem | Miss> {
   const stored = await readStoredValue(model, layer.effective, context.engine);
   const broken = brokenNumbers(toFloat64(stored));
   if (broken !== undefined) return new Miss(`its weight ${broken}`, layer.name);
-  const found = await known.of(layer);
-  // Rows of a table are picked: by its weight alone.
-  const { roots: inputs, rows: seen } = found === undefined || found instanceof Miss ? nothingSeen : found;
+  // One factorization serves all that read the weight from this side.
+  const { effective, role } = layer;
+  const readers = fit.filter(
+    (one) => one.effective === effective && one.role.out === role.out && one.role.kind === role.kind,
+  );
+  const found = await inputs.of(readers);
+  const known = found instanceof Miss ? undefined : found;
   const { multiple } = options;
-  return { ...problemOf(layer, stored, { multiple, multiply, seed: context.seed, inputs }), dims: stored.dims, seen };
+  const problem = problemOf(layer, stored, { multiple, multiply, seed: context.seed, inputs: known?.roots });
+  const isFew = known !== undefined && known.rows < (problem.matrices[0]?.columns ?? 0);
+  return {
+    ...problem,
+    dims: stored.dims,
+    fewInputs: isFew ? known.rows : undefined,
+    unseen: found instanceof Miss ? found.reason : undefined,
+  };
 }
 
 type Plan = ReadonlyMap<Value, Choice | undefined>;
@@ -259,11 +282,13 @@ async function planned(walk: Walk, all: readonly Layer[], fit: readonly Layer[],
   const weighed = options.allocation === "sensitivity" ? await measured(walk) : () => 1;
   if (weighed instanceof Miss) return weighed;
   const found: { readonly layer: Layer; readonly asked: Asked }[] = [];
+  const few: string[] = [];
   for (const [index, layer] of own.entries()) {
     stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
     context.progress(index, own.length + fit.length, `singular values of ${layer.name}`);
-    const problem = await problemAt(walk, layer);
+    const problem = await problemAt(walk, layer, fit);
     if (problem instanceof Miss) continue;
+    if (problem.fewInputs !== undefined) few.push(layer.name);
     const methods = methodsFor(problem, rulesOf(options, layer).method);
     if (methods instanceof Miss) continue;
     const sharing = fit.filter(({ effective }) => effective === layer.effective);
@@ -278,11 +303,13 @@ async function planned(walk: Walk, all: readonly Layer[], fit: readonly Layer[],
     }
     found.push({ layer, asked: asked(choices, wholeCost(problem), options.cost, each) });
   }
-  const fixed = total - found.reduce((sum, one) => sum + one.asked.whole, 0);
-  const steps = allocate(
-    found.map((one) => one.asked),
-    share * total - fixed,
-  );
+  if (few.length > 0) {
+    const layers = few.length === 1 ? `layer "${few[0]}"` : `${few.length} layers, the first of them "${few[0]}"`;
+    const text = `${layers}: fewer inputs were seen than each has numbers, so the budget takes their ranks for lower than they are. Use more \`samples\`.`;
+    context.log({ id: "few-inputs", text, level: "warning" });
+  }
+  const asking = found.map((one) => one.asked);
+  const steps = allocate(asking, { total, share, cost: options.cost });
   if (steps instanceof Miss) return steps;
   return new Map(found.map(({ layer }, index) => [layer.effective, steps[index]]));
 }
@@ -310,11 +337,16 @@ const usualEnergy = 0.95;
 /** A chain that is so much slower is slower beyond what times vary by. */
 const slower = 0.97;
 
-async function factorsOf(walk: Walk, layer: Layer, plan: Plan | undefined): Promise<Factors | Miss> {
+async function factorsOf(
+  walk: Walk,
+  layer: Layer,
+  fit: readonly Layer[],
+  plan: Plan | undefined,
+): Promise<Factors | Miss> {
   const { model, options, timer } = walk;
   const { name } = layer;
   const rules = rulesOf(options, layer);
-  const problem = await problemAt(walk, layer);
+  const problem = await problemAt(walk, layer, fit);
   if (problem instanceof Miss) return problem;
   const whole = wholeCost(problem);
   const isAuto = !hasRule(rules);
@@ -341,19 +373,20 @@ async function factorsOf(walk: Walk, layer: Layer, plan: Plan | undefined): Prom
     );
   }
   const { parts, relativeError } = await decompositions[taken.method].factors(problem, taken.step);
-  walk.lost.set(name, relativeError ** 2);
   const sizes = [layer.outputs, layer.inputs, ...problem.kernel].join(" × ");
   const by = taken.method === "svd" ? "" : `${taken.method}, `;
   const of = problem.inputs && options.activations ? `of ${weighings[options.activations].errorOf} ` : "";
   const columns = problem.matrices[0]?.columns ?? 0;
-  const few = problem.seen < columns ? ` on ${problem.seen} inputs, fewer than their ${columns} numbers` : "";
-  const error = `relative error ${of}${relativeError.toFixed(3)}${few}`;
+  const { fewInputs, unseen } = problem;
+  const few = fewInputs === undefined ? "" : ` on ${fewInputs} inputs, fewer than their ${columns} numbers`;
+  const alone = unseen === undefined ? "" : ` of its weight alone (${unseen})`;
+  const error = `relative error ${of}${relativeError.toFixed(3)}${few}${alone}`;
   const time = speed === undefined ? "" : `, ${speed.toFixed(2)} × as fast`;
-  const fourBits =
-    taken.step.weights >= fourBitShare * whole.weights ? await fourBitError(problem) : Number.POSITIVE_INFINITY;
+  const areFewerBytes = taken.step.weights * bitsOf[factorType(layer)] >= fourBitSize * whole.weights;
+  const fourBits = areFewerBytes ? await fourBitError(problem) : Number.POSITIVE_INFINITY;
   const rather = fourBits < relativeError ? ` (4 bits take fewer bytes, and lose ${fourBits.toFixed(3)})` : "";
   const what = `${sizes} → ${by}${rankText(taken.step.ranks)}, ${error}${rather}${time}`;
-  return { ...storeParts(model, layer, problem.dims, parts), what };
+  return { ...storeParts(model, layer, problem.dims, parts), what, relativeError };
 }
 
 const rankText = (ranks: readonly number[]): string => `rank ${ranks.join(" × ")}`;

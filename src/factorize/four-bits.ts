@@ -4,8 +4,8 @@ import { type Problem, weighed } from "./decomposition.ts";
 
 const size = 32;
 
-/** Bytes for each float32 that they replace. */
-export const fourBitShare = (4 + 32 / size) / 32;
+/** Of each number, with its share of the scale. */
+export const fourBitSize = 4 + 32 / size;
 
 /** ‖W - Ŵ‖ / ‖W‖ over all groups, of what counts of them. */
 export async function fourBitError(problem: Problem): Promise<number> {

@@ -17,10 +17,11 @@ import { substitute } from "../graph/replace.ts";
 import { matrix } from "../math/index.ts";
 import { raiseOpset } from "../passes/index.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
-import { type FloatType, fromNumbers, toFloat64 } from "../tensor/convert.ts";
+import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { inMemory, int64 } from "../tensor/dense.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
+import { factorType } from "./chain.ts";
 import type { Options } from "./options.ts";
 
 /** The layers that were joined, by the name of what they became. */
@@ -61,7 +62,7 @@ function canBeJoined(layer: Layer): boolean {
   const biasDims = fixedDims(bias?.type?.dims);
   const isOneBias =
     role.biasInput === undefined || (bias?.tensor !== undefined && biasDims?.length === 1 && biasDims[0] === outputs);
-  const fits = requireWeight(layer, { ...weightNeeds.solve, types: ["float32", "float64"] }) === undefined;
+  const fits = requireWeight(layer, { ...weightNeeds.solve, types: weightNeeds.factorize.types }) === undefined;
   return (
     fits &&
     isOneBias &&
@@ -113,7 +114,7 @@ async function join(model: Model, group: readonly Layer[], name: string): Promis
     stacked.data.set(data, at);
     at += data.length;
   }
-  const type: FloatType = first.weight.tensor?.type === "float64" ? "float64" : "float32";
+  const type = factorType(first);
   const dims = (fixedDims(first.weight.type?.dims) ?? []).map((size, axis) => (axis === role.out ? outputs : size));
   const stored = (part: string, own: readonly number[], numbers: ArrayLike<number>, of: Value | undefined): Value =>
     model.graph.addTensor(`${name}.${part}`, inMemory(fromNumbers(type, own, numbers)), of?.role);

@@ -39,7 +39,7 @@ import { inMemory } from "../tensor/dense.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
-import { storeParts } from "./chain.ts";
+import { factorType, storeParts } from "./chain.ts";
 
 const loraOptions = v.pipe(
   v.strictObject({
@@ -144,8 +144,7 @@ async function insertNew(
       { name: "lora.up", matrices: each(() => matrix(outputs, rank)), window: [] },
     ]);
     for (const { weight } of parts) weight.role = parameter;
-    const type = parts[0]?.weight.tensor?.type === "float64" ? "float64" : "float32";
-    return { parts, scale: storeScale(model, layer, fromNumbers(type, [], [alpha / rank])) };
+    return { parts, scale: storeScale(model, layer, fromNumbers(factorType(layer), [], [alpha / rank])) };
   });
 }
 
@@ -228,7 +227,9 @@ function refusal(layer: Layer): Miss | undefined {
   const type = layer.effective.type?.type;
   if (isInside(layer)) return new Miss("it lies in a graph inside a node", layer.name);
   if (layer.role.chain === undefined) return new Miss("its operator cannot be written as two layers", layer.name);
-  return type === "float32" || type === "float64" ? requireProduct(layer) : new Miss(`it computes ${type}`, layer.name);
+  return type === "float32" || type === "float64" || type === "float16"
+    ? requireProduct(layer)
+    : new Miss(`it computes ${type}`, layer.name);
 }
 
 /** Everyone who reads a value reads the sum that it is part of, under its name. */
@@ -339,6 +340,6 @@ async function mergedWeight({ base, down, up, scale }: Adapter, multiply: Multip
       ),
     );
   }
-  const { dims = [], type = "float32" } = base.weight.tensor ?? {};
-  return fromNumbers(type === "float64" ? "float64" : "float32", dims, weightNumbers(base.role, dims, merged));
+  const { dims = [] } = base.weight.tensor ?? {};
+  return fromNumbers(factorType(base), dims, weightNumbers(base.role, dims, merged));
 }

@@ -7,7 +7,7 @@ import { emitInto } from "../graph/emit.ts";
 import { Model } from "../graph/model.ts";
 import { inMemory, zeros } from "../tensor/dense.ts";
 import type { DataType } from "../tensor/types.ts";
-import { partDims } from "./chain.ts";
+import { factorType, partDims } from "./chain.ts";
 import type { PartShape } from "./decomposition.ts";
 
 /** Rounds of at least 10 ms each for both. */
@@ -67,15 +67,16 @@ async function timed(
 /** A model of a layer, or of what it becomes: zeros for its weights, which take as long as other numbers. */
 function alone(
   source: Model,
-  { node, role, name, weight }: Layer,
+  layer: Layer,
   pieces: readonly Piece[],
   data: { readonly type: DataType; readonly dims: readonly number[] },
 ): Model {
+  const { node, role, name } = layer;
   const model = new Model();
   for (const [domain, version] of source.header.opsets) model.header.opsets.set(domain, version);
   model.header.functions = source.header.functions;
   model.graph.operators = source.graph.operators;
-  const type = weight.tensor?.type === "float64" ? "float64" : "float32";
+  const type = factorType(layer);
   const x = model.graph.addInput("data", data);
   const inputs = node.inputs.map((input, at) => {
     if (at === role.data) return x;
