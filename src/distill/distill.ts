@@ -8,8 +8,7 @@ import { Model } from "../graph/model.ts";
 import { definePass } from "../passes/index.ts";
 import { described, understood } from "../passes/options.ts";
 import { keptLayers } from "../prune/index.ts";
-import { crossEntropy } from "../train/losses/index.ts";
-import { meaningsOf } from "../train/losses/parse.ts";
+import { crossEntropy, lossNames } from "../train/losses/index.ts";
 import { optimizers, usualRate } from "../train/optimizers.ts";
 import { ownBatch } from "../train/plan.ts";
 import { hasRunningStatistics } from "../train/roles.ts";
@@ -17,7 +16,7 @@ import { requireFittingTeacher } from "../train/teacher.ts";
 import { lowerRate, train } from "../train/train.ts";
 import { unmet, usualBatch } from "../train/train-options.ts";
 import { distillation, hintonText, usualLoss } from "./distillation.ts";
-import { lossesAgainst } from "./losses/table.ts";
+import { imitations } from "./losses/table.ts";
 import { makeStudent, requireOtherThan, studentText } from "./student.ts";
 import { tuned } from "./tune.ts";
 
@@ -116,13 +115,15 @@ export const distill = definePass({
           ),
           v.metadata({
             meanings: {
-              title:
-                "Losses (--loss), those of student and teacher with student=name and teacher=name of values, layers or blocks",
-              rows: meaningsOf(lossesAgainst({ teachers: [], match: "block", label: "", told: new Set() })),
+              title: "Losses (--loss): formulas, settings and papers are in docs/distillation.md",
+              rows: [
+                ...imitations.map(({ name, meaning }) => [name, meaning] as const),
+                ["of labels", lossNames.join(", ")] as const,
+              ],
             },
           }),
         ),
-        'weighted losses in place of the usual one: "hinton + 100 * fitnets" (listed below)',
+        'weighted losses in place of the usual one: "hinton + 100 * fitnets"',
       ),
       match: described(
         v.optional(v.union([v.picklist(["block", "name", "shape"]), v.record(v.string(), v.string())]), "block"),

@@ -4,7 +4,7 @@ import { augmentationSchema, parseAugmentation } from "../data/augment-options.t
 import { datasetObject, datasetOption } from "../data/option.ts";
 import type { Metric } from "../evaluate/types.ts";
 import { countOption, described, selectionOptions, understood } from "../passes/options.ts";
-import { losses, lossOption, meaningsOf } from "./losses/parse.ts";
+import { losses, lossOption } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";
 import { type Schedule, schedules } from "./schedule.ts";
@@ -99,7 +99,7 @@ const trainEntries = v.strictObject({
       v.metadata({
         meanings: {
           title: 'Losses (--loss), all with output=name and label=column or output: "huber(delta=0.5, label=price)"',
-          rows: meaningsOf(losses),
+          rows: Object.entries(losses).map(([name, { meaning }]) => [name, meaning] as const),
         },
       }),
     ),

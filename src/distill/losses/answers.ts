@@ -40,8 +40,7 @@ const least = 1e-37;
 
 export const hinton = imitation({
   name: "hinton",
-  meaning:
-    "T² KL(teacher ‖ student) of the distributions, softened by temperature=4; of several teachers the mean (Hinton et al. 2015, arXiv 1503.02531)",
+  meaning: "KL divergence of softened class distributions",
   reads: "answers",
   settings: { temperature: positive },
   write(writing, pairs, { temperature = 4 }) {
@@ -61,8 +60,7 @@ export const hinton = imitation({
  */
 export const gkd = imitation({
   name: "gkd",
-  meaning:
-    "generalized Jensen-Shannon divergence, beta=0.5, which goes to 0 towards beta=0 and 1; there KL(teacher ‖ student) and KL(student ‖ teacher) take its place; temperature=1 (Agarwal et al. 2023, arXiv 2306.13649)",
+  meaning: "Jensen-Shannon divergence, or KL either way",
   reads: "answers",
   settings: {
     beta: v.optional(v.pipe(v.string(), v.toNumber(), v.minValue(0), v.maxValue(1))),
@@ -82,7 +80,7 @@ export const gkd = imitation({
 
 export const logitMse = imitation({
   name: "logit-mse",
-  meaning: "squared difference of the scores before softmax (Ba and Caruana 2014, arXiv 1312.6184)",
+  meaning: "squared error of scores before the softmax",
   reads: "answers",
   settings: {},
   write: ({ emit, mask }, pairs) =>
@@ -102,8 +100,7 @@ function standardized(emit: Emit, rows: Value): Value {
 
 export const logitStd = imitation({
   name: "logit-std",
-  meaning:
-    "hinton of scores standardized by row: what they rank counts, not their scale; temperature=2, weight 9 (Sun et al. 2024, arXiv 2403.01427)",
+  meaning: "hinton of scores standardized by row",
   weight: 9,
   reads: "answers",
   settings: { temperature: positive },
@@ -119,8 +116,7 @@ const never = 1e9;
 
 export const dkd = imitation({
   name: "dkd",
-  meaning:
-    "decoupled: alpha=1 KL of the label against all other classes + beta=8 KL among the others; temperature=4; needs labels (Zhao et al. 2022, arXiv 2203.08679)",
+  meaning: "KL of the label's class and of the others apart",
   reads: "answers",
   settings: { temperature: positive, alpha: number, beta: number },
   write(writing, pairs, { temperature = 4, alpha = 1, beta = 8 }) {
@@ -161,8 +157,7 @@ function uncorrelated(emit: Emit, pair: Pair, axis: number): Value {
 
 export const dist = imitation({
   name: "dist",
-  meaning:
-    "1 - Pearson's correlation of the distributions: beta=1 of each sample over classes, gamma=1 of each class over the batch; temperature=1 (Huang et al. 2022, arXiv 2205.10536)",
+  meaning: "correlation of the class distributions",
   reads: "answers",
   settings: { temperature: positive, beta: number, gamma: number },
   write: ({ emit, mask }, pairs, { temperature = 1, beta = 1, gamma = 1 }) =>

@@ -45,7 +45,7 @@ export function squaredError(writing: Writing, pair: Pair): Value {
 
 export const outputMse = imitation({
   name: "output-mse",
-  meaning: "squared error of each output of floats, as it is: numbers, boxes, images",
+  meaning: "squared error of each output of floats",
   reads: "outputs",
   settings: {},
   write: (writing, [pair]) => squaredError(writing, pair),
@@ -53,8 +53,7 @@ export const outputMse = imitation({
 
 export const fitnets = imitation({
   name: "fitnets",
-  meaning:
-    "hint: squared error of features behind a learned projection to the teacher's width; weight 100 (Romero et al. 2015, arXiv 1412.6550)",
+  meaning: "squared error of features, projected",
   weight: 100,
   reads: "features",
   settings: {},
@@ -68,8 +67,7 @@ const requireMaps = (pair: Pair): void => requireRank(pair, [4], "maps [batch, c
 
 export const attentionTransfer = imitation({
   name: "attention-transfer",
-  meaning:
-    "squared error of maps' energy over space, whatever their channels; weight 1000 (Zagoruyko and Komodakis 2017, arXiv 1612.03928)",
+  meaning: "squared error of maps' energy over space",
   weight: 1000,
   reads: "features",
   settings: {},
@@ -88,8 +86,7 @@ const gram = (emit: Emit, rows: Value): Value => emit.MatMul([rows, transposed(e
 
 export const similarityPreserving = imitation({
   name: "similarity-preserving",
-  meaning:
-    "squared error of the products of all samples with each other, by row of length 1; weight 3000 (Tung and Mori 2019, arXiv 1907.09682)",
+  meaning: "squared error of products between samples",
   weight: 3000,
   reads: "features",
   settings: {},
@@ -123,7 +120,7 @@ function distances(emit: Emit, rows: Value): Value {
 
 export const rkdDistance = imitation({
   name: "rkd-distance",
-  meaning: "Huber's loss of the distances between samples; weight 25 (Park et al. 2019, arXiv 1904.05068)",
+  meaning: "distances between samples",
   weight: 25,
   reads: "features",
   settings: {},
@@ -145,7 +142,7 @@ function angles(emit: Emit, rows: Value): Value {
 
 export const rkdAngle = imitation({
   name: "rkd-angle",
-  meaning: "Huber's loss of the angles between three samples; weight 50 (Park et al. 2019, arXiv 1904.05068)",
+  meaning: "angles between three samples",
   weight: 50,
   reads: "features",
   settings: {},
@@ -164,8 +161,7 @@ const epsilon = 1e-7;
 
 export const pkt = imitation({
   name: "pkt",
-  meaning:
-    "KL of the similarities of samples as probabilities; weight 30000 (Passalis and Tefas 2018, arXiv 1803.10837)",
+  meaning: "KL of similarities between samples",
   weight: 30_000,
   reads: "features",
   settings: {},
@@ -184,8 +180,7 @@ export const pkt = imitation({
 
 export const correlation = imitation({
   name: "correlation",
-  meaning:
-    "products of the absolute errors of neighbours in a batch, projected where widths differ; weight 0.02 (RepDistiller's CC; Tian et al. 2020, arXiv 1910.10699)",
+  meaning: "products of errors of neighbours in a batch",
   weight: 0.02,
   reads: "features",
   settings: {},
@@ -201,8 +196,7 @@ export const correlation = imitation({
 
 export const correlationCongruence = imitation({
   name: "correlation-congruence",
-  meaning:
-    "squared error of the Gaussian kernels of all samples, gamma=0.4, as a Taylor series of order=2 (Peng et al. 2019, arXiv 1904.01802)",
+  meaning: "squared error of kernels between samples",
   reads: "features",
   settings: { gamma: positive, order: v.optional(v.pipe(v.string(), v.toNumber(), v.integer(), v.minValue(1))) },
   write(writing, [pair], { gamma = 0.4, order = 2 }) {
@@ -223,8 +217,7 @@ export const correlationCongruence = imitation({
 
 export const vid = imitation({
   name: "vid",
-  meaning:
-    "likelihood of the teacher's features under normal distributions around the projected ones, a learned variance for each channel (Ahn et al. 2019, arXiv 1904.05835)",
+  meaning: "normal likelihood of the teacher's features",
   reads: "features",
   settings: {},
   write(writing, [given]) {
@@ -244,8 +237,7 @@ export const vid = imitation({
 
 export const nst = imitation({
   name: "nst",
-  meaning:
-    "maximum mean discrepancy of where channels are active, kernel (u·v)²; weight 50 (Huang and Wang 2017, arXiv 1707.01219)",
+  meaning: "maximum mean discrepancy of channels over space",
   weight: 50,
   reads: "features",
   settings: {},
@@ -264,8 +256,7 @@ export const nst = imitation({
 
 export const fsp = imitation({
   name: "fsp",
-  meaning:
-    "squared error of the products of two layers' channels, averaged over space; weight 50; names are given as student=first > second (Yim et al. 2017)",
+  meaning: "squared error of channel products of two layers",
   weight: 50,
   reads: "flows",
   settings: {},
@@ -292,8 +283,7 @@ export const fsp = imitation({
 
 export const contrastive = imitation({
   name: "contrastive",
-  meaning:
-    "InfoNCE in the batch: a sample's vector is nearer to the teacher's of the same sample than to others; temperature=0.07; sides=both or student (van den Oord et al. 2018, arXiv 1807.03748)",
+  meaning: "InfoNCE of vectors within the batch",
   reads: "output",
   settings: { temperature: positive, sides: v.optional(v.picklist(["both", "student"])) },
   write(writing, [pair], { temperature = 0.07, sides = "both" }) {
@@ -305,8 +295,7 @@ export const contrastive = imitation({
 
 export const pairwiseSimilarity = imitation({
   name: "pairwise-similarity",
-  meaning:
-    "squared error of the cosines of all samples with each other, whatever the widths (as Tung and Mori 2019 do for features)",
+  meaning: "squared error of cosines between samples",
   reads: "output",
   settings: {},
   write(writing, [pair]) {
@@ -323,8 +312,7 @@ export const turned = (emit: Emit, { student, teacher }: Pair): Value =>
 
 export const embedding = imitation({
   name: "embedding",
-  meaning:
-    "mse=0.2 of a sample's vector + cosine=0.8 of its direction, projected where widths differ (as sentence embeddings are distilled)",
+  meaning: "squared error and cosine distance of vectors",
   reads: "output",
   settings: { mse: number, cosine: number },
   write(writing, [given], { mse = 0.2, cosine = 0.8 }) {

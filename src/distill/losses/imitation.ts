@@ -1,6 +1,6 @@
 /**
- * What a loss over student and teacher is declared as, and what its formula is written with. A new one is a declaration and a line in
- * `table.ts`: names, settings and help of the text form come from it.
+ * What a loss over student and teacher is declared as, and what its formula is written with. A new one is a declaration, a line in `table.ts`,
+ * and a row with formula and paper in docs/distillation.md.
  */
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
@@ -50,7 +50,7 @@ export interface Writing {
 interface Declaration<Entries extends v.ObjectEntries> {
   /** By which text calls it. */
   readonly name: string;
-  /** What it compares, and the paper that it is from. */
+  /** What it compares, in the 52 characters that a line of help has. */
   readonly meaning: string;
   /** The weight of the paper; 1 unless told. */
   readonly weight?: number;

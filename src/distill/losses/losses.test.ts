@@ -170,6 +170,11 @@ describe("value and gradient are PyTorch's", () => {
     const tried = all.map(({ text }) => text).join("\n");
     for (const { name } of imitations) expect(tried).toMatch(new RegExp(`(^|[ *])${name}(\\W|$)`, "m"));
   });
+
+  test("and the guide has its formula", () => {
+    const guide = readFileSync(new URL("../../../docs/distillation.md", import.meta.url), "utf8");
+    for (const { name } of imitations) expect(guide).toContain(`\n| \`${name}\` | `);
+  });
 });
 
 const numbers = (shape: readonly number[], seed = 0): GoldenTensor => {

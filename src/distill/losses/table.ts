@@ -70,7 +70,6 @@ const about = v.object({ student: v.optional(v.string()), teacher: v.optional(v.
 /** The losses of training, and those against these teachers. */
 export function lossesAgainst(sources: Sources): LossTable {
   const entry = (declared: Imitation): NamedLoss => ({
-    meaning: declared.meaning,
     settings: [...declared.settings, ...Object.keys(about.entries)],
     weight: declared.weight,
     make: (given): Loss => imitate(declared, declared.with(given), v.parse(about, given), sources),

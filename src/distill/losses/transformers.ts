@@ -25,8 +25,7 @@ const requireTokens = (pair: Pair): void => requireRank(pair, [2, 3], "tokens [b
 
 export const hiddenMse = imitation({
   name: "hidden-mse",
-  meaning:
-    "squared error of states of tokens, projected where widths differ (TinyBERT; Jiao et al. 2020, arXiv 1909.10351)",
+  meaning: "squared error of token states",
   reads: "features",
   settings: {},
   write(writing, [pair]) {
@@ -37,8 +36,7 @@ export const hiddenMse = imitation({
 
 export const hiddenCosine = imitation({
   name: "hidden-cosine",
-  meaning:
-    "1 - cosine of states of tokens, projected where widths differ (DistilBERT; Sanh et al. 2019, arXiv 1910.01108)",
+  meaning: "cosine distance of token states",
   reads: "features",
   settings: {},
   write(writing, [given]) {
@@ -52,8 +50,7 @@ export const hiddenCosine = imitation({
 
 export const pkd = imitation({
   name: "pkd",
-  meaning:
-    "squared distance of the directions of the first token's states, projected where widths differ (Patient KD; Sun et al. 2019, arXiv 1908.09355)",
+  meaning: "squared distance of the first token's direction",
   reads: "features",
   settings: {},
   write(writing, [given]) {
@@ -86,7 +83,7 @@ const unseen = -1e3;
 
 export const attentionMse = imitation({
   name: "attention-mse",
-  meaning: "squared error of the scores of attention before its softmax (TinyBERT; Jiao et al. 2020, arXiv 1909.10351)",
+  meaning: "squared error of attention scores",
   reads: "attention",
   settings: {},
   write({ emit, mask }, [pair]) {
@@ -121,7 +118,7 @@ function attentionLoss(
 
 export const attentionKl = imitation({
   name: "attention-kl",
-  meaning: "KL of the distributions of attention (as MiniLM's first term)",
+  meaning: "KL of attention distributions",
   reads: "attention",
   settings: {},
   write: (writing, [pair]) => attentionLoss(writing, pair),
@@ -129,7 +126,7 @@ export const attentionKl = imitation({
 
 export const attentionCe = imitation({
   name: "attention-ce",
-  meaning: "cross-entropy of the distributions of attention",
+  meaning: "cross-entropy of attention distributions",
   reads: "attention",
   settings: {},
   write: (writing, [pair]) => attentionLoss(writing, pair, "cross-entropy"),
@@ -177,8 +174,7 @@ const heads = v.optional(v.pipe(v.string(), v.toNumber(), v.integer("must be a w
 
 export const minilm = imitation({
   name: "minilm",
-  meaning:
-    "attention-kl + the same of the products of tokens' values, each head with the teacher's at its place; names are student=scores > values (Wang et al. 2020, arXiv 2002.10957)",
+  meaning: "attention-kl, and KL of value relations, by head",
   reads: "attended",
   settings: {},
   write(writing, [scores, values = scores]) {
@@ -189,8 +185,7 @@ export const minilm = imitation({
 
 export const minilmV2 = imitation({
   name: "minilm-v2",
-  meaning:
-    "how alike tokens are by queries, by keys and by values, in any number of heads: heads=12 (default: the most that divide both widths, up to the teacher's); names are student=q > k > v (Wang et al. 2021, arXiv 2012.15828)",
+  meaning: "KL of query, key and value relations",
   reads: "relations",
   settings: { heads },
   write(writing, pairs, { heads: wanted }) {

@@ -28,7 +28,6 @@ function named<const Entries extends v.ObjectEntries>(
 }
 
 export interface NamedLoss {
-  readonly meaning: string;
   readonly settings: readonly string[];
   /** What it is multiplied by where the text gives no weight; 1 unless told. */
   readonly weight?: number | undefined;
@@ -37,7 +36,7 @@ export interface NamedLoss {
 
 export type LossTable = Readonly<Record<string, NamedLoss>>;
 
-export const losses: LossTable = {
+export const losses: Readonly<Record<string, NamedLoss & { readonly meaning: string }>> = {
   "cross-entropy": named(
     "class labels, or a probability for each class; smoothing=0.1 is label smoothing; from=logits, probabilities or log-probabilities if the graph does not show which",
     { ...about, smoothing: number, from: v.optional(v.picklist(["logits", "probabilities", "log-probabilities"])) },
@@ -58,10 +57,6 @@ export const losses: LossTable = {
 
 /** Names of the losses that text can say. */
 export const lossNames: readonly string[] = Object.keys(losses);
-
-/** For help: names and what they mean. */
-export const meaningsOf = (table: LossTable): (readonly [name: string, meaning: string])[] =>
-  Object.entries(table).map(([name, { meaning }]) => [name, meaning]);
 
 const term = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z0-9-]*)\s*(?:\((?<settings>[^()]*)\))?$/;
 
