@@ -71,6 +71,14 @@ graph (x: float32[n, 128]) -> (y) {
   },
 );
 
+test.each(["factorize", "solve", "fuse"] as const)("a weight that is an output of the model, to %s", (technique) => {
+  const model = parseModel(`opset 17\ngraph (x: float32[n, 4]) -> (y, w) {\n  ${stored}\n  ${product}\n}`);
+  const [layer] = layers(model, infer(model));
+  if (layer === undefined) throw new Error("no layer");
+  expect(requireWeight(layer, weightNeeds[technique])?.reason).toBe("its weight is an output of the model, too");
+  expect(requireWeight(layer, weightNeeds.prune)).toBeUndefined();
+});
+
 /** A layer of one node, and the weight's numbers 0, 1, 2, … */
 function layerOf(dims: readonly number[], inputs: string, node: string) {
   const model = parseModel(

@@ -214,6 +214,9 @@ function refusal(layer: Layer, { read, product, unshared, inside }: WeightNeeds)
     return "its weight has fake quantization: `fake-quantize` must be a later step";
   if (read === "unrounded" && type !== weight.tensor?.type)
     return `its weight is ${weight.tensor?.type}, but used as ${type}`;
+  // Other numbers in its place would be another output, and factors leave it in the file.
+  if ((unshared === true || product === "chain") && [weight, effective].some((value) => value.graph.isOutput(value)))
+    return "its weight is an output of the model, too";
   if (unshared === true && (weight.uses.size > 1 || effective.uses.size > 1)) return "its weight is shared";
   return elementCount(dims) === 0 ? "its weight has no elements" : undefined;
 }

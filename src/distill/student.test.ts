@@ -7,6 +7,7 @@ import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { train } from "../train/index.ts";
 import { distill } from "./distill.ts";
 import { distillation } from "./distillation.ts";
+import { studentText } from "./student.ts";
 
 const layer = () => residual(sequential({ up: linear(6, 12), gelu: gelu(), down: linear(12, 6) }));
 const teacher = (): Model =>
@@ -55,6 +56,17 @@ describe("a student made of its teacher", () => {
     await distill(student, { teacher: other, shrink: 0.5, keepLayers: ["layers.1"], ...still });
     expect(student.graph.value("layers.0.up.weight")).toBeUndefined();
     expect(student.graph.value("layers.1.up.weight")?.tensor?.dims).toEqual([6, 3]);
+  });
+
+  test("what it is beside its teacher is said of one sample, where one of them has a batch of its own", async () => {
+    const of = (batch: number | string, width: number): Model =>
+      network({ fc: linear(4, width) }, { input: [batch, 4], seed: 1 });
+    for (const [own, other] of [
+      ["batch", 1],
+      [4, "batch"],
+      [2, 8],
+    ] as const)
+      expect(await studentText(of(own, 3), of(other, 6))).toMatch(/, 50\.0 % of its MACs$/);
   });
 
   test("a model that cannot be trained then is as it was", async () => {

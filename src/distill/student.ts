@@ -83,10 +83,13 @@ async function sizesOf(model: Model) {
   const { macs, bytes: stored } = cost(copy, inference);
   const names =
     typeof macs === "object" ? [...macs.text.matchAll(/[A-Za-z_]\w*/g)].map(([name]) => [name, anySize]) : [];
+  const batch = copy.graph.feeds[0]?.type?.dims?.[0];
+  const whole = macs === undefined ? undefined : dimValue(macs, Object.fromEntries(names));
   return {
     layers: allLayers(copy, inference).length,
     parameters: learnedCount(await learnedTensors(copy, inference)),
     bytes: stored,
-    macs: macs === undefined ? undefined : dimValue(macs, Object.fromEntries(names)),
+    // Of one sample: one of the two may have a fixed batch, of another size.
+    macs: whole === undefined ? undefined : whole / (typeof batch === "number" ? batch || 1 : anySize),
   };
 }
