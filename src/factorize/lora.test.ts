@@ -165,3 +165,28 @@ graph (x: float32[3, 10]) -> (y) {
   expect(changes.map(({ at }) => at)).toEqual(["fc"]);
   expect(verify(model)).toEqual([]);
 });
+
+test("an adapter that cannot be merged says so as it is inserted, and why", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[batch, 8]) -> (y) {
+  masked.weight_orig: float32[8, 8] parameter = random(seed 1)
+  masked.weight_mask: float32[8, 8] mask = ones
+  masked.weight = Mul(masked.weight_orig, masked.weight_mask)
+  codes: int8[8, 8] = zeros
+  scale: float32[] = 0.1
+  quantized.weight = DequantizeLinear(codes, scale)
+  plain.weight: float32[8, 8] parameter = random(seed 2)
+  a = MatMul "masked" (x, masked.weight)
+  b = MatMul "quantized" (a, quantized.weight)
+  y = MatMul "plain" (b, plain.weight)
+}`);
+  const { changes } = await lora(model, { rank: 2 });
+  expect(changes.map(({ at, what }) => [at, what])).toEqual([
+    ["masked", "adapter of rank 2, which cannot be merged: its weight is masked, `remove` makes the mask permanent"],
+    ["quantized", "adapter of rank 2, which cannot be merged: its weight is quantized already (int8)"],
+    ["plain", "adapter of rank 2"],
+  ]);
+  const merged = await lora(model, { merge: true });
+  expect(merged.changes.map(({ at }) => at)).toEqual(["plain"]);
+  expect(merged.misses.map(({ at }) => at)).toEqual(["masked", "quantized"]);
+});

@@ -200,6 +200,7 @@ async function insert(
   for (const layer of chosen) {
     const { node, name, role } = layer;
     const [output] = node.outputs;
+    const unmergeable = mergeRefusal(layer);
     const branch = refusal(layer) ?? (await branchOf(layer));
     if (branch instanceof Miss) misses.push(branch);
     if (branch instanceof Miss || output === undefined) continue;
@@ -215,7 +216,7 @@ async function insert(
     takePlace(output, sum);
     changes.push({
       at: name,
-      what: `adapter of rank ${branch.parts[1]?.weight.type?.dims?.[role.in]}`,
+      what: `adapter of rank ${branch.parts[1]?.weight.type?.dims?.[role.in]}${unmergeable === undefined ? "" : `, which cannot be merged: ${unmergeable.reason}`}`,
       decidedBy: "global",
     });
   }
@@ -230,6 +231,13 @@ function refusal(layer: Layer): Miss | undefined {
   return type === "float32" || type === "float64" || type === "float16"
     ? requireProduct(layer)
     : new Miss(`it computes ${type}`, layer.name);
+}
+
+/** Why an adapter cannot be added to the weight of its layer, if so. */
+function mergeRefusal(layer: Layer): Miss | undefined {
+  const isMasked = layer.effective !== layer.weight;
+  const masked = isMasked ? new Miss("its weight is masked, `remove` makes the mask permanent", layer.name) : undefined;
+  return requireWeight(layer, weightNeeds.solve) ?? masked;
 }
 
 /** Everyone who reads a value reads the sum that it is part of, under its name. */
@@ -302,8 +310,7 @@ async function merge(model: Model, { engine }: Context): Promise<Outcome> {
   try {
     for (const adapter of requireAdapters(model)) {
       const { base, output, sum } = adapter;
-      const masked = new Miss("its weight is masked: fold the mask in first (`remove`)", base.name);
-      const refused = requireWeight(base, weightNeeds.solve) ?? (base.effective === base.weight ? undefined : masked);
+      const refused = mergeRefusal(base);
       if (refused !== undefined) {
         misses.push(refused);
         continue;
