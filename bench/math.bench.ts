@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { CholeskyDecomposition, EigenvalueDecomposition, Matrix as Oracle, QrDecomposition, SVD } from "ml-matrix";
+import { CholeskyDecomposition, Matrix as Oracle, QrDecomposition, SVD } from "ml-matrix";
 import { createEngine } from "pith/engine";
 import {
   cholesky,
@@ -27,7 +27,6 @@ import {
   singularValues,
   subtract,
   svd,
-  symmetricEigen,
   transpose,
   truncatedSvd,
 } from "pith/math";
@@ -204,13 +203,6 @@ async function compareTimes(): Promise<void> {
       task: "cholesky",
       ours: async () => cholesky(gram, multiply),
       ml: (a) => new CholeskyDecomposition(a),
-    },
-    {
-      name: "eigenvectors, 768 × 768",
-      file: 2,
-      task: "eigen",
-      ours: () => symmetricEigen(gram, multiply),
-      ml: (a) => new EigenvalueDecomposition(a),
     },
   ];
   heading(

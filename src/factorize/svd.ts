@@ -21,7 +21,6 @@ import {
   matrix,
   scaleColumns,
   scaleRows,
-  type TruncatedSvd,
   transpose,
   truncatedSvd,
   type WeightFactors,
@@ -100,9 +99,9 @@ function bySvd(
       const found = await Promise.all(
         matrices.map(async (weight, group) => {
           const [one, by] = [unfold(weight, after), inputs?.[group]];
-          return by === undefined
-            ? balancedSvd(await truncatedSvd(one, rank, { multiply, seed }))
-            : balanced(await whitenedSvd(one, by, rank, { multiply, seed }));
+          if (by !== undefined) return balanced(await whitenedSvd(one, by, rank, { multiply, seed }));
+          const { u, s, v, relativeError } = await truncatedSvd(one, rank, { multiply, seed });
+          return balanced({ left: u, right: scaleRows(transpose(v), s), relativeError });
         }),
       );
       const [down, up] = [found.map(({ right }) => right), found.map(({ left }) => asWeight(left, after))];
@@ -129,13 +128,10 @@ export const spatial = bySvd(
     kernel.filter((size) => size > 1).length < 2 ? new Miss("its kernel does not extend along two axes") : undefined,
 );
 
-function balancedSvd({ u, s, v, relativeError }: TruncatedSvd): Omit<WeightFactors, "loss"> {
-  const roots = s.map(Math.sqrt);
-  return { left: scaleColumns(u, roots), right: transpose(scaleColumns(v, roots)), relativeError };
-}
+type Truncated = Omit<WeightFactors, "loss">;
 
 /** Column k of the left factor gets the norm of row k of the right one. */
-function balanced({ left, right, relativeError }: WeightFactors): Omit<WeightFactors, "loss"> {
+function balanced({ left, right, relativeError }: Truncated): Truncated {
   const roots = Float64Array.from({ length: right.rows }, (_, row) => {
     const own = right.data.subarray(row * right.columns, (row + 1) * right.columns);
     return own.reduce((sum, value) => sum + value * value, 0) ** 0.25;

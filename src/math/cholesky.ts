@@ -67,32 +67,25 @@ function factorizeHere({ columns: size, data }: Matrix, from: number, whole: num
   return undefined;
 }
 
-/** X with L · X = B, for a lower triangular L. */
-export function solveLower(lower: Matrix, right: Matrix): Matrix;
-export function solveLower(lower: Matrix, right: Matrix, multiply: Multiply): Promise<Matrix>;
-export function solveLower(lower: Matrix, right: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {
-  return runWith(forward(lower, system(lower, right)), multiply);
-}
-
-/** X with Lᵀ · X = B, for a lower triangular L. */
-export function solveLowerTransposed(lower: Matrix, right: Matrix): Matrix;
-export function solveLowerTransposed(lower: Matrix, right: Matrix, multiply: Multiply): Promise<Matrix>;
-export function solveLowerTransposed(lower: Matrix, right: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {
-  return runWith(backward(lower, system(lower, right)), multiply);
-}
-
 /** X with L · Lᵀ · X = B: the solution of A · X = B given A's Cholesky factor. */
 export function solveCholesky(lower: Matrix, right: Matrix): Matrix;
 export function solveCholesky(lower: Matrix, right: Matrix, multiply: Multiply): Promise<Matrix>;
 export function solveCholesky(lower: Matrix, right: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {
-  return runWith(both(lower, system(lower, right)), multiply);
+  return runWith(solve(lower, right), multiply);
 }
 
-function* both(lower: Matrix, solution: Matrix): Steps<Matrix> {
-  return yield* backward(lower, yield* forward(lower, solution));
+function* solve(lower: Matrix, right: Matrix): Steps<Matrix> {
+  const size = square(lower);
+  if (right.rows !== size) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `A system of ${size} equations needs ${size} right-hand rows, got ${right.rows}.`,
+    );
+  }
+  return yield* backward(lower, yield* forward(lower, matrix(size, right.columns, right.data.slice())));
 }
 
-/** Overwrites the right side by the solution. */
+/** X with L · X = B, for a lower triangular L: overwrites the right side by the solution. */
 function* forward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   const { rows: size, columns: width, data } = solution;
   for (let from = 0; from < size; from += blockSize) {
@@ -111,7 +104,7 @@ function* forward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   return solution;
 }
 
-/** Overwrites the right side by the solution. */
+/** X with Lᵀ · X = B: overwrites the right side by the solution. */
 function* backward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   const { rows: size, columns: width, data } = solution;
   for (let from = Math.floor(Math.max(0, size - 1) / blockSize) * blockSize; from >= 0; from -= blockSize) {
@@ -175,18 +168,6 @@ function square(source: Matrix): number {
     throw new PithError("E_SHAPE_MISMATCH", `A square matrix is needed, got ${source.rows} × ${source.columns}.`);
   }
   return source.rows;
-}
-
-/** A copy of the right side. */
-function system(lower: Matrix, right: Matrix): Matrix {
-  const size = square(lower);
-  if (right.rows !== size) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
-      `A system of ${size} equations needs ${size} right-hand rows, got ${right.rows}.`,
-    );
-  }
-  return matrix(size, right.columns, right.data.slice());
 }
 
 function divideRow(data: Float64Array, row: number, width: number, divisor: number): void {

@@ -8,8 +8,7 @@ export {
   blockScales,
   packRows,
 } from "./blocks.ts";
-export { cholesky, invertLower, solveCholesky, solveLower, solveLowerTransposed } from "./cholesky.ts";
-export { type SymmetricEigen, symmetricEigen } from "./eigen.ts";
+export { cholesky, invertLower, solveCholesky } from "./cholesky.ts";
 export { evbmf, type NoiseEstimate } from "./evbmf.ts";
 export { assign, kmeans, type Palette, type PaletteOptions } from "./kmeans.ts";
 export {
@@ -27,7 +26,6 @@ export {
   scaleRows,
   sliceColumns,
   subtract,
-  toDense,
   transpose,
 } from "./matrix.ts";
 export {
@@ -66,7 +64,6 @@ export {
   matrixRank,
   type RankOptions,
   rankForEnergy,
-  rankForRatio,
   rankTolerance,
   truncationError,
 } from "./rank.ts";

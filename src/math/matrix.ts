@@ -5,7 +5,7 @@
  * 30 to 60 times faster), so nothing in this folder knows of an engine.
  */
 import { PithError } from "../errors.ts";
-import { fromNumbers, type NumericType, toFloat64 } from "../tensor/convert.ts";
+import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 
@@ -56,15 +56,6 @@ export function fromDense(dense: Dense, split = 1): Matrix {
     );
   }
   return matrix(elementCount(dense.dims.slice(0, split)), elementCount(dense.dims.slice(split)), toFloat64(dense));
-}
-
-/** A matrix as a tensor of a type, rounded by the rules of the type; `dims` keep the row-major order. */
-export function toDense<T extends Exclude<NumericType, "float8e8m0">>(
-  type: T,
-  source: Matrix,
-  dims: readonly number[] = [source.rows, source.columns],
-): Dense<T> {
-  return fromNumbers(type, dims, source.data);
 }
 
 export function transpose(source: Matrix): Matrix {

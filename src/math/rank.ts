@@ -70,16 +70,6 @@ export function rankForEnergy(s: ArrayLike<number>, energy: number): number {
   return s.length;
 }
 
-/**
- * The rank at which two factors hold `ratio` of the numbers of an m × n matrix: ⌊ratio · m · n / (m + n)⌋; may be 0.
- * @throws PithError E_OPTION if `ratio` is not above 0 and at most 1.
- */
-export function rankForRatio(rows: number, columns: number, ratio: number): number {
-  if (!(ratio > 0 && ratio <= 1))
-    throw new PithError("E_OPTION", `The ratio must be above 0 and at most 1, got ${ratio}.`);
-  return Math.floor((ratio * rows * columns) / (rows + columns));
-}
-
 /** The largest rank at which two factors are smaller than the matrix: r (m + n) < m n. */
 export function largestRankThatSaves(rows: number, columns: number): number {
   return Math.max(0, Math.ceil((rows * columns) / (rows + columns)) - 1);

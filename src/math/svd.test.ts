@@ -2,7 +2,6 @@ import { Matrix as OracleMatrix, SVD as OracleSvd } from "ml-matrix";
 import { describe, expect, test } from "vitest";
 import { type GoldenTensor, golden, goldenNumber, goldenNumbers } from "../../test/shared.ts";
 import { random } from "../tensor/random.ts";
-import { symmetricEigen } from "./eigen.ts";
 import {
   frobenius,
   identity,
@@ -170,38 +169,6 @@ describe("singular value decomposition", () => {
     svd(source);
     // Measured 0.1 s alone; the bound is for a machine that is busy with much else.
     expect(performance.now() - start).toBeLessThan(4000);
-  });
-});
-
-describe("symmetric eigendecomposition", () => {
-  test.each([1, 6, 50])("an indefinite %d × %d matrix is rebuilt from orthonormal eigenvectors", (size) => {
-    const half = normal(size, size, size);
-    const source = subtract(
-      half,
-      matrix(
-        size,
-        size,
-        transpose(half).data.map((value) => -value),
-      ),
-    );
-    const { values, vectors } = symmetricEigen(source);
-    expect([...values]).toEqual([...values].sort((a, b) => b - a));
-    const rebuilt = multiply(scaleColumns(vectors, values), transpose(vectors));
-    expect(frobenius(subtract(rebuilt, source))).toBeLessThan(1e-13 * frobenius(source));
-    expect(frobenius(subtract(multiply(transpose(vectors), vectors), identity(size)))).toBeLessThan(1e-13);
-  });
-
-  test("values of both signs and equal size are told apart", () => {
-    const { values, vectors } = symmetricEigen(
-      matrixOf([
-        [0, 1],
-        [1, 0],
-      ]),
-    );
-    expect([...values]).toEqual([expect.closeTo(1, 14), expect.closeTo(-1, 14)]);
-    expect((vectors.data[1] ?? 0) * (vectors.data[3] ?? 0)).toBeCloseTo(-0.5, 14);
-    expect([...symmetricEigen(matrix(3, 3)).values]).toEqual([0, 0, 0]);
-    expect(() => symmetricEigen(matrix(2, 3))).toThrow(/square/);
   });
 });
 

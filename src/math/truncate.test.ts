@@ -13,7 +13,7 @@ import {
   subtract,
   transpose,
 } from "./matrix.ts";
-import { largestRankThatSaves, rankForEnergy, rankForRatio, truncationError } from "./rank.ts";
+import { largestRankThatSaves, rankForEnergy, truncationError } from "./rank.ts";
 import { singularValues, svd } from "./svd.ts";
 import { orthonormalize, truncatedSvd } from "./truncate.ts";
 
@@ -152,10 +152,9 @@ describe("randomized truncation", () => {
 });
 
 describe("ranks", () => {
-  test("energies and ratios out of range are refused", () => {
+  test("energies out of range are refused", () => {
     for (const share of [0, -0.1, 1.01, Number.NaN]) {
       expect(() => rankForEnergy([1, 0.5], share)).toThrow(/above 0 and at most 1/);
-      expect(() => rankForRatio(10, 10, share)).toThrow(/above 0 and at most 1/);
     }
   });
 
@@ -205,9 +204,8 @@ describe.skipIf(reference === undefined)("ranks and errors against NumPy", () =>
     }
   });
 
-  test("ranks by ratio are equal", () => {
-    for (const { rows, columns, ratio, rank, largest_rank_that_saves } of reference?.ratio ?? []) {
-      expect(rankForRatio(rows, columns, ratio)).toBe(rank);
+  test("ranks that save are equal", () => {
+    for (const { rows, columns, largest_rank_that_saves } of reference?.ratio ?? []) {
       expect(largestRankThatSaves(rows, columns)).toBe(largest_rank_that_saves);
     }
   });

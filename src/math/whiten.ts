@@ -7,8 +7,8 @@
  */
 import { Miss } from "../errors.ts";
 import { cholesky } from "./cholesky.ts";
-import { symmetricEigen } from "./eigen.ts";
 import { type Matrix, type Multiply, multiplyHere, scaleColumns, transpose } from "./matrix.ts";
+import { svd } from "./svd.ts";
 import { type TruncationOptions, truncatedSvd } from "./truncate.ts";
 
 /** Ŵ = left · right. */
@@ -43,16 +43,16 @@ export async function whitenedSvd(
 }
 
 /**
- * S with S · Sᵀ = A, for a symmetric matrix without negative eigenvalues: Cholesky's factor, or Q √Λ of the eigendecomposition where that fails
- * (fewer samples than inputs). What rounding may have made of an eigenvalue 0 is 0.
+ * S with S · Sᵀ = A, for a symmetric matrix without negative eigenvalues: Cholesky's factor, or where that fails (fewer samples than inputs)
+ * U √Σ, since A = U Σ Uᵀ. What rounding may have made of an eigenvalue 0 is 0.
  */
 export async function squareRoot(gram: Matrix, multiply: Multiply = multiplyHere): Promise<Matrix> {
   const factor = await cholesky(gram, multiply);
   if (!(factor instanceof Miss)) return factor;
-  const { values, vectors } = await symmetricEigen(gram, multiply);
-  const rounding = 2 ** -50 * gram.rows * (values[0] ?? 0);
+  const { u, s } = await svd(gram, multiply);
+  const rounding = 2 ** -50 * gram.rows * (s[0] ?? 0);
   return scaleColumns(
-    vectors,
-    values.map((value) => (value > rounding ? Math.sqrt(value) : 0)),
+    u,
+    s.map((value) => (value > rounding ? Math.sqrt(value) : 0)),
   );
 }
