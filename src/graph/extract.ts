@@ -38,5 +38,8 @@ export function extract(model: Model, outputs: readonly Value[], inputs: readonl
   graph.setOutputs(outputs.map((value) => copies.get(value) ?? value));
   for (const value of graph.values())
     if (value.role?.kind === "tied" && graph.value(value.role.name) === undefined) value.role = parameter;
-  return model.withGraph(graph);
+  const part = model.withGraph(graph);
+  // Up to IR 3 stored tensors are inputs, too; from 4 on they need not be.
+  part.header.irVersion = Math.max(part.header.irVersion, 4);
+  return part;
 }
