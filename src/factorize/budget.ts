@@ -62,7 +62,7 @@ export function allocate(
   for (const { layer, to } of moves.toSorted((a, b) => a.price - b.price)) {
     if (total <= share * all) break;
     const from = now[layer]?.cost ?? 0;
-    // The last move needs not go all the way.
+    // The last move may stop at a higher rank that is within the budget.
     const enough = (layers[layer]?.options ?? []).filter(
       ({ cost }) => cost >= to.cost && total - from + cost <= share * all,
     );
@@ -78,14 +78,14 @@ export function allocate(
   return new Miss(`the lowest ranks leave ${left}: ${hint}`, "budget");
 }
 
-/** The points, from the dearest to the cheapest, below which no line between two others lies. */
+/** The lower convex hull of points that are sorted by falling cost. */
 function lowerHull(points: readonly Option[]): readonly Option[] {
   const hull: Option[] = [];
   for (const point of points) {
     for (;;) {
       const [a, b] = [hull.at(-2), hull.at(-1)];
       if (b === undefined) break;
-      // The same cost for less.
+      // Of two points of equal cost the one that loses less stays.
       const isDearer = b.cost === point.cost && b.loss >= point.loss && b.planned !== undefined;
       const isAbove =
         a !== undefined && (b.loss - a.loss) * (a.cost - point.cost) >= (point.loss - a.loss) * (a.cost - b.cost);

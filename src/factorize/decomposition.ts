@@ -8,9 +8,9 @@ export interface Problem {
   readonly matrices: readonly Matrix[];
   /** The kernel's size along each axis of the window; none of a plain matrix. */
   readonly kernel: readonly number[];
-  /** Places that come in for each that goes out, along each axis of the window: its strides, or a little more at borders without padding. */
+  /** Input positions for each output position along each axis of the window: the strides, or slightly more without padding. */
   readonly reduction: readonly number[];
-  /** Rows of a table are picked: nothing is multiplied with the first of the layers. */
+  /** The weight is an embedding table: the first layer of the chain looks rows up, without multiply-accumulates. */
   readonly lookup: boolean;
   /** Ranks that are looked for are multiples of this, or the whole. */
   readonly multiple: number;
@@ -37,7 +37,7 @@ export interface Part extends Pick<PartShape, "name" | "window"> {
 
 export interface Cost {
   readonly weights: number;
-  /** Multiply-accumulates for each place of the layer's output. */
+  /** Multiply-accumulates for each position of the layer's output. */
   readonly macs: number;
 }
 

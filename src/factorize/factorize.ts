@@ -75,7 +75,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   run: factorizeJoined,
 });
 
-/** Layers that are joined and stay as they are would be changed for nothing: then it is done again without joining them. */
+/** Where joined layers are not factorized, joining them was for nothing: everything is undone and repeated without joining those. */
 async function factorizeJoined(model: Model, options: Options, context: Context): Promise<Outcome> {
   storeWeights(model);
   const apart = new Set<string>();

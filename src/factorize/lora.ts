@@ -240,7 +240,7 @@ function mergeRefusal(layer: Layer): Miss | undefined {
   return requireWeight(layer, weightNeeds.solve) ?? masked;
 }
 
-/** Everyone who reads a value reads the sum that it is part of, under its name. */
+/** The sum takes over the readers and the name of the value that it adds to. */
 function takePlace(output: Value, sum: Value): void {
   const { graph, name } = output;
   replaceUses(output, sum, sum.producer);

@@ -1,8 +1,7 @@
 /**
  * What the outputs of a model lose for each share of a layer's squared norm that a chain leaves out: the error of the outputs where that layer alone
- * is half as large (`evaluate/layer-errors.ts`), over what it lost itself. Of few samples, and of one size, that is a rough figure, which its root
- * takes half as seriously: resnet20 at 80 % of its weights keeps 98.7 % of its training accuracy by the root, 68 % by the figure itself, and 98.9 %
- * by the spectrum alone.
+ * is half as large (`evaluate/layer-errors.ts`), divided by what the layer lost. The estimate is rough, so its square root is used: resnet20 at 80 % of
+ * its weights keeps 98.7 % of its training accuracy with the root, 68 % with the estimate itself, and 98.9 % with the spectrum alone.
  */
 import type { Layer } from "../analysis/layers.ts";
 import { trainPart } from "../data/open.ts";

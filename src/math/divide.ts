@@ -25,7 +25,7 @@ export interface Part {
 /** Below, rotations take less time than products. */
 const leaf = 16;
 
-/** Beside entries near 1, less is nothing; squares of quotients of what is more are in range. */
+/** Smaller entries are set to 0: beside entries near 1 they are below rounding, and squared quotients of larger ones stay in range. */
 const negligible = 2 ** -200;
 
 /** Entries near 1 are assumed. */

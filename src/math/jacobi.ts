@@ -59,7 +59,10 @@ export function bidiagonalByJacobi(
   return { values, left: matrix(count, count, right), right: matrix(length, length, left) };
 }
 
-/** X V = U Σ for the columns of X: U (as many as there is room for, completed by others) and V, each column contiguous. */
+/**
+ * X V = U Σ of the matrix X with these columns: U and V with contiguous columns. Where `columns` has room for more than `count`, U has as many, and
+ * those without a singular value of their own complete an orthonormal basis.
+ */
 function rotated(columns: Float64Array, length: number, count: number) {
   const rotations = identity(count).data;
   orthogonalizeColumns(columns, length, count, rotations);

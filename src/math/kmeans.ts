@@ -4,7 +4,6 @@
  * Sorted once, every cluster is a stretch between two midpoints, and its sum comes from prefix sums: an iteration costs k log n, not n k.
  */
 import { PithError } from "../errors.ts";
-import { random } from "../tensor/random.ts";
 
 export interface Palette {
   /** Ascending; where clusters stayed empty, their starting values. */
@@ -17,9 +16,6 @@ export interface Palette {
 }
 
 export interface PaletteOptions {
-  /** "linear": evenly spaced from the smallest number to the largest (the default). "k-means++": drawn by squared distance, seeded. */
-  readonly start?: "linear" | "k-means++";
-  readonly seed?: number;
   /** Lloyd stops earlier when nothing moves; 300 by default. */
   readonly mostIterations?: number;
 }
@@ -27,7 +23,8 @@ export interface PaletteOptions {
 /**
  * Clusters of numbers on a line.
  *
- * An empty cluster keeps its centroid. The linear start serves weights best: it keeps the rare large ones (Han et al. 2016).
+ * Centroids start evenly spaced from the smallest number to the largest, which keeps the rare large weights (Han et al. 2016). An empty cluster keeps
+ * its centroid.
  * @throws PithError E_OPTION if `clusters` is not a positive integer, E_DATA if a number is not finite or there is none.
  * @example
  * const { centroids, assignment } = kmeans(weights, 16); // 4 bits per weight
@@ -42,8 +39,8 @@ export function kmeans(numbers: ArrayLike<number>, clusters: number, options: Pa
   }
   const sums = new Float64Array(sorted.length + 1);
   for (let index = 0; index < sorted.length; index++) sums[index + 1] = (sums[index] ?? 0) + (sorted[index] ?? 0);
-  const { start = "linear", seed = 0, mostIterations = 300 } = options;
-  const centroids = start === "linear" ? spread(sorted, clusters) : drawn(sorted, clusters, seed);
+  const { mostIterations = 300 } = options;
+  const centroids = spread(sorted, clusters);
   let bounds = boundaries(sorted, centroids);
   let iterations = 0;
   while (iterations < mostIterations && recenter(centroids, bounds, sorted, sums)) {
@@ -91,25 +88,6 @@ function spread(sorted: Float64Array, clusters: number): Float64Array {
   const values = Float64Array.from({ length: clusters }, (_, index) => low + index * step);
   if (clusters > 1) values[clusters - 1] = high;
   return values;
-}
-
-/** k-means++ (Arthur and Vassilvitskii 2007): each next start is drawn with probability proportional to its squared distance. */
-function drawn(sorted: Float64Array, clusters: number, seed: number): Float64Array {
-  const stream = random(seed, "kmeans");
-  const chosen: number[] = [sorted[stream.integer(sorted.length)] ?? 0];
-  const distances = sorted.map((value) => (value - (chosen[0] ?? 0)) ** 2);
-  while (chosen.length < clusters) {
-    const total = distances.reduce((sum, distance) => sum + distance, 0);
-    let left = stream.uniform() * total;
-    let index = 0;
-    while (index < sorted.length - 1 && left >= (distances[index] ?? 0)) left -= distances[index++] ?? 0;
-    const next = sorted[index] ?? 0;
-    chosen.push(next);
-    for (let at = 0; at < sorted.length; at++) {
-      distances[at] = Math.min(distances[at] ?? 0, ((sorted[at] ?? 0) - next) ** 2);
-    }
-  }
-  return Float64Array.from(chosen).sort();
 }
 
 function boundaries(sorted: Float64Array, centroids: Float64Array): Uint32Array {

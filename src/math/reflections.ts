@@ -16,10 +16,10 @@ export interface Block {
   readonly t: Matrix;
 }
 
-/** More makes better use of products, and more of the work that is none. */
+/** Larger blocks make products faster, and leave more work outside of products. */
 export const blockSize = 32;
 
-/** Blocks that are applied together to long vectors: fewer times through memory. */
+/** Reflectors that are applied to long vectors at once: fewer passes over memory. */
 const together = 3 * blockSize;
 
 export function* blockOf(from: number, v: Matrix, tau: Float64Array): Steps<Block> {

@@ -1,6 +1,5 @@
 /**
- * Algorithms whose large products are made by whoever runs them: written once as generators that ask for a · b, they run in JavaScript at once,
- * or with an injected `Multiply` as a promise.
+ * Algorithms as generators that yield each large product a · b they need: run synchronously in JavaScript, or as a promise with an injected `Multiply`.
  */
 import { type Matrix, type Multiply, multiply as multiplyHere } from "./matrix.ts";
 

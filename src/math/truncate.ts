@@ -184,17 +184,17 @@ async function projected({ a, multiply }: Parts, vectors: Matrix): Promise<Proje
   return { left, right, small: await svd(await multiply(transpose(left), image), multiply) };
 }
 
-/** What is left of the energy when directions that matter have parts in G² near its rounding. */
+/** Below this share of the energy, what is left lies near the rounding error of G². */
 const hiddenInGram = 1e-7;
 
-/** Of an iteration that is as many as all before it. */
+/** The same for a step that squares the power, and so counts as many iterations as all before it. */
 const standstillOfSquaring = 2e-2;
 
 const mostSquarings = 5;
 
 /**
- * Subspace iteration with G = AᵀA, scaled to trace 1, and its powers, which has a cost of its own only once: where the spectrum is flat, and much iteration needed, G² is
- * G⁴ at the next step, and so on. Directions whose part in G rounding hides are left to iterations with A.
+ * Subspace iteration with powers of G = AᵀA, scaled to trace 1: G², then G⁴, and so on, where a flat spectrum needs many iterations. Directions that
+ * are below the rounding error of G are left to iterations with A.
  */
 async function bySquaring(whole: Matrix, start: Matrix, multiply: Multiply): Promise<Subspace> {
   const trace = whole.data.reduce((sum, value, at) => (at % (whole.rows + 1) === 0 ? sum + value : sum), 0);
