@@ -17,6 +17,8 @@ export const augmentationSchema = v.strictObject({
   erase: v.optional(share),
   /** Images and labels are averaged in pairs, with weights of the distribution Beta(mixup, mixup) (Zhang et al. 2018). */
   mixup: v.optional(share),
+  /** So many epochs see an image differently; then its views come again, in their order. Not with `mixup`. */
+  views: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
   /** How images lie in memory; seen from their dimensions unless told. */
   layout: v.optional(v.picklist(["NCHW", "NHWC"])),
 });
@@ -43,9 +45,11 @@ export function parseAugmentation(given: string | Augmentation): Augmentation {
     if (at !== null && issue.input === true) throw no(`${at} ${numbers.get(at) ?? "takes a word: layout=NCHW"}.`);
     throw no(`${at === null ? "" : `${at}: `}${issue.message}.`);
   }
-  const { layout: _, ...effects } = result.output;
+  const { layout: _, views, ...effects } = result.output;
   if (Object.values(effects).every((value) => value === undefined || value === false || value === 0))
     throw no("no augmentation is given.");
+  if (views !== undefined && (effects.mixup ?? 0) > 0)
+    throw no("views do not come again with mixup, which averages the samples of a batch.");
   return result.output;
 }
 
@@ -55,6 +59,7 @@ const numbers: ReadonlyMap<string, string> = new Map([
   ["noise", "takes a number: noise=0.05"],
   ["erase", "takes a share: erase=0.25"],
   ["mixup", "takes a share: mixup=0.2"],
+  ["views", "takes a number: views=8"],
 ]);
 
 function no(sentence: string): PithError {

@@ -198,6 +198,18 @@ describe("what is drawn", () => {
     expect(new Set(first.map(text)).size).toBe(50);
   });
 
+  test("comes again after as many epochs as there are views, in whatever order the samples are", async () => {
+    const data = seen(counting(50), { ...how, views: 3 });
+    const views = async (epoch: number, shuffle: number) => {
+      const found: string[] = [];
+      for await (const { image } of data.batches({ size: 1, shuffle, epoch }))
+        found.push(text(Array.from(image?.data ?? [], Number)));
+      return found.toSorted();
+    };
+    expect(await views(5, 8)).toEqual(await views(2, 9));
+    expect(await views(5, 8)).not.toEqual(await views(6, 8));
+  });
+
   test("is the same for a sample wherever it stands in a batch", async () => {
     const data = augmented(counting(50), how, { seed: 1 });
     const of = async (...positions: number[]) => (await data.gather(Uint32Array.from(positions), 7)).image?.data;
@@ -317,6 +329,9 @@ describe("what cannot be done is refused", () => {
     ["a word where a number is expected", "crop=big", /augment: crop: .*number.* received "big"/],
     ["no number", "jitter", /augment: jitter takes a share: jitter=0\.2\./],
     ["a setting given twice", "crop=2 crop=3", /"crop" is given twice/],
+    ["views alone", "views=3", /no augmentation is given/],
+    ["views of mixed images", "mixup=0.2 views=3", /views do not come again with mixup/],
+    ["no views", "flip views=0", /augment: views: /],
     ["nothing", "", /no augmentation is given/],
     ["nothing, in words", "crop=0 layout=NCHW", /no augmentation is given/],
   ])("%s", (_, words, message) => {

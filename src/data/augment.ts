@@ -1,5 +1,5 @@
 /**
- * Images seen differently in each epoch. What is done to one follows from the seed, the epoch (the seed that its order is drawn by) and the
+ * Images seen differently in each epoch. What is done to one follows from the seed, the epoch (or the seed that its order is drawn by) and the
  * place of the sample in the data set, and nothing else: a training that is continued sees what it would have seen, and so do teacher and
  * student, who are fed one batch.
  */
@@ -48,11 +48,11 @@ export interface AugmentationSettings extends AugmentedOptions {
 }
 
 export function augmentation({ owner, how, seed, classes = 0 }: AugmentationSettings): BatchChange {
-  const { mixup = 0 } = how;
+  const { mixup = 0, views = Number.POSITIVE_INFINITY } = how;
   return (batch, { samples, epoch }) => {
-    const draws = (sample: number, what: string): Random => random(seed, "augment", epoch, sample, what);
-    const views = seenBatch(batch, samples, how, draws, owner);
-    return mixup > 0 ? mixed(views, samples, mixup, classes, draws, owner) : views.batch;
+    const draws = (sample: number, what: string): Random => random(seed, "augment", epoch % views, sample, what);
+    const seen = seenBatch(batch, samples, how, draws, owner);
+    return mixup > 0 ? mixed(seen, samples, mixup, classes, draws, owner) : seen.batch;
   };
 }
 

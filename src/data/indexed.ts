@@ -6,6 +6,7 @@ import {
   type BatchChange,
   changedStream,
   completeBatch,
+  epochOf,
   gatherPending,
   type PendingBatch,
   type Portable,
@@ -29,7 +30,7 @@ export function indexed(
     classes,
     gather,
     async *batches(options) {
-      for (const positions of parts(options)) yield await gather(positions, options.shuffle);
+      for (const positions of parts(options)) yield await gather(positions, epochOf(options));
     },
   };
   function* parts({ size, shuffle, dropLast }: BatchOptions, skip = 0): Iterable<Uint32Array> {
@@ -42,7 +43,7 @@ export function indexed(
     }
   }
   return register(dataset, async function* (options, skip) {
-    for (const positions of parts(options, skip)) yield await gatherPending(dataset, positions, options.shuffle);
+    for (const positions of parts(options, skip)) yield await gatherPending(dataset, positions, epochOf(options));
   });
 }
 
@@ -50,7 +51,7 @@ export function indexed(
 function indexedUnfinished(
   name: string,
   count: number,
-  gather: (positions: Uint32Array, shuffle?: number) => Promise<PendingBatch>,
+  gather: (positions: Uint32Array, epoch?: number) => Promise<PendingBatch>,
   classes: readonly string[] | undefined,
 ): IndexedDataset {
   const complete: IndexedDataset["gather"] = async (...place) => completeBatch(await gather(...place));
@@ -78,11 +79,11 @@ export function memory(name: string, columns: Batch, classes?: readonly string[]
 
 /** The samples at some positions of a data set, as one of its own. */
 export function view(dataset: IndexedDataset, name: string, positions: Uint32Array): IndexedDataset {
-  const gather = (wanted: Uint32Array, shuffle?: number): Promise<PendingBatch> =>
+  const gather = (wanted: Uint32Array, epoch?: number): Promise<PendingBatch> =>
     gatherPending(
       dataset,
       wanted.map((at) => positions[at] ?? 0),
-      shuffle,
+      epoch,
     );
   return indexedUnfinished(name, positions.length, gather, dataset.classes);
 }
@@ -96,9 +97,9 @@ export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Por
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset {
   const { name, count, classes } = dataset;
   if (isIndexed(dataset)) {
-    const gather = async (positions: Uint32Array, shuffle?: number): Promise<PendingBatch> => {
-      const place = { samples: positions, epoch: shuffle ?? 0 };
-      return withChange(await gatherPending(dataset, positions, shuffle), { change, place, portable });
+    const gather = async (positions: Uint32Array, epoch?: number): Promise<PendingBatch> => {
+      const place = { samples: positions, epoch: epoch ?? 0 };
+      return withChange(await gatherPending(dataset, positions, epoch), { change, place, portable });
     };
     return indexedUnfinished(name, dataset.count, gather, classes);
   }

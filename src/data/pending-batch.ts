@@ -12,7 +12,7 @@ import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 export interface Place {
   /** Their positions in the data set that is changed. */
   readonly samples: Uint32Array;
-  /** The seed that their order was drawn by, 0 where it was not: another one in each epoch. */
+  /** Another number in each epoch. */
   readonly epoch: number;
 }
 
@@ -47,7 +47,7 @@ export function withChange({ batch, changes }: PendingBatch, next: PlacedChange)
   return { batch, changes: [...changes, next] };
 }
 
-type Gather = (positions: Uint32Array, shuffle?: number) => PendingBatch | Promise<PendingBatch>;
+type Gather = (positions: Uint32Array, epoch?: number) => PendingBatch | Promise<PendingBatch>;
 /** @param skip Batches at the beginning that are left out. */
 type Batches = (options: BatchOptions, skip: number) => AsyncIterable<PendingBatch>;
 
@@ -65,15 +65,17 @@ export function registerGather(dataset: IndexedDataset, gather: Gather): void {
   gathers.set(dataset.gather, gather);
 }
 
+export const epochOf = ({ epoch, shuffle }: BatchOptions): number | undefined => epoch ?? shuffle;
+
 /** The samples at some positions, as far as they can be left pending. */
 export async function gatherPending(
   dataset: IndexedDataset,
   positions: Uint32Array,
-  shuffle?: number,
+  epoch?: number,
 ): Promise<PendingBatch> {
   const gather = gathers.get(dataset.gather);
-  if (gather !== undefined) return gather(positions, shuffle);
-  return { batch: await dataset.gather(positions, shuffle), changes: [] };
+  if (gather !== undefined) return gather(positions, epoch);
+  return { batch: await dataset.gather(positions, epoch), changes: [] };
 }
 
 /** The batches of a data set, as far as they can be left pending, without the first `skip`, which are read only where they must be. */
@@ -94,7 +96,7 @@ export async function* changedStream(
   change: BatchChange,
   portable: Portable | undefined,
 ): AsyncGenerator<PendingBatch> {
-  const epoch = options.shuffle ?? 0;
+  const epoch = epochOf(options) ?? 0;
   let [before, left] = [0, skip];
   // Those that are left out are counted: where a sample stands follows from those before it.
   for await (const pending of pendingBatches(dataset, options)) {

@@ -6,6 +6,8 @@ export interface BatchOptions {
   readonly shuffle?: number | undefined;
   /** Leave out a last batch that is not full. */
   readonly dropLast?: boolean;
+  /** What is random in samples follows from this number; absent: from `shuffle`. */
+  readonly epoch?: number | undefined;
 }
 
 /** Named tensors, sample by sample along axis 0. The inputs of a model are found by name; "label" (int64) is the class. */
@@ -23,9 +25,9 @@ export interface IndexedDataset extends Dataset {
   readonly count: number;
   /**
    * The samples at these positions, in this order, as one batch.
-   * @param shuffle The seed that the order was drawn by, where it was: what is random in samples follows from it.
+   * @param epoch What is random in samples follows from it.
    */
-  gather(positions: Uint32Array, shuffle?: number): Batch | Promise<Batch>;
+  gather(positions: Uint32Array, epoch?: number): Batch | Promise<Batch>;
 }
 
 /** The part of a data set that is asked for. Parts are disjoint. */

@@ -4,7 +4,7 @@ import { distill } from "../distill/index.ts";
 import { createEngine, type Engine } from "../engine/index.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
-import { linear, network, relu } from "../nn/index.ts";
+import { flatten, linear, network, relu } from "../nn/index.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
@@ -100,8 +100,11 @@ describe("answers of a frozen part", () => {
 
 describe("distill", () => {
   const inputs = Float32Array.from({ length: 64 * 4 }, (_, at) => Math.sin(at * 1.7));
-  const data = memory("waves", { input: float32([64, 4], inputs) });
-  const teaches = network({ fc1: linear(4, 32), relu: relu(), fc2: linear(32, 3) }, { input: ["batch", 4], seed: 2 });
+  const data = memory("waves", { input: float32([64, 1, 2, 2], inputs) });
+  const teaches = network(
+    { flat: flatten(), fc1: linear(4, 32), relu: relu(), fc2: linear(32, 3) },
+    { input: ["batch", 1, 2, 2], seed: 2 },
+  );
 
   async function learnt(options: { readonly frozenCache?: number; readonly augment?: string }) {
     const engine = createEngine();
@@ -117,7 +120,7 @@ describe("distill", () => {
         };
       },
     };
-    const student = network({ fc: linear(4, 3) }, { input: ["batch", 4], seed: 3 });
+    const student = network({ flat: flatten(), fc: linear(4, 3) }, { input: ["batch", 1, 2, 2], seed: 3 });
     await distill(
       student,
       { teacher: teaches, data, epochs: 5, batch: 16, learningRate: 0.01, ...options },
@@ -132,5 +135,12 @@ describe("distill", () => {
     expect(plain.runs).toBe(5 * 4);
     expect(kept.runs).toBe(4 + 1);
     expect(kept.weights).toEqual(plain.weights);
+  });
+
+  test("runs the teacher for as many epochs as images have views, and in every one where the views are new", async () => {
+    const [again, anew] = [await learnt({ augment: "noise=0.1 views=2" }), await learnt({ augment: "noise=0.1" })];
+    expect(again.runs).toBe(2 * 4 + 1);
+    expect(anew.runs).toBe(5 * 4 + 1);
+    expect(again.weights).toEqual((await learnt({ augment: "noise=0.1 views=2", frozenCache: 0 })).weights);
   });
 });

@@ -118,7 +118,7 @@ class Run {
     const { epoch: first, batches: done } = this.#counters;
     for (let epoch = first; epoch <= epochs; epoch++) {
       const shuffle = epochSeed(this.#context.seed, epoch);
-      yield { size, shuffle, dropLast: true, skip: epoch === first ? done : 0 };
+      yield { size, shuffle, epoch, dropLast: true, skip: epoch === first ? done : 0 };
     }
   }
 

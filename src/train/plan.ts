@@ -65,6 +65,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
   const optimizer = optimizerOf(options);
   const learningRate = options.learningRate ?? usualRate(optimizer);
+  const { views = 1 } = augment === undefined ? {} : parseAugmentation(augment);
   const shape = typeof schedule === "function" ? schedule : schedules[schedule]();
   const { data: samples, validation } = await openData(options, context.seed);
   const data = augment === undefined ? samples : seenAnew(samples, augment, model, context.seed);
@@ -92,7 +93,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     rates,
     threads,
     frozenCache: epochs > 1 ? frozenCache : 0,
-    samples: data.count,
+    samples: data.count === undefined ? undefined : data.count * views,
     checkpointing,
   };
 }
