@@ -14,7 +14,7 @@ export interface FlagMetadata {
   readonly negated?: string;
   /** Options of single layers, given as `conv1:option=value`. */
   readonly perLayer?: boolean;
-  /** 1 is refused without a percent sign: 1 may be meant as 1 % or as all. */
+  /** 1 is refused without a percent sign: 1 may be meant as 1 % or as all. With false a number up to 1 is no share. */
   readonly percent?: boolean;
   /** The heading of the help under which the flag is listed, instead of "Options:". */
   readonly group?: string;

@@ -149,6 +149,7 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
   if (first === undefined || !isExpressible(accepted)) return undefined;
 
   const facts = factsOf(first);
+  accepted.share &&= facts.percent !== false;
   const fallback = defaultOf(first);
   const onlyToggle = accepted.toggle && !accepted.text && accepted.number === undefined && accepted.choices.size === 0;
   const stem = onlyToggle && fallback === true ? flagName(key).replace("--", "--no-") : flagName(key);

@@ -1,9 +1,12 @@
 /** Distillation as a pass: training with another loss, the teacher's answers beside the labels. */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
+import { mainOutput } from "../analysis/output-kind.ts";
 import { trainPart } from "../data/open.ts";
+import { recordedPrepared, statedText } from "../data/preprocessing-spec.ts";
 import { firstBatch } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
+import { PithError } from "../errors.ts";
 import { Model } from "../graph/model.ts";
 import { definePass } from "../passes/index.ts";
 import { described, understood } from "../passes/options.ts";
@@ -16,6 +19,7 @@ import { requireFittingTeacher } from "../train/teacher.ts";
 import { lowerRate, train } from "../train/train.ts";
 import { unmet, usualBatch } from "../train/train-options.ts";
 import { distillation, hintonText, usualLoss } from "./distillation.ts";
+import { sameClassesHint } from "./losses/read.ts";
 import { imitations } from "./losses/table.ts";
 import { makeStudent, requireOtherThan, studentText } from "./student.ts";
 import { tuned } from "./tune.ts";
@@ -24,6 +28,8 @@ const { loss: _, ...training } = train.options.entries;
 
 /** Statistics of fewer samples are too uncertain to train by. */
 const fewestForStatistics = 16;
+
+const alphaRange = "takes a number from 0 to 1";
 
 const model = v.union([v.string(), v.instance(Model)], "takes a model or the path of one");
 
@@ -63,6 +69,7 @@ export const distill = definePass({
   reference: "teacher",
   async checkReference(student, teacher, options) {
     requireFittingTeacher(student, teacher);
+    if (options.loss === undefined) requireSameClasses(student, teacher);
     if (!makesStudent(options)) await requireOtherThan(teacher, student);
   },
   cutsFirst: makesStudent,
@@ -101,9 +108,10 @@ export const distill = definePass({
         v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0"))),
         "softens the distributions of teacher and student (default: 4)",
       ),
-      alpha: described(
-        v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1))),
-        "weight of the teacher's loss; the rest is the loss on labels (default: 0.7; 1 without labels)",
+      alpha: v.pipe(
+        v.optional(v.pipe(v.number(), v.minValue(0, alphaRange), v.maxValue(1, alphaRange))),
+        v.description("weight of the teacher's loss; the rest is the loss on labels (default: 0.7; 1 without labels)"),
+        v.metadata({ percent: false }),
       ),
       loss: described(
         v.pipe(
@@ -167,6 +175,8 @@ export const distill = definePass({
     const made = await makeStudent(model, { shrink, keepLayers }, context);
     await requireOtherThan(teacher, model);
     context.log({ id: "student", text: await studentText(model, teacher) });
+    const other = otherPreparation(model, teacher);
+    if (other !== undefined) context.log({ id: "preprocessing", text: other, level: "warning" });
     const teachers = [named ?? teacher, ...otherTeachers];
     const labelled = await hasLabels(options.data);
     const chosen = given === undefined ? usualLoss(model) : undefined;
@@ -190,33 +200,41 @@ export const distill = definePass({
       const text = loss ?? hintonText(start.temperature, start.alpha);
       context.log({ id: "loss", text: `loss: ${text}, ${why} (\`loss\` sets another)${without}` });
     }
-    const settings = !tune
-      ? start
-      : await tuned(
-          model,
-          {
-            start,
-            choices: {
-              learningRate: [rate / 3, 3 * rate],
-              temperature: isUsual ? [2, 8] : [],
-              alpha: isUsual && labelled ? [0.3, 0.9] : [],
+    const settings =
+      !tune || context.dryRun
+        ? start
+        : await tuned(
+            model,
+            {
+              start,
+              choices: {
+                learningRate: [rate / 3, 3 * rate],
+                temperature: isUsual ? [2, 8] : [],
+                alpha: isUsual && labelled ? [0.3, 0.9] : [],
+              },
+              ...options,
+              loss:
+                chosen?.loss !== undefined
+                  ? distillation({ teacher: teachers, loss: chosen.loss })
+                  : labelled
+                    ? crossEntropy()
+                    : {
+                        ...distillation({ teacher: teachers, temperature: 1, alpha: 1 }),
+                        name: "divergence from the teacher",
+                      },
+              text: (one) => settingsText(one, isUsual),
+              train: (copy, one, samples, quiet) =>
+                train(copy, { ...optionsOf(one), ...shortRun, data: samples }, quiet),
             },
-            ...options,
-            loss:
-              chosen?.loss !== undefined
-                ? distillation({ teacher: teachers, loss: chosen.loss })
-                : labelled
-                  ? crossEntropy()
-                  : {
-                      ...distillation({ teacher: teachers, temperature: 1, alpha: 1 }),
-                      name: "divergence from the teacher",
-                    },
-            text: (one) => settingsText(one, isUsual),
-            train: (copy, one, samples, quiet) => train(copy, { ...optionsOf(one), ...shortRun, data: samples }, quiet),
-          },
-          context,
-        );
-    const trained = await train(model, optionsOf(settings), context);
+            context,
+          );
+    const trained = await train(model, optionsOf(settings), context).catch((error: unknown) => {
+      const { temperature: t } = settings;
+      if (!isUsual || !(error instanceof PithError) || error.code !== "E_DIVERGED" || (t >= 0.5 && t <= 50))
+        throw error;
+      const hint = `Take a \`temperature\` from 1 to 20: it is ${t}. ${error.hint ?? ""}`.trim();
+      throw new PithError(error.code, error.message, { hint, cause: error });
+    });
     return { ...trained, changes: [...made, ...trained.changes] };
   },
 });
@@ -241,6 +259,26 @@ const shortRun = {
   checkpoint: undefined,
   resume: false,
 };
+
+/** @throws PithError E_SHAPE_MISMATCH where the usual loss would compare other classes. */
+function requireSameClasses(student: Model, teacher: Model): void {
+  if (usualLoss(student).loss !== undefined) return;
+  const [own, other] = [student, teacher].map((of) => {
+    const output = of.graph.outputs.find(({ name }) => name === mainOutput(of, undefined));
+    return output && infer(of).operand(output)?.dims?.at(-1);
+  });
+  if (typeof own !== "number" || typeof other !== "number" || own === other) return;
+  throw new PithError("E_SHAPE_MISMATCH", `The student scores ${own} classes, the teacher ${other}.`, {
+    hint: sameClassesHint,
+  });
+}
+
+/** Where the files of both say that their samples are prepared in different ways. */
+function otherPreparation(student: Model, teacher: Model): string | undefined {
+  const [own, other] = [student, teacher].map((model) => statedText(recordedPrepared(model)));
+  if (own === undefined || other === undefined || own === "" || other === "" || own === other) return undefined;
+  return `the teacher's file states the preprocessing "${other}", the student's "${own}": both are given the student's samples`;
+}
 
 async function hasLabels(data: string | Dataset): Promise<boolean> {
   return (await firstBatch(await trainPart(data))).label !== undefined;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { memory } from "../data/index.ts";
+import { parsePreprocessingSpec, recordPrepared } from "../data/preprocessing-spec.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { flatten, gelu, linear, network, relu, residual, sequential } from "../nn/index.ts";
@@ -191,7 +192,62 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
   });
 });
 
+describe("a dry run", () => {
+  test("says what would be trained, on how many steps, and trains nothing", async () => {
+    const student = teacher();
+    const said: string[] = [];
+    const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
+      ["student", "loss", "plan", "epoch"].includes(id) && said.push(text);
+    const before = await weights(student, "head.weight");
+    const options = { keepLayers: 2, data: unlabelled, epochs: 3, batch: 10, tune: true };
+    const { changes, history } = await distill(student, options, { log, dryRun: true });
+    expect(history).toEqual([]);
+    expect(changes.map(({ at }) => at)).toEqual(expect.arrayContaining(["layers.1", "head.weight"]));
+    expect(await weights(student, "head.weight")).toEqual(before);
+    expect(said).toEqual([
+      expect.stringMatching(/^student: 6 layers/),
+      expect.stringMatching(/^loss: 1 \* hinton/),
+      "3 epochs of 4 steps over 40 samples (batches of 10), adam at 0.001, loss distillation",
+    ]);
+  });
+});
+
+test("a teacher whose file states another preprocessing is warned of", async () => {
+  const warned = async (own: string, other: string): Promise<readonly string[]> => {
+    const [student, taught] = [teacher(), network({ fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 })];
+    recordPrepared(student, parsePreprocessingSpec(own));
+    recordPrepared(taught, parsePreprocessingSpec(other));
+    const said: string[] = [];
+    await distill(
+      student,
+      { teacher: taught, ...still },
+      { log: ({ level, text }) => level === "warning" && said.push(text) },
+    );
+    return said;
+  };
+  expect(await warned("imagenet", "unit")).toEqual([
+    `the teacher's file states the preprocessing "unit", the student's "imagenet": both are given the student's samples`,
+  ]);
+  expect(await warned("imagenet", "imagenet")).toEqual([]);
+});
+
 describe("refused is", () => {
+  test("a teacher of other classes, before anything is measured", async () => {
+    const student = network({ fc: linear(4, 5) }, { input: ["batch", 4], seed: 1 });
+    await expect(distill.checkReference?.(student, teacher(), {})).rejects.toMatchObject({
+      code: "E_SHAPE_MISMATCH",
+      message: "The student scores 5 classes, the teacher 3.",
+    });
+    await expect(distill.checkReference?.(student, teacher(), { loss: "fitnets" })).resolves.toBeUndefined();
+  });
+
+  test("an extreme temperature, where the loss is no number", async () => {
+    await expect(distill(teacher(), { keepLayers: 2, ...still, temperature: 1e30 })).rejects.toMatchObject({
+      code: "E_DIVERGED",
+      hint: expect.stringMatching(/^Take a `temperature` from 1 to 20: it is 1e\+30\./),
+    });
+  });
+
   test("a teacher that is the student, be it a copy of its file", async () => {
     const refused = { code: "E_OPTION", message: expect.stringContaining("teacher is the student itself") };
     const [student, copy] = [teacher(), teacher()];

@@ -20,6 +20,8 @@ export interface Context {
   readonly engine: Engine;
   readonly seed: number;
   readonly signal: AbortSignal;
+  /** Training stops before its first step: what it would change is reported, and nothing is learnt. */
+  readonly dryRun?: boolean | undefined;
   /** Ids are stable: "epoch", "chance". A warning goes into reports; a note only says how far the work is. */
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
   /** `figures` is what the work has come to: "loss 0.2134". */
@@ -234,6 +236,7 @@ export function completeContext(context: Partial<Context> = {}): Context {
     engine: context.engine ?? createEngine(),
     seed: context.seed ?? 0,
     signal: context.signal ?? new AbortController().signal,
+    dryRun: context.dryRun,
     log: context.log ?? (() => {}),
     progress: context.progress ?? (() => {}),
     open: context.open ?? open,

@@ -6,7 +6,8 @@
  *     h2 = layers.1(h1)     →     h1 = layers.0(h0)
  *     y = head(h2)                y = head(h1)
  *
- * Inputs and outputs of the model that only such a layer has, as its part of a cache, go with it. Names of what stays stay.
+ * Inputs and outputs of the model that only such a layer has, as its part of a cache, go with it, and caches that stay are numbered anew, as
+ * programs count them. Names of weights and layers stay.
  */
 import * as v from "valibot";
 import { type Passage, passageOf } from "../analysis/block-use.ts";
@@ -14,7 +15,7 @@ import { type Block, blocks } from "../analysis/blocks.ts";
 import { infer } from "../analysis/infer.ts";
 import { isNamed } from "../analysis/selection.ts";
 import { Miss, PithError } from "../errors.ts";
-import type { Node, Use, Value } from "../graph/graph.ts";
+import type { Graph, Node, Use, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceReads, replaceUses } from "../graph/replace.ts";
 import { countOption, described } from "../passes/options.ts";
@@ -171,6 +172,7 @@ function remove(
   const idle = new Set(fed.filter((input) => input.uses.size === 0 && !graph.isOutput(input)));
   graph.setInputs(graph.inputs.filter((input) => !idle.has(input)));
   for (const input of idle) graph.removeValue(input);
+  const renamed = renumber(graph, [...idle, ...lost]);
   return [
     ...gone.map(({ name }) => ({ at: name, what: "removed", decidedBy: "global" }) as const),
     ...[...idle, ...lost].map(
@@ -182,5 +184,33 @@ function remove(
           decidedBy: "global",
         }) as const,
     ),
+    ...renamed.map(([at, name]) => ({ at, what: `is "${name}"`, kind: noLongerThere, decidedBy: "global" }) as const),
   ];
+}
+
+/** `past_key_values.3.key` becomes `past_key_values.1.key` where those of two layers before it are gone. @returns Old and new names. */
+function renumber(graph: Graph, gone: readonly Value[]): readonly (readonly [from: string, to: string])[] {
+  // The least number that is free, of each family of names.
+  const places = new Map<string, number>();
+  for (const { name } of gone) {
+    const number = Number(/\d+/.exec(name)?.[0]);
+    const family = name.replace(/\d+/, "#");
+    places.set(family, Math.min(number, places.get(family) ?? number));
+  }
+  const renamed: [string, string][] = [];
+  const numbered = [...graph.feeds, ...graph.outputs].map((value) => ({
+    value,
+    number: Number(/\d+/.exec(value.name)?.[0]),
+    family: value.name.replace(/\d+/, "#"),
+  }));
+  for (const { value, number, family } of numbered.sort((a, b) => a.number - b.number)) {
+    const free = places.get(family);
+    if (free === undefined || !(number > free)) continue;
+    const name = family.replace("#", String(free));
+    if (graph.value(name) !== undefined) continue;
+    renamed.push([value.name, name]);
+    graph.rename(value, name);
+    places.set(family, free + 1);
+  }
+  return renamed;
 }

@@ -81,6 +81,20 @@ export async function runLoop(model: Model, plan: Plan, context: Context): Promi
   }
 }
 
+/** What `runLoop` would train, by the first batch. */
+export async function rehearse(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
+  const { data, size, epochs, accumulate, loss, optimizer, learningRate } = plan;
+  const { step } = await startTraining(model, await firstBatch(data, size), plan, context);
+  const names = step.parameters.flatMap(({ name }) => (step.own.has(name) ? [] : [name]));
+  await step.release();
+  const steps = stepsOf(plan);
+  const of = steps === undefined ? "" : ` of ${steps / epochs} steps`;
+  const batches = `batches of ${size}${accumulate === 1 ? "" : `, ${accumulate} for a step`}`;
+  const text = `${epochs} epochs${of} over ${data.count ?? "a stream of"} samples (${batches}), ${optimizer.name} at ${learningRate}, loss ${loss.name}`;
+  context.log({ id: "plan", text });
+  return { history: [], training: summaryOf(startCounters(), plan), names, isAsBefore: false };
+}
+
 /** One run of the loop. Training begins with the first batch, which tells the sizes. */
 class Run {
   readonly #model: Model;

@@ -13,7 +13,7 @@ import { type Context, definePass, type Outcome } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { takeState } from "./checkpoint.ts";
 import { stayedText } from "./evaluating.ts";
-import { runLoop } from "./loop.ts";
+import { rehearse, runLoop } from "./loop.ts";
 import { planOf } from "./plan.ts";
 import { type Declaration, declareRoles, quantizedWeights } from "./roles.ts";
 import { reportParted } from "./shared-constants.ts";
@@ -65,7 +65,7 @@ export async function trainInPlace(
   report(roles, context);
   const zeros = await unmaskedZeros(model, options);
   if (zeros !== undefined) context.log({ id: "unmasked-zeros", text: zeros, level: "warning" });
-  const { history, training, names, isAsBefore } = await runLoop(model, plan, context);
+  const { history, training, names, isAsBefore } = await (context.dryRun ? rehearse : runLoop)(model, plan, context);
   if (isAsBefore)
     return { changes: [], misses: [...roles.misses, new Miss(stayedText(training, history))], history, training };
   takeState(model);

@@ -47,13 +47,14 @@ export async function openToChange(path: string, context: Pick<JobContext, "log"
 /** What library functions are given in a job: progress and messages go to the job's own, and references are paths. */
 export function contextOf<E extends Engine>(
   engine: E,
-  { seed }: { readonly seed: number },
+  { seed, dryRun }: { readonly seed: number; readonly dryRun?: boolean },
   context: Pick<JobContext, "signal" | "log" | "progress">,
 ): Context & { readonly engine: E } {
   return {
     engine,
     seed,
     signal: context.signal,
+    dryRun,
     log: (event) => context.log(event),
     progress: (done, total, figures) => context.progress(done, total, figures),
     open: (reference) => open(reference),

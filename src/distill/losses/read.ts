@@ -134,7 +134,7 @@ async function readings(scope: LossScope, reads: Reading, about: About, sources:
         "E_SHAPE_MISMATCH",
         `The student has ${student.count} × ${student.classes} logits for a batch, the teacher ${theirs.count} × ${theirs.classes}.`,
         {
-          hint: "Both must answer with the same classes: take a teacher trained on them, or name the outputs to compare in the loss: hinton(student=…, teacher=…).",
+          hint: sameClassesHint,
         },
       );
     });
@@ -154,7 +154,10 @@ async function readings(scope: LossScope, reads: Reading, about: About, sources:
   );
 }
 
-/** The teacher's output of the same name, or its first. */
+export const sameClassesHint =
+  "Both must answer with the same classes: take a teacher trained on them, or name the outputs to compare in the loss: hinton(student=…, teacher=…).";
+
+/** The teacher's output of the same name, or its main one. */
 const outputLike = ({ name }: Value, teacher: NamedValues): Value => teacher.outputs.get(name) ?? outputOf(teacher);
 
 function tokensOf(value: Value, reads: Reading): readonly [number, number] | undefined {
