@@ -6,8 +6,9 @@ import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { fromDense, multiply } from "../math/index.ts";
 import { conv2d, flatten, linear, network, relu } from "../nn/index.ts";
-import { float32, int64 } from "../tensor/dense.ts";
+import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
+
 import type { Dense } from "../tensor/types.ts";
 import { factorize } from "./factorize.ts";
 
@@ -222,4 +223,40 @@ graph (ids: int64[batch, 4]) -> (y) {
   const said = new Map(changes.map(({ at, what }) => [at, what]));
   expect(said.get("embedding")).toContain(" of its weight alone (it is an embedding lookup, without a matrix product)");
   expect(said.get("fc")).not.toContain("alone");
+});
+
+describe.each(["whitening", "asvd"] as const)("%s where samples do not excite all inputs", (activations) => {
+  const rare = network({ fc: linear(12, 12, { bias: false }) }, { input: ["batch", 12], seed: 1 });
+  const seen = (input: Float32Array) => memory("rare", { input: float32([count, 12], input) });
+
+  test("keeps what a rank holds exactly, on other inputs too", async () => {
+    const draws = random(3);
+    const normal = (rows: number, columns: number) =>
+      fromDense(
+        float32(
+          [rows, columns],
+          Float32Array.from({ length: rows * columns }, () => draws.normal()),
+        ),
+      );
+    const model = rare.clone();
+    const weight = model.graph.value("fc.weight");
+    if (weight === undefined) throw new Error("no weight");
+    weight.tensor = inMemory(float32([12, 12], multiply(normal(12, 3), normal(3, 12)).data));
+    const thin = model.clone();
+    const data = seen(correlated(12, 1).map((value, at) => (at % 12 < 6 ? value : 0)));
+    await factorize(thin, { rank: 3, activations, data, timing: false });
+    const other = correlated(12, 1);
+    const [given, wanted] = [await answers(thin, other, [count, 12]), await answers(model, other, [count, 12])];
+    expect(relative(given, wanted)).toBeLessThan(1e-5);
+  });
+
+  test("says so where all are 0, and looks at the weight alone", async () => {
+    const [zeros, plain] = [rare.clone(), rare.clone()];
+    const data = seen(new Float32Array(count * 12));
+    const { changes } = await factorize(zeros, { rank: 3, activations, data, timing: false });
+    await factorize(plain, { rank: 3, timing: false });
+    expect(changes[0]?.what).toContain("its inputs are 0 on all samples");
+    const other = correlated(12, 1);
+    expect(await answers(zeros, other, [count, 12])).toEqual(await answers(plain, other, [count, 12]));
+  });
 });

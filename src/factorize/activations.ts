@@ -4,6 +4,8 @@
  *     whitening   S Sᵀ = XᵀX: the squared error of the layer's outputs, exactly (Wang et al. 2024, "SVD-LLM", arXiv 2403.07378)
  *     asvd        S = diag(mean |x|^α), α = 1/2: inputs count by their size alone (Yuan et al. 2023, "ASVD", arXiv 2312.05821)
  *
+ * What samples never excite counts a millionth of the mean (a ridge on XᵀX): other inputs may excite it, and ranks that hold the weight exactly still do.
+ *
  * Layers are looked at in their order in the model that changes: each sees what those before it have become.
  */
 
@@ -35,7 +37,10 @@ const table = {
       const gram = await calibration.collect(readers, gramMatrices(multiply));
       if (gram instanceof Miss) return gram;
       requireNumbers(readers, gram.groups);
-      return { roots: await Promise.all(gram.groups.map((group) => squareRoot(group, multiply))), rows: gram.rows };
+      const least = leastOf(gram.groups.map(({ data, columns }) => data.filter((_, at) => at % (columns + 1) === 0)));
+      if (least instanceof Miss) return least;
+      const roots = gram.groups.map((group) => squareRoot(withRidge(group, least), multiply));
+      return { roots: await Promise.all(roots), rows: gram.rows };
     },
   },
   asvd: {
@@ -43,7 +48,9 @@ const table = {
     async weigh(calibration, readers) {
       const means = await calibration.collect(readers, meanMagnitudes);
       if (means instanceof Miss) return means;
-      const roots = means.map((group) => diagonal(group.map(Math.sqrt)));
+      const least = leastOf(means);
+      if (least instanceof Miss) return least;
+      const roots = means.map((group) => diagonal(group.map((mean) => Math.sqrt(mean + least))));
       requireNumbers(readers, roots);
       // One input says how large each of its numbers is.
       return { roots, rows: Number.POSITIVE_INFINITY };
@@ -76,11 +83,28 @@ export async function inputsOf(
   return { of: (readers) => weighings[by].weigh(seen, readers, multiply), release: () => seen.release() };
 }
 
+const sum = (values: Float64Array): number => values.reduce((all, value) => all + value, 0);
+
+/** What each input counts at least: a millionth of their mean. */
+function leastOf(sizes: readonly Float64Array[]): number | Miss {
+  const [{ length } = []] = sizes;
+  const least = (1e-6 * sum(Float64Array.from(sizes, sum))) / (length * sizes.length);
+  return least === 0 ? new Miss("its inputs are 0 on all samples") : least;
+}
+
 /** @throws PithError E_DATA for samples that give a layer NaN or infinity. */
 function requireNumbers(readers: readonly Layer[], groups: readonly Matrix[]): void {
   if (groups.every(({ data }) => data.every(Number.isFinite))) return;
   const names = readers.map(({ name }) => `"${name}"`).join(", ");
   throw new PithError("E_DATA", `Inputs of ${names} are NaN or infinite on the samples.`);
+}
+
+function withRidge({ rows, columns, data }: Matrix, least: number): Matrix {
+  return matrix(
+    rows,
+    columns,
+    data.map((value, at) => (at % (columns + 1) === 0 ? value + least : value)),
+  );
 }
 
 function diagonal(values: Float64Array): Matrix {
