@@ -45,6 +45,15 @@ test("it says nothing of a dense network, of few zeros, of what has not learnt y
   for (const count of [0, 1, 16]) expect(await said(zerosIn(count)), `${count}`).toEqual([]);
 });
 
+test("it says nothing of a matrix of zeros and ones, as a selection or an identity is", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[batch, 3]) -> (y) {
+  picks: float32[3, 2] parameter = [[1, 0], [0, 0], [0, 1]]
+  y = MatMul(x, picks)
+}`);
+  expect(await unmaskedZeros(model, {})).toBeUndefined();
+});
+
 test("it says nothing of what is not trained", async () => {
   expect(await said(zerosIn(8), { layers: "fc2" })).toEqual([]);
   expect(await said(zerosIn(8), { rates: { fc1: 0 } })).toEqual([]);
@@ -65,9 +74,9 @@ graph (x: float32[batch, 4]) -> (y) {
 test("several matrices are said together, with the share of all of them", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y) {
-  a: float32[2, 2] parameter = [[0, 0], [0, 1]]
-  b: float32[2, 2] parameter = [[0, 1], [1, 1]]
-  c: float32[2, 2] parameter = [[0, 0], [1, 1]]
+  a: float32[2, 2] parameter = [[0, 0], [2, 1]]
+  b: float32[2, 2] parameter = [[0, 3], [0, 1]]
+  c: float32[2, 2] parameter = [[0, 0], [1, 2]]
   d: float32[2, 2] parameter = [[1, 1], [1, 1]]
   p = MatMul(x, a)
   q = MatMul(p, b)

@@ -21,7 +21,7 @@ const leastShare = 0.1;
 
 /**
  * A sentence about the matrices that are trained without a mask though a tenth of their numbers or more are exactly zero; undefined where there
- * are none. One that is all zeros has not learnt yet: it was not pruned.
+ * are none. One that is all zeros, or holds one other number alone (an identity, a 0/1 selection), was made so: it was not pruned.
  */
 export async function unmaskedZeros(model: Model, options: Trained): Promise<string | undefined> {
   const names: string[] = [];
@@ -34,8 +34,9 @@ export async function unmaskedZeros(model: Model, options: Trained): Promise<str
     if (tensor.dims.filter((size) => size > 1).length < 2 || maskedAt(value) !== undefined) continue;
     if (groups(name, tensor.dims).rate === 0) continue;
     const numbers = toFloat64(await tensor.read());
-    const found = numbers.reduce((count, number) => (number === 0 ? count + 1 : count), 0);
-    if (found < leastShare * numbers.length || found === numbers.length) continue;
+    const others = numbers.filter((number) => number !== 0);
+    const found = numbers.length - others.length;
+    if (found < leastShare * numbers.length || others.every((number) => number === others[0])) continue;
     names.push(name);
     zeros += found;
     all += numbers.length;

@@ -66,7 +66,7 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
 export function requireClasses(classes: number | undefined): void {
   if (classes !== 1) return;
   throw new PithError("E_SHAPE_MISMATCH", "The output is one number a row, and no distribution over classes.", {
-    hint: "With labels take the loss `mse`, or `binary` where they are 0 and 1; with a teacher alone `logit-mse`.",
+    hint: "With labels take the loss `mse`, or `binary` where they are 0 and 1; with a teacher alone `output-mse`.",
   });
 }
 
