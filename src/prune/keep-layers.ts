@@ -35,8 +35,8 @@ export const keptLayers = v.union(
 export type KeptLayers = v.InferOutput<typeof keptLayers>;
 
 /**
- * Keeps some of the layers that repeat, in place: so many of each stack, spread evenly with its first and last, or those at some positions among all
- * of them (from 0), or of some names or patterns.
+ * Keeps some of the repeated layers, in place: a number of each stack, spread evenly with its first and last, or those at given positions among
+ * all of them (from 0), or with given names or patterns.
  * @throws PithError E_OPTION where there are fewer, E_NAME for a name that none has, E_UNSUPPORTED where none repeat.
  * @example
  * await keepLayers(net, { keep: 2 }); // of twelve layers of a transformer the first and the last

@@ -121,7 +121,7 @@ const trainEntries = v.strictObject({
   checkpointing: described(v.optional(v.boolean(), false), "gradient checkpointing: less memory, a third more time"),
   frozenCache: described(
     v.optional(v.pipe(v.number(), v.minValue(0)), 2 ** 30),
-    "memory in which answers of a teacher or a frozen part are kept for samples that are seen again",
+    "bytes for answers of a teacher or a frozen part, kept by sample",
   ),
   checkpoint: described(
     v.pipe(v.optional(v.string()), v.metadata({ value: "folder" })),

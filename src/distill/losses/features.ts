@@ -32,7 +32,7 @@ const difference = (emit: Emit, { student, teacher }: Pair): Value => emit.Sub([
 
 /** Maps of one area, other features as they are. */
 function comparable(emit: Emit, pair: Pair): Pair {
-  if (isMap(pair.student) !== isMap(pair.teacher)) throw mismatch(pair, "are a map and none");
+  if (isMap(pair.student) !== isMap(pair.teacher)) throw mismatch(pair, "are a map and a value that is no map");
   return isMap(pair.student) ? sameArea(emit, pair) : pair;
 }
 
