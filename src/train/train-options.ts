@@ -48,7 +48,7 @@ const trainEntries = v.strictObject({
   data: described(datasetOption, "training samples"),
   augment: described(
     v.optional(v.pipe(v.union([v.string(), augmentationSchema]), understood(parseAugmentation))),
-    'random augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2"; with views=8 the same eight views of each image come again',
+    'augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2 views=8"',
   ),
   epochs: described(v.optional(countOption, 5), "passes over the data"),
   batch: described(

@@ -211,7 +211,7 @@ describe("what does not fit is refused in words", () => {
     ["other tokens", `hidden-mse(${named})`, [2, 3, 4], [2, 5, 4], "have other sizes"],
     ["a map for tokens", `hidden-mse(${named})`, [2, 3, 4, 4], [2, 3, 4, 4], "are not both tokens"],
     ["vectors for maps", `attention-transfer(${named})`, [2, 3], [2, 3], "are not both maps"],
-    ["a map and none", `fitnets(${named})`, [2, 3, 4, 4], [2, 3], "are a map and none"],
+    ["a map and none", `fitnets(${named})`, [2, 3, 4, 4], [2, 3], "are a map and a value that is no map"],
     [
       "other channels of a flow",
       `fsp(student=student > student, teacher=teacher > teacher)`,
