@@ -35,11 +35,13 @@ export function isStored(value: Value): boolean {
 /** Why `readStored` cannot read a value: it depends on an input, or on an operator that this runtime may not have. */
 export function whyNotStored({ name, tensor, producer }: Value): Miss | undefined {
   if (tensor !== undefined) return undefined;
-  if (producer === undefined || producer.inputs.length === 0 || subgraphs(producer).length > 0)
+  if (producer === undefined || subgraphs(producer).length > 0) return new Miss(`"${name}" is computed at run time`);
+  const { domain, op, inputs, attributes } = producer;
+  const entry = entryOf(producer);
+  if (inputs.length === 0 && entry?.holds?.((of) => attributes.get(of)) === undefined)
     return new Miss(`"${name}" is computed at run time`);
-  const { domain, op } = producer;
-  if (entryOf(producer) === undefined) return new Miss(`"${name}" is computed by ${qualified(domain, op)}`);
-  for (const input of producer.inputs) {
+  if (entry === undefined) return new Miss(`"${name}" is computed by ${qualified(domain, op)}`);
+  for (const input of inputs) {
     const reason = input === undefined ? undefined : whyNotStored(input);
     if (reason !== undefined) return reason;
   }
@@ -48,6 +50,16 @@ export function whyNotStored({ name, tensor, producer }: Value): Miss | undefine
 
 function qualified(domain: string, op: string): string {
   return domain === "" ? op : `${domain}.${op}`;
+}
+
+/** The matrix of which a value is the transposition, if it is one. */
+export function transpositionOf({ producer: node, type }: Value, inference: Inference): Value | undefined {
+  if (node === undefined || node.inputs.length !== 1 || type?.dims?.length !== 2) return undefined;
+  const bound = inference.at(node);
+  const rule = bound instanceof Miss ? bound : bound.axes();
+  if (rule instanceof Miss) return undefined;
+  const crosses = rule.links.map((link) => "from" in link && link.map === undefined && link.from[1] !== link.to[1]);
+  return crosses.length === 2 && crosses.every(Boolean) ? node.inputs[0] : undefined;
 }
 
 export interface StoredAxis {

@@ -40,6 +40,14 @@ test.each([
     ["w: float32[4, 4, 1] = zeros", "i: int64[1] = [2]", "u = Unsqueeze(x, i)", "y = ConvTranspose(u, w)"],
     "its operator cannot be written as several in a row",
   ],
+  [
+    "laid out by the shape in a Constant node",
+    "factorize",
+    ["v: float32[16] = zeros", "s = Constant() {value_ints=[4, 4]}", "w = Reshape(v, s)", product],
+    undefined,
+  ],
+  ["a stack of one", "solve", ["w: float32[1, 1, 4, 4] = zeros", product], "its weight is [1, 1, 4, 4], not a matrix"],
+  ["a stack of two", "solve", ["w: float32[2, 4, 4] = zeros", product], "it holds several matrices"],
   ["nothing", "quantize", ["w: float32[4, 0] = zeros", product], "its weight has no elements"],
   [
     "a copy",

@@ -188,10 +188,13 @@ export function requireWeight(layer: Layer, needs: WeightNeeds): Miss | undefine
 }
 
 /** Why a layer is not one product with a matrix and nothing else, if so. */
-export function requireProduct({ role, name }: Layer): Miss | undefined {
+export function requireProduct({ role, name, effective }: Layer): Miss | undefined {
   if (role.kind === "lookup") return new Miss("it is an embedding lookup, without a matrix product", name);
   if (role.fused !== undefined) return new Miss(`${role.fused} is fused into the layer: ${lowerFirst}`, name);
-  return role.stack === undefined ? undefined : new Miss("it holds several matrices", name);
+  if (role.stack === undefined) return undefined;
+  const dims = fixedDims(effective.type?.dims) ?? [];
+  const isOne = role.stack.every((axis) => dims[axis] === 1);
+  return new Miss(isOne ? `its weight is [${dims.join(", ")}], not a matrix` : "it holds several matrices", name);
 }
 
 function refusal(layer: Layer, { read, product, unshared, inside }: WeightNeeds): string | undefined {

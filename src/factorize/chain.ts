@@ -1,7 +1,10 @@
 /** From a layer to its numbers, and from the parts of a decomposition to layers in its place. */
+import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
+import { transpositionOf } from "../analysis/stored-root.ts";
 import { weightMatrices, weightNumbers } from "../analysis/weight.ts";
 import { emitInto } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { substitute } from "../graph/replace.ts";
 import type { ChainPart } from "../ops/index.ts";
@@ -10,10 +13,22 @@ import { inMemory } from "../tensor/dense.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Part, type PartShape, type Problem, product } from "./decomposition.ts";
 
-/** Parts as stored tensors, and the axis of the output channels in the layer that they were made of. */
-export interface StoredChain {
+/** How a layer reads its weight. */
+export interface Reading {
+  /** What it reads, before transpositions: readers of one such value share factors. */
+  readonly source: Value;
+  readonly isTransposed: boolean;
+  /** The axis of the output channels in the source. */
   readonly out: number;
-  readonly parts: readonly ChainPart[];
+}
+
+export function readingOf({ effective, role }: Layer, inference: Inference): Reading {
+  let [source, isTransposed] = [effective, false];
+  for (;;) {
+    const before = transpositionOf(source, inference);
+    if (before === undefined) return { source, isTransposed, out: isTransposed ? 1 - role.out : role.out };
+    [source, isTransposed] = [before, !isTransposed];
+  }
 }
 
 /** The axes of the weight along which a window slides. */
@@ -66,7 +81,12 @@ export function factorType({ effective }: Layer): FloatType {
 }
 
 /** Stores what a decomposition made of a layer's weight, under the layer's name and the parts'. */
-export function storeParts(model: Model, layer: Layer, dims: readonly number[], parts: readonly Part[]): StoredChain {
+export function storeParts(
+  model: Model,
+  layer: Layer,
+  dims: readonly number[],
+  parts: readonly Part[],
+): readonly ChainPart[] {
   const { name, role, weight } = layer;
   const type = factorType(layer);
   const store = ({ name: part, matrices, window }: Part): ChainPart => {
@@ -76,17 +96,27 @@ export function storeParts(model: Model, layer: Layer, dims: readonly number[], 
     const stored = model.graph.addTensor(`${name}.${part}.weight`, laid, weight.role);
     return { name: `${name}.${part}`, weight: stored, window };
   };
-  return { out: role.out, parts: parts.map(store) };
+  return parts.map(store);
 }
 
 /**
- * Puts layers, as the operator's entry writes them, in the place of one. Where another layer has read the weight from the other side, its factors
- * serve the other way round: (U V)ᵀ = Vᵀ Uᵀ.
+ * Puts layers, as the operator's entry writes them, in the place of one.
+ * @param from how the layer that the parts were made for reads the weight: (U V)ᵀ = Vᵀ Uᵀ where this one reads it otherwise.
  */
-export function replaceByChain(model: Model, { node, role }: Layer, { out, parts }: StoredChain): void {
+export function replaceByChain(
+  model: Model,
+  { node, role }: Layer,
+  parts: readonly ChainPart[],
+  own?: Reading,
+  from = own,
+): void {
   const [output] = node.outputs;
   const emit = emitInto(model, { before: node, by: "factorize" });
-  const replacement = role.chain?.(emit, node.inputs, role.out === out ? parts : parts.toReversed());
+  const laid =
+    own?.isTransposed === from?.isTransposed
+      ? parts
+      : parts.map((part) => ({ ...part, weight: emit.Transpose([part.weight], { perm: [1, 0] }) }));
+  const replacement = role.chain?.(emit, node.inputs, own?.out === from?.out ? laid : laid.toReversed());
   if (output === undefined || replacement === undefined) return;
   replacement.type = output.type;
   substitute(output, replacement);

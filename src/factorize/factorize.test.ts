@@ -13,7 +13,7 @@ import { linear, network, relu } from "../nn/index.ts";
 import type { Context } from "../passes/index.ts";
 import { quantize } from "../quantize/index.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
-import { float32, inMemory } from "../tensor/dense.ts";
+import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { dimValue, elementCount } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
@@ -61,6 +61,13 @@ const macsOf = (model: Model): number => {
 
 const shape = { input: ["batch", 784], seed: 1 } as const;
 const mlp = () => network({ fc1: linear(784, 128), relu: relu(), fc2: linear(128, 10) }, shape);
+/** How many floats the model stores. */
+const storedCount = (model: Model): number =>
+  [...model.graph.values()].reduce(
+    (sum, { tensor }) => sum + (tensor === undefined || tensor.type === "int64" ? 0 : elementCount(tensor.dims)),
+    0,
+  );
+
 const storedIn = (model: Model): string[] =>
   [...model.graph.values()].flatMap(({ name, tensor }) => (tensor === undefined ? [] : [name])).toSorted();
 const dims = (model: Model, name: string) => model.graph.value(name)?.tensor?.dims;
@@ -254,21 +261,88 @@ graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
     });
   });
 
-  it("leaves a weight that something else reads as well, beside which the factors would stand", async () => {
+  it.each([
+    ["matrix", "x: float32[2, 24]", "h = MatMul(x, w)\n  r = Relu(h)\n  wt = Transpose(w)\n  y = MatMul(r, wt)"],
+    [
+      "matrix, transposed first",
+      "x: float32[2, 30]",
+      "wt = Transpose(w)\n  h = MatMul(x, wt)\n  r = Relu(h)\n  y = MatMul(r, w)",
+    ],
+    ["table", "x: int64[2, 5]", "h = Gather(w, x)\n  wt = Transpose(w) {perm=[1, 0]}\n  y = MatMul(h, wt)"],
+    [
+      "matrix, transposed twice",
+      "x: float32[2, 24]",
+      "wt = Transpose(w)\n  w2 = Transpose(wt)\n  h = MatMul(x, w2)\n  y = MatMul(h, wt)",
+    ],
+    [
+      "matrix, laid out by a Constant node",
+      "x: float32[2, 24]",
+      "s = Constant() {value_ints=[24, 30]}\n  r = Reshape(w, s)\n  t = Transpose(r)\n  h = MatMul(x, r)\n  y = MatMul(h, t)",
+    ],
+    [
+      "matrix, transposed for each reader",
+      "x: float32[2, 30]",
+      "a = Transpose(w)\n  b = Transpose(w)\n  p = MatMul(x, a)\n  q = MatMul(x, b)\n  y = Add(p, q)",
+    ],
+  ])("gives factors to all readers of a %s, also behind a transposition", async (_, input, lines) => {
+    const model = parseModel(`opset 17\ngraph (${input}) -> (y) {\n  w: float32[24, 30] = zeros\n  ${lines}\n}`);
+    const [weight] = layers(model, infer(model));
+    if (weight === undefined) throw new Error("There is no layer.");
+    weight.weight.tensor = inMemory(
+      float32(
+        [24, 30],
+        Float32Array.from({ length: 24 * 30 }, (_, at) => Math.sin(Math.floor(at / 30) + (at % 30)) + 0.1),
+      ),
+    );
+    const size = (/\[(.*)\]/.exec(input)?.[1] ?? "").split(", ").map(Number);
+    const numbers = Array.from({ length: elementCount(size) }, (_, at) => (7 * at) % 24);
+    const x = input.includes("int64") ? int64(size, numbers) : float32(size, Float32Array.from(numbers));
+    const before = await run(model, { x });
+    const { changes, misses } = await factorize(model, { energy: 0.999999 });
+    expect(misses).toEqual([]);
+    expect(changes).toHaveLength(2);
+    expect(verify(model)).toEqual([]);
+    // sin(a + b) = sin a cos b + cos a sin b is of rank 2, and the constant adds one.
+    expect(storedCount(model)).toBe(3 * (24 + 30));
+    (await run(model, { x })).forEach((value, at) => {
+      expect(Math.abs(value - (before[at] ?? Number.NaN))).toBeLessThan(1e-4 * Math.max(...before.map(Math.abs)));
+    });
+  });
+
+  it.each([
+    ['w2 = Neg(w)\n  h = MatMul "a" (x, w)\n  y = MatMul "b" (h, w2)', 'MatMul "b"'],
+    ['h = Gemm "a" (x, w, w)\n  y = Relu(h)', 'Gemm "a"'],
+    ['y = MatMul "a" (x, w)\n  z = Neg(w)', 'output "z"'],
+    [
+      'h = MatMul "a" (x, w)\n  k = If "b" (c) {then_branch=graph () -> (s) { s = Neg(w) }, else_branch=graph () -> (t) { t = Identity(w) }}\n  y = Add(h, k)',
+      'If "b"',
+    ],
+  ])("leaves a weight that something else needs as it is: %s", async (lines, other) => {
+    const outputs = lines.includes("z =") ? "y, z" : "y";
     const model = parseModel(`opset 17
-graph (ids: int64[batch, 3]) -> (y: float32[batch, 3, 12]) {
-  embedding.weight: float32[12, 12] = random(seed 1)
-  fc.weight: float32[12, 12] = random(seed 2)
-  head = Transpose(embedding.weight)
-  e = Gather "embedding" (embedding.weight, ids)
-  h = MatMul "fc" (e, fc.weight)
-  y = MatMul "head" (h, head)
+graph (x: float32[12, 12], c: bool[]) -> (${outputs}) {
+  w: float32[12, 12] = random(seed 1)
+  ${lines}
 }`);
-    const { changes, misses } = await factorize(model, { rank: 2 });
-    expect(changes.map(({ at }) => at)).toEqual(["fc"]);
+    const { changes, misses } = await factorize(model, { layers: "a", rank: 2 });
+    expect(changes).toEqual([]);
+    expect(misses.map(({ reason }) => reason)).toEqual([
+      `${other} also reads its weight, so the file would need both the weight and the factors`,
+    ]);
+  });
+
+  it("leaves a shared weight as it is for all of its readers, or for none", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[2, 12]) -> (y) {
+  w: float32[12, 12] = random(seed 1)
+  h = MatMul "a" (x, w)
+  y = Gemm "b" (h, w) {transB=1}
+}`);
+    const { changes, misses } = await factorize(model, { rank: 2, overrides: { MatMul: { rank: 9 } } });
+    expect(changes).toEqual([]);
     expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
-      'embedding: MatMul "head" also reads its weight, so the file would need both the weight and the factors',
-      'embedding: Gather "embedding" also reads its weight, so the file would need both the weight and the factors',
+      "a: rank 9 does not make it smaller; up to 5 would",
+      'b: layer "a", which reads the same weight, stays: rank 9 does not make it smaller; up to 5 would',
     ]);
   });
 

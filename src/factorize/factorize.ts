@@ -18,10 +18,11 @@ import { ownOptions, selectLayers } from "../analysis/selection.ts";
 import { brokenNumbers, requireWeight, weightNeeds } from "../analysis/weight.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
-import { describe, type Node, type Value } from "../graph/graph.ts";
+import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
 import type { Multiply } from "../math/index.ts";
+import type { ChainPart } from "../ops/index.ts";
 import { type Change, type Context, definePass, type Given, type Outcome, type Pass } from "../passes/index.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
@@ -31,7 +32,7 @@ import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { bitsOf } from "../tensor/types.ts";
 import { type Inputs, inputsOf, weighings } from "./activations.ts";
 import { type Asked, allocate, asked } from "./budget.ts";
-import { factorType, problemOf, replaceByChain, type StoredChain, storeParts } from "./chain.ts";
+import { factorType, problemOf, type Reading, readingOf, replaceByChain, storeParts } from "./chain.ts";
 import { type Problem, wholeCost } from "./decomposition.ts";
 import { decompositions, methodsFor } from "./decompositions.ts";
 import { fourBitError, fourBitSize } from "./four-bits.ts";
@@ -141,21 +142,25 @@ async function factorizeLayers(walk: Walk, all: readonly Layer[], chosen: readon
   const { fit, misses } = fitting(chosen, walk.inference);
   const plan = options.budget === undefined ? undefined : await planning(walk, all, fit, options.budget);
   if (plan instanceof Miss) return { changes, misses: [...misses, plan] };
-  const known = new Map<Value, Factors>();
+  const known = new Map<Value, Factors | Miss>();
   const done = plan?.size ?? 0;
   const lost = (change: Change): number => walk.lost.get(change.at) ?? 0;
   for (const [index, layer] of fit.entries()) {
     stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
     context.progress(done + index, done + fit.length, layer.name);
     const { decidedBy } = ownOptions(options, layer);
-    const factors = known.get(layer.effective) ?? (await factorsOf(walk, layer, fit, plan));
+    const { source } = layer.reading;
+    const first = known.get(source);
+    const factors = first ?? (await factorsOf(walk, layer, fit, plan));
+    known.set(source, factors);
     if (factors instanceof Miss) {
-      misses.push(factors);
+      // Factors for this reader alone would stand beside the weight.
+      const reason = `layer "${factors.at}", which reads the same weight, stays: ${factors.reason}`;
+      misses.push(first === undefined || factors.at === layer.name ? factors : new Miss(reason, layer.name));
       continue;
     }
-    known.set(layer.effective, factors);
     walk.lost.set(layer.name, factors.relativeError ** 2);
-    replaceByChain(model, layer, factors);
+    replaceByChain(model, layer, factors.parts, layer.reading, factors.reading);
     changes.push({ at: layer.name, what: factors.what, decidedBy });
   }
   if (changes.length > 0) removeReplaced(model, before);
@@ -163,28 +168,34 @@ async function factorizeLayers(walk: Walk, all: readonly Layer[], chosen: readon
   return { changes: changes.toSorted((a, b) => lost(b) - lost(a)), misses };
 }
 
+/** A layer that can be a chain. */
+interface Candidate extends Layer {
+  readonly reading: Reading;
+}
+
 /** The layers that can be chains, and why the others cannot. */
 function fitting(chosen: readonly Layer[], inference: Inference) {
   const misses: Miss[] = [];
-  const possible = chosen.filter((layer) => {
+  const possible = chosen.flatMap((layer): Candidate | [] => {
     const refused = requireWeight(layer, weightNeeds.factorize);
     if (refused !== undefined) misses.push(refused);
-    return refused === undefined;
+    return refused === undefined ? { ...layer, reading: readingOf(layer, inference) } : [];
   });
-  const fit = possible.filter(({ name, weight, effective, role }) => {
-    // The factors of a table serve those alone that read the very same numbers, those of groups no other number of groups.
-    const known = possible.filter(
-      (other) =>
-        other.role.groups === role.groups &&
-        (other.effective === effective || (role.kind === undefined && other.role.kind === undefined)),
-    );
-    const other = otherReader(weight, new Set(known.map(({ node }) => node)), inference);
+  const fit = possible.filter((layer) => {
+    // Factors of groups serve no other number of groups.
+    const sharing = sharingWith(layer, possible).filter(({ role }) => role.groups === layer.role.groups);
+    const other = otherReader(layer.weight, sharing, inference);
     if (other === undefined) return true;
-    const reason = `${describe(other)} also reads its weight, so the file would need both the weight and the factors`;
-    misses.push(new Miss(reason, name));
+    const reason = `${other} also reads its weight, so the file would need both the weight and the factors`;
+    misses.push(new Miss(reason, layer.name));
     return false;
   });
   return { fit, misses };
+}
+
+/** The layers that read the weight of one, transposed or not: its factors serve all of them. */
+function sharingWith({ reading }: Candidate, fit: readonly Candidate[]): readonly Candidate[] {
+  return fit.filter((one) => one.reading.source === reading.source);
 }
 
 /** The options of a layer: one rule of its own takes the place of whichever the pass has. */
@@ -196,17 +207,22 @@ function rulesOf(options: Options, layer: Layer): Options {
   return hasRule(own) ? own : { ...options, method: own.method };
 }
 
-interface Factors extends StoredChain {
+interface Factors {
+  readonly parts: readonly ChainPart[];
+  /** How the layer that they were made for reads its weight. */
+  readonly reading: Reading;
   readonly what: string;
   readonly relativeError: number;
 }
 
-/** A node beyond these that reads a stored value, or what stored values make of it. */
-function otherReader(value: Value, known: ReadonlySet<Node>, inference: Inference): Node | undefined {
-  for (const { node } of value.uses) {
-    if (known.has(node)) continue;
+/** What beyond these layers reads a stored value, or what stored values make of it. */
+function otherReader(value: Value, known: readonly Layer[], inference: Inference): string | undefined {
+  const { graph } = value;
+  if (graph.isOutput(value)) return graph.parent === undefined ? `output "${value.name}"` : describe(graph.parent);
+  for (const { node, input } of value.uses) {
+    if (known.some((layer) => layer.node === node && layer.role.input === input)) continue;
     const made = node.outputs.filter((output) => output !== undefined);
-    if (!made.every((output) => inference.operand(output)?.stored === true)) return node;
+    if (!made.every((output) => inference.operand(output)?.stored === true)) return describe(node);
     for (const output of made) {
       const other = otherReader(output, known, inference);
       if (other !== undefined) return other;
@@ -225,16 +241,15 @@ interface LayerProblem extends Problem {
 
 async function problemAt(
   { model, context, options, multiply, inputs }: Walk,
-  layer: Layer,
-  fit: readonly Layer[],
+  layer: Candidate,
+  fit: readonly Candidate[],
 ): Promise<LayerProblem | Miss> {
   const stored = await readStoredValue(model, layer.effective, context.engine);
   const broken = brokenNumbers(toFloat64(stored));
   if (broken !== undefined) return new Miss(`its weight ${broken}`, layer.name);
   // One factorization serves all that read the weight from this side.
-  const { effective, role } = layer;
-  const readers = fit.filter(
-    (one) => one.effective === effective && one.role.out === role.out && one.role.kind === role.kind,
+  const readers = sharingWith(layer, fit).filter(
+    ({ reading, role }) => reading.out === layer.reading.out && role.kind === layer.role.kind,
   );
   const found = await inputs.of(readers);
   const known = found instanceof Miss ? undefined : found;
@@ -252,7 +267,12 @@ async function problemAt(
 type Plan = ReadonlyMap<Value, Choice | undefined>;
 
 /** `planned`, by the inputs in the model as it is before anything has changed. */
-async function planning(walk: Walk, all: readonly Layer[], fit: readonly Layer[], share: number): Promise<Plan | Miss> {
+async function planning(
+  walk: Walk,
+  all: readonly Layer[],
+  fit: readonly Candidate[],
+  share: number,
+): Promise<Plan | Miss> {
   const inputs = await inputsOf(walk.model, walk.options, walk.multiply, walk.context);
   try {
     return await planned({ ...walk, inputs }, all, fit, share);
@@ -262,26 +282,27 @@ async function planning(walk: Walk, all: readonly Layer[], fit: readonly Layer[]
 }
 
 /** What each layer becomes so that the model keeps within a share of what it costs. */
-async function planned(walk: Walk, all: readonly Layer[], fit: readonly Layer[], share: number): Promise<Plan | Miss> {
+async function planned(
+  walk: Walk,
+  all: readonly Layer[],
+  fit: readonly Candidate[],
+  share: number,
+): Promise<Plan | Miss> {
   const { options, context } = walk;
-  const uses = new Map<Value, number>();
   let total = 0;
   const counted = new Set<Value>();
   for (const layer of all) {
     const weights = elementCount(fixedDims(layer.effective.type?.dims) ?? []);
     const places = options.cost === "macs" ? placesOf(layer) : counted.has(layer.weight) ? 0 : 1;
     counted.add(layer.weight);
-    uses.set(layer.effective, (uses.get(layer.effective) ?? 0) + places);
     total += layer.role.kind === "lookup" && options.cost === "macs" ? 0 : weights * places;
   }
   const own = fit.filter(
-    (layer, at) =>
-      rulesOf(options, layer).budget !== undefined &&
-      fit.findIndex(({ effective }) => effective === layer.effective) === at,
+    (layer) => rulesOf(options, layer).budget !== undefined && sharingWith(layer, fit)[0] === layer,
   );
   const weighed = options.allocation === "sensitivity" ? await measured(walk) : () => 1;
   if (weighed instanceof Miss) return weighed;
-  const found: { readonly layer: Layer; readonly asked: Asked }[] = [];
+  const found: { readonly layer: Candidate; readonly asked: Asked }[] = [];
   const few: string[] = [];
   for (const [index, layer] of own.entries()) {
     stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
@@ -291,17 +312,17 @@ async function planned(walk: Walk, all: readonly Layer[], fit: readonly Layer[],
     if (problem.fewInputs !== undefined) few.push(layer.name);
     const methods = methodsFor(problem, rulesOf(options, layer).method);
     if (methods instanceof Miss) continue;
-    const sharing = fit.filter(({ effective }) => effective === layer.effective);
+    const sharing = sharingWith(layer, fit);
     const known = sharing.flatMap((one) => weighed(one) ?? []);
     if (known.length === 0) continue;
     const sensitivity = known.reduce((sum, one) => sum + one, 0);
-    const each = { uses: uses.get(layer.effective) ?? 1, sensitivity };
+    const uses = options.cost === "macs" ? sharing.reduce((sum, one) => sum + placesOf(one), 0) : 1;
     const choices: Choice[] = [];
     for (const method of methods) {
       const { steps } = await decompositions[method].spectrum(problem);
       choices.push(...steps.map((step) => ({ method, step })));
     }
-    found.push({ layer, asked: asked(choices, wholeCost(problem), options.cost, each) });
+    found.push({ layer, asked: asked(choices, wholeCost(problem), options.cost, { uses, sensitivity }) });
   }
   if (few.length > 0) {
     const layers = few.length === 1 ? `layer "${few[0]}"` : `${few.length} layers, the first of them "${few[0]}"`;
@@ -311,7 +332,7 @@ async function planned(walk: Walk, all: readonly Layer[], fit: readonly Layer[],
   const asking = found.map((one) => one.asked);
   const steps = allocate(asking, { total, share, cost: options.cost });
   if (steps instanceof Miss) return steps;
-  return new Map(found.map(({ layer }, index) => [layer.effective, steps[index]]));
+  return new Map(found.map(({ layer }, index) => [layer.reading.source, steps[index]]));
 }
 
 /** How sensitive the model is to its layers. */
@@ -339,8 +360,8 @@ const slower = 0.97;
 
 async function factorsOf(
   walk: Walk,
-  layer: Layer,
-  fit: readonly Layer[],
+  layer: Candidate,
+  fit: readonly Candidate[],
   plan: Plan | undefined,
 ): Promise<Factors | Miss> {
   const { model, options, timer } = walk;
@@ -350,7 +371,7 @@ async function factorsOf(
   if (problem instanceof Miss) return problem;
   const whole = wholeCost(problem);
   const isAuto = !hasRule(rules);
-  const planned = rules.budget === undefined ? undefined : plan?.get(layer.effective);
+  const planned = rules.budget === undefined ? undefined : plan?.get(layer.reading.source);
   if (rules.budget !== undefined && planned === undefined) return new Miss("the budget leaves it as it is", name);
   const methods = methodsFor(problem, rules.method);
   if (methods instanceof Miss) return new Miss(methods.reason, name);
@@ -386,7 +407,7 @@ async function factorsOf(
   const fourBits = areFewerBytes ? await fourBitError(problem) : Number.POSITIVE_INFINITY;
   const rather = fourBits < relativeError ? ` (4 bits take fewer bytes, and lose ${fourBits.toFixed(3)})` : "";
   const what = `${sizes} → ${by}${rankText(taken.step.ranks)}, ${error}${rather}${time}`;
-  return { ...storeParts(model, layer, problem.dims, parts), what, relativeError };
+  return { parts: storeParts(model, layer, problem.dims, parts), reading: layer.reading, what, relativeError };
 }
 
 const rankText = (ranks: readonly number[]): string => `rank ${ranks.join(" × ")}`;

@@ -139,7 +139,7 @@ async function insertNew(
     const bound = 1 / Math.sqrt(features);
     const each = (make: () => Matrix): readonly Matrix[] => Array.from({ length: groups }, make);
     const drawn = (): Float64Array => Float64Array.from({ length: rank * features }, () => draw.uniform(-bound, bound));
-    const { parts } = storeParts(model, layer, dims, [
+    const parts = storeParts(model, layer, dims, [
       { name: "lora.down", matrices: each(() => matrix(rank, features, drawn())), window: whole(layer) },
       { name: "lora.up", matrices: each(() => matrix(outputs, rank)), window: [] },
     ]);

@@ -105,7 +105,7 @@ graph (x: float32[4, n, 2]) -> (y: float32[4, 1, n, 3]) {
     const steps = memory("steps", { x: float32([4, 1, 2], [1, 2, 3, 4, 5, 6, 7, 8]) });
     const { seen, at } = await begin(recurrent, steps);
     const miss = await seen.collect(at(0), meanMagnitudes);
-    expect(miss).toMatchObject({ reason: "it holds several matrices" });
+    expect(miss).toMatchObject({ reason: "its weight is [1, 12, 2], not a matrix" });
   });
 
   test("of an axis that a value does not have, and of no samples", async () => {
