@@ -186,7 +186,11 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
       const size = sizeAt(g.dims(value), -1);
       const weight = g.weight("weight", [size, size], size);
       const copy = g.copied(weight) ?? weight;
-      g.add(g.named("MatMul").MatMul([activation(g, g.named("MatMul").MatMul([value, weight])), copy]));
+      const result = g.add(g.named("MatMul").MatMul([activation(g, g.named("MatMul").MatMul([value, weight])), copy]));
+      const form = g.choose(3);
+      if (form === 0) return;
+      const other = form === 1 ? g.emit.Transpose([weight], { perm: [1, 0] }) : g.emit.Neg([weight]);
+      g.add(g.named("MatMul").MatMul([result, other]));
     },
   },
   recurrent: {

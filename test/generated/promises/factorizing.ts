@@ -1,9 +1,11 @@
-/** Low rank: what a layer loses is the energy that was dropped, the least that its rank can lose, and the network computes the product. */
+/** Low rank: what a layer loses is the energy that was dropped, the least that its rank can lose, the network computes the product and stores fewer numbers. */
 
 import { factorize } from "../../../src/factorize/index.ts";
+import { allGraphs } from "../../../src/graph/graph.ts";
 import type { Model } from "../../../src/graph/model.ts";
 import { fromDense, type Matrix, multiply, singularValues, subtract } from "../../../src/math/index.ts";
 import { storeConstants } from "../../../src/passes/index.ts";
+import { isFloat } from "../../../src/tensor/convert.ts";
 import { float32 } from "../../../src/tensor/dense.ts";
 import { elementCount } from "../../../src/tensor/dims.ts";
 import type { Network } from "../network.ts";
@@ -14,9 +16,10 @@ interface Wanted {
   readonly rank?: number;
   readonly energy?: number;
   readonly ratio?: number;
+  readonly budget?: number;
 }
 
-const options: readonly Wanted[] = [{ rank: 1 }, { energy: 0.999 }, { energy: 0.8 }, { ratio: 0.5 }];
+const options: readonly Wanted[] = [{ rank: 1 }, { energy: 0.999 }, { energy: 0.8 }, { ratio: 0.5 }, { budget: 0.7 }];
 
 export const factorizing: readonly Promised[] = options.map((wanted) => ({
   name: `factorize ${JSON.stringify(wanted)}`,
@@ -27,6 +30,11 @@ export const factorizing: readonly Promised[] = options.map((wanted) => ({
     const result = model.clone();
     const outcome = await factorize(result, { ...wanted, method: "svd", timing: false }, { engine });
     expectSentences(outcome);
+    const [stored, left] = [storedCount(model), storedCount(result)];
+    expectThat(
+      outcome.changes.length === 0 ? left === stored : left < stored,
+      `${stored} stored numbers became ${left}`,
+    );
     const batches = batchesOf(network);
     const got = await answers(result, batches);
     await expectSameShapes(network, got);
@@ -47,6 +55,12 @@ export const factorizing: readonly Promised[] = options.map((wanted) => ({
     await expectSame({ model: same }, result, batches, await answers(same, batches));
   },
 }));
+
+/** How many floats a model stores, those of graphs inside nodes included. */
+const storedCount = (model: Model): number =>
+  [...allGraphs(model.graph)]
+    .flatMap((graph) => [...graph.values()])
+    .reduce((sum, { tensor }) => sum + (tensor && isFloat(tensor.type) ? elementCount(tensor.dims) : 0), 0);
 
 /** Both factors as they are stored: turned where inputs come first. */
 async function factorsOf(
