@@ -4,8 +4,9 @@ import { Argument, Command } from "commander";
 import * as v from "valibot";
 import { capitalized, type PithError } from "../errors.ts";
 import type { Job } from "../job/job.ts";
+import { described } from "../passes/options.ts";
 import { modelAt, modelsOfFlags } from "./model-folder.ts";
-import { addFlags, flag, givenFlags, keysOf, meaningsOf, readFlags } from "./options.ts";
+import { addFlags, givenFlags, keysOf, meaningsOf, readFlags } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface CommandArgument {
@@ -61,8 +62,8 @@ export interface Result {
 }
 
 const common = v.object({
-  json: v.optional(flag(v.boolean(), "print the result as JSON")),
-  seed: v.optional(flag(v.pipe(v.number(), v.integer(), v.minValue(0)), "random seed", { value: "n" }), 0),
+  json: v.optional(described(v.boolean(), "print the result as JSON")),
+  seed: v.optional(described(v.pipe(v.number(), v.integer(), v.minValue(0)), "random seed", { value: "n" }), 0),
 });
 
 export interface CommonOptions {

@@ -3,8 +3,8 @@
 import * as v from "valibot";
 import { parsePreprocessingSpec, parseState } from "../data/index.ts";
 import { PithError } from "../errors.ts";
+import { countOption, described } from "../passes/options.ts";
 import type { Settings } from "../task/index.ts";
-import { countSchema, flag } from "./options.ts";
 import { settings } from "./set.ts";
 
 const group = "Data (docs/data.md):";
@@ -12,34 +12,34 @@ const group = "Data (docs/data.md):";
 /** Entries for the schema of a command that takes data. */
 export const dataFlags = {
   data: v.optional(
-    flag(v.string(), "folder or file of images, text, tables, arrays, sound or token ids, or an ES module", {
+    described(v.string(), "folder or file of images, text, tables, arrays, sound or token ids, or an ES module", {
       value: "path",
       group,
     }),
   ),
   preprocess: v.optional(
-    flag(v.string(), 'a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; for text "length=128"', {
+    described(v.string(), 'a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; for text "length=128"', {
       value: "how",
       group,
     }),
   ),
   set: v.optional(
-    flag(v.array(v.string()), "value of an input that the data does not contain: sr=16000", {
+    described(v.array(v.string()), "value of an input that the data does not contain: sr=16000", {
       value: "input=value",
       group,
     }),
   ),
   states: v.optional(
-    flag(v.array(v.string()), "output that is fed back as an input: stateN=state (default: guessed)", {
+    described(v.array(v.string()), "output that is fed back as an input: stateN=state (default: guessed)", {
       value: "output=input",
       group,
     }),
   ),
   samples: v.optional(
-    flag(countSchema, "use at most n training and n test samples, drawn by --seed", { value: "n", group }),
+    described(countOption, "use at most n training and n test samples, drawn by --seed", { value: "n", group }),
   ),
   batch: v.optional(
-    flag(countSchema, "samples per run (default: 64, or 1 if outputs depend on the batch)", { value: "n", group }),
+    described(countOption, "samples per run (default: 64, or 1 if outputs depend on the batch)", { value: "n", group }),
   ),
 };
 

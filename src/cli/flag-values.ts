@@ -5,27 +5,7 @@
  */
 import { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
-
-/** Extra facts for the command line: `v.metadata({ short: "-o", value: "file" } satisfies FlagMetadata)`. */
-export interface FlagMetadata {
-  readonly short?: string;
-  readonly value?: string;
-  /** Help of the flag --no-… where the default is true. */
-  readonly negated?: string;
-  /** Options of single layers, given as `conv1:option=value`. */
-  readonly perLayer?: boolean;
-  /** 1 is refused without a percent sign: 1 may be meant as 1 % or as all. With false a number up to 1 is no share. */
-  readonly percent?: boolean;
-  /** The heading of the help under which the flag is listed, instead of "Options:". */
-  readonly group?: string;
-  /** What the words mean that the value may be: a section of the help after the flags. */
-  readonly meanings?: Meanings;
-}
-
-export interface Meanings {
-  readonly title: string;
-  readonly rows: readonly (readonly [word: string, meaning: string])[];
-}
+import type { FlagMetadata } from "../passes/options.ts";
 
 /** What this file reads of a schema: valibot keeps it as plain properties. */
 export interface SchemaNode {

@@ -3,9 +3,8 @@ import * as v from "valibot";
 import { PithError } from "../errors.ts";
 import type { Metric } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
+import { described, type Meanings } from "../passes/options.ts";
 import { heldAgainst, type MetricName, namedMetrics } from "../task/index.ts";
-import type { Meanings } from "./flag-values.ts";
-import { flag } from "./options.ts";
 
 export const metricNames = Object.keys(namedMetrics) as [MetricName, ...MetricName[]];
 
@@ -22,26 +21,31 @@ const group = "Evaluation:";
 
 export const metricFlags = {
   metric: v.optional(
-    flag(v.picklist(metricNames), "metric; without labels, a comparison with the original", {
+    described(v.picklist(metricNames), "metric; without labels, a comparison with the original", {
       group,
       meanings,
     }),
     "accuracy",
   ),
   output: v.optional(
-    flag(v.string(), 'output to evaluate (default: "logits", else the first float output)', { value: "name", group }),
+    described(v.string(), 'output to evaluate (default: "logits", else the first float output)', {
+      value: "name",
+      group,
+    }),
   ),
 };
 
 /** Entries for the schema of a command that refuses what lost too much: one rule for all of them (`judge`). */
 export const goalFlags = {
   maxDrop: v.optional(
-    flag(v.pipe(v.number(), v.minValue(0)), "largest drop of the metric (default: 1%; docs/verdicts.md)", { group }),
+    described(v.pipe(v.number(), v.minValue(0)), "largest drop of the metric (default: 1%; docs/verdicts.md)", {
+      group,
+    }),
   ),
   strict: v.optional(
-    flag(v.boolean(), "require the whole 95 % confidence interval to stay within --max-drop", { group }),
+    described(v.boolean(), "require the whole 95 % confidence interval to stay within --max-drop", { group }),
   ),
-  force: v.optional(flag(v.boolean(), "write the result regardless of its metrics", { group })),
+  force: v.optional(described(v.boolean(), "write the result regardless of its metrics", { group })),
 };
 
 /** @throws PithError E_OPTION for a drop that would allow any loss: of a share, 1 is all there is. */

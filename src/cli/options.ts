@@ -9,14 +9,13 @@ import { type Command, Option } from "commander";
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
 import { misfitOf } from "../passes/option-errors.ts";
+import type { FlagMetadata, Meanings } from "../passes/options.ts";
 import {
   accept,
   choicesNote,
-  type FlagMetadata,
   isExpressible,
   isSchema,
   isWord,
-  type Meanings,
   nothing,
   pipeOf,
   readNumber,
@@ -26,13 +25,6 @@ import {
   valueName,
 } from "./flag-values.ts";
 import { flagName, refusal, withGiven } from "./invalid-options.ts";
-
-export function flag<S extends v.GenericSchema>(schema: S, description: string, facts: FlagMetadata = {}) {
-  return v.pipe(schema, v.description(description), v.metadata({ ...facts }));
-}
-
-/** A number that counts: 1 or more. */
-export const countSchema = v.pipe(v.number(), v.integer(), v.minValue(1));
 
 /** Adds a flag for each entry of an object schema (of all its members, where it is a union of objects), except those in `without`. */
 export function addFlags(command: Command, schema: v.GenericSchema, without: ReadonlySet<string> = new Set()): void {

@@ -14,8 +14,7 @@ import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { extract } from "../graph/extract.ts";
 import type { Node, Value } from "../graph/graph.ts";
-import type { Inlined } from "../graph/inline.ts";
-import { inlineGraph } from "../graph/inline.ts";
+import { mergeGraph } from "../graph/inline.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceReads, replaceUses } from "../graph/replace.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
@@ -59,11 +58,6 @@ export async function exchange(
     raiseOpset(model, version);
     infer(model);
   }
-  for (const [domain, own] of guest.opsets) {
-    const known = host.opsets.get(domain);
-    if (known === undefined) host.header.opsets.set(domain, own);
-    else if (known !== own) return new Miss(`the models are written in ${domain} ${known} and ${own}`);
-  }
   host.header.irVersion = Math.max(host.header.irVersion, guest.header.irVersion);
   const { graph } = host;
   const emit = emitInto(host, { by: "exchange" });
@@ -79,12 +73,13 @@ export async function exchange(
     if (own === undefined) return new Miss(`the original has no input "${input.name}"`);
     given.set(input, as(own, input.type?.type));
   }
-  const copies = byFormerName(inlineGraph(guest.graph, graph, { given, prefix: "candidate/" }));
+  const merged = mergeGraph(host, guest, "candidate/", given);
+  if (merged instanceof Miss) return merged;
   const select = graph.addInput(selectName, { type: "bool", dims: [cuts.length] });
   const ends: (readonly [Value, Value])[] = [];
   for (const [index, { before, after }] of cuts.entries()) {
     const [own, ...alike] = before.flatMap((name) => graph.value(name) ?? []);
-    const [first, ...equal] = after.flatMap((name) => copies.get(name) ?? []);
+    const [first, ...equal] = after.flatMap((name) => merged.values.get(name) ?? []);
     if (own === undefined || first === undefined) return new Miss(`"${before[0]}" is not in both models`);
     const isSelected = emit.Gather([select, emit.constant(int64([], [index]))], { axis: 0 });
     // The runtime has no Where of narrower floats.
@@ -123,8 +118,4 @@ export async function exchange(
     },
     release: () => session.release(),
   };
-}
-
-function byFormerName({ names }: Inlined): ReadonlyMap<string, Value> {
-  return new Map([...names].map(([value, name]) => [name, value]));
 }

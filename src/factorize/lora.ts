@@ -48,17 +48,15 @@ const loraOptions = v.pipe(
       v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0"))),
       "adapters count alpha / rank (default: the rank, so that they count once)",
     ),
-    from: v.pipe(
+    from: described(
       v.optional(v.union([v.string(), v.instance(Model)], "takes the path of saved adapters, or a model")),
-      v.description("insert these adapters, as `save` has written them"),
-      v.metadata({ value: "adapters.onnx" }),
+      "insert these adapters, as `save` has written them",
+      { value: "adapters.onnx" },
     ),
     merge: described(v.optional(v.boolean(), false), "add the adapters of the model to its weights"),
-    save: v.pipe(
-      v.optional(v.string()),
-      v.description("with merge: write the adapters to a file of their own, too"),
-      v.metadata({ value: "adapters.onnx" }),
-    ),
+    save: described(v.optional(v.string()), "with merge: write the adapters to a file of their own, too", {
+      value: "adapters.onnx",
+    }),
     ...selectionOptions("adapt"),
   }),
   v.check(({ merge, from }) => !merge || from === undefined, "merge and from exclude each other"),

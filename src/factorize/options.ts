@@ -55,19 +55,15 @@ export const factorizeOptions = v.pipe(
     ratio: described(v.optional(fraction), "keep this share of the weights of each layer, for instance 0.5"),
     budget: described(v.optional(fraction), "keep this share of the weights of the model, spread over its layers"),
     cost: described(v.optional(v.picklist(["weights", "macs"]), "weights"), "what a ratio or budget is a share of"),
-    method: v.pipe(
-      v.optional(method, "auto"),
-      v.description("which layers one becomes"),
-      v.metadata({
-        meanings: {
-          title: "Methods",
-          rows: [
-            ["auto", "the one that loses least at equal cost"],
-            ...methods.map((id) => [id, decompositions[id].summary] as const),
-          ],
-        },
-      }),
-    ),
+    method: described(v.optional(method, "auto"), "which layers one becomes", {
+      meanings: {
+        title: "Methods",
+        rows: [
+          ["auto", "the one that loses least at equal cost"],
+          ...methods.map((id) => [id, decompositions[id].summary] as const),
+        ],
+      },
+    }),
     allocation: described(
       v.optional(v.picklist(["spectrum", "sensitivity"]), "spectrum"),
       "what spreads a budget over layers",
@@ -78,11 +74,9 @@ export const factorizeOptions = v.pipe(
       "layers that read one value, such as queries, keys and values, share the first factor",
     ),
     multiple: described(v.optional(countOption, 1), "ranks are multiples of this"),
-    timing: v.pipe(
-      v.optional(v.boolean(), true),
-      v.description("time each layer beside what it becomes"),
-      v.metadata({ negated: "do not time layers" }),
-    ),
+    timing: described(v.optional(v.boolean(), true), "time each layer beside what it becomes", {
+      negated: "do not time layers",
+    }),
     ...selectionOptions("factorize"),
     overrides: overridesOption({
       rank,

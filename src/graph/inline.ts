@@ -1,6 +1,6 @@
 /** A graph's nodes brought into another: a branch that is always taken, the body of a function, a teacher beside its student. */
 
-import { PithError } from "../errors.ts";
+import { Miss } from "../errors.ts";
 import { type Copies, copyNode, copyOf, copyValue } from "./clone.ts";
 import type { Graph, Node, Value } from "./graph.ts";
 import type { Model } from "./model.ts";
@@ -74,33 +74,20 @@ export interface Merged {
 }
 
 /**
- * Copies the nodes and tensors of `guest` into the graph of `host`. The guest's inputs are replaced by values of the host; everything else
- * gets a name that starts with `prefix`. Tensors are shared, roles are left behind: the guest is not trained.
- * @throws PithError E_NAME if an input of the guest is given no value, E_UNSUPPORTED for operator sets that differ.
+ * Copies the nodes and tensors of `guest` into the graph of `host`, with its inputs as `given`; everything else gets a name that starts with
+ * `prefix`. Tensors are shared, roles are left behind: the guest is not trained. A Miss for operator sets that differ.
  */
-export function mergeGraph(host: Model, guest: Model, prefix: string, inputs: ReadonlyMap<string, Value>): Merged {
+export function mergeGraph(host: Model, guest: Model, prefix: string, given: ReadonlyMap<Value, Value>): Merged | Miss {
   for (const [domain, version] of guest.opsets) {
     const own = host.opsets.get(domain);
     if (own === undefined) host.header.opsets.set(domain, version);
-    else if (own !== version) {
-      throw new PithError(
-        "E_UNSUPPORTED",
-        `The models are written in different operator sets: ${domain || "ai.onnx"} ${own} and ${version}.`,
-      );
-    }
-  }
-  const given = new Map<Value, Value>();
-  for (const input of guest.graph.feeds) {
-    const own = inputs.get(input.name);
-    if (own === undefined) throw new PithError("E_NAME", `The second model's input "${input.name}" is fed by nothing.`);
-    given.set(input, own);
+    else if (own !== version) return new Miss(`the models are written in ${domain || "ai.onnx"} ${own} and ${version}`);
   }
   const inlined = inlineGraph(guest.graph, host.graph, { given, prefix });
   for (const copy of inlined.names.keys()) copy.role = undefined;
-  const outputs = new Map<string, Value>();
-  guest.graph.outputs.forEach(({ name }, index) => {
+  const outputs = guest.graph.outputs.flatMap(({ name }, index) => {
     const copy = inlined.outputs[index];
-    if (copy !== undefined) outputs.set(name, copy);
+    return copy === undefined ? [] : [[name, copy] as const];
   });
-  return { outputs, values: new Map(Array.from(inlined.names, ([copy, name]) => [name, copy])) };
+  return { outputs: new Map(outputs), values: new Map(Array.from(inlined.names, ([copy, name]) => [name, copy])) };
 }

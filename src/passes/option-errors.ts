@@ -113,7 +113,7 @@ function isUnknown({ type, expected }: Issue): boolean {
   return type === "strict_object" && expected === "never";
 }
 
-/** What the pass says about an option: ": must be at least 1". */
+/** What the pass says about an option: ": expected at least 1". */
 function summaryOf(schema: v.GenericSchema, name: string, standIns: Readonly<Record<string, unknown>>): string {
   const result = v.safeParse(schema, { ...standIns, [name]: null }, inWords);
   const issue: Issue | undefined = result.success

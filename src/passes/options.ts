@@ -2,11 +2,33 @@
 import * as v from "valibot";
 import { clause, PithError } from "../errors.ts";
 
-/** A schema with the words that help and documentation show. */
-export const described = <S extends v.GenericSchema>(schema: S, text: string) => v.pipe(schema, v.description(text));
+/** What the command line needs to know of an option beside its schema. */
+export interface FlagMetadata {
+  readonly short?: string;
+  readonly value?: string;
+  /** Help of the flag --no-… where the default is true. */
+  readonly negated?: string;
+  /** Options of single layers, given as `conv1:option=value`. */
+  readonly perLayer?: boolean;
+  /** 1 is refused without a percent sign: 1 may be meant as 1 % or as all. With false a number up to 1 is no share. */
+  readonly percent?: boolean;
+  /** The heading of the help under which the flag is listed, instead of "Options:". */
+  readonly group?: string;
+  /** What the words mean that the value may be: a section of the help after the flags. */
+  readonly meanings?: Meanings;
+}
+
+export interface Meanings {
+  readonly title: string;
+  readonly rows: readonly (readonly [word: string, meaning: string])[];
+}
+
+/** A schema with the words that help and documentation show, and what its flag needs beside them. */
+export const described = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}) =>
+  v.pipe(schema, v.description(text), v.metadata({ ...facts }));
 
 /** A number of things: 1 or more. */
-export const countOption = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
+export const countOption = v.pipe(v.number(), v.integer(), v.minValue(1));
 
 type Reader = (given: unknown) => PithError | undefined;
 
@@ -51,10 +73,10 @@ const names = v.optional(
 /** Options of single layers: `entries`, which have no defaults. */
 export const overridesOption = <E extends v.ObjectEntries>(entries: E) => {
   const names = Object.keys(entries);
-  return v.pipe(
+  return described(
     v.optional(v.record(v.string(), v.strictObject(entries))),
-    v.description(`rules such as "fc*:${names[0]}=…": ${names.join(", ")}`),
-    v.metadata({ value: "rule", perLayer: true }),
+    `rules such as "fc*:${names[0]}=…": ${names.join(", ")}`,
+    { value: "rule", perLayer: true },
   );
 };
 

@@ -60,27 +60,21 @@ export interface PruneOptions {
 const options = v.pipe(
   v.strictObject({
     amount: described(v.optional(share), "share of the remaining weights (or channels) to prune"),
-    structured: v.pipe(
+    structured: described(
       v.optional(v.union([v.boolean(), share], "takes true, false or a number from 0 to 1"), false),
-      v.description("cut whole channels instead of masking single weights; a number is the amount"),
-      v.metadata({ value: "amount" }),
+      "cut whole channels instead of masking single weights; a number is the amount",
+      { value: "amount" },
     ),
-    scope: v.pipe(
+    scope: described(
       v.optional(v.picklist(["uniform", "global"], 'is "uniform" or "global"'), "uniform"),
-      v.description("the same share of every layer, or the smallest over all layers"),
+      "the same share of every layer, or the smallest over all layers",
     ),
     ...selectionOptions("prune"),
     overrides: overridesOption({ amount: v.optional(share) }),
     importance: described(importanceSchema, "ranks weights; channels by the norm of their scores"),
     data: described(v.optional(datasetOption), "samples for a criterion that looks at the inputs of layers"),
-    n: v.pipe(
-      v.optional(v.picklist([1, 2], "is 1 or 2"), 2),
-      v.description("structured: rank channels by L1 or L2 norm"),
-    ),
-    keepMasks: v.pipe(
-      v.optional(v.boolean(), false),
-      v.description("keep the masks in the file: pith train then keeps the zeros"),
-    ),
+    n: described(v.optional(v.picklist([1, 2], "is 1 or 2"), 2), "structured: rank channels by L1 or L2 norm"),
+    keepMasks: described(v.optional(v.boolean(), false), "keep the masks in the file: pith train then keeps the zeros"),
   }),
   v.forward(
     v.check(

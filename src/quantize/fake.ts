@@ -25,7 +25,7 @@ import { replaceUses } from "../graph/replace.ts";
 import { fullRange } from "../math/index.ts";
 import { fixInputs } from "../passes/fix-inputs.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
-import { overridesOption, selectionOptions } from "../passes/options.ts";
+import { described, overridesOption, selectionOptions } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { storeWeights } from "../passes/store-constants.ts";
@@ -41,22 +41,19 @@ import { withoutUnfit } from "./unfit.ts";
 import { type Rounding, scaledGrid, weightMiss } from "./weight.ts";
 
 const { rounder, perChannel, data, samples } = quantizeOptions.entries;
-const activations = v.pipe(v.optional(v.picklist(["uint8", "int8"]), "uint8"), v.description("type of activations"));
+const activations = described(v.optional(v.picklist(["uint8", "int8"]), "uint8"), "type of activations");
 
 const bits = v.pipe(v.number(), v.integer("is a whole number"), v.minValue(2), v.maxValue(8));
 
 const fakeQuantizeSettings = v.strictObject({
-  scheme: v.pipe(
+  scheme: described(
     v.optional(v.picklist(["weights", "static"], 'expected "weights" or "static"'), "weights"),
-    v.description("weights: round weights; static: activations too, with ranges measured on data"),
+    "weights: round weights; static: activations too, with ranges measured on data",
   ),
-  bits: v.pipe(
-    v.optional(bits, 8),
-    v.description("bits of a weight, 2 to 8, which `quantize` stores in 8; activations have 8"),
-  ),
-  learnScales: v.pipe(
+  bits: described(v.optional(bits, 8), "bits of a weight, 2 to 8, which `quantize` stores in 8; activations have 8"),
+  learnScales: described(
     v.optional(v.boolean(), false),
-    v.description("train the scales too (learned step sizes), not only the weights"),
+    "train the scales too (learned step sizes), not only the weights",
   ),
   rounder,
   perChannel,

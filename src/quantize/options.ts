@@ -4,7 +4,7 @@ import type { Dataset } from "../data/index.ts";
 import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
-import { overridesOption, selectionOptions } from "../passes/options.ts";
+import { countOption, described, overridesOption, selectionOptions } from "../passes/options.ts";
 import type { Given } from "../passes/pass.ts";
 import { type DtypeName, type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
 import { needsSamples, type RounderName, rounderOf, rounderOption } from "./rounders/index.ts";
@@ -82,15 +82,15 @@ const block = v.picklist([16, 32, 64, 128, 256], "takes 16, 32, 64, 128 or 256, 
 const activationTypes = v.picklist(["uint8", "int8", "uint16", "int16"]);
 
 const entries = v.strictObject({
-  scheme: v.pipe(
+  scheme: described(
     v.optional(
       v.picklist(
         ["weights", "dynamic", "static", "float16", "bfloat16"],
         'expected "weights", "dynamic", "static", "float16" or "bfloat16"',
       ),
     ),
-    v.description("what is stored, and computed, in fewer bits"),
-    v.metadata({
+    "what is stored, and computed, in fewer bits",
+    {
       meanings: {
         title: "Schemes (--scheme)",
         rows: [
@@ -101,45 +101,32 @@ const entries = v.strictObject({
           ["bfloat16", "all weights stored in half the bits of float32, with its range"],
         ],
       },
-    }),
+    },
   ),
-  dtype: v.pipe(
-    v.optional(v.picklist(dtypeNames)),
-    v.description("a variant as transformers.js calls it, in place of a scheme"),
-    v.metadata({
-      meanings: {
-        title: "Variants (--dtype)",
-        rows: dtypeNames.map((name) => [name, `${dtypes[name].meaning} (model${dtypes[name].suffix}.onnx)`]),
-      },
-    }),
-  ),
-  arithmetic: v.pipe(
+  dtype: described(v.optional(v.picklist(dtypeNames)), "a variant as transformers.js calls it, in place of a scheme", {
+    meanings: {
+      title: "Variants (--dtype)",
+      rows: dtypeNames.map((name) => [name, `${dtypes[name].meaning} (model${dtypes[name].suffix}.onnx)`]),
+    },
+  }),
+  arithmetic: described(
     v.optional(v.picklist(["float32", "float16"], 'expected "float32" or "float16"'), "float32"),
-    v.description("scheme float16: type of arithmetic, for GPUs float16"),
+    "scheme float16: type of arithmetic, for GPUs float16",
   ),
-  bits: v.pipe(
-    v.optional(bits, 8),
-    v.description("bits of a weight: 8; 4 or 2 in blocks; palettes any"),
-    v.metadata({ value: "n" }),
-  ),
-  block: v.pipe(
-    v.optional(block),
-    v.description("inputs of a matrix product that share a scale (32 for fewer than 8 bits)"),
-    v.metadata({ value: "n" }),
-  ),
-  standard: v.pipe(
+  bits: described(v.optional(bits, 8), "bits of a weight: 8; 4 or 2 in blocks; palettes any", { value: "n" }),
+  block: described(v.optional(block), "inputs of a matrix product that share a scale (32 for fewer than 8 bits)", {
+    value: "n",
+  }),
+  standard: described(
     v.optional(v.boolean(), false),
-    v.description("operators of ONNX alone, convolutions in few bits too (default: those of ONNX Runtime)"),
+    "operators of ONNX alone, convolutions in few bits too (default: those of ONNX Runtime)",
   ),
-  zeroPoints: v.pipe(
-    v.optional(v.boolean(), false),
-    v.description("blocks with zero points (hqq and k-quant find them anyway)"),
-  ),
+  zeroPoints: described(v.optional(v.boolean(), false), "blocks with zero points (hqq and k-quant find them anyway)"),
   rounder: rounderOption,
-  perChannel: v.pipe(
+  perChannel: described(
     v.optional(v.boolean(), true),
-    v.description("one scale per output channel of a weight, instead of one per weight"),
-    v.metadata({ negated: "per-tensor weight scales, instead of one scale per output channel" }),
+    "one scale per output channel of a weight, instead of one per weight",
+    { negated: "per-tensor weight scales, instead of one scale per output channel" },
   ),
   ...selectionOptions("quantize"),
   overrides: overridesOption({
@@ -152,10 +139,10 @@ const entries = v.strictObject({
     activations: v.optional(activationTypes),
     float: v.optional(v.boolean()),
   }),
-  weights: v.pipe(
+  weights: described(
     v.optional(weights),
-    v.description("what codes of weights stand for (default: int8; for dynamic, the faster one)"),
-    v.metadata({
+    "what codes of weights stand for (default: int8; for dynamic, the faster one)",
+    {
       meanings: {
         title: "Codes (--weights)",
         rows: [
@@ -165,43 +152,33 @@ const entries = v.strictObject({
           ["palette", "the values that represent the weight best, 2 to the power of --bits"],
         ],
       },
-    }),
+    },
   ),
-  activations: v.pipe(v.optional(activationTypes, "uint8"), v.description("type of activations")),
-  ranges: v.pipe(
-    v.optional(v.picklist(rangeMethods), "min-max"),
-    v.description("static: ranges of activations"),
-    v.metadata({
-      meanings: {
-        title: "Ranges (--ranges)",
-        rows: [
-          ["min-max", "all numbers"],
-          ["average", "a moving average of the range of each batch"],
-          ["percentile", "all but one number in 100,000: try it first where min-max loses too much"],
-          ["mse", "least squared error"],
-          ["entropy", "least Kullback-Leibler divergence"],
-        ],
-      },
-    }),
-  ),
-  form: v.pipe(
+  activations: described(v.optional(activationTypes, "uint8"), "type of activations"),
+  ranges: described(v.optional(v.picklist(rangeMethods), "min-max"), "static: ranges of activations", {
+    meanings: {
+      title: "Ranges (--ranges)",
+      rows: [
+        ["min-max", "all numbers"],
+        ["average", "a moving average of the range of each batch"],
+        ["percentile", "all but one number in 100,000: try it first where min-max loses too much"],
+        ["mse", "least squared error"],
+        ["entropy", "least Kullback-Leibler divergence"],
+      ],
+    },
+  }),
+  form: described(
     v.optional(v.picklist(["qdq", "qoperator"]), "qdq"),
-    v.description("static: float operators between roundings, or operators on codes"),
+    "static: float operators between roundings, or operators on codes",
   ),
-  symmetric: v.pipe(
+  symmetric: described(
     v.optional(v.boolean(), false),
-    v.description("static: ranges of activations are centred at 0, as some accelerators want them"),
+    "static: ranges of activations are centred at 0, as some accelerators want them",
   ),
-  data: v.pipe(
-    v.optional(datasetOption),
-    v.description("static: calibration data; for a path, its train part if it has one"),
-    v.metadata({ value: "path" }),
-  ),
-  samples: v.pipe(
-    v.optional(v.pipe(v.number(), v.integer("is a whole number"), v.minValue(1, "must be at least 1")), 200),
-    v.description("static: number of calibration samples"),
-    v.metadata({ value: "n" }),
-  ),
+  data: described(v.optional(datasetOption), "static: calibration data; for a path, its train part if it has one", {
+    value: "path",
+  }),
+  samples: described(v.optional(countOption, 200), "static: number of calibration samples", { value: "n" }),
   target: v.optional(targetOption("runtimes that the result is for, on which it is compared with the original")),
 });
 

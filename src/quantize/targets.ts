@@ -2,25 +2,21 @@
 import * as v from "valibot";
 import { Miss } from "../errors.ts";
 import { type TargetName, targetNames } from "../evaluate/run-target.ts";
+import { described } from "../passes/options.ts";
 import type { WeightedRule } from "./target.ts";
 
 /** `target`, as commands and passes declare it. */
 export const targetOption = (text: string) =>
-  v.pipe(
-    v.array(v.picklist(targetNames)),
-    v.nonEmpty(),
-    v.description(text),
-    v.metadata({
-      meanings: {
-        title: "Targets (--target)",
-        rows: [
-          ["node", "the native runtime"],
-          ["wasm", "WebAssembly in Chromium; in Node where there is none"],
-          ["webgpu", "WebGPU in Chromium"],
-        ],
-      },
-    }),
-  );
+  described(v.pipe(v.array(v.picklist(targetNames)), v.nonEmpty()), text, {
+    meanings: {
+      title: "Targets (--target)",
+      rows: [
+        ["node", "the native runtime"],
+        ["wasm", "WebAssembly in Chromium; in Node where there is none"],
+        ["webgpu", "WebGPU in Chromium"],
+      ],
+    },
+  });
 
 /**
  * The type of weights with which the integer form is fast. Where outputs have places beside channels (3 × 3 convolutions of 16 to 128 channels were

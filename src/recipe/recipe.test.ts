@@ -160,7 +160,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
 
   test("an object has a path in place of a line", () => {
     const { message } = failure(() => recipeFrom({ steps: [{ train: {} }, { train: { epochs: 0 } }] }, "options"));
-    expect(message).toBe("options: steps[1].train.epochs: must be at least 1, got 0.");
+    expect(message).toBe("options: steps[1].train.epochs: expected at least 1, got 0.");
   });
 
   test("aliases that multiply are refused, not expanded", () => {

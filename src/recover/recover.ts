@@ -44,18 +44,16 @@ const stageMeanings = [
 ] satisfies readonly (readonly [(typeof stageNames)[number], string])[];
 
 const recoverOptions = v.strictObject({
-  original: v.pipe(
+  original: described(
     v.optional(v.union([v.string(), v.instance(Model)], "takes a model or the path of one")),
-    v.description("the original model"),
-    v.metadata({ value: "original.onnx" }),
+    "the original model",
+    { value: "original.onnx" },
   ),
   data: described(datasetOption, "samples, which need no labels"),
   until: described(
-    v.pipe(
-      v.optional(v.picklist(stageNames, `is one of ${stageNames.join(", ")}`)),
-      v.metadata({ meanings: { title: "Stages (--until), cheapest first", rows: stageMeanings } }),
-    ),
+    v.optional(v.picklist(stageNames, `is one of ${stageNames.join(", ")}`)),
     "last stage (default: least-squares; with minutes: end-to-end)",
+    { meanings: { title: "Stages (--until), cheapest first", rows: stageMeanings } },
   ),
   minutes: described(v.optional(positive), "time limit in minutes: after it, no stage starts and training stops"),
   samples: described(

@@ -37,23 +37,24 @@ export async function teacherBeside(
     return [[input.name, rest === undefined ? own : [batch, ...rest]] as const];
   });
   fixInputs(teacher, { ...Object.fromEntries(shapes), ...ofTheSameSizes(teacher, new Map(shapes)) });
-  const inputs = new Map<string, Value>();
+  const inputs = new Map<Value, Value>();
   for (const input of teacher.graph.feeds) {
     const own = feedOf(input, model, teacher);
     const dims = fixedDims(input.type?.dims);
     const type = input.type?.type;
-    if (own !== undefined) inputs.set(input.name, fitted(emit, own, input));
+    if (own !== undefined) inputs.set(input, fitted(emit, own, input));
     // The cache of a layer that the student does not have is as empty as those that it has.
     else if (dims?.includes(0) === true && type !== undefined && type !== "string")
-      inputs.set(input.name, emit.constant(zeros(type, dims)));
+      inputs.set(input, emit.constant(zeros(type, dims)));
     else {
       const names = model.graph.feeds.map(({ name }) => `"${name}"`).join(", ");
       throw new PithError("E_NAME", `The teacher has an input "${input.name}", and the student's inputs are ${names}.`);
     }
   }
   infer(teacher);
-  const { outputs, values } = mergeGraph(model, teacher, "teacher.", inputs);
-  return namedValues("teacher", outputs, values, () => teacher);
+  const merged = mergeGraph(model, teacher, "teacher.", inputs);
+  if (merged instanceof Miss) throw new PithError("E_UNSUPPORTED", `The teacher is refused: ${merged.reason}.`);
+  return namedValues("teacher", merged.outputs, merged.values, () => teacher);
 }
 
 /** Nodes whose file states training mode compute as in inference: dropout and statistics of a batch would make the answers noise. */

@@ -4,6 +4,7 @@ import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
 import { bytes, count, counted, integer } from "../../evaluate/numbers.ts";
 import type { TargetName } from "../../evaluate/run-target.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
+import { countOption, described } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
 import { defineCommand, type Session } from "../command.ts";
@@ -13,25 +14,24 @@ import type { BenchOutput } from "../jobs/bench.ts";
 import type memoryJob from "../jobs/memory.ts";
 import type sizesJob from "../jobs/sizes.ts";
 import { duration } from "../numbers.ts";
-import { countSchema, flag } from "../options.ts";
 import { settings } from "../set.ts";
 import { requireAppendable } from "../writable.ts";
 
 const options = v.object({
   target: v.optional(targetOption("runtimes to measure"), ["node"]),
   dim: v.optional(
-    flag(v.array(v.string()), "size of a named dimension (default: one sample, at most 128 tokens)", {
+    described(v.array(v.string()), "size of a named dimension (default: one sample, at most 128 tokens)", {
       value: "name=n",
     }),
     [],
   ),
   set: v.optional(
-    flag(v.array(v.string()), "value of an input, instead of random numbers: sr=16000", { value: "input=value" }),
+    described(v.array(v.string()), "value of an input, instead of random numbers: sr=16000", { value: "input=value" }),
     [],
   ),
-  rounds: v.optional(flag(countSchema, "rounds of timing"), 30),
-  threads: v.optional(flag(countSchema, "threads per operator (default: all cores)")),
-  markdown: v.optional(flag(v.string(), "append the table to this file as Markdown", { value: "file" })),
+  rounds: v.optional(described(countOption, "rounds of timing"), 30),
+  threads: v.optional(described(countOption, "threads per operator (default: all cores)")),
+  markdown: v.optional(described(v.string(), "append the table to this file as Markdown", { value: "file" })),
 });
 
 export default defineCommand({

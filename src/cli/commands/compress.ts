@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { isWithin } from "../../evaluate/compare.ts";
 import { allowance, bytes, count, counted, difference, figure, speed, times } from "../../evaluate/numbers.ts";
+import { described } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
 import type { Measured, Run, Variant } from "../../report/data.ts";
 import { quoted } from "../../report/sections.ts";
@@ -25,7 +26,6 @@ import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { modelAt } from "../model-folder.ts";
-import { flag } from "../options.ts";
 import { withPartialRun } from "../partial-run-folder.ts";
 import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";
@@ -44,13 +44,13 @@ export default defineCommand({
   ],
   options: v.object({
     out: v.optional(
-      flag(v.string(), "folder to write (default: model.compressed, <folder>.compressed)", {
+      described(v.string(), "folder to write (default: model.compressed, <folder>.compressed)", {
         short: "-o",
         value: "out/",
       }),
     ),
     recipe: v.optional(
-      flag(v.string(), "file with the steps, in YAML or JSON (default: try int8, 4 bits, float16)", {
+      described(v.string(), "file with the steps, in YAML or JSON (default: try int8, 4 bits, float16)", {
         short: "-r",
         value: "recipe.yaml",
       }),

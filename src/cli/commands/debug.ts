@@ -2,6 +2,7 @@ import * as v from "valibot";
 import type { Miss } from "../../errors.ts";
 import { blameText } from "../../evaluate/index.ts";
 import { counted } from "../../evaluate/numbers.ts";
+import { described } from "../../passes/options.ts";
 import { decibelsText, shareText } from "../../report/debug.ts";
 import { groupBy } from "../../tensor/group-by.ts";
 import { defineCommand } from "../command.ts";
@@ -9,7 +10,6 @@ import { dataFlags, dataRequest } from "../data.ts";
 import { requireOther } from "../files.ts";
 import type debugJob from "../jobs/debug.ts";
 import { metricFlags } from "../metrics.ts";
-import { flag } from "../options.ts";
 import { requireWritable } from "../writable.ts";
 
 /** Layers that are listed, those first that have most to do with the error. */
@@ -24,7 +24,7 @@ export default defineCommand({
   ],
   options: v.object({
     out: v.optional(
-      flag(v.string(), "write all layers as a picture and a table, too", { short: "-o", value: "debug.html" }),
+      described(v.string(), "write all layers as a picture and a table, too", { short: "-o", value: "debug.html" }),
     ),
     output: metricFlags.output,
     ...dataFlags,

@@ -3,6 +3,7 @@ import { PithError } from "../../errors.ts";
 import { cosineText, sameDirection } from "../../evaluate/batch-dependence.ts";
 import { counted, difference, figure, figureInterval, integer, minus, percent } from "../../evaluate/numbers.ts";
 import type { Estimate, Unit } from "../../evaluate/types.ts";
+import { described } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
 import { escapeMarkdown } from "../../report/markdown.ts";
 import { targetLines, verdictSentence } from "../../report/verdict.ts";
@@ -13,7 +14,6 @@ import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { estimate } from "../numbers.ts";
-import { flag } from "../options.ts";
 import { requireAppendable } from "../writable.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
@@ -24,27 +24,30 @@ export default defineCommand({
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     against: v.optional(
-      flag(v.string(), "the original, to measure agreement and paired difference", { value: "original.onnx" }),
+      described(v.string(), "the original, to measure agreement and paired difference", { value: "original.onnx" }),
     ),
     maxDrop: v.optional(
-      flag(
+      described(
         v.pipe(v.number(), v.minValue(0)),
         "largest allowed drop of the metric compared with the original, such as 1%",
       ),
     ),
-    strict: v.optional(flag(v.boolean(), "require the whole 95 % confidence interval to meet the goals")),
-    minAccuracy: v.optional(flag(share, "minimum accuracy, such as 90%", { percent: true })),
-    minAgreement: v.optional(flag(share, "minimum agreement with the original, such as 97%", { percent: true })),
+    strict: v.optional(described(v.boolean(), "require the whole 95 % confidence interval to meet the goals")),
+    minAccuracy: v.optional(described(share, "minimum accuracy, such as 90%", { percent: true })),
+    minAgreement: v.optional(described(share, "minimum agreement with the original, such as 97%", { percent: true })),
     minCosine: v.optional(
-      flag(v.pipe(v.number(), v.maxValue(1)), "minimum mean cosine similarity to the original's vectors, such as 0.99"),
+      described(
+        v.pipe(v.number(), v.maxValue(1)),
+        "minimum mean cosine similarity to the original's vectors, such as 0.99",
+      ),
     ),
     score: v.optional(
-      flag(v.string(), "your own metric: a module whose default export is a function (model file) => number", {
+      described(v.string(), "your own metric: a module whose default export is a function (model file) => number", {
         value: "score.mjs",
       }),
     ),
     target: v.optional(targetOption("runtimes on which it is compared with the original, natively in float")),
-    markdown: v.optional(flag(v.string(), "append the result to this file as Markdown", { value: "file" })),
+    markdown: v.optional(described(v.string(), "append the result to this file as Markdown", { value: "file" })),
     ...metricFlags,
     ...dataFlags,
   }),

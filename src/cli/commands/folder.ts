@@ -21,6 +21,7 @@ import {
   textHash,
   type Variant,
 } from "../../folder/index.ts";
+import { described } from "../../passes/options.ts";
 import { usualDtypes } from "../../quantize/dtypes.ts";
 import type { Settings } from "../../task/index.ts";
 import type { Result, Session } from "../command.ts";
@@ -32,13 +33,12 @@ import type folderCheckJob from "../jobs/folder-check.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassInput } from "../jobs/pass.ts";
 import { openLoader } from "../loader.ts";
-import { flag } from "../options.ts";
 import { samplesLine } from "../samples.ts";
 import { settings as parseSettings } from "../set.ts";
 import { requireWritableFolder } from "../writable.ts";
 import { nearnessOf } from "./pass.ts";
 
-export const textFlag = (text: string) => v.optional(flag(v.array(v.string()), text, { value: "line" }));
+export const textFlag = (text: string) => v.optional(described(v.array(v.string()), text, { value: "line" }));
 
 interface Texts {
   readonly data?: string | undefined;

@@ -1,11 +1,11 @@
 import * as v from "valibot";
+import { described } from "../../passes/options.ts";
 import { inspect } from "../../report/index.ts";
 import { defineCommand } from "../command.ts";
 import { fileBytes, filesOf } from "../files.ts";
 import { show } from "../inspect/show.ts";
 import { openModel } from "../jobs/open-model.ts";
 import type weightsJob from "../jobs/weights.ts";
-import { flag } from "../options.ts";
 
 export default defineCommand({
   name: "inspect",
@@ -13,7 +13,7 @@ export default defineCommand({
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     weights: v.optional(
-      flag(v.boolean(), "read the weights: zeros, range, and the rank that holds 95 % of the energy"),
+      described(v.boolean(), "read the weights: zeros, range, and the rank that holds 95 % of the energy"),
     ),
   }),
   deterministic: true,

@@ -7,6 +7,7 @@ import type { Goal, Unit, Verdict } from "../../evaluate/index.ts";
 import { bytes, count, counted, differenceWithInterval, figure, integer, times } from "../../evaluate/numbers.ts";
 import { comparedNearness, type Made, nearnessText, randomNearness } from "../../folder/index.ts";
 import type { AnyPass } from "../../passes/index.ts";
+import { described } from "../../passes/options.ts";
 import {
   apartText,
   distanceText,
@@ -26,22 +27,18 @@ import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { withoutNote } from "../numbers.ts";
-import { fitting, flag, keysOf, requiredKeys } from "../options.ts";
+import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";
 import { requireWritable, requireWritableFolder } from "../writable.ts";
 
 const stepFlags = (fallback: string) =>
   v.object({
-    student: v.optional(flag(v.string(), "the model that is trained, where no word names it", { value: "model.onnx" })),
-    out: v.optional(
-      v.pipe(
-        v.string(),
-        v.description(`file to write (default: ${fallback})`),
-        v.metadata({ short: "-o", value: "out.onnx" }),
-      ),
+    student: v.optional(
+      described(v.string(), "the model that is trained, where no word names it", { value: "model.onnx" }),
     ),
-    dryRun: v.optional(v.pipe(v.boolean(), v.description("print what would be done to each layer, and write nothing"))),
+    out: v.optional(described(v.string(), `file to write (default: ${fallback})`, { short: "-o", value: "out.onnx" })),
+    dryRun: v.optional(described(v.boolean(), "print what would be done to each layer, and write nothing")),
     ...metricFlags,
     ...goalFlags,
     ...dataFlags,
@@ -181,25 +178,8 @@ interface Shown {
 }
 
 function show(model: string, result: PassOutput, { demanded, replaced, zeros, next }: Shown): Result {
-  const {
-    changes,
-    misses,
-    training,
-    before,
-    after,
-    preprocessing,
-    samples,
-    comparison,
-    reference,
-    goal,
-    verdict,
-    likeness,
-    others,
-    targets,
-    lost,
-    idle,
-    written,
-  } = result;
+  const { before, after, samples, comparison, reference, goal, verdict, training, written } = result;
+  const { changes, misses, likeness, others, targets, preprocessing, idle, lost } = result;
   return {
     data: { model, ...result, replaced: written !== undefined && replaced },
     // Asked for a change, and there is none.

@@ -1,10 +1,10 @@
 import { basename } from "node:path";
 import * as v from "valibot";
 import { bytes } from "../../evaluate/numbers.ts";
+import { described } from "../../passes/options.ts";
 import { defineCommand } from "../command.ts";
 import { requireOther } from "../files.ts";
 import type plotJob from "../jobs/plot.ts";
-import { flag } from "../options.ts";
 import { requireWritable } from "../writable.ts";
 
 export default defineCommand({
@@ -12,9 +12,9 @@ export default defineCommand({
   summary: "draw the graph, and shade the weights that pruning would remove",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
-    out: v.optional(flag(v.string(), "file to write (default: model.html)", { short: "-o", value: "model.html" })),
+    out: v.optional(described(v.string(), "file to write (default: model.html)", { short: "-o", value: "model.html" })),
     amount: v.optional(
-      flag(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), "share of each layer shown as removed initially"),
+      described(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), "share of each layer shown as removed initially"),
       0.5,
     ),
   }),

@@ -1,11 +1,11 @@
 /** `pith quantize`: the pass on a file, or, on a folder as transformers.js lays it out, every variant that is asked for. */
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
+import { described } from "../../passes/options.ts";
 import { dtypeNames } from "../../quantize/dtypes.ts";
 import { quantize } from "../../quantize/index.ts";
 import { defineCommand } from "../command.ts";
 import { modelAt } from "../model-folder.ts";
-import { flag } from "../options.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
 import { passCommand } from "./pass.ts";
 
@@ -14,13 +14,13 @@ const single = passCommand(quantize);
 const options = v.object({
   ...single.options.entries,
   dtype: v.optional(
-    flag(v.array(v.picklist([...dtypeNames, "all"])), "variant for transformers.js; folders: several", {
+    described(v.array(v.picklist([...dtypeNames, "all"])), "variant for transformers.js; folders: several", {
       value: "dtype",
     }),
   ),
   text: textFlag("sample sentences, or a file with one per line (short for --data)"),
   chunk: v.optional(
-    flag(
+    described(
       v.pipe(v.string(), v.regex(/^\d+(\.\d+)?\s*[kMG]B$/i, "takes a size such as 24MB")),
       "of a folder: bytes of a file, at most; what is larger has its weights in several beside it",
       { value: "24MB" },

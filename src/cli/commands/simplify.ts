@@ -1,15 +1,15 @@
 import * as v from "valibot";
 import { bytes, integer, times } from "../../evaluate/numbers.ts";
+import { described } from "../../passes/options.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
 import { constantNote, withoutNote } from "../numbers.ts";
-import { flag } from "../options.ts";
 import { namedSizes, settings } from "../set.ts";
 import { requireWritable } from "../writable.ts";
 
-const words = (text: string, value: string) => v.optional(flag(v.array(v.string()), text, { value }), []);
+const words = (text: string, value: string) => v.optional(described(v.array(v.string()), text, { value }), []);
 
 export default defineCommand({
   name: "simplify",
@@ -17,14 +17,16 @@ export default defineCommand({
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     out: v.optional(
-      flag(v.string(), "file to write (default: model.simplified.onnx)", { short: "-o", value: "out.onnx" }),
+      described(v.string(), "file to write (default: model.simplified.onnx)", { short: "-o", value: "out.onnx" }),
     ),
     set: words("fix an input to a value: name=1,2,3", "input=value"),
     fix: words("fix a named dimension to a size", "name=size"),
     keepOutput: words("keep this value as an output, and remove the other outputs", "name"),
     dim: words("size of a named dimension for the comparison with the original", "name=n"),
-    finalize: v.optional(flag(v.boolean(), "end of training and pruning: fold masks, remove the marks for training")),
-    force: v.optional(flag(v.boolean(), "write the result even if it differs from the original")),
+    finalize: v.optional(
+      described(v.boolean(), "end of training and pruning: fold masks, remove the marks for training"),
+    ),
+    force: v.optional(described(v.boolean(), "write the result even if it differs from the original")),
   }),
   examples: [
     "simplify model.onnx -o out.onnx",

@@ -81,34 +81,34 @@ export interface PassOutput {
   readonly changes: readonly Change[];
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
   /** Where it trained: on how many samples, and which weights are the result. */
-  readonly training: TrainingSummary | undefined;
+  readonly training?: TrainingSummary | undefined;
   /** Where it trained: the loss, steps, seconds and evaluations of each epoch. */
-  readonly history: readonly Epoch[] | undefined;
+  readonly history?: readonly Epoch[] | undefined;
   readonly before: Weight;
-  readonly after: Weight | undefined;
-  readonly preprocessing: string | undefined;
+  readonly after?: Weight | undefined;
+  readonly preprocessing?: string | undefined;
   /** Which samples it was trained and tested on; undefined without data. */
-  readonly samples: Used | undefined;
-  readonly comparison: Comparison | undefined;
+  readonly samples?: Used | undefined;
+  readonly comparison?: Comparison | undefined;
   /** The original answers no better than always predicting the most frequent class would: there was nothing to lose. */
-  readonly knewNothing: boolean | undefined;
+  readonly knewNothing?: boolean | undefined;
   /** Undefined where no goal is judged. */
-  readonly goal: Goal | undefined;
-  readonly verdict: Verdict | undefined;
+  readonly goal?: Goal | undefined;
+  readonly verdict?: Verdict | undefined;
   /** Without data, or with very little: compared with the original on random inputs, or why it was not. */
-  readonly likeness: Likeness | string | undefined;
+  readonly likeness?: Likeness | string | undefined;
   /** With data, of a model with several outputs that was not trained: those that the metric does not judge, or why they were not compared. */
-  readonly others: Likeness | string | undefined;
+  readonly others?: Likeness | string | undefined;
   /** On each runtime that the result is for. */
   readonly targets: readonly OnTarget[];
   /** Why the result would not have been written but for `force`. */
-  readonly lost: string | undefined;
+  readonly lost?: string | undefined;
   /** Why nothing was gained. */
-  readonly idle: string | undefined;
+  readonly idle?: string | undefined;
   /** The original or teacher beside the result on the same samples; undefined where there is none, or it could not be run. */
-  readonly reference: Reference | undefined;
+  readonly reference?: Reference | undefined;
   /** Undefined where nothing changed or nothing was gained: then nothing is written. */
-  readonly written: string | undefined;
+  readonly written?: string | undefined;
 }
 
 /** @throws PithError E_NAME for a layer that is not there. */
@@ -153,26 +153,17 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   const outcome = await runStep(pass, model, judging?.options ?? input.options, judging?.task ?? {}, passContext);
   engine.forget();
   requireInterface(original, model, outcome, input.command);
-  const nothing = {
+  const nothing: PassOutput = {
     changes: outcome.changes,
     misses: outcome.misses.map(({ reason, at }) => ({ reason, at })),
     training: outcome.training,
     history: outcome.history,
     before: await weightOf(original, input.model),
-    after: undefined,
     preprocessing: judging?.preprocessing,
     samples: judging?.samples,
-    comparison: undefined,
     knewNothing: judging === undefined ? undefined : !judging.judge.aboveChance,
     goal,
-    verdict: undefined,
-    likeness: undefined,
-    others: undefined,
     targets: [],
-    lost: undefined,
-    idle: undefined,
-    reference: undefined,
-    written: undefined,
   };
   if (outcome.changes.length === 0 || input.dryRun) return nothing;
   const idle = pass.makesSmaller === "file" ? await noSmallerThan(original, model) : undefined;

@@ -1,5 +1,6 @@
 /** Rounding methods by name. */
 import * as v from "valibot";
+import { described } from "../../passes/options.ts";
 import { hqq } from "./hqq.ts";
 import { kQuant } from "./k-quant.ts";
 import { mse } from "./mse.ts";
@@ -15,7 +16,7 @@ const names = Object.keys(rounders) as RounderName[];
 const isRounder = (value: unknown): boolean =>
   typeof value === "object" && value !== null && "id" in value && "scales" in value;
 
-export const rounderOption = v.pipe(
+export const rounderOption = described(
   v.optional(
     v.union([
       v.picklist(names),
@@ -23,13 +24,13 @@ export const rounderOption = v.pipe(
     ]),
     "nearest",
   ),
-  v.description("how weights are rounded"),
-  v.metadata({
+  "how weights are rounded",
+  {
     meanings: {
       title: "Rounding (--rounder)",
       rows: names.map((name) => [name, rounders[name].summary] as const),
     },
-  }),
+  },
 );
 
 /** Whether what is given for `rounder` asks for samples; whether it is a rounder is checked elsewhere. */
