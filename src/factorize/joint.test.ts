@@ -1,8 +1,11 @@
 /** Layers that read one value, factorized together. */
 import { expect, test } from "vitest";
 import { createEngine } from "../engine/index.ts";
+import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
+import { addOperators, defineOp } from "../ops/index.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import { factorize } from "./factorize.ts";
@@ -128,4 +131,38 @@ test("what is said of one is said of all that it is joined with, and excluded la
   const other = attention();
   const found = await factorize(other, { rank: 3, joint: true, except: ["a.self.key", "a.out"], timing: false });
   expect(found.changes.map(({ at }) => at)).toEqual(["a.self.query-value"]);
+});
+
+test("layers with tensors among their attributes are not joined: what these hold is not compared", async () => {
+  const scaled = defineOp({
+    domain: "lab",
+    name: "Scaled",
+    infer: (_, { inputs: [x, w] }) =>
+      x?.dims === undefined || w?.dims?.[1] === undefined
+        ? new Miss("a dimension is not known")
+        : [{ type: x.type, dims: [...x.dims.slice(0, -1), w.dims[1]] }],
+    parameters: [1],
+    weight: () => ({
+      ...{ input: 1, out: 1, in: 0, groups: 1, data: 0, dataAxis: 1, outputAxis: 1 },
+      chain: (emit, [x], parts) => parts.reduce((sum, { weight }) => emit.MatMul([sum, weight]), x as Value),
+    }),
+    axes: new Miss("not told"),
+    gradient: new Miss("not told"),
+    cost: () => 1,
+    quantize: new Miss("runs in float"),
+  });
+  const changed = async (attributes: string): Promise<readonly string[]> => {
+    const model = parseModel(`opset 17, lab 1
+graph (x: float32[5, 12]) -> (q: float32[5, 12], k: float32[5, 12]) {
+  query.weight: float32[12, 12] parameter = random(seed 1)
+  key.weight: float32[12, 12] parameter = random(seed 2)
+  q = lab.Scaled(x, query.weight) {${attributes}}
+  k = lab.Scaled(x, key.weight) {${attributes}}
+}`);
+    addOperators(model, scaled);
+    const { changes } = await factorize(model, { rank: 2, joint: true, timing: false });
+    return changes.map(({ at }) => at);
+  };
+  expect(await changed("factor=2")).toEqual(["query-key"]);
+  expect(await changed("factor=float32[2] [2, 3]")).toEqual(["query", "key"]);
 });

@@ -58,13 +58,16 @@ export async function joinLayers(
 }
 
 function canBeJoined(layer: Layer): boolean {
-  const { role, weight, effective, bias, outputs } = layer;
+  const { node, role, weight, effective, bias, outputs } = layer;
   const biasDims = fixedDims(bias?.type?.dims);
   const isOneBias =
     role.biasInput === undefined || (bias?.tensor !== undefined && biasDims?.length === 1 && biasDims[0] === outputs);
+  // What a tensor or graph in an attribute holds is not compared.
+  const isPlain = [...node.attributes.values()].every(({ kind }) => !/^(tensor|graph)/.test(kind));
   const fits = requireWeight(layer, { ...weightNeeds.solve, types: weightNeeds.factorize.types }) === undefined;
   return (
     fits &&
+    isPlain &&
     isOneBias &&
     effective === weight &&
     role.chain !== undefined &&
@@ -146,7 +149,7 @@ function nameOf(names: readonly string[]): string {
   return (names[0] ?? "").slice(0, common + 1) + names.map((name) => name.slice(common + 1)).join("-");
 }
 
-/** Options by which the same layers are selected after they were joined. What was said of one is said of all that it is joined with. */
+/** Options by which the same layers are selected after they were joined. An override of one member applies to the joined layer. */
 export function selectingJoined<O extends Options>(options: O, before: readonly Layer[], joined: Joined): O {
   if (joined.size === 0) return options;
   const groupOf = new Map([...joined].flatMap(([name, group]) => group.map((one) => [one, name] as const)));

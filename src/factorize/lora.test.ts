@@ -128,6 +128,16 @@ test("a file whose two matrices are of other ranks is refused", async () => {
   await expect(lora(net(), { from: broken })).rejects.toMatchObject({ code: "E_SHAPE_MISMATCH" });
 });
 
+test("a file whose second matrix has a window is refused", async () => {
+  const file = joinPath(temporaryFolder(), "adapters.onnx");
+  await lora(await adaptedAndTrained(), { merge: true, save: file });
+  const broken = await open(file);
+  const up = broken.graph.value("conv.lora.up.weight");
+  if (up === undefined) throw new Error("no such adapter");
+  up.tensor = inMemory(float32([6, 2, 3, 3], new Float32Array(108)));
+  await expect(lora(net(), { from: broken })).rejects.toThrow("it holds [2,4,3,3] and [6,2,3,3]");
+});
+
 test("a rank that is none is a miss", async () => {
   const { changes, misses } = await lora(net(), { rank: 5, layers: "fc" });
   expect(changes).toEqual([]);

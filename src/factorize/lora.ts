@@ -36,10 +36,10 @@ import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { fixedDims } from "../tensor/dims.ts";
+import { fixedDims, sameDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
-import { factorType, storeParts } from "./chain.ts";
+import { factorType, partDims, storeParts } from "./chain.ts";
 
 const loraOptions = v.pipe(
   v.strictObject({
@@ -115,7 +115,7 @@ const whole = ({ role }: Layer): readonly number[] => (role.strides ?? []).map((
 const storeScale = (model: Model, layer: Layer, scale: Dense): Value =>
   model.graph.addTensor(scaleName(layer.name), inMemory(scale), buffer);
 
-/** Those that have an adapter, and its own. */
+/** Names of adapted layers, and of the adapters' own layers. */
 const adaptedLayers = (model: Model): ReadonlySet<string> =>
   new Set(adapters(model).flatMap(({ base, down, up }) => [base, down, up].map(({ name }) => name)));
 
@@ -163,12 +163,12 @@ async function insertSaved(model: Model, reference: string | Model, { open }: Co
     };
     const { name, role } = layer;
     const dims = fixedDims(layer.effective.type?.dims) ?? [];
+    const { outputs, inputs, taps } = weightShape(role, dims);
     const [down, up] = [await read(weightName(name, "down")), await read(weightName(name, "up"))];
+    const rank = (down.dims[role.out] ?? 0) / (role.out === 0 ? role.groups : 1);
     const fits =
-      down.dims.length === dims.length &&
-      down.dims.every((size, axis) => axis === role.out || size === dims[axis]) &&
-      up.dims[role.out] === dims[role.out] &&
-      up.dims[role.in] === (down.dims[role.out] ?? 0) / (role.out === 0 ? role.groups : 1);
+      sameDims(down.dims, partDims(layer, dims, { rows: rank, columns: inputs * taps, window: whole(layer) })) &&
+      sameDims(up.dims, partDims(layer, dims, { rows: outputs, columns: rank, window: [] }));
     if (!fits) {
       const matrices = `[${down.dims}] and [${up.dims}]`;
       throw new PithError(

@@ -88,7 +88,7 @@ export const factorizeOptions = v.pipe(
       v.optional(datasetOption),
       "samples that the sensitivity of layers, and their inputs, are measured on",
     ),
-    samples: described(v.optional(countOption, 64), "of these so many"),
+    samples: described(v.optional(countOption, 64), "number of samples to measure on"),
   }),
   v.check(
     (given) =>

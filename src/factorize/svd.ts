@@ -128,10 +128,8 @@ export const spatial = bySvd(
     kernel.filter((size) => size > 1).length < 2 ? new Miss("its kernel does not extend along two axes") : undefined,
 );
 
-type Truncated = Omit<WeightFactors, "loss">;
-
 /** Column k of the left factor gets the norm of row k of the right one. */
-function balanced({ left, right, relativeError }: Truncated): Truncated {
+function balanced({ left, right, relativeError }: WeightFactors): WeightFactors {
   const roots = Float64Array.from({ length: right.rows }, (_, row) => {
     const own = right.data.subarray(row * right.columns, (row + 1) * right.columns);
     return own.reduce((sum, value) => sum + value * value, 0) ** 0.25;

@@ -82,7 +82,7 @@ export const tucker2: Decomposition = {
     const { inputs } = sizes(problem);
     const found = await Promise.all(matrices.map((one) => decompose(one, inputs, { rankOut, rankIn, multiply, seed })));
     const made = [found.map((one) => transpose(one.in)), found.map(({ core }) => core), found.map(({ out }) => out)];
-    const errors = found.map((one) => one.errors.at(-1) ?? 0);
+    const errors = found.map(({ relativeError }) => relativeError);
     return { parts: filled(parts, made), relativeError: await errorOfGroups(errors, problem) };
   },
 };

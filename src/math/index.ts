@@ -10,7 +10,7 @@ export {
 } from "./blocks.ts";
 export { cholesky, invertLower, solveCholesky } from "./cholesky.ts";
 export { evbmf, type NoiseEstimate } from "./evbmf.ts";
-export { assign, kmeans, type Palette, type PaletteOptions } from "./kmeans.ts";
+export { assign, kmeans, type Palette } from "./kmeans.ts";
 export {
   frobenius,
   fromDense,

@@ -12,13 +12,10 @@ export interface Palette {
   readonly assignment: Uint32Array;
   /** Σ (w - centroid)². */
   readonly squaredError: number;
-  readonly iterations: number;
 }
 
-export interface PaletteOptions {
-  /** Lloyd stops earlier when nothing moves; 300 by default. */
-  readonly mostIterations?: number;
-}
+/** Lloyd's iteration stops earlier when nothing moves. */
+const mostIterations = 300;
 
 /**
  * Clusters of numbers on a line.
@@ -29,7 +26,7 @@ export interface PaletteOptions {
  * @example
  * const { centroids, assignment } = kmeans(weights, 16); // 4 bits per weight
  */
-export function kmeans(numbers: ArrayLike<number>, clusters: number, options: PaletteOptions = {}): Palette {
+export function kmeans(numbers: ArrayLike<number>, clusters: number): Palette {
   if (!Number.isInteger(clusters) || clusters < 1) {
     throw new PithError("E_OPTION", `Clustering needs a positive number of clusters, got ${clusters}.`);
   }
@@ -39,15 +36,11 @@ export function kmeans(numbers: ArrayLike<number>, clusters: number, options: Pa
   }
   const sums = new Float64Array(sorted.length + 1);
   for (let index = 0; index < sorted.length; index++) sums[index + 1] = (sums[index] ?? 0) + (sorted[index] ?? 0);
-  const { mostIterations = 300 } = options;
   const centroids = spread(sorted, clusters);
   let bounds = boundaries(sorted, centroids);
-  let iterations = 0;
-  while (iterations < mostIterations && recenter(centroids, bounds, sorted, sums)) {
-    iterations++;
+  for (let iteration = 0; iteration < mostIterations && recenter(centroids, bounds, sorted, sums); iteration++)
     bounds = boundaries(sorted, centroids);
-  }
-  return { centroids, ...assign(numbers, centroids), iterations };
+  return { centroids, ...assign(numbers, centroids) };
 }
 
 /** The nearest centroid of every number, and the error it leaves; `centroids` ascend, and a tie goes to the lower one. */

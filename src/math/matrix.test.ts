@@ -49,7 +49,7 @@ test.each([
 test("dimensions that do not fit are refused", () => {
   expect(() => multiply(normal(2, 3, 1), normal(2, 3, 2))).toThrow("2 × 3 times 2 × 3: inner dimensions differ.");
   expect(() => matrix(2, 2, new Float64Array(3))).toThrow(/takes 4 numbers, got 3/);
-  expect(() => fromDense(float32([], [1]))).toThrow(/at least 1 axes/);
+  expect(() => fromDense(float32([], [1]))).toThrow(/an axis or more, got float32\[\]/);
 });
 
 test("transposing twice changes nothing, also beyond one block", () => {
@@ -59,13 +59,12 @@ test("transposing twice changes nothing, also beyond one block", () => {
   expect(transpose(flipped)).toEqual(source);
 });
 
-test("a tensor's first axes are rows, the others columns", () => {
+test("a tensor's first axis is the rows, the others columns", () => {
   const dense = float32(
     [2, 3, 2],
     Array.from({ length: 12 }, (_, index) => index),
   );
   expect([fromDense(dense).rows, fromDense(dense).columns]).toEqual([2, 6]);
-  expect([fromDense(dense, 2).rows, fromDense(dense, 2).columns]).toEqual([6, 2]);
   expect(fromDense(int64([1, 2], [3, 4])).data).toEqual(Float64Array.of(3, 4));
 });
 

@@ -6,7 +6,7 @@
  */
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
-import { dimsText, elementCount } from "../tensor/dims.ts";
+import { elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 
 export interface Matrix {
@@ -45,17 +45,13 @@ export function identity(size: number): Matrix {
 }
 
 /**
- * A tensor as a matrix: the first `split` axes are the rows, the others the columns; a tensor of rank 2 as it is.
- * @throws PithError E_SHAPE_MISMATCH if it has fewer axes than `split`, E_TYPE_MISMATCH if it does not hold real numbers.
+ * A tensor as a matrix: the first axis is the rows, the others the columns.
+ * @throws PithError E_SHAPE_MISMATCH if it has no axes, E_TYPE_MISMATCH if it does not hold real numbers.
  */
-export function fromDense(dense: Dense, split = 1): Matrix {
-  if (dense.dims.length < split) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
-      `A matrix needs at least ${split} axes, got ${dense.type}${dimsText(dense.dims)}.`,
-    );
-  }
-  return matrix(elementCount(dense.dims.slice(0, split)), elementCount(dense.dims.slice(split)), toFloat64(dense));
+export function fromDense(dense: Dense): Matrix {
+  const [rows, ...columns] = dense.dims;
+  if (rows === undefined) throw new PithError("E_SHAPE_MISMATCH", `A matrix has an axis or more, got ${dense.type}[].`);
+  return matrix(rows, elementCount(columns), toFloat64(dense));
 }
 
 export function transpose(source: Matrix): Matrix {

@@ -18,16 +18,17 @@ export interface Tucker2 {
   readonly in: Matrix;
   /** rankOut × (rankIn · kernel): the small kernel, row-major. */
   readonly core: Matrix;
-  /** ‖W - Ŵ‖ / ‖W‖ after the start and after every iteration. */
-  readonly errors: readonly number[];
+  /** ‖W - Ŵ‖ / ‖W‖. */
+  readonly relativeError: number;
 }
 
 export interface Tucker2Options extends TruncationOptions {
   readonly rankOut: number;
   readonly rankIn: number;
-  /** Improvements after the start; 5 by default, most of the gain comes with the first. */
-  readonly iterations?: number;
 }
+
+/** Improvements after the start: most of the gain comes with the first. */
+const iterations = 5;
 
 /**
  * The Tucker-2 decomposition of a weight [out, in, …kernel], given as an out × (in · kernel) matrix with its number of input channels.
@@ -37,7 +38,7 @@ export interface Tucker2Options extends TruncationOptions {
  * await tucker2(fromDense(weight), weight.dims[1] ?? 1, { rankOut: 16, rankIn: 16, multiply });
  */
 export async function tucker2(weight: Matrix, inputs: number, options: Tucker2Options): Promise<Tucker2> {
-  const { rankOut, rankIn, iterations = 5, multiply = multiplyHere } = options;
+  const { rankOut, rankIn, multiply = multiplyHere } = options;
   const kernel = weight.columns / inputs;
   if (!Number.isInteger(kernel) || kernel === 0) {
     throw new PithError("E_SHAPE_MISMATCH", `${weight.columns} columns are no kernel of ${inputs} input channels.`);
@@ -55,20 +56,14 @@ export async function tucker2(weight: Matrix, inputs: number, options: Tucker2Op
   const leading = async (unfolded: Matrix, rank: number) => leadingVectors(unfolded, rank, options);
   let out = await leading(weight, rankOut);
   let input = await leading(byInput, rankIn);
-  const coreOf = async () => {
-    const halved = swapChannels(await multiply(transpose(out), weight), inputs);
-    return swapChannels(await multiply(transpose(input), halved), rankOut);
-  };
-  const errorOf = (core: Matrix) => (norm === 0 ? 0 : Math.sqrt(Math.max(0, 1 - (frobenius(core) / norm) ** 2)));
-  let core = await coreOf();
-  const errors = [errorOf(core)];
   for (let iteration = 0; iteration < iterations; iteration++) {
     out = await leading(swapChannels(await multiply(transpose(input), byInput), weight.rows), rankOut);
     input = await leading(swapChannels(await multiply(transpose(out), weight), inputs), rankIn);
-    core = await coreOf();
-    errors.push(errorOf(core));
   }
-  return { out, in: input, core, errors };
+  const halved = swapChannels(await multiply(transpose(out), weight), inputs);
+  const core = swapChannels(await multiply(transpose(input), halved), rankOut);
+  const relativeError = norm === 0 ? 0 : Math.sqrt(Math.max(0, 1 - (frobenius(core) / norm) ** 2));
+  return { out, in: input, core, relativeError };
 }
 
 /** [a, b, k] as an a × (b · k) matrix → [b, a, k] as a b × (a · k) matrix. */

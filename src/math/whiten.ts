@@ -17,9 +17,7 @@ export interface WeightFactors {
   readonly left: Matrix;
   /** rank × in. */
   readonly right: Matrix;
-  /** ‖X (W - Ŵ)ᵀ‖². */
-  readonly loss: number;
-  /** √loss beside ‖X Wᵀ‖. */
+  /** ‖X (W - Ŵ)ᵀ‖ / ‖X Wᵀ‖. */
   readonly relativeError: number;
 }
 
@@ -29,7 +27,7 @@ export interface WeightFactors {
  *
  * @throws PithError E_SHAPE_MISMATCH if the sizes do not fit, E_OPTION if the rank is out of range.
  * @example
- * const { left, right, loss } = await whitenedSvd(fromDense(weight), await squareRoot(gram), 32, { multiply });
+ * const { left, right, relativeError } = await whitenedSvd(fromDense(weight), await squareRoot(gram), 32, { multiply });
  */
 export async function whitenedSvd(
   weight: Matrix,
@@ -38,8 +36,8 @@ export async function whitenedSvd(
   options: TruncationOptions = {},
 ): Promise<WeightFactors> {
   const { multiply = multiplyHere } = options;
-  const { u, error, relativeError } = await truncatedSvd(await multiply(weight, root), rank, options);
-  return { left: u, right: await multiply(transpose(u), weight), loss: error * error, relativeError };
+  const { u, relativeError } = await truncatedSvd(await multiply(weight, root), rank, options);
+  return { left: u, right: await multiply(transpose(u), weight), relativeError };
 }
 
 /**
