@@ -31,7 +31,7 @@ export async function sha256Text(parts: readonly Uint8Array[]): Promise<string> 
   return hexadecimal(await sha256(parts));
 }
 
-function elementBytes(dense: Dense): Uint8Array {
+export function elementBytes(dense: Dense): Uint8Array {
   return dense.type === "string" ? text(JSON.stringify(dense.data)) : bytesOf(dense);
 }
 

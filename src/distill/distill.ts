@@ -19,6 +19,7 @@ import { requireFittingTeacher } from "../train/teacher.ts";
 import { lowerRate, train } from "../train/train.ts";
 import { unmet, usualBatch } from "../train/train-options.ts";
 import { distillation, hintonText, usualLoss } from "./distillation.ts";
+import { temperatureOf } from "./losses/answers.ts";
 import { sameClassesHint } from "./losses/read.ts";
 import { imitations } from "./losses/table.ts";
 import { makeStudent, requireOtherThan, studentText } from "./student.ts";
@@ -105,7 +106,7 @@ export const distill = definePass({
         v.metadata({ value: "n" }),
       ),
       temperature: described(
-        v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0"))),
+        v.optional(temperatureOf),
         "softens the distributions of teacher and student (default: 4)",
       ),
       alpha: v.pipe(
@@ -228,13 +229,7 @@ export const distill = definePass({
             },
             context,
           );
-    const trained = await train(model, optionsOf(settings), context).catch((error: unknown) => {
-      const { temperature: t } = settings;
-      if (!isUsual || !(error instanceof PithError) || error.code !== "E_DIVERGED" || (t >= 0.5 && t <= 50))
-        throw error;
-      const hint = `Take a \`temperature\` from 1 to 20: it is ${t}. ${error.hint ?? ""}`.trim();
-      throw new PithError(error.code, error.message, { hint, cause: error });
-    });
+    const trained = await train(model, optionsOf(settings), context);
     return { ...trained, changes: [...made, ...trained.changes] };
   },
 });

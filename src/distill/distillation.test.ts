@@ -1,10 +1,12 @@
 import { describe, expect, it } from "vitest";
+import { temporaryFolder } from "../../test/temporary.ts";
 import { memory } from "../data/index.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { flatten, linear, network } from "../nn/index.ts";
-import { float32, int64 } from "../tensor/dense.ts";
+import { save } from "../onnx/index.ts";
+import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { createStep, train } from "../train/index.ts";
 import { distill } from "./distill.ts";
 import { distillation } from "./distillation.ts";
@@ -103,7 +105,7 @@ graph (x: float32[batch, 6], other: float32[batch, 6]) -> (a: float32[batch, 3])
       const trained = train(one(), { data, loss: distillation({ teacher: one(), loss }), epochs: 1 });
       await expect(trained).rejects.toMatchObject({
         code: "E_SHAPE_MISMATCH",
-        hint: expect.stringContaining("logit-mse"),
+        hint: expect.stringContaining("output-mse"),
       });
     },
   );
@@ -186,8 +188,47 @@ graph (x: float32[N, 2, 6], ${layers.map((at) => `past.${at}: float32[N, past, 6
     });
   });
 
-  it.each([0, -1, Number.NaN])("a temperature of %s is refused", (temperature) => {
-    expect(() => distillation({ teacher, temperature })).toThrow("above 0");
+  it("a teacher that answers with NaN or infinity is named, not the learning rate", async () => {
+    const [whole, overflowing] = [scores("a, b"), scores("a, b")];
+    for (const value of overflowing.graph.values())
+      if (value.tensor !== undefined)
+        value.tensor = inMemory(float32(value.tensor.dims, new Float32Array(18).fill(3e38)));
+    const path = `${temporaryFolder()}/broken.onnx`;
+    await save(overflowing, path);
+    for (const [teacher, which] of [
+      [[whole, path], 'teacher "broken.onnx"'],
+      [overflowing, "teacher"],
+    ] as const)
+      await expect(
+        train(scores("a, b"), { data: waves, loss: distillation({ teacher, alpha: 1 }), epochs: 1, batch: 10 }),
+      ).rejects.toMatchObject({ code: "E_DATA", message: `The ${which} answers with NaN or infinity.` });
+    const steep = { data: waves, epochs: 9, batch: 10, optimizer: "sgd", learningRate: 1e30 } as const;
+    const diverged = train(scores("a, b"), {
+      ...steep,
+      loss: distillation({ teacher: scores("b"), loss: "logit-mse" }),
+    });
+    await expect(diverged).rejects.toMatchObject({ code: "E_DIVERGED" });
+  });
+
+  it("a training is not continued with a teacher of other content under the same name", async () => {
+    const folder = temporaryFolder();
+    const path = `${folder}/teacher.onnx`;
+    await save(scores("b"), path);
+    const taught = (epochs: number, resume: boolean) => {
+      const loss = distillation({ teacher: path, alpha: 1 });
+      return train(scores("a, b"), { data: waves, loss, epochs, batch: 10, checkpoint: `${folder}/kept`, resume });
+    };
+    await taught(1, false);
+    expect((await taught(2, true)).history).toHaveLength(2);
+    await save(scores("a"), path);
+    await expect(taught(3, true)).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: expect.stringContaining("was trained with a teacher of other content"),
+    });
+  });
+
+  it.each([0, -1, Number.NaN, 1e-30, 1e20])("a temperature of %s is refused", (temperature) => {
+    expect(() => distillation({ teacher, temperature })).toThrow("between 0.01 and 1000");
   });
 
   it.each([-0.1, 1.1])("a weight of %s is refused", (alpha) => {

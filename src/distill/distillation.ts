@@ -4,6 +4,7 @@
  * The teacher is put beside the student in the very graph that is differentiated. No parameter of the student influences it, so the
  * differentiator cuts it off again: it runs optimized, with its weights stored, once per batch.
  */
+import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { mainOutput, outputKind } from "../analysis/output-kind.ts";
 import { PithError } from "../errors.ts";
@@ -12,6 +13,8 @@ import { isFloat } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Loss } from "../train/loss.ts";
 import { parseLoss } from "../train/losses/index.ts";
+import { teacherName } from "../train/teacher.ts";
+import { temperatureOf, temperatureRange } from "./losses/answers.ts";
 import { lossesAgainst } from "./losses/table.ts";
 import type { Matching } from "./match.ts";
 
@@ -20,7 +23,7 @@ export interface DistillationOptions {
   readonly teacher: Model | string | readonly (Model | string)[];
   /** What is minimized, as text: `distillationLosses` and those of training, with weights. */
   readonly loss?: string | undefined;
-  /** T of the usual loss, above 0 (default 4): larger values show more of the teacher's ranking of wrong classes. */
+  /** T of the usual loss, 0.01 to 1000 (default 4): larger values show more of the teacher's ranking of wrong classes. */
   readonly temperature?: number | undefined;
   /** α of the usual loss, 0 to 1 (default 0.7): the weight of the teacher's; the rest is the loss on labels. With 1 no labels are needed. */
   readonly alpha?: number | undefined;
@@ -82,22 +85,22 @@ export function distillation(options: DistillationOptions): Loss {
   const { teacher, loss, match = "block", label = "label" } = options;
   const teachers = typeof teacher === "object" && "length" in teacher ? teacher : [teacher];
   const table = lossesAgainst({ teachers, match, label, told: new Set() });
-  // By its file, wherever that is called from.
-  const names = teachers.map((each) => (typeof each === "string" ? each.slice(each.search(/[^\\/]*$/)) : "a model"));
-  const settings = { match, teacher: names.join(", ") };
+  const settings = { match, teacher: teachers.map(teacherName).join(", ") };
   if (loss !== undefined) {
     if (options.temperature !== undefined || options.alpha !== undefined)
       throw new PithError("E_OPTION", "temperature and alpha are of the usual loss, and another was given.", {
         hint: 'They are said in its text: "0.7 * hinton(temperature=4) + 0.3 * cross-entropy".',
       });
-    return { ...parseLoss(loss, table), settings: { ...settings, loss } };
+    return { ...parseLoss(loss, table), teachers, settings: { ...settings, loss } };
   }
   const { temperature = 4, alpha = 0.7 } = options;
-  if (!(temperature > 0)) throw new PithError("E_OPTION", `The temperature must be above 0, got ${temperature}.`);
+  if (!v.is(temperatureOf, temperature))
+    throw new PithError("E_OPTION", `The temperature ${temperatureRange}, got ${temperature}.`);
   if (!(alpha >= 0 && alpha <= 1)) throw new PithError("E_OPTION", `alpha must lie between 0 and 1, got ${alpha}.`);
   return {
     ...parseLoss(hintonText(temperature, alpha, label), table),
     name: "distillation",
+    teachers,
     settings: { ...settings, temperature, alpha },
   };
 }

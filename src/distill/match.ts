@@ -7,8 +7,9 @@
  */
 import { type Attention, attentions } from "../analysis/attention.ts";
 import { blocks } from "../analysis/blocks.ts";
+import { valueAt } from "../analysis/channel-links.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
-import { layers } from "../analysis/layers.ts";
+import { layerAt, layers } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -88,6 +89,37 @@ export function named(model: Model, name: string, whose: "student" | "teacher"):
       ?.outputs.at(-1);
   const names = all.map((layer) => layer.name).slice(0, 8);
   return found ?? new Miss(`the ${whose} has no value, layer or block "${name}"; layers are ${names.join(", ")}`);
+}
+
+/**
+ * The axis of a value with the output channels of the layer that it comes from, carried on by the operators between; undefined where none does,
+ * or where several axes may be it.
+ */
+export function channelAxis(
+  value: Value,
+  inference: Inference,
+  known = new Map<Value, number | undefined>(),
+): number | undefined {
+  const { producer, type } = value;
+  if (producer === undefined || known.has(value)) return known.get(value);
+  known.set(value, undefined);
+  const layer = layerAt(producer, inference);
+  const axes = new Set<number>();
+  if (layer instanceof Miss) {
+    const bound = inference.at(producer);
+    const rule = bound instanceof Miss ? bound : bound.axes();
+    for (const link of rule instanceof Miss ? [] : rule.links) {
+      if (!("from" in link)) continue;
+      const [from, to] = link.from[0].startsWith("in") ? [link.from, link.to] : [link.to, link.from];
+      const input = valueAt(producer, from[0]);
+      if (input === undefined || valueAt(producer, to[0]) !== value) continue;
+      if (channelAxis(input, inference, known) === from[1]) axes.add(to[1]);
+    }
+  } else
+    axes.add(layer.role.outputAxis < 0 ? (type?.dims?.length ?? 0) + layer.role.outputAxis : layer.role.outputAxis);
+  const [axis, ...others] = axes;
+  if (others.length === 0) known.set(value, axis);
+  return known.get(value);
 }
 
 function byName(student: Model, teacher: Model): readonly Matched[] | Miss {

@@ -33,10 +33,16 @@ describe("the sentence of a goal", () => {
   const goal = "The goal of losing at most 1.0 points is";
 
   test("says how many test samples would be enough to decide, those for validation included", () => {
-    expect(said({})).toBe(`${goal} met by the estimate; 900 test samples would be enough to decide.`);
-    expect(said({}, 333)).toBe(`${goal} met by the estimate; 1,350 test samples would be enough to decide.`);
+    expect(said({})).toBe(
+      `${goal} met by the estimate; 900 test samples would be enough to decide, more than the 667 there are.`,
+    );
+    expect(said({}, 333)).toBe(
+      `${goal} met by the estimate; 1,350 test samples would be enough to decide, more than the 1,000 there are.`,
+    );
     const run = { ...exampleRun, data: { ...exampleRun.data, validation: 500 } };
-    expect(goalSentence(run)).toMatch(/met by the estimate; 28,500 test samples would be enough to decide\.$/);
+    expect(goalSentence(run)).toMatch(
+      /met by the estimate; 28,500 test samples would be enough to decide, more than the [\d,]+ there are\.$/,
+    );
   });
 
   test("names the flag where --samples drew fewer than settle it, of as many as would", () => {
@@ -44,7 +50,9 @@ describe("the sentence of a goal", () => {
       verdictSentence({ maxDrop: 0.01 }, { ...open, samples: 4772 }, "share", { available, validation });
     expect(others(8000)).toBe(`${goal} met by the estimate; --samples 4772 would be enough to decide.`);
     expect(others(8000, 333)).toBe(`${goal} met by the estimate; --samples 7155 would be enough to decide.`);
-    expect(others(4000)).toBe(`${goal} met by the estimate; 4,772 test samples would be enough to decide.`);
+    expect(others(4000)).toBe(
+      `${goal} met by the estimate; 4,772 test samples would be enough to decide, more than the 4,000 there are.`,
+    );
     const run = { ...exampleRun, data: { ...exampleRun.data, validation: undefined, available: 50_000 } };
     expect(goalSentence(run)).toMatch(/met by the estimate; --samples 19000 would be enough to decide\.$/);
   });
@@ -197,7 +205,7 @@ test("a refusal says what the figure was, what it is, the interval, and what is 
   const even = compared(800, 1, 1);
   const strict = { maxDrop: 0.003, strict: true };
   expect(lossText(even, judge(even, strict), strict)).toMatch(
-    /; 0\.3 points allowed, and --strict demands that the interval shows it: [\d,]+ test samples would be enough to decide$/,
+    /; 0\.3 points allowed, and --strict demands that the interval shows it: [\d,]+ test samples would be enough to decide, more than the 800 there are$/,
   );
 });
 

@@ -225,6 +225,8 @@ export interface Others {
   readonly validation?: number | undefined;
   /** There are so many in all, of which --samples drew some. */
   readonly available?: number | undefined;
+  /** There are so many in all, of which fewer seemed enough. */
+  readonly of?: number | undefined;
 }
 
 /** @param against the model that the result was judged against, where there are several. */
@@ -248,13 +250,16 @@ function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, oth
 }
 
 /**
- * "900 test samples would be enough to decide": of the whole test part, where a share of it are validation samples; "--samples 900 would be enough to decide" where there
- * are so many.
+ * "--samples 900 would be enough to decide", of the whole test part, where a share of it are validation samples; "1,800 test samples would be enough to
+ * decide, more than the 1,000 there are" where there are not so many.
  * @param judged test samples that were measured.
  */
-function wouldSettle(samples: number, judged: number, { validation = 0, available = 0 }: Others): string {
+function wouldSettle(samples: number, judged: number, { validation = 0, available, of }: Others): string {
   const needed = Math.ceil((samples * (judged + validation)) / judged);
-  return `${needed <= available ? `--samples ${needed}` : `${integer(needed)} test samples`} would be enough to decide`;
+  const all = available ?? of ?? judged + validation;
+  const lacking = needed > all ? `, more than the ${integer(all)} there are` : "";
+  const flag = available !== undefined && lacking === "";
+  return `${flag ? `--samples ${needed}` : `${integer(needed)} test samples`} would be enough to decide${lacking}`;
 }
 
 /** "signal to noise is NaN"; undefined where the figure is a number. */

@@ -6,8 +6,11 @@
  * process that is killed leaves the checkpoint before or the new one.
  */
 import { fileKind, joinPath } from "#platform";
+import { elementBytes, sha256Text } from "../data/hash.ts";
 import { PithError } from "../errors.ts";
+import { allTensors } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { writeModel } from "../graph/text.ts";
 import { open, save } from "../onnx/index.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { dimsText } from "../tensor/dims.ts";
@@ -115,6 +118,8 @@ export interface Identity {
   readonly settings: Readonly<Record<string, unknown>>;
   readonly samples: number | null;
   readonly first: string;
+  /** `modelHash` of each model that the loss reads; an older checkpoint has none. */
+  readonly teachers?: readonly string[];
 }
 
 /** The files of a checkpoint: where training stands, and the weights that were best by validation, if there was any. */
@@ -156,6 +161,8 @@ export function requireSameTraining({ path, best }: Kept, before: Identity, now:
   if (before.samples !== now.samples)
     throw different(`on ${before.samples ?? "a stream of"} samples, not ${now.samples ?? "a stream"}`, "data");
   if (before.first !== now.first) throw different("on other samples: the first sample differs", "data");
+  if (before.teachers !== undefined && before.teachers.join() !== now.teachers?.join())
+    throw different("with a teacher of other content: its file was changed or replaced", "teacher");
 }
 
 export function requireSameTensors(kept: Kept, before: Identity, trained: Identity["trained"]): void {
@@ -205,6 +212,15 @@ export function fingerprint(batch: Batch): string {
     for (const entry of data) add(String(entry));
   }
   return (hash >>> 0).toString(16).padStart(8, "0");
+}
+
+/** SHA-256 of a model's graph as text, in which each tensor is the SHA-256 of its numbers: one is read at a time. */
+export async function modelHash(model: Model): Promise<string> {
+  const hashes = new Map<Tensor, string>();
+  for (const tensor of allTensors(model.graph))
+    hashes.set(tensor, await sha256Text([elementBytes(await tensor.read())]));
+  const text = writeModel(model, (tensor) => hashes.get(tensor) ?? "", { inferred: false });
+  return sha256Text([new TextEncoder().encode(text)]);
 }
 
 /** @throws PithError E_OPTION where the model that a checkpoint stores has something else that is not trained than the model to go on with. */

@@ -11,7 +11,8 @@ import { PithError, stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { save } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
-import type { Batch } from "../tensor/types.ts";
+import { isFloat } from "../tensor/convert.ts";
+import { type Batch, typeCodes } from "../tensor/types.ts";
 import { bestFile, type Identity, lastFile, requireFreeFolder, trainedOf, writeCheckpoint } from "./checkpoint.ts";
 import {
   countEvaluation,
@@ -22,6 +23,8 @@ import {
   patienceText,
 } from "./evaluating.ts";
 import type { Floats } from "./floats.ts";
+import { forwardLoss } from "./forward-loss.ts";
+import { type BuiltLoss, inFloat32, type LossScope, scalar, scaledSum } from "./loss.ts";
 import { epochSeed, type Plan, stepsOf } from "./plan.ts";
 import {
   type Before,
@@ -32,6 +35,7 @@ import {
   type Progress,
   tensorsOf,
 } from "./resuming.ts";
+import { teacherName } from "./teacher.ts";
 import {
   type Counters,
   changingIn,
@@ -48,7 +52,7 @@ import {
 } from "./training-state.ts";
 import { clipByNorm } from "./updates.ts";
 
-export interface LoopOutcome {
+interface LoopOutcome {
   readonly history: readonly Epoch[];
   readonly training: TrainingSummary;
   /** Names of the stored tensors that were trained. */
@@ -170,7 +174,7 @@ class Run {
     if (this.#plan.checkpoint === undefined) return;
     const names = training.step.parameters.map(({ name }) => name);
     const trained = trainedOf(this.#model, names);
-    this.#identity = { trained, ...(await beginningOf(this.#model, this.#plan, this.#context.seed)) };
+    this.#identity = { trained, ...(await beginningOf(this.#model, this.#plan, this.#context)) };
     // Not before it is known that training begins.
     await makeFolder(this.#plan.checkpoint);
     // A training that was killed while it saved is continued here; its best file may never be written again.
@@ -194,6 +198,7 @@ class Run {
     const loss = await training.step.run(batch, [counters.epoch, counters.batches], moment);
     if (!Number.isFinite(loss)) {
       requireNumbers(batch, this.#plan.data.name, counters);
+      await requireTeachers(this.#model, batch, this.#plan, this.#context);
       throw this.#diverged(`The loss is ${loss}`, counters.steps + 1);
     }
     counters.sum += loss;
@@ -313,4 +318,32 @@ function requireNumbers(batch: Batch, name: string, { epoch, batches }: Counters
       hint: "Check how the data was made, or leave such samples out.",
     });
   }
+}
+
+/** @throws PithError E_DATA where a teacher answers with what is no number: no learning rate helps then, either. */
+async function requireTeachers(model: Model, batch: Batch, { loss }: Plan, context: Context): Promise<void> {
+  for (const teacher of loss.teachers ?? []) {
+    const broken = forwardLoss(
+      model,
+      { name: "broken answers", build: (scope) => brokenAnswers(scope, teacher) },
+      context,
+    );
+    const count = await broken.of(batch).finally(broken.release);
+    if (count === 0) continue;
+    const which = typeof teacher === "string" ? `teacher "${teacherName(teacher)}"` : "teacher";
+    throw new PithError("E_DATA", `The ${which} answers with NaN or infinity.`, {
+      hint: "Check how it was made, and how the samples are prepared: it may hold NaN, or overflow on them.",
+    });
+  }
+}
+
+/** How many numbers of a teacher's outputs are NaN or infinite; -∞ is a score of what is ruled out. */
+async function brokenAnswers(scope: LossScope, teacher: Model | string): Promise<BuiltLoss> {
+  const { emit } = scope;
+  const { outputs } = await scope.teacher(teacher);
+  const counts = [...outputs.values()]
+    .filter(({ type }) => type !== undefined && isFloat(type.type))
+    .map((output) => emit.Not([emit.LessOrEqual([inFloat32(emit, output), 3.4e38])]))
+    .map((isBroken) => scaledSum(emit, emit.Cast([isBroken], { to: typeCodes.float32 }), 1));
+  return { value: counts.reduce((sum, each) => emit.Add([sum, each]), scalar(emit, 0)), feeds: () => ({}) };
 }

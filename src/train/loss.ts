@@ -45,6 +45,8 @@ export interface Loss {
   readonly name: string;
   /** What it was made of, by the names of options, as plain data: a training is continued with the same. */
   readonly settings?: Readonly<Record<string, unknown>>;
+  /** Other models that it reads, or where they lie. */
+  readonly teachers?: readonly (Model | string)[];
   /** Writes the loss on top of a model; the same loss may be built on several. */
   build(scope: LossScope): BuiltLoss | Promise<BuiltLoss>;
 }

@@ -111,7 +111,7 @@ export const optimizers = {
     make: ({ momentum, nesterov, decay }: OptimizerSettings) => sgd({ momentum, nesterov, ...decay }),
   },
 } as const;
-export type OptimizerName = keyof typeof optimizers;
+type OptimizerName = keyof typeof optimizers;
 export const optimizerNames = Object.keys(optimizers) as [OptimizerName, ...OptimizerName[]];
 
 /** What is usual with adam suits an optimizer that nothing is known of. */

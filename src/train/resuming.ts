@@ -14,6 +14,7 @@ import {
   fingerprint,
   type Identity,
   lastFile,
+  modelHash,
   noTraining,
   readCheckpoint,
   requireSameFrozen,
@@ -51,7 +52,7 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
   const { counters, identity, epochs } = (progress ?? {}) as Partial<Progress>;
   if (counters === undefined || identity === undefined) throw noTraining(path);
   const bestPath = counters.best === undefined ? undefined : bestFile(plan.checkpoint);
-  requireSameTraining({ path, best: bestPath }, identity, await beginningOf(trained, plan, context.seed), trained);
+  requireSameTraining({ path, best: bestPath }, identity, await beginningOf(trained, plan, context), trained);
   await requireSameFrozen(path, identity.trained, model, trained);
   const best = bestPath === undefined ? undefined : await open(bestPath);
   if (best !== undefined) best.graph.operators = trained.graph.operators;
@@ -79,16 +80,20 @@ function lengthText({ epoch, steps }: Counters, before: number | undefined, plan
   );
 }
 
-export async function beginningOf(model: Model, plan: Plan, seed: number): Promise<Beginning> {
-  const { data, settings, size, validation } = plan;
+export async function beginningOf(model: Model, plan: Plan, { seed, open: read }: Context): Promise<Beginning> {
+  const { data, settings, size, validation, loss } = plan;
   // A share is known by the samples that it is one of.
   const isShare = typeof settings.validation === "number";
   const chosenBy = validation === undefined || isShare ? {} : { validation: await contentOf(validation.data) };
+  const teachers: string[] = [];
+  for (const one of loss.teachers ?? [])
+    teachers.push(await modelHash(typeof one === "string" ? await read(one) : one));
   return {
     nodes: [...model.graph.nodes()].length,
     settings: { seed, batch: size, ...settings, ...chosenBy },
     samples: data.count ?? null,
     first: fingerprint(await firstBatch(data)),
+    teachers,
   };
 }
 

@@ -13,6 +13,10 @@ import { dimsText, dimValue, elementCount, fixedDims, isSymbolic, sameDims } fro
 import { typeCodes } from "../tensor/types.ts";
 import { type NamedValues, namedValues } from "./loss.ts";
 
+/** By its file, wherever that is called from. */
+export const teacherName = (teacher: Model | string): string =>
+  typeof teacher === "string" ? teacher.slice(teacher.search(/[^\\/]*$/)) : "a model";
+
 /** Puts a copy of the teacher, in inference mode, into the student's graph, whose inputs it reads. Both are written in the newer operator set of the two. */
 export async function teacherBeside(
   model: Model,

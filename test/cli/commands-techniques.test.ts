@@ -220,6 +220,24 @@ describe("factorize and distill", () => {
     expect(candidate?.value).toBeGreaterThan(0.9);
   });
 
+  test("distill warns before it trains of a teacher that is no better than chance", async () => {
+    const words = ["--teacher", at("zero.onnx"), "--data", at("points.csv"), "--epochs", "1", "--force"];
+    const { err } = await pith("distill", at("near.onnx"), ...words, "-o", at("misled.onnx"));
+    expect(err).toMatch(
+      /the teacher \S*zero\.onnx scores [\d.]+ % by the labels, and always predicting the most frequent class would score [\d.]+ %: check the order of its classes/,
+    );
+    const right = await pith(
+      "distill",
+      at("zero.onnx"),
+      "--teacher",
+      at("right.onnx"),
+      ...words.slice(2),
+      "-o",
+      at("led.onnx"),
+    );
+    expect(right.err).not.toContain("always predicting");
+  });
+
   test("distill makes a student of the teacher: narrower, with the teacher's figures beside it", async () => {
     const words = ["--teacher", at("hidden.onnx"), "--shrink", "50%", "--data", at("points.csv"), "--epochs", "3"];
     const { code, out, err } = await pith("distill", ...words);

@@ -25,6 +25,7 @@ import {
 import { fewDecibels } from "../../evaluate/layers.ts";
 import { ResultFails, requireLoads, type WatchedEngine, watchLoads } from "../../evaluate/load-check.ts";
 import { allowance, figure } from "../../evaluate/numbers.ts";
+import type { Knowledge } from "../../evaluate/predictions.ts";
 import type { OnTarget } from "../../evaluate/right-on.ts";
 import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
@@ -148,6 +149,9 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   const goal = isOpen ? undefined : judging?.judge.goal(input, trains(pass));
   if (goal !== undefined && judging !== undefined && trains(pass) && !input.force)
     context.log({ id: "goal", text: beforeTraining(judging, goal, input, pass) });
+  const atChance = pass.reference === "teacher" ? judging?.reference?.metrics.holdout.knowledge : undefined;
+  if (judging?.reference?.metrics.aboveChance === false && atChance !== undefined)
+    context.log({ id: "chance", text: teacherAtChance(judging.reference.path, atChance), level: "warning" });
 
   context.stage(input.command);
   const outcome = await runStep(pass, model, judging?.options ?? input.options, judging?.task ?? {}, passContext);
@@ -325,6 +329,12 @@ function beforeTraining(
   const limit = `${allowance(unit, maxDrop)} (--max-drop) and by more than chance explains`;
   const whose = judge === reference?.metrics ? reference.path : input.model;
   return `Nothing is written if ${name} is worse than the ${now} of ${whose} by more than ${limit}${keepingAdvice(pass, input)}`;
+}
+
+/** Its classes may stand in another order than those of the labels. */
+function teacherAtChance(path: string, { original, chance }: Knowledge): string {
+  const [scored, guessed] = [original, chance].map((value) => figure("share", value));
+  return `the teacher ${path} scores ${scored} by the labels, and always predicting the most frequent class would score ${guessed}: check the order of its classes, and how its samples are prepared`;
 }
 
 async function weightOf(model: Model, path: string): Promise<Weight> {

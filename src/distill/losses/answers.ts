@@ -4,7 +4,7 @@ import { PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { requireClasses } from "../../train/losses/cross-entropy.ts";
-import { number, positive } from "../../train/losses/parse.ts";
+import { number } from "../../train/losses/parse.ts";
 import {
   both,
   divergenceOf,
@@ -17,6 +17,16 @@ import {
   sumLast,
   type Writing,
 } from "./imitation.ts";
+
+const [coldest, hottest] = [0.01, 1000];
+export const temperatureRange = `must lie between ${coldest} and ${hottest}: beyond, the gradient is lost in float32`;
+/** Of scores that a loss softens, and multiplies by its square. */
+export const temperatureOf = v.pipe(
+  v.number(),
+  v.minValue(coldest, temperatureRange),
+  v.maxValue(hottest, temperatureRange),
+);
+const temperature = v.optional(v.pipe(v.string(), v.toNumber(), temperatureOf));
 
 function softened(emit: Emit, scores: Value, temperature: number): Value {
   requireClasses(sizeOf(scores).at(-1));
@@ -42,7 +52,7 @@ export const hinton = imitation({
   name: "hinton",
   meaning: "KL divergence of softened class distributions",
   reads: "answers",
-  settings: { temperature: positive },
+  settings: { temperature },
   write(writing, pairs, { temperature = 4 }) {
     const { emit } = writing;
     const [first, ...others] = pairs.map(({ teacher }) => softened(emit, teacher, temperature));
@@ -64,7 +74,7 @@ export const gkd = imitation({
   reads: "answers",
   settings: {
     beta: v.optional(v.pipe(v.string(), v.toNumber(), v.minValue(0), v.maxValue(1))),
-    temperature: positive,
+    temperature,
   },
   write: ({ emit, mask }, pairs, { beta = 0.5, temperature = 1 }) =>
     overTeachers(emit, pairs, (pair) => {
@@ -82,7 +92,6 @@ export const logitMse = imitation({
   name: "logit-mse",
   meaning: "squared error of scores before the softmax",
   reads: "answers",
-  settings: {},
   write: ({ emit, mask }, pairs) =>
     overTeachers(emit, pairs, ({ student, teacher }) => {
       const errors = square(emit, emit.Sub([student, teacher]));
@@ -103,7 +112,7 @@ export const logitStd = imitation({
   meaning: "hinton of scores standardized by row",
   weight: 9,
   reads: "answers",
-  settings: { temperature: positive },
+  settings: { temperature },
   write: (writing, pairs, { temperature = 2 }) =>
     overTeachers(writing.emit, pairs, (pair) => {
       const { student, teacher } = both(pair, (rows) => standardized(writing.emit, rows));
@@ -118,7 +127,7 @@ export const dkd = imitation({
   name: "dkd",
   meaning: "KL of the label's class and of the others apart",
   reads: "answers",
-  settings: { temperature: positive, alpha: number, beta: number },
+  settings: { temperature, alpha: number, beta: number },
   write(writing, pairs, { temperature = 4, alpha = 1, beta = 8 }) {
     const { emit } = writing;
     const [rows = 1, classes = 1] = sizeOf(pairs[0].student);
@@ -159,7 +168,7 @@ export const dist = imitation({
   name: "dist",
   meaning: "correlation of the class distributions",
   reads: "answers",
-  settings: { temperature: positive, beta: number, gamma: number },
+  settings: { temperature, beta: number, gamma: number },
   write: ({ emit, mask }, pairs, { temperature = 1, beta = 1, gamma = 1 }) =>
     overTeachers(emit, pairs, (pair) => {
       const shares = both(pair, (scores) => {

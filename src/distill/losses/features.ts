@@ -18,8 +18,8 @@ import {
   projected,
   requireRank,
   requireSame,
-  requireSeveral,
   sameArea,
+  several,
   sizeOf,
   square,
   sumLast,
@@ -47,7 +47,6 @@ export const outputMse = imitation({
   name: "output-mse",
   meaning: "squared error of each output of floats",
   reads: "outputs",
-  settings: {},
   write: (writing, [pair]) => squaredError(writing, pair),
 });
 
@@ -55,8 +54,6 @@ export const fitnets = imitation({
   name: "fitnets",
   meaning: "squared error of features, projected",
   weight: 100,
-  reads: "features",
-  settings: {},
   write(writing, [given]) {
     const pair = comparable(writing.emit, given);
     return squaredError(writing, { ...pair, student: projected(writing, pair) });
@@ -69,8 +66,6 @@ export const attentionTransfer = imitation({
   name: "attention-transfer",
   meaning: "squared error of maps' energy over space",
   weight: 1000,
-  reads: "features",
-  settings: {},
   write({ emit }, [pair]) {
     requireMaps(pair);
     const energy = (map: Value): Value => {
@@ -78,27 +73,36 @@ export const attentionTransfer = imitation({
       const means = emit.ReduceMean([square(emit, map), [1]], { keepdims: 0 });
       return directions(emit, emit.Reshape([means, [batch, elementCount(area)]]));
     };
-    return mean(emit, square(emit, difference(emit, both(sameArea(emit, pair), energy))));
+    return meanSquare(emit, both(sameArea(emit, pair), energy));
   },
 });
 
 const gram = (emit: Emit, rows: Value): Value => emit.MatMul([rows, transposed(emit, rows)]);
 
+const cosines = (emit: Emit, rows: Value): Value => gram(emit, directions(emit, rows));
+
+type Comparison = (emit: Emit, pair: Pair) => Value;
+
+const meanSquare: Comparison = (emit, pair) => mean(emit, square(emit, difference(emit, pair)));
+
+/** Compares what `of` makes of the vectors of all samples. */
+function overSamples(writing: Writing, pair: Pair, of: (emit: Emit, rows: Value) => Value, compare: Comparison): Value {
+  return compare(
+    writing.emit,
+    both(vectors(writing, pair), (rows) => of(writing.emit, rows)),
+  );
+}
+
 export const similarityPreserving = imitation({
   name: "similarity-preserving",
   meaning: "squared error of products between samples",
   weight: 3000,
-  reads: "features",
-  settings: {},
-  write(writing, [pair]) {
-    const { emit } = writing;
-    const similar = both(vectors(writing, pair), (rows) => directions(emit, gram(emit, rows)));
-    return mean(emit, square(emit, difference(emit, similar)));
-  },
+  write: (writing, [pair]) =>
+    overSamples(writing, pair, (emit, rows) => directions(emit, gram(emit, rows)), meanSquare),
 });
 
 /** Huber's loss of the mean over all entries, where error and target are of size 1. */
-const huberMean = (emit: Emit, pair: Pair): Value => mean(emit, huberOf(emit, difference(emit, pair), 1));
+const huberMean: Comparison = (emit, pair) => mean(emit, huberOf(emit, difference(emit, pair), 1));
 
 /** Distances of all samples, in units of their mean. Rows are centred first, so that little is lost to cancellation. */
 function distances(emit: Emit, rows: Value): Value {
@@ -107,13 +111,8 @@ function distances(emit: Emit, rows: Value): Value {
   const lengths = sumLast(emit, square(emit, centred), 1);
   const products = emit.Mul([gram(emit, centred), 2]);
   const squares = emit.Sub([emit.Add([lengths, transposed(emit, lengths)]), products]);
-  const others = like(
-    emit,
-    rows,
-    [count, count],
-    identity(count).map((one) => 1 - one),
-  );
-  const apart = emit.Mul([emit.Sqrt([emit.Max([squares, 1e-12])]), others]);
+  const others = identity(count).map((one) => 1 - one);
+  const apart = emit.Mul([emit.Sqrt([emit.Max([squares, 1e-12])]), like(emit, rows, [count, count], others)]);
   const total = emit.ReduceSum([apart], { keepdims: 1 });
   return emit.Mul([emit.Div([apart, total]), count * (count - 1)]);
 }
@@ -122,16 +121,7 @@ export const rkdDistance = imitation({
   name: "rkd-distance",
   meaning: "distances between samples",
   weight: 25,
-  reads: "features",
-  settings: {},
-  write(writing, [pair]) {
-    const { emit } = writing;
-    requireSeveral(pair);
-    return huberMean(
-      emit,
-      both(vectors(writing, pair), (rows) => distances(emit, rows)),
-    );
-  },
+  write: (writing, [pair]) => overSamples(writing, several(pair), distances, huberMean),
 });
 
 /** [i, j, k]: the cosine at sample i between the ways to j and to k. */
@@ -144,16 +134,7 @@ export const rkdAngle = imitation({
   name: "rkd-angle",
   meaning: "angles between three samples",
   weight: 50,
-  reads: "features",
-  settings: {},
-  write(writing, [pair]) {
-    const { emit } = writing;
-    requireSeveral(pair);
-    return huberMean(
-      emit,
-      both(vectors(writing, pair), (rows) => angles(emit, rows)),
-    );
-  },
+  write: (writing, [pair]) => overSamples(writing, several(pair), angles, huberMean),
 });
 
 /** Keeps logarithms and quotients of rows that are 0 finite. */
@@ -163,8 +144,6 @@ export const pkt = imitation({
   name: "pkt",
   meaning: "KL of similarities between samples",
   weight: 30_000,
-  reads: "features",
-  settings: {},
   write(writing, [pair]) {
     const { emit } = writing;
     const shares = both(vectors(writing, pair), (rows) => {
@@ -182,12 +161,10 @@ export const correlation = imitation({
   name: "correlation",
   meaning: "products of errors of neighbours in a batch",
   weight: 0.02,
-  reads: "features",
-  settings: {},
   write(writing, [pair]) {
     const { emit } = writing;
-    const count = requireSeveral(pair);
-    const rows = inOneWidth(writing, vectors(writing, pair));
+    const rows = inOneWidth(writing, vectors(writing, several(pair)));
+    const [count = 1] = sizeOf(rows.student);
     const errors = emit.Abs([difference(emit, rows)]);
     const [first, second] = [0, 1].map((from) => emit.Slice([errors, [from], [count - 1 + from], [0]]));
     return mean(emit, sumLast(emit, emit.Mul([first, second])));
@@ -197,12 +174,11 @@ export const correlation = imitation({
 export const correlationCongruence = imitation({
   name: "correlation-congruence",
   meaning: "squared error of kernels between samples",
-  reads: "features",
   settings: { gamma: positive, order: v.optional(v.pipe(v.string(), v.toNumber(), v.integer(), v.minValue(1))) },
   write(writing, [pair], { gamma = 0.4, order = 2 }) {
-    const { emit } = writing;
     // exp(-2γ) Σ (2γ)^p / p! · k^p, from the inside out.
-    const kernel = (products: Value): Value => {
+    const kernels = (emit: Emit, rows: Value): Value => {
+      const products = cosines(emit, rows);
       let sum: Value | undefined;
       for (let power = order; power > 0; power--) {
         const next = emit.Mul([products, (2 * gamma) / power]);
@@ -210,16 +186,13 @@ export const correlationCongruence = imitation({
       }
       return emit.Mul([sum, Math.exp(-2 * gamma)]);
     };
-    const kernels = both(vectors(writing, pair), (rows) => kernel(gram(emit, directions(emit, rows))));
-    return mean(emit, square(emit, difference(emit, kernels)));
+    return overSamples(writing, pair, kernels, meanSquare);
   },
 });
 
 export const vid = imitation({
   name: "vid",
   meaning: "normal likelihood of the teacher's features",
-  reads: "features",
-  settings: {},
   write(writing, [given]) {
     const { emit } = writing;
     const { student, teacher } = comparable(emit, given);
@@ -239,8 +212,6 @@ export const nst = imitation({
   name: "nst",
   meaning: "maximum mean discrepancy of channels over space",
   weight: 50,
-  reads: "features",
-  settings: {},
   write({ emit }, [pair]) {
     requireMaps(pair);
     const { student, teacher } = both(sameArea(emit, pair), (map) => {
@@ -259,7 +230,6 @@ export const fsp = imitation({
   meaning: "squared error of channel products of two layers",
   weight: 50,
   reads: "flows",
-  settings: {},
   write({ emit }, [first, second = first]) {
     const flow = (one: Value, other: Value): Value => {
       const pair = { student: one, teacher: other };
@@ -277,7 +247,7 @@ export const fsp = imitation({
           "have other channels",
           "A flow compares channels by their places: take attention-transfer or nst.",
         );
-    return mean(emit, square(emit, difference(emit, pair)));
+    return meanSquare(emit, pair);
   },
 });
 
@@ -287,8 +257,8 @@ export const contrastive = imitation({
   reads: "output",
   settings: { temperature: positive, sides: v.optional(v.picklist(["both", "student"])) },
   write(writing, [pair], { temperature = 0.07, sides = "both" }) {
-    const count = requireSeveral(pair);
-    const { student, teacher } = inOneWidth(writing, vectors(writing, pair));
+    const { student, teacher } = inOneWidth(writing, vectors(writing, several(pair)));
+    const [count = 1] = sizeOf(student);
     return nearest(writing.emit, student, teacher, count, temperature, sides === "both" ? [1, 0] : [1]);
   },
 });
@@ -297,13 +267,7 @@ export const pairwiseSimilarity = imitation({
   name: "pairwise-similarity",
   meaning: "squared error of cosines between samples",
   reads: "output",
-  settings: {},
-  write(writing, [pair]) {
-    const { emit } = writing;
-    requireSeveral(pair);
-    const cosines = both(vectors(writing, pair), (rows) => gram(emit, directions(emit, rows)));
-    return mean(emit, square(emit, difference(emit, cosines)));
-  },
+  write: (writing, [pair]) => overSamples(writing, several(pair), cosines, meanSquare),
 });
 
 /** 1 - cos of each vector of the last axis. */
@@ -318,7 +282,6 @@ export const embedding = imitation({
   write(writing, [given], { mse = 0.2, cosine = 0.8 }) {
     const { emit } = writing;
     const pair = inOneWidth(writing, vectors(writing, given));
-    const errors = mean(emit, square(emit, difference(emit, pair)));
-    return emit.Add([emit.Mul([errors, mse]), emit.Mul([mean(emit, turned(emit, pair)), cosine])]);
+    return emit.Add([emit.Mul([meanSquare(emit, pair), mse]), emit.Mul([mean(emit, turned(emit, pair)), cosine])]);
   },
 });

@@ -28,7 +28,8 @@ export type Pairs = readonly [Pair, ...Pair[]];
  * - `answers`: scores [rows, classes] of the outputs; a pair for each teacher.
  * - `output`: the main output as it is.
  * - `outputs`: each output of floats as it is.
- * - `features`: what matched layers make: maps [batch, channels, height, width], tokens [batch, tokens, width] or vectors [batch, width].
+ * - `features`: what matched layers make: maps [batch, channels, height, width], of height 1 where the graph has [batch, channels, length]; tokens
+ *   [batch, tokens, width] or vectors [batch, width].
  * - `flows`: two features in a row.
  * - `attention`: scores before the softmax [batch, heads, queries, keys] of matched attentions.
  * - `attended`: these scores, and values [batch, heads, tokens, width].
@@ -54,24 +55,27 @@ interface Declaration<Entries extends v.ObjectEntries> {
   readonly meaning: string;
   /** The weight of the paper; 1 unless told. */
   readonly weight?: number;
-  readonly reads: Reading;
-  readonly settings: Entries;
+  /** `features` unless told. */
+  readonly reads?: Reading;
+  readonly settings?: Entries;
   write(writing: Writing, pairs: Pairs, settings: v.InferOutput<v.ObjectSchema<Entries, undefined>>): Value;
 }
 
 type Write = (writing: Writing, pairs: Pairs) => Value;
 
-export interface Imitation extends Omit<Declaration<v.ObjectEntries>, "settings" | "write"> {
+export interface Imitation extends Omit<Declaration<v.ObjectEntries>, "reads" | "settings" | "write"> {
+  readonly reads: Reading;
   readonly settings: readonly string[];
   /** The formula with these settings. @throws ValiError for such that are none. */
   with(settings: unknown): Write;
 }
 
 export function imitation<const Entries extends v.ObjectEntries>(declared: Declaration<Entries>): Imitation {
-  const { settings, write, ...rest } = declared;
+  const { reads = "features", settings = {} as Entries, write, ...rest } = declared;
   const schema = v.object(settings);
   return {
     ...rest,
+    reads,
     settings: Object.keys(settings),
     with(given) {
       const own = v.parse(schema, given);
@@ -102,10 +106,10 @@ export function requireSame(pair: Pair, hint?: string): readonly number[] {
   throw mismatch(pair, "have other sizes", hint);
 }
 
-/** @throws PithError E_SHAPE_MISMATCH for a batch of one, of which the loss would be the same whatever the student says. */
-export function requireSeveral(pair: Pair): number {
+/** The pair. @throws PithError E_SHAPE_MISMATCH for a batch of one, of which the loss would be the same whatever the student says. */
+export function several(pair: Pair): Pair {
   const [count = 1] = sizeOf(pair.student);
-  if (count > 1) return count;
+  if (count > 1) return pair;
   throw mismatch(pair, "hold one sample, and this loss compares samples with each other", "Take a batch of 2 or more.");
 }
 
@@ -142,7 +146,12 @@ export const divergenceOf = (emit: Emit, p: Value, q: Value): Value =>
 export const transposed = (emit: Emit, matrix: Value): Value => emit.Transpose([matrix], { perm: [1, 0] });
 
 /** A vector for each sample: the mean of tokens that count, all entries of a map. */
-export const vectors = (writing: Writing, pair: Pair): Pair => both(pair, (value) => vectorsOf(writing, value));
+export function vectors(writing: Writing, pair: Pair): Pair {
+  const [own, other] = [sizeOf(pair.student), sizeOf(pair.teacher)];
+  if (writing.mask !== undefined && other.length === 3 && own[1] !== other[1])
+    throw mismatch(pair, "hold other numbers of tokens", "Name what to compare: student=…, teacher=….");
+  return both(pair, (value) => vectorsOf(writing, value));
+}
 
 function vectorsOf({ emit, mask }: Writing, value: Value): Value {
   const dims = sizeOf(value);

@@ -209,6 +209,8 @@ describe("what does not fit is refused in words", () => {
     ],
     ["other heads", `attention-kl(${named})`, [2, 2, 3, 3], [2, 4, 3, 3], "have other sizes"],
     ["other tokens", `hidden-mse(${named})`, [2, 3, 4], [2, 5, 4], "have other sizes"],
+    ["other tokens of vectors", `pkt(${named})`, [2, 3, 4], [2, 5, 4], "[2, 5, 4] hold other numbers of tokens"],
+    ["other samples", `pkt(${named})`, [2, 3], [4, 3], "[4, 3] differ along their first axis, which counts samples"],
     ["a map for tokens", `hidden-mse(${named})`, [2, 3, 4, 4], [2, 3, 4, 4], "are not both tokens"],
     ["vectors for maps", `attention-transfer(${named})`, [2, 3], [2, 3], "are not both maps"],
     ["a map and none", `fitnets(${named})`, [2, 3, 4, 4], [2, 3], "are a map and a value that is no map"],
@@ -246,7 +248,9 @@ describe("what does not fit is refused in words", () => {
   });
 
   test.each([
-    ["hinton(temperature=0)", /temperature must be above 0/],
+    ["hinton(temperature=0)", "temperature must lie between 0.01 and 1000: beyond, the gradient is lost in float32."],
+    ["dkd(temperature=1e-30)", "temperature must lie between 0.01 and 1000"],
+    ["logit-std(temperature=1e20)", "temperature must lie between 0.01 and 1000"],
     ["minilm-v2(heads=1.5)", /heads must be a whole number/],
     ["fitnets(width=3)", 'The loss fitnets has no setting "width": it has student, teacher.'],
     ["hinton + hiden-mse", /^"hiden-mse" is not a loss\.$/],
@@ -276,5 +280,79 @@ describe("where nothing counts", () => {
     const { value, gradients } = await between(text, shape, shape, { mask });
     expect(value).toSatisfy(Number.isFinite);
     for (const gradient of gradients.get("student") ?? []) expect(Math.abs(gradient)).toBe(0);
+  });
+});
+
+test.each(["rkd-angle", "similarity-preserving", "correlation-congruence", "pairwise-similarity"])(
+  "%s of rows that are equal or 0 has a gradient of ordinary size",
+  async (loss) => {
+    const rows = [
+      [0.3, -0.7, 0.2],
+      [0.3, -0.7, 0.2],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0.1, 0.5, -0.4],
+    ];
+    const inputs = {
+      student: { dtype: "float64", shape: [5, 3], data: rows.flat() },
+      teacher: numbers([5, 3], 1),
+    };
+    const { value, gradients } = await lossOf(`1 * ${loss}(${named})`, inputs, [answering(of(inputs, "teacher"))]);
+    expect(value).toBeGreaterThan(0);
+    const moved = [...(gradients.get("student") ?? [])].map(Math.abs);
+    expect(Math.max(...moved)).toBeLessThan(10);
+    expect(Math.max(...moved)).toBeGreaterThan(1e-4);
+  },
+);
+
+describe("channels of a convolution over one axis", () => {
+  const signals = (channels: number, area = 20): Model =>
+    parseModel(`opset 18
+graph (x: float32[batch, 4, ${area}]) -> (logits) {
+  a: float32[${channels}, 4, 3] = random(seed ${channels})
+  b: float32[${channels}, ${channels}, 3] = random(seed 1)
+  last: float32[${channels}, 2] = random(seed 2)
+  c = Conv(x, a) {pads=[1, 1]}
+  h = Relu(c)
+  d = Conv(h, b) {pads=[1, 1]}
+  m = GlobalAveragePool(d)
+  f = Flatten(m)
+  logits = MatMul(f, last)
+}`);
+  const batch: Batch = { x: float32([8, 4, 20], numbers([8, 4, 20]).data.map(Number)) };
+  const stepFor = async (loss: string, student: number, teacher: number) => {
+    const told: string[] = [];
+    const log = ({ text }: { readonly text: string }) => void told.push(text);
+    const against = distillation({ teacher: signals(teacher), loss: `${loss}(student=h, teacher=h)` });
+    return { step: await createStep(signals(student), batch, { loss: against }, { log }), told };
+  };
+
+  test.each([6, 12])("are projected, also onto %i", async (teacher) => {
+    const { step, told } = await stepFor("fitnets", 6, teacher);
+    const projection = step.parameters.find(({ name }) => name.endsWith("projection.weight"));
+    expect(projection?.values.length).toBe(6 * teacher);
+    expect(told).toEqual([expect.stringMatching(new RegExp(`8, 6, 1, 20.*8, ${teacher}, 1, 20.*projected`))]);
+    expect(await step.run(batch)).toBeGreaterThan(0);
+    await step.release();
+  });
+
+  test.each([
+    ["vid", 6, 12],
+    ["attention-transfer", 6, 12],
+    ["nst", 6, 12],
+    ["rkd-distance", 6, 12],
+    ["similarity-preserving", 6, 12],
+    ["attention-transfer", 6, 6],
+  ])("are those of a map: %s of %i and %i", async (loss, student, teacher) => {
+    const { step } = await stepFor(loss, student, teacher);
+    const value = await step.run(batch);
+    // The same network is its own teacher.
+    if (student === teacher) expect(value).toBe(0);
+    else expect(value).toBeGreaterThan(0);
+    await step.release();
+  });
+
+  test("are no tokens", async () => {
+    await expect(stepFor("hidden-mse", 6, 6)).rejects.toThrow("are not both tokens");
   });
 });

@@ -1,5 +1,6 @@
 /** What a loss compares, found in student and teacher, and the loss written of it. */
 import type { Attention, Heads } from "../../analysis/attention.ts";
+import { infer } from "../../analysis/infer.ts";
 import { Miss, PithError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
@@ -18,8 +19,17 @@ import {
   type Target,
 } from "../../train/loss.ts";
 import { classTargets, scoreRows } from "../../train/losses/cross-entropy.ts";
-import { type Matching, matchAttention, matchLayers, named } from "../match.ts";
-import { type Imitation, type Pair, type Pairs, type Reading, sizeOf, type Writing } from "./imitation.ts";
+import { channelAxis, type Matching, matchAttention, matchLayers, named } from "../match.ts";
+import {
+  both,
+  type Imitation,
+  mismatch,
+  type Pair,
+  type Pairs,
+  type Reading,
+  sizeOf,
+  type Writing,
+} from "./imitation.ts";
 
 /** What losses are read from. */
 export interface Sources {
@@ -120,13 +130,14 @@ async function readings(scope: LossScope, reads: Reading, about: About, sources:
   const teachers: NamedValues[] = [];
   for (const reference of sources.teachers) teachers.push(await scope.teacher(reference));
   if (reads === "answers") {
-    const own = about.student === undefined ? outputOf(scope) : valueNamed(scope, about.student, "student");
+    const own =
+      about.student === undefined ? outputOf(scope) : scope.value(valueNamed(scope, about.student, "student").name);
     const student = scoreRows(scope, own);
     const [first, ...others] = teachers.map((teacher): Pair => {
       const named = about.teacher;
       const theirs = scoreRows(
         scope,
-        named === undefined ? outputLike(own, teacher) : valueNamed(teacher, named, "teacher"),
+        named === undefined ? outputLike(own, teacher) : teacher.value(valueNamed(teacher, named, "teacher").name),
       );
       if (student.classes === theirs.classes && student.count === theirs.count)
         return { student: student.rows, teacher: theirs.rows };
@@ -145,11 +156,12 @@ async function readings(scope: LossScope, reads: Reading, about: About, sources:
   }
   return teachers.flatMap((teacher) =>
     pairsOf(scope, teacher, reads, about, sources.match).map(([first, ...others]): Read => {
-      const inFloats = ({ student, teacher: other }: Pair): Pair => ({
-        student: inFloat32(scope.emit, student),
-        teacher: inFloat32(scope.emit, other),
-      });
-      return { pairs: [inFloats(first), ...others.map(inFloats)], tokens: tokensOf(first.student, reads) };
+      const fitting = (pair: Pair): Pair => {
+        if (sizeOf(pair.student)[0] !== sizeOf(pair.teacher)[0])
+          throw mismatch(pair, "differ along their first axis, which counts samples");
+        return both(pair, (value) => inFloat32(scope.emit, value));
+      };
+      return { pairs: [fitting(first), ...others.map(fitting)], tokens: tokensOf(first.student, reads) };
     }),
   );
 }
@@ -178,8 +190,8 @@ function pairsOf(
 ): readonly Pairs[] {
   if (own !== undefined || other !== undefined) {
     const [students, teachers] = [
-      listed(scope, own ?? other ?? "", reads, "student"),
-      listed(teacher, other ?? own ?? "", reads, "teacher"),
+      listed(scope, scope, own ?? other ?? "", reads, "student"),
+      listed(scope, teacher, other ?? own ?? "", reads, "teacher"),
     ];
     const [first, ...others] = students.flatMap((student, at) => {
       const theirs = teachers[at];
@@ -198,8 +210,8 @@ function pairsOf(
   if (matched instanceof Miss) throw unmatched(matched);
   const found = matched.map(
     (pair): Pair => ({
-      student: scope.value(pair.student.name),
-      teacher: teacher.value(pair.teacher.name),
+      student: featureOf(scope, scope, pair.student),
+      teacher: featureOf(scope, teacher, pair.teacher),
     }),
   );
   if (reads === "features") return found.map((pair) => [pair] as const);
@@ -276,15 +288,36 @@ interface Both {
 const unmatched = ({ reason }: Miss): PithError =>
   new PithError("E_OPTION", `Layers of student and teacher cannot be matched: ${reason}.`);
 
+/** A value of the network by itself. */
 function valueNamed(of: NamedValues, name: string, whose: "student" | "teacher"): Value {
   const found = named(of.network(), name, whose);
   if (found instanceof Miss) throw new PithError("E_NAME", `Nothing to compare: ${found.reason}.`);
-  return of.value(found.name);
+  return found;
 }
 
-function listed(of: NamedValues, names: string, reads: Reading, whose: "student" | "teacher"): readonly Value[] {
+/** A value of the network by itself in the graph of the loss. [batch, channels, length] is a map of height 1, unlike [batch, tokens, width]. */
+function featureOf({ emit }: LossScope, of: NamedValues, { name }: Value): Value {
+  const value = of.value(name);
+  if (value.type?.dims?.length !== 3) return value;
+  const network = of.network();
+  const own = network.graph.value(name);
+  const isMap = own !== undefined && channelAxis(own, infer(network)) === 1;
+  return isMap ? emit.named(value.name).Unsqueeze([value, [2]]) : value;
+}
+
+function listed(
+  scope: LossScope,
+  of: NamedValues,
+  names: string,
+  reads: Reading,
+  whose: "student" | "teacher",
+): readonly Value[] {
   const list = names.split(">").map((name) => name.trim());
-  if (list.length === parts[reads].length) return list.map((name) => valueNamed(of, name, whose));
+  if (list.length === parts[reads].length)
+    return list.map((name) => {
+      const found = valueNamed(of, name, whose);
+      return reads === "features" || reads === "flows" ? featureOf(scope, of, found) : of.value(found.name);
+    });
   throw new PithError(
     "E_OPTION",
     `${whose}=${names} names ${list.length} values, expected ${parts[reads].join(" > ")}.`,

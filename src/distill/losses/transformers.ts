@@ -26,8 +26,6 @@ const requireTokens = (pair: Pair): void => requireRank(pair, [2, 3], "tokens [b
 export const hiddenMse = imitation({
   name: "hidden-mse",
   meaning: "squared error of token states",
-  reads: "features",
-  settings: {},
   write(writing, [pair]) {
     requireTokens(pair);
     return squaredError(writing, inOneWidth(writing, pair));
@@ -37,8 +35,6 @@ export const hiddenMse = imitation({
 export const hiddenCosine = imitation({
   name: "hidden-cosine",
   meaning: "cosine distance of token states",
-  reads: "features",
-  settings: {},
   write(writing, [given]) {
     requireTokens(given);
     const pair = inOneWidth(writing, given);
@@ -51,8 +47,6 @@ export const hiddenCosine = imitation({
 export const pkd = imitation({
   name: "pkd",
   meaning: "squared distance of the first token's direction",
-  reads: "features",
-  settings: {},
   write(writing, [given]) {
     const { emit } = writing;
     requireTokens(given);
@@ -85,7 +79,6 @@ export const attentionMse = imitation({
   name: "attention-mse",
   meaning: "squared error of attention scores",
   reads: "attention",
-  settings: {},
   write({ emit, mask }, [pair]) {
     const [, heads = 1] = requireScores(pair);
     const seen = (scores: Value): Value => emit.Where([emit.Greater([scores, unseen]), scores, 0]);
@@ -120,7 +113,6 @@ export const attentionKl = imitation({
   name: "attention-kl",
   meaning: "KL of attention distributions",
   reads: "attention",
-  settings: {},
   write: (writing, [pair]) => attentionLoss(writing, pair),
 });
 
@@ -128,7 +120,6 @@ export const attentionCe = imitation({
   name: "attention-ce",
   meaning: "cross-entropy of attention distributions",
   reads: "attention",
-  settings: {},
   write: (writing, [pair]) => attentionLoss(writing, pair, "cross-entropy"),
 });
 
@@ -176,7 +167,6 @@ export const minilm = imitation({
   name: "minilm",
   meaning: "attention-kl, and KL of value relations, by head",
   reads: "attended",
-  settings: {},
   write(writing, [scores, values = scores]) {
     const [, count = 1] = requireScores(scores);
     return writing.emit.Add([attentionLoss(writing, scores), relationLoss(writing, values, count)]);

@@ -61,13 +61,14 @@ export function huberOf(emit: Emit, error: Value, delta: number): Value {
   return emit.Mul([cut, emit.Sub([error, emit.Mul([cut, 0.5])])]);
 }
 
-/** The square of the length under which a vector has no direction, and gets no gradient. */
+/** The square of the length up to which a vector has no direction: it becomes 0, and gets no gradient. */
 const shortest = 1e-16;
 
 /** Vectors along the last axis, each divided by its length. */
 export function directions(emit: Emit, vectors: Value): Value {
   const squares = emit.ReduceSum([emit.Mul([vectors, vectors]), [-1]], { keepdims: 1 });
-  return emit.Div([vectors, emit.Sqrt([emit.Max([squares, shortest])])]);
+  const long = emit.Where([emit.Greater([squares, shortest]), vectors, 0]);
+  return emit.Div([long, emit.Sqrt([emit.Max([squares, shortest])])]);
 }
 
 /**
