@@ -42,8 +42,8 @@ function attentionAt(node: Node, inference: Inference): Attention | undefined {
   const rank = scores && inference.operand(scores)?.dims?.length;
   if (scores === undefined || shares === undefined || rank === undefined || rank < 3 || rank > 4) return undefined;
   if (distribution?.form !== "probabilities" || distribution.axes?.join() !== `${rank - 1}`) return undefined;
-  const made = productBehind(scores, inference);
-  const used = productBefore(shares, inference);
+  const made = nearestProduct(scores, inference, "producers");
+  const used = nearestProduct(shares, inference, "readers");
   if (made === undefined || used === undefined) return undefined;
   const [queries, keys] = [rank - 2, rank - 1].map((axis) => {
     const input = made.inputs.find((at) => made.links.some((link) => joins(link, `in${at}`, axis)));
@@ -134,27 +134,18 @@ function inPlace(node: Node, inference: Inference): boolean {
   return entryOf(node)?.byElement === true || (!(bound instanceof Miss) && bound.unchanged() !== undefined);
 }
 
-/** The nearest product that a value is made of, entry by entry. */
-function productBehind(value: Value, inference: Inference): Product | undefined {
+/** The nearest product that a value is made of, or goes into, entry by entry. */
+function nearestProduct(value: Value, inference: Inference, side: "producers" | "readers"): Product | undefined {
   const open: Value[] = [value];
   for (let at = 0; at < Math.min(open.length, most); at++) {
-    const node = open[at]?.producer;
-    if (node === undefined) continue;
-    const found = productAt(node, inference);
-    if (found !== undefined) return found;
-    if (inPlace(node, inference)) open.push(...node.inputs.filter((input) => input !== undefined));
-  }
-  return undefined;
-}
-
-function productBefore(value: Value, inference: Inference): Product | undefined {
-  const open: Value[] = [value];
-  for (let at = 0; at < Math.min(open.length, most); at++) {
-    for (const { node } of open[at]?.uses ?? []) {
-      const found = productAt(node, inference, open[at]);
+    const one = open[at];
+    const nodes = side === "producers" ? [one?.producer] : Array.from(one?.uses ?? [], ({ node }) => node);
+    for (const node of nodes) {
+      if (node === undefined) continue;
+      const found = productAt(node, inference, side === "producers" ? undefined : one);
       if (found !== undefined) return found;
-      const [output] = node.outputs;
-      if (output !== undefined && inPlace(node, inference)) open.push(output);
+      const next = side === "producers" ? node.inputs : node.outputs.slice(0, 1);
+      if (inPlace(node, inference)) open.push(...next.filter((each) => each !== undefined));
     }
   }
   return undefined;

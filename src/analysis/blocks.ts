@@ -281,7 +281,8 @@ function isStored(value: Value, { inference }: Context): boolean {
   return value.tensor !== undefined || inference.operand(value)?.stored === true;
 }
 
-function outermost(node: Node, graph: Graph): Node {
+/** The node of the graph that a node is, or lies in. */
+export function outermost(node: Node, graph: Graph): Node {
   let found = node;
   while (found.graph !== graph && found.graph.parent !== undefined) found = found.graph.parent;
   return found;

@@ -8,7 +8,7 @@
 import type { InferenceSession } from "onnxruntime-node";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { isNamed, nameApart } from "../graph/names.ts";
+import { hasDistinctNames, nameApart } from "../graph/names.ts";
 import { type DataType, typeOfCode } from "../tensor/types.ts";
 
 /** Element types that cannot leave the runtime. */
@@ -57,7 +57,7 @@ export function screenSession(session: InferenceSession): void {
 
 /** The model with the names that the runtime insists on: a copy, if anything had to be named. */
 export function withNames(model: Model): Model {
-  if (isNamed(model)) return model;
+  if (hasDistinctNames(model)) return model;
   const copy = model.clone();
   nameApart(copy);
   return copy;

@@ -10,8 +10,7 @@ import { integer } from "../evaluate/numbers.ts";
 import type { Cost } from "./decomposition.ts";
 import type { Choice } from "./ranks.ts";
 
-/** What a layer could become. */
-export interface Asked {
+export interface LayerChoices {
   /** What it costs as it is, all its uses together. */
   readonly whole: number;
   /** None: the layer as it is. */
@@ -21,23 +20,23 @@ export interface Asked {
 interface Option {
   readonly cost: number;
   readonly loss: number;
-  readonly planned: Choice | undefined;
+  readonly choice: Choice | undefined;
 }
 
 /**
  * @param uses how often what a step costs is paid, by all the layers that share the weight: the places of their outputs, or 1 for weights.
  * @param sensitivity what the outputs of the model lose for each share of the weight's squared norm.
  */
-export function asked(
+export function choicesOf(
   choices: readonly Choice[],
   whole: Cost,
   of: keyof Cost,
   { uses, sensitivity }: { readonly uses: number; readonly sensitivity: number },
-): Asked {
-  const options = choices.flatMap((planned): Option | [] => {
-    const { step } = planned;
+): LayerChoices {
+  const options = choices.flatMap((choice): Option | [] => {
+    const { step } = choice;
     const isSmaller = step.weights < whole.weights && step[of] < whole[of];
-    return isSmaller ? { cost: step[of] * uses, loss: (step.lost ?? 0) * sensitivity, planned } : [];
+    return isSmaller ? { cost: step[of] * uses, loss: (step.lost ?? 0) * sensitivity, choice } : [];
   });
   return { whole: whole[of] * uses, options: options.toSorted((a, b) => b.cost - a.cost || b.loss - a.loss) };
 }
@@ -47,13 +46,13 @@ export function asked(
  * @param model what the whole model costs, and the share of it that may be left.
  */
 export function allocate(
-  layers: readonly Asked[],
+  layers: readonly LayerChoices[],
   { total: all, share, cost }: { readonly total: number; readonly share: number; readonly cost: keyof Cost },
 ): readonly (Choice | undefined)[] | Miss {
-  const now = layers.map(({ whole }): Option => ({ cost: whole, loss: 0, planned: undefined }));
+  const now = layers.map(({ whole }): Option => ({ cost: whole, loss: 0, choice: undefined }));
   let total = all;
   const moves = layers.flatMap(({ whole, options }, layer) => {
-    const hull = lowerHull([{ cost: whole, loss: 0, planned: undefined }, ...options]);
+    const hull = lowerHull([{ cost: whole, loss: 0, choice: undefined }, ...options]);
     return hull.slice(1).map((to, index) => {
       const from = hull[index] ?? to;
       return { layer, to, price: (to.loss - from.loss) / (from.cost - to.cost) };
@@ -70,7 +69,7 @@ export function allocate(
     now[layer] = next;
     total += next.cost - from;
   }
-  if (total <= share * all) return now.map(({ planned }) => planned);
+  if (total <= share * all) return now.map(({ choice }) => choice);
   const what = cost === "macs" ? "multiply-accumulates" : "weights";
   const left = `${integer(total)} of ${integer(all)} ${what}, and ${integer(share * all)} are allowed`;
   const least = Math.ceil((1000 * total) / all) / 1000;
@@ -86,7 +85,7 @@ function lowerHull(points: readonly Option[]): readonly Option[] {
       const [a, b] = [hull.at(-2), hull.at(-1)];
       if (b === undefined) break;
       // Of two points of equal cost the one that loses less stays.
-      const isDearer = b.cost === point.cost && b.loss >= point.loss && b.planned !== undefined;
+      const isDearer = b.cost === point.cost && b.loss >= point.loss && b.choice !== undefined;
       const isAbove =
         a !== undefined && (b.loss - a.loss) * (a.cost - point.cost) >= (point.loss - a.loss) * (a.cost - b.cost);
       if (!isDearer && !isAbove) break;

@@ -58,7 +58,6 @@ export interface Spectrum {
 }
 
 export interface Decomposition {
-  readonly id: string;
   readonly summary: string;
   /** Why it makes nothing of such a layer, if so. */
   refuses(problem: Problem): Miss | undefined;
@@ -77,12 +76,11 @@ export interface Factored {
 }
 
 /** The matrices of each part, in their order. */
-export const filled = (parts: readonly PartShape[], matrices: readonly (readonly Matrix[])[]): readonly Part[] =>
+export const withMatrices = (parts: readonly PartShape[], matrices: readonly (readonly Matrix[])[]): readonly Part[] =>
   parts.map(({ name, window }, at) => ({ name, window, matrices: matrices[at] ?? [] }));
 
 export const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
 
-/** What layers in a row cost. */
 export function chainCost({ matrices, reduction, lookup }: Problem, parts: readonly Omit<PartShape, "name">[]): Cost {
   const slid = new Set<number>();
   let [weights, macs] = [0, 0];
@@ -95,7 +93,6 @@ export function chainCost({ matrices, reduction, lookup }: Problem, parts: reado
   return { weights, macs };
 }
 
-/** What the layer itself costs. */
 export function wholeCost(problem: Problem): Cost {
   const [{ rows, columns } = { rows: 0, columns: 0 }] = problem.matrices;
   return chainCost(problem, [{ rows, columns, window: problem.kernel.map((_, axis) => axis) }]);

@@ -31,7 +31,7 @@ import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { bitsOf } from "../tensor/types.ts";
 import { type Inputs, inputsOf, weighings } from "./activations.ts";
-import { type Asked, allocate, asked } from "./budget.ts";
+import { allocate, choicesOf, type LayerChoices } from "./budget.ts";
 import { factorType, problemOf, type Reading, readingOf, replaceByChain, storeParts } from "./chain.ts";
 import { type Problem, wholeCost } from "./decomposition.ts";
 import { decompositions, methodsFor } from "./decompositions.ts";
@@ -76,7 +76,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   run: factorizeJoined,
 });
 
-/** Where joined layers are not factorized, joining them was for nothing: everything is undone and repeated without joining those. */
+/** Where joined layers are not factorized, the join is undone, and the pass runs again without it. */
 async function factorizeJoined(model: Model, options: Options, context: Context): Promise<Outcome> {
   storeWeights(model);
   const apart = new Set<string>();
@@ -108,21 +108,21 @@ async function factorizeModel(
     stopIfAsked(context.signal);
     return products.multiply(a, b);
   };
-  const walk: Walk = {
+  const run: Run = {
     ...{ model, inference, options, context, multiply, lost: new Map() },
     inputs: await inputsOf(model, options, multiply, context),
     timer: options.timing ? createTimer(model, context.engine, context.signal) : undefined,
   };
   try {
-    const { changes, misses } = await factorizeLayers(walk, all, chosen);
-    return { outcome: { changes, misses: [...misses, ...others] }, lost: walk.lost };
+    const { changes, misses } = await factorizeLayers(run, all, chosen);
+    return { outcome: { changes, misses: [...misses, ...others] }, lost: run.lost };
   } finally {
-    await walk.inputs.release();
+    await run.inputs.release();
     await products.release();
   }
 }
 
-interface Walk {
+interface Run {
   readonly model: Model;
   readonly inference: Inference;
   readonly options: Options;
@@ -135,23 +135,23 @@ interface Walk {
   readonly inputs: Inputs;
 }
 
-async function factorizeLayers(walk: Walk, all: readonly Layer[], chosen: readonly Layer[]): Promise<Outcome> {
-  const { model, options, context } = walk;
+async function factorizeLayers(run: Run, all: readonly Layer[], chosen: readonly Layer[]): Promise<Outcome> {
+  const { model, options, context } = run;
   const changes: Change[] = [];
   const before = usedTensors(model);
-  const { fit, misses } = fitting(chosen, walk.inference);
-  const plan = options.budget === undefined ? undefined : await planning(walk, all, fit, options.budget);
+  const { fit, misses } = fitting(chosen, run.inference);
+  const plan = options.budget === undefined ? undefined : await planned(run, all, fit, options.budget);
   if (plan instanceof Miss) return { changes, misses: [...misses, plan] };
   const known = new Map<Value, Factors | Miss>();
   const done = plan?.size ?? 0;
-  const lost = (change: Change): number => walk.lost.get(change.at) ?? 0;
+  const lost = (change: Change): number => run.lost.get(change.at) ?? 0;
   for (const [index, layer] of fit.entries()) {
     stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
     context.progress(done + index, done + fit.length, layer.name);
     const { decidedBy } = ownOptions(options, layer);
     const { source } = layer.reading;
     const first = known.get(source);
-    const factors = first ?? (await factorsOf(walk, layer, fit, plan));
+    const factors = first ?? (await factorsOf(run, layer, fit, plan));
     known.set(source, factors);
     if (factors instanceof Miss) {
       // Factors for this reader alone would stand beside the weight.
@@ -159,7 +159,7 @@ async function factorizeLayers(walk: Walk, all: readonly Layer[], chosen: readon
       misses.push(first === undefined || factors.at === layer.name ? factors : new Miss(reason, layer.name));
       continue;
     }
-    walk.lost.set(layer.name, factors.relativeError ** 2);
+    run.lost.set(layer.name, factors.relativeError ** 2);
     replaceByChain(model, layer, factors.parts, layer.reading, factors.reading);
     changes.push({ at: layer.name, what: factors.what, decidedBy });
   }
@@ -236,11 +236,11 @@ interface LayerProblem extends Problem {
   /** How many inputs were seen, where that is fewer than each has numbers. */
   readonly fewInputs: number | undefined;
   /** Why the layer's inputs are not known, where they were asked for. */
-  readonly unseen: string | undefined;
+  readonly whyNoInputs: string | undefined;
 }
 
 async function problemAt(
-  { model, context, options, multiply, inputs }: Walk,
+  { model, context, options, multiply, inputs }: Run,
   layer: Candidate,
   fit: readonly Candidate[],
 ): Promise<LayerProblem | Miss> {
@@ -260,35 +260,20 @@ async function problemAt(
     ...problem,
     dims: stored.dims,
     fewInputs: isFew ? known.rows : undefined,
-    unseen: found instanceof Miss ? found.reason : undefined,
+    whyNoInputs: found instanceof Miss ? found.reason : undefined,
   };
 }
 
 type Plan = ReadonlyMap<Value, Choice | undefined>;
 
-/** `planned`, by the inputs in the model as it is before anything has changed. */
-async function planning(
-  walk: Walk,
-  all: readonly Layer[],
-  fit: readonly Candidate[],
-  share: number,
-): Promise<Plan | Miss> {
-  const inputs = await inputsOf(walk.model, walk.options, walk.multiply, walk.context);
-  try {
-    return await planned({ ...walk, inputs }, all, fit, share);
-  } finally {
-    await inputs.release();
-  }
-}
-
-/** What each layer becomes so that the model keeps within a share of what it costs. */
+/** What each layer becomes so that the model keeps within a share of what it costs, by inputs in the model before anything has changed. */
 async function planned(
-  walk: Walk,
+  run: Run,
   all: readonly Layer[],
   fit: readonly Candidate[],
   share: number,
 ): Promise<Plan | Miss> {
-  const { options, context } = walk;
+  const { model, options, context } = run;
   let total = 0;
   const counted = new Set<Value>();
   for (const layer of all) {
@@ -300,50 +285,55 @@ async function planned(
   const own = fit.filter(
     (layer) => rulesOf(options, layer).budget !== undefined && sharingWith(layer, fit)[0] === layer,
   );
-  const weighed = options.allocation === "sensitivity" ? await measured(walk) : () => 1;
+  const weighed = options.allocation === "sensitivity" ? await measured(run) : () => 1;
   if (weighed instanceof Miss) return weighed;
-  const found: { readonly layer: Candidate; readonly asked: Asked }[] = [];
+  const found: { readonly layer: Candidate; readonly choices: LayerChoices }[] = [];
   const few: string[] = [];
-  for (const [index, layer] of own.entries()) {
-    stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
-    context.progress(index, own.length + fit.length, `singular values of ${layer.name}`);
-    const problem = await problemAt(walk, layer, fit);
-    if (problem instanceof Miss) continue;
-    if (problem.fewInputs !== undefined) few.push(layer.name);
-    const methods = methodsFor(problem, rulesOf(options, layer).method);
-    if (methods instanceof Miss) continue;
-    const sharing = sharingWith(layer, fit);
-    const known = sharing.flatMap((one) => weighed(one) ?? []);
-    if (known.length === 0) continue;
-    const sensitivity = known.reduce((sum, one) => sum + one, 0);
-    const uses = options.cost === "macs" ? sharing.reduce((sum, one) => sum + placesOf(one), 0) : 1;
-    const choices: Choice[] = [];
-    for (const method of methods) {
-      const { steps } = await decompositions[method].spectrum(problem);
-      choices.push(...steps.map((step) => ({ method, step })));
+  const inputs = await inputsOf(model, options, run.multiply, context);
+  try {
+    for (const [index, layer] of own.entries()) {
+      stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
+      context.progress(index, own.length + fit.length, `singular values of ${layer.name}`);
+      const problem = await problemAt({ ...run, inputs }, layer, fit);
+      if (problem instanceof Miss) continue;
+      if (problem.fewInputs !== undefined) few.push(layer.name);
+      const methods = methodsFor(problem, rulesOf(options, layer).method);
+      if (methods instanceof Miss) continue;
+      const sharing = sharingWith(layer, fit);
+      const known = sharing.flatMap((one) => weighed(one) ?? []);
+      if (known.length === 0) continue;
+      const sensitivity = known.reduce((sum, one) => sum + one, 0);
+      const uses = options.cost === "macs" ? sharing.reduce((sum, one) => sum + placesOf(one), 0) : 1;
+      const choices: Choice[] = [];
+      for (const method of methods) {
+        const { steps } = await decompositions[method].spectrum(problem);
+        choices.push(...steps.map((step) => ({ method, step })));
+      }
+      found.push({ layer, choices: choicesOf(choices, wholeCost(problem), options.cost, { uses, sensitivity }) });
     }
-    found.push({ layer, asked: asked(choices, wholeCost(problem), options.cost, { uses, sensitivity }) });
+  } finally {
+    await inputs.release();
   }
   if (few.length > 0) {
     const layers = few.length === 1 ? `layer "${few[0]}"` : `${few.length} layers, the first of them "${few[0]}"`;
     const text = `${layers}: fewer inputs were seen than each has numbers, so the budget takes their ranks for lower than they are. Use more \`samples\`.`;
     context.log({ id: "few-inputs", text, level: "warning" });
   }
-  const asking = found.map((one) => one.asked);
-  const steps = allocate(asking, { total, share, cost: options.cost });
+  const layerChoices = found.map(({ choices }) => choices);
+  const steps = allocate(layerChoices, { total, share, cost: options.cost });
   if (steps instanceof Miss) return steps;
   return new Map(found.map(({ layer }, index) => [layer.reading.source, steps[index]]));
 }
 
 /** How sensitive the model is to its layers. */
-async function measured({ model, options, context }: Walk): Promise<((layer: Layer) => number | undefined) | Miss> {
+async function measured({ model, options, context }: Run): Promise<((layer: Layer) => number | undefined) | Miss> {
   const half = model.clone();
   const halving = {
     ...options,
     ...{ budget: undefined, ratio: 0.5, timing: false, overrides: undefined, activations: undefined },
   };
   const { lost } = await factorizeModel(half, halving, { ...context, progress: () => {} });
-  return sensitivities(model, { model: half, lost }, options, context);
+  return sensitivities(model, half, lost, options, context);
 }
 
 /** Places of the output, of one sample where its size is not known: a product has a multiply-accumulate for each weight at each of them. */
@@ -359,15 +349,15 @@ const usualEnergy = 0.95;
 const slower = 0.97;
 
 async function factorsOf(
-  walk: Walk,
+  run: Run,
   layer: Candidate,
   fit: readonly Candidate[],
   plan: Plan | undefined,
 ): Promise<Factors | Miss> {
-  const { model, options, timer } = walk;
+  const { model, options, timer } = run;
   const { name } = layer;
   const rules = rulesOf(options, layer);
-  const problem = await problemAt(walk, layer, fit);
+  const problem = await problemAt(run, layer, fit);
   if (problem instanceof Miss) return problem;
   const whole = wholeCost(problem);
   const isAuto = !hasRule(rules);
@@ -398,15 +388,15 @@ async function factorsOf(
   const by = taken.method === "svd" ? "" : `${taken.method}, `;
   const of = problem.inputs && options.activations ? `of ${weighings[options.activations].errorOf} ` : "";
   const columns = problem.matrices[0]?.columns ?? 0;
-  const { fewInputs, unseen } = problem;
-  const few = fewInputs === undefined ? "" : ` on ${fewInputs} inputs, fewer than their ${columns} numbers`;
-  const alone = unseen === undefined ? "" : ` of its weight alone (${unseen})`;
-  const error = `relative error ${of}${relativeError.toFixed(3)}${few}${alone}`;
+  const { fewInputs, whyNoInputs } = problem;
+  const fewInputsNote = fewInputs === undefined ? "" : ` on ${fewInputs} inputs, fewer than their ${columns} numbers`;
+  const weightAloneNote = whyNoInputs === undefined ? "" : ` of its weight alone (${whyNoInputs})`;
+  const error = `relative error ${of}${relativeError.toFixed(3)}${fewInputsNote}${weightAloneNote}`;
   const time = speed === undefined ? "" : `, ${speed.toFixed(2)} × as fast`;
   const areFewerBytes = taken.step.weights * bitsOf[factorType(layer)] >= fourBitSize * whole.weights;
   const fourBits = areFewerBytes ? await fourBitError(problem) : Number.POSITIVE_INFINITY;
-  const rather = fourBits < relativeError ? ` (4 bits take fewer bytes, and lose ${fourBits.toFixed(3)})` : "";
-  const what = `${sizes} → ${by}${rankText(taken.step.ranks)}, ${error}${rather}${time}`;
+  const fourBitNote = fourBits < relativeError ? ` (4 bits take fewer bytes, and lose ${fourBits.toFixed(3)})` : "";
+  const what = `${sizes} → ${by}${rankText(taken.step.ranks)}, ${error}${fourBitNote}${time}`;
   return { parts: storeParts(model, layer, problem.dims, parts), reading: layer.reading, what, relativeError };
 }
 

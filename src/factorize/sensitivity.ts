@@ -11,25 +11,23 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { FactorizeOptions } from "./options.ts";
 
-/** The lost shares of the layers of a model that was factorized half. */
-export interface Halved {
-  readonly model: Model;
-  readonly lost: ReadonlyMap<string, number>;
-}
-
-/** For each layer, by name; undefined for one that could not be halved, or run alone. */
+/**
+ * For each layer, by name; undefined for one that could not be halved, or run alone.
+ * @param lost the shares that the layers of the halved model have lost, by name.
+ */
 export async function sensitivities(
   model: Model,
-  halved: Halved,
+  halved: Model,
+  lost: ReadonlyMap<string, number>,
   { data, samples = 64 }: Pick<FactorizeOptions, "data" | "samples">,
   { engine, seed, signal }: Context,
 ): Promise<((layer: Layer) => number | undefined) | Miss> {
   const dataset = data === undefined ? undefined : await trainPart(data);
-  const found = await layerErrors(engine, model, halved.model, dataset, { samples, seed, signal });
+  const found = await layerErrors(engine, model, halved, dataset, { samples, seed, signal });
   if (found instanceof Miss) return new Miss(`the sensitivity of layers cannot be measured: ${found.reason}`);
   const shares = new Map(found.layers.map(({ layer, share }) => [layer, share]));
   return ({ name }) => {
-    const [share, lost = 0] = [shares.get(name), halved.lost.get(name)];
-    return share === undefined || !Number.isFinite(share) || lost <= 0 ? undefined : Math.sqrt(share / lost);
+    const [share, own = 0] = [shares.get(name), lost.get(name)];
+    return share === undefined || !Number.isFinite(share) || own <= 0 ? undefined : Math.sqrt(share / own);
   };
 }

@@ -30,7 +30,6 @@ import {
   chainCost,
   type Decomposition,
   errorOfGroups,
-  filled,
   type PartShape,
   type Problem,
   product,
@@ -38,10 +37,10 @@ import {
   type Step,
   shareOfGroups,
   weighed,
+  withMatrices,
 } from "./decomposition.ts";
 
 function bySvd(
-  id: string,
   summary: string,
   axesOfFirst: (kernel: readonly number[]) => number,
   refuses: (kernel: readonly number[]) => Miss | undefined = () => undefined,
@@ -66,7 +65,7 @@ function bySvd(
   const steps = (problem: Problem): readonly Step[] =>
     ranksUpTo(sizes(problem).full, problem.multiple).map((rank) => at(problem, rank));
   return {
-    ...{ id, summary, at, steps },
+    ...{ summary, at, steps },
     refuses: ({ kernel }) => refuses(kernel),
     async spectrum(problem) {
       const { matrices, multiple, multiply } = problem;
@@ -106,22 +105,20 @@ function bySvd(
       );
       const [down, up] = [found.map(({ right }) => right), found.map(({ left }) => asWeight(left, after))];
       const errors = found.map(({ relativeError }) => relativeError);
-      return { parts: filled(parts, [down, up]), relativeError: await errorOfGroups(errors, problem) };
+      return { parts: withMatrices(parts, [down, up]), relativeError: await errorOfGroups(errors, problem) };
     },
   };
 }
 
-export const svd = bySvd("svd", "fewer outputs, then a matrix (1 × 1)", ({ length }) => length);
+export const svd = bySvd("fewer outputs, then a matrix (1 × 1)", ({ length }) => length);
 
 export const inputChannels = bySvd(
-  "input-channels",
   "fewer inputs by a matrix (1 × 1), then the kernel",
   () => 0,
   (kernel) => (product(kernel) === 1 ? new Miss("its kernel is 1 × 1, which `svd` decomposes") : undefined),
 );
 
 export const spatial = bySvd(
-  "spatial",
   "the kernel along one axis, then along the other (k × 1, 1 × k)",
   () => 1,
   (kernel) =>
@@ -138,28 +135,25 @@ function balanced({ left, right, relativeError }: WeightFactors): WeightFactors 
   return { left: scaleColumns(left, roots), right: scaleRows(right, inverse), relativeError };
 }
 
-/** W[o, (i, s, t)] as M[(o, t), (i, s)], with so many t. */
-function unfold(weight: Matrix, after: number): Matrix {
-  if (after === 1) return weight;
-  const result = matrix(weight.rows * after, weight.columns / after);
-  for (let o = 0; o < weight.rows; o++) {
-    for (let is = 0; is < result.columns; is++) {
-      for (let t = 0; t < after; t++)
-        result.data[(o * after + t) * result.columns + is] = weight.data[o * weight.columns + is * after + t] ?? 0;
+/** [o, a, b] → [o, b, a]. */
+function swapLast(data: Float64Array, outer: number, a: number, b: number): Float64Array {
+  const result = new Float64Array(data.length);
+  for (let o = 0; o < outer; o++) {
+    for (let i = 0; i < a; i++) {
+      for (let j = 0; j < b; j++) result[(o * b + j) * a + i] = data[(o * a + i) * b + j] ?? 0;
     }
   }
   return result;
 }
 
+/** W[o, (i, s, t)] as M[(o, t), (i, s)], with so many t. */
+function unfold({ rows, columns, data }: Matrix, after: number): Matrix {
+  const inner = columns / after;
+  return matrix(rows * after, inner, after === 1 ? data : swapLast(data, rows, inner, after));
+}
+
 /** [(o, t), r] as a weight [o, (r, t)]. */
-function asWeight(left: Matrix, after: number): Matrix {
-  if (after === 1) return left;
-  const result = matrix(left.rows / after, left.columns * after);
-  for (let o = 0; o < result.rows; o++) {
-    for (let t = 0; t < after; t++) {
-      for (let r = 0; r < left.columns; r++)
-        result.data[o * result.columns + r * after + t] = left.data[(o * after + t) * left.columns + r] ?? 0;
-    }
-  }
-  return result;
+function asWeight({ rows, columns, data }: Matrix, after: number): Matrix {
+  const outputs = rows / after;
+  return matrix(outputs, columns * after, after === 1 ? data : swapLast(data, outputs, after, columns));
 }

@@ -19,13 +19,13 @@ import {
   chainCost,
   type Decomposition,
   errorOfGroups,
-  filled,
   type PartShape,
   type Problem,
   product,
   ranksUpTo,
   type Step,
   shareOfGroups,
+  withMatrices,
 } from "./decomposition.ts";
 
 const sizes = ({ matrices, kernel }: Problem) => {
@@ -47,7 +47,6 @@ function stepOf(problem: Problem, rankOut: number, rankIn: number): Step {
 }
 
 export const tucker2: Decomposition = {
-  id: "tucker2",
   summary: "fewer inputs by a matrix, the kernel, the outputs by a matrix",
   refuses: ({ kernel }) =>
     product(kernel) === 1 ? new Miss("its kernel is 1 × 1, which `svd` decomposes") : undefined,
@@ -83,7 +82,7 @@ export const tucker2: Decomposition = {
     const found = await Promise.all(matrices.map((one) => decompose(one, inputs, { rankOut, rankIn, multiply, seed })));
     const made = [found.map((one) => transpose(one.in)), found.map(({ core }) => core), found.map(({ out }) => out)];
     const errors = found.map(({ relativeError }) => relativeError);
-    return { parts: filled(parts, made), relativeError: await errorOfGroups(errors, problem) };
+    return { parts: withMatrices(parts, made), relativeError: await errorOfGroups(errors, problem) };
   },
 };
 

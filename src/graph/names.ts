@@ -4,7 +4,7 @@ import type { Model } from "./model.ts";
 
 /** Names what has to be named; the first of several nodes of a name keeps it. */
 export function nameApart(model: Model): void {
-  if (isNamed(model)) return;
+  if (hasDistinctNames(model)) return;
   const graphs = [...allGraphs(model.graph)];
   const all = new Set(graphs.flatMap((graph) => [...graph.nodes()].map(({ name }) => name)));
   const taken = new Set<string>();
@@ -23,7 +23,7 @@ export function nameApart(model: Model): void {
   }
 }
 
-export function isNamed(model: Model): boolean {
+export function hasDistinctNames(model: Model): boolean {
   const taken = new Set<string>();
   for (const graph of allGraphs(model.graph)) {
     if (graph.name === "" && graph.parent !== undefined) return false;

@@ -30,7 +30,7 @@ interface Rotation {
  */
 export function arrowSvd(d: Float64Array, z: Float64Array, size: number, withLeft: boolean): ArrowSvd {
   const count = d.length;
-  const { kept, gone, rotations } = deflate(d, z, size);
+  const { kept, deflated, rotations } = deflate(d, z, size);
   const values = new Float64Array(count);
   const left = withLeft ? matrix(count, count) : undefined;
   const right = matrix(count, count);
@@ -39,7 +39,7 @@ export function arrowSvd(d: Float64Array, z: Float64Array, size: number, withLef
   const { roots, gaps } = solve(poles, weights);
   values.set(roots);
   fillVectors(kept, poles, exactWeights(poles, weights, gaps), gaps, count, left?.data, right.data);
-  for (const [index, place] of gone.entries()) {
+  for (const [index, place] of deflated.entries()) {
     const row = kept.length + index;
     values[row] = d[place] ?? 0;
     right.data[row * count + place] = 1;
@@ -62,7 +62,7 @@ interface Deflation {
   /** Coordinates whose poles are distinct and whose z are not 0, poles ascending. */
   readonly kept: readonly number[];
   /** Coordinates whose singular value is the pole itself. */
-  readonly gone: readonly number[];
+  readonly deflated: readonly number[];
   /** From the old coordinates to those in which this is so; in this order. */
   readonly rotations: Rotation[];
 }
@@ -72,7 +72,7 @@ const smallest = 2 ** -300;
 
 function deflate(d: Float64Array, z: Float64Array, size: number): Deflation {
   const tolerance = 8 * 2 ** -53 * d.reduce((most, value) => Math.max(most, value), Math.max(size, smallest));
-  const [kept, gone, rotations]: [number[], number[], Rotation[]] = [[0], [], []];
+  const [kept, deflated, rotations]: [number[], number[], Rotation[]] = [[0], [], []];
   if (Math.abs(z[0] ?? 0) <= tolerance) z[0] = tolerance;
   let last: number | undefined;
   const order = Uint32Array.from({ length: d.length - 1 }, (_, index) => index + 1).sort(
@@ -81,7 +81,7 @@ function deflate(d: Float64Array, z: Float64Array, size: number): Deflation {
   for (const place of order) {
     const weight = z[place] ?? 0;
     if (Math.abs(weight) <= tolerance) {
-      gone.push(place);
+      deflated.push(place);
       continue;
     }
     if (last !== undefined) {
@@ -92,7 +92,7 @@ function deflate(d: Float64Array, z: Float64Array, size: number): Deflation {
         const length = Math.hypot(weight, other);
         rotations.push({ p: last, q: place, cosine: weight / length, sine: other / length });
         z[place] = length;
-        gone.push(last);
+        deflated.push(last);
       }
     }
     last = place;
@@ -100,7 +100,7 @@ function deflate(d: Float64Array, z: Float64Array, size: number): Deflation {
   if (last !== undefined) kept.push(last);
   const second = kept[1];
   if (second !== undefined) d[second] = Math.max(d[second] ?? 0, tolerance / 2);
-  return { kept, gone, rotations };
+  return { kept, deflated, rotations };
 }
 
 interface Roots {

@@ -41,21 +41,21 @@ function* divide(
   vectors: boolean,
   from: number,
   count: number,
-  extra: number,
+  extraColumns: number,
 ): Steps<Part> {
   if (count <= leaf) {
-    const { values, left, right } = bidiagonalByJacobi(diagonal, above, from, count, extra);
+    const { values, left, right } = bidiagonalByJacobi(diagonal, above, from, count, extraColumns);
     return vectors ? { values, left, right } : { values, left: undefined, right: ends(right) };
   }
   const first = count >> 1;
   const middle = from + first;
   const upper = yield* divide(diagonal, above, vectors, from, first, 1);
-  const lower = yield* divide(diagonal, above, vectors, middle + 1, count - first - 1, extra);
-  return yield* merge(upper, lower, diagonal[middle] ?? 0, above[middle] ?? 0, extra);
+  const lower = yield* divide(diagonal, above, vectors, middle + 1, count - first - 1, extraColumns);
+  return yield* merge(upper, lower, diagonal[middle] ?? 0, above[middle] ?? 0, extraColumns);
 }
 
 /** The middle row has `own` below the last column of the upper part, `next` above the first of the lower one. */
-function* merge(upper: Part, lower: Part, own: number, next: number, extra: number): Steps<Part> {
+function* merge(upper: Part, lower: Part, own: number, next: number, extraColumns: number): Steps<Part> {
   const [above, below] = [upper.values.length, lower.values.length];
   const count = above + 1 + below;
   const [d, z] = [new Float64Array(count), new Float64Array(count)];
@@ -66,7 +66,7 @@ function* merge(upper: Part, lower: Part, own: number, next: number, extra: numb
   for (let row = 0; row < above; row++) z[1 + row] = lastOf(row);
   for (let row = 0; row < below; row++) z[1 + above + row] = firstOf(row);
   // The right vectors of singular value 0 become the arrow's first one, and, where there is a column more, one that stays.
-  const [a, b] = [lastOf(above), extra === 0 ? 0 : firstOf(below)];
+  const [a, b] = [lastOf(above), extraColumns === 0 ? 0 : firstOf(below)];
   const length = Math.hypot(a, b);
   z[0] = length;
   const [cosine, sine] = length === 0 ? [1, 0] : [a / length, b / length];
@@ -78,10 +78,10 @@ function* merge(upper: Part, lower: Part, own: number, next: number, extra: numb
     : [sliceColumns(upper.right, 0, 1), sliceColumns(lower.right, 1, 2)];
   const [fromUpper, fromLower] = [
     coordinates(arrow.right, 1, above, cosine),
-    coordinates(arrow.right, 1 + above, below, extra === 0 ? undefined : sine),
+    coordinates(arrow.right, 1 + above, below, extraColumns === 0 ? undefined : sine),
   ];
-  const right = beside(yield* product(fromUpper, rightUpper), yield* product(fromLower, rightLower), extra, 0);
-  if (extra === 1) {
+  const right = beside(yield* product(fromUpper, rightUpper), yield* product(fromLower, rightLower), extraColumns, 0);
+  if (extraColumns === 1) {
     const start = count * right.columns;
     const split = rightUpper.columns;
     for (let at = 0; at < split; at++) right.data[start + at] = -sine * (rightUpper.data[above * split + at] ?? 0);

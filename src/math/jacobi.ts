@@ -46,9 +46,9 @@ export function bidiagonalByJacobi(
   above: Float64Array,
   from: number,
   count: number,
-  extra: number,
+  extraColumns: number,
 ): RowSvd {
-  const length = count + extra;
+  const length = count + extraColumns;
   const rows = new Float64Array(length * length);
   for (let row = 0; row < count; row++) {
     rows[row * length + row] = diagonal[from + row] ?? 0;

@@ -20,7 +20,7 @@ export interface Block {
 export const blockSize = 32;
 
 /** Reflectors that are applied to long vectors at once: fewer passes over memory. */
-const together = 3 * blockSize;
+const wideBlock = 3 * blockSize;
 
 export function* blockOf(from: number, v: Matrix, tau: Float64Array): Steps<Block> {
   const size = tau.length;
@@ -59,8 +59,8 @@ export function* reflectByAll(target: Matrix, blocks: readonly Block[]): Steps<v
 export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
   const { rows: count, columns: length } = columns;
   const blocks: Block[] = [];
-  for (let from = 0; from < count; from += together) {
-    const end = Math.min(count, from + together);
+  for (let from = 0; from < count; from += wideBlock) {
+    const end = Math.min(count, from + wideBlock);
     const [v, tau] = [matrix(end - from, length), new Float64Array(end - from)];
     for (let at = from; at < end; at += blockSize) {
       const next = Math.min(end, at + blockSize);

@@ -67,9 +67,9 @@ export interface PassDescription {
   readonly learnsAnswers?: true;
   /** The option that names the model which the result is to come near to. */
   readonly reference?: "teacher" | "original";
-  /** Whether that one fits, before anything slow is done. @throws PithError where it does not */
+  /** Checks the reference model before any slow work. @throws PithError where it does not fit */
   checkReference?(model: Model, reference: Model, options: Given): Promise<void>;
-  /** With these options it makes the model smaller before it trains: that this loses something is judged only where a goal is said. */
+  /** With these options it makes the model smaller before it trains: its loss is judged only if a goal is given. */
   cutsFirst?(options: Given): boolean;
   /** The result has learnt nothing yet, so that no loss is judged. */
   readonly beginsAnew?: true;

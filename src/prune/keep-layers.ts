@@ -11,11 +11,11 @@
  */
 import * as v from "valibot";
 import { type Passage, passageOf } from "../analysis/block-use.ts";
-import { type Block, blocks } from "../analysis/blocks.ts";
+import { type Block, blocks, outermost } from "../analysis/blocks.ts";
 import { infer } from "../analysis/infer.ts";
 import { isNamed } from "../analysis/selection.ts";
 import { Miss, PithError } from "../errors.ts";
-import type { Graph, Node, Use, Value } from "../graph/graph.ts";
+import type { Graph, Use, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceReads, replaceUses } from "../graph/replace.ts";
 import { countOption, described } from "../passes/options.ts";
@@ -57,17 +57,17 @@ export const keepLayers = definePass({
       throw new PithError("E_UNSUPPORTED", "No layers repeat in this network, so none can be removed.", {
         hint: "Transformer layers and residual blocks are found as repeated layers. Channels can be cut instead, with `structured` of prune or `shrink` of distill.",
       });
-    const stay = new Set(typeof keep === "number" ? evenly(stacks, keep) : named(stacks.flat(), keep));
+    const stay = new Set(typeof keep === "number" ? evenly(stacks, keep) : keptByName(stacks.flat(), keep));
     const gone = stacks.flat().filter((block) => !stay.has(block));
     if (gone.length === 0) return { changes: [], misses: [new Miss("all repeated layers stay")] };
-    const ways = gone.map(wayPast);
-    const misses = ways.filter((way) => way instanceof Miss);
+    const bypasses = gone.map((block) => bypassOf(model, block));
+    const misses = bypasses.filter((way) => way instanceof Miss);
     if (misses.length > 0) return { changes: [], misses };
     return {
       changes: remove(
         model,
         gone,
-        ways.flatMap((way) => (way instanceof Miss ? [] : way)),
+        bypasses.flatMap((way) => (way instanceof Miss ? [] : way)),
       ),
       misses: [],
     };
@@ -93,7 +93,7 @@ function stacksText(stacks: readonly (readonly Block[])[]): string {
   return `the network repeats ${texts.join(", ")}`;
 }
 
-function named(all: readonly Block[], wanted: readonly (string | number)[]): readonly Block[] {
+function keptByName(all: readonly Block[], wanted: readonly (string | number)[]): readonly Block[] {
   for (const one of wanted) {
     if (typeof one === "number" ? one < all.length : all.some(({ name }) => isNamed(one, name))) continue;
     const hint = `Repeated layers: ${all.map(({ name }, at) => `${at} ${name}`).join(", ")}.`;
@@ -109,10 +109,9 @@ function named(all: readonly Block[], wanted: readonly (string | number)[]): rea
 }
 
 /** How to get past a layer; outputs that only callers read are no way, and go with it. */
-function wayPast(block: Block): (Passage & { readonly leftOver: readonly Value[] }) | Miss {
+function bypassOf({ graph }: Model, block: Block): (Passage & { readonly leftOver: readonly Value[] }) | Miss {
   const own = new Set(block.nodes);
-  const isRead = ({ uses }: Value): boolean =>
-    [...uses].some((use) => !enclosing(use.node).some((node) => own.has(node)));
+  const isRead = ({ uses }: Value): boolean => [...uses].some((use) => !own.has(outermost(use.node, graph)));
   const read = block.outputs.filter(isRead);
   const through = read.length > 0 ? read : block.outputs;
   const way = passageOf({ ...block, outputs: through });
@@ -124,10 +123,10 @@ function wayPast(block: Block): (Passage & { readonly leftOver: readonly Value[]
  * Exporters read sizes that all layers share off the cache of one of them: where that one goes, an input of the same dimensions that stays says
  * them as well.
  */
-function takeSizesElsewhere(model: Model, gone: readonly Block[]): void {
+function readSizesFromOtherInputs(model: Model, gone: readonly Block[]): void {
   const inference = infer(model);
   const theirs = new Set(gone.flatMap(({ nodes }) => nodes));
-  const goes = ({ node }: Use): boolean => enclosing(node).some((one) => theirs.has(one));
+  const goes = ({ node }: Use): boolean => theirs.has(outermost(node, model.graph));
   const readsSize = ({ node }: Use): boolean =>
     node.outputs.every((output) => output !== undefined && inference.operand(output)?.elements !== undefined);
   const staying = model.graph.feeds.filter(({ uses }) => [...uses].some((use) => !goes(use) && !readsSize(use)));
@@ -141,29 +140,23 @@ function takeSizesElsewhere(model: Model, gone: readonly Block[]): void {
   }
 }
 
-/** A node and those around it, where it lies in a graph inside of one. */
-function enclosing(node: Node): readonly Node[] {
-  const { parent } = node.graph;
-  return parent === undefined ? [node] : [node, ...enclosing(parent)];
-}
-
 function remove(
   model: Model,
   gone: readonly Block[],
-  ways: readonly Exclude<ReturnType<typeof wayPast>, Miss>[],
+  bypasses: readonly Exclude<ReturnType<typeof bypassOf>, Miss>[],
 ): Change[] {
   const { graph } = model;
   const stored = usedTensors(model);
   const fed = graph.inputs.filter(({ uses }) => uses.size > 0);
-  takeSizesElsewhere(model, gone);
+  readSizesFromOtherInputs(model, gone);
   // What callers read of a removed layer's output while others read it too was a look inside.
   const outputs = new Set(
-    ways.flatMap(({ leftOver, output }) => (output.uses.size > 0 ? [...leftOver, output] : leftOver)),
+    bypasses.flatMap(({ leftOver, output }) => (output.uses.size > 0 ? [...leftOver, output] : leftOver)),
   );
   const lost = graph.outputs.filter((output) => outputs.has(output));
   graph.setOutputs(graph.outputs.filter((output) => !outputs.has(output)));
-  const before = new Map(ways.map(({ input, output }) => [output, input]));
-  for (const { output } of ways) {
+  const before = new Map(bypasses.map(({ input, output }) => [output, input]));
+  for (const { output } of bypasses) {
     let input = output;
     for (let next = before.get(input); next !== undefined; next = before.get(input)) input = next;
     replaceUses(output, input);
