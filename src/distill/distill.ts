@@ -23,7 +23,7 @@ import { temperatureOf } from "./losses/answers.ts";
 import { sameClassesHint } from "./losses/read.ts";
 import { imitations } from "./losses/table.ts";
 import { makeStudent, requireOtherThan, studentText } from "./student.ts";
-import { tuned } from "./tune.ts";
+import { type Settings, tuned } from "./tune.ts";
 
 const { loss: _, ...training } = train.options.entries;
 
@@ -40,9 +40,8 @@ type Given = Parameters<typeof unmet>[0] & {
   readonly keepLayers?: unknown;
 };
 
-function makesStudent({ shrink, keepLayers }: { readonly shrink?: unknown; readonly keepLayers?: unknown }): boolean {
-  return shrink !== undefined || keepLayers !== undefined;
-}
+const makesStudent = ({ shrink, keepLayers }: Pick<Given, "shrink" | "keepLayers">): boolean =>
+  shrink !== undefined || keepLayers !== undefined;
 
 function lacking({ teacher, ...rest }: Given): string | undefined {
   if (teacher === undefined && !makesStudent(rest))
@@ -89,50 +88,44 @@ export const distill = definePass({
   },
   options: v.pipe(
     v.strictObject({
-      teacher: v.pipe(
-        v.optional(model),
-        v.description("the model to learn from"),
-        v.metadata({ value: "teacher.onnx" }),
-      ),
+      teacher: described(v.optional(model), "the model to learn from", { value: "teacher.onnx" }),
       otherTeachers: described(v.optional(v.array(model)), "further teachers: what all of them say counts alike"),
-      shrink: v.pipe(
+      shrink: described(
         v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.ltValue(1, "must be below 1"), v.maxValue(1))),
-        v.description("make the student narrower first: share of the channels to cut from each layer"),
-        v.metadata({ value: "share" }),
+        "make the student narrower first: share of the channels to cut from each layer",
+        { value: "share" },
       ),
-      keepLayers: v.pipe(
+      keepLayers: described(
         v.optional(keptLayers),
-        v.description("make the student shallower first: how many repeated layers stay, or which"),
-        v.metadata({ value: "n" }),
+        "make the student shallower first: how many repeated layers stay, or which",
+        { value: "n" },
       ),
       temperature: described(
         v.optional(temperatureOf),
         "softens the distributions of teacher and student (default: 4)",
       ),
-      alpha: v.pipe(
+      alpha: described(
         v.optional(v.pipe(v.number(), v.minValue(0, alphaRange), v.maxValue(1, alphaRange))),
-        v.description("weight of the teacher's loss; the rest is the loss on labels (default: 0.7; 1 without labels)"),
-        v.metadata({ percent: false }),
+        "weight of the teacher's loss; the rest is the loss on labels (default: 0.7; 1 without labels)",
+        { percent: false },
       ),
       loss: described(
-        v.pipe(
-          v.optional(
-            v.pipe(
-              v.string(),
-              understood((loss: string) => distillation({ teacher: [], loss })),
-            ),
+        v.optional(
+          v.pipe(
+            v.string(),
+            understood((loss: string) => distillation({ teacher: [], loss })),
           ),
-          v.metadata({
-            meanings: {
-              title: "Losses (--loss): formulas, settings and papers are in docs/distillation.md",
-              rows: [
-                ...imitations.map(({ name, meaning }) => [name, meaning] as const),
-                ["of labels", lossNames.join(", ")] as const,
-              ],
-            },
-          }),
         ),
         'weighted losses in place of the usual one: "hinton + 100 * fitnets"',
+        {
+          meanings: {
+            title: "Losses (--loss): formulas, settings and papers are in docs/distillation.md",
+            rows: [
+              ...imitations.map(({ name, meaning }) => [name, meaning] as const),
+              ["of labels", lossNames.join(", ")],
+            ],
+          },
+        },
       ),
       match: described(
         v.optional(v.union([v.picklist(["block", "name", "shape"]), v.record(v.string(), v.string())]), "block"),
@@ -143,12 +136,10 @@ export const distill = definePass({
         "try learning rates, temperatures and weights in short runs on held-out samples first",
       ),
       ...training,
-      batchStatistics: v.pipe(
+      batchStatistics: described(
         v.optional(v.boolean(), true),
-        v.description(
-          `use batch statistics in batch normalization, with batches of ${fewestForStatistics} samples or more`,
-        ),
-        v.metadata({ negated: "keep the statistics of the file in batch normalization" }),
+        `use batch statistics in batch normalization, with batches of ${fewestForStatistics} samples or more`,
+        { negated: "keep the statistics of the file in batch normalization" },
       ),
     }),
     v.check(
@@ -156,22 +147,8 @@ export const distill = definePass({
       ({ input }) => lacking(input) ?? "",
     ),
   ),
-  async run(
-    model,
-    {
-      teacher: named,
-      otherTeachers = [],
-      temperature,
-      alpha,
-      loss: given,
-      match,
-      shrink,
-      keepLayers,
-      tune,
-      ...options
-    },
-    context,
-  ) {
+  async run(model, { teacher: named, otherTeachers = [], shrink, keepLayers, ...others }, context) {
+    const { temperature, alpha, loss: given, match, tune, ...options } = others;
     const teacher = named === undefined ? model.clone() : typeof named === "string" ? await context.open(named) : named;
     const made = await makeStudent(model, { shrink, keepLayers }, context);
     await requireOtherThan(teacher, model);
@@ -223,9 +200,8 @@ export const distill = definePass({
                         ...distillation({ teacher: teachers, temperature: 1, alpha: 1 }),
                         name: "divergence from the teacher",
                       },
-              text: (one) => settingsText(one, isUsual),
-              train: (copy, one, samples, quiet) =>
-                train(copy, { ...optionsOf(one), ...shortRun, data: samples }, quiet),
+              isUsual,
+              train: (copy, one, run, quiet) => train(copy, { ...optionsOf(one), ...run }, quiet),
             },
             context,
           );
@@ -233,27 +209,6 @@ export const distill = definePass({
     return { ...trained, changes: [...made, ...trained.changes] };
   },
 });
-
-interface Settings {
-  readonly learningRate: number;
-  readonly temperature: number;
-  readonly alpha: number;
-}
-
-function settingsText({ learningRate, temperature, alpha }: Settings, isUsual: boolean): string {
-  const rate = `learning rate ${Number(learningRate.toPrecision(2))}`;
-  return isUsual ? `${rate}, temperature ${temperature}, alpha ${alpha}` : rate;
-}
-
-/** Of a run that only tries settings. */
-const shortRun = {
-  epochs: 1,
-  validation: undefined,
-  every: undefined,
-  patience: undefined,
-  checkpoint: undefined,
-  resume: false,
-};
 
 /** @throws PithError E_SHAPE_MISMATCH where the usual loss would compare other classes. */
 function requireSameClasses(student: Model, teacher: Model): void {
@@ -268,7 +223,6 @@ function requireSameClasses(student: Model, teacher: Model): void {
   });
 }
 
-/** Where the files of both say that their samples are prepared in different ways. */
 function otherPreparation(student: Model, teacher: Model): string | undefined {
   const [own, other] = [student, teacher].map((model) => statedText(recordedPrepared(model)));
   if (own === undefined || other === undefined || own === "" || other === "" || own === other) return undefined;

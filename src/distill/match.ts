@@ -18,9 +18,10 @@ import { dimsText } from "../tensor/dims.ts";
 /** How layers are matched; as pairs: what of the student learns from what of the teacher, names of values, layers or blocks. */
 export type Matching = "block" | "name" | "shape" | Readonly<Record<string, string>>;
 
-export interface Matched {
-  readonly student: Value;
-  readonly teacher: Value;
+/** Of the student and of the teacher, whose likeness is compared. */
+export interface Matched<T = Value> {
+  readonly student: T;
+  readonly teacher: T;
 }
 
 const instead = 'name them: match: { "of the student": "of the teacher" }, or student=…, teacher=… of the loss';
@@ -55,7 +56,7 @@ export function matchLayers(student: Model, teacher: Model, by: Matching = "bloc
   return byPlace(own, other);
 }
 
-function byPlace<T>(own: readonly T[], other: readonly T[]): readonly { readonly student: T; readonly teacher: T }[] {
+function byPlace<T>(own: readonly T[], other: readonly T[]): readonly Matched<T>[] {
   return own.flatMap((student, at) => {
     const teacher = other[Math.ceil(((at + 1) * other.length) / own.length) - 1];
     return teacher === undefined ? [] : [{ student, teacher }];
@@ -63,10 +64,7 @@ function byPlace<T>(own: readonly T[], other: readonly T[]): readonly { readonly
 }
 
 /** The attentions of two networks, by their place. */
-export function matchAttention(
-  student: Model,
-  teacher: Model,
-): readonly { readonly student: Attention; readonly teacher: Attention }[] | Miss {
+export function matchAttention(student: Model, teacher: Model): readonly Matched<Attention>[] | Miss {
   const [own, other] = [student, teacher].map((model) => attentions(model, infer(model)));
   const lacking = own?.length === 0 ? "student" : other?.length === 0 ? "teacher" : undefined;
   if (own === undefined || other === undefined || lacking !== undefined)

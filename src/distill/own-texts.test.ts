@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import type { Dataset } from "../data/types.ts";
+import { emitInto } from "../graph/emit.ts";
 import { embedding, linear, network } from "../nn/index.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
@@ -47,6 +48,17 @@ describe("texts that the student writes", () => {
     const found = await first(ownTexts(following(1), texts, { share: 1, prompt: 2 }));
     expect(found.input_ids).toEqual([0, 0, 1, 2, 3, 4, 2, 2, 3, 4, 0, 0]);
     expect(found.label).toEqual([-100, 1, 2, 3, 4, -100, -100, 3, 4, -100, -100, -100]);
+  });
+
+  test("are drawn by its scores, also behind an output of hidden states", async () => {
+    const student = following(1);
+    const [scores] = student.graph.outputs;
+    if (scores === undefined) throw new Error("the student has no output");
+    student.graph.rename(scores, "logits");
+    const hidden = emitInto(student).named("hidden").Neg([scores]);
+    student.graph.setOutputs([hidden, scores]);
+    const found = await first(ownTexts(student, texts, { share: 1, prompt: 2 }));
+    expect(found.input_ids).toEqual([0, 0, 1, 2, 3, 4, 2, 2, 3, 4, 0, 0]);
   });
 
   test("are those of the student as it is when an epoch begins", async () => {

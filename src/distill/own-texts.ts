@@ -5,6 +5,7 @@
  *     prompt = the first tokens of a text;  token i + 1 ~ softmax(logits of token i / T);  labels of the prompt are -100
  */
 import { infer } from "../analysis/infer.ts";
+import { mainOf } from "../analysis/output-kind.ts";
 import { attentionMaskOf } from "../data/rows.ts";
 import { tokenInput } from "../data/sequences.ts";
 import type { Dataset } from "../data/types.ts";
@@ -51,8 +52,8 @@ export function ownTexts(
   if (!(temperature > 0)) throw new PithError("E_OPTION", `The temperature must be above 0, got ${temperature}.`);
   const input = tokenInput(student.graph.feeds)?.name;
   infer(student);
-  const output = student.graph.outputs.find(({ type }) => type?.dims?.length === 3);
-  if (input === undefined || output === undefined)
+  const output = mainOf(student.graph.outputs);
+  if (input === undefined || output?.type?.dims?.length !== 3)
     throw new PithError(
       "E_UNSUPPORTED",
       "The student writes no texts: it takes no tokens, or does not score the next of each.",
@@ -126,7 +127,6 @@ async function written(batch: Batch, input: string, student: Model, writing: Wri
   return { ...batch, [input]: int64([rows, width], ids), label: { type: "int64", dims: [rows, width], data: label } };
 }
 
-/** The first `end` tokens of what lies by samples and tokens. */
 function upTo(dense: Dense, rows: number, width: number, end: number): Dense {
   if (dense.type !== "int64" || dense.dims.length !== 2 || dense.dims[1] !== width) return dense;
   const data = new BigInt64Array(rows * end);

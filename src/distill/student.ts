@@ -13,7 +13,6 @@ import { bytesOf } from "../tensor/dense.ts";
 import { dimValue } from "../tensor/dims.ts";
 
 interface Making {
-  /** The share of the channels of each layer that is cut. */
   readonly shrink?: number | undefined;
   readonly keepLayers?: KeptLayers | undefined;
 }
@@ -64,7 +63,6 @@ export async function requireOtherThan(teacher: Model, student: Model): Promise<
   });
 }
 
-/** What a student is beside its teacher: "student: 12 layers of 23, 230 k parameters of 853 k (27.0 %), 0.92 MB of 3.41 MB, 27.1 % of its MACs". */
 export async function studentText(student: Model, teacher: Model): Promise<string> {
   const [own, other] = [await sizesOf(student), await sizesOf(teacher)];
   const macs =

@@ -13,10 +13,9 @@ import { validationLoss } from "../train/forward-loss.ts";
 import type { Loss } from "../train/loss.ts";
 import { usualBatch } from "../train/train-options.ts";
 
-/** What may be tried of each setting. */
-export type Choices<S extends object> = { readonly [K in keyof S]: readonly S[K][] };
+type Choices<S extends object> = { readonly [K in keyof S]: readonly S[K][] };
 
-export interface Tried<S> {
+interface Tried<S> {
   readonly settings: S;
   readonly figure: number;
 }
@@ -42,19 +41,40 @@ export async function search<S extends object>(
   return { best: best.settings, tried };
 }
 
-export interface Tuning<S extends object> {
-  readonly start: S;
-  readonly choices: Choices<S>;
+export interface Settings {
+  readonly learningRate: number;
+  readonly temperature: number;
+  readonly alpha: number;
+}
+
+interface Tuning {
+  readonly start: Settings;
+  readonly choices: Choices<Settings>;
+  /** Temperature and alpha count: the loss is the usual one. */
+  readonly isUsual: boolean;
   readonly data: Dataset | string;
   readonly validation?: Dataset | string | number | undefined;
   /** What settings are compared by: the same for all, and finer than a share of right answers. */
   readonly loss: Loss;
   readonly epochs: number;
   readonly batch?: number | undefined;
-  text(settings: S): string;
-  /** Trains a copy with these settings. */
-  train(model: Model, settings: S, data: Dataset, context: Partial<Context>): Promise<unknown>;
+  /** Trains a copy with these settings, and these options in place of the training's own. */
+  train(
+    model: Model,
+    settings: Settings,
+    run: typeof shortRun & Pick<Tuning, "data">,
+    context: Context,
+  ): Promise<unknown>;
 }
+
+const shortRun = {
+  epochs: 1,
+  validation: undefined,
+  every: undefined,
+  patience: undefined,
+  checkpoint: undefined,
+  resume: false,
+};
 
 const heldOut = 0.1;
 const mostHeldOut = 2000;
@@ -62,8 +82,8 @@ const mostHeldOut = 2000;
 const fewestSteps = 8;
 
 /** The settings that did best, all of them written to the log. @throws PithError E_DATA for a stream, of which nothing can be held out. */
-export async function tuned<S extends object>(model: Model, tuning: Tuning<S>, context: Context): Promise<S> {
-  const { start, choices, epochs, batch = usualBatch, loss } = tuning;
+export async function tuned(model: Model, tuning: Tuning, context: Context): Promise<Settings> {
+  const { start, choices, epochs, batch = usualBatch, loss, isUsual } = tuning;
   const [fit, held] = await divided(tuning, context.seed);
   const runs = 1 + Object.values<readonly unknown[]>(choices).reduce((sum, { length }) => sum + length, 0);
   const samples = draw(fit, Math.max(Math.ceil((fit.count * epochs) / runs), fewestSteps * batch), context.seed);
@@ -71,10 +91,10 @@ export async function tuned<S extends object>(model: Model, tuning: Tuning<S>, c
   const { best, tried } = await search(start, choices, async (settings) => {
     const copy = model.clone();
     const quiet = { ...context, log: () => {}, progress: () => {} };
-    const isTrained = await tuning.train(copy, settings, samples, quiet).then(
+    const isTrained = await tuning.train(copy, settings, { ...shortRun, data: samples }, quiet).then(
       () => true,
       (error: unknown) => {
-        // A rate too large is an answer.
+        // Divergence counts as the worst figure.
         if (error instanceof PithError && error.code === "E_DIVERGED") return false;
         throw error;
       },
@@ -83,16 +103,15 @@ export async function tuned<S extends object>(model: Model, tuning: Tuning<S>, c
     return isTrained ? validationLoss(copy, held, loss, batch, quiet) : Number.NaN;
   });
   for (const { settings, figure } of tried) {
-    const chosen = settings === best ? "  ← taken" : "";
-    context.log({
-      id: "tune",
-      text: `tuned on ${held.count} held-out samples: ${tuning.text(settings)}: ${loss.name} ${figure.toPrecision(4)}${chosen}`,
-    });
+    const rate = `learning rate ${Number(settings.learningRate.toPrecision(2))}`;
+    const text = isUsual ? `${rate}, temperature ${settings.temperature}, alpha ${settings.alpha}` : rate;
+    const found = `${loss.name} ${figure.toPrecision(4)}${settings === best ? "  ← taken" : ""}`;
+    context.log({ id: "tune", text: `tuned on ${held.count} held-out samples: ${text}: ${found}` });
   }
   return best;
 }
 
-async function divided({ data, validation }: Pick<Tuning<object>, "data" | "validation">, seed: number) {
+async function divided({ data, validation }: Pick<Tuning, "data" | "validation">, seed: number) {
   const all = await trainPart(data);
   const apart = typeof validation === "number" || validation === undefined ? undefined : await trainPart(validation);
   if (!isIndexed(all) || (apart !== undefined && !isIndexed(apart)))

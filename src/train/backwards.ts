@@ -169,13 +169,8 @@ export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
   if (from === undefined || to === undefined || sameDims(from, to)) return gradient;
   const lead = from.length - to.length;
   const repeated = from.flatMap((dim, axis) => (axis < lead || (to[axis - lead] === 1 && dim !== 1) ? [axis] : []));
-  const summed =
-    repeated.length === 0
-      ? gradient
-      : emit.ReduceSum([gradient, emit.constant(fromNumbers("int64", [repeated.length], repeated))], { keepdims: 1 });
-  return lead === 0 && repeated.length > 0
-    ? summed
-    : emit.Reshape([summed, emit.constant(fromNumbers("int64", [to.length], to))]);
+  const summed = repeated.length === 0 ? gradient : emit.ReduceSum([gradient, repeated], { keepdims: 1 });
+  return lead === 0 && repeated.length > 0 ? summed : emit.Reshape([summed, to]);
 }
 
 // Gradients through what has none of use: rounding, signs, comparisons. A value with the role `straight-through` hands its gradient to the

@@ -75,7 +75,6 @@ export function noTraining(path: string): PithError {
 /** Figures that are no finite numbers, for which JSON has no word. */
 const words: ReadonlyMap<unknown, number> = new Map([Number.NaN, Infinity, -Infinity].map((one) => [String(one), one]));
 
-/** Plain data as JSON, numbers that are not finite among them. */
 export function plainText(plain: unknown): string {
   return JSON.stringify(plain, (_, value) =>
     typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
@@ -183,16 +182,13 @@ function worded(value: unknown): string {
 }
 
 function otherTraining(path: string, best: string | undefined): (what: string, kept: string) => PithError {
-  return (what, kept) =>
-    new PithError("E_OPTION", `"${path}" was trained ${what}.`, {
-      hint: `Training continues only with the ${kept} that it started with; \`epochs\` may be larger. ${begunAnew(path, best)}`,
-    });
-}
-
-function begunAnew(path: string, best: string | undefined): string {
   const chosen = best === undefined ? "" : `, or from "${best}", the best weights by validation`;
   const last = `"${path}" is an ordinary model too, but its weights may be useless if the training diverged`;
-  return `To train with other settings, start again from the model itself${chosen}, with another \`checkpoint\`. ${last}.`;
+  const anew = `To train with other settings, start again from the model itself${chosen}, with another \`checkpoint\`. ${last}.`;
+  return (what, kept) =>
+    new PithError("E_OPTION", `"${path}" was trained ${what}.`, {
+      hint: `Training continues only with the ${kept} that it started with; \`epochs\` may be larger. ${anew}`,
+    });
 }
 
 function otherModel(path: string, why: string): PithError {

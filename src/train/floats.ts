@@ -116,9 +116,7 @@ function throughScratch(
 }
 
 interface KernelMemory {
-  /** Zeros like these, where there is room for them. */
   take(like: Floats): Floats | undefined;
-  /** Frees the whole memory for other arrays. */
   clear(): void;
   /** Arrays of this memory, one type and one length. */
   run(kernel: Kernel, arrays: readonly Floats[], numbers: readonly number[]): number;

@@ -84,7 +84,7 @@ async function load(
   return { ...written, session: await context.engine.load(working) };
 }
 
-/** One of something for each set of sizes of a batch; of too many, the one used longest ago goes. */
+/** A cache by the sizes of a batch: the entry that was used longest ago is released. */
 interface BySizes<T> {
   of(batch: Batch): Promise<T>;
   release(): Promise<void>;

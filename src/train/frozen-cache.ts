@@ -9,15 +9,13 @@
  */
 import { downstream } from "../analysis/downstream.ts";
 import { infer } from "../analysis/infer.ts";
-import { sha256Text } from "../data/hash.ts";
+import { elementBytes, sha256Text } from "../data/hash.ts";
 import { gatherRows, mapColumns } from "../data/rows.ts";
 import { type BatchStore, openStorage } from "../data/store.ts";
 import type { Model } from "../graph/model.ts";
-import { bytesOf } from "../tensor/dense.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
-/** What is kept of all frozen parts of a training. */
 export interface Kept {
   /** Bytes that may still be kept, in memory and on disk. */
   left: number;
@@ -110,9 +108,8 @@ export function withAnswersKept(session: FrozenPart, frozen: Model, kept: Kept):
   };
 }
 
-const contents = (dense: Dense): Uint8Array => (dense.type === "string" ? new Uint8Array() : bytesOf(dense));
-
-const bytesIn = (batch: Batch): number => Object.values(batch).reduce((sum, dense) => sum + contents(dense).length, 0);
+const bytesIn = (batch: Batch): number =>
+  Object.values(batch).reduce((sum, dense) => sum + elementBytes(dense).length, 0);
 
 /** Samples of a batch: what all inputs have along their first axis; undefined where they differ. */
 function countOf(feeds: Batch): number | undefined {
@@ -122,7 +119,7 @@ function countOf(feeds: Batch): number | undefined {
 }
 
 async function keysOf(feeds: Batch, count: number): Promise<readonly string[]> {
-  const columns = Object.values(feeds).map(contents);
+  const columns = Object.values(feeds).map(elementBytes);
   const row = (at: number) =>
     columns.map((bytes) => bytes.subarray((at * bytes.length) / count, ((at + 1) * bytes.length) / count));
   return Promise.all(Array.from({ length: count }, (_, at) => sha256Text(row(at))));
@@ -139,7 +136,7 @@ async function areOfSamples(session: FrozenPart, feeds: Batch, answers: Batch, c
   return equal(bySample(again, count), rows(bySample(answers, count), moved));
 }
 
-const only = (batch: Batch, wanted: (name: string) => boolean): Batch =>
+export const only = (batch: Batch, wanted: (name: string) => boolean): Batch =>
   Object.fromEntries(Object.entries(batch).filter(([name]) => wanted(name)));
 
 const rows = (batch: Batch, at: readonly number[]): Batch =>
@@ -164,7 +161,7 @@ function equal(some: Batch, others: Batch): boolean {
   return Object.entries(some).every(([name, dense]) => {
     const other = others[name];
     if (other === undefined || !sameDims(dense.dims, other.dims)) return false;
-    const [a, b] = [contents(dense), contents(other)];
+    const [a, b] = [elementBytes(dense), elementBytes(other)];
     return a.every((byte, at) => byte === b[at]);
   });
 }

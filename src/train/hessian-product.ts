@@ -74,7 +74,6 @@ export async function hessianVectorProduct(
       values.set(before[at] ?? []);
     });
   };
-  /** The gradient at w + factor · v. */
   const gradientAt = async (factor: number): Promise<readonly Float64Array[]> => {
     restore();
     step.parameters.forEach(({ values }, at) => {
@@ -103,7 +102,6 @@ export async function hessianVectorProduct(
   }
 }
 
-/** Goes to smaller distances as long as products come nearer to each other. */
 async function sweep(productAt: (share: number) => Promise<readonly Float64Array[]>): Promise<HessianProduct> {
   const [first = 1, ...nearer] = distances;
   let last = await productAt(first);

@@ -12,6 +12,7 @@ import type { Model } from "../graph/model.ts";
 import { save } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
 import { isFloat } from "../tensor/convert.ts";
+import { float32 } from "../tensor/dense.ts";
 import { type Batch, typeCodes } from "../tensor/types.ts";
 import { bestFile, type Identity, lastFile, requireFreeFolder, trainedOf, writeCheckpoint } from "./checkpoint.ts";
 import {
@@ -24,7 +25,7 @@ import {
 } from "./evaluating.ts";
 import type { Floats } from "./floats.ts";
 import { forwardLoss } from "./forward-loss.ts";
-import { type BuiltLoss, inFloat32, type LossScope, scalar, scaledSum } from "./loss.ts";
+import { type BuiltLoss, inFloat32, type LossScope, scaledSum } from "./loss.ts";
 import { epochSeed, type Plan, stepsOf } from "./plan.ts";
 import {
   type Before,
@@ -55,7 +56,6 @@ import { clipByNorm } from "./updates.ts";
 interface LoopOutcome {
   readonly history: readonly Epoch[];
   readonly training: TrainingSummary;
-  /** Names of the stored tensors that were trained. */
   readonly names: readonly string[];
   /** No evaluation was better than that of the weights that training began with: the model is as it was. */
   readonly isAsBefore: boolean;
@@ -85,7 +85,6 @@ export async function runLoop(model: Model, plan: Plan, context: Context): Promi
   }
 }
 
-/** What `runLoop` would train, by the first batch. */
 export async function rehearse(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
   const { data, size, epochs, accumulate, loss, optimizer, learningRate } = plan;
   const { step } = await startTraining(model, await firstBatch(data, size), plan, context);
@@ -345,5 +344,6 @@ async function brokenAnswers(scope: LossScope, teacher: Model | string): Promise
     .filter(({ type }) => type !== undefined && isFloat(type.type))
     .map((output) => emit.Not([emit.LessOrEqual([inFloat32(emit, output), 3.4e38])]))
     .map((isBroken) => scaledSum(emit, emit.Cast([isBroken], { to: typeCodes.float32 }), 1));
-  return { value: counts.reduce((sum, each) => emit.Add([sum, each]), scalar(emit, 0)), feeds: () => ({}) };
+  const start = emit.constant(float32([], [0]));
+  return { value: counts.reduce((sum, each) => emit.Add([sum, each]), start), feeds: () => ({}) };
 }

@@ -192,17 +192,9 @@ export function asRows(
     );
   }
   const count = elementCount(dims.slice(0, -1));
-  const flat =
-    dims.length === 2
-      ? logits
-      : emit.Reshape([
-          logits,
-          emit.constant({ type: "int64", dims: [2], data: BigInt64Array.of(BigInt(count), BigInt(classes)) }),
-        ]);
+  const flat = dims.length === 2 ? logits : emit.Reshape([logits, [count, classes]]);
   return { rows: inFloat32(emit, flat), count, classes };
 }
-
-export const scalar = (emit: Emit, value: number): Value => emit.constant(float32([], [value]));
 
 /** factor · Σ of all entries. */
 export function scaledSum(emit: Emit, entries: Value, factor: number): Value {

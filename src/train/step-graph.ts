@@ -15,7 +15,7 @@ import { int64 } from "../tensor/dense.ts";
 import type { Batch, Tensor } from "../tensor/types.ts";
 import { channelBlock } from "./channel-blocks.ts";
 import { differentiate } from "./differentiate.ts";
-import { type FrozenPart, type Kept, withAnswersKept } from "./frozen-cache.ts";
+import { type FrozenPart, type Kept, only, withAnswersKept } from "./frozen-cache.ts";
 import type { Loss } from "./loss.ts";
 import { type Moment, writeLoss } from "./write-loss.ts";
 
@@ -86,8 +86,8 @@ export async function loadStepGraph(
     frozen: frozenPart,
     async feeds(batch, drawn, moment) {
       const feeds = { ...written.feeds(batch, moment), ...(draw === undefined ? {} : { [draw]: int64([], [drawn]) }) };
-      const fixed = frozenPart === undefined ? {} : await frozenPart.run(only(feeds, frozenInputs));
-      return only({ ...feeds, ...fixed }, stepInputs);
+      const fixed = frozenPart === undefined ? {} : await frozenPart.run(only(feeds, (name) => frozenInputs.has(name)));
+      return only({ ...feeds, ...fixed }, (name) => stepInputs.has(name));
     },
   };
 }
@@ -95,10 +95,6 @@ export async function loadStepGraph(
 export async function releaseStepGraph({ session, frozen }: StepGraph): Promise<void> {
   await session.release();
   await frozen?.release();
-}
-
-function only(batch: Batch, names: ReadonlySet<string>): Batch {
-  return Object.fromEntries(Object.entries(batch).filter(([name]) => names.has(name)));
 }
 
 // Nodes that compute something else while they are trained: batch normalization takes the statistics of the batch and lets them flow into its

@@ -200,16 +200,11 @@ interface Arrays extends Stored, Group {
   readonly carried: boolean;
 }
 
-function trainedView(arrays: Arrays): Trained {
-  return {
-    name: arrays.name,
-    values: arrays.values.data,
-    gradient: arrays.gradient.data,
-    carried: arrays.carried,
-    decays: arrays.decays,
-    rate: arrays.rate,
-  };
-}
+const trainedView = ({ values, gradient, ...rest }: Arrays): Trained => ({
+  ...rest,
+  values: values.data,
+  gradient: gradient.data,
+});
 
 /**
  * Copies of stored tensors, in memory that has room for what is kept beside them.

@@ -143,9 +143,5 @@ function fitted(emit: Emit, own: Value, wanted: Value): Value {
   const isOtherKind = type !== undefined && wantedType !== undefined && isFloat(type) !== isFloat(wantedType);
   if (from === undefined || to === undefined || !holdsTheSame(from, to) || isOtherKind) throw misfit(own, wanted);
   const given = wantedType === undefined || type === wantedType ? own : emit.Cast([own], { to: typeCodes[wantedType] });
-  if (sameDims(from, to)) return given;
-  return emit.Reshape([
-    given,
-    emit.constant({ type: "int64", dims: [to.length], data: BigInt64Array.from(to, BigInt) }),
-  ]);
+  return sameDims(from, to) ? given : emit.Reshape([given, to]);
 }

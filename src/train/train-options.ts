@@ -15,6 +15,9 @@ export const usualBatch = 128;
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
+const isOptimizer = (value: unknown): boolean => typeof value === "object" && value !== null && "update" in value;
+const isMetric = (value: unknown): boolean => typeof value === "object" && value !== null && "reduce" in value;
+
 const apart = "takes a share between 0 and 1, like 10%, or a data set";
 const keptApart = v.pipe(v.number(apart), v.gtValue(0, apart), v.ltValue(1, apart));
 /** 10% is 0.1; any other text is a path. */
@@ -93,22 +96,17 @@ const trainEntries = v.strictObject({
   ),
   clip: described(v.optional(positive), "clip the global gradient norm to this value"),
   average: described(v.optional(share), "exponential moving average of the weights, with this decay: 0.999"),
-  loss: described(
-    v.pipe(
-      v.optional(lossOption, "cross-entropy"),
-      v.metadata({
-        meanings: {
-          title: 'Losses (--loss), all with output=name and label=column or output: "huber(delta=0.5, label=price)"',
-          rows: Object.entries(losses).map(([name, { meaning }]) => [name, meaning] as const),
-        },
-      }),
-    ),
-    'loss, or a sum: "mse + 0.5 * kl(label=teacher)"',
-  ),
+  loss: described(v.optional(lossOption, "cross-entropy"), 'loss, or a sum: "mse + 0.5 * kl(label=teacher)"', {
+    meanings: {
+      title: 'Losses (--loss), all with output=name and label=column or output: "huber(delta=0.5, label=price)"',
+      rows: Object.entries(losses).map(([name, { meaning }]) => [name, meaning] as const),
+    },
+  }),
   ...selectionOptions("train"),
   validation: described(
-    v.pipe(v.optional(v.union([keptApart, shareOrPath, datasetObject])), v.metadata({ value: "share" })),
+    v.optional(v.union([keptApart, shareOrPath, datasetObject])),
     "held-out share for evaluation, such as 10%, or other data; the best weights are kept",
+    { value: "share" },
   ),
   metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),
   every: described(v.optional(countOption), "steps between evaluations (default: an epoch)"),
@@ -123,10 +121,7 @@ const trainEntries = v.strictObject({
     v.optional(v.pipe(v.number(), v.minValue(0)), 2 ** 30),
     "bytes for answers of a teacher or a frozen part, kept by sample",
   ),
-  checkpoint: described(
-    v.pipe(v.optional(v.string()), v.metadata({ value: "folder" })),
-    "folder for checkpoints, last.onnx and best.onnx",
-  ),
+  checkpoint: described(v.optional(v.string()), "folder for checkpoints, last.onnx and best.onnx", { value: "folder" }),
   resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in this folder"),
 });
 
@@ -139,11 +134,3 @@ export const trainOptions = v.pipe(
 );
 
 export type TrainOptions = v.InferOutput<typeof trainOptions>;
-
-function isOptimizer(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "update" in value;
-}
-
-function isMetric(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "reduce" in value;
-}

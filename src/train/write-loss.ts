@@ -70,7 +70,11 @@ export async function writeLoss(
   const { graph } = model;
   const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
   const values = new Map(Array.from(graph.values(), (value) => [value.name, value]));
-  const named = namedValues("model", outputs, values, () => extract(model, [...outputs.values()]));
+  let alone: Model | undefined;
+  const named = namedValues("model", outputs, values, () => {
+    alone ??= extract(model, [...outputs.values()]);
+    return alone;
+  });
   const teachers = new Map<unknown, Promise<NamedValues>>();
   const parameters: string[] = [];
   const factors = new Map<string, (step: number, total: number) => number>();

@@ -8,6 +8,7 @@ import { number } from "../../train/losses/parse.ts";
 import {
   both,
   divergenceOf,
+  type Imitation,
   imitation,
   mean,
   type Pair,
@@ -33,7 +34,6 @@ function softened(emit: Emit, scores: Value, temperature: number): Value {
   return emit.LogSoftmax([temperature === 1 ? scores : emit.Div([scores, temperature])], { axis: -1 });
 }
 
-/** The mean over teachers of a loss against each. */
 function overTeachers(emit: Emit, pairs: Pairs, loss: (pair: Pair) => Value): Value {
   const sum = pairs.map(loss).reduce((total, each) => emit.Add([total, each]));
   return pairs.length === 1 ? sum : emit.Div([sum, pairs.length]);
@@ -48,57 +48,6 @@ function softLoss({ emit, mask }: Writing, student: Value, teacher: Value, tempe
 /** Keeps the logarithm of a mean of probabilities, or of a rest that is 0, finite. */
 const least = 1e-37;
 
-export const hinton = imitation({
-  name: "hinton",
-  meaning: "KL divergence of softened class distributions",
-  reads: "answers",
-  settings: { temperature },
-  write(writing, pairs, { temperature = 4 }) {
-    const { emit } = writing;
-    const [first, ...others] = pairs.map(({ teacher }) => softened(emit, teacher, temperature));
-    const all = others.map((log) => emit.Exp([log]));
-    const sum = first && all.reduce((total, each) => emit.Add([total, each]), emit.Exp([first]));
-    const teacher = all.length === 0 ? first : sum && emit.Log([emit.Max([emit.Div([sum, pairs.length]), least])]);
-    if (teacher === undefined) throw new PithError("E_OPTION", "There is no teacher.");
-    return softLoss(writing, pairs[0].student, teacher, temperature);
-  },
-});
-
-/**
- * JSD_β = β KL(p ‖ m) + (1 - β) KL(q ‖ m), m = β p + (1 - β) q, for teacher p and student q. It goes to 0 with β, as β KL(p ‖ q), and with
- * 1 - β; at 0 and 1 the paper takes the limit of JSD_β / β and of JSD_β / (1 - β), so the loss jumps there.
- */
-export const gkd = imitation({
-  name: "gkd",
-  meaning: "Jensen-Shannon divergence, or KL either way",
-  reads: "answers",
-  settings: {
-    beta: v.optional(v.pipe(v.string(), v.toNumber(), v.minValue(0), v.maxValue(1))),
-    temperature,
-  },
-  write: ({ emit, mask }, pairs, { beta = 0.5, temperature = 1 }) =>
-    overTeachers(emit, pairs, (pair) => {
-      const [p, q] = [softened(emit, pair.teacher, temperature), softened(emit, pair.student, temperature)];
-      if (beta === 0 || beta === 1)
-        return mean(emit, beta === 0 ? divergenceOf(emit, p, q) : divergenceOf(emit, q, p), mask);
-      const shares = emit.Add([emit.Mul([emit.Exp([p]), beta]), emit.Mul([emit.Exp([q]), 1 - beta])]);
-      const mixture = emit.Log([emit.Max([shares, least])]);
-      const [ofTeacher, ofStudent] = [divergenceOf(emit, p, mixture), divergenceOf(emit, q, mixture)];
-      return mean(emit, emit.Add([emit.Mul([ofTeacher, beta]), emit.Mul([ofStudent, 1 - beta])]), mask);
-    }),
-});
-
-export const logitMse = imitation({
-  name: "logit-mse",
-  meaning: "squared error of scores before the softmax",
-  reads: "answers",
-  write: ({ emit, mask }, pairs) =>
-    overTeachers(emit, pairs, ({ student, teacher }) => {
-      const errors = square(emit, emit.Sub([student, teacher]));
-      return mean(emit, emit.ReduceMean([errors, [-1]], { keepdims: 0 }), mask);
-    }),
-});
-
 /** (x - mean) / (standard deviation + 1e-7) of each row, over n - 1; constant rows become 0. */
 function standardized(emit: Emit, rows: Value): Value {
   const classes = sizeOf(rows).at(-1) ?? 1;
@@ -107,53 +56,8 @@ function standardized(emit: Emit, rows: Value): Value {
   return emit.Div([centred, emit.Add([emit.Sqrt([emit.Max([variance, 1e-20])]), 1e-7])]);
 }
 
-export const logitStd = imitation({
-  name: "logit-std",
-  meaning: "hinton of scores standardized by row",
-  weight: 9,
-  reads: "answers",
-  settings: { temperature },
-  write: (writing, pairs, { temperature = 2 }) =>
-    overTeachers(writing.emit, pairs, (pair) => {
-      const { student, teacher } = both(pair, (rows) => standardized(writing.emit, rows));
-      return softLoss(writing, student, softened(writing.emit, teacher, temperature), temperature);
-    }),
-});
-
 /** So much less that a softmax gives the entry nothing. */
 const never = 1e9;
-
-export const dkd = imitation({
-  name: "dkd",
-  meaning: "KL of the label's class and of the others apart",
-  reads: "answers",
-  settings: { temperature, alpha: number, beta: number },
-  write(writing, pairs, { temperature = 4, alpha = 1, beta = 8 }) {
-    const { emit } = writing;
-    const [rows = 1, classes = 1] = sizeOf(pairs[0].student);
-    const label = writing.targets(rows, classes);
-    const labelled = sumLast(emit, label);
-    const mask = writing.mask === undefined ? labelled : emit.Mul([labelled, writing.mask]);
-    // log p of the label, and of all others together.
-    const binary = (scores: Value): readonly [Value, Value] => {
-      const logs = softened(emit, scores, temperature);
-      const rest = sumLast(emit, emit.Mul([emit.Exp([logs]), emit.Sub([1, label])]));
-      return [sumLast(emit, emit.Mul([logs, label])), emit.Log([emit.Max([rest, least])])];
-    };
-    const others = (scores: Value): Value =>
-      emit.LogSoftmax([emit.Sub([emit.Div([scores, temperature]), emit.Mul([label, never])])], { axis: -1 });
-    return overTeachers(emit, pairs, ({ student, teacher }) => {
-      const [p, q] = [binary(teacher), binary(student)];
-      const target = p.map((log, at) => emit.Mul([emit.Exp([log]), emit.Sub([log, q[at] ?? log])]));
-      const [one, rest] = [
-        target.reduce((a, b) => emit.Add([a, b])),
-        divergenceOf(emit, others(teacher), others(student)),
-      ];
-      const sum = emit.Add([emit.Mul([one, alpha]), emit.Mul([rest, beta])]);
-      return emit.Mul([mean(emit, sum, mask), temperature * temperature]);
-    });
-  },
-});
 
 /** 1 - Pearson's correlation along an axis; where one side is constant there is none, and it is 1. */
 function uncorrelated(emit: Emit, pair: Pair, axis: number): Value {
@@ -164,27 +68,120 @@ function uncorrelated(emit: Emit, pair: Pair, axis: number): Value {
   return emit.Sub([1, emit.Div([sum(emit.Mul([x, y])), emit.Add([emit.Mul([length(x), length(y)]), 1e-8])])]);
 }
 
-export const dist = imitation({
-  name: "dist",
-  meaning: "correlation of the class distributions",
-  reads: "answers",
-  settings: { temperature, beta: number, gamma: number },
-  write: ({ emit, mask }, pairs, { temperature = 1, beta = 1, gamma = 1 }) =>
-    overTeachers(emit, pairs, (pair) => {
-      const shares = both(pair, (scores) => {
-        const rows = emit.Exp([softened(emit, scores, temperature)]);
-        // Rows that do not count become the mean of those that do: they add nothing to a correlation over the batch.
-        return mask === undefined ? rows : withoutOthers(emit, rows, mask);
-      });
-      const rows = emit.Mul([mean(emit, uncorrelated(emit, shares, 1), mask), beta]);
-      const columns = emit.Mul([mean(emit, uncorrelated(emit, shares, 0)), gamma]);
-      return emit.Mul([emit.Add([rows, columns]), temperature * temperature]);
-    }),
-});
-
 function withoutOthers(emit: Emit, rows: Value, mask: Value): Value {
   const counts = emit.Unsqueeze([mask, [1]]);
   const [sum, count] = [emit.Mul([rows, counts]), counts].map((each) => emit.ReduceSum([each, [0]], { keepdims: 1 }));
   const centre = emit.Div([sum, emit.Max([count, 1])]);
   return emit.Add([emit.Mul([rows, counts]), emit.Mul([centre, emit.Sub([1, counts])])]);
 }
+
+export const ofAnswers: readonly Imitation[] = [
+  imitation({
+    name: "hinton",
+    meaning: "KL divergence of softened class distributions",
+    reads: "answers",
+    settings: { temperature },
+    write(writing, pairs, { temperature = 4 }) {
+      const { emit } = writing;
+      const [first, ...others] = pairs.map(({ teacher }) => softened(emit, teacher, temperature));
+      const all = others.map((log) => emit.Exp([log]));
+      const sum = first && all.reduce((total, each) => emit.Add([total, each]), emit.Exp([first]));
+      const teacher = all.length === 0 ? first : sum && emit.Log([emit.Max([emit.Div([sum, pairs.length]), least])]);
+      if (teacher === undefined) throw new PithError("E_OPTION", "There is no teacher.");
+      return softLoss(writing, pairs[0].student, teacher, temperature);
+    },
+  }),
+  /**
+   * JSD_β = β KL(p ‖ m) + (1 - β) KL(q ‖ m), m = β p + (1 - β) q, for teacher p and student q. It goes to 0 with β, as β KL(p ‖ q), and with
+   * 1 - β; at 0 and 1 the paper takes the limit of JSD_β / β and of JSD_β / (1 - β), so the loss jumps there.
+   */
+  imitation({
+    name: "gkd",
+    meaning: "Jensen-Shannon divergence, or KL either way",
+    reads: "answers",
+    settings: {
+      beta: v.optional(v.pipe(v.string(), v.toNumber(), v.minValue(0), v.maxValue(1))),
+      temperature,
+    },
+    write: ({ emit, mask }, pairs, { beta = 0.5, temperature = 1 }) =>
+      overTeachers(emit, pairs, (pair) => {
+        const [p, q] = [softened(emit, pair.teacher, temperature), softened(emit, pair.student, temperature)];
+        if (beta === 0 || beta === 1)
+          return mean(emit, beta === 0 ? divergenceOf(emit, p, q) : divergenceOf(emit, q, p), mask);
+        const shares = emit.Add([emit.Mul([emit.Exp([p]), beta]), emit.Mul([emit.Exp([q]), 1 - beta])]);
+        const mixture = emit.Log([emit.Max([shares, least])]);
+        const [ofTeacher, ofStudent] = [divergenceOf(emit, p, mixture), divergenceOf(emit, q, mixture)];
+        return mean(emit, emit.Add([emit.Mul([ofTeacher, beta]), emit.Mul([ofStudent, 1 - beta])]), mask);
+      }),
+  }),
+  imitation({
+    name: "logit-mse",
+    meaning: "squared error of scores before the softmax",
+    reads: "answers",
+    write: ({ emit, mask }, pairs) =>
+      overTeachers(emit, pairs, ({ student, teacher }) => {
+        const errors = square(emit, emit.Sub([student, teacher]));
+        return mean(emit, emit.ReduceMean([errors, [-1]], { keepdims: 0 }), mask);
+      }),
+  }),
+  imitation({
+    name: "logit-std",
+    meaning: "hinton of scores standardized by row",
+    weight: 9,
+    reads: "answers",
+    settings: { temperature },
+    write: (writing, pairs, { temperature = 2 }) =>
+      overTeachers(writing.emit, pairs, (pair) => {
+        const { student, teacher } = both(pair, (rows) => standardized(writing.emit, rows));
+        return softLoss(writing, student, softened(writing.emit, teacher, temperature), temperature);
+      }),
+  }),
+  imitation({
+    name: "dkd",
+    meaning: "KL of the label's class and of the others apart",
+    reads: "answers",
+    settings: { temperature, alpha: number, beta: number },
+    write(writing, pairs, { temperature = 4, alpha = 1, beta = 8 }) {
+      const { emit } = writing;
+      const [rows = 1, classes = 1] = sizeOf(pairs[0].student);
+      const label = writing.targets(rows, classes);
+      const labelled = sumLast(emit, label);
+      const mask = writing.mask === undefined ? labelled : emit.Mul([labelled, writing.mask]);
+      // log p of the label, and of all others together.
+      const binary = (scores: Value): readonly [Value, Value] => {
+        const logs = softened(emit, scores, temperature);
+        const rest = sumLast(emit, emit.Mul([emit.Exp([logs]), emit.Sub([1, label])]));
+        return [sumLast(emit, emit.Mul([logs, label])), emit.Log([emit.Max([rest, least])])];
+      };
+      const others = (scores: Value): Value =>
+        emit.LogSoftmax([emit.Sub([emit.Div([scores, temperature]), emit.Mul([label, never])])], { axis: -1 });
+      return overTeachers(emit, pairs, ({ student, teacher }) => {
+        const [p, q] = [binary(teacher), binary(student)];
+        const target = p.map((log, at) => emit.Mul([emit.Exp([log]), emit.Sub([log, q[at] ?? log])]));
+        const [one, rest] = [
+          target.reduce((a, b) => emit.Add([a, b])),
+          divergenceOf(emit, others(teacher), others(student)),
+        ];
+        const sum = emit.Add([emit.Mul([one, alpha]), emit.Mul([rest, beta])]);
+        return emit.Mul([mean(emit, sum, mask), temperature * temperature]);
+      });
+    },
+  }),
+  imitation({
+    name: "dist",
+    meaning: "correlation of the class distributions",
+    reads: "answers",
+    settings: { temperature, beta: number, gamma: number },
+    write: ({ emit, mask }, pairs, { temperature = 1, beta = 1, gamma = 1 }) =>
+      overTeachers(emit, pairs, (pair) => {
+        const shares = both(pair, (scores) => {
+          const rows = emit.Exp([softened(emit, scores, temperature)]);
+          // Rows that do not count become the mean of those that do: they add nothing to a correlation over the batch.
+          return mask === undefined ? rows : withoutOthers(emit, rows, mask);
+        });
+        const rows = emit.Mul([mean(emit, uncorrelated(emit, shares, 1), mask), beta]);
+        const columns = emit.Mul([mean(emit, uncorrelated(emit, shares, 0)), gamma]);
+        return emit.Mul([emit.Add([rows, columns]), temperature * temperature]);
+      }),
+  }),
+];

@@ -7,6 +7,8 @@ import { directions, huberOf, identity, nearest } from "../../train/losses/numbe
 import { number, positive } from "../../train/losses/parse.ts";
 import {
   both,
+  difference,
+  type Imitation,
   imitation,
   inOneWidth,
   isMap,
@@ -22,60 +24,20 @@ import {
   several,
   sizeOf,
   square,
+  squaredError,
   sumLast,
   transposed,
+  turned,
   vectors,
   type Writing,
 } from "./imitation.ts";
 
-const difference = (emit: Emit, { student, teacher }: Pair): Value => emit.Sub([student, teacher]);
-
-/** Maps of one area, other features as they are. */
 function comparable(emit: Emit, pair: Pair): Pair {
   if (isMap(pair.student) !== isMap(pair.teacher)) throw mismatch(pair, "are a map and a value that is no map");
   return isMap(pair.student) ? sameArea(emit, pair) : pair;
 }
 
-/** Mean squared difference of features of one width. */
-export function squaredError(writing: Writing, pair: Pair): Value {
-  const { emit } = writing;
-  requireSame(pair, "Features of other sizes are matched by another loss, or other layers: student=…, teacher=….");
-  return meanOfFeatures(writing, square(emit, difference(emit, pair)));
-}
-
-export const outputMse = imitation({
-  name: "output-mse",
-  meaning: "squared error of each output of floats",
-  reads: "outputs",
-  write: (writing, [pair]) => squaredError(writing, pair),
-});
-
-export const fitnets = imitation({
-  name: "fitnets",
-  meaning: "squared error of features, projected",
-  weight: 100,
-  write(writing, [given]) {
-    const pair = comparable(writing.emit, given);
-    return squaredError(writing, { ...pair, student: projected(writing, pair) });
-  },
-});
-
 const requireMaps = (pair: Pair): void => requireRank(pair, [4], "maps [batch, channels, height, width]");
-
-export const attentionTransfer = imitation({
-  name: "attention-transfer",
-  meaning: "squared error of maps' energy over space",
-  weight: 1000,
-  write({ emit }, [pair]) {
-    requireMaps(pair);
-    const energy = (map: Value): Value => {
-      const [batch = 1, , ...area] = sizeOf(map);
-      const means = emit.ReduceMean([square(emit, map), [1]], { keepdims: 0 });
-      return directions(emit, emit.Reshape([means, [batch, elementCount(area)]]));
-    };
-    return meanSquare(emit, both(sameArea(emit, pair), energy));
-  },
-});
 
 const gram = (emit: Emit, rows: Value): Value => emit.MatMul([rows, transposed(emit, rows)]);
 
@@ -85,21 +47,12 @@ type Comparison = (emit: Emit, pair: Pair) => Value;
 
 const meanSquare: Comparison = (emit, pair) => mean(emit, square(emit, difference(emit, pair)));
 
-/** Compares what `of` makes of the vectors of all samples. */
 function overSamples(writing: Writing, pair: Pair, of: (emit: Emit, rows: Value) => Value, compare: Comparison): Value {
   return compare(
     writing.emit,
     both(vectors(writing, pair), (rows) => of(writing.emit, rows)),
   );
 }
-
-export const similarityPreserving = imitation({
-  name: "similarity-preserving",
-  meaning: "squared error of products between samples",
-  weight: 3000,
-  write: (writing, [pair]) =>
-    overSamples(writing, pair, (emit, rows) => directions(emit, gram(emit, rows)), meanSquare),
-});
 
 /** Huber's loss of the mean over all entries, where error and target are of size 1. */
 const huberMean: Comparison = (emit, pair) => mean(emit, huberOf(emit, difference(emit, pair), 1));
@@ -117,171 +70,195 @@ function distances(emit: Emit, rows: Value): Value {
   return emit.Mul([emit.Div([apart, total]), count * (count - 1)]);
 }
 
-export const rkdDistance = imitation({
-  name: "rkd-distance",
-  meaning: "distances between samples",
-  weight: 25,
-  write: (writing, [pair]) => overSamples(writing, several(pair), distances, huberMean),
-});
-
 /** [i, j, k]: the cosine at sample i between the ways to j and to k. */
 function angles(emit: Emit, rows: Value): Value {
   const ways = directions(emit, emit.Sub([emit.Unsqueeze([rows, [0]]), emit.Unsqueeze([rows, [1]])]));
   return emit.MatMul([ways, emit.Transpose([ways], { perm: [0, 2, 1] })]);
 }
 
-export const rkdAngle = imitation({
-  name: "rkd-angle",
-  meaning: "angles between three samples",
-  weight: 50,
-  write: (writing, [pair]) => overSamples(writing, several(pair), angles, huberMean),
-});
-
 /** Keeps logarithms and quotients of rows that are 0 finite. */
 const epsilon = 1e-7;
 
-export const pkt = imitation({
-  name: "pkt",
-  meaning: "KL of similarities between samples",
-  weight: 30_000,
-  write(writing, [pair]) {
-    const { emit } = writing;
-    const shares = both(vectors(writing, pair), (rows) => {
-      const length = emit.Sqrt([emit.Max([sumLast(emit, square(emit, rows), 1), 1e-30])]);
-      const cosines = gram(emit, emit.Div([rows, emit.Add([length, epsilon])]));
-      const halves = emit.Div([emit.Add([cosines, 1]), 2]);
-      return emit.Div([halves, sumLast(emit, halves, 1)]);
-    });
-    const logs = both(shares, (each) => emit.Log([emit.Add([each, epsilon])]));
-    return mean(emit, emit.Mul([shares.teacher, emit.Sub([logs.teacher, logs.student])]));
-  },
-});
-
-export const correlation = imitation({
-  name: "correlation",
-  meaning: "products of errors of neighbours in a batch",
-  weight: 0.02,
-  write(writing, [pair]) {
-    const { emit } = writing;
-    const rows = inOneWidth(writing, vectors(writing, several(pair)));
-    const [count = 1] = sizeOf(rows.student);
-    const errors = emit.Abs([difference(emit, rows)]);
-    const [first, second] = [0, 1].map((from) => emit.Slice([errors, [from], [count - 1 + from], [0]]));
-    return mean(emit, sumLast(emit, emit.Mul([first, second])));
-  },
-});
-
-export const correlationCongruence = imitation({
-  name: "correlation-congruence",
-  meaning: "squared error of kernels between samples",
-  settings: { gamma: positive, order: v.optional(v.pipe(v.string(), v.toNumber(), v.integer(), v.minValue(1))) },
-  write(writing, [pair], { gamma = 0.4, order = 2 }) {
-    // exp(-2γ) Σ (2γ)^p / p! · k^p, from the inside out.
-    const kernels = (emit: Emit, rows: Value): Value => {
-      const products = cosines(emit, rows);
-      let sum: Value | undefined;
-      for (let power = order; power > 0; power--) {
-        const next = emit.Mul([products, (2 * gamma) / power]);
-        sum = emit.Add([sum === undefined ? next : emit.Mul([next, sum]), 1]);
-      }
-      return emit.Mul([sum, Math.exp(-2 * gamma)]);
-    };
-    return overSamples(writing, pair, kernels, meanSquare);
-  },
-});
-
-export const vid = imitation({
-  name: "vid",
-  meaning: "normal likelihood of the teacher's features",
-  write(writing, [given]) {
-    const { emit } = writing;
-    const { student, teacher } = comparable(emit, given);
-    const pair = { student: projected(writing, { student, teacher }, false), teacher };
-    requireSame(pair);
-    const width = sizeOf(teacher).at(isMap(teacher) ? 1 : -1) ?? 1;
-    // The variance begins with 5.
-    const scale = writing.parameter("scale", [width], Math.log(Math.expm1(5 - 1e-5)));
-    const each = emit.Add([emit.Softplus([scale]), 1e-5]);
-    const variance = isMap(teacher) ? emit.Reshape([each, [1, width, 1, 1]]) : each;
-    const errors = emit.Div([square(emit, difference(emit, pair)), variance]);
-    return emit.Div([meanOfFeatures(writing, emit.Add([errors, emit.Log([variance])])), 2]);
-  },
-});
-
-export const nst = imitation({
-  name: "nst",
-  meaning: "maximum mean discrepancy of channels over space",
-  weight: 50,
-  write({ emit }, [pair]) {
-    requireMaps(pair);
-    const { student, teacher } = both(sameArea(emit, pair), (map) => {
-      const [batch = 1, channels = 1, ...area] = sizeOf(map);
-      return directions(emit, emit.Reshape([map, [batch, channels, elementCount(area)]]));
-    });
-    const kernel = (a: Value, b: Value): Value =>
-      mean(emit, square(emit, emit.MatMul([a, emit.Transpose([b], { perm: [0, 2, 1] })])));
-    const across = emit.Mul([kernel(student, teacher), 2]);
-    return emit.Sub([emit.Add([kernel(teacher, teacher), kernel(student, student)]), across]);
-  },
-});
-
-export const fsp = imitation({
-  name: "fsp",
-  meaning: "squared error of channel products of two layers",
-  weight: 50,
-  reads: "flows",
-  write({ emit }, [first, second = first]) {
-    const flow = (one: Value, other: Value): Value => {
-      const pair = { student: one, teacher: other };
+export const ofFeatures: readonly Imitation[] = [
+  imitation({
+    name: "output-mse",
+    meaning: "squared error of each output of floats",
+    reads: "outputs",
+    write: (writing, [pair]) => squaredError(writing, pair),
+  }),
+  imitation({
+    name: "fitnets",
+    meaning: "squared error of features, projected",
+    weight: 100,
+    write(writing, [given]) {
+      const pair = comparable(writing.emit, given);
+      return squaredError(writing, { ...pair, student: projected(writing, pair) });
+    },
+  }),
+  imitation({
+    name: "attention-transfer",
+    meaning: "squared error of maps' energy over space",
+    weight: 1000,
+    write({ emit }, [pair]) {
       requireMaps(pair);
-      const pooled = sameArea(emit, pair);
-      const places = elementCount(sizeOf(pooled.student).slice(2));
-      const { student: a, teacher: b } = both(pooled, (map) => emit.Reshape([map, [0, 0, places]]));
-      return emit.Div([emit.MatMul([a, emit.Transpose([b], { perm: [0, 2, 1] })]), places]);
-    };
-    const pair = { student: flow(first.student, second.student), teacher: flow(first.teacher, second.teacher) };
-    for (const each of [first, second])
-      if (sizeOf(each.student)[1] !== sizeOf(each.teacher)[1])
-        throw mismatch(
-          each,
-          "have other channels",
-          "A flow compares channels by their places: take attention-transfer or nst.",
-        );
-    return meanSquare(emit, pair);
-  },
-});
-
-export const contrastive = imitation({
-  name: "contrastive",
-  meaning: "InfoNCE of vectors within the batch",
-  reads: "output",
-  settings: { temperature: positive, sides: v.optional(v.picklist(["both", "student"])) },
-  write(writing, [pair], { temperature = 0.07, sides = "both" }) {
-    const { student, teacher } = inOneWidth(writing, vectors(writing, several(pair)));
-    const [count = 1] = sizeOf(student);
-    return nearest(writing.emit, student, teacher, count, temperature, sides === "both" ? [1, 0] : [1]);
-  },
-});
-
-export const pairwiseSimilarity = imitation({
-  name: "pairwise-similarity",
-  meaning: "squared error of cosines between samples",
-  reads: "output",
-  write: (writing, [pair]) => overSamples(writing, several(pair), cosines, meanSquare),
-});
-
-/** 1 - cos of each vector of the last axis. */
-export const turned = (emit: Emit, { student, teacher }: Pair): Value =>
-  emit.Sub([1, sumLast(emit, emit.Mul([directions(emit, student), directions(emit, teacher)]))]);
-
-export const embedding = imitation({
-  name: "embedding",
-  meaning: "squared error and cosine distance of vectors",
-  reads: "output",
-  settings: { mse: number, cosine: number },
-  write(writing, [given], { mse = 0.2, cosine = 0.8 }) {
-    const { emit } = writing;
-    const pair = inOneWidth(writing, vectors(writing, given));
-    return emit.Add([emit.Mul([meanSquare(emit, pair), mse]), emit.Mul([mean(emit, turned(emit, pair)), cosine])]);
-  },
-});
+      const energy = (map: Value): Value => {
+        const [batch = 1, , ...area] = sizeOf(map);
+        const means = emit.ReduceMean([square(emit, map), [1]], { keepdims: 0 });
+        return directions(emit, emit.Reshape([means, [batch, elementCount(area)]]));
+      };
+      return meanSquare(emit, both(sameArea(emit, pair), energy));
+    },
+  }),
+  imitation({
+    name: "similarity-preserving",
+    meaning: "squared error of products between samples",
+    weight: 3000,
+    write: (writing, [pair]) =>
+      overSamples(writing, pair, (emit, rows) => directions(emit, gram(emit, rows)), meanSquare),
+  }),
+  imitation({
+    name: "rkd-distance",
+    meaning: "distances between samples",
+    weight: 25,
+    write: (writing, [pair]) => overSamples(writing, several(pair), distances, huberMean),
+  }),
+  imitation({
+    name: "rkd-angle",
+    meaning: "angles between three samples",
+    weight: 50,
+    write: (writing, [pair]) => overSamples(writing, several(pair), angles, huberMean),
+  }),
+  imitation({
+    name: "pkt",
+    meaning: "KL of similarities between samples",
+    weight: 30_000,
+    write(writing, [pair]) {
+      const { emit } = writing;
+      const shares = both(vectors(writing, pair), (rows) => {
+        const length = emit.Sqrt([emit.Max([sumLast(emit, square(emit, rows), 1), 1e-30])]);
+        const cosines = gram(emit, emit.Div([rows, emit.Add([length, epsilon])]));
+        const halves = emit.Div([emit.Add([cosines, 1]), 2]);
+        return emit.Div([halves, sumLast(emit, halves, 1)]);
+      });
+      const logs = both(shares, (each) => emit.Log([emit.Add([each, epsilon])]));
+      return mean(emit, emit.Mul([shares.teacher, emit.Sub([logs.teacher, logs.student])]));
+    },
+  }),
+  imitation({
+    name: "correlation",
+    meaning: "products of errors of neighbours in a batch",
+    weight: 0.02,
+    write(writing, [pair]) {
+      const { emit } = writing;
+      const rows = inOneWidth(writing, vectors(writing, several(pair)));
+      const [count = 1] = sizeOf(rows.student);
+      const errors = emit.Abs([difference(emit, rows)]);
+      const [first, second] = [0, 1].map((from) => emit.Slice([errors, [from], [count - 1 + from], [0]]));
+      return mean(emit, sumLast(emit, emit.Mul([first, second])));
+    },
+  }),
+  imitation({
+    name: "correlation-congruence",
+    meaning: "squared error of kernels between samples",
+    settings: { gamma: positive, order: v.optional(v.pipe(v.string(), v.toNumber(), v.integer(), v.minValue(1))) },
+    write(writing, [pair], { gamma = 0.4, order = 2 }) {
+      // exp(-2γ) Σ (2γ)^p / p! · k^p, from the inside out.
+      const kernels = (emit: Emit, rows: Value): Value => {
+        const products = cosines(emit, rows);
+        let sum: Value | undefined;
+        for (let power = order; power > 0; power--) {
+          const next = emit.Mul([products, (2 * gamma) / power]);
+          sum = emit.Add([sum === undefined ? next : emit.Mul([next, sum]), 1]);
+        }
+        return emit.Mul([sum, Math.exp(-2 * gamma)]);
+      };
+      return overSamples(writing, pair, kernels, meanSquare);
+    },
+  }),
+  imitation({
+    name: "vid",
+    meaning: "normal likelihood of the teacher's features",
+    write(writing, [given]) {
+      const { emit } = writing;
+      const { student, teacher } = comparable(emit, given);
+      const pair = { student: projected(writing, { student, teacher }, false), teacher };
+      requireSame(pair);
+      const width = sizeOf(teacher).at(isMap(teacher) ? 1 : -1) ?? 1;
+      // The variance begins with 5.
+      const scale = writing.parameter("scale", [width], Math.log(Math.expm1(5 - 1e-5)));
+      const each = emit.Add([emit.Softplus([scale]), 1e-5]);
+      const variance = isMap(teacher) ? emit.Reshape([each, [1, width, 1, 1]]) : each;
+      const errors = emit.Div([square(emit, difference(emit, pair)), variance]);
+      return emit.Div([meanOfFeatures(writing, emit.Add([errors, emit.Log([variance])])), 2]);
+    },
+  }),
+  imitation({
+    name: "nst",
+    meaning: "maximum mean discrepancy of channels over space",
+    weight: 50,
+    write({ emit }, [pair]) {
+      requireMaps(pair);
+      const { student, teacher } = both(sameArea(emit, pair), (map) => {
+        const [batch = 1, channels = 1, ...area] = sizeOf(map);
+        return directions(emit, emit.Reshape([map, [batch, channels, elementCount(area)]]));
+      });
+      const kernel = (a: Value, b: Value): Value =>
+        mean(emit, square(emit, emit.MatMul([a, emit.Transpose([b], { perm: [0, 2, 1] })])));
+      const across = emit.Mul([kernel(student, teacher), 2]);
+      return emit.Sub([emit.Add([kernel(teacher, teacher), kernel(student, student)]), across]);
+    },
+  }),
+  imitation({
+    name: "fsp",
+    meaning: "squared error of channel products of two layers",
+    weight: 50,
+    reads: "flows",
+    write({ emit }, [first, second = first]) {
+      const flow = (one: Value, other: Value): Value => {
+        const pair = { student: one, teacher: other };
+        requireMaps(pair);
+        const pooled = sameArea(emit, pair);
+        const places = elementCount(sizeOf(pooled.student).slice(2));
+        const { student: a, teacher: b } = both(pooled, (map) => emit.Reshape([map, [0, 0, places]]));
+        return emit.Div([emit.MatMul([a, emit.Transpose([b], { perm: [0, 2, 1] })]), places]);
+      };
+      const pair = { student: flow(first.student, second.student), teacher: flow(first.teacher, second.teacher) };
+      for (const each of [first, second])
+        if (sizeOf(each.student)[1] !== sizeOf(each.teacher)[1])
+          throw mismatch(
+            each,
+            "have other channels",
+            "A flow compares channels by their places: take attention-transfer or nst.",
+          );
+      return meanSquare(emit, pair);
+    },
+  }),
+  imitation({
+    name: "contrastive",
+    meaning: "InfoNCE of vectors within the batch",
+    reads: "output",
+    settings: { temperature: positive, sides: v.optional(v.picklist(["both", "student"])) },
+    write(writing, [pair], { temperature = 0.07, sides = "both" }) {
+      const { student, teacher } = inOneWidth(writing, vectors(writing, several(pair)));
+      const [count = 1] = sizeOf(student);
+      return nearest(writing.emit, student, teacher, count, temperature, sides === "both" ? [1, 0] : [1]);
+    },
+  }),
+  imitation({
+    name: "pairwise-similarity",
+    meaning: "squared error of cosines between samples",
+    reads: "output",
+    write: (writing, [pair]) => overSamples(writing, several(pair), cosines, meanSquare),
+  }),
+  imitation({
+    name: "embedding",
+    meaning: "squared error and cosine distance of vectors",
+    reads: "output",
+    settings: { mse: number, cosine: number },
+    write(writing, [given], { mse = 0.2, cosine = 0.8 }) {
+      const { emit } = writing;
+      const pair = inOneWidth(writing, vectors(writing, given));
+      return emit.Add([emit.Mul([meanSquare(emit, pair), mse]), emit.Mul([mean(emit, turned(emit, pair)), cosine])]);
+    },
+  }),
+];

@@ -1,26 +1,22 @@
 /**
- * What a loss over student and teacher is declared as, and what its formula is written with. A new one is a declaration, a line in `table.ts`,
- * and a row with formula and paper in docs/distillation.md.
+ * What a loss over student and teacher is declared as, and what its formula is written with. A new one is a declaration in the list of a file
+ * beside this one, and a row with formula and paper in docs/distillation.md.
  */
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { dimsText, elementCount, fixedDims } from "../../tensor/dims.ts";
+import { directions } from "../../train/losses/numbers.ts";
+import type { Matched } from "../match.ts";
 
-/** A value of the student and the one of the teacher that it is compared with. */
-export interface Pair {
-  readonly student: Value;
-  readonly teacher: Value;
-}
+export type Pair = Matched;
 
-/** What `of` makes of both. */
 export const both = ({ student, teacher }: Pair, of: (value: Value) => Value): Pair => ({
   student: of(student),
   teacher: of(teacher),
 });
 
-/** At least one: what the readings say. */
 export type Pairs = readonly [Pair, ...Pair[]];
 
 /**
@@ -37,7 +33,6 @@ export type Pairs = readonly [Pair, ...Pair[]];
  */
 export type Reading = "answers" | "output" | "outputs" | "features" | "flows" | "attention" | "attended" | "relations";
 
-/** What a formula is written with, besides what it compares. */
 export interface Writing {
   readonly emit: Emit;
   /** 1 for what counts, 0 for padding: [rows] of answers of tokens, [batch, tokens] of other tokens; undefined where there are no tokens. */
@@ -49,7 +44,6 @@ export interface Writing {
 }
 
 interface Declaration<Entries extends v.ObjectEntries> {
-  /** By which text calls it. */
   readonly name: string;
   /** What it compares, in the 52 characters that a line of help has. */
   readonly meaning: string;
@@ -210,8 +204,23 @@ export function projected(writing: Writing, { student, teacher }: Pair, bias = t
   return emit.Reshape([emit.Gemm([rows, weight, ...shift], { transB: 1 }), [...dims.slice(0, -1), to]]);
 }
 
-/** A pair of one width: the student projected, where its width is another. */
-export function inOneWidth(writing: Writing, pair: Pair): Pair {
-  const [own, other] = [sizeOf(pair.student).at(-1), sizeOf(pair.teacher).at(-1)];
-  return own === other ? pair : { ...pair, student: projected(writing, pair) };
+/** A pair of one width: the student projected, where its width is another. @throws PithError E_SHAPE_MISMATCH where they differ elsewhere. */
+export function inOneWidth(writing: Writing, given: Pair): Pair {
+  const [own, other] = [sizeOf(given.student).at(-1), sizeOf(given.teacher).at(-1)];
+  const pair = own === other ? given : { ...given, student: projected(writing, given) };
+  requireSame(pair, "Features of other sizes are matched by another loss, or other layers: student=…, teacher=….");
+  return pair;
 }
+
+export const difference = (emit: Emit, { student, teacher }: Pair): Value => emit.Sub([student, teacher]);
+
+/** Mean squared difference of features of one width. */
+export function squaredError(writing: Writing, pair: Pair): Value {
+  const { emit } = writing;
+  requireSame(pair, "Features of other sizes are matched by another loss, or other layers: student=…, teacher=….");
+  return meanOfFeatures(writing, square(emit, difference(emit, pair)));
+}
+
+/** 1 - cos of each vector of the last axis. */
+export const turned = (emit: Emit, { student, teacher }: Pair): Value =>
+  emit.Sub([1, sumLast(emit, emit.Mul([directions(emit, student), directions(emit, teacher)]))]);

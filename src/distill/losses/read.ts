@@ -19,7 +19,7 @@ import {
   type Target,
 } from "../../train/loss.ts";
 import { classTargets, scoreRows } from "../../train/losses/cross-entropy.ts";
-import { channelAxis, type Matching, matchAttention, matchLayers, named } from "../match.ts";
+import { channelAxis, type Matched, type Matching, matchAttention, matchLayers, named } from "../match.ts";
 import {
   both,
   type Imitation,
@@ -42,10 +42,7 @@ export interface Sources {
 }
 
 /** Values that `student` and `teacher` of a loss name; several of one place are parted by ">". */
-interface About {
-  readonly student?: string | undefined;
-  readonly teacher?: string | undefined;
-}
+type About = Partial<Matched<string | undefined>>;
 
 /** How many values of each side a reading takes, and what they are. */
 const parts: Readonly<Record<Reading, readonly string[]>> = {
@@ -72,8 +69,9 @@ export function imitate(
       const { emit } = scope;
       const masks = new Map<string, Target>();
       const feeders: ((batch: Batch) => Batch)[] = [];
-      const counted = (dims: readonly [number, number], what: "token" | "prediction"): Value => {
+      const counted = (dims: readonly [number, number]): Value => {
         const key = dims.join();
+        const what = reads === "answers" ? "prediction" : "token";
         const found = masks.get(key) ?? countedTokens(scope, dims, sources.label, what);
         if (!masks.has(key)) feeders.push(found.feeds);
         masks.set(key, found);
@@ -82,7 +80,7 @@ export function imitate(
       const values: Value[] = [];
       for (const { pairs, tokens } of await readings(scope, reads, about, sources)) {
         let projected = false;
-        const mask = tokens && counted(tokens, reads === "answers" ? "prediction" : "token");
+        const mask = tokens && counted(tokens);
         const writing: Writing = {
           emit,
           mask: mask && reads === "answers" ? emit.Reshape([mask, [-1]]) : mask,
@@ -141,13 +139,8 @@ async function readings(scope: LossScope, reads: Reading, about: About, sources:
       );
       if (student.classes === theirs.classes && student.count === theirs.count)
         return { student: student.rows, teacher: theirs.rows };
-      throw new PithError(
-        "E_SHAPE_MISMATCH",
-        `The student has ${student.count} × ${student.classes} logits for a batch, the teacher ${theirs.count} × ${theirs.classes}.`,
-        {
-          hint: sameClassesHint,
-        },
-      );
+      const sizes = `${student.count} × ${student.classes} logits for a batch, the teacher ${theirs.count} × ${theirs.classes}`;
+      throw new PithError("E_SHAPE_MISMATCH", `The student has ${sizes}.`, { hint: sameClassesHint });
     });
     const [samples = 1, tokens = 1, ...rest] = sizeOf(own);
     return first === undefined
@@ -208,17 +201,14 @@ function pairsOf(
     return attentionPairs(scope, teacher, reads);
   const matched = matchLayers(scope.network(), teacher.network(), match);
   if (matched instanceof Miss) throw unmatched(matched);
-  const found = matched.map(
-    (pair): Pair => ({
-      student: featureOf(scope, scope, pair.student),
-      teacher: featureOf(scope, teacher, pair.teacher),
-    }),
-  );
+  const found = matched.map((pair): Pair => {
+    return { student: featureOf(scope, scope, pair.student), teacher: featureOf(scope, teacher, pair.teacher) };
+  });
   if (reads === "features") return found.map((pair) => [pair] as const);
   if (found.length < 2)
     throw unmatched(
       new Miss(
-        "a flow lies between two layers, and there is one match: name them, student=first > second, teacher=first > second",
+        "fsp compares two layers, and only one pair was matched: student=first > second, teacher=first > second",
       ),
     );
   return found.slice(1).map((pair, at) => [found[at] ?? pair, pair] as const);
@@ -261,28 +251,17 @@ function attentionPairs(
       order.every((axis, at) => axis === at) ? found : emit.named(found.name).Transpose([found], { perm: [...order] }),
     );
   };
-  const scores = ({ student, teacher: other }: Both): Pair => ({
-    student: apart(scope.value(student.scores.name)),
-    teacher: apart(teacher.value(other.scores.name)),
+  const pairOf = (both: Matched<Attention>, which: "scores" | "queries" | "keys" | "values"): Pair => {
+    const value = (of: NamedValues, found: Attention): Value =>
+      which === "scores" ? apart(of.value(found.scores.name)) : ordered(of, found[which]);
+    return { student: value(scope, both.student), teacher: value(teacher, both.teacher) };
+  };
+  if (reads === "attention") return matched.map((pair) => [pairOf(pair, "scores")] as const);
+  return matched.slice(-1).map((last): Pairs => {
+    const values = pairOf(last, "values");
+    if (reads === "attended") return [pairOf(last, "scores"), values];
+    return [pairOf(last, "queries"), pairOf(last, "keys"), values];
   });
-  const part = ({ student, teacher: other }: Both, which: "queries" | "keys" | "values"): Pair => ({
-    student: ordered(scope, student[which]),
-    teacher: ordered(teacher, other[which]),
-  });
-  if (reads === "attention") return matched.map((pair) => [scores(pair)] as const);
-  return matched
-    .slice(-1)
-    .map(
-      (last): Pairs =>
-        reads === "attended"
-          ? [scores(last), part(last, "values")]
-          : [part(last, "queries"), part(last, "keys"), part(last, "values")],
-    );
-}
-
-interface Both {
-  readonly student: Attention;
-  readonly teacher: Attention;
 }
 
 const unmatched = ({ reason }: Miss): PithError =>
@@ -318,8 +297,6 @@ function listed(
       const found = valueNamed(of, name, whose);
       return reads === "features" || reads === "flows" ? featureOf(scope, of, found) : of.value(found.name);
     });
-  throw new PithError(
-    "E_OPTION",
-    `${whose}=${names} names ${list.length} values, expected ${parts[reads].join(" > ")}.`,
-  );
+  const expected = parts[reads].join(" > ");
+  throw new PithError("E_OPTION", `${whose}=${names} names ${list.length} values, expected ${expected}.`);
 }

@@ -1,69 +1,14 @@
-/** All losses over student and teacher: a line for each. With those of training they are the names that text can say. */
+/** All losses over student and teacher. With those of training they are the names that text can say. */
 import * as v from "valibot";
 import type { Loss } from "../../train/loss.ts";
 import { type LossTable, type NamedLoss, losses as ofTraining } from "../../train/losses/parse.ts";
-import { dist, dkd, gkd, hinton, logitMse, logitStd } from "./answers.ts";
-import {
-  attentionTransfer,
-  contrastive,
-  correlation,
-  correlationCongruence,
-  embedding,
-  fitnets,
-  fsp,
-  nst,
-  outputMse,
-  pairwiseSimilarity,
-  pkt,
-  rkdAngle,
-  rkdDistance,
-  similarityPreserving,
-  vid,
-} from "./features.ts";
+import { ofAnswers } from "./answers.ts";
+import { ofFeatures } from "./features.ts";
 import type { Imitation } from "./imitation.ts";
 import { imitate, type Sources } from "./read.ts";
-import {
-  attentionCe,
-  attentionKl,
-  attentionMse,
-  hiddenCosine,
-  hiddenMse,
-  minilm,
-  minilmV2,
-  pkd,
-} from "./transformers.ts";
+import { ofTransformers } from "./transformers.ts";
 
-export const imitations: readonly Imitation[] = [
-  hinton,
-  gkd,
-  logitMse,
-  logitStd,
-  dkd,
-  dist,
-  outputMse,
-  fitnets,
-  attentionTransfer,
-  similarityPreserving,
-  rkdDistance,
-  rkdAngle,
-  pkt,
-  correlation,
-  correlationCongruence,
-  vid,
-  nst,
-  fsp,
-  contrastive,
-  hiddenMse,
-  hiddenCosine,
-  pkd,
-  attentionMse,
-  attentionKl,
-  attentionCe,
-  minilm,
-  minilmV2,
-  pairwiseSimilarity,
-  embedding,
-];
+export const imitations: readonly Imitation[] = [...ofAnswers, ...ofFeatures, ...ofTransformers];
 
 const about = v.object({ student: v.optional(v.string()), teacher: v.optional(v.string()) });
 

@@ -4,10 +4,10 @@ import { PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { directions } from "../../train/losses/numbers.ts";
-import { squaredError, turned } from "./features.ts";
 import {
   both,
   divergenceOf,
+  type Imitation,
   imitation,
   inOneWidth,
   mean,
@@ -17,50 +17,13 @@ import {
   requireSame,
   sizeOf,
   square,
+  squaredError,
   sumLast,
+  turned,
   type Writing,
 } from "./imitation.ts";
 
 const requireTokens = (pair: Pair): void => requireRank(pair, [2, 3], "tokens [batch, tokens, width]");
-
-export const hiddenMse = imitation({
-  name: "hidden-mse",
-  meaning: "squared error of token states",
-  write(writing, [pair]) {
-    requireTokens(pair);
-    return squaredError(writing, inOneWidth(writing, pair));
-  },
-});
-
-export const hiddenCosine = imitation({
-  name: "hidden-cosine",
-  meaning: "cosine distance of token states",
-  write(writing, [given]) {
-    requireTokens(given);
-    const pair = inOneWidth(writing, given);
-    requireSame(pair);
-    const rows = turned(writing.emit, pair);
-    return mean(writing.emit, rows, sizeOf(rows).length === 2 ? writing.mask : undefined);
-  },
-});
-
-export const pkd = imitation({
-  name: "pkd",
-  meaning: "squared distance of the first token's direction",
-  write(writing, [given]) {
-    const { emit } = writing;
-    requireTokens(given);
-    const first = (value: Value): Value =>
-      sizeOf(value).length === 2
-        ? value
-        : emit.Gather([value, emit.constant({ type: "int64", dims: [], data: BigInt64Array.of(0n) })], { axis: 1 });
-    const pair = inOneWidth(writing, both(given, first));
-    requireSame(pair);
-    const { student, teacher } = both(pair, (rows) => directions(emit, rows));
-    const errors = emit.Sub([student, teacher]);
-    return mean(emit, sumLast(emit, square(emit, errors)));
-  },
-});
 
 /** Heads, queries and keys of both. @throws PithError E_SHAPE_MISMATCH where they differ. */
 function requireScores(pair: Pair): readonly number[] {
@@ -74,20 +37,6 @@ const along = (emit: Emit, mask: Value, axis: "queries" | "keys"): Value =>
 
 /** Scores at or below this are of what a query does not see. */
 const unseen = -1e3;
-
-export const attentionMse = imitation({
-  name: "attention-mse",
-  meaning: "squared error of attention scores",
-  reads: "attention",
-  write({ emit, mask }, [pair]) {
-    const [, heads = 1] = requireScores(pair);
-    const seen = (scores: Value): Value => emit.Where([emit.Greater([scores, unseen]), scores, 0]);
-    const { student, teacher } = both(pair, seen);
-    const errors = square(emit, emit.Sub([student, teacher]));
-    if (mask === undefined) return mean(emit, errors);
-    return mean(emit, errors, emit.Mul([along(emit, mask, "queries"), along(emit, mask, "keys")]), heads);
-  },
-});
 
 /** log of the distribution over keys that count. Scores of -∞ become a large number, which gives the same distribution. */
 function attending(emit: Emit, scores: Value, mask: Value | undefined): Value {
@@ -108,20 +57,6 @@ function attentionLoss(
     what === "divergence" ? divergenceOf(emit, p, q) : emit.Neg([sumLast(emit, emit.Mul([emit.Exp([p]), q]))]);
   return mean(emit, rows, mask && emit.Unsqueeze([mask, [1]]), heads);
 }
-
-export const attentionKl = imitation({
-  name: "attention-kl",
-  meaning: "KL of attention distributions",
-  reads: "attention",
-  write: (writing, [pair]) => attentionLoss(writing, pair),
-});
-
-export const attentionCe = imitation({
-  name: "attention-ce",
-  meaning: "cross-entropy of attention distributions",
-  reads: "attention",
-  write: (writing, [pair]) => attentionLoss(writing, pair, "cross-entropy"),
-});
 
 /** How alike tokens are, in each of `heads` parts of their width: x·xᵀ / √width of a part, [batch, heads, tokens, tokens]. */
 function relation(emit: Emit, x: Value, heads: number): Value {
@@ -163,27 +98,87 @@ function relationLoss(writing: Writing, pair: Pair, heads: number): Value {
 
 const heads = v.optional(v.pipe(v.string(), v.toNumber(), v.integer("must be a whole number"), v.minValue(1)));
 
-export const minilm = imitation({
-  name: "minilm",
-  meaning: "attention-kl, and KL of value relations, by head",
-  reads: "attended",
-  write(writing, [scores, values = scores]) {
-    const [, count = 1] = requireScores(scores);
-    return writing.emit.Add([attentionLoss(writing, scores), relationLoss(writing, values, count)]);
-  },
-});
-
-export const minilmV2 = imitation({
-  name: "minilm-v2",
-  meaning: "KL of query, key and value relations",
-  reads: "relations",
-  settings: { heads },
-  write(writing, pairs, { heads: wanted }) {
-    const { emit } = writing;
-    const [first] = pairs;
-    const count = wanted ?? commonHeads(first);
-    if (count === undefined)
-      throw mismatch(first, "do not show how many heads they have", "Set it: minilm-v2(heads=12).");
-    return pairs.map((pair) => relationLoss(writing, pair, count)).reduce((sum, each) => emit.Add([sum, each]));
-  },
-});
+export const ofTransformers: readonly Imitation[] = [
+  imitation({
+    name: "hidden-mse",
+    meaning: "squared error of token states",
+    write(writing, [pair]) {
+      requireTokens(pair);
+      return squaredError(writing, inOneWidth(writing, pair));
+    },
+  }),
+  imitation({
+    name: "hidden-cosine",
+    meaning: "cosine distance of token states",
+    write(writing, [given]) {
+      requireTokens(given);
+      const pair = inOneWidth(writing, given);
+      const rows = turned(writing.emit, pair);
+      return mean(writing.emit, rows, sizeOf(rows).length === 2 ? writing.mask : undefined);
+    },
+  }),
+  imitation({
+    name: "pkd",
+    meaning: "squared distance of the first token's direction",
+    write(writing, [given]) {
+      const { emit } = writing;
+      requireTokens(given);
+      const first = (value: Value): Value =>
+        sizeOf(value).length === 2
+          ? value
+          : emit.Gather([value, emit.constant({ type: "int64", dims: [], data: BigInt64Array.of(0n) })], { axis: 1 });
+      const pair = inOneWidth(writing, both(given, first));
+      const { student, teacher } = both(pair, (rows) => directions(emit, rows));
+      const errors = emit.Sub([student, teacher]);
+      return mean(emit, sumLast(emit, square(emit, errors)));
+    },
+  }),
+  imitation({
+    name: "attention-mse",
+    meaning: "squared error of attention scores",
+    reads: "attention",
+    write({ emit, mask }, [pair]) {
+      const [, heads = 1] = requireScores(pair);
+      const seen = (scores: Value): Value => emit.Where([emit.Greater([scores, unseen]), scores, 0]);
+      const { student, teacher } = both(pair, seen);
+      const errors = square(emit, emit.Sub([student, teacher]));
+      if (mask === undefined) return mean(emit, errors);
+      return mean(emit, errors, emit.Mul([along(emit, mask, "queries"), along(emit, mask, "keys")]), heads);
+    },
+  }),
+  imitation({
+    name: "attention-kl",
+    meaning: "KL of attention distributions",
+    reads: "attention",
+    write: (writing, [pair]) => attentionLoss(writing, pair),
+  }),
+  imitation({
+    name: "attention-ce",
+    meaning: "cross-entropy of attention distributions",
+    reads: "attention",
+    write: (writing, [pair]) => attentionLoss(writing, pair, "cross-entropy"),
+  }),
+  imitation({
+    name: "minilm",
+    meaning: "attention-kl, and KL of value relations, by head",
+    reads: "attended",
+    write(writing, [scores, values = scores]) {
+      const [, count = 1] = requireScores(scores);
+      return writing.emit.Add([attentionLoss(writing, scores), relationLoss(writing, values, count)]);
+    },
+  }),
+  imitation({
+    name: "minilm-v2",
+    meaning: "KL of query, key and value relations",
+    reads: "relations",
+    settings: { heads },
+    write(writing, pairs, { heads: wanted }) {
+      const { emit } = writing;
+      const [first] = pairs;
+      const count = wanted ?? commonHeads(first);
+      if (count === undefined)
+        throw mismatch(first, "do not show how many heads they have", "Set it: minilm-v2(heads=12).");
+      return pairs.map((pair) => relationLoss(writing, pair, count)).reduce((sum, each) => emit.Add([sum, each]));
+    },
+  }),
+];

@@ -15,7 +15,6 @@ import {
   type LossScope,
   outputOf,
   requireColumn,
-  scalar,
   scaledSum,
   targetLike,
 } from "../loss.ts";
@@ -23,8 +22,6 @@ import {
 export interface CrossEntropyOptions extends LossOptions {
   /** What the model's output is: scores, or probabilities after a softmax, or their logarithms. The graph tells (default). */
   readonly from?: OutputForm | undefined;
-  /** The column with classes (integers; a row of −100 counts for nothing), or with a distribution over classes per row. */
-  readonly label?: string | undefined;
   /** The share of a target that is spread evenly over all classes (Szegedy et al. 2016), 0 unless told. */
   readonly smoothing?: number | undefined;
 }
@@ -164,7 +161,7 @@ export function divergence(options: LossOptions = {}): Loss {
       const { emit } = scope;
       const { rows, count } = scoreRows(scope, outputOf(scope, options.output));
       const target = targetLike(scope, rows, options.label ?? "label");
-      const logs = emit.Log([emit.Max([target.value, scalar(emit, smallest)])]);
+      const logs = emit.Log([emit.Max([target.value, smallest])]);
       const entries = emit.Mul([target.value, emit.Sub([logs, emit.LogSoftmax([rows], { axis: -1 })])]);
       return { value: scaledSum(emit, entries, 1 / count), feeds: target.feeds };
     },
@@ -190,7 +187,7 @@ export function scoreRows(
   form: OutputForm = formOf(model, output),
 ): ReturnType<typeof asRows> {
   const { rows, count, classes } = asRows(emit, output);
-  const scores = form === "probabilities" ? emit.Log([emit.Max([rows, scalar(emit, smallestProbability)])]) : rows;
+  const scores = form === "probabilities" ? emit.Log([emit.Max([rows, smallestProbability])]) : rows;
   return { rows: scores, count, classes };
 }
 

@@ -4,7 +4,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { float32 } from "../../tensor/dense.ts";
 import { elementCount, fixedDims } from "../../tensor/dims.ts";
-import { asRows, inFloat32, type Loss, type LossOptions, outputOf, scalar, scaledSum, targetLike } from "../loss.ts";
+import { asRows, inFloat32, type Loss, type LossOptions, outputOf, scaledSum, targetLike } from "../loss.ts";
 
 /** factor · mean of what `entries` makes of the error e = output - target. */
 function ofErrors(name: string, options: LossOptions, entries: (emit: Emit, error: Value) => Value, factor = 1): Loss {
@@ -85,7 +85,7 @@ export function cosineDistance(options: LossOptions = {}): Loss {
       const target = targetLike(scope, rows, options.label ?? "label");
       const cosines = emit.Mul([directions(emit, rows), directions(emit, target.value)]);
       const mean = scaledSum(emit, cosines, 1 / count);
-      return { value: emit.Sub([scalar(emit, 1), mean]), feeds: target.feeds };
+      return { value: emit.Sub([1, mean]), feeds: target.feeds };
     },
   };
 }

@@ -10,7 +10,7 @@ import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { nearest } from "../../graph/nearest.ts";
 import { understood } from "../../passes/options.ts";
-import { type BuiltLoss, type Loss, scalar } from "../loss.ts";
+import type { BuiltLoss, Loss } from "../loss.ts";
 import { binaryCrossEntropy, crossEntropy, divergence } from "./cross-entropy.ts";
 import { cosineDistance, huber, infoNce, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
 
@@ -153,7 +153,7 @@ export function sumOfLosses(losses: readonly WeightedLoss[]): Loss {
       const parts: BuiltLoss[] = [];
       for (const { loss, weight = 1 } of losses) {
         const built = await loss.build(scope);
-        const factor = typeof weight === "function" ? scope.scheduled(weight) : scalar(emit, weight);
+        const factor = typeof weight === "function" ? scope.scheduled(weight) : weight;
         parts.push({ ...built, value: weight === 1 ? built.value : emit.Mul([built.value, factor]) });
       }
       const [first, ...others] = parts.map(({ value }) => value);
