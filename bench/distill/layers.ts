@@ -21,6 +21,8 @@ interface Halved {
   readonly keep: number;
   readonly rates: readonly number[];
   readonly training: Omit<Training, "data" | "loss" | "learningRate">;
+  /** Of the runs by which rates are chosen, where they are shorter. */
+  readonly choiceEpochs?: number;
   readonly loss: Omit<DistillationOptions, "teacher">;
   readonly metric: Metric;
   samples(
@@ -31,7 +33,7 @@ interface Halved {
 
 /** What was found: the teacher, and the student cut, trained alone, distilled. */
 async function halved(settings: Settings, task: Halved) {
-  const { name, file, keep, rates, training, loss, metric, samples } = task;
+  const { name, file, keep, rates, training, choiceEpochs = training.epochs, loss, metric, samples } = task;
   const { smoke, threads } = settings;
   const path = shared(`data/models/${file}`);
   line(`${name}: ${keep} layers of ${file}`);
@@ -62,7 +64,7 @@ async function halved(settings: Settings, task: Halved) {
     rates: smoke ? rates.slice(0, 1) : rates,
     training: smoke ? { ...training, epochs: 1 } : training,
     data: train,
-    choice: { data: fit, test: apart },
+    choice: { data: fit, test: apart, training: { epochs: smoke ? 1 : choiceEpochs } },
     tests: { test },
     student,
     arms: () => Promise.resolve([{ name: "alone" }, { name: "distilled", loss: distillation({ teacher, ...loss }) }]),
@@ -105,7 +107,8 @@ export const shakespeareHalved = (settings: Settings): Promise<boolean> =>
   gapHalved(settings, {
     ...{ name: "llama_shakespeare", file: "llama_shakespeare/onnx/decoder_model.onnx", keep: 2 },
     ...{ metric: crossEntropy(), loss: { alpha: 1 }, rates: [3e-4, 1e-3] },
-    training: { epochs: 2, batch: 16, optimizer: "adamw", schedule: "cosine", warmup: 0.1, clip: 1 },
+    training: { epochs: 6, batch: 16, optimizer: "adamw", schedule: "cosine", warmup: 0.1, clip: 1 },
+    choiceEpochs: 2,
     async samples(teacher) {
       const { train, test } = await shakespeare(teacher);
       return { train: train as IndexedDataset, test: test as IndexedDataset };
