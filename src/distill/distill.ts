@@ -22,6 +22,7 @@ import { distillation, hintonText, usualLoss } from "./distillation.ts";
 import { temperatureOf } from "./losses/answers.ts";
 import { sameClassesHint } from "./losses/read.ts";
 import { imitations } from "./losses/table.ts";
+import { ownTexts } from "./own-texts.ts";
 import { makeStudent, requireOtherThan, studentText } from "./student.ts";
 import { type Settings, tuned } from "./tune.ts";
 
@@ -135,6 +136,11 @@ export const distill = definePass({
         v.optional(v.boolean(), false),
         "try learning rates, temperatures and weights in short runs on held-out samples first",
       ),
+      ownTexts: described(
+        v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.maxValue(1))),
+        "share of the texts that the student writes on itself, for the teacher to score; slow",
+        { value: "share" },
+      ),
       ...training,
       batchStatistics: described(
         v.optional(v.boolean(), true),
@@ -148,7 +154,7 @@ export const distill = definePass({
     ),
   ),
   async run(model, { teacher: named, otherTeachers = [], shrink, keepLayers, ...others }, context) {
-    const { temperature, alpha, loss: given, match, tune, ...options } = others;
+    const { temperature, alpha, loss: given, match, tune, ownTexts: share, ...options } = others;
     const teacher = named === undefined ? model.clone() : typeof named === "string" ? await context.open(named) : named;
     const made = await makeStudent(model, { shrink, keepLayers }, context);
     await requireOtherThan(teacher, model);
@@ -156,7 +162,8 @@ export const distill = definePass({
     const other = otherPreparation(model, teacher);
     if (other !== undefined) context.log({ id: "preprocessing", text: other, level: "warning" });
     const teachers = [named ?? teacher, ...otherTeachers];
-    const labelled = await hasLabels(options.data);
+    // Of its own texts a student has no labels.
+    const labelled = share === undefined && (await hasLabels(options.data));
     const chosen = given === undefined ? usualLoss(model) : undefined;
     const isSaid = temperature !== undefined || alpha !== undefined;
     const loss = given ?? (isSaid ? undefined : chosen?.loss);
@@ -205,7 +212,9 @@ export const distill = definePass({
             },
             context,
           );
-    const trained = await train(model, optionsOf(settings), context);
+    const data =
+      share === undefined ? options.data : ownTexts(model, await trainPart(options.data), { share }, context);
+    const trained = await train(model, { ...optionsOf(settings), data }, context);
     return { ...trained, changes: [...made, ...trained.changes] };
   },
 });

@@ -6,6 +6,7 @@ import { embedding, linear, network } from "../nn/index.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
 import { train } from "../train/index.ts";
+import { distill } from "./distill.ts";
 import { distillation } from "./distillation.ts";
 import { ownTexts } from "./own-texts.ts";
 
@@ -86,6 +87,31 @@ describe("texts that the student writes", () => {
     const data = ownTexts(student, texts, { share: 1, prompt: 1 }, { seed: 1 });
     const loss = distillation({ teacher: following(1), loss: "gkd(beta=0.5)" });
     await train(student, { data, loss, epochs: 150, batch: 2, learningRate: 0.05, schedule: "constant" });
+    const { input_ids: ids } = await first(ownTexts(student, texts, { share: 1, prompt: 1, temperature: 0.1 }));
+    expect(ids).toEqual([0, 1, 2, 3, 4, 0, 2, 3, 4, 0, 0, 0]);
+  });
+
+  test("are an option of distill, whose loss then leaves labels out", async () => {
+    const student = network(
+      { words: embedding(words, 8), next: linear(8, words) },
+      { input: { input_ids: { type: "int64", dims }, attention_mask: { type: "int64", dims } }, seed: 2 },
+    );
+    const told: string[] = [];
+    const log = ({ text }: { readonly text: string }) => told.push(text);
+    await distill(
+      student,
+      {
+        teacher: following(1),
+        data: texts,
+        ownTexts: 1,
+        epochs: 200,
+        batch: 2,
+        learningRate: 0.05,
+        schedule: "constant",
+      },
+      { log },
+    );
+    expect(told.join("\n")).toContain("loss: 1 * hinton(temperature=4)");
     const { input_ids: ids } = await first(ownTexts(student, texts, { share: 1, prompt: 1, temperature: 0.1 }));
     expect(ids).toEqual([0, 1, 2, 3, 4, 0, 2, 3, 4, 0, 0, 0]);
   });

@@ -22,7 +22,7 @@ import type { Batch, Dense } from "../tensor/types.ts";
 export interface OwnTextsOptions {
   /** The share of samples that the student writes itself, 0 to 1 (default 0.5): λ of the paper. */
   readonly share?: number;
-  /** Tokens of each text that it goes on from (default 16). */
+  /** Tokens of each text that it goes on from (default: a quarter of a text, 16 at most). */
   readonly prompt?: number;
   /** Divides the scores that tokens are drawn by (default 1); above 0. */
   readonly temperature?: number;
@@ -44,10 +44,10 @@ export function ownTexts(
   options: OwnTextsOptions = {},
   context: Partial<Context> = {},
 ): Dataset {
-  const { share = 0.5, prompt = 16, temperature = 1 } = options;
+  const { share = 0.5, prompt, temperature = 1 } = options;
   const { engine, seed } = completeContext(context);
   if (!(share >= 0 && share <= 1)) throw new PithError("E_OPTION", `The share must lie between 0 and 1, got ${share}.`);
-  if (!(prompt >= 1 && Number.isInteger(prompt)))
+  if (prompt !== undefined && !(prompt >= 1 && Number.isInteger(prompt)))
     throw new PithError("E_OPTION", `The prompt must be 1 token or more, got ${prompt}.`);
   if (!(temperature > 0)) throw new PithError("E_OPTION", `The temperature must be above 0, got ${temperature}.`);
   const input = tokenInput(student.graph.feeds)?.name;
@@ -81,13 +81,14 @@ export function ownTexts(
   };
 }
 
-interface Writing extends Required<OwnTextsOptions> {
+interface Writing extends Required<Omit<OwnTextsOptions, "prompt">> {
+  readonly prompt: number | undefined;
   readonly draws: Random;
   scores(feeds: Batch): Promise<Dense>;
 }
 
 async function written(batch: Batch, input: string, student: Model, writing: Writing): Promise<Batch> {
-  const { share, prompt, temperature, draws, scores } = writing;
+  const { share, temperature, draws, scores } = writing;
   const given = batch[input];
   const [rows = 0, width = 0, ...more] = given?.dims ?? [];
   if (given === undefined || given.type !== "int64" || more.length > 0)
@@ -95,6 +96,7 @@ async function written(batch: Batch, input: string, student: Model, writing: Wri
       "E_DATA",
       `The data has no tokens "${input}" of int64 [samples, tokens], but ${dimsText(given?.dims)}.`,
     );
+  const { prompt = Math.min(16, Math.max(1, Math.floor(width / 4))) } = writing;
   const chosen = Array.from({ length: rows }, () => draws.uniform() < share);
   if (!chosen.includes(true)) return batch;
   const ids = given.data.slice();
