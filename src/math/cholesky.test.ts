@@ -30,7 +30,7 @@ function factorOf(source: Matrix): Matrix {
 }
 
 describe("Cholesky", () => {
-  test.each([1, 2, 5, 40, 64, 65, 200])("a %d × %d Gram matrix is the product of its factor with itself", (size) => {
+  test.each([1, 2, 5, 40, 64, 65, 200])("a Gram matrix of %d rows is the product of its factor with itself", (size) => {
     const tall = normal(size + 10, size, size);
     const gram = multiply(transpose(tall), tall);
     const lower = factorOf(gram);
