@@ -63,9 +63,8 @@ export function transpose(source: Matrix): Matrix {
     const bottom = Math.min(rows, top + size);
     for (let left = 0; left < columns; left += size) {
       const right = Math.min(columns, left + size);
-      for (let row = top; row < bottom; row++) {
-        for (let column = left; column < right; column++)
-          result.data[column * rows + row] = data[row * columns + column] ?? 0;
+      for (let column = left; column < right; column++) {
+        for (let row = top; row < bottom; row++) result.data[column * rows + row] = data[row * columns + column] ?? 0;
       }
     }
   }

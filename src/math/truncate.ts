@@ -197,7 +197,8 @@ const mostSquarings = 5;
  * are below the rounding error of G are left to iterations with A.
  */
 async function bySquaring(whole: Matrix, start: Matrix, multiply: Multiply): Promise<Subspace> {
-  const trace = whole.data.reduce((sum, value, at) => (at % (whole.rows + 1) === 0 ? sum + value : sum), 0);
+  let trace = 0;
+  for (let at = 0; at < whole.data.length; at += whole.rows + 1) trace += whole.data[at] ?? 0;
   const gram = scaleRows(whole, new Float64Array(whole.rows).fill(1 / trace));
   let power = await multiply(gram, gram);
   let [vectors, caught] = [start, 0];
