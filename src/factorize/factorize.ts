@@ -11,14 +11,13 @@
  * for all layers together (`budget.ts`) takes one, the operator's entry writes it. Where that would not be smaller the layer stays, with a Miss.
  */
 import type * as v from "valibot";
-import { type Inference, infer } from "../analysis/infer.ts";
+import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { ownOptions, selectLayers } from "../analysis/selection.ts";
-import { brokenNumbers, requireWeight, weightNeeds } from "../analysis/weight.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
-import { describe, type Value } from "../graph/graph.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
 import type { Multiply } from "../math/index.ts";
@@ -26,21 +25,18 @@ import type { ChainPart } from "../ops/index.ts";
 import { type Change, type Context, definePass, type Given, type Outcome, type Pass } from "../passes/index.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
-import { readStoredValue } from "../passes/stored.ts";
-import { toFloat64 } from "../tensor/convert.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { bitsOf } from "../tensor/types.ts";
-import { type Inputs, inputsOf, weighings } from "./activations.ts";
-import { allocate, choicesOf, type LayerChoices } from "./budget.ts";
-import { factorType, problemOf, type Reading, readingOf, replaceByChain, storeParts } from "./chain.ts";
-import { type Problem, wholeCost } from "./decomposition.ts";
+import { inputsOf, weighings } from "./activations.ts";
+import { type Plan, planBudget } from "./budget.ts";
+import { type Candidate, candidatesAmong, problemAt, type Run, rulesOf } from "./candidates.ts";
+import { factorType, type Reading, replaceByChain, storeParts } from "./chain.ts";
+import { wholeCost } from "./decomposition.ts";
 import { decompositions, methodsFor } from "./decompositions.ts";
 import { fourBitError, fourBitSize } from "./four-bits.ts";
 import { joinLayers, selectingJoined } from "./joint.ts";
 import { type FactorizeOptions, factorizeOptions, hasRule, type Options } from "./options.ts";
 import { type Choice, choicesFor } from "./ranks.ts";
-import { sensitivities } from "./sensitivity.ts";
-import { createTimer, type Timer } from "./timing.ts";
+import { createTimer } from "./timing.ts";
 
 /**
  * Replaces layers by chains of thinner ones, in place.
@@ -79,79 +75,65 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
 /** Where joined layers are not factorized, the join is undone, and the pass runs again without it. */
 async function factorizeJoined(model: Model, options: Options, context: Context): Promise<Outcome> {
   storeWeights(model);
-  const apart = new Set<string>();
+  const excluded = new Set<string>();
   for (;;) {
     const undo = snapshot(model);
     const before = layersOf(model, infer(model));
-    const joined = options.joint ? await joinLayers(model, options, apart) : new Map<string, readonly string[]>();
-    const { outcome } = await factorizeModel(model, selectingJoined(options, before, joined), context);
-    const changed = new Set(outcome.changes.map(({ at }) => at));
+    const joined = options.joint ? await joinLayers(model, options, excluded) : new Map<string, readonly string[]>();
+    const { changes, misses } = await factorizeModel(model, selectingJoined(options, before, joined), context);
+    const changed = new Set(changes.map(({ at }) => at));
     const left = [...joined].flatMap(([name, members]) => (changed.has(name) ? [] : members));
-    if (left.length === 0) return outcome;
+    if (left.length === 0) return { changes, misses };
     undo();
-    for (const name of left) apart.add(name);
+    for (const name of left) excluded.add(name);
   }
 }
 
-async function factorizeModel(
-  model: Model,
-  options: Options,
-  context: Context,
-): Promise<{ readonly outcome: Outcome; readonly lost: ReadonlyMap<string, number> }> {
+interface Factorized extends Outcome {
+  /** The share of the squared norm that each layer has lost, by its name. */
+  readonly lost: ReadonlyMap<string, number>;
+}
+
+async function factorizeModel(model: Model, options: Options, context: Context): Promise<Factorized> {
   const inference = infer(model);
   const all = layersOf(model, inference);
   const chosen = selectLayers(all, options);
   const others = options.layers === undefined ? noLayers(model, inference, all) : [];
+  const { candidates, misses } = candidatesAmong(chosen, inference);
   const products = engineMultiply(context.engine);
   // Singular values of thousands of rows take minutes, and many products.
   const multiply: Multiply = (a, b) => {
     stopIfAsked(context.signal);
     return products.multiply(a, b);
   };
-  const run: Run = {
-    ...{ model, inference, options, context, multiply, lost: new Map() },
-    inputs: await inputsOf(model, options, multiply, context),
-    timer: options.timing ? createTimer(model, context.engine, context.signal) : undefined,
-  };
+  const inputs = await inputsOf(model, options, multiply, context);
+  const timer = options.timing ? createTimer(model, context.engine, context.signal) : undefined;
   try {
-    const { changes, misses } = await factorizeLayers(run, all, chosen);
-    return { outcome: { changes, misses: [...misses, ...others] }, lost: run.lost };
+    const found = await factorizeLayers({ model, options, context, multiply, timer, inputs }, all, candidates);
+    return { ...found, misses: [...misses, ...found.misses, ...others] };
   } finally {
-    await run.inputs.release();
+    await inputs.release();
     await products.release();
   }
 }
 
-interface Run {
-  readonly model: Model;
-  readonly inference: Inference;
-  readonly options: Options;
-  readonly context: Context;
-  readonly multiply: Multiply;
-  readonly timer: Timer | undefined;
-  /** The share of the squared norm that each layer has lost, by its name. */
-  readonly lost: Map<string, number>;
-  /** What the inputs of layers are weighed by, in the model as it is by then. */
-  readonly inputs: Inputs;
-}
-
-async function factorizeLayers(run: Run, all: readonly Layer[], chosen: readonly Layer[]): Promise<Outcome> {
+async function factorizeLayers(run: Run, all: readonly Layer[], candidates: readonly Candidate[]): Promise<Factorized> {
   const { model, options, context } = run;
   const changes: Change[] = [];
+  const misses: Miss[] = [];
+  const lost = new Map<string, number>();
   const before = usedTensors(model);
-  const { fit, misses } = fitting(chosen, run.inference);
-  const plan = options.budget === undefined ? undefined : await planned(run, all, fit, options.budget);
-  if (plan instanceof Miss) return { changes, misses: [...misses, plan] };
+  const plan = options.budget === undefined ? undefined : await planBudget(run, all, candidates, factorizeModel);
+  if (plan instanceof Miss) return { changes, misses: [plan], lost };
   const known = new Map<Value, Factors | Miss>();
   const done = plan?.size ?? 0;
-  const lost = (change: Change): number => run.lost.get(change.at) ?? 0;
-  for (const [index, layer] of fit.entries()) {
+  for (const [index, layer] of candidates.entries()) {
     stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
-    context.progress(done + index, done + fit.length, layer.name);
+    context.progress(done + index, done + candidates.length, layer.name);
     const { decidedBy } = ownOptions(options, layer);
     const { source } = layer.reading;
     const first = known.get(source);
-    const factors = first ?? (await factorsOf(run, layer, fit, plan));
+    const factors = first ?? (await factorsOf(run, layer, candidates, plan));
     known.set(source, factors);
     if (factors instanceof Miss) {
       // Factors for this reader alone would stand beside the weight.
@@ -159,52 +141,13 @@ async function factorizeLayers(run: Run, all: readonly Layer[], chosen: readonly
       misses.push(first === undefined || factors.at === layer.name ? factors : new Miss(reason, layer.name));
       continue;
     }
-    run.lost.set(layer.name, factors.relativeError ** 2);
+    lost.set(layer.name, factors.relativeError ** 2);
     replaceByChain(model, layer, factors.parts, layer.reading, factors.reading);
     changes.push({ at: layer.name, what: factors.what, decidedBy });
   }
   if (changes.length > 0) removeReplaced(model, before);
-  context.progress(done + fit.length, done + fit.length);
-  return { changes: changes.toSorted((a, b) => lost(b) - lost(a)), misses };
-}
-
-/** A layer that can be a chain. */
-interface Candidate extends Layer {
-  readonly reading: Reading;
-}
-
-/** The layers that can be chains, and why the others cannot. */
-function fitting(chosen: readonly Layer[], inference: Inference) {
-  const misses: Miss[] = [];
-  const possible = chosen.flatMap((layer): Candidate | [] => {
-    const refused = requireWeight(layer, weightNeeds.factorize);
-    if (refused !== undefined) misses.push(refused);
-    return refused === undefined ? { ...layer, reading: readingOf(layer, inference) } : [];
-  });
-  const fit = possible.filter((layer) => {
-    // Factors of groups serve no other number of groups.
-    const sharing = sharingWith(layer, possible).filter(({ role }) => role.groups === layer.role.groups);
-    const other = otherReader(layer.weight, sharing, inference);
-    if (other === undefined) return true;
-    const reason = `${other} also reads its weight, so the file would need both the weight and the factors`;
-    misses.push(new Miss(reason, layer.name));
-    return false;
-  });
-  return { fit, misses };
-}
-
-/** The layers that read the weight of one, transposed or not: its factors serve all of them. */
-function sharingWith({ reading }: Candidate, fit: readonly Candidate[]): readonly Candidate[] {
-  return fit.filter((one) => one.reading.source === reading.source);
-}
-
-/** The options of a layer: one rule of its own takes the place of whichever the pass has. */
-function rulesOf(options: Options, layer: Layer): Options {
-  const { own } = ownOptions(
-    { ...options, rank: undefined, energy: undefined, ratio: undefined, budget: undefined },
-    layer,
-  );
-  return hasRule(own) ? own : { ...options, method: own.method };
+  context.progress(done + candidates.length, done + candidates.length);
+  return { changes: changes.toSorted((a, b) => (lost.get(b.at) ?? 0) - (lost.get(a.at) ?? 0)), misses, lost };
 }
 
 interface Factors {
@@ -213,133 +156,6 @@ interface Factors {
   readonly reading: Reading;
   readonly what: string;
   readonly relativeError: number;
-}
-
-/** What beyond these layers reads a stored value, or what stored values make of it. */
-function otherReader(value: Value, known: readonly Layer[], inference: Inference): string | undefined {
-  const { graph } = value;
-  if (graph.isOutput(value)) return graph.parent === undefined ? `output "${value.name}"` : describe(graph.parent);
-  for (const { node, input } of value.uses) {
-    if (known.some((layer) => layer.node === node && layer.role.input === input)) continue;
-    const made = node.outputs.filter((output) => output !== undefined);
-    if (!made.every((output) => inference.operand(output)?.stored === true)) return describe(node);
-    for (const output of made) {
-      const other = otherReader(output, known, inference);
-      if (other !== undefined) return other;
-    }
-  }
-  return undefined;
-}
-
-interface LayerProblem extends Problem {
-  readonly dims: readonly number[];
-  /** How many inputs were seen, where that is fewer than each has numbers. */
-  readonly fewInputs: number | undefined;
-  /** Why the layer's inputs are not known, where they were asked for. */
-  readonly whyNoInputs: string | undefined;
-}
-
-async function problemAt(
-  { model, context, options, multiply, inputs }: Run,
-  layer: Candidate,
-  fit: readonly Candidate[],
-): Promise<LayerProblem | Miss> {
-  const stored = await readStoredValue(model, layer.effective, context.engine);
-  const broken = brokenNumbers(toFloat64(stored));
-  if (broken !== undefined) return new Miss(`its weight ${broken}`, layer.name);
-  // One factorization serves all that read the weight from this side.
-  const readers = sharingWith(layer, fit).filter(
-    ({ reading, role }) => reading.out === layer.reading.out && role.kind === layer.role.kind,
-  );
-  const found = await inputs.of(readers);
-  const known = found instanceof Miss ? undefined : found;
-  const { multiple } = options;
-  const problem = problemOf(layer, stored, { multiple, multiply, seed: context.seed, inputs: known?.roots });
-  const isFew = known !== undefined && known.rows < (problem.matrices[0]?.columns ?? 0);
-  return {
-    ...problem,
-    dims: stored.dims,
-    fewInputs: isFew ? known.rows : undefined,
-    whyNoInputs: found instanceof Miss ? found.reason : undefined,
-  };
-}
-
-type Plan = ReadonlyMap<Value, Choice | undefined>;
-
-/** What each layer becomes so that the model keeps within a share of what it costs, by inputs in the model before anything has changed. */
-async function planned(
-  run: Run,
-  all: readonly Layer[],
-  fit: readonly Candidate[],
-  share: number,
-): Promise<Plan | Miss> {
-  const { model, options, context } = run;
-  let total = 0;
-  const counted = new Set<Value>();
-  for (const layer of all) {
-    const weights = elementCount(fixedDims(layer.effective.type?.dims) ?? []);
-    const places = options.cost === "macs" ? placesOf(layer) : counted.has(layer.weight) ? 0 : 1;
-    counted.add(layer.weight);
-    total += layer.role.kind === "lookup" && options.cost === "macs" ? 0 : weights * places;
-  }
-  const own = fit.filter(
-    (layer) => rulesOf(options, layer).budget !== undefined && sharingWith(layer, fit)[0] === layer,
-  );
-  const weighed = options.allocation === "sensitivity" ? await measured(run) : () => 1;
-  if (weighed instanceof Miss) return weighed;
-  const found: { readonly layer: Candidate; readonly choices: LayerChoices }[] = [];
-  const few: string[] = [];
-  const inputs = await inputsOf(model, options, run.multiply, context);
-  try {
-    for (const [index, layer] of own.entries()) {
-      stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
-      context.progress(index, own.length + fit.length, `singular values of ${layer.name}`);
-      const problem = await problemAt({ ...run, inputs }, layer, fit);
-      if (problem instanceof Miss) continue;
-      if (problem.fewInputs !== undefined) few.push(layer.name);
-      const methods = methodsFor(problem, rulesOf(options, layer).method);
-      if (methods instanceof Miss) continue;
-      const sharing = sharingWith(layer, fit);
-      const known = sharing.flatMap((one) => weighed(one) ?? []);
-      if (known.length === 0) continue;
-      const sensitivity = known.reduce((sum, one) => sum + one, 0);
-      const uses = options.cost === "macs" ? sharing.reduce((sum, one) => sum + placesOf(one), 0) : 1;
-      const choices: Choice[] = [];
-      for (const method of methods) {
-        const { steps } = await decompositions[method].spectrum(problem);
-        choices.push(...steps.map((step) => ({ method, step })));
-      }
-      found.push({ layer, choices: choicesOf(choices, wholeCost(problem), options.cost, { uses, sensitivity }) });
-    }
-  } finally {
-    await inputs.release();
-  }
-  if (few.length > 0) {
-    const layers = few.length === 1 ? `layer "${few[0]}"` : `${few.length} layers, the first of them "${few[0]}"`;
-    const text = `${layers}: fewer inputs were seen than each has numbers, so the budget takes their ranks for lower than they are. Use more \`samples\`.`;
-    context.log({ id: "few-inputs", text, level: "warning" });
-  }
-  const layerChoices = found.map(({ choices }) => choices);
-  const steps = allocate(layerChoices, { total, share, cost: options.cost });
-  if (steps instanceof Miss) return steps;
-  return new Map(found.map(({ layer }, index) => [layer.reading.source, steps[index]]));
-}
-
-/** How sensitive the model is to its layers. */
-async function measured({ model, options, context }: Run): Promise<((layer: Layer) => number | undefined) | Miss> {
-  const half = model.clone();
-  const halving = {
-    ...options,
-    ...{ budget: undefined, ratio: 0.5, timing: false, overrides: undefined, activations: undefined },
-  };
-  const { lost } = await factorizeModel(half, halving, { ...context, progress: () => {} });
-  return sensitivities(model, half, lost, options, context);
-}
-
-/** Places of the output, of one sample where its size is not known: a product has a multiply-accumulate for each weight at each of them. */
-function placesOf({ node, outputs }: Layer): number {
-  const dims = node.outputs[0]?.type?.dims ?? [];
-  return elementCount(dims.map((dim) => (typeof dim === "number" ? dim : 1))) / outputs;
 }
 
 /** Without a rule: 95 % of the energy. */
@@ -351,22 +167,22 @@ const slower = 0.97;
 async function factorsOf(
   run: Run,
   layer: Candidate,
-  fit: readonly Candidate[],
+  candidates: readonly Candidate[],
   plan: Plan | undefined,
 ): Promise<Factors | Miss> {
   const { model, options, timer } = run;
   const { name } = layer;
   const rules = rulesOf(options, layer);
-  const problem = await problemAt(run, layer, fit);
+  const problem = await problemAt(run, layer, candidates);
   if (problem instanceof Miss) return problem;
   const whole = wholeCost(problem);
   const isAuto = !hasRule(rules);
-  const planned = rules.budget === undefined ? undefined : plan?.get(layer.reading.source);
-  if (rules.budget !== undefined && planned === undefined) return new Miss("the budget leaves it as it is", name);
+  const choice = rules.budget === undefined ? undefined : plan?.get(layer.reading.source);
+  if (rules.budget !== undefined && choice === undefined) return new Miss("the budget leaves it as it is", name);
   const methods = methodsFor(problem, rules.method);
   if (methods instanceof Miss) return new Miss(methods.reason, name);
   const rule = isAuto ? { energy: usualEnergy } : rules;
-  const choices = planned === undefined ? await choicesFor(rule, methods, problem, options.cost) : [planned];
+  const choices = choice === undefined ? await choicesFor(rule, methods, problem, options.cost) : [choice];
   if (choices instanceof Miss) return new Miss(choices.reason, name);
   let taken: Choice | undefined;
   let speed: number | undefined;

@@ -32,14 +32,14 @@ const leastOpset = 13;
 
 /**
  * Joins the selected layers that can be, in place.
- * @param apart Names of layers that stay as they are.
+ * @param excluded Names of layers that stay as they are.
  */
 export async function joinLayers(
   model: Model,
   selection: Pick<Options, "layers" | "except">,
-  apart: ReadonlySet<string>,
+  excluded: ReadonlySet<string>,
 ): Promise<Joined> {
-  const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !apart.has(name));
+  const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !excluded.has(name));
   const groups = [...groupBy(chosen.filter(canBeJoined), alike).values()].filter((group) => group.length > 1);
   const joined = new Map<string, readonly string[]>();
   if (groups.length === 0) return joined;

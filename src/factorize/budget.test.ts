@@ -1,0 +1,78 @@
+/** Ranks by one budget for the whole model. */
+import { expect, it } from "vitest";
+import { convolutions, dims, errorIn, factorize, macsOf, setWeight, weightsOf } from "../../test/factorize/models.ts";
+import { createEngine } from "../engine/index.ts";
+import { structureHash } from "../graph/hash.ts";
+import { parseModel } from "../graph/text.ts";
+import { verify } from "../graph/verify.ts";
+import { linear, network } from "../nn/index.ts";
+import type { FactorizeOptions } from "./options.ts";
+
+const _engine = createEngine();
+
+it.each(["weights", "macs"] as const)("keeps the model within a budget of its %s, and near to it", async (cost) => {
+  const model = convolutions();
+  const costOf = cost === "weights" ? weightsOf : macsOf;
+  const before = costOf(model);
+  const { changes } = await factorize(model, { budget: 0.6, cost });
+  const share = costOf(model) / before;
+  expect(changes.length).toBeGreaterThan(0);
+  expect(verify(model)).toEqual([]);
+  expect(share).toBeLessThanOrEqual(0.6);
+  expect(share).toBeGreaterThan(0.55);
+});
+
+it("spreads a budget so that the least is lost: an even share loses more", async () => {
+  const model = network({ fc1: linear(64, 64), fc2: linear(64, 64) }, { input: ["batch", 64], seed: 1 });
+  // Its singular values fall off quickly.
+  setWeight(model, "fc2.weight", (at) => Math.exp(-Math.abs(Math.floor(at / 64) - (at % 64)) / 20));
+  const lost = async (options: FactorizeOptions): Promise<number> => {
+    const { changes } = await factorize(model.clone(), options);
+    return changes.reduce((sum, { what }) => sum + errorIn(what) ** 2, 0);
+  };
+  expect(await lost({ budget: 0.5 })).toBeLessThan(0.7 * (await lost({ ratio: 0.49 })));
+});
+
+it("spares the layers that the outputs depend on, where a budget is spread by sensitivity", async () => {
+  // What goes through b hardly reaches the output.
+  const model = parseModel(`opset 17
+graph (x: float32[batch, 16]) -> (y: float32[batch, 16]) {
+  a.weight: float32[16, 16] = random(seed 1)
+  b.weight: float32[16, 16] = random(seed 2)
+  little: float32[] = 0.001
+  h = MatMul "a" (x, a.weight)
+  i = MatMul "b" (x, b.weight)
+  j = Mul(i, little)
+  y = Add(h, j)
+}`);
+  const { changes } = await factorize(model.clone(), { budget: 0.7, allocation: "sensitivity" });
+  expect(changes.map(({ at }) => at)).toEqual(["b"]);
+  expect((await factorize(model, { budget: 0.7 })).changes.map(({ at }) => at)).toEqual(["a", "b"]);
+});
+
+it("refuses a budget that rank 1 everywhere does not keep, changes nothing, and says which budget could be kept", async () => {
+  const model = convolutions();
+  const before = structureHash(model);
+  const { changes, misses } = await factorize(model, { budget: 0.01 });
+  expect(changes).toEqual([]);
+  expect(misses.at(-1)).toMatchObject({
+    at: "budget",
+    reason:
+      "the lowest ranks leave 142 of 3,936 weights, and 39 are allowed: the least `budget` that can be kept is 0.037",
+  });
+  expect(structureHash(model)).toBe(before);
+  expect((await factorize(model.clone(), { budget: 0.036 })).changes).toEqual([]);
+  await factorize(model, { budget: 0.037 });
+  expect(weightsOf(model)).toBe(142);
+});
+
+it("leaves what excluded layers hold in the budget's reckoning, and rules of layers' own beside it", async () => {
+  const model = convolutions();
+  const before = weightsOf(model);
+  await factorize(model, { budget: 0.7, except: "c" });
+  expect(dims(model, "c.weight")).toEqual([24, 16, 1, 1]);
+  expect(weightsOf(model) / before).toBeLessThanOrEqual(0.7);
+  const own = convolutions();
+  await factorize(own, { budget: 0.9, overrides: { c: { rank: 2 } } });
+  expect(dims(own, "c.down.weight")).toEqual([2, 16, 1, 1]);
+});

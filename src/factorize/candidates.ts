@@ -1,0 +1,114 @@
+/** The layers that can become chains, and the numbers by which a decomposition of each is chosen. */
+import type { Inference } from "../analysis/infer.ts";
+import type { Layer } from "../analysis/layers.ts";
+import { ownOptions } from "../analysis/selection.ts";
+import { brokenNumbers, requireWeight, weightNeeds } from "../analysis/weight.ts";
+import { Miss } from "../errors.ts";
+import { describe, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { Multiply } from "../math/index.ts";
+import type { Context } from "../passes/index.ts";
+import { readStoredValue } from "../passes/stored.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import type { Inputs } from "./activations.ts";
+import { problemOf, type Reading, readingOf } from "./chain.ts";
+import type { Problem } from "./decomposition.ts";
+import { hasRule, type Options } from "./options.ts";
+import type { Timer } from "./timing.ts";
+
+export interface Run {
+  readonly model: Model;
+  readonly options: Options;
+  readonly context: Context;
+  readonly multiply: Multiply;
+  readonly timer: Timer | undefined;
+  /** Of the model as it is when a layer is asked for. */
+  readonly inputs: Inputs;
+}
+
+export interface Candidate extends Layer {
+  readonly reading: Reading;
+}
+
+/** The layers that can be chains, and why the others cannot. */
+export function candidatesAmong(chosen: readonly Layer[], inference: Inference) {
+  const misses: Miss[] = [];
+  const possible = chosen.flatMap((layer): Candidate | [] => {
+    const refused = requireWeight(layer, weightNeeds.factorize);
+    if (refused !== undefined) misses.push(refused);
+    return refused === undefined ? { ...layer, reading: readingOf(layer, inference) } : [];
+  });
+  const candidates = possible.filter((layer) => {
+    // Factors of groups serve no other number of groups.
+    const sharing = sharingWith(layer, possible).filter(({ role }) => role.groups === layer.role.groups);
+    const other = otherReader(layer.weight, sharing, inference);
+    if (other === undefined) return true;
+    const reason = `${other} also reads its weight, so the file would need both the weight and the factors`;
+    misses.push(new Miss(reason, layer.name));
+    return false;
+  });
+  return { candidates, misses };
+}
+
+/** The candidates that read the weight of one, transposed or not: its factors serve all of them. */
+export function sharingWith({ reading }: Candidate, candidates: readonly Candidate[]): readonly Candidate[] {
+  return candidates.filter((one) => one.reading.source === reading.source);
+}
+
+/** A node or output other than these layers that reads a stored value, directly or after operations on stored values. */
+function otherReader(value: Value, known: readonly Layer[], inference: Inference): string | undefined {
+  const { graph } = value;
+  if (graph.isOutput(value)) return graph.parent === undefined ? `output "${value.name}"` : describe(graph.parent);
+  for (const { node, input } of value.uses) {
+    if (known.some((layer) => layer.node === node && layer.role.input === input)) continue;
+    const made = node.outputs.filter((output) => output !== undefined);
+    if (!made.every((output) => inference.operand(output)?.stored === true)) return describe(node);
+    for (const output of made) {
+      const other = otherReader(output, known, inference);
+      if (other !== undefined) return other;
+    }
+  }
+  return undefined;
+}
+
+/** The options of a layer: a rule of its own replaces the rule of the pass. */
+export function rulesOf(options: Options, layer: Layer): Options {
+  const { own } = ownOptions(
+    { ...options, rank: undefined, energy: undefined, ratio: undefined, budget: undefined },
+    layer,
+  );
+  return hasRule(own) ? own : { ...options, method: own.method };
+}
+
+interface LayerProblem extends Problem {
+  readonly dims: readonly number[];
+  /** How many inputs were seen, where that is fewer than each has numbers. */
+  readonly fewInputs: number | undefined;
+  /** Why the layer's inputs are not known, where they were asked for. */
+  readonly whyNoInputs: string | undefined;
+}
+
+export async function problemAt(
+  { model, context, options, multiply, inputs }: Run,
+  layer: Candidate,
+  candidates: readonly Candidate[],
+): Promise<LayerProblem | Miss> {
+  const stored = await readStoredValue(model, layer.effective, context.engine);
+  const broken = brokenNumbers(toFloat64(stored));
+  if (broken !== undefined) return new Miss(`its weight ${broken}`, layer.name);
+  // One factorization serves all that read the weight from this side.
+  const readers = sharingWith(layer, candidates).filter(
+    ({ reading, role }) => reading.out === layer.reading.out && role.kind === layer.role.kind,
+  );
+  const found = await inputs.of(readers);
+  const known = found instanceof Miss ? undefined : found;
+  const { multiple } = options;
+  const problem = problemOf(layer, stored, { multiple, multiply, seed: context.seed, inputs: known?.roots });
+  const isFew = known !== undefined && known.rows < (problem.matrices[0]?.columns ?? 0);
+  return {
+    ...problem,
+    dims: stored.dims,
+    fewInputs: isFew ? known.rows : undefined,
+    whyNoInputs: found instanceof Miss ? found.reason : undefined,
+  };
+}

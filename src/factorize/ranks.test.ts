@@ -1,0 +1,170 @@
+/** Ranks by the rule of each layer. */
+import { expect, it, vi } from "vitest";
+import {
+  convolutions,
+  errorIn,
+  factorize,
+  inputsOf,
+  mlp,
+  rankOne,
+  run,
+  setWeight,
+} from "../../test/factorize/models.ts";
+import { topology } from "../../test/zoo/topologies.ts";
+import { createEngine } from "../engine/index.ts";
+import { structureHash } from "../graph/hash.ts";
+import { parseModel } from "../graph/text.ts";
+import { linear, network } from "../nn/index.ts";
+import { random } from "../tensor/random.ts";
+import { decompositions } from "./decompositions.ts";
+import { factorize as factorizeTimed } from "./factorize.ts";
+import type { FactorizeOptions } from "./options.ts";
+
+const engine = createEngine();
+
+/** An engine that takes so many milliseconds for each node beyond the first, or for a layer that is alone. */
+const slowed = (chain: number, layer: number) => ({
+  load: async (...[model, options]: Parameters<typeof engine.load>) => {
+    const session = await engine.load(model, options);
+    const milliseconds = [...model.graph.nodes()].length > 1 ? chain : layer;
+    return {
+      ...session,
+      release: () => session.release(),
+      run: async (...given: Parameters<typeof session.run>) => {
+        await new Promise((resolve) => setTimeout(resolve, milliseconds));
+        return session.run(...given);
+      },
+    };
+  },
+});
+
+it("is exact where the matrix has that rank", async () => {
+  const model = parseModel(topology("gemm-chain").text);
+  const [u, w] = [random(5), random(6)].map((numbers) => Float64Array.from({ length: 48 }, () => numbers.normal()));
+  setWeight(model, "fc1.weight", (index) => {
+    const [row, column] = [Math.floor(index / 12), index % 12];
+    return [0, 1, 2].reduce((sum, k) => sum + (u?.[row * 3 + k] ?? 0) * (w?.[k * 12 + column] ?? 0), 0);
+  });
+  const feeds = inputsOf("gemm-chain");
+  const before = await run(model, feeds);
+  const { changes } = await factorize(model, { layers: "fc1", energy: 1 });
+  expect(changes[0]?.what).toContain("rank 3");
+  (await run(model, feeds)).forEach((value, index) => {
+    expect(value).toBeCloseTo(before[index] ?? Number.NaN, 4);
+  });
+});
+
+it("computes all singular values only where a choice depends on them", async () => {
+  const spectrum = vi.spyOn(decompositions.svd, "spectrum");
+  await factorize(mlp(), { rank: 8 });
+  await factorize(mlp(), { ratio: 0.5 });
+  expect(spectrum).toHaveBeenCalledTimes(0);
+  const { changes } = await factorize(mlp(), { budget: 0.5 });
+  // Once for each of both layers.
+  expect(spectrum).toHaveBeenCalledTimes(2);
+  expect(changes.length).toBeGreaterThan(0);
+  spectrum.mockRestore();
+});
+
+it("refuses a rank that does not make the layer smaller, and says which would", async () => {
+  const model = mlp();
+  const { changes, misses } = await factorize(model, { rank: 111 });
+  expect(changes).toEqual([]);
+  expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
+    "fc1: rank 111 does not make it smaller; up to 110 would",
+    "fc2: rank 111 does not make it smaller; up to 9 would",
+  ]);
+});
+
+it("refuses a ratio too small for rank 1, which would make the layer zero", async () => {
+  const model = mlp();
+  const before = structureHash(model);
+  // fc1: 0.005 · 784 · 128 / 912 = 0.55; fc2: less.
+  const { changes, misses } = await factorize(model, { ratio: 0.005 });
+  expect(changes).toEqual([]);
+  expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
+    "fc1: no rank fits the ratio",
+    "fc2: no rank fits the ratio",
+  ]);
+  expect(structureHash(model)).toBe(before);
+  // fc1: 1.1; fc2: 0.09.
+  const some = await factorize(model, { ratio: 0.01 });
+  expect(some.changes.map(({ at, what }) => [at, what.includes("rank 1,")])).toEqual([["fc1", true]]);
+  expect(some.misses.map(({ at }) => at)).toEqual(["fc2"]);
+});
+
+it("says that no rank which saves holds an energy", async () => {
+  const model = network({ fc: linear(300, 300) }, { input: ["batch", 300], seed: 1 });
+  const { changes, misses } = await factorize(model, { energy: 0.99 });
+  expect(changes).toEqual([]);
+  expect(misses[0]?.reason).toMatch(/^rank \d+ does not make it smaller; up to 149 would$/);
+});
+
+it("without a rank takes what holds 95 % of the energy where it is smaller and no slower", async () => {
+  const taken = await factorizeTimed(rankOne(), {}, { engine: slowed(0, 20) });
+  expect(taken.changes).toMatchObject([{ at: "fc", what: expect.stringMatching(/rank 1, .* × as fast$/) }]);
+  const left = await factorizeTimed(rankOne(), {}, { engine: slowed(20, 0) });
+  expect(left).toMatchObject({
+    changes: [],
+    misses: [{ at: "fc", reason: "rank 1 holds 95 % of its energy, and is slower than the layer" }],
+  });
+  const large = await factorizeTimed(mlp(), {}, { engine: slowed(0, 20) });
+  expect(large.misses.map(({ reason }) => reason)).toEqual([
+    "rank 114 does not make it smaller; up to 110 would",
+    "rank 10 does not make it smaller; up to 9 would",
+  ]);
+});
+
+it("does what a user says though it is slower, and says by how much", async () => {
+  const { changes } = await factorizeTimed(rankOne(), { rank: 1 }, { engine: slowed(20, 0) });
+  expect(changes).toMatchObject([{ what: expect.stringMatching(/rank 1, relative error 0.000, 0.\d\d × as fast$/) }]);
+});
+
+it("says where 4 bits would lose less in fewer bytes, and nowhere else", async () => {
+  const { changes } = await factorize(mlp(), { layers: "fc1", rank: 80 });
+  expect(changes[0]?.what).toMatch(/relative error 0\.\d+ \(4 bits take fewer bytes, and lose 0\.\d+\)$/);
+  // Rank 10 takes 9 % of the bytes.
+  const few = await factorize(mlp(), { layers: "fc1", rank: 10 });
+  expect(few.changes[0]?.what).not.toContain("4 bits");
+  const exact = await factorize(rankOne(), { rank: 10 });
+  expect(exact.changes[0]?.what).not.toContain("4 bits");
+});
+
+it("takes the method that loses least at a share of the weights, or of the multiply-accumulates", async () => {
+  const errorsBy = async (options: FactorizeOptions): Promise<ReadonlyMap<string, number>> => {
+    const { changes } = await factorize(convolutions(), { layers: ["a", "b", "c"], ...options });
+    return new Map(changes.map(({ at, what }) => [at, errorIn(what)]));
+  };
+  for (const cost of ["weights", "macs"] as const) {
+    const best = await errorsBy({ ratio: 0.5, cost });
+    expect(best.size).toBe(3);
+    for (const method of ["svd", "input-channels", "spatial", "tucker2"] as const) {
+      const others = await errorsBy({ ratio: 0.5, cost, method });
+      for (const [at, error] of others.entries())
+        expect(best.get(at), `${method} of ${cost}`).toBeLessThanOrEqual(error + 1e-9);
+    }
+  }
+});
+
+it("looks for ranks among multiples", async () => {
+  const model = convolutions();
+  const { changes } = await factorize(model, { ratio: 0.6, multiple: 4, layers: ["a", "b", "c"] });
+  const ranks = changes.flatMap(({ what }) => /rank ([\d× ]+),/.exec(what)?.[1]?.split(" × ").map(Number) ?? []);
+  expect(ranks.length).toBeGreaterThan(2);
+  for (const rank of ranks) expect(rank % 4).toBe(0);
+});
+
+it("finds the rank above noise", async () => {
+  const model = network({ fc: linear(60, 40) }, { input: ["batch", 60], seed: 1 });
+  const numbers = random(7, "noise");
+  const [u, w] = [random(5), random(6)].map((one) => Float64Array.from({ length: 300 }, () => one.normal()));
+  setWeight(model, "fc.weight", (at) => {
+    const signal = [0, 1, 2, 3, 4].reduce(
+      (sum, k) => sum + (u?.[Math.floor(at / 60) * 5 + k] ?? 0) * (w?.[k * 60 + (at % 60)] ?? 0),
+      0,
+    );
+    return signal + 0.1 * numbers.normal();
+  });
+  const { changes } = await factorize(model, { rank: "evbmf" });
+  expect(changes[0]?.what).toContain("rank 5,");
+});
