@@ -10,7 +10,7 @@ export {
 } from "./blocks.ts";
 export { cholesky, invertLower, solveCholesky } from "./cholesky.ts";
 export { evbmf, type NoiseEstimate } from "./evbmf.ts";
-export { assign, kmeans, type Palette } from "./kmeans.ts";
+export { assign, kmeans } from "./kmeans.ts";
 export {
   frobenius,
   fromDense,
@@ -30,8 +30,6 @@ export {
 } from "./matrix.ts";
 export {
   type Codes,
-  dequantizeLinear,
-  dynamicQuantizeLinear,
   fullRange,
   isSigned,
   makeCodes,
@@ -39,7 +37,6 @@ export {
   type QuantizedType,
   quantizationRange,
   quantizeBias,
-  quantizeLinear,
   type RangeOptions,
   type ScaleAndZeroPoint,
   type ScaleOptions,
@@ -51,7 +48,6 @@ export {
 export {
   channelRanges,
   codesTensor,
-  dequantizeTensor,
   type QuantizedTensor,
   type QuantizeWeightsOptions,
   quantizationParameters,

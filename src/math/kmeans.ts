@@ -5,28 +5,20 @@
  */
 import { PithError } from "../errors.ts";
 
-export interface Palette {
-  /** Ascending; where clusters stayed empty, their starting values. */
-  readonly centroids: Float64Array;
-  /** For every number the index of its nearest centroid; a tie goes to the lower one. */
-  readonly assignment: Uint32Array;
-  /** Σ (w - centroid)². */
-  readonly squaredError: number;
-}
-
 /** Lloyd's iteration stops earlier when nothing moves. */
 const mostIterations = 300;
 
 /**
- * Clusters of numbers on a line.
+ * The centroids of clusters of numbers, ascending.
  *
- * Centroids start evenly spaced from the smallest number to the largest, which keeps the rare large weights (Han et al. 2016). An empty cluster keeps
+ * They start evenly spaced from the smallest number to the largest, which keeps the rare large weights (Han et al. 2016). An empty cluster keeps
  * its centroid.
  * @throws PithError E_OPTION if `clusters` is not a positive integer, E_DATA if a number is not finite or there is none.
  * @example
- * const { centroids, assignment } = kmeans(weights, 16); // 4 bits per weight
+ * const centroids = kmeans(weights, 16);
+ * assign(weights, centroids); // 4 bits per weight
  */
-export function kmeans(numbers: ArrayLike<number>, clusters: number): Palette {
+export function kmeans(numbers: ArrayLike<number>, clusters: number): Float64Array {
   if (!Number.isInteger(clusters) || clusters < 1) {
     throw new PithError("E_OPTION", `Clustering needs a positive number of clusters, got ${clusters}.`);
   }
@@ -40,18 +32,12 @@ export function kmeans(numbers: ArrayLike<number>, clusters: number): Palette {
   let bounds = boundaries(sorted, centroids);
   for (let iteration = 0; iteration < mostIterations && recenter(centroids, bounds, sorted, sums); iteration++)
     bounds = boundaries(sorted, centroids);
-  return { centroids, ...assign(numbers, centroids) };
+  return centroids;
 }
 
-/** The nearest centroid of every number, and the error it leaves; `centroids` ascend, and a tie goes to the lower one. */
-export function assign(
-  numbers: ArrayLike<number>,
-  centroids: Float64Array,
-): { readonly assignment: Uint32Array; readonly squaredError: number } {
-  const assignment = new Uint32Array(numbers.length);
-  let squaredError = 0;
-  for (let index = 0; index < numbers.length; index++) {
-    const value = numbers[index] ?? 0;
+/** Of every number the index of its nearest centroid; `centroids` ascend, and a tie goes to the lower one. */
+export function assign(numbers: ArrayLike<number>, centroids: Float64Array): Uint32Array {
+  return Uint32Array.from(numbers, (value) => {
     let low = 0;
     let high = centroids.length - 1;
     while (low < high) {
@@ -59,10 +45,8 @@ export function assign(
       if (belongsToLower(value, centroids[middle] ?? 0, centroids[middle + 1] ?? 0)) high = middle;
       else low = middle + 1;
     }
-    assignment[index] = low;
-    squaredError += (value - (centroids[low] ?? 0)) ** 2;
-  }
-  return { assignment, squaredError };
+    return low;
+  });
 }
 
 /**

@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { codesOf, dequantized } from "../../test/quantize/reference.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../../test/shared.ts";
 import { toFloat32, toNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
-import { type QuantizedType, quantizeLinear } from "./quantize.ts";
-import { channelRanges, dequantizeTensor, quantizeTensor, quantizeWeights } from "./quantize-tensor.ts";
+import type { QuantizedType } from "./quantize.ts";
+import { channelRanges, quantizeTensor, quantizeWeights } from "./quantize-tensor.ts";
 
 function weights(dims: readonly number[], seed: number) {
   const stream = random(seed);
@@ -18,7 +19,7 @@ describe("quantized tensors", () => {
   test.each([undefined, 0, 1, 2, -1])("axis %s: the error is at most half a step of the slice", (axis) => {
     const dense = weights([4, 3, 5], 1);
     const result = quantizeWeights({ dense, type: "int8", axis });
-    const back = dequantizeTensor(result).data;
+    const back = dequantized(result).data;
     const scales = toNumbers(result.scale);
     const inner = axis === undefined ? 60 : [15, 5, 1][axis < 0 ? axis + 3 : axis];
     for (const [index, value] of toFloat32(dense).entries()) {
@@ -44,7 +45,7 @@ describe("quantized tensors", () => {
     expect([result.quantized.data.byteLength, result.zeroPoint.data.byteLength]).toEqual([8, 2]);
     const codes = toNumbers(result.quantized);
     expect([Math.min(...codes), Math.max(...codes)]).toEqual([0, 15]);
-    expect(dequantizeTensor(result).dims).toEqual([3, 5]);
+    expect(dequantized(result).dims).toEqual([3, 5]);
   });
 
   test("a slice of zeros has scale 1, and an empty tensor has codes too", () => {
@@ -69,7 +70,7 @@ describe("quantized tensors", () => {
     const codes = toNumbers(quantizeTensor(dense, { type: "int8", axis: 1, scale, zeroPoint }).quantized);
     for (const [at, column] of columns.entries()) {
       const own = { scale: Math.fround(scale[at] ?? 0), zeroPoint: zeroPoint[at] ?? 0 };
-      expect(codes.filter((_, index) => index % 3 === at)).toEqual([...quantizeLinear(column, own, "int8")]);
+      expect(codes.filter((_, index) => index % 3 === at)).toEqual(codesOf(column, own, "int8"));
     }
     const broken = float32([1, 2], [1, Number.NaN]);
     expect(() => quantizeTensor(broken, { type: "int8", axis: 1, scale: [1, 1], zeroPoint: [0, 0] })).toThrow(

@@ -5,7 +5,7 @@
  * 4- and 2-bit codes are packed.
  */
 import { PithError } from "../errors.ts";
-import { fromNumbers, toFloat32, toNumbers } from "../tensor/convert.ts";
+import { fromNumbers, toFloat32 } from "../tensor/convert.ts";
 import { type AxisLayout, alongAxis, dimsText, elementCount } from "../tensor/dims.ts";
 import { isPacked, pack } from "../tensor/packed.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -158,23 +158,6 @@ export function quantizeTensor(
     quantized: codesTensor(type, dense.dims, codes),
     ...quantizationParameters({ type, axis, scale, zeroPoint }),
   };
-}
-
-/** The numbers that a quantized tensor stands for, in float32. */
-export function dequantizeTensor({ quantized, scale, zeroPoint, axis }: QuantizedTensor): Dense<"float32"> {
-  const codes = toFloat32(quantized); // at most 16 bits: exact
-  const zeros = toNumbers(zeroPoint);
-  const { outer, count: channels, inner } = slices(quantized.dims, axis);
-  const values = new Float32Array(codes.length);
-  for (let block = 0; block < outer; block++) {
-    for (let channel = 0; channel < channels; channel++) {
-      const factor = scale.data[channel] ?? 0;
-      const zero = zeros[channel] ?? 0;
-      const start = (block * channels + channel) * inner;
-      for (let at = start; at < start + inner; at++) values[at] = ((codes[at] ?? 0) - zero) * factor;
-    }
-  }
-  return { type: "float32", dims: quantized.dims, data: values };
 }
 
 /** Codes as a tensor: packed where the type is. */

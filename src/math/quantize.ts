@@ -92,49 +92,6 @@ export function scaleAndZeroPoint(min: number, max: number, options: ScaleOption
 }
 
 /**
- * Codes of numbers, as the operator `QuantizeLinear`: divided, rounded half to even, shifted, saturated to the type, or to `range`.
- * @throws PithError E_DATA for NaN.
- */
-export function quantizeLinear(
-  values: ArrayLike<number>,
-  { scale, zeroPoint }: ScaleAndZeroPoint,
-  type: QuantizedType,
-  range: QuantizationRange = fullRange(type),
-): Codes {
-  const codes = makeCodes(type, values.length);
-  quantizeStretch(values, 0, codes, 0, values.length, scale, zeroPoint, range);
-  return codes;
-}
-
-/** Numbers that codes stand for, in float32, as the operator `DequantizeLinear`. */
-export function dequantizeLinear(codes: ArrayLike<number>, { scale, zeroPoint }: ScaleAndZeroPoint): Float32Array {
-  // The difference is a small integer, so the float64 product is exact and rounds to float32 once.
-  return Float32Array.from(codes, (code) => (code - zeroPoint) * scale);
-}
-
-/**
- * uint8 codes with scale and zero point of their own, as the operator `DynamicQuantizeLinear`.
- * @throws PithError E_DATA if a number is not finite.
- */
-export function dynamicQuantizeLinear(values: ArrayLike<number>): ScaleAndZeroPoint & { readonly codes: Uint8Array } {
-  let bottom = 0;
-  let top = 0;
-  for (let index = 0; index < values.length; index++) {
-    const value = Math.fround(values[index] ?? 0);
-    if (!Number.isFinite(value))
-      throw new PithError("E_DATA", `Element ${index} is ${value}: only finite numbers can be quantized.`);
-    bottom = Math.min(bottom, value);
-    top = Math.max(top, value);
-  }
-  // Unlike compute_scale_zp the operator divides in float32 and knows no smallest scale.
-  const scale = top > bottom ? Math.fround(Math.fround(top - bottom) / 255) : 1;
-  const zeroPoint = Math.max(0, Math.min(255, roundHalfEven(Math.fround(-bottom / scale))));
-  const codes = new Uint8Array(values.length);
-  quantizeStretch(values, 0, codes, 0, values.length, scale, zeroPoint, fullRange("uint8"));
-  return { codes, scale, zeroPoint };
-}
-
-/**
  * A bias in the units of the integer accumulator: int32, zero point 0, scale = input scale · weight scale (one for all, or one per
  * channel). Rounded in float64, saturated; `saturated` counts the elements that did not fit.
  * @throws PithError E_SHAPE_MISMATCH if there are several weight scales, but not one per element.

@@ -50,24 +50,23 @@ export async function energyShares(source: Matrix, multiply: Multiply = multiply
 }
 
 /**
- * The smallest rank whose singular values hold at least the share `energy` of the sum of all squares; 0 for a zero matrix.
+ * The smallest rank that holds at least the share `energy` of all squared singular values; 0 for a zero matrix.
+ * @param shares as `energyShares` gives them.
  * @throws PithError E_OPTION if `energy` is not above 0 and at most 1.
+ * @example
+ * rankForEnergy([0.64, 0.36], 0.6); // 1
  */
-export function rankForEnergy(s: ArrayLike<number>, energy: number): number {
+export function rankForEnergy(shares: ArrayLike<number>, energy: number): number {
   if (!(energy > 0 && energy <= 1))
     throw new PithError("E_OPTION", `The energy must be above 0 and at most 1, got ${energy}.`);
-  const largest = s[0] ?? 0;
-  if (largest === 0) return 0;
-  // Summed from the small end, relative to the largest: neither overflow nor lost tails.
-  const tails = new Float64Array(s.length + 1);
-  for (let index = s.length - 1; index >= 0; index--) {
-    const relative = (s[index] ?? 0) / largest;
-    tails[index] = (tails[index + 1] ?? 0) + relative * relative;
+  // Summed from the small end. 1e-12 of the whole is rounding and never asks for one more.
+  let [rank, left] = [shares.length, 1 - energy + 1e-12];
+  while (rank > 0) {
+    left -= shares[rank - 1] ?? 0;
+    if (left < 0) break;
+    rank--;
   }
-  // What may be left out; 1e-12 of the whole is rounding and never asks for one more.
-  const allowed = (1 - energy + 1e-12) * (tails[0] ?? 0);
-  for (let rank = 1; rank < s.length; rank++) if ((tails[rank] ?? 0) <= allowed) return rank;
-  return s.length;
+  return rank;
 }
 
 /** The largest rank at which two factors are smaller than the matrix: r (m + n) < m n. */

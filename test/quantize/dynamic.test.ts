@@ -6,12 +6,13 @@ import { memory } from "../../src/data/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
-import { dequantizeLinear, dequantizeTensor, dynamicQuantizeLinear, quantizeWeights } from "../../src/math/index.ts";
+import { quantizeWeights } from "../../src/math/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { toFloat64, toNumbers } from "../../src/tensor/convert.ts";
 import { int64 } from "../../src/tensor/dense.ts";
 import type { Dense } from "../../src/tensor/types.ts";
 import { cnn, difference, layerNames, mlp, numbersFor, operators, reopened, run, stored } from "./networks.ts";
+import { dequantized, roundedDynamically } from "./reference.ts";
 
 const fused = ["DynamicQuantizeLinear", "MatMulInteger", "Mul", "Cast", "Mul"];
 
@@ -88,9 +89,8 @@ async function keepsItsCount(text: string): Promise<void> {
 describe("what is computed", () => {
   /** The rounded operands, multiplied in float64. */
   function product(x: Dense<"float32">, weight: Dense, transposed: boolean, bias: Dense, factor = 1): Float64Array {
-    const { codes, scale, zeroPoint } = dynamicQuantizeLinear(x.data);
-    const rounded = dequantizeLinear(codes, { scale, zeroPoint });
-    const w = dequantizeTensor(quantizeWeights({ dense: weight, type: "int8", axis: transposed ? 0 : 1 })).data;
+    const rounded = roundedDynamically(x.data);
+    const w = dequantized(quantizeWeights({ dense: weight, type: "int8", axis: transposed ? 0 : 1 })).data;
     const b = toFloat64(bias);
     const [rows = 0, shared = 0] = x.dims;
     const columns = weight.dims[transposed ? 0 : 1] ?? 0;

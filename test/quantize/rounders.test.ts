@@ -3,11 +3,12 @@ import { weightMatrices, weightNumbers } from "pith/analysis";
 import { type Gram, gramMatrices } from "pith/calibrate";
 import { memory } from "pith/data";
 import { parseModel } from "pith/graph";
-import { cholesky, dequantizeTensor, identity, type Matrix, quantizeTensor, solveCholesky } from "pith/math";
+import { cholesky, identity, type Matrix, quantizeTensor, solveCholesky } from "pith/math";
 import { fakeQuantize, mse, nearest, quantize, type Rounder, type ScaledGrid } from "pith/quantize";
 import { float32, toFloat64, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
+import { dequantized } from "./reference.ts";
 
 const x = numbersFor([64, 12]);
 
@@ -81,7 +82,7 @@ describe("mse", () => {
       high: 2 ** (bits - 1) - 1,
     } as const;
     const scales = rounder.scales(weight, grid);
-    const close = dequantizeTensor(
+    const close = dequantized(
       quantizeTensor(weight, {
         ...{ type: "int8", axis: 0, range: grid },
         scale: scales.map(({ scale }) => scale),

@@ -4,12 +4,13 @@ import { memory } from "../../src/data/index.ts";
 import { structureHash } from "../../src/graph/hash.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
-import { dequantizeTensor, quantizeWeights } from "../../src/math/index.ts";
+import { quantizeWeights } from "../../src/math/index.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
 import { shared } from "../shared.ts";
 import { cnn, difference, layerNames, mlp, numbersFor, operators, reopened, run, stored } from "./networks.ts";
+import { dequantized } from "./reference.ts";
 
 describe("weights of a small network", () => {
   test("become int8 with a scale per output channel, along the axis that counts outputs", async () => {
@@ -34,7 +35,7 @@ describe("weights of a small network", () => {
       const value = rounded.graph.value(`${name}.weight`);
       if (value?.tensor === undefined) throw new Error(name);
       const dense = await value.tensor.read();
-      const close = dequantizeTensor(quantizeWeights({ dense, type: "int8", axis: 0 }));
+      const close = dequantized(quantizeWeights({ dense, type: "int8", axis: 0 }));
       value.tensor = { ...value.tensor, small: close, read: () => Promise.resolve(close) };
     }
     await quantize(model, { scheme: "weights" });

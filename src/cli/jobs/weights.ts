@@ -65,6 +65,6 @@ function range(numbers: Float64Array): Pick<WeightNumbers, "zeros" | "least" | "
 async function ranksOf(matrix: Matrix, multiply: Multiply): Promise<WeightNumbers["ranks"]> {
   const of = Math.min(matrix.rows, matrix.columns);
   if (of === 0 || of > largestDecomposed || !matrix.data.every(Number.isFinite)) return undefined;
-  const values = (await energyShares(matrix, multiply)).map(Math.sqrt);
-  return { of, holding: energies.map((energy) => rankForEnergy(values, energy)) };
+  const shares = await energyShares(matrix, multiply);
+  return { of, holding: energies.map((energy) => rankForEnergy(shares, energy)) };
 }

@@ -119,7 +119,7 @@ function paletteOf(values: Float32Array, size: number): { readonly centroids: Fl
   const most = zero ? size - 1 : size;
   const others = zero || zeros === 0 ? distinct : distinct.add(0);
   if (others.size <= most) return { centroids: Float32Array.from(others).sort(), zero };
-  const { centroids } = kmeans(zero ? values.filter((value) => value !== 0) : values, most);
+  const centroids = kmeans(zero ? values.filter((value) => value !== 0) : values, most);
   return { centroids: Float32Array.from(centroids), zero };
 }
 
@@ -139,7 +139,7 @@ const packed =
     const values = toFloat32(await read());
     const order = zero ? [...centroids, 0].sort((a, b) => a - b) : [...centroids];
     const middle = zero ? order.indexOf(0) : -1;
-    const { assignment } = assign(values, Float64Array.from(order));
+    const assignment = assign(values, Float64Array.from(order));
     const [rows = 0, length = 0] = dims;
     const data = new Uint8Array(rows * length);
     for (const { bits, shift, from } of planes)
