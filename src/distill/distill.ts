@@ -11,7 +11,7 @@ import { Model } from "../graph/model.ts";
 import { definePass } from "../passes/index.ts";
 import { described, understood } from "../passes/options.ts";
 import { keptLayers } from "../prune/index.ts";
-import { crossEntropy, lossNames } from "../train/losses/index.ts";
+import { lossNames } from "../train/losses/index.ts";
 import { optimizers, usualRate } from "../train/optimizers.ts";
 import { ownBatch } from "../train/plan.ts";
 import { hasRunningStatistics } from "../train/roles.ts";
@@ -164,23 +164,24 @@ export const distill = definePass({
     const teachers = [named ?? teacher, ...otherTeachers];
     // Of its own texts a student has no labels.
     const labelled = share === undefined && (await hasLabels(options.data));
-    const chosen = given === undefined ? usualLoss(model) : undefined;
+    const usual = given === undefined ? usualLoss(model) : undefined;
     const isSaid = temperature !== undefined || alpha !== undefined;
-    const loss = given ?? (isSaid ? undefined : chosen?.loss);
-    const isUsual = loss === undefined;
+    const loss = given ?? (isSaid ? undefined : usual?.loss);
     const size = options.batch ?? ownBatch(model, usualBatch) ?? usualBatch;
     const batchStatistics =
       options.batchStatistics && size >= fewestForStatistics && hasRunningStatistics(model, infer(model));
-    const optionsOf = ({ learningRate, ...usual }: Settings) => {
-      const minimized = distillation({ teacher: teachers, loss, match, ...(isUsual ? usual : { temperature, alpha }) });
-      return { ...options, learningRate, batchStatistics, loss: minimized };
-    };
+    const optionsOf = ({ learningRate, ...own }: Settings) => ({
+      ...options,
+      learningRate,
+      batchStatistics,
+      loss: distillation({ teacher: teachers, loss, match, ...(loss === undefined ? own : { temperature, alpha }) }),
+    });
     const { optimizer } = options;
     const rate =
       options.learningRate ?? (typeof optimizer === "string" ? optimizers[optimizer].rate : usualRate(optimizer));
     const start: Settings = { learningRate: rate, temperature: temperature ?? 4, alpha: alpha ?? (labelled ? 0.7 : 1) };
-    if (chosen !== undefined) {
-      const why = isSaid ? "as the temperature or alpha is set" : `because ${chosen.why}`;
+    if (usual !== undefined) {
+      const why = isSaid ? "as the temperature or alpha is set" : `because ${usual.why}`;
       const without = !labelled && alpha === undefined ? "; the samples have no labels" : "";
       const text = loss ?? hintonText(start.temperature, start.alpha);
       context.log({ id: "loss", text: `loss: ${text}, ${why} (\`loss\` sets another)${without}` });
@@ -194,21 +195,14 @@ export const distill = definePass({
               start,
               choices: {
                 learningRate: [rate / 3, 3 * rate],
-                temperature: isUsual ? [2, 8] : [],
-                alpha: isUsual && labelled ? [0.3, 0.9] : [],
+                temperature: loss === undefined ? [2, 8] : [],
+                alpha: loss === undefined && labelled ? [0.3, 0.9] : [],
               },
-              ...options,
-              loss:
-                chosen?.loss !== undefined
-                  ? distillation({ teacher: teachers, loss: chosen.loss })
-                  : labelled
-                    ? crossEntropy()
-                    : {
-                        ...distillation({ teacher: teachers, temperature: 1, alpha: 1 }),
-                        name: "divergence from the teacher",
-                      },
-              isUsual,
-              train: (copy, one, run, quiet) => train(copy, { ...optionsOf(one), ...run }, quiet),
+              loss: distillation({
+                teacher: teachers,
+                loss: usual?.loss ?? (labelled ? "cross-entropy" : "hinton(temperature=1)"),
+              }),
+              optionsOf,
             },
             context,
           );

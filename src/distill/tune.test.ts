@@ -9,14 +9,13 @@ import { distill } from "./distill.ts";
 import { search } from "./tune.ts";
 
 describe("a search", () => {
-  const score = async ({ rate, weight }: { readonly rate: number; readonly weight: number }) =>
-    10 * Math.abs(rate - 3) + weight;
+  const start = { learningRate: 2, temperature: 4, alpha: 1 };
+  const score = async ({ learningRate, alpha }: typeof start) => 10 * Math.abs(learningRate - 3) + alpha;
 
   test("tries one setting after the other, each with the best of those before", async () => {
-    const choices = { rate: [1, 3], weight: [0.5, 2] };
-    const { best, tried } = await search({ rate: 2, weight: 1 }, choices, score);
-    expect(best).toEqual({ rate: 3, weight: 0.5 });
-    expect(tried.map(({ settings }) => Object.values(settings))).toEqual([
+    const { best, tried } = await search(start, { learningRate: [1, 3], temperature: [], alpha: [0.5, 2] }, score);
+    expect(best).toEqual({ learningRate: 3, temperature: 4, alpha: 0.5 });
+    expect(tried.map(({ settings }) => [settings.learningRate, settings.alpha])).toEqual([
       [2, 1],
       [1, 1],
       [3, 1],
@@ -26,12 +25,11 @@ describe("a search", () => {
   });
 
   test("keeps what it began with where nothing is better, and prefers any number to none", async () => {
-    expect((await search({ rate: 3, weight: 0 }, { rate: [2], weight: [1] }, score)).best).toEqual({
-      rate: 3,
-      weight: 0,
-    });
-    const broken = async ({ rate }: { readonly rate: number }) => (rate > 1 ? Number.NaN : 7);
-    expect((await search({ rate: 3 }, { rate: [9, 1] }, broken)).best).toEqual({ rate: 1 });
+    const good = { ...start, learningRate: 3, alpha: 0 };
+    expect((await search(good, { learningRate: [2], temperature: [], alpha: [1] }, score)).best).toEqual(good);
+    const broken = async ({ learningRate }: typeof start) => (learningRate > 1 ? Number.NaN : 7);
+    const choices = { learningRate: [9, 1], temperature: [], alpha: [] };
+    expect((await search(good, choices, broken)).best).toEqual({ ...good, learningRate: 1 });
   });
 });
 
@@ -87,16 +85,17 @@ describe("distill with tune", () => {
     expect(own.said[0]).toMatch(/^tuned on 100 held-out samples: learning rate 0\.001: /);
   });
 
-  test("needs samples that can be held out", async () => {
+  test("holds nothing of a stream out: that takes samples of their own", async () => {
     const stream = {
       name: "stream",
       count: undefined,
       batches: (how: { readonly size: number }) => labelled.batches(how),
     };
-    await expect(taught({ tune: true, data: stream })).rejects.toMatchObject({
-      code: "E_DATA",
-      message: /stream: no share/,
-    });
+    const options = { tune: true, data: stream, schedule: "constant" } as const;
+    await expect(taught(options)).rejects.toMatchObject({ code: "E_DATA", message: /stream: no share/ });
+    expect((await taught({ ...options, validation: labelled, learningRate: 3e-4 })).said[0]).toContain(
+      `tuned on ${count} held-out samples`,
+    );
   });
 });
 

@@ -67,7 +67,10 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   const learningRate = options.learningRate ?? usualRate(optimizer);
   const { views = 1 } = augment === undefined ? {} : parseAugmentation(augment);
   const shape = typeof schedule === "function" ? schedule : schedules[schedule]();
-  const { data: samples, validation } = await openData(options, context.seed);
+  const { data: samples, validation } =
+    options.validation === undefined
+      ? { data: await trainPart(options.data), validation: undefined }
+      : await openData(options.data, options.validation, context.seed);
   const data = augment === undefined ? samples : seenAnew(samples, augment, model, context.seed);
   if (data.count === undefined && !(schedule === "constant" && warmup === 0)) {
     const text = `${data.name} does not say how many samples it has: the learning rate stays ${learningRate}, without schedule and warm-up`;
@@ -153,11 +156,13 @@ function seenAnew(data: Dataset, augment: string | Augmentation, model: Model, s
   );
 }
 
-/** What to train on, and what to evaluate by: samples of its own, or a share of the others, drawn by the seed. */
-async function openData(
-  { data, validation }: Pick<TrainOptions, "data" | "validation">,
+/** Samples to train on and samples to evaluate on: the latter as given, or a share of the others, at most `most`, drawn by the seed. */
+export async function openData(
+  data: Dataset | string,
+  validation: Dataset | string | number,
   seed: number,
-): Promise<{ readonly data: Dataset; readonly validation: Dataset | undefined }> {
+  most = Number.POSITIVE_INFINITY,
+): Promise<{ readonly data: Dataset; readonly validation: Dataset }> {
   const all = await trainPart(data);
   if (typeof validation !== "number") return { data: all, validation: await trainPart(validation) };
   if (!isIndexed(all)) {
@@ -165,7 +170,7 @@ async function openData(
       hint: "Give the validation samples as a separate data set.",
     });
   }
-  const kept = Math.round(validation * all.count);
+  const kept = Math.min(Math.round(validation * all.count), most);
   if (kept === 0 || kept === all.count)
     throw new PithError(
       "E_DATA",
