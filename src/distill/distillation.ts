@@ -84,7 +84,7 @@ export function hintonText(temperature: number, alpha: number, label = "label"):
 export function distillation(options: DistillationOptions): Loss {
   const { teacher, loss, match = "block", label = "label" } = options;
   const teachers = typeof teacher === "object" && "length" in teacher ? teacher : [teacher];
-  const table = lossesAgainst({ teachers, match, label, told: new Set() });
+  const table = lossesAgainst({ teachers, match, label });
   const settings = { match, teacher: teachers.map(teacherName).join(", ") };
   if (loss !== undefined) {
     if (options.temperature !== undefined || options.alpha !== undefined)

@@ -262,7 +262,7 @@ describe("every loss finds what it compares", () => {
   test("and says which, with sizes", async () => {
     const { told } = await norms("hidden-mse", transformer(1, 8, 2), transformer(2, 12, 3, 5), texts(4, 5));
     expect(told).toEqual([
-      expect.stringMatching(/^layer0\S* \[4, 5, 8\] ← teacher\.layer1\S* \[4, 5, 12\], projected$/),
+      expect.stringMatching(/^hidden-mse: layer0\S* \[4, 5, 8\] ← teacher\.layer1\S* \[4, 5, 12\], projected$/),
     ]);
   });
 

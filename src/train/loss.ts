@@ -37,7 +37,7 @@ export interface LossScope extends NamedValues {
   parameter(name: string, start: Dense<"float32">): Value;
   /** A number that follows the training: what `factor` makes of the steps done and of all there will be (Infinity of a stream). */
   scheduled(factor: (step: number, total: number) => number): Value;
-  /** Says what was decided; it may be called for each size of a batch. */
+  /** Shows what was decided, when the first graph of a training is built. */
   readonly log: Context["log"];
 }
 

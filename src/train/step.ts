@@ -84,8 +84,12 @@ export async function createStep(
 export async function stepOf(model: Model, example: Batch, options: StepOptions, context: Context): Promise<Step> {
   const { model: working, wanted, ties, groups } = await trainableCopy(model, options, context);
   const kept = { left: options.frozenCache ?? 0, samples: options.samples };
-  const graphs = bySizes((batch) => loadStepGraph(working, batch, wanted, options, kept, context), releaseStepGraph);
+  let { log } = context;
+  const load = (batch: Batch) => loadStepGraph(working, batch, wanted, options, kept, { ...context, log });
+  const graphs = bySizes(load, releaseStepGraph);
   const first = await graphs.of(example);
+  // Graphs for batches of other sizes decide the same.
+  log = () => {};
   for (const [name, node] of first.stopped) {
     const text = `"${name}" is not trained: the loss depends on it only through ${describe(node)}, which passes no gradient on`;
     context.log({ id: "untrained", text, level: "warning" });

@@ -37,8 +37,6 @@ export interface Sources {
   readonly match: Matching;
   /** The column with the labels. */
   readonly label: string;
-  /** Pairs that were shown already. */
-  readonly told: Set<string>;
 }
 
 /** Values that `student` and `teacher` of a loss name; several of one place are parted by ">". */
@@ -99,10 +97,7 @@ export function imitate(
         values.push(write(writing, pairs));
         if (reads === "answers") continue;
         const end = projected ? ", projected" : "";
-        // Once, not for each size of a batch.
-        const names = pairs.map(({ student, teacher }) => `${student.name} ${teacher.name}`).join() + end;
-        if (!sources.told.has(names)) scope.log({ id: "matched", text: `${pairs.map(pairText).join(", ")}${end}` });
-        sources.told.add(names);
+        scope.log({ id: "matched", text: `${name}: ${pairs.map(pairText).join(", ")}${end}` });
       }
       const [first, ...others] = values;
       if (first === undefined) throw new PithError("E_OPTION", "There is no teacher.");
