@@ -31,10 +31,6 @@ export function readingOf({ effective, role }: Layer, inference: Inference): Rea
   }
 }
 
-/** The axes of the weight along which a window slides. */
-const windowAxes = ({ role }: Layer, dims: readonly number[]): readonly number[] =>
-  role.strides === undefined ? [] : dims.flatMap((_, axis) => (axis === role.out || axis === role.in ? [] : axis));
-
 /** A layer as a decomposition sees it. */
 export function problemOf(
   layer: Layer,
@@ -42,14 +38,15 @@ export function problemOf(
   tools: Pick<Problem, "multiple" | "multiply" | "seed" | "inputs">,
 ): Problem {
   const { node, role } = layer;
+  const { axes, strides } = role.window ?? { axes: [], strides: [] };
   const sizes = (dims: readonly unknown[] = [], channels: number) => dims.slice(channels + 1);
   const before = sizes(node.inputs[role.data]?.type?.dims, role.dataAxis);
   const after = sizes(node.outputs[0]?.type?.dims, role.outputAxis);
   return {
     matrices: weightMatrices(role, weight.dims, toFloat64(weight)),
-    kernel: windowAxes(layer, weight.dims).map((axis) => weight.dims[axis] ?? 1),
+    kernel: axes.map((axis) => weight.dims[axis] ?? 1),
     // The strides, where sizes are not known.
-    reduction: (role.strides ?? []).map((stride, axis) => {
+    reduction: strides.map((stride, axis) => {
       const [from, to] = [before[axis], after[axis]];
       return typeof from === "number" && typeof to === "number" && to > 0 ? from / to : stride;
     }),
@@ -60,12 +57,11 @@ export function problemOf(
 
 /** The dimensions of a part's weight, where those of the layer's are given. */
 export function partDims(
-  layer: Layer,
+  { role }: Layer,
   dims: readonly number[],
   { rows, columns, window }: Omit<PartShape, "name">,
 ): readonly number[] {
-  const { role } = layer;
-  const axes = windowAxes(layer, dims);
+  const axes = role.window?.axes ?? [];
   const inputs = columns / product(window.map((axis) => dims[axes[axis] ?? 0] ?? 1));
   return dims.map((size, axis) => {
     const channels = axis === role.out ? rows : axis === role.in ? inputs : undefined;

@@ -71,7 +71,7 @@ function canBeJoined(layer: Layer): boolean {
     isOneBias &&
     effective === weight &&
     role.chain !== undefined &&
-    role.strides === undefined &&
+    role.window === undefined &&
     role.groups === 1 &&
     role.kind === undefined
   );

@@ -110,7 +110,7 @@ interface Branch {
 }
 
 /** Along all axes of the layer's window. */
-const whole = ({ role }: Layer): readonly number[] => (role.strides ?? []).map((_, axis) => axis);
+const whole = ({ role }: Layer): readonly number[] => (role.window?.axes ?? []).map((_, axis) => axis);
 
 const storeScale = (model: Model, layer: Layer, scale: Dense): Value =>
   model.graph.addTensor(scaleName(layer.name), inMemory(scale), buffer);

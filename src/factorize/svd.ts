@@ -135,25 +135,22 @@ function balanced({ left, right, relativeError }: WeightFactors): WeightFactors 
   return { left: scaleColumns(left, roots), right: scaleRows(right, inverse), relativeError };
 }
 
-/** [o, a, b] → [o, b, a]. */
-function swapLast(data: Float64Array, outer: number, a: number, b: number): Float64Array {
+/** Transposes matrices that lie one behind the other: [any, rows, columns] → [any, columns, rows]. */
+function transposeEach(data: Float64Array, rows: number, columns: number): Float64Array {
   const result = new Float64Array(data.length);
-  for (let o = 0; o < outer; o++) {
-    for (let i = 0; i < a; i++) {
-      for (let j = 0; j < b; j++) result[(o * b + j) * a + i] = data[(o * a + i) * b + j] ?? 0;
-    }
-  }
+  const size = rows * columns;
+  for (let at = 0; at < data.length; at += size)
+    result.set(transpose(matrix(rows, columns, data.subarray(at, at + size))).data, at);
   return result;
 }
 
 /** W[o, (i, s, t)] as M[(o, t), (i, s)], with so many t. */
 function unfold({ rows, columns, data }: Matrix, after: number): Matrix {
   const inner = columns / after;
-  return matrix(rows * after, inner, after === 1 ? data : swapLast(data, rows, inner, after));
+  return matrix(rows * after, inner, after === 1 ? data : transposeEach(data, inner, after));
 }
 
 /** [(o, t), r] as a weight [o, (r, t)]. */
 function asWeight({ rows, columns, data }: Matrix, after: number): Matrix {
-  const outputs = rows / after;
-  return matrix(outputs, columns * after, after === 1 ? data : swapLast(data, outputs, after, columns));
+  return matrix(rows / after, columns * after, after === 1 ? data : transposeEach(data, after, columns));
 }

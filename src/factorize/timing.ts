@@ -33,9 +33,9 @@ export function createTimer(source: Model, engine: Engine, signal: AbortSignal):
     speedup(layer, dims, parts) {
       const data = dataDims(layer);
       const { domain, op } = layer.node;
-      const key = JSON.stringify([domain, op, layer.role.strides, layer.role.groups, dims, data, parts]);
+      const key = JSON.stringify([domain, op, layer.role.window, layer.role.groups, dims, data, parts]);
       const chain = parts.map((part): Piece => ({ dims: partDims(layer, dims, part), window: part.window }));
-      const whole = [{ dims, window: dims.map((_, axis) => axis) }];
+      const whole = [{ dims, window: (layer.role.window?.axes ?? []).map((_, axis) => axis) }];
       const found = known.get(key) ?? timed(source, layer, [whole, chain], data, engine, signal);
       known.set(key, found);
       return found;
@@ -95,7 +95,7 @@ function alone(
 }
 
 function dataDims({ node, role }: Layer): readonly number[] {
-  const usual = role.strides === undefined ? usualLength : usualSide;
+  const usual = role.window === undefined ? usualLength : usualSide;
   const dims = node.inputs[role.data]?.type?.dims ?? [1, usual];
   return dims.map((dim, axis) => (typeof dim === "number" ? dim : axis === 0 && dims.length > 1 ? 1 : usual));
 }

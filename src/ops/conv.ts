@@ -92,7 +92,8 @@ export const Conv = defineOp<ConvSettings>({
   parameters: [1, 2],
   weight: (s, site) => {
     const role = convWeight(s, site);
-    return role instanceof Miss ? role : { ...role, biasInput: 2, strides: s.strides, chain: convChain(s) };
+    const window = { axes: range(s.strides.length, 2), strides: s.strides };
+    return role instanceof Miss ? role : { ...role, biasInput: 2, window, chain: convChain(s) };
   },
   axes: convAxes,
   inChannelBlocks: (s, emit, [x, w, bias], block) => {

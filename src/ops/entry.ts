@@ -166,8 +166,8 @@ export interface WeightRole {
   readonly outTaps?: readonly number[];
   /** What tells this weight from the others of the same node, in the layer's name: "recurrence". */
   readonly part?: string;
-  /** By how much the window moves along each of its axes, which are those of the weight that nothing here names; left out without a window. */
-  readonly strides?: readonly number[];
+  /** The axes of the weight that are a window's, and by how much it moves along each; left out without a window. */
+  readonly window?: { readonly axes: readonly number[]; readonly strides: readonly number[] };
   /** The layer as several in a row; left out where its operator cannot be written so. */
   readonly chain?: Chain;
 }
