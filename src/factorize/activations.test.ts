@@ -135,7 +135,7 @@ test("samples are needed, and other chains than `svd` do not weigh inputs", asyn
   await expect(factorize(model, { rank: 2, activations: "whitening" })).rejects.toThrow("whitening needs samples");
   const data = memory("correlated", { input: float32([count, 6, 4, 4], correlated(6, 16)) });
   const { misses } = await factorize(model, { rank: 2, method: "spatial", activations: "whitening", data });
-  expect(misses[0]?.reason).toContain("inputs are weighed by `svd` alone");
+  expect(misses[0]?.reason).toContain("only `svd` weighs inputs");
 });
 
 test("fewer inputs than numbers in each say little of others, which is said", async () => {
@@ -201,7 +201,7 @@ test("a budget that is spread by fewer inputs than a layer has numbers is warned
     return texts;
   };
   expect(await warned(5)).toEqual([
-    'layer "fc": fewer inputs were seen than each has numbers, so the budget takes their ranks for lower than they are. Use more `samples`.',
+    'layer "fc": fewer inputs were seen than each has numbers, so the budget underestimates their ranks. Use more `samples`.',
   ]);
   expect(await warned(12)).toEqual([]);
 });

@@ -1,12 +1,13 @@
 /**
- * What is known of the inputs of layers from samples, as the S by which a decomposition weighs them: what it loses is ‖(W - Ŵ) S‖.
+ * Inputs of layers on samples, as a matrix S that weighs the error of a decomposition: it minimizes ‖(W - Ŵ) S‖.
  *
  *     whitening   S Sᵀ = XᵀX: the squared error of the layer's outputs, exactly (Wang et al. 2024, "SVD-LLM", arXiv 2403.07378)
  *     asvd        S = diag(mean |x|^α), α = 1/2: inputs count by their size alone (Yuan et al. 2023, "ASVD", arXiv 2312.05821)
  *
- * What samples never excite counts a millionth of the mean (a ridge on XᵀX): other inputs may excite it, and ranks that hold the weight exactly still do.
+ * A ridge on XᵀX gives inputs that are 0 on all samples a millionth of the mean weight: they may be other than 0 later, and a rank that holds the
+ * weight exactly still does.
  *
- * Layers are looked at in their order in the model that changes: each sees what those before it have become.
+ * Layers are measured in their order while the model changes: each reads what the factorized layers before it compute.
  */
 
 import type { Layer } from "../analysis/layers.ts";
@@ -18,7 +19,7 @@ import type { Context } from "../passes/index.ts";
 import type { FactorizeOptions } from "./options.ts";
 
 interface Weighing {
-  /** Of what ‖(W - Ŵ) S‖ / ‖W S‖ is the relative error. */
+  /** What ‖(W - Ŵ) S‖ / ‖W S‖ is the relative error of, for messages. */
   readonly errorOf: string;
   weigh(calibration: Calibration, readers: readonly Layer[], multiply: Multiply): Promise<Weights | Miss>;
 }
@@ -52,7 +53,7 @@ const table = {
       if (least instanceof Miss) return least;
       const roots = means.map((group) => diagonal(group.map((mean) => Math.sqrt(mean + least))));
       requireNumbers(readers, roots);
-      // One input says how large each of its numbers is.
+      // A single input has a magnitude for each of its numbers, so there are always enough.
       return { roots, rows: Number.POSITIVE_INFINITY };
     },
   },
@@ -62,7 +63,7 @@ export type Activations = keyof typeof table;
 export const activations = Object.keys(table) as readonly Activations[];
 export const weighings: Readonly<Record<Activations, Weighing>> = table;
 
-/** What layers' inputs are weighed by; undefined of all, where they are not. Layers are asked for in their order, with those that share the weight. */
+/** The weights of layers' inputs; undefined if inputs are not weighed. Layers must be asked for in their order, each with those that share its weight. */
 export interface Inputs {
   of(readers: readonly Layer[]): Promise<Weights | Miss | undefined>;
   release(): Promise<void>;
@@ -85,7 +86,7 @@ export async function inputsOf(
 
 const sum = (values: Float64Array): number => values.reduce((all, value) => all + value, 0);
 
-/** What each input counts at least: a millionth of their mean. */
+/** The ridge: a millionth of the mean over all inputs. */
 function leastOf(sizes: readonly Float64Array[]): number | Miss {
   const [{ length } = []] = sizes;
   const least = (1e-6 * sum(Float64Array.from(sizes, sum))) / (length * sizes.length);
@@ -113,7 +114,7 @@ function diagonal(values: Float64Array): Matrix {
   return result;
 }
 
-/** Of each group the mean magnitude of each column. */
+/** The mean magnitude of each column, for each group. */
 const meanMagnitudes: Statistic<readonly Float64Array[]> = {
   begin() {
     let rows = 0;

@@ -1,4 +1,4 @@
-/** From a layer to its numbers, and from the parts of a decomposition to layers in its place. */
+/** Reads a layer as matrices, and writes the parts of a decomposition as layers in its place. */
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { transpositionOf } from "../analysis/stored-root.ts";
@@ -15,7 +15,7 @@ import { type Part, type PartShape, type Problem, product } from "./decompositio
 
 /** How a layer reads its weight. */
 export interface Reading {
-  /** What it reads, before transpositions: readers of one such value share factors. */
+  /** The value before transpositions: layers that read the same one share factors. */
   readonly source: Value;
   readonly isTransposed: boolean;
   /** The axis of the output channels in the source. */
@@ -45,7 +45,7 @@ export function problemOf(
   return {
     matrices: weightMatrices(role, weight.dims, toFloat64(weight)),
     kernel: axes.map((axis) => weight.dims[axis] ?? 1),
-    // The strides, where sizes are not known.
+    // The strides if sizes are not known.
     reduction: strides.map((stride, axis) => {
       const [from, to] = [before[axis], after[axis]];
       return typeof from === "number" && typeof to === "number" && to > 0 ? from / to : stride;
@@ -55,7 +55,7 @@ export function problemOf(
   };
 }
 
-/** The dimensions of a part's weight, where those of the layer's are given. */
+/** The dimensions of a part's weight; `dims` are those of the layer's. */
 export function partDims(
   { role }: Layer,
   dims: readonly number[],
@@ -70,13 +70,13 @@ export function partDims(
   });
 }
 
-/** The type that a layer computes in: that of its factors. */
+/** The type of a layer's factors: the one that it computes in. */
 export function factorType({ effective }: Layer): FloatType {
   const type = effective.type?.type;
   return type !== undefined && isFloat(type) ? type : "float32";
 }
 
-/** Stores what a decomposition made of a layer's weight, under the layer's name and the parts'. */
+/** Stores the parts of a layer's weight, under the name of the layer and their own. */
 export function storeParts(
   model: Model,
   layer: Layer,
@@ -96,8 +96,8 @@ export function storeParts(
 }
 
 /**
- * Puts layers, as the operator's entry writes them, in the place of one.
- * @param from how the layer that the parts were made for reads the weight: (U V)ᵀ = Vᵀ Uᵀ where this one reads it otherwise.
+ * Replaces a layer by a chain of layers, which the operator's entry writes.
+ * @param from how the layer that the parts were computed for reads the weight: if this one reads its transpose, (U V)ᵀ = Vᵀ Uᵀ.
  */
 export function replaceByChain(
   model: Model,

@@ -1,8 +1,8 @@
-/** What a decomposition is: a weight in, the weights of a chain of layers out, and what each choice of ranks costs and loses. */
+/** A decomposition turns a weight into the weights of a chain of layers, and says what each choice of ranks costs and loses. */
 import type { Miss } from "../errors.ts";
 import { frobenius, type Matrix, type Multiply } from "../math/index.ts";
 
-/** A layer as numbers. */
+/** A layer as a decomposition sees it. */
 export interface Problem {
   /** Outputs × (inputs · taps), a matrix for each group. */
   readonly matrices: readonly Matrix[];
@@ -12,10 +12,10 @@ export interface Problem {
   readonly reduction: readonly number[];
   /** The weight is an embedding table: the first layer of the chain looks rows up, without multiply-accumulates. */
   readonly lookup: boolean;
-  /** Ranks that are looked for are multiples of this, or the whole. */
+  /** Ranks are chosen among multiples of this, and the full rank. */
   readonly multiple: number;
   /**
-   * What each group's inputs are weighed by, S (inputs · taps × any), where samples were looked at: what counts is ‖(W - Ŵ) S‖ instead of ‖W - Ŵ‖.
+   * The S (inputs · taps × any) that weighs each group's inputs, if they were measured on samples: the error is ‖(W - Ŵ) S‖ instead of ‖W - Ŵ‖.
    */
   readonly inputs?: readonly Matrix[] | undefined;
   readonly multiply: Multiply;
@@ -45,13 +45,13 @@ export interface Cost {
 export interface Step extends Cost {
   readonly ranks: readonly number[];
   readonly parts: readonly PartShape[];
-  /** The share of the squared norm that it loses, or at most; known where singular values were computed. */
+  /** The share of the squared norm that it loses, or an upper bound; left out if singular values were not computed. */
   readonly lost?: number;
 }
 
-/** What the singular values of a layer's weight tell. */
+/** The choices of ranks, by the singular values of a layer's weight. */
 export interface Spectrum {
-  /** From the least to the largest, each of which costs more and loses no more. */
+  /** By rising cost, and loss that does not rise. */
   readonly steps: readonly Step[];
   /** The step of the ranks above the noise (EVBMF). */
   aboveNoise(): Step | Miss;
@@ -59,9 +59,9 @@ export interface Spectrum {
 
 export interface Decomposition {
   readonly summary: string;
-  /** Why it makes nothing of such a layer, if so. */
+  /** Why it cannot decompose such a layer, if so. */
   refuses(problem: Problem): Miss | undefined;
-  /** The step of a rank that a user gives, or of the full rank where that is lower. */
+  /** The step of the given rank, or of the full rank if that is lower. */
   at(problem: Problem, rank: number): Step;
   /** The steps of a spectrum without their losses, where they do not depend on the singular values. */
   steps?(problem: Problem): readonly Step[];
@@ -98,13 +98,13 @@ export function wholeCost(problem: Problem): Cost {
   return chainCost(problem, [{ rows, columns, window: problem.kernel.map((_, axis) => axis) }]);
 }
 
-/** Ranks up to `full` among which is looked for: multiples, and the whole. */
+/** The ranks to choose from: multiples up to `full`, and `full`. */
 export function ranksUpTo(full: number, multiple: number): readonly number[] {
   const found = Array.from({ length: Math.floor(full / multiple) }, (_, index) => (index + 1) * multiple);
   return found.at(-1) === full ? found : [...found, full];
 }
 
-/** What counts of a weight: W, or W S where its inputs are weighed. */
+/** W, or W S if its inputs are weighed. */
 export async function weighed(weight: Matrix, group: number, { inputs, multiply }: Problem): Promise<Matrix> {
   const by = inputs?.[group];
   return by === undefined ? weight : multiply(weight, by);

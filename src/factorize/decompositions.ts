@@ -15,7 +15,7 @@ export type Method = keyof typeof table;
 export const methods = Object.keys(table) as readonly Method[];
 export const decompositions: Readonly<Record<Method, Decomposition>> = table;
 
-/** The methods that make something of a layer, of one or of all; the first reason where none does. */
+/** The methods, all or the given one, that can decompose a layer; the first refusal if none can. */
 export function methodsFor(problem: Problem, method: Method | "auto"): readonly Method[] | Miss {
   const [{ columns } = { columns: 0 }, ...others] = problem.matrices;
   if (others.length > 0 && columns === product(problem.kernel))
@@ -26,7 +26,7 @@ export function methodsFor(problem: Problem, method: Method | "auto"): readonly 
     const own =
       decompositions[id].refuses(problem) ??
       (problem.inputs !== undefined && id !== "svd"
-        ? new Miss("inputs are weighed by `svd` alone, whose first layer reads whole windows")
+        ? new Miss("only `svd` weighs inputs: its first layer reads whole windows")
         : undefined);
     if (own === undefined) found.push(id);
     else refused ??= own;

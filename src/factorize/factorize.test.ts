@@ -10,6 +10,7 @@ import { parseModel } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
+import { factorize as factorizeTimed } from "./factorize.ts";
 
 const engine = createEngine();
 
@@ -188,4 +189,9 @@ graph (x: float16[3, 32]) -> (y) {
   const apart = Math.hypot(...after.map((value, at) => value - (before[at] ?? 0))) / Math.hypot(...before);
   expect(apart).toBeGreaterThan(0);
   expect(apart).toBeLessThan(1.5 * error);
+});
+
+it("advises a higher value of the rule that was given, or of the energy that is kept without any", () => {
+  expect(factorizeTimed.gentler?.({ budget: 0.5, method: "svd" })).toBe("Use a higher `budget`");
+  expect(factorizeTimed.gentler?.({ layers: "fc1" })).toBe("Use a higher `energy`");
 });

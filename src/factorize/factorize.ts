@@ -34,7 +34,7 @@ import { wholeCost } from "./decomposition.ts";
 import { decompositions, methodsFor } from "./decompositions.ts";
 import { fourBitError, fourBitSize } from "./four-bits.ts";
 import { joinLayers, selectingJoined } from "./joint.ts";
-import { type FactorizeOptions, factorizeOptions, hasRule, type Options } from "./options.ts";
+import { type FactorizeOptions, factorizeOptions, hasRule, type Options, rules } from "./options.ts";
 import { type Choice, choicesFor } from "./ranks.ts";
 import { createTimer } from "./timing.ts";
 
@@ -42,8 +42,8 @@ import { createTimer } from "./timing.ts";
  * Replaces layers by chains of thinner ones, in place.
  *
  * Works on every layer whose weight is a stored matrix (Gemm, MatMul, Einsum), a kernel (Conv) or a table (Gather), also behind a mask, whose zeros
- * go into the product, and behind a transposition. Changes come with the largest relative error first. What would not get smaller, and what is none of
- * these, comes back as a Miss.
+ * go into the product, and behind a transposition. Changes come with the largest relative error first. Layers that would not get
+ * smaller, and layers of other kinds, come back as a Miss.
  * @throws PithError E_OPTION where more than one of rank, energy, ratio and budget is given, E_NAME for layers that do not exist.
  * @example
  * const { misses } = await factorize(net, { layers: "fc1", rank: 32 });
@@ -61,7 +61,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
           : "the inputs of layers are measured on samples",
   },
   makesSmaller: "file",
-  gentler: () => "Use a higher `rank`, `ratio`, `energy` or `budget`",
+  gentler: (given) => `Use a higher \`${rules.find((rule) => given[rule] !== undefined) ?? "energy"}\``,
   command: {
     suffix: () => ".factorized",
     examples: [
@@ -101,7 +101,7 @@ async function factorizeModel(model: Model, options: Options, context: Context):
   const others = options.layers === undefined ? noLayers(model, inference, all) : [];
   const { candidates, misses } = candidatesAmong(chosen, inference);
   const products = engineMultiply(context.engine);
-  // Singular values of thousands of rows take minutes, and many products.
+  // Singular values of thousands of rows take minutes: a stop is obeyed between their products.
   const multiply: Multiply = (a, b) => {
     stopIfAsked(context.signal);
     return products.multiply(a, b);
@@ -152,7 +152,7 @@ async function factorizeLayers(run: Run, all: readonly Layer[], candidates: read
 
 interface Factors {
   readonly parts: readonly ChainPart[];
-  /** How the layer that they were made for reads its weight. */
+  /** How the layer that they were computed for reads its weight. */
   readonly reading: Reading;
   readonly what: string;
   readonly relativeError: number;
@@ -161,7 +161,7 @@ interface Factors {
 /** Without a rule: 95 % of the energy. */
 const usualEnergy = 0.95;
 
-/** A chain that is so much slower is slower beyond what times vary by. */
+/** Chains below this speed are slower by more than times vary. */
 const slower = 0.97;
 
 async function factorsOf(

@@ -1,13 +1,13 @@
-/** What 4 bits would lose of a weight: blocks of 32 along the inputs, each with a float32 scale, codes rounded to the nearest. */
+/** The error of a weight in 4 bits: blocks of 32 along the inputs, each with a float32 scale, codes rounded to the nearest. */
 import { blockScale, frobenius, type Matrix, matrix, subtract } from "../math/index.ts";
 import { type Problem, weighed } from "./decomposition.ts";
 
 const size = 32;
 
-/** Of each number, with its share of the scale. */
+/** Bits of each number, with its share of the scale. */
 export const fourBitSize = 4 + 32 / size;
 
-/** ‖W - Ŵ‖ / ‖W‖ over all groups, of what counts of them. */
+/** ‖W - Ŵ‖ / ‖W‖ over all groups, with inputs weighed if they are known. */
 export async function fourBitError(problem: Problem): Promise<number> {
   let [signal, noise] = [0, 0];
   for (const [group, weight] of problem.matrices.entries()) {

@@ -1,6 +1,6 @@
 /**
- * Layers that read one value, such as queries, keys and values, as one layer: of their stacked weights a factorization makes one first factor, which
- * is stored and multiplied with once. Rank r costs r · (inputs + Σ outputs) instead of Σ r · (inputs + outputs).
+ * Joins layers that read one value, such as queries, keys and values, to one layer. A factorization of their stacked weights has one first factor,
+ * which is stored and multiplied once. Rank r costs r · (inputs + Σ outputs) instead of Σ r · (inputs + outputs).
  *
  *     q = MatMul (x, Wq);  k = MatMul (x, Wk);  v = MatMul (x, Wv)
  *  →  q, k, v = Split (MatMul (x, [Wq Wk Wv]))
@@ -24,14 +24,14 @@ import { groupBy } from "../tensor/group-by.ts";
 import { factorType } from "./chain.ts";
 import type { Options } from "./options.ts";
 
-/** The layers that were joined, by the name of what they became. */
+/** The names of joined layers, by the name of the layer that replaces them. */
 export type Joined = ReadonlyMap<string, readonly string[]>;
 
-/** The first operator set in which sizes of parts are an input. */
+/** Since this operator set the sizes of parts are an input. */
 const leastOpset = 13;
 
 /**
- * Joins the selected layers that can be, in place.
+ * Joins those of the selected layers that can be joined, in place.
  * @param excluded Names of layers that stay as they are.
  */
 export async function joinLayers(
@@ -77,7 +77,7 @@ function canBeJoined(layer: Layer): boolean {
   );
 }
 
-/** Equal for layers that do the same with one value by other weights. */
+/** Equal for layers that differ in their weights alone. */
 function alike({ node, role, effective }: Layer): string {
   const attributes = [...node.attributes].map(([name, attribute]) => [name, attribute.kind, String(attribute.value)]);
   const { type } = effective;
@@ -149,7 +149,7 @@ function nameOf(names: readonly string[]): string {
   return (names[0] ?? "").slice(0, common + 1) + names.map((name) => name.slice(common + 1)).join("-");
 }
 
-/** Options by which the same layers are selected after they were joined. An override of one member applies to the joined layer. */
+/** Options that select the same layers after some were joined. An override of one member applies to the joined layer. */
 export function selectingJoined<O extends Options>(options: O, before: readonly Layer[], joined: Joined): O {
   if (joined.size === 0) return options;
   const groupOf = new Map([...joined].flatMap(([name, group]) => group.map((one) => [one, name] as const)));

@@ -141,7 +141,7 @@ test("a file whose second matrix has a window is refused", async () => {
 test("a rank that is none is a miss", async () => {
   const { changes, misses } = await lora(net(), { rank: 5, layers: "fc" });
   expect(changes).toEqual([]);
-  expect(misses[0]?.reason).toBe("rank 5 is no lower than that of its 5 × 32");
+  expect(misses[0]?.reason).toBe("rank 5 is not below the full rank of its 5 × 32 weight");
 });
 
 test("adapters of another network, and none at all, are refused", async () => {

@@ -4,8 +4,8 @@
  *     y = Gemm "fc1" (x, fc1.weight, fc1.bias)
  *  →  y = Gemm "fc1" (x, fc1.weight, fc1.bias) + (α / r) · up (down (x))
  *
- * `down` begins as He et al. draw it, `up` as zeros, so that the model begins as it was. A weight and its adapter become one again by
- * W + (α / r) · up · down.
+ * `down` starts with Kaiming's random numbers (He et al. 2015), `up` with zeros, so that the model computes the same at first. Merging adds
+ * (α / r) · up · down to the weight.
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
@@ -46,11 +46,11 @@ const loraOptions = v.pipe(
     rank: described(v.optional(countOption, 8), "rank of the adapters"),
     alpha: described(
       v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0"))),
-      "adapters count alpha / rank (default: the rank, so that they count once)",
+      "multiply adapters by alpha / rank (default: the rank)",
     ),
     from: described(
       v.optional(v.union([v.string(), v.instance(Model)], "takes the path of saved adapters, or a model")),
-      "insert these adapters, as `save` has written them",
+      "insert these adapters, which `save` has written",
       { value: "adapters.onnx" },
     ),
     merge: described(v.optional(v.boolean(), false), "add the adapters of the model to its weights"),
@@ -97,19 +97,19 @@ export const lora = definePass({
 });
 
 const scaleName = (layer: string): string => `${layer}.lora.scale`;
-/** The layer of which a value is the scale of the adapter. */
+/** The layer whose adapter has a scale of this name. */
 const layerOf = (name: string): string | undefined =>
   name.endsWith(scaleName("")) ? name.slice(0, -scaleName("").length) : undefined;
 const partOf = (layer: string, part: "down" | "up"): string => `${layer}.lora.${part}`;
 const weightName = (layer: string, part: "down" | "up"): string => `${partOf(layer, part)}.weight`;
 
-/** Two layers in a row and their factor, as values that the model stores. */
+/** The two layers of an adapter and its factor, as stored values. */
 interface Branch {
   readonly parts: readonly ChainPart[];
   readonly scale: Value;
 }
 
-/** Along all axes of the layer's window. */
+/** All axes of the layer's window. */
 const whole = ({ role }: Layer): readonly number[] => (role.window?.axes ?? []).map((_, axis) => axis);
 
 const storeScale = (model: Model, layer: Layer, scale: Dense): Value =>
@@ -131,7 +131,7 @@ async function insertNew(
     const { groups, outputs, inputs, taps } = weightShape(layer.role, dims);
     const features = inputs * taps;
     if (rank >= Math.min(outputs, features))
-      return new Miss(`rank ${rank} is no lower than that of its ${outputs} × ${features}`, layer.name);
+      return new Miss(`rank ${rank} is not below the full rank of its ${outputs} × ${features} weight`, layer.name);
     const draw = random(seed, "lora", layer.name);
     // As PyTorch draws the weight of a linear layer: Kaiming's uniform distribution with a slope of √5.
     const bound = 1 / Math.sqrt(features);
@@ -203,9 +203,9 @@ async function insert(
     if (branch instanceof Miss) misses.push(branch);
     if (branch instanceof Miss || output === undefined) continue;
     const emit = emitInto(model, { before: following.get(node), by: "lora" });
-    // What else the layer reads, a bias, it adds itself.
+    // The layer adds its bias itself.
     const inputs = node.inputs.map((input, at) => (at === role.input || at === role.data ? input : undefined));
-    // A node without one goes by the name of its output, which the sum takes.
+    // A node without a name is called after its output, whose name the sum takes over.
     node.name = nodeName(node);
     const written = role.chain?.(emit, inputs, branch.parts);
     const scaled = emit.named(`${name}.lora.output`).Mul([written, branch.scale]);

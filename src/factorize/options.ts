@@ -1,4 +1,4 @@
-/** What `factorize` may be told. */
+/** The options of `factorize`. */
 import * as v from "valibot";
 import { datasetOption } from "../data/option.ts";
 import type { Dataset } from "../data/types.ts";
@@ -8,28 +8,28 @@ import { decompositions, type Method, methods } from "./decompositions.ts";
 import type { RankRule } from "./ranks.ts";
 
 /**
- * One of `rank`, `energy`, `ratio` and `budget`; where none is given, 95 % of the energy of each layer that becomes smaller by it, and no slower.
+ * At most one of `rank`, `energy`, `ratio` and `budget`. Without any, each layer keeps 95 % of its energy if that makes it smaller and no slower.
  */
 export interface FactorizeOptions extends RankRule {
   /** Leave this share of the weights, or multiply-accumulates, of the whole model: 0.5. */
   readonly budget?: number | undefined;
   /** What `ratio` and `budget` are a share of, and methods are compared at ("weights"). */
   readonly cost?: "weights" | "macs" | undefined;
-  /** By what a budget is spread: by what a layer loses of its singular values, or of the outputs of the model on samples ("spectrum"). */
+  /** What a budget is spread by: the squared singular values that layers lose, or the error that this makes in the model's outputs ("spectrum"). */
   readonly allocation?: "spectrum" | "sensitivity" | undefined;
-  /** Which chain a layer becomes; of several the one that loses least at equal cost ("auto"). */
+  /** Which chain replaces a layer; "auto" (the default) takes the one that loses least at equal cost. */
   readonly method?: Method | "auto" | undefined;
-  /** Look at samples, and lose least of a layer's outputs instead of its weights. */
+  /** Minimize the error of layers' outputs on samples instead of that of their weights. */
   readonly activations?: Activations | undefined;
   /** Layers that read one value, such as queries, keys and values, share the first factor (false). */
   readonly joint?: boolean | undefined;
-  /** Ranks that are looked for are multiples of this (1). */
+  /** Ranks are chosen among multiples of this (1). */
   readonly multiple?: number | undefined;
-  /** Time each layer beside what it becomes (true). */
+  /** Time each layer and the chain that would replace it (true). */
   readonly timing?: boolean | undefined;
-  /** Samples that sensitivity is measured on, and inputs of layers, or their path, of which the train part is taken. */
+  /** Samples to measure sensitivity and the inputs of layers on, or the path of a data set, whose training part is taken. */
   readonly data?: Dataset | string | undefined;
-  /** So many of them (64). */
+  /** How many of them (64). */
   readonly samples?: number | undefined;
   /** For single layers a rank, energy or ratio, and a method: { "fc1": { rank: 8 }, "encoder*": { energy: 0.99 } }. */
   readonly overrides?: Record<string, RankRule & { readonly method?: Method | "auto" | undefined }> | undefined;
@@ -43,7 +43,7 @@ const fraction = v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.maxValue(
 const rank = v.optional(v.union([countOption, v.picklist(["evbmf"])], 'is a whole number from 1, or "evbmf"'));
 const method = v.picklist(["auto", ...methods]);
 
-const rules = ["rank", "energy", "ratio", "budget"] as const;
+export const rules = ["rank", "energy", "ratio", "budget"] as const;
 type Rules = { readonly [K in (typeof rules)[number]]?: unknown };
 
 export const hasRule = (given: Rules): boolean => rules.some((rule) => given[rule] !== undefined);
@@ -55,7 +55,7 @@ export const factorizeOptions = v.pipe(
     ratio: described(v.optional(fraction), "keep this share of the weights of each layer, for instance 0.5"),
     budget: described(v.optional(fraction), "keep this share of the weights of the model, spread over its layers"),
     cost: described(v.optional(v.picklist(["weights", "macs"]), "weights"), "what a ratio or budget is a share of"),
-    method: described(v.optional(method, "auto"), "which layers one becomes", {
+    method: described(v.optional(method, "auto"), "which layers replace one", {
       meanings: {
         title: "Methods",
         rows: [
@@ -66,15 +66,15 @@ export const factorizeOptions = v.pipe(
     }),
     allocation: described(
       v.optional(v.picklist(["spectrum", "sensitivity"]), "spectrum"),
-      "what spreads a budget over layers",
+      "what a budget is spread by",
     ),
-    activations: described(v.optional(v.picklist(activations)), "lose least of the outputs of layers on samples"),
+    activations: described(v.optional(v.picklist(activations)), "minimize the error of layers' outputs on samples"),
     joint: described(
       v.optional(v.boolean(), false),
       "layers that read one value, such as queries, keys and values, share the first factor",
     ),
     multiple: described(v.optional(countOption, 1), "ranks are multiples of this"),
-    timing: described(v.optional(v.boolean(), true), "time each layer beside what it becomes", {
+    timing: described(v.optional(v.boolean(), true), "time each layer and its replacement", {
       negated: "do not time layers",
     }),
     ...selectionOptions("factorize"),
@@ -84,10 +84,7 @@ export const factorizeOptions = v.pipe(
       ratio: v.optional(fraction),
       method: v.optional(method),
     }),
-    data: described(
-      v.optional(datasetOption),
-      "samples that the sensitivity of layers, and their inputs, are measured on",
-    ),
+    data: described(v.optional(datasetOption), "samples to measure the sensitivity and the inputs of layers on"),
     samples: described(v.optional(countOption, 64), "number of samples to measure on"),
   }),
   v.check(

@@ -1,4 +1,4 @@
-/** Rank rules: which of a decomposition's steps is taken, and which decomposition, where several could be. */
+/** Rank rules choose one of a decomposition's steps, and the decomposition if several are possible. */
 import { Miss } from "../errors.ts";
 import { type Cost, type Decomposition, type Problem, type Step, wholeCost } from "./decomposition.ts";
 import { decompositions, type Method } from "./decompositions.ts";
@@ -18,8 +18,8 @@ export interface Choice {
 }
 
 /**
- * What a rule takes of each method, the best first: at a share of the weights (or multiply-accumulates) the one that loses least, at a share of
- * the energy or above the noise the one that costs least, at a rank the first. A Miss where none would be smaller.
+ * The step that a rule chooses of each method, the best first: for a share of the weights (or multiply-accumulates) the one that loses least, for
+ * a share of the energy or ranks above the noise the one that costs least, for a rank the first method. A Miss if none would be smaller.
  */
 export async function choicesFor(
   rule: RankRule,
@@ -40,7 +40,7 @@ export async function choicesFor(
   return taken.toSorted((a, b) => (a.step[by] ?? 0) - (b.step[by] ?? 0));
 }
 
-/** @param alone no other method is compared with it, so that at a ratio losses make no difference. */
+/** @param alone no other method is compared with this one, so a ratio needs no losses. */
 async function stepFor(
   { rank, energy, ratio = 1 }: RankRule,
   decomposition: Decomposition,
@@ -65,7 +65,7 @@ async function stepFor(
     return fits === undefined ? new Miss("no rank fits the ratio") : saving(fits);
   }
   const { steps, aboveNoise } = await decomposition.spectrum(problem);
-  // Of the whole 1e-12 is rounding, and never asks for one more.
+  // 1e-12 of the whole is rounding and never asks for one more.
   const found =
     energy === undefined ? aboveNoise() : (steps.find(({ lost = 0 }) => lost <= 1 - energy + 1e-12) ?? steps.at(-1));
   if (found === undefined) return new Miss("no rank makes it smaller");

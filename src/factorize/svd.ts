@@ -8,7 +8,7 @@
  *     input-channels   none in the first: 1 × 1 to r channels, then k × k
  *     spatial          the first axis, then the others: k × 1, then 1 × k (Jaderberg et al. 2014)
  *
- * Each group of a convolution is decomposed by itself, to one rank. Splitting √S evenly keeps both factors of one size, which fine-tuning likes.
+ * Each group of a convolution is decomposed by itself, to one rank. Splitting √S evenly gives both factors the same norm, which helps fine-tuning.
  *
  * Where the inputs are weighed, `svd` truncates W S instead and keeps its left vectors U: Ŵ = U Uᵀ W (`math/whiten.ts`).
  */
@@ -45,7 +45,7 @@ function bySvd(
   axesOfFirst: (kernel: readonly number[]) => number,
   refuses: (kernel: readonly number[]) => Miss | undefined = () => undefined,
 ): Decomposition {
-  /** The unfolded matrix: so many rows and columns, and places of the window in its rows. */
+  /** The size of the unfolded matrix; `after`: how many taps of the window its rows hold. */
   const sizes = ({ matrices, kernel }: Problem) => {
     const after = product(kernel.slice(axesOfFirst(kernel)));
     const [{ rows, columns } = { rows: 0, columns: 0 }] = matrices;
@@ -125,7 +125,7 @@ export const spatial = bySvd(
     kernel.filter((size) => size > 1).length < 2 ? new Miss("its kernel does not extend along two axes") : undefined,
 );
 
-/** Column k of the left factor gets the norm of row k of the right one. */
+/** Scales column k of the left factor and row k of the right one to the same norm. */
 function balanced({ left, right, relativeError }: WeightFactors): WeightFactors {
   const roots = Float64Array.from({ length: right.rows }, (_, row) => {
     const own = right.data.subarray(row * right.columns, (row + 1) * right.columns);
@@ -135,7 +135,7 @@ function balanced({ left, right, relativeError }: WeightFactors): WeightFactors 
   return { left: scaleColumns(left, roots), right: scaleRows(right, inverse), relativeError };
 }
 
-/** Transposes matrices that lie one behind the other: [any, rows, columns] → [any, columns, rows]. */
+/** Transposes consecutive matrices: [any, rows, columns] → [any, columns, rows]. */
 function transposeEach(data: Float64Array, rows: number, columns: number): Float64Array {
   const result = new Float64Array(data.length);
   const size = rows * columns;
@@ -144,7 +144,7 @@ function transposeEach(data: Float64Array, rows: number, columns: number): Float
   return result;
 }
 
-/** W[o, (i, s, t)] as M[(o, t), (i, s)], with so many t. */
+/** W[o, (i, s, t)] as M[(o, t), (i, s)], where `after` counts t. */
 function unfold({ rows, columns, data }: Matrix, after: number): Matrix {
   const inner = columns / after;
   return matrix(rows * after, inner, after === 1 ? data : transposeEach(data, inner, after));

@@ -1,4 +1,4 @@
-/** How fast a chain is beside the layer that it replaces: both alone, on one sample, in rounds. */
+/** Times a chain and the layer that it replaces: both alone, on one sample, in rounds. */
 import type { Layer } from "../analysis/layers.ts";
 import type { Engine } from "../engine/index.ts";
 import { refusalIn } from "../errors.ts";
@@ -13,12 +13,12 @@ import type { PartShape } from "./decomposition.ts";
 /** Rounds of at least 10 ms each for both. */
 const rounds = 5;
 
-/** Places along an axis of a window, and tokens, where nothing says how many. */
+/** Unknown sizes: along an axis of a window, and of others such as tokens. */
 const [usualSide, usualLength] = [56, 128];
 
 /** Layers of one shape are timed once. */
 export interface Timer {
-  /** How many times as fast as the layer the chain is; undefined where they do not run alone. */
+  /** The time of the layer divided by that of the chain; undefined if they do not run alone. */
   speedup(layer: Layer, dims: readonly number[], parts: readonly PartShape[]): Promise<number | undefined>;
 }
 
@@ -64,7 +64,7 @@ async function timed(
   }
 }
 
-/** A model of a layer, or of what it becomes: zeros for its weights, which take as long as other numbers. */
+/** A model of a layer or its chain. Its weights are zeros, which take as long as other numbers. */
 function alone(
   source: Model,
   layer: Layer,

@@ -1,8 +1,8 @@
 /**
  * Three layers by Tucker-2 (Kim et al. 2016): a matrix (1 × 1) to fewer inputs, the kernel, a matrix (1 × 1) to the outputs. Each group by itself.
  *
- * What ranks lose is read off the whole core (HOSVD, De Lathauwer et al. 2000): Σ C[a, b, k]² beyond them. Of both ranks the one goes down next
- * that loses less for each weight saved. The factors are then improved for their ranks (HOOI), and lose a little less than that.
+ * Ranks lose the Σ C[a, b, k]² of the whole core (HOSVD, De Lathauwer et al. 2000) that lies beyond them. From the full ranks down, the one is
+ * lowered next that loses less for each weight saved. The factors are then improved for their ranks (HOOI), and lose a little less than that.
  */
 import { Miss } from "../errors.ts";
 import {
@@ -92,11 +92,11 @@ interface Core {
   /** Singular values of both unfoldings. */
   readonly byOutput: Float64Array;
   readonly byInput: Float64Array;
-  /** The share of the squared norm that so many outputs and inputs of the core hold. */
+  /** The share of the squared norm that the first outputs and inputs of the core hold. */
   held(out: number, input: number): number;
 }
 
-/** The weight in the singular vectors of its two unfoldings. */
+/** The weight in the bases of singular vectors of its two unfoldings. */
 async function wholeCore(weight: Matrix, inputs: number, multiply: Multiply): Promise<Core> {
   const [byOutput, byInput] = [await svd(weight, multiply), await svd(swapChannels(weight, inputs), multiply)];
   const [outputs, taps] = [byOutput.s.length, weight.columns / inputs];
@@ -118,7 +118,7 @@ async function wholeCore(weight: Matrix, inputs: number, multiply: Multiply): Pr
   return { byOutput: byOutput.s, byInput: byInput.s, held };
 }
 
-/** From the least rank on both sides to the whole. */
+/** The steps from the least ranks to the full ones. */
 function path(
   step: (out: number, input: number) => Lossy,
   outs: readonly number[],

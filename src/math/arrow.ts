@@ -9,7 +9,7 @@
 import { type Matrix, matrix } from "./matrix.ts";
 
 export interface ArrowSvd {
-  /** In no order. */
+  /** Unsorted. */
   readonly values: Float64Array;
   /** Singular vectors in rows. */
   readonly left: Matrix | undefined;
@@ -26,7 +26,7 @@ interface Rotation {
 
 /**
  * @param d the diagonal; its first entry is 0, and none is negative. It and `z` are overwritten.
- * @param size the size of the entries that both were computed from.
+ * @param size the magnitude of the entries that both were computed from.
  */
 export function arrowSvd(d: Float64Array, z: Float64Array, size: number, withLeft: boolean): ArrowSvd {
   const count = d.length;
@@ -63,11 +63,11 @@ interface Deflation {
   readonly kept: readonly number[];
   /** Coordinates whose singular value is the pole itself. */
   readonly deflated: readonly number[];
-  /** From the old coordinates to those in which this is so; in this order. */
+  /** They transform the given coordinates into these, in this order. */
   readonly rotations: Rotation[];
 }
 
-/** Of an arrow of zeros, whose squares must not underflow; entries near 1 are assumed. */
+/** The tolerance of an arrow of zeros: its square must not underflow. Entries near 1 are assumed. */
 const smallest = 2 ** -300;
 
 function deflate(d: Float64Array, z: Float64Array, size: number): Deflation {
@@ -87,7 +87,7 @@ function deflate(d: Float64Array, z: Float64Array, size: number): Deflation {
     if (last !== undefined) {
       if ((d[place] ?? 0) - (d[last] ?? 0) > tolerance) kept.push(last);
       else {
-        // The rotation that leaves all of z in one of the two; what it leaves beside the diagonal is below the tolerance.
+        // Rotates z into one of the two coordinates; the entry that this puts beside the diagonal is below the tolerance.
         const other = z[last] ?? 0;
         const length = Math.hypot(weight, other);
         rotations.push({ p: last, q: place, cosine: weight / length, sine: other / length });
@@ -143,10 +143,10 @@ function distancesFrom(d: Float64Array, origin: number, distances: Float64Array)
 
 interface Secular {
   readonly value: number;
-  /** Of the poles up to the given one, and of those above it. */
+  /** The parts of the slope that come from the poles up to the given one, and from those above it. */
   readonly slopeBelow: number;
   readonly slopeAbove: number;
-  /** What rounding may make of a value of 0, in units of 2^-52. */
+  /** A bound on the rounding error of `value`, in units of 2^-52. */
   readonly size: number;
 }
 
@@ -198,7 +198,7 @@ function root(squares: Float64Array, distances: Float64Array, index: number, fro
     }
     if (!(step * value < 0)) step = -value / (slopeBelow + slopeAbove);
     let next = x + step;
-    // Where a model does not fit, halving does.
+    // Bisects where the model does not fit.
     if (iteration % 3 === 2 || !(next > low && next < high)) {
       const middle = between(low, high);
       if (!(next > low && next < high) || Math.abs(middle - x) < Math.abs(next - x)) next = middle;
@@ -209,14 +209,14 @@ function root(squares: Float64Array, distances: Float64Array, index: number, fro
   return x;
 }
 
-/** Where one end is 0 and the other many orders away, in the middle of the orders. */
+/** The middle of an interval; the geometric mean if its ends differ by orders of magnitude. */
 function between(low: number, high: number): number {
   if (low > 0 && high > 16 * low) return Math.sqrt(low * high);
   if (high < 0 && low < 16 * high) return -Math.sqrt(low * high);
   return (low + high) / 2;
 }
 
-/** The two neighbouring poles as they are, the others as they are halfway. */
+/** Where the iteration starts: the two neighbouring poles are exact, the others are taken at the middle of the interval. */
 function start(squares: Float64Array, distances: Float64Array, index: number, from: number, to: number): number {
   const middle = from === 0 ? to : from;
   let rest = 1;

@@ -1,11 +1,11 @@
 /**
- * Quantization in blocks: each stretch of `size` numbers of a row has a scale, and if asked a zero point, of its own, as ONNX Runtime's quantizer
- * of `MatMulNBits` has them, number by number.
+ * Quantization in blocks: each `size` numbers of a row have a scale and, if asymmetric, a zero point of their own. The results equal those of ONNX
+ * Runtime's quantizer of `MatMulNBits`.
  *
  *     symmetric    s = -m / 2ᵇ⁻¹ with the m of largest magnitude, z = 2ᵇ⁻¹: m has code 0, and s may be negative
  *     asymmetric   s = (max - min) / (2ᵇ - 1) over a range that contains 0, z = round(-min / s)
  *
- * q = clamp(round(w · (1 / s) + z)): unlike `QuantizeLinear` with a product, and with halves rounded away from 0. A block of zeros has s = 0.
+ * q = clamp(round(w · (1 / s) + z)): unlike `QuantizeLinear` this multiplies, and rounds halves away from 0. A block of zeros has s = 0.
  */
 import type { ScaleAndZeroPoint } from "./quantize.ts";
 
@@ -17,7 +17,7 @@ export interface BlockOptions {
   readonly symmetric: boolean;
 }
 
-/** Scale and zero point for a block of which smallest and largest number are given. */
+/** Scale and zero point of a block, from its smallest and largest number. */
 export function blockScale(min: number, max: number, { bits, symmetric }: BlockOptions): ScaleAndZeroPoint {
   const scale = scaleOf(min, max, bits, symmetric);
   return { scale, zeroPoint: zeroPointOf(min, scale, bits, symmetric) };
@@ -34,18 +34,18 @@ function zeroPointOf(min: number, scale: number, bits: BlockBits, symmetric: boo
   return Math.min((1 << bits) - 1, Math.floor(Math.fround(-Math.min(min, 0) / scale) + 0.5));
 }
 
-/** How the rows lie that are cut into blocks: one after the other, or each as a column, so that a row of the tensor holds one number of each. */
+/** The layout of rows that are cut into blocks: one after the other, or (`turned`) as columns of the tensor. */
 export interface BlockRows {
   readonly rows: number;
   readonly width: number;
   readonly turned: boolean;
 }
 
-/** Rows that are worked on together, so many numbers of each at once: where rows lie as columns, each line of the cache is read once. */
+/** Rows that are processed together, and numbers of each at a time: where rows lie as columns, each cache line is read once. */
 const tile = 1024;
 const stretch = 8;
 
-/** Scales and zero points, rows × blocks, and the largest magnitude: no finite number, where one of the numbers is none. */
+/** Scales and zero points, rows × blocks, and the largest magnitude, which is not finite if a number is not. */
 export function blockScales(
   values: Float32Array,
   { rows, width, turned }: BlockRows,
@@ -80,7 +80,7 @@ export function blockScales(
 }
 
 /**
- * The largest magnitudes below and above 0 of rows, with those of so many numbers more. As integers, magnitudes of float32 have the same order, and
+ * Raises the largest magnitudes below and above 0 of rows to those of `steps` more numbers. As integers, magnitudes of float32 have the same order, and
  * the larger one is found without a branch. Without destructuring, which is slow until a loop is compiled.
  */
 function widen(
@@ -139,8 +139,8 @@ export function blockCodes(
 }
 
 /**
- * Codes of rows, 32 bits of each; those behind the `filled` ones are the code of 0. Halves go away from 0, below which there is no code: what is
- * above -1/2 takes the way of most numbers, so that the processor guesses it.
+ * Packs codes of rows, 32 bits of each; bits from `filled` on hold the code of 0. Halves are rounded away from 0. Sums are compared with -1/2
+ * because nearly all lie above it, so that the processor predicts the branch.
  */
 function bundle(
   to: Int32Array,
@@ -179,7 +179,7 @@ export interface PackedRows {
   readonly width: number;
   readonly size: number;
   readonly bits: BlockBits;
-  /** The code behind the last one of a row. */
+  /** The code that fills up the last block of a row. */
   readonly fill?: number;
 }
 

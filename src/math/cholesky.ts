@@ -7,7 +7,7 @@ import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows, transpose 
 import { product, runWith, type Steps } from "./steps.ts";
 import { axpy, dot } from "./vector.ts";
 
-/** Of the parts that are not worth products. */
+/** Size of the parts that are computed without products. */
 const blockSize = 64;
 
 /**
@@ -49,7 +49,7 @@ function* factorize(source: Matrix, size: number): Steps<Matrix | Miss> {
   return lower;
 }
 
-/** Overwrites the square at the top. */
+/** Factorizes the square at the top, in place. */
 function factorizeHere({ columns: size, data }: Matrix, from: number, whole: number): Miss | undefined {
   for (let row = 0; row < size; row++) {
     const start = row * size;

@@ -12,17 +12,17 @@ import { bidiagonalByJacobi } from "./jacobi.ts";
 import { type Matrix, matrix, sliceColumns } from "./matrix.ts";
 import { product, type Steps } from "./steps.ts";
 
-/** Of `count` rows and `count` columns, or one more: then there is a right vector of singular value 0 behind the others. */
+/** The decomposition of `count` rows and as many columns or one more; with one more, the last right vector has singular value 0. */
 export interface Part {
-  /** In no order. */
+  /** Unsorted. */
   readonly values: Float64Array;
-  /** Singular vectors in rows; the left ones are left out where values alone are asked for. */
+  /** Singular vectors in rows; undefined if only values are asked for. */
   readonly left: Matrix | undefined;
-  /** Where values alone are asked for, first and last entry of each alone. */
+  /** The same; only the first and last entry of each if only values are asked for. */
   readonly right: Matrix;
 }
 
-/** Below, rotations take less time than products. */
+/** Up to this size rotations take less time than products. */
 const leaf = 16;
 
 /** Smaller entries are set to 0: beside entries near 1 they are below rounding, and squared quotients of larger ones stay in range. */
@@ -54,7 +54,7 @@ function* divide(
   return yield* merge(upper, lower, diagonal[middle] ?? 0, above[middle] ?? 0, extraColumns);
 }
 
-/** The middle row has `own` below the last column of the upper part, `next` above the first of the lower one. */
+/** Joins two parts by the middle row: it has `own` in the last column of the upper part, and `next` in the first of the lower one. */
 function* merge(upper: Part, lower: Part, own: number, next: number, extraColumns: number): Steps<Part> {
   const [above, below] = [upper.values.length, lower.values.length];
   const count = above + 1 + below;
@@ -65,7 +65,7 @@ function* merge(upper: Part, lower: Part, own: number, next: number, extraColumn
   const firstOf = (row: number): number => next * (lower.right.data[row * lower.right.columns] ?? 0);
   for (let row = 0; row < above; row++) z[1 + row] = lastOf(row);
   for (let row = 0; row < below; row++) z[1 + above + row] = firstOf(row);
-  // The right vectors of singular value 0 become the arrow's first one, and, where there is a column more, one that stays.
+  // A rotation turns the right vectors of singular value 0 into the arrow's first one and, with an extra column, one that stays.
   const [a, b] = [lastOf(above), extraColumns === 0 ? 0 : firstOf(below)];
   const length = Math.hypot(a, b);
   z[0] = length;
@@ -97,7 +97,7 @@ function* merge(upper: Part, lower: Part, own: number, next: number, extraColumn
   return { values: arrow.values, left, right };
 }
 
-/** The columns that belong to one part, and with a factor the first column times it. */
+/** The columns of one part; with a factor, also the first column multiplied by it. */
 function coordinates(source: Matrix, from: number, count: number, factor?: number): Matrix {
   if (factor === undefined) return sliceColumns(source, from, from + count);
   const result = matrix(source.rows, count + 1);

@@ -1,5 +1,5 @@
 /**
- * The rank that a matrix has beneath its noise: empirical variational Bayes matrix factorization (Nakajima et al. 2013, "Global analytic
+ * The rank of a matrix without its noise: empirical variational Bayes matrix factorization (Nakajima et al. 2013, "Global analytic
  * solution of fully-observed variational Bayesian matrix factorization").
  *
  * For an L × M matrix (L ≤ M, α = L / M) of signal plus Gaussian noise of variance σ², a singular value γ is signal exactly if
@@ -18,7 +18,7 @@ export interface NoiseEstimate {
   readonly noiseVariance: number;
 }
 
-/** Of each stretch: 0.618^70 of its length is left, below what float64 tells apart near a minimum. */
+/** In each stretch: they leave 0.618^70 of its length, less than float64 resolves near a minimum. */
 const goldenSections = 70;
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Singular value decomposition of small matrices by rotations, which finds values of every size: errors are relative to each value as far as the
- * columns' scaling allows (Demmel and Veselić 1992).
+ * Singular value decomposition of small matrices by rotations. Errors are relative to each singular value as far as the columns' scaling allows
+ * (Demmel and Veselić 1992).
  *
  * Pivoted QR, then QR of Rᵀ, then one-sided Jacobi on the triangle that remains:
  *
@@ -38,8 +38,8 @@ export function jacobiSvd(source: Matrix): RowSvd {
 }
 
 /**
- * The decomposition of a part of an upper bidiagonal matrix: `count` rows, and as many columns or one more, of which the right vectors have
- * one of singular value 0 behind the others.
+ * The decomposition of a part of an upper bidiagonal matrix: `count` rows, and as many columns or one more; with one more, the last right vector
+ * has singular value 0.
  */
 export function bidiagonalByJacobi(
   diagonal: Float64Array,
@@ -60,8 +60,8 @@ export function bidiagonalByJacobi(
 }
 
 /**
- * X V = U Σ of the matrix X with these columns: U and V with contiguous columns. Where `columns` has room for more than `count`, U has as many, and
- * those without a singular value of their own complete an orthonormal basis.
+ * X V = U Σ of the matrix X with these columns; those of U and V are contiguous, too. If `columns` has room for more than `count`, U has as many:
+ * the others complete an orthonormal basis.
  */
 function rotated(columns: Float64Array, length: number, count: number) {
   const rotations = identity(count).data;

@@ -1,7 +1,8 @@
 /**
  * k-means on a line: the palette of k values that represents many numbers with the least squared error (Lloyd 1982).
  *
- * Sorted once, every cluster is a stretch between two midpoints, and its sum comes from prefix sums: an iteration costs k log n, not n k.
+ * The numbers are sorted once. Every cluster is then a stretch between two midpoints, and its sum a difference of prefix sums: an iteration costs
+ * k log n, not n k.
  */
 import { PithError } from "../errors.ts";
 
@@ -50,8 +51,8 @@ export function assign(numbers: ArrayLike<number>, centroids: Float64Array): Uin
 }
 
 /**
- * By midpoints, which are in order as the centroids are; rounded distances need not be. Of equal centroids the first takes what lies below
- * and the last what lies above, so they part and stay in order.
+ * Midpoints are in the order of the centroids; rounded distances need not be. Of equal centroids the first takes the numbers below and the last
+ * those above, so they separate and stay in order.
  */
 function belongsToLower(value: number, lower: number, upper: number): boolean {
   return value <= lower + (upper - lower) / 2;
@@ -82,7 +83,7 @@ function boundaries(sorted: Float64Array, centroids: Float64Array): Uint32Array 
   });
 }
 
-/** Moves every centroid to the mean of its cluster; whether one moved. */
+/** Moves every centroid to the mean of its cluster, and returns whether one moved. */
 function recenter(centroids: Float64Array, bounds: Uint32Array, sorted: Float64Array, sums: Float64Array): boolean {
   let moved = false;
   let from = 0;

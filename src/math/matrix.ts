@@ -16,11 +16,11 @@ export interface Matrix {
   readonly data: Float64Array;
 }
 
-/** The product a · b of an (m × k) and a (k × n) matrix, made wherever it is fast. */
+/** The product a · b of an (m × k) and a (k × n) matrix, computed wherever it is fast. */
 export type Multiply = (a: Matrix, b: Matrix) => Promise<Matrix>;
 
 /**
- * A matrix over numbers that are not copied; zeros without them.
+ * A matrix that holds the given numbers, which are not copied; zeros without them.
  * @throws PithError E_SHAPE_MISMATCH if their number is not rows · columns.
  */
 export function matrix(rows: number, columns: number, data: Float64Array = new Float64Array(rows * columns)): Matrix {
@@ -57,7 +57,7 @@ export function fromDense(dense: Dense): Matrix {
 export function transpose(source: Matrix): Matrix {
   const { rows, columns, data } = source;
   const result = matrix(columns, rows);
-  // In squares that fit the first cache, or every element would miss it on one of the two sides.
+  // In squares that fit into the L1 cache: otherwise every element would miss it on one of the two sides.
   const size = 32;
   for (let top = 0; top < rows; top += size) {
     const bottom = Math.min(rows, top + size);

@@ -1,10 +1,10 @@
 /**
- * Ridge regression around what is there: δ that makes ‖r - P δ‖² + λ ‖δ‖² least,
+ * Ridge regression of a correction δ to weights w: it minimizes ‖r - P δ‖² + λ ‖δ‖²,
  *
  *     (PᵀP + λ I) δ = Pᵀ r,    r = y - P w,    so  Pᵀr = PᵀY - PᵀP w
  *
- * from sums over rows alone, in float64. A column of ones (the bias) is not held back. Where weights are zero, and are to stay zero, each
- * output has a system of its own, of the entries that it keeps.
+ * computed from sums over rows alone, in float64. The ridge spares a column of ones (the bias). If some weights must stay zero, each output has a
+ * system of its own, over its other weights.
  */
 
 import { Miss } from "../errors.ts";
@@ -58,7 +58,7 @@ export async function residual(sums: Sums, weights: Matrix, multiply: Multiply):
   return Math.max(0, sum);
 }
 
-/** Multiplications of the systems that are solved one by one. */
+/** Limit of multiplications for systems that are solved one by one. */
 const mostWork = 2e10;
 
 /**
@@ -82,7 +82,7 @@ export async function solveRidge(
   for (let at = 0; at < size; at++) {
     if (at === ones) continue;
     const place = at * (size + 1);
-    // A feature that is always zero says nothing: its weights stay.
+    // The weights of a feature that is always zero stay as they are.
     damped.data[place] = (damped.data[place] ?? 0) + (lambda > 0 ? lambda : 1);
   }
   if (free === undefined) {

@@ -27,7 +27,7 @@ export interface QuantizedTensor {
   readonly quantized: Dense<QuantizedType>;
   /** A scalar, or a vector over `axis`. */
   readonly scale: Dense<"float32">;
-  /** Of the type and dimensions of codes and scale. */
+  /** Of the codes' type and the scale's dimensions. */
   readonly zeroPoint: Dense<QuantizedType>;
   readonly axis: number | undefined;
 }
@@ -166,6 +166,6 @@ export function codesTensor(type: QuantizedType, dims: readonly number[], codes:
   return { type, dims, data } as Dense<QuantizedType>;
 }
 
-/** One slice of all elements where there is no axis. */
+/** Without an axis all elements are one slice. */
 const slices = (dims: readonly number[], axis: number | undefined): AxisLayout =>
   axis === undefined ? { outer: 1, count: 1, inner: elementCount(dims) } : alongAxis(dims, axis);

@@ -29,7 +29,7 @@ export interface ScaleOptions extends RangeOptions {
   readonly minimumRange?: number;
 }
 
-/** How a stretch of numbers maps to codes. `scale` is a float32 number. */
+/** How numbers map to codes. `scale` is a float32 number. */
 export interface ScaleAndZeroPoint {
   readonly scale: number;
   readonly zeroPoint: number;
@@ -64,8 +64,8 @@ const reducedRange: Readonly<Partial<Record<QuantizedType, readonly [number, num
 export const smallestScale = 2 ** -126;
 
 /**
- * Scale and zero point for numbers from `min` to `max`, as ONNX Runtime's `compute_scale_zp`; the range is widened to contain 0. Of a range
- * that no scale resolves, all zeros above all, they are 1 and 0.
+ * Scale and zero point for numbers from `min` to `max`, as ONNX Runtime's `compute_scale_zp`; the range is widened to contain 0. For a range
+ * that is too small for any scale, such as zeros alone, they are 1 and 0.
  *
  * @throws PithError E_DATA if a bound is not finite or they are the wrong way round.
  * @example
@@ -172,7 +172,7 @@ export function quantizeStretch(
   }
 }
 
-/** The same for rows in which every column has a scale and a zero point of its own. */
+/** Quantizes rows in which every column has a scale and a zero point of its own. */
 export function quantizeColumns(
   values: Float32Array,
   codes: Codes,

@@ -1,4 +1,4 @@
-/** How many singular values count: NumPy's rank, the rank for a share of the energy, the rank that pays. */
+/** Ranks from singular values: NumPy's, the least that holds a share of the energy, the largest that saves. */
 import { PithError } from "../errors.ts";
 import { type Matrix, type Multiply, multiplyHere } from "./matrix.ts";
 import { singularValues } from "./svd.ts";
@@ -36,7 +36,7 @@ export function rankTolerance(
 }
 
 /**
- * The min(m, n) squared singular values as shares of their sum, descending; all 0 for a zero matrix. What rounding may have left of a 0 is 0.
+ * The min(m, n) squared singular values as shares of their sum, descending; all 0 for a zero matrix. Shares within rounding error of 0 are 0.
  * @throws PithError E_DATA if an entry is NaN or infinite.
  * @example
  * const shares = await energyShares(matrixOf([[3, 0], [0, 4]])); // [0.64, 0.36]

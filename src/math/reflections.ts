@@ -8,7 +8,7 @@ import { product, type Steps } from "./steps.ts";
 import { axpy, dot } from "./vector.ts";
 
 export interface Block {
-  /** Entries before this one, and behind the reflectors, are left alone. */
+  /** The first entry that the reflectors change. */
   readonly from: number;
   /** A reflector in each row, from entry `from` on. */
   readonly v: Matrix;
@@ -54,7 +54,7 @@ export function* reflectByAll(target: Matrix, blocks: readonly Block[]): Steps<v
 
 /**
  * A = Q R for a matrix that is given as its columns (count × length, count ≤ length): afterwards row j holds column j of R, and zeros.
- * @returns the blocks whose product is Q. Their reflectors have their zeros: long vectors are not worth cutting out of.
+ * @returns the blocks whose product is Q. Their reflectors include their zeros: slices of long vectors would cost more than they save.
  */
 export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
   const { rows: count, columns: length } = columns;
@@ -80,7 +80,7 @@ export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
   return blocks;
 }
 
-/** Of columns whose first `from` entries are those of R already; puts the reflectors into `v`. */
+/** Triangularizes columns whose first `from` entries are those of R already, and puts the reflectors into `v`. */
 function triangularizeHere({ rows: size, columns: length, data }: Matrix, from: number, v: Matrix): Float64Array {
   const panel = sliceColumns(matrix(size, length, data), from, length);
   const { tau } = householder(panel.data, length - from, size, false);

@@ -27,7 +27,7 @@ export interface Svd {
 /**
  * The thin singular value decomposition, in JavaScript, or as a promise with large products made by `multiply`, which is several times faster.
  *
- * Errors are a small multiple of 2^-53 · s[0]; up to 32 rows or columns they are relative to each value where it is columns that differ in size.
+ * Errors are a small multiple of 2^-53 · s[0]; up to 32 rows or columns they are relative to each value if only columns differ in size.
  * @throws PithError E_DATA if an entry is NaN or infinite.
  * @example
  * const { u, s, v } = svd(matrixOf([[3, 0], [4, 5]])); // s = [6.708…, 2.236…]
@@ -48,10 +48,10 @@ export function singularValues(source: Matrix, multiply?: Multiply): Float64Arra
   return runWith(valuesAlone(source), multiply);
 }
 
-/** Up to here Jacobi's rotations are as fast. */
+/** Up to this size Jacobi's rotations are as fast. */
 const small = 32;
 
-/** The `rank` leading singular values and their vectors; all values. */
+/** All singular values, and the vectors of the `rank` leading ones. */
 export function* leadingTriplets(source: Matrix, rank: number): Steps<Svd> {
   const wide = source.rows < source.columns;
   const { columns, scale } = scaledColumns(source);
@@ -129,7 +129,7 @@ function* byBidiagonal(columns: Matrix, rank: number): Steps<RowSvd> {
   return { values: Float64Array.from(order, (place) => values[place] ?? 0), left: u, right: v };
 }
 
-/** Some rows, with zeros behind them. */
+/** The chosen rows, filled up with zeros. */
 function rowsOf(source: Matrix, chosen: Uint32Array, width: number): Matrix {
   const result = matrix(chosen.length, width);
   chosen.forEach((row, place) => {

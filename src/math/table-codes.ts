@@ -1,6 +1,6 @@
-/** Codes of numbers that stand for the values of a table, times the largest magnitude of their block. */
+/** Codes by a table: a code stands for its value in the table, times the largest magnitude of the block. */
 
-/** The largest magnitude of each block of so many numbers. */
+/** The largest magnitude of each block of `block` numbers. */
 export function largestOfBlocks(values: ArrayLike<number>, block: number): Float32Array {
   const largest = new Float32Array(Math.ceil(values.length / block));
   for (let at = 0; at < values.length; at++) {
@@ -10,7 +10,7 @@ export function largestOfBlocks(values: ArrayLike<number>, block: number): Float
   return largest;
 }
 
-/** The code of the nearest value for each number; of two values that are alike the one with the sign of the number. A tie goes to the smaller value. */
+/** The code of the nearest value for each number; of two equal values (0 and -0) the one with the sign of the number. A tie goes to the smaller value. */
 export function tableCodes(
   values: ArrayLike<number>,
   largest: ArrayLike<number>,

@@ -1,5 +1,5 @@
 /**
- * The best approximation of a given rank, and how much it leaves out.
+ * The best approximation of a given rank, and its error.
  *
  * Exact (Eckart and Young 1936): the leading singular triplets; the error is the norm of the other singular values.
  *
@@ -87,7 +87,7 @@ const oversampling = 16;
 
 const mostIterations = 12;
 
-/** The last iteration is the one that makes the squared error smaller by less than this share of it. */
+/** Iteration ends when it lowers the squared error by less than this share. */
 const standstill = 2e-3;
 
 async function randomizedSvd(source: Matrix, rank: number, options: TruncationOptions): Promise<TruncatedSvd> {
@@ -148,9 +148,9 @@ interface Parts {
 }
 
 interface Subspace {
-  /** Of the space of rows. */
+  /** Of the row space. */
   readonly vectors: Matrix;
-  /** Their share of the energy. */
+  /** The share of the energy that they hold. */
   readonly caught: number;
 }
 
@@ -176,7 +176,7 @@ async function byIteration({ a, transposed, whole, multiply }: Parts, near: Subs
   }
 }
 
-/** A V Vᵀ for vectors that need no iteration any more. */
+/** A V Vᵀ, for vectors that need no more iterations. */
 async function projected({ a, multiply }: Parts, vectors: Matrix): Promise<Projection> {
   const { basis: right } = await orthonormalize(vectors, multiply);
   const image = await multiply(a, right);
@@ -184,10 +184,10 @@ async function projected({ a, multiply }: Parts, vectors: Matrix): Promise<Proje
   return { left, right, small: await svd(await multiply(transpose(left), image), multiply) };
 }
 
-/** Below this share of the energy, what is left lies near the rounding error of G². */
+/** Below this share of the energy the rest is near the rounding error of G². */
 const hiddenInGram = 1e-7;
 
-/** The same for a step that squares the power, and so counts as many iterations as all before it. */
+/** The same for a step that squares the power, and is worth as many iterations as all before it. */
 const standstillOfSquaring = 2e-2;
 
 const mostSquarings = 5;
@@ -210,7 +210,7 @@ async function bySquaring(whole: Matrix, start: Matrix, multiply: Multiply): Pro
     const done = now - caught <= standstillOfSquaring * (1 - now);
     caught = now;
     if (done || squarings === mostSquarings) return { vectors, caught };
-    // Of the squared power it will be the square, which must stay above what rounding makes of a Gram matrix.
+    // Squaring the power squares the spread, which must stay above the rounding error of a Gram matrix.
     if (spread > 1e-3) power = await multiply(power, power);
   }
 }
@@ -223,13 +223,13 @@ function energy(a: Matrix, b: Matrix): number {
 export interface Basis {
   /** Orthonormal columns. */
   readonly basis: Matrix;
-  /** The smallest pivot of the columns' Cholesky factor beside the largest; 0 where there is none. */
+  /** The smallest pivot of the columns' Cholesky factor, divided by the largest; 0 without such a factor. */
   readonly spread: number;
 }
 
 /**
- * An orthonormal basis of the columns. Cholesky QR, Y ← Y L⁻ᵀ with L Lᵀ = YᵀY, is made of products, and is repeated where rounding has left
- * more than `defect`; it fails only where the columns are nearly dependent, and there Householder reflections serve.
+ * An orthonormal basis of the columns. Cholesky QR, Y ← Y L⁻ᵀ with L Lᵀ = YᵀY, is made of products, and is repeated if the basis deviates
+ * from orthonormal by more than `defect`. It fails only for nearly dependent columns, which Householder reflections handle.
  */
 export async function orthonormalize(source: Matrix, multiply: Multiply, defect = 2 ** -46): Promise<Basis> {
   let [basis, spread] = [source, 0];

@@ -79,7 +79,7 @@ export function swapChannels(source: Matrix, second: number): Matrix {
   return result;
 }
 
-/** Orthonormal columns for the `rank` largest singular values; more than the columns can give are completed by others. */
+/** Left singular vectors of the `rank` largest singular values; if there are fewer columns, others complete the basis. */
 async function leadingVectors(unfolded: Matrix, rank: number, options: TruncationOptions): Promise<Matrix> {
   if (rank <= unfolded.columns) return (await truncatedSvd(unfolded, rank, options)).u;
   const padded = matrix(unfolded.rows, rank);

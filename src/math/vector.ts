@@ -1,5 +1,5 @@
 /**
- * Loops over stretches of flat arrays: what everything else in this folder spends its time in.
+ * Loops over stretches of flat arrays, in which everything else in this folder spends its time.
  *
  * Four independent sums, because an addition waits four cycles for the one before it.
  */
@@ -104,7 +104,7 @@ export function addRows(
 }
 
 /**
- * (x, y) ← (c x - s y, s x + c y) over `count` elements of one array, given s and τ = s / (1 + c); the two may change places on the way.
+ * (x, y) ← (c x - s y, s x + c y) over `count` elements of one array, given s and τ = s / (1 + c); x and y may swap places.
  *
  * Written as x - s (y + τ x) and y + s (x - τ y), whose cosine 1 - s τ never rounds to 1 while s is not 0 (Rutishauser 1966): thousands
  * of small rotations one after the other then keep lengths, where c rounded each time would let them creep.

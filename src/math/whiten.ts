@@ -1,7 +1,7 @@
 /**
  * Truncation that is best for the outputs instead of the weights (SVD-LLM, Wang et al. 2024).
  *
- * For inputs X (tokens × in) with XᵀX = S Sᵀ, ‖X (W - Ŵ)ᵀ‖ = ‖(W - Ŵ) S‖. So W S is truncated, U diag(s) Vᵀ, and S taken out again. Since
+ * For inputs X (tokens × in) with XᵀX = S Sᵀ, ‖X (W - Ŵ)ᵀ‖ = ‖(W - Ŵ) S‖. So W S is truncated to U diag(s) Vᵀ, and S is removed again. Since
  * U diag(s) Vᵀ = U Uᵀ W S, that is Ŵ = U Uᵀ W: S need not be invertible. The squares of the singular values left out are the squared error
  * of the outputs.
  */
@@ -42,7 +42,7 @@ export async function whitenedSvd(
 
 /**
  * S with S · Sᵀ = A, for a symmetric matrix without negative eigenvalues: Cholesky's factor, or where that fails (fewer samples than inputs)
- * U √Σ, since A = U Σ Uᵀ. What rounding may have made of an eigenvalue 0 is 0.
+ * U √Σ, since A = U Σ Uᵀ. Eigenvalues within rounding error of 0 count as 0.
  */
 export async function squareRoot(gram: Matrix, multiply: Multiply = multiplyHere): Promise<Matrix> {
   const factor = await cholesky(gram, multiply);
