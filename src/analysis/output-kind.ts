@@ -16,8 +16,7 @@ const classNames = /logits?|scores?|prob/i;
 /** Whether one class a sample is no truth for what a model answers: boxes, or numbers at many places. */
 export function isBeyondClasses(model: Model): boolean {
   if (outputKind(model, undefined) === "boxes") return true;
-  const found = model.graph.outputs.find(({ name }) => name === mainOutput(model, undefined));
-  return answersAtPlaces(found === undefined ? undefined : infer(model).operand(found)?.dims);
+  return answersAtPlaces(mainOutput(model.graph.outputs)?.type?.dims);
 }
 
 export function outputKind(
@@ -26,21 +25,20 @@ export function outputKind(
 ): "boxes" | "vector" | "class" | "classes" | "number" | "image" {
   const names = model.graph.outputs.map((value) => value.name);
   if (output === undefined && names.includes("boxes") && names.includes("scores")) return "boxes";
-  const answer = mainOutput(model, output);
-  if (answer === undefined) return "classes";
-  if (vectorNames.test(answer)) return "vector";
-  const found = model.graph.outputs.find(({ name }) => name === answer);
   const inference = infer(model);
-  const operand = found === undefined ? undefined : inference.operand(found);
+  const found = mainOutput(model.graph.outputs, output);
+  if (found === undefined) return "classes";
+  if (vectorNames.test(found.name)) return "vector";
+  const operand = inference.operand(found);
   const known = operand?.dims;
   if (operand !== undefined && !isFloat(operand.type) && operand.type !== "int8" && operand.type !== "uint8")
     return "class";
-  if (found === undefined || known === undefined) return "classes";
+  if (known === undefined) return "classes";
   // One score a sample is a number: nothing is chosen among classes.
   if (known.slice(1).every((dim) => dim === 1)) return "number";
   // How near each sample is to each other one in the batch: alone it is one number.
   if (typeof known[0] !== "number" && known.slice(1).some((dim) => dim === known[0])) return "number";
-  if (distributionOf(found, inference) !== undefined || classNames.test(answer)) return "classes";
+  if (distributionOf(found, inference) !== undefined || classNames.test(found.name)) return "classes";
   if (isImage(known)) return "image";
   // Beside scores there are boxes, say: a detector's raw output.
   if (answersAtPlaces(known) && isJoined(found, inference)) return "number";
@@ -98,22 +96,13 @@ function isImage([, ...dims]: readonly Dim[]): boolean {
   return dims.length === 3 && (colours(first, others) || colours(last, dims.slice(0, 2)));
 }
 
-/** The output that `mainOutputName` takes, as far as the graph tells types. */
-export function mainOutput(model: Model, output: string | undefined): string | undefined {
-  if (output !== undefined) return output;
-  const { outputs } = model.graph;
-  const inference = infer(model);
-  const tensors = outputs.filter(
-    (value) => value.foreign === undefined && inference.operand(value)?.container === undefined,
-  );
-  return (outputs.find(({ name }) => name === "logits") ?? mainOf(tensors) ?? outputs[0])?.name;
-}
-
-/** "logits", else the first of floats, else the first. */
-export function mainOf(outputs: readonly Value[]): Value | undefined {
+/** The output of this name, else "logits", else the first of floats, else the first tensor, else the first; of outputs whose types are inferred. */
+export function mainOutput(outputs: readonly Value[], wanted?: string): Value | undefined {
+  if (wanted !== undefined) return outputs.find(({ name }) => name === wanted);
   return (
     outputs.find(({ name }) => name === "logits") ??
     outputs.find(({ type }) => isFloat(type?.type ?? "string")) ??
+    outputs.find(({ type }) => type !== undefined) ??
     outputs[0]
   );
 }

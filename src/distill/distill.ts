@@ -217,8 +217,8 @@ export const distill = definePass({
 function requireSameClasses(student: Model, teacher: Model): void {
   if (usualLoss(student).loss !== undefined) return;
   const [own, other] = [student, teacher].map((of) => {
-    const output = of.graph.outputs.find(({ name }) => name === mainOutput(of, undefined));
-    return output && infer(of).operand(output)?.dims?.at(-1);
+    infer(of);
+    return mainOutput(of.graph.outputs)?.type?.dims?.at(-1);
   });
   if (typeof own !== "number" || typeof other !== "number" || own === other) return;
   throw new PithError("E_SHAPE_MISMATCH", `The student scores ${own} classes, the teacher ${other}.`, {

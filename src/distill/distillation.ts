@@ -40,20 +40,19 @@ export interface DistillationOptions {
  * @throws PithError E_UNSUPPORTED where there are outputs of integers alone, which have no gradient.
  */
 export function usualLoss(model: Model): { readonly loss: string | undefined; readonly why: string } {
-  const name = mainOutput(model, undefined);
-  const output = model.graph.outputs.find((value) => value.name === name);
-  const operand = output && infer(model).operand(output);
-  const shown = `"${name}" ${dimsText(operand?.dims)}`;
-  if (operand !== undefined && !isFloat(operand.type))
+  infer(model);
+  const { name, type } = mainOutput(model.graph.outputs) ?? {};
+  const shown = `"${name}" ${dimsText(type?.dims)}`;
+  if (type !== undefined && !isFloat(type.type))
     throw new PithError(
       "E_UNSUPPORTED",
-      `The model's outputs are no floats (${shown} is ${operand.type}): they have no gradient to learn by.`,
+      `The model's outputs are no floats (${shown} is ${type.type}): they have no gradient to learn by.`,
       { hint: "Take the model as it is before its last rounding or ArgMax, with scores as outputs." },
     );
   const kind = outputKind(model, undefined);
   if (kind === "vector") return { loss: "embedding", why: `${shown} is an embedding` };
   if (kind !== "classes") return { loss: "output-mse", why: `${shown} holds no scores of classes` };
-  if ((operand?.dims?.length ?? 0) > 3)
+  if ((type?.dims?.length ?? 0) > 3)
     return { loss: "output-mse", why: `${shown} does not hold classes along its last axis` };
   return { loss: undefined, why: `${shown} scores classes` };
 }

@@ -5,7 +5,7 @@
  *     prompt = the first tokens of a text;  token i + 1 ~ softmax(logits of token i / T);  labels of the prompt are -100
  */
 import { infer } from "../analysis/infer.ts";
-import { mainOf } from "../analysis/output-kind.ts";
+import { mainOutput } from "../analysis/output-kind.ts";
 import { attentionMaskOf } from "../data/rows.ts";
 import { tokenInput } from "../data/sequences.ts";
 import type { Dataset } from "../data/types.ts";
@@ -52,7 +52,7 @@ export function ownTexts(
   if (!(temperature > 0)) throw new PithError("E_OPTION", `The temperature must be above 0, got ${temperature}.`);
   const input = tokenInput(student.graph.feeds)?.name;
   infer(student);
-  const output = mainOf(student.graph.outputs);
+  const output = mainOutput(student.graph.outputs);
   if (input === undefined || output?.type?.dims?.length !== 3)
     throw new PithError(
       "E_UNSUPPORTED",

@@ -110,9 +110,9 @@ export function heldAgainst(
  * Elsewhere the numbers tell.
  */
 export function readingOf(model: Model, output: string | undefined): MetricOptions {
-  const value = model.graph.outputs.find(({ name }) => name === mainOutput(model, output));
-  if (value === undefined) return { output };
   const inference = infer(model);
+  const value = mainOutput(model.graph.outputs, output);
+  if (value === undefined) return { output };
   // One number of a sigmoid is the probability of the second class.
   const isBinary = value.type?.dims?.at(-1) === 1 && isShare(value, inference);
   const areShares = isBinary || distributionOf(value, inference) === "probabilities";

@@ -1,5 +1,5 @@
 /** Losses: a few nodes on top of the model's outputs. What each is stands in `losses/`; here is what they share. */
-import { mainOf } from "../analysis/output-kind.ts";
+import { mainOutput } from "../analysis/output-kind.ts";
 import { attentionMaskOf } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -87,7 +87,7 @@ export function namedValues(
 }
 
 export function outputOf(scope: Pick<NamedValues, "outputs">, name?: string): Value {
-  const output = name === undefined ? mainOf([...scope.outputs.values()]) : scope.outputs.get(name);
+  const output = mainOutput([...scope.outputs.values()], name);
   if (output !== undefined) return output;
   if (name === undefined) throw new PithError("E_MODEL", "The model has no output to compute a loss from.");
   const names = [...scope.outputs.keys()].map((each) => `"${each}"`).join(", ");
