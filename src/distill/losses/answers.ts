@@ -6,6 +6,7 @@ import type { Value } from "../../graph/graph.ts";
 import { requireClasses } from "../../train/losses/cross-entropy.ts";
 import { number } from "../../train/losses/parse.ts";
 import {
+  average,
   both,
   divergenceOf,
   type Imitation,
@@ -34,10 +35,7 @@ function softened(emit: Emit, scores: Value, temperature: number): Value {
   return emit.LogSoftmax([temperature === 1 ? scores : emit.Div([scores, temperature])], { axis: -1 });
 }
 
-function overTeachers(emit: Emit, pairs: Pairs, loss: (pair: Pair) => Value): Value {
-  const sum = pairs.map(loss).reduce((total, each) => emit.Add([total, each]));
-  return pairs.length === 1 ? sum : emit.Div([sum, pairs.length]);
-}
+const overTeachers = (emit: Emit, pairs: Pairs, loss: (pair: Pair) => Value): Value => average(emit, pairs.map(loss));
 
 /** T² · mean over rows of KL(teacher ‖ student). T² keeps the size of the gradient as T grows. */
 function softLoss({ emit, mask }: Writing, student: Value, teacher: Value, temperature: number): Value {
@@ -158,10 +156,8 @@ export const ofAnswers: readonly Imitation[] = [
       return overTeachers(emit, pairs, ({ student, teacher }) => {
         const [p, q] = [binary(teacher), binary(student)];
         const target = p.map((log, at) => emit.Mul([emit.Exp([log]), emit.Sub([log, q[at] ?? log])]));
-        const [one, rest] = [
-          target.reduce((a, b) => emit.Add([a, b])),
-          divergenceOf(emit, others(teacher), others(student)),
-        ];
+        const one = target.reduce((a, b) => emit.Add([a, b]));
+        const rest = divergenceOf(emit, others(teacher), others(student));
         const sum = emit.Add([emit.Mul([one, alpha]), emit.Mul([rest, beta])]);
         return emit.Mul([mean(emit, sum, mask), temperature * temperature]);
       });

@@ -41,21 +41,16 @@ const requireMaps = (pair: Pair): void => requireRank(pair, [4], "maps [batch, c
 
 const gram = (emit: Emit, rows: Value): Value => emit.MatMul([rows, transposed(emit, rows)]);
 
-const cosines = (emit: Emit, rows: Value): Value => gram(emit, directions(emit, rows));
+type Relations = (emit: Emit, rows: Value) => Value;
 
-type Comparison = (emit: Emit, pair: Pair) => Value;
+const cosines: Relations = (emit, rows) => gram(emit, directions(emit, rows));
 
-const meanSquare: Comparison = (emit, pair) => mean(emit, square(emit, difference(emit, pair)));
+const similarities: Relations = (emit, rows) => directions(emit, gram(emit, rows));
 
-function overSamples(writing: Writing, pair: Pair, of: (emit: Emit, rows: Value) => Value, compare: Comparison): Value {
-  return compare(
-    writing.emit,
-    both(vectors(writing, pair), (rows) => of(writing.emit, rows)),
-  );
-}
+const relationsOf = (writing: Writing, pair: Pair, relations: Relations): Pair =>
+  both(vectors(writing, pair), (rows) => relations(writing.emit, rows));
 
-/** Huber's loss of the mean over all entries, where error and target are of size 1. */
-const huberMean: Comparison = (emit, pair) => mean(emit, huberOf(emit, difference(emit, pair), 1));
+const meanSquare = (emit: Emit, pair: Pair): Value => mean(emit, square(emit, difference(emit, pair)));
 
 /** Distances of all samples, in units of their mean. Rows are centred first, so that little is lost to cancellation. */
 function distances(emit: Emit, rows: Value): Value {
@@ -75,6 +70,18 @@ function angles(emit: Emit, rows: Value): Value {
   const ways = directions(emit, emit.Sub([emit.Unsqueeze([rows, [0]]), emit.Unsqueeze([rows, [1]])]));
   return emit.MatMul([ways, emit.Transpose([ways], { perm: [0, 2, 1] })]);
 }
+
+/** Relational distillation: Huber's loss of relations between samples, δ = 1. */
+const relational = (name: string, meaning: string, weight: number, relations: Relations): Imitation =>
+  imitation({
+    name,
+    meaning,
+    weight,
+    write: (writing, [pair]) => {
+      const errors = difference(writing.emit, relationsOf(writing, several(pair), relations));
+      return mean(writing.emit, huberOf(writing.emit, errors, 1));
+    },
+  });
 
 /** Keeps logarithms and quotients of rows that are 0 finite. */
 const epsilon = 1e-7;
@@ -113,21 +120,10 @@ export const ofFeatures: readonly Imitation[] = [
     name: "similarity-preserving",
     meaning: "squared error of products between samples",
     weight: 3000,
-    write: (writing, [pair]) =>
-      overSamples(writing, pair, (emit, rows) => directions(emit, gram(emit, rows)), meanSquare),
+    write: (writing, [pair]) => meanSquare(writing.emit, relationsOf(writing, pair, similarities)),
   }),
-  imitation({
-    name: "rkd-distance",
-    meaning: "distances between samples",
-    weight: 25,
-    write: (writing, [pair]) => overSamples(writing, several(pair), distances, huberMean),
-  }),
-  imitation({
-    name: "rkd-angle",
-    meaning: "angles between three samples",
-    weight: 50,
-    write: (writing, [pair]) => overSamples(writing, several(pair), angles, huberMean),
-  }),
+  relational("rkd-distance", "distances between samples", 25, distances),
+  relational("rkd-angle", "angles between three samples", 50, angles),
   imitation({
     name: "pkt",
     meaning: "KL of similarities between samples",
@@ -163,7 +159,7 @@ export const ofFeatures: readonly Imitation[] = [
     settings: { gamma: positive, order: v.optional(v.pipe(v.string(), v.toNumber(), v.integer(), v.minValue(1))) },
     write(writing, [pair], { gamma = 0.4, order = 2 }) {
       // exp(-2γ) Σ (2γ)^p / p! · k^p, from the inside out.
-      const kernels = (emit: Emit, rows: Value): Value => {
+      const kernels: Relations = (emit, rows) => {
         const products = cosines(emit, rows);
         let sum: Value | undefined;
         for (let power = order; power > 0; power--) {
@@ -172,7 +168,7 @@ export const ofFeatures: readonly Imitation[] = [
         }
         return emit.Mul([sum, Math.exp(-2 * gamma)]);
       };
-      return overSamples(writing, pair, kernels, meanSquare);
+      return meanSquare(writing.emit, relationsOf(writing, pair, kernels));
     },
   }),
   imitation({
@@ -248,7 +244,7 @@ export const ofFeatures: readonly Imitation[] = [
     name: "pairwise-similarity",
     meaning: "squared error of cosines between samples",
     reads: "output",
-    write: (writing, [pair]) => overSamples(writing, several(pair), cosines, meanSquare),
+    write: (writing, [pair]) => meanSquare(writing.emit, relationsOf(writing, several(pair), cosines)),
   }),
   imitation({
     name: "embedding",

@@ -120,6 +120,11 @@ export const square = (emit: Emit, x: Value): Value => emit.Mul([x, x]);
 
 export const sumLast = (emit: Emit, x: Value, keepdims: 0 | 1 = 0): Value => emit.ReduceSum([x, [-1]], { keepdims });
 
+export function average(emit: Emit, values: readonly Value[]): Value {
+  const sum = values.reduce((total, value) => emit.Add([total, value]));
+  return values.length === 1 ? sum : emit.Div([sum, values.length]);
+}
+
 /** The mean of all entries; of those that a mask of as many axes counts, each of them as often as it is broadcast: `times`. */
 export function mean(emit: Emit, entries: Value, mask?: Value, times = 1): Value {
   if (mask === undefined) return emit.ReduceMean([entries], { keepdims: 0 });

@@ -21,6 +21,7 @@ import {
 import { classTargets, scoreRows } from "../../train/losses/cross-entropy.ts";
 import { channelAxis, type Matched, type Matching, matchAttention, matchLayers, named } from "../match.ts";
 import {
+  average,
   both,
   type Imitation,
   mismatch,
@@ -99,11 +100,9 @@ export function imitate(
         const end = projected ? ", projected" : "";
         scope.log({ id: "matched", text: `${name}: ${pairs.map(pairText).join(", ")}${end}` });
       }
-      const [first, ...others] = values;
-      if (first === undefined) throw new PithError("E_OPTION", "There is no teacher.");
-      const sum = others.reduce((total, value) => emit.Add([total, value]), first);
+      if (values.length === 0) throw new PithError("E_OPTION", "There is no teacher.");
       return {
-        value: others.length === 0 ? sum : emit.Div([sum, values.length]),
+        value: average(emit, values),
         feeds: (batch) => Object.assign({}, ...feeders.map((feeds) => feeds(batch))),
       };
     },
