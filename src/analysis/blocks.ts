@@ -297,3 +297,34 @@ export function commonName(names: readonly string[]): string | undefined {
   const common = first.slice(0, end < 0 ? first.length : end).join(".");
   return common === "" ? undefined : common;
 }
+
+/**
+ * Blocks in a row as one block: it reads what they read of other blocks; its outputs are those that other blocks or callers of the model read.
+ * @param all The blocks of the model, in their order.
+ * @example
+ * const all = blocks(model, infer(model)).blocks;
+ * const firstHalf = extractBlock(model, joinBlocks(model, all.slice(0, all.length / 2), all));
+ */
+export function joinBlocks(model: Model, run: readonly Block[], all: readonly Block[]): Omit<Block, "kind"> {
+  const own = new Set(run);
+  const readElsewhere = new Set(all.flatMap((block) => (own.has(block) ? [] : block.inputs)));
+  const made = new Set(run.flatMap(({ nodes }) => nodes.flatMap(({ outputs }) => outputs)));
+  const unique = (values: readonly Value[]): readonly Value[] => [...new Set(values)];
+  const named = run.flatMap(({ layers: names }) => names);
+  const outputs = run
+    .flatMap((block) => block.outputs)
+    .filter((value) => readElsewhere.has(value) || model.graph.isOutput(value));
+  return {
+    name: commonName(named) ?? fromTo(named) ?? run[0]?.name ?? "",
+    nodes: run.flatMap(({ nodes }) => nodes),
+    inputs: unique(run.flatMap(({ inputs }) => inputs.filter((value) => !made.has(value)))),
+    sides: unique(run.flatMap(({ sides }) => sides)),
+    outputs,
+    layers: named,
+  };
+}
+
+function fromTo(names: readonly string[]): string | undefined {
+  const [first, last] = [names[0], names.at(-1)];
+  return first === undefined || last === undefined ? undefined : `${first} … ${last}`;
+}

@@ -1,6 +1,5 @@
 export { type Attention, attentions, type Heads } from "./attention.ts";
-export { joinBlocks } from "./block-use.ts";
-export { type Block, type Blocks, blocks, extractBlock } from "./blocks.ts";
+export { type Block, type Blocks, blocks, extractBlock, joinBlocks } from "./blocks.ts";
 export { channelGroups, type Group, removable, type Slice } from "./channels.ts";
 export { type Cost, cost } from "./cost.ts";
 export { cut, type Removal, refusesCut } from "./cut.ts";

@@ -31,6 +31,11 @@ export async function sha256Text(parts: readonly Uint8Array[]): Promise<string> 
   return hexadecimal(await sha256(parts));
 }
 
+export function haveSameElements(some: Dense, others: Dense): boolean {
+  const [a, b] = [elementBytes(some), elementBytes(others)];
+  return a.length === b.length && a.every((byte, at) => byte === b[at]);
+}
+
 export function elementBytes(dense: Dense): Uint8Array {
   return dense.type === "string" ? text(JSON.stringify(dense.data)) : bytesOf(dense);
 }

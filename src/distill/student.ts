@@ -3,13 +3,13 @@ import { cost } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
 import { allLayers } from "../analysis/layers.ts";
 import { learnedCount, learnedTensors } from "../analysis/learned.ts";
+import { haveSameElements } from "../data/hash.ts";
 import { PithError, reasonText } from "../errors.ts";
 import { bytes, count, percent } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { type KeptLayers, keepLayers as keep, prune } from "../prune/index.ts";
-import { bytesOf } from "../tensor/dense.ts";
 import { dimValue } from "../tensor/dims.ts";
 
 interface Making {
@@ -53,10 +53,7 @@ export async function requireOtherThan(teacher: Model, student: Model): Promise<
     const other = teacher.graph.value(name)?.tensor;
     if (tensor === other) continue;
     if (tensor === undefined || other === undefined || tensor.bytes !== other.bytes) return;
-    const [a, b] = [await tensor.read(), await other.read()];
-    if (a.type === "string" || b.type === "string") continue;
-    const [left, right] = [bytesOf(a), bytesOf(b)];
-    if (!left.every((byte, at) => byte === right[at])) return;
+    if (!haveSameElements(await tensor.read(), await other.read())) return;
   }
   throw new PithError("E_OPTION", "The teacher is the student itself: it has nothing to teach it.", {
     hint: "`shrink` or `keepLayers` make a smaller student of the teacher; training by labels alone needs none.",

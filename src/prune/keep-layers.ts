@@ -10,7 +10,6 @@
  * programs count them. Names of weights and layers stay.
  */
 import * as v from "valibot";
-import { type Passage, passageOf } from "../analysis/block-use.ts";
 import { type Block, blocks, outermost } from "../analysis/blocks.ts";
 import { infer } from "../analysis/infer.ts";
 import { isNamed } from "../analysis/selection.ts";
@@ -108,8 +107,25 @@ function keptByName(all: readonly Block[], wanted: readonly (string | number)[])
   );
 }
 
-/** How to get past a layer; outputs that only callers read are no way, and go with it. */
-function bypassOf({ graph }: Model, block: Block): (Passage & { readonly leftOver: readonly Value[] }) | Miss {
+/**
+ * The output of a block, and the input that takes its place where the block is removed: of the inputs of its type and dimensions the one that
+ * was computed last. Inputs that were computed earlier (an encoder's output) are only read.
+ */
+export function passageOf({ inputs, outputs, name }: Omit<Block, "kind">) {
+  const [output, ...others] = outputs;
+  if (output === undefined || others.length > 0) return new Miss(`it has ${outputs.length} outputs`, name);
+  const alike = new Set(
+    inputs.filter(
+      ({ type }) => type?.type === output.type?.type && dimsText(type?.dims) === dimsText(output.type?.dims),
+    ),
+  );
+  const made = [...output.graph.nodes()].flatMap((node) => node.outputs).filter((value) => value && alike.has(value));
+  const input = made.at(-1) ?? [...alike].at(-1);
+  return input === undefined ? new Miss("none of its inputs has the size of its output", name) : { input, output };
+}
+
+/** How to get past a layer. Outputs that only callers read are removed with it. */
+function bypassOf({ graph }: Model, block: Block) {
   const own = new Set(block.nodes);
   const isRead = ({ uses }: Value): boolean => [...uses].some((use) => !own.has(outermost(use.node, graph)));
   const read = block.outputs.filter(isRead);

@@ -8,8 +8,7 @@
  * cut, of the original's those count that are left. Parts are taken in order; one that is no better for it, on samples that it was not trained
  * on, stays. What lies between them is kept in memory, or where that is short on disk (`data/store.ts`).
  */
-import { joinBlocks } from "../analysis/block-use.ts";
-import { type Block, blocks } from "../analysis/blocks.ts";
+import { type Block, blocks, joinBlocks } from "../analysis/blocks.ts";
 import { infer } from "../analysis/infer.ts";
 import type { Calibration } from "../calibrate/calibration.ts";
 import type { Dataset } from "../data/types.ts";

@@ -9,7 +9,7 @@
  */
 import { downstream } from "../analysis/downstream.ts";
 import { infer } from "../analysis/infer.ts";
-import { elementBytes, sha256Text } from "../data/hash.ts";
+import { elementBytes, haveSameElements, sha256Text } from "../data/hash.ts";
 import { gatherRows, mapColumns } from "../data/rows.ts";
 import { type BatchStore, openStorage } from "../data/store.ts";
 import type { Model } from "../graph/model.ts";
@@ -160,8 +160,6 @@ function flat(batch: Batch): Batch {
 function equal(some: Batch, others: Batch): boolean {
   return Object.entries(some).every(([name, dense]) => {
     const other = others[name];
-    if (other === undefined || !sameDims(dense.dims, other.dims)) return false;
-    const [a, b] = [elementBytes(dense), elementBytes(other)];
-    return a.every((byte, at) => byte === b[at]);
+    return other !== undefined && sameDims(dense.dims, other.dims) && haveSameElements(dense, other);
   });
 }

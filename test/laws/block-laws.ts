@@ -1,8 +1,7 @@
 /** Blocks that are run one after another compute what the model does, to the bit. */
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
-import { joinBlocks } from "../../src/analysis/block-use.ts";
-import { type Block, blocks, extractBlock } from "../../src/analysis/blocks.ts";
+import { type Block, blocks, extractBlock, joinBlocks } from "../../src/analysis/blocks.ts";
 import { infer } from "../../src/analysis/infer.ts";
 import { parseNpz } from "../../src/data/index.ts";
 import { createEngine } from "../../src/engine/index.ts";

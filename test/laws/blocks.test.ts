@@ -1,6 +1,5 @@
 /** Laws of blocks, on real exports: they are whole, they cover what depends on parameters, and in a row they compute what the model does. */
 import { describe, expect, it } from "vitest";
-import { passageOf } from "../../src/analysis/block-use.ts";
 import { blocks, extractBlock } from "../../src/analysis/blocks.ts";
 import { downstream } from "../../src/analysis/downstream.ts";
 import { infer } from "../../src/analysis/infer.ts";
@@ -10,6 +9,7 @@ import { replaceUses } from "../../src/graph/replace.ts";
 import { verify } from "../../src/graph/verify.ts";
 import { open } from "../../src/onnx/index.ts";
 import { removeUnused } from "../../src/passes/remove-unused.ts";
+import { passageOf } from "../../src/prune/keep-layers.ts";
 import { expectSameInARow, folder, inputsOf, networks, run } from "./block-laws.ts";
 
 /** Blocks of one kind that follow each other, where there are any. */
