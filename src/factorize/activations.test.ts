@@ -1,4 +1,4 @@
-/** Truncation that knows the inputs of layers: what it loses of outputs. */
+/** The error of outputs where a truncation weighs the inputs of layers. */
 import { describe, expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
@@ -14,7 +14,7 @@ import { factorize } from "./factorize.ts";
 
 const count = 64;
 
-/** Channels of very different sizes that are sums of few sources, as those of networks are. */
+/** Channels of very different magnitudes that are sums of few sources, as in networks. */
 function correlated(channels: number, places: number): Float32Array {
   const draws = random(7);
   const mixed = Array.from({ length: channels * 3 }, () => draws.normal());
@@ -82,18 +82,18 @@ describe.each([
     };
   };
 
-  test("whitening loses of the outputs what it says, and less than the weights alone tell", async () => {
+  test("the error of whitening is that of the outputs, and below that of truncated weights", async () => {
     const [plain, whitened, asvd] = [await errorOf(), await errorOf("whitening"), await errorOf("asvd")];
     expect(whitened.error).toBeCloseTo(said(whitened.what), 3);
     expect(whitened.what).toContain("relative error of outputs");
     expect(whitened.error).toBeLessThan(0.9 * plain.error);
     expect(asvd.what).toContain("relative error of weighed weights");
-    // No rank-2 factors of what comes in lose less.
+    // No other rank-2 factors have a smaller error on these inputs.
     expect(whitened.error).toBeLessThanOrEqual(asvd.error + 1e-6);
   });
 });
 
-test("a layer sees what those before it have become", async () => {
+test("a layer is measured on the outputs of layers that are factorized already", async () => {
   const make = () =>
     network({ fc1: linear(12, 12), relu: relu(), fc2: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
   const pixels = correlated(12, 1);
@@ -106,7 +106,7 @@ test("a layer sees what those before it have become", async () => {
   expect(await answers(model, pixels, [count, 12])).toEqual(await answers(alone, pixels, [count, 12]));
 });
 
-test("a budget is spread by what outputs lose", async () => {
+test("a budget is spread by the error of outputs", async () => {
   const make = () =>
     network(
       { flatten: flatten(), fc1: linear(12, 16), relu: relu(), fc2: linear(16, 16) },
@@ -130,7 +130,7 @@ test("a budget is spread by what outputs lose", async () => {
   );
 });
 
-test("samples are needed, and other chains than `svd` do not weigh inputs", async () => {
+test("weighing inputs needs samples and the method `svd`", async () => {
   const model = network({ conv: conv2d(6, 10, 3) }, { input: ["batch", 6, 4, 4], seed: 1 });
   await expect(factorize(model, { rank: 2, activations: "whitening" })).rejects.toThrow("whitening needs samples");
   const data = memory("correlated", { input: float32([count, 6, 4, 4], correlated(6, 16)) });
@@ -138,7 +138,7 @@ test("samples are needed, and other chains than `svd` do not weigh inputs", asyn
   expect(misses[0]?.reason).toContain("only `svd` weighs inputs");
 });
 
-test("fewer inputs than numbers in each say little of others, which is said", async () => {
+test("fewer inputs than numbers in each are mentioned", async () => {
   const make = () => network({ fc: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
   const what = async (samples: number) => {
     const data = memory("correlated", { input: float32([samples, 12], correlated(12, 1).slice(0, 12 * samples)) });
@@ -158,14 +158,14 @@ test.each(["whitening", "asvd"] as const)("%s of inputs that are NaN names the l
   });
 });
 
-/** Two layers of one weight, and what it is multiplied with in both together. */
+/** The product of the two factors that a model stores. */
 async function productOf(model: Model): Promise<readonly number[]> {
   const names = ["down", "up"].map((part) => [...model.graph.values()].find(({ name }) => name.includes(`.${part}.`)));
   const [down, up] = await Promise.all(names.map(async (value) => fromDense((await value?.tensor?.read()) as Dense)));
   return down === undefined || up === undefined ? [] : [...multiply(up, down).data];
 }
 
-test("a weight that several layers read is weighed by what comes into all of them", async () => {
+test("a weight that several layers read is weighed by the inputs of all of them", async () => {
   const [x, u] = [correlated(12, 1), correlated(12, 1).map((value, at) => value * Math.sin(at))];
   const shared = parseModel(`opset 17
 graph (x: float32[batch, 12], u: float32[batch, 12]) -> (y, z) {
@@ -191,7 +191,7 @@ graph (x: float32[batch, 12]) -> (y) {
   expect(relative(other, expected)).toBeGreaterThan(0.01);
 });
 
-test("a budget that is spread by fewer inputs than a layer has numbers is warned of", async () => {
+test("a budget that is spread by fewer inputs than each has numbers gives a warning", async () => {
   const warned = async (samples: number): Promise<readonly string[]> => {
     const texts: string[] = [];
     const model = network({ fc: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
@@ -229,7 +229,7 @@ describe.each(["whitening", "asvd"] as const)("%s where samples do not excite al
   const rare = network({ fc: linear(12, 12, { bias: false }) }, { input: ["batch", 12], seed: 1 });
   const seen = (input: Float32Array) => memory("rare", { input: float32([count, 12], input) });
 
-  test("keeps what a rank holds exactly, on other inputs too", async () => {
+  test("is exact on other inputs if the rank holds the weight exactly", async () => {
     const draws = random(3);
     const normal = (rows: number, columns: number) =>
       fromDense(
@@ -250,7 +250,7 @@ describe.each(["whitening", "asvd"] as const)("%s where samples do not excite al
     expect(relative(given, wanted)).toBeLessThan(1e-5);
   });
 
-  test("says so where all are 0, and looks at the weight alone", async () => {
+  test("says if all inputs are 0, and truncates the weight alone", async () => {
     const [zeros, plain] = [rare.clone(), rare.clone()];
     const data = seen(new Float32Array(count * 12));
     const { changes } = await factorize(zeros, { rank: 3, activations, data, timing: false });

@@ -22,7 +22,7 @@ it.each(["weights", "macs"] as const)("keeps the model within a budget of its %s
   expect(share).toBeGreaterThan(0.55);
 });
 
-it("spreads a budget so that the least is lost: an even share loses more", async () => {
+it("loses less by a budget than by equal ratios", async () => {
   const model = network({ fc1: linear(64, 64), fc2: linear(64, 64) }, { input: ["batch", 64], seed: 1 });
   // Its singular values fall off quickly.
   setWeight(model, "fc2.weight", (at) => Math.exp(-Math.abs(Math.floor(at / 64) - (at % 64)) / 20));
@@ -33,7 +33,7 @@ it("spreads a budget so that the least is lost: an even share loses more", async
   expect(await lost({ budget: 0.5 })).toBeLessThan(0.7 * (await lost({ ratio: 0.49 })));
 });
 
-it("spares the layers that the outputs depend on, where a budget is spread by sensitivity", async () => {
+it("leaves the layers that the outputs depend on, if a budget is spread by sensitivity", async () => {
   // What goes through b hardly reaches the output.
   const model = parseModel(`opset 17
 graph (x: float32[batch, 16]) -> (y: float32[batch, 16]) {
@@ -50,7 +50,7 @@ graph (x: float32[batch, 16]) -> (y: float32[batch, 16]) {
   expect((await factorize(model, { budget: 0.7 })).changes.map(({ at }) => at)).toEqual(["a", "b"]);
 });
 
-it("refuses a budget that rank 1 everywhere does not keep, changes nothing, and says which budget could be kept", async () => {
+it("refuses a budget below that of rank 1 in all layers, changes nothing, and names the least budget", async () => {
   const model = convolutions();
   const before = structureHash(model);
   const { changes, misses } = await factorize(model, { budget: 0.01 });
@@ -66,7 +66,7 @@ it("refuses a budget that rank 1 everywhere does not keep, changes nothing, and 
   expect(weightsOf(model)).toBe(142);
 });
 
-it("leaves what excluded layers hold in the budget's reckoning, and rules of layers' own beside it", async () => {
+it("counts excluded layers in the budget, and allows layers rules of their own", async () => {
   const model = convolutions();
   const before = weightsOf(model);
   await factorize(model, { budget: 0.7, except: "c" });

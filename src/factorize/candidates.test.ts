@@ -19,7 +19,7 @@ async function matrixAt(model: Model, name: string): Promise<Matrix> {
   return fromDense(await tensor.read());
 }
 
-it("splits a weight that two layers read from different sides once for both", async () => {
+it("factorizes a weight that two layers read from different sides once for both", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
   w: float32[6, 6] = random(seed 1)
@@ -98,7 +98,7 @@ it.each([
     'h = MatMul "a" (x, w)\n  k = If "b" (c) {then_branch=graph () -> (s) { s = Neg(w) }, else_branch=graph () -> (t) { t = Identity(w) }}\n  y = Add(h, k)',
     'If "b"',
   ],
-])("leaves a weight that something else needs as it is: %s", async (lines, other) => {
+])("leaves a weight that another node or output reads: %s", async (lines, other) => {
   const outputs = lines.includes("z =") ? "y, z" : "y";
   const model = parseModel(`opset 17
 graph (x: float32[12, 12], c: bool[]) -> (${outputs}) {
@@ -158,7 +158,7 @@ graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
 });
 
 it.each([{ scheme: "weights" }, { scheme: "weights", bits: 4 }, { scheme: "dynamic" }] as const)(
-  "refuses codes, whose order with it is the other one: %o",
+  "refuses quantized weights, since factorizing comes first: %o",
   async (options) => {
     const model = network({ fc: linear(64, 64) }, { input: ["batch", 64], seed: 1 });
     await quantize(model, options);
@@ -168,7 +168,7 @@ it.each([{ scheme: "weights" }, { scheme: "weights", bits: 4 }, { scheme: "dynam
   },
 );
 
-it("leaves a kernel that another convolution reads in other groups", async () => {
+it("leaves a kernel that two convolutions read in different numbers of groups", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[1, 4, 5, 5], z: float32[1, 8, 5, 5]) -> (y, v) {
   w: float32[4, 4, 1, 1] = random(seed 1)
@@ -200,7 +200,7 @@ graph (x: float32[1, 4, 6, 6]) -> (y: float32[1, 4, 6, 6]) {
 it.each([
   ["nan", "NaN"],
   ["inf", "infinity"],
-])("leaves a layer that holds %s, and takes no other along", async (value, name) => {
+])("leaves a layer that holds %s, and factorizes the others", async (value, name) => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 8]) -> (y) {
   fc1.weight: float32[8, 8] = random(seed 1)
@@ -213,7 +213,7 @@ graph (x: float32[n, 8]) -> (y) {
   expect(misses).toMatchObject([{ at: "fc2", reason: `its weight holds ${name}` }]);
 });
 
-it("takes an embedding table for a thin one and a product, and a head that reads the table shares both", async () => {
+it("replaces an embedding table by a thin one and a product, which a head that reads the table shares", async () => {
   const model = parseModel(`opset 17
 graph (ids: int64[2, 3]) -> (y: float32[6, 20]) {
   table: float32[20, 8] = random(seed 1)

@@ -19,7 +19,7 @@ import { decompositions, type Method, methods } from "./decompositions.ts";
 const engine = createEngine();
 const tools = { multiple: 1, multiply: multiplyHere, seed: 1 };
 
-/** What parts in a row do, as one weight: outputs × (inputs · taps) for each group. */
+/** The parts multiplied together, as one weight: outputs × (inputs · taps) for each group. */
 function composed(parts: readonly Part[], kernel: readonly number[]): readonly Matrix[] {
   const taps = elementCount(kernel);
   /** The place in the whole window of a place in that of a part; the others are 0 there. */
@@ -132,7 +132,7 @@ const possible = Object.entries(convolutions).flatMap(([name, one]) =>
 );
 
 describe.each(possible)("%s of a convolution %s", (method, _, one) => {
-  it("is the identity at full rank, and at a lower one the convolution with what its parts make together", async () => {
+  it("equals the convolution at full rank, and at a lower rank that with the product of its parts", async () => {
     const { problem } = await problemIn(convolution(one));
     const decomposition = decompositions[method];
     const refused = decomposition.refuses(problem);
@@ -238,7 +238,7 @@ describe.skipIf(oracle === undefined)("golden values", () => {
     }
   });
 
-  it("of Tucker-2, after five improvements; the ranks of its path lose no more than they say", async () => {
+  it("of Tucker-2 after five improvements; no step loses more than it states", async () => {
     for (const { weight, cases } of oracle?.tucker2 ?? []) {
       for (const { rank_out, rank_in, hooi_error_by_iteration: errors } of cases) {
         const { relativeError } = await decompositions.tucker2.factors(problemWith(weight), {

@@ -26,7 +26,7 @@ it("puts two thin layers in place of a wide one", async () => {
   expect(verify(model)).toEqual([]);
 });
 
-it("keeps the role: what was trained is trained on", async () => {
+it("factors of a parameter are parameters", async () => {
   const model = mlp();
   await factorize(model, { layers: "fc1", rank: 8 });
   expect(model.graph.value("fc1.down.weight")?.role).toEqual({ kind: "parameter" });
@@ -40,7 +40,7 @@ it.each(topologies.map(({ name }) => name))("leaves a legal, runnable model: %s"
     expect((await run(model, inputsOf(name))).every(Number.isFinite)).toBe(true);
 });
 
-it("at nearly full rank computes nearly the same, whatever side the weight is stored on", async () => {
+it("computes nearly the same at nearly full rank, for weights in either layout", async () => {
   for (const name of ["matmul-chain", "transposed-weights"]) {
     const model = parseModel(topology(name).text);
     const feeds = inputsOf(name);
@@ -81,7 +81,7 @@ graph (x: float32[1, 4]) -> (y: float32[1, 4]) {
   expect(structureHash(model)).toBe(before);
 });
 
-it("takes a masked weight as its product with the mask, and the mask goes", async () => {
+it("factorizes a masked weight as its product with the mask, and removes the mask", async () => {
   const masked = `opset 17
 graph (x: float32[2, 8]) -> (y: float32[2, 8]) {
   fc.weight_orig: float32[8, 8] parameter = random(seed 1)
@@ -112,7 +112,7 @@ graph (x: float32[2, 8]) -> (y: float32[2, 8]) {
   });
 });
 
-it("leaves nothing of a matrix that the file lists among the inputs of the graph", async () => {
+it("removes a factorized matrix from the inputs of the graph", async () => {
   const model = parseModel(topology("gemm-chain").text);
   const plain = parseModel(topology("gemm-chain").text);
   model.graph.setInputs([...model.graph.inputs, value(model, "fc1.weight")]);
@@ -122,7 +122,7 @@ it("leaves nothing of a matrix that the file lists among the inputs of the graph
   expect(model.graph.inputs.map(({ name }) => name)).toEqual(["x"]);
 });
 
-it("gives its session back", async () => {
+it("releases its sessions", async () => {
   let open = 0;
   const counted = {
     load: async (...given: Parameters<typeof engine.load>) => {

@@ -63,7 +63,7 @@ const weights = (model: Model): readonly string[] =>
     .flatMap(({ name, tensor }) => (tensor !== undefined && name.endsWith("weight") ? [`${name} ${tensor.dims}`] : []))
     .sort();
 
-test("share one first factor; outputs keep their names", async () => {
+test("joined layers share one first factor; outputs keep their names", async () => {
   const model = attention();
   const { changes } = await factorize(model, { rank: 8, joint: true, layers: "a.self.*", timing: false });
   expect(changes.map(({ at }) => at)).toEqual(["a.self.query-key-value"]);
@@ -77,7 +77,7 @@ test("share one first factor; outputs keep their names", async () => {
   expect(apart(found, await answers(attention()))).toBeGreaterThan(0.1);
 });
 
-test("of weights of one row space the shared factor loses nothing where factors apart would", async () => {
+test("a shared factor is exact for weights of one row space; separate factors of equal size are not", async () => {
   const low = (): Model => {
     const model = attention();
     const draws = random(9);
@@ -107,7 +107,7 @@ test("of weights of one row space the shared factor loses nothing where factors 
   expect(size(joint)).toBeLessThan(size(alone));
 });
 
-test("what is not worth a factorization is not joined either", async () => {
+test("layers that are not factorized are not joined", async () => {
   const model = attention();
   const { changes, misses } = await factorize(model, { rank: 11, joint: true, layers: "a.self.*", timing: false });
   expect(changes).toEqual([]);
@@ -116,7 +116,7 @@ test("what is not worth a factorization is not joined either", async () => {
   expect(await answers(model)).toEqual(await answers(attention()));
 });
 
-test("what is said of one is said of all that it is joined with, and excluded layers are not joined", async () => {
+test("an override of one layer applies to the joined one, and excluded layers are not joined", async () => {
   const model = attention();
   const { changes } = await factorize(model, {
     rank: 8,
@@ -133,7 +133,7 @@ test("what is said of one is said of all that it is joined with, and excluded la
   expect(found.changes.map(({ at }) => at)).toEqual(["a.self.query-value"]);
 });
 
-test("layers with tensors among their attributes are not joined: what these hold is not compared", async () => {
+test("layers with tensors among their attributes are not joined: their contents are not compared", async () => {
   const scaled = defineOp({
     domain: "lab",
     name: "Scaled",

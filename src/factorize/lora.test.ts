@@ -84,7 +84,7 @@ test("only the adapters are trained, and merged they answer the same", async () 
   expect(apart(await answers(model), trained)).toBeLessThan(1e-5);
 });
 
-test("saved adapters make of the original what was trained", async () => {
+test("saved adapters turn the original into the trained model", async () => {
   const model = await adaptedAndTrained();
   const file = joinPath(temporaryFolder(), "adapters.onnx");
   const merged = model.clone();
@@ -92,7 +92,7 @@ test("saved adapters make of the original what was trained", async () => {
   const again = net();
   await lora(again, { from: await open(file) });
   expect(await answers(again)).toEqual(await answers(model));
-  // A file of adapters is a model that answers with them.
+  // A file of adapters is a model whose outputs they are.
   const session = await createEngine().load(await open(file));
   expect((await session.run({}))["fc.lora.scale"]?.data[0]).toBe(2);
   await session.release();
@@ -105,7 +105,7 @@ test("one layer gets one adapter", async () => {
   expect(changes.map(({ at }) => at)).toEqual(["conv", "grouped"]);
 });
 
-test("nor a second one from a file", async () => {
+test("a layer gets no second adapter from a file", async () => {
   const model = await adaptedAndTrained();
   const file = joinPath(temporaryFolder(), "adapters.onnx");
   await lora(model.clone(), { merge: true, save: file });
@@ -138,7 +138,7 @@ test("a file whose second matrix has a window is refused", async () => {
   await expect(lora(net(), { from: broken })).rejects.toThrow("it holds [2,4,3,3] and [6,2,3,3]");
 });
 
-test("a rank that is none is a miss", async () => {
+test("a rank that is not below the full rank is a miss", async () => {
   const { changes, misses } = await lora(net(), { rank: 5, layers: "fc" });
   expect(changes).toEqual([]);
   expect(misses[0]?.reason).toBe("rank 5 is not below the full rank of its 5 × 32 weight");
@@ -176,7 +176,7 @@ graph (x: float32[3, 10]) -> (y) {
   expect(verify(model)).toEqual([]);
 });
 
-test("an adapter that cannot be merged says so as it is inserted, and why", async () => {
+test("inserting an adapter that cannot be merged says so, and why", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 8]) -> (y) {
   masked.weight_orig: float32[8, 8] parameter = random(seed 1)

@@ -22,7 +22,7 @@ import type { FactorizeOptions } from "./options.ts";
 
 const engine = createEngine();
 
-/** An engine that takes so many milliseconds for each node beyond the first, or for a layer that is alone. */
+/** An engine whose runs take `chain` milliseconds longer for several nodes, and `layer` milliseconds longer for one. */
 const slowed = (chain: number, layer: number) => ({
   load: async (...[model, options]: Parameters<typeof engine.load>) => {
     const session = await engine.load(model, options);
@@ -93,7 +93,7 @@ it("refuses a ratio too small for rank 1, which would make the layer zero", asyn
   expect(some.misses.map(({ at }) => at)).toEqual(["fc2"]);
 });
 
-it("says that no rank which saves holds an energy", async () => {
+it("says which rank an energy takes, and the largest that saves", async () => {
   const model = network({ fc: linear(300, 300) }, { input: ["batch", 300], seed: 1 });
   const { changes, misses } = await factorize(model, { energy: 0.99 });
   expect(changes).toEqual([]);
@@ -115,7 +115,7 @@ it("without a rank takes what holds 95 % of the energy where it is smaller and n
   ]);
 });
 
-it("does what a user says though it is slower, and says by how much", async () => {
+it("takes a given rank although it is slower, and says by how much", async () => {
   const { changes } = await factorizeTimed(rankOne(), { rank: 1 }, { engine: slowed(20, 0) });
   expect(changes).toMatchObject([{ what: expect.stringMatching(/rank 1, relative error 0.000, 0.\d\d × as fast$/) }]);
 });
@@ -146,7 +146,7 @@ it("takes the method that loses least at a share of the weights, or of the multi
   }
 });
 
-it("looks for ranks among multiples", async () => {
+it("chooses ranks among multiples", async () => {
   const model = convolutions();
   const { changes } = await factorize(model, { ratio: 0.6, multiple: 4, layers: ["a", "b", "c"] });
   const ranks = changes.flatMap(({ what }) => /rank ([\d× ]+),/.exec(what)?.[1]?.split(" × ").map(Number) ?? []);

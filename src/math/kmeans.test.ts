@@ -15,7 +15,7 @@ describe("palettes", () => {
   });
 
   test("every number has its nearest centroid, and every centroid is the mean of its numbers", () => {
-    // Steps of a ten-thousandth: sums of numbers near the smallest that there are lose their order.
+    // Multiples of 1e-4: sums of subnormal numbers lose their order.
     const number = fc.integer({ min: -1e6, max: 1e6 }).map((steps) => steps / 1e4);
     const numbers = fc.array(number, { minLength: 1, maxLength: 60 });
     fc.assert(
@@ -45,7 +45,7 @@ describe("palettes", () => {
     expect(squaredError([7, 7], kmeans([7, 7], 3))).toBe(0);
   });
 
-  test("a tie goes to the lower centroid; equal ones part what lies around them", () => {
+  test("a tie goes to the lower centroid; of equal centroids the first takes the numbers below, the last those above", () => {
     expect([...assign([0, 1, 1.4, 1.6, 3], Float64Array.of(1, 1, 2))]).toEqual([0, 0, 1, 2, 2]);
     expect([...assign([1.5], Float64Array.of(1, 2))]).toEqual([0]);
   });

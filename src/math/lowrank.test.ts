@@ -17,7 +17,7 @@ function normal(rows: number, columns: number, seed: number, deviation = 1): Mat
   );
 }
 
-describe("rank beneath noise", () => {
+describe("rank without noise", () => {
   test.each([0, 3, 8])("rank %d is found under weak noise, at any scale", (rank) => {
     const signal = rank === 0 ? matrix(40, 60) : multiply(normal(40, rank, 1), normal(rank, 60, 2));
     const noise = normal(40, 60, 3, 0.1);
@@ -36,7 +36,7 @@ describe("rank beneath noise", () => {
     }
   });
 
-  test("a matrix without noise keeps its rank, a zero matrix has none, one row says nothing", () => {
+  test("a matrix without noise keeps its rank, a zero matrix has rank 0, one row is a miss", () => {
     const exact = evbmf(singularValues(multiply(normal(30, 4, 4), normal(4, 30, 5))), 30, 30);
     expect(exact).toMatchObject({ rank: 4 });
     expect(evbmf(new Float64Array(5), 5, 9)).toEqual({ rank: 0, noiseVariance: 0 });

@@ -14,7 +14,7 @@ import {
 const types = ["int8", "uint8", "int16", "uint16", "int4", "uint4", "int2", "uint2"] as const;
 
 describe("affine quantization", () => {
-  test.each(types)("%s: what lies in the range comes back within half a step, and 0 exactly", (type) => {
+  test.each(types)("%s: numbers in the range come back within half a step, and 0 exactly", (type) => {
     const bound = fc.float({ min: -1000, max: 1000, noNaN: true });
     fc.assert(
       fc.property(bound, bound, fc.float({ min: 0, max: 1, noNaN: true }), fc.boolean(), (a, b, share, symmetric) => {
@@ -43,7 +43,7 @@ describe("affine quantization", () => {
 
   test("numbers are divided by the scale, not multiplied by its inverse", () => {
     const scale = Math.fround(0.3);
-    // Numbers whose quotient is a half, while the product with the inverse is a hair beside it and rounds as it likes.
+    // Numbers whose quotient is a half, while the product with the inverse is rounded to a number beside it.
     const differs = Array.from({ length: 200 }, (_, index) => Math.fround((index + 0.5) * scale)).filter((value) => {
       const quotient = Math.fround(value / scale);
       const product = Math.fround(value * Math.fround(1 / scale));

@@ -31,7 +31,7 @@ test.each([
   });
 });
 
-test("a matrix of rank 2 has two shares, and nothing that rounding made", async () => {
+test("a matrix of rank 2 has two shares, and zeros instead of rounding errors", async () => {
   const product = await multiplyHere(normal(50, 2), transpose(normal(40, 2)));
   const shares = await energyShares(product);
   expect([...shares].filter((share) => share > 0)).toHaveLength(2);
@@ -46,7 +46,7 @@ test("a matrix of rank 2 has two shares, and nothing that rounding made", async 
   ]).toEqual([expect.closeTo(0.64), expect.closeTo(0.36)]);
 });
 
-test.each([1e-8, 1e-15, 1e-20])("rows that are dead but for numbers near %d count for nothing", async (small) => {
+test.each([1e-8, 1e-15, 1e-20])("rows of numbers near %d add no share", async (small) => {
   const { rows, columns, data } = normal(128, 128);
   const dead = matrix(
     rows,
@@ -58,6 +58,6 @@ test.each([1e-8, 1e-15, 1e-20])("rows that are dead but for numbers near %d coun
   expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 12);
 });
 
-test("numbers that are none are refused", async () => {
+test("NaN is refused", async () => {
   await expect(energyShares(matrixOf([[1, Number.NaN]]))).rejects.toMatchObject({ code: "E_DATA" });
 });

@@ -83,7 +83,7 @@ describe("singular value decomposition", () => {
     expectDecomposition(multiply(normal(30, 3, 1), normal(3, 20, 2)));
   });
 
-  test("larger ones are rebuilt as well where values vanish, coincide, or spread over all magnitudes", () => {
+  test("larger ones are rebuilt as well if values are zero, equal, or of all magnitudes", () => {
     expectDecomposition(matrix(60, 50));
     expectDecomposition(identity(70));
     expectDecomposition(matrix(90, 70, new Float64Array(6300).fill(2)));
@@ -162,7 +162,7 @@ describe("singular value decomposition", () => {
     expect(Math.abs(cosine)).toBeCloseTo(1, 12);
   });
 
-  test("784 × 128 is a matter of a moment", () => {
+  test("784 × 128 takes little time", () => {
     const source = normal(784, 128, 6);
     svd(source);
     const start = performance.now();

@@ -31,7 +31,7 @@ function rebuilt({ u, s, v }: { readonly u: Matrix; readonly s: Float64Array; re
 }
 
 describe("truncation", () => {
-  test.each([0, 1, 7, 20])("rank %d leaves out exactly what it says", async (rank) => {
+  test.each([0, 1, 7, 20])("the error of rank %d is that of its factors", async (rank) => {
     const source = normal(30, 20, 1);
     const result = await truncatedSvd(source, rank);
     expect(result.method).toBe("exact");
@@ -64,7 +64,7 @@ describe("randomized truncation", () => {
     return { source: multiply(scaleColumns(u, s), transpose(v)), s };
   };
 
-  test("its error is that of its factors, and hardly above the best one", async () => {
+  test("its error is that of its factors, and hardly above the least", async () => {
     const { source, s } = decaying(150, 90, (index) => 1 / (1 + index));
     const result = await truncatedSvd(source, 12, { method: "randomized", seed: 4 });
     expect(result.method).toBe("randomized");
@@ -77,13 +77,13 @@ describe("randomized truncation", () => {
     }
   });
 
-  test("a flat spectrum, where nothing is worth more than another, is still nearly best", async () => {
+  test("the error of a flat spectrum is still nearly the least", async () => {
     const source = normal(140, 100, 5);
     const result = await truncatedSvd(source, 15, { method: "randomized" });
     expect(result.error / truncationError(singularValues(source), 15)).toBeLessThan(1.005);
   });
 
-  test("an exactly low rank is found, also when more is asked for", async () => {
+  test("a matrix of low rank is exact, also at a higher rank", async () => {
     const source = multiply(normal(80, 4, 6), normal(4, 70, 7));
     for (const rank of [4, 9]) {
       const result = await truncatedSvd(source, rank, { method: "randomized" });

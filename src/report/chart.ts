@@ -90,7 +90,7 @@ function pointsOf(run: Run): readonly Point[] {
   return [original, ...variants];
 }
 
-/** What was chosen lies on top of what it overlaps. */
+/** The chosen variant is drawn on top. */
 function drawnLast(points: readonly Point[]): readonly Point[] {
   return points.toSorted((a, b) => Number(a.kind === "chosen") - Number(b.kind === "chosen"));
 }

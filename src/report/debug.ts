@@ -60,7 +60,7 @@ const style = `
 
 const [height, margin] = [320, { top: 16, right: 20, bottom: 30, left: 56 }];
 const [leastWidth, step] = [980, 9];
-/** Decibels beyond which nothing is worth a picture, which equal layers have. */
+/** Decibels of equal layers, and the most that are drawn. */
 const most = 100;
 
 function picture(layers: readonly DebuggedLayer[], blamed: DebuggedLayer | undefined): Markup {

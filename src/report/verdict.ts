@@ -198,7 +198,7 @@ export function timingText({ where, rounds, repeats, threads, inputs = {} }: Tim
 
 const mostInputs = 4;
 
-/** So few samples say little: what was asked beside them. */
+/** The result on random inputs, which are compared if there are few samples. */
 function alikeSentence(likeness: Variant["likeness"]): string {
   if (likeness === undefined) return "";
   if (typeof likeness === "string")
@@ -213,7 +213,7 @@ export function goalSentence(run: Run): string | undefined {
   return goal === undefined ? undefined : verdictSentence(goal, chosenOf(run)?.verdict, metric.unit, data);
 }
 
-/** Of an original that has learnt nothing, or is fed wrongly. */
+/** For an original that has learnt nothing, or is fed wrongly. */
 export function chanceSentence(original: number, chance: number): string {
   const [scored, guessed] = [original, chance].map((value) => figure("share", value));
   return `The original scores ${scored}, and always predicting the most frequent class would score ${guessed}: these samples cannot show what is lost.`;

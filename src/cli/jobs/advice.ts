@@ -11,7 +11,7 @@ interface Advised {
   readonly data: unknown;
 }
 
-/** How the result of a training is kept whatever becomes of it: the end of a sentence about what is not. */
+/** How to keep trained weights that are not written: the end of a sentence. */
 export function keepingAdvice({ options: schema }: AnyPass, { options: { checkpoint } }: Advised): string {
   if (typeof checkpoint === "string")
     return `; ${checkpoint} keeps the trained weights. --force writes it in any case.`;
@@ -45,13 +45,13 @@ export function lostAdvice(
   return `${kept}${capitalized(offers.join(", "))}, or write it anyway: --force${later}${shown}.`;
 }
 
-/** What is left out already, and a layer more, for a shell. */
+/** The value of --except with one more layer, quoted for a shell. */
 function exceptText({ except }: Given, layer: string): string {
   const text = [...(Array.isArray(except) ? except : except === undefined ? [] : [except]), layer].join(",");
   return /^[\w./:,-]+$/.test(text) ? text : `'${text}'`;
 }
 
-/** What loses less, as a sentence of its own, for a training; "" for other passes, of which a small loss is expected. */
+/** For passes that train, a sentence about what would lose less; "" for others, of which a small loss is expected. */
 export function gentlerAdvice(pass: AnyPass, { options }: Advised): string {
   const gentler = trains(pass) ? gentlerThan(pass, options) : undefined;
   return gentler === undefined ? "" : ` ${gentler}.`;

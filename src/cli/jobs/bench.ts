@@ -69,7 +69,7 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
   }
 }
 
-/** What is said of the sizes that models are timed on: no more tokens than the tokenizer beside any of them allows. */
+/** Sizes of dimensions that models are timed on: no more tokens than the tokenizer beside any of them allows. */
 export async function timedSizes({
   models,
   dims,

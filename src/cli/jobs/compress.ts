@@ -103,7 +103,7 @@ async function compressed(
     warnings,
     original: { ...result.run.original, ...(await fileFacts(model, input.model)) },
   };
-  // What changed nothing is known by the original as it would be written, not by its file.
+  // A variant that changed nothing equals the original as it would be written, which may differ from its file.
   const { code, message } = refusal(result.run);
   return {
     run,
@@ -129,7 +129,7 @@ function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): 
   return `${name}: ${bytes(weight)}, ${metric.name} ${figure(metric.unit, estimate.value)}`;
 }
 
-/** All of them, or none: no name is taken before every file is complete. */
+/** Writes all files or none: names are taken after every file is complete. */
 async function write(
   { out, model }: CompressInput,
   run: Run,
@@ -147,7 +147,7 @@ async function write(
     ["report.md", text(reportMarkdown(run))],
     ["run.json", text(`${JSON.stringify(run, null, 2)}\n`)],
     ["recipe.yaml", text(recipeText(recipe))],
-    // A tokenizer goes along: running the result takes it.
+    // The tokenizer is copied: running the result needs it.
     ...(await Promise.all(
       (await sidecarsMissingAt(model, out)).map(async ([name, path]) => [name, [await readFile(path)]] as const),
     )),
@@ -158,7 +158,7 @@ async function write(
   return files.map(([name]) => joinPath(out, name));
 }
 
-/** Of a model in one file: the file as it lies there. */
+/** Figures of the file itself, for a model in one file. */
 async function fileFacts(
   model: Parameters<typeof filesOf>[0],
   path: string,

@@ -1,4 +1,4 @@
-/** Job of `pith debug`: what each layer of a changed model does otherwise than its original. */
+/** Job of `pith debug`: compares each layer of a changed model with its original. */
 import { writeFileAtomically } from "#platform";
 import { createEngine } from "../../engine/index.ts";
 import { Miss, PithError } from "../../errors.ts";

@@ -1,10 +1,10 @@
-/** Two models that are fed the same samples: whether one of them takes something else. */
+/** Whether two models that are fed the same samples have different inputs. */
 import { type ErrorCode, PithError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { dimsText, isSymbolic } from "../../tensor/dims.ts";
 
-/** What running a model on samples that do not fit it ends in. */
+/** Codes of errors that a model throws on samples that do not fit it. */
 const misfits: ReadonlySet<ErrorCode> = new Set([
   "E_DATA",
   "E_ENGINE",
@@ -26,7 +26,7 @@ export function otherInputs(candidate: Model, original: Model, error: unknown): 
   });
 }
 
-/** Of one type, and no fixed dimension of one is another number in the other. */
+/** True for one type and fixed dimensions that do not contradict each other. */
 function isAlike({ type: a }: Value, { type: b }: Value): boolean {
   if (a?.type !== b?.type) return false;
   if (a?.dims === undefined || b?.dims === undefined) return true;

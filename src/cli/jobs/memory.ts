@@ -1,4 +1,4 @@
-/** Job that loads and runs one model, to see what memory that takes: memory can only be told apart by process. */
+/** Job that loads and runs one model to measure its memory, which can only be measured by process. */
 import { createEngine, type RuntimeName } from "../../engine/index.ts";
 import { type TimedShapes, timedFeeds } from "../../evaluate/timed-inputs.ts";
 import type { JobContext } from "../../job/job.ts";

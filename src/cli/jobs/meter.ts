@@ -1,11 +1,11 @@
-/** How much memory something takes, in a process that does nothing else. */
+/** Measures the memory that something takes, in a process that does nothing else. */
 import { readFileSync, writeFileSync } from "node:fs";
 
 /**
- * Watches resident memory from here on: what is returned tells by how many bytes its peak lies above where it stands now.
+ * Measures resident memory from now on; the returned function gives the bytes by which its peak exceeds the present value.
  *
- * Linux keeps the peak and can start it anew. Elsewhere the peak is that of the whole process, which may lie before this moment: where
- * it did not move, the memory held at the end stands for it.
+ * Linux keeps the peak and can reset it. Elsewhere the peak is that of the whole process: if an earlier one was not exceeded, the memory held at the
+ * end is taken instead.
  */
 export function startMeter(): () => number {
   try {

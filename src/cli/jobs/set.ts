@@ -1,4 +1,4 @@
-/** What inputs of models that are timed are set to. */
+/** Values that `--set` gives to inputs of models that are timed. */
 import type { Model } from "../../graph/model.ts";
 import { contentOf } from "../../passes/set-inputs.ts";
 import type { Settings } from "../../task/index.ts";

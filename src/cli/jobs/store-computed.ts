@@ -1,14 +1,14 @@
-/** Weights that are computed when they are read (codes of quantized ones) are computed once: not for every session, and again for the file. */
+/** Computes weights that are computed when they are read (codes of quantized ones) once, and not for every session and the file anew. */
 import { joinPath } from "#platform";
 import { PithError } from "../../errors.ts";
 import { allValues } from "../../graph/graph.ts";
 import { Model } from "../../graph/model.ts";
 import { open, save } from "../../onnx/index.ts";
 
-/** Less is computed again faster than it is written and read. */
+/** Bytes below which computing again is faster than writing and reading. */
 const leastStored = 2 ** 26;
 
-/** Puts what is computed into a file in a folder, and has the model read it from there. Where it does not fit, it stays computed. */
+/** Writes computed tensors to a file in a folder, from which the model reads them. If they do not fit there, they stay computed. */
 export async function storeComputed(model: Model, folder: string, least = leastStored): Promise<void> {
   const loose = [...allValues(model.graph)].flatMap((value) => {
     const { tensor } = value;

@@ -1,5 +1,5 @@
 /**
- * What the steps of a command are given: training, calibration and test samples, none of which has a sample of another,
+ * The data of a command's steps: training, calibration and test samples, none of which has a sample of another,
  * ready for the model. One rule for all commands, so that a recipe trains on what its steps would train on as commands.
  */
 import { resolve, sep } from "node:path";
@@ -135,7 +135,7 @@ function whence(name: string, path: string): string {
   return `: it is next to --data ${path}, and its name says that it is another part of it`;
 }
 
-/** One place, or one inside the other. */
+/** Whether two paths are equal, or one lies inside the other. */
 function overlap(a: string, b: string): boolean {
   return a === b || a.startsWith(`${b}${sep}`) || b.startsWith(`${a}${sep}`);
 }

@@ -2,7 +2,7 @@
 import { PithError } from "../../errors.ts";
 import { ResultFails } from "../../evaluate/load-check.ts";
 
-/** Does the work; what it finds not to load is said to be not written. @throws PithError as the work does */
+/** Does the work; adds to the error about a result that does not load that it was not written. @throws PithError as the work does */
 export async function refusingUnloadable<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();

@@ -42,7 +42,7 @@ export default async function weightsJob(
   for (const [index, { name, effective, role }] of found.entries()) {
     stopIfAsked(context.signal);
     context.progress(index, found.length);
-    // Codes that are packed in blocks are no numbers of their own.
+    // Codes that are packed in blocks are not numbers.
     if (role.packed !== undefined) continue;
     const matrix = fromDense(await readStoredValue(model, effective, engine));
     rows.push({ name, ...range(matrix.data), ranks: await ranksOf(matrix, products.multiply) });
