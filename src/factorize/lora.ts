@@ -66,7 +66,8 @@ const loraOptions = v.pipe(
 /**
  * Inserts low-rank adapters beside layers, in place; merges them into the weights; or writes them to a file of their own.
  *
- * To train the adapters alone, train the layers "*.lora.*". A layer that has an adapter already gets no second one.
+ * To train the adapters alone, train the layers "*.lora.*". A layer that has an adapter already gets no second one. Adapters are found by the names
+ * of their values, which must stay.
  * @throws PithError E_NAME for layers that do not exist, E_SHAPE_MISMATCH for saved adapters of another model, E_OPTION where there is nothing to merge.
  * @example
  * await lora(net, { rank: 8, layers: "fc*" });

@@ -151,7 +151,7 @@ export function quantizeTensor(
     for (let block = 0; block < outer; block++) {
       for (let channel = 0; channel < channels; channel++) {
         const at = (block * channels + channel) * inner;
-        quantizeStretch(values, at, codes, at, inner, Math.fround(scale[channel] ?? 0), zeroPoint[channel] ?? 0, range);
+        quantizeStretch(values, codes, at, inner, Math.fround(scale[channel] ?? 0), zeroPoint[channel] ?? 0, range);
       }
     }
   return {

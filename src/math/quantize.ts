@@ -152,23 +152,22 @@ export function makeCodes(type: QuantizedType, count: number): Codes {
   return isSigned(type) ? new Int8Array(count) : new Uint8Array(count);
 }
 
-/** Quantizes `count` numbers from one offset into codes at another. */
+/** Quantizes `count` numbers from an offset on. */
 export function quantizeStretch(
   values: ArrayLike<number>,
-  from: number,
   codes: Codes,
-  to: number,
+  from: number,
   count: number,
   scale: number,
   zeroPoint: number,
   { low, high }: QuantizationRange,
 ): void {
   const [least, most] = [low - zeroPoint, high - zeroPoint];
-  for (let index = 0; index < count; index++) {
-    const quotient = Math.fround(Math.fround(values[from + index] ?? 0) / scale);
-    if (Number.isNaN(quotient)) throw notANumber(from + index, values, scale);
+  for (let at = from; at < from + count; at++) {
+    const quotient = Math.fround(Math.fround(values[at] ?? 0) / scale);
+    if (Number.isNaN(quotient)) throw notANumber(at, values, scale);
     const limited = quotient < least ? least : quotient > most ? most : quotient;
-    codes[to + index] = limited + roundingShift - roundingShift + zeroPoint;
+    codes[at] = limited + roundingShift - roundingShift + zeroPoint;
   }
 }
 

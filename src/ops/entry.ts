@@ -166,24 +166,24 @@ export interface WeightRole {
   readonly outTaps?: readonly number[];
   /** What tells this weight from the others of the same node, in the layer's name: "recurrence". */
   readonly part?: string;
-  /** The axes of the weight that are a window's, and by how much it moves along each; left out without a window. */
+  /** The axes of the weight along which a window slides, and its strides along them; left out without a window. */
   readonly window?: { readonly axes: readonly number[]; readonly strides: readonly number[] };
-  /** The layer as several in a row; left out where its operator cannot be written so. */
+  /** Writes the layer as several in a row; left out if the operator cannot be written so. */
   readonly chain?: Chain;
 }
 
-/** One layer of a chain, of the same operator and as many groups. Its output is called after `name`. */
+/** One layer of a chain, of the same operator and as many groups. Its output is named after `name`. */
 export interface ChainPart {
   readonly name: string;
-  /** Lies as the weight of the layer does, and is 1 long along the axes of the window that it lacks. */
+  /** Has the layout of the layer's weight, and size 1 along the axes of the window that it lacks. */
   readonly weight: Value;
-  /** Along these axes of the window, counted from 0, it slides as the layer does: kernel, strides, padding, dilations. None unless said. */
+  /** The axes of the window, counted from 0, along which it slides as the layer does: kernel, strides, padding, dilations. None by default. */
   readonly window?: readonly number[];
 }
 
 /**
- * Writes layers in a row in place of one, given its inputs. What else the operator does is done once: what turns the data by the first, factors
- * and the bias by the last.
+ * Writes a chain of layers in place of one, given its inputs. What the operator does besides is done once: the first layer transposes the data, the
+ * last applies factors and the bias.
  */
 export type Chain = (emit: Emit, inputs: readonly (Value | undefined)[], parts: readonly ChainPart[]) => Value;
 

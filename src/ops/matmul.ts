@@ -112,9 +112,9 @@ export const MatMulInteger = defineOp({
   ...onIntegers,
 });
 
-/** What turns the data is said of the first product; factors and the bias belong to the last. */
+/** The first product transposes the data; the last applies the factors and the bias. */
 function gemmChain(s: GemmSettings, { version }: Site, input: number): { readonly chain?: Chain } {
-  // That broadcasting is said by an attribute is older than what is written here.
+  // Before opset 7 an attribute asks for broadcasting, which is not written here.
   if (version < 7) return {};
   const chain = chained(input, (emit, operands, { first, last }, [, , bias]) => {
     const turns = (operand: number): number => (operand === input || first ? 1 : 0);

@@ -77,7 +77,7 @@ function weight(s: Settings, site: Site): WeightRole | Miss {
     out: given(own, role.out),
     in: given(own, role.in),
     dataAxis: given(data, role.dataAxis),
-    // What turns the data is said of the first product, the factor of the last. Batch axes are turned of equal ranks only: not here.
+    // The first product transposes the data, the last applies the factor. Batch axes are transposed only between equal ranks: not here.
     chain: chained(own, (emit, operands, { first, last }) => {
       const turned = (operand: 0 | 1): number => (s.transposed[operand] && (operand === own || first) ? 1 : 0);
       const settings = { transA: turned(0), transB: turned(1), alpha: last ? s.alpha : 1 };

@@ -27,7 +27,7 @@ export function matmulWeight(site: Site): WeightRole | Miss {
   return new Miss(a.stored || b.stored ? "the stored operand is not a matrix" : "both operands are activations");
 }
 
-/** A layer with the weight at `input` as products of `product`'s making, each of what the one before has made with its own matrix. */
+/** Writes a layer with the weight at `input` as a chain: `product` multiplies the result of the product before by its own matrix. */
 export function chained(
   input: number,
   product: (
