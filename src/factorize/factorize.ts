@@ -193,11 +193,8 @@ async function factorsOf(
     break;
   }
   if (taken === undefined) {
-    const [{ step: best } = { step: undefined }] = choices;
-    return new Miss(
-      `${rankText(best?.ranks ?? [])} holds ${100 * usualEnergy} % of its energy, and is slower than the layer`,
-      name,
-    );
+    const ranks = rankText(choices[0]?.step.ranks ?? []);
+    return new Miss(`${ranks} holds ${100 * usualEnergy} % of its energy, and is slower than the layer`, name);
   }
   const { parts, relativeError } = await decompositions[taken.method].factors(problem, taken.step);
   const sizes = [layer.outputs, layer.inputs, ...problem.kernel].join(" × ");

@@ -18,7 +18,7 @@ import { matrix } from "../math/index.ts";
 import { raiseOpset } from "../passes/index.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
-import { inMemory, int64 } from "../tensor/dense.ts";
+import { inMemory } from "../tensor/dense.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { factorType } from "./chain.ts";
@@ -46,12 +46,10 @@ export async function joinLayers(
   const before = usedTensors(model);
   raiseOpset(model, Math.max(leastOpset, model.opsets.get("") ?? leastOpset));
   for (const group of groups) {
-    const name = nameOf(group.map((layer) => layer.name));
+    const names = group.map((layer) => layer.name);
+    const name = nameOf(names);
     await join(model, group, name);
-    joined.set(
-      name,
-      group.map((layer) => layer.name),
-    );
+    joined.set(name, names);
   }
   removeReplaced(model, before);
   return joined;
@@ -97,25 +95,21 @@ function alike({ node, role, effective }: Layer): string {
   ]);
 }
 
-async function join(model: Model, group: readonly Layer[], name: string): Promise<void> {
+async function join(model: Model, group: readonly [Layer, ...Layer[]], name: string): Promise<void> {
   const [first] = group;
-  const node = first?.node;
-  if (first === undefined || node === undefined) return;
-  const { role } = first;
-  const rows: Float64Array[] = [];
+  const { node, role } = first;
+  const outputs = group.reduce((sum, layer) => sum + layer.outputs, 0);
+  const stacked = matrix(outputs, first.inputs);
   const shifts: number[] = [];
+  let at = 0;
   for (const layer of group) {
     const dense = await layer.weight.tensor?.read();
     const bias = await layer.bias?.tensor?.read();
-    if (dense !== undefined) for (const { data } of weightMatrices(role, dense.dims, toFloat64(dense))) rows.push(data);
+    for (const { data } of dense === undefined ? [] : weightMatrices(role, dense.dims, toFloat64(dense))) {
+      stacked.data.set(data, at);
+      at += data.length;
+    }
     if (bias !== undefined) shifts.push(...toFloat64(bias));
-  }
-  const outputs = group.reduce((sum, layer) => sum + layer.outputs, 0);
-  const stacked = matrix(outputs, first.inputs);
-  let at = 0;
-  for (const data of rows) {
-    stacked.data.set(data, at);
-    at += data.length;
   }
   const type = factorType(first);
   const dims = (fixedDims(first.weight.type?.dims) ?? []).map((size, axis) => (axis === role.out ? outputs : size));
@@ -127,17 +121,10 @@ async function join(model: Model, group: readonly Layer[], name: string): Promis
   const emit = emitInto(model, { before: node, by: "factorize" });
   const whole = role.chain?.(emit, inputs, [{ name, weight }]);
   if (whole === undefined) return;
-  const sizes = emit.constant(
-    int64(
-      [group.length],
-      group.map((layer) => layer.outputs),
-    ),
-  );
-  const parts = emit.many("Split", [whole, sizes], { axis: role.outputAxis }, group.length);
-  for (const [place, layer] of group.entries()) {
-    const [output] = layer.node.outputs;
-    const part = parts[place];
-    if (output === undefined || part === undefined) continue;
+  const sizes = group.map((layer) => layer.outputs);
+  for (const [place, part] of emit.many("Split", [whole, sizes], { axis: role.outputAxis }, group.length).entries()) {
+    const output = group[place]?.node.outputs[0];
+    if (output === undefined) continue;
     part.type = output.type;
     substitute(output, part);
   }

@@ -10,7 +10,6 @@ import { axpy, dot } from "./vector.ts";
 export interface Reflectors {
   /** Length of a column: the rows of A. */
   readonly length: number;
-  readonly count: number;
   /** Column j at j · length: R on and above the diagonal, reflectors below. */
   readonly columns: Float64Array;
   readonly tau: Float64Array;
@@ -59,7 +58,7 @@ export function householder(columns: Float64Array, length: number, count: number
       }
     }
   }
-  return { length, count, columns, tau, order };
+  return { length, columns, tau, order };
 }
 
 /** Replaces each of the `count` columns x of `target` by Q · x, in place. */
