@@ -1,4 +1,4 @@
-/** Distillation as a pass: training with another loss, the teacher's answers beside the labels. */
+/** Distillation as a pass: training with a loss that compares the student with a teacher. */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { mainOutput } from "../analysis/output-kind.ts";
@@ -23,12 +23,12 @@ import { temperatureOf } from "./losses/answers.ts";
 import { sameClassesHint } from "./losses/read.ts";
 import { imitations } from "./losses/table.ts";
 import { ownTexts } from "./own-texts.ts";
-import { makeStudent, requireOtherThan, studentText } from "./student.ts";
+import { makeStudent, requireDifferentWeights, studentText } from "./student.ts";
 import { type Settings, tuned } from "./tune.ts";
 
 const { loss: _, ...training } = train.options.entries;
 
-/** Statistics of fewer samples are too uncertain to train by. */
+/** Statistics of smaller batches are too noisy to normalize by. */
 const fewestForStatistics = 16;
 
 const alphaRange = "takes a number from 0 to 1";
@@ -51,10 +51,9 @@ function lacking({ teacher, ...rest }: Given): string | undefined {
 }
 
 /**
- * Trains a student, in place, to answer as a teacher does: `train` with the loss `distillation`. Options are those of both.
+ * Trains a student, in place, to imitate a teacher: `train` with the loss `distillation`, and the options of both.
  *
- * With `shrink` or `keepLayers` the model is made smaller first, and begins with the weights that are left; without a teacher, it learns from
- * itself as it was.
+ * `shrink` and `keepLayers` first make the model smaller; it keeps the remaining weights. Without a teacher, it learns from the model as given.
  * @throws PithError as `train` and `distillation` do; E_OPTION where the teacher is the student, E_UNSUPPORTED where nothing can be cut.
  * @example
  * await distill(student, { teacher: "teacher.onnx", data, epochs: 10, temperature: 4, alpha: 0.7 });
@@ -71,7 +70,7 @@ export const distill = definePass({
   async checkReference(student, teacher, options) {
     requireFittingTeacher(student, teacher);
     if (options.loss === undefined) requireSameClasses(student, teacher);
-    if (!makesStudent(options)) await requireOtherThan(teacher, student);
+    if (!makesStudent(options)) await requireDifferentWeights(teacher, student);
   },
   cutsFirst: makesStudent,
   gentler: lowerRate,
@@ -90,7 +89,7 @@ export const distill = definePass({
   options: v.pipe(
     v.strictObject({
       teacher: described(v.optional(model), "the model to learn from", { value: "teacher.onnx" }),
-      otherTeachers: described(v.optional(v.array(model)), "further teachers: what all of them say counts alike"),
+      otherTeachers: described(v.optional(v.array(model)), "further teachers: all have the same weight"),
       shrink: described(
         v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.ltValue(1, "must be below 1"), v.maxValue(1))),
         "make the student narrower first: share of the channels to cut from each layer",
@@ -157,12 +156,12 @@ export const distill = definePass({
     const { temperature, alpha, loss: given, match, tune, ownTexts: share, ...options } = others;
     const teacher = named === undefined ? model.clone() : typeof named === "string" ? await context.open(named) : named;
     const made = await makeStudent(model, { shrink, keepLayers }, context);
-    await requireOtherThan(teacher, model);
+    await requireDifferentWeights(teacher, model);
     context.log({ id: "student", text: await studentText(model, teacher) });
     const other = otherPreparation(model, teacher);
     if (other !== undefined) context.log({ id: "preprocessing", text: other, level: "warning" });
     const teachers = [named ?? teacher, ...otherTeachers];
-    // Of its own texts a student has no labels.
+    // Texts that the student writes have no labels.
     const labelled = share === undefined && (await hasLabels(options.data));
     const usual = given === undefined ? usualLoss(model) : undefined;
     const isSaid = temperature !== undefined || alpha !== undefined;
@@ -213,7 +212,7 @@ export const distill = definePass({
   },
 });
 
-/** @throws PithError E_SHAPE_MISMATCH where the usual loss would compare other classes. */
+/** @throws PithError E_SHAPE_MISMATCH if the default loss would compare different numbers of classes. */
 function requireSameClasses(student: Model, teacher: Model): void {
   if (usualLoss(student).loss !== undefined) return;
   const [own, other] = [student, teacher].map((of) => {
@@ -229,7 +228,7 @@ function requireSameClasses(student: Model, teacher: Model): void {
 function otherPreparation(student: Model, teacher: Model): string | undefined {
   const [own, other] = [student, teacher].map((model) => statedText(recordedPrepared(model)));
   if (own === undefined || other === undefined || own === "" || other === "" || own === other) return undefined;
-  return `the teacher's file states the preprocessing "${other}", the student's "${own}": both are given the student's samples`;
+  return `the teacher's file states the preprocessing "${other}", the student's "${own}": both get the student's samples`;
 }
 
 async function hasLabels(data: string | Dataset): Promise<boolean> {

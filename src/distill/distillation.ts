@@ -1,8 +1,8 @@
 /**
- * Knowledge distillation: a student is trained towards what a teacher makes of the same samples: its answers, or what lies inside of it.
+ * Knowledge distillation: a student learns a teacher's outputs, or its intermediate values, on the same samples.
  *
- * The teacher is put beside the student in the very graph that is differentiated. No parameter of the student influences it, so the
- * differentiator cuts it off again: it runs optimized, with its weights stored, once per batch.
+ * The teacher is copied into the student's graph before differentiation. It depends on no parameter of the student, so the differentiator splits
+ * it off again: it runs optimized, with its weights stored, once per batch.
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
@@ -19,36 +19,34 @@ import { lossesAgainst } from "./losses/table.ts";
 import type { Matching } from "./match.ts";
 
 export interface DistillationOptions {
-  /** The model to learn from, or a reference that the context opens: a path. Of several, the mean. */
+  /** The model to learn from, or its path. The losses of several teachers are averaged. */
   readonly teacher: Model | string | readonly (Model | string)[];
-  /** What is minimized, as text: `distillationLosses` and those of training, with weights. */
+  /** A weighted sum of losses as text: those of distillation and of training. */
   readonly loss?: string | undefined;
-  /** T of the usual loss, 0.01 to 1000 (default 4): larger values show more of the teacher's ranking of wrong classes. */
+  /** T of the default loss, 0.01 to 1000 (default 4): larger values show more of the teacher's ranking of wrong classes. */
   readonly temperature?: number | undefined;
-  /** α of the usual loss, 0 to 1 (default 0.7): the weight of the teacher's; the rest is the loss on labels. With 1 no labels are needed. */
+  /** α of the default loss, 0 to 1 (default 0.7): weight of the teacher; 1 - α is the weight of the labels. 1 needs no labels. */
   readonly alpha?: number | undefined;
-  /** Which layers learn from which of the teacher, for losses about what lies inside. */
+  /** How layers are paired, for losses of intermediate values. */
   readonly match?: Matching | undefined;
   /** The column with the labels. */
   readonly label?: string | undefined;
 }
 
 /**
- * What a model that answers so learns by from a teacher: by default the loss of `distillation`, where scores of classes lie along the last axis;
- * `embedding` of vectors of meaning, `output-mse` of all else.
- * @returns The text of the loss, undefined for the default one; and why.
- * @throws PithError E_UNSUPPORTED where there are outputs of integers alone, which have no gradient.
+ * The loss that fits a model's main output: the default of `distillation` for scores of classes along the last axis, `embedding` for embeddings,
+ * `output-mse` for all others.
+ * @returns The text of the loss, undefined for the default; and why.
+ * @throws PithError E_UNSUPPORTED if the main output is not of floats: it has no gradient.
  */
 export function usualLoss(model: Model): { readonly loss: string | undefined; readonly why: string } {
   infer(model);
   const { name, type } = mainOutput(model.graph.outputs) ?? {};
   const shown = `"${name}" ${dimsText(type?.dims)}`;
   if (type !== undefined && !isFloat(type.type))
-    throw new PithError(
-      "E_UNSUPPORTED",
-      `The model's outputs are no floats (${shown} is ${type.type}): they have no gradient to learn by.`,
-      { hint: "Take the model as it is before its last rounding or ArgMax, with scores as outputs." },
-    );
+    throw new PithError("E_UNSUPPORTED", `The model's output ${shown} is ${type.type}: only floats have a gradient.`, {
+      hint: "Use the model without its last rounding or ArgMax, so that scores are its output.",
+    });
   const kind = outputKind(model, undefined);
   if (kind === "vector") return { loss: "embedding", why: `${shown} is an embedding` };
   if (kind !== "classes") return { loss: "output-mse", why: `${shown} holds no scores of classes` };
@@ -71,10 +69,10 @@ export function hintonText(temperature: number, alpha: number, label = "label"):
  *
  *     α · T² · mean over rows of KL(softmax(t / T) ‖ softmax(s / T)) + (1 - α) · cross-entropy(labels, s),
  *
- * where s and t are the scores of student and teacher [batch, …, classes], or the logarithms of their probabilities, which differ from them by
- * a number a row. Of tokens, those count that the attention mask does, and whose label is not -100.
- * @throws PithError E_OPTION for a temperature or weight out of range, and for a text that says no loss; when training starts E_SHAPE_MISMATCH if
- * teacher and student have different classes or inputs, or what a loss compares does not fit.
+ * where s and t are the scores of student and teacher [batch, …, classes], or the logarithms of their probabilities, which differ from scores by
+ * a constant per row. Tokens count unless the attention mask is 0 or their label is -100.
+ * @throws PithError E_OPTION for a temperature or weight out of range, or a text that is not a loss; when training starts E_SHAPE_MISMATCH if
+ * teacher and student differ in classes or inputs, or compared values in shape.
  * @example
  * await train(student, { data, epochs: 10, loss: distillation({ teacher, temperature: 4, alpha: 0.7 }) });
  * const loss = "0.7 * hinton(temperature=4) + 0.3 * cross-entropy + 100 * fitnets";
@@ -87,9 +85,13 @@ export function distillation(options: DistillationOptions): Loss {
   const settings = { match, teacher: teachers.map(teacherName).join(", ") };
   if (loss !== undefined) {
     if (options.temperature !== undefined || options.alpha !== undefined)
-      throw new PithError("E_OPTION", "temperature and alpha are of the usual loss, and another was given.", {
-        hint: 'They are said in its text: "0.7 * hinton(temperature=4) + 0.3 * cross-entropy".',
-      });
+      throw new PithError(
+        "E_OPTION",
+        "temperature and alpha are settings of the default loss, and another loss is given.",
+        {
+          hint: 'Set them in its text: "0.7 * hinton(temperature=4) + 0.3 * cross-entropy".',
+        },
+      );
     return { ...parseLoss(loss, table), teachers, settings: { ...settings, loss } };
   }
   const { temperature = 4, alpha = 0.7 } = options;

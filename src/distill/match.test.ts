@@ -143,7 +143,7 @@ describe("layers are matched", () => {
     [{ fc0: "fc7" }, 'the teacher has no value, layer or block "fc7"; layers are fc0, fc1, fc2'],
     [
       "shape",
-      'blocks of the student make [batch, 9], those of the teacher [batch, 16], [batch, 12]: match "block", or name them',
+      'blocks of the student have the shapes [batch, 9], those of the teacher [batch, 16], [batch, 12]: match "block", or name them',
     ],
   ] as const)("or say why not: %o", (by, reason) => {
     const found = matchLayers(perceptron([9, 3]), perceptron([16, 12, 3]), by);
@@ -153,7 +153,7 @@ describe("layers are matched", () => {
 
   test("names that are nowhere else", () => {
     expect(matchLayers(perceptron([8, 3]), transformer(1, 8, 2), "name")).toMatchObject({
-      reason: expect.stringMatching(/no inner layer .* called as/),
+      reason: expect.stringMatching(/no inner layer .* has the name of/),
     });
   });
 

@@ -1,9 +1,8 @@
 /**
  * Which layers of the student learn from which of the teacher.
  *
- * By block: what lies between two places where one value is alive (`analysis/blocks.ts`), and holds several layers: a layer of a transformer, a
- * residual block. Networks without such are matched layer by layer. Block i of the student's n (from 0) learns from the teacher's block
- * ⌈(i + 1) · m / n⌉ - 1 of m, so that the last learns from the last, and none from what lies further ahead than it does itself.
+ * Blocks (`analysis/blocks.ts`) of several layers are paired: layers of a transformer, residual blocks. Networks without such blocks are paired layer
+ * by layer. Block i of the student's n (from 0) learns from the teacher's block ⌈(i + 1) · m / n⌉ - 1 of m: the last learns from the last.
  */
 import { type Attention, attentions } from "../analysis/attention.ts";
 import { blocks } from "../analysis/blocks.ts";
@@ -15,10 +14,9 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { dimsText } from "../tensor/dims.ts";
 
-/** How layers are matched; as pairs: what of the student learns from what of the teacher, names of values, layers or blocks. */
+/** How layers are matched; a record pairs names of the student with names of the teacher: of values, layers or blocks. */
 export type Matching = "block" | "name" | "shape" | Readonly<Record<string, string>>;
 
-/** Of the student and of the teacher, whose likeness is compared. */
 export interface Matched<T = Value> {
   readonly student: T;
   readonly teacher: T;
@@ -27,11 +25,11 @@ export interface Matched<T = Value> {
 const instead = 'name them: match: { "of the student": "of the teacher" }, or student=…, teacher=… of the loss';
 
 /**
- * Values of two networks that should be alike, in the order of the student.
- * - `"block"`: by the place of blocks, whatever their number.
- * - `"name"`: the results of layers of one name.
- * - `"shape"`: the last results of blocks of one size: height and width of maps, width of tokens and vectors.
- * @returns A Miss that says what could not be matched, and what to write instead.
+ * Pairs of values that a loss compares, in the order of the student.
+ * - `"block"`: outputs of blocks, by relative position.
+ * - `"name"`: outputs of layers of the same name.
+ * - `"shape"`: the last outputs of blocks of the same size: height and width of maps, width of tokens and vectors.
+ * @returns A Miss with what could not be matched, and what to write instead.
  * @example
  * const matched = matchLayers(student, teacher, "block");
  * if (!("reason" in matched)) for (const pair of matched) console.log(pair.student.name, pair.teacher.name);
@@ -41,15 +39,15 @@ export function matchLayers(student: Model, teacher: Model, by: Matching = "bloc
   if (typeof by === "object") {
     const found: Matched[] = [];
     for (const [own, other] of Object.entries(by)) {
-      const [of, from] = [named(student, own, "student"), named(teacher, other, "teacher")];
+      const [of, from] = [valueNamed(student, own, "student"), valueNamed(teacher, other, "teacher")];
       if (of instanceof Miss) return of;
       if (from instanceof Miss) return from;
       found.push({ student: of, teacher: from });
     }
     return found;
   }
-  const [ofStudent, ofTeacher] = [stagesOf(student), stagesOf(teacher)];
-  const [own, other] = [alike(ofStudent, ofTeacher), alike(ofTeacher, ofStudent)];
+  const [ofStudent, ofTeacher] = [blockOutputsOf(student), blockOutputsOf(teacher)];
+  const [own, other] = [atSameGranularity(ofStudent, ofTeacher), atSameGranularity(ofTeacher, ofStudent)];
   if (own.length === 0) return new Miss(`the student's graph shows no blocks: ${instead}`);
   if (other.length === 0) return new Miss(`the teacher's graph shows no blocks: ${instead}`);
   if (by === "shape") return byShape(own, other);
@@ -63,7 +61,7 @@ function byPlace<T>(own: readonly T[], other: readonly T[]): readonly Matched<T>
   });
 }
 
-/** The attentions of two networks, by their place. */
+/** The attentions of two networks, paired by relative position. */
 export function matchAttention(student: Model, teacher: Model): readonly Matched<Attention>[] | Miss {
   const [own, other] = [student, teacher].map((model) => attentions(model, infer(model)));
   const lacking = own?.length === 0 ? "student" : other?.length === 0 ? "teacher" : undefined;
@@ -74,8 +72,8 @@ export function matchAttention(student: Model, teacher: Model): readonly Matched
   return byPlace(own, other);
 }
 
-/** A value by its name, or by that of the layer or block that makes it. */
-export function named(model: Model, name: string, whose: "student" | "teacher"): Value | Miss {
+/** The value of this name, or the output of the layer or block of this name. */
+export function valueNamed(model: Model, name: string, whose: "student" | "teacher"): Value | Miss {
   const value = model.graph.value(name);
   if (value !== undefined) return value;
   const inference = infer(model);
@@ -90,8 +88,8 @@ export function named(model: Model, name: string, whose: "student" | "teacher"):
 }
 
 /**
- * The axis of a value with the output channels of the layer that it comes from, carried on by the operators between; undefined where none does,
- * or where several axes may be it.
+ * The axis along which a value holds the output channels of the layer before it, through the operators between; undefined if there is none, or
+ * more than one.
  */
 export function channelAxis(
   value: Value,
@@ -131,39 +129,39 @@ function byName(student: Model, teacher: Model): readonly Matched[] | Miss {
   if (found.length > 0) return found;
   const names = [...theirs.keys()].slice(0, 5).join(", ");
   return new Miss(
-    `no inner layer of the student is called as one of the teacher's (${names}, …): match "block", or ${instead}`,
+    `no inner layer of the student has the name of one of the teacher's (${names}, …): match "block", or ${instead}`,
   );
 }
 
-/** What the blocks of a network make, without what it answers: the states between the layers of a transformer, the maps of residual blocks. */
-interface Stages {
+/** Outputs of the blocks of a network, except outputs of the model: states between layers of a transformer, maps of residual blocks. */
+interface BlockOutputs {
   readonly values: readonly Value[];
-  /** Of each, how many layers its block holds. */
+  /** Layers of the block of each value. */
   readonly sizes: readonly number[];
-  /** How many layers a block that repeats holds; undefined where none does. */
+  /** Layers of the smallest repeated block; undefined if none repeats. */
   readonly repeated: number | undefined;
 }
 
-function stagesOf(model: Model): Stages {
+function blockOutputsOf(model: Model): BlockOutputs {
   const { graph } = model;
   const inference = infer(model);
   const { blocks: all, repeats } = blocks(model, inference);
   const read = new Set(all.flatMap(({ inputs }) => inputs));
   const fewest = all.some((block) => block.layers.length > 1) ? 2 : 1;
   const [values, sizes]: [Value[], number[]] = [[], []];
-  let isOpen = false;
+  let inBlock = false;
   for (const block of all) {
     const made = block.outputs.find((value) => read.has(value));
     const size = block.layers.length;
-    // An activation behind a block belongs to it, as long as it changes no dimension; a normalization of all of them does not.
+    // An activation behind a block belongs to it if it keeps the shape; a final normalization, which has weights, does not.
     const before = values.at(-1);
     const [node, ...more] = block.nodes;
     const isPlain =
       size === 0 && more.length === 0 && node?.inputs.some((value) => holdsNumbers(value, inference)) === false;
-    const goesOn = isPlain && before !== undefined && sizesOf(made) === sizesOf(before);
-    isOpen = size > 0 ? size >= fewest : isOpen && goesOn;
-    if (made === undefined || !isOpen || graph.isOutput(made)) continue;
-    if (goesOn) values.pop();
+    const continuesBlock = isPlain && before !== undefined && sizesOf(made) === sizesOf(before);
+    inBlock = size > 0 ? size >= fewest : inBlock && continuesBlock;
+    if (made === undefined || !inBlock || graph.isOutput(made)) continue;
+    if (continuesBlock) values.pop();
     else sizes.push(size);
     values.push(made);
   }
@@ -176,8 +174,8 @@ function holdsNumbers(value: Value | undefined, inference: Inference): boolean {
   return operand?.stored === true && operand.dims?.some((dim) => dim !== 1) === true;
 }
 
-/** A network in which nothing repeats, such as a single layer of a transformer, shows finer blocks: so many as the other's hold are one. */
-function alike({ values, sizes, repeated }: Stages, other: Stages): readonly Value[] {
+/** A network without repetition (one transformer layer) falls into smaller blocks: they are joined until they hold as many layers as the other's. */
+function atSameGranularity({ values, sizes, repeated }: BlockOutputs, other: BlockOutputs): readonly Value[] {
   if (repeated !== undefined || other.repeated === undefined) return values;
   let held = 0;
   return values.filter((_, at) => {
@@ -203,6 +201,6 @@ function byShape(own: readonly Value[], other: readonly Value[]): readonly Match
   if (found.length > 0) return found;
   const shapes = [own, other].map((values) => [...new Set(values.map(sizesOf))].join(", "));
   return new Miss(
-    `blocks of the student make ${shapes[0]}, those of the teacher ${shapes[1]}: match "block", or ${instead}`,
+    `blocks of the student have the shapes ${shapes[0]}, those of the teacher ${shapes[1]}: match "block", or ${instead}`,
   );
 }

@@ -126,7 +126,7 @@ describe("texts that the student writes", () => {
 
   test("a model of vectors is refused, and data without tokens", async () => {
     const classifier = network({ fc: linear(4, 2) }, { input: ["batch", 4], seed: 1 });
-    expect(() => ownTexts(classifier, texts)).toThrow("writes no texts");
+    expect(() => ownTexts(classifier, texts)).toThrow("cannot write texts");
     await expect(first(ownTexts(following(1), memory("none", { x: float32([2, 1], [1, 2]) })))).rejects.toThrow(
       'The data has no tokens "input_ids"',
     );

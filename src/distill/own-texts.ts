@@ -1,6 +1,6 @@
 /**
- * Generalized knowledge distillation (Agarwal et al. 2023, arXiv 2306.13649): a student of a language model learns from what the teacher makes of
- * the student's own texts, in which its mistakes are, rather than of texts that it would never write.
+ * Generalized knowledge distillation (Agarwal et al. 2023, arXiv 2306.13649): a language model learns from the teacher's scores of texts that the
+ * student wrote: they hold the mistakes that it makes.
  *
  *     prompt = the first tokens of a text;  token i + 1 ~ softmax(logits of token i / T);  labels of the prompt are -100
  */
@@ -20,19 +20,19 @@ import { type Random, random } from "../tensor/random.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 export interface OwnTextsOptions {
-  /** The share of samples that the student writes itself, 0 to 1 (default 0.5): λ of the paper. */
+  /** λ of the paper: the share of samples that the student writes, 0 to 1 (default 0.5). */
   readonly share?: number;
-  /** Tokens of each text that it goes on from (default: a quarter of a text, 16 at most). */
+  /** Tokens of each text that the student continues (default: a quarter of the text, 16 at most). */
   readonly prompt?: number;
-  /** Divides the scores that tokens are drawn by (default 1); above 0. */
+  /** Temperature of sampling, above 0 (default 1). */
   readonly temperature?: number;
 }
 
 /**
- * Samples of a data set, a share of them written on by the student as it is when an epoch begins. The data are tokens as the student takes them
- * (`tokenize`); each token costs a run of the model over what stands before it. A training that is resumed within an epoch draws other samples.
- * @param context `engine` runs the student, `seed` draws.
- * @throws PithError E_OPTION for options out of range, E_UNSUPPORTED for a model that takes no tokens or does not score the next one of each; on
+ * A data set of tokens (`tokenize`) in which the student, as it is at the start of each epoch, continues a share of the texts. Each token costs a
+ * run of the model over the tokens before it. A training that is resumed within an epoch draws other tokens.
+ * @param context `engine` runs the student, `seed` seeds the sampling.
+ * @throws PithError E_OPTION for options out of range, E_UNSUPPORTED for a model without token inputs or without scores [batch, tokens, classes]; on
  * reading, E_DATA for samples without tokens.
  * @example
  * const own = ownTexts(student, data, { share: 0.5 });
@@ -56,7 +56,7 @@ export function ownTexts(
   if (input === undefined || output?.type?.dims?.length !== 3)
     throw new PithError(
       "E_UNSUPPORTED",
-      "The student writes no texts: it takes no tokens, or does not score the next of each.",
+      "The student cannot write texts: it has no input of tokens, or no output of scores [batch, tokens, classes].",
     );
   return {
     name: `${data.name}, ${Math.round(100 * share)} % written by the student`,
@@ -65,7 +65,7 @@ export function ownTexts(
       const session = await engine.load(student);
       const scores = async (feeds: Batch): Promise<Dense> => {
         const { [output.name]: found } = await session.run(feeds, [output.name]);
-        if (found === undefined) throw new PithError("E_MODEL", `The student gave no "${output.name}".`);
+        if (found === undefined) throw new PithError("E_MODEL", `The student computed no "${output.name}".`);
         return found;
       };
       try {
@@ -113,7 +113,7 @@ async function written(batch: Batch, input: string, student: Model, writing: Wri
     const numbers = toFloat64(logits);
     const classes = logits.dims.at(-1) ?? 1;
     for (const [row, own] of chosen.entries()) {
-      // Drawn for every row, so that what one is given does not move the others.
+      // Drawn for every row, so that rows do not depend on each other.
       const chance = draws.uniform();
       if (!own || !counts(row * width + end)) continue;
       const start = (row * end + end - 1) * classes;
@@ -136,7 +136,7 @@ function upTo(dense: Dense, rows: number, width: number, end: number): Dense {
   return { type: "int64", dims: [rows, end], data };
 }
 
-/** The class at which the sum of probabilities passes `chance`. */
+/** The class at which the cumulative probability exceeds `chance`. */
 function drawn(scores: Float64Array, temperature: number, chance: number): number {
   const greatest = scores.reduce((most, score) => Math.max(most, score), Number.NEGATIVE_INFINITY);
   const weights = scores.map((score) => Math.exp((score - greatest) / temperature));

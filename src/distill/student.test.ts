@@ -176,7 +176,7 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
     const model = answering("most: int64[batch, 1]", `${both}\n  most = ArgMax (a) {axis=1}`);
     await expect(taught(model)).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
-      message: 'The model\'s outputs are no floats ("most" [batch, 1] is int64): they have no gradient to learn by.',
+      message: 'The model\'s output "most" [batch, 1] is int64: only floats have a gradient.',
     });
   });
 
@@ -226,7 +226,7 @@ test("a teacher whose file states another preprocessing is warned of", async () 
     return said;
   };
   expect(await warned("imagenet", "unit")).toEqual([
-    `the teacher's file states the preprocessing "unit", the student's "imagenet": both are given the student's samples`,
+    `the teacher's file states the preprocessing "unit", the student's "imagenet": both get the student's samples`,
   ]);
   expect(await warned("imagenet", "imagenet")).toEqual([]);
 });
@@ -249,7 +249,7 @@ describe("refused is", () => {
   });
 
   test("a teacher that is the student, be it a copy of its file", async () => {
-    const refused = { code: "E_OPTION", message: expect.stringContaining("teacher is the student itself") };
+    const refused = { code: "E_OPTION", message: expect.stringContaining("are the same model") };
     const [student, copy] = [teacher(), teacher()];
     await expect(distill(student, { teacher: student, ...still })).rejects.toMatchObject(refused);
     await expect(distill(student, { teacher: copy, ...still })).rejects.toMatchObject(refused);

@@ -1,4 +1,4 @@
-/** Students without a framework: a network made narrower or shallower, and what it is beside its teacher. */
+/** Students made by pruning the teacher, and how a student compares in size. */
 import { cost } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
 import { allLayers } from "../analysis/layers.ts";
@@ -18,8 +18,8 @@ interface Making {
 }
 
 /**
- * Cuts a model, in place: layers first, then channels of those that are left.
- * @throws PithError E_UNSUPPORTED where nothing can be cut, with the reasons.
+ * Removes layers, then channels of the remaining ones, in place.
+ * @throws PithError E_UNSUPPORTED with the reasons if nothing can be removed.
  */
 export async function makeStudent(
   model: Model,
@@ -27,24 +27,26 @@ export async function makeStudent(
   context: Context,
 ): Promise<readonly Change[]> {
   const changes: Change[] = [];
-  if (keepLayers !== undefined)
-    changes.push(...cutBy(await keep(model, { keep: keepLayers }, context), "keepLayers: no layer can be removed"));
-  if (shrink !== undefined)
-    changes.push(
-      ...cutBy(await prune(model, { structured: shrink }, context), `shrink ${shrink}: no channels can be cut`),
-    );
+  if (keepLayers !== undefined) {
+    const outcome = await keep(model, { keep: keepLayers }, context);
+    changes.push(...requireChanges(outcome, "keepLayers: no layer can be removed"));
+  }
+  if (shrink !== undefined) {
+    const outcome = await prune(model, { structured: shrink }, context);
+    changes.push(...requireChanges(outcome, `shrink ${shrink}: no channels can be cut`));
+  }
   return changes;
 }
 
-function cutBy({ changes, misses }: Outcome, none: string): readonly Change[] {
+function requireChanges({ changes, misses }: Outcome, none: string): readonly Change[] {
   if (changes.length > 0) return changes;
   const reasons = [...new Set(misses.map(reasonText))];
   const more = reasons.length > 3 ? `; and ${reasons.length - 3} more` : "";
   throw new PithError("E_UNSUPPORTED", `${none}: ${reasons.slice(0, 3).join("; ")}${more}.`);
 }
 
-/** @throws PithError E_OPTION where two networks store the same numbers under the same names. */
-export async function requireOtherThan(teacher: Model, student: Model): Promise<void> {
+/** @throws PithError E_OPTION if both models store the same numbers under the same names. */
+export async function requireDifferentWeights(teacher: Model, student: Model): Promise<void> {
   const [own, others] = [student, teacher].map(({ graph }) =>
     [...graph.values()].filter(({ tensor }) => tensor !== undefined),
   );
@@ -55,7 +57,7 @@ export async function requireOtherThan(teacher: Model, student: Model): Promise<
     if (tensor === undefined || other === undefined || tensor.bytes !== other.bytes) return;
     if (!haveSameElements(await tensor.read(), await other.read())) return;
   }
-  throw new PithError("E_OPTION", "The teacher is the student itself: it has nothing to teach it.", {
+  throw new PithError("E_OPTION", "The teacher and the student are the same model: there is nothing to learn.", {
     hint: "`shrink` or `keepLayers` make a smaller student of the teacher; training by labels alone needs none.",
   });
 }
@@ -68,7 +70,7 @@ export async function studentText(student: Model, teacher: Model): Promise<strin
   return `student: ${own.layers} layers (teacher ${other.layers}), ${count(own.parameters)} parameters of ${count(other.parameters)} (${share}), ${bytes(own.bytes)} of weights (${bytes(other.bytes)})${macs}`;
 }
 
-/** What dimensions without a size are taken as, to compare operations. */
+/** The size assumed for symbolic dimensions, to compare operations. */
 const anySize = 32;
 
 async function sizesOf(model: Model) {
@@ -84,7 +86,7 @@ async function sizesOf(model: Model) {
     layers: allLayers(copy, inference).length,
     parameters: learnedCount(await learnedTensors(copy, inference)),
     bytes: stored,
-    // Of one sample: one of the two may have a fixed batch, of another size.
+    // Per sample: the batch sizes may be fixed and differ.
     macs: whole === undefined ? undefined : whole / (typeof batch === "number" ? batch || 1 : anySize),
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Which settings teach best, tried on samples that are held out of the training ones: one setting after the other, each on short runs from the same
- * weights. A run is short enough that all of them together see about as many samples as the training itself.
+ * Coordinate search of settings on held-out samples: each candidate is one short run from the initial weights. All runs together see about as many
+ * samples as the training itself.
  */
 import { draw } from "../data/select.ts";
 import { PithError } from "../errors.ts";
@@ -20,7 +20,7 @@ export interface Settings {
 
 type Choices = Readonly<Record<keyof Settings, readonly number[]>>;
 
-/** One setting after the other in its order: all its choices, with the best of those before; less is better. The start is tried once. */
+/** Coordinate search: for each setting in order, tries its choices with the best of the settings before; lower is better. */
 export async function search(start: Settings, choices: Choices, figureOf: (settings: Settings) => Promise<number>) {
   let best = { settings: start, figure: await figureOf(start) };
   const tried = [best];
@@ -40,7 +40,7 @@ export async function search(start: Settings, choices: Choices, figureOf: (setti
 interface Tuning {
   readonly start: Settings;
   readonly choices: Choices;
-  /** What settings are compared by: the same for all, and finer than a share of right answers. */
+  /** Compares the settings: the same loss for all, and finer than accuracy. */
   readonly loss: Loss;
   optionsOf(settings: Settings): TrainOptions;
 }
@@ -56,10 +56,9 @@ const shortRun = {
 
 const heldOut = 0.1;
 const mostHeldOut = 2000;
-/** Fewer steps show nothing. */
 const fewestSteps = 8;
 
-/** The settings that did best, all of them written to the log. @throws PithError E_DATA if no samples can be held out. */
+/** The best settings; all results are logged. @throws PithError E_DATA if no samples can be held out. */
 export async function tuned(
   model: Model,
   { start, choices, loss, optionsOf }: Tuning,

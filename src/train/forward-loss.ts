@@ -9,7 +9,7 @@ import { type Context, raiseOpset } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
 import { gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
-import { type LossGraph, sizesOf, theEnd, writeLoss } from "./write-loss.ts";
+import { type LossGraph, sizesOf, trainingEnd, writeLoss } from "./write-loss.ts";
 
 interface Loaded extends LossGraph {
   readonly session: Session;
@@ -63,7 +63,7 @@ export function forwardLoss(
   return {
     async of(batch) {
       const { value, feeds, session } = await graphs.of(batch);
-      const { [value.name]: found } = await session.run(feeds(batch, theEnd));
+      const { [value.name]: found } = await session.run(feeds(batch, trainingEnd));
       return Number(found?.data[0]);
     },
     release: graphs.release,

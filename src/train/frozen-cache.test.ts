@@ -11,7 +11,7 @@ import type { Batch } from "../tensor/types.ts";
 import { withAnswersKept } from "./frozen-cache.ts";
 
 /** Runs a graph with and without keeping its answers, on rows of `numbers`, and counts the runs. */
-async function tried(text: string, batches: readonly (readonly number[])[], { left = 1e6, samples = 8 } = {}) {
+async function tried(text: string, batches: readonly (readonly number[])[], { bytesLeft = 1e6, samples = 8 } = {}) {
   const model = parseModel(text);
   const plain = await createEngine().load(model);
   let runs = 0;
@@ -22,7 +22,7 @@ async function tried(text: string, batches: readonly (readonly number[])[], { le
     },
     async release() {},
   };
-  const kept = { left, samples };
+  const kept = { bytesLeft, samples };
   const part = withAnswersKept(counting, model, kept);
   const counts: number[] = [];
   for (const rows of batches) {
@@ -36,10 +36,10 @@ async function tried(text: string, batches: readonly (readonly number[])[], { le
     counts.push(runs);
     runs = 0;
   }
-  const { left: rest } = kept;
+  const { bytesLeft: rest } = kept;
   await part.release();
-  expect(kept.left).toBe(left);
-  return { counts, taken: left - rest };
+  expect(kept.bytesLeft).toBe(bytesLeft);
+  return { counts, taken: bytesLeft - rest };
 }
 
 const graph = (lines: string, output: string): string => `opset 18
@@ -85,9 +85,9 @@ describe("answers of a frozen part", () => {
   });
 
   test("are not kept where the budget does not hold those of an epoch", async () => {
-    expect((await tried(teacher, [first, first], { left: 8 * 3 * 4 - 1 })).counts).toEqual([1, 1]);
-    expect((await tried(teacher, [first, first], { left: 8 * 3 * 4 })).counts).toEqual([2, 0]);
-    expect((await tried(teacher, [first, first], { left: 0 })).counts).toEqual([1, 1]);
+    expect((await tried(teacher, [first, first], { bytesLeft: 8 * 3 * 4 - 1 })).counts).toEqual([1, 1]);
+    expect((await tried(teacher, [first, first], { bytesLeft: 8 * 3 * 4 })).counts).toEqual([2, 0]);
+    expect((await tried(teacher, [first, first], { bytesLeft: 0 })).counts).toEqual([1, 1]);
   });
 
   test("are given up where samples do not come again, as under augmentation", async () => {

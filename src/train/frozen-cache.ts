@@ -18,7 +18,7 @@ import type { Batch, Dense } from "../tensor/types.ts";
 
 export interface Kept {
   /** Bytes that may still be kept, in memory and on disk. */
-  left: number;
+  bytesLeft: number;
   /** Samples of an epoch, where they are known: what would not hold them all holds none. */
   readonly samples: number | undefined;
 }
@@ -41,13 +41,13 @@ export function withAnswersKept(session: FrozenPart, frozen: Model, kept: Kept):
   const storage = openStorage();
   let store: BatchStore | undefined;
   let constants: Batch = {};
-  let [open, looked, found, taken] = [kept.left > 0, 0, 0, 0];
+  let [isEnabled, samplesSeen, samplesKnown, bytesUsed] = [kept.bytesLeft > 0, 0, 0, 0];
 
   const stop = async (): Promise<void> => {
-    open = false;
+    isEnabled = false;
     places.clear();
-    kept.left += taken;
-    taken = 0;
+    kept.bytesLeft += bytesUsed;
+    bytesUsed = 0;
     await storage.release();
   };
 
@@ -56,7 +56,7 @@ export function withAnswersKept(session: FrozenPart, frozen: Model, kept: Kept):
     const count = keys.length;
     if (new Set(keys).size < 2 && count > 1) return;
     const answers = only(outputs, (name) => !fixed.has(name));
-    const isMany = (bytesIn(answers) / count) * (kept.samples ?? 0) > kept.left;
+    const isMany = (bytesIn(answers) / count) * (kept.samples ?? 0) > kept.bytesLeft;
     if (isMany || !(await areOfSamples(session, feeds, answers, count))) return stop();
     constants = only(outputs, (name) => fixed.has(name));
     store = storage.store("frozen answers");
@@ -64,12 +64,12 @@ export function withAnswersKept(session: FrozenPart, frozen: Model, kept: Kept):
 
   return {
     async run(feeds) {
-      const count = open ? countOf(feeds) : undefined;
+      const count = isEnabled ? countOf(feeds) : undefined;
       if (count === undefined) return session.run(feeds);
       const keys = await keysOf(feeds, count);
       const known = keys.map((key) => places.get(key));
-      looked += count;
-      found += known.filter((place) => place !== undefined).length;
+      samplesSeen += count;
+      samplesKnown += known.filter((place) => place !== undefined).length;
       if (store !== undefined && known.every((place) => place !== undefined))
         return { ...constants, ...flat(await store.gather(Uint32Array.from(known))) };
       const outputs = await session.run(feeds);
@@ -82,7 +82,8 @@ export function withAnswersKept(session: FrozenPart, frozen: Model, kept: Kept):
       const again = known.findIndex((place) => place !== undefined);
       const isOther =
         again >= 0 && !equal(await store.gather(Uint32Array.of(known[again] ?? 0)), rows(answers, [again]));
-      const isRare = looked > patience * (kept.samples ?? Number.POSITIVE_INFINITY) && found < leastShare * looked;
+      const isRare =
+        samplesSeen > patience * (kept.samples ?? Number.POSITIVE_INFINITY) && samplesKnown < leastShare * samplesSeen;
       if (isOther || isRare) {
         await stop();
         return outputs;
@@ -94,9 +95,9 @@ export function withAnswersKept(session: FrozenPart, frozen: Model, kept: Kept):
         missing.map(([, at]) => at),
       );
       const bytes = bytesIn(added);
-      if (bytes > kept.left) return outputs;
-      kept.left -= bytes;
-      taken += bytes;
+      if (bytes > kept.bytesLeft) return outputs;
+      kept.bytesLeft -= bytes;
+      bytesUsed += bytes;
       for (const [at, [key]] of missing.entries()) places.set(key, store.count + at);
       await store.add(added);
       return outputs;

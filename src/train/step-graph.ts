@@ -17,7 +17,7 @@ import { channelBlock } from "./channel-blocks.ts";
 import { differentiate } from "./differentiate.ts";
 import { type FrozenPart, type Kept, only, withAnswersKept } from "./frozen-cache.ts";
 import type { Loss } from "./loss.ts";
-import { type Moment, writeLoss } from "./write-loss.ts";
+import { type Progress, writeLoss } from "./write-loss.ts";
 
 interface StepGraph {
   readonly loss: string;
@@ -31,7 +31,7 @@ interface StepGraph {
   readonly session: Session;
   readonly frozen: FrozenPart | undefined;
   /** What the session is fed with for a batch, besides the parameters; `drawn` is the step's random number. */
-  feeds(batch: Batch, drawn: number, moment: Moment): Promise<Batch>;
+  feeds(batch: Batch, drawn: number, progress: Progress): Promise<Batch>;
 }
 
 /**
@@ -84,8 +84,9 @@ export async function loadStepGraph(
     draws: draw !== undefined,
     session,
     frozen: frozenPart,
-    async feeds(batch, drawn, moment) {
-      const feeds = { ...written.feeds(batch, moment), ...(draw === undefined ? {} : { [draw]: int64([], [drawn]) }) };
+    async feeds(batch, drawn, progress) {
+      const draws = draw === undefined ? {} : { [draw]: int64([], [drawn]) };
+      const feeds = { ...written.feeds(batch, progress), ...draws };
       const fixed = frozenPart === undefined ? {} : await frozenPart.run(only(feeds, (name) => frozenInputs.has(name)));
       return only({ ...feeds, ...fixed }, (name) => stepInputs.has(name));
     },

@@ -26,7 +26,7 @@ import { declareRoles } from "./roles.ts";
 import { partAlike } from "./shared-constants.ts";
 import { loadStepGraph, releaseStepGraph, type StepOptions } from "./step-graph.ts";
 import { copyOfTied, type Tie, tie } from "./ties.ts";
-import { type Moment, theEnd } from "./write-loss.ts";
+import { type Progress, trainingEnd } from "./write-loss.ts";
 
 export interface Step {
   readonly parameters: readonly Trained[];
@@ -39,9 +39,9 @@ export interface Step {
   /**
    * The loss on a batch; the gradients are in the parameters' arrays afterwards, and the states are those of the next step.
    * @param place What is random (dropout) is drawn by the seed and these numbers; the count of runs, unless told.
-   * @param moment What factors in the loss follow; the end of the training, unless told.
+   * @param progress What factors in the loss follow; the end of the training, unless told.
    */
-  run(batch: Batch, place?: readonly number[], moment?: Moment): Promise<number>;
+  run(batch: Batch, place?: readonly number[], progress?: Progress): Promise<number>;
   /**
    * The parameters, then the states, as they are now, or other numbers in their place, written into a model as tensors of its own. Weights in
    * Constant nodes become such, too.
@@ -83,7 +83,7 @@ export async function createStep(
 /** `createStep` for a model whose roles are declared: its numbers are not read again. */
 export async function stepOf(model: Model, example: Batch, options: StepOptions, context: Context): Promise<Step> {
   const { model: working, wanted, ties, groups } = await trainableCopy(model, options, context);
-  const kept = { left: options.frozenCache ?? 0, samples: options.samples };
+  const kept = { bytesLeft: options.frozenCache ?? 0, samples: options.samples };
   let { log } = context;
   const load = (batch: Batch) => loadStepGraph(working, batch, wanted, options, kept, { ...context, log });
   const graphs = bySizes(load, releaseStepGraph);
@@ -113,7 +113,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
     own: new Set(first.own.keys()),
     states: states.map(({ name, values }) => ({ name, values: values.data })),
     draws: first.draws,
-    async run(batch, place = [runs++], moment = theEnd) {
+    async run(batch, place = [runs++], progress = trainingEnd) {
       const graph = await graphs.of(batch);
       // What is carried is the gradient before, and the next takes its place in the same buffer: one node reads it, and what that makes, or
       // is made of it, is the next.
@@ -130,7 +130,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
       });
       // Odd, and below 2³¹.
       const drawn = random(context.seed, "draw", ...place).integer(2 ** 30) * 2 + 1;
-      const feeds = await graph.feeds(batch, drawn, moment);
+      const feeds = await graph.feeds(batch, drawn, progress);
       await graph.session.run({ ...feeds, ...fed, ...carriedFeeds }, buffers);
       for (const [at, { values }] of states.entries()) values.data.set(next[at]?.data ?? []);
       return lossBuffer.data[0] ?? Number.NaN;

@@ -16,20 +16,20 @@ import { type Loss, type NamedValues, namedValues } from "./loss.ts";
 import { teacherBeside } from "./teacher.ts";
 
 /** How far a training is. */
-export interface Moment {
+export interface Progress {
   readonly step: number;
   /** Steps of the whole training; Infinity where that is not known. */
   readonly total: number;
 }
 
 /** Where a training ends: numbers that follow the step are compared there. */
-export const theEnd: Moment = { step: 1, total: 1 };
+export const trainingEnd: Progress = { step: 1, total: 1 };
 
 export interface LossGraph {
   readonly value: Value;
   /** Names of the loss's own parameters, which the graph stores. */
   readonly parameters: readonly string[];
-  feeds(batch: Batch, moment: Moment): Batch;
+  feeds(batch: Batch, progress: Progress): Batch;
 }
 
 /** What a graph is written for: batches of other sizes need one of their own. */

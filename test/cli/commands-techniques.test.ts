@@ -277,7 +277,7 @@ describe("factorize and distill", () => {
       expect(await pith("distill", ...itself, ...words, ...out)).toMatchObject({
         code: 2,
         err: expect.stringContaining(
-          "E_OPTION: The teacher is the student itself: it has nothing to teach it.\nhint: --shrink or --keep-layers make",
+          "E_OPTION: The teacher and the student are the same model: there is nothing to learn.\nhint: --shrink or --keep-layers make",
         ),
       });
     expect(await pith("distill", "--data", at("points.csv"))).toMatchObject({

@@ -1,4 +1,4 @@
-/** Losses over the answers of student and teacher: scores [rows, classes], of tokens only those that count. */
+/** Losses of the outputs of student and teacher: scores [rows, classes], where padding is masked. */
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -7,10 +7,10 @@ import { requireClasses } from "../../train/losses/cross-entropy.ts";
 import { number } from "../../train/losses/parse.ts";
 import {
   average,
-  both,
   divergenceOf,
   type Imitation,
   imitation,
+  mapPair,
   mean,
   type Pair,
   type Pairs,
@@ -22,7 +22,7 @@ import {
 
 const [coldest, hottest] = [0.01, 1000];
 export const temperatureRange = `must lie between ${coldest} and ${hottest}: beyond, the gradient is lost in float32`;
-/** Of scores that a loss softens, and multiplies by its square. */
+/** A temperature T: scores are divided by it, losses multiplied by T². */
 export const temperatureOf = v.pipe(
   v.number(),
   v.minValue(coldest, temperatureRange),
@@ -43,7 +43,7 @@ function softLoss({ emit, mask }: Writing, student: Value, teacher: Value, tempe
   return emit.Mul([mean(emit, rows, mask), temperature * temperature]);
 }
 
-/** Keeps the logarithm of a mean of probabilities, or of a rest that is 0, finite. */
+/** Keeps logarithms of probabilities that round to 0 finite. */
 const least = 1e-37;
 
 /** (x - mean) / (standard deviation + 1e-7) of each row, over n - 1; constant rows become 0. */
@@ -54,13 +54,13 @@ function standardized(emit: Emit, rows: Value): Value {
   return emit.Div([centred, emit.Add([emit.Sqrt([emit.Max([variance, 1e-20])]), 1e-7])]);
 }
 
-/** So much less that a softmax gives the entry nothing. */
+/** Subtracted from a score, makes its probability 0. */
 const never = 1e9;
 
-/** 1 - Pearson's correlation along an axis; where one side is constant there is none, and it is 1. */
+/** 1 - Pearson's correlation along an axis; 1 if one side is constant. */
 function uncorrelated(emit: Emit, pair: Pair, axis: number): Value {
   const centred = (each: Value): Value => emit.Sub([each, emit.ReduceMean([each, [axis]], { keepdims: 1 })]);
-  const { student: x, teacher: y } = both(pair, centred);
+  const { student: x, teacher: y } = mapPair(pair, centred);
   const sum = (each: Value): Value => emit.ReduceSum([each, [axis]], { keepdims: 0 });
   const length = (each: Value): Value => emit.Sqrt([emit.Max([sum(square(emit, each)), 1e-30])]);
   return emit.Sub([1, emit.Div([sum(emit.Mul([x, y])), emit.Add([emit.Mul([length(x), length(y)]), 1e-8])])]);
@@ -130,7 +130,7 @@ export const ofAnswers: readonly Imitation[] = [
     settings: { temperature },
     write: (writing, pairs, { temperature = 2 }) =>
       overTeachers(writing.emit, pairs, (pair) => {
-        const { student, teacher } = both(pair, (rows) => standardized(writing.emit, rows));
+        const { student, teacher } = mapPair(pair, (rows) => standardized(writing.emit, rows));
         return softLoss(writing, student, softened(writing.emit, teacher, temperature), temperature);
       }),
   }),
@@ -145,7 +145,7 @@ export const ofAnswers: readonly Imitation[] = [
       const label = writing.targets(rows, classes);
       const labelled = sumLast(emit, label);
       const mask = writing.mask === undefined ? labelled : emit.Mul([labelled, writing.mask]);
-      // log p of the label, and of all others together.
+      // log p of the label, and of the sum of the others.
       const binary = (scores: Value): readonly [Value, Value] => {
         const logs = softened(emit, scores, temperature);
         const rest = sumLast(emit, emit.Mul([emit.Exp([logs]), emit.Sub([1, label])]));
@@ -170,9 +170,9 @@ export const ofAnswers: readonly Imitation[] = [
     settings: { temperature, beta: number, gamma: number },
     write: ({ emit, mask }, pairs, { temperature = 1, beta = 1, gamma = 1 }) =>
       overTeachers(emit, pairs, (pair) => {
-        const shares = both(pair, (scores) => {
+        const shares = mapPair(pair, (scores) => {
           const rows = emit.Exp([softened(emit, scores, temperature)]);
-          // Rows that do not count become the mean of those that do: they add nothing to a correlation over the batch.
+          // Masked rows become the mean of the others, so they do not change the correlation over the batch.
           return mask === undefined ? rows : withoutOthers(emit, rows, mask);
         });
         const rows = emit.Mul([mean(emit, uncorrelated(emit, shares, 1), mask), beta]);

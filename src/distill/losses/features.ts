@@ -1,4 +1,4 @@
-/** Losses over what layers make: maps [batch, channels, height, width], tokens [batch, tokens, width], vectors [batch, width]. */
+/** Losses of features: maps [batch, channels, height, width], tokens [batch, tokens, width], vectors [batch, width]. */
 import * as v from "valibot";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -6,13 +6,14 @@ import { elementCount } from "../../tensor/dims.ts";
 import { directions, huberOf, identity, nearest } from "../../train/losses/numbers.ts";
 import { number, positive } from "../../train/losses/parse.ts";
 import {
-  both,
+  constantLike,
+  cosineDistances,
   difference,
   type Imitation,
   imitation,
   inOneWidth,
   isMap,
-  like,
+  mapPair,
   mean,
   meanOfFeatures,
   mismatch,
@@ -27,13 +28,12 @@ import {
   squaredError,
   sumLast,
   transposed,
-  turned,
-  vectors,
+  vectorPerSample,
   type Writing,
 } from "./imitation.ts";
 
 function comparable(emit: Emit, pair: Pair): Pair {
-  if (isMap(pair.student) !== isMap(pair.teacher)) throw mismatch(pair, "are a map and a value that is no map");
+  if (isMap(pair.student) !== isMap(pair.teacher)) throw mismatch(pair, "must both be maps, or neither");
   return isMap(pair.student) ? sameArea(emit, pair) : pair;
 }
 
@@ -48,11 +48,11 @@ const cosines: Relations = (emit, rows) => gram(emit, directions(emit, rows));
 const similarities: Relations = (emit, rows) => directions(emit, gram(emit, rows));
 
 const relationsOf = (writing: Writing, pair: Pair, relations: Relations): Pair =>
-  both(vectors(writing, pair), (rows) => relations(writing.emit, rows));
+  mapPair(vectorPerSample(writing, pair), (rows) => relations(writing.emit, rows));
 
 const meanSquare = (emit: Emit, pair: Pair): Value => mean(emit, square(emit, difference(emit, pair)));
 
-/** Distances of all samples, in units of their mean. Rows are centred first, so that little is lost to cancellation. */
+/** Distances between samples, divided by their mean. Rows are centred first to reduce cancellation. */
 function distances(emit: Emit, rows: Value): Value {
   const [count = 1] = sizeOf(rows);
   const centred = emit.Sub([rows, emit.ReduceMean([rows, [0]], { keepdims: 1 })]);
@@ -60,12 +60,12 @@ function distances(emit: Emit, rows: Value): Value {
   const products = emit.Mul([gram(emit, centred), 2]);
   const squares = emit.Sub([emit.Add([lengths, transposed(emit, lengths)]), products]);
   const others = identity(count).map((one) => 1 - one);
-  const apart = emit.Mul([emit.Sqrt([emit.Max([squares, 1e-12])]), like(emit, rows, [count, count], others)]);
+  const apart = emit.Mul([emit.Sqrt([emit.Max([squares, 1e-12])]), constantLike(emit, rows, [count, count], others)]);
   const total = emit.ReduceSum([apart], { keepdims: 1 });
   return emit.Mul([emit.Div([apart, total]), count * (count - 1)]);
 }
 
-/** [i, j, k]: the cosine at sample i between the ways to j and to k. */
+/** [i, j, k]: the cosine of the angle at sample i between samples j and k. */
 function angles(emit: Emit, rows: Value): Value {
   const ways = directions(emit, emit.Sub([emit.Unsqueeze([rows, [0]]), emit.Unsqueeze([rows, [1]])]));
   return emit.MatMul([ways, emit.Transpose([ways], { perm: [0, 2, 1] })]);
@@ -83,7 +83,7 @@ const relational = (name: string, meaning: string, weight: number, relations: Re
     },
   });
 
-/** Keeps logarithms and quotients of rows that are 0 finite. */
+/** Keeps logarithms and quotients finite where rows are 0. */
 const epsilon = 1e-7;
 
 export const ofFeatures: readonly Imitation[] = [
@@ -113,7 +113,7 @@ export const ofFeatures: readonly Imitation[] = [
         const means = emit.ReduceMean([square(emit, map), [1]], { keepdims: 0 });
         return directions(emit, emit.Reshape([means, [batch, elementCount(area)]]));
       };
-      return meanSquare(emit, both(sameArea(emit, pair), energy));
+      return meanSquare(emit, mapPair(sameArea(emit, pair), energy));
     },
   }),
   imitation({
@@ -130,13 +130,13 @@ export const ofFeatures: readonly Imitation[] = [
     weight: 30_000,
     write(writing, [pair]) {
       const { emit } = writing;
-      const shares = both(vectors(writing, pair), (rows) => {
+      const shares = mapPair(vectorPerSample(writing, pair), (rows) => {
         const length = emit.Sqrt([emit.Max([sumLast(emit, square(emit, rows), 1), 1e-30])]);
         const cosines = gram(emit, emit.Div([rows, emit.Add([length, epsilon])]));
         const halves = emit.Div([emit.Add([cosines, 1]), 2]);
         return emit.Div([halves, sumLast(emit, halves, 1)]);
       });
-      const logs = both(shares, (each) => emit.Log([emit.Add([each, epsilon])]));
+      const logs = mapPair(shares, (each) => emit.Log([emit.Add([each, epsilon])]));
       return mean(emit, emit.Mul([shares.teacher, emit.Sub([logs.teacher, logs.student])]));
     },
   }),
@@ -146,7 +146,7 @@ export const ofFeatures: readonly Imitation[] = [
     weight: 0.02,
     write(writing, [pair]) {
       const { emit } = writing;
-      const rows = inOneWidth(writing, vectors(writing, several(pair)));
+      const rows = inOneWidth(writing, vectorPerSample(writing, several(pair)));
       const [count = 1] = sizeOf(rows.student);
       const errors = emit.Abs([difference(emit, rows)]);
       const [first, second] = [0, 1].map((from) => emit.Slice([errors, [from], [count - 1 + from], [0]]));
@@ -180,7 +180,7 @@ export const ofFeatures: readonly Imitation[] = [
       const pair = { student: projected(writing, { student, teacher }, false), teacher };
       requireSame(pair);
       const width = sizeOf(teacher).at(isMap(teacher) ? 1 : -1) ?? 1;
-      // The variance begins with 5.
+      // The initial variance is 5.
       const scale = writing.parameter("scale", [width], Math.log(Math.expm1(5 - 1e-5)));
       const each = emit.Add([emit.Softplus([scale]), 1e-5]);
       const variance = isMap(teacher) ? emit.Reshape([each, [1, width, 1, 1]]) : each;
@@ -194,7 +194,7 @@ export const ofFeatures: readonly Imitation[] = [
     weight: 50,
     write({ emit }, [pair]) {
       requireMaps(pair);
-      const { student, teacher } = both(sameArea(emit, pair), (map) => {
+      const { student, teacher } = mapPair(sameArea(emit, pair), (map) => {
         const [batch = 1, channels = 1, ...area] = sizeOf(map);
         return directions(emit, emit.Reshape([map, [batch, channels, elementCount(area)]]));
       });
@@ -215,7 +215,7 @@ export const ofFeatures: readonly Imitation[] = [
         requireMaps(pair);
         const pooled = sameArea(emit, pair);
         const places = elementCount(sizeOf(pooled.student).slice(2));
-        const { student: a, teacher: b } = both(pooled, (map) => emit.Reshape([map, [0, 0, places]]));
+        const { student: a, teacher: b } = mapPair(pooled, (map) => emit.Reshape([map, [0, 0, places]]));
         return emit.Div([emit.MatMul([a, emit.Transpose([b], { perm: [0, 2, 1] })]), places]);
       };
       const pair = { student: flow(first.student, second.student), teacher: flow(first.teacher, second.teacher) };
@@ -223,8 +223,8 @@ export const ofFeatures: readonly Imitation[] = [
         if (sizeOf(each.student)[1] !== sizeOf(each.teacher)[1])
           throw mismatch(
             each,
-            "have other channels",
-            "A flow compares channels by their places: take attention-transfer or nst.",
+            "have different numbers of channels",
+            "fsp compares channels by index: use attention-transfer or nst.",
           );
       return meanSquare(emit, pair);
     },
@@ -235,7 +235,7 @@ export const ofFeatures: readonly Imitation[] = [
     reads: "output",
     settings: { temperature: positive, sides: v.optional(v.picklist(["both", "student"])) },
     write(writing, [pair], { temperature = 0.07, sides = "both" }) {
-      const { student, teacher } = inOneWidth(writing, vectors(writing, several(pair)));
+      const { student, teacher } = inOneWidth(writing, vectorPerSample(writing, several(pair)));
       const [count = 1] = sizeOf(student);
       return nearest(writing.emit, student, teacher, count, temperature, sides === "both" ? [1, 0] : [1]);
     },
@@ -253,8 +253,11 @@ export const ofFeatures: readonly Imitation[] = [
     settings: { mse: number, cosine: number },
     write(writing, [given], { mse = 0.2, cosine = 0.8 }) {
       const { emit } = writing;
-      const pair = inOneWidth(writing, vectors(writing, given));
-      return emit.Add([emit.Mul([meanSquare(emit, pair), mse]), emit.Mul([mean(emit, turned(emit, pair)), cosine])]);
+      const pair = inOneWidth(writing, vectorPerSample(writing, given));
+      return emit.Add([
+        emit.Mul([meanSquare(emit, pair), mse]),
+        emit.Mul([mean(emit, cosineDistances(emit, pair)), cosine]),
+      ]);
     },
   }),
 ];

@@ -1,6 +1,6 @@
 /**
- * What a loss over student and teacher is declared as, and what its formula is written with. A new one is a declaration in the list of a file
- * beside this one, and a row with formula and paper in docs/distillation.md.
+ * Declarations of losses over student and teacher, and the formulas that they share. A new loss is a declaration in the list of a file beside this
+ * one, and a row with formula and paper in docs/distillation.md.
  */
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
@@ -12,7 +12,7 @@ import type { Matched } from "../match.ts";
 
 export type Pair = Matched;
 
-export const both = ({ student, teacher }: Pair, of: (value: Value) => Value): Pair => ({
+export const mapPair = ({ student, teacher }: Pair, of: (value: Value) => Value): Pair => ({
   student: of(student),
   teacher: of(teacher),
 });
@@ -20,13 +20,13 @@ export const both = ({ student, teacher }: Pair, of: (value: Value) => Value): P
 export type Pairs = readonly [Pair, ...Pair[]];
 
 /**
- * What a loss reads, unless `student` and `teacher` name it:
+ * The values that a loss compares, unless its settings `student` and `teacher` name them:
  * - `answers`: scores [rows, classes] of the outputs; a pair for each teacher.
  * - `output`: the main output as it is.
  * - `outputs`: each output of floats as it is.
- * - `features`: what matched layers make: maps [batch, channels, height, width], of height 1 where the graph has [batch, channels, length]; tokens
+ * - `features`: outputs of matched layers: maps [batch, channels, height, width] (height 1 for [batch, channels, length]), tokens
  *   [batch, tokens, width] or vectors [batch, width].
- * - `flows`: two features in a row.
+ * - `flows`: the features of two matched layers in a row.
  * - `attention`: scores before the softmax [batch, heads, queries, keys] of matched attentions.
  * - `attended`: these scores, and values [batch, heads, tokens, width].
  * - `relations`: queries, keys and values [batch, heads, tokens, width].
@@ -35,21 +35,21 @@ export type Reading = "answers" | "output" | "outputs" | "features" | "flows" | 
 
 export interface Writing {
   readonly emit: Emit;
-  /** 1 for what counts, 0 for padding: [rows] of answers of tokens, [batch, tokens] of other tokens; undefined where there are no tokens. */
+  /** 1 for tokens that count, 0 for padding: [rows] for `answers`, else [batch, tokens]; undefined without tokens. */
   readonly mask: Value | undefined;
   /** One-hot labels [rows, classes]; zeros where a row has none. */
   targets(rows: number, classes: number): Value;
-  /** A parameter of the loss's own, its numbers drawn evenly from ±`reach` around `start`. */
+  /** A parameter of the loss, drawn uniformly from `start` ± `reach`. */
   parameter(name: string, dims: readonly number[], start: number, reach?: number): Value;
 }
 
 interface Declaration<Entries extends v.ObjectEntries> {
   readonly name: string;
-  /** What it compares, in the 52 characters that a line of help has. */
+  /** At most 52 characters: a line of help. */
   readonly meaning: string;
-  /** The weight of the paper; 1 unless told. */
+  /** The default weight, as in the paper (1). */
   readonly weight?: number;
-  /** `features` unless told. */
+  /** Default `features`. */
   readonly reads?: Reading;
   readonly settings?: Entries;
   write(writing: Writing, pairs: Pairs, settings: v.InferOutput<v.ObjectSchema<Entries, undefined>>): Value;
@@ -60,7 +60,7 @@ type Write = (writing: Writing, pairs: Pairs) => Value;
 export interface Imitation extends Omit<Declaration<v.ObjectEntries>, "reads" | "settings" | "write"> {
   readonly reads: Reading;
   readonly settings: readonly string[];
-  /** The formula with these settings. @throws ValiError for such that are none. */
+  /** The formula with these settings. @throws ValiError if they are invalid. */
   with(settings: unknown): Write;
 }
 
@@ -87,24 +87,23 @@ export function sizeOf(value: Value): readonly number[] {
 
 const text = ({ name, type }: Value): string => `"${name}" ${dimsText(type?.dims)}`;
 
-/** @throws PithError E_SHAPE_MISMATCH that says both shapes, and what is wrong with them. */
 export function mismatch({ student, teacher }: Pair, wrong: string, hint?: string): PithError {
   const both = `The student's ${text(student)} and the teacher's ${text(teacher)}`;
   return new PithError("E_SHAPE_MISMATCH", `${both} ${wrong}.`, hint === undefined ? {} : { hint });
 }
 
-/** @throws PithError E_SHAPE_MISMATCH where the two differ in a dimension. */
+/** The shape of both. @throws PithError E_SHAPE_MISMATCH if they differ. */
 export function requireSame(pair: Pair, hint?: string): readonly number[] {
   const [own, other] = [sizeOf(pair.student), sizeOf(pair.teacher)];
   if (own.length === other.length && own.every((dim, axis) => dim === other[axis])) return own;
-  throw mismatch(pair, "have other sizes", hint);
+  throw mismatch(pair, "have different shapes", hint);
 }
 
-/** The pair. @throws PithError E_SHAPE_MISMATCH for a batch of one, of which the loss would be the same whatever the student says. */
+/** The pair. @throws PithError E_SHAPE_MISMATCH for a batch of one sample, where the loss would be constant. */
 export function several(pair: Pair): Pair {
   const [count = 1] = sizeOf(pair.student);
   if (count > 1) return pair;
-  throw mismatch(pair, "hold one sample, and this loss compares samples with each other", "Take a batch of 2 or more.");
+  throw mismatch(pair, "hold one sample, and this loss compares samples with each other", "Use a batch of 2 or more.");
 }
 
 /** @throws PithError E_SHAPE_MISMATCH unless both have this many axes. */
@@ -125,14 +124,14 @@ export function average(emit: Emit, values: readonly Value[]): Value {
   return values.length === 1 ? sum : emit.Div([sum, values.length]);
 }
 
-/** The mean of all entries; of those that a mask of as many axes counts, each of them as often as it is broadcast: `times`. */
+/** The mean of all entries, or of those where the mask is 1; `times`: entries per entry of the mask, if it is broadcast. */
 export function mean(emit: Emit, entries: Value, mask?: Value, times = 1): Value {
   if (mask === undefined) return emit.ReduceMean([entries], { keepdims: 0 });
   const [sum, count] = [emit.Mul([entries, mask]), mask].map((each) => emit.ReduceSum([each], { keepdims: 0 }));
   return emit.Div([sum, emit.Mul([emit.Max([count, 1]), times])]);
 }
 
-/** The mean over all entries of a function of features, of tokens that count where they are tokens. */
+/** The mean of all entries of features; padding of tokens is left out. */
 export function meanOfFeatures({ emit, mask }: Writing, entries: Value): Value {
   if (mask === undefined || sizeOf(entries).length !== 3) return mean(emit, entries);
   return mean(emit, emit.ReduceMean([entries, [-1]], { keepdims: 0 }), mask);
@@ -144,15 +143,15 @@ export const divergenceOf = (emit: Emit, p: Value, q: Value): Value =>
 
 export const transposed = (emit: Emit, matrix: Value): Value => emit.Transpose([matrix], { perm: [1, 0] });
 
-/** A vector for each sample: the mean of tokens that count, all entries of a map. */
-export function vectors(writing: Writing, pair: Pair): Pair {
+/** One vector per sample: the mean of its tokens, or all entries of its map. */
+export function vectorPerSample(writing: Writing, pair: Pair): Pair {
   const [own, other] = [sizeOf(pair.student), sizeOf(pair.teacher)];
   if (writing.mask !== undefined && other.length === 3 && own[1] !== other[1])
-    throw mismatch(pair, "hold other numbers of tokens", "Name what to compare: student=…, teacher=….");
-  return both(pair, (value) => vectorsOf(writing, value));
+    throw mismatch(pair, "have different numbers of tokens", "Name what to compare: student=…, teacher=….");
+  return mapPair(pair, (value) => sampleVectors(writing, value));
 }
 
-function vectorsOf({ emit, mask }: Writing, value: Value): Value {
+function sampleVectors({ emit, mask }: Writing, value: Value): Value {
   const dims = sizeOf(value);
   if (dims.length === 2) return value;
   const [batch = 1, ...rest] = dims;
@@ -165,7 +164,7 @@ function vectorsOf({ emit, mask }: Writing, value: Value): Value {
   return emit.Div([sum, emit.Max([count, 1])]);
 }
 
-/** Maps averaged over areas, as adaptive pooling does, so that both have the lesser height and width of the two. */
+/** Adaptive average pooling of maps to the smaller height and width of the two. */
 export function sameArea(emit: Emit, pair: Pair): Pair {
   const [own, other] = [sizeOf(pair.student), sizeOf(pair.teacher)];
   const least = own.slice(2).map((size, axis) => Math.min(size, other[axis + 2] ?? size));
@@ -173,11 +172,11 @@ export function sameArea(emit: Emit, pair: Pair): Pair {
     const [from, [height = 1, width = 1]] = [sizeOf(value).slice(2), least];
     if (from[0] === height && from[1] === width) return value;
     const [rows, columns] = [averages(from[0] ?? 1, height), averages(from[1] ?? 1, width)];
-    const areas = emit.MatMul([like(emit, value, [height, from[0] ?? 1], rows), value]);
-    const right = emit.Transpose([like(emit, value, [width, from[1] ?? 1], columns)], { perm: [1, 0] });
+    const areas = emit.MatMul([constantLike(emit, value, [height, from[0] ?? 1], rows), value]);
+    const right = emit.Transpose([constantLike(emit, value, [width, from[1] ?? 1], columns)], { perm: [1, 0] });
     return emit.MatMul([areas, right]);
   };
-  return both(pair, pooled);
+  return mapPair(pair, pooled);
 }
 
 /** Row i averages the entries from ⌊i·n/m⌋ to below ⌈(i+1)·n/m⌉. */
@@ -189,13 +188,13 @@ function averages(from: number, to: number): readonly number[] {
   });
 }
 
-/** Stored numbers in the type of a value. */
-export function like(emit: Emit, value: Value, dims: readonly number[], numbers: Iterable<number>): Value {
+/** A constant of the type of a value. */
+export function constantLike(emit: Emit, value: Value, dims: readonly number[], numbers: Iterable<number>): Value {
   if (value.type?.type === "float64") return emit.constant({ type: "float64", dims, data: Float64Array.from(numbers) });
   return emit.constant({ type: "float32", dims, data: Float32Array.from(numbers) });
 }
 
-/** The student's features in the teacher's width: a learned linear map, of maps a convolution of 1×1. Scaled as PyTorch begins a layer. */
+/** A learned projection of the student's features to the teacher's width: linear, or a 1×1 convolution of maps; initialized as in PyTorch. */
 export function projected(writing: Writing, { student, teacher }: Pair, bias = true): Value {
   const { emit } = writing;
   const maps = isMap(student);
@@ -209,23 +208,22 @@ export function projected(writing: Writing, { student, teacher }: Pair, bias = t
   return emit.Reshape([emit.Gemm([rows, weight, ...shift], { transB: 1 }), [...dims.slice(0, -1), to]]);
 }
 
-/** A pair of one width: the student projected, where its width is another. @throws PithError E_SHAPE_MISMATCH where they differ elsewhere. */
+/** Projects the student if the widths differ. @throws PithError E_SHAPE_MISMATCH if other dimensions differ. */
 export function inOneWidth(writing: Writing, given: Pair): Pair {
   const [own, other] = [sizeOf(given.student).at(-1), sizeOf(given.teacher).at(-1)];
   const pair = own === other ? given : { ...given, student: projected(writing, given) };
-  requireSame(pair, "Features of other sizes are matched by another loss, or other layers: student=…, teacher=….");
+  requireSame(pair, "Use another loss, or other layers: student=…, teacher=….");
   return pair;
 }
 
 export const difference = (emit: Emit, { student, teacher }: Pair): Value => emit.Sub([student, teacher]);
 
-/** Mean squared difference of features of one width. */
 export function squaredError(writing: Writing, pair: Pair): Value {
   const { emit } = writing;
-  requireSame(pair, "Features of other sizes are matched by another loss, or other layers: student=…, teacher=….");
+  requireSame(pair, "Use another loss, or other layers: student=…, teacher=….");
   return meanOfFeatures(writing, square(emit, difference(emit, pair)));
 }
 
 /** 1 - cos of each vector of the last axis. */
-export const turned = (emit: Emit, { student, teacher }: Pair): Value =>
+export const cosineDistances = (emit: Emit, { student, teacher }: Pair): Value =>
   emit.Sub([1, sumLast(emit, emit.Mul([directions(emit, student), directions(emit, teacher)]))]);

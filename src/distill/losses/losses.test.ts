@@ -207,19 +207,19 @@ describe("what does not fit is refused in words", () => {
       [2, 3, 8],
       "do not show how many heads they have",
     ],
-    ["other heads", `attention-kl(${named})`, [2, 2, 3, 3], [2, 4, 3, 3], "have other sizes"],
-    ["other tokens", `hidden-mse(${named})`, [2, 3, 4], [2, 5, 4], "have other sizes"],
-    ["other tokens of vectors", `pkt(${named})`, [2, 3, 4], [2, 5, 4], "[2, 5, 4] hold other numbers of tokens"],
-    ["other samples", `pkt(${named})`, [2, 3], [4, 3], "[4, 3] differ along their first axis, which counts samples"],
+    ["other heads", `attention-kl(${named})`, [2, 2, 3, 3], [2, 4, 3, 3], "have different shapes"],
+    ["other tokens", `hidden-mse(${named})`, [2, 3, 4], [2, 5, 4], "have different shapes"],
+    ["other tokens of vectors", `pkt(${named})`, [2, 3, 4], [2, 5, 4], "[2, 5, 4] have different numbers of tokens"],
+    ["other samples", `pkt(${named})`, [2, 3], [4, 3], "[4, 3] differ along their first axis, the samples"],
     ["a map for tokens", `hidden-mse(${named})`, [2, 3, 4, 4], [2, 3, 4, 4], "are not both tokens"],
     ["vectors for maps", `attention-transfer(${named})`, [2, 3], [2, 3], "are not both maps"],
-    ["a map and none", `fitnets(${named})`, [2, 3, 4, 4], [2, 3], "are a map and a value that is no map"],
+    ["a map and none", `fitnets(${named})`, [2, 3, 4, 4], [2, 3], "must both be maps, or neither"],
     [
       "other channels of a flow",
       `fsp(student=student > student, teacher=teacher > teacher)`,
       [2, 3, 4, 4],
       [2, 5, 4, 4],
-      "have other channels",
+      "have different numbers of channels",
     ],
     [
       "one name for two",
@@ -260,7 +260,9 @@ describe("what does not fit is refused in words", () => {
   });
 
   test("a temperature beside the text of a loss", () => {
-    expect(() => distillation({ teacher: "t.onnx", loss: "hinton", temperature: 2 })).toThrow("are of the usual loss");
+    expect(() => distillation({ teacher: "t.onnx", loss: "hinton", temperature: 2 })).toThrow(
+      "are settings of the default loss",
+    );
   });
 });
 

@@ -1,4 +1,4 @@
-/** What a loss compares, found in student and teacher, and the loss written of it. */
+/** Finds the values that a loss compares in student and teacher, and builds the loss. */
 import type { Attention, Heads } from "../../analysis/attention.ts";
 import { infer } from "../../analysis/infer.ts";
 import { Miss, PithError } from "../../errors.ts";
@@ -19,11 +19,11 @@ import {
   type Target,
 } from "../../train/loss.ts";
 import { classTargets, scoreRows } from "../../train/losses/cross-entropy.ts";
-import { channelAxis, type Matched, type Matching, matchAttention, matchLayers, named } from "../match.ts";
+import { channelAxis, type Matched, type Matching, matchAttention, matchLayers, valueNamed } from "../match.ts";
 import {
   average,
-  both,
   type Imitation,
+  mapPair,
   mismatch,
   type Pair,
   type Pairs,
@@ -32,19 +32,16 @@ import {
   type Writing,
 } from "./imitation.ts";
 
-/** What losses are read from. */
-export interface Sources {
+/** `student` and `teacher` are settings of a loss: names of values, separated by ">". */
+export interface LossInputs extends Partial<Matched<string | undefined>> {
   readonly teachers: readonly (Model | string)[];
   readonly match: Matching;
   /** The column with the labels. */
   readonly label: string;
 }
 
-/** Values that `student` and `teacher` of a loss name; several of one place are parted by ">". */
-type About = Partial<Matched<string | undefined>>;
-
-/** How many values of each side a reading takes, and what they are. */
-const parts: Readonly<Record<Reading, readonly string[]>> = {
+/** The values that a setting `student` or `teacher` has to name. */
+const valuesOfReading: Readonly<Record<Reading, readonly string[]>> = {
   answers: ["scores"],
   output: ["an output"],
   outputs: ["an output"],
@@ -55,13 +52,8 @@ const parts: Readonly<Record<Reading, readonly string[]>> = {
   relations: ["queries", "keys", "values"],
 };
 
-/** The loss that a declaration, with its settings, makes of student and teachers: the mean over what is compared. */
-export function imitate(
-  { name, reads }: Imitation,
-  write: ReturnType<Imitation["with"]>,
-  about: About,
-  sources: Sources,
-): Loss {
+/** The loss of a declaration: the mean over all pairs that it compares. */
+export function imitate({ name, reads }: Imitation, write: ReturnType<Imitation["with"]>, inputs: LossInputs): Loss {
   return {
     name,
     async build(scope) {
@@ -71,20 +63,20 @@ export function imitate(
       const counted = (dims: readonly [number, number]): Value => {
         const key = dims.join();
         const what = reads === "answers" ? "prediction" : "token";
-        const found = masks.get(key) ?? countedTokens(scope, dims, sources.label, what);
+        const found = masks.get(key) ?? countedTokens(scope, dims, inputs.label, what);
         if (!masks.has(key)) feeders.push(found.feeds);
         masks.set(key, found);
         return found.value;
       };
       const values: Value[] = [];
-      for (const { pairs, tokens } of await readings(scope, reads, about, sources)) {
+      for (const { pairs, tokens } of await comparisons(scope, reads, inputs)) {
         let projected = false;
         const mask = tokens && counted(tokens);
         const writing: Writing = {
           emit,
           mask: mask && reads === "answers" ? emit.Reshape([mask, [-1]]) : mask,
           targets(rows, classes) {
-            const target = classTargets(scope, rows, classes, sources.label);
+            const target = classTargets(scope, rows, classes, inputs.label);
             feeders.push((batch) => ({ [target.value.name]: target.of(batch).rows }));
             return target.value;
           },
@@ -112,24 +104,24 @@ export function imitate(
 const pairText = ({ student, teacher }: Pair): string =>
   `${student.name} ${dimsText(student.type?.dims)} ← ${teacher.name} ${dimsText(teacher.type?.dims)}`;
 
-interface Read {
+interface Compared {
   readonly pairs: Pairs;
-  /** Samples and tokens, where it is about tokens. */
+  /** Samples and tokens, if tokens are compared. */
   readonly tokens: readonly [number, number] | undefined;
 }
 
-async function readings(scope: LossScope, reads: Reading, about: About, sources: Sources): Promise<readonly Read[]> {
+async function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): Promise<readonly Compared[]> {
   const teachers: NamedValues[] = [];
-  for (const reference of sources.teachers) teachers.push(await scope.teacher(reference));
+  for (const reference of inputs.teachers) teachers.push(await scope.teacher(reference));
   if (reads === "answers") {
     const own =
-      about.student === undefined ? outputOf(scope) : scope.value(valueNamed(scope, about.student, "student").name);
+      inputs.student === undefined ? outputOf(scope) : scope.value(requireValue(scope, inputs.student, "student").name);
     const student = scoreRows(scope, own);
     const [first, ...others] = teachers.map((teacher): Pair => {
-      const named = about.teacher;
+      const named = inputs.teacher;
       const theirs = scoreRows(
         scope,
-        named === undefined ? outputLike(own, teacher) : teacher.value(valueNamed(teacher, named, "teacher").name),
+        named === undefined ? outputLike(own, teacher) : teacher.value(requireValue(teacher, named, "teacher").name),
       );
       if (student.classes === theirs.classes && student.count === theirs.count)
         return { student: student.rows, teacher: theirs.rows };
@@ -142,11 +134,11 @@ async function readings(scope: LossScope, reads: Reading, about: About, sources:
       : [{ pairs: [first, ...others], tokens: rest.length === 1 ? [samples, tokens] : undefined }];
   }
   return teachers.flatMap((teacher) =>
-    pairsOf(scope, teacher, reads, about, sources.match).map(([first, ...others]): Read => {
+    pairsOf(scope, teacher, reads, inputs).map(([first, ...others]): Compared => {
       const fitting = (pair: Pair): Pair => {
         if (sizeOf(pair.student)[0] !== sizeOf(pair.teacher)[0])
-          throw mismatch(pair, "differ along their first axis, which counts samples");
-        return both(pair, (value) => inFloat32(scope.emit, value));
+          throw mismatch(pair, "differ along their first axis, the samples");
+        return mapPair(pair, (value) => inFloat32(scope.emit, value));
       };
       return { pairs: [fitting(first), ...others.map(fitting)], tokens: tokensOf(first.student, reads) };
     }),
@@ -154,7 +146,7 @@ async function readings(scope: LossScope, reads: Reading, about: About, sources:
 }
 
 export const sameClassesHint =
-  "Both must answer with the same classes: take a teacher trained on them, or name the outputs to compare in the loss: hinton(student=…, teacher=…).";
+  "Use a teacher of the same classes, or name the outputs to compare: hinton(student=…, teacher=…).";
 
 /** The teacher's output of the same name, or its main one. */
 const outputLike = ({ name }: Value, teacher: NamedValues): Value => teacher.outputs.get(name) ?? outputOf(teacher);
@@ -168,17 +160,12 @@ function tokensOf(value: Value, reads: Reading): readonly [number, number] | und
   return reads === "relations" || queries === keys ? [samples, queries] : undefined;
 }
 
-function pairsOf(
-  scope: LossScope,
-  teacher: NamedValues,
-  reads: Reading,
-  { student: own, teacher: other }: About,
-  match: Matching,
-): readonly Pairs[] {
+function pairsOf(scope: LossScope, teacher: NamedValues, reads: Reading, inputs: LossInputs): readonly Pairs[] {
+  const { student: own, teacher: other, match } = inputs;
   if (own !== undefined || other !== undefined) {
     const [students, teachers] = [
-      listed(scope, scope, own ?? other ?? "", reads, "student"),
-      listed(scope, teacher, other ?? own ?? "", reads, "teacher"),
+      namedValuesOf(scope, scope, own ?? other ?? "", reads, "student"),
+      namedValuesOf(scope, teacher, other ?? own ?? "", reads, "teacher"),
     ];
     const [first, ...others] = students.flatMap((student, at) => {
       const theirs = teachers[at];
@@ -208,7 +195,7 @@ function pairsOf(
   return found.slice(1).map((pair, at) => [found[at] ?? pair, pair] as const);
 }
 
-/** Outputs of floats by name; by place where both have as many. */
+/** Outputs of floats, paired by name, or by position if both models have the same number. */
 function outputPairs(scope: LossScope, teacher: NamedValues): readonly Pairs[] {
   const floats = ({ outputs }: NamedValues): readonly Value[] =>
     [...outputs.values()].filter(({ type }) => isFloat(type?.type ?? "string"));
@@ -224,7 +211,7 @@ function outputPairs(scope: LossScope, teacher: NamedValues): readonly Pairs[] {
   });
 }
 
-/** Scores of all attentions; of the last one what it is made of, as MiniLM takes it. */
+/** Scores of all attentions; values, or queries, keys and values, of the last one (MiniLM). */
 function attentionPairs(
   scope: LossScope,
   teacher: NamedValues,
@@ -234,7 +221,7 @@ function attentionPairs(
   if (matched instanceof Miss) throw unmatched(matched);
   const { emit, model } = scope;
   const samples = fixedDims(model.graph.feeds[0]?.type?.dims)?.[0] ?? 1;
-  /** With an axis of heads, where they lie along that of samples. */
+  /** [samples · heads, …] as [samples, heads, …]. */
   const apart = (value: Value): Value => {
     const [stack = samples, ...rest] = sizeOf(value);
     return rest.length === 3 ? value : emit.Reshape([value, [samples, stack / samples, ...rest]]);
@@ -261,14 +248,14 @@ function attentionPairs(
 const unmatched = ({ reason }: Miss): PithError =>
   new PithError("E_OPTION", `Layers of student and teacher cannot be matched: ${reason}.`);
 
-/** A value of the network by itself. */
-function valueNamed(of: NamedValues, name: string, whose: "student" | "teacher"): Value {
-  const found = named(of.network(), name, whose);
+/** A value of the network alone. */
+function requireValue(of: NamedValues, name: string, whose: "student" | "teacher"): Value {
+  const found = valueNamed(of.network(), name, whose);
   if (found instanceof Miss) throw new PithError("E_NAME", `Nothing to compare: ${found.reason}.`);
   return found;
 }
 
-/** A value of the network by itself in the graph of the loss. [batch, channels, length] is a map of height 1, unlike [batch, tokens, width]. */
+/** The same value in the graph of the loss. [batch, channels, length] becomes a map of height 1; [batch, tokens, width] does not. */
 function featureOf({ emit }: LossScope, of: NamedValues, { name }: Value): Value {
   const value = of.value(name);
   if (value.type?.dims?.length !== 3) return value;
@@ -278,7 +265,7 @@ function featureOf({ emit }: LossScope, of: NamedValues, { name }: Value): Value
   return isMap ? emit.named(value.name).Unsqueeze([value, [2]]) : value;
 }
 
-function listed(
+function namedValuesOf(
   scope: LossScope,
   of: NamedValues,
   names: string,
@@ -286,11 +273,11 @@ function listed(
   whose: "student" | "teacher",
 ): readonly Value[] {
   const list = names.split(">").map((name) => name.trim());
-  if (list.length === parts[reads].length)
+  if (list.length === valuesOfReading[reads].length)
     return list.map((name) => {
-      const found = valueNamed(of, name, whose);
+      const found = requireValue(of, name, whose);
       return reads === "features" || reads === "flows" ? featureOf(scope, of, found) : of.value(found.name);
     });
-  const expected = parts[reads].join(" > ");
+  const expected = valuesOfReading[reads].join(" > ");
   throw new PithError("E_OPTION", `${whose}=${names} names ${list.length} values, expected ${expected}.`);
 }

@@ -1,15 +1,16 @@
-/** Losses over the inside of transformers: states of tokens, attention, and what it is made of. Padding counts nowhere. */
+/** Losses of hidden states and attention of transformers. Padding is masked. */
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { directions } from "../../train/losses/numbers.ts";
 import {
-  both,
+  cosineDistances,
   divergenceOf,
   type Imitation,
   imitation,
   inOneWidth,
+  mapPair,
   mean,
   mismatch,
   type Pair,
@@ -19,7 +20,6 @@ import {
   square,
   squaredError,
   sumLast,
-  turned,
   type Writing,
 } from "./imitation.ts";
 
@@ -28,17 +28,17 @@ const requireTokens = (pair: Pair): void => requireRank(pair, [2, 3], "tokens [b
 /** Heads, queries and keys of both. @throws PithError E_SHAPE_MISMATCH where they differ. */
 function requireScores(pair: Pair): readonly number[] {
   requireRank(pair, [4], "scores [batch, heads, queries, keys]");
-  return requireSame(pair, "Heads are compared one by one: where their number differs, take minilm-v2.");
+  return requireSame(pair, "Heads are compared one by one: for different numbers of heads use minilm-v2.");
 }
 
 /** The mask along an axis of scores: [batch, 1, queries, 1] or [batch, 1, 1, keys]. */
 const along = (emit: Emit, mask: Value, axis: "queries" | "keys"): Value =>
   emit.Unsqueeze([mask, axis === "queries" ? [1, 3] : [1, 2]]);
 
-/** Scores at or below this are of what a query does not see. */
-const unseen = -1e3;
+/** Scores at or below this are masked in the model. */
+const maskedScore = -1e3;
 
-/** log of the distribution over keys that count. Scores of -∞ become a large number, which gives the same distribution. */
+/** Logarithm of the distribution over unmasked keys. -∞ becomes a large negative number, which gives the same distribution. */
 function attending(emit: Emit, scores: Value, mask: Value | undefined): Value {
   const finite = emit.Max([scores, -1e9]);
   const hidden = mask && emit.Mul([emit.Sub([along(emit, mask, "keys"), 1]), 1e9]);
@@ -52,20 +52,20 @@ function attentionLoss(
   what: "divergence" | "cross-entropy" = "divergence",
 ): Value {
   const [, heads = 1] = requireScores(pair);
-  const { teacher: p, student: q } = both(pair, (scores) => attending(emit, scores, mask));
+  const { teacher: p, student: q } = mapPair(pair, (scores) => attending(emit, scores, mask));
   const rows =
     what === "divergence" ? divergenceOf(emit, p, q) : emit.Neg([sumLast(emit, emit.Mul([emit.Exp([p]), q]))]);
   return mean(emit, rows, mask && emit.Unsqueeze([mask, [1]]), heads);
 }
 
-/** How alike tokens are, in each of `heads` parts of their width: x·xᵀ / √width of a part, [batch, heads, tokens, tokens]. */
+/** Similarity of tokens, per head: x·xᵀ / √(width of a head), [batch, heads, tokens, tokens]. */
 function relation(emit: Emit, x: Value, heads: number): Value {
   const dims = sizeOf(x);
   const [batch = 1, tokens = 1] = dims.length === 4 ? [dims[0], dims[2]] : dims;
   const width = widthOf(x);
   if (width % heads !== 0)
     throw new PithError("E_SHAPE_MISMATCH", `${heads} heads do not divide the width ${width} of "${x.name}".`, {
-      hint: `Take a number that divides ${width}: heads=…`,
+      hint: `Use a number that divides ${width}: heads=…`,
     });
   const apart = (value: Value): Value =>
     emit.Transpose([emit.Reshape([value, [batch, tokens, heads, width / heads]])], { perm: [0, 2, 1, 3] });
@@ -92,7 +92,7 @@ function commonHeads({ student, teacher }: Pair): number | undefined {
 function relationLoss(writing: Writing, pair: Pair, heads: number): Value {
   return attentionLoss(
     writing,
-    both(pair, (value) => relation(writing.emit, value, heads)),
+    mapPair(pair, (value) => relation(writing.emit, value, heads)),
   );
 }
 
@@ -113,7 +113,7 @@ export const ofTransformers: readonly Imitation[] = [
     write(writing, [given]) {
       requireTokens(given);
       const pair = inOneWidth(writing, given);
-      const rows = turned(writing.emit, pair);
+      const rows = cosineDistances(writing.emit, pair);
       return mean(writing.emit, rows, sizeOf(rows).length === 2 ? writing.mask : undefined);
     },
   }),
@@ -127,8 +127,8 @@ export const ofTransformers: readonly Imitation[] = [
         sizeOf(value).length === 2
           ? value
           : emit.Gather([value, emit.constant({ type: "int64", dims: [], data: BigInt64Array.of(0n) })], { axis: 1 });
-      const pair = inOneWidth(writing, both(given, first));
-      const { student, teacher } = both(pair, (rows) => directions(emit, rows));
+      const pair = inOneWidth(writing, mapPair(given, first));
+      const { student, teacher } = mapPair(pair, (rows) => directions(emit, rows));
       const errors = emit.Sub([student, teacher]);
       return mean(emit, sumLast(emit, square(emit, errors)));
     },
@@ -139,8 +139,8 @@ export const ofTransformers: readonly Imitation[] = [
     reads: "attention",
     write({ emit, mask }, [pair]) {
       const [, heads = 1] = requireScores(pair);
-      const seen = (scores: Value): Value => emit.Where([emit.Greater([scores, unseen]), scores, 0]);
-      const { student, teacher } = both(pair, seen);
+      const seen = (scores: Value): Value => emit.Where([emit.Greater([scores, maskedScore]), scores, 0]);
+      const { student, teacher } = mapPair(pair, seen);
       const errors = square(emit, emit.Sub([student, teacher]));
       if (mask === undefined) return mean(emit, errors);
       return mean(emit, errors, emit.Mul([along(emit, mask, "queries"), along(emit, mask, "keys")]), heads);

@@ -18,7 +18,7 @@ const about = { output: v.optional(v.string()), label: v.optional(v.string()) };
 export const number = v.optional(v.pipe(v.string(), v.toNumber()));
 export const positive = v.optional(v.pipe(v.string(), v.toNumber(), v.gtValue(0, "must be above 0")));
 
-function named<const Entries extends v.ObjectEntries>(
+function declared<const Entries extends v.ObjectEntries>(
   meaning: string,
   entries: Entries,
   make: (options: v.InferOutput<v.StrictObjectSchema<Entries, undefined>>) => Loss,
@@ -37,18 +37,18 @@ export interface NamedLoss {
 export type LossTable = Readonly<Record<string, NamedLoss>>;
 
 export const losses: Readonly<Record<string, NamedLoss & { readonly meaning: string }>> = {
-  "cross-entropy": named(
+  "cross-entropy": declared(
     "class labels, or a probability for each class; smoothing=0.1 is label smoothing; from=logits, probabilities or log-probabilities if the graph does not show which",
     { ...about, smoothing: number, from: v.optional(v.picklist(["logits", "probabilities", "log-probabilities"])) },
     crossEntropy,
   ),
-  binary: named("binary labels, one for each logit", about, binaryCrossEntropy),
-  mse: named("numbers, squared error", about, meanSquaredError),
-  mae: named("numbers, absolute error", about, meanAbsoluteError),
-  huber: named("numbers, squared error up to delta=1, absolute error beyond", { ...about, delta: number }, huber),
-  kl: named("probabilities of all classes, as a teacher gives them", about, divergence),
-  cosine: named("vectors, cosine distance", about, cosineDistance),
-  "info-nce": named(
+  binary: declared("binary labels, one for each logit", about, binaryCrossEntropy),
+  mse: declared("numbers, squared error", about, meanSquaredError),
+  mae: declared("numbers, absolute error", about, meanAbsoluteError),
+  huber: declared("numbers, squared error up to delta=1, absolute error beyond", { ...about, delta: number }, huber),
+  kl: declared("probabilities of all classes, as a teacher gives them", about, divergence),
+  cosine: declared("vectors, cosine distance", about, cosineDistance),
+  "info-nce": declared(
     "pairs of vectors, with the rest of the batch as negatives; temperature=0.07, lower weights the hardest negatives more",
     { ...about, temperature: number },
     infoNce,
