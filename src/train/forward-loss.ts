@@ -1,4 +1,4 @@
-/** The loss of a model on samples that it is not trained on: the loss graph, run forward. */
+/** The loss of a model on validation samples: the loss graph, run forward. */
 import { prefetched } from "../data/feed.ts";
 import { samplesIn } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
@@ -17,7 +17,7 @@ interface Loaded extends LossGraph {
 
 /**
  * The mean loss over all samples of a data set, in batches of `size`.
- * @param own What the loss's own parameters have learnt.
+ * @param own Trained values of the loss's parameters, by name.
  * @throws PithError E_DATA if the data does not fit the model or is empty, E_STOPPED on the context's signal.
  */
 export async function validationLoss(
@@ -49,7 +49,7 @@ export interface ForwardLoss {
   release(): Promise<void>;
 }
 
-/** The loss of batches by a model as it is in inference. The last batch may be smaller, and those of texts have lengths of their own. */
+/** The loss of batches of any sizes, in inference mode. */
 export function forwardLoss(
   model: Model,
   loss: Loss,
@@ -84,7 +84,7 @@ async function load(
   return { ...written, session: await context.engine.load(working) };
 }
 
-/** A cache by the sizes of a batch: the entry that was used longest ago is released. */
+/** A cache by batch sizes; the least recently used entry is released. */
 interface BySizes<T> {
   of(batch: Batch): Promise<T>;
   release(): Promise<void>;

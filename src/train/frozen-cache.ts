@@ -1,11 +1,10 @@
 /**
- * What a frozen part (a teacher, a backbone) answers to a sample, kept while the training lasts: an epoch later it need not be run again.
+ * A cache of the outputs of a frozen part (a teacher, a backbone) per sample, for the time of a training: later epochs need not run it again.
  *
- * A sample is known by the content of what the frozen part is fed for it, so one that augmentation has changed is another sample, and the same change
- * is the same sample. A batch all of whose samples are known is not run. For a step with the cache to be the step without it, to the bit,
- * the answers to a sample must not depend on the others of its batch. That is tried on the first batch: run again with its samples moved up by one
- * place and its last one left out, each sample must get the same bits. Where it does not (statistics of a batch, similarities between
- * samples, kernels that round by place), and as soon as a run disagrees with what was kept, nothing is kept.
+ * The key of a sample is a hash of its inputs, so an augmented sample is another sample. A batch is not run if all its samples are cached.
+ * A step with the cache must equal the step without it, to the bit, so the outputs of a sample must not depend on the rest of its batch. This is tested
+ * on the first batch: it is run again, shifted by one sample, and each sample must get the same bits. If it does not (batch statistics, similarities
+ * between samples, kernels that round by position), or if a later run differs from a cached output, the cache is disabled.
  */
 import { downstream } from "../analysis/downstream.ts";
 import { infer } from "../analysis/infer.ts";
@@ -17,13 +16,13 @@ import { sameDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 export interface Kept {
-  /** Bytes that may still be kept, in memory and on disk. */
+  /** Bytes that may still be cached, in memory and on disk. */
   bytesLeft: number;
-  /** Samples of an epoch, where they are known: what would not hold them all holds none. */
+  /** Samples of an epoch, if known: a cache that cannot hold all of them is disabled. */
   readonly samples: number | undefined;
 }
 
-/** Samples that are looked for before it is decided that they do not come again, as multiples of an epoch, and the share that must have. */
+/** The cache is disabled if after this many epochs fewer than this share of samples were cached. */
 const patience = 3;
 const leastShare = 0.1;
 
@@ -32,7 +31,7 @@ export interface FrozenPart {
   release(): Promise<void>;
 }
 
-/** A session of a frozen part, whose answers are kept. @param frozen Its graph, sizes fixed. */
+/** A session of a frozen part with a cache. @param frozen Its graph, with fixed sizes. */
 export function withAnswersKept(session: FrozenPart, frozen: Model, kept: Kept): FrozenPart {
   const { graph } = frozen;
   const varying = downstream(graph, graph.feeds, infer(frozen));
@@ -51,7 +50,7 @@ export function withAnswersKept(session: FrozenPart, frozen: Model, kept: Kept):
     await storage.release();
   };
 
-  /** The first run that can tell: whether answers are of samples, and fit into what is left. */
+  /** Starts the cache after the first batch that can show that outputs are per sample and fit. */
   const begin = async (feeds: Batch, outputs: Batch, keys: readonly string[]): Promise<void> => {
     const count = keys.length;
     if (new Set(keys).size < 2 && count > 1) return;
@@ -112,7 +111,7 @@ export function withAnswersKept(session: FrozenPart, frozen: Model, kept: Kept):
 const bytesIn = (batch: Batch): number =>
   Object.values(batch).reduce((sum, dense) => sum + elementBytes(dense).length, 0);
 
-/** Samples of a batch: what all inputs have along their first axis; undefined where they differ. */
+/** Samples of a batch: the first dimension of all inputs; undefined if they differ. */
 function countOf(feeds: Batch): number | undefined {
   if (Object.values(feeds).some(({ type }) => type === "string")) return undefined;
   const [count, ...others] = new Set(Object.values(feeds).map(({ dims }) => dims[0]));
@@ -143,7 +142,7 @@ export const only = (batch: Batch, wanted: (name: string) => boolean): Batch =>
 const rows = (batch: Batch, at: readonly number[]): Batch =>
   mapColumns(batch, (dense) => gatherRows(dense, Uint32Array.from(at)));
 
-/** [4 · n, …] as [n, 4, …]: the places of a sample's text follow each other. */
+/** [4 · n, …] as [n, 4, …]: rows of a sample are adjacent. */
 function bySample(batch: Batch, count: number): Batch {
   return mapColumns(batch, (dense) => {
     const [first = 0, ...others] = dense.dims;

@@ -1,4 +1,4 @@
-/** Losses: a few nodes on top of the model's outputs. What each is stands in `losses/`; here is what they share. */
+/** Types and helpers of losses (`losses/`): nodes that are added after the model's outputs. */
 import { mainOutput } from "../analysis/output-kind.ts";
 import { attentionMaskOf } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
@@ -10,32 +10,32 @@ import { float32 } from "../tensor/dense.ts";
 import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
-/** Values of a network by their names: its outputs, and all between. */
+/** Values of a network by name: outputs and intermediate values. */
 export interface NamedValues {
   readonly outputs: ReadonlyMap<string, Value>;
-  /** @throws PithError E_NAME where it computes nothing of that name. */
+  /** @throws PithError E_NAME if there is none of this name. */
   value(name: string): Value;
-  /** The network alone, as a model of its own whose values have these names. */
+  /** The network as a separate model, with the same names. */
   network(): Model;
 }
 
-/** What a loss is built with: the values of the model that is being trained, and what it may read beside them. */
+/** What a loss may read: values of the model that is trained, and of other models. */
 export interface LossScope extends NamedValues {
   readonly emit: Emit;
-  /** The model that is being trained, its batch size fixed. A loss may add inputs to its graph. */
+  /** The model that is trained, with a fixed batch size. A loss may add inputs to its graph. */
   readonly model: Model;
   readonly seed: number;
   /**
-   * Another model in the same graph, given the same samples, and not trained. The same reference gives the same copy.
-   * @throws PithError E_SHAPE_MISMATCH where the samples do not fit its inputs.
+   * A frozen model in the same graph, on the same samples. The same reference gives the same copy.
+   * @throws PithError E_SHAPE_MISMATCH if the samples do not fit its inputs.
    */
   teacher(reference: Model | string): Promise<NamedValues>;
   /**
-   * A parameter of the loss's own, such as a projection: trained with those of the model, kept in checkpoints, not in the result.
-   * @param start The numbers that it begins with.
+   * A parameter of the loss, such as a projection: trained with those of the model, stored in checkpoints, not in the result.
+   * @param start Its initial numbers.
    */
   parameter(name: string, start: Dense<"float32">): Value;
-  /** A number that follows the training: what `factor` makes of the steps done and of all there will be (Infinity of a stream). */
+  /** An input that holds `factor(steps done, all steps)` at each step; `all steps` is Infinity for a stream. */
   scheduled(factor: (step: number, total: number) => number): Value;
   /** Shows what was decided, when the first graph of a training is built. */
   readonly log: Context["log"];
@@ -43,9 +43,9 @@ export interface LossScope extends NamedValues {
 
 export interface Loss {
   readonly name: string;
-  /** What it was made of, by the names of options, as plain data: a training is continued with the same. */
+  /** Its options as plain data: a resumed training must have the same. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** Other models that it reads, or where they lie. */
+  /** Other models that it reads, or their paths. */
   readonly teachers?: readonly (Model | string)[];
   /** Writes the loss on top of a model; the same loss may be built on several. */
   build(scope: LossScope): BuiltLoss | Promise<BuiltLoss>;
@@ -54,15 +54,14 @@ export interface Loss {
 export interface BuiltLoss {
   /** A scalar, averaged over the rows of the batch. */
   readonly value: Value;
-  /** What the inputs that `build` added are fed with, from a batch of data. */
+  /** Feeds of the inputs that `build` added. */
   feeds(batch: Batch): Batch;
 }
 
-/** What a loss is about. */
 export interface LossOptions {
-  /** The output of the model; unless told "logits", else the first of floats. */
+  /** The output of the model (default: "logits", else the first of floats). */
   readonly output?: string | undefined;
-  /** What it should be: a column of the data, or another output of the model. */
+  /** The target: a column of the data, or another output of the model. */
   readonly label?: string | undefined;
 }
 
@@ -100,8 +99,8 @@ export interface Target {
 }
 
 /**
- * As many numbers as a value has: another output of the model, or a column of the data in the same dimensions, whatever its own.
- * @throws PithError E_DATA when it is fed a column of another size.
+ * A target of the shape of a value: another output of the model, or a reshaped column of the data.
+ * @throws PithError E_DATA if the column has another number of elements.
  */
 export function targetLike(scope: LossScope, value: Value, label: string): Target {
   const dims = fixedDims(value.type?.dims);
@@ -121,7 +120,7 @@ function column(batch: Batch, label: string, dims: readonly number[]): Dense {
     throw new PithError(
       "E_DATA",
       `"${label}" is ${got}, expected the ${elementCount(dims)} numbers of ${dimsText(dims)}.`,
-      areClasses ? { hint: "Labels are classes: take cross-entropy, or give one number for each output." } : {},
+      areClasses ? { hint: "Labels are classes: use cross-entropy, or give one number for each output." } : {},
     );
   }
   return float32(dims, found.type === "float32" ? found.data : Float32Array.from(found.data, Number));
@@ -136,12 +135,12 @@ export function requireColumn(batch: Batch, label: string): Dense {
   });
 }
 
-/** The class of a row that is left out, as in PyTorch: padding of a text. */
+/** The label of rows without a class, as in PyTorch: padding of a text. */
 export const ignoredLabel = -100;
 
 /**
- * 1 for each token that counts, 0 for padding, [samples, tokens]: as the attention mask of the data says. A label of −100 says the same of
- * what is predicted at a token; of the token itself only where there is no mask.
+ * [samples, tokens]: 1 for tokens that count, 0 for padding by the attention mask of the data. A label of −100 masks the prediction at a token, and
+ * the token itself if there is no attention mask.
  */
 export function countedTokens(
   { model }: Pick<LossScope, "model">,
@@ -178,7 +177,7 @@ export function inFloat32(emit: Emit, value: Value): Value {
   return value.type?.type === "float32" ? value : emit.Cast([value], { to: 1 });
 }
 
-/** [rows, classes] of a batch of logits of any rank: the classes are the last axis. */
+/** Logits [batch, …, classes] as [rows, classes]. */
 export function asRows(
   emit: Emit,
   logits: Value,

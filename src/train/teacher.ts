@@ -1,4 +1,4 @@
-/** Another model beside the one that is being trained, in its graph: given the same samples, its weights stored. */
+/** A frozen model in the graph of the model that is trained, on the same samples. */
 import { infer } from "../analysis/infer.ts";
 import { Miss, PithError } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
@@ -13,11 +13,11 @@ import { dimsText, dimValue, elementCount, fixedDims, isSymbolic, sameDims } fro
 import { typeCodes } from "../tensor/types.ts";
 import { type NamedValues, namedValues } from "./loss.ts";
 
-/** By its file, wherever that is called from. */
+/** The file's name alone: folders differ from run to run. */
 export const teacherName = (teacher: Model | string): string =>
   typeof teacher === "string" ? teacher.slice(teacher.search(/[^\\/]*$/)) : "a model";
 
-/** Puts a copy of the teacher, in inference mode, into the student's graph, whose inputs it reads. Both are written in the newer operator set of the two. */
+/** Copies the teacher, in inference mode, into the student's graph. It reads the student's inputs; both get the newer operator set of the two. */
 export async function teacherBeside(
   model: Model,
   emit: Emit,
@@ -47,7 +47,7 @@ export async function teacherBeside(
     const dims = fixedDims(input.type?.dims);
     const type = input.type?.type;
     if (own !== undefined) inputs.set(input, fitted(emit, own, input));
-    // The cache of a layer that the student does not have is as empty as those that it has.
+    // The cache of a layer that the student does not have is empty.
     else if (dims?.includes(0) === true && type !== undefined && type !== "string")
       inputs.set(input, emit.constant(zeros(type, dims)));
     else {
@@ -61,7 +61,7 @@ export async function teacherBeside(
   return namedValues("teacher", merged.outputs, merged.values, () => teacher);
 }
 
-/** Nodes whose file states training mode compute as in inference: dropout and statistics of a batch would make the answers noise. */
+/** Replaces nodes in training mode by their inference form: dropout and batch statistics would add noise to the outputs. */
 function freeze(teacher: Model): void {
   const inference = infer(teacher);
   for (const node of [...teacher.graph.nodes()]) {
@@ -73,7 +73,7 @@ function freeze(teacher: Model): void {
   }
 }
 
-/** Dimensions of the other inputs, where names of sizes tell them. */
+/** Dimensions of the other inputs, where named sizes determine them. */
 function ofTheSameSizes(
   { graph }: Model,
   known: ReadonlyMap<string, readonly number[]>,
@@ -94,7 +94,7 @@ function ofTheSameSizes(
   );
 }
 
-/** The student's input that an input of the teacher is given: of the same name; where the teacher has one only, the only one, or the only of its type. */
+/** The student's input that an input of the teacher reads: of the same name; if the teacher has one input, the only one, or the only one of its type. */
 function feedOf(input: Value, student: Model, teacher: Model): Value | undefined {
   const { feeds } = student.graph;
   const own = feeds.find(({ name }) => name === input.name);
@@ -104,7 +104,7 @@ function feedOf(input: Value, student: Model, teacher: Model): Value | undefined
 }
 
 /**
- * Whether a teacher can be given the student's samples, as far as the sizes of inputs tell before any is read.
+ * Checks before any sample is read that the sizes of the inputs fit.
  * @throws PithError E_SHAPE_MISMATCH with the sizes of both.
  */
 export function requireFittingTeacher(student: Model, teacher: Model): void {
@@ -116,7 +116,7 @@ export function requireFittingTeacher(student: Model, teacher: Model): void {
   }
 }
 
-/** Whether a reshape makes one of the other: 784 and 1×28×28, but not 3×32×32 and 32×32×3, where it would scatter the channels. */
+/** Whether a reshape converts one to the other: 784 and 1×28×28, but not 3×32×32 and 32×32×3, whose channels it would mix. */
 function holdsTheSame(from: readonly number[], to: readonly number[]): boolean {
   const a = from.filter((dim) => dim !== 1);
   const b = to.filter((dim) => dim !== 1);
@@ -131,12 +131,12 @@ function misfit(own: Value, wanted: Value): PithError {
     "E_SHAPE_MISMATCH",
     `The teacher's input ${said(wanted)} does not fit the student's ${said(own)}.`,
     {
-      hint: "Both are given the same samples: take a teacher for inputs of the same size, with axes in the same order.",
+      hint: "Both get the same samples: use a teacher with inputs of the same size and order of axes.",
     },
   );
 }
 
-/** The student's input as the teacher wants it: the same numbers, perhaps in other dimensions (784 and 1×28×28), or another precision. */
+/** The student's input, reshaped (784 to 1×28×28) and cast for the teacher. */
 function fitted(emit: Emit, own: Value, wanted: Value): Value {
   const [from, to] = [fixedDims(own.type?.dims), fixedDims(wanted.type?.dims)];
   const [type, wantedType] = [own.type?.type, wanted.type?.type];

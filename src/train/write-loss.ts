@@ -1,4 +1,4 @@
-/** A loss written onto a model: what it reads of the model, of other models and of the data, in one graph. */
+/** Adds a loss to a model's graph, with the other models and the data that it reads. */
 import { infer } from "../analysis/infer.ts";
 import { statesText } from "../data/states.ts";
 import { PithError } from "../errors.ts";
@@ -15,24 +15,23 @@ import type { Batch } from "../tensor/types.ts";
 import { type Loss, type NamedValues, namedValues } from "./loss.ts";
 import { teacherBeside } from "./teacher.ts";
 
-/** How far a training is. */
 export interface Progress {
   readonly step: number;
-  /** Steps of the whole training; Infinity where that is not known. */
+  /** Steps of the whole training; Infinity for a stream. */
   readonly total: number;
 }
 
-/** Where a training ends: numbers that follow the step are compared there. */
+/** The end of a training: losses of evaluations use the scheduled numbers of the last step. */
 export const trainingEnd: Progress = { step: 1, total: 1 };
 
 export interface LossGraph {
   readonly value: Value;
-  /** Names of the loss's own parameters, which the graph stores. */
+  /** Names of the loss's parameters, which the graph stores. */
   readonly parameters: readonly string[];
   feeds(batch: Batch, progress: Progress): Batch;
 }
 
-/** What a graph is written for: batches of other sizes need one of their own. */
+/** The sizes of a batch as text: a graph is written for one of them. */
 export function sizesOf(batch: Batch): string {
   return Object.entries(batch)
     .map(([name, { dims }]) => `${name}${dimsText(dims)}`)
@@ -40,10 +39,9 @@ export function sizesOf(batch: Batch): string {
 }
 
 /**
- * Writes a loss onto a model, which becomes one for batches like `example`.
- * @param own What the loss's own parameters are by now, by name; what they begin with, where there is none.
- * @throws PithError E_DATA if the data does not fit the model, E_UNSUPPORTED if it carries states that the data does not give, and what the
- * loss throws.
+ * Adds a loss to a model, in place, and fixes its inputs to the sizes of `example`.
+ * @param own Current values of the loss's parameters, by name; others get their initial ones.
+ * @throws PithError E_DATA if the data does not fit the model, E_UNSUPPORTED if the model carries states without a column, and what the loss throws.
  */
 export async function writeLoss(
   model: Model,

@@ -194,7 +194,7 @@ graph (image: float32[batch, 3, 4, 4]) -> (logits: float32[batch, 2]) {
     expect({ code, out }).toEqual({ code: 1, out: "" });
     expect(err).toBe(
       `E_SHAPE_MISMATCH: The teacher's input "image" [batch, 3, 4, 4] does not fit the student's "features" [batch, 2].\n` +
-        "hint: Both are given the same samples: take a teacher for inputs of the same size, with axes in the same order.\n",
+        "hint: Both get the same samples: use a teacher with inputs of the same size and order of axes.\n",
     );
   });
 
@@ -313,7 +313,7 @@ describe("progress and result", () => {
   test("classes where a loss takes numbers are said to be classes", async () => {
     const { code, err } = await pith("train", at("zero.onnx"), ...data, ...quick, "--loss", "mse");
     expect(code).toBe(1);
-    expect(err).toContain("hint: Labels are classes: take cross-entropy, or give one number for each output.");
+    expect(err).toContain("hint: Labels are classes: use cross-entropy, or give one number for each output.");
   });
 
   test("what becomes of a result that is worse is said before it is trained; with --checkpoint it is kept", async () => {

@@ -20,15 +20,15 @@ import {
 } from "../loss.ts";
 
 export interface CrossEntropyOptions extends LossOptions {
-  /** What the model's output is: scores, or probabilities after a softmax, or their logarithms. The graph tells (default). */
+  /** Whether the output is logits, probabilities or their logarithms (default: as the graph shows). */
   readonly from?: OutputForm | undefined;
-  /** The share of a target that is spread evenly over all classes (Szegedy et al. 2016), 0 unless told. */
+  /** Label smoothing (Szegedy et al. 2016): the share of a target that is spread evenly over all classes (0). */
   readonly smoothing?: number | undefined;
 }
 
 /**
  * Cross-entropy: the mean over rows of -Σ target · log softmax(output). Labels become one-hot targets, so soft targets are the same graph.
- * A model that ends in a softmax itself gets no second one: of its probabilities the logarithm is taken.
+ * If the model ends in a softmax, the logarithm of its probabilities takes the place of the log softmax.
  * @throws PithError E_OPTION for a smoothing outside 0 to 1, E_DATA where a label lies outside the classes, or the batch has none.
  * @example
  * await train(net, { data, epochs: 10, loss: crossEntropy({ smoothing: 0.1 }) });
@@ -59,11 +59,11 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
   };
 }
 
-/** @throws PithError E_SHAPE_MISMATCH for a single class, whose probability is 1 whatever its score is. */
+/** @throws PithError E_SHAPE_MISMATCH for a single class: its probability is always 1. */
 export function requireClasses(classes: number | undefined): void {
   if (classes !== 1) return;
-  throw new PithError("E_SHAPE_MISMATCH", "The output is one number a row, and no distribution over classes.", {
-    hint: "With labels take the loss `mse`, or `binary` where they are 0 and 1; with a teacher alone `output-mse`.",
+  throw new PithError("E_SHAPE_MISMATCH", "The output is one number per row, not a distribution over classes.", {
+    hint: "Use the loss `mse`, `binary` if labels are 0 and 1, or `output-mse` with a teacher alone.",
   });
 }
 
@@ -73,7 +73,7 @@ interface Distributions {
   readonly counted: number;
 }
 
-/** A distribution over classes for each row, as an input, and what it is fed with from a column of the data. */
+/** An input [rows, classes] of target distributions, and the function that fills it from a column of the data. */
 export function classTargets(
   { model }: Pick<LossScope, "model">,
   count: number,
@@ -85,7 +85,7 @@ export function classTargets(
   return { value, of: (batch) => distributions(requireColumn(batch, label), count, classes, label, smoothing) };
 }
 
-/** Labels as a distribution over classes; a distribution as it is. Either smoothed. */
+/** Smoothed distributions over classes, of labels or of given distributions. */
 function distributions(labels: Dense, rows: number, classes: number, name: string, smoothing: number): Distributions {
   const [kept, spread] = [1 - smoothing, smoothing / classes];
   if (labels.type === "float32" && labels.data.length === rows * classes) {
@@ -119,7 +119,7 @@ function requireDistributions(data: Float32Array, classes: number, name: string)
     const row = data.subarray(from, from + classes);
     if (row.every((share) => share >= 0) && row.reduce((sum, share) => sum + share, 0) < 1.01) continue;
     throw new PithError("E_DATA", `"${name}" holds [${row.subarray(0, 4).join(", ")}…], expected probabilities.`, {
-      hint: "Of numbers take the loss `mse`.",
+      hint: "For numbers use the loss `mse`.",
     });
   }
 }
@@ -145,12 +145,12 @@ export function binaryCrossEntropy(options: LossOptions = {}): Loss {
   };
 }
 
-/** Makes 0 · log 0 the 0 that it is. */
+/** Keeps log(0) finite, so that 0 · log 0 is 0. */
 const smallest = 1e-38;
 
 /**
  * Σ p (log p - log softmax(output)), summed over classes, as a mean over rows; p are the probabilities in the column (or output) `label`.
- * A model that ends in a softmax gets no second one.
+ * If the model ends in a softmax, the logarithm of its probabilities takes the place of the log softmax.
  * @example
  * await train(net, { data, loss: divergence({ label: "probabilities" }) });
  */
@@ -168,19 +168,18 @@ export function divergence(options: LossOptions = {}): Loss {
   };
 }
 
-// What a softmax may be taken of. Of scores it is the model's distribution; of log p it is p again, since log p are scores that sum to one
-// already; of probabilities p it would be another distribution, nearly the even one. So of these the logarithm is taken first.
+// A softmax of scores is the model's distribution; of log p it is p again, since exp(log p) sums to one; of probabilities p it would be nearly uniform,
+// so their logarithm is taken first.
 
-/** What a model's output is: scores before a softmax, probabilities after one, or their logarithms. */
 export type OutputForm = "logits" | "probabilities" | "log-probabilities";
 
 /**
- * Keeps log(0) finite where a model ends in probabilities: the least power of ten that float32 holds in full. A greater one would cut the
- * gradient off exactly where the model is most wrong.
+ * Keeps log(0) of probabilities finite: the least power of ten that is a normal float32. A greater one would cut off the gradient where the model is
+ * most wrong.
  */
 const smallestProbability = 1e-37;
 
-/** [rows, classes] of scores, of which a softmax is the model's distribution. What the output is, the graph tells unless `form` does. */
+/** Scores [rows, classes], whose softmax is the model's distribution; `form` overrides what the graph shows of the output. */
 export function scoreRows(
   { emit, model }: Pick<LossScope, "emit" | "model">,
   output: Value,

@@ -6,7 +6,7 @@ import { float32 } from "../../tensor/dense.ts";
 import { elementCount, fixedDims } from "../../tensor/dims.ts";
 import { asRows, inFloat32, type Loss, type LossOptions, outputOf, scaledSum, targetLike } from "../loss.ts";
 
-/** factor · mean of what `entries` makes of the error e = output - target. */
+/** factor · mean of a function of the error e = output - target. */
 function ofErrors(name: string, options: LossOptions, entries: (emit: Emit, error: Value) => Value, factor = 1): Loss {
   return {
     name,
@@ -55,13 +55,13 @@ export function huber({ delta = 1, ...options }: HuberOptions = {}): Loss {
   return ofErrors("huber", options, (emit, error) => huberOf(emit, error, delta));
 }
 
-/** Huber's function of each error. With c = e cut off at ±δ, c·(e - c/2) is both branches. */
+/** Huber's function of each error: with c = e clipped to ±δ, c·(e - c/2) is both branches. */
 export function huberOf(emit: Emit, error: Value, delta: number): Value {
   const cut = emit.Clip([error, -delta, delta]);
   return emit.Mul([cut, emit.Sub([error, emit.Mul([cut, 0.5])])]);
 }
 
-/** The square of the length up to which a vector has no direction: it becomes 0, and gets no gradient. */
+/** Squared length at or below which a vector becomes 0, without gradient. */
 const shortest = 1e-16;
 
 /** Vectors along the last axis, each divided by its length. */
@@ -91,13 +91,13 @@ export function cosineDistance(options: LossOptions = {}): Loss {
 }
 
 export interface InfoNceOptions extends LossOptions {
-  /** Cosines are divided by it (default 0.07): smaller looks at the nearest rows only. */
+  /** Cosines are divided by it (default 0.07): lower values weight the nearest rows more. */
   readonly temperature?: number | undefined;
 }
 
 /**
- * InfoNCE (van den Oord et al. 2018), symmetric as in CLIP (Radford et al. 2021): row i of the output belongs to row i of the target, and to
- * no other of the batch; cross-entropy of the cosines, by rows and by columns, halved.
+ * InfoNCE (van den Oord et al. 2018), symmetric as in CLIP (Radford et al. 2021): row i of the output and row i of the target are a positive pair, all
+ * other pairs of the batch are negatives; the mean of the cross-entropies of cosines by rows and by columns.
  * @throws PithError E_OPTION for a temperature that is not above 0.
  * @example
  * await train(net, { data, loss: infoNce({ output: "image_embedding", label: "text_embedding" }) });
@@ -115,7 +115,7 @@ export function infoNce({ temperature = 0.07, ...options }: InfoNceOptions = {})
   };
 }
 
-/** InfoNCE of rows that belong together: over the columns of the matrix of cosines (axis 1), its rows (axis 0), or the mean of both. */
+/** InfoNCE along the columns of the matrix of cosines (axis 1), its rows (axis 0), or the mean of both. */
 export function nearest(
   emit: Emit,
   rows: Value,

@@ -1,9 +1,7 @@
 /**
- * Losses as text, for the command line and recipes: a sum of names with their settings,
+ * Losses as text, for the command line and recipes: a weighted sum of names with settings,
  *
  *     cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)
- *
- * Which names there are says a table: that of training, or a larger one.
  */
 
 import * as v from "valibot";
@@ -29,7 +27,7 @@ function declared<const Entries extends v.ObjectEntries>(
 
 export interface NamedLoss {
   readonly settings: readonly string[];
-  /** What it is multiplied by where the text gives no weight; 1 unless told. */
+  /** The weight if the text gives none (1). */
   readonly weight?: number | undefined;
   make(given: unknown): Loss;
 }
@@ -55,14 +53,13 @@ export const losses: Readonly<Record<string, NamedLoss & { readonly meaning: str
   ),
 };
 
-/** Names of the losses that text can say. */
 export const lossNames: readonly string[] = Object.keys(losses);
 
 const term = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z0-9-]*)\s*(?:\((?<settings>[^()]*)\))?$/;
 
 /**
- * The loss that a text says.
- * @throws PithError E_OPTION for what is no loss, with the names that are.
+ * The loss of a text.
+ * @throws PithError E_OPTION with the names of all losses if the text is not a loss.
  * @example
  * const loss = parseLoss("cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)");
  */
@@ -72,7 +69,7 @@ export function parseLoss(text: string, table: LossTable = losses): Loss {
   return parts.length === 1 && only?.weight === undefined && only !== undefined ? only.loss : sumOfLosses(parts);
 }
 
-/** The outputs of a model that the losses in a text name: whether it has them can be seen before anything is run. */
+/** The outputs of a model that a text of losses names: they can be checked before anything runs. */
 export function outputsNamedIn(text: string): readonly string[] {
   return [...text.matchAll(/[(,]\s*output\s*=([^,()]*)/g)].map(([, name = ""]) => name.trim());
 }
@@ -129,13 +126,13 @@ export const lossOption = v.union([
 
 export interface WeightedLoss {
   readonly loss: Loss;
-  /** 1 unless told; a function follows the training: of the steps done, and of all there will be (Infinity of a stream). */
+  /** Default 1; as a function of the steps done and of all steps (Infinity for a stream) it changes during training. */
   readonly weight?: number | ((step: number, total: number) => number) | undefined;
 }
 
 /**
  * Σ weight · loss.
- * @throws PithError E_OPTION if there is none.
+ * @throws PithError E_OPTION if the list is empty.
  * @example
  * const loss = sumOfLosses([{ loss: crossEntropy() }, { loss: meanSquaredError({ output: "boxes", label: "box" }), weight: 0.5 }]);
  */
