@@ -1,4 +1,4 @@
-/** Evaluations on samples that are kept apart: when there is one, which weights are best by them, and when no better ones are to be expected. */
+/** Evaluations on validation samples: when they are due, which weights are best, early stopping. */
 import { evaluate } from "../evaluate/evaluate.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
@@ -11,7 +11,7 @@ export function isEvaluationDue(counters: Counters, plan: Plan, endOfEpoch: bool
   if (plan.validation === undefined) return false;
   const last = evaluations.at(-1) ?? history.at(-1)?.evaluations.at(-1);
   if (last?.step === steps) return false;
-  // The weights that training begins with are the first that others have to be better than.
+  // The first evaluation is of the initial weights.
   if (steps === 0) return true;
   const { every } = plan.validation;
   if (every === undefined) return endOfEpoch;
@@ -36,7 +36,7 @@ export function evaluationText({ metric }: Validation, step: number, figure: num
   return `${step === 0 ? "before the first step" : `after ${step} steps`}: validation ${metric?.name ?? "loss"} ${shown}`;
 }
 
-/** Counts an evaluation of the weights as they are now. True where none was better; whatever is a number is better than what is none. */
+/** Records an evaluation of the current weights. True if it is the best; any number is better than NaN. */
 export function countEvaluation(counters: Counters, { metric }: Validation, figure: number): boolean {
   const found = { step: counters.steps, figure };
   counters.evaluations.push(found);
@@ -60,8 +60,7 @@ export function patienceText({ steps, worse, best }: Counters): string {
 }
 
 /**
- * Why the weights that training began with are the result, and what may help: a smaller rate only where training made them worse, not where it
- * moved no answer.
+ * Why the initial weights are the result, and what may help: a smaller learning rate only if the evaluations changed.
  */
 export function stayedText({ chosen }: TrainingSummary, history: readonly Epoch[]): string {
   const { evaluations = 0, samples, best, by, unit } = chosen ?? {};

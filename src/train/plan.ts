@@ -20,11 +20,10 @@ import { type TrainOptions, trainOptions, usualBatch } from "./train-options.ts"
 
 export interface Validation {
   readonly data: Dataset;
-  /** What decides which weights are best: the loss, where there is none. */
+  /** Selects the best weights (default: the loss). */
   readonly metric: Metric | undefined;
   /**
-   * Steps from one evaluation to the next, and there is one before the first step and where training ends; if absent, one at the end of each
-   * epoch instead.
+   * Steps between evaluations, of which there is one before the first step and one at the end; if absent, one at the end of each epoch.
    */
   readonly every: number | undefined;
   /** Evaluations without a better figure after which training ends. */
@@ -44,7 +43,7 @@ export interface Plan extends StepOptions {
   /** The decay of a moving average, which takes the place of the last weights. */
   readonly average: number | undefined;
   readonly validation: Validation | undefined;
-  /** What was told, by the names of options, as plain data: what a training must share with the one it continues. */
+  /** Options as plain data: a resumed training must have the same. */
   readonly settings: Readonly<Record<string, unknown>>;
   readonly checkpoint: string | undefined;
   readonly resume: boolean;
@@ -109,14 +108,14 @@ function batchOf(model: Model, given: number | undefined, data: Dataset, context
   return own;
 }
 
-/** Options in which a training may differ from the one that it continues: how far it goes, when it is evaluated, where and in what memory. */
+/** Options in which a resumed training may differ from the checkpoint. */
 const free: ReadonlySet<string> = new Set([
   ...["epochs", "every", "patience", "checkpoint", "resume", "threads", "checkpointing", "frozenCache"],
-  // Identified by their samples, and by how many there are in a batch in the end.
+  // Compared by content and by the actual batch size.
   ...["data", "batch"],
 ]);
 
-/** What tells one training from another; what was not said is null, and what only code can make goes by its name. */
+/** The options that identify a training: null if not given; functions and objects by name. */
 function settingsOf(
   options: TrainOptions,
   { learningRate, optimizer, loss }: Pick<Plan, "learningRate" | "optimizer" | "loss">,
@@ -142,7 +141,7 @@ function optimizerOf(options: TrainOptions): Optimizer {
   return optimizers[optimizer].make({ momentum, nesterov, decay: weightDecay === undefined ? {} : { weightDecay } });
 }
 
-/** The samples that are trained on, changed at random; not those that are evaluated by. */
+/** The training samples with augmentation. */
 function seenAnew(data: Dataset, augment: string | Augmentation, model: Model, seed: number): Dataset {
   const how = parseAugmentation(augment);
   if ((how.mixup ?? 0) === 0) return augmented(data, how, { seed });
@@ -180,7 +179,7 @@ export async function openData(
   return { data: rest, validation: drawn };
 }
 
-/** The batch that a model was exported for, where a constant inside keeps it from taking `wanted` samples; else undefined. */
+/** The batch size that a constant in the model fixes; undefined if the model takes `wanted` samples. */
 export function ownBatch(model: Model, wanted: number): number | undefined {
   const sizes = new Map(model.graph.feeds.map(({ name, type }) => [name, fixedDims(type?.dims)]));
   const [own] = new Set([...sizes.values()].map((dims) => dims?.[0]));

@@ -1,4 +1,4 @@
-/** A training that is continued from a checkpoint: the file it begins with, what both must have in common, and what is put back. */
+/** Resuming from a checkpoint: which file, what must be the same, and how the state is restored. */
 import { fileKind } from "#platform";
 import { firstBatch } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
@@ -61,7 +61,7 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
   return { path, bestPath, model, state, counters, identity, epochs, best };
 }
 
-/** What becomes of a training that is continued to another length than it was begun with, where that is not what one may think. */
+/** A note if a training is resumed with another number of epochs. */
 function lengthText({ epoch, steps }: Counters, before: number | undefined, plan: Plan): string | undefined {
   const { epochs, schedule } = plan;
   const done = epoch - 1;
@@ -82,7 +82,7 @@ function lengthText({ epoch, steps }: Counters, before: number | undefined, plan
 
 export async function beginningOf(model: Model, plan: Plan, { seed, open: read }: Context): Promise<Beginning> {
   const { data, settings, size, validation, loss } = plan;
-  // A share is known by the samples that it is one of.
+  // A share is identified by the data that it is drawn from.
   const isShare = typeof settings.validation === "number";
   const chosenBy = validation === undefined || isShare ? {} : { validation: await contentOf(validation.data) };
   const teachers: string[] = [];
@@ -104,8 +104,8 @@ async function contentOf(data: Dataset): Promise<string> {
 }
 
 /**
- * Puts a training back to where a checkpoint ends, and returns the weights that were best until then.
- * @throws PithError E_OPTION where other tensors are trained, E_DATA where the checkpoint is of other parameters.
+ * Restores the state of a checkpoint, and returns the best weights until then.
+ * @throws PithError E_OPTION if other tensors are trained, E_DATA if the checkpoint is of other parameters.
  */
 export async function continueTraining(
   training: TrainingState,
@@ -129,7 +129,7 @@ export function tensorsOf({ graph }: Model): ReadonlyMap<Value, Tensor> {
   return new Map([...graph.values()].flatMap((value) => (value.tensor === undefined ? [] : [[value, value.tensor]])));
 }
 
-/** Whether the values still hold the same numbers; they do not if a resumed training was given a model that was trained further. */
+/** Whether the values hold the same numbers; not if a training is resumed with a model that was trained further. */
 export async function isAsGiven(given: ReadonlyMap<Value, Tensor>): Promise<boolean> {
   for (const [{ tensor: now }, before] of given) {
     if (now === before || now === undefined) continue;

@@ -1,4 +1,4 @@
-/** The graph of a step for batches of certain sizes, in a session, and what is computed before it without any trained parameter in another. */
+/** A session of the step graph for one set of batch sizes, and a session of its frozen part. */
 import { infer } from "../analysis/infer.ts";
 import type { Selection } from "../analysis/selection.ts";
 import { storedRoot } from "../analysis/stored-root.ts";
@@ -21,7 +21,7 @@ import { type Progress, writeLoss } from "./write-loss.ts";
 
 interface StepGraph {
   readonly loss: string;
-  /** The loss's own parameters as it begins with them, by name. */
+  /** Initial parameters of the loss, by name. */
   readonly own: ReadonlyMap<string, Tensor>;
   readonly gradients: ReadonlyMap<string, string>;
   readonly carried: ReadonlyMap<string, string>;
@@ -30,7 +30,7 @@ interface StepGraph {
   readonly draws: boolean;
   readonly session: Session;
   readonly frozen: FrozenPart | undefined;
-  /** What the session is fed with for a batch, besides the parameters; `drawn` is the step's random number. */
+  /** Feeds of the session for a batch, besides the parameters; `drawn` is the random number of the step. */
   feeds(batch: Batch, drawn: number, progress: Progress): Promise<Batch>;
 }
 
@@ -47,7 +47,7 @@ export async function loadStepGraph(
   context: Context,
 ): Promise<StepGraph> {
   const working = prepared.clone();
-  // Not a teacher, which the loss brings along.
+  // Without the teacher, which the loss adds.
   const own = new Set(working.graph.nodes());
   const written = await writeLoss(working, example, loss, context);
   const tensors = written.parameters.flatMap((name) => working.graph.value(name)?.tensor ?? []);
@@ -135,7 +135,7 @@ function writeTrainingForms(model: Model, nodes: ReadonlySet<Node>, wanted: Read
     const parameters = bound.parameters().map((input) => node.inputs[input]);
     const trained = parameters.some((value) => value !== undefined && wanted.has(storedRoot(value)?.name ?? ""));
     if (!form.declared && !(asked && (trained || parameters.length === 0))) continue;
-    // Two nodes of one state take turns.
+    // A second node of the same state reads the output of the first.
     const now = node.inputs.map((value) => (value === undefined ? value : (states.get(value.name) ?? value)));
     const emit = emitInto(model, { before: node, by: "train", onNode: inference.visit });
     const written = form.write(emit, now, draw);
@@ -157,12 +157,12 @@ export interface StepOptions extends Selection {
   readonly loss: Loss;
   /** Train exactly these stored tensors, instead of the parameters of the selected layers. */
   readonly parameters?: readonly string[];
-  /** Factors of the learning rate by patterns of layers or tensors; of several that fit, the last. */
+  /** Learning rate factors by patterns of layers or tensors; the last match counts. */
   readonly rates?: Readonly<Record<string, number>> | undefined;
   readonly threads?: number | undefined;
-  /** Let the graph add this factor of the gradient before to the gradient: an optimizer's `carry`. */
+  /** The graph adds this factor of the previous gradient to the gradient: an optimizer's `carry`. */
   readonly carry?: number | undefined;
-  /** Bytes in which answers of frozen parts are kept by sample (0), of `samples` in an epoch. */
+  /** Bytes of the cache of frozen parts (0), for `samples` per epoch. */
   readonly frozenCache?: number | undefined;
   readonly samples?: number | undefined;
   /** Compute activations again in the backward pass instead of keeping them: less memory, a third more time. */

@@ -2,8 +2,7 @@
  * Training steps: the differentiated graph in a session, the parameters as arrays that are fed without a copy, and buffers that the
  * gradients are written into.
  *
- * Gradients are written for the sizes of a batch. A batch of other sizes (longer texts) gets a graph of its own when it comes, around the same
- * arrays.
+ * A graph is built for the sizes of a batch; a batch of other sizes (longer texts) gets another graph over the same arrays.
  */
 import { PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
@@ -30,21 +29,20 @@ import { type Progress, trainingEnd } from "./write-loss.ts";
 
 export interface Step {
   readonly parameters: readonly Trained[];
-  /** Those of `parameters` that the loss has beside the model's. */
+  /** Names of the parameters of the loss. */
   readonly own: ReadonlySet<string>;
-  /** What is carried from step to step without gradients: running statistics. */
+  /** Values that a step updates without gradients: running statistics. */
   readonly states: readonly State[];
-  /** Whether something is drawn anew in each run (dropout). */
+  /** Whether the graph draws random numbers (dropout). */
   readonly draws: boolean;
   /**
-   * The loss on a batch; the gradients are in the parameters' arrays afterwards, and the states are those of the next step.
-   * @param place What is random (dropout) is drawn by the seed and these numbers; the count of runs, unless told.
-   * @param progress What factors in the loss follow; the end of the training, unless told.
+   * Computes the loss of a batch, and writes the gradients and the next states into their arrays.
+   * @param place Random numbers (dropout) are drawn by the seed and these numbers (default: the count of runs).
+   * @param progress The input of scheduled numbers of the loss (default: the end of the training).
    */
   run(batch: Batch, place?: readonly number[], progress?: Progress): Promise<number>;
   /**
-   * The parameters, then the states, as they are now, or other numbers in their place, written into a model as tensors of its own. Weights in
-   * Constant nodes become such, too.
+   * Writes the parameters, then the states, or other numbers for them, into a model as stored tensors, also for weights in Constant nodes.
    */
   store(model: Model, weights?: readonly Floats[]): void;
   release(): Promise<void>;
@@ -66,7 +64,7 @@ export async function createStep(
   context: Partial<Context> = {},
 ): Promise<Step> {
   const declared = model.clone();
-  // What is trained is asked of the same graph that `train` asks.
+  // The same preparation as in `train`, so that the same tensors are trained.
   storeWeights(declared);
   const { ownStatistics, parted } = await declareRoles(declared);
   const step = await stepOf(declared, example, options, completeContext(context));
@@ -80,7 +78,7 @@ export async function createStep(
   };
 }
 
-/** `createStep` for a model whose roles are declared: its numbers are not read again. */
+/** `createStep` for a model whose roles are declared. */
 export async function stepOf(model: Model, example: Batch, options: StepOptions, context: Context): Promise<Step> {
   const { model: working, wanted, ties, groups } = await trainableCopy(model, options, context);
   const kept = { bytesLeft: options.frozenCache ?? 0, samples: options.samples };
@@ -115,8 +113,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
     draws: first.draws,
     async run(batch, place = [runs++], progress = trainingEnd) {
       const graph = await graphs.of(batch);
-      // What is carried is the gradient before, and the next takes its place in the same buffer: one node reads it, and what that makes, or
-      // is made of it, is the next.
+      // The previous gradient is fed from the buffer that the next one is written into: the only node that reads it computes the next.
       const carriedFeeds: Record<string, Dense> = {};
       const buffers: Record<string, Dense> = { [graph.loss]: lossBuffer };
       for (const { name, gradient } of arrays) {
@@ -142,15 +139,15 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
 
 interface Trainable {
   readonly model: Model;
-  /** Names of the stored tensors to train; of those that are tied, the first. */
+  /** Names of the stored tensors to train; only the first of tied ones. */
   readonly wanted: ReadonlySet<string>;
   readonly ties: readonly Tie[];
   readonly groups: (name: string, dims: readonly number[]) => Group;
 }
 
 /**
- * Of a model whose roles are declared (`roles.ts`).
- * @throws PithError E_NAME for layers that do not exist, E_TYPE_MISMATCH where there is nothing to train.
+ * @param model Its roles are declared (`roles.ts`).
+ * @throws PithError E_NAME for layers that do not exist, E_TYPE_MISMATCH if there is nothing to train.
  */
 async function trainableCopy(given: Model, options: StepOptions, context: Context): Promise<Trainable> {
   const model = given.clone();
@@ -162,7 +159,7 @@ async function trainableCopy(given: Model, options: StepOptions, context: Contex
     context.log({ id: "tied", text: `"${name}" and "${of}" are one matrix and are trained as one` });
   const copies = new Set(ties.map(({ name }) => name));
   const wanted = new Set([...selected].filter((name) => !copies.has(name)));
-  // A role keeps what is trained from being folded into what is made of it: a transposed copy, a product with a mask.
+  // The role keeps trained tensors from being folded into computed ones: a transposed copy, a product with a mask.
   for (const name of wanted) {
     asParameter(model, name);
     await widen(model, name);
@@ -177,8 +174,7 @@ function asParameter(model: Model, name: string): void {
 }
 
 /**
- * A parameter of sixteen bits becomes float32, rounded where it is read: steps smaller than its last digit add up instead of being lost
- * (Micikevicius et al. 2018, "Mixed precision training").
+ * 16-bit parameters become float32, cast where they are read, so that small steps add up (Micikevicius et al. 2018, "Mixed precision training").
  */
 async function widen(model: Model, name: string): Promise<void> {
   const value = model.graph.value(name);
@@ -211,8 +207,8 @@ const trainedView = ({ values, gradient, ...rest }: Arrays): Trained => ({
 });
 
 /**
- * Copies of stored tensors, in memory that has room for what is kept beside them.
- * @throws PithError E_TYPE_MISMATCH if one holds no floats.
+ * Copies of stored tensors, in memory with room for the state of the optimizer.
+ * @throws PithError E_TYPE_MISMATCH if one is not of floats.
  */
 async function storedArrays(tensors: readonly (readonly [name: string, tensor: Tensor])[]): Promise<Stored[]> {
   const place = floatMemory(tensors.map(([, { bytes }]) => bytes));
@@ -245,7 +241,7 @@ function storeArrays(
   }
 }
 
-/** In the type that the model stores it in: sixteen bits are rounded. */
+/** In the type that the model stores: rounded to 16 bits. */
 function put(model: Model, name: string, own: Floating["type"], dims: readonly number[], numbers: Floats): void {
   const found = model.graph.value(name);
   if (found === undefined) return;

@@ -1,4 +1,4 @@
-/** The options of `train`, of which flags, their help and the keys of recipes are made. */
+/** The options of `train`. */
 import * as v from "valibot";
 import { augmentationSchema, parseAugmentation } from "../data/augment-options.ts";
 import { datasetObject, datasetOption } from "../data/option.ts";
@@ -9,7 +9,7 @@ import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";
 import { type Schedule, schedules } from "./schedule.ts";
 
-/** Samples in a batch, where nothing is said and the model takes any number. */
+/** The default batch size of models that take any. */
 export const usualBatch = 128;
 
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
@@ -38,7 +38,7 @@ interface Checked {
   readonly patience?: number | undefined;
 }
 
-/** What an option requires of another that was not given; undefined where all fit. */
+/** The option that another option requires and that is missing; undefined if all are there. */
 export function unmet({ resume, checkpoint, validation, every, patience }: Checked): string | undefined {
   if (resume && checkpoint === undefined) return "resume needs checkpoint, the folder to continue from";
   if (validation !== undefined) return undefined;

@@ -1,8 +1,5 @@
 /**
- * Training as a pass.
- *
- * What is in the graph is trained through: masks, fake quantization, a teacher in the loss need nothing here. A checkpoint is the model
- * itself, an ordinary ONNX file.
+ * Training as a pass. Masks, fake quantization and a teacher are nodes of the graph and need no code here. A checkpoint is an ordinary ONNX file.
  */
 import type * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
@@ -29,8 +26,8 @@ export interface TrainOutcome extends Outcome {
 export const lowerRate = (): string => "Try a lower `learningRate`, such as 1e-4, or `warmup` 0.1";
 
 /**
- * Trains a model in place. With `validation`, the weights that were best by `metric` (or by the loss) are the result; where none were better
- * than those that training began with, nothing is changed, and a miss says so.
+ * Trains a model in place. With `validation`, the result has the best weights by `metric` (or by the loss); if the initial weights are best, the
+ * model is unchanged, and a miss says so.
  *
  * @throws PithError E_NOT_DIFFERENTIABLE with the operator that has no gradient, E_DATA if data and model do not fit, E_DIVERGED with the
  * step at which the loss stopped being a number, E_STOPPED on the context's signal (the checkpoint keeps what was learnt).
@@ -53,7 +50,7 @@ export const train = definePass({
   run: trainInPlace,
 });
 
-/** `train` without undoing: a model that is stopped keeps what it has learnt. */
+/** `train` without rollback: a model whose training is stopped keeps its trained weights. */
 export async function trainInPlace(
   model: Model,
   options: v.InferOutput<typeof trainOptions>,

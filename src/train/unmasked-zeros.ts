@@ -1,8 +1,5 @@
 /**
- * Zeros that training is about to fill in: of weights that were pruned, and whose masks were folded away.
- *
- * A gradient knows nothing of why a weight is zero. Where a mask stands in the graph the product stays zero; where none does, the first step
- * moves all of it, and the pruning is gone without a word.
+ * Warns of pruned weights without masks: the first training step would overwrite their zeros.
  */
 import { maskedAt } from "../analysis/masks.ts";
 import type { Selection } from "../analysis/selection.ts";
@@ -11,17 +8,17 @@ import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { groupsOf, trainedValues } from "./groups.ts";
 
-/** What is trained: layers, without those whose rate is 0. */
+/** The trained layers: those with a rate above 0. */
 interface Trained extends Selection {
   readonly rates?: Readonly<Record<string, number>> | undefined;
 }
 
-/** A matrix with a smaller share of exact zeros is not taken for a pruned one. */
+/** The least share of exact zeros in a pruned matrix. */
 const leastShare = 0.1;
 
 /**
- * A sentence about the matrices that are trained without a mask though a tenth of their numbers or more are exactly zero; undefined where there
- * are none. One that is all zeros, or holds one other number alone (an identity, a 0/1 selection), was made so: it was not pruned.
+ * A warning about matrices that are trained without a mask though at least a tenth of their numbers are zero; undefined if there are none. A matrix of
+ * zeros and at most one other number (an identity, a 0/1 selection) was not pruned.
  */
 export async function unmaskedZeros(model: Model, options: Trained): Promise<string | undefined> {
   const names: string[] = [];

@@ -1,17 +1,17 @@
-/** What is done around an optimizer's update: gradients of several batches are added up and clipped before it, weights averaged after. */
+/** Gradient accumulation, gradient clipping, and moving averages of weights. */
 import { copyOf, type Floats, run, zerosLike } from "./floats.ts";
 import type { Trained } from "./optimizer.ts";
 
 type WithGradient = Pick<Trained, "gradient">;
 
 export interface Accumulator {
-  /** Adds the gradients that the parameters hold. After the last of `count` they hold the mean of all, and it says so. */
+  /** Adds the current gradients. After the last of `count` the parameters hold their mean, and it returns true. */
   add(): boolean;
-  /** Forgets what was added and filled no step. */
+  /** Discards the gradients of an incomplete step. */
   clear(): void;
 }
 
-/** Gradients of several small batches as that of a large one, in their own precision. Of one batch there is nothing to add up. */
+/** The mean gradient of several batches, in their precision. */
 export function accumulator(parameters: readonly WithGradient[], count: number): Accumulator {
   if (count === 1) return { add: () => true, clear: () => {} };
   const sums = parameters.map(({ gradient }) => ({ gradient, sum: zerosLike(gradient) }));
@@ -33,7 +33,7 @@ export function accumulator(parameters: readonly WithGradient[], count: number):
   };
 }
 
-/** Keeps a norm of exactly the limit, rounded, from growing: torch.nn.utils.clip_grad_norm_ has the same. */
+/** As in torch.nn.utils.clip_grad_norm_. */
 const slack = 1e-6;
 
 /**
