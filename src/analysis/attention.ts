@@ -1,9 +1,9 @@
 /**
- * Attention in a graph, by what it computes: products of two activations, as a distribution over keys, times a third.
+ * Attention in a graph: the product of two activations, a distribution over keys, its product with a third activation.
  *
  *     products = MatMul(q, kᵀ);  scores = Add(Div(products, √d), mask);  shares = Softmax(scores);  y = MatMul(shares, v)
  *
- * Which axes of the operands count tokens, numbers of a head, heads and samples say the links between the axes of the products.
+ * The axis links of the products tell which axes of the operands are samples, heads, tokens and width.
  */
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
@@ -11,14 +11,14 @@ import type { Model } from "../graph/model.ts";
 import { type AxisLink, entryOf } from "../ops/index.ts";
 import type { Inference } from "./infer.ts";
 
-/** An operand, and the order of its axes in which it is [samples, heads, tokens, width], or [samples · heads, tokens, width]. */
+/** An operand, and the permutation of its axes to [samples, heads, tokens, width] or [samples · heads, tokens, width]. */
 export interface Heads {
   readonly value: Value;
   readonly order: readonly number[];
 }
 
 export interface Attention {
-  /** What the softmax is taken of, [samples, heads, queries, keys] or [samples · heads, queries, keys]: scaled and masked. */
+  /** The input of the softmax, [samples, heads, queries, keys] or [samples · heads, queries, keys]: scaled and masked. */
   readonly scores: Value;
   readonly queries: Heads;
   readonly keys: Heads;
@@ -26,7 +26,7 @@ export interface Attention {
 }
 
 /**
- * The attentions of the main graph, in its order. Those that are one fused operator are not among them.
+ * The attentions of the main graph, in its order, except fused operators.
  * @example
  * for (const { scores } of attentions(model, infer(model))) console.log(scores.name);
  */
@@ -58,13 +58,13 @@ function attentionAt(node: Node, inference: Inference): Attention | undefined {
 interface Product {
   readonly node: Node;
   readonly links: readonly AxisLink[];
-  /** Its two operands, both computed. */
+  /** Positions of its two operands, both activations. */
   readonly inputs: readonly [number, number];
-  /** Which of them is the value that led here. */
+  /** The operand that the search came from. */
   readonly through: number | undefined;
 }
 
-/** A product of two activations: an axis of the one is summed over together with an axis of the other. */
+/** A product of two activations: a sum over an axis of both. */
 function productAt(node: Node, inference: Inference, through?: Value): Product | undefined {
   const bound = inference.at(node);
   const rule = bound instanceof Miss ? bound : bound.axes();
@@ -82,11 +82,11 @@ function productAt(node: Node, inference: Inference, through?: Value): Product |
 const contracts = (link: AxisLink): boolean =>
   "from" in link && link.from[0].startsWith("in") && link.to[0].startsWith("in");
 
-/** Whether an axis of an operand is this one of the product. */
+/** Whether a link leads from an operand to this axis of the product. */
 const joins = (link: AxisLink, port: string, axis: number): boolean =>
   "from" in link && link.from[0] === port && link.to[0] === "out0" && link.to[1] === axis;
 
-/** @param of An axis of the product: what the operand's tokens become, unless it is `width`, its numbers of a head. */
+/** @param of The axis of the product that is the operand's axis of tokens, or its width if `what` is "width". */
 function headsOf({ node, links, inputs }: Product, input: number, of: number, what = "tokens"): Heads | undefined {
   const value = node.inputs[input];
   const port = `in${input}`;
@@ -113,7 +113,7 @@ function headsOf({ node, links, inputs }: Product, input: number, of: number, wh
   return { value, order: [...stacks.sort((a, b) => place(a) - place(b)), tokens, width] };
 }
 
-/** What a value is before numbers scale all of it alike: exporters give either factor the root of 1/√d. */
+/** A value before it is scaled by a scalar: some exporters scale queries and keys each by the root of 1/√d. */
 function unscaled(value: Value, inference: Inference): Value {
   const { producer } = value;
   if (producer === undefined || entryOf(producer)?.byElement !== true) return value;
@@ -125,16 +125,16 @@ function unscaled(value: Value, inference: Inference): Value {
     : unscaled(computed, inference);
 }
 
-/** So many nodes scale, cap and mask scores at most. */
+/** The most nodes that scale, cap and mask scores. */
 const most = 24;
 
-/** Whether a node leaves entries where they are. */
+/** Whether a node keeps the position of entries. */
 function inPlace(node: Node, inference: Inference): boolean {
   const bound = inference.at(node);
   return entryOf(node)?.byElement === true || (!(bound instanceof Miss) && bound.unchanged() !== undefined);
 }
 
-/** The nearest product that a value is made of, or goes into, entry by entry. */
+/** The nearest product before or behind a value, through nodes that keep the position of entries. */
 function nearestProduct(value: Value, inference: Inference, side: "producers" | "readers"): Product | undefined {
   const open: Value[] = [value];
   for (let at = 0; at < Math.min(open.length, most); at++) {

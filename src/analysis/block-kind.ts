@@ -1,13 +1,13 @@
 /**
- * The kind of a block: what it computes, without the numbers it was trained to. Operators, attributes, wiring, dimensions of weights; whole
- * numbers that are stored (axes, sizes) with their contents, others by their dimensions alone.
+ * The kind of a block: operators, attributes, connections, dimensions of stored tensors, and the contents of stored integers (axes, sizes), without
+ * trained numbers.
  */
 import { type Attribute, allGraphs, describe, type Node, subgraphs, usedValues, type Value } from "../graph/graph.ts";
 import { inOrder } from "../graph/order.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 
-/** Text that is equal for parts that compute the same with other numbers. */
+/** A text that is equal for parts that differ in trained numbers alone. */
 export function kindOf(outputs: readonly Value[], inputs: readonly Value[]): string {
   const known = new Map<Value, string>(inputs.map((value, at) => [value, `in${at}`]));
   const sources = (values: readonly Value[]): Node[] =>
@@ -26,7 +26,7 @@ export function kindOf(outputs: readonly Value[], inputs: readonly Value[]): str
   };
   for (const node of nodes) {
     const read = [...node.inputs, ...usedValues(node).filter((value) => !node.inputs.includes(value))];
-    // Of graphs inside the operators alone, in their order.
+    // Of subgraphs only the operators, in order.
     const inside = subgraphs(node).flatMap((graph) =>
       [...allGraphs(graph)].map((part) => [...part.nodes()].map(({ op }) => op).join()),
     );

@@ -1,14 +1,14 @@
 /**
- * Blocks: the parts that a network is made of, found in its graph alone. No module and no name is asked.
+ * Blocks of a network, found in its graph alone, without names.
  *
  *   1. cut the nodes that depend on parameters where one value is alive (`cut-points.ts`);
- *   2. where that leaves a part whole because one value is alive all through it (the output of an encoder, read by each layer of a decoder;
- *      the bias of relative positions; another tower's output), cut that part as if that value were not;
- *   3. give parts that do the same with other numbers one kind (`block-kind.ts`);
- *   4. parts that repeat in a row are put together: the layers of a transformer, the blocks of a stage.
+ *   2. if a part cannot be cut because a value is alive all through it (the output of an encoder that each layer of a decoder reads, the bias of
+ *      relative positions, the output of another tower), ignore that value and cut again;
+ *   3. parts that differ in numbers alone are of one kind (`block-kind.ts`);
+ *   4. join parts that repeat in a row: layers of a transformer, blocks of a stage.
  *
- * Each node that depends on a parameter lies in one block. What blocks read besides (masks, positions, sizes) is computed outside of them,
- * from the inputs of the model: `sides`. So blocks that are run one after another compute what the model does.
+ * Each node that depends on a parameter lies in exactly one block. Other values that blocks read (masks, positions, sizes) are computed outside of
+ * them from the inputs of the model: `sides`. Blocks run one after another compute what the model does.
  */
 import { extract } from "../graph/extract.ts";
 import { type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
@@ -23,17 +23,17 @@ import { parametersOf } from "./parameters.ts";
 import { type Repeat, repeats } from "./repeats.ts";
 
 export interface Block {
-  /** What its layers' names have in common ("encoder.layer.3"), or the value that it makes. */
+  /** The common part of its layers' names ("encoder.layer.3"), or the name of its output. */
   readonly name: string;
   readonly nodes: readonly Node[];
-  /** What it reads of the blocks before it, or of the data that are fed. */
+  /** Values that it reads of earlier blocks, or inputs of the model. */
   readonly inputs: readonly Value[];
-  /** What else it reads: computed outside of blocks. */
+  /** Other values that it reads, computed outside of blocks. */
   readonly sides: readonly Value[];
-  /** What blocks behind it, or the callers of the model, read. */
+  /** Values that later blocks or callers of the model read. */
   readonly outputs: readonly Value[];
   readonly layers: readonly string[];
-  /** Equal for blocks that do the same with other numbers. */
+  /** Equal for blocks that differ in numbers alone. */
   readonly kind: number;
 }
 
@@ -94,7 +94,7 @@ interface Context {
   readonly known: Map<readonly Node[], Outside>;
 }
 
-/** A part alone stays what is known already. */
+/** The nodes of parts; of a single part its own list, which is the key of what is known of it. */
 function together(parts: readonly Part[]): readonly Node[] {
   const [first, ...others] = parts;
   return first !== undefined && others.length === 0 ? first.nodes : parts.flatMap(({ nodes }) => nodes);
@@ -105,23 +105,23 @@ interface Part {
   readonly leftOut: ReadonlySet<Value>;
 }
 
-/** Cuts nodes wherever they can be cut; parts that cannot, around values that are alive all through them. */
+/** Cuts nodes at all cut points, then parts around values that are alive all through them. */
 function divide(nodes: readonly Node[], context: Context): readonly Part[] {
   let parts: readonly Part[] = cutAt({ nodes, leftOut: new Set() }, context);
   for (let at = 0; at < parts.length; at++) {
     const pieces = piecesAround(parts, at, context);
-    // What was cut may be cut again.
+    // Pieces may be cut again.
     if (pieces !== undefined) parts = parts.toSpliced(at--, 1, ...pieces);
   }
   return parts;
 }
 
-/** Fewer nodes than this are no two blocks around something. */
+/** The fewest nodes of a part that is cut around a value. */
 const fewestNodes = 8;
-/** So many long-lived values are left out at once: an encoder's output, the bias of positions, a mask. */
+/** The most long-lived values that are ignored at once: an encoder's output, the bias of positions, a mask. */
 const mostLeftOut = 4;
 
-/** A part, cut as if the values that live longest in it were not there, if that shows repetitions that these do not belong to. */
+/** A part that is cut while the longest-lived values are ignored, if that shows repetitions without them. */
 function piecesAround(parts: readonly Part[], at: number, context: Context): readonly Part[] | undefined {
   const part = parts[at];
   if (part === undefined || part.nodes.length < fewestNodes) return undefined;
@@ -249,7 +249,7 @@ function edgesOf(nodes: readonly Node[], context: Context): Omit<Outside, "kind"
       if (context.counted.has(value)) inputs.add(value);
     }
   }
-  /** Whether a value is computed from what the nodes have at hand: sizes of their inputs, stored numbers. */
+  /** Whether a value is computed from sizes of inputs and stored numbers alone. */
   const isWithin = (value: Value): boolean => {
     if (made.has(value) || inputs.has(value) || isStored(value, context)) return true;
     const before = within.get(value);
@@ -269,7 +269,7 @@ function edgesOf(nodes: readonly Node[], context: Context): Omit<Outside, "kind"
   );
   return { inputs: [...inputs], sides: [...sides], outputs };
 
-  /** The nodes of the main graph that read a value, in graphs inside them too; a reader that counts nowhere reads sizes. */
+  /** The nodes of the main graph that read a value, also in their subgraphs, except those that read sizes alone. */
   function readersOf(value: Value): readonly Node[] {
     return [...value.uses]
       .map((use) => outermost(use.node, context.graph))
@@ -281,14 +281,14 @@ function isStored(value: Value, { inference }: Context): boolean {
   return value.tensor !== undefined || inference.operand(value)?.stored === true;
 }
 
-/** The node of the graph that a node is, or lies in. */
+/** The node of the graph that is this node or contains it. */
 export function outermost(node: Node, graph: Graph): Node {
   let found = node;
   while (found.graph !== graph && found.graph.parent !== undefined) found = found.graph.parent;
   return found;
 }
 
-/** The parts of names that all begin with: "encoder.layer.3" of "encoder.layer.3.query" and "encoder.layer.3.output.dense". */
+/** The longest common prefix of names, by their parts: "encoder.layer.3" of "encoder.layer.3.query" and "encoder.layer.3.output.dense". */
 export function commonName(names: readonly string[]): string | undefined {
   const [first, ...others] = names.map((name) => name.split(/[./]/));
   if (first === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** What a model answers with, as far as the names, types and dimensions of its outputs tell. */
+/** What the outputs of a model are, by their names, types and dimensions. */
 
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -7,13 +7,13 @@ import { type Dim, elementCount } from "../tensor/dims.ts";
 import { distributionOf } from "./distribution.ts";
 import { type Inference, infer } from "./infer.ts";
 
-/** Names that exporters give to vectors of meaning. */
+/** Names that exporters give to embeddings. */
 const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
 
 /** Names that exporters give to scores of classes. */
 const classNames = /logits?|scores?|prob/i;
 
-/** Whether one class a sample is no truth for what a model answers: boxes, or numbers at many places. */
+/** Whether one class per sample cannot be the label of a model's output: boxes, or numbers at many positions. */
 export function isBeyondClasses(model: Model): boolean {
   if (outputKind(model, undefined) === "boxes") return true;
   return answersAtPlaces(mainOutput(model.graph.outputs)?.type?.dims);
@@ -34,23 +34,23 @@ export function outputKind(
   if (operand !== undefined && !isFloat(operand.type) && operand.type !== "int8" && operand.type !== "uint8")
     return "class";
   if (known === undefined) return "classes";
-  // One score a sample is a number: nothing is chosen among classes.
+  // One score per sample is a number, not classes.
   if (known.slice(1).every((dim) => dim === 1)) return "number";
-  // How near each sample is to each other one in the batch: alone it is one number.
+  // Similarities between the samples of a batch: one number for a single sample.
   if (typeof known[0] !== "number" && known.slice(1).some((dim) => dim === known[0])) return "number";
   if (distributionOf(found, inference) !== undefined || classNames.test(found.name)) return "classes";
   if (isImage(known)) return "image";
-  // Beside scores there are boxes, say: a detector's raw output.
+  // Scores concatenated with boxes: the raw output of a detector.
   if (answersAtPlaces(known) && isJoined(found, inference)) return "number";
   return hasClassAxis(known) && !isLikeInput(model, known) ? "classes" : "number";
 }
 
-/** Numbers at many places of a sample, as far as sizes are known: for them a class of the sample is no truth. */
+/** Whether the known sizes show numbers at several positions of a sample. */
 function answersAtPlaces(dims: readonly Dim[] | undefined): boolean {
   return (dims?.slice(1) ?? []).filter((dim) => typeof dim === "number" && dim > 1).length > 1;
 }
 
-/** Whether parts lie beside each other in an output, reshaped or not: their sizes along one axis add up to its. */
+/** Whether an output concatenates several values, perhaps reshaped: their sizes add up to its own. */
 function isJoined(output: Value, inference: Inference): boolean {
   const elements = (value: Value): number | undefined => countOf(inference.operand(value)?.dims);
   let current = output;
@@ -74,12 +74,12 @@ function countOf(dims: readonly Dim[] | undefined): number | undefined {
   return dims === undefined || sizes === undefined || sizes.length < dims.length - 1 ? undefined : elementCount(sizes);
 }
 
-/** Classes have a number that the file says: along the last axis or, of planes, along axis 1. A length that is free counts time. */
+/** Whether the axis of classes has a fixed size: the last axis or, of maps, axis 1. A symbolic size is a length. */
 function hasClassAxis(dims: readonly Dim[]): boolean {
   return typeof dims.at(-1) === "number" || (dims.length > 3 && typeof dims[1] === "number");
 }
 
-/** What has the dimensions of an input of floats is that input in another form: cleaned, masked, reconstructed. */
+/** Whether the dimensions are those of an input of floats, which is then denoised, masked or reconstructed. */
 function isLikeInput({ graph }: Model, dims: readonly Dim[]): boolean {
   return graph.feeds.some(({ type }) => {
     if (type?.dims?.length !== dims.length || !isFloat(type.type)) return false;
@@ -87,7 +87,7 @@ function isLikeInput({ graph }: Model, dims: readonly Dim[]): boolean {
   });
 }
 
-/** Planes of grey or of three colours, first or last. Scores of classes for each pixel have as many planes as classes. */
+/** One or three channels, first or last; scores for each pixel have as many channels as classes. */
 function isImage([, ...dims]: readonly Dim[]): boolean {
   const [first, ...others] = dims;
   const last = dims.at(-1);

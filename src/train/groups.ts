@@ -17,9 +17,8 @@ import { groupBy } from "../tensor/group-by.ts";
 import type { Trained } from "./optimizer.ts";
 
 /**
- * Names of the stored tensors to train. `layers` narrows to what belongs to those layers; `except` takes what belongs to layers out of
- * what is trained, normalization stays.
- * @throws PithError E_TYPE_MISMATCH where there is nothing to train, E_NAME for layers that do not exist.
+ * Names of the stored tensors to train: with `layers` only those of these layers, without those of the layers in `except`.
+ * @throws PithError E_TYPE_MISMATCH if there is nothing to train, E_NAME for layers that do not exist.
  */
 export function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet<string> {
   const inference = infer(model);
@@ -41,8 +40,8 @@ export type Group = Pick<Trained, "decays" | "rate">;
 /**
  * The group of each stored tensor. Weights of layers and whatever else is a matrix decay; biases, and scales and shifts of normalizations, do not
  * (Goyal et al. 2017). The operators' entries say which is which; of those that none calls either, vectors do not decay.
- * @param rates Factors of the learning rate by patterns of layers or tensors; of several that fit, the last.
- * @throws PithError E_NAME for a pattern that fits nothing.
+ * @param rates Learning rate factors by patterns of layers or tensors; the last match counts.
+ * @throws PithError E_NAME for a pattern without a match.
  */
 export function groupsOf(
   model: Model,
@@ -107,7 +106,7 @@ export function* readings(value: Value, inference: Inference): Generator<Reading
     if (output === undefined || bound instanceof Miss) continue;
     const others = node.inputs.filter((other, at) => other !== undefined && at !== input);
     if (inference.operand(output)?.stored === true) {
-      // What is smaller than the result is the scale of something else.
+      // A tensor smaller than the result is a scale.
       const size = sizeOf(output);
       if (count !== undefined && size !== undefined && count >= size) yield* readings(output, inference);
     } else if (bound.parameters().includes(input) || bound.training()?.states.includes(input) === true) {

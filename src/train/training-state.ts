@@ -1,7 +1,5 @@
 /**
- * A training under way: the step with its parameters, what the optimizer keeps beside them, their average.
- *
- * It can be written down whole, and be taken up again from what was written, to the bit.
+ * The state of a training: parameters, optimizer state, moving average. It can be stored and restored to the bit.
  */
 import { PithError } from "../errors.ts";
 import type { Unit } from "../evaluate/types.ts";
@@ -30,7 +28,7 @@ export async function startTraining(
   context: Context,
 ): Promise<TrainingState> {
   const { optimizer, clip, accumulate } = plan;
-  // Momentum in the graph is added to a gradient that nothing has changed.
+  // The graph can add momentum only to gradients that are neither accumulated nor clipped.
   const carry = clip === undefined && accumulate === 1 ? optimizer.carry : undefined;
   const step = await stepOf(model, example, { ...plan, carry }, context);
   const { parameters } = step;
@@ -49,7 +47,7 @@ export function changingIn({ parameters, states }: Step): readonly State[] {
   return [...parameters, ...states];
 }
 
-/** What the loss's own parameters have learnt, by name. */
+/** Trained parameters of the loss, by name. */
 export function ownWeights({ step, weights }: TrainingState): ReadonlyMap<string, Float32Array> {
   return new Map(
     changingIn(step).flatMap(({ name }, at) =>
@@ -70,7 +68,7 @@ export function stateOf({ step, average }: TrainingState, plan: Plan, model: Mod
   return state;
 }
 
-/** What sixteen bits are rounded from. */
+/** The float32 copies of 16-bit parameters. */
 const master = "master";
 const averaged = "average";
 
@@ -113,7 +111,7 @@ function numbersOf(found: Dense | undefined, name: string, length: number): Floa
   });
 }
 
-/** A copy of the model with these weights, and nothing of a training; with the weights of the last step, if not said. */
+/** A copy of the model with these weights (default: of the last step), without training state. */
 export function withWeights(model: Model, { step }: TrainingState, weights?: readonly Floats[]): Model {
   const copy = model.clone();
   takeState(copy);
@@ -127,7 +125,7 @@ export interface Counters {
   batches: number;
   /** Steps of the training that are done. */
   steps: number;
-  /** Of this epoch: its losses added up, its seconds, what was evaluated. */
+  /** Of this epoch: the sum of losses, seconds, evaluations. */
   sum: number;
   seconds: number;
   evaluations: Evaluated[];
@@ -163,7 +161,7 @@ export function summaryOf({ best, history, evaluations }: Counters, plan: Plan):
   };
 }
 
-/** What an epoch was like. */
+/** The figures of an epoch. */
 export interface Epoch {
   readonly epoch: number;
   /** Mean over the batches. */
@@ -182,7 +180,7 @@ export interface Evaluated {
   readonly figure: number;
 }
 
-/** What a training came to, besides the weights. */
+/** The result of a training, besides the weights. */
 export interface TrainingSummary {
   /** Samples that were trained on; undefined where a stream does not say how many it has. */
   readonly samples: number | undefined;
