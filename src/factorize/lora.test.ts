@@ -135,7 +135,9 @@ test("a file whose second matrix has a window is refused", async () => {
   const up = broken.graph.value("conv.lora.up.weight");
   if (up === undefined) throw new Error("no such adapter");
   up.tensor = inMemory(float32([6, 2, 3, 3], new Float32Array(108)));
-  await expect(lora(net(), { from: broken })).rejects.toThrow("it holds [2,4,3,3] and [6,2,3,3]");
+  await expect(lora(net(), { from: broken })).rejects.toThrow(
+    "its matrices are [2,4,3,3] and [6,2,3,3], the weight is [6,4,3,3]",
+  );
 });
 
 test("a rank that is not below the full rank is a miss", async () => {
@@ -149,8 +151,11 @@ test("adapters of another network, and none at all, are refused", async () => {
   await lora(await adaptedAndTrained(), { merge: true, save: file });
   await expect(lora(net(), { save: file })).rejects.toThrow("save needs merge");
   const other = network({ flatten: flatten(), fc: linear(256, 5) }, { input: ["batch", 4, 8, 8], seed: 1 });
-  await expect(lora(other, { from: await open(file) })).rejects.toMatchObject({ code: "E_NAME" });
-  await expect(lora(net(), { from: net() })).rejects.toThrow("from: the model has no adapters.");
+  await expect(lora(other, { from: file })).rejects.toMatchObject({
+    code: "E_NAME",
+    message: `An adapter in "${file}" is for a layer "conv", which this model does not have.`,
+  });
+  await expect(lora(net(), { from: net() })).rejects.toThrow("There are no adapters in the model given as `from`.");
   await expect(lora(net(), { merge: true })).rejects.toThrow("merge: the model has no adapters.");
   const wider = network(
     {
@@ -162,6 +167,26 @@ test("adapters of another network, and none at all, are refused", async () => {
     { input: ["batch", 4, 8, 8], seed: 1 },
   );
   await expect(lora(wider, { from: await open(file) })).rejects.toMatchObject({ code: "E_SHAPE_MISMATCH" });
+});
+
+test.each([{ rank: 2 }, { alpha: 4 }])(
+  "saved adapters and those to be merged have their own rank and alpha: %o",
+  async (given) => {
+    const model = await adaptedAndTrained();
+    const only = "rank and alpha are for new adapters";
+    await expect(lora(net(), { from: model, ...given })).rejects.toThrow(only);
+    await expect(lora(model, { merge: true, ...given })).rejects.toThrow(only);
+  },
+);
+
+test("of adapters only those of chosen layers are inserted, saved and merged", async () => {
+  const model = await adaptedAndTrained();
+  const file = joinPath(temporaryFolder(), "adapters.onnx");
+  const { changes } = await lora(model, { merge: true, save: file, except: "conv" });
+  expect(changes.map(({ at }) => at)).toEqual(["grouped", "fc"]);
+  await expect(lora(model, { merge: true, layers: "fc" })).rejects.toThrow("merge: these layers have no adapters.");
+  const inserted = await lora(net(), { from: file, layers: ["conv", "fc"] });
+  expect(inserted.changes.map(({ at }) => at)).toEqual(["fc"]);
 });
 
 test("adapters of a Gemm from before its bias could be left out", async () => {
@@ -198,5 +223,8 @@ graph (x: float32[batch, 8]) -> (y) {
   ]);
   const merged = await lora(model, { merge: true });
   expect(merged.changes.map(({ at }) => at)).toEqual(["plain"]);
-  expect(merged.misses.map(({ at }) => at)).toEqual(["masked", "quantized"]);
+  expect(merged.misses.map(({ at, reason }) => [at, reason])).toEqual([
+    ["masked", "keeps its adapter: its weight is masked, `remove` makes the mask permanent"],
+    ["quantized", "keeps its adapter: its weight is quantized already (int8)"],
+  ]);
 });

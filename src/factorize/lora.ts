@@ -43,23 +43,27 @@ import { factorType, partDims, storeParts } from "./chain.ts";
 
 const loraOptions = v.pipe(
   v.strictObject({
-    rank: described(v.optional(countOption, 8), "rank of the adapters"),
+    rank: described(v.optional(countOption), "rank of the adapters (default: 8)"),
     alpha: described(
       v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0"))),
-      "multiply adapters by alpha / rank (default: the rank)",
+      "scale adapters by alpha / rank (default: alpha = rank, a scale of 1)",
     ),
     from: described(
       v.optional(v.union([v.string(), v.instance(Model)], "takes the path of saved adapters, or a model")),
-      "insert these adapters, which `save` has written",
+      "insert these adapters, which `save` has written, instead of new ones",
       { value: "adapters.onnx" },
     ),
     merge: described(v.optional(v.boolean(), false), "add the adapters of the model to its weights"),
-    save: described(v.optional(v.string()), "with merge: write the adapters to a file of their own, too", {
+    save: described(v.optional(v.string()), "with merge: also write the adapters to a file of their own", {
       value: "adapters.onnx",
     }),
     ...selectionOptions("adapt"),
   }),
   v.check(({ merge, from }) => !merge || from === undefined, "merge and from exclude each other"),
+  v.check(
+    ({ rank, alpha, merge, from }) => (rank ?? alpha) === undefined || (!merge && from === undefined),
+    "rank and alpha are for new adapters, and cannot be combined with from or merge",
+  ),
   v.check(({ merge, save }) => merge || save === undefined, "save needs merge: it writes the adapters that are merged"),
 );
 
@@ -68,7 +72,8 @@ const loraOptions = v.pipe(
  *
  * To train the adapters alone, train the layers "*.lora.*". A layer that has an adapter already gets no second one. Adapters are found by the names
  * of their values, which must stay.
- * @throws PithError E_NAME for layers that do not exist, E_SHAPE_MISMATCH for saved adapters of another model, E_OPTION where there is nothing to merge.
+ * @throws PithError E_NAME for layers that do not exist, also those of saved adapters, E_SHAPE_MISMATCH for saved adapters of layers of
+ * other sizes, E_OPTION where there is nothing to merge.
  * @example
  * await lora(net, { rank: 8, layers: "fc*" });
  * await train(net, { data, epochs: 3, layers: "*.lora.*" });
@@ -87,15 +92,19 @@ export const lora = definePass({
       "lora model.lora.trained.onnx --merge --save adapters.onnx -o model.merged.onnx",
       "lora model.onnx --from adapters.onnx",
     ],
-    next: (options, _, written) => (options.merge === true ? "" : `pith train ${written} --layers "*.lora.*" --data …`),
+    next: ({ merge }, _, written) =>
+      merge === true ? undefined : `next: pith train ${written} --layers "*.lora.*" --data …`,
   },
   async run(model, options, context) {
-    if (options.save !== undefined) await saveFile(adaptersOf(model), options.save);
-    if (options.merge) return merge(model, context);
+    if (options.merge) return merge(model, options, context);
     storeWeights(model);
-    return options.from === undefined ? insertNew(model, options, context) : insertSaved(model, options.from, context);
+    return options.from === undefined
+      ? insertNew(model, options, context)
+      : insertSaved(model, options.from, options, context);
   },
 });
+
+type LoraOptions = v.InferOutput<typeof loraOptions>;
 
 const scaleName = (layer: string): string => `${layer}.lora.scale`;
 /** The layer whose adapter has a scale of this name. */
@@ -122,7 +131,7 @@ const adaptedLayers = (model: Model): ReadonlySet<string> =>
 
 async function insertNew(
   model: Model,
-  { rank, alpha = rank, ...selection }: v.InferOutput<typeof loraOptions>,
+  { rank = 8, alpha = rank, ...selection }: LoraOptions,
   { seed }: Context,
 ): Promise<Outcome> {
   const own = adaptedLayers(model);
@@ -147,19 +156,33 @@ async function insertNew(
   });
 }
 
-async function insertSaved(model: Model, reference: string | Model, { open }: Context): Promise<Outcome> {
+async function insertSaved(
+  model: Model,
+  reference: string | Model,
+  selection: LoraOptions,
+  { open }: Context,
+): Promise<Outcome> {
   const { graph } = typeof reference === "string" ? await open(reference) : reference;
-  const names = Array.from(graph.values(), ({ name }) => layerOf(name)).filter((name) => name !== undefined);
-  if (names.length === 0)
-    throw new PithError("E_OPTION", "from: the model has no adapters.", { hint: "`save` writes those of a model." });
-  const chosen = selectLayers(layersOf(model, infer(model)), { layers: names });
+  const file = typeof reference === "string" ? `"${reference}"` : "the model given as `from`";
+  const names = new Set(Array.from(graph.values(), ({ name }) => layerOf(name)).filter((name) => name !== undefined));
+  if (names.size === 0)
+    throw new PithError("E_OPTION", `There are no adapters in ${file}.`, { hint: "`save` writes those of a model." });
+  const all = layersOf(model, infer(model));
+  const missing = [...names].find((name) => all.every((layer) => layer.name !== name));
+  if (missing !== undefined) {
+    const text = `An adapter in ${file} is for a layer "${missing}", which this model does not have.`;
+    throw new PithError("E_NAME", text, {
+      hint: "Adapters can only be inserted into the model that they were made for.",
+    });
+  }
+  const chosen = selectLayers(all, selection).filter(({ name }) => names.has(name));
   const own = adaptedLayers(model);
   return insert(model, chosen, async (layer) => {
     if (own.has(layer.name)) return new Miss("it has an adapter already: merge that one first", layer.name);
     const read = async (name: string): Promise<Dense> => {
       const tensor = graph.value(name)?.tensor;
       if (tensor === undefined)
-        throw new PithError("E_MODEL", `from: the adapter of "${layer.name}" has no "${name}".`);
+        throw new PithError("E_MODEL", `The adapter of "${layer.name}" in ${file} has no "${name}".`);
       return tensor.read();
     };
     const { name, role } = layer;
@@ -174,7 +197,7 @@ async function insertSaved(model: Model, reference: string | Model, { open }: Co
       const matrices = `[${down.dims}] and [${up.dims}]`;
       throw new PithError(
         "E_SHAPE_MISMATCH",
-        `The adapter of "${name}" is of another layer: it holds ${matrices}, the weight is [${dims}].`,
+        `The adapter of "${name}" in ${file} is for another weight: its matrices are ${matrices}, the weight is [${dims}].`,
       );
     }
     const part = (which: "down" | "up", dense: Dense): ChainPart => ({
@@ -277,8 +300,7 @@ function adapters(model: Model): readonly Adapter[] {
 }
 
 /** A model of nothing but adapters: their matrices and scales, as its outputs. */
-function adaptersOf(model: Model): Model {
-  const found = requireAdapters(model);
+function modelOf(found: readonly Adapter[], model: Model): Model {
   const saved = new Model();
   for (const [domain, version] of model.opsets) saved.header.opsets.set(domain, version);
   const stored = found.flatMap(({ base: { name }, down, up, scale }) => [
@@ -292,26 +314,25 @@ function adaptersOf(model: Model): Model {
   return saved;
 }
 
-function requireAdapters(model: Model): readonly Adapter[] {
-  const found = adapters(model);
-  if (found.length > 0) return found;
-  throw new PithError("E_OPTION", "merge: the model has no adapters.", {
-    hint: "`lora` inserts them, `train` trains them.",
-  });
-}
-
 /** W + scale · up · down, in place; where a weight cannot be written, its adapter stays, with a Miss. */
-async function merge(model: Model, { engine }: Context): Promise<Outcome> {
+async function merge(model: Model, { save, ...selection }: LoraOptions, { engine }: Context): Promise<Outcome> {
+  const selected = new Set(selectLayers(layersOf(model, infer(model)), selection).map(({ name }) => name));
+  const found = adapters(model).filter(({ base }) => selected.has(base.name));
+  if (found.length === 0) {
+    const text = `merge: ${selection.layers === undefined ? "the model has" : "these layers have"} no adapters.`;
+    throw new PithError("E_OPTION", text, { hint: "`lora` inserts them, `train` trains them." });
+  }
+  if (save !== undefined) await saveFile(modelOf(found, model), save);
   const changes: Change[] = [];
   const misses: Miss[] = [];
   const before = usedTensors(model);
   const products = engineMultiply(engine);
   try {
-    for (const adapter of requireAdapters(model)) {
+    for (const adapter of found) {
       const { base, output, sum } = adapter;
       const refused = mergeRefusal(base);
       if (refused !== undefined) {
-        misses.push(refused);
+        misses.push(new Miss(`keeps its adapter: ${refused.reason}`, base.name));
         continue;
       }
       base.weight.tensor = inMemory(await mergedWeight(adapter, products.multiply));

@@ -98,7 +98,7 @@ export interface PassCommand {
   /** Whether what is pruned stays in the file as zeros. */
   storesZeros?(options: Given): boolean;
   /** What may be done with the result, which lies at `written`. */
-  next?(options: Given, model: string, written: string): string;
+  next?(options: Given, model: string, written: string): string | undefined;
 }
 
 export interface PassDefinition<S extends v.GenericSchema, R extends Outcome> extends PassDescription {

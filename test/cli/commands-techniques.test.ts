@@ -290,7 +290,8 @@ describe("factorize and distill", () => {
 describe("files beside the model and the result", () => {
   test("a dry run of lora saves no adapters, and none are saved over the model or the result", async () => {
     const [adapted, out, adapters] = [at("hidden.lora.onnx"), at("hidden.merged.onnx"), at("adapters.onnx")];
-    expect(await pith("lora", at("hidden.onnx"), "--rank", "1")).toMatchObject({ code: 0 });
+    const inserted = await pith("lora", at("hidden.onnx"), "--rank", "1");
+    expect(inserted).toMatchObject({ code: 0, out: expect.stringMatching(/\nnext: pith train .*\n$/) });
     const merge = ["lora", adapted, "--merge", "-o", out];
     const original = readFileSync(adapted);
     expect(await pith(...merge, "--save", adapters, "--dry-run")).toMatchObject({ code: 0 });
@@ -305,9 +306,27 @@ describe("files beside the model and the result", () => {
       code: 1,
       err: expect.stringContaining("there is no folder"),
     });
-    expect(await pith(...merge, "--save", adapters)).toMatchObject({ code: 0 });
+    const merged = await pith(...merge, "--save", adapters);
+    expect(merged).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/\nwritten: .*hidden\.merged\.onnx {2}.*adapters\.onnx\n$/),
+    });
+    expect(await json(...merge, "--save", adapters)).toMatchObject({ written: out, alsoWritten: [adapters] });
     const over = await pith("lora", at("hidden.onnx"), "--from", adapters, "-o", adapters);
     expect(over).toMatchObject({ code: 2, err: expect.stringContaining("is the file of --from") });
+  });
+
+  test("adapters of quantized weights are not merged, but saved, and that file alone is named", async () => {
+    const [quantized, adapted, adapters] = [at("codes.onnx"), at("codes.lora.onnx"), at("codes.adapters.onnx")];
+    await pith("quantize", at("hidden.onnx"), "--scheme", "weights", "--force", "-o", quantized);
+    await pith("lora", quantized, "--rank", "1", "-o", adapted);
+    const { code, out } = await pith("lora", adapted, "--merge", "--save", adapters, "-o", at("codes.merged.onnx"));
+    expect({ code, out }).toEqual({
+      code: 1,
+      out: expect.stringContaining("keeps its adapter: its weight is quantized"),
+    });
+    expect(out).toMatch(/\nNothing changed, and only .*codes\.adapters\.onnx was written\.\n$/);
+    expect([existsSync(adapters), existsSync(at("codes.merged.onnx"))]).toEqual([true, false]);
   });
 
   test("distill writes over none of its teachers", async () => {

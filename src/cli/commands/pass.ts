@@ -101,8 +101,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const inputs = [["the model itself", model] as const, ["the data", data?.path] as const, ...named];
       await requireOther(out, inputs);
       await requireWritable(out);
-      for (const [, path] of filesOf(writes)) {
-        if (typeof path !== "string") continue;
+      const alsoWritten = writes.flatMap((key) => session.passed[key] ?? []).filter((path) => typeof path === "string");
+      for (const path of alsoWritten) {
         await requireOther(path, [...inputs, ["the result itself", out]]);
         await requireWritable(path);
       }
@@ -126,6 +126,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       return show(model, result, {
         demanded: maxDrop !== undefined || !force,
         replaced,
+        alsoWritten,
         zeros: storesZeros?.(session.passed) === true,
         next: next?.(session.passed, model, out),
       });
@@ -172,16 +173,23 @@ interface Shown {
   /** Whether a goal that is missed makes the exit code 1: what is forced, with no goal said, has none. */
   readonly demanded: boolean;
   readonly replaced: boolean;
+  /** Further files, which are written even where the model does not change. */
+  readonly alsoWritten: readonly string[];
   /** What was pruned stays in the file as zeros. */
   readonly zeros: boolean;
   readonly next: string | undefined;
 }
 
-function show(model: string, result: PassOutput, { demanded, replaced, zeros, next }: Shown): Result {
+function show(model: string, result: PassOutput, { demanded, replaced, alsoWritten, zeros, next }: Shown): Result {
   const { before, after, samples, comparison, reference, goal, verdict, training, written } = result;
   const { changes, misses, likeness, others, targets, preprocessing, idle, lost } = result;
   return {
-    data: { model, ...result, replaced: written !== undefined && replaced },
+    data: {
+      model,
+      ...result,
+      replaced: written !== undefined && replaced,
+      ...(alsoWritten.length === 0 ? {} : { alsoWritten }),
+    },
     // Asked for a change, and there is none.
     goalMissed: written === undefined || (demanded && verdict?.met === false),
     print(terminal) {
@@ -200,10 +208,12 @@ function show(model: string, result: PassOutput, { demanded, replaced, zeros, ne
       );
       if (idle !== undefined && written === undefined)
         return terminal.line(`${capitalized(idle)}. Nothing was written; --force writes it.`);
-      if (after === undefined || written === undefined)
+      if (after === undefined || written === undefined) {
+        const found = alsoWritten.length === 0 ? "nothing" : `only ${alsoWritten.join(", ")}`;
         return terminal.line(
-          `Nothing changed, and nothing was written.${misses.length === 0 ? nothingFound(model) : ""}`,
+          `Nothing changed, and ${found} was written.${misses.length === 0 ? nothingFound(model) : ""}`,
         );
+      }
       terminal.table(
         [{ title: "" }, { title: "before", align: "right" }, { title: "after", align: "right" }, { title: "" }],
         [
@@ -242,7 +252,8 @@ function show(model: string, result: PassOutput, { demanded, replaced, zeros, ne
       if (verdict !== undefined && comparison !== undefined && goal !== undefined)
         terminal.line(goalLine(model, { goal, verdict, reference, others: samples?.test, unit: comparison.unit }));
       if (lost !== undefined) terminal.line(`lost: ${lost}; written anyway (--force)`);
-      terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);
+      const files = [`${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`, ...alsoWritten];
+      terminal.line(`written: ${files.join("  ")}`);
       if (next !== undefined) terminal.line(next);
     },
   };
