@@ -122,8 +122,8 @@ graph (x: float32[2, 12]) -> (y) {
   const { changes, misses } = await factorize(model, { rank: 2, overrides: { MatMul: { rank: 9 } } });
   expect(changes).toEqual([]);
   expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
-    "a: rank 9 does not make it smaller; up to 5 would",
-    'b: layer "a", which reads the same weight, stays: rank 9 does not make it smaller; up to 5 would',
+    "a: rank 9 does not make the layer smaller, ranks up to 5 do",
+    'b: layer "a", which reads the same weight, stays: rank 9 does not make the layer smaller, ranks up to 5 do',
   ]);
 });
 

@@ -161,8 +161,8 @@ interface Factors {
 /** Without a rule: 95 % of the energy. */
 const usualEnergy = 0.95;
 
-/** Chains below this speed are slower by more than times vary. */
-const slower = 0.97;
+/** Chains below this speed print as less than 1.00 × as fast. */
+const slower = 0.995;
 
 async function factorsOf(
   run: Run,
@@ -193,8 +193,9 @@ async function factorsOf(
     break;
   }
   if (taken === undefined) {
-    const ranks = rankText(choices[0]?.step.ranks ?? []);
-    return new Miss(`${ranks} holds ${100 * usualEnergy} % of its energy, and is slower than the layer`, name);
+    const ranks = rankText(choices.at(-1)?.step.ranks ?? []);
+    const reason = `${ranks} keeps ${100 * usualEnergy} % of the energy, but is slower (${speed?.toFixed(2)} × as fast)`;
+    return new Miss(reason, name);
   }
   const { parts, relativeError } = await decompositions[taken.method].factors(problem, taken.step);
   const sizes = [layer.outputs, layer.inputs, ...problem.kernel].join(" × ");
@@ -208,7 +209,8 @@ async function factorsOf(
   const time = speed === undefined ? "" : `, ${speed.toFixed(2)} × as fast`;
   const areFewerBytes = taken.step.weights * bitsOf[factorType(layer)] >= fourBitSize * whole.weights;
   const fourBits = areFewerBytes ? await fourBitError(problem) : Number.POSITIVE_INFINITY;
-  const fourBitNote = fourBits < relativeError ? ` (4 bits take fewer bytes, and lose ${fourBits.toFixed(3)})` : "";
+  const fourBitNote =
+    fourBits < relativeError ? ` (4-bit quantization: fewer bytes, relative error ${fourBits.toFixed(3)})` : "";
   const what = `${sizes} → ${by}${rankText(taken.step.ranks)}, ${error}${fourBitNote}${time}`;
   return { parts: storeParts(model, layer, problem.dims, parts), reading: layer.reading, what, relativeError };
 }

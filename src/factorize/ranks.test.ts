@@ -1,5 +1,5 @@
 /** Ranks by the rule of each layer. */
-import { expect, it, vi } from "vitest";
+import { expect, it, onTestFinished, vi } from "vitest";
 import {
   convolutions,
   errorIn,
@@ -22,21 +22,25 @@ import type { FactorizeOptions } from "./options.ts";
 
 const engine = createEngine();
 
-/** An engine whose runs take `chain` milliseconds longer for several nodes, and `layer` milliseconds longer for one. */
-const slowed = (chain: number, layer: number) => ({
-  load: async (...[model, options]: Parameters<typeof engine.load>) => {
-    const session = await engine.load(model, options);
-    const milliseconds = [...model.graph.nodes()].length > 1 ? chain : layer;
-    return {
-      ...session,
-      release: () => session.release(),
-      run: async (...given: Parameters<typeof session.run>) => {
-        await new Promise((resolve) => setTimeout(resolve, milliseconds));
-        return session.run(...given);
-      },
-    };
-  },
-});
+/** An engine whose runs take `chain` milliseconds for several nodes, and `layer` milliseconds for one, by a clock that nothing else moves. */
+function timed(chain: number, layer: number) {
+  let clock = 0;
+  const spy = vi.spyOn(performance, "now").mockImplementation(() => clock);
+  onTestFinished(() => spy.mockRestore());
+  return {
+    load: async (...[model, options]: Parameters<typeof engine.load>) => {
+      const session = await engine.load(model, options);
+      return {
+        ...session,
+        release: () => session.release(),
+        run: (...given: Parameters<typeof session.run>) => {
+          clock += [...model.graph.nodes()].length > 1 ? chain : layer;
+          return session.run(...given);
+        },
+      };
+    },
+  };
+}
 
 it("is exact where the matrix has that rank", async () => {
   const model = parseModel(topology("gemm-chain").text);
@@ -71,8 +75,8 @@ it("refuses a rank that does not make the layer smaller, and says which would", 
   const { changes, misses } = await factorize(model, { rank: 111 });
   expect(changes).toEqual([]);
   expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
-    "fc1: rank 111 does not make it smaller; up to 110 would",
-    "fc2: rank 111 does not make it smaller; up to 9 would",
+    "fc1: rank 111 does not make the layer smaller, ranks up to 110 do",
+    "fc2: rank 111 does not make the layer smaller, ranks up to 9 do",
   ]);
 });
 
@@ -97,37 +101,51 @@ it("says which rank an energy takes, and the largest that saves", async () => {
   const model = network({ fc: linear(300, 300) }, { input: ["batch", 300], seed: 1 });
   const { changes, misses } = await factorize(model, { energy: 0.99 });
   expect(changes).toEqual([]);
-  expect(misses[0]?.reason).toMatch(/^rank \d+ does not make it smaller; up to 149 would$/);
+  expect(misses[0]?.reason).toMatch(/^rank \d+ does not make the layer smaller, ranks up to 149 do$/);
 });
 
-it("without a rank takes what holds 95 % of the energy where it is smaller and no slower", async () => {
-  const taken = await factorizeTimed(rankOne(), {}, { engine: slowed(0, 20) });
-  expect(taken.changes).toMatchObject([{ at: "fc", what: expect.stringMatching(/rank 1, .* × as fast$/) }]);
-  const left = await factorizeTimed(rankOne(), {}, { engine: slowed(20, 0) });
-  expect(left).toMatchObject({
+it.each([
+  [10, 20, "2.00"],
+  [10, 10, "1.00"],
+])(
+  "without a rank takes what keeps 95 %% of the energy: a chain of %d ms for a layer of %d",
+  async (chain, layer, speed) => {
+    const { changes } = await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer) });
+    expect(changes).toMatchObject([{ at: "fc", what: expect.stringMatching(`rank 1, .* ${speed} × as fast$`) }]);
+  },
+);
+
+it.each([
+  [20, 10, "0.50"],
+  [100, 98, "0.98"],
+])("without a rank leaves the layer for a chain that is slower: %d ms for %d", async (chain, layer, speed) => {
+  expect(await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer) })).toMatchObject({
     changes: [],
-    misses: [{ at: "fc", reason: "rank 1 holds 95 % of its energy, and is slower than the layer" }],
+    misses: [{ at: "fc", reason: `rank 1 keeps 95 % of the energy, but is slower (${speed} × as fast)` }],
   });
-  const large = await factorizeTimed(mlp(), {}, { engine: slowed(0, 20) });
-  expect(large.misses.map(({ reason }) => reason)).toEqual([
-    "rank 114 does not make it smaller; up to 110 would",
-    "rank 10 does not make it smaller; up to 9 would",
+});
+
+it("without a rank leaves layers that would not be smaller", async () => {
+  const { misses } = await factorizeTimed(mlp(), {}, { engine: timed(10, 20) });
+  expect(misses.map(({ reason }) => reason)).toEqual([
+    "rank 114 does not make the layer smaller, ranks up to 110 do",
+    "rank 10 does not make the layer smaller, ranks up to 9 do",
   ]);
 });
 
 it("takes a given rank although it is slower, and says by how much", async () => {
-  const { changes } = await factorizeTimed(rankOne(), { rank: 1 }, { engine: slowed(20, 0) });
-  expect(changes).toMatchObject([{ what: expect.stringMatching(/rank 1, relative error 0.000, 0.\d\d × as fast$/) }]);
+  const { changes } = await factorizeTimed(rankOne(), { rank: 1 }, { engine: timed(20, 10) });
+  expect(changes).toMatchObject([{ what: expect.stringMatching(/rank 1, relative error 0.000, 0.50 × as fast$/) }]);
 });
 
 it("says where 4 bits would lose less in fewer bytes, and nowhere else", async () => {
   const { changes } = await factorize(mlp(), { layers: "fc1", rank: 80 });
-  expect(changes[0]?.what).toMatch(/relative error 0\.\d+ \(4 bits take fewer bytes, and lose 0\.\d+\)$/);
+  expect(changes[0]?.what).toMatch(/relative error 0\.\d+ \(4-bit quantization: fewer bytes, relative error 0\.\d+\)$/);
   // Rank 10 takes 9 % of the bytes.
   const few = await factorize(mlp(), { layers: "fc1", rank: 10 });
-  expect(few.changes[0]?.what).not.toContain("4 bits");
+  expect(few.changes[0]?.what).not.toContain("4-bit");
   const exact = await factorize(rankOne(), { rank: 10 });
-  expect(exact.changes[0]?.what).not.toContain("4 bits");
+  expect(exact.changes[0]?.what).not.toContain("4-bit");
 });
 
 it("takes the method that loses least at a share of the weights, or of the multiply-accumulates", async () => {

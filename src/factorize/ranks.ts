@@ -53,9 +53,9 @@ async function stepFor(
     if (step.weights < whole.weights) return step;
     let limit = Math.max(...decomposition.at(problem, Number.POSITIVE_INFINITY).ranks);
     while (limit > 0 && decomposition.at(problem, limit).weights >= whole.weights) limit--;
-    if (limit === 0) return new Miss("no rank makes it smaller");
+    if (limit === 0) return new Miss("no rank makes the layer smaller");
     const given = typeof rank === "number" ? rank : step.ranks.join(" × ");
-    return new Miss(`rank ${given} does not make it smaller; up to ${limit} would`);
+    return new Miss(`rank ${given} does not make the layer smaller, ranks up to ${limit} do`);
   };
   if (typeof rank === "number") return saving(decomposition.at(problem, rank));
   if (rank === undefined && energy === undefined) {
@@ -68,6 +68,6 @@ async function stepFor(
   // 1e-12 of the whole is rounding and never asks for one more.
   const found =
     energy === undefined ? aboveNoise() : (steps.find(({ lost = 0 }) => lost <= 1 - energy + 1e-12) ?? steps.at(-1));
-  if (found === undefined) return new Miss("no rank makes it smaller");
+  if (found === undefined) return new Miss("no rank makes the layer smaller");
   return found instanceof Miss ? found : saving(found);
 }

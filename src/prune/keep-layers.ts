@@ -193,7 +193,9 @@ function remove(
           decidedBy: "global",
         }) as const,
     ),
-    ...renamed.map(([at, name]) => ({ at, what: `is "${name}"`, kind: noLongerThere, decidedBy: "global" }) as const),
+    ...renamed.map(
+      ([at, name]) => ({ at, what: `renamed to "${name}"`, kind: noLongerThere, decidedBy: "global" }) as const,
+    ),
   ];
 }
 

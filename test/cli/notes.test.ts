@@ -93,15 +93,13 @@ test.each<[string, () => string[]]>([
   const out = at(`${command}.onnx`);
   const force = command === "simplify" || command === "reinitialize" ? [] : ["--force"];
   const trains = ["train", "distill", "recover"].includes(command);
-  const { code, err } = await pith(
-    command,
-    at(trains ? "trained.onnx" : "noted.onnx"),
-    ...flags(),
-    ...force,
-    "-o",
-    out,
-  );
+  const {
+    code,
+    err,
+    out: said,
+  } = await pith(command, at(trains ? "trained.onnx" : "noted.onnx"), ...flags(), ...force, "-o", out);
   expect({ code, err }).toMatchObject({ code: 0 });
+  expect(said.includes("of the exporter's metadata (pith simplify drops it, too)")).toBe(command !== "simplify");
   const bytes = readFileSync(out).toString("latin1");
   expect(bytes).not.toContain(secret);
   expect((await open(out)).header.metadata.get("author")).toBe("somebody");

@@ -358,7 +358,7 @@ describe("refused:", () => {
     const steps = recipe({ factorize: { layers: "fc3", rank: 8 } });
     await expect(runRecipe(net, steps, task, quick)).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
-      message: expect.stringMatching(/^Nothing changed: fc3: rank 8 does not make it smaller/),
+      message: expect.stringMatching(/^Nothing changed: fc3: rank 8 does not make the layer smaller/),
     });
   });
 

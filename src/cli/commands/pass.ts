@@ -47,6 +47,9 @@ const stepFlags = (fallback: string) =>
 /** Changes and reasons that are printed; the rest is counted. */
 const shown = 5;
 
+/** The share of a file that changes its ratio as printed. */
+const notable = 0.005;
+
 export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof stepFlags>> {
   const { id: name, summary, command, reference, data: needs } = pass;
   if (command === undefined) throw new Error(`The pass ${name} is no command.`);
@@ -181,7 +184,7 @@ interface Shown {
 }
 
 function show(model: string, result: PassOutput, { demanded, replaced, alsoWritten, zeros, next }: Shown): Result {
-  const { before, after, samples, comparison, reference, goal, verdict, training, written } = result;
+  const { before, after, metadata, samples, comparison, reference, goal, verdict, training, written } = result;
   const { changes, misses, likeness, others, targets, preprocessing, idle, lost } = result;
   return {
     data: {
@@ -238,6 +241,8 @@ function show(model: string, result: PassOutput, { demanded, replaced, alsoWritt
               ]),
         ],
       );
+      if (metadata > notable * before.bytes)
+        terminal.line(`not in the result: ${bytes(metadata)} of the exporter's metadata (pith simplify drops it, too)`);
       if (reference !== undefined) terminal.line(referenceLine(reference));
       if (likeness !== undefined) terminal.line(likenessLine(likeness));
       if (others !== undefined) terminal.line(othersSentence(others));

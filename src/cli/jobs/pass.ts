@@ -33,7 +33,7 @@ import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
 import { type AnyPass, type Change, type Context, noLongerThere, type Outcome } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
-import { noSmallerThan } from "../../recipe/improvement.ts";
+import { bytesOfNotes, noSmallerThan } from "../../recipe/improvement.ts";
 import { judgeResult } from "../../recipe/judgement.ts";
 import { type Judged, type KeptFunction, keptAndLoads } from "../../recipe/kept-function.ts";
 import type { PairedResult } from "../../recipe/paired-metrics.ts";
@@ -86,6 +86,8 @@ export interface PassOutput {
   /** Where it trained: the loss, steps, seconds and evaluations of each epoch. */
   readonly history?: readonly Epoch[] | undefined;
   readonly before: Weight;
+  /** Bytes of the exporter's metadata in the original, which results do not have. */
+  readonly metadata: number;
   readonly after?: Weight | undefined;
   readonly preprocessing?: string | undefined;
   /** Which samples it was trained and tested on; undefined without data. */
@@ -163,6 +165,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     training: outcome.training,
     history: outcome.history,
     before: await weightOf(original, input.model),
+    metadata: await bytesOfNotes(original),
     preprocessing: judging?.preprocessing,
     samples: judging?.samples,
     knewNothing: judging === undefined ? undefined : !judging.judge.aboveChance,
