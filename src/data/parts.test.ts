@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
 import { toFloat64 } from "../tensor/convert.ts";
-import { type Dataset, openDataset, openParts, type Parts } from "./index.ts";
+import { type Dataset, openDataset, openParts, type Parts, type PartsOptions } from "./index.ts";
 
 const root = temporaryFolder();
 
@@ -119,8 +119,22 @@ test("of one part a fifth at most is set aside, and there is nothing to train on
   expect([parts.train, calibrate.length, judged.length]).toEqual([undefined, 40, 160]);
   expect(new Set([...calibrate, ...judged]).size).toBe(200);
   expect((await openParts(path)).test.count).toBe(200);
-  expect((await openParts(path, { calibrateAlone: 5 })).calibrate?.count).toBe(5);
-  expect((await openParts(path, { calibrateAlone: Number.POSITIVE_INFINITY })).calibrate?.count).toBe(160);
+  expect((await openParts(path, { trainAlone: 5 })).train?.count).toBe(5);
+  const divided = await openParts(path, { trainAlone: Number.POSITIVE_INFINITY, calibrate: 30 });
+  expect([divided.train?.count, divided.calibrate?.count, divided.test.count]).toEqual([130, 30, 40]);
+  const one = await all(divided);
+  expect(new Set(Object.values(one).flat()).size).toBe(200);
+});
+
+test("of one part the same samples test, whatever else is drawn from it, and what they leave may calibrate", async () => {
+  const path = await folder("same", { "test.csv": sorted(200) });
+  const tested = async (options: PartsOptions) => column((await openParts(path, { test: 20, ...options })).test);
+  const alone = await tested({});
+  expect(alone).toHaveLength(20);
+  expect(await tested({ calibrate: 150 })).toEqual(alone);
+  expect(await tested({ trainAlone: Number.POSITIVE_INFINITY })).toEqual(alone);
+  const { calibrate, test: judged } = await all(await openParts(path, { test: 20, calibrate: 150 }));
+  expect(new Set([...calibrate, ...judged]).size).toBe(170);
 });
 
 test.each([

@@ -11,19 +11,26 @@ import { collect, draw, setAside, skip, split, take } from "./select.ts";
 import type { Dataset, Part } from "./types.ts";
 
 export interface Parts {
-  /** Undefined where the source has one part only. */
+  /** Undefined where the source has one part only, unless `trainAlone` takes some of it. */
   readonly train: Dataset | undefined;
   /** Undefined where none was asked for. */
   readonly calibrate: Dataset | undefined;
   readonly test: Dataset;
+  /** How many samples `test` could have; undefined for a stream. */
+  readonly testable: number | undefined;
+  /** `train` was taken from the only part. */
+  readonly divided: boolean;
 }
 
 export interface PartsOptions extends Omit<OpenDatasetOptions, "part"> {
-  /** Samples to calibrate with (0): as many, or half of the samples to train on; of a source with one part a fifth of it, of few samples up to 32 and half of them. */
+  /**
+   * Samples to calibrate with (0): as many, or half of the samples to train on; of a source with one part what `test` leaves, or a fifth of it, of few
+   * samples up to 32 and half of them.
+   */
   readonly calibrate?: number;
-  /** Samples to calibrate with where the source has one part, and so none to train on (as many as else); Infinity: four fifths of them. */
-  readonly calibrateAlone?: number;
-  /** Test samples, at most (all). */
+  /** Samples to train on where the source has one part (0), as many as it could have to calibrate with; Infinity: four fifths of it. */
+  readonly trainAlone?: number;
+  /** Test samples, at most (all): of one part the same ones, whatever else is wanted of it. */
   readonly test?: number;
   /** Decides which samples are drawn (0). */
   readonly seed?: number;
@@ -44,45 +51,56 @@ const mostOfTraining = 0.5;
  * const { train, calibrate, test } = await openParts("mnist/", { calibrate: 200, seed: 1 });
  */
 export async function openParts(path: string, options: PartsOptions = {}): Promise<Parts> {
-  const { calibrate: wanted = 0, calibrateAlone: wantedAlone = wanted, test: limit, seed = 0, ...reading } = options;
-  const judged = (dataset: Dataset): Dataset => (limit === undefined ? dataset : draw(dataset, limit, seed));
-  const [train, test] = await bothParts(path, reading);
-  if (train !== undefined && test !== undefined) {
-    if (wanted === 0) return { train, calibrate: undefined, test: judged(test) };
+  const { calibrate: wanted = 0, trainAlone = 0, test: limit, seed = 0, ...reading } = options;
+  const tests = (test: Dataset) => ({
+    test: limit === undefined ? test : draw(test, limit, seed),
+    testable: test.count,
+  });
+  const learning = async (train: Dataset) => {
+    if (wanted === 0) return { train, calibrate: undefined };
     const { drawn, rest } = await divide(train, wanted, (count) => mostOfTraining * count, seed);
-    return { train: rest, calibrate: drawn, test: judged(test) };
-  }
+    return { train: rest, calibrate: drawn };
+  };
+  const [train, test] = await bothParts(path, reading);
+  if (train !== undefined && test !== undefined) return { ...(await learning(train)), ...tests(test), divided: false };
   const only = train ?? test ?? (await openDataset(path, reading));
-  const all = wantedAlone === Number.POSITIVE_INFINITY;
   // A stream has no fifth.
-  if (wantedAlone === 0 || (all && only.count === undefined))
-    return { train: undefined, calibrate: undefined, test: judged(only) };
-  const { drawn, rest } = await divide(
-    only,
-    wantedAlone,
-    all ? (count) => (1 - mostOfOnePart) * count : mostAlone,
-    seed,
-  );
-  return { train: undefined, calibrate: drawn, test: judged(rest) };
+  const trained = only.count === undefined && trainAlone === Number.POSITIVE_INFINITY ? 0 : trainAlone;
+  if (trained + wanted === 0) return { train: undefined, calibrate: undefined, ...tests(only), divided: false };
+  const most = (count: number): number =>
+    trained === Number.POSITIVE_INFINITY
+      ? (1 - mostOfOnePart) * count
+      : Math.max(mostAlone(count), count - (limit ?? count));
+  const { drawn, rest } = await divide(only, trained + wanted, most, seed, limit);
+  const testable = only.count === undefined ? undefined : only.count - (drawn.count ?? 0);
+  const tested = { ...tests(rest), testable };
+  return trained === 0
+    ? { train: undefined, calibrate: drawn, ...tested, divided: false }
+    : { ...(await learning(drawn)), ...tested, divided: true };
 }
 
 function mostAlone(count: number): number {
   return Math.max(mostOfOnePart * count, Math.min(leastToCalibrate, count / 2));
 }
 
-/** As many samples as are wanted, at most what the whole has to give, and the rest. */
+/** As many samples as are wanted, at most what the whole has to give, and the rest; of it `kept`, as `draw` finds them in the whole, if fewer are needed. */
 async function divide(
   whole: Dataset,
   wanted: number,
   most: (count: number) => number,
   seed: number,
+  kept = Number.POSITIVE_INFINITY,
 ): Promise<{ readonly drawn: Dataset; readonly rest: Dataset }> {
   const count = whole.count === undefined ? wanted : Math.min(wanted, Math.floor(most(whole.count)));
   if (count === 0) {
     const found = `${whole.name} has ${whole.count} samples`;
     throw new PithError("E_DATA", `${found}, too few to set some aside for calibration.`);
   }
-  if (isIndexed(whole)) return setAside(whole, count, seed);
+  if (isIndexed(whole)) {
+    if (kept >= whole.count - count) return setAside(whole, count, seed);
+    const { drawn, rest } = setAside(whole, kept, seed);
+    return { drawn: draw(rest, count, seed), rest: drawn };
+  }
   // A stream has an order of its own: what comes first is kept in memory, and left out from then on.
   return { drawn: await collect(take(whole, count)), rest: skip(whole, count) };
 }

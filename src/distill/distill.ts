@@ -181,7 +181,8 @@ export const distill = definePass({
     const start: Settings = { learningRate: rate, temperature: temperature ?? 4, alpha: alpha ?? (labelled ? 0.7 : 1) };
     if (usual !== undefined) {
       const why = isSaid ? "as the temperature or alpha is set" : `because ${usual.why}`;
-      const without = !labelled && alpha === undefined ? "; the samples have no labels" : "";
+      const whose = share === undefined ? "the training samples" : "texts that the student writes";
+      const without = loss === undefined && !labelled && alpha === undefined ? `; ${whose} have no labels` : "";
       const text = loss ?? hintonText(start.temperature, start.alpha);
       context.log({ id: "loss", text: `loss: ${text}, ${why} (\`loss\` sets another)${without}` });
     }

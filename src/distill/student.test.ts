@@ -89,7 +89,7 @@ describe("samples", () => {
     };
     const usual = await learnt({});
     expect(usual.said).toEqual([
-      'loss: 1 * hinton(temperature=4), because "output" [batch, 3] scores classes (`loss` sets another); the samples have no labels',
+      'loss: 1 * hinton(temperature=4), because "output" [batch, 3] scores classes (`loss` sets another); the training samples have no labels',
     ]);
     expect(usual.loss).toBe((await learnt({ alpha: 1 })).loss);
     await expect(learnt({ alpha: 0.5 })).rejects.toMatchObject({ code: "E_DATA", message: 'The data has no "label".' });
@@ -158,7 +158,7 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
       answering("sentence_embedding: float32[batch, 5]", both.replace("a =", "sentence_embedding =")),
     );
     expect(said).toEqual([
-      'loss: embedding, because "sentence_embedding" [batch, 5] is an embedding (`loss` sets another); the samples have no labels',
+      'loss: embedding, because "sentence_embedding" [batch, 5] is an embedding (`loss` sets another)',
       expect.stringContaining("sentence_embedding"),
     ]);
   });

@@ -201,7 +201,7 @@ test("a budget that is spread by fewer inputs than each has numbers gives a warn
     return texts;
   };
   expect(await warned(5)).toEqual([
-    'layer "fc": fewer inputs were seen than each has numbers, so the budget underestimates their ranks. Use more `samples`.',
+    'layer "fc": fewer inputs were seen than each has numbers, so the budget underestimates their ranks. Use more calibration samples.',
   ]);
   expect(await warned(12)).toEqual([]);
 });

@@ -106,7 +106,7 @@ export async function planBudget(
   if (fewInputs.length > 0) {
     const [first, { length }] = [`"${fewInputs[0]}"`, fewInputs];
     const layers = length === 1 ? `layer ${first}` : `${length} layers, the first of them ${first}`;
-    const text = `${layers}: fewer inputs were seen than each has numbers, so the budget underestimates their ranks. Use more \`samples\`.`;
+    const text = `${layers}: fewer inputs were seen than each has numbers, so the budget underestimates their ranks. Use more calibration samples.`;
     context.log({ id: "few-inputs", text, level: "warning" });
   }
   return allocated(found, total, options);

@@ -63,7 +63,7 @@ export interface PassDescription {
    * with, where `when` says of options why they need them.
    */
   readonly data?: "train" | { when(options: Given): string | undefined };
-  /** It learns what another model answers: where there are no samples to train on, those to calibrate with will do. */
+  /** It learns what another model answers, and needs no labels: of data in one part it is given some samples. */
   readonly learnsAnswers?: true;
   /** The option that names the model which the result is to come near to. */
   readonly reference?: "teacher" | "original";

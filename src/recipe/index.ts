@@ -9,6 +9,7 @@ export {
   recipeFrom,
   recipeText,
   recipeVersion,
+  samplesToLearnFrom,
 } from "./recipe.ts";
 export { refusal } from "./refusal.ts";
 export { type Compressed, compress, type RunOptions, recipeName, runRecipe } from "./run.ts";

@@ -95,19 +95,30 @@ export function completeOptions(pass: AnyPass, options: Given): Given {
   );
 }
 
-/**
- * Samples that the steps of a recipe want to measure on, the most that one of them wants; 0 where none measures, Infinity where one trains on what
- * another model answers.
- * @param trains Whether there are samples to train on; where there are none, what learns another model's answers measures, too.
- */
-export function calibrationSamples(recipe: Recipe, trains = true, passes: readonly AnyPass[] = []): number {
+/** Samples that the steps of a recipe want to measure on: the most that one of them wants, 0 where none measures. */
+export function calibrationSamples(recipe: Recipe, passes: readonly AnyPass[] = []): number {
+  return mostSamples(
+    recipe,
+    passes,
+    ({ data }, options) => typeof data === "object" && data.when(options) !== undefined,
+  );
+}
+
+/** Samples of data in one part that the steps learn another model's answers on, Infinity for as many as there are: the most that one of them wants. */
+export function samplesToLearnFrom(recipe: Recipe, passes: readonly AnyPass[] = []): number {
+  return mostSamples(recipe, passes, ({ learnsAnswers }) => learnsAnswers === true);
+}
+
+function mostSamples(
+  recipe: Recipe,
+  passes: readonly AnyPass[],
+  wants: (pass: AnyPass, options: Given) => boolean,
+): number {
   const wanted = stepsOf(recipe, passes).map(({ pass, options }) => {
     const complete = completeOptions(pass, options);
-    const { data, learnsAnswers } = pass;
-    const measures = typeof data === "object" ? data.when(complete) !== undefined : !trains && learnsAnswers === true;
-    if (!measures) return 0;
+    if (!wants(pass, complete)) return 0;
     if (typeof complete.samples === "number") return complete.samples;
-    return typeof data === "object" ? 0 : Number.POSITIVE_INFINITY;
+    return pass.data === "train" ? Number.POSITIVE_INFINITY : 0;
   });
   return Math.max(0, ...wanted);
 }

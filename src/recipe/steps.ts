@@ -1,5 +1,4 @@
 /** The passes that a recipe may name, and how one is run as its step. */
-import { type Dataset, mapBatches } from "../data/index.ts";
 import { distill } from "../distill/index.ts";
 import type { Metric, Task } from "../evaluate/index.ts";
 import { factorize, lora } from "../factorize/index.ts";
@@ -74,11 +73,6 @@ function choosingMetric(pass: AnyPass, { validation }: Given, metric: Metric | u
   return chooses && metric?.truth !== "original" ? metric : undefined;
 }
 
-/** Samples of a source with one part, which is for tests: nothing is trained by their labels. */
-function unlabelled(data: Dataset | undefined): Dataset | undefined {
-  return data && mapBatches(data, ({ label: _, ...inputs }) => inputs);
-}
-
 /**
  * Runs a step's pass on a model, in place, with its part of the samples.
  * @throws PithError whatever the pass throws, and an internal fault if the model it leaves is not valid.
@@ -91,8 +85,7 @@ export async function runStep(
   context: Context,
 ): Promise<StepOutcome> {
   const part = partFor(pass);
-  const data =
-    part === undefined ? undefined : (parts[part] ?? (pass.learnsAnswers ? unlabelled(parts.calibrate) : undefined));
+  const data = part === undefined ? undefined : parts[part];
   const metric = choosingMetric(pass, options, parts.metric);
   const given = { ...options, ...(data === undefined ? {} : { data }), ...(metric === undefined ? {} : { metric }) };
   // An operator that the specification does not have is no fault of the pass.

@@ -138,6 +138,28 @@ test("random inputs are data for what learns another model's answers, in disjoin
   await expect(opened(model, { data: "random" })).rejects.toMatchObject({ code: "E_FILE" });
 });
 
+test("running text in one part keeps its labels, which are its tokens; others are for the test alone", async () => {
+  const folder = temporaryFolder();
+  writeFileSync(
+    join(folder, "text_u16le.bin"),
+    Uint8Array.from({ length: 2 * 1290 }, (_, at) => (at % 2 === 0 ? at % 7 : 0)),
+  );
+  const language = parseModel(`opset 21
+graph (input_ids: int64[batch, length]) -> (logits: float32[batch, length, 7]) {
+  table: float32[7, 7] parameter = zeros
+  logits = Gather (table, input_ids) {axis=0}
+}`);
+  const learning = { learns: "answers", trainAlone: Number.POSITIVE_INFINITY, samples: 6 } as const;
+  const { task, said } = await opened(language, { data: join(folder, "text_u16le.bin"), ...learning });
+  expect([task.train?.count, task.test.count, said]).toEqual([6, 2, []]);
+  expect((await firstBatch(task.train ?? task.test)).label?.dims).toEqual([1, 128]);
+  const images = await opened(aboveHalf(), { data: pixels(["t10k"]), ...learning });
+  expect(images.said.at(-1)).toMatch(/^labels: .* has one part: its labels are for the test/);
+  expect([images.task.train?.count, images.task.test.count]).toEqual([6, 6]);
+  expect(Object.keys(await firstBatch(images.task.train ?? images.task.test))).toEqual(["image"]);
+  expect(Object.keys(await firstBatch(images.task.test))).toContain("label");
+});
+
 test.each([
   [{ preprocess: "imagenet" }, "E_OPTION", "`preprocess` is for stored images"],
   [{ learns: "labels" }, "E_DATA", "there are no training samples"],

@@ -2,6 +2,7 @@
 import {
   type Dataset,
   draw,
+  mapBatches,
   openDataset,
   openParts,
   type Parts,
@@ -12,9 +13,9 @@ import {
   readSidecars,
   type Sidecars,
   setStates,
-  split,
 } from "../data/index.ts";
 import { recordedPrepared, recordPrepared, statedText } from "../data/preprocessing-spec.ts";
+import { firstBatch, setAside } from "../data/select.ts";
 import { PithError } from "../errors.ts";
 import type { Metric, Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
@@ -36,9 +37,10 @@ export interface TaskOptions {
   readonly set?: Settings;
   /** Outputs that are fed as inputs at the next step, "stateN=state" (guessed from types, shapes and names). */
   readonly states?: readonly string[];
-  /** Samples to calibrate with (0), taken from those to train on; `calibrateAlone` of them where there are none (as many). */
+  /** Samples to calibrate with (0), taken from those to train on. */
   readonly calibrate?: number;
-  readonly calibrateAlone?: number;
+  /** Of data in one part, samples to learn another model's answers on (0), without labels; Infinity: four fifths of it. */
+  readonly trainAlone?: number;
   /** Samples of each part, at most (all). */
   readonly samples?: number | undefined;
   /** Samples in a run while a preprocessing is guessed. */
@@ -95,7 +97,7 @@ export async function openTask(
 ): Promise<OpenedTask> {
   const context = completeContext(partialContext);
   const { samples, reference, learns, output, metric = "accuracy", set = {} } = options;
-  const { calibrate = 0, calibrateAlone = calibrate, onGuess = () => {} } = options;
+  const { calibrate = 0, trainAlone = 0, onGuess = () => {} } = options;
   storeStates(model, options.states);
   const fed = [model, reference, options.alike].filter((one) => one !== undefined);
   const { stated, recorded } = statedFor(options.preprocess, fed);
@@ -104,9 +106,14 @@ export async function openTask(
   const reading = readingOf(model, how);
   const stored =
     options.data === randomName && learns === "answers"
-      ? await randomParts(model, context)
-      : await openParts(options.data, { ...reading, calibrate, calibrateAlone, seed: context.seed });
-  const some = (part: Dataset): Dataset => (samples === undefined ? part : draw(part, samples, context.seed));
+      ? await randomParts(model, samples, context)
+      : await openParts(options.data, {
+          ...reading,
+          calibrate,
+          ...(learns === "answers" ? { trainAlone } : {}),
+          ...(samples === undefined ? {} : { test: samples }),
+          seed: context.seed,
+        });
   if (learns === "labels" && stored.train === undefined) {
     throw new PithError(
       "E_DATA",
@@ -116,7 +123,7 @@ export async function openTask(
       },
     );
   }
-  const seen = some(stored.test);
+  const seen = stored.test;
   const { record: found, ...preparation } = await prepare(
     model,
     seen,
@@ -128,10 +135,17 @@ export async function openTask(
     preparation.atChance && learns === undefined && options.preprocess === undefined && !recorded ? {} : found;
   const record = { images: kept.images, length: kept.length, frames: kept.frames };
   recordPrepared(model, record);
-  const { ready } = preparation;
+  const { ready, labelled } = preparation;
+  // The labels of running text are its own tokens.
+  const withheld = stored.divided && (await firstBatch(seen)).tokens === undefined;
+  if (withheld && labelled)
+    context.log({ id: "labels", text: `${seen.name} has one part: its labels are for the test, and not trained on` });
+  const train = withheld ? unlabelled(stored.train) : stored.train;
   return {
     ...preparation,
-    ...(stored.train === undefined ? {} : { train: ready(some(stored.train)) }),
+    ...(train === undefined
+      ? {}
+      : { train: ready(samples === undefined ? train : draw(train, samples, context.seed)) }),
     ...(stored.calibrate === undefined ? {} : { calibrate: ready(stored.calibrate) }),
     test: ready(seen),
     metric: typeof metric === "string" ? judgedBy(model, metric, output, preparation) : metric,
@@ -142,14 +156,19 @@ export async function openTask(
   };
 }
 
+function unlabelled(data: Dataset | undefined): Dataset | undefined {
+  return data && mapBatches(data, ({ label: _, ...inputs }) => inputs);
+}
+
 /** Four fifths to train on, one to test. */
-async function randomParts(model: Model, context: Context): Promise<Parts> {
-  const [train, test] = split(await randomData(model, context), [0.8, 0.2], context.seed);
-  if (test === undefined) throw new Error("internal: random inputs were not divided");
+async function randomParts(model: Model, most: number | undefined, context: Context): Promise<Parts> {
+  const all = await randomData(model, context);
+  const { drawn: train, rest } = setAside(all, 0.8 * all.count, context.seed);
+  const test = most === undefined ? rest : draw(rest, most, context.seed);
   const text =
     "random inputs in place of samples: what is learnt and measured on them says little about real ones; unlabelled samples, even other ones, teach more";
   context.log({ id: "random-data", text, level: "warning" });
-  return { train, calibrate: undefined, test };
+  return { train, calibrate: undefined, test, testable: rest.count, divided: false };
 }
 
 /** Stores in a model which outputs it is fed with at the next step, where that was said. @throws PithError E_NAME */

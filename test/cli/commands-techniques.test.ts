@@ -258,13 +258,46 @@ describe("factorize and distill", () => {
     const words = ["--teacher", at("hidden.onnx"), "--shrink", "50%", "--epochs", "1", "-o", at("taught.onnx")];
     const one = await pith("distill", ...words, "--data", table);
     expect(one.err).toMatch(
-      /loss: 1 \* hinton\(temperature=4\), because .* scores classes .*; the samples have no labels/,
+      /loss: 1 \* hinton\(temperature=4\), because .* scores classes .*; the training samples have no labels/,
     );
     expect(one.out).toMatch(/^trained on: unlabelled_test\.csv \(80\) {2}tested on: unlabelled_test\.csv \(20\)$/m);
     expect(one.out).toMatch(/^agreement +100\.0 % /m);
     const none = await pith("distill", ...words, "--data", "random", "--samples", "50");
     expect(none).toMatchObject({ code: 0, err: expect.stringContaining("random inputs in place of samples") });
-    expect(none.out).toMatch(/^trained on: random inputs \(part 1 of 2, 50\)/m);
+    expect(none.out).toMatch(/^trained on: random inputs \(50\) {2}tested on: random inputs \(50\)$/m);
+  });
+
+  test("--samples is what distill trains and tests on, also of data in one part, whose labels are for the test alone", async () => {
+    const table = at("labelled_test.csv");
+    writeFileSync(table, readFileSync(at("points.csv")));
+    const words = ["--teacher", at("right.onnx"), "--data", table, "--epochs", "1", "--force", "--samples", "30"];
+    const { err, out } = await pith("distill", at("zero.onnx"), ...words, "-o", at("few.onnx"));
+    expect(out).toMatch(/^trained on: labelled_test\.csv \(30\) {2}tested on: labelled_test\.csv \(30\)$/m);
+    expect(err).toContain(`${table} has one part: its labels are for the test, and not trained on`);
+    expect(err).toContain("; the training samples have no labels");
+    expect(out).toMatch(/^accuracy /m);
+  });
+
+  test("--calibration-samples is what factorize looks at, and what it tests on does not depend on it", async () => {
+    const table = at("labelled_test.csv");
+    writeFileSync(table, readFileSync(at("points.csv")));
+    const words = ["factorize", at("hidden.onnx"), "--rank", "1", "--data", table, "--force", "--samples", "100"];
+    const result = async (...more: string[]) => json(...words, "--no-timing", ...more, "-o", at("seen.onnx"));
+    const whitening = ["--activations", "whitening"];
+    const [none, usual, more] = [
+      await result(),
+      await result(...whitening),
+      await result(...whitening, "--calibration-samples", "250"),
+    ];
+    const found = [none, usual, more].map(
+      ({ samples }) => (samples as { calibrate?: { count: number } }).calibrate?.count,
+    );
+    expect(found).toEqual([undefined, 64, 250]);
+    const original = [none, usual, more].map(({ comparison }) => (comparison as { original: unknown }).original);
+    expect(original).toEqual([original[0], original[0], original[0]]);
+    expect(await pith("prune", at("hidden.onnx"), "--amount", "0.5", "--calibration-samples", "3")).toMatchObject({
+      code: 2,
+    });
   });
 
   test("distill takes the student by name, too, and refuses one that is the teacher or named twice", async () => {

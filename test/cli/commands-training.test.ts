@@ -87,8 +87,8 @@ test("recover learns from a fifth of the samples where there is one part only, a
   expect(out).toContain(`\nagreement: with ${at("right.onnx")}\n`);
   expect(out).toContain(`\nNo loss compared with ${at("near.onnx")}, at 95 % confidence.\n`);
   expect(err).toContain("60 samples to fit on, 20 to validate");
-  expect(result).toMatchObject({ code: 0, samples: { calibrate: { count: 80 }, test: { count: 320 } } });
-  expect(result.samples).not.toHaveProperty("train");
+  expect(result).toMatchObject({ code: 0, samples: { train: { count: 80 }, test: { count: 320 } } });
+  expect(result.samples).not.toHaveProperty("calibrate");
 });
 
 describe("beside the model that a result is to come near to", () => {

@@ -191,7 +191,7 @@ describe("a pass of one's own", () => {
     ]);
     const before = await weights(net, "fc3.bias");
     expect(await weights(model, "fc3.bias")).toEqual(before.map((value) => value / 4));
-    expect(calibrationSamples(mixed, true, [halve])).toBe(32);
+    expect(calibrationSamples(mixed, [halve])).toBe(32);
     expect(seen).toEqual(["calibrate"]);
   });
 

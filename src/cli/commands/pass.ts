@@ -7,7 +7,7 @@ import type { Goal, Unit, Verdict } from "../../evaluate/index.ts";
 import { bytes, count, counted, differenceWithInterval, figure, integer, times } from "../../evaluate/numbers.ts";
 import { comparedNearness, type Made, nearnessText, randomNearness } from "../../folder/index.ts";
 import type { AnyPass } from "../../passes/index.ts";
-import { described } from "../../passes/options.ts";
+import { countOption, described } from "../../passes/options.ts";
 import {
   apartText,
   distanceText,
@@ -18,7 +18,7 @@ import {
 } from "../../report/verdict.ts";
 import { groupBy } from "../../tensor/group-by.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
-import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
+import { type CommandDefinition, defineCommand, type Result, type Session } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts";
 import { flagName, onCommandLine } from "../invalid-options.ts";
@@ -42,6 +42,9 @@ const stepFlags = (fallback: string) =>
     ...metricFlags,
     ...goalFlags,
     ...dataFlags,
+    calibrationSamples: v.optional(
+      described(countOption, "samples to look at before testing on others", { value: "n" }),
+    ),
   });
 
 /** Changes and reasons that are printed; the rest is counted. */
@@ -61,12 +64,17 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     arguments: [{ name: "model.onnx", description: takes, optional: takesStudent }],
     options: stepFlags(results ?? outputName("model.onnx", suffix({}))),
     // No goal is judged where the weights are discarded on purpose.
-    without: [...(pass.beginsAnew ? Object.keys(goalFlags) : []), ...(takesStudent ? [] : ["student"])],
+    without: [
+      ...(pass.beginsAnew ? Object.keys(goalFlags) : []),
+      ...(takesStudent ? [] : ["student"]),
+      ...(keysOf(pass.options).has("samples") ? [] : ["calibrationSamples"]),
+    ],
     passed: pass.options,
     // The job opens the data, prepares it, and gives the pass its part, and the metric.
     reserved: ["data", "samples", "metric"],
     examples,
-    async run([word], options, session) {
+    async run([word], options, given) {
+      const session = withCalibration(given, options);
       const { student, metric, output, maxDrop, strict = false, force = false, dryRun = false } = options;
       const aim = reference === undefined ? undefined : session.passed[reference];
       if (word !== undefined && student !== undefined)
@@ -93,8 +101,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       if (data === undefined && maxDrop !== undefined)
         throw new PithError("E_USAGE", "--max-drop needs --data, to measure the drop.");
       // Wrong settings are refused before any data is read.
-      const given = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
-      fitting(pass.options, { ...session.passed, ...given }, `See pith ${name} --help.`);
+      const path = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
+      fitting(pass.options, { ...session.passed, ...path }, `See pith ${name} --help.`);
       const out = options.out ?? outputName(model, suffix(session.passed));
       const filesOf = (keys: readonly string[]) =>
         keys.flatMap((key) =>
@@ -135,6 +143,14 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       });
     },
   });
+}
+
+/** The flag `--samples` is of the command, and the pass's option `samples` has another. */
+export function withCalibration(
+  session: Session,
+  { calibrationSamples: samples }: { calibrationSamples?: number | undefined },
+): Session {
+  return samples === undefined ? session : { ...session, passed: { ...session.passed, samples } };
 }
 
 /** @param unkept a training, which had no folder to keep what it learnt. */

@@ -7,7 +7,7 @@ import { quantize } from "../../quantize/index.ts";
 import { defineCommand } from "../command.ts";
 import { modelAt } from "../model-folder.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
-import { passCommand } from "./pass.ts";
+import { passCommand, withCalibration } from "./pass.ts";
 
 const single = passCommand(quantize);
 
@@ -37,8 +37,9 @@ export default defineCommand({
   reserved: [...(single.reserved ?? []), "dtype"],
   examples: [...single.examples, "quantize minilm/ --dtype q8,q4,fp16 --chunk 24MB -o minilm.web/"],
   folders: () => true,
-  run: ([path = ""], options: Options, session) =>
+  run: ([path = ""], options: Options, given) =>
     withTexts(options, async ({ dtype, chunk, isText = false, ...rest }) => {
+      const session = withCalibration(given, rest);
       if ((dtype === undefined) === (session.passed.scheme === undefined))
         throw new PithError("E_OPTION", "Give exactly one of --scheme and --dtype.", {
           hint: "For transformers.js: --dtype q4.",

@@ -149,7 +149,7 @@ async function measurement(
   // The original knows how its images want to be prepared; a damaged candidate may not.
   const task = await openRequest(engine, known, data, { alike: candidate }, input, context).catch(explained);
   const { labelled, preprocessing, seen: dataset } = task;
-  const available = task.stored.test.count;
+  const available = task.stored.testable;
   if (!labelled && original === undefined) {
     const stated = preprocessing === undefined ? "" : ` (${preprocessing})`;
     const first = await firstBatch(dataset);

@@ -8,7 +8,7 @@ import type { Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import { calibrationSamples, type Recipe } from "../../recipe/index.ts";
+import { calibrationSamples, type Recipe, samplesToLearnFrom } from "../../recipe/index.ts";
 import { steps, trains } from "../../recipe/steps.ts";
 import type { Samples } from "../../report/index.ts";
 import { type MetricName, type OpenedTask, openTask, type TaskOptions } from "../../task/index.ts";
@@ -82,24 +82,19 @@ export async function openStepsTask(
   requireLossOutputs(model, recipes);
   const kinds = recipes.flatMap(({ steps: list }) => list.flatMap(({ id }) => steps.get(id) ?? []));
   const learning = kinds.filter(trains);
-  const calibrate = (hasTrain: boolean): number =>
-    Math.max(0, ...recipes.map((recipe) => calibrationSamples(recipe, hasTrain)));
+  const most = (wanted: (recipe: Recipe) => number): number => Math.max(0, ...recipes.map((recipe) => wanted(recipe)));
   const options = {
-    ...{ metric, output, reference, calibrate: calibrate(true), calibrateAlone: calibrate(false) },
+    ...{ metric, output, reference, calibrate: most(calibrationSamples), trainAlone: most(samplesToLearnFrom) },
     learns: learning.length === 0 ? undefined : learning.every((kind) => kind.learnsAnswers) ? "answers" : "labels",
   } as const;
   const task = await openRequest(engine, model, data, options, { seed }, context);
   const { seen, stored, train, calibrate: measuredOn } = task;
-  const { count: available } = stored.test;
+  const { testable: available } = stored;
   return {
     task,
     used: {
-      ...(train === undefined && calibrate(false) === Number.POSITIVE_INFINITY
-        ? { train: measuredOn && partOf(measuredOn), calibrate: undefined }
-        : {
-            train: learning.length > 0 && train !== undefined ? partOf(train) : undefined,
-            calibrate: measuredOn && partOf(measuredOn),
-          }),
+      train: learning.length > 0 && train !== undefined ? partOf(train) : undefined,
+      calibrate: measuredOn && partOf(measuredOn),
       test: available === undefined || available === seen.count ? partOf(seen) : { ...partOf(seen), available },
     },
     async evaluatedBy(validation) {
