@@ -52,7 +52,7 @@ function qualified(domain: string, op: string): string {
   return domain === "" ? op : `${domain}.${op}`;
 }
 
-/** The matrix of which a value is the transposition, if it is one. */
+/** The matrix that a value transposes, where it is made by a transposition. */
 export function transpositionOf({ producer: node, type }: Value, inference: Inference): Value | undefined {
   if (node === undefined || node.inputs.length !== 1 || type?.dims?.length !== 2) return undefined;
   const bound = inference.at(node);

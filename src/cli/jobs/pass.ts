@@ -25,7 +25,7 @@ import {
 import { fewDecibels } from "../../evaluate/layers.ts";
 import { ResultFails, requireLoads, type WatchedEngine, watchLoads } from "../../evaluate/load-check.ts";
 import { allowance, figure } from "../../evaluate/numbers.ts";
-import type { Knowledge } from "../../evaluate/predictions.ts";
+import { type Knowledge, lostKnowledge } from "../../evaluate/predictions.ts";
 import type { OnTarget } from "../../evaluate/right-on.ts";
 import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
@@ -237,6 +237,10 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   const useless = found === undefined || comparison === undefined ? undefined : noGainText(input.model, comparison);
   if (useless !== undefined && (worse === undefined || found?.judges === true))
     context.log({ id: "gain", text: useless, level: "warning" });
+  const knowledge = isOpen && !pass.beginsAnew ? judging?.judge.holdout.knowledge : undefined;
+  const ruined = knowledge && compared && lostKnowledge(knowledge, compared.answers);
+  if (ruined !== undefined)
+    context.log({ id: "lost", text: `${ruined}.${gentlerAdvice(pass, input)}`, level: "warning" });
   context.stage("write");
   await save(model, input.out, { fileBytes: input.fileBytes });
   context.stage("compress");
