@@ -18,7 +18,7 @@ import { hasRunningStatistics } from "../train/roles.ts";
 import { requireFittingTeacher } from "../train/teacher.ts";
 import { lowerRate, train } from "../train/train.ts";
 import { unmet, usualBatch } from "../train/train-options.ts";
-import { distillation, hintonText, usualLoss } from "./distillation.ts";
+import { distillation, hintonText, settingsOfAnotherLoss, usualLoss } from "./distillation.ts";
 import { temperatureOf } from "./losses/answers.ts";
 import { sameClassesHint } from "./losses/read.ts";
 import { imitations } from "./losses/table.ts";
@@ -39,6 +39,9 @@ type Given = Parameters<typeof unmet>[0] & {
   readonly teacher?: unknown;
   readonly shrink?: unknown;
   readonly keepLayers?: unknown;
+  readonly loss?: unknown;
+  readonly temperature?: unknown;
+  readonly alpha?: unknown;
 };
 
 const makesStudent = ({ shrink, keepLayers }: Pick<Given, "shrink" | "keepLayers">): boolean =>
@@ -47,6 +50,7 @@ const makesStudent = ({ shrink, keepLayers }: Pick<Given, "shrink" | "keepLayers
 function lacking({ teacher, ...rest }: Given): string | undefined {
   if (teacher === undefined && !makesStudent(rest))
     return "teacher is needed, or shrink or keepLayers, which make a smaller student of the model itself";
+  if (rest.loss !== undefined && (rest.temperature ?? rest.alpha) !== undefined) return settingsOfAnotherLoss;
   return unmet(rest);
 }
 
@@ -67,13 +71,15 @@ export const distill = definePass({
   data: "train",
   learnsAnswers: true,
   reference: "teacher",
+  furtherReferences: "otherTeachers",
   async checkReference(student, teacher, options) {
     requireFittingTeacher(student, teacher);
     if (options.loss === undefined) requireSameClasses(student, teacher);
     if (!makesStudent(options)) await requireDifferentWeights(teacher, student);
   },
   cutsFirst: makesStudent,
-  gentler: lowerRate,
+  gentler: (options) =>
+    makesStudent(options) ? "Train longer (`epochs`), cut less, or try other rates (`tune`)" : lowerRate(),
   command: {
     suffix: () => ".distilled",
     takes: "the student: the model that is trained (default: the teacher, made smaller)",
@@ -154,6 +160,15 @@ export const distill = definePass({
   ),
   async run(model, { teacher: named, otherTeachers = [], shrink, keepLayers, ...others }, context) {
     const { temperature, alpha, loss: given, match, tune, ownTexts: share, ...options } = others;
+    const usual = given === undefined ? usualLoss(model) : undefined;
+    if (usual?.loss !== undefined && (temperature ?? alpha) !== undefined)
+      throw new PithError(
+        "E_OPTION",
+        `\`temperature\` and \`alpha\` are settings of a loss over class scores, and ${usual.why}.`,
+        {
+          hint: `Its loss is "${usual.loss}"; \`loss\` sets another.`,
+        },
+      );
     const teacher = named === undefined ? model.clone() : typeof named === "string" ? await context.open(named) : named;
     const made = await makeStudent(model, { shrink, keepLayers }, context);
     await requireDifferentWeights(teacher, model);
@@ -163,9 +178,7 @@ export const distill = definePass({
     const teachers = [named ?? teacher, ...otherTeachers];
     // Texts that the student writes have no labels.
     const labelled = share === undefined && (await hasLabels(options.data));
-    const usual = given === undefined ? usualLoss(model) : undefined;
-    const isSaid = temperature !== undefined || alpha !== undefined;
-    const loss = given ?? (isSaid ? undefined : usual?.loss);
+    const loss = given ?? usual?.loss;
     const size = options.batch ?? ownBatch(model, usualBatch) ?? usualBatch;
     const batchStatistics =
       options.batchStatistics && size >= fewestForStatistics && hasRunningStatistics(model, infer(model));
@@ -173,19 +186,13 @@ export const distill = definePass({
       ...options,
       learningRate,
       batchStatistics,
-      loss: distillation({ teacher: teachers, loss, match, ...(loss === undefined ? own : { temperature, alpha }) }),
+      loss: distillation({ teacher: teachers, loss, match, ...(loss === undefined ? own : {}) }),
     });
     const { optimizer } = options;
     const rate =
       options.learningRate ?? (typeof optimizer === "string" ? optimizers[optimizer].rate : usualRate(optimizer));
     const start: Settings = { learningRate: rate, temperature: temperature ?? 4, alpha: alpha ?? (labelled ? 0.7 : 1) };
-    if (usual !== undefined) {
-      const why = isSaid ? "as the temperature or alpha is set" : `because ${usual.why}`;
-      const whose = share === undefined ? "the training samples" : "texts that the student writes";
-      const without = loss === undefined && !labelled && alpha === undefined ? `; ${whose} have no labels` : "";
-      const text = loss ?? hintonText(start.temperature, start.alpha);
-      context.log({ id: "loss", text: `loss: ${text}, ${why} (\`loss\` sets another)${without}` });
-    }
+    if (tune && context.dryRun) context.log({ id: "tune", text: "tune: a dry run tries no settings" });
     const settings =
       !tune || context.dryRun
         ? start
@@ -206,6 +213,11 @@ export const distill = definePass({
             },
             context,
           );
+    const why = usual === undefined ? "" : `, because ${usual.why} (\`loss\` sets another)`;
+    const whose = share === undefined ? "the training samples" : "texts that the student writes";
+    const without = loss === undefined && !labelled && alpha === undefined ? `; ${whose} have no labels` : "";
+    const text = loss ?? hintonText(settings.temperature, settings.alpha);
+    context.log({ id: "loss", text: `loss: ${text}${why}${without}` });
     const data =
       share === undefined ? options.data : ownTexts(model, await trainPart(options.data), { share }, context);
     const trained = await train(model, { ...optionsOf(settings), data }, context);

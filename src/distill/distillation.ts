@@ -7,7 +7,7 @@
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { mainOutput, outputKind } from "../analysis/output-kind.ts";
-import { PithError } from "../errors.ts";
+import { capitalized, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
@@ -55,6 +55,9 @@ export function usualLoss(model: Model): { readonly loss: string | undefined; re
   return { loss: undefined, why: `${shown} scores classes` };
 }
 
+export const settingsOfAnotherLoss =
+  "temperature and alpha are settings of the default, which loss replaces: write them in its text";
+
 /** "0.7 * hinton(temperature=4) + 0.3 * cross-entropy(label=label)" */
 export function hintonText(temperature: number, alpha: number, label = "label"): string {
   const parts = [
@@ -85,13 +88,7 @@ export function distillation(options: DistillationOptions): Loss {
   const settings = { match, teacher: teachers.map(teacherName).join(", ") };
   if (loss !== undefined) {
     if (options.temperature !== undefined || options.alpha !== undefined)
-      throw new PithError(
-        "E_OPTION",
-        "temperature and alpha are settings of the default loss, and another loss is given.",
-        {
-          hint: 'Set them in its text: "0.7 * hinton(temperature=4) + 0.3 * cross-entropy".',
-        },
-      );
+      throw new PithError("E_OPTION", `${capitalized(settingsOfAnotherLoss)}.`);
     return { ...parseLoss(loss, table), teachers, settings: { ...settings, loss } };
   }
   const { temperature = 4, alpha = 0.7 } = options;

@@ -4,7 +4,7 @@ import { infer } from "../analysis/infer.ts";
 import { allLayers } from "../analysis/layers.ts";
 import { learnedCount, learnedTensors } from "../analysis/learned.ts";
 import { haveSameElements } from "../data/hash.ts";
-import { PithError, reasonText } from "../errors.ts";
+import { PithError } from "../errors.ts";
 import { bytes, count, percent } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/index.ts";
@@ -29,18 +29,18 @@ export async function makeStudent(
   const changes: Change[] = [];
   if (keepLayers !== undefined) {
     const outcome = await keep(model, { keep: keepLayers }, context);
-    changes.push(...requireChanges(outcome, "keepLayers: no layer can be removed"));
+    changes.push(...requireChanges(outcome, "`keepLayers`: no layer can be removed"));
   }
   if (shrink !== undefined) {
     const outcome = await prune(model, { structured: shrink }, context);
-    changes.push(...requireChanges(outcome, `shrink ${shrink}: no channels can be cut`));
+    changes.push(...requireChanges(outcome, "`shrink`: no channels can be cut"));
   }
   return changes;
 }
 
 function requireChanges({ changes, misses }: Outcome, none: string): readonly Change[] {
   if (changes.length > 0) return changes;
-  const reasons = [...new Set(misses.map(reasonText))];
+  const reasons = [...new Set(misses.map(({ at, reason }) => (at === undefined ? reason : `${at}: ${reason}`)))];
   const more = reasons.length > 3 ? `; and ${reasons.length - 3} more` : "";
   throw new PithError("E_UNSUPPORTED", `${none}: ${reasons.slice(0, 3).join("; ")}${more}.`);
 }

@@ -67,7 +67,9 @@ export interface PassDescription {
   readonly learnsAnswers?: true;
   /** The option that names the model which the result is to come near to. */
   readonly reference?: "teacher" | "original";
-  /** Checks the reference model before any slow work. @throws PithError where it does not fit */
+  /** The option that names further models beside the reference. */
+  readonly furtherReferences?: string;
+  /** Checks the reference, or a further one, before any slow work. @throws PithError where it does not fit */
   checkReference?(model: Model, reference: Model, options: Given): Promise<void>;
   /** With these options it makes the model smaller before it trains: its loss is judged only if a goal is given. */
   cutsFirst?(options: Given): boolean;

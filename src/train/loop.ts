@@ -4,10 +4,12 @@
  * All that changes from step to step is in three places: the parameters, the arrays of optimizer and average, and a few counters. What is
  * random (the order of an epoch) is a function of seed and epoch. So a checkpoint of the three continues to the bit.
  */
+
 import { makeFolder, removeLeftovers } from "#platform";
 import { createFeed, type Feed, type Round } from "../data/feed.ts";
 import { firstBatch } from "../data/select.ts";
 import { PithError, stopIfAsked } from "../errors.ts";
+import { counted } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { save } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
@@ -91,9 +93,10 @@ export async function rehearse(model: Model, plan: Plan, context: Context): Prom
   const names = step.parameters.flatMap(({ name }) => (step.own.has(name) ? [] : [name]));
   await step.release();
   const steps = stepsOf(plan);
-  const of = steps === undefined ? "" : ` of ${steps / epochs} steps`;
+  const of = steps === undefined ? "" : ` of ${counted(steps / epochs, "step")}`;
+  const samples = data.count === undefined ? "a stream of samples" : counted(data.count, "sample");
   const batches = `batches of ${size}${accumulate === 1 ? "" : `, ${accumulate} for a step`}`;
-  const text = `${epochs} epochs${of} over ${data.count ?? "a stream of"} samples (${batches}), ${optimizer.name} at ${learningRate}, loss ${loss.name}`;
+  const text = `${counted(epochs, "epoch")}${of} over ${samples} (${batches}), ${optimizer.name} at ${learningRate}, loss ${loss.name}`;
   context.log({ id: "plan", text });
   return { history: [], training: summaryOf(startCounters(), plan), names, isAsBefore: false };
 }

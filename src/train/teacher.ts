@@ -50,10 +50,7 @@ export async function teacherBeside(
     // The cache of a layer that the student does not have is empty.
     else if (dims?.includes(0) === true && type !== undefined && type !== "string")
       inputs.set(input, emit.constant(zeros(type, dims)));
-    else {
-      const names = model.graph.feeds.map(({ name }) => `"${name}"`).join(", ");
-      throw new PithError("E_NAME", `The teacher has an input "${input.name}", and the student's inputs are ${names}.`);
-    }
+    else throw unfed(input, model);
   }
   infer(teacher);
   const merged = mergeGraph(model, teacher, "teacher.", inputs);
@@ -110,10 +107,18 @@ function feedOf(input: Value, student: Model, teacher: Model): Value | undefined
 export function requireFittingTeacher(student: Model, teacher: Model): void {
   for (const wanted of teacher.graph.feeds) {
     const own = feedOf(wanted, student, teacher);
+    if (own === undefined && teacher.graph.feeds.length === 1) throw unfed(wanted, student);
     if (own === undefined) continue;
     const [from, to] = [own, wanted].map(({ type }) => fixedDims(type?.dims?.slice(1)));
     if (from !== undefined && to !== undefined && !holdsTheSame(from, to)) throw misfit(own, wanted);
   }
+}
+
+function unfed({ name }: Value, { graph }: Model): PithError {
+  const names = graph.feeds.map((feed) => `"${feed.name}"`).join(", ");
+  return new PithError("E_NAME", `The teacher has an input "${name}", and the student's inputs are ${names}.`, {
+    hint: "Both get the same samples: use a teacher with the student's inputs.",
+  });
 }
 
 /** Whether a reshape converts one to the other: 784 and 1×28×28, but not 3×32×32 and 32×32×3, whose channels it would mix. */

@@ -238,6 +238,42 @@ describe("factorize and distill", () => {
     expect(right.err).not.toContain("always predicting");
   });
 
+  test("distill scores each further teacher, warns of one at chance, and refuses one that is named twice or does not fit", async () => {
+    const words = [
+      "distill",
+      at("near.onnx"),
+      "--data",
+      at("points.csv"),
+      "--epochs",
+      "1",
+      "--force",
+      "-o",
+      at("led.onnx"),
+    ];
+    const teachers = (further: string): string[] => ["--teacher", at("right.onnx"), "--other-teachers", further];
+    const { err } = await pith(...words, ...teachers(`${at("hidden.onnx")},${at("zero.onnx")}`));
+    expect(err).toMatch(/^the teacher \S*hidden\.onnx: accuracy 100\.0 %$/m);
+    expect(err).toMatch(/^chance: the teacher \S*zero\.onnx scores /m);
+    expect(err).not.toMatch(/the teacher \S*hidden\.onnx scores/);
+    expect(await pith(...words, ...teachers(at("right.onnx")))).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("right.onnx is named twice: each teacher has the same weight."),
+    });
+    expect(await pith(...words, ...teachers(at("none.onnx")))).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("none.onnx"),
+    });
+  });
+
+  test("distill warns of a student that lost what its teacher knows", async () => {
+    const words = ["--teacher", at("hidden.onnx"), "--shrink", "50%", "--data", at("points.csv"), "--epochs", "1"];
+    const { code, err } = await pith("distill", ...words, "--learning-rate", "1000", "-o", at("ruined.onnx"));
+    expect(code).toBe(0);
+    expect(err).toMatch(
+      /^lost: accuracy falls from 100\.0 % to .*; chance is .*\)\. Train longer \(--epochs\), cut less, or try other rates \(--tune\)\.$/m,
+    );
+  });
+
   test("distill makes a student of the teacher: narrower, with the teacher's figures beside it", async () => {
     const words = ["--teacher", at("hidden.onnx"), "--shrink", "50%", "--data", at("points.csv"), "--epochs", "3"];
     const { code, out, err } = await pith("distill", ...words);

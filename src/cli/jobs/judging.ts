@@ -1,7 +1,9 @@
 /** How a command compares its result on data: with the input model, and with the teacher or original where one is given. */
+import * as v from "valibot";
 import type { PreprocessingSpec } from "../../data/index.ts";
-import { refusalIn } from "../../errors.ts";
+import { PithError, refusalIn } from "../../errors.ts";
 import type { Comparison, Goal, Task } from "../../evaluate/index.ts";
+import { figure } from "../../evaluate/numbers.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
@@ -46,23 +48,40 @@ interface Aim {
   readonly model: Model;
 }
 
-/** The model that the result should come near to, where it is another file than the one that is changed. */
-export async function openReference(
-  { reference, checkReference }: AnyPass,
+export interface References {
+  /** The model that the result should come near to, where it is another file than the one that is changed. */
+  readonly aim: Aim | undefined;
+  readonly further: readonly Aim[];
+}
+
+/** @throws PithError where one does not fit the model, or is named twice */
+export async function openReferences(
+  { reference, furtherReferences, checkReference }: AnyPass,
   model: Model,
   { model: own, options }: PassInput,
-): Promise<Aim | undefined> {
-  const path = reference === undefined ? undefined : options[reference];
-  if (typeof path !== "string") return undefined;
-  const opened = await open(path);
-  await checkReference?.(model, opened, options);
-  return (await isSamePlace(path, own)) ? undefined : { path, model: opened };
+): Promise<References> {
+  const first = reference === undefined ? undefined : options[reference];
+  const others = furtherReferences === undefined ? undefined : options[furtherReferences];
+  const named = [...(typeof first === "string" ? [first] : []), ...(v.is(v.array(v.string()), others) ? others : [])];
+  const opened: Aim[] = [];
+  for (const path of named) {
+    for (const other of opened) {
+      if (await isSamePlace(path, other.path))
+        throw new PithError("E_OPTION", `${path} is named twice: each ${reference} has the same weight.`);
+    }
+    const one = { path, model: await open(path) };
+    await checkReference?.(model, one.model, options);
+    opened.push(one);
+  }
+  const aim = typeof first === "string" ? opened.shift() : undefined;
+  return { aim: aim !== undefined && (await isSamePlace(aim.path, own)) ? undefined : aim, further: opened };
 }
 
 /** Measures the original. @throws PithError E_DATA if it scores no better than chance, unless it is trained. */
 export async function openJudging(
   pass: AnyPass,
-  { original, reference }: { readonly original: Model; readonly reference: Aim | undefined },
+  original: Model,
+  { aim: reference, further }: References,
   input: PassInput,
   data: DataRequest,
   passContext: Context,
@@ -84,6 +103,13 @@ export async function openJudging(
     // A teacher may be left out; what is to be recovered has nothing without its original.
     const isNeeded = pass.reference === "original" || input.maxDrop !== undefined;
     const { metrics, aim } = await measureBoth(original, reference, isNeeded, task, settings, measuring);
+    if (aim !== undefined && pass.reference === "teacher") warnAtChance(aim, context);
+    for (const { path, model } of further) {
+      const other = { path, metrics: await PairedMetrics.create(model, task, settings, measuring) };
+      const { metric, unit, original: found } = other.metrics.original.comparison;
+      context.log({ id: "teacher", text: `the teacher ${path}: ${metric} ${figure(unit, found.value)}` });
+      warnAtChance(other, context);
+    }
     if (!trains(pass) && !pass.beginsAnew && !input.force) metrics.requireAboveChance();
     if (!pass.beginsAnew && !input.force) (aim?.metrics ?? metrics).requireAnswers();
     const judges = aim !== undefined && input.maxDrop !== undefined;
@@ -112,6 +138,14 @@ export async function openJudging(
     reference: undefined,
     compare: (result, goal) => looks.compare(result, goal),
   };
+}
+
+function warnAtChance({ path, metrics }: NonNullable<Judging["reference"]>, context: Context | JobContext): void {
+  const { knowledge } = metrics.holdout;
+  if (metrics.aboveChance || knowledge === undefined) return;
+  const [scored, guessed] = [knowledge.original, knowledge.chance].map((value) => figure("share", value));
+  const text = `the teacher ${path} scores ${scored} by the labels, and always predicting the most frequent class would score ${guessed}: check the order of its classes, and how its samples are prepared`;
+  context.log({ id: "chance", text, level: "warning" });
 }
 
 /**

@@ -25,7 +25,7 @@ import {
 import { fewDecibels } from "../../evaluate/layers.ts";
 import { ResultFails, requireLoads, type WatchedEngine, watchLoads } from "../../evaluate/load-check.ts";
 import { allowance, figure } from "../../evaluate/numbers.ts";
-import { type Knowledge, lostKnowledge } from "../../evaluate/predictions.ts";
+import { lostKnowledge } from "../../evaluate/predictions.ts";
 import type { OnTarget } from "../../evaluate/right-on.ts";
 import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
@@ -45,7 +45,7 @@ import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { keysOf } from "../options.ts";
 import { gentlerAdvice, keepingAdvice, lostAdvice } from "./advice.ts";
-import { type Judging, openJudging, openReference, type Reference } from "./judging.ts";
+import { type Judging, openJudging, openReferences, type Reference } from "./judging.ts";
 import { contextOf, openToChange } from "./open-model.ts";
 import { storeComputed } from "./store-computed.ts";
 import { onTargets, withTargets } from "./target.ts";
@@ -138,22 +138,19 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   requireOutputs(model, input.model);
   requireLayers(model, input.options);
   // Before the slow measurements.
-  const reference = await openReference(pass, model, input);
+  const references = await openReferences(pass, model, input);
   const original = model.clone();
   const engine = watchLoads(createEngine());
   const passContext = contextOf(engine, input, context);
   const judging =
     input.data === undefined
       ? undefined
-      : await openJudging(pass, { original, reference }, input, input.data, passContext, context);
+      : await openJudging(pass, original, references, input, input.data, passContext, context);
   if (judging !== undefined) recordPrepared(model, judging.record);
   const isOpen = pass.beginsAnew || (input.maxDrop === undefined && pass.cutsFirst?.(input.options) === true);
   const goal = isOpen ? undefined : judging?.judge.goal(input, trains(pass));
   if (goal !== undefined && judging !== undefined && trains(pass) && !input.force)
     context.log({ id: "goal", text: beforeTraining(judging, goal, input, pass) });
-  const atChance = pass.reference === "teacher" ? judging?.reference?.metrics.holdout.knowledge : undefined;
-  if (judging?.reference?.metrics.aboveChance === false && atChance !== undefined)
-    context.log({ id: "chance", text: teacherAtChance(judging.reference.path, atChance), level: "warning" });
 
   context.stage(input.command);
   const outcome = await runStep(pass, model, judging?.options ?? input.options, judging?.task ?? {}, passContext);
@@ -339,11 +336,6 @@ function beforeTraining(
 }
 
 /** Its classes may stand in another order than those of the labels. */
-function teacherAtChance(path: string, { original, chance }: Knowledge): string {
-  const [scored, guessed] = [original, chance].map((value) => figure("share", value));
-  return `the teacher ${path} scores ${scored} by the labels, and always predicting the most frequent class would score ${guessed}: check the order of its classes, and how its samples are prepared`;
-}
-
 async function weightOf(model: Model, path: string): Promise<Weight> {
   const copy = model.clone();
   // Weights in Constant nodes count as well.

@@ -261,7 +261,7 @@ describe("what does not fit is refused in words", () => {
 
   test("a temperature beside the text of a loss", () => {
     expect(() => distillation({ teacher: "t.onnx", loss: "hinton", temperature: 2 })).toThrow(
-      "are settings of the default loss",
+      "are settings of the default",
     );
   });
 });

@@ -150,7 +150,9 @@ describe("losses", () => {
     ["cross-entropy(smoothing=1)", "The smoothing must be at least 0 and below 1, got 1."],
     ["cross-entropy(from=scores)", /^The loss "cross-entropy\(from=scores\)": from /],
     ["1.2.3 * mse", 'The weight of "1.2.3 * mse" is not a number.'],
-    ["", '"" is not a loss; the losses are cross-entropy, binary, mse, mae, huber, kl, cosine, info-nce.'],
+    ["", "A loss is missing beside a +."],
+    ["mse + ", "A loss is missing beside a +."],
+    ["0.5 * huber(delta=1", '"0.5 * huber(delta=1" lacks a closing bracket.'],
   ])("%s is refused", (text, message) => {
     expect(() => parseLoss(text)).toThrow(message);
   });

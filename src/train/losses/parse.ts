@@ -80,7 +80,13 @@ function parseTerm(text: string, table: LossTable): WeightedLoss {
   if (found === undefined) {
     const meant = nearest(name, Object.keys(table));
     const names = meant === undefined ? `; the losses are ${Object.keys(table).join(", ")}` : "";
-    throw new PithError("E_OPTION", `"${name === "" ? text : name}" is not a loss${names}.`, {
+    const wrong =
+      text === ""
+        ? "A loss is missing beside a +"
+        : /\([^)]*$/.test(text)
+          ? `"${text}" lacks a closing bracket`
+          : `"${name === "" ? text : name}" is not a loss${names}`;
+    throw new PithError("E_OPTION", `${wrong}.`, {
       hint:
         meant === undefined
           ? 'Losses can be added with weights and settings: "cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)".'
