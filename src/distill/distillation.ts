@@ -49,7 +49,8 @@ export function usualLoss(model: Model): { readonly loss: string | undefined; re
     });
   const kind = outputKind(model, undefined);
   if (kind === "vector") return { loss: "embedding", why: `${shown} is an embedding` };
-  if (kind !== "classes") return { loss: "output-mse", why: `${shown} holds no scores of classes` };
+  if (kind === "boxes") return { loss: "output-mse", why: "the outputs are boxes and their scores" };
+  if (kind !== "classes") return { loss: "output-mse", why: `${shown} does not hold class scores` };
   if ((type?.dims?.length ?? 0) > 3)
     return { loss: "output-mse", why: `${shown} does not hold classes along its last axis` };
   return { loss: undefined, why: `${shown} scores classes` };

@@ -167,7 +167,7 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
     const nodes = `${both}\n  most = ArgMax (a) {axis=1}`;
     const model = answering("b: float32[batch, 1], a: float32[batch, 5], most: int64[batch, 1]", nodes);
     const { said, changed } = await taught(model);
-    expect(said[0]).toContain('loss: output-mse, because "b" [batch, 1] holds no scores of classes');
+    expect(said[0]).toContain('loss: output-mse, because "b" [batch, 1] does not hold class scores');
     expect(said.slice(1).map((text) => text.split(" ")[1])).toEqual(["b", "a"]);
     expect(changed).toEqual(["a.weight", "b.weight"]);
   });
@@ -180,7 +180,7 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
     });
   });
 
-  test("a temperature beside an answer that holds no scores of classes is refused", async () => {
+  test("a temperature beside an answer without class scores is refused", async () => {
     const model = answering("sentence_embedding: float32[batch, 5]", both.replace("a =", "sentence_embedding ="));
     const other = network({ fc: linear(4, 5) }, { input: ["batch", 4], seed: 1 });
     await expect(distill(model, { teacher: other, temperature: 2, ...still })).rejects.toMatchObject({
