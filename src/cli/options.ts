@@ -24,14 +24,16 @@ import {
   type SchemaNode,
   valueName,
 } from "./flag-values.ts";
-import { flagName, refusal, withGiven } from "./invalid-options.ts";
+import { asFlags, flagName, refusal, withGiven } from "./invalid-options.ts";
 
 /** Adds a flag for each entry of an object schema (of all its members, where it is a union of objects), except those in `without`. */
 export function addFlags(command: Command, schema: v.GenericSchema, without: ReadonlySet<string> = new Set()): void {
   for (const [key, alternatives] of entriesOf(schema as SchemaNode)) {
     if (without.has(key)) continue;
     const option = flagOf(key, alternatives);
-    if (option !== undefined) command.addOption(option);
+    if (option === undefined) continue;
+    option.description = asFlags(option.description, keysOf(schema));
+    command.addOption(option);
   }
 }
 

@@ -82,15 +82,16 @@ async function sizesOf(model: Model) {
   const copy = model.clone();
   storeWeights(copy);
   const inference = infer(copy);
-  const { macs, bytes: stored } = cost(copy, inference);
+  const { macs } = cost(copy, inference);
+  const learned = await learnedTensors(copy, inference);
   const names =
     typeof macs === "object" ? [...macs.text.matchAll(/[A-Za-z_]\w*/g)].map(([name]) => [name, anySize]) : [];
   const batch = copy.graph.feeds[0]?.type?.dims?.[0];
   const whole = macs === undefined ? undefined : dimValue(macs, Object.fromEntries(names));
   return {
     layers: allLayers(copy, inference).length,
-    parameters: learnedCount(await learnedTensors(copy, inference)),
-    bytes: stored,
+    parameters: learnedCount(learned),
+    bytes: [...learned.keys()].reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0),
     // Per sample: the batch sizes may be fixed and differ.
     macs: whole === undefined ? undefined : whole / (typeof batch === "number" ? batch || 1 : anySize),
   };

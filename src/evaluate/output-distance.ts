@@ -146,12 +146,10 @@ export class OutputComparison {
       return `${on}, which hardly move the original, the result is ${apart} apart from it`;
     }
     if (noise < variation / 2) return undefined;
-    if (disagrees !== undefined) return `${on} ${disagrees}`;
+    const found = `${on} the signal to noise is ${figure("dB", decibels)}, at least 3 dB are required`;
+    if (disagrees !== undefined) return this.#isNumbers ? `${found}; ${disagrees}` : `${on} ${disagrees}`;
     if (this.isBeside || noise < rounding * power) return undefined;
-    const found = `signal to noise ${figure("dB", decibels)}`;
-    return noise < variation
-      ? `${on} less than half of what the original says is left (${found})`
-      : `${on} the result is no closer to the original than a constant would be (${found})`;
+    return noise < variation ? found : `${found}; a constant would be as close to the original`;
   }
 }
 

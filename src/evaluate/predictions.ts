@@ -109,7 +109,6 @@ export function lostKnowledge({ name, truth, given, original, chance }: Knowledg
   const score = right / known(truth);
   const least = alike ? lostShare : chance + lostShare * (original - chance);
   if (score >= least) return undefined;
-  const enough = Math.ceil(least * known(truth) - 1e-9);
   let [worse, better] = [0, 0];
   for (const [sample, before] of was.entries()) {
     if (before > (is[sample] ?? 0)) worse++;
@@ -118,9 +117,9 @@ export function lostKnowledge({ name, truth, given, original, chance }: Knowledg
   if (mcnemarExact(worse, better) >= significance) return undefined;
   const luck = alike ? "which predicts the same for all" : `chance is ${figure("share", chance)}`;
   if (name === "agreement")
-    return `the result agrees with the original on ${integer(right)} of ${counted(truth.length, "sample")} (${luck}; at least ${enough} are required)`;
-  const [from, to, required] = [original, score, least].map((value) => figure("share", value));
-  return `accuracy falls from ${from} to ${to} (${counted(truth.length, "sample")}; ${luck}; at least ${required} is required)`;
+    return `the result agrees with the original on ${integer(right)} of ${counted(truth.length, "sample")} (${luck})`;
+  const [from, to] = [original, score].map((value) => figure("share", value));
+  return `accuracy falls from ${from} to ${to} (${counted(truth.length, "sample")}; ${luck})`;
 }
 
 /** 1 where the class is named that is true. */

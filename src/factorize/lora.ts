@@ -43,18 +43,18 @@ import { factorType, partDims, storeParts } from "./chain.ts";
 
 const loraOptions = v.pipe(
   v.strictObject({
-    rank: described(v.optional(countOption), "rank of the adapters (default: 8)"),
+    rank: described(v.optional(countOption), "rank of the adapters (default 8)"),
     alpha: described(
       v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0"))),
       "scale adapters by alpha / rank (default: alpha = rank, a scale of 1)",
     ),
     from: described(
       v.optional(v.union([v.string(), v.instance(Model)], "takes the path of saved adapters, or a model")),
-      "insert these adapters, which `save` has written, instead of new ones",
+      "insert these adapters, written by `save`, instead of new ones",
       { value: "adapters.onnx" },
     ),
     merge: described(v.optional(v.boolean(), false), "add the adapters of the model to its weights"),
-    save: described(v.optional(v.string()), "with merge: also write the adapters to a file of their own", {
+    save: described(v.optional(v.string()), "with `merge`: also write the adapters to a file of their own", {
       value: "adapters.onnx",
     }),
     ...selectionOptions("adapt"),

@@ -51,31 +51,40 @@ export const hasRule = (given: Rules): boolean => rules.some((rule) => given[rul
 export const factorizeOptions = v.pipe(
   v.strictObject({
     rank: described(rank, "keep this many singular values, or those above the estimated noise"),
-    energy: described(v.optional(fraction), "keep this share of the squared singular values, for instance 0.95"),
+    energy: described(
+      v.optional(fraction),
+      "keep this share of the squared singular values of each layer, for instance 0.99",
+    ),
     ratio: described(v.optional(fraction), "keep this share of the weights of each layer, for instance 0.5"),
-    budget: described(v.optional(fraction), "keep this share of the weights of the model, spread over its layers"),
-    cost: described(v.optional(v.picklist(["weights", "macs"]), "weights"), "what a ratio or budget is a share of"),
-    method: described(v.optional(method, "auto"), "which layers replace one", {
+    budget: described(
+      v.optional(fraction),
+      "keep this share of the weights of the model, spread over its layers so that the least is lost",
+    ),
+    cost: described(v.optional(v.picklist(["weights", "macs"]), "weights"), "what `ratio` and `budget` are shares of"),
+    method: described(v.optional(method, "auto"), "which thinner layers replace a layer", {
       meanings: {
         title: "Methods",
         rows: [
-          ["auto", "the one that loses least at equal cost"],
+          ["auto", "the method with the smallest error at equal cost"],
           ...methods.map((id) => [id, decompositions[id].summary] as const),
         ],
       },
     }),
     allocation: described(
       v.optional(v.picklist(["spectrum", "sensitivity"]), "spectrum"),
-      "what a budget is spread by",
+      "how `budget` is spread: by the singular values, or also by the error of the outputs on samples",
     ),
-    activations: described(v.optional(v.picklist(activations)), "minimize the error of layers' outputs on samples"),
+    activations: described(
+      v.optional(v.picklist(activations)),
+      "minimize the error of the layers' outputs on samples, not that of their weights",
+    ),
     joint: described(
       v.optional(v.boolean(), false),
-      "layers that read one value, such as queries, keys and values, share the first factor",
+      "layers with the same input, such as queries, keys and values, share their first factor",
     ),
-    multiple: described(v.optional(countOption, 1), "ranks are multiples of this"),
+    multiple: described(v.optional(countOption, 1), "choose ranks that are multiples of this"),
     timing: described(v.optional(v.boolean(), true), "time each layer and its replacement", {
-      negated: "do not time layers",
+      negated: "do not measure the speed of layers",
     }),
     ...selectionOptions("factorize"),
     overrides: overridesOption({
@@ -84,7 +93,10 @@ export const factorizeOptions = v.pipe(
       ratio: v.optional(fraction),
       method: v.optional(method),
     }),
-    data: described(v.optional(datasetOption), "samples to measure the sensitivity and the inputs of layers on"),
+    data: described(
+      v.optional(datasetOption),
+      "samples on which the sensitivity and the inputs of layers are measured",
+    ),
     samples: described(v.optional(countOption, 64), "number of samples to measure on"),
   }),
   v.check(

@@ -110,16 +110,16 @@ function bySvd(
   };
 }
 
-export const svd = bySvd("fewer outputs, then a matrix (1 × 1)", ({ length }) => length);
+export const svd = bySvd("a kernel with fewer outputs, then a matrix (1 × 1)", ({ length }) => length);
 
 export const inputChannels = bySvd(
-  "fewer inputs by a matrix (1 × 1), then the kernel",
+  "a matrix (1 × 1) to fewer channels, then a kernel",
   () => 0,
   (kernel) => (product(kernel) === 1 ? new Miss("its kernel is 1 × 1, which `svd` decomposes") : undefined),
 );
 
 export const spatial = bySvd(
-  "the kernel along one axis, then along the other (k × 1, 1 × k)",
+  "a kernel along one axis, then one along the other (k × 1, 1 × k)",
   () => 1,
   (kernel) =>
     kernel.filter((size) => size > 1).length < 2 ? new Miss("its kernel does not extend along two axes") : undefined,

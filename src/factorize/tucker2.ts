@@ -47,7 +47,7 @@ function stepOf(problem: Problem, rankOut: number, rankIn: number): Step {
 }
 
 export const tucker2: Decomposition = {
-  summary: "fewer inputs by a matrix, the kernel, the outputs by a matrix",
+  summary: "a matrix to fewer channels, a kernel, a matrix to the outputs",
   refuses: ({ kernel }) =>
     product(kernel) === 1 ? new Miss("its kernel is 1 × 1, which `svd` decomposes") : undefined,
   at: (problem, rank) => stepOf(problem, rank, rank),

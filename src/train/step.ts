@@ -156,7 +156,7 @@ async function trainableCopy(given: Model, options: StepOptions, context: Contex
   const selected = options.parameters === undefined ? trainedValues(model, options) : new Set(options.parameters);
   const ties = tie(model, selected);
   for (const { name, of } of ties)
-    context.log({ id: "tied", text: `"${name}" and "${of}" are one matrix and are trained as one` });
+    context.log({ id: "tied", text: `"${name}" and "${of}" hold the same matrix and are trained as one` });
   const copies = new Set(ties.map(({ name }) => name));
   const wanted = new Set([...selected].filter((name) => !copies.has(name)));
   // The role keeps trained tensors from being folded into computed ones: a transposed copy, a product with a mask.
