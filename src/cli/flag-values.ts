@@ -59,7 +59,10 @@ export function readWord(flag: string, text: string, accepted: Accepted): unknow
   if (choice !== undefined) return choice;
   const number = readNumber(text);
   if (accepted.share && number !== undefined && number > 1 && !text.endsWith("%")) {
-    throw new PithError("E_OPTION", `${flag}: ${text} exceeds 1 (100 %): write ${text}% or ${number / 100}.`);
+    throw new PithError(
+      "E_OPTION",
+      `${flag}: ${text} exceeds 1 (100 %): write ${text}% or ${Number((number / 100).toPrecision(12))}.`,
+    );
   }
   if (accepted.number !== undefined && number !== undefined) {
     if (accepted.number === "any" || Number.isInteger(number)) return number;

@@ -167,6 +167,7 @@ describe("flags that do not fit are refused with their name", () => {
 
   test("a share above 1 without a percent sign", () => {
     expect(refusal(["--max-drop", "50"]).message).toBe("--max-drop: 50 exceeds 1 (100 %): write 50% or 0.5.");
+    expect(refusal(["--max-drop", "1.3"]).message).toBe("--max-drop: 1.3 exceeds 1 (100 %): write 1.3% or 0.013.");
     expect(parse(["--max-drop", "1"])).toMatchObject({ maxDrop: 1 });
     expect(refusal(["--max-drop", "101%"]).message).toMatch(/^--max-drop: /);
   });

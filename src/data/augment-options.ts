@@ -2,23 +2,24 @@
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
 
-const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
+const isShare = "must be a share from 0 to 1";
+const share = v.pipe(v.number(), v.minValue(0, isShare), v.maxValue(1, isShare));
 
 export const augmentationSchema = v.strictObject({
   /** Pixels of zeros that are put around an image before one of its own size is cut out anywhere. */
-  crop: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  crop: v.optional(v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(0, "must be at least 0"))),
   /** Half of the images are mirrored, left to right. */
   flip: v.optional(v.boolean()),
   /** The most by which contrast grows or shrinks, and by which all is made brighter or darker in standard deviations of the image. */
   jitter: v.optional(share),
   /** The deviation of normal noise, in standard deviations of the image. */
-  noise: v.optional(v.pipe(v.number(), v.minValue(0))),
+  noise: v.optional(v.pipe(v.number(), v.minValue(0, "must be at least 0"))),
   /** The share of images in which a rectangle becomes their mean (Zhong et al. 2020). */
   erase: v.optional(share),
   /** Images and labels are averaged in pairs, with weights of the distribution Beta(mixup, mixup) (Zhang et al. 2018). */
   mixup: v.optional(share),
   /** So many epochs see an image differently; then its views come again, in their order. Not with `mixup`. */
-  views: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
+  views: v.optional(v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"))),
   /** How images lie in memory; seen from their dimensions unless told. */
   layout: v.optional(v.picklist(["NCHW", "NHWC"])),
 });
@@ -47,7 +48,11 @@ export function parseAugmentation(given: string | Augmentation): Augmentation {
   }
   const { layout: _, views, ...effects } = result.output;
   if (Object.values(effects).every((value) => value === undefined || value === false || value === 0))
-    throw no("no augmentation is given.");
+    throw no(
+      views === undefined
+        ? "no augmentation is given."
+        : "views are of images that are changed: give crop, flip, jitter, noise or erase as well.",
+    );
   if (views !== undefined && (effects.mixup ?? 0) > 0)
     throw no("views do not come again with mixup, which averages the samples of a batch.");
   return result.output;
@@ -63,7 +68,7 @@ const numbers: ReadonlyMap<string, string> = new Map([
 ]);
 
 function no(sentence: string): PithError {
-  const hint = 'For instance "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2".';
+  const hint = 'For instance "crop=4 flip jitter=0.2 noise=0.05 erase=0.25", and with it "mixup=0.2" or "views=8".';
   return new PithError("E_OPTION", sentence, { at: "augment", hint });
 }
 

@@ -277,6 +277,13 @@ describe("data of another kind than the model's", () => {
     expect(() => bindInputs([input([n, 3])], numbers, "d")).toThrow(expect.objectContaining({ hint: undefined }));
   });
 
+  it("is told with what to look at: images of one channel where three are taken", () => {
+    const grey: Batch = { image: { type: "uint8", dims: [1, 28, 28], data: new Uint8Array(784) } };
+    expect(() => preprocessBatch(grey, input([n, 3, 32, 32]), presets.unit, "d")).toThrow(
+      "images of 3 channels; the images are 28×28 with one channel.",
+    );
+  });
+
   it("is told with what to look at: images of three channels where one is taken", () => {
     const colour: Batch = { image: { type: "uint8", dims: [1, 3, 6, 6], data: new Uint8Array(108) } };
     for (const dims of [

@@ -153,7 +153,8 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
       return { dims: fixed, layout: how.layout ?? "NCHW" };
     }
   }
-  const size = channels === 1 ? `${height}×${width}` : `${height}×${width} with ${channels} channels`;
+  const channelsText = (number: number): string => (number === 1 ? "one channel" : `${number} channels`);
+  const size = `${height}×${width} with ${channelsText(channels)}`;
   // Neither planes of pixels nor so many numbers in a row.
   if (declared.length < 3 && declared.slice(1).some(isSymbolic)) {
     const takes = `${input.type?.type}${dimsText(declared)}`;
@@ -168,10 +169,9 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
   const place = (how.layout ?? (isChannels(declared.at(-1)) ? "NHWC" : "NCHW")) === "NHWC" ? -1 : -3;
   const wantedChannels = declared.at(place);
   if (declared.length > 2 && isChannels(wantedChannels) && wantedChannels !== channels) {
-    const takes = wantedChannels === 1 ? "one channel" : `${wantedChannels} channels`;
     throw new PithError(
       "E_DATA",
-      `Input "${input.name}" takes ${dimsText(declared)}, images of ${takes}; the images are ${size}.`,
+      `Input "${input.name}" takes ${dimsText(declared)}, images of ${channelsText(wantedChannels)}; the images are ${size}.`,
       {
         hint: "Is this the data for this model? Images in files (.png, .jpg) are made grey or coloured as a model takes them; stored ones are not.",
       },

@@ -97,7 +97,9 @@ export const distill = definePass({
       teacher: described(v.optional(model), "the model to learn from", { value: "teacher.onnx" }),
       otherTeachers: described(v.optional(v.array(model)), "further teachers: all have the same weight"),
       shrink: described(
-        v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.ltValue(1, "must be below 1"), v.maxValue(1))),
+        v.optional(
+          v.pipe(v.number(), v.gtValue(0, "must be above 0 %"), v.ltValue(1, "must be below 1 (100 %)"), v.maxValue(1)),
+        ),
         "make the student narrower first: share of the channels to cut from each layer",
         { value: "share" },
       ),
@@ -142,7 +144,7 @@ export const distill = definePass({
         "try learning rates, temperatures and weights in short runs on held-out samples first",
       ),
       ownTexts: described(
-        v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.maxValue(1))),
+        v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0 %"), v.maxValue(1))),
         "share of the texts that the student writes on itself, for the teacher to score; slow",
         { value: "share" },
       ),

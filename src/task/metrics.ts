@@ -66,6 +66,9 @@ export function judgedBy(
   { labelled, held = true }: Judging,
 ): Metric {
   const metric = namedMetrics[name](readingOf(model, output));
+  // An embedding has no classes to be right about.
+  if (labelled && held && name === "accuracy" && outputKind(model, output) === "vector")
+    return cosine(readingOf(model, output));
   // The labels of a network that enlarges images are images: there are no classes to be right about.
   if (labelled && name === "accuracy" && enlargement(model.graph) !== undefined)
     return held ? determination(readingOf(model, output)) : peakSignalToNoise(readingOf(model, output));

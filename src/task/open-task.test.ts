@@ -81,6 +81,14 @@ describe("images with labels", () => {
     expect(model.header.metadata.has(preprocessingKey)).toBe(true);
   });
 
+  test("on which the teacher is no better than chance are doubted by its name", async () => {
+    const path = join(temporaryFolder(), "teacher.onnx");
+    await save(aboveHalf(), path);
+    const data = pixels(["train", "t10k"], [10, 10]);
+    const { said } = await opened(aboveHalf(), { data, learns: "answers", reference: await open(path) });
+    expect(said[0]).toMatch(/^chance: With preprocessing "\w+" \S+teacher\.onnx scores no better .* the model\.$/);
+  });
+
   test("are guessed by the model that knows more", async () => {
     const damaged = aboveHalf();
     const weight = damaged.graph.value("fc.weight");
@@ -136,6 +144,19 @@ test("random inputs are data for what learns another model's answers, in disjoin
   const again = await opened(aboveHalf(), { data: "random", learns: "answers", samples: 100 });
   expect(await pixelsOf(again.task.test)).toEqual(await pixelsOf());
   await expect(opened(model, { data: "random" })).rejects.toMatchObject({ code: "E_FILE" });
+});
+
+test("labels are not used to judge embeddings, which is said", async () => {
+  const table = join(temporaryFolder(), "pairs.csv");
+  writeFileSync(table, `x,label\n${"0.5,3\n0.25,1\n".repeat(20)}`);
+  const vectors = parseModel(
+    "opset 21\ngraph (x: float32[batch, 1]) -> (embedding: float32[batch, 1]) {\n  embedding = Relu(x)\n}",
+  );
+  const { task, said } = await opened(vectors, { data: table });
+  expect(task.metric).toMatchObject({ name: "cosine", truth: "original" });
+  expect(said).toEqual([
+    expect.stringMatching(/^labels: the labels of .*pairs\.csv .*are not used, because .* an embedding$/),
+  ]);
 });
 
 test("running text in one part keeps its labels, which are its tokens; others are for the test alone", async () => {

@@ -1,4 +1,6 @@
 /** Data opened for a model: parts that share no sample, prepared as the model needs it, and the metric that tells what its answers are worth. */
+
+import { outputKind } from "../analysis/output-kind.ts";
 import {
   type Dataset,
   draw,
@@ -138,7 +140,12 @@ export async function openTask(
   const { ready, labelled } = preparation;
   // The labels of running text are its own tokens.
   const withheld = stored.divided && (await firstBatch(seen)).tokens === undefined;
-  if (withheld && labelled)
+  if (labelled && metric === "accuracy" && outputKind(model, output) === "vector")
+    context.log({
+      id: "labels",
+      text: `the labels of ${seen.name} are not used, because the model's answer is an embedding`,
+    });
+  else if (withheld && labelled)
     context.log({ id: "labels", text: `${seen.name} has one part: its labels are for the test, and not trained on` });
   const train = withheld ? unlabelled(stored.train) : stored.train;
   return {

@@ -10,7 +10,7 @@ import {
   presets,
 } from "../data/index.ts";
 import { contrastOf } from "../data/presets.ts";
-import { PithError } from "../errors.ts";
+import { capitalized, PithError } from "../errors.ts";
 import { fewSamples } from "../evaluate/compare-function.ts";
 import { guessPreprocessing, imageInput } from "../evaluate/index.ts";
 import { integer, percent } from "../evaluate/numbers.ts";
@@ -80,7 +80,8 @@ export async function prepareImages(
   });
   const { value = 0, count = 0 } = scores[0]?.accuracy ?? {};
   if (!trusted) {
-    const text = chanceQuestion(chosen.name, value, chance, count, learns && by === model);
+    const whose = by === model ? "the model" : (by.place ?? "the reference model");
+    const text = chanceQuestion(chosen.name, value, chance, count, learns && by === model, whose);
     warnings.push(text);
     warn("chance", text);
   }
@@ -115,12 +116,13 @@ export function chanceQuestion(
   chance: number,
   tried?: number,
   learns = false,
+  whose = "the model",
 ): string {
-  const how = preprocessing === undefined ? "The" : `With preprocessing "${preprocessing}" the`;
+  const how = preprocessing === undefined ? "" : `With preprocessing "${preprocessing}" `;
   const scores = `${percent(reached)} against ${percent(chance)}${tried === undefined ? "" : ` on ${integer(tried)} samples tried`}`;
   const suspects =
     preprocessing === undefined ? "the labels and the model" : "the preprocessing, the labels and the model";
   const better = reached > chance ? "not clearly better" : "no better";
   const fresh = learns ? " An untrained network scores like this, too." : "";
-  return `${how} model scores ${better} than always predicting the most frequent class (${scores}). Check ${suspects}.${fresh}`;
+  return `${how === "" ? capitalized(whose) : how + whose} scores ${better} than always predicting the most frequent class (${scores}). Check ${suspects}.${fresh}`;
 }

@@ -236,6 +236,9 @@ describe("factorize and distill", () => {
       at("led.onnx"),
     );
     expect(right.err).not.toContain("always predicting");
+    const untrained = `${at("zero.onnx")} begins no better than chance, as an untrained network does; if it was trained,`;
+    expect(right.err).toContain(untrained);
+    expect(err).not.toContain("begins no better");
   });
 
   test("distill scores each further teacher, warns of one at chance, and refuses one that is named twice or does not fit", async () => {
@@ -301,6 +304,27 @@ describe("factorize and distill", () => {
     const none = await pith("distill", ...words, "--data", "random", "--samples", "50");
     expect(none).toMatchObject({ code: 0, err: expect.stringContaining("random inputs in place of samples") });
     expect(none.out).toMatch(/^trained on: random inputs \(50\) {2}tested on: random inputs \(50\)$/m);
+  });
+
+  test("distill teaches an embedding model on samples with labels, which are not used", async () => {
+    const model = parseModel(`opset 21
+graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4]) {
+  up.weight: float32[2, 6] parameter = [[1, 2, 3, -4, 5, 6], [2, -1, 3, 1, 4, -2]]
+  down.weight: float32[6, 12] parameter = [${Array.from({ length: 6 }, (_, row) => `[${Array.from({ length: 12 }, (_, column) => ((7 * row + 5 * column) % 11) - 5).join(", ")}]`).join(", ")}]
+  places: int64[3] = [0, 3, 4]
+  up = MatMul (features, up.weight)
+  bent = Relu(up)
+  flat = MatMul (bent, down.weight)
+  last_hidden_state = Reshape (flat, places)
+}`);
+    await save(model, at("embedder.onnx"));
+    const words = ["--teacher", at("embedder.onnx"), "--shrink", "30%", "--epochs", "1", "-o", at("embeds.onnx")];
+    const { code, out, err } = await pith("distill", ...words, "--data", at("points.csv"));
+    expect(err).toMatch(
+      /the labels of \S*points\.csv \(test\) are not used, because the model's answer is an embedding/,
+    );
+    expect(err).toContain("loss: embedding");
+    expect({ code, out }).toMatchObject({ code: 0, out: expect.stringMatching(/^cosine /m) });
   });
 
   test("--samples is what distill trains and tests on, also of data in one part, whose labels are for the test alone", async () => {

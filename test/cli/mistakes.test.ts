@@ -73,6 +73,8 @@ describe("flags", () => {
     [["quantize"], "E_OPTION: Give exactly one of --scheme and --dtype."],
     [["quantize", "--scheme", "weights", "--dtype", "q4"], "E_OPTION: Give exactly one of --scheme and --dtype."],
     [["quantize", "--scheme", "weights", "--batch", "0"], "E_OPTION: --batch: expected at least 1, got 0."],
+    [["distill", "--shrink", "100%", "--data", "random"], "E_OPTION: --shrink: must be below 1 (100 %)."],
+    [["distill", "--shrink", "0%", "--data", "random"], "E_OPTION: --shrink: must be above 0 %."],
     [["plot", "--seed", "1"], "E_USAGE: Unknown option '--seed'."],
     [["reinitialize", "--max-drop", "1%"], "E_USAGE: Unknown option '--max-drop'."],
   ])("%j: %s", async ([command = "", ...words], sentence) => {

@@ -104,6 +104,11 @@ export async function openJudging(
     const isNeeded = pass.reference === "original" || input.maxDrop !== undefined;
     const { metrics, aim } = await measureBoth(original, reference, isNeeded, task, settings, measuring);
     if (aim !== undefined && pass.reference === "teacher") warnAtChance(aim, context);
+    if (pass.reference === "teacher" && aim?.metrics.aboveChance === true && !metrics.aboveChance)
+      context.log({
+        id: "student",
+        text: `${input.model} begins no better than chance, as an untrained network does; if it was trained, its preprocessing may be another than that of ${aim.path}`,
+      });
     for (const { path, model } of further) {
       const other = { path, metrics: await PairedMetrics.create(model, task, settings, measuring) };
       const { metric, unit, original: found } = other.metrics.original.comparison;

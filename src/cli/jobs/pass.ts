@@ -335,7 +335,6 @@ function beforeTraining(
   return `Nothing is written if ${name} is worse than the ${now} of ${whose} by more than ${limit}${keepingAdvice(pass, input)}`;
 }
 
-/** Its classes may stand in another order than those of the labels. */
 async function weightOf(model: Model, path: string): Promise<Weight> {
   const copy = model.clone();
   // Weights in Constant nodes count as well.
