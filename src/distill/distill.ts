@@ -95,7 +95,9 @@ export const distill = definePass({
   options: v.pipe(
     v.strictObject({
       teacher: described(v.optional(model), "the model to learn from", { value: "teacher.onnx" }),
-      otherTeachers: described(v.optional(v.array(model)), "further teachers: all have the same weight"),
+      otherTeachers: described(v.optional(v.array(model)), "further teachers: all have the same weight", {
+        value: "b.onnx,…",
+      }),
       shrink: described(
         v.optional(
           v.pipe(v.number(), v.gtValue(0, "must be above 0 %"), v.ltValue(1, "must be below 1 (100 %)"), v.maxValue(1)),
@@ -124,7 +126,7 @@ export const distill = definePass({
             understood((loss: string) => distillation({ teacher: [], loss })),
           ),
         ),
-        'weighted losses in place of the usual one: "hinton + 100 * fitnets"',
+        'weighted sum of losses in place of the default: "hinton + 100 * fitnets"',
         {
           meanings: {
             title: "Losses (--loss): formulas, settings and papers are in docs/distillation.md",

@@ -67,7 +67,7 @@ function goalStatus({ verdict, met, drop }: Verdict, goal: Goal): string {
   if (verdict !== "not shown") return `goal ${verdict === "kept" ? "met" : "missed"}`;
   if (isWithin(drop, goal))
     return met ? "goal met by the estimate" : "goal met by the estimate alone, so refused (--strict)";
-  return met ? "goal missed by the estimate, which chance may explain" : "goal missed by the estimate";
+  return met ? "goal missed by the estimate, which is not statistically significant" : "goal missed by the estimate";
 }
 
 function ratioOf(before: number | undefined, after: number | undefined): string {

@@ -187,7 +187,7 @@ describe("the warning about a result that passes", () => {
 
   test("says an estimate beyond the goal that chance may explain", () => {
     expect(warning(60, 3, 1)).toBe(
-      "accuracy is worse by the estimate (−3.3 points; 1.0 points allowed), which chance may explain",
+      "accuracy is worse by the estimate (−3.3 points; 1.0 points allowed), which is not statistically significant",
     );
   });
 

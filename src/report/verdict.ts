@@ -291,7 +291,7 @@ export function lossWarning(
   const { drop } = verdict;
   const by = difference(unit, found.value);
   if (!isWithin(drop, goal))
-    return `${metric} is worse by the estimate (${by}; ${allowance(unit, goal.maxDrop)} allowed), which chance may explain`;
+    return `${metric} is worse by the estimate (${by}; ${allowance(unit, goal.maxDrop)} allowed), which is not statistically significant`;
   if (!(drop.low > 0)) return undefined;
   const slightly = isWithin(drop, { maxDrop: usualDrop({ unit, better }, original.value) }) ? "slightly " : "";
   return `${metric} is ${slightly}worse (${by}), more than chance explains`;

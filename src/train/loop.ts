@@ -286,7 +286,7 @@ class Run {
   #stopIfAsked(): void {
     const { checkpoint } = this.#plan;
     const hint = checkpoint && `${lastFile(checkpoint)} has the trained weights: \`resume\` continues.`;
-    stopIfAsked(this.#context.signal, `Training was stopped after ${this.#counters.steps} steps.`, { hint });
+    stopIfAsked(this.#context.signal, `Training was stopped after ${counted(this.#counters.steps, "step")}.`, { hint });
   }
 
   #diverged(what: string, step: number): PithError {

@@ -35,7 +35,7 @@ import { requireWritable, requireWritableFolder } from "../writable.ts";
 const stepFlags = (fallback: string) =>
   v.object({
     student: v.optional(
-      described(v.string(), "the model that is trained, where no word names it", { value: "model.onnx" }),
+      described(v.string(), "the student, in place of the argument model.onnx", { value: "model.onnx" }),
     ),
     out: v.optional(described(v.string(), `file to write (default: ${fallback})`, { short: "-o", value: "out.onnx" })),
     dryRun: v.optional(described(v.boolean(), "print what would be done to each layer, and write nothing")),
