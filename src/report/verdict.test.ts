@@ -62,7 +62,7 @@ describe("the sentence of a goal", () => {
     expect(said({ verdict: "lost", met: false })).toBe(`${goal} missed, at 95 % confidence.`);
     expect(said({ met: false })).toContain("met by the estimate, which --strict does not accept; 900");
     const beyond = { drop: { value: 0.02, low: -0.004, high: 0.03, count: 667 } };
-    expect(said(beyond)).toContain("missed by the estimate, and chance may explain it; 900");
+    expect(said(beyond)).toContain("missed by the estimate, but not statistically significant; 900");
     expect(said({ met: false, drop: { ...beyond.drop, low: 0.001 } })).toBe(`${goal} missed by the estimate.`);
   });
 

@@ -246,7 +246,7 @@ function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, oth
   if (verdict !== "not shown") return `${verdict === "kept" ? "met" : "missed"}, at 95 % confidence`;
   const settled = samples === undefined ? "" : `; ${wouldSettle(samples, drop.count, others)}`;
   if (isWithin(drop, goal)) return `met by the estimate${met ? "" : ", which --strict does not accept"}${settled}`;
-  return `missed by the estimate${met ? `, and chance may explain it${settled}` : ""}`;
+  return `missed by the estimate${met ? `, but not statistically significant${settled}` : ""}`;
 }
 
 /**
