@@ -11,6 +11,7 @@ import { Model } from "../graph/model.ts";
 import { definePass } from "../passes/index.ts";
 import { described, understood } from "../passes/options.ts";
 import { keptLayers } from "../prune/index.ts";
+import { isFloat } from "../tensor/convert.ts";
 import { lossNames } from "../train/losses/index.ts";
 import { optimizers, usualRate } from "../train/optimizers.ts";
 import { ownBatch } from "../train/plan.ts";
@@ -23,7 +24,7 @@ import { temperatureOf } from "./losses/answers.ts";
 import { sameClassesHint } from "./losses/read.ts";
 import { imitations } from "./losses/table.ts";
 import { ownTexts } from "./own-texts.ts";
-import { makeStudent, requireDifferentWeights, studentText } from "./student.ts";
+import { makeStudent, requireDifferentModels, studentText } from "./student.ts";
 import { type Settings, tuned } from "./tune.ts";
 
 const { loss: _, ...training } = train.options.entries;
@@ -75,7 +76,7 @@ export const distill = definePass({
   async checkReference(student, teacher, options) {
     requireFittingTeacher(student, teacher);
     if (options.loss === undefined) requireSameClasses(student, teacher);
-    if (!makesStudent(options)) await requireDifferentWeights(teacher, student);
+    if (!makesStudent(options)) await requireDifferentModels(teacher, student);
   },
   cutsFirst: makesStudent,
   gentler: (options) =>
@@ -175,7 +176,7 @@ export const distill = definePass({
       );
     const teacher = named === undefined ? model.clone() : typeof named === "string" ? await context.open(named) : named;
     const made = await makeStudent(model, { shrink, keepLayers }, context);
-    await requireDifferentWeights(teacher, model);
+    await requireDifferentModels(teacher, model);
     context.log({ id: "student", text: await studentText(model, teacher) });
     const other = otherPreparation(model, teacher);
     if (other !== undefined) context.log({ id: "preprocessing", text: other, level: "warning" });
@@ -229,12 +230,21 @@ export const distill = definePass({
   },
 });
 
-/** @throws PithError E_SHAPE_MISMATCH if the default loss would compare different numbers of classes. */
+/** @throws PithError E_SHAPE_MISMATCH if the default loss would compare different numbers of classes, E_UNSUPPORTED if the teacher gives none. */
 function requireSameClasses(student: Model, teacher: Model): void {
   if (usualLoss(student).loss !== undefined) return;
   const [own, other] = [student, teacher].map((of) => {
     infer(of);
-    return mainOutput(of.graph.outputs)?.type?.dims?.at(-1);
+    const { name, type } = mainOutput(of.graph.outputs) ?? {};
+    if (of === teacher && type !== undefined && !isFloat(type.type))
+      throw new PithError(
+        "E_UNSUPPORTED",
+        `The teacher's output "${name}" is ${type.type}: it holds no scores to learn.`,
+        {
+          hint: "Use the teacher without its last rounding or ArgMax, so that scores are its output.",
+        },
+      );
+    return type?.dims?.at(-1);
   });
   if (typeof own !== "number" || typeof other !== "number" || own === other) return;
   throw new PithError("E_SHAPE_MISMATCH", `The student scores ${own} classes, the teacher ${other}.`, {

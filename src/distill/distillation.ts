@@ -23,7 +23,7 @@ export interface DistillationOptions {
   readonly teacher: Model | string | readonly (Model | string)[];
   /** A weighted sum of losses as text: those of distillation and of training. */
   readonly loss?: string | undefined;
-  /** T of the default loss, 0.01 to 1000 (default 4): larger values show more of the teacher's ranking of wrong classes. */
+  /** T of the default loss, 0.01 to 100 (default 4): larger values show more of the teacher's ranking of wrong classes. */
   readonly temperature?: number | undefined;
   /** α of the default loss, 0 to 1 (default 0.7): weight of the teacher; 1 - α is the weight of the labels. 1 needs no labels. */
   readonly alpha?: number | undefined;

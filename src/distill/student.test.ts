@@ -244,7 +244,7 @@ describe("refused is", () => {
   test.each([1e-30, 1e30])("a temperature of %s, of which the square is no float32", async (temperature) => {
     await expect(distill(teacher(), { keepLayers: 2, ...still, temperature })).rejects.toMatchObject({
       code: "E_OPTION",
-      message: expect.stringContaining("must lie between 0.01 and 1000"),
+      message: expect.stringContaining("must lie between 0.01 and 100"),
     });
   });
 
@@ -257,6 +257,25 @@ describe("refused is", () => {
       code: "E_UNSUPPORTED",
       message: "`keepLayers`: no layer can be removed: all repeated layers stay.",
     });
+  });
+
+  test("but not a student of fewer layers that share their weights", async () => {
+    const net = parseModel(`opset 18
+graph (input: float32[batch, 4]) -> (logits) {
+  u: float32[4, 4] = random(seed 1)
+  a0 = MatMul(input, u)
+  r0 = Relu(a0)
+  h1 = Add(r0, input)
+  a1 = MatMul(h1, u)
+  r1 = Relu(a1)
+  h2 = Add(r1, h1)
+  a2 = MatMul(h2, u)
+  r2 = Relu(a2)
+  logits = Add(r2, h2)
+}`);
+    const [...before] = net.graph.nodes();
+    await distill(net, { keepLayers: 2, ...still });
+    expect([...net.graph.nodes()].length).toBe(before.length - 3);
   });
 
   test("a network of which nothing can be cut, with the reasons", async () => {

@@ -20,7 +20,7 @@ import {
   type Writing,
 } from "./imitation.ts";
 
-const [coldest, hottest] = [0.01, 1000];
+const [coldest, hottest] = [0.01, 100];
 export const temperatureRange = `must lie between ${coldest} and ${hottest}: beyond, the gradient is lost in float32`;
 /** A temperature T: scores are divided by it, losses multiplied by T². */
 export const temperatureOf = v.pipe(

@@ -131,9 +131,7 @@ export const ofFeatures: readonly Imitation[] = [
     write(writing, [pair]) {
       const { emit } = writing;
       const shares = mapPair(vectorPerSample(writing, pair), (rows) => {
-        const length = emit.Sqrt([emit.Max([sumLast(emit, square(emit, rows), 1), 1e-30])]);
-        const cosines = gram(emit, emit.Div([rows, emit.Add([length, epsilon])]));
-        const halves = emit.Div([emit.Add([cosines, 1]), 2]);
+        const halves = emit.Div([emit.Add([cosines(emit, rows), 1]), 2]);
         return emit.Div([halves, sumLast(emit, halves, 1)]);
       });
       const logs = mapPair(shares, (each) => emit.Log([emit.Add([each, epsilon])]));
