@@ -135,7 +135,7 @@ test("weighing inputs needs samples and the method `svd`", async () => {
   await expect(factorize(model, { rank: 2, activations: "whitening" })).rejects.toThrow("whitening needs samples");
   const data = memory("correlated", { input: float32([count, 6, 4, 4], correlated(6, 16)) });
   const { misses } = await factorize(model, { rank: 2, method: "spatial", activations: "whitening", data });
-  expect(misses[0]?.reason).toContain("only `svd` weighs inputs");
+  expect(misses[0]?.reason).toContain("only `svd` can use `activations`");
 });
 
 test("fewer inputs than numbers in each are mentioned", async () => {

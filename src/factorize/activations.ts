@@ -45,7 +45,7 @@ const table = {
     },
   },
   asvd: {
-    errorOf: "weighed weights",
+    errorOf: "weighted weights",
     async weigh(calibration, readers) {
       const means = await calibration.collect(readers, meanMagnitudes);
       if (means instanceof Miss) return means;

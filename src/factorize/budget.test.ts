@@ -57,8 +57,7 @@ it("refuses a budget below that of rank 1 in all layers, changes nothing, and na
   expect(changes).toEqual([]);
   expect(misses.at(-1)).toMatchObject({
     at: "budget",
-    reason:
-      "the lowest ranks leave 142 of 3,936 weights, and 39 are allowed: the least `budget` that can be kept is 0.037",
+    reason: "the lowest ranks keep 142 of 3,936 weights, and 39 are allowed: the smallest possible `budget` is 0.037",
   });
   expect(structureHash(model)).toBe(before);
   expect((await factorize(model.clone(), { budget: 0.036 })).changes).toEqual([]);

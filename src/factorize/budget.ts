@@ -168,8 +168,8 @@ function allocated(layers: readonly LayerChoices[], total: number, { budget = 1,
   const what = cost === "macs" ? "multiply-accumulates" : "weights";
   const figures = `${integer(left)} of ${integer(total)} ${what}, and ${integer(allowed)} are allowed`;
   const least = Math.ceil((1000 * left) / total) / 1000;
-  const hint = least < 1 ? `the least \`budget\` that can be kept is ${least}` : "no layer can be made smaller";
-  return new Miss(`the lowest ranks leave ${figures}: ${hint}`, "budget");
+  const hint = least < 1 ? `the smallest possible \`budget\` is ${least}` : "no layer can be made smaller";
+  return new Miss(`the lowest ranks keep ${figures}: ${hint}`, "budget");
 }
 
 /** The lower convex hull of points that are sorted by falling cost. */

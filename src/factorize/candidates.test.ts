@@ -191,7 +191,7 @@ graph (x: float32[1, 4, 6, 6]) -> (y: float32[1, 4, 6, 6]) {
 }`);
   expect(await factorize(depthwise, { rank: 1 })).toMatchObject({
     changes: [],
-    misses: [{ at: "depthwise", reason: "it is depthwise: no channels are mixed" }],
+    misses: [{ at: "depthwise", reason: "it is depthwise: it does not mix channels" }],
   });
   const { misses } = await factorize(parseModel(topology("conv-transpose").text), { rank: 1 });
   expect(misses.map(({ reason }) => reason)).toContain("its operator cannot be written as several in a row");

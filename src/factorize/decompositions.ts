@@ -19,14 +19,14 @@ export const decompositions: Readonly<Record<Method, Decomposition>> = table;
 export function methodsFor(problem: Problem, method: Method | "auto"): readonly Method[] | Miss {
   const [{ columns } = { columns: 0 }, ...others] = problem.matrices;
   if (others.length > 0 && columns === product(problem.kernel))
-    return new Miss("it is depthwise: no channels are mixed");
+    return new Miss("it is depthwise: it does not mix channels");
   const found: Method[] = [];
   let refused: Miss | undefined;
   for (const id of method === "auto" ? methods : [method]) {
     const own =
       decompositions[id].refuses(problem) ??
       (problem.inputs !== undefined && id !== "svd"
-        ? new Miss("only `svd` weighs inputs: its first layer reads whole windows")
+        ? new Miss("only `svd` can use `activations`: its first layer reads whole windows")
         : undefined);
     if (own === undefined) found.push(id);
     else refused ??= own;

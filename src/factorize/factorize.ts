@@ -186,14 +186,14 @@ async function factorsOf(
   if (choices instanceof Miss) return new Miss(choices.reason, name);
   let taken: Choice | undefined;
   let speed: number | undefined;
+  // The first that is not slower, else the fastest.
   for (const choice of choices) {
-    speed = await timer?.speedup(layer, problem.dims, choice.step.parts);
-    if (isAuto && speed !== undefined && speed < slower) continue;
-    taken = choice;
-    break;
+    const found = await timer?.speedup(layer, problem.dims, choice.step.parts);
+    if (taken === undefined || found === undefined || found > (speed ?? 0)) [taken, speed] = [choice, found];
+    if (!isAuto || (found ?? 1) >= slower) break;
   }
-  if (taken === undefined) {
-    const ranks = rankText(choices.at(-1)?.step.ranks ?? []);
+  if (taken === undefined || (isAuto && (speed ?? 1) < slower)) {
+    const ranks = rankText(taken?.step.ranks ?? []);
     const reason = `${ranks} keeps ${100 * usualEnergy} % of the energy, but is slower (${speed?.toFixed(2)} × as fast)`;
     return new Miss(reason, name);
   }

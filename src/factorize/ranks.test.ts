@@ -23,7 +23,7 @@ import type { FactorizeOptions } from "./options.ts";
 const engine = createEngine();
 
 /** An engine whose runs take `chain` milliseconds for several nodes, and `layer` milliseconds for one, by a clock that nothing else moves. */
-function timed(chain: number, layer: number) {
+function timed(chain: number | ((nodes: number) => number), layer: number) {
   let clock = 0;
   const spy = vi.spyOn(performance, "now").mockImplementation(() => clock);
   onTestFinished(() => spy.mockRestore());
@@ -34,7 +34,8 @@ function timed(chain: number, layer: number) {
         ...session,
         release: () => session.release(),
         run: (...given: Parameters<typeof session.run>) => {
-          clock += [...model.graph.nodes()].length > 1 ? chain : layer;
+          const nodes = [...model.graph.nodes()].length;
+          clock += nodes === 1 ? layer : typeof chain === "number" ? chain : chain(nodes);
           return session.run(...given);
         },
       };
@@ -123,6 +124,15 @@ it.each([
     changes: [],
     misses: [{ at: "fc", reason: `rank 1 keeps 95 % of the energy, but is slower (${speed} × as fast)` }],
   });
+});
+
+it("names the fastest of the chains that are slower", async () => {
+  const model = convolutions();
+  setWeight(model, "b.weight", (at) => (1 + Math.floor(at / 9)) * (1 + (at % 9)));
+  const engine = timed((nodes) => (nodes === 3 ? 20 : 40), 10);
+  const { misses } = await factorizeTimed(model, { layers: "b" }, { engine });
+  const reason = "rank 1 × 1 keeps 95 % of the energy, but is slower (0.50 × as fast)";
+  expect(misses).toMatchObject([{ at: "b", reason }]);
 });
 
 it("without a rank leaves layers that would not be smaller", async () => {

@@ -80,8 +80,14 @@ export const overridesOption = <E extends v.ObjectEntries>(entries: E) => {
   );
 };
 
+const listed = { value: "layer,…" };
+
 /** `layers` and `except`, as `selectLayers` takes them. `verb` says what is done to a layer. */
 export const selectionOptions = (verb: string) => ({
-  layers: described(names, `layers to ${verb}: names, patterns such as "layer4*", operator types (default: all)`),
-  except: described(names, "layers to exclude: names, patterns or operator types"),
+  layers: described(
+    names,
+    `layers to ${verb}: names, patterns such as "layer4*", operator types (default: all)`,
+    listed,
+  ),
+  except: described(names, "layers to exclude: names, patterns or operator types", listed),
 });
