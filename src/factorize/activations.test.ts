@@ -87,7 +87,7 @@ describe.each([
     expect(whitened.error).toBeCloseTo(said(whitened.what), 3);
     expect(whitened.what).toContain("relative error of outputs");
     expect(whitened.error).toBeLessThan(0.9 * plain.error);
-    expect(asvd.what).toContain("relative error of weighed weights");
+    expect(asvd.what).toContain("relative error of weighted weights");
     // No other rank-2 factors have a smaller error on these inputs.
     expect(whitened.error).toBeLessThanOrEqual(asvd.error + 1e-6);
   });
