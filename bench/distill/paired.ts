@@ -85,7 +85,7 @@ export function isGained(rows: Rows = {}): boolean {
   for (const [name, other] of Object.entries(others)) {
     const differences = Float64Array.from(own, (list, index) => meanOf(list) - meanOf(other[index] ?? list));
     const { mean, variance } = moments(differences);
-    const t = t95[differences.length - 2];
+    const t = t95[Math.min(differences.length - 2, t95.length - 1)];
     const half = t === undefined ? Number.POSITIVE_INFINITY : t * Math.sqrt(variance / differences.length);
     const bySeeds = { value: mean, low: mean - half, high: mean + half, count: differences.length };
     const bySamples = pairedMeans(meanRows(other), meanRows(own));
@@ -98,7 +98,7 @@ export function isGained(rows: Rows = {}): boolean {
   return shown;
 }
 
-/** 97.5 % quantiles of Student's t with 1, 2, … degrees of freedom. */
+/** 97.5 % quantiles of Student's t with 1, 2, … degrees of freedom; the last is an upper bound for more. */
 const t95 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
 
 export function meanOf(values: ArrayLike<number>): number {
