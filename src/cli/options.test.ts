@@ -51,6 +51,12 @@ function help(of: v.GenericSchema): string {
 }
 
 describe("flags from a schema", () => {
+  test("the help calls other options by their flags", () => {
+    const also = v.pipe(v.string(), v.description("with `blockSize`, unlike `quantize`"));
+    const of = v.object({ blockSize: v.optional(v.number()), also: v.optional(also) });
+    expect(help(of)).toContain("with --block-size, unlike `quantize`");
+  });
+
   test("without flags the schema's defaults hold, and nothing else is set", () => {
     expect(parse([])).toEqual({ bits: 8, blockSize: 32, layers: [], symmetric: false, fuse: true });
   });

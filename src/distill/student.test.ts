@@ -293,3 +293,14 @@ graph (input: float32[batch, 4]) -> (logits) {
     });
   });
 });
+
+test("bytes of weights are those of the parameters, not of constants", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
+  fc.weight: float32[4, 4] parameter = random(seed 1)
+  mask: float32[1, 4] buffer = zeros
+  h = MatMul "fc" (x, fc.weight)
+  y = Add(h, mask)
+}`);
+  expect(await studentText(model, model)).toContain("16 parameters of 16 (100.0 %), 64 bytes of weights (64 bytes)");
+});
