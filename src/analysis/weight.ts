@@ -224,9 +224,11 @@ function refusal(layer: Layer, { read, product, unshared, inside }: WeightNeeds)
   return elementCount(dims) === 0 ? "its weight has no elements" : undefined;
 }
 
-function isRounded({ role, producer }: Value): boolean {
+/** Whether a value is computed by way of integer codes, or by a rounding that training sees as the identity. */
+function isRounded({ role, producer, type }: Value): boolean {
   return (
     role?.kind === "straight-through" ||
+    (type !== undefined && !isFloat(type.type) && !arithmeticTypes.has(type.type)) ||
     (producer?.inputs ?? []).some((input) => input !== undefined && isRounded(input))
   );
 }

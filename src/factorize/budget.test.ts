@@ -1,14 +1,11 @@
 /** Ranks by one budget for the whole model. */
 import { expect, it } from "vitest";
 import { convolutions, dims, errorIn, factorize, macsOf, setWeight, weightsOf } from "../../test/factorize/models.ts";
-import { createEngine } from "../engine/index.ts";
 import { structureHash } from "../graph/hash.ts";
 import { parseModel } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
 import { linear, network } from "../nn/index.ts";
 import type { FactorizeOptions } from "./options.ts";
-
-const _engine = createEngine();
 
 it.each(["weights", "macs"] as const)("keeps the model within a budget of its %s, and near to it", async (cost) => {
   const model = convolutions();
@@ -74,4 +71,13 @@ it("counts excluded layers in the budget, and allows layers rules of their own",
   const own = convolutions();
   await factorize(own, { budget: 0.9, overrides: { c: { rank: 2 } } });
   expect(dims(own, "c.down.weight")).toEqual([2, 16, 1, 1]);
+});
+
+it("names the layers that stay whole, if a budget cannot be kept", async () => {
+  const model = network({ fc1: linear(16, 16), fc2: linear(16, 16) }, { input: ["batch", 16], seed: 1 });
+  setWeight(model, "fc2.weight", (at) => (at === 3 ? Number.NaN : 1));
+  const { changes, misses } = await factorize(model, { budget: 0.3 });
+  expect(changes).toEqual([]);
+  expect(misses.map(({ at }) => at)).toEqual(["budget", "fc2"]);
+  expect(misses[1]?.reason).toBe("its weight holds NaN");
 });

@@ -48,13 +48,13 @@ type Factorize = (
   context: Context,
 ) => Promise<{ readonly lost: ReadonlyMap<string, number> }>;
 
-/** Chooses ranks by the inputs of layers before anything has changed. A Miss if the lowest ranks cost more than the budget. */
+/** Chooses ranks by the inputs of layers before anything has changed. Misses if the lowest ranks cost more than the budget: of it, and of layers that stay whole. */
 export async function planBudget(
   run: Run,
   all: readonly Layer[],
   candidates: readonly Candidate[],
   factorize: Factorize,
-): Promise<Plan | Miss> {
+): Promise<Plan | readonly Miss[]> {
   const { options, context } = run;
   const { cost } = options;
   const isMacs = cost === "macs";
@@ -70,19 +70,26 @@ export async function planBudget(
     (layer) => rulesOf(options, layer).budget !== undefined && sharingWith(layer, candidates)[0] === layer,
   );
   const sensitivityOf = options.allocation === "sensitivity" ? await sensitivities(run, factorize) : () => 1;
-  if (sensitivityOf instanceof Miss) return sensitivityOf;
+  if (sensitivityOf instanceof Miss) return [sensitivityOf];
   const found: LayerChoices[] = [];
   const fewInputs: string[] = [];
+  const misses: Miss[] = [];
   const inputs = await inputsOf(run.model, options, run.multiply, context);
   try {
     for (const [index, layer] of own.entries()) {
       stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
       context.progress(index, own.length + candidates.length, `singular values of ${layer.name}`);
       const problem = await problemAt({ ...run, inputs }, layer, candidates);
-      if (problem instanceof Miss) continue;
+      if (problem instanceof Miss) {
+        misses.push(problem);
+        continue;
+      }
       if (problem.fewInputs !== undefined) fewInputs.push(layer.name);
       const methods = methodsFor(problem, rulesOf(options, layer).method);
-      if (methods instanceof Miss) continue;
+      if (methods instanceof Miss) {
+        misses.push(new Miss(methods.reason, layer.name));
+        continue;
+      }
       const sharing = sharingWith(layer, candidates);
       const known = sharing.flatMap((one) => sensitivityOf(one) ?? []);
       if (known.length === 0) continue;
@@ -109,13 +116,14 @@ export async function planBudget(
     const text = `${layers}: fewer inputs were seen than each has numbers, so the budget underestimates their ranks. Use more calibration samples.`;
     context.log({ id: "few-inputs", text, level: "warning" });
   }
-  return allocated(found, total, options);
+  const plan = allocated(found, total, options);
+  return plan instanceof Miss ? [plan, ...misses] : plan;
 }
 
 /** The number of positions of the output, of one sample where its size is not known: each weight is multiplied once at each of them. */
 function placesOf({ node, outputs }: Layer): number {
   const dims = node.outputs[0]?.type?.dims ?? [];
-  return elementCount(dims.map((dim) => (typeof dim === "number" ? dim : 1))) / outputs;
+  return outputs === 0 ? 0 : elementCount(dims.map((dim) => (typeof dim === "number" ? dim : 1))) / outputs;
 }
 
 /**

@@ -143,6 +143,21 @@ graph (x: float32[1, 6]) -> (y) {
   ]);
 });
 
+it("refuses a weight that is rounded to codes and back", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
+  fc.weight: float32[6, 6] = random(seed 1)
+  scale: float32[] = 0.1
+  zero: int8[] = 0
+  q = QuantizeLinear(fc.weight, scale, zero)
+  w = DequantizeLinear(q, scale, zero)
+  y = MatMul(x, w)
+}`);
+  const { changes, misses } = await factorize(model, { rank: 2 });
+  expect(changes).toEqual([]);
+  expect(misses[0]?.reason).toContain("its weight has fake quantization");
+});
+
 it("refuses a rounded weight", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[2, 6]) -> (y: float32[2, 6]) {

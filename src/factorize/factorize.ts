@@ -124,7 +124,7 @@ async function factorizeLayers(run: Run, all: readonly Layer[], candidates: read
   const lost = new Map<string, number>();
   const before = usedTensors(model);
   const plan = options.budget === undefined ? undefined : await planBudget(run, all, candidates, factorizeModel);
-  if (plan instanceof Miss) return { changes, misses: [plan], lost };
+  if (plan !== undefined && "length" in plan) return { changes, misses: plan, lost };
   const known = new Map<Value, Factors | Miss>();
   const done = plan?.size ?? 0;
   for (const [index, layer] of candidates.entries()) {

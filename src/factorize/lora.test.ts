@@ -228,3 +228,20 @@ graph (x: float32[batch, 8]) -> (y) {
     ["quantized", "keeps its adapter: its weight is quantized already (int8)"],
   ]);
 });
+
+test("says why layers in a branch get no adapter", async () => {
+  const model = parseModel(`opset 17
+graph (positive: bool[], x: float32[2, 6]) -> (y: float32[2, 6]) {
+  fc.weight: float32[6, 6] = random(seed 1)
+  y = If "branch" (positive) {then_branch=graph then () -> (a) {
+    a = MatMul(x, fc.weight)
+  }, else_branch=graph else () -> (b) {
+    b = Relu(x)
+  }}
+}`);
+  const { changes, misses } = await lora(model, { rank: 2 });
+  expect(changes).toEqual([]);
+  expect(misses.map(({ reason }) => reason)).toEqual([
+    expect.stringContaining("layers inside subgraphs are not changed"),
+  ]);
+});

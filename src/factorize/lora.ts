@@ -10,6 +10,7 @@
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { isInside, type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { noLayers } from "../analysis/no-layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import {
   requireProduct,
@@ -135,8 +136,11 @@ async function insertNew(
   { seed }: Context,
 ): Promise<Outcome> {
   const own = adaptedLayers(model);
-  const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !own.has(name));
-  return insert(model, chosen, async (layer) => {
+  const inference = infer(model);
+  const all = layersOf(model, inference);
+  const others = selection.layers === undefined ? noLayers(model, inference, all) : [];
+  const chosen = selectLayers(all, selection).filter(({ name }) => !own.has(name));
+  const { changes, misses } = await insert(model, chosen, async (layer) => {
     const dims = fixedDims(layer.effective.type?.dims) ?? [];
     const { groups, outputs, inputs, taps } = weightShape(layer.role, dims);
     const features = inputs * taps;
@@ -154,6 +158,7 @@ async function insertNew(
     for (const { weight } of parts) weight.role = parameter;
     return { parts, scale: storeScale(model, layer, fromNumbers(factorType(layer), [], [alpha / rank])) };
   });
+  return { changes, misses: [...misses, ...others] };
 }
 
 async function insertSaved(

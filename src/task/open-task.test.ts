@@ -136,7 +136,7 @@ test("random inputs are data for what learns another model's answers, in disjoin
     train: { count: 100 },
     test: { count: 100 },
   });
-  expect(said).toEqual([expect.stringMatching(/^random-data: random inputs in place of samples/)]);
+  expect(said).toEqual([expect.stringMatching(/^random-data: random inputs are used in place of samples/)]);
   const pixelsOf = async (data = task.test) => [
     ...toFloat64((await firstBatch(data, 100)).image ?? zeros("float32", [0])),
   ];

@@ -173,7 +173,7 @@ async function randomParts(model: Model, most: number | undefined, context: Cont
   const { drawn: train, rest } = setAside(all, 0.8 * all.count, context.seed);
   const test = most === undefined ? rest : draw(rest, most, context.seed);
   const text =
-    "random inputs in place of samples: what is learnt and measured on them says little about real ones; unlabelled samples, even other ones, teach more";
+    "random inputs are used in place of samples: the results say little about real data; any unlabelled samples of the same kind are better";
   context.log({ id: "random-data", text, level: "warning" });
   return { train, calibrate: undefined, test, testable: rest.count, divided: false };
 }
