@@ -72,11 +72,11 @@ export const factorizeOptions = v.pipe(
     }),
     allocation: described(
       v.optional(v.picklist(["spectrum", "sensitivity"]), "spectrum"),
-      "how `budget` is spread: by the singular values, or also by the error of the outputs on samples",
+      "spreads `budget` by singular values, or also output errors",
     ),
     activations: described(
       v.optional(v.picklist(activations)),
-      "minimize the error of the layers' outputs on samples, not that of their weights",
+      "minimize the error of layer outputs on samples, not of weights",
     ),
     joint: described(
       v.optional(v.boolean(), false),
