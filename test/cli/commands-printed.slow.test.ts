@@ -50,7 +50,7 @@ describe("without --max-drop", () => {
       const refused = await pith(...cut);
       expect(refused).toMatchObject({ code: 1, out: "" });
       expect(refused.err).toMatch(
-        /^E_ACCURACY_LOST: Accuracy went from .*; 1\.0 points allowed\. Nothing was written\.\nhint: .*--max-drop.*--force/,
+        /^E_ACCURACY_LOST: Accuracy went from .*; 1\.0 points allowed\. First to blame is layer "fc" .*\. Nothing was written\.\nhint: .*--max-drop.*--force/,
       );
       expect(readdirSync(folder)).not.toContain("worse.onnx");
       const allowed = await pith(...cut, "--max-drop", "90%");
@@ -101,7 +101,7 @@ describe("what a command prints", () => {
   test("the help tells the default of -o", async () => {
     expect((await pith("prune", "--help")).out).toContain("(default: model.pruned.onnx)");
     expect((await pith("quantize", "--help")).out).toMatch(
-      /\(default: model\.int8-<scheme>\.onnx;\s+for\s+float16\s+model\.float16\.onnx;\s+for\s+q4\s+model_q4\.onnx\)/,
+      /\(default: model\.int8-<scheme>\.onnx,\s+model_q4\.onnx, of a folder <folder>\.quantized\)/,
     );
   });
 

@@ -52,7 +52,7 @@ describe.skipIf(model("resnet20.onnx") === undefined)(
       const own = model(of) ?? "";
       const { code, err, out } = await pith("eval", own, "--against", own, "--data", path, ...how);
       expect(err).toMatch(says);
-      expect(err).toMatch(/^E_DATA/);
+      expect(err).toMatch(/^E_DATA/m);
       expect([code, out]).toEqual([1, ""]);
     });
 
