@@ -3,12 +3,15 @@
  * what it measured. Without a name it lists them.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { disableTelemetry } from "../src/platform/node-telemetry.ts";
 
 const folder = new URL("../bench/", import.meta.url);
 const [name] = process.argv.splice(2, 1);
 const file = new URL(`${name}.bench.ts`, folder);
 
 if (name !== undefined && existsSync(file)) {
+  // Of the runtimes that a bench, or a program that it starts, loads by itself.
+  await disableTelemetry();
   await import(file.href);
 } else {
   if (name !== undefined) process.stdout.write(`There is no bench/${name}.bench.ts.\n`);

@@ -4,7 +4,7 @@
  * In Node that is onnxruntime-node; where it is missing, or its native part does not load on this machine, onnxruntime-web runs the same
  * graphs in WebAssembly, two to five times as slowly. In a browser it is always onnxruntime-web.
  */
-import { threadCount } from "#platform";
+import { disableTelemetry, threadCount } from "#platform";
 import { PithError } from "../errors.ts";
 
 /** onnxruntime-node and onnxruntime-web share their types, but for what neither needs here. */
@@ -33,6 +33,7 @@ export async function findRuntime(wanted?: RuntimeName): Promise<FoundRuntime> {
     }
   };
   if (wanted === undefined || wanted === "native") {
+    await disableTelemetry();
     const found = await attempt(() => import("#onnxruntime"));
     if (found !== undefined && !isWeb(found)) return { ort: found, name: "native" };
     if (found !== undefined && wanted === undefined) return { ort: found, name: "wasm" };

@@ -1,6 +1,7 @@
 /** The first module of a job's process: takes the order, runs the job, sends the result. */
 import { rmSync } from "node:fs";
 import { PithError } from "../errors.ts";
+import { disableTelemetry } from "../platform/node-telemetry.ts";
 import { toFault } from "../platform/serialized-error.ts";
 import type { Job, JobContext, JobEvent } from "./job.ts";
 import { isOurs, type ToChild, type ToParent } from "./messages.ts";
@@ -31,6 +32,8 @@ async function start(module: string, input: unknown, temporary: string): Promise
     setTimeout(() => process.exit(1), orphanGrace).unref();
   });
   try {
+    // A job, or a module of the user that it imports, may load the runtime by itself.
+    await disableTelemetry();
     const { default: job }: { default?: unknown } = await import(module);
     if (!isJob(job))
       throw new PithError("E_OPTION", `${module} has no function as its default export: it is not a job.`);

@@ -103,12 +103,6 @@ export function removeFile(path: string): Promise<void> {
   return refuse(`"${path}" cannot be removed in a browser.`, "Keep the result in memory.");
 }
 
-export function cacheFolder(): string {
-  throw new PithError("E_UNSUPPORTED", "There is no cache folder in a browser.", {
-    hint: "Keep the result in memory.",
-  });
-}
-
 /** The pixels of a JPEG or PNG file, by the browser's own decoder: RGB, upright, transparency dropped. @throws PithError E_DATA */
 export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixels> {
   const format = imageFormat(bytes, name);
@@ -166,6 +160,11 @@ export function startThread(_module: URL): Thread | undefined {
 /** Browsers do not say; what a tab may take is mostly some gigabytes. */
 export function availableMemory(): number {
   return 4 * 2 ** 30;
+}
+
+/** The runtime in WebAssembly has none. */
+export function disableTelemetry(): Promise<void> {
+  return Promise.resolve();
 }
 
 export function brotliSize(_chunks: Chunks, _quality: number): Promise<number> {

@@ -1,6 +1,6 @@
 /** Files and machine, in Node. `browser.ts` exports the same names; package.json chooses ("#platform"). */
 import { mkdir, readdir, readFile as readWhole, rm, stat } from "node:fs/promises";
-import { availableParallelism, homedir } from "node:os";
+import { availableParallelism } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { PithError } from "../errors.ts";
@@ -13,6 +13,7 @@ export { decodeImage } from "./node-image.ts";
 export { isLeftBehind, ownedEnding, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 export { scratchFile } from "./node-scratch.ts";
 export { openBeside, openFile, pathOf, readRanges } from "./node-source.ts";
+export { disableTelemetry } from "./node-telemetry.ts";
 export { realPath, temporaryFolder } from "./node-temporary.ts";
 export { startThread } from "./node-threads.ts";
 export { renameWhileRead, writeFileAtomically, writeFilesAtomically } from "./node-write.ts";
@@ -66,16 +67,6 @@ export async function removeFile(path: string): Promise<void> {
   await rm(path, { force: true }).catch((cause) => {
     throw failure(`"${path}" cannot be removed`, cause);
   });
-}
-
-/** Where Pith may keep what it can compute again (PITH_CACHE, else the user's cache folder). It need not exist yet. */
-export function cacheFolder(): string {
-  const chosen = process.env.PITH_CACHE;
-  if (chosen !== undefined && chosen !== "") return resolve(chosen);
-  if (process.platform === "win32")
-    return join(process.env.LOCALAPPDATA ?? join(homedir(), "AppData", "Local"), "pith");
-  if (process.platform === "darwin") return join(homedir(), "Library", "Caches", "pith");
-  return join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "pith");
 }
 
 export function joinPath(...parts: readonly string[]): string {
