@@ -266,8 +266,8 @@ export type QuantizeRule =
       /** The same on codes, where ONNX Runtime does not find it between DequantizeLinear and QuantizeLinear; the first input is the codes. */
       readonly onCodes?: (emit: Emit, inputs: Inputs, zeroPoint: Value) => Value;
     }
-  /** Limits numbers to an interval that contains 0: where its output is quantized over that interval, saturation does the same. */
-  | { readonly kind: "clamp" }
+  /** Limits numbers to an interval that contains 0; a bound is undefined where there is none. Codes that end at its bounds do the same. */
+  | { readonly kind: "clamp"; readonly low: number | undefined; readonly high: number | undefined }
   /** An activation that is quantized at its inputs and output. */
   | {
       readonly kind: "activation";

@@ -85,6 +85,7 @@ export const Clip = defineOp({
     });
     if (Number.isNaN(low) || Number.isNaN(high)) return new Miss("its bounds are not stored");
     // Codes always stand for an interval with 0 in it, so saturation could not hold numbers above a positive bound.
-    return (low ?? 0) <= 0 && (high ?? 0) >= 0 ? { kind: "clamp" } : new Miss("its interval does not contain 0");
+    const holdsZero = (low ?? 0) <= 0 && (high ?? 0) >= 0;
+    return holdsZero ? { kind: "clamp", low, high } : new Miss("its interval does not contain 0");
   },
 });

@@ -42,7 +42,7 @@ export const unaryOperators: readonly Op[] = [
       const y = scaleInBlocks(emit, scaled.x, { ...scaled, activation: "Relu" });
       return [backFromBlocks(emit, y)];
     },
-    quantize: () => ({ kind: "clamp" }),
+    quantize: () => ({ kind: "clamp", low: 0, high: undefined }),
   }),
   unary({ name: "Neg", derivative: ({ emit, up }) => emit.Neg([up]), onDims: (a = 0) => multiplyDims(-1, a) }),
   unary({ name: "Exp", needsFloat32, derivative: ({ emit, up, y }) => emit.Mul([up, y]) }),

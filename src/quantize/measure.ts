@@ -33,9 +33,11 @@ export interface ScaledType extends ScaleAndZeroPoint {
 }
 
 /** Where integers go among these layers, and how activations are rounded there. */
-interface Measured {
+export interface Measured {
   readonly placement: Placement;
   readonly scales: ReadonlyMap<Value, ScaledType>;
+  /** Clamps that vanish: what they read is rounded as what they give. */
+  readonly clamps: readonly Node[];
 }
 
 /**
@@ -56,7 +58,7 @@ export async function placeMeasured(
   const stored = new Set<Value>();
   let broken: PithError | undefined;
   for (;;) {
-    const placement = place(model, inference, chosen, { unfit, apart, symmetric: options.symmetric });
+    const placement = place(model, inference, chosen, { unfit, apart });
     const before = unfit.size + apart.size;
     const constants = [...placement.targets.flatMap(({ layer: { bias } }) => bias ?? []), ...placement.constants];
     for (const value of new Set(constants)) {
@@ -71,7 +73,9 @@ export async function placeMeasured(
     }
     if (unfit.size + apart.size > before) continue;
     const own = [...placement.activations].flatMap(([value, from]) =>
-      from === undefined && !existing.activations.has(value) && !ranges.has(value) ? [value] : [],
+      from === undefined && !existing.activations.has(value) && !ranges.has(value) && !placement.limited.has(value)
+        ? [value]
+        : [],
     );
     if (own.length > 0) {
       for (const [value, { range, lost }] of await rangesOf(model, own, options, context)) {
@@ -86,8 +90,52 @@ export async function placeMeasured(
     for (const [node, reason] of unevenJoins(placement, inference, ranges, existing)) apart.set(node, reason);
     if (unfit.size + apart.size > before) continue;
     if (placement.targets.length === 0 && broken !== undefined) throw broken;
-    return { placement, scales: scalesOf(placement, inference, ranges, options, existing) };
+    return withoutClamps(placement, scalesOf(placement, inference, ranges, options, existing), inference);
   }
+}
+
+/**
+ * A clamp to [l, h] before codes is not needed where these end at its bounds, as they saturate: no more than half a step beyond, by which
+ * the rounding of a zero point moves them,
+ *
+ *     l / scale + zero point - least code ≤ 1/2, largest code - (h / scale + zero point) ≤ 1/2
+ *
+ * and nothing reads its numbers but as these codes.
+ */
+function withoutClamps(placement: Placement, scales: ReadonlyMap<Value, ScaledType>, inference: Inference): Measured {
+  const activations = new Map(placement.activations);
+  const clamps: Node[] = [];
+  const unrounded = new Set(placement.unrounded);
+  const codesOf = new Map<Value, ScaledType | undefined>();
+  // Of several in a row the codes behind the last count.
+  for (const [input, output] of [...placement.limited].toReversed()) {
+    const { producer: clamp } = output;
+    const bound = clamp === undefined ? undefined : inference.at(clamp);
+    const rule = bound === undefined || bound instanceof Miss ? bound : bound.quantize();
+    const codes = codesOf.get(output) ?? scales.get(output);
+    if (clamp === undefined || codes === undefined || [...output.uses].some(({ node }) => unrounded.has(node)))
+      continue;
+    if (rule === undefined || rule instanceof Miss || rule.kind !== "clamp" || !saturates(rule, codes)) continue;
+    activations.delete(input);
+    clamps.unshift(clamp);
+    codesOf.set(input, codes);
+  }
+  return { placement: { ...placement, activations }, scales, clamps };
+}
+
+/** With what the rounding of a scale to float32 adds. */
+const halfStep = 0.5 + 1e-3;
+
+function saturates(
+  { low, high }: { readonly low: number | undefined; readonly high: number | undefined },
+  { type, scale, zeroPoint }: ScaledType,
+): boolean {
+  const codes = fullRange(type);
+  const codeOf = (bound: number): number => bound / scale + zeroPoint;
+  return (
+    (low === undefined || codeOf(low) <= codes.low + halfStep) &&
+    (high === undefined || codeOf(high) >= codes.high - halfStep)
+  );
 }
 
 /** Of the 8 bits of a joint scale each part must keep six, so that an error of half a step is below a hundredth of its range. */
@@ -150,31 +198,44 @@ function scalesOf(
   options: MeasureOptions,
   existing: ModelRoundings,
 ): ReadonlyMap<Value, ScaledType> {
-  const { activations } = placement;
+  const { activations, limited } = placement;
   const types = typesOf(placement, options);
+  const unlimited = new Map([...limited].map(([input, output]) => [output, input]));
   const scales = new Map<Value, ScaledType>();
   const scaleOf = (value: Value): ScaledType => {
     const known = scales.get(value);
     if (known !== undefined) return known;
     const from = activations.get(value);
     const type = types.get(value) ?? options.activations;
-    const found = from === undefined ? { type, ...ownScale(value, type) } : scaleOf(from);
+    const output = existing.activations.has(value) ? undefined : limited.get(value);
+    const found =
+      from !== undefined
+        ? scaleOf(from)
+        : output !== undefined
+          ? { ...scaleOf(output) }
+          : { type, ...ownScale(value, type) };
     scales.set(value, found);
     return found;
+  };
+  /** What a value is before clamps, which may vanish: the kernel that computes it rounds it as their output is rounded. */
+  const computed = (value: Value): Value => {
+    const input = unlimited.get(value);
+    return input === undefined ? value : computed(input);
   };
   const ownScale = (value: Value, type: ActivationType): ScaleAndZeroPoint => {
     const { low, high } = fullRange(type);
     const found = existing.activations.get(value);
     if (found !== undefined) return { scale: found.scale, zeroPoint: low - found.low };
-    const measured = ranges.get(placement.limited.get(value) ?? value);
+    const measured = ranges.get(value);
     // Nothing to round takes any range.
     const { min, max } = measured === undefined || measured.min > measured.max ? { min: 0, max: 0 } : measured;
-    const bound = value.producer === undefined ? undefined : inference.at(value.producer);
+    const { producer } = computed(value);
+    const bound = producer === undefined ? undefined : inference.at(producer);
     const setting = { type, symmetric: options.symmetric ?? false };
     if (bound === undefined || bound instanceof Miss) return scaleAndZeroPoint(min, max, setting);
     // Where the next layer rounds probabilities, ONNX Runtime computes them on integers, and is right over this range alone.
-    if (isProbabilities(value, inference)) return scaleAndZeroPoint(0, 1, { type, symmetric: false });
-    const [input] = value.producer?.inputs ?? [];
+    if (isProbabilities(computed(value), inference)) return scaleAndZeroPoint(0, 1, { type, symmetric: false });
+    const [input] = producer?.inputs ?? [];
     const rule = bound.quantize();
     const finest = rule instanceof Miss || rule.kind !== "activation" ? undefined : rule.finest;
     if (finest === undefined || input === undefined || !activations.has(input))
@@ -187,13 +248,12 @@ function scalesOf(
 
 /** Types of activations that have a scale of their own: the widest that a layer beside them asks for, else the one of what an operator reads. */
 function typesOf(
-  { targets, operators, activations, clamps }: Placement,
+  { targets, operators, activations, limited }: Placement,
   options: MeasureOptions,
 ): ReadonlyMap<Value, ActivationType> {
   const types = new Map<Value, ActivationType>();
-  const clamped = new Map(clamps.map(({ inputs, outputs }) => [inputs[0], outputs[0]]));
   const rootOf = (value: Value): Value => {
-    const from = activations.get(value) ?? clamped.get(value);
+    const from = activations.get(value) ?? limited.get(value);
     return from === undefined ? value : rootOf(from);
   };
   const ask = (value: Value | undefined, type: ActivationType | undefined): void => {

@@ -5,7 +5,8 @@
  * - an operator on activations (Add, pooling, …), where numbers reach it quantized: its inputs and its output too;
  * - one that only moves or picks numbers: its output shares scale and zero point with its input, so that it runs on the codes;
  *   Pad, which ONNX Runtime does not move inside by itself, is written there;
- * - a clamp (Relu) after a quantized value that nobody else reads: the value takes the clamp's range, and saturation does its work.
+ * - a clamp (Relu) after a quantized value that nobody else reads: the value takes the clamp's range. Where its codes end at the bounds of the
+ *   clamp, saturation does its work (`saturated`).
  *
  * Layers and operators that touch a value without a usable scale (`unfit`) stay in float, and so does that value.
  *
@@ -37,9 +38,7 @@ export interface Placement {
   readonly onCodes: ReadonlyMap<Value, OnCodes>;
   /** Stored operands of operators on activations. */
   readonly constants: ReadonlySet<Value>;
-  /** Clamps that vanish: their input gets the range of their output. */
-  readonly clamps: readonly Node[];
-  /** What only a clamp reads that stays, and its output, over whose range it is rounded. */
+  /** What only a clamp reads, and the output of the clamp, over whose range it is rounded. */
   readonly limited: ReadonlyMap<Value, Value>;
   /**
    * Operators in float of which an operand is stored as integers already. They read the others unrounded: between DequantizeLinear nodes
@@ -52,7 +51,6 @@ export interface Placement {
 /**
  * @param unfit values that no scale suits, with the reason: a predicate.
  * @param apart operators that stay in float, with the reason.
- * @param symmetric ranges are centred at 0, so that a clamp is no saturation.
  */
 export function place(
   model: Model,
@@ -61,11 +59,9 @@ export function place(
   {
     unfit = new Map(),
     apart = new Map(),
-    symmetric = false,
   }: {
     readonly unfit?: ReadonlyMap<Value, string>;
     readonly apart?: ReadonlyMap<Node, string>;
-    readonly symmetric?: boolean | undefined;
   } = {},
 ): Placement {
   const layers = new Map(chosen.map((layer) => [layer.node, layer]));
@@ -74,7 +70,6 @@ export function place(
   const activations = new Map<Value, Value | undefined>();
   const onCodes = new Map<Value, OnCodes>();
   const constants = new Set<Value>();
-  const clamps: Node[] = [];
   const limited = new Map<Value, Value>();
   const misses: Miss[] = [];
 
@@ -149,13 +144,8 @@ export function place(
       case "clamp": {
         const [output] = node.outputs;
         if (input === undefined || !isFloat(output) || !activations.has(input) || unfit.has(output)) break;
-        if (input.uses.size === 1 && input.producer !== undefined && !model.graph.isOutput(input)) {
-          if (symmetric) limited.set(input, output);
-          else {
-            activations.delete(input);
-            clamps.push(node);
-          }
-        }
+        if (input.uses.size === 1 && input.producer !== undefined && !model.graph.isOutput(input))
+          limited.set(input, output);
         mark(output);
         break;
       }
@@ -169,7 +159,7 @@ export function place(
       operands(node).some((value) => activations.has(value)) &&
       operands(node).some((value) => isStored(value) && value.producer?.inputs.some(isHeldOrInteger)),
   );
-  return { targets, operators, activations, onCodes, constants, clamps, limited, unrounded, misses };
+  return { targets, operators, activations, onCodes, constants, limited, unrounded, misses };
 }
 
 /** Whether a value is stored with a role (a weight, quantized or not) or is of integers, which may stand for other numbers. */

@@ -60,7 +60,8 @@ export async function quantizeStatically(
   const inference = infer(model);
   const all = layers(model, inference);
   const chosen = selectLayers(all, options);
-  const { placement, scales } = await placeMeasured(model, inference, chosen, measuring, context, existing);
+  const measured = await placeMeasured(model, inference, chosen, measuring, context, existing);
+  const { placement, scales } = measured;
   // Of a normalization that was not folded it has been said why: that is why it is still there to run in float.
   for (const others of [placement.misses, noLayers(model, inference, all, false, quantizedInside)]) {
     const explained = new Set(misses.map(({ at }) => at));
@@ -82,7 +83,7 @@ export async function quantizeStatically(
   const before = usedTensors(model);
   const emit = emitInto(model, { by: "quantize", onNode: inference.visit });
   await writeConstants(model, emit, placement, scales, options.symmetric, context);
-  writeActivations(model, emit, placement, scales);
+  writeActivations(model, emit, measured);
   model.graph.sort();
   if (options.form === "qoperator") writeOnCodes(model);
   removeReplaced(model, before);

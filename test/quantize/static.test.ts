@@ -8,7 +8,8 @@ import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
 import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";
-import { float32 } from "../../src/tensor/dense.ts";
+import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { value } from "../find.ts";
 import {
   calibration,
   cnn,
@@ -218,6 +219,98 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
   assertValid(model);
   expect(operators(model).filter((op) => op === "Clip")).toEqual(kept);
   expect(difference(await run(parseModel(text), { x }), await run(model, { x }))).toBeLessThan(0.02);
+});
+
+describe("a clamp that somebody needs stays", () => {
+  const codes = Array.from({ length: 80 }, (_, at) => ((at * 37) % 200) - 100);
+  const network = (lines: string, bias = 0) => `opset 21
+graph (x: float32[n, 12]) -> (y: float32[n, 5]) {
+  a.weight: float32[12, 16] = random(seed 1)
+  a.bias: float32[16] = [${new Array(16).fill(bias)}]
+  b.codes: int8[16, 5] = [${codes}]
+  step: float32[] = 0.01
+  b.weight: float32[16, 5] = random(seed 2)
+  zero: float32[] = 0
+  six: float32[] = 6
+  h = Gemm(x, a.weight, a.bias)
+  ${lines}
+}`;
+  const x = numbersFor([64, 12]);
+  const made = async (text: string, options: QuantizeOptions = {}) => {
+    const model = parseModel(text);
+    await quantize(model, { scheme: "static", data: memory("x", { x }), ...options });
+    assertValid(model);
+    const expected = await run(parseModel(text), { x });
+    for (const optimize of [false, true])
+      expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(0.03);
+    return operators(model).filter((op) => op === "Relu" || op === "Clip");
+  };
+
+  describe.each([
+    ["c = Relu(h)", ["Relu"]],
+    ["c = Clip(h, zero, six)", ["Clip"]],
+    ["r = Relu(h)\n  c = Clip(r, zero, six)", ["Clip"]],
+  ])("%s", (clamp, expected) => {
+    const stored = `${clamp}
+  b.stored = DequantizeLinear(b.codes, step)`;
+
+    test.each([
+      {},
+      { form: "qoperator" },
+      { activations: "int8" },
+      { activations: "uint16" },
+      { perChannel: false },
+    ] as const)("before a layer whose weight is codes, %o", async (options) => {
+      expect(await made(network(`${stored}\n  y = Gemm(c, b.stored)`), options)).toEqual(expected);
+    });
+
+    test("before such a layer and one whose weight is floats", async () => {
+      const two = `${stored}\n  g = Gemm(c, b.stored)\n  k = Gemm(c, b.weight)\n  y = Add(g, k)`;
+      expect(await made(network(two))).toEqual(expected);
+    });
+
+    test("and is given up where all read codes of its range", async () => {
+      expect(await made(network(`${clamp}\n  y = Gemm(c, b.weight)`))).toEqual([]);
+    });
+  });
+
+  test("behind what picks, before a layer whose weight is codes", async () => {
+    const picked = `p = Slice(h, ints, sixteen, ones)
+  ints: int64[1] = [0]
+  sixteen: int64[1] = [16]
+  ones: int64[1] = [1]
+  c = Relu(p)
+  b.stored = DequantizeLinear(b.codes, step)
+  y = Gemm(c, b.stored)`;
+    expect(await made(network(picked))).toEqual(["Relu"]);
+  });
+
+  test.each([["uint8", []] as const, ["int8", ["Relu"]] as const])(
+    "where its numbers are all 0 in the data, unless codes of %s start there",
+    async (activations, expected) => {
+      const dead = network("c = Relu(h)\n  y = Gemm(c, b.weight)", -50);
+      const model = parseModel(dead);
+      await quantize(model, { scheme: "static", data: memory("x", { x }), activations });
+      expect(operators(model).filter((op) => op === "Relu")).toEqual(expected);
+      expect((await run(model, { x })).every((value) => value === 0)).toBe(true);
+    },
+  );
+
+  test("where trained scales reach beyond it", async () => {
+    const trained = async (stretched: number) => {
+      const model = parseModel(network("c = Clip(h, zero, six)\n  y = Gemm(c, b.weight)"));
+      await fakeQuantize(model, { scheme: "static", data: memory("x", { x }) });
+      const scale = value(model, "c_scale");
+      const [step = 0] = toNumbers(await stored(model, "c_scale"));
+      scale.tensor = inMemory(float32([], [stretched * step]));
+      const before = await run(model, { x });
+      await quantize(model, { scheme: "static" });
+      expect(difference(before, await run(model, { x }))).toBeLessThan(0.02);
+      return operators(model).filter((op) => op === "Clip");
+    };
+    expect(await trained(1)).toEqual([]);
+    expect(await trained(4)).toEqual(["Clip"]);
+  });
 });
 
 test("what computes in float between integers is listed with the reason", async () => {

@@ -3,31 +3,24 @@
  *
  *     h = Conv(x, w, b)      q = QuantizeLinear(x, s, z);  x' = DequantizeLinear(q, s, z)
  *     a = Relu(h)            h = Conv(x', DequantizeLinear(w_quantized), DequantizeLinear(b_quantized))
- *                            a = DequantizeLinear(QuantizeLinear(h, …), …)          # the range of a starts at 0: Relu is saturation
- *
+ *                            a = DequantizeLinear(QuantizeLinear(h, …), …)          # the codes of a start at 0: Relu is saturation
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { replaceReads, replaceUses, substitute } from "../../graph/replace.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
-import { isWide, type ScaledType } from "../measure.ts";
-import type { Placement } from "../placement.ts";
+import { isWide, type Measured, type ScaledType } from "../measure.ts";
 
 /** Rounds activations where they are placed; a clamp that saturation does goes. */
-export function writeActivations(
-  { graph }: Model,
-  emit: Emit,
-  placement: Placement,
-  scales: ReadonlyMap<Value, ScaledType>,
-): void {
+export function writeActivations({ graph }: Model, emit: Emit, { placement, scales, clamps }: Measured): void {
   // What picks rows of codes has replaced values under their names.
   const surviving = new Map(
     [...placement.activations.keys()].map((value) => [value, graph.value(value.name) ?? value]),
   );
-  for (const clamp of placement.clamps) {
-    const [input] = clamp.inputs;
-    const [output] = clamp.outputs;
+  for (const { inputs, outputs } of clamps) {
+    const [input] = inputs;
+    const [output] = outputs;
     if (input === undefined || output === undefined) continue;
     substitute(output, input);
     surviving.set(output, input);
@@ -35,7 +28,8 @@ export function writeActivations(
   const unrounded = new Set(placement.unrounded);
   const codesOf = new Map<Value | undefined, Value>();
   const constants = new Map<ScaledType, readonly [scale: Value, zeroPoint: Value]>();
-  for (const [value, target] of surviving) {
+  for (const value of placement.activations.keys()) {
+    const target = surviving.get(value) ?? value;
     const rule = scales.get(value);
     if (rule === undefined) continue;
     const { name } = target;
