@@ -3,7 +3,7 @@
  * rate of each is the best of the same few, chosen on samples that are kept apart; then both learn from all samples, once for each seed.
  */
 import type { IndexedDataset } from "pith/data";
-import { evaluate, type Metric, moments, pairedMeans } from "pith/evaluate";
+import { evaluate, type Metric, meanInterval, moments, pairedMeans } from "pith/evaluate";
 import type { Model } from "pith/graph";
 import type { Loss } from "pith/train";
 import type { Dataset } from "../../src/data/types.ts";
@@ -84,10 +84,7 @@ export function isGained(rows: Rows = {}): boolean {
   let shown = false;
   for (const [name, other] of Object.entries(others)) {
     const differences = Float64Array.from(own, (list, index) => meanOf(list) - meanOf(other[index] ?? list));
-    const { mean, variance } = moments(differences);
-    const t = t95[Math.min(differences.length - 2, t95.length - 1)];
-    const half = t === undefined ? Number.POSITIVE_INFINITY : t * Math.sqrt(variance / differences.length);
-    const bySeeds = { value: mean, low: mean - half, high: mean + half, count: differences.length };
+    const bySeeds = meanInterval(differences);
     const bySamples = pairedMeans(meanRows(other), meanRows(own));
     const each = Array.from(differences, (value) => (100 * value).toFixed(2)).join(" ");
     line(`  distilled over ${name}: ${points(bySeeds)} points over ${own.length} seeds (Student's t; ${each})`);
@@ -97,9 +94,6 @@ export function isGained(rows: Rows = {}): boolean {
   line(`  ${target("the lower bound of the gain over the student alone is above 0", shown, shown)}`);
   return shown;
 }
-
-/** 97.5 % quantiles of Student's t with 1, 2, … degrees of freedom; the last is an upper bound for more. */
-const t95 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
 
 export function meanOf(values: ArrayLike<number>): number {
   return moments(Float64Array.from(values)).mean;

@@ -20,7 +20,9 @@ test("counts are exact while they are short", () => {
 
 test("fractions are percentages, with interval and number of samples", () => {
   expect(percent(0.915)).toBe("91.5 %");
-  expect(estimate({ value: 0.915, low: 0.896, high: 0.9307, count: 1000 })).toBe("91.5 % (89.6 … 93.1, n = 1,000)");
+  expect(estimate({ value: 0.915, low: 0.896, high: 0.9307, count: 1000, confidence: 0.95 })).toBe(
+    "91.5 % (89.6 … 93.1, n = 1,000)",
+  );
 });
 
 test("times", () => {

@@ -3,7 +3,7 @@ import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { type EvaluateOptions, estimate, measure } from "./evaluate.ts";
+import { bestOf, type EvaluateOptions, estimate, measure } from "./evaluate.ts";
 import {
   bootstrapPairs,
   type Level,
@@ -22,6 +22,8 @@ export interface Comparison {
   readonly better: "higher" | "lower";
   readonly original: Estimate;
   readonly candidate: Estimate;
+  /** What the figures hold a model against where no labels are. */
+  readonly truth?: "original";
   /** candidate − original, paired by sample. */
   readonly difference: Estimate;
   /** Variance of the difference on one sample; for answers that are right or wrong about the share of disputed samples. */
@@ -56,7 +58,8 @@ export async function compare(
 }
 
 /**
- * The comparison that two sets of rows, of the same samples in the same order, amount to.
+ * The comparison that two sets of rows, of the same samples in the same order, amount to. A model that is held against itself has the best
+ * figure there is, on these samples and any others: nothing can be better, and the interval of the difference ends there.
  * @param level how sure the interval of the difference is: 95 % unless said.
  */
 export function compareRows(
@@ -75,23 +78,35 @@ export function compareRows(
     better: metric.better,
     original: estimate(metric, original),
     candidate: estimate(metric, candidate),
+    ...(metric.truth === "original" ? { truth: metric.truth } : {}),
   };
+  const best = metric.truth === "original" ? bestOf(metric) : undefined;
+  const isBest = best === common.original.value || Math.abs(common.original.value - (best ?? Number.NaN)) < rounding;
+  const possible = ({ value, low, high, ...found }: Estimate): Estimate => ({
+    ...found,
+    value,
+    low: isBest && metric.better === "lower" ? Math.max(low, Math.min(0, value)) : low,
+    high: isBest && metric.better === "higher" ? Math.min(high, Math.max(0, value)) : high,
+  });
   const pairs = metric.interval === "proportion" ? countPairs(original, candidate) : undefined;
   if (pairs !== undefined) {
     const { onlyCandidate, onlyOriginal } = pairs;
     const count = original.length;
-    const difference = pairedScores(count, onlyCandidate, onlyOriginal, level);
+    const difference = possible(pairedScores(count, onlyCandidate, onlyOriginal, level));
     return { ...common, difference, variance: (onlyCandidate + onlyOriginal) / count, pairs };
   }
   if (metric.interval !== undefined) {
     const differences = candidate.map((value, index) => value - (original[index] ?? 0));
-    const difference = pairedMeans(original, candidate, level);
+    const difference = possible(pairedMeans(original, candidate, level));
     return { ...common, difference, variance: moments(differences).variance, pairs };
   }
   const difference = bootstrapPairs(original, candidate, metric.columns, (rows) => metric.reduce(rows), 0, level);
   const deviation = (difference.high - difference.low) / (2 * level.z);
-  return { ...common, difference, variance: deviation * deviation * difference.count, pairs };
+  return { ...common, difference: possible(difference), variance: deviation * deviation * difference.count, pairs };
 }
+
+/** By which the cosine of a vector with itself may miss 1. */
+const rounding = 1e-9;
 
 export interface Goal {
   /** How much worse the candidate may be, in the metric's unit: 0.01 is a point of accuracy. */
@@ -132,9 +147,9 @@ export function usualDrop({ unit, better }: Pick<Metric, "unit" | "better">, ori
  * The margin to be shown is the distance from the drop (0, where the candidate came out better: that may be luck) to the limit.
  */
 export function judge(comparison: Comparison, goal: Goal): Verdict {
-  const { value, low, high, count } = comparison.difference;
-  const drop =
-    comparison.better === "lower" ? { value, low, high, count } : { value: -value, low: -high, high: -low, count };
+  const { difference } = comparison;
+  const { value, low, high } = difference;
+  const drop = comparison.better === "lower" ? difference : { ...difference, value: -value, low: 0 - high, high: -low };
   if (isBroken(comparison)) return { verdict: "lost", met: false, drop, samples: undefined };
   const verdict = drop.high <= goal.maxDrop ? "kept" : drop.low > goal.maxDrop ? "lost" : "not shown";
   const met = goal.strict === true ? verdict === "kept" : isWithin(drop, goal) || drop.low <= 0;

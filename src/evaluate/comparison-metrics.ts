@@ -60,7 +60,12 @@ export function meanKl(options: MetricOptions = {}): Metric {
 /** Signal to noise of the output in decibels, powers summed over all samples; infinite where nothing changed. Rows hold both powers. */
 export function signalToNoise(options: MetricOptions = {}): Metric {
   const figure = ([signal = 0, noise = 0]: Float64Array): number => decibels(signal, noise);
-  return ofPowers({ name: "signal to noise", unit: "dB", columns: 2 }, options, (p) => [p.signal, p.noise], figure);
+  return ofPowers(
+    { name: "signal to noise", unit: "dB", best: Number.POSITIVE_INFINITY, columns: 2 },
+    options,
+    (p) => [p.signal, p.noise],
+    figure,
+  );
 }
 
 /**
@@ -74,11 +79,11 @@ export function determination(options: MetricOptions = {}): Metric {
     return variance > 0 ? 1 - noise / variance : Number(noise === 0);
   };
   const numbers = (p: Power): readonly number[] => [p.noise, p.signal, p.sum, p.count];
-  return ofPowers({ name: "R²", unit: "", columns: 4 }, options, numbers, figure);
+  return ofPowers({ name: "R²", unit: "", best: 1, columns: 4 }, options, numbers, figure);
 }
 
 function ofPowers(
-  metric: Pick<Metric, "name" | "unit" | "columns">,
+  metric: Pick<Metric, "name" | "unit" | "best" | "columns">,
   options: MetricOptions,
   numbers: (power: Power) => readonly number[],
   figure: (sums: Float64Array) => number,

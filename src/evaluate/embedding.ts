@@ -61,6 +61,7 @@ export function cosine(options: MetricOptions = {}): Metric {
     name: "cosine",
     unit: "",
     better: "higher",
+    best: 1,
     truth: "original",
     rows(outputs, original, batch) {
       const { ours, theirs } = pair(outputs, original, batch, options);

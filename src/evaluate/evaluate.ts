@@ -134,14 +134,21 @@ export function estimate(metric: Metric, rows: Float64Array, seed = 0): Estimate
   );
 }
 
-/** A share lies between 0 and 1, and nats are never less than 0, whatever the normal distribution leaves open. */
-function within({ unit }: Metric, { value, low, high, count }: Estimate): Estimate {
+/** No interval reaches beyond the best figure there is, nor a share below 0, whatever the normal distribution leaves open. */
+function within(metric: Metric, { low, high, ...found }: Estimate): Estimate {
+  const best = bestOf(metric);
+  const [least, most] = metric.better === "lower" ? [best, undefined] : [metric.unit === "share" ? 0 : undefined, best];
   return {
-    value,
-    low: unit === "share" || unit === "nats" ? Math.min(value, Math.max(0, low)) : low,
-    high: unit === "share" ? Math.min(1, high) : high,
-    count,
+    ...found,
+    low: least === undefined ? low : Math.min(found.value, Math.max(least, low)),
+    high: most === undefined ? high : Math.max(found.value, Math.min(most, high)),
   };
+}
+
+/** The best figure there is; undefined where there is none. */
+export function bestOf({ best, unit, better }: Metric): number | undefined {
+  if (best !== undefined) return best;
+  return unit === "share" ? Number(better === "higher") : unit === "nats" && better === "lower" ? 0 : undefined;
 }
 
 function concatenate(parts: readonly Float64Array[]): Float64Array {

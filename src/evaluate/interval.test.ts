@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { random } from "../tensor/random.ts";
 import {
   accuracy,
+  agreement,
   bootstrap,
   bootstrapPairs,
   type Comparison,
@@ -13,6 +14,7 @@ import {
   matthews,
   mcnemarExact,
   meanInterval,
+  meanKl,
   meanSquaredError,
   moments,
   neededSamples,
@@ -23,6 +25,9 @@ import {
   usualDrop,
   wilson,
 } from "./index.ts";
+import { earlyLevel, usualLevel } from "./interval.ts";
+
+const mean = (values: Float64Array): number => moments(values).mean;
 
 describe("intervals", () => {
   it("need at least one sample", () => {
@@ -37,13 +42,13 @@ describe("intervals", () => {
       low: Number.NEGATIVE_INFINITY,
       high: Number.POSITIVE_INFINITY,
       count: 1,
+      confidence: 0.95,
     });
   });
 
   it("by bootstrap are near the normal ones for a mean, and repeat with their seed", () => {
     const draw = random(1);
     const rows = Float64Array.from({ length: 400 }, () => draw.normal());
-    const mean = (values: Float64Array): number => moments(values).mean;
     const [exact, found] = [meanInterval(rows), bootstrap(rows, 1, mean, 7)];
     expect(found.value).toBe(exact.value);
     expect(Math.abs(found.low - exact.low)).toBeLessThan(0.02);
@@ -65,11 +70,69 @@ describe("intervals", () => {
     expect(covered / 2000).toBeLessThan(0.98);
   });
 
+  it.each([
+    ["of two samples", 2, meanInterval],
+    ["of five", 5, meanInterval],
+    ["of thirty", 30, meanInterval],
+    ["of eight, by bootstrap", 8, (rows: Float64Array) => bootstrap(rows, 1, mean, 1)],
+    ["of fifty, by bootstrap", 50, (rows: Float64Array) => bootstrap(rows, 1, mean, 1)],
+  ])("of a mean %s hold it 95 times in 100", (_, count, interval) => {
+    const draw = random(count, "means");
+    let held = 0;
+    for (let trial = 0; trial < 800; trial++) {
+      const { low, high } = interval(Float64Array.from({ length: count }, () => draw.normal()));
+      if (low <= 0 && high >= 0) held++;
+    }
+    // 800 trials of 95 % are within 2.3 points of it, 99 times in 100.
+    expect(held / 800).toBeGreaterThan(0.927);
+    expect(held / 800).toBeLessThan(0.973);
+  });
+
+  it.each([
+    [usualLevel, 0.93],
+    [earlyLevel, 0.994],
+  ])("of pairs hold the difference as often as they say: %o", (level, least) => {
+    const draw = random(6, "pairs");
+    const [trials, count] = [2000, 200];
+    let held = 0;
+    for (let trial = 0; trial < trials; trial++) {
+      let [gained, lost] = [0, 0];
+      for (let sample = 0; sample < count; sample++) {
+        const place = draw.uniform();
+        if (place < 0.02) gained++;
+        else if (place < 0.1) lost++;
+      }
+      const { low, high, confidence } = pairedScores(count, gained, lost, level);
+      expect(confidence).toBe(level.confidence);
+      if (low <= -0.06 && high >= -0.06) held++;
+    }
+    expect(held / trials).toBeGreaterThan(least);
+  });
+
+  it("of a difference end where the original cannot be surpassed: at itself", () => {
+    const same = new Float64Array(20).fill(1);
+    const { difference, candidate } = compareRows(agreement(), same, same);
+    expect(difference).toMatchObject({ value: 0, high: 0, confidence: 0.95 });
+    expect(1 + difference.low).toBeCloseTo(candidate.low, 9);
+    expect(candidate.low).toBeCloseTo(0.839, 3);
+    // Rows of several positions, and vectors whose cosine with themselves is 1 but for rounding.
+    const [whole, most] = [new Float64Array(4).fill(1 - 1e-16), Float64Array.of(1, 1, 0.9, 1)];
+    for (const metric of [agreement(), cosine()]) {
+      expect(compareRows(metric, whole, most).difference.high).toBe(0);
+      expect(estimate(metric, most).high).toBe(1);
+    }
+    expect(compareRows(meanKl(), new Float64Array(4), Float64Array.of(0, 0, 0.1, 0)).difference.low).toBe(0);
+    // What labels say of some samples they need not say of others.
+    expect(compareRows(accuracy(), same, same).difference.high).toBeCloseTo(0.161, 3);
+    expect(compareRows(agreement(), Float64Array.of(1, 0, 1, 1), same.slice(0, 4)).difference.high).toBeGreaterThan(
+      0.5,
+    );
+  });
+
   it("of a bootstrapped pair are far narrower than of the two apart", () => {
     const draw = random(3);
     const first = Float64Array.from({ length: 300 }, () => draw.normal());
     const second = first.map((value) => value + 0.1 + 0.01 * draw.normal());
-    const mean = (values: Float64Array): number => moments(values).mean;
     const paired = bootstrapPairs(first, second, 1, mean, 1);
     expect(paired.low).toBeGreaterThan(0.09);
     expect(paired.high).toBeLessThan(0.11);

@@ -79,10 +79,13 @@ test("an interval without a finite bound is told in words", () => {
   expect(figureInterval("dB", { low: high, high })).toBe("the same for all samples");
   expect(figureInterval("dB", { low: 20, high })).toBe("20.00 dB … ∞ dB");
   expect(figureInterval("share", { low: 0.896, high: 0.931 })).toBe("89.6 % … 93.1 %");
-  expect(differenceWithInterval("", { value: -0.118, low, high, count: 5 })).toBe(
+  expect(differenceWithInterval("", { value: -0.118, low, high, count: 5, confidence: 0.95 })).toBe(
     "−0.118 (5 samples, too few for an interval)",
   );
-  expect(differenceWithInterval("", { value: -0.118, low: -0.2, high, count: 5 })).toBe(
+  expect(differenceWithInterval("", { value: -0.118, low: -0.2, high, count: 5, confidence: 0.95 })).toBe(
     "−0.118 (95 % interval −0.200 … +∞, 5 samples)",
   );
+  expect(
+    differenceWithInterval("share", { value: -0.752, low: -0.806, high: -0.686, count: 512, confidence: 0.9973 }),
+  ).toBe("−75.2 points (99.7 % interval −80.6 … −68.6, 512 samples)");
 });

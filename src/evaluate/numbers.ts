@@ -79,11 +79,16 @@ export function difference(unit: Unit, value: number): string {
   return change(unit, value, digits) + spaced(unitOfChange(unit));
 }
 
+/** 95 %, 99.7 %: how sure an interval is. */
+export function confidenceText({ confidence }: Pick<Estimate, "confidence">): string {
+  return `${Number((100 * confidence).toFixed(1))} %`;
+}
+
 /** −2.1 points (95 % interval −3.6 … −0.6, 1,000 samples) */
 export function differenceWithInterval(unit: Unit, found: Estimate): string {
   const [moved, samples] = [difference(unit, found.value), counted(found.count, "sample")];
   return Number.isFinite(found.low) || Number.isFinite(found.high)
-    ? `${moved} (95 % interval ${changeInterval(unit, found)}, ${samples})`
+    ? `${moved} (${confidenceText(found)} interval ${changeInterval(unit, found)}, ${samples})`
     : `${moved} (${samples}, too few for an interval)`;
 }
 

@@ -18,6 +18,7 @@ export function meanSquaredError(options: MetricOptions = {}): Metric {
     name: "mean squared error",
     unit: "",
     better: "lower",
+    best: 0,
     rows: (outputs, batch) => squaredErrors(outputs, batch, options),
   });
 }

@@ -9,6 +9,8 @@ export interface Metric {
   readonly name: string;
   readonly unit: Unit;
   readonly better: "higher" | "lower";
+  /** The best figure there is; of shares it is 1, of nats 0. */
+  readonly best?: number;
   /** Numbers per sample. */
   readonly columns: number;
   /** What `rows` holds the outputs against: the batch with its labels (default), or what the original model says to the same batch. */
@@ -33,12 +35,14 @@ export interface Metric {
   detail?(rows: Float64Array): string;
 }
 
-/** A figure with its 95 % interval and the number of samples behind it. */
+/** A figure with its interval and the number of samples behind it. */
 export interface Estimate {
   readonly value: number;
   readonly low: number;
   readonly high: number;
   readonly count: number;
+  /** How many of such intervals hold the true figure: 0.95; 0.9973 where a comparison ended before all samples were used. */
+  readonly confidence: number;
 }
 
 /** Disjoint training, calibration and test samples of a model, and its metric. */

@@ -20,7 +20,7 @@ import { open } from "../onnx/index.ts";
 import type { Context } from "../passes/pass.ts";
 import { generate, generatorOf } from "./generate.ts";
 
-/** How near answers are to the original's: a figure; on samples its difference from the original's, and the 95 % interval of that. */
+/** How near answers are to the original's: a figure; on samples its difference from the original's, and the interval of that. */
 export const nearness = v.object({
   metric: v.string(),
   unit: v.picklist(["share", "dB", "nats", ""]),
@@ -29,15 +29,16 @@ export const nearness = v.object({
   difference: v.optional(v.number()),
   low: v.optional(v.number()),
   high: v.optional(v.number()),
+  confidence: v.optional(v.number()),
 });
 
 export type Nearness = v.InferOutput<typeof nearness>;
 
 /** @returns undefined where the figure is no number, which no record could hold. */
 export function comparedNearness({ metric, unit, candidate, difference }: Comparison): Nearness | undefined {
-  const { value: moved, low, high, count: samples } = difference;
+  const { value: moved, low, high, count: samples, confidence } = difference;
   if (!Number.isFinite(candidate.value) || !Number.isFinite(moved)) return undefined;
-  const interval = Number.isFinite(low) && Number.isFinite(high) ? { low, high } : {};
+  const interval = Number.isFinite(low) && Number.isFinite(high) ? { low, high, confidence } : {};
   return { metric, unit, value: candidate.value, samples, difference: moved, ...interval };
 }
 
@@ -128,8 +129,8 @@ export function lostEndToEnd({ tokens = 0, same = 0, blamed }: EndToEnd): string
 /** The share of tokens that are the original's, of what continues texts. */
 export function tokensFound({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness | undefined {
   if (tokens === 0) return undefined;
-  const { value, low, high } = wilson(same, tokens);
-  const moved = { difference: value - 1, low: low - 1, high: high - 1 };
+  const { value, low, high, confidence } = wilson(same, tokens);
+  const moved = { difference: value - 1, low: low - 1, high: high - 1, confidence };
   return { metric: "tokens", unit: "share", value, samples: tokens, ...moved };
 }
 

@@ -1,5 +1,6 @@
 /** The table of a folder's files, on the terminal and in README.md: columns that say something, and notes that explain them. */
-import { bytes, changeInterval, figure, integer, range, times } from "../evaluate/numbers.ts";
+import { usualLevel } from "../evaluate/interval.ts";
+import { bytes, changeInterval, confidenceText, figure, integer, range, times } from "../evaluate/numbers.ts";
 import { batchNote, batchText, type Nearness, tokensFound } from "./end-to-end.ts";
 import { loaderNote, loaderText } from "./loader.ts";
 import type { Made } from "./records.ts";
@@ -23,10 +24,18 @@ function nearnessOf({ together, nearness }: Partial<Made>): Nearness | undefined
   return tokensFound(together) ?? together?.answers ?? nearness;
 }
 
-/** "98.3 % of 60 (−8.9 … +4.5)", "18.3 dB": the metric is in the title. */
-export function nearnessText({ unit, value, samples, low, high }: Nearness): string {
+/** "98.3 % of 60 (−8.9 … +4.5)", "76.5 % of 512 (99.7 %: −0.3 … +0.6)", "18.3 dB": the metric is in the title. */
+export function nearnessText({
+  unit,
+  value,
+  samples,
+  low,
+  high,
+  confidence = usualLevel.confidence,
+}: Nearness): string {
   const on = samples === undefined ? "" : ` ${unit === "share" ? "of" : "on"} ${integer(samples)}`;
-  const interval = low === undefined || high === undefined ? "" : ` (${changeInterval(unit, { low, high })})`;
+  const sure = confidence === usualLevel.confidence ? "" : `${confidenceText({ confidence })}: `;
+  const interval = low === undefined || high === undefined ? "" : ` (${sure}${changeInterval(unit, { low, high })})`;
   return `${figure(unit, value)}${on}${interval}`;
 }
 
@@ -75,7 +84,7 @@ export function folderTable(rows: readonly Row[]): FolderTable<Row> {
       `Speed in ${timed.join(", ")}: times as fast as the original (10th to 90th percentile), for one sample; sequences have 128 tokens, or what the tokenizer allows.`,
     slower.length > 0 && `Slower than the original: ${slower.join("; ")}.`,
     rows.some((row) => nearnessOf(row)?.low !== undefined) &&
-      "In brackets: the 95 % interval of the difference from the original; of shares in points.",
+      "In brackets: the 95 % interval of the difference from the original, unless it says otherwise; of shares in points.",
     isSameInBatch
       ? `Answers are the same alone and in a padded batch: ${batch[0]} that were tried.`
       : batch.length > 0 && batchNote,

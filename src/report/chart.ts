@@ -84,7 +84,11 @@ function pointsOf(run: Run): readonly Point[] {
     const kind = run.chosen === index ? "chosen" : refused === undefined ? "variant" : "refused";
     const difference = comparison?.difference;
     const base = run.original.estimate.value;
-    const paired = difference === undefined ? undefined : { low: base + difference.low, high: base + difference.high };
+    const [least, most] = run.metric.unit === "share" ? [0, 1] : [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+    const paired = difference && {
+      low: Math.max(least, base + difference.low),
+      high: Math.min(most, base + difference.high),
+    };
     return [{ name, kind, bytes: result.bytes, ...result.estimate, paired }];
   });
   return [original, ...variants];

@@ -175,7 +175,7 @@ describe("a report", () => {
   test("of samples that differ it counts those that were judged", () => {
     const variants = exampleRun.variants.map((variant) => ({
       ...variant,
-      agreement: { value: 0.9, low: 0.87, high: 0.92, count: 667 },
+      agreement: { value: 0.9, low: 0.87, high: 0.92, count: 667, confidence: 0.95 },
     }));
     expect(reportPage({ ...exampleRun, variants })).toContain("of the 67 samples on which original and result differ");
   });
@@ -239,7 +239,7 @@ describe("other outcomes", () => {
     const [first, ...others] = exampleRun.variants;
     const comparison = first?.comparison;
     if (first === undefined || comparison === undefined) throw new Error("The example has a variant.");
-    const drop = { value: 0.012, low: 0, high: 0.03, count: 333 };
+    const drop = { value: 0.012, low: 0, high: 0.03, count: 333, confidence: 0.95 };
     const worse = { ...comparison, difference: { ...drop, value: -0.012 } };
     const verdict = { verdict: "not shown", met: false, drop, samples: undefined } as const;
     const validation = { comparison: worse, verdict, lost: undefined };

@@ -1,6 +1,17 @@
 /** The report's text: what was done, what was refused and why, and under which circumstances. */
 
-import { bytes, count, counted, figure, figureInterval, integer, percent, range, times } from "../evaluate/numbers.ts";
+import {
+  bytes,
+  confidenceText,
+  count,
+  counted,
+  figure,
+  figureInterval,
+  integer,
+  percent,
+  range,
+  times,
+} from "../evaluate/numbers.ts";
 import type { Change } from "../passes/pass.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import type { Run, Samples, StepRecord } from "./data.ts";
@@ -30,7 +41,7 @@ export function keyFigures(run: Run): Markup {
   return html`<dl class="figures">
 ${box("bytes", fromTo(original.bytes, result?.bytes, bytes))}
 ${original.brotli !== undefined && box("compressed (brotli)", fromTo(original.brotli, result?.brotli, bytes))}
-${box(metric.name, figure(metric.unit, own.value), `95 % interval ${figureInterval(metric.unit, own)}`)}
+${box(metric.name, figure(metric.unit, own.value), `${confidenceText(own)} interval ${figureInterval(metric.unit, own)}`)}
 ${speed !== undefined && box("speed", times(speed.speedup.median), `${range(speed.speedup)}; ${speed.milliseconds.median.toPrecision(3)} ms a run`)}
 ${original.macs !== undefined && box("multiply-accumulates", fromTo(original.macs, result?.macs, count))}
 </dl>`;

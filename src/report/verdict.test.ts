@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { exampleRun } from "../../test/report/example-run.ts";
-import { accuracy, compareRows, judge, type Likeness, type Verdict } from "../evaluate/index.ts";
+import { accuracy, agreement, compareRows, judge, type Likeness, type Verdict } from "../evaluate/index.ts";
 import type { StepRecord } from "./data.ts";
 import { reportPage } from "./html.ts";
 import { reportMarkdown } from "./markdown.ts";
@@ -23,7 +23,7 @@ import {
 const open: Verdict = {
   verdict: "not shown",
   met: true,
-  drop: { value: 0.003, low: -0.004, high: 0.011, count: 667 },
+  drop: { value: 0.003, low: -0.004, high: 0.011, count: 667, confidence: 0.95 },
   samples: 900,
 };
 
@@ -60,8 +60,11 @@ describe("the sentence of a goal", () => {
   test("says what was shown, what only seems so, and what --strict does not accept", () => {
     expect(said({ verdict: "kept" })).toBe(`${goal} met, at 95 % confidence.`);
     expect(said({ verdict: "lost", met: false })).toBe(`${goal} missed, at 95 % confidence.`);
+    expect(said({ verdict: "kept", drop: { ...open.drop, confidence: 0.9973 } })).toBe(
+      `${goal} met, at 99.7 % confidence.`,
+    );
     expect(said({ met: false })).toContain("met by the estimate, which --strict does not accept; 900");
-    const beyond = { drop: { value: 0.02, low: -0.004, high: 0.03, count: 667 } };
+    const beyond = { drop: { value: 0.02, low: -0.004, high: 0.03, count: 667, confidence: 0.95 } };
     expect(said(beyond)).toContain("missed by the estimate, but not statistically significant; 900");
     expect(said({ met: false, drop: { ...beyond.drop, low: 0.001 } })).toBe(`${goal} missed by the estimate.`);
   });
@@ -101,6 +104,22 @@ test("a larger variant that was chosen without times says why", () => {
     { ...untimed, latency: exampleRun.latency },
   ])
     expect(choiceSentence(run)).not.toContain("usually faster");
+});
+
+test("of a result that answers all samples as the original, how much disagreement they leave possible is said", () => {
+  const saidOf = (count: number, other: number) => {
+    const same = new Float64Array(count).fill(1);
+    const comparison = compareRows(
+      agreement(),
+      same,
+      same.map((_, index) => Number(index >= other)),
+    );
+    return accuracySentence({ ...exampleRun, variants: exampleRun.variants.map((one) => ({ ...one, comparison })) });
+  };
+  expect(saidOf(20, 0)).toBe("The result agrees with the original on all 20 samples (95 %: at least 83.9 %).");
+  expect(saidOf(1000, 20)).toMatch(
+    /^Agreement went from 100\.0 % to 98\.0 %: −2\.0 points \(95 % interval −3\.\d … −1\.\d, /,
+  );
 });
 
 test("where samples were few, the figure says what random inputs say", () => {

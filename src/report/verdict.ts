@@ -14,6 +14,7 @@ import {
 } from "../evaluate/index.ts";
 import {
   allowance,
+  confidenceText,
   counted,
   difference,
   differenceWithInterval,
@@ -147,7 +148,7 @@ export function accuracySentence(run: Run): string | undefined {
   const chosen = chosenOf(run);
   const comparison = chosen?.comparison;
   if (comparison === undefined) return undefined;
-  const moved = movedText(comparison);
+  const moved = allAgree(comparison) ?? movedText(comparison);
   const others = chosen?.others === undefined ? "" : ` ${othersSentence(chosen.others)}`;
   // A loss beyond chance needs no more evidence.
   const isShown = (chosen?.verdict?.drop.low ?? 0) > 0;
@@ -243,7 +244,7 @@ export function verdictSentence(
 }
 
 function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, others: Others): string {
-  if (verdict !== "not shown") return `${verdict === "kept" ? "met" : "missed"}, at 95 % confidence`;
+  if (verdict !== "not shown") return `${verdict === "kept" ? "met" : "missed"}, at ${confidenceText(drop)} confidence`;
   const settled = samples === undefined ? "" : `; ${wouldSettle(samples, drop.count, others)}`;
   if (isWithin(drop, goal)) return `met by the estimate${met ? "" : ", which --strict does not accept"}${settled}`;
   return `missed by the estimate${met ? `, but not statistically significant${settled}` : ""}`;
@@ -319,6 +320,13 @@ export function distanceText(
 export function noGainText(model: string, comparison: Comparison): string | undefined {
   if (judge(comparison, { maxDrop: 0 }).drop.high < 0) return undefined;
   return `no gain over ${model} is shown: ${movedText(comparison)}`;
+}
+
+/** "the result agrees with the original on all 20 samples (95 %: at least 83.9 %)"; undefined where it does not, or labels tell what is right. */
+function allAgree({ truth, unit, pairs, candidate }: Comparison): string | undefined {
+  if (truth === undefined || pairs?.bothRight !== candidate.count) return undefined;
+  const sure = `${confidenceText(candidate)}: at least ${figure(unit, candidate.low)}`;
+  return `the result agrees with the original on all ${counted(candidate.count, "sample")} (${sure})`;
 }
 
 /** "accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)" */

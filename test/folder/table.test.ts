@@ -17,14 +17,16 @@ test("a metric is named in the title, and its interval is in the only brackets o
   const { rows, notes } = table(
     { dtype: "q8", file: "a.onnx", ...file, nearness: noise, together: { answers, batch: 1, batchSamples: 64 } },
     { dtype: "q4", file: "b.onnx", ...file, nearness: noise },
+    { dtype: "int8", file: "c.onnx", ...file, nearness: { ...answers, confidence: 0.9973 } },
   );
   expect(rows).toEqual([
     ["dtype", "file", "size", "agreement / signal to noise"],
     ["q8", "a.onnx", "1.00 kB", "98.3 % of 60 (−8.9 … +4.5)"],
     ["q4", "b.onnx", "1.00 kB", "18.31 dB"],
+    ["int8", "c.onnx", "1.00 kB", "98.3 % of 60 (99.7 %: −8.9 … +4.5)"],
   ]);
   expect(notes).toEqual([
-    "In brackets: the 95 % interval of the difference from the original; of shares in points.",
+    "In brackets: the 95 % interval of the difference from the original, unless it says otherwise; of shares in points.",
     "Answers are the same alone and in a padded batch: yes, of 64 that were tried.",
   ]);
 });

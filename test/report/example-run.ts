@@ -11,6 +11,7 @@ const estimate = (value: number, spread = 0.017): Estimate => ({
   low: value - spread,
   high: Math.min(1, value + spread),
   count: 1000,
+  confidence: 0.95,
 });
 
 const measured = (name: string, bytes: number, value: number, macs: number): Measured => ({
@@ -26,7 +27,13 @@ const measured = (name: string, bytes: number, value: number, macs: number): Mea
 const original = measured("resnet56.onnx", 3_460_000, 0.926, 126_000_000);
 
 const compared = (value: number): Comparison => {
-  const difference = { value: value - 0.926, low: value - 0.926 - 0.012, high: value - 0.926 + 0.012, count: 1000 };
+  const difference = {
+    value: value - 0.926,
+    low: value - 0.926 - 0.012,
+    high: value - 0.926 + 0.012,
+    count: 1000,
+    confidence: 0.95,
+  };
   const { estimate: before } = original;
   const pairs = { bothRight: 900, onlyOriginal: 26, onlyCandidate: 19, bothWrong: 55, pValue: 0.37 };
   const candidate = estimate(value);
@@ -99,7 +106,7 @@ export const exampleRun: Run = {
       verdict: {
         verdict: "kept",
         met: true,
-        drop: { value: -0.003, low: -0.015, high: 0.009, count: 1000 },
+        drop: { value: -0.003, low: -0.015, high: 0.009, count: 1000, confidence: 0.95 },
         samples: undefined,
       },
       refused: undefined,
@@ -152,7 +159,7 @@ export const exampleRun: Run = {
       verdict: {
         verdict: "not shown",
         met: true,
-        drop: { value: 0.007, low: -0.005, high: 0.019, count: 1000 },
+        drop: { value: 0.007, low: -0.005, high: 0.019, count: 1000, confidence: 0.95 },
         samples: 19_000,
       },
       refused: undefined,

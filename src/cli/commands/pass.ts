@@ -4,7 +4,16 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { capitalized, PithError } from "../../errors.ts";
 import type { Goal, Unit, Verdict } from "../../evaluate/index.ts";
-import { bytes, count, counted, differenceWithInterval, figure, integer, times } from "../../evaluate/numbers.ts";
+import {
+  bytes,
+  confidenceText,
+  count,
+  counted,
+  differenceWithInterval,
+  figure,
+  integer,
+  times,
+} from "../../evaluate/numbers.ts";
 import { comparedNearness, type Made, nearnessText, randomNearness } from "../../folder/index.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import { countOption, described } from "../../passes/options.ts";
@@ -301,7 +310,8 @@ function goalLine(
   },
 ): string {
   if (reference === undefined) return verdictSentence(goal, verdict, unit, others);
-  if (!reference.judges && verdict.drop.high <= 0) return `No loss compared with ${model}, at 95 % confidence.`;
+  if (!reference.judges && verdict.drop.high <= 0)
+    return `No loss compared with ${model}, at ${confidenceText(verdict.drop)} confidence.`;
   return verdictSentence(goal, verdict, unit, others, reference.judges ? reference.model : model);
 }
 
