@@ -24,6 +24,11 @@ export function duration(milliseconds: number): string {
   return clock(seconds);
 }
 
+/** 0.863 ms, 12.0 ms, 2.3 s: of one run, where short ones need digits. */
+export function runTime(milliseconds = Number.NaN): string {
+  return milliseconds >= 100 ? duration(milliseconds) : `${milliseconds.toPrecision(3)} ms`;
+}
+
 /** 0:04, 12:30, 1:02:05 */
 export function clock(seconds: number): string {
   const whole = Math.round(seconds);

@@ -54,3 +54,19 @@ it("a machine on which whole rounds take more than twice as long is too busy", a
   expect(isUnsteady(spread(1, 2.1))).toBe(true);
   expect(isUnsteady(spread(1, 1.9))).toBe(false);
 });
+
+it("ends after its seconds, and of slow models does three rounds all the same", async () => {
+  const rounds = async (milliseconds: number, seconds?: number) =>
+    (
+      await latency(
+        engineTaking(() => milliseconds),
+        models,
+        {},
+        { rounds: 15, seconds, threads: 1 },
+      )
+    ).rounds;
+  expect(await rounds(1000, 20)).toBe(11);
+  expect(await rounds(60_000, 20)).toBe(3);
+  expect(await rounds(60_000)).toBe(15);
+  expect(await rounds(1, 20)).toBe(15);
+});

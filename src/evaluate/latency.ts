@@ -20,8 +20,12 @@ const shortestStretch = 10;
 const longestWarmUp = 3000;
 const leastWarmUp = 2;
 
+const fewestRounds = 3;
+
 export interface LatencyOptions {
   readonly rounds?: number;
+  /** After so many seconds no further round begins, but there are three. */
+  readonly seconds?: number | undefined;
   /** Runs before the clock counts: buffers are allocated, in a browser code is compiled. */
   readonly warmUp?: number;
   /** Threads inside an operator; as many as the machine has unless said. */
@@ -73,8 +77,8 @@ export async function latency(
   feeds: Batch | readonly Batch[],
   options: LatencyOptions = {},
 ): Promise<LatencyReport> {
-  const { rounds = 30, warmUp = 5, signal } = options;
-  if (models.length === 0 || !(rounds >= 1))
+  const { rounds: most = 30, seconds = Number.POSITIVE_INFINITY, warmUp = 5, signal } = options;
+  if (models.length === 0 || !(most >= 1))
     throw new PithError("E_OPTION", "Timing needs at least one model and one round.");
   const inputs = models.map((_, index) => (isList(feeds) ? feeds[index] : feeds) ?? {});
   const threads = options.threads ?? threadCount();
@@ -110,22 +114,25 @@ export async function latency(
       }
     }
     const repeats = Math.max(1, Math.min(1000, Math.ceil(shortestStretch / Math.max(fastest, 1e-3))));
-    const times = models.map(() => new Float64Array(rounds));
-    for (let round = 0; round < rounds; round++) {
+    const times = models.map((): number[] => []);
+    const began = performance.now();
+    let rounds = 0;
+    for (let round = 0; round < most; round++) {
+      if (round >= fewestRounds && performance.now() - began > 1000 * seconds) break;
       const step = round % 2 === 0 ? 1 : models.length - 1;
       for (let place = 0; place < models.length; place++) {
         stopIfAsked(signal, "The timing was stopped.");
         const index = (round + place * step) % models.length;
-        const own = times[index];
-        if (own !== undefined) own[round] = await once(index, repeats, singles[index]);
+        times[index]?.push(await once(index, repeats, singles[index]));
       }
-      options.progress?.(round + 1, rounds);
+      rounds++;
+      options.progress?.(rounds, most);
     }
-    const [reference = new Float64Array()] = times;
+    const [reference = []] = times;
     return {
       models: times.map((own, index) => ({
-        milliseconds: spread(own),
-        speedup: spread(own.map((time, round) => (reference[round] ?? 0) / time)),
+        milliseconds: spread(Float64Array.from(own)),
+        speedup: spread(Float64Array.from(own, (time, round) => (reference[round] ?? 0) / time)),
         load: loads[index] ?? Number.NaN,
         runs: percentiles(singles[index] ?? []),
       })),

@@ -37,6 +37,11 @@ export function times(value: number): string {
   return `${value.toFixed(value >= 9.95 ? 1 : 2)} ×`;
 }
 
+/** Whether a number of times as fast prints as less than 1.00 ×. */
+export function isSlower(speedup: number): boolean {
+  return speedup < 0.995;
+}
+
 /** 2.20 × (1.98–2.34): a ratio, the median over rounds, with the 10th to 90th percentile. */
 export function speed(spread: Spread): string {
   return `${times(spread.median)} (${range(spread)})`;

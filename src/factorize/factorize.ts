@@ -17,6 +17,7 @@ import { noLayers } from "../analysis/no-layers.ts";
 import { ownOptions, selectLayers } from "../analysis/selection.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
+import { isSlower } from "../evaluate/numbers.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
@@ -143,7 +144,8 @@ async function factorizeLayers(run: Run, all: readonly Layer[], candidates: read
     }
     lost.set(layer.name, factors.relativeError ** 2);
     replaceByChain(model, layer, factors.parts, layer.reading, factors.reading);
-    changes.push({ at: layer.name, what: factors.what, decidedBy });
+    const { what, speed } = factors;
+    changes.push({ at: layer.name, what, ...(speed === undefined ? {} : { speed }), decidedBy });
   }
   if (changes.length > 0) removeReplaced(model, before);
   context.progress(done + candidates.length, done + candidates.length);
@@ -156,13 +158,11 @@ interface Factors {
   readonly reading: Reading;
   readonly what: string;
   readonly relativeError: number;
+  readonly speed: number | undefined;
 }
 
 /** Without a rule: 95 % of the energy. */
 const usualEnergy = 0.95;
-
-/** Chains below this speed print as less than 1.00 × as fast. */
-const slower = 0.995;
 
 async function factorsOf(
   run: Run,
@@ -190,9 +190,9 @@ async function factorsOf(
   for (const choice of choices) {
     const found = await timer?.speedup(layer, problem.dims, choice.step.parts);
     if (taken === undefined || found === undefined || found > (speed ?? 0)) [taken, speed] = [choice, found];
-    if (!isAuto || (found ?? 1) >= slower) break;
+    if (!isAuto || !isSlower(found ?? 1)) break;
   }
-  if (taken === undefined || (isAuto && (speed ?? 1) < slower)) {
+  if (taken === undefined || (isAuto && isSlower(speed ?? 1))) {
     const ranks = rankText(taken?.step.ranks ?? []);
     const reason = `${ranks} keeps ${100 * usualEnergy} % of the energy, but is slower (${speed?.toFixed(2)} × as fast)`;
     return new Miss(reason, name);
@@ -212,7 +212,7 @@ async function factorsOf(
   const fourBitNote =
     fourBits < relativeError ? ` (4-bit quantization: fewer bytes, relative error ${fourBits.toFixed(3)})` : "";
   const what = `${sizes} → ${by}${rankText(taken.step.ranks)}, ${error}${fourBitNote}${time}`;
-  return { parts: storeParts(model, layer, problem.dims, parts), reading: layer.reading, what, relativeError };
+  return { parts: storeParts(model, layer, problem.dims, parts), reading: layer.reading, what, relativeError, speed };
 }
 
 const rankText = (ranks: readonly number[]): string => `rank ${ranks.join(" × ")}`;

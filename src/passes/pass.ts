@@ -38,6 +38,8 @@ export interface Change {
   readonly kind?: string;
   /** Of a weight that was "quantized" or "rounded": bits of a number. */
   readonly bits?: number;
+  /** How many times as fast as before, timed by itself. */
+  readonly speed?: number;
   /** Which setting decided: the pass's own, one for the operator type, or one for this layer. */
   readonly decidedBy: "global" | "op" | "layer";
 }

@@ -13,7 +13,7 @@ import type benchJob from "../jobs/bench.ts";
 import type { BenchOutput } from "../jobs/bench.ts";
 import type memoryJob from "../jobs/memory.ts";
 import type sizesJob from "../jobs/sizes.ts";
-import { duration } from "../numbers.ts";
+import { duration, runTime } from "../numbers.ts";
 import { settings } from "../set.ts";
 import { requireAppendable } from "../writable.ts";
 
@@ -168,8 +168,8 @@ function cellsOf(row: Row, several: boolean, steady: boolean): string[] {
     row.model,
     ...(several ? [row.target] : []),
     ...[row.bytes, row.brotli].map(weight),
-    time(runs?.p50),
-    time(runs?.p90),
+    runTime(runs?.p50),
+    runTime(runs?.p90),
     count(throughput.samples),
     steady ? factor(speedup?.median) : "–",
     steady ? `${factor(speedup?.low)}–${factor(speedup?.high)}` : "–",
@@ -217,12 +217,6 @@ function markdownText(
     titles.filter(isText).length,
   );
   return ["### pith bench", "", table, "", ...notes.map(escapeMarkdown), "", ""].join("\n");
-}
-
-/** Of one run, in milliseconds: short ones need digits. */
-function time(milliseconds = Number.NaN): string {
-  if (milliseconds >= 100) return duration(milliseconds);
-  return `${milliseconds.toPrecision(3)} ms`;
 }
 
 function factor(value = Number.NaN): string {

@@ -4,8 +4,7 @@ import { tmpdir } from "node:os";
 import { basename, isAbsolute, join, relative, resolve } from "node:path";
 import * as v from "valibot";
 import { readText } from "#platform";
-import { capitalized, PithError, refusalIn } from "../../errors.ts";
-import { isUnsteady } from "../../evaluate/latency.ts";
+import { capitalized, Miss, PithError, refusalIn } from "../../errors.ts";
 import { bytes } from "../../evaluate/numbers.ts";
 import { type TargetName, targetNames } from "../../evaluate/run-target.ts";
 import {
@@ -27,7 +26,6 @@ import type { Settings } from "../../task/index.ts";
 import type { Result, Session } from "../command.ts";
 import { type DataFlags, dataRequest } from "../data.ts";
 import { withoutLeftovers } from "../files.ts";
-import type benchJob from "../jobs/bench.ts";
 import type endToEndJob from "../jobs/end-to-end.ts";
 import type folderCheckJob from "../jobs/folder-check.ts";
 import type passJob from "../jobs/pass.ts";
@@ -35,6 +33,7 @@ import type { PassInput } from "../jobs/pass.ts";
 import { openLoader } from "../loader.ts";
 import { samplesLine } from "../samples.ts";
 import { settings as parseSettings } from "../set.ts";
+import { largestTimed, speedBeside } from "../speed.ts";
 import { requireWritableFolder } from "../writable.ts";
 import { nearnessOf } from "./pass.ts";
 
@@ -207,26 +206,19 @@ function stopped(error: unknown, out: string): unknown {
   return new PithError("E_STOPPED", text, { cause: error });
 }
 
-/** To time a result, its original is loaded beside it: of more bytes that takes too much memory. */
-const largestTimed = 2 ** 29;
-const rounds = 15;
-
 /** As `bench` times files, on each target where that is possible and the machine is idle enough; where it is not, that is said. */
 function timer(targets: readonly TargetName[], set: Settings, session: Session): NonNullable<FolderOptions["time"]> {
   const never = new Set<TargetName>();
   return async ({ source, out }) => {
     const speeds: NonNullable<Made["speeds"]>[number][] = [];
     for (const target of targets.filter((name) => !never.has(name))) {
-      const input = { models: [source, out], target, dims: [], set, rounds, threads: undefined, seed: session.seed };
       const untimed = (why: string): void => session.terminal.note("timing", why, "warning");
       try {
-        const { latency, where } = await session.job<typeof benchJob>("bench", input, `time ${out}`);
-        const [, own] = latency.models;
-        if (isUnsteady(latency.models))
-          untimed(`${basename(out)}: speed on ${target} not measured, the machine was too busy`);
-        else if (own !== undefined) {
-          const { median: factor, low, high } = own.speedup;
-          speeds.push({ target, where, factor, low, high, milliseconds: own.milliseconds.median });
+        const found = await speedBeside(source, out, { target, set }, session);
+        if (found instanceof Miss) untimed(`${basename(out)}: speed on ${target} not measured, ${found.reason}`);
+        else {
+          const { median: factor, low, high, milliseconds, where } = found;
+          speeds.push({ target, where, factor, low, high, milliseconds });
         }
       } catch (error) {
         const { code, message } = refusalIn(error);

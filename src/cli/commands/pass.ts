@@ -25,12 +25,12 @@ import {
   targetLines,
   verdictSentence,
 } from "../../report/verdict.ts";
-import { groupBy } from "../../tensor/group-by.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
+import { changedLines, unchangedLines } from "../changes.ts";
 import { type CommandDefinition, defineCommand, type Result, type Session } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts";
-import { flagName, onCommandLine } from "../invalid-options.ts";
+import { flagName } from "../invalid-options.ts";
 import type { Reference } from "../jobs/judging.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
@@ -38,7 +38,7 @@ import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { withoutNote } from "../numbers.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { samplesLine } from "../samples.ts";
-import type { Terminal } from "../terminal.ts";
+import { comparableMacs, speedLines, speedRecord, type Timed, timedBeside, timeRow } from "../speed.ts";
 import { requireWritable, requireWritableFolder } from "../writable.ts";
 
 const stepFlags = (fallback: string) =>
@@ -55,9 +55,6 @@ const stepFlags = (fallback: string) =>
       described(countOption, "samples to look at before testing on others", { value: "n" }),
     ),
   });
-
-/** Changes and reasons that are printed; the rest is counted. */
-const shown = 5;
 
 /** The share of a file that changes its ratio as printed. */
 const notable = 0.005;
@@ -143,7 +140,9 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         throw stopped(error, checkpoint === undefined && keysOf(pass.options).has("checkpoint"));
       });
       if (dryRun) return showPlan(result);
+      const speed = await timedBeside(model, typeof aim === "string" ? aim : model, result, session);
       return show(model, result, {
+        speed,
         demanded: maxDrop !== undefined || !force,
         replaced,
         alsoWritten,
@@ -187,17 +186,14 @@ function showPlan({ changes, misses }: PassOutput): Result {
         columns,
         rows.map((row) => row.slice(0, columns.length)),
       );
-      list(
-        terminal,
-        "unchanged",
-        misses.map(({ at, reason }) => ({ at, text: onCommandLine(reason) })),
-      );
+      for (const line of unchangedLines(misses, terminal.color.dim)) terminal.line(line);
       terminal.line("Nothing was written (--dry-run).");
     },
   };
 }
 
 interface Shown {
+  readonly speed: Timed | undefined;
   /** Whether a goal that is missed makes the exit code 1: what is forced, with no goal said, has none. */
   readonly demanded: boolean;
   readonly replaced: boolean;
@@ -208,7 +204,8 @@ interface Shown {
   readonly next: string | undefined;
 }
 
-function show(model: string, result: PassOutput, { demanded, replaced, alsoWritten, zeros, next }: Shown): Result {
+function show(model: string, result: PassOutput, shown: Shown): Result {
+  const { speed, demanded, replaced, alsoWritten, zeros, next } = shown;
   const { before, after, metadata, samples, comparison, reference, goal, verdict, training, written } = result;
   const { changes, misses, likeness, others, targets, preprocessing, idle, lost } = result;
   return {
@@ -217,23 +214,13 @@ function show(model: string, result: PassOutput, { demanded, replaced, alsoWritt
       ...result,
       replaced: written !== undefined && replaced,
       ...(alsoWritten.length === 0 ? {} : { alsoWritten }),
+      ...speedRecord(speed),
     },
     // Asked for a change, and there is none.
     goalMissed: written === undefined || (demanded && verdict?.met === false),
     print(terminal) {
-      list(
-        terminal,
-        "changed",
-        changes.map(({ at, what, decidedBy }) => ({
-          at,
-          text: `${what}${decidedBy === "global" ? "" : ` (set for ${decidedBy === "op" ? "this operator" : "this layer"})`}`,
-        })),
-      );
-      list(
-        terminal,
-        "unchanged",
-        misses.map(({ at, reason }) => ({ at, text: onCommandLine(reason) })),
-      );
+      const dim = terminal.color.dim;
+      for (const line of [...changedLines(changes, dim), ...unchangedLines(misses, dim)]) terminal.line(line);
       if (idle !== undefined && written === undefined)
         return terminal.line(`${capitalized(idle)}. Nothing was written; --force writes it.`);
       if (after === undefined || written === undefined) {
@@ -254,6 +241,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, alsoWritt
             times(before.parameters / after.parameters),
           ],
           ...macsRow(before, after),
+          ...timeRow(model, speed),
           ...(comparison === undefined
             ? []
             : [
@@ -268,6 +256,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, alsoWritt
       );
       if (metadata > notable * before.bytes)
         terminal.line(`not in the result: ${bytes(metadata)} of the exporter's metadata (pith simplify drops it, too)`);
+      for (const line of speedLines(model, written, speed)) terminal.line(line);
       if (reference !== undefined) terminal.line(referenceLine(reference));
       if (likeness !== undefined) terminal.line(likenessLine(likeness));
       if (others !== undefined) terminal.line(othersSentence(others));
@@ -368,42 +357,13 @@ function nothingFound(model: string): string {
   return ` No layer can be changed: pith inspect ${model} shows what is in the model.`;
 }
 
-interface Line {
-  readonly at: string | undefined;
-  readonly text: string;
-}
-
-/** What was said of several places in the same words is said once. */
-function list(terminal: Terminal, title: string, lines: readonly Line[]): void {
-  if (lines.length === 0) return;
-  terminal.line(`${title} (${integer(lines.length)}):`);
-  const groups = [...groupBy(lines, ({ text }) => text)];
-  for (const [text, of] of groups.slice(0, shown)) {
-    const places = of.flatMap(({ at }) => at ?? []);
-    terminal.line(`  ${places.length === 0 ? "" : `${someOf(places)}: `}${text}`);
-  }
-  const rest = groups.slice(shown).map(([, of]) => of.filter(({ at }) => at !== undefined).length);
-  const more = rest.reduce((sum, places) => sum + Math.max(1, places), 0);
-  if (more > 0) terminal.line(`  ${terminal.color.dim(`and ${integer(more)} more (--json has all)`)}`);
-}
-
-/** "conv1, conv2 and 17 more" */
-function someOf(names: readonly string[]): string {
-  if (names.length <= 3) return names.join(", ");
-  return `${names.slice(0, 2).join(", ")} and ${integer(names.length - 2)} more`;
-}
-
 function brotliRow(before: Weight, after: Weight): string[][] {
   if (before.brotli === undefined || after.brotli === undefined) return [];
   const title = before.sampled || after.sampled ? "brotli (sampled)" : "brotli";
   return [[title, bytes(before.brotli), bytes(after.brotli), times(before.brotli / after.brotli)]];
 }
 
-/** One number of operations for each symbolic factor ("4*batch") is compared; sums of several are not. */
 function macsRow(before: Weight, after: Weight): string[][] {
-  const [a, b] = [before.macs, after.macs].map((text) => /^(\d+)(.*)$/.exec(text ?? ""));
-  if (a === null || b === null || a === undefined || b === undefined || a[2] !== b[2] || /[ +]/.test(a[2] ?? ""))
-    return [];
-  const [first, second] = [Number(a[1]), Number(b[1])];
-  return [["MACs", count(first), count(second), times(first / second)]];
+  const macs = comparableMacs(before, after);
+  return macs === undefined ? [] : [["MACs", ...macs.map(count), times(macs[0] / macs[1])]];
 }

@@ -27,6 +27,8 @@ export interface BenchInput {
   readonly dims: readonly string[];
   readonly set: Settings;
   readonly rounds: number;
+  /** See `LatencyOptions`; a browser does all rounds. */
+  readonly seconds?: number;
   readonly threads: number | undefined;
   readonly seed: number;
 }
@@ -58,6 +60,7 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
     const feeds = models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, input.seed, fixed[index]));
     const report = await target.latency(models, feeds, {
       rounds: input.rounds,
+      seconds: input.seconds,
       signal: context.signal,
       progress: (done, total) => context.progress(done, total),
       threads: input.threads,

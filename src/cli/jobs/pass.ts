@@ -5,6 +5,7 @@ import { infer } from "../../analysis/infer.ts";
 import { allLayers } from "../../analysis/layers.ts";
 import { learnedCount, learnedTensors } from "../../analysis/learned.ts";
 import { selectLayers } from "../../analysis/selection.ts";
+import { type UnevenChannels, unevenChannels } from "../../analysis/uneven-channels.ts";
 import { takesImages } from "../../data/image-batches.ts";
 import { readSidecars } from "../../data/index.ts";
 import { recordedPrepared, recordPrepared } from "../../data/preprocessing-spec.ts";
@@ -89,6 +90,8 @@ export interface PassOutput {
   /** Bytes of the exporter's metadata in the original, which results do not have. */
   readonly metadata: number;
   readonly after?: Weight | undefined;
+  /** Of the result, where it computes more or less than the model that came in. */
+  readonly uneven?: UnevenChannels | undefined;
   readonly preprocessing?: string | undefined;
   /** Which samples it was trained and tested on; undefined without data. */
   readonly samples?: Used | undefined;
@@ -246,6 +249,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     ...nothing,
     samples,
     after,
+    uneven: after.macs === nothing.before.macs ? undefined : unevenChannels(original, model),
     comparison,
     verdict,
     likeness: kept?.likeness,

@@ -1,0 +1,43 @@
+import { expect, test } from "vitest";
+import type { Change } from "../passes/index.ts";
+import { changedLines, unchangedLines } from "./changes.ts";
+
+const plain = (text: string): string => text;
+const change = (at: string, what: string, speed?: number): Change => ({
+  at,
+  what,
+  decidedBy: "global",
+  ...(speed === undefined ? {} : { speed }),
+});
+
+test("layers that got slower come first, the slowest one first, and those that are not shown are in the range", () => {
+  const fast = Array.from({ length: 5 }, (_, at) => change(`fast${at}`, `rank ${at}`, 1 + at / 10));
+  const slow = [0.72, 0.59, 0.79, 0.65, 0.7, 0.71].map((speed) => change(`slow${speed}`, `to ${speed}`, speed));
+  expect(changedLines([...fast, ...slow], plain)).toEqual([
+    "changed (11), 6 of them slower than before (0.59 to 0.79 × as fast):",
+    "  slow0.59: to 0.59",
+    "  slow0.65: to 0.65",
+    "  slow0.7: to 0.7",
+    "  slow0.71: to 0.71",
+    "  slow0.72: to 0.72",
+    "  and 6 more (--json has all)",
+  ]);
+});
+
+test("one that prints as 1.00 × as fast is not slower; others keep their order, and what is said of several is said once", () => {
+  expect(changedLines([change("b", "x", 0.996), change("a", "y", 1.2)], plain)).toEqual([
+    "changed (2):",
+    "  b: x",
+    "  a: y",
+  ]);
+  expect(changedLines([change("a", "x"), change("b", "x"), change("c", "x"), change("d", "x")], plain)).toEqual([
+    "changed (4):",
+    "  a, b and 2 more: x",
+  ]);
+  expect(changedLines([change("a", "x", 0.5)], plain)).toEqual([
+    "changed (1), 1 of them slower than before (0.50 × as fast):",
+    "  a: x",
+  ]);
+  expect(changedLines([], plain)).toEqual([]);
+  expect(unchangedLines([{ at: undefined, reason: "none" }], plain)).toEqual(["unchanged (1):", "  none"]);
+});

@@ -1,0 +1,59 @@
+/** What a pass changed and what it left, in lines: what was said of several places in the same words is said once. */
+import { integer, isSlower, times } from "../evaluate/numbers.ts";
+import type { Change } from "../passes/index.ts";
+import { groupBy } from "../tensor/group-by.ts";
+import { onCommandLine } from "./invalid-options.ts";
+
+type Paint = (text: string) => string;
+
+/** Changes and reasons that are printed; the rest is counted. */
+const mostShown = 5;
+
+/** Where layers were timed and some got slower, these come first, the slowest one first. */
+export function changedLines(changes: readonly Change[], dim: Paint): string[] {
+  const speedOf = ({ speed = 1 }: Change): number => speed;
+  const slower = changes.filter((change) => isSlower(speedOf(change))).sort((a, b) => speedOf(a) - speedOf(b));
+  const lines = [...slower, ...changes.filter((change) => !slower.includes(change))].map(({ at, what, decidedBy }) => ({
+    at,
+    text: `${what}${decidedBy === "global" ? "" : ` (set for ${decidedBy === "op" ? "this operator" : "this layer"})`}`,
+  }));
+  return listed(`changed (${integer(changes.length)})${slowerText(slower.map(speedOf))}`, lines, dim);
+}
+
+export function unchangedLines(
+  misses: readonly { readonly at: string | undefined; readonly reason: string }[],
+  dim: Paint,
+): string[] {
+  const lines = misses.map(({ at, reason }) => ({ at, text: onCommandLine(reason) }));
+  return listed(`unchanged (${integer(misses.length)})`, lines, dim);
+}
+
+/** @param speeds in ascending order. */
+function slowerText(speeds: readonly number[]): string {
+  const [slowest, fastest] = [speeds[0], speeds.at(-1)];
+  if (slowest === undefined || fastest === undefined) return "";
+  const range = speeds.length === 1 ? times(slowest) : `${slowest.toFixed(2)} to ${times(fastest)}`;
+  return `, ${integer(speeds.length)} of them slower than before (${range} as fast)`;
+}
+
+function listed(
+  title: string,
+  lines: readonly { readonly at: string | undefined; readonly text: string }[],
+  dim: Paint,
+): string[] {
+  if (lines.length === 0) return [];
+  const groups = [...groupBy(lines, ({ text }) => text)];
+  const shown = groups.slice(0, mostShown).map(([text, of]) => {
+    const places = of.flatMap(({ at }) => at ?? []);
+    return `  ${places.length === 0 ? "" : `${someOf(places)}: `}${text}`;
+  });
+  const rest = groups.slice(mostShown).map(([, of]) => of.filter(({ at }) => at !== undefined).length);
+  const more = rest.reduce((sum, places) => sum + Math.max(1, places), 0);
+  return [`${title}:`, ...shown, ...(more > 0 ? [`  ${dim(`and ${integer(more)} more (--json has all)`)}`] : [])];
+}
+
+/** "conv1, conv2 and 17 more" */
+function someOf(names: readonly string[]): string {
+  if (names.length <= 3) return names.join(", ");
+  return `${names.slice(0, 2).join(", ")} and ${integer(names.length - 2)} more`;
+}
