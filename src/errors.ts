@@ -69,12 +69,8 @@ export class PithError extends Error {
 }
 
 /** For loops that take long: does nothing unless a stop was requested. @throws PithError E_STOPPED with this sentence */
-export function stopIfAsked(
-  signal: AbortSignal | undefined,
-  sentence = "Stopped on request.",
-  options: { readonly hint?: string | undefined } = {},
-): void {
-  if (signal?.aborted === true) throw new PithError("E_STOPPED", sentence, { ...options, cause: signal.reason });
+export function stopIfAsked(signal: AbortSignal | undefined, sentence = "Stopped on request."): void {
+  if (signal?.aborted === true) throw new PithError("E_STOPPED", sentence, { cause: signal.reason });
 }
 
 /** What refused the work, as it was caught; rethrows everything else: faults of Pith, and a requested stop. */

@@ -6,8 +6,8 @@
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { InspectedFile } from "../../src/cli/inspect/show.ts";
 import type { Measurement } from "../../src/cli/jobs/eval.ts";
+import type { InspectedFile } from "../../src/cli/jobs/inspect.ts";
 import type { PassOutput } from "../../src/cli/jobs/pass.ts";
 import { bytes, integer, percent } from "../../src/evaluate/numbers.ts";
 import { shared } from "../../test/shared.ts";

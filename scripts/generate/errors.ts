@@ -42,7 +42,7 @@ function renderErrors(entries: readonly ErrorEntry[]): string {
 # Errors
 
 A failure that you can act on is a \`PithError\`: a stable \`code\`, a \`message\` of one sentence with the place, what was expected and
-what was found, and often a \`hint\`. On the command line they are the last lines, and the exit code is 1 (2 for \`E_USAGE\`, \`E_OPTION\` and \`E_NAME\`).
+what was found, and often a \`hint\`. On the command line they are the last lines, and the exit code is 1 (2 for \`E_USAGE\`, \`E_OPTION\` and \`E_NAME\`; 130 or 143 for \`E_STOPPED\`).
 A message that starts with "internal:" is a fault of Pith: please report it.
 
 | code | meaning |

@@ -48,8 +48,16 @@ export interface Session {
   readonly line: readonly string[];
   /** The flags of `passed` that were given. */
   readonly passed: Readonly<Record<string, unknown>>;
-  /** Runs a job (`jobs/<module>.ts`, or a module by its address) in a process of its own, its progress shown. `name` is what messages call it. */
-  job<J extends Job>(module: string | URL, input: Parameters<J>[0], name: string): Promise<Awaited<ReturnType<J>>>;
+  /**
+   * Runs a job (`jobs/<module>.ts`, or a module by its address) in a process of its own, its progress shown. `name` is what messages call it;
+   * `keeps`: when it is stopped, it takes its time to keep what it has done.
+   */
+  job<J extends Job>(
+    module: string | URL,
+    input: Parameters<J>[0],
+    name: string,
+    how?: { readonly keeps: boolean },
+  ): Promise<Awaited<ReturnType<J>>>;
 }
 
 export interface Result {

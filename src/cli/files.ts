@@ -1,5 +1,5 @@
 /** Files of a model: which they are, how large, and what a step's result is called. */
-import { readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { appendFile, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { PithError } from "../errors.ts";
@@ -77,13 +77,13 @@ export async function appendText(path: string, text: string): Promise<void> {
 }
 
 /**
- * Runs what writes a file, and takes away what it leaves half-written when it fails or is killed: files are written under a temporary
+ * Runs what writes files, and takes away what it leaves half-written when it fails or is killed: files are written under a temporary
  * name first.
  */
-export async function withoutLeftovers<T>(path: string, body: () => Promise<T>): Promise<T> {
-  const there = new Set(temporaries(path));
+export async function withoutLeftovers<T>(paths: readonly string[], body: () => Promise<T>): Promise<T> {
+  const there = new Set(paths.flatMap(temporaries));
   const sweep = (): void => {
-    for (const name of temporaries(path)) if (!there.has(name)) rmSync(join(dirname(path), name), { force: true });
+    for (const file of paths.flatMap(temporaries)) if (!there.has(file)) rmSync(file, { force: true });
   };
   const work = body();
   // Listeners run in the order in which they came: the job is killed first.
@@ -99,9 +99,12 @@ export async function withoutLeftovers<T>(path: string, body: () => Promise<T>):
 }
 
 function temporaries(path: string): string[] {
-  const name = basename(path);
-  return readdirSync(dirname(path)).filter((file) => {
+  const [folder, name] = [dirname(path), basename(path)];
+  // A folder that the work makes is not there yet.
+  if (!existsSync(folder)) return [];
+  const files = readdirSync(folder).filter((file) => {
     const of = temporaryOf(file)?.name;
     return of === name || of?.startsWith(`${name}_data`) === true;
   });
+  return files.map((file) => join(folder, file));
 }

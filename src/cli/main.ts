@@ -8,13 +8,20 @@ enableCompileCache?.();
 const { exitCode, runProgram } = await import("./program.ts");
 
 const controller = new AbortController();
+/** Exit codes as those of programs that the signal itself has ended: 128 + its number. */
+const codes = { SIGINT: 130, SIGTERM: 143 } as const;
+let stoppedBy: keyof typeof codes | undefined;
+let isDone = false;
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
+    // Only the reader of a pipe is waited for.
+    if (isDone) process.exit(codes[signal]);
     // Asked twice: do not wait for a clean end. Exit handlers kill jobs and remove temporary files.
-    if (controller.signal.aborted) {
+    if (stoppedBy !== undefined) {
       process.stderr.write("Stopped at once.\n");
-      process.exit(exitCode.failed);
+      process.exit(codes[signal]);
     }
+    stoppedBy = signal;
     controller.abort();
   });
 }
@@ -30,9 +37,11 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 // There is nowhere left to say it.
 process.stderr.on("error", () => process.exit(exitCode.failed));
 
-process.exitCode = await runProgram(process.argv.slice(2), {
+const code = await runProgram(process.argv.slice(2), {
   out: process.stdout,
   err: process.stderr,
   signal: controller.signal,
   noColor: (process.env.NO_COLOR ?? "") !== "",
 });
+isDone = true;
+process.exitCode = stoppedBy === undefined ? code : codes[stoppedBy];

@@ -39,6 +39,7 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
     module: string | URL,
     input: Parameters<J>[0],
     name: string,
+    how: { readonly keeps?: boolean } = {},
   ): Promise<Awaited<ReturnType<J>>> => {
     const run = surroundings.runJob ?? (await import("../job/run.ts")).runJob;
     const { onCommandLine } = await import("./invalid-options.ts");
@@ -50,6 +51,7 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
     };
     try {
       return await run<J>(typeof module === "string" ? moduleOf(`cli/jobs/${module}`) : module, input, {
+        ...how,
         name,
         signal,
         onEvent,
@@ -217,7 +219,7 @@ export function stoppedDuring(error: unknown, command: string, stage: string): u
     return error;
   const { hint } = error;
   const options = { cause: error, hint };
-  return new PithError("E_STOPPED", `${command} was stopped while ${doing}. Nothing was written.`, options);
+  return new PithError("E_STOPPED", `${command} was stopped while ${doing}.`, options);
 }
 
 function openTerminal({ out, err, noColor = false }: Surroundings, json: boolean): Terminal {

@@ -2,12 +2,12 @@
  * A job: a function that runs in a process of its own.
  *
  * Why a process: ONNX Runtime runs models synchronously, so it would freeze progress and Ctrl-C; some graphs abort the process they run in;
- * and native memory comes back only when a process ends. The module of a job has the function as its default export.
+ * and native memory comes back only when a process ends. What only reads a model is a job as well: while it computes, its thread takes no signal. The module of a job has the function as its default export.
  */
 
 /** How a job talks to the process that started it. */
 export interface JobContext {
-  /** Aborts when the job should stop. It then has a few seconds to end by itself, with a result or without. */
+  /** Aborts when the job should stop. It then has half a second to end by itself, with a result or without; ten where it keeps what it has done. */
   readonly signal: AbortSignal;
   /** An empty folder of this job, removed when it ends, however it ends. */
   readonly temporary: string;

@@ -24,7 +24,9 @@ export interface RunOptions {
   readonly name?: string;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: JobEvent) => void;
-  /** Milliseconds between being asked to stop and being killed. */
+  /** Asked to stop, it keeps what it has done, which may take longer than a moment: it gets `keepingGrace`. */
+  readonly keeps?: boolean;
+  /** Milliseconds between being asked to stop and being killed; unless said, what follows from `keeps`. */
   readonly grace?: number;
   /** Milliseconds that the process may take until the job's module is loaded. */
   readonly startLimit?: number;
@@ -33,8 +35,12 @@ export interface RunOptions {
 /** Node 22 and newer: the folder of the compile cache, if this process has enabled it. */
 const { getCompileCacheDir } = nodeModule as { getCompileCacheDir?: () => string | undefined };
 
-/** Long enough for a training step and its checkpoint, short enough for a person who pressed Ctrl-C. */
-const defaultGrace = 5000;
+/** What is asked to stop ends within a second: a job by itself in this time, or it is killed. */
+const usualGrace = 500;
+/** Long enough for a training step and its checkpoint. */
+const keepingGrace = 10_000;
+/** Milliseconds after which it is said what a stop waits for. */
+const unnoticed = 500;
 /** Modules load in a second: what takes so long never will. */
 const usualStartLimit = 120_000;
 /** Milliseconds that the output of a process is read after its end: another process that it started may hold it open. */
@@ -56,8 +62,8 @@ export async function runJob<J extends Job>(
   input: Parameters<J>[0],
   options: RunOptions = {},
 ): Promise<Awaited<ReturnType<J>>> {
-  const { signal, onEvent = () => {}, grace = defaultGrace, name = "The job" } = options;
-  const { startLimit = usualStartLimit } = options;
+  const { signal, onEvent = () => {}, name = "The job", keeps = false } = options;
+  const { grace = keeps ? keepingGrace : usualGrace, startLimit = usualStartLimit } = options;
   stopIfAsked(signal);
   const temporary = mkdtempSync(join(tmpdir(), "pith-"));
   const child = start(module);
@@ -88,10 +94,12 @@ export async function runJob<J extends Job>(
   };
   const drained = Promise.all([eachLine(child.stdout, onLine), eachLine(child.stderr, onLine)]);
 
-  let killer: NodeJS.Timeout | undefined;
+  const stopping: NodeJS.Timeout[] = [];
   const stop = (): void => {
     send(child, { pith: "stop" });
-    killer = setTimeout(() => child.kill("SIGKILL"), grace);
+    stopping.push(setTimeout(() => child.kill("SIGKILL"), grace));
+    const text = "what was done so far is being written; Ctrl-C again ends without";
+    if (keeps) stopping.push(setTimeout(() => onEvent({ kind: "log", id: "stop", text, level: "note" }), unnoticed));
   };
   signal?.addEventListener("abort", stop, { once: true });
 
@@ -114,10 +122,13 @@ export async function runJob<J extends Job>(
       });
       child.on("exit", () => {
         clearTimeout(starting);
-        closer = setTimeout(() => {
-          child.stdout?.destroy();
-          child.stderr?.destroy();
-        }, outputGrace);
+        closer = setTimeout(
+          () => {
+            child.stdout?.destroy();
+            child.stderr?.destroy();
+          },
+          signal?.aborted === true ? 0 : outputGrace,
+        );
       });
       child.on("close", (code, killedBy) => resolve(answered ?? { pith: "ended", code, signal: killedBy }));
       send(child, { pith: "start", module: module.href, input, temporary });
@@ -126,7 +137,7 @@ export async function runJob<J extends Job>(
     if (answer.pith !== "ended") flush();
     if (answer.pith === "result") return answer.output as Awaited<ReturnType<J>>;
     if (answer.pith === "fault") throw fromFault(answer.fault);
-    stopIfAsked(signal);
+    stopIfAsked(signal, `${name} was stopped.`);
     if (isLate) {
       throw new PithError("E_ENGINE", `${name}: its process did not begin within ${startLimit / 1000} s.`, {
         hint: "The machine may be too busy, or short of memory. Nothing was written.",
@@ -136,7 +147,7 @@ export async function runJob<J extends Job>(
   } finally {
     clearTimeout(starting);
     clearTimeout(closer);
-    clearTimeout(killer);
+    for (const timer of stopping) clearTimeout(timer);
     clearTimeout(flusher);
     signal?.removeEventListener("abort", stop);
     process.off("exit", cleanUp);

@@ -78,7 +78,7 @@ export async function runLoop(model: Model, plan: Plan, context: Context): Promi
     await run.train();
     return await run.outcome();
   } catch (error) {
-    if (error instanceof PithError && error.code === "E_STOPPED") await run.keep();
+    if (error instanceof PithError && error.code === "E_STOPPED") throw await run.stopped(error);
     // What an epoch before the failure has learnt goes too: the checkpoint has it.
     else for (const [value, tensor] of given) value.tensor = tensor;
     throw error;
@@ -150,7 +150,7 @@ class Run {
       for await (const batch of feed.batches()) {
         await this.#begin(batch);
         if (counters.batches % accumulate === 0) {
-          this.#stopIfAsked();
+          stopIfAsked(this.#context.signal);
           await this.#evaluateIfDue();
           if (this.#isDone()) break;
         }
@@ -241,6 +241,17 @@ class Run {
     await this.keep();
   }
 
+  /** Keeps what has been learnt. @returns what is thrown then. */
+  async stopped(cause: PithError): Promise<PithError> {
+    await this.keep();
+    const { checkpoint } = this.#plan;
+    const after = `Stopped after ${counted(this.#counters.steps, "step")}`;
+    if (checkpoint === undefined || this.#kept !== this.#counters.steps)
+      return new PithError("E_STOPPED", `${after}.`, { cause });
+    const text = `${after}; the weights are in "${lastFile(checkpoint)}".`;
+    return new PithError("E_STOPPED", text, { hint: "The same again with `resume` continues.", cause });
+  }
+
   /** Writes what has been learnt into the model and the checkpoint. @throws PithError E_DIVERGED if it is no longer numbers. */
   async keep(): Promise<void> {
     const training = this.#training;
@@ -281,12 +292,6 @@ class Run {
 
   async release(): Promise<void> {
     await this.#training?.step.release();
-  }
-
-  #stopIfAsked(): void {
-    const { checkpoint } = this.#plan;
-    const hint = checkpoint && `${lastFile(checkpoint)} has the trained weights: \`resume\` continues.`;
-    stopIfAsked(this.#context.signal, `Training was stopped after ${counted(this.#counters.steps, "step")}.`, { hint });
   }
 
   #diverged(what: string, step: number): PithError {

@@ -479,7 +479,7 @@ describe("train", () => {
     expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_FILE: ") });
   });
 
-  test("Ctrl-C stops the real program with exit code 1, and nothing is half-written", async () => {
+  test("Ctrl-C stops the real program with exit code 130, and nothing is half-written", async () => {
     const names = readdirSync(folder);
     const words = ["train", at("zero.onnx"), ...data, "--epochs", "1000000", "-o", at("never.onnx")];
     const child = spawn(process.execPath, [program, ...words]);
@@ -490,7 +490,7 @@ describe("train", () => {
       err += text;
     });
     const code = await new Promise((resolve) => child.on("close", resolve));
-    expect(code).toBe(1);
+    expect(code).toBe(130);
     expect(err).toMatch(/\nE_STOPPED: [^\n]+ Nothing was kept\.\nhint: --checkpoint <folder> saves [^\n]+\n$/);
     expect(readdirSync(folder)).toEqual(names);
   });

@@ -21,7 +21,7 @@ import {
 } from "../../report/verdict.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
-import { isSamePlace, isThere, requireOther } from "../files.ts";
+import { isSamePlace, isThere, requireOther, withoutLeftovers } from "../files.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
@@ -120,9 +120,16 @@ export default defineCommand({
       command,
     };
     const replaced = await isThere(join(out, "model.onnx"));
-    const result = await withPartialRun(out, (resumeFolder) =>
-      session.job<typeof compressJob>("compress", { ...input, resumeFolder }, `compress ${model}`),
-    );
+    // Techniques alone have kept what they have done; a recipe may be training.
+    const keeps = recipe !== undefined;
+    const result = await withPartialRun(out, (resumeFolder) => {
+      const job = () =>
+        session.job<typeof compressJob>("compress", { ...input, resumeFolder }, `compress ${model}`, { keeps });
+      return withoutLeftovers(
+        resultNames.map((name) => join(out, name)),
+        job,
+      );
+    });
     return show(model, result, { demanded: options.maxDrop !== undefined || !force, replaced });
   },
 });

@@ -7,7 +7,7 @@ import { decibelsText, shareText } from "../../report/debug.ts";
 import { groupBy } from "../../tensor/group-by.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
-import { requireOther } from "../files.ts";
+import { requireOther, withoutLeftovers } from "../files.ts";
 import type debugJob from "../jobs/debug.ts";
 import { metricFlags } from "../metrics.ts";
 import { requireWritable } from "../writable.ts";
@@ -41,11 +41,9 @@ export default defineCommand({
       await requireWritable(out);
     }
     const input = { original, model, out, data, output, seed: session.seed };
-    const { layers, blamed, misses, on, preprocessing } = await session.job<typeof debugJob>(
-      "debug",
-      input,
-      `debug ${model}`,
-    );
+    const work = () => session.job<typeof debugJob>("debug", input, `debug ${model}`);
+    const written = out === undefined ? [] : [out];
+    const { layers, blamed, misses, on, preprocessing } = await withoutLeftovers(written, work);
     const ranked = layers.toSorted((a, b) => (b.share ?? -1) - (a.share ?? -1) || a.signalToNoise - b.signalToNoise);
     const changed = ranked.filter(({ signalToNoise }) => signalToNoise !== Number.POSITIVE_INFINITY);
     return {

@@ -122,7 +122,7 @@ export async function variantsOf(
       options: { ...passed, dtype: name },
     };
     const work = () => session.job<typeof passJob>("pass", input, `quantize ${source} to ${name}`);
-    const result = await withoutLeftovers(file, work);
+    const result = await withoutLeftovers([file], work);
     const { after, idle, written, samples, preprocessing } = result;
     if (after === undefined || written === undefined)
       throw new PithError("E_UNSUPPORTED", `${capitalized(idle ?? "nothing changed")}.`);

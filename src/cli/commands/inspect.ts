@@ -1,11 +1,8 @@
 import * as v from "valibot";
 import { described } from "../../passes/options.ts";
-import { inspect } from "../../report/index.ts";
 import { defineCommand } from "../command.ts";
-import { fileBytes, filesOf } from "../files.ts";
 import { show } from "../inspect/show.ts";
-import { openModel } from "../jobs/open-model.ts";
-import type weightsJob from "../jobs/weights.ts";
+import type inspectJob from "../jobs/inspect.ts";
 
 export default defineCommand({
   name: "inspect",
@@ -18,14 +15,10 @@ export default defineCommand({
   }),
   deterministic: true,
   examples: ["inspect model.onnx", "inspect model.onnx --weights", "inspect model.onnx --json"],
-  async run([path = ""], { weights = false }, session) {
-    const model = await openModel(path, {
-      log: ({ id, text, level }) => session.terminal.note(id, text, level),
-    });
-    const description = { file: path, bytes: await fileBytes(filesOf(model, path)), ...(await inspect(model)) };
-    const numbers = weights
-      ? await session.job<typeof weightsJob>("weights", { model: path }, `inspect ${path}`)
-      : undefined;
+  async run([model = ""], { weights = false }, session) {
+    const input = { model, weights };
+    const found = await session.job<typeof inspectJob>("inspect", input, `inspect ${model}`);
+    const { description, weights: numbers } = found;
     return {
       data: numbers === undefined ? description : { ...description, weights: numbers },
       print: (terminal) => show(description, numbers, terminal),

@@ -135,9 +135,10 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const kept = Object.entries(session.passed).filter(([key]) => !(dryRun && writes.includes(key)));
       const settings = { options: Object.fromEntries(kept), data, metric, output, maxDrop, strict, force, dryRun };
       const input = { command: name, model, out, seed: session.seed, ...settings };
-      const work = () => session.job<typeof passJob>("pass", input, `${name} ${model}`);
-      const result = await withoutLeftovers(out, work).catch((error: unknown) => {
-        throw stopped(error, checkpoint === undefined && keysOf(pass.options).has("checkpoint"));
+      const keeps = checkpoint !== undefined;
+      const work = () => session.job<typeof passJob>("pass", input, `${name} ${model}`, { keeps });
+      const result = await withoutLeftovers([out], work).catch((error: unknown) => {
+        throw stopped(error, { trains: keysOf(pass.options).has("checkpoint"), keeps });
       });
       if (dryRun) return showPlan(result);
       const speed = await timedBeside(model, typeof aim === "string" ? aim : model, result, session);
@@ -161,17 +162,14 @@ export function withCalibration(
   return samples === undefined ? session : { ...session, passed: { ...session.passed, samples } };
 }
 
-/** @param unkept a training, which had no folder to keep what it learnt. */
-function stopped(error: unknown, unkept: boolean): unknown {
-  if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
-  // Of work before and after the pass's own the program has said that (`stoppedDuring`).
-  const said = error.cause instanceof PithError ? "" : ` Nothing was ${unkept ? "kept" : "written"}.`;
-  const hint = unkept
-    ? "`checkpoint` <folder> saves the state of training regularly, and `resume` continues from it."
-    : error.hint;
-  return new PithError(error.code, `${error.message}${said}`, {
-    hint,
-    cause: error.cause,
+/** What a command that was stopped leaves. A training with a folder for it has said what it keeps. */
+function stopped(error: unknown, { trains, keeps }: { readonly trains: boolean; readonly keeps: boolean }): unknown {
+  if (!(error instanceof PithError) || error.code !== "E_STOPPED" || keeps) return error;
+  const { message, hint, cause } = error;
+  if (!trains) return new PithError("E_STOPPED", `${message} Nothing was written.`, { hint, cause });
+  return new PithError("E_STOPPED", `${message} Nothing was kept.`, {
+    hint: "`checkpoint` <folder> saves the state of training regularly, and `resume` continues from it.",
+    cause,
   });
 }
 

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { bytes } from "../../evaluate/numbers.ts";
 import { described } from "../../passes/options.ts";
 import { defineCommand } from "../command.ts";
-import { requireOther } from "../files.ts";
+import { requireOther, withoutLeftovers } from "../files.ts";
 import type plotJob from "../jobs/plot.ts";
 import { requireWritable } from "../writable.ts";
 
@@ -24,7 +24,8 @@ export default defineCommand({
     await requireOther(out, [["the model itself", model]]);
     await requireWritable(out);
     const input = { model, name: basename(model), out, amount };
-    const size = await session.job<typeof plotJob>("plot", input, `plot ${model}`);
+    const work = () => session.job<typeof plotJob>("plot", input, `plot ${model}`);
+    const size = await withoutLeftovers([out], work);
     return {
       data: { model, written: out, bytes: size },
       print: (terminal) => terminal.line(`written: ${terminal.color.bold(out)} (${bytes(size)})`),

@@ -45,7 +45,7 @@ export default defineCommand({
     const { keepOutput: keepOutputs, finalize = false, force = false } = options;
     const input = { model, out, set, fix, keepOutputs, finalize, sizes, force, seed: session.seed };
     const job = () => session.job<typeof simplifyJob>("simplify", input, `simplify ${model}`);
-    return show(model, await withoutLeftovers(out, job), replaced);
+    return show(model, await withoutLeftovers([out], job), replaced);
   },
 });
 

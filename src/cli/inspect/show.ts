@@ -4,8 +4,9 @@ import { bytes, count, counted, integer, percent, times } from "../../evaluate/n
 import type { InspectedLayer, Inspection, OperationCount, Port } from "../../report/inspect/inspect.ts";
 import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
 import { isUnknownDim, symbol } from "../../tensor/dims.ts";
-import { energies, type WeightNumbers } from "../jobs/weights.ts";
+import type { InspectedFile, WeightNumbers } from "../jobs/inspect.ts";
 import type { Terminal } from "../terminal.ts";
+import { energies } from "./energies.ts";
 import { mergeRows } from "./merge-rows.ts";
 
 const shownMisses = 5;
@@ -14,11 +15,6 @@ const mostRows = 24;
 const shownBlocks = 8;
 /** Smaller tables are shown by --json alone. */
 const leastShare = 0.01;
-
-export interface InspectedFile extends Inspection {
-  readonly file: string;
-  readonly bytes: number;
-}
 
 export function show(data: InspectedFile, numbers: readonly WeightNumbers[] | undefined, terminal: Terminal): void {
   showFile(data, terminal);

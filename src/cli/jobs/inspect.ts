@@ -1,20 +1,21 @@
-/** Job of `pith inspect --weights`: reads every layer's numbers. */
+/** Job of `pith inspect`: what is in a model, and on request the numbers of every layer. */
 import { infer } from "../../analysis/infer.ts";
 import { allLayers } from "../../analysis/layers.ts";
 import { createEngine } from "../../engine/index.ts";
 import { engineMultiply } from "../../engine/multiply.ts";
 import { stopIfAsked } from "../../errors.ts";
+import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { energyShares, fromDense, type Matrix, type Multiply, rankForEnergy } from "../../math/index.ts";
-import { open } from "../../onnx/index.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
 import { readStoredValue } from "../../passes/stored.ts";
+import { type Inspection, inspect } from "../../report/index.ts";
+import { fileBytes, filesOf } from "../files.ts";
+import { energies } from "../inspect/energies.ts";
+import { openModel } from "./open-model.ts";
 
 /** The energies of a square matrix of this size take some ten seconds. */
 const largestDecomposed = 2048;
-
-/** Shares of the sum of squared singular values whose ranks are shown. */
-export const energies = [0.9, 0.95, 0.99] as const;
 
 export interface WeightNumbers {
   readonly name: string;
@@ -28,11 +29,28 @@ export interface WeightNumbers {
   readonly ranks: { readonly of: number; readonly holding: readonly number[] } | undefined;
 }
 
-export default async function weightsJob(
-  input: { readonly model: string },
+export interface InspectedFile extends Inspection {
+  readonly file: string;
+  readonly bytes: number;
+}
+
+export interface InspectOutput {
+  readonly description: InspectedFile;
+  /** Where they were asked for. */
+  readonly weights: readonly WeightNumbers[] | undefined;
+}
+
+export default async function inspectJob(
+  input: { readonly model: string; readonly weights: boolean },
   context: JobContext,
-): Promise<readonly WeightNumbers[]> {
-  const model = await open(input.model);
+): Promise<InspectOutput> {
+  const { model: path } = input;
+  const model = await openModel(path, context);
+  const description = { file: path, bytes: await fileBytes(filesOf(model, path)), ...(await inspect(model)) };
+  return { description, weights: input.weights ? await numbersOf(model, context) : undefined };
+}
+
+async function numbersOf(model: Model, context: JobContext): Promise<readonly WeightNumbers[]> {
   storeWeights(model);
   const found = allLayers(model, infer(model));
   const engine = createEngine();
