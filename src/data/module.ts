@@ -14,6 +14,7 @@ import { labelName, withLabel } from "./labels.ts";
 import { isArray, nested, tensorOf } from "./nested.ts";
 import { isDataset } from "./option.ts";
 import { plainArrays, sampleCount } from "./rows.ts";
+import { ofSamples, partsOf, readPart, type Source } from "./source.ts";
 import type { BatchOptions, Dataset, Part } from "./types.ts";
 
 /** What a module's function is called with. */
@@ -22,7 +23,7 @@ export interface ModuleOptions extends BatchOptions {
 }
 
 /**
- * The data set that a loaded module exports.
+ * The data set that a loaded module exports, or the part of it that is asked for.
  * @param inputs of the model: a column of such a name is no label.
  * @throws PithError E_DATA if it exports none, or not the part asked for.
  */
@@ -32,19 +33,42 @@ export async function fromModule(
   part?: Part,
   inputs: readonly ModelInput[] = [],
 ): Promise<Dataset> {
+  const source = moduleSource(name, exports, inputs);
+  return readPart(source, source.divisible ? undefined : part);
+}
+
+/** What a loaded module exports: parts, a function that is asked for either part, or one data set. @throws as `fromModule` */
+export function moduleSource(
+  name: string,
+  exports: Readonly<Record<string, unknown>>,
+  inputs: readonly ModelInput[] = [],
+): Source {
   const standard = exports.default;
-  const parts = isRecord(standard) && !isDataset(standard) ? { ...standard, ...exports } : exports;
-  const split = parts.train !== undefined || parts.test !== undefined;
-  const wanted = part ?? "test";
-  const found = split ? parts[wanted] : (exports.batches ?? standard);
-  if (isDataset(found)) return found;
-  if (typeof found !== "function") {
+  const named = isRecord(standard) && !isDataset(standard) ? { ...standard, ...exports } : exports;
+  const split = named.train !== undefined || named.test !== undefined;
+  const whole = exports.batches ?? standard;
+  if (!split && isDataset(whole)) return ofSamples(whole);
+  const read = (part: Part | undefined) => async (): Promise<Dataset> => {
+    const wanted = part ?? "test";
+    const found = split ? named[wanted] : whole;
+    if (isDataset(found)) return found;
+    if (typeof found === "function") return fromFunction(name, found, part, inputs);
     const names = Object.keys(exports);
     const others = found === undefined ? `only ${names.join(", ") || "nothing"}` : `but ${describe(found)}`;
     throw new PithError("E_DATA", `${name} exports no ${split ? `part "${wanted}"` : "data set"}, ${others}.`, {
       hint: "Export `train` and `test`, or `batches` or a default: a data set (memory(name, columns) makes one), or a generator of batches: function* () { yield { input: [[0.1, 0.2], [0.3, 0.4]], label: [0, 1] }; }",
     });
-  }
+  };
+  const parts = partsOf(split ? named : { train: whole, test: whole }, (_, part) => read(part));
+  return { owner: name, usual: read(undefined), parts, divisible: false };
+}
+
+async function fromFunction(
+  name: string,
+  found: CallableFunction,
+  part: Part | undefined,
+  inputs: readonly ModelInput[],
+): Promise<Dataset> {
   const call = (options: ModuleOptions): unknown => Reflect.apply(found, undefined, [options]);
   const first = await call({ part, size: 64 });
   if (isDataset(first)) return first;
