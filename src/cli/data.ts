@@ -17,6 +17,11 @@ export const dataFlags = {
       group,
     }),
   ),
+  part: v.optional(
+    described(v.picklist(["test", "train", "all"]), "part to test on (default: test; all where there are no parts)", {
+      group,
+    }),
+  ),
   preprocess: v.optional(
     described(v.string(), 'a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; for text "length=128"', {
       value: "how",
@@ -48,6 +53,7 @@ export type DataFlags = v.InferOutput<typeof dataSchema>;
 
 export interface DataRequest {
   readonly path: string;
+  readonly part: "test" | "train" | "all" | undefined;
   /** In the syntax of `parsePreprocessingSpec`; undefined: found out. */
   readonly preprocess: string | undefined;
   /** Inputs with a value of their own, "sr=16000". */
@@ -59,9 +65,9 @@ export interface DataRequest {
 }
 
 export function dataRequest(flags: DataFlags): DataRequest | undefined {
-  const { data, preprocess, set, states, samples, batch } = flags;
+  const { data, part, preprocess, set, states, samples, batch } = flags;
   if (data === undefined) {
-    const said = { preprocess, states, samples };
+    const said = { part, preprocess, states, samples };
     const alone = Object.entries(said).find(([, value]) => value !== undefined);
     if (alone === undefined) return undefined;
     throw new PithError("E_USAGE", `--${alone[0]} needs --data.`);
@@ -69,5 +75,5 @@ export function dataRequest(flags: DataFlags): DataRequest | undefined {
   // A wrong word is refused here, before anything is read.
   if (preprocess !== undefined) parsePreprocessingSpec(preprocess);
   for (const state of states ?? []) parseState(state);
-  return { path: data, preprocess, set: settings(set ?? []), states: states ?? [], samples, batch };
+  return { path: data, part, preprocess, set: settings(set ?? []), states: states ?? [], samples, batch };
 }

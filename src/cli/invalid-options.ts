@@ -55,6 +55,7 @@ const shared = [
   "metric",
   "output",
   "overrides",
+  "part",
   "preprocess",
   "samples",
   "set",

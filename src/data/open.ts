@@ -33,10 +33,7 @@ export interface OpenDatasetOptions extends SourceReading {
  * @example
  * const test = await openDataset("mnist/", { part: "test" });
  */
-export async function openDataset(
-  reference: string,
-  { part, ...reading }: OpenDatasetOptions = {},
-): Promise<Dataset> {
+export async function openDataset(reference: string, { part, ...reading }: OpenDatasetOptions = {}): Promise<Dataset> {
   return readPart(await openSource(reference, reading), part);
 }
 

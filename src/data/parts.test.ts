@@ -35,15 +35,74 @@ const all = async ({ train, calibrate, test }: Parts) => ({
   test: await column(test),
 });
 
-test("a table too small to have two parts is test samples", async () => {
-  const path = await folder("tiny", { "two.csv": sorted(2), "three.csv": sorted(3) });
-  const two = await openParts(join(path, "two.csv"));
-  expect([two.train, two.test.name, await column(two.test)]).toEqual([undefined, join(path, "two.csv"), [0, 1]]);
-  await expect(openDataset(join(path, "two.csv"), { part: "train" })).rejects.toThrow(
-    "two.csv has 2 samples, too few to split into training and test samples.",
-  );
-  const three = await openParts(join(path, "three.csv"));
-  expect([three.train?.count, three.test.count]).toEqual([2, 1]);
+describe("a table without parts", () => {
+  const rows = Array.from({ length: 100 }, (_, row) => row);
+
+  test("is all tested on where nothing is trained or calibrated, however small it is", async () => {
+    const path = await folder("table", { "rows.csv": sorted(100), "three.csv": sorted(3) });
+    const parts = await openParts(join(path, "rows.csv"));
+    expect([parts.train, parts.calibrate, parts.whole, await column(parts.test)]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      rows,
+    ]);
+    expect((await openParts(join(path, "three.csv"))).test.count).toBe(3);
+    expect((await openParts(join(path, "rows.csv"), { test: 90 })).test.count).toBe(90);
+    expect(await column((await openParts(join(path, "rows.csv"), { part: "all" })).test)).toEqual(rows);
+  });
+
+  test("is tested on but for the samples that calibrate", async () => {
+    const parts = await openParts(join(await folder("table", { "rows.csv": sorted(100) }), "rows.csv"), {
+      calibrate: 20,
+    });
+    const { calibrate, test: judged } = await all(parts);
+    expect([parts.train, calibrate.length, judged.length, parts.whole]).toEqual([undefined, 20, 80, 100]);
+    expect([...calibrate, ...judged].toSorted((a, b) => a - b)).toEqual(rows);
+  });
+
+  test("is divided 80 : 20 where something is trained, always alike, and both parts can be tested on", async () => {
+    const path = join(await folder("table", { "rows.csv": sorted(100) }), "rows.csv");
+    const parts = await openParts(path, { trains: true, calibrate: 10, seed: 3 });
+    const { train, calibrate, test: judged } = await all(parts);
+    expect([train.length, calibrate.length, judged.length, parts.whole]).toEqual([70, 10, 20, 100]);
+    expect([...train, ...calibrate, ...judged].toSorted((a, b) => a - b)).toEqual(rows);
+    expect(await column((await openParts(path, { part: "test" })).test)).toEqual(judged);
+    const others = await column((await openParts(path, { part: "train" })).test);
+    expect(others.toSorted((a, b) => a - b)).toEqual([...train, ...calibrate].toSorted((a, b) => a - b));
+  });
+
+  test("that has two samples is not trained on", async () => {
+    const path = await folder("tiny", { "two.csv": sorted(2) });
+    const wanted = "two.csv has 2 samples, too few to split into training and test samples.";
+    await expect(openDataset(join(path, "two.csv"), { part: "train" })).rejects.toThrow(wanted);
+    await expect(openParts(join(path, "two.csv"), { trains: true })).rejects.toThrow(wanted);
+  });
+
+  test.each([
+    ["train", { calibrate: 5 }],
+    ["train", { trains: true }],
+    ["all", { calibrate: 5 }],
+    ["all", { trainAlone: 5 }],
+  ] as const)("is not tested on as %s by what looks at some of it: %o", async (part, options) => {
+    const path = join(await folder("table", { "rows.csv": sorted(100) }), "rows.csv");
+    await expect(openParts(path, { part, ...options })).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: `\`part: "${part}"\`: the result would be tested on samples that it is trained or calibrated on.`,
+    });
+  });
+});
+
+test("data with parts of its own is tested on either, not on both", async () => {
+  const path = await folder("both", { "train.csv": sorted(6), "test.csv": sorted(4, 6) });
+  const tested = async (part?: PartsOptions["part"]) => column((await openParts(path, { part })).test);
+  expect(await tested()).toEqual([6, 7, 8, 9]);
+  expect(await tested("test")).toEqual([6, 7, 8, 9]);
+  expect(await tested("train")).toEqual([0, 1, 2, 3, 4, 5]);
+  await expect(tested("all")).rejects.toMatchObject({
+    code: "E_OPTION",
+    message: expect.stringMatching(/`part: "all"`: .*both has parts of its own, "train" and "test"\.$/),
+  });
 });
 
 describe("train and test sorted by class", () => {
@@ -183,9 +242,21 @@ describe("a module", () => {
       },
     };`;
     const path = join(await folder("whole", { "data.mjs": source }), "data.mjs");
-    const { train, calibrate, test: judged } = await openParts(path, { calibrate: 10 });
+    const { train, calibrate, test: judged } = await openParts(path, { calibrate: 10, trains: true });
     const found = [await column(train, "x"), await column(calibrate, "x"), await column(judged, "x")];
     expect(found.map((part) => part.length)).toEqual([30, 10, 10]);
+    expect(new Set(found.flat()).size).toBe(50);
+    expect((await openParts(path)).test.count).toBe(50);
+  });
+
+  test("whose function gives one data set, whichever part it is asked for, is divided", async () => {
+    const source = `const at = (positions) => (${rows("positions", 0).replace("[0, 1]", "[positions.length, 1]")});
+    const all = { name: "all", count: 50, gather: at, async *batches() { yield at(Uint32Array.from({ length: 50 }, (_, row) => row)); } };
+    export default () => all;`;
+    const path = join(await folder("function", { "data.mjs": source }), "data.mjs");
+    const { train, test: judged } = await openParts(path, { trains: true });
+    const found = [await column(train, "x"), await column(judged, "x")];
+    expect(found.map((part) => part.length)).toEqual([40, 10]);
     expect(new Set(found.flat()).size).toBe(50);
   });
 });

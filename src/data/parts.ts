@@ -6,12 +6,13 @@
  */
 import { PithError } from "../errors.ts";
 import { isIndexed } from "./indexed.ts";
-import { type OpenDatasetOptions, openDataset } from "./open.ts";
-import { collect, draw, setAside, skip, split, take } from "./select.ts";
+import { openSource, type SourceReading } from "./open.ts";
+import { collect, draw, setAside, skip, take } from "./select.ts";
+import { ofSamples, readPart, type Source } from "./source.ts";
 import type { Dataset, Part } from "./types.ts";
 
 export interface Parts {
-  /** Undefined where the source has one part only, unless `trainAlone` takes some of it. */
+  /** Undefined where the source has one part only, unless `trains` or `trainAlone` takes some of it. */
   readonly train: Dataset | undefined;
   /** Undefined where none was asked for. */
   readonly calibrate: Dataset | undefined;
@@ -20,9 +21,18 @@ export interface Parts {
   readonly testable: number | undefined;
   /** `train` was taken from the only part. */
   readonly divided: boolean;
+  /** How many samples there are in all, where the parts were drawn from one. */
+  readonly whole?: number | undefined;
 }
 
-export interface PartsOptions extends Omit<OpenDatasetOptions, "part"> {
+export interface PartsOptions extends SourceReading {
+  /**
+   * The part to test on. Left out: the test part; of a table or an array without parts all samples that `calibrate` and `trains` leave. "train" and, of
+   * data without parts, "all" are for what is neither trained nor calibrated.
+   */
+  readonly part?: Part | "all" | undefined;
+  /** There must be samples to train on (false): four fifths of a table or an array without parts. */
+  readonly trains?: boolean;
   /**
    * Samples to calibrate with (0): as many, or half of the samples to train on; of a source with one part what `test` leaves, or a fifth of it, of few
    * samples up to 32 and half of them.
@@ -46,12 +56,17 @@ const mostOfTraining = 0.5;
 /**
  * Opens the data at a path in disjoint parts. Samples to calibrate with are taken away from those to train on, or, where the source has one part
  * only, from the test samples. Same data, options and seed, same parts.
- * @throws PithError E_DATA and E_FILE as `openDataset` does, and E_DATA where there are too few samples to divide.
+ * @throws PithError E_DATA and E_FILE as `openDataset` does, and E_DATA where there are too few samples to divide; E_OPTION where results would be
+ * tested on the samples that they are made from.
  * @example
  * const { train, calibrate, test } = await openParts("mnist/", { calibrate: 200, seed: 1 });
  */
 export async function openParts(path: string, options: PartsOptions = {}): Promise<Parts> {
-  const { calibrate: wanted = 0, trainAlone = 0, test: limit, seed = 0, ...reading } = options;
+  return partsOf(await openSource(path, options), options);
+}
+
+async function partsOf(source: Source, options: PartsOptions): Promise<Parts> {
+  const { calibrate: wanted = 0, trainAlone = 0, trains = false, part, test: limit, seed = 0 } = options;
   const tests = (test: Dataset) => ({
     test: limit === undefined ? test : draw(test, limit, seed),
     testable: test.count,
@@ -61,19 +76,31 @@ export async function openParts(path: string, options: PartsOptions = {}): Promi
     const { drawn, rest } = await divide(train, wanted, (count) => mostOfTraining * count, seed);
     return { train: rest, calibrate: drawn };
   };
-  const [train, test] = await bothParts(path, reading);
-  if (train !== undefined && test !== undefined) return { ...(await learning(train)), ...tests(test), divided: false };
-  const only = train ?? test ?? (await openDataset(path, reading));
+  if (part === "train" || part === "all") {
+    if (trains || wanted + trainAlone > 0) {
+      const text = `\`part: "${part}"\`: the result would be tested on samples that it is trained or calibrated on.`;
+      throw new PithError("E_OPTION", text, { hint: "Leave `part` out: all others are tested on." });
+    }
+    if (part === "all") return { ...nothing, ...tests(await wholeOf(source)) };
+    const whole = source.divisible ? (await source.usual()).count : undefined;
+    return { ...nothing, ...tests(await readPart(source, part)), whole };
+  }
+  const { train, test, whole } = await readParts(source, source.divisible && (trains || part !== undefined));
+  // A function of a module may give one data set for both.
+  if (train !== undefined && train === test) return partsOf(ofSamples(train), options);
+  if (train !== undefined && test !== undefined)
+    return { ...(await learning(train)), ...tests(test), divided: false, whole };
+  const only = train ?? test ?? (await source.usual());
   // A stream has no fifth.
   const trained = only.count === undefined && trainAlone === Number.POSITIVE_INFINITY ? 0 : trainAlone;
-  if (trained + wanted === 0) return { train: undefined, calibrate: undefined, ...tests(only), divided: false };
+  if (trained + wanted === 0) return { ...nothing, ...tests(only) };
   const most = (count: number): number =>
     trained === Number.POSITIVE_INFINITY
       ? (1 - mostOfOnePart) * count
       : Math.max(mostAlone(count), count - (limit ?? count));
   const { drawn, rest } = await divide(only, trained + wanted, most, seed, limit);
   const testable = only.count === undefined ? undefined : only.count - (drawn.count ?? 0);
-  const tested = { ...tests(rest), testable };
+  const tested = { ...tests(rest), testable, whole: only.count };
   return trained === 0
     ? { train: undefined, calibrate: drawn, ...tested, divided: false }
     : { ...(await learning(drawn)), ...tested, divided: true };
@@ -105,23 +132,23 @@ async function divide(
   return { drawn: await collect(take(whole, count)), rest: skip(whole, count) };
 }
 
-async function bothParts(
-  path: string,
-  reading: OpenDatasetOptions,
-): Promise<readonly [train: Dataset | undefined, test: Dataset | undefined]> {
-  const [train, test] = await Promise.all([partIfThere(path, "train", reading), partIfThere(path, "test", reading)]);
-  // A module that exports one data set and no parts gives it for both.
-  if (train === undefined || train !== test) return [train, test];
-  if (!isIndexed(train)) return [undefined, test];
-  const [most, few] = split(train, [0.8, 0.2], 0);
-  return [most, few];
+const nothing = { train: undefined, calibrate: undefined, divided: false } as const;
+
+/** @throws PithError E_OPTION where there are several parts. */
+function wholeOf({ owner, parts, usual }: Source): Promise<Dataset> {
+  if (parts.train === undefined || parts.test === undefined) return usual();
+  throw new PithError("E_OPTION", `\`part: "all"\`: ${owner} has parts of its own, "train" and "test".`);
 }
 
-async function partIfThere(path: string, part: Part, reading: OpenDatasetOptions): Promise<Dataset | undefined> {
-  try {
-    return await openDataset(path, { ...reading, part });
-  } catch (error) {
-    if (error instanceof PithError && error.code === "E_DATA") return undefined;
-    throw error;
-  }
+interface Both extends Pick<Parts, "train" | "whole"> {
+  readonly test: Dataset | undefined;
+}
+
+/** Both parts of a source, drawn from its only one where `divides`. */
+async function readParts(source: Source, divides: boolean): Promise<Both> {
+  const { parts } = source;
+  if (!divides) return { train: await parts.train?.(), test: await parts.test?.() };
+  const [train, test] = [await readPart(source, "train"), await readPart(source, "test")];
+  // A stream is not divided.
+  return train === test ? { train: undefined, test } : { train, test, whole: (await source.usual()).count };
 }

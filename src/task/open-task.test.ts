@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { encode } from "fast-png";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
-import { presets, sampleCount } from "../data/index.ts";
+import { type Dataset, presets, sampleCount } from "../data/index.ts";
 import { preprocessingKey } from "../data/preprocessing-spec.ts";
 import { firstBatch } from "../data/select.ts";
 import { createEngine } from "../engine/index.ts";
@@ -172,13 +172,62 @@ graph (input_ids: int64[batch, length]) -> (logits: float32[batch, length, 7]) {
 }`);
   const learning = { learns: "answers", trainAlone: Number.POSITIVE_INFINITY, samples: 6 } as const;
   const { task, said } = await opened(language, { data: join(folder, "text_u16le.bin"), ...learning });
-  expect([task.train?.count, task.test.count, said]).toEqual([6, 2, []]);
+  expect([task.train?.count, task.test.count, said.length]).toEqual([6, 2, 1]);
+  expect(said[0]).toMatch(
+    /^parts: .*text_u16le\.bin has no parts: of its 10 samples, drawn at random, 8 are for training, 2 for the test$/,
+  );
   expect((await firstBatch(task.train ?? task.test)).label?.dims).toEqual([1, 128]);
   const images = await opened(aboveHalf(), { data: pixels(["t10k"]), ...learning });
   expect(images.said.at(-1)).toMatch(/^labels: .* has one part: its labels are for the test/);
   expect([images.task.train?.count, images.task.test.count]).toEqual([6, 6]);
   expect(Object.keys(await firstBatch(images.task.train ?? images.task.test))).toEqual(["image"]);
   expect(Object.keys(await firstBatch(images.task.test))).toContain("label");
+});
+
+describe("a table without parts", () => {
+  const relu = () => parseModel("opset 21\ngraph (x: float32[batch, 1]) -> (y: float32[batch, 1]) {\n  y = Relu(x)\n}");
+  const table = (rows = 40): string => {
+    const path = join(temporaryFolder(), "rows.csv");
+    writeFileSync(path, `x,label\n${Array.from({ length: rows }, (_, row) => `${row},${row % 2}\n`).join("")}`);
+    return path;
+  };
+  const rowsOf = async (data: Dataset) => [
+    ...toFloat64((await firstBatch(data, 100)).features ?? zeros("float32", [0])),
+  ];
+
+  test("is all tested on; what is drawn for another use is said", async () => {
+    const data = table();
+    const alone = await opened(relu(), { data });
+    expect([alone.task.test.count, alone.said]).toEqual([40, []]);
+    const calibrated = await opened(relu(), { data, calibrate: 10 });
+    expect(calibrated.said).toEqual([
+      `parts: ${data} has no parts: of its 40 samples, drawn at random, 10 are for calibration, 30 for the test`,
+    ]);
+    const part = await opened(relu(), { data, part: "test" });
+    expect(part.said).toEqual([`parts: ${data} has no parts: of its 40 samples, drawn at random, 8 are for the test`]);
+  });
+
+  test("that a model was trained on is tested on by the other samples, unless all are asked for", async () => {
+    const data = table();
+    const model = relu();
+    const { task, said } = await opened(model, { data, learns: "labels" });
+    expect(said).toEqual([
+      `parts: ${data} has no parts: of its 40 samples, drawn at random, 32 are for training, 8 for the test`,
+    ]);
+    const later = await opened(model, { data });
+    expect(await rowsOf(later.task.test)).toEqual(await rowsOf(task.test));
+    expect(later.said).toEqual([
+      `parts: ${data} has no parts: of its 40 samples, drawn at random, 8 are for the test; the model was trained on the others`,
+    ]);
+    const calibrated = await opened(model, { data, calibrate: 10 });
+    expect([calibrated.task.calibrate?.count, await rowsOf(calibrated.task.test)]).toEqual([
+      10,
+      await rowsOf(task.test),
+    ]);
+    expect((await opened(model, { data, part: "all" })).task.test.count).toBe(40);
+    // Of one name, but other data.
+    expect((await opened(model, { data: table(30) })).task.test.count).toBe(30);
+  });
 });
 
 test.each([

@@ -8,6 +8,7 @@ import {
   openDataset,
   openParts,
   type Parts,
+  type PartsOptions,
   type Preprocessing,
   type PreprocessingSpec,
   parsePreprocessingSpec,
@@ -16,10 +17,12 @@ import {
   type Sidecars,
   setStates,
 } from "../data/index.ts";
-import { recordedPrepared, recordPrepared, statedText } from "../data/preprocessing-spec.ts";
+import { preprocessingKey, recordedPrepared, statedText } from "../data/preprocessing-spec.ts";
 import { firstBatch, setAside } from "../data/select.ts";
+import { trainedEntry, trainedKey, wasTrainedOn } from "../data/trained-on.ts";
 import { PithError } from "../errors.ts";
 import type { Metric, Task } from "../evaluate/index.ts";
+import { counted, integer } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import type { Settings } from "./contents.ts";
@@ -30,6 +33,11 @@ import { randomData, randomName } from "./random-data.ts";
 export interface TaskOptions {
   /** Path of the samples: see `openDataset` for what may lie there. Where another model's answers are learnt, "random" draws inputs. */
   readonly data: string;
+  /**
+   * The part to test on. Left out: the test part; of a table or an array without parts all samples that are not for training or calibration; and those
+   * that the model was not trained on, if an earlier command has recorded it. "all": those, too.
+   */
+  readonly part?: PartsOptions["part"];
   /**
    * How samples are prepared: a preset of `presets`, or text as `parsePreprocessingSpec` has it ("imagenet", "length=128"). Left out: as the model
    * says, else as the files beside it say, else guessed.
@@ -55,7 +63,10 @@ export interface TaskOptions {
   readonly reference?: Model | undefined;
   /** Another model that is going to be fed with the same samples: the two may not say different things of them. */
   readonly alike?: Model | undefined;
-  /** Is the model going to be trained, it may know nothing yet; if by labels, there must be a part to train on. */
+  /**
+   * Is the model going to be trained, it may know nothing yet, and of a table or an array without parts four fifths are to train on; if by labels,
+   * there must be a part to train on.
+   */
   readonly learns?: "labels" | "answers" | undefined;
   /** Called before a preprocessing is guessed: the progress that follows is of that. */
   readonly onGuess?: () => void;
@@ -73,8 +84,8 @@ export interface OpenedTask extends Task, Preparation {
   readonly stored: Parts;
   /** The test samples, before they are made ready. */
   readonly seen: Dataset;
-  /** What is recorded in the model of how its data is prepared. */
-  readonly record: PreprocessingSpec;
+  /** What is recorded in the model's metadata: how its data is prepared, and that it is trained on some of it. */
+  readonly record: ReadonlyMap<string, string>;
   /** All samples at another path, or of several parts the test part, read as those of the task are, and not made `ready`. */
   openOther(path: string): Promise<Dataset>;
 }
@@ -109,13 +120,20 @@ export async function openTask(
   const stored =
     options.data === randomName && learns === "answers"
       ? await randomParts(model, samples, context)
-      : await openParts(options.data, {
-          ...reading,
-          calibrate,
-          ...(learns === "answers" ? { trainAlone } : {}),
-          ...(samples === undefined ? {} : { test: samples }),
-          seed: context.seed,
-        });
+      : await partsFor(
+          model,
+          options.data,
+          {
+            ...reading,
+            part: options.part,
+            calibrate,
+            trains: learns !== undefined,
+            ...(learns === "answers" ? { trainAlone } : {}),
+            ...(samples === undefined ? {} : { test: samples }),
+            seed: context.seed,
+          },
+          context,
+        );
   if (learns === "labels" && stored.train === undefined) {
     throw new PithError(
       "E_DATA",
@@ -135,8 +153,12 @@ export async function openTask(
   // A guess that is no better than chance is kept only where the model learns to see data so.
   const kept =
     preparation.atChance && learns === undefined && options.preprocess === undefined && !recorded ? {} : found;
-  const record = { images: kept.images, length: kept.length, frames: kept.frames };
-  recordPrepared(model, record);
+  const prepared = statedText({ images: kept.images, length: kept.length, frames: kept.frames });
+  const trained = learns !== undefined && !stored.divided ? trainedEntry(model, options.data, stored) : undefined;
+  const record = new Map<string, string>();
+  if (prepared !== "") record.set(preprocessingKey, prepared);
+  if (trained !== undefined) record.set(trainedKey, trained);
+  for (const [key, value] of record) model.header.metadata.set(key, value);
   const { ready, labelled } = preparation;
   // The labels of running text are its own tokens.
   const withheld = stored.divided && (await firstBatch(seen)).tokens === undefined;
@@ -161,6 +183,30 @@ export async function openTask(
     record,
     openOther: (path) => openDataset(path, reading),
   };
+}
+
+/** The parts of the data; what the model was trained on is no test, unless it is asked for. */
+async function partsFor(model: Model, path: string, options: PartsOptions, context: Context): Promise<Parts> {
+  const parts = await openParts(path, options);
+  const open = options.part === undefined && options.trains !== true;
+  const known = open && wasTrainedOn(model, path, parts.whole ?? parts.test.count);
+  const chosen = known ? await openParts(path, { ...options, part: "test" }) : parts;
+  const text = drawnText(chosen, options.trains === true);
+  const why = known ? "; the model was trained on the others" : "";
+  if (text !== undefined) context.log({ id: "parts", text: `${text}${why}` });
+  return chosen;
+}
+
+/** "reviews.tsv has no parts: of its 872 samples, drawn at random, 174 are for calibration, 698 for the test" */
+function drawnText({ train, calibrate, test, whole }: Parts, trains: boolean): string | undefined {
+  if (whole === undefined) return undefined;
+  const uses = Object.entries({ training: trains ? train : undefined, calibration: calibrate, "the test": test });
+  const counts = uses.flatMap(([use, part]) =>
+    part?.count === undefined ? [] : [{ use, samples: integer(part.count) }],
+  );
+  const listed = counts.map(({ use, samples }, at) => `${samples} ${at === 0 ? "are " : ""}for ${use}`);
+  const name = test.name.replace(/ \((test|train)\)$/, "");
+  return `${name} has no parts: of its ${counted(whole, "sample")}, drawn at random, ${listed.join(", ")}`;
 }
 
 function unlabelled(data: Dataset | undefined): Dataset | undefined {

@@ -12,10 +12,33 @@ describe("eval", () => {
 
   test("tells the figure with its interval and number", async () => {
     const { figures, samples: counted } = await json("eval", at("right.onnx"), ...data);
-    expect(counted).toBe(samples / 5);
-    expect(figures).toMatchObject([{ metric: "accuracy", estimate: { value: 1, high: 1, count: samples / 5 } }]);
-    const { out } = await pith("eval", at("right.onnx"), ...data);
-    expect(out).toMatch(/points\.csv \(test\), 80 samples\n(.*\n)+accuracy +100\.0 % +95\.4 % … 100\.0 %/);
+    expect(counted).toBe(samples);
+    expect(figures).toMatchObject([{ metric: "accuracy", estimate: { value: 1, high: 1, count: samples } }]);
+    const { out, err } = await pith("eval", at("right.onnx"), ...data);
+    expect(out).toMatch(/points\.csv, 400 samples\n(.*\n)+accuracy +100\.0 % +99\.0 % … 100\.0 %/);
+    expect(err).toBe("");
+  });
+
+  test("--part takes the samples that other commands train on, or test on", async () => {
+    const words = ["eval", at("right.onnx"), ...data, "--part"];
+    expect(await json(...words, "train")).toMatchObject({ samples: 320 });
+    const { out, err } = await pith(...words, "test");
+    expect(out).toMatch(/points\.csv \(test\), 80 samples\n/);
+    expect(err).toMatch(/points\.csv has no parts: of its 400 samples, drawn at random, 80 are for the test\n$/);
+    const trained = at("trained-on.onnx");
+    await pith("train", at("near.onnx"), ...data, "--epochs", "1", "--force", "-o", trained);
+    const later = await pith("eval", trained, ...data);
+    expect(later.out).toContain("points.csv (test), 80 samples");
+    expect(later.err).toMatch(/80 are for the test; the model was trained on the others\n$/);
+    const static8 = ["quantize", at("right.onnx"), "--scheme", "static", ...data, "-o", at("static8.onnx")];
+    expect(await pith(...static8, "--part", "all")).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/^E_OPTION: --part all: the result would be tested on samples that it is trained /),
+    });
+    expect(await pith("eval", at("right.onnx"), "--part", "test")).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("--part needs --data."),
+    });
   });
 
   test("takes the test samples that other commands take", async () => {
@@ -65,7 +88,7 @@ describe("eval", () => {
     expect(await json(...words, "--strict")).toMatchObject({ code: 1, goals: { accuracy: false } });
     const { code, out } = await pith("eval", at("zero.onnx"), ...data, "--min-accuracy", "90%");
     expect(code).toBe(1);
-    expect(out).toMatch(/\nmissed: accuracy .* % \(.*, n = 80\), 90\.0 % required\n$/);
+    expect(out).toMatch(/\nmissed: accuracy .* % \(.*, n = 400\), 90\.0 % required\n$/);
   });
 
   test("against the original tells signal to noise in decibels and a difference in points", async () => {

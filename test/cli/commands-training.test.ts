@@ -130,7 +130,7 @@ describe("beside the model that a result is to come near to", () => {
     const { code, err } = await pith(...distill, ...data, ...out, "--max-drop", "1%");
     expect(code).toBe(1);
     expect(err).toMatch(
-      /^Nothing is written if accuracy is worse than the 100\.0 % of .*hidden\.onnx by more than 1\.0 points/,
+      /^Nothing is written if accuracy is worse than the 100\.0 % of .*hidden\.onnx by more than 1\.0 points/m,
     );
     expect(err).toMatch(/\nE_ACCURACY_LOST: Against .*hidden\.onnx, accuracy went from 100\.0 % to /);
   });
@@ -327,7 +327,7 @@ describe("progress and result", () => {
     const words = ["train", at("hidden.onnx"), ...data, ...wild, "--seed", "1", "-o", at("wild.onnx")];
     const alone = await pith(...words);
     expect(alone.err).toMatch(
-      /^Nothing is written if accuracy is worse than the 100\.0 % of .*hidden\.onnx by more than 1\.0 points \(--max-drop\) and by more than chance explains\. To keep it in any case: --checkpoint <folder>, or --force\.\n/,
+      /^Nothing is written if accuracy is worse than the 100\.0 % of .*hidden\.onnx by more than 1\.0 points \(--max-drop\) and by more than chance explains\. To keep it in any case: --checkpoint <folder>, or --force\.\n/m,
     );
     const lost = /\nE_ACCURACY_LOST: Accuracy went from 100\.0 % to .*Nothing was written\.\nhint: /;
     expect(alone).toMatchObject({ code: 1, err: expect.stringMatching(lost) });

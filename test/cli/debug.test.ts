@@ -41,9 +41,7 @@ test("the layer to blame first, with what its weight and it alone keep", async (
     expect(Number.isFinite(second?.signalToNoise)).toBe(true);
   }
   const { out: text } = await pith(...words, "--data", at("points.csv"));
-  expect(text).toContain(
-    `${at("spoiled.onnx")} against ${at("hidden.onnx")}, on ${at("points.csv")} (test), 32 samples\n`,
-  );
+  expect(text).toContain(`${at("spoiled.onnx")} against ${at("hidden.onnx")}, on ${at("points.csv")}, 32 samples\n`);
   expect(text).toMatch(
     /\nlayer +weight +alone +so far +of the error\nfc1 +Gemm +24\.0 dB .* 100\.0 %\nfc2 +Gemm +equal +equal .* –\n/,
   );

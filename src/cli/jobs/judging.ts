@@ -1,6 +1,5 @@
 /** How a command compares its result on data: with the input model, and with the teacher or original where one is given. */
 import * as v from "valibot";
-import type { PreprocessingSpec } from "../../data/index.ts";
 import { PithError, refusalIn } from "../../errors.ts";
 import type { Comparison, Goal, Task } from "../../evaluate/index.ts";
 import { figure } from "../../evaluate/numbers.ts";
@@ -39,7 +38,7 @@ export interface Judging {
   ): Promise<PairedResult & { readonly reference?: Reference | undefined }>;
   readonly preprocessing: string | undefined;
   readonly samples: Used;
-  readonly record: PreprocessingSpec;
+  readonly record: ReadonlyMap<string, string>;
   readonly options: PassInput["options"];
 }
 

@@ -8,7 +8,7 @@ import { selectLayers } from "../../analysis/selection.ts";
 import { type UnevenChannels, unevenChannels } from "../../analysis/uneven-channels.ts";
 import { takesImages } from "../../data/image-batches.ts";
 import { readSidecars } from "../../data/index.ts";
-import { recordedPrepared, recordPrepared } from "../../data/preprocessing-spec.ts";
+import { recordedPrepared } from "../../data/preprocessing-spec.ts";
 import { createEngine } from "../../engine/index.ts";
 import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
 import { fewestSame, type Likeness } from "../../evaluate/compare-function.ts";
@@ -149,7 +149,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     input.data === undefined
       ? undefined
       : await openJudging(pass, original, references, input, input.data, passContext, context);
-  if (judging !== undefined) recordPrepared(model, judging.record);
+  for (const [key, value] of judging?.record ?? []) model.header.metadata.set(key, value);
   const isOpen = pass.beginsAnew || (input.maxDrop === undefined && pass.cutsFirst?.(input.options) === true);
   const goal = isOpen ? undefined : judging?.judge.goal(input, trains(pass));
   if (goal !== undefined && judging !== undefined && trains(pass) && !input.force)
