@@ -5,15 +5,13 @@
  */
 
 import { type ChildProcess, fork } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
 import * as nodeModule from "node:module";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { moduleOf } from "#root";
 import { PithError, stopIfAsked } from "../errors.ts";
+import { temporaryFolder } from "../platform/node-temporary.ts";
 import { fromFault } from "../platform/serialized-error.ts";
 import { loaderOfSources, sourceCondition } from "../platform/source-modules.ts";
 import type { Job, JobEvent } from "./job.ts";
@@ -65,18 +63,11 @@ export async function runJob<J extends Job>(
   const { signal, onEvent = () => {}, name = "The job", keeps = false } = options;
   const { grace = keeps ? keepingGrace : usualGrace, startLimit = usualStartLimit } = options;
   stopIfAsked(signal);
-  const temporary = mkdtempSync(join(tmpdir(), "pith-"));
+  const temporary = await temporaryFolder();
   const child = start(module);
-  const cleanUp = (): void => {
-    child.kill("SIGKILL");
-    try {
-      // Processes that the job had started may still be writing as they end.
-      rmSync(temporary, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
-    } catch {
-      // What is left in the system's temporary folder is no reason to fail.
-    }
-  };
-  process.on("exit", cleanUp);
+  const kill = (): void => void child.kill("SIGKILL");
+  // Before its folder is removed.
+  process.prependListener("exit", kill);
 
   const lines: string[] = [];
   const waiting: string[] = [];
@@ -97,11 +88,12 @@ export async function runJob<J extends Job>(
   const stopping: NodeJS.Timeout[] = [];
   const stop = (): void => {
     send(child, { pith: "stop" });
-    stopping.push(setTimeout(() => child.kill("SIGKILL"), grace));
+    stopping.push(setTimeout(kill, grace));
     const text = "what was done so far is being written; Ctrl-C again ends without";
     if (keeps) stopping.push(setTimeout(() => onEvent({ kind: "log", id: "stop", text, level: "note" }), unnoticed));
   };
   signal?.addEventListener("abort", stop, { once: true });
+  if (signal?.aborted === true) stop();
 
   let closer: NodeJS.Timeout | undefined;
   let isLate = false;
@@ -131,7 +123,7 @@ export async function runJob<J extends Job>(
         );
       });
       child.on("close", (code, killedBy) => resolve(answered ?? { pith: "ended", code, signal: killedBy }));
-      send(child, { pith: "start", module: module.href, input, temporary });
+      send(child, { pith: "start", module: module.href, input, temporary: temporary.path });
     });
     await drained;
     if (answer.pith !== "ended") flush();
@@ -150,8 +142,9 @@ export async function runJob<J extends Job>(
     for (const timer of stopping) clearTimeout(timer);
     clearTimeout(flusher);
     signal?.removeEventListener("abort", stop);
-    process.off("exit", cleanUp);
-    cleanUp();
+    process.off("exit", kill);
+    kill();
+    await temporary.remove();
   }
 }
 

@@ -1,9 +1,10 @@
 import { spawnSync } from "node:child_process";
+import { chownSync, mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { readdir, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
-import { ownedEnding, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
+import { ownedEnding, removeDeadTemporaries, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 
 /** A process that was there, and is gone. */
 function deadProcess(): number {
@@ -61,4 +62,45 @@ test("temporary names say what they are to become", () => {
   expect(temporaryOf(`.a.b.onnx.${ending}.tmp`)).toEqual({ name: "a.b.onnx", ending });
   expect(temporaryOf(`.m.onnx_data.${ending}.${ending}.tmp`)).toEqual({ name: `m.onnx_data.${ending}`, ending });
   expect(temporaryOf(`m.onnx_data.${ending}`)).toBeUndefined();
+});
+
+describe("folders for temporary files", () => {
+  const names = (folder: string): readonly string[] => readdirSync(folder).toSorted();
+  const dead = `pith-${here}-${deadProcess()}.${random}`;
+
+  test("of dead processes go with what is in them, and nothing else", async () => {
+    const folder = temporaryFolder();
+    const kept = [
+      // By this process, and by one that lives.
+      `pith-${here}-${process.pid}.${random}`,
+      `pith-${here}-${process.ppid}.${random}`,
+      // Of another machine, where the process may live.
+      `pith-00000000-1.${random}`,
+      // Of the user.
+      "pith-models",
+      `pith-${here}-${deadProcess()}`,
+      `models-${here}-${deadProcess()}.${random}`,
+    ];
+    for (const name of [...kept, dead]) {
+      mkdirSync(join(folder, name));
+      writeFileSync(join(folder, name, "model.onnx"), "");
+    }
+    // A file that did not fit in memory, and a link that someone has made.
+    writeFileSync(join(folder, `pith-${here}-${deadProcess()}.ffffffffffff`), "");
+    const link = `pith-${here}-${deadProcess()}.aaaaaaaaaaaa`;
+    symlinkSync(join(folder, "pith-models"), join(folder, link));
+    for (const name of kept)
+      utimesSync(join(folder, name), 0, name.includes(String(process.pid)) ? Date.now() / 1000 : 0);
+    await removeDeadTemporaries(folder);
+    expect(names(folder)).toEqual([...kept, link].toSorted());
+    expect(names(join(folder, "pith-models"))).toEqual(["model.onnx"]);
+  });
+
+  test.runIf(process.getuid?.() === 0)("of other users stay, although root may remove them", async () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, dead));
+    chownSync(join(folder, dead), 65_534, 65_534);
+    await removeDeadTemporaries(folder);
+    expect(names(folder)).toEqual([dead]);
+  });
 });

@@ -4,10 +4,14 @@
  * A temporary file says in its name who writes it: `.model.onnx.<where>-<process>.<random>.tmp`. So the next one who writes `model.onnx` can
  * tell what a killed process left from what another is still writing. Numbers of processes mean something in one place only: a machine, or a
  * container of it. Files from elsewhere, and those without an owner, count as left behind once they have not been touched for a day.
+ *
+ * Folders for temporary files are called `pith-<where>-<process>.<random>`, and the next command removes those of dead processes. From elsewhere none
+ * is removed: a folder in use may lie untouched for days.
  */
 import { createHash, randomBytes } from "node:crypto";
+import type { Stats } from "node:fs";
 import { readlinkSync } from "node:fs";
-import { readdir, rm, stat } from "node:fs/promises";
+import { lstat, readdir, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 
@@ -26,13 +30,17 @@ function processNamespace(): string {
   }
 }
 
-const ownerPattern = /^([0-9a-f]{8})-(\d+)\.[0-9a-f]{12}$/;
+const ownerPattern = /^([0-9a-f]{8})-(\d+)\.[0-9a-zA-Z]+$/;
 /** Before owners were named there was the random part alone. */
 const temporaryPattern = /^\.(.+?)\.((?:[0-9a-f]{8}-\d+\.)?[0-9a-f]{12})\.tmp$/s;
 
 /** A name's ending that no other file has, and that says who made it. */
 export function ownedEnding(): string {
-  return `${where}-${process.pid}.${randomBytes(6).toString("hex")}`;
+  return `${owned()}${randomBytes(6).toString("hex")}`;
+}
+
+function owned(): string {
+  return `${where}-${process.pid}.`;
 }
 
 /** The path of a temporary file beside the one that it is to become. */
@@ -63,11 +71,39 @@ export async function removeLeftovers(path: string): Promise<void> {
 export async function isLeftBehind(path: string, ending: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return false;
+  return isOfDead(found, ending) ?? Date.now() - found.mtimeMs > day;
+}
+
+/** Undefined of what was not made here. */
+function isOfDead({ mtimeMs }: Stats, ending: string): boolean | undefined {
   const [, place, owner] = ownerPattern.exec(ending) ?? [];
-  if (place !== where) return Date.now() - found.mtimeMs > day;
+  if (place !== where) return undefined;
   // Numbers come again: in a container each start of a program may have the same one.
-  if (Number(owner) === process.pid) return found.mtimeMs < Date.now() - process.uptime() * 1000 - clockSlack;
+  if (Number(owner) === process.pid) return mtimeMs < Date.now() - process.uptime() * 1000 - clockSlack;
   return !isAlive(Number(owner));
+}
+
+const prefix = "pith-";
+
+/** How the name of a folder for temporary files begins, or of a file among these; the rest is random. */
+export function temporaryPrefix(): string {
+  return `${prefix}${owned()}`;
+}
+
+/** Removes what dead processes of the same user have left of such names. */
+export async function removeDeadTemporaries(folder: string): Promise<void> {
+  const names: readonly string[] = await readdir(folder).catch(() => []);
+  for (const name of names) {
+    if (!name.startsWith(prefix)) continue;
+    const path = join(folder, name);
+    // A link is none of ours, wherever it leads.
+    const found = await lstat(path).catch(() => undefined);
+    if (found === undefined || found.isSymbolicLink()) continue;
+    // Where a machine has users, root may remove what is of others.
+    if (process.getuid !== undefined && found.uid !== process.getuid()) continue;
+    if (isOfDead(found, name.slice(prefix.length)) === true)
+      await rm(path, { recursive: true, force: true }).catch(() => {});
+  }
 }
 
 function isAlive(owner: number): boolean {

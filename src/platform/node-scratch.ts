@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { PithError } from "../errors.ts";
 import type { ScratchFile } from "./files.ts";
 import { failure } from "./node-failure.ts";
+import { temporaryPrefix } from "./node-leftovers.ts";
 
 /** One call of the system moves at most this much: Linux stops a little below 2 GiB. */
 const mostAtOnce = 2 ** 30;
@@ -20,7 +21,7 @@ const mostAtOnce = 2 ** 30;
  */
 export async function scratchFile(): Promise<ScratchFile> {
   const folder = await scratchFolder();
-  const path = join(folder, `pith-${randomBytes(6).toString("hex")}.tmp`);
+  const path = join(folder, `${temporaryPrefix()}${randomBytes(6).toString("hex")}`);
   let handle: FileHandle;
   try {
     handle = await open(path, "wx+", 0o600);

@@ -4,6 +4,7 @@ import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { failure } from "./node-failure.ts";
+import { removeDeadTemporaries, temporaryPrefix } from "./node-leftovers.ts";
 
 export interface TemporaryFolder {
   /** Absolute, without links in it. */
@@ -12,17 +13,30 @@ export interface TemporaryFolder {
   remove(): Promise<void>;
 }
 
-/** Makes an empty folder of its own. @throws PithError E_FILE */
+/** Processes that are ending may still be writing into it. */
+const patience = { maxRetries: 10, retryDelay: 50 };
+let isSwept = false;
+
+/** Makes an empty folder of its own, where killed processes have left none. @throws PithError E_FILE */
 export async function temporaryFolder(): Promise<TemporaryFolder> {
   try {
-    const path = await mkdtemp(join(await realpath(tmpdir()), "pith-"));
-    const sweep = (): void => rmSync(path, { recursive: true, force: true });
+    const root = await realpath(tmpdir());
+    if (!isSwept) await removeDeadTemporaries(root);
+    isSwept = true;
+    const path = await mkdtemp(join(root, temporaryPrefix()));
+    const sweep = (): void => {
+      try {
+        rmSync(path, { recursive: true, force: true, ...patience });
+      } catch {
+        // What is left in the system's temporary folder is no reason to fail.
+      }
+    };
     process.on("exit", sweep);
     return {
       path,
       async remove() {
         process.off("exit", sweep);
-        await rm(path, { recursive: true, force: true });
+        await rm(path, { recursive: true, force: true, ...patience }).catch(() => {});
       },
     };
   } catch (cause) {

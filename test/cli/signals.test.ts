@@ -1,8 +1,9 @@
 /** Ctrl-C and SIGTERM, sent to the real program while the process of its job computes and takes no message. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
 import { temporaryFolder } from "../temporary.ts";
 import { program } from "./run.ts";
@@ -47,10 +48,25 @@ describe("a command whose job never yields", () => {
     import { writeFileSync } from "node:fs";
     if (process.send)
       process.on("message", () => {
-        writeFileSync(process.env.BUSY_MARK, "");
+        writeFileSync(process.env.BUSY_MARK, String(process.pid));
         for (;;);
       });`;
   beforeAll(() => writeFileSync(busy, text));
+
+  test("killed without a chance to clean up leaves a folder, which the next command removes", async () => {
+    const base = temporaryFolder();
+    const [mark, temporary] = [join(base, "busy"), join(base, "temporary")];
+    mkdirSync(temporary);
+    const place = { TMPDIR: temporary, NODE_DISABLE_COMPILE_CACHE: "1" };
+    const env = { ...place, NODE_OPTIONS: `--import ${pathToFileURL(busy).href}`, BUSY_MARK: mark };
+    await stoppedAt(mark, "SIGKILL", ["inspect", at("right.onnx")], env);
+    process.kill(Number(readFileSync(mark, "utf8")), "SIGKILL");
+    expect(readdirSync(temporary)).toEqual([expect.stringMatching(/^pith-/)]);
+    await promisify(execFile)(process.execPath, [program, "inspect", at("right.onnx")], {
+      env: { ...process.env, ...place },
+    });
+    expect(readdirSync(temporary)).toEqual([]);
+  });
 
   test.concurrent.each([
     ["SIGINT", 130, ["inspect"]],

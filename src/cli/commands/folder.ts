@@ -1,9 +1,8 @@
 /** Commands on a folder as transformers.js lays it out: its variants made by jobs, timed, tried together on texts. */
-import { mkdtemp, readdir, realpath, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, realpath, stat, writeFile } from "node:fs/promises";
 import { basename, isAbsolute, join, relative, resolve } from "node:path";
 import * as v from "valibot";
-import { readText } from "#platform";
+import { readText, temporaryFolder } from "#platform";
 import { capitalized, Miss, PithError, refusalIn } from "../../errors.ts";
 import { bytes } from "../../evaluate/numbers.ts";
 import { type TargetName, targetNames } from "../../evaluate/run-target.ts";
@@ -57,13 +56,13 @@ export async function withTexts<O extends Texts>(
   // What is called as a file is one, so that one that is missing is no text.
   const isFile = textFile.test(first) || (await stat(first).catch(() => undefined))?.isFile() === true;
   if (text.length === 1 && isFile) return work({ ...given, data: first, isText: true });
-  const folder = await mkdtemp(join(tmpdir(), "pith-text-"));
+  const folder = await temporaryFolder();
   try {
-    const data = join(folder, "texts.txt");
+    const data = join(folder.path, "texts.txt");
     await writeFile(data, `${text.join("\n")}\n`);
     return await work({ ...given, data, isText: true });
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await folder.remove();
   }
 }
 
