@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { PithError } from "../errors.ts";
+import type { Given } from "../passes/index.ts";
 import { steps } from "../recipe/steps.ts";
 import { passCommand } from "./commands/pass.ts";
 import { flagName, ownAdvice } from "./invalid-options.ts";
@@ -19,7 +20,12 @@ test.each(commands.map((pass) => [pass.id, pass] as const))(
     const settings = [{}, { until: "end-to-end" }, { scheme: "dynamic" }, { scheme: "static" }];
     for (const data of [undefined, "data/"]) {
       for (const options of [...settings, ...(keys.includes("checkpoint") ? [{ checkpoint: "run/" }] : [])]) {
-        const input = { options, data };
+        const input = {
+          model: "m.onnx",
+          out: "out.onnx",
+          options,
+          data: data === undefined ? undefined : { path: data },
+        };
         const lost = [lostAdvice(pass, input), lostAdvice(pass, input, { unshown: true })];
         const said = [keepingAdvice(pass, input), ...lost, gentlerAdvice(pass, input)];
         expect(said.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
@@ -27,6 +33,32 @@ test.each(commands.map((pass) => [pass.id, pass] as const))(
     }
   },
 );
+
+test("a layer is left out by a hint only if it was changed; where the loss is spread, what makes up for it is named", () => {
+  const prune = steps.get("prune");
+  if (prune === undefined) throw new Error("There is no prune.");
+  const advice = (layers: readonly string[], changed: readonly string[], share = 0.9, options: Given = {}) =>
+    lostAdvice(
+      prune,
+      { model: "m.onnx", out: "thin.onnx", options, data: "data/" },
+      {
+        blamed: { layers, kind: "layer", operator: "Conv", share },
+        changes: changed.map((at) => ({ at, what: "", decidedBy: "global" })),
+      },
+    );
+  const anyway = "or write it anyway: --force";
+  expect(advice(["b"], ["a", "b"], 0.9, { except: "c" })).toBe(
+    `Use a smaller amount, leave that layer as it is: --except c,b, allow more (--max-drop), ${anyway} (before fine-tuning, for instance); then pith debug shows every layer.`,
+  );
+  expect(advice(["linear"], ["a", "b"], 0.9, { except: "linear" })).not.toContain("--except");
+  for (const spread of [
+    advice(["a", "b"], ["a", "b"], 1, { structured: 0.3 }),
+    advice(["a"], ["a", "b"], 0.1, { structured: 0.3 }),
+  ])
+    expect(spread).toMatch(
+      /^Use a smaller amount, allow more \(--max-drop\), or write it anyway: --force, then pith recover thin\.onnx --original m\.onnx --data /,
+    );
+});
 
 test("a hint that is written for several commands is left without what another command alone has", () => {
   const error = (...hint: string[]) => new PithError("E_DATA", "None.", { hint });

@@ -55,7 +55,10 @@ export {
   spread,
 } from "./latency.ts";
 export {
+  type Blame,
+  blameAmong,
   blameText,
+  isSpread,
   type LayerError,
   type LayerErrorOptions,
   type LayerErrors,

@@ -1,14 +1,15 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
+import { prune } from "../prune/index.ts";
 import { quantize } from "../quantize/index.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import { exchange } from "./exchange.ts";
-import { type LayerErrors, layerErrors } from "./layer-errors.ts";
+import { blameAmong, blameText, type LayerErrors, layerErrors } from "./layer-errors.ts";
 import { compareLayers, placesOf } from "./layers.ts";
 
 const engine = createEngine();
@@ -58,7 +59,7 @@ async function errorsOf(candidate: Model, options = {}): Promise<LayerErrors> {
 test.each(names)("the one layer that was spoiled is to blame, %s, and no other adds anything", async (layer) => {
   const { layers, blamed, misses } = await errorsOf(spoiled(layer, 0.3));
   expect(misses).toEqual([]);
-  expect(blamed).toMatchObject({ layer, kind: "layer", operator: "MatMul", share: expect.closeTo(1, 5) });
+  expect(blamed).toMatchObject({ layers: [layer], kind: "layer", operator: "MatMul", share: expect.closeTo(1, 5) });
   for (const row of layers) {
     const isSpoiled = row.layer === layer;
     expect(row.own).toBeOneOf([isSpoiled ? expect.closeTo(20 * Math.log10(1 / 0.3), -1) : Number.POSITIVE_INFINITY]);
@@ -82,7 +83,7 @@ test.each(schemes)("a spoiled layer is found among quantized ones: $scheme $bits
   const { layers, blamed, misses } = await errorsOf(candidate);
   expect(misses).toEqual([]);
   expect(layers.filter(({ kind }) => kind === "layer").map(({ layer }) => layer)).toEqual(names);
-  expect(blamed?.layer).toBe("c");
+  expect(blamed?.layers).toEqual(["c"]);
 });
 
 test.each(schemes)(
@@ -101,6 +102,63 @@ test.each(schemes)(
   },
 );
 
+describe("where channels were cut", () => {
+  const blamedFor = async (options: Parameters<typeof prune>[1], prepared?: (model: Model) => Promise<unknown>) => {
+    const candidate = parseModel(network);
+    await prune(candidate, options);
+    await prepared?.(candidate);
+    return errorsOf(candidate);
+  };
+
+  test("the layers that lost them are to blame together, and not the one behind them, which only lost inputs", async () => {
+    const { layers, blamed } = await blamedFor({ structured: 0.5 });
+    expect(layers.map(({ layer, hidden }) => [layer, hidden])).toEqual([["e", ["a", "b", "c", "d"]]]);
+    expect(blamed).toMatchObject({ layers: ["a", "b", "c", "d"], kind: "layer" });
+    expect(blamed && blameText(blamed)).toBe(
+      "The error is spread over 4 layers that cannot be told apart: a, b and 2 more",
+    );
+  });
+
+  test("of one layer alone, it is the one to blame, though the error is measured behind it", async () => {
+    const { layers, blamed } = await blamedFor({ structured: 0.5, layers: "a" });
+    expect(layers.map(({ layer, hidden }) => [layer, hidden])).toEqual([
+      ["b", ["a"]],
+      ["c", []],
+      ["d", []],
+      ["e", []],
+    ]);
+    expect(blamed).toMatchObject({ layers: ["a"], share: expect.closeTo(1, 5) });
+    expect(blamed && blameText(blamed)).toBe('First to blame is layer "a" (100 % of the error by itself)');
+  });
+
+  test("a layer behind that was changed in another way is found for itself", async () => {
+    const { blamed } = await blamedFor({ structured: 0.1, layers: "a" }, (model) =>
+      quantize(model, { scheme: "weights", bits: 2, layers: "d" }),
+    );
+    expect(blamed?.layers).toEqual(["d"]);
+  });
+});
+
+test("a layer that was not changed is not to blame: what is computed before it is, or nothing is known", () => {
+  const blame = { layers: ["a"], kind: "layer", operator: "Conv", share: 1 } as const;
+  expect(blameAmong(blame, new Set(["a", "b"]))).toEqual(blame);
+  const before = blameAmong(blame, new Set(["b"]));
+  expect(before && blameText(before)).toBe(
+    'First to blame is what is computed before layer "a" (100 % of the error by itself)',
+  );
+  expect(blameAmong({ ...blame, share: undefined }, new Set(["b"]))).toBeUndefined();
+});
+
+test("a loss of which no layer has a quarter is spread", () => {
+  const blame = { layers: ["a"], kind: "layer", operator: "Conv" } as const;
+  expect(blameText({ ...blame, share: 0.24 })).toBe(
+    'The error is spread over many layers: the largest share, of layer "a", is 24 %',
+  );
+  expect(blameText({ ...blame, share: 0.3 })).toBe('First to blame is layer "a" (30 % of the error by itself)');
+  expect(blameText({ ...blame, share: Number.POSITIVE_INFINITY })).toContain("not finite");
+  expect(blameText({ ...blame, share: undefined })).toBe('First to blame is layer "a"');
+});
+
 test("a model is not to blame for anything against itself", async () => {
   const { blamed, layers } = await errorsOf(parseModel(network));
   expect(blamed).toBeUndefined();
@@ -114,14 +172,14 @@ test("a layer that makes infinities is to blame, however noisy others are", asyn
       .replace("r4 = Relu(h4)", "big: float32[] = 1e30\n  h5 = Mul(h4, big)\n  h6 = Mul(h5, big)\n  r4 = Relu(h6)")
       .replace(/b\.weight: .*/, `b.weight: float32[32, 32] = ${matrix(32, 32)}`),
   );
-  expect((await errorsOf(candidate)).blamed?.layer).toBe("b");
+  expect((await errorsOf(candidate)).blamed?.layers).toEqual(["b"]);
   const { blamed } = await errorsOf(broken);
-  expect(blamed).toMatchObject({ layer: "e", share: Number.POSITIVE_INFINITY });
+  expect(blamed).toMatchObject({ layers: ["e"], share: Number.POSITIVE_INFINITY });
 });
 
 test("without data random inputs tell the same", async () => {
   const found = await layerErrors(engine, parseModel(network), spoiled("d", 0.5), undefined);
-  expect(found).toMatchObject({ blamed: { layer: "d", share: expect.closeTo(1, 5) } });
+  expect(found).toMatchObject({ blamed: { layers: ["d"], share: expect.closeTo(1, 5) } });
 });
 
 test("of several outputs the error of the one asked for is explained", async () => {
@@ -130,12 +188,12 @@ test("of several outputs the error of the one asked for is explained", async () 
   const changed = network
     .replace("h4 = MatMul(s3, d.weight)", "half: float32[] = 0.5\n  s4 = Mul(s3, half)\n  h4 = MatMul(s4, d.weight)")
     .replace("h1 = MatMul(x, a.weight)", "little: float32[] = 0.9\n  x1 = Mul(x, little)\n  h1 = MatMul(x1, a.weight)");
-  const blamedFor = async (output: string | undefined): Promise<string | undefined> => {
+  const blamedFor = async (output: string | undefined) => {
     const found = await layerErrors(engine, outputs(network), outputs(changed), data, { output });
-    return found instanceof Miss ? found.reason : found.blamed?.layer;
+    return found instanceof Miss ? found.reason : found.blamed?.layers;
   };
-  expect(await blamedFor("y")).toBe("d");
-  expect(await blamedFor("h2")).toBe("a");
+  expect(await blamedFor("y")).toEqual(["d"]);
+  expect(await blamedFor("h2")).toEqual(["a"]);
 });
 
 test("an operation that is rounded without a weight is blamed by its own name", async () => {
@@ -150,7 +208,7 @@ test("an operation that is rounded without a weight is blamed by its own name", 
     ),
   );
   const { blamed } = await errorsOf(rounded);
-  expect(blamed).toMatchObject({ layer: "s3", kind: "operation", operator: "Add" });
+  expect(blamed).toMatchObject({ layers: ["s3"], kind: "operation", operator: "Add" });
 });
 
 test.each(schemes)(

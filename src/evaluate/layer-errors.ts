@@ -2,10 +2,13 @@
  * Which layer of a changed model is to blame for what it says otherwise than its original. The noise at a layer's output is that of all layers before
  * it; here each layer is run by itself: the original in which that layer alone is the candidate's (`exchange.ts`).
  */
+
+import { infer } from "../analysis/infer.ts";
+import { layers as layersOf } from "../analysis/layers.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { clause, Miss, refusalIn } from "../errors.ts";
-import { allTensors } from "../graph/graph.ts";
+import { allTensors, type Node, usedValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
@@ -27,13 +30,23 @@ export interface LayerError extends LayerDifference {
    * undefined where it was not measured.
    */
   readonly share: number | undefined;
+  /** The layers before this one whose own outputs cannot be compared (channels were cut): their errors count to it. */
+  readonly hidden: readonly string[];
+}
+
+/** What explains most of the outputs' error. */
+export interface Blame extends Pick<LayerError, "operator" | "share"> {
+  /** "before": what is computed between that layer and those before it. */
+  readonly kind: LayerError["kind"] | "before";
+  /** One; or several that cannot be told apart. */
+  readonly layers: readonly string[];
 }
 
 export interface LayerErrors {
   /** In the order of the original's nodes. */
   readonly layers: readonly LayerError[];
-  /** The first to blame; undefined where nothing differs. */
-  readonly blamed: LayerError | undefined;
+  /** Undefined where nothing differs. */
+  readonly blamed: Blame | undefined;
   readonly misses: readonly Miss[];
 }
 
@@ -54,7 +67,8 @@ const [samplesAlone, workAlone, leastAlone] = [8, 1e11, 8];
  * own error explains most of the outputs' error. The noise of the outputs (Σ noise / signal over the outputs of floats) is measured with this layer
  * alone as the candidate has it, and with all; the quotient is its share, and the largest is to blame, or the first that makes outputs that are not
  * finite. Shares of independent errors add up to about 1. An error made between two layers, by a rounded softmax or a sum in float16, counts to
- * the layer behind it, unless the candidate rounds what it is made of there.
+ * the layer behind it, unless the candidate rounds what it is made of there. So does the error of layers whose outputs cannot be compared, because channels
+ * were cut: these are to blame together, without the layer behind them if it has only lost the inputs that they no longer make.
  *
  * Cost: both models on all samples; then both again for each layer on 8 samples, of expensive models for the noisiest layers only.
  * @param data Samples; undefined: random inputs.
@@ -62,7 +76,7 @@ const [samplesAlone, workAlone, leastAlone] = [8, 1e11, 8];
  * @throws PithError E_DATA if the data does not fit, E_ENGINE if the candidate does not run, E_STOPPED on the signal.
  * @example
  * const found = await layerErrors(createEngine(), original, smaller, calibration, { samples: 32 });
- * if (!(found instanceof Miss)) console.log(found.blamed?.layer, found.blamed?.share);
+ * if (!(found instanceof Miss)) console.log(found.blamed?.layers, found.blamed?.share);
  */
 export async function layerErrors(
   engine: Engine,
@@ -95,12 +109,44 @@ export async function layerErrors(
     (error: unknown) => new Miss(clause(refusalIn(error).message)),
   );
   if (alone instanceof Miss) misses.push(new Miss(`no layer could be run alone: ${alone.reason}`));
+  const hidden = hiddenBefore(models[0], places);
   const layers = found.map(({ place: { layer, kind, operator, before }, ...difference }): LayerError => {
     const index = indexOf.get(before[0]) ?? -1;
     const { own, share } = (alone instanceof Miss ? undefined : alone[index]) ?? { own: undefined, share: undefined };
-    return { layer, kind, operator, ...difference, own, share };
+    return { layer, kind, operator, ...difference, own, share, hidden: hidden.get(before[0]) ?? [] };
   });
-  return { layers, blamed: blamedAmong(layers), misses };
+  const most = mostOf(layers);
+  return { layers, blamed: most && blameOf(most, ...models), misses };
+}
+
+/** By the value of each place: the layers between it and the places before it. */
+function hiddenBefore(model: Model, places: readonly Place[]): ReadonlyMap<string | undefined, readonly string[]> {
+  const ends = new Set(places.flatMap(({ before }) => before));
+  const compared = new Set(places.map(({ layer }) => layer));
+  const others = layersOf(model, infer(model)).filter(({ name }) => !compared.has(name));
+  return new Map(
+    places.map(({ before }) => {
+      const between = new Set<Node>();
+      const open = before.flatMap((name) => model.graph.value(name)?.producer ?? []);
+      for (let node = open.pop(); node !== undefined; node = open.pop()) {
+        if (between.has(node)) continue;
+        between.add(node);
+        for (const { name, producer } of usedValues(node))
+          if (producer !== undefined && !ends.has(name)) open.push(producer);
+      }
+      return [before[0], [...new Set(others.flatMap(({ name, node }) => (between.has(node) ? [name] : [])))]];
+    }),
+  );
+}
+
+function blameOf({ layer, kind, operator, share, hidden }: LayerError, original: Model, candidate: Model): Blame {
+  const [before, after] = [original, candidate].map((model) =>
+    layersOf(model, infer(model)).find(({ name }) => name === layer),
+  );
+  const hasFewerInputs = before !== undefined && after !== undefined && after.inputs < before.inputs;
+  const isLeftOut = hidden.length > 0 && (kind !== "layer" || hasFewerInputs);
+  const layers = isLeftOut ? hidden : [...hidden, layer];
+  return { layers, kind: hidden.length > 0 ? "layer" : kind, operator, share };
 }
 
 /** Samples that tell which layer to blame, and weights of an original, in bytes, beyond which it takes too long to ask by the way. */
@@ -117,7 +163,7 @@ export async function layerToBlame(
   candidate: Model,
   data: Dataset | undefined,
   options: LayerErrorOptions = {},
-): Promise<LayerError | undefined> {
+): Promise<Blame | undefined> {
   let bytes = 0;
   for (const tensor of allTensors(original.graph)) bytes += tensor.bytes;
   if (bytes > largestToBlame) return undefined;
@@ -130,20 +176,43 @@ export async function layerToBlame(
   }
 }
 
-/** Layer "conv_9" (96 % of the error by itself). */
-export function blameText({ layer, kind, operator, share }: LayerError): string {
-  const what = kind === "layer" ? "layer" : kind === "output" ? "output" : operator;
-  const own =
-    share === Number.POSITIVE_INFINITY
-      ? "alone it makes numbers that are not finite"
-      : share === undefined || share === 0
-        ? undefined
-        : `${Math.round(100 * Math.min(1, share))} % of the error by itself`;
-  return `${what} "${layer}"${own === undefined ? "" : ` (${own})`}`;
+/** What is to blame, of a model in which only these layers were changed; undefined where it is none of them, and nothing was measured. */
+export function blameAmong(blame: Blame, changed: ReadonlySet<string>): Blame | undefined {
+  if (blame.kind !== "layer" || blame.layers.some((layer) => changed.has(layer))) return blame;
+  return blame.share === undefined ? undefined : { ...blame, kind: "before" };
+}
+
+/** Without a layer of a smaller share the error would be less by −10 log10(1 − share), 1.2 dB at most. */
+const leastShare = 0.25;
+
+/** Whether there is no one layer to blame: several that cannot be told apart, or the one with the largest share of the error has little of it. */
+export function isSpread({ layers, share }: Pick<Blame, "layers" | "share">): boolean {
+  return layers.length > 1 || (share !== undefined && share < leastShare);
+}
+
+const mostNames = 3;
+
+/** `First to blame is layer "conv_9" (96 % of the error by itself)`; `The error is spread over 19 layers that cannot be told apart: a, b and 17 more` */
+export function blameText({ layers, kind, operator, share }: Blame): string {
+  const [layer = ""] = layers;
+  const what = { layer: "layer", output: "output", operation: operator, before: "what is computed before layer" };
+  const named = `${what[kind]} "${layer}"`;
+  if (layers.length > 1) {
+    const some =
+      layers.length > mostNames ? [...layers.slice(0, mostNames - 1), `${layers.length - mostNames + 1} more`] : layers;
+    return `The error is spread over ${layers.length} layers that cannot be told apart: ${some.slice(0, -1).join(", ")} and ${some.at(-1)}`;
+  }
+  if (share === Number.POSITIVE_INFINITY)
+    return `First to blame is ${named} (alone it makes numbers that are not finite)`;
+  if (share === undefined || share === 0) return `First to blame is ${named}`;
+  const percent = `${Math.round(100 * Math.min(1, share))} %`;
+  return isSpread({ layers, share })
+    ? `The error is spread over many layers: the largest share, of ${named}, is ${percent}`
+    : `First to blame is ${named} (${percent} of the error by itself)`;
 }
 
 /** Where no layer could be run alone it is the one with the fewest decibels: those behind it carry its error on. */
-function blamedAmong(layers: readonly LayerError[]): LayerError | undefined {
+function mostOf(layers: readonly LayerError[]): LayerError | undefined {
   const decibels = ({ own, signalToNoise }: LayerError): number => noise(own ?? signalToNoise);
   const [most] = layers.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0));
   if ((most?.share ?? 0) > 0) return most;

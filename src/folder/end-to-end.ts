@@ -52,7 +52,7 @@ export const endToEnd = v.object({
   batch: v.optional(v.number()),
   /** How many samples that is of: of embeddings. */
   batchSamples: v.optional(v.number()),
-  /** Where tokens are lost, the layer of the decoder to blame first. */
+  /** Where tokens are lost, which layer of the decoder is to blame first, as a sentence. */
   blamed: v.optional(v.string()),
 });
 
@@ -122,7 +122,7 @@ export async function compareEndToEnd(
 /** Why a variant is no longer the same function: fewer than half of the tokens are the original's, beyond chance. */
 export function lostEndToEnd({ tokens = 0, same = 0, blamed }: EndToEnd): string | undefined {
   if (tokens === 0 || wilson(same, tokens).high >= 0.5) return undefined;
-  const first = blamed === undefined ? "" : ` First to blame is ${blamed}.`;
+  const first = blamed === undefined ? "" : ` ${blamed}.`;
   return `Of ${tokens} tokens of texts that were continued only ${same} are those of the original.${first}`;
 }
 

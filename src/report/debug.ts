@@ -2,8 +2,8 @@
  * `pith debug -o`: signal to noise of every layer as a picture, and as a table. What a layer's weight keeps, what the layer keeps by itself, and what is
  * left at its output of all errors until there.
  */
-import type { LayerError } from "../evaluate/layer-errors.ts";
-import { blameText } from "../evaluate/layer-errors.ts";
+import type { Blame, LayerError } from "../evaluate/layer-errors.ts";
+import { blameText, isSpread } from "../evaluate/layer-errors.ts";
 import { minus, percent } from "../evaluate/numbers.ts";
 import { html, type Markup } from "./markup.ts";
 import { page } from "./page.ts";
@@ -20,7 +20,7 @@ export interface Debugged {
   readonly model: string;
   readonly on: string;
   readonly layers: readonly DebuggedLayer[];
-  readonly blamed: DebuggedLayer | undefined;
+  readonly blamed: Blame | undefined;
 }
 
 /** 23.1 dB, equal; a dash where it is not known. */
@@ -36,14 +36,15 @@ export function shareText(share: number | undefined): string {
 }
 
 export function debugPage({ original, model, on, layers, blamed }: Debugged): string {
-  const head = blamed === undefined ? "No layer differs" : `First to blame is ${blameText(blamed)}`;
+  const head = blamed === undefined ? "No layer differs" : blameText(blamed);
+  const first = blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
   const row = (one: DebuggedLayer, index: number): Markup =>
-    html`<tr class="${one === blamed ? "chosen" : ""}"><td class="n">${index + 1}</td><td class="text"><span class="name">${one.layer}</span></td><td>${one.operator}</td>${[one.weight, one.own, one.signalToNoise].map((value) => html`<td class="n">${decibelsText(value)}</td>`)}<td class="n">${shareText(one.share)}</td></tr>\n`;
+    html`<tr class="${one.layer === first ? "chosen" : ""}"><td class="n">${index + 1}</td><td class="text"><span class="name">${one.layer}</span></td><td>${one.operator}</td>${[one.weight, one.own, one.signalToNoise].map((value) => html`<td class="n">${decibelsText(value)}</td>`)}<td class="n">${shareText(one.share)}</td></tr>\n`;
   const body = html`<main>
 <header><div class="eyebrow"><span class="name">${model}</span> against <span class="name">${original}</span>, on ${on}</div>
 <h1>${head}</h1></header>
-<figure>${picture(layers, blamed)}
-<figcaption>Signal to noise of each layer, in the order of the graph: 20 dB more are a tenth of the error. Line: at the layer's output, of all errors until there. Bars: of the layer by itself, with what the original feeds it. Rings: of its stored weight.</figcaption></figure>
+<figure>${picture(layers, first)}
+<figcaption>Signal to noise of each layer, in the order of the graph. 20 dB more: a tenth of the error. Line: at the layer's output, of all errors until there. Bars: of the layer by itself, with what the original feeds it. Rings: of its stored weight.</figcaption></figure>
 <h2>Layers</h2>
 <div class="wide"><table>
 <thead><tr><th class="n">place</th><th>layer</th><th>operator</th><th class="n">weight</th><th class="n">alone</th><th class="n">so far</th><th class="n">of the outputs' error</th></tr></thead>
@@ -63,7 +64,8 @@ const [leastWidth, step] = [980, 9];
 /** Decibels of equal layers, and the most that are drawn. */
 const most = 100;
 
-function picture(layers: readonly DebuggedLayer[], blamed: DebuggedLayer | undefined): Markup {
+/** @param first the layer to blame, where it is one. */
+function picture(layers: readonly DebuggedLayer[], first: string | undefined): Markup {
   const width = Math.max(leastWidth, margin.left + margin.right + step * layers.length);
   const bottom = height - margin.bottom;
   const shown = (value: number): number => (Number.isNaN(value) ? 0 : Math.min(most, value));
@@ -79,7 +81,7 @@ function picture(layers: readonly DebuggedLayer[], blamed: DebuggedLayer | undef
   return html`<svg class="chart layers" viewBox="0 0 ${width} ${height}" role="img" aria-label="Signal to noise of each layer in decibels">
 <g class="grid">${ticks(low, high, 6).map((tick) => html`<line x1="${margin.left}" x2="${width - margin.right}" y1="${place(tick)}" y2="${place(tick)}"/>`)}</g>
 <g class="tick">${ticks(low, high, 6).map((tick) => html`<text x="${margin.left - 8}" y="${(Number(place(tick)) + 4).toFixed(1)}" text-anchor="end">${minus(String(tick))} dB</text>`)}</g>
-${layers.map((one, index) => html`<rect class="${one === blamed ? "blamed" : "own"}" x="${(x(index) - wide / 2).toFixed(1)}" width="${wide.toFixed(1)}" y="${place(one.own ?? one.signalToNoise)}" height="${Math.max(0, bottom - Number(place(one.own ?? one.signalToNoise))).toFixed(1)}">${title(one)}</rect>`)}
+${layers.map((one, index) => html`<rect class="${one.layer === first ? "blamed" : "own"}" x="${(x(index) - wide / 2).toFixed(1)}" width="${wide.toFixed(1)}" y="${place(one.own ?? one.signalToNoise)}" height="${Math.max(0, bottom - Number(place(one.own ?? one.signalToNoise))).toFixed(1)}">${title(one)}</rect>`)}
 <polyline points="${layers.map(({ signalToNoise }, index) => `${x(index).toFixed(1)},${place(signalToNoise)}`).join(" ")}"/>
 ${layers.map(({ weight }, index) => weight !== undefined && html`<circle cx="${x(index).toFixed(1)}" cy="${place(weight)}" r="3"/>`)}
 <g class="axis"><text x="${width - margin.right}" y="${height - 8}" text-anchor="end">layers, from inputs to outputs →</text></g>

@@ -1,9 +1,9 @@
 import * as v from "valibot";
 import type { Miss } from "../../errors.ts";
-import { blameText } from "../../evaluate/index.ts";
-import { counted } from "../../evaluate/numbers.ts";
+import { blameText, isSpread } from "../../evaluate/index.ts";
+import { counted, integer } from "../../evaluate/numbers.ts";
 import { described } from "../../passes/options.ts";
-import { decibelsText, shareText } from "../../report/debug.ts";
+import { type DebuggedLayer, decibelsText, shareText } from "../../report/debug.ts";
 import { groupBy } from "../../tensor/group-by.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
@@ -45,13 +45,16 @@ export default defineCommand({
     const written = out === undefined ? [] : [out];
     const { layers, blamed, misses, on, preprocessing } = await withoutLeftovers(written, work);
     const ranked = layers.toSorted((a, b) => (b.share ?? -1) - (a.share ?? -1) || a.signalToNoise - b.signalToNoise);
+    const first = blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
     const changed = ranked.filter(({ signalToNoise }) => signalToNoise !== Number.POSITIVE_INFINITY);
     return {
       data: {
         original,
         model,
         on,
-        blamed: blamed?.layer,
+        // Of several that cannot be told apart none is the first.
+        blamed: blamed?.layers.length === 1 ? blamed.layers[0] : undefined,
+        blamedTogether: blamed !== undefined && blamed.layers.length > 1 ? blamed.layers : undefined,
         layers,
         misses: misses.map(({ at, reason }) => ({ at, reason })),
         written: out,
@@ -73,7 +76,7 @@ export default defineCommand({
             changed
               .slice(0, layersShown)
               .map((one) => [
-                one === blamed ? bold(one.layer) : one.layer,
+                `${one.layer === first ? bold(one.layer) : one.layer}${hiddenNote(one)}`,
                 dim(one.operator),
                 decibelsText(one.weight),
                 decibelsText(one.own),
@@ -88,12 +91,17 @@ export default defineCommand({
         const same = layers.length - changed.length;
         if (same > 0) terminal.line(`${counted(same, "layer")} as in the original`);
         for (const text of notCompared(misses)) terminal.line(text);
-        terminal.line(blamed === undefined ? "No layer differs." : `First to blame is ${bold(blameText(blamed))}.`);
+        terminal.line(blamed === undefined ? "No layer differs." : `${blameText(blamed)}.`);
         if (out !== undefined) terminal.line(`written: ${bold(out)}`);
       },
     };
   },
 });
+
+/** Its error is that of layers before it as well. */
+function hiddenNote({ hidden }: DebuggedLayer): string {
+  return hidden.length === 0 ? "" : ` and ${integer(hidden.length)} before`;
+}
 
 function notCompared(misses: readonly Miss[]): readonly string[] {
   return Array.from(

@@ -1,18 +1,21 @@
 /** Advice where a result is worse than the original. It names only flags of the command that ran. */
 import { capitalized } from "../../errors.ts";
-import type { LayerError } from "../../evaluate/index.ts";
-import type { AnyPass, Given } from "../../passes/index.ts";
+import { type Blame, isSpread } from "../../evaluate/index.ts";
+import type { AnyPass, Change, Given } from "../../passes/index.ts";
 import { trains } from "../../recipe/steps.ts";
 import { asFlags } from "../invalid-options.ts";
 import { keysOf } from "../options.ts";
+import type { PassInput } from "./pass.ts";
 
-interface Advised {
-  readonly options: Given;
+interface Advised extends Pick<PassInput, "model" | "out" | "options"> {
   readonly data: unknown;
 }
 
 /** How to keep trained weights that are not written: the end of a sentence. */
-export function keepingAdvice({ options: schema }: AnyPass, { options: { checkpoint } }: Advised): string {
+export function keepingAdvice(
+  { options: schema }: AnyPass,
+  { options: { checkpoint } }: Pick<Advised, "options">,
+): string {
   if (typeof checkpoint === "string")
     return `; ${checkpoint} keeps the trained weights. --force writes it in any case.`;
   if (!keysOf(schema).has("checkpoint")) return ". --force writes it in any case.";
@@ -22,27 +25,33 @@ export function keepingAdvice({ options: schema }: AnyPass, { options: { checkpo
 interface Refused {
   /** The estimate keeps the goal, and --strict demands more. */
   readonly unshown?: boolean;
-  readonly blamed?: LayerError | undefined;
+  readonly blamed?: Blame | undefined;
+  readonly changes?: readonly Change[];
 }
 
 export function lostAdvice(
   pass: AnyPass,
-  { options, data }: Advised,
-  { unshown = false, blamed }: Refused = {},
+  { model, out, options, data }: Advised,
+  { unshown = false, blamed, changes = [] }: Refused = {},
 ): string {
   const { checkpoint } = options;
   const kept = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
   const gentler = unshown ? "Evaluate it on more samples, or without --strict" : gentlerThan(pass, options);
-  const without =
-    blamed?.kind === "layer" ? `leave that layer as it is: --except ${exceptText(options, blamed.layer)}` : undefined;
+  const spread = blamed !== undefined && isSpread(blamed);
+  const first = spread ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
+  const without = first === undefined ? undefined : `leave that layer as it is: --except ${exceptText(options, first)}`;
+  // What trains what is left makes up for a loss of all layers together.
+  const next = spread ? pass.command?.next?.(options, model, out) : undefined;
   const offers = [
     ...(gentler === undefined || (without !== undefined && gentler.includes("--except")) ? [] : [gentler]),
     ...(without === undefined ? [] : [without]),
     data === undefined ? "measure it on your own samples (--data)" : "allow more (--max-drop)",
   ];
-  const later = trains(pass) ? "" : " (before fine-tuning, for instance)";
+  const later = trains(pass) || next !== undefined ? "" : " (before fine-tuning, for instance)";
   const shown = blamed === undefined ? "" : "; then pith debug shows every layer";
-  return `${kept}${capitalized(offers.join(", "))}, or write it anyway: --force${later}${shown}.`;
+  const then =
+    next === undefined ? `${shown}.` : next.startsWith("next: ") ? next.replace("next: ", ", then ") : `. ${next}`;
+  return `${kept}${capitalized(offers.join(", "))}, or write it anyway: --force${later}${then}`;
 }
 
 /** The value of --except with one more layer, quoted for a shell. */
@@ -52,7 +61,7 @@ function exceptText({ except }: Given, layer: string): string {
 }
 
 /** For passes that train, a sentence about what would lose less; "" for others, of which a small loss is expected. */
-export function gentlerAdvice(pass: AnyPass, { options }: Advised): string {
+export function gentlerAdvice(pass: AnyPass, { options }: Pick<Advised, "options">): string {
   const gentler = trains(pass) ? gentlerThan(pass, options) : undefined;
   return gentler === undefined ? "" : ` ${gentler}.`;
 }

@@ -26,9 +26,8 @@ export interface DebugInput {
   readonly seed: number;
 }
 
-export interface DebugOutput extends Pick<LayerErrors, "misses"> {
+export interface DebugOutput extends Pick<LayerErrors, "misses" | "blamed"> {
   readonly layers: readonly DebuggedLayer[];
-  readonly blamed: DebuggedLayer | undefined;
   /** "cifar10 (test), 32 samples", "random inputs" */
   readonly on: string;
   readonly preprocessing: string | undefined;
@@ -72,12 +71,11 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
   context.stage("weights");
   const weights = await weightErrors(engine, original, model, context.signal);
   const layers = found.layers.map((layer) => ({ ...layer, weight: weights.get(layer.layer) }));
-  const blamed = layers.find(({ layer }) => layer === found.blamed?.layer);
   const on =
     task === undefined
       ? "random inputs"
       : `${task.seen.name}, ${counted(Math.min(samples, task.seen.count ?? samples), "sample")}`;
-  const result = { layers, blamed, misses: found.misses, on, preprocessing: task?.preprocessing };
+  const result = { layers, blamed: found.blamed, misses: found.misses, on, preprocessing: task?.preprocessing };
   if (input.out !== undefined) {
     const page = debugPage({ ...result, original: input.original, model: input.model });
     await writeFileAtomically(input.out, [new TextEncoder().encode(page)]);

@@ -13,6 +13,7 @@ import { createEngine } from "../../engine/index.ts";
 import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
 import { fewestSame, type Likeness } from "../../evaluate/compare-function.ts";
 import {
+  blameAmong,
   blameText,
   type Comparison,
   type Goal,
@@ -214,7 +215,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
       lost.because === "goal" && goal !== undefined && verdict !== undefined && isWithin(verdict.drop, goal);
     // What is trained changes all layers together; of a target the layer is named already.
     const blames = !unshown && !trains(pass) && lost.because !== "target" && lost.because !== "overflow";
-    const blamed =
+    const found =
       blames && keysOf(pass.options).has("except")
         ? await layerToBlame(engine, original, model, judging?.task.test, {
             output: input.output,
@@ -222,9 +223,10 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
             signal: context.signal,
           })
         : undefined;
-    const first = blamed === undefined ? "" : ` First to blame is ${blameText(blamed)}.`;
+    const blamed = found && blameAmong(found, new Set(outcome.changes.map(({ at }) => at)));
+    const first = blamed === undefined ? "" : ` ${blameText(blamed)}.`;
     throw new PithError("E_ACCURACY_LOST", `${capitalized(lost.text)}.${first} Nothing was written.`, {
-      hint: lostAdvice(pass, input, { unshown, blamed }),
+      hint: lostAdvice(pass, input, { unshown, blamed, changes: outcome.changes }),
     });
   }
   stopIfAsked(context.signal, "Stopped on request.");
