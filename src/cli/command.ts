@@ -5,7 +5,7 @@ import * as v from "valibot";
 import { capitalized, type PithError } from "../errors.ts";
 import type { Job } from "../job/job.ts";
 import { described } from "../passes/options.ts";
-import { modelAt, modelsOfFlags } from "./model-folder.ts";
+import { modelAt, modelsOfFlags, saidOn } from "./model-folder.ts";
 import { addFlags, givenFlags, keysOf, meaningsOf, readFlags } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -116,7 +116,7 @@ export function buildCommand<S extends v.GenericSchema>(
     const given = passed === undefined ? {} : givenFlags(command, passed);
     for (const key of reserved) delete given[key];
     await execute({ json, seed, passed: given }, async (session) => {
-      const taken = (file: string): void => session.terminal.note("model", `a folder: the model in it is ${file}`);
+      const taken = saidOn(session.terminal);
       const models: string[] = [];
       const options = await modelsOfFlags(readFlags(command, own), taken);
       for (const word of words) models.push(definition.folders?.(options) === true ? word : await modelAt(word, taken));

@@ -1,12 +1,13 @@
 /** Files of a model: which they are, how large, and what a step's result is called. */
 import { existsSync, readdirSync, rmSync } from "node:fs";
-import { appendFile, realpath, stat } from "node:fs/promises";
+import { appendFile, readFile, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { PithError } from "../errors.ts";
 import { allValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { failure } from "../platform/node-failure.ts";
 import { temporaryOf } from "../platform/node-leftovers.ts";
+import { pageMark } from "../report/page.ts";
 
 export function filesOf(model: Model, path: string): readonly string[] {
   const files = new Set([resolve(path)]);
@@ -39,6 +40,14 @@ export async function requireOther(
       hint: "Name another file.",
     });
   }
+}
+
+/** @throws PithError E_OPTION if something is there, under a name that nobody gave, that is no page that Pith wrote. */
+export async function requireOwnPage(out: string): Promise<void> {
+  if (!(await isThere(out)) || (await readFile(out, "utf8").catch(() => pageMark)).includes(pageMark)) return;
+  throw new PithError("E_OPTION", `"${out}" is there, and Pith did not write it.`, {
+    hint: "Name another file with -o.",
+  });
 }
 
 /** @throws PithError E_MODEL if a model hands nothing out: all of it would count as unused, and be left out of the result. */

@@ -47,7 +47,7 @@ describe("a folder in the place of a model", () => {
     await expect(found(path)).rejects.toMatchObject({
       code: "E_FILE",
       message: `"${path}" has model.onnx, model_q4.onnx, model_quantized.onnx: name the file.`,
-      hint: `For instance ${join(path, "onnx", "model_q4.onnx")}.`,
+      hint: `The original: ${join(path, "onnx", "model.onnx")}.`,
     });
   });
 

@@ -5,9 +5,14 @@
 import { readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PithError } from "../errors.ts";
+import type { Terminal } from "./terminal.ts";
 
 /** Where exporters put the model of a folder. */
 const places = [["model.onnx"], ["onnx", "model.onnx"]] as const;
+
+/** Says which model of a folder is taken. */
+export const saidOn = (terminal: Terminal) => (file: string) =>
+  terminal.note("model", `a folder: the model in it is ${file}`);
 
 const modelFlags: readonly string[] = ["against", "original", "student", "teacher"];
 
@@ -28,7 +33,7 @@ export async function modelAt(path: string, taken: (file: string) => void): Prom
   const variants = (await readdir(dirname(file))).filter((name) => name.endsWith(".onnx") && isVariant(name)).sort();
   if (variants.length > 0)
     throw new PithError("E_FILE", `"${path}" has ${["model.onnx", ...variants].join(", ")}: name the file.`, {
-      hint: `For instance ${join(dirname(file), variants[0] ?? "")}.`,
+      hint: `The original: ${file}.`,
     });
   taken(file);
   return file;

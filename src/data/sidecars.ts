@@ -49,9 +49,12 @@ export async function readSidecars(modelPath: string): Promise<Sidecars> {
 }
 
 /** Sidecar files: those that are read here, and those that transformers.js reads with them. */
-const sidecarNames = [
+export const sidecarNames: readonly string[] = [
+  "chat_template.jinja",
   "config.json",
+  "generation_config.json",
   "preprocessor_config.json",
+  "processor_config.json",
   "special_tokens_map.json",
   "tokenizer.json",
   "tokenizer_config.json",

@@ -25,7 +25,9 @@ export interface Card {
 /** A text with the section: in the place of an older one, or at its end. */
 export function withCard(before: string, card: Card): string {
   const section = `${begin}\n${sectionOf(card)}\n${end}`;
-  const [start, stop] = [before.indexOf(begin), before.indexOf(end)];
+  // The last mark and what ends it: an author who lost one of a pair keeps the text around it.
+  const start = before.lastIndexOf(begin);
+  const stop = before.indexOf(end, start);
   if (start >= 0 && stop > start) return `${before.slice(0, start)}${section}${before.slice(stop + end.length)}`;
   return before === "" ? `# ${card.name}\n\n${section}\n` : `${before.trimEnd()}\n\n${section}\n`;
 }

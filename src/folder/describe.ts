@@ -1,19 +1,19 @@
 /** What a folder tells its readers: the record of what was made, config.json for the loader, the card for people. */
-import { fileNameOf, joinPath, listFolder, openFile, readText, writeFilesAtomically } from "#platform";
+import { fileKind, fileNameOf, joinPath, listFolder, openFile, readText, writeFilesAtomically } from "#platform";
 import { readSettings } from "../data/tokenizer.ts";
 import { withCard } from "./card.ts";
-import { bytesOfText } from "./files.ts";
+import { bytesHash, bytesOfText } from "./files.ts";
 import { configured, dataFilesOf } from "./layout.ts";
-import { type Records, recordName } from "./records.ts";
+import { isAuthored, type NewFile, planWrites } from "./own.ts";
+import { recordName } from "./records.ts";
 import { type FolderRun, fileOf } from "./run.ts";
 
-const configName = "config.json";
-const cardName = "README.md";
-/** Files that `describe` writes: they are not copied from the source folder. */
-export const describing = [recordName, configName, cardName];
+export const configName = "config.json";
+export const cardName = "README.md";
 
 /** Writes all of them at once. */
-export async function describe({ folder, out, asked, modules, records, options }: FolderRun): Promise<void> {
+export async function describe(run: FolderRun): Promise<void> {
+  const { folder, out, asked, modules, records, options } = run;
   const { keepSmallest = false } = options;
   const names = await listFolder(joinPath(out, "onnx"));
   const chunks = new Map<string, number>();
@@ -21,13 +21,9 @@ export async function describe({ folder, out, asked, modules, records, options }
   const chosen = new Map(
     modules.map(({ base }) => [base, asked.find((dtype) => records.has(fileOf(base, dtype))) ?? "fp32"] as const),
   );
-  const before = (await readSettings(joinPath(folder, configName))) ?? {};
-  const config = configured(before, { chunks, chosen, keepSmallest });
-  const files: Records = Object.fromEntries(records);
-  const there = await listFolder(out);
-  const texts = Object.entries({ [recordName]: { files }, [configName]: config })
-    .filter(([name, content]) => Object.keys(content).length > 0 || there.includes(name))
-    .map(([name, content]) => [name, `${JSON.stringify(content, null, 2)}\n`] as const);
+  const [ofConfig, ofCard] = [await baseOf(run, configName), await baseOf(run, cardName)];
+  const config = (await readSettings(ofConfig.path)) ?? {};
+  const source = (await readSettings(joinPath(folder, configName))) ?? {};
   const originals = new Map<string, number>();
   for (const { base } of modules) {
     const parts = [`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names)].filter((file) => names.includes(file));
@@ -37,14 +33,65 @@ export async function describe({ folder, out, asked, modules, records, options }
       sizes.reduce((sum, size) => sum + size, 0),
     );
   }
-  const readme = await readText(joinPath(folder, cardName)).catch(() => "");
   const [first, ...others] = new Set(chosen.values());
   const card = {
-    ...{ name: fileNameOf(out), config: before, originals, records: files },
+    ...{ name: fileNameOf(out), config, originals, records: Object.fromEntries(records) },
     chosen: others.length === 0 ? first : undefined,
     madeWith: options.madeWith,
     tried: keepSmallest ? asked : undefined,
   };
-  const written = [...texts, [cardName, withCard(readme, card)] as const];
-  await writeFilesAtomically(written.map(([name, text]) => [joinPath(out, name), [bytesOfText(text)]]));
+  const told = configured(config, source, { chunks, chosen, keepSmallest });
+  const isThere = (await fileKind(joinPath(out, configName))) !== undefined;
+  // Where an author's says all of it, it stays as he has formatted it.
+  const isSaid = ofConfig.isAuthored && jsonText(told) === jsonText(config);
+  const isWanted = (Object.keys(told).length > 0 || isThere) && !isSaid;
+  const readme = withCard((await textAt(ofCard.path)) ?? "", card);
+  await writeTexts(run, [...(isWanted ? [{ ...ofConfig, text: jsonText(told) }] : []), { ...ofCard, text: readme }]);
 }
+
+interface Base {
+  readonly name: string;
+  readonly path: string;
+  /** Its author has changed it where it is written. */
+  readonly isAuthored: boolean;
+}
+
+/** The file that Pith's part goes into: that of the output folder where an author has changed it, else that of the source. */
+async function baseOf({ folder, out, inPlace, written, said, context }: FolderRun, name: string): Promise<Base> {
+  const changed = inPlace || (await isAuthored(out, name, written));
+  if (changed && !inPlace && !said.has(name)) {
+    said.add(name);
+    const text = `${joinPath(out, name)} was not written by Pith, or changed since: only Pith's part of it is replaced`;
+    context.log({ id: "kept", text });
+  }
+  return { name, path: joinPath(changed ? out : folder, name), isAuthored: changed };
+}
+
+async function writeTexts(run: FolderRun, texts: readonly (Base & { readonly text: string })[]): Promise<void> {
+  const { out, written } = run;
+  const [own, merged]: [NewFile[], NewFile[]] = [[], []];
+  for (const { name, text, isAuthored } of texts) {
+    const bytes = bytesOfText(text);
+    (isAuthored ? merged : own).push({ path: name, hash: await bytesHash(bytes), parts: () => [bytes] });
+  }
+  // A text with an author's words is his: the next run keeps them as well.
+  for (const { path } of merged) written.delete(path);
+  const { writes } = await planWrites(out, own, written);
+  await writeRecorded(run, [...writes, ...merged]);
+}
+
+/** Writes files, and before them what the record says of the folder. */
+export async function writeRecorded(run: FolderRun, files: readonly NewFile[]): Promise<void> {
+  const { out, others, records, written } = run;
+  const record = { ...others, files: Object.fromEntries(records), written: Object.fromEntries(written) };
+  await writeFilesAtomically([
+    [joinPath(out, recordName), [bytesOfText(jsonText(record))]],
+    ...files.map(({ path, parts }) => [joinPath(out, path), parts()] as const),
+  ]);
+}
+
+async function textAt(path: string): Promise<string | undefined> {
+  return (await fileKind(path)) === "file" ? readText(path) : undefined;
+}
+
+const jsonText = (content: object): string => `${JSON.stringify(content, null, 2)}\n`;

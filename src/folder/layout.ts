@@ -1,4 +1,5 @@
 /** Where transformers.js looks for the files of a model, and what config.json tells it of them. */
+import { sidecarNames } from "../data/sidecars.ts";
 import { type DtypeName, dtypes } from "../quantize/dtypes.ts";
 
 /** Every suffix that transformers.js knows: files with one are variants of those without. */
@@ -19,6 +20,11 @@ export function basesIn(files: readonly string[]): readonly string[] {
 export function mainOf(bases: readonly string[]): { readonly base: string; readonly isAlone: boolean } {
   const isAlone = !bases.includes("decoder_model_merged");
   return { base: isAlone ? "model" : "decoder_model_merged", isAlone };
+}
+
+/** Files beside the models that transformers.js reads, and licences. */
+export function isCopied(name: string): boolean {
+  return sidecarNames.includes(name) || /^(licen[cs]e|copying|notice)\b/i.test(name);
 }
 
 /** Whether a file is a variant or holds weights of one: `model_q4.onnx`, `model_q4.onnx_data_1`. */
@@ -58,27 +64,32 @@ interface Written {
   readonly keepSmallest: boolean;
 }
 
+const loaderKey = "transformers.js_config";
+
 type Json = Readonly<Record<string, unknown>>;
 
 /**
  * config.json with what the loader has to know: which dtype of which module, where there are several modules, under the name of the file
  * (which the loader reads) and that of the session (which its registry reads); and how many files of weights each model has. Its map goes by
- * full file names, because a name without suffix would hold for all variants.
+ * full file names, because a name without suffix would hold for all variants. Both are added to what config.json of the source says of them.
  */
-export function configured(config: Json, { chunks, chosen, keepSmallest }: Written): Json {
-  const before = objectOr(config["transformers.js_config"]);
-  const { use_external_data_format: external } = before;
+export function configured(config: Json, source: Json, { chunks, chosen, keepSmallest }: Written): Json {
+  const { [loaderKey]: before, ...others } = config;
+  const { dtype: _, use_external_data_format: __, ...kept } = objectOr(before);
+  const { dtype: dtypes, use_external_data_format: external } = objectOr(source[loaderKey]);
   const isNeeded = [...chunks.values()].some((count) => count > 0) || Boolean(external);
   const keys = sessionKeys([...chosen.keys()]);
-  const dtype = Object.fromEntries(
+  const added = Object.fromEntries(
     [...chosen].flatMap(([base, name]) => [base, keys.get(base) ?? base].map((key) => [key, name])),
   );
+  const isAdded = chosen.size > 1 || keepSmallest;
+  const dtype = isAdded ? { ...objectOr(dtypes), ...added } : dtypes;
   const own = {
-    ...before,
-    ...(chosen.size > 1 || keepSmallest ? { dtype: { ...objectOr(before.dtype), ...dtype } } : {}),
+    ...kept,
+    ...(dtype === undefined ? {} : { dtype }),
     ...(isNeeded ? { use_external_data_format: { ...objectOr(external), ...Object.fromEntries(chunks) } } : {}),
   };
-  return Object.keys(own).length === 0 ? config : { ...config, "transformers.js_config": own };
+  return Object.keys(own).length === 0 ? others : { ...others, [loaderKey]: own };
 }
 
 function objectOr(value: unknown): Json {

@@ -5,19 +5,32 @@
  *
  * Each variant is checked before it is written; what was made is recorded at once, so that a run that was stopped goes on from there.
  */
-import { fileNameOf, folderOf, joinPath, listFolder, makeFolder } from "#platform";
-import { PithError, stopIfAsked } from "../errors.ts";
+import { fileKind, fileNameOf, folderOf, joinPath, listFolder, makeFolder, writeFileAtomically } from "#platform";
+import { readSettings } from "../data/tokenizer.ts";
+import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import { open } from "../onnx/index.ts";
 import { sniff } from "../onnx/sniff.ts";
 import { type Context, completeContext } from "../passes/pass.ts";
 import { type DtypeName, usualDtypes } from "../quantize/dtypes.ts";
 import { choose } from "../recipe/choose.ts";
-import { describe, describing } from "./describe.ts";
+import { cardName, configName, describe, writeRecorded } from "./describe.ts";
 import { lostEndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
-import { copyFolder, fileHash, textHash } from "./files.ts";
-import { basesIn, dataFilesOf, isVariant, mainOf } from "./layout.ts";
+import { bytesOfFile, fileHash, isSame, textHash } from "./files.ts";
+import { basesIn, dataFilesOf, isCopied, isVariant, mainOf } from "./layout.ts";
 import { loaderCheck } from "./loader.ts";
-import { areWhole, hashesOf, type Made, recordsOf, removeModel } from "./records.ts";
+import { keptText, type NewFile, planWrites } from "./own.ts";
+import {
+  authoredModel,
+  hashesOf,
+  isOf,
+  isWhole,
+  type Made,
+  modelIn,
+  recordName,
+  recordOf,
+  removeModel,
+  weightFilesOf,
+} from "./records.ts";
 import { type FolderFile, type FolderOptions, type FolderRun, fileOf, type Module, type Variant } from "./run.ts";
 import { makeVariant } from "./variant.ts";
 
@@ -29,8 +42,10 @@ const ends: readonly string[] = ["E_STOPPED", "E_OPTION", "E_USAGE", "E_NAME", "
 
 /**
  * Makes variants of every model in a folder's `onnx/`, each checked against its original, and tells transformers.js of them in config.json.
- * Other files of the folder are copied. A variant that does not hold is refused, and the others are written.
- * @throws PithError E_FILE if there is no model in `onnx/` or a file cannot be written, as `open` for a model that cannot be read, E_OPTION for settings that contradict a dtype.
+ * Configuration, tokenizer and licence of the folder are copied. A variant that does not hold is refused, and the others are written. A file
+ * that Pith did not write, or that was changed since, is not replaced; README.md and config.json get what is Pith's in them.
+ * @throws PithError E_FILE if there is no model in `onnx/` or a file cannot be written, as `open` for a model that cannot be read, E_OPTION for settings that contradict a dtype,
+ * or where another model is in the place of an original's copy.
  *
  * @example
  * ```ts
@@ -64,36 +79,96 @@ async function begin(folder: string, options: FolderOptions, context: Context): 
   const names = await listFolder(joinPath(folder, "onnx")).catch((): string[] => []);
   const bases = basesIn(names);
   if (bases.length === 0) throw await noModels(folder, names);
+  const copies = await sidecarsIn(folder);
   const modules: Module[] = [];
   for (const base of bases) {
     const source = joinPath(folder, "onnx", `${base}.onnx`);
-    await open(source);
-    const parts = [`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names)].map((name) => joinPath(folder, "onnx", name));
-    modules.push({ base, source, hash: await textHash((await Promise.all(parts.map(fileHash))).join()) });
+    const weights = weightFilesOf(await open(source));
+    const parts = new Set([`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names), ...weights]);
+    const files: NewFile[] = [];
+    for (const part of parts) if (names.includes(part)) files.push(await copyOf(folder, `onnx/${part}`));
+    copies.push(...files.filter(({ path }) => !copies.some((copy) => copy.path === path)));
+    modules.push({ base, source, hash: await textHash(files.map(({ hash }) => hash).join()) });
   }
-  await makeFolder(joinPath(out, "onnx"));
-  const isWanted = (path: string): boolean =>
-    !describing.includes(path) && !(path.startsWith("onnx/") && isVariant(path));
-  await copyFolder(folder, out, isWanted, context.signal);
+  const { files: records, written, others } = await recordOf(out);
+  await readSettings(joinPath(out, configName));
   const run: FolderRun = {
-    ...{ folder, out, options, context, modules },
-    sidecars: await Promise.all(sidecars.map((name) => fileHash(joinPath(folder, name)).catch(() => ""))),
+    ...{ folder, out, options, context, modules, written, others },
+    sidecars: sidecars.map((name) => copies.find(({ path }) => path === name)?.hash ?? ""),
     check: options.loader && loaderCheck(options.loader),
     asked: options.dtypes === "all" ? usualDtypes : options.dtypes,
     main: mainOf(bases).base,
-    records: new Map(Object.entries(await recordsOf(out))),
+    records: new Map(Object.entries(records)),
     rows: new Map(),
+    inPlace: (await fileKind(out)) === "folder" && (await isSame(folder, out)),
+    said: new Set(),
   };
+  if (!run.inPlace) {
+    const left = await leftIn(folder, copies);
+    if (left !== undefined) context.log({ id: "left", text: left });
+    await copy(run, copies);
+  }
   await dropOutdated(run);
   return run;
 }
 
+async function copyOf(folder: string, path: string): Promise<NewFile> {
+  const file = joinPath(folder, path);
+  return { path, hash: await fileHash(file), parts: () => bytesOfFile(file) };
+}
+
+/** What is copied beside the models, but for config.json and README.md, which get a part of Pith's. */
+async function sidecarsIn(folder: string): Promise<NewFile[]> {
+  const files: NewFile[] = [];
+  for (const name of await listFolder(folder))
+    if (isCopied(name) && name !== configName && (await fileKind(joinPath(folder, name))) === "file")
+      files.push(await copyOf(folder, name));
+  return files;
+}
+
+const mostNamed = 5;
+
+/** Which files are not copied, in a sentence: an author may expect them in the result. Hidden files and variants are none that he would. */
+async function leftIn(folder: string, copies: readonly NewFile[]): Promise<string | undefined> {
+  const own = ["onnx", configName, cardName, recordName];
+  const top = (await listFolder(folder)).filter((name) => !own.includes(name));
+  const models = (await listFolder(joinPath(folder, "onnx"))).filter((name) => !isVariant(name));
+  const left = [...top, ...models.map((name) => `onnx/${name}`)].filter(
+    (path) => !fileNameOf(path).startsWith(".") && !copies.some((copy) => copy.path === path),
+  );
+  if (left.length === 0) return undefined;
+  const more = left.length > mostNamed ? ` and ${left.length - mostNamed} more` : "";
+  return `not copied, because transformers.js does not load it: ${left.slice(0, mostNamed).join(", ")}${more}`;
+}
+
+/** @throws PithError E_OPTION where another model is there, of which variants would be none of this one. */
+async function copy(run: FolderRun, files: readonly NewFile[]): Promise<void> {
+  const { folder, out, context, written } = run;
+  const { writes, kept } = await planWrites(out, files, written);
+  const broken: NewFile[] = [];
+  for (const path of kept) {
+    const [model] = run.modules.map(({ base }) => `onnx/${base}.onnx`).filter((file) => isOf(file, path));
+    if (model !== undefined && (await modelIn(joinPath(out, model))) instanceof Miss)
+      broken.push(...files.filter((file) => file.path === path));
+    else if (path.startsWith("onnx/")) {
+      const text = `${joinPath(out, path)} is not that of "${folder}", and Pith did not write it: variants beside it would be of another model.`;
+      throw new PithError("E_OPTION", text, { hint: "Write to another folder." });
+    } else context.log({ id: "kept", text: keptText(joinPath(out, path)), level: "warning" });
+  }
+  await makeFolder(joinPath(out, "onnx"));
+  await writeRecorded(run, []);
+  for (const { path, parts } of [...writes, ...broken]) {
+    stopIfAsked(context.signal, "Stopped on request.");
+    await writeFileAtomically(joinPath(out, path), parts());
+  }
+}
+
 /** Files of other originals go, with the copies of originals that are there no more; figures on other samples are forgotten. */
 async function dropOutdated(run: FolderRun): Promise<void> {
-  const { out, modules, records, options } = run;
+  const { modules, records, options } = run;
   for (const [file, record] of records) {
     const module = modules.find(({ base }) => record.source === `onnx/${base}.onnx`);
-    if (module === undefined) await removeModel(joinPath(out, "onnx"), fileNameOf(record.source));
+    if (module === undefined) await remove(run, record.source);
     if (module?.hash !== record.source_hash) await remove(run, file);
     else if (record.judged_by !== options.judgedBy) {
       const { together: _, nearness: __, loader: ___, ...rest } = record;
@@ -127,25 +202,28 @@ async function noModels(folder: string, names: readonly string[]): Promise<PithE
 
 /** Makes one file, or finds it there, or refuses it. */
 async function makeOne(run: FolderRun, { base, source, hash }: Module, dtype: DtypeName): Promise<void> {
-  const { out, options, context, records, rows, sidecars } = run;
+  const { out, options, context, records, rows, sidecars, written } = run;
   const { judgedBy } = options;
   const { fileBytes = usualFileBytes, make = (variant: Variant) => makeVariant(variant, options.quantize, context) } =
     options;
-  const written = joinPath(out, "onnx");
   const file = fileOf(base, dtype);
   const settings = { ...options.settings, ...options.quantize, dtype, fileBytes, seed: context.seed };
   const madeFrom = await textHash(JSON.stringify([hash, sidecars, judgedBy, settings]));
   const found = records.get(file);
-  if (found?.made_from === madeFrom && (await areWhole(written, found.files))) {
+  if (found?.made_from === madeFrom && (await isWhole(out, file, written))) {
     const { bytes, brotli, measured, nearness, rightOn, speeds, together } = found;
     rows.set(file, { dtype, file, bytes, brotli, measured, nearness, rightOn, speeds, together, verdict: "there" });
     return;
   }
+  const authored = await authoredModel(out, file, written);
+  if (authored !== undefined) return refuse(run, file, dtype, `${keptText(authored === file ? "it" : authored)}.`);
+  // Nothing is recorded of what a process makes that is killed before it has recorded it.
+  if (forget(run, file)) await writeRecorded(run, []);
   try {
     const made = await make({ source, out: joinPath(out, file), dtype, fileBytes });
-    const files = await hashesOf(written, fileNameOf(file));
+    for (const [path, hashes] of await hashesOf(out, file)) written.set(path, hashes);
     const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };
-    records.set(file, { ...record, ...made, files });
+    records.set(file, { ...record, ...made });
     rows.set(file, { dtype, file, ...made, verdict: "kept" });
   } catch (error) {
     if (!(error instanceof PithError) || ends.includes(error.code)) throw error;
@@ -165,9 +243,19 @@ async function time(run: FolderRun, { base, source }: Module, dtype: DtypeName):
   await describe(run);
 }
 
-async function remove({ out, records }: FolderRun, file: string): Promise<void> {
-  await removeModel(joinPath(out, "onnx"), fileNameOf(file));
-  records.delete(file);
+/** Whether there was a record of a file. */
+function forget({ records, written }: FolderRun, file: string): boolean {
+  const paths = [...written.keys()].filter((path) => isOf(file, path));
+  for (const path of paths) written.delete(path);
+  return records.delete(file) || paths.length > 0;
+}
+
+/** Removes a model. An author's stays, and so does what is known of it: that it is not as Pith wrote it. */
+async function remove(run: FolderRun, file: string): Promise<void> {
+  const { out, records, written } = run;
+  if ((await authoredModel(out, file, written)) !== undefined) return void records.delete(file);
+  await removeModel(out, file);
+  forget(run, file);
 }
 
 async function refuse(run: FolderRun, file: string, dtype: DtypeName, reason: string): Promise<void> {

@@ -6,6 +6,7 @@ import { type DtypeName, dtypes } from "../quantize/dtypes.ts";
 import type { QuantizeOptions } from "../quantize/index.ts";
 import type { EndToEnd, ModulePaths } from "./end-to-end.ts";
 import type { Loader, loaderCheck } from "./loader.ts";
+import type { Written } from "./own.ts";
 import type { Made, Records } from "./records.ts";
 
 export interface FolderOptions {
@@ -78,6 +79,13 @@ export interface FolderRun {
   readonly records: Map<string, Records[string]>;
   /** The outcome of each file. */
   readonly rows: Map<string, FolderFile>;
+  readonly written: Written;
+  /** What else the record in the folder says. */
+  readonly others: Readonly<Record<string, unknown>>;
+  /** The folder that is written is the one that is read. */
+  readonly inPlace: boolean;
+  /** Files of authors of which it was said that they stay. */
+  readonly said: Set<string>;
 }
 
 export const fileOf = (base: string, dtype: DtypeName): string => `onnx/${base}${dtypes[dtype].suffix}.onnx`;

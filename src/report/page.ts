@@ -4,6 +4,9 @@ import { type Content, html, trusted } from "./markup.ts";
 /** What such a page may do: use what stands in it, and nothing else. */
 const policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
 
+/** Tells a page that Pith wrote from others of its name. */
+export const pageMark = '<meta name="generator" content="Pith">';
+
 /** @param script runs after the page is there. */
 export function page(parts: {
   readonly title: string;
@@ -15,6 +18,7 @@ export function page(parts: {
 <html lang="en">
 <head>
 <meta charset="utf-8">
+${trusted(pageMark)}
 <meta http-equiv="Content-Security-Policy" content="${trusted(policy)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">

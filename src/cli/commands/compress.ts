@@ -25,8 +25,9 @@ import { isSamePlace, isThere, requireOther, withoutLeftovers } from "../files.t
 import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { modelAt } from "../model-folder.ts";
+import { modelAt, saidOn } from "../model-folder.ts";
 import { withPartialRun } from "../partial-run-folder.ts";
+import { recipeName, requireOwnResults, resultNames } from "../result-folder.ts";
 import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";
 import { requireWritableFolder } from "../writable.ts";
@@ -87,7 +88,7 @@ export default defineCommand({
     }
     if (options.text !== undefined)
       throw new PithError("E_USAGE", "--text is for a folder that holds models in onnx/.");
-    const model = await modelAt(path, (file) => session.terminal.note("model", `a folder: the model in it is ${file}`));
+    const model = await modelAt(path, saidOn(session.terminal));
     const out = options.out ?? join(dirname(model), `${basename(model).replace(/\.onnx$/i, "")}.compressed`);
     const data = dataRequest(options);
     if (data === undefined)
@@ -97,12 +98,14 @@ export default defineCommand({
     requireMeaningfulDrop(options.maxDrop, metric);
     await requireOtherFolder(out, model);
     for (const name of resultNames) {
+      // A recipe that was edited where it was written stays there.
       await requireOther(join(out, name), [
         ["the data", data.path],
-        ["the recipe", recipe],
+        ["the recipe", name === recipeName ? undefined : recipe],
       ]);
     }
     await requireWritableFolder(out, resultNames);
+    await requireOwnResults(out);
     const goal = { maxDrop: options.maxDrop, strict };
     const command = ["pith", ...session.line];
     const input = {
@@ -133,8 +136,6 @@ export default defineCommand({
     return show(model, result, { demanded: options.maxDrop !== undefined || !force, replaced });
   },
 });
-
-const resultNames = ["model.onnx", "report.html", "report.md", "run.json", "recipe.yaml"];
 
 async function requireOtherFolder(out: string, model: string): Promise<void> {
   if (await isSamePlace(join(out, "model.onnx"), model)) {

@@ -7,7 +7,7 @@ import { type DebuggedLayer, decibelsText, shareText } from "../../report/debug.
 import { groupBy } from "../../tensor/group-by.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
-import { requireOther, withoutLeftovers } from "../files.ts";
+import { isThere, requireOther, withoutLeftovers } from "../files.ts";
 import type debugJob from "../jobs/debug.ts";
 import { metricFlags } from "../metrics.ts";
 import { requireWritable } from "../writable.ts";
@@ -40,6 +40,7 @@ export default defineCommand({
       ]);
       await requireWritable(out);
     }
+    const replaced = out !== undefined && (await isThere(out));
     const input = { original, model, out, data, output, seed: session.seed };
     const work = () => session.job<typeof debugJob>("debug", input, `debug ${model}`);
     const written = out === undefined ? [] : [out];
@@ -92,7 +93,7 @@ export default defineCommand({
         if (same > 0) terminal.line(`${counted(same, "layer")} as in the original`);
         for (const text of notCompared(misses)) terminal.line(text);
         terminal.line(blamed === undefined ? "No layer differs." : `${blameText(blamed)}.`);
-        if (out !== undefined) terminal.line(`written: ${bold(out)}`);
+        if (out !== undefined) terminal.line(`written: ${bold(out)}${replaced ? " (replaced)" : ""}`);
       },
     };
   },

@@ -172,7 +172,10 @@ export async function variantsOf(
                 `try ${modules.map(({ result }) => basename(result)).join(", ")}`,
               ),
     },
-    { seed: session.seed, signal: session.signal },
+    {
+      ...{ seed: session.seed, signal: session.signal },
+      log: ({ id, text, level }) => session.terminal.note(id, text, level),
+    },
   );
   const files = await work.catch((error: unknown) => {
     throw stopped(error, out);

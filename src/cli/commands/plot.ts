@@ -1,10 +1,11 @@
-import { basename } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import * as v from "valibot";
 import { bytes } from "../../evaluate/numbers.ts";
 import { described } from "../../passes/options.ts";
 import { defineCommand } from "../command.ts";
-import { requireOther, withoutLeftovers } from "../files.ts";
+import { isThere, requireOther, requireOwnPage, withoutLeftovers } from "../files.ts";
 import type plotJob from "../jobs/plot.ts";
+import { modelAt, saidOn } from "../model-folder.ts";
 import { requireWritable } from "../writable.ts";
 
 export default defineCommand({
@@ -18,17 +19,29 @@ export default defineCommand({
       0.5,
     ),
   }),
+  folders: () => true,
   deterministic: true,
   examples: ["plot model.onnx -o model.html", "plot resnet20.onnx --amount 0.8"],
-  async run([model = ""], { out = model.replace(/(\.onnx)?$/i, ".html"), amount }, session) {
+  async run([word = ""], { out: named, amount }, session) {
+    const model = await modelAt(word, saidOn(session.terminal));
+    const out = named ?? pageOf(word, model);
     await requireOther(out, [["the model itself", model]]);
+    if (named === undefined) await requireOwnPage(out);
     await requireWritable(out);
+    const replaced = await isThere(out);
     const input = { model, name: basename(model), out, amount };
     const work = () => session.job<typeof plotJob>("plot", input, `plot ${model}`);
     const size = await withoutLeftovers([out], work);
     return {
-      data: { model, written: out, bytes: size },
-      print: (terminal) => terminal.line(`written: ${terminal.color.bold(out)} (${bytes(size)})`),
+      data: { model, written: out, replaced, bytes: size },
+      print: (terminal) =>
+        terminal.line(`written: ${terminal.color.bold(out)} (${bytes(size)})${replaced ? " (replaced)" : ""}`),
     };
   },
 });
+
+/** Beside the model; of a folder beside that, because what is in it is shipped. */
+function pageOf(word: string, model: string): string {
+  if (model === word) return model.replace(/(\.onnx)?$/i, ".html");
+  return join(dirname(word), `${basename(resolve(word))}.html`);
+}

@@ -5,7 +5,7 @@ import { described } from "../../passes/options.ts";
 import { dtypeNames } from "../../quantize/dtypes.ts";
 import { quantize } from "../../quantize/index.ts";
 import { defineCommand } from "../command.ts";
-import { modelAt } from "../model-folder.ts";
+import { modelAt, saidOn } from "../model-folder.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
 import { passCommand, withCalibration } from "./pass.ts";
 
@@ -60,9 +60,8 @@ export default defineCommand({
           },
         );
       }
-      const note = (file: string): void => session.terminal.note("model", `a folder: the model in it is ${file}`);
       const passed = dtype === undefined ? session.passed : { ...session.passed, dtype: dtype[0] };
-      return single.run([await modelAt(path, note)], rest, { ...session, passed });
+      return single.run([await modelAt(path, saidOn(session.terminal))], rest, { ...session, passed });
     }),
 });
 

@@ -3,14 +3,15 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { availableParallelism, cpus, totalmem } from "node:os";
-import { basename, join } from "node:path";
-import { joinPath, makeFolder, writeFilesAtomically } from "#platform";
+import { basename } from "node:path";
+import { joinPath } from "#platform";
 import { sidecarsMissingAt } from "../../data/sidecars.ts";
 import { createEngine } from "../../engine/index.ts";
 import { type ErrorCode, PithError, stopIfAsked } from "../../errors.ts";
 import { type Metric, size } from "../../evaluate/index.ts";
 import { bytes, figure } from "../../evaluate/numbers.ts";
 import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
+import { bytesOfText } from "../../folder/files.ts";
 import type { JobContext } from "../../job/job.ts";
 import {
   type Candidate,
@@ -26,6 +27,7 @@ import { type Machine, type Measured, type Run, reportMarkdown, reportPage } fro
 import type { MetricName } from "../../task/index.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
+import { writeResults } from "../result-folder.ts";
 import { tokensTimed } from "./bench.ts";
 import { contextOf, openToChange } from "./open-model.ts";
 import { withTargets } from "./target.ts";
@@ -129,7 +131,6 @@ function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): 
   return `${name}: ${bytes(weight)}, ${metric.name} ${figure(metric.unit, estimate.value)}`;
 }
 
-/** Writes all files or none: names are taken after every file is complete. */
 async function write(
   { out, model }: CompressInput,
   run: Run,
@@ -140,22 +141,18 @@ async function write(
   const recipe = candidates[run.chosen ?? -1]?.recipe;
   if (result === undefined || recipe === undefined) return [];
   context.stage("write");
-  const text = (content: string): Uint8Array[] => [new TextEncoder().encode(content)];
-  const files: readonly (readonly [string, readonly Uint8Array[]])[] = [
-    ["model.onnx", [result.bytes]],
-    ["report.html", text(reportPage(run))],
-    ["report.md", text(reportMarkdown(run))],
-    ["run.json", text(`${JSON.stringify(run, null, 2)}\n`)],
-    ["recipe.yaml", text(recipeText(recipe))],
+  const contents: readonly (readonly [string, Uint8Array])[] = [
+    ["model.onnx", result.bytes],
+    ["report.html", bytesOfText(reportPage(run))],
+    ["report.md", bytesOfText(reportMarkdown(run))],
+    ["recipe.yaml", bytesOfText(recipeText(recipe))],
     // The tokenizer is copied: running the result needs it.
     ...(await Promise.all(
-      (await sidecarsMissingAt(model, out)).map(async ([name, path]) => [name, [await readFile(path)]] as const),
+      (await sidecarsMissingAt(model, out)).map(async ([name, path]) => [name, await readFile(path)] as const),
     )),
   ];
   stopIfAsked(context.signal, "Stopped before anything was written.");
-  await makeFolder(out);
-  await writeFilesAtomically(files.map(([name, chunks]) => [join(out, name), chunks]));
-  return files.map(([name]) => joinPath(out, name));
+  return writeResults(out, run, contents, context);
 }
 
 /** Figures of the file itself, for a model in one file. */

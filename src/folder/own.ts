@@ -1,0 +1,72 @@
+/**
+ * Which files of a folder are Pith's: those that have a content that Pith gave them, as its record of the folder says. All others are an
+ * author's, whatever they are called, and stay as they are.
+ */
+import * as v from "valibot";
+import { fileKind, joinPath } from "#platform";
+import type { Parts } from "../platform/files.ts";
+import { fileHash } from "./files.ts";
+
+/**
+ * Of each file, by its path in the folder, the hash of what Pith wrote. Two while a file is replaced: they are recorded first, so a process
+ * that is killed leaves a file of one of them.
+ */
+export type Written = Map<string, readonly string[]>;
+
+const hashes = v.record(v.string(), v.array(v.string()));
+
+/** As a record has them. One of somebody else's says nothing. */
+export function parseWritten(value: unknown): Written {
+  const parsed = v.safeParse(hashes, value);
+  return new Map(parsed.success ? Object.entries(parsed.output) : []);
+}
+
+/** A file to be written. */
+export interface NewFile {
+  /** In the folder. */
+  readonly path: string;
+  readonly hash: string;
+  readonly parts: () => Parts;
+}
+
+/**
+ * What is to be written of some files: what is not there already, and never in the place of an author's file.
+ * @param written gets the hashes of what is to be written, and is to be recorded before it is.
+ * @returns also the paths of the authors' files.
+ */
+export async function planWrites(
+  folder: string,
+  files: readonly NewFile[],
+  written: Written,
+): Promise<{ readonly writes: readonly NewFile[]; readonly kept: readonly string[] }> {
+  const writes: NewFile[] = [];
+  const kept: string[] = [];
+  for (const file of files) {
+    const { path, hash } = file;
+    const now = await hashAt(folder, path);
+    if (now !== undefined && now !== hash && !isWritten(written, path, now)) kept.push(path);
+    else {
+      written.set(path, now === undefined || now === hash ? [hash] : [now, hash]);
+      if (now !== hash) writes.push(file);
+    }
+  }
+  return { writes, kept };
+}
+
+/** Whether a file is there that Pith did not write, or that was changed since. */
+export async function isAuthored(folder: string, path: string, written: Written): Promise<boolean> {
+  const now = await hashAt(folder, path);
+  return now !== undefined && !isWritten(written, path, now);
+}
+
+/** @param path where the file is, as its reader finds it. */
+export function keptText(path: string): string {
+  return `${path} stays as it is: Pith did not write it, or it was changed since`;
+}
+
+const isWritten = (written: Written, path: string, hash: string): boolean => written.get(path)?.includes(hash) === true;
+
+async function hashAt(folder: string, path: string): Promise<string | undefined> {
+  const file = joinPath(folder, path);
+  return (await fileKind(file)) === "file" ? fileHash(file) : undefined;
+}

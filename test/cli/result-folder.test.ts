@@ -1,0 +1,110 @@
+/** What an author wrote into the folder of `pith compress`, or under the name of a page, is not lost. */
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { pith } from "./run.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+
+const recipe = at("steps.yaml");
+const compress = (out: string, amount = 0.25) => {
+  writeFileSync(recipe, `steps:\n  - prune: { amount: ${amount} }\n`);
+  return pith("compress", at("mixed.onnx"), "--data", at("points.csv"), "-r", recipe, "--force", "-o", out);
+};
+const textOf = (path: string): string => readFileSync(path, "utf8");
+
+const results = ["model.onnx", "report.html", "report.md", "run.json", "recipe.yaml"];
+/** There is no result without them. */
+const needed = ["model.onnx", "run.json"];
+
+let folders = 0;
+const folder = (): string => at(`out${folders++}`);
+
+test("results are written, and replaced where they are as Pith wrote them, or as one did that was killed", async () => {
+  const out = folder();
+  const written = `written: ${results.map((name) => join(out, name)).join("  ")}`;
+  expect(await compress(out)).toMatchObject({ code: 0, out: expect.stringContaining(`${written}\n`) });
+  const first = readFileSync(join(out, "model.onnx"));
+  for (let time = 0; time < 2; time++) {
+    const { out: text, err } = await compress(out, 0.5);
+    expect(text).toContain(`${written} (replaced)\n`);
+    expect(err).not.toContain("kept");
+    expect(readdirSync(out).toSorted()).toEqual(results.toSorted());
+    expect(readFileSync(join(out, "model.onnx"))).not.toEqual(first);
+    // run.json comes first: the model may still be the one before.
+    writeFileSync(join(out, "model.onnx"), first);
+  }
+});
+
+describe.each(results)("%s", (name) => {
+  test.each(["changed since", "of somebody else"])("%s stays", async (which) => {
+    const out = folder();
+    if (which === "changed since") await compress(out);
+    else mkdirSync(out);
+    if (which === "changed since" && name === "run.json")
+      writeFileSync(join(out, name), textOf(join(out, name)).replace('"format": 1', '"format": 1, "note": "mine"'));
+    else appendFileSync(join(out, name), "\n# by the author\n");
+    const before = textOf(join(out, name));
+    const there = readdirSync(out);
+    for (let time = 0; time < 2; time++) {
+      const { code, out: text, err } = await compress(out);
+      expect(textOf(join(out, name))).toBe(before);
+      if (needed.includes(name)) {
+        expect({ code, err }).toEqual({
+          code: 2,
+          err: expect.stringContaining(`E_OPTION: "${join(out, name)}" would be lost`),
+        });
+        expect(readdirSync(out)).toEqual(there);
+      } else {
+        expect({ code, err }).toEqual({
+          code: 0,
+          err: expect.stringContaining(`kept: ${join(out, name)} stays as it is`),
+        });
+        expect(text).not.toMatch(new RegExp(`^written: .*${join(out, name)}`, "m"));
+        expect(existsSync(join(out, "model.onnx"))).toBe(true);
+      }
+    }
+  });
+});
+
+test("a recipe that was edited in the folder of its results can be run from there, and stays", async () => {
+  const out = folder();
+  await compress(out);
+  const edited = `${textOf(join(out, "recipe.yaml"))}# half as much\n`;
+  writeFileSync(join(out, "recipe.yaml"), edited);
+  const words = ["compress", at("mixed.onnx"), "--data", at("points.csv"), "-r", join(out, "recipe.yaml"), "--force"];
+  expect(await pith(...words, "-o", out)).toMatchObject({ code: 0, err: expect.stringContaining("recipe.yaml stays") });
+  expect(textOf(join(out, "recipe.yaml"))).toBe(edited);
+});
+
+describe("a page", () => {
+  test("of plot is replaced where Pith wrote it or the author names it, and nowhere else", async () => {
+    const page = at("mixed.html");
+    expect((await pith("plot", at("mixed.onnx"))).out).toMatch(/mixed\.html \(.* kB\)\n$/);
+    expect((await pith("plot", at("mixed.onnx"))).out).toMatch(/mixed\.html \(.* kB\) \(replaced\)\n$/);
+    writeFileSync(page, "<!doctype html><p>by the author</p>");
+    const { code, err } = await pith("plot", at("mixed.onnx"));
+    expect({ code, err }).toEqual({
+      code: 2,
+      err: `E_OPTION: "${page}" is there, and Pith did not write it.\nhint: Name another file with -o.\n`,
+    });
+    expect(textOf(page)).toContain("by the author");
+    expect((await pith("plot", at("mixed.onnx"), "-o", page)).out).toMatch(/ \(replaced\)\n$/);
+  });
+
+  test("of debug says what it replaces", async () => {
+    const words = ["debug", at("right.onnx"), at("near.onnx"), "-o", at("debug.html")];
+    expect((await pith(...words)).out).toMatch(/debug\.html\n$/);
+    expect((await pith(...words)).out).toMatch(/debug\.html \(replaced\)\n$/);
+  });
+
+  test("of a folder lies beside it, not where it would be shipped", async () => {
+    const model = at("small");
+    mkdirSync(join(model, "onnx"), { recursive: true });
+    writeFileSync(join(model, "onnx", "model.onnx"), readFileSync(at("mixed.onnx")));
+    const { out } = await pith("plot", `${model}/`);
+    expect(out).toContain(`written: ${model}.html`);
+    expect(readdirSync(join(model, "onnx"))).toEqual(["model.onnx"]);
+  });
+});

@@ -1,0 +1,257 @@
+/** What an author wrote into a folder survives every run into it; what Pith wrote there is brought up to date. */
+import { appendFile, mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeEach, describe, expect, test } from "vitest";
+import { type FolderFile, type FolderOptions, quantizeFolder } from "../../src/folder/index.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { open, save } from "../../src/onnx/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+
+const network = (seed: number) =>
+  parseModel(`opset 17
+graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
+  a.weight: float32[64, 64] = random(seed ${seed})
+  y = MatMul "a" (x, a.weight)
+}`);
+
+let root = "";
+const source = (name: string): string => join(root, "model", name);
+const out = (name: string): string => join(root, "out", name);
+const textOf = (path: string): Promise<string> => readFile(path, "utf8");
+
+/** The folder that is read, in its `version`: each has other texts and another model. */
+async function given(version: number): Promise<void> {
+  await mkdir(source("onnx"), { recursive: true });
+  await save(network(version), source("onnx/model.onnx"));
+  await writeFile(source("config.json"), JSON.stringify({ model_type: "bert", version }));
+  await writeFile(source("README.md"), `# Version ${version}\n`);
+  await writeFile(source("tokenizer.json"), JSON.stringify({ version }));
+  await writeFile(source("LICENSE"), `Licence, version ${version}\n`);
+}
+
+/** Copies in place of quantized files: which files are written is what counts here. */
+const make: FolderOptions["make"] = async ({ source: from, out: to, fileBytes }) => {
+  const model = await open(from);
+  model.header.metadata.set("by", "test");
+  await save(model, to, { fileBytes });
+  return { bytes: 1, measured: "" };
+};
+
+async function run(options: Partial<FolderOptions> = {}) {
+  const said: string[] = [];
+  const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
+    void said.push(`${id}: ${text.replaceAll(join(root, "out"), "out")}`);
+  const rows = await quantizeFolder(
+    join(root, "model"),
+    { dtypes: ["q4"], out: join(root, "out"), make, ...options },
+    { log },
+  );
+  return { rows, said };
+}
+
+beforeEach(async () => {
+  root = temporaryFolder();
+  await given(1);
+});
+
+/** How an author changes a file of Pith's, and what he has in its place where there was none. */
+const changes: Readonly<
+  Record<string, { readonly change: () => Promise<void>; readonly foreign: () => Promise<void> }>
+> = Object.fromEntries(
+  ["README.md", "config.json", "quantize_config.json", "tokenizer.json", "LICENSE"].map((name) => [
+    name,
+    {
+      change: async () => {
+        if (!name.endsWith(".json")) await appendFile(out(name), "by the author\n");
+        else
+          await writeFile(
+            out(name),
+            JSON.stringify({ ...JSON.parse(await textOf(out(name))), author: "by the author" }),
+          );
+      },
+      foreign: () => writeFile(out(name), name.endsWith(".json") ? '{"author": "by the author"}' : "by the author\n"),
+    },
+  ]),
+);
+
+const kinds = Object.keys(changes);
+const merged = ["README.md", "config.json", "quantize_config.json"];
+
+describe.each(kinds)("%s", (name) => {
+  test("is written where there is none, and again where it is as Pith wrote it", async () => {
+    expect((await run()).said).toEqual([]);
+    const first = await textOf(out(name));
+    await given(2);
+    expect((await run()).said).toEqual([]);
+    expect(await textOf(out(name))).not.toBe(first);
+    if (name !== "quantize_config.json") expect(await textOf(out(name))).toMatch(/version.*2/i);
+  });
+
+  test.each(["changed since", "of somebody else"])("%s keeps what its author wrote, in every run", async (which) => {
+    if (which === "changed since") {
+      await run();
+      await changes[name]?.change();
+    } else {
+      await mkdir(out(""), { recursive: true });
+      await changes[name]?.foreign();
+    }
+    await given(2);
+    for (const options of [{ dtypes: ["q4", "q8"] }, { keepSmallest: true }, { dtypes: ["q8"] }] as const) {
+      const { rows, said } = await run(options);
+      expect(rows.every(({ verdict }) => verdict !== "refused")).toBe(true);
+      expect(await textOf(out(name))).toContain("by the author");
+      expect(said.filter((text) => text.startsWith(`kept: out/${name}`))).toHaveLength(
+        name === "quantize_config.json" ? 0 : 1,
+      );
+    }
+    const text = await textOf(out(name));
+    if (!merged.includes(name)) expect(text).not.toMatch(/version.*2/i);
+    if (name === "README.md") expect(text.match(/<!-- pith/g)).toHaveLength(1);
+    if (name === "quantize_config.json") expect(JSON.parse(text)).toHaveProperty("files");
+  });
+});
+
+test("the two keys of config.json that are Pith's follow what is made, the author's beside them stay", async () => {
+  await run({ keepSmallest: true, fileBytes: 5000 });
+  const config = JSON.parse(await textOf(out("config.json")));
+  expect(config["transformers.js_config"]).toEqual({
+    dtype: { model: "q4" },
+    use_external_data_format: { "model.onnx": 0, "model_q4.onnx": 1 },
+  });
+  config["transformers.js_config"].device = "webgpu";
+  await writeFile(out("config.json"), JSON.stringify(config));
+  await run({ fileBytes: 1e9 });
+  expect(JSON.parse(await textOf(out("config.json")))).toEqual({
+    ...{ model_type: "bert", version: 1 },
+    "transformers.js_config": { device: "webgpu" },
+  });
+});
+
+test("a text around the section of README.md stays, though a mark is lost", async () => {
+  await run();
+  const card = await textOf(out("README.md"));
+  await writeFile(out("README.md"), `Above\n${card.replace("<!-- /pith -->", "")}Below\n`);
+  for (let time = 0; time < 2; time++) {
+    await run();
+    const text = await textOf(out("README.md"));
+    expect(text).toMatch(/^Above\n(.*\n)*Below\n/);
+    expect(text.match(/<!-- pith/g)).toHaveLength(2);
+  }
+});
+
+describe("a variant", () => {
+  const refusedOf = (rows: readonly FolderFile[]) => rows.map(({ verdict, reason = "" }) => `${verdict} ${reason}`);
+  const kept = [
+    expect.stringMatching(/^refused (it|onnx\/model_q4\.onnx_data) stays as it is: Pith did not write it, or/),
+  ];
+
+  test.each(["changed since", "of somebody else"])("%s stays, and its row says so", async (which) => {
+    const file = out("onnx/model_q4.onnx");
+    if (which === "changed since") await run();
+    await mkdir(out("onnx"), { recursive: true });
+    await save(network(7), file);
+    const before = await readFile(file);
+    for (const options of [{}, { keepSmallest: true }, { settings: { other: true } }]) {
+      expect(refusedOf((await run(options)).rows)).toEqual(kept);
+      expect(await readFile(file)).toEqual(before);
+      expect(await textOf(out("README.md"))).not.toContain("| q4 |");
+    }
+    await given(2);
+    expect(refusedOf((await run()).rows)).toEqual(kept);
+    expect(await readFile(file)).toEqual(before);
+    await rm(file);
+    expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
+  });
+
+  test("whose weights lie alone, or were exchanged, stays", async () => {
+    await mkdir(out("onnx"), { recursive: true });
+    await writeFile(out("onnx/model_q4.onnx_data"), "by the author");
+    expect(refusedOf((await run()).rows)).toEqual(kept);
+    expect(await textOf(out("onnx/model_q4.onnx_data"))).toBe("by the author");
+    await rm(out("onnx/model_q4.onnx_data"));
+    await run({ fileBytes: 5000 });
+    const data = await readFile(out("onnx/model_q4.onnx_data"));
+    await writeFile(out("onnx/model_q4.onnx_data"), data.fill(1));
+    expect(refusedOf((await run({ fileBytes: 5000 })).rows)).toEqual(kept);
+  });
+
+  test("that is cut off is nobody's: it is made again", async () => {
+    await run();
+    await truncate(out("onnx/model_q4.onnx"), 5000);
+    expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
+    await save(network(7), out("onnx/model_q4.onnx"));
+    await truncate(out("onnx/model_q4.onnx"), 5000);
+    expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
+  });
+
+  test("that a process made which was killed before it recorded it is made again", async () => {
+    const real = { make: undefined };
+    await run({ ...real, dtypes: ["q8"] });
+    const record = await textOf(out("quantize_config.json"));
+    await run(real);
+    await writeFile(out("quantize_config.json"), record);
+    expect((await run(real)).rows).toMatchObject([{ verdict: "kept" }]);
+    // Killed while it is made anew, with other settings.
+    let meanwhile = "";
+    await run({
+      fileBytes: 1000,
+      make: async ({ out: to, dtype }) => {
+        meanwhile = await textOf(out("quantize_config.json"));
+        const other = await open(source("onnx/model.onnx"));
+        await quantize(other, { dtype });
+        await save(other, to, { fileBytes: 1000 });
+        return { bytes: 1, measured: "" };
+      },
+    });
+    await writeFile(out("quantize_config.json"), meanwhile);
+    expect((await run(real)).rows).toMatchObject([{ verdict: "kept" }]);
+  });
+});
+
+describe("the original", () => {
+  test("follows the source; a copy that is cut off is written again", async () => {
+    await run();
+    await given(2);
+    await run();
+    expect(await readFile(out("onnx/model.onnx"))).toEqual(await readFile(source("onnx/model.onnx")));
+    await truncate(out("onnx/model.onnx"), 5000);
+    await run();
+    expect(await readFile(out("onnx/model.onnx"))).toEqual(await readFile(source("onnx/model.onnx")));
+  });
+
+  test("is not written over another model: nothing is", async () => {
+    await mkdir(out("onnx"), { recursive: true });
+    await save(network(7), out("onnx/model.onnx"));
+    const before = await readFile(out("onnx/model.onnx"));
+    await expect(run()).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: expect.stringContaining("Pith did not write it"),
+    });
+    expect(await readFile(out("onnx/model.onnx"))).toEqual(before);
+    await expect(textOf(out("README.md"))).rejects.toThrow();
+  });
+});
+
+test("a folder that has files of the same name as Pith's records, and no JSON, is refused before anything is written", async () => {
+  await mkdir(out(""), { recursive: true });
+  for (const name of ["quantize_config.json", "config.json"]) {
+    await writeFile(out(name), "by the author");
+    await expect(run()).rejects.toMatchObject({
+      code: "E_DATA",
+      message: expect.stringContaining(`${name} is not JSON`),
+    });
+    expect(await textOf(out(name))).toBe("by the author");
+    await expect(textOf(out("LICENSE"))).rejects.toThrow();
+    await rm(out(name));
+  }
+});
+
+test("what transformers.js does not load is not copied, and that is said", async () => {
+  for (const name of ["pytorch_model.bin", "notes.md", "onnx/model.html", "onnx/model_q4.onnx"])
+    await writeFile(source(name), name);
+  await mkdir(source("assets"));
+  expect((await run()).said).toEqual([
+    "left: not copied, because transformers.js does not load it: assets, notes.md, pytorch_model.bin, onnx/model.html",
+  ]);
+});
