@@ -1,6 +1,6 @@
 /**
- * A web server for one page: Pith's own modules, onnxruntime-web, and the files of the models, to this machine only and under an address
- * that nobody can guess. The page is isolated from other origins, so that WebAssembly gets its threads.
+ * A web server for one page: Pith's own modules, onnxruntime-web, and the files of the models, to this machine only, under an address
+ * that nobody can guess, and to nobody who came here by another name (a page whose name was made to lead to this machine). The page is isolated from other origins, so that WebAssembly gets its threads.
  */
 
 import { randomBytes } from "node:crypto";
@@ -12,6 +12,7 @@ import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { moduleExtension, root } from "#root";
 import { PithError } from "../../errors.ts";
+import { bytes } from "../../evaluate/numbers.ts";
 
 export interface PageServer {
   readonly address: string;
@@ -36,6 +37,11 @@ const code = fileURLToPath(root());
 const extension = moduleExtension();
 const require = createRequire(import.meta.url);
 
+/** Outputs of a model; a page holds no more in one piece. */
+const mostTold = 2 ** 31;
+/** A count, or an error message. */
+const mostText = 2 ** 16;
+
 /** Dependencies of the modules, each one file. */
 const libraries = ["valibot"];
 
@@ -50,7 +56,9 @@ const types: Readonly<Record<string, string>> = {
 export async function servePage(options: PageOptions): Promise<PageServer> {
   const runtimes = options.runtimes ?? runtimeFolder();
   const token = randomBytes(16).toString("hex");
+  let host = "";
   const server = createServer((request, response) => {
+    if (request.headers.host !== host) return notFound(response);
     answer(request, response, token, runtimes, options).catch(() => {
       if (!response.headersSent) response.writeHead(500);
       response.end();
@@ -62,8 +70,9 @@ export async function servePage(options: PageOptions): Promise<PageServer> {
   });
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
+  host = `127.0.0.1:${port}`;
   return {
-    address: `http://127.0.0.1:${port}/${token}/?runtime=${options.runtime}`,
+    address: `http://${host}/${token}/?runtime=${options.runtime}`,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -99,10 +108,16 @@ async function answer(
   const path = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);
   const [, given, ...parts] = path.split("/");
   const rest = parts.join("/");
-  if (given !== token || parts.includes("..")) return notFound(response);
+  if (given !== token || parts.some(leadsElsewhere)) return notFound(response);
   if (request.method === "POST") {
-    const body = Buffer.concat(await request.toArray());
-    if (rest === "told") {
+    const isTold = rest === "told";
+    const body = await bodyOf(request, isTold ? mostTold : mostText);
+    if (body === undefined) {
+      response.writeHead(413, { Connection: "close" }).end();
+      if (isTold) options.onFailure(`its outputs take more than ${bytes(mostTold)}.`);
+      return;
+    }
+    if (isTold) {
       response.writeHead(200, { "Content-Type": "application/octet-stream" }).flushHeaders();
       response.end(await options.next(body));
       return;
@@ -123,6 +138,24 @@ async function answer(
   if (library !== undefined) return sendFile(request, response, fileURLToPath(import.meta.resolve(library)));
   if (area === "ort") return sendFile(request, response, join(runtimes, ...inside));
   return notFound(response);
+}
+
+/** Whether a part of a path leads out of its folder, on any system. */
+function leadsElsewhere(part: string): boolean {
+  return part === ".." || /[\\:]/.test(part);
+}
+
+/** What is posted; undefined where it is longer. */
+async function bodyOf(request: IncomingMessage, most: number): Promise<Buffer | undefined> {
+  if (Number(request.headers["content-length"] ?? 0) > most) return undefined;
+  const parts: Buffer[] = [];
+  let length = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    length += part.byteLength;
+    if (length > most) return undefined;
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
 }
 
 function page(runtime: PageOptions["runtime"]): string {
