@@ -77,7 +77,7 @@ describe.skipIf(program === undefined)("in a browser", () => {
     expect(dom).not.toContain(">layers.200.fc<");
     expect(boxesIn(dom)).toBeGreaterThan(5);
     expect(boxesIn(dom)).toBeLessThan(200);
-    expect(dom).toContain(">2,048 of 4,096 removed<");
+    expect(dom).toContain(">2,048 of 4,096 would be removed<");
   });
 
   test("the whole graph is a sketch of a few paths, with the names of layers where there is room", {

@@ -29,6 +29,8 @@ export interface PlottedGraph {
 export interface PlottedLayer {
   readonly first: boolean;
   readonly facts: string;
+  readonly cells: number;
+  readonly heat?: readonly number[];
   readonly entries?: number;
   readonly units?: number;
   readonly reason?: string;

@@ -61,9 +61,25 @@ describe("a plot", () => {
     expect(layers[1]).toMatchObject({ facts: "[4, 6], 24", entries: 24, units: 6 });
     expect(layers[6]).toMatchObject({
       facts: "[6, 2], 12, 8 bits",
-      reason: "not pruned: its weight is quantized already (int8)",
+      reason: "its weight is quantized already (int8)",
     });
-    expect(layers[6]).toMatchObject({ kept: "not cut: they are an output of the model (logits)" });
+    expect(layers[6]).toMatchObject({ kept: "they are an output of the model (logits)" });
+  });
+
+  test("a quantized weight has a strip of what its codes stand for, and nothing that pruning could take", async () => {
+    const { layers } = mainOf(
+      await pageOf(`opset 21
+graph (x: float32[1, 2]) -> (y) {
+  codes: int8[2, 3] = [[127, 127, 0], [0, 0, 127]]
+  scales: float32[3] = [1, 4, 2]
+  w = DequantizeLinear (codes, scales) {axis=1}
+  y = MatMul (x, w)
+}`),
+    );
+    const layer = layers.find((one) => one !== null);
+    expect(layer).toMatchObject({ cells: 3, heat: [0.25, 1, 0.5], reason: "its weight is quantized already (int8)" });
+    expect(layer).not.toHaveProperty("entries");
+    expect(layer).not.toHaveProperty("curves");
   });
 
   test("a name from the file stays text", async () => {
@@ -130,7 +146,7 @@ graph (x: float32[batch, 4], flag: bool[]) -> (y) {
     });
     expect(then).toMatchObject({ title: "choice then_branch", parent: [0, holder] });
     expect(then?.boxes.map(({ title, family }) => `${title} ${family}`)).toEqual(["x port", "MatMul layer", "a port"]);
-    expect(then?.layers[1]).toMatchObject({ facts: "[4, 4], 16", reason: "not pruned: it lies inside a node" });
+    expect(then?.layers[1]).toMatchObject({ facts: "[4, 4], 16", reason: "it lies inside a node" });
     expect(otherwise?.boxes.map(({ title }) => title)).toEqual(["x", "Neg", "b"]);
   });
 
@@ -268,13 +284,15 @@ describe("the arithmetic in the page", () => {
     ending(text: string, most: number): string;
     together(names: readonly string[]): string;
     search(texts: readonly Text[], words: string): readonly Text[];
+    prunedText(layer: object, mode: string, amount: number): string;
+    cutOff(text: string, most: number): string;
   }
   interface Text {
     readonly called: string;
     readonly text: string;
   }
   const page = new Function(
-    `${plotArithmetic}; return { removed, unpack, shares, amountOf, ending, together, search };`,
+    `${plotArithmetic}; return { removed, unpack, shares, amountOf, ending, together, search, prunedText, cutOff };`,
   )() as Arithmetic;
 
   test("counts as the library counts, at every place of the slider", () => {
@@ -294,6 +312,23 @@ describe("the arithmetic in the page", () => {
     expect(page.shares(layer, "entries", 1)).toEqual([1, 1, 1, 1, 1, 1]);
     const half = page.shares(layer, "entries", 0.5);
     expect(half.reduce((sum, share) => sum + share * 4, 0)).toBeCloseTo(12, 0);
+  });
+
+  test("says what pruning would do, since nothing has been removed, or why it would do nothing", async () => {
+    const { layers } = mainOf(await pageOf(text));
+    const [plain, quantized] = [1, 6].map((at) => page.unpack(layers[at], 20));
+    expect(page.prunedText(plain ?? {}, "entries", 0.5)).toBe("12 of 24 would be removed");
+    expect(page.prunedText(plain ?? {}, "channels", 0.33)).toBe("2 of 6 channels would be removed");
+    expect(page.prunedText(quantized ?? {}, "entries", 0.5)).toBe("its weight is quantized already (int8)");
+    expect(page.prunedText(quantized ?? {}, "channels", 0.5)).toBe("they are an output of the model (logits)");
+  });
+
+  test("a reason that is too long for a box loses its end, at a word", () => {
+    expect(page.cutOff("its weight is quantized already (int8)", 40)).toBe("its weight is quantized already (int8)");
+    expect(page.cutOff("its weight holds constants, which are not trained", 40)).toBe(
+      "its weight holds constants, which are …",
+    );
+    expect(page.cutOff("its weight holds constants, which", 28)).toBe("its weight holds constants …");
   });
 
   test("shortens a name to its last parts, which tell layers apart", () => {

@@ -40,8 +40,8 @@ export interface PlotOptions {
 interface PlottedLayer {
   /** Dimensions, elements, and bits where they are not those of float32. */
   readonly facts: string;
-  /** Undefined where single weights are not pruned: `reason` says why. */
   readonly picture: WeightPicture | undefined;
+  /** Why single weights are not pruned, where they are not. */
   readonly reason: string | undefined;
   /** Undefined where no channel can be cut: `kept` says why. */
   readonly order: CutOrder | undefined;
@@ -113,7 +113,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
 <form class="tools">
 <label class="search"><span>find</span><input id="search" type="search" autocomplete="off" spellcheck="false" placeholder="layer, operator, tensor"><output id="found"></output></label>
 <fieldset id="mode"><label><input type="radio" name="mode" value="entries" checked>single weights</label><label><input type="radio" name="mode" value="channels">whole channels</label></fieldset>
-<label class="amount"><span>remove</span><input id="amount" type="range" min="0" max="100" step="1" value="${Math.round(100 * amount)}"><output id="share"></output></label>
+<label class="amount"><span>prune</span><input id="amount" type="range" min="0" max="100" step="1" value="${Math.round(100 * amount)}"><output id="share"></output></label>
 <output id="total"></output>
 </form>
 <nav id="path" aria-label="graph" hidden></nav>
@@ -125,13 +125,13 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
 <div class="zoom"><button type="button" id="closer" aria-label="zoom in">+</button><button type="button" id="farther" aria-label="zoom out">−</button><button type="button" id="whole" aria-label="whole graph">⤢</button></div>
 </main>
 <aside id="panel" hidden></aside>
-<footer class="legend"><span class="layer">layer</span><span class="trained">other parameters</span><span class="compute">computation</span><span class="move">data movement</span><span class="shape">shapes, indices</span><span class="unknown">not understood</span><span class="strip">output channels, darker: larger; hatched: removed</span></footer>
+<footer class="legend"><span class="layer">layer</span><span class="trained">other parameters</span><span class="compute">computation</span><span class="move">data movement</span><span class="shape">shapes, indices</span><span class="unknown">not understood</span><span class="strip">output channels, darker: larger; hatched: would be removed</span></footer>
 <script id="data" type="application/octet-stream">${base64(new Uint8Array(await new Response(packed).arrayBuffer()))}</script>`;
   return page({ title: name, style: plotStyle, body, script: plotScript });
 }
 
 async function plotLayers(
-  _model: Model,
+  model: Model,
   inference: Inference,
   { learned, cuts }: { readonly learned: ReadonlySet<Value>; readonly cuts: Cuts },
   [main, ...inner]: readonly [Picture, ...Picture[]],
@@ -146,19 +146,24 @@ async function plotLayers(
     const refused = requireStored(layer.weight, { ...weightNeeds.prune, learned });
     const one =
       before === undefined
-        ? plottedLayer(layer, refused ?? (await weightPicture(layer, inference)), cuts)
+        ? plottedLayer(layer, await weightPicture(model, layer, inference), refused, cuts)
         : { ...before, first: false };
     seen.set(layer.weight, before ?? one);
     plotted.set(layer, one);
     progress?.(plotted.size, shown.length);
   }
   for (const layer of inner.flatMap(({ boxes }) => boxes.flatMap((box) => box.layer ?? []))) {
-    plotted.set(layer, plottedLayer(layer, new Miss("it lies inside a node"), undefined));
+    plotted.set(layer, plottedLayer(layer, new Miss("it lies inside a node"), undefined, undefined));
   }
   return plotted;
 }
 
-function plottedLayer(layer: Layer, found: WeightPicture | Miss, cuts: Cuts | undefined): PlottedLayer {
+function plottedLayer(
+  layer: Layer,
+  found: WeightPicture | Miss,
+  refused: Miss | undefined,
+  cuts: Cuts | undefined,
+): PlottedLayer {
   const { tensor } = layer.weight;
   const dims = tensor?.dims ?? [];
   const bits = weightBits(layer);
@@ -168,9 +173,9 @@ function plottedLayer(layer: Layer, found: WeightPicture | Miss, cuts: Cuts | un
   return {
     facts: `${dimsText(dims)}, ${count(elementCount(dims))}${inBits}`,
     picture: found instanceof Miss ? undefined : found,
-    reason: found instanceof Miss ? `not pruned: ${found.reason}` : undefined,
+    reason: (refused ?? (found instanceof Miss ? found : undefined))?.reason,
     order: cuts?.orders.get(layer.name),
-    kept: `not cut: ${reasonText(kept)}`,
+    kept: reasonText(kept),
     bytes: tensor?.bytes ?? 0,
     first: true,
   };
@@ -217,13 +222,18 @@ function layerData({ picture, reason, order, kept, first, facts, bytes: size }: 
     facts,
     bytes: bytes(size),
     ...(order === undefined ? { kept } : { units: order.units, places: base64(fourBytes(order.places)) }),
-    ...(picture === undefined ? { reason, cells: 0 } : weightData(picture)),
+    reason,
+    ...(picture === undefined ? { cells: 0 } : stripData(picture)),
+    ...(picture === undefined || reason !== undefined ? {} : entriesData(picture)),
   };
 }
 
-function weightData({ entries, quantiles, curves, heat }: WeightPicture) {
-  const cells = heat.length;
-  return { entries, cells, heat: heat.map((share) => Number(share.toFixed(3))), quantiles, curves: base64(curves) };
+function stripData({ heat }: WeightPicture) {
+  return { cells: heat.length, heat: heat.map((share) => Number(share.toFixed(3))) };
+}
+
+function entriesData({ entries, quantiles, curves }: WeightPicture) {
+  return { entries, quantiles, curves: base64(curves) };
 }
 
 /** Little end first; what stays comes after everything. */

@@ -10,7 +10,7 @@ export const detailsScript = `
     }
     for (const [index, made] of drawnBoxes) if (graph.layers[index] !== null) shadeBox(made, graph.layers[index]);
     find("share").textContent = percent(amount);
-    find("total").textContent = counted === 0 ? "no layer to prune" : whole(gone) + " of " + whole(size) + (mode === "channels" ? " channels" : " weights") + " removed in " + whole(counted) + (counted === 1 ? " layer" : " layers");
+    find("total").textContent = counted === 0 ? "no layer to prune" : "at " + percent(amount) + ": " + goneText({ gone, size }, mode === "channels" ? " channels" : " weights") + " in " + whole(counted) + (counted === 1 ? " layer" : " layers");
     if (chosen !== undefined) details();
   }
   let waiting = false;
@@ -97,10 +97,10 @@ export const detailsScript = `
   function weightDetails(box, layer) {
     const shown = [element("h3", "weight"), element("p", box.weight + " " + layer.facts + ", " + layer.bytes)];
     if (!layer.first) shown.push(element("p", "shared with an earlier layer"));
-    shown.push(element("p", removedText(layer), "removed"));
-    if (layer.entries === undefined) return shown;
-    shown.push(element("h3", "magnitudes of the entries, in ascending order"), magnitudes(layer));
-    if (layer.cells > 1) shown.push(element("h3", "norms of the output channels, and the part that is removed"), norms(layer));
+    const refused = amountOf(layer, mode, amount) === undefined;
+    shown.push(element("p", (refused ? (mode === "channels" ? "not cut: " : "not pruned: ") : "") + prunedText(layer, mode, amount)));
+    if (layer.entries !== undefined) shown.push(element("h3", "magnitudes of the entries, in ascending order"), magnitudes(layer));
+    if (layer.cells > 1) shown.push(element("h3", "norms of the output channels, and the part that would be removed"), norms(layer));
     return shown;
   }
   const [chartWidth, chartHeight] = [330, 110];
@@ -116,7 +116,7 @@ export const detailsScript = `
     }
     svg.append(shape("path", { class: "base", d: "M0 " + chartHeight + "H" + chartWidth }), shape("path", { class: "curve", d: "M" + quantiles.map((value, share) => x(share) + " " + y(value)).join("L") }));
     const threshold = quantiles[last];
-    svg.append(shape("text", { x: 0, y: chartHeight + 13, style: "text-anchor:start", text: mode === "entries" ? "below " + threshold.toPrecision(3) + " is removed" : "" }), shape("text", { x: chartWidth, y: 10, style: "text-anchor:end", text: "largest " + quantiles[100].toPrecision(3) }));
+    svg.append(shape("text", { x: 0, y: chartHeight + 13, style: "text-anchor:start", text: mode === "entries" ? "below " + threshold.toPrecision(3) + " would be removed" : "" }), shape("text", { x: chartWidth, y: 10, style: "text-anchor:end", text: "largest " + quantiles[100].toPrecision(3) }));
     return svg;
   }
   function norms(layer) {

@@ -114,7 +114,7 @@ export const drawScript = `
   }
   // One column for each cell, darker for larger norms: one path for each shade.
   function heat(layer) {
-    if (layer.entries === undefined) return [];
+    if (layer.cells === 0) return [];
     const { x, y, width, height } = data.strip;
     const cell = width / layer.cells;
     const paths = Array.from({ length: 8 }, () => "");
@@ -124,17 +124,12 @@ export const drawScript = `
     return paths.flatMap((d, shade) => (d === "" ? [] : [shape("path", { class: "heat heat" + shade, d })]));
   }
   function shadeBox(made, layer) {
-    made.querySelector(".removed").textContent = clip(removedText(layer), 40);
+    made.querySelector(".removed").textContent = cutOff(prunedText(layer, mode, amount), 40);
     const { x, y, width, height } = data.strip;
     const cell = width / layer.cells;
     const path = shares(layer, mode, amount).map((share, number) => share < 0.004 ? "" :
       "M" + (x + number * cell).toFixed(1) + " " + (y + height * (1 - share)).toFixed(1) + "h" + cell.toFixed(1) + "V" + (y + height) + "h-" + cell.toFixed(1) + "z");
     made.querySelector("path.gone").setAttribute("d", path.join(""));
-  }
-  function removedText(layer) {
-    const taken = amountOf(layer, mode, amount);
-    if (taken === undefined) return mode === "channels" ? layer.kept : layer.reason;
-    return whole(taken.gone) + " of " + whole(taken.size) + (mode === "channels" ? " channels" : "") + " removed";
   }
   function sketch() {
     const key = current + " " + chosen + " " + [...found].length + " " + found.values().next().value?.name;

@@ -26,6 +26,8 @@ const ending = (text, most) => {
   const part = rest.search(/[./]/);
   return "…" + (part >= 0 && part < rest.length / 2 ? rest.slice(part) : rest);
 };
+// Of a sentence the beginning, in whole words.
+const cutOff = (text, most) => text.length <= most ? text : text.slice(0, most).replace(/[\\s,:;(]*\\S*$/, "") + " …";
 // Names in one line: of those behind the first what differs from it.
 const together = ([first, ...others]) => [ending(first, 29), ...others.map((name) => {
   const [parts, before] = [name.split(/[./]/), first.split(/[./]/)];
@@ -42,6 +44,13 @@ const amountOf = (layer, mode, amount) => {
   if (layer.places === undefined) return undefined;
   const least = removed(amount, layer.units);
   return { gone: layer.places.filter((place) => place < least).length, size: layer.places.length };
+};
+const whole = (value) => Math.round(value).toLocaleString("en-US");
+const goneText = ({ gone, size }, what) => whole(gone) + " of " + whole(size) + what + " would be removed";
+const prunedText = (layer, mode, amount) => {
+  const taken = amountOf(layer, mode, amount);
+  if (taken === undefined) return mode === "channels" ? layer.kept : layer.reason;
+  return goneText(taken, mode === "channels" ? " channels" : "");
 };
 const shares = (layer, mode, amount) => {
   const cells = Array.from({ length: layer.cells }, () => 0);
@@ -70,7 +79,6 @@ export const plotScript = `
 ${plotArithmetic}
 const find = (id) => document.getElementById(id);
 const [view, drawing, scene, panel, slider] = ["view", "drawing", "scene", "panel", "amount"].map(find);
-const whole = (value) => Math.round(value).toLocaleString("en-US");
 const percent = (share) => (100 * share).toFixed(share * 100 % 1 === 0 ? 0 : 1) + " %";
 const clip = (text, most) => text.length > most ? text.slice(0, most - 9) + "…" + text.slice(-8) : text;
 function element(name, content, style) {

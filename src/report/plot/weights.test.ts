@@ -73,7 +73,7 @@ describe("the axis of the output channels", () => {
     const model = parseModel(text);
     const inference = infer(model);
     const [layer] = layers(model, inference);
-    return layer === undefined ? new Miss("no layer") : weightPicture(layer, inference);
+    return layer === undefined ? new Miss("no layer") : weightPicture(model, layer, inference);
   };
 
   test("is followed through a transposition, even of a square", async () => {

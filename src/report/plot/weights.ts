@@ -7,8 +7,11 @@ import type { Inference } from "../../analysis/infer.ts";
 import type { Layer } from "../../analysis/layers.ts";
 import { maskedAt } from "../../analysis/masks.ts";
 import { storedOutputAxis } from "../../analysis/stored-root.ts";
-import { brokenNumbers } from "../../analysis/weight.ts";
-import { Miss } from "../../errors.ts";
+import { brokenNumbers, weightStorage } from "../../analysis/weight.ts";
+import { Miss, refusalIn } from "../../errors.ts";
+import type { Model } from "../../graph/model.ts";
+import { completeContext } from "../../passes/pass.ts";
+import { readStoredValue } from "../../passes/stored.ts";
 import { toFloat32, toFloat64 } from "../../tensor/convert.ts";
 import { stridesOf } from "../../tensor/dims.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
@@ -36,9 +39,10 @@ export function removedCount(amount: number, size: number): number {
   return roundHalfEven(amount * size);
 }
 
-export async function weightPicture(layer: Layer, inference: Inference): Promise<WeightPicture | Miss> {
+export async function weightPicture(model: Model, layer: Layer, inference: Inference): Promise<WeightPicture | Miss> {
   const { tensor } = layer.weight;
   if (tensor === undefined) return new Miss("it is not stored");
+  if (weightStorage(layer) === "quantized") return dequantizedPicture(model, layer);
   const dense = await tensor.read();
   const values = dense.type === "float64" ? toFloat64(dense) : toFloat32(dense);
   const masked = maskedAt(layer.weight)?.mask.tensor;
@@ -47,6 +51,16 @@ export async function weightPicture(layer: Layer, inference: Inference): Promise
   if (broken !== undefined) return new Miss(`it ${broken}`);
   const found = storedOutputAxis(layer, inference);
   return pictureOf(values, mask, tensor.dims, found?.renumbered === false ? found.axis : undefined);
+}
+
+/** Of what the layer reads: with a scale for each channel the codes alone say nothing, for the largest of each is 127. */
+async function dequantizedPicture(model: Model, { effective, role }: Layer): Promise<WeightPicture | Miss> {
+  try {
+    const dense = await readStoredValue(model, effective, completeContext().engine);
+    return pictureOf(toFloat32(dense), undefined, dense.dims, role.out);
+  } catch (error) {
+    return new Miss(refusalIn(error).message);
+  }
 }
 
 /** @param axis of the output channels; undefined if it is not known. */
