@@ -105,7 +105,7 @@ export async function placeMeasured(
 function withoutClamps(placement: Placement, scales: ReadonlyMap<Value, ScaledType>, inference: Inference): Measured {
   const activations = new Map(placement.activations);
   const clamps: Node[] = [];
-  const unrounded = new Set(placement.unrounded);
+  const { unrounded } = placement;
   const codesOf = new Map<Value, ScaledType | undefined>();
   // Of several in a row the codes behind the last count.
   for (const [input, output] of [...placement.limited].toReversed()) {

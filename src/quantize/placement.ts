@@ -41,10 +41,12 @@ export interface Placement {
   /** What only a clamp reads, and the output of the clamp, over whose range it is rounded. */
   readonly limited: ReadonlyMap<Value, Value>;
   /**
-   * Operators in float of which an operand is stored as integers already. They read the others unrounded: between DequantizeLinear nodes
-   * the runtime would take them for an integer kernel, which may not know the form of these integers.
+   * Operators in float of which an operand is made of stored integers. They read the others unrounded: between DequantizeLinear nodes
+   * the runtime would take them for an integer kernel, which may not know the form of these integers, and ONNX Runtime (1.30) turns integers
+   * that are transposed once they are numbers without the axis of their scales. So do those that hand numbers to them: ONNX Runtime would move
+   * DequantizeLinear behind these, and refuses what it makes of int8 there.
    */
-  readonly unrounded: readonly Node[];
+  readonly unrounded: ReadonlySet<Node>;
   readonly misses: readonly Miss[];
 }
 
@@ -71,6 +73,7 @@ export function place(
   const onCodes = new Map<Value, OnCodes>();
   const constants = new Set<Value>();
   const limited = new Map<Value, Value>();
+  const moving = new Set<Node>();
   const misses: Miss[] = [];
 
   const isOutput = (value: Value | undefined): boolean => value !== undefined && model.graph.isOutput(value);
@@ -135,6 +138,7 @@ export function place(
       }
       case "transparent":
         if (input === undefined || !activations.has(input)) break;
+        moving.add(node);
         for (const output of node.outputs) {
           if (!isFloat(output)) continue;
           activations.set(output, input);
@@ -153,13 +157,27 @@ export function place(
   }
   const operands = (node: Node): readonly Value[] => node.inputs.filter((value) => value !== undefined);
   const computing = new Set([...targets.map(({ layer }) => layer.node), ...operators]);
-  const unrounded = [...model.graph.nodes()].filter(
-    (node) =>
-      !computing.has(node) &&
-      operands(node).some((value) => activations.has(value)) &&
-      operands(node).some((value) => isStored(value) && value.producer?.inputs.some(isHeldOrInteger)),
-  );
+  const unrounded = new Set<Node>();
+  for (const node of [...model.graph.nodes()].toReversed()) {
+    if (computing.has(node) || !operands(node).some((value) => activations.has(value))) continue;
+    const readers = node.outputs.flatMap((output) => [...(output?.uses ?? [])].map(({ node }) => node));
+    const handsOn = moving.has(node) && readers.some((reader) => unrounded.has(reader));
+    if (handsOn || operands(node).some((value) => isStored(value) && isMadeOf(value, isHeldOrInteger)))
+      unrounded.add(node);
+  }
   return { targets, operators, activations, onCodes, constants, limited, unrounded, misses };
+}
+
+/** Whether some value that another is computed from is such. */
+function isMadeOf(value: Value, such: (value: Value) => boolean): boolean {
+  const seen = new Set([value]);
+  for (const { producer } of seen)
+    for (const input of producer?.inputs ?? []) {
+      if (input === undefined) continue;
+      if (such(input)) return true;
+      seen.add(input);
+    }
+  return false;
 }
 
 /** Whether a value is stored with a role (a weight, quantized or not) or is of integers, which may stand for other numbers. */

@@ -9,6 +9,7 @@ import { assertValid } from "../../src/graph/verify.ts";
 import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";
 import { float32, inMemory } from "../../src/tensor/dense.ts";
+import type { Dense } from "../../src/tensor/types.ts";
 import { value } from "../find.ts";
 import {
   calibration,
@@ -310,6 +311,56 @@ graph (x: float32[n, 12]) -> (y: float32[n, 5]) {
     };
     expect(await trained(1)).toEqual([]);
     expect(await trained(4)).toEqual(["Clip"]);
+  });
+});
+
+describe("a layer whose weight is codes already reads floats", () => {
+  const codes = Array.from({ length: 16 }, (_, at) => ((at * 37) % 200) - 100);
+  const near = async (text: string, x: Dense<"float32">, activations: "uint8" | "int8") => {
+    const model = parseModel(text);
+    await quantize(model, { scheme: "static", data: memory("x", { x }), activations });
+    assertValid(model);
+    expect(operators(model).filter((op) => op === "QuantizeLinear")).not.toEqual([]);
+    const expected = await run(parseModel(text), { x }, { optimize: false });
+    for (const optimize of [false, true])
+      expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(0.03);
+  };
+
+  test.each([
+    "MaxPool(h) {kernel_shape=[1, 1]}",
+    "Reshape(h, sizes)",
+    "Transpose(h) {perm=[0, 1, 3, 2]}",
+    "Slice(h, from, to)",
+    "Relu(h)",
+  ])("behind %s of int8, which ONNX Runtime does not load between DequantizeLinear nodes", async (moved) => {
+    const text = `opset 21
+graph (x: float32[n, 4, 3, 3]) -> (y: float32[n, 4, 3, 3]) {
+  a.weight: float32[4, 4, 1, 1] = random(seed 1)
+  b.codes: int8[4, 4, 1, 1] = [${codes}]
+  step: float32[] = 0.01
+  sizes: int64[4] = [-1, 4, 3, 3]
+  from: int64[1] = [0]
+  to: int64[1] = [9]
+  b.weight = DequantizeLinear(b.codes, step)
+  h = Conv(x, a.weight)
+  m = ${moved}
+  y = Conv(m, b.weight)
+}`;
+    await near(text, numbersFor([8, 4, 3, 3]), "int8");
+  });
+
+  test("where its numbers are transposed, with scales along an axis", async () => {
+    const text = `opset 21
+graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
+  a.weight: float32[4, 4] = random(seed 1)
+  b.codes: int8[4, 4] = [${codes}]
+  steps: float32[4] = [0.01, 0.02, 0.03, 0.04]
+  b.turned = DequantizeLinear(b.codes, steps) {axis=1}
+  b.weight = Transpose(b.turned) {perm=[1, 0]}
+  h = MatMul(x, a.weight)
+  y = MatMul(h, b.weight)
+}`;
+    for (const activations of ["uint8", "int8"] as const) await near(text, numbersFor([16, 4]), activations);
   });
 });
 

@@ -25,7 +25,6 @@ export function writeActivations({ graph }: Model, emit: Emit, { placement, scal
     substitute(output, input);
     surviving.set(output, input);
   }
-  const unrounded = new Set(placement.unrounded);
   const codesOf = new Map<Value | undefined, Value>();
   const constants = new Map<ScaledType, readonly [scale: Value, zeroPoint: Value]>();
   for (const value of placement.activations.keys()) {
@@ -52,7 +51,8 @@ export function writeActivations({ graph }: Model, emit: Emit, { placement, scal
     // What is fed stays what it is, where it is an output, too.
     if (graph.isInput(target)) replaceReads(target, close, codes.producer);
     else replaceUses(target, close, codes.producer);
-    for (const { node, input } of [...close.uses]) if (unrounded.has(node)) graph.setInput(node, input, target);
+    for (const { node, input } of [...close.uses])
+      if (placement.unrounded.has(node)) graph.setInput(node, input, target);
     if (target.name !== name) graph.rename(target, graph.freshName(`${name}_QuantizeLinear_Input`));
   }
 }
