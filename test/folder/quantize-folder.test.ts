@@ -205,7 +205,7 @@ describe("kept is of each module", () => {
     const together: FolderOptions["together"] = async (paths) => {
       const of = (base: string) => paths.find((one) => one.base === base)?.result ?? "";
       const isLost = of("decoder_model_merged").includes("_q4") && of("encoder_model").includes("_quantized");
-      return { tokens: 100, same: isLost ? 1 : 100, blamed: 'layer "a"' };
+      return { tokens: 100, same: isLost ? 1 : 100, blamed: 'First to blame is layer "a"' };
     };
     const make = weighing({ q8: 200, q4: 100, "encoder q4": 300 });
     const rows = await run({ make, together, keepSmallest: true });

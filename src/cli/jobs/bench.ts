@@ -16,7 +16,7 @@ import type { JobContext } from "../../job/job.ts";
 import type { Settings } from "../../task/index.ts";
 import { isSymbolic } from "../../tensor/dims.ts";
 import { namedSizes } from "../set.ts";
-import { openModel, warnOfCopies } from "./open-model.ts";
+import { openModel, warnOfOrder } from "./open-model.ts";
 import { contentsOfEach } from "./set.ts";
 import { openTarget } from "./target.ts";
 
@@ -47,8 +47,9 @@ export interface BenchOutput {
 
 export default async function benchJob(input: BenchInput, context: JobContext): Promise<BenchOutput> {
   const models = await Promise.all(input.models.map((path) => openModel(path, context)));
-  await warnOfCopies(
+  await warnOfOrder(
     models.map((model, at) => ({ model, path: input.models[at] ?? "" })),
+    (before, after) => ["bench", before, after],
     context,
   );
   const batches = models.map((model) => samplesPerRun(model, input.dims));

@@ -11,7 +11,7 @@ import { debugPage } from "../../report/debug.ts";
 import { storeStates } from "../../task/index.ts";
 import type { DataRequest } from "../data.ts";
 import { otherInputs } from "./inputs.ts";
-import { openModel, warnOfCopies } from "./open-model.ts";
+import { openModel, warnOfOrder } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 
 /** Samples that layers are compared on unless `--samples` says how many. */
@@ -37,11 +37,12 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
   const engine = createEngine();
   const original = await openModel(input.original, context);
   const model = await open(input.model);
-  await warnOfCopies(
+  await warnOfOrder(
     [
       { model: original, path: input.original },
       { model, path: input.model },
     ],
+    (before, after) => ["debug", before, after],
     context,
   );
   const { data, output, seed } = input;

@@ -31,7 +31,7 @@ import type { DataRequest } from "../data.ts";
 import { requireMeasured } from "../metrics.ts";
 import { scoreOf } from "../score.ts";
 import { otherInputs } from "./inputs.ts";
-import { openModel, warnOfCopies } from "./open-model.ts";
+import { openModel, warnOfOrder } from "./open-model.ts";
 import { onTargets, withTargets } from "./target.ts";
 import { openRequest } from "./task.ts";
 import { announced } from "./time-notice.ts";
@@ -134,11 +134,12 @@ async function measurement(
   const candidate = await openModel(input.model, context);
   const original = against === undefined ? undefined : await open(against);
   if (against !== undefined && original !== undefined)
-    await warnOfCopies(
+    await warnOfOrder(
       [
         { model: original, path: against },
         { model: candidate, path: input.model },
       ],
+      (before, after) => ["eval", after, "--against", before],
       context,
     );
   const known = original ?? candidate;

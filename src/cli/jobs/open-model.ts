@@ -1,23 +1,61 @@
 /** Opening the models that a command names, with what their files contradict themselves in as warnings. */
 
+import { infer } from "../../analysis/infer.ts";
+import { layers } from "../../analysis/layers.ts";
+import { keptKey } from "../../analysis/provenance.ts";
+import { weightStorage } from "../../analysis/weight.ts";
 import type { Engine } from "../../engine/index.ts";
 import { isCopy } from "../../folder/files.ts";
+import { passKey } from "../../graph/emit.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import type { Context } from "../../passes/index.ts";
+import { quoted } from "../../report/sections.ts";
 import { filesOf } from "../files.ts";
 
 export function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {
   return open(path, { warn: (text) => log({ id: "model", text: `"${path}": ${text}`, level: "warning" }) });
 }
 
-/** Warns where models that are compared are equal to the first byte for byte. */
-export async function warnOfCopies(
-  [first, ...others]: readonly { readonly path: string; readonly model: Model }[],
+interface Opened {
+  readonly path: string;
+  readonly model: Model;
+}
+
+/** What tells a result from its original, the surest first. */
+const marks: readonly (readonly [text: string, isOf: (model: Model) => boolean])[] = [
+  [
+    "its weights are quantized",
+    (model) => layers(model, infer(model)).some((layer) => ["quantized", "packed"].includes(weightStorage(layer))),
+  ],
+  ["its channels were cut by Pith", ({ header }) => header.metadata.has(keptKey)],
+  [
+    "Pith changed it",
+    ({ graph, header }) =>
+      [...header.metadata.keys()].some((key) => key.startsWith("pith.")) ||
+      [...graph.nodes()].some(({ metadata }) => metadata.has(passKey)),
+  ],
+];
+
+/**
+ * Warns where models that are compared with the first, their original, are equal to it byte for byte, and where two seem to be named in the wrong
+ * order.
+ * @param words the command line with these two in their places.
+ */
+export async function warnOfOrder(
+  [first, ...others]: readonly Opened[],
+  words: (original: string, result: string) => readonly string[],
   { log }: Pick<JobContext, "log">,
 ): Promise<void> {
   if (first === undefined) return;
+  const [other, ...more] = others;
+  const mark = other && marks.find(([, isOf]) => isOf(first.model) !== isOf(other.model));
+  if (mark !== undefined && other !== undefined && more.length === 0 && mark[1](first.model)) {
+    const line = ["pith", ...words(other.path, first.path)].map(quoted).join(" ");
+    const text = `"${first.path}" was given as the original, and looks like a result of "${other.path}": ${mark[0]}. Did you mean: ${line}`;
+    log({ id: "swapped", text, level: "warning" });
+  }
   const files = filesOf(first.model, first.path);
   for (const { path, model } of others) {
     const own = filesOf(model, path);
