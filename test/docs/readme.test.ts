@@ -69,7 +69,10 @@ describe("the program", () => {
 
   test("prints the accuracy of the file that it wrote, on all test digits, with its interval", async () => {
     const numbers = Object.fromEntries(
-      [...printed.matchAll(/(value|low|high|count|confidence): ([\d.]+)/g)].map(([, name = "", number]) => [name, Number(number)]),
+      [...printed.matchAll(/(value|low|high|count|confidence): ([\d.]+)/g)].map(([, name = "", number]) => [
+        name,
+        Number(number),
+      ]),
     );
     const input = { name: "input", type: { type: "float32", dims: [1, 784] } } as const;
     const test = preprocess(await openDataset(join(data, "mnist"), { part: "test" }), input, presets.unit);
