@@ -2,7 +2,7 @@
 import { channelBlock, type UnevenChannels } from "../analysis/uneven-channels.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Spread } from "../evaluate/index.ts";
-import { isUnsteady } from "../evaluate/latency.ts";
+import { isUnsteady, workOf } from "../evaluate/latency.ts";
 import { bytes, integer, isSlower, percent, speed, times } from "../evaluate/numbers.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
 import { quoted } from "../report/sections.ts";
@@ -20,13 +20,20 @@ export interface Speed extends Spread {
   readonly where: string;
 }
 
+export interface Beside {
+  /** A Miss where the machine is too busy to tell. */
+  readonly speed: Speed | Miss;
+  /** Processor time of a run, as a share of the original's; undefined where it cannot be read. */
+  readonly work: number | undefined;
+}
+
 /** Both files are loaded to be timed: of more bytes that takes too much memory. */
 export const largestTimed = 2 ** 29;
 const rounds = 15;
 const longest = 20;
 
 /**
- * How many times as fast `file` is as `original`; a Miss where the machine is too busy to tell.
+ * How fast `file` is beside `original`.
  * @throws PithError E_UNSUPPORTED where nothing can be timed on the target, or as loading and running do.
  */
 export async function speedBeside(
@@ -34,15 +41,17 @@ export async function speedBeside(
   file: string,
   { target, set }: { readonly target: TargetName; readonly set: Settings },
   session: Session,
-): Promise<Speed | Miss> {
+): Promise<Beside> {
   const { seed } = session;
   const models = [original, file];
   const input = { models, target, dims: [], set, rounds, seconds: longest, threads: undefined, seed };
   const { latency, where } = await session.job<typeof benchJob>("bench", input, `time ${file}`);
   const [first, own] = latency.models;
+  const work = workOf(latency.models, own);
   if (first === undefined || own === undefined || isUnsteady(latency.models))
-    return new Miss("the machine was too busy");
-  return { ...own.speedup, before: first.milliseconds.median, milliseconds: own.milliseconds.median, where };
+    return { speed: new Miss("the machine was too busy"), work };
+  const milliseconds = own.milliseconds.median;
+  return { speed: { ...own.speedup, before: first.milliseconds.median, milliseconds, where }, work };
 }
 
 /** How fast a result is beside the file `against`; a Miss where it could not be timed. */
@@ -72,7 +81,7 @@ export async function timedBeside(
 async function timed(against: string, file: string, { bytes: size }: Weight, session: Session): Promise<Speed | Miss> {
   if (size > largestTimed) return new Miss(`the model has more than ${bytes(largestTimed)}`);
   try {
-    return await speedBeside(against, file, { target: "node", set: {} }, session);
+    return (await speedBeside(against, file, { target: "node", set: {} }, session)).speed;
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
     return new Miss(error.message.replace(/\.$/, ""));

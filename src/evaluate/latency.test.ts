@@ -1,7 +1,7 @@
 import { afterEach, expect, it, vi } from "vitest";
 import type { Engine } from "../engine/engine.ts";
 import { parseModel } from "../graph/text.ts";
-import { isUnsteady, latency } from "./latency.ts";
+import { isUnsteady, latency, workOf } from "./latency.ts";
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -11,10 +11,14 @@ const models = ["a", "b"].map((name) =>
   parseModel(`opset 21 graph (x: float32[1]) -> (${name}: float32[1]) { ${name} = Identity(x) }`),
 );
 
-/** Runs that take what is said, by a clock of their own: of the model at a place in the list, its n-th run. */
-function engineTaking(milliseconds: (model: number, run: number) => number): Engine {
-  let clock = 0;
+/** Runs that take what is said, by clocks of their own: of the model at a place in the list, its n-th run. Processors work half of that time unless said. */
+function engineTaking(
+  milliseconds: (model: number, run: number) => number,
+  work: typeof milliseconds = (model, run) => milliseconds(model, run) / 2,
+): Engine {
+  let [clock, worked] = [0, 0];
   vi.spyOn(performance, "now").mockImplementation(() => clock);
+  vi.spyOn(process, "cpuUsage").mockImplementation(() => ({ user: 1000 * worked, system: 0 }));
   let loaded = 0;
   return {
     async load() {
@@ -22,7 +26,8 @@ function engineTaking(milliseconds: (model: number, run: number) => number): Eng
       let runs = 0;
       return {
         async run() {
-          clock += milliseconds(model, runs++);
+          clock += milliseconds(model, runs);
+          worked += work(model, runs++);
           return {};
         },
         async release() {},
@@ -69,4 +74,25 @@ it("ends after its seconds, and of slow models does three rounds all the same", 
   expect(await rounds(60_000, 20)).toBe(3);
   expect(await rounds(60_000)).toBe(15);
   expect(await rounds(1, 20)).toBe(15);
+});
+
+it("processor time is that of a run, whatever it waits for", async () => {
+  const engine = engineTaking(
+    (_, run) => (run % 2 === 0 ? 500 : 20),
+    (model) => 12 / (1 + model),
+  );
+  const { models: found } = await latency(engine, models, {}, { rounds: 4, threads: 1 });
+  expect(found.map(({ processorTime }) => processorTime)).toEqual([expect.closeTo(12, 6), expect.closeTo(6, 6)]);
+  expect(workOf(found, found[1])).toBeCloseTo(0.5, 6);
+});
+
+it("processor time that a clock does not show says nothing", async () => {
+  const engine = engineTaking(
+    () => 20,
+    () => 0,
+  );
+  const { models: found } = await latency(engine, models, {}, { rounds: 4, threads: 1 });
+  expect(workOf(found, found[1])).toBeUndefined();
+  expect(workOf([{}], {})).toBeUndefined();
+  expect(workOf([], undefined)).toBeUndefined();
 });

@@ -3,10 +3,11 @@
  *
  * A round's time is the median of its runs. A model's speed is the median over rounds of (time of the first model / time of this one), with the
  * 10th and 90th percentile beside it.
+ * Beside it stands the processor time of a run, which does not grow with what else the machine does: waiting is no part of it.
  * Threads of one session do not spin while another runs: on two cores that had doubled the times of whole rounds.
  * The order rotates from round to round, and turns about, so that none always runs on the caches that the same other one has filled.
  */
-import { threadCount } from "#platform";
+import { processorTime, threadCount } from "#platform";
 import type { Engine, Session } from "../engine/engine.ts";
 import { PithError, stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -48,6 +49,8 @@ export interface Latency {
   readonly speedup: Spread;
   /** From model to ready session, in milliseconds, once. */
   readonly load: number;
+  /** Milliseconds of processor time that a run takes, in all threads together; undefined where it cannot be read (in a browser). */
+  readonly processorTime?: number;
 }
 
 /** A model's times, those of its single runs among them. */
@@ -115,6 +118,7 @@ export async function latency(
     }
     const repeats = Math.max(1, Math.min(1000, Math.ceil(shortestStretch / Math.max(fastest, 1e-3))));
     const times = models.map((): number[] => []);
+    const work = new Float64Array(models.length);
     const began = performance.now();
     let rounds = 0;
     for (let round = 0; round < most; round++) {
@@ -123,7 +127,9 @@ export async function latency(
       for (let place = 0; place < models.length; place++) {
         stopIfAsked(signal, "The timing was stopped.");
         const index = (round + place * step) % models.length;
+        const before = processorTime() ?? Number.NaN;
         times[index]?.push(await once(index, repeats, singles[index]));
+        work[index] = (work[index] ?? 0) + (processorTime() ?? Number.NaN) - before;
       }
       rounds++;
       options.progress?.(rounds, most);
@@ -135,6 +141,7 @@ export async function latency(
         speedup: spread(Float64Array.from(own, (time, round) => (reference[round] ?? 0) / time)),
         load: loads[index] ?? Number.NaN,
         runs: percentiles(singles[index] ?? []),
+        ...processorTimeOf((work[index] ?? Number.NaN) / (rounds * repeats)),
       })),
       rounds,
       repeats,
@@ -143,6 +150,20 @@ export async function latency(
   } finally {
     for (const session of sessions) await session.release();
   }
+}
+
+function processorTimeOf(milliseconds: number): Pick<Latency, "processorTime"> {
+  return Number.isFinite(milliseconds) ? { processorTime: milliseconds } : {};
+}
+
+/** What a run takes of a processor's time, as a share of what one of the first model takes; undefined where that cannot be read. */
+export function workOf(
+  [first]: readonly (Pick<Latency, "processorTime"> | undefined)[],
+  own: Pick<Latency, "processorTime"> | undefined,
+): number | undefined {
+  const share = (own?.processorTime ?? Number.NaN) / (first?.processorTime ?? Number.NaN);
+  // A clock that has not moved says nothing.
+  return Number.isFinite(share) && share > 0 ? share : undefined;
 }
 
 /** Whether the machine had so much else to do that its times say little: of a model's rounds the 90th percentile is more than twice the 10th. */

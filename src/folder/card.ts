@@ -95,7 +95,7 @@ function adviceOf(found: readonly Records[string][], modules: number, tried: Car
     );
   } else
     lines.push(
-      `The best file of each model that passes the check, of ${tried.join(", ")}: the smallest, of near sizes the fastest.`,
+      `The best file of each model that passes the check, of ${tried.join(", ")}: the smallest, or one at most a tenth larger that takes less than half of its processor time.`,
     );
   const varying = found.filter(({ together }) => batchText(together).startsWith("no"));
   if (varying.length > 0)

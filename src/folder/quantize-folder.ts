@@ -211,8 +211,9 @@ async function makeOne(run: FolderRun, { base, source, hash }: Module, dtype: Dt
   const madeFrom = await textHash(JSON.stringify([hash, sidecars, judgedBy, settings]));
   const found = records.get(file);
   if (found?.made_from === madeFrom && (await isWhole(out, file, written))) {
-    const { bytes, brotli, measured, nearness, rightOn, speeds, together } = found;
-    rows.set(file, { dtype, file, bytes, brotli, measured, nearness, rightOn, speeds, together, verdict: "there" });
+    const { bytes, brotli, measured, nearness, rightOn, speeds, work, together } = found;
+    const made = { bytes, brotli, measured, nearness, rightOn, speeds, work, together };
+    rows.set(file, { dtype, file, ...made, verdict: "there" });
     return;
   }
   const authored = await authoredModel(out, file, written);
@@ -237,9 +238,9 @@ async function time(run: FolderRun, { base, source }: Module, dtype: DtypeName):
   const file = fileOf(base, dtype);
   const record = records.get(file);
   if (options.time === undefined || record === undefined || record.speeds !== undefined) return;
-  const speeds = await options.time({ source, out: joinPath(out, file) });
-  if (speeds.length === 0) return;
-  note(run, file, { speeds });
+  const { speeds = [], work } = await options.time({ source, out: joinPath(out, file) });
+  if (speeds.length === 0 && work === undefined) return;
+  note(run, file, { ...(speeds.length === 0 ? {} : { speeds }), work });
   await describe(run);
 }
 
@@ -264,7 +265,11 @@ async function refuse(run: FolderRun, file: string, dtype: DtypeName, reason: st
 }
 
 /** Keeps what was found of a file that passes its check. */
-function note({ records, rows }: FolderRun, file: string, found: Pick<Made, "together" | "loader" | "speeds">): void {
+function note(
+  { records, rows }: FolderRun,
+  file: string,
+  found: Partial<Pick<Made, "together" | "loader" | "speeds" | "work">>,
+): void {
   const [row, record] = [rows.get(file), records.get(file)];
   if (row === undefined || record === undefined) return;
   rows.set(file, { ...row, ...found });
@@ -324,8 +329,11 @@ async function keepBest(run: FolderRun): Promise<void> {
     const sound = asked
       .flatMap((dtype) => rows.get(fileOf(base, dtype)) ?? [])
       .filter(({ verdict }) => verdict !== "refused");
-    const choices = sound.map(({ bytes, speeds }) => ({ bytes, sound: true, speed: speeds?.[0]?.factor }));
-    return sound[choose(choices, false) ?? -1];
+    const choice = choose(
+      sound.map(({ bytes, work }) => ({ bytes, sound: true, work })),
+      false,
+    );
+    return sound[choice?.place ?? -1];
   };
   for (;;) {
     const best = new Map(modules.map(({ base }) => [base, bestOf(base)]));

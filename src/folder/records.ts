@@ -40,6 +40,8 @@ const made = v.object({
   rightOn: v.optional(v.array(v.string())),
   /** On the targets on which the machine was idle enough to tell. */
   speeds: v.optional(v.array(speed)),
+  /** Processor time of a run on the first target, as a share of the original's; absent where it cannot be read. */
+  work: v.optional(v.number()),
   /** All models of the folder in this variant. */
   together: v.optional(endToEnd),
   /** What transformers.js itself does with it. */

@@ -24,11 +24,11 @@ export interface FolderOptions {
   readonly judgedBy?: string | undefined;
   /** Makes a file, or refuses by a PithError: in place of a comparison on random inputs. */
   readonly make?: ((variant: Variant) => Promise<Made>) | undefined;
-  /** How many times as fast as its original a file is, on the targets where that can be said. */
-  readonly time?: ((file: Pick<Variant, "source" | "out">) => Promise<NonNullable<Made["speeds"]>>) | undefined;
+  /** How fast a file is beside its original, as far as that can be said. */
+  readonly time?: ((file: Pick<Variant, "source" | "out">) => Promise<Pick<Made, "speeds" | "work">>) | undefined;
   /** Lines that each variant of all models together is tried on: by what continues a text, else by `together` alone. */
   readonly texts?: readonly string[] | undefined;
-  /** Keep of each module only the best variant that passes its check (`choose`): the smallest, of near sizes the fastest. */
+  /** Keep of each module only the best variant that passes its check (`choose`): the smallest, or one at most a tenth larger that takes less than half of its processor time. */
   readonly keepSmallest?: boolean | undefined;
   /** What a user called, for the card: `pith compress`. */
   readonly madeWith?: string | undefined;

@@ -152,6 +152,11 @@ export function threadCount(): number {
   return globalThis.crossOriginIsolated === true ? navigator.hardwareConcurrency : 1;
 }
 
+/** A page is not told. */
+export function processorTime(): number | undefined {
+  return undefined;
+}
+
 /** None: where the modules of a page lie, and under what names, is known to its bundler alone. */
 export function startThread(_module: URL): Thread | undefined {
   return undefined;

@@ -98,6 +98,12 @@ export function threadCount(): number {
   return availableParallelism();
 }
 
+/** Milliseconds that processors have worked for this process so far, in all of its threads. */
+export function processorTime(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 /** Bytes of memory that this process may still take, as far as the system and its container say. */
 export function availableMemory(): number {
   // Marked experimental, and the only one that knows of containers.

@@ -1,43 +1,60 @@
-/** Which of several results is kept: the smallest file, and of files about as small the fastest; without times the one that was listed first. */
+/**
+ * Which of several results is kept: the smallest file, or of files at most a tenth larger one that takes less than half of its processor time.
+ *
+ * What else the machine does has no say. By the clock it would have: mobilenetv3 in int8 dynamic was 0.12 times as fast as in float32 beside few
+ * other processes and 0.04 times beside 14, because an operator waits until each of its threads had a turn; its processor time was 3.6 and
+ * 3.7 times that of float32. Files of about the same size (resnet20, mobilenetv3, bert_sst2 in int8 and float16) take either at most 1.4 times or at least
+ * 2.9 times the processor time of one another, so the limit lies where the noise of a measurement, a tenth or two, does not
+ * reach. Where processor time cannot be read, as in a browser, it never can: there size and accuracy alone decide, busy or not.
+ */
 
-export interface Choice {
+import type { Choice } from "../report/data.ts";
+
+export interface Contender {
   /** Undefined where there is no result. */
   readonly bytes: number | undefined;
   /** Not refused, and inside the goal. */
   readonly sound: boolean;
   /** By how much it is worse than the original; undefined where it was refused for another reason. */
   readonly drop?: number | undefined;
-  /** How many times as fast as the original, in the median; undefined where it was not timed. */
-  readonly speed: number | undefined;
+  /** Processor time of a run, as a share of the original's; undefined where it was not measured. */
+  readonly work?: number | undefined;
 }
 
 /** Files that differ less in size are as good as equally small. */
 const nearInSize = 1.1;
-/** Between medians of interleaved rounds, less than this may be noise. */
-const clearlyFaster = 1.2;
+const clearlyLess = 0.5;
 
 /**
- * The place of the best of those that are sound. If none is: the one that lost least, for the test samples to decide; by force the best
+ * The best of those that are sound. If none is: the one that lost least, for the test samples to decide; by force the best
  * of all that there are. Undefined where there is nothing to keep.
  */
-export function choose(choices: readonly Choice[], force: boolean): number | undefined {
-  const sound = best(choices, (choice) => choice.sound);
-  return sound ?? (force ? best(choices, () => true) : leastDrop(choices));
+export function choose(contenders: readonly Contender[], force: boolean): Choice | undefined {
+  const places = contenders.flatMap(({ bytes }, place) => (bytes === undefined ? [] : [place]));
+  const sound = places.filter((place) => contenders[place]?.sound === true);
+  if (sound.length > 0) return best(contenders, sound);
+  if (force) return places.length === 0 ? undefined : { ...best(contenders, places), by: "force" };
+  return leastDrop(contenders);
 }
 
-function leastDrop(choices: readonly Choice[]): number | undefined {
-  const drops = choices.flatMap(({ drop }, place) => (drop === undefined ? [] : [{ place, drop }]));
-  return drops.toSorted((a, b) => a.drop - b.drop)[0]?.place;
+function leastDrop(contenders: readonly Contender[]): Choice | undefined {
+  const drops = contenders.flatMap(({ drop }, place) => (drop === undefined ? [] : [{ place, drop }]));
+  const [least] = drops.toSorted((a, b) => a.drop - b.drop);
+  return least && { place: least.place, by: "loss" };
 }
 
-function best(choices: readonly Choice[], allowed: (choice: Choice) => boolean): number | undefined {
-  const bytesAt = (place: number): number => choices[place]?.bytes ?? Number.POSITIVE_INFINITY;
-  const speedAt = (place: number): number => choices[place]?.speed ?? Number.NaN;
-  const places = choices.flatMap((choice, place) => (choice.bytes !== undefined && allowed(choice) ? [place] : []));
-  const [smallest, ...others] = places.toSorted((a, b) => bytesAt(a) - bytesAt(b));
-  if (smallest === undefined) return undefined;
-  const near = others.filter((place) => bytesAt(place) <= nearInSize * bytesAt(smallest));
-  // Variants are listed as they usually rank in speed, or as their author did.
-  if (places.every((place) => choices[place]?.speed === undefined)) return Math.min(smallest, ...near);
-  return near.reduce((kept, place) => (speedAt(place) > clearlyFaster * speedAt(kept) ? place : kept), smallest);
+/** @param places of which one is chosen, at least one. */
+function best(contenders: readonly Contender[], places: readonly number[]): Choice {
+  const of = (place: number): { readonly bytes: number; readonly drop: number; readonly work: number } => {
+    const { bytes = Number.POSITIVE_INFINITY, drop = 0, work = Number.NaN } = contenders[place] ?? {};
+    return { bytes, drop, work };
+  };
+  const sorted = places.toSorted((a, b) => of(a).bytes - of(b).bytes || of(a).drop - of(b).drop);
+  const [smallest = 0] = sorted;
+  if (sorted.length === 1) return { place: smallest, by: "only" };
+  const near = sorted.filter((place) => of(place).bytes <= nearInSize * of(smallest).bytes);
+  const kept = near.reduce((found, place) => (of(place).work < clearlyLess * of(found).work ? place : found));
+  if (kept !== smallest) return { place: kept, by: "processor time", over: smallest };
+  const unweighed = near.length > 1 && near.every((place) => Number.isNaN(of(place).work));
+  return { place: smallest, by: "size", ...(unweighed ? { unweighed } : {}) };
 }

@@ -1,6 +1,5 @@
-/** Whether a result is worth having: smaller, less to compute, faster, or right more often. */
+/** Whether a result is worth having: smaller, less to compute, less time of a processor, or right more often. */
 import { judge } from "../evaluate/compare.ts";
-import type { Spread } from "../evaluate/latency.ts";
 import { times } from "../evaluate/numbers.ts";
 import { size } from "../evaluate/size.ts";
 import type { Model } from "../graph/model.ts";
@@ -11,6 +10,8 @@ import type { Evaluation } from "./evaluator.ts";
 
 /** Ratios below print as 1.00 ×. */
 const leastGain = 1.005;
+/** Shares of processor time above may be noise: those of one and the same network were measured as 0.85 to 1.15. */
+const clearlyLess = 0.8;
 
 /** "nothing was gained: the file is no smaller (1.00 ×)"; undefined where it is smaller. */
 function noSmaller(before: number, after: number): string | undefined {
@@ -45,12 +46,12 @@ export async function withoutNotes({ model, measured }: Evaluation): Promise<Mea
 
 /**
  * Why a result is not worth having; undefined where it is.
- * @param speed beside the original; undefined where it was not timed, or the machine was too busy.
+ * @param work processor time of a run, as a share of the original's; undefined where it was not measured.
  */
 export function nothingGained(
   original: Measured,
   { result, comparison }: Variant,
-  speed: Spread | undefined,
+  work: number | undefined,
 ): string | undefined {
   if (result === undefined) return undefined;
   const isLess = (before: number | undefined, after: number | undefined): boolean =>
@@ -60,7 +61,7 @@ export function nothingGained(
     isLess(original.brotli, result.brotli) ||
     isLess(original.macs, result.macs);
   const isBetter = comparison !== undefined && judge(comparison, { maxDrop: 0 }).drop.value < 0;
-  if (isSmaller || isBetter || (speed !== undefined && speed.low > 1)) return undefined;
-  const faster = speed === undefined ? "" : ", and no faster";
+  if (isSmaller || isBetter || (work !== undefined && work < clearlyLess)) return undefined;
+  const faster = work === undefined ? "" : ", and takes as long";
   return `nothing was gained: ${sizeText(original.bytes, result.bytes)}${faster}`;
 }

@@ -1,19 +1,19 @@
 /**
- * Running recipes: steps in order on a copy of a model, measured after each; of several recipes the smallest result that keeps the goal.
+ * Running recipes: steps in order on a copy of a model, measured after each; of several recipes one result is kept (`choose`).
  *
  * The parts of the task do not overlap: training, calibration and test samples.
  */
 import type { Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
-import { brotliQuality, type Goal, isWithin, type Spread, type Task } from "../evaluate/index.ts";
-import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
+import { brotliQuality, type Goal, isWithin, type Task } from "../evaluate/index.ts";
+import { isUnsteady, unsteadyNote, workOf } from "../evaluate/latency.ts";
 import { bytes, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
 import { type AnyPass, type Context, completeContext } from "../passes/index.ts";
 import { type Measured, type Run, runFormat, type Timing } from "../report/data.ts";
-import { lossWarning, speedOf } from "../report/verdict.ts";
-import { type Choice, choose } from "./choose.ts";
+import { lossWarning } from "../report/verdict.ts";
+import { type Contender, choose } from "./choose.ts";
 import { type Evaluation, Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
 import { nothingGained, withoutNotes } from "./improvement.ts";
@@ -96,8 +96,8 @@ export async function runRecipe(
 }
 
 /**
- * Tries candidates one after the other, each on its own copy of the model, and keeps the smallest that keeps the goal and the function. Of
- * several, one is chosen on a third of the test part (validation samples, drawn by the seed); all figures are of the rest.
+ * Tries candidates one after the other, each on its own copy of the model, and keeps the best that keeps the goal and the function: the smallest, or one
+ * at most a tenth larger that takes less than half of its processor time. Of several, one is chosen on a third of the test part (validation samples, drawn by the seed); all figures are of the rest.
  * One that fails is refused with its reason; of a single candidate the failure is thrown.
  * @throws PithError E_DATA if the data does not fit the model, E_STOPPED on the context's signal.
  */
@@ -171,16 +171,16 @@ export async function compress(
   if (anyToTime) onStage("time");
   const timing = anyToTime ? await time(evaluator, results, { ...options, rounds }, context) : undefined;
   if (timing?.unsteady === true) context.log({ id: "busy", text: unsteadyNote, level: "warning" });
-  const speedAt = (place: number): Spread | undefined => speedOf({ latency: timing }, place);
+  const workAt = (place: number): number | undefined => workOf(timing?.models ?? [], timing?.models[place + 1]);
   const plain = await withoutNotes(evaluator.original);
-  const tried = results.map((one, place) => withGain(plain, one, speedAt(place)));
+  const tried = results.map((one, place) => withGain(plain, one, workAt(place)));
   const force = options.force === true;
-  const best = choose(
-    tried.map((one, place) => choiceOf(one, goal, speedAt(place)?.median)),
+  const choice = choose(
+    tried.map((one, place) => contender(one, goal, workAt(place))),
     force,
   );
-  const keeps = best !== undefined && (force || isKept(tried[best]));
-  const chosen = keeps ? best : undefined;
+  const keeps = choice !== undefined && (force || isKept(tried[choice.place]));
+  const chosen = keeps ? choice.place : undefined;
   const kept = chosen === undefined ? undefined : tried[chosen];
   const standing = kept?.standing;
   const { comparison, verdict } = kept?.variant ?? {};
@@ -208,7 +208,8 @@ export async function compress(
     original: evaluator.original.measured,
     variants: tried.map(({ variant }) => variant),
     chosen,
-    missed: keeps || evaluator.metrics.validation === undefined ? undefined : best,
+    ...(choice === undefined || !keeps || tried.length < 2 ? {} : { choice }),
+    missed: keeps || evaluator.metrics.validation === undefined ? undefined : choice?.place,
     latency: timing,
     disagreements,
     ...(standing === undefined
@@ -224,7 +225,7 @@ export async function compress(
  * Chosen on the validation samples, where there are any, or else on the test samples. The estimate counts: of results that may all
  * pass for want of samples, those that seem to keep the goal come first.
  */
-function choiceOf({ standing, usable, variant }: Tried, goal: Goal | undefined, speed: number | undefined): Choice {
+function contender({ standing, usable, variant }: Tried, goal: Goal | undefined, work: number | undefined): Contender {
   const { validation, verdict, refused } = variant;
   const found = validation === undefined ? verdict : validation.verdict;
   const open = usable && (validation !== undefined || refused === undefined);
@@ -233,14 +234,14 @@ function choiceOf({ standing, usable, variant }: Tried, goal: Goal | undefined, 
     bytes: standing?.measured.bytes,
     sound: open && met && (found === undefined || goal === undefined || isWithin(found.drop, goal)),
     drop: open && Number.isFinite(found?.drop.value) ? found?.drop.value : undefined,
-    speed,
+    work,
   };
 }
 
-function withGain(original: Measured, tried: Tried, speed: Spread | undefined): Tried {
+function withGain(original: Measured, tried: Tried, work: number | undefined): Tried {
   const { variant } = tried;
   if (variant.refused !== undefined) return tried;
-  const idle = nothingGained(original, variant, speed);
+  const idle = nothingGained(original, variant, work);
   if (idle === undefined) return tried;
   return { ...tried, usable: false, variant: { ...variant, refused: idle, refusedAs: "no gain" } };
 }

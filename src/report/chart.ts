@@ -1,5 +1,5 @@
 /**
- * The image of a run: bytes against the metric. Each variant is a numbered point; the thin line is the 95 % interval of its own figure,
+ * The image of a run: bytes against the metric. Each variant is a point with its name; the thin line is the 95 % interval of its own figure,
  * the thick one that of its paired difference from the original, which is what tells the two apart.
  */
 import type { Unit } from "../evaluate/index.ts";

@@ -33,6 +33,8 @@ export interface Run {
   readonly variants: readonly Variant[];
   /** Position in `variants` of the one that is kept; undefined where none is. */
   readonly chosen: number | undefined;
+  /** Why that one, where there were several. */
+  readonly choice?: Choice;
   /** Position of the one that was chosen on the validation samples, where the test samples say no: then nothing is kept. */
   readonly missed?: number | undefined;
   /** All models timed in turns; undefined where none was. */
@@ -42,6 +44,21 @@ export interface Run {
   /** How far the layers of the chosen variant say other than the original's, on some samples of the judged part. */
   readonly noise?: Noise;
   readonly warnings: readonly string[];
+}
+
+/** Which variant is kept, and why. */
+export interface Choice {
+  /** Its position in `variants`. */
+  readonly place: number;
+  /**
+   * "only": no other is sound. "size": it is the smallest that is. "processor time": `over` is smaller, by a tenth at most, and takes more than twice as
+   * much. "loss": none is sound, and it lost least. "force": none is sound, and it is the smallest.
+   */
+  readonly by: "only" | "size" | "processor time" | "loss" | "force";
+  /** Position of the smaller one that was passed over. */
+  readonly over?: number;
+  /** Others are at most a tenth larger, and nothing is known of processor time. */
+  readonly unweighed?: boolean;
 }
 
 /** Original first, then the variants in their order; undefined for one that has no result. */

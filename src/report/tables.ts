@@ -12,7 +12,7 @@ import {
 } from "../evaluate/numbers.ts";
 import type { Measured, Run, Variant } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
-import { passedOver, timesOf } from "./verdict.ts";
+import { markOf, passedOver, timesOf } from "./verdict.ts";
 
 export function variantsTable(run: Run): Markup {
   const { name, unit } = run.metric;
@@ -42,7 +42,7 @@ export function variantsTable(run: Run): Markup {
     const { result, comparison } = variant;
     const columns = 2 + Number(withBrotli) + Number(withMacs);
     return html`<tr class="${chosen ? "chosen" : variant.refused === undefined ? "tried" : "refused"}">
-<td class="key">#${index + 1}</td><td class="text">${variant.name}<small>${statusOf(variant, chosen, run.goal)}</small></td>
+<td class="key">${markOf(variant, run.goal)}</td><td class="text">${variant.name}<small>${statusOf(variant, chosen, run.goal)}</small></td>
 ${result === undefined ? Array.from({ length: columns }, () => html`<td class="n">–</td>`) : measured(result)}
 <td class="n">${comparison === undefined ? "–" : html`${change(unit, comparison.difference.value)}<small>${changeInterval(unit, comparison.difference)}</small>`}</td>
 ${speeds.length > 0 && speed(index + 1)}</tr>`;

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { exampleRun } from "../../test/report/example-run.ts";
 import { accuracy, agreement, compareRows, judge, type Likeness, type Verdict } from "../evaluate/index.ts";
-import type { StepRecord } from "./data.ts";
+import { unsteadyNote } from "../evaluate/latency.ts";
+import type { Run, StepRecord } from "./data.ts";
 import { reportPage } from "./html.ts";
-import { reportMarkdown } from "./markdown.ts";
+import { escapeMarkdown, reportMarkdown } from "./markdown.ts";
 import {
   accuracySentence,
   apartText,
@@ -14,6 +15,7 @@ import {
   goalSentence,
   lossText,
   lossWarning,
+  markOf,
   noGainText,
   outcomeOf,
   storageSentence,
@@ -83,9 +85,11 @@ describe("the sentence of a goal", () => {
 test("speeds of a machine that was too busy are claimed nowhere", () => {
   const { latency } = exampleRun;
   if (latency === undefined) throw new Error("The example was timed.");
-  const run = { ...exampleRun, latency: { ...latency, unsteady: true } };
-  expect(gainSentence(run)).toBe(
-    "7.86 × smaller. The machine was too busy to measure speed: the result may be slower than the original.",
+  const run = { ...exampleRun, latency: { ...latency, unsteady: true }, warnings: [unsteadyNote] };
+  expect(gainSentence(run)).toBe("7.86 × smaller.");
+  const models = latency.models.map((one, place) => one && { ...one, processorTime: [4, 3, 0, 2, 1][place] ?? 0 });
+  expect(gainSentence({ ...run, latency: { ...run.latency, models } })).toBe(
+    "7.86 × smaller; a run takes 0.25 × the processor time.",
   );
   for (const text of [reportPage(run), reportMarkdown(run)]) {
     expect(text).toContain("too busy");
@@ -93,17 +97,64 @@ test("speeds of a machine that was too busy are claimed nowhere", () => {
   }
 });
 
-test("a larger variant that was chosen without times says why", () => {
-  const untimed = { ...exampleRun, chosen: 0, latency: undefined };
-  expect(choiceSentence(untimed)).toMatch(
-    / prune \+ train \+ quantize is smaller: of files within 10 % in size the one that is usually faster was kept, because speed could not be measured\.$/,
-  );
-  for (const run of [
-    exampleRun,
-    { ...untimed, chosen: exampleRun.chosen },
-    { ...untimed, latency: exampleRun.latency },
-  ])
-    expect(choiceSentence(run)).not.toContain("usually faster");
+describe("why a variant is kept is told in every form of the report:", () => {
+  const { latency } = exampleRun;
+  const reason = (choice: Run["choice"], more: Partial<Run> = {}): string => {
+    const run = { ...exampleRun, ...more, chosen: choice?.place, ...(choice === undefined ? {} : { choice }) };
+    const sentence = choiceSentence(run) ?? "";
+    expect(reportPage(run)).toContain(sentence);
+    expect(reportMarkdown(run)).toContain(escapeMarkdown(sentence));
+    return sentence.replace(/ ?The result was chosen among .*$/, "");
+  };
+
+  test("its size", () => {
+    expect(reason({ place: 3, by: "size" })).toBe("prune + train + quantize is the smallest variant within the goal.");
+    expect(reason({ place: 3, by: "size", unweighed: true })).toBe(
+      "prune + train + quantize is the smallest variant within the goal. Others are at most 10 % larger: size alone decided, because processor time could not be measured.",
+    );
+    expect(reason({ place: 3, by: "size" }, { goal: undefined })).toContain("the smallest variant that can be used.");
+    expect(reason({ place: 0, by: "only" })).toBe("quantize is the only variant within the goal.");
+    expect(reason({ place: 3, by: "force" })).toBe(
+      "No variant is within the goal; prune + train + quantize is the smallest (--force).",
+    );
+    expect(reason({ place: 3, by: "loss" })).toBe(
+      "No variant is within the goal on the validation samples; prune + train + quantize lost least there.",
+    );
+  });
+
+  test("its processor time, with the smaller one that takes more", () => {
+    if (latency === undefined) throw new Error("The example was timed.");
+    const models = latency.models.map((one, place) => one && { ...one, processorTime: [4, 1, 0, 2, 3.9][place] ?? 0 });
+    const choice = { place: 0, by: "processor time", over: 3 } as const;
+    expect(reason(choice, { latency: { ...latency, models } })).toBe(
+      "prune + train + quantize is smaller (440 kB), but takes 3.90 × the processor time.",
+    );
+  });
+
+  test("of one variant alone nothing was chosen; where others failed, it is the only one", () => {
+    const [first] = exampleRun.variants;
+    const variants = first === undefined ? [] : [first];
+    expect(choiceSentence({ ...exampleRun, chosen: 0, variants })).toBeUndefined();
+    const [, failed] = exampleRun.variants;
+    const two = failed === undefined ? [] : [...variants, failed];
+    expect(choiceSentence({ ...exampleRun, chosen: 0, variants: two, choice: { place: 0, by: "only" } })).toBe(
+      "quantize is the only variant within the goal.",
+    );
+  });
+});
+
+test("a tick stands only beside what is within the goal", () => {
+  const goal = { maxDrop: 0.01 };
+  const [first] = exampleRun.variants;
+  if (first?.verdict === undefined || first.comparison === undefined) throw new Error("The example has a verdict.");
+  const { verdict, comparison } = first;
+  expect(markOf(first, goal)).toBe("✓");
+  const outside = { ...verdict, verdict: "not shown", drop: { ...verdict.drop, value: 0.05 } } as const;
+  expect(markOf({ ...first, verdict: outside }, goal)).toBe("?");
+  expect(markOf({ ...first, validation: { comparison, verdict: outside } }, goal)).toBe("?");
+  expect(markOf({ ...first, verdict: { ...outside, met: false } }, goal)).toBe("✗");
+  expect(markOf({ ...first, refused: "nothing changed" }, goal)).toBe("✗");
+  expect(markOf({ ...first, verdict: undefined }, undefined)).toBe("");
 });
 
 test("of a result that answers all samples as the original, how much disagreement they leave possible is said", () => {

@@ -12,8 +12,10 @@ import {
   usualDrop,
   type Verdict,
 } from "../evaluate/index.ts";
+import { workOf } from "../evaluate/latency.ts";
 import {
   allowance,
+  bytes,
   confidenceText,
   counted,
   difference,
@@ -68,11 +70,11 @@ export function gainSentence(run: Run): string {
   if (chosen === undefined) {
     return run.variants.length === 0 ? "Nothing was tried." : "Nothing was kept: no variant met the goal.";
   }
-  const smaller = run.original.bytes / chosen.result.bytes;
   const speed = speedOf(run, run.chosen);
-  const size = smaller >= 1 ? `${times(smaller)} smaller` : `${times(1 / smaller)} larger`;
+  const size = sizeText(run.original, chosen.result);
+  const work = workAt(run, run.chosen);
   if (speed === undefined)
-    return `${size}.${run.latency?.unsteady === true ? " The machine was too busy to measure speed: the result may be slower than the original." : ""}`;
+    return `${size}${work === undefined ? "" : `; a run takes ${times(work)} the processor time`}.`;
   // A ratio whose spread holds 1 is no gain and no loss.
   if (speed.low <= 1 && speed.high >= 1)
     return `${size}. Speed: no clear difference (${times(speed.median)}, ${range(speed)}).`;
@@ -88,31 +90,69 @@ function speedText({ median, low, high }: Spread): string {
   return `${times(isFaster ? median : 1 / median)} ${word} (${range(spread)})`;
 }
 
-/** "The result was chosen among 3 variants on 333 validation samples. …": undefined where there was no choice. */
+/** "7.87 × smaller"; "About as large (1.10 MB); 7.05 × smaller compressed" of a file whose ratio would print as 1.00 ×. */
+function sizeText(before: Measured, after: Measured): string {
+  const ratioText = (ratio: number): string => (ratio >= 1 ? `${times(ratio)} smaller` : `${times(1 / ratio)} larger`);
+  const isEqual = (ratio: number): boolean => times(ratio) === times(1) || times(1 / ratio) === times(1);
+  const ratio = before.bytes / after.bytes;
+  if (!isEqual(ratio)) return ratioText(ratio);
+  const size = `About as large (${bytes(after.bytes)})`;
+  const compressed = (before.brotli ?? Number.NaN) / (after.brotli ?? Number.NaN);
+  return Number.isNaN(compressed) || isEqual(compressed) ? size : `${size}; ${ratioText(compressed)} compressed`;
+}
+
+/** Why the result is the one that is kept, and on which samples it was chosen; undefined where there was no choice. */
 export function choiceSentence(run: Run): string | undefined {
   const measured = run.variants.filter(({ result }) => result !== undefined).length;
-  if (chosenOf(run) === undefined || measured < 2) return undefined;
+  if (chosenOf(run) === undefined) return undefined;
+  const reason = reasonText(run);
+  if (measured < 2) return reason;
   const { validation } = run.data;
   const where =
     validation === undefined
       ? "the test samples themselves, because there are too few to hold out validation samples: its metric looks slightly better than it is."
       : `${integer(validation)} validation samples. These figures come from the test samples, which were not used to choose.`;
-  return `The result was chosen among ${measured} variants on ${where}${untimedChoice(run)}`;
+  const choice = `The result was chosen among ${measured} variants on ${where}`;
+  return reason === undefined ? choice : `${reason} ${choice}`;
 }
 
-/** Why a smaller variant that keeps the goal was not chosen, where times were no help. */
-function untimedChoice(run: Run): string {
-  const { goal, variants } = run;
-  const bytes = chosenOf(run)?.result.bytes ?? 0;
-  const smaller = variants.find(
-    (one) =>
-      (one.result?.bytes ?? bytes) < bytes &&
-      one.refused === undefined &&
-      one.verdict?.met !== false &&
-      passedOver(one, goal) === undefined,
-  );
-  if (timesOf(run) !== undefined || smaller === undefined) return "";
-  return ` ${smaller.name} is smaller: of files within 10 % in size the one that is usually faster was kept, because speed could not be measured.`;
+/** "int8 dynamic is smaller (292 kB), but takes 3.90 × the processor time." */
+function reasonText({ choice, variants, goal, latency }: Run): string | undefined {
+  if (choice === undefined) return undefined;
+  const { by, place, over = -1, unweighed } = choice;
+  const name = variants[place]?.name ?? "";
+  const within = goal === undefined ? "that can be used" : "within the goal";
+  switch (by) {
+    case "only":
+      return `${name} is the only variant ${within}.`;
+    case "size":
+      return `${name} is the smallest variant ${within}.${unweighed === true ? " Others are at most 10 % larger: size alone decided, because processor time could not be measured." : ""}`;
+    case "processor time": {
+      const smaller = variants[over];
+      const ratio = workOf([latency?.models[place + 1]], latency?.models[over + 1]) ?? Number.NaN;
+      return `${smaller?.name} is smaller (${bytes(smaller?.result?.bytes ?? Number.NaN)}), but takes ${times(ratio)} the processor time.`;
+    }
+    case "loss":
+      return `No variant is within the goal on the validation samples; ${name} lost least there.`;
+    case "force":
+      return `No variant is within the goal; ${name} is the smallest (--force).`;
+  }
+}
+
+/** Processor time of a run, as a share of the original's. */
+function workAt({ latency }: Pick<Run, "latency">, variant: number | undefined): number | undefined {
+  return variant === undefined ? undefined : workOf(latency?.models ?? [], latency?.models[variant + 1]);
+}
+
+/**
+ * ✓: within the goal on all samples. ?: outside of it by an estimate, which is not significant or of the validation samples. ✗: refused. Nothing
+ * where no goal is judged.
+ */
+export function markOf(variant: Variant, goal: Goal | undefined): "✓" | "?" | "✗" | "" {
+  const { refused, verdict } = variant;
+  if (refused !== undefined || verdict?.met === false) return "✗";
+  if (goal === undefined || verdict === undefined) return "";
+  return isWithin(verdict.drop, goal) && passedOver(variant, goal) === undefined ? "✓" : "?";
 }
 
 /** "not chosen: −1.2 points on the validation samples": why a variant that keeps the goal was passed over; undefined where that is not so. */

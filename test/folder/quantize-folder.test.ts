@@ -166,20 +166,25 @@ const speedOf = (factor: number) =>
   ({ target: "node", where: "Node", factor, low: factor, high: factor, milliseconds: 1 }) as const;
 
 describe("kept is of each module", () => {
-  /** Bytes of each file; times as fast as the original. */
+  /** Bytes of each file; times as fast as the original; processor time as a share of the original's. */
   const weighing =
-    (bytes: Readonly<Record<string, number>>, factors: Readonly<Record<string, number>> = {}): FolderOptions["make"] =>
+    (
+      bytes: Readonly<Record<string, number>>,
+      factors: Readonly<Record<string, number>> = {},
+      work: Readonly<Record<string, number>> = {},
+    ): FolderOptions["make"] =>
     async ({ source: from, out: to, dtype }) => {
       await save(await open(from), to);
       const key = from.includes("encoder") ? `encoder ${dtype}` : dtype;
       const factor = factors[dtype];
       const speeds = factor === undefined ? undefined : [speedOf(factor)];
-      return { bytes: bytes[key] ?? bytes[dtype] ?? 0, measured: "", speeds };
+      return { bytes: bytes[key] ?? bytes[dtype] ?? 0, measured: "", speeds, work: work[dtype] };
     };
 
-  test("the fastest of those that are about as small as the smallest", async () => {
+  test("one that takes less than half of the processor time of the smallest, and is about as small", async () => {
     await modules("model");
-    const make = weighing({ q8: 104, q4: 100, int8: 200 }, { q8: 3, q4: 1, int8: 9 });
+    const work = { q8: 0.3, q4: 1, int8: 0.1 };
+    const make = weighing({ q8: 104, q4: 100, int8: 200 }, { q8: 3, q4: 1, int8: 9 }, work);
     const rows = await run({ dtypes: ["q8", "q4", "int8"], make, keepSmallest: true });
     expect(rows.map(({ verdict }) => verdict)).toEqual(["kept", "passed over", "passed over"]);
     expect(await readdir(at("out", "onnx"))).toEqual(["model.onnx", "model_quantized.onnx"]);
@@ -187,6 +192,16 @@ describe("kept is of each module", () => {
     expect(card).toContain("| 3.00 × (3.00–3.00) |");
     expect(card).toContain("Speed in Node: times as fast as the original (10th to 90th percentile), for one sample;");
     expect(card).not.toContain("WebGPU");
+  });
+
+  test("the smallest, however much faster by the clock another is", async () => {
+    await modules("model");
+    const make = weighing({ q8: 104, q4: 100 }, { q8: 9, q4: 1 }, { q8: 0.6, q4: 1 });
+    const rows = await run({ make, keepSmallest: true });
+    expect(rows.map(({ dtype, verdict }) => [dtype, verdict])).toEqual([
+      ["q8", "passed over"],
+      ["q4", "kept"],
+    ]);
   });
 
   test.each([
@@ -259,11 +274,13 @@ describe("a second run", () => {
 
   test("times what could not be timed before", async () => {
     await modules("model");
-    const times = [[], [speedOf(2)]];
-    const time: FolderOptions["time"] = async () => times.shift() ?? [];
+    const times = [{}, { work: 0.5 }, { speeds: [speedOf(2)], work: 0.6 }];
+    const time: FolderOptions["time"] = async () => times.shift() ?? {};
     expect(await run({ dtypes: ["q4"], time })).toMatchObject([{ verdict: "kept" }]);
-    expect(await run({ dtypes: ["q4"], time })).toMatchObject([{ verdict: "there", speeds: [{ factor: 2 }] }]);
-    expect(await run({ dtypes: ["q4"], time })).toMatchObject([{ verdict: "there", speeds: [{ factor: 2 }] }]);
+    expect(await run({ dtypes: ["q4"], time })).toMatchObject([{ verdict: "there", work: 0.5 }]);
+    const timed = { verdict: "there", speeds: [{ factor: 2 }], work: 0.6 };
+    expect(await run({ dtypes: ["q4"], time })).toMatchObject([timed]);
+    expect(await run({ dtypes: ["q4"], time })).toMatchObject([timed]);
   });
 
   test("goes on where one was stopped", async () => {

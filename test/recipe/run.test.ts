@@ -4,8 +4,9 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { memory, take } from "../../src/data/index.ts";
 import type { Dataset } from "../../src/data/types.ts";
 import { createEngine } from "../../src/engine/index.ts";
-import { Miss } from "../../src/errors.ts";
+import { Miss, PithError } from "../../src/errors.ts";
 import { accuracy, crossEntropy, evaluate } from "../../src/evaluate/index.ts";
+import type { RunTarget } from "../../src/evaluate/run-target.ts";
 import { structureHash } from "../../src/graph/hash.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
@@ -398,6 +399,71 @@ describe("of several candidates", () => {
     expect(run.latency?.models.every((one) => (one?.speedup.median ?? 0) > 0)).toBe(true);
   });
 
+  describe("of near sizes the same is kept, however busy the machine:", () => {
+    const candidates = [0.1, 0.12].map((amount, place) => ({
+      name: place === 0 ? "larger" : "smaller",
+      recipe: recipe({ prune: { structured: true, layers: "fc1", amount } }),
+    }));
+    interface Times {
+      readonly median: number;
+      readonly low?: number;
+      readonly high?: number;
+      readonly work?: number;
+    }
+    /** Of the original, the larger and the smaller one: milliseconds of a run, and what processors work for it. */
+    const timed = (...times: readonly Times[]): RunTarget => ({
+      name: "node",
+      where: "a machine",
+      engine: createEngine(),
+      latency: async () => ({
+        models: times.map(({ median, low = median, high = median, work }) => ({
+          milliseconds: { median, low, high },
+          speedup: { median: 1 / median, low: 1 / high, high: 1 / low },
+          load: 1,
+          runs: { p50: median, p90: high },
+          ...(work === undefined ? {} : { processorTime: work }),
+        })),
+        rounds: 3,
+        repeats: 1,
+        threads: 1,
+      }),
+    });
+    const chosenOn = async (target: RunTarget) => {
+      const { run } = await compress(net, candidates, task, { targets: [target], goal: { maxDrop: 0.5 } });
+      return { choice: run.choice, sentence: choiceSentence(run) };
+    };
+
+    test("by processor time", async () => {
+      const quiet = timed({ median: 1, work: 1 }, { median: 0.3, work: 0.3 }, { median: 1, work: 1 });
+      const busy = timed(
+        { median: 9, low: 1, high: 90, work: 1.2 },
+        { median: 40, low: 0.3, high: 60, work: 0.4 },
+        { median: 2, low: 1, high: 90, work: 1.1 },
+      );
+      const { choice, sentence } = await chosenOn(quiet);
+      expect(choice).toEqual({ place: 0, by: "processor time", over: 1 });
+      expect(sentence).toMatch(
+        /^smaller is smaller \(.*\), but takes 3\.33 × the processor time\. The result was chosen/,
+      );
+      expect((await chosenOn(busy)).choice).toEqual(choice);
+    });
+
+    test("and by size where that cannot be read, or nothing is timed", async () => {
+      const quiet = timed({ median: 1 }, { median: 0.3 }, { median: 1 });
+      const busy = timed(
+        { median: 9, low: 1, high: 90 },
+        { median: 0.1, low: 0.1, high: 0.2 },
+        { median: 50, high: 90 },
+      );
+      const latency = () => Promise.reject(new PithError("E_UNSUPPORTED", "Nothing is timed here."));
+      for (const target of [quiet, busy, { ...quiet, latency }]) {
+        const { choice, sentence } = await chosenOn(target);
+        expect(choice).toEqual({ place: 1, by: "size", unweighed: true });
+        expect(sentence).toContain("size alone decided, because processor time could not be measured.");
+      }
+    });
+  });
+
   test("one that fails, grows, or lost the function is refused with its reason, and the others go on", async () => {
     const named = (...steps: readonly object[]) => {
       const one = recipe(...steps);
@@ -500,8 +566,9 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
     });
     expect(record.variants[0]?.comparison?.difference.value).toBe(0);
     expect([record.chosen, record.missed]).toEqual([0, undefined]);
+    expect(record.choice).toEqual({ place: 0, by: "loss" });
     expect(choiceSentence(record)).toBe(
-      "The result was chosen among 2 variants on 100 validation samples. These figures come from the test samples, which were not used to choose.",
+      "No variant is within the goal on the validation samples; first lost least there. The result was chosen among 2 variants on 100 validation samples. These figures come from the test samples, which were not used to choose.",
     );
   });
 

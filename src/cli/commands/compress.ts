@@ -13,6 +13,7 @@ import {
   chosenOf,
   gainSentence,
   goalSentence,
+  markOf,
   passedOver,
   speedOf,
   targetLines,
@@ -195,7 +196,8 @@ function printVariants(terminal: Terminal, run: Run, isWritten: boolean): void {
     ...(timed ? [speed] : []),
     note,
   ];
-  const { green, red, dim } = terminal.color;
+  const { green, red, yellow, dim } = terminal.color;
+  const coloured = { "✓": green, "?": yellow, "✗": red, "": dim };
   terminal.table(
     [
       { title: "" },
@@ -210,13 +212,12 @@ function printVariants(terminal: Terminal, run: Run, isWritten: boolean): void {
     [
       row("", run.original.name, run.original, times(1), ""),
       ...run.variants.map((variant, place) => {
-        const good = variant.refused === undefined && variant.verdict?.met !== false;
-        const mark = good ? (run.goal === undefined ? "" : green("✓")) : red("✗");
+        const mark = markOf(variant, run.goal);
         const spread = speedOf(run, place);
-        const kept = good ? "← kept" : "← written (--force)";
+        const kept = mark === "✗" ? "← written (--force)" : "← kept";
         const notes = [noteOf(variant, run), place === run.chosen ? kept : (passedOver(variant, run.goal) ?? "")];
         return row(
-          mark,
+          coloured[mark](mark),
           variant.name,
           variant.result,
           spread === undefined ? "" : speed(spread),
@@ -249,9 +250,8 @@ function noteOf({ refused, comparison, verdict }: Variant, { goal }: Run): strin
   const { unit } = comparison;
   const { value } = comparison.difference;
   const text = value === 0 ? "unchanged" : difference(unit, value);
-  if (goal === undefined || verdict?.met !== false) return text;
+  if (goal === undefined || verdict === undefined) return text;
   const allowed = allowance(unit, goal.maxDrop);
-  return isWithin(verdict.drop, goal)
-    ? `${text}, not shown to be within ${allowed} (--strict)`
-    : `${text}, ${allowed} allowed`;
+  if (!isWithin(verdict.drop, goal)) return `${text}, ${allowed} allowed${verdict.met ? ", not significant" : ""}`;
+  return verdict.met ? text : `${text}, not shown to be within ${allowed} (--strict)`;
 }

@@ -213,13 +213,16 @@ function timer(targets: readonly TargetName[], set: Settings, session: Session):
   const never = new Set<TargetName>();
   return async ({ source, out }) => {
     const speeds: NonNullable<Made["speeds"]>[number][] = [];
+    let work: number | undefined;
     for (const target of targets.filter((name) => !never.has(name))) {
       const untimed = (why: string): void => session.terminal.note("timing", why, "warning");
       try {
         const found = await speedBeside(source, out, { target, set }, session);
-        if (found instanceof Miss) untimed(`${basename(out)}: speed on ${target} not measured, ${found.reason}`);
+        if (target === targets[0]) work = found.work;
+        if (found.speed instanceof Miss)
+          untimed(`${basename(out)}: speed on ${target} not measured, ${found.speed.reason}`);
         else {
-          const { median: factor, low, high, milliseconds, where } = found;
+          const { median: factor, low, high, milliseconds, where } = found.speed;
           speeds.push({ target, where, factor, low, high, milliseconds });
         }
       } catch (error) {
@@ -229,7 +232,7 @@ function timer(targets: readonly TargetName[], set: Settings, session: Session):
         if (code === "E_UNSUPPORTED") never.add(target);
       }
     }
-    return speeds;
+    return { speeds, work };
   };
 }
 
