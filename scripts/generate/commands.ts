@@ -6,8 +6,9 @@ import type { Generator } from "./generator.ts";
 
 const file = "src/cli/commands.ts";
 
-/** The order of the help: others follow, and then the passes as recipes have them. */
+/** The order of the help: others follow, the passes as recipes have them, and what is about the command line itself. */
 const first = ["inspect", "plot", "simplify", "eval", "debug", "bench", "compress"];
+const last = ["completion"];
 
 interface Line {
   readonly name: string;
@@ -25,9 +26,11 @@ async function allCommands(): Promise<readonly Line[]> {
   const own = await ownCommands();
   const passes = await passCommands();
   const names = new Set(passes.map(({ name }) => name));
+  const isLast = ({ name }: Line): boolean => last.includes(name);
   return [
-    ...own.filter(({ name }) => !names.has(name)),
+    ...own.filter((line) => !names.has(line.name) && !isLast(line)),
     ...passes.map((line) => own.find(({ name }) => name === line.name) ?? line),
+    ...own.filter(isLast),
   ];
 }
 

@@ -15,6 +15,8 @@ export interface CommandArgument {
   /** Takes all words that follow, at least one. */
   readonly several?: boolean;
   readonly optional?: boolean;
+  /** The words that fit. */
+  readonly choices?: readonly string[];
 }
 
 export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> {
@@ -91,9 +93,10 @@ export function buildCommand<S extends v.GenericSchema>(
 ): Command {
   const command = new Command(definition.name);
   command.summary(definition.summary).description(`${capitalized(definition.summary)}.`);
-  for (const { name, description, several, optional } of definition.arguments) {
+  for (const { name, description, several, optional, choices } of definition.arguments) {
     const form = several === true ? `<${name}...>` : optional === true ? `[${name}]` : `<${name}>`;
-    command.addArgument(new Argument(form, description));
+    const argument = new Argument(form, description);
+    command.addArgument(choices === undefined ? argument : argument.choices(choices));
   }
   const { passed, options: own, reserved = [], without = [] } = definition;
   // A flag that both have is described by what it is passed to.

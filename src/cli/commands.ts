@@ -89,4 +89,9 @@ export const commands: readonly Listed[] = [
     summary: "reinitialize all weights, to train a network from scratch",
     load: () => command(async () => (await import("../train/index.ts")).reinitialize),
   },
+  {
+    name: "completion",
+    summary: "print what makes a shell complete commands, flags and their values",
+    load: () => import("./commands/completion.ts"),
+  },
 ];

@@ -76,12 +76,37 @@ export function fitting<S extends v.GenericSchema>(schema: S, options: unknown, 
   });
 }
 
+/** The words that a flag takes: all that fit, or some that have names. */
+interface Words {
+  readonly words: readonly string[];
+  /** Several of them, with commas between. */
+  readonly isList: boolean;
+}
+
+/** A flag with a value, kept under the name of the option. */
+export class ValueFlag extends Option implements Words {
+  readonly words: readonly string[];
+  readonly isList: boolean;
+  readonly #key: string;
+
+  constructor(usage: string, description: string, key: string, { words, isList }: Words) {
+    super(usage, description);
+    this.words = words;
+    this.isList = isList;
+    this.#key = key;
+  }
+
+  override attributeName(): string {
+    return this.#key;
+  }
+}
+
 /** A flag that must be given: what it is for, and the words that it takes where only some fit. */
-export class RequiredFlag extends Option {
+export class RequiredFlag extends ValueFlag {
   readonly meaning: string;
 
-  constructor(flags: string, description: string, choices: readonly string[]) {
-    super(flags, description);
+  constructor(usage: string, description: string, key: string, words: Words, choices: readonly string[]) {
+    super(usage, description, key, words);
     this.meaning =
       choices.length === 0 ? description : new Intl.ListFormat("en", { type: "disjunction" }).format(choices);
     this.makeOptionMandatory();
@@ -163,9 +188,13 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
   const value = facts.value ?? valueName(accepted);
   // A flag that may stand alone: --structured, or --structured 0.3.
   const usage = `${flags} ${accepted.toggle ? `[${value}]` : `<${value}>`}`;
+  const choices = [...accepted.choices].map(String);
+  const named = (facts.meanings?.rows ?? []).flatMap(([name]) => (/^[\w-]+$/.test(name) ? [name] : []));
+  const fitting = [...choices, ...(accepted.list?.choices ?? [])].map(String);
+  const words = { words: fitting.length > 0 ? fitting : named, isList: accepted.list !== undefined };
   const option = alternatives.some(isOptional)
-    ? new KeyedOption(usage, description, key)
-    : new RequiredFlag(usage, description, [...accepted.choices].map(String));
+    ? new ValueFlag(usage, description, key, words)
+    : new RequiredFlag(usage, description, key, words, choices);
   option.argParser((text: string, before: unknown) => {
     if (facts.perLayer === true) return readOverride(text, before);
     if (facts.percent === true) requirePercent(flagName(key), text);
@@ -176,20 +205,6 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
     return before === undefined ? words : [before, words].flat();
   });
   return inGroup(facts.group, option);
-}
-
-/** A flag whose value is kept under the name of the option. */
-class KeyedOption extends Option {
-  readonly #key: string;
-
-  constructor(flags: string, description: string, key: string) {
-    super(flags, description);
-    this.#key = key;
-  }
-
-  override attributeName(): string {
-    return this.#key;
-  }
 }
 
 /** `layer4*:bits=8,per-channel=false`: options of a layer, with those that were given before. */

@@ -79,6 +79,14 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
   };
   let asked: Command | undefined;
   try {
+    // Asked by a shell (`completion`), which has no use for errors.
+    if (words[0] === "complete" && words[1] === "--") {
+      const { candidates } = await import("./completion/complete.ts");
+      const typed = words.slice(2);
+      const found = candidates(await buildProgram(typed, surroundings, execute), typed);
+      terminal.text(found.map(({ word, meaning }) => `${word}\t${meaning}\n`).join(""));
+      return exitCode.ok;
+    }
     const program = await buildProgram(words, surroundings, execute);
     asked = program.commands.find((command) => command.name() === words[0]);
     const settled = asked === undefined ? words : (await import("./options.ts")).settleFlags(asked, words);

@@ -62,6 +62,12 @@ export class Terminal {
     this.#options.out.write(`${unmarked(printable(text, { colors: true }))}\n`);
   }
 
+  /** As it is: of Pith's own words alone. */
+  text(text: string): void {
+    this.#clear();
+    this.#options.out.write(text);
+  }
+
   table(columns: readonly Column[], rows: readonly (readonly string[])[], indent = ""): void {
     for (const line of tableLines(columns, rows)) this.line(indent + line);
   }

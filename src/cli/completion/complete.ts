@@ -1,0 +1,95 @@
+/** The words that could stand where a command line is being typed. */
+import type { Command, Option } from "commander";
+import { ValueFlag } from "../options.ts";
+
+export interface Candidate {
+  readonly word: string;
+  readonly meaning: string;
+}
+
+/**
+ * @param words those before the one that is typed, without `pith`, and that one, of which the beginning is there.
+ * @returns none where any file may be meant.
+ */
+export function candidates(program: Command, words: readonly string[]): readonly Candidate[] {
+  const last = words.at(-1) ?? "";
+  const before = words.slice(0, -1);
+  const [name] = before;
+  const command = program.commands.find((one) => one.name() === name);
+  const value = valueAt(command, before, last);
+  if (value !== undefined)
+    return wordsOf(value.flag, value.typed).map((word) => ({ word: value.before + word, meaning: "" }));
+  return among(program, command, before, last).filter(({ word }) => word.startsWith(last));
+}
+
+function among(
+  program: Command,
+  command: Command | undefined,
+  before: readonly string[],
+  last: string,
+): readonly Candidate[] {
+  if (last.startsWith("-") && !before.includes("--"))
+    return visible(command ?? program).flatMap(({ long, description }) =>
+      long === undefined || long === null
+        ? []
+        : [{ word: long, meaning: description.replace(/ \(see below[^)]*\)/, "") }],
+    );
+  const [name] = before;
+  if (name === undefined || (name === "help" && before.length === 1))
+    return program
+      .createHelp()
+      .visibleCommands(program)
+      .map((one) => ({ word: one.name(), meaning: one.summary() || one.description() }));
+  const { registeredArguments = [] } = command ?? {};
+  const argument = registeredArguments[positionals(command, before.slice(1))] ?? registeredArguments.at(-1);
+  return (argument?.argChoices ?? []).map((word) => ({ word, meaning: "" }));
+}
+
+/** The flag whose value is typed, what of it is there, and what stands before it in the same word. */
+function valueAt(
+  command: Command | undefined,
+  before: readonly string[],
+  last: string,
+): { readonly flag: Option; readonly typed: string; readonly before: string } | undefined {
+  const [previous, earlier] = [before.at(-1), before.at(-2)];
+  const [, inside, typed = ""] = /^(--[^=]+)=(.*)$/s.exec(last) ?? [];
+  // bash takes "=" for a word.
+  const found =
+    inside !== undefined
+      ? { flag: flagCalled(command, inside), typed, before: `${inside}=` }
+      : last === "="
+        ? { flag: flagCalled(command, previous), typed: "", before: "" }
+        : previous === "="
+          ? { flag: flagCalled(command, earlier), typed: last, before: "" }
+          : { flag: last.startsWith("-") ? undefined : flagCalled(command, previous), typed: last, before: "" };
+  const { flag } = found;
+  // What may stand alone may be followed by anything.
+  const isValue = flag?.required === true || (flag?.optional === true && wordsOf(flag, found.typed).length > 0);
+  return flag !== undefined && isValue ? { ...found, flag } : undefined;
+}
+
+/** Of a list the words that are not in it, behind those that are. */
+function wordsOf(flag: Option, typed: string): readonly string[] {
+  if (!(flag instanceof ValueFlag)) return [];
+  const given = flag.isList ? typed.split(",").slice(0, -1) : [];
+  const before = given.map((word) => `${word},`).join("");
+  return flag.words.flatMap((word) => {
+    const whole = before + word;
+    return given.includes(word) || !whole.startsWith(typed) ? [] : [whole];
+  });
+}
+
+/** How many of the words are arguments of the command. */
+function positionals(command: Command | undefined, words: readonly string[]): number {
+  const isOther = (word: string, index: number): boolean =>
+    word.startsWith("-") || flagCalled(command, words[index - 1])?.required === true;
+  return words.filter((word, index) => !isOther(word, index)).length;
+}
+
+function flagCalled(command: Command | undefined, word: string | undefined): Option | undefined {
+  return command?.options.find(({ long, short }) => word !== undefined && (word === long || word === short));
+}
+
+function visible(command: Command): readonly Option[] {
+  return command.createHelp().visibleOptions(command);
+}
