@@ -41,7 +41,7 @@ const code = await runProgram(process.argv.slice(2), {
   out: process.stdout,
   err: process.stderr,
   signal: controller.signal,
-  noColor: (process.env.NO_COLOR ?? "") !== "",
+  env: process.env,
 });
 isDone = true;
 process.exitCode = stoppedBy === undefined ? code : codes[stoppedBy];

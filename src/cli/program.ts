@@ -6,7 +6,7 @@ import { capitalized, type ErrorCode, PithError } from "../errors.ts";
 import type { Job, JobEvent } from "../job/job.ts";
 import type { CommonOptions, Result, Session } from "./command.ts";
 import { commands, type Listed } from "./commands.ts";
-import { type Stream, Terminal } from "./terminal.ts";
+import { type Environment, type Stream, Terminal } from "./terminal.ts";
 
 /** Failures that are for the command line to put right: a wrong flag, a setting that does not fit, a layer that is not there. */
 const usageCodes: ReadonlySet<ErrorCode> = new Set(["E_USAGE", "E_OPTION", "E_NAME"]);
@@ -21,7 +21,8 @@ export interface Surroundings {
   readonly out: Stream;
   readonly err: Stream;
   readonly signal: AbortSignal;
-  readonly noColor?: boolean;
+  /** What the user says of the terminal. */
+  readonly env?: Environment;
   /** Other commands than Pith's own: for tests. */
   readonly commands?: readonly Listed[];
   /** Runs jobs where they have no process of their own: for tests. */
@@ -32,6 +33,8 @@ export interface Surroundings {
 export async function runProgram(typed: readonly string[], surroundings: Surroundings): Promise<number> {
   const { signal } = surroundings;
   const words = typed.map((word) => (word.startsWith("file://") ? fileURLToPath(word) : word));
+  // Programs differ in which of the two it is.
+  if (words[0] === "-V") words[0] = "-v";
   const terminal = openTerminal(surroundings, words.includes("--json"));
   let code: number = exitCode.ok;
   // Loaded when a job is asked for: help needs none.
@@ -136,7 +139,7 @@ async function buildProgram(
     .description(
       "Make ONNX models smaller, and check that they still work: prune, quantize, distill, factorize, measure.",
     )
-    .version(version, "--version", "print the version")
+    .version(version, "-v, --version", "print the version")
     .helpOption("-h, --help", "print help")
     .helpCommand("help [command]", "print help of a command")
     .showSuggestionAfterError(true);
@@ -230,7 +233,7 @@ export function stoppedDuring(error: unknown, command: string, stage: string): u
   return new PithError("E_STOPPED", `${command} was stopped while ${doing}.`, options);
 }
 
-function openTerminal({ out, err, noColor = false }: Surroundings, json: boolean): Terminal {
+function openTerminal({ out, err, env = {} }: Surroundings, json: boolean): Terminal {
   const about = `pith ${version}, Node ${process.version}, ${process.platform} ${process.arch}`;
-  return new Terminal({ out, err, json, noColor, about });
+  return new Terminal({ out, err, json, env, about });
 }

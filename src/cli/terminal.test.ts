@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { PithError } from "../errors.ts";
 import { markedColors, unmarked } from "./printable.ts";
 import { tableLines } from "./table.ts";
-import { progressLine, type Stream, Terminal } from "./terminal.ts";
+import { type Environment, progressLine, type Stream, Terminal } from "./terminal.ts";
 
 class Memory implements Stream {
   text = "";
@@ -17,14 +17,14 @@ class Memory implements Stream {
   }
 }
 
-function terminal(options: { tty?: boolean; json?: boolean; noColor?: boolean } = {}): {
+function terminal(options: { tty?: boolean; json?: boolean; env?: Environment } = {}): {
   out: Memory;
   err: Memory;
   terminal: Terminal;
 } {
-  const { tty = false, json = false, noColor = false } = options;
+  const { tty = false, json = false, env = {} } = options;
   const [out, err] = [new Memory(tty), new Memory(tty)];
-  return { out, err, terminal: new Terminal({ out, err, json, noColor, about: "pith 1.2.3, linux" }) };
+  return { out, err, terminal: new Terminal({ out, err, json, env, about: "pith 1.2.3, linux" }) };
 }
 
 const escapeCode = "\u001b";
@@ -59,7 +59,7 @@ describe("progress", () => {
   const step = { kind: "progress", done: 250, total: 500 } as const;
 
   test("is drawn on a terminal, in one line that the next text replaces", () => {
-    const { err, terminal: shown } = terminal({ tty: true, noColor: true });
+    const { err, terminal: shown } = terminal({ tty: true, env: { NO_COLOR: "1" } });
     shown.event(began);
     shown.event(step);
     expect(err.text).toContain("\rcalibrate ━".replace("\r", `\r${escapeCode}[2K`));
@@ -112,7 +112,7 @@ describe("progress", () => {
     });
 
     test("that is continued is not as fast as if all of it had been done now", () => {
-      const { err, terminal: shown } = terminal({ tty: true, noColor: true });
+      const { err, terminal: shown } = terminal({ tty: true, env: { NO_COLOR: "1" } });
       shown.event({ kind: "stage", name: "train" });
       for (const done of [901, 905]) {
         vi.advanceTimersByTime(4000);
@@ -123,11 +123,30 @@ describe("progress", () => {
   });
 });
 
-test("colour needs a terminal and no NO_COLOR", () => {
-  const shows = (options: { tty?: boolean; noColor?: boolean }): string => terminal(options).terminal.color.bold("x");
-  expect(shows({ tty: true })).toContain(escapeCode);
-  expect(shows({ tty: true, noColor: true })).toBe("x");
-  expect(shows({})).toBe("x");
+test.each([
+  ["none where there is no terminal", false, {}, false],
+  ["on a terminal", true, { TERM: "xterm-256color" }, true],
+  ["none with NO_COLOR", true, { NO_COLOR: "1" }, false],
+  ["although NO_COLOR is there, which is empty", true, { NO_COLOR: "" }, true],
+  ["none on a terminal that has none", true, { TERM: "dumb" }, false],
+  ["with FORCE_COLOR in a pipe", false, { FORCE_COLOR: "1" }, true],
+  ["with FORCE_COLOR on a terminal that says it has none", true, { FORCE_COLOR: "1", TERM: "dumb" }, true],
+  ["none with FORCE_COLOR=0", true, { FORCE_COLOR: "0" }, false],
+  ["none with both", true, { FORCE_COLOR: "1", NO_COLOR: "1" }, false],
+])("colours: %s", (_, tty, env, expected) => {
+  const { out, err, terminal: shown } = terminal({ tty, env });
+  shown.line(shown.color.bold("x"));
+  shown.fail(new PithError("E_DATA", "Row 3 is empty."));
+  expect([out.text, err.text].map((text) => text.includes(escapeCode))).toEqual([expected, expected]);
+});
+
+test("on a terminal that cannot erase a line, progress is as in a log", () => {
+  const { err, terminal: shown } = terminal({ tty: true, env: { TERM: "dumb" } });
+  shown.event({ kind: "stage", name: "calibrate" });
+  shown.event({ kind: "progress", done: 250, total: 500 });
+  shown.part = "q8";
+  shown.finished("done");
+  expect(err.text).toBe("q8: done\n");
 });
 
 test("a JSON document holds what JSON has no form for", () => {

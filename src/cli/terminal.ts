@@ -20,11 +20,15 @@ export interface Stream {
   readonly columns?: number;
 }
 
+/** Of the environment: NO_COLOR, else FORCE_COLOR, else what the terminal is. */
+export type Environment = Readonly<Partial<Record<"NO_COLOR" | "FORCE_COLOR" | "TERM", string | undefined>>>;
+
 export interface TerminalOptions {
   readonly out: Stream;
   readonly err: Stream;
   readonly json: boolean;
-  readonly noColor: boolean;
+  /** What the user says of the terminal. */
+  readonly env: Environment;
   /** What an internal fault should name: version and platform. */
   readonly about: string;
 }
@@ -53,8 +57,8 @@ export class Terminal {
   constructor(options: TerminalOptions) {
     this.#options = options;
     this.json = options.json;
-    this.color = markedColors(options.out.isTTY === true && !options.noColor);
-    this.#errorColor = picocolors.createColors(options.err.isTTY === true && !options.noColor);
+    this.color = markedColors(isColored(options.out, options.env));
+    this.#errorColor = picocolors.createColors(isColored(options.err, options.env));
   }
 
   line(text = ""): void {
@@ -107,7 +111,7 @@ export class Terminal {
 
   /** In a log a line for each of several files; on a terminal the progress says as much. */
   finished(text: string): void {
-    if (!this.json && this.#options.err.isTTY !== true) this.#error(printable(`${this.part}: ${text}`));
+    if (!this.json && !draws(this.#options.err, this.#options.env)) this.#error(printable(`${this.part}: ${text}`));
   }
 
   fail(error: unknown): void {
@@ -137,9 +141,9 @@ export class Terminal {
   }
 
   #progress(done: number, total: number | undefined, figures: string | undefined): void {
-    const { err } = this.#options;
+    const { err, env } = this.#options;
     if (this.json) return;
-    const isLog = err.isTTY !== true;
+    const isLog = !draws(err, env);
     const now = performance.now();
     if (this.#began === 0) this.#began = now;
     const first = this.#first ?? { done, at: now };
@@ -161,6 +165,17 @@ export class Terminal {
     if (this.#shows) this.#options.err.write("\r\u001b[2K");
     this.#shows = false;
   }
+}
+
+function isColored(stream: Stream, env: Environment): boolean {
+  const { NO_COLOR: no = "", FORCE_COLOR: force = "" } = env;
+  if (no !== "") return false;
+  return force === "" ? draws(stream, env) : force !== "0" && force !== "false";
+}
+
+/** Whether it is a terminal that can erase a line, or colour it. */
+function draws({ isTTY = false }: Stream, { TERM }: Environment): boolean {
+  return isTTY && TERM !== "dumb";
 }
 
 export interface Progress {

@@ -32,6 +32,7 @@ export async function requireAppendable(path: string): Promise<void> {
  * @throws PithError E_FILE if a folder, which is made where it is not there, could not take them.
  */
 export async function requireWritableFolder(path: string, names: readonly string[]): Promise<void> {
+  requireFile(path);
   const missing = await missingFolders(path);
   if (missing.length > 0 && /\.onnx$/i.test(path))
     throw new PithError("E_FILE", `"${path}" is the name of a file: the results go into a folder.`, {
@@ -61,7 +62,16 @@ async function missingFolders(path: string): Promise<readonly string[]> {
   }
 }
 
+/** @throws PithError E_OPTION for the name by which other programs mean standard output. */
+function requireFile(path: string): void {
+  if (path !== "-") return;
+  throw new PithError("E_OPTION", "Results are written to files, not to standard output (-).", {
+    hint: "Name a file; ./- is one of that name.",
+  });
+}
+
 async function requirePlace(path: string): Promise<void> {
+  requireFile(path);
   if (path === "") throw new PithError("E_FILE", "A file without a name cannot be written.");
   const folder = dirname(path);
   const found = await stat(folder).catch(() => undefined);

@@ -331,7 +331,11 @@ describe("broken models are refused", () => {
       model.integer(modelFields.irVersion, 8);
       model.message(modelFields.graph, () => {});
     });
-    await expect(open(without)).rejects.toMatchObject({ code: "E_MODEL" });
+    await expect(open(without)).rejects.toMatchObject({
+      code: "E_MODEL",
+      message: expect.stringMatching(/does not say in which operator set it is written \(opset_import is missing\)\.$/),
+      hint: expect.stringMatching(/opset_imports/),
+    });
     await expect(open(await message((model) => model.integer(1, 8)))).rejects.toMatchObject({ code: "E_NOT_ONNX" });
   });
 });

@@ -13,7 +13,7 @@ import type { Reading } from "./reading.ts";
 import { graphFields, modelFields, sparseFields } from "./schema.ts";
 import { readTensor } from "./tensor.ts";
 import { readValueInfo, UnknownDims, type ValueInfo } from "./value-info.ts";
-import { malformed } from "./wire.ts";
+import { malformed, PastEnd } from "./wire.ts";
 
 /** Subgraphs inside subgraphs: real models reach three or four. */
 const depthLimit = 100;
@@ -33,12 +33,11 @@ export async function decodeModel(
     unknownDims: new UnknownDims(),
     graph: (fields, graph, depth) => decodeGraph(reading, fields, graph, depth),
   };
-  const fields = await reading.file.fields(0, source.size);
+  const fields = await fieldsOf(reading.file);
   const graphs = fields.filter((field) => field.number === modelFields.graph);
   const [graph] = graphs;
-  if (graph === undefined || graphs.length > 1) {
-    throw new PithError("E_NOT_ONNX", `it has ${graphs.length} graphs where an ONNX model has one.`);
-  }
+  if (graph === undefined) throw new PithError("E_NOT_ONNX", "it has no graph.", { hint: "Name the .onnx file." });
+  if (graphs.length > 1) throw new PithError("E_NOT_ONNX", `it has ${graphs.length} graphs, and a model has one.`);
   const model = new Model(undefined, { irVersion: 0, producerName: "", opsets: new Map() });
   await readHeaderFields(reading, fields, model.header, warn);
   await decodeGraph(reading, await reading.file.inside(graph), model.graph, 0);
@@ -52,6 +51,27 @@ export async function decodeModel(
   });
   return model;
 }
+
+/** A model whose file ends before the model does. */
+export class CutOff extends PithError {
+  constructor(bytes: number, least: number) {
+    const [has, of] = [bytes, least].map((number) => number.toLocaleString("en"));
+    super("E_NOT_ONNX", `it is cut off after ${has} bytes, of at least ${of}.`, { hint: "Copy or download it again." });
+  }
+}
+
+async function fieldsOf(file: LazyFile): Promise<Field[]> {
+  const { size } = file.source;
+  try {
+    return await file.fields(0, size);
+  } catch (error) {
+    // What is no model at all has other numbers here, mostly.
+    if (error instanceof PastEnd && numbers.has(error.number)) throw new CutOff(size, error.end);
+    throw error;
+  }
+}
+
+const numbers: ReadonlySet<number> = new Set(Object.values(modelFields));
 
 async function readHeaderFields(
   reading: Reading,
@@ -110,7 +130,9 @@ async function readHeaderFields(
   }
   // Before IR version 3 there was one operator set, and nothing to import.
   if (header.opsets.size === 0 && header.irVersion >= 3) {
-    throw new PithError("E_MODEL", "it imports no operator set.", { hint: "The file may be cut off." });
+    throw new PithError("E_MODEL", "it does not say in which operator set it is written (opset_import is missing).", {
+      hint: "Set it where the model is made, onnx.helper.make_model(graph, opset_imports=[…]), or export it again.",
+    });
   }
   for (const [key, text] of readMetadata(metadata)[0]) header.metadata.set(key, text);
   header.functions = functions;

@@ -81,7 +81,24 @@ describe("open", () => {
     ["tar archive", "model.tar", `${"x".repeat(257)}ustar`, /tar archive/, /[Uu]npack/],
     ["text", "model.onnx", "hello, world, this is text", /looks like a text/, /\.onnx file/],
     ["ONNX model as text", "model.txt", "<ir_version: 8, opset_import: [...]>", /ONNX model as text/, /onnx\.save/],
-    ["damaged model", "model.onnx", "\x08\x08\x3a\xff\xff\xff\xff\x07rest", /is not an ONNX model: at byte/, /damaged/],
+    [
+      "PNG picture",
+      "model.onnx",
+      "\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+      /it looks like a PNG picture\.$/,
+      /`data`.*\.onnx file/,
+    ],
+    ["JPEG picture", "model.onnx", "\xff\xd8\xff\xe0\0\x10JFIF", /a JPEG picture/, /\.onnx file/],
+    ["WAV recording", "model.onnx", "RIFF\x24\0\0\0WAVEfmt ", /a WAV recording/, /\.onnx file/],
+    ["damaged model", "model.onnx", "\x08\x08\x0f\x01", /is not an ONNX model: at byte/, /damaged/],
+    ["model without a graph", "model.onnx", "\x08\x08", /it has no graph\.$/, /\.onnx file/],
+    [
+      "model that is cut off",
+      "model.onnx",
+      `\x08\x08\x3a\x80\x80\x40${"\0".repeat(994)}`,
+      /model\.onnx": it is cut off after 1,000 bytes, of at least 1,048,582\.$/,
+      /^Copy or download it again\.$/,
+    ],
   ])("says of a %s what it is, and what to do", async (_, name, text, sentence, hint) => {
     const place = join(folder, name);
     await writeFile(place, Buffer.from(text, "latin1"));

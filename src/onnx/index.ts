@@ -4,7 +4,7 @@ import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { ownDataFiles, removeAbandoned, removeUnread } from "./data-files.ts";
-import { decodeModel } from "./decode.ts";
+import { CutOff, decodeModel } from "./decode.ts";
 import { fits, fitting, modelPieces } from "./encode.ts";
 import type { OpenExternal } from "./external.ts";
 import { type SaveOptions, saveOutside } from "./save-external.ts";
@@ -114,6 +114,7 @@ async function explain(error: unknown, source: ByteSource): Promise<unknown> {
   if (code === "E_NOT_ONNX") {
     if (source.size === 0) return new PithError(code, `"${source.name}" is empty.`, { cause: error });
     const guess = sniff(await source.read(0, Math.min(sniffedBytes, source.size)), source.name);
+    if (guess === undefined && error instanceof CutOff) return error.reworded({ at: `"${source.name}"` });
     const { what, hint } = guess ?? { what: undefined, hint: error.advice };
     const sentence = what === undefined ? error.message : `it looks like ${what}.`;
     return new PithError(code, sentence, { at: `"${source.name}" is not an ONNX model`, hint, cause: error });

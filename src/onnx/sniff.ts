@@ -14,6 +14,7 @@ const weightsOnly = "Export the model that the weights belong to, with torch.onn
 const llama = "Take the ONNX export of the model: optimum-cli export onnx --model <name> <folder>.";
 const zip = "If it is a PyTorch checkpoint, export the network with torch.onnx.export; else unpack it.";
 const unpack = "Unpack it, and name the .onnx file in it.";
+const picture = "It can be the `data`, in a folder; name the .onnx file of the model.";
 const source = "Take the ONNX model that it was made from.";
 const text = "Write it as a file first: onnx.save(onnx.parser.parse_model(text), path).";
 
@@ -36,6 +37,11 @@ const beginnings: readonly (readonly [bytes: RegExp, what: string, hint: string]
   [/^\x93NUMPY/, "a NumPy array (.npy)", "It can be the `data`."],
   [/^[pf]trt/, "a TensorRT engine", "Take the .onnx file that it was built from: an engine cannot be turned back."],
   [/^(\.\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|\x28\xb5\x2f\xfd|.{257}ustar)/s, "a packed or tar archive", unpack],
+  [/^\x89PNG/, "a PNG picture", picture],
+  [/^\xff\xd8\xff/, "a JPEG picture", picture],
+  [/^(GIF8|RIFF.{4}WEBP)/s, "a picture", picture],
+  [/^RIFF.{4}WAVE/s, "a WAV recording", "It can be the `data`; name the .onnx file of the model."],
+  [/^%PDF/, "a PDF document", "Name the .onnx file."],
   [/^version https:\/\/git-lfs/, "a placeholder of Git LFS, not the file itself", "Run git lfs pull."],
   [/^<ir_version/, "an ONNX model as text", text],
   [/^<\?xml/, "XML, perhaps an OpenVINO model", source],

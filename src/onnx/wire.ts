@@ -96,9 +96,7 @@ export function readHeader(bytes: Uint8Array, base: number, position: number, me
     start = cursor.position + base;
     end = start + cursor.unsigned;
   } else throw malformed(position, `invalid wire type ${wire}`);
-  if (end > messageEnd) {
-    throw malformed(position, `field ${number} ends at ${end}, past the end of its message at ${messageEnd}`);
-  }
+  if (end > messageEnd) throw new PastEnd(position, number, end, messageEnd);
   return { number, wire, start, end };
 }
 
@@ -124,8 +122,21 @@ export function decodeText(bytes: Uint8Array): string | undefined {
   }
 }
 
+const damaged = "The file is damaged or cut off, or not an ONNX model: copy or download it again.";
+
+/** A field that would end behind the message that it is in. */
+export class PastEnd extends PithError {
+  readonly number: number;
+  readonly end: number;
+
+  constructor(offset: number, number: number, end: number, messageEnd: number) {
+    const what = `field ${number} ends at ${end}, past the end of its message at ${messageEnd}`;
+    super("E_NOT_ONNX", `at byte ${offset}: ${what}.`, { hint: damaged });
+    this.number = number;
+    this.end = end;
+  }
+}
+
 export function malformed(offset: number, what: string): PithError {
-  return new PithError("E_NOT_ONNX", `at byte ${offset}: ${what}.`, {
-    hint: "The file is damaged or cut off, or not an ONNX model: copy or download it again.",
-  });
+  return new PithError("E_NOT_ONNX", `at byte ${offset}: ${what}.`, { hint: damaged });
 }

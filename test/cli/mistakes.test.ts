@@ -207,6 +207,21 @@ describe("places that cannot be written to", () => {
     expect(readdirSync(folder)).toEqual(names);
   });
 
+  test.each([
+    ["plot", ["-o", "-"]],
+    ["quantize", ["--scheme", "weights", "-o", "-"]],
+    ["compress", ["--data", "points.csv", "-o", "-"]],
+    ["eval", ["--data", "points.csv", "--markdown", "-"]],
+  ])("standard output is none of them: pith %s %j", async (command, words) => {
+    const given = words.map((word) => (word.endsWith(".csv") ? at(word) : word));
+    expect(await pith(command, at("net.onnx"), ...given)).toEqual({
+      code: 2,
+      out: "",
+      err: "E_OPTION: Results are written to files, not to standard output (-).\nhint: Name a file; ./- is one of that name.\n",
+    });
+    expect(existsSync("-")).toBe(false);
+  });
+
   test("a folder for results below a file is refused before anything is run", async () => {
     const out = at("taken/in/it");
     expect(await pith("compress", at("net.onnx"), "--data", at("points.csv"), "-o", out)).toEqual({

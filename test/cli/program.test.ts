@@ -88,6 +88,11 @@ async function help(name: string): Promise<string> {
   return (await pith(`${name} --help`, undefined, commands)).out;
 }
 
+test.each(["--version", "-v", "-V"])("%s prints the version", async (flag) => {
+  const { code, out } = await pith(flag);
+  expect({ code, out }).toEqual({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+});
+
 describe("a command", () => {
   test("prints its result on standard output and exits with 0", async () => {
     expect(await pith("scale 1 2.5")).toEqual({ code: exitCode.ok, out: "2 5\n", err: "" });
