@@ -81,7 +81,7 @@ function zoo(): Job[] {
     name: file.slice(folder.length + 1),
     load: async () => {
       const model = await open(file);
-      const arrays = parseNpz(new Uint8Array(readFileSync(file.replace(/onnx$/, "npz"))), file);
+      const arrays = await parseNpz(new Uint8Array(readFileSync(file.replace(/onnx$/, "npz"))), file);
       return {
         model,
         feeds: Object.fromEntries(model.graph.feeds.map(({ name }) => [name, arrays[name] as Dense])),

@@ -98,6 +98,11 @@ export function reasonText({ reason, at }: Pick<Miss, "reason" | "at">): string 
   return at === undefined ? reason : `${reason} (${at})`;
 }
 
+/** "a, b, c, …": as many names as a sentence holds. */
+export function someOf(names: readonly string[], most = 8): string {
+  return `${names.slice(0, most).join(", ")}${names.length > most ? ", …" : ""}`;
+}
+
 /** "Prune weights" of "prune weights". */
 export function capitalized(text: string): string {
   return `${text[0]?.toUpperCase() ?? ""}${text.slice(1)}`;

@@ -4,7 +4,7 @@
  * An input takes the column of its name; a model with one input takes the only column that is no label. Types follow the input (integers
  * widen or narrow, floats round), and dimensions too, where they hold the same elements: [N, 784] fits an input of [1, 784, 1].
  */
-import { PithError } from "../errors.ts";
+import { PithError, someOf } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { type Dim, dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
@@ -70,7 +70,7 @@ function link(input: ModelInput, inputs: number, batch: Batch, owner: string): L
   if (column === undefined || dense === undefined) {
     throw new PithError(
       "E_DATA",
-      `${owner} has no column "${input.name}" for the model's input, only ${Object.keys(batch).join(", ")}.`,
+      `${owner} has no column "${input.name}" for the model's input, only ${someOf(Object.keys(batch))}.`,
     );
   }
   const declared = input.type?.dims;

@@ -3,8 +3,9 @@
  * whatever the file holds.
  */
 import { readRanges } from "#platform";
+import { PithError } from "../errors.ts";
 import { viewBytes } from "../tensor/dense.ts";
-import { elementCount } from "../tensor/dims.ts";
+import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch, ByteSource, DataType, Dense } from "../tensor/types.ts";
 import { swapBytes } from "./bytes.ts";
 import { indexed } from "./indexed.ts";
@@ -21,6 +22,9 @@ export interface Column {
 
 /** Files up to this many bytes are read at once: many small reads cost more than the memory. */
 export const heldAtMost = 2 ** 25;
+
+/** Bytes of one sample: no runtime takes so large an input. */
+const mostOfSample = 2 ** 30;
 
 export function held(dense: Dense): Column {
   return { type: dense.type, dims: dense.dims, rows: (positions) => gatherRows(dense, positions) };
@@ -52,6 +56,11 @@ export function filed(
   const { start, type, dims, width, bigEndian = false } = layout;
   const sample = dims.slice(1);
   const pitch = elementCount(sample) * width;
+  if (pitch > mostOfSample)
+    throw new PithError(
+      "E_DATA",
+      `${source.name}: a sample ${type}${dimsText(sample)} takes ${pitch} bytes, more than a model takes.`,
+    );
   return {
     type,
     dims,

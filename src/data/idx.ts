@@ -6,7 +6,7 @@ import { PithError } from "../errors.ts";
 import { viewBytes } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { ByteSource, Dense } from "../tensor/types.ts";
-import { isGzip, readAll, swapBytes } from "./bytes.ts";
+import { gzipHead, isGzip, swapBytes, unpacked } from "./bytes.ts";
 import { type Column, filed, fromColumns, held, heldAtMost, reshaped } from "./columns.ts";
 import { classLabels } from "./labels.ts";
 import type { IndexedDataset, Part } from "./types.ts";
@@ -27,8 +27,8 @@ interface IdxHeader {
   readonly start: number;
 }
 
-/** @throws PithError E_DATA if `bytes` do not begin with such a header, or `size` is not what it says. */
-function readHeader(bytes: Uint8Array, size: number, name: string): IdxHeader {
+/** @throws PithError E_DATA if `bytes` do not begin with such a header. */
+function readHeader(bytes: Uint8Array, name: string): IdxHeader {
   const format = types.get((bytes[2] ?? 0) as 0x08);
   const rank = bytes[3] ?? 0;
   const start = 4 + 4 * rank;
@@ -37,15 +37,20 @@ function readHeader(bytes: Uint8Array, size: number, name: string): IdxHeader {
   }
   const header = new DataView(bytes.buffer, bytes.byteOffset, start);
   const dims = Array.from({ length: rank }, (_, axis) => header.getUint32(4 + 4 * axis));
-  const expected = elementCount(dims) * format.width;
-  if (size - start !== expected) {
-    const got = size - start;
-    throw new PithError(
-      "E_DATA",
-      `${name}: ${format.type}${dimsText(dims)} takes ${expected} bytes, the file has ${got}.`,
-    );
-  }
   return { ...format, dims, start };
+}
+
+/** Bytes behind the header. */
+function sizeOf({ dims, width }: IdxHeader): number {
+  return elementCount(dims) * width;
+}
+
+function requireSize(header: IdxHeader, size: number, name: string): void {
+  const expected = sizeOf(header);
+  const got = size - header.start;
+  if (got === expected) return;
+  const array = `${header.type}${dimsText(header.dims)}`;
+  throw new PithError("E_DATA", `${name}: ${array} takes ${expected} bytes, the file has ${got}.`);
 }
 
 /**
@@ -53,17 +58,30 @@ function readHeader(bytes: Uint8Array, size: number, name: string): IdxHeader {
  * @throws PithError E_DATA if the header is none, or the length is not what it says.
  */
 export function parseIdx(bytes: Uint8Array, name: string): Dense {
-  const { type, width, dims, start } = readHeader(bytes, bytes.length, name);
+  const header = readHeader(bytes, name);
+  requireSize(header, bytes.length, name);
+  const { type, width, dims, start } = header;
   const data = bytes.subarray(start);
   return viewBytes(type, dims, width === 1 ? data : swapBytes(data, width));
 }
 
-/** The tensor of an idx file as a column: rows of a large one stay in the file until they are asked for. @throws as `parseIdx` */
+/** At most 255 dimensions. */
+const longestHeader = 4 + 4 * 255;
+
+/** The tensor of an idx file as a column: rows of a large one are read, and unpacked, when they are asked for. @throws as `parseIdx` */
 export async function idxColumn(source: ByteSource): Promise<Column> {
-  if (source.size <= heldAtMost || (await isGzip(source))) return held(parseIdx(await readAll(source), source.name));
-  // At most 255 dimensions.
-  const { type, width, dims, start } = readHeader(await source.read(0, 4 + 4 * 255), source.size, source.name);
-  return filed(source, { start, type, dims, width, bigEndian: width > 1 });
+  const { name } = source;
+  const packed = await isGzip(source);
+  const head = packed
+    ? await gzipHead(source, longestHeader)
+    : await source.read(0, Math.min(longestHeader, source.size));
+  const header = readHeader(head, name);
+  const { type, width, dims, start } = header;
+  // The header says how much there is to unpack.
+  const bytes = packed ? unpacked(source, "gzip", start + sizeOf(header)) : source;
+  requireSize(header, bytes.size, name);
+  if (bytes.size <= heldAtMost) return held(parseIdx(await bytes.read(0, bytes.size), name));
+  return filed(bytes, { start, type, dims, width, bigEndian: width > 1 });
 }
 
 /** train-images-idx3-ubyte, t10k-labels.idx1-ubyte.gz, emnist-digits-test-images-idx3-ubyte, … */
@@ -89,7 +107,7 @@ export function idxFile(
  */
 export async function idx(name: string, images: ByteSource, labels: ByteSource): Promise<IndexedDataset> {
   const image = await idxColumn(images);
-  const label = parseIdx(await readAll(labels), labels.name);
+  const label = await idxColumn(labels);
   const [count, ...shape] = image.dims;
   if (image.type !== "uint8" || count === undefined || shape.length !== 2) {
     throw new PithError(
@@ -97,7 +115,8 @@ export async function idx(name: string, images: ByteSource, labels: ByteSource):
       `${images.name} should hold uint8 images [N, height, width], got ${image.type}${dimsText(image.dims)}.`,
     );
   }
-  return fromColumns(name, { image: reshaped(image, [1, ...shape]), label: held(classLabels(label, labels.name)) });
+  const rows: Column["rows"] = async (positions) => classLabels(await label.rows(positions), labels.name);
+  return fromColumns(name, { image: reshaped(image, [1, ...shape]), label: { type: "int64", dims: label.dims, rows } });
 }
 
 function hex(bytes: Uint8Array): string {

@@ -1,5 +1,5 @@
 /** Images in files, read for a model: decoded, upright, in the model's size and number of channels, as stored images (uint8). */
-import { decodeImage, type Pixels, readFile } from "#platform";
+import { decodeImage, imageHeader, type Pixels, readFile } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
 import { type Dim, elementCount } from "../tensor/dims.ts";
@@ -70,20 +70,29 @@ export function imageFiles(batch: Batch): Dense<"string"> | undefined {
 /** Images that are being decoded at any time: enough to keep the decoder's threads busy while others are resized, or a model runs. */
 const atATime = 8;
 
+/** Pixels of larger images wait until they are asked for: several of those at a time would take gigabytes. */
+const mostAhead = 2 ** 25;
+
 /** Each image in turn, the next ones being decoded by then. */
 async function* decodedAhead(paths: readonly string[]): AsyncIterable<Pixels> {
-  const begin = (path: string): Promise<Pixels> => {
-    const decoded = readFile(path).then((bytes) => decodeImage(bytes, path));
-    // A failure is thrown where the image is asked for; until then it must not count as unhandled.
-    decoded.catch(() => {});
-    return decoded;
+  // A failure is thrown where the image is asked for; until then it must not count as unhandled.
+  const handled = <T>(promise: Promise<T>): Promise<T> => {
+    promise.catch(() => {});
+    return promise;
   };
-  const begun = paths.slice(0, atATime).map(begin);
+  const begin = async (path: string): Promise<() => Promise<Pixels>> => {
+    const bytes = await readFile(path);
+    const { width, height } = imageHeader(bytes, path);
+    if (width * height > mostAhead) return () => decodeImage(bytes, path);
+    const decoded = handled(decodeImage(bytes, path));
+    return () => decoded;
+  };
+  const begun = paths.slice(0, atATime).map((path) => handled(begin(path)));
   for (const next of paths.keys()) {
-    const decoded = await begun.shift();
+    const finish = await begun.shift();
     const path = paths[next + atATime];
-    if (path !== undefined) begun.push(begin(path));
-    if (decoded !== undefined) yield decoded;
+    if (path !== undefined) begun.push(handled(begin(path)));
+    if (finish !== undefined) yield await finish();
   }
 }
 

@@ -3,7 +3,7 @@
  * data is prepared for a model (`preprocess`), so a data set of a million images takes the memory of their names.
  */
 import { extensionOf, fileKind, joinPath, listFolder, readText } from "#platform";
-import { PithError } from "../errors.ts";
+import { PithError, someOf } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
 import { records } from "./delimited.ts";
 import { memory } from "./indexed.ts";
@@ -117,7 +117,7 @@ async function fromTable(
   const label = labelName(titles);
   const labelAt = titled ? (label === undefined ? -1 : titles.indexOf(label)) : 1;
   if (fileAt < 0 || labelAt < 0) {
-    throw new PithError("E_DATA", `${path} has the columns ${first.fields.join(", ")}: expected file and label.`, {
+    throw new PithError("E_DATA", `${path} has the columns ${someOf(first.fields)}: expected file and label.`, {
       hint: "The first line names the columns; the others are photo.jpg,3.",
     });
   }

@@ -35,9 +35,10 @@ export function indexed(
   };
   function* parts({ size, shuffle, dropLast }: BatchOptions, skip = 0): Iterable<Uint32Array> {
     requireSize(size, name);
-    const order = shuffle === undefined ? range(count) : random(shuffle, "shuffle").permutation(count);
+    const order = shuffle === undefined ? undefined : random(shuffle, "shuffle").permutation(count);
     for (let start = skip * size; start < count; start += size) {
-      const positions = order.subarray(start, start + size);
+      const end = Math.min(start + size, count);
+      const positions = order?.subarray(start, end) ?? range(end - start).map((at) => start + at);
       if (positions.length < size && dropLast === true) return;
       yield positions;
     }

@@ -1,5 +1,5 @@
 /** Labels: "label" is the class of a sample, int64, whatever the file calls it and stores it as. */
-import { PithError } from "../errors.ts";
+import { PithError, someOf } from "../errors.ts";
 import { toFloat64, toInt64 } from "../tensor/convert.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
@@ -26,9 +26,14 @@ export function requireDistinct(titles: readonly string[], owner: string): void 
     const lower = title.trim().toLowerCase();
     return labelNames.includes(lower) ? lower : title.trim();
   });
-  const second = read.findIndex((title, column) => read.indexOf(title) !== column);
-  if (second < 0) return;
-  const first = read.indexOf(read[second] ?? "");
+  const firsts = new Map<string, number>();
+  const second = read.findIndex((title, column) => {
+    if (firsts.has(title)) return true;
+    firsts.set(title, column);
+    return false;
+  });
+  const first = firsts.get(read[second] ?? "");
+  if (first === undefined) return;
   throw new PithError(
     "E_DATA",
     `${owner}: the columns ${first + 1} and ${second + 1} are both called "${read[second]}".`,
@@ -106,10 +111,9 @@ export function classNumber(name: string, classes: readonly string[], place: str
   const folded = classes.findIndex((one) => fold(one) === fold(name));
   if (folded >= 0) return folded;
   if (/^\d+$/.test(name)) return Number(name);
-  const known = `${classes.slice(0, 4).join(", ")}${classes.length > 4 ? ", …" : ""}`;
   throw new PithError(
     "E_DATA",
-    `${place}: the class "${name}" is none of the ${classes.length} that are known: ${known}.`,
+    `${place}: the class "${name}" is none of the ${classes.length} that are known: ${someOf(classes, 4)}.`,
     {
       hint: "names.txt in the folder can list the classes in the model's order, one a line; or give classes their numbers.",
     },

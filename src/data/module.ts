@@ -5,7 +5,7 @@
  * A function is called with `{ part, size, shuffle, dropLast }`, once for each pass over the data. A column of a batch is an array, nested as deep
  * as it has axes, or a tensor `{ type, dims, data }`.
  */
-import { PithError } from "../errors.ts";
+import { PithError, someOf } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import { type Batch, bitsOf, type DataType, type Dense } from "../tensor/types.ts";
@@ -54,7 +54,7 @@ export function moduleSource(
     if (isDataset(found)) return found;
     if (typeof found === "function") return fromFunction(name, found, part, inputs);
     const names = Object.keys(exports);
-    const others = found === undefined ? `only ${names.join(", ") || "nothing"}` : `but ${describe(found)}`;
+    const others = found === undefined ? `only ${someOf(names) || "nothing"}` : `but ${describe(found)}`;
     throw new PithError("E_DATA", `${name} exports no ${split ? `part "${wanted}"` : "data set"}, ${others}.`, {
       hint: "Export `train` and `test`, or `batches` or a default: a data set (memory(name, columns) makes one), or a generator of batches: function* () { yield { input: [[0.1, 0.2], [0.3, 0.4]], label: [0, 1] }; }",
     });

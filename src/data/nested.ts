@@ -1,5 +1,5 @@
 /** Plain arrays, nested as deep as a tensor has axes, as tensors. */
-import { PithError } from "../errors.ts";
+import { PithError, someOf } from "../errors.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 
@@ -9,15 +9,22 @@ export interface Nested {
   readonly values: readonly (number | string)[];
 }
 
-/** Dimensions and elements of a number, a text, or of arrays of them. @throws PithError E_DATA if it holds anything else, or rows differ. */
-export function nested(value: unknown, place: string): Nested {
+/** Axes of an array: no tensor has more. */
+const mostAxes = 32;
+
+/**
+ * Dimensions and elements of a number, a text, or of arrays of them.
+ * @throws PithError E_DATA if it holds anything else, is nested deeper than 32 arrays, or rows differ.
+ */
+export function nested(value: unknown, place: string, axes = 0): Nested {
   if (typeof value === "number" || typeof value === "string") return { dims: [], values: [value] };
   if (typeof value === "boolean" || typeof value === "bigint") return { dims: [], values: [Number(value)] };
   if (!isArray(value)) {
-    const got = typeof value === "object" ? JSON.stringify(value) : String(value);
+    const got = typeof value === "object" && value !== null ? `{${someOf(Object.keys(value))}}` : String(value);
     throw new PithError("E_DATA", `${place}: expected numbers or text, got ${got}.`);
   }
-  const parts = Array.from(value, (part) => nested(part, place));
+  if (axes === mostAxes) throw new PithError("E_DATA", `${place}: the array is nested deeper than ${mostAxes} arrays.`);
+  const parts = Array.from(value, (part) => nested(part, place, axes + 1));
   const inner = parts[0]?.dims ?? [];
   if (parts.some((part) => !sameDims(part.dims, inner)))
     throw new PithError("E_DATA", `${place}: the rows of an array differ in length.`);

@@ -2,13 +2,14 @@
  * NumPy's .npy and .npz: a header that is a Python dictionary, then the elements; .npz is a zip of those.
  * Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
  */
-import { unzipSync } from "fflate";
+import { bytesSource } from "#platform";
 import { PithError } from "../errors.ts";
 import { bytesFor, viewBytes } from "../tensor/dense.ts";
 import { dimsText, elementCount, stridesOf } from "../tensor/dims.ts";
 import type { ByteSource, DataType, Dense } from "../tensor/types.ts";
 import { swapBytes } from "./bytes.ts";
 import { type Column, filed, held, heldAtMost } from "./columns.ts";
+import { zipEntries } from "./zip.ts";
 
 const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
   f2: "float16",
@@ -40,6 +41,9 @@ interface NpyHeader {
 
 /** Headers are dictionaries of a line; longer ones are those of records with many fields, which are no arrays of numbers. */
 const longestHeader = 65536;
+
+/** Bytes of an array whose rows do not lie one behind the other: it is read whole, and reordered. */
+const mostReordered = 2 ** 30;
 
 function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
   const magic = String.fromCharCode(...bytes.subarray(1, 6));
@@ -93,34 +97,51 @@ export function parseNpy(bytes: Uint8Array, name: string): Dense {
 }
 
 /** The array of a .npy file as a column: rows of a large one stay in the file until they are asked for. @throws as `parseNpy` */
-export async function npyColumn(source: ByteSource): Promise<Column> {
+export function npyColumn(source: ByteSource): Promise<Column> {
+  return columnOf(source, source.size <= heldAtMost);
+}
+
+async function columnOf(source: ByteSource, hold: boolean): Promise<Column> {
   const { name, size } = source;
-  if (size > heldAtMost) {
-    const header = readHeader(await source.read(0, longestHeader), size, name);
-    const { start, type, dims, part: width, bigEndian, fortran } = header;
-    const complex = type === "complex64" || type === "complex128";
-    if (!fortran && !complex) return filed(source, { start, type, dims, width, bigEndian });
-  }
+  // Checked before more than the header is read, or unpacked.
+  const header = readHeader(await source.read(0, Math.min(longestHeader, size)), size, name);
+  const { start, type, dims, part: width, bigEndian, fortran } = header;
+  const complex = type === "complex64" || type === "complex128";
+  if (!hold && !fortran && !complex) return filed(source, { start, type, dims, width, bigEndian });
+  if (size > mostReordered)
+    throw new PithError(
+      "E_DATA",
+      `${name}: ${type}${dimsText(dims)} is stored column by column, and too large for that.`,
+      {
+        hint: "Store it row by row: np.ascontiguousarray(array).",
+      },
+    );
   return held(parseNpy(await source.read(0, size), name));
 }
 
 /**
- * The arrays of a .npz file by name, in the order of the file.
+ * The arrays of a .npz file by name, in the order of the file. Rows of large ones are read, and unpacked, when they are asked for.
  * @throws PithError E_DATA if it is no zip or an array is damaged.
  */
-export function parseNpz(bytes: Uint8Array, name: string): Record<string, Dense> {
-  let files: Record<string, Uint8Array>;
-  try {
-    files = unzipSync(bytes, { filter: (file) => file.name.endsWith(".npy") });
-  } catch (cause) {
-    throw new PithError("E_DATA", `${name} is not a .npz file: it cannot be unzipped.`, { cause });
-  }
-  return Object.fromEntries(
-    Object.entries(files).map(([file, content]) => {
-      const array = file.slice(0, -".npy".length);
-      return [array, parseNpy(content, `${name}: ${array}`)];
-    }),
-  );
+export async function npzColumns(source: ByteSource): Promise<Record<string, Column>> {
+  const arrays = await arraysIn(source);
+  const all = arrays.reduce((sum, [, { size }]) => sum + size, 0);
+  const columns: Record<string, Column> = {};
+  for (const [name, bytes] of arrays) columns[name] = await columnOf(bytes, all <= heldAtMost);
+  return columns;
+}
+
+async function arraysIn(source: ByteSource): Promise<readonly (readonly [name: string, npy: ByteSource])[]> {
+  const files = [...(await zipEntries(source))];
+  return files.flatMap(([file, npy]) => (file.endsWith(".npy") ? [[file.slice(0, -".npy".length), npy] as const] : []));
+}
+
+/** The arrays of a .npz file by name. @throws as `npzColumns` */
+export async function parseNpz(bytes: Uint8Array, name: string): Promise<Record<string, Dense>> {
+  const arrays: Record<string, Dense> = {};
+  for (const [array, npy] of await arraysIn(bytesSource(bytes, name)))
+    arrays[array] = parseNpy(await npy.read(0, npy.size), npy.name);
+  return arrays;
 }
 
 /** First axis fastest (Fortran's order) to last axis fastest. */

@@ -4,7 +4,7 @@ import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import type { ModelInput } from "./bind.ts";
 import { readAll } from "./bytes.ts";
-import { type Column, fromColumns, held } from "./columns.ts";
+import { type Column, fromColumns } from "./columns.ts";
 import { type FrameOptions, frames } from "./frames.ts";
 import { idxColumn } from "./idx.ts";
 import { mapBatches } from "./indexed.ts";
@@ -12,7 +12,7 @@ import { jsonl } from "./jsonl.ts";
 import { withLabel } from "./labels.ts";
 import { textLines, textOf } from "./lines.ts";
 import { moduleSource } from "./module.ts";
-import { npyColumn, parseNpz } from "./npy.ts";
+import { npyColumn, npzColumns } from "./npy.ts";
 import { ofPart, ofParts, ofSamples, partsOf, type Source } from "./source.ts";
 import { csv } from "./table.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
@@ -45,11 +45,8 @@ export async function openSingle(path: string, reading: Reading): Promise<Source
   const source = await openFile(path);
   const text = async (): Promise<string> => textOf(await readAll(source), path);
   switch (extension === ".gz" ? extensionOf(path.slice(0, -".gz".length)) : extension) {
-    case ".npz": {
-      const arrays = Object.entries(parseNpz(await readAll(source), path));
-      const columns = Object.fromEntries(arrays.map(([name, dense]) => [name, held(dense)]));
-      return openArrays(path, columns, reading);
-    }
+    case ".npz":
+      return openArrays(path, await npzColumns(source), reading);
     case ".npy":
       return ofSamples(fromColumns(path, { data: await npyColumn(source) }));
     case ".csv":

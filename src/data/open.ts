@@ -1,6 +1,6 @@
 /** From a path to a data set: what lies there is recognised by names, and parts of it never overlap. */
 import { extensionOf, fileKind, fileNameOf, folderOf, joinPath, listFolder, openFile } from "#platform";
-import { PithError } from "../errors.ts";
+import { PithError, someOf } from "../errors.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { cifar, cifarFile } from "./cifar.ts";
 import { idx, idxFile } from "./idx.ts";
@@ -138,8 +138,7 @@ async function openTables(folder: string, names: readonly string[], reading: Rea
   if (families.size === 1 && family !== undefined) return openNamed(folder, folder, namesOf(chosen, family), reading);
   const [only] = chosen;
   if (chosen.length === 1 && only !== undefined) return openOne(joinPath(folder, only), reading);
-  const found =
-    names.length === 0 ? "it is empty" : `it holds ${names.slice(0, 6).join(", ")}${names.length > 6 ? ", …" : ""}`;
+  const found = names.length === 0 ? "it is empty" : `it holds ${someOf(names)}`;
   throw new PithError("E_DATA", `No data set is recognised in "${folder}": ${found}.`, { hint: accepted });
 }
 

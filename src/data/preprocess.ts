@@ -3,7 +3,7 @@
  *
  * A stored byte has 256 values, so each channel is one table of 256 numbers: computed in float64, rounded once.
  */
-import { PithError } from "../errors.ts";
+import { PithError, someOf } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { dimsText, elementCount, fixedDims, isSymbolic } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
@@ -101,7 +101,7 @@ export function preprocessBatch(batch: Batch, input: ImageInput, how: Preprocess
     const found = Object.entries(batch).map(([name, dense]) => `${name} ${dense.type}${dimsText(dense.dims)}`);
     throw new PithError(
       "E_DATA",
-      `${owner} has no stored images (uint8, N×C×H×W or N×H×W×C) to preprocess, only ${found.join(", ")}.`,
+      `${owner} has no stored images (uint8, N×C×H×W or N×H×W×C) to preprocess, only ${someOf(found)}.`,
     );
   }
   const count = stored.dims[0] ?? 0;

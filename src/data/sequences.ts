@@ -5,7 +5,7 @@
  * position_ids count these from 0; token_type_ids tell the texts of a pair apart; a cache of earlier tokens (past_key_values) is empty.
  * For a language model the label of a token is the one after it; −100 where there is none.
  */
-import { PithError } from "../errors.ts";
+import { PithError, someOf } from "../errors.ts";
 import { type Dim, dimsText } from "../tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../tensor/types.ts";
 import { type ModelInput, plainInput } from "./bind.ts";
@@ -93,7 +93,7 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
   }
   if (second === undefined) return [first];
   if (more.length === 0) return [first, second];
-  throw new PithError("E_DATA", `${owner} has ${texts.length} columns of text: ${texts.join(", ")}.`, {
+  throw new PithError("E_DATA", `${owner} has ${texts.length} columns of text: ${someOf(texts)}.`, {
     hint: 'Name the column to use "text", or two "text" and "text_pair".',
   });
 }

@@ -46,14 +46,15 @@ export function csv(name: string, text: string, options: TableOptions = {}): Ind
     });
   const columns: Record<string, Dense> = {};
   const others = titles.flatMap((_, column) => (column === labelAt ? [] : [column]));
-  const apart = others.some((column) => isText[column]) ? others : others.filter((column) => fed[column]);
+  const mixed = others.some((column) => isText[column]);
+  const apart = others.filter((column) => mixed || fed[column]);
+  const together = others.filter((column) => !mixed && !fed[column]);
   for (const column of apart) {
     const dims = [rows.length];
     columns[titles[column] ?? ""] = isText[column]
       ? { type: "string", dims, data: cells(column) }
       : { type: "float32", dims, data: Float32Array.from(numbers(column)) };
   }
-  const together = others.filter((column) => !apart.includes(column));
   if (together.length > 0) {
     const features = new Float32Array(rows.length * together.length);
     together.forEach((column, at) => {

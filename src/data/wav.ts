@@ -21,6 +21,8 @@ const float = 3;
 const extensible = 0xfffe;
 /** Chunks before the samples are small and few; a file with more is no sound. */
 const mostChunks = 64;
+/** Bytes of a format chunk, the extended one. */
+const longestFormat = 40;
 
 /** @throws PithError E_DATA for a file that is no WAV file, is cut off, or stores samples in another way. */
 export async function openWav(source: ByteSource): Promise<Sound> {
@@ -37,7 +39,11 @@ export async function openWav(source: ByteSource): Promise<Sound> {
     const header = viewOf(await source.read(at, at + 8));
     const [id, length] = [textAt(header, 0), header.getUint32(4, true)];
     const start = at + 8;
-    if (id === "fmt ") format = readFormat(viewOf(await source.read(start, Math.min(size, start + length))), name);
+    if (id === "fmt ")
+      format = readFormat(
+        viewOf(await source.read(start, Math.min(size, start + Math.min(length, longestFormat)))),
+        name,
+      );
     if (id === "data") {
       if (format === undefined) throw new PithError("E_DATA", `${name}: its data chunk comes before its fmt chunk.`);
       // Writers that stream leave 0 or the greatest number for a length that they did not know.

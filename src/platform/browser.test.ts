@@ -1,5 +1,7 @@
+import { deflateRawSync, gzipSync } from "node:zlib";
 import { afterEach, expect, test, vi } from "vitest";
-import { threadCount, writeFileAtomically } from "./browser.ts";
+import { inflated, threadCount, writeFileAtomically } from "./browser.ts";
+import * as node from "./node.ts";
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -18,4 +20,26 @@ test.each([
   vi.stubGlobal("navigator", { hardwareConcurrency: 8 });
   vi.stubGlobal("crossOriginIsolated", isolated);
   expect(threadCount()).toBe(threads);
+});
+
+test.each([
+  ["in a browser", inflated],
+  ["in Node", node.inflated],
+])("packed bytes are unpacked %s, as far as they are asked for, and damage is an error", async (_, unpack) => {
+  async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+    for (let at = 0; at < bytes.length; at += 1000) yield bytes.subarray(at, at + 1000);
+  }
+  const text = "so much text ".repeat(50_000);
+  const read = async (packed: AsyncIterable<Uint8Array>): Promise<string> => {
+    const parts: Uint8Array[] = [];
+    for await (const part of packed) parts.push(part);
+    return Buffer.concat(parts).toString();
+  };
+  expect(await read(unpack(pieces(gzipSync(text)), "gzip"))).toBe(text);
+  expect(await read(unpack(pieces(deflateRawSync(text)), "deflate-raw"))).toBe(text);
+  for await (const part of unpack(pieces(gzipSync(text)), "gzip")) {
+    expect(text.startsWith(Buffer.from(part).toString())).toBe(true);
+    break;
+  }
+  await expect(read(unpack(pieces(gzipSync(text).subarray(0, 500)), "gzip"))).rejects.toThrow();
 });

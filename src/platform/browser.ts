@@ -2,12 +2,12 @@
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import type { Chunks, Parts, ScratchFile } from "./files.ts";
-import { damaged, imageFormat, type Pixels } from "./image.ts";
+import { damaged, imageHeader, type Pixels } from "./image.ts";
 import { blobSource, urlBeside, urlSource } from "./sources.ts";
 import type { Thread } from "./threads.ts";
 
 export type { Chunks, Parts, ScratchFile } from "./files.ts";
-export type { Pixels } from "./image.ts";
+export { imageHeader, type Pixels } from "./image.ts";
 export { blobSource, bytesSource, readRanges, urlSource } from "./sources.ts";
 export type { Answered, Thread } from "./threads.ts";
 
@@ -105,7 +105,7 @@ export function removeFile(path: string): Promise<void> {
 
 /** The pixels of a JPEG or PNG file, by the browser's own decoder: RGB, upright, transparency dropped. @throws PithError E_DATA */
 export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixels> {
-  const format = imageFormat(bytes, name);
+  const { format } = imageHeader(bytes, name);
   try {
     const blob = new Blob([Uint8Array.from(bytes)], { type: format === "PNG" ? "image/png" : "image/jpeg" });
     const image = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
@@ -174,6 +174,26 @@ export function disableTelemetry(): Promise<void> {
 
 export function brotliSize(_chunks: Chunks, _quality: number): Promise<number> {
   return refuse("Browsers have no brotli compressor.", "Measure the raw size, or compress in Node.");
+}
+
+export type Packing = CompressionFormat & ("gzip" | "deflate-raw");
+
+/** Unpacks as much as is asked for, piece by piece; fails with what the browser says of damaged bytes. */
+export async function* inflated(packed: AsyncIterable<Uint8Array>, packing: Packing): AsyncIterable<Uint8Array> {
+  const pieces = packed[Symbol.asyncIterator]();
+  const source = new ReadableStream<BufferSource>({
+    async pull(controller) {
+      const { done, value } = await pieces.next();
+      if (done === true) controller.close();
+      else controller.enqueue(Uint8Array.from(value));
+    },
+  });
+  const reader = source.pipeThrough(new DecompressionStream(packing)).getReader();
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
 }
 
 function absolute(path: string): string {

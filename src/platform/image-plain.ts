@@ -1,17 +1,18 @@
 /** Images decoded in JavaScript alone: where no native decoder is installed. Slower by a factor of five to ten. */
 import { decode as decodePng } from "fast-png";
+import { Unzlib } from "fflate";
 import { decode as decodeJpeg } from "jpeg-js";
-import { PithError } from "../errors.ts";
-import { damaged, imageFormat, jpegHeader, mostPixels, type Pixels, upright } from "./image.ts";
+import { concatenated } from "../tensor/dense.ts";
+import { damaged, imageHeader, mostPixels, type Pixels, upright } from "./image.ts";
 
 /**
  * The pixels of a JPEG or PNG file. Chroma is enlarged without smoothing, so single values differ a little from libjpeg's.
  * @throws PithError E_DATA for a file that is no image, or damaged.
  */
 export function decodePlainly(bytes: Uint8Array, name: string): Pixels {
-  const format = imageFormat(bytes, name);
+  const { format, orientation } = imageHeader(bytes, name);
   try {
-    if (format === "PNG") return fromPng(bytes, name);
+    if (format === "PNG") return fromPng(bytes);
     const { width, height, data } = decodeJpeg(bytes, {
       useTArray: true,
       formatAsRGBA: false,
@@ -19,19 +20,14 @@ export function decodePlainly(bytes: Uint8Array, name: string): Pixels {
       maxResolutionInMP: mostPixels / 1e6,
       maxMemoryUsageInMB: 4096,
     });
-    return upright({ width, height, data }, jpegHeader(bytes).orientation);
+    return upright({ width, height, data }, orientation);
   } catch (cause) {
     throw damaged(format, name, cause);
   }
 }
 
-function fromPng(bytes: Uint8Array, name: string): Pixels {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  // The header is the first chunk: width and height are there before anything is allocated for them.
-  if (bytes.length > 24 && view.getUint32(16) * view.getUint32(20) > mostPixels) {
-    throw new PithError("E_DATA", `${name} claims to be ${view.getUint32(16)}×${view.getUint32(20)} pixels.`);
-  }
-  const { width, height, data, channels, depth, palette } = decodePng(bytes, { checkCrc: true });
+function fromPng(bytes: Uint8Array): Pixels {
+  const { width, height, data, channels, depth, palette } = decodePng(pixelChunks(bytes), { checkCrc: true });
   const result = new Uint8Array(width * height * 3);
   const sample = sampler(data, width, channels, depth);
   const scale = palette === undefined && depth < 8 ? 255 / (2 ** depth - 1) : 1;
@@ -44,6 +40,46 @@ function fromPng(bytes: Uint8Array, name: string): Pixels {
     }
   }
   return { width, height, data: result };
+}
+
+const kept: ReadonlySet<string> = new Set(["IHDR", "PLTE", "IDAT", "IEND"]);
+
+/**
+ * A PNG file without what is beside its pixels: profiles and texts may unpack to any size.
+ * @throws Error where there is more to unpack than the pixels of the header take.
+ */
+function pixelChunks(bytes: Uint8Array): Uint8Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const signature = 8;
+  const parts = [bytes.subarray(0, signature)];
+  let left = Number.POSITIVE_INFINITY;
+  const inflator = new Unzlib((piece) => {
+    left -= piece.length;
+  });
+  for (let at = signature; at + 12 <= bytes.length; ) {
+    const next = at + 12 + view.getUint32(at);
+    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    const content = bytes.subarray(at + 8, next - 4);
+    if (kept.has(type)) parts.push(bytes.subarray(at, next));
+    if (type === "IHDR" && content.length >= 10) left = mostPacked(view, at + 8);
+    for (let start = 0; type === "IDAT" && start < content.length; start += atATime) {
+      inflator.push(content.subarray(start, start + atATime));
+      if (left < 0) throw new Error("it holds more than its pixels");
+    }
+    at = next;
+  }
+  return concatenated(parts);
+}
+
+/** Packed bytes that are unpacked before it is asked how many they are: at most 4 MiB come of them. */
+const atATime = 4096;
+const samplesOfPixel: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
+
+/** Bytes of the lines of pixels, each with its filter in front; in seven passes there are at most twice as many. */
+function mostPacked(header: DataView, at: number): number {
+  const [width, height, depth] = [header.getUint32(at), header.getUint32(at + 4), header.getUint8(at + 8)];
+  const samples = samplesOfPixel[header.getUint8(at + 9)] ?? 4;
+  return 2 * (height + 8) * (2 + Math.ceil((width * samples * depth) / 8));
 }
 
 /** Samples as 0 to 255, or as places in the palette where there is one (those have 8 bits or fewer, and no more than one channel). */

@@ -16,12 +16,51 @@ export interface Pixels {
 /** More than any camera takes; a header that claims more is a mistake or an attack. */
 export const mostPixels = 2 ** 28;
 
-/** @throws PithError E_DATA for bytes that are neither. */
-export function imageFormat(bytes: Uint8Array, name: string): "JPEG" | "PNG" {
+/**
+ * The most pixels that a byte stands for: DEFLATE makes 1,032 bytes of one (PNG, 8 pixels a byte at most); JPEG takes a bit for each block of 64 pixels.
+ */
+const pixelsOfByte = { PNG: 8 * 1032, JPEG: 8 * 64 } as const;
+
+export interface ImageHeader {
+  readonly format: "JPEG" | "PNG";
+  readonly width: number;
+  readonly height: number;
+  /** 1 (upright) to 8, see EXIF 2.3, table 4. */
+  readonly orientation: number;
+  /** Of a JPEG image 1 for grey, 3 for colour, 4 for inks (cyan, magenta, yellow, black). */
+  readonly components: number;
+}
+
+/**
+ * What an image says of itself, looked at before anything is decoded.
+ * @throws PithError E_DATA for bytes that are neither JPEG nor PNG, or cannot hold as many pixels as they claim.
+ */
+export function imageHeader(bytes: Uint8Array, name: string): ImageHeader {
+  const format = imageFormat(bytes, name);
+  const header = { format, ...(format === "PNG" ? pngHeader(bytes) : jpegHeader(bytes)) };
+  const { width, height } = header;
+  const pixels = width * height;
+  if (pixels <= mostPixels && pixels <= pixelsOfByte[format] * bytes.length) return header;
+  const text = `${name} claims to be ${width}×${height} pixels`;
+  const limit =
+    pixels > mostPixels
+      ? `: larger images than ${mostPixels / 2 ** 20} megapixels are not read`
+      : `, and has ${bytes.length} bytes`;
+  throw new PithError("E_DATA", `${text}${limit}.`, { hint: "Take it out of the data, or replace it." });
+}
+
+function imageFormat(bytes: Uint8Array, name: string): "JPEG" | "PNG" {
   if (bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff) return "JPEG";
   if (bytes[0] === 0x89 && bytes[1] === 0x50 && bytes[2] === 0x4e && bytes[3] === 0x47) return "PNG";
   const found = bytes.length === 0 ? "is empty" : "is neither a JPEG nor a PNG image";
   throw new PithError("E_DATA", `${name} ${found}.`, { hint: "Convert it, or take it out of the data." });
+}
+
+/** The header is the first chunk. */
+function pngHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const size = (at: number): number => (bytes.length < at + 4 ? 0 : view.getUint32(at));
+  return { width: size(16), height: size(20), orientation: 1, components: 3 };
 }
 
 /** One sentence for an image that a decoder refuses. */
@@ -35,16 +74,9 @@ export function damaged(format: string, name: string, cause: unknown): PithError
   });
 }
 
-export interface JpegHeader {
-  /** 1 (upright) to 8, see EXIF 2.3, table 4. */
-  readonly orientation: number;
-  /** 1 for grey, 3 for colour, 4 for inks (cyan, magenta, yellow, black). */
-  readonly components: number;
-}
-
-export function jpegHeader(bytes: Uint8Array): JpegHeader {
+function jpegHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let [orientation, components] = [1, 3];
+  let [orientation, components, width, height] = [1, 3, 0, 0];
   let at = 2;
   while (at + 4 <= bytes.length && bytes[at] === 0xff) {
     const marker = bytes[at + 1] ?? 0;
@@ -55,11 +87,12 @@ export function jpegHeader(bytes: Uint8Array): JpegHeader {
     }
     // Start of frame: SOF0 to SOF15, among which three markers mean something else.
     const isFrame = marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
-    if (isFrame) components = bytes[at + 9] ?? 3;
+    if (isFrame && at + 10 <= bytes.length)
+      [height, width, components] = [view.getUint16(at + 5), view.getUint16(at + 7), view.getUint8(at + 9)];
     if (end <= at + 2) break;
     at = end;
   }
-  return { orientation, components };
+  return { width, height, orientation, components };
 }
 
 /** "Exif" */

@@ -1,5 +1,5 @@
 /** Images in Node: by libjpeg-turbo and libpng, in threads of their own, where sharp is installed; in JavaScript otherwise. */
-import { damaged, imageFormat, jpegHeader, mostPixels, type Pixels } from "./image.ts";
+import { damaged, imageHeader, mostPixels, type Pixels } from "./image.ts";
 
 type Sharp = typeof import("sharp").default;
 let loaded: Promise<Sharp | undefined> | undefined;
@@ -22,10 +22,10 @@ function loadSharp(): Promise<Sharp | undefined> {
  * @throws PithError E_DATA for a file that is no image, or damaged.
  */
 export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixels> {
-  const format = imageFormat(bytes, name);
+  const { format, components } = imageHeader(bytes, name);
   const sharp = await loadSharp();
   // libvips turns inks into light by a profile of its own, other tools do not.
-  const inks = format === "JPEG" && jpegHeader(bytes).components === 4;
+  const inks = format === "JPEG" && components === 4;
   if (sharp === undefined || inks) return (await import("./image-plain.ts")).decodePlainly(bytes, name);
   try {
     const { data, info } = await sharp(bytes, { failOn: "error", ignoreIcc: true, limitInputPixels: mostPixels })

@@ -7,8 +7,8 @@ import { PithError } from "../errors.ts";
 import { failure } from "./node-failure.ts";
 
 export type { Chunks, Parts, ScratchFile } from "./files.ts";
-export type { Pixels } from "./image.ts";
-export { brotliSize } from "./node-compress.ts";
+export { imageHeader, type Pixels } from "./image.ts";
+export { brotliSize, inflated, type Packing } from "./node-compress.ts";
 export { decodeImage } from "./node-image.ts";
 export { isLeftBehind, ownedEnding, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 export { scratchFile } from "./node-scratch.ts";

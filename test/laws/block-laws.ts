@@ -20,8 +20,8 @@ export const networks =
   folder === undefined ? [] : Object.keys(JSON.parse(readFileSync(`${folder}/index.json`, "utf8")) as object);
 
 /** The inputs of a network that the folder gives. */
-export function inputsOf(name: string): Batch {
-  const arrays = parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
+export async function inputsOf(name: string): Promise<Batch> {
+  const arrays = await parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
   return Object.fromEntries(Object.entries(arrays).filter(([key]) => !/^(output|target)\./.test(key)));
 }
 
@@ -58,7 +58,7 @@ async function inARow(model: Model, all: readonly Omit<Block, "kind">[], feeds: 
 /** @param together So many blocks in a row as one. */
 export async function expectSameInARow(name: string, together = 1): Promise<void> {
   const model = await open(`${folder}/${name}.onnx`);
-  const feeds = inputsOf(name);
+  const feeds = await inputsOf(name);
   const all = blocks(model, infer(model)).blocks;
   const runs = Array.from({ length: Math.ceil(all.length / together) }, (_, at) =>
     all.slice(at * together, (at + 1) * together),

@@ -72,7 +72,7 @@ describe.skipIf(folder === undefined)("blocks of exported networks", () => {
 
   it.each(Object.keys(repeats))("one of those that repeat in %s can be taken out", async (name) => {
     const model = await open(`${folder}/${name}.onnx`);
-    const whole = await run(model, inputsOf(name));
+    const whole = await run(model, await inputsOf(name));
     const [repeated = []] = blocks(model, infer(model)).repeats;
     const block = repeated.at(-1);
     const way = block === undefined ? undefined : passageOf(block);
@@ -84,7 +84,7 @@ describe.skipIf(folder === undefined)("blocks of exported networks", () => {
     removeUnused(model.graph);
     expect([...model.graph.nodes()].length).toBeLessThan(before);
     expect(verify(model)).toEqual([]);
-    const shorter = await run(model, inputsOf(name));
+    const shorter = await run(model, await inputsOf(name));
     const sizes = (batch: typeof whole) => Object.entries(batch).map(([key, { dims }]) => [key, dims]);
     expect(sizes(shorter)).toEqual(sizes(whole));
     expect(shorter).not.toEqual(whole);

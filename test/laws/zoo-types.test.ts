@@ -35,7 +35,7 @@ function sizesOf(model: Model, feeds: Batch): Readonly<Record<string, number>> {
 describe.skipIf(folder === undefined)("what is inferred inside a network is what a run gives", () => {
   test.each(names)("%s", async (name) => {
     const model = await open(`${folder}/${name}.onnx`);
-    const arrays = parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
+    const arrays = await parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
     const feeds = Object.fromEntries(
       model.graph.feeds.map((value) => [value.name, arrays[value.name] as Batch[string]]),
     );

@@ -52,7 +52,7 @@ const required = new Set([
 describe("cut equals silenced", () => {
   test.each(names)("%s", async (name) => {
     const path = `${folder}/${name}.onnx`;
-    const arrays = parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
+    const arrays = await parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
     const inputs = new Set((await open(path)).graph.feeds.map((value) => value.name));
     const feeds: Batch = Object.fromEntries(Object.entries(arrays).filter(([key]) => inputs.has(key)));
     let change = 0;

@@ -37,7 +37,7 @@ test
   "exported networks have the same gradients to the bit: %s",
   async (name) => {
     const model = await open(`${folder}/${name}.onnx`);
-    const arrays = parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
+    const arrays = await parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
     const output = model.graph.outputs[0]?.name ?? "";
     const feeds = Object.fromEntries(Object.entries(arrays).filter(([key]) => !/^(output|target)\./.test(key)));
     const label = arrays[`output.${output}`];

@@ -51,7 +51,7 @@ function trained(name: string, entry: Entry): readonly string[] {
 
 async function curve(name: string, entry: Entry): Promise<readonly number[]> {
   const model = await open(`${folder}/${name}.onnx`);
-  const arrays = parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
+  const arrays = await parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
   const batch: Batch = Object.fromEntries(Object.entries(arrays).filter(([column]) => !column.startsWith("output.")));
   const step: Step = await createStep(
     model,

@@ -4,7 +4,7 @@ import { imageFiles } from "../../data/image-batches.ts";
 import { type Dataset, findImages, labelNames, mapBatches, textColumns } from "../../data/index.ts";
 import { firstBatch } from "../../data/select.ts";
 import { createEngine } from "../../engine/index.ts";
-import { Miss, PithError } from "../../errors.ts";
+import { Miss, PithError, someOf } from "../../errors.ts";
 import { judgedBatch } from "../../evaluate/batch-dependence.ts";
 import {
   answersWithNaN,
@@ -247,7 +247,7 @@ function labelsHint(batch: Batch): string {
 /** Which columns there are instead, and which of them were taken for the text. */
 async function columnsText(dataset: Dataset): Promise<string> {
   for await (const batch of dataset.batches({ size: 1 })) {
-    const listed = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(", ");
+    const listed = (names: readonly string[]): string => someOf(names.map((name) => `"${name}"`));
     const names = Object.keys(batch);
     const texts = textColumns(batch, dataset.name);
     const images = holdsImages(batch) ? ", with images" : "";

@@ -1,0 +1,123 @@
+/**
+ * The files of a zip archive, whose names and sizes stand in the directory at its end: nothing is unpacked to list them.
+ * Source: PKWARE, APPNOTE.TXT 6.3.10, 4.3 and 4.5.3 (zip64).
+ */
+import { PithError } from "../errors.ts";
+import type { ByteSource } from "../tensor/types.ts";
+import { unpacked } from "./bytes.ts";
+
+const endMark = 0x06054b50;
+const end64Mark = 0x06064b50;
+const entryMark = 0x02014b50;
+const localMark = 0x04034b50;
+/** The record at the end, and the longest comment behind it. */
+const endLength = 22;
+const longestComment = 65535;
+/** Of sizes and places that do not fit 32 bits, which stand in a field of their own. */
+const overflown = 0xffffffff;
+const zip64Field = 1;
+const stored = 0;
+const deflated = 8;
+
+/** The contents of each file by name, in the order of the directory. @throws PithError E_DATA where `archive` is no zip archive. */
+export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<string, ByteSource>> {
+  const { start, end } = await directoryOf(archive);
+  const view = viewOf(await archive.read(start, end));
+  const entries = new Map<string, ByteSource>();
+  let at = 0;
+  while (at + 46 <= view.byteLength && view.getUint32(at, true) === entryMark) {
+    const lengths = [28, 30, 32].map((place) => view.getUint16(at + place, true));
+    const [nameLength = 0, extraLength = 0, commentLength = 0] = lengths;
+    const extraStart = at + 46 + nameLength;
+    const next = extraStart + extraLength + commentLength;
+    if (next > view.byteLength) throw noArchive(archive);
+    const name = new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + at + 46, nameLength));
+    const extra = new DataView(view.buffer, view.byteOffset + extraStart, extraLength);
+    const [size = 0, packedSize = 0, place = 0] = completed(
+      [24, 20, 42].map((field) => view.getUint32(at + field, true)),
+      extra,
+    );
+    const packing = view.getUint16(at + 10, true);
+    if (place + packedSize > archive.size || (packing === stored && size !== packedSize)) throw noArchive(archive);
+    const packed = fileAt(archive, `${archive.name}: ${name}`, place, packedSize);
+    if (packing === stored) entries.set(name, packed);
+    else if (packing === deflated) entries.set(name, unpacked(packed, "deflate-raw", size));
+    else throw new PithError("E_DATA", `${archive.name}: ${name} is packed in a way that is not read (${packing}).`);
+    at = next;
+  }
+  if (at !== view.byteLength) throw noArchive(archive);
+  return entries;
+}
+
+/** Where the directory lies. */
+async function directoryOf(archive: ByteSource): Promise<{ readonly start: number; readonly end: number }> {
+  const from = Math.max(0, archive.size - endLength - longestComment);
+  const tail = viewOf(await archive.read(from, archive.size));
+  let at = tail.byteLength - endLength;
+  while (at >= 0 && tail.getUint32(at, true) !== endMark) at--;
+  if (at < 0) throw noArchive(archive);
+  const [length, start] = [tail.getUint32(at + 12, true), tail.getUint32(at + 16, true)];
+  if (length !== overflown && start !== overflown) return within(archive, start, start + length);
+  // In front of it stands where the record of 64 bits lies.
+  if (at < 20) throw noArchive(archive);
+  const record = within(archive, number(tail, at - 12), number(tail, at - 12) + 56);
+  const wide = viewOf(await archive.read(record.start, record.end));
+  if (wide.getUint32(0, true) !== end64Mark) throw noArchive(archive);
+  const wideStart = number(wide, 48);
+  return within(archive, wideStart, wideStart + number(wide, 40));
+}
+
+function within(archive: ByteSource, start: number, end: number): { readonly start: number; readonly end: number } {
+  if (end > archive.size) throw noArchive(archive);
+  return { start, end };
+}
+
+/** Numbers of 32 bits, or those of 64 that stand for them, in this order. */
+function completed(numbers: readonly number[], extra: DataView): readonly number[] {
+  if (!numbers.includes(overflown)) return numbers;
+  for (let at = 0; at + 4 <= extra.byteLength; ) {
+    const length = extra.getUint16(at + 2, true);
+    if (extra.getUint16(at, true) === zip64Field) {
+      let next = at + 4;
+      return numbers.map((value) => {
+        if (value !== overflown || next + 8 > extra.byteLength) return value;
+        next += 8;
+        return number(extra, next - 8);
+      });
+    }
+    at += 4 + length;
+  }
+  return numbers;
+}
+
+/** The bytes of a file behind its own header, whose length is read when they are. */
+function fileAt(archive: ByteSource, name: string, place: number, size: number): ByteSource {
+  let first: Promise<number> | undefined;
+  const begin = async (): Promise<number> => {
+    const header = viewOf(await archive.read(place, Math.min(archive.size, place + 30)));
+    if (header.byteLength < 30 || header.getUint32(0, true) !== localMark) throw noArchive(archive);
+    const start = place + 30 + header.getUint16(26, true) + header.getUint16(28, true);
+    return within(archive, start, start + size).start;
+  };
+  return {
+    name,
+    size,
+    async read(start, end) {
+      first ??= begin();
+      const offset = await first;
+      return archive.read(offset + start, offset + end);
+    },
+  };
+}
+
+function noArchive({ name }: ByteSource): PithError {
+  return new PithError("E_DATA", `${name} is not a zip archive, as .npz files are, or it is damaged or cut off.`);
+}
+
+function number(view: DataView, at: number): number {
+  return Number(view.getBigUint64(at, true));
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

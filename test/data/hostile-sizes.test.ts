@@ -1,0 +1,286 @@
+/** Files that hold less than they say, or more: sizes are checked before anything is unpacked or allocated for them. */
+import { crc32, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { bytesSource } from "#platform";
+import { readAll } from "../../src/data/bytes.ts";
+import { idxColumn } from "../../src/data/idx.ts";
+import { csv, jsonl, openWav, parseNpz } from "../../src/data/index.ts";
+import { npzColumns } from "../../src/data/npy.ts";
+import { decodePlainly } from "../../src/platform/image-plain.ts";
+import { decodeImage } from "../../src/platform/node-image.ts";
+import { random } from "../../src/tensor/random.ts";
+import type { ByteSource } from "../../src/tensor/types.ts";
+
+const mebibyte = 2 ** 20;
+
+/** Bytes that do not get smaller when they are packed: they repeat farther away than DEFLATE looks. */
+function noise(size: number): Uint8Array {
+  const numbers = random(1, "noise");
+  const block = Uint8Array.from({ length: Math.min(size, 2 ** 16) }, () => numbers.uniform(0, 256));
+  const bytes = new Uint8Array(size);
+  for (let at = 0; at < size; at += block.length) bytes.set(block.subarray(0, size - at), at);
+  return bytes;
+}
+
+function npy(type: string, dims: string, data: Uint8Array = new Uint8Array(), order = "False"): Buffer {
+  const text = `{'descr': '${type}', 'fortran_order': ${order}, 'shape': (${dims}), }\n`;
+  const start = Buffer.from([0x93, ...Buffer.from("NUMPY"), 1, 0, text.length & 255, text.length >> 8]);
+  return Buffer.concat([start, Buffer.from(text), data]);
+}
+
+interface Entry {
+  readonly name: string;
+  readonly content: Uint8Array;
+  /** What the directory says that it holds. */
+  readonly size?: number;
+  readonly stored?: boolean;
+}
+
+/** A zip archive whose sizes and places stand in fields of 32 bits, or of 64. */
+function zip(entries: readonly Entry[], wide = false): Uint8Array {
+  const files: Buffer[] = [];
+  const directory: Buffer[] = [];
+  let at = 0;
+  for (const { name, content, size = content.length, stored = false } of entries) {
+    const packed = stored ? Buffer.from(content) : deflateRawSync(content, { level: 1 });
+    const local = Buffer.alloc(30);
+    local.writeUInt32LE(0x04034b50, 0);
+    local.writeUInt16LE(name.length, 26);
+    files.push(local, Buffer.from(name), packed);
+    const entry = Buffer.alloc(46);
+    entry.writeUInt32LE(0x02014b50, 0);
+    entry.writeUInt16LE(stored ? 0 : 8, 10);
+    [packed.length, size].forEach((value, place) => {
+      entry.writeUInt32LE(wide ? 0xffffffff : value, 20 + 4 * place);
+    });
+    entry.writeUInt16LE(name.length, 28);
+    entry.writeUInt32LE(wide ? 0xffffffff : at, 42);
+    const extra = Buffer.alloc(wide ? 28 : 0);
+    if (wide) {
+      entry.writeUInt16LE(28, 30);
+      extra.writeUInt16LE(1, 0);
+      extra.writeUInt16LE(24, 2);
+      [size, packed.length, at].forEach((value, place) => {
+        extra.writeBigUInt64LE(BigInt(value), 4 + 8 * place);
+      });
+    }
+    directory.push(entry, Buffer.from(name), extra);
+    at += 30 + name.length + packed.length;
+  }
+  const listed = Buffer.concat(directory);
+  const end = Buffer.alloc(22);
+  end.writeUInt32LE(0x06054b50, 0);
+  end.writeUInt32LE(wide ? 0xffffffff : listed.length, 12);
+  end.writeUInt32LE(wide ? 0xffffffff : at, 16);
+  if (!wide) return Buffer.concat([...files, listed, end]);
+  const record = Buffer.alloc(56);
+  record.writeUInt32LE(0x06064b50, 0);
+  record.writeBigUInt64LE(BigInt(listed.length), 40);
+  record.writeBigUInt64LE(BigInt(at), 48);
+  const locator = Buffer.alloc(20);
+  locator.writeUInt32LE(0x07064b50, 0);
+  locator.writeBigUInt64LE(BigInt(at + listed.length), 8);
+  return Buffer.concat([...files, listed, record, locator, end]);
+}
+
+/** A source that counts the bytes that are read of it. */
+function counting(bytes: Uint8Array): ByteSource & { readonly read: ByteSource["read"]; taken(): number } {
+  let taken = 0;
+  const source = bytesSource(bytes, "a.npz");
+  return {
+    ...source,
+    read(start, end) {
+      taken += end - start;
+      return source.read(start, end);
+    },
+    taken: () => taken,
+  };
+}
+
+describe(".npz", () => {
+  const body = noise(2 * mebibyte);
+  const rows = 2 * 1024;
+  /** Arrays that are small together are held. */
+  const other = { name: "pad.npy", content: npy("|u1", "34603008", new Uint8Array(33 * mebibyte)), stored: true };
+
+  test("whose header and directory contradict each other is refused by its first bytes", async () => {
+    const source = counting(zip([{ name: "x.npy", content: npy("|u1", "10, 2", body) }]));
+    await expect(npzColumns(source)).rejects.toMatchObject({
+      code: "E_DATA",
+      message: `a.npz: x.npy: uint8[10, 2] takes 20 bytes, the file has ${body.length}.`,
+    });
+    expect(source.taken()).toBeLessThan(mebibyte);
+  });
+
+  test.each([true, false])("of large arrays is read as far as its rows are asked for: stored %s", async (stored) => {
+    const x8 = { name: "x.npy", content: npy("|u1", `${rows}, 1024`, body), stored };
+    const source = counting(zip([x8, other], stored));
+    const { x } = await npzColumns(source);
+    expect([x?.type, x?.dims]).toEqual(["uint8", [rows, 1024]]);
+    expect((await x?.rows(Uint32Array.of(1)))?.data).toEqual(body.subarray(1024, 2048));
+    expect(source.taken()).toBeLessThan(mebibyte);
+    expect((await x?.rows(Uint32Array.of(rows - 1, 0)))?.data).toEqual(
+      Uint8Array.from([...body.subarray(-1024), ...body.subarray(0, 1024)]),
+    );
+  });
+
+  test.each([
+    [{ size: 30 }, "holds more than its 30 bytes"],
+    [{ size: 1e6 }, /^f: x\.npy is cut off: it holds \d+ bytes of 1000000\.$/],
+  ])("that holds another number of bytes than its directory says is refused: %o", async (said, message) => {
+    const file = zip([{ name: "x.npy", content: npy("|u1", "10", noise(10)), ...said }]);
+    await expect(parseNpz(file, "f")).rejects.toThrow(message);
+  });
+
+  test("that is cut off is refused", async () => {
+    const content = npy("|u1", "1000", noise(1000));
+    await expect(parseNpz(zip([{ name: "x.npy", content: content.subarray(0, 500), size: content.length }]), "f"))
+      .rejects // deflated data ends early
+      .toThrow(/^f: x\.npy is cut off: it holds 500 bytes of \d+\.$/);
+    const whole = zip([{ name: "x.npy", content }]);
+    for (const length of [0, 10, whole.length - 30, whole.length - 1])
+      await expect(parseNpz(whole.subarray(0, length), "f")).rejects.toMatchObject({ code: "E_DATA" });
+  });
+
+  test.each([
+    ["False", "1, 1000000000", "a sample float32[1000000000] takes 4000000000 bytes"],
+    ["True", "1000000, 1000", "is stored column by column, and too large for that"],
+  ])("of arrays that cannot be read row by row is refused by its header: order %s, [%s]", async (order, dims, text) => {
+    const start = npy("<f4", dims, new Uint8Array(), order);
+    const content = Buffer.concat([start, noise(70_000)]);
+    const file = zip([{ name: "x.npy", content, size: start.length + 4_000_000_000 }]);
+    await expect(npzColumns(bytesSource(file, "f"))).rejects.toThrow(text);
+  });
+});
+
+describe("gzip", () => {
+  const idxBytes = (count: number, data: Uint8Array): Uint8Array => {
+    const header = Buffer.alloc(8);
+    header.writeUInt32BE(0x0801, 0);
+    header.writeUInt32BE(count, 4);
+    return Buffer.concat([header, data]);
+  };
+
+  test("idx files are as long as their header says", async () => {
+    const packed = (count: number, data: Uint8Array) => bytesSource(gzipSync(idxBytes(count, data)), "labels.gz");
+    expect((await (await idxColumn(packed(3, noise(3)))).rows(Uint32Array.of(2))).data).toEqual(noise(3).subarray(2));
+    await expect(idxColumn(packed(3, new Uint8Array(8 * mebibyte)))).rejects.toThrow("holds more than its 11 bytes");
+    await expect(idxColumn(packed(30, noise(3)))).rejects.toThrow("is cut off: it holds 11 bytes of 38.");
+    // So much is not unpacked before it is asked for.
+    const large = await idxColumn(packed(2 ** 31, noise(70_000)));
+    expect((await large.rows(Uint32Array.of(1))).data).toEqual(noise(2).subarray(1));
+    await expect(large.rows(Uint32Array.of(2 ** 30))).rejects.toThrow("is cut off");
+  });
+
+  test("text that says it has more than 512 MiB is refused before it is unpacked", async () => {
+    const packed = gzipSync(Buffer.from("a,label\n1,0\n"));
+    expect((await readAll(bytesSource(packed, "t.csv.gz"))).length).toBe(12);
+    packed.writeUInt32LE(2 ** 29 + 1, packed.length - 4);
+    await expect(readAll(bytesSource(packed, "t.csv.gz"))).rejects.toThrow(
+      "t.csv.gz holds more than 512 MiB of text or records.",
+    );
+  });
+
+  test("text of several parts, one behind the other, is read whole", async () => {
+    const packed = Buffer.concat([gzipSync("a,label\n"), gzipSync("1,0\n")]);
+    expect(Buffer.from(await readAll(bytesSource(packed, "t"))).toString()).toBe("a,label\n1,0\n");
+  });
+});
+
+describe("tables", () => {
+  const wide = 100_000;
+  const titles = Array.from({ length: wide }, (_, column) => `c${column}`);
+
+  // What takes time by the square of the columns does not end in time.
+  test.each([
+    ["numbers", "1", ["features"]],
+    ["text", "a", titles],
+  ])("of 100,000 columns of %s are read", async (_, cell, columns) => {
+    const row = new Array<string>(wide).fill(cell).join(",");
+    const batch = await csv("wide.csv", `${titles.join(",")}\n${row}\n`).gather(Uint32Array.of(0));
+    expect(Object.keys(batch)).toEqual(columns);
+    expect(() => csv("wide.csv", `${titles.join(",")},c7\n${row},1\n`)).toThrow(
+      `the columns 8 and ${wide + 1} are both called "c7"`,
+    );
+  });
+
+  test.each([
+    [`${"[".repeat(1e5)}${"]".repeat(1e5)}`, 't.jsonl, line 1, "x": the array is nested deeper than 32 arrays.'],
+    [`${'{"a":'.repeat(1e5)}1${"}".repeat(1e5)}`, 't.jsonl, line 1, "x": expected numbers or text, got {a}.'],
+  ])("of values that are nested too deep are refused", (value, message) => {
+    expect(() => jsonl("t.jsonl", `{"x": ${value}}\n`)).toThrow(message);
+  });
+});
+
+test("of a chunk of a WAV file that says how samples are stored no more is read than that takes", async () => {
+  const head = Buffer.alloc(60);
+  head.write("RIFF", 0);
+  head.write("WAVEfmt ", 8);
+  head.writeUInt32LE(3 * mebibyte, 16);
+  const file = counting(Buffer.concat([head, noise(4 * mebibyte)]));
+  await expect(openWav(file)).rejects.toMatchObject({ code: "E_DATA" });
+  expect(file.taken()).toBeLessThan(1000);
+});
+
+describe("images", () => {
+  const chunk = (type: string, content: Uint8Array): Buffer => {
+    const named = Buffer.concat([Buffer.from(type), content]);
+    const frame = Buffer.alloc(8);
+    frame.writeUInt32BE(content.length, 0);
+    frame.writeUInt32BE(crc32(named), 4);
+    return Buffer.concat([frame.subarray(0, 4), named, frame.subarray(4)]);
+  };
+  const png = (width: number, height: number, pixels: Uint8Array, extra: readonly Buffer[] = []): Buffer => {
+    const header = Buffer.alloc(13);
+    header.writeUInt32BE(width, 0);
+    header.writeUInt32BE(height, 4);
+    header.set([8, 0, 0, 0, 0], 8);
+    const signature = Buffer.from([0x89, ...Buffer.from("PNG"), 13, 10, 26, 10]);
+    const chunks = [
+      chunk("IHDR", header),
+      ...extra,
+      chunk("IDAT", deflateSync(pixels)),
+      chunk("IEND", Buffer.alloc(0)),
+    ];
+    return Buffer.concat([signature, ...chunks]);
+  };
+  const jpeg = (width: number, height: number): Buffer => {
+    const frame = Buffer.from([0xff, 0xd8, 0xff, 0xc0, 0, 17, 8, 0, 0, 0, 0, 3, ...new Array<number>(9).fill(1)]);
+    frame.writeUInt16BE(height, 7);
+    frame.writeUInt16BE(width, 9);
+    return frame;
+  };
+  const decoders = {
+    decodeImage,
+    decodePlainly: async (bytes: Uint8Array, name: string) => decodePlainly(bytes, name),
+  };
+
+  test.each(Object.entries(decoders))(
+    "that cannot be as large as they claim are refused by their header: %s",
+    async (_, decode) => {
+      const refused = async (bytes: Uint8Array, message: string | RegExp) =>
+        expect(decode(bytes, "a")).rejects.toMatchObject({ code: "E_DATA", message: expect.stringMatching(message) });
+      for (const [width, height] of [
+        [60_000, 60_000],
+        [65_535, 65_535],
+      ] as const) {
+        const claim = `a claims to be ${width}×${height} pixels: larger images than 256 megapixels are not read.`;
+        await refused(png(width, height, Buffer.alloc(9)), claim);
+        await refused(jpeg(width, height), claim);
+      }
+      await refused(png(16_000, 16_000, Buffer.alloc(9)), /^a claims to be 16000×16000 pixels, and has \d+ bytes\.$/);
+      await refused(jpeg(1000, 1000), /^a claims to be 1000×1000 pixels, and has \d+ bytes\.$/);
+    },
+  );
+
+  test("of more bytes than pixels, or with a large profile, take no more memory in JavaScript alone", () => {
+    const small = png(2, 1, Uint8Array.of(0, 10, 200));
+    expect([...decodePlainly(small, "a").data]).toEqual([10, 10, 10, 200, 200, 200]);
+    const bomb = png(2, 1, Buffer.concat([Uint8Array.of(0, 10, 200), new Uint8Array(64 * mebibyte)]));
+    expect(() => decodePlainly(bomb, "a")).toThrow("damaged or cut off (it holds more than its pixels)");
+    const profile = chunk("iCCP", Buffer.concat([Buffer.from("p\0\0"), Buffer.from("no profile")]));
+    expect([...decodePlainly(png(2, 1, Uint8Array.of(0, 10, 200), [profile]), "a").data].slice(0, 3)).toEqual([
+      10, 10, 10,
+    ]);
+  });
+});
