@@ -71,21 +71,20 @@ describe("intervals", () => {
   });
 
   it.each([
-    ["of two samples", 2, meanInterval],
-    ["of five", 5, meanInterval],
-    ["of thirty", 30, meanInterval],
-    ["of eight, by bootstrap", 8, (rows: Float64Array) => bootstrap(rows, 1, mean, 1)],
-    ["of fifty, by bootstrap", 50, (rows: Float64Array) => bootstrap(rows, 1, mean, 1)],
-  ])("of a mean %s hold it 95 times in 100", (_, count, interval) => {
+    ["of two samples", 2, 2000, meanInterval],
+    ["of five", 5, 2000, meanInterval],
+    ["of thirty", 30, 2000, meanInterval],
+    ["of eight, by bootstrap", 8, 500, (rows: Float64Array) => bootstrap(rows, 1, mean, 1)],
+  ])("of a mean %s hold it 95 times in 100", (_, count, trials, interval) => {
     const draw = random(count, "means");
     let held = 0;
-    for (let trial = 0; trial < 800; trial++) {
+    for (let trial = 0; trial < trials; trial++) {
       const { low, high } = interval(Float64Array.from({ length: count }, () => draw.normal()));
       if (low <= 0 && high >= 0) held++;
     }
-    // 800 trials of 95 % are within 2.3 points of it, 99 times in 100.
-    expect(held / 800).toBeGreaterThan(0.927);
-    expect(held / 800).toBeLessThan(0.973);
+    // 500 trials of 95 % are within 2.5 points of it, 99 times in 100.
+    expect(held / trials).toBeGreaterThan(0.925);
+    expect(held / trials).toBeLessThan(0.975);
   });
 
   it.each([

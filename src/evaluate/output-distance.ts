@@ -3,7 +3,8 @@
  *
  * It is lost if it explains less than half of how the original's varies: with outputs x of the original, y of the result and the mean m of x over the
  * samples, Σ (x − y)² ≥ ½ Σ (x − m)², which is 3 dB; at 0 dB a constant would be as near. Of an output that names classes the sentence is about these
- * where it names others. An output that the inputs do not move shows little: it is lost only where the two are far apart.
+ * where it names others. An output that the inputs do not move shows little: it is lost only where the two are far apart. So is one of fewer samples
+ * than have a mean to speak of: then Σ (x − y)² ≥ ½ Σ x².
  */
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText, sameDims } from "../tensor/dims.ts";
@@ -33,6 +34,8 @@ export interface OutputLikeness {
 
 /** An output that varies by less than this share of its power says next to nothing of its input. */
 const leastVariation = 1e-3;
+/** The same of one between bounds, as shares are, whose largest change is less than this part of what they leave. */
+const leastChange = 0.01;
 /** Noise below this share of the output's power is what rounding makes. */
 const rounding = 0.01;
 
@@ -54,6 +57,8 @@ export class OutputComparison {
   readonly isBeside: boolean;
   readonly #isOpen: boolean;
   readonly #isNumbers: boolean;
+  /** How much lies between the bounds of the output, where it has some. */
+  readonly #room: number | undefined;
   readonly #powers = new Powers();
   readonly #variety = new Variety();
   readonly #named: [before: number[], after: number[]] = [[], []];
@@ -65,12 +70,24 @@ export class OutputComparison {
    * @param inputs what the sentences call the inputs: "random inputs", "samples".
    * @param beside whether other outputs are of numbers.
    * @param isOpen whether its shape depends on the values of the inputs.
+   * @param bounds of a saturating operator that makes it.
    */
   constructor(
     name: string,
     inputs: string,
-    { isNumbers, beside, isOpen }: { readonly isNumbers: boolean; readonly beside: boolean; readonly isOpen: boolean },
+    {
+      isNumbers,
+      beside,
+      isOpen,
+      bounds,
+    }: {
+      readonly isNumbers: boolean;
+      readonly beside: boolean;
+      readonly isOpen: boolean;
+      readonly bounds?: readonly [low: number, high: number] | undefined;
+    },
   ) {
+    this.#room = bounds && bounds[1] - bounds[0];
     this.#isOpen = isOpen;
     this.#isNumbers = isNumbers;
     this.name = name;
@@ -95,7 +112,8 @@ export class OutputComparison {
     }
     this.#variety.add({ [this.name]: x });
     const values = toFloat64(x);
-    if (!this.#powers.add(values, toFloat64(y), samplesAnswered(feeds, x), fills(values, x.type))) {
+    const sizes = { samples: samplesAnswered(feeds, x), last: x.dims.at(-1) ?? 1 };
+    if (!this.#powers.add(values, toFloat64(y), sizes, fills(values, x.type))) {
       this.#reason = "the shape of its output depends on the values of its inputs";
       return;
     }
@@ -116,7 +134,7 @@ export class OutputComparison {
     const [known, disagrees] = disagreement(this.#named);
     const unmoved = this.#variety.constant
       ? "equal"
-      : powers.variation < leastVariation * powers.power
+      : powers.variation < leastVariation * powers.power || this.isSaturated
         ? "nearly equal"
         : known?.chance === 1
           ? "one class"
@@ -131,19 +149,28 @@ export class OutputComparison {
     };
   }
 
+  /** The inputs hardly change it, since its saturating operator is at an end for all of them. */
+  get isSaturated(): boolean {
+    return this.#room !== undefined && this.#powers.change < leastChange * this.#room;
+  }
+
   get isOther(): boolean {
     return this.#other !== undefined;
   }
 
   #lost(disagrees: string | undefined, unmoved: Unmoved | undefined): string | undefined {
-    const { broken, noise, variation, power, samples, decibels } = this.#powers;
+    const { broken, noise, variation, samples, decibels } = this.#powers;
+    // Between bounds the room is what errors are small or large beside.
+    const power = this.isSaturated ? (this.#room ?? 0) ** 2 * this.#powers.finite : this.#powers.power;
     const on = `on ${this.#inputs}`;
     if (broken > 0) return `${on} the result is not a number where the original is`;
-    if (noise === 0 || samples < fewestSamples) return undefined;
+    if (noise === 0) return undefined;
+    const apart = `the result is ${(100 * Math.sqrt(noise / power)).toFixed(0)} % apart from`;
+    if (samples < fewestSamples)
+      return this.isBeside || !this.#isNumbers || noise < power / 2 ? undefined : `${on} ${apart} the original`;
     if (unmoved !== undefined) {
       if (this.isBeside || !this.#isNumbers || noise < farApart ** 2 * power) return undefined;
-      const apart = `${(100 * Math.sqrt(noise / power)).toFixed(0)} %`;
-      return `${on}, which hardly move the original, the result is ${apart} apart from it`;
+      return `${on}, which hardly move the original, ${apart} it`;
     }
     if (noise < variation / 2) return undefined;
     const found = `${on} the signal to noise is ${figure("dB", decibels)}, at least 3 dB are required`;
@@ -174,17 +201,33 @@ class Powers {
   power = 0;
   #sums: Float64Array | undefined;
   #counts: Float64Array | undefined;
+  #least = new Float64Array();
+  #most = new Float64Array();
 
   /**
    * @param isFill whether a pair of numbers stands for nothing.
-   * @returns false if samples are of another size than before.
+   * @returns false if the last axis has another size than before.
    */
-  add(x: Float64Array, y: Float64Array, samples: number, isFill: ReturnType<typeof fills>): boolean {
-    const width = x.length / samples;
-    this.#sums ??= new Float64Array(width);
-    this.#counts ??= new Float64Array(width);
+  add(
+    x: Float64Array,
+    y: Float64Array,
+    { samples, last }: { readonly samples: number; readonly last: number },
+    isFill: ReturnType<typeof fills>,
+  ): boolean {
+    if (this.#sums === undefined || this.#counts === undefined) {
+      [this.#sums, this.#counts] = [new Float64Array(x.length / samples), new Float64Array(x.length / samples)];
+      this.#least = new Float64Array(x.length / samples).fill(Number.POSITIVE_INFINITY);
+      this.#most = new Float64Array(x.length / samples).fill(Number.NEGATIVE_INFINITY);
+    }
+    // Of texts of other lengths all positions have one mean.
+    if (this.#sums.length !== x.length / samples) {
+      if (this.#sums.length % last !== 0) return false;
+      const sum = (a: number, b: number): number => a + b;
+      [this.#sums, this.#counts] = [folded(this.#sums, last, sum), folded(this.#counts, last, sum)];
+      [this.#least, this.#most] = [folded(this.#least, last, Math.min), folded(this.#most, last, Math.max)];
+    }
     const [sums, counts] = [this.#sums, this.#counts];
-    if (sums.length !== width) return false;
+    const width = sums.length;
     this.samples += samples;
     for (let at = 0; at < x.length; at++) {
       const [own = Number.NaN, other = Number.NaN] = [x[at], y[at]];
@@ -198,6 +241,8 @@ class Powers {
       const place = at % width;
       sums[place] = (sums[place] ?? 0) + own;
       counts[place] = (counts[place] ?? 0) + 1;
+      this.#least[place] = Math.min(this.#least[place] ?? own, own);
+      this.#most[place] = Math.max(this.#most[place] ?? own, own);
       this.power += own * own;
       this.noise += (own - other) ** 2;
     }
@@ -212,7 +257,24 @@ class Powers {
     return Math.max(0, this.power - means);
   }
 
+  /** How much an element changes over the samples at most. */
+  get change(): number {
+    return this.#most.reduce((largest, most, place) => Math.max(largest, most - (this.#least[place] ?? most)), 0);
+  }
+
   get decibels(): number {
     return decibels(this.variation, this.noise);
   }
+}
+
+/** What lies at one place of the last axis, as one. */
+function folded(
+  values: Float64Array,
+  width: number,
+  join: (a: number, b: number) => number,
+): Float64Array<ArrayBuffer> {
+  const joined = Float64Array.from(values.subarray(0, width));
+  for (let at = width; at < values.length; at++)
+    joined[at % width] = join(joined[at % width] ?? Number.NaN, values[at] ?? Number.NaN);
+  return joined;
 }

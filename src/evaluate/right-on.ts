@@ -138,7 +138,7 @@ function likenessOf(
   output: string | undefined,
   pairs: readonly Pair[],
 ): Likeness | string {
-  const outputs = new Outputs(one === "sample" ? "the samples" : "random inputs", original, output);
+  const outputs = new Outputs(one === "sample" ? "the samples" : "random inputs", original, { asked: output });
   for (const { feeds, expected, got } of pairs) outputs.add(feeds, expected, got);
   return outputs.worst;
 }

@@ -21,10 +21,14 @@ export interface Saturating {
   readonly before: ReadonlyMap<string, string>;
 }
 
-/** Copies of both, unless nothing saturates. */
-export function withSaturating(original: Model, other: Model): Saturating {
+/**
+ * Copies of both, unless nothing saturates.
+ * @param wanted the outputs to ask of; else all.
+ */
+export function withSaturating(original: Model, other: Model, wanted?: readonly string[]): Saturating {
   const [first, second] = [original.clone(), other.clone()];
-  const [a, b] = [inputsOfLast(first), inputsOfLast(second)];
+  const [found, b] = [inputsOfLast(first), inputsOfLast(second)];
+  const a = new Map([...found].filter(([output]) => wanted?.includes(output) ?? true));
   if (a.size === 0) return { original, other, outputs: new Set(), before: new Map() };
   const before = new Map<string, string>();
   for (const [output, input] of a) {
@@ -44,9 +48,14 @@ export function withSaturating(original: Model, other: Model): Saturating {
   return { original: first, other: second, outputs: new Set(a.keys()), before };
 }
 
+/** Between which numbers an output lies because of the operator that makes it: 0 and 1 behind a Sigmoid. */
+export function boundsOf(output: Value, inference: Inference): readonly [low: number, high: number] | undefined {
+  return lastSaturating(output, inference)?.bounds;
+}
+
 /** Whether an output lies between 0 and 1 because of the operator that makes it: Sigmoid, not Tanh. */
 export function isShare(output: Value, inference: Inference): boolean {
-  return lastSaturating(output, inference)?.low === 0;
+  return boundsOf(output, inference)?.[0] === 0;
 }
 
 /** Output → what goes into the saturating operator that makes it, numbers being only moved since. */
@@ -60,19 +69,19 @@ function inputsOfLast(model: Model): ReadonlyMap<string, Value> {
   );
 }
 
-/** The input and the lower asymptote of the saturating operator behind a value, with nothing but reshaping between. */
+/** The input and the asymptotes of the saturating operator behind a value, with nothing but reshaping between. */
 function lastSaturating(
   output: Value,
   inference: Inference,
-): { readonly input: Value | undefined; readonly low: number } | undefined {
+): { readonly input: Value | undefined; readonly bounds: readonly [low: number, high: number] } | undefined {
   const seen = new Set<Value>();
   for (let value: Value | undefined = output; value?.producer !== undefined && !seen.has(value); ) {
     seen.add(value);
     const node: NonNullable<Value["producer"]> = value.producer;
     const bound = inference.at(node);
     if (bound instanceof Miss || node.outputs[0] !== value) return undefined;
-    const [low] = bound.saturates() ?? [];
-    if (low !== undefined) return { input: node.inputs[0], low };
+    const bounds = bound.saturates();
+    if (bounds !== undefined) return { input: node.inputs[0], bounds };
     const rule = bound.quantize();
     const moves = !(rule instanceof Miss) && rule.kind === "transparent";
     if (!moves && bound.unchanged() === undefined && !retypes(node, inference)) return undefined;

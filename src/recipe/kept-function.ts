@@ -1,20 +1,14 @@
-/** What the metric does not tell of a result: what else it answers, and, where samples are few, what it answers to random inputs. */
+/** What the metric does not tell of a result: what else it answers, what it answers to random inputs where there is no data, and how near numbers are where samples are few. */
 import type { Dataset } from "../data/types.ts";
 import { clause, refusalIn } from "../errors.ts";
-import {
-  compareFunction,
-  compareOtherOutputs,
-  fewSamples,
-  type Likeness,
-  lostIn,
-} from "../evaluate/compare-function.ts";
+import { compareFunction, compareOnSamples, fewSamples, type Likeness, lostIn } from "../evaluate/compare-function.ts";
 import { halfOverflow } from "../evaluate/half-overflow.ts";
 import { ResultFails, requireLoads, type WatchedEngine } from "../evaluate/load-check.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 
 export interface KeptFunction {
-  /** On random inputs, or why there is none; undefined where the samples tell enough. */
+  /** Of all outputs, on random inputs or few samples, or why there is none; undefined where the metric tells enough. */
   readonly likeness: Likeness | string | undefined;
   /** On the samples, of the outputs that the metric does not judge, or why they were not compared. */
   readonly others: Likeness | string | undefined;
@@ -49,12 +43,18 @@ export async function keptFunction(
       if (!forced || refusal instanceof ResultFails) throw error;
       return clause(refusal.message);
     });
-  const tellsTooLittle = test === undefined || (answered < fewSamples && !trained);
-  const likeness = tellsTooLittle ? await attempt(compareFunction(engine, original, result, options)) : undefined;
-  const others =
-    test === undefined || trained
-      ? undefined
-      : await attempt(compareOtherOutputs(engine, original, result, test, options));
+  const onSamples = (samples: Dataset, others: boolean): Promise<Likeness | string | undefined> =>
+    trained
+      ? Promise.resolve(undefined)
+      : attempt(compareOnSamples(engine, original, result, samples, { ...options, others }));
+  const isFew = answered < fewSamples;
+  const likeness =
+    test === undefined
+      ? await attempt(compareFunction(engine, original, result, options))
+      : isFew
+        ? await onSamples(test, false)
+        : undefined;
+  const others = test === undefined || isFew ? undefined : await onSamples(test, true);
   const lost = lostIn(likeness) ?? lostIn(others);
   const overflow =
     lost === undefined ? await attempt(halfOverflow(engine, original, result, test, { seed, signal })) : undefined;

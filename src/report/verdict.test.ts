@@ -173,7 +173,7 @@ test("of a result that answers all samples as the original, how much disagreemen
   );
 });
 
-test("where samples were few, the figure says what random inputs say", () => {
+test("where samples were few, the figure says how near the outputs are", () => {
   const said = (likeness: Likeness | string | undefined) => {
     const variants = exampleRun.variants.map((variant) => ({
       ...variant,
@@ -182,13 +182,18 @@ test("where samples were few, the figure says what random inputs say", () => {
     return accuracySentence({ ...exampleRun, variants });
   };
   const figure = said(undefined);
-  expect(said({ samples: 32, signalToNoise: 40, relativeError: 0.1, lost: undefined })).toBe(
-    `${figure} There are few samples; on 32 random inputs it still matches the original.`,
+  expect(said({ samples: 12, signalToNoise: 40, relativeError: 0.1, lost: undefined, ofData: true })).toBe(
+    `${figure} There are few samples; their outputs match the original's: signal to noise 40.00 dB.`,
   );
-  expect(said({ samples: 32, signalToNoise: -1, relativeError: 0.1, lost: "on random inputs all is lost" })).toContain(
-    "There are few samples, and on random",
+  expect(said({ samples: 12, signalToNoise: Number.POSITIVE_INFINITY, relativeError: 0, lost: undefined })).toBe(
+    `${figure} There are few samples; their outputs are equal.`,
   );
-  expect(said("the model draws random numbers")).toContain("was possible: the model draws random numbers.");
+  expect(said("its output is text")).toBe(
+    `${figure} There are few samples, and their outputs were not compared: its output is text.`,
+  );
+  expect(said({ samples: 12, signalToNoise: -1, relativeError: 0.1, lost: "on the samples all is lost" })).toContain(
+    "There are few samples, and on the samples",
+  );
   const [first, ...rest] = exampleRun.variants;
   if (first?.verdict === undefined) throw new Error("The example has no verdict.");
   const drop = { ...first.verdict.drop, low: 0.128 };
@@ -197,7 +202,7 @@ test("where samples were few, the figure says what random inputs say", () => {
     verdict: { ...first.verdict, drop },
     likeness: { samples: 32, signalToNoise: 40, relativeError: 0.1, lost: undefined },
   };
-  expect(accuracySentence({ ...exampleRun, chosen: 0, variants: [lost, ...rest] })).not.toContain("random inputs");
+  expect(accuracySentence({ ...exampleRun, chosen: 0, variants: [lost, ...rest] })).not.toContain("few samples");
 });
 
 test("how far apart numbers are is told in decibels, of classes how many are the same", () => {

@@ -239,13 +239,13 @@ export function timingText({ where, rounds, repeats, threads, inputs = {} }: Tim
 
 const mostInputs = 4;
 
-/** The result on random inputs, which are compared if there are few samples. */
+/** The numbers behind the answers, which are compared if there are few samples. */
 function alikeSentence(likeness: Variant["likeness"]): string {
   if (likeness === undefined) return "";
-  if (typeof likeness === "string")
-    return ` There are few samples, and no comparison on random inputs was possible: ${likeness}.`;
+  if (typeof likeness === "string") return ` There are few samples, and their outputs were not compared: ${likeness}.`;
   if (likeness.lost !== undefined) return ` There are few samples, and ${likeness.lost}.`;
-  return ` There are few samples; on ${integer(likeness.samples)} random inputs it still matches the original.`;
+  const near = likeness.relativeError === 0 ? "are equal" : `match the original's: ${apartText(likeness)}`;
+  return ` There are few samples; their outputs ${near}.`;
 }
 
 /** "The goal of losing at most 1.0 points is met by the estimate; 4,300 test samples would be enough to decide." */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
+import { random } from "../../src/tensor/random.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith } from "./run.ts";
 
@@ -135,4 +136,30 @@ graph (x: float32[n, 3, 8, 8]) -> (y: float32[...]) {
   expect({ code, said }).toEqual({ code: 1, said: "" });
   expect(err).toContain("The result loads without graph optimizations, but not with those of ONNX Runtime");
   expect(existsSync(out)).toBe(false);
+});
+
+test("few samples judge a result by their own outputs, and random inputs nothing", async () => {
+  const model = await saved(
+    "small-inputs.onnx",
+    `opset 21
+graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
+  a.weight: float32[16, 64] = random(seed 1)
+  b.weight: float32[64, 10] = random(seed 2)
+  h = MatMul(x, a.weight)
+  r = Relu(h)
+  y = MatMul(r, b.weight)
+}`,
+  );
+  const draw = random(3, "rows");
+  const names = Array.from({ length: 16 }, (_, at) => `x${at}`);
+  const rows = Array.from({ length: 24 }, () => names.map(() => (0.1 * draw.uniform()).toFixed(5)).join(","));
+  const data = join(folder, "rows.csv");
+  writeFileSync(data, `${[names.join(","), ...rows].join("\n")}\n`);
+  const out = join(folder, "static.onnx");
+  const quantized = await pith("quantize", model, "--scheme", "static", "--data", data, "-o", out);
+  expect(quantized).toMatchObject({ code: 0 });
+  expect(quantized.out).toMatch(/^outputs: .*, on 12 samples/m);
+  const lost = await pith("prune", model, "--amount", "1", "--data", data, "-o", join(folder, "lost.onnx"));
+  expect(lost).toMatchObject({ code: 1, err: expect.stringContaining("E_ACCURACY_LOST") });
+  expect(existsSync(join(folder, "lost.onnx"))).toBe(false);
 });

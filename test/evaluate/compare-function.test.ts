@@ -1,10 +1,19 @@
 /** A changed model beside its original on random inputs: what is kept, what is lost, and what cannot be compared. */
 import { beforeAll, describe, expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/engine/index.ts";
-import { type AlikeOptions, compareFunction } from "../../src/evaluate/compare-function.ts";
+import {
+  type AlikeOptions,
+  compareFunction,
+  compareOnSamples,
+  lostIn,
+  Outputs,
+} from "../../src/evaluate/compare-function.ts";
 import { type Model, parseModel } from "../../src/graph/index.ts";
 import { prune } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
+import { float32 } from "../../src/tensor/dense.ts";
+import { random } from "../../src/tensor/random.ts";
 import { trained } from "../recipe/blobs.ts";
 
 const options: AlikeOptions = { output: undefined, seed: 0, signal: new AbortController().signal, progress: () => {} };
@@ -170,6 +179,50 @@ describe("a model that random inputs hardly move", () => {
     }
   });
 
+  describe("behind a Sigmoid that is near 0 for all of them", () => {
+    /** A detector: what goes into its Sigmoid varies by some units about −20. */
+    const detector = (weights = "random(seed 1)", then = "y = Sigmoid(b)", types = "y: float32[batch, 8]") =>
+      line(
+        `w: float32[4, 8] = ${weights}
+  c: float32[] = 2
+  bias: float32[] = -20
+  h = MatMul(x, w)
+  s = Mul(h, c)
+  b = Add(s, bias)
+  ${then}`,
+        `x: float32[batch, 4]) -> (${types}`,
+      );
+
+    test("what goes into it judges", async () => {
+      const coarse = detector();
+      await quantize(coarse, { scheme: "weights", weights: "palette", bits: 3 });
+      const found = await compare(detector(), coarse);
+      expect(found).toMatchObject({ samples: 32, lost: undefined, output: "y before saturation" });
+      const signal = typeof found === "object" && found.unmoved === undefined ? found.signalToNoise : 0;
+      expect(signal).toBeGreaterThan(3);
+      // It is asked of copies.
+      expect(coarse.graph.outputs.map(({ name }) => name)).toEqual(["y"]);
+    });
+
+    test("a result of which nothing is left is lost, and the output is named where there are several", async () => {
+      expect(await lostOf(detector(), detector("random(seed 2)"))).toMatch(
+        /^output "y before saturation": on random inputs the signal to noise is −3\.\d+ dB, at least 3 dB are required/,
+      );
+      const two = (weights?: string) =>
+        detector(weights, "y = Sigmoid(b)\n  z = Relu(x)", "y: float32[batch, 8], z: float32[batch, 4]");
+      expect(await lostOf(two(), two("random(seed 2)"))).toMatch(/^output "y before saturation": on random inputs/);
+      const asked = await compare(two(), two("random(seed 2)"), { output: "z" });
+      expect(asked).toMatchObject({ output: "z", relativeError: 0 });
+    });
+
+    test("where what goes into it cannot be found in both, only results far apart are lost", async () => {
+      const other = (share: string) => line(`c: float32[] = ${share}\n  h = Mul(x, c)\n  y = Sin(h)`);
+      const still = line("c: float32[] = -20\n  z: float32[] = 0\n  h = Mul(x, z)\n  b = Add(h, c)\n  y = Sigmoid(b)");
+      expect(await lostOf(still, other("1e-6"))).toBeUndefined();
+      expect(await lostOf(still, other("1"))).toMatch(/which hardly move the original, the result is \d+ % apart/);
+    });
+  });
+
   test("unless the result is no number", async () => {
     const zero = line("z: float32[] = 0\n  y = Mul(x, z)");
     const nan = line("z: float32[] = 0\n  h = Mul(x, z)\n  y = Div(h, z)");
@@ -315,5 +368,71 @@ describe("cannot be compared:", () => {
   test("and it stops on the signal", async () => {
     const signal = AbortSignal.abort();
     await expect(compare(net, net.clone(), { signal })).rejects.toMatchObject({ code: "E_STOPPED" });
+  });
+});
+
+describe("on few samples of data", () => {
+  const draw = random(3, "rows");
+  const mlp = `opset 21
+graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
+  a.weight: float32[16, 64] = random(seed 1)
+  b.weight: float32[64, 10] = random(seed 2)
+  h = MatMul(x, a.weight)
+  r = Relu(h)
+  y = MatMul(r, b.weight)
+}`;
+  const samples = (count: number) =>
+    memory("rows", {
+      x: float32(
+        [count, 16],
+        Float32Array.from({ length: 16 * count }, () => 0.1 * draw.uniform()),
+      ),
+    });
+
+  test("a static result is judged by them: random inputs leave the ranges that were measured", async () => {
+    const [original, result] = [parseModel(mlp), parseModel(mlp)];
+    await quantize(result, { scheme: "static", data: samples(24) });
+    expect(await lostOf(original, result)).toMatch(/^on random inputs the signal to noise is/);
+    const found = await compareOnSamples(createEngine(), original, result, samples(12));
+    expect(found).toMatchObject({ samples: 12, ofData: true, lost: undefined });
+  });
+
+  test.each([
+    [12, /^on the samples the signal to noise is −\d.* dB, at least 3 dB are required/],
+    [2, /^on the samples the result is 100 % apart from the original$/],
+  ])("a result that lost everything is lost on %i", async (count, text) => {
+    const [original, result] = [parseModel(mlp), parseModel(mlp)];
+    await prune(result, { amount: 1 });
+    const found = await compareOnSamples(createEngine(), original, result, samples(count));
+    expect(lostIn(found)).toMatch(text);
+  });
+
+  test("two are not lost that are not far apart", async () => {
+    const [original, result] = [parseModel(mlp), parseModel(mlp)];
+    await prune(result, { amount: 0.2 });
+    expect(await compareOnSamples(createEngine(), original, result, samples(2))).toMatchObject({ lost: undefined });
+  });
+
+  test("a model that draws random numbers is not compared", async () => {
+    const noisy = line("r = RandomNormalLike(x)\n  y = Add(x, r)");
+    const rows = memory("rows", { x: float32([8, 4], new Float32Array(32)) });
+    expect(await compareOnSamples(createEngine(), noisy, noisy.clone(), rows)).toBe("the model draws random numbers");
+  });
+
+  test("texts of other lengths are compared by what varies over all positions", () => {
+    const texts = (noise: number) => {
+      const outputs = new Outputs("the samples", line("y = Relu(x)"));
+      for (const length of [3, 5, 4]) {
+        const numbers = Float32Array.from({ length: 2 * length * 4 }, (_, at) => 10 * (at % 4) + draw.normal());
+        const [before, after] = [numbers, numbers.map((value) => value + noise * draw.normal())].map((data) =>
+          float32([2, length, 4], data),
+        );
+        if (before !== undefined && after !== undefined) outputs.add({ x: before }, { y: before }, { y: after });
+      }
+      return outputs.worst;
+    };
+    // What differs from place to place of the last axis is no variation over samples.
+    expect(texts(0.1)).toMatchObject({ samples: 6, signalToNoise: expect.closeTo(20, -0.5) });
+    expect(lostIn(texts(2))).toContain("a constant would be as close");
   });
 });

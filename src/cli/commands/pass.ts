@@ -322,20 +322,22 @@ export function nearnessOf({
 
 function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
-  const { samples, relativeError, unmoved, without = [], output, outputs = 1, uncompared = [] } = likeness;
+  const { samples, relativeError, unmoved, without = [], output, outputs = 1, uncompared = [], ofData } = likeness;
   const apart = apartText(likeness);
   const found = relativeError === 0 ? "equal" : outputs > 1 ? `${apart} ("${output}", the worst of ${outputs})` : apart;
   const which = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
   const rest = uncompared.length === 0 ? "" : `; not compared: ${uncompared.map((name) => `"${name}"`).join(", ")}`;
-  const count = counted(samples, "random input");
-  return `${which}: ${found}, on ${count}${unmoved === undefined ? "" : unmovedNote[unmoved]}${rest}${withoutNote(without)}`;
+  const count = counted(samples, ofData ? "sample" : "random input");
+  const better = ofData ? "" : "; use --data for a better test";
+  const moved =
+    unmoved === undefined ? "" : `; ${unmovedNote[unmoved]} for all of them: this is weak evidence${better}`;
+  return `${which}: ${found}, on ${count}${moved}${rest}${withoutNote(without)}`;
 }
 
-const measureIt = "this is weak evidence; use --data for a better test";
 const unmovedNote = {
-  equal: `; the model's output is the same for all of them: ${measureIt}`,
-  "nearly equal": `; the model's output is nearly the same for all of them: ${measureIt}`,
-  "one class": `; the original predicts one class for all of them: ${measureIt}`,
+  equal: "the model's output is the same",
+  "nearly equal": "the model's output is nearly the same",
+  "one class": "the original predicts one class",
 } as const;
 
 /** `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations` */

@@ -2,6 +2,7 @@
 import { capitalized } from "../../errors.ts";
 import { type Blame, isSpread } from "../../evaluate/index.ts";
 import type { AnyPass, Change, Given } from "../../passes/index.ts";
+import type { Lost } from "../../recipe/judgement.ts";
 import { trains } from "../../recipe/steps.ts";
 import { asFlags } from "../invalid-options.ts";
 import { keysOf } from "../options.ts";
@@ -27,12 +28,13 @@ interface Refused {
   readonly unshown?: boolean;
   readonly blamed?: Blame | undefined;
   readonly changes?: readonly Change[];
+  readonly because?: Lost["because"];
 }
 
 export function lostAdvice(
   pass: AnyPass,
   { model, out, options, data }: Advised,
-  { unshown = false, blamed, changes = [] }: Refused = {},
+  { unshown = false, blamed, changes = [], because = "goal" }: Refused = {},
 ): string {
   const { checkpoint } = options;
   const kept = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
@@ -45,13 +47,18 @@ export function lostAdvice(
   const offers = [
     ...(gentler === undefined || (without !== undefined && gentler.includes("--except")) ? [] : [gentler]),
     ...(without === undefined ? [] : [without]),
-    data === undefined ? "measure it on your own samples (--data)" : "allow more (--max-drop)",
+    ...(data === undefined
+      ? ["measure it on your own samples (--data)"]
+      : because === "goal"
+        ? ["allow more (--max-drop)"]
+        : []),
   ];
   const later = trains(pass) || next !== undefined ? "" : " (before fine-tuning, for instance)";
   const shown = blamed === undefined ? "" : "; then pith debug shows every layer";
   const then =
     next === undefined ? `${shown}.` : next.startsWith("next: ") ? next.replace("next: ", ", then ") : `. ${next}`;
-  return `${kept}${capitalized(offers.join(", "))}, or write it anyway: --force${later}${then}`;
+  const anyway = `${offers.length === 0 ? "" : "or "}write it anyway: --force`;
+  return `${kept}${capitalized([...offers, anyway].join(", "))}${later}${then}`;
 }
 
 /** The value of --except with one more layer, quoted for a shell. */

@@ -226,7 +226,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     const blamed = found && blameAmong(found, new Set(outcome.changes.map(({ at }) => at)));
     const first = blamed === undefined ? "" : ` ${blameText(blamed)}.`;
     throw new PithError("E_ACCURACY_LOST", `${capitalized(lost.text)}.${first} Nothing was written.`, {
-      hint: lostAdvice(pass, input, { unshown, blamed, changes: outcome.changes }),
+      hint: lostAdvice(pass, input, { unshown, blamed, changes: outcome.changes, because: lost.because }),
     });
   }
   stopIfAsked(context.signal, "Stopped on request.");
@@ -318,13 +318,15 @@ async function compareWithOriginal(
   }
 }
 
-function dissimilar({ output, same }: Likeness): string {
+function dissimilar({ output, same, ofData }: Likeness): string {
   const which = output === undefined ? "" : ` "${output}"`;
   const far =
     same === undefined
       ? "the error is more than a tenth of the variance"
       : "fewer than half of the elements equal those";
-  return `on random inputs ${far} of the original's output${which}: measure the result on your own samples (--data)`;
+  const on = ofData ? "the samples" : "random inputs";
+  const measure = ofData ? "" : ": measure the result on your own samples (--data)";
+  return `on ${on} ${far} of the original's output${which}${measure}`;
 }
 
 /** What will become of a training that makes a model worse, said while there is time to keep it. */
