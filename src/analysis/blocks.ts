@@ -11,8 +11,9 @@
  * them from the inputs of the model: `sides`. Blocks run one after another compute what the model does.
  */
 import { extract } from "../graph/extract.ts";
-import { type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
+import { describe, type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { inOrder } from "../graph/order.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { kindOf } from "./block-kind.ts";
 import { computedFrom, cutPoints, nodesOf } from "./cut-points.ts";
@@ -108,10 +109,17 @@ interface Part {
 /** Cuts nodes at all cut points, then parts around values that are alive all through them. */
 function divide(nodes: readonly Node[], context: Context): readonly Part[] {
   let parts: readonly Part[] = cutAt({ nodes, leftOut: new Set() }, context);
+  /** What shows no repetitions around one part shows none around another of its kind: a deep network has thousands. */
+  const whole = new Set<number>();
   for (let at = 0; at < parts.length; at++) {
-    const pieces = piecesAround(parts, at, context);
+    const part = parts[at];
+    if (part === undefined || part.nodes.length < fewestNodes) continue;
+    const { kind } = outsideOf(part.nodes, context);
+    if (whole.has(kind)) continue;
+    const pieces = piecesAround(parts, at, part, context);
     // Pieces may be cut again.
-    if (pieces !== undefined) parts = parts.toSpliced(at--, 1, ...pieces);
+    if (pieces === undefined) whole.add(kind);
+    else parts = parts.toSpliced(at--, 1, ...pieces);
   }
   return parts;
 }
@@ -122,9 +130,7 @@ const fewestNodes = 8;
 const mostLeftOut = 4;
 
 /** A part that is cut while the longest-lived values are ignored, if that shows repetitions without them. */
-function piecesAround(parts: readonly Part[], at: number, context: Context): readonly Part[] | undefined {
-  const part = parts[at];
-  if (part === undefined || part.nodes.length < fewestNodes) return undefined;
+function piecesAround(parts: readonly Part[], at: number, part: Part, context: Context): readonly Part[] | undefined {
   const long = longestLived(part, context).slice(0, mostLeftOut);
   const choices = [...long.map((value) => [value]), ...long.map((_, last) => long.slice(0, last + 1)).slice(1)];
   for (const chosen of choices) {
@@ -150,7 +156,11 @@ function repeatsAround(
   leftOut: readonly Value[],
   context: Context,
 ): boolean {
-  const reached = downstream(context.graph, leftOut, context.inference);
+  let reached: ReadonlySet<Value> | undefined;
+  const reaches = (value: Value): boolean => {
+    reached ??= downstream(context.graph, leftOut, context.inference);
+    return reached.has(value);
+  };
   return runsOf(parts, context).some(({ start, period, count }) => {
     if (start >= at + pieces || start + period * count <= at) return false;
     const each = Array.from({ length: count }, (_, piece) =>
@@ -160,7 +170,7 @@ function repeatsAround(
     );
     const reads = each.every((used) => used.some((value) => leftOut.includes(value)));
     const apart = period > 1 || each.some((used) => used.length >= fewestNodes);
-    return reads || (apart && !each.flat().some((value) => reached.has(value)));
+    return reads || (apart && !each.flat().some(reaches));
   });
 }
 
@@ -201,8 +211,7 @@ function makersOf(values: readonly Value[], nodes: readonly Node[]): readonly No
 }
 
 function cutAt({ nodes, leftOut }: Part, { counted }: Context): Part[] {
-  const alive = leftOut.size === 0 ? counted : new Set([...counted].filter((value) => !leftOut.has(value)));
-  const ends = new Set(cutPoints(nodes, alive).map(({ producer }) => producer));
+  const ends = new Set(cutPoints(nodes, counted, leftOut).map(({ producer }) => producer));
   const pieces: Node[][] = [[]];
   for (const node of nodes) {
     pieces.at(-1)?.push(node);
@@ -242,23 +251,23 @@ function edgesOf(nodes: readonly Node[], context: Context): Omit<Outside, "kind"
   const made = new Set(nodes.flatMap((node) => node.outputs.filter((output) => output !== undefined)));
   const inputs = new Set<Value>();
   const sides = new Set<Value>();
-  const within = new Map<Value, boolean>();
   for (const node of nodes) {
     for (const value of usedValues(node)) {
       if (made.has(value) || isStored(value, context)) continue;
       if (context.counted.has(value)) inputs.add(value);
     }
   }
-  /** Whether a value is computed from sizes of inputs and stored numbers alone. */
-  const isWithin = (value: Value): boolean => {
-    if (made.has(value) || inputs.has(value) || isStored(value, context)) return true;
-    const before = within.get(value);
-    if (before !== undefined) return before;
-    const { producer } = value;
-    const found = producer !== undefined && !context.counted.has(value) && usedValues(producer).every(isWithin);
-    within.set(value, found);
-    return found;
-  };
+  /** Values that are computed from sizes of inputs and stored numbers alone. */
+  const within = new Set<Value>();
+  const isWithin = (value: Value): boolean =>
+    made.has(value) || inputs.has(value) || isStored(value, context) || within.has(value);
+  const makersOf = (node: Node): readonly Node[] =>
+    usedValues(node).flatMap((value) =>
+      isWithin(value) || context.counted.has(value) || value.producer === undefined ? [] : [value.producer],
+    );
+  for (const node of inOrder(nodes.flatMap(makersOf), makersOf, describe))
+    if (usedValues(node).every(isWithin))
+      for (const output of node.outputs) if (output !== undefined) within.add(output);
   for (const node of nodes) {
     for (const value of usedValues(node)) if (!inputs.has(value) && !isWithin(value)) sides.add(value);
   }

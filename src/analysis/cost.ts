@@ -38,7 +38,7 @@ export function cost(model: Model, inference: Inference): Cost {
 }
 
 const hasWeight = (node: Node): boolean =>
-  node.inputs.some(isWeight) || subgraphs(node).some((graph) => [...allNodes(graph)].some(hasWeight));
+  node.inputs.some(isWeight) || subgraphs(node).some((graph) => [...graph.nodes()].some(hasWeight));
 
 /** A stored tensor of two or more axes: what reads it may multiply with it. */
 function isWeight(value: Value | undefined): boolean {

@@ -36,12 +36,17 @@ export function nodesOf(graph: Graph, counted: ReadonlySet<Value>): readonly Nod
 
 /**
  * The values at which a sequence of nodes can be cut, in their order.
- * @param counted Values that count while they are alive.
+ * @param counted Values that count while they are alive, but for those left out.
  */
-export function cutPoints(nodes: readonly Node[], counted: ReadonlySet<Value>): readonly Value[] {
+export function cutPoints(
+  nodes: readonly Node[],
+  counted: ReadonlySet<Value>,
+  leftOut: ReadonlySet<Value> = new Set(),
+): readonly Value[] {
   const lastUse = new Map<Value, number>();
+  const counts = (value: Value): boolean => counted.has(value) && !leftOut.has(value);
   nodes.forEach((node, at) => {
-    for (const value of usedValues(node)) if (counted.has(value)) lastUse.set(value, at);
+    for (const value of usedValues(node)) if (counts(value)) lastUse.set(value, at);
   });
   const inside = new Set(nodes.flatMap((node) => node.outputs));
   const entered = new Set([...lastUse.keys()].filter((value) => !inside.has(value)));
@@ -53,8 +58,7 @@ export function cutPoints(nodes: readonly Node[], counted: ReadonlySet<Value>): 
       if (lastUse.get(value) === at) alive.delete(value);
       else if (lastUse.has(value)) alive.add(value);
     }
-    for (const output of node.outputs)
-      if (output !== undefined && counted.has(output) && lastUse.has(output)) alive.add(output);
+    for (const output of node.outputs) if (output !== undefined && lastUse.has(output)) alive.add(output);
     const [only] = alive;
     // A sequence, or what nothing is known of, cannot be handed over.
     if (alive.size !== 1 || only?.type === undefined || entered.has(only)) return;

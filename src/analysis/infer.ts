@@ -4,17 +4,20 @@
  * The walk fills in `value.inferred`, which is never saved where the file states a type, and remembers what rules need beyond it. Where an
  * entry cannot tell, what is stated holds, and the reason is listed. Graphs inside nodes are walked when their entry asks (`Site.body`),
  * for what it hands them; a loop asks again until nothing changes. A call of a function of the model is looked into for its own operands and
- * attributes. Nodes that are added later are visited one by one (`visit`), so that
+ * attributes; calls that agree in these share the result. Nodes that are added later are visited one by one (`visit`), so that
  * emitted graphs are typed at once.
  */
 import { Miss, PithError } from "../errors.ts";
 import { functionOf, instantiate, type LocalFunction, whyNotInlined } from "../graph/functions.ts";
 import { describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
+import { identity } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
+import { Names } from "../graph/shared.ts";
 import { type Body, type Bound, entryOf, type Inferred, type Operand, ownEntryOf, type Site } from "../ops/index.ts";
 import { storedFacts } from "../ops/shared/elements.ts";
 import { containerOperand } from "../ops/shared/merge-types.ts";
-import { addDims, type Dim, isUnknownDim, unknownDim } from "../tensor/dims.ts";
+import { addDims, type Dim, isUnknownDim, nameInDim, unknownDim, unknownDimsIn } from "../tensor/dims.ts";
+import { settling } from "./settle.ts";
 
 export interface Inference {
   /** Nodes whose outputs could not be inferred, with the reason. */
@@ -65,15 +68,21 @@ function inferAnew(model: Model): Inference {
   const facts = new Map<Value, Operand>();
   const missed = new Map<Node, Miss>();
   /** Values of graphs beside each other may share a name: unknown dimensions must not. */
-  const named = new Map<string, Value>();
+  const named = new Map<Value, string>();
+  const names = new Names();
   const walked = new Set<Graph>();
   /** The body of each call, the operator sets it is written in, and the inputs that the call leaves out. */
   const calls = new Map<Node, Graph>();
   const opsetsOf = new Map<Graph, ReadonlyMap<string, number>>([[model.graph, model.opsets]]);
   const absent = new Set<Value>();
   const active = new Set<LocalFunction>();
-  /** Cache of `at`, valid for the revision `appliedAt`. */
+  /** What calls return, by function, attributes and operands. */
+  const returned = new Map<string, readonly (Operand | undefined)[]>();
+  let visitedInCalls = 0;
+  const settle = settling();
+  /** Caches of `at` and of `Body.macs`, valid for the revision `appliedAt`. */
   const applied = new Map<Node, Bound | Miss>();
+  const summed = new Map<Graph, Dim | Miss>();
   let appliedAt = -1;
 
   const operand = (value: Value): Operand | undefined => {
@@ -92,12 +101,12 @@ function inferAnew(model: Model): Inference {
   const ownName = (node: Node, output: number): string => {
     const value = node.outputs[output];
     if (value === undefined) return `${node.outputs.find((other) => other !== undefined)?.name ?? node.name}:${output}`;
-    for (let count = 1; ; count++) {
-      const name = count === 1 ? value.name : `${value.name}~${count}`;
-      const owner = named.get(name);
-      if (owner === undefined) named.set(name, value);
-      if (owner === undefined || owner === value) return name;
-    }
+    const known = named.get(value);
+    if (known !== undefined) return known;
+    const name = names.fresh(nameInDim(value.name));
+    names.take(name);
+    named.set(value, name);
+    return name;
   };
 
   const versionFor = ({ domain, graph }: Node): number => {
@@ -129,24 +138,41 @@ function inferAnew(model: Model): Inference {
       walk(graph);
       return graph.outputs.map(operand);
     },
+    settle: settle(graph),
     macs: () => {
-      let sum: Dim = 0;
-      for (const node of graph.nodes()) {
-        const bound = at(node);
-        const found = bound instanceof Miss ? bound : bound.cost();
-        if (found instanceof Miss) return new Miss(found.reason, found.at ?? describe(node));
-        sum = addDims(sum, found.macs);
-      }
-      return sum;
+      forgetOutdated();
+      const found = summed.get(graph) ?? macsOf(graph);
+      summed.set(graph, found);
+      return found;
+    },
+    get nested() {
+      for (const node of graph.nodes())
+        if (subgraphs(node).length > 0 || calledFunction(model, node) !== undefined) return true;
+      return false;
     },
   });
 
-  const at = (node: Node): Bound | Miss => {
-    const { revision } = model.graph;
-    if (appliedAt !== revision) {
-      if (applied.size > 0) applied.clear();
-      appliedAt = revision;
+  const macsOf = (graph: Graph): Dim | Miss => {
+    let sum: Dim = 0;
+    for (const node of graph.nodes()) {
+      const bound = at(node);
+      const found = bound instanceof Miss ? bound : bound.cost();
+      if (found instanceof Miss) return new Miss(found.reason, found.at ?? describe(node));
+      sum = addDims(sum, found.macs);
     }
+    return sum;
+  };
+
+  const forgetOutdated = (): void => {
+    const { revision } = model.graph;
+    if (appliedAt === revision) return;
+    applied.clear();
+    summed.clear();
+    appliedAt = revision;
+  };
+
+  const at = (node: Node): Bound | Miss => {
+    forgetOutdated();
     const before = applied.get(node);
     if (before !== undefined) return before;
     const found = apply(node);
@@ -176,16 +202,26 @@ function inferAnew(model: Model): Inference {
 
   const called = (node: Node, local: LocalFunction): readonly (Inferred | undefined)[] | Miss => {
     if (active.has(local)) return new Miss("calls itself");
+    if (active.size >= deepest) return new Miss(`its calls are nested more than ${deepest} deep`);
+    const given = node.inputs.map((input) => (input === undefined || absent.has(input) ? undefined : operand(input)));
+    const operands = operandsText(given);
+    const call = JSON.stringify([identity(local), attributesText(node), operands]);
+    const before = returned.get(call);
+    if (before !== undefined) return before;
+    if (visitedInCalls > mostVisited)
+      return new Miss(
+        `calls of functions expand to more than the ${mostVisited.toLocaleString("en")} nodes that are looked into`,
+      );
     const known = calls.get(node);
     const body = known ?? instantiate(local, node);
-    if (known === undefined) {
-      calls.set(node, body);
-      opsetsOf.set(body, local.opsets);
-    }
+    opsetsOf.set(body, local.opsets);
     body.inputs.forEach((value, index) => {
-      const given = node.inputs[index];
-      if (given === undefined || absent.has(given)) absent.add(value);
-      else learn(value, operand(given), operand(given)?.stored === true);
+      const own = given[index];
+      if (own === undefined) absent.add(value);
+      else {
+        absent.delete(value);
+        learn(value, own, own.stored);
+      }
     });
     active.add(local);
     try {
@@ -193,7 +229,12 @@ function inferAnew(model: Model): Inference {
     } finally {
       active.delete(local);
     }
-    return body.outputs.map(operand);
+    const outputs = body.outputs.map(operand);
+    // A size that only the data decide is of one call alone, under the same name whenever it is looked into.
+    const outside = unknownDimsIn(operands);
+    if ([...unknownDimsIn(operandsText(outputs))].every((dim) => outside.has(dim))) returned.set(call, outputs);
+    else calls.set(node, body);
+    return outputs;
   };
 
   /** Notes what is known of a value; what an entry leaves open may be stated in the file. */
@@ -249,6 +290,7 @@ function inferAnew(model: Model): Inference {
   };
 
   const visit = (node: Node): void => {
+    if (active.size > 0) visitedInCalls++;
     missed.delete(node);
     learnInputs(node);
     const inner = subgraphs(node);
@@ -302,6 +344,30 @@ function inferAnew(model: Model): Inference {
     at,
     visit,
   };
+}
+
+/** Functions that call functions: exporters write a module of the network as one. */
+const deepest = 50;
+/** Calls that share no result are looked into one by one. */
+const mostVisited = 50_000;
+
+/** What is known of operands: equal texts where the same is known. */
+function operandsText(operands: readonly (Operand | undefined)[]): string {
+  return JSON.stringify(
+    operands.map((operand) =>
+      operand?.small === undefined ? operand : { ...operand, small: identity(operand.small.data) },
+    ),
+  );
+}
+
+function attributesText({ attributes }: Node): string {
+  return JSON.stringify(
+    Array.from(attributes, ([name, attribute]) => {
+      const { kind, value } = attribute;
+      const numbers = kind === "int" || kind === "float" || kind === "ints" || kind === "floats";
+      return [name, kind, numbers || typeof value === "string" ? String(value) : identity(value)];
+    }),
+  );
 }
 
 /** What an entry finds wrong with a node is said with the node's name. */

@@ -44,9 +44,9 @@ function storedParts({ weight, bias }: Layer): readonly Value[] {
   return root === undefined ? [weight] : [weight, root];
 }
 
-/** How many numbers are learned, of all tensors or of those of these names. */
-export function learnedCount(learned: ReadonlyMap<Value, number>, names?: ReadonlySet<string>): number {
+/** How many numbers are learned. */
+export function learnedCount(learned: ReadonlyMap<Value, number>): number {
   let sum = 0;
-  for (const [{ name }, count] of learned) if (names?.has(name) !== false) sum += count;
+  for (const count of learned.values()) sum += count;
   return sum;
 }

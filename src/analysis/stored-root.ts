@@ -12,19 +12,32 @@ import type { Layer } from "./layers.ts";
  * the result that is no mask; scales, zero points and shapes are smaller. Codes of fewer bits than eight lie in fewer bytes.
  */
 export function storedRoot(value: Value): Value | undefined {
-  if (value.tensor !== undefined) return value;
-  const dims = fixedDims(value.type?.dims);
-  if (value.producer === undefined || dims === undefined) return undefined;
-  const count = elementCount(dims);
-  for (const holds of [(own: number) => own === count, (own: number, bytes: boolean) => bytes && own * 8 >= count])
-    for (const input of value.producer.inputs) {
-      const inputDims = fixedDims(input?.type?.dims);
-      if (input === undefined || inputDims === undefined || input.role?.kind === "mask") continue;
-      if (!holds(elementCount(inputDims), input.type?.type === "uint8")) continue;
-      const root = storedRoot(input);
-      if (root !== undefined) return root;
-    }
+  // Depth first, without recursion: chains are as long as the network is deep. What was looked at once has no root.
+  const seen = new Set<Value>();
+  const open = [value];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    if (next.tensor !== undefined) return next;
+    if (seen.has(next)) continue;
+    seen.add(next);
+    open.push(...heldIn(next).reverse());
+  }
   return undefined;
+}
+
+/** The inputs of its producer that hold as many elements as a value, then those that may hold as many codes. */
+function heldIn({ type, producer }: Value): Value[] {
+  const dims = fixedDims(type?.dims);
+  if (producer === undefined || dims === undefined) return [];
+  const count = elementCount(dims);
+  const [whole, packed]: [Value[], Value[]] = [[], []];
+  for (const input of producer.inputs) {
+    const inputDims = fixedDims(input?.type?.dims);
+    if (input === undefined || inputDims === undefined || input.role?.kind === "mask") continue;
+    const own = elementCount(inputDims);
+    if (own === count) whole.push(input);
+    else if (input.type?.type === "uint8" && own * 8 >= count) packed.push(input);
+  }
+  return [...whole, ...packed];
 }
 
 /** Whether a value is a stored tensor, or computed from stored tensors alone: `readStored` can read it. */
@@ -33,17 +46,20 @@ export function isStored(value: Value): boolean {
 }
 
 /** Why `readStored` cannot read a value: it depends on an input, or on an operator that this runtime may not have. */
-export function whyNotStored({ name, tensor, producer }: Value): Miss | undefined {
-  if (tensor !== undefined) return undefined;
-  if (producer === undefined || subgraphs(producer).length > 0) return new Miss(`"${name}" is computed at run time`);
-  const { domain, op, inputs, attributes } = producer;
-  const entry = entryOf(producer);
-  if (inputs.length === 0 && entry?.holds?.((of) => attributes.get(of)) === undefined)
-    return new Miss(`"${name}" is computed at run time`);
-  if (entry === undefined) return new Miss(`"${name}" is computed by ${qualified(domain, op)}`);
-  for (const input of inputs) {
-    const reason = input === undefined ? undefined : whyNotStored(input);
-    if (reason !== undefined) return reason;
+export function whyNotStored(value: Value): Miss | undefined {
+  const seen = new Set<Value>();
+  const open = [value];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    if (seen.has(next) || next.tensor !== undefined) continue;
+    seen.add(next);
+    const { name, producer } = next;
+    if (producer === undefined || subgraphs(producer).length > 0) return new Miss(`"${name}" is computed at run time`);
+    const { domain, op, inputs, attributes } = producer;
+    const entry = entryOf(producer);
+    if (inputs.length === 0 && entry?.holds?.((of) => attributes.get(of)) === undefined)
+      return new Miss(`"${name}" is computed at run time`);
+    if (entry === undefined) return new Miss(`"${name}" is computed by ${qualified(domain, op)}`);
+    for (const input of inputs.toReversed()) if (input !== undefined) open.push(input);
   }
   return undefined;
 }

@@ -3,10 +3,12 @@
  *
  * Types that cannot cross between JavaScript and the runtime are fine inside a graph; as an output they abort the process, and no
  * exception is thrown (4-bit integers), or are refused under a number. So they are refused here, by name: before the graph is handed over
- * where the file declares the type, else as soon as the runtime has told it.
+ * where the file declares the type, else as soon as the runtime has told it. So are functions that expand to more nodes than memory holds: the
+ * runtime would not come back.
  */
 import type { InferenceSession } from "onnxruntime-node";
 import { PithError } from "../errors.ts";
+import { whyNotExpanded } from "../graph/functions.ts";
 import type { Model } from "../graph/model.ts";
 import { hasDistinctNames, nameApart } from "../graph/names.ts";
 import { type DataType, typeOfCode } from "../tensor/types.ts";
@@ -45,8 +47,20 @@ function notCarried(what: string, type: string): PithError {
   });
 }
 
-/** @throws PithError E_UNSUPPORTED if an input or output of the model is declared with a type that cannot be carried. */
+/**
+ * @throws PithError E_UNSUPPORTED if an input or output of the model is declared with a type that cannot be carried, or its functions expand to
+ * more nodes than the runtime, which expands them all, would ever be done with.
+ */
 export function screenModel(model: Model): void {
+  const reason = whyNotExpanded(model);
+  if (reason !== undefined)
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `The model cannot be run: ${reason}, which ONNX Runtime does when it loads it.`,
+      {
+        hint: "Export it again without functions that call each other.",
+      },
+    );
   for (const value of [...model.graph.feeds, ...model.graph.outputs]) requireCarried(value.name, value.type?.type);
 }
 

@@ -48,7 +48,7 @@ export function copyNode(
   copies: Copies,
   names: { readonly node: string; readonly output: (value: Value) => string },
   place: { readonly before?: Node | undefined } = {},
-): void {
+): Node {
   const copy = to.addNode(
     {
       op: node.op,
@@ -67,6 +67,7 @@ export function copyNode(
     if (output !== undefined && made !== undefined && !copies.has(output)) copyValue(output, made, copies);
   });
   for (const [name, attribute] of node.attributes) to.setAttribute(copy, name, copyAttribute(attribute, copy, copies));
+  return copy;
 }
 
 function copyAttribute(attribute: Attribute, owner: Node, copies: Copies): Attribute {

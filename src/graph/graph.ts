@@ -160,6 +160,11 @@ export class Graph implements Carried {
     return this.#shared.names.fresh(stem);
   }
 
+  /** A name like `stem` that no node of this very graph has yet. */
+  freshNodeName(stem: string): string {
+    return this.#nodeNames.fresh(stem);
+  }
+
   /** A value that no node produces (yet): a graph input, a stored tensor, or a name that a decoder meets before its producer. */
   addValue(name: string, type?: ValueType): Value {
     return this.#create(name, type);

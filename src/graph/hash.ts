@@ -5,20 +5,19 @@
  * therefore be compared within one run only. Clones share tensors, and so their fingerprint.
  */
 import { hexadecimal } from "../tensor/dense.ts";
-import type { Tensor } from "../tensor/types.ts";
 import { allGraphs, type Carried } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { writeModel } from "./text.ts";
 
-const numbers = new WeakMap<Tensor, number>();
+const numbers = new WeakMap<object, number>();
 let count = 0;
 
-/** The number of a tensor: the same for the same object, never given twice. */
-function identity(tensor: Tensor): number {
-  let number = numbers.get(tensor);
+/** The number of an object that never changes: the same for the same object, never given twice. */
+export function identity(object: object): number {
+  let number = numbers.get(object);
   if (number === undefined) {
     number = ++count;
-    numbers.set(tensor, number);
+    numbers.set(object, number);
   }
   return number;
 }

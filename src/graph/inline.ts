@@ -29,37 +29,38 @@ export function inlineGraph(
     if (value.producer === undefined && !given.has(value))
       copyValue(value, to.addValue(to.freshName(`${prefix}${value.name}`)), copies);
   }
-  // ONNX Runtime refuses two nodes of one name, and values must be told apart before they are there.
-  const taken = new Set(Array.from(to.nodes(), (node) => node.name));
+  const nodes: Node[] = [];
   for (const node of from.nodes()) {
+    // ONNX Runtime refuses two nodes of one name.
+    const name = node.name === "" ? "" : to.freshNodeName(`${prefix}${node.name}`);
+    // Those of one node are named before any of them is there.
     const made = new Set<string>();
-    const name = node.name === "" ? "" : unused(`${prefix}${node.name}`, taken, (free) => free);
-    const output = (value: Value): string => unused(`${prefix}${value.name}`, made, (stem) => to.freshName(stem));
-    copyNode(node, to, copies, { node: name, output }, { before });
+    const output = (value: Value): string => {
+      const stem = `${prefix}${value.name}`;
+      let found = to.freshName(stem);
+      for (let number = 1; made.has(found); number++) found = to.freshName(`${stem}_${number}`);
+      made.add(found);
+      return found;
+    };
+    nodes.push(copyNode(node, to, copies, { node: name, output }, { before }));
   }
   const names = new Map<Value, string>();
   for (const [value, copy] of copies)
     if (copy !== undefined && value.graph === from && !given.has(value)) names.set(copy, value.name);
-  return { outputs: from.outputs.map((value) => copyOf(value, copies)), names };
-}
-
-/** A name that is not among those taken, and is from now on. */
-function unused(name: string, taken: Set<string>, fresh: (name: string) => string): string {
-  let found = fresh(name);
-  for (let number = 1; taken.has(found); number++) found = fresh(`${name}_${number}`);
-  taken.add(found);
-  return found;
+  return { outputs: from.outputs.map((value) => copyOf(value, copies)), nodes, names };
 }
 
 export interface Inlined {
   /** What the outputs became, in their order; undefined for an input left out that was handed through. */
   readonly outputs: readonly (Value | undefined)[];
+  /** The nodes of the graph that was copied. */
+  readonly nodes: readonly Node[];
   /** New values and the names that they had before. */
   readonly names: ReadonlyMap<Value, string>;
 }
 
 /** Gives copies their former names, where nothing else in the model has them. */
-export function restoreNames(graph: Graph, { names }: Inlined): void {
+export function restoreNames(graph: Graph, { names }: Pick<Inlined, "names">): void {
   for (const [value, name] of names) {
     if (value.graph !== graph || graph.ownValue(value.name) !== value || !canTakeName(value, graph)) continue;
     if (value.name !== name && graph.freshName(name) === name) graph.rename(value, name);

@@ -2,8 +2,7 @@
  * Graphs inside nodes: If, Loop, Scan.
  *
  * If gives what holds of either branch; a condition that is known before the run decides. What a loop carries from turn to turn has a type
- * that holds before the first turn and after any: the first is tried, and what a turn changes of it is given up until a turn changes
- * nothing. Each turn of that gives something up for good (contents, a size, the rank), so it ends.
+ * that holds before the first turn and after any (`Body.settle`).
  *
  * Opset history: Scan takes a batch axis in front of everything, and its first input gives lengths, before 9.
  */
@@ -56,44 +55,6 @@ export const If = defineOp({
   },
 });
 
-/** Every turn gives up something of some state: its contents, a size, its rank. */
-const mostTurns = 64;
-
-interface Turns {
-  /** What holds of each state before and after any number of turns. */
-  readonly states: readonly Inferred[];
-  /** What a turn returns beside the states. */
-  readonly others: readonly (Inferred | undefined)[];
-}
-
-/** Takes turns until what holds of the states before a turn holds after it too. `open` makes a size of a state that is not known. */
-function settle(
-  start: readonly Inferred[],
-  turn: (states: readonly Inferred[]) => readonly (Inferred | undefined)[],
-  open: (state: number, axis: number) => Dim,
-): Turns | Miss {
-  let states = start.map(bare);
-  for (let count = 0; count < mostTurns; count++) {
-    const returned = turn(states);
-    const next = states.map((state, index) => {
-      const came = returned[index];
-      return came === undefined ? undefined : mergeOperands(state, came, (axis) => open(index, axis));
-    });
-    const lost = next.indexOf(undefined);
-    if (lost >= 0) return new Miss(`the type of loop-carried value ${lost} changes between iterations`);
-    const after = next.flatMap((state) => state ?? []);
-    if (JSON.stringify(after) === JSON.stringify(states))
-      return { states: after, others: returned.slice(states.length) };
-    states = after;
-  }
-  return new Miss("the types of loop-carried values do not converge");
-}
-
-function bare({ type, dims, elements, container }: Inferred): Inferred {
-  if (container !== undefined) return { type, dims, container };
-  return elements === undefined ? { type, dims } : { type, dims, elements };
-}
-
 /** The counter and the condition that a loop hands its body: scalars, unless the body says that they are vectors of one. */
 function scalarFor(body: Body, input: number, scalar: Inferred): Inferred {
   return body.inputs[input]?.dims?.length === 1 ? { ...scalar, dims: [1] } : scalar;
@@ -115,7 +76,7 @@ export const Loop = defineOp({
         ? { type: "bool", dims: [], elements: [1] }
         : { type: "bool", dims: [], ...(condition.elements === undefined ? {} : { elements: condition.elements }) };
     const counter = scalarFor(body, 0, { type: "int64", dims: [] });
-    const turns = settle(
+    const turns = body.settle(
       [scalarFor(body, 1, going), ...carried],
       (states) =>
         body.infer([counter, ...states]).map((came, index) => (index === 0 ? asState(came, states[0]) : came)),
@@ -146,7 +107,7 @@ export const Loop = defineOp({
 
 /** A condition keeps the shape it started with. */
 function asState(came: Inferred | undefined, state: Inferred | undefined): Inferred | undefined {
-  return came === undefined || state === undefined ? came : { ...bare(came), dims: state.dims };
+  return came === undefined || state === undefined ? came : { ...came, dims: state.dims };
 }
 
 export const Scan = defineOp({
@@ -182,7 +143,7 @@ export const Scan = defineOp({
       samples ??= operand.dims?.[0];
       return { type: operand.type, dims: operand.dims?.slice(1) };
     });
-    const turns = settle(
+    const turns = body.settle(
       start,
       (states) => body.infer([...states, ...parts]),
       (state, axis) => site.open(state, axis + batch),

@@ -51,8 +51,25 @@ export interface Body {
   readonly inputs: readonly (ValueType | undefined)[];
   /** What is known of its outputs, given what is known of its inputs; undefined where that is nothing. Values from outside are known anyway. */
   infer(inputs: readonly (Inferred | undefined)[]): readonly (Inferred | undefined)[];
+  /**
+   * What holds of the values that a loop carries before its first turn and after any. `start` is what holds of them before the first; `turn` asks
+   * `infer` once and returns what it makes of them, then the outputs beside them; `open` makes a size of one that is not known.
+   */
+  settle(
+    start: readonly Inferred[],
+    turn: (states: readonly Inferred[]) => readonly (Inferred | undefined)[],
+    open: (state: number, axis: number) => Dim,
+  ): Settled | Miss;
   /** Multiply-accumulates of one run of it, by what was last inferred; a Miss if a node inside is not counted. */
   macs(): Dim | Miss;
+  /** Whether it holds graphs or calls of functions: to look into it once for each of many operands would cost a power of the depth. */
+  readonly nested: boolean;
+}
+
+export interface Settled {
+  readonly states: readonly Inferred[];
+  /** What a turn returns beside the states. */
+  readonly others: readonly (Inferred | undefined)[];
 }
 
 /** The output of `infer`: `stored` follows from the inputs. */

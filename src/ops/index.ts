@@ -61,6 +61,7 @@ export type {
   OpDef,
   Operand,
   QuantizeRule,
+  Settled,
   Site,
   WeightRole,
 } from "./define.ts";

@@ -228,11 +228,11 @@ export const SequenceMap = defineOp({
         }),
       );
     const { items } = first;
-    if (items === undefined || items.length === 0) {
+    if (items === undefined || items.length === 0 || body.nested) {
       return run(undefined).map((came) => {
         if (came === undefined) return undefined;
         const of = typeOfOperand(came);
-        return containerOperand(items === undefined ? { kind: "sequence", of } : { kind: "sequence", of, items: [] });
+        return containerOperand(items?.length === 0 ? { kind: "sequence", of, items: [] } : { kind: "sequence", of });
       });
     }
     const turns = items.map((_, place) => run(place));

@@ -5,20 +5,18 @@
  *     y = pkg.Scaled(x) {by=2.0}            c = Constant {value_float=2.0}
  *     pkg.Scaled: y = x · by          →     y = Mul(x, c)
  *
- * A function in another version of an operator set than the model stays, with a reason.
+ * A function in another version of an operator set than the model stays, with a reason; and so do all of them where they expand to more nodes
+ * than can be held.
  */
 import * as v from "valibot";
 import { calledFunction } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
-import { functionOf, instantiate, type LocalFunction, whyNotInlined } from "../graph/functions.ts";
-import { allGraphs, allNodes, describe, type Graph, type Node } from "../graph/graph.ts";
+import { functionOf, instantiate, type LocalFunction, whyNotExpanded, whyNotInlined } from "../graph/functions.ts";
+import { allNodes, describe, type Node, subgraphs } from "../graph/graph.ts";
 import { inlineGraph, restoreNames } from "../graph/inline.ts";
 import type { Model } from "../graph/model.ts";
 import { canTakeName, replaceUses } from "../graph/replace.ts";
 import { type Change, definePass } from "./pass.ts";
-
-/** Functions that call each other in a circle are no functions. */
-const deepest = 100;
 
 /**
  * Replaces calls of the model's own functions by what they do, and drops functions that nothing calls any more.
@@ -35,21 +33,20 @@ export const inlineFunctions = definePass({
     const changes: Change[] = [];
     const misses = new Map<string, Miss>();
     if (model.functions.length === 0) return { changes, misses: [] };
-    for (let depth = 0, found = true; found && depth < deepest; depth++) {
-      found = false;
-      for (const graph of [...allGraphs(model.graph)]) {
-        for (const node of [...graph.nodes()]) {
-          const called = calledFunction(model, node);
-          if (called === undefined) continue;
-          const at = describe(node);
-          const reason = whyNotInlined(model, called);
-          if (reason !== undefined) misses.set(at, new Miss(reason, at));
-          else {
-            inline(model, graph, node, called);
-            changes.push({ at, what: "written out", decidedBy: "global" });
-            found = true;
-          }
-        }
+    const tooLarge = whyNotExpanded(model);
+    if (tooLarge !== undefined) return { changes, misses: [new Miss(tooLarge, "the functions of the model")] };
+    const open = [...allNodes(model.graph)].reverse();
+    for (let node = open.pop(); node !== undefined; node = open.pop()) {
+      const called = calledFunction(model, node);
+      if (called === undefined) continue;
+      const at = describe(node);
+      const reason = whyNotInlined(model, called);
+      if (reason !== undefined) misses.set(at, new Miss(reason, at));
+      else {
+        const written = inline(model, node, called);
+        changes.push({ at, what: "written out", decidedBy: "global" });
+        for (const own of written.toReversed())
+          open.push(...[own, ...subgraphs(own).flatMap((graph) => [...allNodes(graph)])].reverse());
       }
     }
     if (dropFunctions(model)) changes.push({ at: "the model", what: "unused functions removed", decidedBy: "global" });
@@ -57,7 +54,9 @@ export const inlineFunctions = definePass({
   },
 });
 
-function inline(model: Model, graph: Graph, node: Node, called: LocalFunction): void {
+/** @returns the nodes that do what the call did. */
+function inline(model: Model, node: Node, called: LocalFunction): readonly Node[] {
+  const { graph } = node;
   for (const [domain, version] of called.opsets)
     if (!model.header.opsets.has(domain) && domain !== "") model.header.opsets.set(domain, version);
   const body = instantiate(called, node);
@@ -75,22 +74,22 @@ function inline(model: Model, graph: Graph, node: Node, called: LocalFunction): 
   });
   const outputs = new Set(inlined.outputs);
   graph.removeNode(node);
-  restoreNames(graph, { outputs: [], names: new Map([...inlined.names].filter(([value]) => !outputs.has(value))) });
+  restoreNames(graph, { names: new Map([...inlined.names].filter(([value]) => !outputs.has(value))) });
+  return inlined.nodes;
 }
 
 /** Drops functions that neither a node nor a function that is called calls. What cannot be read is kept as long as anything is. */
 function dropFunctions(model: Model): boolean {
   const { header, functions } = model;
   const called = new Set<LocalFunction>();
-  const visit = (graph: Graph): void => {
+  const open = [model.graph];
+  for (const graph of open)
     for (const node of allNodes(graph)) {
       const found = functionOf(model, node);
       if (found === undefined || called.has(found)) continue;
       called.add(found);
-      visit(found.graph);
+      open.push(found.graph);
     }
-  };
-  visit(model.graph);
   if (called.size === functions.length) return false;
   if (functions.length === header.functions.length)
     header.functions = header.functions.filter((_, index) => called.has(functions[index] as LocalFunction));

@@ -41,12 +41,22 @@ export function symbol(text: string): Symbolic {
 
 /** The dimension of an axis of a value that nothing but the data decide. Files say "unknown" where its name would stand. */
 export function unknownDim(value: string, axis: number): Symbolic {
-  return symbol(`?${value.replaceAll(/[^\w./:]/g, "_")}.${axis}`);
+  return symbol(`?${nameInDim(value)}.${axis}`);
+}
+
+/** The name of a value as the name of a dimension has it. */
+export function nameInDim(value: string): string {
+  return value.replaceAll(/[^\w./:]/g, "_");
 }
 
 /** Whether a dimension is, or is computed from, one that only the run tells. */
 export function isUnknownDim(dim: Dim): boolean {
   return isSymbolic(dim) && /(^|[-+*( ])\?./.test(dim.text);
+}
+
+/** The names of dimensions that only the run tells, in a text with the texts of dimensions. */
+export function unknownDimsIn(text: string): ReadonlySet<string> {
+  return new Set(text.match(/\?[\w./:]+/g));
 }
 
 export function isSymbolic(dim: Dim): dim is Symbolic {

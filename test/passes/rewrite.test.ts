@@ -6,14 +6,12 @@ import { createEngine } from "../../src/engine/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel, printModel } from "../../src/graph/text.ts";
 import { verify } from "../../src/graph/verify.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
-import { attributeFields, functionFields, nodeFields, opsetFields } from "../../src/onnx/schema.ts";
-import { Writer } from "../../src/onnx/writer.ts";
 import { inlineFunctions } from "../../src/passes/inline-functions.ts";
 import { lowerFused } from "../../src/passes/lower-fused.ts";
 import { simplify } from "../../src/passes/simplify.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";
 import { float32 } from "../../src/tensor/dense.ts";
+import { definition, withFunctions } from "../local-functions.ts";
 
 const engine = createEngine();
 const operators = (model: Model): string[] => [...model.graph.nodes()].map(({ op }) => op);
@@ -26,59 +24,6 @@ async function run(model: Model, x: readonly number[]): Promise<readonly number[
   } finally {
     await session.release();
   }
-}
-
-interface NodeText {
-  readonly op: string;
-  readonly domain?: string;
-  readonly inputs: readonly string[];
-  readonly outputs: readonly string[];
-  /** An attribute of the node that is an attribute of the call. */
-  readonly refers?: readonly [name: string, to: string];
-}
-
-/** A FunctionProto of the domain "local". */
-function definition(
-  name: string,
-  inputs: readonly string[],
-  outputs: readonly string[],
-  nodes: readonly NodeText[],
-  more: { readonly opset?: number; readonly defaults?: Readonly<Record<string, number>> } = {},
-): Uint8Array {
-  const writer = new Writer();
-  writer.text(functionFields.name, name);
-  for (const input of inputs) writer.text(functionFields.input, input);
-  for (const output of outputs) writer.text(functionFields.output, output);
-  for (const { op, domain = "", refers, ...ends } of nodes) {
-    writer.message(functionFields.node, (node) => {
-      for (const input of ends.inputs) node.text(nodeFields.input, input);
-      for (const output of ends.outputs) node.text(nodeFields.output, output);
-      node.text(nodeFields.op, op);
-      node.text(nodeFields.name, `node_${op}`);
-      if (domain !== "") node.text(nodeFields.domain, domain);
-      if (refers === undefined) return;
-      node.message(nodeFields.attribute, (attribute) => {
-        attribute.text(attributeFields.name, refers[0]);
-        attribute.text(attributeFields.reference, refers[1]);
-        attribute.integer(attributeFields.type, 1);
-      });
-    });
-  }
-  for (const [domain, version] of [["", more.opset ?? 21] as const, ["local", 1] as const]) {
-    writer.message(functionFields.opsetImport, (set) => {
-      if (domain !== "") set.text(opsetFields.domain, domain);
-      set.integer(opsetFields.version, version);
-    });
-  }
-  for (const [key, value] of Object.entries(more.defaults ?? {})) {
-    writer.message(functionFields.defaults, (attribute) => {
-      attribute.text(attributeFields.name, key);
-      attribute.float(attributeFields.float, value);
-      attribute.integer(attributeFields.type, 1);
-    });
-  }
-  writer.text(functionFields.domain, "local");
-  return Buffer.concat(writer.finish().map((piece) => (piece instanceof Uint8Array ? piece : new Uint8Array())));
 }
 
 const scaled = definition(
@@ -100,12 +45,6 @@ const twice = definition(
     { op: "Add", inputs: ["t", "t"], outputs: ["w"] },
   ],
 );
-
-async function withFunctions(text: string, functions: readonly Uint8Array[]): Promise<Model> {
-  const model = parseModel(`opset 21, local 1\n${text}`);
-  model.header.functions = functions;
-  return open(await encodeToBytes(model));
-}
 
 const calls = `graph (x: float32[n]) -> (y: float32[n]) {
   a = local.scaled "first" (x) {by=3.0}

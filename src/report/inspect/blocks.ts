@@ -1,6 +1,5 @@
 import { blocks, extractBlock } from "../../analysis/blocks.ts";
 import type { Inference } from "../../analysis/infer.ts";
-import { learnedCount } from "../../analysis/learned.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 
@@ -28,6 +27,8 @@ export interface Blocks {
 
 export function describeBlocks(model: Model, inference: Inference, learned: ReadonlyMap<Value, number>): Blocks {
   const found = blocks(model, inference);
+  const counts = new Map(Array.from(learned, ([{ name }, count]) => [name, count]));
+  const sum = (numbers: readonly number[]): number => numbers.reduce((so, number) => so + number, 0);
   const names = (values: readonly Value[]): readonly string[] => values.map(({ name }) => name);
   return {
     all: found.blocks.map((block) => ({
@@ -35,10 +36,7 @@ export function describeBlocks(model: Model, inference: Inference, learned: Read
       kind: block.kind,
       nodes: block.nodes.length,
       layers: block.layers,
-      parameters: learnedCount(
-        learned,
-        new Set([...extractBlock(model, block).graph.values()].map(({ name }) => name)),
-      ),
+      parameters: sum([...extractBlock(model, block).graph.values()].map(({ name }) => counts.get(name) ?? 0)),
       inputs: names(block.inputs),
       sides: names(block.sides),
       outputs: names(block.outputs),
