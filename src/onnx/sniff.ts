@@ -2,7 +2,8 @@
 
 export interface Guess {
   readonly what: string;
-  readonly hint: string;
+  /** In parts: not every command takes data. */
+  readonly hint: string | readonly string[];
 }
 
 const pytorch = "Export the network with torch.onnx.export; weights alone are not a network.";
@@ -14,7 +15,9 @@ const weightsOnly = "Export the model that the weights belong to, with torch.onn
 const llama = "Take the ONNX export of the model: optimum-cli export onnx --model <name> <folder>.";
 const zip = "If it is a PyTorch checkpoint, export the network with torch.onnx.export; else unpack it.";
 const unpack = "Unpack it, and name the .onnx file in it.";
-const picture = "It can be the `data`, in a folder; name the .onnx file of the model.";
+const other = "Name the .onnx file.";
+const picture = [other, "A folder of pictures can be the `data`."];
+const data = [other, "It can be the `data`."];
 const source = "Take the ONNX model that it was made from.";
 const text = "Write it as a file first: onnx.save(onnx.parser.parse_model(text), path).";
 
@@ -22,10 +25,10 @@ const text = "Write it as a file first: onnx.save(onnx.parser.parse_model(text),
 export const sniffedBytes = 512;
 
 /** By the first bytes, control characters as points; of a zip archive the name of the first file tells what it is. */
-const beginnings: readonly (readonly [bytes: RegExp, what: string, hint: string])[] = [
+const beginnings: readonly (readonly [bytes: RegExp, what: string, hint: Guess["hint"]])[] = [
   [/^PK\.{2}.{26}.*(data\.pkl|constants\.pkl|version|byteorder|\.data\/)/s, "a PyTorch checkpoint", pytorch],
   [/^PK\.{2}.{26}((metadata|config)\.json|.*weights\.h5)/s, "a Keras model", keras],
-  [/^PK\.{2}.{26}.*\.npy/s, "a NumPy archive (.npz): arrays without a network", "It can be the `data`."],
+  [/^PK\.{2}.{26}.*\.npy/s, "a NumPy archive (.npz): arrays without a network", data],
   [/^PK\.{2}.{26}.*\.onnx/s, "a zip archive with an ONNX model in it", unpack],
   [/^PK\.\./, "a zip archive", zip],
   [/^\x80\./, "a Python pickle, perhaps an old PyTorch checkpoint", pytorch],
@@ -34,23 +37,23 @@ const beginnings: readonly (readonly [bytes: RegExp, what: string, hint: string]
   [/^.{4}TFL3/s, "a TensorFlow Lite model", lite],
   [/^.{4}ORTM/s, "a model in ONNX Runtime's own format", source],
   [/^.{8}\{"/s, "a safetensors file: weights without a network", weightsOnly],
-  [/^\x93NUMPY/, "a NumPy array (.npy)", "It can be the `data`."],
+  [/^\x93NUMPY/, "a NumPy array (.npy)", data],
   [/^[pf]trt/, "a TensorRT engine", "Take the .onnx file that it was built from: an engine cannot be turned back."],
   [/^(\.\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|\x28\xb5\x2f\xfd|.{257}ustar)/s, "a packed or tar archive", unpack],
   [/^\x89PNG/, "a PNG picture", picture],
   [/^\xff\xd8\xff/, "a JPEG picture", picture],
   [/^(GIF8|RIFF.{4}WEBP)/s, "a picture", picture],
-  [/^RIFF.{4}WAVE/s, "a WAV recording", "It can be the `data`; name the .onnx file of the model."],
-  [/^%PDF/, "a PDF document", "Name the .onnx file."],
+  [/^RIFF.{4}WAVE/s, "a WAV recording", data],
+  [/^%PDF/, "a PDF document", other],
   [/^version https:\/\/git-lfs/, "a placeholder of Git LFS, not the file itself", "Run git lfs pull."],
   [/^<ir_version/, "an ONNX model as text", text],
   [/^<\?xml/, "XML, perhaps an OpenVINO model", source],
   [/^</, "a web page or XML", "The download link led to a page: fetch the file itself."],
-  [/^\{/, "JSON", "Name the .onnx file."],
+  [/^\{/, "JSON", other],
 ];
 
 const endings: typeof beginnings = [
-  [/\.(onnx_data(_\d+)?|onnx\.data|data)$/i, "the weights of an ONNX model, kept beside it", "Name the .onnx file."],
+  [/\.(onnx_data(_\d+)?|onnx\.data|data)$/i, "the weights of an ONNX model, kept beside it", other],
   [/\.(pt|pth|bin|ckpt|pkl)$/i, "a PyTorch checkpoint", pytorch],
   [/\.(h5|hdf5|keras)$/i, "a Keras model", keras],
   [/\.tflite$/i, "a TensorFlow Lite model", lite],
@@ -68,5 +71,5 @@ export function sniff(head: Uint8Array, name: string): Guess | undefined {
   if (what !== undefined && hint !== undefined) return { what, hint };
   const isText =
     head.length >= 16 && head.every((byte) => (byte >= 32 && byte < 127) || byte === 9 || byte === 10 || byte === 13);
-  return isText ? { what: "a text file", hint: "Name the .onnx file." } : undefined;
+  return isText ? { what: "a text file", hint: other } : undefined;
 }
