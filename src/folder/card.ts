@@ -1,4 +1,5 @@
 /** README.md of a folder: what its files weigh and how near they are to the originals, in a section of its own between marks. */
+import { clause } from "../errors.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
 import { batchText } from "./end-to-end.ts";
 import type { Records } from "./records.ts";
@@ -18,6 +19,8 @@ export interface Card {
   readonly chosen: DtypeName | "fp32" | undefined;
   /** What a user called to make it: `pith compress`. */
   readonly madeWith: string | undefined;
+  /** Why transformers.js does not run the folder, where it does not. */
+  readonly fails: string | undefined;
   /** Where only the best of each module is left: the variants that were tried. */
   readonly tried: readonly DtypeName[] | undefined;
 }
@@ -32,11 +35,12 @@ export function withCard(before: string, card: Card): string {
   return before === "" ? `# ${card.name}\n\n${section}\n` : `${before.trimEnd()}\n\n${section}\n`;
 }
 
-function sectionOf({ name, config, originals, records, chosen, madeWith, tried }: Card): string {
+function sectionOf({ name, config, originals, records, chosen, madeWith, tried, fails }: Card): string {
   const found = Object.entries(records).map(([file, one]) => ({ ...one, file }));
   const rows = [...Array.from(originals, ([file, bytes]) => ({ dtype: "fp32", file, bytes })), ...found];
   const { columns, notes: explained } = folderTable(rows);
-  const notes = [...explained, ...(madeWith === undefined ? [] : [`Made with \`${madeWith}\`.`])];
+  const unusable = fails === undefined ? [] : [`${clause(fails)}.`];
+  const notes = new Set([...explained, ...unusable, ...(madeWith === undefined ? [] : [`Made with \`${madeWith}\`.`])]);
   const row = (cells: readonly string[]): string =>
     `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
   const table = [
@@ -45,13 +49,10 @@ function sectionOf({ name, config, originals, records, chosen, madeWith, tried }
     ...rows.map((one) => row(columns.map(({ text }) => text(one)))),
   ];
   const options = chosen === undefined ? "" : `, { dtype: "${chosen}" }`;
-  const runs = (at: string): string => `const run = await pipeline("${taskOf(config)}", "${at}"${options});`;
-  return `## Files for transformers.js
-
-${table.join("\n")}
-
-${notes.map((note) => `${note}\n\n`).join("")}${adviceOf(found, originals.size, tried)}
-In Node, beside the folder:
+  const runs = (at: string): string =>
+    `const run = await pipeline("${taskOf(config)}", ${JSON.stringify(at)}${options});`;
+  const place = `/models/${encodeURIComponent(name)}`;
+  const programs = `In Node, beside the folder:
 
 \`\`\`js
 import { pipeline } from "@huggingface/transformers";
@@ -59,15 +60,19 @@ import { pipeline } from "@huggingface/transformers";
 ${runs(`./${name}`)}
 \`\`\`
 
-In a browser, where a server has the folder as \`/models/${name}\`:
+In a browser, where a server has the folder as \`${place}\`:
 
 \`\`\`js
 import { env, pipeline } from "@huggingface/transformers";
 
 env.allowLocalModels = true;
-env.localModelPath = "/models/";
-${runs(name)}
+${runs(place)}
 \`\`\``;
+  return `## Files for transformers.js
+
+${table.join("\n")}
+
+${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(found, originals.size, tried)}${fails === undefined ? `\n${programs}` : ""}`.trimEnd();
 }
 
 /** Which file is for what. */

@@ -1,5 +1,14 @@
 /** What a folder tells its readers: the record of what was made, config.json for the loader, the card for people. */
-import { fileKind, fileNameOf, joinPath, listFolder, openFile, readText, writeFilesAtomically } from "#platform";
+import {
+  fileKind,
+  fileNameOf,
+  joinPath,
+  listFolder,
+  openFile,
+  readText,
+  realPath,
+  writeFilesAtomically,
+} from "#platform";
 import { readSettings } from "../data/tokenizer.ts";
 import { withCard } from "./card.ts";
 import { bytesHash, bytesOfText } from "./files.ts";
@@ -35,10 +44,11 @@ export async function describe(run: FolderRun): Promise<void> {
   }
   const [first, ...others] = new Set(chosen.values());
   const card = {
-    ...{ name: fileNameOf(out), config, originals, records: Object.fromEntries(records) },
+    ...{ name: await nameOf(out), config, originals, records: Object.fromEntries(records) },
     chosen: others.length === 0 ? first : undefined,
     madeWith: options.madeWith,
     tried: keepSmallest ? asked : undefined,
+    fails: run.missing ?? [...records.values()].find(({ loader }) => loader?.outcome === "fails")?.loader?.reason,
   };
   const told = configured(config, source, { chunks, chosen, keepSmallest });
   const isThere = (await fileKind(joinPath(out, configName))) !== undefined;
@@ -57,7 +67,7 @@ interface Base {
 }
 
 /** The file that Pith's part goes into: that of the output folder where an author has changed it, else that of the source. */
-async function baseOf({ folder, out, inPlace, written, said, context }: FolderRun, name: string): Promise<Base> {
+export async function baseOf({ folder, out, inPlace, written, said, context }: FolderRun, name: string): Promise<Base> {
   const changed = inPlace || (await isAuthored(out, name, written));
   if (changed && !inPlace && !said.has(name)) {
     said.add(name);
@@ -88,6 +98,12 @@ export async function writeRecorded(run: FolderRun, files: readonly NewFile[]): 
     [joinPath(out, recordName), [bytesOfText(jsonText(record))]],
     ...files.map(({ path, parts }) => [joinPath(out, path), parts()] as const),
   ]);
+}
+
+/** A folder's own name, of "." and ".." too. */
+async function nameOf(folder: string): Promise<string> {
+  const name = fileNameOf(folder);
+  return /^\.{0,2}$/.test(name) ? fileNameOf(await realPath(folder)) : name;
 }
 
 async function textAt(path: string): Promise<string | undefined> {

@@ -1,6 +1,6 @@
 /** transformers.js itself on the files of a folder: whether it loads and runs a variant, and how near its answers are to those with the originals. */
 import * as v from "valibot";
-import { Miss } from "../errors.ts";
+import { clause, Miss } from "../errors.ts";
 import { decibels } from "../evaluate/comparison-metrics.ts";
 import { figure, percent } from "../evaluate/numbers.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
@@ -8,10 +8,11 @@ import { lostEndToEnd } from "./end-to-end.ts";
 import { sessionKeys } from "./layout.ts";
 
 export const loaderOutcome = v.object({
-  outcome: v.picklist(["runs", "loads", "not tried"]),
+  /** "unused": the class of the model loads other files. "fails": the folder is not loaded, with its originals neither. */
+  outcome: v.picklist(["runs", "loads", "not tried", "unused", "fails"]),
   /** Of transformers.js. */
   version: v.optional(v.string()),
-  /** Why it was not tried, or not run. */
+  /** Why it does not run. */
   reason: v.optional(v.string()),
   /** In decibels, of the output that differs most; not where nothing differs. Of what continues texts: of the first token's scores. */
   signalToNoise: v.optional(v.number()),
@@ -32,9 +33,9 @@ export interface LoaderAnswer {
   readonly tokens: readonly number[];
 }
 
-/** What went wrong where: no class for the model, its files, what it is fed, its run. */
+/** What went wrong where: no class for the model, its files, what makes its inputs, nothing to make them of, its run. */
 interface Failure {
-  readonly failed: "class" | "load" | "inputs" | "run";
+  readonly failed: "class" | "load" | "prepare" | "feed" | "run";
   readonly reason: string;
 }
 
@@ -74,19 +75,18 @@ export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Pr
     return asked;
   };
   return async (dtypes) => {
-    const untried = (reason: string) => ofEach(dtypes, { outcome: "not tried", version, reason });
+    const unable = (failure: Failure) => ofEach(dtypes, { version, ...unableText(version, failure) });
     const refused = (reason: string): Findings => new Map([[mainOf(dtypes), { refused: reason }]]);
     const before = compares ? await originals(dtypes) : undefined;
-    const unable = before && reasonUntried(before);
-    if (unable !== undefined) return untried(unable);
+    if (before !== undefined && "failed" in before && before.failed !== "feed") return unable(before);
     const forced = before && "answers" in before ? before.answers.map(({ tokens }) => tokens) : undefined;
     const after = await loader.ask(dtypes, forced);
     if ("failed" in after) {
       const { failed, reason } = after;
-      if (failed === "inputs") return ofEach(dtypes, { outcome: "loads", version, reason });
+      if (failed === "feed") return ofEach(dtypes, { outcome: "loads", version, reason });
       // Of originals that are not loaded beside it, it is asked only now whether they run.
-      const alsoUnable = reasonUntried(failed === "class" ? after : await originals(dtypes));
-      if (alsoUnable !== undefined) return untried(alsoUnable);
+      const alone = failed === "load" || failed === "run" ? await originals(dtypes) : after;
+      if ("failed" in alone && alone.failed !== "feed") return unable(alone);
       const found = await blamed(loader, dtypes, after);
       return found.size > 0 ? found : refused(refusal(loader, after));
     }
@@ -96,13 +96,13 @@ export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Pr
     if (lost !== undefined) return refused(`In transformers.js ${version}: ${lost}`);
     const found = ofEach(dtypes, { outcome: "runs", version, ...likeness });
     const keys = sessionKeys(Object.keys(dtypes));
-    for (const base of found.keys()) {
-      const key = keys.get(base) ?? base;
-      if (!after.sessions.includes(key))
-        found.set(base, { outcome: "not tried", version, reason: "its class for this model loads no such file" });
-      else if (!after.ran.includes(key))
+    const isUsed = (base: string): boolean => after.sessions.includes(keys.get(base) ?? base);
+    const unused = [...found.keys()].filter((base) => !isUsed(base));
+    for (const base of found.keys())
+      if (unused.includes(base))
+        found.set(base, { outcome: "unused", version, reason: unusedText(dtypes, unused, isUsed) });
+      else if (!after.ran.includes(keys.get(base) ?? base))
         found.set(base, { outcome: "loads", version, reason: "nothing here is fed to it" });
-    }
     return found;
   };
 }
@@ -117,11 +117,21 @@ function refusal({ version }: Loader, { failed, reason }: Failure): string {
   return `transformers.js ${version} does not ${failed} it: ${reason}`;
 }
 
-/** Why nothing can be told of a variant, from what the originals give. */
-function reasonUntried(originals: LoaderAnswers): string | undefined {
-  if (!("failed" in originals) || originals.failed === "inputs") return undefined;
-  const { failed, reason } = originals;
-  return failed === "class" ? reason : `it does not ${failed} the original: ${reason}`;
+/** What is told of variants of which the originals do not run. */
+function unableText(version: string, { failed, reason }: Failure): Pick<LoaderOutcome, "outcome" | "reason"> {
+  const name = `transformers.js ${version}`;
+  if (failed === "class") return { outcome: "not tried", reason };
+  // What it is fed here may not be what the model takes.
+  if (failed === "run") return { outcome: "not tried", reason: `it does not run the original: ${reason}` };
+  const cannot = failed === "load" ? "load the original" : "make inputs for it of a text, an image or a sound";
+  return { outcome: "fails", reason: `${name} does not ${cannot}: ${reason}` };
+}
+
+/** "decoder_model*.onnx: transformers.js loads model.onnx for this model, not these" */
+function unusedText(dtypes: ModuleDtypes, unused: readonly string[], isUsed: (base: string) => boolean): string {
+  const used = Object.keys(dtypes).filter(isUsed);
+  const files = (bases: readonly string[], end: string): string => bases.map((base) => `${base}${end}`).join(", ");
+  return `${files(unused, "*.onnx")}: transformers.js loads ${files(used, ".onnx")} for this model, not these`;
 }
 
 /** Of several modules those that fail with the others as they were. */
@@ -191,6 +201,7 @@ export function loaderText({ outcome, signalToNoise, tokens = 0, same = 0 }: Loa
 /** What such cells mean, or why there is no figure. */
 export function loaderNote({ outcome, version = "", reason = "" }: LoaderOutcome): string {
   if (outcome === "not tried") return `Not tried with transformers.js: ${reason}.`;
+  if (outcome === "unused" || outcome === "fails") return `${clause(reason)}.`;
   if (outcome === "loads") return `transformers.js ${version} loads it; not run: ${reason}.`;
   return `transformers.js ${version} loads and runs these files: signal to noise of its answers against the originals', or the share of tokens that are the same.`;
 }

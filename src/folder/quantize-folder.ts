@@ -13,11 +13,12 @@ import { sniff } from "../onnx/sniff.ts";
 import { type Context, completeContext } from "../passes/pass.ts";
 import { type DtypeName, usualDtypes } from "../quantize/dtypes.ts";
 import { choose } from "../recipe/choose.ts";
-import { cardName, configName, describe, writeRecorded } from "./describe.ts";
+import { baseOf, cardName, configName, describe, writeRecorded } from "./describe.ts";
 import { lostEndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
 import { bytesOfFile, fileHash, isSame, textHash } from "./files.ts";
 import { basesIn, dataFilesOf, isCopied, isVariant, mainOf } from "./layout.ts";
 import { loaderCheck } from "./loader.ts";
+import { missingText } from "./needs.ts";
 import { keptText, type NewFile, planWrites } from "./own.ts";
 import {
   authoredModel,
@@ -81,10 +82,12 @@ async function begin(folder: string, options: FolderOptions, context: Context): 
   if (bases.length === 0) throw await noModels(folder, names);
   const copies = await sidecarsIn(folder);
   const modules: Module[] = [];
+  const inputs: string[] = [];
   for (const base of bases) {
     const source = joinPath(folder, "onnx", `${base}.onnx`);
-    const weights = weightFilesOf(await open(source));
-    const parts = new Set([`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names), ...weights]);
+    const model = await open(source);
+    inputs.push(...model.graph.feeds.map(({ name }) => name));
+    const parts = new Set([`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names), ...weightFilesOf(model)]);
     const files: NewFile[] = [];
     for (const part of parts) if (names.includes(part)) files.push(await copyOf(folder, `onnx/${part}`));
     copies.push(...files.filter(({ path }) => !copies.some((copy) => copy.path === path)));
@@ -102,14 +105,24 @@ async function begin(folder: string, options: FolderOptions, context: Context): 
     rows: new Map(),
     inPlace: (await fileKind(out)) === "folder" && (await isSame(folder, out)),
     said: new Set(),
+    missing: undefined,
   };
   if (!run.inPlace) {
     const left = await leftIn(folder, copies);
     if (left !== undefined) context.log({ id: "left", text: left });
     await copy(run, copies);
   }
+  run.missing = missingText(await namesIn(run), inputs);
+  if (run.missing !== undefined) context.log({ id: "incomplete", text: run.missing, level: "warning" });
   await dropOutdated(run);
   return run;
+}
+
+/** The files of the folder that is written, config.json where it is more than what Pith has to say. */
+async function namesIn(run: FolderRun): Promise<readonly string[]> {
+  const config = await baseOf(run, configName);
+  const others = (await listFolder(run.out)).filter((name) => name !== configName);
+  return (await fileKind(config.path)) === "file" ? [...others, configName] : others;
 }
 
 async function copyOf(folder: string, path: string): Promise<NewFile> {
@@ -272,7 +285,7 @@ function note(
 ): void {
   const [row, record] = [rows.get(file), records.get(file)];
   if (row === undefined || record === undefined) return;
-  rows.set(file, { ...row, ...found });
+  rows.set(file, { ...row, ...found, ...(found.loader?.outcome === "fails" ? { verdict: "unusable" } : {}) });
   records.set(file, { ...record, ...found });
 }
 
@@ -286,13 +299,15 @@ async function runInLoader(run: FolderRun, dtypeOf: (base: string) => DtypeName 
   const used = run.modules.map(({ base }) => [base, madeOf(run, base, dtypeOf(base)) ?? "fp32"] as const);
   if (run.check === undefined || used.every(([, dtype]) => dtype === "fp32")) return true;
   let holds = true;
-  for (const [base, found] of await run.check(Object.fromEntries(used))) {
+  const fails = run.missing === undefined ? undefined : ({ outcome: "fails", reason: run.missing } as const);
+  const found = fails ? used.map(([base]) => [base, fails] as const) : await run.check(Object.fromEntries(used));
+  for (const [base, outcome] of found) {
     const dtype = madeOf(run, base, dtypeOf(base));
     if (dtype === undefined) continue;
-    if ("refused" in found) {
+    if ("refused" in outcome) {
       holds = false;
-      await refuse(run, fileOf(base, dtype), dtype, found.refused);
-    } else note(run, fileOf(base, dtype), { loader: found });
+      await refuse(run, fileOf(base, dtype), dtype, outcome.refused);
+    } else note(run, fileOf(base, dtype), { loader: outcome });
   }
   await describe(run);
   return holds;

@@ -57,8 +57,11 @@ export interface FolderFile extends Partial<Made> {
   readonly dtype: DtypeName;
   /** In the folder: `onnx/model_q4.onnx`. */
   readonly file: string;
-  /** "there": a run before made it with the same settings. "passed over": it passes its check, and another is better (`keepSmallest`). */
-  readonly verdict: "kept" | "there" | "passed over" | "refused";
+  /**
+   * "there": a run before made it with the same settings. "passed over": it passes its check, and another is better (`keepSmallest`). "unusable": so
+   * does it, and transformers.js does not run the folder (`loader.reason`).
+   */
+  readonly verdict: "kept" | "there" | "passed over" | "unusable" | "refused";
   readonly reason?: string;
 }
 
@@ -75,6 +78,8 @@ export interface FolderRun {
   /** The module whose answers are compared. */
   readonly main: string;
   readonly check: ReturnType<typeof loaderCheck> | undefined;
+  /** What transformers.js needs and the folder lacks, in a sentence without its full stop. */
+  missing: string | undefined;
   /** Files that were made and hold. */
   readonly records: Map<string, Records[string]>;
   /** The outcome of each file. */

@@ -1,7 +1,7 @@
 /** `pith quantize` on a folder as transformers.js lays it out, and the mistakes that can be made. */
-import { copyFile, mkdir, readdir, readFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { beforeAll, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -18,6 +18,7 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
   y = MatMul "a" (x, a.weight)
 }`);
   await save(network, join(folder, "onnx", "model.onnx"));
+  await writeFile(join(folder, "config.json"), "{}");
   // Nothing to quantize.
   await save(
     parseModel("graph (x: float32[2]) -> (y: float32[2]) {\n  y = Relu(x)\n}"),
@@ -86,6 +87,7 @@ test("compress of a folder in which nothing holds leaves the originals, and exit
   const idle = join(root, "idle");
   await mkdir(join(idle, "onnx"), { recursive: true });
   await copyFile(join(folder, "onnx", "relu.onnx"), join(idle, "onnx", "model.onnx"));
+  await writeFile(join(idle, "config.json"), "{}");
   const { code, out: text } = await pith("compress", idle);
   expect({ code, text }).toEqual({ code: 1, text: expect.stringContaining("No variant passed its check") });
   expect(await readdir(join(`${idle}.compressed`, "onnx"))).toEqual(["model.onnx"]);
@@ -140,11 +142,76 @@ test("a folder inside the one that is copied is refused", async () => {
   expect(await readdir(folder)).not.toContain("web");
 });
 
-test("codes as the original, and no config.json, are warned of", async () => {
+test("codes as the original are warned of", async () => {
   const again = join(root, "again");
-  await mkdir(join(again, "onnx"), { recursive: true });
+  await cp(folder, again, { recursive: true });
   await copyFile(join(folder, "onnx", "model_q4.onnx"), join(again, "onnx", "model.onnx"));
   const { err } = await pith("quantize", again, "--dtype", "q8", "-o", join(root, "of-codes"));
   expect(err).toContain("the weights of model.onnx are quantized already: begin with the float32 export");
-  expect(err).toContain("no config.json");
+});
+
+describe("a folder that transformers.js cannot run", () => {
+  const texts = `opset 17
+graph (input_ids: int64[batch, n]) -> (y: float32[batch, n, 64]) {
+  table: float32[96, 64] = random(seed 1)
+  a.weight: float32[64, 64] = random(seed 2)
+  h = Gather(table, input_ids)
+  y = MatMul "a" (h, a.weight)
+}`;
+  const images = `opset 17
+graph (pixel_values: float32[batch, 3, 8, 8]) -> (y: float32[batch, 64]) {
+  a.weight: float32[192, 64] = random(seed 1)
+  flat = Flatten(pixel_values)
+  y = MatMul "a" (flat, a.weight)
+}`;
+  const given = async (name: string, model: string, ...files: readonly string[]): Promise<string> => {
+    const path = join(root, name);
+    await mkdir(join(path, "onnx"), { recursive: true });
+    await save(parseModel(model), join(path, "onnx", "model.onnx"));
+    for (const file of files) await writeFile(join(path, file), "{}");
+    return path;
+  };
+  const program = "await pipeline(";
+
+  test.each([
+    ["text", texts, ["config.json"], "tokenizer.json and tokenizer_config.json are missing"],
+    ["half", texts, ["config.json", "tokenizer.json"], "tokenizer_config.json is missing"],
+    ["image", images, ["config.json"], "preprocessor_config.json is missing"],
+    ["bare", texts, [], "config.json, tokenizer.json and tokenizer_config.json are missing"],
+  ])(
+    "%s: its files are written, it is said what is missing, and the exit code is 1",
+    async (name, model, files, missing) => {
+      const path = await given(name, model, ...files);
+      const sentence = `${missing}: transformers.js cannot run this folder`;
+      const { code, out, err } = await pith("quantize", path, "--dtype", "q4", "-o", `${path}.out`);
+      expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining(`incomplete: ${sentence}\n`) });
+      expect(out).toContain(`\n${sentence}.\n`);
+      expect(out).toMatch(/^q4 +model_q4 .* unusable$/m);
+      expect(out).not.toContain("a program that loads");
+      const card = await readFile(join(`${path}.out`, "README.md"), "utf8");
+      expect(card).toContain(`\n${sentence}.\n`);
+      expect(card).not.toContain(program);
+      expect(await readdir(join(`${path}.out`, "onnx"))).toHaveLength(2);
+    },
+  );
+
+  test("is one that it can once they are there, in the folder that is written too", async () => {
+    const path = await given("completed", images, "config.json");
+    const words = ["quantize", path, "--dtype", "q4", "-o", `${path}.out`];
+    expect(await json(...words)).toMatchObject({
+      code: 1,
+      files: [{ verdict: "unusable", loader: { outcome: "fails" } }],
+    });
+    await writeFile(join(`${path}.out`, "preprocessor_config.json"), "{}");
+    expect(await json(...words)).toMatchObject({
+      code: 0,
+      files: [{ verdict: "there", loader: { outcome: "not tried" } }],
+    });
+    expect(await readFile(join(`${path}.out`, "README.md"), "utf8")).toContain(program);
+    await rm(join(`${path}.out`, "preprocessor_config.json"));
+    // It asks nothing, and claims nothing.
+    const forced = await pith(...words, "--force");
+    expect(forced).toMatchObject({ code: 0, err: expect.stringContaining("preprocessor_config.json is missing") });
+    expect(await readFile(join(`${path}.out`, "README.md"), "utf8")).not.toContain(program);
+  });
 });

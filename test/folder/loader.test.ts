@@ -5,6 +5,7 @@ import {
   type Loader,
   type LoaderAnswers,
   loaderCheck,
+  loaderNote,
   loaderText,
   type ModuleDtypes,
 } from "../../src/folder/loader.ts";
@@ -74,9 +75,27 @@ test("where the original itself cannot be run nothing is refused", async () => {
   }
   const unknown = await check(() => ({ failed: "class", reason: "it has no class for Strange" }));
   expect(unknown).toMatchObject({ model: { outcome: "not tried", reason: "it has no class for Strange" } });
-  const unfed = await check(() => ({ failed: "inputs", reason: "no tokenizer.json" }));
-  expect(unfed).toMatchObject({ model: { outcome: "loads", reason: "no tokenizer.json" } });
+  const unfed = await check(() => ({ failed: "feed", reason: "nothing here fits its inputs (x)" }));
+  expect(unfed).toMatchObject({ model: { outcome: "loads", reason: "nothing here fits its inputs (x)" } });
 });
+
+test.each([
+  [{ failed: "load", reason: "no such file" }, "transformers.js 4.3.1 does not load the original: no such file"],
+  [
+    { failed: "prepare", reason: "tokenizer.json is broken" },
+    "transformers.js 4.3.1 does not make inputs for it of a text, an image or a sound: tokenizer.json is broken",
+  ],
+] as const)(
+  "a folder whose original fails (%j) fails, whether or not it is loaded beside its variants",
+  async (answer, reason) => {
+    for (const compares of [true, false]) {
+      const { model } = await check(() => answer, single, { compares });
+      expect(model).toEqual({ outcome: "fails", version: "4.3.1", reason });
+      if (model === undefined || "refused" in model) throw new Error("refused");
+      expect(loaderNote(model)).toBe(`${reason}.`);
+    }
+  },
+);
 
 test("of several modules the one that fails by itself is refused, else the one that answers", async () => {
   const both: ModuleDtypes = { encoder_model: "q4", decoder_model_merged: "q4" };
@@ -88,12 +107,16 @@ test("of several modules the one that fails by itself is refused, else the one t
   expect(Object.keys(await fails(together))).toEqual(["decoder_model_merged"]);
 });
 
-test("a file that its class does not load was not tried, and one that no input reaches was loaded only", async () => {
+test("a file that its class does not load is unused, and one that no input reaches was loaded only", async () => {
   const dtypes: ModuleDtypes = { model: "q4", decoder_model: "q4", vision_encoder: "q4", encoder_model: "fp32" };
   const found = await check(() => gives([1, 2]), dtypes);
   expect(found).toEqual({
     model: { outcome: "runs", version: "4.3.1" },
-    decoder_model: { outcome: "not tried", version: "4.3.1", reason: expect.stringContaining("loads no such file") },
+    decoder_model: {
+      outcome: "unused",
+      version: "4.3.1",
+      reason: "decoder_model*.onnx: transformers.js loads model.onnx, vision_encoder.onnx for this model, not these",
+    },
     vision_encoder: { outcome: "loads", version: "4.3.1", reason: "nothing here is fed to it" },
   });
 });

@@ -102,7 +102,7 @@ describe("a folder with one model", () => {
     expect(card).toMatch(/^\| fp32 \| onnx\/model\.onnx \| \d.*\n(.*\n)*\| q4 \| onnx\/model_q4\.onnx \|/m);
     expect(card).toContain('await pipeline("text-classification", "./out", { dtype: "q4" });');
     expect(card).toMatch(
-      /env\.localModelPath = "\/models\/";\nconst run = await pipeline\("text-classification", "out", /,
+      /env\.allowLocalModels = true;\nconst run = await pipeline\("text-classification", "\/models\/out", /,
     );
     expect(card).not.toContain("fastest");
     await run({ out: source(), dtypes: ["q4"] });

@@ -1,11 +1,12 @@
 /** The commands ask transformers.js itself about every file that they write. */
+import { existsSync } from "node:fs";
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { join } from "node:path";
-import { env } from "@huggingface/transformers";
+import { basename, dirname, join, resolve } from "node:path";
+import { AutoConfig, env } from "@huggingface/transformers";
 import { describe, expect, test } from "vitest";
 import loaderJob from "../../src/cli/jobs/loader.ts";
-import { apart, json } from "../cli/run.ts";
+import { apart, json, pith } from "../cli/run.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 
@@ -38,16 +39,63 @@ describe.skipIf(bert === undefined)("a classifier", () => {
     expect(files).toMatchObject([{ verdict: "kept", loader: { outcome: "not tried", reason } }]);
     // Its kind is enough.
     await change({ architectures: undefined, model_type: "bert" });
-    await rm(join(strange, "tokenizer.json"));
     const { files: found } = await json("quantize", strange, "--dtype", "q8", "-o", `${strange}.kind`);
-    expect(found).toMatchObject([{ loader: { outcome: "loads", reason: expect.stringContaining("tokenizer.json") } }]);
+    expect(found).toMatchObject([{ verdict: "kept", loader: { outcome: "runs" } }]);
   });
+
+  test("without a tokenizer, or with one that is none, is not kept by either command", async () => {
+    const folder = join(out, "speechless");
+    await cp(bert ?? "", folder, { recursive: true });
+    await writeFile(join(folder, "tokenizer_config.json"), "[]");
+    const broken = await json("quantize", folder, "--dtype", "q8", "-o", `${folder}.out`);
+    expect(broken).toMatchObject({
+      code: 1,
+      files: [
+        { verdict: "unusable", loader: { outcome: "fails", reason: expect.stringContaining("does not make inputs") } },
+      ],
+    });
+    await rm(join(folder, "tokenizer.json"));
+    const { code, out: text } = await pith("compress", folder, "-o", `${folder}.best`);
+    expect({ code, text }).toEqual({
+      code: 1,
+      text: expect.stringContaining("tokenizer.json is missing: transformers.js"),
+    });
+    expect(text).not.toMatch(/← kept|Cannot read properties/);
+  });
+
+  test.each(["-web", "ein Ordner/[ü](x) it's 50%20 of `a#b`"])(
+    "is tried in a folder called %s, and the card's program loads it",
+    async (name) => {
+      const folder = join(out, "names", name);
+      const { files } = await json("quantize", bert ?? "", "--dtype", "q8", "-o", folder);
+      expect(files).toMatchObject([{ verdict: "kept", loader: { outcome: "runs" } }]);
+      const card = await readFile(join(folder, "README.md"), "utf8");
+      const [node, browser] = Array.from(card.matchAll(/await pipeline\("[a-z-]+", (".*"), \{/g), ([, one = ""]) =>
+        String(JSON.parse(one)),
+      );
+      expect(resolve(dirname(folder), node ?? "")).toBe(folder);
+      // A browser asks a server for addresses: as it does, but for the files, which are read here.
+      const asked = new Set<string>();
+      const served = async (address: string | URL) => {
+        const { pathname } = new URL(String(address), "http://localhost");
+        asked.add(pathname);
+        const file = join(dirname(folder), decodeURIComponent(pathname).replace(/^\/models\//, ""));
+        return new Response(await readFile(file).catch(() => undefined), { status: existsSync(file) ? 200 : 404 });
+      };
+      const before = { ...env };
+      Object.assign(env, { useFS: false, useFSCache: false, fetch: served, allowRemoteModels: false });
+      const config = await AutoConfig.from_pretrained(browser ?? "").finally(() => Object.assign(env, before));
+      expect(config).toMatchObject({ model_type: "bert" });
+      expect([...asked]).toEqual([`/models/${encodeURIComponent(basename(name))}/config.json`]);
+    },
+  );
 });
 
 describe.skipIf(llama === undefined)("a decoder with a cache", () => {
   test("goes on after the original's tokens, and a file that the class does not load is told", async () => {
     const { files } = await json("quantize", llama ?? "", "--dtype", "q4,fp16", "-o", join(out, "llama"));
-    const none = { verdict: "kept", loader: { outcome: "not tried" } };
+    const reason = "decoder_model*.onnx: transformers.js loads model.onnx for this model, not these";
+    const none = { verdict: "kept", loader: { outcome: "unused", reason } };
     expect(files).toMatchObject([none, runs({ tokens: 48 }), none, runs({ tokens: 48, same: 48 })]);
   });
 });

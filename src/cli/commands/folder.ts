@@ -238,9 +238,10 @@ function timer(targets: readonly TargetName[], set: Settings, session: Session):
 
 function show(out: string, files: readonly FolderFile[], isChoice: boolean, judgedOn: readonly string[]): Result {
   const isKept = ({ verdict }: FolderFile): boolean => verdict === "kept" || verdict === "there";
+  const isMade = (row: FolderFile): boolean => isKept(row) || row.verdict === "unusable";
   return {
     data: { out, files },
-    goalMissed: isChoice ? !files.some(isKept) : files.some(({ verdict }) => verdict === "refused"),
+    goalMissed: !(isChoice ? files.some(isKept) : files.every(isKept)),
     print(terminal) {
       const { columns, notes } = folderTable(files);
       const marked = (row: FolderFile): string =>
@@ -255,9 +256,9 @@ function show(out: string, files: readonly FolderFile[], isChoice: boolean, judg
       for (const note of [...notes, ...judgedOn]) terminal.line(note);
       for (const { file, verdict, reason = "" } of files)
         if (verdict === "refused") terminal.line(`refused: ${basename(file)}: ${reason}`);
-      if (!files.some(isKept)) terminal.line("No variant passed its check: the folder has its originals only.");
+      if (!files.some(isMade)) terminal.line("No variant passed its check: the folder has its originals only.");
       terminal.line(`written: ${terminal.color.bold(out)}`);
-      terminal.line(`next: ${join(out, "README.md")} has a program that loads the folder`);
+      if (files.some(isKept)) terminal.line(`next: ${join(out, "README.md")} has a program that loads the folder`);
     },
   };
 }

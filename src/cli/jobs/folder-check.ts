@@ -32,8 +32,7 @@ export default async function folderCheckJob(input: FolderCheckInput, context: J
   const models = new Map<string, Model>();
   for (const base of bases) models.set(base, await open(joinPath(folder, "onnx", `${base}.onnx`)));
   const warn = (id: string, text: string): void => context.log({ id, text, level: "warning" });
-  if ((await readSettings(joinPath(folder, "config.json"))) === undefined)
-    warn("config", `"${folder}" has no config.json: transformers.js does not load it without`);
+  await readSettings(joinPath(folder, "config.json"));
   for (const [base, model] of models) {
     const layers = allLayers(model, infer(model));
     const done = layers.filter((layer) => ["quantized", "packed"].includes(weightStorage(layer)));

@@ -2,7 +2,7 @@
  * Job of commands on a folder: its files in transformers.js itself, loaded and run as it does for programs. Its process has no other runtime than
  * that of the library.
  */
-import { basename, dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { LoaderAnswer, LoaderAnswers, ModuleDtypes } from "../../folder/index.ts";
 
 export interface LoaderInput {
@@ -67,21 +67,22 @@ const silent = 50;
 
 export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswers> {
   const library: Library = await import(input.library);
+  Object.assign(library.env, { allowRemoteModels: false, logLevel: silent });
+  // A name that could be one of the Hub is looked for elsewhere; an absolute path never is, whatever is in it.
   const folder = resolve(input.folder);
-  const name = basename(folder);
-  Object.assign(library.env, { allowRemoteModels: false, localModelPath: `${dirname(folder)}/`, logLevel: silent });
-  let stage: "class" | "load" | "inputs" | "run" = "class";
+  let stage: "class" | "load" | "prepare" | "run" = "class";
   try {
-    const found = classOf(library, await library.AutoConfig.from_pretrained(name));
+    const found = classOf(library, await library.AutoConfig.from_pretrained(folder));
     if (typeof found === "string") return { failed: stage, reason: `it has no class for ${found}` };
     stage = "load";
-    const model = await found.from_pretrained(name, {
+    const model = await found.from_pretrained(folder, {
       ...{ dtype: input.dtypes, device: "cpu" },
       // A copy of all weights in the order in which kernels read them.
       ...(input.lean ? { session_options: { extra: { session: { disable_prepacking: "1" } } } } : {}),
     });
-    stage = "inputs";
-    const feeds = await feedsOf(library, name, model, input.texts);
+    stage = "prepare";
+    const feeds = await feedsOf(library, folder, model, input.texts);
+    if (typeof feeds === "string") return { failed: "feed", reason: feeds };
     stage = "run";
     const ran = watchRuns(model);
     const answers: LoaderAnswer[] = [];
@@ -128,8 +129,16 @@ function watchRuns({ sessions }: Model): ReadonlySet<string> {
   return ran;
 }
 
-/** What the first model is fed: of each text, or, where it takes something else, an image and a sound that never change. */
-async function feedsOf(library: Library, name: string, model: Model, texts: readonly string[]): Promise<Feeds[]> {
+/**
+ * What the first model is fed: of each text, or, where it takes something else, an image and a sound that never change.
+ * @returns why there is nothing, where it takes none of these.
+ */
+async function feedsOf(
+  library: Library,
+  folder: string,
+  model: Model,
+  texts: readonly string[],
+): Promise<Feeds[] | string> {
   const { sessions } = model;
   const [first] = Object.values(sessions);
   const wanted = (sessions.model ?? sessions.embed_tokens ?? first)?.inputNames ?? [];
@@ -137,20 +146,20 @@ async function feedsOf(library: Library, name: string, model: Model, texts: read
   if (wanted.includes("pixel_values")) {
     const side = 224;
     const pixels = Uint8ClampedArray.from({ length: side * side * 3 }, (_, at) => (at * 7919) % 256);
-    const processor = await library.AutoImageProcessor.from_pretrained(name);
+    const processor = await library.AutoImageProcessor.from_pretrained(folder);
     beside.push(await processor(new library.RawImage(pixels, side, side, 3)));
   }
   if (wanted.includes("input_values") || wanted.includes("input_features")) {
     const rate = 16_000;
     const tone = Float32Array.from({ length: rate }, (_, at) => Math.sin((2 * Math.PI * 440 * at) / rate));
-    beside.push(await (await library.AutoFeatureExtractor.from_pretrained(name))(tone));
+    beside.push(await (await library.AutoFeatureExtractor.from_pretrained(folder))(tone));
   }
   const others: Feeds = Object.assign({}, ...beside);
   if (!wanted.includes("input_ids")) {
-    if (beside.length === 0) throw new Error(`nothing here fits its inputs (${wanted.join(", ")})`);
+    if (beside.length === 0) return `nothing here fits its inputs (${wanted.join(", ")})`;
     return [others];
   }
-  const tokenizer = await library.AutoTokenizer.from_pretrained(name);
+  const tokenizer = await library.AutoTokenizer.from_pretrained(folder);
   return texts.map((text) => ({ ...tokenizer(text, { truncation: true, max_length: mostTokens }), ...others }));
 }
 

@@ -1,0 +1,20 @@
+/** Files beside the models without which transformers.js does not run a folder. */
+
+/** What makes a model's inputs, by the inputs. */
+const makers: readonly { readonly inputs: readonly string[]; readonly files: readonly string[] }[] = [
+  { inputs: ["input_ids"], files: ["tokenizer.json", "tokenizer_config.json"] },
+  { inputs: ["pixel_values", "input_features", "input_values"], files: ["preprocessor_config.json"] },
+];
+
+/**
+ * What is missing, in a sentence without its full stop; undefined where nothing is.
+ * @param inputs of all models of the folder.
+ */
+export function missingText(names: readonly string[], inputs: readonly string[]): string | undefined {
+  const made = makers.filter((maker) => maker.inputs.some((input) => inputs.includes(input)));
+  const missing = ["config.json", ...made.flatMap(({ files }) => files)].filter((name) => !names.includes(name));
+  if (missing.length === 0) return undefined;
+  const [last, ...others] = missing.toReversed();
+  const list = others.length === 0 ? `${last} is` : `${others.toReversed().join(", ")} and ${last} are`;
+  return `${list} missing: transformers.js cannot run this folder`;
+}
