@@ -32,13 +32,19 @@ export function withCard(before: string, card: Card): string {
   const start = before.lastIndexOf(begin);
   const stop = before.indexOf(end, start);
   if (start >= 0 && stop > start) return `${before.slice(0, start)}${section}${before.slice(stop + end.length)}`;
-  return before === "" ? `# ${card.name}\n\n${section}\n` : `${before.trimEnd()}\n\n${section}\n`;
+  return before === "" ? `${metadataOf(card)}# ${card.name}\n\n${section}\n` : `${before.trimEnd()}\n\n${section}\n`;
+}
+
+/** What the Hub reads of a card, as far as config.json says it: neither licence nor origin. */
+function metadataOf({ config }: Card): string {
+  const task = taskOf(config);
+  const tag = task === undefined ? "" : `pipeline_tag: ${task}\n`;
+  return `---\nlibrary_name: transformers.js\n${tag}---\n\n`;
 }
 
 function sectionOf({ name, config, originals, records, chosen, madeWith, tried, fails }: Card): string {
   const found = Object.entries(records).map(([file, one]) => ({ ...one, file }));
-  const rows = [...Array.from(originals, ([file, bytes]) => ({ dtype: "fp32", file, bytes })), ...found];
-  const { columns, notes: explained } = folderTable(rows);
+  const { rows, columns, notes: explained } = folderTable(found, originals);
   const unusable = fails === undefined ? [] : [`${clause(fails)}.`];
   const notes = new Set([...explained, ...unusable, ...(madeWith === undefined ? [] : [`Made with \`${madeWith}\`.`])]);
   const row = (cells: readonly string[]): string =>
@@ -50,7 +56,7 @@ function sectionOf({ name, config, originals, records, chosen, madeWith, tried, 
   ];
   const options = chosen === undefined ? "" : `, { dtype: "${chosen}" }`;
   const runs = (at: string): string =>
-    `const run = await pipeline("${taskOf(config)}", ${JSON.stringify(at)}${options});`;
+    `const run = await pipeline("${taskOf(config) ?? "feature-extraction"}", ${JSON.stringify(at)}${options});`;
   const place = `/models/${encodeURIComponent(name)}`;
   const programs = `In Node, beside the folder:
 
@@ -133,7 +139,7 @@ const tasks = [
   ["ForObjectDetection", "object-detection"],
 ] as const;
 
-function taskOf({ architectures }: Card["config"]): string {
+function taskOf({ architectures }: Card["config"]): string | undefined {
   const [name] = Array.isArray(architectures) ? architectures : [];
-  return tasks.find(([ending]) => String(name).endsWith(ending))?.[1] ?? "feature-extraction";
+  return tasks.find(([ending]) => String(name).endsWith(ending))?.[1];
 }

@@ -33,15 +33,10 @@ export async function describe(run: FolderRun): Promise<void> {
   const [ofConfig, ofCard] = [await baseOf(run, configName), await baseOf(run, cardName)];
   const config = (await readSettings(ofConfig.path)) ?? {};
   const source = (await readSettings(joinPath(folder, configName))) ?? {};
-  const originals = new Map<string, number>();
-  for (const { base } of modules) {
-    const parts = [`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names)].filter((file) => names.includes(file));
-    const sizes = await Promise.all(parts.map(async (file) => (await openFile(joinPath(out, "onnx", file))).size));
-    originals.set(
-      `onnx/${base}.onnx`,
-      sizes.reduce((sum, size) => sum + size, 0),
-    );
-  }
+  const originals = await originalBytes(
+    out,
+    modules.map(({ base }) => base),
+  );
   const [first, ...others] = new Set(chosen.values());
   const card = {
     ...{ name: await nameOf(out), config, originals, records: Object.fromEntries(records) },
@@ -57,6 +52,21 @@ export async function describe(run: FolderRun): Promise<void> {
   const isWanted = (Object.keys(told).length > 0 || isThere) && !isSaid;
   const readme = withCard((await textAt(ofCard.path)) ?? "", card);
   await writeTexts(run, [...(isWanted ? [{ ...ofConfig, text: jsonText(told) }] : []), { ...ofCard, text: readme }]);
+}
+
+/** Bytes of originals with their weights, by file. */
+export async function originalBytes(folder: string, bases: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  const names = bases.length === 0 ? [] : await listFolder(joinPath(folder, "onnx"));
+  const bytes = new Map<string, number>();
+  for (const file of bases.map((base) => `${base}.onnx`)) {
+    const parts = [file, ...dataFilesOf(file, names)].filter((part) => names.includes(part));
+    const sizes = await Promise.all(parts.map(async (part) => (await openFile(joinPath(folder, "onnx", part))).size));
+    bytes.set(
+      `onnx/${file}`,
+      sizes.reduce((sum, size) => sum + size, 0),
+    );
+  }
+  return bytes;
 }
 
 interface Base {

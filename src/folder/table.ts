@@ -1,9 +1,11 @@
 /** The table of a folder's files, on the terminal and in README.md: columns that say something, and notes that explain them. */
 import { usualLevel } from "../evaluate/interval.ts";
 import { bytes, changeInterval, confidenceText, figure, integer, range, times } from "../evaluate/numbers.ts";
+import { dtypeNames } from "../quantize/dtypes.ts";
 import { batchNote, batchText, type Nearness, tokensFound } from "./end-to-end.ts";
 import { loaderNote, loaderText } from "./loader.ts";
 import type { Made } from "./records.ts";
+import { fileOf } from "./run.ts";
 
 interface Row extends Partial<Made> {
   readonly dtype: string;
@@ -11,10 +13,12 @@ interface Row extends Partial<Made> {
 }
 
 export interface FolderTable<R> {
+  /** Originals first. */
+  readonly rows: readonly (R | Row)[];
   readonly columns: readonly {
     readonly title: string;
     readonly align?: "right";
-    readonly text: (row: R) => string;
+    readonly text: (row: Row) => string;
   }[];
   readonly notes: readonly string[];
 }
@@ -39,7 +43,31 @@ export function nearnessText({
   return `${figure(unit, value)}${on}${interval}`;
 }
 
-export function folderTable(rows: readonly Row[]): FolderTable<Row> {
+/** The row of an original: of what its variants are measured by, its own figure. */
+function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
+  const base = file.replace(/^onnx\/|\.onnx$/g, "");
+  const variants = rows.filter((row) => dtypeNames.some((dtype) => fileOf(base, dtype) === row.file));
+  const [nearness] = variants.flatMap((row) => {
+    const { metric, unit, value, samples, difference } = nearnessOf(row) ?? {};
+    if (metric === undefined || unit === undefined || value === undefined || difference === undefined) return [];
+    return { metric, unit, value: value - difference, samples };
+  });
+  return { dtype: "fp32", file, bytes, nearness };
+}
+
+/** 20 dB are a tenth. */
+const decibelsNote =
+  "Signal to noise: at 40 dB outputs are 1 % apart from the original's, at 20 dB 10 %; below 3 dB a file is refused.";
+
+/** @param originals bytes of each, by file. */
+export function folderTable<R extends Row>(
+  files: readonly R[],
+  originals: ReadonlyMap<string, number> = new Map(),
+): FolderTable<R> {
+  const rows: readonly (R | Row)[] = [
+    ...Array.from(originals, ([file, bytes]) => originalRow(file, bytes, files)),
+    ...files,
+  ];
   const distinct = (text: (row: Row) => string | undefined) =>
     [...new Set(rows.map(text))].filter((one) => one !== undefined && one !== "");
   const metrics = distinct((row) => nearnessOf(row)?.metric);
@@ -85,12 +113,15 @@ export function folderTable(rows: readonly Row[]): FolderTable<Row> {
     slower.length > 0 && `Slower than the original: ${slower.join("; ")}.`,
     rows.some((row) => nearnessOf(row)?.low !== undefined) &&
       "In brackets: the 95 % interval of the difference from the original, unless it says otherwise; of shares in points.",
+    (metrics.includes("signal to noise") || rows.some(({ loader }) => loader?.signalToNoise !== undefined)) &&
+      decibelsNote,
     isSameInBatch
       ? `Answers are the same alone and in a padded batch: ${batch[0]} that were tried.`
       : batch.length > 0 && batchNote,
     ...distinct(({ loader }) => loader && loaderNote(loader)),
   ];
   return {
+    rows,
     columns: columns.filter(({ text }) => rows.some((row) => text(row) !== "")),
     notes: notes.filter((note) => typeof note === "string"),
   };

@@ -112,6 +112,19 @@ describe("a folder with one model", () => {
     expect(inPlace).toContain("# Of its author");
   });
 
+  test.each([
+    ['{ "architectures": ["BertForSequenceClassification"] }', "pipeline_tag: text-classification\n"],
+    ['{ "architectures": ["StrangeModel"], "_name_or_path": "/home/author/model" }', ""],
+  ])("without a README, of %s, says what the Hub reads of it and no more", async (config, tag) => {
+    await modules("model");
+    await write("config.json", config);
+    for (const dtypes of [["q8"], ["q4"]] as const) {
+      await run({ dtypes });
+      const card = await readFile(at("out", "README.md"), "utf8");
+      expect(card.startsWith(`---\nlibrary_name: transformers.js\n${tag}---\n\n# out\n\n<!-- pith`)).toBe(true);
+    }
+  });
+
   test("may be written in place", async () => {
     await modules("model");
     await run({ out: source(), dtypes: ["q4"] });

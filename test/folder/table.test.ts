@@ -27,7 +27,28 @@ test("a metric is named in the title, and its interval is in the only brackets o
   ]);
   expect(notes).toEqual([
     "In brackets: the 95 % interval of the difference from the original, unless it says otherwise; of shares in points.",
+    "Signal to noise: at 40 dB outputs are 1 % apart from the original's, at 20 dB 10 %; below 3 dB a file is refused.",
     "Answers are the same alone and in a padded batch: yes, of 64 that were tried.",
+  ]);
+});
+
+test("an original has its own figure, that the brackets of its variants are about", () => {
+  const accuracy = { metric: "accuracy", unit: "share", value: 0.765, samples: 872, difference: 0.001 } as const;
+  const files = [
+    { dtype: "q8", file: "onnx/model_quantized.onnx", ...file, nearness: { ...accuracy, low: -0.003, high: 0.006 } },
+    { dtype: "q4", file: "onnx/decoder_model_q4.onnx", ...file, nearness: noise },
+    { dtype: "q4", file: "onnx/decoder_model_merged_q4.onnx", ...file, together: { tokens: 60, same: 59 } },
+  ];
+  const originals = ["model", "decoder_model", "decoder_model_merged"].map((base) => `onnx/${base}.onnx`);
+  const { rows, columns } = folderTable(files, new Map(originals.map((name) => [name, 4000])));
+  const cells = rows.map((row) => [row.dtype, row.file, columns.at(-1)?.text(row)]);
+  expect(cells).toEqual([
+    ["fp32", originals[0], "76.4 % of 872"],
+    ["fp32", originals[1], ""],
+    ["fp32", originals[2], "100.0 % of 60"],
+    ["q8", files[0]?.file, "76.5 % of 872 (−0.3 … +0.6)"],
+    ["q4", files[1]?.file, "18.31 dB"],
+    ["q4", files[2]?.file, expect.stringMatching(/^98\.3 % of 60 \(/)],
   ]);
 });
 
@@ -100,6 +121,7 @@ test("speeds have their place in a note, and transformers.js its version", () =>
   ]);
   expect(notes).toEqual([
     expect.stringMatching(/^Speed in Node: times as fast as the original/),
+    expect.stringMatching(/^Signal to noise: at 40 dB/),
     "transformers.js 4.3.1 loads and runs these files: signal to noise of its answers against the originals', or the share of tokens that are the same.",
     "Not tried with transformers.js: no class.",
   ]);

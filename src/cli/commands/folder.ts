@@ -6,13 +6,13 @@ import { readText, temporaryFolder } from "#platform";
 import { capitalized, Miss, PithError, refusalIn } from "../../errors.ts";
 import { bytes } from "../../evaluate/numbers.ts";
 import { type TargetName, targetNames } from "../../evaluate/run-target.ts";
+import { originalBytes } from "../../folder/describe.ts";
 import {
   basesIn,
   type FolderFile,
   type FolderOptions,
   fileHash,
   folderTable,
-  isVariant,
   type Made,
   mainOf,
   quantizeFolder,
@@ -150,10 +150,10 @@ export async function variantsOf(
   let judgedOn: readonly string[] | undefined;
   const isLines = data?.path.endsWith(".txt") === true;
   const texts = isLines ? (await readText(data.path)).split("\n").filter((line) => line.trim() !== "") : [];
-  const originals = names.filter((name) => !isVariant(name)).map((name) => stat(join(folder, "onnx", name)));
-  const originalBytes = (await Promise.all(originals)).reduce((sum, { size }) => sum + size, 0);
-  const loader = force ? undefined : await openLoader(folder, out, texts, originalBytes, session);
-  const isTimed = originalBytes <= largestTimed;
+  const originals = await originalBytes(folder, bases);
+  const allBytes = [...originals.values()].reduce((sum, size) => sum + size, 0);
+  const loader = force ? undefined : await openLoader(folder, out, texts, allBytes, session);
+  const isTimed = allBytes <= largestTimed;
   const work = quantizeFolder(
     folder,
     {
@@ -181,7 +181,7 @@ export async function variantsOf(
     throw stopped(error, out);
   });
   session.terminal.part = "";
-  return show(out, files, keepSmallest === true, judgedOn ?? []);
+  return show(out, files, originals, keepSmallest === true, judgedOn ?? []);
 }
 
 /** What stands for samples: the hash of a file; of a folder the names, sizes and times of what is in it. */
@@ -236,21 +236,27 @@ function timer(targets: readonly TargetName[], set: Settings, session: Session):
   };
 }
 
-function show(out: string, files: readonly FolderFile[], isChoice: boolean, judgedOn: readonly string[]): Result {
+function show(
+  out: string,
+  files: readonly FolderFile[],
+  originals: ReadonlyMap<string, number>,
+  isChoice: boolean,
+  judgedOn: readonly string[],
+): Result {
   const isKept = ({ verdict }: FolderFile): boolean => verdict === "kept" || verdict === "there";
   const isMade = (row: FolderFile): boolean => isKept(row) || row.verdict === "unusable";
   return {
     data: { out, files },
     goalMissed: !(isChoice ? files.some(isKept) : files.every(isKept)),
     print(terminal) {
-      const { columns, notes } = folderTable(files);
+      const { rows, columns, notes } = folderTable(files, originals);
       const marked = (row: FolderFile): string =>
         isChoice && isKept(row) ? "← kept" : row.verdict === "there" ? "there already" : row.verdict;
       terminal.table(
         [...columns, { title: "" }],
-        files.map((row) => [
+        rows.map((row) => [
           ...columns.map(({ title, text }) => (title === "file" ? basename(row.file, ".onnx") : text(row))),
-          marked(row),
+          "verdict" in row ? marked(row) : "original",
         ]),
       );
       for (const note of [...notes, ...judgedOn]) terminal.line(note);
