@@ -14,9 +14,38 @@ export interface Choice extends Removal {
   readonly units: readonly number[];
 }
 
-/** All units of a group that can go, in the order in which they do: the least score first, and something is left of every axis. */
+/**
+ * All units of a group that can go, in the order in which they do: the least score first, and something is left of every axis. Where layers have other
+ * units than others, as the stages of a network whose shortcuts fill up channels with zeros, each layer loses its share at any amount: units of
+ * the same layers are ranked among themselves, and go in the order of their ranks, as shares.
+ */
 export function removalOrder(scored: Scored): readonly number[] {
-  return take(ranked([scored]), Number.POSITIVE_INFINITY, new RemainingChannels([scored])).map(({ unit }) => unit);
+  const candidates = inShares(ranked([scored]), layersOfUnits(scored.group));
+  return take(candidates, Number.POSITIVE_INFINITY, new RemainingChannels([scored])).map(({ unit }) => unit);
+}
+
+/** @param candidates in ascending order of their scores. */
+function inShares(candidates: readonly Candidate[], kinds: readonly string[]): readonly Candidate[] {
+  const sizes = new Map<string, number>();
+  const ranks = candidates.map(({ unit }) => {
+    const kind = kinds[unit] ?? "";
+    const rank = sizes.get(kind) ?? 0;
+    sizes.set(kind, rank + 1);
+    return rank;
+  });
+  const shares = candidates.map(({ unit }, at) => ((ranks[at] ?? 0) + 0.5) / (sizes.get(kinds[unit] ?? "") ?? 1));
+  const order = candidates.map((_, at) => at).sort((a, b) => (shares[a] ?? 0) - (shares[b] ?? 0));
+  return order.flatMap((at) => candidates[at] ?? []);
+}
+
+/** For each unit, which layers of its group have it among their output channels. */
+function layersOfUnits({ units, layers, slices }: Group): readonly string[] {
+  const kinds = new Array<string>(units).fill("");
+  layers.forEach(({ effective, role }, place) => {
+    const slice = slices.find(({ value, axis }) => value === effective && axis === role.out);
+    for (const unit of new Set(slice?.unitOf)) if (unit >= 0) kinds[unit] += ` ${place}`;
+  });
+  return kinds;
 }
 
 /**

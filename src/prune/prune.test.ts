@@ -239,11 +239,12 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 8]) {
     ]);
   });
 
-  test("of a layer that is padded to the channels of another are reported beside the channels of both", async () => {
-    const model = parseModel(`opset 17
-graph (x: float32[batch, 3, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
-  narrow.weight: float32[4, 3, 1, 1] = random(seed 1)
-  wide.weight: float32[8, 3, 1, 1] = random(seed 2)
+  /** A layer of four channels, with zeros on both sides, beside one of eight, of which the four in the middle are small. */
+  const padded = (): Model =>
+    parseModel(`opset 17
+graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
+  narrow.weight: float32[4, 1, 1, 1] = [4, 3, 5, 6]
+  wide.weight: float32[8, 1, 1, 1] = [9, 7, 0.1, 0.2, 0.3, 0.4, 6, 8]
   out.weight: float32[2, 8, 1, 1] = random(seed 3)
   pads: int64[8] = [0, 2, 0, 0, 0, 2, 0, 0]
   n = Conv (x, narrow.weight)
@@ -252,9 +253,29 @@ graph (x: float32[batch, 3, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
   s = Add (p, w)
   y = Conv (s, out.weight)
 }`);
-    const { changes } = await prune(model, { amount: 0.5, structured: true });
+
+  test("of layers that are cut together each loses its share, also where one of them has other channels than the other", async () => {
+    for (const [amount, cut] of [
+      [0.5, ["2 of 4 channels cut", "4 of 8 channels cut"]],
+      [0.25, ["1 of 4 channels cut", "2 of 8 channels cut"]],
+    ] as const) {
+      const { changes } = await prune(padded(), { amount, structured: true });
+      expect(changes.map(({ at, what }) => [at, what])).toEqual([
+        ["narrow", cut[0]],
+        ["wide", cut[1]],
+      ]);
+    }
+    // Of each kind the smallest: 3 and 4 in the narrow layer, 7 and 6 beside it.
+    const model = padded();
+    await prune(model, { amount: 0.5, structured: true });
+    expect(await numbers(model, "narrow.weight")).toEqual([5, 6]);
+    expect(await numbers(model, "wide.weight")).toEqual([9, 0.3, 0.4, 8]);
+  });
+
+  test("of a layer whose share is not that of its group are reported beside those of the group", async () => {
+    const { changes } = await prune(padded(), { amount: 0.5, structured: true, scope: "global", except: "out" });
     expect(changes.map(({ at, what }) => [at, what])).toEqual([
-      ["narrow", expect.stringMatching(/^[1-4] of 4 channels cut \(4 of 8 in its group of coupled layers\)$/)],
+      ["narrow", "3 of 4 channels cut (4 of 8 in its group of coupled layers)"],
       ["wide", "4 of 8 channels cut"],
     ]);
   });

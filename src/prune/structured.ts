@@ -10,6 +10,7 @@ import type { Model } from "../graph/model.ts";
 import { freeChannels } from "../passes/free-channels.ts";
 import { type Change, type Context, completeContext, type Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
+import { roundHalfEven } from "../tensor/round.ts";
 import { type ChannelScorer, scoreUnits } from "./channel-scores.ts";
 import { allocateGlobal, allocateUniform, type Choice, removalOrder, type Scored } from "./choose-units.ts";
 import { byMagnitude, type ScoringOptions, scorerOf } from "./importance.ts";
@@ -223,7 +224,9 @@ function changesOf({ group, units }: Choice, decidedBy: Change["decidedBy"]): Ou
     const count = unitOf.reduce((sum, unit) => sum + (gone.has(unit) ? 1 : 0), 0);
     if (count === 0) return [];
     const unit = group.units < unitOf.length ? "units, such as heads" : "in its group of coupled layers";
-    const parts = group.units === unitOf.length ? "" : ` (${units.length} of ${group.units} ${unit})`;
+    const isShare = count === roundHalfEven((units.length / group.units) * unitOf.length);
+    const isPlain = group.units === unitOf.length || (group.units > unitOf.length && isShare);
+    const parts = isPlain ? "" : ` (${units.length} of ${group.units} ${unit})`;
     const what = `${count} of ${unitOf.length} channels cut${parts}`;
     return [{ at: layer.name, what, decidedBy }];
   });
