@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Change } from "../passes/index.ts";
-import { changedLines, unchangedLines } from "./changes.ts";
+import { changedLines, plannedRows, unchangedLines } from "./changes.ts";
 
 const plain = (text: string): string => text;
 const change = (at: string, what: string, speed?: number): Change => ({
@@ -40,4 +40,15 @@ test("one that prints as 1.00 × as fast is not slower; others keep their order,
   ]);
   expect(changedLines([], plain)).toEqual([]);
   expect(unchangedLines([{ at: undefined, reason: "none" }], plain)).toEqual(["unchanged (1):", "  none"]);
+});
+
+test("a plan has a row for each layer, and one for many of which the same is said", () => {
+  const trained = Array.from({ length: 9 }, (_, at) => change(`w${at}`, "trained"));
+  const cut = Array.from({ length: 8 }, (_, at) => change(`conv${at}`, "8 of 16 channels cut"));
+  const own: Change = { at: "fc", what: "trained", decidedBy: "layer" };
+  expect(plannedRows([...cut, ...trained, own])).toEqual([
+    ...cut.map(({ at, what }) => [at, what, ""]),
+    ["w0, w1 and 7 more", "trained", ""],
+    ["fc", "trained", "layer"],
+  ]);
 });

@@ -20,6 +20,20 @@ export function changedLines(changes: readonly Change[], dim: Paint): string[] {
   return listed(`changed (${integer(changes.length)})${slowerText(slower.map(speedOf))}`, lines, dim);
 }
 
+/** A row of a plan is a layer; many of which the same is said are one. */
+const mostAlike = 8;
+
+/** What would be done to each layer: place, change, and which setting decided, where one does. */
+export function plannedRows(changes: readonly Change[]): string[][] {
+  const groups = [...groupBy(changes, ({ what, decidedBy }) => `${decidedBy} ${what}`).values()];
+  return groups.flatMap((of) => {
+    const rows = of.map(({ at, what, decidedBy }) => [at, what, decidedBy === "global" ? "" : decidedBy]);
+    return of.length <= mostAlike
+      ? rows
+      : rows.slice(0, 1).map(([, ...rest]) => [someOf(of.map(({ at }) => at)), ...rest]);
+  });
+}
+
 export function unchangedLines(
   misses: readonly { readonly at: string | undefined; readonly reason: string }[],
   dim: Paint,

@@ -113,6 +113,8 @@ async function recoverModel(model: Model, options: Options, context: Context): P
     const text = `${fit.count} samples to fit on, ${check.count} to validate; more samples would recover more`;
     context.log({ id: "few", text, level: "warning" });
   }
+  const last = options.until ?? (options.minutes === undefined ? "least-squares" : "end-to-end");
+  if (context.dryRun) return planned(last, { fit, check, all }, context);
   const score = await scorer(original, check, options.output, context);
   let standing = await score(model);
   if (standing.signalToNoise === Number.POSITIVE_INFINITY)
@@ -136,7 +138,6 @@ async function recoverModel(model: Model, options: Options, context: Context): P
     blockWise({ batch, learningRate }),
     endToEnd({ data: all, epochs, batch, learningRate, loss, output, left }),
   ];
-  const last = options.until ?? (options.minutes === undefined ? "least-squares" : "end-to-end");
   const changes: Change[] = [];
   const misses = new Map<string, Miss>();
   for (const stage of stages.slice(0, 1 + stages.findIndex(({ name }) => name === last))) {
@@ -150,6 +151,25 @@ async function recoverModel(model: Model, options: Options, context: Context): P
     standing = done.standing;
   }
   return { changes, misses: [...misses.values()] };
+}
+
+interface Divided {
+  readonly fit: IndexedDataset;
+  readonly check: IndexedDataset;
+  /** All but `check`: end-to-end trains on them. */
+  readonly all: Dataset;
+}
+
+/** The stages that would run: nothing is fitted, so that nobody knows which of them help. */
+function planned(last: (typeof stageNames)[number], { fit, check, all }: Divided, { log }: Context): Outcome {
+  const text = `each stage is checked on ${counted(check.count, "other sample")}, and undone where it does not help`;
+  log({ id: "plan", text });
+  const changes = stageMeanings.slice(0, 1 + stageNames.indexOf(last)).map(([at, meaning]): Change => {
+    const count = at === "end-to-end" ? all.count : fit.count;
+    const on = count === undefined ? "" : `, on ${counted(count, "sample")}`;
+    return { at, what: `${meaning}${on}`, decidedBy: "global" };
+  });
+  return { changes, misses: [] };
 }
 
 type StageInputs = Omit<Scope, "storage"> & { readonly checked: number };
@@ -215,11 +235,7 @@ const mostChecked = 512;
 const mostOfStream = 4096;
 
 /** Splits samples: some to fit on, others for validation, all but the latter to train on. Where the model carries states, each part keeps its order. */
-async function divided(
-  original: Model,
-  { data, samples }: Options,
-  { seed }: Context,
-): Promise<{ readonly fit: IndexedDataset; readonly check: IndexedDataset; readonly all: Dataset }> {
+async function divided(original: Model, { data, samples }: Options, { seed }: Context): Promise<Divided> {
   const opened = await trainPart(data);
   const known = isIndexed(opened) ? opened : await collect(opened, mostOfStream);
   const checked = Math.min(mostChecked, Math.floor(known.count / 4));

@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { open } from "../../src/onnx/index.ts";
 import { json, pith } from "./run.ts";
@@ -57,6 +57,17 @@ describe("prune", () => {
     await pith(...words, "--amount", "50%");
     const tuned = await pith("train", at("next.onnx"), ...data, "--epochs", "1", "-o", at("tuned.onnx"));
     expect(tuned.err).toMatch(/unmasked-zeros: \d.* exact zeros without a mask, .*--keep-masks/);
+  });
+
+  test("a dry run measures nothing: what scores no better than chance is refused by the run itself", async () => {
+    const words = ["prune", at("zero.onnx"), "--amount", "50%", ...data, "-o", at("dry.onnx")];
+    expect((await pith(...words)).err).toMatch(/^E_DATA: /m);
+    const { code, out, err } = await pith("prune", at("hidden.onnx"), "--amount", "50%", ...data, "--dry-run");
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(out).toMatch(/^fc1 +4 of 8 pruned/m);
+    expect(out).toMatch(/\nNothing was written \(--dry-run\)\.\n$/);
+    expect(await pith(...words, "--dry-run")).toMatchObject({ code: 0 });
+    expect(existsSync(at("dry.onnx"))).toBe(false);
   });
 
   test.each([

@@ -32,6 +32,26 @@ test("channels that were cut: the answers come nearer on samples that were never
   expect(misses).toEqual([]);
 });
 
+test("a dry run names the stages and the samples of each, and runs no model", async () => {
+  const original = build();
+  const model = original.clone();
+  await prune(model, { amount: 0.3, structured: true });
+  const hash = structureHash(model);
+  const context = { dryRun: true, engine: { load: () => Promise.reject(new Error("a model was run")) } };
+  const { changes, misses } = await recover(model, { original, data, until: "end-to-end", samples: 50 }, context);
+  expect(changes.map(({ at, what }) => `${at} ${/on \d+ samples$/.exec(what)?.[0]}`)).toEqual([
+    "batch-norm on 50 samples",
+    "bias on 50 samples",
+    "least-squares on 50 samples",
+    "blocks on 50 samples",
+    "end-to-end on 120 samples",
+  ]);
+  expect(misses).toEqual([]);
+  expect(structureHash(model)).toBe(hash);
+  expect((await recover(model, { original, data, until: "bias" }, context)).changes).toHaveLength(2);
+  await expect(recover(model, { original, data }, { engine: context.engine })).rejects.toThrow("a model was run");
+});
+
 test("channels that were cut and weights that were trained since: the file says which channels are left", async () => {
   const original = build();
   const model = original.clone();

@@ -26,7 +26,7 @@ import {
   verdictSentence,
 } from "../../report/verdict.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
-import { changedLines, unchangedLines } from "../changes.ts";
+import { changedLines, plannedRows, unchangedLines } from "../changes.ts";
 import { type CommandDefinition, defineCommand, type Result, type Session } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts";
@@ -177,7 +177,7 @@ function showPlan({ changes, misses }: PassOutput): Result {
   return {
     data: { changes, misses },
     print(terminal) {
-      const rows = changes.map(({ at, what, decidedBy }) => [at, what, decidedBy === "global" ? "" : decidedBy]);
+      const rows = plannedRows(changes);
       const deciders = rows.some(([, , by]) => by !== "") ? [{ title: "set by" }] : [];
       const columns = [{ title: "layer" }, { title: "change" }, ...deciders];
       terminal.table(

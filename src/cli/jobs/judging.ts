@@ -27,8 +27,17 @@ export interface Reference {
   readonly comparison: Comparison;
 }
 
-export interface Judging {
+/** Data opened for a command, before anything is measured on it. */
+export interface OpenedData {
   readonly task: Task;
+  readonly preprocessing: string | undefined;
+  readonly samples: Used;
+  readonly record: ReadonlyMap<string, string>;
+  /** Those of the command, with data in place of a path. */
+  readonly options: PassInput["options"];
+}
+
+export interface Judging {
   /** The original on its first look, or the reference where the goal is about it. */
   readonly judge: PairedMetrics;
   readonly reference: { readonly path: string; readonly metrics: PairedMetrics } | undefined;
@@ -36,10 +45,6 @@ export interface Judging {
     result: Model,
     goal: Goal | undefined,
   ): Promise<PairedResult & { readonly reference?: Reference | undefined }>;
-  readonly preprocessing: string | undefined;
-  readonly samples: Used;
-  readonly record: ReadonlyMap<string, string>;
-  readonly options: PassInput["options"];
 }
 
 interface Aim {
@@ -76,29 +81,40 @@ export async function openReferences(
   return { aim: aim !== undefined && (await isSamePlace(aim.path, own)) ? undefined : aim, further: opened };
 }
 
+/** @throws PithError E_DATA where the data does not fit, before anything is run. */
+export async function openData(
+  original: Model,
+  { aim }: References,
+  input: PassInput,
+  data: DataRequest,
+  { engine }: Context,
+  context: JobContext,
+): Promise<OpenedData> {
+  const step = { id: input.command, options: input.options };
+  const recipes: readonly Recipe[] = [{ version: recipeVersion, steps: [step] }];
+  const asked = { ...input, data, recipes, reference: aim?.model };
+  const { task, used, evaluatedBy } = await openStepsTask(engine, original, asked, context);
+  const { validation } = input.options;
+  const options =
+    typeof validation === "string" ? { ...input.options, validation: await evaluatedBy(validation) } : input.options;
+  return { task, preprocessing: task.preprocessing, samples: used, record: task.record, options };
+}
+
 /** Measures the original. @throws PithError E_DATA if it scores no better than chance, unless it is trained. */
 export async function openJudging(
   pass: AnyPass,
   original: Model,
   { aim: reference, further }: References,
   input: PassInput,
-  data: DataRequest,
+  { task }: OpenedData,
   passContext: Context,
   context: JobContext,
 ): Promise<Judging> {
-  const step = { id: input.command, options: input.options };
-  const recipes: readonly Recipe[] = [{ version: recipeVersion, steps: [step] }];
-  const asked = { ...input, data, recipes, reference: reference?.model };
-  const { task, used, evaluatedBy } = await openStepsTask(passContext.engine, original, asked, context);
-  const { validation } = input.options;
-  const options =
-    typeof validation === "string" ? { ...input.options, validation: await evaluatedBy(validation) } : input.options;
   context.stage("original");
   const measuring = announced(passContext, task.test.count, reference === undefined ? 2 : 3);
-  const settings = { batch: data.batch, output: input.output };
-  const common = { task, preprocessing: task.preprocessing, samples: used, record: task.record, options };
+  const settings = { batch: input.data?.batch, output: input.output };
   // Trained results, and an explicit --samples, are measured on all test samples.
-  if (trains(pass) || pass.beginsAnew || data.samples !== undefined) {
+  if (trains(pass) || pass.beginsAnew || input.data?.samples !== undefined) {
     // A teacher may be left out; what is to be recovered has nothing without its original.
     const isNeeded = pass.reference === "original" || input.maxDrop !== undefined;
     const { metrics, aim } = await measureBoth(original, reference, isNeeded, task, settings, measuring);
@@ -118,7 +134,6 @@ export async function openJudging(
     if (!pass.beginsAnew && !input.force) (aim?.metrics ?? metrics).requireAnswers();
     const judges = aim !== undefined && input.maxDrop !== undefined;
     return {
-      ...common,
       judge: judges ? aim.metrics : metrics,
       reference: aim,
       async compare(result) {
@@ -137,7 +152,6 @@ export async function openJudging(
     looks.first.requireAboveChance();
   }
   return {
-    ...common,
     judge: looks.first,
     reference: undefined,
     compare: (result, goal) => looks.compare(result, goal),

@@ -47,7 +47,7 @@ import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { keysOf } from "../options.ts";
 import { gentlerAdvice, keepingAdvice, lostAdvice } from "./advice.ts";
-import { type Judging, openJudging, openReferences, type Reference } from "./judging.ts";
+import { type Judging, openData, openJudging, openReferences, type Reference } from "./judging.ts";
 import { contextOf, openToChange } from "./open-model.ts";
 import { storeComputed } from "./store-computed.ts";
 import { onTargets, withTargets } from "./target.ts";
@@ -146,18 +146,22 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   const original = model.clone();
   const engine = watchLoads(createEngine());
   const passContext = contextOf(engine, input, context);
-  const judging =
+  const data =
     input.data === undefined
       ? undefined
-      : await openJudging(pass, original, references, input, input.data, passContext, context);
-  for (const [key, value] of judging?.record ?? []) model.header.metadata.set(key, value);
+      : await openData(original, references, input, input.data, passContext, context);
+  const judging =
+    data === undefined || input.dryRun
+      ? undefined
+      : await openJudging(pass, original, references, input, data, passContext, context);
+  for (const [key, value] of data?.record ?? []) model.header.metadata.set(key, value);
   const isOpen = pass.beginsAnew || (input.maxDrop === undefined && pass.cutsFirst?.(input.options) === true);
   const goal = isOpen ? undefined : judging?.judge.goal(input, trains(pass));
   if (goal !== undefined && judging !== undefined && trains(pass) && !input.force)
     context.log({ id: "goal", text: beforeTraining(judging, goal, input, pass) });
 
   context.stage(input.command);
-  const outcome = await runStep(pass, model, judging?.options ?? input.options, judging?.task ?? {}, passContext);
+  const outcome = await runStep(pass, model, data?.options ?? input.options, data?.task ?? {}, passContext);
   engine.forget();
   requireInterface(original, model, outcome, input.command);
   const nothing: PassOutput = {
@@ -167,8 +171,8 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     history: outcome.history,
     before: await weightOf(original, input.model),
     metadata: await bytesOfNotes(original),
-    preprocessing: judging?.preprocessing,
-    samples: judging?.samples,
+    preprocessing: data?.preprocessing,
+    samples: data?.samples,
     knewNothing: judging === undefined ? undefined : !judging.judge.aboveChance,
     goal,
     targets: [],
@@ -186,7 +190,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   if (judging !== undefined) context.stage("evaluate");
   const compared = await judging?.compare(model, goal);
   const comparison = compared?.comparison;
-  const samples = judging === undefined ? undefined : usedOf(judging.samples, compared);
+  const samples = data === undefined ? undefined : usedOf(data.samples, compared);
   const found = compared?.reference;
   const judged = found?.judges === true ? found.comparison : comparison;
   const against = found === undefined ? "" : `against ${found.judges ? found.model : input.model}, `;
@@ -197,7 +201,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
       : `${against}${lossText(judged, verdict, goal, samples?.test)}`;
   const kept = await refusingUnloadable(async () => {
     const judgedBy = {
-      test: judging?.task.test,
+      test: data?.task.test,
       answered: compared?.answers.given.length ?? 0,
       trained: trains(pass),
       output: input.output,
@@ -208,7 +212,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     return undefined;
   });
   const { lost, targets: ran } = await judgeResult({ comparison, missed, kept }, input.force, () =>
-    onTargets(engine, targets, original, model, { ...input, samples: judging?.task.test }, context),
+    onTargets(engine, targets, original, model, { ...input, samples: data?.task.test }, context),
   );
   if (lost !== undefined && !input.force) {
     const unshown =
@@ -217,7 +221,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     const blames = !unshown && !trains(pass) && lost.because !== "target" && lost.because !== "overflow";
     const found =
       blames && keysOf(pass.options).has("except")
-        ? await layerToBlame(engine, original, model, judging?.task.test, {
+        ? await layerToBlame(engine, original, model, data?.task.test, {
             output: input.output,
             seed: input.seed,
             signal: context.signal,
@@ -330,14 +334,9 @@ function dissimilar({ output, same, ofData }: Likeness): string {
 }
 
 /** What will become of a training that makes a model worse, said while there is time to keep it. */
-function beforeTraining(
-  { task, judge, reference }: Judging,
-  { maxDrop }: Goal,
-  input: PassInput,
-  pass: AnyPass,
-): string {
-  const { name, unit } = task.metric;
-  const now = figure(unit, judge.original.comparison.original.value);
+function beforeTraining({ judge, reference }: Judging, { maxDrop }: Goal, input: PassInput, pass: AnyPass): string {
+  const { metric: name, unit, original } = judge.original.comparison;
+  const now = figure(unit, original.value);
   const limit = `${allowance(unit, maxDrop)} (--max-drop) and by more than chance explains`;
   const whose = judge === reference?.metrics ? reference.path : input.model;
   return `Nothing is written if ${name} is worse than the ${now} of ${whose} by more than ${limit}${keepingAdvice(pass, input)}`;
