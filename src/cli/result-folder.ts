@@ -1,4 +1,4 @@
-/** The folder that `pith compress` writes: model, reports and recipe, and run.json, which records what of them is Pith's. */
+/** The folder that `pith compress` writes: model, reports and recipe, and run.json, which records what of them is Pith's. A refused run leaves the reports alone. */
 import { join } from "node:path";
 import { joinPath, makeFolder, writeFilesAtomically } from "#platform";
 import { readSettings } from "../data/tokenizer.ts";
@@ -50,8 +50,9 @@ export async function writeResults(
     [joinPath(out, recordName), [bytesOfText(record)]],
     ...writes.map(({ path, parts }) => [joinPath(out, path), parts()] as const),
   ]);
-  const others = contents.map(([name]) => name).filter((name) => !resultNames.includes(name));
-  return [...resultNames, ...others].filter((name) => !kept.includes(name)).map((name) => joinPath(out, name));
+  const names = new Set([...contents.map(([name]) => name), recordName]);
+  const inOrder = [...resultNames.filter((name) => names.delete(name)), ...names];
+  return inOrder.filter((name) => !kept.includes(name)).map((name) => joinPath(out, name));
 }
 
 /** What the last run wrote; undefined where run.json is not as Pith wrote it. */

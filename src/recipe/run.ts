@@ -5,7 +5,7 @@
  */
 import type { Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
-import { brotliQuality, type Goal, isWithin, type Task } from "../evaluate/index.ts";
+import { brotliQuality, type Goal, isWithin, judge, type Task } from "../evaluate/index.ts";
 import { isUnsteady, unsteadyNote, workOf } from "../evaluate/latency.ts";
 import { bytes, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
@@ -183,6 +183,8 @@ export async function compress(
   const chosen = keeps ? choice.place : undefined;
   const kept = chosen === undefined ? undefined : tried[chosen];
   const standing = kept?.standing;
+  const examined = chosen ?? nearest(tried);
+  const seen = tried[examined ?? -1]?.standing;
   const { comparison, verdict } = kept?.variant ?? {};
   const worse =
     comparison === undefined || goal === undefined || verdict?.met !== true
@@ -192,7 +194,7 @@ export async function compress(
   if (standing !== undefined && standing.measured.bytes >= evaluator.original.measured.bytes)
     context.log({ id: "size", text: notSmaller(evaluator.original.measured, standing.measured), level: "warning" });
   const disagreements =
-    standing === undefined ? [] : await seenSamples(evaluator.disagreements(standing), task.test, options.seen);
+    seen === undefined ? [] : await seenSamples(evaluator.disagreements(seen), task.test, options.seen);
   const run: Run = {
     format: runFormat,
     version: options.about?.version,
@@ -211,14 +213,27 @@ export async function compress(
     ...(choice === undefined || !keeps || tried.length < 2 ? {} : { choice }),
     missed: keeps || evaluator.metrics.validation === undefined ? undefined : choice?.place,
     latency: timing,
+    ...(examined === undefined ? {} : { examined }),
     disagreements,
-    ...(standing === undefined
-      ? {}
-      : { noise: await noiseOf(evaluator.original.model, standing.model, task.test, context) }),
+    ...(seen === undefined ? {} : { noise: await noiseOf(evaluator.original.model, seen.model, task.test, context) }),
     warnings,
     seconds: secondsSince(started),
   };
-  return { run, result: standing === undefined ? undefined : { model: standing.model, bytes: standing.bytes } };
+  if (standing === undefined) {
+    const { code, message } = refusal(run);
+    return { run: { ...run, refused: { code, message } }, result: undefined };
+  }
+  return { run, result: { model: standing.model, bytes: standing.bytes } };
+}
+
+/** The one that lost least of those that there are. */
+function nearest(tried: readonly Tried[]): number | undefined {
+  const drops = tried.flatMap(({ standing, variant }, place) =>
+    standing === undefined || variant.refusedAs === "unchanged"
+      ? []
+      : [{ place, drop: judge(standing.comparison, { maxDrop: 0 }).drop.value }],
+  );
+  return drops.toSorted((a, b) => a.drop - b.drop)[0]?.place;
 }
 
 /**

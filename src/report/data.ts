@@ -3,6 +3,7 @@
  *
  * A run tries one or more variants of one model, measures each on the same samples as the original, and keeps at most one of them.
  */
+import type { ErrorCode } from "../errors.ts";
 import type { Comparison, Estimate, Goal, Latency, LatencyReport, Likeness, Unit, Verdict } from "../evaluate/index.ts";
 import type { OnTarget } from "../evaluate/right-on.ts";
 import type { Change } from "../passes/index.ts";
@@ -37,11 +38,15 @@ export interface Run {
   readonly choice?: Choice;
   /** Position of the one that was chosen on the validation samples, where the test samples say no: then nothing is kept. */
   readonly missed?: number | undefined;
+  /** Why nothing is kept. */
+  readonly refused?: { readonly code: ErrorCode; readonly message: string };
   /** All models timed in turns; undefined where none was. */
   readonly latency: Timing | undefined;
-  /** Samples that the original and the chosen variant answer differently: some, spread over all of those. */
+  /** Position of the variant whose samples and layers are looked at: the one that is kept, else the one that lost least. */
+  readonly examined?: number;
+  /** Samples that the original and that variant answer differently: some, spread over all of those. */
   readonly disagreements: readonly Disagreement[];
-  /** How far the layers of the chosen variant say other than the original's, on some samples of the judged part. */
+  /** How far the layers of that variant say other than the original's, on some samples of the judged part. */
   readonly noise?: Noise;
   readonly warnings: readonly string[];
 }

@@ -1,7 +1,7 @@
 /** What a report shows of the difference itself: samples that are answered differently, and the layers that say something else. */
 
 import { counted, integer, minus } from "../evaluate/numbers.ts";
-import type { Disagreement, LayerNoise, Run, RunData, SampleView } from "./data.ts";
+import type { Disagreement, LayerNoise, Run, RunData, SampleView, Variant } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 
 /** Layers that are shown, and reasons why others are not. */
@@ -11,19 +11,31 @@ const mostReasons = 5;
 const quietest = 60;
 
 /** Samples on which the two differ, each with what they were asked. */
-export function disagreementsSection({ disagreements, variants, chosen, data }: Run): Markup | undefined {
+export function disagreementsSection(run: Run): Markup | undefined {
+  const { disagreements, data } = run;
   if (disagreements.length === 0) return undefined;
-  const agreement = chosen === undefined ? undefined : variants[chosen]?.agreement;
+  const variant = examinedOf(run);
+  const agreement = variant?.agreement;
+  const differ = `on which original and ${resultText(run)} differ`;
   const all = agreement === undefined ? undefined : Math.round((1 - agreement.value) * agreement.count);
   const shown = integer(disagreements.length);
   const which =
     all !== undefined && all > disagreements.length
-      ? `${shown} of the ${integer(all)} samples on which original and result differ, spread over them`
-      : `${shown} ${disagreements.length === 1 ? "sample" : "samples"} on which original and result differ`;
+      ? `${shown} of the ${integer(all)} samples ${differ}, spread over them`
+      : `${shown} ${disagreements.length === 1 ? "sample" : "samples"} ${differ}`;
   return html`<h2>Samples with different predictions</h2>
 <p class="note">${which}, numbered by position in the test samples.</p>
 <ul class="samples">
 ${disagreements.map((one) => html`<li>${one.shown !== undefined && view(one.shown)}${answers(one, data.classes)}</li>\n`)}</ul>`;
+}
+
+function examinedOf({ variants, chosen, examined = chosen }: Run): Variant | undefined {
+  return variants[examined ?? -1];
+}
+
+/** The variant that is looked at, by its name where there is no result. */
+function resultText(run: Run): string {
+  return run.chosen === undefined ? (examinedOf(run)?.name ?? "result") : "result";
 }
 
 function answers({ sample, label, original, variant }: Disagreement, names: RunData["classes"]): Markup {
@@ -56,13 +68,14 @@ function view(shown: SampleView): Content {
 }
 
 /** The layers with the least signal to noise, and why others were not compared. */
-export function noiseSection({ noise }: Run): Markup | undefined {
+export function noiseSection(run: Run): Markup | undefined {
+  const { noise } = run;
   if (noise === undefined || (noise.layers.length === 0 && noise.misses.length === 0)) return undefined;
   const changed = noise.layers.filter(({ signalToNoise }) => signalToNoise !== undefined);
   const loudest = changed.toSorted((a, b) => decibels(a) - decibels(b)).slice(0, mostLayers);
   const same = noise.layers.length - changed.length;
   return html`<h2>Layers changed most</h2>
-<p class="note">Signal to noise at the output of each layer, result against original, on ${integer(noise.samples)} of the test samples. Errors propagate: the cause is most likely the first layer with a low ratio.${same > 0 && ` ${counted(same, "layer")} ${same === 1 ? "is" : "are"} exactly equal.`}</p>
+<p class="note">Signal to noise at the output of each layer, ${resultText(run)} against original, on ${integer(noise.samples)} of the test samples. Errors propagate: the cause is most likely the first layer with a low ratio.${same > 0 && ` ${counted(same, "layer")} ${same === 1 ? "is" : "are"} exactly equal.`}</p>
 ${loudest.length > 0 && noiseTable(loudest, noise.layers)}
 ${missesList(noise.misses)}`;
 }

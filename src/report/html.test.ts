@@ -200,10 +200,20 @@ describe("a report", () => {
 describe("other outcomes", () => {
   const without: Run = { ...exampleRun, chosen: undefined, latency: undefined, disagreements: [] };
 
-  test("nothing kept", () => {
-    const html = reportPage(without);
-    expect(html).toContain("Nothing was kept: no variant met the goal.");
-    expect(html).toContain('<span class="badge bad">nothing kept</span>');
+  test("nothing kept: why, and what the variant that came nearest changes", () => {
+    const refused = { code: "E_ACCURACY_LOST", message: "Quantize was chosen, and not kept." } as const;
+    const html = reportPage({ ...exampleRun, chosen: undefined, latency: undefined, refused, examined: 3 });
+    expect(html).toContain("<h1>Nothing was kept: every variant was refused.</h1>");
+    expect(html).toContain(`<span class="badge bad">refused</span>${refused.message}</p>`);
+    expect(html).toContain("on which original and prune + train + quantize differ, spread over them");
+    expect(html).toContain("at the output of each layer, prune + train + quantize against original,");
+    expect(html).not.toContain("<h2>Next</h2>");
+    expect(faults(html)).toEqual([]);
+  });
+
+  test("one recipe, whose result is refused", () => {
+    const html = reportPage({ ...without, variants: exampleRun.variants.slice(0, 1) });
+    expect(html).toContain("<h1>The result was refused.</h1>");
     expect(faults(html)).toEqual([]);
   });
 

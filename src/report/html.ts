@@ -11,7 +11,7 @@ import { page } from "./page.ts";
 import { circumstances, doneSection, keyFigures, refusedSection } from "./sections.ts";
 import { reportStyle } from "./style.ts";
 import { variantsTable } from "./tables.ts";
-import { accuracySentence, choiceSentence, gainSentence, goalSentence, outcomeOf, storageSentence } from "./verdict.ts";
+import { gainSentence, outcomeOf, verdictSentences } from "./verdict.ts";
 
 /**
  * A run as one HTML page that needs nothing else: no network, no other file; light and dark, on paper and on a phone. Whatever came from a
@@ -20,15 +20,12 @@ import { accuracySentence, choiceSentence, gainSentence, goalSentence, outcomeOf
  */
 export function reportPage(run: Run): string {
   const { word, mood } = outcomeOf(run);
-  const sentences = [accuracySentence(run), goalSentence(run), choiceSentence(run), storageSentence(run)].filter(
-    (text) => text !== undefined,
-  );
   const pointCount = run.variants.filter(({ result }) => result !== undefined).length;
   const body = html`<main>
 <header>
 <div class="eyebrow">Compression of <span class="name">${run.original.name}</span></div>
 <h1>${gainSentence(run)}</h1>
-<p class="lead"><span class="badge ${mood}">${word}</span>${sentences.join(" ")}</p>
+<p class="lead"><span class="badge ${mood}">${word}</span>${verdictSentences(run).join(" ")}</p>
 ${run.warnings.map((warning) => html`<p class="doubt">${warning}</p>`)}
 ${keyFigures(run)}
 </header>

@@ -3,24 +3,17 @@
 import { bytes, differenceWithInterval, figure, figureInterval, speed as ratio, times } from "../evaluate/numbers.ts";
 import type { Measured, Run } from "./data.ts";
 import { escapeUnprintable } from "./printable.ts";
-import { accuracySentence, choiceSentence, gainSentence, goalSentence, storageSentence, timesOf } from "./verdict.ts";
+import { gainSentence, timesOf, verdictSentences } from "./verdict.ts";
 
 /**
  * The verdict in sentences and the table of variants.
  * @example await appendFile(process.env.GITHUB_STEP_SUMMARY ?? "summary.md", reportMarkdown(run));
  */
 export function reportMarkdown(run: Run): string {
-  const sentences = [
-    gainSentence(run),
-    accuracySentence(run),
-    goalSentence(run),
-    choiceSentence(run),
-    storageSentence(run),
-  ].filter((text) => text !== undefined);
   return [
     `### ${escapeMarkdown(run.original.name)}`,
     "",
-    escapeMarkdown(sentences.join(" ")),
+    escapeMarkdown([gainSentence(run), ...verdictSentences(run)].join(" ")),
     "",
     ...run.warnings.flatMap((warning) => [`**Warning:** ${escapeMarkdown(warning)}`, ""]),
     variantsMarkdown(run),

@@ -32,7 +32,7 @@ import type { Measured, Run, Timing, Variant } from "./data.ts";
 
 /** The outcome in a word, for a badge: of three colours. */
 export interface Outcome {
-  readonly word: "kept" | "lost" | "needs more samples" | "measured" | "original at chance" | "nothing kept";
+  readonly word: "kept" | "lost" | "needs more samples" | "measured" | "original at chance" | "refused";
   readonly mood: "good" | "doubt" | "bad";
 }
 
@@ -43,7 +43,7 @@ export function chosenOf(run: Run): (Variant & { readonly result: Measured }) | 
 
 export function outcomeOf(run: Run): Outcome {
   const chosen = chosenOf(run);
-  if (chosen === undefined) return { word: "nothing kept", mood: "bad" };
+  if (chosen === undefined) return { word: "refused", mood: "bad" };
   if (run.data.atChance !== undefined) return { word: "original at chance", mood: "doubt" };
   if (chosen.verdict === undefined) return { word: "measured", mood: "good" };
   const { verdict, met } = chosen.verdict;
@@ -68,7 +68,8 @@ const widestSpread = 1.5;
 export function gainSentence(run: Run): string {
   const chosen = chosenOf(run);
   if (chosen === undefined) {
-    return run.variants.length === 0 ? "Nothing was tried." : "Nothing was kept: no variant met the goal.";
+    if (run.variants.length === 0) return "Nothing was tried.";
+    return run.variants.length === 1 ? "The result was refused." : "Nothing was kept: every variant was refused.";
   }
   const speed = speedOf(run, run.chosen);
   const size = sizeText(run.original, chosen.result);
@@ -181,6 +182,14 @@ export function storageSentence(run: Run): string | undefined {
   return coded.length > 0
     ? `${rounded}, and are stored in ${storedBits === 8 ? "8: a byte each" : storedBits}.`
     : `${rounded}, and are stored as floats.`;
+}
+
+/** The verdict: what is said of accuracy, goal and choice, or why nothing was kept. */
+export function verdictSentences(run: Run): readonly string[] {
+  if (run.refused !== undefined) return [run.refused.message];
+  return [accuracySentence(run), goalSentence(run), choiceSentence(run), storageSentence(run)].filter(
+    (text) => text !== undefined,
+  );
 }
 
 /** "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)." */

@@ -2,6 +2,8 @@
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import type { Run } from "../../src/report/data.ts";
+import { escapeMarkdown } from "../../src/report/markdown.ts";
 import { pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";
 
@@ -65,6 +67,45 @@ describe.each(results)("%s", (name) => {
         expect(existsSync(join(out, "model.onnx"))).toBe(true);
       }
     }
+  });
+});
+
+describe("a refused run", () => {
+  const refuse = (out: string) => {
+    writeFileSync(recipe, "steps:\n  - prune: { amount: 1 }\n");
+    return pith("compress", at("mixed.onnx"), "--data", at("points.csv"), "-r", recipe, "-o", out);
+  };
+  const reports = ["report.html", "report.md", "run.json"];
+
+  test("leaves its reports, which say why, and no model; the next result takes their place", async () => {
+    const out = folder();
+    const { code, err } = await refuse(out);
+    expect(code).toBe(1);
+    expect(err).toContain(`No model was written; ${join(out, "report.html")} shows what was tried.\n`);
+    expect(readdirSync(out).toSorted()).toEqual(reports);
+    const run: Run = JSON.parse(textOf(join(out, "run.json")));
+    expect(run.refused).toMatchObject({ code: expect.stringMatching(/^E_/), message: expect.any(String) });
+    expect(run).toMatchObject({ examined: 0, noise: { layers: expect.any(Array) } });
+    expect(run.chosen).toBeUndefined();
+    for (const name of ["report.html", "report.md"])
+      expect(textOf(join(out, name))).toContain("The result was refused.");
+    expect(textOf(join(out, "report.html"))).toContain('<span class="badge bad">refused</span>');
+    expect(textOf(join(out, "report.md"))).toContain(escapeMarkdown(run.refused?.message ?? "?"));
+    expect(await compress(out)).toMatchObject({ code: 0 });
+    expect(readdirSync(out).toSorted()).toEqual(results.toSorted());
+    expect(textOf(join(out, "report.html"))).not.toContain("The result was refused");
+  });
+
+  test("leaves an earlier result as it is, with its reports, and its own beside them", async () => {
+    const out = folder();
+    await compress(out);
+    const before = results.map((name) => readFileSync(join(out, name)));
+    const { code, err } = await refuse(out);
+    expect(code).toBe(1);
+    expect(err).toContain(`No model was written; ${join(out, "refused", "report.html")} shows what was tried.\n`);
+    expect(readdirSync(out).toSorted()).toEqual([...results, "refused"].toSorted());
+    expect(results.map((name) => readFileSync(join(out, name)))).toEqual(before);
+    expect(readdirSync(join(out, "refused")).toSorted()).toEqual(reports);
   });
 });
 

@@ -156,17 +156,21 @@ interface Shown {
   readonly replaced: boolean;
 }
 
-function show(model: string, { run, written, refused }: CompressOutput, { demanded, replaced }: Shown): Result {
+function show(model: string, { run, written }: CompressOutput, { demanded, replaced }: Shown): Result {
+  const { refused } = run;
+  const report = written.find((path) => path.endsWith(".html")) ?? written[0];
   const hint =
     refused?.code === "E_UNSUPPORTED"
       ? "pith inspect shows what is possible; a recipe (-r) lists the steps."
       : "Allow more (--max-drop), edit the recipe (-r), or write it anyway: --force.";
   return {
     data: run,
-    failure: refused && new PithError(refused.code, `${refused.message} Nothing was written.`, { hint }),
+    failure:
+      refused &&
+      new PithError(refused.code, `${refused.message} No model was written; ${report} shows what was tried.`, { hint }),
     goalMissed: chosenOf(run) === undefined || (demanded && chosenOf(run)?.verdict?.met === false),
     print(terminal) {
-      printVariants(terminal, run, refused === undefined);
+      printVariants(terminal, run);
       const timing = timesOf(run);
       if (timing !== undefined) terminal.line(`timed: ${timingText(timing)}`);
       terminal.line(samplesLine(run.data));
@@ -183,7 +187,7 @@ function show(model: string, { run, written, refused }: CompressOutput, { demand
   };
 }
 
-function printVariants(terminal: Terminal, run: Run, isWritten: boolean): void {
+function printVariants(terminal: Terminal, run: Run): void {
   const { name: metric, unit } = run.metric;
   const timed = timesOf(run) !== undefined;
   const row = (mark: string, name: string, measured: Measured | undefined, speed: string, note: string): string[] => [
@@ -229,19 +233,9 @@ function printVariants(terminal: Terminal, run: Run, isWritten: boolean): void {
   for (const { name, steps } of run.variants) {
     const misses = steps.flatMap((step) => step.misses);
     if (misses.length === 0) continue;
-    const why = isWritten ? "run.json and report.html say why" : reasonsOf(misses);
-    terminal.line(dim(`${name}: unchanged in ${counted(misses.length, "place")} (${why})`));
+    terminal.line(dim(`${name}: unchanged in ${counted(misses.length, "place")} (run.json and report.html say why)`));
   }
 }
-
-/** "its weight is computed; is a lookup table and 2 more": where nothing is written that would say more. */
-function reasonsOf(misses: readonly { readonly reason: string }[]): string {
-  const reasons = [...new Set(misses.map(({ reason }) => reason))];
-  const more = reasons.length > mostReasons ? ` and ${reasons.length - mostReasons} more` : "";
-  return `${reasons.slice(0, mostReasons).join("; ")}${more}`;
-}
-
-const mostReasons = 3;
 
 /** What a variant's line ends in: the reason of a refusal, or the paired difference. */
 function noteOf({ refused, comparison, verdict }: Variant, { goal }: Run): string {

@@ -7,7 +7,7 @@ import { basename } from "node:path";
 import { joinPath } from "#platform";
 import { sidecarsMissingAt } from "../../data/sidecars.ts";
 import { createEngine } from "../../engine/index.ts";
-import { type ErrorCode, PithError, stopIfAsked } from "../../errors.ts";
+import { PithError, stopIfAsked } from "../../errors.ts";
 import { type Metric, size } from "../../evaluate/index.ts";
 import { bytes, figure } from "../../evaluate/numbers.ts";
 import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
@@ -21,12 +21,11 @@ import {
   parseRecipe,
   recipeName,
   recipeText,
-  refusal,
 } from "../../recipe/index.ts";
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
 import type { MetricName } from "../../task/index.ts";
 import type { DataRequest } from "../data.ts";
-import { filesOf } from "../files.ts";
+import { filesOf, isThere } from "../files.ts";
 import { writeResults } from "../result-folder.ts";
 import { tokensTimed } from "./bench.ts";
 import { contextOf, openToChange } from "./open-model.ts";
@@ -54,7 +53,6 @@ export interface CompressInput {
 export interface CompressOutput {
   readonly run: Run;
   readonly written: readonly string[];
-  readonly refused: { readonly code: ErrorCode; readonly message: string } | undefined;
 }
 
 export default function compressJob(input: CompressInput, context: JobContext): Promise<CompressOutput> {
@@ -105,13 +103,7 @@ async function compressed(
     warnings,
     original: { ...result.run.original, ...(await fileFacts(model, input.model)) },
   };
-  // A variant that changed nothing equals the original as it would be written, which may differ from its file.
-  const { code, message } = refusal(result.run);
-  return {
-    run,
-    written: await write(input, run, result, candidates, context),
-    refused: run.chosen === undefined ? { code, message } : undefined,
-  };
+  return { run, written: await write(input, run, result, candidates, context) };
 }
 
 async function readRecipe(path: string): Promise<Candidate> {
@@ -131,6 +123,7 @@ function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): 
   return `${name}: ${bytes(weight)}, ${metric.name} ${figure(metric.unit, estimate.value)}`;
 }
 
+/** Where nothing is kept, the reports alone. */
 async function write(
   { out, model }: CompressInput,
   run: Run,
@@ -138,20 +131,27 @@ async function write(
   candidates: readonly Candidate[],
   context: JobContext,
 ): Promise<readonly string[]> {
-  const recipe = candidates[run.chosen ?? -1]?.recipe;
-  if (result === undefined || recipe === undefined) return [];
   context.stage("write");
-  const contents: readonly (readonly [string, Uint8Array])[] = [
-    ["model.onnx", result.bytes],
+  const reports: readonly (readonly [string, Uint8Array])[] = [
     ["report.html", bytesOfText(reportPage(run))],
     ["report.md", bytesOfText(reportMarkdown(run))],
+  ];
+  const recipe = candidates[run.chosen ?? -1]?.recipe;
+  stopIfAsked(context.signal, "Stopped before anything was written.");
+  if (result === undefined || recipe === undefined) {
+    // An earlier result keeps its own reports.
+    const folder = (await isThere(joinPath(out, "model.onnx"))) ? joinPath(out, "refused") : out;
+    return writeResults(folder, run, reports, context);
+  }
+  const contents: readonly (readonly [string, Uint8Array])[] = [
+    ["model.onnx", result.bytes],
+    ...reports,
     ["recipe.yaml", bytesOfText(recipeText(recipe))],
     // The tokenizer is copied: running the result needs it.
     ...(await Promise.all(
       (await sidecarsMissingAt(model, out)).map(async ([name, path]) => [name, await readFile(path)] as const),
     )),
   ];
-  stopIfAsked(context.signal, "Stopped before anything was written.");
   return writeResults(out, run, contents, context);
 }
 
