@@ -41,10 +41,12 @@ export interface Placement {
   /** What only a clamp reads, and the output of the clamp, over whose range it is rounded. */
   readonly limited: ReadonlyMap<Value, Value>;
   /**
-   * Operators in float of which an operand is made of stored integers. They read the others unrounded: between DequantizeLinear nodes
-   * the runtime would take them for an integer kernel, which may not know the form of these integers, and ONNX Runtime (1.30) turns integers
-   * that are transposed once they are numbers without the axis of their scales. So do those that hand numbers to them: ONNX Runtime would move
-   * DequantizeLinear behind these, and refuses what it makes of int8 there.
+   * Operators in float that read what others read rounded as it is, because ONNX Runtime (1.30) would make something else of them between
+   * DequantizeLinear nodes:
+   *
+   * - those of which an operand is made of stored integers: it would take them for an integer kernel, which may not know the form of these
+   *   integers, and where numbers of integers are transposed it forgets the axis of their scales;
+   * - those that move numbers, to these or without being rounded again: it would round again behind them, to int8 in a way that it then refuses.
    */
   readonly unrounded: ReadonlySet<Node>;
   readonly misses: readonly Miss[];
@@ -73,7 +75,6 @@ export function place(
   const onCodes = new Map<Value, OnCodes>();
   const constants = new Set<Value>();
   const limited = new Map<Value, Value>();
-  const moving = new Set<Node>();
   const misses: Miss[] = [];
 
   const isOutput = (value: Value | undefined): boolean => value !== undefined && model.graph.isOutput(value);
@@ -138,7 +139,6 @@ export function place(
       }
       case "transparent":
         if (input === undefined || !activations.has(input)) break;
-        moving.add(node);
         for (const output of node.outputs) {
           if (!isFloat(output)) continue;
           activations.set(output, input);
@@ -155,15 +155,21 @@ export function place(
       }
     }
   }
-  const operands = (node: Node): readonly Value[] => node.inputs.filter((value) => value !== undefined);
   const computing = new Set([...targets.map(({ layer }) => layer.node), ...operators]);
+  const isRounded = (value: Value | undefined): boolean => value !== undefined && activations.has(value);
+  const isMadeOfCodes = (value: Value | undefined): boolean =>
+    value !== undefined && isStored(value) && isMadeOf(value, isHeldOrInteger);
   const unrounded = new Set<Node>();
+  const moves = (node: Node): boolean => {
+    const bound = inference.at(node);
+    const rule = bound instanceof Miss ? bound : bound.quantize();
+    return !(rule instanceof Miss) && rule.kind === "transparent";
+  };
   for (const node of [...model.graph.nodes()].toReversed()) {
-    if (computing.has(node) || !operands(node).some((value) => activations.has(value))) continue;
+    if (computing.has(node) || !node.inputs.some(isRounded)) continue;
     const readers = node.outputs.flatMap((output) => [...(output?.uses ?? [])].map(({ node }) => node));
-    const handsOn = moving.has(node) && readers.some((reader) => unrounded.has(reader));
-    if (handsOn || operands(node).some((value) => isStored(value) && isMadeOf(value, isHeldOrInteger)))
-      unrounded.add(node);
+    const isLeft = !node.outputs.some(isRounded) || readers.some((reader) => unrounded.has(reader));
+    if (node.inputs.some(isMadeOfCodes) || (isLeft && moves(node))) unrounded.add(node);
   }
   return { targets, operators, activations, onCodes, constants, limited, unrounded, misses };
 }

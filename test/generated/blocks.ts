@@ -4,6 +4,7 @@ import type { Value } from "../../src/graph/graph.ts";
 import type { EmitAttributes } from "../../src/graph/schema.generated.ts";
 import { float32, int64 } from "../../src/tensor/dense.ts";
 import { sameDims } from "../../src/tensor/dims.ts";
+import { typeCodes } from "../../src/tensor/types.ts";
 import { type Grower, sizeAt } from "./grow.ts";
 
 export interface Block {
@@ -384,6 +385,59 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
       const ceil = g.choose(3) === 2 && !("auto_pad" in settings) ? { ceil_mode: 1 } : {};
       const counted = op === "AveragePool" && g.choose(2) === 1 ? { count_include_pad: 1 } : {};
       g.add(g.emit[op]([value], { ...settings, ...(g.opset >= 19 || op === "MaxPool" ? ceil : {}), ...counted }));
+    },
+  },
+  "layers whose weights are codes": {
+    grow(g) {
+      const kind = g.choose(4);
+      if (kind === 3) {
+        const value = g.image();
+        const channels = sizeAt(g.dims(value), 1);
+        const conv = g.named("Conv").Conv([value, g.codes("weight", [4, channels, 1, 1], channels)]);
+        g.add(activation(g, conv));
+        return;
+      }
+      const value = kind === 2 ? g.features() : g.row();
+      const [inputs, outputs] = [sizeAt(g.dims(value), -1), g.of([4, 1, 3])];
+      const weight = g.codes("weight", kind === 1 ? [outputs, inputs] : [inputs, outputs], inputs);
+      const operands = [value, weight, ...(g.choose(2) === 0 ? [] : [g.weight("bias", [outputs], 4)])];
+      const product =
+        kind === 2
+          ? g.named("MatMul").MatMul(operands.slice(0, 2))
+          : g.named("Gemm").Gemm(operands, kind === 1 ? { transB: 1 } : {});
+      g.add(activation(g, product));
+    },
+  },
+  "layers around a clamp that only lets 0 pass": {
+    grow(g) {
+      const value = g.features();
+      const outputs = g.of([4, 3]);
+      const shift = g.of([-50, -1000, 50]);
+      const far = g.constant(float32([outputs], new Array<number>(outputs).fill(shift)));
+      const shifted = g.emit.Add([multiplied(g, value, outputs), far]);
+      const bounds = shift > 0 ? [-1, 0] : [0, 6];
+      const clamped =
+        shift < 0 && g.choose(2) === 0
+          ? g.emit.Relu([shifted])
+          : g.emit.Clip([shifted, ...bounds.map((bound) => g.scalar(bound))]);
+      g.add(multiplied(g, clamped, 3));
+    },
+  },
+  "layers of another type": {
+    grow(g) {
+      const value = g.features();
+      const type = g.of(["float16", "float64", "bfloat16"] as const);
+      const [inputs, outputs] = [sizeAt(g.dims(value), -1), g.of([4, 1, 3])];
+      const first = g.typed("weight", type, [inputs, outputs], inputs);
+      // The runtime has no arithmetic of bfloat16: files hold it and compute in float32.
+      if (type === "bfloat16") {
+        g.add(activation(g, g.named("MatMul").MatMul([value, g.emit.Cast([first], { to: typeCodes.float32 })])));
+        return;
+      }
+      const product = g.named("MatMul").MatMul([g.emit.Cast([value], { to: typeCodes[type] }), first]);
+      const second = (): Value =>
+        g.named("MatMul").MatMul([g.emit.Relu([product]), g.typed("second.weight", type, [outputs, 3], outputs)]);
+      g.add(g.emit.Cast([g.choose(2) === 0 ? product : second()], { to: typeCodes.float32 }));
     },
   },
   softmax: {

@@ -8,7 +8,7 @@ import { float32, int64 } from "../../src/tensor/dense.ts";
 import { type Dim, elementCount, fixedDims, isSymbolic, symbol } from "../../src/tensor/dims.ts";
 import { random } from "../../src/tensor/random.ts";
 import type { Batch, DataType, Dense } from "../../src/tensor/types.ts";
-import { forms, kindsOfWeights, weightOf } from "./weights.ts";
+import { codesForms, forms, inCodes, kindsOfWeights, weightOf } from "./weights.ts";
 
 /** Choices of a block, each from 0 to 999: what is not chosen is 0, which is the simplest. */
 export type Choices = readonly number[];
@@ -190,6 +190,24 @@ export class Grower {
     const value = (forms[form] ?? forms[0])?.(this.emit, dense, name) as Value;
     this.#stored.push({ value, key });
     return value;
+  }
+
+  /** A new weight as codes behind a DequantizeLinear. */
+  codes(part: string, dims: readonly number[], fanIn: number): Value {
+    const name = this.weightName(part);
+    const dense = weightOf(dims, this.choose(3) === 0 ? 0 : this.choose(kindsOfWeights), name, fanIn);
+    const form = this.of(codesForms);
+    const isNew = form.block !== undefined || form.type === "int4" || form.type === "uint4";
+    const value = inCodes(this.emit, dense, name, isNew && this.opset < 21 ? {} : form);
+    this.#stored.push({ value, key: dims.join() });
+    return value;
+  }
+
+  /** A new weight of another type. */
+  typed(part: string, type: "float16" | "bfloat16" | "float64", dims: readonly number[], fanIn: number): Value {
+    const name = this.weightName(part);
+    const { data } = weightOf(dims, this.choose(3) === 0 ? 0 : this.choose(kindsOfWeights), name, fanIn);
+    return this.emit.constant(fromNumbers(type, dims, data), name);
   }
 
   /** A stored matrix once more, turned: by its numbers alone, or with the role that says so. Undefined where it is not stored as it is. */

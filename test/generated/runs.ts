@@ -90,7 +90,7 @@ export async function expectSame(
 }
 
 function holdsCodes({ graph }: Model): boolean {
-  return [...graph.values()].some(({ tensor }) => tensor?.type === "int8" || tensor?.type === "uint8");
+  return [...graph.values()].some(({ tensor }) => /^u?int[248]$/.test(tensor?.type ?? ""));
 }
 
 /** The original's answers as it is written, and with everything moved by a small share. */

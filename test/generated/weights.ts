@@ -1,7 +1,7 @@
 /** Kinds of weights: what trained, pruned and exported files hold and random numbers do not. */
 import type { Emit } from "../../src/graph/emit.ts";
 import type { Value } from "../../src/graph/graph.ts";
-import { fromNumbers } from "../../src/tensor/convert.ts";
+import { fromNumbers, integerRange } from "../../src/tensor/convert.ts";
 import { float32 } from "../../src/tensor/dense.ts";
 import { elementCount } from "../../src/tensor/dims.ts";
 import { type Random, random } from "../../src/tensor/random.ts";
@@ -90,6 +90,72 @@ export function weightOf(dims: readonly number[], kind: number, name: string, fa
   return float32(dims, data);
 }
 
+/** How codes of a weight lie in a file. */
+export interface CodesForm {
+  readonly type?: "int8" | "uint8" | "int4" | "uint4";
+  /** Scales lie along it; counted from the end where it is negative. */
+  readonly axis?: number;
+  /** So many numbers in a row along the axis share a scale. */
+  readonly block?: number;
+  /** Without a zero point, which is 0 then. */
+  readonly plain?: true;
+}
+
+/** Simplest first. Codes of four bits and blocks are for operator sets from 21 on. */
+export const codesForms: readonly CodesForm[] = [
+  {},
+  { type: "uint8" },
+  { axis: 0 },
+  { axis: -1 },
+  { type: "uint8", axis: 0 },
+  { plain: true },
+  { type: "int4", axis: -1 },
+  { type: "uint4", axis: 0, block: 16 },
+  { type: "uint4", axis: -1, block: 2 },
+  { axis: 0, block: 2, plain: true },
+];
+
+/** A weight as codes: x ≈ (code - zero point) · scale, of the largest number that shares the scale. */
+export function inCodes(
+  emit: Emit,
+  { dims, data }: Dense<"float32">,
+  name: string,
+  { type = "int8", axis: along, block, plain }: CodesForm,
+): Value {
+  const axis = along === undefined || dims.length === 0 ? undefined : along < 0 ? dims.length + along : along;
+  const inner = axis === undefined ? 1 : dims.slice(axis + 1).reduce((product, dim) => product * dim, 1);
+  const size = axis === undefined ? 1 : (dims[axis] ?? 1);
+  const parts = axis === undefined ? 1 : Math.ceil(size / (block ?? 1));
+  // The place of a number among the scales: one for all, one for each index along the axis, or for each block there.
+  const scaleOf = (at: number): number => {
+    if (axis === undefined) return 0;
+    const index = Math.floor(at / inner) % size;
+    if (block === undefined) return index;
+    return (Math.floor(at / (inner * size)) * parts + Math.floor(index / block)) * inner + (at % inner);
+  };
+  const scaleDims =
+    axis === undefined ? [] : block === undefined ? [size] : dims.map((dim, at) => (at === axis ? parts : dim));
+  const largest = new Float32Array(elementCount(scaleDims));
+  data.forEach((value, at) => {
+    largest[scaleOf(at)] = Math.max(largest[scaleOf(at)] ?? 0, Math.abs(value));
+  });
+  const [least, most] = integerRange[type];
+  const zero = least === 0 ? (most + 1) / 2 : 0;
+  const scales = largest.map((value) => (value === 0 ? 1 : value / (most - zero)));
+  const codes = Array.from(data, (value, at) => Math.round(value / (scales[scaleOf(at)] ?? 1)) + zero);
+  const operands = [
+    emit.constant(fromNumbers(type, dims, codes), name),
+    emit.constant(float32(scaleDims, scales), `${name}_scale`),
+    ...(plain === true && zero === 0
+      ? []
+      : [emit.constant(fromNumbers(type, scaleDims, new Array(scales.length).fill(zero)), `${name}_zero`)]),
+  ];
+  return emit.DequantizeLinear(operands, {
+    ...(axis === undefined ? {} : { axis }),
+    ...(block === undefined || axis === undefined ? {} : { block_size: block }),
+  });
+}
+
 /** How a file may hold a weight: stored, in a node, of other type, turned, rounded, masked. Simplest first. */
 export const forms: readonly ((emit: Emit, dense: Dense<"float32">, name: string) => Value)[] = [
   (emit, dense, name) => emit.constant(dense, name),
@@ -113,20 +179,7 @@ export const forms: readonly ((emit: Emit, dense: Dense<"float32">, name: string
     return emit.Transpose([emit.constant(float32(turnedDims, turned), name)], { perm });
   },
   (emit, { dims, data }, name) => emit.Cast([emit.constant(fromNumbers("float16", dims, data), name)], { to: 1 }),
-  (emit, { dims, data }, name) => {
-    const largest = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    const scale = largest === 0 ? 1 : largest / 127;
-    const codes = fromNumbers(
-      "int8",
-      dims,
-      Array.from(data, (value) => Math.round(value / scale)),
-    );
-    return emit.DequantizeLinear([
-      emit.constant(codes, name),
-      emit.constant(float32([], [scale]), `${name}_scale`),
-      emit.constant(fromNumbers("int8", [], [0]), `${name}_zero`),
-    ]);
-  },
+  (emit, dense, name) => inCodes(emit, dense, name, {}),
   (emit, dense, name) =>
     emit.named(name).Mul([
       emit.constant(dense, `${name}_orig`, { kind: "parameter" }),

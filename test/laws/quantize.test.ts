@@ -2,7 +2,7 @@
  * Law: an operator quantized in the place that its entry offers computes what it did, up to the bound of its scales.
  * - weighted: the integer form on codes, dequantized, equals the operator on the numbers that the codes stand for; and the operator on the
  *   original numbers up to n · (max|x| · s_w/2 + max|w| · s_x/2 + s_x · s_w/4), where n products go into one output;
- * - transparent: between DequantizeLinear and QuantizeLinear of one scale, no number is rounded;
+ * - transparent: between DequantizeLinear and QuantizeLinear of one scale, no number is rounded, nor where it is written on the codes;
  * - clamp: where the output is quantized over its own range, leaving the operator out changes no code by more than one;
  * - activation: the error is under Σ |∂y/∂x| · s_x/2 + s_y/2, with the derivatives by central differences.
  */
@@ -15,6 +15,8 @@ import { Model } from "../../src/graph/model.ts";
 import { verify } from "../../src/graph/verify.ts";
 import type { Example } from "../../src/ops/define.examples.ts";
 import { type Op, operators, type QuantizeRule } from "../../src/ops/index.ts";
+import { raiseOpset } from "../../src/passes/raise-opset.ts";
+import { writeOnCodes } from "../../src/quantize/formats/qoperator.ts";
 import { fastWeight } from "../../src/quantize/targets.ts";
 import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
 import { inMemory } from "../../src/tensor/dense.ts";
@@ -244,6 +246,41 @@ async function checkTransparent(tried: Tried): Promise<void> {
     floats.map(() => grid),
   );
   for (const [index, dense] of floats.entries()) expect(difference(through[index] as Dense, dense)).toBeLessThan(1e-6);
+  for (const type of ["uint8", "int8"] as const) await checkOnCodes(tried, type, floats, grid);
+}
+
+/** As the format "qoperator" writes it, between roundings to codes of a type. */
+async function checkOnCodes(
+  tried: Tried,
+  type: "uint8" | "int8",
+  floats: readonly Dense[],
+  { scale, zero }: Grid,
+): Promise<void> {
+  const model = tried.model.clone();
+  raiseOpset(model, 13);
+  const node = lastNode(model);
+  const [given] = node.inputs;
+  // Older forms are written as other operators.
+  if (node.op !== tried.node.op) return;
+  const outputs = node.outputs.filter((output) => output?.type?.type === "float32");
+  if (given === undefined) throw new Error("nothing to move");
+  const [before, after] = [emitInto(model, { before: node }), emitInto(model)];
+  const constants = [
+    after.constant(fromNumbers("float32", [], [scale]), "scale"),
+    after.constant(fromNumbers(type, [], [type === "int8" ? zero - 128 : zero]), "zero"),
+  ];
+  const rounded = before.QuantizeLinear([given, ...constants]);
+  model.graph.setInput(node, 0, before.DequantizeLinear([rounded, ...constants]));
+  const ends = outputs.flatMap((output) =>
+    output === undefined ? [] : after.DequantizeLinear([after.QuantizeLinear([output, ...constants]), ...constants]),
+  );
+  model.graph.setOutputs(ends);
+  const names = ends.map(({ name }) => name);
+  writeOnCodes(model);
+  expect(verify(model)).toEqual([]);
+  const found = await run(model, tried.feeds);
+  for (const [index, dense] of floats.entries())
+    expect(difference(found[names[index] ?? ""] as Dense, dense)).toBeLessThan(1e-6);
 }
 
 async function checkClamp(tried: Tried): Promise<void> {

@@ -230,6 +230,13 @@ test("operators on codes compute what roundings around float operators do", asyn
     }
 });
 
+test("what hands numbers on unchanged is left out of operators on codes", async () => {
+  const text = amid('o = Dropout "own" (h)');
+  const { written } = await optimized(text, { form: "qoperator" });
+  expect(written).not.toContain("Dropout");
+  expect([count(written, "QuantizeLinear"), count(written, "DequantizeLinear")]).toEqual([1, 1]);
+});
+
 test("other schemes have no roundings to write so", async () => {
   await expect(quantize(cnn(), { scheme: "dynamic", form: "qoperator" })).rejects.toMatchObject({ code: "E_OPTION" });
 });

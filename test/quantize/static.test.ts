@@ -349,6 +349,16 @@ graph (x: float32[n, 4, 3, 3]) -> (y: float32[n, 4, 3, 3]) {
     await near(text, numbersFor([8, 4, 3, 3]), "int8");
   });
 
+  test("and so does what moves numbers that only something behind it reads rounded", async () => {
+    const text = `opset 21
+graph (x: float32[n, 4, 3, 3]) -> (m: float32[n, 3, 4, 3], y: float32[n, 4, 3, 3]) {
+  a.weight: float32[4, 4, 1, 1] = random(seed 1)
+  m = Transpose(x) {perm=[0, 2, 1, 3]}
+  y = Conv(x, a.weight)
+}`;
+    await near(text, numbersFor([8, 4, 3, 3]), "int8");
+  });
+
   test("where its numbers are transposed, with scales along an axis", async () => {
     const text = `opset 21
 graph (x: float32[n, 4]) -> (y: float32[n, 4]) {

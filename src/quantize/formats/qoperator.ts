@@ -38,11 +38,12 @@ export function writeOnCodes(model: Model): void {
     if (first === undefined || rounded.length < node.outputs.length) continue;
     const emit = emitInto(model, { before: node, by: "quantize", onNode: inference.visit });
     const codes = onCodes(node, first.result, inference, emit.named(`${first.output.name}_codes`));
+    const read = node.inputs[0]?.producer?.inputs[0];
     for (const [at, { reader }] of rounded.entries()) {
       const made = codes[at];
       if (made === undefined) continue;
+      if (made !== read && made.producer !== undefined) made.producer.name = node.name;
       replaceNode(reader, [made]);
-      if (made.producer !== undefined) made.producer.name = node.name;
     }
   }
   removeUnused(model.graph);
@@ -60,7 +61,10 @@ function onCodes(node: Node, y: Omit<Coded, "codes">, inference: Inference, emit
   };
   if (rule.kind === "transparent") {
     const x = codedAt(0);
-    if (x === undefined) return [];
+    if (x === undefined || x.scale !== y.scale || x.zeroPoint !== y.zeroPoint) return [];
+    // Dropout takes no integers.
+    if (!(bound instanceof Miss) && bound.unchanged() === 0) return [x.codes];
+    if (rule.onCodes !== undefined) return [rule.onCodes(emit, [x.codes, ...node.inputs.slice(1)], y.zeroPoint)];
     const { op, domain, attributes, graph } = node;
     const inputs = [x.codes, ...node.inputs.slice(1)];
     const spec = { op, domain, attributes: new Map(attributes), inputs, outputs: node.outputs.length };

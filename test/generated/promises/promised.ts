@@ -10,7 +10,7 @@ import { readStoredValue } from "../../../src/passes/stored.ts";
 import { toFloat64, toNumbers } from "../../../src/tensor/convert.ts";
 import { float32, inMemory } from "../../../src/tensor/dense.ts";
 import { dimsText, elementCount, isUnknownDim, stridesOf } from "../../../src/tensor/dims.ts";
-import type { Batch, Dense } from "../../../src/tensor/types.ts";
+import type { Batch, DataType, Dense } from "../../../src/tensor/types.ts";
 import type { Network } from "../network.ts";
 import { engine, expectThat, originalAnswers } from "../runs.ts";
 
@@ -22,6 +22,8 @@ export interface Promised {
 /** The numbers of a layer's weight, as its node reads them. */
 export interface Weight {
   readonly numbers: Float64Array;
+  /** As which type the node reads them, where they are not packed. */
+  readonly type?: DataType;
   readonly dims: readonly number[];
   /** The axis of output channels. */
   readonly out: number;
@@ -38,6 +40,8 @@ export async function weights(model: Model): Promise<ReadonlyMap<string, Weight>
   const whole = model.clone();
   storeWeights(whole);
   for (const layer of allLayers(whole, infer(whole))) {
+    // Another layer that reads the same matrix, maybe turned.
+    if (found.has(layer.name)) continue;
     if (layer.role.packed !== undefined && layer.node.attributes.has("bits")) {
       found.set(layer.name, await inBlocks(layer));
       continue;
@@ -47,6 +51,7 @@ export async function weights(model: Model): Promise<ReadonlyMap<string, Weight>
     const numbers = isTable ? await rowsOf(layer, dense) : dense;
     found.set(layer.name, {
       numbers: toFloat64(numbers),
+      type: dense.type,
       dims: dense.dims,
       out: layer.role.out,
       slices: layer.role[isTable ? "in" : "out"],
@@ -117,20 +122,25 @@ export async function expectSameShapes(network: Network, got: readonly Batch[]):
   });
 }
 
-/** The original with other numbers in these layers; undefined where one of them reads no stored tensor of float32. */
+/**
+ * The original with other numbers in these layers; undefined where one of them reads no stored tensor of float32, or two read one along
+ * different axes, which have scales of their own.
+ */
 export async function withWeights(
   original: Model,
   numbers: ReadonlyMap<string, ArrayLike<number>>,
 ): Promise<Model | undefined> {
   const model = original.clone();
   await storeConstants(model);
-  const all = new Map(allLayers(model, infer(model)).map((layer) => [layer.name, layer.effective]));
-  for (const [name, found] of numbers) {
+  const found = allLayers(model, infer(model));
+  const all = new Map(found.map((layer) => [layer.name, layer.effective]));
+  const slices = new Map(found.map(({ effective, role }) => [effective, role.out]));
+  if (found.some(({ effective, role }) => slices.get(effective) !== role.out)) return undefined;
+  for (const [name, own] of numbers) {
     const value = all.get(name);
     const tensor = value?.tensor;
-    if (value === undefined || tensor?.type !== "float32" || elementCount(tensor.dims) !== found.length)
-      return undefined;
-    value.tensor = inMemory(float32(tensor.dims, Float32Array.from(found)));
+    if (value === undefined || tensor?.type !== "float32" || elementCount(tensor.dims) !== own.length) return undefined;
+    value.tensor = inMemory(float32(tensor.dims, Float32Array.from(own)));
   }
   return model;
 }
