@@ -121,8 +121,8 @@ export async function judgedBatch(
     const differs = `the output for a sample alone differs from that in a batch of ${size} (cosine ${cosineText(found.worst)} at worst, ${found.samples} samples)`;
     const note =
       batch === undefined
-        ? `${metric} is measured one sample at a time: ${differs}. To measure in batches, set \`batch\`.`
-        : `${metric} is measured in batches of ${size}, and is valid for this size only: ${differs}. To measure single samples, set \`batch: 1\`.`;
+        ? `${metric} is measured one sample at a time: ${differs}. To measure in batches: \`batch: ${size}\`.`
+        : `${metric} is measured in batches of ${size}, and is valid for this size only: ${differs}. To measure single samples: \`batch: 1\`.`;
     return { batch: batch ?? 1, note };
   }
   return { batch: size, note: undefined };

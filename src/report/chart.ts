@@ -42,7 +42,8 @@ export function chart(run: Run): Markup {
     Math.max(...highs, limit ?? Number.NEGATIVE_INFINITY),
   ];
   const pad = 0.06 * (topValue - bottomValue) || 0.01;
-  const [low, high] = [bottomValue - pad, topValue + pad];
+  const [least, most] = run.metric.unit === "share" ? [0, 1] : [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+  const [low, high] = [Math.max(least, bottomValue - pad), Math.min(most, topValue + pad)];
   const y = linear(low, high, bottom, margin.top);
   const xAxis = bytesAxis(
     points.map((point) => point.bytes),
@@ -56,11 +57,9 @@ export function chart(run: Run): Markup {
   return html`<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
 <g class="grid">${yTicks.map((tick) => html`<line x1="${margin.left}" x2="${right}" y1="${px(y(tick))}" y2="${px(y(tick))}"/>`)}</g>
 <g class="tick">${yTicks.map((tick) => html`<text x="${margin.left - 10}" y="${px(y(tick) + 4)}" text-anchor="end">${tickText(unit, tick, yTicks)}</text>`)}
-${xAxis.ticks.map(
-  (tick) =>
-    html`<text x="${px(xAxis.x(tick))}" y="${bottom + 18}" text-anchor="middle">${bytes(tick)
-      .replace(/\.0+ /, " ")
-      .replace(/(\.\d)0 /, "$1 ")}</text>`,
+${sizeTexts(xAxis.ticks).map(
+  (text, place) =>
+    html`<text x="${px(xAxis.x(xAxis.ticks[place] ?? 0))}" y="${bottom + 18}" text-anchor="middle">${text}</text>`,
 )}</g>
 <g class="axis"><line x1="${margin.left}" x2="${right}" y1="${bottom}" y2="${bottom}"/>${xAxis.ticks.map((tick) => html`<line x1="${px(xAxis.x(tick))}" x2="${px(xAxis.x(tick))}" y1="${bottom}" y2="${bottom + 4}"/>`)}
 <text x="${right}" y="${height - 6}" text-anchor="end">size of the file${xAxis.logarithmic ? " (logarithmic)" : ""} →</text>
@@ -185,6 +184,23 @@ function tickText(unit: Unit, tick: number, all: readonly number[]): string {
   const step = Math.abs((all[1] ?? 1) - (all[0] ?? 0));
   if (unit !== "share") return String(tick).replace("-", "−");
   return `${(100 * tick).toFixed(step >= 0.01 - 1e-9 ? 0 : 1)} %`;
+}
+
+/** As many digits as tell the sizes apart: "1.0942 MB" beside "1.0944 MB". */
+function sizeTexts(sizes: readonly number[]): readonly string[] {
+  const short = sizes.map((size) =>
+    bytes(size)
+      .replace(/\.0+ /, " ")
+      .replace(/(\.\d)0 /, "$1 "),
+  );
+  if (new Set(short).size === sizes.length) return short;
+  const [, unit = "bytes"] = bytes(Math.max(...sizes)).split(" ");
+  const scale = { bytes: 1, kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 }[unit] ?? 1;
+  for (let digits = 3; digits < 12; digits++) {
+    const texts = sizes.map((size) => `${(size / scale).toFixed(digits)} ${unit}`);
+    if (new Set(texts).size === sizes.length) return texts;
+  }
+  return short;
 }
 
 function px(value: number): string {

@@ -211,6 +211,30 @@ describe("other outcomes", () => {
     expect(faults(html)).toEqual([]);
   });
 
+  test("agreement ends at 100 %, and ticks of nearly equal sizes are told apart", () => {
+    const { original, variants } = exampleRun;
+    const perfect = { value: 1, low: 0.839, high: 1, count: 20, confidence: 0.95 };
+    const sized = (bytes: number) => ({ ...original, bytes, estimate: perfect });
+    const html = reportPage({
+      ...exampleRun,
+      goal: undefined,
+      original: sized(1_094_554),
+      variants: variants.slice(0, 1).map((one) => ({ ...one, comparison: undefined, result: sized(1_094_030) })),
+      chosen: 0,
+    });
+    const chart = html.slice(html.indexOf("<svg"), html.indexOf("</svg>"));
+    const ticks = Array.from(chart.matchAll(/<text [^>]*>([\d.]+) (%|MB)<\/text>/g), ([, value, unit]) => [
+      unit,
+      value,
+    ]);
+    const percents = ticks.flatMap(([unit, value]) => (unit === "%" ? [Number(value)] : []));
+    expect(Math.max(...percents)).toBe(100);
+    const sizes = ticks.flatMap(([unit, value]) => (unit === "MB" ? [value] : []));
+    expect(sizes.length).toBeGreaterThan(2);
+    expect(new Set(sizes).size).toBe(sizes.length);
+    expect(html).toContain("<h1>About as large (1.09 MB)");
+  });
+
   test("one recipe, whose result is refused", () => {
     const html = reportPage({ ...without, variants: exampleRun.variants.slice(0, 1) });
     expect(html).toContain("<h1>The result was refused.</h1>");

@@ -82,6 +82,22 @@ describe("the sentence of a goal", () => {
   });
 });
 
+test("a file of the same size is about as large, and smaller compressed where it is", () => {
+  const of = (bytes: number, brotli: number | undefined): string => {
+    const variants = exampleRun.variants.map((one) => ({
+      ...one,
+      result: one.result && { ...one.result, bytes, brotli },
+    }));
+    const original = { ...exampleRun.original, bytes: 1_094_554, brotli: 1_012_854 };
+    return gainSentence({ ...exampleRun, original, variants, latency: undefined });
+  };
+  expect(of(1_096_000, 143_700)).toBe("About as large (1.10 MB); 7.05 × smaller compressed.");
+  expect(of(1_094_554, 1_012_000)).toBe("About as large (1.09 MB).");
+  expect(of(1_094_554, undefined)).toBe("About as large (1.09 MB).");
+  expect(of(547_277, 900_000)).toBe("2.00 × smaller.");
+  expect(of(2_189_108, 900_000)).toBe("2.00 × larger.");
+});
+
 test("speeds of a machine that was too busy are claimed nowhere", () => {
   const { latency } = exampleRun;
   if (latency === undefined) throw new Error("The example was timed.");

@@ -7,7 +7,7 @@ import { basename } from "node:path";
 import { joinPath } from "#platform";
 import { sidecarsMissingAt } from "../../data/sidecars.ts";
 import { createEngine } from "../../engine/index.ts";
-import { PithError, stopIfAsked } from "../../errors.ts";
+import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
 import { type Metric, size } from "../../evaluate/index.ts";
 import { bytes, figure } from "../../evaluate/numbers.ts";
 import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
@@ -26,6 +26,7 @@ import { type Machine, type Measured, type Run, reportMarkdown, reportPage } fro
 import type { MetricName } from "../../task/index.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, isThere } from "../files.ts";
+import { onCommandLine } from "../invalid-options.ts";
 import { writeResults } from "../result-folder.ts";
 import { tokensTimed } from "./bench.ts";
 import { contextOf, openToChange } from "./open-model.ts";
@@ -99,11 +100,28 @@ async function compressed(
   );
   const warnings = [...task.warnings, ...result.run.warnings];
   const run: Run = {
-    ...result.run,
-    warnings,
+    ...worded(result.run),
+    warnings: warnings.map((text) => capitalized(onCommandLine(text))),
     original: { ...result.run.original, ...(await fileFacts(model, input.model)) },
   };
   return { run, written: await write(input, run, result, candidates, context) };
+}
+
+/** Options by the names of their flags. */
+function worded(run: Run): Run {
+  const { refused } = run;
+  return {
+    ...run,
+    ...(refused === undefined ? {} : { refused: { ...refused, message: onCommandLine(refused.message) } }),
+    variants: run.variants.map((variant) => ({
+      ...variant,
+      refused: variant.refused && onCommandLine(variant.refused),
+      steps: variant.steps.map((step) => ({
+        ...step,
+        misses: step.misses.map(({ at, reason }) => ({ at, reason: onCommandLine(reason) })),
+      })),
+    })),
+  };
 }
 
 async function readRecipe(path: string): Promise<Candidate> {
