@@ -7,7 +7,7 @@
  */
 import type { FacetName } from "./define.ts";
 
-export type Law = "types" | "lower" | "gradient" | "channels" | "cost" | "quantize" | "file";
+export type Law = "types" | "lower" | "gradient" | "channels" | "cost" | "quantize" | "half" | "file";
 
 export interface Example {
   readonly title: string;

@@ -10,6 +10,7 @@ const whole = new Miss("computes integers");
 
 export const BitCast = defineOp({
   name: "BitCast",
+  needsFloat32: () => "it reinterprets the bits of float32",
   read: (site) => {
     const to = elementType(site, "to");
     return to === undefined ? new Miss("casts to a type that is not known") : { to };

@@ -243,6 +243,7 @@ export const GroupNormalization = defineOp({
 
 export const MeanVarianceNormalization = defineOp({
   name: "MeanVarianceNormalization",
+  needsFloat32: () => "ONNX Runtime squares its numbers by an exponent in float32",
   sameType: 0,
   read: (site) => {
     const axes = integers(site, "axes") ?? [0, 2, 3];

@@ -142,6 +142,10 @@ function tuples(site: Site): readonly Wanted[] {
 function scatter(name: Name): Op {
   return defineOp<Settings>({
     name,
+    needsFloat32: ({ attributes }) =>
+      (attributes.get("reduction")?.value ?? "none") === "none"
+        ? undefined
+        : "ONNX Runtime has no kernel for it in float16 that combines numbers",
     read: (site) => ({ reduction: text(site, "reduction", "none"), axis: integer(site, "axis", 0) }),
     infer: ({ reduction }, site) => sameAsInput(site).map((found) => withElements(found, placed(site, reduction))),
     wants: (s, site, output) => [

@@ -16,7 +16,7 @@
  *
  * Numbers that stand for infinity (masks of attention add −3.4e38) become ±32,752, which the outcome says: the sum of two is still finite.
  */
-import { infer } from "../analysis/infer.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
 import { leavesOut, selectLayers } from "../analysis/selection.ts";
@@ -68,7 +68,7 @@ export async function quantizeToHalfArithmetic(
   });
   if (halved.size === 0) return { changes: [], misses };
   const changes = changesOf(halved, named);
-  const clamped = await write(model, halved);
+  const clamped = await writeInHalf(model, halved);
   removeUnusedEverywhere(model);
   return { changes: [...changes, ...clamped], misses };
 }
@@ -101,7 +101,27 @@ function filling(node: Node): readonly [name: string, tensor: Tensor] | undefine
   return undefined;
 }
 
-/** What of a node may become float16 together: undefined where ONNX, or another type that it has to agree with, fixes all of it. */
+/** What of a node may become float16 together, or why nothing may. */
+export function halvesAt(node: Node, inference: Inference): Halves | Miss {
+  const site = inference.site(node);
+  const entry = entryOf(node);
+  const halves = halvesOf(node, schemaAt(node.domain, node.op, site.version));
+  if (halves === undefined) return new Miss("its types are fixed: ONNX has no float16 for it");
+  const reason = entry?.needsFloat32?.(node);
+  if (reason !== undefined) return new Miss(reason);
+  const inputs = site.inputs.map((operand, index) =>
+    operand !== undefined && halves.inputs.includes(index) ? { ...operand, type: "float16" as const } : operand,
+  );
+  const bound = entry?.at({ ...site, inputs });
+  const found = bound === undefined || bound instanceof Miss ? undefined : bound.infer();
+  const follows = node.outputs.some((output, index) => {
+    const isHalf = found !== undefined && !(found instanceof Miss) && found[index]?.type === "float16";
+    return isFloat32(output) && isHalf && !halves.outputs.includes(index);
+  });
+  return follows ? new Miss("an output that ONNX gives a type of its own would become float16, too") : halves;
+}
+
+/** By the types of the operator: undefined where ONNX, or another type that an operand has to agree with, fixes all of it. */
 function halvesOf(node: Node, schema: OperatorSchema | undefined): Halves | undefined {
   if (schema === undefined) return undefined;
   const { input: letterIn, output: letterOut } = schema.half;
@@ -146,12 +166,9 @@ function choose(model: Model, { nodes, unfit, named, chosen, onlyChosen, isLeft 
   for (const node of nodes) {
     if (!(node.inputs.some(isFloat32) || filling(node) !== undefined) || subgraphs(node).length > 0) continue;
     if (named.has(node) ? !chosen.has(node) : onlyChosen || isLeft(node)) continue;
-    const halves = halvesOf(node, schemaAt(node.domain, node.op, inference.site(node).version));
-    const reason =
-      halves === undefined
-        ? "its types are fixed: ONNX has no float16 for it"
-        : (entryOf(node)?.needsFloat32?.(node) ?? heldBack(node, unfit));
-    if (halves !== undefined && reason === undefined) able.set(node, halves);
+    const halves = halvesAt(node, inference);
+    const reason = halves instanceof Miss ? halves.reason : heldBack(node, unfit);
+    if (!(halves instanceof Miss) && reason === undefined) able.set(node, halves);
     else if (node.outputs.some(isFloat32) && reason !== undefined)
       misses.push(new Miss(reason, named.get(node)?.name ?? describe(node)));
   }
@@ -242,8 +259,8 @@ async function unfitReason(tensor: Tensor): Promise<string | undefined> {
   return lost > mostLost ? `is too small: float16 would lose ${(100 * lost).toFixed(0)} % of it` : undefined;
 }
 
-/** @returns What it says of numbers that became others. */
-async function write(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<readonly Change[]> {
+/** Writes nodes in float16. @returns What it says of numbers that became others. */
+export async function writeInHalf(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<readonly Change[]> {
   const clamped: Change[] = [];
   const noteClamped = async (at: string, tensor: Tensor): Promise<void> => {
     const beyond = toFloats(await tensor.read()).find((number, _, all) => number !== withinHalf(number, 0, all));

@@ -113,6 +113,7 @@ export const GatherND = like({
 /** windows × size for an axis, at its place and at the end. */
 export const UnfoldTensor = typed({
   name: "UnfoldTensor",
+  needsFloat32: () => "ONNX Runtime has no kernel for it in float16",
   read: (site) => ({ dim: integer(site, "dim", -1), size: integer(site, "size", 1), step: integer(site, "step", 1) }),
   infer: ({ dim, size, step }, site) =>
     shaped(site, (dims) => {

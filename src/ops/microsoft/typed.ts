@@ -6,7 +6,8 @@ import { inert } from "../shared/inert.ts";
 export const microsoftOp = <S = null>(def: OpDef<S> & Complete<S>): Op =>
   defineOp<S>({ ...def, domain: "com.microsoft" });
 
-interface Typed<S> extends Pick<OpDef<S>, "name" | "read" | "infer" | "parameters" | "cost" | "weight"> {
+interface Typed<S>
+  extends Pick<OpDef<S>, "name" | "read" | "infer" | "parameters" | "cost" | "weight" | "needsFloat32"> {
   readonly why: string;
 }
 

@@ -1,0 +1,41 @@
+/**
+ * Law: an operator that may compute in float16 loads in ONNX Runtime and answers as in float32, up to rounding to eleven bits. The others say why not.
+ */
+import { describe, expect, test } from "vitest";
+import { infer, isRandom } from "../../src/analysis/infer.ts";
+import { Miss } from "../../src/errors.ts";
+import { difference } from "../../src/evaluate/tensor-difference.ts";
+import { assertValid } from "../../src/graph/verify.ts";
+import { raiseOpset } from "../../src/passes/raise-opset.ts";
+import { castOpset } from "../../src/quantize/float16.ts";
+import { halvesAt, writeInHalf } from "../../src/quantize/half-arithmetic.ts";
+import { toFloat64 } from "../../src/tensor/convert.ts";
+import type { Dense } from "../../src/tensor/types.ts";
+import { examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
+
+/** Answers that are sizes, places or decisions may turn where numbers are equal up to rounding. */
+const isFloat = (dense: Dense | undefined): dense is Dense => dense?.type === "float32";
+
+describe("in float16 an operator answers as in float32", () => {
+  test.each(examplesFor("half", () => true))("%s", async (_, example) => {
+    const model = fixedModel(example);
+    const node = lastNode(model);
+    if (isRandom(node) || !node.inputs.some((input) => input?.type?.type === "float32")) return;
+    raiseOpset(model, castOpset);
+    const last = lastNode(model);
+    const halves = halvesAt(last, infer(model));
+    if (halves instanceof Miss) return expect(halves.reason).toMatch(/^[a-zA-Z].{8,}[^.]$/);
+    const feeds = feedsOf(model, example);
+    const names = model.graph.outputs.map(({ name }) => name);
+    const expected = await run(model, feeds);
+    await writeInHalf(model, new Map([[last, halves]]));
+    assertValid(model);
+    const got = await run(model, feeds);
+    for (const name of names) {
+      const [before, after] = [expected[name], got[name]];
+      expect(after?.type).toBe(before?.type);
+      if (isFloat(before) && isFloat(after) && toFloat64(before).every(Number.isFinite))
+        expect(difference(before, after)).toBeLessThan(0.02);
+    }
+  });
+});
