@@ -5,28 +5,16 @@
  *
  *     z = Gemm(…);  p = Softmax(z);  output = Identity(p)        probabilities
  */
-import { Miss } from "../errors.ts";
-import type { Node, Value } from "../graph/graph.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Distribution } from "../ops/define.ts";
-import { retypes } from "./codes.ts";
 import type { Inference } from "./infer.ts";
+import { makersOf } from "./makers.ts";
 
 /** The form in which a value is a distribution; undefined where the graph does not say that it is one. */
 export function distributionOf(value: Value, inference: Inference): Distribution["form"] | undefined {
-  let current: Value | undefined = value;
-  const seen = new Set<Value>();
-  while (current?.producer !== undefined && !seen.has(current)) {
-    seen.add(current);
-    const node: Node = current.producer;
-    if (node.outputs[0] !== current) return undefined;
-    const bound = inference.at(node);
-    if (bound instanceof Miss) return undefined;
+  for (const { bound, made } of makersOf(value, inference)) {
     const distribution = bound.distribution();
-    if (distribution !== undefined) return overClasses(distribution, current, value, inference);
-    const rule = bound.quantize();
-    const moves = !(rule instanceof Miss) && rule.kind === "transparent";
-    if (!moves && bound.unchanged() === undefined && !retypes(node, inference)) return undefined;
-    current = node.inputs[bound.unchanged() ?? 0];
+    if (distribution !== undefined) return overClasses(distribution, made, value, inference);
   }
   return undefined;
 }

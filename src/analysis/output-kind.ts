@@ -6,6 +6,7 @@ import { isFloat } from "../tensor/convert.ts";
 import { type Dim, elementCount } from "../tensor/dims.ts";
 import { distributionOf } from "./distribution.ts";
 import { type Inference, infer } from "./infer.ts";
+import { makersOf } from "./makers.ts";
 
 /** Names that exporters give to embeddings. */
 const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
@@ -13,36 +14,66 @@ const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
 /** Names that exporters give to scores of classes. */
 const classNames = /logits?|scores?|prob/i;
 
+/** Names that exporters give to numbers of any size: of regressions (scikit-learn's "variable"), of policies, of places. */
+const numberNames =
+  /regress|^variable$|^(continuous_)?actions?$|landmark|keypoint|coord|(^|_)(pose|angles?|mu|mean|std)$/i;
+
 /** Whether one class per sample cannot be the label of a model's output: boxes, or numbers at many positions. */
 export function isBeyondClasses(model: Model): boolean {
   if (outputKind(model, undefined) === "boxes") return true;
   return answersAtPlaces(mainOutput(model.graph.outputs)?.type?.dims);
 }
 
-export function outputKind(
-  model: Model,
-  output: string | undefined,
-): "boxes" | "vector" | "class" | "classes" | "number" | "image" {
+export type OutputKind = "boxes" | "vector" | "class" | "classes" | "number" | "image";
+
+export function outputKind(model: Model, output: string | undefined): OutputKind {
+  return answerOf(model, output).kind;
+}
+
+/**
+ * The output that is taken for scores of classes though nothing says so: neither its name, nor the operator that makes it. A regression of
+ * several numbers looks the same.
+ */
+export function assumedScores(model: Model, output: string | undefined): Value | undefined {
+  return answerOf(model, output).assumed === true ? mainOutput(model.graph.outputs, output) : undefined;
+}
+
+interface Answer {
+  readonly kind: OutputKind;
+  readonly assumed?: true;
+}
+
+function answerOf(model: Model, output: string | undefined): Answer {
   const names = model.graph.outputs.map((value) => value.name);
-  if (output === undefined && names.includes("boxes") && names.includes("scores")) return "boxes";
+  if (output === undefined && names.includes("boxes") && names.includes("scores")) return { kind: "boxes" };
   const inference = infer(model);
   const found = mainOutput(model.graph.outputs, output);
-  if (found === undefined) return "classes";
-  if (vectorNames.test(found.name)) return "vector";
+  if (found === undefined) return { kind: "classes" };
+  if (vectorNames.test(found.name)) return { kind: "vector" };
   const operand = inference.operand(found);
   const known = operand?.dims;
   if (operand !== undefined && !isFloat(operand.type) && operand.type !== "int8" && operand.type !== "uint8")
-    return "class";
-  if (known === undefined) return "classes";
+    return { kind: "class" };
+  if (known === undefined) return { kind: "classes", assumed: true };
   // One score per sample is a number, not classes.
-  if (known.slice(1).every((dim) => dim === 1)) return "number";
+  if (known.slice(1).every((dim) => dim === 1)) return { kind: "number" };
   // Similarities between the samples of a batch: one number for a single sample.
-  if (typeof known[0] !== "number" && known.slice(1).some((dim) => dim === known[0])) return "number";
-  if (distributionOf(found, inference) !== undefined || classNames.test(found.name)) return "classes";
-  if (isImage(known)) return "image";
+  if (typeof known[0] !== "number" && known.slice(1).some((dim) => dim === known[0])) return { kind: "number" };
+  if (distributionOf(found, inference) !== undefined || classNames.test(found.name)) return { kind: "classes" };
+  if (isImage(known)) return { kind: "image" };
   // Scores concatenated with boxes: the raw output of a detector.
-  if (answersAtPlaces(known) && isJoined(found, inference)) return "number";
-  return hasClassAxis(known) && !isLikeInput(model, known) ? "classes" : "number";
+  if (answersAtPlaces(known) && isJoined(found, inference)) return { kind: "number" };
+  if (numberNames.test(found.name) || isBetweenSigns(found, inference)) return { kind: "number" };
+  return hasClassAxis(known) && !isLikeInput(model, known) ? { kind: "classes", assumed: true } : { kind: "number" };
+}
+
+/** Whether an operator with bounds of both signs makes a value, perhaps scaled and shifted since: actions and joints lie between them, scores do not. */
+function isBetweenSigns(value: Value, inference: Inference): boolean {
+  for (const { bound } of makersOf(value, inference, true)) {
+    const [low = 0] = bound.saturates() ?? [];
+    if (low < 0) return true;
+  }
+  return false;
 }
 
 /** Whether the known sizes show numbers at several positions of a sample. */

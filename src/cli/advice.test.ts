@@ -34,7 +34,7 @@ test.each(commands.map((pass) => [pass.id, pass] as const))(
   },
 );
 
-test("a layer is left out by a hint only if it was changed; where the loss is spread, what makes up for it is named", () => {
+test("hints are of what can help: layers that were changed, what makes up for a loss that is spread, another metric", () => {
   const prune = steps.get("prune");
   if (prune === undefined) throw new Error("There is no prune.");
   const advice = (layers: readonly string[], changed: readonly string[], share = 0.9, options: Given = {}) =>
@@ -51,6 +51,13 @@ test("a layer is left out by a hint only if it was changed; where the loss is sp
     `Use a smaller amount, leave that layer as it is: --except c,b, allow more (--max-drop), ${anyway} (before fine-tuning, for instance); then pith debug shows every layer.`,
   );
   expect(advice(["linear"], ["a", "b"], 0.9, { except: "linear" })).not.toContain("--except");
+  const judged = (because: "goal" | "function", assumesScores: boolean) =>
+    lostAdvice(prune, { model: "m.onnx", out: "thin.onnx", options: {}, data: "data/" }, { because, assumesScores });
+  expect(judged("goal", true)).toContain(
+    "judge numbers that score no classes by --metric r-squared, allow more (--max-drop)",
+  );
+  expect(judged("goal", false)).not.toContain("--metric");
+  expect(judged("function", true)).not.toMatch(/--metric|--max-drop/);
   for (const spread of [
     advice(["a", "b"], ["a", "b"], 1, { structured: 0.3 }),
     advice(["a"], ["a", "b"], 0.1, { structured: 0.3 }),

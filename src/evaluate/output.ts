@@ -48,6 +48,9 @@ export interface Scores {
 export const numbersHint =
   'Numeric labels are measured by mean squared error or rank correlation, images by peak signal-to-noise ratio: `metric: "mean-squared-error"`, rank-correlation or psnr; against an original by r-squared.';
 
+/** What compares numbers that score no classes: the end of a sentence. */
+export const ofNumbers = 'if it scores no classes, `metric: "r-squared"` tells more';
+
 /**
  * Whether an output names classes rather than scoring them, as ArgMax does: its elements are names, or whole numbers too wide to be rounded
  * scores; or there is one whole number for each label.

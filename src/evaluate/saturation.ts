@@ -3,9 +3,8 @@
  * it whatever they compute, and differ in its last bits though they compute the same: what goes in tells.
  */
 
-import { retypes } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
-import { Miss } from "../errors.ts";
+import { makersOf } from "../analysis/makers.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -74,18 +73,9 @@ function lastSaturating(
   output: Value,
   inference: Inference,
 ): { readonly input: Value | undefined; readonly bounds: readonly [low: number, high: number] } | undefined {
-  const seen = new Set<Value>();
-  for (let value: Value | undefined = output; value?.producer !== undefined && !seen.has(value); ) {
-    seen.add(value);
-    const node: NonNullable<Value["producer"]> = value.producer;
-    const bound = inference.at(node);
-    if (bound instanceof Miss || node.outputs[0] !== value) return undefined;
+  for (const { node, bound } of makersOf(output, inference)) {
     const bounds = bound.saturates();
     if (bounds !== undefined) return { input: node.inputs[0], bounds };
-    const rule = bound.quantize();
-    const moves = !(rule instanceof Miss) && rule.kind === "transparent";
-    if (!moves && bound.unchanged() === undefined && !retypes(node, inference)) return undefined;
-    value = node.inputs[bound.unchanged() ?? 0];
   }
   return undefined;
 }

@@ -8,6 +8,7 @@ import { judgedBatch } from "../evaluate/batch-dependence.ts";
 import { answersWithNaN, type Goal, judge, measure, type Task, usualDrop } from "../evaluate/index.ts";
 import type { Level } from "../evaluate/interval.ts";
 import { counted, figure } from "../evaluate/numbers.ts";
+import { ofNumbers } from "../evaluate/output.ts";
 import { answers } from "../evaluate/predictions.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
@@ -30,6 +31,9 @@ export interface PairedMetricsOptions {
 export interface PairedResult extends Compared {
   readonly validation: Compared | undefined;
 }
+
+/** So many samples of several classes are seldom of one alone. */
+const leastToTell = 8;
 
 type Judged = Pick<Task, "test" | "metric">;
 
@@ -73,13 +77,22 @@ export class PairedMetrics {
     known?: Rows,
   ): Promise<PairedMetrics> {
     const truth = options.truth ?? model;
-    return new PairedMetrics(
-      truth,
-      task,
-      options,
-      context,
-      known ?? (await rowsOf(model, truth, task, options, context)),
-    );
+    const rows = known ?? (await rowsOf(model, truth, task, options, context));
+    const metrics = new PairedMetrics(truth, task, options, context, rows);
+    if (metrics.namesOneClass) {
+      const samples = counted(rows.said.given.length, "sample");
+      const text = `the original names the same class for all ${samples}, so that ${task.metric.name} shows little: ${ofNumbers}`;
+      context.log({ id: "one-class", text, level: "warning" });
+    }
+    return metrics;
+  }
+
+  /** Whether results are held against the original by the class that they name, and it names one for all samples. */
+  get namesOneClass(): boolean {
+    const { truth, interval } = this.#task.metric;
+    const known = this.holdout.knowledge;
+    const isOwn = truth === "original" && interval === "proportion" && this.#options.truth === undefined;
+    return isOwn && known?.chance === 1 && known.given.length >= leastToTell;
   }
 
   get original(): Compared {

@@ -78,10 +78,10 @@ export class Looks {
       if (goal !== undefined && judge(early.comparison, goal).verdict !== "not shown") return early;
       const done = early.answers.given.length;
       const half = (test.count ?? 0) / 2;
-      // What was said of batches at the first look is not said again.
+      // What was said at the first look is not said again.
       const context = (before: number): Context => ({
         ...this.#context,
-        log: (event) => (event.id === "batch" ? undefined : this.#context.log(event)),
+        log: (event) => (["batch", "one-class"].includes(event.id) ? undefined : this.#context.log(event)),
         progress: (ran) => this.#context.progress(Math.floor(done + before + ran / 2), all),
       });
       const on = (samples: Dataset, from: Context, known?: Rows): Promise<PairedMetrics> =>
@@ -90,7 +90,7 @@ export class Looks {
       const candidate = await on(test, context(half), added.rows);
       rows = joinRuns(rows, await candidate.rowsOf(model));
       original = joinRuns(original, added.rows);
-      metrics = await on(this.#task.test, this.#context, original);
+      metrics = await on(this.#task.test, context(0), original);
     }
     return metrics.beside(rows);
   }

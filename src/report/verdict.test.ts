@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { exampleRun } from "../../test/report/example-run.ts";
-import { accuracy, agreement, compareRows, judge, type Likeness, type Verdict } from "../evaluate/index.ts";
+import { accuracy, agreement, compareRows, cosine, judge, type Likeness, type Verdict } from "../evaluate/index.ts";
 import { unsteadyNote } from "../evaluate/latency.ts";
 import type { Run, StepRecord } from "./data.ts";
 import { reportPage } from "./html.ts";
@@ -187,6 +187,17 @@ test("of a result that answers all samples as the original, how much disagreemen
   expect(saidOf(1000, 20)).toMatch(
     /^Agreement went from 100\.0 % to 98\.0 %: −2\.0 points \(95 % interval −3\.\d … −1\.\d, /,
   );
+});
+
+test("of an original that is held against itself, no slight difference is called more than chance explains", () => {
+  const rows = (drop: number) => Float64Array.from({ length: 50 }, (_, at) => 1 - drop * (1 + (at % 3) / 10));
+  const said = (drop: number) => {
+    const comparison = compareRows(cosine(), rows(0), rows(drop));
+    const goal = { maxDrop: 0.1 };
+    return lossWarning(comparison, judge(comparison, goal), goal);
+  };
+  expect(said(0.001)).toBeUndefined();
+  expect(said(0.05)).toMatch(/^cosine is worse \(−0\.05\d+\), more than chance explains$/);
 });
 
 test("where samples were few, the figure says how near the outputs are", () => {

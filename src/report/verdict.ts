@@ -334,7 +334,7 @@ export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, o
  * undefined where nothing is to be said.
  */
 export function lossWarning(
-  { metric, unit, better, original, difference: found }: Comparison,
+  { metric, unit, better, truth, original, difference: found }: Comparison,
   verdict: Verdict,
   goal: Goal,
 ): string | undefined {
@@ -343,8 +343,10 @@ export function lossWarning(
   if (!isWithin(drop, goal))
     return `${metric} is worse by the estimate (${by}; ${allowance(unit, goal.maxDrop)} allowed), which is not statistically significant`;
   if (!(drop.low > 0)) return undefined;
-  const slightly = isWithin(drop, { maxDrop: usualDrop({ unit, better }, original.value) }) ? "slightly " : "";
-  return `${metric} is ${slightly}worse (${by}), more than chance explains`;
+  const isSlight = isWithin(drop, { maxDrop: usualDrop({ unit, better }, original.value) });
+  // Beside itself the original has no error, so that any difference is more than chance explains.
+  if (isSlight && truth === "original") return undefined;
+  return `${metric} is ${isSlight ? "slightly " : ""}worse (${by}), more than chance explains`;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { outputKind } from "../analysis/output-kind.ts";
+import { assumedScores, outputKind } from "../analysis/output-kind.ts";
 import { parseModel } from "../graph/text.ts";
 import { heldAgainst, judgedBy, type MetricName, readingOf } from "./metrics.ts";
 
@@ -58,6 +58,45 @@ describe("what a model answers with", () => {
     expect(outputKind(model("logits"), undefined)).toBe("classes");
     expect(outputKind(model("class_probabilities"), undefined)).toBe("classes");
     expect(outputKind(model("reconstruction"), undefined)).toBe("number");
+  });
+
+  test.each([
+    ["y = Tanh(x)", "number"],
+    ["t = Tanh(x)\n  y = Mul(t, c)", "number"],
+    ["t = Softsign(x)\n  s = Mul(t, c)\n  a = Add(s, c)\n  y = Identity(a)", "number"],
+    ["y = Sigmoid(x)", "classes"],
+    ["t = Tanh(x)\n  y = MatMul(t, w)", "classes"],
+    ["t = Tanh(x)\n  y = Mul(t, x)", "classes"],
+  ])("what lies between bounds of both signs is numbers: %s", (body, kind) => {
+    const model = parseModel(`opset 21
+graph (i: int32[n, 12]) -> (y: float32[n, 12]) {
+  c: float32[] = 2
+  w: float32[12, 12] = random(seed 1)
+  x = Cast(i) {to=1}
+  ${body}
+}`);
+    expect(outputKind(model, undefined)).toBe(kind);
+  });
+
+  test("several numbers of a regression are known by their name; else they are taken for scores, which is an assumption", () => {
+    const model = (name: string, last = "Cast(x) {to=1}", type = "int32") =>
+      parseModel(`opset 21\ngraph (x: ${type}[n, 58]) -> (${name}: float32[n, 58]) {\n  ${name} = ${last}\n}`);
+    for (const name of [
+      "variable",
+      "actions",
+      "continuous_actions",
+      "action",
+      "landmarks",
+      "face_keypoints",
+      "action_mean",
+    ])
+      expect([name, outputKind(model(name), undefined)]).toEqual([name, "number"]);
+    for (const name of ["output", "y", "Identity", "dense_3", "action_logits", "meaning", "interactions"])
+      expect([name, outputKind(model(name), undefined)]).toEqual([name, "classes"]);
+    expect(assumedScores(model("output"), undefined)?.name).toBe("output");
+    expect(assumedScores(model("action_logits"), undefined)).toBeUndefined();
+    expect(assumedScores(model("actions"), undefined)).toBeUndefined();
+    expect(assumedScores(model("output", "Softmax(x)", "float32"), undefined)).toBeUndefined();
   });
 
   test.each([

@@ -127,6 +127,29 @@ test("without labels the model is held against its original, and images need a p
   });
 });
 
+test("what is taken for scores of classes with nothing that says so is told, with the metric of other numbers", async () => {
+  const table = join(temporaryFolder(), "plain.csv");
+  writeFileSync(table, `a,b\n${"0.5,1\n".repeat(20)}`);
+  const model = (name: string) =>
+    parseModel(`opset 21\ngraph (x: float32[n, 2]) -> (${name}: float32[n, 3]) {
+  w: float32[2, 3] = random(seed 1)\n  ${name} = MatMul(x, w)\n}`);
+  const { task, said } = await opened(model("output"), { data: table });
+  expect(task).toMatchObject({ assumesScores: true, metric: { name: "agreement" } });
+  expect(said).toContain(
+    'metric: "output" [n, 3] is taken for scores of classes, and results are compared by the class with the highest: if it scores no classes, `metric: "r-squared"` tells more',
+  );
+  for (const [name, options, metric] of [
+    ["logits", {}, "agreement"],
+    ["actions", {}, "R²"],
+    ["output", { metric: "agreement" }, "agreement"],
+    ["output", { metric: "r-squared" }, "R²"],
+  ] as const) {
+    const { task, said } = await opened(model(name), { data: table, ...options });
+    expect(task).toMatchObject({ assumesScores: false, metric: { name: metric } });
+    expect(said.join()).not.toContain("metric: ");
+  }
+});
+
 test("random inputs are data for what learns another model's answers, in disjoint parts drawn by the seed, with a warning", async () => {
   const model = aboveHalf();
   const { task, said } = await opened(model, { data: "random", learns: "answers", samples: 100 });

@@ -1,6 +1,6 @@
 /** Data opened for a model: parts that share no sample, prepared as the model needs it, and the metric that tells what its answers are worth. */
 
-import { outputKind } from "../analysis/output-kind.ts";
+import { assumedScores, outputKind } from "../analysis/output-kind.ts";
 import {
   type Dataset,
   draw,
@@ -23,8 +23,10 @@ import { trainedEntry, trainedKey, wasTrainedOn } from "../data/trained-on.ts";
 import { PithError } from "../errors.ts";
 import type { Metric, Task } from "../evaluate/index.ts";
 import { counted, integer } from "../evaluate/numbers.ts";
+import { ofNumbers } from "../evaluate/output.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
+import { dimsText } from "../tensor/dims.ts";
 import type { Settings } from "./contents.ts";
 import { judgedBy, type MetricName } from "./metrics.ts";
 import { type Preparation, prepare, readingOf } from "./prepare.ts";
@@ -80,6 +82,8 @@ const noSidecars: Sidecars = {
 };
 
 export interface OpenedTask extends Task, Preparation {
+  /** The metric takes the answer for scores of classes, and nothing says that it is. */
+  readonly assumesScores: boolean;
   /** The parts as they lie there: all samples, before they are made ready. */
   readonly stored: Parts;
   /** The test samples, before they are made ready. */
@@ -169,6 +173,14 @@ export async function openTask(
     });
   else if (withheld && labelled)
     context.log({ id: "labels", text: `${seen.name} has one part: its labels are for the test, and not trained on` });
+  const judging = typeof metric === "string" ? judgedBy(model, metric, output, preparation) : metric;
+  const isUnsaid = metric === "accuracy" && judging.truth === "original" && beside.classes === undefined;
+  const assumed = isUnsaid ? assumedScores(model, output) : undefined;
+  if (assumed !== undefined)
+    context.log({
+      id: "metric",
+      text: `"${assumed.name}" ${dimsText(assumed.type?.dims)} is taken for scores of classes, and results are compared by the class with the highest: ${ofNumbers}`,
+    });
   const train = withheld ? unlabelled(stored.train) : stored.train;
   return {
     ...preparation,
@@ -177,7 +189,8 @@ export async function openTask(
       : { train: ready(samples === undefined ? train : draw(train, samples, context.seed)) }),
     ...(stored.calibrate === undefined ? {} : { calibrate: ready(stored.calibrate) }),
     test: ready(seen),
-    metric: typeof metric === "string" ? judgedBy(model, metric, output, preparation) : metric,
+    metric: judging,
+    assumesScores: assumed !== undefined,
     stored,
     seen,
     record,

@@ -27,6 +27,27 @@ async function figuresOf(right: number, metric = accuracy(), labelled = true) {
   return PairedMetrics.create(model, { test: data, metric }, {}, completeContext({ engine: createEngine() }));
 }
 
+test("an original that names one class for all samples is told where only its answers tell what is right", async () => {
+  const told = async (first: number, labelled: boolean, count = 20) => {
+    const logits = Float32Array.from({ length: 2 * count }, (_, at) => (at % 2 === 0 ? (at === 0 ? first : 1) : 0));
+    const data = memory("alike", {
+      input: { type: "float32", dims: [count, 2], data: logits },
+      ...(labelled ? { label: { type: "int64", dims: [count], data: new BigInt64Array(count) } } : {}),
+    });
+    const said: string[] = [];
+    const log = ({ text }: { readonly text: string }) => said.push(text);
+    const metric = labelled ? accuracy() : agreement();
+    await PairedMetrics.create(model, { test: data, metric }, {}, completeContext({ engine: createEngine(), log }));
+    return said;
+  };
+  expect(await told(1, false)).toEqual([
+    'the original names the same class for all 20 samples, so that agreement shows little: if it scores no classes, `metric: "r-squared"` tells more',
+  ]);
+  expect(await told(-1, false)).toEqual([]);
+  expect(await told(1, true)).toEqual([]);
+  expect(await told(1, false, 7)).toEqual([]);
+});
+
 test("an original at chance has no goal, and is refused: there is nothing to lose", async () => {
   const figures = await figuresOf(50);
   expect(figures.chance).toBe(0.5);

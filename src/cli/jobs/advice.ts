@@ -29,12 +29,14 @@ interface Refused {
   readonly blamed?: Blame | undefined;
   readonly changes?: readonly Change[];
   readonly because?: Lost["because"];
+  /** Classes were compared, and nothing says that the output scores any. */
+  readonly assumesScores?: boolean | undefined;
 }
 
 export function lostAdvice(
   pass: AnyPass,
   { model, out, options, data }: Advised,
-  { unshown = false, blamed, changes = [], because = "goal" }: Refused = {},
+  { unshown = false, blamed, changes = [], because = "goal", assumesScores = false }: Refused = {},
 ): string {
   const { checkpoint } = options;
   const kept = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
@@ -50,7 +52,10 @@ export function lostAdvice(
     ...(data === undefined
       ? ["measure it on your own samples (--data)"]
       : because === "goal"
-        ? ["allow more (--max-drop)"]
+        ? [
+            ...(assumesScores ? ["judge numbers that score no classes by --metric r-squared"] : []),
+            "allow more (--max-drop)",
+          ]
         : []),
   ];
   const later = trains(pass) || next !== undefined ? "" : " (before fine-tuning, for instance)";

@@ -11,6 +11,7 @@ import { type Recipe, recipeVersion } from "../../recipe/index.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../../recipe/paired-metrics.ts";
 import { Looks } from "../../recipe/sequential-test.ts";
 import { trains } from "../../recipe/steps.ts";
+import type { OpenedTask } from "../../task/index.ts";
 import type { DataRequest } from "../data.ts";
 import { isSamePlace } from "../files.ts";
 import type { PassInput } from "./pass.ts";
@@ -29,7 +30,7 @@ export interface Reference {
 
 /** Data opened for a command, before anything is measured on it. */
 export interface OpenedData {
-  readonly task: Task;
+  readonly task: OpenedTask;
   readonly preprocessing: string | undefined;
   readonly samples: Used;
   readonly record: ReadonlyMap<string, string>;

@@ -230,7 +230,13 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     const blamed = found && blameAmong(found, new Set(outcome.changes.map(({ at }) => at)));
     const first = blamed === undefined ? "" : ` ${blameText(blamed)}.`;
     throw new PithError("E_ACCURACY_LOST", `${capitalized(lost.text)}.${first} Nothing was written.`, {
-      hint: lostAdvice(pass, input, { unshown, blamed, changes: outcome.changes, because: lost.because }),
+      hint: lostAdvice(pass, input, {
+        unshown,
+        blamed,
+        changes: outcome.changes,
+        because: lost.because,
+        assumesScores: data?.task.assumesScores,
+      }),
     });
   }
   stopIfAsked(context.signal, "Stopped on request.");

@@ -1,0 +1,34 @@
+/** What made a value, passed over what only moves, renames or rounds its numbers. */
+import { Miss } from "../errors.ts";
+import type { Node, Value } from "../graph/graph.ts";
+import type { Bound } from "../ops/index.ts";
+import { retypes } from "./codes.ts";
+import type { Inference } from "./infer.ts";
+
+export interface Maker {
+  readonly node: Node;
+  readonly bound: Bound;
+  /** The output of the node that leads to the value. */
+  readonly made: Value;
+}
+
+/**
+ * The nodes that a value comes from, last first: those that only move its numbers, and the one before them.
+ * @param scaled pass over what scales and shifts them by stored numbers, too.
+ */
+export function* makersOf(value: Value, inference: Inference, scaled = false): Generator<Maker, void, undefined> {
+  const seen = new Set<Value>();
+  for (let made: Value | undefined = value; made?.producer !== undefined && !seen.has(made); ) {
+    seen.add(made);
+    const node: Node = made.producer;
+    const bound = inference.at(node);
+    if (bound instanceof Miss || node.outputs[0] !== made) return;
+    yield { node, bound, made };
+    const rule = bound.quantize();
+    const affine = scaled ? bound.affine() : undefined;
+    const moves = !(rule instanceof Miss) && rule.kind === "transparent";
+    if (affine !== undefined && !(affine instanceof Miss)) made = node.inputs[affine.data];
+    else if (!moves && bound.unchanged() === undefined && !retypes(node, inference)) return;
+    else made = node.inputs[bound.unchanged() ?? 0];
+  }
+}
