@@ -1,11 +1,10 @@
 /** Files of a model: which they are, how large, and what a step's result is called. */
 import { existsSync, readdirSync, rmSync } from "node:fs";
-import { appendFile, readFile, realpath, stat } from "node:fs/promises";
+import { readFile, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { PithError } from "../errors.ts";
 import { allValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { failure } from "../platform/node-failure.ts";
 import { temporaryOf } from "../platform/node-leftovers.ts";
 import { pageMark } from "../report/page.ts";
 
@@ -77,12 +76,6 @@ export async function isSamePlace(a: string, b: string): Promise<boolean> {
 
 async function placeOf(path: string): Promise<string> {
   return realpath(path).catch(() => resolve(path));
-}
-
-export async function appendText(path: string, text: string): Promise<void> {
-  await appendFile(path, text).catch((cause) => {
-    throw failure(`"${path}" cannot be written`, cause);
-  });
 }
 
 /**

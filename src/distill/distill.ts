@@ -86,6 +86,7 @@ export const distill = definePass({
     takes: "the student: the model that is trained (default: the teacher, made smaller)",
     takesStudent: true,
     reads: ["otherTeachers"],
+    writes: ["log"],
     examples: [
       "distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7",
       "distill --teacher resnet56.onnx --shrink 50% --data cifar10/ -o small.onnx",

@@ -35,6 +35,10 @@ export function writeFileAtomically(path: string, _parts: Parts): Promise<void> 
   );
 }
 
+export function appendText(path: string, _text: string): Promise<void> {
+  return refuse(`"${path}" cannot be written in a browser.`, "Leave the file out.");
+}
+
 export function writeFilesAtomically(
   files: readonly (readonly [path: string, parts: Parts])[],
   _links?: "followed" | "replaced",

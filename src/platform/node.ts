@@ -1,5 +1,5 @@
 /** Files and machine, in Node. `browser.ts` exports the same names; package.json chooses ("#platform"). */
-import { mkdir, readdir, readFile as readWhole, rm, stat } from "node:fs/promises";
+import { appendFile, mkdir, readdir, readFile as readWhole, rm, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -30,6 +30,13 @@ export async function readFile(path: string): Promise<Uint8Array> {
 
 export async function readText(path: string): Promise<string> {
   return new TextDecoder().decode(await readFile(path));
+}
+
+/** @throws PithError E_FILE */
+export async function appendText(path: string, text: string): Promise<void> {
+  await appendFile(path, text).catch((cause) => {
+    throw failure(`"${path}" cannot be written`, cause);
+  });
 }
 
 /** The names in a folder, sorted. @throws PithError E_FILE */

@@ -39,6 +39,8 @@ export interface EndToEndOptions {
   /** In place of `imitation`. */
   readonly loss: Loss | string | undefined;
   readonly output: string | undefined;
+  /** File of the table of steps. */
+  readonly log?: string | undefined;
   /** When training has to end, in milliseconds from now; undefined if it takes the time it takes. */
   left(): number | undefined;
 }
@@ -48,14 +50,15 @@ export function endToEnd(options: EndToEndOptions): Stage {
     name: "end-to-end",
     async run(model, scope) {
       const trial = model.clone();
-      const { data, epochs, batch, learningRate, loss, output } = options;
+      const { data, epochs, batch, learningRate, loss, output, log } = options;
       const timer = new AbortController();
       const left = options.left();
       const alarm = left === undefined ? undefined : setTimeout(() => timer.abort(), Math.max(0, left));
       const signal = AbortSignal.any([scope.context.signal, timer.signal]);
       try {
         const size = ownBatch(trial, batch) ?? batch;
-        const settings = { data, epochs, batch: size, learningRate, loss: loss ?? imitation(scope.original, output) };
+        const imitated = loss ?? imitation(scope.original, output);
+        const settings = { data, epochs, batch: size, learningRate, loss: imitated, log };
         await trainInPlace(trial, parseOptions("train", trainOptions, settings), { ...scope.context, signal });
       } catch (error) {
         // Where the time was over, what was learnt until then counts.

@@ -43,7 +43,7 @@ const stageMeanings = [
   ["end-to-end", "all weights, trained on the original's outputs"],
 ] satisfies readonly (readonly [(typeof stageNames)[number], string])[];
 
-const recoverOptions = v.strictObject({
+const recoverEntries = v.strictObject({
   original: described(
     v.optional(v.union([v.string(), v.instance(Model)], "takes a model or the path of one")),
     "the original model",
@@ -64,8 +64,17 @@ const recoverOptions = v.strictObject({
   batch: described(v.optional(countOption, 64), "blocks and end-to-end: samples per batch"),
   learningRate: described(v.optional(positive, 0.0005), "blocks and end-to-end: learning rate of Adam"),
   loss: described(v.optional(lossOption), "end-to-end: a loss on labels instead of the original's outputs"),
+  log: described(v.optional(v.string()), "end-to-end: CSV file with a row for each step", { value: "run.csv" }),
   output: described(v.optional(v.string()), "output to recover (default: logits, else the first float output)"),
 });
+
+const recoverOptions = v.pipe(
+  recoverEntries,
+  v.check(
+    ({ log, until, minutes }) => log === undefined || (until ?? (minutes && "end-to-end")) === "end-to-end",
+    'log needs `until` "end-to-end", the stage whose steps it has',
+  ),
+);
 
 type Options = v.InferOutput<typeof recoverOptions>;
 
@@ -94,6 +103,7 @@ export const recover = definePass({
       : 'Give more samples, or train as well (`until: "end-to-end"`)',
   command: {
     suffix: () => ".recovered",
+    writes: ["log"],
     takes: "the compressed model",
     examples: [
       "recover resnet20.pruned.onnx --original resnet20.onnx --data cifar10/",
@@ -130,13 +140,13 @@ async function recoverModel(model: Model, options: Options, context: Context): P
     checked: check.count,
     overdue: () => (left() ?? 1) <= 0,
   };
-  const { epochs, batch, learningRate, loss, output } = options;
+  const { epochs, batch, learningRate, loss, output, log } = options;
   const stages = [
     recalibrateNorms,
     correctBiases,
     solveLayers,
     blockWise({ batch, learningRate }),
-    endToEnd({ data: all, epochs, batch, learningRate, loss, output, left }),
+    endToEnd({ data: all, epochs, batch, learningRate, loss, output, log, left }),
   ];
   const changes: Change[] = [];
   const misses = new Map<string, Miss>();

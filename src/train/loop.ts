@@ -17,6 +17,7 @@ import { isFloat } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { type Batch, typeCodes } from "../tensor/types.ts";
 import { bestFile, type Identity, lastFile, requireFreeFolder, trainedOf, writeCheckpoint } from "./checkpoint.ts";
+import { addLoss, type Curve, requireLog, TrainingLog } from "./curve.ts";
 import {
   countEvaluation,
   evaluationText,
@@ -58,6 +59,7 @@ import { clipByNorm } from "./updates.ts";
 interface LoopOutcome {
   readonly history: readonly Epoch[];
   readonly training: TrainingSummary;
+  readonly curve: Curve;
   readonly names: readonly string[];
   /** No evaluation was better than that of the weights that training began with: the model is as it was. */
   readonly isAsBefore: boolean;
@@ -71,6 +73,7 @@ interface LoopOutcome {
  */
 export async function runLoop(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
   if (plan.checkpoint !== undefined) await requireFreeFolder(plan.checkpoint, plan.resume);
+  if (plan.log !== undefined) await requireLog(plan.log);
   const before = await checkpointBefore(model, plan, context);
   const given = tensorsOf(model);
   const run = new Run(model, plan, context, before);
@@ -98,7 +101,8 @@ export async function rehearse(model: Model, plan: Plan, context: Context): Prom
   const batches = `batches of ${size}${accumulate === 1 ? "" : `, ${accumulate} for a step`}`;
   const text = `${counted(epochs, "epoch")}${of} over ${samples} (${batches}), ${optimizer.name} at ${learningRate}, loss ${loss.name}`;
   context.log({ id: "plan", text });
-  return { history: [], training: summaryOf(startCounters(), plan), names, isAsBefore: false };
+  const counters = startCounters();
+  return { history: [], training: summaryOf(counters, plan), curve: counters.curve, names, isAsBefore: false };
 }
 
 /** One run of the loop. Training begins with the first batch, which tells the sizes. */
@@ -113,6 +117,9 @@ class Run {
   #best: readonly Floats[] | undefined;
   #identity: Identity | undefined;
   #kept: number | undefined;
+  #log: TrainingLog | undefined;
+  /** Of the step that has begun: the sum of losses over its batches. */
+  #loss = 0;
 
   constructor(model: Model, plan: Plan, context: Context, before: Before | undefined) {
     this.#model = model;
@@ -173,6 +180,11 @@ class Run {
     if (this.#training !== undefined) return;
     const training = await startTraining(this.#model, batch, this.#plan, this.#context);
     this.#training = training;
+    const { log, validation } = this.#plan;
+    if (log !== undefined) {
+      const figure = validation && (validation.metric?.name ?? "loss");
+      this.#log = await TrainingLog.open(log, figure, this.#before?.counters.steps);
+    }
     if (this.#plan.checkpoint === undefined) return;
     const names = training.step.parameters.map(({ name }) => name);
     const trained = trainedOf(this.#model, names);
@@ -192,7 +204,7 @@ class Run {
   }
 
   async #oneBatch(batch: Batch): Promise<void> {
-    const { optimizer, learningRate, schedule, clip } = this.#plan;
+    const { optimizer, learningRate, schedule, clip, accumulate } = this.#plan;
     const [training, counters] = [this.#training, this.#counters];
     if (training === undefined) return;
     const total = stepsOf(this.#plan);
@@ -204,13 +216,20 @@ class Run {
       throw this.#diverged(`The loss is ${loss}`, counters.steps + 1);
     }
     counters.sum += loss;
+    this.#loss += loss;
     counters.batches++;
     if (!training.accumulator.add()) return;
     const { parameters } = training.step;
     if (clip !== undefined) clipByNorm(parameters, clip);
-    optimizer.update(parameters, learningRate * (total === undefined ? 1 : schedule(counters.steps, total)));
+    const rate = learningRate * (total === undefined ? 1 : schedule(counters.steps, total));
+    optimizer.update(parameters, rate);
     training.average?.update();
     counters.steps++;
+    const { steps: step, epoch } = counters;
+    const mean = this.#loss / accumulate;
+    this.#loss = 0;
+    addLoss(counters.curve, mean);
+    await this.#log?.step({ step, epoch, loss: mean, learningRate: rate });
     this.#context.progress(counters.steps, total, `loss ${(counters.sum / counters.batches).toFixed(4)}`);
   }
 
@@ -223,6 +242,7 @@ class Run {
     const candidate = withWeights(this.#model, training, training.weights);
     const figure = await figureOf(candidate, validation, this.#plan, this.#context, ownWeights(training));
     this.#context.log({ id: "evaluation", text: evaluationText(validation, counters.steps, figure) });
+    await this.#log?.evaluated({ step: counters.steps, epoch: counters.epoch }, figure);
     if (countEvaluation(counters, validation, figure)) {
       this.#best = training.weights.map((values) => values.slice());
       if (checkpoint !== undefined) await save(candidate, bestFile(checkpoint));
@@ -234,6 +254,7 @@ class Run {
   async #endEpoch(): Promise<void> {
     // Batches that fill no step are left out, as samples are that fill no batch.
     this.#training?.accumulator.clear();
+    this.#loss = 0;
     await this.#evaluateIfDue(true);
     const { epoch, loss, seconds } = endEpoch(this.#counters, this.#plan.accumulate);
     const text = `epoch ${epoch}/${this.#plan.epochs}  training loss ${loss.toFixed(4)}  ${seconds.toFixed(1)} s`;
@@ -258,6 +279,7 @@ class Run {
     if (training === undefined) return;
     this.#requireFinite(training);
     training.step.store(this.#model, training.weights);
+    await this.#log?.flush();
     const { checkpoint } = this.#plan;
     if (checkpoint === undefined || this.#identity === undefined) return;
     const progress: Progress = { counters: this.#counters, identity: this.#identity, epochs: this.#plan.epochs };
@@ -285,12 +307,14 @@ class Run {
     return {
       history: this.#counters.history,
       training: summaryOf(this.#counters, this.#plan),
+      curve: this.#counters.curve,
       names: training?.step.parameters.map(({ name }) => name) ?? [],
       isAsBefore: this.#counters.best?.step === 0 && (await isAsGiven(this.#given)),
     };
   }
 
   async release(): Promise<void> {
+    await this.#log?.flush();
     await this.#training?.step.release();
   }
 

@@ -47,6 +47,8 @@ export interface Plan extends StepOptions {
   readonly settings: Readonly<Record<string, unknown>>;
   readonly checkpoint: string | undefined;
   readonly resume: boolean;
+  /** File of the table of steps. */
+  readonly log: string | undefined;
 }
 
 /** Steps of an epoch and of the whole training, where the number of samples is known. */
@@ -60,7 +62,7 @@ export function epochSeed(seed: number, epoch: number): number {
 
 export async function planOf(model: Model, options: TrainOptions, context: Context): Promise<Plan> {
   const { schedule, warmup, metric, every, patience, augment, layers, except, rates, threads } = options;
-  const { epochs, accumulate, clip, average, checkpoint, resume, checkpointing, frozenCache } = options;
+  const { epochs, accumulate, clip, average, checkpoint, resume, log, checkpointing, frozenCache } = options;
   const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
   const optimizer = optimizerOf(options);
   const learningRate = options.learningRate ?? usualRate(optimizer);
@@ -90,6 +92,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     settings: settingsOf(options, { learningRate, optimizer, loss }),
     checkpoint,
     resume,
+    log,
     layers,
     except,
     rates,
@@ -110,7 +113,7 @@ function batchOf(model: Model, given: number | undefined, data: Dataset, context
 
 /** Options in which a resumed training may differ from the checkpoint. */
 const free: ReadonlySet<string> = new Set([
-  ...["epochs", "every", "patience", "checkpoint", "resume", "threads", "checkpointing", "frozenCache"],
+  ...["epochs", "every", "patience", "checkpoint", "resume", "log", "threads", "checkpointing", "frozenCache"],
   // Compared by content and by the actual batch size.
   ...["data", "batch"],
 ]);

@@ -21,6 +21,7 @@ import {
   requireSameTensors,
   requireSameTraining,
 } from "./checkpoint.ts";
+import { startCurve } from "./curve.ts";
 import type { Floats } from "./floats.ts";
 import { type Plan, stepsOf } from "./plan.ts";
 import { type Counters, changingIn, restoreTraining, setAll, type TrainingState } from "./training-state.ts";
@@ -58,7 +59,9 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
   if (best !== undefined) best.graph.operators = trained.graph.operators;
   const text = lengthText(counters, epochs, plan);
   if (text !== undefined) context.log({ id: "resume", text, level: "warning" });
-  return { path, bestPath, model, state, counters, identity, epochs, best };
+  // An older checkpoint has no curve.
+  const whole = { ...counters, curve: counters.curve ?? startCurve(counters.steps) };
+  return { path, bestPath, model, state, counters: whole, identity, epochs, best };
 }
 
 /** A note if a training is resumed with another number of epochs. */

@@ -122,6 +122,9 @@ const trainEntries = v.strictObject({
     "bytes for answers of a teacher or a frozen part, kept by sample",
   ),
   checkpoint: described(v.optional(v.string()), "folder for checkpoints, last.onnx and best.onnx", { value: "folder" }),
+  log: described(v.optional(v.string()), "CSV file with a row for each step: loss, learning rate, evaluation", {
+    value: "run.csv",
+  }),
   resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in this folder"),
 });
 

@@ -9,6 +9,7 @@ import type { Role } from "../graph/role.ts";
 import { type Context, definePass, type Outcome } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { takeState } from "./checkpoint.ts";
+import type { Curve } from "./curve.ts";
 import { stayedText } from "./evaluating.ts";
 import { rehearse, runLoop } from "./loop.ts";
 import { planOf } from "./plan.ts";
@@ -21,6 +22,8 @@ import { unmaskedZeros } from "./unmasked-zeros.ts";
 export interface TrainOutcome extends Outcome {
   readonly history: readonly Epoch[];
   readonly training: TrainingSummary;
+  /** Losses of the steps. */
+  readonly curve: Curve;
 }
 
 export const lowerRate = (): string => "Try a lower `learningRate`, such as 1e-4, or `warmup` 0.1";
@@ -42,6 +45,7 @@ export const train = definePass({
   gentler: lowerRate,
   command: {
     suffix: () => ".trained",
+    writes: ["log"],
     examples: [
       "train net.onnx --data mnist/ --epochs 5 -o net.trained.onnx",
       "train resnet20.pruned.onnx --data cifar10/ --epochs 10 --learning-rate 1e-3",
@@ -62,9 +66,19 @@ export async function trainInPlace(
   report(roles, context);
   const zeros = await unmaskedZeros(model, options);
   if (zeros !== undefined) context.log({ id: "unmasked-zeros", text: zeros, level: "warning" });
-  const { history, training, names, isAsBefore } = await (context.dryRun ? rehearse : runLoop)(model, plan, context);
+  const { history, training, curve, names, isAsBefore } = await (context.dryRun ? rehearse : runLoop)(
+    model,
+    plan,
+    context,
+  );
   if (isAsBefore)
-    return { changes: [], misses: [...roles.misses, new Miss(stayedText(training, history))], history, training };
+    return {
+      changes: [],
+      misses: [...roles.misses, new Miss(stayedText(training, history))],
+      history,
+      training,
+      curve,
+    };
   takeState(model);
   const changed = names.flatMap((name) => model.graph.value(name) ?? []);
   return {
@@ -72,6 +86,7 @@ export async function trainInPlace(
     misses: [...roles.misses, ...quantizedWeights(model, infer(model), changed)],
     history,
     training,
+    curve,
   };
 }
 

@@ -8,6 +8,7 @@ import type { Context } from "../passes/index.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { takeState } from "./checkpoint.ts";
+import { type Curve, startCurve } from "./curve.ts";
 import { denseOf, type Floats, floatsOf } from "./floats.ts";
 import type { Plan } from "./plan.ts";
 import { type State, type Step, stepOf } from "./step.ts";
@@ -130,13 +131,14 @@ export interface Counters {
   seconds: number;
   evaluations: Evaluated[];
   history: Epoch[];
+  curve: Curve;
   best: Evaluated | undefined;
   /** Evaluations since the best. */
   worse: number;
 }
 
 export function startCounters(): Counters {
-  return { ...startEpoch(1), steps: 0, history: [], best: undefined, worse: 0 };
+  return { ...startEpoch(1), steps: 0, history: [], curve: startCurve(), best: undefined, worse: 0 };
 }
 
 const startEpoch = (epoch: number) => ({ epoch, batches: 0, sum: 0, seconds: 0, evaluations: [] });

@@ -97,6 +97,33 @@ test("recover learns from a fifth of the samples where there is one part only, a
   expect(result.samples).not.toHaveProperty("calibrate");
 });
 
+test("--log writes a row for each step, is named beside the result, and takes the place of no other file", async () => {
+  const log = at("run.csv");
+  const words = [
+    "train",
+    at("near.onnx"),
+    "--data",
+    at("points.csv"),
+    "--epochs",
+    "2",
+    "--batch",
+    "64",
+    "-o",
+    at("logged.onnx"),
+  ];
+  const { code, out } = await pith(...words, "--force", "--log", log);
+  expect(code).toBe(0);
+  expect(out).toContain(`written: ${at("logged.onnx")}  ${log}\n`);
+  const [header, ...rows] = readFileSync(log, "utf8").trimEnd().split("\n");
+  expect(header).toBe("step,epoch,loss,learning_rate");
+  expect(rows.map((row) => Number(row.split(",")[0]))).toEqual(rows.map((_, place) => place + 1));
+  expect(await pith(...words, "--log", at("logged.onnx"))).toMatchObject({ code: 2 });
+  expect(await pith(...words, "--log", at("points.csv"))).toMatchObject({ code: 2 });
+  const original = ["--original", at("right.onnx"), "--data", at("points.csv")];
+  const recovered = await pith("recover", at("near.onnx"), ...original, "--log", log);
+  expect(recovered).toMatchObject({ code: 2, err: expect.stringContaining('--log needs --until "end-to-end", the stage whose steps it has') });
+});
+
 describe("beside the model that a result is to come near to", () => {
   const aims = [
     ["recover", at("near.onnx"), "--original", at("hidden.onnx")],

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { appendText } from "#platform";
 import { PithError } from "../../errors.ts";
 import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
 import { bytes, count, counted, integer } from "../../evaluate/numbers.ts";
@@ -8,7 +9,7 @@ import { countOption, described } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
 import { defineCommand, type Session } from "../command.ts";
-import { appendText, requireOther } from "../files.ts";
+import { requireOther } from "../files.ts";
 import type benchJob from "../jobs/bench.ts";
 import type { BenchOutput } from "../jobs/bench.ts";
 import type memoryJob from "../jobs/memory.ts";

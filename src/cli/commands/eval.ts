@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { appendText } from "#platform";
 import { PithError } from "../../errors.ts";
 import { cosineText, sameDirection } from "../../evaluate/batch-dependence.ts";
 import { counted, difference, figure, figureInterval, integer, minus, percent } from "../../evaluate/numbers.ts";
@@ -9,7 +10,7 @@ import { escapeMarkdown } from "../../report/markdown.ts";
 import { targetLines, verdictSentence } from "../../report/verdict.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
-import { appendText, requireOther } from "../files.ts";
+import { requireOther } from "../files.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
