@@ -72,7 +72,7 @@ const recoverOptions = v.pipe(
   recoverEntries,
   v.check(
     ({ log, until, minutes }) => log === undefined || (until ?? (minutes && "end-to-end")) === "end-to-end",
-    'log needs `until` "end-to-end", the stage whose steps it has',
+    'log needs until "end-to-end", the stage whose steps it has',
   ),
 );
 

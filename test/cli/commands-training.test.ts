@@ -121,7 +121,10 @@ test("--log writes a row for each step, is named beside the result, and takes th
   expect(await pith(...words, "--log", at("points.csv"))).toMatchObject({ code: 2 });
   const original = ["--original", at("right.onnx"), "--data", at("points.csv")];
   const recovered = await pith("recover", at("near.onnx"), ...original, "--log", log);
-  expect(recovered).toMatchObject({ code: 2, err: expect.stringContaining('--log needs --until "end-to-end", the stage whose steps it has') });
+  expect(recovered).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('--log needs --until "end-to-end", the stage whose steps it has'),
+  });
 });
 
 describe("beside the model that a result is to come near to", () => {
