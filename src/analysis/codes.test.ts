@@ -72,6 +72,26 @@ describe("rewrites that add up in another order", () => {
     expect((await fusePairs(product)).changes).toEqual([]);
   });
 
+  it.each(["Round(n)", "Floor(n)", "Ceil(n)"])(
+    "leave alone what %s makes steps of, element by element",
+    async (step) => {
+      for (const lines of [`y = ${step}`, `r = Relu(n)\n  d = Mul(r, scale)\n  y = ${step.replace("n)", "d)")}`]) {
+        const { changes, misses } = await fuseAffine(model(`${normalized}\n  ${lines}`));
+        expect(changes).toEqual([]);
+        expect(misses.map(({ reason }) => reason)).toEqual([expect.stringContaining("quantized later")]);
+      }
+    },
+  );
+
+  it.each([
+    ["sizes", "k = Shape(n)\n  f = Cast(k) {to=1}\n  y = Floor(f)"],
+    ["what other sums are made of", "u: float32[4, 4] = random(seed 5)\n  v = MatMul(n, u)\n  y = Round(v)"],
+    ["another value", "f = Floor(x)\n  y = Add(n, f)"],
+  ])("are made where steps are those of %s", async (_, lines) => {
+    const { changes } = await fuseAffine(model(`${normalized}\n  ${lines}`));
+    expect(changes.map(({ what }) => what)).toContain("batch normalization folded in");
+  });
+
   it("are made all the same where the pass is asked for by name", async () => {
     const parsed = model(`${codes}\n  ${normalized}\n  y = QuantizeLinear(n, s, z)`);
     expect((await fuseBatchNorm(parsed)).changes).toHaveLength(1);

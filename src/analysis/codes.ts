@@ -4,10 +4,13 @@
  *     y = Conv(x, w);  q = QuantizeLinear(y, s, z);  seen = DequantizeLinear(q, s, z)
  *
  * Sums that are added up in another order differ in their last bits; what rounds to codes further on may make another code of that. A rewrite
- * that changes the order of sums asks here first.
+ * that changes the order of sums asks here first. Codes may be floats, too (`y = Floor(x)`): these count where x goes element by element from the
+ * sum to the rounding, as after a layer whose exporter writes rounding so. Behind other operators rounding is arithmetic of boxes and sizes.
  */
+import { Miss } from "../errors.ts";
 import { allNodes, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { entryOf } from "../ops/index.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { bitsOf, type DataType } from "../tensor/types.ts";
 import type { Inference } from "./infer.ts";
@@ -15,9 +18,21 @@ import type { Inference } from "./infer.ts";
 /** Tells of a node whether what it computes may be rounded to codes, by whatever comes after it. */
 export function leadsToCodes(model: Model, inference: Inference): (node: Node) => boolean {
   const rounding = new Set<Node>();
-  for (const node of allNodes(model.graph)) if (makesCodes(node, inference)) rounding.add(node);
+  const inSteps = new Set<Node>();
+  for (const node of allNodes(model.graph)) {
+    if (makesCodes(node, inference)) rounding.add(node);
+    if (entryOf(node)?.inSteps === true) inSteps.add(node);
+  }
+  const isByElement = (node: Node): boolean => {
+    if (entryOf(node)?.byElement === true) return true;
+    const bound = inference.at(node);
+    if (bound instanceof Miss) return false;
+    const rule = bound.quantize();
+    return !(bound.affine() instanceof Miss) || (!(rule instanceof Miss) && rule.kind === "clamp");
+  };
   // Passes ask of nodes that they have just written, too: nothing is worked out in advance, and most models round nowhere.
-  return (node) => rounding.size > 0 && reaches(node, rounding);
+  return (node) =>
+    (rounding.size > 0 && reaches(node, rounding)) || (inSteps.size > 0 && reaches(node, inSteps, isByElement));
 }
 
 export function roundsToCodes(model: Model, inference: Inference): boolean {
@@ -44,7 +59,7 @@ function isCodeType(type: DataType | undefined): boolean {
   return type !== undefined && type !== "string" && type !== "bool" && bitsOf[type] <= 16 && !isFloat(type);
 }
 
-function reaches(start: Node, wanted: ReadonlySet<Node>): boolean {
+function reaches(start: Node, wanted: ReadonlySet<Node>, through: (node: Node) => boolean = () => true): boolean {
   const seen = new Set<Value>();
   const work: Value[] = [];
   const follow = (values: readonly (Value | undefined)[]): void => {
@@ -58,6 +73,7 @@ function reaches(start: Node, wanted: ReadonlySet<Node>): boolean {
   for (let value = work.pop(); value !== undefined; value = work.pop()) {
     for (const { node } of value.uses) {
       if (wanted.has(node)) return true;
+      if (!through(node)) continue;
       follow(node.outputs);
       for (const inner of subgraphs(node)) follow(inner.inputs);
     }

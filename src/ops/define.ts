@@ -98,6 +98,7 @@ const traits: Readonly<Record<keyof Traits, true>> = {
   manySteps: true,
   differentiatedWhole: true,
   byElement: true,
+  inSteps: true,
 };
 
 const traitsOf = (def: Traits): Traits =>

@@ -333,6 +333,8 @@ export interface Traits {
   readonly holds?: (attribute: Site["attribute"]) => Tensor | undefined;
   /** Computes element by element, so that it makes no difference in which order they lie. */
   readonly byElement?: true;
+  /** Goes in steps: numbers that differ in their last bits may come out a whole step apart. */
+  readonly inSteps?: true | undefined;
   /** The input of which the element type counts, and nothing else. */
   readonly typeOnly?: number;
   /** The input with the padding of each axis, before and behind, which ONNX Runtime moves into the window that reads output 0 once it is stored. */

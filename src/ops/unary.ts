@@ -166,10 +166,10 @@ export const unaryOperators: readonly Op[] = [
     quantize: transparent,
   }),
   unary({ name: "Sign", derivative: flat, onDims: (a) => (typeof a === "number" ? Math.sign(a) : undefined) }),
-  unary({ name: "Floor", derivative: flat, onShares: (a = 0) => roundedShare(a, "down") }),
-  unary({ name: "Ceil", derivative: flat, onShares: (a = 0) => roundedShare(a, "up") }),
+  unary({ name: "Floor", inSteps: true, derivative: flat, onShares: (a = 0) => roundedShare(a, "down") }),
+  unary({ name: "Ceil", inSteps: true, derivative: flat, onShares: (a = 0) => roundedShare(a, "up") }),
   // Half to even. Inside fake quantization the role `straight-through` of its output lets gradients pass; by itself it is flat.
-  unary({ name: "Round", derivative: flat }),
+  unary({ name: "Round", inSteps: true, derivative: flat }),
   unary({
     name: "HardSwish",
     // y = x · clip(x/6 + 1/2, 0, 1): slope 0 below -3, 1 above 3, x/3 + 1/2 between.

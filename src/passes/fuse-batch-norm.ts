@@ -55,12 +55,13 @@ export const fuseAffine = definePass({
   id: "fuse-affine",
   summary: "Fold batch normalization, and sums and products with stored vectors, into the layer before them",
   options: v.strictObject({}),
-  run(model) {
-    const isRounded = leadsToCodes(model, infer(model));
-    const into = ({ node }: Layer): true | Miss => (isRounded(node) ? new Miss(roundedLater) : true);
-    return fuseBatchNorms(model, { trained: false, into, arithmetic: true });
-  },
+  run: (model) => fuseBatchNorms(model, { trained: false, into: notRounded(model), arithmetic: true }),
 });
+
+function notRounded(model: Model): (layer: Layer) => true | Miss {
+  const isRounded = leadsToCodes(model, infer(model));
+  return ({ node }) => (isRounded(node) ? new Miss(roundedLater) : true);
+}
 
 const roundedLater = "its output is quantized later, and folding would change the rounding";
 

@@ -48,6 +48,7 @@ interface UnaryFacets<S> extends Row<S> {
   readonly inChannelBlocks?: NonNullable<OpDef<S>["inChannelBlocks"]>;
   readonly unchanged?: OpDef<S>["unchanged"];
   readonly containers?: true;
+  readonly inSteps?: true;
   readonly saturates?: readonly [low: number, high: number];
 }
 
@@ -74,6 +75,7 @@ export function unary<S = undefined>(row: UnaryRow<S>): Op {
     needsFloat32: row.needsFloat32,
     inChannelBlocks: row.inChannelBlocks,
     containers: row.containers,
+    inSteps: row.inSteps,
     saturates: row.saturates,
     read: (site) => row.read?.(site) as S,
     infer: (_, site) => {
