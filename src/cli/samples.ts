@@ -8,21 +8,24 @@ export function samplesLine({
   test,
   validation,
 }: Used & { readonly validation?: number | undefined }): string {
-  const { count } = test;
-  const said = Object.entries({
-    "trained on": train,
-    "calibrated on": calibrate,
-    "validated on": validation === undefined ? undefined : { ...test, count: validation },
-    "tested on": { ...test, count: count === undefined ? undefined : count - (validation ?? 0) },
-  });
-  return said.flatMap(([use, part]) => (part === undefined ? [] : [`${use}: ${partText(part)}`])).join("  ");
+  const said = Object.entries({ "trained on": train, "calibrated on": calibrate, "tested on": test });
+  return said
+    .flatMap(([use, part]) =>
+      part === undefined ? [] : [`${use}: ${partText(part, part === test ? validation : undefined)}`],
+    )
+    .join("  ");
 }
 
-function partText({ name = "samples", count, of }: Used["test"]): string {
+/** @param validation so many of the samples chose among variants, and judge nothing else. */
+function partText({ name = "samples", count, of }: Used["test"], validation?: number): string {
   // "data/cifar10 (train)": a name may hold a path, and say the part in brackets.
   const [, path = name, brackets] = /^(.*?)(?: \(([^()]*)\))?$/.exec(name) ?? [];
   const file = path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");
-  const samples = count === undefined ? "a stream" : integer(count);
+  const all = count === undefined ? "a stream" : integer(count);
+  const samples =
+    count === undefined || validation === undefined
+      ? all
+      : `${integer(count - validation)} of ${all}; ${integer(validation)} chose the variant`;
   const settled = of === undefined ? "" : ` of ${integer(of)} were enough to decide`;
   return `${file} (${brackets === undefined ? "" : `${brackets}, `}${samples}${settled})`;
 }

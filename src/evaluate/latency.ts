@@ -171,8 +171,10 @@ export function isUnsteady(models: readonly Pick<Latency, "milliseconds">[]): bo
   return models.some(({ milliseconds: { low, high } }) => high > 2 * low);
 }
 
-export const unsteadyNote =
-  "The machine was too busy to measure speed: some rounds of a model took twice as long as others. Time them again when it is idle.";
+/** @param command what times the models again. */
+export function unsteadyNote(command: string): string {
+  return `The machine was too busy to measure speed: some rounds of a model took twice as long as others. When it is idle, time them: ${command}`;
+}
 
 /** Median, 10th and 90th percentile. */
 export function spread(values: Float64Array): Spread {

@@ -1,6 +1,7 @@
 /** The table of a folder's files, on the terminal and in README.md: columns that say something, and notes that explain them. */
 import { usualLevel } from "../evaluate/interval.ts";
 import { bytes, changeInterval, confidenceText, figure, integer, range, times } from "../evaluate/numbers.ts";
+import { brotliQuality } from "../evaluate/size.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
 import { batchNote, batchText, type Nearness, tokensFound } from "./end-to-end.ts";
 import { loaderNote, loaderText } from "./loader.ts";
@@ -80,7 +81,7 @@ export function folderTable<R extends Row>(
     { title: "file", text: ({ file }: Row) => file },
     { title: "size", align: "right" as const, text: (row: Row) => (row.bytes === undefined ? "" : bytes(row.bytes)) },
     {
-      title: "brotli",
+      title: `brotli ${brotliQuality}`,
       align: "right" as const,
       text: ({ brotli }: Row) => (brotli === undefined ? "" : bytes(brotli)),
     },

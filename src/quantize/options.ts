@@ -314,8 +314,7 @@ export function checkTogether(options: QuantizeSettings): void {
   const lack =
     scheme === "static" ? lackOf(oneScale, options) : scheme === "bfloat16" ? lackOf(bfloat16, options) : undefined;
   if (lack !== undefined) {
-    const why = scheme === "static" ? `${lack.reason}; activations have these in the static scheme` : lack.reason;
-    throw new PithError("E_OPTION", `quantize: \`scheme\`: ${why}.`, {
+    throw new PithError("E_OPTION", `quantize: \`scheme\`: ${scheme} is ${lack.reason}.`, {
       hint: 'Schemes for every `target` are "weights", "dynamic" and "float16"; GPUs compute in float: "weights", or "float16" with `arithmetic`.',
     });
   }

@@ -33,10 +33,10 @@ export type Lacks = Readonly<Partial<Record<TargetName, string>>>;
 
 /** Tensors with one scale. */
 export const oneScale: Lacks = {
-  webgpu: "ONNX Runtime 1.24 reads per-tensor scales on WebGPU only where rows have a multiple of 4 elements",
+  webgpu: "not for WebGPU in onnxruntime-web before 1.30, which misreads scales of whole tensors",
 };
 
-export const bfloat16: Lacks = { webgpu: "WebGPU of ONNX Runtime 1.30 has no Cast of bfloat16" };
+export const bfloat16: Lacks = { webgpu: "not for WebGPU in onnxruntime-web 1.30, which has no Cast of bfloat16" };
 
 /** Why one of the runtimes that a result is for cannot run it; undefined where all can. */
 export function lackOf(

@@ -12,6 +12,7 @@ import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
 import { type AnyPass, type Context, completeContext } from "../passes/index.ts";
 import { type Measured, type Run, runFormat, type Timing } from "../report/data.ts";
+import { benchCommand } from "../report/sections.ts";
 import { lossWarning } from "../report/verdict.ts";
 import { type Contender, choose } from "./choose.ts";
 import { type Evaluation, Evaluator, type EvaluatorOptions } from "./evaluator.ts";
@@ -170,7 +171,11 @@ export async function compress(
     rounds > 0 && results.some(({ standing }) => standing !== undefined && evaluator.isChanged(standing));
   if (anyToTime) onStage("time");
   const timing = anyToTime ? await time(evaluator, results, { ...options, rounds }, context) : undefined;
-  if (timing?.unsteady === true) context.log({ id: "busy", text: unsteadyNote, level: "warning" });
+  const aims = targetsOf(options);
+  if (timing?.unsteady === true) {
+    const command = benchCommand({ original: evaluator.original.measured, ...options.about, ...aims });
+    context.log({ id: "busy", text: unsteadyNote(command), level: "warning" });
+  }
   const workAt = (place: number): number | undefined => workOf(timing?.models ?? [], timing?.models[place + 1]);
   const plain = await withoutNotes(evaluator.original);
   const tried = results.map((one, place) => withGain(plain, one, workAt(place)));
@@ -201,6 +206,7 @@ export async function compress(
     date,
     command: options.about?.command,
     paths: options.about?.paths,
+    ...aims,
     seed: context.seed,
     machine: options.about?.machine,
     data: { ...dataRecord(task, parts, evaluator, options), ...namesOf(disagreements, task.test.classes) },
@@ -224,6 +230,10 @@ export async function compress(
     return { run: { ...run, refused: { code, message } }, result: undefined };
   }
   return { run, result: { model: standing.model, bytes: standing.bytes } };
+}
+
+function targetsOf({ targets = [] }: RunOptions): Pick<Run, "targets"> {
+  return targets.length === 0 ? {} : { targets: targets.map(({ name }) => name) };
 }
 
 /** The one that lost least of those that there are. */

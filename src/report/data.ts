@@ -6,6 +6,7 @@
 import type { ErrorCode } from "../errors.ts";
 import type { Comparison, Estimate, Goal, Latency, LatencyReport, Likeness, Unit, Verdict } from "../evaluate/index.ts";
 import type { OnTarget } from "../evaluate/right-on.ts";
+import type { TargetName } from "../evaluate/run-target.ts";
 import type { Change } from "../passes/index.ts";
 
 /** The number of this form of the data; another number is another form. */
@@ -21,6 +22,8 @@ export interface Run {
   readonly command: readonly string[] | undefined;
   /** As the command line named them; undefined when it was started by code. */
   readonly paths?: { readonly original: string; readonly result: string } | undefined;
+  /** Runtimes that the result is for, where they were named. */
+  readonly targets?: readonly TargetName[];
   readonly seed: number;
   readonly seconds: number;
   readonly machine: Machine | undefined;

@@ -44,6 +44,7 @@ describe("a report", () => {
       "Samples with different predictions",
       "Layers changed most",
       "What was refused",
+      "What was left as it was",
       "Setup",
     ];
     const places = parts.map((part) => page.indexOf(part === "<svg" ? part : `<h2>${part}`));

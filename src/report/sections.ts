@@ -14,7 +14,7 @@ import {
 } from "../evaluate/numbers.ts";
 import type { Change } from "../passes/pass.ts";
 import { groupBy } from "../tensor/group-by.ts";
-import type { Run, Samples, StepRecord } from "./data.ts";
+import type { Measured, Run, Samples, StepRecord } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { chosenOf, targetLines, timesOf, timingText } from "./verdict.ts";
 
@@ -40,7 +40,7 @@ export function keyFigures(run: Run): Markup {
   const speed = run.chosen === undefined ? undefined : timesOf(run)?.models[run.chosen + 1];
   return html`<dl class="figures">
 ${box("bytes", fromTo(original.bytes, result?.bytes, bytes))}
-${original.brotli !== undefined && box("compressed (brotli)", fromTo(original.brotli, result?.brotli, bytes))}
+${original.brotli !== undefined && box(`compressed (brotli ${run.brotliQuality})`, fromTo(original.brotli, result?.brotli, bytes))}
 ${box(metric.name, figure(metric.unit, own.value), `${confidenceText(own)} interval ${figureInterval(metric.unit, own)}`)}
 ${speed !== undefined && box("speed", times(speed.speedup.median), `${range(speed.speedup)}; ${speed.milliseconds.median.toPrecision(3)} ms a run`)}
 ${original.macs !== undefined && box("multiply-accumulates", fromTo(original.macs, result?.macs, count))}
@@ -69,11 +69,20 @@ export function refusedSection(run: Run): Markup | undefined {
     ([reason, of]) => [reason, [...new Set(of.flatMap(({ at }) => at ?? []))]] as const,
   );
   if (variants.length === 0 && reasons.length === 0) return undefined;
-  return html`<h2>What was refused, and why</h2>
+  return html`${
+    variants.length > 0 &&
+    html`<h2>What was refused, and why</h2>
 <ul class="reasons">
 ${variants.map(({ name, refused }) => html`<li><strong>${name}</strong>: ${clipped(refused ?? "")}</li>`)}
+</ul>`
+  }
+${
+  reasons.length > 0 &&
+  html`<h2>What was left as it was, and why</h2>
+<ul class="reasons">
 ${reasons.slice(0, mostNames).map(([reason, names]) => html`<li>${clipped(reason)}${names.length > 0 && html` <span class="note">${counted(names.length, "place")}</span><br>${namesText(names)}`}</li>`)}
-</ul>`;
+</ul>`
+}`;
 }
 
 /** Machine, versions, seed, data, command: what it takes to do it again. */
@@ -118,10 +127,24 @@ ${run.command !== undefined && html`<pre>${run.command.map(quoted).join(" ")}</p
 ${run.chosen !== undefined && nextSection(run)}`;
 }
 
+type Files = Pick<Run, "paths" | "targets"> & { readonly original: Pick<Measured, "name"> };
+
+/** Both files, quoted, and the flag that names the runtimes. */
+function filesOf({ original, paths, targets = [] }: Files): readonly [before: string, after: string, target: string] {
+  const [before = "", after = ""] = [paths?.original ?? original.name, paths?.result ?? "model.onnx"].map(quoted);
+  return [before, after, targets.length === 0 ? "" : ` --target ${targets.join(",")}`];
+}
+
+/** "pith bench a.onnx out/model.onnx --target wasm": times the result beside its original, where it is going to run. */
+export function benchCommand(run: Files): string {
+  const [before, after, target] = filesOf(run);
+  return `pith bench ${before} ${after}${target}`;
+}
+
 /** What to ask of the result where it is going to run, and on samples that it has not met. */
-function nextSection({ original, paths }: Run): Markup {
-  const [before, after] = [paths?.original ?? original.name, paths?.result ?? "model.onnx"].map(quoted);
-  const commands = [`pith bench ${before} ${after}`, `pith eval ${after} --against ${before} --data other-samples/`];
+function nextSection(run: Run): Markup {
+  const [before, after, target] = filesOf(run);
+  const commands = [benchCommand(run), `pith eval ${after} --against ${before} --data other-samples/${target}`];
   return html`<h2>Next</h2>
 <p class="note">Time both on the machine that will run them; evaluate them on samples that were not used here:</p>
 <pre>${commands.join("\n")}</pre>`;

@@ -34,6 +34,16 @@ describe("the sentence of a goal", () => {
     verdictSentence({ maxDrop: 0.01 }, { ...open, ...verdict }, "share", { validation });
   const goal = "The goal of losing at most 1.0 points is";
 
+  test("says so where no number of samples that one has would decide", () => {
+    const never = `${goal} met by the estimate; so small a difference cannot be decided with samples.`;
+    expect(said({ samples: 4_610_063 })).toBe(never);
+    const few = { ...open.drop, count: 64 };
+    expect(said({ samples: 21_321, drop: few })).toBe(never);
+    expect(said({ samples: 6_000, drop: few })).toContain(
+      "6,000 test samples would be enough to decide, more than the 64",
+    );
+  });
+
   test("says how many test samples would be enough to decide, those for validation included", () => {
     expect(said({})).toBe(
       `${goal} met by the estimate; 900 test samples would be enough to decide, more than the 667 there are.`,
@@ -101,7 +111,7 @@ test("a file of the same size is about as large, and smaller compressed where it
 test("speeds of a machine that was too busy are claimed nowhere", () => {
   const { latency } = exampleRun;
   if (latency === undefined) throw new Error("The example was timed.");
-  const run = { ...exampleRun, latency: { ...latency, unsteady: true }, warnings: [unsteadyNote] };
+  const run = { ...exampleRun, latency: { ...latency, unsteady: true }, warnings: [unsteadyNote("pith bench a b")] };
   expect(gainSentence(run)).toBe("7.86 × smaller.");
   const models = latency.models.map((one, place) => one && { ...one, processorTime: [4, 3, 0, 2, 1][place] ?? 0 });
   expect(gainSentence({ ...run, latency: { ...run.latency, models } })).toBe(

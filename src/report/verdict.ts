@@ -299,6 +299,10 @@ function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, oth
   return `missed by the estimate${met ? `, but not statistically significant${settled}` : ""}`;
 }
 
+/** Nobody collects more samples, or so many times those that there are. */
+const mostNeeded = 100_000;
+const mostTimes = 100;
+
 /**
  * "--samples 900 would be enough to decide", of the whole test part, where a share of it are validation samples; "1,800 test samples would be enough to
  * decide, more than the 1,000 there are" where there are not so many.
@@ -308,6 +312,8 @@ function wouldSettle(samples: number, judged: number, { validation = 0, availabl
   const needed = Math.ceil((samples * (judged + validation)) / judged);
   const all = available ?? of ?? judged + validation;
   const lacking = needed > all ? `, more than the ${integer(all)} there are` : "";
+  if (lacking !== "" && needed > Math.min(mostNeeded, mostTimes * all))
+    return "so small a difference cannot be decided with samples";
   const flag = available !== undefined && lacking === "";
   return `${flag ? `--samples ${needed}` : `${integer(needed)} test samples`} would be enough to decide${lacking}`;
 }

@@ -2,11 +2,11 @@ import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { isWithin } from "../../evaluate/compare.ts";
-import { allowance, bytes, count, counted, difference, figure, speed, times } from "../../evaluate/numbers.ts";
+import { allowance, bytes, count, counted, difference, figure, integer, speed, times } from "../../evaluate/numbers.ts";
 import { described } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
-import type { Measured, Run, Variant } from "../../report/data.ts";
-import { quoted } from "../../report/sections.ts";
+import type { Measured, Run, StepRecord, Variant } from "../../report/data.ts";
+import { benchCommand } from "../../report/sections.ts";
 import {
   accuracySentence,
   choiceSentence,
@@ -20,6 +20,7 @@ import {
   timesOf,
   timingText,
 } from "../../report/verdict.ts";
+import { groupBy } from "../../tensor/group-by.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import { isSamePlace, isThere, requireOther, withoutLeftovers } from "../files.ts";
@@ -134,7 +135,7 @@ export default defineCommand({
         job,
       );
     });
-    return show(model, result, { demanded: options.maxDrop !== undefined || !force, replaced });
+    return show(result, { demanded: options.maxDrop !== undefined || !force, replaced });
   },
 });
 
@@ -156,7 +157,7 @@ interface Shown {
   readonly replaced: boolean;
 }
 
-function show(model: string, { run, written }: CompressOutput, { demanded, replaced }: Shown): Result {
+function show({ run, written }: CompressOutput, { demanded, replaced }: Shown): Result {
   const { refused } = run;
   const report = written.find((path) => path.endsWith(".html")) ?? written[0];
   const hint =
@@ -182,7 +183,7 @@ function show(model: string, { run, written }: CompressOutput, { demanded, repla
         if (sentence !== undefined) terminal.line(sentence);
       if (chosen.targets !== undefined) for (const line of targetLines(chosen.targets)) terminal.line(line);
       terminal.line(`written: ${written.join("  ")}${replaced ? " (replaced)" : ""}`);
-      terminal.line(`next: pith bench ${[model, written[0] ?? ""].map(quoted).join(" ")}`);
+      terminal.line(`next: ${benchCommand(run)}`);
     },
   };
 }
@@ -207,7 +208,7 @@ function printVariants(terminal: Terminal, run: Run): void {
       { title: "" },
       { title: "" },
       { title: "bytes", align: "right" },
-      { title: "brotli", align: "right" },
+      { title: `brotli ${run.brotliQuality}`, align: "right" },
       { title: "MACs", align: "right" },
       { title: metric, align: "right" },
       ...(timed ? [{ title: "speed", align: "right" as const }] : []),
@@ -233,9 +234,23 @@ function printVariants(terminal: Terminal, run: Run): void {
   for (const { name, steps } of run.variants) {
     const misses = steps.flatMap((step) => step.misses);
     if (misses.length === 0) continue;
-    terminal.line(dim(`${name}: unchanged in ${counted(misses.length, "place")} (run.json and report.html say why)`));
+    terminal.line(dim(`${name} left ${counted(misses.length, "place")} as it was: ${reasonsOf(misses)}`));
   }
 }
+
+/** "softmax (stays in float: no quantized kernel)" */
+function reasonsOf(misses: StepRecord["misses"]): string {
+  const groups = [...groupBy(misses, ({ reason }) => reason)];
+  const texts = groups.slice(0, mostReasons).map(([reason, of]) => {
+    const [name, ...more] = of.flatMap(({ at }) => at ?? []);
+    if (name === undefined) return reason;
+    return `${name}${more.length === 0 ? "" : ` and ${integer(more.length)} more`} (${reason})`;
+  });
+  const rest = groups.length - mostReasons;
+  return `${texts.join(", ")}${rest > 0 ? `, and for ${counted(rest, "other reason")} (report.html)` : ""}`;
+}
+
+const mostReasons = 2;
 
 /** What a variant's line ends in: the reason of a refusal, or the paired difference. */
 function noteOf({ refused, comparison, verdict }: Variant, { goal }: Run): string {

@@ -14,6 +14,7 @@ import {
   integer,
   times,
 } from "../../evaluate/numbers.ts";
+import { brotliQuality } from "../../evaluate/size.ts";
 import { comparedNearness, type Made, nearnessText, randomNearness } from "../../folder/index.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import { countOption, described } from "../../passes/options.ts";
@@ -359,7 +360,7 @@ function nothingFound(model: string): string {
 
 function brotliRow(before: Weight, after: Weight): string[][] {
   if (before.brotli === undefined || after.brotli === undefined) return [];
-  const title = before.sampled || after.sampled ? "brotli (sampled)" : "brotli";
+  const title = `brotli ${brotliQuality}${before.sampled || after.sampled ? " (sampled)" : ""}`;
   return [[title, bytes(before.brotli), bytes(after.brotli), times(before.brotli / after.brotli)]];
 }
 

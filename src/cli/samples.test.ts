@@ -1,0 +1,20 @@
+import { expect, test } from "vitest";
+import { samplesLine } from "./samples.ts";
+
+const part = (name: string, count: number | undefined) => ({ name, count, sha256: undefined });
+
+test("says which samples did what, by the name of their file", () => {
+  expect(
+    samplesLine({ train: undefined, calibrate: part("data/cifar10 (train)", 200), test: part("a.csv", 1000) }),
+  ).toBe("calibrated on: cifar10 (train, 200)  tested on: a.csv (1,000)");
+});
+
+test("says of how many test samples some chose the variant, so that figures of different commands can be told apart", () => {
+  const given = { train: undefined, calibrate: undefined, test: part("data/cifar10 (test)", 1000) };
+  expect(samplesLine({ ...given, validation: 333 })).toBe(
+    "tested on: cifar10 (test, 667 of 1,000; 333 chose the variant)",
+  );
+  expect(samplesLine({ ...given, test: part("s.jsonl", undefined), validation: 100 })).toBe(
+    "tested on: s.jsonl (a stream)",
+  );
+});
