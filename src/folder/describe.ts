@@ -10,11 +10,12 @@ import {
   writeFilesAtomically,
 } from "#platform";
 import { readSettings } from "../data/tokenizer.ts";
+import { dtypeNames } from "../quantize/dtypes.ts";
 import { withCard } from "./card.ts";
 import { bytesHash, bytesOfText } from "./files.ts";
-import { configured, dataFilesOf } from "./layout.ts";
+import { configured, dataFilesOf, isVariant } from "./layout.ts";
 import { isAuthored, type NewFile, planWrites } from "./own.ts";
-import { recordName } from "./records.ts";
+import { isOf, type Records, recordName, recordOf } from "./records.ts";
 import { type FolderRun, fileOf } from "./run.ts";
 
 export const configName = "config.json";
@@ -22,6 +23,7 @@ export const cardName = "README.md";
 
 /** Writes all of them at once. */
 export async function describe(run: FolderRun): Promise<void> {
+  await refresh(run);
   const { folder, out, asked, modules, records, options } = run;
   const { keepSmallest = false } = options;
   const names = await listFolder(joinPath(out, "onnx"));
@@ -39,7 +41,7 @@ export async function describe(run: FolderRun): Promise<void> {
   );
   const [first, ...others] = new Set(chosen.values());
   const card = {
-    ...{ name: await nameOf(out), config, originals, records: Object.fromEntries(records) },
+    ...{ name: await nameOf(out), config, originals, records: inOrder(records) },
     chosen: others.length === 0 ? first : undefined,
     madeWith: options.madeWith,
     tried: keepSmallest ? asked : undefined,
@@ -77,14 +79,23 @@ interface Base {
 }
 
 /** The file that Pith's part goes into: that of the output folder where an author has changed it, else that of the source. */
-export async function baseOf({ folder, out, inPlace, written, said, context }: FolderRun, name: string): Promise<Base> {
-  const changed = inPlace || (await isAuthored(out, name, written));
+export async function baseOf(run: FolderRun, name: string): Promise<Base> {
+  const { folder, out, inPlace, said, context } = run;
+  const changed = inPlace || (await isChanged(run, name));
   if (changed && !inPlace && !said.has(name)) {
     said.add(name);
     const text = `${joinPath(out, name)} was not written by Pith, or changed since: only Pith's part of it is replaced`;
     context.log({ id: "kept", text });
   }
   return { name, path: joinPath(changed ? out : folder, name), isAuthored: changed };
+}
+
+/** Whether an author has changed a file, or has one of his own there, which another run that writes into the folder may have written meanwhile. */
+async function isChanged({ out, written }: FolderRun, name: string): Promise<boolean> {
+  if (!(await isAuthored(out, name, written))) return false;
+  const hashes = (await recordOf(out)).written.get(name);
+  if (hashes !== undefined) written.set(name, hashes);
+  return isAuthored(out, name, written);
 }
 
 async function writeTexts(run: FolderRun, texts: readonly (Base & { readonly text: string })[]): Promise<void> {
@@ -100,10 +111,21 @@ async function writeTexts(run: FolderRun, texts: readonly (Base & { readonly tex
   await writeRecorded(run, [...writes, ...merged]);
 }
 
+/** Takes over what another run in the same folder has recorded meanwhile. */
+export async function refresh({ out, records, written, decided }: FolderRun): Promise<void> {
+  const now = await recordOf(out);
+  const isOpen = (path: string): boolean =>
+    path.startsWith("onnx/") && isVariant(fileNameOf(path)) && ![...decided].some((file) => isOf(file, path));
+  for (const file of [...records.keys()].filter(isOpen)) records.delete(file);
+  for (const path of [...written.keys()].filter(isOpen)) written.delete(path);
+  for (const [file, record] of Object.entries(now.files)) if (isOpen(file)) records.set(file, record);
+  for (const [path, hashes] of now.written) if (isOpen(path) || !written.has(path)) written.set(path, hashes);
+}
+
 /** Writes files, and before them what the record says of the folder. */
 export async function writeRecorded(run: FolderRun, files: readonly NewFile[]): Promise<void> {
   const { out, others, records, written } = run;
-  const record = { ...others, files: Object.fromEntries(records), written: Object.fromEntries(written) };
+  const record = { ...others, files: inOrder(records), written: Object.fromEntries(written) };
   await writeFilesAtomically([
     [joinPath(out, recordName), [bytesOfText(jsonText(record))]],
     ...files.map(({ path, parts }) => [joinPath(out, path), parts()] as const),
@@ -114,6 +136,12 @@ export async function writeRecorded(run: FolderRun, files: readonly NewFile[]): 
 async function nameOf(folder: string): Promise<string> {
   const name = fileNameOf(folder);
   return /^\.{0,2}$/.test(name) ? fileNameOf(await realPath(folder)) : name;
+}
+
+/** In the order in which dtypes are listed, whichever was made first. */
+function inOrder(records: FolderRun["records"]): Records {
+  const place = ({ dtype }: Records[string]): number => dtypeNames.indexOf(dtype);
+  return Object.fromEntries([...records].sort(([a, x], [b, y]) => place(x) - place(y) || (a < b ? -1 : 1)));
 }
 
 async function textAt(path: string): Promise<string | undefined> {

@@ -13,7 +13,7 @@ import { sniff } from "../onnx/sniff.ts";
 import { type Context, completeContext } from "../passes/pass.ts";
 import { type DtypeName, usualDtypes } from "../quantize/dtypes.ts";
 import { choose } from "../recipe/choose.ts";
-import { baseOf, cardName, configName, describe, writeRecorded } from "./describe.ts";
+import { baseOf, cardName, configName, describe, refresh, writeRecorded } from "./describe.ts";
 import { lostEndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
 import { bytesOfFile, fileHash, isSame, textHash } from "./files.ts";
 import { basesIn, dataFilesOf, isCopied, isVariant, mainOf } from "./layout.ts";
@@ -103,6 +103,7 @@ async function begin(folder: string, options: FolderOptions, context: Context): 
     main: mainOf(bases).base,
     records: new Map(Object.entries(records)),
     rows: new Map(),
+    decided: new Set(),
     inPlace: (await fileKind(out)) === "folder" && (await isSame(folder, out)),
     said: new Set(),
     missing: undefined,
@@ -178,7 +179,7 @@ async function copy(run: FolderRun, files: readonly NewFile[]): Promise<void> {
 
 /** Files of other originals go, with the copies of originals that are there no more; figures on other samples are forgotten. */
 async function dropOutdated(run: FolderRun): Promise<void> {
-  const { modules, records, options } = run;
+  const { modules, records, options, decided } = run;
   for (const [file, record] of records) {
     const module = modules.find(({ base }) => record.source === `onnx/${base}.onnx`);
     if (module === undefined) await remove(run, record.source);
@@ -186,8 +187,11 @@ async function dropOutdated(run: FolderRun): Promise<void> {
     else if (record.judged_by !== options.judgedBy) {
       const { together: _, nearness: __, loader: ___, ...rest } = record;
       records.set(file, { ...rest, measured: "" });
+      decided.add(file);
     }
   }
+  if (decided.size > 0) await writeRecorded(run, []);
+  decided.clear();
 }
 
 /** Why a folder is none that transformers.js loads. */
@@ -215,13 +219,15 @@ async function noModels(folder: string, names: readonly string[]): Promise<PithE
 
 /** Makes one file, or finds it there, or refuses it. */
 async function makeOne(run: FolderRun, { base, source, hash }: Module, dtype: DtypeName): Promise<void> {
-  const { out, options, context, records, rows, sidecars, written } = run;
+  const { out, options, context, records, rows, sidecars, written, decided } = run;
   const { judgedBy } = options;
   const { fileBytes = usualFileBytes, make = (variant: Variant) => makeVariant(variant, options.quantize, context) } =
     options;
   const file = fileOf(base, dtype);
   const settings = { ...options.settings, ...options.quantize, dtype, fileBytes, seed: context.seed };
   const madeFrom = await textHash(JSON.stringify([hash, sidecars, judgedBy, settings]));
+  await refresh(run);
+  decided.add(file);
   const found = records.get(file);
   if (found?.made_from === madeFrom && (await isWhole(out, file, written))) {
     const { bytes, brotli, measured, nearness, rightOn, speeds, work, together } = found;
@@ -266,7 +272,8 @@ function forget({ records, written }: FolderRun, file: string): boolean {
 
 /** Removes a model. An author's stays, and so does what is known of it: that it is not as Pith wrote it. */
 async function remove(run: FolderRun, file: string): Promise<void> {
-  const { out, records, written } = run;
+  const { out, records, written, decided } = run;
+  decided.add(file);
   if ((await authoredModel(out, file, written)) !== undefined) return void records.delete(file);
   await removeModel(out, file);
   forget(run, file);

@@ -1,5 +1,6 @@
-import { spawnSync } from "node:child_process";
-import { chownSync, mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { chownSync, mkdirSync, readdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { readdir, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -52,6 +53,21 @@ test("what dead processes left of a file goes, and nothing else", async () => {
   await removeLeftovers(join(folder, "m.onnx"));
   expect((await readdir(folder)).sort()).toEqual(Object.keys(kept).sort());
 });
+
+test.skipIf(process.platform !== "linux")(
+  "what a process left goes while its parent has not asked how it ended",
+  async () => {
+    // The shell becomes a program that asks for no child of the shell's.
+    const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
+    const [pid] = await once(parent.stdout, "data");
+    const listed = (): string => readFileSync(`/proc/${String(pid).trim()}/stat`, "latin1");
+    await expect.poll(listed, { interval: 5 }).toMatch(/\) Z /);
+    const folder = await folderWith({ [`.m.onnx.${here}-${String(pid).trim()}.${random}.tmp`]: 0 });
+    await removeLeftovers(join(folder, "m.onnx"));
+    expect(await readdir(folder)).toEqual([]);
+    parent.kill();
+  },
+);
 
 test("a folder that is not there is no failure", async () => {
   await removeLeftovers(join(temporaryFolder(), "none", "m.onnx"));

@@ -10,7 +10,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
-import { readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { lstat, readdir, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -110,9 +110,19 @@ function isAlive(owner: number): boolean {
   try {
     // Signal 0 is not sent; only whether it could be is answered.
     process.kill(owner, 0);
-    return true;
+    return !isZombie(owner);
   } catch (error) {
     // A process of another user is there all the same.
     return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}
+
+/** On Linux, whether a process has ended and is only listed until its parent asks how: in containers that may be never. */
+function isZombie(owner: number): boolean {
+  try {
+    // The name before it, in brackets, may hold anything.
+    return /^\) [ZX]/.test(readFileSync(`/proc/${owner}/stat`, "latin1").replace(/^.*(?=\) )/s, ""));
+  } catch {
+    return false;
   }
 }

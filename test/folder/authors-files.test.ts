@@ -209,6 +209,40 @@ describe("a variant", () => {
   });
 });
 
+test("what another run makes meanwhile is in the table as well", async () => {
+  const make: FolderOptions["make"] = async (variant) => {
+    if (variant.dtype === "q8") await run({ dtypes: ["q4"], make });
+    await save(await open(variant.source), variant.out);
+    return { bytes: 1, measured: "" };
+  };
+  await run({ dtypes: ["q8"], make });
+  expect(await textOf(out("README.md"))).toMatch(/\| q8 \|.*\n\| q4 \|/);
+  expect((await run({ dtypes: ["q8", "q4"], make })).rows).toMatchObject([{ verdict: "there" }, { verdict: "there" }]);
+});
+
+test("what another run has written meanwhile is Pith's", async () => {
+  await run({ dtypes: ["q8", "q4"] });
+  await given(2);
+  let other: Awaited<ReturnType<typeof run>> | undefined;
+  const { rows, said } = await run({
+    dtypes: ["q8", "q4"],
+    make: async (variant) => {
+      other ??= await run({ dtypes: ["q8", "q4"], settings: { other: true } });
+      const model = await open(variant.source);
+      model.header.metadata.set("by", "the first");
+      await save(model, variant.out);
+      return { bytes: 1, measured: "" };
+    },
+  });
+  for (const one of [{ rows, said }, other]) {
+    expect(one?.said).toEqual([]);
+    expect(one?.rows).toMatchObject([{ verdict: "kept" }, { verdict: "kept" }]);
+  }
+  await given(3);
+  expect((await run()).said).toEqual([]);
+  for (const name of ["README.md", "config.json"]) expect(await textOf(out(name))).toMatch(/version.*3/i);
+});
+
 describe("the original", () => {
   test("follows the source; a copy that is cut off is written again", async () => {
     await run();
