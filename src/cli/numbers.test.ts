@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { bytes, count, integer, percent } from "../evaluate/numbers.ts";
-import { clock, duration, estimate } from "./numbers.ts";
+import { bytes, count, integer } from "../evaluate/numbers.ts";
+import { clock, duration } from "./numbers.ts";
 
 test("sizes have three digits and decimal units", () => {
   expect([0, 999, 1000, 3_460_000, 90_400_000, 999_600, 268_000_000].map(bytes)).toEqual([
@@ -16,13 +16,6 @@ test("sizes have three digits and decimal units", () => {
 
 test("counts are exact while they are short", () => {
   expect([12, 9999, 10_000, 22_700_000].map(count)).toEqual(["12", "9,999", "10.0 k", "22.7 M"]);
-});
-
-test("fractions are percentages, with interval and number of samples", () => {
-  expect(percent(0.915)).toBe("91.5 %");
-  expect(estimate({ value: 0.915, low: 0.896, high: 0.9307, count: 1000, confidence: 0.95 })).toBe(
-    "91.5 % (89.6 … 93.1, n = 1,000)",
-  );
 });
 
 test("times", () => {

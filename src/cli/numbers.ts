@@ -1,13 +1,5 @@
 /** Numbers as people read them: three significant digits, units that say what they count. */
 
-import { integer, percent } from "../evaluate/numbers.ts";
-import type { Estimate } from "../evaluate/types.ts";
-
-/** 91.5 % (89.6 … 93.1, n = 1,000): a fraction with its 95 % interval. */
-export function estimate({ value, low, high, count: samples }: Estimate): string {
-  return `${percent(value)} (${(100 * low).toFixed(1)} … ${(100 * high).toFixed(1)}, n = ${integer(samples)})`;
-}
-
 /** Behind a comparison in which the original said nothing. */
 export const constantNote = "; all outputs are constant there: this is weak evidence";
 

@@ -31,6 +31,19 @@ export function percent(fraction: number, digits = 1): string {
   return saysAll && digits < 4 ? percent(fraction, digits + 1) : `${minus(text)} %`;
 }
 
+/** 99.89 %, 99.90 %: a figure and what it is held against, in as many digits as it takes to tell them apart; equal ones in as few as usual. */
+export function told(unit: Unit, value: number, other: number): readonly [string, string] {
+  const texts = (digits: number): readonly [string, string] =>
+    unit === "share"
+      ? [percent(value, digits), percent(other, digits)]
+      : [figure(unit, value, digits + 3), figure(unit, other, digits + 3)];
+  for (let digits = 1; digits < 12 && value !== other; digits++) {
+    const [one, two] = texts(digits);
+    if (one !== two) return [one, two];
+  }
+  return texts(1);
+}
+
 /** 7.9 ×: how many times one number is another. */
 export function times(value: number): string {
   if (!Number.isFinite(value)) return "–";
@@ -53,8 +66,8 @@ export function range({ low, high }: Pick<Spread, "low" | "high">): string {
 }
 
 /** 91.5 %, 3.498, 23.10 dB, ∞ dB: a figure in its unit. */
-export function figure(unit: Unit, value: number): string {
-  const text = Number.isFinite(value) ? value.toPrecision(4) : String(value).replace("Infinity", "∞");
+export function figure(unit: Unit, value: number, digits = 4): string {
+  const text = Number.isFinite(value) ? value.toPrecision(digits) : String(value).replace("Infinity", "∞");
   return unit === "share" ? percent(value) : `${minus(text)}${spaced(unit)}`;
 }
 

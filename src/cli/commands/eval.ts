@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { appendText } from "#platform";
 import { PithError } from "../../errors.ts";
 import { cosineText, sameDirection } from "../../evaluate/batch-dependence.ts";
-import { counted, difference, figure, figureInterval, integer, minus, percent } from "../../evaluate/numbers.ts";
+import { counted, difference, figure, figureInterval, integer, minus, told } from "../../evaluate/numbers.ts";
 import type { Estimate, Unit } from "../../evaluate/types.ts";
 import { described } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
@@ -14,7 +14,6 @@ import { requireOther } from "../files.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { estimate } from "../numbers.ts";
 import { requireAppendable } from "../writable.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
@@ -166,13 +165,15 @@ function goalOf(measured: Measurement, kind: string, least: number, strict: bool
     );
     return { kind, met: false, text, failure };
   }
-  const met = (strict ? found.estimate.low : found.estimate.value) >= least;
-  const shown =
-    found.unit === "share"
-      ? estimate(found.estimate)
-      : `${figure(found.unit, found.estimate.value)}, n = ${integer(found.estimate.count)}`;
-  const demanded = found.unit === "share" ? percent(least) : figure(found.unit, least);
-  return { kind, met, text: `${met ? "met" : "missed"}: ${kind} ${shown}, ${demanded} required` };
+  const { unit } = found;
+  const { value, low, high, count } = found.estimate;
+  const met = (strict ? low : value) >= least;
+  const [own, demanded] = told(unit, value, least);
+  const interval =
+    unit === "share"
+      ? ` (${told(unit, low, least)[0]} … ${told(unit, high, least)[0]}, n = ${integer(count)})`
+      : `, n = ${integer(count)}`;
+  return { kind, met, text: `${met ? "met" : "missed"}: ${kind} ${own}${interval}, ${demanded} required` };
 }
 
 function rowsOf({ score, measured }: EvalOutput): [name: string, value: string, interval: string][] {
