@@ -20,11 +20,12 @@ import {
 } from "../prune/index.ts";
 import { fakeQuantize, quantize } from "../quantize/index.ts";
 import { recover } from "../recover/index.ts";
-import { type Epoch, reinitialize, type TrainingSummary, train } from "../train/index.ts";
+import { type Curve, type Epoch, reinitialize, type TrainingSummary, train } from "../train/index.ts";
 
 export interface StepOutcome extends Outcome {
   readonly history?: readonly Epoch[];
   readonly training?: TrainingSummary;
+  readonly curve?: Curve;
 }
 
 const passes: readonly AnyPass[] = [

@@ -13,7 +13,7 @@ import { type KeptFunction, keptFunction } from "./kept-function.ts";
 import type { Asked } from "./paired-metrics.ts";
 import type { DoneSteps, PartialRun } from "./partial-run.ts";
 import { completeOptions, type PassStep, type Recipe } from "./recipe.ts";
-import { runStep, trains } from "./steps.ts";
+import { runStep, type StepOutcome, trains } from "./steps.ts";
 
 export interface Candidate {
   /** What the report calls it. */
@@ -169,6 +169,7 @@ async function takeStep(
     changes: outcome.changes,
     misses: outcome.misses.map((miss) => ({ at: miss.at, reason: miss.reason })),
     history: outcome.history?.map(({ epoch, loss, evaluations }) => ({ epoch, loss, evaluations })),
+    curve: curveOf(outcome),
     seconds,
     after: measured,
     comparison,
@@ -176,6 +177,13 @@ async function takeStep(
   };
   await partial?.keepStep(taken, model, { record, warnings });
   return { record, standing };
+}
+
+function curveOf({ curve, training }: StepOutcome): StepRecord["curve"] {
+  if (curve === undefined) return undefined;
+  const { first, every, losses } = curve;
+  const { by, unit } = training?.chosen ?? {};
+  return { first, every, losses, by, unit };
 }
 
 function failed(name: string, records: readonly StepRecord[], refused: string): Variant {

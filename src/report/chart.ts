@@ -180,7 +180,7 @@ function shortened(name: string): string {
 }
 
 /** As few digits as tell the ticks apart. */
-function tickText(unit: Unit, tick: number, all: readonly number[]): string {
+export function tickText(unit: Unit, tick: number, all: readonly number[]): string {
   const step = Math.abs((all[1] ?? 1) - (all[0] ?? 0));
   if (unit !== "share") return String(tick).replace("-", "−");
   return `${(100 * tick).toFixed(step >= 0.01 - 1e-9 ? 0 : 1)} %`;
@@ -203,6 +203,6 @@ function sizeTexts(sizes: readonly number[]): readonly string[] {
   return short;
 }
 
-function px(value: number): string {
+export function px(value: number): string {
   return String(Math.round(value * 10) / 10);
 }

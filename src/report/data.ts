@@ -170,6 +170,15 @@ export interface TrainedEpoch {
   readonly evaluations?: readonly { readonly step: number; readonly figure: number }[];
 }
 
+export interface TrainedCurve {
+  readonly first: number;
+  readonly every: number;
+  readonly losses: readonly number[];
+  /** The metric, or "loss"; undefined where nothing was evaluated. */
+  readonly by?: string | undefined;
+  readonly unit?: Unit | undefined;
+}
+
 export interface StepRecord {
   readonly id: string;
   /** As they were used, defaults filled in. */
@@ -178,6 +187,8 @@ export interface StepRecord {
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
   /** Loss by epoch, and what was evaluated in it, of steps that train. */
   readonly history: readonly TrainedEpoch[] | undefined;
+  /** Of steps that train: mean losses over stretches of `every` steps each behind the `first`, and what evaluations were by. */
+  readonly curve?: TrainedCurve | undefined;
   readonly seconds: number;
   readonly after: Measured;
   readonly comparison: Comparison;

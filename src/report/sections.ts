@@ -16,6 +16,7 @@ import type { Change } from "../passes/pass.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import type { Measured, Run, Samples, StepRecord } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
+import { trainingChart } from "./training-chart.ts";
 import { chosenOf, targetLines, timesOf, timingText } from "./verdict.ts";
 
 /** Names behind a reason, and options of a step, that are written out. */
@@ -54,7 +55,7 @@ export function doneSection(run: Run): Markup | undefined {
 ${chosen.steps.map(
   (step) => html`<h3>${step.id}</h3>
 <p class="note">${[optionsText(step), lossText(step), `${step.seconds.toFixed(1)} s`].filter((text) => text !== "").join(" · ")}</p>
-${changesOf(step)}`,
+${trainingChart(step)}${changesOf(step)}`,
 )}`;
 }
 

@@ -1,5 +1,6 @@
 export { parametersOf } from "../analysis/parameters.ts";
 export { channelBlock } from "./channel-blocks.ts";
+export type { Curve } from "./curve.ts";
 export { type DifferentiateOptions, differentiate, type Training } from "./differentiate.ts";
 export { type HessianProduct, type HessianProductOptions, hessianVectorProduct } from "./hessian-product.ts";
 export type { BuiltLoss, Loss, LossOptions, LossScope } from "./loss.ts";

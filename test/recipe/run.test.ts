@@ -77,6 +77,8 @@ describe("prune, train, quantize", () => {
     // 16 × 64 + 64 × 48 + 48 × 8
     expect(run.original.macs).toBe(4480);
     expect(train?.history).toHaveLength(3);
+    expect(train?.curve?.losses.length).toBeGreaterThan(2);
+    expect(prune?.curve).toBeUndefined();
     expect(train?.options).toMatchObject({ epochs: 3, accumulate: 1 });
     expect(train?.after.estimate.value).toBeGreaterThan(prune?.after.estimate.value ?? 1);
     expect(train?.after.bytes).toBe(prune?.after.bytes);

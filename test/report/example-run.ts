@@ -140,9 +140,10 @@ export const exampleRun: Run = {
         step("train", pruned, {
           changes: [{ at: "all", what: "trained for 10 epochs", decidedBy: "global" }],
           history: [
-            { epoch: 1, loss: 0.61 },
-            { epoch: 10, loss: 0.11 },
+            { epoch: 1, loss: 0.61, evaluations: [{ step: 0, figure: 0.7 }] },
+            { epoch: 10, loss: 0.11, evaluations: [{ step: 40, figure: 0.92 }] },
           ],
+          curve: { first: 0, every: 4, losses: [0.9, 0.6, 0.3, 0.2, 0.11], by: "accuracy", unit: "share" },
         }),
         step("quantize", both, {
           options: { scheme: "static" },
