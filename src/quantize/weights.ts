@@ -47,6 +47,13 @@ export async function quantizeToWeights(
   const planned = selectLayers(all, options).map((layer) => planOf(layer, options, inference));
   const others = noLayers(model, inference, all, true);
   const { changes, misses } = await writePlanned(model, planned, inference, rounding, context);
+  const [kept, asked] = [changes.filter(({ bits = 0 }) => bits > options.bits).length, options.bits];
+  // The file is named after what was asked for.
+  if (2 * kept > changes.length && options.overrides === undefined) {
+    const wider = options.standard ? "" : `; for ${asked}: --standard, or --weights palette`;
+    const text = `${kept} of ${changes.length} layers are kept at more than ${asked} bits, and the list says why${wider}`;
+    context.log({ id: "wider", text, level: "warning" });
+  }
   return { changes, misses: [...others, ...misses] };
 }
 

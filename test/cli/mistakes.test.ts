@@ -70,8 +70,14 @@ describe("flags", () => {
       ["factorize", "--rank", "2", "--budget", "0.5"],
       "E_OPTION: Give at most one of --rank, --energy, --ratio and --budget.",
     ],
-    [["quantize"], "E_OPTION: Give exactly one of --scheme and --dtype."],
-    [["quantize", "--scheme", "weights", "--dtype", "q4"], "E_OPTION: Give exactly one of --scheme and --dtype."],
+    [
+      ["quantize"],
+      "E_OPTION: Say what to store in fewer bits: --scheme static (with --data), dynamic, weights or float16.",
+    ],
+    [
+      ["quantize", "--scheme", "weights", "--dtype", "q4"],
+      "E_OPTION: --scheme and --dtype both say what to store in fewer bits: give one of them.",
+    ],
     [["quantize", "--scheme", "weights", "--batch", "0"], "E_OPTION: --batch: expected at least 1, got 0."],
     [["distill", "--shrink", "100%", "--data", "random"], "E_OPTION: --shrink: must be below 1 (100 %)."],
     [["distill", "--shrink", "0%", "--data", "random"], "E_OPTION: --shrink: must be above 0 %."],

@@ -108,13 +108,29 @@ test.each([
   expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(message) });
 });
 
+test("blocks mean weights, where no scheme is named", async () => {
+  const { code, out } = await pith(
+    "quantize",
+    join(folder, "onnx/model.onnx"),
+    "--bits",
+    "4",
+    "--block",
+    "32",
+    "--dry-run",
+  );
+  expect({ code, out }).toEqual({ code: 0, out: expect.stringContaining("blocks of 32") });
+});
+
 test.each([
   [["onnx/model.onnx", "--dtype", "q8,q4"], "E_USAGE: Several variants, and --chunk, are for the folder of a model"],
   [
     ["", "--dtype", "q8", "--scheme", "weights"],
-    "E_OPTION: Give exactly one of --scheme and --dtype.\nhint: For transformers.js: --dtype q4.",
+    "E_OPTION: --scheme and --dtype both say what to store in fewer bits: give one of them.",
   ],
-  [[""], "E_OPTION: Give exactly one of --scheme and --dtype.\nhint: For transformers.js: --dtype q4."],
+  [
+    [""],
+    "E_OPTION: Say what to store in fewer bits: --scheme static (with --data), dynamic, weights or float16.\nhint: For a transformers.js folder: --dtype q8.",
+  ],
   [["", "--dtype", "q8", "--dry-run"], "E_USAGE: --dry-run is for a single model."],
   [["", "--dtype", "q8", "--text", "a", "--data", "b"], "E_USAGE: Give one of --text and --data."],
   [["", "--dtype", "q9"], "E_OPTION: --dtype: expected"],

@@ -4,7 +4,7 @@ import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
 import { lowerFused } from "../../src/passes/lower-fused.ts";
 import { blockGrid } from "../../src/quantize/grid.ts";
-import { quantize } from "../../src/quantize/index.ts";
+import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
 import { hqq } from "../../src/quantize/rounders/hqq.ts";
 import { kQuant } from "../../src/quantize/rounders/k-quant.ts";
 import { int64 } from "../../src/tensor/dense.ts";
@@ -94,13 +94,26 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
     expect(difference(await run(parseModel(text), feeds), result)).toBeLessThan(most);
   });
 
+  test("where most layers keep 8 bits it is said once, with what would store them in fewer", async () => {
+    const said = async (options: QuantizeOptions) => {
+      const texts: string[] = [];
+      await quantize(cnn(), options, { log: ({ id, text }) => void (id === "wider" && texts.push(text)) });
+      return texts;
+    };
+    expect(await said({ scheme: "weights", bits: 4 })).toEqual([
+      "3 of 4 layers are kept at more than 4 bits, and the list says why; for 4: --standard, or --weights palette",
+    ]);
+    for (const options of [{ bits: 4, standard: true }, { bits: 4, layers: "fc" }, { bits: 8 }] as const)
+      expect(await said({ scheme: "weights", ...options })).toEqual([]);
+  });
+
   test("what blocks are not for has 8 bits, and says why; single layers have their own", async () => {
     const model = cnn();
     const { changes } = await quantize(model, { scheme: "weights", bits: 4, overrides: { fc: { bits: 8 } } });
     expect(changes.map(({ at, what, bits, decidedBy }) => [at, bits, decidedBy, what])).toEqual([
-      ["conv1", 8, "global", "weight as int8, per-channel scales, not blocks: blocks are for matrix products"],
-      ["conv2", 8, "global", "weight as int8, per-channel scales, not blocks: blocks are for matrix products"],
-      ["conv3", 8, "global", "weight as int8, per-channel scales, not blocks: blocks are for matrix products"],
+      ["conv1", 8, "global", "weight as int8, per-channel scales, not blocks: these are for matrix products"],
+      ["conv2", 8, "global", "weight as int8, per-channel scales, not blocks: these are for matrix products"],
+      ["conv3", 8, "global", "weight as int8, per-channel scales, not blocks: these are for matrix products"],
       ["fc", 8, "layer", "weight as int8, per-channel scales"],
     ]);
   });

@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { described } from "../../passes/options.ts";
+import type { Given } from "../../passes/pass.ts";
 import { dtypeNames } from "../../quantize/dtypes.ts";
 import { quantize } from "../../quantize/index.ts";
 import { defineCommand } from "../command.ts";
@@ -39,11 +40,18 @@ export default defineCommand({
   folders: () => true,
   run: ([path = ""], options: Options, given) =>
     withTexts(options, async ({ dtype, chunk, isText = false, ...rest }) => {
-      const session = withCalibration(given, rest);
-      if ((dtype === undefined) === (session.passed.scheme === undefined))
-        throw new PithError("E_OPTION", "Give exactly one of --scheme and --dtype.", {
-          hint: "For transformers.js: --dtype q4.",
-        });
+      const asked = withCalibration(given, rest);
+      const { scheme } = asked.passed;
+      if (dtype !== undefined && scheme !== undefined)
+        throw new PithError("E_OPTION", "--scheme and --dtype both say what to store in fewer bits: give one of them.");
+      const meant = dtype === undefined && scheme === undefined && isOfWeights(asked.passed);
+      const session = meant ? { ...asked, passed: { ...asked.passed, scheme: "weights" } } : asked;
+      if (dtype === undefined && session.passed.scheme === undefined)
+        throw new PithError(
+          "E_OPTION",
+          "Say what to store in fewer bits: --scheme static (with --data), dynamic, weights or float16.",
+          { hint: "For a transformers.js folder: --dtype q8." },
+        );
       if (dtype !== undefined && (await isFolder(path))) {
         const { out = `${path.replace(/[/\\]+$/, "")}.quantized` } = rest;
         if (rest.dryRun === true) throw new PithError("E_USAGE", "--dry-run is for a single model.");
@@ -64,6 +72,10 @@ export default defineCommand({
       return single.run([await modelAt(path, saidOn(session.terminal))], rest, { ...session, passed });
     }),
 });
+
+/** Whether options say of themselves that weights are meant: blocks, and codes that no other scheme has. */
+const isOfWeights = ({ block, standard, weights }: Given): boolean =>
+  block !== undefined || standard === true || (weights !== undefined && weights !== "int8" && weights !== "uint8");
 
 /** "24MB": as hosts count, a megabyte is a million. */
 function bytesOf(text: string): number {
