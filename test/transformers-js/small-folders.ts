@@ -193,9 +193,9 @@ export function textToText(folder: string): Promise<void> {
 }
 
 /** A table of tokens, a decoder of what it gives, and a model of images, as LLaVA is laid out. */
-export function imageToText(folder: string): Promise<void> {
+export async function imageToText(folder: string): Promise<void> {
   const heads = { num_hidden_layers: 1, num_attention_heads: 1, num_key_value_heads: 1, hidden_size: width };
-  return written(
+  await written(
     folder,
     { embed_tokens: embedTokens, decoder_model_merged: decoder, vision_encoder: vision },
     {
@@ -203,6 +203,8 @@ export function imageToText(folder: string): Promise<void> {
       text_config: { model_type: "llama", ...heads },
     },
   );
+  const images = { image_processor_type: "CLIPImageProcessor" };
+  await writeFile(join(folder, "preprocessor_config.json"), JSON.stringify(images));
 }
 
 /** Stands in a text for a place of an image. */
