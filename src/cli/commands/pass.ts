@@ -268,7 +268,16 @@ function show(model: string, result: PassOutput, shown: Shown): Result {
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (verdict !== undefined && comparison !== undefined && goal !== undefined)
-        terminal.line(goalLine(model, { goal, verdict, reference, others: samples?.test, unit: comparison.unit }));
+        terminal.line(
+          goalLine(model, {
+            goal,
+            verdict,
+            reference,
+            others: samples?.test,
+            unit: comparison.unit,
+            trained: training !== undefined,
+          }),
+        );
       if (lost !== undefined) terminal.line(`lost: ${lost}; written anyway (--force)`);
       const files = [`${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`, ...alsoWritten];
       terminal.line(`written: ${files.join("  ")}`);
@@ -289,15 +298,18 @@ function goalLine(
     reference,
     others,
     unit,
+    trained,
   }: {
     readonly goal: Goal;
     readonly verdict: Verdict;
     readonly reference: Reference | undefined;
     readonly others: Others | undefined;
     readonly unit: Unit;
+    readonly trained: boolean;
   },
 ): string {
-  if (reference === undefined) return verdictSentence(goal, verdict, unit, others);
+  // What is trained may have been made smaller before: then its own original is another model.
+  if (reference === undefined) return verdictSentence(goal, verdict, unit, others, trained ? model : undefined);
   if (!reference.judges && verdict.drop.high <= 0)
     return `No loss compared with ${model}, at ${confidenceText(verdict.drop)} confidence.`;
   return verdictSentence(goal, verdict, unit, others, reference.judges ? reference.model : model);
