@@ -128,12 +128,6 @@ describe("what is read is never written over:", () => {
     });
   });
 
-  test("nor a recipe in the folder for results", async () => {
-    const words = ["compress", at("net.onnx"), "--data", at("points.csv"), "-r", at("home/recipe.yaml")];
-    const { code, err } = await pith(...words, "-o", at("home"));
-    expect({ code, err }).toMatchObject({ code: 2, err: expect.stringContaining('recipe.yaml" is the recipe: ') });
-  });
-
   test("nor a model in the folder for checkpoints", async () => {
     copyFileSync(at("net.onnx"), at("home/best.onnx"));
     const words = ["train", at("home/best.onnx"), "--data", at("points.csv"), "--checkpoint", at("home")];
