@@ -41,6 +41,8 @@ interface Accepted {
   toggle: boolean;
   list: Accepted | undefined;
   json: boolean;
+  /** Beside all this something that only a program can give: a function, a criterion. */
+  own: boolean;
 }
 
 export function choicesNote(accepted: Accepted): string {
@@ -80,9 +82,11 @@ export function readWord(flag: string, text: string, accepted: Accepted): unknow
   if (accepted.choices.size === 1 && number !== undefined) return number;
   // Of numbers none is a mistyped other one.
   const meant = number === undefined ? nearest(text, [...accepted.choices].map(String)) : undefined;
-  throw new PithError("E_OPTION", `${flag}: expected ${expectation(accepted)}, got "${text}".`, {
-    ...(meant === undefined ? {} : { hint: `Did you mean ${meant}?` }),
-  });
+  const own = accepted.own
+    ? "Others than these only a program can give, as an object or a function of its own: see CONTRIBUTING.md."
+    : undefined;
+  const hint = meant === undefined ? own : `Did you mean ${meant}?`;
+  throw new PithError("E_OPTION", `${flag}: expected ${expectation(accepted)}, got "${text}".`, { hint });
 }
 
 export function requirePercent(flag: string, text: string): void {
@@ -117,6 +121,7 @@ export function nothing(): Accepted {
     toggle: false,
     list: undefined,
     json: false,
+    own: false,
   };
 }
 
@@ -142,6 +147,9 @@ export function accept(schema: SchemaNode, accepted: Accepted): void {
         if (pipeOf(schema).some(({ type, requirement }) => type === "max_value" && requirement === 1))
           accepted.share = true;
       }
+      break;
+    case "custom":
+      accepted.own = true;
       break;
     case "boolean":
       accepted.toggle = true;

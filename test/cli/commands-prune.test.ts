@@ -32,6 +32,23 @@ describe("prune", () => {
     expect(before).toMatchObject([{ name: "fc", zeros: 0.5 }]);
     expect(after).toMatchObject([{ name: "fc", zeros: 0.5 }]);
     expect(after[0]?.greatest).not.toBe(before[0]?.greatest);
+    // What is left to do is said until it is done.
+    const { out } = await pith("train", masked, ...data, ...words, "-o", tuned);
+    expect(out).toMatch(
+      /\nnext: pith simplify .*tuned\.onnx --finalize folds in the masks, which double the file until then\n$/,
+    );
+    expect((await pith("simplify", tuned, "--finalize", "-o", at("final.onnx"))).code).toBe(0);
+    expect((await pith("train", at("final.onnx"), ...data, ...words, "-o", tuned)).out).not.toContain("next:");
+  });
+
+  test("a criterion that there is not is refused with those that there are, and where others come from", async () => {
+    expect(await pith("prune", at("right.onnx"), "--amount", "50%", "--importance", "wanda")).toEqual({
+      code: 2,
+      out: "",
+      err: 'E_OPTION: --importance: expected magnitude, random, got "wanda".\nhint: Others than these only a program can give, as an object or a function of its own: see CONTRIBUTING.md.\n',
+    });
+    const { err } = await pith("prune", at("right.onnx"), "--amount", "50%", "--importance", "magnitud");
+    expect(err).toContain("hint: Did you mean magnitude?");
   });
 
   test("what to do next is said: masks to train on, or to recover what was cut", async () => {

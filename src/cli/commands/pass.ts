@@ -18,6 +18,7 @@ import { brotliQuality } from "../../evaluate/size.ts";
 import { comparedNearness, type Made, nearnessText, randomNearness } from "../../folder/index.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import { countOption, described } from "../../passes/options.ts";
+import { quoted } from "../../report/sections.ts";
 import {
   apartText,
   distanceText,
@@ -149,7 +150,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         replaced,
         alsoWritten,
         zeros: storesZeros?.(session.passed) === true,
-        next: next?.(session.passed, model, out),
+        next: next?.(session.passed, model, out) ?? (result.masked === true ? foldingText(out) : undefined),
       });
     },
   });
@@ -189,6 +190,10 @@ function showPlan({ changes, misses }: PassOutput): Result {
       terminal.line("Nothing was written (--dry-run).");
     },
   };
+}
+
+function foldingText(written: string): string {
+  return `next: pith simplify ${quoted(written)} --finalize folds in the masks, which double the file until then`;
 }
 
 interface Shown {

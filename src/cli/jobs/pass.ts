@@ -35,6 +35,7 @@ import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
 import { type AnyPass, type Change, type Context, noLongerThere, type Outcome } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
+import { isPruned } from "../../prune/index.ts";
 import { bytesOfNotes, noSmallerThan } from "../../recipe/improvement.ts";
 import { judgeResult } from "../../recipe/judgement.ts";
 import { type Judged, type KeptFunction, keptAndLoads } from "../../recipe/kept-function.ts";
@@ -93,6 +94,8 @@ export interface PassOutput {
   readonly after?: Weight | undefined;
   /** Of the result, where it computes more or less than the model that came in. */
   readonly uneven?: UnevenChannels | undefined;
+  /** The result has masks, which are stored beside the weights until they are folded in. */
+  readonly masked?: boolean;
   readonly preprocessing?: string | undefined;
   /** Which samples it was trained and tested on; undefined without data. */
   readonly samples?: Used | undefined;
@@ -261,6 +264,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     ...nothing,
     samples,
     after,
+    masked: isPruned(model),
     uneven: after.macs === nothing.before.macs ? undefined : unevenChannels(original, model),
     comparison,
     verdict,
