@@ -1,5 +1,5 @@
 /** `pith simplify` from the command line: what it writes, what it says, what it refuses. */
-import { copyFileSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Model } from "../../src/graph/model.ts";
@@ -210,7 +210,7 @@ graph (x: float32[batch, 64]) -> (y) {
   }
 });
 
-test("inputs with a stored value are constants in what is made of a model, and that is said", async () => {
+test("inputs with a stored value are constants in what is made of a model, and that is said of what is written", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 16]) -> (y: float32[n, 16]) {
   s: float32[1] = [2]
@@ -227,13 +227,22 @@ graph (x: float32[n, 16]) -> (y: float32[n, 16]) {
   const path = join(folder, "defaults.onnx");
   await save(model, path);
   expect((await open(path)).graph.inputs.map(({ name }) => name)).toEqual(["x", "s", "w", "v"]);
+  const constants =
+    'callers may override the stored value of "s", "w", "v": in the result they are constants, not an input\n';
   for (const words of [["simplify"], ["quantize", "--scheme", "weights"], ["prune", "--structured", "30%"]]) {
     const out = join(folder, "constants.onnx");
     const { code, err } = await pith(...words, path, "-o", out);
     expect(code).toBe(0);
-    expect(err).toContain(
-      'callers may override the stored value of "s", "w", "v": in the result they are constants, not an input\n',
-    );
+    expect(err).toContain(constants);
     expect((await open(out)).graph.inputs.map(({ name }) => name)).toEqual(["x"]);
+  }
+  for (const words of [
+    ["quantize", "--scheme", "weights", "--dry-run"],
+    ["prune", "--structured", "95%"],
+  ]) {
+    const out = join(folder, "unwritten.onnx");
+    const { err } = await pith(...words, path, "-o", out);
+    expect(existsSync(out)).toBe(false);
+    expect(err).not.toContain("callers may override");
   }
 });

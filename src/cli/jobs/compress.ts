@@ -29,7 +29,7 @@ import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
 import { writeResults } from "../result-folder.ts";
 import { tokensTimed } from "./bench.ts";
-import { contextOf, openToChange } from "./open-model.ts";
+import { contextOf, openModel, warnOfDefaults } from "./open-model.ts";
 import { withTargets } from "./target.ts";
 import { openStepsTask } from "./task.ts";
 
@@ -66,7 +66,7 @@ async function compressed(
   context: JobContext,
 ): Promise<CompressOutput> {
   const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
-  const model = await openToChange(input.model, context);
+  const model = await openModel(input.model, context);
   const engine = createEngine();
   const candidates = given === undefined ? defaultPlan(model, input.targets) : [given];
   const asked = { ...input, recipes: candidates.map(({ recipe }) => recipe) };
@@ -104,7 +104,9 @@ async function compressed(
     warnings: warnings.map((text) => capitalized(onCommandLine(text))),
     original: { ...result.run.original, ...(await fileFacts(model, input.model)) },
   };
-  return { run, written: await write(input, run, result, candidates, context) };
+  const written = await write(input, run, result, candidates, context);
+  if (result.result !== undefined) warnOfDefaults(model, context);
+  return { run, written };
 }
 
 /** Options by the names of their flags. */

@@ -69,17 +69,15 @@ export async function warnOfOrder(
 /** Inputs that are named; of more it is said how many there are. */
 const mostNamed = 3;
 
-/** Opens a model that a result is made of. From IR 4 on a stored tensor among the inputs is a default, which the result no longer lets callers override. */
-export async function openToChange(path: string, context: Pick<JobContext, "log">): Promise<Model> {
-  const model = await openModel(path, context);
-  const defaults = model.graph.inputs.filter(({ tensor }) => tensor !== undefined);
-  if (model.header.irVersion < 4 || defaults.length === 0) return model;
+/** Warns of a result that was written: from IR 4 on a stored tensor among the original's inputs is a default, which the result no longer lets callers override. */
+export function warnOfDefaults({ graph, header }: Model, { log }: Pick<JobContext, "log">): void {
+  const defaults = graph.inputs.filter(({ tensor }) => tensor !== undefined);
+  if (header.irVersion < 4 || defaults.length === 0) return;
   const named = defaults.slice(0, mostNamed).map(({ name }) => `"${name}"`);
   const others = defaults.length - named.length;
   const list = [...named, ...(others === 0 ? [] : [`${others} more`])].join(", ");
   const text = `callers may override the stored value of ${list}: in the result ${defaults.length === 1 ? "it is a constant" : "they are constants"}, not an input`;
-  context.log({ id: "defaults", text, level: "warning" });
-  return model;
+  log({ id: "defaults", text, level: "warning" });
 }
 
 /** What library functions are given in a job: progress and messages go to the job's own, and references are paths. */

@@ -49,7 +49,7 @@ import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { keysOf } from "../options.ts";
 import { gentlerAdvice, keepingAdvice, lostAdvice } from "./advice.ts";
 import { type Judging, openData, openJudging, openReferences, type Reference } from "./judging.ts";
-import { contextOf, openToChange } from "./open-model.ts";
+import { contextOf, openModel, warnOfDefaults } from "./open-model.ts";
 import { storeComputed } from "./store-computed.ts";
 import { onTargets, withTargets } from "./target.ts";
 import type { Used } from "./task.ts";
@@ -140,7 +140,7 @@ export default function passJob(input: PassInput, context: JobContext): Promise<
 async function changed(input: PassInput, targets: readonly RunTarget[], context: JobContext): Promise<PassOutput> {
   const pass = steps.get(input.command);
   if (pass === undefined) throw new Error(`There is no pass "${input.command}".`);
-  const model = await openToChange(input.model, context);
+  const model = await openModel(input.model, context);
   await requireOtherThanWeights(input.out, model, input.model);
   requireOutputs(model, input.model);
   requireLayers(model, input.options);
@@ -258,6 +258,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     context.log({ id: "lost", text: `${ruined}.${gentlerAdvice(pass, input)}`, level: "warning" });
   context.stage("write");
   await save(model, input.out, { fileBytes: input.fileBytes });
+  warnOfDefaults(original, context);
   context.stage("compress");
   const after = await weightOf(await open(input.out), input.out);
   return {

@@ -12,7 +12,7 @@ import { open, save } from "../../onnx/index.ts";
 import { type Change, fixDimensions, setInputs, simplify } from "../../passes/index.ts";
 import type { Batch, Dense } from "../../tensor/types.ts";
 import { fileBytes, filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
-import { openToChange } from "./open-model.ts";
+import { openModel, warnOfDefaults } from "./open-model.ts";
 import { refusingUnloadable } from "./unloadable.ts";
 
 export interface SimplifyInput {
@@ -47,7 +47,7 @@ export interface SimplifyOutput {
 }
 
 export default async function simplifyJob(input: SimplifyInput, context: JobContext): Promise<SimplifyOutput> {
-  const model = await openToChange(input.model, context);
+  const model = await openModel(input.model, context);
   await requireOtherThanWeights(input.out, model, input.model);
   requireOutputs(model, input.model);
   const original = model.clone();
@@ -77,6 +77,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   stopIfAsked(signal, "Stopped before anything was written.");
   context.stage("write");
   await save(model, input.out);
+  warnOfDefaults(original, context);
   const written = await open(input.out);
   return {
     before: { nodes: nodesIn(original), bytes: await fileBytes(filesOf(original, input.model)) },
