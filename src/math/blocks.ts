@@ -5,8 +5,11 @@
  *     symmetric    s = -m / 2ᵇ⁻¹ with the m of largest magnitude, z = 2ᵇ⁻¹: m has code 0, and s may be negative
  *     asymmetric   s = (max - min) / (2ᵇ - 1) over a range that contains 0, z = round(-min / s)
  *
+ * Numbers that lie on a grid of no more steps than there are codes keep their values: s is the step of that grid, or a half, a quarter … of it.
+ *
  * q = clamp(round(w · (1 / s) + z)): unlike `QuantizeLinear` this multiplies, and rounds halves away from 0. A block of zeros has s = 0.
  */
+import { commonSteps, cutsOf } from "./common-step.ts";
 import type { ScaleAndZeroPoint } from "./quantize.ts";
 
 /** Bits of a code; there are no other widths that divide a byte. */
@@ -32,6 +35,32 @@ function zeroPointOf(min: number, scale: number, bits: BlockBits, symmetric: boo
   if (symmetric) return 1 << (bits - 1);
   if (scale === 0) return 0;
   return Math.min((1 << bits) - 1, Math.floor(Math.fround(-Math.min(min, 0) / scale) + 0.5));
+}
+
+/** The scale of numbers j · s with whole j, where no more than codes are asked for and they would else lose their values; 0 otherwise. */
+function exactScaleOf(
+  values: Float32Array,
+  from: number,
+  outer: number,
+  stride: number,
+  inner: number,
+  min: number,
+  max: number,
+  bits: BlockBits,
+  symmetric: boolean,
+): number {
+  const codes = symmetric ? (1 << (bits - 1)) - 1 : (1 << bits) - 1;
+  const largest = Math.max(-min, max);
+  const steps = commonSteps(values, from, outer, stride, inner, largest, codes);
+  if (steps === 0) return 0;
+  const step = Math.fround(largest / steps);
+  const [below, above] = [Math.round(-Math.min(min, 0) / step), Math.round(Math.max(max, 0) / step)];
+  const wanted = symmetric ? steps : below + above;
+  // The usual scale has a code more on the side of the largest number.
+  const parts = symmetric ? 1 << (bits - 1) : codes;
+  const fits = !symmetric || Math.min(below, above) < steps;
+  if (wanted > codes || (parts % wanted === 0 && fits)) return 0;
+  return Math.fround(step / cutsOf(wanted, codes));
 }
 
 /** The layout of rows that are cut into blocks: one after the other, or (`turned`) as columns of the tensor. */
@@ -70,7 +99,13 @@ export function blockScales(
       }
       for (let row = 0, own = first * count + block; row < together; row++, own += count) {
         const least = -(min[row] ?? 0);
-        scale[own] = scaleOf(least, max[row] ?? 0, bits, symmetric);
+        const most = max[row] ?? 0;
+        const start = (first + row) * nextRow + block * size * next;
+        const width = end - block * size;
+        const exact = turned
+          ? exactScaleOf(values, start, width, next, 1, least, most, bits, symmetric)
+          : exactScaleOf(values, start, 1, 1, width, least, most, bits, symmetric);
+        scale[own] = exact === 0 ? scaleOf(least, most, bits, symmetric) : exact;
         zeroPoint[own] = zeroPointOf(least, scale[own] ?? 0, bits, symmetric);
         largest[0] = Math.max(largest[0] ?? 0, below[row] ?? 0, above[row] ?? 0);
       }

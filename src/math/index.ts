@@ -9,6 +9,7 @@ export {
   packRows,
 } from "./blocks.ts";
 export { cholesky, invertLower, solveCholesky } from "./cholesky.ts";
+export { cutsOf } from "./common-step.ts";
 export { evbmf, type NoiseEstimate } from "./evbmf.ts";
 export { assign, kmeans } from "./kmeans.ts";
 export {
@@ -53,6 +54,7 @@ export {
   quantizationParameters,
   quantizeTensor,
   quantizeWeights,
+  sliceSteps,
 } from "./quantize-tensor.ts";
 export {
   energyShares,

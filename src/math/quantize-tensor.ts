@@ -9,6 +9,7 @@ import { fromNumbers, toFloat32 } from "../tensor/convert.ts";
 import { type AxisLayout, alongAxis, dimsText, elementCount } from "../tensor/dims.ts";
 import { isPacked, pack } from "../tensor/packed.ts";
 import type { Dense } from "../tensor/types.ts";
+import { commonSteps } from "./common-step.ts";
 import {
   type Codes,
   fullRange,
@@ -99,6 +100,23 @@ export function channelRanges(
     }
   }
   return { min, max };
+}
+
+/**
+ * For every slice along `axis`, or for all elements: the least k ≤ `most` for which its numbers are whole multiples of their largest magnitude
+ * over k (`common-step.ts`), or 0.
+ */
+export function sliceSteps(
+  dense: Dense,
+  axis: number | undefined,
+  { min, max }: ReturnType<typeof channelRanges>,
+  most: number,
+): Uint8Array {
+  const values = toFloat32(dense);
+  const { outer, count, inner } = slices(dense.dims, axis);
+  return Uint8Array.from(min, (low, slice) =>
+    commonSteps(values, slice * inner, outer, count * inner, inner, Math.max(-low, max[slice] ?? 0), most),
+  );
 }
 
 const keepsNaN = (before: number, value: number): number => (Number.isNaN(before) ? before : value);

@@ -7,11 +7,13 @@
 import {
   type BlockBits,
   blockScale,
+  cutsOf,
   fullRange,
   type QuantizationRange,
   type QuantizedType,
   type ScaleAndZeroPoint,
   scaleAndZeroPoint,
+  smallestScale,
 } from "../math/index.ts";
 
 /** Codes of a weight; `low` and `high` are the smallest and largest that are used. */
@@ -78,12 +80,43 @@ export function symmetricGrid(type: WeightType, axis: number | undefined, { low,
 
 const middle = { int8: 0, int4: 0, uint8: 128, uint4: 8, uint2: 2 } as const;
 
-/** Scale and zero point with which a grid reaches from `min` to `max`, or as far on the other side. */
-export function scaleFor(grid: Grid, min: number, max: number): ScaleAndZeroPoint {
+/** So many steps of numbers that lie on a grid are looked for: as many as 8 bits have. */
+export const mostSteps = 255;
+
+/**
+ * Scale and zero point with which a grid reaches from `min` to `max`, or as far on the other side.
+ * @param steps the numbers are whole multiples of their largest magnitude over this; 0 where they are not. Where the grid has as many codes
+ * they keep their values.
+ */
+export function scaleFor(grid: Grid, min: number, max: number, steps = 0): ScaleAndZeroPoint {
   const { type, symmetric, low, high } = grid;
+  const exact = steps === 0 || grid.block !== undefined ? undefined : exactScale(grid, min, max, steps);
+  if (exact !== undefined) return exact;
   if (grid.block !== undefined) return blockScale(min, max, { bits: bitsOfBlocks(grid), symmetric });
   if (!symmetric) return scaleAndZeroPoint(min, max, { type, symmetric });
   const [like, levels] = high - low === 15 ? (["int4", 15] as const) : (["int8", 254] as const);
   const { scale } = scaleAndZeroPoint(min, max, { type: like });
   return { scale: Math.fround(scale * (levels / (high - low))), zeroPoint: middle[type] };
+}
+
+/**
+ * Of numbers j · s with whole j: s, or a half, a quarter … of it while codes last; undefined where more codes are asked for than there are, or
+ * the usual scale has a code for each, too.
+ */
+function exactScale(
+  { type, symmetric, low, high }: Grid,
+  min: number,
+  max: number,
+  steps: number,
+): ScaleAndZeroPoint | undefined {
+  const [bottom, top] = [Math.min(min, 0), Math.max(max, 0)];
+  const step = Math.fround(Math.max(-bottom, top) / steps);
+  const [below, above] = [Math.round(-bottom / step), Math.round(top / step)];
+  const codes = symmetric ? high - middle[type] : high - low;
+  const wanted = symmetric ? steps : below + above;
+  if (wanted > codes || codes % wanted === 0) return undefined;
+  const cuts = cutsOf(wanted, codes);
+  const scale = Math.fround(step / cuts);
+  if (scale < smallestScale) return undefined;
+  return { scale, zeroPoint: symmetric ? middle[type] : low + below * cuts };
 }

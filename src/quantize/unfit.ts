@@ -8,13 +8,13 @@ import { featuresOf } from "../calibrate/features.ts";
 import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { channelRanges, smallestScale } from "../math/index.ts";
+import { channelRanges, sliceSteps, smallestScale } from "../math/index.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { Dense } from "../tensor/types.ts";
 import { blocksKey, isNearest, scalesOf } from "./blocks.ts";
-import type { BlockSettings } from "./grid.ts";
+import { type BlockSettings, mostSteps } from "./grid.ts";
 import { rounderOf } from "./rounders/index.ts";
 import { type Evidence, type RounderOptions, scaleAxis, weightMiss } from "./weight.ts";
 
@@ -48,7 +48,7 @@ export async function withoutUnfit<O extends Selection & RounderOptions>(
         const axis = scaleAxis(layer);
         const found = channelRanges(dense, axis);
         reasons.set(effective, whyUnfit(dense, largestIn(found)));
-        if (tensor !== undefined) ranges.set(tensor, { ...found, axis });
+        if (tensor !== undefined) ranges.set(tensor, { ...found, axis, ...stepsIn(dense, axis, found) });
       } else {
         const found = scalesOf(layer, dense, blocks);
         reasons.set(effective, whyUnfit(dense, found.largest));
@@ -75,6 +75,13 @@ export async function withoutUnfit<O extends Selection & RounderOptions>(
     }),
   );
   return misses.length === 0 ? outcome : { ...outcome, misses: [...misses, ...outcome.misses] };
+}
+
+function stepsIn(dense: Dense, axis: number, found: ReturnType<typeof channelRanges>) {
+  const steps = sliceSteps(dense, axis, found, mostSteps);
+  const isOnGrid = steps.every((count, slice) => count > 0 || (found.min[slice] === 0 && found.max[slice] === 0));
+  const [allSteps = 0] = isOnGrid ? sliceSteps(dense, undefined, channelRanges(dense, undefined), mostSteps) : [];
+  return { steps, allSteps };
 }
 
 const largestIn = ({ min, max }: ReturnType<typeof channelRanges>): number =>

@@ -54,7 +54,12 @@ export interface Evidence {
   evidenceOf(layer: Layer): Promise<unknown>;
 }
 
-export type Ranges = ReturnType<typeof channelRanges> & { readonly axis: number };
+/** Of each slice along an axis; `steps` as in `scaleFor`, of each slice and of all together. */
+export type Ranges = ReturnType<typeof channelRanges> & {
+  readonly axis: number;
+  readonly steps: ArrayLike<number>;
+  readonly allSteps: number;
+};
 
 /** Why a layer's weight cannot be quantized, as far as the graph tells. */
 export const weightMiss = (layer: Layer): Miss | undefined => requireWeight(layer, weightNeeds.quantize);
@@ -93,15 +98,20 @@ export async function scaledGrid(
   return forLayer(layer, () => withScales(rounder, grid, dense, { layer, evidence }));
 }
 
-const together = ({ min, max }: Pick<Ranges, "min" | "max">): Pick<Ranges, "min" | "max"> => ({
+type SliceRanges = Pick<Ranges, "min" | "max" | "steps">;
+
+const together = ({ min, max, allSteps }: Ranges): SliceRanges => ({
   min: Float32Array.of(min.reduce((a, b) => Math.min(a, b), 0)),
   max: Float32Array.of(max.reduce((a, b) => Math.max(a, b), 0)),
+  steps: [allSteps],
 });
 
 /** The grid with scales that follow from the smallest and largest number of each slice. */
-function ofRanges(rounder: Rounder, grid: Grid, { min, max }: Pick<Ranges, "min" | "max">): ScaledGrid {
+function ofRanges(rounder: Rounder, grid: Grid, { min, max, steps }: SliceRanges): ScaledGrid {
   const { ofRange = scaleFor } = rounder;
-  return scaledBy(rounder, grid, min.length, (slice) => ofRange(grid, min[slice] ?? 0, max[slice] ?? 0));
+  return scaledBy(rounder, grid, min.length, (slice) =>
+    ofRange(grid, min[slice] ?? 0, max[slice] ?? 0, steps[slice] ?? 0),
+  );
 }
 
 export async function withScales(

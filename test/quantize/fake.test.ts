@@ -95,7 +95,7 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
     await fakeQuantize(model, {});
     assertValid(model);
     await quantize(model, { scheme: "weights" });
-    expect(toNumbers(await stored(model, "fc.weight_quantized"))).toEqual([127, 0, 64, 127, 64, 0]);
+    expect(toNumbers(await stored(model, "fc.weight_quantized"))).toEqual([64, 0, 32, 64, 32, 0]);
   });
 
   test("are not rounded twice", async () => {

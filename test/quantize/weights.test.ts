@@ -54,7 +54,7 @@ graph (x: float32[1, 3]) -> (y: float32[1, 2]) {
     await quantize(model, { scheme: "weights", perChannel: false });
     expect(model.opsets.get("")).toBe(10);
     expect((await stored(model, "fc.weight_scale")).dims).toEqual([]);
-    expect(toNumbers(await stored(model, "fc.weight_quantized"))).toEqual([64, -127, 32, 16, 0, 64]);
+    expect(toNumbers(await stored(model, "fc.weight_quantized"))).toEqual([32, -64, 16, 8, 0, 32]);
   });
 
   test("stacks of matrices have a scale for each column of all of them", async () => {
@@ -108,7 +108,7 @@ graph (x: float32[1, 3]) -> (y: float32[1, 2]) {
 }`);
     expect((await quantize(model, { scheme: "weights" })).changes.map(({ at }) => at)).toEqual(["fc"]);
     assertValid(model);
-    expect(toNumbers(await stored(model, "fc.weight_quantized"))).toEqual([127, 0, 64, 127, 64, 0]);
+    expect(toNumbers(await stored(model, "fc.weight_quantized"))).toEqual([64, 0, 32, 64, 32, 0]);
     expect([...model.graph.values()].filter((value) => value.role !== undefined)).toEqual([]);
     expect(layerNames(model)).toEqual(["fc"]);
   });
@@ -288,3 +288,52 @@ graph (x: float32[batch, 2, height, width]) -> (y) {
       expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(0.03);
   },
 );
+
+describe("weights that lie on a grid already", () => {
+  // Whole numbers, and of the last channel multiples of a step, which float32 rounds.
+  const numbers = (most: number) =>
+    Array.from({ length: 64 * 32 }, (_, at) => ((at * 37) % (2 * most + 1)) - most).map((value, at) =>
+      at % 32 === 31 ? Math.fround(value * 0.0173) : value,
+    );
+  const network = (most: number) =>
+    parseModel(`opset 21
+graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
+  w: float32[64, 32] = [${numbers(most)}]
+  y = MatMul(x, w)
+}`);
+  const x = numbersFor([16, 64]);
+
+  test.each([
+    [{ bits: 8 }, 127],
+    [{ bits: 8 }, 100],
+    [{ bits: 8, weights: "uint8" }, 100],
+    [{ bits: 8, rounder: "mse" }, 90],
+    [{ bits: 8, block: 32 }, 127],
+    [{ bits: 4, block: 32 }, 7],
+    [{ bits: 4, block: 32, zeroPoints: true }, 7],
+    [{ bits: 2, block: 32 }, 1],
+    [{ bits: 4, standard: true }, 7],
+  ] as const)("%o keeps those of ±%i steps", async (options, most) => {
+    const model = network(most);
+    await quantize(model, { scheme: "weights", ...options });
+    for (const node of model.graph.nodes())
+      if (node.op === "MatMulNBits") model.graph.setAttribute(node, "accuracy_level", { kind: "int", value: 0 });
+    const before = await run(network(most), { x }, { optimize: false });
+    expect(difference(before, await run(model, { x }, { optimize: false }))).toBeLessThan(1e-6);
+  });
+
+  test("with one scale for all, where all lie on one", async () => {
+    const text = (most: number) => `opset 17
+graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
+  w: float32[64, 32] = [${Array.from({ length: 64 * 32 }, (_, at) => ((at * 37) % (2 * most + 1)) - most)}]
+  y = MatMul(x, w)
+}`;
+    for (const options of [{}, { weights: "uint8" }, { zeroPoints: true }] as const) {
+      const model = parseModel(text(100));
+      await quantize(model, { scheme: "weights", perChannel: false, ...options });
+      expect(toNumbers(await stored(model, "w_scale"))).toEqual([1]);
+      const before = await run(parseModel(text(100)), { x }, { optimize: false });
+      expect(difference(before, await run(model, { x }, { optimize: false }))).toBeLessThan(1e-6);
+    }
+  });
+});

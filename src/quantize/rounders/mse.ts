@@ -6,12 +6,12 @@
  * is smallest. What few large numbers lose by it, many small ones gain in resolution: the more, the fewer bits there are.
  * All ratios p = 1, 0.99, … 0.1 are tried: with outliers and few bits the error has several minima.
  */
-import { channelRanges, type ScaleAndZeroPoint } from "../../math/index.ts";
+import { channelRanges, type ScaleAndZeroPoint, sliceSteps } from "../../math/index.ts";
 import { toFloat32 } from "../../tensor/convert.ts";
 import { alongAxis, elementCount } from "../../tensor/dims.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
 import type { Dense } from "../../tensor/types.ts";
-import { type Grid, scaleFor } from "../grid.ts";
+import { type Grid, mostSteps, scaleFor } from "../grid.ts";
 
 /** Hundredths of the range. */
 const smallest = 10;
@@ -21,7 +21,9 @@ export const mse = {
   summary: "scales of least mean squared error: outliers are clipped",
   scales(weight: Dense, grid: Grid): readonly ScaleAndZeroPoint[] {
     const values = toFloat32(weight);
-    const { min, max } = channelRanges(weight, grid.axis);
+    const ranges = channelRanges(weight, grid.axis);
+    const { min, max } = ranges;
+    const steps = sliceSteps(weight, grid.axis, ranges, mostSteps);
     const whole = { outer: 1, count: 1, inner: elementCount(weight.dims) };
     const { outer, count, inner } = grid.axis === undefined ? whole : alongAxis(weight.dims, grid.axis);
     const errorOf = (slice: number, { scale, zeroPoint }: ScaleAndZeroPoint): number => {
@@ -38,7 +40,7 @@ export const mse = {
     };
     return Array.from(min, (bottom, slice) => {
       const top = max[slice] ?? 0;
-      let best = scaleFor(grid, bottom, top);
+      let best = scaleFor(grid, bottom, top, steps[slice]);
       let least = errorOf(slice, best);
       for (let share = 99; share >= smallest; share--) {
         const tried = scaleFor(grid, (bottom * share) / 100, (top * share) / 100);

@@ -29,8 +29,11 @@ export interface Rounder<E = unknown> {
     grid: Grid,
     known: Known<E>,
   ): readonly ScaleAndZeroPoint[] | Promise<readonly ScaleAndZeroPoint[]>;
-  /** The same of one slice, where its smallest and largest number are enough: `scales` is then called only where these are not known yet. */
-  ofRange?(grid: Grid, min: number, max: number): ScaleAndZeroPoint;
+  /**
+   * The same of one slice, where its smallest and largest number are enough: `scales` is then called only where these are not known yet.
+   * @param steps its numbers are whole multiples of their largest magnitude over this; 0 where they are not.
+   */
+  ofRange?(grid: Grid, min: number, max: number, steps: number): ScaleAndZeroPoint;
   /** A code from `low` to `high` for each number, in the weight's order. By default the nearest. Fake quantization, which trains the numbers, has that in any case. */
   codes?(weight: Dense, grid: ScaledGrid, known: Known<E>): ArrayLike<number> | Promise<ArrayLike<number>>;
 }
