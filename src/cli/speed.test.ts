@@ -8,6 +8,7 @@ const weight = (macs: string | undefined): Weight => ({
   brotli: undefined,
   sampled: false,
   parameters: 1,
+  zeros: undefined,
   macs,
 });
 const uneven = { layers: 18, convolutions: 19, counts: [7, 9, 12, 24, 37, 45] };

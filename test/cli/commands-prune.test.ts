@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { open } from "../../src/onnx/index.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { open, save } from "../../src/onnx/index.ts";
 import { json, pith } from "./run.ts";
 import { numbers, smallModels } from "./small-models.ts";
 
@@ -39,6 +40,37 @@ describe("prune", () => {
     );
     expect((await pith("simplify", tuned, "--finalize", "-o", at("final.onnx"))).code).toBe(0);
     expect((await pith("train", at("final.onnx"), ...data, ...words, "-o", tuned)).out).not.toContain("next:");
+  });
+
+  test("the share of zeros is printed beside the parameters, behind masks as well, and not for dense weights", async () => {
+    const dense = `opset 21
+graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
+  fc.weight: float32[10, 20] parameter = random(seed 1)
+  logits = Gemm "fc" (features, fc.weight) {transB=1}
+}
+`;
+    await save(parseModel(dense), at("dense.onnx"));
+    for (const masks of [[], ["--keep-masks"]]) {
+      const words = ["prune", at("dense.onnx"), "--amount", "90%", "--force", ...masks, "-o", at("sparse.onnx")];
+      expect(await json(...words)).toMatchObject({ before: { zeros: 0 }, after: { zeros: 0.9 } });
+      expect((await pith(...words)).out).toMatch(/\nparameters +200 +200 .*\nzeros +0\.0 % +90\.0 %\n/);
+      expect((await pith("inspect", at("sparse.onnx"), "--weights")).out).toContain("200 parameters (90.0 % zeros);");
+      expect(await json("inspect", at("sparse.onnx"), "--weights")).toMatchObject({ zeros: 0.9 });
+    }
+    const quantized = await pith(
+      "quantize",
+      at("dense.onnx"),
+      "--scheme",
+      "weights",
+      "--force",
+      "-o",
+      at("codes.onnx"),
+    );
+    expect(quantized.out).toContain("parameters");
+    expect(quantized.out).not.toContain("zeros");
+    const half = await pith("prune", at("dense.onnx"), "--amount", "0.5%", "--force", "-o", at("nearly.onnx"));
+    expect(half.out).toContain("parameters");
+    expect(half.out).not.toMatch(/\nzeros/);
   });
 
   test("a criterion that there is not is refused with those that there are, and where others come from", async () => {

@@ -18,10 +18,10 @@ export default defineCommand({
   async run([model = ""], { weights = false }, session) {
     const input = { model, weights };
     const found = await session.job<typeof inspectJob>("inspect", input, `inspect ${model}`);
-    const { description, weights: numbers } = found;
+    const { description, weights: numbers, zeros } = found;
     return {
-      data: numbers === undefined ? description : { ...description, weights: numbers },
-      print: (terminal) => show(description, numbers, terminal),
+      data: numbers === undefined ? description : { ...description, zeros, weights: numbers },
+      print: (terminal) => show(description, { numbers, zeros }, terminal),
     };
   },
 });

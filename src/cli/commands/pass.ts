@@ -12,6 +12,7 @@ import {
   differenceWithInterval,
   figure,
   integer,
+  percent,
   times,
 } from "../../evaluate/numbers.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
@@ -244,6 +245,7 @@ function show(model: string, result: PassOutput, shown: Shown): Result {
             count(after.parameters),
             times(before.parameters / after.parameters),
           ],
+          ...zerosRow(before, after),
           ...macsRow(before, after),
           ...timeRow(model, speed),
           ...(comparison === undefined
@@ -379,6 +381,13 @@ function brotliRow(before: Weight, after: Weight): string[][] {
   if (before.brotli === undefined || after.brotli === undefined) return [];
   const title = `brotli ${brotliQuality}${before.sampled || after.sampled ? " (sampled)" : ""}`;
   return [[title, bytes(before.brotli), bytes(after.brotli), times(before.brotli / after.brotli)]];
+}
+
+/** A row only where a model is sparse, or became more or less so. */
+function zerosRow({ zeros: before }: Weight, { zeros: after }: Weight): string[][] {
+  if (before === undefined || after === undefined) return [];
+  if (Math.abs(after - before) < 0.01 && Math.max(before, after) <= 0.05) return [];
+  return [["zeros", percent(before), percent(after), ""]];
 }
 
 function macsRow(before: Weight, after: Weight): string[][] {

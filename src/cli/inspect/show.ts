@@ -4,7 +4,7 @@ import { bytes, count, counted, integer, percent, times } from "../../evaluate/n
 import type { InspectedLayer, Inspection, OperationCount, Port } from "../../report/inspect/inspect.ts";
 import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
 import { isUnknownDim, symbol } from "../../tensor/dims.ts";
-import type { InspectedFile, WeightNumbers } from "../jobs/inspect.ts";
+import type { InspectedFile, InspectOutput, WeightNumbers } from "../jobs/inspect.ts";
 import type { Terminal } from "../terminal.ts";
 import { energies } from "./energies.ts";
 import { mergeRows } from "./merge-rows.ts";
@@ -16,9 +16,13 @@ const shownBlocks = 8;
 /** Smaller tables are shown by --json alone. */
 const leastShare = 0.01;
 
-export function show(data: InspectedFile, numbers: readonly WeightNumbers[] | undefined, terminal: Terminal): void {
+export function show(
+  data: InspectedFile,
+  { numbers, zeros }: { readonly numbers: InspectOutput["weights"]; readonly zeros: number | undefined },
+  terminal: Terminal,
+): void {
   showFile(data, terminal);
-  showLayers(data, terminal);
+  showLayers(data, zeros, terminal);
   if (numbers !== undefined) showNumbers(numbers, terminal);
   showSavings(data, terminal);
   const roles = Object.entries(data.roles).map(([role, number]) => `${integer(number)} ${role}`);
@@ -77,10 +81,11 @@ function showFile(data: InspectedFile, terminal: Terminal): void {
   terminal.line();
 }
 
-function showLayers(data: InspectedFile, terminal: Terminal): void {
+function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Terminal): void {
   const macs = operationsText(data.macs);
   const operations = macs.startsWith("depends on") ? macs.replace("depends", "MACs depend") : `${macs} MACs`;
-  terminal.line(`${integer(data.layers.length)} layers; ${count(data.parameters)} parameters; ${operations}`);
+  const sparse = zeros === undefined ? "" : ` (${percent(zeros)} zeros)`;
+  terminal.line(`${integer(data.layers.length)} layers; ${count(data.parameters)} parameters${sparse}; ${operations}`);
   if (data.layers.length === 0) return;
   const left = ["layer", "operator", "weight"].map((title) => ({ title }));
   const rows = data.layers.map((layer) => ({

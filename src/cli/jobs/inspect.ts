@@ -1,6 +1,7 @@
 /** Job of `pith inspect`: what is in a model, and on request the numbers of every layer. */
 import { infer } from "../../analysis/infer.ts";
 import { allLayers } from "../../analysis/layers.ts";
+import { learnedTensors } from "../../analysis/learned.ts";
 import { createEngine } from "../../engine/index.ts";
 import { engineMultiply } from "../../engine/multiply.ts";
 import { stopIfAsked } from "../../errors.ts";
@@ -9,6 +10,7 @@ import type { JobContext } from "../../job/job.ts";
 import { energyShares, fromDense, type Matrix, type Multiply, rankForEnergy } from "../../math/index.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
 import { readStoredValue } from "../../passes/stored.ts";
+import { zeroShare } from "../../passes/zeros.ts";
 import { type Inspection, inspect } from "../../report/index.ts";
 import { fileBytes, filesOf } from "../files.ts";
 import { energies } from "../inspect/energies.ts";
@@ -38,6 +40,8 @@ export interface InspectOutput {
   readonly description: InspectedFile;
   /** Where they were asked for. */
   readonly weights: readonly WeightNumbers[] | undefined;
+  /** The share of zeros among all parameters, where weights were asked for and are numbers. */
+  readonly zeros: number | undefined;
 }
 
 export default async function inspectJob(
@@ -47,11 +51,13 @@ export default async function inspectJob(
   const { model: path } = input;
   const model = await openModel(path, context);
   const description = { file: path, bytes: await fileBytes(filesOf(model, path)), ...(await inspect(model)) };
-  return { description, weights: input.weights ? await numbersOf(model, context) : undefined };
+  if (!input.weights) return { description, weights: undefined, zeros: undefined };
+  storeWeights(model);
+  const weights = await numbersOf(model, context);
+  return { description, weights, zeros: await zeroShare((await learnedTensors(model, infer(model))).keys()) };
 }
 
 async function numbersOf(model: Model, context: JobContext): Promise<readonly WeightNumbers[]> {
-  storeWeights(model);
   const found = allLayers(model, infer(model));
   const engine = createEngine();
   context.stage("weights");

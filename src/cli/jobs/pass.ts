@@ -35,6 +35,7 @@ import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
 import { type AnyPass, type Change, type Context, noLongerThere, type Outcome } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
+import { zeroShare } from "../../passes/zeros.ts";
 import { isPruned } from "../../prune/index.ts";
 import { bytesOfNotes, noSmallerThan } from "../../recipe/improvement.ts";
 import { judgeResult } from "../../recipe/judgement.ts";
@@ -77,6 +78,8 @@ export interface PassInput {
 
 export interface Weight extends Size {
   readonly parameters: number;
+  /** The share of zeros among them; undefined for codes, and where the size after brotli is sampled as well. */
+  readonly zeros: number | undefined;
   /** A number, or a polynomial in named dimensions; undefined where an operator's cost is not known. */
   readonly macs: string | undefined;
 }
@@ -359,9 +362,12 @@ async function weightOf(model: Model, path: string): Promise<Weight> {
   storeWeights(copy);
   const inference = infer(copy);
   const { macs } = cost(copy, inference);
+  const learned = await learnedTensors(copy, inference);
+  const stored = await size(...filesOf(model, path));
   return {
-    ...(await size(...filesOf(model, path))),
-    parameters: learnedCount(await learnedTensors(copy, inference)),
+    ...stored,
+    parameters: learnedCount(learned),
+    zeros: stored.sampled ? undefined : await zeroShare(learned.keys()),
     macs: typeof macs === "number" ? String(macs) : macs?.text,
   };
 }
