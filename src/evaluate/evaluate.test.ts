@@ -5,6 +5,7 @@ import { createEngine } from "../engine/index.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
+import { surerPreprocessing } from "./guess-preprocessing.ts";
 import {
   accuracy,
   agreement,
@@ -398,6 +399,35 @@ describe("compare", () => {
   });
 });
 
+describe("surerPreprocessing", () => {
+  /** Dark pixels: 0 to 60. */
+  const dark = memory("dark", {
+    image: { type: "uint8", dims: [80, 1, 1, 1], data: Uint8Array.from({ length: 80 }, (_, at) => at % 61) },
+  });
+  /** The surer, the farther from 0. */
+  const apart = parseModel(`opset 21 graph (x: float32[n, 1]) -> (logits: float32[n, 2]) {
+    four: float32[] = 4
+    far = Mul(x, four)
+    back = Neg(far)
+    logits = Concat(far, back) {axis=1}
+  }`);
+
+  it("finds one of no wider range with which a model is surer, without labels", async () => {
+    const surer = await surerPreprocessing(engine, apart, dark, presets.mnist);
+    expect(surer).toMatchObject({ preprocessing: presets.symmetric, samples: 64 });
+    expect(surer?.confidence).toBeGreaterThan(0.99);
+    expect(surer?.tried).toBeLessThan(0.95);
+  });
+
+  it.each(["symmetric", "raw", "unit"] as const)("finds none in place of %s", async (given) => {
+    expect(await surerPreprocessing(engine, apart, dark, presets[given])).toBeUndefined();
+  });
+
+  it("says nothing of data without stored images", async () => {
+    expect(await surerPreprocessing(engine, apart, points(4), presets.mnist)).toBeUndefined();
+  });
+});
+
 describe("guessPreprocessing", () => {
   /** Images of one gray pixel, dark or bright; the model asks whether it is above 0.5. */
   const pixels = (labels: readonly number[]): Dataset =>
@@ -474,6 +504,27 @@ describe("guessPreprocessing", () => {
     });
     expect(guess).toMatchObject({ trusted: true, indistinct: [] });
     expect(counts.at(-1)).toBe(32);
+  });
+
+  it("of those that answer alike takes the narrowest range, and names the others", async () => {
+    const count = 300;
+    const brighter = memory("brighter", {
+      image: {
+        type: "uint8",
+        dims: [count, 1, 1, 2],
+        data: Uint8Array.from(
+          { length: 2 * count },
+          (_, at) => (((at >> 1) * 7) % 200) + (at % 2 === (at >> 1) % 2 ? 40 : 0),
+        ),
+      },
+      label: { type: "int64", dims: [count], data: BigInt64Array.from({ length: count }, (_, at) => BigInt(at % 2)) },
+    });
+    // The class is the brighter pixel, whatever the scale: the wider the range, the lower the loss.
+    const compare = parseModel("opset 21 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {\n  y = Identity(x)\n}");
+    const { chosen, indistinct, trusted } = await guessPreprocessing(engine, compare, brighter);
+    expect(trusted).toBe(true);
+    expect(["unit", "symmetric"]).toContain(chosen.name);
+    expect(indistinct.map(({ name }) => name)).toEqual(expect.arrayContaining(["mnist", "raw"]));
   });
 
   it("does not trust a best score at chance", async () => {

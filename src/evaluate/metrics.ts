@@ -4,6 +4,8 @@
  * Labels are the column "label": one class a sample, or one a position (text, segmentation). A label below 0 (−100 in many data sets)
  * is not counted. Sums are in float64.
  */
+
+import { samplesIn } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
@@ -76,6 +78,24 @@ export function crossEntropy(options: MetricOptions = {}): Metric {
         },
         (scores) => logScores(scores, options.from),
       ),
+  });
+}
+
+/** The mean of the greatest probability: how sure a classifier is of its answers, right or wrong. */
+export function confidence(options: MetricOptions = {}): Metric {
+  return averaged({
+    name: "confidence",
+    unit: "share",
+    better: "higher",
+    rows(outputs, batch) {
+      const samples = samplesIn(batch);
+      const scores = logScores(scoresFor(mainOutput(outputs, options.output), samples, samples));
+      return Float64Array.from({ length: samples }, (_, sample) => {
+        const best = bestClass(scores, sample);
+        const score = best < 0 ? Number.NaN : (scores.values[scores.at(sample) + best * scores.step] ?? Number.NaN);
+        return Math.exp(score - logSumExp(scores, sample));
+      });
+    },
   });
 }
 

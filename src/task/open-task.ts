@@ -151,7 +151,15 @@ export async function openTask(
   const { record: found, ...preparation } = await prepare(
     model,
     seen,
-    { ...how, recorded, batch: options.batch, by: reference ?? model, learns: learns !== undefined, onGuess },
+    {
+      ...how,
+      recorded,
+      batch: options.batch,
+      by: reference ?? model,
+      learns: learns !== undefined,
+      calibrates: calibrate > 0,
+      onGuess,
+    },
     context,
   );
   // A guess that is no better than chance is kept only where the model learns to see data so.

@@ -57,6 +57,8 @@ export interface Known {
   readonly by: Model;
   /** The model is going to be trained: it may know nothing yet. */
   readonly learns: boolean;
+  /** Ranges of activations, or what else depends on the scale of inputs, are going to be measured. */
+  readonly calibrates: boolean;
   /** Called before the guess, which takes its time. */
   onGuess(): void;
 }

@@ -122,6 +122,82 @@ test("so few samples that they do not tell presets apart are warned of, unless i
   expect((await pith("eval", model, "--data", onePixel("enough", pixels))).err).toBe("");
 });
 
+test("a preprocessing with which the model is less sure than with a usual one is doubted, with labels or without", async () => {
+  const folder = temporaryFolder();
+  // The surer, the farther from 0.
+  const text = `opset 21
+graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
+  fc.weight: float32[2, 4] parameter = [[1, 1, 1, 1], [-1, -1, -1, -1]]
+  flat = Flatten(image)
+  logits = Gemm "fc" (flat, fc.weight) {transB=1}
+}
+`;
+  const model = join(folder, "apart.onnx");
+  await save(parseModel(text), model);
+  const photos = join(folder, "photos");
+  mkdirSync(photos);
+  for (let at = 0; at < 20; at++)
+    writeFileSync(
+      join(photos, `${at}.png`),
+      encode({ width: 2, height: 2, channels: 1, data: new Uint8Array(4).fill(3 * at) }),
+    );
+  const out = join(folder, "out.onnx");
+  const words = ["quantize", model, "--scheme", "weights", "--force", "-o", out, "--data", photos, "--preprocess"];
+  const doubted = await pith(...words, "mnist");
+  expect(doubted.err).toMatch(
+    /preprocessing: With preprocessing "mnist" the model is less sure of its answers \(mean top probability \d\d\.\d %\) than with "symmetric" \(\d\d\.\d %, on 20 images\): is it the one that the model was trained with\? Otherwise set --preprocess symmetric\.\n/,
+  );
+  expect((await pith(...words, "symmetric")).err).not.toContain("less sure");
+  // What is recorded was decided before.
+  await pith(...words, "mnist");
+  const again = await pith("eval", out, "--against", model, "--data", photos);
+  expect(again.out).toMatch(/^preprocessing: mnist.*, recorded in the model$/m);
+  expect(again.err).not.toContain("less sure");
+  writeFileSync(
+    join(photos, "labels.csv"),
+    `file,label\n${Array.from({ length: 20 }, (_, at) => `${at}.png,${at % 2}`).join("\n")}\n`,
+  );
+  expect((await pith("eval", model, "--data", photos, "--preprocess", "mnist")).err).toContain("less sure");
+});
+
+test("where presets of other ranges fit about as well, calibration says which one it took", async () => {
+  const folder = temporaryFolder();
+  const model = join(folder, "sign.onnx");
+  // Brighter on the left or on the right, whatever the scale.
+  const text = `opset 21
+graph (image: float32[batch, 1, 1, 2]) -> (logits: float32[batch, 2]) {
+  fc1.weight: float32[4, 2] parameter = [[1, -1], [-1, 1], [1, 0], [0, 1]]
+  fc2.weight: float32[2, 4] parameter = [[1, -1, 1, -1], [-1, 1, -1, 1]]
+  flat = Flatten(image)
+  hidden = Gemm "fc1" (flat, fc1.weight) {transB=1}
+  active = Relu(hidden)
+  logits = Gemm "fc2" (active, fc2.weight) {transB=1}
+}
+`;
+  await save(parseModel(text), model);
+  const count = 400;
+  const number = [0, 0, count >> 8, count & 255];
+  const data = join(folder, "pairs");
+  mkdirSync(data);
+  const pixels = Array.from(
+    { length: 2 * count },
+    (_, at) => ((7 * (at >> 1)) % 200) + (at % 2 === (at >> 1) % 2 ? 40 : 0),
+  );
+  const images = Uint8Array.of(0, 0, 8, 3, ...number, 0, 0, 0, 1, 0, 0, 0, 2, ...pixels);
+  const labels = Uint8Array.from([0, 0, 8, 1, ...number, ...Array.from({ length: count }, (_, at) => at % 2)]);
+  for (const part of ["train", "t10k"]) {
+    writeFileSync(join(data, `${part}-images-idx3-ubyte`), images);
+    writeFileSync(join(data, `${part}-labels-idx1-ubyte`), labels);
+  }
+  const out = join(folder, "q.onnx");
+  const words = ["quantize", model, "--data", data, "--force", "-o", out, "--scheme"];
+  const warning =
+    /^preprocessing: Calibrated with preprocessing "(unit|symmetric)", the narrowest of those that fit about as well \(.*"raw".*\): fed with inputs of a wider range, the result loses accuracy\. Set the one that the model is fed with: --preprocess\.$/m;
+  expect((await pith(...words, "static")).err).toMatch(warning);
+  expect((await pith(...words, "static", "--preprocess", "raw")).err).not.toContain("Calibrated with");
+  expect((await pith(...words, "weights")).err).not.toContain("Calibrated with");
+});
+
 test('a column called "y" feeds the input of that name, which is said; of another model it is the label', async () => {
   const folder = temporaryFolder();
   const text = (inputs: string, joined: string) => `opset 21
