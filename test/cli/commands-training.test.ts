@@ -166,6 +166,63 @@ describe("beside the model that a result is to come near to", () => {
   });
 });
 
+describe("train of a model that was pruned", () => {
+  const words = [
+    "train",
+    at("thin.onnx"),
+    ...data,
+    "--epochs",
+    "1",
+    "--learning-rate",
+    "1e-6",
+    "-o",
+    at("thin.trained.onnx"),
+  ];
+  const [command = "", ...rest] = words;
+  const original = ["--original", at("hidden.onnx")];
+
+  const pruned = async (share: string) =>
+    expect(
+      await pith("prune", at("hidden.onnx"), "--structured", share, "--force", "-o", at("thin.onnx")),
+    ).toMatchObject({ code: 0 });
+
+  test("is judged against what came in, and says how to compare with the model before", async () => {
+    await pruned("60%");
+    const { out } = await pith(...words);
+    expect(out).toMatch(
+      /^The goal of losing at most 1\.0 points against \S+thin\.onnx \([\d.]+ %\) is met.*\. Give --original to compare with the model before pruning\.$/m,
+    );
+    expect(await json(command, ...rest)).toMatchObject({ against: at("thin.onnx"), pruned: true });
+    const whole = await json("train", at("hidden.onnx"), ...rest.slice(1));
+    expect(whole).toMatchObject({ against: at("hidden.onnx") });
+    expect(whole).not.toHaveProperty("pruned");
+  });
+
+  test("with --original is judged against that: what pruning lost is a loss", async () => {
+    await pruned("75%");
+    const { code, err } = await pith(...words, ...original);
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /Nothing is written if accuracy is worse than the 100\.0 % of \S+hidden\.onnx by more than 1\.0 points/,
+    );
+    expect(err).toMatch(/\nE_ACCURACY_LOST: Against \S+hidden\.onnx, accuracy went from 100\.0 % to /);
+    const forced = await pith(...words, ...original, "--force");
+    expect(forced.out).toMatch(/^The goal of losing at most 1\.0 points against \S+hidden\.onnx is missed/m);
+    expect(forced.out).not.toContain("Give --original");
+    expect(await json(command, ...rest, ...original, "--force")).toMatchObject({
+      against: at("hidden.onnx"),
+      reference: { model: at("hidden.onnx"), judges: true, comparison: { original: { value: 1 } } },
+      verdict: { met: false },
+    });
+  });
+
+  test("the original is no file to overwrite, and no flag of passes that do not train", async () => {
+    const { out } = await pith("prune", "--help");
+    expect(out).not.toContain("--original");
+    expect(await pith(...words.slice(0, 4), ...original, "-o", at("hidden.onnx"))).toMatchObject({ code: 2 });
+  });
+});
+
 describe("--checkpoint", () => {
   test("begins in an empty place, is continued with --resume alone, by the same training alone", async () => {
     const folder = at("kept");

@@ -49,6 +49,11 @@ const stepFlags = (fallback: string) =>
     student: v.optional(
       described(v.string(), "the student, in place of the argument model.onnx", { value: "model.onnx" }),
     ),
+    original: v.optional(
+      described(v.string(), "the model before pruning, which the result is judged against (default: model.onnx)", {
+        value: "original.onnx",
+      }),
+    ),
     out: v.optional(described(v.string(), `file to write (default: ${fallback})`, { short: "-o", value: "out.onnx" })),
     dryRun: v.optional(described(v.boolean(), "print what would be done to each layer, and write nothing")),
     ...metricFlags,
@@ -76,6 +81,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     without: [
       ...(pass.beginsAnew ? Object.keys(goalFlags) : []),
       ...(takesStudent ? [] : ["student"]),
+      ...(reference === undefined && needs === "train" ? [] : ["original"]),
       ...(keysOf(pass.options).has("samples") ? [] : ["calibrationSamples"]),
     ],
     passed: pass.options,
@@ -84,8 +90,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     examples,
     async run([word], options, given) {
       const session = withCalibration(given, options);
-      const { student, metric, output, maxDrop, strict = false, force = false, dryRun = false } = options;
-      const aim = reference === undefined ? undefined : session.passed[reference];
+      const { student, original, metric, output, maxDrop, strict = false, force = false, dryRun = false } = options;
+      const aim = reference === undefined ? original : session.passed[reference];
       if (word !== undefined && student !== undefined)
         throw new PithError("E_USAGE", `The student is named twice: ${word}, and --student ${student}.`);
       const model = word ?? student ?? aim;
@@ -117,7 +123,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         keys.flatMap((key) =>
           [session.passed[key]].flat().map((path) => [`the file of ${flagName(key)}`, path] as const),
         );
-      const named = [...(reference === undefined ? [] : [[`the ${reference}`, aim] as const]), ...filesOf(reads)];
+      const named = [[`the ${reference ?? "original"}`, aim] as const, ...filesOf(reads)];
       const inputs = [["the model itself", model] as const, ["the data", data?.path] as const, ...named];
       await requireOther(out, inputs);
       await requireWritable(out);
@@ -137,7 +143,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const replaced = await isThere(out);
       const kept = Object.entries(session.passed).filter(([key]) => !(dryRun && writes.includes(key)));
       const settings = { options: Object.fromEntries(kept), data, metric, output, maxDrop, strict, force, dryRun };
-      const input = { command: name, model, out, seed: session.seed, ...settings };
+      const input = { command: name, model, original, out, seed: session.seed, ...settings };
       const keeps = checkpoint !== undefined;
       const work = () => session.job<typeof passJob>("pass", input, `${name} ${model}`, { keeps });
       const result = await withoutLeftovers([out], work).catch((error: unknown) => {
@@ -281,8 +287,10 @@ function show(model: string, result: PassOutput, shown: Shown): Result {
             verdict,
             reference,
             others: samples?.test,
+            before: figure(comparison.unit, comparison.original.value),
             unit: comparison.unit,
             trained: training !== undefined,
+            pruned: result.pruned === true,
           }),
         );
       if (lost !== undefined) terminal.line(`lost: ${lost}; written anyway (--force)`);
@@ -304,17 +312,24 @@ function goalLine(
     verdict,
     reference,
     others,
+    before,
     unit,
     trained,
+    pruned,
   }: {
     readonly goal: Goal;
     readonly verdict: Verdict;
     readonly reference: Reference | undefined;
     readonly others: Others | undefined;
+    /** The figure of the model that came in. */
+    readonly before: string;
     readonly unit: Unit;
     readonly trained: boolean;
+    readonly pruned: boolean;
   },
 ): string {
+  if (reference === undefined && pruned)
+    return `${verdictSentence(goal, verdict, unit, others, `${model} (${before})`)} Give --original to compare with the model before pruning.`;
   // What is trained may have been made smaller before: then its own original is another model.
   if (reference === undefined) return verdictSentence(goal, verdict, unit, others, trained ? model : undefined);
   if (!reference.judges && verdict.drop.high <= 0)

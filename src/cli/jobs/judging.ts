@@ -63,9 +63,9 @@ export interface References {
 export async function openReferences(
   { reference, furtherReferences, checkReference }: AnyPass,
   model: Model,
-  { model: own, options }: PassInput,
+  { model: own, original, options }: PassInput,
 ): Promise<References> {
-  const first = reference === undefined ? undefined : options[reference];
+  const first = reference === undefined ? original : options[reference];
   const others = furtherReferences === undefined ? undefined : options[furtherReferences];
   const named = [...(typeof first === "string" ? [first] : []), ...(v.is(v.array(v.string()), others) ? others : [])];
   const opened: Aim[] = [];
@@ -117,7 +117,7 @@ export async function openJudging(
   // Trained results, and an explicit --samples, are measured on all test samples.
   if (trains(pass) || pass.beginsAnew || input.data?.samples !== undefined) {
     // A teacher may be left out; what is to be recovered has nothing without its original.
-    const isNeeded = pass.reference === "original" || input.maxDrop !== undefined;
+    const isNeeded = pass.reference !== "teacher" || input.maxDrop !== undefined;
     const { metrics, aim } = await measureBoth(original, reference, isNeeded, task, settings, measuring);
     if (aim !== undefined && pass.reference === "teacher") warnAtChance(aim, context);
     if (pass.reference === "teacher" && aim?.metrics.aboveChance === true && !metrics.aboveChance)
@@ -133,7 +133,8 @@ export async function openJudging(
     }
     if (!trains(pass) && !pass.beginsAnew && !input.force) metrics.requireAboveChance();
     if (!pass.beginsAnew && !input.force) (aim?.metrics ?? metrics).requireAnswers();
-    const judges = aim !== undefined && input.maxDrop !== undefined;
+    // What learns a reference's answers is to come nearer to it; else it is named to be judged against.
+    const judges = aim !== undefined && (input.maxDrop !== undefined || pass.learnsAnswers !== true);
     return {
       judge: judges ? aim.metrics : metrics,
       reference: aim,

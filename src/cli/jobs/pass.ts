@@ -4,6 +4,7 @@ import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { allLayers } from "../../analysis/layers.ts";
 import { learnedCount, learnedTensors } from "../../analysis/learned.ts";
+import { keptKey } from "../../analysis/provenance.ts";
 import { selectLayers } from "../../analysis/selection.ts";
 import { type UnevenChannels, unevenChannels } from "../../analysis/uneven-channels.ts";
 import { takesImages } from "../../data/image-batches.ts";
@@ -59,6 +60,8 @@ import { refusingUnloadable } from "./unloadable.ts";
 export interface PassInput {
   readonly command: string;
   readonly model: string;
+  /** Path of the model before it was pruned, which the result is judged against; for passes that have no reference of their own. */
+  readonly original?: string | undefined;
   readonly out: string;
   /** Flags of the pass, as given: it checks them itself. */
   readonly options: Readonly<Record<string, unknown>>;
@@ -108,6 +111,10 @@ export interface PassOutput {
   /** Undefined where no goal is judged. */
   readonly goal?: Goal | undefined;
   readonly verdict?: Verdict | undefined;
+  /** Path of the model that the verdict is about. */
+  readonly against?: string | undefined;
+  /** The model that came in was pruned before it was trained, and the result is not judged against the one before pruning. */
+  readonly pruned?: true | undefined;
   /** Without data, or with very little: compared with the original on random inputs, or why it was not. */
   readonly likeness?: Likeness | string | undefined;
   /** With data, of a model with several outputs that was not trained: those that the metric does not judge, or why they were not compared. */
@@ -199,21 +206,22 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   const samples = data === undefined ? undefined : usedOf(data.samples, compared);
   const found = compared?.reference;
   const judged = found?.judges === true ? found.comparison : comparison;
-  const against = found === undefined ? "" : `against ${found.judges ? found.model : input.model}, `;
+  const judgedBy = found?.judges === true ? found.model : input.model;
+  const against = found === undefined ? "" : `against ${judgedBy}, `;
   const verdict = judged === undefined || goal === undefined ? undefined : judge(judged, goal);
   const missed =
     judged === undefined || goal === undefined || verdict === undefined || verdict.met
       ? undefined
       : `${against}${lossText(judged, verdict, goal, samples?.test)}`;
   const kept = await refusingUnloadable(async () => {
-    const judgedBy = {
+    const how = {
       test: data?.task.test,
       answered: compared?.answers.given.length ?? 0,
       trained: trains(pass),
       output: input.output,
       forced: input.force,
     };
-    if (!pass.beginsAnew) return compareWithOriginal(passContext, original, model, judgedBy, context);
+    if (!pass.beginsAnew) return compareWithOriginal(passContext, original, model, how, context);
     await requireLoads(engine, model, original);
     return undefined;
   });
@@ -272,6 +280,9 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     uneven: after.macs === nothing.before.macs ? undefined : unevenChannels(original, model),
     comparison,
     verdict,
+    against: verdict === undefined ? undefined : judgedBy,
+    pruned:
+      trains(pass) && pass.reference === undefined && found === undefined && wasPruned(original) ? true : undefined,
     likeness: kept?.likeness,
     others: kept?.others,
     targets: ran,
@@ -292,6 +303,10 @@ function requireInterface(original: Model, result: Model, { changes }: Outcome, 
   const [before, after] = [text(original), text(result)];
   if (before !== after)
     throw new Error(`${command} changed the model's inputs and outputs from ${before} to ${after}.`);
+}
+
+function wasPruned(model: Model): boolean {
+  return model.header.metadata.has(keptKey) || isPruned(model);
 }
 
 /** The samples of a comparison that ended early. */
