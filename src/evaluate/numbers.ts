@@ -31,6 +31,12 @@ export function percent(fraction: number, digits = 1): string {
   return saysAll && digits < 4 ? percent(fraction, digits + 1) : `${minus(text)} %`;
 }
 
+/** Whether a model is sparse by its share of zero weights, or another is more or less so: only then tables show the shares. */
+export function sparsityMatters(share: number | undefined, other: number | undefined): boolean {
+  if (share === undefined || other === undefined) return false;
+  return Math.abs(share - other) >= 0.01 || Math.max(share, other) > 0.05;
+}
+
 /** 99.89 %, 99.90 %: a figure and what it is held against, in as many digits as it takes to tell them apart; equal ones in as few as usual. */
 export function told(unit: Unit, value: number, other: number): readonly [string, string] {
   const texts = (digits: number): readonly [string, string] =>

@@ -19,6 +19,7 @@ import { assertValid } from "../graph/verify.ts";
 import { encodeToBytes, open } from "../onnx/index.ts";
 import { type Context, fixInputs } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
+import { zeroShare } from "../passes/zeros.ts";
 import { isPruned, remove } from "../prune/index.ts";
 import type { Disagreement, Measured, Timing } from "../report/data.ts";
 import { isSymbolic } from "../tensor/dims.ts";
@@ -218,11 +219,13 @@ async function factsOf(
   const copy = model.clone();
   // Weights in Constant nodes count as well.
   storeWeights(copy);
+  const learned = await learnedTensors(copy, infer(copy));
   return {
     sha256,
     bytes: weight.bytes,
     brotli: weight.brotli,
-    parameters: learnedCount(await learnedTensors(copy, infer(copy))),
+    parameters: learnedCount(learned),
+    zeros: weight.sampled ? undefined : await zeroShare(learned.keys()),
     macs: macsOfOne(copy, await oneRun(model, samples)),
   };
 }

@@ -127,6 +127,8 @@ export interface Measured {
   /** Bytes after brotli; undefined where there is no compressor. */
   readonly brotli: number | undefined;
   readonly parameters: number;
+  /** The share of zeros among them; undefined for codes, and where the size after brotli is sampled. */
+  readonly zeros?: number | undefined;
   /** Multiply-accumulates for one sample; undefined where they depend on more than the batch. */
   readonly macs: number | undefined;
   /** The metric on the test samples. */

@@ -37,6 +37,15 @@ describe("a report", () => {
     expect(page.indexOf("<svg")).toBeLessThan(page.indexOf("<table"));
   });
 
+  test("has a column for zeros only where weights are sparse", () => {
+    const variants = exampleRun.variants.map((one) => ({
+      ...one,
+      result: one.result && { ...one.result, zeros: 0.9 },
+    }));
+    expect(page).not.toContain(">zeros<");
+    expect(reportPage({ ...exampleRun, variants })).toMatch(/>zeros<.*<td class="n">0\.0 %<.*<td class="n">90\.0 %</s);
+  });
+
   test("goes on from what was found to why and how", () => {
     const parts = [
       "<svg",

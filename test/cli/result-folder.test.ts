@@ -39,6 +39,14 @@ test("results are written, and replaced where they are as Pith wrote them, or as
   }
 });
 
+test("the share of zeros is in the tables, where a step changes it", async () => {
+  const out = folder();
+  expect((await compress(out, 0.5)).out).toMatch(/ brotli 5 +zeros +MACs .*\n.* 50\.0 % .*\n.* 66\.7 % /);
+  const { original, variants } = JSON.parse(textOf(join(out, "run.json"))) as Run;
+  expect([original.zeros, variants[0]?.result?.zeros]).toEqual([3 / 6, 4 / 6]);
+  expect(textOf(join(out, "report.html"))).toMatch(/>zeros<.*>50\.0 %<.*>66\.7 %</s);
+});
+
 describe.each(results)("%s", (name) => {
   test.each(["changed since", "of somebody else"])("%s stays", async (which) => {
     const out = folder();

@@ -20,6 +20,7 @@ const measured = (name: string, bytes: number, value: number, macs: number): Mea
   bytes,
   brotli: Math.round(bytes * 0.92),
   parameters: Math.round(bytes / 4),
+  zeros: 0,
   macs,
   estimate: estimate(value),
 });

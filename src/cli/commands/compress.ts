@@ -2,7 +2,19 @@ import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { isWithin } from "../../evaluate/compare.ts";
-import { allowance, bytes, count, counted, difference, figure, integer, speed, times } from "../../evaluate/numbers.ts";
+import {
+  allowance,
+  bytes,
+  count,
+  counted,
+  difference,
+  figure,
+  integer,
+  percent,
+  sparsityMatters,
+  speed,
+  times,
+} from "../../evaluate/numbers.ts";
 import { described } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
 import type { Measured, Run, StepRecord, Variant } from "../../report/data.ts";
@@ -191,11 +203,13 @@ function show({ run, written }: CompressOutput, { demanded, replaced }: Shown): 
 function printVariants(terminal: Terminal, run: Run): void {
   const { name: metric, unit } = run.metric;
   const timed = timesOf(run) !== undefined;
+  const withZeros = run.variants.some(({ result }) => sparsityMatters(result?.zeros, run.original.zeros));
   const row = (mark: string, name: string, measured: Measured | undefined, speed: string, note: string): string[] => [
     mark,
     name,
     measured === undefined ? "" : bytes(measured.bytes),
     measured?.brotli === undefined ? "" : bytes(measured.brotli),
+    ...(withZeros ? [measured?.zeros === undefined ? "" : percent(measured.zeros)] : []),
     measured?.macs === undefined ? "" : count(measured.macs),
     measured === undefined ? "" : figure(unit, measured.estimate.value),
     ...(timed ? [speed] : []),
@@ -209,6 +223,7 @@ function printVariants(terminal: Terminal, run: Run): void {
       { title: "" },
       { title: "bytes", align: "right" },
       { title: `brotli ${run.brotliQuality}`, align: "right" },
+      ...(withZeros ? [{ title: "zeros", align: "right" as const }] : []),
       { title: "MACs", align: "right" },
       { title: metric, align: "right" },
       ...(timed ? [{ title: "speed", align: "right" as const }] : []),

@@ -13,6 +13,7 @@ import {
   figure,
   integer,
   percent,
+  sparsityMatters,
   times,
 } from "../../evaluate/numbers.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
@@ -398,10 +399,8 @@ function brotliRow(before: Weight, after: Weight): string[][] {
   return [[title, bytes(before.brotli), bytes(after.brotli), times(before.brotli / after.brotli)]];
 }
 
-/** A row only where a model is sparse, or became more or less so. */
 function zerosRow({ zeros: before }: Weight, { zeros: after }: Weight): string[][] {
-  if (before === undefined || after === undefined) return [];
-  if (Math.abs(after - before) < 0.01 && Math.max(before, after) <= 0.05) return [];
+  if (before === undefined || after === undefined || !sparsityMatters(before, after)) return [];
   return [["zeros", percent(before), percent(after), ""]];
 }
 
