@@ -9,6 +9,17 @@ test("says which samples did what, by the name of their file", () => {
   ).toBe("calibrated on: cifar10 (train, 200)  tested on: a.csv (1,000)");
 });
 
+test("says how many of the samples to train on were learnt from, where not all were", () => {
+  const given = { calibrate: undefined, test: part("cifar10 (test)", 1000) };
+  const train = part("cifar10 (train)", 20_000);
+  expect(samplesLine({ ...given, train: { ...train, fitted: 256, checked: 512 } })).toBe(
+    "fitted on 256, checked on 512, of cifar10 (train, 20,000)  tested on: cifar10 (test, 1,000)",
+  );
+  expect(samplesLine({ ...given, train: { ...train, fitted: 20_000, checked: undefined } })).toBe(
+    "trained on: cifar10 (train, 20,000)  tested on: cifar10 (test, 1,000)",
+  );
+});
+
 test("says of how many test samples some chose the variant, so that figures of different commands can be told apart", () => {
   const given = { train: undefined, calibrate: undefined, test: part("data/cifar10 (test)", 1000) };
   expect(samplesLine({ ...given, validation: 333 })).toBe(

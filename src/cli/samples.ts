@@ -1,5 +1,5 @@
 import { integer } from "../evaluate/numbers.ts";
-import type { Used } from "./jobs/task.ts";
+import type { Part, Used } from "./jobs/task.ts";
 
 /** `trained on: cifar10 (train, 19,800)  calibrated on: cifar10 (train, 200)  tested on: cifar10 (test, 1,000)`; `(1,024 of 10,000 settled it)` */
 export function samplesLine({
@@ -11,9 +11,19 @@ export function samplesLine({
   const said = Object.entries({ "trained on": train, "calibrated on": calibrate, "tested on": test });
   return said
     .flatMap(([use, part]) =>
-      part === undefined ? [] : [`${use}: ${partText(part, part === test ? validation : undefined)}`],
+      part === undefined
+        ? []
+        : [learntText(part) ?? `${use}: ${partText(part, part === test ? validation : undefined)}`],
     )
     .join("  ");
+}
+
+/** `fitted on 256, checked on 512, of cifar10 (train, 20,000)`; undefined where all were learnt from. */
+function learntText(part: Part): string | undefined {
+  const { count, fitted, checked } = part;
+  if (fitted === undefined || fitted === count) return undefined;
+  const other = checked === undefined ? "" : `, checked on ${integer(checked)},`;
+  return `fitted on ${integer(fitted)}${other} of ${partText(part)}`;
 }
 
 /** @param validation so many of the samples chose among variants, and judge nothing else. */

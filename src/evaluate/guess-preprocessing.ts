@@ -303,8 +303,6 @@ const sameRange = 1.01;
  * A usual preprocessing with which a classifier is surer of its answers than with the one given, which then is probably wrong; no labels are needed. It is
  * looked for among those with a range no wider than that of the given one.
  * @returns undefined where there is none, or the data has no images.
- * @example
- * const surer = await surerPreprocessing(engine, model, photos, presets.imagenet);
  */
 export async function surerPreprocessing(
   engine: Engine,

@@ -19,6 +19,7 @@ export {
   completeContext,
   definePass,
   type Given,
+  type Learnt,
   noLongerThere,
   type Outcome,
   type Pass,

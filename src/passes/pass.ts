@@ -50,6 +50,14 @@ export const noLongerThere = "no longer there";
 export interface Outcome {
   readonly changes: readonly Change[];
   readonly misses: readonly Miss[];
+  /** Of a pass that is given samples to learn from. */
+  readonly learnt?: Learnt | undefined;
+}
+
+/** How many of the samples that it was given a pass learnt from, where their number is known; `checked`: others, which decided what was kept. */
+export interface Learnt {
+  readonly fitted: number | undefined;
+  readonly checked: number | undefined;
 }
 
 /** Options of a pass, as they were given or completed. */

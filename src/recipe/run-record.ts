@@ -4,7 +4,7 @@ import { contentHash, type Dataset } from "../data/index.ts";
 import type { Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { encodeToBytes } from "../onnx/index.ts";
-import type { Disagreement, Run, Samples } from "../report/data.ts";
+import type { Disagreement, Run, Samples, StepRecord } from "../report/data.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import type { Evaluator } from "./evaluator.ts";
 import type { RunOptions } from "./run.ts";
@@ -40,11 +40,15 @@ export function dataRecord(
   parts: Parts,
   { metrics }: Evaluator,
   { preprocessing, available }: RunOptions,
+  steps: readonly StepRecord[],
 ): Run["data"] {
+  // Several steps may learn: the one from the most samples counts.
+  const [learnt] = steps.flatMap((step) => step.learnt ?? []).sort((a, b) => (b.fitted ?? 0) - (a.fitted ?? 0));
   return {
     name: task.test.name,
     preprocessing,
     ...parts,
+    train: parts.train && { ...parts.train, ...learnt },
     validation: metrics.validation?.samples.length,
     ...(available === undefined ? {} : { available }),
     chance: metrics.chance,

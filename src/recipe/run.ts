@@ -209,7 +209,10 @@ export async function compress(
     ...aims,
     seed: context.seed,
     machine: options.about?.machine,
-    data: { ...dataRecord(task, parts, evaluator, options), ...namesOf(disagreements, task.test.classes) },
+    data: {
+      ...dataRecord(task, parts, evaluator, options, tried[chosen ?? 0]?.variant.steps ?? []),
+      ...namesOf(disagreements, task.test.classes),
+    },
     brotliQuality,
     metric: { name: task.metric.name, unit: task.metric.unit, better: task.metric.better },
     goal,

@@ -4,7 +4,7 @@ import type { Metric, Task } from "../evaluate/index.ts";
 import { factorize, lora } from "../factorize/index.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid, verify } from "../graph/verify.ts";
-import { type AnyPass, type Context, type Given, lowerFused, type Outcome } from "../passes/index.ts";
+import { type AnyPass, type Context, type Given, type Learnt, lowerFused, type Outcome } from "../passes/index.ts";
 import { namesAt } from "../passes/schema.ts";
 import {
   customFromMask,
@@ -93,5 +93,11 @@ export async function runStep(
   const known = verify(model);
   const outcome: StepOutcome = await Reflect.apply(pass, undefined, [model, given, context]);
   assertValid(model, known);
-  return outcome;
+  return { ...outcome, learnt: outcome.learnt ?? learntOf(outcome, given) };
+}
+
+/** Of a training. Validation samples of other data are none of those that it was given. */
+function learntOf({ training }: StepOutcome, { validation }: Given): Learnt | undefined {
+  if (training === undefined) return undefined;
+  return { fitted: training.samples, checked: typeof validation === "number" ? training.chosen?.samples : undefined };
 }

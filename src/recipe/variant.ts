@@ -170,6 +170,7 @@ async function takeStep(
     misses: outcome.misses.map((miss) => ({ at: miss.at, reason: miss.reason })),
     history: outcome.history?.map(({ epoch, loss, evaluations }) => ({ epoch, loss, evaluations })),
     curve: curveOf(outcome),
+    ...(outcome.learnt === undefined ? {} : { learnt: outcome.learnt }),
     seconds,
     after: measured,
     comparison,

@@ -7,7 +7,7 @@ import type { ErrorCode } from "../errors.ts";
 import type { Comparison, Estimate, Goal, Latency, LatencyReport, Likeness, Unit, Verdict } from "../evaluate/index.ts";
 import type { OnTarget } from "../evaluate/right-on.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
-import type { Change } from "../passes/index.ts";
+import type { Change, Learnt } from "../passes/index.ts";
 
 /** The number of this form of the data; another number is another form. */
 export const runFormat = 1;
@@ -114,6 +114,9 @@ export interface Samples {
   readonly name?: string;
   /** Undefined for a stream. */
   readonly count: number | undefined;
+  /** Of samples to learn from, how many were, and how many others decided what was kept. */
+  readonly fitted?: number | undefined;
+  readonly checked?: number | undefined;
   /** SHA-256 of the samples (`contentHash`). */
   readonly sha256: string | undefined;
 }
@@ -191,6 +194,8 @@ export interface StepRecord {
   readonly history: readonly TrainedEpoch[] | undefined;
   /** Of steps that train: mean losses over stretches of `every` steps each behind the `first`, and what evaluations were by. */
   readonly curve?: TrainedCurve | undefined;
+  /** Of steps that learn: from how many of the samples. */
+  readonly learnt?: Learnt | undefined;
   readonly seconds: number;
   readonly after: Measured;
   readonly comparison: Comparison;

@@ -92,8 +92,10 @@ export function circumstances(run: Run): Markup {
   const row = (title: string, text: Content): Markup => html`<dt>${title}</dt><dd>${text}</dd>`;
   const versions = Object.entries(machine?.versions ?? {}).map(([name, version]) => `${name} ${version}`);
   if (run.version !== undefined) versions.unshift(`pith ${run.version}`);
-  const samples = (part: string, given: Samples | undefined): string =>
-    given === undefined ? "" : `${part} ${given.count === undefined ? "a stream" : integer(given.count)}`;
+  const samples = (part: string, given: Samples | undefined): string => {
+    const { count, fitted = count } = given ?? {};
+    return given === undefined ? "" : `${part} ${fitted === undefined ? "a stream" : integer(fitted)}`;
+  };
   const { test, validation } = data;
   const parts = [
     samples("training", data.train),

@@ -177,6 +177,8 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   const outcome = await runStep(pass, model, data?.options ?? input.options, data?.task ?? {}, passContext);
   engine.forget();
   requireInterface(original, model, outcome, input.command);
+  const train = data?.samples.train;
+  const used = data && { ...data.samples, train: train && { ...train, ...outcome.learnt } };
   const nothing: PassOutput = {
     changes: outcome.changes,
     misses: outcome.misses.map(({ reason, at }) => ({ reason, at })),
@@ -185,7 +187,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
     before: await weightOf(original, input.model),
     metadata: await bytesOfNotes(original),
     preprocessing: data?.preprocessing,
-    samples: data?.samples,
+    samples: used,
     knewNothing: judging === undefined ? undefined : !judging.judge.aboveChance,
     goal,
     targets: [],
@@ -203,7 +205,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   if (judging !== undefined) context.stage("evaluate");
   const compared = await judging?.compare(model, goal);
   const comparison = compared?.comparison;
-  const samples = data === undefined ? undefined : usedOf(data.samples, compared);
+  const samples = used && usedOf(used, compared);
   const found = compared?.reference;
   const judged = found?.judges === true ? found.comparison : comparison;
   const judgedBy = found?.judges === true ? found.model : input.model;

@@ -45,7 +45,7 @@ export interface Used {
   readonly test: Part & { readonly of?: number; readonly available?: number };
 }
 
-export type Part = Pick<Samples, "name" | "count">;
+export type Part = Pick<Samples, "name" | "count" | "fitted" | "checked">;
 
 /** `openTask` for a request, in the words of the command line. */
 export async function openRequest(
