@@ -174,8 +174,8 @@ function eligible(
   const misses: Miss[] = given.layers === undefined ? [...noLayers(model, inference, all)] : [];
   const found = channelGroups(model, inference);
   for (const layer of selectLayers(all, given)) {
-    const isCut = found.some((group) => removable(group).length > 0 && outputsOf(group, layer) !== undefined);
-    if (layer.role.kind === "lookup" && !isCut)
+    if (layer.role.kind !== "lookup") continue;
+    if (!found.some((group) => removable(group).length > 0 && outputsOf(group, layer) !== undefined))
       misses.push(
         new Miss("its columns are not tied to the channels of a layer, so none is cut with them", layer.name),
       );

@@ -50,6 +50,9 @@ const placeSweeps = 12;
 /** Sweeps in which everything moves between what is above and below it: lines straighten. */
 const straightSweeps = 16;
 
+/** Thousands of edges over thousands of ranks would have millions of points: those that come after so many are straight lines. */
+const mostItems = 200_000;
+
 /** @param edges pairs of indices into `boxes`, each from a lower to a higher one in topological order. */
 export function layout(boxes: readonly Box[], edges: readonly (readonly [number, number])[]): Layout {
   const rankOf = rank(boxes.length, edges);
@@ -61,7 +64,7 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
     if (start === undefined || end === undefined) continue;
     const rail = rails.get(start) ?? [];
     rails.set(start, rail);
-    while (start.rank + rail.length + 1 < end.rank) {
+    while (start.rank + rail.length + 1 < end.rank && all.length < mostItems) {
       const bend = item(start.rank + rail.length + 1, { width: 1 }, true);
       connect(rail.at(-1) ?? start, bend);
       rail.push(bend);
