@@ -1,12 +1,13 @@
 /**
  * What deep and large models cost: processor time by the number of nodes, and time and memory by the size of the weights.
  *
- *     npm run bench -- scale [nodes|weights|folder …] [--nodes 10000,100000] [--forms chain,fan] [--mebibytes 1024,4096] [--steps simplify,plot]
+ *     npm run bench -- scale [nodes|weights|folder …] [--nodes 10000,100000] [--forms chain,fan] [--mebibytes 1024,4096]
+ *         [--matrices 1,16] [--steps simplify,plot]
  *
  * nodes: networks of several forms, and the seconds of processor time that each step takes of each; "growth" is that of the largest over that
  * of the smallest, over the ratio of their nodes: 1 is linear. weights: models with their weights in a file beside them; "×" is the time over
  * that of reading and writing the model unchanged, and memory is the peak of the process. Each step runs in a process of its own, whose start
- * is not counted, and is given up after --limit seconds. Needs twice the largest size under the temporary folder. folder: what `quantize` takes
+ * is not counted, and is given up after --limit seconds. Each weight takes so many MiB as --matrices says. Needs twice the largest size under the temporary folder. folder: what `quantize` takes
  * with all its processes of a folder with an encoder and a merged decoder, --mebibytes together, and what transformers.js says in a browser to the chunks
  * of each of --dtypes, in dB beside the native runtime.
  */
@@ -27,6 +28,7 @@ const { values: options, positionals: parts } = parseArgs({
     nodes: { type: "string", default: "10000,100000" },
     forms: { type: "string", default: allForms.join(",") },
     mebibytes: { type: "string", default: "1024,4096" },
+    matrices: { type: "string", default: "16" },
     dtypes: { type: "string", default: "q8,q4" },
     steps: { type: "string" },
     limit: { type: "string", default: "300" },
@@ -97,13 +99,16 @@ function byNodes(): void {
 
 function byWeights(): void {
   heading("Time and memory by the size of the weights", 1);
-  const rows = options.mebibytes.split(",").flatMap((size) => {
-    take("writeLarge", size, given);
+  const models = options.mebibytes
+    .split(",")
+    .flatMap((size) => options.matrices.split(",").map((each) => ({ size, each })));
+  const rows = models.flatMap(({ size, each }) => {
+    take("writeLarge", `${size}:${each}`, given);
     const copied = take("copy", given, out);
     const steps = chosen(["inspect", "simplify", "weights", "dynamic", "float16", "prune", "remove"]);
     return [["copy", copied] as const, ...steps.map((step) => [step, take(step, given, out)] as const)].map(
       ([step, taken], index) => [
-        index === 0 ? `${size} MiB` : "",
+        index === 0 ? `${size} MiB of ${each}` : "",
         step,
         taken === undefined ? late : taken.seconds.toFixed(1),
         taken === undefined || copied === undefined ? "" : (taken.seconds / copied.seconds).toFixed(2),

@@ -1,16 +1,16 @@
-/** A model of any size: MatMul after MatMul with weights of 16 MiB, made as they are written. */
+/** A model of any size: MatMul after MatMul with weights of one size, made as they are written. */
 import { Model } from "../../src/graph/model.ts";
-import { parameter } from "../../src/graph/role.ts";
 import { save } from "../../src/onnx/index.ts";
 import { random } from "../../src/tensor/random.ts";
 import type { Dense, Tensor } from "../../src/tensor/types.ts";
 
-const width = 2048;
-export const weightBytes = 4 * width * width;
+/** Of weights of 16 MiB, where nothing else is said. */
+const usualWidth = 2048;
+export const weightBytes = 4 * usualWidth * usualWidth;
 export const editedWeight = "w1";
 
 /** Numbers of about the size of weights; every tensor others, since equal pages might be stored once. */
-export function weightOf(seed: number): Dense<"float32"> {
+export function weightOf(seed: number, width = usualWidth): Dense<"float32"> {
   const numbers = random(seed, "large");
   const bits = new Uint32Array(width * width);
   let state = numbers.bits() | 1;
@@ -24,22 +24,23 @@ export function weightOf(seed: number): Dense<"float32"> {
   return { type: "float32", dims: [width, width], data: new Float32Array(bits.buffer) };
 }
 
-/** Writes a model whose weights take so many MiB. */
-export async function writeLarge(path: string, mebibytes: number, externalData: boolean): Promise<void> {
+/** Writes a model whose weights take so many MiB, of which each takes `matrix`: a power of 4. */
+export async function writeLarge(path: string, mebibytes: number, externalData: boolean, matrix = 16): Promise<void> {
+  const width = Math.sqrt((matrix * 2 ** 20) / 4);
   const model = new Model();
   const { graph } = model;
   let x = graph.addInput("x", { type: "float32", dims: [1, width] });
-  const count = Math.floor((mebibytes * 2 ** 20) / weightBytes);
+  const count = Math.floor(mebibytes / matrix);
   for (let layer = 0; layer < count; layer++) {
     const tensor: Tensor = {
       type: "float32",
       dims: [width, width],
-      bytes: weightBytes,
+      bytes: 4 * width * width,
       small: undefined,
       stored: undefined,
-      read: () => Promise.resolve(weightOf(layer)),
+      read: () => Promise.resolve(weightOf(layer, width)),
     };
-    const weight = graph.addTensor(`w${layer}`, tensor, parameter);
+    const weight = graph.addTensor(`w${layer}`, tensor);
     const node = graph.addNode({ op: "MatMul", name: `layer${layer}`, inputs: [x, weight], outputs: [`y${layer}`] });
     const [y] = node.outputs;
     if (y === undefined) throw new Error("internal: a node without output");

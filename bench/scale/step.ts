@@ -36,8 +36,11 @@ const steps: Readonly<Record<string, (from: string, to: string) => Promise<unkno
     const [form = "", nodes = ""] = from.split(":");
     await save(networkOf(form as Form, Number(nodes)), to);
   },
-  /** `from`: MiB. */
-  writeLarge: (from, to) => writeLarge(to, Number(from), true),
+  /** `from`: MiB of all weights, and of each. */
+  async writeLarge(from, to) {
+    const [all = 0, each] = from.split(":").map(Number);
+    await writeLarge(to, all, true, each);
+  },
   inspect: async (from) => inspect(await open(from)),
   plot: (from, to) => plotJob({ model: from, name: from, out: `${to}.html`, amount: 0.5 }, quiet),
   /** Reads and writes each weight; what is not changed would be copied by the system, without a look at it. */

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { shared } from "../../test/shared.ts";
 import type { Value } from "../graph/graph.ts";
 import { parseModel } from "../graph/text.ts";
-import { open } from "../onnx/index.ts";
+import { encodeToBytes, open } from "../onnx/index.ts";
 import { infer } from "./infer.ts";
 import { layers } from "./layers.ts";
 import { learnedTensors } from "./learned.ts";
@@ -269,6 +269,26 @@ describe("numbers tell", () => {
     expect(names(await buffersAmong(stored("halves", "turns", "cosines", "sines", "causal")))).toEqual(
       ["halves", "turns", "cosines", "sines", "causal"].sort(),
     );
+  });
+
+  it("tables that lie in a file, by all of their numbers", async () => {
+    const long = (row: (position: number) => readonly number[]): string =>
+      JSON.stringify(Array.from({ length: 600 }, (_, position) => row(position)));
+    const wave = (position: number): number[] => [0.1, 1, 2, 3].map((speed) => Math.sin(speed * position));
+    const other = (position: number): number[] => [0.1, 1, 2, 3].map((speed) => Math.cos(speed * position));
+    const model = parseModel(`opset 21
+graph (x: float32[N]) -> (x) {
+  both: float32[600, 8] = ${long((position) => [...wave(position), ...other(position)])}
+  sines: float32[600, 4] = ${long(wave)}
+  cosines: float32[600, 4] = ${long(other)}
+  until: float32[600, 8] = ${long((position) => (position < 599 ? [...wave(position), ...other(position)] : [0, 0, 0, 0, 1, 1, 1, 0.5]))}
+  zerosAtFirst: float32[600, 4] = ${long((position) => (position < 500 ? [0, 0, 0, 0] : [1, 2, 3, 4]))}
+  shutsAtLast: float32[600, 4] = ${long((position) => (position < 599 ? [0, 0, 0, 0] : [0, 0, 0, -1e9]))}
+}`);
+    const read = await open(await encodeToBytes(model));
+    const values = [...read.graph.values()].filter(({ tensor }) => tensor !== undefined);
+    expect(values.every(({ tensor }) => tensor?.small === undefined)).toBe(true);
+    expect(names(await buffersAmong(values))).toEqual(["both", "cosines", "shutsAtLast", "sines"]);
   });
 
   it("nothing of one table of two, zeros, ones, permutations, or large numbers beside others", async () => {

@@ -17,6 +17,7 @@ import type { Node, Value } from "../graph/graph.ts";
 import type { Bound, WeightRole } from "../ops/index.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { elementCount, fixedDims, sameDims } from "../tensor/dims.ts";
+import { partsOf } from "../tensor/part.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
@@ -90,48 +91,99 @@ export const fixedTables = (layers: readonly Layer[]): Promise<ReadonlySet<Value
 export const smallBuffersAmong = (values: Iterable<Value>): Promise<ReadonlySet<Value>> =>
   buffersAmong([...values].filter(({ role, tensor }) => role === undefined && (tensor?.bytes ?? 0) <= mostRead));
 
-/** Those stored tensors whose numbers are a mask's or sinusoids. Reads every tensor of two and more axes. */
+/** Those stored tensors whose numbers are a mask's or sinusoids. Of most weights the first numbers show that they are neither, and no others are read. */
 export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet<Value>> {
   const found = new Set<Value>();
-  const waves: { readonly value: Value; readonly dims: readonly number[]; readonly numbers: Float64Array }[] = [];
+  const waves: { readonly value: Value; readonly tensor: Tensor; readonly start: Float64Array }[] = [];
   for (const value of values) {
     const { tensor } = value;
     if (tensor === undefined || !isFloat(tensor.type) || tensor.dims.filter((size) => size > 1).length < 2) continue;
-    const numbers = toFloat64(await tensor.read());
-    if (isMask(numbers)) found.add(value);
-    if (!isWithinOne(numbers)) continue;
-    if (isSinusoids(numbers, tensor.dims.at(-1) ?? 1)) found.add(value);
-    for (const other of waves) {
-      if (!sameDims(other.dims, tensor.dims) || !numbers.every((x, at) => onCircle(x, other.numbers[at] ?? 0)))
-        continue;
-      found.add(value).add(other.value);
+    const seen = new Seen(tensor.dims.at(-1) ?? 1);
+    let start: Float64Array | undefined;
+    for await (const part of partsOf(tensor)) {
+      start ??= part.slice(0, fewNumbers);
+      seen.add(part);
+      if (!seen.isOpen) break;
     }
-    waves.push({ value, dims: tensor.dims, numbers });
+    if (seen.isOpen && (seen.isMask || seen.isSinusoids)) found.add(value);
+    if (start === undefined || !seen.isWithinOne) continue;
+    for (const other of waves) {
+      if (!sameDims(other.tensor.dims, tensor.dims) || !start.every((x, at) => onCircle(x, other.start[at] ?? 0)))
+        continue;
+      if (await areWaves(tensor, other.tensor)) found.add(value).add(other.value);
+    }
+    waves.push({ value, tensor, start });
   }
   return found;
 }
 
-function isMask(numbers: Float64Array): boolean {
-  return numbers.some((x) => x <= shuts) && numbers.every((x) => x === 0 || x <= shuts);
+/** Kept of each table that may be half of a pair. */
+const fewNumbers = 64;
+
+/** What the numbers seen so far, whole rows, allow a tensor to be. */
+class Seen {
+  readonly #columns: number;
+  #zerosOrShut = true;
+  #shuts = false;
+  #withinOne = true;
+  #reachesOne = false;
+  #between = false;
+  /** Whether pairs lie in halves of a row, or side by side. */
+  #halves: boolean;
+  #turns: boolean;
+
+  constructor(columns: number) {
+    this.#columns = columns;
+    this.#halves = this.#turns = columns % 2 === 0;
+  }
+
+  add(numbers: Float64Array): void {
+    const [columns, half] = [this.#columns, this.#columns / 2];
+    const pairs = (partner: (column: number) => number): boolean =>
+      numbers.every((x, at) => onCircle(x, numbers[at - (at % columns) + partner(at % columns)] ?? 0));
+    this.#zerosOrShut &&= numbers.every((x) => x === 0 || x <= shuts);
+    this.#shuts ||= numbers.some((x) => x <= shuts);
+    this.#withinOne &&= numbers.every((x) => Math.abs(x) <= 1 + tolerance);
+    this.#reachesOne ||= numbers.some(isOne);
+    this.#between ||= numbers.some((x) => x !== 0 && !isOne(x));
+    this.#halves &&= pairs((column) => (column + half) % columns);
+    this.#turns &&= pairs((column) => column ^ 1);
+  }
+
+  get isOpen(): boolean {
+    return this.#zerosOrShut || (this.#withinOne && (this.#halves || this.#turns));
+  }
+
+  get isMask(): boolean {
+    return this.#zerosOrShut && this.#shuts;
+  }
+
+  get isWithinOne(): boolean {
+    return this.#withinOne;
+  }
+
+  /** Sines or cosines of positions: at most 1, which the cosines of the first position are, and others not. */
+  get isWave(): boolean {
+    return this.#withinOne && this.#reachesOne && this.#between;
+  }
+
+  get isSinusoids(): boolean {
+    return this.isWave && (this.#halves || this.#turns);
+  }
 }
 
-/** Sines and cosines of positions: at most 1, which the cosines of the first position are, and others not. */
-function isWithinOne(numbers: Float64Array): boolean {
-  const isOne = (x: number): boolean => Math.abs(x) > 1 - tolerance;
-  return (
-    numbers.some(isOne) &&
-    numbers.some((x) => x !== 0 && !isOne(x)) &&
-    numbers.every((x) => Math.abs(x) <= 1 + tolerance)
-  );
+/** Whether two tables hold the sines and the cosines of the same positions. */
+async function areWaves(a: Tensor, b: Tensor): Promise<boolean> {
+  const [one, other] = [toFloat64(await a.read()), toFloat64(await b.read())];
+  const isWave = (numbers: Float64Array): boolean => {
+    const seen = new Seen(1);
+    seen.add(numbers);
+    return seen.isWave;
+  };
+  return one.every((x, at) => onCircle(x, other[at] ?? 0)) && isWave(one) && isWave(other);
 }
 
-function isSinusoids(numbers: Float64Array, columns: number): boolean {
-  const half = columns / 2;
-  if (!Number.isInteger(half)) return false;
-  const pairs = (partner: (column: number) => number): boolean =>
-    numbers.every((x, at) => onCircle(x, numbers[at - (at % columns) + partner(at % columns)] ?? 0));
-  return pairs((column) => (column + half) % columns) || pairs((column) => column ^ 1);
-}
+const isOne = (x: number): boolean => Math.abs(x) > 1 - tolerance;
 
 function onCircle(a: number, b: number): boolean {
   return Math.abs(a * a + b * b - 1) < tolerance;

@@ -1,8 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { counting } from "../../test/counting.ts";
 import { message, richModel } from "../../test/onnx/messages.ts";
 import { PithError } from "../errors.ts";
-import { bytesSource } from "../platform/sources.ts";
-import type { ByteSource } from "../tensor/types.ts";
 import { splitFields } from "./fields.ts";
 import { encodeToBytes, open } from "./index.ts";
 import { readOpset } from "./metadata.ts";
@@ -45,22 +44,6 @@ function tensor(graph: Writer, name: string, count: number, bytes = 4 * count): 
 
 function info(graph: Writer, field: number, name: string): void {
   graph.message(field, (info) => info.text(valueInfoFields.name, name));
-}
-
-/** A source that counts what is read of it. */
-function counting(bytes: Uint8Array): ByteSource & { reads: number; total: number } {
-  const inner = bytesSource(bytes, "counted");
-  return {
-    reads: 0,
-    total: 0,
-    size: bytes.byteLength,
-    name: "counted",
-    read(start, end) {
-      this.reads++;
-      this.total += end - start;
-      return inner.read(start, end);
-    },
-  };
 }
 
 test.each([

@@ -9,7 +9,7 @@ import { npzColumns } from "../../src/data/npy.ts";
 import { decodePlainly } from "../../src/platform/image-plain.ts";
 import { decodeImage } from "../../src/platform/node-image.ts";
 import { random } from "../../src/tensor/random.ts";
-import type { ByteSource } from "../../src/tensor/types.ts";
+import { counting } from "../counting.ts";
 
 const mebibyte = 2 ** 20;
 
@@ -83,20 +83,6 @@ function zip(entries: readonly Entry[], wide = false): Uint8Array {
   return Buffer.concat([...files, listed, record, locator, end]);
 }
 
-/** A source that counts the bytes that are read of it. */
-function counting(bytes: Uint8Array): ByteSource & { readonly read: ByteSource["read"]; taken(): number } {
-  let taken = 0;
-  const source = bytesSource(bytes, "a.npz");
-  return {
-    ...source,
-    read(start, end) {
-      taken += end - start;
-      return source.read(start, end);
-    },
-    taken: () => taken,
-  };
-}
-
 describe(".npz", () => {
   const body = noise(2 * mebibyte);
   const rows = 2 * 1024;
@@ -104,12 +90,12 @@ describe(".npz", () => {
   const other = { name: "pad.npy", content: npy("|u1", "34603008", new Uint8Array(33 * mebibyte)), stored: true };
 
   test("whose header and directory contradict each other is refused by its first bytes", async () => {
-    const source = counting(zip([{ name: "x.npy", content: npy("|u1", "10, 2", body) }]));
+    const source = counting(zip([{ name: "x.npy", content: npy("|u1", "10, 2", body) }]), "a.npz");
     await expect(npzColumns(source)).rejects.toMatchObject({
       code: "E_DATA",
       message: `a.npz: x.npy: uint8[10, 2] takes 20 bytes, the file has ${body.length}.`,
     });
-    expect(source.taken()).toBeLessThan(mebibyte);
+    expect(source.total).toBeLessThan(mebibyte);
   });
 
   test.each([true, false])("of large arrays is read as far as its rows are asked for: stored %s", async (stored) => {
@@ -118,7 +104,7 @@ describe(".npz", () => {
     const { x } = await npzColumns(source);
     expect([x?.type, x?.dims]).toEqual(["uint8", [rows, 1024]]);
     expect((await x?.rows(Uint32Array.of(1)))?.data).toEqual(body.subarray(1024, 2048));
-    expect(source.taken()).toBeLessThan(mebibyte);
+    expect(source.total).toBeLessThan(mebibyte);
     expect((await x?.rows(Uint32Array.of(rows - 1, 0)))?.data).toEqual(
       Uint8Array.from([...body.subarray(-1024), ...body.subarray(0, 1024)]),
     );
@@ -219,7 +205,7 @@ test("of a chunk of a WAV file that says how samples are stored no more is read 
   head.writeUInt32LE(3 * mebibyte, 16);
   const file = counting(Buffer.concat([head, noise(4 * mebibyte)]));
   await expect(openWav(file)).rejects.toMatchObject({ code: "E_DATA" });
-  expect(file.taken()).toBeLessThan(1000);
+  expect(file.total).toBeLessThan(1000);
 });
 
 describe("images", () => {

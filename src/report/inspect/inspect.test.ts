@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { counting } from "../../../test/counting.ts";
 import { parseModel } from "../../graph/text.ts";
-import { encodeToBytes } from "../../onnx/index.ts";
+import { encodeToBytes, open } from "../../onnx/index.ts";
 import { inspect } from "./inspect.ts";
 
 const look = (text: string) => inspect(parseModel(text));
@@ -222,4 +223,21 @@ graph (x: float32[N, 2]) -> (y) {
 
 test("a program gets it from the root, as everything that many need", async () => {
   expect((await import("pith")).inspect).toBe(inspect);
+});
+
+test("of weights the first numbers are read, which show that they are neither masks nor positions", async () => {
+  const width = 512;
+  const text = `opset 21
+graph (ids: int64[N], x: float32[N, ${width}]) -> (y) {
+  words: float32[${width}, ${width}] = random(seed 1)
+  w: float32[${width}, ${width}] = random(seed 2)
+  e = Gather (words, ids)
+  s = Add (x, e)
+  y = MatMul (s, w)
+}`;
+  const source = counting(await encodeToBytes(parseModel(text)));
+  const { parameters } = await inspect(await open(source));
+  expect(parameters).toBe(2 * width * width);
+  expect(source.size).toBeGreaterThan(2e6);
+  expect(source.total).toBeLessThan(60_000);
 });

@@ -1,0 +1,35 @@
+/** Numbers of a stored tensor, without those beside them where they lie in a file as such. */
+import { isFloat, toFloat64 } from "./convert.ts";
+import { bytesFor, viewBytes } from "./dense.ts";
+import { elementCount } from "./dims.ts";
+import type { Tensor } from "./types.ts";
+
+/** Read one after the other: as much as a file gives in about a millisecond. */
+const longPart = 2 ** 18;
+const shortPart = 2 ** 10;
+
+/**
+ * The numbers of a tensor of floats in parts: a few of the first, a few from the middle, then all from the first on. Who has seen enough stops
+ * there, and has read no more. Parts are whole rows, along the last axis.
+ */
+export async function* partsOf(tensor: Tensor): AsyncGenerator<Float64Array, void, undefined> {
+  const { type, dims, stored, small } = tensor;
+  if (stored === undefined || small !== undefined || !isFloat(type)) {
+    yield toFloat64(small ?? (await tensor.read()));
+    return;
+  }
+  const columns = Math.max(1, dims.at(-1) ?? 1);
+  const rows = elementCount(dims) / columns;
+  const part = async (from: number, count: number): Promise<Float64Array> => {
+    const [first, last] = [from, Math.min(rows, from + count)].map(
+      (row) => stored.start + bytesFor(type, row * columns),
+    );
+    const bytes = await stored.source.read(first ?? 0, last ?? 0);
+    return toFloat64(viewBytes(type, [bytes.byteLength / bytesFor(type, 1)], bytes));
+  };
+  const few = Math.max(1, Math.floor(shortPart / columns));
+  yield part(0, few);
+  if (rows > 2 * few) yield part(Math.floor(rows / 2), few);
+  const many = Math.max(1, Math.floor(longPart / columns));
+  for (let row = 0; row < rows; row += many) yield part(row, many);
+}
