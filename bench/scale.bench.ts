@@ -52,8 +52,9 @@ buildSync({
 const folder = mkdtempSync(join(tmpdir(), "pith-scale-"));
 
 interface Taken {
-  /** Seconds of the processor, and by the clock. */
+  /** Seconds of the processor, without and with those in the system, and by the clock. */
   readonly user: number;
+  readonly processor: number;
   readonly seconds: number;
   /** Bytes. */
   readonly peak: number;
@@ -111,12 +112,13 @@ function byWeights(): void {
         index === 0 ? `${size} MiB of ${each}` : "",
         step,
         taken === undefined ? late : taken.seconds.toFixed(1),
+        taken === undefined ? "" : taken.processor.toFixed(1),
         taken === undefined || copied === undefined ? "" : (taken.seconds / copied.seconds).toFixed(2),
         taken === undefined ? "" : Math.round(taken.peak / 1e6).toString(),
       ],
     );
   });
-  table(["weights", "step", ">s", ">×", ">MB"], rows);
+  table(["weights", "step", ">s", ">of the processor", ">×", ">MB"], rows);
 }
 
 async function ofFolder(): Promise<void> {
