@@ -88,7 +88,7 @@ export interface Inspection {
 
 /**
  * What is in a model: inputs, outputs, operators, layers, repeated blocks, sizes, and what techniques could save. The model stays as it is,
- * nothing is run, and only weights that may be tables or masks are read.
+ * nothing is run, and of weights only the first numbers are read, more where they may be tables of positions or masks.
  *
  * @example
  * const { layers, parameters, savings } = await inspect(model);
