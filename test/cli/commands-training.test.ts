@@ -46,6 +46,34 @@ test("what lies beside the samples to train on judges: as --validation it is ref
   expect((await pith(...words, "--validation", train)).err).toContain(`${train} is training data already.\n`);
 });
 
+test("a share of samples that the model is right on much more often than on the test samples is no good to choose by", async () => {
+  const folder = at("seen");
+  mkdirSync(folder, { recursive: true });
+  const rows = readFileSync(at("points.csv"), "utf8").trim().split("\n").slice(1);
+  // Every third label of the test samples is wrong.
+  const wrong = rows
+    .slice(200)
+    .map((row, at) => (at % 3 === 0 ? row.replace(/[01]$/, (label) => `${1 - Number(label)}`) : row));
+  writeFileSync(at("seen/train.csv"), ["a,b,label", ...rows.slice(0, 200)].join("\n"));
+  writeFileSync(at("seen/test.csv"), ["a,b,label", ...wrong].join("\n"));
+  const words = [
+    "train",
+    at("right.onnx"),
+    "--epochs",
+    "1",
+    "--force",
+    "-o",
+    at("seen.onnx"),
+    "--validation",
+    "50%",
+    "--data",
+  ];
+  const warning =
+    "before training, accuracy is 100.0 % on validation samples and 66.5 % on the test samples: the model, or its original, was trained on the former, and they may not show which weights are best; use other data for --validation, or train without it";
+  expect((await pith(...words, folder)).err).toContain(warning);
+  expect((await pith(...words, at("points.csv"))).err).not.toContain("before training, accuracy");
+});
+
 describe("a recipe that trains", () => {
   const recipe = at("recipe.yaml");
 

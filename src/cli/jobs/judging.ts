@@ -1,7 +1,8 @@
 /** How a command compares its result on data: with the input model, and with the teacher or original where one is given. */
 import * as v from "valibot";
+import { draw } from "../../data/index.ts";
 import { PithError, refusalIn } from "../../errors.ts";
-import type { Comparison, Goal, Task } from "../../evaluate/index.ts";
+import { type Comparison, evaluate, type Goal, type Task } from "../../evaluate/index.ts";
 import { figure } from "../../evaluate/numbers.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -120,6 +121,7 @@ export async function openJudging(
     const isNeeded = pass.reference !== "teacher" || input.maxDrop !== undefined;
     const { metrics, aim } = await measureBoth(original, reference, isNeeded, task, settings, measuring);
     if (aim !== undefined && pass.reference === "teacher") warnAtChance(aim, context);
+    await warnOfSeen(original, input, task, metrics, settings, measuring);
     if (pass.reference === "teacher" && aim?.metrics.aboveChance === true && !metrics.aboveChance)
       context.log({
         id: "student",
@@ -158,6 +160,35 @@ export async function openJudging(
     reference: undefined,
     compare: (result, goal) => looks.compare(result, goal),
   };
+}
+
+/** Validation samples that are looked at: enough to see that they are known. */
+const mostLookedAt = 512;
+
+/**
+ * Warns where a share of the training samples is to choose the weights, and the model is right on it much more often than on the test samples: it, or the
+ * original that it was made from, was trained on them.
+ */
+async function warnOfSeen(
+  model: Model,
+  { options: { validation } }: PassInput,
+  { train, metric }: Task,
+  metrics: PairedMetrics,
+  { batch }: PairedMetricsOptions,
+  context: Context,
+): Promise<void> {
+  if (typeof validation !== "number" || train?.count === undefined || metric.truth === "original") return;
+  const count = Math.min(mostLookedAt, Math.round(validation * train.count));
+  if (count === 0) return;
+  // Drawn as the training draws its share, of which these are the first.
+  const { engine, signal, seed } = context;
+  const known = (await evaluate(engine, model, draw(train, count, seed), metric, { batch, signal })).estimate;
+  const unknown = metrics.original.comparison.original;
+  const isBetter = metric.better === "higher" ? known.low > unknown.high : known.high < unknown.low;
+  if (!isBetter) return;
+  const [seen, unseen] = [known, unknown].map(({ value }) => figure(metric.unit, value));
+  const text = `before training, ${metric.name} is ${seen} on validation samples and ${unseen} on the test samples: the model, or its original, was trained on the former, and they may not show which weights are best; use other data for --validation, or train without it`;
+  context.log({ id: "validation", text, level: "warning" });
 }
 
 function warnAtChance({ path, metrics }: NonNullable<Judging["reference"]>, context: Context | JobContext): void {
