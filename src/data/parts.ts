@@ -49,7 +49,7 @@ export interface PartsOptions extends SourceReading {
 /** Of a source with one part, most samples are test samples; of few at least half. */
 const mostOfOnePart = 0.2;
 /** Fewer say too little of what is measured or fitted on them. */
-const leastToCalibrate = 32;
+export const leastToCalibrate = 32;
 /** Of samples to train on, most are there to train on. */
 const mostOfTraining = 0.5;
 

@@ -57,11 +57,11 @@ async function opened(model: Model, options: TaskOptions) {
 describe("images with labels", () => {
   test("are prepared as the model scores best, which is said and recorded in the model", async () => {
     const model = aboveHalf();
-    const { task, said } = await opened(model, { data: pixels(["train", "t10k"]), calibrate: 20 });
+    const { task, said } = await opened(model, { data: pixels(["train", "t10k"]), calibrate: 40 });
     expect(task).toMatchObject({ preset: "unit", labelled: true, atChance: false, warnings: [] });
     expect(task.preprocessing).toMatch(/^guessed "unit".*Set it with `preprocess: "unit"`\.$/);
     expect(said).toEqual([]);
-    expect([task.train?.count, task.calibrate?.count, task.test.count]).toEqual([60, 20, 80]);
+    expect([task.train?.count, task.calibrate?.count, task.test.count]).toEqual([40, 40, 80]);
     expect(task.metric.name).toBe("accuracy");
     expect((await evaluate(createEngine(), model, task.test, task.metric)).estimate.value).toBe(1);
     expect(model.header.metadata.get(preprocessingKey)).toBe("unit");
@@ -225,7 +225,10 @@ describe("a table without parts", () => {
     const calibrated = await opened(relu(), { data, calibrate: 10 });
     expect(calibrated.said).toEqual([
       `parts: ${data} has no parts: of its 40 samples, drawn at random, 10 are for calibration, 30 for the test`,
+      "calibration: calibrated on 10 samples only: what others exceed the ranges by is cut off. Give more data, 100 samples or more; labels are not needed",
     ]);
+    const large = await opened(relu(), { data: table(200), calibrate: 200 });
+    expect([large.task.calibrate?.count, large.said.length]).toEqual([40, 1]);
     const part = await opened(relu(), { data, part: "test" });
     expect(part.said).toEqual([`parts: ${data} has no parts: of its 40 samples, drawn at random, 8 are for the test`]);
   });

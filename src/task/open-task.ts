@@ -17,6 +17,7 @@ import {
   type Sidecars,
   setStates,
 } from "../data/index.ts";
+import { leastToCalibrate } from "../data/parts.ts";
 import { preprocessingKey, recordedPrepared, statedText } from "../data/preprocessing-spec.ts";
 import { firstBatch, setAside } from "../data/select.ts";
 import { trainedEntry, trainedKey, wasTrainedOn } from "../data/trained-on.ts";
@@ -146,6 +147,11 @@ export async function openTask(
         hint: "Name the folder, or the file to train on: parts are recognised by names of files and folders: train and test, or dev, val. A table without parts is split.",
       },
     );
+  }
+  const { count: calibrating } = stored.calibrate ?? {};
+  if (calibrating !== undefined && calibrating < leastToCalibrate) {
+    const text = `calibrated on ${counted(calibrating, "sample")} only: what others exceed the ranges by is cut off. Give more data, 100 samples or more; labels are not needed`;
+    context.log({ id: "calibration", text, level: "warning" });
   }
   const seen = stored.test;
   const { record: found, ...preparation } = await prepare(
