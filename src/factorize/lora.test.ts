@@ -71,6 +71,19 @@ test("a network with new adapters answers as before, under the same names", asyn
   expect(model.graph.outputs.map(({ name }) => name)).toEqual(["output"]);
 });
 
+test("a network of the first operator sets gets one in which sums are broadcast", async () => {
+  const old = () =>
+    parseModel(`opset 1
+graph (input: float32[n, 4, 8, 8]) -> (output: float32[n, 6, 6, 6]) {
+  conv.weight: float32[6, 4, 3, 3] = random(seed 1)
+  output = Conv(input, conv.weight) {kernel_shape=[3, 3]}
+}`);
+  const model = old();
+  await lora(model, { rank: 2 });
+  expect(model.opsets.get("")).toBe(7);
+  expect(await answers(model)).toEqual(await answers(old()));
+});
+
 test("only the adapters are trained, and merged they answer the same", async () => {
   const [model, before] = [await adaptedAndTrained(), net()];
   for (const name of ["conv.weight", "conv.bias", "grouped.weight", "fc.weight", "fc.bias"])

@@ -33,6 +33,7 @@ import { save as saveFile } from "../onnx/index.ts";
 import type { ChainPart } from "../ops/index.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/index.ts";
 import { countOption, described, selectionOptions } from "../passes/options.ts";
+import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
@@ -99,11 +100,15 @@ export const lora = definePass({
   async run(model, options, context) {
     if (options.merge) return merge(model, options, context);
     storeWeights(model);
+    // What scales an adapter and adds it is broadcast: before, sums and products ask for that by attributes.
+    raiseOpset(model, broadcastOpset);
     return options.from === undefined
       ? insertNew(model, options, context)
       : insertSaved(model, options.from, options, context);
   },
 });
+
+const broadcastOpset = 7;
 
 type LoraOptions = v.InferOutput<typeof loraOptions>;
 

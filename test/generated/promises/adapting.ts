@@ -46,6 +46,6 @@ async function learn({ graph }: Model): Promise<void> {
     const dense = await value.tensor.read();
     const draws = random(1, value.name);
     const numbers = toFloat64(dense).map(() => draws.normal(0, 0.1));
-    value.tensor = inMemory(fromNumbers(dense.type === "float64" ? "float64" : "float32", dense.dims, numbers));
+    value.tensor = inMemory(fromNumbers(dense.type as "float32", dense.dims, numbers));
   }
 }

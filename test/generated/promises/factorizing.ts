@@ -86,9 +86,11 @@ function expectLeastLost(layer: string, weight: Weight, product: Matrix, rank: n
   const whole = energies.reduce((sum, energy) => sum + energy, 0);
   const dropped = (from: number): number => energies.slice(from).reduce((sum, energy) => sum + energy, 0);
   const lost = subtract(original, product).data.reduce((sum, value) => sum + value * value, 0);
+  // Of two factors, each rounded to the type of the weight.
+  const rounding = weight.type === "float16" ? 2 ** -9 : 1e-5;
   const at = `layer "${layer}" of ${rows} × ${columns}, rank ${rank}`;
   expectThat(
-    Math.abs(Math.sqrt(lost) - Math.sqrt(dropped(rank))) <= 1e-5 * Math.sqrt(whole) + 1e-30,
+    Math.abs(Math.sqrt(lost) - Math.sqrt(dropped(rank))) <= rounding * Math.sqrt(whole) + 1e-30,
     `${at} lost ${lost}, dropped was ${dropped(rank)} of ${whole}`,
   );
   const size = (of: number): number => of * (rows + columns);
