@@ -1,6 +1,7 @@
 /** Adapters: inserted, trained, merged, saved apart. */
 import { expect, test } from "vitest";
 import { joinPath } from "#platform";
+import { value } from "../../test/find.ts";
 import { temporaryFolder } from "../../test/temporary.ts";
 import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
@@ -9,6 +10,7 @@ import { parseModel } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
 import { conv2d, flatten, linear, network, relu } from "../nn/index.ts";
 import { open } from "../onnx/index.ts";
+import { fromNumbers } from "../tensor/convert.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import { train } from "../train/index.ts";
@@ -69,6 +71,36 @@ test("a network with new adapters answers as before, under the same names", asyn
   expect(misses).toEqual([]);
   expect(await answers(model)).toEqual(await answers(before));
   expect(model.graph.outputs.map(({ name }) => name)).toEqual(["output"]);
+});
+
+test("adapters of float16 weights are merged in their type", async () => {
+  const model = parseModel(`opset 21
+graph (input: float32[n, 12]) -> (output: float32[n, 6]) {
+  fc.weight: float16[12, 6] = random(seed 1)
+  x = Cast(input) {to=10}
+  h = MatMul(x, fc.weight)
+  output = Cast(h) {to=1}
+}`);
+  await lora(model, { rank: 2, alpha: 4 });
+  const up = value(model, "fc.lora.up.weight");
+  const draws = random(2);
+  up.tensor = inMemory(
+    fromNumbers(
+      "float16",
+      [2, 6],
+      Array.from({ length: 12 }, () => draws.normal(0, 0.3)),
+    ),
+  );
+  const answered = async () => {
+    const session = await createEngine().load(model);
+    const { output } = await session.run({ input: float32([2, 12], images.data.slice(0, 24)) });
+    await session.release();
+    return Array.from(output?.data ?? [], Number);
+  };
+  const learnt = await answered();
+  await lora(model, { merge: true });
+  expect(value(model, "fc.weight").tensor?.type).toBe("float16");
+  expect(apart(await answered(), learnt)).toBeLessThan(0.02);
 });
 
 test("a network of the first operator sets gets one in which sums are broadcast", async () => {

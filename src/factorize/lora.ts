@@ -362,7 +362,8 @@ async function mergedWeight({ base, down, up, scale }: Adapter, multiply: Multip
     return dense === undefined ? [] : weightMatrices(role, dense.dims, toFloat64(dense));
   };
   const [whole, downs, ups] = [await matrices(base), await matrices(down), await matrices(up)];
-  const factor = Number((await scale.tensor?.read())?.data[0]);
+  const stored = await scale.tensor?.read();
+  const [factor = Number.NaN] = stored === undefined ? [] : toFloat64(stored);
   const merged: Matrix[] = [];
   for (const [group, { rows, columns, data }] of whole.entries()) {
     const [thin, wide] = [downs[group], ups[group]];
