@@ -23,4 +23,10 @@ export const mlExamples: readonly Example[] = table()`
     | except gradient: it begins with integers
   ArrayFeatureExtractor of a vector | (x: float32[4]) at: int64[2] = [1, 2]; y = ai.onnx.ml.ArrayFeatureExtractor(x, at)
     | except gradient: it begins with integers
+  ArrayFeatureExtractor by a matrix |
+    (x: float32[batch, 4]) at: int64[2, 3] = [[3, 0, 1], [2, 2, 0]]; y = ai.onnx.ml.ArrayFeatureExtractor(x, at)
+    | except gradient: it begins with integers
+  ArrayFeatureExtractor of a vector by a matrix |
+    (x: float32[4]) at: int64[2, 1, 2] = [[[1, 2]], [[0, 3]]]; y = ai.onnx.ml.ArrayFeatureExtractor(x, at)
+    | except gradient: it begins with integers
 `;

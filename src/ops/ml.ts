@@ -3,6 +3,7 @@
  * behind them, and cut by samples. Scaler and Normalizer give float32 whatever they take.
  */
 import { Miss } from "../errors.ts";
+import { multiplyDims } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import { defineOp, type Op, type OpDef, type Site } from "./define.ts";
 import { sameAxes, shaped } from "./shared/rules.ts";
@@ -44,7 +45,8 @@ export const mlOperators: readonly Op[] = [
   preprocessing("ArrayFeatureExtractor", (_, site) =>
     shaped(
       site,
-      (dims = [], picked = []) => [...(dims.length === 1 ? [1] : dims.slice(0, -1)), ...picked.slice(-1)],
+      // As many as there are indices, however these lie.
+      (dims = [], picked = []) => [...(dims.length === 1 ? [1] : dims.slice(0, -1)), picked.reduce(multiplyDims, 1)],
       undefined,
       [0, 1],
     ),

@@ -417,6 +417,24 @@ graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 3, 4, 4]) {
     expect(operators(await simplified(text))).toEqual(["Gather", "Transpose", "MatMul"]);
   });
 
+  test("a Reshape of the labels of nearest neighbours, which lie in one row for all samples", async () => {
+    const text = `opset 17, ai.onnx.ml 3
+graph (x: float32[n, 6]) -> (y: float32[n]) {
+  k: int64[1] = [3]
+  labels: float32[6] = [0, 1, 2, 3, 4, 5]
+  rows: int64[2] = [-1, 3]
+  values, places = TopK(x, k)
+  near = ai.onnx.ml.ArrayFeatureExtractor(labels, places)
+  table = Reshape(near, rows)
+  y = ReduceMean(table) {axes=[1], keepdims=0}
+}`;
+    const model = parseModel(text);
+    const original = model.clone();
+    await simplify(model, {}, { engine });
+    expect(operators(model)).toContain("Reshape");
+    for (const n of [1, 2, 5]) expect(await differs(original, model, { n })).toBe(0);
+  });
+
   test("what is much larger than what it is made of is not stored", async () => {
     const text = `graph (x: float32[batch, 400]) -> (y: float32[batch, 400]) {
   one: float32[] = 1
