@@ -2,7 +2,7 @@
  * Images in files. A sample is the path of its file in the column "image" (text) and its class in "label"; the pixels are read when the
  * data is prepared for a model (`preprocess`), so a data set of a million images takes the memory of their names.
  */
-import { extensionOf, fileKind, joinPath, listFolder, readText } from "#platform";
+import { extensionOf, fileKind, imageExtensions, joinPath, listFolder, readText } from "#platform";
 import { PithError, someOf } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
 import { records } from "./delimited.ts";
@@ -10,7 +10,9 @@ import { memory } from "./indexed.ts";
 import { classNumber, classOrder, labelName, requireDistinct } from "./labels.ts";
 import type { IndexedDataset } from "./types.ts";
 
-const extensions = [".jpg", ".jpeg", ".png"];
+const extensions = [".jpg", ".jpeg", ".png", ".webp"];
+/** Images of kinds that nobody reads here. */
+const others = [".webp", ".heic", ".heif", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".jxl", ".jfif"];
 
 export function isImageFile(name: string): boolean {
   return extensions.includes(extensionOf(name));
@@ -22,6 +24,8 @@ export interface ImagesOptions {
    * says, one a line; otherwise class folders are numbered as they sort.
    */
   readonly classes?: readonly string[] | undefined;
+  /** Called with what is left out, as a sentence. */
+  readonly warn?: ((text: string) => void) | undefined;
 }
 
 /**
@@ -36,6 +40,7 @@ export interface ImagesOptions {
 export async function images(folder: string, options: ImagesOptions = {}): Promise<IndexedDataset> {
   const found = await findImageFiles(folder);
   if (found === undefined) throw new PithError("E_DATA", `"${folder}" holds no images (.jpg, .jpeg, .png).`);
+  if (found.skipped.length > 0) options.warn?.(skippedText(folder, found.skipped));
   const names = await listFolder(folder);
   const listed = names.find((name) => name === "names.txt" || name === "classes.txt");
   const classes = options.classes ?? (listed === undefined ? undefined : await linesOf(joinPath(folder, listed)));
@@ -61,24 +66,40 @@ export function imageFiles(
   return memory(name, { image, label: { type: "int64", dims: [labels.length], data } }, classes);
 }
 
-type Found =
+/** `2 files of photos/ are skipped: .heic, .webp are not read` */
+function skippedText(folder: string, skipped: readonly string[]): string {
+  const kinds = [...new Set(skipped.map(extensionOf))].sort();
+  const files = skipped.length === 1 ? "1 image is" : `${skipped.length} images are`;
+  const sharp = kinds.includes(".webp") ? "; .webp is read where sharp is installed (npm install sharp)" : "";
+  return `${files} skipped in ${folder}, because ${kinds.join(", ")} ${kinds.length === 1 ? "is" : "are"} not read${sharp}: convert to .jpg or .png`;
+}
+
+type Found = { readonly skipped: readonly string[] } & (
   | { readonly kind: "files"; readonly files: readonly string[] }
-  | { readonly kind: "folders"; readonly folders: readonly string[] };
+  | { readonly kind: "folders"; readonly folders: readonly string[] }
+);
 
 /** The images in a folder, or the folders in it that hold some; undefined if there are none. */
 export async function findImageFiles(folder: string): Promise<Found | undefined> {
   const names = await listFolder(folder);
-  const files = names.filter(isImageFile);
-  if (files.length > 0) return { kind: "files", files };
+  const readable = await imageExtensions();
+  const isRead = (name: string): boolean => readable.includes(extensionOf(name));
+  const isSkipped = (name: string): boolean => !isRead(name) && others.includes(extensionOf(name));
+  const files = names.filter(isRead);
+  const skipped = names.filter(isSkipped);
+  if (files.length > 0) return { kind: "files", files, skipped };
   const table = names.some((name) => /^labels\.(csv|tsv)$/i.test(name));
   const folders: string[] = [];
   for (const name of names) {
     const path = joinPath(folder, name);
     if (name.startsWith(".") || (await fileKind(path)) !== "folder") continue;
-    if ((await listFolder(path)).some(isImageFile)) folders.push(name);
+    const inside = await listFolder(path);
+    if (!inside.some(isRead)) continue;
+    folders.push(name);
+    skipped.push(...inside.filter(isSkipped));
   }
   if (folders.length === 0) return undefined;
-  return table ? { kind: "files", files: [] } : { kind: "folders", folders };
+  return table ? { kind: "files", files: [], skipped: [] } : { kind: "folders", folders, skipped };
 }
 
 async function fromFolders(
@@ -87,13 +108,15 @@ async function fromFolders(
   classes: readonly string[] | undefined,
 ): Promise<IndexedDataset> {
   // Folders called by numbers are the numbers of their classes; torchvision would sort "10" before "2".
+  const readable = await imageExtensions();
   const numbered = folders.every((name) => /^\d+$/.test(name));
   const order = classes ?? (numbered ? undefined : folders);
   const paths: string[] = [];
   const labels: number[] = [];
   for (const name of folders) {
     const label = order === undefined ? Number(name) : classNumber(name, order, `"${folder}"`);
-    for (const file of (await listFolder(joinPath(folder, name))).filter(isImageFile)) {
+    for (const file of await listFolder(joinPath(folder, name))) {
+      if (!readable.includes(extensionOf(file))) continue;
       paths.push(joinPath(folder, name, file));
       labels.push(label);
     }

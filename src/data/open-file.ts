@@ -29,10 +29,12 @@ export interface Reading {
   /** It is a language model: text is one running text, in windows of so many tokens (128). */
   readonly running?: { readonly tokenizer: TextTokenizer | undefined; readonly length?: number };
   readonly frames?: FrameOptions | undefined;
+  /** Called with what is left out, as a sentence. */
+  readonly warn?: ((text: string) => void) | undefined;
 }
 
 export const accepted =
-  "Accepted: a folder of images (class folders, labels.csv, train/ and val/), of WAV files, of idx files (MNIST) or CIFAR .bin files; .npz, .npy, .csv, .tsv, .jsonl, .txt, .wav, .jpg, .png; token ids (name_u16le.bin); an ES module (.mjs, .js, .ts) that exports batches.";
+  "Accepted: a folder of images (class folders, labels.csv, train/ and val/), of WAV files, of idx files (MNIST) or CIFAR .bin files; .npz, .npy, .csv, .tsv, .jsonl, .txt, .wav, .jpg, .png, .webp; token ids (name_u16le.bin); an ES module (.mjs, .js, .ts) that exports batches.";
 
 /** A usual length, that small language models were trained on and large ones can be told apart with. */
 const usualWindow = 128;

@@ -107,11 +107,15 @@ export function removeFile(path: string): Promise<void> {
   return refuse(`"${path}" cannot be removed in a browser.`, "Keep the result in memory.");
 }
 
-/** The pixels of a JPEG or PNG file, by the browser's own decoder: RGB, upright, transparency dropped. @throws PithError E_DATA */
+export function imageExtensions(): Promise<readonly string[]> {
+  return Promise.resolve([".jpg", ".jpeg", ".png", ".webp"]);
+}
+
+/** The pixels of a JPEG, PNG or WebP file, by the browser's own decoder: RGB, upright, transparency dropped. @throws PithError E_DATA */
 export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixels> {
   const { format } = imageHeader(bytes, name);
   try {
-    const blob = new Blob([Uint8Array.from(bytes)], { type: format === "PNG" ? "image/png" : "image/jpeg" });
+    const blob = new Blob([Uint8Array.from(bytes)], { type: `image/${format.toLowerCase()}` });
     const image = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
     const { width, height } = image;
     const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });

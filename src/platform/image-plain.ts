@@ -2,6 +2,7 @@
 import { decode as decodePng } from "fast-png";
 import { Unzlib } from "fflate";
 import { decode as decodeJpeg } from "jpeg-js";
+import { PithError } from "../errors.ts";
 import { concatenated } from "../tensor/dense.ts";
 import { damaged, imageHeader, mostPixels, type Pixels, upright } from "./image.ts";
 
@@ -13,6 +14,10 @@ export function decodePlainly(bytes: Uint8Array, name: string): Pixels {
   const { format, orientation } = imageHeader(bytes, name);
   try {
     if (format === "PNG") return fromPng(bytes);
+    if (format === "WebP")
+      throw new PithError("E_DATA", `${name} is a WebP image, which is read where sharp is installed.`, {
+        hint: "npm install sharp",
+      });
     const { width, height, data } = decodeJpeg(bytes, {
       useTArray: true,
       formatAsRGBA: false,

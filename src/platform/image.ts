@@ -17,12 +17,15 @@ export interface Pixels {
 export const mostPixels = 2 ** 28;
 
 /**
- * The most pixels that a byte stands for: DEFLATE makes 1,032 bytes of one (PNG, 8 pixels a byte at most); JPEG takes a bit for each block of 64 pixels.
+ * The most pixels that a byte stands for: DEFLATE makes 1,032 bytes of one (PNG, 8 pixels a byte at most); JPEG takes a bit for each block of 64 pixels;
+ * WebP, whose sides have 14 bits, may take less for any number.
  */
-const pixelsOfByte = { PNG: 8 * 1032, JPEG: 8 * 64 } as const;
+const pixelsOfByte = { PNG: 8 * 1032, JPEG: 8 * 64, WebP: Number.POSITIVE_INFINITY } as const;
+
+export type ImageFormat = "JPEG" | "PNG" | "WebP";
 
 export interface ImageHeader {
-  readonly format: "JPEG" | "PNG";
+  readonly format: ImageFormat;
   readonly width: number;
   readonly height: number;
   /** 1 (upright) to 8, see EXIF 2.3, table 4. */
@@ -33,11 +36,11 @@ export interface ImageHeader {
 
 /**
  * What an image says of itself, looked at before anything is decoded.
- * @throws PithError E_DATA for bytes that are neither JPEG nor PNG, or cannot hold as many pixels as they claim.
+ * @throws PithError E_DATA for bytes that are neither JPEG nor PNG nor WebP, or cannot hold as many pixels as they claim.
  */
 export function imageHeader(bytes: Uint8Array, name: string): ImageHeader {
   const format = imageFormat(bytes, name);
-  const header = { format, ...(format === "PNG" ? pngHeader(bytes) : jpegHeader(bytes)) };
+  const header = { format, ...headers[format](bytes) };
   const { width, height } = header;
   const pixels = width * height;
   if (pixels <= mostPixels && pixels <= pixelsOfByte[format] * bytes.length) return header;
@@ -49,11 +52,35 @@ export function imageHeader(bytes: Uint8Array, name: string): ImageHeader {
   throw new PithError("E_DATA", `${text}${limit}.`, { hint: "Take it out of the data, or replace it." });
 }
 
-function imageFormat(bytes: Uint8Array, name: string): "JPEG" | "PNG" {
+function imageFormat(bytes: Uint8Array, name: string): ImageFormat {
   if (bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff) return "JPEG";
   if (bytes[0] === 0x89 && bytes[1] === 0x50 && bytes[2] === 0x4e && bytes[3] === 0x47) return "PNG";
-  const found = bytes.length === 0 ? "is empty" : "is neither a JPEG nor a PNG image";
+  if (textAt(bytes, 0) === "RIFF" && textAt(bytes, 8) === "WEBP") return "WebP";
+  const found = bytes.length === 0 ? "is empty" : "is neither a JPEG nor a PNG nor a WebP image";
   throw new PithError("E_DATA", `${name} ${found}.`, { hint: "Convert it, or take it out of the data." });
+}
+
+function textAt(bytes: Uint8Array, start: number): string {
+  return String.fromCharCode(...bytes.subarray(start, start + 4));
+}
+
+const headers = { PNG: pngHeader, JPEG: jpegHeader, WebP: webpHeader } as const;
+
+/** The first chunk is the canvas, or the only frame. Source: RFC 9649. */
+function webpHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
+  const [kind, number] = [textAt(bytes, 12), (at: number, size: number) => littleEndian(bytes, at, size)];
+  const packed = number(21, 4);
+  const [width, height] =
+    kind === "VP8X"
+      ? [1 + number(24, 3), 1 + number(27, 3)]
+      : kind === "VP8L"
+        ? [1 + (packed % 2 ** 14), 1 + (Math.floor(packed / 2 ** 14) % 2 ** 14)]
+        : [number(26, 2) % 2 ** 14, number(28, 2) % 2 ** 14];
+  return { width, height, orientation: 1, components: 3 };
+}
+
+function littleEndian(bytes: Uint8Array, at: number, size: number): number {
+  return bytes.subarray(at, at + size).reduceRight((sum, byte) => 256 * sum + byte, 0);
 }
 
 /** The header is the first chunk. */

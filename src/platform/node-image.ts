@@ -17,8 +17,13 @@ function loadSharp(): Promise<Sharp | undefined> {
   return loaded;
 }
 
+/** The extensions of images that can be decoded here. */
+export async function imageExtensions(): Promise<readonly string[]> {
+  return [".jpg", ".jpeg", ".png", ...((await loadSharp()) === undefined ? [] : [".webp"])];
+}
+
 /**
- * The pixels of a JPEG or PNG file: RGB, upright, colour profiles ignored, as Pillow decodes it bit by bit.
+ * The pixels of a JPEG, PNG or WebP file: RGB, upright, colour profiles ignored, as Pillow decodes it bit by bit.
  * @throws PithError E_DATA for a file that is no image, or damaged.
  */
 export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixels> {

@@ -207,6 +207,28 @@ graph (input_ids: int64[batch, length]) -> (logits: float32[batch, length, 7]) {
   expect(Object.keys(await firstBatch(images.task.test))).toContain("label");
 });
 
+test("folders called by years are no classes, which is said with their names", async () => {
+  const folder = temporaryFolder();
+  for (const year of ["2024", "2025"]) {
+    mkdirSync(join(folder, year));
+    const pixel = encode({ width: 2, height: 2, channels: 1, data: new Uint8Array(4).fill(7) });
+    for (const name of ["a.png", "b.png"]) writeFileSync(join(folder, year, name), pixel);
+  }
+  const model = parseModel(`opset 21
+graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
+  fc.weight: float32[2, 4] parameter = zeros
+  flat = Flatten(image)
+  logits = Gemm "fc" (flat, fc.weight) {transB=1}
+}
+`);
+  for (const preprocess of [undefined, "unit"])
+    await expect(openTask(model, { data: folder, preprocess })).rejects.toMatchObject({
+      code: "E_DATA",
+      message: "The folders 2024, 2025 were taken as class labels, and the model has 2 classes (0 to 1).",
+      hint: "For photos without labels put them in one folder.",
+    });
+});
+
 describe("a table without parts", () => {
   const relu = () => parseModel("opset 21\ngraph (x: float32[batch, 1]) -> (y: float32[batch, 1]) {\n  y = Relu(x)\n}");
   const table = (rows = 40): string => {

@@ -130,6 +130,7 @@ export async function openTask(
           options.data,
           {
             ...reading,
+            warn: (text) => context.log({ id: "skipped", text, level: "warning" }),
             part: options.part,
             calibrate,
             trains: learns !== undefined,

@@ -1,8 +1,10 @@
 /** Images made ready for a model: as stated, or as the model scores best with. */
 
-import { outputKind } from "../analysis/output-kind.ts";
+import { infer } from "../analysis/infer.ts";
+import { mainOutput, outputKind } from "../analysis/output-kind.ts";
 import {
   type Dataset,
+  draw,
   enlarged,
   enlargement,
   enlargementText,
@@ -12,13 +14,15 @@ import {
   presets,
 } from "../data/index.ts";
 import { contrastOf } from "../data/presets.ts";
-import { capitalized, PithError } from "../errors.ts";
+import { firstBatch } from "../data/select.ts";
+import { capitalized, PithError, someOf } from "../errors.ts";
 import { fewSamples } from "../evaluate/compare-function.ts";
 import { alikeRange, type Surer, surerPreprocessing } from "../evaluate/guess-preprocessing.ts";
 import { guessPreprocessing, imageInput } from "../evaluate/index.ts";
 import { integer, percent } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
+import { toFloat64 } from "../tensor/convert.ts";
 import type { Batch } from "../tensor/types.ts";
 import type { Known, Prepared } from "./prepare.ts";
 
@@ -84,6 +88,7 @@ export async function prepareImages(
       hint: `Set it: \`preprocess: "imagenet"\` (or cifar10, mnist, unit, symmetric, raw, caffe).`,
     });
   }
+  await requireClassFolders(by, dataset);
   onGuess();
   const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(context.engine, by, dataset, {
     batch,
@@ -115,6 +120,27 @@ function guessText(name: string, indistinct: readonly Preprocessing[]): string {
   const others = indistinct.map((other) => `"${other.name}"`).join(", ");
   const doubt = others === "" ? "" : `; ${others} ${indistinct.length === 1 ? "fits" : "fit"} about as well`;
   return `guessed "${name}"${doubt}. Set it with \`preprocess: "${name}"\`.`;
+}
+
+/** Labels that are looked at: of folders called by years all are wrong. */
+const fewLabels = 64;
+
+/** @throws PithError E_DATA where folders called by numbers are no classes of the model, as those of years are not. */
+async function requireClassFolders(model: Model, dataset: Dataset): Promise<void> {
+  const { image, label } = await firstBatch(draw(dataset, fewLabels, 0), fewLabels);
+  const output = mainOutput(model.graph.outputs);
+  const classes = output && infer(model).operand(output)?.dims?.at(-1);
+  if (image?.type !== "string" || label === undefined || typeof classes !== "number") return;
+  const isClass = Array.from(toFloat64(label), (value) => value < Math.max(2, classes));
+  const folders = image.data.map((path) => path.split(/[/\\]/).at(-2) ?? "");
+  const wrong = folders.filter((folder, at) => isClass[at] === false && /^\d+$/.test(folder));
+  if (wrong.length === 0) return;
+  const listed = someOf([...new Set(wrong)].sort());
+  throw new PithError(
+    "E_DATA",
+    `The folders ${listed} were taken as class labels, and the model has ${classes} classes (0 to ${classes - 1}).`,
+    { hint: "For photos without labels put them in one folder." },
+  );
 }
 
 /** `With preprocessing "imagenet" the model is less sure of its answers (56.7 % on average) than with "symmetric" (74.9 %): …` */

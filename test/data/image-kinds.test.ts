@@ -1,0 +1,55 @@
+/** Which files of a folder are images that are read, and what is said of the others. */
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import sharp from "sharp";
+import { expect, test } from "vitest";
+import { openDataset, preprocess, presets } from "../../src/data/index.ts";
+import { firstBatch } from "../../src/data/select.ts";
+import { imageHeader } from "../../src/platform/image.ts";
+import { decodePlainly } from "../../src/platform/image-plain.ts";
+import { temporaryFolder } from "../temporary.ts";
+
+const root = temporaryFolder();
+
+async function folder(name: string, files: Readonly<Record<string, Uint8Array | string>>): Promise<string> {
+  for (const [file, content] of Object.entries(files)) {
+    await mkdir(dirname(join(root, name, file)), { recursive: true });
+    await writeFile(join(root, name, file), content);
+  }
+  return join(root, name);
+}
+
+test("images that are not read are named by their kinds, in folders of classes too; WebP is read", async () => {
+  const pixels = { width: 4, height: 2, channels: 3, background: "#ff3300" } as const;
+  const webp = await sharp({ create: pixels }).webp({ lossless: true }).toBuffer();
+  const png = await sharp({ create: pixels }).png().toBuffer();
+  const said: string[] = [];
+  const warn = (text: string): void => void said.push(text);
+  const flat = await folder("kinds", { "a.png": png, "b.webp": webp, "c.heic": "", "d.gif": "", "notes.txt": "" });
+  const data = await openDataset(flat, { warn });
+  expect(data.count).toBe(2);
+  expect(said).toEqual([`2 images are skipped in ${flat}, because .gif, .heic are not read: convert to .jpg or .png`]);
+  const { x } = await firstBatch(
+    preprocess(data, { name: "x", type: { type: "float32", dims: [2, 3, 2, 4] } }, presets.raw),
+    2,
+  );
+  const planes = [255, 51, 0].flatMap((value) => new Array<number>(8).fill(value));
+  expect(x?.data).toEqual(Float32Array.from([...planes, ...planes]));
+  said.length = 0;
+  const classes = await folder("class-kinds", { "cat/a.png": png, "dog/b.png": png, "dog/c.avif": "" });
+  expect((await openDataset(classes, { warn })).count).toBe(2);
+  expect(said).toEqual([`1 image is skipped in ${classes}, because .avif is not read: convert to .jpg or .png`]);
+});
+
+test("a WebP image says its size in each of its forms, and is refused in words where only JavaScript decodes", async () => {
+  const create = { width: 33, height: 17, channels: 4, background: { r: 9, g: 99, b: 199, alpha: 0.5 } } as const;
+  for (const options of [{ lossless: true }, { lossless: false }]) {
+    const withAlpha = await sharp({ create }).webp(options).toBuffer();
+    const opaque = await sharp({ create }).removeAlpha().webp(options).toBuffer();
+    for (const bytes of [withAlpha, opaque])
+      expect(imageHeader(bytes, "a.webp")).toMatchObject({ format: "WebP", width: 33, height: 17 });
+    expect(() => decodePlainly(opaque, "a.webp")).toThrow(
+      "a.webp is a WebP image, which is read where sharp is installed.",
+    );
+  }
+});
