@@ -90,7 +90,6 @@ const traits: Readonly<Record<keyof Traits, true>> = {
   holds: true,
   typeOnly: true,
   padding: true,
-  withoutEffect: true,
   renamed: true,
   mostPadding: true,
   needsFloat32: true,

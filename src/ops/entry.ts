@@ -339,8 +339,6 @@ export interface Traits {
   readonly typeOnly?: number;
   /** The input with the padding of each axis, before and behind, which ONNX Runtime moves into the window that reads output 0 once it is stored. */
   readonly padding?: number;
-  /** Attributes of old versions that change nothing: a model that is raised is written without them. */
-  readonly withoutEffect?: readonly string[];
   /** What a version calls otherwise: values of an attribute that mean what others did before. */
   readonly renamed?: {
     readonly since: number;

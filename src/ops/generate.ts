@@ -78,8 +78,8 @@ interface Hot {
   readonly axis: number;
 }
 
-function newAxis(s: Hot, site: Site): number {
-  return wrapAxis(s.axis, (site.inputs[0]?.dims?.length ?? 0) + 1);
+function newAxis(s: Hot, { length }: readonly Dim[]): number {
+  return wrapAxis(s.axis, length + 1);
 }
 
 /** values = [off, on]: on where the new axis stands at the index, off elsewhere. */
@@ -90,12 +90,15 @@ export const OneHot = defineOp<Hot>({
     return { depth: typeof depth === "number" ? Math.trunc(depth) : depth, axis: integer(site, "axis", -1) };
   },
   infer: (s, site) => {
-    const at = newAxis(s, site);
-    return shaped(site, (dims) => dims.toSpliced(at, 0, s.depth ?? site.open(0, at)), need(site, 2).type);
+    const hot = (dims: readonly Dim[]): readonly Dim[] => {
+      const at = newAxis(s, dims);
+      return dims.toSpliced(at, 0, s.depth ?? site.open(0, at));
+    };
+    return shaped(site, hot, need(site, 2).type);
   },
   wants: (s) => positions(0, s.depth),
-  axes: (s, site, dims) => {
-    const at = newAxis(s, site);
+  axes: (s, _, dims) => {
+    const at = newAxis(s, dims);
     const places = dims.map(
       (_, axis): AxisLink => ({ from: ["in0", axis], to: ["out0", axis < at ? axis : axis + 1] }),
     );

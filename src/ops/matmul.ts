@@ -130,7 +130,6 @@ function gemmChain(s: GemmSettings, { version }: Site, input: number): { readonl
 export const Gemm = defineOp<GemmSettings>({
   name: "Gemm",
   mustBe: (site) => otherOperand(site, () => [unknownDim("", 0), unknownDim("", 1)]),
-  withoutEffect: ["broadcast"],
   read: readGemm,
   ...gemmFacets,
   weight: (s, site) => {

@@ -36,8 +36,9 @@ function read(site: Site): Settings {
   const flattened = dims.map((_, other) => other).slice(first);
   const long = flattened.filter((other) => dims[other] !== 1);
   const [only = first, ...more] = long;
-  // Written as another axis than the one that counts: a later version would take that one.
-  const elsewhere = more.length === 0 && only !== first && site.attribute("axis") !== undefined;
+  // A later version would take the axis that is written, or the last.
+  const later = site.attribute("axis") === undefined ? dims.length - 1 : first;
+  const elsewhere = more.length === 0 && only !== later;
   return { axes: long.length > 0 ? long : [first], ...(elsewhere ? { flattens: first } : {}) };
 }
 

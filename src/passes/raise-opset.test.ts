@@ -94,6 +94,69 @@ describe("raise-opset", () => {
     );
   });
 
+  describe("of a batch normalization", () => {
+    const normalization = (opset: number, attributes: string): ReturnType<typeof parseModel> =>
+      parseModel(`opset ${opset}
+graph (x: float32[1, 2, 3]) -> (y) {
+  scale: float32[2] = [1, 2]
+  bias: float32[2] = [0, 1]
+  mean: float32[2] = [0.5, -1]
+  variance: float32[2] = [1, 4]
+  y = BatchNormalization (x, scale, bias, mean, variance) {${attributes}}
+}`);
+    const feeds = { x: float32([1, 2, 3], [3, 1, 2, -1, 0, 5]) };
+
+    it.each([
+      [6, "is_test=1, spatial=1"],
+      [7, "spatial=1"],
+      [8, "spatial=1, momentum=0.8"],
+    ])("in opset %i drops what newer versions always do: %s", async (opset, attributes) => {
+      const net = normalization(opset, attributes);
+      raiseOpset(net, 13);
+      expect(verify(net)).toEqual([]);
+      expect(await runOnce(net, feeds)).toEqual(await runOnce(normalization(9, ""), feeds));
+    });
+
+    it("writes as primitives what newer versions do not do", () => {
+      const net = normalization(8, "spatial=0");
+      raiseOpset(net, 13);
+      expect([...net.graph.nodes()].map(({ op }) => op)).not.toContain("BatchNormalization");
+    });
+  });
+
+  describe("where the rank is not known", () => {
+    const behind = (opset: number, nodes: string): ReturnType<typeof parseModel> =>
+      parseModel(`opset ${opset}\ngraph (x: float32[1, 2, 3], s: int64[k], at: int64[1]) -> (y) {
+  a = Reshape (x, s)\n  ${nodes}\n}`);
+    const feeds = { x: float32([1, 2, 3], [3, 1, 2, -1, 0, 5]), s: int64([3], [1, 2, 3]), at: int64([1], [0]) };
+
+    it.each([
+      [9, "y = Slice (a) {axes=[2, 1], starts=[1, 0], ends=[3, 1]}"],
+      [9, "y = Slice (a) {axes=[2], starts=[-1], ends=[9223372036854775807]}"],
+      [11, "from: int64[1] = [1]\n  to: int64[1] = [3]\n  axes: int64[1] = [-1]\n  y = Slice (a, from, to, axes)"],
+      [13, "y = Squeeze (a, at)"],
+      [11, "y = Squeeze (a) {axes=[0]}"],
+    ])("carries what means the same for any: opset %i, %s", async (opset, nodes) => {
+      const net = behind(opset, nodes);
+      const before = await runOnce(net.clone(), feeds);
+      raiseOpset(net, 21);
+      expect(verify(net)).toEqual([]);
+      expect(await runOnce(net, feeds)).toEqual(before);
+    });
+
+    it("refuses what depends on it", () => {
+      expect(() => raiseOpset(behind(17, "y = DFT (a)"), 21)).toThrow("its defaults changed between the opsets");
+    });
+  });
+
+  it("takes the axis that old versions take where none is written", async () => {
+    const net = parseModel("opset 11\ngraph (x: float32[1, 3, 1, 1]) -> (y) {\n  y = Softmax (x)\n}");
+    const feeds = { x: float32([1, 3, 1, 1], [3, 1, 2]) };
+    const before = await runOnce(net.clone(), feeds);
+    raiseOpset(net, 21);
+    expect(await runOnce(net, feeds)).toEqual(before);
+  });
+
   it("refuses to drop attributes that put an operand beside inner axes", () => {
     const net = model(6, "  c: float32[2] = [1, 2]\n  y = Add (x, c) {axis=1, broadcast=1}");
     expect(() => raiseOpset(net, 21)).toThrow(/broadcasts along inner axes/);

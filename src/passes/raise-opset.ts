@@ -2,21 +2,24 @@
  * Writing a model in a newer operator set.
  *
  * A node may stay as it is if its entry reads the same settings under both versions and the new schema accepts its form. That is the case
- * for most operators between any two versions, and no operator needs to be named to find out. Where an attribute became an input, it is
- * moved first: `Squeeze(x) {axes=[1]}` → `Squeeze(x, [1])`. What changed its meaning or is gone is written as its primitives, where the
+ * for most operators between any two versions, and no operator needs to be named to find out. An attribute that is gone is dropped where the settings
+ * are the same without it: it said what newer versions always do. Where an attribute became an input, it is
+ * moved first: `Squeeze(x) {axes=[1]}` → `Squeeze(x, [1])`. Settings that an entry reads only where it knows ranks or contents are compared
+ * for each that there may be. What changed its meaning or is gone is written as its primitives, where the
  * entry has some: Softmax over several axes, taken as one, between Flatten and Reshape; Scatter as ScatterElements.
  */
 import { type Inference, infer } from "../analysis/infer.ts";
-import { Miss, PithError } from "../errors.ts";
+import { clause, Miss, PithError, refusalIn } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { type Attribute, allNodes, describe, type Node, toInteger } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
 import { becameScalar, checkForm, inputsFor, schemaAt, schemasOf } from "../graph/schema.ts";
 import { snapshot } from "../graph/snapshot.ts";
-import { type Bound, entryOf } from "../ops/index.ts";
+import { type Bound, entryOf, type Op, type Site } from "../ops/index.ts";
 import { type FloatType, fromNumbers, isFloat } from "../tensor/convert.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
+import { unknownDim } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
 
 /** The IR version that an operator set asks for: ONNX Runtime refuses newer sets in files of an older IR. */
@@ -101,16 +104,15 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
   });
   const inputs: unknown[] = [...node.inputs];
   for (const { input, constant } of moved) inputs[input] = constant;
-  const op = entryOf(node);
-  const dropped = ["consumed_inputs", ...(op?.withoutEffect ?? [])].filter(
-    (name) => node.attributes.has(name) && after?.attributes.has(name) === false,
-  );
-  const left = [...node.attributes.keys()].filter(
-    (name) => !dropped.includes(name) && !moved.some((one) => one.name === name),
-  );
-  const form = checkForm("", node.op, to, { inputs, outputs: node.outputs, attributes: left });
+  const left = [...node.attributes.keys()].filter((name) => !moved.some((one) => one.name === name));
+  const kept = left.filter((name) => after?.attributes.has(name) !== false);
+  const dropped = left.filter((name) => !kept.includes(name));
+  const legal = (attributes: readonly string[]): unknown =>
+    checkForm("", node.op, to, { inputs, outputs: node.outputs, attributes });
+  const form = legal(kept);
   if (form instanceof Miss) return form;
 
+  const op = entryOf(node);
   if (op === undefined) return new Miss("Pith does not know this operator.");
   const site = inference.site(node);
   const newInputs = [...site.inputs];
@@ -119,11 +121,13 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
     newInputs[input] = { type: constant.type, dims: constant.dims, small: constant, stored: true, ...whole };
   }
   const attribute = (name: string): Attribute | undefined =>
-    left.includes(name) ? node.attributes.get(name) : undefined;
-  const [old, now] = [op.settings(site), op.settings({ ...site, version: to, inputs: newInputs, attribute })];
-  if (old instanceof Miss) return new Miss(`${old.reason}.`);
-  if (now instanceof Miss) return new Miss(`${now.reason}.`);
-  if (!sameSettings(old, now)) return new Miss("its defaults changed between the opsets.");
+    kept.includes(name) ? node.attributes.get(name) : undefined;
+  const same = sameSettings(op, site, { ...site, version: to, inputs: newInputs, attribute });
+  if (same instanceof Miss) return new Miss(`${same.reason}.`);
+  if (!same) {
+    const gone = legal(left);
+    return gone instanceof Miss ? gone : new Miss("its defaults changed between the opsets.");
+  }
   const { renamed } = op;
   const spelling = renamed !== undefined && from < renamed.since && renamed.since <= to ? renamed : undefined;
   const spelled = spelling === undefined ? undefined : attribute(spelling.attribute);
@@ -164,8 +168,41 @@ function asConstant(
   }
 }
 
-function sameSettings(a: unknown, b: unknown): boolean {
-  return JSON.stringify(a, plain) === JSON.stringify(b, plain);
+/** Ranks that a tensor of which nothing is known may have. */
+const ranks = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+
+/** Whether an entry reads the same at two sites: where it has to know ranks or contents to tell, with each that there may be. */
+function sameSettings(op: Op, before: Site, after: Site): boolean | Miss {
+  const own = compared(op, before, after);
+  if (!(own instanceof Miss)) return own;
+  const found = ranks
+    .map((rank) => compared(op, assuming(before, rank), assuming(after, rank)))
+    .filter((same) => !(same instanceof Miss));
+  return found.length === 0 ? own : found.every(Boolean);
+}
+
+/** What a site may turn out to be: tensors of unknown rank have this one, and integers that are computed, as axes and sizes are, count from 0. */
+function assuming(site: Site, rank: number): Site {
+  const inputs = site.inputs.map((operand) => {
+    if (operand === undefined || operand.container !== undefined) return operand;
+    const dims = operand.dims ?? Array.from({ length: rank }, (_, axis) => unknownDim("rank", axis));
+    const [count = 1] = dims;
+    const isList = operand.type === "int64" && dims.length <= 1 && operand.elements === undefined;
+    const elements = Array.from({ length: typeof count === "number" ? count : 1 }, (_, at) => at);
+    return isList ? { ...operand, dims, elements } : { ...operand, dims };
+  });
+  return { ...site, inputs };
+}
+
+/** A Miss where the entry cannot read it. */
+function compared(op: Op, before: Site, after: Site): boolean | Miss {
+  try {
+    const [old, now] = [op.settings(before), op.settings(after)];
+    if (old instanceof Miss) return old;
+    return now instanceof Miss ? now : JSON.stringify(old, plain) === JSON.stringify(now, plain);
+  } catch (error) {
+    return new Miss(clause(refusalIn(error).sentence));
+  }
 }
 
 /** Settings are plain data, but for where they were read from: an attribute and an input mean the same. */

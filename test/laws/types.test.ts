@@ -167,6 +167,17 @@ function takenApart(
   };
 }
 
+test("inputs of unknown rank are no error, and leave the element types of outputs what they are", () => {
+  for (const example of examples) {
+    const known = inferred(symbolicModel(example), example).outputs;
+    const model = symbolicModel(example);
+    for (const value of model.graph.feeds)
+      if (value.type !== undefined) value.type = { type: value.type.type, dims: undefined };
+    for (const [index, { type }] of inferred(model, example).outputs.entries())
+      if (type !== "unknown") expect(type, example.title).toBe(known[index]?.type);
+  }
+});
+
 /** The dimension, or where only the run tells it, what it told. */
 function whatCameOut(dim: number, found: Found | undefined, axis: number): number | undefined {
   return Number.isNaN(dim) ? found?.dims?.[axis] : dim;

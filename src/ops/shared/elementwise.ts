@@ -134,7 +134,6 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
     needsFloat32: row.needsFloat32,
     inChannelBlocks: row.inChannelBlocks,
     ...(row.type === undefined ? { sameType: 0 } : {}),
-    withoutEffect: ["broadcast", "axis"],
     read: (site) =>
       alongInnerAxes(site) ? new Miss("broadcasts along inner axes, as before opset 7") : (row.read?.(site) as S),
     infer: (_, site) => {
