@@ -72,6 +72,78 @@ graph (x: float32[]) -> (y) {
     expect(operators(model)).toEqual(before);
   });
 
+  /** A weight times a scale that is filled up to the weight's size, as some quantizers write it. */
+  const filled = (weight: string, end: string) =>
+    parseModel(`opset 21
+graph (x: float32[n, 64]) -> (y) {
+  ${weight}
+  scale: float32[1, 64] = random(seed 2)
+  shape = Shape (w)
+  zeros = ConstantOfShape (shape)
+  full = Add (scale, zeros)
+  ${end}
+}`);
+
+  it("stores no scale in full beside the codes that it scales", async () => {
+    const model = filled(
+      "w: int8[64, 64] = random(seed 1, from -9 to 9)",
+      "f = Cast (w) {to=1}\n  v = Mul (f, full)\n  y = MatMul (x, v)",
+    );
+    await foldConstants(model);
+    expect(operators(model)).toEqual(["ConstantOfShape", "Add", "Cast", "Mul", "MatMul"]);
+    expect(model.graph.value("shape")?.tensor?.dims).toEqual([2]);
+    expect(verify(model)).toEqual([]);
+  });
+
+  it("stores a scale in full where the whole chain folds, and where what is fed is scaled by it", async () => {
+    const chain = filled("w: float32[64, 64] = random(seed 1)", "v = Mul (w, full)\n  y = MatMul (x, v)");
+    await foldConstants(chain);
+    expect(operators(chain)).toEqual(["MatMul"]);
+    const fed = filled("w: float32[64, 64] = random(seed 1)", "v = MatMul (x, full)\n  y = MatMul (v, w)");
+    await foldConstants(fed);
+    expect(operators(fed)).toEqual(["MatMul", "MatMul"]);
+  });
+
+  it("stores no expansion of which only a larger one is made", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[]) -> (y) {
+  one: float32[] = [1]
+  n: int64[1] = [1024]
+  four: int64[1] = [17]
+  some = Expand (one, n)
+  more = Tile (some, four)
+  y = Mul (x, more)
+}`);
+    expect((await foldConstants(model)).changes).toEqual([]);
+  });
+
+  it("does not let a chain of expansions grow step by step", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[]) -> (y) {
+  one: float32[16] = random(seed 1)
+  times: int64[1] = [1000]
+  twice: int64[1] = [2]
+  most = Tile (one, times)
+  more = Tile (most, twice)
+  y = Mul (x, more)
+}`);
+    expect((await foldConstants(model)).changes).toEqual([]);
+  });
+
+  it("stores another form of a weight that codes are subtracted from, where it takes no more bytes", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[n, 64]) -> (y) {
+  w: float32[64, 64] = random(seed 1)
+  q: int8[64, 64] = random(seed 2, from -9 to 9)
+  t = Transpose (w) {perm=[1, 0]}
+  f = Cast (q) {to=1}
+  v = Sub (t, f)
+  y = MatMul (x, v)
+}`);
+    await foldConstants(model);
+    expect(operators(model)).toEqual(["Cast", "Sub", "MatMul"]);
+  });
+
   it("turns integers without a scale into floats: arithmetic on shapes", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[2]) -> (y) {

@@ -3,9 +3,11 @@
  *
  * Before: `w = Reshape(weight, shape); y = MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored.
  * Roles are honoured: a node whose input or output has a role (a mask, a parameter) stays. Nodes that blow a tensor up (Expand of a
- * scalar) stay too: the result may be no larger than what goes away for it and `growth`; a tensor that something else reads as well (a tied
- * embedding, transposed) does not go. Numbers that are stored in 8 bits or fewer, or as
- * integers with a scale (the bias of a quantized layer), are stored so on purpose, and are not turned back into floats. Random numbers are drawn when the model runs.
+ * scalar) stay too: the result may be no larger than the stored tensors that go away for it and `growth`; a tensor that something else reads as
+ * well (a tied embedding, transposed) does not go. Numbers that are stored in 8 bits or fewer, or as
+ * integers with a scale (the bias of a quantized layer), are stored so on purpose, and are not turned back into floats. Where constant nodes stay,
+ * those before them stay too, unless their result is small: the runtime computes all of them once, before it runs. Random numbers are drawn when the
+ * model runs.
  */
 
 import * as v from "valibot";
@@ -25,7 +27,7 @@ import { described } from "./options.ts";
 import { type Change, type Context, definePass } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 import { isUsed, removeUnusedEverywhere } from "./remove-unused.ts";
-import { storeInPlace } from "./store-constants.ts";
+import { heldTensor, storeInPlace } from "./store-constants.ts";
 import { evaluate } from "./stored.ts";
 
 export const foldConstants = definePass({
@@ -120,6 +122,41 @@ function isNeeded(value: Value, folded: ReadonlySet<Node>): boolean {
 
 function foldable(model: Model, inference: Inference, growth: number): ReadonlySet<Node> {
   const isHeld = protectedValues(model, inference);
+  const left = new Set<Node>();
+  for (;;) {
+    const folded = foldedExcept(left, model, inference, isHeld, growth);
+    const before = left.size;
+    for (const node of [...folded].reverse()) {
+      const isLeft = node.outputs.some(
+        (output) =>
+          output !== undefined &&
+          isNeeded(output, folded) &&
+          isReadByConstants(output, inference) &&
+          grows(node, output, folded) > Math.min(growth, smallWeight),
+      );
+      if (!isLeft) continue;
+      folded.delete(node);
+      left.add(node);
+    }
+    // What is left no longer makes room for others.
+    if (left.size === before) return folded;
+  }
+}
+
+/** Whether only constants are computed from a value. */
+function isReadByConstants(value: Value, inference: Inference): boolean {
+  const isConstant = ({ outputs }: Node): boolean =>
+    outputs.every((output) => output === undefined || inference.operand(output)?.stored === true);
+  return !value.graph.isOutput(value) && [...value.uses].every(({ node }) => isConstant(node));
+}
+
+function foldedExcept(
+  left: ReadonlySet<Node>,
+  model: Model,
+  inference: Inference,
+  isHeld: (value: Value) => boolean,
+  growth: number,
+): Set<Node> {
   const folded = new Set<Node>();
   const isGiven = (value: Value): boolean => {
     const { tensor, producer, role } = value;
@@ -133,6 +170,7 @@ function foldable(model: Model, inference: Inference, growth: number): ReadonlyS
     producer !== undefined && !isRandom(producer) && !(inference.at(producer) instanceof Miss);
   for (const node of allNodes(model.graph)) {
     const given =
+      !left.has(node) &&
       node.inputs.length > 0 &&
       !isRandom(node) &&
       subgraphs(node).length === 0 &&
@@ -197,21 +235,27 @@ function unpacks(node: Node, output: Value): boolean {
 const smallWeight = 1024;
 
 /**
- * Bytes of an output beyond those of the inputs that nothing else reads. Infinite for unknown sizes, and for another form of a weight that stays: the
- * file would hold it twice, and what was tied would be no longer.
+ * Bytes of an output beyond those of the stored tensors that go away for it. Infinite for unknown sizes, and for another form of a weight that
+ * stays: the file would hold it twice, and what was tied would be no longer.
  */
 function grows(node: Node, output: Value, folded: ReadonlySet<Node>): number {
-  const size = (value: Value | undefined): number => {
-    const dims = fixedDims(value?.type?.dims);
-    if (value?.type === undefined || value.type.type === "string" || dims === undefined)
-      return Number.POSITIVE_INFINITY;
+  const size = (value: Value): number => {
+    const dims = fixedDims(value.type?.dims);
+    if (value.type === undefined || value.type.type === "string" || dims === undefined) return Number.POSITIVE_INFINITY;
     return bytesFor(value.type.type, elementCount(dims));
   };
   const goes = (value: Value): boolean =>
     !value.graph.isOutput(value) && [...value.uses].every((use) => use.node === node || folded.has(use.node));
-  const inputs = new Set(node.inputs.filter((input) => input !== undefined));
+  const behind = new Set(node.inputs.filter((input) => input !== undefined));
   const whole = size(output);
   const isForm = (input: Value): boolean => isReal(input) && isReal(output) && size(input) === whole && !goes(input);
-  if (whole > smallWeight && [...inputs].some(isForm)) return Number.POSITIVE_INFINITY;
-  return whole - [...inputs].reduce((sum, input) => sum + (goes(input) ? size(input) : 0), 0);
+  if (whole > smallWeight && [...behind].some(isForm)) return Number.POSITIVE_INFINITY;
+  let gone = 0;
+  for (const value of behind) {
+    if (!goes(value)) continue;
+    const { tensor, producer } = value;
+    gone += (tensor ?? (producer && heldTensor(producer)))?.bytes ?? 0;
+    for (const input of producer?.inputs ?? []) if (input !== undefined) behind.add(input);
+  }
+  return whole - gone;
 }
