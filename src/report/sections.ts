@@ -163,7 +163,7 @@ function optionsText({ options }: StepRecord): string {
 function lossText({ history }: StepRecord): string {
   const [first, last] = [history?.[0], history?.at(-1)];
   if (first === undefined || last === undefined) return "";
-  return `loss ${first.loss.toPrecision(3)} → ${last.loss.toPrecision(3)} in ${integer(history?.length ?? 0)} epochs`;
+  return `loss ${first.loss.toPrecision(3)} → ${last.loss.toPrecision(3)} in ${counted(history?.length ?? 0, "epoch")}`;
 }
 
 /** Equal changes together, with the places and who decided where it was not the step's own setting. */

@@ -1,5 +1,5 @@
 /** The image of a training: the losses of its steps as a line, and what was evaluated on the way as points, each with an axis of its own. */
-import { figure } from "../evaluate/numbers.ts";
+import { counted, figure } from "../evaluate/numbers.ts";
 import { px, tickText } from "./chart.ts";
 import type { StepRecord } from "./data.ts";
 import { html, type Markup } from "./markup.ts";
@@ -33,7 +33,7 @@ export function trainingChart({ curve, history }: Pick<StepRecord, "curve" | "hi
     `${text(points[0]?.value ?? Number.NaN)} → ${text(points.at(-1)?.value ?? Number.NaN)}`;
   const named = by === undefined ? "" : `validation ${by}`;
   const evaluated = other === undefined ? "" : `; ${named} ${ends(evaluations, (value) => figure(unit, value))}`;
-  const title = `training loss ${ends(losses, (value) => value.toPrecision(3))} over ${last} steps${evaluated}`;
+  const title = `training loss ${ends(losses, (value) => value.toPrecision(3))} over ${counted(last, "step")}${evaluated}`;
   const stepTicks = ticks(first, last, 7).filter((tick) => Number.isInteger(tick));
   return html`<svg class="chart training" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
 <g class="grid">${left.ticks.map((tick) => html`<line x1="${margin.left}" x2="${right}" y1="${px(left.y(tick))}" y2="${px(left.y(tick))}"/>`)}</g>

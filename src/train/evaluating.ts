@@ -1,5 +1,6 @@
 /** Evaluations on validation samples: when they are due, which weights are best, early stopping. */
 import { evaluate } from "../evaluate/evaluate.ts";
+import { counted } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { validationLoss } from "./forward-loss.ts";
@@ -33,7 +34,7 @@ export async function figureOf(
 /** "after 40 steps: validation accuracy 93.00 %" */
 export function evaluationText({ metric }: Validation, step: number, figure: number): string {
   const shown = metric?.unit === "share" ? `${(100 * figure).toFixed(2)} %` : figure.toPrecision(4);
-  return `${step === 0 ? "before the first step" : `after ${step} steps`}: validation ${metric?.name ?? "loss"} ${shown}`;
+  return `${step === 0 ? "before the first step" : `after ${counted(step, "step")}`}: validation ${metric?.name ?? "loss"} ${shown}`;
 }
 
 /** Records an evaluation of the current weights. True if it is the best; any number is better than NaN. */
@@ -54,9 +55,9 @@ export function isPatienceOver({ worse }: Counters, { validation }: Plan): boole
 }
 
 export function patienceText({ steps, worse, best }: Counters): string {
-  const that = best?.step === 0 ? "before the first step" : `after ${best?.step} steps`;
+  const that = best?.step === 0 ? "before the first step" : `after ${counted(best?.step ?? 0, "step")}`;
   const none = worse === 1 ? "the last evaluation was not" : `none of the last ${worse} evaluations was`;
-  return `ended after ${steps} steps: ${none} better than the one ${that}`;
+  return `ended after ${counted(steps, "step")}: ${none} better than the one ${that}`;
 }
 
 /**

@@ -195,7 +195,7 @@ class Run {
     for (const file of [lastFile, bestFile]) await removeLeftovers(file(this.#plan.checkpoint));
     if (this.#before === undefined) return;
     this.#best = await continueTraining(training, this.#plan, this.#before, trained);
-    this.#context.log({ id: "resume", text: `continued after ${this.#before.counters.steps} steps` });
+    this.#context.log({ id: "resume", text: `continued after ${counted(this.#before.counters.steps, "step")}` });
   }
 
   /** A training that is continued where an epoch, or the whole of it, was through has no batch to begin with. */
@@ -321,13 +321,13 @@ class Run {
   #diverged(what: string, step: number): PithError {
     const { checkpoint, validation } = this.#plan;
     const { best } = this.#counters;
-    const kept = checkpoint !== undefined && this.#kept !== undefined;
-    const again = `Start again from the original model${kept ? ", with another `checkpoint`," : ""} and a smaller \`learningRate\` or \`clip\` 1`;
+    const kept = checkpoint === undefined ? undefined : this.#kept;
+    const again = `Start again from the original model${kept !== undefined ? ", with another `checkpoint`," : ""} and a smaller \`learningRate\` or \`clip\` 1`;
     const hint = [
       `${again}, and check that the inputs are properly scaled.`,
       // After none they are those of the model itself.
-      ...(kept && this.#kept !== 0
-        ? [`"${lastFile(checkpoint)}" has the weights after ${this.#kept} steps, which may be useless.`]
+      ...(checkpoint !== undefined && kept !== undefined && kept !== 0
+        ? [`"${lastFile(checkpoint)}" has the weights after ${counted(kept, "step")}, which may be useless.`]
         : []),
       ...(checkpoint === undefined || validation === undefined || best === undefined
         ? []

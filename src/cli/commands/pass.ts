@@ -386,7 +386,7 @@ function trainingText({ samples, chosen, average }: NonNullable<PassOutput["trai
   const of = chosen.samples === undefined ? "" : ` on ${counted(chosen.samples, "sample")}`;
   const among = evaluations === 1 ? "the only evaluation" : `the best of ${integer(evaluations)} evaluations`;
   const weights = averaged === "" ? "those" : `${averaged.trim()},`;
-  return `${on}; the weights are ${weights} after ${integer(best.step)} steps: ${found}${of}, ${among}`;
+  return `${on}; the weights are ${weights} after ${counted(best.step, "step")}: ${found}${of}, ${among}`;
 }
 
 function nothingFound(model: string): string {

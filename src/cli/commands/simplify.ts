@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { bytes, integer, times } from "../../evaluate/numbers.ts";
+import { bytes, counted, integer, times } from "../../evaluate/numbers.ts";
 import { described } from "../../passes/options.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts";
@@ -73,7 +73,7 @@ function show(model: string, result: SimplifyOutput, replaced: boolean): Result 
       terminal.line(compared(comparison));
       if (held > 0)
         terminal.line(
-          `kept for training: ${integer(held)} tensors marked trainable, frozen, mask or state; --finalize folds them, too`,
+          `kept for training: ${counted(held, "tensor")} marked trainable, frozen, mask or state; --finalize folds them, too`,
         );
       terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);
     },

@@ -34,10 +34,7 @@ export function show(
 /** What a reader of the table of layers would miss: graphs inside nodes, weights that several nodes read, or that are inputs. */
 function showInside({ inside, layers, replaceable }: InspectedFile, terminal: Terminal): void {
   if (inside.graphs > 0) {
-    const held = [
-      `${integer(inside.nodes)} nodes`,
-      ...(inside.layers === 0 ? [] : [`${integer(inside.layers)} layers`]),
-    ];
+    const held = [counted(inside.nodes, "node"), ...(inside.layers === 0 ? [] : [counted(inside.layers, "layer")])];
     terminal.line(
       `subgraphs: ${integer(inside.graphs)}, with ${held.join(" and ")}; of the techniques quantize alone changes them${inside.wayOut === undefined ? "" : `; for the others run ${inside.wayOut} first, which inlines the branch that is taken`}`,
     );
@@ -70,7 +67,7 @@ function showFile(data: InspectedFile, terminal: Terminal): void {
     [...ports("inputs", data.inputs), ...ports("outputs", data.outputs)],
   );
   terminal.line();
-  terminal.line(`${integer(nodes)} nodes`);
+  terminal.line(counted(nodes, "node"));
   const operators = Object.entries(data.operators).map(([name, number]) => [integer(number), name]);
   terminal.table([{ title: "", align: "right" }, { title: "" }], operators, "  ");
   terminal.line();
@@ -85,7 +82,9 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Te
   const macs = operationsText(data.macs);
   const operations = macs.startsWith("depends on") ? macs.replace("depends", "MACs depend") : `${macs} MACs`;
   const sparse = zeros === undefined ? "" : ` (${percent(zeros)} zeros)`;
-  terminal.line(`${integer(data.layers.length)} layers; ${count(data.parameters)} parameters${sparse}; ${operations}`);
+  terminal.line(
+    `${counted(data.layers.length, "layer")}; ${count(data.parameters)} parameters${sparse}; ${operations}`,
+  );
   if (data.layers.length === 0) return;
   const left = ["layer", "operator", "weight"].map((title) => ({ title }));
   const rows = data.layers.map((layer) => ({
@@ -191,7 +190,7 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
     else group.count++;
   }
   for (const { first, count: held } of [...reasons.values()].slice(0, shownMisses)) {
-    terminal.line(`channels that cannot be cut: ${first}${held === 1 ? "" : `; so in ${integer(held)} layers`}`);
+    terminal.line(`channels that cannot be cut: ${first}${held === 1 ? "" : `; so in ${counted(held, "layer")}`}`);
   }
 }
 

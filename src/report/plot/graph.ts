@@ -10,7 +10,7 @@ import { plainName } from "../../analysis/masks.ts";
 import { storedRoot } from "../../analysis/stored-root.ts";
 import { weightStorage } from "../../analysis/weight.ts";
 import { Miss } from "../../errors.ts";
-import { count } from "../../evaluate/numbers.ts";
+import { count, counted } from "../../evaluate/numbers.ts";
 import { type Attribute, type Graph, type Node, subgraphs, usedValues, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { dimsText, dimText } from "../../tensor/dims.ts";
@@ -270,14 +270,14 @@ export function attributeText(attribute: Attribute): string {
     case "tensor":
       return `tensor ${attribute.value.type} ${dimsText(attribute.value.dims)}`;
     case "graph":
-      return `graph of ${attribute.value.nodeCount} nodes`;
+      return `graph of ${counted(attribute.value.nodeCount, "node")}`;
     case "floats":
     case "ints":
       return listText(attribute.value.map(String));
     case "strings":
       return listText(attribute.value.map(stringText));
     case "tensors":
-      return `${attribute.value.length} tensors`;
+      return counted(attribute.value.length, "tensor");
     case "graphs":
       return `${attribute.value.length} graphs`;
     case "opaque":

@@ -13,7 +13,7 @@ import { learnedCount, learnedTensors } from "../../analysis/learned.ts";
 import { parametersOf } from "../../analysis/parameters.ts";
 import { requireStored, weightNeeds } from "../../analysis/weight.ts";
 import { Miss, PithError, reasonText, stopIfAsked } from "../../errors.ts";
-import { bytes, count, integer } from "../../evaluate/numbers.ts";
+import { bytes, count, counted } from "../../evaluate/numbers.ts";
 import { allGraphs, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { withFreeChannels } from "../../passes/free-channels.ts";
@@ -106,7 +106,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   };
   const parameters = learnedCount(await learnedTensors(model, inference));
   const nodes = [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
-  const summary = `${integer(nodes)} nodes, ${integer(layers.length)} layers, ${count(parameters)} parameters, ${bytes(costs.bytes)}`;
+  const summary = `${counted(nodes, "node")}, ${counted(layers.length, "layer")}, ${count(parameters)} parameters, ${bytes(costs.bytes)}`;
   const packed = new Blob([JSON.stringify(data)]).stream().pipeThrough(new CompressionStream("deflate"));
   const body = html`<header>
 <div class="about"><h1>${name}</h1><p>${summary}</p></div>
