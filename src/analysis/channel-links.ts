@@ -4,7 +4,7 @@ import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { AxisEnd, AxisLink } from "../ops/index.ts";
 import type { Inference } from "./infer.ts";
-import type { Along } from "./units.ts";
+import { type Along, sizeAlong } from "./units.ts";
 
 /** What ties positions together: a node's links, or two stored tensors that are one parameter. */
 export interface Rule {
@@ -23,7 +23,8 @@ export interface End extends Along {
 export interface Link {
   readonly from: End;
   readonly to: End;
-  /** Positions of `to` for each index of `from`; undefined: the same index. */
+  readonly hasImages: boolean;
+  /** Positions of `to` for each index of `from`, computed when they are first read; undefined: the same index. */
   readonly images: readonly (readonly number[])[] | undefined;
 }
 
@@ -60,9 +61,10 @@ function prepare(node: Node, { from, to, map }: Extract<AxisLink, { from: AxisEn
   return {
     from: start,
     to: end,
+    hasImages: map !== undefined,
     get images() {
       if (map === undefined) return undefined;
-      images ??= imagesOf(map, sizeAlong(start) ?? 0);
+      images ??= sizeAlong(end) === undefined ? [] : imagesOf(map, sizeAlong(start) ?? 0);
       return images;
     },
   };
@@ -70,11 +72,6 @@ function prepare(node: Node, { from, to, map }: Extract<AxisLink, { from: AxisEn
 
 function imagesOf(map: (index: number) => readonly number[], size: number): readonly (readonly number[])[] {
   return Array.from({ length: size }, (_, index) => map(index));
-}
-
-export function sizeAlong({ value, axis }: Along): number | undefined {
-  const dim = (value?.tensor?.dims ?? value?.type?.dims)?.[axis];
-  return typeof dim === "number" ? dim : undefined;
 }
 
 /** Stored copies of one parameter are cut alike. */
@@ -88,7 +85,7 @@ function tiedRules(model: Model): Rule[] {
     if (original?.tensor === undefined) continue;
     const links = value.tensor.dims.map((_, axis): Link => {
       const to = { port: "original", value: original, axis: role.transposed ? rank - 1 - axis : axis };
-      return { from: { port: "copy", value, axis }, to, images: undefined };
+      return { from: { port: "copy", value, axis }, to, hasImages: false, images: undefined };
     });
     rules.push({ node: undefined, refusal: undefined, links, refuses: [], absorbs: [] });
   }

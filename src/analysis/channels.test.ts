@@ -438,3 +438,34 @@ test("a deep network costs time in proportion", () => {
   // Four times as deep: about four times as long; a quadratic walk would take sixteen.
   expect(milliseconds(1600) / Math.max(1, milliseconds(400))).toBeLessThan(11);
 });
+
+describe("axes of more positions than memory bears", () => {
+  const tiled = `opset 21
+graph (x: float32[batch, 8]) -> (y: float32[batch, 4]) {
+  a.weight: float32[8, 6] = random(seed 1)
+  b.weight: float32[6, 4] = random(seed 2)
+  e: float32[1, 8] = random(seed 3)
+  times: int64[2] = [3000000000, 10]
+  h = MatMul "a" (x, a.weight)
+  r = Relu(h)
+  y = MatMul "b" (r, b.weight)
+  t = Tile(e, times)
+  SIDE
+}`;
+  const groupsOf = (side: string) => {
+    const model = parseModel(tiled.replace("SIDE", side));
+    return channelGroups(model, infer(model));
+  };
+
+  test("those that no channel reaches cost nothing", () => {
+    const [group] = groupsOf("s = ReduceSum(t) {keepdims=0}");
+    expect(group === undefined ? 0 : removable(group).length).toBe(6);
+  });
+
+  test("channels that reach one are refused", () => {
+    const [group] = groupsOf("wide: int64[2] = [1, 2000000000]\n  w = Tile(r, wide)");
+    expect([...(group?.refused.values() ?? [])].map(({ reason }) => reason)).toContainEqual(
+      expect.stringMatching(/too long to be followed/),
+    );
+  });
+});

@@ -19,10 +19,10 @@ import { Miss } from "../errors.ts";
 import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { groupBy } from "../tensor/group-by.ts";
-import { type End, type Rule, rulesOf, sizeAlong } from "./channel-links.ts";
+import { type End, type Rule, rulesOf } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layers as layersOf } from "./layers.ts";
-import { type Along, Labels } from "./units.ts";
+import { type Along, Labels, sizeAlong } from "./units.ts";
 
 /** An axis along which some indices belong to units of a group. */
 export interface Slice {
@@ -84,10 +84,10 @@ function spreadOnce(rule: Rule, labels: Labels, done: Map<Rule, Done>): void {
   const last = done.get(rule);
   const since = last?.changes ?? -1;
   const isAtRest = rule.links.every(
-    ({ from, to, images }) =>
+    ({ from, to, hasImages }) =>
       labels.reachedAt(from.value) <= since &&
       labels.reachedAt(to.value) <= since &&
-      (images === undefined || labels.joins === last?.joins),
+      (!hasImages || labels.joins === last?.joins),
   );
   if (isAtRest) return;
   done.set(rule, { changes: labels.changes, joins: labels.joins });
@@ -95,8 +95,12 @@ function spreadOnce(rule: Rule, labels: Labels, done: Map<Rule, Done>): void {
 }
 
 function spread(rule: Rule, labels: Labels): void {
-  for (const { from, to, images } of rule.links) {
+  for (const link of rule.links) {
+    const { from, to } = link;
     const start = labels.at(from);
+    // Images take memory: only those are computed that something reaches.
+    if (start === undefined && labels.at(to) === undefined) continue;
+    const { images } = link;
     if (start !== undefined) {
       for (let index = 0; index < start.length; index++) {
         const unit = start[index] ?? -1;
@@ -125,7 +129,7 @@ function joinAlternatives(rule: Rule, labels: Labels): boolean {
   for (const set of sets.values()) {
     const [first] = set;
     const end = labels.at(first.to);
-    if (first.images === undefined || end === undefined) continue;
+    if (end === undefined || first.images === undefined) continue;
     const covered = new Uint8Array(end.length);
     for (const { images } of set) {
       for (const image of images ?? []) {
@@ -172,7 +176,10 @@ function refusals(model: Model, rules: readonly Rule[], labels: Labels): Readonl
         [to, from],
       ] as const) {
         if (other.value !== undefined && sizeAlong(other) === undefined) {
-          refuse(end, new Miss("they reach an axis whose size is not known", describe(node)));
+          refuse(
+            end,
+            new Miss("they reach an axis whose size is not known, or too long to be followed", describe(node)),
+          );
         }
       }
     }

@@ -86,3 +86,12 @@ graph (x: float32[2]) -> (y: float32[2]) {
     expect(net.graph.value("y")?.type).toBeDefined();
   });
 });
+
+it("joins tensors of no elements, however many rows they state", () => {
+  const model = parseModel(`opset 21
+graph (x: float32[batch, 2]) -> (y: int64[1099511627776, 0]) {
+  none: int64[1099511627776, 0] = []
+  y = Concat(none, none) {axis=1}
+}`);
+  expect(infer(model).misses).toEqual([]);
+});

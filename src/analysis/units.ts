@@ -7,6 +7,15 @@ export interface Along {
   readonly axis: number;
 }
 
+/** The longest axis whose positions are followed: images of 2,048 by 2,048 in a row. What sizes a file states costs it nothing, and each position takes memory. */
+const longestAxis = 2 ** 22;
+
+/** The size of an axis; undefined where it is not known, or too long for its positions to be followed. */
+export function sizeAlong({ value, axis }: Along): number | undefined {
+  const dim = (value?.tensor?.dims ?? value?.type?.dims)?.[axis];
+  return typeof dim === "number" && dim <= longestAxis ? dim : undefined;
+}
+
 export class Labels {
   /** Counts positions that got a unit and units that became one: unchanged means that nothing happened. */
   changes = 0;
@@ -92,8 +101,8 @@ export class Labels {
 
   #label({ value, axis }: Along): Int32Array | undefined {
     if (value === undefined) return undefined;
-    const size = (value.tensor?.dims ?? value.type?.dims)?.[axis];
-    if (typeof size !== "number") return undefined;
+    const size = sizeAlong({ value, axis });
+    if (size === undefined) return undefined;
     let axes = this.#labels.get(value);
     if (axes === undefined) {
       axes = new Map();

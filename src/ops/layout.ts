@@ -4,7 +4,7 @@ import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred } from "./define.ts";
 import { attributeOrInput, integer, integers, wrapAxis } from "./shared/attributes.ts";
 import { parts } from "./shared/codes.ts";
-import { contentsOf, withContents, withMoved } from "./shared/elements.ts";
+import { contentsOf, mostElements, withContents, withMoved } from "./shared/elements.ts";
 import { noRank } from "./shared/misses.ts";
 import {
   broadcast,
@@ -89,8 +89,10 @@ export const Concat = defineOp({
     });
     const contents = site.inputs.flatMap((operand) => contentsOf(operand) ?? []);
     if (contents.length < site.inputs.length) return [{ type, dims }];
+    const count = contents.reduce((sum, { elements }) => sum + elements.length, 0);
+    if (count === 0 || count > mostElements) return [withContents({ type, dims }, count === 0 ? [] : undefined)];
     // Row by row of the axes in front, what each operand has behind them.
-    const rows = contents[0]?.dims.slice(0, s.axis).reduce((count, size) => count * size, 1) ?? 0;
+    const rows = contents[0]?.dims.slice(0, s.axis).reduce((product, size) => product * size, 1) ?? 0;
     const joined = Array.from({ length: rows }, (_, row) =>
       contents.flatMap(({ elements }) => {
         const length = elements.length / rows;

@@ -13,6 +13,7 @@ import {
   fixedDims,
   floorDims,
   isSymbolic,
+  isUnknownDim,
   multiplyDims,
   sameDims,
   stridesOf,
@@ -234,5 +235,49 @@ describe("what a dimension is once its names are known", () => {
     expect(extremeDims("min", [n, addDims(n, m)])).toBe(n);
     expect(floorDims(multiplyDims(4, n), 2)).toBe(multiplyDims(2, n));
     expect(floorDims(7, 2)).toBe(3);
+  });
+});
+
+describe("dimensions that would become very long", () => {
+  const sum = (count: number): Dim =>
+    Array.from({ length: count }, (_, at) => symbol(`n${at}`)).reduce<Dim>(addDims, 1);
+
+  test("products of sums, squared again and again, are sizes that only the run tells, equal where computed alike", () => {
+    const squared = (): Dim =>
+      Array.from({ length: 40 }).reduce<Dim>((dim) => multiplyDims(dim, addDims(dim, batch)), sum(6));
+    const found = squared();
+    expect(isUnknownDim(found)).toBe(true);
+    expect(dimText(found).length).toBeLessThan(5000);
+    expect(squared()).toBe(found);
+    expect(multiplyDims(found, 1)).toBe(found);
+    expect(dimValue(found, { batch: 2 })).toBeUndefined();
+    expect(elementCount(Array.from({ length: 60 }, (_, at) => addDims(symbol(`a${at}`), symbol(`b${at}`))))).toSatisfy(
+      isUnknownDim,
+    );
+  });
+
+  test("a power of one name, and functions inside of functions, too", () => {
+    let power: Dim = batch;
+    let halves: Dim = batch;
+    for (let at = 0; at < 60; at++) {
+      power = multiplyDims(power, power);
+      halves = addDims(floorDims(halves, 3), ceilDims(halves, 2));
+    }
+    for (const dim of [power, halves]) expect(isUnknownDim(dim)).toBe(true);
+  });
+
+  test("sums and products of real shapes are written out", () => {
+    const written = multiplyDims(sum(20), sum(10));
+    expect(isUnknownDim(written)).toBe(false);
+    expect(divideDims(written, sum(10))).toBe(sum(20));
+  });
+
+  test("a division that does not come out ends", () => {
+    const power = Array.from({ length: 60 }).reduce<Dim>((dim) => multiplyDims(dim, symbol("a")), 1);
+    const divisor = Array.from({ length: 12 }, (_, at) => symbol(`b${at}`)).reduce<Dim>(
+      (dim, name) => addDims(dim, multiplyDims(-1, name)),
+      symbol("a"),
+    );
+    expect(divideDims(power, divisor)).toBeUndefined();
   });
 });

@@ -2,7 +2,8 @@
  * Dimensions: numbers, or polynomials over named dimensions ("batch", "2*seq + 1").
  *
  * A symbolic dimension is interned by its text, so two dimensions are equal exactly if they are `===`.
- * The text is the normal form: monomials with their factors sorted by name, highest degree first, the constant last.
+ * The text is the normal form: monomials with their factors sorted by name, highest degree first, the constant last. Where it would
+ * become very long, the dimension is one that only the run tells.
  */
 
 import { PithError } from "../errors.ts";
@@ -34,6 +35,7 @@ export function symbol(text: string): Symbolic {
   const found = interned.get(text);
   if (found !== undefined) return found;
   if (text === "") throw new PithError("E_NAME", "A named dimension needs a name.");
+  if (text.length > longestText) return unwritten(text);
   const parsed = parsePolynomial(text);
   const dim = parsed === undefined ? undefined : normal(parsed);
   return dim === undefined || typeof dim === "number" ? intern(new Map([[text, 1]]), text) : dim;
@@ -70,7 +72,9 @@ export function addDims(a: Dim, b: Dim): Dim {
 
 export function multiplyDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a * b + 0; // 0 * -1 is -0, which text does not know
-  return normal(multiply(polynomial(a), polynomial(b)));
+  const [left, right] = [polynomial(a), polynomial(b)];
+  if (left.size * right.size > mostTerms) return unwritten([`(${dimText(a)})`, `(${dimText(b)})`].sort().join("*"));
+  return normal(multiply(left, right));
 }
 
 /** a / b where it divides exactly, else undefined: `batch*past + batch*seq` by `past + seq` is `batch`. Nothing divides by 0. */
@@ -294,7 +298,24 @@ function normal(terms: Polynomial): Dim {
   return size === 1 && constant !== undefined ? constant : intern(terms, polynomialText(terms));
 }
 
+/** Sizes of real networks take some hundred characters. Products of sums, multiplied again and again, grow without bound. */
+const longestText = 4096;
+const mostTerms = 4096;
+
+/** What a dimension that is too long to be written out is called: a size that only the run tells, equal to what is computed alike. */
+function unwritten(text: string): Symbolic {
+  const known = longer.get(text);
+  if (known !== undefined) return known;
+  const name = `?long${longer.size}`;
+  const made = intern(new Map([[name, 1]]), name);
+  longer.set(text, made);
+  return made;
+}
+
+const longer = new Map<string, Symbolic>();
+
 function intern(terms: Polynomial, text: string): Symbolic {
+  if (text.length > longestText) return unwritten(text);
   let found = interned.get(text);
   if (found === undefined) {
     found = Object.freeze({ text });

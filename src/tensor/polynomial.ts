@@ -28,7 +28,10 @@ function withoutZeros(terms: Polynomial): Polynomial {
   return new Map([...terms].filter(([, coefficient]) => coefficient !== 0));
 }
 
-/** a / b where it divides exactly, else undefined. */
+/** A quotient of more terms is not looked for: where b does not divide a, their number may grow with every step. */
+const longestQuotient = 64;
+
+/** a / b where it divides exactly, into no more than some dozen terms, else undefined. */
 export function divide(a: Polynomial, b: Polynomial): Polynomial | undefined {
   const [lead, leadCoefficient] = leading(b);
   let rest = a;
@@ -37,7 +40,7 @@ export function divide(a: Polynomial, b: Polynomial): Polynomial | undefined {
   for (let [top, coefficient] = leading(rest); coefficient !== 0; [top, coefficient] = leading(rest)) {
     const monomial = divideMonomials(top, lead);
     const times = coefficient / leadCoefficient;
-    if (monomial === undefined || !Number.isInteger(times)) return undefined;
+    if (monomial === undefined || !Number.isInteger(times) || quotient.size === longestQuotient) return undefined;
     quotient.set(monomial, times);
     rest = add(rest, multiply(b, new Map([[monomial, -times]])));
   }
