@@ -51,13 +51,16 @@ test("hints are of what can help: layers that were changed, what makes up for a 
     `Use a smaller amount, leave that layer as it is: --except c,b, allow more (--max-drop), ${anyway} (before fine-tuning, for instance); then pith debug shows every layer.`,
   );
   expect(advice(["linear"], ["a", "b"], 0.9, { except: "linear" })).not.toContain("--except");
-  const judged = (because: "goal" | "function", assumesScores: boolean) =>
+  const judged = (because: "goal" | "function" | "target", assumesScores: boolean) =>
     lostAdvice(prune, { model: "m.onnx", out: "thin.onnx", options: {}, data: "data/" }, { because, assumesScores });
   expect(judged("goal", true)).toContain(
     "judge numbers that score no classes by --metric r-squared, allow more (--max-drop)",
   );
   expect(judged("goal", false)).not.toContain("--metric");
   expect(judged("function", true)).not.toMatch(/--metric|--max-drop/);
+  expect(judged("target", true)).toBe(
+    "Use a smaller amount, try another version of ONNX Runtime, or write it anyway: --force.",
+  );
   for (const spread of [
     advice(["a", "b"], ["a", "b"], 1, { structured: 0.3 }),
     advice(["a"], ["a", "b"], 0.1, { structured: 0.3 }),

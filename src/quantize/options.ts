@@ -9,7 +9,7 @@ import type { Given } from "../passes/pass.ts";
 import { type DtypeName, type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
 import { needsSamples, type RounderName, rounderOf, rounderOption } from "./rounders/index.ts";
 import type { Rounder } from "./rounders/rounder.ts";
-import { bfloat16, lackOf, oneScale, targetOption } from "./targets.ts";
+import { bfloat16, lackOf, targetOption } from "./targets.ts";
 
 export const rangeMethods = ["min-max", "average", "percentile", "mse", "entropy"] as const;
 /** How ranges of activations follow from samples. */
@@ -311,11 +311,10 @@ export function checkTogether(options: QuantizeSettings): void {
       },
     );
   }
-  const lack =
-    scheme === "static" ? lackOf(oneScale, options) : scheme === "bfloat16" ? lackOf(bfloat16, options) : undefined;
+  const lack = scheme === "bfloat16" ? lackOf(bfloat16, options) : undefined;
   if (lack !== undefined) {
     throw new PithError("E_OPTION", `quantize: \`scheme\`: ${scheme} is ${lack.reason}.`, {
-      hint: 'Schemes for every `target` are "weights", "dynamic" and "float16"; GPUs compute in float: "weights", or "float16" with `arithmetic`.',
+      hint: 'Schemes for every `target` are "weights", "dynamic", "static" and "float16"; GPUs compute in float: "weights", or "float16" with `arithmetic`.',
     });
   }
   if (scheme === "static" && activations === "int8" && weights === "uint8") {

@@ -26,15 +26,10 @@ export const fastWeight = ({ channelDims }: WeightedRule): "int8" | "uint8" =>
   channelDims(1).length > 1 ? "uint8" : "int8";
 
 /**
- * Runtimes that cannot run a form of numbers, and why: in the oldest that Pith writes for (1.24.3) or in 1.30, measured in Chromium. A format that one of
- * them lacks says so itself; `docs/targets.md` has the table.
+ * Runtimes that cannot run a form of numbers in any version (1.24.3 to 1.30, measured in Chromium), and why. A format that one of them lacks says so
+ * itself. What some versions can run is written, and tried in the one that is installed; `docs/targets.md` has the table.
  */
 export type Lacks = Readonly<Partial<Record<TargetName, string>>>;
-
-/** Tensors with one scale. */
-export const oneScale: Lacks = {
-  webgpu: "not for WebGPU in onnxruntime-web before 1.30, which misreads scales of whole tensors",
-};
 
 export const bfloat16: Lacks = { webgpu: "not for WebGPU in onnxruntime-web 1.30, which has no Cast of bfloat16" };
 

@@ -2,7 +2,6 @@ import type { Layer } from "../analysis/layers.ts";
 import { requireWeight, weightNeeds } from "../analysis/weight.ts";
 import type { Dataset } from "../data/types.ts";
 import { type Miss, PithError } from "../errors.ts";
-import type { TargetName } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
 import {
   type BlockScales,
@@ -30,7 +29,6 @@ import type { ModelRoundings } from "./model-roundings.ts";
 import type { WeightCodes } from "./options.ts";
 import type { RounderName } from "./rounders/index.ts";
 import type { Known, Rounder } from "./rounders/rounder.ts";
-import { lackOf, oneScale } from "./targets.ts";
 
 export interface WeightSettings {
   readonly type: WeightType;
@@ -259,10 +257,8 @@ export const settingsOf = (own: {
   readonly weights?: WeightCodes | undefined;
   readonly perChannel: boolean;
   readonly zeroPoints: boolean;
-  readonly target?: readonly TargetName[] | undefined;
 }): WeightSettings => {
-  const perChannel = own.perChannel || lackOf(oneScale, own) !== undefined;
-  return { type: integersIn(own) ?? "int8", perChannel, zeroPoints: own.zeroPoints && !perChannel };
+  return { type: integersIn(own) ?? "int8", perChannel: own.perChannel, zeroPoints: own.zeroPoints && !own.perChannel };
 };
 
 /** Runs something that may refuse numbers, and says whose numbers they were. */

@@ -25,8 +25,10 @@ export function defaultPlan(model: Model, target: readonly TargetName[] = []): r
     all += numbers;
     if (dims.length === 2) inMatrices += numbers;
   }
+  // WebGPU has no kernels on integers: activations would go to the processor and back around each layer.
+  const schemes = target.includes("webgpu") ? ["weights"] : ["static", "dynamic", "weights"];
   return [
-    ...["static", "dynamic", "weights"].map((scheme) => candidate(`int8 ${scheme}`, { scheme })),
+    ...schemes.map((scheme) => candidate(`int8 ${scheme}`, { scheme })),
     ...(inMatrices > all / 2 ? [candidate("4 bits", { scheme: "weights", bits: 4, rounder: "k-quant" })] : []),
     candidate("float16", { scheme: "float16" }),
   ];

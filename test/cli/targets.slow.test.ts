@@ -23,6 +23,7 @@ describe.skipIf(program === undefined)("an engine in a browser", () => {
 
   test("says who it is", () => {
     expect(engine.facts.browser).toMatch(/Chrome\/\d/);
+    expect(engine.facts.version).toMatch(/^\d+\.\d+\.\d+/);
     expect(engine.facts.threads).toBeGreaterThan(0);
     expect(engine.facts.adapter).toBeUndefined();
   });
@@ -86,7 +87,11 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 8]) {
     expect(targets).toMatchObject([
       { target: "node", where: "Node", right: true },
       { target: "wasm", where: expect.stringMatching(/^WebAssembly in .*Chrome/), right: true },
-      { target: "webgpu", where: expect.stringMatching(/^WebGPU in .*Chrome.* \(.+\)$/), right: true },
+      {
+        target: "webgpu",
+        where: expect.stringMatching(/^WebGPU in .*Chrome.* \(.+\), onnxruntime-web \d+\.\d+\.\d+/),
+        right: true,
+      },
     ]);
   }, 120_000);
 

@@ -399,6 +399,11 @@ describe("of several candidates", () => {
     expect(run.latency?.models.every((one) => (one?.speedup.median ?? 0) > 0)).toBe(true);
   });
 
+  test("for WebGPU, which computes in float, none is on integers", () => {
+    const names = defaultPlan(net, ["wasm", "webgpu"]).map(({ name }) => name);
+    expect(names).toEqual(["int8 weights", "4 bits", "float16"]);
+  });
+
   describe("of near sizes the same is kept, however busy the machine:", () => {
     const candidates = [0.1, 0.12].map((amount, place) => ({
       name: place === 0 ? "larger" : "smaller",

@@ -13,6 +13,8 @@ import type { Batch, Dense } from "../../tensor/types.ts";
 export interface PageFacts {
   /** The user agent. */
   readonly browser: string;
+  /** Version of onnxruntime-web. */
+  readonly version: string;
   /** Of WebGPU. */
   readonly adapter?: Adapter;
   /** Threads that WebAssembly may have. */

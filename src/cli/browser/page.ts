@@ -1,6 +1,7 @@
 /** Runs in a browser: loads, runs and times models as the server that sent it asks, one order after the other. */
 import { threadCount } from "#platform";
 import { createEngine, type Session } from "../../engine/index.ts";
+import { findRuntime } from "../../engine/runtime.ts";
 import { PithError } from "../../errors.ts";
 import { latency } from "../../evaluate/latency.ts";
 import type { Model } from "../../graph/model.ts";
@@ -59,7 +60,8 @@ function sessionAt(number: number): Session {
 async function facts(): Promise<PageFacts> {
   const adapter = runtime === "webgpu" ? await adapterFound() : undefined;
   const found = adapter === undefined ? {} : { adapter };
-  return { browser: navigator.userAgent, threads: threadCount(), ...found };
+  const { ort } = await findRuntime(runtime);
+  return { browser: navigator.userAgent, version: ort.env.versions.web ?? ort.env.versions.common, threads: threadCount(), ...found };
 }
 
 async function adapterFound(): Promise<Adapter | undefined> {

@@ -49,6 +49,7 @@ export function lostAdvice(
   const offers = [
     ...(gentler === undefined || (without !== undefined && gentler.includes("--except")) ? [] : [gentler]),
     ...(without === undefined ? [] : [without]),
+    ...(because === "target" ? ["try another version of ONNX Runtime"] : []),
     ...(data === undefined
       ? ["measure it on your own samples (--data)"]
       : because === "goal"
@@ -58,7 +59,7 @@ export function lostAdvice(
           ]
         : []),
   ];
-  const later = trains(pass) || next !== undefined ? "" : " (before fine-tuning, for instance)";
+  const later = trains(pass) || next !== undefined || because === "target" ? "" : " (before fine-tuning, for instance)";
   const shown = blamed === undefined ? "" : "; then pith debug shows every layer";
   const then =
     next === undefined ? `${shown}.` : next.startsWith("next: ") ? next.replace("next: ", ", then ") : `. ${next}`;

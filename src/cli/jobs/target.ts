@@ -32,7 +32,7 @@ export async function openTarget(name: TargetName, context: JobContext): Promise
     context.log({ id: "target", text: `wasm: ${error.message} WebAssembly runs in Node instead.`, level: "warning" });
     return target;
   }
-  const { adapter, browser: agent } = browser.facts;
+  const { adapter, browser: agent, version } = browser.facts;
   const product = productOf(agent);
   if (name === "webgpu" && adapter === undefined) {
     await browser.close();
@@ -40,10 +40,10 @@ export async function openTarget(name: TargetName, context: JobContext): Promise
       hint: "A graphics card that the browser can use is needed, or a Chromium with SwiftShader.",
     });
   }
-  const where = adapter === undefined ? `WebAssembly in ${product}` : `WebGPU in ${product} (${adapter.name})`;
+  const place = adapter === undefined ? `WebAssembly in ${product}` : `WebGPU in ${product} (${adapter.name})`;
   return {
     name,
-    where,
+    where: `${place}, onnxruntime-web ${version}`,
     runtime: name,
     inBrowser: true,
     engine: browser,

@@ -25,15 +25,11 @@ import type { BlockSettings } from "../grid.ts";
 import type { QuantizeSettings } from "../options.ts";
 import { rounderOf } from "../rounders/index.ts";
 import type { Target } from "../target.ts";
-import { type Lacks, lackOf } from "../targets.ts";
 import { integersIn } from "../weight.ts";
 import { beside, type Form, type Format, oncePerRun, type Run } from "./format.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
 const accuracy = 4;
-/** Of zero points of 2 bits. */
-const lacks: Lacks = { webgpu: "ONNX Runtime 1.24 does not support 2-bit zero points on WebGPU" };
-
 const usualBlock = 32;
 
 /** What options say of blocks of integers, where they ask for these. */
@@ -50,9 +46,7 @@ export const inBlocks: Format = {
     const settings = blocksIn(own);
     if (settings === undefined || own.standard) return undefined;
     const target = matrixAt(layer, inference);
-    if (target instanceof Miss) return target;
-    const lack = settings.bits === 2 && !settings.symmetric ? lackOf(lacks, own) : undefined;
-    return lack ?? blocksForm(settings, target);
+    return target instanceof Miss ? target : blocksForm(settings, target);
   },
 };
 
