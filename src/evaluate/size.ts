@@ -8,7 +8,7 @@ const chunk = 2 ** 22;
 /** Parts of more bytes are compressed by stretches of a chunk each, as many bytes in all, evenly spaced: a second for each 20 MB is too long. */
 const mostCompressed = 2 ** 26;
 
-/** As web servers compress while they send; 11, the best, takes a second for each megabyte. */
+/** As web servers compress while they send; 11, the best, takes two seconds for each megabyte. */
 export const brotliQuality = 5;
 
 export interface Size {

@@ -60,8 +60,8 @@ function sessionAt(number: number): Session {
 async function facts(): Promise<PageFacts> {
   const adapter = runtime === "webgpu" ? await adapterFound() : undefined;
   const found = adapter === undefined ? {} : { adapter };
-  const { ort } = await findRuntime(runtime);
-  return { browser: navigator.userAgent, version: ort.env.versions.web ?? ort.env.versions.common, threads: threadCount(), ...found };
+  const { web, common } = (await findRuntime(runtime)).ort.env.versions;
+  return { browser: navigator.userAgent, version: web ?? common, threads: threadCount(), ...found };
 }
 
 async function adapterFound(): Promise<Adapter | undefined> {
