@@ -137,7 +137,8 @@ export interface WeightNeeds {
   readonly read?: "stored" | "unrounded";
   /** "alone": the node multiplies by it and does nothing else; "chain": several layers in a row can do the same. */
   readonly product?: "alone" | "chain";
-  readonly unshared?: true;
+  /** How many nodes may read it, at most; any number unless said. */
+  readonly readers?: number;
   /** It has no copy. */
   readonly untied?: true;
   /** It may lie, and be read, in a graph inside a node. */
@@ -151,8 +152,8 @@ export const weightNeeds = {
   prune: { types: ["float32", "float64", "float16"], untied: true },
   quantize: { inside: true },
   factorize: { types: ["float32", "float64", "float16"], read: "unrounded", product: "chain", untied: true },
-  solve: { read: "stored", product: "alone", unshared: true, untied: true },
-  fuse: { types: ["float32"], read: "stored", product: "alone", unshared: true },
+  solve: { read: "stored", product: "alone", readers: 1, untied: true },
+  fuse: { types: ["float32"], read: "stored", product: "alone", readers: 1 },
 } as const satisfies Readonly<Record<string, WeightNeeds>>;
 
 /** Types of sizes, places and decisions: arithmetic of the graph. Smaller integers stand for trained numbers. */
@@ -197,7 +198,7 @@ export function requireProduct({ role, name, effective }: Layer): Miss | undefin
   return new Miss(isOne ? `its weight is [${dims.join(", ")}], not a matrix` : "it holds several matrices", name);
 }
 
-function refusal(layer: Layer, { read, product, unshared, inside }: WeightNeeds): string | undefined {
+function refusal(layer: Layer, { read, product, readers, inside }: WeightNeeds): string | undefined {
   if (inside !== true && isInside(layer)) return "it lies in a graph inside a node";
   const { effective, weight, role } = layer;
   const storage = weightStorage(layer);
@@ -218,9 +219,13 @@ function refusal(layer: Layer, { read, product, unshared, inside }: WeightNeeds)
   if (read === "unrounded" && type !== weight.tensor?.type)
     return `its weight is ${weight.tensor?.type}, but used as ${type}`;
   // Other numbers in its place would be another output, and factors leave it in the file.
-  if ((unshared === true || product === "chain") && [weight, effective].some((value) => value.graph.isOutput(value)))
+  if (
+    (readers !== undefined || product === "chain") &&
+    [weight, effective].some((value) => value.graph.isOutput(value))
+  )
     return "its weight is an output of the model, too";
-  if (unshared === true && (weight.uses.size > 1 || effective.uses.size > 1)) return "its weight is shared";
+  if (readers !== undefined && (weight.uses.size > readers || effective.uses.size > readers))
+    return "its weight is shared";
   return elementCount(dims) === 0 ? "its weight has no elements" : undefined;
 }
 

@@ -150,6 +150,64 @@ test("one layer gets one adapter", async () => {
   expect(changes.map(({ at }) => at)).toEqual(["conv", "grouped"]);
 });
 
+/** Two products with one matrix. */
+const twice = () =>
+  parseModel(`opset 21
+graph (input: float32[n, 6]) -> (output) {
+  fc.weight: float32[6, 6] = random(seed 1)
+  a = MatMul "first" (input, fc.weight)
+  b = Relu (a)
+  output = MatMul "second" (b, fc.weight)
+}`);
+
+test("layers that read one weight share its adapter, which is saved and merged once", async () => {
+  const model = twice();
+  const { changes } = await lora(model, { rank: 2, alpha: 4 });
+  expect(changes.map(({ what }) => what)).toEqual(["adapter of rank 2", "adapter of rank 2"]);
+  expect([...model.graph.values()].filter(({ role }) => role?.kind === "parameter").length).toBe(2);
+  const up = value(model, "fc.lora.up.weight");
+  const draws = random(2);
+  const numbers = Float32Array.from({ length: 12 }, () => draws.normal(0, 0.3));
+  up.tensor = inMemory(float32([2, 6], numbers));
+  const answered = async (of: Model) => {
+    const session = await createEngine().load(of);
+    const { output } = await session.run({ input: float32([2, 6], images.data.slice(0, 12)) });
+    await session.release();
+    return Array.from(output?.data ?? [], Number);
+  };
+  const learnt = await answered(model);
+  const file = joinPath(temporaryFolder(), "adapters.onnx");
+  const merged = await lora(model, { merge: true, save: file });
+  expect(merged.misses).toEqual([]);
+  expect(model.graph.value("fc.lora.scale")).toBeUndefined();
+  expect(apart(await answered(model), learnt)).toBeLessThan(1e-4);
+  expect((await open(file)).graph.outputs.map(({ name }) => name)).toEqual([
+    "fc.lora.down.weight",
+    "fc.lora.up.weight",
+    "fc.lora.scale",
+  ]);
+  const again = twice();
+  await lora(again, { from: file });
+  expect(apart(await answered(again), learnt)).toBeLessThan(1e-4);
+});
+
+test("a weight that another layer reads turned keeps its adapter, and the other layer gets none", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[n, 6]) -> (y) {
+  fc.weight: float32[6, 6] = random(seed 1)
+  a = Gemm "first" (x, fc.weight)
+  y = Gemm "second" (a, fc.weight) {transB=1}
+}`);
+  const { changes, misses } = await lora(model, { rank: 2 });
+  expect(changes.map(({ what }) => what)).toEqual(["adapter of rank 2, which cannot be merged: its weight is shared"]);
+  expect(misses.map(({ reason }) => reason)).toEqual([
+    "another layer reads its weight in another form, and has an adapter",
+  ]);
+  const merged = await lora(model, { merge: true });
+  expect(merged.changes).toEqual([]);
+  expect(merged.misses.map(({ reason }) => reason)).toEqual(["keeps its adapter: its weight is shared"]);
+});
+
 test("a layer gets no second adapter from a file", async () => {
   const model = await adaptedAndTrained();
   const file = joinPath(temporaryFolder(), "adapters.onnx");

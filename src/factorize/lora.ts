@@ -5,7 +5,7 @@
  *  →  y = Gemm "fc1" (x, fc1.weight, fc1.bias) + (α / r) · up (down (x))
  *
  * `down` starts with Kaiming's random numbers (He et al. 2015), `up` with zeros, so that the model computes the same at first. Merging adds
- * (α / r) · up · down to the weight.
+ * (α / r) · up · down to the weight. Layers that read one weight share its adapter, so that the sum is right for all of them.
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
@@ -125,6 +125,13 @@ interface Branch {
   readonly scale: Value;
 }
 
+/** Whether two layers read one weight, and read it alike: one adapter is right for both. */
+const readAlike = (a: Layer, b: Layer): boolean =>
+  a.effective === b.effective &&
+  a.role.out === b.role.out &&
+  a.role.in === b.role.in &&
+  a.role.groups === b.role.groups;
+
 /** All axes of the layer's window. */
 const whole = ({ role }: Layer): readonly number[] => (role.window?.axes ?? []).map((_, axis) => axis);
 
@@ -229,13 +236,20 @@ async function insert(
   const misses: Miss[] = [];
   const nodes = [...model.graph.nodes()];
   const following = new Map(nodes.map((node, at) => [node, nodes[at + 1]]));
+  const inserted = new Map<string, { readonly by: Layer; readonly branch: Branch }>();
   for (const layer of chosen) {
     const { node, name, role } = layer;
     const [output] = node.outputs;
-    const unmergeable = mergeRefusal(layer);
-    const branch = refusal(layer) ?? (await branchOf(layer));
+    const unmergeable = mergeRefusal(layer, chosen.filter((other) => readAlike(layer, other)).length);
+    const before = inserted.get(name);
+    const otherwise =
+      before === undefined || readAlike(before.by, layer)
+        ? undefined
+        : new Miss("another layer reads its weight in another form, and has an adapter", name);
+    const branch = refusal(layer) ?? otherwise ?? before?.branch ?? (await branchOf(layer));
     if (branch instanceof Miss) misses.push(branch);
     if (branch instanceof Miss || output === undefined) continue;
+    if (before === undefined) inserted.set(name, { by: layer, branch });
     const emit = emitInto(model, { before: following.get(node), by: "lora" });
     // The layer adds its bias itself.
     const inputs = node.inputs.map((input, at) => (at === role.input || at === role.data ? input : undefined));
@@ -265,11 +279,11 @@ function refusal(layer: Layer): Miss | undefined {
     : new Miss(`it computes ${type}`, layer.name);
 }
 
-/** Why an adapter cannot be added to the weight of its layer, if so. */
-function mergeRefusal(layer: Layer): Miss | undefined {
+/** Why an adapter cannot be added to the weight of its layer, if so: one that so many layers share. */
+function mergeRefusal(layer: Layer, readers: number): Miss | undefined {
   const isMasked = layer.effective !== layer.weight;
   const masked = isMasked ? new Miss("its weight is masked, `remove` makes the mask permanent", layer.name) : undefined;
-  return requireWeight(layer, weightNeeds.solve) ?? masked;
+  return requireWeight(layer, { ...weightNeeds.solve, readers }) ?? masked;
 }
 
 /** The sum takes over the readers and the name of the value that it adds to. */
@@ -295,17 +309,17 @@ const adapted = pattern(["output", "branch", "scale"], (emit, { output, branch, 
 );
 
 function adapters(model: Model): readonly Adapter[] {
-  const all = new Map(layersOf(model, infer(model)).map((layer) => [layer.name, layer]));
+  const all = layersOf(model, infer(model));
+  const named = new Map(all.map((layer) => [layer.name, layer]));
+  const making = new Map(all.map((layer) => [layer.node.outputs[0], layer]));
   return [...model.graph.nodes()].flatMap((node): Adapter | [] => {
     const [sum] = node.outputs;
     const found = sum === undefined ? undefined : adapted(sum);
-    const layer = layerOf(found?.scale.name ?? "") ?? "";
-    const [base, down, up] = [all.get(layer), all.get(partOf(layer, "down")), all.get(partOf(layer, "up"))];
-    if (found === undefined || sum === undefined || base === undefined || down === undefined || up === undefined)
-      return [];
-    return found.branch === up.node.outputs[0] && found.output === base.node.outputs[0]
-      ? { base, down, up, sum, ...found }
-      : [];
+    if (found === undefined || sum === undefined) return [];
+    const layer = layerOf(found.scale.name) ?? "";
+    const [base, down, up] = [making.get(found.output), named.get(partOf(layer, "down")), making.get(found.branch)];
+    const isAdapter = base?.name === layer && up?.name === partOf(layer, "up");
+    return isAdapter && down !== undefined ? { base, down, up, sum, ...found } : [];
   });
 }
 
@@ -313,7 +327,8 @@ function adapters(model: Model): readonly Adapter[] {
 function modelOf(found: readonly Adapter[], model: Model): Model {
   const saved = new Model();
   for (const [domain, version] of model.opsets) saved.header.opsets.set(domain, version);
-  const stored = found.flatMap(({ base: { name }, down, up, scale }) => [
+  const each = new Map(found.map((adapter) => [adapter.scale, adapter])).values();
+  const stored = [...each].flatMap(({ base: { name }, down, up, scale }) => [
     [weightName(name, "down"), down.weight.tensor] as const,
     [weightName(name, "up"), up.weight.tensor] as const,
     [scaleName(name), scale.tensor] as const,
@@ -337,15 +352,18 @@ async function merge(model: Model, { save, ...selection }: LoraOptions, { engine
   const misses: Miss[] = [];
   const before = usedTensors(model);
   const products = engineMultiply(engine);
+  const merged = new Set<Value>();
   try {
     for (const adapter of found) {
-      const { base, output, sum } = adapter;
-      const refused = mergeRefusal(base);
+      const { base, output, scale, sum } = adapter;
+      const sharing = found.filter((other) => other.scale === scale && readAlike(other.base, base));
+      const refused = mergeRefusal(base, sharing.length);
       if (refused !== undefined) {
         misses.push(new Miss(`keeps its adapter: ${refused.reason}`, base.name));
         continue;
       }
-      base.weight.tensor = inMemory(await mergedWeight(adapter, products.multiply));
+      if (!merged.has(base.weight)) base.weight.tensor = inMemory(await mergedWeight(adapter, products.multiply));
+      merged.add(base.weight);
       substitute(sum, output);
       changes.push({ at: base.name, what: "adapter merged", decidedBy: "global" });
     }

@@ -179,4 +179,24 @@ export const found: readonly Found[] = [
     promise: "an input that is set",
     network: { oldest: true, start: "IsNaN of a batch", steps: [{ block: "gemm", choices: [] }] },
   },
+  {
+    promise: "lora in float16",
+    network: { steps: [{ block: "gemm", choices: [] }] },
+  },
+  {
+    promise: "lora in float16",
+    network: {
+      batch: 1,
+      steps: [
+        { block: "scan", choices: [0, 0, 0, 22, 0, 559, 627] },
+        { block: "gemm", choices: [] },
+      ],
+    },
+  },
+  {
+    promise: "lora",
+    network: {
+      steps: [{ block: "two layers of one matrix, stored twice", choices: [0, 0, 0, 0, 1, 0, 599, 8] }],
+    },
+  },
 ];
