@@ -4,14 +4,17 @@
  * Types that cannot cross between JavaScript and the runtime are fine inside a graph; as an output they abort the process, and no
  * exception is thrown (4-bit integers), or are refused under a number. So they are refused here, by name: before the graph is handed over
  * where the file declares the type, else as soon as the runtime has told it. So are functions that expand to more nodes than memory holds: the
- * runtime would not come back.
+ * runtime would not come back. Values that are larger than the machine's memory would end this process, or others.
  */
 import type { InferenceSession } from "onnxruntime-node";
+import { machineMemory } from "#platform";
 import { PithError } from "../errors.ts";
 import { whyNotExpanded } from "../graph/functions.ts";
+import { allValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { hasDistinctNames, nameApart } from "../graph/names.ts";
-import { type DataType, typeOfCode } from "../tensor/types.ts";
+import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
+import { bitsOf, type DataType, typeOfCode } from "../tensor/types.ts";
 
 /** Element types that cannot leave the runtime. */
 export const insideOnly: ReadonlySet<string> = new Set<DataType>([
@@ -47,9 +50,25 @@ function notCarried(what: string, type: string): PithError {
   });
 }
 
+/** @throws PithError E_UNSUPPORTED for a value that is larger than the machine's memory. */
+export function requireRoom(name: string, type: DataType, dims: readonly number[]): void {
+  const bytes = elementCount(dims) * (type === "string" ? 1 : bitsOf[type] / 8);
+  const memory = machineMemory();
+  if (bytes > memory)
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `The model cannot be run: "${name}" is ${type}${dimsText(dims)}, ${gigabytes(bytes)}, and this machine has ${gigabytes(memory)} of memory.`,
+    );
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toLocaleString("en", { maximumSignificantDigits: 3 })} GB`;
+}
+
 /**
- * @throws PithError E_UNSUPPORTED if an input or output of the model is declared with a type that cannot be carried, or its functions expand to
- * more nodes than the runtime, which expands them all, would ever be done with.
+ * @throws PithError E_UNSUPPORTED if an input or output of the model is declared with a type that cannot be carried, a value is larger than the
+ * machine's memory, as far as sizes are known, or its functions expand to more nodes than the runtime, which expands them all, would ever be done
+ * with.
  */
 export function screenModel(model: Model): void {
   const reason = whyNotExpanded(model);
@@ -62,6 +81,11 @@ export function screenModel(model: Model): void {
       },
     );
   for (const value of [...model.graph.feeds, ...model.graph.outputs]) requireCarried(value.name, value.type?.type);
+  for (const { name, type, tensor } of allValues(model.graph)) {
+    // What is stored may stay in its file.
+    const dims = tensor === undefined ? fixedDims(type?.dims) : undefined;
+    if (type !== undefined && dims !== undefined) requireRoom(name, type.type, dims);
+  }
 }
 
 /** @throws PithError E_UNSUPPORTED if an output whose type the file did not declare came out as one that cannot be carried. */

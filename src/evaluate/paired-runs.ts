@@ -213,7 +213,13 @@ async function runsOf(
   let [refused, samples, wanted] = ["the model has no input", 0, fewestSamples];
   const attempt = async (shapes: Shapes, draw: number): Promise<boolean> => {
     stopIfAsked(signal, "The comparison was stopped.");
-    const feeds = { ...inputs.draw(shapes, random(seed, "random inputs", draw)), ...set };
+    let feeds: Batch;
+    try {
+      feeds = { ...inputs.draw(shapes, random(seed, "random inputs", draw)), ...set };
+    } catch (error) {
+      refused = clause(refusalIn(error).message);
+      return false;
+    }
     const expected = await runOrReason(session, feeds, names);
     if (typeof expected === "string") refused = expected;
     else {

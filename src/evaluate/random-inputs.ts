@@ -10,12 +10,13 @@ import { infer } from "../analysis/infer.ts";
 import { wantedInputs } from "../analysis/wanted-inputs.ts";
 import { findStates } from "../data/states.ts";
 import type { Session } from "../engine/index.ts";
+import { requireRoom } from "../engine/screen.ts";
 import { PithError, refusalIn } from "../errors.ts";
-import type { ValueType } from "../graph/graph.ts";
+import { allValues, type ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, integerRange, isFloat } from "../tensor/convert.ts";
 import { zeros } from "../tensor/dense.ts";
-import { type Dim, dimText, dimValue, elementCount, isSymbolic } from "../tensor/dims.ts";
+import { type Dim, dimsText, dimText, dimValue, elementCount, isSymbolic } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Batch, DataType, Dense } from "../tensor/types.ts";
 import { imageSides, images } from "./random-images.ts";
@@ -31,6 +32,7 @@ export interface RandomInputs {
   /** The size of a dimension, its names being as assigned where the model does not decide them. */
   size(dim: Dim, assignment: Assignment): number;
   shapes(assignment: Assignment): Shapes;
+  /** @throws PithError E_UNSUPPORTED where a value would be larger than memory, or an input larger than what is drawn. */
   draw(shapes: Shapes, numbers: Random): Batch;
 }
 
@@ -65,13 +67,23 @@ export function randomInputs(model: Model): RandomInputs {
           if (isSymbolic(dim)) sizes.set(dim.text, shapes.get(name)?.[axis] ?? 1);
       const sizeNow = (dim: Dim): number | undefined =>
         dimValue(equal(dim), Object.fromEntries(sizes)) ?? dimValue(dim, Object.fromEntries(sizes));
+      for (const { name, type, tensor } of allValues(copy.graph)) {
+        const dims = tensor === undefined ? type?.dims?.map(sizeNow) : undefined;
+        if (type !== undefined && dims?.every((dim) => dim !== undefined) === true) requireRoom(name, type.type, dims);
+      }
       return Object.fromEntries(
         drawable.map(({ name, type, wanted }) => {
           const intervals = wanted.flatMap(({ low, high, strict }): Interval[] => {
             const [from, to] = [sizeNow(low), sizeNow(high)];
             return from === undefined || to === undefined ? [] : [{ low: from, high: to, strict }];
           });
-          return [name, drawn(type, shapes.get(name) ?? [], intervals, numbers)];
+          const dims = shapes.get(name) ?? [];
+          if (elementCount(dims) > mostDrawn)
+            throw new PithError(
+              "E_UNSUPPORTED",
+              `Input "${name}" is ${type}${dimsText(dims)}: random numbers are drawn for at most ${mostDrawn.toLocaleString("en")} elements.`,
+            );
+          return [name, drawn(type, dims, intervals, numbers)];
         }),
       );
     },
@@ -122,6 +134,9 @@ function drawn(type: Drawable, dims: readonly number[], intervals: readonly Inte
   // The one whole number that is valid wherever it is used.
   return zeros(type, dims);
 }
+
+/** A gigabyte of float32. */
+const mostDrawn = 2 ** 28;
 
 const unit = { low: -2, high: 2 } as const;
 /** Inputs that are divided by more than this are pixels of 0 … 255. */
@@ -190,8 +205,8 @@ export async function firstThatRuns(
 ): Promise<{ readonly guess: Guess; readonly feeds: Batch } | PithError> {
   let first: PithError | undefined;
   for (const guess of tried) {
-    const feeds = inputs.draw(guess.shapes, random(seed, "random inputs"));
     try {
+      const feeds = inputs.draw(guess.shapes, random(seed, "random inputs"));
       await session.run(feeds);
       return { guess, feeds };
     } catch (error) {

@@ -211,3 +211,8 @@ function absolute(path: string): string {
 function refuse(sentence: string, hint: string): Promise<never> {
   return Promise.reject(new PithError("E_UNSUPPORTED", sentence, { hint }));
 }
+
+/** Bytes that a WebAssembly memory can have: what runs models here has no more. */
+export function machineMemory(): number {
+  return 2 ** 32;
+}

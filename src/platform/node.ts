@@ -1,6 +1,6 @@
 /** Files and machine, in Node. `browser.ts` exports the same names; package.json chooses ("#platform"). */
 import { appendFile, mkdir, readdir, readFile as readWhole, rm, stat } from "node:fs/promises";
-import { availableParallelism } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { PithError } from "../errors.ts";
@@ -115,4 +115,10 @@ export function processorTime(): number {
 export function availableMemory(): number {
   // Marked experimental, and the only one that knows of containers.
   return process.availableMemory();
+}
+
+/** Bytes of memory of the machine, or of the container if that is less. */
+export function machineMemory(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }

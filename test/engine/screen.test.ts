@@ -1,8 +1,11 @@
 /** What the runtime would answer with a crash, a number or a riddle is refused in a sentence, or put right. */
 import { describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
 import { createEngine } from "../../src/engine/index.ts";
+import { randomInputs } from "../../src/evaluate/random-inputs.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { float32 } from "../../src/tensor/dense.ts";
+import { random } from "../../src/tensor/random.ts";
 
 const engine = createEngine();
 const x = float32([4], [1, 2, -3, 4]);
@@ -107,4 +110,45 @@ graph (x: float32[4], flag: bool[]) -> (y: float32[4]) {
   await session.release();
   expect(y).toMatchObject({ data: Float32Array.of(1, 2, 0, 4) });
   expect([...model.graph.nodes()].map(({ name }) => name)).toEqual(["same", "same", "same"]);
+});
+
+describe("values that are larger than any machine's memory", () => {
+  const doubled = (from: string): string => {
+    const steps = Array.from({ length: 50 }, (_, at) => `  c${at + 1} = Concat(c${at}, c${at}) {axis=0}`);
+    return `opset 21
+graph (x: float32[batch]) -> (y: float32[]) {
+  ${from}
+${steps.join("\n")}
+  s = ReduceSum(c50) {keepdims=0}
+  y = Add(s, s)
+}`;
+  };
+
+  test("a constant that doubles with every node is refused before the runtime computes it", async () => {
+    const model = parseModel(doubled("c0: float32[1] = 1"));
+    infer(model);
+    await expect(engine.load(model)).rejects.toMatchObject({
+      code: "E_UNSUPPORTED",
+      message: expect.stringMatching(/"c\d+" is float32\[\d+\], .* GB, and this machine has .* GB of memory/),
+    });
+  });
+
+  test("so is what an input becomes, as soon as its size is known", () => {
+    const model = parseModel(doubled("c0 = Neg(x)"));
+    const inputs = randomInputs(model);
+    expect(() => inputs.draw(new Map([["x", [1]]]), random(0, "test"))).toThrow(/of memory/);
+  });
+
+  test("inputs are drawn up to a gigabyte", () => {
+    const model = parseModel(
+      "opset 21\ngraph (x: float32[536870912]) -> (y: float32[]) {\n  y = ReduceSum(x) {keepdims=0}\n}",
+    );
+    const inputs = randomInputs(model);
+    expect(() =>
+      inputs.draw(
+        inputs.shapes(() => 1),
+        random(0, "test"),
+      ),
+    ).toThrow('Input "x" is float32[536870912]: random numbers are drawn for at most 268,435,456 elements.');
+  });
 });

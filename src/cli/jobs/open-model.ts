@@ -14,8 +14,13 @@ import type { Context } from "../../passes/index.ts";
 import { quoted } from "../../report/sections.ts";
 import { filesOf } from "../files.ts";
 
-export function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {
-  return open(path, { warn: (text) => log({ id: "model", text: `"${path}": ${text}`, level: "warning" }) });
+export async function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {
+  const model = await open(path, {
+    warn: (text) => log({ id: "model", text: `"${path}": ${text}`, level: "warning" }),
+  });
+  // The engine refuses values of sizes that no machine has, where they are known.
+  infer(model);
+  return model;
 }
 
 interface Opened {
