@@ -1,6 +1,6 @@
 /** Where transformers.js looks for the files of a model, and what config.json tells it of them. */
 import { sidecarNames } from "../data/sidecars.ts";
-import { type DtypeName, dtypes } from "../quantize/dtypes.ts";
+import { type DtypeName, dtypeNames, dtypes } from "../quantize/dtypes.ts";
 
 /** Every suffix that transformers.js knows: files with one are variants of those without. */
 const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_q1", "_q1f16"];
@@ -71,25 +71,37 @@ type Json = Readonly<Record<string, unknown>>;
 /**
  * config.json with what the loader has to know: which dtype of which module, where there are several modules, under the name of the file
  * (which the loader reads) and that of the session (which its registry reads); and how many files of weights each model has. Its map goes by
- * full file names, because a name without suffix would hold for all variants. Both are added to what config.json of the source says of them.
+ * full file names, because a name without suffix would hold for all variants. Both are added to what config.json of the source says of them,
+ * but a dtype whose file is not there gives way to the one that is used: the loader would not find it.
  */
 export function configured(config: Json, source: Json, { chunks, chosen, keepSmallest }: Written): Json {
   const { [loaderKey]: before, ...others } = config;
   const { dtype: _, use_external_data_format: __, ...kept } = objectOr(before);
-  const { dtype: dtypes, use_external_data_format: external } = objectOr(source[loaderKey]);
+  const { dtype: usual, use_external_data_format: external } = objectOr(source[loaderKey]);
   const isNeeded = [...chunks.values()].some((count) => count > 0) || Boolean(external);
-  const keys = sessionKeys([...chosen.keys()]);
-  const added = Object.fromEntries(
-    [...chosen].flatMap(([base, name]) => [base, keys.get(base) ?? base].map((key) => [key, name])),
+  const session = sessionKeys([...chosen.keys()]);
+  const keysOf = (base: string): readonly string[] => [base, session.get(base) ?? base];
+  const usualOf = (key: string): unknown => (typeof usual === "string" ? usual : objectOr(usual)[key]);
+  const areThere = [...chosen.keys()].every((base) =>
+    keysOf(base).every((key) => {
+      const suffix = suffixOf(usualOf(key));
+      return suffix === undefined || chunks.has(`${base}${suffix}.onnx`);
+    }),
   );
-  const isAdded = chosen.size > 1 || keepSmallest;
-  const dtype = isAdded ? { ...objectOr(dtypes), ...added } : dtypes;
+  const added = Object.fromEntries([...chosen].flatMap(([base, name]) => keysOf(base).map((key) => [key, name])));
+  const isAdded = chosen.size > 1 || keepSmallest || !areThere;
+  const dtype = isAdded ? { ...objectOr(usual), ...added } : usual;
   const own = {
     ...kept,
     ...(dtype === undefined ? {} : { dtype }),
     ...(isNeeded ? { use_external_data_format: { ...objectOr(external), ...Object.fromEntries(chunks) } } : {}),
   };
   return Object.keys(own).length === 0 ? others : { ...others, [loaderKey]: own };
+}
+
+/** Undefined of what is no name of a dtype: "auto". */
+function suffixOf(name: unknown): string | undefined {
+  return name === "fp32" ? "" : dtypeNames.filter((one) => one === name).map((one) => dtypes[one].suffix)[0];
 }
 
 function objectOr(value: unknown): Json {

@@ -125,6 +125,19 @@ describe("a folder with one model", () => {
     }
   });
 
+  test.each([
+    ["a dtype", "q4", { model: "fp16" }],
+    ["that of a module", { model: "q4", other: "q8" }, { model: "fp16", other: "q8" }],
+    ["one that is made", "fp16", "fp16"],
+    ["the originals'", "fp32", "fp32"],
+    ["what is no dtype", "auto", "auto"],
+  ])("names in config.json, where its source names %s, only dtypes that it has files of", async (_, named, told) => {
+    await modules("model");
+    await write("config.json", JSON.stringify({ "transformers.js_config": { dtype: named } }));
+    await run({ dtypes: ["fp16"] });
+    expect(await loaderOf()).toEqual({ dtype: told });
+  });
+
   test("may be written in place", async () => {
     await modules("model");
     await run({ out: source(), dtypes: ["q4"] });
