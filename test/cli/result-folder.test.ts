@@ -1,7 +1,9 @@
 /** What an author wrote into the folder of `pith compress`, or under the name of a page, is not lost. */
+import { spawnSync } from "node:child_process";
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { ownedEnding } from "../../src/platform/node-leftovers.ts";
 import type { Run } from "../../src/report/data.ts";
 import { escapeMarkdown } from "../../src/report/markdown.ts";
 import { pith } from "./run.ts";
@@ -37,6 +39,29 @@ test("results are written, and replaced where they are as Pith wrote them, or as
     // run.json comes first: the model may still be the one before.
     writeFileSync(join(out, "model.onnx"), first);
   }
+});
+
+test("of two runs at the same time in one folder the second is refused, and the results are those of the first", async () => {
+  const out = folder();
+  const runs = await Promise.all([compress(out, 0.5), compress(out, 0.5)]);
+  expect(runs.map(({ code }) => code).toSorted()).toEqual([0, 1]);
+  expect(runs.find(({ code }) => code === 1)?.err).toContain(
+    `E_FILE: Another run is writing into "${out}".\nhint: Wait until it has ended, or name another folder with -o.\n`,
+  );
+  expect(readdirSync(out).toSorted()).toEqual(results.toSorted());
+  // It has ended.
+  expect(await compress(out, 0.25)).toMatchObject({ code: 0 });
+});
+
+test("a run that was killed does not hold the folder", async () => {
+  const out = folder();
+  const unfinished = join(out, "pith-unfinished");
+  mkdirSync(unfinished, { recursive: true });
+  const { pid = 0 } = spawnSync(process.execPath, ["--version"]);
+  const claimed = ownedEnding().replace(/-\d+\./, `-${pid}.`);
+  writeFileSync(join(unfinished, `.run.claim.${claimed}.tmp`), "");
+  expect(await compress(out)).toMatchObject({ code: 0 });
+  expect(readdirSync(out).toSorted()).toEqual(results.toSorted());
 });
 
 test("the share of zeros is in the tables, where a step changes it", async () => {
