@@ -81,9 +81,12 @@ ${table.join("\n")}
 ${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(found, originals.size, tried)}${fails === undefined ? `\n${programs}` : ""}`.trimEnd();
 }
 
+/** Of a folder without a variant of Pith's; an author's may be there. */
+export const noneText = "No variant was written: use the originals.";
+
 /** Which file is for what. */
 function adviceOf(found: readonly Records[string][], modules: number, tried: Card["tried"]): string {
-  if (found.length === 0) return `- No variant passed its check: there are the originals only.\n`;
+  if (found.length === 0) return `- ${noneText}\n`;
   const lines: string[] = [];
   if (tried === undefined) {
     const bytesOf = (dtype: DtypeName): readonly number[] =>
@@ -104,15 +107,19 @@ function adviceOf(found: readonly Records[string][], modules: number, tried: Car
         ? `WebGPU: \`${full}\`.`
         : `WebGPU: \`${half}\` where the device has \`shader-f16\`, \`${full}\` elsewhere.`,
     );
-  } else
-    lines.push(
-      `The best file of each model that passes the check, of ${tried.join(", ")}: the smallest, or one at most a tenth larger that takes less than half of its processor time.`,
-    );
+  } else {
+    const isWeighed = found.some(({ work }) => work !== undefined);
+    const faster = isWeighed ? ", or one at most a tenth larger that takes less than half of its processor time" : "";
+    lines.push(`The best file of each model that passes the check, of ${tried.join(", ")}: the smallest${faster}.`);
+  }
   const varying = found.filter(({ together }) => batchText(together).startsWith("no"));
-  if (varying.length > 0)
-    lines.push(
-      `What ${varying.map(({ dtype }) => `\`${dtype}\``).join(", ")} answers depends on the other samples of a batch: for vectors that are stored take another.`,
-    );
+  if (varying.length > 0) {
+    const names = varying.map(({ dtype }) => `\`${dtype}\``).join(", ");
+    // What continues texts gives no vectors.
+    const stored = varying.some(({ together }) => together?.tokens === undefined);
+    const other = stored ? ": for vectors that are stored take another" : "";
+    lines.push(`What ${names} answers depends on the other samples of a batch${other}.`);
+  }
   return lines.map((line) => `- ${line}\n`).join("");
 }
 

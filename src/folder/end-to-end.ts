@@ -15,6 +15,7 @@ import {
   type Metric,
   wilson,
 } from "../evaluate/index.ts";
+import { percent } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { open } from "../onnx/index.ts";
 import type { Context } from "../passes/pass.ts";
@@ -138,10 +139,11 @@ export function tokensFound({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness |
 export const batchNote =
   "Same in batch: of so many samples drawn at random the cosine of the answer that differs most, alone and in a padded batch; of texts that go on, the share of tokens that are the same.";
 
-/** "yes, of 64" samples, "no (0.9942 of 64)"; of texts "no (0.9896 of 192)" tokens. */
+/** "yes, of 64" samples, "no (0.9942 of 64)"; of texts "no (98.9 % of 192)" tokens. */
 export function batchText({ batch, tokens, batchSamples = tokens ?? 0 }: EndToEnd = {}): string {
   if (batch === undefined) return "";
-  return batch >= sameDirection ? `yes, of ${batchSamples}` : `no (${cosineText(batch)} of ${batchSamples})`;
+  if (batch >= sameDirection) return `yes, of ${batchSamples}`;
+  return `no (${tokens === undefined ? cosineText(batch) : percent(batch)} of ${batchSamples})`;
 }
 
 /** A module of a folder: its original, and what is to be used of it, which is the original where there is no variant. */

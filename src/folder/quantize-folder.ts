@@ -22,6 +22,7 @@ import { missingText } from "./needs.ts";
 import { keptText, type NewFile, planWrites } from "./own.ts";
 import {
   authoredModel,
+  figuresOf,
   hashesOf,
   isOf,
   isWhole,
@@ -185,7 +186,7 @@ async function dropOutdated(run: FolderRun): Promise<void> {
     if (module === undefined) await remove(run, record.source);
     if (module?.hash !== record.source_hash) await remove(run, file);
     else if (record.judged_by !== options.judgedBy) {
-      const { together: _, nearness: __, loader: ___, ...rest } = record;
+      const { together: _, nearness: __, loader: ___, judgedOn: ____, ...rest } = record;
       records.set(file, { ...rest, measured: "" });
       decided.add(file);
     }
@@ -230,13 +231,15 @@ async function makeOne(run: FolderRun, { base, source, hash }: Module, dtype: Dt
   decided.add(file);
   const found = records.get(file);
   if (found?.made_from === madeFrom && (await isWhole(out, file, written))) {
-    const { bytes, brotli, measured, nearness, rightOn, speeds, work, together } = found;
-    const made = { bytes, brotli, measured, nearness, rightOn, speeds, work, together };
-    rows.set(file, { dtype, file, ...made, verdict: "there" });
+    // transformers.js is asked again: what it lacked may be there now.
+    rows.set(file, { dtype, file, ...figuresOf(found), loader: undefined, verdict: "there" });
     return;
   }
   const authored = await authoredModel(out, file, written);
-  if (authored !== undefined) return refuse(run, file, dtype, `${keptText(authored === file ? "it" : authored)}.`);
+  if (authored !== undefined) {
+    const stays = keptText(authored === file ? "it" : authored);
+    return refuse(run, file, dtype, `${stays}. Remove it, or write to another folder.`);
+  }
   // Nothing is recorded of what a process makes that is killed before it has recorded it.
   if (forget(run, file)) await writeRecorded(run, []);
   try {

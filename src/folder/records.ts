@@ -32,10 +32,14 @@ const speed = v.object({
 const made = v.object({
   bytes: v.number(),
   brotli: v.optional(v.number()),
+  /** The original's bytes after brotli. */
+  originalBrotli: v.optional(v.number()),
   /** How near it is to its original. */
   measured: v.string(),
   /** The same in fields, of a comparison on samples, or on random inputs in decibels. */
   nearness: v.optional(nearness),
+  /** What that is of, and how it was prepared: "tested on: reviews.tsv (872)", in a line each. */
+  judgedOn: v.optional(v.array(v.string())),
   /** Runtimes that `target` names and that it is right on; "webgpu?" where this machine cannot tell. */
   rightOn: v.optional(v.array(v.string())),
   /** On the targets on which the machine was idle enough to tell. */
@@ -62,6 +66,11 @@ const record = v.object({
   judged_by: v.optional(v.string()),
   ...made.entries,
 });
+
+/** What a record says of its file, without what it was made of. */
+export function figuresOf(one: v.InferOutput<typeof record>): Made {
+  return v.parse(made, one);
+}
 
 /** Of each file, by its path in the folder. */
 export type Records = Readonly<Record<string, v.InferOutput<typeof record>>>;

@@ -53,7 +53,8 @@ function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
     if (metric === undefined || unit === undefined || value === undefined || difference === undefined) return [];
     return { metric, unit, value: value - difference, samples };
   });
-  return { dtype: "fp32", file, bytes, nearness };
+  const [brotli] = variants.flatMap(({ originalBrotli }) => originalBrotli ?? []);
+  return { dtype: "fp32", file, bytes, brotli, nearness };
 }
 
 /** 20 dB are a tenth. */
@@ -120,6 +121,7 @@ export function folderTable<R extends Row>(
       ? `Answers are the same alone and in a padded batch: ${batch[0]} that were tried.`
       : batch.length > 0 && batchNote,
     ...distinct(({ loader }) => loader && loaderNote(loader)),
+    ...new Set(rows.flatMap((row) => (nearnessOf(row) === row.nearness ? (row.judgedOn ?? []) : []))),
   ];
   return {
     rows,

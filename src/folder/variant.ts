@@ -3,6 +3,7 @@ import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
 import { capitalized, PithError } from "../errors.ts";
 import type { Likeness } from "../evaluate/index.ts";
 import { watchLoads } from "../evaluate/load-check.ts";
+import { counted } from "../evaluate/numbers.ts";
 import { size } from "../evaluate/size.ts";
 import { open, save } from "../onnx/index.ts";
 import type { Context } from "../passes/pass.ts";
@@ -11,16 +12,19 @@ import { noSmallerThan } from "../recipe/improvement.ts";
 import { keptAndLoads } from "../recipe/kept-function.ts";
 import { apartText } from "../report/verdict.ts";
 import { dataFilesOf } from "./layout.ts";
-import type { Made } from "./records.ts";
+import { type Made, weightFilesOf } from "./records.ts";
 import type { FolderOptions, Variant } from "./run.ts";
 
 /** What random inputs say. */
-export function randomNearness(likeness: Likeness | string | undefined): Pick<Made, "measured" | "nearness"> {
+export function randomNearness(
+  likeness: Likeness | string | undefined,
+): Pick<Made, "measured" | "nearness" | "judgedOn"> {
   if (typeof likeness !== "object") return { measured: likeness ?? "" };
-  const { same, unmoved, signalToNoise } = likeness;
+  const { same, unmoved, signalToNoise, samples } = likeness;
   const isTold = same === undefined && unmoved === undefined && Number.isFinite(signalToNoise);
   const nearness = { metric: "signal to noise", unit: "dB", value: signalToNoise } as const;
-  return { measured: apartText(likeness), ...(isTold ? { nearness } : {}) };
+  const judgedOn = [`Compared on ${counted(samples, "random input")}.`];
+  return { measured: apartText(likeness), judgedOn, ...(isTold ? { nearness } : {}) };
 }
 
 export async function makeVariant(
@@ -42,5 +46,7 @@ export async function makeVariant(
   const [folder, name] = [folderOf(out), fileNameOf(out)];
   const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));
   const { bytes, brotli } = await size(...parts);
-  return { bytes, brotli, ...randomNearness(likeness) };
+  const besideIt = [...weightFilesOf(original)].map((file) => joinPath(folderOf(source), file));
+  const { brotli: originalBrotli } = await size(source, ...besideIt);
+  return { bytes, brotli, originalBrotli, ...randomNearness(likeness) };
 }

@@ -153,7 +153,11 @@ describe("a variant", () => {
     await save(network(7), file);
     const before = await readFile(file);
     for (const options of [{}, { keepSmallest: true }, { settings: { other: true } }]) {
-      expect(refusedOf((await run(options)).rows)).toEqual(kept);
+      const { rows } = await run(options);
+      expect(refusedOf(rows)).toEqual(kept);
+      expect(rows.find(({ verdict }) => verdict === "refused")?.reason).toMatch(
+        /\. Remove it, or write to another folder\.$/,
+      );
       expect(await readFile(file)).toEqual(before);
       expect(await textOf(out("README.md"))).not.toContain("| q4 |");
     }

@@ -83,10 +83,13 @@ describe("a folder with one model", () => {
     ]);
     expect(await loaderOf()).toBeUndefined();
     expect(await files(source())).toEqual(before);
-    for (const { bytes = 0, brotli = 0, measured } of rows) {
+    for (const { bytes = 0, brotli = 0, originalBrotli = 0, measured, judgedOn } of rows) {
       expect(bytes).toBeGreaterThan(brotli);
+      expect(originalBrotli).toBeGreaterThan(brotli);
       expect(measured).toMatch(/signal to noise \d/);
+      expect(judgedOn).toEqual(["Compared on 32 random inputs."]);
     }
+    expect(await readFile(at("out", "README.md"), "utf8")).toContain("\n\nCompared on 32 random inputs.\n\n");
   });
 
   test("has a card with the table, behind what the README said, written once", async () => {
@@ -136,6 +139,16 @@ describe("a folder with one model", () => {
     await write("config.json", JSON.stringify({ "transformers.js_config": { dtype: named } }));
     await run({ dtypes: ["fp16"] });
     expect(await loaderOf()).toEqual({ dtype: told });
+  });
+
+  test.each([
+    ["of tokens", { tokens: 40, same: 40, batch: 0.95 }, "."],
+    ["of vectors", { batch: 0.95, batchSamples: 40 }, ": for vectors that are stored take another."],
+  ])("says of answers %s that they depend on their batch", async (_, together, end) => {
+    await modules("model");
+    await run({ dtypes: ["q8"], together: () => Promise.resolve(together) });
+    const card = await readFile(at("out", "README.md"), "utf8");
+    expect(card).toContain(`- What \`q8\` answers depends on the other samples of a batch${end}\n`);
   });
 
   test("may be written in place", async () => {
@@ -218,6 +231,9 @@ describe("kept is of each module", () => {
     expect(card).toContain("| 3.00 × (3.00–3.00) |");
     expect(card).toContain("Speed in Node: times as fast as the original (10th to 90th percentile), for one sample;");
     expect(card).not.toContain("WebGPU");
+    expect(card).toContain(
+      ": the smallest, or one at most a tenth larger that takes less than half of its processor time.",
+    );
   });
 
   test("the smallest, however much faster by the clock another is", async () => {
@@ -228,6 +244,12 @@ describe("kept is of each module", () => {
       ["q8", "passed over"],
       ["q4", "kept"],
     ]);
+  });
+
+  test("the smallest, where no processor time can be read: the card says no more", async () => {
+    await modules("model");
+    await run({ make: weighing({ q8: 104, q4: 100 }), keepSmallest: true });
+    expect(await readFile(at("out", "README.md"), "utf8")).toContain("of q8, q4: the smallest.\n");
   });
 
   test.each([
@@ -283,6 +305,12 @@ describe("a second run", () => {
     await run({ dtypes: ["q4"] });
     expect(Object.keys((await recordOf()).files)).toEqual(["onnx/model_q4.onnx"]);
     expect(await readdir(at("out", "onnx"))).toEqual(["model.onnx", "model_q4.onnx"]);
+  });
+
+  test("finds figures and what they are of in the record", async () => {
+    await modules("model");
+    const [first] = await run({ dtypes: ["q4"] });
+    expect(await run({ dtypes: ["q4"] })).toEqual([{ ...first, verdict: "there" }]);
   });
 
   test("forgets figures on other samples, and makes anew what was judged by them", async () => {

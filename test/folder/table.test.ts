@@ -52,6 +52,47 @@ test("an original has its own figure, that the brackets of its variants are abou
   ]);
 });
 
+test("an original has its size after brotli, which its variants are measured by, and what figures are of is said once", () => {
+  const judgedOn = ["tested on: reviews.tsv (872)", "preprocessing: tokenizer.json"];
+  const compared = ["Compared on 32 random inputs."];
+  const files = [
+    {
+      dtype: "q8",
+      file: "onnx/model_quantized.onnx",
+      ...file,
+      brotli: 900,
+      originalBrotli: 3700,
+      nearness: answers,
+      judgedOn,
+    },
+    {
+      dtype: "q4",
+      file: "onnx/model_q4.onnx",
+      ...file,
+      brotli: 500,
+      originalBrotli: 3700,
+      nearness: answers,
+      judgedOn,
+    },
+    {
+      dtype: "fp16",
+      file: "onnx/model_fp16.onnx",
+      ...file,
+      nearness: noise,
+      together: { answers },
+      judgedOn: compared,
+    },
+  ];
+  const { rows, columns, notes } = folderTable(files, new Map([["onnx/model.onnx", 4000]]));
+  const brotli = columns.find(({ title }) => title.startsWith("brotli"));
+  expect(rows.map((row) => brotli?.text(row))).toEqual(["3.70 kB", "900 bytes", "500 bytes", ""]);
+  // The figure of the last one in the table is that on texts.
+  expect(notes.slice(-2)).toEqual(judgedOn);
+  expect(table({ dtype: "q8", file: "a", ...file, nearness: noise, judgedOn: compared }).notes.slice(-1)).toEqual(
+    compared,
+  );
+});
+
 test("what differs in a batch, and what has no figure, is said of each file; refused files have empty cells", () => {
   const { rows, notes } = table(
     { dtype: "q8", file: "a", ...file, together: { tokens: 192, same: 187, batch: 0.98123 } },
@@ -60,7 +101,7 @@ test("what differs in a batch, and what has no figure, is said of each file; ref
   );
   expect(rows).toEqual([
     ["dtype", "file", "size", "tokens", "right on", "same in batch"],
-    ["q8", "a", "1.00 kB", "97.4 % of 192 (−6.0 … −1.1)", "", "no (0.9812 of 192)"],
+    ["q8", "a", "1.00 kB", "97.4 % of 192 (−6.0 … −1.1)", "", "no (98.1 % of 192)"],
     ["q4", "b", "1.00 kB", "50.0 % apart", "wasm webgpu?", ""],
     ["q2", "c", "", "", "", ""],
   ]);

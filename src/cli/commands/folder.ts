@@ -6,6 +6,7 @@ import { readText, temporaryFolder } from "#platform";
 import { capitalized, Miss, PithError, refusalIn } from "../../errors.ts";
 import { bytes } from "../../evaluate/numbers.ts";
 import { type TargetName, targetNames } from "../../evaluate/run-target.ts";
+import { noneText } from "../../folder/card.ts";
 import { originalBytes } from "../../folder/describe.ts";
 import {
   basesIn,
@@ -122,14 +123,15 @@ export async function variantsOf(
     };
     const work = () => session.job<typeof passJob>("pass", input, `quantize ${source} to ${name}`);
     const result = await withoutLeftovers([file], work);
-    const { after, idle, written, samples, preprocessing } = result;
+    const { before, after, idle, written, samples, preprocessing } = result;
     if (after === undefined || written === undefined)
       throw new PithError("E_UNSUPPORTED", `${capitalized(idle ?? "nothing changed")}.`);
-    judgedOn ??= samples && [
+    const judgedOn = samples && [
       samplesLine(samples),
       ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),
     ];
-    return { bytes: after.bytes, brotli: after.brotli, ...nearnessOf(result) };
+    const sizes = { bytes: after.bytes, brotli: after.brotli, originalBrotli: before.brotli };
+    return { ...sizes, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
   };
   const asked = dtypes === "all" ? usualDtypes : dtypes;
   const make = async (variant: Variant): Promise<Made> => {
@@ -147,7 +149,6 @@ export async function variantsOf(
       throw error;
     }
   };
-  let judgedOn: readonly string[] | undefined;
   const isLines = data?.path.endsWith(".txt") === true;
   const texts = isLines ? (await readText(data.path)).split("\n").filter((line) => line.trim() !== "") : [];
   const originals = await originalBytes(folder, bases);
@@ -181,7 +182,7 @@ export async function variantsOf(
     throw stopped(error, out);
   });
   session.terminal.part = "";
-  return show(out, files, originals, keepSmallest === true, judgedOn ?? []);
+  return show(out, files, originals, keepSmallest === true);
 }
 
 /** What stands for samples: the hash of a file; of a folder the names, sizes and times of what is in it. */
@@ -241,7 +242,6 @@ function show(
   files: readonly FolderFile[],
   originals: ReadonlyMap<string, number>,
   isChoice: boolean,
-  judgedOn: readonly string[],
 ): Result {
   const isKept = ({ verdict }: FolderFile): boolean => verdict === "kept" || verdict === "there";
   const isMade = (row: FolderFile): boolean => isKept(row) || row.verdict === "unusable";
@@ -259,10 +259,10 @@ function show(
           "verdict" in row ? marked(row) : "original",
         ]),
       );
-      for (const note of [...notes, ...judgedOn]) terminal.line(note);
+      for (const note of notes) terminal.line(note);
       for (const { file, verdict, reason = "" } of files)
         if (verdict === "refused") terminal.line(`refused: ${basename(file)}: ${reason}`);
-      if (!files.some(isMade)) terminal.line("No variant passed its check: the folder has its originals only.");
+      if (!files.some(isMade)) terminal.line(noneText);
       terminal.line(`written: ${terminal.color.bold(out)}`);
       if (files.some(isKept)) terminal.line(`next: ${join(out, "README.md")} has a program that loads the folder`);
     },

@@ -343,7 +343,7 @@ export function nearnessOf({
   comparison,
   likeness,
   targets,
-}: PassOutput): Pick<Made, "measured" | "nearness" | "rightOn"> {
+}: PassOutput): Pick<Made, "measured" | "nearness" | "judgedOn" | "rightOn"> {
   const nearness = comparison && comparedNearness(comparison);
   const found =
     nearness !== undefined
