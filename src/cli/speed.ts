@@ -44,7 +44,7 @@ export async function speedBeside(
 ): Promise<Beside> {
   const { seed } = session;
   const models = [original, file];
-  const input = { models, target, dims: [], set, rounds, seconds: longest, threads: undefined, seed };
+  const input = { models, target, dims: [], set, rounds, seconds: longest, threads: undefined, seed, inOrder: true };
   const { latency, where } = await session.job<typeof benchJob>("bench", input, `time ${file}`);
   const [first, own] = latency.models;
   const work = workOf(latency.models, own);

@@ -17,7 +17,7 @@ import { optimizers, usualRate } from "../train/optimizers.ts";
 import { ownBatch } from "../train/plan.ts";
 import { hasRunningStatistics } from "../train/roles.ts";
 import { requireFittingTeacher } from "../train/teacher.ts";
-import { lowerRate, train } from "../train/train.ts";
+import { betterTraining, train } from "../train/train.ts";
 import { unmet, usualBatch } from "../train/train-options.ts";
 import { distillation, hintonText, settingsOfAnotherLoss, usualLoss } from "./distillation.ts";
 import { temperatureOf } from "./losses/answers.ts";
@@ -79,8 +79,10 @@ export const distill = definePass({
     if (!makesStudent(options)) await requireDifferentModels(teacher, student);
   },
   cutsFirst: makesStudent,
-  gentler: (options) =>
-    makesStudent(options) ? "Train longer (`epochs`), cut less, or try other rates (`tune`)" : lowerRate(),
+  gentler: (options, lostBefore) =>
+    makesStudent(options)
+      ? "Train longer (`epochs`), cut less, or try other rates (`tune`)"
+      : betterTraining(options, lostBefore),
   command: {
     suffix: () => ".distilled",
     takes: "the student: the model that is trained (default: the teacher, made smaller)",

@@ -87,8 +87,11 @@ export interface PassDescription {
   readonly beginsAnew?: true;
   /** A result whose file is not smaller is no success. */
   readonly makesSmaller?: "file";
-  /** What loses less than these options: "Use a smaller `amount`". */
-  gentler?(options: Given): string;
+  /**
+   * What loses less than these options: "Use a smaller `amount`".
+   * @param lostBefore The model that came in is what lost: the result is no worse than it.
+   */
+  gentler?(options: Given, lostBefore?: boolean): string;
   /** What the command line says of a pass that is a command. Notes of the exporter go with what it changes. */
   readonly command?: PassCommand;
 }

@@ -97,9 +97,11 @@ export const recover = definePass({
   data: "train",
   learnsAnswers: true,
   reference: "original",
-  gentler: ({ until, minutes }) =>
+  gentler: ({ until, minutes }, lostBefore = false) =>
     until === "blocks" || until === "end-to-end" || minutes !== undefined
-      ? "Try a lower `learningRate`, such as 1e-4"
+      ? lostBefore
+        ? "Train longer (`epochs`)"
+        : "Try a lower `learningRate`, such as 1e-4"
       : 'Give more samples, or train as well (`until: "end-to-end"`)',
   command: {
     suffix: () => ".recovered",

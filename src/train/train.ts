@@ -26,7 +26,9 @@ export interface TrainOutcome extends Outcome {
   readonly curve: Curve;
 }
 
-export const lowerRate = (): string => "Try a lower `learningRate`, such as 1e-4, or `warmup` 0.1";
+/** What a training loses less by; where it lost nothing itself, what gains more. */
+export const betterTraining = (_options: unknown, lostBefore = false): string =>
+  lostBefore ? "Train longer (`epochs`)" : "Try a lower `learningRate`, such as 1e-4, or `warmup` 0.1";
 
 /**
  * Trains a model in place. With `validation`, the result has the best weights by `metric` (or by the loss); if the initial weights are best, the
@@ -42,7 +44,7 @@ export const train = definePass({
   summary: "Train a model, or fine-tune a compressed one",
   options: trainOptions,
   data: "train",
-  gentler: lowerRate,
+  gentler: betterTraining,
   command: {
     suffix: () => ".trained",
     writes: ["log"],

@@ -232,6 +232,11 @@ describe("train of a model that was pruned", () => {
     await pruned("75%");
     const { code, err } = await pith(...words, ...original);
     expect(code).toBe(1);
+    expect(err).not.toContain("swapped");
+    // The rate of 1e-6 lost nothing: pruning did.
+    expect(err).toMatch(
+      /\nhint: Train longer \(--epochs\), begin with a model that lost less than \S+thin\.onnx, allow more \(--max-drop\), or write it anyway: --force\.\n$/,
+    );
     expect(err).toMatch(
       /Nothing is written if accuracy is worse than the 100\.0 % of \S+hidden\.onnx by more than 1\.0 points/,
     );
@@ -244,6 +249,22 @@ describe("train of a model that was pruned", () => {
       reference: { model: at("hidden.onnx"), judges: true, comparison: { original: { value: 1 } } },
       verdict: { met: false },
     });
+  });
+
+  test("an original in the place of its result is told before anything is fitted, with the line in the right order", async () => {
+    await pruned("60%");
+    const [whole, thin] = [at("hidden.onnx"), at("thin.onnx")];
+    const runs = [
+      ["recover", thin, whole],
+      ["train", thin, whole, "--epochs", "1", "--learning-rate", "1e-6"],
+    ] as const;
+    for (const [command, result, before, ...settings] of runs) {
+      const given = (model: string, of: string) => [command, model, "--original", of, ...data, ...settings, "--force"];
+      const { err } = await pith(...given(before, result), "-o", at("swapped.onnx"));
+      const told = `swapped: "${result}" was given as the original, and looks like a result of "${before}": its channels were cut by Pith. Did you mean: pith ${command} ${result} --original ${before}\n`;
+      expect(err.startsWith(told)).toBe(true);
+      expect(err.match(/swapped:/g)).toHaveLength(1);
+    }
   });
 
   test("the original is no file to overwrite, and no flag of passes that do not train", async () => {

@@ -29,6 +29,8 @@ interface Refused {
   readonly blamed?: Blame | undefined;
   readonly changes?: readonly Change[];
   readonly because?: Lost["because"];
+  /** The goal is about another model than the one that came in, and the result is no worse than this one. */
+  readonly lostBefore?: boolean;
   /** Classes were compared, and nothing says that the output scores any. */
   readonly assumesScores?: boolean | undefined;
 }
@@ -36,11 +38,11 @@ interface Refused {
 export function lostAdvice(
   pass: AnyPass,
   { model, out, options, data }: Advised,
-  { unshown = false, blamed, changes = [], because = "goal", assumesScores = false }: Refused = {},
+  { unshown = false, blamed, changes = [], because = "goal", lostBefore = false, assumesScores = false }: Refused = {},
 ): string {
   const { checkpoint } = options;
   const kept = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
-  const gentler = unshown ? "Evaluate it on more samples, or without --strict" : gentlerThan(pass, options);
+  const gentler = unshown ? "Evaluate it on more samples, or without --strict" : gentlerThan(pass, options, lostBefore);
   const spread = blamed !== undefined && isSpread(blamed);
   const first = spread ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
   const without = first === undefined ? undefined : `leave that layer as it is: --except ${exceptText(options, first)}`;
@@ -48,6 +50,7 @@ export function lostAdvice(
   const next = spread ? pass.command?.next?.(options, model, out) : undefined;
   const offers = [
     ...(gentler === undefined || (without !== undefined && gentler.includes("--except")) ? [] : [gentler]),
+    ...(lostBefore ? [`begin with a model that lost less than ${model}`] : []),
     ...(without === undefined ? [] : [without]),
     ...(because === "target" ? ["try another version of ONNX Runtime"] : []),
     ...(data === undefined
@@ -79,6 +82,6 @@ export function gentlerAdvice(pass: AnyPass, { options }: Pick<Advised, "options
   return gentler === undefined ? "" : ` ${gentler}.`;
 }
 
-function gentlerThan({ gentler, options: schema }: AnyPass, options: Given): string | undefined {
-  return gentler === undefined ? undefined : asFlags(gentler(options), keysOf(schema));
+function gentlerThan({ gentler, options: schema }: AnyPass, options: Given, lostBefore = false): string | undefined {
+  return gentler === undefined ? undefined : asFlags(gentler(options, lostBefore), keysOf(schema));
 }

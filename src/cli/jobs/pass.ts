@@ -51,7 +51,7 @@ import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { keysOf } from "../options.ts";
 import { gentlerAdvice, keepingAdvice, lostAdvice } from "./advice.ts";
 import { type Judging, openData, openJudging, openReferences, type Reference } from "./judging.ts";
-import { contextOf, openModel, warnOfDefaults } from "./open-model.ts";
+import { contextOf, openModel, warnOfDefaults, warnOfOrder } from "./open-model.ts";
 import { storeComputed } from "./store-computed.ts";
 import { onTargets, withTargets } from "./target.ts";
 import type { Used } from "./task.ts";
@@ -156,6 +156,13 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   requireLayers(model, input.options);
   // Before the slow measurements.
   const references = await openReferences(pass, model, input);
+  // A teacher is no original: it may be what Pith made.
+  if (references.aim !== undefined && pass.reference !== "teacher")
+    await warnOfOrder(
+      [references.aim, { model, path: input.model }],
+      (before, after) => [input.command, after, "--original", before],
+      context,
+    );
   const original = model.clone();
   const engine = watchLoads(createEngine());
   const passContext = contextOf(engine, input, context);
@@ -235,7 +242,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
       lost.because === "goal" && goal !== undefined && verdict !== undefined && isWithin(verdict.drop, goal);
     // What is trained changes all layers together; of a target the layer is named already.
     const blames = !unshown && !trains(pass) && lost.because !== "target" && lost.because !== "overflow";
-    const found =
+    const errors =
       blames && keysOf(pass.options).has("except")
         ? await layerToBlame(engine, original, model, data?.task.test, {
             output: input.output,
@@ -243,7 +250,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
             signal: context.signal,
           })
         : undefined;
-    const blamed = found && blameAmong(found, new Set(outcome.changes.map(({ at }) => at)));
+    const blamed = errors && blameAmong(errors, new Set(outcome.changes.map(({ at }) => at)));
     const first = blamed === undefined ? "" : ` ${blameText(blamed)}.`;
     throw new PithError("E_ACCURACY_LOST", `${capitalized(lost.text)}.${first} Nothing was written.`, {
       hint: lostAdvice(pass, input, {
@@ -251,6 +258,11 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
         blamed,
         changes: outcome.changes,
         because: lost.because,
+        lostBefore:
+          found?.judges === true &&
+          goal !== undefined &&
+          comparison !== undefined &&
+          isWithin(judge(comparison, goal).drop, goal),
         assumesScores: data?.task.assumesScores,
       }),
     });
