@@ -40,7 +40,7 @@ test("hints are of what can help: layers that were changed, what makes up for a 
   const advice = (layers: readonly string[], changed: readonly string[], share = 0.9, options: Given = {}) =>
     lostAdvice(
       prune,
-      { model: "m.onnx", out: "thin.onnx", options, data: "data/" },
+      { model: "m.onnx", out: "thin.onnx", options, data: { path: "data/" } },
       {
         blamed: { layers, kind: "layer", operator: "Conv", share },
         changes: changed.map((at) => ({ at, what: "", decidedBy: "global" })),
@@ -52,7 +52,11 @@ test("hints are of what can help: layers that were changed, what makes up for a 
   );
   expect(advice(["linear"], ["a", "b"], 0.9, { except: "linear" })).not.toContain("--except");
   const judged = (because: "goal" | "function" | "target", assumesScores: boolean) =>
-    lostAdvice(prune, { model: "m.onnx", out: "thin.onnx", options: {}, data: "data/" }, { because, assumesScores });
+    lostAdvice(
+      prune,
+      { model: "m.onnx", out: "thin.onnx", options: {}, data: { path: "data/" } },
+      { because, assumesScores },
+    );
   expect(judged("goal", true)).toContain(
     "judge numbers that score no classes by --metric r-squared, allow more (--max-drop)",
   );

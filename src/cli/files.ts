@@ -5,8 +5,10 @@ import { basename, dirname, join, resolve } from "node:path";
 import { PithError } from "../errors.ts";
 import { allValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import type { NextFiles } from "../passes/pass.ts";
 import { temporaryOf } from "../platform/node-leftovers.ts";
 import { pageMark } from "../report/page.ts";
+import { quoted } from "../report/sections.ts";
 
 export function filesOf(model: Model, path: string): readonly string[] {
   const files = new Set([resolve(path)]);
@@ -23,6 +25,24 @@ export async function fileBytes(files: readonly string[]): Promise<number> {
 /** `models/resnet20.onnx` and ".pruned" → `models/resnet20.pruned.onnx`. */
 export function outputName(path: string, suffix: string): string {
   return join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}${suffix}.onnx`);
+}
+
+/** What the commands that go on with a result are given. */
+export function nextFiles({
+  model,
+  out,
+  data,
+}: {
+  readonly model: string;
+  readonly out: string;
+  readonly data: { readonly path: string } | undefined;
+}): NextFiles {
+  return {
+    model: quoted(model),
+    written: quoted(out),
+    data: data === undefined ? "SAMPLES" : quoted(data.path),
+    derived: (suffix) => quoted(outputName(out, suffix)),
+  };
 }
 
 /**

@@ -94,8 +94,8 @@ export const lora = definePass({
       "lora model.lora.trained.onnx --merge --save adapters.onnx -o model.merged.onnx",
       "lora model.onnx --from adapters.onnx",
     ],
-    next: ({ merge }, _, written) =>
-      merge === true ? undefined : `next: pith train ${written} --layers "*.lora.*" --data …`,
+    next: ({ merge }, { written, data }) =>
+      merge === true ? [] : [`train ${written} --layers "*.lora.*" --data ${data}`],
   },
   async run(model, options, context) {
     if (options.merge) return merge(model, options, context);

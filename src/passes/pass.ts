@@ -112,8 +112,22 @@ export interface PassCommand {
   readonly examples: readonly string[];
   /** Whether what is pruned stays in the file as zeros. */
   storesZeros?(options: Given): boolean;
-  /** What may be done with the result, which lies at `written`. */
-  next?(options: Given, model: string, written: string): string | undefined;
+  /** Command lines without the leading `pith` to go on with, in their order; a comment of a shell may follow. */
+  next?(options: Given, files: NextFiles): readonly string[];
+}
+
+/** The command line that folds in the masks of a file. */
+export const foldingMasks = (file: string): string =>
+  `simplify ${file} --finalize  # folds in the masks, which double the file until then`;
+
+/** Words of a command line, quoted for a shell. */
+export interface NextFiles {
+  readonly model: string;
+  readonly written: string;
+  /** The samples as they were given, else a word that stands for them. */
+  readonly data: string;
+  /** What the next command writes unless told otherwise, by its suffix: ".trained". */
+  derived(suffix: string): string;
 }
 
 export interface PassDefinition<S extends v.GenericSchema, R extends Outcome> extends PassDescription {

@@ -19,7 +19,7 @@ import type { Dataset } from "../data/types.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { described, overridesOption, selectionOptions } from "../passes/options.ts";
-import { type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
+import { type Context, definePass, foldingMasks, type Outcome, type Pass } from "../passes/pass.ts";
 import { putMasks, zeroEntries } from "./chosen.ts";
 import { pruneLeastTogether } from "./global.ts";
 import { type Importance, type ImportanceName, importanceSchema, type Scorer, scorerOf } from "./importance.ts";
@@ -121,12 +121,15 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
       "prune resnet20.onnx --structured 30% --data cifar10/ --force -o resnet20.pruned.onnx",
     ],
     storesZeros: ({ structured = false }) => structured === false,
-    next({ structured = false, keepMasks }, original, written) {
+    next({ structured = false, keepMasks }, { model, written, data, derived }) {
       if (structured !== false)
-        return `next: pith recover ${written} --original ${original} --data <samples, with or without labels>; then pith train with --learning-rate 3e-4`;
+        return [
+          `recover ${written} --original ${model} --data ${data}  # labels are not needed`,
+          `train ${derived(".recovered")} --original ${model} --data ${data} --learning-rate 3e-4`,
+        ];
       return keepMasks === true
-        ? `next: pith train ${written} --data <samples> keeps the zeros; then pith simplify --finalize folds in the masks, which double the file until then`
-        : "To train it further, prune with --keep-masks: without masks, training overwrites the zeros.";
+        ? [`train ${written} --data ${data}  # the zeros stay`, foldingMasks(derived(".trained"))]
+        : [];
     },
   },
   async run(model, given, context) {

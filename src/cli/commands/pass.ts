@@ -20,6 +20,7 @@ import { brotliQuality } from "../../evaluate/size.ts";
 import { comparedNearness, type Made, nearnessText, randomNearness } from "../../folder/index.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import { countOption, described } from "../../passes/options.ts";
+import { foldingMasks } from "../../passes/pass.ts";
 import { quoted } from "../../report/sections.ts";
 import {
   apartText,
@@ -33,7 +34,7 @@ import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { changedLines, plannedRows, unchangedLines } from "../changes.ts";
 import { type CommandDefinition, defineCommand, type Result, type Session } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
-import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts";
+import { isThere, nextFiles, outputName, requireOther, withoutLeftovers } from "../files.ts";
 import { flagName } from "../invalid-options.ts";
 import type { Reference } from "../jobs/judging.ts";
 import type passJob from "../jobs/pass.ts";
@@ -158,7 +159,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         replaced,
         alsoWritten,
         zeros: storesZeros?.(session.passed) === true,
-        next: next?.(session.passed, model, out) ?? (result.masked === true ? foldingText(out) : undefined),
+        next: nextLines(next?.(session.passed, nextFiles({ model, out, data })), out, result.masked === true),
       });
     },
   });
@@ -200,8 +201,9 @@ function showPlan({ changes, misses }: PassOutput): Result {
   };
 }
 
-function foldingText(written: string): string {
-  return `next: pith simplify ${quoted(written)} --finalize folds in the masks, which double the file until then`;
+function nextLines(lines: readonly string[] = [], out: string, masked: boolean): readonly string[] {
+  const all = lines.length === 0 && masked ? [foldingMasks(quoted(out))] : lines;
+  return all.map((line, at) => `${at === 0 ? "next" : "then"}: pith ${line}`);
 }
 
 interface Shown {
@@ -213,7 +215,7 @@ interface Shown {
   readonly alsoWritten: readonly string[];
   /** What was pruned stays in the file as zeros. */
   readonly zeros: boolean;
-  readonly next: string | undefined;
+  readonly next: readonly string[];
 }
 
 function show(model: string, result: PassOutput, shown: Shown): Result {
@@ -278,7 +280,10 @@ function show(model: string, result: PassOutput, shown: Shown): Result {
       // How many samples there were is said below, beside those that judge.
       if (training?.chosen !== undefined || training?.average !== undefined)
         terminal.line(`trained: ${trainingText(training)}`);
-      if (zeros) terminal.line("The zeros are stored. For a smaller file: --structured, or pith quantize.");
+      if (zeros)
+        terminal.line(
+          `The zeros are stored. For a smaller file: --structured, or pith quantize.${result.masked === true ? "" : " Training overwrites them: prune with --keep-masks before it."}`,
+        );
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (verdict !== undefined && comparison !== undefined && goal !== undefined)
@@ -297,7 +302,7 @@ function show(model: string, result: PassOutput, shown: Shown): Result {
       if (lost !== undefined) terminal.line(`lost: ${lost}; written anyway (--force)`);
       const files = [`${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`, ...alsoWritten];
       terminal.line(`written: ${files.join("  ")}`);
-      if (next !== undefined) terminal.line(next);
+      for (const line of next) terminal.line(line);
     },
   };
 }

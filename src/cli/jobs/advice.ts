@@ -4,12 +4,13 @@ import { type Blame, isSpread } from "../../evaluate/index.ts";
 import type { AnyPass, Change, Given } from "../../passes/index.ts";
 import type { Lost } from "../../recipe/judgement.ts";
 import { trains } from "../../recipe/steps.ts";
+import { nextFiles } from "../files.ts";
 import { asFlags } from "../invalid-options.ts";
 import { keysOf } from "../options.ts";
 import type { PassInput } from "./pass.ts";
 
 interface Advised extends Pick<PassInput, "model" | "out" | "options"> {
-  readonly data: unknown;
+  readonly data: { readonly path: string } | undefined;
 }
 
 /** How to keep trained weights that are not written: the end of a sentence. */
@@ -47,7 +48,7 @@ export function lostAdvice(
   const first = spread ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
   const without = first === undefined ? undefined : `leave that layer as it is: --except ${exceptText(options, first)}`;
   // What trains what is left makes up for a loss of all layers together.
-  const next = spread ? pass.command?.next?.(options, model, out) : undefined;
+  const next = spread ? pass.command?.next?.(options, nextFiles({ model, out, data }))[0] : undefined;
   const offers = [
     ...(gentler === undefined || (without !== undefined && gentler.includes("--except")) ? [] : [gentler]),
     ...(lostBefore ? [`begin with a model that lost less than ${model}`] : []),
@@ -64,8 +65,7 @@ export function lostAdvice(
   ];
   const later = trains(pass) || next !== undefined || because === "target" ? "" : " (before fine-tuning, for instance)";
   const shown = blamed === undefined ? "" : "; then pith debug shows every layer";
-  const then =
-    next === undefined ? `${shown}.` : next.startsWith("next: ") ? next.replace("next: ", ", then ") : `. ${next}`;
+  const then = next === undefined ? `${shown}.` : `, then pith ${next.replace(/ +#.*$/, "")}`;
   const anyway = `${offers.length === 0 ? "" : "or "}write it anyway: --force`;
   return `${kept}${capitalized([...offers, anyway].join(", "))}${later}${then}`;
 }
