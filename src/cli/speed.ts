@@ -5,7 +5,7 @@ import type { Spread } from "../evaluate/index.ts";
 import { isUnsteady, workOf } from "../evaluate/latency.ts";
 import { bytes, integer, isSlower, percent, speed, times } from "../evaluate/numbers.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
-import { quoted } from "../report/sections.ts";
+import { benchCommand } from "../report/sections.ts";
 import type { Settings } from "../task/index.ts";
 import type { Session } from "./command.ts";
 import type benchJob from "./jobs/bench.ts";
@@ -138,7 +138,7 @@ export function speedLines(model: string, written: string, timed: Timed | undefi
   if (timed === undefined) return [];
   const { against, found } = timed;
   if (found instanceof Miss)
-    return [`speed: not measured, ${found.reason}; pith bench ${[against, written].map(quoted).join(" ")} measures it`];
+    return [`speed: not measured, ${found.reason}; ${benchCommand([against, written])} measures it`];
   return against === model ? [] : [`speed: ${speed(found)} that of ${against}`];
 }
 

@@ -12,7 +12,7 @@ import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
 import { type AnyPass, type Context, completeContext } from "../passes/index.ts";
 import { type Measured, type Run, runFormat, type Timing } from "../report/data.ts";
-import { benchCommand } from "../report/sections.ts";
+import { benchCommand, filesOf } from "../report/sections.ts";
 import { lossWarning } from "../report/verdict.ts";
 import { type Contender, choose } from "./choose.ts";
 import { type Evaluation, Evaluator, type EvaluatorOptions } from "./evaluator.ts";
@@ -173,8 +173,8 @@ export async function compress(
   const timing = anyToTime ? await time(evaluator, results, { ...options, rounds }, context) : undefined;
   const aims = targetsOf(options);
   if (timing?.unsteady === true) {
-    const command = benchCommand({ original: evaluator.original.measured, ...options.about, ...aims });
-    context.log({ id: "busy", text: unsteadyNote(command), level: "warning" });
+    const files = filesOf({ original: evaluator.original.measured, paths: options.about?.paths });
+    context.log({ id: "busy", text: unsteadyNote(benchCommand(files, aims.targets)), level: "warning" });
   }
   const workAt = (place: number): number | undefined => workOf(timing?.models ?? [], timing?.models[place + 1]);
   const plain = await withoutNotes(evaluator.original);

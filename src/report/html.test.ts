@@ -5,6 +5,7 @@ import type { Spread } from "../evaluate/index.ts";
 import type { Run } from "./data.ts";
 import { reportPage } from "./html.ts";
 import { escapeText } from "./markup.ts";
+import { benchCommand } from "./sections.ts";
 
 const page = reportPage(exampleRun);
 
@@ -182,6 +183,16 @@ describe("a report", () => {
     expect(placed).toContain(
       "pith bench nets/model.onnx out/model.onnx\npith eval out/model.onnx --against nets/model.onnx",
     );
+  });
+
+  test("commands name the runtimes that files are for, and both files as a shell reads them", () => {
+    const files = ["a b.onnx", "out/model.onnx"];
+    expect(benchCommand(files)).toBe("pith bench 'a b.onnx' out/model.onnx");
+    expect(benchCommand(files, ["node"])).toBe("pith bench 'a b.onnx' out/model.onnx");
+    expect(benchCommand(files, ["node", "wasm"])).toBe("pith bench 'a b.onnx' out/model.onnx --target node,wasm");
+    const page = reportPage({ ...exampleRun, targets: ["node"] });
+    expect(page).toMatch(/\npith eval \S+ --against \S+ --data other-samples\/ --target node</);
+    expect(page).not.toMatch(/pith bench .* --target/);
   });
 
   test("of samples that differ it counts those that were judged", () => {

@@ -12,6 +12,7 @@ import {
   range,
   times,
 } from "../evaluate/numbers.ts";
+import type { TargetName } from "../evaluate/run-target.ts";
 import type { Change } from "../passes/pass.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import type { Measured, Run, Samples, StepRecord } from "./data.ts";
@@ -130,27 +131,27 @@ ${run.command !== undefined && html`<pre>${run.command.map(quoted).join(" ")}</p
 ${run.chosen !== undefined && nextSection(run)}`;
 }
 
-type Files = Pick<Run, "paths" | "targets"> & { readonly original: Pick<Measured, "name"> };
-
-/** Both files, quoted, and the flag that names the runtimes. */
-function filesOf({ original, paths, targets = [] }: Files): readonly [before: string, after: string, target: string] {
-  const [before = "", after = ""] = [paths?.original ?? original.name, paths?.result ?? "model.onnx"].map(quoted);
-  return [before, after, targets.length === 0 ? "" : ` --target ${targets.join(",")}`];
+/** The paths of the original and of the result. */
+export function filesOf({ original, paths }: Pick<Run, "paths"> & { readonly original: Pick<Measured, "name"> }) {
+  return [paths?.original ?? original.name, paths?.result ?? "model.onnx"] as const;
 }
 
-/** "pith bench a.onnx out/model.onnx --target wasm": times the result beside its original, where it is going to run. */
-export function benchCommand(run: Files): string {
-  const [before, after, target] = filesOf(run);
-  return `pith bench ${before} ${after}${target}`;
+/** "pith bench a.onnx out/model.onnx --target wasm": times files on the runtimes that they are for; unless said, on the native one. */
+export function benchCommand(files: readonly string[], targets: readonly TargetName[] = []): string {
+  return `pith bench ${files.map(quoted).join(" ")}${targetFlag(targets.every((name) => name === "node") ? [] : targets)}`;
+}
+
+function targetFlag(targets: readonly TargetName[]): string {
+  return targets.length === 0 ? "" : ` --target ${targets.join(",")}`;
 }
 
 /** What to ask of the result where it is going to run, and on samples that it has not met. */
 function nextSection(run: Run): Markup {
-  const [before, after, target] = filesOf(run);
-  const commands = [benchCommand(run), `pith eval ${after} --against ${before} --data other-samples/${target}`];
+  const [before, after] = filesOf(run);
+  const evaluate = `pith eval ${quoted(after)} --against ${quoted(before)} --data other-samples/${targetFlag(run.targets ?? [])}`;
   return html`<h2>Next</h2>
 <p class="note">Time both on the machine that will run them; evaluate them on samples that were not used here:</p>
-<pre>${commands.join("\n")}</pre>`;
+<pre>${[benchCommand([before, after], run.targets), evaluate].join("\n")}</pre>`;
 }
 
 function optionsText({ options }: StepRecord): string {

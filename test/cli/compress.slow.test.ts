@@ -320,7 +320,7 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
   expect(run.warnings.filter((warning) => !warning.includes("too busy"))).toEqual([
     expect.stringContaining("no better than always predicting the most frequent class"),
     "The original scores 50.0 %, and always predicting the most frequent class would score 50.0 %: these samples cannot show what is lost.",
-    expect.stringMatching(/^the result is not smaller than the original: (\d+ bytes) against \1$/),
+    expect.stringMatching(/^The result is not smaller than the original: (\d+ bytes) against \1$/),
   ]);
   expect(run).toMatchObject({ data: { atChance: expect.stringContaining("The original scores 50.0 %") } });
   expect(run.goal).toBeUndefined();

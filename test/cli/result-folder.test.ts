@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { ownedEnding } from "../../src/platform/node-leftovers.ts";
 import type { Run } from "../../src/report/data.ts";
 import { escapeMarkdown } from "../../src/report/markdown.ts";
@@ -70,6 +70,24 @@ test("the share of zeros is in the tables, where a step changes it", async () =>
   const { original, variants } = JSON.parse(textOf(join(out, "run.json"))) as Run;
   expect([original.zeros, variants[0]?.result?.zeros]).toEqual([3 / 6, 4 / 6]);
   expect(textOf(join(out, "report.html"))).toMatch(/>zeros<.*>50\.0 %<.*>66\.7 %</s);
+});
+
+test("layers that a variant left as they were are named with the reason, and printed commands keep the target", async () => {
+  // WebAssembly runs in Node.
+  vi.stubEnv("CHROME_PATH", at("no-browser"));
+  const out = folder();
+  writeFileSync(recipe, "steps:\n  - factorize: { rank: 1, timing: false, overrides: { fc2: { rank: 2 } } }\n");
+  const [model, result] = [at("hidden.onnx"), join(out, "model.onnx")];
+  const words = ["--data", at("points.csv"), "-r", recipe, "--force", "--target", "wasm", "-o", out];
+  const { out: text } = await pith("compress", model, ...words);
+  vi.unstubAllEnvs();
+  expect(text).toContain(
+    "\nfactorize left 1 place as it was: fc2 (rank 2 does not make the layer smaller, ranks up to 1 do)\n",
+  );
+  expect(text).toContain(`\nnext: pith bench ${model} ${result} --target wasm\n`);
+  expect(textOf(join(out, "report.html"))).toContain(
+    `pith bench ${model} ${result} --target wasm\npith eval ${result} --against ${model} --data other-samples/ --target wasm`,
+  );
 });
 
 describe.each(results)("%s", (name) => {

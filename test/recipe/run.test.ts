@@ -435,7 +435,11 @@ describe("of several candidates", () => {
     });
     const chosenOn = async (target: RunTarget) => {
       const { run } = await compress(net, candidates, task, { targets: [target], goal: { maxDrop: 0.5 } });
-      return { choice: run.choice, sentence: choiceSentence(run) };
+      return {
+        choice: run.choice,
+        sentence: choiceSentence(run),
+        busy: run.warnings.filter((text) => text.includes("busy")),
+      };
     };
 
     test("by processor time", async () => {
@@ -445,12 +449,17 @@ describe("of several candidates", () => {
         { median: 40, low: 0.3, high: 60, work: 0.4 },
         { median: 2, low: 1, high: 90, work: 1.1 },
       );
-      const { choice, sentence } = await chosenOn(quiet);
+      const { choice, sentence, busy: none } = await chosenOn(quiet);
+      expect(none).toEqual([]);
       expect(choice).toEqual({ place: 0, by: "processor time", over: 1 });
       expect(sentence).toMatch(
         /^smaller is smaller \(.*\), but takes 3\.33 × the processor time\. The result was chosen/,
       );
-      expect((await chosenOn(busy)).choice).toEqual(choice);
+      const beside = await chosenOn({ ...busy, name: "wasm" });
+      expect(beside.choice).toEqual(choice);
+      expect(beside.busy).toEqual([
+        "The machine was too busy to measure speed: some rounds of a model took twice as long as others. When it is idle, time them: pith bench original model.onnx --target wasm",
+      ]);
     });
 
     test("and by size where that cannot be read, or nothing is timed", async () => {

@@ -18,7 +18,7 @@ import {
 import { described } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
 import type { Measured, Run, StepRecord, Variant } from "../../report/data.ts";
-import { benchCommand } from "../../report/sections.ts";
+import { benchCommand, filesOf } from "../../report/sections.ts";
 import {
   accuracySentence,
   choiceSentence,
@@ -195,7 +195,7 @@ function show({ run, written }: CompressOutput, { demanded, replaced }: Shown): 
         if (sentence !== undefined) terminal.line(sentence);
       if (chosen.targets !== undefined) for (const line of targetLines(chosen.targets)) terminal.line(line);
       terminal.line(`written: ${written.join("  ")}${replaced ? " (replaced)" : ""}`);
-      terminal.line(`next: ${benchCommand(run)}`);
+      terminal.line(`next: ${benchCommand(filesOf(run), run.targets)}`);
     },
   };
 }
