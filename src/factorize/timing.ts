@@ -1,22 +1,14 @@
-/**
- * Times a chain and the layer that it replaces: both alone, on one sample, in turns. Ranks are chosen by it, so it is the processor time of the stretch that
- * takes least, on one thread: waiting is no part of it, and of many stretches one finds its numbers in the caches. On a machine with ten times as many
- * processes as processors the ratio differed by 1 or 2 % from one time to the next (22 layers of resnet20 and a CCT), that of mean processor times by 30 %.
- */
-import { processorTime } from "#platform";
+/** Times a chain and the layer that it replaces: both alone, on one sample, on one thread. */
 import type { Layer } from "../analysis/layers.ts";
 import type { Engine, Session } from "../engine/index.ts";
-import { refusalIn, stopIfAsked } from "../errors.ts";
+import { refusalIn } from "../errors.ts";
+import { leastTimes } from "../evaluate/least-times.ts";
 import { emitInto } from "../graph/emit.ts";
 import { Model } from "../graph/model.ts";
 import { inMemory, zeros } from "../tensor/dense.ts";
-import type { Batch, DataType } from "../tensor/types.ts";
+import type { DataType } from "../tensor/types.ts";
 import { factorType, partDims } from "./chain.ts";
 import type { PartShape } from "./decomposition.ts";
-
-/** Milliseconds of processor time: of a stretch, which the clock counts in microseconds, and of all stretches. */
-const [stretch, enough] = [0.2, 100];
-const fewest = 3;
 
 /** Unknown sizes: along an axis of a window, and of others such as tokens. */
 const [usualSide, usualLength] = [56, 128];
@@ -72,29 +64,6 @@ async function timed(
   } finally {
     for (const session of sessions) await session.release();
   }
-}
-
-/** Of each session the processor time of a run, in milliseconds, in the stretch that takes least. */
-async function leastTimes(sessions: readonly Session[], feeds: Batch, signal: AbortSignal): Promise<readonly number[]> {
-  const now = (): number => processorTime() ?? Number.NaN;
-  const timed = async (session: Session, runs: number): Promise<number> => {
-    const before = now();
-    for (let run = 0; run < runs; run++) await session.run(feeds);
-    return (now() - before) / runs;
-  };
-  let runs = 1;
-  for (const session of sessions) {
-    await timed(session, fewest);
-    runs = Math.max(runs, Math.min(1000, Math.ceil(stretch / (await timed(session, 1)))));
-  }
-  const least = sessions.map(() => Number.POSITIVE_INFINITY);
-  const began = now();
-  for (let count = 0; count < fewest || now() - began < sessions.length * enough; count++) {
-    stopIfAsked(signal);
-    for (const [at, session] of sessions.entries())
-      least[at] = Math.min(least[at] ?? Number.NaN, await timed(session, runs));
-  }
-  return least;
 }
 
 /** A model of a layer or its chain. Its weights are zeros, which take as long as other numbers. */
