@@ -221,6 +221,47 @@ describe("what cannot go", () => {
     expect(reasons(model, "c")).toEqual(["y: they are an output of the model"]);
   });
 
+  test("channels that are flattened beside axes of unknown size: for that size, or as an output of the model", () => {
+    const flattened = (outputs: string) =>
+      graph(
+        "x: float32[batch, 2, height, width]",
+        outputs,
+        `  a.weight: float32[4, 2, 3, 3] = ones
+  h = Conv (x, a.weight)
+  f = Flatten "flat" (h)
+  y = Neg (f)`,
+      );
+    expect(reasons(flattened("y"), "a")).toEqual(['Flatten "flat": they reach an axis whose size is not known']);
+    expect(reasons(flattened("f"), "a")).toEqual(["f: they are an output of the model"]);
+  });
+
+  test("channels that a reshape divides between other axes", () => {
+    const model = graph(
+      "x: float32[batch, 2, 6, 6]",
+      "y",
+      `  a.weight: float32[6, 2, 3, 3] = ones
+  h = Conv (x, a.weight)
+  shape: int64[3] = [0, 12, 8]
+  r = Reshape "divide" (h, shape)
+  y = Relu (r)`,
+    );
+    expect(reasons(model, "a")).toEqual(['Reshape "divide": they are spread over several axes']);
+  });
+
+  test("not the channels of a convolution whose input leaves open how many it has", () => {
+    const model = graph(
+      "x: float32[batch, channels, height, width]",
+      "y",
+      `  a.weight: float32[4, 2, 3, 3] = random(seed 1)
+  b.weight: float32[1, 4, 3, 3] = random(seed 2)
+  h = Conv (x, a.weight)
+  y = Conv (h, b.weight)`,
+    );
+    const [first] = channelGroups(model, infer(model));
+    expect(first && removable(first).length).toBe(4);
+    expect(reasons(model, "b")).toEqual(["y: they are an output of the model"]);
+  });
+
   test("what an unknown operator, a subgraph, or an operator that normalizes reads", () => {
     const model = graph(
       "x: float32[batch, 2], flag: bool[]",

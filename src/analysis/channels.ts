@@ -147,6 +147,8 @@ function joinAlternatives(rule: Rule, labels: Labels): boolean {
   return joined;
 }
 
+const asOutput = "they are an output of the model";
+
 function refusals(model: Model, rules: readonly Rule[], labels: Labels): ReadonlyMap<number, Miss> {
   const refused = new Map<number, Miss>();
   const refuse = (end: Along, miss: Miss): void => {
@@ -160,7 +162,7 @@ function refusals(model: Model, rules: readonly Rule[], labels: Labels): Readonl
   const inputs = new Set(graph.feeds);
   for (const { value, axis } of labels.ends()) {
     const end = { value, axis };
-    if (outputs.has(value)) refuse(end, new Miss("they are an output of the model", value.name));
+    if (outputs.has(value)) refuse(end, new Miss(asOutput, value.name));
     if (inputs.has(value)) refuse(end, new Miss("they are an input of the model", value.name));
     for (const { node } of value.uses) {
       if (node.graph !== graph) refuse(end, new Miss("a subgraph reads them", describe(node)));
@@ -175,12 +177,14 @@ function refusals(model: Model, rules: readonly Rule[], labels: Labels): Readonl
         [from, to],
         [to, from],
       ] as const) {
-        if (other.value !== undefined && sizeAlong(other) === undefined) {
-          refuse(
-            end,
-            new Miss("they reach an axis whose size is not known, or too long to be followed", describe(node)),
-          );
-        }
+        if (other.value === undefined || sizeAlong(other) !== undefined) continue;
+        if (outputs.has(other.value)) refuse(end, new Miss(asOutput, other.value.name));
+        const dim = other.value.type?.dims?.[other.axis];
+        const why =
+          typeof dim === "number"
+            ? `an axis of ${dim.toLocaleString("en")} entries, which is too long to be followed`
+            : "an axis whose size is not known";
+        refuse(end, new Miss(`they reach ${why}`, describe(node)));
       }
     }
     const mentioned = new Set([

@@ -63,7 +63,11 @@ function reshapeLinks(a: readonly Dim[], b: readonly Dim[]): readonly AxisLink[]
     }
     if (right.length === 1 && onlyRight !== undefined) return boxLinks(a, left, "in0", ["out0", onlyRight]);
     if (left.length === 1 && onlyLeft !== undefined) return boxLinks(b, right, "out0", ["in0", onlyLeft]);
-    return [];
+    const reason = "they are spread over several axes";
+    return [
+      ...left.map((axis): AxisLink => ({ refuses: ["in0", axis], reason })),
+      ...right.map((axis): AxisLink => ({ refuses: ["out0", axis], reason })),
+    ];
   });
 }
 
@@ -75,11 +79,11 @@ function meaningful(dims: readonly Dim[], from: number, to: number): readonly nu
 
 function boxLinks(dims: readonly Dim[], axes: readonly number[], port: "in0" | "out0", to: AxisLinkEnd): AxisLink[] {
   const box = axes.map((axis) => dims[axis]);
-  if (!box.every((dim) => typeof dim === "number")) return [];
   return axes.map((axis, place) => ({
     from: [port, axis],
     to,
-    map: (index) => positions(box as number[], place, index),
+    // Along an axis of unknown size there are none.
+    map: (index) => (box.every((dim) => typeof dim === "number") ? positions(box, place, index) : []),
   }));
 }
 

@@ -63,16 +63,17 @@ export function convChain(s: ConvSettings): Chain {
  * of groups shrinks. With groups, the same positions go in every group, so that groups stay equal.
  */
 export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
-  return withDims(site, [0, 1], ([, channels], [outputs]) => {
-    if (typeof channels !== "number" || typeof outputs !== "number")
-      return new Miss("the number of channels is not known");
+  // The weight says how many channels there are, also where the data's dimensions are open.
+  return withDims(site, [1], ([outputs, perGroupIn]) => {
+    if (typeof outputs !== "number" || typeof perGroupIn !== "number")
+      return new Miss("the dimensions of its weight are not known");
     const common: AxisLink[] = [
       { from: ["in0", 0], to: ["out0", 0] },
       { from: ["in1", 0], to: ["out0", 1] },
       { from: ["in2", 0], to: ["out0", 1] },
     ];
     if (s.group === 1) return { links: [...common, { from: ["in0", 1], to: ["in1", 1] }] };
-    const [perGroupOut, perGroupIn] = [outputs / s.group, channels / s.group];
+    const perGroupOut = outputs / s.group;
     if (perGroupIn === 1) {
       const kernels = (c: number): number[] => range(perGroupOut, c * perGroupOut);
       // The kernels of one channel go together.
