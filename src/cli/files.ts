@@ -45,6 +45,11 @@ export function nextFiles({
   };
 }
 
+/** `minilm/` and ".quantized" → `minilm.quantized`; `.` → `../minilm.quantized`, where that is what the folder is called. */
+export function besideFolder(folder: string, suffix: string): string {
+  return join(folder, "..", `${basename(resolve(folder))}${suffix}`);
+}
+
 /**
  * @param inputs what is read, by what it is: "the model itself". Links are followed.
  * @throws PithError E_OPTION if what is written would take the place of what is read.

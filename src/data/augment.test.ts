@@ -387,7 +387,7 @@ describe("what cannot be done is refused", () => {
       "a label that is no class",
       { a: image, label: float32([2, 5], new Float32Array(10)) },
       { mixup: 1 },
-      /mixup takes 2 classes/,
+      /"label" is float32\[2, 5\], and mixup takes one class per sample: \[2\]/,
     ],
   ])("%s", async (_, columns, how, message) => {
     const data = seen(memory("data", columns), how, 1, 3);

@@ -123,7 +123,7 @@ function sharesOf(label: Dense, rows: number, classes: number, owner: string): F
   if (label.type === "float32" && label.data.length === rows * classes) return label.data;
   if (label.type === "string" || label.data.length !== rows) {
     const got = `${label.type}${dimsText(label.dims)}`;
-    throw new PithError("E_DATA", `${owner}: "label" is ${got}, and mixup takes ${rows} classes.`);
+    throw new PithError("E_DATA", `${owner}: "label" is ${got}, and mixup takes one class per sample: [${rows}].`);
   }
   const shares = new Float32Array(rows * classes);
   Array.from(label.data, Number).forEach((index, row) => {

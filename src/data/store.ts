@@ -110,7 +110,7 @@ class Store implements BatchStore {
   async batch(place: number, columns = this.columns): Promise<Batch> {
     const written = this.#written[place];
     if (written === undefined)
-      throw new PithError("E_DATA", `${this.name} has ${this.#written.length} batches: there is none at ${place}.`);
+      throw new PithError("E_DATA", `${this.name} has no batch ${place}: it ends after ${this.#written.length}.`);
     const batch: Record<string, Dense> = {};
     for (const name of columns) {
       const kept = written.columns.get(name);
@@ -164,7 +164,7 @@ class Store implements BatchStore {
     const written = this.#written[low];
     const row = position - (written?.first ?? 0);
     if (written === undefined || row >= written.count)
-      throw new PithError("E_DATA", `${this.name} has ${this.count} samples: there is none at ${position}.`);
+      throw new PithError("E_DATA", `${this.name} has no sample ${position}: it ends after ${this.count}.`);
     return { written, row };
   }
 

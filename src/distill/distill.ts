@@ -7,6 +7,7 @@ import { recordedPrepared, statedText } from "../data/preprocessing-spec.ts";
 import { firstBatch } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
+import { counted } from "../evaluate/numbers.ts";
 import { Model } from "../graph/model.ts";
 import { definePass } from "../passes/index.ts";
 import { described, understood } from "../passes/options.ts";
@@ -250,7 +251,7 @@ function requireSameClasses(student: Model, teacher: Model): void {
     return type?.dims?.at(-1);
   });
   if (typeof own !== "number" || typeof other !== "number" || own === other) return;
-  throw new PithError("E_SHAPE_MISMATCH", `The student scores ${own} classes, the teacher ${other}.`, {
+  throw new PithError("E_SHAPE_MISMATCH", `The student scores ${counted(own, "class")}, the teacher ${other}.`, {
     hint: sameClassesHint,
   });
 }

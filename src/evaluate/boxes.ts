@@ -12,7 +12,7 @@ import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { columnSums } from "./metrics.ts";
-import { integer } from "./numbers.ts";
+import { counted } from "./numbers.ts";
 import { outputNamed } from "./output.ts";
 import type { Metric } from "./types.ts";
 
@@ -195,7 +195,7 @@ export function boxOverlap(): Metric {
     },
     detail(rows) {
       const [, boxes = 0] = columnSums(rows, 2);
-      return `${integer(boxes)} boxes found by either model with a score of at least ${threshold}, after non-maximum suppression (IoU ${threshold})`;
+      return `${counted(boxes, "box")} found by either model with a score of at least ${threshold}, after non-maximum suppression (IoU ${threshold})`;
     },
     reduce(rows) {
       const [overlap = 0, boxes = 0] = columnSums(rows, 2);

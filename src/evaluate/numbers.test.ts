@@ -5,6 +5,7 @@ import {
   change,
   changeInterval,
   count,
+  counted,
   difference,
   differenceWithInterval,
   figure,
@@ -13,6 +14,12 @@ import {
   times,
   told,
 } from "./numbers.ts";
+
+test("counts of one are singular", () => {
+  expect([counted(1, "sample"), counted(1060, "sample")]).toEqual(["1 sample", "1,060 samples"]);
+  expect([1, 0, 10].map((count) => counted(count, "class"))).toEqual(["1 class", "0 classes", "10 classes"]);
+  expect(["box", "batch", "epoch"].map((noun) => counted(2, noun))).toEqual(["2 boxes", "2 batches", "2 epochs"]);
+});
 
 test("sizes and counts have three digits", () => {
   expect([0, 999, 1000, 3_460_000, 999_600].map(bytes)).toEqual([

@@ -18,9 +18,10 @@ export function integer(value: number): string {
   return String(Math.round(value)).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 }
 
-/** 1 sample, 1,060 samples */
+/** 1 sample, 1,060 samples; 1 class, 10 classes */
 export function counted(count: number, noun: string): string {
-  return `${integer(count)} ${noun}${count === 1 ? "" : "s"}`;
+  const plural = /(s|x|tch)$/.test(noun) ? `${noun}es` : `${noun}s`;
+  return `${integer(count)} ${count === 1 ? noun : plural}`;
 }
 
 /** 91.5 %; 99.95 % where one digit less would say all. */

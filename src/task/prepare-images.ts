@@ -19,7 +19,7 @@ import { capitalized, PithError, someOf } from "../errors.ts";
 import { fewSamples } from "../evaluate/compare-function.ts";
 import { alikeRange, type Surer, surerPreprocessing } from "../evaluate/guess-preprocessing.ts";
 import { guessPreprocessing, imageInput } from "../evaluate/index.ts";
-import { integer, percent } from "../evaluate/numbers.ts";
+import { counted, integer, percent } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { toFloat64 } from "../tensor/convert.ts";
@@ -138,7 +138,7 @@ async function requireClassFolders(model: Model, dataset: Dataset): Promise<void
   const listed = someOf([...new Set(wrong)].sort());
   throw new PithError(
     "E_DATA",
-    `The folders ${listed} were taken as class labels, and the model has ${classes} classes (0 to ${classes - 1}).`,
+    `The folders ${listed} were taken as class labels, and the model has ${counted(classes, "class")} (0 to ${classes - 1}).`,
     { hint: "For photos without labels put them in one folder." },
   );
 }

@@ -23,7 +23,7 @@ describe("inspect", () => {
       notUnderstood: [],
     });
     const { out } = await pith("inspect", at("right.onnx"));
-    for (const part of ["right.onnx", "features", "float32 [batch, 2]", "1 layers; 6 parameters; 4 × batch MACs"]) {
+    for (const part of ["right.onnx", "features", "float32 [batch, 2]", "1 layer; 6 parameters; 4 × batch MACs"]) {
       expect(out).toContain(part);
     }
   });

@@ -405,6 +405,9 @@ describe("files beside the model and the result", () => {
       out: expect.stringMatching(/\nwritten: .*hidden\.merged\.onnx {2}.*adapters\.onnx\n$/),
     });
     expect(await json(...merge, "--save", adapters)).toMatchObject({ written: out, alsoWritten: [adapters] });
+    expect((await pith(...merge, "--save", adapters)).out).toMatch(
+      /\nwritten: .*hidden\.merged\.onnx \(replaced\) {2}.*adapters\.onnx \(replaced\)\n$/,
+    );
     const over = await pith("lora", at("hidden.onnx"), "--from", adapters, "-o", adapters);
     expect(over).toMatchObject({ code: 2, err: expect.stringContaining("is the file of --from") });
   });

@@ -142,7 +142,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         }
         await requireWritableFolder(checkpoint, ["last.onnx", "best.onnx"]);
       }
-      const replaced = await isThere(out);
+      const replaced = new Set<string>();
+      for (const path of [out, ...alsoWritten]) if (await isThere(path)) replaced.add(path);
       const kept = Object.entries(session.passed).filter(([key]) => !(dryRun && writes.includes(key)));
       const settings = { options: Object.fromEntries(kept), data, metric, output, maxDrop, strict, force, dryRun };
       const input = { command: name, model, original, out, seed: session.seed, ...settings };
@@ -210,7 +211,8 @@ interface Shown {
   readonly speed: Timed | undefined;
   /** Whether a goal that is missed makes the exit code 1: what is forced, with no goal said, has none. */
   readonly demanded: boolean;
-  readonly replaced: boolean;
+  /** The files that were there before. */
+  readonly replaced: ReadonlySet<string>;
   /** Further files, which are written even where the model does not change. */
   readonly alsoWritten: readonly string[];
   /** What was pruned stays in the file as zeros. */
@@ -222,11 +224,13 @@ function show(model: string, result: PassOutput, shown: Shown): Result {
   const { speed, demanded, replaced, alsoWritten, zeros, next } = shown;
   const { before, after, metadata, samples, comparison, reference, goal, verdict, training, written } = result;
   const { changes, misses, likeness, others, targets, preprocessing, idle, lost } = result;
+  const mark = (path: string): string => (replaced.has(path) ? " (replaced)" : "");
+  const named = (path: string): string => `${path}${mark(path)}`;
   return {
     data: {
       model,
       ...result,
-      replaced: written !== undefined && replaced,
+      replaced: written !== undefined && replaced.has(written),
       ...(alsoWritten.length === 0 ? {} : { alsoWritten }),
       ...speedRecord(speed),
     },
@@ -238,7 +242,7 @@ function show(model: string, result: PassOutput, shown: Shown): Result {
       if (idle !== undefined && written === undefined)
         return terminal.line(`${capitalized(idle)}. Nothing was written; --force writes it.`);
       if (after === undefined || written === undefined) {
-        const found = alsoWritten.length === 0 ? "nothing" : `only ${alsoWritten.join(", ")}`;
+        const found = alsoWritten.length === 0 ? "nothing" : `only ${alsoWritten.map(named).join(", ")}`;
         return terminal.line(
           `Nothing changed, and ${found} was written.${misses.length === 0 ? nothingFound(model) : ""}`,
         );
@@ -300,7 +304,7 @@ function show(model: string, result: PassOutput, shown: Shown): Result {
           }),
         );
       if (lost !== undefined) terminal.line(`lost: ${lost}; written anyway (--force)`);
-      const files = [`${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`, ...alsoWritten];
+      const files = [`${terminal.color.bold(written)}${mark(written)}`, ...alsoWritten.map(named)];
       terminal.line(`written: ${files.join("  ")}`);
       for (const line of next) terminal.line(line);
     },

@@ -1,9 +1,9 @@
-import { basename, dirname, join, resolve } from "node:path";
+import { basename } from "node:path";
 import * as v from "valibot";
 import { bytes } from "../../evaluate/numbers.ts";
 import { described } from "../../passes/options.ts";
 import { defineCommand } from "../command.ts";
-import { isThere, requireOther, requireOwnPage, withoutLeftovers } from "../files.ts";
+import { besideFolder, isThere, requireOther, requireOwnPage, withoutLeftovers } from "../files.ts";
 import type plotJob from "../jobs/plot.ts";
 import { modelAt, saidOn } from "../model-folder.ts";
 import { requireWritable } from "../writable.ts";
@@ -43,5 +43,5 @@ export default defineCommand({
 /** Beside the model; of a folder beside that, because what is in it is shipped. */
 function pageOf(word: string, model: string): string {
   if (model === word) return model.replace(/(\.onnx)?$/i, ".html");
-  return join(dirname(word), `${basename(resolve(word))}.html`);
+  return besideFolder(word, ".html");
 }

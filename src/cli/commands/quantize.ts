@@ -6,6 +6,7 @@ import type { Given } from "../../passes/pass.ts";
 import { dtypeNames } from "../../quantize/dtypes.ts";
 import { quantize } from "../../quantize/index.ts";
 import { defineCommand } from "../command.ts";
+import { besideFolder } from "../files.ts";
 import { modelAt, saidOn } from "../model-folder.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
 import { passCommand, withCalibration } from "./pass.ts";
@@ -53,7 +54,7 @@ export default defineCommand({
           { hint: "For a transformers.js folder: --dtype q8." },
         );
       if (dtype !== undefined && (await isFolder(path))) {
-        const { out = `${path.replace(/[/\\]+$/, "")}.quantized` } = rest;
+        const { out = besideFolder(path, ".quantized") } = rest;
         if (rest.dryRun === true) throw new PithError("E_USAGE", "--dry-run is for a single model.");
         const dtypes = dtype.includes("all") ? ("all" as const) : dtype.filter((name) => name !== "all");
         const fileBytes = chunk === undefined ? undefined : bytesOf(chunk);

@@ -2,6 +2,7 @@
 import { distributionOf } from "../../analysis/distribution.ts";
 import { infer } from "../../analysis/infer.ts";
 import { PithError } from "../../errors.ts";
+import { counted } from "../../evaluate/numbers.ts";
 import type { Value } from "../../graph/graph.ts";
 import { float32 } from "../../tensor/dense.ts";
 import { dimsText, elementCount, fixedDims } from "../../tensor/dims.ts";
@@ -96,11 +97,11 @@ function distributions(labels: Dense, rows: number, classes: number, name: strin
   if (labels.type === "string" || labels.data.length !== rows) {
     throw new PithError(
       "E_DATA",
-      `"${name}" is ${labels.type}${dimsText(labels.dims)}, expected ${rows} classes or ${rows} × ${classes} numbers.`,
+      `"${name}" is ${labels.type}${dimsText(labels.dims)}, expected ${counted(rows, "class")} or ${rows} × ${classes} numbers.`,
     );
   }
   const data = new Float32Array(rows * classes);
-  let counted = 0;
+  let known = 0;
   for (let row = 0; row < rows; row++) {
     const index = Number(labels.data[row]);
     if (index === ignoredLabel) continue;
@@ -109,9 +110,9 @@ function distributions(labels: Dense, rows: number, classes: number, name: strin
     }
     if (spread > 0) data.fill(spread, row * classes, (row + 1) * classes);
     data[row * classes + index] = kept + spread;
-    counted++;
+    known++;
   }
-  return { rows: float32([rows, classes], data), counted };
+  return { rows: float32([rows, classes], data), counted: known };
 }
 
 function requireDistributions(data: Float32Array, classes: number, name: string): void {
