@@ -80,7 +80,7 @@ export default defineCommand({
     const unusable = new Set(stated.flatMap(({ target, unsteady }) => (unsteady ? [target] : [])));
     const cells = rows.map((row) => cellsOf(row, runs.length > 1, !unusable.has(row.target)));
     const titles = titlesOf(runs.length > 1);
-    const busy = stated.some(({ unsteady }) => unsteady) ? [unsteadyNote(benchCommand(models, wanted))] : [];
+    const busy = unusable.size === 0 ? [] : [unsteadyNote(benchCommand(models, [...unusable]))];
     const notes = [...stated.map(howTimed), ...inputLines(models, inputs), ...busy, note];
     if (markdown !== undefined) await appendText(markdown, markdownText(titles, cells, notes));
     return {
