@@ -4,7 +4,7 @@
  */
 import type { Blame, LayerError } from "../evaluate/layer-errors.ts";
 import { blameText, isSpread } from "../evaluate/layer-errors.ts";
-import { minus, percent } from "../evaluate/numbers.ts";
+import { integer, minus, percent } from "../evaluate/numbers.ts";
 import { html, type Markup } from "./markup.ts";
 import { page } from "./page.ts";
 import { linear, ticks } from "./scale.ts";
@@ -30,6 +30,18 @@ export function decibelsText(value: number | undefined): string {
   return Number.isFinite(value) ? `${minus(value.toFixed(1))} dB` : "not finite";
 }
 
+/** `linear`; `linear and 19 before`, where layers before it cannot be compared by themselves. */
+export function placeName({ layer, hidden }: Pick<DebuggedLayer, "layer" | "hidden">): string {
+  return hidden.length === 0 ? layer : `${layer} and ${integer(hidden.length)} before`;
+}
+
+/** What the figures of such a place are of; "" where there is none. */
+export function togetherNote(layers: readonly Pick<DebuggedLayer, "hidden">[]): string {
+  return layers.some(({ hidden }) => hidden.length > 0)
+    ? "“and … before”: those layers cannot be compared by themselves; the figures are of all of them together."
+    : "";
+}
+
 export function shareText(share: number | undefined): string {
   if (share === undefined) return "–";
   return Number.isFinite(share) ? percent(Math.min(1, share)) : "not finite";
@@ -39,7 +51,7 @@ export function debugPage({ original, model, on, layers, blamed }: Debugged): st
   const head = blamed === undefined ? "No layer differs" : blameText(blamed);
   const first = blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
   const row = (one: DebuggedLayer, index: number): Markup =>
-    html`<tr class="${one.layer === first ? "chosen" : ""}"><td class="n">${index + 1}</td><td class="text"><span class="name">${one.layer}</span></td><td>${one.operator}</td>${[one.weight, one.own, one.signalToNoise].map((value) => html`<td class="n">${decibelsText(value)}</td>`)}<td class="n">${shareText(one.share)}</td></tr>\n`;
+    html`<tr class="${one.layer === first ? "chosen" : ""}"><td class="n">${index + 1}</td><td class="text"><span class="name">${placeName(one)}</span></td><td>${one.operator}</td>${[one.weight, one.own, one.signalToNoise].map((value) => html`<td class="n">${decibelsText(value)}</td>`)}<td class="n">${shareText(one.share)}</td></tr>\n`;
   const body = html`<main>
 <header><div class="eyebrow"><span class="name">${model}</span> against <span class="name">${original}</span>, on ${on}</div>
 <h1>${head}</h1></header>
@@ -49,7 +61,7 @@ export function debugPage({ original, model, on, layers, blamed }: Debugged): st
 <div class="wide"><table>
 <thead><tr><th class="n">place</th><th>layer</th><th>operator</th><th class="n">weight</th><th class="n">alone</th><th class="n">so far</th><th class="n">of the outputs' error</th></tr></thead>
 <tbody>${layers.map(row)}</tbody></table></div>
-<p class="note">Of the outputs' error: what is left of it where this layer alone is changed. Shares of independent errors add up to about 1.</p>
+<p class="note">Of the outputs' error: what is left of it where this layer alone is changed. Shares of independent errors add up to about 1. ${togetherNote(layers)}</p>
 </main>`;
   return page({ title: `${model}: ${head}`, style: `${reportStyle}${style}`, body });
 }
@@ -77,7 +89,7 @@ function picture(layers: readonly DebuggedLayer[], first: string | undefined): M
   const place = (value: number): string => y(Math.min(high, Math.max(low, shown(value)))).toFixed(1);
   const wide = Math.max(1.5, 0.6 * (x(1) - x(0)));
   const title = (one: DebuggedLayer): Markup =>
-    html`<title>${one.layer} (${one.operator}): weight ${decibelsText(one.weight)}, alone ${decibelsText(one.own)}, so far ${decibelsText(one.signalToNoise)}</title>`;
+    html`<title>${placeName(one)} (${one.operator}): weight ${decibelsText(one.weight)}, alone ${decibelsText(one.own)}, so far ${decibelsText(one.signalToNoise)}</title>`;
   return html`<svg class="chart layers" viewBox="0 0 ${width} ${height}" role="img" aria-label="Signal to noise of each layer in decibels">
 <g class="grid">${ticks(low, high, 6).map((tick) => html`<line x1="${margin.left}" x2="${width - margin.right}" y1="${place(tick)}" y2="${place(tick)}"/>`)}</g>
 <g class="tick">${ticks(low, high, 6).map((tick) => html`<text x="${margin.left - 8}" y="${(Number(place(tick)) + 4).toFixed(1)}" text-anchor="end">${minus(String(tick))} dB</text>`)}</g>

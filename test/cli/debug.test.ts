@@ -77,6 +77,21 @@ test("the layer to blame first, with what its weight and it alone keep", async (
   expect(page).not.toMatch(/<script|https?:/);
 });
 
+test("layers whose outputs cannot be compared, because channels were cut, are listed as one, with what the figures are of", async () => {
+  const [pruned, page] = [at("cut.onnx"), at("cut.html")];
+  expect((await pith("prune", at("hidden.onnx"), "--structured", "50%", "-o", pruned, "--force")).code).toBe(0);
+  const words = ["debug", at("hidden.onnx"), pruned, "--data", at("points.csv"), "-o", page];
+  const { out } = await pith(...words);
+  const note =
+    "“and … before”: those layers cannot be compared by themselves; the figures are of all of them together.";
+  expect(out).toMatch(/^fc2 and 1 before +Gemm +–/m);
+  expect(out).toContain(`${note}\n`);
+  expect(readFileSync(page, "utf8")).toContain(note);
+  expect(readFileSync(page, "utf8")).toContain('<span class="name">fc2 and 1 before</span>');
+  const whole = await pith("debug", at("hidden.onnx"), at("spoiled.onnx"), "--data", at("points.csv"));
+  expect(whole.out).not.toContain("before”");
+});
+
 test("what is quantized in any form is found by its layer", async () => {
   for (const scheme of [
     ["--scheme", "weights"],

@@ -1,9 +1,9 @@
 import * as v from "valibot";
 import type { Miss } from "../../errors.ts";
 import { blameText, isSpread } from "../../evaluate/index.ts";
-import { counted, integer } from "../../evaluate/numbers.ts";
+import { counted } from "../../evaluate/numbers.ts";
 import { described } from "../../passes/options.ts";
-import { type DebuggedLayer, decibelsText, shareText } from "../../report/debug.ts";
+import { decibelsText, placeName, shareText, togetherNote } from "../../report/debug.ts";
 import { groupBy } from "../../tensor/group-by.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
@@ -77,7 +77,7 @@ export default defineCommand({
             changed
               .slice(0, layersShown)
               .map((one) => [
-                `${one.layer === first ? bold(one.layer) : one.layer}${hiddenNote(one)}`,
+                one.layer === first ? bold(placeName(one)) : placeName(one),
                 dim(one.operator),
                 decibelsText(one.weight),
                 decibelsText(one.own),
@@ -87,6 +87,8 @@ export default defineCommand({
           );
         if (changed.length > 0)
           terminal.line(dim("signal to noise; alone: with the original's inputs; so far: with all errors before it"));
+        const together = togetherNote(changed.slice(0, layersShown));
+        if (together !== "") terminal.line(dim(together));
         if (changed.length > layersShown)
           terminal.line(`and ${counted(changed.length - layersShown, "more layer")}: --json, -o debug.html`);
         const same = layers.length - changed.length;
@@ -98,11 +100,6 @@ export default defineCommand({
     };
   },
 });
-
-/** Its error is that of layers before it as well. */
-function hiddenNote({ hidden }: DebuggedLayer): string {
-  return hidden.length === 0 ? "" : ` and ${integer(hidden.length)} before`;
-}
 
 function notCompared(misses: readonly Miss[]): readonly string[] {
   return Array.from(

@@ -120,7 +120,7 @@ function requireDistributions(data: Float32Array, classes: number, name: string)
     const row = data.subarray(from, from + classes);
     if (row.every((share) => share >= 0) && row.reduce((sum, share) => sum + share, 0) < 1.01) continue;
     throw new PithError("E_DATA", `"${name}" holds [${row.subarray(0, 4).join(", ")}…], expected probabilities.`, {
-      hint: "For numbers use the loss `mse`.",
+      hint: 'For numbers: `loss: "mse"`.',
     });
   }
 }
