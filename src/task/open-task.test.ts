@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { encode } from "fast-png";
+import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
 import { type Dataset, presets, sampleCount } from "../data/index.ts";
@@ -95,6 +96,49 @@ describe("images with labels", () => {
     if (weight !== undefined) weight.tensor = inMemory(float32([2, 1], [0, 0]));
     const { task } = await opened(damaged, { data: pixels(["t10k"]), reference: aboveHalf() });
     expect(task).toMatchObject({ preset: "unit", atChance: false });
+  });
+});
+
+describe("a preprocessing that the model records", () => {
+  /** [40, 1, 1, 1] in a .npy file. */
+  function npy(type: "|u1" | "<f4", values: Uint8Array | Float32Array): Uint8Array {
+    const header = `{'descr': '${type}', 'fortran_order': False, 'shape': (40, 1, 1, 1), }`.padEnd(117);
+    const bytes = new Uint8Array(values.buffer);
+    return Buffer.concat([Buffer.from("\x93NUMPY\x01\x00\x76\x00", "latin1"), Buffer.from(`${header}\n`), bytes]);
+  }
+  const values = Array.from({ length: 40 }, (_, sample) => (sample % 2 === 1 ? 160 : 100));
+  const half = 0.5;
+
+  test.each([
+    ["bytes of a .npz are images, and prepared by it", "a.npz", npy("|u1", Uint8Array.from(values)), 100 / 255],
+    [
+      "floats of a .npz are fed as they are",
+      "b.npz",
+      npy(
+        "<f4",
+        Float32Array.from(values, () => half),
+      ),
+      half,
+    ],
+    ["numbers of a .csv are fed as they are", "c.csv", `image\n${values.map(() => half).join("\n")}\n`, half],
+  ])("%s", async (_, file, content, expected) => {
+    const path = join(temporaryFolder(), file);
+    const text = typeof content === "string" ? content : zipSync({ "image.npy": content });
+    writeFileSync(path, text);
+    const model = aboveHalf();
+    model.header.metadata.set(preprocessingKey, "unit");
+    const { task, said } = await opened(model, { data: path, part: "all", metric: "agreement" });
+    expect(said).toEqual([]);
+    const pixelsFed = [...((await firstBatch(task.test)).image?.data ?? [])].map(Number);
+    expect(Math.min(...pixelsFed)).toBeCloseTo(expected, 6);
+    const isPrepared = file === "a.npz";
+    expect(task.preprocessing).toBe(isPrepared ? "unit, recorded in the model" : undefined);
+    // It stays recorded for those who feed images.
+    expect(model.header.metadata.get(preprocessingKey)).toBe("unit");
+    if (isPrepared) {
+      const stated = await openTask(model, { data: path, part: "all", metric: "agreement", preprocess: "raw" });
+      expect(Number((await firstBatch(stated.test)).image?.data[0])).toBeGreaterThanOrEqual(100);
+    }
   });
 });
 
