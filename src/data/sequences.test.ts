@@ -165,6 +165,20 @@ it("a file that is no tokenizer is refused in a sentence", () => {
   expect(() => createTokenizer("t.json", unknown, {}, {})).toThrow("t.json: this kind of tokenizer is not understood");
 });
 
+it("ids that are no whole numbers are refused where they come up, and are never taken for filling", () => {
+  const vocab = { "[PAD]": 0, "[UNK]": 1, good: 1.5, bad: "2", fine: 3 };
+  const model = { ...file.model, type: "WordLevel", vocab, unk_token: "[UNK]" };
+  const { plain, padding } = createTokenizer(
+    "t.json",
+    { ...file, model, added_tokens: [], post_processor: null },
+    {},
+    { pad_token_id: 0.5 },
+  );
+  expect([plain("fine"), padding]).toEqual([[3], 0]);
+  expect(() => plain("good")).toThrow("t.json: ids of tokens are whole numbers, got 1.5.");
+  expect(() => plain("bad")).toThrow('t.json: ids of tokens are whole numbers, got "2".');
+});
+
 it("paths of images are no texts", () => {
   const text = (values: string[]): Dense => ({ type: "string", dims: [values.length], data: values });
   expect(textColumns({ image: text(["a.jpg"]) }, "photos")).toBeUndefined();

@@ -93,7 +93,12 @@ export function createTokenizer(name: string, file: Settings, settings: Settings
   }
   const unknown = unknownId(library, vocabularyModel);
   // The library gives words that a vocabulary of whole words lacks no id at all.
-  const known = (ids: readonly (number | undefined)[]): readonly number[] => ids.map((id) => id ?? unknown ?? 0);
+  const known = (ids: readonly (number | undefined)[]): readonly number[] =>
+    ids.map((id) => {
+      const found = id ?? unknown ?? 0;
+      if (Number.isSafeInteger(found)) return found;
+      throw new PithError("E_DATA", `${name}: ids of tokens are whole numbers, got ${JSON.stringify(found)}.`);
+    });
   const plain = (text: string): readonly number[] => known(library.encode(text, { add_special_tokens: false }).ids);
   const whole = (text: string, pair: string | undefined): Encoding => {
     const options = { add_special_tokens: true, return_token_type_ids: true as const };
@@ -158,7 +163,7 @@ function paddingId(library: LibraryTokenizer, settings: Settings, model: Setting
   const content = isSettings(token) ? token.content : token;
   const id = typeof content === "string" ? library.token_to_id(content) : undefined;
   if (id !== undefined) return id;
-  return typeof model.pad_token_id === "number" ? model.pad_token_id : 0;
+  return Number.isSafeInteger(model.pad_token_id) ? Number(model.pad_token_id) : 0;
 }
 
 /** By its word, or, in a vocabulary that is a list, by its place. */

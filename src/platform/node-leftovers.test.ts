@@ -3,9 +3,10 @@ import { once } from "node:events";
 import { chownSync, mkdirSync, readdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { readdir, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
 import { ownedEnding, removeDeadTemporaries, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
+import { temporaryFolder as ownFolder } from "./node-temporary.ts";
 
 /** A process that was there, and is gone. */
 function deadProcess(): number {
@@ -119,4 +120,17 @@ describe("folders for temporary files", () => {
     await removeDeadTemporaries(folder);
     expect(names(folder)).toEqual([dead]);
   });
+});
+
+test("a place for temporary files that is not there is named, with what sets it", async () => {
+  vi.stubEnv("TMPDIR", "/none/such");
+  try {
+    await expect(ownFolder()).rejects.toMatchObject({
+      code: "E_FILE",
+      message: 'No temporary folder can be made in "/none/such": there is no such file or folder.',
+      hint: expect.stringContaining("TMPDIR"),
+    });
+  } finally {
+    vi.unstubAllEnvs();
+  }
 });

@@ -19,8 +19,9 @@ let isSwept = false;
 
 /** Makes an empty folder of its own, where killed processes have left none. @throws PithError E_FILE */
 export async function temporaryFolder(): Promise<TemporaryFolder> {
+  const within = tmpdir();
   try {
-    const root = await realpath(tmpdir());
+    const root = await realpath(within);
     if (!isSwept) await removeDeadTemporaries(root);
     isSwept = true;
     const path = await mkdtemp(join(root, temporaryPrefix()));
@@ -40,7 +41,9 @@ export async function temporaryFolder(): Promise<TemporaryFolder> {
       },
     };
   } catch (cause) {
-    throw failure("A temporary folder cannot be made", cause);
+    throw failure(`No temporary folder can be made in "${within}"`, cause).reworded({
+      hint: "The environment variable TMPDIR (TEMP on Windows) names another place.",
+    });
   }
 }
 

@@ -130,6 +130,11 @@ async function stage(path: string, links: Links): Promise<Staged> {
     throw new PithError("E_FILE", `"${path}" cannot be written: it is ${old.isDirectory() ? "a folder" : "no file"}.`);
   }
   const mode = old === undefined ? undefined : old.mode & 0o777;
+  // To rename asks for rights to the folder only.
+  if (mode !== undefined && (mode & 0o222) === 0)
+    throw new PithError("E_FILE", `"${path}" cannot be written: the file is read-only.`, {
+      hint: "Name another file, or make this one writable.",
+    });
   await removeLeftovers(target);
   return { path, target, temporary: besideOf(target), mode, backup: undefined, placed: false };
 }

@@ -1,7 +1,7 @@
 /** Every writer with the disk failing at write k, for all k: the old files are whole, and nothing else is there. */
 import { createHash } from "node:crypto";
 import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Model } from "../../src/graph/model.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -178,6 +178,17 @@ describe.each(writers)("$name", ({ prepare, write, steps, oneStep }) => {
     await write();
     expect(await contents()).toEqual(whole);
   });
+});
+
+test("a read-only file is not replaced", async () => {
+  await writeFile(path(), "old");
+  const { chmod } = await import("node:fs/promises");
+  await chmod(path(), 0o444);
+  await expect(save(model(1), path())).rejects.toMatchObject({
+    code: "E_FILE",
+    message: `"${path()}" cannot be written: the file is read-only.`,
+  });
+  expect([await readFile(path(), "utf8"), await readdir(folder)]).toEqual(["old", [basename(path())]]);
 });
 
 test("the rights of a replaced file stay as they were, whatever the user's mask says", async () => {
