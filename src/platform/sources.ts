@@ -111,10 +111,14 @@ export function checkRange(name: string, size: number, start: number, end: numbe
 }
 
 async function request(url: string, start?: number, end?: number): Promise<Response> {
-  const headers = start === undefined || end === undefined ? {} : { Range: `bytes=${start}-${end - 1}` };
+  // A browser's cache takes ranges out of what it holds, which are the compressed bytes where a server compresses whole files.
+  const range: RequestInit =
+    start === undefined || end === undefined
+      ? {}
+      : { headers: { Range: `bytes=${start}-${end - 1}` }, cache: "no-store" };
   let response: Response;
   try {
-    response = await fetch(url, { headers });
+    response = await fetch(url, range);
   } catch (cause) {
     throw new PithError("E_FILE", `${url} cannot be reached.`, { cause });
   }

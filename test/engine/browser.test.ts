@@ -1,10 +1,11 @@
 /** What a page loads: a program that prunes and quantizes weights, bundled, and run in Chromium where there is one. */
 import { createReadStream } from "node:fs";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { describe, expect, test } from "vitest";
 import { findChromium, openPage } from "../../src/cli/browser/chromium.ts";
@@ -43,6 +44,24 @@ import { createEngine } from "pith/engine";
 const session = await createEngine().load(await open(new URL("model.onnx", location.href)));
 const { y } = await session.run({ x: { type: "float32", dims: [1, 784], data: new Float32Array(784) } });
 const answer = Uint8Array.from(y.dims);`;
+
+const fetched = `
+import { encodeToBytes, open } from "pith";
+const url = new URL("zipped.onnx", location.href);
+await (await fetch(url)).arrayBuffer();
+const answer = await encodeToBytes(await open(url));`;
+
+/** As servers do that compress whole files and not ranges, and call both the same version. */
+function sendZipped({ range, "if-none-match": known }: IncomingHttpHeaders, response: ServerResponse): void {
+  const [, start = 0, end = 0] = (/^bytes=(\d+)-(\d+)$/.exec(range ?? "") ?? []).map(Number);
+  const headers = { etag: 'W/"1"', "cache-control": "no-cache", "last-modified": "Mon, 01 Jan 2024 10:00:00 GMT" };
+  if (known === headers.etag) return void response.writeHead(304, headers).end();
+  if (range === undefined) response.writeHead(200, { ...headers, "content-encoding": "gzip" }).end(gzipSync(model));
+  else
+    response
+      .writeHead(206, { ...headers, "content-range": `bytes ${start}-${end}/${model.length}` })
+      .end(model.subarray(start, end + 1));
+}
 
 /** The files of a bundle, by name; what its page loads at once is first. */
 async function bundled(code: string) {
@@ -111,6 +130,7 @@ describe.skipIf(program === undefined)("in a browser", () => {
       const end = path === "/" ? "html" : (path.split(".").at(-1) ?? "");
       response.setHeader("content-type", types[end as keyof typeof types] ?? "text/javascript");
       if (path === "/model.onnx") response.end(model);
+      else if (path === "/zipped.onnx") sendZipped(request.headers, response);
       else if (path === "/") response.end(page);
       else if (path.startsWith("/ort/")) createReadStream(join(runtime, path.slice(5))).pipe(response);
       else response.end(files.get(path));
@@ -145,6 +165,12 @@ describe.skipIf(program === undefined)("in a browser", () => {
     await prune(here, { amount: 0.5, keepMasks: true });
     await quantize(here, { scheme: "weights" });
     expect(answer.equals(await encodeToBytes(here))).toBe(true);
+  }, 120_000);
+
+  test("a model whose compressed file is in the browser's cache is read in ranges of the file itself", async () => {
+    const { asked, answer } = await visited(fetched);
+    expect(asked.filter((path) => path === "/zipped.onnx").length).toBeGreaterThan(2);
+    expect(answer.equals(model)).toBe(true);
   }, 120_000);
 
   test("a model that is run asks for the runtime", async () => {
