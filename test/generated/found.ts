@@ -199,4 +199,8 @@ export const found: readonly Found[] = [
       steps: [{ block: "two layers of one matrix, stored twice", choices: [0, 0, 0, 0, 1, 0, 599, 8] }],
     },
   },
+  {
+    promise: "quantize static of 16 bits computes what its weights give",
+    network: { batch: 2, steps: [{ block: "gemm", choices: [63, 0, 0, 0, 0, 1, 0, 0, 0, 7] }] },
+  },
 ];

@@ -65,9 +65,12 @@ export const integers: readonly Promised[] = [
       const outcome = await quantized(result, "static", feeds, { activations: "uint16" });
       if (outcome instanceof Miss || outcome.changes.length === 0) return;
       const changed = new Set(outcome.changes.map(({ at }) => at));
-      const numbers = [...(await weights(result))].flatMap(([name, { numbers }]) =>
-        changed.has(name) ? [[name, numbers] as const] : [],
-      );
+      const [before, after] = [factors(original), factors(result)];
+      const numbers = [...(await weights(result))].flatMap(([name, { numbers }]) => {
+        // What scales the product of a layer goes into its weight.
+        const factor = (after.get(name) ?? 1) / (before.get(name) ?? 1);
+        return changed.has(name) ? [[name, numbers.map((number) => factor * number)] as const] : [];
+      });
       const same = await withWeights(original, new Map(numbers));
       if (same === undefined) return;
       const [[expected], [got], moved] = [
@@ -114,6 +117,11 @@ async function prepared({ model }: Network): Promise<Model> {
   await foldConstants(original, {}, { engine });
   await fuseBatchNorms(original, { trained: true });
   return original;
+}
+
+/** What each layer multiplies its product by. */
+function factors(model: Model): ReadonlyMap<string, number> {
+  return new Map(layers(model, infer(model)).map(({ name, role }) => [name, role.scaled?.factor ?? 1]));
 }
 
 /** Layers by name, and those of one name, which share a weight, by their order. */
