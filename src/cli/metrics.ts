@@ -65,7 +65,8 @@ export function requireMeasured(
   asked: { readonly demanded?: readonly string[]; readonly metric: MetricName; readonly output: string | undefined },
 ): void {
   const { demanded = [] } = asked;
-  const held: readonly Metric[] = demanded.length === 0 ? [] : heldAgainst(original, asked.output);
+  const held: readonly Metric[] =
+    demanded.length === 0 ? [] : heldAgainst(original, asked.output, { metric: asked.metric });
   for (const kind of demanded) {
     const measured = kind === "accuracy" || kind === asked.metric || held.some(({ name }) => name === kind);
     if (measured) continue;

@@ -59,34 +59,62 @@ export function meanKl(options: MetricOptions = {}): Metric {
 
 /** Signal to noise of the output in decibels, powers summed over all samples; infinite where nothing changed. Rows hold both powers. */
 export function signalToNoise(options: MetricOptions = {}): Metric {
-  const figure = ([signal = 0, noise = 0]: Float64Array): number => decibels(signal, noise);
+  const figure = (rows: Float64Array): number => {
+    const [signal = 0, noise = 0] = columnSums(rows, 2);
+    return decibels(signal, noise);
+  };
   return ofPowers(
     { name: "signal to noise", unit: "dB", best: Number.POSITIVE_INFINITY, columns: 2 },
     options,
-    (p) => [p.signal, p.noise],
+    (pairs, sample) => {
+      const { signal, noise } = power(pairs, sample, 1);
+      return [signal, noise];
+    },
     figure,
   );
 }
 
+/** What rounding leaves of the squares of equal numbers, at most. */
+const roundingShare = 1e-12;
+
+/** Numbers of a sample that have means of their own in R²; of more each of so many equal parts has one. */
+const mostMeans = 32;
+
 /**
  * The share of the variance of the original's numbers that the model's account for: R² = 1 − Σ (x − y)² / Σ (x − mean)² over all samples, 1 where
- * nothing changed, 0 for what a constant would do. Of an original that is constant it is 1 or 0. Rows hold the four sums.
+ * nothing changed, 0 for what constants would do. Each number of a sample has its own mean over the samples (of more than 32 each of 32 parts in a
+ * row; one mean for all where `width` is not given): else an offset between two outputs, 5 and 300, would count as variance that a model without any
+ * knowledge accounts for. Numbers of a single sample have one mean. Of an original that is constant it is 1 or 0. Rows hold the sums.
  */
 export function determination(options: MetricOptions = {}): Metric {
-  const figure = ([noise = 0, squares = 0, sum = 0, count = 0]: Float64Array): number => {
-    const variance = squares - (sum * sum) / count;
+  const means = Math.min(mostMeans, Math.max(1, options.width ?? 1));
+  const columns = 2 + 2 * means;
+  const figure = (rows: Float64Array): number => {
+    const [noise = 0, squares = 0, ...sums] = columnSums(rows, columns);
+    const [totals, counts] = [sums.slice(0, means), sums.slice(means)];
+    const parts = rows.length > columns ? totals.map((sum, part) => [sum, counts[part] ?? 0] as const) : [];
+    const all = [totals.reduce(added, 0), counts.reduce(added, 0)] as const;
+    const explained = (parts.length > 0 ? parts : [all])
+      .map(([sum, count]) => (count === 0 ? 0 : (sum * sum) / count))
+      .reduce(added, 0);
+    const variance = squares - explained;
     if (Number.isNaN(noise) || Number.isNaN(variance)) return Number.NaN;
-    return variance > 0 ? 1 - noise / variance : Number(noise === 0);
+    return variance > roundingShare * squares ? 1 - noise / variance : Number(noise === 0);
   };
-  const numbers = (p: Power): readonly number[] => [p.noise, p.signal, p.sum, p.count];
-  return ofPowers({ name: "R²", unit: "", best: 1, columns: 4 }, options, numbers, figure);
+  const numbers = (pairs: Numbers, sample: number): readonly number[] => {
+    const { noise, signal, sums, counts } = power(pairs, sample, means);
+    return [noise, signal, ...sums, ...counts];
+  };
+  return ofPowers({ name: "R²", unit: "", best: 1, columns }, options, numbers, figure);
 }
+
+const added = (a: number, b: number): number => a + b;
 
 function ofPowers(
   metric: Pick<Metric, "name" | "unit" | "best" | "columns">,
   options: MetricOptions,
-  numbers: (power: Power) => readonly number[],
-  figure: (sums: Float64Array) => number,
+  numbers: (pairs: Numbers, sample: number) => readonly number[],
+  reduce: (rows: Float64Array) => number,
 ): Metric {
   const { columns } = metric;
   return {
@@ -96,10 +124,10 @@ function ofPowers(
     rows(outputs, original) {
       const pairs = pair(outputs, original, options);
       const rows = new Float64Array(columns * pairs.samples);
-      for (let sample = 0; sample < pairs.samples; sample++) rows.set(numbers(power(pairs, sample)), columns * sample);
+      for (let sample = 0; sample < pairs.samples; sample++) rows.set(numbers(pairs, sample), columns * sample);
       return rows;
     },
-    reduce: (rows) => figure(columnSums(rows, columns)),
+    reduce,
   };
 }
 
@@ -201,18 +229,24 @@ function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<
   return { name, samples, width: theirs.data.length / samples, classes, ours, theirs };
 }
 
-/** Powers of a sample, of the numbers that stand for something, and how many those are. */
-type Power = Readonly<Record<"signal" | "noise" | "sum" | "count", number>>;
+/** Powers of a sample, of the numbers that stand for something, and the sums and counts of its parts. */
+interface Power {
+  signal: number;
+  noise: number;
+  readonly sums: Float64Array;
+  readonly counts: Float64Array;
+}
 
-function power({ ours, theirs, width, isFill }: Numbers, sample: number): Power {
-  const found = { signal: 0, noise: 0, sum: 0, count: 0 };
+function power({ ours, theirs, width, isFill }: Numbers, sample: number, parts: number): Power {
+  const found: Power = { signal: 0, noise: 0, sums: new Float64Array(parts), counts: new Float64Array(parts) };
   for (let at = sample * width; at < (sample + 1) * width; at++) {
     const [own = 0, other = 0] = [theirs[at], ours[at]];
     if (isFill(own, other)) continue;
     found.signal += own * own;
     found.noise += (other - own) ** 2;
-    found.sum += own;
-    found.count++;
+    const part = Math.floor(((at - sample * width) * parts) / width);
+    found.sums[part] = (found.sums[part] ?? 0) + own;
+    found.counts[part] = (found.counts[part] ?? 0) + 1;
   }
   return found;
 }

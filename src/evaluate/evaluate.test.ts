@@ -329,6 +329,20 @@ describe("metrics", () => {
     expect(of([2.5, 2.5, 2.5, 2.5], [1, 2, 3, 4], 4)).toBeCloseTo(0);
     expect(of([4, 3, 2, 1], [1, 2, 3, 4])).toBeCloseTo(-3);
     expect([of([7, 7], [7, 7]), of([7, 8], [7, 7])]).toEqual([1, 0]);
+    // Two numbers a sample: the second one's offset of 300 is no variance; constants that know it account for nothing.
+    const two = determination({ width: 2 });
+    const ofTwo = (ours: readonly number[], theirs: readonly number[]): number =>
+      two.reduce(two.rows(scores([2, 2], ours), scores([2, 2], theirs)));
+    expect(ofTwo([2, 303, 2, 303], [1, 302, 3, 304])).toBeCloseTo(0);
+    expect(ofTwo([1, 303, 3, 303], [1, 302, 3, 304])).toBeCloseTo(0.5);
+    expect([ofTwo([1, 7, 3, 7], [1, 7, 3, 7]), ofTwo([7, 8, 7, 8], [7, 7, 7, 7])]).toEqual([1, 0]);
+    // A single sample has no means by number, and long ones have them by part.
+    const [few, many] = [determination({ width: 4 }), determination({ width: 64 })];
+    expect(few.reduce(few.rows(scores([1, 4], [1, 2, 3, 5]), scores([1, 4], [1, 2, 3, 4])))).toBeCloseTo(0.8);
+    const stairs = Array.from({ length: 128 }, (_, at) => Math.floor((at % 64) / 2) * 10);
+    const noisy = stairs.map((value, at) => value + (at % 2));
+    const flat = stairs.map((value) => value + 0.5);
+    expect(many.reduce(many.rows(scores([2, 64], flat), scores([2, 64], noisy)))).toBeCloseTo(0);
     expect([of([Number.NaN, 2], [1, 2]), of([1, 2], [Number.NaN, 2])]).toEqual([Number.NaN, Number.NaN]);
   });
 

@@ -30,6 +30,8 @@ export interface MetricOptions {
   readonly output?: string | undefined;
   /** What figures in nats take it for: scores, or probabilities after a softmax. The numbers tell (default). */
   readonly from?: ScoreForm;
+  /** The numbers of a sample in that output, where the model fixes how many. */
+  readonly width?: number | undefined;
 }
 
 /**

@@ -124,6 +124,23 @@ graph (x: float32[n, 4]) -> (${outputs}) {
     expect(names("label: int64[n]")).toEqual(["agreement"]);
   });
 
+  test("numbers that may score classes are no classes where a metric of numbers is asked for", () => {
+    const model = (name: string) =>
+      parseModel(`opset 21
+graph (x: float32[n, 4]) -> (${name}: float32[n, 3]) {
+  w: float32[4, 3] = random(seed 1)
+  ${name} = MatMul(x, w)
+}`);
+    const names = (name: string, metric: MetricName) =>
+      heldAgainst(model(name), undefined, { metric }).map(({ name }) => name);
+    const classes = ["agreement", "KL divergence", "signal to noise"];
+    expect(names("y", "accuracy")).toEqual(classes);
+    expect(names("y", "mean-squared-error")).toEqual(["R²", "signal to noise"]);
+    expect(names("y", "r-squared")).toEqual(["R²", "signal to noise"]);
+    // Its name says that it scores classes.
+    expect(names("logits", "mean-squared-error")).toEqual(classes);
+  });
+
   test("images are held against the original's by their numbers; same classes mean nothing in them", () => {
     const model = parseModel("opset 21\ngraph (x: float32[n, 3, 8, 8]) -> (y) {\n  y = Relu(x)\n}");
     expect(heldAgainst(model, undefined).map(({ name }) => name)).toEqual(["R²", "signal to noise"]);
@@ -152,8 +169,8 @@ graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
         ),
         undefined,
       );
-    expect(ends("  h = MatMul(x, w)\n  y = Sigmoid(h)")).toEqual({ from: "probabilities" });
-    expect(ends("  h = MatMul(x, w)\n  y = Tanh(h)")).toEqual({});
-    expect(ends("  y = MatMul(x, w)")).toEqual({});
+    expect(ends("  h = MatMul(x, w)\n  y = Sigmoid(h)")).toEqual({ from: "probabilities", width: 1 });
+    expect(ends("  h = MatMul(x, w)\n  y = Tanh(h)")).toEqual({ width: 1 });
+    expect(ends("  y = MatMul(x, w)")).toEqual({ width: 1 });
   });
 });

@@ -2,7 +2,7 @@
 import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
 import { distributionOf } from "../analysis/distribution.ts";
 import { infer } from "../analysis/infer.ts";
-import { mainOutput, outputKind } from "../analysis/output-kind.ts";
+import { assumedScores, mainOutput, outputKind } from "../analysis/output-kind.ts";
 import { enlargement } from "../data/index.ts";
 import {
   accuracy,
@@ -27,6 +27,7 @@ import {
 } from "../evaluate/index.ts";
 import { isShare } from "../evaluate/saturation.ts";
 import type { Model } from "../graph/model.ts";
+import { elementCount } from "../tensor/dims.ts";
 
 /** Each metric by the name that options call it. */
 export const namedMetrics = {
@@ -76,14 +77,25 @@ export function judgedBy(
   return heldAgainst(model, output)[0] ?? agreement({ output });
 }
 
-/** What a model is held against its original by, most telling first, on so many samples. */
+/** Metrics that say of what they measure that it scores no classes. */
+const ofNumbers: ReadonlySet<MetricName> = new Set(["mean-squared-error", "psnr", "rank-correlation", "r-squared"]);
+
+/**
+ * What a model is held against its original by, most telling first.
+ * @param asked on how many samples, and the metric that is asked for: of numbers that score classes for all that is known it may say that they do not.
+ */
 export function heldAgainst(
   model: Model,
   output: string | undefined,
-  samples = Number.POSITIVE_INFINITY,
+  {
+    samples = Number.POSITIVE_INFINITY,
+    metric,
+  }: { readonly samples?: number | undefined; readonly metric?: MetricName } = {},
 ): readonly Metric[] {
   const options = readingOf(model, output);
-  switch (outputKind(model, output)) {
+  const found = outputKind(model, output);
+  const isNumbers = metric !== undefined && ofNumbers.has(metric) && assumedScores(model, output) !== undefined;
+  switch (isNumbers ? "number" : found) {
     case "boxes":
       // Where each model finds boxes of its own number there are no pairs of numbers.
       return [
@@ -119,5 +131,7 @@ export function readingOf(model: Model, output: string | undefined): MetricOptio
   // One number of a sigmoid is the probability of the second class.
   const isBinary = value.type?.dims?.at(-1) === 1 && isShare(value, inference);
   const areShares = isBinary || distributionOf(value, inference) === "probabilities";
-  return { output, ...(areShares && { from: "probabilities" }) };
+  const sizes = value.type?.dims?.slice(1);
+  const width = sizes?.every((size) => typeof size === "number") ? elementCount(sizes) : undefined;
+  return { output, width, ...(areShares && { from: "probabilities" }) };
 }

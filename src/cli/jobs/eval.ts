@@ -165,7 +165,8 @@ async function measurement(
   const wanted = judgedBy(original ?? candidate, input.metric, output, { labelled, held: original !== undefined });
   if (wanted.truth === "original" && original === undefined)
     throw new PithError("E_USAGE", `--metric ${input.metric} needs --against: it compares a model with its original.`);
-  const held = original === undefined ? [] : heldAgainst(original, output, dataset.count);
+  const held =
+    original === undefined ? [] : heldAgainst(original, output, { samples: dataset.count, metric: input.metric });
   const metrics = [wanted, ...held.filter(({ name }) => name !== wanted.name)];
   const said = answers(output);
   const prepared = task.ready(dataset);
