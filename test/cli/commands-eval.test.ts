@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
@@ -97,6 +97,14 @@ describe("eval", () => {
     expect(out).toMatch(/signal to noise +2[23]\.\d+ dB/);
     expect(out).toMatch(/difference +−\d+\.\d points/);
     expect(out).toContain(`layer by layer: pith debug ${at("right.onnx")} ${at("near.onnx")}\n`);
+  });
+
+  test("the command that it prints next is one for a shell, whatever the files are called", async () => {
+    const [original, result] = [at("right $(touch x).onnx"), at("near `y`.onnx")];
+    copyFileSync(at("right.onnx"), original);
+    copyFileSync(at("near.onnx"), result);
+    const { out } = await pith("eval", result, ...data, "--against", original);
+    expect(out).toContain(`layer by layer: pith debug '${original}' '${result}'\n`);
   });
 
   test("a figure of one's own needs no data; beside the original's it can be a goal", async () => {

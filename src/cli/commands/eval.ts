@@ -7,6 +7,7 @@ import type { Estimate, Unit } from "../../evaluate/types.ts";
 import { described } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
 import { escapeMarkdown } from "../../report/markdown.ts";
+import { quoted } from "../../report/sections.ts";
 import { targetLines, verdictSentence } from "../../report/verdict.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
@@ -123,7 +124,8 @@ export default defineCommand({
         for (const text of detailsOf(result)) terminal.line(text);
         if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
         for (const { text } of goals) terminal.line(text);
-        if (against !== undefined) terminal.line(terminal.color.dim(`layer by layer: pith debug ${against} ${model}`));
+        if (against !== undefined)
+          terminal.line(terminal.color.dim(`layer by layer: pith debug ${quoted(against)} ${quoted(model)}`));
       },
     };
   },

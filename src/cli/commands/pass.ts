@@ -399,7 +399,7 @@ function trainingText({ samples, chosen, average }: NonNullable<PassOutput["trai
 }
 
 function nothingFound(model: string): string {
-  return ` No layer can be changed: pith inspect ${model} shows what is in the model.`;
+  return ` No layer can be changed: pith inspect ${quoted(model)} shows what is in the model.`;
 }
 
 function brotliRow(before: Weight, after: Weight): string[][] {
