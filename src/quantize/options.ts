@@ -68,7 +68,7 @@ export interface QuantizeOptions {
   readonly data?: Dataset | string | undefined;
   /** So many samples of it (200). */
   readonly samples?: number | undefined;
-  /** Runtimes that the result is for: what one of them cannot run is not written. */
+  /** Runtimes that the result is for: what no version of one of them can run is not written. The pass runs it on none of them. */
   readonly target?: TargetName[] | undefined;
 }
 
