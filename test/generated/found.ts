@@ -203,4 +203,13 @@ export const found: readonly Found[] = [
     promise: "quantize static of 16 bits computes what its weights give",
     network: { batch: 2, steps: [{ block: "gemm", choices: [63, 0, 0, 0, 0, 1, 0, 0, 0, 7] }] },
   },
+  {
+    promise: "round in float {}, then in integers",
+    network: {
+      steps: [
+        { block: "embedding", choices: [22, 0, 0, 0, 88, 0, 0, 603, 0, 627] },
+        { block: "gemm", choices: [] },
+      ],
+    },
+  },
 ];

@@ -4,6 +4,7 @@ import { plainName } from "../../analysis/masks.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { QuantizedTensor } from "../../math/index.ts";
+import { fixedDims } from "../../tensor/dims.ts";
 import { type DataType, typeCodes } from "../../tensor/types.ts";
 import type { ActivationType } from "../options.ts";
 import type { Target } from "../target.ts";
@@ -76,8 +77,12 @@ const stored = oncePerRun<Written>();
 /** What layers add to sums of products with the same codes. */
 const added = oncePerRun<Map<Layer, AddedToSums>>();
 
-const formOf = (layer: Layer, { type, perChannel, zeroPoints }: WeightSettings): string =>
-  `${type} ${perChannel ? scaleAxis(layer) : zeroPoints}`;
+function formOf(layer: Layer, { type, perChannel, zeroPoints }: WeightSettings): string {
+  const axis = scaleAxis(layer);
+  // One scale lies along no axis.
+  const isSingle = fixedDims(layer.effective.type?.dims)?.[axis] === 1;
+  return `${type} ${perChannel ? (isSingle ? "once" : axis) : zeroPoints}`;
+}
 
 export async function codesOf(layer: Layer, settings: WeightSettings, run: Run): Promise<Written> {
   const form = formOf(layer, settings);
