@@ -29,3 +29,10 @@ test("says of how many test samples some chose the variant, so that figures of d
     "tested on: s.jsonl (a stream)",
   );
 });
+
+test("says of a test that ended early which samples the figures are of, and how to take all", () => {
+  const test = { ...part("data/cifar10 (test)", 512), of: 1000 };
+  expect(samplesLine({ train: undefined, calibrate: undefined, test })).toBe(
+    "tested on: cifar10 (test, 512 of 1,000, drawn at random, were enough to decide; --samples 1000 takes all)",
+  );
+});

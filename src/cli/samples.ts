@@ -1,7 +1,7 @@
 import { integer } from "../evaluate/numbers.ts";
 import type { Part, Used } from "./jobs/task.ts";
 
-/** `trained on: cifar10 (train, 19,800)  calibrated on: cifar10 (train, 200)  tested on: cifar10 (test, 1,000)`; `(1,024 of 10,000 settled it)` */
+/** `trained on: cifar10 (train, 19,800)  calibrated on: cifar10 (train, 200)  tested on: cifar10 (test, 1,000)`; `(test, 1,024 of 10,000, drawn at random, were enough to decide; --samples 10000 takes all)` */
 export function samplesLine({
   train,
   calibrate,
@@ -36,6 +36,7 @@ function partText({ name = "samples", count, of }: Used["test"], validation?: nu
     count === undefined || validation === undefined
       ? all
       : `${integer(count - validation)} of ${all}; ${integer(validation)} chose the variant`;
-  const settled = of === undefined ? "" : ` of ${integer(of)} were enough to decide`;
+  const settled =
+    of === undefined ? "" : ` of ${integer(of)}, drawn at random, were enough to decide; --samples ${of} takes all`;
   return `${file} (${brackets === undefined ? "" : `${brackets}, `}${samples}${settled})`;
 }
