@@ -8,7 +8,6 @@ import { cost } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../analysis/learned.ts";
 import { sha256Text } from "../data/hash.ts";
-import type { Dataset } from "../data/index.ts";
 import { PithError, refusalIn } from "../errors.ts";
 import { type OneRun, oneRun } from "../evaluate/feeding.ts";
 import { type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
@@ -30,6 +29,8 @@ import type { Measuring } from "./time-estimate.ts";
 
 export interface EvaluatorOptions extends PairedMetricsOptions {
   readonly name: string;
+  /** Tokens of a sequence that is timed, and of which operations are counted (128). */
+  readonly length?: number | undefined;
 }
 
 export interface Evaluation extends PairedResult {
@@ -45,7 +46,8 @@ const disagreementsKept = 10;
 export class Evaluator {
   readonly original: Evaluation;
   readonly metrics: PairedMetrics;
-  readonly #test: Dataset;
+  /** One sample, or as many as the model fixes; a sequence with as many tokens as are timed. */
+  readonly #run: OneRun;
   /** The output that is the answer, where that was said. */
   readonly output: string | undefined;
   readonly #threads: number | undefined;
@@ -56,7 +58,7 @@ export class Evaluator {
   private constructor(
     original: Evaluation,
     metrics: PairedMetrics,
-    test: Dataset,
+    run: OneRun,
     { threads, output }: PairedMetricsOptions,
     context: Context,
     partial: PartialRun | undefined,
@@ -66,7 +68,7 @@ export class Evaluator {
     this.#seconds = seconds;
     this.original = original;
     this.metrics = metrics;
-    this.#test = test;
+    this.#run = run;
     this.#threads = threads;
     this.output = output;
     this.#context = context;
@@ -79,17 +81,19 @@ export class Evaluator {
     context: Context,
     partial?: PartialRun,
   ): Promise<Evaluator> {
-    const { name, ...rest } = options;
+    const { name, length, ...rest } = options;
     const shipped = await ship(original);
+    const one = await oneRun(shipped.model, task.test);
+    const run = { ...one, feeds: await withLength(context, shipped.model, one.feeds, length) };
     const known = await partial?.found(shipped.sha256);
     const started = performance.now();
     const metrics = await PairedMetrics.create(shipped.model, task, rest, context, known?.rows);
     const seconds = known?.seconds ?? (performance.now() - started) / 1000;
-    const facts = known?.facts ?? (await factsOf(shipped, task.test));
+    const facts = known?.facts ?? (await factsOf(shipped, run));
     if (known === undefined) await partial?.keepFound({ facts, rows: metrics.rows, seconds });
     const measured = { name, ...facts, estimate: metrics.original.comparison.original };
     const standing = { measured, ...metrics.original, validation: undefined, ...shipped };
-    return new Evaluator(standing, metrics, task.test, options, context, partial, seconds);
+    return new Evaluator(standing, metrics, run, options, context, partial, seconds);
   }
 
   /** What the original took for all samples. */
@@ -108,7 +112,7 @@ export class Evaluator {
     const started = performance.now();
     const rows = await this.metrics.rowsOf(shipped.model);
     const seconds = (performance.now() - started) / 1000;
-    const found = { facts: await factsOf(shipped, this.#test), rows, seconds };
+    const found = { facts: await factsOf(shipped, this.#run), rows, seconds };
     await this.#partial?.keepFound(found);
     return found;
   }
@@ -130,22 +134,14 @@ export class Evaluator {
     });
   }
 
-  /** Original and models timed in turns, on one sample (as many as the model fixes); sequences with so many tokens. */
+  /** Original and models timed in turns, on the inputs of which operations are counted. */
   async time(
     models: readonly Model[],
-    {
-      rounds,
-      length,
-      target,
-    }: { readonly rounds: number; readonly length?: number | undefined } & Partial<
-      Record<"target", RunTarget | undefined>
-    >,
+    { rounds, target }: { readonly rounds: number; readonly target?: RunTarget | undefined },
   ): Promise<LatencyReport & Pick<Timing, "inputs" | "where">> {
-    const { engine, seed, signal, progress } = this.#context;
-    const original = this.original.model;
-    const { feeds: sample } = await oneRun(original, this.#test);
-    const feeds = await withLength(engine, original, sample, length, seed);
-    const all = [original, ...models];
+    const { engine, signal, progress } = this.#context;
+    const { feeds } = this.#run;
+    const all = [this.original.model, ...models];
     const threads = this.#threads;
     const options = {
       rounds,
@@ -167,11 +163,10 @@ export class Evaluator {
 
 /** A sample, or where it is a sequence of tokens random inputs of that length, with everything else as large as in the sample. */
 async function withLength(
-  engine: Context["engine"],
+  { engine, seed }: Context,
   model: Model,
   sample: Batch,
   length: number | undefined,
-  seed: number,
 ): Promise<Batch> {
   const sequences = sequenceNames(model);
   if (sequences.size === 0) return sample;
@@ -211,10 +206,7 @@ async function ship(model: Model): Promise<Shipped> {
   return { bytes, sha256: await sha256Text([bytes]), model: shipped };
 }
 
-async function factsOf(
-  { bytes, sha256, model }: Shipped,
-  samples: Dataset,
-): Promise<Omit<Measured, "estimate" | "name">> {
+async function factsOf({ bytes, sha256, model }: Shipped, run: OneRun): Promise<Omit<Measured, "estimate" | "name">> {
   const weight = await size(bytes);
   const copy = model.clone();
   // Weights in Constant nodes count as well.
@@ -226,7 +218,7 @@ async function factsOf(
     brotli: weight.brotli,
     parameters: learnedCount(learned),
     zeros: weight.sampled ? undefined : await zeroShare(learned.keys()),
-    macs: macsOfOne(copy, await oneRun(model, samples)),
+    macs: macsOfOne(copy, run),
   };
 }
 

@@ -16,11 +16,11 @@ export async function identityOf(
   original: Model,
   { metric }: Task,
   parts: Parts,
-  { batch, output, about }: RunOptions,
+  { batch, output, length, about }: RunOptions,
   seed: number,
 ): Promise<unknown> {
   const sha256 = await sha256Text([await encodeToBytes(original)]);
-  return { version: about?.version, seed, original: sha256, parts, metric: metric.name, batch, output };
+  return { version: about?.version, seed, original: sha256, parts, metric: metric.name, batch, output, length };
 }
 
 export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;

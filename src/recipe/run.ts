@@ -42,7 +42,7 @@ export interface RunOptions {
   readonly threads?: number;
   /** Rounds of the timing at the end (30); 0 leaves it out. */
   readonly rounds?: number;
-  /** Tokens of a sequence that is timed (128). */
+  /** Tokens of a sequence that is timed, and of which operations are counted (128). */
   readonly length?: number;
   /** Runtimes that the result is for: it must be right on all, and is timed on the first. */
   readonly targets?: readonly RunTarget[];
@@ -287,7 +287,7 @@ export function recipeName(recipe: Recipe): string {
 async function time(
   evaluator: Evaluator,
   tried: readonly Tried[],
-  { rounds, length, targets: [target] = [] }: RunOptions & { readonly rounds: number },
+  { rounds, targets: [target] = [] }: RunOptions & { readonly rounds: number },
   context: Context,
 ): Promise<Timing | undefined> {
   const { sha256 } = evaluator.original.measured;
@@ -296,7 +296,7 @@ async function time(
   );
   files.delete(sha256);
   const candidates = Array.from(files.values(), ({ model }) => model);
-  const found = await evaluator.time(candidates, { rounds, length, target }).catch((error: unknown) => {
+  const found = await evaluator.time(candidates, { rounds, target }).catch((error: unknown) => {
     if (!(error instanceof PithError) || error.code !== "E_UNSUPPORTED") throw error;
     context.log({ id: "untimed", text: error.message, level: "warning" });
     return undefined;
@@ -327,6 +327,6 @@ function notSmaller(original: Measured, result: Measured): string {
   return `the result is not smaller than the original: ${after} against ${before}${packed}`;
 }
 
-function evaluatorOptions(name: string, { batch, output, threads }: RunOptions): EvaluatorOptions {
-  return { name, batch, output, threads };
+function evaluatorOptions(name: string, { batch, output, threads, length }: RunOptions): EvaluatorOptions {
+  return { name, batch, output, threads, length };
 }

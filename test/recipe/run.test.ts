@@ -47,6 +47,40 @@ async function weights(model: Model, name: string): Promise<Float64Array> {
   return toFloat64(await tensor.read());
 }
 
+test("operations are those of the inputs that are timed: of a sequence of 128 tokens, or of as many as are asked for", async () => {
+  const text = parseModel(`opset 21
+graph (ids: int64[batch, sequence]) -> (logits: float32[batch, 2]) {
+  table: float32[40, 48] = random(seed 1)
+  wide: float32[48, 32] = random(seed 2)
+  out: float32[32, 2] = random(seed 3)
+  words = Gather(table, ids)
+  h = MatMul(words, wide)
+  mean = ReduceMean(h, axes) {keepdims=0}
+  axes: int64[1] = [1]
+  logits = MatMul(mean, out)
+}`);
+  const data = {
+    type: "int64",
+    dims: [40, 7],
+    data: BigInt64Array.from({ length: 280 }, (_, at) => BigInt(at % 40)),
+  } as const;
+  const label = {
+    type: "int64",
+    dims: [40],
+    data: BigInt64Array.from({ length: 40 }, (_, at) => BigInt(at % 2)),
+  } as const;
+  const words = { test: memory("words", { ids: data, label }), metric: accuracy() };
+  const made = async (more: object) =>
+    (await runRecipe(text, recipe({ quantize: { scheme: "weights" } }), words, { rounds: 2, force: true, ...more }))
+      .run;
+  for (const length of [undefined, 16]) {
+    const { original, latency } = await made({ length });
+    const tokens = length ?? 128;
+    expect(original.macs).toBe(tokens * 48 * 32 + 32 * 2);
+    expect(latency?.inputs).toEqual({ ids: `int64[1, ${tokens}]` });
+  }
+});
+
 describe("prune, train, quantize", () => {
   test("makes a smaller file that a fresh start opens, with the figures that the run reports", async () => {
     const before = structureHash(net);
