@@ -96,7 +96,7 @@ describe("eval", () => {
     // logits (a, 0.9 b) against (a, b) with a and b alike: 10 log10(2 / 0.1²) = 23 dB.
     expect(out).toMatch(/signal to noise +2[23]\.\d+ dB/);
     expect(out).toMatch(/difference +−\d+\.\d points/);
-    expect(out).toContain(`layer by layer: pith debug ${at("right.onnx")} ${at("near.onnx")}\n`);
+    expect(out).toContain(`layer by layer: pith debug ${at("right.onnx")} ${at("near.onnx")} ${data.join(" ")}\n`);
   });
 
   test("the command that it prints next is one for a shell, whatever the files are called", async () => {
@@ -104,7 +104,7 @@ describe("eval", () => {
     copyFileSync(at("right.onnx"), original);
     copyFileSync(at("near.onnx"), result);
     const { out } = await pith("eval", result, ...data, "--against", original);
-    expect(out).toContain(`layer by layer: pith debug '${original}' '${result}'\n`);
+    expect(out).toContain(`layer by layer: pith debug '${original}' '${result}' ${data.join(" ")}\n`);
   });
 
   test("a figure of one's own needs no data; beside the original's it can be a goal", async () => {

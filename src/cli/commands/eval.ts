@@ -10,7 +10,7 @@ import { escapeMarkdown } from "../../report/markdown.ts";
 import { quoted } from "../../report/sections.ts";
 import { targetLines, verdictSentence } from "../../report/verdict.ts";
 import { defineCommand } from "../command.ts";
-import { dataFlags, dataRequest } from "../data.ts";
+import { type DataRequest, dataFlags, dataRequest } from "../data.ts";
 import { requireOther } from "../files.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
@@ -18,6 +18,13 @@ import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { requireAppendable } from "../writable.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
+
+/** With the samples that were given, prepared in the same way. */
+function debugCommand(original: string, model: string, data: DataRequest | undefined): string {
+  const samples = data === undefined ? [] : ["--data", data.path];
+  const prepared = data?.preprocess === undefined ? [] : ["--preprocess", data.preprocess];
+  return ["pith", "debug", original, model, ...samples, ...prepared].map(quoted).join(" ");
+}
 
 export default defineCommand({
   name: "eval",
@@ -125,7 +132,7 @@ export default defineCommand({
         if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
         for (const { text } of goals) terminal.line(text);
         if (against !== undefined)
-          terminal.line(terminal.color.dim(`layer by layer: pith debug ${quoted(against)} ${quoted(model)}`));
+          terminal.line(terminal.color.dim(`layer by layer: ${debugCommand(against, model, data)}`));
       },
     };
   },
