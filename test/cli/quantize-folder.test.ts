@@ -134,7 +134,7 @@ test.each([
     [""],
     "E_OPTION: Say what to store in fewer bits: --scheme static (with --data), dynamic, weights or float16.\nhint: For a transformers.js folder: --dtype q8.",
   ],
-  [["", "--dtype", "q8", "--dry-run"], "E_USAGE: --dry-run is for a single model."],
+  [["", "--dtype", "q8", "--dry-run"], "model.onnx --dtype q8 --dry-run."],
   [["", "--dtype", "q8", "--text", "a", "--data", "b"], "E_USAGE: Give one of --text and --data."],
   [["", "--dtype", "q9"], "E_OPTION: --dtype: expected"],
   [["", "--dtype", "q8", "--chunk", "24"], "E_OPTION: --chunk takes a size such as 24MB"],

@@ -72,6 +72,13 @@ test("the share of zeros is in the tables, where a step changes it", async () =>
   expect(textOf(join(out, "report.html"))).toMatch(/>zeros<.*>50\.0 %<.*>66\.7 %</s);
 });
 
+test("several places that were left are plural", async () => {
+  writeFileSync(recipe, "steps:\n  - quantize: { scheme: weights }\n  - quantize: { scheme: weights }\n");
+  const words = ["--data", at("points.csv"), "-r", recipe, "--force", "-o", folder()];
+  const { out: text } = await pith("compress", at("hidden.onnx"), ...words);
+  expect(text).toMatch(/ left \d+ places as they were: /);
+});
+
 test("layers that a variant left as they were are named with the reason, and printed commands keep the target", async () => {
   // WebAssembly runs in Node.
   vi.stubEnv("CHROME_PATH", at("no-browser"));

@@ -249,7 +249,11 @@ function printVariants(terminal: Terminal, run: Run): void {
   for (const { name, steps } of run.variants) {
     const misses = steps.flatMap((step) => step.misses);
     if (misses.length === 0) continue;
-    terminal.line(dim(`${name} left ${counted(misses.length, "place")} as it was: ${reasonsOf(misses)}`));
+    terminal.line(
+      dim(
+        `${name} left ${counted(misses.length, "place")} as ${misses.length === 1 ? "it was" : "they were"}: ${reasonsOf(misses)}`,
+      ),
+    );
   }
 }
 

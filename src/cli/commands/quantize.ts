@@ -1,10 +1,12 @@
 /** `pith quantize`: the pass on a file, or, on a folder as transformers.js lays it out, every variant that is asked for. */
+import { join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { described } from "../../passes/options.ts";
 import type { Given } from "../../passes/pass.ts";
 import { dtypeNames } from "../../quantize/dtypes.ts";
 import { quantize } from "../../quantize/index.ts";
+import { quoted } from "../../report/sections.ts";
 import { defineCommand } from "../command.ts";
 import { besideFolder } from "../files.ts";
 import { modelAt, saidOn } from "../model-folder.ts";
@@ -55,7 +57,10 @@ export default defineCommand({
         );
       if (dtype !== undefined && (await isFolder(path))) {
         const { out = besideFolder(path, ".quantized") } = rest;
-        if (rest.dryRun === true) throw new PithError("E_USAGE", "--dry-run is for a single model.");
+        if (rest.dryRun === true)
+          throw new PithError("E_USAGE", "--dry-run is for a single model and one dtype.", {
+            hint: `For instance pith quantize ${quoted(join(path, "onnx", "model.onnx"))} --dtype ${dtype[0]} --dry-run.`,
+          });
         const dtypes = dtype.includes("all") ? ("all" as const) : dtype.filter((name) => name !== "all");
         const fileBytes = chunk === undefined ? undefined : bytesOf(chunk);
         return variantsOf(path, { ...rest, out, isText }, { dtypes, fileBytes }, session.passed, session);
