@@ -3,8 +3,8 @@ import { rmdirSync } from "node:fs";
 import { readdir, rmdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { PithError } from "../errors.ts";
-import { makeFolder } from "../platform/node.ts";
-import { claim, isClaim } from "../platform/node-claim.ts";
+import { claimFolder, makeFolder } from "../platform/node.ts";
+import { isClaim } from "../platform/node-claim.ts";
 import { temporaryOf } from "../platform/node-leftovers.ts";
 import { isThere } from "./files.ts";
 
@@ -20,11 +20,7 @@ export async function withPartialRun<T>(out: string, work: (folder: string) => P
   const folder = join(out, folderName);
   const isOurs = !(await isThere(out)) || (await isThere(folder));
   await makeFolder(folder);
-  const release = await claim(join(folder, "run"));
-  if (release === undefined)
-    throw new PithError("E_FILE", `Another run is writing into "${out}".`, {
-      hint: "Wait until it has ended, or name another folder with -o.",
-    });
+  const release = await claimFolder(folder, out);
   const sweep = (): void => {
     try {
       rmdirSync(folder);

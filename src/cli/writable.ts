@@ -40,7 +40,13 @@ export async function requireWritableFolder(path: string, names: readonly string
     });
   try {
     await makeFolder(path);
-    for (const name of names) await tryToWrite(join(path, name));
+    try {
+      for (const name of names) await tryToWrite(join(path, name));
+    } catch (error) {
+      if (await isThere(path)) throw error;
+      // Another process that tried the same has taken it away.
+      await requireWritableFolder(path, names);
+    }
   } finally {
     // Only those that are empty go: another process may have begun to use them.
     for (const folder of missing) await rmdir(folder).catch(() => {});

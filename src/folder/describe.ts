@@ -13,9 +13,9 @@ import { readSettings } from "../data/tokenizer.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
 import { withCard } from "./card.ts";
 import { bytesHash, bytesOfText } from "./files.ts";
-import { configured, dataFilesOf, isVariant } from "./layout.ts";
+import { configured, dataFilesOf } from "./layout.ts";
 import { isAuthored, type NewFile, planWrites } from "./own.ts";
-import { isOf, type Records, recordName, recordOf } from "./records.ts";
+import { type Records, recordName } from "./records.ts";
 import { type FolderRun, fileOf } from "./run.ts";
 
 export const configName = "config.json";
@@ -23,7 +23,6 @@ export const cardName = "README.md";
 
 /** Writes all of them at once. */
 export async function describe(run: FolderRun): Promise<void> {
-  await refresh(run);
   const { folder, out, asked, modules, records, options } = run;
   const { keepSmallest = false } = options;
   const names = await listFolder(joinPath(out, "onnx"));
@@ -80,22 +79,14 @@ interface Base {
 
 /** The file that Pith's part goes into: that of the output folder where an author has changed it, else that of the source. */
 export async function baseOf(run: FolderRun, name: string): Promise<Base> {
-  const { folder, out, inPlace, said, context } = run;
-  const changed = inPlace || (await isChanged(run, name));
+  const { folder, out, inPlace, said, context, written } = run;
+  const changed = inPlace || (await isAuthored(out, name, written));
   if (changed && !inPlace && !said.has(name)) {
     said.add(name);
     const text = `${joinPath(out, name)} was not written by Pith, or changed since: only Pith's part of it is replaced`;
     context.log({ id: "kept", text });
   }
   return { name, path: joinPath(changed ? out : folder, name), isAuthored: changed };
-}
-
-/** Whether an author has changed a file, or has one of his own there, which another run that writes into the folder may have written meanwhile. */
-async function isChanged({ out, written }: FolderRun, name: string): Promise<boolean> {
-  if (!(await isAuthored(out, name, written))) return false;
-  const hashes = (await recordOf(out)).written.get(name);
-  if (hashes !== undefined) written.set(name, hashes);
-  return isAuthored(out, name, written);
 }
 
 async function writeTexts(run: FolderRun, texts: readonly (Base & { readonly text: string })[]): Promise<void> {
@@ -109,17 +100,6 @@ async function writeTexts(run: FolderRun, texts: readonly (Base & { readonly tex
   for (const { path } of merged) written.delete(path);
   const { writes } = await planWrites(out, own, written);
   await writeRecorded(run, [...writes, ...merged]);
-}
-
-/** Takes over what another run in the same folder has recorded meanwhile. */
-export async function refresh({ out, records, written, decided }: FolderRun): Promise<void> {
-  const now = await recordOf(out);
-  const isOpen = (path: string): boolean =>
-    path.startsWith("onnx/") && isVariant(fileNameOf(path)) && ![...decided].some((file) => isOf(file, path));
-  for (const file of [...records.keys()].filter(isOpen)) records.delete(file);
-  for (const path of [...written.keys()].filter(isOpen)) written.delete(path);
-  for (const [file, record] of Object.entries(now.files)) if (isOpen(file)) records.set(file, record);
-  for (const [path, hashes] of now.written) if (isOpen(path) || !written.has(path)) written.set(path, hashes);
 }
 
 /** Writes files, and before them what the record says of the folder. */

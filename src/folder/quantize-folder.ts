@@ -5,7 +5,16 @@
  *
  * Each variant is checked before it is written; what was made is recorded at once, so that a run that was stopped goes on from there.
  */
-import { fileKind, fileNameOf, folderOf, joinPath, listFolder, makeFolder, writeFileAtomically } from "#platform";
+import {
+  claimFolder,
+  fileKind,
+  fileNameOf,
+  folderOf,
+  joinPath,
+  listFolder,
+  makeFolder,
+  writeFileAtomically,
+} from "#platform";
 import { readSettings } from "../data/tokenizer.ts";
 import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import { open } from "../onnx/index.ts";
@@ -13,7 +22,7 @@ import { sniff } from "../onnx/sniff.ts";
 import { type Context, completeContext } from "../passes/pass.ts";
 import { type DtypeName, usualDtypes } from "../quantize/dtypes.ts";
 import { choose } from "../recipe/choose.ts";
-import { baseOf, cardName, configName, describe, refresh, writeRecorded } from "./describe.ts";
+import { baseOf, cardName, configName, describe, writeRecorded } from "./describe.ts";
 import { lostEndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
 import { bytesOfFile, fileHash, isSame, textHash } from "./files.ts";
 import { basesIn, dataFilesOf, isCopied, isVariant, mainOf } from "./layout.ts";
@@ -46,7 +55,7 @@ const ends: readonly string[] = ["E_STOPPED", "E_OPTION", "E_USAGE", "E_NAME", "
  * Makes variants of every model in a folder's `onnx/`, each checked against its original, and tells transformers.js of them in config.json.
  * Configuration, tokenizer and licence of the folder are copied. A variant that does not hold is refused, and the others are written. A file
  * that Pith did not write, or that was changed since, is not replaced; README.md and config.json get what is Pith's in them.
- * @throws PithError E_FILE if there is no model in `onnx/` or a file cannot be written, as `open` for a model that cannot be read, E_OPTION for settings that contradict a dtype,
+ * @throws PithError E_FILE if there is no model in `onnx/`, a file cannot be written, or another run is writing into the folder, as `open` for a model that cannot be read, E_OPTION for settings that contradict a dtype,
  * or where another model is in the place of an original's copy.
  *
  * @example
@@ -60,7 +69,17 @@ export async function quantizeFolder(
   options: FolderOptions,
   context: Partial<Context> = {},
 ): Promise<readonly FolderFile[]> {
-  const run = await begin(folder, options, completeContext(context));
+  const originals = await originalsIn(folder);
+  await makeFolder(options.out);
+  const release = await claimFolder(options.out);
+  try {
+    return await quantizeAll(await begin(folder, originals, options, completeContext(context)), options);
+  } finally {
+    release();
+  }
+}
+
+async function quantizeAll(run: FolderRun, options: FolderOptions): Promise<readonly FolderFile[]> {
   for (const dtype of run.asked) {
     for (const module of run.modules) {
       stopIfAsked(run.context.signal, "Stopped on request.");
@@ -76,8 +95,15 @@ export async function quantizeFolder(
   return [...run.rows.values()];
 }
 
-async function begin(folder: string, options: FolderOptions, context: Context): Promise<FolderRun> {
-  const { out } = options;
+interface Originals {
+  readonly modules: readonly Module[];
+  /** Names of the inputs of all of them. */
+  readonly inputs: readonly string[];
+  /** What is copied beside them, and they themselves. */
+  readonly copies: readonly NewFile[];
+}
+
+async function originalsIn(folder: string): Promise<Originals> {
   const names = await listFolder(joinPath(folder, "onnx")).catch((): string[] => []);
   const bases = basesIn(names);
   if (bases.length === 0) throw await noModels(folder, names);
@@ -94,6 +120,16 @@ async function begin(folder: string, options: FolderOptions, context: Context): 
     copies.push(...files.filter(({ path }) => !copies.some((copy) => copy.path === path)));
     modules.push({ base, source, hash: await textHash(files.map(({ hash }) => hash).join()) });
   }
+  return { modules, inputs, copies };
+}
+
+async function begin(
+  folder: string,
+  { modules, inputs, copies }: Originals,
+  options: FolderOptions,
+  context: Context,
+): Promise<FolderRun> {
+  const { out } = options;
   const { files: records, written, others } = await recordOf(out);
   await readSettings(joinPath(out, configName));
   const run: FolderRun = {
@@ -101,10 +137,9 @@ async function begin(folder: string, options: FolderOptions, context: Context): 
     sidecars: sidecars.map((name) => copies.find(({ path }) => path === name)?.hash ?? ""),
     check: options.loader && loaderCheck(options.loader),
     asked: options.dtypes === "all" ? usualDtypes : options.dtypes,
-    main: mainOf(bases).base,
+    main: mainOf(modules.map(({ base }) => base)).base,
     records: new Map(Object.entries(records)),
     rows: new Map(),
-    decided: new Set(),
     inPlace: (await fileKind(out)) === "folder" && (await isSame(folder, out)),
     said: new Set(),
     missing: undefined,
@@ -180,7 +215,8 @@ async function copy(run: FolderRun, files: readonly NewFile[]): Promise<void> {
 
 /** Files of other originals go, with the copies of originals that are there no more; figures on other samples are forgotten. */
 async function dropOutdated(run: FolderRun): Promise<void> {
-  const { modules, records, options, decided } = run;
+  const { modules, records, options } = run;
+  let isOutdated = false;
   for (const [file, record] of records) {
     const module = modules.find(({ base }) => record.source === `onnx/${base}.onnx`);
     if (module === undefined) await remove(run, record.source);
@@ -188,11 +224,10 @@ async function dropOutdated(run: FolderRun): Promise<void> {
     else if (record.judged_by !== options.judgedBy) {
       const { together: _, nearness: __, loader: ___, judgedOn: ____, ...rest } = record;
       records.set(file, { ...rest, measured: "" });
-      decided.add(file);
-    }
+    } else continue;
+    isOutdated = true;
   }
-  if (decided.size > 0) await writeRecorded(run, []);
-  decided.clear();
+  if (isOutdated) await writeRecorded(run, []);
 }
 
 /** Why a folder is none that transformers.js loads. */
@@ -220,15 +255,13 @@ async function noModels(folder: string, names: readonly string[]): Promise<PithE
 
 /** Makes one file, or finds it there, or refuses it. */
 async function makeOne(run: FolderRun, { base, source, hash }: Module, dtype: DtypeName): Promise<void> {
-  const { out, options, context, records, rows, sidecars, written, decided } = run;
+  const { out, options, context, records, rows, sidecars, written } = run;
   const { judgedBy } = options;
   const { fileBytes = usualFileBytes, make = (variant: Variant) => makeVariant(variant, options.quantize, context) } =
     options;
   const file = fileOf(base, dtype);
   const settings = { ...options.settings, ...options.quantize, dtype, fileBytes, seed: context.seed };
   const madeFrom = await textHash(JSON.stringify([hash, sidecars, judgedBy, settings]));
-  await refresh(run);
-  decided.add(file);
   const found = records.get(file);
   if (found?.made_from === madeFrom && (await isWhole(out, file, written))) {
     // transformers.js is asked again: what it lacked may be there now.
@@ -275,8 +308,7 @@ function forget({ records, written }: FolderRun, file: string): boolean {
 
 /** Removes a model. An author's stays, and so does what is known of it: that it is not as Pith wrote it. */
 async function remove(run: FolderRun, file: string): Promise<void> {
-  const { out, records, written, decided } = run;
-  decided.add(file);
+  const { out, records, written } = run;
   if ((await authoredModel(out, file, written)) !== undefined) return void records.delete(file);
   await removeModel(out, file);
   forget(run, file);

@@ -82,8 +82,6 @@ export interface FolderRun {
   missing: string | undefined;
   /** Files that were made and hold. */
   readonly records: Map<string, Records[string]>;
-  /** Variants that this run has decided on: of the others another run in the same folder may know more. */
-  readonly decided: Set<string>;
   /** The outcome of each file. */
   readonly rows: Map<string, FolderFile>;
   readonly written: Written;

@@ -88,6 +88,10 @@ export function makeFolder(path: string): Promise<void> {
   return refuse(`The folder "${path}" cannot be made in a browser.`, "Keep the result in memory.");
 }
 
+export function claimFolder(folder: string): Promise<() => void> {
+  return refuse(`The folder "${folder}" cannot be written in a browser.`, "Keep the result in memory.");
+}
+
 export function temporaryFolder(): Promise<{ readonly path: string; remove(): Promise<void> }> {
   return refuse("A temporary folder cannot be made in a browser.", "Keep the result in memory.");
 }

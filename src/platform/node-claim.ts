@@ -1,22 +1,23 @@
 /**
- * Paths that one process at a time works on.
+ * Folders that one process at a time works on.
  *
- * A process that wants a path puts an empty file beside it, whose name says whose it is, and then looks for those of others: the first one has the
- * path. What killed processes left does not count, and is removed.
+ * A process that wants a folder puts an empty file into it, whose name says whose it is, and then looks for those of others: the first one has the
+ * folder. What killed processes left does not count, and is removed.
  */
 import { rmSync } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { PithError } from "../errors.ts";
 import { failure } from "./node-failure.ts";
 import { besideOf, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 
 /**
- * Takes a path, whose folder is there, until the result is called, or the process ends.
- * @returns undefined where another process has it, or this one already.
- * @throws PithError E_FILE where nothing can be written beside it.
+ * Takes a folder, which is there, until the result is called, or the process ends.
+ * @param shown the folder that a user named.
+ * @throws PithError E_FILE where another process has it, or this one already, or nothing can be written into it.
  */
-export async function claim(path: string): Promise<(() => void) | undefined> {
-  const name = `${path}.claim`;
+export async function claimFolder(folder: string, shown = folder): Promise<() => void> {
+  const name = join(folder, "run.claim");
   await removeLeftovers(name);
   const own = besideOf(name);
   const release = (): void => {
@@ -30,10 +31,12 @@ export async function claim(path: string): Promise<(() => void) | undefined> {
     if (await isFirst(own, name)) return release;
   } catch (cause) {
     release();
-    throw failure(`"${path}" cannot be written`, cause);
+    throw failure(`"${shown}" cannot be written`, cause);
   }
   release();
-  return undefined;
+  throw new PithError("E_FILE", `Another run is writing into "${shown}".`, {
+    hint: "Wait until it has ended, or name another folder with -o.",
+  });
 }
 
 /** Whether a file of this name says that a path is taken. */

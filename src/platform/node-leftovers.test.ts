@@ -58,11 +58,11 @@ test("what dead processes left of a file goes, and nothing else", async () => {
 test.skipIf(process.platform !== "linux")(
   "what a process left goes while its parent has not asked how it ended",
   async () => {
-    // The shell becomes a program that asks for no child of the shell's.
-    const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
+    // The shell becomes a program that asks for no child of the shell's, before that child ends.
+    const parent = spawn("sh", ["-c", "sleep 0.3 & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
     const [pid] = await once(parent.stdout, "data");
     const listed = (): string => readFileSync(`/proc/${String(pid).trim()}/stat`, "latin1");
-    await expect.poll(listed, { interval: 5 }).toMatch(/\) Z /);
+    await expect.poll(listed, { interval: 5, timeout: 20_000 }).toMatch(/\) Z /);
     const folder = await folderWith({ [`.m.onnx.${here}-${String(pid).trim()}.${random}.tmp`]: 0 });
     await removeLeftovers(join(folder, "m.onnx"));
     expect(await readdir(folder)).toEqual([]);

@@ -1,5 +1,5 @@
 /** What an author wrote into a folder survives every run into it; what Pith wrote there is brought up to date. */
-import { appendFile, mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { type FolderFile, type FolderOptions, quantizeFolder } from "../../src/folder/index.ts";
@@ -213,38 +213,17 @@ describe("a variant", () => {
   });
 });
 
-test("what another run makes meanwhile is in the table as well", async () => {
+test("of two runs at the same time the second is refused", async () => {
+  let other: unknown;
   const make: FolderOptions["make"] = async (variant) => {
-    if (variant.dtype === "q8") await run({ dtypes: ["q4"], make });
+    other ??= await run({ dtypes: ["q4"], make }).catch((error: unknown) => error);
     await save(await open(variant.source), variant.out);
     return { bytes: 1, measured: "" };
   };
-  await run({ dtypes: ["q8"], make });
-  expect(await textOf(out("README.md"))).toMatch(/\| q8 \|.*\n\| q4 \|/);
-  expect((await run({ dtypes: ["q8", "q4"], make })).rows).toMatchObject([{ verdict: "there" }, { verdict: "there" }]);
-});
-
-test("what another run has written meanwhile is Pith's", async () => {
-  await run({ dtypes: ["q8", "q4"] });
-  await given(2);
-  let other: Awaited<ReturnType<typeof run>> | undefined;
-  const { rows, said } = await run({
-    dtypes: ["q8", "q4"],
-    make: async (variant) => {
-      other ??= await run({ dtypes: ["q8", "q4"], settings: { other: true } });
-      const model = await open(variant.source);
-      model.header.metadata.set("by", "the first");
-      await save(model, variant.out);
-      return { bytes: 1, measured: "" };
-    },
-  });
-  for (const one of [{ rows, said }, other]) {
-    expect(one?.said).toEqual([]);
-    expect(one?.rows).toMatchObject([{ verdict: "kept" }, { verdict: "kept" }]);
-  }
-  await given(3);
-  expect((await run()).said).toEqual([]);
-  for (const name of ["README.md", "config.json"]) expect(await textOf(out(name))).toMatch(/version.*3/i);
+  expect((await run({ dtypes: ["q8"], make })).rows).toMatchObject([{ verdict: "kept" }]);
+  expect(other).toMatchObject({ code: "E_FILE", message: expect.stringMatching(/^Another run is writing into "/) });
+  expect((await run({ dtypes: ["q4"], make })).rows).toMatchObject([{ verdict: "kept" }]);
+  expect((await readdir(out("."))).filter((name) => name.startsWith("."))).toEqual([]);
 });
 
 describe("the original", () => {
