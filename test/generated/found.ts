@@ -212,4 +212,14 @@ export const found: readonly Found[] = [
       ],
     },
   },
+  {
+    promise: "layers on integers, dynamic {}",
+    network: {
+      steps: [
+        { block: "two layers of one matrix, stored twice", choices: [0, 0, 295, 0, 0, 303, 0, 49] },
+        { block: "embedding", choices: [0, 0, 0, 0, 0, 0, 10, 0, 0, 315] },
+        { block: "gemm", choices: [] },
+      ],
+    },
+  },
 ];

@@ -243,6 +243,7 @@ async function expectWithinGrid(pair: LayerPair, seen: Batch, grid: { readonly p
   const bound = infer(original).at(layer.node);
   const rule = bound instanceof Miss ? bound : bound.quantize();
   if (rule instanceof Miss || rule.kind !== "weighted" || layer.role.fused !== undefined) return;
+  if (weight.read !== layer.effective.name) return;
   const [data, [output]] = [layer.node.inputs[rule.weight.data], layer.node.outputs];
   const [x, y] = [seen[data?.name ?? ""], seen[output?.name ?? ""]];
   if (data === undefined || output === undefined || x?.type !== "float32" || y?.type !== "float32") return;

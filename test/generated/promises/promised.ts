@@ -21,6 +21,8 @@ export interface Promised {
 
 /** The numbers of a layer's weight, as its node reads them. */
 export interface Weight {
+  /** The value that it reads: another layer of the name may read the matrix turned. */
+  readonly read: string;
   readonly numbers: Float64Array;
   /** As which type the node reads them, where they are not packed. */
   readonly type?: DataType;
@@ -50,6 +52,7 @@ export async function weights(model: Model): Promise<ReadonlyMap<string, Weight>
     const isTable = layer.role.kind === "lookup";
     const numbers = isTable ? await rowsOf(layer, dense) : dense;
     found.set(layer.name, {
+      read: layer.effective.name,
       numbers: toFloat64(numbers),
       type: dense.type,
       dims: dense.dims,
@@ -61,7 +64,7 @@ export async function weights(model: Model): Promise<ReadonlyMap<string, Weight>
 }
 
 /** The numbers that packed codes stand for: low bits first, zero points of each row in bytes of their own. */
-async function inBlocks({ node, role, weight, outputs, inputs }: Layer): Promise<Weight> {
+async function inBlocks({ node, role, weight, effective, outputs, inputs }: Layer): Promise<Weight> {
   const [rows, width] = role.kind === "lookup" ? [inputs, outputs] : [outputs, inputs];
   const [bits, size] = ["bits", "block_size"].map((name) => Number(node.attributes.get(name)?.value)) as [
     number,
@@ -79,7 +82,7 @@ async function inBlocks({ node, role, weight, outputs, inputs }: Layer): Promise
     const middle = zero.length === 0 ? 2 ** (bits - 1) : code(zero, row, block);
     return (code(codes, row, column) - middle) * (scale[row * count + block] ?? 0);
   });
-  return { numbers, dims: [rows, width], out: 0, slices: 0, block: { size, bits } };
+  return { read: effective.name, numbers, dims: [rows, width], out: 0, slices: 0, block: { size, bits } };
 }
 
 /** The numbers of a table, which become numbers only once they are picked where it holds codes. */
