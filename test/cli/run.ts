@@ -25,7 +25,7 @@ export interface Ran {
 const signal = new AbortController().signal;
 
 /** To start a process takes longer than most jobs do; what crosses is copied, as between processes. */
-async function runJob<J extends Job>(
+export async function runJob<J extends Job>(
   module: URL,
   input: Parameters<J>[0],
   { onEvent = () => {} }: RunOptions = {},
@@ -46,7 +46,7 @@ export const pith = (...words: string[]): Promise<Ran> => run(words, { runJob })
 /** With a process for each job, as users run it. */
 export const apart = (...words: string[]): Promise<Ran> => run(words, {});
 
-async function run(words: readonly string[], how: Pick<Surroundings, "runJob">): Promise<Ran> {
+export async function run(words: readonly string[], how: Pick<Surroundings, "runJob">): Promise<Ran> {
   const text = { out: "", err: "" };
   const stream = (name: "out" | "err") => ({
     write: (more: string) => {

@@ -8,7 +8,7 @@ import { brotliQuality } from "../../evaluate/size.ts";
 import { countOption, described } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
-import { benchCommand } from "../../report/sections.ts";
+import { quoted } from "../../report/sections.ts";
 import { defineCommand, type Session } from "../command.ts";
 import { requireOther } from "../files.ts";
 import type benchJob from "../jobs/bench.ts";
@@ -80,7 +80,7 @@ export default defineCommand({
     const unusable = new Set(stated.flatMap(({ target, unsteady }) => (unsteady ? [target] : [])));
     const cells = rows.map((row) => cellsOf(row, runs.length > 1, !unusable.has(row.target)));
     const titles = titlesOf(runs.length > 1);
-    const busy = unusable.size === 0 ? [] : [unsteadyNote(benchCommand(models, [...unusable]))];
+    const busy = unusable.size === 0 ? [] : [unsteadyNote(["pith", ...session.line].map(quoted).join(" "))];
     const notes = [...stated.map(howTimed), ...inputLines(models, inputs), ...busy, note];
     if (markdown !== undefined) await appendText(markdown, markdownText(titles, cells, notes));
     return {
