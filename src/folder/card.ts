@@ -58,7 +58,12 @@ function sectionOf({ name, config, originals, records, chosen, madeWith, tried, 
   const runs = (at: string): string =>
     `const run = await pipeline("${taskOf(config) ?? "feature-extraction"}", ${JSON.stringify(at)}${options});`;
   const place = `/models/${encodeURIComponent(name)}`;
-  const programs = `In Node, beside the folder:
+  const isChoice = tried === undefined && new Set(found.map(({ dtype }) => dtype)).size > 1;
+  const which =
+    isChoice && found.some(({ dtype }) => dtype === chosen)
+      ? `The programs load \`${chosen}\`, the first that was asked for.\n\n`
+      : "";
+  const programs = `${which}In Node, beside the folder:
 
 \`\`\`js
 import { pipeline } from "@huggingface/transformers";

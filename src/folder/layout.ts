@@ -72,29 +72,43 @@ type Json = Readonly<Record<string, unknown>>;
  * config.json with what the loader has to know: which dtype of which module, where there are several modules, under the name of the file
  * (which the loader reads) and that of the session (which its registry reads); and how many files of weights each model has. Its map goes by
  * full file names, because a name without suffix would hold for all variants. Both are added to what config.json of the source says of them,
- * but a dtype whose file is not there gives way to the one that is used: the loader would not find it.
+ * but a dtype whose file is not there gives way to the one that is used: the loader would not find it. What is said for a device takes the
+ * place of what is said for all.
  */
 export function configured(config: Json, source: Json, { chunks, chosen, keepSmallest }: Written): Json {
   const { [loaderKey]: before, ...others } = config;
   const { dtype: _, use_external_data_format: __, ...kept } = objectOr(before);
   const { dtype: usual, use_external_data_format: external } = objectOr(source[loaderKey]);
-  const isNeeded = [...chunks.values()].some((count) => count > 0) || Boolean(external);
   const session = sessionKeys([...chosen.keys()]);
   const keysOf = (base: string): readonly string[] => [base, session.get(base) ?? base];
-  const usualOf = (key: string): unknown => (typeof usual === "string" ? usual : objectOr(usual)[key]);
-  const areThere = [...chosen.keys()].every((base) =>
-    keysOf(base).every((key) => {
-      const suffix = suffixOf(usualOf(key));
-      return suffix === undefined || chunks.has(`${base}${suffix}.onnx`);
-    }),
-  );
+  const areThere = (named: unknown): boolean =>
+    [...chosen.keys()].every((base) =>
+      keysOf(base).every((key) => {
+        const suffix = suffixOf(typeof named === "string" ? named : objectOr(named)[key]);
+        return suffix === undefined || chunks.has(`${base}${suffix}.onnx`);
+      }),
+    );
   const added = Object.fromEntries([...chosen].flatMap(([base, name]) => keysOf(base).map((key) => [key, name])));
-  const isAdded = chosen.size > 1 || keepSmallest || !areThere;
-  const dtype = isAdded ? { ...objectOr(usual), ...added } : usual;
+  const told = (named: unknown, counted: unknown, isAdded: boolean): Json => {
+    const dtype = isAdded || !areThere(named) ? { ...objectOr(named), ...added } : named;
+    const isNeeded = [...chunks.values()].some((count) => count > 0) || Boolean(counted);
+    return {
+      ...(dtype === undefined ? {} : { dtype }),
+      ...(isNeeded ? { use_external_data_format: { ...objectOr(counted), ...Object.fromEntries(chunks) } } : {}),
+    };
+  };
+  const ofDevice = (part: Json): Json => {
+    const both = Object.entries(told(part.dtype, part.use_external_data_format, false));
+    return { ...part, ...Object.fromEntries(both.filter(([key]) => key in part)) };
+  };
+  const devices = Object.entries(objectOr(kept.device_config)).map(([name, part]) => [
+    name,
+    isObject(part) ? ofDevice(part) : part,
+  ]);
   const own = {
     ...kept,
-    ...(dtype === undefined ? {} : { dtype }),
-    ...(isNeeded ? { use_external_data_format: { ...objectOr(external), ...Object.fromEntries(chunks) } } : {}),
+    ...(devices.length === 0 ? {} : { device_config: Object.fromEntries(devices) }),
+    ...told(usual, external, chosen.size > 1 || keepSmallest),
   };
   return Object.keys(own).length === 0 ? others : { ...others, [loaderKey]: own };
 }
@@ -104,6 +118,10 @@ function suffixOf(name: unknown): string | undefined {
   return name === "fp32" ? "" : dtypeNames.filter((one) => one === name).map((one) => dtypes[one].suffix)[0];
 }
 
+function isObject(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 function objectOr(value: unknown): Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
+  return isObject(value) ? { ...value } : {};
 }

@@ -2,10 +2,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import type { BenchOutput } from "../../src/cli/jobs/bench.ts";
-import { samplesPerRun } from "../../src/cli/jobs/bench.ts";
-import type { Surroundings } from "../../src/cli/program.ts";
+import { type BenchOutput, samplesPerRun } from "../../src/cli/jobs/bench.ts";
 import { parseModel } from "../../src/graph/text.ts";
+import type { Job } from "../../src/job/job.ts";
+import type { RunOptions } from "../../src/job/run.ts";
 import { save } from "../../src/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith, run, runJob } from "./run.ts";
@@ -125,13 +125,17 @@ test("samples in a run are the open first dimension that all inputs share", () =
 test("on a busy machine the line to time them again is the one that was given", async () => {
   const path = join(folder, "a b.onnx");
   await save(net, path);
-  const busy: Surroundings["runJob"] = async (module, input, options) => {
-    const found = await runJob(module, input, options);
-    if (!module.pathname.endsWith("/bench.js")) return found;
-    const { latency } = found as BenchOutput;
-    const models = latency.models.map((one) => ({ ...one, milliseconds: { low: 1, median: 2, high: 3 } }));
-    return Object.assign(found as BenchOutput, { latency: { ...latency, models } }) as typeof found;
-  };
+  async function busy<J extends Job>(
+    module: URL,
+    input: Parameters<J>[0],
+    options?: RunOptions,
+  ): Promise<Awaited<ReturnType<J>>> {
+    const found = await runJob<J>(module, input, options);
+    if (module.pathname.endsWith("/bench.js"))
+      for (const one of (found as BenchOutput).latency.models)
+        Object.assign(one, { milliseconds: { low: 1, median: 2, high: 3 } });
+    return found;
+  }
   const words = ["bench", path, "--dim", "batch=4", "--rounds", "2", "--threads", "1"];
   const { out } = await run(words, { runJob: busy });
   expect(out).toContain(` too busy to measure speed: `);

@@ -103,6 +103,7 @@ describe("a folder with one model", () => {
     expect(card.match(/## Files for transformers\.js/g)).toHaveLength(1);
     expect(card).toContain(`| q8 | onnx/model_quantized.onnx | ${bytes(row?.bytes ?? 0)} |`);
     expect(card).toMatch(/^\| fp32 \| onnx\/model\.onnx \| \d.*\n(.*\n)*\| q4 \| onnx\/model_q4\.onnx \|/m);
+    expect(card).toContain("The programs load `q4`, the first that was asked for.\n\nIn Node, beside the folder:");
     expect(card).toContain('await pipeline("text-classification", "./out", { dtype: "q4" });');
     expect(card).toMatch(
       /env\.allowLocalModels = true;\nconst run = await pipeline\("text-classification", "\/models\/out", /,
@@ -136,9 +137,13 @@ describe("a folder with one model", () => {
     ["what is no dtype", "auto", "auto"],
   ])("names in config.json, where its source names %s, only dtypes that it has files of", async (_, named, told) => {
     await modules("model");
-    await write("config.json", JSON.stringify({ "transformers.js_config": { dtype: named } }));
+    const naming = (dtype: unknown) => ({
+      dtype,
+      device_config: { webgpu: { dtype }, wasm: { free_dimension_overrides: {} } },
+    });
+    await write("config.json", JSON.stringify({ "transformers.js_config": naming(named) }));
     await run({ dtypes: ["fp16"] });
-    expect(await loaderOf()).toEqual({ dtype: told });
+    expect(await loaderOf()).toEqual(naming(told));
   });
 
   test.each([
@@ -164,14 +169,15 @@ describe("a folder with one model", () => {
 
   test("has its weights in files of the size asked for, of which config.json tells by full names", async () => {
     await modules("model");
-    await write(
-      "config.json",
-      '{ "transformers.js_config": { "device": "webgpu", "use_external_data_format": { "model": true } } }',
-    );
+    const device_config = { webgpu: { use_external_data_format: true }, wasm: { dtype: "q8" } };
+    const said = { device: "webgpu", use_external_data_format: { model: true }, device_config };
+    await write("config.json", JSON.stringify({ "transformers.js_config": said }));
     await run({ dtypes: ["q8", "q4"], fileBytes: 5000 });
+    const chunks = { "model.onnx": 0, "model_q4.onnx": 2, "model_quantized.onnx": 2 };
     expect(await loaderOf()).toEqual({
       device: "webgpu",
-      use_external_data_format: { model: true, "model.onnx": 0, "model_q4.onnx": 2, "model_quantized.onnx": 2 },
+      use_external_data_format: { model: true, ...chunks },
+      device_config: { webgpu: { use_external_data_format: chunks }, wasm: { dtype: "q8" } },
     });
     for (const name of ["model_quantized.onnx_data", "model_quantized.onnx_data_1", "model_q4.onnx_data_1"])
       expect((await stat(at("out", "onnx", name))).size).toBeLessThanOrEqual(5000);
@@ -250,6 +256,7 @@ describe("kept is of each module", () => {
     await modules("model");
     await run({ make: weighing({ q8: 104, q4: 100 }), keepSmallest: true });
     expect(await readFile(at("out", "README.md"), "utf8")).toContain("of q8, q4: the smallest.\n");
+    expect(await readFile(at("out", "README.md"), "utf8")).not.toContain("asked for");
   });
 
   test.each([
