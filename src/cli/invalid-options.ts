@@ -52,6 +52,7 @@ const shared = [
   "dim",
   "fix",
   "force",
+  "loss",
   "metric",
   "output",
   "overrides",

@@ -45,8 +45,10 @@ export interface Scores {
   at(position: number): number;
 }
 
-export const numbersHint =
-  'Numeric labels are measured by mean squared error or rank correlation, images by peak signal-to-noise ratio: `metric: "mean-squared-error"`, rank-correlation or psnr; against an original by r-squared.';
+export const numbersHint = [
+  'Numeric labels are measured by mean squared error or rank correlation, images by peak signal-to-noise ratio: `metric: "mean-squared-error"`, rank-correlation or psnr; against an original by r-squared.',
+  'To train on them: `loss: "mse"`.',
+];
 
 /** What compares numbers that score no classes: the end of a sentence. */
 export const ofNumbers = 'if it scores no classes, `metric: "r-squared"` tells more';

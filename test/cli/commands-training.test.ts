@@ -454,6 +454,28 @@ describe("progress and result", () => {
     expect((await pith("train", at("zero.onnx"), "--data", at("nowhere.csv"), ...right)).err).toMatch(/^E_FILE: /);
   });
 
+  test("numbers as labels: the hints name the flags of the metric and of the loss", async () => {
+    const sums = `opset 21
+graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
+  fc.weight: float32[1, 2] parameter = [[0.9, 0.4]]
+  sum = Gemm "fc" (features, fc.weight) {transB=1}
+}`;
+    await save(parseModel(sums), at("sums.onnx"));
+    const rows = Array.from(
+      { length: 60 },
+      (_, row) => `${(row % 11) / 8},${(row % 7) / 8},${(row % 11) / 8 + (row % 7) / 16}`,
+    );
+    writeFileSync(at("sums.csv"), `a,b,label\n${rows.join("\n")}\n`);
+    const words = ["train", at("sums.onnx"), "--data", at("sums.csv"), ...quick];
+    const first = await pith(...words);
+    expect(first.err).toMatch(/\nhint: .*: --metric mean-squared-error, .* To train on them: --loss mse\.\n$/);
+    const second = await pith(...words, "--metric", "mean-squared-error");
+    expect(second.err).toMatch(/\nhint: For numbers as labels: --loss mse; for labels 0 and 1: --loss binary; .*\n$/);
+    expect(await pith(...words, "--metric", "mean-squared-error", "--loss", "mse")).toMatchObject({ code: 0 });
+    // What does not train has no --loss.
+    expect((await pith("eval", at("sums.onnx"), "--data", at("sums.csv"))).err).not.toContain("loss");
+  });
+
   test("classes where a loss takes numbers are said to be classes", async () => {
     const { code, err } = await pith("train", at("zero.onnx"), ...data, ...quick, "--loss", "mse");
     expect(code).toBe(1);

@@ -64,7 +64,7 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
 export function requireClasses(classes: number | undefined): void {
   if (classes !== 1) return;
   throw new PithError("E_SHAPE_MISMATCH", "The output is one number per row, not a distribution over classes.", {
-    hint: "Use the loss `mse`, `binary` if labels are 0 and 1, or `output-mse` with a teacher alone.",
+    hint: 'For numbers as labels: `loss: "mse"`; for labels 0 and 1: `loss: "binary"`; with a teacher alone: `loss: "output-mse"`.',
   });
 }
 
