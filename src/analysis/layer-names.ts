@@ -1,16 +1,23 @@
 /** What a layer is called: users select it by this name, before and after every technique. */
 import { type Node, nodeName } from "../graph/graph.ts";
 
-/** Endings by which exporters mark the weight of a layer, and the one that quantization appends. */
-const weightEnding = /[./:_](weight|kernel|w)(_quantized)?$/i;
+/** Endings by which exporters mark the weight of a layer. */
+const weightEnding = /[./:_](weight|kernel|w)$/i;
+
+/** The ending of codes, with a number where layers read one matrix in several forms, each stored: "fc1.weight_quantized_1". */
+const codesEnding = /_quantized(_\d+)?$/;
+
+/** What a matrix is called, in floats or in codes. */
+export const matrixName = (name: string): string => name.replace(codesEnding, "");
 
 /**
  * What a layer is called whose weight has this name, a mask aside (`plainName`): the weight's stem ("fc1" of "fc1.weight"), else the place in the
  * network that was exported, else the node's name; `part` tells the weights of one node apart.
  */
 export function layerName(name: string, node: Node, part: string | undefined): string {
-  const stem = name.replace(weightEnding, "");
-  if (stem !== name && stem !== "") return stem;
+  const matrix = matrixName(name);
+  const stem = matrix.replace(weightEnding, "");
+  if (stem !== matrix && stem !== "") return stem;
   return partName(moduleOf(node) ?? nodeName(node), part);
 }
 

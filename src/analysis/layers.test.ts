@@ -80,6 +80,23 @@ graph (ids: int64[n]) -> (y: float32[n, 4]) {
 }`);
     expect(namesOf(model)).toEqual(["embed", "embed"]);
   });
+
+  test.each(["fc.weight", "val_7"])(
+    "but two layers of one matrix %s that is stored as codes in two forms are one",
+    (name) => {
+      const model = parseModel(`opset 21
+graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
+  ${name}_quantized: int8[4, 4] = random(seed 1, from -9 to 9)
+  ${name}_quantized_1: int8[4, 4] = random(seed 2, from -9 to 9)
+  scale: float32[] = 0.1
+  columns = DequantizeLinear(${name}_quantized, scale)
+  rows = DequantizeLinear(${name}_quantized_1, scale)
+  h = MatMul "/fc/MatMul" (x, columns)
+  y = MatMul "/fc/MatMul_1" (h, rows)
+}`);
+      expect(namesOf(model)).toEqual(["fc", "fc"]);
+    },
+  );
 });
 
 test("a selection that leaves no layer is refused", () => {

@@ -10,7 +10,7 @@ import { isFloat } from "../tensor/convert.ts";
 import { bytesFor } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
-import { layerName, partName } from "./layer-names.ts";
+import { layerName, matrixName, partName } from "./layer-names.ts";
 import { plainName } from "./masks.ts";
 import { remembering } from "./remembered.ts";
 import { storedRoot } from "./stored-root.ts";
@@ -58,21 +58,21 @@ export const allLayers: (model: Model, inference: Inference) => readonly Layer[]
  */
 function apart(found: readonly Layer[]): readonly Layer[] {
   const graphs = new Map<Graph, number>();
-  /** What the matrix of a layer is called, in floats or in codes. Graphs beside each other may use one name. */
-  const matrixName = (layer: Layer): string => {
+  /** Graphs beside each other may use one name. */
+  const matrixOf = (layer: Layer): string => {
     const { graph } = layer.weight;
     if (!graphs.has(graph)) graphs.set(graph, graphs.size);
-    return `${graphs.get(graph)} ${weightName(layer).replace(/_quantized$/, "")}`;
+    return `${graphs.get(graph)} ${matrixName(weightName(layer))}`;
   };
   const matrices = new Map<string, Set<string>>();
-  for (const layer of found) matrices.set(layer.name, (matrices.get(layer.name) ?? new Set()).add(matrixName(layer)));
+  for (const layer of found) matrices.set(layer.name, (matrices.get(layer.name) ?? new Set()).add(matrixOf(layer)));
   const named = found.map((layer) =>
     matrices.get(layer.name)?.size === 1 ? layer : { ...layer, name: partName(nodeName(layer.node), layer.role.part) },
   );
   const names = new Set(named.map(({ name }) => name));
   const owners = new Map<string, string>();
   return named.map((layer) => {
-    const own = matrixName(layer);
+    const own = matrixOf(layer);
     let { name } = layer;
     const isTaken = (other: string): boolean =>
       owners.has(other) ? owners.get(other) !== own : other !== layer.name && names.has(other);

@@ -222,4 +222,23 @@ export const found: readonly Found[] = [
       ],
     },
   },
+  {
+    promise: 'quantize weights {"weights":"uint8"}',
+    network: {
+      batch: 1,
+      start: "Attention with heads apart",
+      steps: [
+        { block: "two layers of one matrix, stored twice", choices: [0, 0, 79, 0, 595, 323, 0, 169] },
+        { block: "gemm", choices: [] },
+      ],
+    },
+  },
+  {
+    promise: "quantize static",
+    network: {
+      batch: 1,
+      start: "Attention with heads apart",
+      steps: [{ block: "two layers of one matrix, stored twice", choices: [0, 0, 133, 0, 103, 8, 0, 10] }],
+    },
+  },
 ];
