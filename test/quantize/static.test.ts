@@ -576,15 +576,13 @@ graph (x: float32[2, 3, 4]) -> (y: float32[2, 3, 2]) {
 });
 
 test("where scales per channel would need a newer operator set than the model can have, one scale each still works", async () => {
-  // How many axes a shape given at run time has is not known, and so not what Resize means.
+  // How many axes a shape given at run time has is not known, and so not over which Softmax sums.
   const model = parseModel(`ir 8, opset 12
 graph (x: float32[batch, 1, 4, 4], shape: int64[rank]) -> (y: float32[batch, 2, 4, 4], p) {
   conv.weight: float32[2, 1, 1, 1] = random(seed 1)
   y = Conv(x, conv.weight)
   r = Reshape(x, shape)
-  none: float32[0] = []
-  scales: float32[2] = [2, 2]
-  p = Resize(r, none, scales)
+  p = Softmax(r) {axis=1}
 }`);
   await expect(quantize(model, { scheme: "weights" })).rejects.toMatchObject({
     code: "E_UNSUPPORTED",
