@@ -38,7 +38,7 @@ import type { Placement } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { round, roundingAt } from "./rounding.ts";
 import { withoutUnfit } from "./unfit.ts";
-import { type Rounding, scaledGrid, weightMiss } from "./weight.ts";
+import { type Rounding, roundingOf, scaledGrid, slicedAxis, weightMiss } from "./weight.ts";
 
 const { rounder, perChannel, data, samples } = quantizeOptions.entries;
 const activations = described(v.optional(v.picklist(["uint8", "int8"]), "uint8"), "type of activations");
@@ -195,7 +195,7 @@ function ownScales({ activations: marked }: Placement): readonly Value[] {
   return [...marked].flatMap(([value, from]) => (from === undefined ? [value] : []));
 }
 
-/** Rounds the weight of each layer. Layers may share one: it is rounded along the axis of the first. */
+/** Rounds the weight of each layer. Layers may share one: it is rounded once for those whose scales lie along one axis. */
 async function roundWeights(
   model: Model,
   emit: Emit,
@@ -204,20 +204,28 @@ async function roundWeights(
   context: Context,
   rounding: Rounding,
 ): Promise<Change[]> {
-  const made = new Map<Value, Value>();
+  const made = new Map<Value, RoundedWeight[]>();
   const changes: Change[] = [];
   for (const layer of chosen) {
     const { effective, node, role, name } = layer;
     const { own, decidedBy } = ownOptions(options, layer);
-    const rounded = made.get(effective) ?? (await roundWeight(model, emit, layer, own, context, rounding));
-    made.set(effective, rounded);
-    model.graph.setInput(node, role.input, rounded);
+    const others = made.get(effective) ?? [];
+    const shared = roundingOf(layer, others);
+    const rounded = shared ?? (await roundWeight(model, emit, layer, own, context, rounding));
+    if (shared === undefined) made.set(effective, [...others, rounded]);
+    model.graph.setInput(node, role.input, rounded.result);
     const kind = `${own.perChannel ? "per-channel scales" : "one scale"}${own.learnScales ? ", to train" : ""}`;
     const by = rounding.rounder.id === "nearest" ? "" : `, scales by ${rounding.rounder.id}`;
     const what = `weight rounded to ${own.bits} bits, ${kind}${by}`;
     changes.push({ at: name, what, kind: "rounded", bits: own.bits, decidedBy });
   }
   return changes;
+}
+
+interface RoundedWeight {
+  readonly result: Value;
+  /** Along which its scales lie; undefined of one scale. */
+  readonly axis: number | undefined;
 }
 
 async function roundWeight(
@@ -227,14 +235,15 @@ async function roundWeight(
   options: FakeQuantizeOptions,
   context: Context,
   rounding: Rounding,
-): Promise<Value> {
+): Promise<RoundedWeight> {
   const dense = await readStoredValue(model, layer.effective, context.engine);
   const settings = { type: "int8", perChannel: options.perChannel, bits: options.bits } as const;
   const { scale, low, high, axis } = await scaledGrid(layer, async () => dense, settings, rounding);
   const dims = axis === undefined ? [] : dense.dims.map((_, at) => (at === axis ? scale.length : 1));
   const sharing = elementCount(dense.dims) / scale.length;
   const written = { scale: [...scale], low, high, ...trainedFor(options, sharing) };
-  return round(emit, plainName(layer.weight), layer.effective, written, dims).result;
+  const { result } = round(emit, plainName(layer.weight), layer.effective, written, dims);
+  return { result, axis: slicedAxis(layer, options.perChannel) };
 }
 
 function trainedFor({ learnScales }: FakeQuantizeOptions, sharing = 1): { readonly trainedFor?: number } {

@@ -10,10 +10,15 @@ import { replaceUses } from "../graph/replace.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { type FoundRounding, type Rounding, roundingAt } from "./rounding.ts";
 
+export interface WeightRounding extends Rounding {
+  /** Along which its scales lie; undefined of one scale. */
+  readonly axis: number | undefined;
+}
+
 /** What a model rounds already, and by which scales. */
 export interface ModelRoundings {
-  /** By what the layer would read without rounding: the weight, or its product with a mask. */
-  readonly weights: ReadonlyMap<Value, Rounding>;
+  /** By what layers would read without rounding: the weight, or its product with a mask. Layers may round it along different axes. */
+  readonly weights: ReadonlyMap<Value, readonly WeightRounding[]>;
   readonly activations: ReadonlyMap<Value, { readonly scale: number; readonly low: number }>;
   /** What is rounded, and the value it is rounded from. */
   readonly roundings: readonly (readonly [rounded: Value, value: Value])[];
@@ -23,13 +28,13 @@ export const noRoundings: ModelRoundings = { weights: new Map(), activations: ne
 
 /** The roundings of a model; it is not changed. */
 export async function roundingsIn(model: Model): Promise<ModelRoundings> {
-  const weights = new Map<Value, Rounding>();
+  const weights = new Map<Value, WeightRounding[]>();
   const activations = new Map<Value, { readonly scale: number; readonly low: number }>();
   const roundings = roundingsOf(model);
   for (const [, found] of roundings) {
-    const { value, low, high } = found;
+    const { value, low, high, axis } = found;
     const scale = await found.scales();
-    if (isStored(value)) weights.set(value, { scale, low, high });
+    if (isStored(value)) weights.set(value, [...(weights.get(value) ?? []), { scale, low, high, axis }]);
     else activations.set(value, { scale: scale[0] ?? 1, low });
   }
   return { weights, activations, roundings: roundings.map(([rounded, { value }]) => [rounded, value]) };

@@ -142,7 +142,7 @@ test("a scale is that of the range without its sign, at least a thousandth of wh
   );
   const expected = fallen.map((one, row) => Math.max(Math.fround(Math.abs(one)), least[row] ?? 0));
   const { weights } = await roundingsIn(model);
-  expect([...weights.values()].map((rounding) => rounding.scale)).toEqual([expected]);
+  expect([...weights.values()].flat().map((rounding) => rounding.scale)).toEqual([expected]);
   const found = await gradientsOf(model, v, up);
   expect(found.range.every((one) => Number.isFinite(one) && one !== 0)).toBe(true);
 });

@@ -115,6 +115,8 @@ export interface FoundRounding {
   readonly value: Value;
   readonly low: number;
   readonly high: number;
+  /** Along which its scales lie; undefined of one scale. */
+  readonly axis: number | undefined;
   /** What it computes with. */
   scales(): Promise<readonly number[]>;
 }
@@ -126,9 +128,10 @@ export function roundingAt(result: Value): FoundRounding | undefined {
   const { value, low, high } = fixed ?? trained ?? {};
   const [lowest, highest] = [numberAt(low), numberAt(high)];
   if (value === undefined || lowest === undefined || highest === undefined) return undefined;
-  const found = { value, low: lowest, high: highest };
   const read = async (tensor: Tensor): Promise<readonly number[]> => toNumbers(await tensor.read());
   const [scale, range, least] = [fixed?.scale.tensor, trained?.range.tensor, trained?.least.tensor];
+  const axis = (scale ?? range)?.dims.findIndex((dim) => dim !== 1) ?? -1;
+  const found = { value, low: lowest, high: highest, axis: axis < 0 ? undefined : axis };
   const unit = numberAt(trained?.unit);
   if (scale !== undefined) return { ...found, scales: () => read(scale) };
   if (range === undefined || least === undefined || unit === undefined) return undefined;

@@ -25,7 +25,7 @@ import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { isPacked } from "../tensor/packed.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import { type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
-import type { ModelRoundings } from "./model-roundings.ts";
+import type { ModelRoundings, WeightRounding } from "./model-roundings.ts";
 import type { WeightCodes } from "./options.ts";
 import type { RounderName } from "./rounders/index.ts";
 import type { Known, Rounder } from "./rounders/rounder.ts";
@@ -68,6 +68,25 @@ export const weightMiss = (layer: Layer): Miss | undefined => requireWeight(laye
  */
 export const scaleAxis = ({ role }: Layer): number => (role.kind === "lookup" ? role.in : role.out);
 
+/** The axis along which a layer's weight has several scales; undefined where one is for all of it. */
+export function slicedAxis(layer: Layer, perChannel: boolean): number | undefined {
+  const axis = scaleAxis(layer);
+  return perChannel && fixedDims(layer.effective.type?.dims)?.[axis] !== 1 ? axis : undefined;
+}
+
+/** Of the roundings of a weight, the one that a layer reads: along the axis of its own scales, else with one scale. */
+export function roundingOf<T extends { readonly axis: number | undefined }>(
+  layer: Layer,
+  roundings: readonly T[] = [],
+): T | undefined {
+  const along = (axis: number | undefined): T | undefined => roundings.find((rounding) => rounding.axis === axis);
+  return along(scaleAxis(layer)) ?? along(undefined);
+}
+
+/** The rounding of a layer's weight that the model has already. */
+export const existingRounding = (layer: Layer, { existing }: Rounding): WeightRounding | undefined =>
+  roundingOf(layer, existing.weights.get(layer.effective));
+
 /** How the weights of a run are rounded: by its rounder, where the model has no scales of its own. */
 export interface Rounding extends Evidence {
   readonly existing: ModelRoundings;
@@ -78,12 +97,13 @@ export async function scaledGrid(
   layer: Layer,
   read: () => Promise<Dense>,
   { type, perChannel, bits, zeroPoints }: WeightSettings,
-  { rounder, ranges, evidenceOf, existing }: Rounding,
+  rounding: Rounding,
 ): Promise<ScaledGrid> {
-  const known = existing.weights.get(layer.effective);
+  const { rounder, ranges, evidenceOf } = rounding;
+  const known = existingRounding(layer, rounding);
   if (known !== undefined) {
     const scale = Float32Array.from(known.scale);
-    const grid = symmetricGrid(type, scale.length === 1 ? undefined : scaleAxis(layer), known);
+    const grid = symmetricGrid(type, known.axis, known);
     const zeroPoint = scaleFor(grid, 0, 0).zeroPoint;
     return { ...grid, scale, zeroPoint: new Int32Array(scale.length).fill(zeroPoint) };
   }
@@ -236,8 +256,9 @@ export function turn(
 const tile = 32;
 
 /** What is said of a weight as codes. */
-export function codesText(layer: Layer, { type, perChannel }: WeightSettings, { rounder, existing }: Rounding): string {
-  const known = existing.weights.get(layer.effective);
+export function codesText(layer: Layer, { type, perChannel }: WeightSettings, rounding: Rounding): string {
+  const { rounder } = rounding;
+  const known = existingRounding(layer, rounding);
   const bits = known === undefined ? 8 : Math.ceil(Math.log2(known.high - known.low + 1));
   const few = bits < 8 && type !== "int4" ? ` (${bits}-bit values stored in 8 bits)` : "";
   const scales = layer.role.kind === "lookup" ? "a scale per row" : "per-channel scales";

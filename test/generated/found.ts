@@ -241,4 +241,14 @@ export const found: readonly Found[] = [
       steps: [{ block: "two layers of one matrix, stored twice", choices: [0, 0, 133, 0, 103, 8, 0, 10] }],
     },
   },
+  {
+    promise: 'round in float {"learnScales":true}, then in integers',
+    network: {
+      steps: [
+        { block: "gemm", choices: [] },
+        { block: "gemm", choices: [0, 0, 220, 0, 699, 106, 0, 34] },
+        { block: "gemm", choices: [0, 0, 0, 129, 359] },
+      ],
+    },
+  },
 ];

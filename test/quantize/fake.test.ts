@@ -11,7 +11,7 @@ import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
 import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
 import { random } from "../../src/tensor/random.ts";
 import { roundHalfEven } from "../../src/tensor/round.ts";
-import { parametersOf, train } from "../../src/train/index.ts";
+import { meanSquaredError, parametersOf, train } from "../../src/train/index.ts";
 import {
   calibration,
   cnn,
@@ -168,6 +168,50 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 3]) {
   assertValid(model);
   expect(operators(model).filter((op) => !op.endsWith("Linear"))).toEqual(["Gemm", "Gemm"]);
   expect(difference(trained, await run(model, { x }))).toBeLessThan(0.02);
+});
+
+/** A network that reads one matrix as it is, and turned. */
+const tied = () =>
+  parseModel(`opset 18
+graph (x: float32[batch, 6]) -> (y: float32[batch, 6]) {
+  code.weight: float32[6, 4] parameter = random(seed 1)
+  h = Gemm "/code/Gemm" (x, code.weight)
+  a = Tanh(h)
+  y = Gemm "/code/Gemm_1" (a, code.weight) {transB=1}
+}`);
+
+describe("a matrix that two layers read along different axes", () => {
+  test.each([
+    ["weights", { learnScales: false }, 2, 1e-6],
+    ["weights", { learnScales: true }, 2, 1e-6],
+    ["weights", { learnScales: true, bits: 4 }, 2, 1e-6],
+    ["weights", { learnScales: true, perChannel: false }, 1, 1e-6],
+    ["static", { learnScales: true }, 2, 0.02],
+    ["dynamic", { learnScales: true }, 2, 0.02],
+  ] as const)(
+    "is rounded along each, and becomes codes with what was trained: %s %j",
+    async (scheme, options, count, most) => {
+      const model = tied();
+      const x = numbersFor([96, 6], 11);
+      const measured = scheme === "static" ? ({ scheme, data: memory("x", { x }) } as const) : {};
+      await fakeQuantize(model, { ...options, ...measured });
+      await train(model, {
+        data: memory("points", { x, same: x }),
+        loss: meanSquaredError({ label: "same" }),
+        epochs: 4,
+        batch: 32,
+        learningRate: 0.02,
+      });
+      const trained = await run(model, { x });
+      const { perChannel = true } = "perChannel" in options ? options : {};
+      await quantize(model, { scheme, perChannel });
+      assertValid(model);
+      expect(difference(trained, await run(model, { x }, { optimize: false }))).toBeLessThan(most);
+      expect(layerNames(model)).toEqual(["code", "code"]);
+      const codes = [...model.graph.values()].filter(({ name }) => name.startsWith("code.weight_quantized"));
+      expect(codes.map(({ tensor }) => tensor?.bytes)).toEqual(new Array(count).fill(24));
+    },
+  );
 });
 
 test.each([

@@ -23,6 +23,7 @@ import { typeCodes } from "../../tensor/types.ts";
 import { type BlockLayout, type BlockShape, blockShape, blocksText, roundedBlocks } from "../blocks.ts";
 import type { BlockSettings } from "../grid.ts";
 import type { Target } from "../target.ts";
+import { existingRounding } from "../weight.ts";
 import { codesForm } from "./dequantize-linear.ts";
 import { around, beside, type Form, type Format, oncePerRun, type Run } from "./format.ts";
 import { blocksIn } from "./matmul-nbits.ts";
@@ -48,8 +49,8 @@ export const inStandardBlocks: Format = {
 /** The form of one scale for each output where the model has learned such scales, which the codes hold. */
 function ofLearned(form: Form, few: Form | undefined): Form {
   if (few === undefined) return form;
-  const own = (layer: Layer, { rounding: { existing } }: Run): Form => {
-    const known = existing.weights.get(layer.effective);
+  const own = (layer: Layer, { rounding }: Run): Form => {
+    const known = existingRounding(layer, rounding);
     return known !== undefined && known.high - known.low < 16 ? few : form;
   };
   return {

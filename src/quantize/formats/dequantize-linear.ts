@@ -4,16 +4,16 @@ import { plainName } from "../../analysis/masks.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { QuantizedTensor } from "../../math/index.ts";
-import { fixedDims } from "../../tensor/dims.ts";
 import { type DataType, typeCodes } from "../../tensor/types.ts";
 import type { ActivationType } from "../options.ts";
 import type { Target } from "../target.ts";
 import {
   codesText,
+  existingRounding,
   type QuantizedWeight,
   roundedWeight,
-  scaleAxis,
   settingsOf,
+  slicedAxis,
   type WeightSettings,
 } from "../weight.ts";
 import { around, beside, type Form, type Format, oncePerRun, type Run } from "./format.ts";
@@ -44,7 +44,7 @@ export const codesForm = (settings: WeightSettings, measured?: Measured): Form =
     if (measured === undefined) return;
     const bias = await vectorBias(run.model, measured.target, run.context);
     if (bias === undefined) return;
-    const sums = await added(run, table.effective, formOf(table, settings), async () => new Map());
+    const sums = await added(run, table.effective, formOf(table, settings, run), async () => new Map());
     sums.set(layer, { bias, dataScale: measured.scale });
   },
   async write(emit, { layer, table = layer }, run) {
@@ -77,15 +77,15 @@ const stored = oncePerRun<Written>();
 /** What layers add to sums of products with the same codes. */
 const added = oncePerRun<Map<Layer, AddedToSums>>();
 
-function formOf(layer: Layer, { type, perChannel, zeroPoints }: WeightSettings): string {
-  const axis = scaleAxis(layer);
-  // One scale lies along no axis.
-  const isSingle = fixedDims(layer.effective.type?.dims)?.[axis] === 1;
-  return `${type} ${perChannel ? (isSingle ? "once" : axis) : zeroPoints}`;
+/** What layers agree in that read the same codes of a weight. */
+function formOf(layer: Layer, { type, perChannel, zeroPoints }: WeightSettings, { rounding }: Run): string {
+  const known = existingRounding(layer, rounding);
+  if (known !== undefined) return `${type} as rounded ${known.axis}`;
+  return `${type} ${perChannel ? slicedAxis(layer, perChannel) : zeroPoints}`;
 }
 
 export async function codesOf(layer: Layer, settings: WeightSettings, run: Run): Promise<Written> {
-  const form = formOf(layer, settings);
+  const form = formOf(layer, settings, run);
   const sums = await added(run, layer.effective, form, async () => new Map());
   return stored(run, layer.effective, form, async () => {
     const grown = { grown: grownFor([...sums.values()]) };
