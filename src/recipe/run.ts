@@ -13,7 +13,7 @@ import type { Model } from "../graph/model.ts";
 import { type AnyPass, type Context, completeContext } from "../passes/index.ts";
 import { type Measured, type Run, runFormat, type Timing } from "../report/data.ts";
 import { benchCommand, filesOf } from "../report/sections.ts";
-import { lossWarning } from "../report/verdict.ts";
+import { lossWarning, stepNames } from "../report/verdict.ts";
 import { type Contender, choose } from "./choose.ts";
 import { type Evaluation, Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
@@ -280,7 +280,7 @@ function isKept(tried: Tried | undefined): boolean {
 
 /** "prune + train + quantize" */
 export function recipeName(recipe: Recipe): string {
-  return recipe.steps.map(({ id }) => id).join(" + ");
+  return stepNames(recipe.steps).join(" + ");
 }
 
 /** The original and whatever has a result of its own, in turns: of files that are the same one is timed. */

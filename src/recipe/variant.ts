@@ -7,6 +7,7 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { namesAt } from "../passes/schema.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
+import { stepNames } from "../report/verdict.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import { judgeResult } from "./judgement.ts";
 import { type KeptFunction, keptFunction } from "./kept-function.ts";
@@ -62,10 +63,10 @@ export async function attempt(
       records.push(record);
       for (const text of warnings) run.context.log({ id: "before", text, level: "warning" });
     }
-    const last = records.at(-1);
-    if (last !== undefined) {
-      run.context.log({ id: "resume", text: `${candidate.name}: continued after ${last.id}` });
-      standing = await evaluator.measure(model, `${candidate.name}, after ${last.id}`);
+    if (records.length > 0) {
+      const last = stepNames(all)[records.length - 1];
+      run.context.log({ id: "resume", text: `${candidate.name}: continued after ${last}` });
+      standing = await evaluator.measure(model, `${candidate.name}, after ${last}`);
     }
     for (let count = records.length + 1; count <= all.length; count++) {
       const taken = await takeStep(model, all.slice(0, count), candidate, run);
@@ -145,8 +146,9 @@ async function takeStep(
   const step = taken.at(-1);
   if (step === undefined) throw new Error("internal: no step was to be taken");
   const { pass } = step;
-  stopIfAsked(context.signal, `Stopped before ${step.id}.`);
-  onStage(step.id);
+  const name = stepNames(candidate.steps)[taken.length - 1] ?? step.id;
+  stopIfAsked(context.signal, `Stopped before ${name}.`);
+  onStage(name);
   const started = performance.now();
   const checkpoint = namesAt(pass.options).includes("checkpoint") ? await partial?.checkpoint(taken) : undefined;
   const warnings: string[] = [];
@@ -160,7 +162,7 @@ async function takeStep(
   const outcome = await runStep(pass, model, { ...step.options, ...checkpoint }, task, logging);
   const seconds = secondsSince(started);
   onStage("evaluate");
-  const standing = await evaluator.measure(model, `${candidate.name}, after ${step.id}`);
+  const standing = await evaluator.measure(model, `${candidate.name}, after ${name}`);
   const { measured, comparison, agreement } = standing;
   onMeasured(measured);
   const record: StepRecord = {

@@ -22,6 +22,8 @@ import {
   refusal,
   runRecipe,
 } from "../../src/recipe/index.ts";
+import type { Measured } from "../../src/report/data.ts";
+import { reportPage } from "../../src/report/index.ts";
 import { choiceSentence } from "../../src/report/verdict.ts";
 import { toFloat32, toFloat64 } from "../../src/tensor/convert.ts";
 import { inMemory } from "../../src/tensor/dense.ts";
@@ -79,6 +81,28 @@ graph (ids: int64[batch, sequence]) -> (logits: float32[batch, 2]) {
     expect(original.macs).toBe(tokens * 48 * 32 + 32 * 2);
     expect(latency?.inputs).toEqual({ ids: `int64[1, ${tokens}]` });
   }
+});
+
+test("steps of the same name are numbered in what is said of them", async () => {
+  const steps = recipe({ prune: { amount: 0.2 } }, { "lower-fused": {} }, { prune: { amount: 0.4 } });
+  const stages: string[] = [];
+  const measured: string[] = [];
+  const onStage = (name: string) => stages.push(name);
+  const onMeasured = ({ name }: Measured) => measured.push(name);
+  const { run } = await runRecipe(net, steps, task, { ...quick, onStage, onMeasured });
+  const name = "prune 1 + lower-fused + prune 2";
+  expect(run.variants.map((one) => one.name)).toEqual([name]);
+  expect(stages).toEqual(expect.arrayContaining(["prune 1", "lower-fused", "prune 2"]));
+  expect(measured).toEqual(
+    expect.arrayContaining(["prune 1", "lower-fused", "prune 2"].map((step) => `${name}, after ${step}`)),
+  );
+  expect(run.variants[0]?.steps.map(({ id }) => id)).toEqual(["prune", "lower-fused", "prune"]);
+  const page = reportPage(run);
+  expect([...page.matchAll(/<h3>(.*?)<\/h3>/g)].map(([, title]) => title)).toEqual([
+    "prune 1",
+    "lower-fused",
+    "prune 2",
+  ]);
 });
 
 describe("prune, train, quantize", () => {
