@@ -16,7 +16,7 @@ async function folder(name: string, ...files: readonly string[]): Promise<string
 
 async function found(path: string): Promise<[string, readonly string[]]> {
   const said: string[] = [];
-  return [await modelAt(path, (file) => said.push(file)), said];
+  return [await modelAt(path, (file, variants) => said.push(file, ...variants)), said];
 }
 
 describe("a folder in the place of a model", () => {
@@ -42,13 +42,11 @@ describe("a folder in the place of a model", () => {
     await expect(open(none)).rejects.toMatchObject({ code: "E_FILE", hint: undefined });
   });
 
-  test("is refused where variants lie beside the model: which is meant, is not said", async () => {
+  test("is the original where variants lie beside it, and they are named", async () => {
     const path = await folder("variants", ...["", "_q4", "_quantized"].map((end) => join("onnx", `model${end}.onnx`)));
-    await expect(found(path)).rejects.toMatchObject({
-      code: "E_FILE",
-      message: `"${path}" has model.onnx, model_q4.onnx, model_quantized.onnx: name the file.`,
-      hint: `The original: ${join(path, "onnx", "model.onnx")}.`,
-    });
+    await writeFile(join(path, "onnx", "model_q4.onnx_data"), "");
+    const original = join(path, "onnx", "model.onnx");
+    expect(await found(path)).toEqual([original, [original, "model_q4.onnx", "model_quantized.onnx"]]);
   });
 
   test("is one in flags that name models, and in no others", async () => {

@@ -4,23 +4,31 @@
  */
 import { readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { PithError } from "../errors.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Where exporters put the model of a folder. */
 const places = [["model.onnx"], ["onnx", "model.onnx"]] as const;
 
+type Taken = (file: string, variants: readonly string[]) => void;
+
 /** Says which model of a folder is taken. */
-export const saidOn = (terminal: Terminal) => (file: string) =>
-  terminal.note("model", `a folder: the model in it is ${file}`);
+export const saidOn =
+  (terminal: Terminal): Taken =>
+  (file, variants) =>
+    terminal.note(
+      "model",
+      variants.length === 0
+        ? `a folder: the model in it is ${file}`
+        : `a folder: the original in it is ${file}; beside it lie variants, which are named by their files: ${variants.join(", ")}`,
+    );
 
 const modelFlags: readonly string[] = ["against", "original", "student", "teacher"];
 
 /**
- * The path, or that of the model in the folder that it names, if there is exactly one. What else a folder holds, opening it says.
- * @throws PithError E_FILE where variants of the model lie beside it.
+ * The path, or that of the model in the folder that it names, if there is exactly one: the original, where variants of it lie beside it. What
+ * else a folder holds, opening it says.
  */
-export async function modelAt(path: string, taken: (file: string) => void): Promise<string> {
+export async function modelAt(path: string, taken: Taken): Promise<string> {
   if ((await stat(path).catch(() => undefined))?.isDirectory() !== true) return path;
   const found: string[] = [];
   for (const place of places) {
@@ -31,16 +39,12 @@ export async function modelAt(path: string, taken: (file: string) => void): Prom
   if (file === undefined || found.length > 1) return path;
   const { isVariant } = await import("../folder/layout.ts");
   const variants = (await readdir(dirname(file))).filter((name) => name.endsWith(".onnx") && isVariant(name)).sort();
-  if (variants.length > 0)
-    throw new PithError("E_FILE", `"${path}" has ${["model.onnx", ...variants].join(", ")}: name the file.`, {
-      hint: `The original: ${file}.`,
-    });
-  taken(file);
+  taken(file, variants);
   return file;
 }
 
 /** The values of flags, those that name models by their files. */
-export async function modelsOfFlags<T>(flags: T, taken: (file: string) => void): Promise<T> {
+export async function modelsOfFlags<T>(flags: T, taken: Taken): Promise<T> {
   if (typeof flags !== "object" || flags === null) return flags;
   const files: Record<string, string> = {};
   for (const [flag, value] of Object.entries(flags))
