@@ -57,6 +57,34 @@ describe("eval", () => {
     );
   });
 
+  test("a model that outputs NaN, or whose original does, fails: no figure could be computed", async () => {
+    const net = (output: string) => `opset 21
+graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
+  weight: float32[2, 3] = random(seed 1)
+  none: float32[1] = [nan]
+  h = MatMul(x, weight)
+  y = ${output}
+}
+`;
+    await save(parseModel(net("Add(h, none)")), at("nan.onnx"));
+    await save(parseModel(net("Identity(h)")), at("finite.onnx"));
+    writeFileSync(at("unlabelled.csv"), "a,b\n1,2\n3,1\n2,2\n");
+    const without = ["--data", at("unlabelled.csv"), "--against"];
+    for (const [model, original] of [
+      ["nan.onnx", "finite.onnx"],
+      ["finite.onnx", "nan.onnx"],
+      ["nan.onnx", "nan.onnx"],
+    ] as const) {
+      const { code, err, out } = await pith("eval", at(model), ...without, at(original));
+      expect(code, model).toBe(1);
+      expect(err).toContain(
+        `E_DATA: "${at("nan.onnx")}" outputs NaN on some of 3 samples, or all: no figure could be `,
+      );
+      expect(out).toMatch(/signal to noise +NaN dB/);
+    }
+    expect((await pith("eval", at("finite.onnx"), ...without, at("finite.onnx"))).code).toBe(0);
+  });
+
   test("takes no more samples than asked for", async () => {
     expect(await json("eval", at("right.onnx"), ...data, "--samples", "50")).toMatchObject({ samples: 50 });
   });

@@ -104,7 +104,7 @@ export default defineCommand({
     const goals: Goal[] = [];
     if (maxDrop !== undefined) goals.push(...dropGoals(result, maxDrop));
     if (measured !== undefined) goals.push(...demands.map(([kind, demand]) => goalOf(measured, kind, demand, strict)));
-    const [failure] = goals.flatMap(({ failure }) => failure ?? []);
+    const [failure] = [nanFailure(measured), ...goals.map((goal) => goal.failure)].filter((one) => one !== undefined);
     if (options.markdown !== undefined) await appendText(options.markdown, markdown(model, result, goals));
     return {
       data: {
@@ -137,6 +137,14 @@ export default defineCommand({
     };
   },
 });
+
+function nanFailure({ unmeasured, samples }: Partial<Measurement> = {}): PithError | undefined {
+  if (unmeasured === undefined) return undefined;
+  const text = `"${unmeasured}" outputs NaN on some of ${counted(samples ?? 0, "sample")}, or all: no figure could be computed.`;
+  return new PithError("E_DATA", text, {
+    hint: "The preprocessing may be wrong, or the model overflows on this data.",
+  });
+}
 
 interface Goal {
   readonly kind: string;

@@ -85,6 +85,8 @@ export interface Measurement {
   readonly alone: Invariance | undefined;
   /** The model, or the original that it is held against, is no better than always predicting the most frequent class. */
   readonly atChance: boolean;
+  /** The model whose outputs are NaN, so that no figure could be computed. */
+  readonly unmeasured: string | undefined;
 }
 
 export default async function evalJob(input: EvalInput, context: JobContext): Promise<EvalOutput> {
@@ -195,12 +197,10 @@ async function measurement(
   });
   const [before, after] = [rows[0]?.[0], rows[1]?.[0]];
   const comparison = before === undefined || after === undefined ? undefined : compareRows(wanted, before, after);
-  if (comparison !== undefined && answersWithNaN(wanted, comparison.original))
-    context.log({
-      id: "nan",
-      text: "the original outputs NaN on these samples: there is nothing to compare",
-      level: "warning",
-    });
+  const isNaNBefore = comparison !== undefined && answersWithNaN(wanted, comparison.original);
+  const values = figures.map(({ estimate: { value } }) => value);
+  // Shares of right answers are 0 then.
+  const isNaNAfter = values.some(Number.isNaN) && !values.some((value) => value !== 0 && !Number.isNaN(value));
   // A model that is held against its original may have lost everything; the original must know something.
   const reached =
     labelled && wanted.interval === "proportion"
@@ -230,6 +230,7 @@ async function measurement(
     alone: alone instanceof Miss ? undefined : alone,
     note,
     atChance,
+    unmeasured: isNaNBefore ? against : isNaNAfter ? input.model : undefined,
   };
   return { measured, samples: ready };
 }
