@@ -1,5 +1,5 @@
 /** Packed files of data: what they hold is bounded before it is unpacked, and unpacked piece by piece. */
-import { inflated, type Packing } from "#platform";
+import { inflated } from "#platform";
 import { PithError } from "../errors.ts";
 import { concatenated, plainBytes } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
@@ -22,7 +22,7 @@ export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffe
   if (a + 2 ** 8 * b + 2 ** 16 * c + 2 ** 24 * d > mostHeld) throw tooLarge(source.name);
   const parts: Uint8Array[] = [];
   let size = 0;
-  for await (const part of pieces(source, "gzip")) {
+  for await (const part of pieces(source.name, chunksOf(source))) {
     size += part.length;
     if (size > mostHeld) throw tooLarge(source.name);
     parts.push(part);
@@ -45,7 +45,7 @@ export async function isGzip(source: ByteSource): Promise<boolean> {
 export async function gzipHead(source: ByteSource, size: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let read = 0;
-  for await (const part of pieces(source, "gzip")) {
+  for await (const part of pieces(source.name, chunksOf(source))) {
     parts.push(part);
     read += part.length;
     if (read >= size) break;
@@ -54,26 +54,33 @@ export async function gzipHead(source: ByteSource, size: number): Promise<Uint8A
 }
 
 /**
- * What a source holds packed, as bytes of their own: unpacked as far as they are asked for, and kept. Reading throws E_DATA where they are not `size`
- * bytes, or damaged.
+ * What a gzipped source holds, as bytes of their own: unpacked as far as they are asked for, and kept. Reading throws E_DATA where they are not `size`
+ * bytes, or damaged; whether the checksum is theirs shows with the last of them.
+ * @param checksum the CRC-32 of what is deflated without gzip's header and end, as in zip archives.
  */
-export function unpacked(packed: ByteSource, packing: Packing, size: number): ByteSource {
+export function unpacked(packed: ByteSource, size: number, checksum?: number): ByteSource {
   const { name } = packed;
-  const parts = pieces(packed, packing);
+  const parts = pieces(name, checksum === undefined ? chunksOf(packed) : asGzip(packed, size, checksum));
   let kept = new Uint8Array(Math.min(size, 2 ** 16));
   let count = 0;
+  let isWhole = false;
   const upTo = async (end: number): Promise<void> => {
-    while (count < end) {
+    // What lies behind the last byte is the checksum.
+    while (count < end || (count === size && !isWhole)) {
       const { done, value } = await parts.next();
-      if (done === true) throw new PithError("E_DATA", `${name} is cut off: it holds ${count} bytes of ${size}.`);
-      if (count + value.length > size) throw new PithError("E_DATA", `${name} holds more than its ${size} bytes.`);
-      if (count + value.length > kept.length) {
-        const grown = new Uint8Array(Math.min(size, 2 * (count + value.length)));
-        grown.set(kept.subarray(0, count));
-        kept = grown;
+      if (done === true && count < size)
+        throw new PithError("E_DATA", `${name} is cut off: it holds ${count} bytes of ${size}.`);
+      if (done === true) isWhole = true;
+      else if (count + value.length > size) throw new PithError("E_DATA", `${name} holds more than its ${size} bytes.`);
+      else {
+        if (count + value.length > kept.length) {
+          const grown = new Uint8Array(Math.min(size, 2 * (count + value.length)));
+          grown.set(kept.subarray(0, count));
+          kept = grown;
+        }
+        kept.set(value, count);
+        count += value.length;
       }
-      kept.set(value, count);
-      count += value.length;
     }
   };
   // One read after the other: the pieces come in one order.
@@ -89,19 +96,31 @@ export function unpacked(packed: ByteSource, packing: Packing, size: number): By
   };
 }
 
+/** Deflated bytes as a gzip file: what unpacks it compares the checksum and the size at its end. Source: RFC 1952, 2.3. */
+async function* asGzip(packed: ByteSource, size: number, checksum: number): AsyncGenerator<Uint8Array> {
+  const [deflate, unknownSystem] = [8, 255];
+  yield Uint8Array.of(0x1f, 0x8b, deflate, 0, 0, 0, 0, 0, 0, unknownSystem);
+  yield* chunksOf(packed);
+  const end = new DataView(new ArrayBuffer(8));
+  end.setUint32(0, checksum, true);
+  end.setUint32(4, size % 2 ** 32, true);
+  yield new Uint8Array(end.buffer);
+}
+
 /** Packed bytes that are read at a time. */
 const chunk = 2 ** 16;
 
-async function* pieces(packed: ByteSource, packing: Packing): AsyncGenerator<Uint8Array> {
-  async function* chunks(): AsyncGenerator<Uint8Array> {
-    for (let start = 0; start < packed.size; start += chunk)
-      yield await packed.read(start, Math.min(packed.size, start + chunk));
-  }
+async function* chunksOf(packed: ByteSource): AsyncGenerator<Uint8Array> {
+  for (let start = 0; start < packed.size; start += chunk)
+    yield await packed.read(start, Math.min(packed.size, start + chunk));
+}
+
+async function* pieces(name: string, gzipped: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
-    for await (const part of inflated(chunks(), packing)) yield plainBytes(part);
+    for await (const part of inflated(gzipped)) yield plainBytes(part);
   } catch (cause) {
     if (cause instanceof PithError) throw cause;
-    throw new PithError("E_DATA", `${packed.name}: the compressed data is damaged or cut off.`, { cause });
+    throw new PithError("E_DATA", `${name}: the compressed data is damaged or cut off.`, { cause });
   }
 }
 

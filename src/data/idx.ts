@@ -78,7 +78,7 @@ export async function idxColumn(source: ByteSource): Promise<Column> {
   const header = readHeader(head, name);
   const { type, width, dims, start } = header;
   // The header says how much there is to unpack.
-  const bytes = packed ? unpacked(source, "gzip", start + sizeOf(header)) : source;
+  const bytes = packed ? unpacked(source, start + sizeOf(header)) : source;
   requireSize(header, bytes.size, name);
   if (bytes.size <= heldAtMost) return held(parseIdx(await bytes.read(0, bytes.size), name));
   return filed(bytes, { start, type, dims, width, bigEndian: width > 1 });

@@ -41,7 +41,7 @@ export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<strin
     if (place + packedSize > archive.size || (packing === stored && size !== packedSize)) throw noArchive(archive);
     const packed = fileAt(archive, `${archive.name}: ${name}`, place, packedSize);
     if (packing === stored) entries.set(name, packed);
-    else if (packing === deflated) entries.set(name, unpacked(packed, "deflate-raw", size));
+    else if (packing === deflated) entries.set(name, unpacked(packed, size, view.getUint32(at + 16, true)));
     else throw new PithError("E_DATA", `${archive.name}: ${name} is packed in a way that is not read (${packing}).`);
     at = next;
   }

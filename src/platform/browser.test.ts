@@ -1,4 +1,4 @@
-import { deflateRawSync, gzipSync } from "node:zlib";
+import { gzipSync } from "node:zlib";
 import { afterEach, expect, test, vi } from "vitest";
 import { inflated, threadCount, writeFileAtomically } from "./browser.ts";
 import * as node from "./node.ts";
@@ -35,11 +35,10 @@ test.each([
     for await (const part of packed) parts.push(part);
     return Buffer.concat(parts).toString();
   };
-  expect(await read(unpack(pieces(gzipSync(text)), "gzip"))).toBe(text);
-  expect(await read(unpack(pieces(deflateRawSync(text)), "deflate-raw"))).toBe(text);
-  for await (const part of unpack(pieces(gzipSync(text)), "gzip")) {
+  expect(await read(unpack(pieces(gzipSync(text))))).toBe(text);
+  for await (const part of unpack(pieces(gzipSync(text)))) {
     expect(text.startsWith(Buffer.from(part).toString())).toBe(true);
     break;
   }
-  await expect(read(unpack(pieces(gzipSync(text).subarray(0, 500)), "gzip"))).rejects.toThrow();
+  await expect(read(unpack(pieces(gzipSync(text).subarray(0, 500))))).rejects.toThrow();
 });

@@ -188,10 +188,8 @@ export function brotliSize(_chunks: Chunks, _quality: number): Promise<number> {
   return refuse("Browsers have no brotli compressor.", "Measure the raw size, or compress in Node.");
 }
 
-export type Packing = CompressionFormat & ("gzip" | "deflate-raw");
-
-/** Unpacks as much as is asked for, piece by piece; fails with what the browser says of damaged bytes. */
-export async function* inflated(packed: AsyncIterable<Uint8Array>, packing: Packing): AsyncIterable<Uint8Array> {
+/** Unpacks as much of a gzip file as is asked for, piece by piece; fails with what the browser says of damaged bytes. */
+export async function* inflated(packed: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   const pieces = packed[Symbol.asyncIterator]();
   const source = new ReadableStream<BufferSource>({
     async pull(controller) {
@@ -200,7 +198,7 @@ export async function* inflated(packed: AsyncIterable<Uint8Array>, packing: Pack
       else controller.enqueue(Uint8Array.from(value));
     },
   });
-  const reader = source.pipeThrough(new DecompressionStream(packing)).getReader();
+  const reader = source.pipeThrough(new DecompressionStream("gzip")).getReader();
   try {
     for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
   } finally {

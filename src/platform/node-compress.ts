@@ -1,6 +1,6 @@
 /** Compressed bytes: how many remain, without keeping any of them; and what they were. */
 import { pipeline, Readable } from "node:stream";
-import { createBrotliCompress, createGunzip, createInflateRaw, constants as zlib } from "node:zlib";
+import { createBrotliCompress, createGunzip, constants as zlib } from "node:zlib";
 import type { Chunks } from "./files.ts";
 
 /** The size in bytes after brotli at a quality from 0 to 11. */
@@ -23,15 +23,11 @@ export async function brotliSize(chunks: Chunks, quality: number): Promise<numbe
   return size;
 }
 
-/** How data is packed: as a .gz file, or as an entry of a zip file. */
-export type Packing = "gzip" | "deflate-raw";
-
 /** A piece of what is unpacked: large ones cost fewer steps. */
 const pieceSize = 2 ** 18;
 
-/** Unpacks as much as is asked for, piece by piece; fails with what zlib says of damaged bytes. */
-export function inflated(packed: AsyncIterable<Uint8Array>, packing: Packing): AsyncIterable<Uint8Array> {
-  const unzip = packing === "gzip" ? createGunzip : createInflateRaw;
+/** Unpacks as much of a gzip file as is asked for, piece by piece; fails with what zlib says of damaged bytes. */
+export function inflated(packed: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   // A failure is thrown where the pieces are read.
-  return pipeline(Readable.from(packed), unzip({ chunkSize: pieceSize }), () => {});
+  return pipeline(Readable.from(packed), createGunzip({ chunkSize: pieceSize }), () => {});
 }

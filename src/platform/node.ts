@@ -9,7 +9,7 @@ import { failure } from "./node-failure.ts";
 export type { Chunks, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
 export { claimFolder } from "./node-claim.ts";
-export { brotliSize, inflated, type Packing } from "./node-compress.ts";
+export { brotliSize, inflated } from "./node-compress.ts";
 export { decodeImage, imageExtensions } from "./node-image.ts";
 export { isLeftBehind, ownedEnding, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 export { scratchFile } from "./node-scratch.ts";

@@ -50,6 +50,7 @@ function zip(entries: readonly Entry[], wide = false): Uint8Array {
     const entry = Buffer.alloc(46);
     entry.writeUInt32LE(0x02014b50, 0);
     entry.writeUInt16LE(stored ? 0 : 8, 10);
+    entry.writeUInt32LE(crc32(content), 16);
     [packed.length, size].forEach((value, place) => {
       entry.writeUInt32LE(wide ? 0xffffffff : value, 20 + 4 * place);
     });
@@ -112,17 +113,32 @@ describe(".npz", () => {
 
   test.each([
     [{ size: 30 }, "holds more than its 30 bytes"],
-    [{ size: 1e6 }, /^f: x\.npy is cut off: it holds \d+ bytes of 1000000\.$/],
+    [{ size: 1e6 }, /^f: x\.npy: the compressed data is damaged or cut off\.$/],
   ])("that holds another number of bytes than its directory says is refused: %o", async (said, message) => {
     const file = zip([{ name: "x.npy", content: npy("|u1", "10", noise(10)), ...said }]);
     await expect(parseNpz(file, "f")).rejects.toThrow(message);
+  });
+
+  test("whose data is not what its checksum is of is refused with the last byte, and read before", async () => {
+    const content = npy("|u1", `${rows}, 1024`, body);
+    // Noise is stored as it is inside deflated data: a byte of it can be another, and all sizes fit.
+    const file = zip([{ name: "x.npy", content }, other]);
+    const place = Buffer.from(file).indexOf(body.subarray(5000, 5016));
+    expect(place).toBeGreaterThan(0);
+    file[place] = (file[place] ?? 0) ^ 1;
+    const { x } = await npzColumns(bytesSource(file, "f"));
+    expect((await x?.rows(Uint32Array.of(0)))?.data).toEqual(body.subarray(0, 1024));
+    await expect(x?.rows(Uint32Array.of(rows - 1))).rejects.toMatchObject({
+      code: "E_DATA",
+      message: "f: x.npy: the compressed data is damaged or cut off.",
+    });
   });
 
   test("that is cut off is refused", async () => {
     const content = npy("|u1", "1000", noise(1000));
     await expect(parseNpz(zip([{ name: "x.npy", content: content.subarray(0, 500), size: content.length }]), "f"))
       .rejects // deflated data ends early
-      .toThrow(/^f: x\.npy is cut off: it holds 500 bytes of \d+\.$/);
+      .toThrow(/^f: x\.npy: the compressed data is damaged or cut off\.$/);
     const whole = zip([{ name: "x.npy", content }]);
     for (const length of [0, 10, whole.length - 30, whole.length - 1])
       await expect(parseNpz(whole.subarray(0, length), "f")).rejects.toMatchObject({ code: "E_DATA" });
