@@ -11,7 +11,7 @@ import { stopIfAsked } from "../errors.ts";
 import type { Batch } from "../tensor/types.ts";
 
 /** Milliseconds of processor time: of a stretch, which the clock counts in microseconds, and of all stretches. */
-const [stretch, enough] = [0.2, 100];
+const [stretch, enough] = [0.2, 40];
 const fewest = 3;
 
 /**

@@ -8,7 +8,8 @@ import { decompositions, type Method, methods } from "./decompositions.ts";
 import type { RankRule } from "./ranks.ts";
 
 /**
- * At most one of `rank`, `energy`, `ratio` and `budget`. Without any, each layer keeps 95 % of its energy if that makes it smaller and no slower.
+ * At most one of `rank`, `energy`, `ratio` and `budget`. Without any, each layer keeps 95 % of its energy if that takes at most two thirds of its weights, and
+ * no more time.
  */
 export interface FactorizeOptions extends RankRule {
   /** Leave this share of the weights, or multiply-accumulates, of the whole model: 0.5. */

@@ -24,9 +24,13 @@ const engine = createEngine();
 
 /**
  * An engine whose runs take `chain` milliseconds for several nodes, and `layer` milliseconds for one, by clocks that nothing else moves. Two of three runs of
- * what is held up wait for other processes, and then find less in the caches.
+ * what is held up wait for other processes, and then find less in the caches; "chain at first": all of its runs while it is timed once.
  */
-function timed(chain: number | ((nodes: number) => number), layer: number, heldUp?: "layer" | "chain") {
+function timed(
+  chain: number | ((nodes: number) => number),
+  layer: number,
+  heldUp?: "layer" | "chain" | "chain at first",
+) {
   let [clock, worked] = [0, 0];
   const spies = [
     vi.spyOn(performance, "now").mockImplementation(() => clock),
@@ -45,7 +49,11 @@ function timed(chain: number | ((nodes: number) => number), layer: number, heldU
         run: (...given: Parameters<typeof session.run>) => {
           const nodes = [...model.graph.nodes()].length;
           const own = nodes === 1 ? layer : typeof chain === "number" ? chain : chain(nodes);
-          const waits = heldUp === (nodes === 1 ? "layer" : "chain") && runs++ % 3 !== 2;
+          const place = runs++;
+          const waits =
+            heldUp === "chain at first"
+              ? nodes > 1 && place < 7
+              : heldUp === (nodes === 1 ? "layer" : "chain") && place % 3 !== 2;
           clock += own + (waits ? 500 : 0);
           worked += own * (waits ? 1.5 : 1);
           return session.run(...given);
@@ -141,12 +149,31 @@ it.each([
 it.each([
   ["layer", 100, 98, 0],
   ["chain", 98, 100, 1],
+  ["chain at first", 100, 130, 1],
 ] as const)(
   "without a rank decides the same on a machine that holds up the %s",
   async (heldUp, chain, layer, count) => {
     const quiet = await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer) });
     expect(quiet.changes).toHaveLength(count);
     expect(await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer, heldUp) })).toEqual(quiet);
+  },
+);
+
+it.each([
+  [10, 1],
+  [11, 0],
+])(
+  "without a rank takes a chain of two thirds of the weights or fewer, whatever its time: rank %d",
+  async (rank, count) => {
+    const model = rankOne();
+    // 64 weights for each of the ranks, of 1024: 62.5 % and 68.8 %.
+    setWeight(model, "fc.weight", (at) => (at % 33 === 0 && at / 33 < rank ? 1 : 0));
+    for (const layer of count === 0 ? [1, 10, 100] : [100]) {
+      const { changes, misses } = await factorizeTimed(model, {}, { engine: timed(10, layer) });
+      expect(changes).toHaveLength(count);
+      const reason = "rank 11 keeps 95 % of the energy, but takes 68.8 % of its weights, more than two thirds";
+      expect(misses).toMatchObject(count === 0 ? [{ at: "fc", reason }] : []);
+    }
   },
 );
 
