@@ -10,7 +10,8 @@
  * where it comes to be. These nodes stay in float32:
  *
  * - those of layers and operator types that are left out, of types that ONNX fixes, and those whose entries ask for it (`needsFloat32`);
- * - those with a stored number that float16 cannot hold: beyond 65,504, or lost among the smallest;
+ * - those with a stored number that float16 cannot hold: beyond 65,504, or lost among the smallest; normalizations that scale or shift by such a
+ *   number, x · s + (bias - mean · s) with s = scale / √(variance + ε), and what reads them;
  * - those that read floats made of integers, as sums of integer products and dequantized weights are: they may be large, and runtimes fuse these;
  * - what lies between nodes that stay, where no weight is to be halved.
  *
@@ -33,7 +34,7 @@ import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnusedEverywhere } from "../passes/remove-unused.ts";
 import { storeConstants } from "../passes/store-constants.ts";
-import { fromNumbers, toFloats } from "../tensor/convert.ts";
+import { fromNumbers, toFloat64, toFloats } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { endlessInHalf, halfFarAway, withinHalf } from "../tensor/half.ts";
@@ -57,7 +58,7 @@ export async function quantizeToHalfArithmetic(
   const types = new Set(nodes.map(({ op }) => op));
   const chosen = new Set(selectLayers(all, options, types).map(({ node }) => node));
   const named = new Map(all.map((layer) => [layer.node, layer]));
-  const unfit = await unfitTensors(nodes, context);
+  const unfit = new Map([...(await unfitTensors(nodes, context)), ...(await unfitNormalizations(nodes, infer(model)))]);
   const { halved, misses } = choose(model, {
     nodes,
     unfit,
@@ -150,7 +151,7 @@ function halvesOf(node: Node, schema: OperatorSchema | undefined): Halves | unde
 
 interface Given {
   readonly nodes: readonly Node[];
-  /** Stored tensors that float16 does not hold, with the reason. */
+  /** Values that float16 does not hold, with the reason. */
   readonly unfit: ReadonlyMap<Value, string>;
   readonly named: ReadonlyMap<Node, Layer>;
   readonly chosen: ReadonlySet<Node>;
@@ -245,6 +246,25 @@ async function unfitTensors(nodes: readonly Node[], context: Context): Promise<R
     if (value !== undefined && reason !== undefined) unfit.set(value, reason);
   }
   context.progress(read.size, read.size);
+  return unfit;
+}
+
+/** What normalizations compute that scale or shift by numbers that float16 cannot hold. */
+async function unfitNormalizations(nodes: readonly Node[], inference: Inference): Promise<ReadonlyMap<Value, string>> {
+  const unfit = new Map<Value, string>();
+  for (const node of nodes) {
+    const bound = inference.at(node);
+    const affine = bound instanceof Miss ? bound : bound.affine();
+    const [output] = node.outputs;
+    if (affine instanceof Miss || affine.kind !== "normalization" || output === undefined) continue;
+    const tensors = affine.inputs.flatMap((input) => node.inputs[input]?.tensor ?? []);
+    if (tensors.length < affine.inputs.length) continue;
+    const numbers = await Promise.all(tensors.map(async (tensor) => toFloat64(await tensor.read())));
+    const { scale, shift } = affine.of(numbers);
+    const largest = [...scale, ...shift].find((number) => Math.abs(number) >= beyond);
+    if (largest !== undefined)
+      unfit.set(output, `is scaled or shifted by ${largest.toPrecision(3)}; the largest float16 is 65,504`);
+  }
   return unfit;
 }
 

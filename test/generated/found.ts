@@ -251,4 +251,14 @@ export const found: readonly Found[] = [
       ],
     },
   },
+  {
+    promise: "quantize float16, computing in it",
+    network: {
+      steps: [
+        { block: "gemm", choices: [] },
+        { block: "batch normalization", choices: [0, 0, 0, 1, 0, 0, 0, 1, 594, 0, 6] },
+        { block: "layer normalization", choices: [] },
+      ],
+    },
+  },
 ];

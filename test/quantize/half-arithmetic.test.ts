@@ -179,6 +179,35 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
     expect([typeOf(model, "left.weight"), typeOf(model, "fc.weight")]).toEqual(["float32", "float16"]);
   });
 
+  test("leaves a batch normalization in float32 that shifts by more than float16 can hold", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[n, 2, 4, 4]) -> (y: float32[n, 32, 4, 4]) {
+  first.weight: float32[2, 2, 1, 1] = random(seed 1)
+  last.weight: float32[32, 2, 1, 1] = random(seed 2)
+  scale: float32[2] = [1, 1]
+  bias: float32[2] = [0, 1]
+  mean: float32[2] = [0.5, 437]
+  variance: float32[2] = [1, 0]
+  h = Conv(x, first.weight)
+  a = Relu(h)
+  n = BatchNormalization(a, scale, bias, mean, variance) {epsilon=0.00001}
+  t = Tanh(n)
+  y = Conv(t, last.weight)
+}`);
+    const { misses } = await expectNear(model, { x: numbersFor([3, 2, 4, 4]) });
+    const reason = '"n" is scaled or shifted by -1.38e+5; the largest float16 is 65,504';
+    expect(misses).toMatchObject([
+      { at: 'BatchNormalization "n"', reason },
+      { at: 'Tanh "t"', reason },
+    ]);
+    expect(["h", "n", "t", "last.weight"].map((name) => typeOf(model, name))).toEqual([
+      "float16",
+      "float32",
+      "float32",
+      "float16",
+    ]);
+  });
+
   test("scales of blocks of four bits become float16; integer arithmetic and dequantized weights stay", async () => {
     const text = `opset 17
 graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
