@@ -54,6 +54,10 @@ export async function openSource(reference: string, { inOrder, ...reading }: Sou
 async function openAny(reference: string, reading: Reading): Promise<Source> {
   const kind = await fileKind(reference);
   if (kind === "folder") return openFolder(reference, reading);
+  if (kind === "other")
+    throw new PithError("E_FILE", `"${reference}" is neither a file nor a folder, and data is read more than once.`, {
+      hint: "Write what it gives to a file.",
+    });
   if (kind !== "file") throw new PithError("E_FILE", `There is no data at "${reference}".`, { hint: accepted });
   const name = fileNameOf(reference);
   const folder = folderOf(reference);

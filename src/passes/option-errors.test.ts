@@ -53,6 +53,13 @@ test.each([
   [{}, 'tune: "scheme" is missing: expected "static" or "dynamic".', undefined],
   [{ scheme: "statc" }, 'tune: "scheme": expected "static" or "dynamic", got "statc".', 'Did you mean "static"?'],
   [{ scheme: "static", epochs: 0 }, 'tune: "epochs": expected at least 1, got 0.', undefined],
+  [
+    { scheme: "static", epochs: Number.POSITIVE_INFINITY },
+    'tune: "epochs": expected an integer, got Infinity.',
+    undefined,
+  ],
+  [{ scheme: "static", share: Number.NaN }, 'tune: "share": expected a number, got NaN.', undefined],
+  [{ scheme: "static", model: [Number.NaN] }, 'tune: "model": expected a text, got ["NaN"].', undefined],
   [{ scheme: "static", epochs: 1.5 }, 'tune: "epochs": expected an integer, got 1.5.', undefined],
   [{ scheme: "static", share: 2 }, 'tune: "share": must be below 1, got 2.', undefined],
   [{ scheme: "static", inner: { crop: "4" } }, 'tune: "inner.crop": expected a number, got "4".', undefined],

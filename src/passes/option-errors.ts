@@ -149,8 +149,12 @@ function readable({ expected, type }: Pick<Issue, "expected" | "type">): string 
 /** Plain data as JSON, the beginning of it; what is something else by its kind. */
 export function shown(value: unknown): string {
   if (typeof value === "function") return "a function";
+  // JSON has no NaN and no infinities.
+  const finite = (_: string, part: unknown): unknown =>
+    typeof part === "number" && !Number.isFinite(part) ? String(part) : part;
+  if (typeof value === "number") return String(value);
   const text = isPlain(value)
-    ? (JSON.stringify(value) ?? String(value))
+    ? (JSON.stringify(value, finite) ?? String(value))
     : String(Object.prototype.toString.call(value));
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }

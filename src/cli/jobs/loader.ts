@@ -20,7 +20,8 @@ export interface LoaderInput {
 /** What is used of the library. */
 interface Library {
   readonly env: object;
-  readonly AutoConfig: Pretrained<{ readonly architectures?: readonly string[]; readonly model_type?: string }>;
+  /** As config.json says it. */
+  readonly AutoConfig: Pretrained<{ readonly architectures?: unknown; readonly model_type?: unknown }>;
   readonly AutoModel: ModelClass & { readonly MODEL_CLASS_MAPPINGS: readonly ReadonlyMap<string, unknown>[] };
   readonly AutoTokenizer: Pretrained<(text: string, options: object) => Feeds>;
   readonly AutoImageProcessor: Pretrained<(image: object) => Promise<Feeds>>;
@@ -102,13 +103,14 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
 /** The class that config.json names, else that of its kind of model. @returns the name, if there is none. */
 function classOf(
   library: Library,
-  { architectures: [name] = [], model_type: kind = "" }: Awaited<ReturnType<Library["AutoConfig"]["from_pretrained"]>>,
+  { architectures, model_type: kind }: Awaited<ReturnType<Library["AutoConfig"]["from_pretrained"]>>,
 ): ModelClass | string {
-  const own: unknown = name === undefined ? undefined : Reflect.get(library, name);
+  const [name]: readonly unknown[] = Array.isArray(architectures) ? architectures : [];
+  const own: unknown = typeof name === "string" ? Reflect.get(library, name) : undefined;
   if (isModelClass(library, own)) return own;
-  return library.AutoModel.MODEL_CLASS_MAPPINGS.some((kinds) => kinds.has(kind))
-    ? library.AutoModel
-    : (name ?? `models of type "${kind}"`);
+  if (typeof kind === "string" && library.AutoModel.MODEL_CLASS_MAPPINGS.some((kinds) => kinds.has(kind)))
+    return library.AutoModel;
+  return typeof name === "string" ? name : `models of type ${JSON.stringify(kind ?? "")}`;
 }
 
 function isModelClass({ PreTrainedModel }: Library, value: unknown): value is ModelClass {
