@@ -19,6 +19,15 @@ export function contrastOf({ scale, std }: Preprocessing): number {
   return Math.max(...std.map((one) => Math.abs((255 * scale) / one)));
 }
 
+/** The numbers that a model is fed with for black and for white, of all channels the least and the greatest. */
+export function rangeOf({ scale, mean, std }: Preprocessing): { readonly low: number; readonly high: number } {
+  const channels = Math.max(mean.length, std.length);
+  const ends = Array.from({ length: channels }, (_, channel) =>
+    [0, 255 * scale].map((value) => (value - (mean[channel] ?? mean[0] ?? 0)) / (std[channel] ?? std[0] ?? 1)),
+  ).flat();
+  return { low: Math.min(...ends), high: Math.max(...ends) };
+}
+
 const plain = { scale: 1 / 255, mean: [0], std: [1], channels: "RGB" } as const;
 
 export const presets = {

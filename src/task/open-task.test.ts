@@ -142,6 +142,42 @@ describe("a preprocessing that the model records", () => {
   });
 });
 
+describe("floats for a model that records the preprocessing of images", () => {
+  const table = (values: readonly number[]): string => {
+    const path = join(temporaryFolder(), "image.csv");
+    writeFileSync(path, `image\n${values.join("\n")}\n`);
+    return path;
+  };
+  const saidOf = async (how: string | undefined, values: readonly number[]) => {
+    const model = aboveHalf();
+    if (how !== undefined) model.header.metadata.set(preprocessingKey, how);
+    const data = table(values);
+    const { task, said } = await opened(model, { data, part: "all", metric: "agreement" });
+    expect(task.warnings.map((text) => `preprocessing: ${text}`)).toEqual(said);
+    return said.map((text) => text.replace(data, "image.csv"));
+  };
+
+  test.each([
+    ["unit", [0, 100, 255], "0 … 255", "0 … 1"],
+    ["symmetric", [0, 100, 255], "0 … 255", "−1 … 1"],
+    ["raw", [0, 0.5, 1], "0 … 1", "0 … 255"],
+  ])("of another range are a warning with both: %s", async (how, values, given, wanted) => {
+    expect(await saidOf(how, values)).toEqual([
+      `preprocessing: The numbers of image.csv (${given}) are fed as they are, where preprocessing "${how}" of the model gives ${wanted}: prepare them like this, or give images as bytes (uint8), which are prepared by it.`,
+    ]);
+  });
+
+  test.each([
+    ["unit", [0, 0.3, 0.9]],
+    ["unit", [0.5, 0.5, 0.5]],
+    ["symmetric", [0, 0.5, 1]],
+    ["raw", [0, 100, 255]],
+    [undefined, [0, 100, 255]],
+  ])("of about its range are none: %s, %o", async (how, values) => {
+    expect(await saidOf(how, values)).toEqual([]);
+  });
+});
+
 test("files beside a model that was opened from a path say how its data is prepared; what is stated comes before", async () => {
   const folder = temporaryFolder();
   const path = join(folder, "model.onnx");

@@ -6,6 +6,7 @@ import {
   findStates,
   imageChannels,
   mapBatches,
+  type Preprocessing,
   type PreprocessingSpec,
   rateInput,
   readingFor,
@@ -17,12 +18,14 @@ import {
   tokenize,
 } from "../data/index.ts";
 import { inputsLikeLabels } from "../data/labels.ts";
+import { rangeOf } from "../data/presets.ts";
 import { firstBatch } from "../data/select.ts";
 import { unknownShare } from "../data/unknown.ts";
 import { PithError } from "../errors.ts";
-import { percent } from "../evaluate/numbers.ts";
+import { minus, percent } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
+import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { contents, type Settings, withContents } from "./contents.ts";
@@ -159,9 +162,38 @@ async function prepareFor(
     default: {
       const states = statesStated(model, [...Object.keys(first), ...fixed.keys()]);
       const preprocessing = states === "" ? undefined : states.slice("; ".length);
-      return { ...common, preprocessing, preset: undefined, ready: ready((part) => part) };
+      const text = await otherRange(model, dataset, stated.images ?? beside.preprocessing);
+      if (text !== undefined) context.log({ id: "preprocessing", text, level: "warning" });
+      const warnings = text === undefined ? [] : [text];
+      return { ...common, warnings, preprocessing, preset: undefined, ready: ready((part) => part) };
     }
   }
+}
+
+/** Samples in which the least and the greatest number are looked for, and how many times wider or narrower a range is that was not prepared as the model needs it. */
+const [rangeSamples, farRange] = [64, 4];
+
+/** `The numbers of a.npz (0 … 255) are fed as they are, where preprocessing "cifar10" gives −2.43 … 2.75: …` */
+async function otherRange(
+  { graph }: Model,
+  dataset: Dataset,
+  how: Preprocessing | undefined,
+): Promise<string | undefined> {
+  const [feed, ...others] = graph.feeds;
+  if (how === undefined || feed === undefined || others.length > 0 || !isFloat(feed.type?.type ?? "string")) return;
+  const { label: _, ...columns } = await firstBatch(dataset, rangeSamples);
+  const [only, ...more] = Object.values(columns);
+  const column = columns[feed.name] ?? (more.length === 0 ? only : undefined);
+  if (column === undefined || column.type === "string") return;
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of toFloat64(column)) [low, high] = [Math.min(low, value), Math.max(high, value)];
+  const wanted = rangeOf(how);
+  const wider = (high - low) / (wanted.high - wanted.low);
+  // Numbers that are all equal have no range.
+  if (!(wider > farRange || (wider > 0 && wider < 1 / farRange))) return;
+  const figures = (least: number, most: number): string =>
+    [least, most].map((one) => minus(String(Number(one.toPrecision(3))))).join(" … ");
+  return `The numbers of ${dataset.name} (${figures(low, high)}) are fed as they are, where preprocessing "${how.name}" of the model gives ${figures(wanted.low, wanted.high)}: prepare them like this, or give images as bytes (uint8), which are prepared by it.`;
 }
 
 type Kind = "images" | "tokens" | "sound" | "ready";
