@@ -9,7 +9,7 @@ import { isIndexed } from "./indexed.ts";
 import { openSource, type SourceReading } from "./open.ts";
 import { collect, draw, setAside, skip, take } from "./select.ts";
 import { ofSamples, readPart, type Source } from "./source.ts";
-import type { Dataset, Part } from "./types.ts";
+import type { Dataset, IndexedDataset, Part } from "./types.ts";
 
 export interface Parts {
   /** Undefined where the source has one part only, unless `trains` or `trainAlone` takes some of it. */
@@ -23,6 +23,8 @@ export interface Parts {
   readonly divided: boolean;
   /** How many samples there are in all, where the parts were drawn from one. */
   readonly whole?: number | undefined;
+  /** All samples of data without parts, whatever is drawn from them; undefined for a stream. */
+  readonly all?: IndexedDataset | undefined;
 }
 
 export interface PartsOptions extends SourceReading {
@@ -66,6 +68,11 @@ export async function openParts(path: string, options: PartsOptions = {}): Promi
 }
 
 async function partsOf(source: Source, options: PartsOptions): Promise<Parts> {
+  const all = source.divisible ? await source.usual() : undefined;
+  return { ...(await drawnFrom(source, options)), ...(all !== undefined && isIndexed(all) ? { all } : {}) };
+}
+
+async function drawnFrom(source: Source, options: PartsOptions): Promise<Parts> {
   const { calibrate: wanted = 0, trainAlone = 0, trains = false, part, test: limit, seed = 0 } = options;
   const tests = (test: Dataset) => ({
     test: limit === undefined ? test : draw(test, limit, seed),

@@ -1,32 +1,62 @@
 /**
  * What a model was trained on, where its samples have no parts of their own and were divided: written into the model, so that whoever tests it on
- * the same data tests it on the others.
+ * the same samples, in whichever file, tests it on the others.
  *
- *     pith.trained-on = [["reviews.tsv",872]]
+ *     pith.trained-on = [["reviews.tsv",872,"5f0c9a…"]]
  */
 import { fileNameOf } from "#platform";
+import { contentHash } from "./hash.ts";
+import { memory } from "./indexed.ts";
 import type { Parts } from "./parts.ts";
 import type { Recording } from "./preprocessing-spec.ts";
+import type { IndexedDataset } from "./types.ts";
 
 export const trainedKey = "pith.trained-on";
 
-/** Of data by the name of its file, how many samples it has. */
-type Entry = readonly [name: string, samples: number];
+/** The name of the file, how many samples it has, and their `printOf`, which earlier versions did not record. */
+type Entry = readonly [name: string, samples: number, print?: string];
 
 /** The entry of a model that is going to be trained on one part of divided data, and tested on another. */
-export function trainedEntry(model: Recording, path: string, { whole }: Pick<Parts, "whole">): string | undefined {
-  if (whole === undefined) return undefined;
-  const others = recorded(model).filter((entry) => !isSame(entry, path, whole));
-  return JSON.stringify([...others, [fileNameOf(path), whole]]);
+export async function trainedEntry(
+  model: Recording,
+  path: string,
+  { whole, all }: Pick<Parts, "whole" | "all">,
+): Promise<string | undefined> {
+  if (whole === undefined || all === undefined) return undefined;
+  const own: Entry = [fileNameOf(path), whole, await printOf(all)];
+  return JSON.stringify([...recorded(model).filter((entry) => !isSame(entry, own)), own]);
 }
 
-/** Whether a model was trained on some of these samples. */
-export function wasTrainedOn(model: Recording, path: string, samples: number | undefined): boolean {
-  return recorded(model).some((entry) => isSame(entry, path, samples));
+/** "the model was trained on the others", and in which file, if that has another name; undefined if it was not. */
+export async function trainedOn(
+  model: Recording,
+  path: string,
+  { all }: Pick<Parts, "all">,
+): Promise<string | undefined> {
+  const entries = recorded(model);
+  if (all === undefined || entries.length === 0) return undefined;
+  const own: Entry = [fileNameOf(path), all.count, await printOf(all)];
+  const found = entries.find((entry) => isSame(entry, own));
+  if (found === undefined) return undefined;
+  return `the model was trained on the others${found[0] === own[0] ? "" : ` (in ${found[0]})`}`;
 }
 
-function isSame([name, samples]: Entry, path: string, count: number | undefined): boolean {
-  return name === fileNameOf(path) && samples === count;
+function isSame([name, count, print]: Entry, [ownName, ownCount, ownPrint]: Entry): boolean {
+  return count === ownCount && (print === undefined ? name === ownName : print === ownPrint);
+}
+
+/** Samples that are hashed: whole files may have gigabytes. */
+const most = 64;
+
+/** A hash of samples spread evenly from the first to the last, without labels, which are numbered as a model names its classes. */
+async function printOf(all: IndexedDataset): Promise<string> {
+  const count = Math.min(most, all.count);
+  const positions = Uint32Array.from({ length: count }, (_, at) =>
+    Math.round((at * (all.count - 1)) / Math.max(1, count - 1)),
+  );
+  const { label, ...columns } = await all.gather(positions);
+  const hashed = Object.keys(columns).length === 0 && label !== undefined ? { label } : columns;
+  return (await contentHash(memory(all.name, hashed))).slice(0, 16);
 }
 
 /** Metadata that others wrote may hold anything: what is not of this form is not read. */
@@ -40,5 +70,7 @@ function recorded({ header }: Recording): readonly Entry[] {
 }
 
 function isEntry(value: unknown): value is Entry {
-  return Array.isArray(value) && typeof value[0] === "string" && typeof value[1] === "number";
+  if (!Array.isArray(value)) return false;
+  const [name, samples, print]: readonly unknown[] = value;
+  return typeof name === "string" && typeof samples === "number" && (print === undefined || typeof print === "string");
 }

@@ -1,5 +1,5 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { encode } from "fast-png";
 import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
@@ -7,6 +7,7 @@ import { temporaryFolder } from "../../test/temporary.ts";
 import { type Dataset, presets, sampleCount } from "../data/index.ts";
 import { preprocessingKey } from "../data/preprocessing-spec.ts";
 import { firstBatch } from "../data/select.ts";
+import { trainedKey } from "../data/trained-on.ts";
 import { createEngine } from "../engine/index.ts";
 import { evaluate } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
@@ -353,8 +354,37 @@ describe("a table without parts", () => {
       await rowsOf(task.test),
     ]);
     expect((await opened(model, { data, part: "all" })).task.test.count).toBe(40);
+    // Fewer than there are do not hide it.
+    const some = await opened(model, { data, samples: 5 });
+    const tested = await rowsOf(task.test);
+    expect((await rowsOf(some.task.test)).every((row) => tested.includes(row))).toBe(true);
     // Of one name, but other data.
     expect((await opened(model, { data: table(30) })).task.test.count).toBe(30);
+  });
+
+  test("that a model was trained on is known under another name, and other data of the name is not", async () => {
+    const data = table();
+    const [model, copy, names] = [relu(), join(temporaryFolder(), "copy.csv"), basename(data)];
+    copyFileSync(data, copy);
+    const { task } = await opened(model, { data, learns: "labels" });
+    const later = await opened(model, { data: copy });
+    expect(await rowsOf(later.task.test)).toEqual(await rowsOf(task.test));
+    expect(later.said).toEqual([
+      `parts: ${copy} has no parts: of its 40 samples, drawn at random, 8 are for the test; the model was trained on the others (in ${names})`,
+    ]);
+    // Trained on the copy, too, it records one of both.
+    await opened(model, { data: copy, learns: "labels" });
+    expect(JSON.parse(model.header.metadata.get(trainedKey) ?? "")).toEqual([
+      ["copy.csv", 40, expect.stringMatching(/^[0-9a-f]{16}$/)],
+    ]);
+    const other = table();
+    const [header, ...rows] = readFileSync(other, "utf8").trim().split("\n");
+    writeFileSync(other, [header, ...rows.map((row) => row.replace(/^\d+/, (number) => `${number}.5`))].join("\n"));
+    expect((await opened(model, { data: other })).task.test.count).toBe(40);
+    // What an earlier version recorded has the name alone.
+    model.header.metadata.set(trainedKey, JSON.stringify([[names, 40]]));
+    expect((await opened(model, { data })).task.test.count).toBe(8);
+    expect((await opened(model, { data: copy })).task.test.count).toBe(40);
   });
 });
 

@@ -20,7 +20,7 @@ import {
 import { leastToCalibrate } from "../data/parts.ts";
 import { preprocessingKey, recordedPrepared, statedText } from "../data/preprocessing-spec.ts";
 import { firstBatch, setAside } from "../data/select.ts";
-import { trainedEntry, trainedKey, wasTrainedOn } from "../data/trained-on.ts";
+import { trainedEntry, trainedKey, trainedOn } from "../data/trained-on.ts";
 import { PithError } from "../errors.ts";
 import type { Metric, Task } from "../evaluate/index.ts";
 import { counted, integer } from "../evaluate/numbers.ts";
@@ -173,7 +173,7 @@ export async function openTask(
   const kept =
     preparation.atChance && learns === undefined && options.preprocess === undefined && !recorded ? {} : found;
   const prepared = statedText({ images: kept.images, length: kept.length, frames: kept.frames });
-  const trained = learns !== undefined && !stored.divided ? trainedEntry(model, options.data, stored) : undefined;
+  const trained = learns !== undefined && !stored.divided ? await trainedEntry(model, options.data, stored) : undefined;
   const record = new Map<string, string>();
   if (prepared !== "") record.set(preprocessingKey, prepared);
   if (trained !== undefined) record.set(trainedKey, trained);
@@ -217,10 +217,10 @@ export async function openTask(
 async function partsFor(model: Model, path: string, options: PartsOptions, context: Context): Promise<Parts> {
   const parts = await openParts(path, options);
   const open = options.part === undefined && options.trains !== true;
-  const known = open && wasTrainedOn(model, path, parts.whole ?? parts.test.count);
-  const chosen = known ? await openParts(path, { ...options, part: "test" }) : parts;
+  const known = open ? await trainedOn(model, path, parts) : undefined;
+  const chosen = known === undefined ? parts : await openParts(path, { ...options, part: "test" });
   const text = drawnText(chosen, options.trains === true);
-  const why = known ? "; the model was trained on the others" : "";
+  const why = known === undefined ? "" : `; ${known}`;
   if (text !== undefined) context.log({ id: "parts", text: `${text}${why}` });
   return chosen;
 }
