@@ -20,6 +20,9 @@ export interface End extends Along {
   readonly port: string;
 }
 
+/** Which port, and which of its axes. */
+export const endKey = ({ port, axis }: End): string => `${port} ${axis}`;
+
 export interface Link {
   readonly from: End;
   readonly to: End;
@@ -39,7 +42,7 @@ function ruleOf(node: Node, inference: Inference): Rule {
     const refusal = new Miss(found.reason, describe(node));
     return { node, refusal, links: [], refuses: [], absorbs: [] };
   }
-  const links = found.links.flatMap((link) => ("from" in link ? [prepare(node, link)] : []));
+  const links = found.links.flatMap((link) => ("from" in link ? [linkOf(node, link)] : []));
   const refuses = found.links.flatMap((link) =>
     "refuses" in link ? [{ end: endOf(node, link.refuses), reason: link.reason }] : [],
   );
@@ -47,7 +50,7 @@ function ruleOf(node: Node, inference: Inference): Rule {
   return { node, refusal: undefined, links, refuses, absorbs };
 }
 
-function endOf(node: Node, [port, axis]: AxisEnd): End {
+export function endOf(node: Node, [port, axis]: AxisEnd): End {
   return { port, value: valueAt(node, port), axis };
 }
 
@@ -55,7 +58,8 @@ export function valueAt(node: Node, port: AxisEnd[0]): Value | undefined {
   return port.startsWith("in") ? node.inputs[Number(port.slice(2))] : node.outputs[Number(port.slice(3))];
 }
 
-function prepare(node: Node, { from, to, map }: Extract<AxisLink, { from: AxisEnd }>): Link {
+/** A link of an entry at its node. */
+export function linkOf(node: Node, { from, to, map }: Extract<AxisLink, { from: AxisEnd }>): Link {
   const [start, end] = [endOf(node, from), endOf(node, to)];
   let images: readonly (readonly number[])[] | undefined;
   return {

@@ -191,6 +191,8 @@ export const BatchNormalization = defineOp<Settings>({
       },
     };
   },
+  homogeneous: (s, site) =>
+    s.training || s.perElement || site.outputs > 1 ? undefined : { products: [[0, 1], [3, 1], [2]] },
   training: (s, site) => {
     if (s.perElement) return undefined;
     return {

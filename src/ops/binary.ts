@@ -81,6 +81,7 @@ export const binaryOperators: readonly Op[] = [
     name: "Add",
     neutral: { left: 0, right: 0 },
     affine: (c) => [1, c],
+    homogeneous: [[0], [1]],
     derivatives: both(({ up }) => up),
     onDims: (a = 0, b = 0) => addDims(a, b),
     onShares: (a = 0, b = 0) => floatSum(a, b),
@@ -103,6 +104,7 @@ export const binaryOperators: readonly Op[] = [
     name: "Sub",
     neutral: { right: 0 },
     affine: (c, side) => (side === "right" ? [1, -c] : [-1, c]),
+    homogeneous: [[0], [1]],
     derivatives: [({ up }) => up, ({ emit, up }) => emit.Neg([up])],
     onDims: (a = 0, b = 0) => addDims(a, multiplyDims(-1, b)),
     onShares: (a = 0, b = 0) => floatSum(a, b, -1),
@@ -112,6 +114,7 @@ export const binaryOperators: readonly Op[] = [
     needsFloat32: ({ inputs: [a, b] }) => (a === b ? leavesHalf : undefined),
     neutral: { left: 1, right: 1 },
     affine: (c) => [c, 0],
+    homogeneous: [[0, 1]],
     derivatives: [({ emit, up, b }) => emit.Mul([up, b]), ({ emit, up, a }) => emit.Mul([up, a])],
     onDims: (a = 0, b = 0) => multiplyDims(a, b),
     onShares: (a = 0, b = 0) => floatProduct(a, b),
@@ -122,6 +125,7 @@ export const binaryOperators: readonly Op[] = [
     name: "Div",
     neutral: { right: 1 },
     affine: (c, side) => (side === "right" ? [1 / c, 0] : undefined),
+    homogeneous: [[0]],
     // d(a/b)/db = -y/b
     derivatives: [
       ({ emit, up, b }) => emit.Div([up, b]),
@@ -159,6 +163,7 @@ export const binaryOperators: readonly Op[] = [
   binary({
     name: "PRelu",
     oneSided: true,
+    homogeneous: [[0]],
     derivatives: [
       ({ emit, up, a, b }) => emit.Where([emit.Less([a, 0]), emit.Mul([up, b]), up]),
       ({ emit, up, a }) => emit.Where([emit.Less([a, 0]), emit.Mul([up, a]), 0]),

@@ -95,6 +95,7 @@ export const Conv = defineOp<ConvSettings>({
     const window = { axes: range(s.strides.length, 2), strides: s.strides };
     return role instanceof Miss ? role : { ...role, biasInput: 2, window, chain: convChain(s) };
   },
+  homogeneous: [[0, 1], [2]],
   axes: convAxes,
   inChannelBlocks: (s, emit, [x, w, bias], block) => {
     if (x === undefined || w === undefined || typeOf(x) !== "float32") return undefined;
@@ -196,6 +197,7 @@ export const ConvTranspose = defineOp<TransposedSettings>({
     const bias = site.inputs[2]?.stored === true ? { bias: 2 } : {};
     return { input: 1, out: 1, in: 0, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, biasInput: 2, ...bias };
   },
+  homogeneous: [[0, 1], [2]],
   axes: (s) =>
     s.group !== 1
       ? new Miss("a transposed convolution with groups is not cut")

@@ -4,7 +4,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Dim } from "../tensor/dims.ts";
-import type { AxisRule, GradientScope, OpDef, Site, Traits, WantedInterval, WeightRole } from "./entry.ts";
+import type { AxisRule, GradientScope, Homogeneity, OpDef, Site, Traits, WantedInterval, WeightRole } from "./entry.ts";
 import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 
 export type * from "./entry.ts";
@@ -39,6 +39,7 @@ export type Bound = {
   >;
 } & {
   parameters(): readonly number[];
+  homogeneous(): Homogeneity | undefined;
   weights(): readonly WeightRole[] | Miss;
   axes(): AxisRule | Miss;
   lower(emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss;
@@ -48,7 +49,7 @@ export type Bound = {
 };
 
 /** Facets whose answers are completed when they are applied. */
-type Changed = "saturates" | "parameters" | "weight" | "axes" | "lower" | "gradient" | "cost";
+type Changed = "saturates" | "parameters" | "homogeneous" | "weight" | "axes" | "lower" | "gradient" | "cost";
 
 type Applying<F, G = Exclude<F, Miss | undefined>> = G extends (s: unknown, ...rest: infer R) => infer T
   ? (...rest: R extends readonly [Site, ...infer More] ? More : R) => T | Extract<F, Miss>
@@ -127,6 +128,13 @@ class Applied<S> implements Bound {
 
   affine() {
     return this.#def.affine?.(this.#s, this.#site) ?? new Miss("does not scale and shift by stored numbers");
+  }
+
+  homogeneous() {
+    const { homogeneous } = this.#def;
+    return typeof homogeneous === "function"
+      ? homogeneous(this.#s, this.#site)
+      : homogeneous && { products: homogeneous };
   }
 
   training() {

@@ -97,6 +97,7 @@ export const Dropout = defineOp({
       inference: s.training ? (emit, [x]) => inInference(s.mask, emit, x) : undefined,
     };
   },
+  homogeneous: [[0]],
   axes: (_, __, dims) => [
     ...sameAxes(dims),
     ...dims.map((_, at): AxisLink => ({ from: ["in0", at], to: ["out1", at] })),

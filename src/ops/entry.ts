@@ -219,6 +219,17 @@ export interface Affine {
   readonly statistics?: { readonly mean: number; readonly variance: number };
 }
 
+/**
+ * A sum of products of inputs, as positive factors see it: where each product has s > 0 times its value, so has every output. Relu is [[0]],
+ * Conv [[0, 1], [2]], batch normalization (x - mean) · scale + bias [[0, 1], [3, 1], [2]]. Inputs in no product are as they were. Along which axes
+ * factors may differ the links say.
+ */
+export interface Homogeneity {
+  readonly products: readonly (readonly number[])[];
+  /** Axes that go together for factors and not for cuts: what a layer normalization scales by, along the axis that it normalizes. */
+  readonly links?: readonly Extract<AxisLink, { readonly from: AxisEnd }>[];
+}
+
 /** What a node computes while it is trained, where that is not what it computes then. */
 export interface TrainingForm {
   /** The inputs with what is carried from step to step, or only says that there is training: stored tensors of the role `state`. */
@@ -380,6 +391,8 @@ export interface OpDef<S> extends Traits {
   readonly unchanged?: ((s: S, site: Site) => number | undefined) | undefined;
   /** Whether it scales and shifts an input by stored numbers, which the layer before it could do. Left out by those that never do. */
   readonly affine?: (s: S, site: Site) => Affine | Miss;
+  /** How positive factors go through; the products alone where the links of `axes` are all there are. Left out by those that are not homogeneous. */
+  readonly homogeneous?: readonly (readonly number[])[] | ((s: S, site: Site) => Homogeneity | undefined) | undefined;
   /** Left out by those that compute the same in training. */
   readonly training?: (s: S, site: Site) => TrainingForm | undefined;
   /**

@@ -96,6 +96,7 @@ export const Gather = defineOp({
   parameters: (s, site) => (site.inputs[0]?.dims?.length === 1 ? [] : tableParameter(s, site)),
   wants: (s, site, output) => [...positions(1, site.inputs[0]?.dims?.[s.axis]), ...handedOn(output, 0)],
   weight: embedding,
+  homogeneous: [[0]],
   axes: (s, site, dims) => {
     const indices = dimsAt(site, 1);
     if (indices instanceof Miss) return indices;

@@ -58,6 +58,7 @@ export const Transpose = defineOp({
     const out = perm.map((axis) => dims[axis] as Dim);
     return inOrder ? ifSameDims(site, out) : undefined;
   },
+  homogeneous: [[0]],
   axes: (s) =>
     s.perm === undefined ? noRank : s.perm.map((from, to): AxisLink => ({ from: ["in0", from], to: ["out0", to] })),
   gradient: (s, { emit, up }) => {
@@ -108,6 +109,7 @@ export const Concat = defineOp({
     site.inputs.some((operand) => operand?.stored === false)
       ? site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : []))
       : [],
+  homogeneous: (_, site) => ({ products: site.inputs.map((_, input) => [input]) }),
   axes: (s, site) => {
     const sizes = fixedDims(site.inputs.map((operand) => operand?.dims?.[s.axis] as Dim));
     if (sizes === undefined) return new Miss("the size of an input along the axis is not known");
@@ -166,6 +168,7 @@ export const Split = defineOp({
   },
   unchanged: ({ axis, sizes }, site) =>
     site.outputs === 1 && sizes?.[0] !== undefined && sizes[0] === site.inputs[0]?.dims?.[axis] ? 0 : undefined,
+  homogeneous: [[0]],
   axes: (s, site, dims) => {
     const sizes = fixedDims(s.sizes);
     if (sizes === undefined) return new Miss("its sizes are computed at run time");
@@ -224,6 +227,7 @@ export const Expand = defineOp({
     return dims !== undefined && target !== undefined && told && target.length <= dims.length ? 0 : undefined;
   },
   // What is repeated can be repeated fewer times.
+  homogeneous: [[0]],
   axes: (_, site) => {
     const dims = dimsAt(site, 0);
     const target = site.inputs[1]?.elements;

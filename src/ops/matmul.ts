@@ -90,6 +90,7 @@ export const MatMul = defineOp({
     if (role instanceof Miss) return stackedWeight(site) ?? role;
     return { ...role, chain: chained(role.input, (emit, operands) => emit.MatMul(operands)) };
   },
+  homogeneous: [[0, 1]],
   axes: (_, site) => matmulLinks(site),
   gradient: (_, { emit, inputs: [a, b], up, wanted }) => matmulGradient(emit, a, present(b), up, wanted),
   cost: (_, site) => matmulCost(site),

@@ -50,6 +50,7 @@ export const MaxPool = defineOp<Window>({
     return [...values, ...values.map((value) => ({ ...value, type: "int64" as const }))];
   },
   unchanged: (s, site) => (site.outputs === 1 && single(s) ? 0 : undefined),
+  homogeneous: [[0]],
   axes: (_s, site) => (site.outputs > 1 ? new Miss("its indices are positions in the whole tensor") : channelAxes()),
   gradient: (s, { emit, inputs: [x], up }) => {
     const dims = fixed(x);
@@ -74,6 +75,7 @@ export const AveragePool = defineOp({
   },
   infer: (s, site) => pooled(s, site),
   unchanged: (s) => (single(s) ? 0 : undefined),
+  homogeneous: [[0]],
   axes: channelAxes,
   // Each mean shares its gradient evenly among the places that it saw: a transposed convolution of each channel with ones.
   gradient: (s, { emit, inputs: [x], up }) => {
@@ -114,6 +116,7 @@ function globalPool(name: string, more: Pick<OpDef<null>, "quantize"> & Required
     name,
     infer: (_, site) => shaped(site, globallyPooled),
     unchanged: (_, site) => (site.inputs[0]?.dims?.slice(2).every((size) => size === 1) === true ? 0 : undefined),
+    homogeneous: [[0]],
     axes: channelAxes,
     ...more,
   });
@@ -127,6 +130,7 @@ const LpPool = defineOp({
     return window instanceof Miss ? window : { ...window, p: integer(site, "p", 2) };
   },
   infer: (s, site) => shaped(site, (dims) => pooledDims(s, dims)),
+  homogeneous: [[0]],
   axes: channelAxes,
   // The mean over a window, in which padding counts as 0, times the window's size.
   lower: (s, emit, [x]) => {
@@ -144,6 +148,7 @@ const GlobalLpPool = defineOp({
   name: "GlobalLpPool",
   read: (site) => ({ p: integer(site, "p", 2) }),
   infer: (_, site) => shaped(site, globallyPooled),
+  homogeneous: [[0]],
   axes: channelAxes,
   lower: (s, emit, [x]) => {
     const rank = x.type?.dims?.length;

@@ -46,6 +46,7 @@ export const Tile = defineOp<Repeats>({
     return [withElements({ type, dims: out }, Array.from({ length: times }, () => elements).flat())];
   },
   unchanged: (s, site) => ifSameDims(site, tiled(s, site.inputs[0]?.dims ?? [])),
+  homogeneous: [[0]],
   axes: ({ repeats }, _site, dims) => {
     if (repeats === undefined) return repeatsAtRunTime;
     return dims.map((dim, axis): AxisLink => {
@@ -127,6 +128,7 @@ export const DepthToSpace = defineOp<Blocks>({
       ...[multiplyDims(h, size), multiplyDims(w, size)],
     ]),
   unchanged: ({ size }) => (size === 1 ? 0 : undefined),
+  homogeneous: [[0]],
   axes: (s, _, dims) => blockLinks(s, "in0", floorDims(dims[1] ?? 0, s.size * s.size)),
   gradient: (s, { emit, inputs: [x], up }) => [toDepth(emit, up, s, fixed(x))],
   quantize: () => ({ kind: "transparent" }),
@@ -141,6 +143,7 @@ export const SpaceToDepth = defineOp<Blocks>({
       ...[floorDims(h, size), floorDims(w, size)],
     ]),
   unchanged: ({ size }) => (size === 1 ? 0 : undefined),
+  homogeneous: [[0]],
   axes: (s, _, dims) => blockLinks(s, "out0", dims[1]),
   gradient: (s, { emit, inputs: [x], up }) => [toSpace(emit, up, s, fixed(x))],
   quantize: () => ({ kind: "transparent" }),
@@ -152,6 +155,7 @@ export const ReverseSequence = defineOp({
   read: (site) => ({ time: integer(site, "time_axis", 0), batch: integer(site, "batch_axis", 1) }),
   infer: (_, site) => sameAsInput(site),
   wants: ({ time }, site, output) => [...lengths(1, site.inputs[0]?.dims?.[time]), ...handedOn(output, 0)],
+  homogeneous: [[0]],
   axes: ({ time, batch }, _site, dims) => {
     return dims.flatMap((_, axis): AxisLink[] => {
       if (axis === time)
@@ -169,6 +173,7 @@ export const Trilu = defineOp({
   name: "Trilu",
   read: (site) => ({ upper: integer(site, "upper", 1) !== 0 }),
   infer: (_, site) => sameAsInput(site),
+  homogeneous: [[0]],
   axes: (_, __, dims) =>
     sameAxes(dims, { but: (axis) => axis >= dims.length - 2, why: "Trilu keeps a triangle of this axis" }),
   gradient: (s, { emit, inputs: [, diagonal], up }) => [emit.Trilu([up, diagonal], { upper: s.upper ? 1 : 0 })],

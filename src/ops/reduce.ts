@@ -30,6 +30,7 @@ interface Row {
   /** Over a single element it is that element. */
   readonly keepsOne?: boolean;
   readonly picks?: boolean;
+  readonly homogeneous?: readonly (readonly number[])[];
   /** A channel of zeros leaves the result as it is. */
   readonly absorbsZeros: boolean;
   readonly derivative:
@@ -115,6 +116,7 @@ function reduction(row: Row): Op {
       const single = [...(reducedAxes(s, dims.length) ?? dims.keys())].every((axis) => dims[axis] === 1);
       return single ? ifSameDims(site, outDims(s, dims)) : undefined;
     },
+    homogeneous: row.homogeneous,
     axes: (s, _, dims) => links(s, dims, row),
     gradient:
       derivative instanceof Miss
@@ -137,6 +139,7 @@ function reduction(row: Row): Op {
 export const reduceOperators: readonly Op[] = [
   reduction({
     name: "ReduceSum",
+    homogeneous: [[0]],
     keepsOne: true,
     onDims: (elements) => elements.reduce(addDims, 0),
     absorbsZeros: true,
@@ -144,6 +147,7 @@ export const reduceOperators: readonly Op[] = [
   }),
   reduction({
     name: "ReduceMean",
+    homogeneous: [[0]],
     keepsOne: true,
     absorbsZeros: false,
     derivative: ({ emit, up, count }) => emit.Div([up, count]),
@@ -155,6 +159,7 @@ export const reduceOperators: readonly Op[] = [
   }),
   reduction({
     name: "ReduceL2",
+    homogeneous: [[0]],
     absorbsZeros: true,
     // x / ‖x‖, taken as 0 where the norm is 0.
     derivative: ({ emit, up, x, y }) => {
@@ -162,7 +167,12 @@ export const reduceOperators: readonly Op[] = [
       return emit.Mul([up, emit.Div([x, safe])]);
     },
   }),
-  reduction({ name: "ReduceL1", absorbsZeros: true, derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]) }),
+  reduction({
+    name: "ReduceL1",
+    homogeneous: [[0]],
+    absorbsZeros: true,
+    derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]),
+  }),
   reduction({
     name: "ReduceLogSum",
     absorbsZeros: true,
@@ -179,6 +189,7 @@ export const reduceOperators: readonly Op[] = [
       name,
       keepsOne: true,
       picks: true,
+      homogeneous: [[0]],
       onDims: (elements) =>
         elements.length === 0 ? undefined : extremeDims(name === "ReduceMax" ? "max" : "min", elements),
       absorbsZeros: false,

@@ -139,6 +139,7 @@ export const Reshape = defineOp<ReshapeSettings>({
     return [elements === undefined ? { type, dims: target } : { type, dims: target, elements }];
   },
   unchanged: (s, site) => ifSameDims(site, reshaped(s, site.inputs[0]?.dims)),
+  homogeneous: [[0]],
   axes: (s, _site, dims) => {
     const target = reshaped(s, dims);
     if (target === undefined) return new Miss("its target shape is computed at run time");
@@ -192,6 +193,7 @@ function relabel(
       const dims = site.inputs[0]?.dims;
       return dims === undefined ? undefined : ifSameDims(site, rule(dims, site));
     },
+    homogeneous: [[0]],
     axes: (_, site): AxisRule | Miss => {
       const dims = dimsAt(site, 0);
       if (dims instanceof Miss) return dims;

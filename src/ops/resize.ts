@@ -249,6 +249,7 @@ function resize(name: "Resize" | "Upsample"): Op {
       const same = kept(s, site);
       return same instanceof Miss || same.length !== site.inputs[0]?.dims?.length ? undefined : 0;
     },
+    homogeneous: (s) => (s.extrapolation === 0 ? { products: [[0]] } : undefined),
     axes,
     lower: (s, emit, [x, scales]) => {
       if (s.nearest === "simple" && x !== undefined) {

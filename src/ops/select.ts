@@ -18,6 +18,7 @@ export const Where = defineOp({
       ? found
       : found.map((inferred) => withElements(inferred, combineElements(site, onDims)));
   },
+  homogeneous: [[1], [2]],
   axes: (_, site) => broadcastAxes(site),
   gradient: (_, { emit, inputs: [condition], up, wanted }) => {
     return [
@@ -59,6 +60,12 @@ export const Clip = defineOp({
   unchanged: (s, site) => {
     const open = s.low === undefined && s.high === undefined;
     return open && site.inputs[1] === undefined && site.inputs[2] === undefined ? 0 : undefined;
+  },
+  // A bound of 0 bounds what is scaled alike.
+  homogeneous: (s, { inputs: [, low, high] }) => {
+    const isFree = (bound: number | undefined, isThere: boolean): boolean =>
+      bound === undefined ? !isThere : bound === 0;
+    return isFree(s.low, low !== undefined) && isFree(s.high, high !== undefined) ? { products: [[0]] } : undefined;
   },
   axes: (_, __, dims) => sameAxes(dims),
   gradient: (s, { emit, inputs: [x, low, high], up, wanted }) => {

@@ -130,6 +130,7 @@ export const Slice = defineOp<readonly Range[]>({
     if (dims === undefined) return undefined;
     return ranges.every((range) => whole(range, dims[range.axis])) ? 0 : undefined;
   },
+  homogeneous: [[0]],
   axes: (ranges, site, dims) => {
     const links = dims.map((dim, axis): AxisLink => {
       const range = rangeOf(ranges, axis);
@@ -242,6 +243,7 @@ export const Pad = defineOp({
     return [{ type, dims: padded }];
   },
   unchanged: (s) => (s.open.length === 0 && s.pads.every((pad) => pad === 0) ? 0 : undefined),
+  homogeneous: (s) => (s.mode === "constant" && !s.fillsZero ? undefined : { products: [[0]] }),
   axes: (s, _site, dims) => {
     const rank = dims.length;
     const padded = (axis: number): boolean => s.pads[axis] !== 0 || s.pads[rank + axis] !== 0;

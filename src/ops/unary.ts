@@ -29,6 +29,7 @@ const square = (emit: Emit, x: Value): Value => emit.Mul([x, x]);
 export const unaryOperators: readonly Op[] = [
   unary({
     name: "Relu",
+    homogeneous: [[0]],
     // HardSigmoid as steep as numbers go is 1 wherever y is above 3.3e-39: with a product a third of the time of Where, which runs in one
     // thread. What is not finite and comes back at a unit that is off becomes NaN: such a step is lost in either form.
     derivative: ({ emit, up, x, y }) =>
@@ -44,7 +45,12 @@ export const unaryOperators: readonly Op[] = [
     },
     quantize: () => ({ kind: "clamp", low: 0, high: undefined }),
   }),
-  unary({ name: "Neg", derivative: ({ emit, up }) => emit.Neg([up]), onDims: (a = 0) => multiplyDims(-1, a) }),
+  unary({
+    name: "Neg",
+    homogeneous: [[0]],
+    derivative: ({ emit, up }) => emit.Neg([up]),
+    onDims: (a = 0) => multiplyDims(-1, a),
+  }),
   unary({ name: "Exp", needsFloat32, derivative: ({ emit, up, y }) => emit.Mul([up, y]) }),
   unary({ name: "Log", needsFloat32, derivative: ({ emit, up, x }) => emit.Div([up, x]) }),
   unary({ name: "Sqrt", needsFloat32, derivative: ({ emit, up, y }) => emit.Div([up, emit.Mul([y, 2])]) }),
@@ -55,6 +61,7 @@ export const unaryOperators: readonly Op[] = [
   }),
   unary({
     name: "Abs",
+    homogeneous: [[0]],
     derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]),
     onDims: (a = 0) => (typeof a === "number" ? Math.abs(a) : isDimension(a) ? a : undefined),
   }),
@@ -141,6 +148,7 @@ export const unaryOperators: readonly Op[] = [
   }),
   unary<{ readonly alpha: number }>({
     name: "LeakyRelu",
+    homogeneous: [[0]],
     read: (site) => ({ alpha: decimal(site, "alpha", 0.01) }),
     derivative: ({ emit, up, x, s }) => emit.Where([emit.Greater([x, 0]), up, emit.Mul([up, s.alpha])]),
     quantize: ({ alpha }) => ({
@@ -159,6 +167,7 @@ export const unaryOperators: readonly Op[] = [
   }),
   unary({
     name: "Identity",
+    homogeneous: [[0]],
     containers: true,
     derivative: ({ up }) => up,
     onDims: (a) => a,
@@ -209,6 +218,7 @@ export const unaryOperators: readonly Op[] = [
   }),
   unary<{ readonly alpha: number }>({
     name: "ThresholdedRelu",
+    homogeneous: ({ alpha }) => (alpha === 0 ? { products: [[0]] } : undefined),
     read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
     derivative: ({ emit, up, x, s }) => emit.Where([emit.Greater([x, s.alpha]), up, 0]),
   }),

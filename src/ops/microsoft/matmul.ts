@@ -135,6 +135,7 @@ export const FusedGemm = microsoftOp<GemmSettings & { readonly activation: Activ
     return activation instanceof Miss ? activation : { ...readGemm(site), activation };
   },
   ...gemmFacets,
+  homogeneous: undefined,
   weight: (s, site) => {
     const role = gemmWeight(s, site);
     if (role instanceof Miss || role.input !== 1) return new Miss("the right operand is not a stored matrix");

@@ -47,6 +47,7 @@ interface Lowered<S> {
 interface UnaryFacets<S> extends Row<S> {
   readonly inChannelBlocks?: NonNullable<OpDef<S>["inChannelBlocks"]>;
   readonly unchanged?: OpDef<S>["unchanged"];
+  readonly homogeneous?: OpDef<S>["homogeneous"];
   readonly containers?: true;
   readonly inSteps?: true;
   readonly saturates?: readonly [low: number, high: number];
@@ -84,6 +85,7 @@ export function unary<S = undefined>(row: UnaryRow<S>): Op {
       return [combined({ type: row.type ?? type, dims }, site, row)];
     },
     unchanged: row.unchanged,
+    homogeneous: row.homogeneous,
     axes: (_, __, dims) => sameAxes(dims),
     quantize: row.quantize,
     ...("lower" in row ? { lower: lowering(row) } : { gradient: slope(row) }),
@@ -110,6 +112,7 @@ export interface BinaryRow<S> extends Row<S> {
   readonly affine?: (c: number, side: "left" | "right") => readonly [scale: number, shift: number] | undefined;
   /** The second operand broadcasts to the first, never the other way. */
   readonly oneSided?: true;
+  readonly homogeneous?: OpDef<S>["homogeneous"];
   readonly inChannelBlocks?: NonNullable<OpDef<S>["inChannelBlocks"]>;
   readonly parameters?: OpDef<S>["parameters"];
   readonly wants?: NonNullable<OpDef<S>["wants"]>;
@@ -142,6 +145,7 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
     },
     unchanged: (_, site) => keptOperand(site, row.neutral),
     affine: (_, site) => affineOf(site, row.affine),
+    homogeneous: row.homogeneous,
     wants: row.wants,
     parameters: row.parameters,
     // What leaves the other operand as it is by being 1 scales it.
@@ -232,6 +236,7 @@ export function variadic({ name, onDims, parameters, derivatives, quantize }: Va
       return found.map((inferred) => withElements(inferred, combineElements(site, onDims)));
     },
     unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
+    homogeneous: (_, site) => ({ products: site.inputs.map((_, input) => [input]) }),
     parameters,
     axes: (_, site) => broadcastAxes(site),
     gradient: (_, { emit, inputs, y, up }) => {

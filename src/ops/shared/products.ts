@@ -141,6 +141,7 @@ export const gemmFacets = {
       [0, 1],
     ),
   parameters: storedOperands,
+  homogeneous: [[0, 1], [2]],
   axes: ({ transA, transB }: GemmSettings, site: Site): readonly AxisLink[] => {
     const [rows, sharedA] = transA ? [1, 0] : [0, 1];
     const [sharedB, columns] = transB ? [1, 0] : [0, 1];

@@ -1,5 +1,7 @@
 /** Rewrites that change no output. */
 
+import { infer } from "../../../src/analysis/infer.ts";
+import { scaleGroups } from "../../../src/analysis/scale-groups.ts";
 import { allGraphs } from "../../../src/graph/graph.ts";
 import { structureHash } from "../../../src/graph/hash.ts";
 import type { Model } from "../../../src/graph/model.ts";
@@ -26,8 +28,11 @@ import {
   simplify,
   storeConstants,
 } from "../../../src/passes/index.ts";
+import { migrate } from "../../../src/passes/migrate.ts";
+import type { Change } from "../../../src/passes/pass.ts";
 import { toNumbers } from "../../../src/tensor/convert.ts";
 import { isSymbolic } from "../../../src/tensor/dims.ts";
+import { random } from "../../../src/tensor/random.ts";
 import type { Network } from "../network.ts";
 import {
   answers,
@@ -64,6 +69,21 @@ function sameFunction(
   };
 }
 
+/** Random factors for all that lets some through. */
+async function moveFactors(model: Model): Promise<Outcome> {
+  await storeConstants(model);
+  const numbers = random(3, "factors");
+  const changes: Change[] = [];
+  for (const group of scaleGroups(model, infer(model))) {
+    const factors = Float64Array.from({ length: group.units }, (_, unit) => {
+      const factor = 2 ** numbers.uniform(-1, 1);
+      return group.refused.has(unit) ? 1 : factor;
+    });
+    changes.push(...(await migrate(model, group, factors)));
+  }
+  return { changes, misses: [] };
+}
+
 const passes: readonly Pass[] = [
   simplify,
   storeConstants,
@@ -98,6 +118,7 @@ export const cleanUps: readonly Promised[] = [
     }
     return undefined;
   }),
+  sameFunction("move factors", moveFactors),
   sameFunction("finalize", (model) => simplify(model, { finalize: true }, { engine })),
   sameFunction("simplify, then once more", async (model) => {
     await simplify(model, {}, { engine });

@@ -1,0 +1,368 @@
+/**
+ * Through which tensors a positive factor for each channel can be moved without changing what a model computes: a layer's weight and bias times s,
+ * and the weight of the layer that reads it divided by s along its inputs.
+ *
+ * Units of factors spread over the positions of activations as channels do (`channels.ts`), along the links of entries, but only where the entry
+ * says how factors go through (`homogeneous`). Along an axis of an output each product has the output's factor:
+ * - one with a stored operand lets it take what the others do not have: factors before the node and behind it are independent. Where that holds for
+ *   all products, units begin.
+ * - one without has the factor of its only computed operand. Of several, one carries it: the first that its producer does not limit.
+ * An axis that two operands of a product sum over has the factor in one and its inverse in the other.
+ *
+ * A unit is refused, with the reason, where it reaches what it cannot go through: inputs and outputs of the model, operators that are not
+ * homogeneous, stored tensors that are read elsewhere too, and where it meets its own inverse.
+ */
+import { Miss } from "../errors.ts";
+import { describe, type Node, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { AxisEnd, AxisLink } from "../ops/index.ts";
+import { isFloat } from "../tensor/convert.ts";
+import { type End, endKey, endOf, type Link, linkOf } from "./channel-links.ts";
+import type { Inference } from "./infer.ts";
+import { spread } from "./spread.ts";
+import { type LabelledEnd, type Slice, unitGroups } from "./unit-groups.ts";
+import { type Along, Labels, sizeAlong } from "./units.ts";
+
+/** A stored tensor that takes the factors of units along an axis, or their inverses. */
+export interface ScaledSlice extends Slice {
+  readonly power: 1 | -1;
+}
+
+/** Units of factors that begin on a common axis. */
+export interface ScaleGroup {
+  readonly units: number;
+  /** What layers, tables and normalizations answer, where the units begin. */
+  readonly starts: readonly Along[];
+  /** The stored tensors that take the factors. */
+  readonly slices: readonly ScaledSlice[];
+  readonly refused: ReadonlyMap<number, Miss>;
+}
+
+/** The factor at an end, or its inverse, as a stored operand sees it: which of the end's positions an index of the operand stands for. */
+interface Part {
+  readonly end: End;
+  readonly power: 1 | -1;
+  positions(index: number): readonly number[];
+}
+
+/** A stored operand, one of whose axes takes factors. */
+interface Taker {
+  readonly value: Value;
+  readonly axis: number;
+  readonly part: Part;
+}
+
+/** A node as factors see it. */
+interface Passage {
+  readonly node: Node;
+  /** The same factor at both ends, or inverse ones. */
+  readonly links: readonly (Link & { readonly inverse?: true })[];
+  readonly takers: readonly Taker[];
+  /** Axes of outputs whose factors follow from no input's. */
+  readonly starts: readonly End[];
+  /** Ends, by `endKey`, that factors may reach. */
+  readonly open: ReadonlySet<string>;
+  /** Why they may reach no other. */
+  readonly reason: string;
+}
+
+/** All groups of the main graph through which factors move. Groups of which nothing can move are listed too, with every unit refused. */
+export function scaleGroups(model: Model, inference: Inference): readonly ScaleGroup[] {
+  const passages = [...model.graph.nodes()].map((node) => passageOf(node, inference));
+  const starts = passages.flatMap((passage) => passage.starts);
+  const labels = new Labels();
+  for (const { value, axis } of starts) if (value !== undefined) labels.start(value, axis);
+  spread(passages, labels);
+  const { powers, clashes } = powersOf(passages, labels);
+  const refused = new Map<number, Miss>();
+  const refuse = (units: Iterable<number>, miss: Miss): void => {
+    for (const unit of units) if (unit >= 0 && !refused.has(labels.find(unit))) refused.set(labels.find(unit), miss);
+  };
+  for (const clash of clashes) refuse(labels.at(clash) ?? [], new Miss("it meets its own inverse", clash.value?.name));
+  refuseEnds(model, passages, labels, refuse);
+  const ends = passages.flatMap(({ node, takers }) =>
+    takers.flatMap((taker) => labelled(node, taker, labels, powers, refuse)),
+  );
+  return unitGroups(starts, labels, ends, refused).map(({ starts: own, ...group }) => ({
+    ...group,
+    starts: own.flatMap((start) => starts[start] ?? []),
+  }));
+}
+
+type Refuse = (units: Iterable<number>, miss: Miss) => void;
+
+/** The units that an axis of a stored operand takes; undefined where none reaches it. */
+function labelled(
+  node: Node,
+  { value, axis, part }: Taker,
+  labels: Labels,
+  powers: Powers,
+  refuse: Refuse,
+): readonly (LabelledEnd & { readonly power: 1 | -1 })[] {
+  const [reached, size] = [labels.at(part.end), sizeAlong({ value, axis })];
+  if (reached === undefined || part.end.value === undefined) return [];
+  if (size === undefined) {
+    refuse(reached, new Miss("an axis has too many entries", value.name));
+    return [];
+  }
+  const label = new Int32Array(size).fill(-1);
+  for (let index = 0; index < size; index++) {
+    const positions = part.positions(index);
+    label[index] = labels.common(reached, positions);
+    if (label[index] === -1)
+      refuse(
+        positions.map((position) => reached[position] ?? -1),
+        new Miss("one weight stands for several channels", describe(node)),
+      );
+  }
+  const power = powers.get(part.end.value)?.get(part.end.axis) ?? 1;
+  return [{ value, axis, label, power: power === part.power ? 1 : -1 }];
+}
+
+function refuseEnds({ graph }: Model, passages: readonly Passage[], labels: Labels, refuse: Refuse): void {
+  const outputs = new Set(graph.outputs);
+  const inputs = new Set(graph.feeds);
+  for (const { value, label } of labels.ends()) {
+    if (outputs.has(value)) refuse(label, new Miss("it is an output of the model", value.name));
+    if (inputs.has(value)) refuse(label, new Miss("it is an input of the model", value.name));
+    if (value.tensor !== undefined) refuse(label, new Miss("a stored tensor cannot take it", value.name));
+    for (const { node } of value.uses)
+      if (node.graph !== graph) refuse(label, new Miss("a subgraph reads it", describe(node)));
+  }
+  for (const { node, open, links, reason } of passages) {
+    const ports = [
+      ...node.inputs.map((value, index) => ({ port: `in${index}`, value })),
+      ...node.outputs.map((value, index) => ({ port: `out${index}`, value })),
+    ];
+    for (const { port, value } of ports)
+      for (const axis of value === undefined ? [] : labels.axes(value))
+        if (!open.has(endKey({ port, value, axis })))
+          refuse(labels.at({ value, axis }) ?? [], new Miss(reason, describe(node)));
+    for (const { from, to } of links)
+      for (const [end, other] of [
+        [from, to],
+        [to, from],
+      ] as const)
+        if (other.value !== undefined && sizeAlong(other) === undefined)
+          refuse(labels.at(end) ?? [], new Miss("it reaches an axis whose size is not known", describe(node)));
+  }
+}
+
+type PlainLink = Extract<AxisLink, { readonly from: AxisEnd }>;
+
+const isInput = ([port]: AxisEnd): boolean => port.startsWith("in");
+const inputOf = ([port]: AxisEnd): number => Number(port.slice(2));
+const same = (a: AxisEnd, b: AxisEnd): boolean => a[0] === b[0] && a[1] === b[1];
+
+function passageOf(node: Node, inference: Inference): Passage {
+  const passage = { node, links: [], takers: [], starts: [], open: new Set<string>() };
+  const bound = inference.at(node);
+  if (bound instanceof Miss) return { ...passage, reason: bound.reason };
+  const homogeneous = bound.homogeneous();
+  if (homogeneous === undefined) return { ...passage, reason: "factors do not go through it" };
+  const axes = bound.axes();
+  if (axes instanceof Miss) return { ...passage, reason: axes.reason };
+  const links = [...axes.links, ...(homogeneous.links ?? [])].flatMap((link) => ("from" in link ? [link] : []));
+  const products = homogeneous.products.filter((product) => product.every((input) => node.inputs[input] !== undefined));
+  const parts = [...alongOutputs(node, products, links, inference), ...alongSums(node, products, links)];
+  return {
+    node,
+    links: [
+      ...parts.flatMap((part) => part.links ?? []),
+      ...links.filter(({ from, to }) => from[0] === to[0]).map((link) => linkOf(node, link)),
+    ],
+    takers: parts.flatMap((part) => part.takers ?? []),
+    starts: parts.flatMap((part) => part.starts ?? []),
+    open: new Set(parts.flatMap((part) => part.open.map(endKey))),
+    reason: "it needs these numbers as they are",
+  };
+}
+
+type PartialPassage = Partial<Pick<Passage, "links" | "takers" | "starts">> & { readonly open: readonly End[] };
+
+/** Each axis of an output, and the axes of inputs that are this one. */
+function* alongOutputs(
+  node: Node,
+  products: readonly (readonly number[])[],
+  links: readonly PlainLink[],
+  inference: Inference,
+): Generator<PartialPassage, void, undefined> {
+  const outs = links.flatMap(({ from, to }) => [from, to].filter((end) => !isInput(end)));
+  for (const [place, out] of outs.entries()) {
+    if (outs.findIndex((other) => same(other, out)) < place) continue;
+    const into = links.filter(({ from, to }) => isInput(from) && same(to, out));
+    const back = links.filter(({ from, to }) => same(from, out) && isInput(to));
+    const linked = new Set([...into.map(({ from }) => inputOf(from)), ...back.map(({ to }) => inputOf(to))]);
+    const solved = new Map<number, readonly Part[]>();
+    const flowing = new Set<number>();
+    const end = endOf(node, out);
+    const isHeld = products.some((product) => {
+      const own = product.filter((input) => linked.has(input));
+      const taker = own.find((input) => !solved.has(input) && tensorAt(node, input) !== undefined);
+      if (taker === undefined) {
+        const computed = own.filter((input) => tensorAt(node, input) === undefined);
+        const carrier = computed.find((input) => !isLimited(node.inputs[input], inference)) ?? computed[0];
+        if (carrier === undefined || computed.length < own.length) return true;
+        flowing.add(carrier);
+        return false;
+      }
+      const others = own.filter((input) => input !== taker);
+      // Behind a reshape an axis may be several, and what is stored takes no part of one.
+      if ([taker, ...others].some((input) => into.filter(({ from }) => inputOf(from) === input).length !== 1))
+        return true;
+      solved.set(taker, remaining(node, end, others, into, solved));
+      return false;
+    });
+    if (isHeld) continue;
+    const flows = [
+      ...into.filter(({ from }) => flowing.has(inputOf(from))),
+      ...back.filter(({ to }) => flowing.has(inputOf(to))),
+    ];
+    const takers = [...solved].flatMap(([input, parts]) => takersOf(node, input, parts, into));
+    yield {
+      links: flows.map((link) => linkOf(node, link)),
+      takers,
+      starts: flowing.size === 0 && solved.size > 0 ? [end] : [],
+      open: [
+        end,
+        ...takers.map(({ part }) => part.end),
+        ...flows.flatMap(({ from, to }) => [endOf(node, from), endOf(node, to)]),
+      ],
+    };
+  }
+}
+
+/** What is left of the output's factor for a stored operand, in positions of the output: the others of its product have theirs. */
+function remaining(
+  node: Node,
+  out: End,
+  others: readonly number[],
+  into: readonly PlainLink[],
+  solved: ReadonlyMap<number, readonly Part[]>,
+): readonly Part[] {
+  const taken = others.flatMap((input): readonly Part[] => {
+    const parts = solved.get(input);
+    if (parts !== undefined) return parts.map((part) => ({ ...part, power: part.power === 1 ? -1 : 1 }));
+    const link = into.find(({ from }) => inputOf(from) === input);
+    return link === undefined || tensorAt(node, input) !== undefined
+      ? []
+      : [{ end: endOf(node, link.from), power: -1, positions: backwards(linkOf(node, link)) }];
+  });
+  const own: Part = { end: out, power: 1, positions: (position) => [position] };
+  const cancels = taken.find(({ end, power }) => end.port === out.port && end.axis === out.axis && power === -1);
+  return cancels === undefined ? [own, ...taken] : taken.filter((part) => part !== cancels);
+}
+
+function takersOf(node: Node, input: number, parts: readonly Part[], into: readonly PlainLink[]): readonly Taker[] {
+  const value = tensorAt(node, input);
+  const link = into.find(({ from }) => inputOf(from) === input);
+  if (value === undefined || link === undefined) return [];
+  const { images } = linkOf(node, link);
+  return parts.map((part) => ({
+    value,
+    axis: link.from[1],
+    part: { ...part, positions: (index) => (images?.[index] ?? [index]).flatMap((place) => part.positions(place)) },
+  }));
+}
+
+/** The axes that two operands of a product sum over. */
+function* alongSums(
+  node: Node,
+  products: readonly (readonly number[])[],
+  links: readonly PlainLink[],
+): Generator<PartialPassage, void, undefined> {
+  for (const plain of links) {
+    const { from, to } = plain;
+    if (!isInput(from) || !isInput(to) || from[0] === to[0]) continue;
+    const [a, b] = [inputOf(from), inputOf(to)];
+    if (!products.some((product) => product.includes(a) && product.includes(b))) continue;
+    const link = linkOf(node, plain);
+    const [left, right] = [tensorAt(node, a), tensorAt(node, b)];
+    const forwards = (index: number): readonly number[] => link.images?.[index] ?? [index];
+    if (right !== undefined)
+      yield {
+        takers: [{ value: right, axis: to[1], part: { end: link.from, power: -1, positions: backwards(link) } }],
+        open: [link.from],
+      };
+    else if (left !== undefined)
+      yield {
+        takers: [{ value: left, axis: from[1], part: { end: link.to, power: -1, positions: forwards } }],
+        open: [link.to],
+      };
+    else yield { links: [{ ...link, inverse: true }], open: [link.from, link.to] };
+  }
+}
+
+/** From a position of a link's end to those of its beginning. */
+function backwards(link: Link): (position: number) => readonly number[] {
+  if (!link.hasImages) return (position) => [position];
+  let found: Map<number, number[]> | undefined;
+  return (position) => {
+    if (found === undefined) {
+      found = new Map();
+      for (const [index, image] of (link.images ?? []).entries())
+        for (const place of image) found.set(place, [...(found.get(place) ?? []), index]);
+    }
+    return found.get(position) ?? [];
+  };
+}
+
+/** A stored tensor of floats that nothing but this input reads, and that may change. */
+function tensorAt(node: Node, input: number): Value | undefined {
+  const value = node.inputs[input];
+  if (value?.tensor === undefined || !isFloat(value.tensor.type)) return undefined;
+  const isFree = value.role === undefined || value.role.kind === "parameter" || value.role.kind === "buffer";
+  const isAlone = value.uses.size === 1 && value.graph === node.graph;
+  return isFree && isAlone && !value.graph.isOutput(value) && !value.graph.isInput(value) ? value : undefined;
+}
+
+function isLimited(value: Value | undefined, inference: Inference): boolean {
+  if (value?.producer === undefined) return true;
+  const bound = inference.at(value.producer);
+  return bound instanceof Miss || bound.homogeneous() === undefined;
+}
+
+type Powers = ReadonlyMap<Value, ReadonlyMap<number, 1 | -1>>;
+
+/**
+ * Whether an axis has the factors of its units or their inverses, as those of a start have them that is reached from no start before it; `clashes`
+ * are ends that would have both.
+ */
+function powersOf(
+  passages: readonly Passage[],
+  labels: Labels,
+): { readonly powers: Powers; readonly clashes: readonly Along[] } {
+  const powers = new Map<Value, Map<number, 1 | -1>>();
+  const clashes: Along[] = [];
+  const neighbours = new Map<Value, { readonly from: End; readonly to: End; readonly inverse: boolean }[]>();
+  for (const { from, to, inverse = false } of passages.flatMap(({ links }) => links))
+    for (const [near, far] of [
+      [from, to],
+      [to, from],
+    ] as const)
+      if (near.value !== undefined && labels.at(near) !== undefined && labels.at(far) !== undefined)
+        neighbours.set(near.value, [...(neighbours.get(near.value) ?? []), { from: near, to: far, inverse }]);
+  const next: Along[] = [];
+  const set = ({ value, axis }: Along, power: 1 | -1): void => {
+    if (value === undefined) return;
+    const known = powers.get(value) ?? new Map<number, 1 | -1>();
+    powers.set(value, known);
+    const before = known.get(axis);
+    if (before !== undefined && before !== power) clashes.push({ value, axis });
+    if (before !== undefined) return;
+    known.set(axis, power);
+    next.push({ value, axis });
+  };
+  for (const start of passages.flatMap(({ starts }) => starts)) {
+    if (start.value === undefined || powers.get(start.value)?.has(start.axis) === true) continue;
+    set(start, 1);
+    for (let end = next.pop(); end !== undefined; end = next.pop()) {
+      const { value, axis } = end;
+      const power = value && powers.get(value)?.get(axis);
+      if (value === undefined || power === undefined) continue;
+      for (const { from, to, inverse } of neighbours.get(value) ?? [])
+        if (from.axis === axis) set(to, inverse === (power === 1) ? -1 : 1);
+    }
+  }
+  return { powers, clashes };
+}

@@ -1,0 +1,102 @@
+/** Units that compete with each other: those that share an axis where units begin, or begin on axes that do. */
+import type { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Along, Labels } from "./units.ts";
+
+/** An axis along which some indices belong to units of a group. */
+export interface Slice {
+  readonly value: Value;
+  readonly axis: number;
+  /** Index along the axis → unit of the group, or -1. */
+  readonly unitOf: Int32Array;
+}
+
+/** The units at the positions of an axis, -1 for none. */
+export interface LabelledEnd {
+  readonly value: Value;
+  readonly axis: number;
+  readonly label: Int32Array;
+}
+
+interface UnitGroup<E extends LabelledEnd> {
+  /** Places in the list of starts. */
+  readonly starts: readonly number[];
+  readonly units: number;
+  /** The ends that units of this group reach. */
+  readonly slices: readonly (Omit<E, "label"> & Slice)[];
+  readonly refused: ReadonlyMap<number, Miss>;
+}
+
+/**
+ * Starts with a common unit are one group; its units are numbered in the order in which its starts have them. In the order of their first starts.
+ * @param refused by units as they have become.
+ */
+export function unitGroups<E extends LabelledEnd>(
+  starts: readonly Along[],
+  labels: Labels,
+  ends: Iterable<E>,
+  refused: ReadonlyMap<number, Miss>,
+): readonly UnitGroup<E>[] {
+  // Of each unit the first start that has it; of each start one before it that shares a unit, or itself.
+  const owner = new Int32Array(labels.units).fill(-1);
+  const before = Int32Array.from(starts.keys());
+  const firstOf = (start: number): number => {
+    let at = start;
+    while (before[at] !== at) {
+      const next = before[at] ?? at;
+      before[at] = before[next] ?? next;
+      at = next;
+    }
+    return at;
+  };
+  for (const [index, start] of starts.entries()) {
+    for (const unit of unitsOf(start, labels)) {
+      const other = owner[unit] ?? -1;
+      if (other < 0) owner[unit] = index;
+      else {
+        const [a, b] = [firstOf(other), firstOf(index)];
+        before[Math.max(a, b)] = Math.min(a, b);
+      }
+    }
+  }
+  const groups = new Map<
+    number,
+    { starts: number[]; units: number; slices: (Omit<E, "label"> & Slice)[]; refused: Map<number, Miss> }
+  >();
+  const numbers = new Int32Array(labels.units).fill(-1);
+  for (const [index, start] of starts.entries()) {
+    const first = firstOf(index);
+    const group = groups.get(first) ?? { starts: [], units: 0, slices: [], refused: new Map<number, Miss>() };
+    for (const unit of unitsOf(start, labels)) {
+      if (numbers[unit] !== -1) continue;
+      numbers[unit] = group.units;
+      const miss = refused.get(unit);
+      if (miss !== undefined) group.refused.set(group.units, miss);
+      group.units++;
+    }
+    group.starts.push(index);
+    if (group.units > 0) groups.set(first, group);
+  }
+  for (const { label, ...end } of ends) {
+    const own = new Map<number, Int32Array>();
+    for (const [index, unit] of label.entries()) {
+      const root = unit < 0 ? -1 : labels.find(unit);
+      const start = owner[root] ?? -1;
+      if (start < 0) continue;
+      const first = firstOf(start);
+      let unitOf = own.get(first);
+      if (unitOf === undefined) {
+        unitOf = new Int32Array(label.length).fill(-1);
+        own.set(first, unitOf);
+      }
+      unitOf[index] = numbers[root] ?? -1;
+    }
+    for (const [first, unitOf] of own) groups.get(first)?.slices.push({ ...end, unitOf });
+  }
+  return [...groups.values()];
+}
+
+/** The units along an axis, in order; one that several indices share comes as often. */
+function* unitsOf(start: Along, labels: Labels): Generator<number, void, undefined> {
+  for (const unit of labels.at(start) ?? []) if (unit >= 0) yield labels.find(unit);
+}

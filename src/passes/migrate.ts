@@ -1,0 +1,75 @@
+/**
+ * Moves positive factors through a model, so that it computes the same with other weights: for each unit u of a group (`analysis/scale-groups.ts`)
+ *
+ *     W1 (rows of u) · s_u,  b1 · s_u        h = Relu(W1 · x + b1)  →  s · h        W2 (columns of u) / s_u
+ *
+ * The rounding of weights and activations is what changes: cross-layer equalization (Nagel et al. 2019, arXiv 1906.04721), SmoothQuant (Xiao et al.
+ * 2023, arXiv 2211.10438) and AWQ (Lin et al. 2024, arXiv 2306.00978) differ in how they choose s.
+ */
+import type { ScaledSlice, ScaleGroup } from "../analysis/scale-groups.ts";
+import { PithError } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { fromNumbers, isFloat, toFloats } from "../tensor/convert.ts";
+import { deferred } from "../tensor/deferred.ts";
+import { alongAxis } from "../tensor/dims.ts";
+import { groupBy } from "../tensor/group-by.ts";
+import type { Dense, Tensor } from "../tensor/types.ts";
+import type { Change } from "./pass.ts";
+
+/**
+ * Multiplies what a group stores by the factors of its units, in place. Products are rounded once, to the type of the tensor.
+ * @param factors one for each unit of the group, above 0; 1 for those that the group refuses.
+ * @throws PithError E_OPTION for another number of factors, a factor that is not a positive number, or one for a unit that is refused.
+ * @example
+ * const [group] = scaleGroups(model, infer(model));
+ * if (group !== undefined && group.refused.size === 0) await migrate(model, group, new Float64Array(group.units).fill(2));
+ */
+export async function migrate(model: Model, group: ScaleGroup, factors: Float64Array): Promise<readonly Change[]> {
+  if (factors.length !== group.units)
+    throw new PithError("E_OPTION", `A group of ${group.units} units takes as many factors, got ${factors.length}.`);
+  for (const [unit, factor] of factors.entries()) {
+    if (!(factor > 0 && Number.isFinite(factor)))
+      throw new PithError("E_OPTION", `Factors are positive numbers, got ${factor}.`);
+    const miss = group.refused.get(unit);
+    if (miss !== undefined && factor !== 1)
+      throw new PithError("E_OPTION", `${miss.at ?? "The model"} does not let a factor through: ${miss.reason}.`);
+  }
+  const changes: Change[] = [];
+  for (const [value, slices] of groupBy(group.slices, (slice) => slice.value)) {
+    const all = slices.map((slice) => ({ ...slice, scale: scaleOf(slice, factors) }));
+    if (value.tensor === undefined || all.every(({ scale }) => scale.every((factor) => factor === 1))) continue;
+    value.tensor = await scaled(value.tensor, all);
+    changes.push({
+      at: value.name,
+      what: "scaled by factors that its neighbours take back",
+      kind: "scaled",
+      decidedBy: "global",
+    });
+  }
+  if (changes.length > 0) model.graph.touch();
+  return changes;
+}
+
+interface Scaling {
+  readonly axis: number;
+  readonly scale: Float64Array;
+}
+
+function scaleOf({ unitOf, power }: ScaledSlice, factors: Float64Array): Float64Array {
+  return Float64Array.from(unitOf, (unit) => (factors[unit] ?? 1) ** power);
+}
+
+function scaled(tensor: NonNullable<Value["tensor"]>, scalings: readonly Scaling[]): Promise<Tensor> {
+  const { type, dims } = tensor;
+  if (!isFloat(type)) throw new TypeError(`a tensor of ${type} takes no factors`);
+  return deferred(type, dims, async (): Promise<Dense> => {
+    const numbers = Float64Array.from(toFloats(await tensor.read()));
+    for (const { axis, scale } of scalings) {
+      const { count, inner } = alongAxis(dims, axis);
+      for (let at = 0; at < numbers.length; at++)
+        numbers[at] = (numbers[at] ?? 0) * (scale[Math.floor(at / inner) % count] ?? 1);
+    }
+    return fromNumbers(type, dims, numbers);
+  });
+}

@@ -1,0 +1,77 @@
+/** Law: where an entry says how factors go through, outputs take the factor of one operand of each product. */
+import { expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { Miss } from "../../src/errors.ts";
+import type { Model } from "../../src/graph/model.ts";
+import type { Example } from "../../src/ops/define.examples.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../../src/tensor/convert.ts";
+import { inMemory } from "../../src/tensor/dense.ts";
+import type { Batch, Dense } from "../../src/tensor/types.ts";
+import { difference, examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
+
+const factor = 1.75;
+
+function productsOf(example: Example): readonly (readonly number[])[] | undefined {
+  const model = fixedModel(example);
+  const node = lastNode(model);
+  const bound = infer(model).at(node);
+  const found = bound instanceof Miss ? undefined : bound.homogeneous();
+  return found?.products.filter((product) => product.every((input) => node.inputs[input] !== undefined));
+}
+
+/** Of each product one operand; undefined where no choice of operands is one of each. */
+function* carriers(products: readonly (readonly number[])[]): Generator<ReadonlySet<number>, void, undefined> {
+  const all = [...new Set(products.flat())];
+  for (let bits = 1; bits < 2 ** all.length; bits++) {
+    const some = new Set(all.filter((_, at) => (bits >> at) % 2 === 1));
+    if (products.every((product) => product.filter((input) => some.has(input)).length === 1)) yield some;
+  }
+}
+
+const cases = examplesFor("file").flatMap(([title, example]) => {
+  const products = productsOf(example);
+  const isSmall = products !== undefined && new Set(products.flat()).size <= 6;
+  return isSmall ? [...carriers(products)].map((some) => [title, [...some], example] as const) : [];
+});
+
+const times = (dense: Dense, by: number): Dense =>
+  isFloat(dense.type)
+    ? fromNumbers(
+        dense.type,
+        dense.dims,
+        toFloat64(dense).map((value) => value * by),
+      )
+    : dense;
+
+async function scaledAt(model: Model, feeds: Batch, inputs: readonly number[]): Promise<Batch> {
+  const node = lastNode(model);
+  const values = new Set(inputs.map((input) => node.inputs[input]));
+  const scaledFeeds = { ...feeds };
+  for (const value of values) {
+    if (value?.tensor !== undefined) value.tensor = inMemory(times(await value.tensor.read(), factor));
+    else if (value !== undefined && feeds[value.name] !== undefined)
+      scaledFeeds[value.name] = times(feeds[value.name] as Dense, factor);
+    else throw new Error("an operand is computed");
+  }
+  return run(model, scaledFeeds);
+}
+
+test.each(cases)("%s: %j", async (_, inputs, example) => {
+  const model = fixedModel(example);
+  const node = lastNode(model);
+  const own = inputs.map((input) => node.inputs[input]);
+  // Operands that are one value, or are computed by another node, are none that can be scaled by themselves.
+  if (own.some((value) => value?.producer !== undefined || value?.uses.size !== 1)) return;
+  if (own.some((value) => value?.type !== undefined && !isFloat(value.type.type))) return;
+  const feeds = feedsOf(model, example);
+  const before = await run(model.clone(), feeds);
+  const after = await scaledAt(model, feeds, inputs);
+  // Statistics beside the answer are as they were.
+  const [products] = productsOf(example) ?? [];
+  const outputs = products?.join() === "0" ? node.outputs : node.outputs.slice(0, 1);
+  for (const output of outputs) {
+    const dense = output && before[output.name];
+    if (dense === undefined || !isFloat(dense.type)) continue;
+    expect(difference(after[output?.name ?? ""] ?? dense, times(dense, factor)), output?.name).toBeLessThan(1e-3);
+  }
+});
