@@ -1,9 +1,5 @@
 /**
- * One budget for the whole model, spread over its layers so that together they lose least.
- *
- * Each layer could become one of many chains, each with its cost and loss. Of these only the lower convex hull matters: from the whole layer down,
- * each next point costs less at a higher price, Δ loss / Δ cost. The cheapest of all next points is taken, whichever layer it belongs to, until the
- * budget holds, which is best up to the last point (Lagrange; "water-filling").
+ * One budget for the whole model, spread over its layers so that together they lose least (`math/allocate.ts`): each could become one of many chains.
  */
 import type { Layer } from "../analysis/layers.ts";
 import { trainPart } from "../data/open.ts";
@@ -12,6 +8,7 @@ import { layerErrors } from "../evaluate/layer-errors.ts";
 import { integer } from "../evaluate/numbers.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { allocate, type Item, type Offer } from "../math/allocate.ts";
 import type { Context } from "../passes/index.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
@@ -22,20 +19,9 @@ import { decompositions, methodsFor } from "./decompositions.ts";
 import type { Options } from "./options.ts";
 import type { Choice } from "./ranks.ts";
 
-/** A layer's weight and the chains that it could become. */
-interface LayerChoices {
+/** A layer's weight and the chains that it could become, all its uses together. */
+interface LayerChoices extends Item<Choice> {
   readonly source: Value;
-  /** What the layer costs as it is, all its uses together. */
-  readonly whole: number;
-  /** By falling cost. */
-  readonly points: readonly Point[];
-}
-
-interface Point {
-  readonly cost: number;
-  readonly loss: number;
-  /** None: the layer as it is. */
-  readonly choice: Choice | undefined;
 }
 
 /** The chain for each weight; undefined: the budget leaves it whole. */
@@ -97,15 +83,14 @@ export async function planBudget(
       // A weight is stored once, and its products are computed by each reader.
       const uses = isMacs ? sharing.reduce((sum, one) => sum + placesOf(one), 0) : 1;
       const whole = wholeCost(problem);
-      const points: Point[] = [];
+      const offers: Offer<Choice>[] = [];
       for (const method of methods) {
         for (const step of (await decompositions[method].spectrum(problem)).steps) {
           if (step.weights >= whole.weights || step[cost] >= whole[cost]) continue;
-          points.push({ cost: step[cost] * uses, loss: (step.lost ?? 0) * sensitivity, choice: { method, step } });
+          offers.push({ cost: step[cost] * uses, loss: (step.lost ?? 0) * sensitivity, choice: { method, step } });
         }
       }
-      points.sort((a, b) => b.cost - a.cost || b.loss - a.loss);
-      found.push({ source: layer.reading.source, whole: whole[cost] * uses, points });
+      found.push({ source: layer.reading.source, whole: whole[cost] * uses, offers });
     }
   } finally {
     await inputs.release();
@@ -154,48 +139,12 @@ async function sensitivities(
 /** @param total what the whole model costs, of which `budget` is the share that may be left. */
 function allocated(layers: readonly LayerChoices[], total: number, { budget = 1, cost }: Options): Plan | Miss {
   const allowed = budget * total;
-  const now = layers.map(({ whole }): Point => ({ cost: whole, loss: 0, choice: undefined }));
-  let left = total;
-  const moves = layers.flatMap(({ whole, points }, layer) => {
-    const hull = lowerHull([{ cost: whole, loss: 0, choice: undefined }, ...points]);
-    return hull.slice(1).map((to, index) => {
-      const from = hull[index] ?? to;
-      return { layer, to, price: (to.loss - from.loss) / (from.cost - to.cost) };
-    });
-  });
-  for (const { layer, to } of moves.toSorted((a, b) => a.price - b.price)) {
-    if (left <= allowed) break;
-    const others = left - (now[layer]?.cost ?? 0);
-    // The last move may stop at a higher rank that is within the budget.
-    const enough = (layers[layer]?.points ?? []).filter((one) => one.cost >= to.cost && others + one.cost <= allowed);
-    const next = enough.reduce((best, one) => (one.loss < best.loss ? one : best), to);
-    now[layer] = next;
-    left = others + next.cost;
-  }
-  if (left <= allowed) return new Map(layers.map(({ source }, layer) => [source, now[layer]?.choice]));
+  const others = total - layers.reduce((sum, { whole }) => sum + whole, 0);
+  const { taken, cost: left } = allocate(layers, allowed, others);
+  if (left <= allowed) return new Map(layers.map(({ source }, layer) => [source, taken[layer]?.choice]));
   const what = cost === "macs" ? "multiply-accumulates" : "weights";
   const figures = `${integer(left)} of ${integer(total)} ${what}, and ${integer(allowed)} are allowed`;
   const least = Math.ceil((1000 * left) / total) / 1000;
   const hint = least < 1 ? `the smallest possible \`budget\` is ${least}` : "no layer can be made smaller";
   return new Miss(`the lowest ranks keep ${figures}: ${hint}`, "budget");
-}
-
-/** The lower convex hull of points that are sorted by falling cost. */
-function lowerHull(points: readonly Point[]): readonly Point[] {
-  const hull: Point[] = [];
-  for (const point of points) {
-    for (;;) {
-      const [a, b] = [hull.at(-2), hull.at(-1)];
-      if (b === undefined) break;
-      // Of two points of equal cost the one that loses less stays.
-      const isDearer = b.cost === point.cost && b.loss >= point.loss && b.choice !== undefined;
-      const isAbove =
-        a !== undefined && (b.loss - a.loss) * (a.cost - point.cost) >= (point.loss - a.loss) * (a.cost - b.cost);
-      if (!isDearer && !isAbove) break;
-      hull.pop();
-    }
-    const last = hull.at(-1);
-    if (last === undefined || point.cost < last.cost) hull.push(point);
-  }
-  return hull;
 }

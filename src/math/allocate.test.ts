@@ -1,0 +1,68 @@
+import { describe, expect, test } from "vitest";
+import { random } from "../tensor/random.ts";
+import { allocate, type Item } from "./allocate.ts";
+
+/** The least loss of all choices within a budget, by trying all. */
+function leastLoss(items: readonly Item<unknown>[], budget: number): number {
+  const [first, ...rest] = items;
+  if (first === undefined) return budget >= 0 ? 0 : Number.POSITIVE_INFINITY;
+  const ways = [{ cost: first.whole, loss: 0 }, ...first.offers];
+  return Math.min(...ways.map(({ cost, loss }) => loss + leastLoss(rest, budget - cost)));
+}
+
+const lossOf = (taken: readonly ({ readonly loss: number } | undefined)[]): number =>
+  taken.reduce((sum, offer) => sum + (offer?.loss ?? 0), 0);
+
+describe("a budget", () => {
+  test("takes the offers that lose least for what they save", () => {
+    const items = [
+      { whole: 10, offers: [{ cost: 4, loss: 1, choice: "a" }] },
+      { whole: 10, offers: [{ cost: 4, loss: 5, choice: "b" }] },
+    ];
+    expect(allocate(items, 20).taken).toEqual([undefined, undefined]);
+    expect(allocate(items, 14)).toEqual({ taken: [items[0]?.offers[0], undefined], cost: 14 });
+    expect(allocate(items, 14, 6).taken.map((offer) => offer?.choice)).toEqual(["a", "b"]);
+  });
+
+  test("passes over offers that others are better than", () => {
+    const offers = [
+      { cost: 8, loss: 4, choice: "dear" },
+      { cost: 5, loss: 4, choice: "as good, for less" },
+      { cost: 5, loss: 6, choice: "worse" },
+      { cost: 2, loss: 8, choice: "least" },
+    ];
+    expect(allocate([{ whole: 10, offers }], 9).taken[0]?.choice).toBe("as good, for less");
+    expect(allocate([{ whole: 10, offers }], 4).taken[0]?.choice).toBe("least");
+  });
+
+  test("that nothing holds takes the cheapest of all", () => {
+    const items = [{ whole: 10, offers: [{ cost: 4, loss: 1, choice: "a" }] }];
+    expect(allocate(items, 1)).toEqual({ taken: [items[0]?.offers[0]], cost: 4 });
+    expect(allocate([], 1, 3)).toEqual({ taken: [], cost: 3 });
+  });
+
+  test("is spent as well as trying all choices would, but for one step", () => {
+    const numbers = random(1, "allocate");
+    for (let round = 0; round < 200; round++) {
+      const items = Array.from({ length: 4 }, (): Item<number> => {
+        let [cost, loss, price] = [20, 0, 0];
+        const offers = Array.from({ length: 3 }, (_, choice) => {
+          const step = 1 + numbers.integer(6);
+          price += numbers.uniform();
+          cost -= step;
+          loss += step * price;
+          return { cost, loss, choice };
+        });
+        return { whole: 20, offers };
+      });
+      const budget = 40 + numbers.integer(40);
+      const { taken, cost } = allocate(items, budget);
+      const feasible = leastLoss(items, budget);
+      if (feasible === Number.POSITIVE_INFINITY) continue;
+      expect(cost).toBeLessThanOrEqual(budget);
+      expect(lossOf(taken)).toBeGreaterThanOrEqual(feasible - 1e-9);
+      const less = leastLoss(items, budget - 6);
+      if (less !== Number.POSITIVE_INFINITY) expect(lossOf(taken)).toBeLessThanOrEqual(less + 1e-9);
+    }
+  });
+});

@@ -1,0 +1,86 @@
+/**
+ * One budget spread over several items so that together they lose least.
+ *
+ * Each item stands as it is, or as one of its offers, each with a cost and a loss. Of these only the lower convex hull matters: from the whole item down,
+ * each next offer costs less at a higher price, Δ loss / Δ cost. The cheapest of all next offers is taken, whichever item it belongs to, until the
+ * budget holds, which is best up to the last one (Everett 1963, generalized Lagrange multipliers; "water-filling").
+ */
+
+export interface Offer<T> {
+  readonly cost: number;
+  readonly loss: number;
+  readonly choice: T;
+}
+
+export interface Item<T> {
+  /** What it costs as it is. */
+  readonly whole: number;
+  readonly offers: readonly Offer<T>[];
+}
+
+/**
+ * @param fixed what costs besides the items, whatever is chosen.
+ * @returns for each item the offer that is taken, undefined for one that stays as it is, and what all cost then: more than the budget where the
+ * cheapest offers do.
+ * @example
+ * const items = [{ whole: 10, offers: [{ cost: 4, loss: 1, choice: "few bits" }] }, { whole: 10, offers: [{ cost: 4, loss: 5, choice: "few bits" }] }];
+ * allocate(items, 14); // { taken: [the first offer, undefined], cost: 14 }
+ */
+export function allocate<T>(
+  items: readonly Item<T>[],
+  budget: number,
+  fixed = 0,
+): { readonly taken: readonly (Offer<T> | undefined)[]; readonly cost: number } {
+  const now: Taken<T>[] = items.map(({ whole }) => ({ cost: whole, loss: 0, offer: undefined }));
+  let left = fixed + items.reduce((sum, { whole }) => sum + whole, 0);
+  const moves = items.flatMap(({ whole, offers }, item) => {
+    const falling = offers.toSorted((a, b) => b.cost - a.cost || b.loss - a.loss);
+    const hull = lowerHull([
+      { cost: whole, loss: 0, offer: undefined },
+      ...falling.map((offer) => ({ cost: offer.cost, loss: offer.loss, offer })),
+    ]);
+    return hull.slice(1).map((to, index) => {
+      const from = hull[index] ?? to;
+      return { item, to, price: (to.loss - from.loss) / (from.cost - to.cost) };
+    });
+  });
+  for (const { item, to } of moves.toSorted((a, b) => a.price - b.price)) {
+    if (left <= budget) break;
+    const others = left - (now[item]?.cost ?? 0);
+    // The last move may stop at a dearer offer that is within the budget.
+    const enough = (items[item]?.offers ?? []).filter(({ cost }) => cost >= to.cost && others + cost <= budget);
+    const next = enough.reduce(
+      (best: Taken<T>, offer) => (offer.loss < best.loss ? { cost: offer.cost, loss: offer.loss, offer } : best),
+      to,
+    );
+    now[item] = next;
+    left = others + next.cost;
+  }
+  return { taken: now.map(({ offer }) => offer), cost: left };
+}
+
+interface Taken<T> {
+  readonly cost: number;
+  readonly loss: number;
+  readonly offer: Offer<T> | undefined;
+}
+
+/** The lower convex hull of points that are sorted by falling cost. */
+function lowerHull<T>(points: readonly Taken<T>[]): readonly Taken<T>[] {
+  const hull: Taken<T>[] = [];
+  for (const point of points) {
+    for (;;) {
+      const [a, b] = [hull.at(-2), hull.at(-1)];
+      if (b === undefined) break;
+      // Of two points of equal cost the one that loses less stays.
+      const isDearer = b.cost === point.cost && b.loss >= point.loss && b.offer !== undefined;
+      const isAbove =
+        a !== undefined && (b.loss - a.loss) * (a.cost - point.cost) >= (point.loss - a.loss) * (a.cost - b.cost);
+      if (!isDearer && !isAbove) break;
+      hull.pop();
+    }
+    const last = hull.at(-1);
+    if (last === undefined || point.cost < last.cost) hull.push(point);
+  }
+  return hull;
+}
