@@ -15,10 +15,10 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, elementCount, sameDims } from "../tensor/dims.ts";
 import { type DataType, typeCodes } from "../tensor/types.ts";
-import { type AxisLink, type Derivation, defineOp, type Homogeneity, type Inferred, type Site } from "./define.ts";
+import { type AxisLink, type Derivation, defineOp, type Inferred, type Site } from "./define.ts";
 import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attributes.ts";
 import { noRank } from "./shared/misses.ts";
-import { normalize, rootMeanSquare, scaling } from "./shared/normalize.ts";
+import { alongLastAxes, normalize, rootMeanSquare, scaling } from "./shared/normalize.ts";
 import {
   castLike,
   countAttribute,
@@ -42,18 +42,6 @@ const perChannel: readonly AxisLink[] = [
 /** Types of fewer bits than float32 are computed in `stash`. */
 function stashed(emit: Emit, x: Value, stash: DataType): Value {
   return stash === "float32" ? widened(emit, x) : x;
-}
-
-/** Scale and bias lie along the last axes, those that are normalized. */
-function scaledAlike({ inputs }: Site): Homogeneity {
-  const rank = inputs[0]?.dims?.length ?? 0;
-  const links = ([1, 2] as const).flatMap((input) => {
-    const own = inputs[input]?.dims ?? [];
-    return own.flatMap((dim, axis) =>
-      dim === 1 ? [] : [{ from: [`in${input}`, axis], to: ["out0", rank - own.length + axis] } as const],
-    );
-  });
-  return { products: [[1], [2]], links };
 }
 
 interface LayerSettings {
@@ -165,7 +153,7 @@ export const LayerNormalization = defineOp<LayerSettings>({
     return [{ type, dims }, statistics, statistics];
   },
   ...scaling,
-  homogeneous: (_, site) => scaledAlike(site),
+  homogeneous: alongLastAxes(1, 2),
   axes: layerAxes("LayerNormalization"),
   lower: (s, emit, [x, scale, bias]) => {
     const rank = x.type?.dims?.length;
@@ -189,7 +177,7 @@ export const RMSNormalization = defineOp<LayerSettings>({
   read: readLayer,
   infer: (_, site) => [{ type: need(site, 1).type, dims: need(site, 0).dims }],
   ...scaling,
-  homogeneous: (_, site) => scaledAlike(site),
+  homogeneous: alongLastAxes(1),
   axes: layerAxes("RMSNormalization"),
   lower: (s, emit, [given, scale]) => {
     const rank = given.type?.dims?.length;

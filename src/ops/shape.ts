@@ -159,6 +159,8 @@ function cast(
       output.every(({ strict }) => !strict)
         ? [{ input: 0, low: 0, high: 1, strict: false }]
         : handedOn(output, 0),
+    homogeneous: (s, site) =>
+      isFloat(s.to) && isFloat(site.inputs[0]?.type ?? "bool") ? { products: [[0]] } : undefined,
     // Of a second operand only the type matters.
     axes: (_, site, dims) => [
       ...sameAxes(dims),

@@ -106,6 +106,7 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
     },
     infer: (s, site) => multiplied(asMultiplied(s, site)),
     parameters: storedOperands,
+    homogeneous: [[0, 1]],
     weight,
     axes,
     lower: (s, emit, inputs) => {

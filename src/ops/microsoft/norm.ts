@@ -19,7 +19,7 @@ import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
 import { decoded } from "../shared/codes.ts";
 import { withChannelsFirst } from "../shared/convolution.ts";
 import { noRank, quantizedAlready, runsInFloat } from "../shared/misses.ts";
-import { normalize, rootMeanSquare, scaling } from "../shared/normalize.ts";
+import { alongLastAxes, normalize, rootMeanSquare, scaling } from "../shared/normalize.ts";
 import { castLike, need, positions, range, sameAsInput, widened } from "../shared/rules.ts";
 import { microsoftOp } from "./typed.ts";
 
@@ -69,6 +69,7 @@ export const SimplifiedLayerNormalization = defineOp({
   },
   ...scaling,
   parameters: [1],
+  homogeneous: alongLastAxes(1),
   axes: (s, site, dims) => normalizedAxes(site, dims, dims.length - s.axis, [0, 1], site.outputs > 1 ? [1] : []),
   lower: (s, emit, [x, scale]) => {
     const rank = x.type?.dims?.length;
@@ -101,6 +102,7 @@ function skip({ name, shift, bias }: SkipForm): Op {
     },
     parameters: (_, site) => vectors.filter((input) => site.inputs[input]?.stored === true),
     scales: () => [2],
+    homogeneous: alongLastAxes(2, ...(shift === undefined ? [] : [shift])),
     weight: scaling.weight,
     axes: (_, site, dims) => normalizedAxes(site, dims, 1, [0, 1, ...vectors], range(site.outputs - 1, 1)),
     lower: (s, emit, inputs) => {

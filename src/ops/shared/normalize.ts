@@ -2,6 +2,7 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
+import type { Homogeneity, Site } from "../define.ts";
 import { castLike, widened } from "./rules.ts";
 
 /** Facets of operators that scale by input 1 and shift by input 2. */
@@ -10,6 +11,20 @@ export const scaling = {
   scales: (): readonly number[] => [1],
   weight: new Miss("scales and shifts; it has no matrix"),
 };
+
+/** Scale and shift at these inputs lie along the last axes of the output, those that are normalized. */
+export const alongLastAxes =
+  (...inputs: readonly number[]) =>
+  (_: unknown, site: Site): Homogeneity => {
+    const rank = site.inputs[0]?.dims?.length ?? 0;
+    const links = inputs.flatMap((input) => {
+      const dims = site.inputs[input]?.dims ?? [];
+      return dims.flatMap((dim, axis) =>
+        dim === 1 ? [] : [{ from: [`in${input}`, axis], to: ["out0", rank - dims.length + axis] } as const],
+      );
+    });
+    return { products: inputs.map((input) => [input]), links };
+  };
 
 const average = (emit: Emit, value: Value, axes: readonly number[]): Value =>
   emit.ReduceMean([value, axes], { keepdims: 1 });
