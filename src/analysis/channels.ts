@@ -15,9 +15,9 @@
  * Costs the number of nodes times the number of channels, times a few sweeps.
  */
 import { Miss } from "../errors.ts";
-import { describe, type Value } from "../graph/graph.ts";
+import { describe } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type End, endKey as key, type Rule, rulesOf } from "./channel-links.ts";
+import { endKey as key, type Rule, rulesOf } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layers as layersOf } from "./layers.ts";
 import { spread } from "./spread.ts";

@@ -10,7 +10,7 @@ import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot, tentatively } from "../graph/snapshot.ts";
-import type { AxisEnd, Cut, NodeChange } from "../ops/index.ts";
+import type { AxisEnd, ChannelCut, NodeChange } from "../ops/index.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { type Dim, dimsText, sameDims } from "../tensor/dims.ts";
@@ -107,7 +107,7 @@ function nodeChanges(model: Model, inference: Inference, removed: Removed): Read
   return changes;
 }
 
-function cutAt(node: Node, removed: Removed): Cut {
+function cutAt(node: Node, removed: Removed): ChannelCut {
   const removedAt = ([port, axis]: AxisEnd): readonly number[] => {
     const value = valueAt(node, port);
     return (value === undefined ? undefined : removed.get(value)?.get(axis)) ?? [];

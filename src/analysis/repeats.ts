@@ -17,14 +17,15 @@ const longestPeriod = 1000;
 export function repeats(kinds: readonly unknown[], weights: readonly number[]): readonly Repeat[] {
   const sums = [0];
   for (const weight of weights) sums.push((sums.at(-1) ?? 0) + weight);
-  const found = ({ from, to, period }: Run): Found => {
+  const found = ({ from, to, period }: Stretch): WeightedRepeat => {
     const count = Math.floor((to - from) / period);
     const start = to - period * count;
     return { from, to, start, period, count, weight: (sums[to] ?? 0) - (sums[start] ?? 0) };
   };
-  const order = (a: Found, b: Found): number => a.weight - b.weight || b.period - a.period || b.start - a.start;
+  const order = (a: WeightedRepeat, b: WeightedRepeat): number =>
+    a.weight - b.weight || b.period - a.period || b.start - a.start;
   const open = runsOf(kinds).map(found).sort(order);
-  const keep = (run: Run): void => {
+  const keep = (run: Stretch): void => {
     if (run.to - run.from < 2 * run.period) return;
     const cut = found(run);
     let [low, high] = [0, open.length];
@@ -55,24 +56,24 @@ export function repeats(kinds: readonly unknown[], weights: readonly number[]): 
 }
 
 /** A stretch in which each element equals the one a period later; it cannot be extended on either side. */
-interface Run {
+interface Stretch {
   readonly from: number;
   readonly to: number;
   readonly period: number;
 }
 
-interface Found extends Run, Repeat {
+interface WeightedRepeat extends Stretch, Repeat {
   readonly weight: number;
 }
 
-function runsOf(kinds: readonly unknown[]): readonly Run[] {
+function runsOf(kinds: readonly unknown[]): readonly Stretch[] {
   const numbers = new Map<unknown, number>();
   const ids = Int32Array.from(kinds, (kind) => {
     const id = numbers.get(kind) ?? numbers.size;
     numbers.set(kind, id);
     return id;
   });
-  const runs: Run[] = [];
+  const runs: Stretch[] = [];
   for (let period = 1; period <= Math.min(longestPeriod, ids.length / 2); period++) {
     let from = 0;
     for (let at = 0; at + period <= ids.length; at++) {

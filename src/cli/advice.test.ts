@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { PithError } from "../errors.ts";
-import type { Given } from "../passes/index.ts";
+import type { OptionValues } from "../passes/index.ts";
 import { steps } from "../recipe/steps.ts";
 import { passCommand } from "./commands/pass.ts";
 import { flagName, ownAdvice } from "./invalid-options.ts";
@@ -37,7 +37,7 @@ test.each(commands.map((pass) => [pass.id, pass] as const))(
 test("hints are of what can help: layers that were changed, what makes up for a loss that is spread, another metric", () => {
   const prune = steps.get("prune");
   if (prune === undefined) throw new Error("There is no prune.");
-  const advice = (layers: readonly string[], changed: readonly string[], share = 0.9, options: Given = {}) =>
+  const advice = (layers: readonly string[], changed: readonly string[], share = 0.9, options: OptionValues = {}) =>
     lostAdvice(
       prune,
       { model: "m.onnx", out: "thin.onnx", options, data: { path: "data/" } },

@@ -4,7 +4,7 @@ import { joinPath, makeFolder, writeFilesAtomically } from "#platform";
 import { readSettings } from "../data/tokenizer.ts";
 import { PithError } from "../errors.ts";
 import { bytesHash, bytesOfText, textHash } from "../folder/files.ts";
-import { isAuthored, keptText, type NewFile, parseWritten, planWrites, type Written } from "../folder/own.ts";
+import { type FileHashes, isAuthored, keptText, type NewFile, parseWritten, planWrites } from "../folder/own.ts";
 import type { JobContext } from "../job/job.ts";
 import type { Run } from "../report/index.ts";
 
@@ -56,7 +56,7 @@ export async function writeResults(
 }
 
 /** What the last run wrote; undefined where run.json is not as Pith wrote it. */
-async function writtenIn(out: string): Promise<Written | undefined> {
+async function writtenIn(out: string): Promise<FileHashes | undefined> {
   const path = joinPath(out, recordName);
   const record = await readSettings(path).catch(() => null);
   if (record === undefined) return new Map();

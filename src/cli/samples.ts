@@ -1,5 +1,5 @@
 import { integer } from "../evaluate/numbers.ts";
-import type { Part, Used } from "./jobs/task.ts";
+import type { Part, SampleUse } from "./jobs/task.ts";
 
 /** `trained on: cifar10 (train, 19,800)  calibrated on: cifar10 (train, 200)  tested on: cifar10 (test, 1,000)`; `(test, 1,024 of 10,000, drawn at random, were enough to decide; --samples 10000 takes all)` */
 export function samplesLine({
@@ -7,7 +7,7 @@ export function samplesLine({
   calibrate,
   test,
   validation,
-}: Used & { readonly validation?: number | undefined }): string {
+}: SampleUse & { readonly validation?: number | undefined }): string {
   const said = Object.entries({ "trained on": train, "calibrated on": calibrate, "tested on": test });
   return said
     .flatMap(([use, part]) =>
@@ -27,7 +27,7 @@ function learntText(part: Part): string | undefined {
 }
 
 /** @param validation so many of the samples chose among variants, and judge nothing else. */
-function partText({ name = "samples", count, of }: Used["test"], validation?: number): string {
+function partText({ name = "samples", count, of }: SampleUse["test"], validation?: number): string {
   // "data/cifar10 (train)": a name may hold a path, and say the part in brackets.
   const [, path = name, brackets] = /^(.*?)(?: \(([^()]*)\))?$/.exec(name) ?? [];
   const file = path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");

@@ -74,13 +74,13 @@ function skippedText(folder: string, skipped: readonly string[]): string {
   return `${files} skipped in ${folder}, because ${kinds.join(", ")} ${kinds.length === 1 ? "is" : "are"} not read${sharp}: convert to .jpg or .png`;
 }
 
-type Found = { readonly skipped: readonly string[] } & (
+type ImageFiles = { readonly skipped: readonly string[] } & (
   | { readonly kind: "files"; readonly files: readonly string[] }
   | { readonly kind: "folders"; readonly folders: readonly string[] }
 );
 
 /** The images in a folder, or the folders in it that hold some; undefined if there are none. */
-export async function findImageFiles(folder: string): Promise<Found | undefined> {
+export async function findImageFiles(folder: string): Promise<ImageFiles | undefined> {
   const names = await listFolder(folder);
   const readable = await imageExtensions();
   const isRead = (name: string): boolean => readable.includes(extensionOf(name));

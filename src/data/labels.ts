@@ -61,16 +61,16 @@ export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
  * Which of these columns is the label.
  * @param inputs what the model is fed with: a column of such a name is an input, whatever it is called.
  */
-export function labelName(columns: readonly string[], inputs: readonly Named[] = []): string | undefined {
+export function labelName(columns: readonly string[], inputs: readonly NamedInput[] = []): string | undefined {
   return labelNames.find((name) => columns.includes(name) && !inputs.some((input) => input.name === name));
 }
 
 /** Names of a model's inputs that would be labels, were they not its inputs. */
-export function inputsLikeLabels(inputs: readonly Named[]): readonly string[] {
+export function inputsLikeLabels(inputs: readonly NamedInput[]): readonly string[] {
   return inputs.flatMap(({ name }) => (labelNames.includes(name) ? [name] : []));
 }
 
-interface Named {
+interface NamedInput {
   readonly name: string;
 }
 
@@ -78,7 +78,7 @@ interface Named {
  * The columns with the label called "label"; whole numbers become int64 classes, others (a value to predict) stay as they are.
  * @throws PithError E_DATA where an input of the model has that name already.
  */
-export function withLabel(columns: Batch, owner: string, inputs: readonly Named[] = []): Batch {
+export function withLabel(columns: Batch, owner: string, inputs: readonly NamedInput[] = []): Batch {
   const found = labelName(Object.keys(columns), inputs);
   const label = found === undefined ? undefined : columns[found];
   if (found === undefined || label === undefined) return columns;

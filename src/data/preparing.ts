@@ -3,7 +3,7 @@
  *
  * Arrays that come back are handed over, not copied. Settings are sent once to each thread.
  */
-import type { Answered } from "#platform";
+import type { Answer } from "#platform";
 import { PithError } from "../errors.ts";
 import type { Batch } from "../tensor/types.ts";
 import { augmentation } from "./augment.ts";
@@ -30,7 +30,7 @@ const kinds: Readonly<Record<string, (settings: never) => BatchChange>> = {
 
 const known = new Map<number, BatchChange>();
 
-export default async function prepare({ learn, batch, changes }: PreparingQuestion): Promise<Answered> {
+export default async function prepare({ learn, batch, changes }: PreparingQuestion): Promise<Answer> {
   for (const { change, kind, settings } of learn) {
     const make = kinds[kind];
     if (make !== undefined) known.set(change, make(settings as never));

@@ -70,7 +70,7 @@ interface OnDisk {
   readonly bytes: number;
 }
 
-interface Written {
+interface StoredBatch {
   readonly first: number;
   readonly count: number;
   readonly columns: ReadonlyMap<string, Dense | OnDisk>;
@@ -80,7 +80,7 @@ class Store implements BatchStore {
   readonly name: string;
   readonly #room: Room;
   readonly #make: () => Promise<ScratchFile>;
-  #written: Written[] = [];
+  #written: StoredBatch[] = [];
   #file: ScratchFile | undefined;
   #taken = 0;
   count = 0;
@@ -203,6 +203,6 @@ class Store implements BatchStore {
 }
 
 interface Place {
-  readonly written: Written;
+  readonly written: StoredBatch;
   readonly row: number;
 }

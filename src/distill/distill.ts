@@ -37,7 +37,7 @@ const alphaRange = "takes a number from 0 to 1";
 
 const model = v.union([v.string(), v.instance(Model)], "takes a model or the path of one");
 
-type Given = Parameters<typeof unmet>[0] & {
+type DistillSettings = Parameters<typeof unmet>[0] & {
   readonly teacher?: unknown;
   readonly shrink?: unknown;
   readonly keepLayers?: unknown;
@@ -46,10 +46,10 @@ type Given = Parameters<typeof unmet>[0] & {
   readonly alpha?: unknown;
 };
 
-const makesStudent = ({ shrink, keepLayers }: Pick<Given, "shrink" | "keepLayers">): boolean =>
+const makesStudent = ({ shrink, keepLayers }: Pick<DistillSettings, "shrink" | "keepLayers">): boolean =>
   shrink !== undefined || keepLayers !== undefined;
 
-function lacking({ teacher, ...rest }: Given): string | undefined {
+function lacking({ teacher, ...rest }: DistillSettings): string | undefined {
   if (teacher === undefined && !makesStudent(rest))
     return "teacher is needed, or shrink or keepLayers, which make a smaller student of the model itself";
   if (rest.loss !== undefined && (rest.temperature ?? rest.alpha) !== undefined) return settingsOfAnotherLoss;

@@ -17,7 +17,7 @@ import { dimsText } from "../tensor/dims.ts";
 /** How layers are matched; a record pairs names of the student with names of the teacher: of values, layers or blocks. */
 export type Matching = "block" | "name" | "shape" | Readonly<Record<string, string>>;
 
-export interface Matched<T = Value> {
+export interface MatchedPair<T = Value> {
   readonly student: T;
   readonly teacher: T;
 }
@@ -34,10 +34,10 @@ const instead = 'name them: match: { "of the student": "of the teacher" }, or st
  * const matched = matchLayers(student, teacher, "block");
  * if (!("reason" in matched)) for (const pair of matched) console.log(pair.student.name, pair.teacher.name);
  */
-export function matchLayers(student: Model, teacher: Model, by: Matching = "block"): readonly Matched[] | Miss {
+export function matchLayers(student: Model, teacher: Model, by: Matching = "block"): readonly MatchedPair[] | Miss {
   if (by === "name") return byName(student, teacher);
   if (typeof by === "object") {
-    const found: Matched[] = [];
+    const found: MatchedPair[] = [];
     for (const [own, other] of Object.entries(by)) {
       const [of, from] = [valueNamed(student, own, "student"), valueNamed(teacher, other, "teacher")];
       if (of instanceof Miss) return of;
@@ -54,7 +54,7 @@ export function matchLayers(student: Model, teacher: Model, by: Matching = "bloc
   return byPlace(own, other);
 }
 
-function byPlace<T>(own: readonly T[], other: readonly T[]): readonly Matched<T>[] {
+function byPlace<T>(own: readonly T[], other: readonly T[]): readonly MatchedPair<T>[] {
   return own.flatMap((student, at) => {
     const teacher = other[Math.ceil(((at + 1) * other.length) / own.length) - 1];
     return teacher === undefined ? [] : [{ student, teacher }];
@@ -62,7 +62,7 @@ function byPlace<T>(own: readonly T[], other: readonly T[]): readonly Matched<T>
 }
 
 /** The attentions of two networks, paired by relative position. */
-export function matchAttention(student: Model, teacher: Model): readonly Matched<Attention>[] | Miss {
+export function matchAttention(student: Model, teacher: Model): readonly MatchedPair<Attention>[] | Miss {
   const [own, other] = [student, teacher].map((model) => attentions(model, infer(model)));
   const lacking = own?.length === 0 ? "student" : other?.length === 0 ? "teacher" : undefined;
   if (own === undefined || other === undefined || lacking !== undefined)
@@ -118,7 +118,7 @@ export function channelAxis(
   return known.get(value);
 }
 
-function byName(student: Model, teacher: Model): readonly Matched[] | Miss {
+function byName(student: Model, teacher: Model): readonly MatchedPair[] | Miss {
   const theirs = new Map(layers(teacher, infer(teacher)).map(({ name, node }) => [name, node.outputs[0]]));
   const found = layers(student, infer(student)).flatMap(({ name, node }) => {
     const [own, other] = [node.outputs[0], theirs.get(name)];
@@ -188,7 +188,7 @@ function atSameGranularity({ values, sizes, repeated }: BlockOutputs, other: Blo
 
 const sizesOf = (value: Value | undefined): string => dimsText(value?.type?.dims);
 
-function byShape(own: readonly Value[], other: readonly Value[]): readonly Matched[] | Miss {
+function byShape(own: readonly Value[], other: readonly Value[]): readonly MatchedPair[] | Miss {
   const size = ({ type }: Value): string => {
     const dims = type?.dims ?? [];
     return `${dims.length}: ${dimsText(dims.length > 3 ? dims.slice(2) : dims.slice(-1))}`;

@@ -25,7 +25,7 @@ import { fedTo } from "./paired-runs.ts";
 import { createRunner, type Runner } from "./run.ts";
 
 /** Values of the original that are equal to each other, and values of the candidate that stand for them. */
-export interface Cut {
+export interface ExchangePoint {
   readonly before: readonly string[];
   readonly after: readonly string[];
 }
@@ -49,7 +49,7 @@ export async function exchange(
   engine: Engine,
   original: Model,
   candidate: Model,
-  cuts: readonly Cut[],
+  cuts: readonly ExchangePoint[],
   samples: Samples,
 ): Promise<Exchange | Miss> {
   const [host, guest] = [original.clone(), candidate.clone()];

@@ -21,7 +21,7 @@ import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
 import { decibels } from "./comparison-metrics.ts";
-import type { Cut } from "./exchange.ts";
+import type { ExchangePoint } from "./exchange.ts";
 import { type ObserveOptions, overSamples, type Samples } from "./over-samples.ts";
 
 export interface LayerDifference {
@@ -57,14 +57,14 @@ export async function compareLayers(
   return compareLayersOn({ model: original, engine }, { model: candidate, engine }, samples, options);
 }
 
-export interface Placed {
+export interface ModelOnEngine {
   readonly model: Model;
   readonly engine: Engine;
 }
 
 export async function compareLayersOn(
-  original: Placed,
-  candidate: Placed,
+  original: ModelOnEngine,
+  candidate: ModelOnEngine,
   samples: Samples,
   options: ObserveOptions,
 ): Promise<LayerComparison> {
@@ -83,7 +83,7 @@ export function firstToBlame(layers: readonly LayerDifference[]): LayerDifferenc
 }
 
 /** Where two models can be held against each other. */
-export interface Place extends Cut {
+export interface Place extends ExchangePoint {
   readonly layer: string;
   readonly kind: "layer" | "operation" | "output";
   readonly operator: string;
@@ -94,8 +94,8 @@ export interface Place extends Cut {
 
 /** The difference of two models at each place; places without one are listed with the reason. */
 export async function differences(
-  original: Placed,
-  candidate: Placed,
+  original: ModelOnEngine,
+  candidate: ModelOnEngine,
   places: readonly Place[],
   samples: Samples,
   options: ObserveOptions,
@@ -177,7 +177,7 @@ function isFloat(value: Value, inference: Inference): boolean {
 }
 
 /** The values of a layer that are compared, or why there are none: those nearest to the layer in the candidate. */
-function pairOf(layer: Layer, own: Layer, before: Inference, after: Inference): Cut | Miss {
+function pairOf(layer: Layer, own: Layer, before: Inference, after: Inference): ExchangePoint | Miss {
   const [theirs, ours] = [behind(layer), behind(own)];
   for (const [name, value] of ours) {
     const same = theirs.get(name);

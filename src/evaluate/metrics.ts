@@ -170,13 +170,13 @@ export function columnSums(rows: Float64Array, columns: number): Float64Array {
   return sums;
 }
 
-interface Labelled {
+interface LabelledScores {
   readonly scores: Scores;
   /** One for each position; negative ones are not counted. */
   readonly labels: Float64Array;
 }
 
-function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
+function read(outputs: Batch, batch: Batch, options: MetricOptions): LabelledScores {
   const label = labelOf(batch);
   const labels = toFloat64(label);
   const given = mainOutput(outputs, options.output);

@@ -23,7 +23,7 @@ export interface ObserveOptions {
   readonly progress?: ((done: number, total?: number) => void) | undefined;
 }
 
-export interface Observed {
+export interface Observation {
   readonly model: Model;
   readonly observed: readonly string[];
   readonly engine?: Engine | undefined;
@@ -39,7 +39,7 @@ export type Samples = Dataset | readonly Batch[];
  */
 export async function overSamples(
   engine: Engine,
-  models: readonly Observed[],
+  models: readonly Observation[],
   samples: Samples,
   options: ObserveOptions,
   add: (results: readonly Batch[], rows: Batch) => void | Promise<void>,

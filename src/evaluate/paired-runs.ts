@@ -125,7 +125,7 @@ async function runBoth(
     if (refusal.code === "E_ENGINE_MISSING") throw error;
     return new Miss(`the original does not run: ${clause(refusal.message)}`);
   }
-  let runs: readonly Run[] | Miss;
+  let runs: readonly ModelRun[] | Miss;
   try {
     runs = await runsOf(session, first, second, inputs, options);
   } finally {
@@ -144,7 +144,7 @@ function notCut(original: Model, result: Model, unknown: readonly UnknownOperato
   throw new PithError("E_ENGINE", `This runtime has no ${operators}, and without it there is nothing to compare.`);
 }
 
-export interface Run {
+export interface ModelRun {
   readonly feeds: Batch;
   readonly expected: Batch;
 }
@@ -206,10 +206,10 @@ async function runsOf(
   other: Model,
   inputs: RandomInputs,
   options: PairOptions,
-): Promise<readonly Run[] | Miss> {
+): Promise<readonly ModelRun[] | Miss> {
   const { sizes, set = {}, seed, signal, progress } = options;
   const names = namesInBoth(model, other);
-  const runs: Run[] = [];
+  const runs: ModelRun[] = [];
   let [refused, samples, wanted] = ["the model has no input", 0, fewestSamples];
   const attempt = async (shapes: Shapes, draw: number): Promise<boolean> => {
     stopIfAsked(signal, "The comparison was stopped.");
@@ -260,7 +260,7 @@ export function namesInBoth(model: Model, other: Model): readonly string[] {
 async function saysOther(
   session: Session,
   model: Model,
-  run: Run | undefined,
+  run: ModelRun | undefined,
   names: readonly string[],
 ): Promise<boolean> {
   const draws = [...allNodes(model.graph)].some((node) => isRandom(node));
@@ -281,7 +281,7 @@ async function runOrReason(session: Session, feeds: Batch, names: readonly strin
 export async function runResult(
   engine: Engine,
   model: Model,
-  runs: readonly Run[],
+  runs: readonly ModelRun[],
   { optimize = true, signal, progress }: Pick<PairOptions, "optimize" | "signal" | "progress"> = {},
 ): Promise<readonly Pair[]> {
   const session = await engine.load(model, { optimize }).catch(async (error: unknown) => {

@@ -16,7 +16,7 @@ import { type Likeness, Outputs } from "./compare-function.ts";
 import { feedingOf } from "./feeding.ts";
 import { compareLayersOn, fewDecibels, firstToBlame } from "./layers.ts";
 import { counted, figure } from "./numbers.ts";
-import { namesInBoth, type Pair, pairedRuns, type Run, runResult } from "./paired-runs.ts";
+import { type ModelRun, namesInBoth, type Pair, pairedRuns, runResult } from "./paired-runs.ts";
 import type { RunTarget, TargetName } from "./run-target.ts";
 
 export interface OnTarget {
@@ -120,7 +120,7 @@ async function onSamples(
   const count = sampleCount(batch, samples.name);
   const names = namesInBoth(original, result);
   const session = await engine.load(original);
-  const runs: Run[] = [];
+  const runs: ModelRun[] = [];
   try {
     for (let start = 0; start + (size ?? count) <= count; start += size ?? count) {
       const given: Batch = { ...feeds(sliceBatch(batch, start, start + (size ?? count))), ...zeros };

@@ -13,7 +13,7 @@ import type { Context } from "../passes/index.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { inputsOf } from "./activations.ts";
-import { type Candidate, problemAt, type Run, rulesOf, sharingWith } from "./candidates.ts";
+import { type Candidate, type Factorization, problemAt, rulesOf, sharingWith } from "./candidates.ts";
 import { wholeCost } from "./decomposition.ts";
 import { decompositions, methodsFor } from "./decompositions.ts";
 import type { Options } from "./options.ts";
@@ -36,7 +36,7 @@ type Factorize = (
 
 /** Chooses ranks by the inputs of layers before anything has changed. Misses if the lowest ranks cost more than the budget: of it, and of layers that stay whole. */
 export async function planBudget(
-  run: Run,
+  run: Factorization,
   all: readonly Layer[],
   candidates: readonly Candidate[],
   factorize: Factorize,
@@ -118,7 +118,7 @@ function placesOf({ node, outputs }: Layer): number {
  * estimate itself, and 98.9 % with the spectrum alone.
  */
 async function sensitivities(
-  { model, options, context }: Run,
+  { model, options, context }: Factorization,
   factorize: Factorize,
 ): Promise<((layer: Layer) => number | undefined) | Miss> {
   const { data, samples } = options;

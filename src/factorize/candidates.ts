@@ -16,7 +16,7 @@ import type { Problem } from "./decomposition.ts";
 import { hasRule, type Options } from "./options.ts";
 import type { Timer } from "./timing.ts";
 
-export interface Run {
+export interface Factorization {
   readonly model: Model;
   readonly options: Options;
   readonly context: Context;
@@ -89,7 +89,7 @@ interface LayerProblem extends Problem {
 }
 
 export async function problemAt(
-  { model, context, options, multiply, inputs }: Run,
+  { model, context, options, multiply, inputs }: Factorization,
   layer: Candidate,
   candidates: readonly Candidate[],
 ): Promise<LayerProblem | Miss> {

@@ -23,13 +23,13 @@ import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
 import type { Multiply } from "../math/index.ts";
 import type { ChainPart } from "../ops/index.ts";
-import { type Change, type Context, definePass, type Given, type Outcome, type Pass } from "../passes/index.ts";
+import { type Change, type Context, definePass, type OptionValues, type Outcome, type Pass } from "../passes/index.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { bitsOf } from "../tensor/types.ts";
 import { inputsOf, weighings } from "./activations.ts";
 import { type Plan, planBudget } from "./budget.ts";
-import { type Candidate, candidatesAmong, problemAt, type Run, rulesOf } from "./candidates.ts";
+import { type Candidate, candidatesAmong, type Factorization, problemAt, rulesOf } from "./candidates.ts";
 import { factorType, type Reading, replaceByChain, storeParts } from "./chain.ts";
 import { wholeCost } from "./decomposition.ts";
 import { decompositions, methodsFor } from "./decompositions.ts";
@@ -54,7 +54,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   summary: "Replace layers by two or three thinner ones (truncated SVD, Tucker-2)",
   options: factorizeOptions,
   data: {
-    when: ({ allocation, activations }: Given) =>
+    when: ({ allocation, activations }: OptionValues) =>
       allocation === "sensitivity"
         ? "the sensitivity of layers is measured on samples"
         : activations === undefined
@@ -118,7 +118,11 @@ async function factorizeModel(model: Model, options: Options, context: Context):
   }
 }
 
-async function factorizeLayers(run: Run, all: readonly Layer[], candidates: readonly Candidate[]): Promise<Factorized> {
+async function factorizeLayers(
+  run: Factorization,
+  all: readonly Layer[],
+  candidates: readonly Candidate[],
+): Promise<Factorized> {
   const { model, options, context } = run;
   const changes: Change[] = [];
   const misses: Miss[] = [];
@@ -170,7 +174,7 @@ const usualEnergy = 0.95;
 const mostWeights = 2 / 3;
 
 async function factorsOf(
-  run: Run,
+  run: Factorization,
   layer: Candidate,
   candidates: readonly Candidate[],
   plan: Plan | undefined,

@@ -5,7 +5,7 @@ export { generatorOf } from "./generate.ts";
 export { basesIn, isVariant, mainOf } from "./layout.ts";
 export type { Loader, LoaderAnswer, LoaderAnswers, ModuleDtypes } from "./loader.ts";
 export { quantizeFolder } from "./quantize-folder.ts";
-export type { Made } from "./records.ts";
+export type { FileFigures } from "./records.ts";
 export type { FolderFile, FolderOptions, Variant } from "./run.ts";
 export { folderTable, nearnessText } from "./table.ts";
 export { randomNearness } from "./variant.ts";

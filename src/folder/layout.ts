@@ -55,7 +55,7 @@ export function sessionKeys(bases: readonly string[]): ReadonlyMap<string, strin
   return new Map(isMain ? [[main, "model"]] : []);
 }
 
-interface Written {
+interface LoaderFiles {
   /** Files of weights of each ONNX file, 0 for those that have none. */
   readonly chunks: ReadonlyMap<string, number>;
   /** The variant to be used of each module. */
@@ -75,7 +75,7 @@ type Json = Readonly<Record<string, unknown>>;
  * but a dtype whose file is not there gives way to the one that is used: the loader would not find it. What is said for a device takes the
  * place of what is said for all.
  */
-export function configured(config: Json, source: Json, { chunks, chosen, keepSmallest }: Written): Json {
+export function configured(config: Json, source: Json, { chunks, chosen, keepSmallest }: LoaderFiles): Json {
   const { [loaderKey]: before, ...others } = config;
   const { dtype: _, use_external_data_format: __, ...kept } = objectOr(before);
   const { dtype: usual, use_external_data_format: external } = objectOr(source[loaderKey]);

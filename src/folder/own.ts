@@ -11,12 +11,12 @@ import { fileHash } from "./files.ts";
  * Of each file, by its path in the folder, the hash of what Pith wrote. Two while a file is replaced: they are recorded first, so a process
  * that is killed leaves a file of one of them.
  */
-export type Written = Map<string, readonly string[]>;
+export type FileHashes = Map<string, readonly string[]>;
 
 const hashes = v.record(v.string(), v.array(v.string()));
 
 /** As a record has them. One of somebody else's says nothing. */
-export function parseWritten(value: unknown): Written {
+export function parseWritten(value: unknown): FileHashes {
   const parsed = v.safeParse(hashes, value);
   return new Map(parsed.success ? Object.entries(parsed.output) : []);
 }
@@ -37,7 +37,7 @@ export interface NewFile {
 export async function planWrites(
   folder: string,
   files: readonly NewFile[],
-  written: Written,
+  written: FileHashes,
 ): Promise<{ readonly writes: readonly NewFile[]; readonly kept: readonly string[] }> {
   const writes: NewFile[] = [];
   const kept: string[] = [];
@@ -54,7 +54,7 @@ export async function planWrites(
 }
 
 /** Whether a file is there that Pith did not write, or that was changed since. */
-export async function isAuthored(folder: string, path: string, written: Written): Promise<boolean> {
+export async function isAuthored(folder: string, path: string, written: FileHashes): Promise<boolean> {
   const now = await hashAt(folder, path);
   return now !== undefined && !isWritten(written, path, now);
 }
@@ -64,7 +64,8 @@ export function keptText(path: string): string {
   return `${path} stays as it is: Pith did not write it, or it was changed since`;
 }
 
-const isWritten = (written: Written, path: string, hash: string): boolean => written.get(path)?.includes(hash) === true;
+const isWritten = (written: FileHashes, path: string, hash: string): boolean =>
+  written.get(path)?.includes(hash) === true;
 
 async function hashAt(folder: string, path: string): Promise<string | undefined> {
   const file = joinPath(folder, path);

@@ -31,11 +31,11 @@ import { missingText } from "./needs.ts";
 import { keptText, type NewFile, planWrites } from "./own.ts";
 import {
   authoredModel,
+  type FileFigures,
   figuresOf,
   hashesOf,
   isOf,
   isWhole,
-  type Made,
   modelIn,
   recordName,
   recordOf,
@@ -323,7 +323,7 @@ async function refuse(run: FolderRun, file: string, dtype: DtypeName, reason: st
 function note(
   { records, rows }: FolderRun,
   file: string,
-  found: Partial<Pick<Made, "together" | "loader" | "speeds" | "work">>,
+  found: Partial<Pick<FileFigures, "together" | "loader" | "speeds" | "work">>,
 ): void {
   const [row, record] = [rows.get(file), records.get(file)];
   if (row === undefined || record === undefined) return;

@@ -13,7 +13,7 @@ import { endToEnd, nearness } from "./end-to-end.ts";
 import { fileHash } from "./files.ts";
 import { dataFilesOf, mostChunks } from "./layout.ts";
 import { loaderOutcome } from "./loader.ts";
-import { isAuthored, parseWritten, type Written } from "./own.ts";
+import { type FileHashes, isAuthored, parseWritten } from "./own.ts";
 
 export const recordName = "quantize_config.json";
 
@@ -53,7 +53,7 @@ const made = v.object({
 });
 
 /** What a file that was made weighs, and how near it is to its original. */
-export type Made = v.InferOutput<typeof made>;
+export type FileFigures = v.InferOutput<typeof made>;
 
 const record = v.object({
   dtype: v.picklist(dtypeNames),
@@ -68,7 +68,7 @@ const record = v.object({
 });
 
 /** What a record says of its file, without what it was made of. */
-export function figuresOf(one: v.InferOutput<typeof record>): Made {
+export function figuresOf(one: v.InferOutput<typeof record>): FileFigures {
   return v.parse(made, one);
 }
 
@@ -78,7 +78,7 @@ export type Records = Readonly<Record<string, v.InferOutput<typeof record>>>;
 /** What quantize_config.json says. Other programs write it, too: their keys stay. */
 export interface FolderRecord {
   readonly files: Records;
-  readonly written: Written;
+  readonly written: FileHashes;
   readonly others: Readonly<Record<string, unknown>>;
 }
 
@@ -98,7 +98,7 @@ export function isOf(file: string, path: string): boolean {
  * The first of a variant's files that Pith did not write, or that was changed since: it stays. What cannot be read is what is left of a model; one of
  * which nothing is recorded, with nodes that Pith wrote, was made by a process that was killed before it recorded it.
  */
-export async function authoredModel(out: string, file: string, written: Written): Promise<string | undefined> {
+export async function authoredModel(out: string, file: string, written: FileHashes): Promise<string | undefined> {
   const there = await filesOf(out, file);
   let changed: string | undefined;
   for (const one of there) if (await isAuthored(out, one, written)) changed ??= one;
@@ -138,7 +138,7 @@ export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
  * The hashes of a model and its weights; what else lies under their names, and no model reads, goes. @throws PithError E_FILE if weights have
  * names that transformers.js does not look for, E_OPTION if there are too many of them.
  */
-export async function hashesOf(out: string, file: string): Promise<Written> {
+export async function hashesOf(out: string, file: string): Promise<FileHashes> {
   const [folder, name] = [joinPath(out, "onnx"), fileNameOf(file)];
   const used = weightFilesOf(await open(joinPath(out, file)));
   const data = dataFilesOf(name, await listFolder(folder));
@@ -168,7 +168,7 @@ export async function removeModel(out: string, file: string): Promise<void> {
 }
 
 /** Whether a model and its weights are there as Pith wrote them. */
-export async function isWhole(out: string, file: string, written: Written): Promise<boolean> {
+export async function isWhole(out: string, file: string, written: FileHashes): Promise<boolean> {
   const paths = [...written.keys()].filter((path) => isOf(file, path));
   for (const path of paths)
     if ((await fileKind(joinPath(out, path))) !== "file" || (await isAuthored(out, path, written))) return false;

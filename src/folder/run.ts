@@ -6,8 +6,8 @@ import { type DtypeName, dtypes } from "../quantize/dtypes.ts";
 import type { QuantizeOptions } from "../quantize/index.ts";
 import type { EndToEnd, ModulePaths } from "./end-to-end.ts";
 import type { Loader, loaderCheck } from "./loader.ts";
-import type { Written } from "./own.ts";
-import type { Made, Records } from "./records.ts";
+import type { FileHashes } from "./own.ts";
+import type { FileFigures, Records } from "./records.ts";
 
 export interface FolderOptions {
   /** Variants by the names of transformers.js, or "all". */
@@ -23,9 +23,11 @@ export interface FolderOptions {
   /** What stands for the samples and texts that figures are of: those of other ones are dropped. */
   readonly judgedBy?: string | undefined;
   /** Makes a file, or refuses by a PithError: in place of a comparison on random inputs. */
-  readonly make?: ((variant: Variant) => Promise<Made>) | undefined;
+  readonly make?: ((variant: Variant) => Promise<FileFigures>) | undefined;
   /** How fast a file is beside its original, as far as that can be said. */
-  readonly time?: ((file: Pick<Variant, "source" | "out">) => Promise<Pick<Made, "speeds" | "work">>) | undefined;
+  readonly time?:
+    | ((file: Pick<Variant, "source" | "out">) => Promise<Pick<FileFigures, "speeds" | "work">>)
+    | undefined;
   /** Lines that each variant of all models together is tried on: by what continues a text, else by `together` alone. */
   readonly texts?: readonly string[] | undefined;
   /** Keep of each module only the best variant that passes its check (`choose`): the smallest, or one at most a tenth larger that takes less than half of its processor time. */
@@ -53,7 +55,7 @@ export interface Variant {
   readonly fileBytes: number;
 }
 
-export interface FolderFile extends Partial<Made> {
+export interface FolderFile extends Partial<FileFigures> {
   readonly dtype: DtypeName;
   /** In the folder: `onnx/model_q4.onnx`. */
   readonly file: string;
@@ -84,7 +86,7 @@ export interface FolderRun {
   readonly records: Map<string, Records[string]>;
   /** The outcome of each file. */
   readonly rows: Map<string, FolderFile>;
-  readonly written: Written;
+  readonly written: FileHashes;
   /** What else the record in the folder says. */
   readonly others: Readonly<Record<string, unknown>>;
   /** The folder that is written is the one that is read. */

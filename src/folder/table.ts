@@ -5,10 +5,10 @@ import { brotliQuality } from "../evaluate/size.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
 import { batchNote, batchText, type Nearness, tokensFound } from "./end-to-end.ts";
 import { loaderNote, loaderText } from "./loader.ts";
-import type { Made } from "./records.ts";
+import type { FileFigures } from "./records.ts";
 import { fileOf } from "./run.ts";
 
-interface Row extends Partial<Made> {
+interface Row extends Partial<FileFigures> {
   readonly dtype: string;
   readonly file: string;
 }
@@ -25,7 +25,7 @@ export interface FolderTable<R> {
 }
 
 /** What was asked of a file with the most of the folder: its tokens or answers on texts, else its own comparison. */
-function nearnessOf({ together, nearness }: Partial<Made>): Nearness | undefined {
+function nearnessOf({ together, nearness }: Partial<FileFigures>): Nearness | undefined {
   return tokensFound(together) ?? together?.answers ?? nearness;
 }
 

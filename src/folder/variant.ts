@@ -12,13 +12,13 @@ import { noSmallerThan } from "../recipe/improvement.ts";
 import { keptAndLoads } from "../recipe/kept-function.ts";
 import { apartText } from "../report/verdict.ts";
 import { dataFilesOf } from "./layout.ts";
-import { type Made, weightFilesOf } from "./records.ts";
+import { type FileFigures, weightFilesOf } from "./records.ts";
 import type { FolderOptions, Variant } from "./run.ts";
 
 /** What random inputs say. */
 export function randomNearness(
   likeness: Likeness | string | undefined,
-): Pick<Made, "measured" | "nearness" | "judgedOn"> {
+): Pick<FileFigures, "measured" | "nearness" | "judgedOn"> {
   if (typeof likeness !== "object") return { measured: likeness ?? "" };
   const { same, unmoved, signalToNoise, samples } = likeness;
   const isTold = same === undefined && unmoved === undefined && Number.isFinite(signalToNoise);
@@ -31,7 +31,7 @@ export async function makeVariant(
   { source, out, dtype, fileBytes }: Variant,
   options: FolderOptions["quantize"],
   context: Context,
-): Promise<Made> {
+): Promise<FileFigures> {
   const engine = watchLoads(context.engine);
   const model = await open(source);
   const original = model.clone();

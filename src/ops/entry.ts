@@ -136,7 +136,7 @@ export interface NodeChange {
 }
 
 /** The operands after channels were removed: their new dimensions, and which indices of an axis went. */
-export interface Cut {
+export interface ChannelCut {
   dims(port: AxisEnd[0]): readonly Dim[];
   removed(end: AxisEnd): readonly number[];
 }
@@ -144,7 +144,7 @@ export interface Cut {
 export interface AxisRule {
   readonly links: readonly AxisLink[];
   /** Needed only by operators that repeat dimensions in attributes or constants: Reshape, grouped Conv, Split. */
-  readonly resize?: (cut: Cut) => NodeChange;
+  readonly resize?: (cut: ChannelCut) => NodeChange;
 }
 
 /** The weight of a layer: which input it is, and which of its axes count output and input channels (per group). */

@@ -40,7 +40,12 @@ export function fuseForStep(model: Model): void {
   for (const rules of fasterSteps) walk(model, rules, infer(model), () => false);
 }
 
-function walk(model: Model, rules: PairRules, inference: Inference, isHeld: Known["isHeld"]): readonly Change[] {
+function walk(
+  model: Model,
+  rules: PairRules,
+  inference: Inference,
+  isHeld: FusionContext["isHeld"],
+): readonly Change[] {
   const known = { rules, inference, isHeld, isRounded: leadsToCodes(model, inference) };
   const changes: Change[] = [];
   for (const node of allNodes(model.graph)) {
@@ -54,7 +59,7 @@ function walk(model: Model, rules: PairRules, inference: Inference, isHeld: Know
   return changes;
 }
 
-interface Known {
+interface FusionContext {
   readonly rules: PairRules;
   readonly inference: Inference;
   readonly isHeld: (value: Value) => boolean;
@@ -62,7 +67,11 @@ interface Known {
 }
 
 /** Applies the first rule that fits a node and one that it reads from; returns what it is called. */
-function fuseAt(model: Model, second: Node, { rules, inference, isHeld, isRounded }: Known): string | undefined {
+function fuseAt(
+  model: Model,
+  second: Node,
+  { rules, inference, isHeld, isRounded }: FusionContext,
+): string | undefined {
   if (inference.at(second) instanceof Miss || second.outputs.some((output) => output?.role !== undefined))
     return undefined;
   const { graph } = second;

@@ -61,7 +61,7 @@ export interface Learnt {
 }
 
 /** Options of a pass, as they were given or completed. */
-export type Given = Readonly<Record<string, unknown>>;
+export type OptionValues = Readonly<Record<string, unknown>>;
 
 /** What recipes, the command line and help have to know of a pass. */
 export interface PassDescription {
@@ -72,7 +72,7 @@ export interface PassDescription {
    * The samples that it is given as its option `data`: to train on, so that its result may know what the original does not; or to calibrate
    * with, where `when` says of options why they need them.
    */
-  readonly data?: "train" | { when(options: Given): string | undefined };
+  readonly data?: "train" | { when(options: OptionValues): string | undefined };
   /** It learns what another model answers, and needs no labels: of data in one part it is given some samples. */
   readonly learnsAnswers?: true;
   /** The option that names the model which the result is to come near to. */
@@ -80,9 +80,9 @@ export interface PassDescription {
   /** The option that names further models beside the reference. */
   readonly furtherReferences?: string;
   /** Checks the reference, or a further one, before any slow work. @throws PithError where it does not fit */
-  checkReference?(model: Model, reference: Model, options: Given): Promise<void>;
+  checkReference?(model: Model, reference: Model, options: OptionValues): Promise<void>;
   /** With these options it makes the model smaller before it trains: its loss is judged only if a goal is given. */
-  cutsFirst?(options: Given): boolean;
+  cutsFirst?(options: OptionValues): boolean;
   /** The result has learnt nothing yet, so that no loss is judged. */
   readonly beginsAnew?: true;
   /** A result whose file is not smaller is no success. */
@@ -91,14 +91,14 @@ export interface PassDescription {
    * What loses less than these options: "Use a smaller `amount`".
    * @param lostBefore The model that came in is what lost: the result is no worse than it.
    */
-  gentler?(options: Given, lostBefore?: boolean): string;
+  gentler?(options: OptionValues, lostBefore?: boolean): string;
   /** What the command line says of a pass that is a command. Notes of the exporter go with what it changes. */
   readonly command?: PassCommand;
 }
 
 export interface PassCommand {
   /** What the result is called where nothing else is said, with these options: ".pruned" for model.pruned.onnx. */
-  suffix(options: Given): string;
+  suffix(options: OptionValues): string;
   /** The same for the help, where one name does not say it. */
   readonly results?: string;
   /** What the model that it takes is to it, unless just that. */
@@ -111,9 +111,9 @@ export interface PassCommand {
   /** Command lines without the leading `pith`. */
   readonly examples: readonly string[];
   /** Whether what is pruned stays in the file as zeros. */
-  storesZeros?(options: Given): boolean;
+  storesZeros?(options: OptionValues): boolean;
   /** Command lines without the leading `pith` to go on with, in their order; a comment of a shell may follow. */
-  next?(options: Given, files: NextFiles): readonly string[];
+  next?(options: OptionValues, files: NextFiles): readonly string[];
 }
 
 /** The command line that folds in the masks of a file. */
@@ -168,7 +168,7 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
       throw new PithError("E_OPTION", `${id} takes a model, as open() gives it, got ${typeof model}.`);
     const given = parseOptions(id, options, rest[0] ?? {});
     const outer: Inside = rest[1] ?? {};
-    if (standing.has(model.graph) && outer[changing] !== model.graph)
+    if (snapshots.has(model.graph) && outer[changing] !== model.graph)
       throw new PithError("E_OPTION", `${id}: another pass is at work on this model.`, {
         hint: "Await that one first. A pass that calls another one hands on its context.",
       });
@@ -195,15 +195,15 @@ const changing = Symbol("changing");
 type Inside = Partial<Context> & { readonly [changing]?: Graph };
 
 /** States of graphs before the pass that is running: nested passes share them until one changes something. */
-const standing = new WeakMap<Graph, GraphSnapshot>();
+const snapshots = new WeakMap<Graph, GraphSnapshot>();
 
 /** Runs work on a model, and restores the model if it throws, is stopped, or reports no change. */
 export async function atomically<R extends Outcome>(model: Model, work: () => Promise<R>): Promise<R> {
   const { graph } = model;
-  const outer = standing.get(graph);
+  const outer = snapshots.get(graph);
   const before = outer?.isCurrent() === true ? outer : graphSnapshot(graph);
   const restore = snapshot(model, before);
-  standing.set(graph, before);
+  snapshots.set(graph, before);
   try {
     const outcome = await work();
     if (outcome.changes.length > 0) graph.touch();
@@ -213,7 +213,7 @@ export async function atomically<R extends Outcome>(model: Model, work: () => Pr
     restore();
     throw error;
   } finally {
-    if (outer === undefined) standing.delete(graph);
+    if (outer === undefined) snapshots.delete(graph);
   }
 }
 

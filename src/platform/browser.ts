@@ -9,7 +9,7 @@ import type { Thread } from "./threads.ts";
 export type { Chunks, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
 export { blobSource, bytesSource, readRanges, urlSource } from "./sources.ts";
-export type { Answered, Thread } from "./threads.ts";
+export type { Answer, Thread } from "./threads.ts";
 
 /**
  * A Blob or File, or a URL (relative ones are resolved against the page): read in ranges where the server offers them.

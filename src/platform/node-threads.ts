@@ -8,10 +8,10 @@ import { moduleOf } from "#root";
 import { fromFault } from "./serialized-error.ts";
 import { loaderOfSources, sourceCondition } from "./source-modules.ts";
 import type { FromThread } from "./thread-entry.ts";
-import type { Answered, Thread } from "./threads.ts";
+import type { Answer, Thread } from "./threads.ts";
 
-interface Asked {
-  resolve(answered: Answered | undefined): void;
+interface ThreadRequest {
+  resolve(answered: Answer | undefined): void;
   reject(error: unknown): void;
 }
 
@@ -20,7 +20,7 @@ interface Asked {
  * Undefined where there can be no threads.
  */
 export function startThread(module: URL): Thread | undefined {
-  const asked = new Map<number, Asked>();
+  const asked = new Map<number, ThreadRequest>();
   let [ended, questions] = [false, 0];
   let worker: Worker;
   try {

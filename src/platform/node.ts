@@ -19,7 +19,7 @@ export { realPath, temporaryFolder } from "./node-temporary.ts";
 export { startThread } from "./node-threads.ts";
 export { renameWhileRead, writeFileAtomically, writeFilesAtomically } from "./node-write.ts";
 export { blobSource, bytesSource, urlSource } from "./sources.ts";
-export type { Answered, Thread } from "./threads.ts";
+export type { Answer, Thread } from "./threads.ts";
 
 export async function readFile(path: string): Promise<Uint8Array> {
   try {

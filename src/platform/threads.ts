@@ -11,15 +11,15 @@ export interface Thread {
    * @returns The answer; undefined if the thread ended before.
    * @throws what the function threw: a `PithError` keeps code and hint. A DataCloneError where the question cannot be copied.
    */
-  ask(question: unknown, transfer?: readonly ArrayBuffer[]): Promise<Answered | undefined>;
+  ask(question: unknown, transfer?: readonly ArrayBuffer[]): Promise<Answer | undefined>;
   end(): void;
 }
 
-export interface Answered {
+export interface Answer {
   readonly answer: unknown;
   /** Memory in it that is handed over instead of copied. */
   readonly transfer?: readonly ArrayBuffer[];
 }
 
 /** The default export of a thread's module. Questions come one after the other. */
-export type Answering = (question: never) => Promise<Answered>;
+export type Answering = (question: never) => Promise<Answer>;

@@ -4,7 +4,7 @@ import type { Removal } from "../analysis/cut.ts";
 import type { Value } from "../graph/graph.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 
-export interface Scored {
+export interface ScoredGroup {
   readonly group: Group;
   /** A score per unit, comparable between groups. */
   readonly scores: Float64Array;
@@ -19,7 +19,7 @@ export interface Choice extends Removal {
  * units than others, as the stages of a network whose shortcuts fill up channels with zeros, each layer loses its share at any amount: units of
  * the same layers are ranked among themselves, and go in the order of their ranks, as shares.
  */
-export function removalOrder(scored: Scored): readonly number[] {
+export function removalOrder(scored: ScoredGroup): readonly number[] {
   const candidates = inShares(ranked([scored]), layersOfUnits(scored.group));
   return take(candidates, Number.POSITIVE_INFINITY, new RemainingChannels([scored])).map(({ unit }) => unit);
 }
@@ -52,7 +52,7 @@ function layersOfUnits({ units, layers, slices }: Group): readonly string[] {
  * The amount (0 to 1) of each group's units with the least scores. Each group is chosen from by itself: a layer keeps a channel of its own,
  * so that something is left of an axis that groups share, too.
  */
-export function allocateUniform(groups: readonly Scored[], amountOf: (group: Group) => number): readonly Choice[] {
+export function allocateUniform(groups: readonly ScoredGroup[], amountOf: (group: Group) => number): readonly Choice[] {
   return groups.map((scored) => {
     const { group } = scored;
     return { group, units: removalOrder(scored).slice(0, roundHalfEven(amountOf(group) * group.units)) };
@@ -60,7 +60,7 @@ export function allocateUniform(groups: readonly Scored[], amountOf: (group: Gro
 }
 
 /** The `amount` (0 to 1) of all units with the least scores, wherever they are. */
-export function allocateGlobal(groups: readonly Scored[], amount: number): readonly Choice[] {
+export function allocateGlobal(groups: readonly ScoredGroup[], amount: number): readonly Choice[] {
   const total = groups.reduce((sum, { group }) => sum + group.units, 0);
   const taken = take(ranked(groups), roundHalfEven(amount * total), new RemainingChannels(groups));
   return groups.map(({ group }) => ({
@@ -75,7 +75,7 @@ interface Candidate {
   readonly score: number;
 }
 
-function ranked(groups: readonly Scored[]): readonly Candidate[] {
+function ranked(groups: readonly ScoredGroup[]): readonly Candidate[] {
   return groups
     .flatMap(({ group, scores }) => removable(group).map((unit) => ({ group, unit, score: scores[unit] ?? 0 })))
     .sort((a, b) => a.score - b.score);
@@ -96,7 +96,7 @@ class RemainingChannels {
   /** Indices along each slice that a unit has, by unit. */
   readonly #counts = new Map<Slice, Uint32Array>();
 
-  constructor(groups: readonly Scored[]) {
+  constructor(groups: readonly ScoredGroup[]) {
     for (const { group } of groups) {
       for (const slice of group.slices) {
         const axes = this.#left.get(slice.value) ?? new Map<number, number>();

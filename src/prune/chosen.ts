@@ -9,10 +9,10 @@ import { elementCount } from "../tensor/dims.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount, type Mask } from "./mask.ts";
 import { maskOnce, readMask, setMask } from "./masked.ts";
-import { type Cut, cutMask, type Ranked, type Scores } from "./smallest.ts";
+import { cutMask, type Ranked, type Scores, type Threshold } from "./smallest.ts";
 import { type ParameterSelection, selectParameters, type Target } from "./targets.ts";
 
-export interface Chosen {
+export interface MaskChoice {
   readonly target: Target;
   /** Entries left before and after. */
   readonly before: number;
@@ -23,7 +23,7 @@ export interface Chosen {
 }
 
 /** What becomes of the masks: they cover their parameters, or set them to zero. */
-export type Update = (model: Model, chosen: readonly Chosen[]) => Promise<Outcome["changes"]>;
+export type Update = (model: Model, chosen: readonly MaskChoice[]) => Promise<Outcome["changes"]>;
 
 export type Prepare = (layers: readonly Layer[]) => Promise<Scorer>;
 
@@ -33,12 +33,12 @@ export async function prunePrepared(
   selection: ParameterSelection,
   update: Update,
   prepare: Prepare | undefined,
-  choose: (target: Target, scorer: Scorer) => Promise<Chosen | Miss>,
+  choose: (target: Target, scorer: Scorer) => Promise<MaskChoice | Miss>,
 ): Promise<Outcome> {
   storeWeights(model);
   const { targets, misses } = await selectParameters(model, selection);
   const scorer = (await prepare?.(targets.map(({ layer }) => layer))) ?? byMagnitude;
-  const chosen: Chosen[] = [];
+  const chosen: MaskChoice[] = [];
   const refused: Miss[] = [];
   for (const target of targets) {
     const found = await choose(target, scorer);
@@ -66,8 +66,8 @@ export async function cutOf(
   target: Target,
   { mask, scores, held }: Ranked,
   before: number,
-  cut: (Cut & { readonly gone: number }) | undefined,
-): Promise<Chosen> {
+  cut: (Threshold & { readonly gone: number }) | undefined,
+): Promise<MaskChoice> {
   if (cut === undefined) throw new Error("internal: nothing was cut");
   const after = before - cut.gone;
   if (held) {
@@ -77,18 +77,18 @@ export async function cutOf(
   return { target, before, after, mask: async (weights) => cutMask(await mask(), await scores(weights), cut) };
 }
 
-export async function putMasks(model: Model, chosen: readonly Chosen[]): Promise<Outcome["changes"]> {
+export async function putMasks(model: Model, chosen: readonly MaskChoice[]): Promise<Outcome["changes"]> {
   for (const { target, mask } of chosen) await setMask(model, target.parameter, await mask());
   return chosen.map(changeOf);
 }
 
 /** Sets what the masks do not keep to zero, in the parameters themselves. */
-export async function zeroEntries(_: Model, chosen: readonly Chosen[]): Promise<Outcome["changes"]> {
+export async function zeroEntries(_: Model, chosen: readonly MaskChoice[]): Promise<Outcome["changes"]> {
   for (const { target, mask } of chosen) await maskOnce(target.parameter, mask);
   return chosen.map(changeOf);
 }
 
-function changeOf({ target, before, after, decidedBy = "global" }: Chosen): Change {
+function changeOf({ target, before, after, decidedBy = "global" }: MaskChoice): Change {
   const size = elementCount(stored(target.parameter).dims);
   const [pruned, was, left, all] = [before - after, before, after, size].map((count) => count.toLocaleString("en-US"));
   const what = `${pruned} of ${was} pruned, ${left} of ${all} left`;

@@ -5,7 +5,7 @@ import type { Mask } from "./mask.ts";
 export type Scores = Float32Array | Float64Array;
 
 /** Which entries go: those of magnitude below `limit`, and of those equal to it the first `ties`. */
-export interface Cut {
+export interface Threshold {
   readonly limit: number;
   readonly ties: number;
 }
@@ -108,7 +108,7 @@ const infinity = 0x7f80_0000;
 
 const noRank = (): PithError => new PithError("E_DATA", "A score is NaN, so the entries cannot be ranked.");
 
-export function cutMask(mask: Mask | undefined, scores: Scores, cut: Cut): Mask {
+export function cutMask(mask: Mask | undefined, scores: Scores, cut: Threshold): Mask {
   const result = mask?.slice() ?? new Uint8Array(scores.length).fill(1);
   if (scores instanceof Float32Array) cutFloats(result, scores, cut);
   else cutNumbers(result, scores, cut);
@@ -116,7 +116,7 @@ export function cutMask(mask: Mask | undefined, scores: Scores, cut: Cut): Mask 
 }
 
 /** Compares magnitudes as integers: without its sign, the bits of a float32 increase with its magnitude. */
-function cutFloats(result: Mask, scores: Float32Array, { limit, ties }: Cut): void {
+function cutFloats(result: Mask, scores: Float32Array, { limit, ties }: Threshold): void {
   const bits = new Int32Array(scores.buffer, scores.byteOffset, scores.length);
   const [least = 0] = new Int32Array(Float32Array.of(limit).buffer);
   let left = ties;
@@ -131,7 +131,7 @@ function cutFloats(result: Mask, scores: Float32Array, { limit, ties }: Cut): vo
   }
 }
 
-function cutNumbers(result: Mask, scores: Scores, { limit, ties }: Cut): void {
+function cutNumbers(result: Mask, scores: Scores, { limit, ties }: Threshold): void {
   let left = ties;
   for (let index = 0; index < result.length; index++) {
     const size = Math.abs(scores[index] ?? 0);
@@ -151,7 +151,7 @@ function cutNumbers(result: Mask, scores: Scores, { limit, ties }: Cut): void {
 export async function cutSmallest(
   parts: readonly Ranked[],
   count: number,
-): Promise<readonly (Cut & { readonly gone: number })[]> {
+): Promise<readonly (Threshold & { readonly gone: number })[]> {
   if (count === 0) return parts.map(() => ({ limit: 0, ties: 0, gone: 0 }));
   const size = parts.reduce((sum, part) => sum + part.size, 0);
   const type = parts.some((part) => part.type === "float64") ? "float64" : "float32";
@@ -159,7 +159,7 @@ export async function cutSmallest(
   if (parts.length === 1) return [{ ...found, gone: count }];
   const { limit } = found;
   let { ties } = found;
-  const cuts: (Cut & { readonly gone: number })[] = [];
+  const cuts: (Threshold & { readonly gone: number })[] = [];
   for (const { mask, scores } of parts) {
     const { below, equal } = countAround(await mask(), await scores(), limit);
     const own = Math.min(ties, equal);
@@ -169,7 +169,7 @@ export async function cutSmallest(
   return cuts;
 }
 
-async function counted(parts: readonly Ranked[], count: number, type: "float32" | "float64"): Promise<Cut> {
+async function counted(parts: readonly Ranked[], count: number, type: "float32" | "float64"): Promise<Threshold> {
   const search = new Search(count, type);
   for (;;) {
     for (const { mask, scores } of parts) search.look(await mask(), await scores());
@@ -178,7 +178,7 @@ async function counted(parts: readonly Ranked[], count: number, type: "float32" 
   }
 }
 
-async function sorted(parts: readonly Ranked[], count: number): Promise<Cut> {
+async function sorted(parts: readonly Ranked[], count: number): Promise<Threshold> {
   const magnitudes: number[] = [];
   for (const { mask, scores } of parts) {
     const [kept, numbers] = [await mask(), await scores()];

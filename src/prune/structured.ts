@@ -12,7 +12,7 @@ import { type Change, type Context, completeContext, type Outcome } from "../pas
 import { storeWeights } from "../passes/store-constants.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 import { type ChannelScorer, scoreUnits } from "./channel-scores.ts";
-import { allocateGlobal, allocateUniform, type Choice, removalOrder, type Scored } from "./choose-units.ts";
+import { allocateGlobal, allocateUniform, type Choice, removalOrder, type ScoredGroup } from "./choose-units.ts";
 import { byMagnitude, type ScoringOptions, scorerOf } from "./importance.ts";
 
 interface Ranking extends Selection, ScoringOptions {
@@ -118,7 +118,7 @@ async function ranked(
   model: Model,
   given: Ranking,
   context: Context,
-): Promise<{ readonly scored: readonly Scored[]; readonly misses: readonly Miss[] }> {
+): Promise<{ readonly scored: readonly ScoredGroup[]; readonly misses: readonly Miss[] }> {
   const { groups, misses } = eligible(model, infer(model), given);
   const scorer = await scorerOf(
     model,
@@ -135,8 +135,8 @@ async function scoresOf(
   model: Model,
   groups: readonly Group[],
   by: ChannelScorer,
-): Promise<{ readonly scored: readonly Scored[]; readonly misses: readonly Miss[] }> {
-  const scored: Scored[] = [];
+): Promise<{ readonly scored: readonly ScoredGroup[]; readonly misses: readonly Miss[] }> {
+  const scored: ScoredGroup[] = [];
   const misses: Miss[] = [];
   for (const group of groups) {
     const scores = await scoreUnits(model, group, by);

@@ -5,10 +5,10 @@ import { toFloat32, toNumbers } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import type { DataType, Dense, Tensor } from "../tensor/types.ts";
-import type { Run } from "./formats/format.ts";
+import type { Writing } from "./formats/format.ts";
 import { type BlockSettings, blockGrid, scaleFor } from "./grid.ts";
 import type { Rounder } from "./rounders/rounder.ts";
-import { checkedCodes, type Evidence, forLayer, scaleAxis, turn, weightReader, withScales } from "./weight.ts";
+import { checkedCodes, forLayer, type RoundingSource, scaleAxis, turn, weightReader, withScales } from "./weight.ts";
 
 export interface BlockShape {
   readonly rows: number;
@@ -38,7 +38,7 @@ export function blockShape({ effective, ...layer }: Layer, block: number): Block
 
 /** The weight of a product in blocks along its inputs, or a table in blocks along its rows. */
 export async function roundedBlocks(
-  { model, rounding, context }: Run,
+  { model, rounding, context }: Writing,
   layer: Layer,
   settings: BlockSettings,
   layoutOf: (shape: BlockShape) => BlockLayout,
@@ -104,7 +104,7 @@ export function inRows(layer: Layer, dense: Dense, whole: number): Float32Array 
 }
 
 /** What is said of a weight in blocks. */
-export function blocksText({ bits, block, symmetric }: BlockSettings, { rounder }: Evidence): string {
+export function blocksText({ bits, block, symmetric }: BlockSettings, { rounder }: RoundingSource): string {
   const by = rounder.id === "nearest" ? "" : `, rounded by ${rounder.id}`;
   return `weight in ${bits} bits, blocks of ${block}${symmetric ? "" : " with zero points"}${by}`;
 }

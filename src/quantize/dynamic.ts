@@ -14,9 +14,9 @@ import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
-import { integerPlanOf, storesCodes } from "./plan.ts";
+import { integerPlanOf, keepsFloatArithmetic } from "./plan.ts";
 import { prepare, tryOut } from "./prepare.ts";
-import type { Evidence } from "./weight.ts";
+import type { RoundingSource } from "./weight.ts";
 import { writePlanned } from "./write-planned.ts";
 
 /** DynamicQuantizeLinear came with opset 11. */
@@ -28,12 +28,12 @@ export async function quantizeDynamically(
   model: Model,
   options: QuantizeSettings,
   context: Context,
-  evidence: Evidence,
+  evidence: RoundingSource,
 ): Promise<Outcome> {
   const existing = await roundingsIn(model);
   const rounding = { ...evidence, existing };
   const { targets: wanted, kept, misses: refused } = tryOut(model, options, true);
-  const stores = selectLayers(allLayers(model, infer(model)), options).some(storesCodes);
+  const stores = selectLayers(allLayers(model, infer(model)), options).some(keepsFloatArithmetic);
   if (wanted.length === 0 && !stores) return { changes: [], misses: refused };
   raiseOpset(model, stores ? opsetOfCodes : opset);
   removeRoundings(model, existing, wanted, (value) => !kept.has(value));

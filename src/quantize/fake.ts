@@ -37,7 +37,7 @@ import { measuredRanges, quantizeOptions } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { round, roundingAt } from "./rounding.ts";
-import { withoutUnfit } from "./unfit.ts";
+import { roundLayers } from "./unfit.ts";
 import { type Rounding, roundingOf, scaledGrid, slicedAxis, weightMiss } from "./weight.ts";
 
 const { rounder, perChannel, data, samples } = quantizeOptions.entries;
@@ -91,7 +91,7 @@ export const fakeQuantize = definePass({
   run(model, options, context) {
     const work = options.scheme === "static" ? fakeStatic : fakeWeights;
     storeWeights(model);
-    return withoutUnfit(model, options, context, (fit, evidence) => {
+    return roundLayers(model, options, context, (fit, evidence) => {
       const rounding = { ...evidence, existing: noRoundings };
       return work(model, fit, context, rounding);
     });

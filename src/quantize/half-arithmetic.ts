@@ -149,7 +149,7 @@ function halvesOf(node: Node, schema: OperatorSchema | undefined): Halves | unde
     : undefined;
 }
 
-interface Given {
+interface CastPlan {
   readonly nodes: readonly Node[];
   /** Values that float16 does not hold, with the reason. */
   readonly unfit: ReadonlyMap<Value, string>;
@@ -160,7 +160,7 @@ interface Given {
   readonly isLeft: (node: Node) => boolean;
 }
 
-function choose(model: Model, { nodes, unfit, named, chosen, onlyChosen, isLeft }: Given) {
+function choose(model: Model, { nodes, unfit, named, chosen, onlyChosen, isLeft }: CastPlan) {
   const inference = infer(model);
   const misses: Miss[] = [];
   const able = new Map<Node, Halves>();

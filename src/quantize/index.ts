@@ -8,4 +8,4 @@ export { hqq } from "./rounders/hqq.ts";
 export { kQuant } from "./rounders/k-quant.ts";
 export { mse } from "./rounders/mse.ts";
 export { nearest } from "./rounders/nearest.ts";
-export type { Known, Rounder } from "./rounders/rounder.ts";
+export type { Rounder, RoundingContext } from "./rounders/rounder.ts";

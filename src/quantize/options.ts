@@ -5,7 +5,7 @@ import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
 import { countOption, described, overridesOption, selectionOptions } from "../passes/options.ts";
-import type { Given } from "../passes/pass.ts";
+import type { OptionValues } from "../passes/pass.ts";
 import { type DtypeName, type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
 import { needsSamples, type RounderName, rounderOf, rounderOption } from "./rounders/index.ts";
 import type { Rounder } from "./rounders/rounder.ts";
@@ -192,7 +192,7 @@ export const quantizeOptions = v.pipe(
 
 /** The static scheme measures ranges, and some rounders look at what comes into layers. */
 export const measuredRanges = {
-  when: ({ scheme, rounder }: Given) =>
+  when: ({ scheme, rounder }: OptionValues) =>
     scheme === "static"
       ? "the ranges of activations are measured on samples"
       : needsSamples(rounder)

@@ -23,7 +23,7 @@ import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { QuantizeRule } from "../ops/index.ts";
-import { storesCodes } from "./plan.ts";
+import { keepsFloatArithmetic } from "./plan.ts";
 import { type Target, targetAt } from "./target.ts";
 
 type OnCodes = NonNullable<Extract<QuantizeRule, { readonly kind: "transparent" }>["onCodes"]>;
@@ -91,7 +91,7 @@ export function place(
 
   for (const node of model.graph.nodes()) {
     const layer = layers.get(node);
-    if (layer !== undefined && !storesCodes(layer)) {
+    if (layer !== undefined && !keepsFloatArithmetic(layer)) {
       const able = targetAt(layer, inference);
       const target =
         able instanceof Miss ? able : (unfitMiss([able.data, layer.bias, ...node.outputs], layer.name) ?? able);

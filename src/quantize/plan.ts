@@ -10,7 +10,7 @@ import { entryOf } from "../ops/index.ts";
 import { inStandardBlocks } from "./formats/blocked-dequantize-linear.ts";
 import { codesForm, inCodes } from "./formats/dequantize-linear.ts";
 import { inFloat8 } from "./formats/float8.ts";
-import type { Format, Planned } from "./formats/format.ts";
+import type { Format, LayerPlan } from "./formats/format.ts";
 import { inRowsOfBlocks } from "./formats/gather-block-quantized.ts";
 import { inIntegers } from "./formats/integer-operators.ts";
 import { readsTable } from "./formats/lookup.ts";
@@ -30,7 +30,7 @@ export const opsetFor = (able: readonly Layer[], options: QuantizeSettings): num
   Math.max(...able.flatMap((layer) => formats.map(({ opset }) => opset?.(ownOptions(options, layer).own) ?? 0)));
 
 /** The plan of a layer for the scheme that stores weights: the first format that holds what its options ask for. */
-export function planOf(layer: Layer, options: QuantizeSettings, inference: Inference): Planned | Miss {
+export function planOf(layer: Layer, options: QuantizeSettings, inference: Inference): LayerPlan | Miss {
   const miss = weightMiss(layer);
   if (miss !== undefined) return miss;
   const { own, decidedBy } = ownOptions(options, layer);
@@ -44,13 +44,13 @@ export function planOf(layer: Layer, options: QuantizeSettings, inference: Infer
 }
 
 /** Whether a layer computes in float in the scheme that computes on integers, with its weight as codes: rows are picked of tables. */
-export const storesCodes = (layer: Layer): boolean =>
+export const keepsFloatArithmetic = (layer: Layer): boolean =>
   weightMiss(layer) === undefined && (layer.role.kind === "lookup" || entryOf(layer.node)?.manySteps === true);
 
 /** The plan of a layer for the scheme that computes on integers. */
-export function integerPlanOf(layer: Layer, options: QuantizeSettings, inference: Inference): Planned | Miss {
+export function integerPlanOf(layer: Layer, options: QuantizeSettings, inference: Inference): LayerPlan | Miss {
   const { own, decidedBy } = ownOptions(options, layer);
-  const form = (storesCodes(layer) ? inCodes : inIntegers).formOf(layer, own, inference);
+  const form = (keepsFloatArithmetic(layer) ? inCodes : inIntegers).formOf(layer, own, inference);
   if (form === undefined) return new Miss("no format is for it", layer.name);
   return form instanceof Miss ? form : { layer, decidedBy, form };
 }
@@ -61,7 +61,7 @@ export function staticPlanOf(
   target: Target | undefined,
   data: ScaledType | undefined,
   options: QuantizeSettings,
-): Planned {
+): LayerPlan {
   const { own, decidedBy } = ownOptions(options, layer);
   const settings = settingsOf(own);
   if (target === undefined || data === undefined) return { layer, decidedBy, form: codesForm(settings) };
@@ -73,13 +73,13 @@ export function staticPlanOf(
  * The plans with those of tables for the last layers that they are, too: both read the same codes. A table keeps its form where all of these can
  * read it.
  */
-export function withTables(plans: readonly Planned[], inference: Inference): readonly Planned[] {
+export function withTables(plans: readonly LayerPlan[], inference: Inference): readonly LayerPlan[] {
   const found = new Map(plans.map((plan) => [plan.layer, plan]));
   for (const plan of plans) {
     const { layer: table } = plan;
     if (table.role.kind !== "lookup") continue;
     const products = plans.filter(({ layer }) => layer.role.kind !== "lookup" && readsTable(layer, table, inference));
-    const tiedTo = ({ form }: Planned) =>
+    const tiedTo = ({ form }: LayerPlan) =>
       products.map((product) => form.tied?.(product.layer, product.form, inference));
     const first = tiedTo(plan);
     const miss = first.find((form) => form instanceof Miss);

@@ -26,8 +26,8 @@ import {
 import { planOf } from "./plan.ts";
 import type { quantizeStatically } from "./static.ts";
 import { floatReaders } from "./tied.ts";
-import { withoutUnfit } from "./unfit.ts";
-import type { Evidence } from "./weight.ts";
+import { roundLayers } from "./unfit.ts";
+import type { RoundingSource } from "./weight.ts";
 import { quantizeToWeights } from "./weights.ts";
 
 const schemes = {
@@ -138,12 +138,12 @@ async function quantizeBy(options: QuantizeSettings, model: Model, context: Cont
   }
   for (const { name, weight } of all)
     if (fixed.has(weight)) known.set(name, "its table holds fixed positions, which are not trained");
-  const quantized = (fit: typeof options, evidence: Evidence) => schemes[scheme](model, fit, context, evidence);
+  const quantized = (fit: typeof options, evidence: RoundingSource) => schemes[scheme](model, fit, context, evidence);
   const blocksOf = (layer: Layer) => {
     const plan = scheme === "weights" ? planOf(layer, options, inference) : undefined;
     return plan === undefined || plan instanceof Miss ? undefined : plan.form.blocks;
   };
-  const outcome = await withoutUnfit(model, options, context, quantized, known, blocksOf);
+  const outcome = await roundLayers(model, options, context, quantized, known, blocksOf);
   return { ...outcome, changes: outcome.changes.map((change) => withTie(change, tied.get(change.at))) };
 }
 

@@ -49,7 +49,7 @@ function writeFixed(
   emit: Emit,
   { value, scale, low, high }: Operands<(typeof fixedNames)[number]>,
   name = value.name,
-): Written {
+): RoundingNodes {
   const divided = emit.Div([value, scale]);
   const rounded = emit.named(`${name}_rounded`).Round([divided]);
   rounded.role = straightThrough;
@@ -63,7 +63,7 @@ function writeTrained(
   { value, range, least, unit, low, high }: Operands<(typeof trainedNames)[number]>,
   name = value.name,
   slope = 1,
-): Written {
+): RoundingNodes {
   const positive = emit.Max([emit.Abs([range]), least]);
   positive.role = { ...straightThrough, slope };
   const scale = emit.named(`${name}_trained_scale`).Mul([positive, unit]);
@@ -74,7 +74,7 @@ function writeTrained(
   return { result, division: divided.producer };
 }
 
-interface Written {
+interface RoundingNodes {
   readonly result: Value;
   /** The node that reads what is rounded. */
   readonly division: Node | undefined;
@@ -87,7 +87,13 @@ const trainedAt = pattern(trainedNames, (emit, operands) => writeTrained(emit, o
 const leastShare = 2 ** -10;
 
 /** Writes the rounding of a value; scales stand in `dims`, which broadcast to it. */
-export function round(emit: Emit, name: string, value: Value, rounding: Rounding, dims: readonly number[]): Written {
+export function round(
+  emit: Emit,
+  name: string,
+  value: Value,
+  rounding: Rounding,
+  dims: readonly number[],
+): RoundingNodes {
   const { trainedFor } = rounding;
   const store = (numbers: readonly number[], part: string, role: Role = buffer, of: readonly number[] = []): Value =>
     emit.constant(float32(of, numbers), `${name}_${part}`, role);

@@ -24,9 +24,9 @@ import { isWide, missingData, placeMeasured, type ScaledType } from "./measure.t
 import { removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { ActivationType, QuantizeSettings } from "./options.ts";
 import type { Placement } from "./placement.ts";
-import { staticPlanOf, storesCodes } from "./plan.ts";
+import { keepsFloatArithmetic, staticPlanOf } from "./plan.ts";
 import { prepare, quantizedInside, tryOut } from "./prepare.ts";
-import type { Evidence } from "./weight.ts";
+import type { RoundingSource } from "./weight.ts";
 import { writePlanned } from "./write-planned.ts";
 
 /**
@@ -40,7 +40,7 @@ export async function quantizeStatically(
   model: Model,
   options: QuantizeSettings,
   context: Context,
-  evidence: Evidence,
+  evidence: RoundingSource,
 ): Promise<Outcome> {
   const existing = await roundingsIn(model);
   const rounding = { ...evidence, existing };
@@ -71,7 +71,7 @@ export async function quantizeStatically(
   const targets = new Map(placement.targets.map((target) => [target.layer.node, target]));
   const planned = chosen.flatMap((layer) => {
     const target = targets.get(layer.node);
-    if (target === undefined && !storesCodes(layer)) return [];
+    if (target === undefined && !keepsFloatArithmetic(layer)) return [];
     return staticPlanOf(layer, target, target === undefined ? undefined : scales.get(target.data), options);
   });
   const written = await writePlanned(model, planned, inference, rounding, context);

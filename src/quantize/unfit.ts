@@ -16,25 +16,28 @@ import type { Dense } from "../tensor/types.ts";
 import { blocksKey, isNearest, scalesOf } from "./blocks.ts";
 import { type BlockSettings, mostSteps } from "./grid.ts";
 import { rounderOf } from "./rounders/index.ts";
-import { type Evidence, type RounderOptions, scaleAxis, weightMiss } from "./weight.ts";
+import { type RounderOptions, type RoundingSource, scaleAxis, weightMiss } from "./weight.ts";
 
 /**
  * Runs a scheme without the layers that `known` gives a reason for, those of which the rounder can know nothing, and those whose numbers cannot be
  * quantized: some are not finite, or all are so small that no scale resolves them. Each is read before anything in the model changes.
  * @param blocksOf the blocks that a layer's weight is to be in, if any: their scales are found in the same reading.
  */
-export async function withoutUnfit<O extends Selection & RounderOptions>(
+export async function roundLayers<O extends Selection & RounderOptions>(
   model: Model,
   options: O,
   context: Context,
-  scheme: (options: O, evidence: Evidence) => Promise<Outcome>,
+  scheme: (options: O, evidence: RoundingSource) => Promise<Outcome>,
   known: ReadonlyMap<string, string> = new Map(),
   blocksOf: (layer: Layer) => BlockSettings | undefined = () => undefined,
 ): Promise<Outcome> {
   const { engine, signal } = context;
   const rounder = rounderOf(options.rounder);
   const reasons = new Map<Value, string | undefined>();
-  const [ranges, blockScales]: [Evidence["ranges"], Evidence["blockScales"]] = [new WeakMap(), new WeakMap()];
+  const [ranges, blockScales]: [RoundingSource["ranges"], RoundingSource["blockScales"]] = [
+    new WeakMap(),
+    new WeakMap(),
+  ];
   const misses: Miss[] = [];
   for (const layer of selectLayers(allLayers(model, infer(model)), options)) {
     if (weightMiss(layer) !== undefined) continue;

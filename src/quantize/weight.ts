@@ -28,7 +28,7 @@ import { type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid, type Weigh
 import type { ModelRoundings, WeightRounding } from "./model-roundings.ts";
 import type { WeightCodes } from "./options.ts";
 import type { RounderName } from "./rounders/index.ts";
-import type { Known, Rounder } from "./rounders/rounder.ts";
+import type { Rounder, RoundingContext } from "./rounders/rounder.ts";
 
 export interface WeightSettings {
   readonly type: WeightType;
@@ -44,7 +44,7 @@ export interface RounderOptions {
 }
 
 /** A rounder, and what it asks to know of a layer. */
-export interface Evidence {
+export interface RoundingSource {
   readonly rounder: Rounder;
   /** Of stored weights that have been read: the smallest and largest number of each slice along an axis, or the scales of blocks. */
   readonly ranges: WeakMap<Tensor, Ranges>;
@@ -88,7 +88,7 @@ export const existingRounding = (layer: Layer, { existing }: Rounding): WeightRo
   roundingOf(layer, existing.weights.get(layer.effective));
 
 /** How the weights of a run are rounded: by its rounder, where the model has no scales of its own. */
-export interface Rounding extends Evidence {
+export interface Rounding extends RoundingSource {
   readonly existing: ModelRoundings;
 }
 
@@ -136,7 +136,7 @@ export async function withScales(
   rounder: Rounder,
   grid: Grid,
   dense: Dense,
-  known: Known<unknown>,
+  known: RoundingContext<unknown>,
 ): Promise<ScaledGrid> {
   const slices = grid.axis === undefined ? 1 : (dense.dims[grid.axis] ?? 0);
   const found = await rounder.scales(dense, grid, known);
@@ -223,7 +223,7 @@ const nearestCodes =
     });
   };
 
-export async function checkedCodes(rounder: Rounder, grid: ScaledGrid, dense: Dense, known: Known<unknown>) {
+export async function checkedCodes(rounder: Rounder, grid: ScaledGrid, dense: Dense, known: RoundingContext<unknown>) {
   const codes = Array.from((await rounder.codes?.(dense, grid, known)) ?? []);
   const count = elementCount(dense.dims);
   const wrong = codes.find((code) => !(Number.isInteger(code) && code >= grid.low && code <= grid.high));

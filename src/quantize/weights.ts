@@ -23,14 +23,14 @@ import { removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { opsetFor, planOf } from "./plan.ts";
 import { tryOut } from "./prepare.ts";
-import { type Evidence, weightMiss } from "./weight.ts";
+import { type RoundingSource, weightMiss } from "./weight.ts";
 import { writePlanned } from "./write-planned.ts";
 
 export async function quantizeToWeights(
   model: Model,
   options: QuantizeSettings,
   context: Context,
-  evidence: Evidence,
+  evidence: RoundingSource,
 ): Promise<Outcome> {
   const existing = await roundingsIn(model);
   const rounding = { ...evidence, existing };

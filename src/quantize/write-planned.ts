@@ -9,20 +9,20 @@ import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { elementCount } from "../tensor/dims.ts";
-import type { Planned } from "./formats/format.ts";
+import type { LayerPlan } from "./formats/format.ts";
 import { withTables } from "./plan.ts";
 import { nearest } from "./rounders/nearest.ts";
 import type { Rounding } from "./weight.ts";
 
 /** How many tensors lie beside a weight that are large enough to be its codes. */
-function storedLike({ layer: { weight }, form }: Planned): number {
+function storedLike({ layer: { weight }, form }: LayerPlan): number {
   const least = (elementCount(weight.tensor?.dims ?? []) * form.bits) / 8;
   return [...weight.graph.values()].filter(({ tensor }) => tensor !== undefined && tensor.bytes >= least).length;
 }
 
 export async function writePlanned(
   model: Model,
-  planned: readonly (Planned | Miss)[],
+  planned: readonly (LayerPlan | Miss)[],
   inference: Inference,
   rounding: Rounding,
   context: Context,

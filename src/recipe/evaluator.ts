@@ -24,7 +24,7 @@ import type { Disagreement, Measured, Timing } from "../report/data.ts";
 import { isSymbolic } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
-import type { Found, PartialRun } from "./partial-run.ts";
+import type { MeasuredModel, PartialRun } from "./partial-run.ts";
 import type { Measuring } from "./time-estimate.ts";
 
 export interface EvaluatorOptions extends PairedMetricsOptions {
@@ -108,7 +108,7 @@ export class Evaluator {
     return { measured: { name, ...facts, estimate: compared.comparison.candidate }, ...compared, ...shipped };
   }
 
-  async #find(shipped: Shipped): Promise<Found> {
+  async #find(shipped: Shipped): Promise<MeasuredModel> {
     const started = performance.now();
     const rows = await this.metrics.rowsOf(shipped.model);
     const seconds = (performance.now() - started) / 1000;

@@ -15,7 +15,7 @@ export interface Rows {
   readonly said: Answers;
 }
 
-export interface Compared {
+export interface HoldoutComparison {
   readonly comparison: Comparison;
   /** Share of samples answered as the original answers them; undefined for models that give no class. */
   readonly agreement: Estimate | undefined;
@@ -46,7 +46,7 @@ export function divide(count: number, seed: number, inOrder: boolean): Division 
 export class Holdout {
   /** Positions among all samples. */
   readonly samples: Uint32Array;
-  readonly original: Compared;
+  readonly original: HoldoutComparison;
   readonly knowledge: Knowledge | undefined;
   readonly #metric: Metric;
   readonly #rows: Float64Array;
@@ -61,7 +61,7 @@ export class Holdout {
   }
 
   /** @param level how sure the interval of the difference is: 95 % unless said. */
-  compare(all: Rows, level?: Level): Compared {
+  compare(all: Rows, level?: Level): HoldoutComparison {
     const { rows, said } = this.#of(all);
     return {
       comparison: compareRows(this.#metric, this.#rows, rows, level),

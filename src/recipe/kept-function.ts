@@ -18,7 +18,7 @@ export interface KeptFunction {
   readonly overflows: boolean;
 }
 
-export interface Judged {
+export interface FunctionTest {
   /** The samples; undefined without data. */
   readonly test: Dataset | undefined;
   readonly answered: number;
@@ -34,7 +34,7 @@ export async function keptFunction(
   { engine, seed, signal, progress }: Context,
   original: Model,
   result: Model,
-  { test, answered, trained, output, forced }: Judged,
+  { test, answered, trained, output, forced }: FunctionTest,
 ): Promise<KeptFunction> {
   const options = { output, seed, signal, progress };
   const attempt = async <T>(work: Promise<T>): Promise<T | string> =>
@@ -66,7 +66,7 @@ export async function keptAndLoads(
   context: Context & { readonly engine: WatchedEngine },
   original: Model,
   result: Model,
-  judged: Judged,
+  judged: FunctionTest,
 ): Promise<KeptFunction> {
   const kept = await keptFunction(context, original, result, judged);
   await requireLoads(context.engine, result, original);

@@ -14,7 +14,7 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Validated } from "../report/data.ts";
 import { chanceSentence } from "../report/verdict.ts";
-import { type Compared, divide, Holdout, type Rows } from "./holdout.ts";
+import { divide, Holdout, type HoldoutComparison, type Rows } from "./holdout.ts";
 
 export interface PairedMetricsOptions {
   /** Samples a run (64; one at a time where answers depend on the batch). */
@@ -28,8 +28,8 @@ export interface PairedMetricsOptions {
   readonly choice?: boolean;
 }
 
-export interface PairedResult extends Compared {
-  readonly validation: Compared | undefined;
+export interface PairedResult extends HoldoutComparison {
+  readonly validation: HoldoutComparison | undefined;
 }
 
 /** So many samples of several classes are seldom of one alone. */
@@ -37,7 +37,7 @@ const leastToTell = 8;
 
 type Judged = Pick<Task, "test" | "metric">;
 
-export interface Asked {
+export interface GoalOptions {
   readonly maxDrop?: number | undefined;
   readonly strict?: boolean | undefined;
 }
@@ -95,7 +95,7 @@ export class PairedMetrics {
     return isOwn && known?.chance === 1 && known.given.length >= leastToTell;
   }
 
-  get original(): Compared {
+  get original(): HoldoutComparison {
     return this.holdout.original;
   }
 
@@ -120,7 +120,7 @@ export class PairedMetrics {
    * What a result is judged by; undefined where there is nothing to lose: of an original at chance, and unless said of a model that was trained
    * where neither labels nor another model tell what is right, since it may have to answer otherwise than before.
    */
-  goal({ maxDrop, strict }: Asked, trained: boolean): Goal | undefined {
+  goal({ maxDrop, strict }: GoalOptions, trained: boolean): Goal | undefined {
     const { metric } = this.#task;
     const isOwnTruth = metric.truth === "original" && this.#options.truth === undefined;
     if (!this.aboveChance || (maxDrop === undefined && trained && isOwnTruth)) return undefined;

@@ -12,7 +12,7 @@ import { lastFile, plainOf, plainText } from "../train/checkpoint.ts";
 import type { Rows } from "./holdout.ts";
 import type { RecipeStep } from "./recipe.ts";
 
-export interface Found {
+export interface MeasuredModel {
   readonly facts: Omit<Measured, "estimate" | "name">;
   readonly rows: Rows;
   /** That the samples took. */
@@ -30,7 +30,7 @@ export interface DoneSteps {
   readonly model: Model | undefined;
 }
 
-interface PlainFound extends Omit<Found, "rows"> {
+interface PlainFound extends Omit<MeasuredModel, "rows"> {
   readonly rows: readonly number[];
   readonly given: readonly number[];
   readonly labels: readonly number[];
@@ -78,7 +78,7 @@ export class PartialRun {
   }
 
   /** @param sha256 of the model's file. */
-  async found(sha256: string): Promise<Found | undefined> {
+  async found(sha256: string): Promise<MeasuredModel | undefined> {
     const found = await this.#read<PlainFound>(`${await this.#stem(sha256)}.json`);
     if (found === undefined) return undefined;
     const { facts, seconds, rows, given, labels } = found;
@@ -86,7 +86,7 @@ export class PartialRun {
     return { facts, seconds, rows: { rows: Float64Array.from(rows), said } };
   }
 
-  async keepFound({ facts, seconds, rows: { rows, said } }: Found): Promise<void> {
+  async keepFound({ facts, seconds, rows: { rows, said } }: MeasuredModel): Promise<void> {
     await makeFolder(this.#folder);
     const plain: PlainFound = { facts, seconds, rows: [...rows], given: [...said.given], labels: [...said.labels] };
     await this.#write(`${await this.#stem(facts.sha256)}.json`, plain);

@@ -15,7 +15,7 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, stringify 
 import { memory } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
-import type { AnyPass, Given } from "../passes/index.ts";
+import type { AnyPass, OptionValues } from "../passes/index.ts";
 import { inWords, misfitOf, shown, unknownName } from "../passes/option-errors.ts";
 import { namesAt } from "../passes/schema.ts";
 import { zeros } from "../tensor/dense.ts";
@@ -33,7 +33,7 @@ export interface RecipeStep {
   /** The id of a pass: "prune", "train", "quantize", … */
   readonly id: string;
   /** As they were given; the pass fills in its defaults. */
-  readonly options: Given;
+  readonly options: OptionValues;
 }
 
 export interface PassStep extends RecipeStep {
@@ -87,7 +87,7 @@ export function recipeText(recipe: Recipe): string {
 }
 
 /** A step's options with the pass's defaults filled in, without what a recipe cannot give. */
-export function completeOptions(pass: AnyPass, options: Given): Given {
+export function completeOptions(pass: AnyPass, options: OptionValues): OptionValues {
   const result = v.safeParse(pass.options, { ...options, ...standIns(pass) });
   const complete = result.success ? result.output : options;
   return Object.fromEntries(
@@ -112,7 +112,7 @@ export function samplesToLearnFrom(recipe: Recipe, passes: readonly AnyPass[] = 
 function mostSamples(
   recipe: Recipe,
   passes: readonly AnyPass[],
-  wants: (pass: AnyPass, options: Given) => boolean,
+  wants: (pass: AnyPass, options: OptionValues) => boolean,
 ): number {
   const wanted = stepsOf(recipe, passes).map(({ pass, options }) => {
     const complete = completeOptions(pass, options);
@@ -174,7 +174,7 @@ function withShares(value: unknown): unknown {
   return percentage === undefined ? value : Number(percentage) / 100;
 }
 
-function checkOptions(source: Source, path: Path, pass: AnyPass, given: Given): void {
+function checkOptions(source: Source, path: Path, pass: AnyPass, given: OptionValues): void {
   const { id, options } = pass;
   const accepted = namesAt(options).filter((name) => !filledIn.includes(name));
   for (const name of Object.keys(given)) {
@@ -195,7 +195,7 @@ function checkOptions(source: Source, path: Path, pass: AnyPass, given: Given): 
 }
 
 /** Options that the run fills in, so that the rest can be checked by the pass's whole schema. */
-function standIns({ data }: AnyPass): Given {
+function standIns({ data }: AnyPass): OptionValues {
   return data === undefined ? {} : { data: noSamples };
 }
 

@@ -9,7 +9,7 @@ import { bytesOf } from "../tensor/dense.ts";
 import type { Evaluator } from "./evaluator.ts";
 import type { RunOptions } from "./run.ts";
 import { partFor } from "./steps.ts";
-import type { Trial } from "./variant.ts";
+import type { CandidateSteps } from "./variant.ts";
 
 /** What every result of a run depends on, but for its steps. */
 export async function identityOf(
@@ -26,7 +26,7 @@ export async function identityOf(
 export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
 
 /** Parts that no step is given are not recorded. */
-export async function partsOf(task: Task, candidates: readonly Trial[]): Promise<Parts> {
+export async function partsOf(task: Task, candidates: readonly CandidateSteps[]): Promise<Parts> {
   const given = new Set(candidates.flatMap(({ steps }) => steps.map(({ pass }) => partFor(pass))));
   const used = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
     const samples = given.has(part) ? task[part] : undefined;

@@ -18,13 +18,13 @@ import { type Contender, choose } from "./choose.ts";
 import { type Evaluation, Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
 import { nothingGained, withoutNotes } from "./improvement.ts";
-import type { Asked } from "./paired-metrics.ts";
+import type { GoalOptions } from "./paired-metrics.ts";
 import { PartialRun } from "./partial-run.ts";
 import { type Recipe, stepsOf } from "./recipe.ts";
 import { refusal } from "./refusal.ts";
 import { dataRecord, identityOf, namesOf, partsOf } from "./run-record.ts";
 import { forecast } from "./time-estimate.ts";
-import { attempt, type Candidate, isTrained, secondsSince, type Trial, type Tried } from "./variant.ts";
+import { type Attempt, attempt, type Candidate, type CandidateSteps, isTrained, secondsSince } from "./variant.ts";
 
 export interface RunOptions {
   /** What the report calls the original: its file's name. */
@@ -32,7 +32,7 @@ export interface RunOptions {
   /** Passes of your own, which recipes may name beside Pith's. */
   readonly passes?: readonly AnyPass[];
   /** How much worse the result may be (`usualDrop`). */
-  readonly goal?: Asked | undefined;
+  readonly goal?: GoalOptions | undefined;
   /** Return a refused result, too. */
   readonly force?: boolean;
   /** Samples a run when measuring (64). */
@@ -123,7 +123,7 @@ export async function compress(
   };
   const { name = "original", goal: asked = {}, onStage = () => {}, onMeasured = () => {} } = options;
   onStage("original");
-  const candidates = recipes.map((one): Trial => ({ ...one, steps: stepsOf(one.recipe, options.passes) }));
+  const candidates = recipes.map((one): CandidateSteps => ({ ...one, steps: stepsOf(one.recipe, options.passes) }));
   const parts = await partsOf(task, candidates);
   const partial =
     options.resumeFolder === undefined
@@ -144,7 +144,7 @@ export async function compress(
   if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });
   const goal = evaluator.metrics.goal(asked, candidates.every(isTrained));
 
-  const results: Tried[] = [];
+  const results: Attempt[] = [];
   const done = await Promise.all(
     candidates.map(({ steps }) => partial?.steps(steps) ?? { steps: [], model: undefined }),
   );
@@ -168,7 +168,7 @@ export async function compress(
   }
   const { rounds = 30 } = options;
   const anyToTime =
-    rounds > 0 && results.some(({ standing }) => standing !== undefined && evaluator.isChanged(standing));
+    rounds > 0 && results.some(({ evaluation: standing }) => standing !== undefined && evaluator.isChanged(standing));
   if (anyToTime) onStage("time");
   const timing = anyToTime ? await time(evaluator, results, { ...options, rounds }, context) : undefined;
   const aims = targetsOf(options);
@@ -187,9 +187,9 @@ export async function compress(
   const keeps = choice !== undefined && (force || isKept(tried[choice.place]));
   const chosen = keeps ? choice.place : undefined;
   const kept = chosen === undefined ? undefined : tried[chosen];
-  const standing = kept?.standing;
+  const standing = kept?.evaluation;
   const examined = chosen ?? nearest(tried);
-  const seen = tried[examined ?? -1]?.standing;
+  const seen = tried[examined ?? -1]?.evaluation;
   const { comparison, verdict } = kept?.variant ?? {};
   const worse =
     comparison === undefined || goal === undefined || verdict?.met !== true
@@ -240,8 +240,8 @@ function targetsOf({ targets = [] }: RunOptions): Pick<Run, "targets"> {
 }
 
 /** The one that lost least of those that there are. */
-function nearest(tried: readonly Tried[]): number | undefined {
-  const drops = tried.flatMap(({ standing, variant }, place) =>
+function nearest(tried: readonly Attempt[]): number | undefined {
+  const drops = tried.flatMap(({ evaluation: standing, variant }, place) =>
     standing === undefined || variant.refusedAs === "unchanged"
       ? []
       : [{ place, drop: judge(standing.comparison, { maxDrop: 0 }).drop.value }],
@@ -253,7 +253,11 @@ function nearest(tried: readonly Tried[]): number | undefined {
  * Chosen on the validation samples, where there are any, or else on the test samples. The estimate counts: of results that may all
  * pass for want of samples, those that seem to keep the goal come first.
  */
-function contender({ standing, usable, variant }: Tried, goal: Goal | undefined, work: number | undefined): Contender {
+function contender(
+  { evaluation: standing, usable, variant }: Attempt,
+  goal: Goal | undefined,
+  work: number | undefined,
+): Contender {
   const { validation, verdict, refused } = variant;
   const found = validation === undefined ? verdict : validation.verdict;
   const open = usable && (validation !== undefined || refused === undefined);
@@ -266,7 +270,7 @@ function contender({ standing, usable, variant }: Tried, goal: Goal | undefined,
   };
 }
 
-function withGain(original: Measured, tried: Tried, work: number | undefined): Tried {
+function withGain(original: Measured, tried: Attempt, work: number | undefined): Attempt {
   const { variant } = tried;
   if (variant.refused !== undefined) return tried;
   const idle = nothingGained(original, variant, work);
@@ -274,7 +278,7 @@ function withGain(original: Measured, tried: Tried, work: number | undefined): T
   return { ...tried, usable: false, variant: { ...variant, refused: idle, refusedAs: "no gain" } };
 }
 
-function isKept(tried: Tried | undefined): boolean {
+function isKept(tried: Attempt | undefined): boolean {
   return tried?.variant.refused === undefined && tried?.variant.verdict?.met !== false;
 }
 
@@ -286,13 +290,13 @@ export function recipeName(recipe: Recipe): string {
 /** The original and whatever has a result of its own, in turns: of files that are the same one is timed. */
 async function time(
   evaluator: Evaluator,
-  tried: readonly Tried[],
+  tried: readonly Attempt[],
   { rounds, targets: [target] = [] }: RunOptions & { readonly rounds: number },
   context: Context,
 ): Promise<Timing | undefined> {
   const { sha256 } = evaluator.original.measured;
   const files = new Map(
-    tried.flatMap(({ standing }) => (standing === undefined ? [] : [[hashOf(standing), standing]])),
+    tried.flatMap(({ evaluation: standing }) => (standing === undefined ? [] : [[hashOf(standing), standing]])),
   );
   files.delete(sha256);
   const candidates = Array.from(files.values(), ({ model }) => model);
@@ -309,7 +313,7 @@ async function time(
     unsteady: isUnsteady(models),
     models: [
       models[0],
-      ...tried.map(({ standing }) => (standing === undefined ? undefined : times.get(hashOf(standing)))),
+      ...tried.map(({ evaluation: standing }) => (standing === undefined ? undefined : times.get(hashOf(standing)))),
     ],
   };
 }

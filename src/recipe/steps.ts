@@ -4,7 +4,14 @@ import type { Metric, Task } from "../evaluate/index.ts";
 import { factorize, lora } from "../factorize/index.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid, verify } from "../graph/verify.ts";
-import { type AnyPass, type Context, type Given, type Learnt, lowerFused, type Outcome } from "../passes/index.ts";
+import {
+  type AnyPass,
+  type Context,
+  type Learnt,
+  lowerFused,
+  type OptionValues,
+  type Outcome,
+} from "../passes/index.ts";
 import { namesAt } from "../passes/schema.ts";
 import {
   customFromMask,
@@ -69,7 +76,7 @@ export function partFor({ data }: AnyPass): "train" | "calibrate" | undefined {
 }
 
 /** Weights are chosen by the metric of the result, if it needs labels. */
-function choosingMetric(pass: AnyPass, { validation }: Given, metric: Metric | undefined): Metric | undefined {
+function choosingMetric(pass: AnyPass, { validation }: OptionValues, metric: Metric | undefined): Metric | undefined {
   const chooses = validation !== undefined && namesAt(pass.options).includes("metric");
   return chooses && metric?.truth !== "original" ? metric : undefined;
 }
@@ -81,7 +88,7 @@ function choosingMetric(pass: AnyPass, { validation }: Given, metric: Metric | u
 export async function runStep(
   pass: AnyPass,
   model: Model,
-  options: Given,
+  options: OptionValues,
   parts: Pick<Task, "train" | "calibrate"> & Partial<Pick<Task, "metric">>,
   context: Context,
 ): Promise<StepOutcome> {
@@ -97,7 +104,7 @@ export async function runStep(
 }
 
 /** Of a training. Validation samples of other data are none of those that it was given. */
-function learntOf({ training }: StepOutcome, { validation }: Given): Learnt | undefined {
+function learntOf({ training }: StepOutcome, { validation }: OptionValues): Learnt | undefined {
   if (training === undefined) return undefined;
   return { fitted: training.samples, checked: typeof validation === "number" ? training.chosen?.samples : undefined };
 }

@@ -11,7 +11,7 @@ import { stepNames } from "../report/verdict.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import { judgeResult } from "./judgement.ts";
 import { type KeptFunction, keptFunction } from "./kept-function.ts";
-import type { Asked } from "./paired-metrics.ts";
+import type { GoalOptions } from "./paired-metrics.ts";
 import type { DoneSteps, PartialRun } from "./partial-run.ts";
 import { completeOptions, type PassStep, type Recipe } from "./recipe.ts";
 import { runStep, type StepOutcome, trains } from "./steps.ts";
@@ -22,7 +22,7 @@ export interface Candidate {
   readonly recipe: Recipe;
 }
 
-export interface Trial extends Candidate {
+export interface CandidateSteps extends Candidate {
   readonly steps: readonly PassStep[];
 }
 
@@ -30,28 +30,28 @@ export interface RunContext {
   readonly evaluator: Evaluator;
   readonly partial: PartialRun | undefined;
   readonly task: Task;
-  readonly asked: Asked;
+  readonly asked: GoalOptions;
   readonly context: Context;
   readonly onStage: (name: string) => void;
   readonly onMeasured: (measured: Measured) => void;
   readonly targets: readonly RunTarget[];
 }
 
-export interface Tried {
+export interface Attempt {
   readonly variant: Variant;
   /** No step failed, something changed, and the result is smaller where there are other candidates. */
   readonly usable: boolean;
-  readonly standing: Evaluation | undefined;
+  readonly evaluation: Evaluation | undefined;
 }
 
 /** Runs a candidate, of which some steps may be done. With other candidates a failure, or a result that is not smaller, is a refusal. */
 export async function attempt(
   original: Model,
-  candidate: Trial,
+  candidate: CandidateSteps,
   done: DoneSteps,
   hasOtherCandidates: boolean,
   run: RunContext,
-): Promise<Tried> {
+): Promise<Attempt> {
   const { evaluator } = run;
   const goal = evaluator.metrics.goal(run.asked, isTrained(candidate));
   const records: StepRecord[] = [];
@@ -76,10 +76,10 @@ export async function attempt(
   } catch (error) {
     const { message } = refusalIn(error);
     if (!hasOtherCandidates) throw error;
-    return { variant: failed(candidate.name, records, message), usable: false, standing: undefined };
+    return { variant: failed(candidate.name, records, message), usable: false, evaluation: undefined };
   }
   if (standing === undefined)
-    return { variant: failed(candidate.name, records, "it has no steps"), usable: false, standing: undefined };
+    return { variant: failed(candidate.name, records, "it has no steps"), usable: false, evaluation: undefined };
   const { comparison, agreement, measured } = standing;
   const unchanged = evaluator.isChanged(standing) ? undefined : nothingChanged(records);
   const kept = unchanged === undefined ? await keptBy(standing, candidate, run) : undefined;
@@ -105,17 +105,17 @@ export async function attempt(
   };
   // Another function shows on test samples, which do not choose.
   const fails = lost?.because === "broken" || lost?.because === "target";
-  return { variant, usable: (unchanged ?? larger) === undefined && !fails, standing };
+  return { variant, usable: (unchanged ?? larger) === undefined && !fails, evaluation: standing };
 }
 
 /** Whether a candidate learns, so that it may have to answer otherwise than before. */
-export function isTrained({ steps }: Trial): boolean {
+export function isTrained({ steps }: CandidateSteps): boolean {
   return steps.some(({ pass }) => trains(pass));
 }
 
 function keptBy(
   standing: Evaluation,
-  candidate: Trial,
+  candidate: CandidateSteps,
   { evaluator, context, task, onStage }: RunContext,
 ): Promise<KeptFunction> {
   const { given } = standing.answers;
@@ -140,7 +140,7 @@ async function onTargets(
 async function takeStep(
   model: Model,
   taken: readonly PassStep[],
-  candidate: Trial,
+  candidate: CandidateSteps,
   { evaluator, partial, task, context, onStage, onMeasured }: RunContext,
 ): Promise<{ readonly record: StepRecord; readonly standing: Evaluation }> {
   const step = taken.at(-1);

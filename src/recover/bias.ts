@@ -14,7 +14,7 @@ import { layers as layersOf } from "../analysis/layers.ts";
 import { channelMoments, type Moments } from "../calibrate/moments.ts";
 import { observe } from "../calibrate/observe.ts";
 import { counted } from "../evaluate/numbers.ts";
-import type { Matched } from "./match.ts";
+import type { LayerMatch } from "./match.ts";
 import { shiftOutputs } from "./shift.ts";
 import { type Stage, walk } from "./stage.ts";
 
@@ -50,7 +50,7 @@ export const correctBiases: Stage = {
   },
 };
 
-function shiftBetween(wanted: Moments, found: Moments, { kept }: Matched): Float64Array {
+function shiftBetween(wanted: Moments, found: Moments, { kept }: LayerMatch): Float64Array {
   return found.mean.map((mean, channel) => (wanted.mean[kept?.[channel] ?? channel] ?? 0) - mean);
 }
 

@@ -28,7 +28,7 @@ import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { type Random, random } from "../tensor/random.ts";
 import { type Norm, normsOf, recalibrate } from "./batch-norm.ts";
-import type { Matched } from "./match.ts";
+import type { LayerMatch } from "./match.ts";
 import { shiftOutputs } from "./shift.ts";
 import { type Scope, type Stage, together, walk } from "./stage.ts";
 
@@ -76,7 +76,7 @@ interface Walks {
 
 async function solveLayer(
   layer: Layer,
-  matched: Matched,
+  matched: LayerMatch,
   walks: Walks,
   scope: Scope,
   multiply: Multiply,
@@ -230,7 +230,7 @@ const checkEvery = 4;
 
 async function sumsOf(
   layer: Layer,
-  matched: Matched,
+  matched: LayerMatch,
   linear: LinearLayer,
   walks: Walks,
   { context, data, match }: Scope,

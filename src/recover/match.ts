@@ -20,7 +20,7 @@ import { readStoredValue } from "../passes/stored.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import type { Dense } from "../tensor/types.ts";
 
-export interface Matched {
+export interface LayerMatch {
   readonly name: string;
   /** Its place among the layers of the changed model, which holds whatever is added around them. */
   readonly place: number;
@@ -39,7 +39,7 @@ export interface Matched {
 export interface Match {
   /** The original, with batch normalization folded where the changed model has it folded. */
   readonly original: Model;
-  readonly layers: readonly Matched[];
+  readonly layers: readonly LayerMatch[];
   readonly misses: readonly Miss[];
 }
 
@@ -51,7 +51,7 @@ export async function matchLayers(changed: Model, original: Model, engine: Engin
   const known = infer(reference);
   const candidates = layersOf(reference, known);
   const misses: Miss[] = [];
-  const matched: Matched[] = [];
+  const matched: LayerMatch[] = [];
   const used = new Set<Layer>();
   for (const [place, layer] of found.entries()) {
     const same = counterpart(layer, candidates, used);

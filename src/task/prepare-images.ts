@@ -24,7 +24,7 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import type { Batch } from "../tensor/types.ts";
-import type { Known, Prepared } from "./prepare.ts";
+import type { PreparationContext, PreparedTask } from "./prepare.ts";
 
 interface Images {
   readonly first: Batch;
@@ -39,9 +39,9 @@ export async function prepareImages(
   model: Model,
   dataset: Dataset,
   { first, labelled, ready }: Images,
-  { stated, recorded, beside, batch, by, learns, calibrates, onGuess }: Known,
+  { stated, recorded, beside, batch, by, learns, calibrates, onGuess }: PreparationContext,
   context: Context,
-): Promise<Prepared> {
+): Promise<PreparedTask> {
   const input = imageInput(model);
   const warnings: string[] = [];
   const warn = (id: string, text: string): void => context.log({ id, text, level: "warning" });
@@ -66,7 +66,7 @@ export async function prepareImages(
     const known = how.resize !== undefined || how.crop !== undefined || geometry === "";
     return `${how.name}${known ? "" : ` ${geometry}`}${source}`;
   };
-  const done = (how: Preprocessing, preprocessing: string, atChance = false): Prepared => {
+  const done = (how: Preprocessing, preprocessing: string, atChance = false): PreparedTask => {
     const record = { images: how };
     return { preprocessing, preset: how.name, warnings, atChance, labelled, record, ready: use(how) };
   };

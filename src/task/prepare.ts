@@ -45,11 +45,11 @@ export interface Preparation {
   ready(dataset: Dataset): Dataset;
 }
 
-export interface Prepared extends Preparation {
+export interface PreparedTask extends Preparation {
   readonly record: Partial<PreprocessingSpec>;
 }
 
-export interface Known {
+export interface PreparationContext {
   readonly stated: PreprocessingSpec;
   /** Found in the model, not stated by the caller. */
   readonly recorded: boolean;
@@ -66,12 +66,20 @@ export interface Known {
   onGuess(): void;
 }
 
-export function readingOf(model: Model, { beside, stated, set }: Pick<Known, "beside" | "stated" | "set">) {
+export function readingOf(
+  model: Model,
+  { beside, stated, set }: Pick<PreparationContext, "beside" | "stated" | "set">,
+) {
   const given = set[rateInput(model.graph.feeds)?.name ?? ""];
   return readingFor(model, beside, stated, typeof given === "number" ? given : undefined);
 }
 
-export async function prepare(model: Model, dataset: Dataset, known: Known, context: Context): Promise<Prepared> {
+export async function prepare(
+  model: Model,
+  dataset: Dataset,
+  known: PreparationContext,
+  context: Context,
+): Promise<PreparedTask> {
   const others = model.graph.outputs
     .filter(({ foreign }) => foreign?.type !== undefined)
     .map(({ name }) => `"${name}"`);
@@ -102,9 +110,9 @@ async function prepareFor(
   model: Model,
   dataset: Dataset,
   first: Batch,
-  known: Known,
+  known: PreparationContext,
   context: Context,
-): Promise<Prepared> {
+): Promise<PreparedTask> {
   const { beside, stated } = known;
   const fixed = contents(model, known.set);
   const ready = (change: (dataset: Dataset) => Dataset) => (part: Dataset) => withContents(change(part), fixed);

@@ -122,7 +122,7 @@ export interface Identity {
 }
 
 /** The files of a checkpoint: where training stands, and the weights that were best by validation, if there was any. */
-export interface Kept {
+export interface CheckpointFiles {
   readonly path: string;
   readonly best?: string | undefined;
 }
@@ -144,7 +144,12 @@ export function trainedOf(model: Model, names: readonly string[]): Identity["tra
  * Compares what a checkpoint says with what is to be trained, the model first. A setting that it says nothing of is not asked for.
  * @throws PithError E_OPTION naming what is another one.
  */
-export function requireSameTraining({ path, best }: Kept, before: Identity, now: Beginning, model: Model): void {
+export function requireSameTraining(
+  { path, best }: CheckpointFiles,
+  before: Identity,
+  now: Beginning,
+  model: Model,
+): void {
   const different = otherTraining(path, best);
   for (const [name, size] of Object.entries(before.trained)) {
     const dims = model.graph.value(name)?.tensor?.dims;
@@ -164,7 +169,7 @@ export function requireSameTraining({ path, best }: Kept, before: Identity, now:
     throw different("with a teacher of other content: its file was changed or replaced", "teacher");
 }
 
-export function requireSameTensors(kept: Kept, before: Identity, trained: Identity["trained"]): void {
+export function requireSameTensors(kept: CheckpointFiles, before: Identity, trained: Identity["trained"]): void {
   const different = otherTraining(kept.path, kept.best);
   const more = Object.keys(trained).find((name) => before.trained[name] === undefined);
   const less = Object.keys(before.trained).find((name) => trained[name] === undefined);

@@ -2,7 +2,7 @@ import { describe, expect, it, test } from "vitest";
 import { random } from "../tensor/random.ts";
 import { createMemory, type Floats, floatMemory, run, zerosLike } from "./floats.ts";
 import { withoutSimd, withSimd } from "./kernels.generated.ts";
-import type { Optimizer, Trained } from "./optimizer.ts";
+import type { OptimizedParameter, Optimizer } from "./optimizer.ts";
 import { adam, adamW, lion, sgd } from "./optimizers.ts";
 import { accumulator, clipByNorm, movingAverage } from "./updates.ts";
 
@@ -15,7 +15,7 @@ const optimizers: readonly (readonly [string, () => Optimizer])[] = [
   ["lion", () => lion({ weightDecay: 0.1 })],
 ];
 
-function trained(values: Floats, gradient: Floats): Trained {
+function trained(values: Floats, gradient: Floats): OptimizedParameter {
   return { name: "x", values, gradient, carried: false, decays: true, rate: 1 };
 }
 
@@ -32,14 +32,14 @@ describe("with SIMD, without, and through a scratch memory the same bits come ou
   const gradients = [drawn(), drawn(), drawn()];
 
   /** A parameter that lies there, and its gradient. */
-  const there = (place: string): Trained => {
+  const there = (place: string): OptimizedParameter => {
     const code = { simd: withSimd, plain: withoutSimd }[place];
     const memory = code === undefined ? undefined : createMemory(6 * 4 * (length + 64), code);
     const values = memory?.take(start) ?? new Float32Array(length);
     values.set(start);
     return trained(values, zerosLike(values));
   };
-  const everywhere = (work: (parameter: Trained) => readonly unknown[]): void => {
+  const everywhere = (work: (parameter: OptimizedParameter) => readonly unknown[]): void => {
     const [first, ...others] = ["simd", "plain", "anywhere"].map((place) => work(there(place)));
     for (const other of others) expect(other).toEqual(first);
   };

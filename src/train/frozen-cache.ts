@@ -15,7 +15,7 @@ import type { Model } from "../graph/model.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
-export interface Kept {
+export interface CacheBudget {
   /** Bytes that may still be cached, in memory and on disk. */
   bytesLeft: number;
   /** Samples of an epoch, if known: a cache that cannot hold all of them is disabled. */
@@ -32,7 +32,7 @@ export interface FrozenPart {
 }
 
 /** A session of a frozen part with a cache. @param frozen Its graph, with fixed sizes. */
-export function withAnswersKept(session: FrozenPart, frozen: Model, kept: Kept): FrozenPart {
+export function withAnswersKept(session: FrozenPart, frozen: Model, kept: CacheBudget): FrozenPart {
   const { graph } = frozen;
   const varying = downstream(graph, graph.feeds, infer(frozen));
   const fixed = new Set(graph.outputs.flatMap((output) => (varying.has(output) ? [] : [output.name])));

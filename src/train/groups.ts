@@ -14,7 +14,7 @@ import type { Bound, WeightRole } from "../ops/define.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
-import type { Trained } from "./optimizer.ts";
+import type { OptimizedParameter } from "./optimizer.ts";
 
 /**
  * Names of the stored tensors to train: with `layers` only those of these layers, without those of the layers in `except`.
@@ -35,7 +35,7 @@ export function trainedValues(model: Model, { layers, except }: Selection): Read
   );
 }
 
-export type Group = Pick<Trained, "decays" | "rate">;
+export type Group = Pick<OptimizedParameter, "decays" | "rate">;
 
 /**
  * The group of each stored tensor. Weights of layers and whatever else is a matrix decay; biases, and scales and shifts of normalizations, do not

@@ -5,7 +5,7 @@ export { type DifferentiateOptions, differentiate, type Training } from "./diffe
 export { type HessianProduct, type HessianProductOptions, hessianVectorProduct } from "./hessian-product.ts";
 export type { BuiltLoss, Loss, LossOptions, LossScope } from "./loss.ts";
 export * from "./losses/index.ts";
-export { defineOptimizer, type Optimizer, type Rule, type Trained } from "./optimizer.ts";
+export { defineOptimizer, type OptimizedParameter, type Optimizer, type Rule } from "./optimizer.ts";
 export { type AdamOptions, adam, adamW, type LionOptions, lion, type SgdOptions, sgd } from "./optimizers.ts";
 export { perSampleGradients, type SampleGradient } from "./per-sample.ts";
 export { reinitialize } from "./reinitialize.ts";

@@ -76,7 +76,7 @@ export async function runLoop(model: Model, plan: Plan, context: Context): Promi
   if (plan.log !== undefined) await requireLog(plan.log);
   const before = await checkpointBefore(model, plan, context);
   const given = tensorsOf(model);
-  const run = new Run(model, plan, context, before);
+  const run = new TrainingLoop(model, plan, context, before);
   try {
     await run.train();
     return await run.outcome();
@@ -106,7 +106,7 @@ export async function rehearse(model: Model, plan: Plan, context: Context): Prom
 }
 
 /** One run of the loop. Training begins with the first batch, which tells the sizes. */
-class Run {
+class TrainingLoop {
   readonly #model: Model;
   readonly #plan: Plan;
   readonly #context: Context;

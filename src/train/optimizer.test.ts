@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from "vitest";
 import { type GoldenTensor, golden, goldenNumbers } from "../../test/shared.ts";
-import type { Optimizer, Trained } from "./optimizer.ts";
+import type { OptimizedParameter, Optimizer } from "./optimizer.ts";
 import { adam, adamW, lion, sgd } from "./optimizers.ts";
 import { clipByNorm } from "./updates.ts";
 
@@ -50,7 +50,12 @@ function build({ optimizer, options }: Run): Optimizer {
   return (optimizer === "AdamW" ? adamW : adam)({ ...moments, epsilon: Number(eps), ...weightDecay });
 }
 
-function trained(name: string, values: Trained["values"], gradient: Trained["gradient"], more: Partial<Trained> = {}) {
+function trained(
+  name: string,
+  values: OptimizedParameter["values"],
+  gradient: OptimizedParameter["gradient"],
+  more: Partial<OptimizedParameter> = {},
+) {
   return { name, values, gradient, carried: false, decays: true, rate: 1, ...more };
 }
 
@@ -119,13 +124,14 @@ const all: readonly (readonly [string, () => Optimizer])[] = [
 
 describe.each(all)("%s", (_, make) => {
   const gradientAt = (step: number): number[] => [Math.sin(step), Math.cos(2 * step), 0.1 * step];
-  const run = (optimizer: Optimizer, parameter: Trained, from: number, to: number): void => {
+  const run = (optimizer: Optimizer, parameter: OptimizedParameter, from: number, to: number): void => {
     for (let step = from; step < to; step++) {
       parameter.gradient.set(gradientAt(step));
       optimizer.update([parameter], 0.1);
     }
   };
-  const fresh = (more: Partial<Trained> = {}) => trained("x", Float32Array.of(1, -2, 3), new Float32Array(3), more);
+  const fresh = (more: Partial<OptimizedParameter> = {}) =>
+    trained("x", Float32Array.of(1, -2, 3), new Float32Array(3), more);
 
   test("stopped and continued, it is where it would have been, to the bit", () => {
     const [whole, first] = [fresh(), fresh()];

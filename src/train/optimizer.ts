@@ -12,7 +12,7 @@ import type { Batch } from "../tensor/types.ts";
 import { denseOf, type Floats, floatsOf, zerosLike } from "./floats.ts";
 
 /** A parameter as the optimizer sees it. */
-export interface Trained {
+export interface OptimizedParameter {
   readonly name: string;
   readonly values: Floats;
   readonly gradient: Floats;
@@ -29,11 +29,11 @@ export interface Optimizer {
   /** A factor of the gradient before that the step graph may add to the gradient, in place of momentum here. */
   readonly carry?: number;
   /** One step of all parameters at this learning rate. */
-  update(parameters: readonly Trained[], learningRate: number): void;
+  update(parameters: readonly OptimizedParameter[], learningRate: number): void;
   /** What is kept between steps, as copies: `<parameter>/<slot>`, and the number of steps. */
-  state(parameters: readonly Trained[]): Batch;
+  state(parameters: readonly OptimizedParameter[]): Batch;
   /** The inverse of `state`. @throws PithError E_DATA if the state is of other parameters or of another optimizer. */
-  restore(parameters: readonly Trained[], state: Batch): void;
+  restore(parameters: readonly OptimizedParameter[], state: Batch): void;
 }
 
 /** How one parameter moves in one step. */
@@ -43,10 +43,10 @@ export interface Rule {
   /** The arrays that are kept beside a parameter; zero at first. */
   readonly slots: readonly string[];
   /** `count` is 1 at the first step. */
-  step(parameter: Trained, slots: readonly Floats[], learningRate: number, count: number): void;
+  step(parameter: OptimizedParameter, slots: readonly Floats[], learningRate: number, count: number): void;
 }
 
-interface Kept {
+interface ParameterState {
   count: number;
   readonly slots: readonly Floats[];
 }
@@ -62,13 +62,13 @@ const counter = "steps";
  *   values.forEach((value, i) => { values[i] = value - rate * Math.sign(gradient[i] ?? 0); }) });
  */
 export function defineOptimizer(rule: Rule): Optimizer {
-  const all = new WeakMap<Floats, Kept>();
-  const keptOf = ({ values, carried }: Trained): Kept => {
+  const all = new WeakMap<Floats, ParameterState>();
+  const keptOf = ({ values, carried }: OptimizedParameter): ParameterState => {
     const found = all.get(values) ?? { count: 0, slots: carried ? [] : rule.slots.map(() => zerosLike(values)) };
     all.set(values, found);
     return found;
   };
-  const named = (parameter: Trained): readonly (readonly [string, Floats])[] =>
+  const named = (parameter: OptimizedParameter): readonly (readonly [string, Floats])[] =>
     parameter.carried
       ? [[carriedSlot, parameter.gradient]]
       : keptOf(parameter).slots.map((array, at) => [rule.slots[at] ?? "", array]);

@@ -15,7 +15,7 @@ import { int64 } from "../tensor/dense.ts";
 import type { Batch, Tensor } from "../tensor/types.ts";
 import { channelBlock } from "./channel-blocks.ts";
 import { differentiate } from "./differentiate.ts";
-import { type FrozenPart, type Kept, only, withAnswersKept } from "./frozen-cache.ts";
+import { type CacheBudget, type FrozenPart, only, withAnswersKept } from "./frozen-cache.ts";
 import type { Loss } from "./loss.ts";
 import { type Progress, writeLoss } from "./write-loss.ts";
 
@@ -43,7 +43,7 @@ export async function loadStepGraph(
   example: Batch,
   wanted: ReadonlySet<string>,
   { loss, carry, threads, checkpointing = false }: StepOptions,
-  kept: Kept,
+  kept: CacheBudget,
   context: Context,
 ): Promise<StepGraph> {
   const working = prepared.clone();

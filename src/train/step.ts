@@ -20,7 +20,7 @@ import { gradientOpset } from "./differentiate.ts";
 import { denseOf, type Floats, floatMemory, zerosLike } from "./floats.ts";
 import { bySizes } from "./forward-loss.ts";
 import { type Group, groupsOf, trainedValues } from "./groups.ts";
-import type { Trained } from "./optimizer.ts";
+import type { OptimizedParameter } from "./optimizer.ts";
 import { declareRoles } from "./roles.ts";
 import { partAlike } from "./shared-constants.ts";
 import { loadStepGraph, releaseStepGraph, type StepOptions } from "./step-graph.ts";
@@ -28,7 +28,7 @@ import { copyOfTied, type Tie, tie } from "./ties.ts";
 import { type Progress, trainingEnd } from "./write-loss.ts";
 
 export interface Step {
-  readonly parameters: readonly Trained[];
+  readonly parameters: readonly OptimizedParameter[];
   /** Names of the parameters of the loss. */
   readonly own: ReadonlySet<string>;
   /** Values that a step updates without gradients: running statistics. */
@@ -190,17 +190,17 @@ async function widen(model: Model, name: string): Promise<void> {
 
 type Floating = Dense<"float32" | "float64">;
 
-interface Stored {
+interface NamedWeight {
   readonly name: string;
   readonly values: Floating;
 }
 
-interface Arrays extends Stored, Group {
+interface Arrays extends NamedWeight, Group {
   readonly gradient: Floating;
   readonly carried: boolean;
 }
 
-const trainedView = ({ values, gradient, ...rest }: Arrays): Trained => ({
+const trainedView = ({ values, gradient, ...rest }: Arrays): OptimizedParameter => ({
   ...rest,
   values: values.data,
   gradient: gradient.data,
@@ -210,9 +210,9 @@ const trainedView = ({ values, gradient, ...rest }: Arrays): Trained => ({
  * Copies of stored tensors, in memory with room for the state of the optimizer.
  * @throws PithError E_TYPE_MISMATCH if one is not of floats.
  */
-async function storedArrays(tensors: readonly (readonly [name: string, tensor: Tensor])[]): Promise<Stored[]> {
+async function storedArrays(tensors: readonly (readonly [name: string, tensor: Tensor])[]): Promise<NamedWeight[]> {
   const place = floatMemory(tensors.map(([, { bytes }]) => bytes));
-  const arrays: Stored[] = [];
+  const arrays: NamedWeight[] = [];
   for (const [name, tensor] of tensors) {
     const dense = await tensor.read();
     if (dense.type !== "float32" && dense.type !== "float64")
@@ -228,7 +228,7 @@ function emptyLike({ data, dims }: Floating): Floating {
 
 function storeArrays(
   model: Model,
-  arrays: readonly Stored[],
+  arrays: readonly NamedWeight[],
   ties: readonly Tie[],
   weights: readonly Floats[] | undefined,
 ): void {

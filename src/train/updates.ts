@@ -1,8 +1,8 @@
 /** Gradient accumulation, gradient clipping, and moving averages of weights. */
 import { copyOf, type Floats, run, zerosLike } from "./floats.ts";
-import type { Trained } from "./optimizer.ts";
+import type { OptimizedParameter } from "./optimizer.ts";
 
-type WithGradient = Pick<Trained, "gradient">;
+type WithGradient = Pick<OptimizedParameter, "gradient">;
 
 export interface Accumulator {
   /** Adds the current gradients. After the last of `count` the parameters hold their mean, and it returns true. */

@@ -11,7 +11,14 @@ import { emitInto } from "../../src/graph/emit.ts";
 import type { Node, Value } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import type { Example } from "../../src/ops/define.examples.ts";
-import { type AxisEnd, type AxisLink, type AxisRule, type Cut, type Op, operators } from "../../src/ops/index.ts";
+import {
+  type AxisEnd,
+  type AxisLink,
+  type AxisRule,
+  type ChannelCut,
+  type Op,
+  operators,
+} from "../../src/ops/index.ts";
 import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
 import { inMemory } from "../../src/tensor/dense.ts";
 import { stridesOf } from "../../src/tensor/dims.ts";
@@ -143,7 +150,7 @@ async function withOperands(
   return { model: copy, feeds: changed };
 }
 
-function cutOf(node: Node, removed: Removed): Cut {
+function cutOf(node: Node, removed: Removed): ChannelCut {
   const gone = (end: AxisEnd): readonly number[] => {
     const value = valueAt(node, end);
     return [...((value === undefined ? undefined : removed.get(value)?.get(end[1])) ?? [])].sort((a, b) => a - b);

@@ -13,7 +13,15 @@ import { save } from "../../onnx/index.ts";
 import { fromFault } from "../../platform/serialized-error.ts";
 import type { Batch } from "../../tensor/types.ts";
 import { findChromium, openPage } from "./chromium.ts";
-import { type Answers, type Order, type PageFacts, type PageTiming, pack, type Told, unpack } from "./messages.ts";
+import {
+  type Answers,
+  type Order,
+  type PageFacts,
+  type PageMessage,
+  type PageTiming,
+  pack,
+  unpack,
+} from "./messages.ts";
 import { servePage } from "./server.ts";
 
 export interface BrowserEngine extends Engine {
@@ -56,9 +64,9 @@ export async function openBrowser(
   });
   // Whoever waits hears of it; nobody may be waiting.
   end.catch(() => {});
-  let answered: (told: Told) => void = () => {};
+  let answered: (told: PageMessage) => void = () => {};
   let begin: ((order: Uint8Array) => void) | undefined;
-  let answer = new Promise<Told>((resolve) => {
+  let answer = new Promise<PageMessage>((resolve) => {
     answered = resolve;
   });
   const server = await servePage({
@@ -67,7 +75,7 @@ export async function openBrowser(
     files,
     next(message) {
       heard = Date.now();
-      answered(unpack<Told>(message));
+      answered(unpack<PageMessage>(message));
       return new Promise((resolve) => {
         begin = resolve;
       });
@@ -161,7 +169,7 @@ export async function openBrowser(
   }
 }
 
-function failure({ fault, cause }: Extract<Told, { readonly kind: "fault" }>): Error {
+function failure({ fault, cause }: Extract<PageMessage, { readonly kind: "fault" }>): Error {
   const error = fromFault(fault);
   if (!(error instanceof PithError)) return error;
   const options = { hint: error.advice, ...(cause === undefined ? {} : { cause: new Error(cause) }) };

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { float32, int64 } from "../../tensor/dense.ts";
 import type { Batch } from "../../tensor/types.ts";
-import { type Order, pack, type Told, unpack } from "./messages.ts";
+import { type Order, type PageMessage, pack, unpack } from "./messages.ts";
 
 const feeds: Batch = {
   odd: { type: "uint8", dims: [3], data: Uint8Array.of(1, 2, 255) },
@@ -21,12 +21,12 @@ test("a message may begin anywhere in the memory that it was read into", () => {
   const bytes = pack({ kind: "answer", answer: feeds });
   const shifted = new Uint8Array(bytes.byteLength + 5);
   shifted.set(bytes, 5);
-  expect(unpack<Told>(shifted.subarray(5))).toEqual({ kind: "answer", answer: feeds });
+  expect(unpack<PageMessage>(shifted.subarray(5))).toEqual({ kind: "answer", answer: feeds });
 });
 
 test("what holds no tensor is plain data, whatever it is called", () => {
   const fault = { name: "Error", message: 'dims: [1], at: "7"', stack: undefined, code: undefined, advice: [] };
-  expect(unpack<Told>(pack({ kind: "fault", fault, cause: undefined }))).toMatchObject({
+  expect(unpack<PageMessage>(pack({ kind: "fault", fault, cause: undefined }))).toMatchObject({
     kind: "fault",
     fault: { message: fault.message, advice: [] },
   });

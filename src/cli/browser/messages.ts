@@ -55,7 +55,7 @@ export interface Answers {
   readonly time: LatencyReport;
 }
 
-export type Told =
+export type PageMessage =
   | { readonly kind: "ready"; readonly facts: PageFacts }
   | { readonly kind: "answer"; readonly answer: Answers[keyof Answers] }
   | { readonly kind: "fault"; readonly fault: Fault; readonly cause: string | undefined };
@@ -63,9 +63,9 @@ export type Told =
 const word = 8;
 type Numbers = Exclude<Dense, Dense<"string">>;
 /** A tensor whose elements begin `at` this byte behind the JSON. */
-type Placed = Pick<Numbers, "type" | "dims"> & { readonly at: number; readonly bytes: number };
+type PackedTensor = Pick<Numbers, "type" | "dims"> & { readonly at: number; readonly bytes: number };
 
-export function pack(content: Order | Told): Uint8Array<ArrayBuffer> {
+export function pack(content: Order | PageMessage): Uint8Array<ArrayBuffer> {
   const parts: Uint8Array[] = [];
   let end = 0;
   const add = (bytes: Uint8Array): void => {
@@ -76,7 +76,7 @@ export function pack(content: Order | Told): Uint8Array<ArrayBuffer> {
   const text = JSON.stringify(content, (_, value: unknown) => {
     if (!isNumbers(value)) return value;
     const bytes = bytesOf(value);
-    const placed: Placed = { type: value.type, dims: value.dims, at: end, bytes: bytes.byteLength };
+    const placed: PackedTensor = { type: value.type, dims: value.dims, at: end, bytes: bytes.byteLength };
     add(bytes);
     return placed;
   });
@@ -86,7 +86,7 @@ export function pack(content: Order | Told): Uint8Array<ArrayBuffer> {
   return concatenated([head, json, new Uint8Array(-(4 + json.byteLength) & (word - 1)), ...parts]);
 }
 
-export function unpack<T extends Order | Told>(message: Uint8Array): T {
+export function unpack<T extends Order | PageMessage>(message: Uint8Array): T {
   const length = new DataView(message.buffer, message.byteOffset).getUint32(0, true);
   const elements = message.subarray((4 + length + word - 1) & -word);
   return JSON.parse(new TextDecoder().decode(message.subarray(4, 4 + length)), (_, value: unknown) =>
@@ -98,7 +98,7 @@ function isNumbers(value: unknown): value is Numbers {
   return isObject(value) && "dims" in value && ArrayBuffer.isView(value.data);
 }
 
-function isPlaced(value: unknown): value is Placed {
+function isPlaced(value: unknown): value is PackedTensor {
   return isObject(value) && "dims" in value && typeof value.at === "number";
 }
 

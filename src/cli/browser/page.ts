@@ -8,7 +8,7 @@ import type { Model } from "../../graph/model.ts";
 import { open } from "../../onnx/index.ts";
 import { toFault } from "../../platform/serialized-error.ts";
 import { startRuntime, warmUp } from "../jobs/runtime.ts";
-import { type Adapter, type Answers, type Order, type PageFacts, pack, type Told, unpack } from "./messages.ts";
+import { type Adapter, type Answers, type Order, type PageFacts, type PageMessage, pack, unpack } from "./messages.ts";
 
 const runtime = new URL(location.href).searchParams.get("runtime") === "webgpu" ? "webgpu" : "wasm";
 const engine = createEngine({ runtime });
@@ -82,12 +82,12 @@ interface GpuAdapter {
   };
 }
 
-function faultOf(error: unknown): Told {
+function faultOf(error: unknown): PageMessage {
   const cause = error instanceof PithError && error.cause instanceof Error ? error.cause.message : undefined;
   return { kind: "fault", fault: toFault(error), cause };
 }
 
-let told: Told = await facts().then((found) => ({ kind: "ready", facts: found }), faultOf);
+let told: PageMessage = await facts().then((found) => ({ kind: "ready", facts: found }), faultOf);
 // Until the server is gone.
 for (;;) {
   const response: Response = await fetch("told", { method: "POST", body: pack(told) });

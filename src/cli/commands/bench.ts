@@ -56,7 +56,7 @@ export default defineCommand({
       );
       await requireAppendable(markdown);
     }
-    const runs: Measured[] = [];
+    const runs: Measurement[] = [];
     for (const target of new Set(wanted)) {
       const run = await measure(target, models, said, session, wanted.length > 1);
       if (run !== undefined) runs.push(run);
@@ -101,23 +101,23 @@ export default defineCommand({
   },
 });
 
-interface Measured {
+interface Measurement {
   readonly target: TargetName;
   readonly output: BenchOutput;
   /** Bytes; none in a browser. */
   readonly memories: readonly number[];
 }
 
-type Said = Pick<v.InferOutput<typeof options>, "dim" | "set" | "rounds" | "threads">;
+type BenchArguments = Pick<v.InferOutput<typeof options>, "dim" | "set" | "rounds" | "threads">;
 
 /** Times the models on a target, and measures their memory. A target that is missing is left out where there are others. */
 async function measure(
   target: TargetName,
   models: readonly string[],
-  { dim, set: words, rounds, threads }: Said,
+  { dim, set: words, rounds, threads }: BenchArguments,
   session: Session,
   others: boolean,
-): Promise<Measured | undefined> {
+): Promise<Measurement | undefined> {
   const shared = { set: settings(words), threads, seed: session.seed };
   const input = { models, target, dims: dim, rounds, ...shared };
   let output: BenchOutput;

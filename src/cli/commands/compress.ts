@@ -163,13 +163,13 @@ async function requireOtherFolder(out: string, model: string): Promise<void> {
   }
 }
 
-interface Shown {
+interface ResultDetails {
   /** Whether a missed goal sets the exit code to 1; with --force only if --max-drop is given. */
   readonly demanded: boolean;
   readonly replaced: boolean;
 }
 
-function show({ run, written }: CompressOutput, { demanded, replaced }: Shown): Result {
+function show({ run, written }: CompressOutput, { demanded, replaced }: ResultDetails): Result {
   const { refused } = run;
   const report = written.find((path) => path.endsWith(".html")) ?? written[0];
   const hint =

@@ -10,11 +10,11 @@ import { noneText } from "../../folder/card.ts";
 import { originalBytes } from "../../folder/describe.ts";
 import {
   basesIn,
+  type FileFigures,
   type FolderFile,
   type FolderOptions,
   fileHash,
   folderTable,
-  type Made,
   mainOf,
   quantizeFolder,
   textHash,
@@ -71,7 +71,7 @@ export async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() === true;
 }
 
-interface Given extends DataFlags, Pick<PassInput, "metric"> {
+interface FolderArguments extends DataFlags, Pick<PassInput, "metric"> {
   readonly out: string;
   readonly isText?: boolean | undefined;
   readonly output?: string | undefined;
@@ -82,7 +82,7 @@ interface Given extends DataFlags, Pick<PassInput, "metric"> {
 
 export async function variantsOf(
   folder: string,
-  given: Given,
+  given: FolderArguments,
   { dtypes, fileBytes, keepSmallest }: Pick<FolderOptions, "dtypes" | "fileBytes" | "keepSmallest">,
   passed: Readonly<Record<string, unknown>>,
   session: Session,
@@ -115,7 +115,7 @@ export async function variantsOf(
       "warning",
     );
   const set = parseSettings(given.set ?? []);
-  const makeOne = async ({ source, out: file, dtype: name, fileBytes }: Variant): Promise<Made> => {
+  const makeOne = async ({ source, out: file, dtype: name, fileBytes }: Variant): Promise<FileFigures> => {
     const input = {
       ...{ command: "quantize", model: source, out: file, fileBytes, seed: session.seed },
       ...settings,
@@ -134,7 +134,7 @@ export async function variantsOf(
     return { ...sizes, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
   };
   const asked = dtypes === "all" ? usualDtypes : dtypes;
-  const make = async (variant: Variant): Promise<Made> => {
+  const make = async (variant: Variant): Promise<FileFigures> => {
     const { terminal } = session;
     const base = basename(variant.source, ".onnx");
     const place = asked.indexOf(variant.dtype) * bases.length + bases.indexOf(base) + 1;
@@ -213,7 +213,7 @@ function stopped(error: unknown, out: string): unknown {
 function timer(targets: readonly TargetName[], set: Settings, session: Session): NonNullable<FolderOptions["time"]> {
   const never = new Set<TargetName>();
   return async ({ source, out }) => {
-    const speeds: NonNullable<Made["speeds"]>[number][] = [];
+    const speeds: NonNullable<FileFigures["speeds"]>[number][] = [];
     let work: number | undefined;
     for (const target of targets.filter((name) => !never.has(name))) {
       const untimed = (why: string): void => session.terminal.note("timing", why, "warning");

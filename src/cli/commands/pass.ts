@@ -17,7 +17,7 @@ import {
   times,
 } from "../../evaluate/numbers.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
-import { comparedNearness, type Made, nearnessText, randomNearness } from "../../folder/index.ts";
+import { comparedNearness, type FileFigures, nearnessText, randomNearness } from "../../folder/index.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import { countOption, described } from "../../passes/options.ts";
 import { foldingMasks } from "../../passes/pass.ts";
@@ -207,7 +207,7 @@ function nextLines(lines: readonly string[] = [], out: string, masked: boolean):
   return all.map((line, at) => `${at === 0 ? "next" : "then"}: pith ${line}`);
 }
 
-interface Shown {
+interface ResultDetails {
   readonly speed: Timed | undefined;
   /** Whether a goal that is missed makes the exit code 1: what is forced, with no goal said, has none. */
   readonly demanded: boolean;
@@ -220,7 +220,7 @@ interface Shown {
   readonly next: readonly string[];
 }
 
-function show(model: string, result: PassOutput, shown: Shown): Result {
+function show(model: string, result: PassOutput, shown: ResultDetails): Result {
   const { speed, demanded, replaced, alsoWritten, zeros, next } = shown;
   const { before, after, metadata, samples, comparison, reference, goal, verdict, training, written } = result;
   const { changes, misses, likeness, others, targets, preprocessing, idle, lost } = result;
@@ -352,7 +352,7 @@ export function nearnessOf({
   comparison,
   likeness,
   targets,
-}: PassOutput): Pick<Made, "measured" | "nearness" | "judgedOn" | "rightOn"> {
+}: PassOutput): Pick<FileFigures, "measured" | "nearness" | "judgedOn" | "rightOn"> {
   const nearness = comparison && comparedNearness(comparison);
   const found =
     nearness !== undefined

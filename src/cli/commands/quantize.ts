@@ -3,7 +3,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { described } from "../../passes/options.ts";
-import type { Given } from "../../passes/pass.ts";
+import type { OptionValues } from "../../passes/pass.ts";
 import { dtypeNames } from "../../quantize/dtypes.ts";
 import { quantize } from "../../quantize/index.ts";
 import { quoted } from "../../report/sections.ts";
@@ -80,7 +80,7 @@ export default defineCommand({
 });
 
 /** Whether options say of themselves that weights are meant: blocks, and codes that no other scheme has. */
-const isOfWeights = ({ block, standard, weights }: Given): boolean =>
+const isOfWeights = ({ block, standard, weights }: OptionValues): boolean =>
   block !== undefined || standard === true || (weights !== undefined && weights !== "int8" && weights !== "uint8");
 
 /** "24MB": as hosts count, a megabyte is a million. */

@@ -1,7 +1,7 @@
 /** Advice where a result is worse than the original. It names only flags of the command that ran. */
 import { capitalized } from "../../errors.ts";
 import { type Blame, isSpread } from "../../evaluate/index.ts";
-import type { AnyPass, Change, Given } from "../../passes/index.ts";
+import type { AnyPass, Change, OptionValues } from "../../passes/index.ts";
 import type { Lost } from "../../recipe/judgement.ts";
 import { trains } from "../../recipe/steps.ts";
 import { nextFiles } from "../files.ts";
@@ -71,7 +71,7 @@ export function lostAdvice(
 }
 
 /** The value of --except with one more layer, quoted for a shell. */
-function exceptText({ except }: Given, layer: string): string {
+function exceptText({ except }: OptionValues, layer: string): string {
   const text = [...(Array.isArray(except) ? except : except === undefined ? [] : [except]), layer].join(",");
   return /^[\w./:,-]+$/.test(text) ? text : `'${text}'`;
 }
@@ -82,6 +82,10 @@ export function gentlerAdvice(pass: AnyPass, { options }: Pick<Advised, "options
   return gentler === undefined ? "" : ` ${gentler}.`;
 }
 
-function gentlerThan({ gentler, options: schema }: AnyPass, options: Given, lostBefore = false): string | undefined {
+function gentlerThan(
+  { gentler, options: schema }: AnyPass,
+  options: OptionValues,
+  lostBefore = false,
+): string | undefined {
   return gentler === undefined ? undefined : asFlags(gentler(options, lostBefore), keysOf(schema));
 }

@@ -16,7 +16,7 @@ import type { OpenedTask } from "../../task/index.ts";
 import type { DataRequest } from "../data.ts";
 import { isSamePlace } from "../files.ts";
 import type { PassInput } from "./pass.ts";
-import { openStepsTask, type Used } from "./task.ts";
+import { openStepsTask, type SampleUse } from "./task.ts";
 import { announced } from "./time-notice.ts";
 
 /** The original of a model that was made smaller, or the teacher of a student. */
@@ -33,7 +33,7 @@ export interface Reference {
 export interface OpenedData {
   readonly task: OpenedTask;
   readonly preprocessing: string | undefined;
-  readonly samples: Used;
+  readonly samples: SampleUse;
   readonly record: ReadonlyMap<string, string>;
   /** Those of the command, with data in place of a path. */
   readonly options: PassInput["options"];

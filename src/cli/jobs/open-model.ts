@@ -23,7 +23,7 @@ export async function openModel(path: string, { log }: Pick<JobContext, "log">):
   return model;
 }
 
-interface Opened {
+interface ModelAtPath {
   readonly path: string;
   readonly model: Model;
 }
@@ -49,7 +49,7 @@ const marks: readonly (readonly [text: string, isOf: (model: Model) => boolean])
  * @param words the command line with these two in their places.
  */
 export async function warnOfOrder(
-  [first, ...others]: readonly Opened[],
+  [first, ...others]: readonly ModelAtPath[],
   words: (original: string, result: string) => readonly string[],
   { log }: Pick<JobContext, "log">,
 ): Promise<void> {

@@ -40,7 +40,7 @@ import { zeroShare } from "../../passes/zeros.ts";
 import { isPruned } from "../../prune/index.ts";
 import { bytesOfNotes, noSmallerThan } from "../../recipe/improvement.ts";
 import { judgeResult } from "../../recipe/judgement.ts";
-import { type Judged, type KeptFunction, keptAndLoads } from "../../recipe/kept-function.ts";
+import { type FunctionTest, type KeptFunction, keptAndLoads } from "../../recipe/kept-function.ts";
 import type { PairedResult } from "../../recipe/paired-metrics.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
 import { lossText, lossWarning, noGainText } from "../../report/verdict.ts";
@@ -54,7 +54,7 @@ import { type Judging, openData, openJudging, openReferences, type Reference } f
 import { contextOf, openModel, warnOfDefaults, warnOfOrder } from "./open-model.ts";
 import { storeComputed } from "./store-computed.ts";
 import { onTargets, withTargets } from "./target.ts";
-import type { Used } from "./task.ts";
+import type { SampleUse } from "./task.ts";
 import { refusingUnloadable } from "./unloadable.ts";
 
 export interface PassInput {
@@ -104,7 +104,7 @@ export interface PassOutput {
   readonly masked?: boolean;
   readonly preprocessing?: string | undefined;
   /** Which samples it was trained and tested on; undefined without data. */
-  readonly samples?: Used | undefined;
+  readonly samples?: SampleUse | undefined;
   readonly comparison?: Comparison | undefined;
   /** The original answers no better than always predicting the most frequent class would: there was nothing to lose. */
   readonly knewNothing?: boolean | undefined;
@@ -324,7 +324,7 @@ function wasPruned(model: Model): boolean {
 }
 
 /** The samples of a comparison that ended early. */
-function usedOf(used: Used, compared: PairedResult | undefined): Used {
+function usedOf(used: SampleUse, compared: PairedResult | undefined): SampleUse {
   const looked = compared?.answers.given.length;
   const { count } = used.test;
   if (looked === undefined || count === undefined || looked >= count) return used;
@@ -343,7 +343,7 @@ async function compareWithOriginal(
   passContext: Context & { readonly engine: WatchedEngine },
   original: Model,
   result: Model,
-  judged: Judged,
+  judged: FunctionTest,
   context: JobContext,
 ): Promise<KeptFunction> {
   if (!judged.trained || judged.test === undefined) context.stage("compare");

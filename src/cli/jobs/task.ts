@@ -18,7 +18,7 @@ import type { DataRequest } from "../data.ts";
 import { onCommandLine } from "../invalid-options.ts";
 import { contextOf } from "./open-model.ts";
 
-export interface Asked {
+export interface TaskRequest {
   readonly data: DataRequest;
   readonly recipes: readonly Recipe[];
   readonly metric: MetricName;
@@ -30,7 +30,7 @@ export interface Asked {
 
 export interface StepsTask {
   readonly task: OpenedTask;
-  readonly used: Used;
+  readonly used: SampleUse;
   /**
    * Other samples, to choose weights by, prepared as those of the task are.
    * @throws PithError E_DATA where they are test or training samples.
@@ -38,7 +38,7 @@ export interface StepsTask {
   evaluatedBy(path: string): Promise<Dataset>;
 }
 
-export interface Used {
+export interface SampleUse {
   readonly train: Part | undefined;
   readonly calibrate: Part | undefined;
   /** `of`: how many there are, where fewer were enough; `available`: where `--samples` drew some. */
@@ -76,7 +76,7 @@ export async function openRequest(
 export async function openStepsTask(
   engine: Engine,
   model: Model,
-  { recipes, metric, output, seed, reference, data }: Asked,
+  { recipes, metric, output, seed, reference, data }: TaskRequest,
   context: JobContext,
 ): Promise<StepsTask> {
   requireLossOutputs(model, recipes);

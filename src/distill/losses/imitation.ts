@@ -8,9 +8,9 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { dimsText, elementCount, fixedDims } from "../../tensor/dims.ts";
 import { directions } from "../../train/losses/numbers.ts";
-import type { Matched } from "../match.ts";
+import type { MatchedPair } from "../match.ts";
 
-export type Pair = Matched;
+export type Pair = MatchedPair;
 
 export const mapPair = ({ student, teacher }: Pair, of: (value: Value) => Value): Pair => ({
   student: of(student),

@@ -19,7 +19,7 @@ import {
   type Target,
 } from "../../train/loss.ts";
 import { classTargets, scoreRows } from "../../train/losses/cross-entropy.ts";
-import { channelAxis, type Matched, type Matching, matchAttention, matchLayers, valueNamed } from "../match.ts";
+import { channelAxis, type MatchedPair, type Matching, matchAttention, matchLayers, valueNamed } from "../match.ts";
 import {
   average,
   type Imitation,
@@ -33,7 +33,7 @@ import {
 } from "./imitation.ts";
 
 /** `student` and `teacher` are settings of a loss: names of values, separated by ">". */
-export interface LossInputs extends Partial<Matched<string | undefined>> {
+export interface LossInputs extends Partial<MatchedPair<string | undefined>> {
   readonly teachers: readonly (Model | string)[];
   readonly match: Matching;
   /** The column with the labels. */
@@ -104,13 +104,13 @@ export function imitate({ name, reads }: Imitation, write: ReturnType<Imitation[
 const pairText = ({ student, teacher }: Pair): string =>
   `${student.name} ${dimsText(student.type?.dims)} ← ${teacher.name} ${dimsText(teacher.type?.dims)}`;
 
-interface Compared {
+interface ComparedValues {
   readonly pairs: Pairs;
   /** Samples and tokens, if tokens are compared. */
   readonly tokens: readonly [number, number] | undefined;
 }
 
-async function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): Promise<readonly Compared[]> {
+async function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): Promise<readonly ComparedValues[]> {
   const teachers: NamedValues[] = [];
   for (const reference of inputs.teachers) teachers.push(await scope.teacher(reference));
   if (reads === "answers") {
@@ -134,7 +134,7 @@ async function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs)
       : [{ pairs: [first, ...others], tokens: rest.length === 1 ? [samples, tokens] : undefined }];
   }
   return teachers.flatMap((teacher) =>
-    pairsOf(scope, teacher, reads, inputs).map(([first, ...others]): Compared => {
+    pairsOf(scope, teacher, reads, inputs).map(([first, ...others]): ComparedValues => {
       const fitting = (pair: Pair): Pair => {
         if (sizeOf(pair.student)[0] !== sizeOf(pair.teacher)[0])
           throw mismatch(pair, "differ along their first axis, the samples");
@@ -232,7 +232,7 @@ function attentionPairs(
       order.every((axis, at) => axis === at) ? found : emit.named(found.name).Transpose([found], { perm: [...order] }),
     );
   };
-  const pairOf = (both: Matched<Attention>, which: "scores" | "queries" | "keys" | "values"): Pair => {
+  const pairOf = (both: MatchedPair<Attention>, which: "scores" | "queries" | "keys" | "values"): Pair => {
     const value = (of: NamedValues, found: Attention): Value =>
       which === "scores" ? apart(of.value(found.scores.name)) : ordered(of, found[which]);
     return { student: value(scope, both.student), teacher: value(teacher, both.teacher) };

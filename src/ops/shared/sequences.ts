@@ -29,14 +29,14 @@ export const readPlace =
 
 export const within = (place: number, length: number): number => (place < 0 ? place + length : place);
 
-export interface Cut {
+export interface PieceSettings {
   readonly axis: number;
   readonly keep: boolean;
   /** The length of each piece; undefined where they are not known. */
   readonly sizes: readonly number[] | undefined;
 }
 
-export function readCut(site: Site): Cut {
+export function readCut(site: Site): PieceSettings {
   const [operand, split] = site.inputs;
   const rank = operand?.dims?.length;
   const axis = integer(site, "axis", 0);
@@ -51,7 +51,7 @@ export function readCut(site: Site): Cut {
   return { ...cut, sizes };
 }
 
-export function splitPieces(emit: Emit, x: Value, { axis, keep, sizes }: Cut): readonly Value[] | undefined {
+export function splitPieces(emit: Emit, x: Value, { axis, keep, sizes }: PieceSettings): readonly Value[] | undefined {
   if (sizes === undefined || sizes.length === 0) return undefined;
   const pieces = emit.many("Split", [x, integersConstant(emit, sizes, "pieces")], { axis }, sizes.length);
   return keep ? pieces : pieces.map((piece) => emit.Squeeze([piece, [axis]]));

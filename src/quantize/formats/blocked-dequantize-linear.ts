@@ -25,7 +25,7 @@ import type { BlockSettings } from "../grid.ts";
 import type { Target } from "../target.ts";
 import { existingRounding } from "../weight.ts";
 import { codesForm } from "./dequantize-linear.ts";
-import { around, beside, type Form, type Format, oncePerRun, type Run } from "./format.ts";
+import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { blocksIn } from "./matmul-nbits.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
@@ -49,7 +49,7 @@ export const inStandardBlocks: Format = {
 /** The form of one scale for each output where the model has learned such scales, which the codes hold. */
 function ofLearned(form: Form, few: Form | undefined): Form {
   if (few === undefined) return form;
-  const own = (layer: Layer, { rounding }: Run): Form => {
+  const own = (layer: Layer, { rounding }: Writing): Form => {
     const known = existingRounding(layer, rounding);
     return known !== undefined && known.high - known.low < 16 ? few : form;
   };
@@ -100,18 +100,18 @@ function numbersOf(
   layer: Layer,
   { block }: BlockSettings,
   axis: number,
-  { codes, scale, zeroPoint }: Stored,
+  { codes, scale, zeroPoint }: StoredBlocks,
 ): Value {
   const named = emit.named(`${plainName(layer.weight)}_DequantizeLinear_Output`);
   return named.DequantizeLinear([codes, scale, zeroPoint], { axis, block_size: block });
 }
 
-type Stored = Readonly<Record<"codes" | "scale", Value>> & { readonly zeroPoint: Value | undefined };
+type StoredBlocks = Readonly<Record<"codes" | "scale", Value>> & { readonly zeroPoint: Value | undefined };
 
-const stored = oncePerRun<Stored>();
+const stored = oncePerRun<StoredBlocks>();
 
 /** @param turned inputs × outputs, as a product reads them. */
-const blocksOf = (layer: Layer, settings: BlockSettings, turned: boolean, run: Run): Promise<Stored> =>
+const blocksOf = (layer: Layer, settings: BlockSettings, turned: boolean, run: Writing): Promise<StoredBlocks> =>
   stored(run, layer.effective, `${Object.values(settings).join(" ")} ${turned} ${layer.role.out}`, async () => {
     const name = plainName(layer.weight);
     const emit = beside(layer, run);

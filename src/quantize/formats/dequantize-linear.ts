@@ -16,7 +16,7 @@ import {
   slicedAxis,
   type WeightSettings,
 } from "../weight.ts";
-import { around, beside, type Form, type Format, oncePerRun, type Run } from "./format.ts";
+import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { type AddedToSums, grownFor, vectorBias, writeBias } from "./int32-bias.ts";
 import { writeLookup } from "./lookup.ts";
 
@@ -28,13 +28,13 @@ export const inCodes: Format = {
 };
 
 /** Of a layer that computes on integers with measured ranges: the type and the scale of what it reads. */
-interface Measured {
+interface ActivationGrid {
   readonly target: Target;
   readonly type: ActivationType;
   readonly scale: number;
 }
 
-export const codesForm = (settings: WeightSettings, measured?: Measured): Form => ({
+export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): Form => ({
   bits: settings.type === "int4" ? 4 : 8,
   text(layer, { plain }) {
     const weight = codesText(layer, settings, plain);
@@ -64,27 +64,27 @@ export const codesForm = (settings: WeightSettings, measured?: Measured): Form =
 });
 
 /** Codes of a weight, for all layers that read them. */
-interface Written extends StoredCodes {
+interface SharedCodes extends StoredCodes {
   readonly scales: Float32Array;
   readonly added: ReadonlyMap<Layer, AddedToSums>;
   readonly axis: number | undefined;
   /** What a layer multiplies with. */
   numbers: Value | undefined;
-  turned: Written | undefined;
+  turned: SharedCodes | undefined;
 }
 
-const stored = oncePerRun<Written>();
+const stored = oncePerRun<SharedCodes>();
 /** What layers add to sums of products with the same codes. */
 const added = oncePerRun<Map<Layer, AddedToSums>>();
 
 /** What layers agree in that read the same codes of a weight. */
-function formOf(layer: Layer, { type, perChannel, zeroPoints }: WeightSettings, { rounding }: Run): string {
+function formOf(layer: Layer, { type, perChannel, zeroPoints }: WeightSettings, { rounding }: Writing): string {
   const known = existingRounding(layer, rounding);
   if (known !== undefined) return `${type} as rounded ${known.axis}`;
   return `${type} ${perChannel ? slicedAxis(layer, perChannel) : zeroPoints}`;
 }
 
-export async function codesOf(layer: Layer, settings: WeightSettings, run: Run): Promise<Written> {
+export async function codesOf(layer: Layer, settings: WeightSettings, run: Writing): Promise<SharedCodes> {
   const form = formOf(layer, settings, run);
   const sums = await added(run, layer.effective, form, async () => new Map());
   return stored(run, layer.effective, form, async () => {
@@ -97,7 +97,7 @@ export async function codesOf(layer: Layer, settings: WeightSettings, run: Run):
 }
 
 /** The codes of a matrix, transposed when the runtime loads the model. */
-export function turned(emit: Emit, written: Written): Written {
+export function turned(emit: Emit, written: SharedCodes): SharedCodes {
   written.turned ??= {
     ...written,
     numbers: undefined,

@@ -27,11 +27,11 @@ export interface Form {
   readonly bits: number;
   /** The blocks in which its numbers share scales. */
   readonly blocks?: BlockSettings;
-  text(layer: Layer, run: Run): string;
+  text(layer: Layer, run: Writing): string;
   /** Called of all layers before the first is written. */
-  begin?(planned: Planned, run: Run): Promise<void>;
+  begin?(planned: LayerPlan, run: Writing): Promise<void>;
   /** Writes a layer whose data and weight are in the graph before `emit`. */
-  write(emit: Emit, planned: Planned, run: Run): Promise<void>;
+  write(emit: Emit, planned: LayerPlan, run: Writing): Promise<void>;
   /**
    * Of a table: the form of a product that reads the same codes, why it cannot read them, or undefined where it keeps a form of its own.
    * @param wanted what the product would be without the table.
@@ -44,7 +44,7 @@ export interface Form {
 }
 
 /** The form of one layer's weight, who decided it, and why it is no other. */
-export interface Planned {
+export interface LayerPlan {
   readonly layer: Layer;
   readonly decidedBy: Change["decidedBy"];
   readonly form: Form;
@@ -56,7 +56,7 @@ export interface Planned {
 }
 
 /** What writing weights has at hand. */
-export interface Run {
+export interface Writing {
   readonly model: Model;
   readonly inference: Inference;
   readonly rounding: Rounding;
@@ -68,19 +68,19 @@ export interface Run {
 }
 
 /** Writes into the graph that holds a weight: what is stored of it is seen from all branches that read it. */
-export const beside = ({ weight }: Layer, { model, inference }: Run): Emit =>
+export const beside = ({ weight }: Layer, { model, inference }: Writing): Emit =>
   emitter(weight.graph, { by: "quantize", onNode: inference.visit, opsets: model.header.opsets });
 
 /**
  * Writes what makes numbers of a weight's codes: before the layer, or in the graph that holds them where graphs inside read it. ONNX Runtime (1.30)
  * refuses a model with a MatMul in a branch behind a DequantizeLinear of codes from outside.
  */
-export const around = (emit: Emit, layer: Layer, run: Run): Emit =>
+export const around = (emit: Emit, layer: Layer, run: Writing): Emit =>
   run.readInside.has(layer.weight) ? beside(layer, run) : emit;
 
 /** Makes once in a run what all layers read that have a weight in one form. */
-export function oncePerRun<T>(): (run: Run, weight: Value, form: unknown, make: () => Promise<T>) => Promise<T> {
-  const runs = new WeakMap<Run, Map<Value, Map<unknown, T>>>();
+export function oncePerRun<T>(): (run: Writing, weight: Value, form: unknown, make: () => Promise<T>) => Promise<T> {
+  const runs = new WeakMap<Writing, Map<Value, Map<unknown, T>>>();
   return async (run, weight, form, make) => {
     const weights = runs.get(run) ?? new Map<Value, Map<unknown, T>>();
     runs.set(run, weights);

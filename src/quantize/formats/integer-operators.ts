@@ -20,7 +20,7 @@ import { type Target, targetAt } from "../target.ts";
 import { fastWeight } from "../targets.ts";
 import { codesText, integersIn, roundedWeight, type WeightSettings } from "../weight.ts";
 import { codesOf, storeQuantized, turned } from "./dequantize-linear.ts";
-import { around, beside, type Form, type Format, oncePerRun, type Run } from "./format.ts";
+import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { biasFor } from "./product.ts";
 
 export const inIntegers: Format = {
@@ -64,7 +64,7 @@ interface Integers {
 const activations = oncePerRun<Integers>();
 
 /** Makes the integers of an activation once in each graph, before the first layer that reads it. */
-const integersOf = (emit: Emit, data: Value, { graph }: Node, run: Run): Promise<Integers> =>
+const integersOf = (emit: Emit, data: Value, { graph }: Node, run: Writing): Promise<Integers> =>
   activations(run, data, graph, async () => {
     const [codes, scale, zeroPoint] = emit.named(`${data.name}_quantized`).many("DynamicQuantizeLinear", [data], {}, 3);
     return { codes, scale, zeroPoint };
@@ -80,7 +80,7 @@ interface StoredWeight {
 const weights = oncePerRun<StoredWeight>();
 
 /** A weight as an integer operator takes it: scales that multiply the output, and the zero point where it is not 0. */
-const integerWeight = (target: Target, settings: WeightSettings, run: Run): Promise<StoredWeight> =>
+const integerWeight = (target: Target, settings: WeightSettings, run: Writing): Promise<StoredWeight> =>
   weights(run, target.layer.effective, sharedForm(target, settings), async () => {
     const { layer, rule } = target;
     const form = { transposed: rule.integerTransposed };

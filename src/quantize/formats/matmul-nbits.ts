@@ -26,7 +26,7 @@ import type { QuantizeSettings } from "../options.ts";
 import { rounderOf } from "../rounders/index.ts";
 import type { Target } from "../target.ts";
 import { integersIn } from "../weight.ts";
-import { beside, type Form, type Format, oncePerRun, type Run } from "./format.ts";
+import { beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
 const accuracy = 4;
@@ -77,7 +77,7 @@ export interface StoredBlocks extends Omit<RoundedBlocks, "codes" | "scale" | "z
 const stored = oncePerRun<StoredBlocks>();
 
 /** @param flat the blocks of a row have no axis of their own. */
-export const blocksOf = (layer: Layer, settings: BlockSettings, run: Run, flat = false): Promise<StoredBlocks> =>
+export const blocksOf = (layer: Layer, settings: BlockSettings, run: Writing, flat = false): Promise<StoredBlocks> =>
   stored(run, layer.effective, blocksKey(layer, settings), async () => {
     const name = plainName(layer.weight);
     const emit = beside(layer, run);

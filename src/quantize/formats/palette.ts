@@ -25,7 +25,7 @@ import { float32, int64 } from "../../tensor/dense.ts";
 import { elementCount, fixedDims } from "../../tensor/dims.ts";
 import { type Dense, typeCodes } from "../../tensor/types.ts";
 import { weightReader } from "../weight.ts";
-import { around, type Form, type Format, oncePerRun, type Run } from "./format.ts";
+import { around, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 
 export const inPalette: Format = {
   what: "a palette",
@@ -57,7 +57,7 @@ const paletteForm = (bits: number): Form => ({
   tied: (_, wanted) => (wanted.onCodes === undefined ? paletteForm(bits) : undefined),
 });
 
-interface Stored {
+interface StoredPalette {
   readonly palette: Value;
   /** Rows of bytes: those of the highest bits first. */
   readonly bytes: Value;
@@ -74,9 +74,9 @@ interface Plane {
   readonly to: number;
 }
 
-const once = oncePerRun<Stored>();
+const once = oncePerRun<StoredPalette>();
 
-const storedOf = (emit: Emit, layer: Layer, bits: number, run: Run): Promise<Stored> =>
+const storedOf = (emit: Emit, layer: Layer, bits: number, run: Writing): Promise<StoredPalette> =>
   once(run, layer.effective, `${bits} ${layer.role.kind}`, async () => {
     const name = plainName(layer.weight);
     const read = await weightReader(run.model, layer, run.context.engine);
@@ -133,7 +133,7 @@ const packed =
       dims,
       width,
       planes,
-    }: Pick<Stored, "planes" | "width"> & ReturnType<typeof paletteOf> & { readonly dims: readonly number[] },
+    }: Pick<StoredPalette, "planes" | "width"> & ReturnType<typeof paletteOf> & { readonly dims: readonly number[] },
   ) =>
   async (): Promise<Dense> => {
     const values = toFloat32(await read());
@@ -155,7 +155,7 @@ const packed =
 /** What codes stand for, with the dimensions `dims`; `bytes` are rows. */
 function numbersOf(
   emit: Emit,
-  { palette, planes, width }: Stored,
+  { palette, planes, width }: StoredPalette,
   bytes: Value,
   dims: readonly number[] | Value,
 ): Value {
@@ -187,7 +187,7 @@ function unpacked(emit: Emit, bytes: Value, bits: number, width: number): Value 
 }
 
 /** Rows become numbers once they are picked. */
-function writeRows(emit: Emit, layer: Layer, stored: Stored): void {
+function writeRows(emit: Emit, layer: Layer, stored: StoredPalette): void {
   const { node, role, effective } = layer;
   const [output] = node.outputs;
   const indices = node.inputs[role.data];

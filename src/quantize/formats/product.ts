@@ -13,7 +13,7 @@ import { toFloat32 } from "../../tensor/convert.ts";
 import { float32 } from "../../tensor/dense.ts";
 import type { Dense } from "../../tensor/types.ts";
 import { type Target, targetAt } from "../target.ts";
-import type { Run } from "./format.ts";
+import type { Writing } from "./format.ts";
 
 /** The layer as a product with a matrix alone, or why it is none. */
 export function matrixAt(layer: Layer, inference: Inference): Target | Miss {
@@ -32,7 +32,7 @@ export function matrixAt(layer: Layer, inference: Inference): Target | Miss {
 export async function writeProduct(
   emit: Emit,
   target: Target,
-  run: Run,
+  run: Writing,
   productOf: (emit: Emit, data: Value) => Value,
 ): Promise<void> {
   const { layer, data } = target;

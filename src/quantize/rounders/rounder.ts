@@ -27,7 +27,7 @@ export interface Rounder<E = unknown> {
   scales(
     weight: Dense,
     grid: Grid,
-    known: Known<E>,
+    known: RoundingContext<E>,
   ): readonly ScaleAndZeroPoint[] | Promise<readonly ScaleAndZeroPoint[]>;
   /**
    * The same of one slice, where its smallest and largest number are enough: `scales` is then called only where these are not known yet.
@@ -35,11 +35,11 @@ export interface Rounder<E = unknown> {
    */
   ofRange?(grid: Grid, min: number, max: number, steps: number): ScaleAndZeroPoint;
   /** A code from `low` to `high` for each number, in the weight's order. By default the nearest. Fake quantization, which trains the numbers, has that in any case. */
-  codes?(weight: Dense, grid: ScaledGrid, known: Known<E>): ArrayLike<number> | Promise<ArrayLike<number>>;
+  codes?(weight: Dense, grid: ScaledGrid, known: RoundingContext<E>): ArrayLike<number> | Promise<ArrayLike<number>>;
 }
 
 /** What a rounder is told beside the numbers. `weightMatrices(layer, weight)` of `pith/analysis` has them as outputs × inputs. */
-export interface Known<E> {
+export interface RoundingContext<E> {
   readonly layer: Layer;
   readonly evidence: E;
 }
