@@ -6,6 +6,7 @@ export { cut, type Removal, refusesCut } from "./cut.ts";
 export { type Inference, infer } from "./infer.ts";
 export { type Layer, layerAt, layers } from "./layers.ts";
 export { learnedCount, learnedTensors } from "./learned.ts";
+export { type ScaledSlice, type ScaleGroup, scaleGroups } from "./scale-groups.ts";
 export { type Selection, selectLayers } from "./selection.ts";
 export { contradicts, restate } from "./stale-types.ts";
 export { weightMatrices, weightNumbers } from "./weight.ts";

@@ -12,6 +12,7 @@ export { inlineFunctions } from "./inline-functions.ts";
 export { keepOutputs } from "./keep-outputs.ts";
 export { lowerFused } from "./lower-fused.ts";
 export { mergeInitializers } from "./merge-initializers.ts";
+export { migrate } from "./migrate.ts";
 export {
   type AnyPass,
   type Change,
@@ -32,7 +33,6 @@ export { raiseOpset } from "./raise-opset.ts";
 export { removeIdentities } from "./remove-identities.ts";
 export { removeUnused } from "./remove-unused.ts";
 export { resolveConditions } from "./resolve-conditions.ts";
-
 export { setInputs } from "./set-inputs.ts";
 export { simplify } from "./simplify.ts";
 export { storeConstants } from "./store-constants.ts";
