@@ -301,7 +301,11 @@ function backwards(link: Link): (position: number) => readonly number[] {
     if (found === undefined) {
       found = new Map();
       for (const [index, image] of (link.images ?? []).entries())
-        for (const place of image) found.set(place, [...(found.get(place) ?? []), index]);
+        for (const place of image) {
+          const indices = found.get(place);
+          if (indices === undefined) found.set(place, [index]);
+          else indices.push(index);
+        }
     }
     return found.get(position) ?? [];
   };
@@ -340,8 +344,11 @@ function powersOf(
       [from, to],
       [to, from],
     ] as const)
-      if (near.value !== undefined && labels.at(near) !== undefined && labels.at(far) !== undefined)
-        neighbours.set(near.value, [...(neighbours.get(near.value) ?? []), { from: near, to: far, inverse }]);
+      if (near.value !== undefined && labels.at(near) !== undefined && labels.at(far) !== undefined) {
+        const known = neighbours.get(near.value) ?? [];
+        known.push({ from: near, to: far, inverse });
+        neighbours.set(near.value, known);
+      }
   const next: Along[] = [];
   const set = ({ value, axis }: Along, power: 1 | -1): void => {
     if (value === undefined) return;
