@@ -1,10 +1,10 @@
-/** A model of any size: MatMul after MatMul with weights of one size, made as they are written. */
+/** A model of any size: a chain of MatMul with weights of equal size, which are generated while the file is written. */
 import { Model } from "../../src/graph/model.ts";
 import { save } from "../../src/onnx/index.ts";
 import { random } from "../../src/tensor/random.ts";
 import type { Dense, Tensor } from "../../src/tensor/types.ts";
 
-/** Of weights of 16 MiB, where nothing else is said. */
+/** Weights have 16 MiB by default. */
 const usualWidth = 2048;
 export const weightBytes = 4 * usualWidth * usualWidth;
 export const editedWeight = "w1";

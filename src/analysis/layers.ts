@@ -58,7 +58,7 @@ export const allLayers: (model: Model, inference: Inference) => readonly Layer[]
  */
 function apart(found: readonly Layer[]): readonly Layer[] {
   const graphs = new Map<Graph, number>();
-  /** Graphs beside each other may use one name. */
+  /** Two subgraphs may use the same name. */
   const matrixOf = (layer: Layer): string => {
     const { graph } = layer.weight;
     if (!graphs.has(graph)) graphs.set(graph, graphs.size);

@@ -311,7 +311,7 @@ function backwards(link: Link): (position: number) => readonly number[] {
   };
 }
 
-/** A stored tensor of floats that nothing but this input reads, and that may change. */
+/** The stored float tensor at an input, if no other node reads it and no role fixes it; undefined otherwise. */
 function tensorAt(node: Node, input: number): Value | undefined {
   const value = node.inputs[input];
   if (value?.tensor === undefined || !isFloat(value.tensor.type)) return undefined;

@@ -26,7 +26,7 @@ export function spread(rules: readonly Linked[], labels: Labels): void {
   } while (rules.some((rule) => joinAlternatives(rule, labels)));
 }
 
-/** How far labels had come when a rule was last followed. */
+/** The counts of changes and joins of the labels when a rule was last followed. */
 interface Done {
   readonly changes: number;
   readonly joins: number;

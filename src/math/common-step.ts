@@ -9,7 +9,7 @@
 
 /** Of float32: an operand and the largest number are rounded, each by half a unit in the last place. */
 const relative = 2 ** -22;
-/** All numbers are looked at so often at most, and some more of a few: of sparse ones each k could ask for them all. */
+/** At most so many passes over all numbers, and so many more over a few: of sparse numbers each k could need a pass. */
 const [mostLooks, more] = [8, 1000];
 
 /**

@@ -97,7 +97,8 @@ export const Dropout = defineOp({
       inference: s.training ? (emit, [x]) => inInference(s.mask, emit, x) : undefined,
     };
   },
-  homogeneous: [[0]],
+  // Its mask takes no factor.
+  homogeneous: (_, site) => (site.outputs > 1 ? undefined : { products: [[0]] }),
   axes: (_, __, dims) => [
     ...sameAxes(dims),
     ...dims.map((_, at): AxisLink => ({ from: ["in0", at], to: ["out1", at] })),

@@ -171,7 +171,7 @@ function asConstant(
 /** Ranks that a tensor of which nothing is known may have. */
 const ranks = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 
-/** Whether an entry reads the same at two sites: where it has to know ranks or contents to tell, with each that there may be. */
+/** Whether an entry reads the same settings at two sites. Where they depend on unknown ranks or contents: whether it does for each of those assumed. */
 function sameSettings(op: Op, before: Site, after: Site): boolean | Miss {
   const own = compared(op, before, after);
   if (!(own instanceof Miss)) return own;

@@ -52,7 +52,7 @@ export interface RoundingSource {
   evidenceOf(layer: Layer): Promise<unknown>;
 }
 
-/** Of each slice along an axis; `steps` as in `scaleFor`, of each slice and of all together. */
+/** Ranges of the slices along an axis; `steps` and `allSteps` as `steps` of `scaleFor`, for each slice and for the whole weight. */
 export type Ranges = ReturnType<typeof channelRanges> & {
   readonly axis: number;
   readonly steps: ArrayLike<number>;

@@ -194,7 +194,7 @@ export interface StepRecord {
   readonly history: readonly TrainedEpoch[] | undefined;
   /** Of steps that train: mean losses over stretches of `every` steps each behind the `first`, and what evaluations were by. */
   readonly curve?: TrainedCurve | undefined;
-  /** Of steps that learn: from how many of the samples. */
+  /** Number of samples that a training step learned from. */
   readonly learnt?: Learnt | undefined;
   readonly seconds: number;
   readonly after: Measured;

@@ -308,7 +308,7 @@ function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, oth
   return `missed by the estimate${met ? `, but not statistically significant${settled}` : ""}`;
 }
 
-/** Nobody collects more samples, or so many times those that there are. */
+/** More test samples than this, or than this multiple of those there are, are not suggested: nobody would collect them. */
 const mostNeeded = 100_000;
 const mostTimes = 100;
 

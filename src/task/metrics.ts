@@ -77,7 +77,7 @@ export function judgedBy(
   return heldAgainst(model, output)[0] ?? agreement({ output });
 }
 
-/** Metrics that say of what they measure that it scores no classes. */
+/** Metrics of numbers: a model that is judged by one scores no classes. */
 const ofNumbers: ReadonlySet<MetricName> = new Set(["mean-squared-error", "psnr", "rank-correlation", "r-squared"]);
 
 /**

@@ -2,7 +2,7 @@
 import { appendText, fileKind, readText, writeFileAtomically } from "#platform";
 import { PithError } from "../errors.ts";
 
-/** Mean losses over stretches of as many steps each. As plain data, so that a training that is continued goes on with it. */
+/** Mean losses over intervals of equally many steps: plain data, stored in checkpoints. */
 export interface Curve {
   /** Steps before the first stretch: of a checkpoint without a curve those that it had done. */
   readonly first: number;
@@ -35,7 +35,7 @@ export function addLoss(curve: Curve, loss: number): void {
   curve.every *= 2;
 }
 
-/** A row of the table: a step of the optimizer, or, before the first one, an evaluation alone. */
+/** A row of the CSV file: an optimizer step, or the evaluation before the first one. */
 export interface LoggedStep {
   readonly step: number;
   readonly epoch: number;
