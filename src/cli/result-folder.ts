@@ -1,10 +1,18 @@
 /** The folder that `pith compress` writes: model, reports and recipe, and run.json, which records what of them is Pith's. A refused run leaves the reports alone. */
 import { join } from "node:path";
-import { joinPath, makeFolder, writeFilesAtomically } from "#platform";
+import { joinPath, makeFolder } from "#platform";
 import { readSettings } from "../data/tokenizer.ts";
 import { PithError } from "../errors.ts";
-import { bytesHash, bytesOfText, textHash } from "../folder/files.ts";
-import { type FileHashes, isAuthored, keptText, type NewFile, parseWritten, planWrites } from "../folder/own.ts";
+import { textHash } from "../folder/files.ts";
+import {
+  type FileHashes,
+  fileOfBytes,
+  isAuthored,
+  keptText,
+  parseWritten,
+  planWrites,
+  writeOwned,
+} from "../folder/own.ts";
 import type { JobContext } from "../job/job.ts";
 import type { Run } from "../report/index.ts";
 
@@ -38,18 +46,13 @@ export async function writeResults(
   { log }: Pick<JobContext, "log">,
 ): Promise<readonly string[]> {
   await requireOwnResults(out);
-  const files: NewFile[] = [];
-  for (const [path, bytes] of contents) files.push({ path, hash: await bytesHash(bytes), parts: () => [bytes] });
+  const files = await Promise.all(contents.map(([path, bytes]) => fileOfBytes(path, bytes)));
   const written = (await writtenIn(out)) ?? new Map();
   const { writes, kept } = await planWrites(out, files, written);
   for (const path of kept) log({ id: "kept", text: keptText(join(out, path)), level: "warning" });
   written.set(recordName, [await textHash(JSON.stringify(run))]);
-  const record = `${JSON.stringify({ ...run, written: Object.fromEntries(written) }, null, 2)}\n`;
   await makeFolder(out);
-  await writeFilesAtomically([
-    [joinPath(out, recordName), [bytesOfText(record)]],
-    ...writes.map(({ path, parts }) => [joinPath(out, path), parts()] as const),
-  ]);
+  await writeOwned(joinPath(out, recordName), run, written, writes);
   const names = new Set([...contents.map(([name]) => name), recordName]);
   const inOrder = [...resultNames.filter((name) => names.delete(name)), ...names];
   return inOrder.filter((name) => !kept.includes(name)).map((name) => joinPath(out, name));

@@ -1,20 +1,11 @@
 /** What a folder tells its readers: the record of what was made, config.json for the loader, the card for people. */
-import {
-  fileKind,
-  fileNameOf,
-  joinPath,
-  listFolder,
-  openFile,
-  readText,
-  realPath,
-  writeFilesAtomically,
-} from "#platform";
+import { fileKind, fileNameOf, joinPath, listFolder, openFile, readText, realPath } from "#platform";
 import { readSettings } from "../data/tokenizer.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
 import { withCard } from "./card.ts";
-import { bytesHash, bytesOfText } from "./files.ts";
+import { bytesOfText } from "./files.ts";
 import { configured, dataFilesOf } from "./layout.ts";
-import { isAuthored, type NewFile, planWrites } from "./own.ts";
+import { fileOfBytes, isAuthored, jsonText, type NewFile, planWrites, writeOwned } from "./own.ts";
 import { type Records, recordName } from "./records.ts";
 import { type FolderRun, fileOf } from "./run.ts";
 
@@ -92,10 +83,8 @@ export async function baseOf(run: FolderRun, name: string): Promise<Base> {
 async function writeTexts(run: FolderRun, texts: readonly (Base & { readonly text: string })[]): Promise<void> {
   const { out, written } = run;
   const [own, merged]: [NewFile[], NewFile[]] = [[], []];
-  for (const { name, text, isAuthored } of texts) {
-    const bytes = bytesOfText(text);
-    (isAuthored ? merged : own).push({ path: name, hash: await bytesHash(bytes), parts: () => [bytes] });
-  }
+  for (const { name, text, isAuthored } of texts)
+    (isAuthored ? merged : own).push(await fileOfBytes(name, bytesOfText(text)));
   // A text with an author's words is his: the next run keeps them as well.
   for (const { path } of merged) written.delete(path);
   const { writes } = await planWrites(out, own, written);
@@ -103,13 +92,9 @@ async function writeTexts(run: FolderRun, texts: readonly (Base & { readonly tex
 }
 
 /** Writes files, and before them what the record says of the folder. */
-export async function writeRecorded(run: FolderRun, files: readonly NewFile[]): Promise<void> {
+export function writeRecorded(run: FolderRun, files: readonly NewFile[]): Promise<void> {
   const { out, others, records, written } = run;
-  const record = { ...others, files: inOrder(records), written: Object.fromEntries(written) };
-  await writeFilesAtomically([
-    [joinPath(out, recordName), [bytesOfText(jsonText(record))]],
-    ...files.map(({ path, parts }) => [joinPath(out, path), parts()] as const),
-  ]);
+  return writeOwned(joinPath(out, recordName), { ...others, files: inOrder(records) }, written, files);
 }
 
 /** A folder's own name, of "." and ".." too. */
@@ -127,5 +112,3 @@ function inOrder(records: FolderRun["records"]): Records {
 async function textAt(path: string): Promise<string | undefined> {
   return (await fileKind(path)) === "file" ? readText(path) : undefined;
 }
-
-const jsonText = (content: object): string => `${JSON.stringify(content, null, 2)}\n`;

@@ -3,9 +3,9 @@
  * author's, whatever they are called, and stay as they are.
  */
 import * as v from "valibot";
-import { fileKind, joinPath } from "#platform";
+import { fileKind, folderOf, joinPath, writeFilesAtomically } from "#platform";
 import type { Parts } from "../platform/files.ts";
-import { fileHash } from "./files.ts";
+import { bytesHash, bytesOfText, fileHash } from "./files.ts";
 
 /**
  * Of each file, by its path in the folder, the hash of what Pith wrote. Two while a file is replaced: they are recorded first, so a process
@@ -27,6 +27,10 @@ export interface NewFile {
   readonly path: string;
   readonly hash: string;
   readonly parts: () => Parts;
+}
+
+export async function fileOfBytes(path: string, bytes: Uint8Array): Promise<NewFile> {
+  return { path, hash: await bytesHash(bytes), parts: () => [bytes] };
 }
 
 /**
@@ -52,6 +56,16 @@ export async function planWrites(
   }
   return { writes, kept };
 }
+
+/** Writes files, all or none, and before them the record of their folder, which has this path. */
+export function writeOwned(path: string, said: object, written: FileHashes, files: readonly NewFile[]): Promise<void> {
+  return writeFilesAtomically([
+    [path, [bytesOfText(jsonText({ ...said, written: Object.fromEntries(written) }))]],
+    ...files.map((file) => [joinPath(folderOf(path), file.path), file.parts()] as const),
+  ]);
+}
+
+export const jsonText = (content: object): string => `${JSON.stringify(content, null, 2)}\n`;
 
 /** Whether a file is there that Pith did not write, or that was changed since. */
 export async function isAuthored(folder: string, path: string, written: FileHashes): Promise<boolean> {
