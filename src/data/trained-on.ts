@@ -4,6 +4,7 @@
  *
  *     pith.trained-on = [["reviews.tsv",872,"5f0c9a…"]]
  */
+import * as v from "valibot";
 import { fileNameOf } from "#platform";
 import { contentHash } from "./hash.ts";
 import { memory } from "./indexed.ts";
@@ -13,8 +14,9 @@ import type { IndexedDataset } from "./types.ts";
 
 export const trainedKey = "pith.trained-on";
 
-/** The name of the file, how many samples it has, and their `printOf`, which earlier versions did not record. */
-type Entry = readonly [name: string, samples: number, print?: string];
+/** The name of the file, how many samples it has, and their `printOf`. */
+const entry = v.tuple([v.string(), v.number(), v.string()]);
+type Entry = v.InferOutput<typeof entry>;
 
 /** The entry of a model that is going to be trained on one part of divided data, and tested on another. */
 export async function trainedEntry(
@@ -24,7 +26,7 @@ export async function trainedEntry(
 ): Promise<string | undefined> {
   if (whole === undefined || all === undefined) return undefined;
   const own: Entry = [fileNameOf(path), whole, await printOf(all)];
-  return JSON.stringify([...recorded(model).filter((entry) => !isSame(entry, own)), own]);
+  return JSON.stringify([...recorded(model).filter((one) => !isSame(one, own)), own]);
 }
 
 /** "the model was trained on the others", and in which file, if that has another name; undefined if it was not. */
@@ -36,13 +38,13 @@ export async function trainedOn(
   const entries = recorded(model);
   if (all === undefined || entries.length === 0) return undefined;
   const own: Entry = [fileNameOf(path), all.count, await printOf(all)];
-  const found = entries.find((entry) => isSame(entry, own));
+  const found = entries.find((one) => isSame(one, own));
   if (found === undefined) return undefined;
   return `the model was trained on the others${found[0] === own[0] ? "" : ` (in ${found[0]})`}`;
 }
 
-function isSame([name, count, print]: Entry, [ownName, ownCount, ownPrint]: Entry): boolean {
-  return count === ownCount && (print === undefined ? name === ownName : print === ownPrint);
+function isSame([, count, print]: Entry, [, ownCount, ownPrint]: Entry): boolean {
+  return count === ownCount && print === ownPrint;
 }
 
 /** Samples that are hashed: whole files may have gigabytes. */
@@ -63,14 +65,8 @@ async function printOf(all: IndexedDataset): Promise<string> {
 function recorded({ header }: Recording): readonly Entry[] {
   try {
     const found: unknown = JSON.parse(header.metadata.get(trainedKey) ?? "[]");
-    return Array.isArray(found) ? found.filter(isEntry) : [];
+    return Array.isArray(found) ? found.filter((one) => v.is(entry, one)) : [];
   } catch {
     return [];
   }
-}
-
-function isEntry(value: unknown): value is Entry {
-  if (!Array.isArray(value)) return false;
-  const [name, samples, print]: readonly unknown[] = value;
-  return typeof name === "string" && typeof samples === "number" && (print === undefined || typeof print === "string");
 }

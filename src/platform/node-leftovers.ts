@@ -3,7 +3,7 @@
  *
  * A temporary file says in its name who writes it: `.model.onnx.<where>-<process>.<random>.tmp`. So the next one who writes `model.onnx` can
  * tell what a killed process left from what another is still writing. Numbers of processes mean something in one place only: a machine, or a
- * container of it. Files from elsewhere, and those without an owner, count as left behind once they have not been touched for a day.
+ * container of it. Files from elsewhere count as left behind once they have not been touched for a day.
  *
  * Folders for temporary files are called `pith-<where>-<process>.<random>`, and the next command removes those of dead processes. From elsewhere none
  * is removed: a folder in use may lie untouched for days.
@@ -31,8 +31,7 @@ function processNamespace(): string {
 }
 
 const ownerPattern = /^([0-9a-f]{8})-(\d+)\.[0-9a-zA-Z]+$/;
-/** Before owners were named there was the random part alone. */
-const temporaryPattern = /^\.(.+?)\.((?:[0-9a-f]{8}-\d+\.)?[0-9a-f]{12})\.tmp$/s;
+const temporaryPattern = /^\.(.+?)\.([0-9a-f]{8}-\d+\.[0-9a-f]{12})\.tmp$/s;
 
 /** A name's ending that no other file has, and that says who made it. */
 export function ownedEnding(): string {
