@@ -9,11 +9,11 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
+import { smallBuffersAmong } from "./fixed-tables.ts";
 import type { Inference } from "./infer.ts";
 import { allLayers, type Layer, weightCount } from "./layers.ts";
 import { parameterRoots, parametersOf } from "./parameters.ts";
 import { storedRoot } from "./stored-root.ts";
-import { smallBuffersAmong } from "./untrained.ts";
 import { arithmeticTypes } from "./weight.ts";
 
 /**

@@ -4,12 +4,12 @@ import { shared } from "../../test/shared.ts";
 import type { Value } from "../graph/graph.ts";
 import { parseModel } from "../graph/text.ts";
 import { encodeToBytes, open } from "../onnx/index.ts";
+import { buffersAmong } from "./fixed-tables.ts";
 import { infer } from "./infer.ts";
 import { layers } from "./layers.ts";
 import { learnedTensors } from "./learned.ts";
 import { noLayers } from "./no-layers.ts";
 import { parametersOf } from "./parameters.ts";
-import { buffersAmong } from "./untrained.ts";
 
 function found(text: string): readonly string[] {
   const model = parseModel(text);

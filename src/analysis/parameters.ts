@@ -2,7 +2,7 @@
  * Which stored tensors are trained: what operators take as parameters, as their entries say, where the network computes something with it.
  *
  * Exports hold other stored numbers in the same places, which were not trained. What the graph tells of them is asked here, what only their
- * numbers tell in `untrained.ts`:
+ * numbers tell in `untrained.ts` and `fixed-tables.ts`:
  *
  * - frequencies of rotary positions are a vector times the positions 0, 1, 2, …: numbers that depend neither on an input of floats nor on
  *   anything trained;

@@ -1,12 +1,12 @@
 /** Which parameters a call means: the weights or biases of the layers it names. */
 import * as v from "valibot";
+import { fixedTables } from "../analysis/fixed-tables.ts";
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import { storedRoot } from "../analysis/stored-root.ts";
-import { fixedTables } from "../analysis/untrained.ts";
 import { requireStored, weightNeeds } from "../analysis/weight.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";

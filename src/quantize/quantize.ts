@@ -1,9 +1,9 @@
 /** `quantize`: the pass. Each scheme has a file of its own, with its mathematics. */
 import type * as v from "valibot";
+import { fixedTables } from "../analysis/fixed-tables.ts";
 import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
 import { ownOptions, selectLayers } from "../analysis/selection.ts";
-import { fixedTables } from "../analysis/untrained.ts";
 import { Miss } from "../errors.ts";
 import { describe, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";

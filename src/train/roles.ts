@@ -2,7 +2,7 @@
  * What the stored tensors of a model are in a training, decided once, where it starts, and written as roles: into the model itself, so that
  * checkpoints, results and whatever is trained from them carry it. What has a role is believed; the rest is told by the graph and by its numbers.
  *
- * - `buffer`: masks and sinusoids (`untrained.ts`), which are not trained.
+ * - `buffer`: masks and sinusoids (`fixed-tables.ts`), which are not trained.
  * - `tied`: a matrix that is stored twice, perhaps transposed (`ties.ts`), trains as one.
  * - `state`, where asked: the running statistics of a normalization. A file is for inference, so an exported network trains with its statistics as
  *   they are; with that role each step normalizes by the statistics of its batch, and lets them flow into the running ones, as PyTorch's
@@ -13,10 +13,10 @@
  */
 
 import { downstream } from "../analysis/downstream.ts";
+import { buffersAmong } from "../analysis/fixed-tables.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
-import { buffersAmong } from "../analysis/untrained.ts";
 import { Miss } from "../errors.ts";
 import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";

@@ -1,0 +1,128 @@
+/**
+ * Tables of numbers that were not trained, told from those that were by their numbers.
+ *
+ * - Masks that are added to scores hold 0 where they let through and −∞ (or what stands for it) where they do not.
+ * - Sinusoidal positions hold sin ωt and cos ωt side by side, in halves or in turns (Vaswani et al. 2017), or in two tables (rotary
+ *   positions, Su et al. 2021): squares of pairs add up to 1. Nothing that was trained does that in each of its entries; a permutation does,
+ *   of which no number lies between 0 and 1.
+ */
+import type { Value } from "../graph/graph.ts";
+import { isFloat, toFloat64 } from "../tensor/convert.ts";
+import { sameDims } from "../tensor/dims.ts";
+import { partsOf } from "../tensor/part.ts";
+import type { Tensor } from "../tensor/types.ts";
+import type { Layer } from "./layers.ts";
+
+/** Added to a score, this much leaves nothing of it after a softmax: masks in half precision have −10,000. */
+const shuts = -1e4;
+/** What rounding to half precision leaves of sin² + cos². */
+const tolerance = 4e-3;
+
+/** Masks and tables of positions have fewer bytes; a larger tensor is not read. */
+const mostRead = 2 ** 24;
+
+/** The tables among some layers that hold sinusoids. */
+export const fixedTables = (layers: readonly Layer[]): Promise<ReadonlySet<Value>> =>
+  smallBuffersAmong(new Set(layers.flatMap(({ role, weight }) => (role.kind === "lookup" ? [weight] : []))));
+
+/** Those without a role and below that size. */
+export const smallBuffersAmong = (values: Iterable<Value>): Promise<ReadonlySet<Value>> =>
+  buffersAmong([...values].filter(({ role, tensor }) => role === undefined && (tensor?.bytes ?? 0) <= mostRead));
+
+/** Those stored tensors whose numbers are a mask's or sinusoids. Of most weights the first numbers show that they are neither, and no others are read. */
+export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet<Value>> {
+  const found = new Set<Value>();
+  const waves: { readonly value: Value; readonly tensor: Tensor; readonly start: Float64Array }[] = [];
+  for (const value of values) {
+    const { tensor } = value;
+    if (tensor === undefined || !isFloat(tensor.type) || tensor.dims.filter((size) => size > 1).length < 2) continue;
+    const seen = new Seen(tensor.dims.at(-1) ?? 1);
+    let start: Float64Array | undefined;
+    for await (const part of partsOf(tensor)) {
+      start ??= part.slice(0, fewNumbers);
+      seen.add(part);
+      if (!seen.isOpen) break;
+    }
+    if (seen.isOpen && (seen.isMask || seen.isSinusoids)) found.add(value);
+    if (start === undefined || !seen.isWithinOne) continue;
+    for (const other of waves) {
+      if (!sameDims(other.tensor.dims, tensor.dims) || !start.every((x, at) => onCircle(x, other.start[at] ?? 0)))
+        continue;
+      if (await areWaves(tensor, other.tensor)) found.add(value).add(other.value);
+    }
+    waves.push({ value, tensor, start });
+  }
+  return found;
+}
+
+/** Kept of each table that may be half of a pair. */
+const fewNumbers = 64;
+
+/** What the numbers seen so far, whole rows, allow a tensor to be. */
+class Seen {
+  readonly #columns: number;
+  #zerosOrShut = true;
+  #shuts = false;
+  #withinOne = true;
+  #reachesOne = false;
+  #between = false;
+  /** Whether pairs lie in halves of a row, or side by side. */
+  #halves: boolean;
+  #turns: boolean;
+
+  constructor(columns: number) {
+    this.#columns = columns;
+    this.#halves = this.#turns = columns % 2 === 0;
+  }
+
+  add(numbers: Float64Array): void {
+    const [columns, half] = [this.#columns, this.#columns / 2];
+    const pairs = (partner: (column: number) => number): boolean =>
+      numbers.every((x, at) => onCircle(x, numbers[at - (at % columns) + partner(at % columns)] ?? 0));
+    this.#zerosOrShut &&= numbers.every((x) => x === 0 || x <= shuts);
+    this.#shuts ||= numbers.some((x) => x <= shuts);
+    this.#withinOne &&= numbers.every((x) => Math.abs(x) <= 1 + tolerance);
+    this.#reachesOne ||= numbers.some(isOne);
+    this.#between ||= numbers.some((x) => x !== 0 && !isOne(x));
+    this.#halves &&= pairs((column) => (column + half) % columns);
+    this.#turns &&= pairs((column) => column ^ 1);
+  }
+
+  get isOpen(): boolean {
+    return this.#zerosOrShut || (this.#withinOne && (this.#halves || this.#turns));
+  }
+
+  get isMask(): boolean {
+    return this.#zerosOrShut && this.#shuts;
+  }
+
+  get isWithinOne(): boolean {
+    return this.#withinOne;
+  }
+
+  /** Sines or cosines of positions: at most 1, which the cosines of the first position are, and others not. */
+  get isWave(): boolean {
+    return this.#withinOne && this.#reachesOne && this.#between;
+  }
+
+  get isSinusoids(): boolean {
+    return this.isWave && (this.#halves || this.#turns);
+  }
+}
+
+/** Whether two tables hold the sines and the cosines of the same positions. */
+async function areWaves(a: Tensor, b: Tensor): Promise<boolean> {
+  const [one, other] = [toFloat64(await a.read()), toFloat64(await b.read())];
+  const isWave = (numbers: Float64Array): boolean => {
+    const seen = new Seen(1);
+    seen.add(numbers);
+    return seen.isWave;
+  };
+  return one.every((x, at) => onCircle(x, other[at] ?? 0)) && isWave(one) && isWave(other);
+}
+
+const isOne = (x: number): boolean => Math.abs(x) > 1 - tolerance;
+
+function onCircle(a: number, b: number): boolean {
+  return Math.abs(a * a + b * b - 1) < tolerance;
+}
