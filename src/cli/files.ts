@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { PithError } from "../errors.ts";
 import { allValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { parseDataName } from "../onnx/data-files.ts";
 import type { NextFiles } from "../passes/pass.ts";
 import { temporaryOf } from "../platform/node-leftovers.ts";
 import { pageMark } from "../report/page.ts";
@@ -131,7 +132,7 @@ function temporaries(path: string): string[] {
   if (!existsSync(folder)) return [];
   const files = readdirSync(folder).filter((file) => {
     const of = temporaryOf(file)?.name;
-    return of === name || of?.startsWith(`${name}_data`) === true;
+    return of !== undefined && (of === name || parseDataName(of)?.model === name);
   });
   return files.map((file) => join(folder, file));
 }

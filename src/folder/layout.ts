@@ -1,5 +1,6 @@
 /** Where transformers.js looks for the files of a model, and what config.json tells it of them. */
 import { sidecarNames } from "../data/sidecars.ts";
+import { dataName, parseDataName } from "../onnx/data-files.ts";
 import { type DtypeName, dtypeNames, dtypes } from "../quantize/dtypes.ts";
 
 /** Every suffix that transformers.js knows: files with one are variants of those without. */
@@ -29,19 +30,14 @@ export function isCopied(name: string): boolean {
 
 /** Whether a file is a variant or holds weights of one: `model_q4.onnx`, `model_q4.onnx_data_1`. */
 export function isVariant(file: string): boolean {
-  const [, base] = /^(.*)\.onnx(?:_data(?:_\d+)?)?$/.exec(file) ?? [];
-  return base !== undefined && suffixes.some((suffix) => base.endsWith(suffix));
-}
-
-/** The name of the n-th file of a model's weights. */
-function dataFile(file: string, index: number): string {
-  return `${file}_data${index === 0 ? "" : `_${index}`}`;
+  const model = parseDataName(file)?.model ?? file;
+  return suffixes.some((suffix) => model.endsWith(`${suffix}.onnx`));
 }
 
 /** Those files of a model's weights that are there. */
 export function dataFilesOf(file: string, names: readonly string[]): readonly string[] {
   const found: string[] = [];
-  while (names.includes(dataFile(file, found.length))) found.push(dataFile(file, found.length));
+  while (names.includes(dataName(file, found.length))) found.push(dataName(file, found.length));
   return found;
 }
 

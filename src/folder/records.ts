@@ -6,7 +6,7 @@ import { Miss, PithError } from "../errors.ts";
 import { passKey } from "../graph/emit.ts";
 import { allNodes, allValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { removeUnread } from "../onnx/data-files.ts";
+import { parseDataName, removeUnread } from "../onnx/data-files.ts";
 import { open } from "../onnx/index.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
 import { endToEnd, nearness } from "./end-to-end.ts";
@@ -91,7 +91,8 @@ export async function recordOf(out: string): Promise<FolderRecord> {
 
 /** Whether a path in a folder is a model's, or a file's of its weights. */
 export function isOf(file: string, path: string): boolean {
-  return path === file || /^_data(_\d+)?$/.test(path.startsWith(file) ? path.slice(file.length) : "");
+  const data = parseDataName(path);
+  return path === file || (data?.model === file && data.final === path);
 }
 
 /**

@@ -20,23 +20,22 @@ import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { decodeModel } from "./decode.ts";
 
-function dataName(path: string): string {
-  return `${fileNameOf(path)}_data`;
+/** What the n-th file of a model's weights is called. */
+export function dataName(model: string, number: number): string {
+  return `${model}_data${number === 0 ? "" : `_${number}`}`;
 }
 
-/** What a model's data file is called: the name that it has in the end, and while it is being saved, who saves it. */
-interface Name {
+interface DataName {
+  readonly model: string;
+  /** The name that the file has in the end. */
   readonly final: string;
+  /** Who saves it, while it is being saved. */
   readonly saver: string | undefined;
 }
 
-function parseName(path: string, name: string): Name | undefined {
-  const first = dataName(path);
-  if (!name.startsWith(first)) return undefined;
-  const [, number, saver] = /^(_\d+)?(?:\.([0-9a-f]{8}-\d+\.[0-9a-f]{12}))?$/.exec(name.slice(first.length)) ?? [];
-  return number === undefined && saver === undefined && name !== first
-    ? undefined
-    : { final: `${first}${number ?? ""}`, saver };
+export function parseDataName(name: string): DataName | undefined {
+  const [, final, model, saver] = /^((.+)_data(?:_\d+)?)(?:\.([0-9a-f]{8}-\d+\.[0-9a-f]{12}))?$/s.exec(name) ?? [];
+  return final === undefined || model === undefined ? undefined : { model, final, saver };
 }
 
 /**
@@ -52,7 +51,7 @@ export async function chooseDataNames(
   const names: string[] = [];
   let others: ReadonlySet<string> | undefined;
   for (let number = 0; names.length < count; number++) {
-    const name = number === 0 ? dataName(path) : `${dataName(path)}_${number}`;
+    const name = dataName(fileNameOf(path), number);
     if (await isThere(joinPath(folder, name))) {
       if (!replaced.has(name)) continue;
       others ??= await filesReadIn(folder, path);
@@ -81,9 +80,14 @@ export async function removeAbandoned(path: string): Promise<void> {
   const abandoned: string[] = [];
   for (const file of await listFolder(folder).catch((): string[] => [])) {
     const temporary = temporaryOf(file);
-    const named = parseName(path, temporary?.name ?? file);
+    const named = parseDataName(temporary?.name ?? file);
     const maker = temporary?.ending ?? named?.saver;
-    if (named === undefined || maker === undefined || !(await isLeftBehind(joinPath(folder, file), maker))) continue;
+    if (
+      named?.model !== fileNameOf(path) ||
+      maker === undefined ||
+      !(await isLeftBehind(joinPath(folder, file), maker))
+    )
+      continue;
     // Nobody refers to a temporary file.
     if (temporary !== undefined) await removeFile(joinPath(folder, file)).catch(() => {});
     else abandoned.push(file);
@@ -97,10 +101,8 @@ export async function ownDataFiles(path: string): Promise<ReadonlySet<string>> {
   for (const location of (await locationsOf(path)) ?? []) {
     const leadsTo = fileNameOf(await realPath(joinPath(folderOf(path), location)).catch(() => location));
     for (const name of [location, leadsTo]) {
-      const parsed = parseName(path, name);
-      if (parsed === undefined) continue;
-      own.add(name);
-      own.add(parsed.final);
+      const parsed = parseDataName(name);
+      if (parsed?.model === fileNameOf(path)) own.add(name).add(parsed.final);
     }
   }
   return own;
