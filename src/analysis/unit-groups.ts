@@ -1,6 +1,7 @@
 /** Units that compete with each other: those that share an axis where units begin, or begin on axes that do. */
 import type { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
+import { DisjointSets } from "../math/disjoint-sets.ts";
 import type { Along, Labels } from "./units.ts";
 
 /** An axis along which some indices belong to units of a group. */
@@ -37,26 +38,15 @@ export function unitGroups<E extends LabelledEnd>(
   ends: Iterable<E>,
   refused: ReadonlyMap<number, Miss>,
 ): readonly UnitGroup<E>[] {
-  // Of each unit the first start that has it; of each start one before it that shares a unit, or itself.
+  // Of each unit the first start that has it; starts that share a unit are one set.
   const owner = new Int32Array(labels.units).fill(-1);
-  const before = Int32Array.from(starts.keys());
-  const firstOf = (start: number): number => {
-    let at = start;
-    while (before[at] !== at) {
-      const next = before[at] ?? at;
-      before[at] = before[next] ?? next;
-      at = next;
-    }
-    return at;
-  };
-  for (const [index, start] of starts.entries()) {
+  const sets = new DisjointSets();
+  for (const start of starts) {
+    const index = sets.add();
     for (const unit of unitsOf(start, labels)) {
       const other = owner[unit] ?? -1;
       if (other < 0) owner[unit] = index;
-      else {
-        const [a, b] = [firstOf(other), firstOf(index)];
-        before[Math.max(a, b)] = Math.min(a, b);
-      }
+      else sets.join(other, index);
     }
   }
   const groups = new Map<
@@ -65,7 +55,7 @@ export function unitGroups<E extends LabelledEnd>(
   >();
   const numbers = new Int32Array(labels.units).fill(-1);
   for (const [index, start] of starts.entries()) {
-    const first = firstOf(index);
+    const first = sets.find(index);
     const group = groups.get(first) ?? { starts: [], units: 0, slices: [], refused: new Map<number, Miss>() };
     for (const unit of unitsOf(start, labels)) {
       if (numbers[unit] !== -1) continue;
@@ -83,7 +73,7 @@ export function unitGroups<E extends LabelledEnd>(
       const root = unit < 0 ? -1 : labels.find(unit);
       const start = owner[root] ?? -1;
       if (start < 0) continue;
-      const first = firstOf(start);
+      const first = sets.find(start);
       let unitOf = own.get(first);
       if (unitOf === undefined) {
         unitOf = new Int32Array(label.length).fill(-1);

@@ -1,5 +1,6 @@
 /** Units spread over the axes of values: which unit an index along an axis belongs to, and which units have become one. */
 import type { Value } from "../graph/graph.ts";
+import { DisjointSets } from "../math/disjoint-sets.ts";
 
 /** An axis of a value; undefined where an operand is left out. */
 export interface Along {
@@ -23,15 +24,13 @@ export class Labels {
   joins = 0;
   readonly #reached = new Map<Value, number>();
   readonly #labels = new Map<Value, Map<number, Int32Array>>();
-  /** Union-find with path halving: a unit's parent, itself at the root. */
-  readonly #parents: number[] = [];
+  readonly #sets = new DisjointSets();
 
   /** Makes each index along an axis a unit of its own, where it has none yet. */
   start(value: Value, axis: number): void {
     const label = this.#label({ value, axis });
     if (label === undefined) return;
-    for (let index = 0; index < label.length; index++)
-      if (label[index] === -1) label[index] = this.#parents.push(this.#parents.length) - 1;
+    for (let index = 0; index < label.length; index++) if (label[index] === -1) label[index] = this.#sets.add();
     this.#reached.set(value, ++this.changes);
   }
 
@@ -54,17 +53,11 @@ export class Labels {
   }
 
   get units(): number {
-    return this.#parents.length;
+    return this.#sets.count;
   }
 
   find(unit: number): number {
-    let at = unit;
-    for (let parent = this.#parents[at] ?? at; parent !== at; parent = this.#parents[at] ?? at) {
-      const grand = this.#parents[parent] ?? parent;
-      this.#parents[at] = grand;
-      at = grand;
-    }
-    return at;
+    return this.#sets.find(unit);
   }
 
   /** Gives a position a unit; if it has another already, both become one. Positions of absent values and of unknown size are left. */
@@ -79,9 +72,7 @@ export class Labels {
       if (end.value !== undefined) this.#reached.set(end.value, this.changes);
       return;
     }
-    const [a, b] = [this.find(present), this.find(unit)];
-    if (a === b) return;
-    this.#parents[Math.max(a, b)] = Math.min(a, b);
+    if (!this.#sets.join(present, unit)) return;
     this.changes++;
     this.joins++;
   }
