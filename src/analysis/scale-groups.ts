@@ -19,6 +19,7 @@ import type { AxisEnd, AxisLink } from "../ops/index.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { type End, endKey, endOf, type Link, linkOf } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
+import { type PowerLink, type Powers, powersOf } from "./scale-powers.ts";
 import { spread } from "./spread.ts";
 import { type LabelledEnd, type Slice, unitGroups } from "./unit-groups.ts";
 import { type Along, Labels, sizeAlong } from "./units.ts";
@@ -39,25 +40,24 @@ export interface ScaleGroup {
 }
 
 /** The factor at an end, or its inverse, as a stored operand sees it: which of the end's positions an index of the operand stands for. */
-interface Part {
+interface Factor {
   readonly end: End;
   readonly power: 1 | -1;
   positions(index: number): readonly number[];
 }
 
 /** A stored operand, one of whose axes takes factors. */
-interface Taker {
+interface ScaledOperand {
   readonly value: Value;
   readonly axis: number;
-  readonly part: Part;
+  readonly factor: Factor;
 }
 
 /** A node as factors see it. */
 interface Passage {
   readonly node: Node;
-  /** The same factor at both ends, or inverse ones. */
-  readonly links: readonly (Link & { readonly inverse?: true })[];
-  readonly takers: readonly Taker[];
+  readonly links: readonly PowerLink[];
+  readonly scaled: readonly ScaledOperand[];
   /** Axes of outputs whose factors follow from no input's. */
   readonly starts: readonly End[];
   /** Ends, by `endKey`, that factors may reach. */
@@ -73,15 +73,16 @@ export function scaleGroups(model: Model, inference: Inference): readonly ScaleG
   const labels = new Labels();
   for (const { value, axis } of starts) if (value !== undefined) labels.start(value, axis);
   spread(passages, labels);
-  const { powers, clashes } = powersOf(passages, labels);
+  const links = passages.flatMap((passage) => passage.links);
+  const { powers, clashes } = powersOf(links, starts, labels);
   const refused = new Map<number, Miss>();
   const refuse = (units: Iterable<number>, miss: Miss): void => {
     for (const unit of units) if (unit >= 0 && !refused.has(labels.find(unit))) refused.set(labels.find(unit), miss);
   };
   for (const clash of clashes) refuse(labels.at(clash) ?? [], new Miss("it meets its own inverse", clash.value?.name));
   refuseEnds(model, passages, labels, refuse);
-  const ends = passages.flatMap(({ node, takers }) =>
-    takers.flatMap((taker) => labelled(node, taker, labels, powers, refuse)),
+  const ends = passages.flatMap(({ node, scaled }) =>
+    scaled.flatMap((operand) => labelled(node, operand, labels, powers, refuse)),
   );
   return unitGroups(starts, labels, ends, refused).map(({ starts: own, ...group }) => ({
     ...group,
@@ -94,20 +95,20 @@ type Refuse = (units: Iterable<number>, miss: Miss) => void;
 /** The units that an axis of a stored operand takes; undefined where none reaches it. */
 function labelled(
   node: Node,
-  { value, axis, part }: Taker,
+  { value, axis, factor }: ScaledOperand,
   labels: Labels,
   powers: Powers,
   refuse: Refuse,
 ): readonly (LabelledEnd & { readonly power: 1 | -1 })[] {
-  const [reached, size] = [labels.at(part.end), sizeAlong({ value, axis })];
-  if (reached === undefined || part.end.value === undefined) return [];
+  const [reached, size] = [labels.at(factor.end), sizeAlong({ value, axis })];
+  if (reached === undefined || factor.end.value === undefined) return [];
   if (size === undefined) {
     refuse(reached, new Miss("an axis has too many entries", value.name));
     return [];
   }
   const label = new Int32Array(size).fill(-1);
   for (let index = 0; index < size; index++) {
-    const positions = part.positions(index);
+    const positions = factor.positions(index);
     label[index] = labels.common(reached, positions);
     if (label[index] === -1)
       refuse(
@@ -115,8 +116,8 @@ function labelled(
         new Miss("one weight stands for several channels", describe(node)),
       );
   }
-  const power = powers.get(part.end.value)?.get(part.end.axis) ?? 1;
-  return [{ value, axis, label, power: power === part.power ? 1 : -1 }];
+  const power = powers.get(factor.end.value)?.get(factor.end.axis) ?? 1;
+  return [{ value, axis, label, power: power === factor.power ? 1 : -1 }];
 }
 
 function refuseEnds({ graph }: Model, passages: readonly Passage[], labels: Labels, refuse: Refuse): void {
@@ -155,7 +156,7 @@ const inputOf = ([port]: AxisEnd): number => Number(port.slice(2));
 const same = (a: AxisEnd, b: AxisEnd): boolean => a[0] === b[0] && a[1] === b[1];
 
 function passageOf(node: Node, inference: Inference): Passage {
-  const passage = { node, links: [], takers: [], starts: [], open: new Set<string>() };
+  const passage = { node, links: [], scaled: [], starts: [], open: new Set<string>() };
   const bound = inference.at(node);
   if (bound instanceof Miss) return { ...passage, reason: bound.reason };
   const homogeneous = bound.homogeneous();
@@ -171,14 +172,14 @@ function passageOf(node: Node, inference: Inference): Passage {
       ...parts.flatMap((part) => part.links ?? []),
       ...links.filter(({ from, to }) => from[0] === to[0]).map((link) => linkOf(node, link)),
     ],
-    takers: parts.flatMap((part) => part.takers ?? []),
+    scaled: parts.flatMap((part) => part.scaled ?? []),
     starts: parts.flatMap((part) => part.starts ?? []),
     open: new Set(parts.flatMap((part) => part.open.map(endKey))),
     reason: "it needs these numbers as they are",
   };
 }
 
-type PartialPassage = Partial<Pick<Passage, "links" | "takers" | "starts">> & { readonly open: readonly End[] };
+type PartialPassage = Partial<Pick<Passage, "links" | "scaled" | "starts">> & { readonly open: readonly End[] };
 
 /** Each axis of an output, and the axes of inputs that are this one. */
 function* alongOutputs(
@@ -193,24 +194,24 @@ function* alongOutputs(
     const into = links.filter(({ from, to }) => isInput(from) && same(to, out));
     const back = links.filter(({ from, to }) => same(from, out) && isInput(to));
     const linked = new Set([...into.map(({ from }) => inputOf(from)), ...back.map(({ to }) => inputOf(to))]);
-    const solved = new Map<number, readonly Part[]>();
+    const solved = new Map<number, readonly Factor[]>();
     const flowing = new Set<number>();
     const end = endOf(node, out);
     const isHeld = products.some((product) => {
       const own = product.filter((input) => linked.has(input));
-      const taker = own.find((input) => !solved.has(input) && tensorAt(node, input) !== undefined);
-      if (taker === undefined) {
+      const stored = own.find((input) => !solved.has(input) && tensorAt(node, input) !== undefined);
+      if (stored === undefined) {
         const computed = own.filter((input) => tensorAt(node, input) === undefined);
         const carrier = computed.find((input) => !isLimited(node.inputs[input], inference)) ?? computed[0];
         if (carrier === undefined || computed.length < own.length) return true;
         flowing.add(carrier);
         return false;
       }
-      const others = own.filter((input) => input !== taker);
+      const others = own.filter((input) => input !== stored);
       // Behind a reshape an axis may be several, and what is stored takes no part of one.
-      if ([taker, ...others].some((input) => into.filter(({ from }) => inputOf(from) === input).length !== 1))
+      if ([stored, ...others].some((input) => into.filter(({ from }) => inputOf(from) === input).length !== 1))
         return true;
-      solved.set(taker, remaining(node, end, others, into, solved));
+      solved.set(stored, remaining(node, end, others, into, solved));
       return false;
     });
     if (isHeld) continue;
@@ -218,14 +219,14 @@ function* alongOutputs(
       ...into.filter(({ from }) => flowing.has(inputOf(from))),
       ...back.filter(({ to }) => flowing.has(inputOf(to))),
     ];
-    const takers = [...solved].flatMap(([input, parts]) => takersOf(node, input, parts, into));
+    const scaled = [...solved].flatMap(([input, factors]) => scaledBy(node, input, factors, into));
     yield {
       links: flows.map((link) => linkOf(node, link)),
-      takers,
+      scaled,
       starts: flowing.size === 0 && solved.size > 0 ? [end] : [],
       open: [
         end,
-        ...takers.map(({ part }) => part.end),
+        ...scaled.map(({ factor }) => factor.end),
         ...flows.flatMap(({ from, to }) => [endOf(node, from), endOf(node, to)]),
       ],
     };
@@ -238,30 +239,38 @@ function remaining(
   out: End,
   others: readonly number[],
   into: readonly PlainLink[],
-  solved: ReadonlyMap<number, readonly Part[]>,
-): readonly Part[] {
-  const taken = others.flatMap((input): readonly Part[] => {
-    const parts = solved.get(input);
-    if (parts !== undefined) return parts.map((part) => ({ ...part, power: part.power === 1 ? -1 : 1 }));
+  solved: ReadonlyMap<number, readonly Factor[]>,
+): readonly Factor[] {
+  const taken = others.flatMap((input): readonly Factor[] => {
+    const factors = solved.get(input);
+    if (factors !== undefined) return factors.map((factor) => ({ ...factor, power: factor.power === 1 ? -1 : 1 }));
     const link = into.find(({ from }) => inputOf(from) === input);
     return link === undefined || tensorAt(node, input) !== undefined
       ? []
       : [{ end: endOf(node, link.from), power: -1, positions: backwards(linkOf(node, link)) }];
   });
-  const own: Part = { end: out, power: 1, positions: (position) => [position] };
+  const own: Factor = { end: out, power: 1, positions: (position) => [position] };
   const cancels = taken.find(({ end, power }) => end.port === out.port && end.axis === out.axis && power === -1);
-  return cancels === undefined ? [own, ...taken] : taken.filter((part) => part !== cancels);
+  return cancels === undefined ? [own, ...taken] : taken.filter((factor) => factor !== cancels);
 }
 
-function takersOf(node: Node, input: number, parts: readonly Part[], into: readonly PlainLink[]): readonly Taker[] {
+function scaledBy(
+  node: Node,
+  input: number,
+  factors: readonly Factor[],
+  into: readonly PlainLink[],
+): readonly ScaledOperand[] {
   const value = tensorAt(node, input);
   const link = into.find(({ from }) => inputOf(from) === input);
   if (value === undefined || link === undefined) return [];
   const { images } = linkOf(node, link);
-  return parts.map((part) => ({
+  return factors.map((factor) => ({
     value,
     axis: link.from[1],
-    part: { ...part, positions: (index) => (images?.[index] ?? [index]).flatMap((place) => part.positions(place)) },
+    factor: {
+      ...factor,
+      positions: (index) => (images?.[index] ?? [index]).flatMap((place) => factor.positions(place)),
+    },
   }));
 }
 
@@ -281,12 +290,12 @@ function* alongSums(
     const forwards = (index: number): readonly number[] => link.images?.[index] ?? [index];
     if (right !== undefined)
       yield {
-        takers: [{ value: right, axis: to[1], part: { end: link.from, power: -1, positions: backwards(link) } }],
+        scaled: [{ value: right, axis: to[1], factor: { end: link.from, power: -1, positions: backwards(link) } }],
         open: [link.from],
       };
     else if (left !== undefined)
       yield {
-        takers: [{ value: left, axis: from[1], part: { end: link.to, power: -1, positions: forwards } }],
+        scaled: [{ value: left, axis: from[1], factor: { end: link.to, power: -1, positions: forwards } }],
         open: [link.to],
       };
     else yield { links: [{ ...link, inverse: true }], open: [link.from, link.to] };
@@ -324,52 +333,4 @@ function isLimited(value: Value | undefined, inference: Inference): boolean {
   if (value?.producer === undefined) return true;
   const bound = inference.at(value.producer);
   return bound instanceof Miss || bound.homogeneous() === undefined;
-}
-
-type Powers = ReadonlyMap<Value, ReadonlyMap<number, 1 | -1>>;
-
-/**
- * Whether an axis has the factors of its units or their inverses, as those of a start have them that is reached from no start before it; `clashes`
- * are ends that would have both.
- */
-function powersOf(
-  passages: readonly Passage[],
-  labels: Labels,
-): { readonly powers: Powers; readonly clashes: readonly Along[] } {
-  const powers = new Map<Value, Map<number, 1 | -1>>();
-  const clashes: Along[] = [];
-  const neighbours = new Map<Value, { readonly from: End; readonly to: End; readonly inverse: boolean }[]>();
-  for (const { from, to, inverse = false } of passages.flatMap(({ links }) => links))
-    for (const [near, far] of [
-      [from, to],
-      [to, from],
-    ] as const)
-      if (near.value !== undefined && labels.at(near) !== undefined && labels.at(far) !== undefined) {
-        const known = neighbours.get(near.value) ?? [];
-        known.push({ from: near, to: far, inverse });
-        neighbours.set(near.value, known);
-      }
-  const next: Along[] = [];
-  const set = ({ value, axis }: Along, power: 1 | -1): void => {
-    if (value === undefined) return;
-    const known = powers.get(value) ?? new Map<number, 1 | -1>();
-    powers.set(value, known);
-    const before = known.get(axis);
-    if (before !== undefined && before !== power) clashes.push({ value, axis });
-    if (before !== undefined) return;
-    known.set(axis, power);
-    next.push({ value, axis });
-  };
-  for (const start of passages.flatMap(({ starts }) => starts)) {
-    if (start.value === undefined || powers.get(start.value)?.has(start.axis) === true) continue;
-    set(start, 1);
-    for (let end = next.pop(); end !== undefined; end = next.pop()) {
-      const { value, axis } = end;
-      const power = value && powers.get(value)?.get(axis);
-      if (value === undefined || power === undefined) continue;
-      for (const { from, to, inverse } of neighbours.get(value) ?? [])
-        if (from.axis === axis) set(to, inverse === (power === 1) ? -1 : 1);
-    }
-  }
-  return { powers, clashes };
 }

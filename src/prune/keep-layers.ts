@@ -111,7 +111,7 @@ function keptByName(all: readonly Block[], wanted: readonly (string | number)[])
  * The output of a block, and the input that takes its place where the block is removed: of the inputs of its type and dimensions the one that
  * was computed last. Inputs that were computed earlier (an encoder's output) are only read.
  */
-export function passageOf({ inputs, outputs, name }: Omit<Block, "kind">) {
+export function skipOf({ inputs, outputs, name }: Omit<Block, "kind">) {
   const [output, ...others] = outputs;
   if (output === undefined || others.length > 0) return new Miss(`it has ${outputs.length} outputs`, name);
   const alike = new Set(
@@ -130,7 +130,7 @@ function bypassOf({ graph }: Model, block: Block) {
   const isRead = ({ uses }: Value): boolean => [...uses].some((use) => !own.has(outermost(use.node, graph)));
   const read = block.outputs.filter(isRead);
   const through = read.length > 0 ? read : block.outputs;
-  const way = passageOf({ ...block, outputs: through });
+  const way = skipOf({ ...block, outputs: through });
   if (way instanceof Miss) return way;
   return { ...way, leftOver: block.outputs.filter((output) => !through.includes(output)) };
 }

@@ -9,7 +9,7 @@ import { replaceUses } from "../../src/graph/replace.ts";
 import { verify } from "../../src/graph/verify.ts";
 import { open } from "../../src/onnx/index.ts";
 import { removeUnused } from "../../src/passes/remove-unused.ts";
-import { passageOf } from "../../src/prune/keep-layers.ts";
+import { skipOf } from "../../src/prune/keep-layers.ts";
 import { expectSameInARow, folder, inputsOf, networks, run } from "./block-laws.ts";
 
 /** Blocks of one kind that follow each other, where there are any. */
@@ -75,7 +75,7 @@ describe.skipIf(folder === undefined)("blocks of exported networks", () => {
     const whole = await run(model, await inputsOf(name));
     const [repeated = []] = blocks(model, infer(model)).repeats;
     const block = repeated.at(-1);
-    const way = block === undefined ? undefined : passageOf(block);
+    const way = block === undefined ? undefined : skipOf(block);
     if (way === undefined || way instanceof Miss) throw new Error(way?.reason);
     // What the layer before it answers.
     expect(repeated.at(-2)?.outputs).toEqual([way.input]);

@@ -1,0 +1,52 @@
+/** Which axes have the factors of units that spread along links, and which their inverses. */
+import type { Value } from "../graph/graph.ts";
+import { groupBy } from "../tensor/group-by.ts";
+import type { Link } from "./channel-links.ts";
+import type { Along, Labels } from "./units.ts";
+
+/** The same factor at both ends, or inverse ones. */
+export type PowerLink = Link & { readonly inverse?: true };
+
+export type Powers = ReadonlyMap<Value, ReadonlyMap<number, 1 | -1>>;
+
+/**
+ * Whether an axis has the factors of its units or their inverses, as those of a start have them that is reached from no start before it; `clashes`
+ * are ends that would have both.
+ */
+export function powersOf(
+  links: readonly PowerLink[],
+  starts: readonly Along[],
+  labels: Labels,
+): { readonly powers: Powers; readonly clashes: readonly Along[] } {
+  const powers = new Map<Value, Map<number, 1 | -1>>();
+  const clashes: Along[] = [];
+  const ways = links.flatMap(({ from, to, inverse = false }) => [
+    { from, to, inverse },
+    { from: to, to: from, inverse },
+  ]);
+  const followed = ways.filter(({ from, to }) => labels.at(from) !== undefined && labels.at(to) !== undefined);
+  const neighbours = groupBy(followed, ({ from }) => from.value);
+  const next: Along[] = [];
+  const set = ({ value, axis }: Along, power: 1 | -1): void => {
+    if (value === undefined) return;
+    const known = powers.get(value) ?? new Map<number, 1 | -1>();
+    powers.set(value, known);
+    const before = known.get(axis);
+    if (before !== undefined && before !== power) clashes.push({ value, axis });
+    if (before !== undefined) return;
+    known.set(axis, power);
+    next.push({ value, axis });
+  };
+  for (const start of starts) {
+    if (start.value === undefined || powers.get(start.value)?.has(start.axis) === true) continue;
+    set(start, 1);
+    for (let end = next.pop(); end !== undefined; end = next.pop()) {
+      const { value, axis } = end;
+      const power = value && powers.get(value)?.get(axis);
+      if (value === undefined || power === undefined) continue;
+      for (const { from, to, inverse } of neighbours.get(value) ?? [])
+        if (from.axis === axis) set(to, inverse === (power === 1) ? -1 : 1);
+    }
+  }
+  return { powers, clashes };
+}
