@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { completeOptions, parseRecipe, steps } from "../../src/recipe/index.ts";
-import { filledIn } from "../../src/recipe/steps.ts";
+import { filledIn } from "../../src/run/step.ts";
 import { recipeSchema } from "./recipe-schema.ts";
 
 const text = JSON.stringify(recipeSchema());

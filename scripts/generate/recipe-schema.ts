@@ -2,7 +2,7 @@
 import { type ConversionConfig, type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
 import type { AnyPass } from "../../src/passes/index.ts";
 import { recipeFrom, recipeVersion, steps } from "../../src/recipe/index.ts";
-import { filledIn } from "../../src/recipe/steps.ts";
+import { filledIn } from "../../src/run/step.ts";
 import type { Generator } from "./generator.ts";
 
 const file = "docs/recipe.schema.json";

@@ -1,12 +1,13 @@
 /** The same names as `node.ts`, in a browser: what needs a disk refuses, and says what to do instead. */
 import { PithError } from "../errors.ts";
+import { concatenated, hexadecimal } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import type { Chunks, Parts, ScratchFile } from "./files.ts";
+import type { Chunks, Digest, Parts, ScratchFile } from "./files.ts";
 import { damaged, imageHeader, type Pixels } from "./image.ts";
 import { blobSource, urlBeside, urlSource } from "./sources.ts";
 import type { Thread } from "./threads.ts";
 
-export type { Chunks, Parts, ScratchFile } from "./files.ts";
+export type { Chunks, Digest, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
 export { blobSource, bytesSource, readRanges, urlSource } from "./sources.ts";
 export type { Answer, Thread } from "./threads.ts";
@@ -105,6 +106,19 @@ export function scratchFile(): Promise<ScratchFile> {
 
 export function realPath(path: string): Promise<string> {
   return Promise.resolve(absolute(path));
+}
+
+export function renameFile(_from: string, to: string): Promise<void> {
+  return refuse(`"${to}" cannot be written in a browser.`, "Keep the result in memory.");
+}
+
+/** Browsers hash what is there as a whole. */
+export function sha256(): Digest {
+  const parts: Uint8Array[] = [];
+  return {
+    add: (bytes) => void parts.push(bytes.slice()),
+    end: async () => hexadecimal(new Uint8Array(await crypto.subtle.digest("SHA-256", concatenated(parts)))),
+  };
 }
 
 export function removeFile(path: string): Promise<void> {

@@ -1,12 +1,14 @@
 /** Files and machine, in Node. `browser.ts` exports the same names; package.json chooses ("#platform"). */
-import { appendFile, mkdir, readdir, readFile as readWhole, rm, stat } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { appendFile, mkdir, readdir, readFile as readWhole, rename, rm, stat } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { PithError } from "../errors.ts";
+import type { Digest } from "./files.ts";
 import { failure } from "./node-failure.ts";
 
-export type { Chunks, Parts, ScratchFile } from "./files.ts";
+export type { Chunks, Digest, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
 export { claimFolder } from "./node-claim.ts";
 export { brotliSize, inflated } from "./node-compress.ts";
@@ -69,6 +71,19 @@ export async function makeFolder(path: string): Promise<void> {
     if ((await fileKind(folder)) === "folder") return;
     throw failure(`The folder "${path}" cannot be made`, cause);
   });
+}
+
+/** @throws PithError E_FILE */
+export async function renameFile(from: string, to: string): Promise<void> {
+  await rename(from, to).catch((cause) => {
+    throw failure(`"${to}" cannot be written`, cause);
+  });
+}
+
+/** SHA-256 of bytes that come one after the other, in hexadecimal. */
+export function sha256(): Digest {
+  const hash = createHash("sha256");
+  return { add: (bytes) => void hash.update(bytes), end: async () => hash.digest("hex") };
 }
 
 export async function removeFile(path: string): Promise<void> {

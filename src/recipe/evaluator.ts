@@ -7,7 +7,6 @@
 import { cost } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../analysis/learned.ts";
-import { sha256Text } from "../data/hash.ts";
 import { PithError, refusalIn } from "../errors.ts";
 import { type OneRun, oneRun } from "../evaluate/feeding.ts";
 import { type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
@@ -15,16 +14,16 @@ import type { RunTarget } from "../evaluate/run-target.ts";
 import { inputTexts, sequenceNames, timedFeeds, timedShapes } from "../evaluate/timed-inputs.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid } from "../graph/verify.ts";
-import { encodeToBytes, open } from "../onnx/index.ts";
 import { type Context, fixInputs } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { zeroShare } from "../passes/zeros.ts";
 import { isPruned, remove } from "../prune/index.ts";
 import type { Disagreement, Measured, Timing } from "../report/data.ts";
+import type { Store } from "../run/store.ts";
 import { isSymbolic } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
+import type { Figures, MeasuredModel } from "./figures.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
-import type { MeasuredModel, PartialRun } from "./partial-run.ts";
 import type { Measuring } from "./time-estimate.ts";
 
 export interface EvaluatorOptions extends PairedMetricsOptions {
@@ -33,10 +32,9 @@ export interface EvaluatorOptions extends PairedMetricsOptions {
   readonly length?: number | undefined;
 }
 
+/** Of a model in the store under `measured.sha256`. */
 export interface Evaluation extends PairedResult {
   readonly measured: Measured;
-  readonly bytes: Uint8Array;
-  readonly model: Model;
 }
 
 /** Disagreements that a report shows. */
@@ -52,7 +50,7 @@ export class Evaluator {
   readonly output: string | undefined;
   readonly #threads: number | undefined;
   readonly #context: Context;
-  readonly #partial: PartialRun | undefined;
+  readonly #figures: Figures;
   readonly #seconds: number;
 
   private constructor(
@@ -61,10 +59,10 @@ export class Evaluator {
     run: OneRun,
     { threads, output }: PairedMetricsOptions,
     context: Context,
-    partial: PartialRun | undefined,
+    figures: Figures,
     seconds: number,
   ) {
-    this.#partial = partial;
+    this.#figures = figures;
     this.#seconds = seconds;
     this.original = original;
     this.metrics = metrics;
@@ -74,26 +72,26 @@ export class Evaluator {
     this.#context = context;
   }
 
-  static async create(
-    original: Model,
-    task: Task,
-    options: EvaluatorOptions,
-    context: Context,
-    partial?: PartialRun,
-  ): Promise<Evaluator> {
+  static async create(figures: Figures, task: Task, options: EvaluatorOptions, context: Context): Promise<Evaluator> {
     const { name, length, ...rest } = options;
-    const shipped = await ship(original);
-    const one = await oneRun(shipped.model, task.test);
-    const run = { ...one, feeds: await withLength(context, shipped.model, one.feeds, length) };
-    const known = await partial?.found(shipped.sha256);
+    const { store } = figures;
+    const { digest, model } = await ship(store.original, store);
+    const one = await oneRun(model, task.test);
+    const run = { ...one, feeds: await withLength(context, model, one.feeds, length) };
+    const known = await figures.found(digest);
     const started = performance.now();
-    const metrics = await PairedMetrics.create(shipped.model, task, rest, context, known?.rows);
+    const metrics = await PairedMetrics.create(model, task, rest, context, known?.rows);
     const seconds = known?.seconds ?? (performance.now() - started) / 1000;
-    const facts = known?.facts ?? (await factsOf(shipped, run));
-    if (known === undefined) await partial?.keepFound({ facts, rows: metrics.rows, seconds });
+    const facts = known?.facts ?? (await factsOf(digest, store, run));
+    if (known === undefined) await figures.keep({ facts, rows: metrics.rows, seconds });
     const measured = { name, ...facts, estimate: metrics.original.comparison.original };
-    const standing = { measured, ...metrics.original, validation: undefined, ...shipped };
-    return new Evaluator(standing, metrics, run, options, context, partial, seconds);
+    const evaluation = { measured, ...metrics.original, validation: undefined };
+    return new Evaluator(evaluation, metrics, run, options, context, figures, seconds);
+  }
+
+  /** A model that was measured, as its file has it. */
+  open({ measured }: Evaluation): Promise<Model> {
+    return this.#figures.store.open(measured.sha256);
   }
 
   /** What the original took for all samples. */
@@ -101,19 +99,20 @@ export class Evaluator {
     return { seconds: this.#seconds, samples: this.metrics.rows.said.given.length };
   }
 
-  async measure(model: Model, name: string): Promise<Evaluation> {
-    const shipped = await ship(model);
-    const { facts, rows } = (await this.#partial?.found(shipped.sha256)) ?? (await this.#find(shipped));
+  /** @param made digest of what a step made: it may have masks. */
+  async measure(made: string, name: string): Promise<Evaluation> {
+    const { digest, model } = await ship(made, this.#figures.store);
+    const { facts, rows } = (await this.#figures.found(digest)) ?? (await this.#find(digest, model));
     const compared = this.metrics.beside(rows);
-    return { measured: { name, ...facts, estimate: compared.comparison.candidate }, ...compared, ...shipped };
+    return { measured: { name, ...facts, estimate: compared.comparison.candidate }, ...compared };
   }
 
-  async #find(shipped: Shipped): Promise<MeasuredModel> {
+  async #find(digest: string, model: Model): Promise<MeasuredModel> {
     const started = performance.now();
-    const rows = await this.metrics.rowsOf(shipped.model);
+    const rows = await this.metrics.rowsOf(model);
     const seconds = (performance.now() - started) / 1000;
-    const found = { facts: await factsOf(shipped, this.#run), rows, seconds };
-    await this.#partial?.keepFound(found);
+    const found = { facts: await factsOf(digest, this.#figures.store, this.#run), rows, seconds };
+    await this.#figures.keep(found);
     return found;
   }
 
@@ -141,7 +140,7 @@ export class Evaluator {
   ): Promise<LatencyReport & Pick<Timing, "inputs" | "where">> {
     const { engine, signal, progress } = this.#context;
     const { feeds } = this.#run;
-    const all = [this.original.model, ...models];
+    const all = [await this.open(this.original), ...models];
     const threads = this.#threads;
     const options = {
       rounds,
@@ -190,35 +189,33 @@ async function withLength(
 }
 
 interface Shipped {
-  readonly bytes: Uint8Array;
-  readonly sha256: string;
+  readonly digest: string;
   readonly model: Model;
 }
 
-/** A model as it would be written: masks folded in, its file, and what is in the file. The model itself stays as it is. */
-async function ship(model: Model): Promise<Shipped> {
-  const final = model.clone();
-  if (isPruned(final)) await remove(final);
-  assertValid(final);
-  const bytes = await encodeToBytes(final);
-  const shipped = await open(bytes);
-  shipped.graph.operators = model.graph.operators;
-  return { bytes, sha256: await sha256Text([bytes]), model: shipped };
+/** A model as it would be written: masks folded in. */
+async function ship(made: string, store: Store): Promise<Shipped> {
+  const model = await store.open(made);
+  if (!isPruned(model)) return { digest: made, model };
+  await remove(model);
+  assertValid(model);
+  const digest = await store.keep(model);
+  return { digest, model: await store.open(digest) };
 }
 
-async function factsOf({ bytes, sha256, model }: Shipped, run: OneRun): Promise<Omit<Measured, "estimate" | "name">> {
-  const weight = await size(bytes);
-  const copy = model.clone();
+async function factsOf(digest: string, store: Store, run: OneRun): Promise<Omit<Measured, "estimate" | "name">> {
+  const weight = await size(await store.file(digest));
+  const model = await store.open(digest);
   // Weights in Constant nodes count as well.
-  storeWeights(copy);
-  const learned = await learnedTensors(copy, infer(copy));
+  storeWeights(model);
+  const learned = await learnedTensors(model, infer(model));
   return {
-    sha256,
+    sha256: digest,
     bytes: weight.bytes,
     brotli: weight.brotli,
     parameters: learnedCount(learned),
     zeros: weight.sampled ? undefined : await zeroShare(learned.keys()),
-    macs: macsOfOne(copy, run),
+    macs: macsOfOne(await store.open(digest), run),
   };
 }
 

@@ -1,8 +1,9 @@
 /** Recipes: techniques composed, each result measured against the original, the smallest that keeps the goal chosen. */
+
+export { completeOptions } from "../run/step.ts";
 export { defaultPlan } from "./plan.ts";
 export {
   calibrationSamples,
-  completeOptions,
   parseRecipe,
   type Recipe,
   type RecipeStep,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { PithError } from "../errors.ts";
-import { calibrationSamples, completeOptions, parseRecipe, recipeFrom, recipeText } from "./recipe.ts";
+import { completeOptions } from "../run/step.ts";
+import { calibrationSamples, parseRecipe, recipeFrom, recipeText } from "./recipe.ts";
 import { steps } from "./steps.ts";
 
 function failure(read: () => unknown): { message: string; hint: string | undefined } {

@@ -12,14 +12,13 @@
 
 import * as v from "valibot";
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, stringify } from "yaml";
-import { memory } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
 import type { AnyPass, OptionValues } from "../passes/index.ts";
 import { inWords, misfitOf, shown, unknownName } from "../passes/option-errors.ts";
 import { namesAt } from "../passes/schema.ts";
-import { zeros } from "../tensor/dense.ts";
-import { byId, filledIn, steps as own } from "./steps.ts";
+import { completeOptions, filledIn, standIns } from "../run/step.ts";
+import { byId, steps as own } from "./steps.ts";
 
 /** The form of recipes that this version reads. */
 export const recipeVersion = 1;
@@ -84,15 +83,6 @@ export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readon
 export function recipeText(recipe: Recipe): string {
   const list = recipe.steps.map(({ id, options }) => ({ [id]: options }));
   return stringify({ version: recipe.version, steps: list }, { lineWidth: 120 });
-}
-
-/** A step's options with the pass's defaults filled in, without what a recipe cannot give. */
-export function completeOptions(pass: AnyPass, options: OptionValues): OptionValues {
-  const result = v.safeParse(pass.options, { ...options, ...standIns(pass) });
-  const complete = result.success ? result.output : options;
-  return Object.fromEntries(
-    Object.entries(complete as object).filter(([key, value]) => value !== undefined && !filledIn.includes(key)),
-  );
 }
 
 /** Samples that the steps of a recipe want to measure on: the most that one of them wants, 0 where none measures. */
@@ -193,13 +183,6 @@ function checkOptions(source: Source, path: Path, pass: AnyPass, given: OptionVa
   const found = misfitOf(options, result.issues, { owner: id, withheld: filledIn, standIns: standIns(pass) });
   fail(source, [...path, ...found.path], found.part, found.sentence, found.hint);
 }
-
-/** Options that the run fills in, so that the rest can be checked by the pass's whole schema. */
-function standIns({ data }: AnyPass): OptionValues {
-  return data === undefined ? {} : { data: noSamples };
-}
-
-const noSamples = memory("the run's data", { label: zeros("int64", [0]) });
 
 function fail(source: Source, path: Path, part: "key" | "value", sentence: string, hint?: string): never {
   const steps = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");

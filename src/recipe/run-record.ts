@@ -1,26 +1,35 @@
 /** What a run records of its data, and what its results depend on. */
-import { sha256Text } from "../data/hash.ts";
 import { contentHash, type Dataset } from "../data/index.ts";
 import type { Task } from "../evaluate/index.ts";
-import type { Model } from "../graph/model.ts";
-import { encodeToBytes } from "../onnx/index.ts";
 import type { Disagreement, Run, Samples, StepRecord } from "../report/data.ts";
+import { partFor } from "../run/step.ts";
+import type { Store } from "../run/store.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import type { Evaluator } from "./evaluator.ts";
 import type { RunOptions } from "./run.ts";
-import { partFor } from "./steps.ts";
 import type { CandidateSteps } from "./variant.ts";
 
-/** What every result of a run depends on, but for its steps. */
-export async function identityOf(
-  original: Model,
+/** What all figures of a run follow from, but for the model that they are of. */
+export function judgingOf(
+  { original }: Store,
   { metric }: Task,
-  parts: Parts,
+  { test }: Parts,
   { batch, output, length, about }: RunOptions,
-  seed: number,
-): Promise<unknown> {
-  const sha256 = await sha256Text([await encodeToBytes(original)]);
-  return { version: about?.version, seed, original: sha256, parts, metric: metric.name, batch, output, length };
+): unknown {
+  return {
+    version: about?.version,
+    original,
+    test: test && digestOf(test),
+    metric: metric.name,
+    batch,
+    output,
+    length,
+  };
+}
+
+/** What tells samples from others; of those that are not hashed name and number. */
+export function digestOf(samples: Samples | undefined): unknown {
+  return samples?.sha256 ?? samples;
 }
 
 export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;

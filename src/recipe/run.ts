@@ -10,19 +10,22 @@ import { isUnsteady, unsteadyNote, workOf } from "../evaluate/latency.ts";
 import { bytes, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
+import { open as openBytes } from "../onnx/index.ts";
 import { type AnyPass, type Context, completeContext } from "../passes/index.ts";
 import { type Measured, type Run, runFormat, type Timing } from "../report/data.ts";
 import { benchCommand, filesOf } from "../report/sections.ts";
 import { lossWarning, stepNames } from "../report/verdict.ts";
+import { Runner } from "../run/runner.ts";
+import { openStore, type Store } from "../run/store.ts";
 import { type Contender, choose } from "./choose.ts";
 import { type Evaluation, Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
+import { Figures } from "./figures.ts";
 import { nothingGained, withoutNotes } from "./improvement.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
-import { PartialRun } from "./partial-run.ts";
 import { type Recipe, stepsOf } from "./recipe.ts";
 import { refusal } from "./refusal.ts";
-import { dataRecord, identityOf, namesOf, partsOf } from "./run-record.ts";
+import { dataRecord, digestOf, judgingOf, namesOf, partsOf } from "./run-record.ts";
 import { forecast } from "./time-estimate.ts";
 import { type Attempt, attempt, type Candidate, type CandidateSteps, isTrained, secondsSince } from "./variant.ts";
 
@@ -107,7 +110,23 @@ export async function compress(
   recipes: readonly Candidate[],
   task: Task,
   options: RunOptions = {},
-  given: Partial<Context> = {},
+  context: Partial<Context> = {},
+): Promise<Compressed> {
+  const store = await openStore(original, options.resumeFolder);
+  try {
+    return await compressIn(store, original, recipes, task, options, context);
+  } finally {
+    await store.release();
+  }
+}
+
+async function compressIn(
+  store: Store,
+  original: Model,
+  recipes: readonly Candidate[],
+  task: Task,
+  options: RunOptions,
+  given: Partial<Context>,
 ): Promise<Compressed> {
   const started = performance.now();
   const date = new Date().toISOString();
@@ -115,7 +134,6 @@ export async function compress(
   const warnings: string[] = [];
   const context: Context = {
     ...base,
-    open: async (reference) => (reference === "original" ? original.clone() : base.open(reference)),
     log(event) {
       if (event.level === "warning") warnings.push(event.text);
       base.log(event);
@@ -125,16 +143,12 @@ export async function compress(
   onStage("original");
   const candidates = recipes.map((one): CandidateSteps => ({ ...one, steps: stepsOf(one.recipe, options.passes) }));
   const parts = await partsOf(task, candidates);
-  const partial =
-    options.resumeFolder === undefined
-      ? undefined
-      : new PartialRun(options.resumeFolder, await identityOf(original, task, parts, options, context.seed));
+  const figures = new Figures(store, judgingOf(store, task, parts, options));
   const evaluator = await Evaluator.create(
-    original,
+    figures,
     task,
     { ...evaluatorOptions(name, options), choice: candidates.length > 1 },
     context,
-    partial,
   );
   onMeasured(evaluator.original.measured);
   // A model that is going to be trained may be at chance.
@@ -145,18 +159,24 @@ export async function compress(
   const goal = evaluator.metrics.goal(asked, candidates.every(isTrained));
 
   const results: Attempt[] = [];
-  const done = await Promise.all(
-    candidates.map(({ steps }) => partial?.steps(steps) ?? { steps: [], model: undefined }),
+  const runner = new Runner(
+    {
+      store,
+      parts: task,
+      samples: { train: digestOf(parts.train), calibrate: digestOf(parts.calibrate) },
+      version: options.about?.version,
+    },
+    context,
   );
-  const open = candidates.flatMap(({ steps }, place) => steps.slice(done[place]?.steps.length));
+  const done = await Promise.all(candidates.map(({ steps }) => runner.done(steps)));
+  const open = candidates.flatMap(({ steps }, place) => steps.slice(done[place]));
   const duration = forecast(open, evaluator.took, task);
   if (duration !== undefined) context.log({ id: "duration", text: duration });
   for (const [place, candidate] of candidates.entries()) {
-    const before = done[place] ?? { steps: [], model: undefined };
-    if (before.model !== undefined) before.model.graph.operators = original.graph.operators;
-    const result = await attempt(original, candidate, before, candidates.length > 1, {
+    const result = await attempt(candidate, done[place] ?? 0, candidates.length > 1, {
+      runner,
       evaluator,
-      partial,
+      original: store.original,
       task,
       asked,
       context,
@@ -177,7 +197,7 @@ export async function compress(
     context.log({ id: "busy", text: unsteadyNote(benchCommand(files, aims.targets)), level: "warning" });
   }
   const workAt = (place: number): number | undefined => workOf(timing?.models ?? [], timing?.models[place + 1]);
-  const plain = await withoutNotes(evaluator.original);
+  const plain = await withoutNotes(evaluator.original.measured, await evaluator.open(evaluator.original));
   const tried = results.map((one, place) => withGain(plain, one, workAt(place)));
   const force = options.force === true;
   const choice = choose(
@@ -224,7 +244,16 @@ export async function compress(
     latency: timing,
     ...(examined === undefined ? {} : { examined }),
     disagreements,
-    ...(seen === undefined ? {} : { noise: await noiseOf(evaluator.original.model, seen.model, task.test, context) }),
+    ...(seen === undefined
+      ? {}
+      : {
+          noise: await noiseOf(
+            await evaluator.open(evaluator.original),
+            await evaluator.open(seen),
+            task.test,
+            context,
+          ),
+        }),
     warnings,
     seconds: secondsSince(started),
   };
@@ -232,7 +261,11 @@ export async function compress(
     const { code, message } = refusal(run);
     return { run: { ...run, refused: { code, message } }, result: undefined };
   }
-  return { run, result: { model: standing.model, bytes: standing.bytes } };
+  const file = await store.file(standing.measured.sha256);
+  const bytes = await file.read(0, file.size);
+  const result = await openBytes(bytes);
+  result.graph.operators = original.graph.operators;
+  return { run, result: { model: result, bytes } };
 }
 
 function targetsOf({ targets = [] }: RunOptions): Pick<Run, "targets"> {
@@ -299,7 +332,7 @@ async function time(
     tried.flatMap(({ evaluation: standing }) => (standing === undefined ? [] : [[hashOf(standing), standing]])),
   );
   files.delete(sha256);
-  const candidates = Array.from(files.values(), ({ model }) => model);
+  const candidates = await Promise.all(Array.from(files.values(), (evaluation) => evaluator.open(evaluation)));
   const found = await evaluator.time(candidates, { rounds, target }).catch((error: unknown) => {
     if (!(error instanceof PithError) || error.code !== "E_UNSUPPORTED") throw error;
     context.log({ id: "untimed", text: error.message, level: "warning" });

@@ -1,7 +1,8 @@
 /** About how long a run will take, told before it begins from what the original took on the samples. */
 import type { Task } from "../evaluate/index.ts";
 import { counted, integer, waiting } from "../evaluate/numbers.ts";
-import { completeOptions, type PassStep } from "./recipe.ts";
+import { completeOptions } from "../run/step.ts";
+import type { PassStep } from "./recipe.ts";
 
 /** A step of a training runs forwards, and about twice as long backwards. */
 const trainingCost = 3;

@@ -3,18 +3,16 @@ import { clause, refusalIn, stopIfAsked } from "../errors.ts";
 import { judge as judgeGoal, type Task } from "../evaluate/index.ts";
 import { type OnTarget, rightOn } from "../evaluate/right-on.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
-import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
-import { namesAt } from "../passes/schema.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
 import { stepNames } from "../report/verdict.ts";
+import type { Runner } from "../run/runner.ts";
+import { trains } from "../run/step.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import { judgeResult } from "./judgement.ts";
 import { type KeptFunction, keptFunction } from "./kept-function.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
-import type { DoneSteps, PartialRun } from "./partial-run.ts";
-import { completeOptions, type PassStep, type Recipe } from "./recipe.ts";
-import { runStep, type StepOutcome, trains } from "./steps.ts";
+import type { PassStep, Recipe } from "./recipe.ts";
 
 export interface Candidate {
   /** What the report calls it. */
@@ -27,8 +25,10 @@ export interface CandidateSteps extends Candidate {
 }
 
 export interface RunContext {
+  readonly runner: Runner;
   readonly evaluator: Evaluator;
-  readonly partial: PartialRun | undefined;
+  /** Digest of the original, as it came. */
+  readonly original: string;
   readonly task: Task;
   readonly asked: GoalOptions;
   readonly context: Context;
@@ -44,34 +44,29 @@ export interface Attempt {
   readonly evaluation: Evaluation | undefined;
 }
 
-/** Runs a candidate, of which some steps may be done. With other candidates a failure, or a result that is not smaller, is a refusal. */
+/**
+ * Runs a candidate. With other candidates a failure, or a result that is not smaller, is a refusal.
+ * @param done how many of its steps an earlier run has done.
+ */
 export async function attempt(
-  original: Model,
   candidate: CandidateSteps,
-  done: DoneSteps,
+  done: number,
   hasOtherCandidates: boolean,
   run: RunContext,
 ): Promise<Attempt> {
-  const { evaluator } = run;
+  const { evaluator, context } = run;
   const goal = evaluator.metrics.goal(run.asked, isTrained(candidate));
   const records: StepRecord[] = [];
   let standing: Evaluation | undefined;
+  const names = stepNames(candidate.steps);
+  if (done > 0) context.log({ id: "resume", text: `${candidate.name}: continued after ${names[done - 1]}` });
   try {
-    const all = candidate.steps;
-    const model = done.model ?? original.clone();
-    for (const { record, warnings } of done.steps) {
-      records.push(record);
-      for (const text of warnings) run.context.log({ id: "before", text, level: "warning" });
-    }
-    if (records.length > 0) {
-      const last = stepNames(all)[records.length - 1];
-      run.context.log({ id: "resume", text: `${candidate.name}: continued after ${last}` });
-      standing = await evaluator.measure(model, `${candidate.name}, after ${last}`);
-    }
-    for (let count = records.length + 1; count <= all.length; count++) {
-      const taken = await takeStep(model, all.slice(0, count), candidate, run);
+    let input = run.original;
+    for (const [at, step] of candidate.steps.entries()) {
+      const taken = await takeStep(step, input, names[at] ?? step.id, at < done, candidate.name, run);
       records.push(taken.record);
       standing = taken.standing;
+      input = taken.output;
     }
   } catch (error) {
     const { message } = refusalIn(error);
@@ -113,7 +108,7 @@ export function isTrained({ steps }: CandidateSteps): boolean {
   return steps.some(({ pass }) => trains(pass));
 }
 
-function keptBy(
+async function keptBy(
   standing: Evaluation,
   candidate: CandidateSteps,
   { evaluator, context, task, onStage }: RunContext,
@@ -122,7 +117,7 @@ function keptBy(
   const trained = isTrained(candidate);
   if (!trained) onStage("compare");
   const judged = { test: task.test, answered: given.length, trained, output: evaluator.output, forced: false };
-  return keptFunction(context, evaluator.original.model, standing.model, judged);
+  return keptFunction(context, await evaluator.open(evaluator.original), await evaluator.open(standing), judged);
 }
 
 async function onTargets(
@@ -132,61 +127,29 @@ async function onTargets(
   if (targets.length === 0) return [];
   onStage("targets");
   const { engine, seed, signal } = context;
-  const { output, original } = evaluator;
-  return rightOn(engine, targets, original.model, standing.model, { samples: task.test, output, seed, signal });
+  const { output } = evaluator;
+  const [original, result] = [await evaluator.open(evaluator.original), await evaluator.open(standing)];
+  return rightOn(engine, targets, original, result, { samples: task.test, output, seed, signal });
 }
 
-/** @param taken the steps up to this one, which is the last. */
+/** @param done an earlier run has done it. */
 async function takeStep(
-  model: Model,
-  taken: readonly PassStep[],
-  candidate: CandidateSteps,
-  { evaluator, partial, task, context, onStage, onMeasured }: RunContext,
-): Promise<{ readonly record: StepRecord; readonly standing: Evaluation }> {
-  const step = taken.at(-1);
-  if (step === undefined) throw new Error("internal: no step was to be taken");
-  const { pass } = step;
-  const name = stepNames(candidate.steps)[taken.length - 1] ?? step.id;
+  step: PassStep,
+  input: string,
+  name: string,
+  done: boolean,
+  candidate: string,
+  { runner, evaluator, context, onStage, onMeasured }: RunContext,
+): Promise<{ readonly record: StepRecord; readonly standing: Evaluation; readonly output: string }> {
   stopIfAsked(context.signal, `Stopped before ${name}.`);
-  onStage(name);
-  const started = performance.now();
-  const checkpoint = namesAt(pass.options).includes("checkpoint") ? await partial?.checkpoint(taken) : undefined;
-  const warnings: string[] = [];
-  const logging: Context = {
-    ...context,
-    log(event) {
-      if (event.level === "warning") warnings.push(event.text);
-      context.log(event);
-    },
-  };
-  const outcome = await runStep(pass, model, { ...step.options, ...checkpoint }, task, logging);
-  const seconds = secondsSince(started);
+  if (!done) onStage(name);
+  const { output, warnings, ...result } = await runner.run(step, input);
+  if (done) for (const text of warnings) context.log({ id: "before", text, level: "warning" });
   onStage("evaluate");
-  const standing = await evaluator.measure(model, `${candidate.name}, after ${name}`);
-  const { measured, comparison, agreement } = standing;
-  onMeasured(measured);
-  const record: StepRecord = {
-    id: step.id,
-    options: completeOptions(pass, step.options),
-    changes: outcome.changes,
-    misses: outcome.misses.map((miss) => ({ at: miss.at, reason: miss.reason })),
-    history: outcome.history?.map(({ epoch, loss, evaluations }) => ({ epoch, loss, evaluations })),
-    curve: curveOf(outcome),
-    ...(outcome.learnt === undefined ? {} : { learnt: outcome.learnt }),
-    seconds,
-    after: measured,
-    comparison,
-    agreement,
-  };
-  await partial?.keepStep(taken, model, { record, warnings });
-  return { record, standing };
-}
-
-function curveOf({ curve, training }: StepOutcome): StepRecord["curve"] {
-  if (curve === undefined) return undefined;
-  const { first, every, losses } = curve;
-  const { by, unit } = training?.chosen ?? {};
-  return { first, every, losses, by, unit };
+  const standing = await evaluator.measure(output, `${candidate}, after ${name}`);
+  const { measured: after, comparison, agreement } = standing;
+  if (!done) onMeasured(after);
+  return { record: { id: step.id, ...result, after, comparison, agreement }, standing, output };
 }
 
 function failed(name: string, records: readonly StepRecord[], refused: string): Variant {

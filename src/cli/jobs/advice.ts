@@ -3,7 +3,7 @@ import { capitalized } from "../../errors.ts";
 import { type Blame, isSpread } from "../../evaluate/index.ts";
 import type { AnyPass, Change, OptionValues } from "../../passes/index.ts";
 import type { Lost } from "../../recipe/judgement.ts";
-import { trains } from "../../recipe/steps.ts";
+import { trains } from "../../run/step.ts";
 import { nextFiles } from "../files.ts";
 import { asFlags } from "../invalid-options.ts";
 import { keysOf } from "../options.ts";

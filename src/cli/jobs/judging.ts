@@ -11,7 +11,7 @@ import type { AnyPass, Context } from "../../passes/index.ts";
 import { type Recipe, recipeVersion } from "../../recipe/index.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../../recipe/paired-metrics.ts";
 import { Looks } from "../../recipe/sequential-test.ts";
-import { trains } from "../../recipe/steps.ts";
+import { trains } from "../../run/step.ts";
 import type { OpenedTask } from "../../task/index.ts";
 import type { DataRequest } from "../data.ts";
 import { isSamePlace } from "../files.ts";

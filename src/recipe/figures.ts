@@ -1,0 +1,47 @@
+/** What models say on the test samples, and what they weigh: kept under all that it follows from, so that no model is measured twice. */
+
+import type { Measured } from "../report/data.ts";
+import type { Store } from "../run/store.ts";
+import type { Rows } from "./holdout.ts";
+
+export interface MeasuredModel {
+  readonly facts: Omit<Measured, "estimate" | "name">;
+  readonly rows: Rows;
+  /** That the samples took. */
+  readonly seconds: number;
+}
+
+interface PlainFigures extends Omit<MeasuredModel, "rows"> {
+  readonly rows: readonly number[];
+  readonly given: readonly number[];
+  readonly labels: readonly number[];
+}
+
+export class Figures {
+  readonly store: Store;
+  readonly #judging: unknown;
+
+  /** @param judging plain data: what all figures follow from, but for the model. */
+  constructor(store: Store, judging: unknown) {
+    this.store = store;
+    this.#judging = judging;
+  }
+
+  /** @param digest of the model's file. */
+  async found(digest: string): Promise<MeasuredModel | undefined> {
+    const found = (await this.store.read(this.#key(digest))) as PlainFigures | undefined;
+    if (found === undefined) return undefined;
+    const { facts, seconds, rows, given, labels } = found;
+    const said = { given: Float64Array.from(given), labels: Float64Array.from(labels) };
+    return { facts, seconds, rows: { rows: Float64Array.from(rows), said } };
+  }
+
+  async keep({ facts, seconds, rows: { rows, said } }: MeasuredModel): Promise<void> {
+    const record: PlainFigures = { facts, seconds, rows: [...rows], given: [...said.given], labels: [...said.labels] };
+    await this.store.write(this.#key(facts.sha256), record);
+  }
+
+  #key(digest: string): unknown {
+    return { model: digest, judging: this.#judging };
+  }
+}

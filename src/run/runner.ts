@@ -1,0 +1,160 @@
+/**
+ * Runs steps on models of a store. A step is plain data, its models and samples by digest, and so is its result. What was run once is not run
+ * again: neither by a run that is continued, nor for a recipe that begins as another one.
+ */
+import { Model } from "../graph/model.ts";
+import type { AnyPass, Change, Context, Learnt, OptionValues } from "../passes/index.ts";
+import { namesAt } from "../passes/schema.ts";
+import type { TrainedCurve, TrainedEpoch } from "../report/data.ts";
+import { choosingMetric, completeOptions, partFor, runStep, type StepParts } from "./step.ts";
+import { modelDigest, type Store } from "./store.ts";
+
+export interface Step {
+  readonly pass: AnyPass;
+  readonly options: OptionValues;
+}
+
+export interface StepResult {
+  /** Digest of the model that comes out, as it is between steps: with its masks. */
+  readonly output: string;
+  /** As they were used, defaults filled in. */
+  readonly options: OptionValues;
+  readonly changes: readonly Change[];
+  readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
+  readonly history: readonly TrainedEpoch[] | undefined;
+  readonly curve: TrainedCurve | undefined;
+  readonly learnt: Learnt | undefined;
+  readonly warnings: readonly string[];
+  readonly seconds: number;
+}
+
+export interface RunnerOptions {
+  readonly store: Store;
+  readonly parts: StepParts;
+  /** What tells the samples of each part from others. */
+  readonly samples: Readonly<Record<"train" | "calibrate", unknown>>;
+  /** Pith's. */
+  readonly version: string | undefined;
+}
+
+export class Runner {
+  readonly #options: RunnerOptions;
+  readonly #context: Context;
+  readonly #digests = new Map<Model | string, Promise<string>>();
+
+  /** @param context what steps call "original" is that of the store. */
+  constructor(options: RunnerOptions, context: Context) {
+    const { store } = options;
+    this.#options = options;
+    this.#context = {
+      ...context,
+      open: (reference) => (reference === "original" ? store.open(store.original) : context.open(reference)),
+    };
+  }
+
+  /** What is there of a step on a model. */
+  async known(step: Step, input: string): Promise<StepResult | undefined> {
+    const found = await this.#options.store.read(await this.#key(step, input));
+    return found as StepResult | undefined;
+  }
+
+  /** How many of these steps, the first on the original, have been run. */
+  async done(steps: readonly Step[]): Promise<number> {
+    let input = this.#options.store.original;
+    for (const [count, step] of steps.entries()) {
+      const known = await this.known(step, input);
+      if (known === undefined) return count;
+      input = known.output;
+    }
+    return steps.length;
+  }
+
+  /** Runs a step on a model, unless its result is there. @throws PithError as its pass. */
+  async run(step: Step, input: string): Promise<StepResult> {
+    const known = await this.known(step, input);
+    if (known !== undefined) return known;
+    const { pass, options } = step;
+    const { store, parts } = this.#options;
+    const key = await this.#key(step, input);
+    const model = await store.open(input);
+    const warnings: string[] = [];
+    const context: Context = {
+      ...this.#context,
+      log: (event) => {
+        if (event.level === "warning") warnings.push(event.text);
+        this.#context.log(event);
+      },
+    };
+    const checkpoint = namesAt(pass.options).includes("checkpoint") ? await store.checkpoint(key) : undefined;
+    const started = performance.now();
+    const outcome = await runStep(pass, model, { ...options, ...checkpoint }, parts, context);
+    const seconds = (performance.now() - started) / 1000;
+    const { by, unit } = outcome.training?.chosen ?? {};
+    const { changes, misses, history, curve, learnt } = outcome;
+    const result: StepResult = {
+      output: await store.keep(model),
+      options: completeOptions(pass, options),
+      changes,
+      misses: misses.map(({ at, reason }) => ({ at, reason })),
+      history: history?.map(({ epoch, loss, evaluations }) => ({ epoch, loss, evaluations })),
+      curve: curve && { first: curve.first, every: curve.every, losses: curve.losses, by, unit },
+      learnt,
+      warnings,
+      seconds,
+    };
+    // Last: the record says that the model is there.
+    await store.write(key, result);
+    return result;
+  }
+
+  /** All that a step's result follows from, as plain data. */
+  async #key(step: Step, input: string): Promise<unknown> {
+    const { pass, options } = step;
+    const { samples, parts, version } = this.#options;
+    const part = partFor(pass);
+    const { reference, furtherReferences = "" } = pass;
+    const named = reference === undefined ? [] : [options[reference] ?? "original", options[furtherReferences]].flat();
+    return {
+      step: pass.id,
+      options: await this.#plain(completeOptions(pass, options)),
+      input,
+      samples: part && samples[part],
+      metric: choosingMetric(pass, options, parts.metric)?.name,
+      references: await Promise.all(
+        named.map((one) => (typeof one === "string" ? this.#digestOf(one) : this.#plain(one))),
+      ),
+      seed: this.#context.seed,
+      version,
+    };
+  }
+
+  #digestOf(model: Model | string): Promise<string> {
+    const digest = async (): Promise<string> => {
+      if (model === "original") return this.#options.store.original;
+      return modelDigest(typeof model === "string" ? await this.#context.open(model) : model);
+    };
+    const found = this.#digests.get(model) ?? digest();
+    this.#digests.set(model, found);
+    return found;
+  }
+
+  /** Options as data: models by digest, and what has no content that can be written, such as functions, as a word for this one alone. */
+  async #plain(value: unknown): Promise<unknown> {
+    if (value instanceof Model) return this.#digestOf(value);
+    if (Array.isArray(value)) return Promise.all(value.map((one) => this.#plain(one)));
+    if (typeof value === "bigint") return String(value);
+    if (typeof value === "function") return wordFor(value);
+    if (typeof value !== "object" || value === null) return value;
+    if (Object.getPrototypeOf(value) !== Object.prototype) return wordFor(value);
+    const entries = Object.entries(value).map(async ([name, one]) => [name, await this.#plain(one)] as const);
+    return Object.fromEntries(await Promise.all(entries));
+  }
+}
+
+const words = new WeakMap<object, string>();
+
+function wordFor(thing: object): string {
+  const word = words.get(thing) ?? crypto.randomUUID();
+  words.set(thing, word);
+  return word;
+}

@@ -1,0 +1,84 @@
+/** One step of a run: a pass with its options, and how it is run on a model. */
+import * as v from "valibot";
+import { memory } from "../data/index.ts";
+import type { Metric, Task } from "../evaluate/index.ts";
+import type { Model } from "../graph/model.ts";
+import { assertValid, verify } from "../graph/verify.ts";
+import type { AnyPass, Context, Learnt, OptionValues, Outcome } from "../passes/index.ts";
+import { namesAt } from "../passes/schema.ts";
+import { zeros } from "../tensor/dense.ts";
+import type { Curve, Epoch, TrainingSummary } from "../train/index.ts";
+
+export interface StepOutcome extends Outcome {
+  readonly history?: readonly Epoch[];
+  readonly training?: TrainingSummary;
+  readonly curve?: Curve;
+}
+
+export function trains(pass: AnyPass): boolean {
+  return pass.data === "train";
+}
+
+/** Options that the run fills in: no recipe gives them. */
+export const filledIn: readonly string[] = ["data", "metric", "checkpoint", "resume"];
+
+export function partFor({ data }: AnyPass): "train" | "calibrate" | undefined {
+  return data === undefined || data === "train" ? data : "calibrate";
+}
+
+/** A step's options with the pass's defaults filled in, without what a recipe cannot give. */
+export function completeOptions(pass: AnyPass, options: OptionValues): OptionValues {
+  const result = v.safeParse(pass.options, { ...options, ...standIns(pass) });
+  const complete = result.success ? result.output : options;
+  return Object.fromEntries(
+    Object.entries(complete as object).filter(([key, value]) => value !== undefined && !filledIn.includes(key)),
+  );
+}
+
+/** Options that the run fills in, so that the rest can be checked by the pass's whole schema. */
+export function standIns({ data }: AnyPass): OptionValues {
+  return data === undefined ? {} : { data: noSamples };
+}
+
+const noSamples = memory("the run's data", { label: zeros("int64", [0]) });
+
+/** The samples that a step may be given, and the metric that may choose weights. */
+export type StepParts = Pick<Task, "train" | "calibrate"> & Partial<Pick<Task, "metric">>;
+
+/** Weights are chosen by the metric of the result, if it needs labels. */
+export function choosingMetric(
+  pass: AnyPass,
+  { validation }: OptionValues,
+  metric: Metric | undefined,
+): Metric | undefined {
+  const chooses = validation !== undefined && namesAt(pass.options).includes("metric");
+  return chooses && metric?.truth !== "original" ? metric : undefined;
+}
+
+/**
+ * Runs a step's pass on a model, in place, with its part of the samples.
+ * @throws PithError whatever the pass throws, and an internal fault if the model it leaves is not valid.
+ */
+export async function runStep(
+  pass: AnyPass,
+  model: Model,
+  options: OptionValues,
+  parts: StepParts,
+  context: Context,
+): Promise<StepOutcome> {
+  const part = partFor(pass);
+  const data = part === undefined ? undefined : parts[part];
+  const metric = choosingMetric(pass, options, parts.metric);
+  const given = { ...options, ...(data === undefined ? {} : { data }), ...(metric === undefined ? {} : { metric }) };
+  // An operator that the specification does not have is no fault of the pass.
+  const known = verify(model);
+  const outcome: StepOutcome = await Reflect.apply(pass, undefined, [model, given, context]);
+  assertValid(model, known);
+  return { ...outcome, learnt: outcome.learnt ?? learntOf(outcome, given) };
+}
+
+/** Of a training. Validation samples of other data are none of those that it was given. */
+function learntOf({ training }: StepOutcome, { validation }: OptionValues): Learnt | undefined {
+  if (training === undefined) return undefined;
+  return { fitted: training.samples, checked: typeof validation === "number" ? training.chosen?.samples : undefined };
+}

@@ -1,0 +1,95 @@
+/** What was run or measured once is not run again: in a run, and from one run to the next. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as v from "valibot";
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { accuracy, crossEntropy } from "../../src/evaluate/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { definePass } from "../../src/passes/index.ts";
+import { prune } from "../../src/prune/index.ts";
+import { compress, recipeFrom } from "../../src/recipe/index.ts";
+import { task, trained } from "./blobs.ts";
+
+let net: Model;
+let folder: string;
+/** Amounts, by the order in which steps ran. */
+let ran: number[];
+
+beforeAll(async () => {
+  net = await trained();
+});
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "pith-test-"));
+  ran = [];
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const cut = definePass({
+  id: "cut",
+  summary: "prune, and count that",
+  options: v.object({ amount: v.number(), after: v.optional(v.function()) }),
+  async run(model, { amount }, context) {
+    ran.push(amount);
+    return prune(model, { amount }, context);
+  },
+});
+
+const candidate = (...amounts: readonly number[]) => ({
+  name: amounts.join(" + "),
+  recipe: recipeFrom({ steps: amounts.map((amount) => ({ cut: { amount } })) }, "recipe", [cut]),
+});
+
+const options = { passes: [cut], rounds: 0, force: true };
+
+describe("in one run", () => {
+  test("steps that several candidates begin with run once", async () => {
+    const candidates = [candidate(0.1, 0.2), candidate(0.1, 0.3), candidate(0.1, 0.2, 0.4)];
+    const { run } = await compress(net, candidates, task, options);
+    expect(ran).toEqual([0.1, 0.2, 0.3, 0.4]);
+    const [first, second, third] = run.variants;
+    expect(second?.steps[0]).toEqual(first?.steps[0] && { ...first.steps[0], after: second?.steps[0]?.after });
+    expect(third?.steps[1]?.after.sha256).toBe(first?.result?.sha256);
+    const alone = await compress(net, [candidate(0.1, 0.2, 0.4)], task, options);
+    expect(alone.run.variants[0]?.result?.sha256).toBe(third?.result?.sha256);
+  });
+
+  test("steps whose options are functions are told apart by which function it is", async () => {
+    const step = (after: () => void) => ({
+      name: "one",
+      recipe: recipeFrom({ steps: [{ cut: { amount: 0.1, after } }] }, "recipe", [cut]),
+    });
+    const one = step(() => {});
+    await compress(net, [one, step(() => {}), one], task, options);
+    expect(ran).toEqual([0.1, 0.1]);
+  });
+});
+
+describe("from one run to the next", () => {
+  const compressed = (metric = accuracy(), more: object = {}) =>
+    compress(net, [candidate(0.1, 0.2), candidate(0.3)], { ...task, metric }, { ...options, resumeFolder: folder, ...more });
+
+  test("another metric shares all steps", async () => {
+    const first = await compressed();
+    expect(ran).toEqual([0.1, 0.2, 0.3]);
+    const second = await compressed(crossEntropy());
+    expect(ran).toEqual([0.1, 0.2, 0.3]);
+    const digests = ({ run }: typeof first) => run.variants.map(({ result }) => result?.sha256);
+    expect(digests(second)).toEqual(digests(first));
+    expect(second.run.metric.name).not.toBe(first.run.metric.name);
+  });
+
+  test("another seed shares none", async () => {
+    await compressed();
+    await compress(net, [candidate(0.3)], task, { ...options, resumeFolder: folder }, { seed: 1 });
+    expect(ran).toEqual([0.1, 0.2, 0.3, 0.3]);
+  });
+
+  test("and neither does another model", async () => {
+    await compressed();
+    const other = net.clone();
+    await prune(other, { amount: 0.05 });
+    await compress(other, [candidate(0.3)], task, { ...options, resumeFolder: folder });
+    expect(ran).toEqual([0.1, 0.2, 0.3, 0.3]);
+  });
+});
