@@ -67,7 +67,12 @@ describe("in one run", () => {
 
 describe("from one run to the next", () => {
   const compressed = (metric = accuracy(), more: object = {}) =>
-    compress(net, [candidate(0.1, 0.2), candidate(0.3)], { ...task, metric }, { ...options, resumeFolder: folder, ...more });
+    compress(
+      net,
+      [candidate(0.1, 0.2), candidate(0.3)],
+      { ...task, metric },
+      { ...options, resumeFolder: folder, ...more },
+    );
 
   test("another metric shares all steps", async () => {
     const first = await compressed();
