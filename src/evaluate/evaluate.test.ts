@@ -5,7 +5,6 @@ import { createEngine } from "../engine/index.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import { surerPreprocessing } from "./guess-preprocessing.ts";
 import {
   accuracy,
   agreement,
@@ -25,6 +24,7 @@ import {
   signalToNoise,
   size,
 } from "./index.ts";
+import { surerPreprocessing } from "./surer-preprocessing.ts";
 
 const engine = createEngine();
 

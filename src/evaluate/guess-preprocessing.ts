@@ -22,9 +22,10 @@ import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { type EvaluateOptions, evaluateAll } from "./evaluate.ts";
 import { mcnemarExact, pairedMeans } from "./interval.ts";
-import { accuracy, confidence, crossEntropy } from "./metrics.ts";
+import { accuracy, crossEntropy } from "./metrics.ts";
 import { logScores, mainOutput, mainOutputName, scoresFor } from "./output.ts";
 import { commonestShare } from "./predictions.ts";
+import { mean } from "./regression.ts";
 import type { Estimate, Metric } from "./types.ts";
 
 /**
@@ -38,7 +39,7 @@ const mostSamples = 1024;
 /** Losses have long tails: the normal interval of fewer is too narrow. */
 const fewestLosses = 32;
 /** The guess belongs to model and data, not to a run: always the same draw. */
-const drawSeed = 0;
+export const drawSeed = 0;
 
 export interface PreprocessingGuess {
   readonly chosen: Preprocessing;
@@ -135,15 +136,10 @@ export async function guessPreprocessing(
       found = [...found, ...(await scoreAll(ways, samples))].sort(order);
     }
     for (const trial of found) latest.set(trial.preprocessing, trial);
-    // Where right answers do not decide, the loss does: it weighs how sure each answer is, so it sees more in the same samples.
-    const alike = found.filter((trial) => !isFewer(trial, found[0]));
-    alike.sort((a, b) => lossOf(a) - lossOf(b));
-    const [ahead] = alike;
-    if (ahead === undefined) break;
-    chosen = ahead;
-    const left = alike.filter((trial) => !isWorse(trial, ahead));
-    if (isTrusted(ahead) ? left.length === 1 : size >= enough) break;
-    if (sample.count <= size) break;
+    const left = contenders(found);
+    [chosen] = left;
+    if (chosen === undefined || sample.count <= size) break;
+    if (isTrusted(chosen) ? left.length === 1 : size >= enough) break;
     open = left.slice(0, better(found.length)).map((trial) => trial.preprocessing);
   }
   if (chosen === undefined) throw new PithError("E_OPTION", "There is no preprocessing to try.");
@@ -160,6 +156,14 @@ export async function guessPreprocessing(
     chance: chanceOf(best.accuracy.count),
     trusted: isTrusted(best),
   };
+}
+
+/** The best of a round, and those that it does not show to be worse, by their losses. */
+function contenders(found: readonly Trial[]): readonly Trial[] {
+  // Where right answers do not decide, the loss does: it weighs how sure each answer is, so it sees more in the same samples.
+  const alike = found.filter((trial) => !isFewer(trial, found[0])).sort((a, b) => lossOf(a) - lossOf(b));
+  const [best] = alike;
+  return alike.filter((trial) => best !== undefined && !isWorse(trial, best));
 }
 
 /**
@@ -192,13 +196,8 @@ function better(tried: number): number {
   return Math.max(Math.min(tried, 2), Math.ceil(tried / 2));
 }
 
-function haveSameValues(a: Preprocessing, b: Preprocessing): boolean {
-  const values = ({ scale, mean, std, channels }: Preprocessing): string => String([scale, mean, std, channels]);
-  return values(a) === values(b);
-}
-
 /** The same values of images that are resized and cut in some way; the name says it. */
-function cut(how: Preprocessing, geometry: Geometry | undefined): Preprocessing {
+export function cut(how: Preprocessing, geometry: Geometry | undefined): Preprocessing {
   if (geometry === undefined) return how;
   const { resize: _, crop: __, filter: ___, ...values } = how;
   const [name = how.name] = how.name.split(" ");
@@ -283,64 +282,6 @@ function isFewer(trial: Trial, best: Trial | undefined): boolean {
     else if (own > other) onlyThis++;
   }
   return onlyThis < onlyBest && mcnemarExact(onlyBest, onlyThis) <= 0.05;
-}
-
-export interface Surer {
-  readonly preprocessing: Preprocessing;
-  /** The mean of the greatest probability of each answer, with the preprocessing that was tried and with this one. */
-  readonly tried: number;
-  readonly confidence: number;
-  readonly samples: number;
-}
-
-/** Images on which confidence is compared: it differs by tens of points. */
-const fewImages = 64;
-const notable = 0.05;
-/** Networks without biases to speak of are surer the greater their inputs are, whatever these show: presets with a wider range prove nothing. */
-const sameRange = 1.01;
-
-/**
- * A usual preprocessing with which a classifier is surer of its answers than with the one given, which then is probably wrong; no labels are needed. It is
- * looked for among those with a range no wider than that of the given one.
- * @returns undefined where there is none, or the data has no images.
- */
-export async function surerPreprocessing(
-  engine: Engine,
-  model: Model,
-  dataset: Dataset,
-  given: Preprocessing,
-  options: EvaluateOptions = {},
-): Promise<Surer | undefined> {
-  const sample = await collect(draw(dataset, fewImages, drawSeed));
-  const batch = await sample.gather(Uint32Array.of(0));
-  const input = imageInput(model);
-  const channels = imageChannels(batch, input);
-  if (channels === undefined) return undefined;
-  const { resize, crop, layout } = given;
-  const others = candidates(channels)
-    .filter((how) => contrastOf(how) <= sameRange * contrastOf(given) && !haveSameValues(how, given))
-    .map((how) => ({ ...((resize ?? crop) ? cut(how, given) : how), ...(layout === undefined ? {} : { layout }) }));
-  if (others.length === 0) return undefined;
-  const stored = await collect(withStoredImages(sample, input, given));
-  const sureness = async (how: Preprocessing): Promise<Float64Array> => {
-    const { resize: _, crop: __, ...values } = how;
-    const ready = preprocess(stored, input, geometryUsed(batch, input, how) === "" ? how : values);
-    const [found] = await evaluateAll(engine, model, ready, [confidence()], options);
-    return found?.rows ?? new Float64Array();
-  };
-  const own = await sureness(given);
-  let surest: Surer | undefined;
-  for (const preprocessing of others) {
-    const found = await sureness(preprocessing);
-    const { value, low } = pairedMeans(own, found);
-    if (low <= 0 || value < notable || mean(found) <= (surest?.confidence ?? 0)) continue;
-    surest = { preprocessing, tried: mean(own), confidence: mean(found), samples: own.length };
-  }
-  return surest;
-}
-
-function mean(values: Float64Array): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** The input that takes the images: the only one, or the only one in their shape. */

@@ -146,7 +146,7 @@ export function spearman(x: ArrayLike<number>, y: ArrayLike<number>): number | M
   return pearson(ranks(x), ranks(y));
 }
 
-function mean(values: ArrayLike<number>): number {
+export function mean(values: ArrayLike<number>): number {
   let sum = 0;
   for (let index = 0; index < values.length; index++) sum += values[index] ?? 0;
   return sum / values.length;

@@ -1,0 +1,71 @@
+/** Whether a classifier is surer of its answers on images prepared in another way than the one given, without labels. */
+import { geometryUsed, imageChannels, preprocess, withStoredImages } from "../data/preprocess.ts";
+import { candidates, contrastOf, type Preprocessing } from "../data/presets.ts";
+import { collect, draw } from "../data/select.ts";
+import type { Dataset } from "../data/types.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { Model } from "../graph/model.ts";
+import { type EvaluateOptions, evaluateAll } from "./evaluate.ts";
+import { cut, drawSeed, imageInput } from "./guess-preprocessing.ts";
+import { pairedMeans } from "./interval.ts";
+import { confidence } from "./metrics.ts";
+import { mean } from "./regression.ts";
+
+export interface Surer {
+  readonly preprocessing: Preprocessing;
+  /** The mean of the greatest probability of each answer, with the preprocessing that was tried and with this one. */
+  readonly tried: number;
+  readonly confidence: number;
+  readonly samples: number;
+}
+
+/** Images on which confidence is compared: it differs by tens of points. */
+const fewImages = 64;
+const notable = 0.05;
+/** Networks without biases to speak of are surer the greater their inputs are, whatever these show: presets with a wider range prove nothing. */
+const sameRange = 1.01;
+
+/**
+ * A usual preprocessing with which a classifier is surer of its answers than with the one given, which then is probably wrong; no labels are needed. It is
+ * looked for among those with a range no wider than that of the given one.
+ * @returns undefined where there is none, or the data has no images.
+ */
+export async function surerPreprocessing(
+  engine: Engine,
+  model: Model,
+  dataset: Dataset,
+  given: Preprocessing,
+  options: EvaluateOptions = {},
+): Promise<Surer | undefined> {
+  const sample = await collect(draw(dataset, fewImages, drawSeed));
+  const batch = await sample.gather(Uint32Array.of(0));
+  const input = imageInput(model);
+  const channels = imageChannels(batch, input);
+  if (channels === undefined) return undefined;
+  const { resize, crop, layout } = given;
+  const others = candidates(channels)
+    .filter((how) => contrastOf(how) <= sameRange * contrastOf(given) && !haveSameValues(how, given))
+    .map((how) => ({ ...((resize ?? crop) ? cut(how, given) : how), ...(layout === undefined ? {} : { layout }) }));
+  if (others.length === 0) return undefined;
+  const stored = await collect(withStoredImages(sample, input, given));
+  const sureness = async (how: Preprocessing): Promise<Float64Array> => {
+    const { resize: _, crop: __, ...values } = how;
+    const ready = preprocess(stored, input, geometryUsed(batch, input, how) === "" ? how : values);
+    const [found] = await evaluateAll(engine, model, ready, [confidence()], options);
+    return found?.rows ?? new Float64Array();
+  };
+  const own = await sureness(given);
+  let surest: Surer | undefined;
+  for (const preprocessing of others) {
+    const found = await sureness(preprocessing);
+    const { value, low } = pairedMeans(own, found);
+    if (low <= 0 || value < notable || mean(found) <= (surest?.confidence ?? 0)) continue;
+    surest = { preprocessing, tried: mean(own), confidence: mean(found), samples: own.length };
+  }
+  return surest;
+}
+
+function haveSameValues(a: Preprocessing, b: Preprocessing): boolean {
+  const values = ({ scale, mean, std, channels }: Preprocessing): string => String([scale, mean, std, channels]);
+  return values(a) === values(b);
+}
