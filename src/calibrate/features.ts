@@ -43,7 +43,10 @@ export function featuresOf(layer: Layer): LayerFeatures | Miss {
   const known = effective.type?.type ?? "float32";
   const type = isFloat(known) ? known : "float32";
   return {
-    ...{ name: output.name, axis: role.outputAxis, groups: role.groups, taps },
+    name: output.name,
+    axis: role.outputAxis,
+    groups: role.groups,
+    taps,
     pick(copy) {
       const result = copy.graph.value(output.name);
       const own = result?.producer;

@@ -66,7 +66,12 @@ export function featuresIn(dense: Dense, { axis, axes, groups = 1, taps = 1 }: L
   // Few of many numbers may be taken: float32 is not converted for that.
   const values = (): Float32Array | Float64Array => (dense.type === "float32" ? dense.data : toFloat64(dense));
   return {
-    ...{ groups, rows: all, columns: width, taps, inner, values },
+    groups,
+    rows: all,
+    columns: width,
+    taps,
+    inner,
+    values,
     matrix(group, rows, columns) {
       const numbers = values();
       const first = (group ?? 0) * width;

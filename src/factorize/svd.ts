@@ -65,7 +65,9 @@ function bySvd(
   const steps = (problem: Problem): readonly Step[] =>
     ranksUpTo(sizes(problem).full, problem.multiple).map((rank) => at(problem, rank));
   return {
-    ...{ summary, at, steps },
+    summary,
+    at,
+    steps,
     refuses: ({ kernel }) => refuses(kernel),
     async spectrum(problem) {
       const { matrices, multiple, multiply } = problem;

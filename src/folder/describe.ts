@@ -31,7 +31,10 @@ export async function describe(run: FolderRun): Promise<void> {
   );
   const [first, ...others] = new Set(chosen.values());
   const card = {
-    ...{ name: await nameOf(out), config, originals, records: inOrder(records) },
+    name: await nameOf(out),
+    config,
+    originals,
+    records: inOrder(records),
     chosen: others.length === 0 ? first : undefined,
     madeWith: options.madeWith,
     tried: keepSmallest ? asked : undefined,

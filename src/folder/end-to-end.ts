@@ -166,7 +166,12 @@ export async function textsTogether(
   const tokenizer = await openTokenizer(folder);
   const begin = (await readSettings(joinPath(folder, "config.json")))?.decoder_start_token_id;
   return compareEndToEnd(engine, await opened("original"), await opened("result"), {
-    ...{ tokenizer, texts, samples: held.samples, metric: held.metric, seed, signal },
+    tokenizer,
+    texts,
+    samples: held.samples,
+    metric: held.metric,
+    seed,
+    signal,
     begin: typeof begin === "number" ? begin : undefined,
   });
 }

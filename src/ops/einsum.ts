@@ -169,8 +169,13 @@ function weightOf(s: Equation, site: Site): WeightRole | Miss {
   // All but the last keep the axes of the data, with the rank where the inputs were.
   const down = { ...s, result: data.map((name) => (name === shared ? first : name)) };
   return {
-    ...{ input, out: axis(first), in: axis(shared), groups: 1 },
-    ...{ data: 1 - input, dataAxis: data.indexOf(shared), outputAxis },
+    input,
+    out: axis(first),
+    in: axis(shared),
+    groups: 1,
+    data: 1 - input,
+    dataAxis: data.indexOf(shared),
+    outputAxis,
     ...(stack.length > 0 ? { stack: stack.map(axis) } : {}),
     ...(outTaps.length > 0 ? { outTaps: outTaps.map(axis) } : {}),
     ...(weight.length === 2

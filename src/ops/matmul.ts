@@ -75,8 +75,14 @@ function stackedWeight({ inputs: [a, b] }: Site): WeightRole | undefined {
   if (last < 2 || data.length < 2 || dims[shared] === 1) return undefined;
   const from = a.stored ? 2 : 1;
   return {
-    ...{ input: a.stored ? 0 : 1, out, in: shared, groups: 1, stack: dims.slice(0, -2).map((_, axis) => axis) },
-    ...{ data: a.stored ? 1 : 0, dataAxis: data.length - from, outputAxis: Math.max(dims.length, data.length) - from },
+    input: a.stored ? 0 : 1,
+    out,
+    in: shared,
+    groups: 1,
+    stack: dims.slice(0, -2).map((_, axis) => axis),
+    data: a.stored ? 1 : 0,
+    dataAxis: data.length - from,
+    outputAxis: Math.max(dims.length, data.length) - from,
   };
 }
 
@@ -170,7 +176,8 @@ export const Gemm = defineOp<GemmSettings>({
     if (s.alpha !== 1) return new Miss("scales its product (alpha)");
     const bias = rule.weight.bias === undefined ? {} : { biasFactor: s.beta, biasAttribute: "beta" };
     return {
-      ...{ ...rule, ...bias },
+      ...rule,
+      ...bias,
       onCodes: (emit, x, w, added, y) =>
         emit["com.microsoft.QGemm"]([...parts(x), ...parts(w), added, y.scale, y.zeroPoint], {
           transB: s.transB ? 1 : 0,

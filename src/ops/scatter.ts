@@ -158,7 +158,10 @@ function scatter(name: Name): Op {
       if (rule === undefined) return new Miss(`has the unsupported reduction "${reduction}"`);
       const at = name === "ScatterElements" ? { axis } : {};
       const parts: Parts = {
-        ...{ x, y, updates, up },
+        x,
+        y,
+        updates,
+        up,
         place: (data, own, how) => emit[name]([data, indices, own], how === "none" ? at : { ...at, reduction: how }),
         pick: (data) =>
           name === "ScatterElements" ? emit.GatherElements([data, indices], at) : emit.GatherND([data, indices]),

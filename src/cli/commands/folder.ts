@@ -117,7 +117,11 @@ export async function variantsOf(
   const set = parseSettings(given.set ?? []);
   const makeOne = async ({ source, out: file, dtype: name, fileBytes }: Variant): Promise<FileFigures> => {
     const input = {
-      ...{ command: "quantize", model: source, out: file, fileBytes, seed: session.seed },
+      command: "quantize",
+      model: source,
+      out: file,
+      fileBytes,
+      seed: session.seed,
       ...settings,
       options: { ...passed, dtype: name },
     };
@@ -158,7 +162,12 @@ export async function variantsOf(
   const work = quantizeFolder(
     folder,
     {
-      ...{ dtypes, out, fileBytes, keepSmallest, make, loader },
+      dtypes,
+      out,
+      fileBytes,
+      keepSmallest,
+      make,
+      loader,
       madeWith: `pith ${session.line[0]}`,
       time: isTimed ? timer(targets.length === 0 ? ["node"] : targets, set, session) : undefined,
       settings: { ...settings, data: samples && { ...samples, path: undefined }, version: session.version },
@@ -174,7 +183,8 @@ export async function variantsOf(
               ),
     },
     {
-      ...{ seed: session.seed, signal: session.signal },
+      seed: session.seed,
+      signal: session.signal,
       log: ({ id, text, level }) => session.terminal.note(id, text, level),
     },
   );

@@ -77,7 +77,8 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
     if (typeof found === "string") return { failed: stage, reason: `it has no class for ${found}` };
     stage = "load";
     const model = await found.from_pretrained(folder, {
-      ...{ dtype: input.dtypes, device: "cpu" },
+      dtype: input.dtypes,
+      device: "cpu",
       // A copy of all weights in the order in which kernels read them.
       ...(input.lean ? { session_options: { extra: { session: { disable_prepacking: "1" } } } } : {}),
     });

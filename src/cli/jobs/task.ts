@@ -85,7 +85,11 @@ export async function openStepsTask(
   const learning = kinds.filter(trains);
   const most = (wanted: (recipe: Recipe) => number): number => Math.max(0, ...recipes.map((recipe) => wanted(recipe)));
   const options = {
-    ...{ metric, output, reference, calibrate: most(calibrationSamples), trainAlone: most(samplesToLearnFrom) },
+    metric,
+    output,
+    reference,
+    calibrate: most(calibrationSamples),
+    trainAlone: most(samplesToLearnFrom),
     learns: learning.length === 0 ? undefined : learning.every((kind) => kind.learnsAnswers) ? "answers" : "labels",
   } as const;
   const task = await openRequest(engine, model, data, options, { seed }, context);
