@@ -202,19 +202,6 @@ function otherModel(path: string, why: string): PithError {
   });
 }
 
-/** A number for what is in a batch, the same for the same content (FNV-1a, 32 bits). */
-export function fingerprint(batch: Batch): string {
-  let hash = 0x811c9dc5;
-  const add = (text: string): void => {
-    for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  };
-  for (const [name, { type, dims, data }] of Object.entries(batch)) {
-    add(`${name}${type}${dims}`);
-    for (const entry of data) add(String(entry));
-  }
-  return (hash >>> 0).toString(16).padStart(8, "0");
-}
-
 /** SHA-256 of a model's graph as text, in which each tensor is the SHA-256 of its numbers: one is read at a time. */
 export async function modelHash(model: Model): Promise<string> {
   const hashes = new Map<Tensor, string>();

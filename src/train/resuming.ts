@@ -1,5 +1,7 @@
 /** Resuming from a checkpoint: which file, what must be the same, and how the state is restored. */
 import { fileKind } from "#platform";
+import { contentHash } from "../data/hash.ts";
+import { memory } from "../data/indexed.ts";
 import { firstBatch } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Value } from "../graph/graph.ts";
@@ -11,7 +13,6 @@ import {
   type Beginning,
   bestFile,
   type Checkpoint,
-  fingerprint,
   type Identity,
   lastFile,
   modelHash,
@@ -95,7 +96,7 @@ export async function beginningOf(model: Model, plan: Plan, { seed, open: read }
     nodes: [...model.graph.nodes()].length,
     settings: { seed, batch: size, ...settings, ...chosenBy },
     samples: data.count ?? null,
-    first: fingerprint(await firstBatch(data)),
+    first: await printOf(data),
     teachers,
   };
 }
@@ -103,7 +104,12 @@ export async function beginningOf(model: Model, plan: Plan, { seed, open: read }
 /** "200 samples, 1f0c99ab" */
 async function contentOf(data: Dataset): Promise<string> {
   const count = data.count === undefined ? "a stream" : `${data.count} samples`;
-  return `${count}, ${fingerprint(await firstBatch(data))}`;
+  return `${count}, ${await printOf(data)}`;
+}
+
+/** A hash of the first sample. */
+async function printOf(data: Dataset): Promise<string> {
+  return (await contentHash(memory(data.name, await firstBatch(data)))).slice(0, 8);
 }
 
 /**
