@@ -1,5 +1,5 @@
 /** What a data set holds, as a number for the record: two runs were on the same samples exactly if their hashes are equal. */
-import { bytesOf, concatenated, hexadecimal } from "../tensor/dense.ts";
+import { bytesOf, bytesOfText, concatenated, hexadecimal } from "../tensor/dense.ts";
 import type { Dense } from "../tensor/types.ts";
 import { sampleCount } from "./rows.ts";
 import type { Dataset } from "./types.ts";
@@ -14,12 +14,12 @@ const chunk = 256;
 export async function contentHash(dataset: Dataset): Promise<string> {
   const digests: Uint8Array[] = [];
   for await (const batch of dataset.batches({ size: chunk })) {
-    const parts: Uint8Array[] = [text(`${sampleCount(batch, dataset.name)};`)];
+    const parts: Uint8Array[] = [bytesOfText(`${sampleCount(batch, dataset.name)};`)];
     for (const name of Object.keys(batch).sort()) {
       const dense = batch[name];
       if (dense === undefined) continue;
       const elements = elementBytes(dense);
-      parts.push(text(JSON.stringify([name, dense.type, dense.dims, elements.length])), elements);
+      parts.push(bytesOfText(JSON.stringify([name, dense.type, dense.dims, elements.length])), elements);
     }
     digests.push(await sha256(parts));
   }
@@ -37,13 +37,9 @@ export function haveSameElements(some: Dense, others: Dense): boolean {
 }
 
 export function elementBytes(dense: Dense): Uint8Array {
-  return dense.type === "string" ? text(JSON.stringify(dense.data)) : bytesOf(dense);
+  return dense.type === "string" ? bytesOfText(JSON.stringify(dense.data)) : bytesOf(dense);
 }
 
 async function sha256(parts: readonly Uint8Array[]): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", concatenated(parts)));
-}
-
-function text(value: string): Uint8Array {
-  return new TextEncoder().encode(value);
 }

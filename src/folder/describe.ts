@@ -1,9 +1,10 @@
 /** What a folder tells its readers: the record of what was made, config.json for the loader, the card for people. */
+
 import { fileKind, fileNameOf, joinPath, listFolder, openFile, readText, realPath } from "#platform";
 import { readSettings } from "../data/tokenizer.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
+import { bytesOfText } from "../tensor/dense.ts";
 import { withCard } from "./card.ts";
-import { bytesOfText } from "./files.ts";
 import { configured, dataFilesOf } from "./layout.ts";
 import { fileOfBytes, isAuthored, jsonText, type NewFile, planWrites, writeOwned } from "./own.ts";
 import { type Records, recordName } from "./records.ts";

@@ -1,6 +1,7 @@
 /** Files of a folder: what is the same, and hashes. */
 import { fileKind, openFile, realPath } from "#platform";
 import { sha256Text } from "../data/hash.ts";
+import { bytesOfText } from "../tensor/dense.ts";
 
 export async function isSame(a: string, b: string): Promise<boolean> {
   return (await realPath(a)) === (await realPath(b));
@@ -44,6 +45,4 @@ export function textHash(text: string): Promise<string> {
   return sha256Text([bytesOfText(text)]);
 }
 
-export function bytesOfText(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
-}
+export { bytesOfText };

@@ -2,10 +2,12 @@
  * Which files of a folder are Pith's: those that have a content that Pith gave them, as its record of the folder says. All others are an
  * author's, whatever they are called, and stay as they are.
  */
+
 import * as v from "valibot";
 import { fileKind, folderOf, joinPath, writeFilesAtomically } from "#platform";
 import type { Parts } from "../platform/files.ts";
-import { bytesHash, bytesOfText, fileHash } from "./files.ts";
+import { bytesOfText } from "../tensor/dense.ts";
+import { bytesHash, fileHash } from "./files.ts";
 
 /**
  * Of each file, by its path in the folder, the hash of what Pith wrote. Two while a file is replaced: they are recorded first, so a process

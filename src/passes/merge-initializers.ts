@@ -11,7 +11,7 @@ import { infer } from "../analysis/infer.ts";
 import { allGraphs, type Graph, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
-import { bytesOf, hexadecimal } from "../tensor/dense.ts";
+import { bytesOf, bytesOfText, hexadecimal } from "../tensor/dense.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { type Change, type Context, definePass } from "./pass.ts";
@@ -97,6 +97,6 @@ function groupsOf(model: Model): readonly (readonly Value[])[] {
 
 async function hashOf(tensor: Tensor): Promise<string> {
   const dense = await tensor.read();
-  const bytes = dense.type === "string" ? new TextEncoder().encode(JSON.stringify(dense.data)) : bytesOf(dense);
+  const bytes = dense.type === "string" ? bytesOfText(JSON.stringify(dense.data)) : bytesOf(dense);
   return hexadecimal(bytes.length <= 64 ? bytes : new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.slice())));
 }

@@ -60,6 +60,11 @@ export function hexadecimal(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** In UTF-8. */
+export function bytesOfText(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text);
+}
+
 /** The elements as little-endian bytes, sharing memory. */
 export function bytesOf(dense: Exclude<Dense, Dense<"string">>): Uint8Array {
   return new Uint8Array(dense.data.buffer, dense.data.byteOffset, dense.data.byteLength);
@@ -69,7 +74,7 @@ export function bytesOf(dense: Exclude<Dense, Dense<"string">>): Uint8Array {
 export function inMemory(dense: Dense): Tensor {
   const bytes =
     dense.type === "string"
-      ? dense.data.reduce((sum, text) => sum + new TextEncoder().encode(text).length, 0)
+      ? dense.data.reduce((sum, text) => sum + bytesOfText(text).length, 0)
       : dense.data.byteLength;
   return {
     type: dense.type,

@@ -12,7 +12,7 @@ import { allTensors } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { writeModel } from "../graph/text.ts";
 import { open, save } from "../onnx/index.ts";
-import { inMemory } from "../tensor/dense.ts";
+import { bytesOfText, inMemory } from "../tensor/dense.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Batch, Dense, Tensor } from "../tensor/types.ts";
 
@@ -208,7 +208,7 @@ export async function modelHash(model: Model): Promise<string> {
   for (const tensor of allTensors(model.graph))
     hashes.set(tensor, await sha256Text([elementBytes(await tensor.read())]));
   const text = writeModel(model, (tensor) => hashes.get(tensor) ?? "", { inferred: false });
-  return sha256Text([new TextEncoder().encode(text)]);
+  return sha256Text([bytesOfText(text)]);
 }
 
 /** @throws PithError E_OPTION where the model that a checkpoint stores has something else that is not trained than the model to go on with. */

@@ -17,7 +17,7 @@ import { isFloat } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { type Batch, typeCodes } from "../tensor/types.ts";
 import { bestFile, type Identity, lastFile, requireFreeFolder, trainedOf, writeCheckpoint } from "./checkpoint.ts";
-import { addLoss, type Curve, requireLog, TrainingLog } from "./curve.ts";
+import { addLoss, type Curve } from "./curve.ts";
 import {
   countEvaluation,
   evaluationText,
@@ -40,6 +40,7 @@ import {
   tensorsOf,
 } from "./resuming.ts";
 import { teacherName } from "./teacher.ts";
+import { requireLog, TrainingLog } from "./training-log.ts";
 import {
   type Counters,
   changingIn,

@@ -6,7 +6,7 @@
 import type { LoadOptions } from "../../engine/index.ts";
 import type { LatencyReport } from "../../evaluate/latency.ts";
 import type { Fault } from "../../platform/serialized-error.ts";
-import { bytesOf, concatenated, viewBytes } from "../../tensor/dense.ts";
+import { bytesOf, bytesOfText, concatenated, viewBytes } from "../../tensor/dense.ts";
 import type { Batch, Dense } from "../../tensor/types.ts";
 
 /** What the page is. */
@@ -80,7 +80,7 @@ export function pack(content: Order | PageMessage): Uint8Array<ArrayBuffer> {
     add(bytes);
     return placed;
   });
-  const json = new TextEncoder().encode(text);
+  const json = bytesOfText(text);
   const head = new Uint8Array(4);
   new DataView(head.buffer).setUint32(0, json.byteLength, true);
   return concatenated([head, json, new Uint8Array(-(4 + json.byteLength) & (word - 1)), ...parts]);

@@ -1,4 +1,5 @@
 /** Job of `pith debug`: compares each layer of a changed model with its original. */
+
 import { writeFileAtomically } from "#platform";
 import { createEngine } from "../../engine/index.ts";
 import { Miss, PithError } from "../../errors.ts";
@@ -9,6 +10,7 @@ import { open } from "../../onnx/index.ts";
 import type { DebuggedLayer } from "../../report/debug.ts";
 import { debugPage } from "../../report/debug.ts";
 import { storeStates } from "../../task/index.ts";
+import { bytesOfText } from "../../tensor/dense.ts";
 import type { DataRequest } from "../data.ts";
 import { otherInputs } from "./inputs.ts";
 import { openModel, warnOfOrder } from "./open-model.ts";
@@ -79,7 +81,7 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
   const result = { layers, blamed: found.blamed, misses: found.misses, on, preprocessing: task?.preprocessing };
   if (input.out !== undefined) {
     const page = debugPage({ ...result, original: input.original, model: input.model });
-    await writeFileAtomically(input.out, [new TextEncoder().encode(page)]);
+    await writeFileAtomically(input.out, [bytesOfText(page)]);
   }
   return result;
 }

@@ -1,9 +1,11 @@
 /** Job of `pith plot`: reads every layer's weight and writes the page. */
+
 import { writeFileAtomically } from "#platform";
 import { infer } from "../../analysis/infer.ts";
 import type { JobContext } from "../../job/job.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
 import { plotPage } from "../../report/index.ts";
+import { bytesOfText } from "../../tensor/dense.ts";
 import { requireOtherThanWeights } from "../files.ts";
 import { openModel } from "./open-model.ts";
 
@@ -26,7 +28,7 @@ export default async function plotJob(input: PlotInput, context: JobContext): Pr
     signal: context.signal,
     progress: (done, total) => context.progress(done, total),
   });
-  const html = new TextEncoder().encode(page);
+  const html = bytesOfText(page);
   await writeFileAtomically(input.out, [html]);
   return html.byteLength;
 }
