@@ -103,6 +103,12 @@ export function someOf(names: readonly string[], most = 8): string {
   return `${names.slice(0, most).join(", ")}${names.length > most ? ", …" : ""}`;
 }
 
+/** "a, b and c"; of more than `most`, "a, b and 17 more". */
+export function enumerated(names: readonly string[], most = 3): string {
+  const shown = names.length > most ? [...names.slice(0, most - 1), `${names.length - most + 1} more`] : names;
+  return [shown.slice(0, -1).join(", "), ...shown.slice(-1)].filter((text) => text !== "").join(" and ");
+}
+
 /** "Prune weights" of "prune weights". */
 export function capitalized(text: string): string {
   return `${text[0]?.toUpperCase() ?? ""}${text.slice(1)}`;

@@ -121,9 +121,7 @@ describe("a name that fits no layer is refused with", () => {
   test("the one that was meant, and the others by nearness", () => {
     expect(hintOf("f1", ["conv", "fc1", "fc2"])).toBe('Did you mean "fc1"? Layers: fc1, fc2, conv.');
     expect(hintOf("fc9", ["conv", "fc1", "fc2"])).toBe("Layers: fc1, fc2, conv.");
-    expect(hintOf("layer17.cnv", many)).toMatch(
-      /^Did you mean "layer17.conv"\? Layers: layer17\.conv, .* and 8 more\.$/,
-    );
+    expect(hintOf("layer17.cnv", many)).toMatch(/^Did you mean "layer17.conv"\? Layers: layer17\.conv, .*, …\.$/);
   });
 
   test("those that hold the word first, and no guess where none is near", () => {

@@ -1,5 +1,5 @@
 /** Which layers are meant: by names and patterns, as users write them. */
-import { PithError } from "../errors.ts";
+import { PithError, someOf } from "../errors.ts";
 import { byNearness, nearest } from "../graph/nearest.ts";
 
 export interface Selection {
@@ -73,8 +73,7 @@ function namesHint(pattern: string, names: readonly string[]): string {
   const alone = meant === nearest(pattern, names.toReversed());
   const question = meant === undefined || !alone ? "" : `Did you mean "${meant}"? `;
   const sorted = byNearness(pattern, names);
-  const more = sorted.length > namesShown ? ` and ${sorted.length - namesShown} more` : "";
-  return `${question}Layers: ${sorted.slice(0, namesShown).join(", ")}${more}.`;
+  return `${question}Layers: ${someOf(sorted, namesShown)}.`;
 }
 
 const isLayer = (patterns: readonly string[] | undefined, { name, node }: Selectable): boolean =>

@@ -1,4 +1,5 @@
 /** What a pass changed and what it left, in lines: what was said of several places in the same words is said once. */
+import { enumerated } from "../errors.ts";
 import { integer, isSlower, times } from "../evaluate/numbers.ts";
 import type { Change } from "../passes/index.ts";
 import { groupBy } from "../tensor/group-by.ts";
@@ -30,7 +31,7 @@ export function plannedRows(changes: readonly Change[]): string[][] {
     const rows = of.map(({ at, what, decidedBy }) => [at, what, decidedBy === "global" ? "" : decidedBy]);
     return of.length <= mostAlike
       ? rows
-      : rows.slice(0, 1).map(([, ...rest]) => [someOf(of.map(({ at }) => at)), ...rest]);
+      : rows.slice(0, 1).map(([, ...rest]) => [enumerated(of.map(({ at }) => at)), ...rest]);
   });
 }
 
@@ -59,15 +60,9 @@ function listed(
   const groups = [...groupBy(lines, ({ text }) => text)];
   const shown = groups.slice(0, mostShown).map(([text, of]) => {
     const places = of.flatMap(({ at }) => at ?? []);
-    return `  ${places.length === 0 ? "" : `${someOf(places)}: `}${text}`;
+    return `  ${places.length === 0 ? "" : `${enumerated(places)}: `}${text}`;
   });
   const rest = groups.slice(mostShown).map(([, of]) => of.filter(({ at }) => at !== undefined).length);
   const more = rest.reduce((sum, places) => sum + Math.max(1, places), 0);
   return [`${title}:`, ...shown, ...(more > 0 ? [`  ${dim(`and ${integer(more)} more (--json has all)`)}`] : [])];
-}
-
-/** "conv1, conv2 and 17 more" */
-function someOf(names: readonly string[]): string {
-  if (names.length <= 3) return names.join(", ");
-  return `${names.slice(0, 2).join(", ")} and ${integer(names.length - 2)} more`;
 }

@@ -7,7 +7,7 @@ import { infer } from "../analysis/infer.ts";
 import { layers as layersOf } from "../analysis/layers.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
-import { clause, Miss, refusalIn } from "../errors.ts";
+import { clause, enumerated, Miss, refusalIn } from "../errors.ts";
 import { allTensors, type Node, usedValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -190,18 +190,13 @@ export function isSpread({ layers, share }: Pick<Blame, "layers" | "share">): bo
   return layers.length > 1 || (share !== undefined && share < leastShare);
 }
 
-const mostNames = 3;
-
 /** `First to blame is layer "conv_9" (96 % of the error by itself)`; `The error is spread over 19 layers that cannot be told apart: a, b and 17 more` */
 export function blameText({ layers, kind, operator, share }: Blame): string {
   const [layer = ""] = layers;
   const what = { layer: "layer", output: "output", operation: operator, before: "what is computed before layer" };
   const named = `${what[kind]} "${layer}"`;
-  if (layers.length > 1) {
-    const some =
-      layers.length > mostNames ? [...layers.slice(0, mostNames - 1), `${layers.length - mostNames + 1} more`] : layers;
-    return `The error is spread over ${layers.length} layers that cannot be told apart: ${some.slice(0, -1).join(", ")} and ${some.at(-1)}`;
-  }
+  if (layers.length > 1)
+    return `The error is spread over ${layers.length} layers that cannot be told apart: ${enumerated(layers)}`;
   if (share === Number.POSITIVE_INFINITY)
     return `First to blame is ${named} (alone it makes numbers that are not finite)`;
   if (share === undefined || share === 0) return `First to blame is ${named}`;

@@ -248,14 +248,20 @@ export function wrongText(found: readonly OnTarget[]): string | undefined {
 
 /** "30 rounds of 27 runs, the original and all variants interleaved, 2 threads, on input_ids int64[1, 128]" */
 export function timingText({ where, rounds, repeats, threads, inputs = {} }: Timing): string {
-  const on = Object.entries(inputs).map(([name, text]) => `${name} ${text}`);
-  const more = on.length > mostInputs ? [`${integer(on.length - mostInputs)} more`] : [];
+  const on = inputsText(inputs);
   const place = where === undefined ? "" : `${where}: `;
   const how = `${counted(rounds, "round")} of ${counted(repeats, "run")}, the original and all variants interleaved, ${counted(threads, "thread")}`;
-  return `${place}${how}${on.length === 0 ? "" : `, on ${[...on.slice(0, mostInputs), ...more].join(", ")}`}`;
+  return `${place}${how}${on && `, on ${on}`}`;
 }
 
 const mostInputs = 4;
+
+/** "input_ids int64[1, 128], attention_mask int64[1, 128]" */
+export function inputsText(inputs: Readonly<Record<string, string>>): string {
+  const all = Object.entries(inputs).map(([name, text]) => `${name} ${text}`);
+  const more = all.length > mostInputs ? [`${integer(all.length - mostInputs)} more`] : [];
+  return [...all.slice(0, mostInputs), ...more].join(", ");
+}
 
 /** The numbers behind the answers, which are compared if there are few samples. */
 function alikeSentence(likeness: Variant["likeness"]): string {

@@ -3,7 +3,8 @@
  */
 import { maskedAt } from "../analysis/masks.ts";
 import type { Selection } from "../analysis/selection.ts";
-import { integer, percent } from "../evaluate/numbers.ts";
+import { enumerated } from "../errors.ts";
+import { percent } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { groupsOf, trainedValues } from "./groups.ts";
@@ -40,14 +41,7 @@ export async function unmaskedZeros(model: Model, options: Trained): Promise<str
   }
   if (names.length === 0) return undefined;
   return (
-    `${percent(zeros / all)} of ${listed(names)} are exact zeros without a mask, which training overwrites: ` +
+    `${percent(zeros / all)} of ${enumerated(names.map((name) => `"${name}"`))} are exact zeros without a mask, which training overwrites: ` +
     "to keep them at zero, prune with --keep-masks (keepMasks: true in code and recipes), train the result, then run simplify --finalize"
   );
-}
-
-/** `"fc1.weight", "fc2.weight" and 17 more` */
-function listed(names: readonly string[]): string {
-  const few = names.slice(0, 2).map((name) => `"${name}"`);
-  if (names.length <= 2) return few.join(" and ");
-  return `${few.join(", ")} and ${integer(names.length - 2)} more`;
 }

@@ -228,7 +228,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 16]) {
   await save(model, path);
   expect((await open(path)).graph.inputs.map(({ name }) => name)).toEqual(["x", "s", "w", "v"]);
   const constants =
-    'callers may override the stored value of "s", "w", "v": in the result they are constants, not an input\n';
+    'callers may override the stored value of "s", "w" and "v": in the result they are constants, not an input\n';
   for (const words of [["simplify"], ["quantize", "--scheme", "weights"], ["prune", "--structured", "30%"]]) {
     const out = join(folder, "constants.onnx");
     const { code, err } = await pith(...words, path, "-o", out);

@@ -2,13 +2,14 @@ import * as v from "valibot";
 import { appendText } from "#platform";
 import { PithError } from "../../errors.ts";
 import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
-import { bytes, count, counted, integer } from "../../evaluate/numbers.ts";
+import { bytes, count, counted } from "../../evaluate/numbers.ts";
 import type { TargetName } from "../../evaluate/run-target.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
 import { countOption, described } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
 import { quoted } from "../../report/sections.ts";
+import { inputsText } from "../../report/verdict.ts";
 import { defineCommand, type Session } from "../command.ts";
 import { requireOther } from "../files.ts";
 import type benchJob from "../jobs/bench.ts";
@@ -193,16 +194,10 @@ function howTimed(of: {
 
 /** What the models were given, once where it is the same: an input's size decides what is fast. */
 function inputLines(models: readonly string[], inputs: BenchOutput["inputs"]): string[] {
-  const texts = inputs.map((one) => {
-    const all = Object.entries(one).map(([name, text]) => `${name} ${text}`);
-    const more = all.length > mostInputs ? [`${integer(all.length - mostInputs)} more`] : [];
-    return [...all.slice(0, mostInputs), ...more].join(", ");
-  });
+  const texts = inputs.map(inputsText);
   if (new Set(texts).size === 1) return [`Inputs: ${texts[0]}. --dim sets named sizes.`];
   return texts.map((text, index) => `Inputs of ${models[index]}: ${text}.`);
 }
-
-const mostInputs = 4;
 
 const note =
   "p50 and p90 are percentiles of single runs; per second is samples per second at p50. Speed is relative to the first model, of the median round; " +

@@ -5,6 +5,7 @@ import { layers } from "../../analysis/layers.ts";
 import { keptKey } from "../../analysis/provenance.ts";
 import { weightStorage } from "../../analysis/weight.ts";
 import type { Engine } from "../../engine/index.ts";
+import { enumerated } from "../../errors.ts";
 import { isCopy } from "../../folder/files.ts";
 import { passKey } from "../../graph/emit.ts";
 import type { Model } from "../../graph/model.ts";
@@ -71,16 +72,11 @@ export async function warnOfOrder(
   }
 }
 
-/** Inputs that are named; of more it is said how many there are. */
-const mostNamed = 3;
-
 /** Warns of a result that was written: from IR 4 on a stored tensor among the original's inputs is a default, which the result no longer lets callers override. */
 export function warnOfDefaults({ graph, header }: Model, { log }: Pick<JobContext, "log">): void {
   const defaults = graph.inputs.filter(({ tensor }) => tensor !== undefined);
   if (header.irVersion < 4 || defaults.length === 0) return;
-  const named = defaults.slice(0, mostNamed).map(({ name }) => `"${name}"`);
-  const others = defaults.length - named.length;
-  const list = [...named, ...(others === 0 ? [] : [`${others} more`])].join(", ");
+  const list = enumerated(defaults.map(({ name }) => `"${name}"`));
   const text = `callers may override the stored value of ${list}: in the result ${defaults.length === 1 ? "it is a constant" : "they are constants"}, not an input`;
   log({ id: "defaults", text, level: "warning" });
 }
