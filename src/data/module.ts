@@ -5,6 +5,7 @@
  * A function is called with `{ part, size, shuffle, dropLast }`, once for each pass over the data. A column of a batch is an array, nested as deep
  * as it has axes, or a tensor `{ type, dims, data }`.
  */
+
 import { PithError, someOf } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
@@ -13,6 +14,7 @@ import type { ModelInput } from "./bind.ts";
 import { labelName, withLabel } from "./labels.ts";
 import { isArray, nested, tensorOf } from "./nested.ts";
 import { isDataset } from "./option.ts";
+import { isPlainObject } from "./plain-object.ts";
 import { plainArrays, sampleCount } from "./rows.ts";
 import { ofSamples, partsOf, readPart, type Source } from "./source.ts";
 import type { BatchOptions, Dataset, Part } from "./types.ts";
@@ -44,7 +46,7 @@ export function moduleSource(
   inputs: readonly ModelInput[] = [],
 ): Source {
   const standard = exports.default;
-  const named = isRecord(standard) && !isDataset(standard) ? { ...standard, ...exports } : exports;
+  const named = isPlainObject(standard) && !isDataset(standard) ? { ...standard, ...exports } : exports;
   const split = named.train !== undefined || named.test !== undefined;
   const whole = exports.batches ?? standard;
   if (!split && isDataset(whole)) return ofSamples(whole);
@@ -95,7 +97,7 @@ function requireIterable(value: unknown, name: string): AsyncIterable<unknown> |
 }
 
 function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput[]): Batch {
-  if (!isRecord(value)) throw new PithError("E_DATA", `${place}: expected named tensors, got ${describe(value)}.`);
+  if (!isPlainObject(value)) throw new PithError("E_DATA", `${place}: expected named tensors, got ${describe(value)}.`);
   const label = labelName(Object.keys(value), inputs);
   const tensors = Object.entries(value).map(([name, given]) => {
     const at = `${place}, "${name}"`;
@@ -117,7 +119,7 @@ function columnOf(given: ArrayLike<unknown>, place: string, isLabel: boolean): D
 }
 
 function checkTensor(value: unknown, place: string): asserts value is Dense {
-  const { type, dims, data } = isRecord(value) ? value : { type: undefined, dims: undefined, data: undefined };
+  const { type, dims, data } = isPlainObject(value) ? value : { type: undefined, dims: undefined, data: undefined };
   const known = typeof type === "string" && (type === "string" || Object.hasOwn(bitsOf, type));
   const shaped = Array.isArray(dims) && dims.every((dim) => Number.isInteger(dim) && dim >= 0);
   if (!known || !shaped || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
@@ -133,11 +135,7 @@ function checkTensor(value: unknown, place: string): asserts value is Dense {
   throw new PithError("E_DATA", `${place}: ${type}${dimsText(dims)} takes ${expected} elements, got ${length}.`);
 }
 
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null;
-}
-
 function describe(value: unknown): string {
-  if (!isRecord(value)) return value === undefined ? "nothing" : String(value);
+  if (!isPlainObject(value)) return value === undefined ? "nothing" : String(value);
   return `{ ${Object.keys(value).slice(0, 5).join(", ")} }`;
 }

@@ -1,6 +1,8 @@
 /** Preprocessing by name: what published image models were trained on. */
+
 import { PithError } from "../errors.ts";
 import type { Extent, Geometry } from "./geometry.ts";
+import { isPlainObject, type PlainObject } from "./plain-object.ts";
 
 /** Resized, the middle cut out, then x = (byte · scale − mean) / std. */
 export interface Preprocessing extends Geometry {
@@ -78,31 +80,29 @@ export function parsePreprocessing(text: string): Preprocessing {
  * @throws PithError E_DATA if it is not of that kind.
  */
 export function fromPreprocessorConfig(config: unknown): Preprocessing {
-  const settings =
-    typeof config === "object" && config !== null ? (config as Readonly<Record<string, unknown>>) : undefined;
-  if (settings === undefined) throw new PithError("E_DATA", "preprocessor_config.json should hold an object.");
+  if (!isPlainObject(config)) throw new PithError("E_DATA", "preprocessor_config.json should hold an object.");
   const list = (key: string, otherwise: readonly number[]): readonly number[] => {
-    const value = settings[key];
+    const value = config[key];
     if (typeof value === "number") return [value];
     return Array.isArray(value) && value.every((entry) => typeof entry === "number") ? value : otherwise;
   };
-  const factor = settings.rescale_factor;
-  const rescaled = settings.do_rescale !== false;
-  const normalized = settings.do_normalize !== false;
+  const factor = config.rescale_factor;
+  const rescaled = config.do_rescale !== false;
+  const normalized = config.do_normalize !== false;
   const result: Preprocessing = {
     name: "preprocessor_config.json",
     scale: !rescaled ? 1 : typeof factor === "number" ? factor : 1 / 255,
     mean: normalized ? list("image_mean", [0]) : [0],
     std: normalized ? list("image_std", [1]) : [1],
-    channels: settings.do_flip_channel_order === true ? "BGR" : "RGB",
-    ...declaredGeometry(settings),
+    channels: config.do_flip_channel_order === true ? "BGR" : "RGB",
+    ...declaredGeometry(config),
   };
   checkPreprocessing(result);
   return result;
 }
 
 /** Sizes are a number, { height, width } or { shortest_edge }, filters Pillow's numbers: 2 is bilinear, 3 bicubic. */
-function declaredGeometry(settings: Readonly<Record<string, unknown>>): Geometry {
+function declaredGeometry(settings: PlainObject): Geometry {
   const declared = (value: unknown): number | Extent | undefined => {
     if (typeof value === "number") return value;
     if (typeof value !== "object" || value === null) return undefined;

@@ -4,9 +4,11 @@
  * A text that is too long loses its end, but keeps the marks that the tokenizer puts around it ([CLS] … [SEP]); of a pair the longer one
  * loses first.
  */
+
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { fileKind, folderOf, joinPath, readText } from "#platform";
 import { PithError } from "../errors.ts";
+import { isPlainObject, type PlainObject } from "./plain-object.ts";
 
 export interface Encoding {
   readonly ids: readonly number[];
@@ -32,10 +34,8 @@ export interface TextTokenizer {
   plain(text: string): readonly number[];
 }
 
-type Settings = Readonly<Record<string, unknown>>;
-
 /** The name of tokenizer.json, what it holds, and what tokenizer_config.json and config.json hold. */
-export type TokenizerFiles = readonly [name: string, file: Settings, settings: Settings, model: Settings];
+export type TokenizerFiles = readonly [name: string, file: PlainObject, settings: PlainObject, model: PlainObject];
 
 /** transformers writes 10^30 where nothing limits the length. */
 const noLimit = 1e6;
@@ -63,7 +63,7 @@ export async function tokenizerBeside(modelPath: string): Promise<TextTokenizer 
 }
 
 /** A JSON file that holds an object; undefined if it is not there. @throws PithError E_DATA if it holds something else. */
-export async function readSettings(path: string): Promise<Settings | undefined> {
+export async function readSettings(path: string): Promise<PlainObject | undefined> {
   if ((await fileKind(path)) !== "file") return undefined;
   let parsed: unknown;
   try {
@@ -72,14 +72,19 @@ export async function readSettings(path: string): Promise<Settings | undefined> 
     if (cause instanceof PithError) throw cause;
     throw new PithError("E_DATA", `${path} is not JSON.`, { cause });
   }
-  if (isSettings(parsed)) return parsed;
+  if (isPlainObject(parsed)) return parsed;
   throw new PithError("E_DATA", `${path} should hold an object.`);
 }
 
 /** A tokenizer from the contents of its files. @throws PithError E_DATA if it is of a kind that is not understood. */
-export function createTokenizer(name: string, file: Settings, settings: Settings, model: Settings): TextTokenizer {
+export function createTokenizer(
+  name: string,
+  file: PlainObject,
+  settings: PlainObject,
+  model: PlainObject,
+): TextTokenizer {
   const { model: vocabularyModel } = file;
-  if (!isSettings(vocabularyModel) || vocabularyModel.vocab === undefined) {
+  if (!isPlainObject(vocabularyModel) || vocabularyModel.vocab === undefined) {
     throw new PithError("E_DATA", `${name} is not a tokenizer: its "model" has no vocabulary.`, {
       hint: "It should be the tokenizer.json that was exported with the model.",
     });
@@ -158,16 +163,16 @@ function positionOf(whole: readonly number[], part: readonly number[], from: num
   return -1;
 }
 
-function paddingId(library: LibraryTokenizer, settings: Settings, model: Settings): number {
+function paddingId(library: LibraryTokenizer, settings: PlainObject, model: PlainObject): number {
   const { pad_token: token } = settings;
-  const content = isSettings(token) ? token.content : token;
+  const content = isPlainObject(token) ? token.content : token;
   const id = typeof content === "string" ? library.token_to_id(content) : undefined;
   if (id !== undefined) return id;
   return Number.isSafeInteger(model.pad_token_id) ? Number(model.pad_token_id) : 0;
 }
 
 /** By its word, or, in a vocabulary that is a list, by its place. */
-function unknownId(library: LibraryTokenizer, { unk_token: token, unk_id: place }: Settings): number | undefined {
+function unknownId(library: LibraryTokenizer, { unk_token: token, unk_id: place }: PlainObject): number | undefined {
   if (typeof place === "number") return place;
   return typeof token === "string" ? library.token_to_id(token) : undefined;
 }
@@ -175,13 +180,9 @@ function unknownId(library: LibraryTokenizer, { unk_token: token, unk_id: place 
 function sizeOf(vocabulary: unknown, added: unknown): number {
   const own = Array.isArray(vocabulary)
     ? vocabulary.length
-    : isSettings(vocabulary)
+    : isPlainObject(vocabulary)
       ? Object.keys(vocabulary).length
       : 0;
-  const more = Array.isArray(added) ? added.map((token) => (isSettings(token) ? Number(token.id) + 1 : 0)) : [];
+  const more = Array.isArray(added) ? added.map((token) => (isPlainObject(token) ? Number(token.id) + 1 : 0)) : [];
   return Math.max(own, ...more);
-}
-
-function isSettings(value: unknown): value is Settings {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

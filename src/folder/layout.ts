@@ -1,4 +1,5 @@
 /** Where transformers.js looks for the files of a model, and what config.json tells it of them. */
+import { isPlainObject, type PlainObject } from "../data/plain-object.ts";
 import { sidecarNames } from "../data/sidecars.ts";
 import { dataName, parseDataName } from "../onnx/data-files.ts";
 import { type DtypeName, dtypeNames, dtypes } from "../quantize/dtypes.ts";
@@ -62,8 +63,6 @@ interface LoaderFiles {
 
 const loaderKey = "transformers.js_config";
 
-type Json = Readonly<Record<string, unknown>>;
-
 /**
  * config.json with what the loader has to know: which dtype of which module, where there are several modules, under the name of the file
  * (which the loader reads) and that of the session (which its registry reads); and how many files of weights each model has. Its map goes by
@@ -71,7 +70,11 @@ type Json = Readonly<Record<string, unknown>>;
  * but a dtype whose file is not there gives way to the one that is used: the loader would not find it. What is said for a device takes the
  * place of what is said for all.
  */
-export function configured(config: Json, source: Json, { chunks, chosen, keepSmallest }: LoaderFiles): Json {
+export function configured(
+  config: PlainObject,
+  source: PlainObject,
+  { chunks, chosen, keepSmallest }: LoaderFiles,
+): PlainObject {
   const { [loaderKey]: before, ...others } = config;
   const { dtype: _, use_external_data_format: __, ...kept } = objectOr(before);
   const { dtype: usual, use_external_data_format: external } = objectOr(source[loaderKey]);
@@ -85,7 +88,7 @@ export function configured(config: Json, source: Json, { chunks, chosen, keepSma
       }),
     );
   const added = Object.fromEntries([...chosen].flatMap(([base, name]) => keysOf(base).map((key) => [key, name])));
-  const told = (named: unknown, counted: unknown, isAdded: boolean): Json => {
+  const told = (named: unknown, counted: unknown, isAdded: boolean): PlainObject => {
     const dtype = isAdded || !areThere(named) ? { ...objectOr(named), ...added } : named;
     const isNeeded = [...chunks.values()].some((count) => count > 0) || Boolean(counted);
     return {
@@ -93,13 +96,13 @@ export function configured(config: Json, source: Json, { chunks, chosen, keepSma
       ...(isNeeded ? { use_external_data_format: { ...objectOr(counted), ...Object.fromEntries(chunks) } } : {}),
     };
   };
-  const ofDevice = (part: Json): Json => {
+  const ofDevice = (part: PlainObject): PlainObject => {
     const both = Object.entries(told(part.dtype, part.use_external_data_format, false));
     return { ...part, ...Object.fromEntries(both.filter(([key]) => key in part)) };
   };
   const devices = Object.entries(objectOr(kept.device_config)).map(([name, part]) => [
     name,
-    isObject(part) ? ofDevice(part) : part,
+    isPlainObject(part) ? ofDevice(part) : part,
   ]);
   const own = {
     ...kept,
@@ -114,10 +117,6 @@ function suffixOf(name: unknown): string | undefined {
   return name === "fp32" ? "" : dtypeNames.filter((one) => one === name).map((one) => dtypes[one].suffix)[0];
 }
 
-function isObject(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function objectOr(value: unknown): Json {
-  return isObject(value) ? { ...value } : {};
+function objectOr(value: unknown): PlainObject {
+  return isPlainObject(value) ? { ...value } : {};
 }

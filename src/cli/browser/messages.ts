@@ -3,6 +3,7 @@
  *
  *     4 bytes: length of the JSON   JSON   padding to 8   elements of each tensor, padded to 8
  */
+import { isPlainObject } from "../../data/plain-object.ts";
 import type { LoadOptions } from "../../engine/index.ts";
 import type { LatencyReport } from "../../evaluate/latency.ts";
 import type { Fault } from "../../platform/serialized-error.ts";
@@ -95,13 +96,9 @@ export function unpack<T extends Order | PageMessage>(message: Uint8Array): T {
 }
 
 function isNumbers(value: unknown): value is Numbers {
-  return isObject(value) && "dims" in value && ArrayBuffer.isView(value.data);
+  return isPlainObject(value) && "dims" in value && ArrayBuffer.isView(value.data);
 }
 
 function isPlaced(value: unknown): value is PackedTensor {
-  return isObject(value) && "dims" in value && typeof value.at === "number";
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null;
+  return isPlainObject(value) && "dims" in value && typeof value.at === "number";
 }
