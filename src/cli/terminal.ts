@@ -8,9 +8,8 @@
  */
 import picocolors from "picocolors";
 import { PithError } from "../errors.ts";
-import { count, integer } from "../evaluate/numbers.ts";
+import { clock, count, integer } from "../evaluate/numbers.ts";
 import type { JobEvent } from "../job/job.ts";
-import { clock } from "./numbers.ts";
 import { type Colors, markedColors, printable, unmarked } from "./printable.ts";
 import { type Column, tableLines } from "./table.ts";
 

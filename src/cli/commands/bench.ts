@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { appendText } from "#platform";
 import { PithError } from "../../errors.ts";
 import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
-import { bytes, count, counted } from "../../evaluate/numbers.ts";
+import { bytes, count, counted, duration, runTime } from "../../evaluate/numbers.ts";
 import type { TargetName } from "../../evaluate/run-target.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
 import { countOption, described } from "../../passes/options.ts";
@@ -16,7 +16,6 @@ import type benchJob from "../jobs/bench.ts";
 import type { BenchOutput } from "../jobs/bench.ts";
 import type memoryJob from "../jobs/memory.ts";
 import type sizesJob from "../jobs/sizes.ts";
-import { duration, runTime } from "../numbers.ts";
 import { settings } from "../set.ts";
 import { requireAppendable } from "../writable.ts";
 

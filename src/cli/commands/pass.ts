@@ -22,6 +22,7 @@ import type { AnyPass } from "../../passes/index.ts";
 import { countOption, described } from "../../passes/options.ts";
 import { foldingMasks } from "../../passes/pass.ts";
 import { quoted } from "../../report/sections.ts";
+import { comparableMacs, speedLines, speedRecord, type Timed, timeRow } from "../../report/speed.ts";
 import {
   apartText,
   distanceText,
@@ -40,10 +41,10 @@ import type { Reference } from "../jobs/judging.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { withoutNote } from "../numbers.ts";
+import { withoutNote } from "../notes.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { samplesLine } from "../samples.ts";
-import { comparableMacs, speedLines, speedRecord, type Timed, timedBeside, timeRow } from "../speed.ts";
+import { timedBeside } from "../speed.ts";
 import { requireWritable, requireWritableFolder } from "../writable.ts";
 
 const stepFlags = (fallback: string) =>

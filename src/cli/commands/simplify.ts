@@ -5,7 +5,7 @@ import { defineCommand, type Result } from "../command.ts";
 import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
-import { constantNote, withoutNote } from "../numbers.ts";
+import { constantNote, withoutNote } from "../notes.ts";
 import { namedSizes, settings } from "../set.ts";
 import { requireWritable } from "../writable.ts";
 

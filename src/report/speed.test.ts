@@ -1,19 +1,10 @@
 import { expect, test } from "vitest";
 import { Miss } from "../errors.ts";
-import type { Weight } from "./jobs/pass.ts";
 import { noFasterText, type Speed, speedLines, speedRecord, timeRow } from "./speed.ts";
 
-const weight = (macs: string | undefined): Weight => ({
-  bytes: 1,
-  brotli: undefined,
-  sampled: false,
-  parameters: 1,
-  zeros: undefined,
-  macs,
-});
 const uneven = { layers: 18, convolutions: 19, counts: [7, 9, 12, 24, 37, 45] };
 const text = (macs: string, median: number, more: object = {}) =>
-  noFasterText({ median }, { before: weight("100*batch"), changes: [], uneven: undefined, ...more }, weight(macs));
+  noFasterText({ median }, { before: { macs: "100*batch" }, changes: [], ...more }, { macs });
 
 test("half of the operations at the old speed is said, with the convolutions whose channels fill no whole blocks", () => {
   expect(text("48*batch", 0.99, { uneven })).toBe(
