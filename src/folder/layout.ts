@@ -1,8 +1,7 @@
-/** Where transformers.js looks for the files of a model, and what config.json tells it of them. */
-import { isPlainObject, type PlainObject } from "../data/plain-object.ts";
+/** Where transformers.js looks for the files of a model. */
 import { sidecarNames } from "../data/sidecars.ts";
 import { dataName, parseDataName } from "../onnx/data-files.ts";
-import { type DtypeName, dtypeNames, dtypes } from "../quantize/dtypes.ts";
+import { dtypes } from "../quantize/dtypes.ts";
 
 /** Every suffix that transformers.js knows: files with one are variants of those without. */
 const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_q1", "_q1f16"];
@@ -40,83 +39,4 @@ export function dataFilesOf(file: string, names: readonly string[]): readonly st
   const found: string[] = [];
   while (names.includes(dataName(file, found.length))) found.push(dataName(file, found.length));
   return found;
-}
-
-/** A module as its session is called: "model" is the first of these that a folder without `model.onnx` has. */
-export function sessionKeys(bases: readonly string[]): ReadonlyMap<string, string> {
-  const main = ["encoder_model", "language_model", "text_encoder", "vision_encoder"].find((base) =>
-    bases.includes(base),
-  );
-  const isMain =
-    main !== undefined && !bases.includes("model") && !(main === "vision_encoder" && bases.includes("embed_tokens"));
-  return new Map(isMain ? [[main, "model"]] : []);
-}
-
-interface LoaderFiles {
-  /** Files of weights of each ONNX file, 0 for those that have none. */
-  readonly chunks: ReadonlyMap<string, number>;
-  /** The variant to be used of each module. */
-  readonly chosen: ReadonlyMap<string, DtypeName | "fp32">;
-  /** There are no other variants: the loader is told of a single module's, too. */
-  readonly keepSmallest: boolean;
-}
-
-const loaderKey = "transformers.js_config";
-
-/**
- * config.json with what the loader has to know: which dtype of which module, where there are several modules, under the name of the file
- * (which the loader reads) and that of the session (which its registry reads); and how many files of weights each model has. Its map goes by
- * full file names, because a name without suffix would hold for all variants. Both are added to what config.json of the source says of them,
- * but a dtype whose file is not there gives way to the one that is used: the loader would not find it. What is said for a device takes the
- * place of what is said for all.
- */
-export function configured(
-  config: PlainObject,
-  source: PlainObject,
-  { chunks, chosen, keepSmallest }: LoaderFiles,
-): PlainObject {
-  const { [loaderKey]: before, ...others } = config;
-  const { dtype: _, use_external_data_format: __, ...kept } = objectOr(before);
-  const { dtype: usual, use_external_data_format: external } = objectOr(source[loaderKey]);
-  const session = sessionKeys([...chosen.keys()]);
-  const keysOf = (base: string): readonly string[] => [base, session.get(base) ?? base];
-  const areThere = (named: unknown): boolean =>
-    [...chosen.keys()].every((base) =>
-      keysOf(base).every((key) => {
-        const suffix = suffixOf(typeof named === "string" ? named : objectOr(named)[key]);
-        return suffix === undefined || chunks.has(`${base}${suffix}.onnx`);
-      }),
-    );
-  const added = Object.fromEntries([...chosen].flatMap(([base, name]) => keysOf(base).map((key) => [key, name])));
-  const told = (named: unknown, counted: unknown, isAdded: boolean): PlainObject => {
-    const dtype = isAdded || !areThere(named) ? { ...objectOr(named), ...added } : named;
-    const isNeeded = [...chunks.values()].some((count) => count > 0) || Boolean(counted);
-    return {
-      ...(dtype === undefined ? {} : { dtype }),
-      ...(isNeeded ? { use_external_data_format: { ...objectOr(counted), ...Object.fromEntries(chunks) } } : {}),
-    };
-  };
-  const ofDevice = (part: PlainObject): PlainObject => {
-    const both = Object.entries(told(part.dtype, part.use_external_data_format, false));
-    return { ...part, ...Object.fromEntries(both.filter(([key]) => key in part)) };
-  };
-  const devices = Object.entries(objectOr(kept.device_config)).map(([name, part]) => [
-    name,
-    isPlainObject(part) ? ofDevice(part) : part,
-  ]);
-  const own = {
-    ...kept,
-    ...(devices.length === 0 ? {} : { device_config: Object.fromEntries(devices) }),
-    ...told(usual, external, chosen.size > 1 || keepSmallest),
-  };
-  return Object.keys(own).length === 0 ? others : { ...others, [loaderKey]: own };
-}
-
-/** Undefined of what is no name of a dtype: "auto". */
-function suffixOf(name: unknown): string | undefined {
-  return name === "fp32" ? "" : dtypeNames.filter((one) => one === name).map((one) => dtypes[one].suffix)[0];
-}
-
-function objectOr(value: unknown): PlainObject {
-  return isPlainObject(value) ? { ...value } : {};
 }

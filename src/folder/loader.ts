@@ -5,7 +5,7 @@ import { decibels } from "../evaluate/comparison-metrics.ts";
 import { figure, percent } from "../evaluate/numbers.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
 import { lostEndToEnd } from "./end-to-end.ts";
-import { sessionKeys } from "./layout.ts";
+import { sessionKeys } from "./loader-config.ts";
 
 export const loaderOutcome = v.object({
   /** "unused": the class of the model loads other files. "fails": the folder is not loaded, with its originals neither. */
