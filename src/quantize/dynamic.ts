@@ -12,11 +12,11 @@ import { selectLayers } from "../analysis/selection.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
-import { removeRoundings, roundingsIn } from "./model-roundings.ts";
+import { removeRoundings } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { integerPlanOf, keepsFloatArithmetic } from "./plan.ts";
 import { prepare, tryOut } from "./prepare.ts";
-import type { RoundingSource } from "./weight.ts";
+import type { Rounding } from "./weight.ts";
 import { writePlanned } from "./write-planned.ts";
 
 /** DynamicQuantizeLinear came with opset 11. */
@@ -28,10 +28,9 @@ export async function quantizeDynamically(
   model: Model,
   options: QuantizeSettings,
   context: Context,
-  evidence: RoundingSource,
+  rounding: Rounding,
 ): Promise<Outcome> {
-  const existing = await roundingsIn(model);
-  const rounding = { ...evidence, existing };
+  const { existing } = rounding;
   const { targets: wanted, kept, misses: refused } = tryOut(model, options, true);
   const stores = selectLayers(allLayers(model, infer(model)), options).some(keepsFloatArithmetic);
   if (wanted.length === 0 && !stores) return { changes: [], misses: refused };

@@ -1,4 +1,5 @@
 /** `quantize`: the pass. Each scheme has a file of its own, with its mathematics. */
+
 import type * as v from "valibot";
 import { fixedTables } from "../analysis/fixed-tables.ts";
 import { infer } from "../analysis/infer.ts";
@@ -15,6 +16,7 @@ import { type DtypeName, dtypes } from "./dtypes.ts";
 import { quantizeDynamically } from "./dynamic.ts";
 import { quantizeToHalf } from "./float16.ts";
 import { quantizeToHalfArithmetic } from "./half-arithmetic.ts";
+import { roundingsIn } from "./model-roundings.ts";
 import {
   checkTogether,
   measuredRanges,
@@ -138,7 +140,8 @@ async function quantizeBy(options: QuantizeSettings, model: Model, context: Cont
   }
   for (const { name, weight } of all)
     if (fixed.has(weight)) known.set(name, "its table holds fixed positions, which are not trained");
-  const quantized = (fit: typeof options, evidence: RoundingSource) => schemes[scheme](model, fit, context, evidence);
+  const quantized = async (fit: typeof options, evidence: RoundingSource) =>
+    schemes[scheme](model, fit, context, { ...evidence, existing: await roundingsIn(model) });
   const blocksOf = (layer: Layer) => {
     const plan = scheme === "weights" ? planOf(layer, options, inference) : undefined;
     return plan === undefined || plan instanceof Miss ? undefined : plan.form.blocks;

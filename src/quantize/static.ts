@@ -21,12 +21,12 @@ import { dequantized } from "./formats/dequantize-linear.ts";
 import { writeActivations } from "./formats/qdq.ts";
 import { writeOnCodes } from "./formats/qoperator.ts";
 import { isWide, missingData, placeMeasured, type ScaledType } from "./measure.ts";
-import { removeRoundings, roundingsIn } from "./model-roundings.ts";
+import { removeRoundings } from "./model-roundings.ts";
 import type { ActivationType, QuantizeSettings } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import { keepsFloatArithmetic, staticPlanOf } from "./plan.ts";
 import { prepare, quantizedInside, tryOut } from "./prepare.ts";
-import type { RoundingSource } from "./weight.ts";
+import type { Rounding } from "./weight.ts";
 import { writePlanned } from "./write-planned.ts";
 
 /**
@@ -40,10 +40,9 @@ export async function quantizeStatically(
   model: Model,
   options: QuantizeSettings,
   context: Context,
-  evidence: RoundingSource,
+  rounding: Rounding,
 ): Promise<Outcome> {
-  const existing = await roundingsIn(model);
-  const rounding = { ...evidence, existing };
+  const { existing } = rounding;
   if (options.data === undefined && existing.activations.size === 0) throw missingData("quantize");
   const measuring = { ...options, data: await trainPart(options.data) };
   const { targets: wanted, taken, misses: refused } = tryOut(model, options);

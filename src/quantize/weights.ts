@@ -19,21 +19,20 @@ import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
-import { removeRoundings, roundingsIn } from "./model-roundings.ts";
+import { removeRoundings } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { opsetFor, planOf } from "./plan.ts";
 import { tryOut } from "./prepare.ts";
-import { type RoundingSource, weightMiss } from "./weight.ts";
+import { type Rounding, weightMiss } from "./weight.ts";
 import { writePlanned } from "./write-planned.ts";
 
 export async function quantizeToWeights(
   model: Model,
   options: QuantizeSettings,
   context: Context,
-  evidence: RoundingSource,
+  rounding: Rounding,
 ): Promise<Outcome> {
-  const existing = await roundingsIn(model);
-  const rounding = { ...evidence, existing };
+  const { existing } = rounding;
   const chosen = selectLayers(allLayers(model, infer(model)), options);
   const able = chosen.filter((layer) => weightMiss(layer) === undefined);
   // A model in which nothing can be done stays as it is, its operator set included.

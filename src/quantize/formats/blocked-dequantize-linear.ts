@@ -46,8 +46,10 @@ export const inStandardBlocks: Format = {
   },
 };
 
-/** The form of one scale for each output where the model has learned such scales, which the codes hold. */
-function ofLearned(form: Form, few: Form | undefined): Form {
+/** Blocks, or the form of one scale for each output where the model has learned such scales, which the codes hold. */
+function blocksOrFew(settings: BlockSettings, few: Form | undefined, write: Form["write"]): Form {
+  const text: Form["text"] = (_, { rounding }) => blocksText(settings, rounding);
+  const form = { bits: settings.bits, blocks: settings, text, write };
   if (few === undefined) return form;
   const own = (layer: Layer, { rounding }: Writing): Form => {
     const known = existingRounding(layer, rounding);
@@ -61,39 +63,23 @@ function ofLearned(form: Form, few: Form | undefined): Form {
 }
 
 const productForm = (settings: BlockSettings, target: Target, few: Form | undefined): Form =>
-  ofLearned(
-    {
-      bits: settings.bits,
-      blocks: settings,
-      text: (_, { rounding }) => blocksText(settings, rounding),
-      async write(emit, { layer }, run) {
-        const stored = await blocksOf(layer, settings, true, run);
-        const weight = numbersOf(around(emit, layer, run), layer, settings, 0, stored);
-        await writeProduct(emit, target, run, (emit, data) => emit.MatMul([data, weight]));
-      },
-    },
-    few,
-  );
+  blocksOrFew(settings, few, async (emit, { layer }, run) => {
+    const stored = await blocksOf(layer, settings, true, run);
+    const weight = numbersOf(around(emit, layer, run), layer, settings, 0, stored);
+    await writeProduct(emit, target, run, (emit, data) => emit.MatMul([data, weight]));
+  });
 
 const reshapedForm = (settings: BlockSettings, few: Form | undefined): Form =>
-  ofLearned(
-    {
-      bits: settings.bits,
-      blocks: settings,
-      text: (_, { rounding }) => blocksText(settings, rounding),
-      async write(emit, { layer }, run) {
-        const { node, role, effective } = layer;
-        const near = around(emit, layer, run);
-        const flat = numbersOf(near, layer, settings, 1, await blocksOf(layer, settings, false, run));
-        const dims = fixedDims(effective.type?.dims) ?? [];
-        const shaped = near.Reshape([flat, near.constant(int64([dims.length], dims), "dims")]);
-        const read = effective.type?.type ?? "float32";
-        const numbers = read === "float32" ? shaped : near.Cast([shaped], { to: typeCodes[read] });
-        node.graph.setInput(node, role.input, numbers);
-      },
-    },
-    few,
-  );
+  blocksOrFew(settings, few, async (emit, { layer }, run) => {
+    const { node, role, effective } = layer;
+    const near = around(emit, layer, run);
+    const flat = numbersOf(near, layer, settings, 1, await blocksOf(layer, settings, false, run));
+    const dims = fixedDims(effective.type?.dims) ?? [];
+    const shaped = near.Reshape([flat, near.constant(int64([dims.length], dims), "dims")]);
+    const read = effective.type?.type ?? "float32";
+    const numbers = read === "float32" ? shaped : near.Cast([shaped], { to: typeCodes[read] });
+    node.graph.setInput(node, role.input, numbers);
+  });
 
 function numbersOf(
   emit: Emit,
