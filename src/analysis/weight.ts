@@ -67,7 +67,11 @@ export function weightMatrices(
 }
 
 /** The inverse: the numbers of a tensor with these dimensions whose matrices are given. */
-export function weightNumbers(role: WeightRole, dims: readonly number[], matrices: readonly Matrix[]): Float64Array {
+export function weightNumbers(
+  role: WeightRole,
+  dims: readonly number[],
+  matrices: readonly { readonly data: ArrayLike<number> }[],
+): Float64Array {
   const { outputs, inputs, taps } = weightShape(role, dims);
   const size = outputs * inputs * taps;
   return Float64Array.from(

@@ -12,6 +12,7 @@ import { nameApart } from "../graph/names.ts";
 import { type GraphSnapshot, graphSnapshot, snapshot } from "../graph/snapshot.ts";
 import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
+import { openModules } from "./modules.ts";
 import { clearNotes } from "./notes.ts";
 import { inWords, misfitOf } from "./option-errors.ts";
 import { removeUnused } from "./remove-unused.ts";
@@ -166,7 +167,7 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
   const call = async (model: Model, ...rest: Arguments<v.InferInput<S>>): Promise<R> => {
     if (typeof (model as Partial<Model> | undefined)?.graph !== "object")
       throw new PithError("E_OPTION", `${id} takes a model, as open() gives it, got ${typeof model}.`);
-    const given = parseOptions(id, options, rest[0] ?? {});
+    const given = parseOptions(id, options, await openModules(id, options, rest[0] ?? {}));
     const outer: Inside = rest[1] ?? {};
     if (snapshots.has(model.graph) && outer[changing] !== model.graph)
       throw new PithError("E_OPTION", `${id}: another pass is at work on this model.`, {

@@ -12,6 +12,15 @@ interface SchemaNode {
 
 /** The names of the options that an object schema accepts at a path inside it; a union accepts those of its members. */
 export function namesAt(schema: v.GenericSchema, path: readonly (string | number)[] = []): readonly string[] {
+  return [...new Set(nodesAt(schema, path).flatMap((node) => Object.keys(node.entries ?? {})))];
+}
+
+/** Whether one of the schemas of what an option takes is such a one. */
+export function takes(schema: v.GenericSchema, name: string, is: (schema: object) => boolean): boolean {
+  return nodesAt(schema, [name]).some(is);
+}
+
+function nodesAt(schema: v.GenericSchema, path: readonly (string | number)[]): readonly SchemaNode[] {
   let nodes = open(schema as SchemaNode);
   for (const key of path) {
     nodes = nodes.flatMap((node) => {
@@ -19,7 +28,7 @@ export function namesAt(schema: v.GenericSchema, path: readonly (string | number
       return inner === undefined ? [] : open(inner);
     });
   }
-  return [...new Set(nodes.flatMap((node) => Object.keys(node.entries ?? {})))];
+  return nodes;
 }
 
 /** A schema and what it stands for: what it wraps, and the members of a union. */

@@ -15,6 +15,7 @@ import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Matrix } from "../math/matrix.ts";
+import { modulePath } from "../passes/modules.ts";
 import type { Context } from "../passes/pass.ts";
 import { type Random, random as stream } from "../tensor/random.ts";
 import type { Scores } from "./smallest.ts";
@@ -69,13 +70,23 @@ function isImportance(value: unknown): value is Importance {
   return typeof value.id === "string" && typeof value.scores === "function";
 }
 
+const accepted = `is ${names.map((name) => `"${name}"`).join(", ")}, a criterion { id, scores }, or the path of a module that exports one`;
+
 export const importanceSchema = v.optional(
-  v.union(
-    [v.picklist(names), v.custom<Importance>(isImportance)],
-    `is ${names.map((name) => `"${name}"`).join(", ")} or a criterion { id, scores }`,
-  ),
+  v.union([v.picklist(names), v.custom<Importance>(isImportance), modulePath(accepted)], accepted),
   "magnitude",
 );
+
+/** @param given as `importanceSchema` takes it, opened. */
+function importanceOf(given: string | Importance): Importance {
+  if (typeof given !== "string") return given;
+  const found = new Map<string, Importance>(Object.entries(importances)).get(given);
+  if (found === undefined) throw new Error(`There is no importance "${given}".`);
+  return found;
+}
+
+/** Whether a criterion, as it is given, asks for samples; whether it is one is checked elsewhere. */
+export const looksAtInputs = (given: unknown): boolean => isImportance(given) && given.evidence !== undefined;
 
 export interface Scorer {
   /**
@@ -91,10 +102,10 @@ export const byMagnitude: Scorer = { scores: (_layer, _dims, values) => values }
 export async function scorerOf(
   model: Model,
   chosen: readonly Layer[],
-  { importance = "magnitude", data }: ScoringOptions,
+  { importance = "magnitude", data, samples }: ScoringOptions,
   context: Context,
 ): Promise<Scorer> {
-  const criterion = typeof importance === "string" ? importances[importance] : importance;
+  const criterion = importanceOf(importance);
   if (criterion === magnitude) return byMagnitude;
   const wanted = new Set(chosen.map(({ weight }) => weight));
   const evidence = new Map<Value, unknown>();
@@ -102,7 +113,7 @@ export async function scorerOf(
     model,
     `the importance "${criterion.id}"`,
     criterion.evidence,
-    { data },
+    { data, samples },
     context,
     async (evidenceOf) => {
       for (const layer of layersOf(model, infer(model)))
@@ -140,6 +151,7 @@ export async function scorerOf(
 }
 
 export interface ScoringOptions {
-  readonly importance?: ImportanceName | Importance | undefined;
+  readonly importance?: string | Importance | undefined;
   readonly data?: Dataset | string | undefined;
+  readonly samples?: number | undefined;
 }

@@ -4,6 +4,7 @@ export { type GlobalOptions, globalUnstructured } from "./global.ts";
 export type { Importance, ImportanceName, ScoredWeight } from "./importance.ts";
 export { type KeptLayers, keepLayers, keptLayers } from "./keep-layers.ts";
 export type { Mask, Norm } from "./mask.ts";
+export type { MatrixMask, Pattern } from "./pattern.ts";
 export { type PruneOptions, prune } from "./prune.ts";
 export { isPruned, remove } from "./remove.ts";
 export {

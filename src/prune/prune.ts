@@ -16,13 +16,22 @@ import * as v from "valibot";
 import type { Layer } from "../analysis/layers.ts";
 import { datasetOption } from "../data/option.ts";
 import type { Dataset } from "../data/types.ts";
-import { Miss } from "../errors.ts";
+import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { described, overridesOption, selectionOptions } from "../passes/options.ts";
+import { countOption, described, overridesOption, selectionOptions } from "../passes/options.ts";
 import { type Context, definePass, foldingMasks, type Outcome, type Pass } from "../passes/pass.ts";
+import { pruneByPattern } from "./by-pattern.ts";
 import { putMasks, zeroEntries } from "./chosen.ts";
 import { pruneLeastTogether } from "./global.ts";
-import { type Importance, type ImportanceName, importanceSchema, type Scorer, scorerOf } from "./importance.ts";
+import {
+  type Importance,
+  type ImportanceName,
+  importanceSchema,
+  looksAtInputs,
+  type Scorer,
+  scorerOf,
+} from "./importance.ts";
+import { entries, type Pattern, patternOf, patternSchema } from "./pattern.ts";
 import { foldMasks, isPruned } from "./remove.ts";
 import { pruneLeast } from "./rules.ts";
 import { pruneStructured } from "./structured.ts";
@@ -47,10 +56,20 @@ export interface PruneOptions {
   readonly except?: string | string[] | undefined;
   /** For single layers, where the scope is uniform: { "layer4*": { amount: 0.2 } }. */
   readonly overrides?: Record<string, { amount?: number | undefined }> | undefined;
-  /** Criterion that scores the weights: "magnitude" (default), "random", or an own one. Channels are ranked by the norm of their scores. */
-  readonly importance?: ImportanceName | Importance | undefined;
+  /**
+   * Criterion that scores the weights: "magnitude" (default), "random", an own one, or the path of a module whose default export is one. Channels are
+   * ranked by the norm of their scores.
+   */
+  readonly importance?: ImportanceName | Importance | (string & {}) | undefined;
+  /**
+   * Which entries go together, and are compared: "entries" of a layer (default), "rows" (each output loses its share), n:m such as "2:4" (of four inputs
+   * in a row the two largest stay; needs no amount), blocks of outputs × inputs such as "4x1", an own one, or the path of a module that exports it.
+   */
+  readonly pattern?: string | Pattern | undefined;
   /** Samples for an importance that looks at what comes into the layers, or their path, of which the train part is taken. */
   readonly data?: Dataset | string | undefined;
+  /** So many of them are looked at (256). */
+  readonly samples?: number | undefined;
   /** Structured: rank channels by the sum of |score| (1) or of its squares (2, which is usual). */
   readonly n?: 1 | 2 | undefined;
   /** Keep the masks in the file for fine-tuning: `train` leaves what they cover at zero (false). */
@@ -71,8 +90,16 @@ const options = v.pipe(
     ),
     ...selectionOptions("prune"),
     overrides: overridesOption({ amount: v.optional(share) }),
-    importance: described(importanceSchema, "ranks weights; channels by the norm of their scores"),
+    importance: described(importanceSchema, "ranks weights and, by a norm, channels; or a module", {
+      value: "criterion",
+    }),
+    pattern: described(
+      v.optional(patternSchema, entries),
+      'weights that go together: "entries", "rows", n:m (n stay), blocks such as 4x1',
+      { value: "pattern" },
+    ),
     data: described(v.optional(datasetOption), "samples for a criterion that looks at the inputs of layers"),
+    samples: described(v.optional(countOption, 256), "samples that such a criterion looks at"),
     n: described(v.optional(v.picklist([1, 2], "is 1 or 2"), 2), "structured: rank channels by L1 or L2 norm"),
     keepMasks: described(v.optional(v.boolean(), false), "keep the masks in the file: pith train then keeps the zeros"),
   }),
@@ -85,10 +112,18 @@ const options = v.pipe(
   ),
   v.forward(
     v.check(
-      ({ amount, structured }) => amount !== undefined || typeof structured === "number",
+      ({ amount, structured, pattern }) =>
+        amount !== undefined || typeof structured === "number" || hasOwnShare(pattern),
       "is needed, for example 0.5",
     ),
     ["amount"],
+  ),
+  v.forward(
+    v.check(
+      ({ pattern, structured, scope }) => pattern === entries || (structured === false && scope === "uniform"),
+      'is for single weights of each layer, without `structured` and `scope: "global"`',
+    ),
+    ["pattern"],
   ),
   v.forward(
     v.check(
@@ -99,6 +134,12 @@ const options = v.pipe(
   ),
 );
 
+/** Whether no amount is needed; of a module it is not known yet. */
+function hasOwnShare(pattern: string | Pattern): boolean {
+  const found = patternOf(pattern);
+  return found === undefined ? pattern !== entries : found.share !== undefined;
+}
+
 /**
  * Prunes weights by magnitude, or by another criterion: single ones become zero, or whole channels are cut out. Masks that the model has are
  * folded in, unless `keepMasks`, or nothing is pruned: then the model stays as it is.
@@ -107,12 +148,17 @@ const options = v.pipe(
  * await prune(net, { amount: 0.5 }); // half of each layer's weights are zero
  * await prune(net, { amount: 0.5, keepMasks: true }); // masks keep the zeros in training; remove(net) folds them in
  * await prune(net, { structured: 0.3, except: "conv1" }); // 30 % of the channels of each layer are gone
+ * await prune(net, { pattern: "2:4" }); // of four inputs of an output in a row two are left
  * await prune(net, { amount: 0.5, importance: "random" }); // what any criterion has to be better than
  */
 export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   id: "prune",
   summary: "Set the smallest weights to zero, or remove the channels with the smallest norms",
   options,
+  data: {
+    when: ({ importance }) =>
+      looksAtInputs(importance) ? "the criterion looks at what comes into the layers" : undefined,
+  },
   gentler: () => "Use a smaller amount",
   command: {
     suffix: () => ".pruned",
@@ -133,11 +179,17 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     },
   },
   async run(model, given, context) {
+    const pattern = patternOf(given.pattern);
     // The schema asks for one of them.
-    const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? 0);
+    const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? pattern?.share);
+    if (amount === undefined)
+      throw new PithError(
+        "E_OPTION",
+        `prune: "amount": the pattern "${pattern?.id ?? entries}" needs one, for example 0.5.`,
+      );
     if (amount === 0 && given.overrides === undefined)
       return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };
-    const settings = { ...given, amount };
+    const settings = { ...given, amount, pattern };
     const outcome =
       given.structured === false
         ? await pruneUnstructured(model, settings, context)
@@ -156,12 +208,18 @@ function pruneUnstructured(
     except,
     overrides = {},
     keepMasks,
+    pattern,
     ...scoring
-  }: v.InferOutput<typeof options> & { readonly amount: number },
+  }: Omit<v.InferOutput<typeof options>, "pattern"> & {
+    readonly amount: number;
+    readonly pattern: Pattern | undefined;
+  },
   context: Context,
 ): Promise<Outcome> {
   const prepare = (layers: readonly Layer[]): Promise<Scorer> => scorerOf(model, layers, scoring, context);
   const update = keepMasks ? putMasks : zeroEntries;
+  if (pattern !== undefined)
+    return pruneByPattern(model, { layers: named, except, amount, overrides, pattern }, update, prepare);
   const settings = { layers: named, except, amount: { fraction: amount } };
   if (scope === "global") return pruneLeastTogether(model, settings, update, prepare);
   const own = Object.entries(overrides).map(([name, said]) => [name, { amount: { fraction: said.amount ?? amount } }]);

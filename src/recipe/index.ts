@@ -4,6 +4,7 @@ export { completeOptions } from "../run/step.ts";
 export { defaultPlan } from "./plan.ts";
 export {
   calibrationSamples,
+  openRecipe,
   parseRecipe,
   type Recipe,
   type RecipeStep,

@@ -15,6 +15,7 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, stringify 
 import { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
 import type { AnyPass, OptionValues } from "../passes/index.ts";
+import { openModules } from "../passes/modules.ts";
 import { inWords, misfitOf, shown, unknownName } from "../passes/option-errors.ts";
 import { namesAt } from "../passes/schema.ts";
 import { completeOptions, filledIn, standIns } from "../run/step.ts";
@@ -83,6 +84,15 @@ export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readon
 export function recipeText(recipe: Recipe): string {
   const list = recipe.steps.map(({ id, options }) => ({ [id]: options }));
   return stringify({ version: recipe.version, steps: list }, { lineWidth: 120 });
+}
+
+/** The recipe with what modules export in the place of their paths. @throws PithError as `openModules`. */
+export async function openRecipe(recipe: Recipe): Promise<Recipe> {
+  const opened = stepsOf(recipe).map(async ({ id, options, pass }) => ({
+    id,
+    options: await openModules(id, pass.options, options),
+  }));
+  return { ...recipe, steps: await Promise.all(opened) };
 }
 
 /** Samples that the steps of a recipe want to measure on: the most that one of them wants, 0 where none measures. */

@@ -1,6 +1,7 @@
 /** What a run records of its data, and what its results depend on. */
 import { contentHash, type Dataset } from "../data/index.ts";
 import type { Task } from "../evaluate/index.ts";
+import { openModules } from "../passes/modules.ts";
 import type { Disagreement, Run, Samples, StepRecord } from "../report/data.ts";
 import { partFor } from "../run/step.ts";
 import type { Store } from "../run/store.ts";
@@ -36,7 +37,9 @@ export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
 
 /** Parts that no step is given are not recorded. */
 export async function partsOf(task: Task, candidates: readonly CandidateSteps[]): Promise<Parts> {
-  const given = new Set(candidates.flatMap(({ steps }) => steps.map(({ pass }) => partFor(pass))));
+  const given = new Set<string | undefined>();
+  for (const { pass, options } of candidates.flatMap(({ steps }) => steps))
+    given.add(partFor(pass, await openModules(pass.id, pass.options, options)));
   const used = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
     const samples = given.has(part) ? task[part] : undefined;
     return samples === undefined ? undefined : samplesOf(samples);

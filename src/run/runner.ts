@@ -2,8 +2,11 @@
  * Runs steps on models of a store. A step is plain data, its models and samples by digest, and so is its result. What was run once is not run
  * again: neither by a run that is continued, nor for a recipe that begins as another one.
  */
+import { readFile } from "#platform";
+import { sha256Text } from "../data/hash.ts";
 import { Model } from "../graph/model.ts";
 import type { AnyPass, Change, Context, Learnt, OptionValues } from "../passes/index.ts";
+import { isModule, openModules } from "../passes/modules.ts";
 import { namesAt } from "../passes/schema.ts";
 import type { TrainedCurve, TrainedEpoch } from "../report/data.ts";
 import { choosingMetric, completeOptions, partFor, runStep, type StepParts } from "./step.ts";
@@ -111,12 +114,13 @@ export class Runner {
   async #key(step: Step, input: string): Promise<unknown> {
     const { pass, options } = step;
     const { samples, parts, version } = this.#options;
-    const part = partFor(pass);
+    const part = partFor(pass, await openModules(pass.id, pass.options, options));
     const { reference, furtherReferences = "" } = pass;
     const named = reference === undefined ? [] : [options[reference] ?? "original", options[furtherReferences]].flat();
     return {
       step: pass.id,
       options: await this.#plain(completeOptions(pass, options)),
+      modules: await this.#modulesOf(step),
       input,
       samples: part && samples[part],
       metric: choosingMetric(pass, options, parts.metric)?.name,
@@ -126,6 +130,12 @@ export class Runner {
       seed: this.#context.seed,
       version,
     };
+  }
+
+  /** What modules hold that options name. */
+  async #modulesOf({ pass, options }: Step): Promise<readonly string[]> {
+    const paths = Object.entries(options).filter(([name, value]) => isModule(pass.options, name, value));
+    return Promise.all(paths.map(async ([, path]) => sha256Text([await readFile(String(path))])));
   }
 
   #digestOf(model: Model | string): Promise<string> {

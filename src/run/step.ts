@@ -5,6 +5,7 @@ import type { Metric, Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid, verify } from "../graph/verify.ts";
 import type { AnyPass, Context, Learnt, OptionValues, Outcome } from "../passes/index.ts";
+import { openModules } from "../passes/modules.ts";
 import { namesAt } from "../passes/schema.ts";
 import { zeros } from "../tensor/dense.ts";
 import type { Curve, Epoch, TrainingSummary } from "../train/index.ts";
@@ -22,8 +23,11 @@ export function trains(pass: AnyPass): boolean {
 /** Options that the run fills in: no recipe gives them. */
 export const filledIn: readonly string[] = ["data", "metric", "checkpoint", "resume"];
 
-export function partFor({ data }: AnyPass): "train" | "calibrate" | undefined {
-  return data === undefined || data === "train" ? data : "calibrate";
+/** The samples that a step is given: a pass that calibrates is given some where its options need them. */
+export function partFor(pass: AnyPass, options: OptionValues): "train" | "calibrate" | undefined {
+  const { data } = pass;
+  if (data === undefined || data === "train") return data;
+  return data.when(completeOptions(pass, options)) === undefined ? undefined : "calibrate";
 }
 
 /** A step's options with the pass's defaults filled in, without what a recipe cannot give. */
@@ -66,10 +70,11 @@ export async function runStep(
   parts: StepParts,
   context: Context,
 ): Promise<StepOutcome> {
-  const part = partFor(pass);
+  const opened = await openModules(pass.id, pass.options, options);
+  const part = partFor(pass, opened);
   const data = part === undefined ? undefined : parts[part];
   const metric = choosingMetric(pass, options, parts.metric);
-  const given = { ...options, ...(data === undefined ? {} : { data }), ...(metric === undefined ? {} : { metric }) };
+  const given = { ...opened, ...(data === undefined ? {} : { data }), ...(metric === undefined ? {} : { metric }) };
   // An operator that the specification does not have is no fault of the pass.
   const known = verify(model);
   const outcome: StepOutcome = await Reflect.apply(pass, undefined, [model, given, context]);

@@ -122,7 +122,7 @@ describe("prune, train, quantize", () => {
     // The figures, found again from the file alone.
     const again = await evaluate(createEngine(), await open(bytes), task.test, task.metric);
     expect(again.estimate).toEqual(variant?.result?.estimate);
-    expect(Object.values(run.data).filter((part) => typeof part === "object")).toHaveLength(3);
+    expect(Object.values(run.data).filter((part) => typeof part === "object")).toHaveLength(2);
     expect(JSON.parse(JSON.stringify(run)).variants).toHaveLength(1);
   });
 

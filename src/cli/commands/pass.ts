@@ -19,6 +19,7 @@ import {
 import { brotliQuality } from "../../evaluate/size.ts";
 import { comparedNearness, type FileFigures, nearnessText, randomNearness } from "../../folder/index.ts";
 import type { AnyPass } from "../../passes/index.ts";
+import { openModules } from "../../passes/modules.ts";
 import { countOption, described } from "../../passes/options.ts";
 import { foldingMasks } from "../../passes/pass.ts";
 import { quoted } from "../../report/sections.ts";
@@ -106,7 +107,10 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const data = dataRequest(options);
       if (data === undefined && requiredKeys(pass.options).has("data"))
         throw new PithError("E_USAGE", `${name} needs --data.`, { hint: `See --data in pith ${name} --help.` });
-      const why = data === undefined && typeof needs === "object" ? needs.when(session.passed) : undefined;
+      const why =
+        data === undefined && typeof needs === "object"
+          ? needs.when(await openModules(name, pass.options, session.passed))
+          : undefined;
       if (why !== undefined) {
         throw new PithError("E_USAGE", `${name} needs --data here: ${why}.`, {
           hint: `Representative samples; labels are not needed. See --data in pith ${name} --help.`,

@@ -8,7 +8,7 @@ import type { Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import { calibrationSamples, type Recipe, samplesToLearnFrom } from "../../recipe/index.ts";
+import { calibrationSamples, openRecipe, type Recipe, samplesToLearnFrom } from "../../recipe/index.ts";
 import { steps } from "../../recipe/steps.ts";
 import type { Samples } from "../../report/index.ts";
 import { trains } from "../../run/step.ts";
@@ -77,9 +77,10 @@ export async function openRequest(
 export async function openStepsTask(
   engine: Engine,
   model: Model,
-  { recipes, metric, output, seed, reference, data }: TaskRequest,
+  { recipes: given, metric, output, seed, reference, data }: TaskRequest,
   context: JobContext,
 ): Promise<StepsTask> {
+  const recipes = await Promise.all(given.map(openRecipe));
   requireLossOutputs(model, recipes);
   const kinds = recipes.flatMap(({ steps: list }) => list.flatMap(({ id }) => steps.get(id) ?? []));
   const learning = kinds.filter(trains);

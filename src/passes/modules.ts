@@ -1,0 +1,48 @@
+/** Options that a user's own module may say: `importance: ./mine.mjs` stands for what the module exports as its default. */
+
+import * as v from "valibot";
+import { importModule } from "#platform";
+import { PithError } from "../errors.ts";
+import type { OptionValues } from "./pass.ts";
+import { takes } from "./schema.ts";
+
+const path = /\.m?[jt]s$/;
+
+const schemas = new WeakSet<object>();
+
+/** A member of the union of what such an option takes. @param message of the whole union: it is what is said of any other text. */
+export function modulePath(message: string) {
+  const schema = v.pipe(v.string(), v.regex(path, message));
+  schemas.add(schema);
+  return schema;
+}
+
+/** Whether the value of an option is the path of a module. */
+export function isModule(schema: v.GenericSchema, name: string, value: unknown): value is string {
+  return typeof value === "string" && path.test(value) && takes(schema, name, (one) => schemas.has(one));
+}
+
+/**
+ * The options with what modules export in the place of their paths.
+ * @throws PithError E_FILE where there is no such module, E_OPTION where it cannot be imported or has no default export.
+ */
+export async function openModules(
+  owner: string,
+  schema: v.GenericSchema,
+  options: OptionValues,
+): Promise<OptionValues> {
+  const opened: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options))
+    if (isModule(schema, name, value)) opened[name] = await exported(value, `${owner}: "${name}"`);
+  return Object.keys(opened).length === 0 ? options : { ...options, ...opened };
+}
+
+async function exported(file: string, at: string): Promise<unknown> {
+  const module = await importModule(file).catch((cause: unknown) => {
+    if (cause instanceof PithError) throw cause;
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new PithError("E_OPTION", `${at}: ${file} cannot be imported: ${message}.`, { cause });
+  });
+  if (module.default === undefined) throw new PithError("E_OPTION", `${at}: ${file} exports nothing as its default.`);
+  return module.default;
+}

@@ -1,0 +1,92 @@
+/** Criteria and patterns of one's own, as modules: on the command line and in recipes. */
+import { writeFileSync } from "node:fs";
+import { beforeAll, describe, expect, test } from "vitest";
+import { open } from "../../src/onnx/index.ts";
+import { toNumbers } from "../../src/tensor/convert.ts";
+import { json, pith } from "./run.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+
+/** |w| · ‖x‖ of each input. */
+const wanda = `export default {
+  id: "wanda",
+  evidence: {
+    begin() {
+      const squares = [];
+      return {
+        add(batch) {
+          const { columns, data } = batch.matrix();
+          data.forEach((x, i) => { squares[i % columns] = (squares[i % columns] ?? 0) + x * x; });
+        },
+        end: () => squares.map(Math.sqrt),
+      };
+    },
+  },
+  scores: ({ matrices, evidence }) =>
+    matrices().map(({ rows, columns, data }) => ({ rows, columns, data: data.map((w, i) => w * evidence[i % columns]) })),
+};
+`;
+/** The first input of each output stays. */
+const first = `export default {
+  id: "first",
+  share: 0.5,
+  choose: (scores, kept) => kept.map((mask, g) => mask.map((_, i) => (i % scores[g].columns === 0 ? 1 : 0))),
+};
+`;
+
+async function weight(path: string): Promise<number[]> {
+  const { tensor } = (await open(path)).graph.value("fc.weight") ?? {};
+  return toNumbers((await tensor?.read()) ?? expect.fail("there is no weight"));
+}
+
+beforeAll(() => {
+  writeFileSync(at("wanda.mjs"), wanda);
+  writeFileSync(at("first.mjs"), first);
+  // The first feature is a hundredth of the second: by magnitude the second weight goes, by what comes in the first.
+  const rows = Array.from({ length: 60 }, (_, row) => `${(row % 7) / 100 + 0.01},${1 + (row % 5)},${row % 2}`);
+  writeFileSync(at("uneven.csv"), `a,b,label\n${rows.join("\n")}\n`);
+});
+
+describe("a criterion that looks at inputs", () => {
+  const words = () => ["prune", at("mixed.onnx"), "--amount", "25%", "--importance", at("wanda.mjs")];
+
+  test("is given samples", async () => {
+    const out = at("by-inputs.onnx");
+    const result = await json(...words(), "--data", at("uneven.csv"), "--force", "-o", out);
+    expect(result).toMatchObject({ changes: [{ at: "fc", what: "1 of 4 pruned, 3 of 4 left" }] });
+    // [[1, 0], [0.1, 0.9]]: by magnitude 1 would be the last to go.
+    expect(await weight(out)).toEqual([1, 0, 0.1, 0.9].map(Math.fround));
+    await json(...words().with(3, "75%"), "--data", at("uneven.csv"), "--force", "-o", out);
+    expect(await weight(out)).toEqual([0, 0, 0, 0.9].map(Math.fround));
+  });
+
+  test("asks for them", async () => {
+    const { code, err } = await pith(...words(), "-o", at("none.onnx"));
+    expect(err).toContain("prune needs --data here: the criterion looks at what comes into the layers.");
+    expect(code).toBe(2);
+  });
+});
+
+test("a pattern needs no data, and no amount where it has one", async () => {
+  const out = at("pattern.onnx");
+  await json("prune", at("mixed.onnx"), "--pattern", at("first.mjs"), "--force", "-o", out);
+  expect(await weight(out)).toEqual([1, 0, 0.1, 0].map(Math.fround));
+  expect((await pith("prune", at("mixed.onnx"), "--pattern", "3:2", "-o", out)).err).toContain("--pattern");
+});
+
+test("in a recipe the same modules do the same", async () => {
+  const recipe = at("own.yaml");
+  writeFileSync(
+    recipe,
+    `steps:
+  - prune: { amount: 75%, importance: ${at("wanda.mjs")} }
+  - prune: { pattern: ${at("first.mjs")} }
+`,
+  );
+  const words = ["compress", at("mixed.onnx"), "-r", recipe, "--data", at("uneven.csv"), "--force", "-o", at("own")];
+  const { code, err } = await pith(...words);
+  expect(err).not.toContain("E_");
+  expect([0, 1]).toContain(code);
+  expect(await weight(at("own/model.onnx"))).toEqual([0, 0, 0, 0]);
+});

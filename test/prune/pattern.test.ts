@@ -1,0 +1,176 @@
+/** Patterns: which weights go together. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Model, parseModel } from "pith/graph";
+import { type Pattern, prune } from "pith/prune";
+import { toNumbers } from "pith/tensor";
+import { afterAll, describe, expect, test } from "vitest";
+
+const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function numbers(model: Model, name = "w"): Promise<number[]> {
+  const tensor = model.graph.value(name)?.tensor ?? expect.fail(`there is no tensor ${name}`);
+  return toNumbers(await tensor.read());
+}
+
+/** Outputs × inputs: three rows of six. */
+const rowsOf = [
+  [1, -5, 2, 8, 3, 4],
+  [9, 7, -8, 6, 1, 2],
+  [0.1, 0.2, -0.4, 0.3, 0.6, 0.5],
+];
+const dense = () =>
+  parseModel(`opset 17
+graph (x: float32[n, 6]) -> (y) {
+  w: float32[3, 6] = ${JSON.stringify(rowsOf)}
+  y = Gemm(x, w) {transB=1}
+}`);
+
+describe("of a matrix", () => {
+  const left = async (options: object): Promise<number[][]> => {
+    const net = dense();
+    await prune(net, options);
+    const all = await numbers(net);
+    return [0, 6, 12].map((start) => all.slice(start, start + 6).map((value) => Math.abs(Math.round(value * 10) / 10)));
+  };
+
+  test("2:4 leaves the two largest of each four inputs, and two of the two that are left over", async () => {
+    expect(await left({ pattern: "2:4" })).toEqual([
+      [0, 5, 0, 8, 3, 4],
+      [9, 0, 8, 0, 1, 2],
+      [0, 0, 0.4, 0.3, 0.6, 0.5],
+    ]);
+  });
+
+  test("1:3 leaves one of three", async () => {
+    expect(await left({ pattern: "1:3" })).toEqual([
+      [0, 5, 0, 8, 0, 0],
+      [9, 0, 0, 6, 0, 0],
+      [0, 0, 0.4, 0, 0.6, 0],
+    ]);
+  });
+
+  test("rows lose the same share each, where entries of the layer take those of small rows", async () => {
+    expect(await left({ pattern: "rows", amount: 0.5 })).toEqual([
+      [0, 5, 0, 8, 0, 4],
+      [9, 7, 8, 0, 0, 0],
+      [0, 0, 0.4, 0, 0.6, 0.5],
+    ]);
+    const [, , last] = await left({ pattern: "entries", amount: 0.5 });
+    expect(last).toEqual([0, 0, 0, 0, 0, 0]);
+  });
+
+  test("blocks of 2 outputs × 3 inputs go by the sum of their squares, smaller ones at the edge", async () => {
+    // 1² + 5² + 2² + 9² + 7² + 8² = 224; 8² + 3² + 4² + 6² + 1² + 2² = 130; 0.21; 0.70.
+    expect(await left({ pattern: "2x3", amount: 0.75 })).toEqual([
+      [1, 5, 2, 0, 0, 0],
+      [9, 7, 8, 0, 0, 0],
+      [0, 0, 0, 0, 0, 0],
+    ]);
+  });
+
+  test("of equal entries the first go", async () => {
+    const net = parseModel(`opset 17
+graph (x: float32[n, 4]) -> (y) {
+  w: float32[1, 4] = [[3, 2, -2, 2]]
+  y = Gemm(x, w) {transB=1}
+}`);
+    await prune(net, { pattern: "2:4" });
+    expect(await numbers(net)).toEqual([3, 0, 0, 2]);
+  });
+
+  test("what is gone stays gone: a pattern again takes nothing more, and an amount counts what is left", async () => {
+    const net = dense();
+    await prune(net, { pattern: "2:4", keepMasks: true });
+    const before = await numbers(net, "w_mask");
+    await prune(net, { pattern: "2:4", keepMasks: true });
+    expect(await numbers(net, "w_mask")).toEqual(before);
+    await prune(net, { pattern: "rows", amount: 0.5, keepMasks: true });
+    // Of four in each row two.
+    expect((await numbers(net, "w_mask")).filter((kept) => kept === 1)).toHaveLength(6);
+  });
+});
+
+test("inputs are those that the layer reads, however its weight is stored", async () => {
+  const turned = parseModel(`opset 17
+graph (x: float32[n, 6]) -> (y) {
+  w: float32[6, 3] = ${JSON.stringify(rowsOf[0]?.map((_, column) => rowsOf.map((row) => row[column])))}
+  y = MatMul(x, w)
+}`);
+  const straight = dense();
+  await prune(turned, { pattern: "2:4" });
+  await prune(straight, { pattern: "2:4" });
+  const rows = await numbers(straight);
+  expect(await numbers(turned)).toEqual(Array.from({ length: 18 }, (_, at) => rows[(at % 3) * 6 + Math.floor(at / 3)]));
+});
+
+test("the groups of a convolution have matrices of their own", async () => {
+  const net = parseModel(`opset 17
+graph (x: float32[n, 4, 5]) -> (y) {
+  w: float32[2, 2, 2] = [[[1, 2], [3, 4]], [[8, 7], [6, 5]]]
+  y = Conv(x, w) {group=2}
+}`);
+  await prune(net, { pattern: "2:4" });
+  expect(await numbers(net)).toEqual([0, 0, 3, 4, 8, 7, 0, 0]);
+});
+
+describe("from outside", () => {
+  /** Every other input. */
+  const comb: Pattern = {
+    id: "comb",
+    share: 0.5,
+    choose: (scores, kept) =>
+      kept.map((mask, group) => mask.map((stays, at) => stays * ((at % (scores[group]?.columns ?? 1)) % 2))),
+  };
+
+  test("a pattern is one object", async () => {
+    const net = dense();
+    const { changes } = await prune(net, { pattern: comb });
+    expect(await numbers(net)).toEqual(
+      rowsOf.flatMap((row) => row.map((value, at) => (at % 2 === 0 ? 0 : Math.fround(value)))),
+    );
+    expect(changes[0]?.what).toBe("9 of 18 pruned, 9 of 18 left");
+  });
+
+  test("or a module, by its path", async () => {
+    const path = join(folder, "comb.mjs");
+    writeFileSync(path, `export default { id: "comb", share: 0.5, choose: ${String(comb.choose)} };`);
+    const [net, other] = [dense(), dense()];
+    await prune(net, { pattern: path });
+    await prune(other, { pattern: comb });
+    expect(await numbers(net)).toEqual(await numbers(other));
+  });
+
+  test.each([
+    ["gives too little", (): Uint8Array[] => [], /"odd" did not give a 0 or a 1 for each entry of layer/],
+    ["gives other numbers", () => [new Uint8Array(18).fill(2)], /"odd" did not give a 0 or a 1/],
+  ])("one that %s is refused, and nothing is done", async (_, choose, message) => {
+    const net = dense();
+    const before = await numbers(net);
+    await expect(prune(net, { pattern: { id: "odd", share: 0.5, choose } })).rejects.toThrow(message);
+    expect(await numbers(net)).toEqual(before);
+  });
+});
+
+describe("refused:", () => {
+  test.each<readonly [string, object, RegExp]>([
+    ["all of m", { pattern: "4:4" }, /"pattern": .*n:m such as "2:4"/],
+    ["a word that is none", { pattern: "diagonal" }, /"pattern": .*"entries", "rows"/],
+    ["no amount where none is in the pattern", { pattern: "rows" }, /"amount": is needed/],
+    ["with channels", { pattern: "2:4", structured: 0.5 }, /"pattern": is for single weights/],
+    ["over all layers", { pattern: "rows", amount: 0.5, scope: "global" }, /"pattern": is for single weights/],
+    ["a module that is not there", { pattern: "./none.mjs" }, /"\.\/none\.mjs" does not exist/],
+  ])("%s", async (_, options, message) => {
+    await expect(prune(dense(), options as never)).rejects.toThrow(message);
+  });
+
+  test("a module without a default export, and one that is no pattern", async () => {
+    const [empty, other] = [join(folder, "empty.mjs"), join(folder, "other.mjs")];
+    writeFileSync(empty, "export const pattern = 3;");
+    writeFileSync(other, "export default { id: 'x' };");
+    await expect(prune(dense(), { pattern: empty })).rejects.toThrow(/exports nothing as its default/);
+    await expect(prune(dense(), { pattern: other })).rejects.toThrow(/"pattern": is "entries"/);
+  });
+});
