@@ -19,7 +19,6 @@ import { codesTensor, makeCodes } from "../../math/index.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
 import { int64 } from "../../tensor/dense.ts";
 import { fixedDims } from "../../tensor/dims.ts";
-import { typeCodes } from "../../tensor/types.ts";
 import { type BlockLayout, type BlockShape, blockShape, blocksText, roundedBlocks } from "../blocks.ts";
 import type { BlockSettings } from "../grid.ts";
 import type { Target } from "../target.ts";
@@ -27,6 +26,7 @@ import { existingRounding } from "../weight.ts";
 import { codesForm } from "./dequantize-linear.ts";
 import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { blocksIn } from "./matmul-nbits.ts";
+import { typedAs } from "./picked-rows.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
 export const inStandardBlocks: Format = {
@@ -76,9 +76,7 @@ const reshapedForm = (settings: BlockSettings, few: Form | undefined): Form =>
     const flat = numbersOf(near, layer, settings, 1, await blocksOf(layer, settings, false, run));
     const dims = fixedDims(effective.type?.dims) ?? [];
     const shaped = near.Reshape([flat, near.constant(int64([dims.length], dims), "dims")]);
-    const read = effective.type?.type ?? "float32";
-    const numbers = read === "float32" ? shaped : near.Cast([shaped], { to: typeCodes[read] });
-    node.graph.setInput(node, role.input, numbers);
+    node.graph.setInput(node, role.input, typedAs(near, shaped, effective));
   });
 
 function numbersOf(

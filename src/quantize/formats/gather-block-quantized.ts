@@ -15,8 +15,6 @@ import type { Layer } from "../../analysis/layers.ts";
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { replaceNode } from "../../graph/replace.ts";
-import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts";
 import { int64 } from "../../tensor/dense.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import { blocksText } from "../blocks.ts";
@@ -26,6 +24,7 @@ import { settingsOf } from "../weight.ts";
 import { codesForm } from "./dequantize-linear.ts";
 import type { Form, Format } from "./format.ts";
 import { blocksForm, blocksIn, blocksOf, type StoredBlocks } from "./matmul-nbits.ts";
+import { pickRows } from "./picked-rows.ts";
 import { matrixAt } from "./product.ts";
 
 const smallestBlock = 16;
@@ -70,28 +69,23 @@ const rowsForm = (settings: BlockSettings, otherwise: Form, everywhere: boolean)
 
 /** @param rank of the indices, where rows are picked by plain operators. */
 function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks, rank: number | undefined): void {
-  const { node, role, effective } = layer;
-  const [output] = node.outputs;
-  const indices = node.inputs[role.data];
-  if (output === undefined || indices === undefined) return;
-  keepLayerName(layer);
   const { codes, scale, zeroPoint, rows: length, bits, block } = stored;
   const table =
     codes.type?.dims?.length === 2
       ? codes
       : emit.named(`${codes.name}_rows`).Reshape([codes, emit.constant(int64([2], [length, -1]), "rows")]);
-  const rows =
-    rank !== undefined && zeroPoint !== undefined
-      ? plainRows(emit, { ...stored, codes: table, zeroPoint }, indices, rank)
-      : emit.named(`${output.name}_rows`)["com.microsoft.GatherBlockQuantized"]([table, indices, scale, zeroPoint], {
-          bits,
-          block_size: block,
-          gather_axis: role.in,
-          quantize_axis: role.out,
-        });
-  const read = effective.type?.type ?? "float32";
-  replaceNode(node, [read === "float32" ? rows : emit.Cast([rows], { to: typeCodes[read] })]);
-  handOnLayerName(layer, rows);
+  pickRows(emit, layer, (indices, output) => {
+    const rows =
+      rank !== undefined && zeroPoint !== undefined
+        ? plainRows(emit, { ...stored, codes: table, zeroPoint }, indices, rank)
+        : emit.named(`${output}_rows`)["com.microsoft.GatherBlockQuantized"]([table, indices, scale, zeroPoint], {
+            bits,
+            block_size: block,
+            gather_axis: layer.role.in,
+            quantize_axis: layer.role.out,
+          });
+    return { rows, numbers: rows };
+  });
 }
 
 function plainRows(

@@ -12,12 +12,10 @@ import type { Layer } from "../../analysis/layers.ts";
 import { storedOutputAxis } from "../../analysis/stored-root.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { replaceNode } from "../../graph/replace.ts";
-import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
-import { typeCodes } from "../../tensor/types.ts";
 import type { WeightSettings } from "../weight.ts";
 import type { StoredCodes } from "./dequantize-linear.ts";
+import { pickRows } from "./picked-rows.ts";
 
 /** Whether a layer multiplies with a table, transposed, whose rows are its outputs, and reads nothing else of it. */
 export function turnsTable(layer: Layer, table: Layer, inference: Inference): boolean {
@@ -39,20 +37,14 @@ export function writeLookup(
   stored: StoredCodes & { readonly axis: number | undefined },
   type: WeightSettings["type"],
 ): void {
-  const { node, role, effective } = layer;
-  const [output] = node.outputs;
-  const indices = node.inputs[role.data];
-  if (output === undefined || indices === undefined) return;
-  const { name } = output;
-  keepLayerName(layer);
-  const rows = emit.named(`${name}_codes`).Gather([stored.codes, indices], { axis: role.in });
-  const numbers =
-    stored.axis === undefined
-      ? emit.DequantizeLinear([rows, stored.scale, stored.zeroPoint])
-      : rowByRow(emit, rows, indices, stored.scale, type);
-  const read = effective.type?.type ?? "float32";
-  replaceNode(node, [read === "float32" ? numbers : emit.Cast([numbers], { to: typeCodes[read] })]);
-  handOnLayerName(layer, rows);
+  pickRows(emit, layer, (indices, output) => {
+    const rows = emit.named(`${output}_codes`).Gather([stored.codes, indices], { axis: layer.role.in });
+    const numbers =
+      stored.axis === undefined
+        ? emit.DequantizeLinear([rows, stored.scale, stored.zeroPoint])
+        : rowByRow(emit, rows, indices, stored.scale, type);
+    return { rows, numbers };
+  });
 }
 
 /** DequantizeLinear has scales along one axis only, and those of rows picked lie along all axes of the indices. */

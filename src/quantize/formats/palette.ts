@@ -15,10 +15,8 @@ import { plainName } from "../../analysis/masks.ts";
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { replaceNode } from "../../graph/replace.ts";
 import { parameter } from "../../graph/role.ts";
 import { assign, kmeans } from "../../math/index.ts";
-import { keepLayerName } from "../../passes/keep-layer-name.ts";
 import { fromNumbers, toFloat32 } from "../../tensor/convert.ts";
 import { deferred } from "../../tensor/deferred.ts";
 import { float32, int64 } from "../../tensor/dense.ts";
@@ -26,6 +24,7 @@ import { elementCount, fixedDims } from "../../tensor/dims.ts";
 import { type Dense, typeCodes } from "../../tensor/types.ts";
 import { weightReader } from "../weight.ts";
 import { around, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
+import { pickRows, typedAs } from "./picked-rows.ts";
 
 export const inPalette: Format = {
   what: "a palette",
@@ -44,14 +43,22 @@ const paletteForm = (bits: number): Form => ({
   text: () => `weight in ${bits} bits, a palette of ${2 ** bits} values`,
   async write(emit, { layer, table = layer }, run) {
     const stored = await storedOf(around(emit, layer, run), table, bits, run);
-    if (layer.role.kind === "lookup") writeRows(emit, layer, stored);
+    if (layer.role.kind === "lookup")
+      pickRows(emit, layer, (indices, output) => {
+        const rows = emit.named(`${output}_codes`).Gather([stored.bytes, indices], { axis: layer.role.in });
+        const width = emit.constant(int64([1], [stored.width]), "width");
+        return {
+          rows,
+          numbers: numbersOf(emit, stored, rows, emit.Concat([emit.Shape([indices]), width], { axis: 0 })),
+        };
+      });
     else {
       const { node, role, effective } = layer;
       const dims = fixedDims(table.effective.type?.dims) ?? [];
       const numbers = numbersOf(emit, stored, stored.bytes, dims);
       const isTurned = effective !== table.effective;
       const turned = isTurned ? emit.Transpose([numbers], { perm: [1, 0] }) : numbers;
-      node.graph.setInput(node, role.input, cast(emit, turned, effective));
+      node.graph.setInput(node, role.input, typedAs(emit, turned, effective));
     }
   },
   tied: (_, wanted) => (wanted.onCodes === undefined ? paletteForm(bits) : undefined),
@@ -184,22 +191,4 @@ function unpacked(emit: Emit, bytes: Value, bits: number, width: number): Value 
   const digits = emit.Mod([shifted, emit.constant(fromNumbers("uint8", [], [2 ** bits]), "base")]);
   const whole = Math.ceil(width / each) * each;
   return whole === width ? digits : emit.Slice([emit.Reshape([digits, [-1, whole]]), [0], [width], [1]]);
-}
-
-/** Rows become numbers once they are picked. */
-function writeRows(emit: Emit, layer: Layer, stored: StoredPalette): void {
-  const { node, role, effective } = layer;
-  const [output] = node.outputs;
-  const indices = node.inputs[role.data];
-  if (output === undefined || indices === undefined) return;
-  keepLayerName(layer);
-  const rows = emit.named(`${output.name}_codes`).Gather([stored.bytes, indices], { axis: role.in });
-  const dims = emit.Concat([emit.Shape([indices]), emit.constant(int64([1], [stored.width]), "width")], { axis: 0 });
-  replaceNode(node, [cast(emit, numbersOf(emit, stored, rows, dims), effective)]);
-  if (rows.producer !== undefined) rows.producer.name = node.name;
-}
-
-function cast(emit: Emit, numbers: Value, { type }: Value): Value {
-  const read = type?.type ?? "float32";
-  return read === "float32" ? numbers : emit.Cast([numbers], { to: typeCodes[read] });
 }

@@ -1,0 +1,32 @@
+/** Lookups in tables of codes: rows become numbers once they are picked. */
+import type { Layer } from "../../analysis/layers.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { replaceNode } from "../../graph/replace.ts";
+import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts";
+import { typeCodes } from "../../tensor/types.ts";
+
+/**
+ * Puts rows of codes in the place of a lookup.
+ * @param pick the rows, and what they become, in float32.
+ */
+export function pickRows(
+  emit: Emit,
+  layer: Layer,
+  pick: (indices: Value, output: string) => { readonly rows: Value; readonly numbers: Value },
+): void {
+  const { node, role, effective } = layer;
+  const [output] = node.outputs;
+  const indices = node.inputs[role.data];
+  if (output === undefined || indices === undefined) return;
+  keepLayerName(layer);
+  const { rows, numbers } = pick(indices, output.name);
+  replaceNode(node, [typedAs(emit, numbers, effective)]);
+  handOnLayerName(layer, rows);
+}
+
+/** Numbers in float32, in the type that a layer reads. */
+export function typedAs(emit: Emit, numbers: Value, { type }: Value): Value {
+  const read = type?.type ?? "float32";
+  return read === "float32" ? numbers : emit.Cast([numbers], { to: typeCodes[read] });
+}
