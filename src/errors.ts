@@ -98,6 +98,11 @@ export function reasonText({ reason, at }: Pick<Miss, "reason" | "at">): string 
   return at === undefined ? reason : `${reason} (${at})`;
 }
 
+/** Of anything that was thrown. */
+export function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
 /** "a, b, c, …": as many names as a sentence holds. */
 export function someOf(names: readonly string[], most = 8): string {
   return `${names.slice(0, most).join(", ")}${names.length > most ? ", …" : ""}`;

@@ -1,7 +1,7 @@
 /** `--score ./score.mjs`: a user's own figure of a model file. */
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { PithError } from "../errors.ts";
+import { messageOf, PithError } from "../errors.ts";
 
 /**
  * What the module's default export, `(model file) => number`, says of a model. It may be a promise. The module runs in the process of the
@@ -14,7 +14,7 @@ export async function scoreOf(module: string, model: string): Promise<number> {
   try {
     score = await own(resolve(model));
   } catch (cause) {
-    throw new PithError("E_DATA", `${module} failed on ${model}: ${text(cause)}`, { cause });
+    throw new PithError("E_DATA", `${module} failed on ${model}: ${messageOf(cause)}`, { cause });
   }
   if (typeof score === "number" && !Number.isNaN(score)) return score;
   throw new PithError("E_DATA", `${module} returned ${String(score)} for ${model}: a score must be a number.`);
@@ -22,7 +22,7 @@ export async function scoreOf(module: string, model: string): Promise<number> {
 
 async function load(module: string): Promise<(model: string) => unknown> {
   const found: { readonly default?: unknown } = await import(pathToFileURL(resolve(module)).href).catch((cause) => {
-    throw new PithError("E_OPTION", `--score ${module} cannot be loaded: ${text(cause)}`, { cause });
+    throw new PithError("E_OPTION", `--score ${module} cannot be loaded: ${messageOf(cause)}`, { cause });
   });
   if (isFunction(found.default)) return found.default;
   throw new PithError("E_OPTION", `--score ${module} has no function as its default export.`, {
@@ -32,8 +32,4 @@ async function load(module: string): Promise<(model: string) => unknown> {
 
 function isFunction(value: unknown): value is (model: string) => unknown {
   return typeof value === "function";
-}
-
-function text(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -4,7 +4,7 @@
  */
 import { bytesSource } from "#platform";
 import { PithError } from "../errors.ts";
-import { bytesFor, viewBytes } from "../tensor/dense.ts";
+import { bytesFor, viewBytes, viewOf } from "../tensor/dense.ts";
 import { dimsText, elementCount, stridesOf } from "../tensor/dims.ts";
 import type { ByteSource, DataType, Dense } from "../tensor/types.ts";
 import { swapBytes } from "./bytes.ts";
@@ -51,7 +51,7 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
   if (bytes[0] !== 0x93 || magic !== "NUMPY" || major === undefined || major < 1 || major > 3 || bytes.length < 12) {
     throw new PithError("E_DATA", `${name} is not a .npy file.`);
   }
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   const headerStart = major === 1 ? 10 : 12;
   const start = headerStart + (major === 1 ? view.getUint16(8, true) : view.getUint32(8, true));
   const header = new TextDecoder("latin1").decode(bytes.subarray(headerStart, start));

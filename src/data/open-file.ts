@@ -1,6 +1,6 @@
 /** One file, or some of one kind, as a data set. */
 import { extensionOf, importModule, openFile } from "#platform";
-import { PithError } from "../errors.ts";
+import { messageOf, PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import type { ModelInput } from "./bind.ts";
 import { readAll } from "./bytes.ts";
@@ -112,11 +112,10 @@ async function loadModule(path: string): Promise<Readonly<Record<string, unknown
     return await importModule(path);
   } catch (cause) {
     if (cause instanceof PithError) throw cause;
-    const message = cause instanceof Error ? cause.message : String(cause);
     const typescript = /\.m?ts$/.test(path)
       ? "Node before 22.18 does not run TypeScript: compile the module, or start Pith through tsx."
       : undefined;
-    throw new PithError("E_DATA", `${path} cannot be imported: ${message}.`, {
+    throw new PithError("E_DATA", `${path} cannot be imported: ${messageOf(cause)}.`, {
       cause,
       hint: typescript,
     });

@@ -7,7 +7,7 @@
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { fileKind, folderOf, joinPath, readText } from "#platform";
-import { PithError } from "../errors.ts";
+import { messageOf, PithError } from "../errors.ts";
 import { isPlainObject, type PlainObject } from "./plain-object.ts";
 
 export interface Encoding {
@@ -93,8 +93,8 @@ export function createTokenizer(
   try {
     library = new LibraryTokenizer(file, settings);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new PithError("E_DATA", `${name}: this kind of tokenizer is not understood (${reason}).`, { cause });
+    const text = `${name}: this kind of tokenizer is not understood (${messageOf(cause)}).`;
+    throw new PithError("E_DATA", text, { cause });
   }
   const unknown = unknownId(library, vocabularyModel);
   // The library gives words that a vocabulary of whole words lacks no id at all.

@@ -5,7 +5,9 @@
  * at the end is dropped. Files of sequences that have nothing to do with each other say so by their name (`_64x120_u16le.bin`): there the
  * last token has no label (−100).
  */
+
 import { PithError } from "../errors.ts";
+import { viewOf } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { indexed } from "./indexed.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
@@ -55,7 +57,7 @@ export function tokensInFile(source: ByteSource, format: TokenFile, length: numb
     count,
     async read(start, end) {
       const bytes = await source.read(start * width, end * width);
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      const view = viewOf(bytes);
       return Array.from({ length: end - start }, (_, at) =>
         width === 2 ? view.getUint16(2 * at, true) : view.getUint32(4 * at, true),
       );

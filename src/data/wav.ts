@@ -3,7 +3,9 @@
  * floats of 32 and 64 bits; several channels are averaged. Values come as −1 to 1.
  * Source: Microsoft, Multimedia Programming Interface and Data Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
  */
+
 import { PithError } from "../errors.ts";
+import { viewOf } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 
 export interface Sound {
@@ -113,10 +115,6 @@ function reader({ kind, width }: Format): (view: DataView, at: number) => number
   if (width === 2) return (view, at) => view.getInt16(at, true) / 2 ** 15;
   if (width === 3) return (view, at) => (view.getInt8(at + 2) * 2 ** 16 + view.getUint16(at, true)) / 2 ** 23;
   return (view, at) => view.getInt32(at, true) / 2 ** 31;
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function textAt(view: DataView, at: number): string {

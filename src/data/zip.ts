@@ -2,7 +2,9 @@
  * The files of a zip archive, whose names and sizes stand in the directory at its end: nothing is unpacked to list them.
  * Source: PKWARE, APPNOTE.TXT 6.3.10, 4.3 and 4.5.3 (zip64).
  */
+
 import { PithError } from "../errors.ts";
+import { viewOf } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { unpacked } from "./bytes.ts";
 
@@ -116,8 +118,4 @@ function noArchive({ name }: ByteSource): PithError {
 
 function number(view: DataView, at: number): number {
   return Number(view.getBigUint64(at, true));
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -7,7 +7,7 @@
  * memory.
  */
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
-import { PithError } from "../errors.ts";
+import { messageOf, PithError } from "../errors.ts";
 import { withListFirst } from "../graph/list-first.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { delivered, type Engine, isNames, type LoadOptions, type Session, wantedNames } from "./engine.ts";
@@ -174,8 +174,4 @@ function failure(what: string, cause: unknown): PithError {
   const hint = `This runtime has no kernel for ${unknown === undefined ? "" : operatorName(unknown)}. Pruning, and storing weights as integers or float16, do not run the model.`;
   const options = unknown === undefined ? { cause } : { cause, hint };
   return new PithError("E_ENGINE", `${what}: ${plainMessage(messageOf(cause))}.`, options);
-}
-
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -7,7 +7,7 @@
  */
 import { Miss, PithError } from "../errors.ts";
 import { fromNumbers, scalarOf } from "../tensor/convert.ts";
-import { inMemory } from "../tensor/dense.ts";
+import { inMemory, isDense } from "../tensor/dense.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./elements.ts";
 import { Graph, type Node, type Value } from "./graph.ts";
@@ -264,8 +264,4 @@ function isInteger(value: unknown): value is number {
 
 function isListOf<T>(value: unknown, is: (item: unknown) => item is T): value is readonly T[] {
   return Array.isArray(value) && value.every(is);
-}
-
-function isDense(value: unknown): value is Dense {
-  return typeof value === "object" && value !== null && "type" in value && "dims" in value && "data" in value;
 }

@@ -8,7 +8,7 @@
  * A tensor that was written by a recipe prints as that recipe, so what is printed stays short and parses to the same numbers.
  * Elements of the small floats may also be written as their bits: `0x7e01`.
  */
-import { clause, PithError } from "../errors.ts";
+import { clause, messageOf, PithError } from "../errors.ts";
 import { fromNumbers, integerRange, toNumbers } from "../tensor/convert.ts";
 import { inMemory, zeros } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
@@ -38,8 +38,7 @@ export function parseTensor(scanner: Scanner, type: DataType, dims: readonly num
     if (recipe !== undefined) recipes.set(tensor, recipe.text);
     return tensor;
   } catch (error) {
-    const reason = error instanceof Error ? clause(error.message) : String(error);
-    return scanner.fail(reason, start);
+    return scanner.fail(clause(messageOf(error)), start);
   }
 }
 

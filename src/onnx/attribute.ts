@@ -1,6 +1,8 @@
 /** Attributes of nodes: AttributeProto. */
+
 import { PithError } from "../errors.ts";
 import { type Attribute, Graph, type Node } from "../graph/graph.ts";
+import { viewOf } from "../tensor/dense.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { eachVarint, type Field, fieldText, fixedBytes, isLoaded, joinCarried, lastVarint, payload } from "./fields.ts";
 import { originOf, setOrigin } from "./origin.ts";
@@ -109,7 +111,7 @@ async function readValue(
 function floats(fields: readonly Field[]): number[] {
   return fields.flatMap((field) => {
     const bytes = fixedBytes(field, 5);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const view = viewOf(bytes);
     return Array.from({ length: bytes.byteLength / 4 }, (_, index) => view.getFloat32(4 * index, true));
   });
 }

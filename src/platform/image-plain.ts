@@ -3,7 +3,7 @@ import { decode as decodePng } from "fast-png";
 import { Unzlib } from "fflate";
 import { decode as decodeJpeg } from "jpeg-js";
 import { PithError } from "../errors.ts";
-import { concatenated } from "../tensor/dense.ts";
+import { concatenated, viewOf } from "../tensor/dense.ts";
 import { damaged, imageHeader, mostPixels, type Pixels, upright } from "./image.ts";
 
 /**
@@ -54,7 +54,7 @@ const kept: ReadonlySet<string> = new Set(["IHDR", "PLTE", "IDAT", "IEND"]);
  * @throws Error where there is more to unpack than the pixels of the header take.
  */
 function pixelChunks(bytes: Uint8Array): Uint8Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   const signature = 8;
   const parts = [bytes.subarray(0, signature)];
   let left = Number.POSITIVE_INFINITY;

@@ -4,7 +4,9 @@
  * Every image comes out as RGB in 8 bits, upright: grey is three equal channels, 16 bits keep their upper 8, transparency is dropped (the
  * colours below it stay, as `convert("RGB")` of Pillow has it), and the orientation that a camera wrote into the file (EXIF) is carried out.
  */
-import { PithError } from "../errors.ts";
+
+import { messageOf, PithError } from "../errors.ts";
+import { viewOf } from "../tensor/dense.ts";
 
 export interface Pixels {
   readonly width: number;
@@ -85,7 +87,7 @@ function littleEndian(bytes: Uint8Array, at: number, size: number): number {
 
 /** The header is the first chunk. */
 function pngHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   const size = (at: number): number => (bytes.length < at + 4 ? 0 : view.getUint32(at));
   return { width: size(16), height: size(20), orientation: 1, components: 3 };
 }
@@ -93,8 +95,7 @@ function pngHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
 /** One sentence for an image that a decoder refuses. */
 export function damaged(format: string, name: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
-  const text = cause instanceof Error ? cause.message : String(cause);
-  const reason = text.split("\n")[0]?.replace(/\.+$/, "") ?? "";
+  const reason = messageOf(cause).split("\n")[0]?.replace(/\.+$/, "") ?? "";
   return new PithError("E_DATA", `${name}: the ${format} image is damaged or cut off (${reason}).`, {
     cause,
     hint: "Take it out of the data, or replace it.",
@@ -102,7 +103,7 @@ export function damaged(format: string, name: string, cause: unknown): PithError
 }
 
 function jpegHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   let [orientation, components, width, height] = [1, 3, 0, 0];
   let at = 2;
   while (at + 4 <= bytes.length && bytes[at] === 0xff) {

@@ -1,5 +1,5 @@
 /** What the operating system refuses, as a sentence. */
-import { PithError } from "../errors.ts";
+import { messageOf, PithError } from "../errors.ts";
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file or folder",
@@ -18,11 +18,5 @@ const reasons: Readonly<Record<string, string>> = {
 export function failure(what: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-  return new PithError(
-    "E_FILE",
-    `${what}: ${reasons[code] ?? (cause instanceof Error ? cause.message : String(cause))}.`,
-    {
-      cause,
-    },
-  );
+  return new PithError("E_FILE", `${what}: ${reasons[code] ?? messageOf(cause)}.`, { cause });
 }

@@ -1,8 +1,10 @@
 /** What ranks a parameter's entries: given scores, a criterion, or the weight under its mask. */
+
 import { brokenNumbers, weightStorage } from "../analysis/weight.ts";
 import { Miss } from "../errors.ts";
 import { stored } from "../passes/fold-mask.ts";
 import { isHalf, toFloats } from "../tensor/convert.ts";
+import { isDense } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
@@ -66,8 +68,4 @@ function masked(weights: Scores, mask: Mask | undefined): Scores {
 
 export function forTarget(given: Tensors, { layer }: Target): Dense | undefined {
   return isDense(given) ? given : given[layer.name];
-}
-
-export function isDense(value: unknown): value is Dense {
-  return typeof value === "object" && value !== null && "type" in value && "dims" in value && "data" in value;
 }

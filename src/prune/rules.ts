@@ -4,6 +4,7 @@
  * Pruning again updates the same mask: amounts count what is left, and an entry that is gone stays gone. What ranks the entries is the
  * weight under its present mask, or `importanceScores` of the same dimensions.
  */
+
 import * as v from "valibot";
 import { plainName } from "../analysis/masks.ts";
 import { ownOptions } from "../analysis/selection.ts";
@@ -14,6 +15,7 @@ import { stored } from "../passes/fold-mask.ts";
 import { described, overridesOption } from "../passes/options.ts";
 import { type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
+import { isDense } from "../tensor/dense.ts";
 import { alongAxis, elementCount } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -22,7 +24,7 @@ import { cutOf, forEach, type Prepare, prunePrepared, putMasks, type Update } fr
 import { scorerOf } from "./importance.ts";
 import { channelNorms, intersect, keptChannels, keptCount, type Mask, type Norm, pruneChannels } from "./mask.ts";
 import { checkSameDims } from "./masked.ts";
-import { brokenAt, forTarget, isDense, rankedBy, scoresOf } from "./ranked.ts";
+import { brokenAt, forTarget, rankedBy, scoresOf } from "./ranked.ts";
 import { cutSmallest } from "./smallest.ts";
 import { type ParameterSelection, type Target, targetEntries } from "./targets.ts";
 

@@ -70,6 +70,14 @@ export function bytesOf(dense: Exclude<Dense, Dense<"string">>): Uint8Array {
   return new Uint8Array(dense.data.buffer, dense.data.byteOffset, dense.data.byteLength);
 }
 
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+export function isDense(value: unknown): value is Dense {
+  return typeof value === "object" && value !== null && "type" in value && "dims" in value && "data" in value;
+}
+
 /** Storage in memory. The caller gives the array away: it must not change from here on. */
 export function inMemory(dense: Dense): Tensor {
   const bytes =

@@ -2,7 +2,9 @@
  * Job of commands on a folder: its files in transformers.js itself, loaded and run as it does for programs. Its process has no other runtime than
  * that of the library.
  */
+
 import { resolve } from "node:path";
+import { messageOf } from "../../errors.ts";
 import type { LoaderAnswer, LoaderAnswers, ModuleDtypes } from "../../folder/index.ts";
 
 export interface LoaderInput {
@@ -97,7 +99,7 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
     await model.dispose();
     return { answers, sessions: Object.keys(model.sessions), ran: [...ran] };
   } catch (error) {
-    return { failed: stage, reason: error instanceof Error ? error.message : String(error) };
+    return { failed: stage, reason: messageOf(error) };
   }
 }
 
