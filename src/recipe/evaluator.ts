@@ -133,14 +133,25 @@ export class Evaluator {
     });
   }
 
-  /** Original and models timed in turns, on the inputs of which operations are counted. */
+  /** The original and models of at least one file, timed in turns on the inputs of which operations are counted: as many at once as memory bears. */
   async time(
-    models: readonly Model[],
+    evaluations: readonly Evaluation[],
+    options: { readonly rounds: number; readonly target?: RunTarget | undefined },
+  ): Promise<LatencyReport & Pick<Timing, "inputs" | "where">> {
+    const [first = [], ...others] = chunksOf(evaluations, ({ measured }) => measured.bytes, mostTimedTogether);
+    const report = await this.#timeTogether(first, options);
+    const models = [...report.models];
+    for (const some of others) models.push(...(await this.#timeTogether(some, options)).models.slice(1));
+    return { ...report, models };
+  }
+
+  async #timeTogether(
+    evaluations: readonly Evaluation[],
     { rounds, target }: { readonly rounds: number; readonly target?: RunTarget | undefined },
   ): Promise<LatencyReport & Pick<Timing, "inputs" | "where">> {
     const { engine, signal, progress } = this.#context;
     const { feeds } = this.#run;
-    const all = [await this.open(this.original), ...models];
+    const all = await Promise.all([this.original, ...evaluations].map((evaluation) => this.open(evaluation)));
     const threads = this.#threads;
     const options = {
       rounds,
@@ -158,6 +169,24 @@ export class Evaluator {
           );
     return { ...report, inputs: inputTexts(feeds), ...(target === undefined ? {} : { where: target.where }) };
   }
+}
+
+/** Bytes of files that are timed together, beside the original: a session holds its weights. */
+const mostTimedTogether = 2 ** 28;
+
+/** In their order, as many together as do not exceed a size; one that does is alone. */
+function chunksOf<T>(all: readonly T[], sizeOf: (one: T) => number, most: number): readonly (readonly T[])[] {
+  const chunks: T[][] = [];
+  let size = Number.POSITIVE_INFINITY;
+  for (const one of all) {
+    size += sizeOf(one);
+    if (size > most) {
+      chunks.push([]);
+      size = sizeOf(one);
+    }
+    chunks.at(-1)?.push(one);
+  }
+  return chunks;
 }
 
 /** A sample, or where it is a sequence of tokens random inputs of that length, with everything else as large as in the sample. */

@@ -332,8 +332,7 @@ async function time(
     tried.flatMap(({ evaluation: standing }) => (standing === undefined ? [] : [[hashOf(standing), standing]])),
   );
   files.delete(sha256);
-  const candidates = await Promise.all(Array.from(files.values(), (evaluation) => evaluator.open(evaluation)));
-  const found = await evaluator.time(candidates, { rounds, target }).catch((error: unknown) => {
+  const found = await evaluator.time([...files.values()], { rounds, target }).catch((error: unknown) => {
     if (!(error instanceof PithError) || error.code !== "E_UNSUPPORTED") throw error;
     context.log({ id: "untimed", text: error.message, level: "warning" });
     return undefined;
