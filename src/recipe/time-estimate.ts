@@ -1,7 +1,7 @@
 /** About how long a run will take, told before it begins from what the original took on the samples. */
 import type { Task } from "../evaluate/index.ts";
 import { counted, integer, waiting } from "../evaluate/numbers.ts";
-import { completeOptions } from "../run/step.ts";
+import { completeOptions, partFor } from "../run/step.ts";
 import type { PassStep } from "./recipe.ts";
 
 /** A step of a training runs forwards, and about twice as long backwards. */
@@ -26,7 +26,7 @@ export function stepSeconds(
   // What holds a model against the original's outputs runs both.
   const judging = seconds * (metric.truth === "original" ? 2 : 1);
   const own = ({ pass, options }: PassStep): number => {
-    if (pass.data === undefined) return 0;
+    if (partFor(pass, options) === undefined) return 0;
     const { epochs, samples: measured } = completeOptions(pass, options);
     if (typeof epochs === "number") return trainingCost * epochs * (train?.count ?? 0) * perSample;
     return typeof measured === "number" ? measured * perSample : 0;
