@@ -5,30 +5,7 @@
  */
 import { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
-import type { FlagMetadata } from "../passes/options.ts";
-
-/** What this file reads of a schema: valibot keeps it as plain properties. */
-export interface SchemaNode {
-  readonly type: string;
-  readonly wrapped?: SchemaNode;
-  readonly default?: unknown;
-  readonly entries?: Readonly<Record<string, SchemaNode>>;
-  readonly options?: readonly unknown[];
-  readonly item?: SchemaNode;
-  readonly items?: readonly SchemaNode[];
-  readonly literal?: unknown;
-  readonly value?: SchemaNode;
-  readonly pipe?: readonly PipeItem[];
-}
-
-interface PipeItem {
-  readonly kind: string;
-  readonly type: string;
-  readonly description?: string;
-  readonly requirement?: unknown;
-  readonly pipe?: readonly PipeItem[];
-  readonly metadata?: FlagMetadata;
-}
+import { isSchema, type PipeItem, type SchemaNode } from "../passes/schema.ts";
 
 type Word = string | number | boolean;
 
@@ -189,10 +166,6 @@ export function accept(schema: SchemaNode, accepted: Accepted): void {
 export function pipeOf({ pipe = [] }: { readonly pipe?: readonly PipeItem[] }): readonly PipeItem[] {
   const [first, ...rest] = pipe;
   return first === undefined ? [] : [...pipeOf(first), ...rest];
-}
-
-export function isSchema(value: unknown): value is SchemaNode {
-  return typeof value === "object" && value !== null && "kind" in value && value.kind === "schema";
 }
 
 export function isWord(value: unknown): value is Word {

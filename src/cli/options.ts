@@ -10,18 +10,17 @@ import * as v from "valibot";
 import { PithError } from "../errors.ts";
 import { misfitOf } from "../passes/option-errors.ts";
 import type { FlagMetadata, Meanings } from "../passes/options.ts";
+import { isSchema, type SchemaNode } from "../passes/schema.ts";
 import {
   accept,
   choicesNote,
   isExpressible,
-  isSchema,
   isWord,
   nothing,
   pipeOf,
   readNumber,
   readWord,
   requirePercent,
-  type SchemaNode,
   valueName,
 } from "./flag-values.ts";
 import { asFlags, flagName, refusal, withGiven } from "./invalid-options.ts";

@@ -1,13 +1,28 @@
-/** What an option schema says about names: valibot keeps its declarations as plain properties. */
+/** What an option schema says: valibot keeps its declarations as plain properties. */
 import type * as v from "valibot";
+import type { FlagMetadata } from "./options.ts";
 
-interface SchemaNode {
+export interface SchemaNode {
+  readonly type: string;
   readonly wrapped?: SchemaNode;
+  readonly default?: unknown;
   readonly entries?: Readonly<Record<string, SchemaNode>>;
   readonly options?: readonly unknown[];
   readonly item?: SchemaNode;
+  readonly items?: readonly SchemaNode[];
+  readonly literal?: unknown;
   /** Of a record: what it has under each name. */
   readonly value?: SchemaNode;
+  readonly pipe?: readonly PipeItem[];
+}
+
+export interface PipeItem {
+  readonly kind: string;
+  readonly type: string;
+  readonly description?: string;
+  readonly requirement?: unknown;
+  readonly pipe?: readonly PipeItem[];
+  readonly metadata?: FlagMetadata;
 }
 
 /** The names of the options that an object schema accepts at a path inside it; a union accepts those of its members. */
@@ -33,10 +48,10 @@ function nodesAt(schema: v.GenericSchema, path: readonly (string | number)[]): r
 
 /** A schema and what it stands for: what it wraps, and the members of a union. */
 function open(node: SchemaNode): SchemaNode[] {
-  const inner = [...(node.wrapped === undefined ? [] : [node.wrapped]), ...(node.options ?? []).filter(isNode)];
+  const inner = [...(node.wrapped === undefined ? [] : [node.wrapped]), ...(node.options ?? []).filter(isSchema)];
   return [node, ...inner.flatMap(open)];
 }
 
-function isNode(value: unknown): value is SchemaNode {
+export function isSchema(value: unknown): value is SchemaNode {
   return typeof value === "object" && value !== null && "kind" in value && value.kind === "schema";
 }
