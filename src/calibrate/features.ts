@@ -7,7 +7,7 @@
  *
  *     weight (outputs, inputs, taps)     picks (inputs · taps, inputs, taps), picks[f, i, t] = 1 where f = i · taps + t
  */
-import type { Layer } from "../analysis/layers.ts";
+import { isInside, type Layer } from "../analysis/layers.ts";
 import { requireProduct, weightNumbers, weightShape } from "../analysis/weight.ts";
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
@@ -32,6 +32,7 @@ export function featuresOf(layer: Layer): LayerFeatures | Miss {
   const no = (reason: string): Miss => new Miss(reason, name);
   if (output === undefined || dims === undefined) return no("its weight has no known size");
   if (role.packed !== undefined) return no("its weight is packed");
+  if (isInside(layer)) return no("it lies in a graph inside a node");
   const other = requireProduct(layer);
   if (other !== undefined) return other;
   if (role.groups > 1 && role.out !== 0) return no("its outputs are grouped");

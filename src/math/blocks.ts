@@ -214,15 +214,15 @@ export interface PackedRows {
   readonly width: number;
   readonly size: number;
   readonly bits: BlockBits;
-  /** The code that fills up the last block of a row. */
-  readonly fill?: number;
+  /** The code that fills up the last block of a row (0). */
+  readonly fill?: (row: number) => number;
 }
 
 /**
  * Codes of rows as bytes, low bits first, each row filled up to whole blocks.
  * @returns rows × ⌈width / size⌉ blocks of size · bits / 8 bytes.
  */
-export function packRows(codes: ArrayLike<number>, { width, size, bits, fill = 0 }: PackedRows): Uint8Array {
+export function packRows(codes: ArrayLike<number>, { width, size, bits, fill = () => 0 }: PackedRows): Uint8Array {
   const each = 8 / bits;
   const rows = width === 0 ? 0 : codes.length / width;
   const whole = Math.ceil(width / size) * size;
@@ -233,7 +233,7 @@ export function packRows(codes: ArrayLike<number>, { width, size, bits, fill = 0
       let bundle = 0;
       for (let part = each - 1; part >= 0; part--) {
         const column = byte * each + part;
-        bundle = (bundle << bits) | (column < width ? (codes[row * width + column] ?? 0) : fill);
+        bundle = (bundle << bits) | (column < width ? (codes[row * width + column] ?? 0) : fill(row));
       }
       packed[row * stored + byte] = bundle;
     }

@@ -1,14 +1,16 @@
 /** A layer's weight in blocks of few bits: rows of the numbers that share scales, and in each so many numbers in a row that share one. */
 import type { Layer } from "../analysis/layers.ts";
-import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../math/index.ts";
-import { toFloat32, toNumbers } from "../tensor/convert.ts";
+import { type BlockRows, type BlockScales, blockCodes, blockScales, matrix, packRows } from "../math/index.ts";
+import { toFloat32 } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
-import { float32, inMemory } from "../tensor/dense.ts";
+import { inMemory } from "../tensor/dense.ts";
 import type { DataType, Dense, Tensor } from "../tensor/types.ts";
 import type { Writing } from "./formats/format.ts";
-import { type BlockSettings, blockGrid, scaleFor } from "./grid.ts";
+import { type BlockSettings, blockGrid } from "./grid.ts";
+import { nearest } from "./rounders/nearest.ts";
 import type { Rounder } from "./rounders/rounder.ts";
-import { checkedCodes, forLayer, type RoundingSource, scaleAxis, turn, weightReader, withScales } from "./weight.ts";
+import { type SlicedWeight, slicedWeight } from "./sliced-weight.ts";
+import { checkedCodes, forLayer, type RoundingSource, scaleAxis, scalesBy, turn, weightReader } from "./weight.ts";
 
 export interface BlockShape {
   readonly rows: number;
@@ -55,11 +57,14 @@ export async function roundedBlocks(
       const found = tensor === undefined ? undefined : known.get(tensor);
       return [found?.of === blocksKey(layer, settings) ? found : scalesOf(layer, await read(), settings), undefined];
     }
-    const blocks = inBlocks(layer, await read(), block);
-    const scaled = await withScales(rounder, blockGrid(settings), blocks, asked);
-    if (rounder.codes === undefined) return [scaled, undefined];
-    const codes = toNumbers(await checkedCodes(rounder, scaled, blocks, asked));
-    return [scaled, inMemory(layout.of(packRows(codes, { width: block, size: block, bits })))];
+    const weight = inBlocks(layer, await read(), block);
+    const grid = blockGrid(settings);
+    const scales = await scalesBy(rounder, grid, weight, asked);
+    if (rounder.codes === undefined) return [scales, undefined];
+    const codes = await checkedCodes(rounder, { ...grid, ...scales }, weight, asked);
+    const last = (row: number): number => scales.zeroPoint[(row + 1) * shape.count - 1] ?? 0;
+    const rows = codes.flatMap(({ data }) => [...data]);
+    return [scales, inMemory(layout.of(packRows(rows, { width: shape.width, size: block, bits, fill: last })))];
   };
   const [{ scale, zeroPoint }, made] = await forLayer(layer, given);
   const nearest = nearestBlocks(read, rowsOf(layer), { size: block, bits, scale, zeroPoint }, layout);
@@ -73,7 +78,7 @@ const nearestBlocks =
   async (): Promise<Dense> =>
     layout.of(blockCodes(toFloat32(await read()), rows, scales));
 
-export const isNearest = ({ ofRange, codes }: Rounder): boolean => ofRange === scaleFor && codes === undefined;
+export const isNearest = ({ scales, codes }: Rounder): boolean => scales === nearest.scales && codes === undefined;
 
 /** Says which scales of a weight are meant. */
 export const blocksKey = (layer: Layer, { bits, block, symmetric }: BlockSettings): string =>
@@ -85,22 +90,30 @@ export const scalesOf = (layer: Layer, dense: Dense, { block, ...settings }: Blo
 
 const rowsOf = (layer: Layer): BlockRows => ({ ...blockShape(layer, 1), turned: scaleAxis(layer) !== 0 });
 
-/** Blocks × numbers, rows filled up with zeros. */
-function inBlocks(layer: Layer, dense: Dense, block: number): Dense<"float32"> {
-  const { rows, count } = blockShape(layer, block);
-  return float32([rows * count, block], inRows(layer, dense, count * block));
+/** The rows of a weight as matrices, one for each group. */
+function inBlocks(layer: Layer, dense: Dense, block: number): SlicedWeight {
+  const { rows, width } = blockShape(layer, block);
+  const { groups } = layer.role;
+  const all = Float64Array.from(inRows(layer, dense));
+  const size = all.length / groups;
+  const matrices = Array.from({ length: groups }, (_, group) =>
+    matrix(rows / groups, width, all.subarray(group * size, (group + 1) * size)),
+  );
+  return slicedWeight(matrices, rows, block);
 }
 
-/** The numbers of each output, or of each row of a table, one after the other, filled up with zeros to `whole`. */
-export function inRows(layer: Layer, dense: Dense, whole: number): Float32Array {
+/** Whether rows in blocks have a column for each number that an output is a sum of, in the order of what comes into the layer. */
+export const inputsInRows = ({ role, effective }: Layer): boolean =>
+  role.outTaps === undefined && (role.in === 1 || effective.type?.dims?.length === 2);
+
+/** The numbers of each output, or of each row of a table, one after the other. */
+export function inRows(layer: Layer, dense: Dense): Float32Array {
   const { rows, width } = blockShape(layer, 1);
   const values = toFloat32(dense);
-  const isTurned = scaleAxis(layer) !== 0;
-  if (!isTurned && whole === width) return values;
-  const filled = new Float32Array(rows * whole);
-  if (isTurned) turn(values, filled, { rows: width, columns: rows, width: whole });
-  else for (let y = 0; y < rows; y++) filled.set(values.subarray(y * width, (y + 1) * width), y * whole);
-  return filled;
+  if (scaleAxis(layer) === 0) return values;
+  const turned = new Float32Array(rows * width);
+  turn(values, turned, { rows: width, columns: rows });
+  return turned;
 }
 
 /** What is said of a weight in blocks. */

@@ -1,5 +1,5 @@
 /**
- * The grid that weights are rounded to: (code - zero point) · scale with low ≤ code ≤ high, a scale for each slice along an axis or one for all.
+ * The grid that weights are rounded to: (code - zero point) · scale with low ≤ code ≤ high, a scale for each slice (`sliced-weight.ts`).
  *
  * Several scales need equal zero points (ONNX Runtime's integer kernels know one), so such a grid is symmetric whatever the type: uint8 holds
  * what int8 would hold, plus 128. (ONNX Runtime's quantizer spreads ±max over 0 … 255 around 127.5, where no integer is the zero point.)
@@ -15,19 +15,20 @@ import {
   scaleAndZeroPoint,
   smallestScale,
 } from "../math/index.ts";
+import { roundHalfEven } from "../tensor/round.ts";
 
 /** Codes of a weight; `low` and `high` are the smallest and largest that are used. */
 export interface Grid extends QuantizationRange {
   readonly type: Extract<QuantizedType, "int8" | "uint8" | "int4" | "uint4" | "uint2">;
-  /**
-   * So many numbers in a row share a scale. The weight is then given as blocks × numbers, axis 0: those of output 0 from its first input on, filled
-   * up with zeros, then those of output 1. Codes and scales are those of `MatMulNBits` (`math/blocks.ts`).
-   */
+  /** Slices are blocks of so many numbers in a row. Codes and scales are those of `MatMulNBits` (`math/blocks.ts`). */
   readonly block?: number;
-  /** Each slice along this axis has a scale of its own; undefined: one scale for all. */
-  readonly axis: number | undefined;
   /** The zero point is 0 (int8) or 128 (uint8); else it follows from the numbers. */
   readonly symmetric: boolean;
+}
+
+/** The axis of a tensor along which each index has a scale of its own; undefined: one scale for all. */
+export interface Along {
+  readonly axis: number | undefined;
 }
 
 export interface BlockSettings {
@@ -56,7 +57,7 @@ export function gridOf(
   axis: number | undefined,
   bits = type === "int4" ? 4 : 8,
   zeroPoints = false,
-): Grid {
+): Grid & Along {
   if (axis === undefined && (type === "uint8" || zeroPoints))
     return { type, axis, symmetric: false, ...fullRange(type) };
   const high = 2 ** (bits - 1) - 1;
@@ -66,19 +67,39 @@ export function gridOf(
 /** The codes of blocks of so many numbers. */
 export function blockGrid({ bits, block, symmetric }: BlockSettings): Grid {
   const type = bits === 8 ? "uint8" : bits === 4 ? "uint4" : "uint2";
-  return { type, block, axis: 0, symmetric, low: 0, high: 2 ** bits - 1 };
+  return { type, block, symmetric, low: 0, high: 2 ** bits - 1 };
 }
 
 /** Bits of a code in blocks. */
 export const bitsOfBlocks = ({ high }: Grid): BlockBits => (high === 255 ? 8 : high === 15 ? 4 : 2);
 
 /** Integers from `low` to `high` around 0, as int8, or as uint8 around 128. */
-export function symmetricGrid(type: WeightType, axis: number | undefined, { low, high }: QuantizationRange): Grid {
+export function symmetricGrid(
+  type: WeightType,
+  axis: number | undefined,
+  { low, high }: QuantizationRange,
+): Grid & Along {
   const zero = middle[type];
   return { type, axis, symmetric: true, low: low + zero, high: high + zero };
 }
 
 const middle = { int8: 0, int4: 0, uint8: 128, uint4: 8, uint2: 2 } as const;
+
+/**
+ * The code nearest to a number, halves to even; of a scale of 0 the zero point.
+ * @example
+ * import { nearestCode, type Rounder } from "pith/quantize";
+ * const codes: Rounder["codes"] = ({ matrices, sliceAt }, grid) =>
+ *   matrices.map(({ rows, columns, data }, group) => ({
+ *     ...{ rows, columns },
+ *     data: data.map((value, at) =>
+ *       nearestCode(grid, sliceAt(group, Math.floor(at / columns), at % columns), value)),
+ *   }));
+ */
+export function nearestCode({ scale, zeroPoint, low, high }: ScaledGrid, slice: number, value: number): number {
+  const [own = 0, zero = 0] = [scale[slice], zeroPoint[slice]];
+  return own === 0 ? zero : Math.min(high, Math.max(low, roundHalfEven(value / own) + zero));
+}
 
 /** So many steps of numbers that lie on a grid are looked for: as many as 8 bits have. */
 export const mostSteps = 255;

@@ -13,7 +13,7 @@ import type { Context, Outcome } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { Dense } from "../tensor/types.ts";
-import { blocksKey, isNearest, scalesOf } from "./blocks.ts";
+import { blocksKey, inputsInRows, isNearest, scalesOf } from "./blocks.ts";
 import { type BlockSettings, mostSteps } from "./grid.ts";
 import { rounderOf } from "./rounders/index.ts";
 import { type RounderOptions, type RoundingSource, scaleAxis, weightMiss } from "./weight.ts";
@@ -58,14 +58,15 @@ export async function roundLayers<O extends Selection & RounderOptions>(
         if (tensor !== undefined) blockScales.set(tensor, { ...found, of: blocksKey(layer, blocks) });
       }
     }
-    const seen = rounder.evidence === undefined ? undefined : featuresOf(layer);
-    const reason = known.get(name) ?? reasons.get(effective) ?? (seen instanceof Miss ? seen.reason : undefined);
+    const seen = rounder.evidence === undefined ? undefined : whyUnseen(layer, blocksOf(layer));
+    const reason = known.get(name) ?? reasons.get(effective) ?? seen;
     if (reason !== undefined) misses.push(new Miss(reason, name));
   }
   const unfit = new Set(misses.flatMap(({ at }) => at ?? []));
   const fit = misses.length === 0 ? options : { ...options, unfit };
   const asking = `the rounder "${rounder.id}"`;
-  const outcome = await withEvidence(model, asking, rounder.evidence, options, context, (seen) =>
+  const seenBy = { ...options, of: rounder.of };
+  const outcome = await withEvidence(model, asking, rounder.evidence, seenBy, context, (seen) =>
     scheme(fit, {
       rounder,
       ranges,
@@ -78,6 +79,13 @@ export async function roundLayers<O extends Selection & RounderOptions>(
     }),
   );
   return misses.length === 0 ? outcome : { ...outcome, misses: [...misses, ...outcome.misses] };
+}
+
+/** Why a rounder cannot know what comes into a layer. */
+function whyUnseen(layer: Layer, blocks: BlockSettings | undefined): string | undefined {
+  const seen = featuresOf(layer);
+  if (seen instanceof Miss) return seen.reason;
+  return blocks === undefined || inputsInRows(layer) ? undefined : "blocks of its rows are not of its inputs alone";
 }
 
 function stepsIn(dense: Dense, axis: number, found: ReturnType<typeof channelRanges>) {

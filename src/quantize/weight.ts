@@ -8,6 +8,7 @@ import {
   type Codes,
   type channelRanges,
   codesTensor,
+  type Matrix,
   makeCodes,
   type QuantizedTensor,
   type QuantizedType,
@@ -21,14 +22,16 @@ import { readStoredValue, storedReader } from "../passes/stored.ts";
 import { fromNumbers, toFloat32 } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { fixedDims } from "../tensor/dims.ts";
 import { isPacked } from "../tensor/packed.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
-import { type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
+import { type Along, type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
 import type { ModelRoundings, WeightRounding } from "./model-roundings.ts";
 import type { WeightCodes } from "./options.ts";
 import type { RounderName } from "./rounders/index.ts";
+import { nearest } from "./rounders/nearest.ts";
 import type { Rounder, RoundingContext } from "./rounders/rounder.ts";
+import { asTensor, inSlices, type SlicedWeight } from "./sliced-weight.ts";
 
 export interface WeightSettings {
   readonly type: WeightType;
@@ -98,7 +101,7 @@ export async function scaledGrid(
   read: () => Promise<Dense>,
   { type, perChannel, bits, zeroPoints }: WeightSettings,
   rounding: Rounding,
-): Promise<ScaledGrid> {
+): Promise<ScaledGrid & Along> {
   const { rounder, ranges, evidenceOf } = rounding;
   const known = existingRounding(layer, rounding);
   if (known !== undefined) {
@@ -110,10 +113,12 @@ export async function scaledGrid(
   const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits, zeroPoints);
   const evidence = await evidenceOf(layer);
   const seen = layer.effective.tensor === undefined ? undefined : ranges.get(layer.effective.tensor);
-  if (seen !== undefined && rounder.ofRange !== undefined && (grid.axis === undefined || grid.axis === seen.axis))
-    return forLayer(layer, () => ofRanges(rounder, grid, grid.axis === undefined ? together(seen) : seen));
-  const dense = await read();
-  return forLayer(layer, () => withScales(rounder, grid, dense, { layer, evidence }));
+  const scales = await forLayer(layer, async () => {
+    if (seen !== undefined && rounder.scales === nearest.scales && (grid.axis === undefined || grid.axis === seen.axis))
+      return ofRanges(rounder, grid, grid.axis === undefined ? together(seen) : seen);
+    return scalesBy(rounder, grid, inSlices(layer, await read(), grid.axis), { layer, evidence });
+  });
+  return { ...grid, ...scales };
 }
 
 type SliceRanges = Pick<Ranges, "min" | "max" | "steps">;
@@ -124,28 +129,26 @@ const together = ({ min, max, allSteps }: Ranges): SliceRanges => ({
   steps: [allSteps],
 });
 
-/** The grid with scales that follow from the smallest and largest number of each slice. */
-function ofRanges(rounder: Rounder, grid: Grid, { min, max, steps }: SliceRanges): ScaledGrid {
-  const { ofRange = scaleFor } = rounder;
-  return scaledBy(rounder, grid, min.length, (slice) =>
-    ofRange(grid, min[slice] ?? 0, max[slice] ?? 0, steps[slice] ?? 0),
-  );
-}
+/** Scales that follow from the smallest and largest number of each slice. */
+const ofRanges = (rounder: Rounder, grid: Grid, { min, max, steps }: SliceRanges): Scales =>
+  checkedScales(rounder, grid, min.length, (slice) => scaleFor(grid, min[slice] ?? 0, max[slice] ?? 0, steps[slice]));
 
-export async function withScales(
+export async function scalesBy(
   rounder: Rounder,
   grid: Grid,
-  dense: Dense,
+  weight: SlicedWeight,
   known: RoundingContext<unknown>,
-): Promise<ScaledGrid> {
-  const slices = grid.axis === undefined ? 1 : (dense.dims[grid.axis] ?? 0);
-  const found = await rounder.scales(dense, grid, known);
+): Promise<Scales> {
+  const { slices } = weight;
+  const found = await rounder.scales(weight, grid, known);
   if (found.length !== slices)
     throw new PithError("E_OPTION", `The rounder "${rounder.id}" gives ${found.length} scales for ${slices} slices.`);
-  return scaledBy(rounder, grid, slices, (slice) => found[slice] ?? scaleFor(grid, 0, 0));
+  return checkedScales(rounder, grid, slices, (slice) => found[slice] ?? scaleFor(grid, 0, 0));
 }
 
-function scaledBy({ id }: Rounder, grid: Grid, slices: number, of: (slice: number) => ScaleAndZeroPoint): ScaledGrid {
+type Scales = Pick<ScaledGrid, "scale" | "zeroPoint">;
+
+function checkedScales({ id }: Rounder, grid: Grid, slices: number, of: (slice: number) => ScaleAndZeroPoint): Scales {
   const no = (text: string): PithError => new PithError("E_OPTION", `The rounder "${id}" ${text}.`);
   const zero = grid.symmetric ? scaleFor(grid, 0, 0).zeroPoint : undefined;
   const [scale, zeroPoint] = [new Float32Array(slices), new Int32Array(slices)];
@@ -161,7 +164,7 @@ function scaledBy({ id }: Rounder, grid: Grid, slices: number, of: (slice: numbe
     scale[slice] = own.scale;
     zeroPoint[slice] = own.zeroPoint;
   }
-  return { ...grid, scale, zeroPoint };
+  return { scale, zeroPoint };
 }
 
 /** A weight as integers, which are computed when they are read. */
@@ -192,7 +195,7 @@ export async function roundedWeight(
   rounding: Rounding,
   engine: Context["engine"],
   form: {
-    readonly grown?: (grid: ScaledGrid, read: () => Promise<Dense>) => Promise<ScaledGrid>;
+    readonly grown?: (grid: ScaledGrid & Along, read: () => Promise<Dense>) => Promise<ScaledGrid & Along>;
     readonly transposed?: boolean;
   } = {},
 ): Promise<QuantizedWeight> {
@@ -208,14 +211,15 @@ export async function roundedWeight(
   if (rounder.codes === undefined)
     return { ...parameters, quantized: await deferred(grid.type, dims, nearestCodes(layer, read, grid, turns)) };
   const evidence = await evidenceOf(layer);
-  const dense = await read();
-  const codes = await forLayer(layer, async () => checkedCodes(rounder, grid, dense, { layer, evidence }));
-  return { ...parameters, quantized: inMemory(turns ? transposed(codes) : codes) };
+  const weight = inSlices(layer, await read(), grid.axis);
+  const codes = await forLayer(layer, () => checkedCodes(rounder, grid, weight, { layer, evidence }));
+  const laid = fromNumbers(grid.type, own, asTensor(layer, own, codes));
+  return { ...parameters, quantized: inMemory(turns ? transposed(laid) : laid) };
 }
 
 // What computes codes later is made where no weight is in scope: a function holds all that any function beside it uses.
 const nearestCodes =
-  (layer: Layer, read: () => Promise<Dense>, grid: ScaledGrid, turns: boolean) => async (): Promise<Dense> => {
+  (layer: Layer, read: () => Promise<Dense>, grid: ScaledGrid & Along, turns: boolean) => async (): Promise<Dense> => {
     const numbers = await read();
     return forLayer(layer, () => {
       const { quantized } = quantizeTensor(numbers, { ...grid, range: grid });
@@ -223,12 +227,18 @@ const nearestCodes =
     });
   };
 
-export async function checkedCodes(rounder: Rounder, grid: ScaledGrid, dense: Dense, known: RoundingContext<unknown>) {
-  const codes = Array.from((await rounder.codes?.(dense, grid, known)) ?? []);
-  const count = elementCount(dense.dims);
-  const wrong = codes.find((code) => !(Number.isInteger(code) && code >= grid.low && code <= grid.high));
-  if (wrong === undefined && codes.length === count) return fromNumbers(grid.type, dense.dims, codes);
-  const problem = wrong === undefined ? `${codes.length} codes for ${count} numbers` : `the code ${wrong}`;
+export async function checkedCodes(
+  rounder: Rounder,
+  grid: ScaledGrid,
+  weight: SlicedWeight,
+  known: RoundingContext<unknown>,
+): Promise<readonly Matrix[]> {
+  const codes = (await rounder.codes?.(weight, grid, known)) ?? [];
+  const [given, wanted] = [codes, weight.matrices].map((all) => all.map(({ data }) => data.length).join(" + "));
+  const isWrong = (code: number): boolean => !(Number.isInteger(code) && code >= grid.low && code <= grid.high);
+  const [wrong] = codes.flatMap(({ data }) => data.find(isWrong) ?? []);
+  if (wrong === undefined && given === wanted) return codes;
+  const problem = wrong === undefined ? `${given} codes for ${wanted} numbers` : `the code ${wrong}`;
   const text = `The rounder "${rounder.id}" gives ${problem}: expected are integers from ${grid.low} to ${grid.high}.`;
   throw new PithError("E_OPTION", text);
 }
@@ -237,20 +247,20 @@ function transposed(dense: Dense<QuantizedType>): Dense<QuantizedType> {
   const [rows = 0, columns = 0] = dense.dims;
   const from = isPacked(dense.type) ? toFloat32(dense) : dense.data;
   const codes = makeCodes(dense.type, from.length);
-  turn(from, codes, { rows, columns, width: rows });
+  turn(from, codes, { rows, columns });
   return codesTensor(dense.type, [columns, rows], codes);
 }
 
-/** Writes a matrix transposed, each row `width` numbers after the one before. In tiles: number by number each would miss the cache. */
+/** Writes a matrix transposed. In tiles: number by number each would miss the cache. */
 export function turn(
   from: ArrayLike<number>,
   to: Float32Array | Codes,
-  { rows, columns, width }: { readonly rows: number; readonly columns: number; readonly width: number },
+  { rows, columns }: { readonly rows: number; readonly columns: number },
 ): void {
   for (let top = 0; top < rows; top += tile)
     for (let left = 0; left < columns; left += tile)
       for (let x = left; x < Math.min(columns, left + tile); x++)
-        for (let y = top; y < Math.min(rows, top + tile); y++) to[x * width + y] = from[y * columns + x] ?? 0;
+        for (let y = top; y < Math.min(rows, top + tile); y++) to[x * rows + y] = from[y * columns + x] ?? 0;
 }
 
 const tile = 32;

@@ -2,13 +2,14 @@
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
+import { matrix } from "../../src/math/index.ts";
 import { lowerFused } from "../../src/passes/lower-fused.ts";
 import { blockGrid } from "../../src/quantize/grid.ts";
 import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
 import { hqq } from "../../src/quantize/rounders/hqq.ts";
 import { kQuant } from "../../src/quantize/rounders/k-quant.ts";
+import { slicedWeight } from "../../src/quantize/sliced-weight.ts";
 import { int64 } from "../../src/tensor/dense.ts";
-import type { Dense } from "../../src/tensor/types.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { cnn, difference, mlp, numbersFor, operators, reopened, run } from "./networks.ts";
 
@@ -23,16 +24,13 @@ interface Case {
 const cases = golden<{ readonly hqq: readonly Case[]; readonly k_quant: readonly Case[] }>("quantization");
 
 describe.skipIf(cases === undefined)("golden blocks", () => {
-  const weightOf = ({ W_groups: given }: Case): Dense => ({
-    type: "float64",
-    dims: given.shape,
-    data: goldenNumbers(given),
-  });
+  const askedOf = ({ W_groups: given, bits }: Case) => {
+    const [rows = 0, block = 0] = given.shape;
+    const weight = slicedWeight([matrix(rows, block, goldenNumbers(given))], rows, block);
+    return [weight, blockGrid({ bits, block, symmetric: false })] as const;
+  };
   test.each(cases?.hqq ?? [])("hqq finds the zero points of the reference: $bits bits", (one) => {
-    const found = hqq.scales(
-      weightOf(one),
-      blockGrid({ bits: one.bits, block: weightOf(one).dims[1] ?? 0, symmetric: false }),
-    );
+    const found = hqq.scales(...askedOf(one));
     expect(found.map(({ zeroPoint }) => zeroPoint)).toEqual([...goldenNumbers(one.zero_rounded)]);
     expect(found.map(({ scale }) => scale)).toEqual(
       [...goldenNumbers(one.inverse_scale)].map((i) => Math.fround(1 / i)),
@@ -41,10 +39,7 @@ describe.skipIf(cases === undefined)("golden blocks", () => {
   test.each(cases?.k_quant ?? [])(
     "k-quant finds scales and zero points of ONNX Runtime's quantizer: $bits bits",
     (one) => {
-      const found = kQuant.scales(
-        weightOf(one),
-        blockGrid({ bits: one.bits, block: weightOf(one).dims[1] ?? 0, symmetric: false }),
-      );
+      const found = kQuant.scales(...askedOf(one));
       expect(found.map(({ zeroPoint }) => zeroPoint)).toEqual(
         [...goldenNumbers(one.zero_points)].map((zero) => zero + 0),
       );

@@ -1,12 +1,11 @@
 /** Rounding methods: those of Pith, and some of one's own through public imports alone. */
-import { weightMatrices, weightNumbers } from "pith/analysis";
-import { type Gram, gramMatrices } from "pith/calibrate";
 import { memory } from "pith/data";
 import { parseModel } from "pith/graph";
-import { cholesky, identity, type Matrix, quantizeTensor, solveCholesky } from "pith/math";
-import { fakeQuantize, mse, nearest, quantize, type Rounder, type ScaledGrid } from "pith/quantize";
-import { float32, toFloat64, toNumbers } from "pith/tensor";
+import { fromDense, matrixOf, quantizeTensor } from "pith/math";
+import { fakeQuantize, mse, nearest, quantize, type Rounder, slicedWeight } from "pith/quantize";
+import { float32, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
+import { gptq } from "./gptq.ts";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 import { dequantized } from "./reference.ts";
 
@@ -15,58 +14,16 @@ const x = numbersFor([64, 12]);
 /** Everything towards zero, with the usual scales. */
 const towardsZero: Rounder = {
   id: "towards zero",
-  scales: (weight, grid) => nearest.scales(weight, grid),
-  codes(weight, { scale, zeroPoint, axis }) {
-    const [rows = 0, columns = 0] = weight.dims;
-    return Array.from(toFloat64(weight), (value, at) => {
-      const slice = axis === undefined ? 0 : axis === 0 ? Math.floor(at / columns) : at % (rows === 0 ? 1 : columns);
-      return Math.trunc(value / (scale[slice] ?? 1)) + (zeroPoint[slice] ?? 0);
-    });
-  },
+  scales: nearest.scales,
+  codes: ({ matrices, sliceAt }, { scale, zeroPoint }) =>
+    matrices.map(({ rows, columns, data }, group) => ({
+      ...{ rows, columns },
+      data: data.map((value, at) => {
+        const slice = sliceAt(group, Math.floor(at / columns), at % columns);
+        return Math.trunc(value / (scale[slice] ?? 1)) + (zeroPoint[slice] ?? 0);
+      }),
+    })),
 };
-
-/** Column after column; what rounding one takes from the outputs, those after it make good (Frantar et al. 2022, not in blocks). */
-const gptq: Rounder<Gram> = {
-  id: "gptq",
-  evidence: gramMatrices(),
-  scales: (weight, grid) => nearest.scales(weight, grid),
-  codes(weight, grid, { layer, evidence }) {
-    const groups = weightMatrices(layer.role, weight.dims, toFloat64(weight)).map((matrix, group) =>
-      compensated(matrix, evidence.groups[group], grid, group),
-    );
-    return weightNumbers(layer.role, weight.dims, groups);
-  },
-};
-
-function compensated(weight: Matrix, gram: Matrix | undefined, grid: ScaledGrid, group: number): Matrix {
-  const { rows, columns } = weight;
-  if (gram === undefined) throw new Error("There is no Gram matrix.");
-  const damped = { ...gram, data: gram.data.map((value, at) => value + (at % (columns + 1) === 0 ? 0.01 : 0)) };
-  const lower = cholesky(damped);
-  if (!("data" in lower)) throw new Error(lower.reason);
-  const inverse = solveCholesky(lower, identity(columns)).data;
-  const numbers = weight.data.slice();
-  const codes = weight.data.slice();
-  for (let column = 0; column < columns; column++) {
-    const pivot = inverse[column * (columns + 1)] ?? 1;
-    for (let row = 0; row < rows; row++) {
-      const scale = grid.scale[group * rows + row] ?? 1;
-      const value = numbers[row * columns + column] ?? 0;
-      const code = Math.max(grid.low, Math.min(grid.high, Math.round(value / scale)));
-      codes[row * columns + column] = code;
-      for (let other = column + 1; other < columns; other++)
-        numbers[row * columns + other] =
-          (numbers[row * columns + other] ?? 0) -
-          ((value - scale * code) / pivot) * (inverse[column * columns + other] ?? 0);
-    }
-    for (let row = column + 1; row < columns; row++)
-      for (let other = column + 1; other < columns; other++)
-        inverse[row * columns + other] =
-          (inverse[row * columns + other] ?? 0) -
-          ((inverse[row * columns + column] ?? 0) * (inverse[column * columns + other] ?? 0)) / pivot;
-  }
-  return { ...weight, data: codes };
-}
 
 describe("mse", () => {
   const weight = float32(
@@ -74,14 +31,8 @@ describe("mse", () => {
     Array.from({ length: 800 }, (_, at) => (at === 5 || at === 700 ? 4 : Math.sin(at * at) * 0.5)),
   );
   const errorOf = (rounder: typeof mse, bits: number): number => {
-    const grid = {
-      type: "int8",
-      axis: 0,
-      symmetric: true,
-      low: -(2 ** (bits - 1)),
-      high: 2 ** (bits - 1) - 1,
-    } as const;
-    const scales = rounder.scales(weight, grid);
+    const grid = { type: "int8", symmetric: true, low: -(2 ** (bits - 1)), high: 2 ** (bits - 1) - 1 } as const;
+    const scales = rounder.scales(slicedWeight([fromDense(weight)], 2), grid);
     const close = dequantized(
       quantizeTensor(weight, {
         ...{ type: "int8", axis: 0, range: grid },
@@ -97,11 +48,10 @@ describe("mse", () => {
   });
 
   test("where no cut is better, as of numbers that all are ±1 or 0, the scales are those of the whole range", () => {
-    const plain = float32([1, 4], [1, -1, 0, 1]);
+    const plain = slicedWeight([matrixOf([[1, -1, 0, 1]])], 1);
     for (const type of ["int8", "uint8"] as const) {
       const grid = {
         type,
-        axis: 0,
         symmetric: true,
         low: type === "int8" ? -127 : 1,
         high: type === "int8" ? 127 : 255,
@@ -149,28 +99,6 @@ describe("a rounding method of one's own", () => {
     expect(difference(await run(mlp(), { x }), await run(own, { x }))).toBeLessThan(0.1);
   });
 
-  test("sees what comes into a layer: GPTQ is nearer to the outputs than rounding to the nearest code", async () => {
-    // Inputs that depend on each other are what it lives on.
-    const alike = float32(
-      [64, 12],
-      x.data.map((value, at) => 0.2 * value + (x.data[12 * Math.floor(at / 12)] ?? 0)),
-    );
-    const [usual, own] = [mlp(), mlp()];
-    await quantize(usual, { scheme: "weights" });
-    await quantize(own, { scheme: "weights", rounder: gptq, data: memory("x", { x: alike }) });
-    const expected = await run(mlp(), { x: alike });
-    const [a, b] = [await run(usual, { x: alike }), await run(own, { x: alike })];
-    expect(squaredDistance(b, expected)).toBeLessThan(0.8 * squaredDistance(a, expected));
-  });
-
-  test("a convolution's evidence has a column for each tap of each input", async () => {
-    const model = cnn();
-    const pictures = numbersFor([8, 3, 8, 8]);
-    const { misses } = await quantize(model, { scheme: "weights", rounder: gptq, data: memory("x", { x: pictures }) });
-    expect(misses).toEqual([]);
-    expect(difference(await run(cnn(), { x: pictures }), await run(model, { x: pictures }))).toBeLessThan(0.02);
-  });
-
   test("a table has no product to look at: it stays", async () => {
     const model = parseModel(`opset 17
 graph (ids: int64[batch, 3]) -> (y) {
@@ -198,8 +126,11 @@ graph (ids: int64[batch, 3]) -> (y) {
       [{ scales: () => [] }, 'Layer "fc1": The rounder "own" gives 0 scales for 16 slices'],
       [{ scales: () => Array(16).fill({ scale: 0, zeroPoint: 0 }) }, "gives the scale 0"],
       [{ scales: () => Array(16).fill({ scale: 1, zeroPoint: 3 }) }, "gives the zero point 3: 0 is expected"],
-      [{ codes: () => [1, 2] }, "gives 2 codes for 192 numbers"],
-      [{ codes: ({ dims: [a = 0, b = 0] }) => new Array(a * b).fill(0.5) }, "gives the code 0.5"],
+      [{ codes: () => [matrixOf([[1, 2]])] }, "gives 2 codes for 192 numbers"],
+      [
+        { codes: ({ matrices }) => matrices.map((one) => ({ ...one, data: one.data.map(() => 0.5) })) },
+        "gives the code 0.5",
+      ],
     ];
     for (const [part, message] of bad)
       await expect(
@@ -212,7 +143,3 @@ graph (ids: int64[batch, 3]) -> (y) {
     expect(await stored(model, "fc1.weight")).toEqual(before);
   });
 });
-
-function squaredDistance(a: Float64Array, b: Float64Array): number {
-  return a.reduce((sum, value, at) => sum + (value - (b[at] ?? 0)) ** 2, 0);
-}

@@ -5,7 +5,7 @@ import type { Context } from "../../passes/pass.ts";
 import { readStoredValue } from "../../passes/stored.ts";
 import { toFloat32 } from "../../tensor/convert.ts";
 import type { Dense } from "../../tensor/types.ts";
-import type { ScaledGrid } from "../grid.ts";
+import type { Along, ScaledGrid } from "../grid.ts";
 import type { Target } from "../target.ts";
 import { forLayer } from "../weight.ts";
 
@@ -33,7 +33,7 @@ export async function vectorBias(
 /** Scales that hold all biases. Where all weights are 0 the bias alone decides. */
 export const grownFor =
   (added: readonly AddedToSums[]) =>
-  async (grid: ScaledGrid, read: () => Promise<Dense>): Promise<ScaledGrid> => {
+  async (grid: ScaledGrid & Along, read: () => Promise<Dense>): Promise<ScaledGrid & Along> => {
     if (added.length === 0) return grid;
     const { min, max } = channelRanges(await read(), grid.axis);
     const scale = grid.scale.map((own, channel) => {

@@ -43,7 +43,7 @@ const bnb4Form = (name: Table, block: number, target: Target): Form => ({
     const { inputs, outputs } = layer;
     const operands = await stored(run, layer.effective, `${name} ${block} ${layer.role.out}`, async () => {
       const read = await weightReader(run.model, layer, run.context.engine);
-      const numbers = async (): Promise<Float32Array> => inRows(layer, await read(), inputs);
+      const numbers = async (): Promise<Float32Array> => inRows(layer, await read());
       const largest = largestOfBlocks(await numbers(), block);
       const dims = [Math.ceil((outputs * inputs) / 2)];
       const pack = packed(numbers, largest, { block, table: bnb4Tables[name] }, dims);

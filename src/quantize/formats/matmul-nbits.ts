@@ -84,7 +84,7 @@ export const blocksOf = (layer: Layer, settings: BlockSettings, run: Writing, fl
     const { bits, symmetric } = settings;
     const blocks = await roundedBlocks(run, layer, settings, packedLayout(settings, flat));
     const { rows, count, scale, zeroPoint } = blocks;
-    const zeros = packRows(zeroPoint, { width: count, size: 8 / bits, bits, fill: 2 ** (bits - 1) });
+    const zeros = packRows(zeroPoint, { width: count, size: 8 / bits, bits, fill: () => 2 ** (bits - 1) });
     return {
       ...blocks,
       codes: emit.constant(blocks.codes, `${name}_quantized`),

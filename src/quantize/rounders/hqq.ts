@@ -8,10 +8,9 @@
  * with others. No data is looked at. Source: Badri and Shaji, "Half-Quadratic Quantization of Large Machine Learning Models", 2023.
  */
 import type { ScaleAndZeroPoint } from "../../math/index.ts";
-import { toFloat64 } from "../../tensor/convert.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
-import type { Dense } from "../../tensor/types.ts";
 import type { Grid } from "../grid.ts";
+import type { SlicedWeight } from "../sliced-weight.ts";
 
 const [p, firstBeta, growth, mostSteps] = [0.7, 10, 1.01, 20];
 const largestInverse = 2e4;
@@ -20,13 +19,11 @@ export const hqq = {
   id: "hqq",
   summary: "half-quadratic: zero points of blocks for a robust error, without data",
   zeroPoints: true,
-  scales(weight: Dense, { high }: Grid): readonly ScaleAndZeroPoint[] {
-    const values = toFloat64(weight);
-    const [count = 0, size = 0] = weight.dims;
-    const inverse = new Float64Array(count);
-    const zero = new Float64Array(count);
-    for (let block = 0; block < count; block++) {
-      const own = values.subarray(block * size, (block + 1) * size);
+  scales({ slices, numbers }: SlicedWeight, { high }: Grid): readonly ScaleAndZeroPoint[] {
+    const inverse = new Float64Array(slices);
+    const zero = new Float64Array(slices);
+    for (let block = 0; block < slices; block++) {
+      const own = numbers(block);
       // A zero point is a code: the range contains 0.
       const [min, max] = [Math.min(0, ...own), Math.max(0, ...own)];
       inverse[block] = Math.min(largestInverse, high / (max - min));
@@ -36,18 +33,19 @@ export const hqq = {
     let beta = firstBeta;
     for (let step = 0; step < mostSteps; step++, beta *= growth) {
       let total = 0;
-      for (let block = 0; block < count; block++) {
+      for (let block = 0; block < slices; block++) {
         const [i, z] = [inverse[block] ?? 0, zero[block] ?? 0];
+        const own = numbers(block);
         let sum = 0;
-        for (let at = block * size; at < (block + 1) * size; at++) {
-          const w = values[at] ?? 0;
+        for (let at = 0; at < own.length; at++) {
+          const w = own[at] ?? 0;
           const q = Math.min(high, Math.max(0, roundHalfEven(w * i + z)));
           const d = w - (q - z) / i;
           const size = Math.abs(d);
           total += size;
           sum += q - (w - Math.sign(d) * Math.max(0, size - (size + 1e-8) ** (p - 1) / beta)) * i;
         }
-        zero[block] = sum / size;
+        zero[block] = sum / own.length;
       }
       if (total >= best) break;
       best = total;

@@ -7,10 +7,9 @@
  * Then z = clamp(round(-m / s)). No data is looked at. Source: llama.cpp's k-quants, as ONNX Runtime's quantizer has them.
  */
 import type { ScaleAndZeroPoint } from "../../math/index.ts";
-import { toFloat64 } from "../../tensor/convert.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
-import type { Dense } from "../../tensor/types.ts";
 import type { Grid } from "../grid.ts";
+import type { SlicedWeight } from "../sliced-weight.ts";
 
 const trials = 20;
 
@@ -18,10 +17,8 @@ export const kQuant = {
   id: "k-quant",
   summary: "scales of blocks by weighted least squares, without data",
   zeroPoints: true,
-  scales(weight: Dense, { high }: Grid): readonly ScaleAndZeroPoint[] {
-    const values = toFloat64(weight);
-    const [count = 0, size = 0] = weight.dims;
-    return Array.from({ length: count }, (_, block) => fitted(values.subarray(block * size, (block + 1) * size), high));
+  scales({ slices, numbers }: SlicedWeight, { high }: Grid): readonly ScaleAndZeroPoint[] {
+    return Array.from({ length: slices }, (_, slice) => fitted(numbers(slice), high));
   },
 };
 

@@ -1,15 +1,21 @@
-import { channelRanges, type ScaleAndZeroPoint, sliceSteps } from "../../math/index.ts";
-import type { Dense } from "../../tensor/types.ts";
-import { type Grid, mostSteps, scaleFor } from "../grid.ts";
+import { blockScales, type ScaleAndZeroPoint } from "../../math/index.ts";
+import { bitsOfBlocks, type Grid, scaleFor } from "../grid.ts";
+import { rangeOf, type SlicedWeight } from "../sliced-weight.ts";
 
 /** Scales over the whole range of the numbers, each of which goes to the nearest code: nothing is cut off, as ONNX Runtime does it. Numbers on a grid of few enough steps stay. */
 export const nearest = {
   id: "nearest",
   summary: "scales over the whole range: nothing is clipped",
-  ofRange: scaleFor,
-  scales(weight: Dense, grid: Grid): readonly ScaleAndZeroPoint[] {
-    const ranges = channelRanges(weight, grid.axis);
-    const steps = sliceSteps(weight, grid.axis, ranges, mostSteps);
-    return Array.from(ranges.min, (low, slice) => scaleFor(grid, low, ranges.max[slice] ?? 0, steps[slice]));
+  scales({ matrices, slices, numbers }: SlicedWeight, grid: Grid): readonly ScaleAndZeroPoint[] {
+    if (grid.block === undefined)
+      return Array.from({ length: slices }, (_, slice) => {
+        const { min, max, steps } = rangeOf(numbers(slice));
+        return scaleFor(grid, min, max, steps);
+      });
+    const settings = { size: grid.block, bits: bitsOfBlocks(grid), symmetric: grid.symmetric };
+    return matrices.flatMap(({ rows, columns: width, data }) => {
+      const { scale, zeroPoint } = blockScales(Float32Array.from(data), { rows, width, turned: false }, settings);
+      return Array.from(scale, (own, slice) => ({ scale: own, zeroPoint: zeroPoint[slice] ?? 0 }));
+    });
   },
 };

@@ -1,0 +1,80 @@
+import type { Layer } from "../analysis/layers.ts";
+import { weightMatrices, weightNumbers } from "../analysis/weight.ts";
+import { channelRanges, type Matrix, sliceSteps } from "../math/index.ts";
+import type { WeightRole } from "../ops/index.ts";
+import { toFloat32 } from "../tensor/convert.ts";
+import { float32 } from "../tensor/dense.ts";
+import type { Dense } from "../tensor/types.ts";
+import { mostSteps } from "./grid.ts";
+
+/** A layer's weight as rounders are given it: matrices, of which the numbers of a *slice* share a scale. */
+export interface SlicedWeight {
+  /** Outputs × inputs, one for each group; a table as rows × width. Columns are those of what comes into the layer (`Features`). */
+  readonly matrices: readonly Matrix[];
+  /** How many slices there are: one; one for each output; or one for each block of a row, those of the first row before those of the next. */
+  readonly slices: number;
+  /** The slice of a number. */
+  sliceAt(group: number, row: number, column: number): number;
+  /** The numbers of a slice, row by row; the last block of a row is filled up with zeros. */
+  numbers(slice: number): Float64Array;
+}
+
+/**
+ * Matrices in slices.
+ * @param outputs how many outputs have scales of their own; 1: all share one. Where there are more rows in a matrix, those that follow each other
+ * are numbers of one output; where there are fewer, the outputs are counted through all matrices.
+ * @param block so many numbers of a row share a scale; all of them by default.
+ * @example
+ * import { nearest, slicedWeight } from "pith/quantize";
+ * const weight = slicedWeight([matrixOf([[1, 2, 3, 4], [5, 6, 7, 8]])], 2);
+ * nearest.scales(weight, { type: "int8", symmetric: true, low: -127, high: 127 });
+ */
+export function slicedWeight(matrices: readonly Matrix[], outputs: number, block?: number): SlicedWeight {
+  const [{ rows, columns } = { rows: 0, columns: 0 }] = matrices;
+  const width = block ?? columns;
+  const blocks = Math.ceil(columns / width);
+  const each = Math.max(1, rows / outputs);
+  return {
+    matrices,
+    slices: outputs * blocks,
+    sliceAt: (group, row, column) =>
+      (Math.floor((group * rows + row) / each) % outputs) * blocks + Math.floor(column / width),
+    numbers(slice) {
+      const from = (slice % blocks) * width;
+      const parts: Float64Array[] = [];
+      for (let first = Math.floor(slice / blocks) * each; first < matrices.length * rows; first += outputs * each)
+        for (let row = first; row < first + each; row++) {
+          const start = (row % rows) * columns;
+          const own = matrices[Math.floor(row / rows)]?.data;
+          if (own !== undefined) parts.push(own.subarray(start + from, start + Math.min(columns, from + width)));
+        }
+      const [only] = parts;
+      if (only?.length === width && parts.length === 1) return only;
+      const all = new Float64Array(parts.length * width);
+      for (const [at, part] of parts.entries()) all.set(part, at * width);
+      return all;
+    },
+  };
+}
+
+/** The weight of a layer with a scale for each index of an axis, or one for all. */
+export function inSlices(layer: Layer, dense: Dense, axis: number | undefined): SlicedWeight {
+  const matrices = weightMatrices(byRows(layer), dense.dims, toFloat32(dense));
+  return slicedWeight(matrices, axis === undefined ? 1 : (dense.dims[axis] ?? 0));
+}
+
+/** The inverse: numbers of matrices as they lie in the tensor. */
+export const asTensor = (layer: Layer, dims: readonly number[], matrices: readonly Matrix[]): Float64Array =>
+  weightNumbers(byRows(layer), dims, matrices);
+
+/** Each row of a table is read by itself. */
+const byRows = ({ role }: Layer): WeightRole =>
+  role.kind === "lookup" ? { ...role, out: role.in, in: role.out } : role;
+
+/** The smallest and the largest number of a slice, and `steps` as `scaleFor` takes it. */
+export function rangeOf(numbers: Float64Array): { readonly min: number; readonly max: number; readonly steps: number } {
+  const dense = float32([numbers.length], numbers);
+  const range = channelRanges(dense, undefined);
+  const [[min = 0], [max = 0]] = [range.min, range.max];
+  return { min, max, steps: sliceSteps(dense, undefined, range, mostSteps)[0] ?? 0 };
+}

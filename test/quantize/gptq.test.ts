@@ -1,0 +1,163 @@
+/** What methods like GPTQ stand on: the whole matrix of a layer with its scales, and what comes into it. */
+import { readFileSync } from "node:fs";
+import { type Gram, gramMatrices } from "pith/calibrate";
+import { memory } from "pith/data";
+import { parseModel } from "pith/graph";
+import { fromDense, type Matrix, multiplyHere, transpose } from "pith/math";
+import { nearest, type QuantizeOptions, quantize, type Rounder } from "pith/quantize";
+import { float32, inMemory, toNumbers } from "pith/tensor";
+import { describe, expect, test } from "vitest";
+import type { Model } from "../../src/graph/model.ts";
+import type { Dense } from "../../src/tensor/types.ts";
+import { gptq } from "./gptq.ts";
+import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
+
+interface Golden {
+  readonly rows: number;
+  readonly columns: number;
+  readonly weight: readonly number[];
+  readonly x: readonly number[];
+  readonly cases: readonly { readonly options: Partial<QuantizeOptions>; readonly codes: readonly number[] }[];
+}
+const golden: Golden = JSON.parse(readFileSync(new URL("../golden/gptq.generated.json", import.meta.url), "utf8"));
+
+/** Inputs that depend on each other, which is what it lives on. */
+const x = numbersFor([64, 12]);
+const alike = float32(
+  [64, 12],
+  x.data.map((value, at) => 0.2 * value + (x.data[12 * Math.floor(at / 12)] ?? 0)),
+);
+
+describe("GPTQ as a rounder of one's own", () => {
+  test.each(golden.cases)("has the codes of NumPy: $options", async ({ options, codes }) => {
+    const { rows, columns } = golden;
+    const model = parseModel(`opset 17
+graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
+  weight: float32[${rows}, ${columns}] = random(seed 1)
+  y = Gemm(x, weight) {transB=1}
+}`);
+    const weight = model.graph.value("weight");
+    if (weight === undefined) throw new Error("There is no weight.");
+    weight.tensor = inMemory(
+      float32(
+        [rows, columns],
+        golden.weight.map((unit) => unit / 4096),
+      ),
+    );
+    const samples = float32(
+      [golden.x.length / columns, columns],
+      golden.x.map((unit) => unit / 64),
+    );
+    const data = memory("x", { x: samples });
+    await quantize(model, { scheme: "weights", rounder: gptq, data, ...options });
+    const bytes = toNumbers(await stored(model, "weight_quantized"));
+    const found = options.bits === 4 ? [...bytes].flatMap((byte) => [byte & 15, byte >> 4]) : [...bytes];
+    const width = found.length / rows;
+    expect(found.filter((_, at) => at % width < columns)).toEqual(codes);
+  });
+
+  test.each<[string, Partial<QuantizeOptions>]>([
+    ["8 bits", {}],
+    ["4 bits in blocks", { bits: 4 }],
+    ["4 bits in blocks with zero points", { bits: 4, block: 16, zeroPoints: true }],
+    ["4 bits in blocks of DequantizeLinear", { bits: 4, standard: true }],
+  ])("is nearer to the outputs than rounding to the nearest code: %s", async (_, options) => {
+    const [usual, own] = [mlp(), mlp()];
+    await quantize(usual, { scheme: "weights", ...options });
+    await quantize(own, { scheme: "weights", rounder: gptq, data: memory("x", { x: alike }), ...options });
+    const expected = await run(mlp(), { x: alike });
+    const [a, b] = [await run(usual, { x: alike }), await run(own, { x: alike })];
+    expect(difference(expected, b)).toBeLessThan(0.9 * difference(expected, a));
+  });
+
+  test.each<[Partial<QuantizeOptions>, number]>([
+    [{}, 0.02],
+    [{ bits: 4, standard: true }, 0.2],
+  ])(
+    "a convolution's evidence has a column for each tap of each input, and so has its matrix: %s",
+    async (options, most) => {
+      const model = cnn();
+      const pictures = numbersFor([8, 3, 8, 8]);
+      const data = memory("x", { x: pictures });
+      const { misses } = await quantize(model, { scheme: "weights", rounder: gptq, data, ...options });
+      expect(misses).toEqual([]);
+      expect(difference(await run(cnn(), { x: pictures }), await run(model, { x: pictures }))).toBeLessThan(most);
+    },
+  );
+});
+
+test("blocks that mix what an output is a sum of with outputs beside each other have no evidence: such a layer stays", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[batch, 5, 32]) -> (y: float32[batch, 5, 4, 16]) {
+  heads.weight: float32[4, 32, 16] = random(seed 1)
+  y = Einsum(x, heads.weight) {equation="bsd,hdk->bshk"}
+}`);
+  const data = memory("x", { x: numbersFor([4, 5, 32]) });
+  const { misses } = await quantize(model, { scheme: "weights", bits: 4, standard: true, rounder: gptq, data });
+  expect(misses).toMatchObject([{ at: "heads", reason: "blocks of its rows are not of its inputs alone" }]);
+});
+
+test("what comes into a layer in a branch is not seen: it stays", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[batch, 12]) -> (y: float32[batch, 8]) {
+  w: float32[12, 8] = random(seed 1)
+  v: float32[12, 8] = random(seed 2)
+  zero: float32[] = [0]
+  e = MatMul "outside" (x, v)
+  largest = ReduceMax(x) {keepdims=0}
+  c = Greater(largest, zero)
+  r = If(c) {
+    then_branch=graph () -> (r1) { r1 = MatMul "inside" (x, w) },
+    else_branch=graph () -> (r2) { r2 = Identity(e) }
+  }
+  y = Add(r, e)
+}`);
+  const data = memory("x", { x: alike });
+  const { changes, misses } = await quantize(model, { scheme: "weights", rounder: gptq, data });
+  expect(changes.map(({ at }) => at)).toEqual(["outside"]);
+  expect(misses).toMatchObject([{ at: "inside", reason: "it lies in a graph inside a node" }]);
+});
+
+describe("evidence of layers behind ones that are rounded already", () => {
+  /** Gram matrices that a rounder was given, by layer. */
+  async function seenIn(of: Rounder["of"], options: QuantizeOptions): Promise<ReadonlyMap<string, Matrix>> {
+    const seen = new Map<string, Matrix>();
+    const watching: Rounder<Gram> = {
+      ...{ id: "watching", evidence: gramMatrices(), ...(of === undefined ? {} : { of }) },
+      scales(weight, grid, { layer, evidence }) {
+        const [gram] = evidence.groups;
+        if (gram !== undefined) seen.set(layer.node.name, gram);
+        return nearest.scales(weight, grid);
+      },
+    };
+    await quantize(mlp(), { ...options, rounder: watching, data: memory("x", { x: alike }) });
+    return seen;
+  }
+
+  async function gramOf(model: Model, name: string): Promise<Matrix> {
+    const part = model.clone();
+    const value = part.graph.value(name);
+    if (value === undefined) throw new Error(`There is no "${name}".`);
+    part.graph.setOutputs([value]);
+    const numbers = await run(part, { x: alike }, { optimize: false });
+    const rows = fromDense({ type: "float64", dims: [64, numbers.length / 64], data: numbers } as Dense);
+    return multiplyHere(transpose(rows), rows);
+  }
+
+  const apart = (a: Matrix, b: Matrix | undefined): number => difference(a.data, b?.data ?? new Float64Array());
+
+  test.each<QuantizeOptions>([{ scheme: "weights" }, { scheme: "weights", bits: 4 }, { scheme: "static" }])(
+    "is of the changed model where a rounder asks for it: %s",
+    async (options) => {
+      const [original, changed] = [await seenIn(undefined, options), await seenIn("changed", options)];
+      const rounded = mlp();
+      await quantize(rounded, { ...options, scheme: "weights" });
+      const expected = [await gramOf(mlp(), "a"), await gramOf(rounded, "a")] as const;
+      expect(apart(expected[0], original.get("second"))).toBeLessThan(1e-5);
+      // The static scheme rounds biases, too.
+      expect(apart(expected[1], changed.get("second"))).toBeLessThan(options.scheme === "static" ? 5e-5 : 1e-5);
+      expect(apart(...expected)).toBeGreaterThan(1e-4);
+      expect(apart(await gramOf(mlp(), "x"), changed.get("fc1"))).toBeLessThan(1e-5);
+    },
+  );
+});
