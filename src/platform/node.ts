@@ -133,8 +133,11 @@ export function availableMemory(): number {
   return process.availableMemory();
 }
 
+let memory: number | undefined;
+
 /** Bytes of memory of the machine, or of the container if that is less. */
 export function machineMemory(): number {
-  const limit = process.constrainedMemory();
-  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+  // Both are read from files of the system, and this is asked for every value of every model that is loaded.
+  memory ??= Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem());
+  return memory;
 }
