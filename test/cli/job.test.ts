@@ -121,9 +121,9 @@ describe("a job", () => {
 
   test("whose module does not load in time is E_ENGINE, and does not stall", async () => {
     const never = address("jobs/never.js");
-    await expect(runJob(never, {} as never, { name: "eval m.onnx", startLimit: 3000 })).rejects.toMatchObject({
+    await expect(runJob(never, {} as never, { name: "eval m.onnx", startLimit: 1000 })).rejects.toMatchObject({
       code: "E_ENGINE",
-      message: "eval m.onnx: its process did not begin within 3 s.",
+      message: "eval m.onnx: its process did not begin within 1 s.",
     });
   });
 
