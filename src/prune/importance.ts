@@ -7,7 +7,7 @@
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
-import { brokenNumbers, weightMatrices, weightNumbers } from "../analysis/weight.ts";
+import { brokenNumbers, weightMatrices, weightNumbers, weightStorage } from "../analysis/weight.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import type { Dataset } from "../data/types.ts";
@@ -18,6 +18,8 @@ import type { Matrix } from "../math/matrix.ts";
 import { modulePath } from "../passes/modules.ts";
 import type { Context } from "../passes/pass.ts";
 import { type Random, random as stream } from "../tensor/random.ts";
+import type { GradientStatistic } from "../train/gradient-statistic.ts";
+import type { Loss } from "../train/loss.ts";
 import type { Scores } from "./smallest.ts";
 
 /** A layer's weight, as a criterion is given it. */
@@ -46,8 +48,8 @@ export interface ScoredWeight<E = unknown> {
  */
 export interface Importance<E = unknown> {
   readonly id: string;
-  /** What it has to know of the inputs of the layer: `prune` is given samples then (`data`). */
-  readonly evidence?: Statistic<E>;
+  /** What it has to know of the inputs of the layer, or of the gradients of a loss by its weight: `prune` is given samples then (`data`). */
+  readonly evidence?: Statistic<E> | GradientStatistic<E>;
   /** One number for each entry, none of them NaN: in the order of `values`, or as matrices like those of the weight. */
   scores(weight: ScoredWeight<E>): Scores | readonly Matrix[];
 }
@@ -86,7 +88,7 @@ function importanceOf(given: string | Importance): Importance {
 }
 
 /** Whether a criterion, as it is given, asks for samples; whether it is one is checked elsewhere. */
-export const looksAtInputs = (given: unknown): boolean => isImportance(given) && given.evidence !== undefined;
+export const looksAtSamples = (given: unknown): boolean => isImportance(given) && given.evidence !== undefined;
 
 export interface Scorer {
   /**
@@ -102,25 +104,12 @@ export const byMagnitude: Scorer = { scores: (_layer, _dims, values) => values }
 export async function scorerOf(
   model: Model,
   chosen: readonly Layer[],
-  { importance = "magnitude", data, samples }: ScoringOptions,
+  options: ScoringOptions,
   context: Context,
 ): Promise<Scorer> {
-  const criterion = importanceOf(importance);
+  const criterion = importanceOf(options.importance ?? "magnitude");
   if (criterion === magnitude) return byMagnitude;
-  const wanted = new Set(chosen.map(({ weight }) => weight));
-  const evidence = new Map<Value, unknown>();
-  await withEvidence(
-    model,
-    `the importance "${criterion.id}"`,
-    criterion.evidence,
-    { data, samples },
-    context,
-    async (evidenceOf) => {
-      for (const layer of layersOf(model, infer(model)))
-        if (wanted.has(layer.weight) && !evidence.has(layer.weight))
-          evidence.set(layer.weight, await evidenceOf(layer));
-    },
-  );
+  const evidence = await evidenceFor(criterion, model, chosen, options, context);
   return {
     scores(layer, dims, values, laidOut = true) {
       const known = evidence.get(layer.weight);
@@ -154,4 +143,39 @@ export interface ScoringOptions {
   readonly importance?: string | Importance | undefined;
   readonly data?: Dataset | string | undefined;
   readonly samples?: number | undefined;
+  /** What gradients are of, as text or a loss. */
+  readonly loss?: string | Loss | undefined;
+}
+
+/** What a criterion has to know of the weights of some layers, or why it is not known. */
+async function evidenceFor(
+  { id, evidence: asked }: Importance,
+  model: Model,
+  chosen: readonly Layer[],
+  { data, samples, loss = "cross-entropy" }: ScoringOptions,
+  context: Context,
+): Promise<ReadonlyMap<Value, unknown>> {
+  const found = new Map<Value, unknown>();
+  if (asked !== undefined && "of" in asked) {
+    if (data === undefined)
+      throw new PithError("E_OPTION", `"data": the importance "${id}" needs labelled samples, and none are given.`);
+    // Training is loaded only where gradients are asked for.
+    const [{ observeGradients }, { parseLoss }] = [
+      await import("../train/gradient-statistic.ts"),
+      await import("../train/losses/parse.ts"),
+    ];
+    const plain = chosen.filter((layer) => weightStorage(layer) === "float").map(({ weight }) => weight);
+    const names = [...new Set(plain)].map(({ name }) => name);
+    const options = { data, samples, loss: typeof loss === "string" ? parseLoss(loss) : loss };
+    const known = await observeGradients(model, names, asked, options, context);
+    for (const { weight, name } of chosen)
+      found.set(weight, known.get(weight.name) ?? new Miss("no gradient of the loss reaches its weight", name));
+    return found;
+  }
+  const wanted = new Set(chosen.map(({ weight }) => weight));
+  await withEvidence(model, `the importance "${id}"`, asked, { data, samples }, context, async (evidenceOf) => {
+    for (const layer of layersOf(model, infer(model)))
+      if (wanted.has(layer.weight) && !found.has(layer.weight)) found.set(layer.weight, await evidenceOf(layer));
+  });
+  return found;
 }

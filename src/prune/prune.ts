@@ -20,6 +20,8 @@ import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { countOption, described, overridesOption, selectionOptions } from "../passes/options.ts";
 import { type Context, definePass, foldingMasks, type Outcome, type Pass } from "../passes/pass.ts";
+import type { Loss } from "../train/loss.ts";
+import { lossOption } from "../train/losses/parse.ts";
 import { pruneByPattern } from "./by-pattern.ts";
 import { putMasks, zeroEntries } from "./chosen.ts";
 import { pruneLeastTogether } from "./global.ts";
@@ -27,7 +29,7 @@ import {
   type Importance,
   type ImportanceName,
   importanceSchema,
-  looksAtInputs,
+  looksAtSamples,
   type Scorer,
   scorerOf,
 } from "./importance.ts";
@@ -70,6 +72,8 @@ export interface PruneOptions {
   readonly data?: Dataset | string | undefined;
   /** So many of them are looked at (256). */
   readonly samples?: number | undefined;
+  /** What an importance that looks at gradients takes them of ("cross-entropy"). */
+  readonly loss?: string | Loss | undefined;
   /** Structured: rank channels by the sum of |score| (1) or of its squares (2, which is usual). */
   readonly n?: 1 | 2 | undefined;
   /** Keep the masks in the file for fine-tuning: `train` leaves what they cover at zero (false). */
@@ -100,6 +104,7 @@ const options = v.pipe(
     ),
     data: described(v.optional(datasetOption), "samples for a criterion that looks at the inputs of layers"),
     samples: described(v.optional(countOption, 256), "samples that such a criterion looks at"),
+    loss: described(v.optional(lossOption, "cross-entropy"), "for a criterion that looks at gradients"),
     n: described(v.optional(v.picklist([1, 2], "is 1 or 2"), 2), "structured: rank channels by L1 or L2 norm"),
     keepMasks: described(v.optional(v.boolean(), false), "keep the masks in the file: pith train then keeps the zeros"),
   }),
@@ -156,8 +161,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   summary: "Set the smallest weights to zero, or remove the channels with the smallest norms",
   options,
   data: {
-    when: ({ importance }) =>
-      looksAtInputs(importance) ? "the criterion looks at what comes into the layers" : undefined,
+    when: ({ importance }) => (looksAtSamples(importance) ? "the criterion looks at samples" : undefined),
   },
   gentler: () => "Use a smaller amount",
   command: {

@@ -2,6 +2,12 @@ export { parametersOf } from "../analysis/parameters.ts";
 export { channelBlock } from "./channel-blocks.ts";
 export type { Curve } from "./curve.ts";
 export { type DifferentiateOptions, differentiate, type Training } from "./differentiate.ts";
+export {
+  type GradientOptions,
+  type GradientStatistic,
+  observeGradients,
+  type RunningGradients,
+} from "./gradient-statistic.ts";
 export { type HessianProduct, type HessianProductOptions, hessianVectorProduct } from "./hessian-product.ts";
 export type { BuiltLoss, Loss, LossOptions, LossScope } from "./loss.ts";
 export * from "./losses/index.ts";

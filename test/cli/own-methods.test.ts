@@ -63,7 +63,7 @@ describe("a criterion that looks at inputs", () => {
 
   test("asks for them", async () => {
     const { code, err } = await pith(...words(), "-o", at("none.onnx"));
-    expect(err).toContain("prune needs --data here: the criterion looks at what comes into the layers.");
+    expect(err).toContain("prune needs --data here: the criterion looks at samples.");
     expect(code).toBe(2);
   });
 });

@@ -5,7 +5,8 @@ import { memory } from "pith/data";
 import { type Model, parseModel } from "pith/graph";
 import { type Importance, prune } from "pith/prune";
 import { float32, toNumbers } from "pith/tensor";
-import { expect, test } from "vitest";
+import type { GradientStatistic } from "pith/train";
+import { describe, expect, test } from "vitest";
 
 /** ‖x‖ of each column. */
 const norms: Statistic<Float64Array> = {
@@ -167,4 +168,101 @@ test.each([
     message: expect.stringMatching(message),
   });
   expect(await numbers(net, "fc1.weight")).toEqual([1, 2, 3, 4, -5, 6]);
+});
+
+describe("criteria that look at gradients", () => {
+  /** Σ over batches of n · g: after all samples the sum of the gradients. */
+  const sums = (each?: "sample", of = (g: number): number => g): GradientStatistic<Float64Array> => ({
+    of: "gradients",
+    ...(each === undefined ? {} : { each }),
+    begin() {
+      let sum = new Float64Array();
+      return {
+        add(gradient, count) {
+          if (sum.length === 0) sum = new Float64Array(gradient.length);
+          gradient.forEach((g, at) => {
+            sum[at] = (sum[at] ?? 0) + count * of(g);
+          });
+        },
+        end: () => sum,
+      };
+    },
+  });
+  const seen = new Map<string, number[]>();
+  /** |g · w| (SNIP, Lee et al. 2019), and w² Σ gᵢ² / 2 (optimal brain damage with the empirical Fisher information). */
+  const snip: Importance<Float64Array> = {
+    id: "snip",
+    evidence: sums(),
+    scores({ layer, values, evidence }) {
+      seen.set(layer.name, [...evidence]);
+      return values.map((w, at) => w * (evidence[at] ?? 0));
+    },
+  };
+  const fisher: Importance<Float64Array> = { ...snip, id: "fisher", evidence: sums("sample", (g) => g * g) };
+  const squared = `opset 21
+graph (x: float32[batch, 2]) -> (y) {
+  w: float32[2, 2] = [[1, 2], [3, 4]]
+  y = MatMul "fc" (x, w)
+}`;
+  const samples = memory("two", { x: float32([2, 2], [1, -1, 0.5, 2]), label: float32([2, 2], [0, 0, 1, 1]) });
+
+  test("are given those of the loss, of batches and of single samples", async () => {
+    // Of squared error: -2, -2, 2, 2 and 2.75, 4, 11, 16; a batch of both has their mean.
+    const net = parseModel(squared);
+    await prune(net, { amount: 0.25, importance: snip, data: samples, loss: "mse" });
+    expect(seen.get("fc")).toEqual([0.75, 2, 13, 18]);
+    // 0.75, 4, 39, 72.
+    expect(await numbers(net, "w")).toEqual([0, 2, 3, 4]);
+    const other = parseModel(squared);
+    await prune(other, { amount: 0.5, importance: fisher, data: samples, loss: "mse" });
+    expect(seen.get("fc")).toEqual([4 + 2.75 ** 2, 4 + 16, 4 + 121, 4 + 256]);
+    expect(await numbers(other, "w")).toEqual([0, 0, 3, 4]);
+  });
+
+  test("rank channels too", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[batch, 2]) -> (y) {
+  a: float32[2, 3] = [[1, 5, 1], [1, 5, 1]]
+  b: float32[3, 1] = [[1], [0], [2]]
+  h = MatMul "first" (x, a)
+  y = MatMul "second" (h, b)
+}`);
+    const data = memory("two", { x: float32([2, 2], [1, 2, 2, 1]), label: float32([2, 1], [0, 0]) });
+    // The largest weights lead to nothing.
+    await prune(net, { structured: 0.34, importance: snip, data, loss: "mse" });
+    expect(await numbers(net, "b")).toEqual([1, 2]);
+  });
+
+  test("need samples, and a loss that they fit", async () => {
+    const net = parseModel(squared);
+    await expect(prune(net, { amount: 0.5, importance: snip })).rejects.toThrow(
+      /importance "snip" needs labelled samples/,
+    );
+    const unlabelled = memory("two", { x: float32([2, 2], [1, -1, 0.5, 2]) });
+    await expect(prune(net, { amount: 0.5, importance: snip, data: unlabelled, loss: "mse" })).rejects.toMatchObject({
+      code: "E_DATA",
+    });
+    await expect(prune(net, { amount: 0.5, importance: snip, data: samples, loss: "hubris" })).rejects.toThrow(/loss/);
+    expect(await numbers(net, "w")).toEqual([1, 2, 3, 4]);
+  });
+
+  test("what no gradient reaches is left, with the reason", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[batch, 2]) -> (y, other) {
+  w: float32[2, 2] = [[1, 2], [3, 4]]
+  v: float32[2, 2] = [[1, 2], [3, 4]]
+  y = MatMul "fc" (x, w)
+  other = MatMul "side" (x, v)
+}`);
+    const { changes, misses } = await prune(net, {
+      amount: 0.25,
+      importance: snip,
+      data: samples,
+      loss: "mse(output=y)",
+    });
+    expect(changes.map(({ at }) => at)).toEqual(["fc"]);
+    expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
+      ["side", "no gradient of the loss reaches its weight"],
+    ]);
+  });
 });

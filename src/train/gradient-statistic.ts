@@ -1,0 +1,89 @@
+/** What a method asks to know of the gradients of a loss: a statistic for each weight, of batches or of single samples. */
+import { trainPart } from "../data/open.ts";
+import { sampleCount } from "../data/rows.ts";
+import { draw, firstBatch } from "../data/select.ts";
+import type { Dataset } from "../data/types.ts";
+import { stopIfAsked } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { type Context, completeContext } from "../passes/index.ts";
+import type { Floats } from "./floats.ts";
+import type { Loss } from "./loss.ts";
+import { perSampleGradients } from "./per-sample.ts";
+import { ownBatch } from "./plan.ts";
+import { createStep } from "./step.ts";
+
+export interface GradientStatistic<R> {
+  readonly of: "gradients";
+  /** The gradient of each sample by itself, as the Fisher information asks for; unless said of each batch, the mean over its samples. */
+  readonly each?: "sample";
+  begin(): RunningGradients<R>;
+}
+
+export interface RunningGradients<R> {
+  /** @param gradient ∂loss/∂w, row-major as w is stored. It is used again after the call. @param count samples that it is the mean over. */
+  add(gradient: Floats, count: number): void;
+  end(): R;
+}
+
+export interface GradientOptions {
+  /** Labelled samples, or the path of a data set, of which the train part is taken. */
+  readonly data: Dataset | string;
+  /** So many are drawn; of a stream the first (256). */
+  readonly samples?: number | undefined;
+  readonly loss: Loss;
+}
+
+const samplesTogether = 64;
+
+/**
+ * A statistic of the gradient of a loss by each of some stored tensors, in one pass over samples. The model is not changed.
+ * @param names of stored tensors. @returns by name; without those that no gradient reaches.
+ * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit, E_UNSUPPORTED where samples have no gradient of their own.
+ * @example
+ * import { crossEntropy, type GradientStatistic, observeGradients } from "pith/train";
+ * const squares: GradientStatistic<number> = {
+ *   of: "gradients",
+ *   begin() {
+ *     let sum = 0;
+ *     return { add: (gradient) => void gradient.forEach((g) => (sum += g * g)), end: () => sum };
+ *   },
+ * };
+ * const found = await observeGradients(model, ["fc1.weight"], squares, { data, loss: crossEntropy() });
+ */
+export async function observeGradients<R>(
+  model: Model,
+  names: readonly string[],
+  statistic: GradientStatistic<R>,
+  { data, samples = 256, loss }: GradientOptions,
+  context: Partial<Context> = {},
+): Promise<ReadonlyMap<string, R>> {
+  const complete = completeContext(context);
+  const dataset = await trainPart(data);
+  const chosen = draw(dataset, samples, complete.seed);
+  const size = ownBatch(model, samplesTogether) ?? samplesTogether;
+  const running = new Map<string, RunningGradients<R>>();
+  const told = (name: string, gradient: Floats, count: number): void => {
+    const one = running.get(name) ?? statistic.begin();
+    running.set(name, one);
+    one.add(gradient, count);
+  };
+  const options = { loss, parameters: names };
+  const isOwn = statistic.each === "sample";
+  const step = isOwn ? undefined : await createStep(model, await firstBatch(chosen), options, complete);
+  try {
+    for await (const batch of chosen.batches({ size })) {
+      stopIfAsked(complete.signal, "Stopped while gradients were computed.");
+      if (step === undefined) {
+        for await (const { gradients } of perSampleGradients(model, batch, options, complete))
+          for (const [name, gradient] of gradients) told(name, gradient, 1);
+      } else {
+        await step.run(batch);
+        const count = sampleCount(batch, chosen.name);
+        for (const { name, gradient } of step.parameters) told(name, gradient, count);
+      }
+    }
+  } finally {
+    await step?.release();
+  }
+  return new Map(Array.from(running, ([name, one]) => [name, one.end()]));
+}
