@@ -72,13 +72,13 @@ for (const { name, make } of variants) {
       } = await saveAndMeasure(engine, model, fileOf(name), test, original);
       const used = Object.fromEntries(Object.entries(options).filter(([key]) => key !== "data"));
       const missed = misses.map(({ at, reason }) => ({ at, reason }));
-      const record = { id: pass.id, options: used, changes, misses: missed, history, seconds };
+      const record = { id: pass.id, name: pass.id, options: used, changes, misses: missed, history, seconds };
       steps.push({ ...record, after, comparison, agreement });
     },
   };
   const standing = await saveAndMeasure(engine, await make(net.clone(), workshop), fileOf(name), test, original);
   attempts.push({ name, steps, standing, verdict: judge(standing.comparison, goal) });
-  const path = steps.map(({ id, after }) => `${id} ${percent(after.estimate.value)}`).join(" → ");
+  const path = steps.map(({ id, after }) => `${id} ${percent(after?.estimate.value ?? Number.NaN)}`).join(" → ");
   line(`${secondsSince(begin).toFixed(1).padStart(5)} s  ${name}: ${path}`);
 }
 

@@ -1,4 +1,7 @@
+import { isDeepStrictEqual } from "node:util";
 import { expect, test } from "vitest";
+import { numbersAt } from "../../src/passes/schema.ts";
+import { curves } from "../../src/recipe/curves.ts";
 import { completeOptions, parseRecipe, steps } from "../../src/recipe/index.ts";
 import { filledIn } from "../../src/run/step.ts";
 import { recipeSchema } from "./recipe-schema.ts";
@@ -12,10 +15,15 @@ function at(...path: readonly string[]): Readonly<Record<string, unknown>> {
   return { ...node };
 }
 
-const stepsAt = ["properties", "steps", "items", "properties"];
+const stepsAt = ["definitions"];
+const itemsAt = ["properties", "steps", "items", "anyOf"];
+const stepAt = [...itemsAt, "0", "properties"];
+const repeatedAt = [...itemsAt, "1", "properties", "steps", "items", "properties"];
 
 test("has every step, with its options and what the pass says of them", () => {
-  expect(Object.keys(at(...stepsAt))).toEqual([...steps.keys()]);
+  expect(Object.keys(at(...stepsAt))).toEqual([...steps.keys(), "course"]);
+  expect(Object.keys(at(...stepAt))).toEqual([...steps.keys(), "judge"]);
+  expect(Object.keys(at(...repeatedAt))).toEqual([...steps.keys(), "judge"]);
   expect(at(...stepsAt, "prune", "properties", "amount")).toMatchObject({
     type: "number",
     minimum: 0,
@@ -42,6 +50,38 @@ test("offers the options that recipes accept, and none that the run fills in", (
     for (const name of Object.keys(completeOptions(pass, {}))) expect(names).toContain(name);
     expect(first.additionalProperties).toBe(false);
   }
+});
+
+test("offers a course in a repeat exactly where recipes take one, and none elsewhere", () => {
+  const course = { $ref: "#/definitions/course" };
+  for (const [id, pass] of steps) {
+    expect(at(...stepAt, id)).toEqual({ $ref: `#/definitions/${id}` });
+    const whole = at(...repeatedAt, id);
+    const [first] = Array.isArray(whole.anyOf) ? whole.anyOf : [whole];
+    for (const [name, option] of Object.entries<{ anyOf?: unknown[] }>(first.properties ?? {})) {
+      const takes = numbersAt(pass.options, [name]) !== undefined;
+      expect([id, name, option.anyOf?.some((one) => isDeepStrictEqual(one, course)) === true]).toEqual([
+        id,
+        name,
+        takes,
+      ]);
+    }
+  }
+  expect(at(...repeatedAt, "prune", "properties", "overrides", "additionalProperties", "properties", "amount")).toEqual(
+    {
+      anyOf: [
+        { $ref: "#/definitions/prune/properties/overrides/additionalProperties/properties/amount" },
+        { $ref: "#/definitions/course" },
+      ],
+    },
+  );
+  expect(at("definitions", "course", "properties", "curve").enum).toEqual(Object.keys(curves));
+});
+
+test("has references to what is there", () => {
+  const references = [...text.matchAll(/"\$ref":"#\/([^"]+)"/g)].map(([, path = ""]) => path);
+  expect(references.length).toBeGreaterThan(100);
+  for (const path of new Set(references)) expect(() => at(...path.split("/"))).not.toThrow();
 });
 
 test("lets a step stand alone exactly where a recipe does", () => {

@@ -1,7 +1,9 @@
 /** docs/recipe.schema.json: recipes as JSON Schema, so that editors complete and check them; from the options of the passes themselves. */
 import { type ConversionConfig, type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
 import type { AnyPass } from "../../src/passes/index.ts";
+import { courseSchema } from "../../src/recipe/courses.ts";
 import { recipeFrom, recipeVersion, steps } from "../../src/recipe/index.ts";
+import { mostRounds } from "../../src/recipe/recipe.ts";
 import { filledIn } from "../../src/run/step.ts";
 import type { Generator } from "./generator.ts";
 
@@ -12,6 +14,9 @@ export const recipeSchemaPage: Generator = {
 };
 
 export function recipeSchema(): JsonSchema {
+  const passes = Object.fromEntries([...steps].map(([id, pass]) => [id, stepSchema(pass)]));
+  const stepItem = step(mapped(passes, (_, id) => reference(id)));
+  const repeatedItem = step(mapped(passes, (options, id) => withCourses(options, [id])));
   return {
     $schema: "http://json-schema.org/draft-07/schema#",
     title: "A Pith recipe",
@@ -19,21 +24,101 @@ export function recipeSchema(): JsonSchema {
     properties: {
       $schema: { type: "string" },
       version: { const: recipeVersion },
-      steps: {
-        type: "array",
-        minItems: 1,
-        items: {
-          type: "object",
-          minProperties: 1,
-          maxProperties: 1,
-          properties: Object.fromEntries([...steps].map(([id, pass]) => [id, stepSchema(pass)])),
-          additionalProperties: false,
-        },
-      },
+      steps: { type: "array", minItems: 1, items: { anyOf: [stepItem, repeat(repeatedItem)] } },
     },
     required: ["steps"],
     additionalProperties: false,
+    definitions: { ...passes, course: courseDefinition() },
   };
+}
+
+type Schemas = Readonly<Record<string, JsonSchema | boolean>>;
+
+/** A pass with its options, and beside it whether it is judged. */
+function step(passes: Schemas): JsonSchema {
+  const judge: JsonSchema = {
+    type: "boolean",
+    description: "measure what the step makes (default: true, in a repeat only behind the last step of the last round)",
+  };
+  return {
+    type: "object",
+    if: { required: ["judge"] },
+    // biome-ignore lint/suspicious/noThenProperty: JSON Schema calls it so.
+    then: { minProperties: 2, maxProperties: 2 },
+    else: { minProperties: 1, maxProperties: 1 },
+    properties: { ...passes, judge },
+    additionalProperties: false,
+  };
+}
+
+function repeat(items: JsonSchema): JsonSchema {
+  return {
+    type: "object",
+    properties: {
+      repeat: { type: "integer", minimum: 1, maximum: mostRounds, description: "number of rounds of the steps" },
+      steps: { type: "array", minItems: 1, items },
+    },
+    required: ["repeat", "steps"],
+    additionalProperties: false,
+  };
+}
+
+function courseDefinition(): JsonSchema {
+  const { $schema: _, ...schema } = toJsonSchema(courseSchema, conversion);
+  return { ...schema, description: "a number that changes from round to round" };
+}
+
+const course = reference("course");
+
+function reference(...path: readonly string[]): JsonSchema {
+  return { $ref: `#/definitions/${path.join("/")}` };
+}
+
+/** A schema whose numbers may change from round to round. @param path of it among the definitions: what has no numbers is the same as there. */
+function withCourses(schema: JsonSchema | boolean, path: readonly string[]): JsonSchema {
+  const same = reference(...path);
+  if (typeof schema === "boolean" || !hasNumbers(schema)) return same;
+  if (isNumber(schema)) return { anyOf: [same, course] };
+  const { properties, additionalProperties, items, anyOf, ...rest } = schema;
+  const members = anyOf?.map((one, place) =>
+    isNumber(one) ? reference(...path, "anyOf", String(place)) : withCourses(one, [...path, "anyOf", String(place)]),
+  );
+  return {
+    ...rest,
+    ...(members && anyOf && { anyOf: anyOf.some(isNumber) ? [...members, course] : members }),
+    ...(properties && {
+      properties: mapped(properties, (one, name) => withCourses(one, [...path, "properties", name])),
+    }),
+    ...(additionalProperties !== undefined && {
+      additionalProperties:
+        additionalProperties === false ? false : withCourses(additionalProperties, [...path, "additionalProperties"]),
+    }),
+    ...(isSchema(items) && { items: withCourses(items, [...path, "items"]) }),
+  };
+}
+
+function isSchema(value: unknown): value is JsonSchema {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function hasNumbers(schema: JsonSchema | boolean): boolean {
+  if (typeof schema === "boolean") return false;
+  const { properties = {}, additionalProperties = false, items, anyOf = [] } = schema;
+  const inner = [...Object.values(properties), additionalProperties, ...(isSchema(items) ? [items] : []), ...anyOf];
+  return isNumber(schema) || inner.some(hasNumbers);
+}
+
+function isNumber(schema: JsonSchema | boolean): boolean {
+  return (
+    typeof schema === "object" && (schema.type === "number" || schema.type === "integer") && schema.enum === undefined
+  );
+}
+
+function mapped(
+  schemas: Schemas,
+  by: (schema: JsonSchema | boolean, name: string) => JsonSchema,
+): Readonly<Record<string, JsonSchema>> {
+  return Object.fromEntries(Object.entries(schemas).map(([name, one]) => [name, by(one, name)]));
 }
 
 /** What the run fills in, or only code can make, is left out: a recipe cannot say it. */

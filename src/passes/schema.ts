@@ -35,6 +35,17 @@ export function takes(schema: v.GenericSchema, name: string, is: (schema: object
   return nodesAt(schema, [name]).some(is);
 }
 
+/** Which numbers an option takes, at a path inside an object schema; undefined where it takes none. */
+export function numbersAt(schema: v.GenericSchema, path: readonly (string | number)[]): "any" | "whole" | undefined {
+  const numbers = nodesAt(schema, path).filter(({ type }) => type === "number");
+  if (numbers.length === 0) return undefined;
+  return numbers.every(isWhole) ? "whole" : "any";
+}
+
+function isWhole({ pipe = [] }: Pick<SchemaNode, "pipe">): boolean {
+  return pipe.some((part) => part.type === "integer" || isWhole(part));
+}
+
 function nodesAt(schema: v.GenericSchema, path: readonly (string | number)[]): readonly SchemaNode[] {
   let nodes = open(schema as SchemaNode);
   for (const key of path) {

@@ -1,19 +1,19 @@
 /** Recipes: techniques composed, each result measured against the original, the smallest that keeps the goal chosen. */
 
 export { completeOptions } from "../run/step.ts";
+export { recipeName } from "./names.ts";
+export { calibrationSamples, openRecipe, samplesToLearnFrom } from "./pass-steps.ts";
 export { defaultPlan } from "./plan.ts";
 export {
-  calibrationSamples,
-  openRecipe,
   parseRecipe,
   type Recipe,
   type RecipeStep,
+  type Repeat,
   recipeFrom,
   recipeText,
   recipeVersion,
-  samplesToLearnFrom,
 } from "./recipe.ts";
 export { refusal } from "./refusal.ts";
-export { type Compressed, compress, type RunOptions, recipeName, runRecipe } from "./run.ts";
+export { type Compressed, compress, type RunOptions, runRecipe } from "./run.ts";
 export { steps } from "./steps.ts";
 export type { Candidate } from "./variant.ts";

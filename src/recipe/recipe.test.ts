@@ -1,7 +1,11 @@
+import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { PithError } from "../errors.ts";
+import { definePass } from "../passes/index.ts";
 import { completeOptions } from "../run/step.ts";
-import { calibrationSamples, parseRecipe, recipeFrom, recipeText } from "./recipe.ts";
+import { recipeName } from "./names.ts";
+import { calibrationSamples, samplesToLearnFrom, stepsOf } from "./pass-steps.ts";
+import { parseRecipe, recipeFrom, recipeText } from "./recipe.ts";
 import { steps } from "./steps.ts";
 
 function failure(read: () => unknown): { message: string; hint: string | undefined } {
@@ -18,6 +22,13 @@ function failure(read: () => unknown): { message: string; hint: string | undefin
 }
 
 const wrong = (text: string) => failure(() => parseRecipe(text, "r.yaml"));
+
+/** A recipe that repeats a step, which stands in line 4 from column 9 on. */
+const repeated = (step: string) => `steps:
+  - repeat: 3
+    steps:
+      - ${step}
+`;
 
 const whole = `version: 1
 steps:
@@ -46,13 +57,13 @@ describe("a recipe", () => {
   test("is a list of steps in order, options as given", () => {
     const recipe = parseRecipe(whole);
     expect(recipe.version).toBe(1);
-    expect(recipe.steps.map(({ id }) => id)).toEqual(["prune", "train", "distill", "factorize", "quantize"]);
-    expect(recipe.steps[0]?.options).toEqual({ structured: true, amount: 0.3 });
+    expect(stepsOf(recipe).map(({ id }) => id)).toEqual(["prune", "train", "distill", "factorize", "quantize"]);
+    expect(recipe.steps[0]).toEqual({ id: "prune", options: { structured: true, amount: 0.3 } });
   });
 
   test("reads the same from YAML, JSON, an object, and its own text", () => {
     const recipe = parseRecipe(whole);
-    const data = { version: 1, steps: recipe.steps.map(({ id, options }) => ({ [id]: options })) };
+    const data = { version: 1, steps: stepsOf(recipe).map(({ id, options }) => ({ [id]: options })) };
     expect(parseRecipe(JSON.stringify(data))).toEqual(recipe);
     expect(recipeFrom(data)).toEqual(recipe);
     expect(parseRecipe(recipeText(recipe))).toEqual(recipe);
@@ -67,7 +78,7 @@ describe("a recipe", () => {
 
   test("may write a share in percent", () => {
     const text = "steps:\n  - prune: { amount: 30% }\n  - factorize: { energy: 97.5 % }\n";
-    expect(parseRecipe(text).steps.map(({ options }) => options)).toEqual([{ amount: 0.3 }, { energy: 0.975 }]);
+    expect(stepsOf(parseRecipe(text)).map(({ options }) => options)).toEqual([{ amount: 0.3 }, { energy: 0.975 }]);
     expect(wrong("steps:\n  - prune: { amount: 30 percent }\n").message).toContain("r.yaml:2:");
   });
 
@@ -85,6 +96,109 @@ describe("a recipe", () => {
   });
 });
 
+const gradual = `steps:
+  - prune: { amount: 10% }
+  - repeat: 3
+    steps:
+      - prune: { amount: { from: 5%, to: 80%, curve: cubic }, keepMasks: true }
+      - train: { epochs: { from: 1, to: 3 } }
+  - quantize: { scheme: static }
+`;
+
+describe("a repeat", () => {
+  test("is its steps round after round, with numbers along a curve, whole ones where only those are taken", () => {
+    const recipe = parseRecipe(gradual);
+    expect(recipe.steps[1]).toEqual({
+      repeat: 3,
+      steps: [
+        { id: "prune", options: { amount: { from: 0.05, to: 0.8, curve: "cubic" }, keepMasks: true } },
+        { id: "train", options: { epochs: { from: 1, to: 3 } } },
+      ],
+    });
+    // 0.8 − 0.75 × 8/27, 0.8 − 0.75 × 1/27; 1 + 2/3 and 1 + 4/3 are rounded.
+    expect(stepsOf(recipe).map(({ name, options, judged }) => [name, options, judged])).toEqual([
+      ["prune 1", { amount: 0.1 }, true],
+      ["prune 2, round 1 of 3", { amount: 0.577777777778, keepMasks: true }, false],
+      ["train, round 1 of 3", { epochs: 2 }, false],
+      ["prune 2, round 2 of 3", { amount: 0.772222222222, keepMasks: true }, false],
+      ["train, round 2 of 3", { epochs: 2 }, false],
+      ["prune 2, round 3 of 3", { amount: 0.8, keepMasks: true }, false],
+      ["train, round 3 of 3", { epochs: 3 }, true],
+      ["quantize", { scheme: "static" }, true],
+    ]);
+    expect(recipeName(recipe)).toBe("prune 1 + 3 × (prune 2 + train) + quantize");
+    expect(recipeName(parseRecipe("steps:\n  - repeat: 4\n    steps:\n      - train:\n"))).toBe("4 × train");
+  });
+
+  test("reads the same from YAML, JSON, an object, and its own text, which says no less and no more", () => {
+    const recipe = parseRecipe(`${gradual}    judge: true\n`);
+    expect(parseRecipe(recipeText(recipe))).toEqual(recipe);
+    expect(recipeText(parseRecipe(recipeText(recipe)))).toBe(recipeText(recipe));
+    const object = {
+      steps: [{ repeat: 2, steps: [{ train: { epochs: { from: 1, to: 2 } }, judge: true }, { remove: null }] }],
+    };
+    expect(recipeFrom(object)).toEqual(parseRecipe(JSON.stringify(object)));
+    expect(recipeText(recipeFrom(object))).toBe(`version: 1
+steps:
+  - repeat: 2
+    steps:
+      - train:
+          epochs:
+            from: 1
+            to: 2
+        judge: true
+      - remove: {}
+`);
+  });
+
+  test("has curves for numbers inside options, too, and leaves alone what a pass itself takes by these names", () => {
+    const own = definePass({
+      id: "own",
+      summary: "takes a range",
+      options: v.object({ range: v.object({ from: v.number(), to: v.number() }), list: v.array(v.number()) }),
+      run: async () => ({ changes: [], misses: [] }),
+    });
+    const repeated = [
+      { prune: { amount: 0.1, overrides: { from: { amount: { from: 0, to: 0.5 } } } } },
+      { own: { range: { from: 1, to: 3 }, list: [1, { from: 0, to: 8, curve: "linear" }] } },
+    ];
+    const recipe = recipeFrom({ steps: [{ repeat: 2, steps: repeated }] }, "recipe", [own]);
+    expect(stepsOf(recipe, [own]).map(({ options }) => options)).toEqual([
+      { amount: 0.1, overrides: { from: { amount: 0.25 } } },
+      { range: { from: 1, to: 3 }, list: [1, 4] },
+      { amount: 0.1, overrides: { from: { amount: 0.5 } } },
+      { range: { from: 1, to: 3 }, list: [1, 8] },
+    ]);
+  });
+
+  test("takes a curve of one's own in code, which has no text", () => {
+    const amount = { from: 0, to: 0.4, curve: (t: number) => t ** 2 };
+    const recipe = recipeFrom({ steps: [{ repeat: 2, steps: [{ prune: { amount } }] }] });
+    expect(stepsOf(recipe).map(({ options }) => options)).toEqual([{ amount: 0.1 }, { amount: 0.4 }]);
+    expect(failure(() => recipeText(recipe)).message).toBe(
+      '"curve" is a function, which a recipe in text cannot have.',
+    );
+  });
+
+  test("says of each of its steps whether it is judged, and so does any other step but the last", () => {
+    const judged = (text: string) => stepsOf(parseRecipe(text)).map((step) => step.judged);
+    const repeat = "- repeat: 2\n    steps:\n      - train:\n        judge: true\n      - prune: { amount: 0.1 }\n";
+    expect(judged(`steps:\n  ${repeat}`)).toEqual([true, false, true, true]);
+    expect(judged(`steps:\n  ${repeat}        judge: false\n  - train:\n    judge: false\n  - train:`)).toEqual([
+      ...[true, false, true, false],
+      false,
+      true,
+    ]);
+  });
+
+  test("wants the samples of the round that wants most", () => {
+    const inside = "- quantize: { scheme: static, samples: { from: 10, to: 50 } }\n      - recover: { samples: 7 }";
+    const recipe = parseRecipe(`steps:\n  - repeat: 4\n    steps:\n      ${inside}`);
+    expect(calibrationSamples(recipe)).toBe(50);
+    expect(samplesToLearnFrom(recipe)).toBe(7);
+  });
+});
+
 describe("errors say where, what is accepted, and what was meant:", () => {
   test.each([
     ["a step that does not exist", "steps:\n  - trian: { epochs: 2 }", "r.yaml:2:5: steps[0].trian:", "train"],
@@ -97,6 +211,27 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     ],
     ["a mistyped choice", "steps:\n - quantize: { scheme: statc }", "r.yaml:2:24: steps[0].quantize.scheme:", "static"],
     ["a mistyped top name", "steps:\n - train:\nversoin: 1", "r.yaml:3:1: versoin:", "version"],
+    ["a mistyped repeat", "steps:\n - repaet: 3\n   steps: [train: ]", "r.yaml:2:4: steps[0].repaet:", "repeat"],
+    ["a mistyped list", "steps:\n - repeat: 3\n   stpes: [train: ]", "r.yaml:3:4: steps[0].stpes:", "steps"],
+    ["a mistyped judge", "steps:\n - train:\n   jugde: true", "r.yaml:3:4: steps[0].jugde:", "judge"],
+    [
+      "a mistyped curve",
+      repeated("prune: { amount: { from: 5%, to: 80%, curve: cubci } }"),
+      "r.yaml:4:54: steps[0].steps[0].prune.amount.curve:",
+      "cubic",
+    ],
+    [
+      "a mistyped part of a course",
+      repeated("prune: { amount: { from: 5%, to: 80%, crve: cubic } }"),
+      "r.yaml:4:47: steps[0].steps[0].prune.amount.crve:",
+      "curve",
+    ],
+    [
+      "a mistyped option in a repeat",
+      repeated("train: { epoch: 2 }"),
+      "r.yaml:4:18: steps[0].steps[0].train.epoch:",
+      "epochs",
+    ],
   ])("%s", (_, text, place, meant) => {
     const { message, hint } = wrong(text);
     expect(message.startsWith(place)).toBe(true);
@@ -157,6 +292,84 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     ["indentation by tabs", "steps:\n\t- train:", "r.yaml:2:1: invalid YAML:"],
   ])("%s", (_, text, message) => {
     expect(wrong(text).message).toContain(message);
+  });
+
+  test.each([
+    [
+      "a course outside of a repeat",
+      "steps:\n  - prune: { amount: { from: 5%, to: 80% } }",
+      'r.yaml:2:22: steps[0].prune.amount: only a step inside "repeat" has values that change, got {"from":0.05,"to":0.8}.',
+      'Put the step into one: "repeat: 10", and the step in its "steps".',
+    ],
+    [
+      "a course without an end",
+      repeated("prune: { amount: { from: 5% } }"),
+      'r.yaml:4:26: steps[0].steps[0].prune.amount: "to" is missing: expected a number.',
+    ],
+    [
+      "an end that is a text",
+      repeated("prune: { amount: { from: low, to: 80% } }"),
+      'r.yaml:4:34: steps[0].steps[0].prune.amount.from: expected a number, got "low".',
+    ],
+    [
+      "an end that is infinite",
+      repeated("train: { epochs: { from: 1, to: .inf } }"),
+      "r.yaml:4:41: steps[0].steps[0].train.epochs.to: expected a finite number, got Infinity.",
+    ],
+    [
+      "a value that the pass does not take, with its round",
+      repeated("prune: { amount: { from: 0, to: 120% } }"),
+      "r.yaml:4:26: steps[0].steps[0].prune.amount: in round 3 of 3: takes a number from 0 to 1, got 1.2.",
+    ],
+    [
+      "a curve that has no value",
+      repeated("prune: { amount: { from: 0, to: 20%, curve: exponential } }"),
+      'r.yaml:4:53: steps[0].steps[0].prune.amount.curve: "exponential" does not lead from 0 to 0.2.',
+      'Each round multiplies by one factor, so both ends have to be above 0; "linear" and "cubic" lead from anywhere to anywhere.',
+    ],
+    [
+      "a course where the pass takes no number",
+      repeated("prune: { amount: 0.5, keepMasks: { from: 0, to: 1 } }"),
+      'r.yaml:4:42: steps[0].steps[0].prune.keepMasks: expected true or false, got {"from":0,"to":1}.',
+    ],
+    [
+      "options that contradict each other in a repeat",
+      repeated("factorize: { rank: { from: 9, to: 3 }, energy: 0.4 }"),
+      "r.yaml:4:20: steps[0].steps[0].factorize: give at most one of rank, energy, ratio and budget.",
+    ],
+    [
+      "a repeat in a repeat",
+      repeated("repeat: 2\n        steps: [train: ]"),
+      "r.yaml:4:9: steps[0].steps[0].repeat: a repeat has no repeats inside.",
+    ],
+    [
+      "a step beside a repeat",
+      "steps:\n  - repeat: 3\n    train: { epochs: 1 }",
+      'r.yaml:3:5: steps[0].train: there is no "train" beside "repeat", only repeat and steps.',
+      'It belongs to "steps".',
+    ],
+    [
+      "a repeat without steps",
+      "steps:\n  - repeat: 3",
+      'r.yaml:2:5: steps[0].steps: "steps" is a list of at least one step, got nothing.',
+    ],
+    [
+      "half a round",
+      "steps:\n  - repeat: 2.5\n    steps: [train: ]",
+      'r.yaml:2:13: steps[0].repeat: "repeat" is a whole number of rounds from 1 to 1,000, got 2.5.',
+    ],
+    [
+      "no judgement of the last step",
+      repeated("train:\n        judge: false"),
+      "r.yaml:5:16: steps[0].steps[0].judge: the last step of a recipe is always judged: that decides whether its result is kept.",
+    ],
+    [
+      "a judgement that is a word",
+      "steps:\n  - train:\n    judge: sometimes",
+      'r.yaml:3:12: steps[0].judge: expected true or false, got "sometimes".',
+    ],
+  ])("%s", (_, text, message, hint?: string) => {
+    expect(wrong(text)).toEqual({ message, hint });
   });
 
   test("an object has a path in place of a line", () => {

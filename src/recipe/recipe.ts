@@ -3,30 +3,35 @@
  *
  *     version: 1
  *     steps:
- *       - factorize: { layers: fc1, rank: 32 }
- *       - distill: { teacher: original, temperature: 4, epochs: 3 }
+ *       - repeat: 5
+ *         steps:
+ *           - prune: { amount: { from: 30%, to: 5% }, keepMasks: true }
+ *           - train: { epochs: 1 }
  *       - quantize: { scheme: static }
  *
  * A step is one word, a pass, with the pass's own options. Data is not part of a recipe: the run has it. A share may be written as "30%".
+ * Steps that are repeated may have numbers that change from round to round (`curves.ts`). Beside its pass a step may say whether it is judged.
  */
 
 import * as v from "valibot";
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, stringify } from "yaml";
-import { PithError } from "../errors.ts";
+import { clause, PithError, refusalIn } from "../errors.ts";
+import { integer } from "../evaluate/numbers.ts";
 import { nearest } from "../graph/nearest.ts";
 import type { AnyPass, OptionValues } from "../passes/index.ts";
-import { openModules } from "../passes/modules.ts";
 import { inWords, misfitOf, shown, unknownName } from "../passes/option-errors.ts";
 import { namesAt } from "../passes/schema.ts";
-import { completeOptions, filledIn, standIns } from "../run/step.ts";
-import { byId, steps as own } from "./steps.ts";
+import { filledIn, standIns } from "../run/step.ts";
+import { courseSchema, coursesIn, inRound, type Path } from "./courses.ts";
+import { valueIn } from "./curves.ts";
+import { stepPasses } from "./steps.ts";
 
 /** The form of recipes that this version reads. */
 export const recipeVersion = 1;
 
 export interface Recipe {
   readonly version: typeof recipeVersion;
-  readonly steps: readonly RecipeStep[];
+  readonly steps: readonly (RecipeStep | Repeat)[];
 }
 
 export interface RecipeStep {
@@ -34,10 +39,19 @@ export interface RecipeStep {
   readonly id: string;
   /** As they were given; the pass fills in its defaults. */
   readonly options: OptionValues;
+  /** Whether what it makes is measured. Unless said, it is, but in a repeat only behind the last step of the last round. */
+  readonly judge?: boolean;
 }
 
-export interface PassStep extends RecipeStep {
-  readonly pass: AnyPass;
+export interface Repeat {
+  /** Number of rounds. */
+  readonly repeat: number;
+  /** Numbers among their options may be `{ from, to, curve }`: then they change from round to round. */
+  readonly steps: readonly RecipeStep[];
+}
+
+export function isRepeat(one: RecipeStep | Repeat): one is Repeat {
+  return "repeat" in one;
 }
 
 /**
@@ -50,7 +64,7 @@ export interface PassStep extends RecipeStep {
  * const recipe = parseRecipe("steps:\n  - quantize: { scheme: dynamic }\n", "recipe.yaml");
  */
 export function parseRecipe(text: string, name = "recipe", passes: readonly AnyPass[] = []): Recipe {
-  return check(readSource(text, name), known(passes));
+  return check(readSource(text, name), stepPasses(passes));
 }
 
 /**
@@ -60,67 +74,25 @@ export function parseRecipe(text: string, name = "recipe", passes: readonly AnyP
  * const recipe = recipeFrom({ steps: [{ train: { epochs: 2 } }, { quantize: { scheme: "static" } }] });
  */
 export function recipeFrom(data: unknown, name = "recipe", passes: readonly AnyPass[] = []): Recipe {
-  return check({ data, at: () => name }, known(passes));
+  return check({ data, at: () => name }, stepPasses(passes));
 }
 
 type Passes = ReadonlyMap<string, AnyPass>;
 
-const known = (passes: readonly AnyPass[]): Passes => byId([...own.values(), ...passes]);
-
-/**
- * The steps of a recipe with their passes, of which some may be the caller's own.
- * @throws PithError E_OPTION for a step that there is not.
- */
-export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readonly PassStep[] {
-  const all = known(passes);
-  return recipe.steps.map((step) => {
-    const pass = all.get(step.id);
-    if (pass === undefined) throw new PithError("E_OPTION", `There is no step "${step.id}".`);
-    return { ...step, pass };
-  });
-}
-
-/** A recipe as YAML. */
+/** A recipe as YAML. @throws PithError E_OPTION for an option that is a function. */
 export function recipeText(recipe: Recipe): string {
-  const list = recipe.steps.map(({ id, options }) => ({ [id]: options }));
-  return stringify({ version: recipe.version, steps: list }, { lineWidth: 120 });
-}
-
-/** The recipe with what modules export in the place of their paths. @throws PithError as `openModules`. */
-export async function openRecipe(recipe: Recipe): Promise<Recipe> {
-  const opened = stepsOf(recipe).map(async ({ id, options, pass }) => ({
-    id,
-    options: await openModules(id, pass.options, options),
-  }));
-  return { ...recipe, steps: await Promise.all(opened) };
-}
-
-/** Samples that the steps of a recipe want to measure on: the most that one of them wants, 0 where none measures. */
-export function calibrationSamples(recipe: Recipe, passes: readonly AnyPass[] = []): number {
-  return mostSamples(
-    recipe,
-    passes,
-    ({ data }, options) => typeof data === "object" && data.when(options) !== undefined,
-  );
-}
-
-/** Samples of data in one part that the steps learn another model's answers on, Infinity for as many as there are: the most that one of them wants. */
-export function samplesToLearnFrom(recipe: Recipe, passes: readonly AnyPass[] = []): number {
-  return mostSamples(recipe, passes, ({ learnsAnswers }) => learnsAnswers === true);
-}
-
-function mostSamples(
-  recipe: Recipe,
-  passes: readonly AnyPass[],
-  wants: (pass: AnyPass, options: OptionValues) => boolean,
-): number {
-  const wanted = stepsOf(recipe, passes).map(({ pass, options }) => {
-    const complete = completeOptions(pass, options);
-    if (!wants(pass, complete)) return 0;
-    if (typeof complete.samples === "number") return complete.samples;
-    return pass.data === "train" ? Number.POSITIVE_INFINITY : 0;
+  const plain = ({ id, options, judge }: RecipeStep): object => ({
+    [id]: options,
+    ...(judge === undefined ? {} : { judge }),
   });
-  return Math.max(0, ...wanted);
+  const steps = recipe.steps.map((one) =>
+    isRepeat(one) ? { repeat: one.repeat, steps: one.steps.map(plain) } : plain(one),
+  );
+  const written = (key: unknown, value: unknown): unknown => {
+    if (typeof value !== "function") return value;
+    throw new PithError("E_OPTION", `"${String(key)}" is a function, which a recipe in text cannot have.`);
+  };
+  return stringify({ version: recipe.version, steps }, written, { lineWidth: 120 });
 }
 
 const topNames = ["version", "steps"];
@@ -140,30 +112,123 @@ function check(source: Source, passes: Passes): Recipe {
   }
   if (!Array.isArray(list) || list.length === 0)
     fail(source, ["steps"], "value", `"steps" is a list of at least one step, got ${kindOf(list)}`);
-  const given: readonly unknown[] = list;
-  return { version: recipeVersion, steps: given.map((step, index) => checkStep(source, step, index, passes)) };
+  return { version: recipeVersion, steps: checkList(source, list, passes) };
 }
 
-function checkStep(source: Source, step: unknown, index: number, passes: Passes): RecipeStep {
+function checkList(source: Source, list: readonly unknown[], passes: Passes): Recipe["steps"] {
+  const last = list.length - 1;
+  return list.map((one, index) => {
+    const path = ["steps", index];
+    if (isObject(one) && "repeat" in one) return checkRepeat(source, path, one, passes, index === last);
+    return checkStep(source, path, one, passes, { isLast: index === last });
+  });
+}
+
+const repeatNames = ["repeat", "steps"];
+/** What is made in each step of each round lies on disk until the run is over. */
+export const mostRounds = 1000;
+
+function checkRepeat(
+  source: Source,
+  path: Path,
+  given: Readonly<Record<string, unknown>>,
+  passes: Passes,
+  isLast: boolean,
+): Repeat {
+  for (const key of Object.keys(given)) {
+    if (repeatNames.includes(key)) continue;
+    const reason = `there is no "${key}" beside "repeat", only ${repeatNames.join(" and ")}`;
+    const inside = key === "judge" || passes.has(key) ? 'It belongs to "steps".' : didYouMean(key, repeatNames);
+    fail(source, [...path, key], "key", reason, inside);
+  }
+  const { repeat, steps: list } = given;
+  if (typeof repeat !== "number" || !Number.isInteger(repeat) || repeat < 1 || repeat > mostRounds) {
+    const reason = `"repeat" is a whole number of rounds from 1 to ${integer(mostRounds)}, got ${kindOf(repeat)}`;
+    fail(source, [...path, "repeat"], "value", reason);
+  }
+  if (!Array.isArray(list) || list.length === 0) {
+    fail(source, [...path, "steps"], "value", `"steps" is a list of at least one step, got ${kindOf(list)}`);
+  }
+  const steps = list.map((one: unknown, index) => {
+    const at = [...path, "steps", index];
+    if (isObject(one) && "repeat" in one) fail(source, [...at, "repeat"], "key", "a repeat has no repeats inside");
+    return checkStep(source, at, one, passes, { rounds: repeat, isLast: isLast && index === list.length - 1 });
+  });
+  return { repeat, steps };
+}
+
+interface StepPlace {
+  /** Of the repeat that it is in. */
+  readonly rounds?: number;
+  /** The last step of the recipe. */
+  readonly isLast: boolean;
+}
+
+function checkStep(source: Source, path: Path, step: unknown, passes: Passes, place: StepPlace): RecipeStep {
   const names = [...passes.keys()];
-  const path = ["steps", index];
   const form = 'a step is one name with its options, like "train: { epochs: 2 }"';
   if (!isObject(step)) fail(source, path, "value", `${form}, got ${kindOf(step)}`);
-  const [id, ...more] = Object.keys(step);
+  const [id, second] = Object.keys(step).filter((key) => key !== "judge");
   if (id === undefined) fail(source, path, "value", `${form}, got none`);
   const pass = passes.get(id);
   if (pass === undefined) {
     const reason = `there is no step "${id}"; steps are ${names.join(", ")}`;
-    fail(source, [...path, id], "key", reason, didYouMean(id, names));
+    fail(
+      source,
+      [...path, id],
+      "key",
+      reason,
+      didYouMean(id, place.rounds === undefined ? [...names, "repeat"] : names),
+    );
   }
-  const [second] = more;
   if (second !== undefined) {
-    fail(source, [...path, second], "key", `${form}; "${second}" needs a "-" of its own, or belongs inside "${id}"`);
+    const reason = `${form}; "${second}" needs a "-" of its own, or belongs inside "${id}"`;
+    fail(source, [...path, second], "key", reason, didYouMean(second, ["judge"]));
   }
   const given = withShares(step[id] ?? {});
   if (!isObject(given)) fail(source, [...path, id], "value", `expected the options of ${id}, got ${kindOf(given)}`);
-  checkOptions(source, [...path, id], pass, given);
-  return { id, options: given };
+  checkRounds(source, [...path, id], pass, given, place);
+  const { judge } = step;
+  if (judge === undefined) return { id, options: given };
+  const at = [...path, "judge"];
+  if (typeof judge !== "boolean") fail(source, at, "value", `expected true or false, got ${kindOf(judge)}`);
+  if (!judge && place.isLast) {
+    fail(source, at, "value", "the last step of a recipe is always judged: that decides whether its result is kept");
+  }
+  return { id, options: given, judge };
+}
+
+/** The options of a step, as they are in each round. */
+function checkRounds(source: Source, path: Path, pass: AnyPass, given: OptionValues, { rounds }: StepPlace): void {
+  const courses = coursesIn(pass, given);
+  for (const course of courses) checkCourse(source, [...path, ...course.path], course.given, rounds);
+  if (rounds === undefined || courses.length === 0) {
+    checkOptions(source, path, pass, given, () => "");
+    return;
+  }
+  const places = new Set(courses.map((course) => course.path.join()));
+  for (let number = 1; number <= rounds; number++) {
+    const said = (at: Path): string => (places.has(at.join()) ? `in round ${number} of ${rounds}: ` : "");
+    checkOptions(source, path, pass, inRound(pass, given, { number, of: rounds }), said);
+  }
+}
+
+function checkCourse(source: Source, path: Path, given: unknown, rounds: number | undefined): void {
+  if (rounds === undefined) {
+    const reason = `only a step inside "repeat" has values that change, got ${shown(given)}`;
+    fail(source, path, "value", reason, 'Put the step into one: "repeat: 10", and the step in its "steps".');
+  }
+  const result = v.safeParse(courseSchema, given, inWords);
+  if (!result.success) {
+    const found = misfitOf(courseSchema, result.issues, { owner: "a value that changes" });
+    fail(source, [...path, ...found.path], found.part, found.sentence, found.hint);
+  }
+  try {
+    for (let number = 1; number <= rounds; number++) valueIn(number, rounds, result.output);
+  } catch (error) {
+    const { sentence, hint } = refusalIn(error);
+    fail(source, [...path, "curve"], "value", clause(sentence), hint);
+  }
 }
 
 /** Every "30%" as the number 0.3. */
@@ -174,7 +239,14 @@ function withShares(value: unknown): unknown {
   return percentage === undefined ? value : Number(percentage) / 100;
 }
 
-function checkOptions(source: Source, path: Path, pass: AnyPass, given: OptionValues): void {
+/** @param when begins what is said of a value at a path, where it has it only at times. */
+function checkOptions(
+  source: Source,
+  path: Path,
+  pass: AnyPass,
+  given: OptionValues,
+  when: (at: Path) => string,
+): void {
   const { id, options } = pass;
   const accepted = namesAt(options).filter((name) => !filledIn.includes(name));
   for (const name of Object.keys(given)) {
@@ -191,7 +263,7 @@ function checkOptions(source: Source, path: Path, pass: AnyPass, given: OptionVa
   const result = v.safeParse(options, { ...given, ...standIns(pass) }, inWords);
   if (result.success) return;
   const found = misfitOf(options, result.issues, { owner: id, withheld: filledIn, standIns: standIns(pass) });
-  fail(source, [...path, ...found.path], found.part, found.sentence, found.hint);
+  fail(source, [...path, ...found.path], found.part, `${when(found.path)}${found.sentence}`, found.hint);
 }
 
 function fail(source: Source, path: Path, part: "key" | "value", sentence: string, hint?: string): never {
@@ -213,8 +285,6 @@ function kindOf(value: unknown): string {
   if (value === undefined || value === null) return "nothing";
   return Array.isArray(value) ? (value.length === 0 ? "an empty list" : "a list") : shown(value);
 }
-
-type Path = readonly (string | number)[];
 
 interface Source {
   readonly data: unknown;

@@ -1,5 +1,5 @@
 /**
- * Running recipes: steps in order on a copy of a model, measured after each; of several recipes one result is kept (`choose`).
+ * Running recipes: steps in order on a copy of a model, measured on the way; of several recipes one result is kept (`choose`).
  *
  * The parts of the task do not overlap: training, calibration and test samples.
  */
@@ -14,7 +14,7 @@ import { open as openBytes } from "../onnx/index.ts";
 import { type AnyPass, type Context, completeContext } from "../passes/index.ts";
 import { type Measured, type Run, runFormat, type Timing } from "../report/data.ts";
 import { benchCommand, filesOf } from "../report/sections.ts";
-import { lossWarning, stepNames } from "../report/verdict.ts";
+import { lossWarning } from "../report/verdict.ts";
 import { Runner } from "../run/runner.ts";
 import { openStore, type Store } from "../run/store.ts";
 import { type Contender, choose } from "./choose.ts";
@@ -22,8 +22,10 @@ import { type Evaluation, Evaluator, type EvaluatorOptions } from "./evaluator.t
 import { noiseOf, seenSamples } from "./evidence.ts";
 import { Figures } from "./figures.ts";
 import { nothingGained, withoutNotes } from "./improvement.ts";
+import { recipeName } from "./names.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
-import { type Recipe, stepsOf } from "./recipe.ts";
+import { stepsOf } from "./pass-steps.ts";
+import type { Recipe } from "./recipe.ts";
 import { refusal } from "./refusal.ts";
 import { dataRecord, digestOf, judgingOf, namesOf, partsOf } from "./run-record.ts";
 import { forecast } from "./time-estimate.ts";
@@ -75,7 +77,7 @@ export interface Compressed {
 }
 
 /**
- * Runs a recipe on a copy of a model, and measures it beside the original after every step: bytes, accuracy with interval and paired
+ * Runs a recipe on a copy of a model, and measures it beside the original after every step that is judged: bytes, accuracy with interval and paired
  * difference, parameters, operations; and speed at the end.
  *
  * @param task disjoint training, calibration and test samples, and the metric.
@@ -313,11 +315,6 @@ function withGain(original: Measured, tried: Attempt, work: number | undefined):
 
 function isKept(tried: Attempt | undefined): boolean {
   return tried?.variant.refused === undefined && tried?.variant.verdict?.met !== false;
-}
-
-/** "prune + train + quantize" */
-export function recipeName(recipe: Recipe): string {
-  return stepNames(recipe.steps).join(" + ");
 }
 
 /** The original and whatever has a result of its own, in turns: of files that are the same one is timed. */

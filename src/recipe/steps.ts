@@ -40,9 +40,9 @@ const passes: readonly AnyPass[] = [
   lowerFused,
 ];
 
-/** Pass by the word that stands for it in a recipe. */
-export const steps: ReadonlyMap<string, AnyPass> = byId(passes);
+/** Pass by the word that stands for it in a recipe, with those of the caller's own. */
+export const stepPasses = (own: readonly AnyPass[]): ReadonlyMap<string, AnyPass> =>
+  new Map([...passes, ...own].map((pass) => [pass.id, pass]));
 
-export function byId(passes: Iterable<AnyPass>): ReadonlyMap<string, AnyPass> {
-  return new Map(Array.from(passes, (pass) => [pass.id, pass]));
-}
+/** The same of Pith's. */
+export const steps: ReadonlyMap<string, AnyPass> = stepPasses([]);

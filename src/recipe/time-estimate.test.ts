@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { accuracy, agreement } from "../evaluate/index.ts";
 import { zeros } from "../tensor/dense.ts";
-import { recipeFrom, stepsOf } from "./recipe.ts";
+import { stepsOf } from "./pass-steps.ts";
+import { recipeFrom } from "./recipe.ts";
 import { forecast, stepSeconds } from "./time-estimate.ts";
 
 const data = memory("train", { label: zeros("int64", [3000]) });
@@ -28,5 +29,15 @@ test("is told in words, and not at all where it is over at once", () => {
   const [first] = steps;
   expect(forecast(first === undefined ? [] : [first], { seconds: 60, samples: 10 }, task)).toBe(
     "about 60 seconds: 1 step evaluated on 10 samples",
+  );
+});
+
+test("only steps that are judged are counted as such, and all rounds of a repeat", () => {
+  const repeat = { repeat: 5, steps: [{ prune: { amount: 0.1 } }, { train: { epochs: { from: 0.6, to: 2 } } }] };
+  const rounds = stepsOf(recipeFrom({ steps: [repeat, { remove: {} }] }));
+  // 2 × 10 s of judging; 1, 1, 1, 2 and 2 epochs of 3,000 × 30 ms.
+  expect(stepSeconds(rounds, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(20 + 7 * 90);
+  expect(forecast(rounds, { seconds: 10, samples: 1000 }, task)).toBe(
+    "about 11 minutes: 11 steps, 2 of them evaluated on 1,000 samples",
   );
 });

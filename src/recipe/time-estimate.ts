@@ -2,7 +2,7 @@
 import type { Task } from "../evaluate/index.ts";
 import { counted, integer, waiting } from "../evaluate/numbers.ts";
 import { completeOptions, partFor } from "../run/step.ts";
-import type { PassStep } from "./recipe.ts";
+import type { PassStep } from "./pass-steps.ts";
 
 /** A step of a training runs forwards, and about twice as long backwards. */
 const trainingCost = 3;
@@ -14,7 +14,7 @@ export interface Measuring {
 }
 
 /**
- * Seconds that steps take, with the judging behind each. What a step computes from weights alone is not counted.
+ * Seconds that steps take, with the judging behind those that are judged. What a step computes from weights alone is not counted.
  * @param task for the size of its part to train on, and for what its metric runs.
  */
 export function stepSeconds(
@@ -31,7 +31,7 @@ export function stepSeconds(
     if (typeof epochs === "number") return trainingCost * epochs * (train?.count ?? 0) * perSample;
     return typeof measured === "number" ? measured * perSample : 0;
   };
-  return steps.reduce((sum, step) => sum + judging + own(step), 0);
+  return steps.reduce((sum, step) => sum + (step.judged ? judging : 0) + own(step), 0);
 }
 
 /** "about 4 minutes: 3 steps, each evaluated on 1,000 samples"; undefined for what is over at once. */
@@ -42,6 +42,7 @@ export function forecast(
 ): string | undefined {
   const time = waiting(stepSeconds(steps, measuring, task));
   if (time === undefined) return undefined;
-  const count = `${integer(steps.length)} ${steps.length === 1 ? "step" : "steps, each"}`;
-  return `${time}: ${count} evaluated on ${counted(measuring.samples, "sample")}`;
+  const judged = steps.filter((step) => step.judged).length;
+  const which = judged < steps.length ? `, ${integer(judged)} of them` : steps.length === 1 ? "" : ", each";
+  return `${time}: ${counted(steps.length, "step")}${which} evaluated on ${counted(measuring.samples, "sample")}`;
 }

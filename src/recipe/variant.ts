@@ -1,18 +1,18 @@
-/** One recipe on one model: its steps in order on a copy, measured after each. */
+/** One recipe on one model: its steps in order on a copy, measured after those that are judged. */
 import { clause, refusalIn, stopIfAsked } from "../errors.ts";
 import { judge as judgeGoal, type Task } from "../evaluate/index.ts";
 import { type OnTarget, rightOn } from "../evaluate/right-on.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Context } from "../passes/index.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
-import { stepNames } from "../report/verdict.ts";
 import type { Runner } from "../run/runner.ts";
 import { trains } from "../run/step.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import { judgeResult } from "./judgement.ts";
 import { type KeptFunction, keptFunction } from "./kept-function.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
-import type { PassStep, Recipe } from "./recipe.ts";
+import type { PassStep } from "./pass-steps.ts";
+import type { Recipe } from "./recipe.ts";
 
 export interface Candidate {
   /** What the report calls it. */
@@ -58,12 +58,12 @@ export async function attempt(
   const goal = evaluator.metrics.goal(run.asked, isTrained(candidate));
   const records: StepRecord[] = [];
   let standing: Evaluation | undefined;
-  const names = stepNames(candidate.steps);
-  if (done > 0) context.log({ id: "resume", text: `${candidate.name}: continued after ${names[done - 1]}` });
+  const last = candidate.steps[done - 1];
+  if (last !== undefined) context.log({ id: "resume", text: `${candidate.name}: continued after ${last.name}` });
   try {
     let input = run.original;
     for (const [at, step] of candidate.steps.entries()) {
-      const taken = await takeStep(step, input, names[at] ?? step.id, at < done, candidate.name, run);
+      const taken = await takeStep(step, input, at < done, candidate.name, run);
       records.push(taken.record);
       standing = taken.standing;
       input = taken.output;
@@ -136,20 +136,22 @@ async function onTargets(
 async function takeStep(
   step: PassStep,
   input: string,
-  name: string,
   done: boolean,
   candidate: string,
   { runner, evaluator, context, onStage, onMeasured }: RunContext,
-): Promise<{ readonly record: StepRecord; readonly standing: Evaluation; readonly output: string }> {
+): Promise<{ readonly record: StepRecord; readonly standing: Evaluation | undefined; readonly output: string }> {
+  const { id, name, judged } = step;
   stopIfAsked(context.signal, `Stopped before ${name}.`);
   if (!done) onStage(name);
   const { output, warnings, ...result } = await runner.run(step, input);
   if (done) for (const text of warnings) context.log({ id: "before", text, level: "warning" });
+  const record: StepRecord = { id, name, ...result };
+  if (!judged) return { record, standing: undefined, output };
   onStage("evaluate");
   const standing = await evaluator.measure(output, `${candidate}, after ${name}`);
   const { measured: after, comparison, agreement } = standing;
   if (!done) onMeasured(after);
-  return { record: { id: step.id, ...result, after, comparison, agreement }, standing, output };
+  return { record: { ...record, after, comparison, agreement }, standing, output };
 }
 
 function failed(name: string, records: readonly StepRecord[], refused: string): Variant {

@@ -139,7 +139,7 @@ export interface Measured {
 }
 
 export interface Variant {
-  /** "prune + train + quantize", or the name of a recipe. */
+  /** "10 × (prune + train) + quantize", or what else the recipe is called. */
   readonly name: string;
   readonly steps: readonly StepRecord[];
   /** Undefined where a step failed. */
@@ -186,6 +186,8 @@ export interface TrainedCurve {
 
 export interface StepRecord {
   readonly id: string;
+  /** "train 2", where several steps have the same id; "prune, round 3 of 10". */
+  readonly name: string;
   /** As they were used, defaults filled in. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly changes: readonly Change[];
@@ -197,9 +199,10 @@ export interface StepRecord {
   /** Number of samples that a training step learned from. */
   readonly learnt?: Learnt | undefined;
   readonly seconds: number;
-  readonly after: Measured;
-  readonly comparison: Comparison;
-  readonly agreement: Estimate | undefined;
+  /** What the step made, measured; undefined where it was not. */
+  readonly after?: Measured;
+  readonly comparison?: Comparison;
+  readonly agreement?: Estimate | undefined;
 }
 
 export interface Disagreement {

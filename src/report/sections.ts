@@ -18,7 +18,7 @@ import { groupBy } from "../tensor/group-by.ts";
 import type { Measured, Run, Samples, StepRecord } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { trainingChart } from "./training-chart.ts";
-import { chosenOf, stepNames, targetLines, timesOf, timingText } from "./verdict.ts";
+import { chosenOf, targetLines, timesOf, timingText } from "./verdict.ts";
 
 /** Names behind a reason, and options of a step, that are written out. */
 const mostNames = 40;
@@ -52,10 +52,9 @@ ${original.macs !== undefined && box("multiply-accumulates", fromTo(original.mac
 export function doneSection(run: Run): Markup | undefined {
   const chosen = chosenOf(run);
   if (chosen === undefined || chosen.steps.length === 0) return undefined;
-  const names = stepNames(chosen.steps);
   return html`<h2>What was done</h2>
 ${chosen.steps.map(
-  (step, place) => html`<h3>${names[place]}</h3>
+  (step) => html`<h3>${step.name}</h3>
 <p class="note">${[optionsText(step), lossText(step), `${step.seconds.toFixed(1)} s`].filter((text) => text !== "").join(" · ")}</p>
 ${trainingChart(step)}${changesOf(step)}`,
 )}`;

@@ -30,15 +30,6 @@ import type { OnTarget } from "../evaluate/right-on.ts";
 import type { Change } from "../passes/index.ts";
 import type { Measured, Run, Timing, Variant } from "./data.ts";
 
-/** What messages call the steps: their ids, numbered where several have the same: "prune 1", "train", "prune 2". */
-export function stepNames(steps: readonly { readonly id: string }[]): readonly string[] {
-  return steps.map(({ id }, place) => {
-    const before = steps.slice(0, place).filter((step) => step.id === id).length;
-    const isOnly = before === 0 && !steps.slice(place + 1).some((step) => step.id === id);
-    return isOnly ? id : `${id} ${before + 1}`;
-  });
-}
-
 /** The outcome in a word, for a badge: of three colours. */
 export interface Outcome {
   readonly word: "kept" | "lost" | "needs more samples" | "measured" | "original at chance" | "refused";

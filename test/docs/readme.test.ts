@@ -24,7 +24,9 @@ import { codeBlocks, commandLines } from "./markdown.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const page = await readFile(join(root, "README.md"), "utf8");
 const guides = await Promise.all(
-  ["training.md", "low-rank.md", "distillation.md"].map((name) => readFile(join(root, "docs", name), "utf8")),
+  ["training.md", "low-rank.md", "distillation.md", "recipes.md"].map((name) =>
+    readFile(join(root, "docs", name), "utf8"),
+  ),
 );
 
 describe("the program", () => {
@@ -87,7 +89,7 @@ describe("the program", () => {
 describe("the recipes", () => {
   const recipes = [page, ...guides].flatMap((text) => codeBlocks(text)).filter(({ language }) => language === "yaml");
 
-  test("are there", () => expect(recipes).toHaveLength(3));
+  test("are there", () => expect(recipes).toHaveLength(7));
 
   test.each(recipes.map(({ text }) => [text]))("%s", (text) => {
     expect(parseRecipe(text, "README.md").steps.length).toBeGreaterThan(0);

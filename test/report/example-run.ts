@@ -44,6 +44,7 @@ const compared = (value: number): Comparison => {
 
 const step = (id: string, after: Measured, more: Partial<StepRecord> = {}): StepRecord => ({
   id,
+  name: id,
   options: {},
   changes: [],
   misses: [],

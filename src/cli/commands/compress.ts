@@ -247,7 +247,11 @@ function printVariants(terminal: Terminal, run: Run): void {
     ],
   );
   for (const { name, steps } of run.variants) {
-    const misses = steps.flatMap((step) => step.misses);
+    // Every round of a repeat leaves the same places.
+    const missed = steps.flatMap((step) => step.misses);
+    const misses = [...groupBy(missed, ({ at, reason }) => `${at}: ${reason}`).values()].flatMap(
+      ([first]) => first ?? [],
+    );
     if (misses.length === 0) continue;
     terminal.line(
       dim(

@@ -9,7 +9,7 @@ import { PithError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { calibrationSamples, openRecipe, type Recipe, samplesToLearnFrom } from "../../recipe/index.ts";
-import { steps } from "../../recipe/steps.ts";
+import { stepsOf } from "../../recipe/pass-steps.ts";
 import type { Samples } from "../../report/index.ts";
 import { trains } from "../../run/step.ts";
 import { type MetricName, type OpenedTask, openTask, type TaskOptions } from "../../task/index.ts";
@@ -82,8 +82,7 @@ export async function openStepsTask(
 ): Promise<StepsTask> {
   const recipes = await Promise.all(given.map(openRecipe));
   requireLossOutputs(model, recipes);
-  const kinds = recipes.flatMap(({ steps: list }) => list.flatMap(({ id }) => steps.get(id) ?? []));
-  const learning = kinds.filter(trains);
+  const learning = recipes.flatMap((recipe) => stepsOf(recipe).map(({ pass }) => pass)).filter(trains);
   const most = (wanted: (recipe: Recipe) => number): number => Math.max(0, ...recipes.map((recipe) => wanted(recipe)));
   const options = {
     metric,
@@ -120,7 +119,7 @@ export async function openStepsTask(
 /** @throws PithError E_NAME where a step's loss is about an output that the model does not have. */
 function requireLossOutputs({ graph }: Model, recipes: readonly Recipe[]): void {
   const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
-  for (const { options } of recipes.flatMap((recipe) => recipe.steps)) {
+  for (const { options } of recipes.flatMap((recipe) => stepsOf(recipe))) {
     if (typeof options.loss !== "string") continue;
     for (const name of outputsNamedIn(options.loss)) outputOf({ outputs }, name);
   }

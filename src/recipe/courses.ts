@@ -1,0 +1,66 @@
+/** Options of a step that change from round to round: where they are, and what they are in a round. */
+import * as v from "valibot";
+import type { AnyPass, OptionValues } from "../passes/index.ts";
+import { described } from "../passes/options.ts";
+import { namesAt, numbersAt } from "../passes/schema.ts";
+import { type Course, curves, valueIn } from "./curves.ts";
+
+const end = v.pipe(v.number(), v.finite("expected a finite number"));
+
+const courseOptions = {
+  from: described(end, "where it begins: the value before the first round"),
+  to: described(end, "the value in the last round"),
+  curve: described(
+    v.optional(
+      v.union([
+        v.picklist(Object.keys(curves) as (keyof typeof curves)[]),
+        v.custom<(t: number) => number>((value) => typeof value === "function"),
+      ]),
+    ),
+    "linear (the default), cubic (fast at first), or exponential (by the same factor in each round)",
+  ),
+};
+
+/** What a recipe writes in place of a number: `{ from: 5%, to: 80%, curve: cubic }`. */
+export const courseSchema = v.strictObject(courseOptions);
+
+export interface Round {
+  readonly number: number;
+  readonly of: number;
+}
+
+export type Path = readonly (string | number)[];
+
+/** Whatever stands where the pass takes a number and is meant to change from round to round, whether it is written well or not. */
+export function coursesIn(pass: AnyPass, options: OptionValues): readonly { path: Path; given: unknown }[] {
+  const found: { path: Path; given: unknown }[] = [];
+  replaced(pass, options, [], (given, path) => found.push({ path, given }));
+  return found;
+}
+
+/**
+ * The options as they are in a round. What the pass takes as whole numbers only is rounded.
+ * @param options whose courses fit `courseSchema`.
+ */
+export function inRound(pass: AnyPass, options: OptionValues, { number, of }: Round): OptionValues {
+  return replaced(pass, options, [], (given, path) => {
+    const value = valueIn(number, of, given as Course);
+    return numbersAt(pass.options, path) === "whole" ? Math.round(value) : value;
+  }) as OptionValues;
+}
+
+function replaced(pass: AnyPass, value: unknown, path: Path, by: (given: unknown, path: Path) => unknown): unknown {
+  if (Array.isArray(value)) return value.map((one, at) => replaced(pass, one, [...path, at], by));
+  if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;
+  if (isCourse(pass, value, path)) return by(value, path);
+  return Object.fromEntries(
+    Object.entries(value).map(([name, one]) => [name, replaced(pass, one, [...path, name], by)]),
+  );
+}
+
+/** Objects that the pass takes itself may have entries of these names. */
+function isCourse(pass: AnyPass, value: object, path: Path): boolean {
+  if (path.length === 0 || numbersAt(pass.options, path) === undefined) return false;
+  const own = namesAt(pass.options, path);
+  return Object.keys(courseOptions).some((name) => name in value && !own.includes(name));
+}

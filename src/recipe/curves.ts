@@ -1,0 +1,41 @@
+/** How a value goes from its first to its last over the rounds of a repeat. */
+import { PithError } from "../errors.ts";
+
+/** The value where a share `t` of the rounds is done: above 0, and 1 in the last. */
+type Curve = (t: number, from: number, to: number) => number;
+
+/** Curves by the word that stands for them in a recipe. */
+export const curves = {
+  linear: (t, from, to) => from + (to - from) * t,
+  /** Fast at first, slow towards the end: M. Zhu, S. Gupta, "To prune, or not to prune", 2017, equation 1. */
+  cubic: (t, from, to) => to + (from - to) * (1 - t) ** 3,
+  /** By the same factor in each round; there is none from 0, to 0 or through 0. */
+  exponential: (t, from, to) => (from * to > 0 ? from * (to / from) ** t : Number.NaN),
+} satisfies Record<string, Curve>;
+
+/** A value that changes from round to round. */
+export interface Course {
+  readonly from: number;
+  readonly to: number;
+  /** A name ("linear"), or in code the share of the way that is done where a share of the rounds is, both from 0 to 1. */
+  readonly curve?: keyof typeof curves | ((t: number) => number) | undefined;
+}
+
+/** Powers differ between machines in their last digits. */
+const digits = 12;
+
+/** The value in a round, of which the last has the number `rounds`. @throws PithError E_OPTION where the curve has none. */
+export function valueIn(round: number, rounds: number, { from, to, curve = "linear" }: Course): number {
+  const t = round / rounds;
+  const value = typeof curve === "string" ? curves[curve](t, from, to) : from + (to - from) * shareAt(t, curve);
+  if (Number.isFinite(value)) return Number(value.toPrecision(digits));
+  throw new PithError("E_OPTION", `"${curve}" does not lead from ${from} to ${to}.`, {
+    hint: 'Each round multiplies by one factor, so both ends have to be above 0; "linear" and "cubic" lead from anywhere to anywhere.',
+  });
+}
+
+function shareAt(t: number, curve: (t: number) => number): number {
+  const share: unknown = curve(t);
+  if (typeof share === "number" && share >= 0 && share <= 1) return share;
+  throw new PithError("E_OPTION", `"curve" gives shares from 0 to 1, got ${String(share)} at ${t}.`);
+}

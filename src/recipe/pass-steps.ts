@@ -1,0 +1,88 @@
+/** The steps of a recipe as they are run: with their passes, repeats round after round. */
+import { PithError } from "../errors.ts";
+import type { AnyPass, OptionValues } from "../passes/index.ts";
+import { openModules } from "../passes/modules.ts";
+import { completeOptions } from "../run/step.ts";
+import { inRound } from "./courses.ts";
+import { stepNames } from "./names.ts";
+import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
+import { stepPasses } from "./steps.ts";
+
+export interface PassStep {
+  readonly id: string;
+  /** What messages call it: "train 2", "prune, round 3 of 10". */
+  readonly name: string;
+  readonly pass: AnyPass;
+  readonly options: OptionValues;
+  /** What it makes is measured. */
+  readonly judged: boolean;
+}
+
+/**
+ * The steps of a recipe in the order in which they run. Passes may be the caller's own.
+ * @throws PithError E_OPTION for a step that there is not.
+ */
+export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readonly PassStep[] {
+  const names = [...stepNames(recipe)];
+  return recipe.steps.flatMap((one): readonly PassStep[] => {
+    const steps = isRepeat(one) ? one.steps : [one];
+    const own = names.splice(0, steps.length);
+    const written = steps.map((step, place) => ({ ...step, pass: passOf(step, passes), name: own[place] ?? step.id }));
+    if (!isRepeat(one)) return written.map(({ judge = true, ...step }) => ({ ...step, judged: judge }));
+    return Array.from({ length: one.repeat }, (_, before) => ({ number: before + 1, of: one.repeat })).flatMap(
+      (round) =>
+        written.map(({ judge, ...step }, place) => ({
+          ...step,
+          name: `${step.name}, round ${round.number} of ${round.of}`,
+          options: inRound(step.pass, step.options, round),
+          judged: judge ?? (round.number === round.of && place === written.length - 1),
+        })),
+    );
+  });
+}
+
+/** The recipe with what modules export in the place of their paths. @throws PithError as `openModules`. */
+export async function openRecipe(recipe: Recipe): Promise<Recipe> {
+  const opened = async (step: RecipeStep): Promise<RecipeStep> => ({
+    ...step,
+    options: await openModules(step.id, passOf(step).options, step.options),
+  });
+  const steps = recipe.steps.map(async (one) =>
+    isRepeat(one) ? { ...one, steps: await Promise.all(one.steps.map(opened)) } : opened(one),
+  );
+  return { ...recipe, steps: await Promise.all(steps) };
+}
+
+function passOf({ id }: RecipeStep, passes: readonly AnyPass[] = []): AnyPass {
+  const pass = stepPasses(passes).get(id);
+  if (pass === undefined) throw new PithError("E_OPTION", `There is no step "${id}".`);
+  return pass;
+}
+
+/** Samples that the steps of a recipe want to measure on: the most that one of them wants, 0 where none measures. */
+export function calibrationSamples(recipe: Recipe, passes: readonly AnyPass[] = []): number {
+  return mostSamples(
+    recipe,
+    passes,
+    ({ data }, options) => typeof data === "object" && data.when(options) !== undefined,
+  );
+}
+
+/** Samples of data in one part that the steps learn another model's answers on, Infinity for as many as there are: the most that one of them wants. */
+export function samplesToLearnFrom(recipe: Recipe, passes: readonly AnyPass[] = []): number {
+  return mostSamples(recipe, passes, ({ learnsAnswers }) => learnsAnswers === true);
+}
+
+function mostSamples(
+  recipe: Recipe,
+  passes: readonly AnyPass[],
+  wants: (pass: AnyPass, options: OptionValues) => boolean,
+): number {
+  const wanted = stepsOf(recipe, passes).map(({ pass, options }) => {
+    const complete = completeOptions(pass, options);
+    if (!wants(pass, complete)) return 0;
+    if (typeof complete.samples === "number") return complete.samples;
+    return pass.data === "train" ? Number.POSITIVE_INFINITY : 0;
+  });
+  return Math.max(0, ...wanted);
+}
