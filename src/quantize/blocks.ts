@@ -1,6 +1,6 @@
 /** A layer's weight in blocks of few bits: rows of the numbers that share scales, and in each so many numbers in a row that share one. */
 import type { Layer } from "../analysis/layers.ts";
-import { type BlockRows, type BlockScales, blockCodes, blockScales, matrix, packRows } from "../math/index.ts";
+import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../math/index.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { inMemory } from "../tensor/dense.ts";
@@ -9,7 +9,7 @@ import type { Writing } from "./formats/format.ts";
 import { type BlockSettings, blockGrid } from "./grid.ts";
 import { nearest } from "./rounders/nearest.ts";
 import type { Rounder } from "./rounders/rounder.ts";
-import { type SlicedWeight, slicedWeight } from "./sliced-weight.ts";
+import { inSlices } from "./sliced-weight.ts";
 import { checkedCodes, forLayer, type RoundingSource, scaleAxis, scalesBy, turn, weightReader } from "./weight.ts";
 
 export interface BlockShape {
@@ -57,7 +57,7 @@ export async function roundedBlocks(
       const found = tensor === undefined ? undefined : known.get(tensor);
       return [found?.of === blocksKey(layer, settings) ? found : scalesOf(layer, await read(), settings), undefined];
     }
-    const weight = inBlocks(layer, await read(), block);
+    const weight = inSlices(layer, await read(), shape.rows, block);
     const grid = blockGrid(settings);
     const scales = await scalesBy(rounder, grid, weight, asked);
     if (rounder.codes === undefined) return [scales, undefined];
@@ -89,22 +89,6 @@ export const scalesOf = (layer: Layer, dense: Dense, { block, ...settings }: Blo
   blockScales(toFloat32(dense), rowsOf(layer), { ...settings, size: block });
 
 const rowsOf = (layer: Layer): BlockRows => ({ ...blockShape(layer, 1), turned: scaleAxis(layer) !== 0 });
-
-/** The rows of a weight as matrices, one for each group. */
-function inBlocks(layer: Layer, dense: Dense, block: number): SlicedWeight {
-  const { rows, width } = blockShape(layer, block);
-  const { groups } = layer.role;
-  const all = Float64Array.from(inRows(layer, dense));
-  const size = all.length / groups;
-  const matrices = Array.from({ length: groups }, (_, group) =>
-    matrix(rows / groups, width, all.subarray(group * size, (group + 1) * size)),
-  );
-  return slicedWeight(matrices, rows, block);
-}
-
-/** Whether rows in blocks have a column for each number that an output is a sum of, in the order of what comes into the layer. */
-export const inputsInRows = ({ role, effective }: Layer): boolean =>
-  role.outTaps === undefined && (role.in === 1 || effective.type?.dims?.length === 2);
 
 /** The numbers of each output, or of each row of a table, one after the other. */
 export function inRows(layer: Layer, dense: Dense): Float32Array {

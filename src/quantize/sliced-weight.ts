@@ -57,19 +57,23 @@ export function slicedWeight(matrices: readonly Matrix[], outputs: number, block
   };
 }
 
-/** The weight of a layer with a scale for each index of an axis, or one for all. */
-export function inSlices(layer: Layer, dense: Dense, axis: number | undefined): SlicedWeight {
-  const matrices = weightMatrices(byRows(layer), dense.dims, toFloat32(dense));
-  return slicedWeight(matrices, axis === undefined ? 1 : (dense.dims[axis] ?? 0));
-}
+/** The weight of a layer in slices; blocks are of rows as they lie in the file. */
+export const inSlices = (layer: Layer, dense: Dense, outputs: number, block?: number): SlicedWeight =>
+  slicedWeight(weightMatrices(byRows(layer, block), dense.dims, toFloat32(dense)), outputs, block);
 
-/** The inverse: numbers of matrices as they lie in the tensor. */
+/** The inverse, without blocks: numbers of matrices as they lie in the tensor. */
 export const asTensor = (layer: Layer, dims: readonly number[], matrices: readonly Matrix[]): Float64Array =>
   weightNumbers(byRows(layer), dims, matrices);
 
-/** Each row of a table is read by itself. */
-const byRows = ({ role }: Layer): WeightRole =>
-  role.kind === "lookup" ? { ...role, out: role.in, in: role.out } : role;
+function byRows({ role }: Layer, block?: number): WeightRole {
+  // Each row of a table is read by itself.
+  if (role.kind === "lookup") return { ...role, out: role.in, in: role.out };
+  return block === undefined || role.out !== 0 ? role : { ...role, in: 1, outTaps: [] };
+}
+
+/** Whether rows as they lie in the file have a column for each number that an output is a sum of, in the order of what comes into the layer. */
+export const inputsInRows = ({ role }: Layer): boolean =>
+  role.out !== 0 || (role.in === 1 && role.outTaps === undefined);
 
 /** The smallest and the largest number of a slice, and `steps` as `scaleFor` takes it. */
 export function rangeOf(numbers: Float64Array): { readonly min: number; readonly max: number; readonly steps: number } {

@@ -13,9 +13,10 @@ import type { Context, Outcome } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { Dense } from "../tensor/types.ts";
-import { blocksKey, inputsInRows, isNearest, scalesOf } from "./blocks.ts";
+import { blocksKey, isNearest, scalesOf } from "./blocks.ts";
 import { type BlockSettings, mostSteps } from "./grid.ts";
 import { rounderOf } from "./rounders/index.ts";
+import { inputsInRows } from "./sliced-weight.ts";
 import { type RounderOptions, type RoundingSource, scaleAxis, weightMiss } from "./weight.ts";
 
 /**

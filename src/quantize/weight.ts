@@ -116,7 +116,9 @@ export async function scaledGrid(
   const scales = await forLayer(layer, async () => {
     if (seen !== undefined && rounder.scales === nearest.scales && (grid.axis === undefined || grid.axis === seen.axis))
       return ofRanges(rounder, grid, grid.axis === undefined ? together(seen) : seen);
-    return scalesBy(rounder, grid, inSlices(layer, await read(), grid.axis), { layer, evidence });
+    const dense = await read();
+    const outputs = grid.axis === undefined ? 1 : (dense.dims[grid.axis] ?? 0);
+    return scalesBy(rounder, grid, inSlices(layer, dense, outputs), { layer, evidence });
   });
   return { ...grid, ...scales };
 }
@@ -211,7 +213,7 @@ export async function roundedWeight(
   if (rounder.codes === undefined)
     return { ...parameters, quantized: await deferred(grid.type, dims, nearestCodes(layer, read, grid, turns)) };
   const evidence = await evidenceOf(layer);
-  const weight = inSlices(layer, await read(), grid.axis);
+  const weight = inSlices(layer, await read(), grid.scale.length);
   const codes = await forLayer(layer, () => checkedCodes(rounder, grid, weight, { layer, evidence }));
   const laid = fromNumbers(grid.type, own, asTensor(layer, own, codes));
   return { ...parameters, quantized: inMemory(turns ? transposed(laid) : laid) };
