@@ -5,7 +5,7 @@ import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { stored } from "../passes/fold-mask.ts";
 import type { Outcome } from "../passes/pass.ts";
-import { type Prepare, prunePrepared, type Update } from "./chosen.ts";
+import { type MaskWriter, prunePrepared, type ScorerFactory } from "./chosen.ts";
 import { intersect, keptCount } from "./mask.ts";
 import type { Pattern } from "./pattern.ts";
 import { brokenAt, rankedBy } from "./ranked.ts";
@@ -21,11 +21,11 @@ export interface PatternOptions extends ParameterSelection {
 export function pruneByPattern(
   model: Model,
   options: PatternOptions,
-  update: Update,
-  prepare: Prepare,
+  writeMasks: MaskWriter,
+  scorerFor: ScorerFactory,
 ): Promise<Outcome> {
   const { pattern } = options;
-  return prunePrepared(model, options, update, prepare, async (target, scorer) => {
+  return prunePrepared(model, options, writeMasks, scorerFor, async (target, scorer) => {
     const { layer, parameter } = target;
     if (weightStorage(layer) !== "float")
       return new Miss("its weight is not stored as the layer reads it: it has no rows and columns", layer.name);

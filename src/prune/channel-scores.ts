@@ -21,7 +21,7 @@ import { channelNorms } from "./mask.ts";
 /** How channels are ranked: by a norm of the scores of their entries. */
 export interface ChannelScorer {
   readonly scorer: Scorer;
-  readonly n: 1 | 2;
+  readonly norm: 1 | 2;
   readonly engine: Engine;
 }
 
@@ -49,7 +49,7 @@ async function layerScores(
   model: Model,
   group: Group,
   layer: Layer,
-  { scorer, n, engine }: ChannelScorer,
+  { scorer, norm, engine }: ChannelScorer,
 ): Promise<ReadonlyMap<number, number> | Miss> {
   const { effective, role } = layer;
   const dense = await readStoredValue(model, effective, engine);
@@ -58,9 +58,9 @@ async function layerScores(
   const scores = new Map<number, number>();
   for (const slice of group.slices) {
     if (slice.value !== effective || slice.axis !== role.out) continue;
-    const norms = channelNorms(values, dense.dims, slice.axis, n);
+    const norms = channelNorms(values, dense.dims, slice.axis, norm);
     slice.unitOf.forEach((unit, index) => {
-      if (unit >= 0) scores.set(unit, (scores.get(unit) ?? 0) + (norms[index] ?? 0) ** n);
+      if (unit >= 0) scores.set(unit, (scores.get(unit) ?? 0) + (norms[index] ?? 0) ** norm);
     });
   }
   const mean = [...scores.values()].reduce((sum, score) => sum + score, 0) / Math.max(1, scores.size);

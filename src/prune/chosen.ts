@@ -23,21 +23,21 @@ export interface MaskChoice {
 }
 
 /** What becomes of the masks: they cover their parameters, or set them to zero. */
-export type Update = (model: Model, chosen: readonly MaskChoice[]) => Promise<Outcome["changes"]>;
+export type MaskWriter = (model: Model, chosen: readonly MaskChoice[]) => Promise<Outcome["changes"]>;
 
-export type Prepare = (layers: readonly Layer[]) => Promise<Scorer>;
+export type ScorerFactory = (layers: readonly Layer[]) => Promise<Scorer>;
 
 /** Chooses a mask for each parameter; only when all are chosen is the first one put in, so that a failure leaves the model as it was. */
 export async function prunePrepared(
   model: Model,
   selection: ParameterSelection,
-  update: Update,
-  prepare: Prepare | undefined,
+  writeMasks: MaskWriter,
+  scorerFor: ScorerFactory | undefined,
   choose: (target: Target, scorer: Scorer) => Promise<MaskChoice | Miss>,
 ): Promise<Outcome> {
   storeWeights(model);
   const { targets, misses } = await selectParameters(model, selection);
-  const scorer = (await prepare?.(targets.map(({ layer }) => layer))) ?? byMagnitude;
+  const scorer = (await scorerFor?.(targets.map(({ layer }) => layer))) ?? byMagnitude;
   const chosen: MaskChoice[] = [];
   const refused: Miss[] = [];
   for (const target of targets) {
@@ -45,11 +45,11 @@ export async function prunePrepared(
     if (found instanceof Miss) refused.push(found);
     else chosen.push(found);
   }
-  return { changes: await update(model, chosen), misses: [...misses, ...refused] };
+  return { changes: await writeMasks(model, chosen), misses: [...misses, ...refused] };
 }
 
 /** The same for rules that make a mask at once. */
-export function forEach(
+export function maskEach(
   model: Model,
   selection: ParameterSelection,
   choose: (target: Target, mask: Mask) => Mask | Promise<Mask | Miss>,

@@ -6,7 +6,7 @@ import { described } from "../passes/options.ts";
 import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
-import { cutOf, type Prepare, putMasks, type Update } from "./chosen.ts";
+import { cutOf, type MaskWriter, putMasks, type ScorerFactory } from "./chosen.ts";
 import { byMagnitude } from "./importance.ts";
 import { keptCount } from "./mask.ts";
 import { brokenAt, rankedBy } from "./ranked.ts";
@@ -64,13 +64,13 @@ export const globalUnstructured: Pass<v.GenericSchema<GlobalOptions>> = definePa
 export async function pruneLeastTogether(
   model: Model,
   options: Omit<v.InferOutput<typeof schema>, "method">,
-  update: Update,
-  prepare?: Prepare,
+  writeMasks: MaskWriter,
+  scorerFor?: ScorerFactory,
 ): Promise<Outcome> {
   const { amount, importanceScores } = options;
   storeWeights(model);
   const selected = await selectParameters(model, options);
-  const scorer = (await prepare?.(selected.targets.map(({ layer }) => layer))) ?? byMagnitude;
+  const scorer = (await scorerFor?.(selected.targets.map(({ layer }) => layer))) ?? byMagnitude;
   const misses = [...selected.misses];
   const targets: Target[] = [];
   const ranked: Ranked[] = [];
@@ -99,5 +99,5 @@ export async function pruneLeastTogether(
       return cutOf(target, part, kept[index] ?? 0, cut);
     }),
   );
-  return { changes: await update(model, chosen), misses };
+  return { changes: await writeMasks(model, chosen), misses };
 }

@@ -153,11 +153,11 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     }
   });
 
-  test("n decides how a channel of one large weight compares to one of many small ones", async () => {
+  test("the norm decides how a channel of one large weight compares to one of many small ones", async () => {
     const text = chain.replace("[3, 1, 1, 0, 0, -2, -4, 4]", "[3, 0, 2, 2, 9, 9, 9, 9]");
-    const left = async (n: 1 | 2): Promise<number[]> => {
+    const left = async (norm: 1 | 2): Promise<number[]> => {
       const net = parseModel(text);
-      await prune(net, { amount: 0.25, structured: true, layers: "fc1", n });
+      await prune(net, { amount: 0.25, structured: true, layers: "fc1", norm });
       return numbers(net, "fc1.bias");
     };
     expect(await left(1)).toEqual([20, 30, 40]);

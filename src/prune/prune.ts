@@ -75,7 +75,7 @@ export interface PruneOptions {
   /** What an importance that looks at gradients takes them of ("cross-entropy"). */
   readonly loss?: string | Loss | undefined;
   /** Structured: rank channels by the sum of |score| (1) or of its squares (2, which is usual). */
-  readonly n?: 1 | 2 | undefined;
+  readonly norm?: 1 | 2 | undefined;
   /** Keep the masks in the file for fine-tuning: `train` leaves what they cover at zero (false). */
   readonly keepMasks?: boolean | undefined;
 }
@@ -105,7 +105,7 @@ const options = v.pipe(
     data: described(v.optional(datasetOption), "samples for a criterion that looks at the inputs of layers"),
     samples: described(v.optional(countOption, 256), "samples that such a criterion looks at"),
     loss: described(v.optional(lossOption, "cross-entropy"), "for a criterion that looks at gradients"),
-    n: described(v.optional(v.picklist([1, 2], "is 1 or 2"), 2), "structured: rank channels by L1 or L2 norm"),
+    norm: described(v.optional(v.picklist([1, 2], "is 1 or 2"), 2), "structured: rank channels by L1 or L2 norm"),
     keepMasks: described(v.optional(v.boolean(), false), "keep the masks in the file: pith train then keeps the zeros"),
   }),
   v.forward(
@@ -220,12 +220,12 @@ function pruneUnstructured(
   },
   context: Context,
 ): Promise<Outcome> {
-  const prepare = (layers: readonly Layer[]): Promise<Scorer> => scorerOf(model, layers, scoring, context);
-  const update = keepMasks ? putMasks : zeroEntries;
+  const scorerFor = (layers: readonly Layer[]): Promise<Scorer> => scorerOf(model, layers, scoring, context);
+  const writeMasks = keepMasks ? putMasks : zeroEntries;
   if (pattern !== undefined)
-    return pruneByPattern(model, { layers: named, except, amount, overrides, pattern }, update, prepare);
+    return pruneByPattern(model, { layers: named, except, amount, overrides, pattern }, writeMasks, scorerFor);
   const settings = { layers: named, except, amount: { fraction: amount } };
-  if (scope === "global") return pruneLeastTogether(model, settings, update, prepare);
+  if (scope === "global") return pruneLeastTogether(model, settings, writeMasks, scorerFor);
   const own = Object.entries(overrides).map(([name, said]) => [name, { amount: { fraction: said.amount ?? amount } }]);
-  return pruneLeast(model, { ...settings, overrides: Object.fromEntries(own) }, update, prepare);
+  return pruneLeast(model, { ...settings, overrides: Object.fromEntries(own) }, writeMasks, scorerFor);
 }

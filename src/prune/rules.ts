@@ -20,7 +20,7 @@ import { alongAxis, elementCount } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
-import { cutOf, forEach, type Prepare, prunePrepared, putMasks, type Update } from "./chosen.ts";
+import { cutOf, type MaskWriter, maskEach, prunePrepared, putMasks, type ScorerFactory } from "./chosen.ts";
 import { scorerOf } from "./importance.ts";
 import { channelNorms, intersect, keptChannels, keptCount, type Mask, type Norm, pruneChannels } from "./mask.ts";
 import { checkSameDims } from "./masked.ts";
@@ -85,11 +85,11 @@ export const l1Unstructured: Pass<v.GenericSchema<L1Options>> = definePass({
 export function pruneLeast(
   model: Model,
   options: v.InferOutput<typeof l1Schema>,
-  update: Update,
-  prepare?: Prepare,
+  writeMasks: MaskWriter,
+  scorerFor?: ScorerFactory,
 ): Promise<Outcome> {
   const { importanceScores } = options;
-  return prunePrepared(model, options, update, prepare, async (target, scorer) => {
+  return prunePrepared(model, options, writeMasks, scorerFor, async (target, scorer) => {
     const { own, decidedBy } = ownOptions(options, target.layer);
     const ranked = await rankedBy(target, importanceScores, scorer);
     if (ranked instanceof Miss) return ranked;
@@ -129,7 +129,7 @@ export const randomUnstructured: Pass<v.GenericSchema<RandomOptions>> = definePa
 });
 
 /** Each entry's score is drawn. */
-export function atRandom(model: Model, { seed }: { seed?: number | undefined }, context: Context): Prepare {
+export function atRandom(model: Model, { seed }: { seed?: number | undefined }, context: Context): ScorerFactory {
   return (layers) => scorerOf(model, layers, { importance: "random" }, { ...context, seed: seed ?? context.seed });
 }
 
@@ -197,7 +197,7 @@ function pruneChannelsBy(
   scoresOfChannels: (target: Target, mask: Mask, count: number) => Float64Array | Promise<Float64Array | Miss>,
 ): Promise<Outcome> {
   const { amount, dim } = options;
-  return forEach(model, options, async (target, mask) => {
+  return maskEach(model, options, async (target, mask) => {
     const channels = alongAxis(stored(target.parameter).dims, channelAxis(target.parameter, dim));
     const scores = await scoresOfChannels(target, mask, channels.count);
     if (scores instanceof Miss) return scores;
@@ -246,7 +246,7 @@ export const customFromMask: Pass<v.GenericSchema<CustomOptions>> = definePass({
 
 function pruneAsGiven(model: Model, options: v.InferOutput<typeof customSchema>): Promise<Outcome> {
   const { mask: given } = options;
-  return forEach(model, options, (target, mask) => {
+  return maskEach(model, options, (target, mask) => {
     const chosen = forTarget(given, target);
     if (chosen === undefined)
       throw new PithError("E_OPTION", `custom-from-mask: "mask" has none for "${target.layer.name}".`);
@@ -267,7 +267,7 @@ export const identity: Pass<v.GenericSchema<ParameterSelection>> = definePass({
   id: "identity",
   summary: "Add masks of ones to the weights: nothing is pruned yet",
   options: v.strictObject(targetEntries),
-  run: (model, options) => forEach(model, options, (_, mask) => mask),
+  run: (model, options) => maskEach(model, options, (_, mask) => mask),
 });
 
 /** Repeated calls draw anew: the stream's name holds how much is left. */

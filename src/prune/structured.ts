@@ -17,7 +17,7 @@ import { byMagnitude, type ScoringOptions, scorerOf } from "./importance.ts";
 
 interface Ranking extends Selection, ScoringOptions {
   /** Channels are ranked by the sum of |score| (1) or of its squares (2). */
-  readonly n: 1 | 2;
+  readonly norm: 1 | 2;
 }
 
 interface Options extends Ranking {
@@ -57,7 +57,7 @@ export async function cutOrders(
 ): Promise<ReadonlyMap<string, CutOrder>> {
   const cuttable = groups.filter((group) => removable(group).length > 0);
   const { engine } = completeContext(context);
-  const { scored } = await scoresOf(model, cuttable, { scorer: byMagnitude, n: 2, engine });
+  const { scored } = await scoresOf(model, cuttable, { scorer: byMagnitude, norm: 2, engine });
   const orders = new Map<string, CutOrder>();
   for (const one of scored) {
     const { group } = one;
@@ -126,7 +126,7 @@ async function ranked(
     given,
     context,
   );
-  const found = await scoresOf(model, groups, { scorer, n: given.n, engine: context.engine });
+  const found = await scoresOf(model, groups, { scorer, norm: given.norm, engine: context.engine });
   return { scored: found.scored, misses: [...misses, ...found.misses] };
 }
 

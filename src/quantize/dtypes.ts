@@ -44,7 +44,7 @@ const table = {
   bnb4: {
     suffix: "_bnb4",
     meaning: "4-bit weights of normally distributed values (nf4) in blocks of 64; not for WebGPU",
-    steps: [{ scheme: "weights", weights: "nf4", block: 64 }],
+    steps: [{ scheme: "weights", weights: "nf4", bits: 4, block: 64 }],
   },
   q2: { suffix: "_q2", meaning: "2-bit weights in blocks of 32, 4-bit tables", rare: true, steps: [q2] },
   q2f16: { suffix: "_q2f16", meaning: "q2, and the rest as fp16", rare: true, steps: [q2, float16] },

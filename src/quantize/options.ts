@@ -113,7 +113,7 @@ const entries = v.strictObject({
     v.optional(v.picklist(["float32", "float16"], 'expected "float32" or "float16"'), "float32"),
     "scheme float16: type of arithmetic, for GPUs float16",
   ),
-  bits: described(v.optional(bits, 8), "bits of a weight: 8; 4 or 2 in blocks; palettes any", { value: "n" }),
+  bits: described(v.optional(bits), "bits of a weight: 8 (default); 4 or 2 in blocks; palettes any", { value: "n" }),
   block: described(v.optional(block), "inputs of a matrix product that share a scale (32 for fewer than 8 bits)", {
     value: "n",
   }),
@@ -203,23 +203,22 @@ export const measuredRanges = {
 type Complete = v.InferOutput<typeof quantizeOptions>;
 
 /** The options with what is not said filled in, for one scheme. */
-export type QuantizeSettings = Omit<Complete, "scheme" | "dtype"> & {
+export type QuantizeSettings = Omit<Complete, "scheme" | "dtype" | "bits"> & {
   readonly scheme: NonNullable<Complete["scheme"]>;
+  readonly bits: NonNullable<Complete["bits"]>;
   readonly everywhere?: DtypeStep["everywhere"];
 };
 
 /** The settings of each step: one for a scheme, one or more for a dtype. @throws PithError E_OPTION where an option contradicts the dtype. */
 export function settingsOfSteps({ scheme, dtype, ...rest }: Complete): readonly QuantizeSettings[] {
-  if (dtype === undefined) return scheme === undefined ? [] : [{ ...rest, scheme }];
+  const { bits = 8 } = rest;
+  if (dtype === undefined) return scheme === undefined ? [] : [{ ...rest, bits, scheme }];
   const { steps } = dtypes[dtype];
-  for (const [key, given, unsaid] of [
-    ["bits", rest.bits, 8],
-    ["block", rest.block, undefined],
-    ["weights", rest.weights, undefined],
-  ] as const) {
-    const own = steps[0]?.[key] ?? unsaid;
-    if (given === unsaid || given === own) continue;
-    const text = `quantize: \`${key}\` is ${own ?? "not free"} in the dtype "${dtype}", got ${given}.`;
+  const [first] = steps;
+  for (const key of ["bits", "block", "weights"] as const) {
+    const own = first?.[key] ?? (key === "bits" && first?.scheme !== "float16" ? 8 : undefined);
+    if (rest[key] === undefined || rest[key] === own) continue;
+    const text = `quantize: \`${key}\` is ${own ?? "not free"} in the dtype "${dtype}", got ${rest[key]}.`;
     throw new PithError("E_OPTION", text, { hint: "A `scheme` in place of the dtype leaves the choice." });
   }
   return steps.map((step) => {
@@ -227,6 +226,7 @@ export function settingsOfSteps({ scheme, dtype, ...rest }: Complete): readonly 
     const isRest = step.scheme === "float16" && steps.length > 1;
     return {
       ...rest,
+      bits,
       arithmetic: "float32" as const,
       ...(isRest
         ? { rounder: "nearest" as const, zeroPoints: false, overrides: undefined, bits: 8 as const, block: undefined }

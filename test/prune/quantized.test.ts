@@ -24,7 +24,7 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
 }`;
 
 /** The numbers of the channels that are left of fc1. */
-async function left(model: Model, options: { readonly scope: "uniform" | "global"; readonly n: 1 | 2 }) {
+async function left(model: Model, options: { readonly scope: "uniform" | "global"; readonly norm: 1 | 2 }) {
   const { changes } = await prune(model, { structured: 0.5, layers: "fc1", ...options });
   expect(changes).toHaveLength(1);
   expect(verify(model)).toEqual([]);
@@ -33,13 +33,13 @@ async function left(model: Model, options: { readonly scope: "uniform" | "global
 }
 
 for (const scope of ["uniform", "global"] as const) {
-  for (const n of [1, 2] as const) {
-    test(`${scope}, n = ${n}: quantized weights choose the channels that float weights do`, async () => {
-      expect(await left(parseModel(text), { scope, n })).toEqual([1, 3, 5]);
+  for (const norm of [1, 2] as const) {
+    test(`${scope}, norm ${norm}: quantized weights choose the channels that float weights do`, async () => {
+      expect(await left(parseModel(text), { scope, norm })).toEqual([1, 3, 5]);
       for (const perChannel of [true, false]) {
         const quantized = parseModel(text);
         await quantize(quantized, { scheme: "weights", perChannel, layers: "fc1" });
-        expect(await left(quantized, { scope, n }), `perChannel ${perChannel}`).toEqual([1, 3, 5]);
+        expect(await left(quantized, { scope, norm }), `perChannel ${perChannel}`).toEqual([1, 3, 5]);
       }
     });
   }
@@ -55,7 +55,7 @@ test("statically quantized layers too", async () => {
   };
   const before = await codes();
   expect(before).toHaveLength(18);
-  await left(model, { scope: "uniform", n: 2 });
+  await left(model, { scope: "uniform", norm: 2 });
   expect(await codes()).toEqual([0, 2, 4].flatMap((channel) => before.slice(3 * channel, 3 * channel + 3)));
 });
 
@@ -65,7 +65,7 @@ test("a mask that was folded into codes still counts", async () => {
   const keep = [1, 1, 1, 1, 0, 1].flatMap((kept) => [kept, kept, kept]);
   await l1Unstructured(model, { layers: "fc1", amount: 3, importanceScores: float32([6, 3], keep) });
   await quantize(model, { scheme: "weights", layers: "fc1" });
-  expect(await left(model, { scope: "uniform", n: 2 })).toEqual([1, 3, 4]);
+  expect(await left(model, { scope: "uniform", norm: 2 })).toEqual([1, 3, 4]);
 });
 
 test("ranking a masked float layer needs no runtime", async () => {

@@ -37,9 +37,12 @@ test("what a dtype leaves open is chosen, and what it says is not contradicted",
   expect(await bytes({ dtype: "q4", rounder: "hqq" })).not.toEqual(await bytes({ dtype: "q4" }));
   for (const [options, message] of [
     [{ dtype: "q4", bits: 2 }, /`bits` is 4 in the dtype "q4", got 2/],
+    [{ dtype: "q4", bits: 8 }, /`bits` is 4 in the dtype "q4", got 8/],
+    [{ dtype: "bnb4", bits: 8 }, /`bits` is 4/],
+    [{ dtype: "q8", bits: 4 }, /`bits` is 8/],
     [{ dtype: "q4", block: 64 }, /`block` is 32/],
     [{ dtype: "uint8", weights: "int8" }, /`weights` is uint8/],
-    [{ dtype: "fp16", bits: 4 }, /`bits` is 8/],
+    [{ dtype: "fp16", bits: 4 }, /`bits` is not free/],
     [{}, /exactly one of scheme and dtype/],
     [{ dtype: "q4", scheme: "weights" }, /exactly one of scheme and dtype/],
   ] as const)
