@@ -1,10 +1,10 @@
 /** quantize, factorize, distill, train: on models small enough to know every answer. */
-import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
-import { json, pith, program } from "./run.ts";
+import { expectNothingGained } from "./nothing-gained.ts";
+import { json, pith } from "./run.ts";
 import { samples, smallModels } from "./small-models.ts";
 
 const { at, folder } = smallModels();
@@ -81,30 +81,6 @@ describe("quantize", () => {
     rmSync(out);
   });
 
-  test("counts weights in Constant nodes as parameters, before and after", async () => {
-    const model = parseModel(`opset 21
-graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
-  w = Constant() {value=float32[2, 2] [1, 0, 0, 1]}
-  logits = MatMul "fc" (features, w)
-}`);
-    await save(model, at("constant.onnx"));
-    const result = await json(
-      "quantize",
-      at("constant.onnx"),
-      "--scheme",
-      "weights",
-      "--force",
-      "-o",
-      at("constant.int8.onnx"),
-    );
-    expect(result).toMatchObject({ code: 0, before: { parameters: 4 } });
-    const recipe = at("weights.yaml");
-    writeFileSync(recipe, "version: 1\nsteps:\n  - quantize: { scheme: weights }\n");
-    const words = ["-r", recipe, ...data, "-o", at("constant-out"), "--force"];
-    expect(await json("compress", at("constant.onnx"), ...words)).toMatchObject({ original: { parameters: 4 } });
-    for (const name of ["constant.onnx", "constant.int8.onnx", "weights.yaml"]) rmSync(at(name));
-  });
-
   test("of a model without outputs, of which nothing would be left, writes nothing", async () => {
     const model = parseModel("opset 21\ngraph (x: float32[n, 2]) -> (y: float32[n, 2]) {\n  y = Relu(x)\n}");
     model.graph.setOutputs([]);
@@ -122,33 +98,8 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
   test.each([
     ["quantize", "--scheme", "dynamic"],
     ["quantize", "--scheme", "weights"],
-    ["factorize", "--rank", "1"],
   ])("%s %s %s of next to nothing gains nothing: that is said, nothing is written, exit code 1", async (...words) => {
-    const text = `opset 21
-graph (features: float32[batch, 8]) -> (logits: float32[batch, 8], unused: float32[512, 512]) {
-  fc.weight: float32[8, 8] parameter = random(seed 1)
-  logits = Gemm "fc" (features, fc.weight) {transB=1}
-  table: float32[512, 512] = zeros
-  unused = Identity(table)
-}
-`;
-    const model = parseModel(text);
-    // What every pass drops from the file is no gain of its own.
-    for (const node of model.graph.nodes())
-      node.metadata = new Map([["pkg.torch.onnx.stack_trace", "model.py ".repeat(20_000)]]);
-    await save(model, at("mostly.onnx"));
-    const out = at("mostly.out.onnx");
-    const { code, out: said } = await pith(...words, at("mostly.onnx"), "-o", out);
-    expect({ code, said }).toEqual({
-      code: 1,
-      said: expect.stringMatching(
-        /\nNothing was gained: the file is no smaller \(1\.00 ×\) than the original without the exporter's metadata, which `pith simplify` drops\. Nothing was written; --force writes it\.\n$/,
-      ),
-    });
-    expect(readdirSync(folder)).not.toContain("mostly.out.onnx");
-    expect(await json(...words, at("mostly.onnx"), "-o", out, "--force")).toMatchObject({ code: 0, written: out });
-    rmSync(out);
-    rmSync(at("mostly.onnx"));
+    await expectNothingGained(at("mostly.onnx"), words);
   });
 
   test("that loses more than --max-drop allows writes nothing and exits with 1, unless forced", async () => {
@@ -200,47 +151,6 @@ describe("factorize and distill", () => {
     });
   });
 
-  test("distill learns from a teacher alone", async () => {
-    const words = [
-      "--teacher",
-      at("right.onnx"),
-      "--alpha",
-      "1",
-      "--epochs",
-      "20",
-      "--batch",
-      "16",
-      "--learning-rate",
-      "0.05",
-    ];
-    const out = at("student.onnx");
-    const result = await json("distill", at("zero.onnx"), "--data", at("points.csv"), ...words, "-o", out);
-    expect(result).toMatchObject({ code: 0, written: out });
-    const { candidate } = result.comparison as Record<string, { value: number }>;
-    expect(candidate?.value).toBeGreaterThan(0.9);
-  });
-
-  test("distill warns before it trains of a teacher that is no better than chance", async () => {
-    const words = ["--teacher", at("zero.onnx"), "--data", at("points.csv"), "--epochs", "1", "--force"];
-    const { err } = await pith("distill", at("near.onnx"), ...words, "-o", at("misled.onnx"));
-    expect(err).toMatch(
-      /the teacher \S*zero\.onnx scores [\d.]+ % by the labels, and always predicting the most frequent class would score [\d.]+ %: check the order of its classes/,
-    );
-    const right = await pith(
-      "distill",
-      at("zero.onnx"),
-      "--teacher",
-      at("right.onnx"),
-      ...words.slice(2),
-      "-o",
-      at("led.onnx"),
-    );
-    expect(right.err).not.toContain("always predicting");
-    const untrained = `${at("zero.onnx")} begins no better than chance, as an untrained network does; if it was trained,`;
-    expect(right.err).toContain(untrained);
-    expect(err).not.toContain("begins no better");
-  });
-
   test("distill scores each further teacher, warns of one at chance, and refuses one that is named twice or does not fit", async () => {
     const words = [
       "distill",
@@ -288,24 +198,6 @@ describe("factorize and distill", () => {
     expect((await json("inspect", at("hidden.distilled.onnx"))).parameters).toBe(12);
   });
 
-  test("distill needs neither labels nor parts, nor samples at all", async () => {
-    const table = at("unlabelled_test.csv");
-    writeFileSync(
-      table,
-      `a,b\n${Array.from({ length: 100 }, (_, at) => `${Math.sin(at)},${Math.cos(1.3 * at)}`).join("\n")}\n`,
-    );
-    const words = ["--teacher", at("hidden.onnx"), "--shrink", "50%", "--epochs", "1", "-o", at("taught.onnx")];
-    const one = await pith("distill", ...words, "--data", table);
-    expect(one.err).toMatch(
-      /loss: 1 \* hinton\(temperature=4\), because .* scores classes .*; the training samples have no labels/,
-    );
-    expect(one.out).toMatch(/^trained on: unlabelled_test\.csv \(80\) {2}tested on: unlabelled_test\.csv \(20\)$/m);
-    expect(one.out).toMatch(/^agreement +100\.0 % /m);
-    const none = await pith("distill", ...words, "--data", "random", "--samples", "50");
-    expect(none).toMatchObject({ code: 0, err: expect.stringContaining("random inputs are used in place of samples") });
-    expect(none.out).toMatch(/^trained on: random inputs \(50\) {2}tested on: random inputs \(50\)$/m);
-  });
-
   test("distill teaches an embedding model on samples with labels, which are not used", async () => {
     const model = parseModel(`opset 21
 graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4]) {
@@ -338,28 +230,6 @@ graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4])
     expect(out).toMatch(/^accuracy /m);
   });
 
-  test("--calibration-samples is what factorize looks at, and what it tests on does not depend on it", async () => {
-    const table = at("labelled_test.csv");
-    writeFileSync(table, readFileSync(at("points.csv")));
-    const words = ["factorize", at("hidden.onnx"), "--rank", "1", "--data", table, "--force", "--samples", "100"];
-    const result = async (...more: string[]) => json(...words, "--no-timing", ...more, "-o", at("seen.onnx"));
-    const whitening = ["--activations", "whitening"];
-    const [none, usual, more] = [
-      await result(),
-      await result(...whitening),
-      await result(...whitening, "--calibration-samples", "250"),
-    ];
-    const found = [none, usual, more].map(
-      ({ samples }) => (samples as { calibrate?: { count: number } }).calibrate?.count,
-    );
-    expect(found).toEqual([undefined, 64, 250]);
-    const original = [none, usual, more].map(({ comparison }) => (comparison as { original: unknown }).original);
-    expect(original).toEqual([original[0], original[0], original[0]]);
-    expect(await pith("reinitialize", at("hidden.onnx"), "--calibration-samples", "3")).toMatchObject({
-      code: 2,
-    });
-  });
-
   test("distill takes the student by name, too, and refuses one that is the teacher or named twice", async () => {
     const words = ["--teacher", at("right.onnx"), "--data", at("points.csv"), "--epochs", "1", "--force"];
     const out = ["-o", at("named.onnx")];
@@ -381,37 +251,6 @@ graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4])
 });
 
 describe("files beside the model and the result", () => {
-  test("a dry run of lora saves no adapters, and none are saved over the model or the result", async () => {
-    const [adapted, out, adapters] = [at("hidden.lora.onnx"), at("hidden.merged.onnx"), at("adapters.onnx")];
-    const inserted = await pith("lora", at("hidden.onnx"), "--rank", "1");
-    expect(inserted).toMatchObject({ code: 0, out: expect.stringMatching(/\nnext: pith train .*\n$/) });
-    const merge = ["lora", adapted, "--merge", "-o", out];
-    const original = readFileSync(adapted);
-    expect(await pith(...merge, "--save", adapters, "--dry-run")).toMatchObject({ code: 0 });
-    expect(existsSync(adapters)).toBe(false);
-    for (const [file, what] of [
-      [adapted, "is the model itself"],
-      [out, "is the result itself"],
-    ] as const)
-      expect(await pith(...merge, "--save", file)).toMatchObject({ code: 2, err: expect.stringContaining(what) });
-    expect(readFileSync(adapted).equals(original)).toBe(true);
-    expect(await pith(...merge, "--save", at("none/adapters.onnx"))).toMatchObject({
-      code: 1,
-      err: expect.stringContaining("there is no folder"),
-    });
-    const merged = await pith(...merge, "--save", adapters);
-    expect(merged).toMatchObject({
-      code: 0,
-      out: expect.stringMatching(/\nwritten: .*hidden\.merged\.onnx {2}.*adapters\.onnx\n$/),
-    });
-    expect(await json(...merge, "--save", adapters)).toMatchObject({ written: out, alsoWritten: [adapters] });
-    expect((await pith(...merge, "--save", adapters)).out).toMatch(
-      /\nwritten: .*hidden\.merged\.onnx \(replaced\) {2}.*adapters\.onnx \(replaced\)\n$/,
-    );
-    const over = await pith("lora", at("hidden.onnx"), "--from", adapters, "-o", adapters);
-    expect(over).toMatchObject({ code: 2, err: expect.stringContaining("is the file of --from") });
-  });
-
   test("adapters of quantized weights are not merged, but saved, and that file alone is named", async () => {
     const [quantized, adapted, adapters] = [at("codes.onnx"), at("codes.lora.onnx"), at("codes.adapters.onnx")];
     await pith("quantize", at("hidden.onnx"), "--scheme", "weights", "--force", "-o", quantized);
@@ -480,23 +319,5 @@ describe("train", () => {
   test("a result that could not be written is refused before any work", async () => {
     const { code, err } = await pith("train", at("zero.onnx"), ...data, "-o", at("none/out.onnx"));
     expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_FILE: ") });
-  });
-
-  test("Ctrl-C stops the real program with exit code 130, and nothing is half-written", async () => {
-    const names = readdirSync(folder);
-    const words = ["train", at("zero.onnx"), ...data, "--epochs", "1000000", "-o", at("never.onnx")];
-    const child = spawn(process.execPath, [program, ...words]);
-    const beginning = "epoch 1/";
-    let err = "";
-    child.stderr.on("data", (text) => {
-      const begun = err.includes(beginning);
-      err += text;
-      // Told twice, the program would not wait for the job to end.
-      if (!begun && err.includes(beginning)) child.kill("SIGINT");
-    });
-    const code = await new Promise((resolve) => child.on("close", resolve));
-    expect(code).toBe(130);
-    expect(err).toMatch(/\nE_STOPPED: [^\n]+ Nothing was kept\.\nhint: --checkpoint <folder> saves [^\n]+\n$/);
-    expect(readdirSync(folder)).toEqual(names);
   });
 });

@@ -82,7 +82,7 @@ test.each<[string, () => string[]]>([
   ["quantize", () => ["--scheme", "float16"]],
   ["quantize", () => ["--scheme", "static", ...data()]],
   ["prune", () => ["--amount", "0.3"]],
-  ["factorize", () => ["--rank", "1"]],
+  ["factorize", () => ["--rank", "1", "--no-timing"]],
   ["lora", () => ["--rank", "1"]],
   ["simplify", () => []],
   ["train", train],

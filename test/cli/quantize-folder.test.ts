@@ -1,30 +1,11 @@
 /** `pith quantize` on a folder as transformers.js lays it out, and the mistakes that can be made. */
-import { copyFile, cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
-import { temporaryFolder } from "../temporary.ts";
+import { describe, expect, test } from "vitest";
+import { expectIncomplete, modelFolder, texts } from "./model-folders.ts";
 import { json, pith } from "./run.ts";
 
-const root = temporaryFolder();
-const folder = join(root, "model");
-
-beforeAll(async () => {
-  await mkdir(join(folder, "onnx"), { recursive: true });
-  const network = parseModel(`opset 17
-graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
-  a.weight: float32[64, 64] = random(seed 1)
-  y = MatMul "a" (x, a.weight)
-}`);
-  await save(network, join(folder, "onnx", "model.onnx"));
-  await writeFile(join(folder, "config.json"), "{}");
-  // Nothing to quantize.
-  await save(
-    parseModel("graph (x: float32[2]) -> (y: float32[2]) {\n  y = Relu(x)\n}"),
-    join(folder, "onnx", "relu.onnx"),
-  );
-});
+const { root, folder } = modelFolder();
 
 test("each file has a line, and one that is refused makes the exit code 1", async () => {
   const out = join(root, "out");
@@ -64,23 +45,6 @@ test("a single model is called as transformers.js looks for it", async () => {
     code: 0,
     written: join(folder, "onnx", "model_q4.onnx"),
   });
-});
-
-test("compress keeps the best file of each model, marks it in the table, and tells the loader", async () => {
-  const out = join(root, "compressed");
-  const { code, out: text, err } = await pith("compress", folder, "-o", out);
-  expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining("no goal is judged without --data") });
-  expect(text).toMatch(/^q8 +model_quantized .* passed over$/m);
-  // Of near sizes the fastest, which the machine decides.
-  const [, dtype] = /^(q4|q4f16|bnb4) +model_\w+ .* ← kept$/m.exec(text) ?? [];
-  expect(text.match(/← kept/g)).toHaveLength(1);
-  expect(await readdir(join(out, "onnx"))).toEqual(["model.onnx", `model_${dtype}.onnx`, "relu.onnx"]);
-  expect(JSON.parse(await readFile(join(out, "config.json"), "utf8"))).toMatchObject({
-    "transformers.js_config": { dtype: { model: dtype, relu: "fp32" } },
-  });
-  expect(await readFile(join(out, "README.md"), "utf8")).toContain(
-    "of q8, int8, uint8, q4, q4f16, bnb4, fp16: the smallest",
-  );
 });
 
 test("compress of a folder in which nothing holds leaves the originals, and exits with 1", async () => {
@@ -170,67 +134,13 @@ test("codes as the original are warned of", async () => {
 });
 
 describe("a folder that transformers.js cannot run", () => {
-  const texts = `opset 17
-graph (input_ids: int64[batch, n]) -> (y: float32[batch, n, 64]) {
-  table: float32[96, 64] = random(seed 1)
-  a.weight: float32[64, 64] = random(seed 2)
-  h = Gather(table, input_ids)
-  y = MatMul "a" (h, a.weight)
-}`;
-  const images = `opset 17
-graph (pixel_values: float32[batch, 3, 8, 8]) -> (y: float32[batch, 64]) {
-  a.weight: float32[192, 64] = random(seed 1)
-  flat = Flatten(pixel_values)
-  y = MatMul "a" (flat, a.weight)
-}`;
-  const given = async (name: string, model: string, ...files: readonly string[]): Promise<string> => {
-    const path = join(root, name);
-    await mkdir(join(path, "onnx"), { recursive: true });
-    await save(parseModel(model), join(path, "onnx", "model.onnx"));
-    for (const file of files) await writeFile(join(path, file), "{}");
-    return path;
-  };
-  const program = "await pipeline(";
-
-  test.each([
-    ["text", texts, ["config.json"], "tokenizer.json and tokenizer_config.json are missing"],
-    ["half", texts, ["config.json", "tokenizer.json"], "tokenizer_config.json is missing"],
-    ["image", images, ["config.json"], "preprocessor_config.json is missing"],
-    ["bare", texts, [], "config.json, tokenizer.json and tokenizer_config.json are missing"],
-  ])(
-    "%s: its files are written, it is said what is missing, and the exit code is 1",
-    async (name, model, files, missing) => {
-      const path = await given(name, model, ...files);
-      const sentence = `${missing}: transformers.js cannot run this folder`;
-      const { code, out, err } = await pith("quantize", path, "--dtype", "q4", "-o", `${path}.out`);
-      expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining(`incomplete: ${sentence}\n`) });
-      expect(out).toContain(`\n${sentence}.\n`);
-      expect(out).toMatch(/^q4 +model_q4 .* unusable$/m);
-      expect(out).not.toContain("a program that loads");
-      const card = await readFile(join(`${path}.out`, "README.md"), "utf8");
-      expect(card).toContain(`\n${sentence}.\n`);
-      expect(card).not.toContain(program);
-      expect(await readdir(join(`${path}.out`, "onnx"))).toHaveLength(2);
-    },
-  );
-
-  test("is one that it can once they are there, in the folder that is written too", async () => {
-    const path = await given("completed", images, "config.json");
-    const words = ["quantize", path, "--dtype", "q4", "-o", `${path}.out`];
-    expect(await json(...words)).toMatchObject({
-      code: 1,
-      files: [{ verdict: "unusable", loader: { outcome: "fails" } }],
-    });
-    await writeFile(join(`${path}.out`, "preprocessor_config.json"), "{}");
-    expect(await json(...words)).toMatchObject({
-      code: 0,
-      files: [{ verdict: "there", loader: { outcome: "not tried" } }],
-    });
-    expect(await readFile(join(`${path}.out`, "README.md"), "utf8")).toContain(program);
-    await rm(join(`${path}.out`, "preprocessor_config.json"));
-    // It asks nothing, and claims nothing.
-    const forced = await pith(...words, "--force");
-    expect(forced).toMatchObject({ code: 0, err: expect.stringContaining("preprocessor_config.json is missing") });
-    expect(await readFile(join(`${path}.out`, "README.md"), "utf8")).not.toContain(program);
+  test("its files are written, it is said what is missing, and the exit code is 1", async () => {
+    await expectIncomplete(
+      root,
+      "text",
+      texts,
+      ["config.json"],
+      "tokenizer.json and tokenizer_config.json are missing",
+    );
   });
 });

@@ -2,28 +2,17 @@
 import { spawnSync } from "node:child_process";
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { ownedEnding } from "../../src/platform/node-leftovers.ts";
 import type { Run } from "../../src/report/data.ts";
 import { escapeMarkdown } from "../../src/report/markdown.ts";
+import { compressing, reports, results, textOf } from "./compressing.ts";
 import { pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 
-const recipe = at("steps.yaml");
-const compress = (out: string, amount = 0.25) => {
-  writeFileSync(recipe, `steps:\n  - prune: { amount: ${amount} }\n`);
-  return pith("compress", at("mixed.onnx"), "--data", at("points.csv"), "-r", recipe, "--force", "-o", out);
-};
-const textOf = (path: string): string => readFileSync(path, "utf8");
-
-const results = ["model.onnx", "report.html", "report.md", "run.json", "recipe.yaml"];
-/** There is no result without them. */
-const needed = ["model.onnx", "run.json"];
-
-let folders = 0;
-const folder = (): string => at(`out${folders++}`);
+const { compress, refuse, folder } = compressing(at);
 
 test("results are written, and replaced where they are as Pith wrote them, or as one did that was killed", async () => {
   const out = folder();
@@ -41,18 +30,6 @@ test("results are written, and replaced where they are as Pith wrote them, or as
   }
 });
 
-test("of two runs at the same time in one folder the second is refused, and the results are those of the first", async () => {
-  const out = folder();
-  const runs = await Promise.all([compress(out, 0.5), compress(out, 0.5)]);
-  expect(runs.map(({ code }) => code).toSorted()).toEqual([0, 1]);
-  expect(runs.find(({ code }) => code === 1)?.err).toContain(
-    `E_FILE: Another run is writing into "${out}".\nhint: Wait until it has ended, or name another folder with -o.\n`,
-  );
-  expect(readdirSync(out).toSorted()).toEqual(results.toSorted());
-  // It has ended.
-  expect(await compress(out, 0.25)).toMatchObject({ code: 0 });
-});
-
 test("a run that was killed does not hold the folder", async () => {
   const out = folder();
   const unfinished = join(out, "pith-unfinished");
@@ -64,38 +41,8 @@ test("a run that was killed does not hold the folder", async () => {
   expect(readdirSync(out).toSorted()).toEqual(results.toSorted());
 });
 
-test("the share of zeros is in the tables, where a step changes it", async () => {
-  const out = folder();
-  expect((await compress(out, 0.5)).out).toMatch(/ brotli 5 +zeros +MACs .*\n.* 50\.0 % .*\n.* 66\.7 % /);
-  const { original, variants } = JSON.parse(textOf(join(out, "run.json"))) as Run;
-  expect([original.zeros, variants[0]?.result?.zeros]).toEqual([3 / 6, 4 / 6]);
-  expect(textOf(join(out, "report.html"))).toMatch(/>zeros<.*>50\.0 %<.*>66\.7 %</s);
-});
-
-test("several places that were left are plural", async () => {
-  writeFileSync(recipe, "steps:\n  - quantize: { scheme: weights }\n  - quantize: { scheme: weights }\n");
-  const words = ["--data", at("points.csv"), "-r", recipe, "--force", "-o", folder()];
-  const { out: text } = await pith("compress", at("hidden.onnx"), ...words);
-  expect(text).toMatch(/ left \d+ places as they were: /);
-});
-
-test("layers that a variant left as they were are named with the reason, and printed commands keep the target", async () => {
-  // WebAssembly runs in Node.
-  vi.stubEnv("CHROME_PATH", at("no-browser"));
-  const out = folder();
-  writeFileSync(recipe, "steps:\n  - factorize: { rank: 1, timing: false, overrides: { fc2: { rank: 2 } } }\n");
-  const [model, result] = [at("hidden.onnx"), join(out, "model.onnx")];
-  const words = ["--data", at("points.csv"), "-r", recipe, "--force", "--target", "wasm", "-o", out];
-  const { out: text } = await pith("compress", model, ...words);
-  vi.unstubAllEnvs();
-  expect(text).toContain(
-    "\nfactorize left 1 place as it was: fc2 (rank 2 does not make the layer smaller, ranks up to 1 do)\n",
-  );
-  expect(text).toContain(`\nnext: pith bench ${model} ${result} --target wasm\n`);
-  expect(textOf(join(out, "report.html"))).toContain(
-    `pith bench ${model} ${result} --target wasm\npith eval ${result} --against ${model} --data other-samples/ --target wasm`,
-  );
-});
+/** There is no result without them. */
+const needed = ["model.onnx", "run.json"];
 
 describe.each(results)("%s", (name) => {
   test.each(["changed since", "of somebody else"])("%s stays", async (which) => {
@@ -129,12 +76,6 @@ describe.each(results)("%s", (name) => {
 });
 
 describe("a refused run", () => {
-  const refuse = (out: string) => {
-    writeFileSync(recipe, "steps:\n  - prune: { amount: 1 }\n");
-    return pith("compress", at("mixed.onnx"), "--data", at("points.csv"), "-r", recipe, "-o", out);
-  };
-  const reports = ["report.html", "report.md", "run.json"];
-
   test("leaves its reports, which say why, and no model; the next result takes their place", async () => {
     const out = folder();
     const { code, err } = await refuse(out);
@@ -152,18 +93,6 @@ describe("a refused run", () => {
     expect(await compress(out)).toMatchObject({ code: 0 });
     expect(readdirSync(out).toSorted()).toEqual(results.toSorted());
     expect(textOf(join(out, "report.html"))).not.toContain("The result was refused");
-  });
-
-  test("leaves an earlier result as it is, with its reports, and its own beside them", async () => {
-    const out = folder();
-    await compress(out);
-    const before = results.map((name) => readFileSync(join(out, name)));
-    const { code, err } = await refuse(out);
-    expect(code).toBe(1);
-    expect(err).toContain(`No model was written; ${join(out, "refused", "report.html")} shows what was tried.\n`);
-    expect(readdirSync(out).toSorted()).toEqual([...results, "refused"].toSorted());
-    expect(results.map((name) => readFileSync(join(out, name)))).toEqual(before);
-    expect(readdirSync(join(out, "refused")).toSorted()).toEqual(reports);
   });
 });
 

@@ -33,6 +33,17 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
 }
 `;
 
+/** Of two outputs, the second of which goes through two layers. */
+export const twoOutputs = `opset 21
+graph (x: float32[n, 12]) -> (aux: float32[n, 12], y: float32[n, 12]) {
+  w: float32[12, 12] = random(seed 1)
+  v: float32[12, 12] = random(seed 2)
+  aux = Relu(x)
+  h = MatMul(x, w)
+  r = Relu(h)
+  y = MatMul(r, v)
+}`;
+
 /** Writes them into a folder of the test file's own; where a file of that folder lies. */
 export function smallModels(): { readonly folder: string; readonly at: (name: string) => string } {
   const folder = temporaryFolder();

@@ -1,0 +1,44 @@
+/** What `pith prune` says is to be done next, run as it is printed. */
+import { spawnSync } from "node:child_process";
+import { describe, expect, test } from "vitest";
+import { pith } from "./run.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+
+describe("prune", () => {
+  const data = ["--data", at("points.csv")];
+
+  test("what to do next is said: masks to train on, or to recover what was cut", async () => {
+    const out = at("it's next.onnx");
+    const words = ["prune", at("hidden.onnx"), "-o", out];
+    const plain = await pith(...words, "--amount", "50%");
+    expect(plain.out).toContain(" Training overwrites them: prune with --keep-masks before it.\n");
+    expect(plain.out).not.toContain("next:");
+    const masked = await pith(...words, "--amount", "50%", "--keep-masks");
+    expect(masked.out).not.toContain("Training overwrites");
+    expect(masked.out).toMatch(
+      /\nnext: pith train '.*next\.onnx' --data SAMPLES {2}# the zeros stay\nthen: pith simplify '.*next\.trained\.onnx' --finalize {2}# folds in the masks, which double the file until then\n$/,
+    );
+    const cut = await pith(...words, "--structured", "50%", "--force");
+    // The lines run as they are printed, with the samples that were given.
+    const forced = await pith(...words, "--structured", "50%", "--force", ...data);
+    const lines = forced.out.match(/(?<=^(next|then): pith ).*$/gm) ?? [];
+    expect(lines).toHaveLength(2);
+    for (const line of lines) {
+      const { stdout } = spawnSync("sh", ["-c", `printf '%s\\n' ${line}`], { encoding: "utf8" });
+      expect(await pith(...stdout.trim().split("\n"), "--force")).toMatchObject({ code: 0 });
+    }
+    // Or the machine was too busy; what computes as much as before is not timed.
+    expect(cut.out).toMatch(
+      /^(time( +[\d.]+ ms){2} +[\d.]+ × \([\d.]+–[\d.]+\)|speed: not measured, .*hidden\.onnx .*next\.onnx measures it)$/m,
+    );
+    for (const { out } of [plain, masked]) expect(out).not.toMatch(/^(time|speed)/m);
+    const other = await pith("quantize", at("hidden.onnx"), "--scheme", "weights", "--force", "-o", out);
+    expect(other.out).toMatch(/\nwritten: .*\n$/);
+    // And it is true: what is trained without masks is said to lose its zeros.
+    await pith(...words, "--amount", "50%");
+    const tuned = await pith("train", out, ...data, "--epochs", "1", "-o", at("tuned.onnx"));
+    expect(tuned.err).toMatch(/unmasked-zeros: \d.* exact zeros without a mask, .*--keep-masks/);
+  });
+});

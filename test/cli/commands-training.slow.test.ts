@@ -1,0 +1,138 @@
+/** More of what `pith train`, `pith distill` and `pith recover` say and refuse, on the same small models. */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { json, pith } from "./run.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+
+const data = ["--data", at("points.csv")];
+const quick = ["--epochs", "2", "--batch", "16", "--learning-rate", "0.05", "-o", at("trained.onnx")];
+
+describe("--samples", () => {
+  test("says how many samples are trained on, and of these some are kept apart", async () => {
+    const words = [at("zero.onnx"), ...data, ...quick, "--samples", "60"];
+    const result = await json("train", ...words);
+    expect(result).toMatchObject({ code: 0, training: { samples: 60 }, comparison: { candidate: { count: 60 } } });
+    const { out } = await pith("train", ...words, "--validation", "10%", "--epochs", "20");
+    expect(out).toMatch(
+      /^fitted on 54, checked on 6, of points\.csv \(train, 60\) {2}tested on: points\.csv \(test, 60\)$/m,
+    );
+    expect(out).toMatch(/^trained: on 54 samples; .+ on 6 samples, the best of 21 evaluations$/m);
+    const student = await json("distill", ...words, "--teacher", at("right.onnx"));
+    expect(student).toMatchObject({ training: { samples: 60 } });
+  });
+});
+
+describe("a recipe that trains", () => {
+  const recipe = at("recipe.yaml");
+  writeFileSync(recipe, "steps:\n  - train: { epochs: 2, batch: 16, learningRate: 0.05 }\n");
+
+  test("trains on as many samples as --samples says, on none that judge, and says on which", async () => {
+    const words = ["compress", at("zero.onnx"), ...data, "-r", recipe, "--samples", "60", "--force", "-o", at("small")];
+    const { out, code } = await pith(...words);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^written: \S+model\.onnx .*recipe\.yaml$/m);
+    expect(out).toMatch(/^trained on: points\.csv \(train, 60\) {2}tested on: points\.csv \(test, 60\)$/m);
+    const run = JSON.parse(readFileSync(at("small/run.json"), "utf8"));
+    expect(run.data).toMatchObject({ train: { count: 60 }, test: { count: 60 } });
+    expect(run.data.train.sha256).not.toBe(run.data.test.sha256);
+    expect((await pith(...words)).out).toMatch(/^written: .*recipe\.yaml \(replaced\)$/m);
+  });
+});
+
+test("recover learns from a fifth of the samples where there is one part only, and is judged by the others", async () => {
+  mkdirSync(at("one"));
+  const rows = readFileSync(at("points.csv"), "utf8").trim().split("\n");
+  const unlabelled = rows.map((row) => row.split(",").slice(0, 2).join(","));
+  writeFileSync(at("one/test.csv"), `${unlabelled.join("\n")}\n`);
+  const words = [at("near.onnx"), "--original", at("right.onnx"), "--data", at("one"), "-o", at("recovered.onnx")];
+  const result = await json("recover", ...words);
+  // Without labels the original is the truth: it agrees with itself, the model that came in does not.
+  const { comparison, reference } = result as Record<string, Record<string, { value: number }>>;
+  expect(reference).toMatchObject({ model: at("right.onnx"), isTruth: true, judges: false });
+  expect(comparison?.original?.value).toBeLessThan(1);
+  expect(comparison?.candidate?.value).toBeGreaterThan(comparison?.original?.value ?? 1);
+  const { out, err } = await pith("recover", ...words);
+  expect(out).toContain(`\nagreement: with ${at("right.onnx")}\n`);
+  expect(out).toContain(`\nNo loss compared with ${at("near.onnx")}, at 95 % confidence.\n`);
+  expect(err).toContain("60 samples to fit on, 20 to validate");
+  // As much is computed as before: what its speed is beside is the original.
+  expect(result).toMatchObject({ speed: { against: at("right.onnx") } });
+  expect(out).toMatch(
+    /^speed: ([\d.]+ × \(.*\) that of .*right\.onnx|not measured, .*right\.onnx .*recovered\.onnx measures it)$/m,
+  );
+  expect(out).not.toMatch(/^time/m);
+  expect(result).toMatchObject({ code: 0, samples: { train: { count: 80 }, test: { count: 320 } } });
+  expect(result.samples).not.toHaveProperty("calibrate");
+});
+
+describe("train of a model that was pruned", () => {
+  const words = [
+    "train",
+    at("thin.onnx"),
+    ...data,
+    "--epochs",
+    "1",
+    "--learning-rate",
+    "1e-6",
+    "-o",
+    at("thin.trained.onnx"),
+  ];
+  const [command = "", ...rest] = words;
+  const original = ["--original", at("hidden.onnx")];
+
+  const pruned = async (share: string) =>
+    expect(
+      await pith("prune", at("hidden.onnx"), "--structured", share, "--force", "-o", at("thin.onnx")),
+    ).toMatchObject({ code: 0 });
+
+  test("with --original is judged against that: what pruning lost is a loss", async () => {
+    await pruned("75%");
+    const { code, err } = await pith(...words, ...original);
+    expect(code).toBe(1);
+    expect(err).not.toContain("swapped");
+    // The rate of 1e-6 lost nothing: pruning did.
+    expect(err).toMatch(
+      /\nhint: Train longer \(--epochs\), begin with a model that lost less than \S+thin\.onnx, allow more \(--max-drop\), or write it anyway: --force\.\n$/,
+    );
+    expect(err).toMatch(
+      /Nothing is written if accuracy is worse than the 100\.0 % of \S+hidden\.onnx by more than 1\.0 points/,
+    );
+    expect(err).toMatch(/\nE_ACCURACY_LOST: Against \S+hidden\.onnx, accuracy went from 100\.0 % to /);
+    const forced = await pith(...words, ...original, "--force");
+    expect(forced.out).toMatch(/^The goal of losing at most 1\.0 points against \S+hidden\.onnx is missed/m);
+    expect(forced.out).not.toContain("Give --original");
+    expect(await json(command, ...rest, ...original, "--force")).toMatchObject({
+      against: at("hidden.onnx"),
+      reference: { model: at("hidden.onnx"), judges: true, comparison: { original: { value: 1 } } },
+      verdict: { met: false },
+    });
+  });
+
+  test("an original in the place of its result is told before anything is fitted, with the line in the right order", async () => {
+    await pruned("60%");
+    const [whole, thin] = [at("hidden.onnx"), at("thin.onnx")];
+    const runs = [
+      ["recover", thin, whole],
+      ["train", thin, whole, "--epochs", "1", "--learning-rate", "1e-6"],
+    ] as const;
+    for (const [command, result, before, ...settings] of runs) {
+      const given = (model: string, of: string) => [command, model, "--original", of, ...data, ...settings, "--force"];
+      const { err } = await pith(...given(before, result), "-o", at("swapped.onnx"));
+      const told = `swapped: "${result}" was given as the original, and looks like a result of "${before}": its channels were cut by Pith. Did you mean: pith ${command} ${result} --original ${before}\n`;
+      expect(err.startsWith(told)).toBe(true);
+      expect(err.match(/swapped:/g)).toHaveLength(1);
+    }
+  });
+});
+
+describe("distill", () => {
+  test("is not continued with another temperature", async () => {
+    const words = ["distill", at("zero.onnx"), "--teacher", at("right.onnx"), ...data, ...quick];
+    expect((await pith(...words, "--checkpoint", at("student"))).code).toBe(0);
+    const { code, err } = await pith(...words, "--checkpoint", at("student"), "--resume", "--temperature", "8");
+    expect(code).toBe(2);
+    expect(err).toContain("was trained with --temperature 4, not 8.");
+  });
+});

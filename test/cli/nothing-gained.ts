@@ -1,0 +1,35 @@
+import { existsSync, rmSync } from "node:fs";
+import { expect } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { json, pith } from "./run.ts";
+
+/** Runs the command on a model nearly all of which it cannot make smaller, which is written to `file`. */
+export async function expectNothingGained(file: string, [command = "", ...options]: readonly string[]): Promise<void> {
+  const words = [command, ...options] as const;
+  const text = `opset 21
+graph (features: float32[batch, 8]) -> (logits: float32[batch, 8], unused: float32[512, 512]) {
+  fc.weight: float32[8, 8] parameter = random(seed 1)
+  logits = Gemm "fc" (features, fc.weight) {transB=1}
+  table: float32[512, 512] = zeros
+  unused = Identity(table)
+}
+`;
+  const model = parseModel(text);
+  // What every pass drops from the file is no gain of its own.
+  for (const node of model.graph.nodes())
+    node.metadata = new Map([["pkg.torch.onnx.stack_trace", "model.py ".repeat(20_000)]]);
+  await save(model, file);
+  const out = `${file}.out.onnx`;
+  const { code, out: said } = await pith(...words, file, "-o", out);
+  expect({ code, said }).toEqual({
+    code: 1,
+    said: expect.stringMatching(
+      /\nNothing was gained: the file is no smaller \(1\.00 ×\) than the original without the exporter's metadata, which `pith simplify` drops\. Nothing was written; --force writes it\.\n$/,
+    ),
+  });
+  expect(existsSync(out)).toBe(false);
+  expect(await json(...words, file, "-o", out, "--force")).toMatchObject({ code: 0, written: out });
+  rmSync(out);
+  rmSync(file);
+}

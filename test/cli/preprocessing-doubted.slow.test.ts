@@ -1,0 +1,131 @@
+/** Preprocessing that is stated, recorded, doubted, or that others fit as well as. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { encode } from "fast-png";
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { open, save } from "../../src/onnx/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { aboveHalf, onePixel } from "./one-pixel.ts";
+import { json, pith } from "./run.ts";
+
+describe("what was found out of a preprocessing", () => {
+  const pixels = { train: [10, 100], t10k: [100, 160] } as const;
+  const quick = ["--epochs", "1", "--batch", "8"];
+
+  test("what is stated comes before it, and takes its place; the original is asked where a result says nothing", async () => {
+    const folder = temporaryFolder();
+    const data = onePixel("said", pixels);
+    const [empty, stated] = [join(folder, "empty.onnx"), join(folder, "stated.onnx")];
+    const model = await aboveHalf();
+    await pith("prune", model, "--amount", "1", "--force", "-o", empty);
+    expect((await open(empty)).header.metadata.has("pith.preprocessing")).toBe(false);
+    const words = ["distill", empty, "--teacher", model, "--data", data, ...quick, "--force", "-o", stated];
+    expect((await json(...words)).preprocessing).toMatch(/^guessed "unit"/);
+    expect(await json(...words, "--preprocess", "raw")).toMatchObject({ preprocessing: "raw" });
+    expect((await open(stated)).header.metadata.get("pith.preprocessing")).toBe("raw");
+    expect((await pith("train", stated, "--data", data, ...quick, "--force", "-o", empty)).out).toContain(
+      "preprocessing: raw, recorded in the model\n",
+    );
+  });
+});
+
+test("a preprocessing with which the model is less sure than with a usual one is doubted, with labels or without", async () => {
+  const folder = temporaryFolder();
+  // The surer, the farther from 0.
+  const text = `opset 21
+graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
+  fc.weight: float32[2, 4] parameter = [[1, 1, 1, 1], [-1, -1, -1, -1]]
+  flat = Flatten(image)
+  logits = Gemm "fc" (flat, fc.weight) {transB=1}
+}
+`;
+  const model = join(folder, "apart.onnx");
+  await save(parseModel(text), model);
+  const photos = join(folder, "photos");
+  mkdirSync(photos);
+  for (let at = 0; at < 20; at++)
+    writeFileSync(
+      join(photos, `${at}.png`),
+      encode({ width: 2, height: 2, channels: 1, data: new Uint8Array(4).fill(3 * at) }),
+    );
+  const out = join(folder, "out.onnx");
+  const words = ["quantize", model, "--scheme", "weights", "--force", "-o", out, "--data", photos, "--preprocess"];
+  const doubted = await pith(...words, "mnist");
+  expect(doubted.err).toMatch(
+    /preprocessing: With preprocessing "mnist" the model is less sure of its answers \(mean top probability \d\d\.\d %\) than with "symmetric" \(\d\d\.\d %, on 20 images\): is it the one that the model was trained with\? Otherwise set --preprocess symmetric\.\n/,
+  );
+  expect((await pith(...words, "symmetric")).err).not.toContain("less sure");
+  // What is recorded was decided before.
+  await pith(...words, "mnist");
+  const again = await pith("eval", out, "--against", model, "--data", photos);
+  expect(again.out).toMatch(/^preprocessing: mnist.*, recorded in the model$/m);
+  expect(again.err).not.toContain("less sure");
+  writeFileSync(
+    join(photos, "labels.csv"),
+    `file,label\n${Array.from({ length: 20 }, (_, at) => `${at}.png,${at % 2}`).join("\n")}\n`,
+  );
+  expect((await pith("eval", model, "--data", photos, "--preprocess", "mnist")).err).toContain("less sure");
+});
+
+test("where presets of other ranges fit about as well, calibration says which one it took", async () => {
+  const folder = temporaryFolder();
+  const model = join(folder, "sign.onnx");
+  // Brighter on the left or on the right, whatever the scale.
+  const text = `opset 21
+graph (image: float32[batch, 1, 1, 2]) -> (logits: float32[batch, 2]) {
+  fc1.weight: float32[4, 2] parameter = [[1, -1], [-1, 1], [1, 0], [0, 1]]
+  fc2.weight: float32[2, 4] parameter = [[1, -1, 1, -1], [-1, 1, -1, 1]]
+  flat = Flatten(image)
+  hidden = Gemm "fc1" (flat, fc1.weight) {transB=1}
+  active = Relu(hidden)
+  logits = Gemm "fc2" (active, fc2.weight) {transB=1}
+}
+`;
+  await save(parseModel(text), model);
+  const count = 400;
+  const number = [0, 0, count >> 8, count & 255];
+  const data = join(folder, "pairs");
+  mkdirSync(data);
+  const pixels = Array.from(
+    { length: 2 * count },
+    (_, at) => ((7 * (at >> 1)) % 200) + (at % 2 === (at >> 1) % 2 ? 40 : 0),
+  );
+  const images = Uint8Array.of(0, 0, 8, 3, ...number, 0, 0, 0, 1, 0, 0, 0, 2, ...pixels);
+  const labels = Uint8Array.from([0, 0, 8, 1, ...number, ...Array.from({ length: count }, (_, at) => at % 2)]);
+  for (const part of ["train", "t10k"]) {
+    writeFileSync(join(data, `${part}-images-idx3-ubyte`), images);
+    writeFileSync(join(data, `${part}-labels-idx1-ubyte`), labels);
+  }
+  const out = join(folder, "q.onnx");
+  const words = ["quantize", model, "--data", data, "--force", "-o", out, "--scheme"];
+  const warning =
+    /^preprocessing: Calibrated with preprocessing "(unit|symmetric)", the narrowest of those that fit about as well \(.*"raw".*\): fed with inputs of a wider range, the result loses accuracy\. Set the one that the model is fed with: --preprocess\.$/m;
+  expect((await pith(...words, "static")).err).toMatch(warning);
+  expect((await pith(...words, "static", "--preprocess", "raw")).err).not.toContain("Calibrated with");
+  expect((await pith(...words, "weights")).err).not.toContain("Calibrated with");
+});
+
+describe("a detector on images with classes", () => {
+  test("whose output is raw is held against its original by its numbers, and nothing is guessed", async () => {
+    const folder = onePixel("raw", { train: [200, 255], t10k: [200, 255] });
+    const path = join(temporaryFolder(), "raw.onnx");
+    const text = `opset 21
+graph (input: float32[n, 1, 1, 1]) -> (found: float32[n, 6, 3, 3]) {
+  w: float32[2, 1, 1, 1] = [[[[1]]], [[[-1]]]]
+  boxes.w: float32[4, 1, 1, 1] = [[[[1]]], [[[2]]], [[[3]]], [[[4]]]]
+  scored = Conv(input, w) {pads=[1, 1, 1, 1]}
+  scores = Softmax(scored) {axis=1}
+  boxes = Conv(input, boxes.w) {pads=[1, 1, 1, 1]}
+  found = Concat(scores, boxes) {axis=1}
+}`;
+    await save(parseModel(text), path);
+    const against = ["--against", path, "--data", folder];
+    expect((await pith("eval", path, ...against)).err).toContain("for a detector");
+    const found = await json("eval", path, ...against, "--preprocess", "unit");
+    expect(found).toMatchObject({ code: 0, truth: "original", comparison: { metric: "R²", candidate: { value: 1 } } });
+    const { code, err } = await pith("eval", path, "--data", folder, "--preprocess", "unit");
+    expect([code, err]).toEqual([1, expect.stringContaining("has class labels, which are no ground truth")]);
+    expect(err).not.toContain("text");
+  });
+});

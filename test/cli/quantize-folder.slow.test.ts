@@ -1,0 +1,58 @@
+/** `pith compress` of a folder, and what transformers.js cannot run for files that are missing. */
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { expectIncomplete, given, images, modelFolder, program, texts } from "./model-folders.ts";
+import { json, pith } from "./run.ts";
+
+const { root, folder } = modelFolder();
+
+test("compress keeps the best file of each model, marks it in the table, and tells the loader", async () => {
+  const out = join(root, "compressed");
+  const { code, out: text, err } = await pith("compress", folder, "-o", out);
+  expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining("no goal is judged without --data") });
+  expect(text).toMatch(/^q8 +model_quantized .* passed over$/m);
+  // Of near sizes the fastest, which the machine decides.
+  const [, dtype] = /^(q4|q4f16|bnb4) +model_\w+ .* ← kept$/m.exec(text) ?? [];
+  expect(text.match(/← kept/g)).toHaveLength(1);
+  expect(await readdir(join(out, "onnx"))).toEqual(["model.onnx", `model_${dtype}.onnx`, "relu.onnx"]);
+  expect(JSON.parse(await readFile(join(out, "config.json"), "utf8"))).toMatchObject({
+    "transformers.js_config": { dtype: { model: dtype, relu: "fp32" } },
+  });
+  expect(await readFile(join(out, "README.md"), "utf8")).toContain(
+    "of q8, int8, uint8, q4, q4f16, bnb4, fp16: the smallest",
+  );
+});
+
+describe("a folder that transformers.js cannot run", () => {
+  test.each([
+    ["half", texts, ["config.json", "tokenizer.json"], "tokenizer_config.json is missing"],
+    ["image", images, ["config.json"], "preprocessor_config.json is missing"],
+    ["bare", texts, [], "config.json, tokenizer.json and tokenizer_config.json are missing"],
+  ])(
+    "%s: its files are written, it is said what is missing, and the exit code is 1",
+    async (name, model, files, missing) => {
+      await expectIncomplete(root, name, model, files, missing);
+    },
+  );
+
+  test("is one that it can once they are there, in the folder that is written too", async () => {
+    const path = await given(root, "completed", images, "config.json");
+    const words = ["quantize", path, "--dtype", "q4", "-o", `${path}.out`];
+    expect(await json(...words)).toMatchObject({
+      code: 1,
+      files: [{ verdict: "unusable", loader: { outcome: "fails" } }],
+    });
+    await writeFile(join(`${path}.out`, "preprocessor_config.json"), "{}");
+    expect(await json(...words)).toMatchObject({
+      code: 0,
+      files: [{ verdict: "there", loader: { outcome: "not tried" } }],
+    });
+    expect(await readFile(join(`${path}.out`, "README.md"), "utf8")).toContain(program);
+    await rm(join(`${path}.out`, "preprocessor_config.json"));
+    // It asks nothing, and claims nothing.
+    const forced = await pith(...words, "--force");
+    expect(forced).toMatchObject({ code: 0, err: expect.stringContaining("preprocessor_config.json is missing") });
+    expect(await readFile(join(`${path}.out`, "README.md"), "utf8")).not.toContain(program);
+  });
+});

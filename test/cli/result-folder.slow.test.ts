@@ -1,0 +1,71 @@
+/** What runs say of their results, of two at the same time, and of one that is refused beside an earlier one. */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test, vi } from "vitest";
+import type { Run } from "../../src/report/data.ts";
+import { compressing, reports, results, textOf } from "./compressing.ts";
+import { pith } from "./run.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+
+const { recipe, compress, refuse, folder } = compressing(at);
+
+test("of two runs at the same time in one folder the second is refused, and the results are those of the first", async () => {
+  const out = folder();
+  const runs = await Promise.all([compress(out, 0.5), compress(out, 0.5)]);
+  expect(runs.map(({ code }) => code).toSorted()).toEqual([0, 1]);
+  expect(runs.find(({ code }) => code === 1)?.err).toContain(
+    `E_FILE: Another run is writing into "${out}".\nhint: Wait until it has ended, or name another folder with -o.\n`,
+  );
+  expect(readdirSync(out).toSorted()).toEqual(results.toSorted());
+  // It has ended.
+  expect(await compress(out, 0.25)).toMatchObject({ code: 0 });
+});
+
+test("the share of zeros is in the tables, where a step changes it", async () => {
+  const out = folder();
+  expect((await compress(out, 0.5)).out).toMatch(/ brotli 5 +zeros +MACs .*\n.* 50\.0 % .*\n.* 66\.7 % /);
+  const { original, variants } = JSON.parse(textOf(join(out, "run.json"))) as Run;
+  expect([original.zeros, variants[0]?.result?.zeros]).toEqual([3 / 6, 4 / 6]);
+  expect(textOf(join(out, "report.html"))).toMatch(/>zeros<.*>50\.0 %<.*>66\.7 %</s);
+});
+
+test("several places that were left are plural", async () => {
+  writeFileSync(recipe, "steps:\n  - quantize: { scheme: weights }\n  - quantize: { scheme: weights }\n");
+  const words = ["--data", at("points.csv"), "-r", recipe, "--force", "-o", folder()];
+  const { out: text } = await pith("compress", at("hidden.onnx"), ...words);
+  expect(text).toMatch(/ left \d+ places as they were: /);
+});
+
+test("layers that a variant left as they were are named with the reason, and printed commands keep the target", async () => {
+  // WebAssembly runs in Node.
+  vi.stubEnv("CHROME_PATH", at("no-browser"));
+  const out = folder();
+  writeFileSync(recipe, "steps:\n  - factorize: { rank: 1, timing: false, overrides: { fc2: { rank: 2 } } }\n");
+  const [model, result] = [at("hidden.onnx"), join(out, "model.onnx")];
+  const words = ["--data", at("points.csv"), "-r", recipe, "--force", "--target", "wasm", "-o", out];
+  const { out: text } = await pith("compress", model, ...words);
+  vi.unstubAllEnvs();
+  expect(text).toContain(
+    "\nfactorize left 1 place as it was: fc2 (rank 2 does not make the layer smaller, ranks up to 1 do)\n",
+  );
+  expect(text).toContain(`\nnext: pith bench ${model} ${result} --target wasm\n`);
+  expect(textOf(join(out, "report.html"))).toContain(
+    `pith bench ${model} ${result} --target wasm\npith eval ${result} --against ${model} --data other-samples/ --target wasm`,
+  );
+});
+
+describe("a refused run", () => {
+  test("leaves an earlier result as it is, with its reports, and its own beside them", async () => {
+    const out = folder();
+    await compress(out);
+    const before = results.map((name) => readFileSync(join(out, name)));
+    const { code, err } = await refuse(out);
+    expect(code).toBe(1);
+    expect(err).toContain(`No model was written; ${join(out, "refused", "report.html")} shows what was tried.\n`);
+    expect(readdirSync(out).toSorted()).toEqual([...results, "refused"].toSorted());
+    expect(results.map((name) => readFileSync(join(out, name)))).toEqual(before);
+    expect(readdirSync(join(out, "refused")).toSorted()).toEqual(reports);
+  });
+});
