@@ -1,21 +1,9 @@
 /** Where the examples' digits come from, where the first place does not have them. */
-import { readdir, readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { readdir } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { beforeEach, describe, expect, test } from "vitest";
-import { digitsOfMirror, digitsOfPackage } from "../../examples/digits.ts";
-import { shared } from "../shared.ts";
+import { digitsOfMirror } from "../../examples/digits.ts";
 import { temporaryFolder } from "../temporary.ts";
-
-test("the npm package holds 10,000 images of ten classes, here in parts of 8,000 and 2,000", async () => {
-  const { train, test: rest } = await digitsOfPackage();
-  expect([train.count, rest.count]).toEqual([8000, 2000]);
-  for await (const { image, label } of train.batches({ size: 8000 })) {
-    expect(image?.dims).toEqual([8000, 1, 28, 28]);
-    expect(Math.max(...new Set(image?.data as Uint8Array))).toBe(255);
-    expect(new Set(label?.data as BigInt64Array).size).toBe(10);
-  }
-});
 
 describe("the mirror", () => {
   let folder = "";
@@ -30,19 +18,5 @@ describe("the mirror", () => {
   ])("%s is no data, and nothing is kept", async (_, bytes) => {
     expect(await digitsOfMirror(folder, async () => bytes)).toBeUndefined();
     expect(await readdir(folder)).toEqual([]);
-  });
-
-  const real = shared("data/mnist");
-  test.skipIf(real === undefined)("its files are MNIST, and are asked for once", async () => {
-    const asked: string[] = [];
-    const get = (url: string): Promise<Uint8Array> => {
-      asked.push(basename(url));
-      return readFile(join(real ?? "", basename(url)));
-    };
-    for (const _ of [1, 2]) {
-      const digits = await digitsOfMirror(folder, get);
-      expect([digits?.train.count, digits?.test.count]).toEqual([60_000, 10_000]);
-    }
-    expect(asked).toHaveLength(4);
   });
 });

@@ -1,5 +1,4 @@
 /** Layers in graphs inside nodes: branches that share weights, bodies of loops, weights of their own. */
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
 import { allLayers, layers } from "../../src/analysis/layers.ts";
@@ -14,7 +13,6 @@ import { prune } from "../../src/prune/index.ts";
 import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
 import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
 import type { Batch } from "../../src/tensor/types.ts";
-import { shared } from "../shared.ts";
 
 async function run(model: Model, feeds: Batch): Promise<readonly Float64Array[]> {
   const session = await createEngine().load(await open(await encodeToBytes(model)));
@@ -310,43 +308,3 @@ graph (x: float32[s, 2, 8], flag: bool[1]) -> (y: float32[1, 2, 16]) {
   const feeds = [true, false].map((value) => ({ x: numbers(5, 2, 8), flag: flag(value) }));
   expect(await leastSnr(original, model, feeds)).toBeGreaterThan(25);
 });
-
-const silero = shared("data/models/silero_vad.onnx");
-const wav = shared("data/audio/silero_test.wav");
-
-test.skipIf(silero === undefined || wav === undefined)(
-  "a detector of speech inside an If hears what it heard",
-  async () => {
-    const original = await open(silero ?? "");
-    const engine = createEngine();
-    const samples = readFileSync(wav ?? "").subarray(44);
-    const heard = async (model: Model): Promise<readonly number[]> => {
-      const session = await engine.load(await open(await encodeToBytes(model)));
-      const found: number[] = [];
-      let state = fromNumbers("float32", [2, 1, 128], new Array(256).fill(0));
-      for (let frame = 1; frame < 400; frame++) {
-        const heard = Array.from({ length: 576 }, (_, at) => samples.readInt16LE(2 * (512 * frame + at - 64)) / 32768);
-        const sr = fromNumbers("int64", [], [16000]);
-        const { output, stateN } = await session.run({ input: fromNumbers("float32", [1, 576], heard), state, sr });
-        found.push(toFloat64(output ?? state)[0] ?? Number.NaN);
-        state = fromNumbers("float32", [2, 1, 128], toFloat64(stateN ?? state));
-      }
-      await session.release();
-      return found;
-    };
-    const before = await heard(original);
-    expect(before.filter((speech) => speech > 0.5).length).toBeGreaterThan(100);
-    for (const [scheme, smaller, agreeing] of [
-      ["dynamic", 3.4, 0.98],
-      ["weights", 3.4, 0.98],
-      ["float16", 1.9, 1],
-    ] as const) {
-      const model = original.clone();
-      expect((await quantize(model, { scheme })).misses).toEqual([]);
-      expect(bytesOf(original) / bytesOf(model)).toBeGreaterThan(smaller);
-      const after = await heard(model);
-      const agree = before.filter((speech, at) => speech > 0.5 === (after[at] ?? Number.NaN) > 0.5).length;
-      expect(agree / before.length, scheme).toBeGreaterThanOrEqual(agreeing);
-    }
-  },
-);

@@ -1,10 +1,12 @@
 /** A small network that learns three corners, and what its training leaves, for tests of the loop. */
+import { expect } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { linear, network, relu } from "../../src/nn/index.ts";
 import { float32, int64 } from "../../src/tensor/dense.ts";
 import { random } from "../../src/tensor/random.ts";
 import { train } from "../../src/train/index.ts";
+import { temporaryFolder } from "../temporary.ts";
 
 /** Points around three corners, which are the classes; of another seed, other points. */
 export function corners(count: number, seed: number) {
@@ -38,4 +40,19 @@ export async function trained(settings: Settings, context: Parameters<typeof tra
 export function stopAfter(steps: number) {
   const controller = new AbortController();
   return { signal: controller.signal, progress: (done: number) => done >= steps && controller.abort() };
+}
+
+/** Trains with these settings at once, and stopped and continued: the weights and the figures are the same. */
+export async function expectContinued(given: Settings): Promise<void> {
+  const whole = await trained({ ...given, checkpoint: temporaryFolder() });
+  // Between epochs, in the middle of one, and where an evaluation is expected.
+  for (const steps of [3, 8, 10, 13]) {
+    const checkpoint = temporaryFolder();
+    const stopped = trained({ ...given, checkpoint }, stopAfter(steps));
+    await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
+    const continued = await trained({ ...given, checkpoint, resume: true });
+    expect(continued.weights).toEqual(whole.weights);
+    const figures = (history: typeof whole.history) => history.map(({ seconds: __, ...rest }) => rest);
+    expect(figures(continued.history)).toEqual(figures(whole.history));
+  }
 }

@@ -1,0 +1,16 @@
+/** Trainings of more settings that are stopped and continued. */
+
+import { test } from "vitest";
+import { expectContinued, type Settings, validation } from "../../test/train/corners.ts";
+
+const settings: readonly (readonly [string, Settings])[] = [
+  ["with momentum in the graph", { optimizer: "sgd", learningRate: 0.1 }],
+  ["with Nesterov's momentum and weight decay", { optimizer: "sgd", nesterov: true, weightDecay: 0.01 }],
+  ["with several batches a step", { optimizer: "adamw", accumulate: 2 }],
+  ["with batches left over at the end of an epoch", { optimizer: "sgd", batch: 8, accumulate: 4 }],
+  ["with evaluations in between", { optimizer: "lion", validation, every: 4 }],
+];
+
+test.each(settings)("%s it ends where it would have ended, to the bit", async (_, given) => {
+  await expectContinued(given);
+});

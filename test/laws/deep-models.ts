@@ -1,0 +1,123 @@
+/** Models of graphs inside graphs, and every walk over them. */
+import { expect } from "vitest";
+import { cost } from "../../src/analysis/cost.ts";
+import { infer } from "../../src/analysis/infer.ts";
+import { allLayers } from "../../src/analysis/layers.ts";
+import { Miss, PithError } from "../../src/errors.ts";
+import { factorize } from "../../src/factorize/index.ts";
+import { structureHash } from "../../src/graph/hash.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { snapshot } from "../../src/graph/snapshot.ts";
+import { parseModel, printModel } from "../../src/graph/text.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import { addOperators, defineOp } from "../../src/ops/index.ts";
+import { simplify } from "../../src/passes/simplify.ts";
+import { prune } from "../../src/prune/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { inspect, plotPage } from "../../src/report/index.ts";
+import { differentiate } from "../../src/train/differentiate.ts";
+
+/** What stands before the graph inside at each level, from `h<level - 1>`, and the node that holds the graph. */
+export interface Nesting {
+  readonly before: (level: number) => string;
+  readonly node: (level: number, inside: string) => string;
+}
+
+export const branches: Nesting = {
+  before: (n) => `w${n}: float32[4, 4] parameter = random(seed ${n})\n h${n} = MatMul "fc${n}" (h${n - 1}, w${n})`,
+  node: (n, inside) =>
+    `z${n} = If(flag) {then_branch=graph () -> (o${n}) { ${inside}\n o${n} = Identity(z${n + 1}) },
+ else_branch=graph () -> (e${n}) { e${n} = Neg(h${n}) }}`,
+};
+
+/** Nothing is known of what they give, or of what they cost. */
+export const unknown: Nesting = {
+  ...branches,
+  before: (n) => `u${n} = my.Odd(h${n - 1})\n h${n} = Tanh(u${n})`,
+};
+
+/** Each counts up from 0, which is no longer known after its first turn. */
+export const loops: Nesting = {
+  before: (n) => `h${n} = Tanh(h${n - 1})\n j${n}: int64[] = 0`,
+  node: (n, inside) =>
+    `z${n}, last${n} = Loop(turns, _, h${n}, j${n}) {body=graph (i${n}: int64[], c${n}: bool[], s${n}: float32[batch, 4],
+ n${n}: int64[]) -> (k${n}, o${n}, m${n}) { k${n} = Identity(c${n})
+ one${n}: int64[] = 1
+ m${n} = Add(n${n}, one${n})
+ ${inside}
+ p${n} = my.Counted(s${n})
+ o${n} = Add(z${n + 1}, p${n}) }}`,
+};
+
+/** Each goes through three tensors of different sizes. */
+export const maps: Nesting = {
+  before: (n) => `h${n} = Tanh(h${n - 1})`,
+  node: (n, inside) =>
+    `q${n} = SequenceMap(parts) {body=graph (s${n}: float32[...]) -> (o${n}) { ${inside}
+ o${n} = my.Counted(s${n}) }}\n z${n} = Identity(h${n})`,
+};
+
+export function nested({ before, node }: Nesting, depth: number): Model {
+  const level = (n: number): string =>
+    n > depth ? `z${n} = my.Counted(h${n - 1})` : `${before(n)}\n ${node(n, level(n + 1))}`;
+  return parseModel(`opset 21, my 1
+graph (h0: float32[batch, 4], flag: bool[], turns: int64[], a: float32[1], b: float32[2], c: float32[3]) -> (y: float32[batch, 4]) {
+  parts = SequenceConstruct(a, b, c)
+  first: float32[4, 8] parameter = random(seed 1)
+  second: float32[8, 4] parameter = random(seed 2)
+  ${level(1)}
+  t = MatMul "first" (z1, first)
+  y = MatMul "second" (t, second)
+}`);
+}
+
+/** How often the entry of \`my.Counted\` is asked for types. */
+export function visits(nesting: Nesting, depth: number): number {
+  let count = 0;
+  const model = nested(nesting, depth);
+  const counted = defineOp({
+    domain: "my",
+    name: "Counted",
+    infer: (_, { inputs: [x] }) => {
+      count++;
+      return [x];
+    },
+    axes: new Miss("stays whole"),
+    lower: (_, emit, [x]) => [emit.Identity([x])],
+  });
+  addOperators(model, counted);
+  infer(model);
+  return count;
+}
+
+export const deep = 40;
+
+export async function expectWalksEnd(nesting: Nesting): Promise<void> {
+  const read = async (): Promise<Model> => open(await encodeToBytes(nested(nesting, deep)));
+  const model = await read();
+  const inference = infer(model);
+  cost(model, inference);
+  expect(verify(model)).toEqual([]);
+  expect(allLayers(model, inference).length).toBeGreaterThan(1);
+  expect(printModel(model.clone())).toBe(printModel(model));
+  const before = structureHash(model);
+  const restore = snapshot(model);
+  await simplify(model);
+  restore();
+  expect(structureHash(model)).toBe(before);
+  await inspect(model);
+  await plotPage(model, inference, { name: "deep.onnx" });
+  await prune(await read(), { amount: 0.5 });
+  await prune(await read(), { amount: 0.5, structured: true });
+  for (const scheme of ["weights", "dynamic", "float16"] as const) await quantize(await read(), { scheme });
+  await quantize(await read(), { scheme: "float16", arithmetic: "float16" });
+  await factorize(await read(), { rank: 1 });
+  const trained = new Set(["first", "second"]);
+  const differentiable = await read();
+  try {
+    differentiate(differentiable, { loss: "y", wrt: ({ name }) => trained.has(name) });
+  } catch (error) {
+    expect(error).toBeInstanceOf(PithError);
+  }
+}

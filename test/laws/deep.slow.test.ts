@@ -1,0 +1,67 @@
+/** The law of deep.test.ts where it takes longest to show. */
+import { describe, expect, test } from "vitest";
+import { blocks } from "../../src/analysis/blocks.ts";
+import { infer } from "../../src/analysis/infer.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { dimsText } from "../../src/tensor/dims.ts";
+import { definition, doubling, type NodeText, withFunctions } from "../local-functions.ts";
+import { expectWalksEnd, loops, maps, unknown } from "./deep-models.ts";
+
+describe("graphs inside graphs", () => {
+  test.each([
+    ["branches of which nothing is known", unknown],
+    ["loops", loops],
+    ["maps", maps],
+  ])("every walk over %s ends", async (_, nesting) => {
+    await expectWalksEnd(nesting);
+  });
+});
+
+describe("functions that call each other", () => {
+  const call = (count: number, functions = doubling(count)): Promise<Model> =>
+    withFunctions("graph (x: float32[n, 4]) -> (y) {\n  y = local.f0 (x)\n}", functions);
+
+  test("whose sizes only the data decide are looked into for each call, up to a limit", async () => {
+    const place: NodeText = { op: "NonZero", inputs: ["v"], outputs: ["w"] };
+    const places = definition("f0", ["v"], ["w"], [place]);
+    const two = await withFunctions(
+      "graph (x: float32[n], z: float32[n]) -> (a, b) {\n  a = local.f0 (x)\n  b = local.f0 (z)\n}",
+      [places],
+    );
+    infer(two);
+    const [a, b] = two.graph.outputs.map(({ type }) => dimsText(type?.dims));
+    expect(a).toMatch(/^\[1, \?/);
+    expect(a).not.toBe(b);
+
+    const open = doubling(40).with(39, definition("f39", ["v"], ["w"], [place]));
+    const { misses } = infer(await call(40, open));
+    expect(misses.map(({ reason }) => reason)).toContain(
+      "calls of functions expand to more than the 50,000 nodes that are looked into",
+    );
+  });
+});
+
+describe("many nodes in a row", () => {
+  const row = (count: number, line: (n: number) => string, last: string): Model =>
+    parseModel(`opset 21, my 1
+graph (h0: float32[2, 4]) -> (y) {
+  w: float32[4, 4] parameter = random(seed 1)
+  ones: float32[4] = ones
+${Array.from({ length: count }, (_, n) => `  ${line(n + 1)}`).join("\n")}
+  ${last}
+}`);
+
+  test("of two thousand residual blocks are found to repeat", () => {
+    const block = (n: number): string => `a${n} = LayerNormalization(h${n - 1}, ones)
+  b${n} = MatMul(a${n}, w)
+  c${n} = Relu(b${n})
+  d${n} = Mul(c${n}, c${n})
+  e${n} = Tanh(d${n})
+  f${n} = Sigmoid(e${n})
+  g${n} = MatMul(f${n}, w)
+  h${n} = Add(g${n}, h${n - 1})`;
+    const model = row(2000, block, "y = Relu(h2000)");
+    expect(blocks(model, infer(model)).repeats.map(({ length }) => length)).toEqual([2000]);
+  });
+});
