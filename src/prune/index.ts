@@ -22,4 +22,5 @@ export {
   randomUnstructured,
   type TensorOption,
 } from "./rules.ts";
+export type { PruneGoal, PruneSolution, PruneSolver, SolverContext } from "./solver.ts";
 export type { ParameterKind, ParameterSelection } from "./targets.ts";

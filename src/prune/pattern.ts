@@ -40,8 +40,19 @@ export interface Pattern {
   choose(scores: readonly Matrix[], kept: readonly MatrixMask[], amount: number): readonly MatrixMask[];
 }
 
-/** The least entries of a layer, or of all together: no pattern. */
+/** The least entries of a layer, or of all together: `prune` chooses them without matrices. */
 export const entries = "entries";
+
+/** The same of one layer, for a solver. */
+export const wholeLayer: Pattern = {
+  id: entries,
+  choose(scores, kept, amount) {
+    const sizes = scores.flatMap(({ data }) => Array.from(data, Math.abs));
+    const left = kept.flatMap((mask) => [...mask]);
+    const stays = withoutLeast(sizes, left, share(amount, left));
+    return splitLike(kept, stays);
+  },
+};
 
 const rows: Pattern = {
   id: "rows",
@@ -82,18 +93,12 @@ const blocks = (high: number, wide: number): Pattern => ({
       return { tileOf, sums, left };
     });
     const left = tiles.flatMap((group) => [...group.left]);
-    const stays = withoutLeast(
-      tiles.flatMap(({ sums }) => [...sums]),
-      left,
-      share(amount, left),
+    const sums = tiles.flatMap((group) => [...group.sums]);
+    const stays = splitLike(
+      tiles.map((group) => group.sums),
+      withoutLeast(sums, left, share(amount, left)),
     );
-    let first = 0;
-    return kept.map((mask, group) => {
-      const { tileOf = () => 0, sums = [] } = tiles[group] ?? {};
-      const begin = first;
-      first += sums.length;
-      return mask.map((own, at) => own & (stays[begin + tileOf(at)] ?? 0));
-    });
+    return kept.map((mask, group) => mask.map((own, at) => own & (stays[group]?.[tiles[group]?.tileOf(at) ?? 0] ?? 0)));
   },
 });
 
@@ -111,6 +116,16 @@ function byRow(
         start,
       );
     return stays;
+  });
+}
+
+/** One after the other, as many of each as these have. */
+function splitLike(parts: readonly { readonly length: number }[], all: Uint8Array): readonly Uint8Array[] {
+  let start = 0;
+  return parts.map(({ length }) => {
+    const part = all.subarray(start, start + length);
+    start += length;
+    return part;
   });
 }
 

@@ -22,7 +22,7 @@ import { countOption, described, overridesOption, selectionOptions } from "../pa
 import { type Context, definePass, foldingMasks, type Outcome, type Pass } from "../passes/pass.ts";
 import type { Loss } from "../train/loss.ts";
 import { lossOption } from "../train/losses/parse.ts";
-import { pruneByPattern } from "./by-pattern.ts";
+import { pruneByPattern, pruneBySolver } from "./by-pattern.ts";
 import { putMasks, zeroEntries } from "./chosen.ts";
 import { pruneLeastTogether } from "./global.ts";
 import {
@@ -36,6 +36,7 @@ import {
 import { entries, type Pattern, patternOf, patternSchema } from "./pattern.ts";
 import { foldMasks, isPruned } from "./remove.ts";
 import { pruneLeast } from "./rules.ts";
+import { type PruneSolver, solverSchema, solvesBySamples } from "./solver.ts";
 import { pruneStructured } from "./structured.ts";
 
 const share = v.pipe(
@@ -68,7 +69,9 @@ export interface PruneOptions {
    * in a row the two largest stay; needs no amount), blocks of outputs × inputs such as "4x1", an own one, or the path of a module that exports it.
    */
   readonly pattern?: string | Pattern | undefined;
-  /** Samples for an importance that looks at what comes into the layers, or their path, of which the train part is taken. */
+  /** What chooses what goes and corrects what stays, layer after layer, or the path of a module that exports it; in place of an importance. */
+  readonly solver?: string | PruneSolver | undefined;
+  /** Samples for an importance or a solver that looks at them, or their path, of which the train part is taken. */
   readonly data?: Dataset | string | undefined;
   /** So many of them are looked at (256). */
   readonly samples?: number | undefined;
@@ -102,8 +105,11 @@ const options = v.pipe(
       'weights that go together: "entries", "rows", n:m (n stay), blocks such as 4x1',
       { value: "pattern" },
     ),
-    data: described(v.optional(datasetOption), "samples for a criterion that looks at the inputs of layers"),
-    samples: described(v.optional(countOption, 256), "samples that such a criterion looks at"),
+    solver: described(v.optional(solverSchema), "a module of your own that prunes a layer, and corrects what is left", {
+      value: "solver.mjs",
+    }),
+    data: described(v.optional(datasetOption), "samples for a criterion or solver that looks at them"),
+    samples: described(v.optional(countOption, 256), "samples that are looked at"),
     loss: described(v.optional(lossOption, "cross-entropy"), "for a criterion that looks at gradients"),
     norm: described(v.optional(v.picklist([1, 2], "is 1 or 2"), 2), "structured: rank channels by L1 or L2 norm"),
     keepMasks: described(v.optional(v.boolean(), false), "keep the masks in the file: pith train then keeps the zeros"),
@@ -129,6 +135,14 @@ const options = v.pipe(
       'is for single weights of each layer, without `structured` and `scope: "global"`',
     ),
     ["pattern"],
+  ),
+  v.forward(
+    v.check(
+      ({ solver, importance, structured, scope }) =>
+        solver === undefined || (importance === "magnitude" && structured === false && scope === "uniform"),
+      'is for single weights of each layer, without `importance`, `structured` and `scope: "global"`',
+    ),
+    ["solver"],
   ),
   v.forward(
     v.check(
@@ -161,7 +175,12 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   summary: "Set the smallest weights to zero, or remove the channels with the smallest norms",
   options,
   data: {
-    when: ({ importance }) => (looksAtSamples(importance) ? "the criterion looks at samples" : undefined),
+    when: ({ importance, solver }) =>
+      looksAtSamples(importance)
+        ? "the criterion looks at samples"
+        : solvesBySamples(solver)
+          ? "the solver looks at samples"
+          : undefined,
   },
   gentler: () => "Use a smaller amount",
   command: {
@@ -213,6 +232,7 @@ function pruneUnstructured(
     overrides = {},
     keepMasks,
     pattern,
+    solver,
     ...scoring
   }: Omit<v.InferOutput<typeof options>, "pattern"> & {
     readonly amount: number;
@@ -222,8 +242,10 @@ function pruneUnstructured(
 ): Promise<Outcome> {
   const scorerFor = (layers: readonly Layer[]): Promise<Scorer> => scorerOf(model, layers, scoring, context);
   const writeMasks = keepMasks ? putMasks : zeroEntries;
-  if (pattern !== undefined)
-    return pruneByPattern(model, { layers: named, except, amount, overrides, pattern }, writeMasks, scorerFor);
+  const choice = { layers: named, except, amount, overrides };
+  if (typeof solver === "object")
+    return pruneBySolver(model, { ...choice, ...scoring, solver, pattern }, writeMasks, context);
+  if (pattern !== undefined) return pruneByPattern(model, { ...choice, pattern }, writeMasks, scorerFor);
   const settings = { layers: named, except, amount: { fraction: amount } };
   if (scope === "global") return pruneLeastTogether(model, settings, writeMasks, scorerFor);
   const own = Object.entries(overrides).map(([name, said]) => [name, { amount: { fraction: said.amount ?? amount } }]);

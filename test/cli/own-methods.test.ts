@@ -75,6 +75,23 @@ test("a pattern needs no data, and no amount where it has one", async () => {
   expect((await pith("prune", at("mixed.onnx"), "--pattern", "3:2", "-o", out)).err).toContain("--pattern");
 });
 
+test("a solver corrects what is left", async () => {
+  writeFileSync(
+    at("doubling.mjs"),
+    `export default {
+  id: "doubling",
+  solve: (weights, kept, { pattern, amount }) => ({
+    kept: pattern.choose(weights, kept, amount),
+    weights: weights.map((one) => ({ ...one, data: one.data.map((w) => 2 * w) })),
+  }),
+};`,
+  );
+  const out = at("solved.onnx");
+  const words = ["prune", at("mixed.onnx"), "--amount", "50%", "--solver", at("doubling.mjs"), "--force", "-o", out];
+  await json(...words);
+  expect(await weight(out)).toEqual([2, 0, 0, 1.8].map(Math.fround));
+});
+
 test("in a recipe the same modules do the same", async () => {
   const recipe = at("own.yaml");
   writeFileSync(

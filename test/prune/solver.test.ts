@@ -1,0 +1,214 @@
+/** Solvers choose what goes and correct what stays. */
+import { readFileSync } from "node:fs";
+import { type Gram, gramMatrices } from "pith/calibrate";
+import { memory } from "pith/data";
+import { type Model, parseModel } from "pith/graph";
+import { type PruneOptions, type PruneSolver, prune } from "pith/prune";
+import { float32, inMemory, toNumbers } from "pith/tensor";
+import { describe, expect, test } from "vitest";
+import { createEngine } from "../../src/engine/index.ts";
+import { random } from "../../src/tensor/random.ts";
+import { sparseGpt } from "./sparsegpt.ts";
+
+interface Golden {
+  readonly rows: number;
+  readonly columns: number;
+  readonly weight: readonly number[];
+  readonly x: readonly number[];
+  readonly cases: readonly { readonly options: PruneOptions; readonly weights: readonly number[] }[];
+}
+const golden: Golden = JSON.parse(readFileSync(new URL("../golden/sparsegpt.generated.json", import.meta.url), "utf8"));
+
+async function numbers(model: Model, name = "w"): Promise<number[]> {
+  const tensor = model.graph.value(name)?.tensor ?? expect.fail(`there is no tensor ${name}`);
+  return toNumbers(await tensor.read());
+}
+
+const { rows, columns } = golden;
+const inputs = float32(
+  [golden.x.length / columns, columns],
+  golden.x.map((unit) => unit / 64),
+);
+/** The layer of the golden values. */
+function layer(): Model {
+  const model = parseModel(`opset 17
+graph (x: float32[n, ${columns}]) -> (y) {
+  w: float32[${rows}, ${columns}] = random(seed 1)
+  y = Gemm(x, w) {transB=1}
+}`);
+  const weight = model.graph.value("w") ?? expect.fail("there is no w");
+  weight.tensor = inMemory(
+    float32(
+      [rows, columns],
+      golden.weight.map((unit) => unit / 4096),
+    ),
+  );
+  return model;
+}
+
+const draw = random(7, "inputs");
+/** Inputs that depend on each other. */
+const x = float32(
+  [48, 6],
+  Array.from({ length: 48 }, () => draw.normal()).flatMap((shared) =>
+    Array.from({ length: 6 }, () => shared + 0.3 * draw.normal()),
+  ),
+);
+const two = () =>
+  parseModel(`opset 17
+graph (x: float32[n, 6]) -> (y) {
+  a: float32[6, 8] = random(seed 1)
+  b: float32[8, 4] = random(seed 2)
+  h = MatMul "first" (x, a)
+  r = Relu(h)
+  y = MatMul "second" (r, b)
+}`);
+const data = memory("x", { x });
+
+async function answers(model: Model, x: ReturnType<typeof float32>): Promise<number[]> {
+  const session = await createEngine().load(model);
+  try {
+    const { y } = await session.run({ x });
+    return toNumbers(y ?? expect.fail("there is no y"));
+  } finally {
+    await session.release();
+  }
+}
+
+const apart = (some: readonly number[], others: readonly number[]): number =>
+  Math.sqrt(some.reduce((sum, value, at) => sum + (value - (others[at] ?? 0)) ** 2, 0) / some.length);
+
+describe("SparseGPT as a solver of one's own", () => {
+  test.each(golden.cases)("has the weights of NumPy: $options", async ({ options, weights }) => {
+    const model = layer();
+    await prune(model, { ...options, solver: sparseGpt, data: memory("x", { x: inputs }) });
+    const found = await numbers(model);
+    expect(found.map((w) => w === 0)).toEqual(weights.map((w) => w === 0));
+    found.forEach((w, at) => {
+      expect(w).toBeCloseTo(weights[at] ?? 0, 5);
+    });
+  });
+
+  test.each<PruneOptions>([{ amount: 0.5 }, { pattern: "2:4" }, { pattern: "rows", amount: 0.5 }])(
+    "answers nearer to the original than pruning alone: %o",
+    async (options) => {
+      const [plain, corrected] = [layer(), layer()];
+      const [original, samples] = [await answers(layer(), inputs), memory("x", { x: inputs })];
+      await prune(plain, options);
+      const { changes, misses } = await prune(corrected, { ...options, solver: sparseGpt, data: samples });
+      expect(changes).toHaveLength(1);
+      expect(misses).toEqual([]);
+      const error = apart(await answers(corrected, inputs), original);
+      expect(error).toBeLessThan(0.8 * apart(await answers(plain, inputs), original));
+    },
+  );
+
+  test("goes through a network layer by layer", async () => {
+    const net = two();
+    const { changes } = await prune(net, { amount: 0.5, solver: sparseGpt, data });
+    expect(changes.map(({ at, what }) => [at, what])).toEqual([
+      ["first", "24 of 48 pruned, 24 of 48 left"],
+      ["second", "16 of 32 pruned, 16 of 32 left"],
+    ]);
+    expect(apart(await answers(net, x), await answers(two(), x))).toBeLessThan(0.5);
+  });
+});
+
+describe("what comes into a layer", () => {
+  const seen = new Map<string, Gram>();
+  /** Each weight twice as large, the first input of each output gone. */
+  const doubled = (of?: "changed"): PruneSolver<Gram> => ({
+    id: "doubled",
+    evidence: gramMatrices(),
+    ...(of === undefined ? {} : { of }),
+    solve(weights, kept, _, { layer, evidence }) {
+      seen.set(layer.name, evidence);
+      return {
+        weights: weights.map((one) => ({ ...one, data: one.data.map((w) => 2 * w) })),
+        kept: kept.map((mask, group) => mask.map((_, at) => (at % (weights[group]?.columns ?? 1) === 0 ? 0 : 1))),
+      };
+    },
+  });
+  /** The Gram matrix of what a model feeds its second layer. */
+  const gramOf = async (model: Model): Promise<number[]> => {
+    const session = await createEngine().load(
+      parseModel(`opset 17
+graph (x: float32[n, 6]) -> (r) {
+  a: float32[6, 8] = ${JSON.stringify(Array.from({ length: 6 }, (_, row) => (first.get(model) ?? []).slice(8 * row, 8 * row + 8)))}
+  h = MatMul(x, a)
+  r = Relu(h)
+}`),
+    );
+    const { r } = await session.run({ x });
+    await session.release();
+    const rows = toNumbers(r ?? expect.fail("there is no r"));
+    return Array.from({ length: 64 }, (_, at) =>
+      Array.from(
+        { length: 48 },
+        (_, row) => (rows[8 * row + Math.floor(at / 8)] ?? 0) * (rows[8 * row + (at % 8)] ?? 0),
+      ).reduce((sum, value) => sum + value, 0),
+    );
+  };
+  const first = new Map<Model, number[]>();
+
+  test.each([
+    ["the original", undefined],
+    ["the model whose layers before are pruned", "changed"],
+  ] as const)("is that of %s", async (_, of) => {
+    const [before, after] = [two(), two()];
+    await prune(after, { amount: 0.5, solver: doubled(of), data });
+    first.set(before, await numbers(before, "a"));
+    first.set(after, await numbers(after, "a"));
+    const wanted = await gramOf(of === undefined ? before : after);
+    const found = [...(seen.get("second")?.groups[0]?.data ?? [])];
+    found.forEach((value, at) => {
+      expect(value / (wanted[at] ?? 0)).toBeCloseTo(1, 4);
+    });
+    expect(found).toHaveLength(64);
+  });
+});
+
+test("what is pruned stays pruned, behind a mask too", async () => {
+  const net = two();
+  await prune(net, { amount: 0.5, layers: "first", keepMasks: true });
+  const before = await numbers(net, "a_mask");
+  const { changes } = await prune(net, { amount: 0.5, solver: sparseGpt, data, keepMasks: true, layers: "first" });
+  expect(changes.map(({ what }) => what)).toEqual(["12 of 24 pruned, 12 of 48 left"]);
+  const after = await numbers(net, "a_mask");
+  expect(after.every((kept, at) => kept <= (before[at] ?? 0))).toBe(true);
+});
+
+describe("refused:", () => {
+  const odd = (solve: PruneSolver["solve"]): PruneSolver => ({ id: "odd", solve });
+  test.each<readonly [string, PruneOptions, RegExp]>([
+    ["no samples", { amount: 0.5, solver: sparseGpt }, /solver "sparsegpt" needs samples/],
+    [
+      "a criterion beside it",
+      { amount: 0.5, solver: sparseGpt, data, importance: "random" },
+      /"solver": is for single/,
+    ],
+    ["channels", { structured: 0.5, solver: sparseGpt, data }, /"solver": is for single/],
+    [
+      "too few numbers",
+      { amount: 0.5, solver: odd((_, kept) => ({ weights: [], kept })) },
+      /"odd" did not give a finite/,
+    ],
+    [
+      "NaN",
+      {
+        amount: 0.5,
+        solver: odd((weights, kept) => ({
+          weights: weights.map((one) => ({ ...one, data: one.data.fill(NaN) })),
+          kept,
+        })),
+      },
+      /"odd" did not give a finite number for each entry of layer "first"/,
+    ],
+    ["no mask", { amount: 0.5, solver: odd((weights) => ({ weights, kept: [] })) }, /"odd" did not give a 0 or a 1/],
+  ])("%s, and the model stays as it was", async (_, options, message) => {
+    const net = two();
+    const before = [await numbers(net, "a"), await numbers(net, "b")];
+    await expect(prune(net, options)).rejects.toThrow(message);
+    expect([await numbers(net, "a"), await numbers(net, "b")]).toEqual(before);
+  });
+});
