@@ -30,7 +30,7 @@ export interface QuantizeOptions {
   /** So many inputs of a matrix product, or numbers in a row of a table, share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
   readonly block?: 16 | 32 | 64 | 128 | 256 | undefined;
   /** Operators of ONNX alone: blocks are for DequantizeLinear, which convolutions read, too, in 4 or 8 bits (false: blocks are for operators of ONNX Runtime). */
-  readonly standard?: boolean | undefined;
+  readonly onnxOnly?: boolean | undefined;
   /** Blocks have zero points, too (false; rounders that find them write them in any case). */
   readonly zeroPoints?: boolean | undefined;
   /** How weights are rounded: "nearest", with scales over their whole range; "mse", with scales of the least squared error; or a method of one's own. */
@@ -43,7 +43,7 @@ export interface QuantizeOptions {
         string,
         Pick<
           QuantizeOptions,
-          "bits" | "block" | "standard" | "zeroPoints" | "perChannel" | "weights" | "activations"
+          "bits" | "block" | "onnxOnly" | "zeroPoints" | "perChannel" | "weights" | "activations"
         > & { readonly float?: boolean | undefined }
       >
     | undefined;
@@ -61,7 +61,7 @@ export interface QuantizeOptions {
   /** Static: ranges of activations hold all numbers ("min-max", as usual), or leave out what is rare. */
   readonly ranges?: RangeMethod | undefined;
   /** Static: "qdq" writes roundings around float operators, which runtimes fuse; "qoperator" writes operators on codes ("qdq"). */
-  readonly form?: "qdq" | "qoperator" | undefined;
+  readonly integerForm?: "qdq" | "qoperator" | undefined;
   /** Static: ranges of activations are centred at 0 (false: they reach from the smallest to the largest number). */
   readonly symmetric?: boolean | undefined;
   /** Static, and rounders that look at samples: data, or its path, of which the train part is taken where it has one. */
@@ -117,7 +117,7 @@ const entries = v.strictObject({
   block: described(v.optional(block), "inputs of a matrix product that share a scale (32 for fewer than 8 bits)", {
     value: "n",
   }),
-  standard: described(
+  onnxOnly: described(
     v.optional(v.boolean(), false),
     "operators of ONNX alone, convolutions in few bits too (default: those of ONNX Runtime)",
   ),
@@ -132,7 +132,7 @@ const entries = v.strictObject({
   overrides: overridesOption({
     bits: v.optional(bits),
     block: v.optional(block),
-    standard: v.optional(v.boolean()),
+    onnxOnly: v.optional(v.boolean()),
     zeroPoints: v.optional(v.boolean()),
     perChannel: v.optional(v.boolean()),
     weights: v.optional(weights),
@@ -167,7 +167,7 @@ const entries = v.strictObject({
       ],
     },
   }),
-  form: described(
+  integerForm: described(
     v.optional(v.picklist(["qdq", "qoperator"]), "qdq"),
     "static: float operators between roundings, or operators on codes",
   ),
@@ -274,9 +274,9 @@ export function checkTogether(options: QuantizeSettings): void {
       },
     );
   }
-  if (all.some((own) => own.bits === 2 && own.standard && own.weights !== "palette")) {
-    throw new PithError("E_OPTION", "quantize: `standard`: blocks have 4 or 8 bits in operators of ONNX, got 2.", {
-      hint: "ONNX Runtime 1.30 multiplies with 2-bit weights of DequantizeLinear wrongly. `MatMulNBits`, which it writes without `standard`, is right.",
+  if (all.some((own) => own.bits === 2 && own.onnxOnly && own.weights !== "palette")) {
+    throw new PithError("E_OPTION", "quantize: `onnxOnly`: blocks have 4 or 8 bits in operators of ONNX, got 2.", {
+      hint: "ONNX Runtime 1.30 multiplies with 2-bit weights of DequantizeLinear wrongly. `MatMulNBits`, which it writes without `onnxOnly`, is right.",
     });
   }
   if (rounderOf(rounder).zeroPoints === true && !packed) {
@@ -297,7 +297,7 @@ export function checkTogether(options: QuantizeSettings): void {
   if (isHalf && rounderOf(rounder).id !== "nearest") {
     throw new PithError("E_OPTION", `quantize: \`rounder\`: ${scheme} has one way of rounding, to the nearest number.`);
   }
-  if (scheme !== "static" && options.form === "qoperator") {
+  if (scheme !== "static" && options.integerForm === "qoperator") {
     throw new PithError("E_OPTION", `quantize: \`form\` is not available in the scheme "${scheme}".`, {
       hint: 'The scheme "static" has roundings that operators on codes can stand for.',
     });

@@ -48,7 +48,7 @@ const schemes = {
  *   with the same codes where the table is the last layer, too; other layers have 8 bits. Tables of 4 bits are the default because they cost little:
  *   a BERT is 1.10 MB instead of 1.41 with tables of 8 bits, and its accuracy is 76.5 instead of 76.3 % (76.4 % in float); a tied LLaMA is 1.01 MB
  *   instead of 1.08 at 3.503 instead of 3.501 nats a token (3.498). `overrides: { "*embed*": { bits: 8 } }` keeps 8 bits.
- *   With `standard` blocks are for `DequantizeLinear`, and convolutions have them, too: operators of ONNX alone, which ONNX Runtime fuses again.
+ *   With `onnxOnly` blocks are for `DequantizeLinear`, and convolutions have them, too: operators of ONNX alone, which ONNX Runtime fuses again.
  *   `weights` says what codes stand for: "float8", "nf4" and "fp4", or a "palette" of 2 to the power of `bits` values, which `train` moves afterwards.
  * - `dynamic`: layers compute on integers; the range of an activation is found in every run. No data needed.
  * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses them.

@@ -84,7 +84,7 @@ export async function quantizeStatically(
   await writeConstants(model, emit, placement, scales, options.symmetric, context);
   writeActivations(model, emit, measured);
   model.graph.sort();
-  if (options.form === "qoperator") writeOnCodes(model);
+  if (options.integerForm === "qoperator") writeOnCodes(model);
   removeReplaced(model, before);
   return { changes, misses };
 }

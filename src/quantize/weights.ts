@@ -49,7 +49,7 @@ export async function quantizeToWeights(
   const [kept, asked] = [changes.filter(({ bits = 0 }) => bits > options.bits).length, options.bits];
   // The file is named after what was asked for.
   if (2 * kept > changes.length && options.overrides === undefined) {
-    const wider = options.standard ? "" : `; for ${asked}: --standard, or --weights palette`;
+    const wider = options.onnxOnly ? "" : `; for ${asked}: --onnx-only, or --weights palette`;
     const text = `${kept} of ${changes.length} layers are kept at more than ${asked} bits, and the list says why${wider}`;
     context.log({ id: "wider", text, level: "warning" });
   }

@@ -54,7 +54,7 @@ export const formats: readonly Format[] = [
   ["8 bits", ["--scheme", "weights"], 15, true],
   ["blocks of 4 bits", ["--scheme", "weights", "--bits", "4"], 250, true],
   ["blocks of 2 bits", ["--scheme", "weights", "--bits", "2"], 1500, true],
-  ["blocks of 4 bits in operators of ONNX", ["--scheme", "weights", "--bits", "4", "--standard"], 250, true],
+  ["blocks of 4 bits in operators of ONNX", ["--scheme", "weights", "--bits", "4", "--onnx-only"], 250, true],
   ["nf4", ["--scheme", "weights", "--weights", "nf4"], 500, true],
   ["float8", ["--scheme", "weights", "--weights", "float8"], 100, true],
   ["a palette", ["--scheme", "weights", "--weights", "palette", "--bits", "4"], 120, true],

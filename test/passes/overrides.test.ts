@@ -159,7 +159,7 @@ describe("an override that fits nothing is refused:", () => {
       message: 'prune: "overrides.fc1.scope": there is no "scope" here, only amount.',
     });
     expect(() => recipeFrom({ steps: [{ quantize: { scheme: "weights", overrides: { fc1: { bit: 8 } } } }] })).toThrow(
-      'steps[0].quantize.overrides.fc1.bit: there is no "bit" here, only bits, block, standard, zeroPoints, perChannel, weights, activations, float.',
+      'steps[0].quantize.overrides.fc1.bit: there is no "bit" here, only bits, block, onnxOnly, zeroPoints, perChannel, weights, activations, float.',
     );
   });
 });

@@ -96,9 +96,9 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
       return texts;
     };
     expect(await said({ scheme: "weights", bits: 4 })).toEqual([
-      "3 of 4 layers are kept at more than 4 bits, and the list says why; for 4: --standard, or --weights palette",
+      "3 of 4 layers are kept at more than 4 bits, and the list says why; for 4: --onnx-only, or --weights palette",
     ]);
-    for (const options of [{ bits: 4, standard: true }, { bits: 4, layers: "fc" }, { bits: 8 }] as const)
+    for (const options of [{ bits: 4, onnxOnly: true }, { bits: 4, layers: "fc" }, { bits: 8 }] as const)
       expect(await said({ scheme: "weights", ...options })).toEqual([]);
   });
 

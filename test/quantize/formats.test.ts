@@ -103,10 +103,10 @@ async function optimized(model: Model): Promise<readonly string[]> {
 }
 
 describe.each([
-  [{ bits: 4, block: 16, standard: true }, 0.2, ["int4", "int4", "int4", "int4", "int4", "int8"]],
-  [{ bits: 4, block: 16, standard: true, zeroPoints: true }, 0.2, ["uint4", "int4", "int4", "uint4", "uint4", "int8"]],
-  [{ bits: 4, standard: true, rounder: "hqq" }, 0.25, ["int4", "int4", "int4", "uint4", "uint4", "int8"]],
-  [{ bits: 8, block: 16, standard: true }, 0.01, ["int8", "int8", "int8", "int8", "int8", "int8"]],
+  [{ bits: 4, block: 16, onnxOnly: true }, 0.2, ["int4", "int4", "int4", "int4", "int4", "int8"]],
+  [{ bits: 4, block: 16, onnxOnly: true, zeroPoints: true }, 0.2, ["uint4", "int4", "int4", "uint4", "uint4", "int8"]],
+  [{ bits: 4, onnxOnly: true, rounder: "hqq" }, 0.25, ["int4", "int4", "int4", "uint4", "uint4", "int8"]],
+  [{ bits: 8, block: 16, onnxOnly: true }, 0.01, ["int8", "int8", "int8", "int8", "int8", "int8"]],
   [{ weights: "palette", bits: 8 }, 0.01, ["int8", "int8", "int8", "uint8", "int8", "uint8"]],
   [{ weights: "palette", bits: 5 }, 0.06, ["uint8", "uint8", "uint8", "uint8", "uint8", "uint8"]],
   [{ weights: "palette", bits: 7 }, 0.02, ["int8", "int8", "int8", "uint8", "uint8", "uint8"]],
@@ -165,7 +165,7 @@ describe.each([
 test.each([
   { bits: 8, block: 32 },
   { bits: 4 },
-  { bits: 4, standard: true },
+  { bits: 4, onnxOnly: true },
   { bits: 2 },
   { weights: "nf4" },
   { weights: "float8" },
@@ -191,7 +191,7 @@ describe("blocks in operators of ONNX", () => {
     "$type, $K × $N in blocks of $block_size: codes, scales and zero points of ONNX Runtime's quantizer",
     async ({ K, N, block_size: block, type, ...given }) => {
       const model = product(K, N, goldenNumbers(given.weight_K_by_N));
-      await quantize(model, { scheme: "weights", bits: 4, block, standard: true, zeroPoints: type === "uint4" });
+      await quantize(model, { scheme: "weights", bits: 4, block, onnxOnly: true, zeroPoints: type === "uint4" });
       const codes = await stored(model, "fc.weight_quantized");
       expect([codes.type, codes.dims]).toEqual([type, [K, N]]);
       expect([...(codes.data as Uint8Array)]).toEqual(given.raw_K_by_N.data);
@@ -212,7 +212,7 @@ describe("blocks in operators of ONNX", () => {
   ] as const)("a product of %d bits becomes MatMulNBits: zero points %s", async (bits, zeroPoints) => {
     for (const outputs of [33, 32]) {
       const model = product(80, outputs, numbersFor([80, outputs]).data);
-      await quantize(model, { scheme: "weights", bits, block: 32, standard: true, zeroPoints });
+      await quantize(model, { scheme: "weights", bits, block: 32, onnxOnly: true, zeroPoints });
       expect(await optimized(model)).toEqual(["MatMulNBits"]);
     }
   });
@@ -222,15 +222,15 @@ describe("blocks in operators of ONNX", () => {
     await fakeQuantize(model, { bits: 4 });
     const x = { x: numbersFor([2, 64], 3) };
     const rounded = await run(model, x);
-    const { changes } = await quantize(model, { scheme: "weights", bits: 4, standard: true });
+    const { changes } = await quantize(model, { scheme: "weights", bits: 4, onnxOnly: true });
     expect(changes.map(({ what }) => what)).toEqual(["weight as int4, per-channel scales"]);
     expect(difference(rounded, await run(model, x, { optimize: false }))).toBeLessThan(1e-6);
   });
 
   test("there are no 2 bits, which ONNX Runtime multiplies wrongly", async () => {
     await expect(
-      quantize(product(16, 2, numbersFor([16, 2]).data), { scheme: "weights", bits: 2, standard: true }),
-    ).rejects.toThrow("quantize: `standard`: blocks have 4 or 8 bits in operators of ONNX, got 2.");
+      quantize(product(16, 2, numbersFor([16, 2]).data), { scheme: "weights", bits: 2, onnxOnly: true }),
+    ).rejects.toThrow("quantize: `onnxOnly`: blocks have 4 or 8 bits in operators of ONNX, got 2.");
   });
 });
 

@@ -104,7 +104,7 @@ describe("one kernel on integers", () => {
     expect(inside(ran)).toEqual(expected);
     expect(misses).toEqual([]);
     // The same operators, written out.
-    const { written } = await optimized(text, { form: "qoperator" });
+    const { written } = await optimized(text, { integerForm: "qoperator" });
     const kernels = expected.map((op) => (op === "NhwcMaxPool" ? "MaxPool" : op));
     expect(inside(written).sort()).toEqual(kernels);
     expect([count(written, "QuantizeLinear"), count(written, "DequantizeLinear")]).toEqual(
@@ -158,7 +158,7 @@ test("products with codes for weights alone", async () => {
   for (const [options, kernel] of [
     [{ scheme: "weights" }, "MatMulNBits"],
     [{ scheme: "weights", perChannel: false }, "MatMulNBits"],
-    [{ scheme: "weights", bits: 4, block: 16, standard: true }, "MatMulNBits"],
+    [{ scheme: "weights", bits: 4, block: 16, onnxOnly: true }, "MatMulNBits"],
     [{ scheme: "dynamic" }, "DynamicQuantizeMatMul"],
   ] as const)
     for (const text of [product, gemm]) {
@@ -208,7 +208,7 @@ describe("on the codes themselves", () => {
     const { ran } = await optimized(text);
     expect(ran).toContain(op);
     expect([count(ran, "QuantizeLinear"), count(ran, "DequantizeLinear")]).toEqual([1, 1]);
-    const { written } = await optimized(text, { form: "qoperator" });
+    const { written } = await optimized(text, { integerForm: "qoperator" });
     expect([count(written, "QuantizeLinear"), count(written, "DequantizeLinear")]).toEqual([1, 1]);
   });
 });
@@ -219,7 +219,7 @@ test("operators on codes compute what roundings around float operators do", asyn
       const data = memory("x", { x: calibration("cnn") });
       const [apart, written] = [cnn(), cnn()];
       await quantize(apart, { scheme: "static", activations, perChannel, data });
-      await quantize(written, { scheme: "static", activations, perChannel, data, form: "qoperator" });
+      await quantize(written, { scheme: "static", activations, perChannel, data, integerForm: "qoperator" });
       assertValid(written);
       expect(layerNames(written)).toEqual(layerNames(cnn()));
       const x = calibration("cnn");
@@ -232,20 +232,22 @@ test("operators on codes compute what roundings around float operators do", asyn
 
 test("what hands numbers on unchanged is left out of operators on codes", async () => {
   const text = amid('o = Dropout "own" (h)');
-  const { written } = await optimized(text, { form: "qoperator" });
+  const { written } = await optimized(text, { integerForm: "qoperator" });
   expect(written).not.toContain("Dropout");
   expect([count(written, "QuantizeLinear"), count(written, "DequantizeLinear")]).toEqual([1, 1]);
 });
 
 test("other schemes have no roundings to write so", async () => {
-  await expect(quantize(cnn(), { scheme: "dynamic", form: "qoperator" })).rejects.toMatchObject({ code: "E_OPTION" });
+  await expect(quantize(cnn(), { scheme: "dynamic", integerForm: "qoperator" })).rejects.toMatchObject({
+    code: "E_OPTION",
+  });
 });
 
 test("of codes with 16 and 4 bits there are no operators: roundings stay", async () => {
   for (const options of [{ activations: "int16" }, { bits: 4 }] as const) {
     const model = cnn();
     const data = memory("x", { x: calibration("cnn") });
-    await quantize(model, { scheme: "static", ...options, data, form: "qoperator" });
+    await quantize(model, { scheme: "static", ...options, data, integerForm: "qoperator" });
     expect(operators(model)).toContain("Conv");
     assertValid(model);
   }

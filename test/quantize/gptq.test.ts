@@ -60,7 +60,7 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
     ["8 bits", {}],
     ["4 bits in blocks", { bits: 4 }],
     ["4 bits in blocks with zero points", { bits: 4, block: 16, zeroPoints: true }],
-    ["4 bits in blocks of DequantizeLinear", { bits: 4, standard: true }],
+    ["4 bits in blocks of DequantizeLinear", { bits: 4, onnxOnly: true }],
   ])("is nearer to the outputs than rounding to the nearest code: %s", async (_, options) => {
     const [usual, own] = [mlp(), mlp()];
     await quantize(usual, { scheme: "weights", ...options });
@@ -72,7 +72,7 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
 
   test.each<[Partial<QuantizeOptions>, number]>([
     [{}, 0.02],
-    [{ bits: 4, standard: true }, 0.2],
+    [{ bits: 4, onnxOnly: true }, 0.2],
   ])(
     "a convolution's evidence has a column for each tap of each input, and so has its matrix: %s",
     async (options, most) => {
@@ -93,7 +93,7 @@ graph (x: float32[batch, 5, 32]) -> (y: float32[batch, 5, 4, 16]) {
   y = Einsum(x, heads.weight) {equation="bsd,hdk->bshk"}
 }`);
   const data = memory("x", { x: numbersFor([4, 5, 32]) });
-  const { misses } = await quantize(model, { scheme: "weights", bits: 4, standard: true, rounder: gptq, data });
+  const { misses } = await quantize(model, { scheme: "weights", bits: 4, onnxOnly: true, rounder: gptq, data });
   expect(misses).toMatchObject([{ at: "heads", reason: "blocks of its rows are not of its inputs alone" }]);
 });
 

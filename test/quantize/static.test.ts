@@ -257,7 +257,7 @@ graph (x: float32[n, 12]) -> (y: float32[n, 5]) {
 
     test.each([
       {},
-      { form: "qoperator" },
+      { integerForm: "qoperator" },
       { activations: "int8" },
       { activations: "uint16" },
       { perChannel: false },

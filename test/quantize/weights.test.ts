@@ -312,7 +312,7 @@ graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
     [{ bits: 4, block: 32 }, 7],
     [{ bits: 4, block: 32, zeroPoints: true }, 7],
     [{ bits: 2, block: 32 }, 1],
-    [{ bits: 4, standard: true }, 7],
+    [{ bits: 4, onnxOnly: true }, 7],
   ] as const)("%o keeps those of ±%i steps", async (options, most) => {
     const model = network(most);
     await quantize(model, { scheme: "weights", ...options });

@@ -80,8 +80,8 @@ export default defineCommand({
 });
 
 /** Whether options say of themselves that weights are meant: blocks, and codes that no other scheme has. */
-const isOfWeights = ({ block, standard, weights }: OptionValues): boolean =>
-  block !== undefined || standard === true || (weights !== undefined && weights !== "int8" && weights !== "uint8");
+const isOfWeights = ({ block, onnxOnly, weights }: OptionValues): boolean =>
+  block !== undefined || onnxOnly === true || (weights !== undefined && weights !== "int8" && weights !== "uint8");
 
 /** "24MB": as hosts count, a megabyte is a million. */
 function bytesOf(text: string): number {

@@ -31,10 +31,10 @@ import { matrixAt, writeProduct } from "./product.ts";
 
 export const inStandardBlocks: Format = {
   what: "blocks",
-  opset: (own) => (own.standard && blocksIn(own) !== undefined ? 21 : 0),
+  opset: (own) => (own.onnxOnly && blocksIn(own) !== undefined ? 21 : 0),
   formOf(layer, own, inference) {
     const settings = blocksIn(own);
-    if (settings === undefined || !own.standard) return undefined;
+    if (settings === undefined || !own.onnxOnly) return undefined;
     if (layer.role.kind === "lookup") return new Miss("no operator of ONNX picks rows of them", layer.name);
     const few = own.bits === 8 ? undefined : codesForm({ type: "int4", perChannel: own.perChannel });
     const target = matrixAt(layer, inference);

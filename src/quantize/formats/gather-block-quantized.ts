@@ -34,7 +34,7 @@ export const inRowsOfBlocks: Format = {
   what: "blocks",
   formOf(layer, own) {
     const asked = blocksIn(own);
-    if (asked === undefined || own.standard || layer.role.kind !== "lookup") return undefined;
+    if (asked === undefined || own.onnxOnly || layer.role.kind !== "lookup") return undefined;
     const { block } = asked;
     const width = layer.outputs;
     if (width % block > 0) return new Miss(`rows of ${width} numbers are no whole blocks of ${block}`, layer.name);

@@ -44,7 +44,7 @@ export const inBlocks: Format = {
   what: "blocks",
   formOf(layer, own, inference) {
     const settings = blocksIn(own);
-    if (settings === undefined || own.standard) return undefined;
+    if (settings === undefined || own.onnxOnly) return undefined;
     const target = matrixAt(layer, inference);
     return target instanceof Miss ? target : blocksForm(settings, target);
   },

@@ -37,7 +37,7 @@ export const integers: readonly Promised[] = [
       ["dynamic", {}],
       ["static", {}],
       ["static", { activations: "int8" }],
-      ["static", { form: "qoperator" }],
+      ["static", { integerForm: "qoperator" }],
     ] as const
   ).map(([scheme, options]) => ({
     name: ["quantize", scheme, ...Object.values(options)].join(" "),
