@@ -117,8 +117,9 @@ interface Place {
 }
 
 async function row(name: string, result: PassOutput, { out, file, data, seconds }: Place): Promise<string[]> {
+  if (result.written === undefined)
+    return [name, "refused", "", "", "", "", "", `nothing to do; ${seconds.toFixed(1)} s`];
   const { after, lost, comparison } = result;
-  if (after === undefined) return [name, "refused", "", "", "", "", "", `nothing to do; ${seconds.toFixed(1)} s`];
   const checked = await pith("eval", out, "--against", file, "--data", data);
   if (checked.data === undefined) return [name, "FAILED", "", "", "", "", "", checked.error ?? ""];
   const { figures, comparison: pairs } = checked.data as Measurement;

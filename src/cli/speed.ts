@@ -7,7 +7,8 @@ import { noFasterText, type Speed, type Timed } from "../report/speed.ts";
 import type { Settings } from "../task/index.ts";
 import type { Session } from "./command.ts";
 import type benchJob from "./jobs/bench.ts";
-import type { PassOutput, Weight } from "./jobs/pass.ts";
+import type { WrittenOutput } from "./jobs/pass.ts";
+import type { Weight } from "./jobs/weight.ts";
 
 export interface Beside {
   /** A Miss where the machine is too busy to tell. */
@@ -43,15 +44,14 @@ export async function speedBeside(
   return { speed: { ...own.speedup, before: first.milliseconds.median, milliseconds, where }, work };
 }
 
-/** Times the result of a command, which is written by now. Undefined where it computes as much as the model that came in, and has no reference. */
+/** Times the result of a command. Undefined where it computes as much as the model that came in, and has no reference. */
 export async function timedBeside(
   model: string,
   against: string,
-  result: PassOutput,
+  result: WrittenOutput,
   session: Session,
 ): Promise<Timed | undefined> {
   const { before, after, written } = result;
-  if (written === undefined || after === undefined) return undefined;
   const computesOther = before.macs === undefined ? before.parameters !== after.parameters : before.macs !== after.macs;
   if (against === model && !computesOther) return undefined;
   const found = await timed(against, written, before, session);

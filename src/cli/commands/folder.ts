@@ -127,9 +127,9 @@ export async function variantsOf(
     };
     const work = () => session.job<typeof passJob>("pass", input, `quantize ${source} to ${name}`);
     const result = await withoutLeftovers([file], work);
-    const { before, after, idle, written, samples, preprocessing } = result;
-    if (after === undefined || written === undefined)
-      throw new PithError("E_UNSUPPORTED", `${capitalized(idle ?? "nothing changed")}.`);
+    if (result.written === undefined)
+      throw new PithError("E_UNSUPPORTED", `${capitalized(result.idle ?? "nothing changed")}.`);
+    const { before, after, samples, preprocessing } = result;
     const judgedOn = samples && [
       samplesLine(samples),
       ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),

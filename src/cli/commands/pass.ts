@@ -40,7 +40,8 @@ import { isThere, nextFiles, outputName, requireOther, withoutLeftovers } from "
 import { flagName } from "../invalid-options.ts";
 import type { Reference } from "../jobs/judging.ts";
 import type passJob from "../jobs/pass.ts";
-import type { PassOutput, Weight } from "../jobs/pass.ts";
+import type { PassOutput, UnwrittenOutput, WrittenOutput } from "../jobs/pass.ts";
+import type { Weight } from "../jobs/weight.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { withoutNote } from "../notes.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
@@ -158,14 +159,15 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         throw stopped(error, { trains: keysOf(pass.options).has("checkpoint"), keeps });
       });
       if (dryRun) return showPlan(result);
+      const files = { replaced, alsoWritten };
+      if (result.written === undefined) return showUnwritten(model, result, files);
       const speed = await timedBeside(model, typeof aim === "string" ? aim : model, result, session);
       return show(model, result, {
         speed,
         demanded: maxDrop !== undefined || !force,
-        replaced,
-        alsoWritten,
+        files,
         zeros: storesZeros?.(session.passed) === true,
-        next: nextLines(next?.(session.passed, nextFiles({ model, out, data })), out, result.masked === true),
+        next: nextLines(next?.(session.passed, nextFiles({ model, out, data })), out, result.masked),
       });
     },
   });
@@ -212,46 +214,59 @@ function nextLines(lines: readonly string[] = [], out: string, masked: boolean):
   return all.map((line, at) => `${at === 0 ? "next" : "then"}: pith ${line}`);
 }
 
-interface ResultDetails {
-  readonly speed: Timed | undefined;
-  /** Whether a goal that is missed makes the exit code 1: what is forced, with no goal said, has none. */
-  readonly demanded: boolean;
+interface OutputFiles {
   /** The files that were there before. */
   readonly replaced: ReadonlySet<string>;
   /** Further files, which are written even where the model does not change. */
   readonly alsoWritten: readonly string[];
+}
+
+const mark = (path: string, { replaced }: OutputFiles): string => (replaced.has(path) ? " (replaced)" : "");
+
+const furtherFiles = (files: OutputFiles): readonly string[] =>
+  files.alsoWritten.map((path) => `${path}${mark(path, files)}`);
+
+/** Asked for a change, and there is none. */
+function showUnwritten(model: string, result: UnwrittenOutput, files: OutputFiles): Result {
+  const { misses, idle } = result;
+  return {
+    data: { model, ...result, replaced: false, ...furtherRecord(files) },
+    goalMissed: true,
+    print(terminal) {
+      for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
+      if (idle !== undefined) return terminal.line(`${capitalized(idle)}. Nothing was written; --force writes it.`);
+      const further = furtherFiles(files);
+      const found = further.length === 0 ? "nothing" : `only ${further.join(", ")}`;
+      terminal.line(`Nothing changed, and ${found} was written.${misses.length === 0 ? nothingFound(model) : ""}`);
+    },
+  };
+}
+
+interface ResultDetails {
+  readonly speed: Timed | undefined;
+  /** Whether a goal that is missed makes the exit code 1: what is forced, with no goal said, has none. */
+  readonly demanded: boolean;
+  readonly files: OutputFiles;
   /** What was pruned stays in the file as zeros. */
   readonly zeros: boolean;
   readonly next: readonly string[];
 }
 
-function show(model: string, result: PassOutput, shown: ResultDetails): Result {
-  const { speed, demanded, replaced, alsoWritten, zeros, next } = shown;
+function show(model: string, result: WrittenOutput, shown: ResultDetails): Result {
+  const { speed, demanded, files, zeros, next } = shown;
   const { before, after, metadata, samples, comparison, reference, goal, verdict, training, written } = result;
-  const { changes, misses, likeness, others, targets, preprocessing, idle, lost } = result;
-  const mark = (path: string): string => (replaced.has(path) ? " (replaced)" : "");
-  const named = (path: string): string => `${path}${mark(path)}`;
+  const { likeness, others, targets, preprocessing, lost } = result;
   return {
     data: {
       model,
       ...result,
-      replaced: written !== undefined && replaced.has(written),
-      ...(alsoWritten.length === 0 ? {} : { alsoWritten }),
+      replaced: files.replaced.has(written),
+      ...furtherRecord(files),
       ...speedRecord(speed),
     },
-    // Asked for a change, and there is none.
-    goalMissed: written === undefined || (demanded && verdict?.met === false),
+    goalMissed: demanded && verdict?.met === false,
     print(terminal) {
-      const dim = terminal.color.dim;
-      for (const line of [...changedLines(changes, dim), ...unchangedLines(misses, dim)]) terminal.line(line);
-      if (idle !== undefined && written === undefined)
-        return terminal.line(`${capitalized(idle)}. Nothing was written; --force writes it.`);
-      if (after === undefined || written === undefined) {
-        const found = alsoWritten.length === 0 ? "nothing" : `only ${alsoWritten.map(named).join(", ")}`;
-        return terminal.line(
-          `Nothing changed, and ${found} was written.${misses.length === 0 ? nothingFound(model) : ""}`,
-        );
-      }
+      for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
       terminal.table(
         [{ title: "" }, { title: "before", align: "right" }, { title: "after", align: "right" }, { title: "" }],
         [
@@ -291,7 +306,7 @@ function show(model: string, result: PassOutput, shown: ResultDetails): Result {
         terminal.line(`trained: ${trainingText(training)}`);
       if (zeros)
         terminal.line(
-          `The zeros are stored. For a smaller file: --structured, or pith quantize.${result.masked === true ? "" : " Training overwrites them: prune with --keep-masks before it."}`,
+          `The zeros are stored. For a smaller file: --structured, or pith quantize.${result.masked ? "" : " Training overwrites them: prune with --keep-masks before it."}`,
         );
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
@@ -309,12 +324,19 @@ function show(model: string, result: PassOutput, shown: ResultDetails): Result {
           }),
         );
       if (lost !== undefined) terminal.line(`lost: ${lost}; written anyway (--force)`);
-      const files = [`${terminal.color.bold(written)}${mark(written)}`, ...alsoWritten.map(named)];
-      terminal.line(`written: ${files.join("  ")}`);
+      const names = [`${terminal.color.bold(written)}${mark(written, files)}`, ...furtherFiles(files)];
+      terminal.line(`written: ${names.join("  ")}`);
       for (const line of next) terminal.line(line);
     },
   };
 }
+
+const reportLines = ({ changes, misses }: PassOutput, dim: (text: string) => string): string[] => [
+  ...changedLines(changes, dim),
+  ...unchangedLines(misses, dim),
+];
+
+const furtherRecord = ({ alsoWritten }: OutputFiles): object => (alsoWritten.length === 0 ? {} : { alsoWritten });
 
 function referenceLine({ model, isTruth, comparison }: Reference): string {
   return isTruth ? `${comparison.metric}: with ${model}` : distanceText(model, comparison);
@@ -357,7 +379,7 @@ export function nearnessOf({
   comparison,
   likeness,
   targets,
-}: PassOutput): Pick<FileFigures, "measured" | "nearness" | "judgedOn" | "rightOn"> {
+}: WrittenOutput): Pick<FileFigures, "measured" | "nearness" | "judgedOn" | "rightOn"> {
   const nearness = comparison && comparedNearness(comparison);
   const found =
     nearness !== undefined
@@ -370,7 +392,7 @@ export function nearnessOf({
   return { ...found, ...(rightOn.length === 0 ? {} : { rightOn }) };
 }
 
-function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {
+function likenessLine(likeness: NonNullable<WrittenOutput["likeness"]>): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
   const { samples, relativeError, unmoved, without = [], output, outputs = 1, uncompared = [], ofData } = likeness;
   const apart = apartText(likeness);

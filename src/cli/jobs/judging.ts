@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { draw } from "../../data/index.ts";
 import { PithError, refusalIn } from "../../errors.ts";
 import { type Comparison, evaluate, type Goal, type Task } from "../../evaluate/index.ts";
-import { figure } from "../../evaluate/numbers.ts";
+import { allowance, figure } from "../../evaluate/numbers.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
@@ -15,6 +15,7 @@ import { trains } from "../../run/step.ts";
 import type { OpenedTask } from "../../task/index.ts";
 import type { DataRequest } from "../data.ts";
 import { isSamePlace } from "../files.ts";
+import { keepingAdvice } from "./advice.ts";
 import type { PassInput } from "./pass.ts";
 import { openStepsTask, type SampleUse } from "./task.ts";
 import { announced } from "./time-notice.ts";
@@ -43,10 +44,18 @@ export interface Judging {
   /** The original on its first look, or the reference where the goal is about it. */
   readonly judge: PairedMetrics;
   readonly reference: { readonly path: string; readonly metrics: PairedMetrics } | undefined;
-  compare(
-    result: Model,
-    goal: Goal | undefined,
-  ): Promise<PairedResult & { readonly reference?: Reference | undefined }>;
+  /** Undefined where nothing is to be kept. */
+  readonly goal: Goal | undefined;
+  compare(result: Model): Promise<Compared>;
+}
+
+export interface Compared extends PairedResult {
+  readonly reference?: Reference | undefined;
+}
+
+/** Whether the result may lose what the original knows: a later training makes up for it. */
+export function mayLose(pass: AnyPass, { maxDrop, options }: Pick<PassInput, "maxDrop" | "options">): boolean {
+  return pass.beginsAnew === true || (maxDrop === undefined && pass.cutsFirst?.(options) === true);
 }
 
 interface Aim {
@@ -137,9 +146,14 @@ export async function openJudging(
     if (!pass.beginsAnew && !input.force) (aim?.metrics ?? metrics).requireAnswers();
     // What learns a reference's answers is to come nearer to it; else it is named to be judged against.
     const judges = aim !== undefined && (input.maxDrop !== undefined || pass.learnsAnswers !== true);
+    const judge = judges ? aim.metrics : metrics;
+    const goal = goalOf(judge, pass, input);
+    if (goal !== undefined && trains(pass) && !input.force)
+      context.log({ id: "goal", text: beforeTraining(judge, goal, judges ? aim.path : input.model, input, pass) });
     return {
-      judge: judges ? aim.metrics : metrics,
+      judge,
       reference: aim,
+      goal,
       async compare(result) {
         const rows = await metrics.rowsOf(result);
         const found = metrics.beside(rows);
@@ -155,11 +169,26 @@ export async function openJudging(
     looks.first.requireAnswers();
     looks.first.requireAboveChance();
   }
-  return {
-    judge: looks.first,
-    reference: undefined,
-    compare: (result, goal) => looks.compare(result, goal),
-  };
+  const goal = goalOf(looks.first, pass, input);
+  return { judge: looks.first, reference: undefined, goal, compare: (result) => looks.compare(result, goal) };
+}
+
+function goalOf(judge: PairedMetrics, pass: AnyPass, input: PassInput): Goal | undefined {
+  return mayLose(pass, input) ? undefined : judge.goal(input, trains(pass));
+}
+
+/** What will become of a training that makes a model worse, said while there is time to keep it. */
+function beforeTraining(
+  judge: PairedMetrics,
+  { maxDrop }: Goal,
+  whose: string,
+  input: PassInput,
+  pass: AnyPass,
+): string {
+  const { metric: name, unit, original } = judge.original.comparison;
+  const now = figure(unit, original.value);
+  const limit = `${allowance(unit, maxDrop)} (--max-drop) and by more than chance explains`;
+  return `Nothing is written if ${name} is worse than the ${now} of ${whose} by more than ${limit}${keepingAdvice(pass, input)}`;
 }
 
 /** Validation samples that are looked at: enough to see that they are known. */

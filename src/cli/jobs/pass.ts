@@ -1,9 +1,7 @@
 /** Job of the commands that change a model: one step of a recipe, evaluated as recipes are, and written unless refused. */
 import * as v from "valibot";
-import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { allLayers } from "../../analysis/layers.ts";
-import { learnedCount, learnedTensors } from "../../analysis/learned.ts";
 import { keptKey } from "../../analysis/provenance.ts";
 import { selectLayers } from "../../analysis/selection.ts";
 import { type UnevenChannels, unevenChannels } from "../../analysis/uneven-channels.ts";
@@ -11,52 +9,32 @@ import { takesImages } from "../../data/image-batches.ts";
 import { readSidecars } from "../../data/index.ts";
 import { recordedPrepared } from "../../data/preprocessing-spec.ts";
 import { createEngine } from "../../engine/index.ts";
-import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
-import { fewestSame, type Likeness } from "../../evaluate/compare-function.ts";
-import {
-  blameAmong,
-  blameText,
-  type Comparison,
-  type Goal,
-  isWithin,
-  judge,
-  layerToBlame,
-  type Size,
-  size,
-  type Verdict,
-} from "../../evaluate/index.ts";
-import { fewDecibels } from "../../evaluate/layers.ts";
-import { ResultFails, requireLoads, type WatchedEngine, watchLoads } from "../../evaluate/load-check.ts";
-import { allowance, figure } from "../../evaluate/numbers.ts";
-import { lostKnowledge } from "../../evaluate/predictions.ts";
-import type { OnTarget } from "../../evaluate/right-on.ts";
+import { stopIfAsked } from "../../errors.ts";
+import type { Comparison, Goal, Verdict } from "../../evaluate/index.ts";
+import { type WatchedEngine, watchLoads } from "../../evaluate/load-check.ts";
 import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
 import { type AnyPass, type Change, type Context, noLongerThere, type Outcome } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
-import { zeroShare } from "../../passes/zeros.ts";
 import { isPruned } from "../../prune/index.ts";
 import { bytesOfNotes, noSmallerThan } from "../../recipe/improvement.ts";
-import { judgeResult } from "../../recipe/judgement.ts";
-import { type FunctionTest, type KeptFunction, keptAndLoads } from "../../recipe/kept-function.ts";
-import type { PairedResult } from "../../recipe/paired-metrics.ts";
+import type { Lost } from "../../recipe/judgement.ts";
+import type { KeptFunction } from "../../recipe/kept-function.ts";
 import { steps } from "../../recipe/steps.ts";
-import { lossText, lossWarning, noGainText } from "../../report/verdict.ts";
-import { runStep, trains } from "../../run/step.ts";
+import { runStep, type StepOutcome, trains } from "../../run/step.ts";
 import type { MetricName } from "../../task/index.ts";
 import type { Epoch, TrainingSummary } from "../../train/training-state.ts";
 import type { DataRequest } from "../data.ts";
-import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
-import { keysOf } from "../options.ts";
-import { gentlerAdvice, keepingAdvice, lostAdvice } from "./advice.ts";
-import { type Judging, openData, openJudging, openReferences, type Reference } from "./judging.ts";
+import { requireOtherThanWeights, requireOutputs } from "../files.ts";
+import { type Judgement, judgeStep, requireKept, testedOn, warnOfLoss } from "./judgement.ts";
+import { type Judging, type OpenedData, openData, openJudging, openReferences, type Reference } from "./judging.ts";
 import { contextOf, openModel, warnOfDefaults, warnOfOrder } from "./open-model.ts";
 import { storeComputed } from "./store-computed.ts";
-import { onTargets, withTargets } from "./target.ts";
+import { withTargets } from "./target.ts";
 import type { SampleUse } from "./task.ts";
-import { refusingUnloadable } from "./unloadable.ts";
+import { type Weight, weightOf } from "./weight.ts";
 
 export interface PassInput {
   readonly command: string;
@@ -80,15 +58,11 @@ export interface PassInput {
   readonly seed: number;
 }
 
-export interface Weight extends Size {
-  readonly parameters: number;
-  /** The share of zeros among them; undefined for codes, and where the size after brotli is sampled as well. */
-  readonly zeros: number | undefined;
-  /** A number, or a polynomial in named dimensions; undefined where an operator's cost is not known. */
-  readonly macs: string | undefined;
-}
+/** A file was written, or nothing changed, nothing was gained, or nothing should be written. */
+export type PassOutput = WrittenOutput | UnwrittenOutput;
 
-export interface PassOutput {
+/** What a step did. */
+interface StepReport {
   readonly changes: readonly Change[];
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
   /** Where it trained: on how many samples, and which weights are the result. */
@@ -98,38 +72,157 @@ export interface PassOutput {
   readonly before: Weight;
   /** Bytes of the exporter's metadata in the original, which results do not have. */
   readonly metadata: number;
-  readonly after?: Weight | undefined;
-  /** Of the result, where it computes more or less than the model that came in. */
-  readonly uneven?: UnevenChannels | undefined;
-  /** The result has masks, which are stored beside the weights until they are folded in. */
-  readonly masked?: boolean;
   readonly preprocessing?: string | undefined;
   /** Which samples it was trained and tested on; undefined without data. */
   readonly samples?: SampleUse | undefined;
-  readonly comparison?: Comparison | undefined;
   /** The original answers no better than always predicting the most frequent class would: there was nothing to lose. */
   readonly knewNothing?: boolean | undefined;
   /** Undefined where no goal is judged. */
   readonly goal?: Goal | undefined;
+  /** On each runtime that the result is for. */
+  readonly targets: Judgement["targets"];
+  /** Why nothing was gained. */
+  readonly idle?: string | undefined;
+}
+
+export interface UnwrittenOutput extends StepReport {
+  readonly written?: undefined;
+}
+
+export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "likeness" | "others">> {
+  readonly after: Weight;
+  /** The result has masks, which are stored beside the weights until they are folded in. */
+  readonly masked: boolean;
+  /** Of the result, where it computes more or less than the model that came in. */
+  readonly uneven?: UnevenChannels | undefined;
+  readonly comparison?: Comparison | undefined;
   readonly verdict?: Verdict | undefined;
   /** Path of the model that the verdict is about. */
   readonly against?: string | undefined;
   /** The model that came in was pruned before it was trained, and the result is not judged against the one before pruning. */
   readonly pruned?: true | undefined;
-  /** Without data, or with very little: compared with the original on random inputs, or why it was not. */
-  readonly likeness?: Likeness | string | undefined;
-  /** With data, of a model with several outputs that was not trained: those that the metric does not judge, or why they were not compared. */
-  readonly others?: Likeness | string | undefined;
-  /** On each runtime that the result is for. */
-  readonly targets: readonly OnTarget[];
-  /** Why the result would not have been written but for `force`. */
-  readonly lost?: string | undefined;
-  /** Why nothing was gained. */
-  readonly idle?: string | undefined;
+  /** Why it would not have been written but for `force`. */
+  readonly lost?: Lost["text"] | undefined;
   /** The original or teacher beside the result on the same samples; undefined where there is none, or it could not be run. */
   readonly reference?: Reference | undefined;
-  /** Undefined where nothing changed or nothing was gained: then nothing is written. */
-  readonly written?: string | undefined;
+  readonly written: string;
+}
+
+/** A model opened for a step, and what the result is held against. */
+export interface OpenStep {
+  readonly input: PassInput;
+  readonly pass: AnyPass;
+  /** The model that came in. */
+  readonly original: Model;
+  /** A copy of it, which the step changes. */
+  readonly result: Model;
+  readonly data: OpenedData | undefined;
+  /** Undefined without data, and where nothing is to be written. */
+  readonly judging: Judging | undefined;
+  readonly running: Context & { readonly engine: WatchedEngine };
+}
+
+export default function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
+  const { target } = input.options;
+  const names = v.is(v.array(v.picklist(targetNames)), target) && !input.dryRun ? target : [];
+  return withTargets(names, context, (targets) => changed(input, targets, context));
+}
+
+async function changed(input: PassInput, targets: readonly RunTarget[], context: JobContext): Promise<PassOutput> {
+  const step = await openStep(input, context);
+  const { pass, original, result, data, running } = step;
+  context.stage(input.command);
+  const outcome = await runStep(pass, result, data?.options ?? input.options, data?.task ?? {}, running);
+  running.engine.forget();
+  requireInterface(original, result, outcome, input.command);
+  const report = await reportOf(step, outcome);
+  if (outcome.changes.length === 0 || input.dryRun) return report;
+  const idle = pass.makesSmaller === "file" ? await noSmallerThan(original, result) : undefined;
+  if (idle !== undefined && !input.force) return { ...report, idle };
+  if (pass.beginsAnew) await warnOfUnknownPreparation(result, input.model, context);
+  await storeComputed(result, context.temporary);
+  const judgement = await judgeStep(step, targets, context);
+  await requireKept(step, judgement, outcome.changes);
+  stopIfAsked(context.signal, "Stopped on request.");
+  warnOfLoss(step, judgement, context);
+  return write(step, report, judgement, idle, context);
+}
+
+async function openStep(input: PassInput, context: JobContext): Promise<OpenStep> {
+  const pass = steps.get(input.command);
+  if (pass === undefined) throw new Error(`There is no pass "${input.command}".`);
+  const result = await openModel(input.model, context);
+  await requireOtherThanWeights(input.out, result, input.model);
+  requireOutputs(result, input.model);
+  requireLayers(result, input.options);
+  // Before the slow measurements.
+  const references = await openReferences(pass, result, input);
+  // A teacher is no original: it may be what Pith made.
+  if (references.aim !== undefined && pass.reference !== "teacher")
+    await warnOfOrder(
+      [references.aim, { model: result, path: input.model }],
+      (before, after) => [input.command, after, "--original", before],
+      context,
+    );
+  const original = result.clone();
+  const running = contextOf(watchLoads(createEngine()), input, context);
+  if (input.data === undefined) return { input, pass, original, result, data: undefined, judging: undefined, running };
+  const data = await openData(original, references, input, input.data, running, context);
+  const judging = input.dryRun
+    ? undefined
+    : await openJudging(pass, original, references, input, data, running, context);
+  for (const [key, value] of data.record) result.header.metadata.set(key, value);
+  return { input, pass, original, result, data, judging, running };
+}
+
+async function reportOf({ input, original, data, judging }: OpenStep, outcome: StepOutcome): Promise<StepReport> {
+  const train = data?.samples.train;
+  return {
+    changes: outcome.changes,
+    misses: outcome.misses.map(({ reason, at }) => ({ reason, at })),
+    training: outcome.training,
+    history: outcome.history,
+    before: await weightOf(original, input.model),
+    metadata: await bytesOfNotes(original),
+    preprocessing: data?.preprocessing,
+    samples: data && { ...data.samples, train: train && { ...train, ...outcome.learnt } },
+    knewNothing: judging === undefined ? undefined : !judging.judge.aboveChance,
+    goal: judging?.goal,
+    targets: [],
+  };
+}
+
+async function write(
+  { input, pass, original, result }: OpenStep,
+  report: StepReport,
+  { compared, judged, kept, lost, targets }: Judgement,
+  idle: string | undefined,
+  context: JobContext,
+): Promise<WrittenOutput> {
+  context.stage("write");
+  await save(result, input.out, { fileBytes: input.fileBytes });
+  warnOfDefaults(original, context);
+  context.stage("compress");
+  const after = await weightOf(await open(input.out), input.out);
+  const isJudgedAlone = trains(pass) && pass.reference === undefined && compared?.reference === undefined;
+  return {
+    ...report,
+    samples: report.samples && testedOn(report.samples, compared),
+    after,
+    masked: isPruned(result),
+    uneven: after.macs === report.before.macs ? undefined : unevenChannels(original, result),
+    comparison: compared?.comparison,
+    verdict: judged?.verdict,
+    against: judged?.against,
+    pruned: isJudgedAlone && wasPruned(original) ? true : undefined,
+    likeness: kept?.likeness,
+    others: kept?.others,
+    targets,
+    lost: lost?.text,
+    idle,
+    reference: compared?.reference,
+    written: input.out,
+  };
 }
 
 /** @throws PithError E_NAME for a layer that is not there. */
@@ -140,172 +233,6 @@ function requireLayers(model: Model, { layers: wanted, except }: PassInput["opti
   const copy = model.clone();
   storeWeights(copy);
   selectLayers(allLayers(copy, infer(copy)), selection);
-}
-
-export default function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
-  const { target } = input.options;
-  const names = v.is(v.array(v.picklist(targetNames)), target) && !input.dryRun ? target : [];
-  return withTargets(names, context, (targets) => changed(input, targets, context));
-}
-
-async function changed(input: PassInput, targets: readonly RunTarget[], context: JobContext): Promise<PassOutput> {
-  const pass = steps.get(input.command);
-  if (pass === undefined) throw new Error(`There is no pass "${input.command}".`);
-  const model = await openModel(input.model, context);
-  await requireOtherThanWeights(input.out, model, input.model);
-  requireOutputs(model, input.model);
-  requireLayers(model, input.options);
-  // Before the slow measurements.
-  const references = await openReferences(pass, model, input);
-  // A teacher is no original: it may be what Pith made.
-  if (references.aim !== undefined && pass.reference !== "teacher")
-    await warnOfOrder(
-      [references.aim, { model, path: input.model }],
-      (before, after) => [input.command, after, "--original", before],
-      context,
-    );
-  const original = model.clone();
-  const engine = watchLoads(createEngine());
-  const passContext = contextOf(engine, input, context);
-  const data =
-    input.data === undefined
-      ? undefined
-      : await openData(original, references, input, input.data, passContext, context);
-  const judging =
-    data === undefined || input.dryRun
-      ? undefined
-      : await openJudging(pass, original, references, input, data, passContext, context);
-  for (const [key, value] of data?.record ?? []) model.header.metadata.set(key, value);
-  const isOpen = pass.beginsAnew || (input.maxDrop === undefined && pass.cutsFirst?.(input.options) === true);
-  const goal = isOpen ? undefined : judging?.judge.goal(input, trains(pass));
-  if (goal !== undefined && judging !== undefined && trains(pass) && !input.force)
-    context.log({ id: "goal", text: beforeTraining(judging, goal, input, pass) });
-
-  context.stage(input.command);
-  const outcome = await runStep(pass, model, data?.options ?? input.options, data?.task ?? {}, passContext);
-  engine.forget();
-  requireInterface(original, model, outcome, input.command);
-  const train = data?.samples.train;
-  const used = data && { ...data.samples, train: train && { ...train, ...outcome.learnt } };
-  const nothing: PassOutput = {
-    changes: outcome.changes,
-    misses: outcome.misses.map(({ reason, at }) => ({ reason, at })),
-    training: outcome.training,
-    history: outcome.history,
-    before: await weightOf(original, input.model),
-    metadata: await bytesOfNotes(original),
-    preprocessing: data?.preprocessing,
-    samples: used,
-    knewNothing: judging === undefined ? undefined : !judging.judge.aboveChance,
-    goal,
-    targets: [],
-  };
-  if (outcome.changes.length === 0 || input.dryRun) return nothing;
-  const idle = pass.makesSmaller === "file" ? await noSmallerThan(original, model) : undefined;
-  if (idle !== undefined && !input.force) return { ...nothing, idle };
-  if (pass.beginsAnew && (await isPreparedUnknown(model, input.model))) {
-    const text = "no file states its preprocessing, and it cannot be guessed once the weights are reinitialized";
-    const advice = "give --data here with the original, or --preprocess when you train the model";
-    context.log({ id: "preprocessing", text: `${text}: ${advice}`, level: "warning" });
-  }
-
-  await storeComputed(model, context.temporary);
-  if (judging !== undefined) context.stage("evaluate");
-  const compared = await judging?.compare(model, goal);
-  const comparison = compared?.comparison;
-  const samples = used && usedOf(used, compared);
-  const found = compared?.reference;
-  const judged = found?.judges === true ? found.comparison : comparison;
-  const judgedBy = found?.judges === true ? found.model : input.model;
-  const against = found === undefined ? "" : `against ${judgedBy}, `;
-  const verdict = judged === undefined || goal === undefined ? undefined : judge(judged, goal);
-  const missed =
-    judged === undefined || goal === undefined || verdict === undefined || verdict.met
-      ? undefined
-      : `${against}${lossText(judged, verdict, goal, samples?.test)}`;
-  const kept = await refusingUnloadable(async () => {
-    const how = {
-      test: data?.task.test,
-      answered: compared?.answers.given.length ?? 0,
-      trained: trains(pass),
-      output: input.output,
-      forced: input.force,
-    };
-    if (!pass.beginsAnew) return compareWithOriginal(passContext, original, model, how, context);
-    await requireLoads(engine, model, original);
-    return undefined;
-  });
-  const { lost, targets: ran } = await judgeResult({ comparison, missed, kept }, input.force, () =>
-    onTargets(engine, targets, original, model, { ...input, samples: data?.task.test }, context),
-  );
-  if (lost !== undefined && !input.force) {
-    const unshown =
-      lost.because === "goal" && goal !== undefined && verdict !== undefined && isWithin(verdict.drop, goal);
-    // What is trained changes all layers together; of a target the layer is named already.
-    const blames = !unshown && !trains(pass) && lost.because !== "target" && lost.because !== "overflow";
-    const errors =
-      blames && keysOf(pass.options).has("except")
-        ? await layerToBlame(engine, original, model, data?.task.test, {
-            output: input.output,
-            seed: input.seed,
-            signal: context.signal,
-          })
-        : undefined;
-    const blamed = errors && blameAmong(errors, new Set(outcome.changes.map(({ at }) => at)));
-    const first = blamed === undefined ? "" : ` ${blameText(blamed)}.`;
-    throw new PithError("E_ACCURACY_LOST", `${capitalized(lost.text)}.${first} Nothing was written.`, {
-      hint: lostAdvice(pass, input, {
-        unshown,
-        blamed,
-        changes: outcome.changes,
-        because: lost.because,
-        lostBefore:
-          found?.judges === true &&
-          goal !== undefined &&
-          comparison !== undefined &&
-          isWithin(judge(comparison, goal).drop, goal),
-        assumesScores: data?.task.assumesScores,
-      }),
-    });
-  }
-  stopIfAsked(context.signal, "Stopped on request.");
-  const worse =
-    judged === undefined || goal === undefined || verdict?.met !== true
-      ? undefined
-      : lossWarning(judged, verdict, goal);
-  if (worse !== undefined)
-    context.log({ id: "worse", text: `${against}${worse}.${gentlerAdvice(pass, input)}`, level: "warning" });
-  const useless = found === undefined || comparison === undefined ? undefined : noGainText(input.model, comparison);
-  if (useless !== undefined && (worse === undefined || found?.judges === true))
-    context.log({ id: "gain", text: useless, level: "warning" });
-  const knowledge = isOpen && !pass.beginsAnew ? judging?.judge.holdout.knowledge : undefined;
-  const ruined = knowledge && compared && lostKnowledge(knowledge, compared.answers);
-  if (ruined !== undefined)
-    context.log({ id: "lost", text: `${ruined}.${gentlerAdvice(pass, input)}`, level: "warning" });
-  context.stage("write");
-  await save(model, input.out, { fileBytes: input.fileBytes });
-  warnOfDefaults(original, context);
-  context.stage("compress");
-  const after = await weightOf(await open(input.out), input.out);
-  return {
-    ...nothing,
-    samples,
-    after,
-    masked: isPruned(model),
-    uneven: after.macs === nothing.before.macs ? undefined : unevenChannels(original, model),
-    comparison,
-    verdict,
-    against: verdict === undefined ? undefined : judgedBy,
-    pruned:
-      trains(pass) && pass.reference === undefined && found === undefined && wasPruned(original) ? true : undefined,
-    likeness: kept?.likeness,
-    others: kept?.others,
-    targets: ran,
-    lost: lost?.text,
-    idle,
-    reference: found,
-    written: input.out,
-  };
 }
 
 /** Callers use inputs and outputs by name: a pass that renames one is wrong, and one that removes one has to say so. */
@@ -324,12 +251,11 @@ function wasPruned(model: Model): boolean {
   return model.header.metadata.has(keptKey) || isPruned(model);
 }
 
-/** The samples of a comparison that ended early. */
-function usedOf(used: SampleUse, compared: PairedResult | undefined): SampleUse {
-  const looked = compared?.answers.given.length;
-  const { count } = used.test;
-  if (looked === undefined || count === undefined || looked >= count) return used;
-  return { ...used, test: { ...used.test, count: looked, of: count } };
+async function warnOfUnknownPreparation(model: Model, path: string, { log }: Pick<JobContext, "log">): Promise<void> {
+  if (!(await isPreparedUnknown(model, path))) return;
+  const text = "no file states its preprocessing, and it cannot be guessed once the weights are reinitialized";
+  const advice = "give --data here with the original, or --preprocess when you train the model";
+  log({ id: "preprocessing", text: `${text}: ${advice}`, level: "warning" });
 }
 
 /** Whether images go in, and neither the model nor a file beside it says how they are prepared. */
@@ -337,67 +263,4 @@ async function isPreparedUnknown(model: Model, path: string): Promise<boolean> {
   if (!model.graph.feeds.some(({ type }) => takesImages(type))) return false;
   if (recordedPrepared(model).images !== undefined) return false;
   return (await readSidecars(path)).preprocessing === undefined;
-}
-
-/** @throws PithError E_ENGINE if the result does not load, or, unless forced, if they have to be compared and cannot be. */
-async function compareWithOriginal(
-  passContext: Context & { readonly engine: WatchedEngine },
-  original: Model,
-  result: Model,
-  judged: FunctionTest,
-  context: JobContext,
-): Promise<KeptFunction> {
-  if (!judged.trained || judged.test === undefined) context.stage("compare");
-  try {
-    const kept = await keptAndLoads(passContext, original, result, judged);
-    const { likeness } = kept;
-    const weak =
-      typeof likeness === "object" &&
-      likeness.unmoved === undefined &&
-      (likeness.same === undefined ? likeness.signalToNoise < fewDecibels : likeness.same < fewestSame);
-    if (weak && likeness.lost === undefined)
-      context.log({ id: "dissimilar", text: dissimilar(likeness), level: "warning" });
-    return kept;
-  } catch (error) {
-    if (!(error instanceof PithError) || error.code === "E_STOPPED" || error instanceof ResultFails) throw error;
-    throw error.reworded({
-      hint: error.hint ?? "The result could not be compared with the original, and was not written: --force writes it.",
-    });
-  }
-}
-
-function dissimilar({ output, same, ofData }: Likeness): string {
-  const which = output === undefined ? "" : ` "${output}"`;
-  const far =
-    same === undefined
-      ? "the error is more than a tenth of the variance"
-      : "fewer than half of the elements equal those";
-  const on = ofData ? "the samples" : "random inputs";
-  const measure = ofData ? "" : ": measure the result on your own samples (--data)";
-  return `on ${on} ${far} of the original's output${which}${measure}`;
-}
-
-/** What will become of a training that makes a model worse, said while there is time to keep it. */
-function beforeTraining({ judge, reference }: Judging, { maxDrop }: Goal, input: PassInput, pass: AnyPass): string {
-  const { metric: name, unit, original } = judge.original.comparison;
-  const now = figure(unit, original.value);
-  const limit = `${allowance(unit, maxDrop)} (--max-drop) and by more than chance explains`;
-  const whose = judge === reference?.metrics ? reference.path : input.model;
-  return `Nothing is written if ${name} is worse than the ${now} of ${whose} by more than ${limit}${keepingAdvice(pass, input)}`;
-}
-
-async function weightOf(model: Model, path: string): Promise<Weight> {
-  const copy = model.clone();
-  // Weights in Constant nodes count as well.
-  storeWeights(copy);
-  const inference = infer(copy);
-  const { macs } = cost(copy, inference);
-  const learned = await learnedTensors(copy, inference);
-  const stored = await size(...filesOf(model, path));
-  return {
-    ...stored,
-    parameters: learnedCount(learned),
-    zeros: stored.sampled ? undefined : await zeroShare(learned.keys()),
-    macs: typeof macs === "number" ? String(macs) : macs?.text,
-  };
 }

@@ -1,0 +1,177 @@
+/** What a command finds of its result beside the model that came in, and what follows from it: a refusal, or warnings. */
+import { capitalized, PithError } from "../../errors.ts";
+import { fewestSame, type Likeness } from "../../evaluate/compare-function.ts";
+import {
+  blameAmong,
+  blameText,
+  type Comparison,
+  type Goal,
+  isWithin,
+  judge,
+  layerToBlame,
+  type Verdict,
+} from "../../evaluate/index.ts";
+import { fewDecibels } from "../../evaluate/layers.ts";
+import { ResultFails, requireLoads } from "../../evaluate/load-check.ts";
+import { lostKnowledge } from "../../evaluate/predictions.ts";
+import type { OnTarget } from "../../evaluate/right-on.ts";
+import type { RunTarget } from "../../evaluate/run-target.ts";
+import type { JobContext } from "../../job/job.ts";
+import type { Change } from "../../passes/index.ts";
+import { judgeResult, type Lost } from "../../recipe/judgement.ts";
+import { type KeptFunction, keptAndLoads } from "../../recipe/kept-function.ts";
+import { lossText, lossWarning, noGainText } from "../../report/verdict.ts";
+import { trains } from "../../run/step.ts";
+import { keysOf } from "../options.ts";
+import { gentlerAdvice, lostAdvice } from "./advice.ts";
+import { type Compared, mayLose } from "./judging.ts";
+import type { OpenStep } from "./pass.ts";
+import { onTargets } from "./target.ts";
+import type { SampleUse } from "./task.ts";
+import { refusingUnloadable } from "./unloadable.ts";
+
+export interface Judgement {
+  /** Beside the model that came in; undefined without data. */
+  readonly compared: Compared | undefined;
+  /** Undefined where no goal is judged. */
+  readonly judged: Judged | undefined;
+  /** Undefined where weights were discarded on purpose. */
+  readonly kept: KeptFunction | undefined;
+  /** Why it is not written but for `force`. */
+  readonly lost: Lost | undefined;
+  readonly targets: readonly OnTarget[];
+}
+
+interface Judged {
+  readonly comparison: Comparison;
+  readonly goal: Goal;
+  readonly verdict: Verdict;
+  /** Path of the model that the verdict is about. */
+  readonly against: string;
+  /** The same at the start of a sentence, where the model has a reference beside it. */
+  readonly beside: string;
+}
+
+export async function judgeStep(
+  step: OpenStep,
+  targets: readonly RunTarget[],
+  context: JobContext,
+): Promise<Judgement> {
+  const { input, original, result, data, judging, running } = step;
+  if (judging !== undefined) context.stage("evaluate");
+  const compared = await judging?.compare(result);
+  const judged = compared && judgedIn(compared, judging?.goal, input.model);
+  const missed =
+    judged === undefined || judged.verdict.met
+      ? undefined
+      : `${judged.beside}${lossText(judged.comparison, judged.verdict, judged.goal, data && testedOn(data.samples, compared).test)}`;
+  const kept = await refusingUnloadable(() => functionOf(step, compared, context));
+  const findings = { comparison: compared?.comparison, missed, kept };
+  const settled = await judgeResult(findings, input.force, () =>
+    onTargets(running.engine, targets, original, result, { ...input, samples: data?.task.test }, context),
+  );
+  return { compared, judged, kept, ...settled };
+}
+
+function judgedIn({ comparison: own, reference }: Compared, goal: Goal | undefined, model: string): Judged | undefined {
+  if (goal === undefined) return undefined;
+  const { comparison, model: against } = reference?.judges === true ? reference : { comparison: own, model };
+  const beside = reference === undefined ? "" : `against ${against}, `;
+  return { comparison, goal, verdict: judge(comparison, goal), against, beside };
+}
+
+/** The samples of a comparison that ended early. */
+export function testedOn(used: SampleUse, compared: Compared | undefined): SampleUse {
+  const looked = compared?.answers.given.length;
+  const { count } = used.test;
+  if (looked === undefined || count === undefined || looked >= count) return used;
+  return { ...used, test: { ...used.test, count: looked, of: count } };
+}
+
+/** @throws PithError E_ENGINE if the result does not load, or, unless forced, if they have to be compared and cannot be. */
+async function functionOf(
+  { input: { output, force }, pass, original, result, data, running }: OpenStep,
+  compared: Compared | undefined,
+  context: JobContext,
+): Promise<KeptFunction | undefined> {
+  if (pass.beginsAnew) {
+    await requireLoads(running.engine, result, original);
+    return undefined;
+  }
+  const [test, trained] = [data?.task.test, trains(pass)];
+  if (!trained || test === undefined) context.stage("compare");
+  try {
+    const answered = compared?.answers.given.length ?? 0;
+    const kept = await keptAndLoads(running, original, result, { test, answered, trained, output, forced: force });
+    const { likeness } = kept;
+    const weak =
+      typeof likeness === "object" &&
+      likeness.unmoved === undefined &&
+      (likeness.same === undefined ? likeness.signalToNoise < fewDecibels : likeness.same < fewestSame);
+    if (weak && likeness.lost === undefined)
+      context.log({ id: "dissimilar", text: dissimilar(likeness), level: "warning" });
+    return kept;
+  } catch (error) {
+    if (!(error instanceof PithError) || error.code === "E_STOPPED" || error instanceof ResultFails) throw error;
+    throw error.reworded({
+      hint: error.hint ?? "The result could not be compared with the original, and was not written: --force writes it.",
+    });
+  }
+}
+
+function dissimilar({ output, same, ofData }: Likeness): string {
+  const which = output === undefined ? "" : ` "${output}"`;
+  const far =
+    same === undefined
+      ? "the error is more than a tenth of the variance"
+      : "fewer than half of the elements equal those";
+  const on = ofData ? "the samples" : "random inputs";
+  const measure = ofData ? "" : ": measure the result on your own samples (--data)";
+  return `on ${on} ${far} of the original's output${which}${measure}`;
+}
+
+/** @throws PithError E_ACCURACY_LOST for a result that is lost, unless it is forced; names the layer to blame where one is. */
+export async function requireKept(
+  { input, pass, original, result, data, running }: OpenStep,
+  { compared, judged, lost }: Judgement,
+  changes: readonly Change[],
+): Promise<void> {
+  if (lost === undefined || input.force) return;
+  const { because, text } = lost;
+  const unshown = because === "goal" && judged !== undefined && isWithin(judged.verdict.drop, judged.goal);
+  const { engine, seed, signal } = running;
+  // What is trained changes all layers together; of a target the layer is named already.
+  const blames = !unshown && !trains(pass) && because !== "target" && because !== "overflow";
+  const errors =
+    blames && keysOf(pass.options).has("except")
+      ? await layerToBlame(engine, original, result, data?.task.test, { output: input.output, seed, signal })
+      : undefined;
+  const blamed = errors && blameAmong(errors, new Set(changes.map(({ at }) => at)));
+  const first = blamed === undefined ? "" : ` ${blameText(blamed)}.`;
+  const lostBefore =
+    judged !== undefined &&
+    compared?.reference?.judges === true &&
+    isWithin(judge(compared.comparison, judged.goal).drop, judged.goal);
+  const assumesScores = data?.task.assumesScores;
+  throw new PithError("E_ACCURACY_LOST", `${capitalized(text)}.${first} Nothing was written.`, {
+    hint: lostAdvice(pass, input, { unshown, blamed, changes, because, lostBefore, assumesScores }),
+  });
+}
+
+/** Warns of what a result that is written lost, and of what it did not gain. */
+export function warnOfLoss(
+  { input, pass, judging }: OpenStep,
+  { compared, judged }: Judgement,
+  { log }: Pick<JobContext, "log">,
+): void {
+  const warn = (id: string, text: string): void => log({ id, text, level: "warning" });
+  const worse = judged?.verdict.met ? lossWarning(judged.comparison, judged.verdict, judged.goal) : undefined;
+  if (worse !== undefined) warn("worse", `${judged?.beside}${worse}.${gentlerAdvice(pass, input)}`);
+  const reference = compared?.reference;
+  const useless = reference && noGainText(input.model, compared.comparison);
+  if (useless !== undefined && (worse === undefined || reference?.judges === true)) warn("gain", useless);
+  // What is cut before a training may lose, but not all.
+  const knowledge = mayLose(pass, input) && !pass.beginsAnew ? judging?.judge.holdout.knowledge : undefined;
+  const ruined = knowledge && compared && lostKnowledge(knowledge, compared.answers);
+  if (ruined !== undefined) warn("lost", `${ruined}.${gentlerAdvice(pass, input)}`);
+}
