@@ -10,13 +10,16 @@ import { noneText } from "../../folder/card.ts";
 import { originalBytes } from "../../folder/describe.ts";
 import {
   basesIn,
+  comparedNearness,
   type FileFigures,
   type FolderFile,
   type FolderOptions,
   fileHash,
   folderTable,
   mainOf,
+  nearnessText,
   quantizeFolder,
+  randomNearness,
   textHash,
   type Variant,
 } from "../../folder/index.ts";
@@ -29,13 +32,12 @@ import { withoutLeftovers } from "../files.ts";
 import type endToEndJob from "../jobs/end-to-end.ts";
 import type folderCheckJob from "../jobs/folder-check.ts";
 import type passJob from "../jobs/pass.ts";
-import type { PassInput } from "../jobs/pass.ts";
+import type { PassInput, WrittenOutput } from "../jobs/pass.ts";
 import { openLoader } from "../loader.ts";
 import { samplesLine } from "../samples.ts";
 import { settings as parseSettings } from "../set.ts";
 import { largestTimed, speedBeside } from "../speed.ts";
 import { requireWritableFolder } from "../writable.ts";
-import { nearnessOf } from "./pass.ts";
 
 export const textFlag = (text: string) => v.optional(described(v.array(v.string()), text, { value: "line" }));
 
@@ -193,6 +195,24 @@ export async function variantsOf(
   });
   session.terminal.part = "";
   return show(out, files, originals, keepSmallest === true);
+}
+
+/** How near a result is to its original, for the table. */
+function nearnessOf({
+  comparison,
+  likeness,
+  targets,
+}: WrittenOutput): Pick<FileFigures, "measured" | "nearness" | "judgedOn" | "rightOn"> {
+  const nearness = comparison && comparedNearness(comparison);
+  const found =
+    nearness !== undefined
+      ? { nearness, measured: `${nearness.metric} ${nearnessText(nearness)}` }
+      : typeof likeness === "object"
+        ? randomNearness(likeness)
+        : { measured: `not compared: ${likeness ?? "it was forced"}` };
+  // What is wrong on one is not written.
+  const rightOn = targets.map(({ target, right }) => (right === undefined ? `${target}?` : target));
+  return { ...found, ...(rightOn.length === 0 ? {} : { rightOn }) };
 }
 
 /** What stands for samples: the hash of a file; of a folder the names, sizes and times of what is in it. */

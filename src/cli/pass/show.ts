@@ -1,0 +1,273 @@
+/** What a command that changes a model prints: its plan, that nothing was written, or what its result has come to. */
+import { capitalized } from "../../errors.ts";
+import type { Goal, Unit, Verdict } from "../../evaluate/index.ts";
+import {
+  bytes,
+  confidenceText,
+  count,
+  counted,
+  differenceWithInterval,
+  figure,
+  integer,
+  percent,
+  sparsityMatters,
+  times,
+} from "../../evaluate/numbers.ts";
+import { brotliQuality } from "../../evaluate/size.ts";
+import { foldingMasks } from "../../passes/pass.ts";
+import { quoted } from "../../report/sections.ts";
+import { comparableMacs, speedLines, speedRecord, type Timed, timeRow } from "../../report/speed.ts";
+import {
+  apartText,
+  distanceText,
+  type Others,
+  othersSentence,
+  targetLines,
+  verdictSentence,
+} from "../../report/verdict.ts";
+import { changedLines, plannedRows, unchangedLines } from "../changes.ts";
+import type { Result } from "../command.ts";
+import type { Reference } from "../jobs/judging.ts";
+import type { PassOutput, UnwrittenOutput, WrittenOutput } from "../jobs/pass.ts";
+import type { Weight } from "../jobs/weight.ts";
+import { withoutNote } from "../notes.ts";
+import { samplesLine } from "../samples.ts";
+
+/** The share of a file that changes its ratio as printed. */
+const notable = 0.005;
+
+export function showPlan({ changes, misses }: PassOutput): Result {
+  return {
+    data: { changes, misses },
+    print(terminal) {
+      const rows = plannedRows(changes);
+      const deciders = rows.some(([, , by]) => by !== "") ? [{ title: "set by" }] : [];
+      const columns = [{ title: "layer" }, { title: "change" }, ...deciders];
+      terminal.table(
+        columns,
+        rows.map((row) => row.slice(0, columns.length)),
+      );
+      for (const line of unchangedLines(misses, terminal.color.dim)) terminal.line(line);
+      terminal.line("Nothing was written (--dry-run).");
+    },
+  };
+}
+
+export interface OutputFiles {
+  /** The files that were there before. */
+  readonly replaced: ReadonlySet<string>;
+  /** Further files, which are written even where the model does not change. */
+  readonly alsoWritten: readonly string[];
+}
+
+const mark = (path: string, { replaced }: OutputFiles): string => (replaced.has(path) ? " (replaced)" : "");
+
+const furtherFiles = (files: OutputFiles): readonly string[] =>
+  files.alsoWritten.map((path) => `${path}${mark(path, files)}`);
+
+/** Asked for a change, and there is none. */
+export function showUnwritten(model: string, result: UnwrittenOutput, files: OutputFiles): Result {
+  const { misses, idle } = result;
+  return {
+    data: { model, ...result, replaced: false, ...furtherRecord(files) },
+    goalMissed: true,
+    print(terminal) {
+      for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
+      if (idle !== undefined) return terminal.line(`${capitalized(idle)}. Nothing was written; --force writes it.`);
+      const further = furtherFiles(files);
+      const found = further.length === 0 ? "nothing" : `only ${further.join(", ")}`;
+      terminal.line(`Nothing changed, and ${found} was written.${misses.length === 0 ? nothingFound(model) : ""}`);
+    },
+  };
+}
+
+export interface ResultDetails {
+  readonly speed: Timed | undefined;
+  /** Whether a goal that is missed makes the exit code 1: what is forced, with no goal said, has none. */
+  readonly demanded: boolean;
+  readonly files: OutputFiles;
+  /** What was pruned stays in the file as zeros. */
+  readonly zeros: boolean;
+  /** Command lines to go on with, without the leading `pith`. */
+  readonly next: readonly string[];
+}
+
+export function showWritten(model: string, result: WrittenOutput, shown: ResultDetails): Result {
+  const { speed, demanded, files, zeros, next } = shown;
+  const { before, after, metadata, samples, comparison, reference, goal, verdict, training, written } = result;
+  const { likeness, others, targets, preprocessing, lost } = result;
+  return {
+    data: {
+      model,
+      ...result,
+      replaced: files.replaced.has(written),
+      ...furtherRecord(files),
+      ...speedRecord(speed),
+    },
+    goalMissed: demanded && verdict?.met === false,
+    print(terminal) {
+      for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
+      terminal.table(
+        [{ title: "" }, { title: "before", align: "right" }, { title: "after", align: "right" }, { title: "" }],
+        [
+          ["bytes", bytes(before.bytes), bytes(after.bytes), times(before.bytes / after.bytes)],
+          ...brotliRow(before, after),
+          [
+            "parameters",
+            count(before.parameters),
+            count(after.parameters),
+            times(before.parameters / after.parameters),
+          ],
+          ...zerosRow(before, after),
+          ...macsRow(before, after),
+          ...timeRow(model, speed),
+          ...(comparison === undefined
+            ? []
+            : [
+                [
+                  comparison.metric,
+                  figure(comparison.unit, comparison.original.value),
+                  figure(comparison.unit, comparison.candidate.value),
+                  differenceWithInterval(comparison.unit, comparison.difference),
+                ],
+              ]),
+        ],
+      );
+      if (metadata > notable * before.bytes)
+        terminal.line(`not in the result: ${bytes(metadata)} of the exporter's metadata (pith simplify drops it, too)`);
+      for (const line of speedLines(model, written, speed)) terminal.line(line);
+      if (reference !== undefined) terminal.line(referenceLine(reference));
+      if (likeness !== undefined) terminal.line(likenessLine(likeness));
+      if (others !== undefined) terminal.line(othersSentence(others));
+      if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
+      if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
+      // How many samples there were is said below, beside those that judge.
+      if (training?.chosen !== undefined || training?.average !== undefined)
+        terminal.line(`trained: ${trainingText(training)}`);
+      if (zeros)
+        terminal.line(
+          `The zeros are stored. For a smaller file: --structured, or pith quantize.${result.masked ? "" : " Training overwrites them: prune with --keep-masks before it."}`,
+        );
+      if (samples !== undefined) terminal.line(samplesLine(samples));
+      if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
+      if (verdict !== undefined && comparison !== undefined && goal !== undefined)
+        terminal.line(
+          goalLine(model, {
+            goal,
+            verdict,
+            reference,
+            others: samples?.test,
+            before: figure(comparison.unit, comparison.original.value),
+            unit: comparison.unit,
+            trained: training !== undefined,
+            pruned: result.pruned === true,
+          }),
+        );
+      if (lost !== undefined) terminal.line(`lost: ${lost}; written anyway (--force)`);
+      const names = [`${terminal.color.bold(written)}${mark(written, files)}`, ...furtherFiles(files)];
+      terminal.line(`written: ${names.join("  ")}`);
+      for (const line of nextLines(next, written, result.masked)) terminal.line(line);
+    },
+  };
+}
+
+function nextLines(lines: readonly string[], out: string, masked: boolean): readonly string[] {
+  const all = lines.length === 0 && masked ? [foldingMasks(quoted(out))] : lines;
+  return all.map((line, at) => `${at === 0 ? "next" : "then"}: pith ${line}`);
+}
+
+const reportLines = ({ changes, misses }: PassOutput, dim: (text: string) => string): string[] => [
+  ...changedLines(changes, dim),
+  ...unchangedLines(misses, dim),
+];
+
+const furtherRecord = ({ alsoWritten }: OutputFiles): object => (alsoWritten.length === 0 ? {} : { alsoWritten });
+
+function referenceLine({ model, isTruth, comparison }: Reference): string {
+  return isTruth ? `${comparison.metric}: with ${model}` : distanceText(model, comparison);
+}
+
+function goalLine(
+  model: string,
+  {
+    goal,
+    verdict,
+    reference,
+    others,
+    before,
+    unit,
+    trained,
+    pruned,
+  }: {
+    readonly goal: Goal;
+    readonly verdict: Verdict;
+    readonly reference: Reference | undefined;
+    readonly others: Others | undefined;
+    /** The figure of the model that came in. */
+    readonly before: string;
+    readonly unit: Unit;
+    readonly trained: boolean;
+    readonly pruned: boolean;
+  },
+): string {
+  if (reference === undefined && pruned)
+    return `${verdictSentence(goal, verdict, unit, others, `${model} (${before})`)} Give --original to compare with the model before pruning.`;
+  // What is trained may have been made smaller before: then its own original is another model.
+  if (reference === undefined) return verdictSentence(goal, verdict, unit, others, trained ? model : undefined);
+  if (!reference.judges && verdict.drop.high <= 0)
+    return `No loss compared with ${model}, at ${confidenceText(verdict.drop)} confidence.`;
+  return verdictSentence(goal, verdict, unit, others, reference.judges ? reference.model : model);
+}
+
+function likenessLine(likeness: NonNullable<WrittenOutput["likeness"]>): string {
+  if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
+  const { samples, relativeError, unmoved, without = [], output, outputs = 1, uncompared = [], ofData } = likeness;
+  const apart = apartText(likeness);
+  const found = relativeError === 0 ? "equal" : outputs > 1 ? `${apart} ("${output}", the worst of ${outputs})` : apart;
+  const which = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
+  const rest = uncompared.length === 0 ? "" : `; not compared: ${uncompared.map((name) => `"${name}"`).join(", ")}`;
+  const count = counted(samples, ofData ? "sample" : "random input");
+  const better = ofData ? "" : "; use --data for a better test";
+  const moved =
+    unmoved === undefined ? "" : `; ${unmovedNote[unmoved]} for all of them: this is weak evidence${better}`;
+  return `${which}: ${found}, on ${count}${moved}${rest}${withoutNote(without)}`;
+}
+
+const unmovedNote = {
+  equal: "the model's output is the same",
+  "nearly equal": "the model's output is nearly the same",
+  "one class": "the original predicts one class",
+} as const;
+
+/** `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations` */
+function trainingText({ samples, chosen, average }: NonNullable<PassOutput["training"]>): string {
+  const on = samples === undefined ? "on a stream of samples" : `on ${counted(samples, "sample")}`;
+  const averaged = average === undefined ? "" : ` averaged over the steps (decay ${average})`;
+  if (chosen === undefined) return averaged === "" ? on : `${on}; the weights are${averaged}`;
+  const { best, by, unit, evaluations } = chosen;
+  const found = `validation ${by} ${unit === "" ? best.figure.toPrecision(4) : figure(unit, best.figure)}`;
+  const of = chosen.samples === undefined ? "" : ` on ${counted(chosen.samples, "sample")}`;
+  const among = evaluations === 1 ? "the only evaluation" : `the best of ${integer(evaluations)} evaluations`;
+  const weights = averaged === "" ? "those" : `${averaged.trim()},`;
+  return `${on}; the weights are ${weights} after ${counted(best.step, "step")}: ${found}${of}, ${among}`;
+}
+
+function nothingFound(model: string): string {
+  return ` No layer can be changed: pith inspect ${quoted(model)} shows what is in the model.`;
+}
+
+function brotliRow(before: Weight, after: Weight): string[][] {
+  if (before.brotli === undefined || after.brotli === undefined) return [];
+  const title = `brotli ${brotliQuality}${before.sampled || after.sampled ? " (sampled)" : ""}`;
+  return [[title, bytes(before.brotli), bytes(after.brotli), times(before.brotli / after.brotli)]];
+}
+
+function zerosRow({ zeros: before }: Weight, { zeros: after }: Weight): string[][] {
+  if (before === undefined || after === undefined || !sparsityMatters(before, after)) return [];
+  return [["zeros", percent(before), percent(after), ""]];
+}
+
+function macsRow(before: Weight, after: Weight): string[][] {
+  const macs = comparableMacs(before, after);
+  return macs === undefined ? [] : [["MACs", ...macs.map(count), times(macs[0] / macs[1])]];
+}
