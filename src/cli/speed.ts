@@ -8,7 +8,7 @@ import type { Settings } from "../task/index.ts";
 import type { Session } from "./command.ts";
 import type benchJob from "./jobs/bench.ts";
 import type { WrittenOutput } from "./jobs/pass.ts";
-import type { Weight } from "./jobs/weight.ts";
+import { computesOther, type Weight } from "./weight.ts";
 
 export interface Beside {
   /** A Miss where the machine is too busy to tell. */
@@ -52,8 +52,8 @@ export async function timedBeside(
   session: Session,
 ): Promise<Timed | undefined> {
   const { before, after, written } = result;
-  const computesOther = before.macs === undefined ? before.parameters !== after.parameters : before.macs !== after.macs;
-  if (against === model && !computesOther) return undefined;
+  const isOther = before.macs === undefined ? before.parameters !== after.parameters : computesOther(before, after);
+  if (against === model && !isOther) return undefined;
   const found = await timed(against, written, before, session);
   const why = found instanceof Miss || against !== model ? undefined : noFasterText(found, result, after);
   if (why !== undefined) session.terminal.note("speed", why, "warning");

@@ -17,10 +17,10 @@ export {
   type InspectedLayer,
   type Inspection,
   inspect,
-  type OperationCount,
   type Port,
   type StoredTensors,
 } from "./inspect/inspect.ts";
 export type { Saving, Savings, TableSaving } from "./inspect/savings.ts";
 export { reportMarkdown, variantsMarkdown } from "./markdown.ts";
+export type { OperationCount } from "./operation-count.ts";
 export { type PlotOptions, plotPage } from "./plot/plot.ts";

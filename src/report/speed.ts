@@ -4,6 +4,7 @@ import { Miss, someOf } from "../errors.ts";
 import type { Spread } from "../evaluate/index.ts";
 import { integer, isSlower, percent, runTime, speed, times } from "../evaluate/numbers.ts";
 import type { Change } from "../passes/index.ts";
+import { comparableCounts, type OperationCount } from "./operation-count.ts";
 import { benchCommand } from "./sections.ts";
 
 export interface Speed extends Spread {
@@ -26,8 +27,8 @@ const leastGain = 0.25;
 const mostMacs = 0.9;
 
 interface Macs {
-  /** A number, or a polynomial in named dimensions; undefined where an operator's cost is not known. */
-  readonly macs: string | undefined;
+  /** Undefined where an operator's cost is not known. */
+  readonly macs: OperationCount | undefined;
 }
 
 interface Computed {
@@ -42,7 +43,7 @@ export function noFasterText(
   { before, changes, uneven }: Computed,
   after: Macs,
 ): string | undefined {
-  const [all, left] = comparableMacs(before, after) ?? [1, 1];
+  const [all, left] = comparableCounts(before.macs, after.macs) ?? [1, 1];
   if (left > mostMacs * all || median - 1 >= leastGain * (all / left - 1)) return undefined;
   const slower = changes.filter((change) => change.speed !== undefined && isSlower(change.speed)).length;
   const reasons = [
@@ -58,14 +59,6 @@ export function noFasterText(
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
   const shown = someOf(counts.map(String), 5);
   return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels (${shown}) that is no multiple of ${channelBlock}; the runtime computes them in blocks of ${channelBlock} (8 without AVX-512), and a part of a block takes as long as a whole one`;
-}
-
-/** One number of operations for each symbolic factor ("4*batch") is compared; sums of several are not. */
-export function comparableMacs(before: Macs, after: Macs): readonly [number, number] | undefined {
-  const [a, b] = [before.macs, after.macs].map((text) => /^(\d+)(.*)$/.exec(text ?? ""));
-  if (a === null || b === null || a === undefined || b === undefined || a[2] !== b[2] || /[ +]/.test(a[2] ?? ""))
-    return undefined;
-  return [Number(a[1]), Number(b[1])];
 }
 
 /** For the table of what is before and after. */

@@ -247,6 +247,12 @@ export function dimText(dim: Dim): string {
   return typeof dim === "number" ? String(dim) : dim.text;
 }
 
+/** 4 and "batch" of "4*batch", 4 and "" of 4; undefined for a sum of several products. */
+export function productParts(dim: Dim): readonly [count: number, of: string] | undefined {
+  const [[of, count] = ["", 0], ...others] = polynomial(dim);
+  return others.length === 0 ? [count, of] : undefined;
+}
+
 /** `[batch, 3, 32, 32]`, or `?` where the rank is unknown. */
 export function dimsText(dims: readonly Dim[] | undefined): string {
   return dims === undefined ? "?" : `[${dims.map(dimText).join(", ")}]`;

@@ -1,8 +1,9 @@
 import { basename } from "node:path";
 import { reasonText } from "../../errors.ts";
 import { bytes, count, counted, integer, percent, times } from "../../evaluate/numbers.ts";
-import type { InspectedLayer, Inspection, OperationCount, Port } from "../../report/inspect/inspect.ts";
+import type { InspectedLayer, Inspection, Port } from "../../report/inspect/inspect.ts";
 import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
+import type { OperationCount } from "../../report/operation-count.ts";
 import { isUnknownDim, symbol } from "../../tensor/dims.ts";
 import type { InspectedFile, InspectOutput, WeightNumbers } from "../jobs/inspect.ts";
 import type { Terminal } from "../terminal.ts";

@@ -28,13 +28,14 @@ import type { MetricName } from "../../task/index.ts";
 import type { Epoch, TrainingSummary } from "../../train/training-state.ts";
 import type { DataRequest } from "../data.ts";
 import { requireOtherThanWeights, requireOutputs } from "../files.ts";
+import { computesOther, type Weight } from "../weight.ts";
 import { type Judgement, judgeStep, requireKept, testedOn, warnOfLoss } from "./judgement.ts";
 import { type Judging, type OpenedData, openData, openJudging, openReferences, type Reference } from "./judging.ts";
 import { contextOf, openModel, warnOfDefaults, warnOfOrder } from "./open-model.ts";
 import { storeComputed } from "./store-computed.ts";
 import { withTargets } from "./target.ts";
 import type { SampleUse } from "./task.ts";
-import { type Weight, weightOf } from "./weight.ts";
+import { weightOf } from "./weight.ts";
 
 export interface PassInput {
   readonly command: string;
@@ -210,7 +211,7 @@ async function write(
     samples: report.samples && testedOn(report.samples, compared),
     after,
     masked: isPruned(result),
-    uneven: after.macs === report.before.macs ? undefined : unevenChannels(original, result),
+    uneven: computesOther(report.before, after) ? unevenChannels(original, result) : undefined,
     comparison: compared?.comparison,
     verdict: judged?.verdict,
     against: judged?.against,

@@ -1,33 +1,26 @@
-/** What the file of a model weighs: bytes, parameters, operations. */
+/** Weighs the file of a model. */
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../../analysis/learned.ts";
-import { type Size, size } from "../../evaluate/index.ts";
+import { size } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
 import { zeroShare } from "../../passes/zeros.ts";
+import { operationCount } from "../../report/operation-count.ts";
 import { filesOf } from "../files.ts";
-
-export interface Weight extends Size {
-  readonly parameters: number;
-  /** The share of zeros among them; undefined for codes, and where the size after brotli is sampled as well. */
-  readonly zeros: number | undefined;
-  /** A number, or a polynomial in named dimensions; undefined where an operator's cost is not known. */
-  readonly macs: string | undefined;
-}
+import type { Weight } from "../weight.ts";
 
 export async function weightOf(model: Model, path: string): Promise<Weight> {
   const copy = model.clone();
   // Weights in Constant nodes count as well.
   storeWeights(copy);
   const inference = infer(copy);
-  const { macs } = cost(copy, inference);
   const learned = await learnedTensors(copy, inference);
   const stored = await size(...filesOf(model, path));
   return {
     ...stored,
     parameters: learnedCount(learned),
     zeros: stored.sampled ? undefined : await zeroShare(learned.keys()),
-    macs: typeof macs === "number" ? String(macs) : macs?.text,
+    macs: operationCount(cost(copy, inference).macs),
   };
 }

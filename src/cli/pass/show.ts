@@ -15,8 +15,9 @@ import {
 } from "../../evaluate/numbers.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
 import { foldingMasks } from "../../passes/pass.ts";
+import { comparableCounts } from "../../report/operation-count.ts";
 import { quoted } from "../../report/sections.ts";
-import { comparableMacs, speedLines, speedRecord, type Timed, timeRow } from "../../report/speed.ts";
+import { speedLines, speedRecord, type Timed, timeRow } from "../../report/speed.ts";
 import {
   apartText,
   distanceText,
@@ -29,9 +30,9 @@ import { changedLines, plannedRows, unchangedLines } from "../changes.ts";
 import type { Result } from "../command.ts";
 import type { Reference } from "../jobs/judging.ts";
 import type { PassOutput, UnwrittenOutput, WrittenOutput } from "../jobs/pass.ts";
-import type { Weight } from "../jobs/weight.ts";
 import { withoutNote } from "../notes.ts";
 import { samplesLine } from "../samples.ts";
+import { type Weight, weightRecord } from "../weight.ts";
 
 /** The share of a file that changes its ratio as printed. */
 const notable = 0.005;
@@ -69,7 +70,7 @@ const furtherFiles = (files: OutputFiles): readonly string[] =>
 export function showUnwritten(model: string, result: UnwrittenOutput, files: OutputFiles): Result {
   const { misses, idle } = result;
   return {
-    data: { model, ...result, replaced: false, ...furtherRecord(files) },
+    data: { model, ...result, before: weightRecord(result.before), replaced: false, ...furtherRecord(files) },
     goalMissed: true,
     print(terminal) {
       for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
@@ -100,6 +101,8 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
     data: {
       model,
       ...result,
+      before: weightRecord(before),
+      after: weightRecord(after),
       replaced: files.replaced.has(written),
       ...furtherRecord(files),
       ...speedRecord(speed),
@@ -268,6 +271,6 @@ function zerosRow({ zeros: before }: Weight, { zeros: after }: Weight): string[]
 }
 
 function macsRow(before: Weight, after: Weight): string[][] {
-  const macs = comparableMacs(before, after);
+  const macs = comparableCounts(before.macs, after.macs);
   return macs === undefined ? [] : [["MACs", ...macs.map(count), times(macs[0] / macs[1])]];
 }

@@ -12,11 +12,12 @@ import type { Model } from "../../graph/model.ts";
 import { withFreeChannels } from "../../passes/free-channels.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
 import { isFloat } from "../../tensor/convert.ts";
-import { type Dim, dimsText, dimText, elementCount } from "../../tensor/dims.ts";
+import { dimsText, elementCount } from "../../tensor/dims.ts";
 import type { Tensor } from "../../tensor/types.ts";
 import { channelsIn, payingRank, weightBits } from "../applicable-techniques.ts";
+import { operationCount } from "../operation-count.ts";
 import { describeBlocks } from "./blocks.ts";
-import type { InspectedLayer, Inspection, OperationCount, Port, StoredTensors } from "./inspect.ts";
+import type { InspectedLayer, Inspection, Port, StoredTensors } from "./inspect.ts";
 import { estimateSavings } from "./savings.ts";
 
 /** @param model a copy: weights in Constant nodes become stored tensors. */
@@ -113,15 +114,6 @@ const mostSharers = 8;
 
 function port(value: Value): Port {
   return { name: value.name, type: value.type?.type, dims: dimsText(value.type?.dims) };
-}
-
-function operationCount(dim: Dim | undefined): OperationCount | undefined {
-  if (dim === undefined || typeof dim === "number")
-    return dim === undefined ? undefined : { count: dim, per: undefined };
-  const product = /^(?:(\d+)\*)?([^ ]+)$/.exec(dimText(dim));
-  return product === null
-    ? { count: undefined, per: dimText(dim) }
-    : { count: Number(product[1] ?? 1), per: product[2] };
 }
 
 /** Operator → number of nodes, subgraphs included, most frequent first. */

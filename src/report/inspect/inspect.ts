@@ -1,5 +1,6 @@
 /** What is in a model, as data: what `pith inspect` prints. */
 import type { Model } from "../../graph/model.ts";
+import type { OperationCount } from "../operation-count.ts";
 import type { Blocks } from "./blocks.ts";
 import type { Savings } from "./savings.ts";
 
@@ -16,12 +17,6 @@ export interface Port {
   readonly name: string;
   readonly type: string | undefined;
   readonly dims: string;
-}
-
-/** A number of operations: `count` for each `per` ("batch", "batch*seq"), or in all. */
-export interface OperationCount {
-  readonly count: number | undefined;
-  readonly per: string | undefined;
 }
 
 /** A layer: what its weight is, what it costs, and what could be taken from it. */
