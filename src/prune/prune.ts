@@ -182,7 +182,10 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
           ? "the solver looks at samples"
           : undefined,
   },
-  gentler: () => "Use a smaller amount",
+  gentler: ({ pattern }) =>
+    typeof pattern === "string" && patternOf(pattern)?.share !== undefined
+      ? "Leave layers whole (`except`), or fewer gaps in each (`pattern`)"
+      : "Use a smaller amount",
   command: {
     suffix: () => ".pruned",
     examples: [

@@ -75,6 +75,21 @@ test("a pattern needs no data, and no amount where it has one", async () => {
   expect((await pith("prune", at("mixed.onnx"), "--pattern", "3:2", "-o", out)).err).toContain("--pattern");
 });
 
+test("where a pattern loses too much, the hint is not a smaller amount", async () => {
+  const { err } = await pith(
+    "prune",
+    at("mixed.onnx"),
+    "--pattern",
+    "1:2",
+    "--data",
+    at("points.csv"),
+    "-o",
+    at("lost.onnx"),
+  );
+  expect(err).toContain("E_ACCURACY_LOST");
+  expect(err).toContain("Leave layers whole (--except), or fewer gaps in each (--pattern)");
+});
+
 test("a solver corrects what is left", async () => {
   writeFileSync(
     at("doubling.mjs"),
