@@ -367,7 +367,7 @@ describe("damaged files", () => {
       return state;
     };
     const outcomes = { opened: 0, refused: 0 };
-    for (let round = 0; round < 1000; round++) {
+    for (let round = 0; round < 250; round++) {
       const damaged = bytes.slice();
       for (let flips = 1 + (next() % 4); flips > 0; flips--) {
         const at = next() % damaged.byteLength;
@@ -375,7 +375,7 @@ describe("damaged files", () => {
       }
       outcomes[await readAll(damaged)]++;
     }
-    expect(outcomes.refused).toBeGreaterThan(100);
-    expect(outcomes.opened).toBeGreaterThan(100);
+    expect(outcomes.refused).toBeGreaterThan(25);
+    expect(outcomes.opened).toBeGreaterThan(25);
   });
 });

@@ -74,13 +74,14 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
   });
 
   test("a criterion that there is not is refused with those that there are, and where others come from", async () => {
-    expect(await pith("prune", at("right.onnx"), "--amount", "50%", "--importance", "wanda")).toEqual({
-      code: 2,
-      out: "",
-      err: 'E_OPTION: --importance: expected magnitude, random, got "wanda".\nhint: Others than these only a program can give, as an object or a function of its own: see CONTRIBUTING.md.\n',
-    });
-    const { err } = await pith("prune", at("right.onnx"), "--amount", "50%", "--importance", "magnitud");
-    expect(err).toContain("hint: Did you mean magnitude?");
+    for (const word of ["wanda", "magnitud"])
+      expect(await pith("prune", at("right.onnx"), "--amount", "50%", "--importance", word)).toMatchObject({
+        code: 2,
+        out: "",
+        err: expect.stringMatching(
+          /^E_OPTION: --importance is "magnitude", .* or the path of a module that exports one\.\n/,
+        ),
+      });
   });
 
   test("a dry run measures nothing: what scores no better than chance is refused by the run itself", async () => {

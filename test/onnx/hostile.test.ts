@@ -33,10 +33,10 @@ test("models cut off at every length are refused, or were whole up to there", as
 test("models with bits flipped, bytes lost, doubled and exchanged, and numbers that lie are refused or opened", async () => {
   const numbers = random(7, "damage");
   const outcomes = { opened: 0, refused: 0 };
-  for (const bytes of smallModels(15))
-    for (let round = 0; round < 100; round++) outcomes[await readAll(damaged(bytes, numbers))]++;
-  expect(outcomes.refused).toBeGreaterThan(500);
-  expect(outcomes.opened).toBeGreaterThan(100);
+  for (const bytes of smallModels(10))
+    for (let round = 0; round < 40; round++) outcomes[await readAll(damaged(bytes, numbers))]++;
+  expect(outcomes.refused).toBeGreaterThan(130);
+  expect(outcomes.opened).toBeGreaterThan(25);
 });
 
 test("bytes of any kind are refused", async () => {
@@ -57,17 +57,6 @@ describe("bombs: small files that ask for much", () => {
   const repeated = (count: number, fill: (index: number) => void): void => {
     for (let index = 0; index < count; index++) fill(index);
   };
-
-  test("a model of more elements than memory bears is refused before they are all there", async () => {
-    // Outputs without a name take two bytes each.
-    const outputs = Buffer.alloc(2 * (2 ** 20 + 1), Uint8Array.of(8 * nodeFields.output + 2, 0));
-    const node = Buffer.concat([outputs, Uint8Array.of(8 * nodeFields.op + 2, 1, 0x57)]);
-    const bytes = await modelOf((graph) => graph.bytes(graphFields.node, node));
-    await expect(open(bytes)).rejects.toMatchObject({
-      code: "E_UNSUPPORTED",
-      message: expect.stringMatching(/more than 1048576 nodes, values and attributes/),
-    });
-  });
 
   test.each([
     ["dimensions of a tensor", "E_MODEL", /more than 1024 dimensions/],

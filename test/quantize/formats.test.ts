@@ -6,21 +6,20 @@ import { infer } from "../../src/analysis/infer.ts";
 import { allLayers, type Layer, weightCount } from "../../src/analysis/layers.ts";
 import { learnedCount, learnedTensors } from "../../src/analysis/learned.ts";
 import { memory } from "../../src/data/index.ts";
-import { createEngine } from "../../src/engine/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
 import { finalize } from "../../src/passes/finalize.ts";
-import { simplify } from "../../src/passes/simplify.ts";
 import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
 import { weightBits } from "../../src/report/applicable-techniques.ts";
 import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
 import { float32, inMemory, int64 } from "../../src/tensor/dense.ts";
 import type { Batch } from "../../src/tensor/types.ts";
 import { train } from "../../src/train/index.ts";
-import { type GoldenTensor, golden, goldenNumbers, shared } from "../shared.ts";
+import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
+import { names, testFormats, text } from "./layers-of-formats.ts";
 import { difference, layerNames, numbersFor, operators, reopened, run, stored } from "./networks.ts";
 
 interface BlockCase {
@@ -59,38 +58,6 @@ graph (x: float32[batch, ${inputs}]) -> (y: float32[batch, ${outputs}]) {
   return model;
 }
 
-/** Products of both layouts, convolutions with more and with fewer numbers for an output than a block, and a table. */
-const text = `opset 17
-graph (x: float32[batch, 3, 8, 8], ids: int64[batch]) -> (y: float32[batch, 5], e: float32[batch, 16]) {
-  conv.weight: float32[6, 3, 3, 3] = random(seed 1)
-  conv.bias: float32[6] = random(seed 2)
-  depth.weight: float32[6, 1, 3, 3] = random(seed 3)
-  up.weight: float32[6, 4, 2, 2] = random(seed 4)
-  fc1.weight: float32[33, 64] = random(seed 5)
-  fc1.bias: float32[33] = random(seed 6)
-  fc2.weight: float32[33, 5] = random(seed 7)
-  fc2.bias: float32[5] = random(seed 8)
-  embed.weight: float32[40, 16] = random(seed 9)
-  h1 = Conv "conv" (x, conv.weight, conv.bias) {strides=[2, 2]}
-  h2 = Conv "depth" (h1, depth.weight) {group=6, pads=[1, 1, 1, 1], strides=[2, 2]}
-  h3 = ConvTranspose "up" (h2, up.weight) {strides=[2, 2]}
-  f = Flatten(h3)
-  h4 = Gemm "fc1" (f, fc1.weight, fc1.bias) {transB=1}
-  a = Relu(h4)
-  h5 = MatMul "fc2" (a, fc2.weight)
-  y = Add(h5, fc2.bias)
-  e = Gather "embed" (embed.weight, ids)
-}`;
-const names = ["conv", "depth", "up", "fc1", "fc2", "embed"];
-const feeds = { x: numbersFor([3, 3, 8, 8]), ids: int64([3], [0, 39, 7]) };
-
-async function outputs(model: Model, given: Batch, runtime: "native" | "wasm", optimize = true): Promise<Float64Array> {
-  const session = await createEngine({ runtime }).load(model, { optimize, threads: 1 });
-  const results = Object.values(await session.run(given));
-  await session.release();
-  return Float64Array.from(results.flatMap((result) => [...toFloat64(result)]));
-}
-
 /** What ONNX Runtime makes of a model before it runs it. */
 async function optimized(model: Model): Promise<readonly string[]> {
   const path = join(temporaryFolder(), "optimized.onnx");
@@ -102,65 +69,16 @@ async function optimized(model: Model): Promise<readonly string[]> {
   return operators(await open(path));
 }
 
-describe.each([
+testFormats([
   [{ bits: 4, block: 16, onnxOnly: true }, 0.2, ["int4", "int4", "int4", "int4", "int4", "int8"]],
-  [{ bits: 4, block: 16, onnxOnly: true, zeroPoints: true }, 0.2, ["uint4", "int4", "int4", "uint4", "uint4", "int8"]],
-  [{ bits: 4, onnxOnly: true, rounder: "hqq" }, 0.25, ["int4", "int4", "int4", "uint4", "uint4", "int8"]],
-  [{ bits: 8, block: 16, onnxOnly: true }, 0.01, ["int8", "int8", "int8", "int8", "int8", "int8"]],
-  [{ weights: "palette", bits: 8 }, 0.01, ["int8", "int8", "int8", "uint8", "int8", "uint8"]],
   [{ weights: "palette", bits: 5 }, 0.06, ["uint8", "uint8", "uint8", "uint8", "uint8", "uint8"]],
-  [{ weights: "palette", bits: 7 }, 0.02, ["int8", "int8", "int8", "uint8", "uint8", "uint8"]],
-  [{ weights: "palette", bits: 3 }, 0.25, ["uint8", "uint8", "uint8", "uint8", "uint8", "uint8"]],
-  [{ weights: "palette", bits: 4 }, 0.15, ["uint8", "uint8", "uint8", "uint8", "uint8", "uint8"]],
-  [{ weights: "palette", bits: 1 }, 0.9, ["uint8", "uint8", "uint8", "uint8", "uint8", "uint8"]],
   [{ weights: "nf4" }, 0.2, ["int8", "int8", "int8", "uint8", "uint8", "int8"]],
-  [{ weights: "fp4", block: 16 }, 0.3, ["int8", "int8", "int8", "uint8", "uint8", "int8"]],
   [
     { weights: "float8" },
     0.05,
     ["float8e4m3fn", "float8e4m3fn", "float8e4m3fn", "float8e4m3fn", "float8e4m3fn", "int8"],
   ],
-  [
-    { weights: "float8", perChannel: false },
-    0.05,
-    ["float8e4m3fn", "float8e4m3fn", "float8e4m3fn", "float8e4m3fn", "float8e4m3fn", "int8"],
-  ],
-] as const satisfies readonly (readonly [QuantizeOptions, number, readonly string[]])[])(
-  "%j",
-  (options, most, types) => {
-    test("computes nearly what the numbers did, and the same in every runtime", async () => {
-      const model = parseModel(text);
-      const before = await outputs(model, feeds, "native");
-      const { changes, misses } = await quantize(model, { scheme: "weights", ...options });
-      assertValid(model);
-      expect([changes.map(({ at }) => at), misses]).toEqual([names, []]);
-      const file = await reopened(model);
-      const plain = await outputs(file, feeds, "native", false);
-      expect(difference(before, plain)).toBeLessThan(most);
-      expect(difference(plain, await outputs(file, feeds, "wasm", false))).toBeLessThan(1e-5);
-      // Kernels that products are fused into round activations to 8 bits as well.
-      for (const runtime of ["native", "wasm"] as const)
-        expect(difference(plain, await outputs(file, feeds, runtime))).toBeLessThan(0.02);
-    });
-
-    test("is found again, layer by layer, and stays as it is", async () => {
-      const model = parseModel(text);
-      await quantize(model, { scheme: "weights", ...options });
-      const file = await reopened(model);
-      expect(layerNames(file)).toEqual(names);
-      const codes = await Promise.all(names.map((name) => stored(file, `${name}.weight_quantized`)));
-      expect(codes.map(({ type }) => type)).toEqual(types);
-      const size = (await encodeToBytes(file)).length;
-      await simplify(file);
-      expect((await encodeToBytes(file)).length).toBeLessThan(size + 64);
-      const again = await quantize(file, { scheme: "weights", ...options });
-      expect(again.changes).toEqual([]);
-      expect(again.misses.map(({ reason }) => reason)).toEqual(
-        types.map((type) => `its weight is quantized already (${type})`),
-      );
-    });
-  },
-);
+]);
 
 test.each([
   { bits: 8, block: 32 },
@@ -366,17 +284,6 @@ graph (ids: int64[batch]) -> (y: float32[batch, 22]) {
     await finalize(model);
     expect(await numbers(model, x)).toEqual(before);
     expect((await encodeToBytes(model)).length).toBeLessThan(3500);
-  });
-
-  test("the published file of Deep Compression keeps its very numbers, in bytes for codes", async (context) => {
-    const path = shared("data/models/squeezenet1.0_deepcompression.onnx");
-    if (path === undefined) return context.skip();
-    const model = await open(path);
-    const image = { [model.graph.inputs[0]?.name ?? ""]: numbersFor([1, 3, 227, 227]) };
-    const before = await numbers(model, image);
-    await quantize(model, { scheme: "weights", weights: "palette" });
-    expect(await numbers(model, image)).toEqual(before);
-    expect((await encodeToBytes(model)).length).toBeLessThan(1.32e6);
   });
 });
 

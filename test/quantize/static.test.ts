@@ -1,5 +1,4 @@
-/** The scheme "static": the same integers as ONNX Runtime's quantizer, in the same places. */
-import { readFileSync } from "node:fs";
+/** The scheme "static": what computes on integers, what stays in float, and why. The integers themselves: static-golden.test.ts. */
 import { describe, expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import { structureHash } from "../../src/graph/hash.ts";
@@ -14,7 +13,7 @@ import { value } from "../find.ts";
 import {
   calibration,
   cnn,
-  compared,
+  type compared,
   difference,
   layerNames,
   mlp,
@@ -25,48 +24,7 @@ import {
   stored,
 } from "./networks.ts";
 
-/** Made by quantize-static.py beside this file, which says how. */
-interface Golden {
-  readonly cases: readonly {
-    readonly network: keyof typeof compared;
-    readonly options: QuantizeOptions;
-    readonly tensors: Readonly<Record<string, readonly [type: string, numbers: readonly number[]]>>;
-    readonly operators: Readonly<Record<string, number>>;
-  }[];
-}
-
-const golden = JSON.parse(readFileSync(new URL("static.generated.json", import.meta.url), "utf8")) as Golden;
-
 const data = (name: keyof typeof compared) => memory("calibration", { x: calibration(name) });
-
-describe.each(golden.cases)("$network, $options", (expected) => {
-  const made = async () => {
-    const { network, options } = expected;
-    const model = compared[network]();
-    const outcome = await quantize(model, { scheme: "static", ...options, data: data(network) });
-    assertValid(model);
-    return { model, outcome };
-  };
-
-  test("every integer, scale and zero point equals ONNX Runtime's", async () => {
-    const { model } = await made();
-    const tensors = [...model.graph.values()].filter((value) => value.tensor !== undefined);
-    expect(tensors.map(({ name }) => name).sort()).toEqual(Object.keys(expected.tensors).sort());
-    for (const [name, [type, numbers]] of Object.entries(expected.tensors)) {
-      const dense = await stored(model, name);
-      expect(dense.type, name).toBe(type);
-      // Scales are written as float64 digits of float32 numbers: equal means equal bits.
-      expect(toNumbers(dense), name).toEqual(numbers);
-    }
-  });
-
-  test("operators stand where ONNX Runtime puts them", async () => {
-    const { model } = await made();
-    const counts: Record<string, number> = {};
-    for (const op of operators(model)) counts[op] = (counts[op] ?? 0) + 1;
-    expect(counts).toEqual(expected.operators);
-  });
-});
 
 test("an input that is an output, too, stays what is fed", async () => {
   const model = parseModel(`opset 21

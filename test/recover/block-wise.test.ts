@@ -1,16 +1,16 @@
 /** Parts of a network that are trained by themselves answer as those of the original do. */
 import { expect, test } from "vitest";
 import { Calibration } from "../../src/calibrate/calibration.ts";
-import { openStorage, type Storage } from "../../src/data/store.ts";
+import { openStorage } from "../../src/data/store.ts";
 import type { Dataset } from "../../src/data/types.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { PithError } from "../../src/errors.ts";
 import { parseModel } from "../../src/graph/text.ts";
-import { type ScratchFile, scratchFile } from "../../src/platform/node.ts";
+import type { ScratchFile } from "../../src/platform/node.ts";
 import { prune } from "../../src/prune/index.ts";
 import { blockWise } from "../../src/recover/block-wise.ts";
 import { chain, data, figure, spoiled, unseen } from "./chain.ts";
-import { change, network, numbers, samples, scopeOf } from "./networks.ts";
+import { change, network, samples, scopeOf } from "./networks.ts";
 
 const stage = blockWise({ batch: 16, learningRate: 0.005, steps: 72 });
 
@@ -31,35 +31,6 @@ test("where channels were cut, of the original's those count that are left", asy
   const { what, misses } = await stage.run(changed, await scopeOf(changed, original, data));
   expect([what, misses]).toEqual(["3 blocks", []]);
   expect(await figure(changed, original, unseen)).toBeGreaterThan(before + 3);
-});
-
-test("with what does not fit in memory on disk the weights are the same, to the bit, and each file is closed", async () => {
-  const original = chain();
-  const changed = await spoiled(original);
-  const counts = { opened: 0, closed: 0 };
-  const file = async (): Promise<ScratchFile> => {
-    const made = await scratchFile();
-    counts.opened++;
-    const close = async (): Promise<void> => {
-      counts.closed++;
-      await made.close();
-    };
-    return { ...made, close };
-  };
-  const weights = async (storage: Storage) => {
-    const trial = changed.clone();
-    await blockWise({ batch: 48, learningRate: 0.003, steps: 30 }).run(
-      trial,
-      await scopeOf(changed, original, data, storage),
-    );
-    await storage.release();
-    return Promise.all(["a.weight", "d.weight", "f.bias"].map((name) => numbers(trial, name)));
-  };
-  const inMemory = await weights(openStorage());
-  expect(await weights(openStorage({ memory: 20_000, file }))).toEqual(inMemory);
-  expect(inMemory[0]).not.toEqual(await numbers(changed, "a.weight"));
-  expect(counts.opened).toBeGreaterThan(2);
-  expect(counts.closed).toBe(counts.opened);
 });
 
 test("a disk that is full ends the stage with a sentence; what was kept is given back", async () => {

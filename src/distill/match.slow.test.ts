@@ -1,0 +1,44 @@
+/** Every loss of distillation finds what it compares, in transformers and in convolutional networks. */
+import { describe, expect, test } from "vitest";
+import {
+  expectInConvolutions,
+  expectInTransformers,
+  norms,
+  ofHeads,
+  texts,
+  transformer,
+} from "../../test/distill/networks.ts";
+import { int64 } from "../tensor/dense.ts";
+import { imitations } from "./losses/table.ts";
+
+describe("every loss finds what it compares", () => {
+  const ofTokens = ["fitnets", "hidden-mse", "hidden-cosine", "pkd", "minilm-v2", "vid"];
+  const ofMaps = ["attention-transfer", "nst", "fsp"];
+
+  test.each(imitations.map(({ name }) => name).filter((name) => !ofMaps.includes(name)))(
+    "in transformers: %s",
+    expectInTransformers,
+  );
+
+  test.each(
+    imitations
+      .map(({ name }) => name)
+      .filter((name) => ![...ofTokens.slice(1, 5), ...ofHeads, "correlation"].includes(name)),
+  )("in convolutional networks: %s", expectInConvolutions);
+
+  test("what the mask leaves out changes nothing", async () => {
+    const [student, teacher] = [transformer(2, 8, 2), transformer(4, 8, 2, 5)];
+    const batch = texts(4, 5);
+    const other = {
+      ...batch,
+      input_ids: int64(
+        [4, 5],
+        batch.input_ids.data.map((id, at) => (batch.attention_mask.data[at] === 0n ? 19n - id : id)),
+      ),
+    };
+    for (const loss of ["hidden-mse", "attention-kl", "minilm-v2"]) {
+      const [one, two] = [await norms(loss, student, teacher, batch), await norms(loss, student, teacher, other)];
+      expect(two.value).toBeCloseTo(one.value, 6);
+    }
+  });
+});

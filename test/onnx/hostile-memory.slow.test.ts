@@ -1,0 +1,20 @@
+/** A small file that asks for more elements than memory bears. */
+import { expect, test } from "vitest";
+import { open } from "../../src/onnx/index.ts";
+import { graphFields, modelFields, nodeFields } from "../../src/onnx/schema.ts";
+import { message } from "./messages.ts";
+
+test("a model of more elements than memory bears is refused before they are all there", async () => {
+  // Outputs without a name take two bytes each.
+  const outputs = Buffer.alloc(2 * (2 ** 20 + 1), Uint8Array.of(8 * nodeFields.output + 2, 0));
+  const node = Buffer.concat([outputs, Uint8Array.of(8 * nodeFields.op + 2, 1, 0x57)]);
+  const bytes = await message((model) => {
+    model.integer(modelFields.irVersion, 8);
+    model.message(modelFields.graph, (graph) => graph.bytes(graphFields.node, node));
+    model.message(modelFields.opsetImport, (opset) => opset.integer(2, 17));
+  });
+  await expect(open(bytes)).rejects.toMatchObject({
+    code: "E_UNSUPPORTED",
+    message: expect.stringMatching(/more than 1048576 nodes, values and attributes/),
+  });
+});

@@ -1,0 +1,3 @@
+import { golden, testGolden } from "./static-golden.ts";
+
+testGolden(golden.cases);

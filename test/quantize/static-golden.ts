@@ -1,0 +1,53 @@
+/** The scheme "static" gives the same integers as ONNX Runtime's quantizer, in the same places. */
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
+import { assertValid } from "../../src/graph/verify.ts";
+import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { toNumbers } from "../../src/tensor/convert.ts";
+import { calibration, compared, operators, stored } from "./networks.ts";
+
+/** Made by quantize-static.py beside this file, which says how. */
+interface Golden {
+  readonly cases: readonly {
+    readonly network: keyof typeof compared;
+    readonly options: QuantizeOptions;
+    readonly tensors: Readonly<Record<string, readonly [type: string, numbers: readonly number[]]>>;
+    readonly operators: Readonly<Record<string, number>>;
+  }[];
+}
+
+export const golden = JSON.parse(readFileSync(new URL("static.generated.json", import.meta.url), "utf8")) as Golden;
+
+const data = (name: keyof typeof compared) => memory("calibration", { x: calibration(name) });
+
+export function testGolden(cases: Golden["cases"]): void {
+  describe.each(cases)("$network, $options", (expected) => {
+    const made = async () => {
+      const { network, options } = expected;
+      const model = compared[network]();
+      const outcome = await quantize(model, { scheme: "static", ...options, data: data(network) });
+      assertValid(model);
+      return { model, outcome };
+    };
+
+    test("every integer, scale and zero point equals ONNX Runtime's", async () => {
+      const { model } = await made();
+      const tensors = [...model.graph.values()].filter((value) => value.tensor !== undefined);
+      expect(tensors.map(({ name }) => name).sort()).toEqual(Object.keys(expected.tensors).sort());
+      for (const [name, [type, numbers]] of Object.entries(expected.tensors)) {
+        const dense = await stored(model, name);
+        expect(dense.type, name).toBe(type);
+        // Scales are written as float64 digits of float32 numbers: equal means equal bits.
+        expect(toNumbers(dense), name).toEqual(numbers);
+      }
+    });
+
+    test("operators stand where ONNX Runtime puts them", async () => {
+      const { model } = await made();
+      const counts: Record<string, number> = {};
+      for (const op of operators(model)) counts[op] = (counts[op] ?? 0) + 1;
+      expect(counts).toEqual(expected.operators);
+    });
+  });
+}

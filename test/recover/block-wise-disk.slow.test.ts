@@ -1,0 +1,36 @@
+/** Parts of a network that are trained by themselves, with what does not fit in memory on disk. */
+import { expect, test } from "vitest";
+import { openStorage, type Storage } from "../../src/data/store.ts";
+import { type ScratchFile, scratchFile } from "../../src/platform/node.ts";
+import { blockWise } from "../../src/recover/block-wise.ts";
+import { chain, data, spoiled } from "./chain.ts";
+import { numbers, scopeOf } from "./networks.ts";
+
+test("with what does not fit in memory on disk the weights are the same, to the bit, and each file is closed", async () => {
+  const original = chain();
+  const changed = await spoiled(original);
+  const counts = { opened: 0, closed: 0 };
+  const file = async (): Promise<ScratchFile> => {
+    const made = await scratchFile();
+    counts.opened++;
+    const close = async (): Promise<void> => {
+      counts.closed++;
+      await made.close();
+    };
+    return { ...made, close };
+  };
+  const weights = async (storage: Storage) => {
+    const trial = changed.clone();
+    await blockWise({ batch: 48, learningRate: 0.003, steps: 30 }).run(
+      trial,
+      await scopeOf(changed, original, data, storage),
+    );
+    await storage.release();
+    return Promise.all(["a.weight", "d.weight", "f.bias"].map((name) => numbers(trial, name)));
+  };
+  const inMemory = await weights(openStorage());
+  expect(await weights(openStorage({ memory: 20_000, file }))).toEqual(inMemory);
+  expect(inMemory[0]).not.toEqual(await numbers(changed, "a.weight"));
+  expect(counts.opened).toBeGreaterThan(2);
+  expect(counts.closed).toBe(counts.opened);
+});
