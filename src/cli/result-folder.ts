@@ -1,9 +1,7 @@
 /** The folder that `pith compress` writes: model, reports and recipe, and run.json, which records what of them is Pith's. A refused run leaves the reports alone. */
 import { join } from "node:path";
 import { joinPath, makeFolder } from "#platform";
-import { readSettings } from "../data/tokenizer.ts";
-import { PithError } from "../errors.ts";
-import { textHash } from "../folder/files.ts";
+import { textHash } from "../data/file-hash.ts";
 import {
   type FileHashes,
   fileOfBytes,
@@ -12,7 +10,9 @@ import {
   parseWritten,
   planWrites,
   writeOwned,
-} from "../folder/own.ts";
+} from "../data/own-files.ts";
+import { readSettings } from "../data/tokenizer.ts";
+import { PithError } from "../errors.ts";
 import type { JobContext } from "../job/job.ts";
 import type { Run } from "../report/index.ts";
 

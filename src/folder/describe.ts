@@ -1,13 +1,13 @@
 /** What a folder tells its readers: the record of what was made, config.json for the loader, the card for people. */
 
 import { fileKind, fileNameOf, joinPath, listFolder, openFile, readText, realPath } from "#platform";
+import { fileOfBytes, isAuthored, jsonText, type NewFile, planWrites, writeOwned } from "../data/own-files.ts";
 import { readSettings } from "../data/tokenizer.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
 import { bytesOfText } from "../tensor/dense.ts";
 import { withCard } from "./card.ts";
 import { dataFilesOf } from "./layout.ts";
 import { configured } from "./loader-config.ts";
-import { fileOfBytes, isAuthored, jsonText, type NewFile, planWrites, writeOwned } from "./own.ts";
 import { type Records, recordName } from "./records.ts";
 import { type FolderRun, fileOf } from "./run.ts";
 

@@ -1,6 +1,5 @@
 /** Folders as transformers.js lays them out. */
 export { comparedNearness, type EndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
-export { fileHash, textHash } from "./files.ts";
 export { generatorOf } from "./generate.ts";
 export { basesIn, isVariant, mainOf } from "./layout.ts";
 export type { Loader, LoaderAnswer, LoaderAnswers, ModuleDtypes } from "./loader.ts";

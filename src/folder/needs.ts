@@ -1,4 +1,5 @@
 /** Files beside the models without which transformers.js does not run a folder. */
+import { enumerated } from "../errors.ts";
 
 /** What makes a model's inputs, by the inputs. */
 const makers: readonly { readonly inputs: readonly string[]; readonly files: readonly string[] }[] = [
@@ -14,7 +15,6 @@ export function missingText(names: readonly string[], inputs: readonly string[])
   const made = makers.filter((maker) => maker.inputs.some((input) => inputs.includes(input)));
   const missing = ["config.json", ...made.flatMap(({ files }) => files)].filter((name) => !names.includes(name));
   if (missing.length === 0) return undefined;
-  const [last, ...others] = missing.toReversed();
-  const list = others.length === 0 ? `${last} is` : `${others.toReversed().join(", ")} and ${last} are`;
-  return `${list} missing: transformers.js cannot run this folder`;
+  const verb = missing.length === 1 ? "is" : "are";
+  return `${enumerated(missing, missing.length)} ${verb} missing: transformers.js cannot run this folder`;
 }

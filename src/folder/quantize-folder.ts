@@ -13,8 +13,11 @@ import {
   joinPath,
   listFolder,
   makeFolder,
+  realPath,
   writeFileAtomically,
 } from "#platform";
+import { bytesOfFile, fileHash, textHash } from "../data/file-hash.ts";
+import { keptText, type NewFile, planWrites } from "../data/own-files.ts";
 import { readSettings } from "../data/tokenizer.ts";
 import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import { open } from "../onnx/index.ts";
@@ -24,11 +27,9 @@ import { type DtypeName, usualDtypes } from "../quantize/dtypes.ts";
 import { choose } from "../recipe/choose.ts";
 import { baseOf, cardName, configName, describe, writeRecorded } from "./describe.ts";
 import { lostEndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
-import { bytesOfFile, fileHash, isSame, textHash } from "./files.ts";
 import { basesIn, dataFilesOf, isCopied, isVariant, mainOf } from "./layout.ts";
 import { loaderCheck } from "./loader.ts";
 import { missingText } from "./needs.ts";
-import { keptText, type NewFile, planWrites } from "./own.ts";
 import {
   authoredModel,
   type FileFigures,
@@ -140,7 +141,7 @@ async function begin(
     main: mainOf(modules.map(({ base }) => base)).base,
     records: new Map(Object.entries(records)),
     rows: new Map(),
-    inPlace: (await fileKind(out)) === "folder" && (await isSame(folder, out)),
+    inPlace: (await fileKind(out)) === "folder" && (await realPath(folder)) === (await realPath(out)),
     said: new Set(),
     missing: undefined,
   };

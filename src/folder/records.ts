@@ -1,6 +1,8 @@
 /** quantize_config.json: what was made of a folder, of which bytes and with which settings, and how near it is to its originals. */
 import * as v from "valibot";
 import { fileKind, fileNameOf, joinPath, listFolder, removeFile } from "#platform";
+import { fileHash } from "../data/file-hash.ts";
+import { type FileHashes, isAuthored, parseWritten } from "../data/own-files.ts";
 import { readSettings } from "../data/tokenizer.ts";
 import { Miss, PithError } from "../errors.ts";
 import { passKey } from "../graph/emit.ts";
@@ -10,10 +12,8 @@ import { parseDataName, removeUnread } from "../onnx/data-files.ts";
 import { open } from "../onnx/index.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
 import { endToEnd, nearness } from "./end-to-end.ts";
-import { fileHash } from "./files.ts";
 import { dataFilesOf, mostChunks } from "./layout.ts";
 import { loaderOutcome } from "./loader.ts";
-import { type FileHashes, isAuthored, parseWritten } from "./own.ts";
 
 export const recordName = "quantize_config.json";
 

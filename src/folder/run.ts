@@ -1,12 +1,12 @@
 /** What a run on a folder is given, and what stands in the folder that it writes. */
 
+import type { FileHashes } from "../data/own-files.ts";
 import type { Miss } from "../errors.ts";
 import type { Context } from "../passes/pass.ts";
 import { type DtypeName, dtypes } from "../quantize/dtypes.ts";
 import type { QuantizeOptions } from "../quantize/index.ts";
 import type { EndToEnd, ModulePaths } from "./end-to-end.ts";
 import type { Loader, loaderCheck } from "./loader.ts";
-import type { FileHashes } from "./own.ts";
 import type { FileFigures, Records } from "./records.ts";
 
 export interface FolderOptions {

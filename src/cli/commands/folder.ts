@@ -3,6 +3,7 @@ import { readdir, realpath, stat, writeFile } from "node:fs/promises";
 import { basename, isAbsolute, join, relative, resolve } from "node:path";
 import * as v from "valibot";
 import { readText, temporaryFolder } from "#platform";
+import { fileHash, textHash } from "../../data/file-hash.ts";
 import { capitalized, Miss, PithError, refusalIn } from "../../errors.ts";
 import { bytes } from "../../evaluate/numbers.ts";
 import { type TargetName, targetNames } from "../../evaluate/run-target.ts";
@@ -14,13 +15,11 @@ import {
   type FileFigures,
   type FolderFile,
   type FolderOptions,
-  fileHash,
   folderTable,
   mainOf,
   nearnessText,
   quantizeFolder,
   randomNearness,
-  textHash,
   type Variant,
 } from "../../folder/index.ts";
 import { described } from "../../passes/options.ts";

@@ -11,7 +11,6 @@ import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
 import { type Metric, size } from "../../evaluate/index.ts";
 import { bytes, figure } from "../../evaluate/numbers.ts";
 import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
-import { bytesOfText } from "../../folder/files.ts";
 import type { JobContext } from "../../job/job.ts";
 import {
   type Candidate,
@@ -24,6 +23,7 @@ import {
 } from "../../recipe/index.ts";
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
 import type { MetricName } from "../../task/index.ts";
+import { bytesOfText } from "../../tensor/dense.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";

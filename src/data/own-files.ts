@@ -7,7 +7,7 @@ import * as v from "valibot";
 import { fileKind, folderOf, joinPath, writeFilesAtomically } from "#platform";
 import type { Parts } from "../platform/files.ts";
 import { bytesOfText } from "../tensor/dense.ts";
-import { bytesHash, fileHash } from "./files.ts";
+import { bytesHash, fileHash } from "./file-hash.ts";
 
 /**
  * Of each file, by its path in the folder, the hash of what Pith wrote. Two while a file is replaced: they are recorded first, so a process

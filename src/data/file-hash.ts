@@ -1,11 +1,7 @@
-/** Files of a folder: what is the same, and hashes. */
-import { fileKind, openFile, realPath } from "#platform";
-import { sha256Text } from "../data/hash.ts";
+/** Hashes of files, so that what is the same need not be compared byte by byte. */
+import { fileKind, openFile } from "#platform";
 import { bytesOfText } from "../tensor/dense.ts";
-
-export async function isSame(a: string, b: string): Promise<boolean> {
-  return (await realPath(a)) === (await realPath(b));
-}
+import { sha256Text } from "./hash.ts";
 
 export async function isCopy(source: string, target: string): Promise<boolean> {
   if ((await fileKind(target)) !== "file") return false;
@@ -44,5 +40,3 @@ async function hashOf(parts: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): 
 export function textHash(text: string): Promise<string> {
   return sha256Text([bytesOfText(text)]);
 }
-
-export { bytesOfText };
