@@ -12,7 +12,8 @@ import { noSmallerThan } from "../recipe/improvement.ts";
 import { keptAndLoads } from "../recipe/kept-function.ts";
 import { apartText } from "../report/verdict.ts";
 import { dataFilesOf } from "./layout.ts";
-import { type FileFigures, weightFilesOf } from "./records.ts";
+import { weightFilesOf } from "./model-files.ts";
+import type { FileFigures } from "./records.ts";
 import type { FolderOptions, Variant } from "./run.ts";
 
 /** What random inputs say. */

@@ -1,0 +1,116 @@
+/** The models of a folder that variants are made of, and the copies of them and of what lies beside them. */
+import { fileKind, fileNameOf, folderOf, joinPath, listFolder, makeFolder, writeFileAtomically } from "#platform";
+import { bytesOfFile, fileHash, textHash } from "../data/file-hash.ts";
+import { keptText, type NewFile, planWrites } from "../data/own-files.ts";
+import { enumerated, Miss, PithError, stopIfAsked } from "../errors.ts";
+import { open } from "../onnx/index.ts";
+import { sniff } from "../onnx/sniff.ts";
+import { cardName, configName, writeRecorded } from "./describe.ts";
+import { basesIn, dataFilesOf, isCopied, isVariant } from "./layout.ts";
+import { isOf, modelIn, weightFilesOf } from "./model-files.ts";
+import { recordName } from "./records.ts";
+import type { FolderRun, Module } from "./run.ts";
+
+const mostNamed = 6;
+
+export interface Originals {
+  readonly modules: readonly Module[];
+  /** Names of the inputs of all of them. */
+  readonly inputs: readonly string[];
+  /** What is copied beside them, and they themselves. */
+  readonly copies: readonly NewFile[];
+}
+
+export async function originalsIn(folder: string): Promise<Originals> {
+  const names = await listFolder(joinPath(folder, "onnx")).catch((): string[] => []);
+  const bases = basesIn(names);
+  if (bases.length === 0) throw await noModels(folder, names);
+  const copies = await sidecarsIn(folder);
+  const modules: Module[] = [];
+  const inputs: string[] = [];
+  for (const base of bases) {
+    const source = joinPath(folder, "onnx", `${base}.onnx`);
+    const model = await open(source);
+    inputs.push(...model.graph.feeds.map(({ name }) => name));
+    const parts = new Set([`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names), ...weightFilesOf(model)]);
+    const files: NewFile[] = [];
+    for (const part of parts) if (names.includes(part)) files.push(await copyOf(folder, `onnx/${part}`));
+    copies.push(...files.filter(({ path }) => !copies.some((copy) => copy.path === path)));
+    modules.push({ base, source, hash: await textHash(files.map(({ hash }) => hash).join()) });
+  }
+  return { modules, inputs, copies };
+}
+
+/** Why a folder is none that transformers.js loads. */
+async function noModels(folder: string, names: readonly string[]): Promise<PithError> {
+  const variants = names.filter((name) => name.endsWith(".onnx"));
+  if (variants.length > 0)
+    return new PithError("E_FILE", `"${folder}" has only variants (${variants.join(", ")}): the original is missing.`, {
+      hint: "It belongs beside them, in float32, as onnx/model.onnx.",
+    });
+  const top = await listFolder(folder).catch((): string[] => []);
+  const model = top.find((name) => name.endsWith(".onnx"));
+  if (model !== undefined) {
+    const text = `"${joinPath(folder, model)}" is not in a folder "onnx", where transformers.js looks for models.`;
+    const isInner = fileNameOf(folder) === "onnx";
+    const hint = isInner
+      ? `Name the folder above: ${folderOf(folder)}.`
+      : `mkdir ${joinPath(folder, "onnx")} && mv ${joinPath(folder, "*.onnx*")} ${joinPath(folder, "onnx")}`;
+    return new PithError("E_FILE", text, { hint });
+  }
+  const [other] = top.flatMap((name) => sniff(new Uint8Array(), name) ?? []);
+  return new PithError("E_FILE", `"${folder}" holds no ONNX model.`, {
+    hint: other?.hint ?? "transformers.js looks for onnx/model.onnx beside config.json.",
+  });
+}
+
+async function copyOf(folder: string, path: string): Promise<NewFile> {
+  const file = joinPath(folder, path);
+  return { path, hash: await fileHash(file), parts: () => bytesOfFile(file) };
+}
+
+/** What is copied beside the models, but for config.json and README.md, which get a part of Pith's. */
+async function sidecarsIn(folder: string): Promise<NewFile[]> {
+  const files: NewFile[] = [];
+  for (const name of await listFolder(folder))
+    if (isCopied(name) && name !== configName && (await fileKind(joinPath(folder, name))) === "file")
+      files.push(await copyOf(folder, name));
+  return files;
+}
+
+/** @throws PithError E_OPTION where another model is there, of which variants would be none of this one. */
+export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): Promise<void> {
+  const { folder, out, context, written } = run;
+  const left = await leftIn(folder, files);
+  if (left.length > 0) {
+    const text = `not copied, because transformers.js does not load it: ${enumerated(left, mostNamed)}`;
+    context.log({ id: "left", text });
+  }
+  const { writes, kept } = await planWrites(out, files, written);
+  const broken: NewFile[] = [];
+  for (const path of kept) {
+    const [model] = run.modules.map(({ base }) => `onnx/${base}.onnx`).filter((file) => isOf(file, path));
+    if (model !== undefined && (await modelIn(joinPath(out, model))) instanceof Miss)
+      broken.push(...files.filter((file) => file.path === path));
+    else if (path.startsWith("onnx/")) {
+      const text = `${joinPath(out, path)} is not that of "${folder}", and Pith did not write it: variants beside it would be of another model.`;
+      throw new PithError("E_OPTION", text, { hint: "Write to another folder." });
+    } else context.log({ id: "kept", text: keptText(joinPath(out, path)), level: "warning" });
+  }
+  await makeFolder(joinPath(out, "onnx"));
+  await writeRecorded(run, []);
+  for (const { path, parts } of [...writes, ...broken]) {
+    stopIfAsked(context.signal, "Stopped on request.");
+    await writeFileAtomically(joinPath(out, path), parts());
+  }
+}
+
+/** Which files are not copied: an author may expect them in the result. Hidden files and variants are none that he would. */
+async function leftIn(folder: string, copies: readonly NewFile[]): Promise<readonly string[]> {
+  const own = ["onnx", configName, cardName, recordName];
+  const top = (await listFolder(folder)).filter((name) => !own.includes(name));
+  const models = (await listFolder(joinPath(folder, "onnx"))).filter((name) => !isVariant(name));
+  return [...top, ...models.map((name) => `onnx/${name}`)].filter(
+    (path) => !fileNameOf(path).startsWith(".") && !copies.some((copy) => copy.path === path),
+  );
+}

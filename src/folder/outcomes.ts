@@ -1,0 +1,93 @@
+/** What becomes of each file of a folder: made, found there, or refused; what is found of it is recorded. */
+import { joinPath } from "#platform";
+import { textHash } from "../data/file-hash.ts";
+import { keptText } from "../data/own-files.ts";
+import { PithError } from "../errors.ts";
+import type { DtypeName } from "../quantize/dtypes.ts";
+import { describe, writeRecorded } from "./describe.ts";
+import { authoredModel, hashesOf, isOf, isWhole, removeModel } from "./model-files.ts";
+import { type FileFigures, figuresOf } from "./records.ts";
+import { type FolderRun, fileOf, type Module, type Variant } from "./run.ts";
+import { makeVariant } from "./variant.ts";
+
+const usualFileBytes = 2e9;
+/** What concerns the whole run, not one file. */
+const ends: readonly string[] = ["E_STOPPED", "E_OPTION", "E_USAGE", "E_NAME", "E_FILE"];
+
+/** Makes one file, or finds it there, or refuses it. */
+export async function makeFile(run: FolderRun, { base, source, hash }: Module, dtype: DtypeName): Promise<void> {
+  const { out, options, context, records, rows, sidecars, written } = run;
+  const { judgedBy } = options;
+  const { fileBytes = usualFileBytes, make = (variant: Variant) => makeVariant(variant, options.quantize, context) } =
+    options;
+  const file = fileOf(base, dtype);
+  const settings = { ...options.settings, ...options.quantize, dtype, fileBytes, seed: context.seed };
+  const madeFrom = await textHash(JSON.stringify([hash, sidecars, judgedBy, settings]));
+  const found = records.get(file);
+  if (found?.made_from === madeFrom && (await isWhole(out, file, written))) {
+    // transformers.js is asked again: what it lacked may be there now.
+    rows.set(file, { dtype, file, ...figuresOf(found), loader: undefined, verdict: "there" });
+    return;
+  }
+  const authored = await authoredModel(out, file, written);
+  if (authored !== undefined) {
+    const stays = keptText(authored === file ? "it" : authored);
+    return refuse(run, file, dtype, `${stays}. Remove it, or write to another folder.`);
+  }
+  // Nothing is recorded of what a process makes that is killed before it has recorded it.
+  if (forget(run, file)) await writeRecorded(run, []);
+  try {
+    const made = await make({ source, out: joinPath(out, file), dtype, fileBytes });
+    for (const [path, hashes] of await hashesOf(out, file)) written.set(path, hashes);
+    const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };
+    records.set(file, { ...record, ...made });
+    rows.set(file, { dtype, file, ...made, verdict: "kept" });
+  } catch (error) {
+    if (!(error instanceof PithError) || ends.includes(error.code)) throw error;
+    await refuse(run, file, dtype, error.message);
+  }
+}
+
+/** Times a file that was not timed, or not successfully. */
+export async function timeFile(run: FolderRun, { base, source }: Module, dtype: DtypeName): Promise<void> {
+  const { out, options, records } = run;
+  const file = fileOf(base, dtype);
+  const record = records.get(file);
+  if (options.time === undefined || record === undefined || record.speeds !== undefined) return;
+  const { speeds = [], work } = await options.time({ source, out: joinPath(out, file) });
+  if (speeds.length === 0 && work === undefined) return;
+  note(run, file, { ...(speeds.length === 0 ? {} : { speeds }), work });
+  await describe(run);
+}
+
+/** Whether there was a record of a file. */
+function forget({ records, written }: FolderRun, file: string): boolean {
+  const paths = [...written.keys()].filter((path) => isOf(file, path));
+  for (const path of paths) written.delete(path);
+  return records.delete(file) || paths.length > 0;
+}
+
+/** Removes a model. An author's stays, and so does what is known of it: that it is not as Pith wrote it. */
+export async function removeResult(run: FolderRun, file: string): Promise<void> {
+  const { out, records, written } = run;
+  if ((await authoredModel(out, file, written)) !== undefined) return void records.delete(file);
+  await removeModel(out, file);
+  forget(run, file);
+}
+
+export async function refuse(run: FolderRun, file: string, dtype: DtypeName, reason: string): Promise<void> {
+  await removeResult(run, file);
+  run.rows.set(file, { dtype, file, verdict: "refused", reason });
+}
+
+/** Keeps what was found of a file that passes its check. */
+export function note(
+  { records, rows }: FolderRun,
+  file: string,
+  found: Partial<Pick<FileFigures, "together" | "loader" | "speeds" | "work">>,
+): void {
+  const [row, record] = [rows.get(file), records.get(file)];
+  if (row === undefined || record === undefined) return;
+  rows.set(file, { ...row, ...found, ...(found.loader?.outcome === "fails" ? { verdict: "unusable" } : {}) });
+  records.set(file, { ...record, ...found });
+}
