@@ -2,7 +2,7 @@
 
 import * as v from "valibot";
 import { importModule } from "#platform";
-import { PithError } from "../errors.ts";
+import { messageOf, PithError } from "../errors.ts";
 import type { OptionValues } from "./pass.ts";
 import { takes } from "./schema.ts";
 
@@ -40,8 +40,7 @@ export async function openModules(
 async function exported(file: string, at: string): Promise<unknown> {
   const module = await importModule(file).catch((cause: unknown) => {
     if (cause instanceof PithError) throw cause;
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new PithError("E_OPTION", `${at}: ${file} cannot be imported: ${message}.`, { cause });
+    throw new PithError("E_OPTION", `${at}: ${file} cannot be imported: ${messageOf(cause)}.`, { cause });
   });
   if (module.default === undefined) throw new PithError("E_OPTION", `${at}: ${file} exports nothing as its default.`);
   return module.default;

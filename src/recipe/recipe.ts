@@ -15,7 +15,8 @@
 
 import * as v from "valibot";
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, stringify } from "yaml";
-import { clause, PithError, refusalIn } from "../errors.ts";
+import { isPlainObject } from "../data/plain-object.ts";
+import { clause, messageOf, PithError, refusalIn } from "../errors.ts";
 import { integer } from "../evaluate/numbers.ts";
 import { nearest } from "../graph/nearest.ts";
 import type { AnyPass, OptionValues } from "../passes/index.ts";
@@ -99,7 +100,7 @@ const topNames = ["version", "steps"];
 
 function check(source: Source, passes: Passes): Recipe {
   const { data } = source;
-  if (!isObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
+  if (!isPlainObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
   for (const key of Object.keys(data)) {
     // Editors find the schema of a JSON file by this.
     if (topNames.includes(key) || key === "$schema") continue;
@@ -119,7 +120,7 @@ function checkList(source: Source, list: readonly unknown[], passes: Passes): Re
   const last = list.length - 1;
   return list.map((one, index) => {
     const path = ["steps", index];
-    if (isObject(one) && "repeat" in one) return checkRepeat(source, path, one, passes, index === last);
+    if (isPlainObject(one) && "repeat" in one) return checkRepeat(source, path, one, passes, index === last);
     return checkStep(source, path, one, passes, { isLast: index === last });
   });
 }
@@ -151,7 +152,7 @@ function checkRepeat(
   }
   const steps = list.map((one: unknown, index) => {
     const at = [...path, "steps", index];
-    if (isObject(one) && "repeat" in one) fail(source, [...at, "repeat"], "key", "a repeat has no repeats inside");
+    if (isPlainObject(one) && "repeat" in one) fail(source, [...at, "repeat"], "key", "a repeat has no repeats inside");
     return checkStep(source, at, one, passes, { rounds: repeat, isLast: isLast && index === list.length - 1 });
   });
   return { repeat, steps };
@@ -167,7 +168,7 @@ interface StepPlace {
 function checkStep(source: Source, path: Path, step: unknown, passes: Passes, place: StepPlace): RecipeStep {
   const names = [...passes.keys()];
   const form = 'a step is one name with its options, like "train: { epochs: 2 }"';
-  if (!isObject(step)) fail(source, path, "value", `${form}, got ${kindOf(step)}`);
+  if (!isPlainObject(step)) fail(source, path, "value", `${form}, got ${kindOf(step)}`);
   const [id, second] = Object.keys(step).filter((key) => key !== "judge");
   if (id === undefined) fail(source, path, "value", `${form}, got none`);
   const pass = passes.get(id);
@@ -186,7 +187,8 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, pl
     fail(source, [...path, second], "key", reason, didYouMean(second, ["judge"]));
   }
   const given = withShares(step[id] ?? {});
-  if (!isObject(given)) fail(source, [...path, id], "value", `expected the options of ${id}, got ${kindOf(given)}`);
+  if (!isPlainObject(given))
+    fail(source, [...path, id], "value", `expected the options of ${id}, got ${kindOf(given)}`);
   checkRounds(source, [...path, id], pass, given, place);
   const { judge } = step;
   if (judge === undefined) return { id, options: given };
@@ -234,7 +236,8 @@ function checkCourse(source: Source, path: Path, given: unknown, rounds: number 
 /** Every "30%" as the number 0.3. */
 function withShares(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withShares);
-  if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withShares(inner)]));
+  if (isPlainObject(value))
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withShares(inner)]));
   const percentage = typeof value === "string" ? /^(\d+(?:\.\d+)?) ?%$/.exec(value)?.[1] : undefined;
   return percentage === undefined ? value : Number(percentage) / 100;
 }
@@ -277,10 +280,6 @@ function didYouMean(typed: string, names: readonly string[]): string | undefined
   return name === undefined ? undefined : `Did you mean "${name}"?`;
 }
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function kindOf(value: unknown): string {
   if (value === undefined || value === null) return "nothing";
   return Array.isArray(value) ? (value.length === 0 ? "an empty list" : "a list") : shown(value);
@@ -307,8 +306,7 @@ function readSource(text: string, name: string): Source {
     data = document.toJS();
   } catch (cause) {
     // Aliases that multiply, for instance.
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new PithError("E_OPTION", `${name}: invalid YAML: ${message}.`, { cause });
+    throw new PithError("E_OPTION", `${name}: invalid YAML: ${messageOf(cause)}.`, { cause });
   }
   const resolved = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);
   return {
