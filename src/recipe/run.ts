@@ -190,7 +190,7 @@ async function compressIn(
   }
   const { rounds = 30 } = options;
   const anyToTime =
-    rounds > 0 && results.some(({ evaluation: standing }) => standing !== undefined && evaluator.isChanged(standing));
+    rounds > 0 && results.some(({ evaluation }) => evaluation !== undefined && evaluator.isChanged(evaluation));
   if (anyToTime) onStage("time");
   const timing = anyToTime ? await time(evaluator, results, { ...options, rounds }, context) : undefined;
   const aims = targetsOf(options);
@@ -209,7 +209,7 @@ async function compressIn(
   const keeps = choice !== undefined && (force || isKept(tried[choice.place]));
   const chosen = keeps ? choice.place : undefined;
   const kept = chosen === undefined ? undefined : tried[chosen];
-  const standing = kept?.evaluation;
+  const evaluation = kept?.evaluation;
   const examined = chosen ?? nearest(tried);
   const seen = tried[examined ?? -1]?.evaluation;
   const { comparison, verdict } = kept?.variant ?? {};
@@ -218,8 +218,8 @@ async function compressIn(
       ? undefined
       : lossWarning(comparison, verdict, goal);
   if (worse !== undefined) context.log({ id: "worse", text: worse, level: "warning" });
-  if (standing !== undefined && standing.measured.bytes >= evaluator.original.measured.bytes)
-    context.log({ id: "size", text: notSmaller(evaluator.original.measured, standing.measured), level: "warning" });
+  if (evaluation !== undefined && evaluation.measured.bytes >= evaluator.original.measured.bytes)
+    context.log({ id: "size", text: notSmaller(evaluator.original.measured, evaluation.measured), level: "warning" });
   const disagreements =
     seen === undefined ? [] : await seenSamples(evaluator.disagreements(seen), task.test, options.seen);
   const run: Run = {
@@ -259,11 +259,11 @@ async function compressIn(
     warnings,
     seconds: secondsSince(started),
   };
-  if (standing === undefined) {
+  if (evaluation === undefined) {
     const { code, message } = refusal(run);
     return { run: { ...run, refused: { code, message } }, result: undefined };
   }
-  const file = await store.file(standing.measured.sha256);
+  const file = await store.file(evaluation.measured.sha256);
   const bytes = await file.read(0, file.size);
   const result = await openBytes(bytes);
   result.graph.operators = original.graph.operators;
@@ -276,10 +276,10 @@ function targetsOf({ targets = [] }: RunOptions): Pick<Run, "targets"> {
 
 /** The one that lost least of those that there are. */
 function nearest(tried: readonly Attempt[]): number | undefined {
-  const drops = tried.flatMap(({ evaluation: standing, variant }, place) =>
-    standing === undefined || variant.refusedAs === "unchanged"
+  const drops = tried.flatMap(({ evaluation, variant }, place) =>
+    evaluation === undefined || variant.refusedAs === "unchanged"
       ? []
-      : [{ place, drop: judge(standing.comparison, { maxDrop: 0 }).drop.value }],
+      : [{ place, drop: judge(evaluation.comparison, { maxDrop: 0 }).drop.value }],
   );
   return drops.toSorted((a, b) => a.drop - b.drop)[0]?.place;
 }
@@ -289,7 +289,7 @@ function nearest(tried: readonly Attempt[]): number | undefined {
  * pass for want of samples, those that seem to keep the goal come first.
  */
 function contender(
-  { evaluation: standing, usable, variant }: Attempt,
+  { evaluation, usable, variant }: Attempt,
   goal: Goal | undefined,
   work: number | undefined,
 ): Contender {
@@ -298,7 +298,7 @@ function contender(
   const open = usable && (validation !== undefined || refused === undefined);
   const met = validation !== undefined || verdict?.met !== false;
   return {
-    bytes: standing?.measured.bytes,
+    bytes: evaluation?.measured.bytes,
     sound: open && met && (found === undefined || goal === undefined || isWithin(found.drop, goal)),
     drop: open && Number.isFinite(found?.drop.value) ? found?.drop.value : undefined,
     work,
@@ -326,7 +326,7 @@ async function time(
 ): Promise<Timing | undefined> {
   const { sha256 } = evaluator.original.measured;
   const files = new Map(
-    tried.flatMap(({ evaluation: standing }) => (standing === undefined ? [] : [[hashOf(standing), standing]])),
+    tried.flatMap(({ evaluation }) => (evaluation === undefined ? [] : [[hashOf(evaluation), evaluation]])),
   );
   files.delete(sha256);
   const found = await evaluator.time([...files.values()], { rounds, target }).catch((error: unknown) => {
@@ -342,7 +342,7 @@ async function time(
     unsteady: isUnsteady(models),
     models: [
       models[0],
-      ...tried.map(({ evaluation: standing }) => (standing === undefined ? undefined : times.get(hashOf(standing)))),
+      ...tried.map(({ evaluation }) => (evaluation === undefined ? undefined : times.get(hashOf(evaluation)))),
     ],
   };
 }

@@ -57,7 +57,7 @@ export async function attempt(
   const { evaluator, context } = run;
   const goal = evaluator.metrics.goal(run.asked, isTrained(candidate));
   const records: StepRecord[] = [];
-  let standing: Evaluation | undefined;
+  let evaluation: Evaluation | undefined;
   const last = candidate.steps[done - 1];
   if (last !== undefined) context.log({ id: "resume", text: `${candidate.name}: continued after ${last.name}` });
   try {
@@ -65,7 +65,7 @@ export async function attempt(
     for (const [at, step] of candidate.steps.entries()) {
       const taken = await takeStep(step, input, at < done, candidate.name, run);
       records.push(taken.record);
-      standing = taken.standing;
+      evaluation = taken.evaluation;
       input = taken.output;
     }
   } catch (error) {
@@ -73,13 +73,13 @@ export async function attempt(
     if (!hasOtherCandidates) throw error;
     return { variant: failed(candidate.name, records, message), usable: false, evaluation: undefined };
   }
-  if (standing === undefined)
+  if (evaluation === undefined)
     return { variant: failed(candidate.name, records, "it has no steps"), usable: false, evaluation: undefined };
-  const { comparison, agreement, measured } = standing;
-  const unchanged = evaluator.isChanged(standing) ? undefined : nothingChanged(records);
-  const kept = unchanged === undefined ? await keptBy(standing, candidate, run) : undefined;
+  const { comparison, agreement, measured } = evaluation;
+  const unchanged = evaluator.isChanged(evaluation) ? undefined : nothingChanged(records);
+  const kept = unchanged === undefined ? await keptBy(evaluation, candidate, run) : undefined;
   const { lost, targets } = await judgeResult({ comparison, kept }, false, async () =>
-    unchanged === undefined ? onTargets(standing, run) : [],
+    unchanged === undefined ? onTargets(evaluation, run) : [],
   );
   const larger =
     hasOtherCandidates && measured.bytes >= evaluator.original.measured.bytes
@@ -93,14 +93,14 @@ export async function attempt(
     agreement,
     verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
     ...refusedAs(unchanged, lost?.text, larger),
-    validation: evaluator.metrics.onValidation(standing, goal),
+    validation: evaluator.metrics.onValidation(evaluation, goal),
     ...(kept?.likeness === undefined ? {} : { likeness: kept.likeness }),
     ...(kept?.others === undefined ? {} : { others: kept.others }),
     ...(targets.length === 0 ? {} : { targets }),
   };
   // Another function shows on test samples, which do not choose.
   const fails = lost?.because === "broken" || lost?.because === "target";
-  return { variant, usable: (unchanged ?? larger) === undefined && !fails, evaluation: standing };
+  return { variant, usable: (unchanged ?? larger) === undefined && !fails, evaluation };
 }
 
 /** Whether a candidate learns, so that it may have to answer otherwise than before. */
@@ -109,26 +109,26 @@ export function isTrained({ steps }: CandidateSteps): boolean {
 }
 
 async function keptBy(
-  standing: Evaluation,
+  evaluation: Evaluation,
   candidate: CandidateSteps,
   { evaluator, context, task, onStage }: RunContext,
 ): Promise<KeptFunction> {
-  const { given } = standing.answers;
+  const { given } = evaluation.answers;
   const trained = isTrained(candidate);
   if (!trained) onStage("compare");
   const judged = { test: task.test, answered: given.length, trained, output: evaluator.output, forced: false };
-  return keptFunction(context, await evaluator.open(evaluator.original), await evaluator.open(standing), judged);
+  return keptFunction(context, await evaluator.open(evaluator.original), await evaluator.open(evaluation), judged);
 }
 
 async function onTargets(
-  standing: Evaluation,
+  evaluation: Evaluation,
   { evaluator, context, task, onStage, targets }: RunContext,
 ): Promise<readonly OnTarget[]> {
   if (targets.length === 0) return [];
   onStage("targets");
   const { engine, seed, signal } = context;
   const { output } = evaluator;
-  const [original, result] = [await evaluator.open(evaluator.original), await evaluator.open(standing)];
+  const [original, result] = [await evaluator.open(evaluator.original), await evaluator.open(evaluation)];
   return rightOn(engine, targets, original, result, { samples: task.test, output, seed, signal });
 }
 
@@ -139,19 +139,19 @@ async function takeStep(
   done: boolean,
   candidate: string,
   { runner, evaluator, context, onStage, onMeasured }: RunContext,
-): Promise<{ readonly record: StepRecord; readonly standing: Evaluation | undefined; readonly output: string }> {
+): Promise<{ readonly record: StepRecord; readonly evaluation: Evaluation | undefined; readonly output: string }> {
   const { id, name, judged } = step;
   stopIfAsked(context.signal, `Stopped before ${name}.`);
   if (!done) onStage(name);
   const { output, warnings, ...result } = await runner.run(step, input);
   if (done) for (const text of warnings) context.log({ id: "before", text, level: "warning" });
   const record: StepRecord = { id, name, ...result };
-  if (!judged) return { record, standing: undefined, output };
+  if (!judged) return { record, evaluation: undefined, output };
   onStage("evaluate");
-  const standing = await evaluator.measure(output, `${candidate}, after ${name}`);
-  const { measured: after, comparison, agreement } = standing;
+  const evaluation = await evaluator.measure(output, `${candidate}, after ${name}`);
+  const { measured: after, comparison, agreement } = evaluation;
   if (!done) onMeasured(after);
-  return { record: { ...record, after, comparison, agreement }, standing, output };
+  return { record: { ...record, after, comparison, agreement }, evaluation, output };
 }
 
 function failed(name: string, records: readonly StepRecord[], refused: string): Variant {

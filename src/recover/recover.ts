@@ -128,8 +128,8 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   const last = options.until ?? (options.minutes === undefined ? "least-squares" : "end-to-end");
   if (context.dryRun) return planned(last, { fit, check, all }, context);
   const score = await scorer(original, check, options.output, context);
-  let standing = await score(model);
-  if (standing.signalToNoise === Number.POSITIVE_INFINITY)
+  let accepted = await score(model);
+  if (accepted.signalToNoise === Number.POSITIVE_INFINITY)
     return { changes: [], misses: [new Miss("its outputs equal the original's: there is nothing to recover")] };
   const left = (): number | undefined =>
     options.minutes === undefined ? undefined : 60_000 * options.minutes - (performance.now() - started);
@@ -159,10 +159,10 @@ async function recoverModel(model: Model, options: Options, context: Context): P
       continue;
     }
     tried.push(stage.name);
-    const done = await attempt(model, stage, standing, score, scope, misses);
+    const done = await attempt(model, stage, accepted, score, scope, misses);
     if (done === undefined) continue;
     changes.push(done.change);
-    standing = done.standing;
+    accepted = done.accepted;
   }
   const trained = tried.at(-1) === "end-to-end";
   const learnt = { fitted: trained ? all.count : fit.count, checked: check.count };
@@ -210,7 +210,7 @@ async function attempt(
   score: (model: Model) => Promise<Score>,
   scope: StageInputs,
   misses: Map<string, Miss>,
-): Promise<{ readonly change: Change; readonly standing: Score } | undefined> {
+): Promise<{ readonly change: Change; readonly accepted: Score } | undefined> {
   const restore = snapshot(model);
   const { changed, what, misses: found } = await withStorage(stage, model, scope);
   for (const miss of found) misses.set(`${miss.at}: ${miss.reason}`, miss);
@@ -223,7 +223,7 @@ async function attempt(
     misses.set(stage.name, new Miss(`it did not help: ${text}`, stage.name));
     return undefined;
   }
-  return { change: { at: stage.name, what: `${what}, ${text}`, decidedBy: "global" }, standing: after };
+  return { change: { at: stage.name, what: `${what}, ${text}`, decidedBy: "global" }, accepted: after };
 }
 
 /** In a recipe the model that it began with is called just "original". */
