@@ -3,6 +3,8 @@
 import * as v from "valibot";
 import { importModule } from "#platform";
 import { messageOf, PithError } from "../errors.ts";
+import { nearest } from "../graph/nearest.ts";
+import { understood } from "./options.ts";
 import type { OptionValues } from "./pass.ts";
 import { takes } from "./schema.ts";
 
@@ -10,9 +12,17 @@ const path = /\.m?[jt]s$/;
 
 const schemas = new WeakSet<object>();
 
-/** A member of the union of what such an option takes. @param message of the whole union: it is what is said of any other text. */
-export function modulePath(message: string) {
-  const schema = v.pipe(v.string(), v.regex(path, message));
+/**
+ * A member of the union of what such an option takes.
+ * @param message of the whole union: it is what is said of any other text. @param words that the option takes as well.
+ */
+export function modulePath(message: string, words: readonly string[] = []) {
+  const read = (given: string): void => {
+    const meant = nearest(given, words);
+    const hint = meant === undefined ? undefined : `Did you mean "${meant}"?`;
+    if (!path.test(given)) throw new PithError("E_OPTION", message, { hint });
+  };
+  const schema = v.pipe(v.string(), understood(read));
   schemas.add(schema);
   return schema;
 }

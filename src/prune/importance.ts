@@ -75,7 +75,7 @@ function isImportance(value: unknown): value is Importance {
 const accepted = `is ${names.map((name) => `"${name}"`).join(", ")}, a criterion { id, scores }, or the path of a module that exports one`;
 
 export const importanceSchema = v.optional(
-  v.union([v.picklist(names), v.custom<Importance>(isImportance), modulePath(accepted)], accepted),
+  v.union([v.picklist(names), v.custom<Importance>(isImportance), modulePath(accepted, names)], accepted),
   "magnitude",
 );
 

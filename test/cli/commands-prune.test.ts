@@ -74,14 +74,15 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
   });
 
   test("a criterion that there is not is refused with those that there are, and where others come from", async () => {
-    for (const word of ["wanda", "magnitud"])
-      expect(await pith("prune", at("right.onnx"), "--amount", "50%", "--importance", word)).toMatchObject({
-        code: 2,
-        out: "",
-        err: expect.stringMatching(
-          /^E_OPTION: --importance is "magnitude", .* or the path of a module that exports one\.\n/,
-        ),
-      });
+    for (const [word, hint] of [
+      ["wanda", "See pith prune --help"],
+      ["magnitud", 'Did you mean "magnitude"?'],
+    ] as const) {
+      const { code, out, err } = await pith("prune", at("right.onnx"), "--amount", "50%", "--importance", word);
+      expect([code, out]).toEqual([2, ""]);
+      expect(err).toMatch(/^E_OPTION: --importance is "magnitude", .* or the path of a module that exports one\.\n/);
+      expect(err).toContain(`hint: ${hint}`);
+    }
   });
 
   test("a dry run measures nothing: what scores no better than chance is refused by the run itself", async () => {
