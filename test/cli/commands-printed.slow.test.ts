@@ -80,7 +80,7 @@ describe("what a command prints", () => {
 
   test("reasons in the same words are said once", async () => {
     const { out } = await pith("factorize", at("hidden.onnx"), "--rank", "2");
-    expect(out).toMatch(/^unchanged \(2\):\n {2}fc1, fc2: .+\nNothing changed/);
+    expect(out).toMatch(/^unchanged \(2\):\n {2}fc1 and fc2: .+\nNothing changed/);
   });
 
   test.each([
