@@ -63,7 +63,7 @@ export async function calibrate(
   const batch = Math.max(1, Math.floor(Math.min(samplesAtOnce, samplesThatFit(layers(model, infer(model))))));
   const storage = openStorage();
   try {
-    return await Calibration.through(model, chosen, { engine, signal, batch, storage });
+    return await Calibration.begin(model, chosen, { engine, signal, batch, storage });
   } catch (error) {
     await storage.release();
     throw error;
@@ -102,7 +102,7 @@ export class Calibration {
   }
 
   /** Reads the samples. The model may change at nodes that have not been reached. */
-  static async through(model: Model, data: Dataset, options: WalkOptions): Promise<Calibration> {
+  static async begin(model: Model, data: Dataset, options: WalkOptions): Promise<Calibration> {
     infer(model);
     const store = options.storage.store(data.name);
     let states: readonly string[] | undefined;

@@ -97,7 +97,7 @@ async function numbersOf(target: Target, scorer: Scorer): Promise<LayerNumbers |
   const ranked = await rankedBy(target, undefined, scorer);
   if (ranked instanceof Miss) return ranked;
   const [scores, found] = [await ranked.scores(), await ranked.mask()];
-  const broken = ranked.held ? undefined : brokenAt(target, scores, found);
+  const broken = ranked.inMemory ? undefined : brokenAt(target, scores, found);
   if (broken !== undefined) return broken;
   const { dims } = stored(parameter);
   const mask = found ?? new Uint8Array(scores.length).fill(1);

@@ -64,13 +64,13 @@ export function maskEach(
 
 export async function cutOf(
   target: Target,
-  { mask, scores, held }: Ranked,
+  { mask, scores, inMemory }: Ranked,
   before: number,
   cut: (Threshold & { readonly gone: number }) | undefined,
 ): Promise<MaskChoice> {
   if (cut === undefined) throw new Error("internal: nothing was cut");
   const after = before - cut.gone;
-  if (held) {
+  if (inMemory) {
     const own = cutMask(await mask(), await scores(), cut);
     return { target, before, after, mask: async () => own };
   }

@@ -82,7 +82,7 @@ export async function pruneLeastTogether(
       continue;
     }
     const mask = await own.mask();
-    const isOwn = !own.held && importanceScores?.[target.layer.name] === undefined;
+    const isOwn = !own.inMemory && importanceScores?.[target.layer.name] === undefined;
     const broken = isOwn ? brokenAt(target, await own.scores(), mask) : undefined;
     if (broken === undefined) {
       targets.push(target);

@@ -92,10 +92,10 @@ export const looksAtSamples = (given: unknown): boolean => isImportance(given) &
 
 export interface Scorer {
   /**
-   * @param laidOut Whether the numbers lie as the layer reads them.
+   * @param hasMatrices Whether the numbers lie as the layer reads them.
    * @throws PithError E_OPTION where the criterion does not give a number for each entry.
    */
-  scores(layer: Layer, dims: readonly number[], values: Scores, laidOut?: boolean): Scores | Miss;
+  scores(layer: Layer, dims: readonly number[], values: Scores, hasMatrices?: boolean): Scores | Miss;
 }
 
 /** Without a model to look at: the magnitude of the weights. */
@@ -111,13 +111,13 @@ export async function scorerOf(
   if (criterion === magnitude) return byMagnitude;
   const evidence = await evidenceFor(criterion, model, chosen, options, context);
   return {
-    scores(layer, dims, values, laidOut = true) {
+    scores(layer, dims, values, hasMatrices = true) {
       const known = evidence.get(layer.weight);
       if (known instanceof Miss) return known;
       const { role, name } = layer;
       const unlaid = new PithError("E_UNSUPPORTED", `The weight of layer "${name}" is computed: it has no matrices.`);
       const matrices = (): readonly Matrix[] => {
-        if (laidOut) return weightMatrices(role, dims, values);
+        if (hasMatrices) return weightMatrices(role, dims, values);
         throw unlaid;
       };
       const numbers = stream(context.seed, "importance", criterion.id, name);

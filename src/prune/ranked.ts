@@ -30,11 +30,11 @@ export async function rankedBy(target: Target, given: Tensors | undefined, score
   const [mask, weights] = [await plain.mask(), await plain.scores()];
   const broken = brokenAt(target, weights, mask);
   if (broken !== undefined) return broken;
-  const laidOut = weightStorage(layer) === "float";
-  const scores = scorer.scores(layer, stored(parameter).dims, masked(weights, mask), laidOut);
+  const hasMatrices = weightStorage(layer) === "float";
+  const scores = scorer.scores(layer, stored(parameter).dims, masked(weights, mask), hasMatrices);
   if (scores instanceof Miss) return scores;
   const type = scores instanceof Float32Array ? "float32" : "float64";
-  return { ...plain, type, scores: async () => scores, held: true };
+  return { ...plain, type, scores: async () => scores, inMemory: true };
 }
 
 /** The same by given scores, or by the weight under its mask. */

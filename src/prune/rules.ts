@@ -94,16 +94,16 @@ export function pruneLeast(
     const ranked = await rankedBy(target, importanceScores, scorer);
     if (ranked instanceof Miss) return ranked;
     const [mask, scores] = [await ranked.mask(), await ranked.scores()];
-    const broken = importanceScores === undefined && !ranked.held ? brokenAt(target, scores, mask) : undefined;
+    const broken = importanceScores === undefined && !ranked.inMemory ? brokenAt(target, scores, mask) : undefined;
     if (broken !== undefined) return broken;
     const before = mask === undefined ? ranked.size : keptCount(mask);
     // At hand for all looks, of which the mask itself is the last: that one is taken when it is read.
-    const held = { ...ranked, mask: async () => mask, scores: async () => scores };
+    const read = { ...ranked, mask: async () => mask, scores: async () => scores };
     try {
       const count = countOf(own.amount, before);
       if (count === 0 && decidedBy !== "global")
         return new Miss("its own amount (overrides) prunes nothing", target.layer.name);
-      const [cut] = await cutSmallest([held], count);
+      const [cut] = await cutSmallest([read], count);
       return { ...(await cutOf(target, ranked, before, cut)), decidedBy };
     } catch (error) {
       if (!(error instanceof PithError)) throw error;

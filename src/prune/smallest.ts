@@ -18,8 +18,8 @@ export interface Ranked {
   mask(): Promise<Mask | undefined>;
   /** @param weights The elements of what is pruned, where they are at hand. */
   scores(weights?: Scores): Promise<Scores>;
-  /** The scores are held for as long as this is. */
-  readonly held?: true;
+  /** The scores are in memory for as long as this is. */
+  readonly inMemory?: true;
 }
 
 const values = 2 ** 16;

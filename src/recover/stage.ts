@@ -33,7 +33,7 @@ export interface Stage {
 }
 
 export function walk(model: Model, { data, context, storage }: Scope, batch = samplesAtOnce): Promise<Calibration> {
-  return Calibration.through(model, data, { engine: context.engine, signal: context.signal, batch, storage });
+  return Calibration.begin(model, data, { engine: context.engine, signal: context.signal, batch, storage });
 }
 
 export async function* together<A, B>(

@@ -89,7 +89,7 @@ test("a stream may use its arrays again: what is kept of it in memory is what it
   };
   const model = parseModel("graph (x: float32[batch, 1]) -> (y) { y = Neg (x) }");
   const storage = openStorage();
-  const walk = await Calibration.through(model, stream, {
+  const walk = await Calibration.begin(model, stream, {
     engine: createEngine(),
     signal: new AbortController().signal,
     batch: 1,
