@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { PithError } from "../errors.ts";
+import { parseModel } from "../graph/text.ts";
 import { definePass } from "../passes/index.ts";
 import { completeOptions } from "../run/step.ts";
 import { recipeName } from "./names.ts";
@@ -177,6 +178,15 @@ steps:
     expect(stepsOf(recipe).map(({ options }) => options)).toEqual([{ amount: 0.1 }, { amount: 0.4 }]);
     expect(failure(() => recipeText(recipe)).message).toBe(
       '"curve" is a function, which a recipe in text cannot have.',
+    );
+  });
+
+  test("takes a model in code, as it is, which has no text", () => {
+    const teacher = parseModel("opset 21\ngraph (x: float32[1]) -> (y: float32[1]) {\n  y = Relu(x)\n}");
+    const recipe = recipeFrom({ steps: [{ distill: { teacher } }] });
+    expect(stepsOf(recipe)[0]?.options.teacher).toBe(teacher);
+    expect(failure(() => recipeText(recipe)).message).toBe(
+      '"teacher" is an object, which a recipe in text cannot have.',
     );
   });
 

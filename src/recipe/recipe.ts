@@ -15,7 +15,7 @@
 
 import * as v from "valibot";
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, stringify } from "yaml";
-import { isPlainObject } from "../data/plain-object.ts";
+import { isObjectLiteral, isPlainObject } from "../data/plain-object.ts";
 import { clause, messageOf, PithError, refusalIn } from "../errors.ts";
 import { integer } from "../evaluate/numbers.ts";
 import { nearest } from "../graph/nearest.ts";
@@ -80,7 +80,7 @@ export function recipeFrom(data: unknown, name = "recipe", passes: readonly AnyP
 
 type Passes = ReadonlyMap<string, AnyPass>;
 
-/** A recipe as YAML. @throws PithError E_OPTION for an option that is a function. */
+/** A recipe as YAML. @throws PithError E_OPTION for an option that is a function, a model or a data set. */
 export function recipeText(recipe: Recipe): string {
   const plain = ({ id, options, judge }: RecipeStep): object => ({
     [id]: options,
@@ -90,8 +90,10 @@ export function recipeText(recipe: Recipe): string {
     isRepeat(one) ? { repeat: one.repeat, steps: one.steps.map(plain) } : plain(one),
   );
   const written = (key: unknown, value: unknown): unknown => {
-    if (typeof value !== "function") return value;
-    throw new PithError("E_OPTION", `"${String(key)}" is a function, which a recipe in text cannot have.`);
+    const isOfClass = isPlainObject(value) && !isObjectLiteral(value);
+    if (typeof value !== "function" && !isOfClass) return value;
+    const what = isOfClass ? "an object" : "a function";
+    throw new PithError("E_OPTION", `"${String(key)}" is ${what}, which a recipe in text cannot have.`);
   };
   return stringify({ version: recipe.version, steps }, written, { lineWidth: 120 });
 }
@@ -236,7 +238,7 @@ function checkCourse(source: Source, path: Path, given: unknown, rounds: number 
 /** Every "30%" as the number 0.3. */
 function withShares(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withShares);
-  if (isPlainObject(value))
+  if (isObjectLiteral(value))
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withShares(inner)]));
   const percentage = typeof value === "string" ? /^(\d+(?:\.\d+)?) ?%$/.exec(value)?.[1] : undefined;
   return percentage === undefined ? value : Number(percentage) / 100;

@@ -61,7 +61,8 @@ export interface RunOptions {
   readonly about?: Partial<Pick<Run, "version" | "command" | "paths" | "machine">>;
   /**
    * A folder of a run's own in which it keeps what it has done: one that was stopped is continued from there, with the same figures and files. It is
-   * made when there is something to keep, and stays until the caller removes it.
+   * made when there is something to keep, and stays until the caller removes it. Passes, metrics and operators of your own are known there by
+   * their names, and modules by what is in their own file: take another folder when their code has changed.
    */
   readonly resumeFolder?: string;
   /** Names what the context's progress counts from here on. */

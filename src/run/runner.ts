@@ -4,6 +4,7 @@
  */
 import { readFile } from "#platform";
 import { sha256Text } from "../data/hash.ts";
+import { isObjectLiteral } from "../data/plain-object.ts";
 import { Model } from "../graph/model.ts";
 import type { AnyPass, Change, Context, Learnt, OptionValues } from "../passes/index.ts";
 import { isModule, openModules } from "../passes/modules.ts";
@@ -20,7 +21,7 @@ export interface Step {
 export interface StepResult {
   /** Digest of the model that comes out, as it is between steps: with its masks. */
   readonly output: string;
-  /** As they were used, defaults filled in. */
+  /** As they were used, defaults filled in: plain data, models by digest. */
   readonly options: OptionValues;
   readonly changes: readonly Change[];
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
@@ -55,17 +56,11 @@ export class Runner {
     };
   }
 
-  /** What is there of a step on a model. */
-  async known(step: Step, input: string): Promise<StepResult | undefined> {
-    const found = await this.#options.store.read(await this.#key(step, input));
-    return found as StepResult | undefined;
-  }
-
   /** How many of these steps, the first on the original, have been run. */
   async done(steps: readonly Step[]): Promise<number> {
     let input = this.#options.store.original;
     for (const [count, step] of steps.entries()) {
-      const known = await this.known(step, input);
+      const known = await this.#known(await this.#key(step, input));
       if (known === undefined) return count;
       input = known.output;
     }
@@ -74,11 +69,11 @@ export class Runner {
 
   /** Runs a step on a model, unless its result is there. @throws PithError as its pass. */
   async run(step: Step, input: string): Promise<StepResult> {
-    const known = await this.known(step, input);
+    const key = await this.#key(step, input);
+    const known = await this.#known(key);
     if (known !== undefined) return known;
     const { pass, options } = step;
     const { store, parts } = this.#options;
-    const key = await this.#key(step, input);
     const model = await store.open(input);
     const warnings: string[] = [];
     const context: Context = {
@@ -96,7 +91,7 @@ export class Runner {
     const { changes, misses, history, curve, learnt } = outcome;
     const result: StepResult = {
       output: await store.keep(model),
-      options: completeOptions(pass, options),
+      options: (await this.#plain(completeOptions(pass, options), wordOf)) as OptionValues,
       changes,
       misses: misses.map(({ at, reason }) => ({ at, reason })),
       history: history?.map(({ epoch, loss, evaluations }) => ({ epoch, loss, evaluations })),
@@ -107,7 +102,14 @@ export class Runner {
     };
     // Last: the record says that the model is there.
     await store.write(key, result);
+    if (checkpoint !== undefined) await store.removeCheckpoint(key);
     return result;
+  }
+
+  async #known(key: unknown): Promise<StepResult | undefined> {
+    const { store } = this.#options;
+    const found = (await store.read(key)) as StepResult | undefined;
+    return found !== undefined && (await store.has(found.output)) ? found : undefined;
   }
 
   /** All that a step's result follows from, as plain data. */
@@ -115,27 +117,32 @@ export class Runner {
     const { pass, options } = step;
     const { samples, parts, version } = this.#options;
     const part = partFor(pass, await openModules(pass.id, pass.options, options));
-    const { reference, furtherReferences = "" } = pass;
-    const named = reference === undefined ? [] : [options[reference] ?? "original", options[furtherReferences]].flat();
+    const { reference, furtherReferences } = pass;
+    const further = furtherReferences === undefined ? [] : [options[furtherReferences] ?? []].flat();
+    const named = reference === undefined ? [] : [options[reference] ?? "original", ...further];
     return {
       step: pass.id,
-      options: await this.#plain(completeOptions(pass, options)),
-      modules: await this.#modulesOf(step),
+      options: await this.#plain(completeOptions(pass, options), uniqueWordOf),
+      files: await this.#filesOf(step),
       input,
       samples: part && samples[part],
       metric: choosingMetric(pass, options, parts.metric)?.name,
       references: await Promise.all(
-        named.map((one) => (typeof one === "string" ? this.#digestOf(one) : this.#plain(one))),
+        named.map((one) => (typeof one === "string" ? this.#digestOf(one) : this.#plain(one, uniqueWordOf))),
       ),
       seed: this.#context.seed,
+      dryRun: this.#context.dryRun === true,
       version,
     };
   }
 
-  /** What modules hold that options name. */
-  async #modulesOf({ pass, options }: Step): Promise<readonly string[]> {
-    const paths = Object.entries(options).filter(([name, value]) => isModule(pass.options, name, value));
-    return Promise.all(paths.map(async ([, path]) => sha256Text([await readFile(String(path))])));
+  /** What files hold that options name: modules, and those that the pass reads but for its references. */
+  async #filesOf({ pass, options }: Step): Promise<readonly string[]> {
+    const read = (pass.command?.reads ?? []).filter((name) => name !== pass.furtherReferences);
+    const paths = Object.entries(options).flatMap(([name, value]) =>
+      typeof value === "string" && (read.includes(name) || isModule(pass.options, name, value)) ? [value] : [],
+    );
+    return Promise.all(paths.map(async (path) => sha256Text([await readFile(path)])));
   }
 
   #digestOf(model: Model | string): Promise<string> {
@@ -148,22 +155,26 @@ export class Runner {
     return found;
   }
 
-  /** Options as data: models by digest, and what has no content that can be written, such as functions, as a word for this one alone. */
-  async #plain(value: unknown): Promise<unknown> {
+  /** Options as data: models by digest, and what has no content that can be written, such as functions, as a word. */
+  async #plain(value: unknown, word: (thing: object) => string): Promise<unknown> {
     if (value instanceof Model) return this.#digestOf(value);
-    if (Array.isArray(value)) return Promise.all(value.map((one) => this.#plain(one)));
+    if (Array.isArray(value)) return Promise.all(value.map((one) => this.#plain(one, word)));
     if (typeof value === "bigint") return String(value);
-    if (typeof value === "function") return wordFor(value);
+    if (typeof value === "function") return word(value);
     if (typeof value !== "object" || value === null) return value;
-    if (Object.getPrototypeOf(value) !== Object.prototype) return wordFor(value);
-    const entries = Object.entries(value).map(async ([name, one]) => [name, await this.#plain(one)] as const);
+    if (!isObjectLiteral(value)) return word(value);
+    const entries = Object.entries(value).map(async ([name, one]) => [name, await this.#plain(one, word)] as const);
     return Object.fromEntries(await Promise.all(entries));
   }
 }
 
+/** For a reader. */
+const wordOf = (thing: object): string => (typeof thing === "function" ? "a function" : "an object");
+
 const words = new WeakMap<object, string>();
 
-function wordFor(thing: object): string {
+/** For this one alone. */
+function uniqueWordOf(thing: object): string {
   const word = words.get(thing) ?? crypto.randomUUID();
   words.set(thing, word);
   return word;

@@ -15,12 +15,13 @@ import {
   temporaryFolder,
   writeFileAtomically,
 } from "#platform";
+import { bytesOfFile } from "../data/file-hash.ts";
 import { sha256Text } from "../data/hash.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { encode, encodeToBytes, open } from "../onnx/index.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import { lastFile, plainOf, plainText } from "../train/checkpoint.ts";
+import { bestFile, lastFile, plainOf, plainText } from "../train/checkpoint.ts";
 
 export interface Store {
   /** The SHA-256 of the file that the original would be. */
@@ -31,12 +32,16 @@ export interface Store {
   open(digest: string): Promise<Model>;
   /** Its file. */
   file(digest: string): Promise<ByteSource>;
+  /** Whether it is there, whole: a file that outlasts a run may be removed or damaged before the next. */
+  has(digest: string): Promise<boolean>;
   /** A record that was written under this key, or undefined. */
   read(key: unknown): Promise<unknown>;
   /** @param record plain data; numbers may be NaN and infinite. */
   write(key: unknown, record: unknown): Promise<void>;
   /** Options of a training that make it keep checkpoints here, and go on from one that is there; none where nothing outlasts the run. */
   checkpoint(key: unknown): Promise<{ readonly checkpoint: string; readonly resume: boolean } | undefined>;
+  /** Removes what such a training has kept. */
+  removeCheckpoint(key: unknown): Promise<void>;
   /** Removes what does not outlast the run. */
   release(): Promise<void>;
 }
@@ -67,15 +72,21 @@ export async function openStore(original: Model, folder: string | undefined): Pr
       return model;
     },
     file: async (wanted) => (wanted === digest ? bytesSource(await encodeToBytes(original)) : store.file(wanted)),
+    has: async (wanted) => wanted === digest || store.has(wanted),
   };
 }
 
 type Room = Omit<Store, "original">;
 
+const withoutCheckpoints: Pick<Store, "checkpoint" | "removeCheckpoint"> = {
+  checkpoint: async () => undefined,
+  removeCheckpoint: async () => {},
+};
+
 async function temporaryStore(): Promise<Room> {
   try {
     const { path, remove } = await temporaryFolder();
-    return { ...folderStore(path), checkpoint: async () => undefined, release: remove };
+    return { ...folderStore(path), ...withoutCheckpoints, release: remove };
   } catch (error) {
     if (error instanceof PithError) return memoryStore();
     throw error;
@@ -89,7 +100,19 @@ async function keyText(key: unknown): Promise<string> {
 function folderStore(folder: string): Room {
   const at = (name: string): string => joinPath(folder, name);
   const modelAt = (digest: string): string => at(`${digest}.onnx`);
+  const checkpointAt = async (key: unknown): Promise<string> => at(await keyText(key));
+  const whole = new Set<string>();
+  const has = async (digest: string): Promise<boolean> => {
+    if (whole.has(digest)) return true;
+    if ((await fileKind(modelAt(digest))) !== "file") return false;
+    const hash = sha256();
+    for await (const chunk of bytesOfFile(modelAt(digest))) hash.add(chunk);
+    const isWhole = (await hash.end()) === digest;
+    if (isWhole) whole.add(digest);
+    return isWhole;
+  };
   return {
+    has,
     async keep(model) {
       await makeFolder(folder);
       const hash = sha256();
@@ -103,9 +126,10 @@ function folderStore(folder: string): Room {
       const unnamed = at("unnamed.onnx");
       await writeFileAtomically(unnamed, hashed());
       const digest = await hash.end();
-      // A file of that name is open, and holds the same.
-      if ((await fileKind(modelAt(digest))) === "file") await removeFile(unnamed);
+      // One that is there holds the same, and may be open.
+      if (await has(digest)) await removeFile(unnamed);
       else await renameFile(unnamed, modelAt(digest));
+      whole.add(digest);
       return digest;
     },
     open: (digest) => open(modelAt(digest)),
@@ -121,8 +145,12 @@ function folderStore(folder: string): Room {
     },
     async checkpoint(key) {
       await makeFolder(folder);
-      const checkpoint = at(await keyText(key));
+      const checkpoint = await checkpointAt(key);
       return { checkpoint, resume: (await fileKind(lastFile(checkpoint))) !== undefined };
+    },
+    async removeCheckpoint(key) {
+      const checkpoint = await checkpointAt(key);
+      for (const file of [lastFile, bestFile]) await removeFile(file(checkpoint));
     },
     release: async () => {},
   };
@@ -145,11 +173,12 @@ function memoryStore(): Room {
     },
     open: async (digest) => open(await file(digest)),
     file,
+    has: async (digest) => models.has(digest),
     read: async (key) => plainOf(records.get(await keyText(key))),
     async write(key, record) {
       records.set(await keyText(key), plainText(record));
     },
-    checkpoint: async () => undefined,
+    ...withoutCheckpoints,
     release: async () => {},
   };
 }

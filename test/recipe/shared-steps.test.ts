@@ -1,7 +1,7 @@
 /** What was run or measured once is not run again: in a run, and from one run to the next. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import * as v from "valibot";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { accuracy, crossEntropy } from "../../src/evaluate/index.ts";
@@ -65,6 +65,14 @@ describe("in one run", () => {
   });
 });
 
+test("a step may name a model, which its record has by digest", async () => {
+  const teacher = net.clone();
+  const recipe = recipeFrom({ steps: [{ prune: { amount: 0.1 } }, { distill: { teacher, epochs: 1, batch: 64 } }] });
+  const { run } = await compress(net, [{ name: "one", recipe }], task, options);
+  expect(run.variants[0]?.steps[1]?.options).toMatchObject({ teacher: run.original.sha256, epochs: 1 });
+  expect(JSON.parse(JSON.stringify(run))).toBeDefined();
+});
+
 describe("from one run to the next", () => {
   const compressed = (metric = accuracy(), more: object = {}) =>
     compress(
@@ -82,6 +90,50 @@ describe("from one run to the next", () => {
     const digests = ({ run }: typeof first) => run.variants.map(({ result }) => result?.sha256);
     expect(digests(second)).toEqual(digests(first));
     expect(second.run.metric.name).not.toBe(first.run.metric.name);
+  });
+
+  test("what is removed, or damaged, is made again", async () => {
+    const first = await compressed();
+    const [removed = "", damaged = ""] = readdirSync(folder).filter((name) => name.endsWith(".onnx"));
+    rmSync(join(folder, removed));
+    writeFileSync(join(folder, damaged), readFileSync(join(folder, damaged)).subarray(0, 1000));
+    const second = await compressed();
+    expect(ran.length).toBeGreaterThan(3);
+    const digests = ({ run }: typeof first) => run.variants.map(({ result }) => result?.sha256);
+    expect(digests(second)).toEqual(digests(first));
+  });
+
+  test("a dry run shares none", async () => {
+    await compress(net, [candidate(0.3)], task, { ...options, resumeFolder: folder }, { dryRun: true });
+    await compress(net, [candidate(0.3)], task, { ...options, resumeFolder: folder });
+    expect(ran).toEqual([0.3, 0.3]);
+  });
+
+  test("a file that a step reads is known by what is in it", async () => {
+    const file = join(folder, "amount.txt");
+    const reading = definePass({
+      id: "reading",
+      summary: "prune as much as a file says",
+      options: v.object({ from: v.string() }),
+      command: { suffix: () => "", examples: [], reads: ["from"] },
+      async run(model, { from }, context) {
+        ran.push(Number(readFileSync(from, "utf8")));
+        return prune(model, { amount: ran.at(-1) }, context);
+      },
+    });
+    const recipe = recipeFrom({ steps: [{ reading: { from: file } }] }, "recipe", [reading]);
+    for (const amount of [0.1, 0.1, 0.2]) {
+      writeFileSync(file, String(amount));
+      await compress(net, [{ name: "one", recipe }], task, { ...options, passes: [reading], resumeFolder: folder });
+    }
+    expect(ran).toEqual([0.1, 0.2]);
+  });
+
+  test("no checkpoint is left of a training that is done", async () => {
+    const recipe = recipeFrom({ steps: [{ train: { epochs: 1, batch: 64 } }] });
+    await compress(net, [{ name: "one", recipe }], task, { ...options, resumeFolder: folder });
+    const files = readdirSync(folder, { recursive: true }).map(String);
+    expect(files.filter((file) => file.includes(sep))).toEqual([]);
   });
 
   test("another seed shares none", async () => {
