@@ -33,8 +33,8 @@ export interface QuantizeOptions {
   readonly onnxOnly?: boolean | undefined;
   /** Blocks have zero points, too (false; rounders that find them write them in any case). */
   readonly zeroPoints?: boolean | undefined;
-  /** How weights are rounded: "nearest", with scales over their whole range; "mse", with scales of the least squared error; or a method of one's own. */
-  readonly rounder?: RounderName | Rounder | undefined;
+  /** How weights are rounded: "nearest", with scales over their whole range; "mse", with scales of the least squared error; a method of one's own, or the path of a module that exports it. */
+  readonly rounder?: RounderName | Rounder | (string & {}) | undefined;
   /** One scale per output channel of a weight, instead of one per weight (true). */
   readonly perChannel?: boolean | undefined;
   /** For single layers: { "layer4*": { perChannel: false }, head: { float: true } }. */

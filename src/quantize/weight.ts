@@ -28,7 +28,6 @@ import type { Dense, Tensor } from "../tensor/types.ts";
 import { type Along, type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
 import type { ModelRoundings, WeightRounding } from "./model-roundings.ts";
 import type { WeightCodes } from "./options.ts";
-import type { RounderName } from "./rounders/index.ts";
 import { nearest } from "./rounders/nearest.ts";
 import type { Rounder, RoundingContext } from "./rounders/rounder.ts";
 import { asTensor, inSlices, type SlicedWeight } from "./sliced-weight.ts";
@@ -41,7 +40,7 @@ export interface WeightSettings {
 }
 
 export interface RounderOptions {
-  readonly rounder: RounderName | Rounder;
+  readonly rounder: string | Rounder;
   readonly data?: Dataset | string | undefined;
   readonly samples: number;
 }

@@ -1,5 +1,6 @@
-/** Criteria and patterns of one's own, as modules: on the command line and in recipes. */
+/** Criteria, patterns, solvers and rounders of one's own, as modules: on the command line and in recipes. */
 import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { open } from "../../src/onnx/index.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";
@@ -34,15 +35,23 @@ const first = `export default {
   choose: (scores, kept) => kept.map((mask, g) => mask.map((_, i) => (i % scores[g].columns === 0 ? 1 : 0))),
 };
 `;
+/** Scales of nine tenths of the largest number. */
+const clipped = `export default {
+  id: "clipped",
+  scales: ({ slices, numbers }, grid) =>
+    Array.from({ length: slices }, (_, slice) => ({ scale: (0.9 * Math.max(...numbers(slice).map(Math.abs))) / grid.high, zeroPoint: 0 })),
+};
+`;
 
-async function weight(path: string): Promise<number[]> {
-  const { tensor } = (await open(path)).graph.value("fc.weight") ?? {};
+async function weight(path: string, name = "fc.weight"): Promise<number[]> {
+  const { tensor } = (await open(path)).graph.value(name) ?? {};
   return toNumbers((await tensor?.read()) ?? expect.fail("there is no weight"));
 }
 
 beforeAll(() => {
   writeFileSync(at("wanda.mjs"), wanda);
   writeFileSync(at("first.mjs"), first);
+  writeFileSync(at("clipped.mjs"), clipped);
   // The first feature is a hundredth of the second: by magnitude the second weight goes, by what comes in the first.
   const rows = Array.from({ length: 60 }, (_, row) => `${(row % 7) / 100 + 0.01},${1 + (row % 5)},${row % 2}`);
   writeFileSync(at("uneven.csv"), `a,b,label\n${rows.join("\n")}\n`);
@@ -106,6 +115,45 @@ test("a solver corrects what is left", async () => {
   const words = ["prune", at("mixed.onnx"), "--amount", "50%", "--solver", at("doubling.mjs"), "--force", "-o", out];
   await json(...words);
   expect(await weight(out)).toEqual([2, 0, 0, 1.8].map(Math.fround));
+});
+
+describe("a rounder", () => {
+  const words = (rounder: string) => ["quantize", at("mixed.onnx"), "--scheme", "weights", "--rounder", rounder];
+
+  // [[1, 0], [0.1, 0.9]]: 1 / 0.9 and 0.9 / 0.81 are beyond the last code, 0.1 / 0.81 · 127 = 15.7.
+  const codes = [127, 0, 16, 127];
+
+  test("gives the scales", async () => {
+    const out = at("clipped.onnx");
+    await json(...words(at("clipped.mjs")), "--force", "-o", out);
+    expect(await weight(out, "fc.weight_quantized")).toEqual(codes);
+    expect(await weight(out, "fc.weight_scale")).toEqual([0.9 / 127, 0.81 / 127].map(Math.fround));
+  });
+
+  test("does so in a recipe", async () => {
+    writeFileSync(at("rounded.yaml"), `steps:\n  - quantize: { scheme: weights, rounder: ${at("clipped.mjs")} }\n`);
+    const out = at("rounded");
+    const data = ["--data", at("uneven.csv"), "--force", "-o", out];
+    const { err } = await pith("compress", at("mixed.onnx"), "-r", at("rounded.yaml"), ...data);
+    expect(err).not.toContain("E_");
+    expect(await weight(join(out, "model.onnx"), "fc.weight_quantized")).toEqual(codes);
+  });
+
+  test("asks for samples where it looks at them", async () => {
+    const looking = clipped.replace(
+      'id: "clipped"',
+      'id: "looking", evidence: { begin: () => ({ add() {}, end: () => 0 }) }',
+    );
+    writeFileSync(at("looking.mjs"), looking);
+    const { code, err } = await pith(...words(at("looking.mjs")), "-o", at("none.onnx"));
+    expect(err).toContain("quantize needs --data here: the rounder looks at what comes into layers.");
+    expect(code).toBe(2);
+  });
+
+  test("is named where there is none", async () => {
+    expect((await pith(...words("nearst"))).err).toContain('hint: Did you mean "nearest"?');
+    expect((await pith(...words(at("wanda.mjs")))).err).toContain("a rounder { id, scales }, or the path of a module");
+  });
 });
 
 test("in a recipe the same modules do the same", async () => {

@@ -1,5 +1,6 @@
 /** Rounding methods by name. */
 import * as v from "valibot";
+import { modulePath } from "../../passes/modules.ts";
 import { described } from "../../passes/options.ts";
 import { hqq } from "./hqq.ts";
 import { kQuant } from "./k-quant.ts";
@@ -13,19 +14,21 @@ export type RounderName = keyof typeof rounders;
 
 const names = Object.keys(rounders) as RounderName[];
 
-const isRounder = (value: unknown): boolean =>
-  typeof value === "object" && value !== null && "id" in value && "scales" in value;
+function isRounder(value: unknown): value is Rounder {
+  if (typeof value !== "object" || value === null || !("id" in value) || !("scales" in value)) return false;
+  return typeof value.id === "string" && typeof value.scales === "function";
+}
+
+const accepted = `is ${names.map((name) => `"${name}"`).join(", ")}, a rounder { id, scales }, or the path of a module that exports one`;
 
 export const rounderOption = described(
   v.optional(
-    v.union([
-      v.picklist(names),
-      v.custom<Rounder>(isRounder, `must be ${names.map((name) => `"${name}"`).join(", ")} or a rounder`),
-    ]),
+    v.union([v.picklist(names), v.custom<Rounder>(isRounder), modulePath(accepted, names)], accepted),
     "nearest",
   ),
-  "how weights are rounded",
+  "how weights are rounded, or a module",
   {
+    value: "rounder",
     meanings: {
       title: "Rounding (--rounder)",
       rows: names.map((name) => [name, rounders[name].summary] as const),
@@ -34,8 +37,12 @@ export const rounderOption = described(
 );
 
 /** Whether what is given for `rounder` asks for samples; whether it is a rounder is checked elsewhere. */
-export const needsSamples = (given: unknown): boolean =>
-  v.is(rounderOption, given) && rounderOf(given ?? "nearest").evidence !== undefined;
+export const needsSamples = (given: unknown): boolean => isRounder(given) && given.evidence !== undefined;
 
-export const rounderOf = (given: RounderName | Rounder): Rounder =>
-  typeof given === "string" ? rounders[given] : given;
+/** @param given as `rounderOption` takes it, opened. */
+export function rounderOf(given: string | Rounder): Rounder {
+  if (typeof given !== "string") return given;
+  const found = new Map<string, Rounder>(Object.entries(rounders)).get(given);
+  if (found === undefined) throw new Error(`There is no rounder "${given}".`);
+  return found;
+}
