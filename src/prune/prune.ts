@@ -45,6 +45,8 @@ const share = v.pipe(
   v.maxValue(1, "takes a number from 0 to 1"),
 );
 
+const notWithShare = "is not for a pattern that says itself how much goes, such as n:m";
+
 /** What `prune` may be told. */
 export interface PruneOptions {
   /** Share of weights (or channels) to prune, of those that are left: 0.5. Needed, unless `structured` is a number. */
@@ -150,6 +152,17 @@ const options = v.pipe(
       "is given twice: by itself and with `structured`",
     ),
     ["amount"],
+  ),
+  v.forward(
+    v.check(({ amount, pattern }) => amount === undefined || patternOf(pattern)?.share === undefined, notWithShare),
+    ["amount"],
+  ),
+  v.forward(
+    v.check(
+      ({ overrides, pattern }) => overrides === undefined || patternOf(pattern)?.share === undefined,
+      notWithShare,
+    ),
+    ["overrides"],
   ),
 );
 

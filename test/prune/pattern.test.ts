@@ -159,6 +159,16 @@ describe("refused:", () => {
     ["all of m", { pattern: "4:4" }, /"pattern": .*n:m such as "2:4"/],
     ["a word that is none", { pattern: "diagonal" }, /"pattern": .*"entries", "rows"/],
     ["no amount where none is in the pattern", { pattern: "rows" }, /"amount": is needed/],
+    [
+      "an amount beside that of the pattern",
+      { pattern: "2:4", amount: 0.9 },
+      /"amount": is not for a pattern that says/,
+    ],
+    [
+      "an amount of one layer",
+      { pattern: "2:4", overrides: { fc: { amount: 0.9 } } },
+      /"overrides": is not for a pattern that says/,
+    ],
     ["with channels", { pattern: "2:4", structured: 0.5 }, /"pattern": is for single weights/],
     ["over all layers", { pattern: "rows", amount: 0.5, scope: "global" }, /"pattern": is for single weights/],
     ["a module that is not there", { pattern: "./none.mjs" }, /"\.\/none\.mjs" does not exist/],
