@@ -74,15 +74,19 @@ export async function pruneBySolver(
     for (const target of selected.targets) {
       const { layer } = target;
       const numbers = await numbersOf(target, byMagnitude);
-      const found = numbers instanceof Miss ? numbers : await evidenceOf(layer);
-      if (numbers instanceof Miss || found instanceof Miss) {
-        misses.push(...[numbers, found].filter((one) => one instanceof Miss).slice(0, 1));
+      if (numbers instanceof Miss) {
+        misses.push(numbers);
+        continue;
+      }
+      const found = await evidenceOf(layer);
+      if (found instanceof Miss) {
+        misses.push(found);
         continue;
       }
       const { own, decidedBy } = ownOptions(options, layer);
       const known = { layer, evidence: found, random: random(context.seed, "solver", id, layer.name) };
       const solution = await solver.solve(numbers.scores, numbers.kept, { pattern, amount: own.amount }, known);
-      const choice = choiceOf(target, numbers, solution.kept, `The solver "${id}"`);
+      const choice = choiceOf(target, numbers, solution?.kept, `The solver "${id}"`);
       writeWeights(target, id, solution.weights, await choice.mask());
       chosen.push({ ...choice, decidedBy });
     }
@@ -106,15 +110,15 @@ async function numbersOf(target: Target, scorer: Scorer): Promise<LayerNumbers |
   return { scores: weightMatrices(layer.role, dims, left), mask, kept };
 }
 
-/** @throws PithError E_OPTION where what was chosen is no mask of the layer. */
+/** @throws PithError E_OPTION where what was chosen, by code that is not Pith's, is no mask of the layer. */
 function choiceOf(
   target: Target,
   { mask, kept }: LayerNumbers,
-  chosen: readonly MatrixMask[],
+  chosen: readonly MatrixMask[] | undefined,
   whose: string,
 ): MaskChoice {
   const { layer, parameter } = target;
-  const fits = chosen.length === kept.length && chosen.every((one, group) => one.length === kept[group]?.length);
+  const fits = chosen?.length === kept.length && chosen.every((one, group) => one.length === kept[group]?.length);
   if (!fits || chosen.some((one) => one.some((entry) => entry > 1)))
     throw new PithError("E_OPTION", `${whose} did not give a 0 or a 1 for each entry of layer "${layer.name}".`);
   const matrices = chosen.map((data) => ({ data }));

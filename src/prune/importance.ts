@@ -122,7 +122,8 @@ export async function scorerOf(
       };
       const numbers = stream(context.seed, "importance", criterion.id, name);
       try {
-        const given = criterion.scores({ layer, dims, values, matrices, evidence: known, random: numbers });
+        // A module may give nothing.
+        const given = criterion.scores({ layer, dims, values, matrices, evidence: known, random: numbers }) ?? [];
         const flat = given instanceof Float32Array || given instanceof Float64Array;
         const count = flat ? given.length : given.reduce((sum, own) => sum + (own.data?.length ?? 0), 0);
         const fault = (text: string): PithError =>

@@ -145,6 +145,7 @@ describe("from outside", () => {
 
   test.each([
     ["gives too little", (): Uint8Array[] => [], /"odd" did not give a 0 or a 1 for each entry of layer/],
+    ["gives nothing", () => undefined as never, /"odd" did not give a 0 or a 1 for each entry of layer/],
     ["gives other numbers", () => [new Uint8Array(18).fill(2)], /"odd" did not give a 0 or a 1/],
   ])("one that %s is refused, and nothing is done", async (_, choose, message) => {
     const net = dense();
