@@ -2,8 +2,9 @@
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
 import type { Dataset } from "../data/types.ts";
-import { Miss, PithError } from "../errors.ts";
+import { capitalized, Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { statisticOf } from "../passes/own-methods.ts";
 import type { Context } from "../passes/pass.ts";
 import type { Statistic } from "./statistic.ts";
 
@@ -35,6 +36,7 @@ export async function withEvidence<T>(
     const hint = "Give a data set.";
     throw new PithError("E_OPTION", `"data": ${asking} needs samples, and none are given.`, { hint });
   }
+  const own = statisticOf(capitalized(asking), statistic);
   const seenIn = of === "changed" ? model : model.clone();
   const all = layers(seenIn, infer(seenIn));
   // Readers of data are loaded only where a method looks at data.
@@ -47,9 +49,7 @@ export async function withEvidence<T>(
       if (last.name === name) return last.found;
       const layer = of === "changed" ? asked : all.find((one) => one.name === name);
       const found =
-        layer === undefined
-          ? new Miss("the model had no such layer before", name)
-          : await seen.collect(layer, statistic);
+        layer === undefined ? new Miss("the model had no such layer before", name) : await seen.collect(layer, own);
       Object.assign(last, { name, found });
       return found;
     });

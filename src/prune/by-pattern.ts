@@ -6,6 +6,7 @@ import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Matrix } from "../math/matrix.ts";
 import { floatOf, stored } from "../passes/fold-mask.ts";
+import { answerOf, areMatrices, awaitedAnswerOf } from "../passes/own-methods.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { fromNumbers } from "../tensor/convert.ts";
@@ -43,8 +44,9 @@ export function pruneByPattern(
     const numbers = await numbersOf(target, scorer);
     if (numbers instanceof Miss) return numbers;
     const { own, decidedBy } = ownOptions(options, target.layer);
-    const chosen = pattern.choose(numbers.scores, numbers.kept, own.amount);
-    return { ...choiceOf(target, numbers, chosen, `The pattern "${pattern.id}"`), decidedBy };
+    const whose = `The pattern "${pattern.id}"`;
+    const chosen = answerOf(whose, () => pattern.choose(numbers.scores, numbers.kept, own.amount));
+    return { ...choiceOf(target, numbers, chosen, whose), decidedBy };
   });
 }
 
@@ -85,8 +87,12 @@ export async function pruneBySolver(
       }
       const { own, decidedBy } = ownOptions(options, layer);
       const known = { layer, evidence: found, random: random(context.seed, "solver", id, layer.name) };
-      const solution = await solver.solve(numbers.scores, numbers.kept, { pattern, amount: own.amount }, known);
-      const choice = choiceOf(target, numbers, solution?.kept, `The solver "${id}"`);
+      const whose = `The solver "${id}"`;
+      const goal = { pattern, amount: own.amount };
+      const solution = await awaitedAnswerOf(whose, () => solver.solve(numbers.scores, numbers.kept, goal, known));
+      const isWhole = typeof solution === "object" && areMatrices(solution?.weights);
+      if (!isWhole) throw new PithError("E_OPTION", `${whose} gave no { weights, kept } for layer "${layer.name}".`);
+      const choice = choiceOf(target, numbers, solution.kept, whose);
       writeWeights(target, id, solution.weights, await choice.mask());
       chosen.push({ ...choice, decidedBy });
     }
@@ -114,12 +120,13 @@ async function numbersOf(target: Target, scorer: Scorer): Promise<LayerNumbers |
 function choiceOf(
   target: Target,
   { mask, kept }: LayerNumbers,
-  chosen: readonly MatrixMask[] | undefined,
+  chosen: readonly MatrixMask[],
   whose: string,
 ): MaskChoice {
   const { layer, parameter } = target;
-  const fits = chosen?.length === kept.length && chosen.every((one, group) => one.length === kept[group]?.length);
-  if (!fits || chosen.some((one) => one.some((entry) => entry > 1)))
+  const isMask = (one: MatrixMask, group: number): boolean =>
+    one?.length === kept[group]?.length && one.every((entry) => entry === 0 || entry === 1);
+  if (!Array.isArray(chosen) || chosen.length !== kept.length || !chosen.every(isMask))
     throw new PithError("E_OPTION", `${whose} did not give a 0 or a 1 for each entry of layer "${layer.name}".`);
   const matrices = chosen.map((data) => ({ data }));
   const left = intersect(mask, Uint8Array.from(weightNumbers(layer.role, stored(parameter).dims, matrices)));

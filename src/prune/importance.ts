@@ -16,6 +16,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Matrix } from "../math/matrix.ts";
 import { modulePath } from "../passes/modules.ts";
+import { answerOf, areMatrices, isMethod, statisticOf } from "../passes/own-methods.ts";
 import type { Context } from "../passes/pass.ts";
 import { type Random, random as stream } from "../tensor/random.ts";
 import type { GradientStatistic } from "../train/gradient-statistic.ts";
@@ -67,10 +68,7 @@ export type ImportanceName = keyof typeof importances;
 
 const names = Object.keys(importances) as ImportanceName[];
 
-function isImportance(value: unknown): value is Importance {
-  if (typeof value !== "object" || value === null || !("id" in value) || !("scores" in value)) return false;
-  return typeof value.id === "string" && typeof value.scores === "function";
-}
+const isImportance = (value: unknown): value is Importance => isMethod(value, "scores");
 
 const accepted = `is ${names.map((name) => `"${name}"`).join(", ")}, a criterion { id, scores }, or the path of a module that exports one`;
 
@@ -122,12 +120,15 @@ export async function scorerOf(
       };
       const numbers = stream(context.seed, "importance", criterion.id, name);
       try {
-        // A module may give nothing.
-        const given = criterion.scores({ layer, dims, values, matrices, evidence: known, random: numbers }) ?? [];
-        const flat = given instanceof Float32Array || given instanceof Float64Array;
-        const count = flat ? given.length : given.reduce((sum, own) => sum + (own.data?.length ?? 0), 0);
+        const whose = `The importance "${criterion.id}"`;
+        const weight = { layer, dims, values, matrices, evidence: known, random: numbers };
+        const given = answerOf(whose, () => criterion.scores(weight));
         const fault = (text: string): PithError =>
-          new PithError("E_OPTION", `The importance "${criterion.id}" gave ${text} for layer "${name}".`);
+          new PithError("E_OPTION", `${whose} gave ${text} for layer "${name}".`);
+        const flat = given instanceof Float32Array || given instanceof Float64Array;
+        if (!flat && !areMatrices(given))
+          throw fault("no Float64Array, and no list of matrices { rows, columns, data },");
+        const count = flat ? given.length : given.reduce((sum, own) => sum + own.data.length, 0);
         if (count !== values.length) throw fault(`${count} scores instead of ${values.length}`);
         const scores = flat ? given : weightNumbers(role, dims, given);
         if (scores.some(Number.isNaN) && brokenNumbers(values) === undefined) throw fault("NaN among the scores");
@@ -150,14 +151,15 @@ export interface ScoringOptions {
 
 /** What a criterion has to know of the weights of some layers, or why it is not known. */
 async function evidenceFor(
-  { id, evidence: asked }: Importance,
+  { id, evidence }: Importance,
   model: Model,
   chosen: readonly Layer[],
   { data, samples, loss = "cross-entropy" }: ScoringOptions,
   context: Context,
 ): Promise<ReadonlyMap<Value, unknown>> {
   const found = new Map<Value, unknown>();
-  if (asked !== undefined && "of" in asked) {
+  if (evidence !== undefined && "of" in evidence) {
+    const asked = statisticOf(`The importance "${id}"`, evidence, answerOf);
     if (data === undefined)
       throw new PithError("E_OPTION", `"data": the importance "${id}" needs labelled samples, and none are given.`);
     // Training is loaded only where gradients are asked for.
@@ -174,7 +176,7 @@ async function evidenceFor(
     return found;
   }
   const wanted = new Set(chosen.map(({ weight }) => weight));
-  await withEvidence(model, `the importance "${id}"`, asked, { data, samples }, context, async (evidenceOf) => {
+  await withEvidence(model, `the importance "${id}"`, evidence, { data, samples }, context, async (evidenceOf) => {
     for (const layer of layersOf(model, infer(model)))
       if (wanted.has(layer.weight) && !found.has(layer.weight)) found.set(layer.weight, await evidenceOf(layer));
   });

@@ -10,6 +10,7 @@
 import * as v from "valibot";
 import type { Matrix } from "../math/matrix.ts";
 import { modulePath } from "../passes/modules.ts";
+import { isMethod } from "../passes/own-methods.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 
 /** 1 for each entry that stays, row-major as the matrix that it belongs to. */
@@ -143,13 +144,7 @@ function withoutLeast(sizes: ArrayLike<number>, left: ArrayLike<number>, gone: n
   return stays;
 }
 
-const isPattern = (value: unknown): value is Pattern =>
-  typeof value === "object" &&
-  value !== null &&
-  "id" in value &&
-  "choose" in value &&
-  typeof value.id === "string" &&
-  typeof value.choose === "function";
+const isPattern = (value: unknown): value is Pattern => isMethod(value, "choose");
 
 const accepted =
   'is "entries", "rows", n:m such as "2:4", blocks such as "4x1", a pattern { id, choose }, or the path of a module that exports one';

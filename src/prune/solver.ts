@@ -7,6 +7,7 @@ import type { Layer } from "../analysis/layers.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import type { Matrix } from "../math/matrix.ts";
 import { modulePath } from "../passes/modules.ts";
+import { isMethod } from "../passes/own-methods.ts";
 import type { Random } from "../tensor/random.ts";
 import type { MatrixMask, Pattern } from "./pattern.ts";
 
@@ -60,10 +61,7 @@ export interface PruneSolver<E = unknown> {
   ): PruneSolution | Promise<PruneSolution>;
 }
 
-function isSolver(value: unknown): value is PruneSolver {
-  if (typeof value !== "object" || value === null || !("id" in value) || !("solve" in value)) return false;
-  return typeof value.id === "string" && typeof value.solve === "function";
-}
+const isSolver = (value: unknown): value is PruneSolver => isMethod(value, "solve");
 
 /** Whether a solver, as it is given, asks for samples; whether it is one is checked elsewhere. */
 export const solvesBySamples = (given: unknown): boolean => isSolver(given) && given.evidence !== undefined;

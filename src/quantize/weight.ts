@@ -17,6 +17,7 @@ import {
   type ScaleAndZeroPoint,
   smallestScale,
 } from "../math/index.ts";
+import { areMatrices, awaitedAnswerOf } from "../passes/own-methods.ts";
 import type { Context } from "../passes/pass.ts";
 import { readStoredValue, storedReader } from "../passes/stored.ts";
 import { fromNumbers, toFloat32 } from "../tensor/convert.ts";
@@ -141,9 +142,11 @@ export async function scalesBy(
   known: RoundingContext<unknown>,
 ): Promise<Scales> {
   const { slices } = weight;
-  const found = await rounder.scales(weight, grid, known);
+  const whose = `The rounder "${rounder.id}"`;
+  const found = await awaitedAnswerOf(whose, () => rounder.scales(weight, grid, known));
+  if (!Array.isArray(found)) throw new PithError("E_OPTION", `${whose} gives no list of { scale, zeroPoint }.`);
   if (found.length !== slices)
-    throw new PithError("E_OPTION", `The rounder "${rounder.id}" gives ${found.length} scales for ${slices} slices.`);
+    throw new PithError("E_OPTION", `${whose} gives ${found.length} scales for ${slices} slices.`);
   return checkedScales(rounder, grid, slices, (slice) => found[slice] ?? scaleFor(grid, 0, 0));
 }
 
@@ -234,13 +237,16 @@ export async function checkedCodes(
   weight: SlicedWeight,
   known: RoundingContext<unknown>,
 ): Promise<readonly Matrix[]> {
-  const codes = (await rounder.codes?.(weight, grid, known)) ?? [];
+  const whose = `The rounder "${rounder.id}"`;
+  const codes = (await awaitedAnswerOf(whose, () => rounder.codes?.(weight, grid, known))) ?? [];
+  if (!areMatrices(codes))
+    throw new PithError("E_OPTION", `${whose} gives codes that are no matrices like the weight's.`);
   const [given, wanted] = [codes, weight.matrices].map((all) => all.map(({ data }) => data.length).join(" + "));
   const isWrong = (code: number): boolean => !(Number.isInteger(code) && code >= grid.low && code <= grid.high);
   const [wrong] = codes.flatMap(({ data }) => data.find(isWrong) ?? []);
   if (wrong === undefined && given === wanted) return codes;
   const problem = wrong === undefined ? `${given} codes for ${wanted} numbers` : `the code ${wrong}`;
-  const text = `The rounder "${rounder.id}" gives ${problem}: expected are integers from ${grid.low} to ${grid.high}.`;
+  const text = `${whose} gives ${problem}: expected are integers from ${grid.low} to ${grid.high}.`;
   throw new PithError("E_OPTION", text);
 }
 

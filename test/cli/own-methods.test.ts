@@ -156,6 +156,88 @@ describe("a rounder", () => {
   });
 });
 
+describe("what a method does wrong is said to be its own", () => {
+  const importance = ["prune", "--amount", "50%", "--importance"];
+  const pattern = ["prune", "--amount", "50%", "--pattern"];
+  const solver = ["prune", "--amount", "50%", "--solver"];
+  const rounder = ["quantize", "--scheme", "weights", "--rounder"];
+  const throwing = "() { throw new Error('no luck.'); }";
+  const looking = (running: string) => `evidence: { begin: () => (${running}) }`;
+  const scales = "scales: ({ slices }) => Array.from({ length: slices }, () => ({ scale: 1, zeroPoint: 0 }))";
+  let files = 0;
+  const byGradient = (running: string) => `evidence: { of: "gradients", begin: () => (${running}) }`;
+
+  test.each([
+    [importance, `scores${throwing}`, 'The importance "own" failed: no luck.'],
+    [
+      importance,
+      "scores: async ({ values }) => values",
+      'The importance "own" gave a promise: its answer is needed at once.',
+    ],
+    [importance, "scores: async () => { throw 1; }", "gave a promise"],
+    [
+      importance,
+      "scores() {}",
+      'gave no Float64Array, and no list of matrices { rows, columns, data }, for layer "fc".',
+    ],
+    [importance, "scores: ({ values }) => [...values]", "gave no Float64Array, and no list of matrices"],
+    [importance, "scores: ({ values }) => values.slice(1)", "gave 3 scores instead of 4"],
+    [importance, "scores: ({ values }) => values.map(() => NaN)", "gave NaN among the scores"],
+    [importance, `${looking(`{ add${throwing}, end() {} }`)}, scores() {}`, 'The importance "own" failed: no luck.'],
+    [importance, `${looking("3")}, scores() {}`, "failed: running.add is not a function"],
+    [importance, `${byGradient(`{ add${throwing}, end() {} }`)}, scores() {}`, 'The importance "own" failed: no luck.'],
+    [importance, `${byGradient("{ async add() {}, end() {} }")}, scores() {}`, "gave a promise"],
+    [importance, "evidence: null, scores() {}", "a criterion { id, scores }"],
+    [pattern, `choose${throwing}`, 'The pattern "own" failed: no luck.'],
+    [pattern, "choose: async (scores, kept) => kept", 'The pattern "own" gave a promise'],
+    [pattern, "choose() {}", 'The pattern "own" did not give a 0 or a 1 for each entry of layer "fc".'],
+    [pattern, "choose: (scores, kept) => kept.map((one) => Array.from(one, () => 0.5))", "did not give a 0 or a 1"],
+    [pattern, "choose: (scores, kept) => kept.map((one) => Array.from(one, () => -1))", "did not give a 0 or a 1"],
+    [solver, `solve${throwing}`, 'The solver "own" failed: no luck.'],
+    [solver, "solve() {}", 'The solver "own" gave no { weights, kept } for layer "fc".'],
+    [solver, "solve: (weights, kept) => ({ kept })", "gave no { weights, kept }"],
+    [solver, "solve: (weights) => ({ weights })", "did not give a 0 or a 1"],
+    [rounder, `scales${throwing}`, 'The rounder "own" failed: no luck.'],
+    [rounder, "scales() {}", 'The rounder "own" gives no list of { scale, zeroPoint }.'],
+    [rounder, `${scales}, codes: () => [1, 2]`, "gives codes that are no matrices"],
+    [rounder, `${scales}, codes${throwing}`, 'The rounder "own" failed: no luck.'],
+  ])("%o: %s", async ([command = "", ...words], method, message) => {
+    // An imported module is kept by its path.
+    const file = at(`own-${files++}.mjs`);
+    writeFileSync(file, `export default { id: "own", ${method} };`);
+    const { code, err } = await pith(
+      command,
+      at("mixed.onnx"),
+      ...words,
+      file,
+      "--data",
+      at("uneven.csv"),
+      "--dry-run",
+    );
+    expect(err).toContain(message);
+    expect(code).toBe(2);
+  });
+
+  test("and where", async () => {
+    writeFileSync(at("failing.mjs"), `export default {\n  id: "own",\n  scores${throwing},\n};`);
+    const [command = "", ...words] = importance;
+    const { err } = await pith(command, at("mixed.onnx"), ...words, at("failing.mjs"), "--dry-run");
+    expect(err).toMatch(/hint: It was thrown at .*failing\.mjs:3:\d+\./);
+  });
+});
+
+test("what a pattern brings back stays away", async () => {
+  // All but the first entry, of which two are gone.
+  writeFileSync(
+    at("back.mjs"),
+    'export default { id: "back", share: 0.25, choose: (_, kept) => kept.map((one) => one.map((_, i) => (i === 0 ? 0 : 1))) };',
+  );
+  const [half, out] = [at("half.onnx"), at("back.onnx")];
+  await json("prune", at("mixed.onnx"), "--amount", "50%", "--keep-masks", "--force", "-o", half);
+  await json("prune", half, "--pattern", at("back.mjs"), "--force", "-o", out);
+  expect(await weight(out)).toEqual([0, 0, 0, 0.9].map(Math.fround));
+});
+
 test("in a recipe the same modules do the same", async () => {
   const recipe = at("own.yaml");
   writeFileSync(

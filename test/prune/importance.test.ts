@@ -156,7 +156,11 @@ test.each([
     { importance: { id: "few", scores: () => Float64Array.of(1) } },
     /The importance "few" gave 1 scores instead of 6 for layer "fc1"/,
   ],
-  ["nothing", { importance: { id: "no", scores: () => {} } }, /The importance "no" gave 0 scores instead of 6/],
+  [
+    "nothing",
+    { importance: { id: "no", scores: () => {} } },
+    /The importance "no" gave no Float64Array, and no list of matrices/,
+  ],
   [
     "NaN",
     { importance: { id: "none", scores: ({ values }: { values: Float32Array }) => values.map(() => Number.NaN) } },

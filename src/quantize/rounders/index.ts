@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import { modulePath } from "../../passes/modules.ts";
 import { described } from "../../passes/options.ts";
+import { isMethod } from "../../passes/own-methods.ts";
 import { hqq } from "./hqq.ts";
 import { kQuant } from "./k-quant.ts";
 import { mse } from "./mse.ts";
@@ -14,10 +15,7 @@ export type RounderName = keyof typeof rounders;
 
 const names = Object.keys(rounders) as RounderName[];
 
-function isRounder(value: unknown): value is Rounder {
-  if (typeof value !== "object" || value === null || !("id" in value) || !("scales" in value)) return false;
-  return typeof value.id === "string" && typeof value.scales === "function";
-}
+const isRounder = (value: unknown): value is Rounder => isMethod(value, "scales");
 
 const accepted = `is ${names.map((name) => `"${name}"`).join(", ")}, a rounder { id, scales }, or the path of a module that exports one`;
 

@@ -1,0 +1,76 @@
+/** Methods of a caller's own (criteria, patterns, solvers, rounders): what one of them throws is no fault of Pith. */
+import { clause, messageOf, PithError } from "../errors.ts";
+
+/** Whether something is a method `{ id, [does] }`, with a statistic where it asks for evidence. */
+export function isMethod(value: unknown, does: string): boolean {
+  const evidence = memberOf(value, "evidence");
+  const asks = evidence === undefined || typeof memberOf(evidence, "begin") === "function";
+  return asks && typeof memberOf(value, "id") === "string" && typeof memberOf(value, does) === "function";
+}
+
+const memberOf = (value: unknown, name: string): unknown =>
+  typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
+
+/** Whether a method gave matrices, of whatever sizes. */
+export const areMatrices = (given: unknown): boolean =>
+  Array.isArray(given) && given.every((one) => typeof memberOf(memberOf(one, "data"), "length") === "number");
+
+/**
+ * What a method answers at once.
+ * @param whose how it is called in the error: `The pattern "comb"`.
+ * @throws PithError E_OPTION where it throws, or gives a promise.
+ */
+export function answerOf<T>(whose: string, method: () => T): T {
+  let answer: T;
+  try {
+    answer = method();
+  } catch (cause) {
+    throw failureOf(whose, cause);
+  }
+  if (!(answer instanceof Promise)) return answer;
+  answer.catch(() => {});
+  throw new PithError("E_OPTION", `${whose} gave a promise: its answer is needed at once.`, {
+    hint: "Make the function one without `async`.",
+  });
+}
+
+/** What a method answers, at once or later. @throws PithError E_OPTION where it throws. */
+export async function awaitedAnswerOf<T>(whose: string, method: () => T | Promise<T>): Promise<T> {
+  try {
+    return await method();
+  } catch (cause) {
+    throw failureOf(whose, cause);
+  }
+}
+
+function failureOf(whose: string, cause: unknown): PithError {
+  if (cause instanceof PithError) return cause;
+  const [, place] = (cause instanceof Error && /^\s*at (?:.*\()?(.+:\d+:\d+)\)?$/m.exec(cause.stack ?? "")) || [];
+  return new PithError("E_OPTION", `${whose} failed: ${clause(messageOf(cause))}.`, {
+    hint: place === undefined ? undefined : `It was thrown at ${place}.`,
+    cause,
+  });
+}
+
+interface Collecting {
+  begin(): { add(...told: never[]): unknown; end(): unknown };
+}
+
+/**
+ * What a method asks to know, with failures that are said to be the method's.
+ * @param answered whether what is told may be taken in later.
+ */
+export function statisticOf<S extends Collecting>(
+  whose: string,
+  statistic: S,
+  answered: typeof answerOf | typeof awaitedAnswerOf = awaitedAnswerOf,
+): S {
+  const begin: Collecting["begin"] = () => {
+    const running = answerOf(whose, () => statistic.begin());
+    return {
+      add: (...told) => answered(whose, () => running.add(...told)),
+      end: () => answerOf(whose, () => running.end()),
+    };
+  };
+  return Object.assign(Object.create(statistic), { begin });
+}
