@@ -173,6 +173,9 @@ export const BatchNormalization = defineOp<Settings>({
     const statistics: Inferred = { type: site.inputs[3]?.type ?? type, dims: site.inputs[3]?.dims };
     return [{ type, dims }, ...new Array<Inferred>(Math.max(0, site.outputs - 1)).fill(statistics)];
   },
+  // In an optimized session of float16, ONNX Runtime 1.30 writes the next statistics over the stored ones: each run begins with those of the last.
+  needsFloat32: ({ outputs }) =>
+    outputs.length > 1 ? "its statistics are carried from run to run in float16" : undefined,
   affine: (s, site) => {
     if (s.training) return new Miss("uses the statistics of the batch", undefined, "normalization");
     if (s.perElement) return perElement;

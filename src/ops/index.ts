@@ -67,3 +67,4 @@ export type {
 } from "./define.ts";
 export { defineOp } from "./define.ts";
 export { Registry } from "./registry.ts";
+export { mistakenForIntegers } from "./shared/misses.ts";

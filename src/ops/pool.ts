@@ -11,7 +11,7 @@ import { addDims, divideDims, elementCount, fixedDims, multiplyDims } from "../t
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegers, integer } from "./shared/attributes.ts";
 import { parts } from "./shared/codes.ts";
-import { noRank } from "./shared/misses.ts";
+import { mistakenForIntegers, noRank } from "./shared/misses.ts";
 import { filled, fixed, need, range, reshapeTo, shaped, typeOf } from "./shared/rules.ts";
 import {
   channelAxes,
@@ -99,7 +99,9 @@ export const AveragePool = defineOp({
     return [emit.ConvTranspose([share, ones], settings)];
   },
   quantize: (s) => {
-    if (s.dilations.some((step) => step !== 1)) return { kind: "activation", inputs: [0] };
+    // Between roundings ONNX Runtime 1.30 takes it for a QLinearAveragePool, which has no dilations, and refuses to load.
+    if (s.dilations.some((step) => step !== 1))
+      return new Miss("the runtime has no dilated average of integers", undefined, mistakenForIntegers);
     const modes = { ceil_mode: s.ceil ? 1 : 0, count_include_pad: s.countPads ? 1 : 0 };
     const window = { kernel_shape: s.kernel, strides: s.strides, ...modes, ...padding(s) };
     return {

@@ -22,7 +22,7 @@ import type { Layer } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { QuantizeRule } from "../ops/index.ts";
+import { mistakenForIntegers, type QuantizeRule } from "../ops/index.ts";
 import { keepsFloatArithmetic } from "./plan.ts";
 import { type Target, targetAt } from "./target.ts";
 
@@ -46,6 +46,7 @@ export interface Placement {
    *
    * - those of which an operand is made of stored integers: it would take them for an integer kernel, which may not know the form of these
    *   integers, and where numbers of integers are transposed it forgets the axis of their scales;
+   * - those whose entry says so (`mistakenForIntegers`);
    * - those that move numbers, to these or without being rounded again: it would round again behind them, to int8 in a way that it then refuses.
    */
   readonly unrounded: ReadonlySet<Node>;
@@ -160,16 +161,17 @@ export function place(
   const isMadeOfCodes = (value: Value | undefined): boolean =>
     value !== undefined && isStored(value) && isMadeOf(value, isHeldOrInteger);
   const unrounded = new Set<Node>();
-  const moves = (node: Node): boolean => {
+  const kindOf = (node: Node): string | undefined => {
     const bound = inference.at(node);
-    const rule = bound instanceof Miss ? bound : bound.quantize();
-    return !(rule instanceof Miss) && rule.kind === "transparent";
+    return bound instanceof Miss ? undefined : bound.quantize().kind;
   };
   for (const node of [...model.graph.nodes()].toReversed()) {
     if (computing.has(node) || !node.inputs.some(isRounded)) continue;
     const readers = node.outputs.flatMap((output) => [...(output?.uses ?? [])].map(({ node }) => node));
     const isLeft = !node.outputs.some(isRounded) || readers.some((reader) => unrounded.has(reader));
-    if (node.inputs.some(isMadeOfCodes) || (isLeft && moves(node))) unrounded.add(node);
+    const kind = kindOf(node);
+    if (node.inputs.some(isMadeOfCodes) || kind === mistakenForIntegers || (isLeft && kind === "transparent"))
+      unrounded.add(node);
   }
   return { targets, operators, activations, onCodes, constants, limited, unrounded, misses };
 }

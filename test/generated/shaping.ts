@@ -283,7 +283,7 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
       const bias = float32([size], new Array(size).fill(0.1));
       const body = (emit: Grower["emit"], graph: Parameters<Parameters<Grower["emit"]["Loop"]>[1]["body"]>[1]) => {
         graph.addInput("turn", { type: "int64", dims: [] });
-        const go = graph.addInput("go", { type: "bool", dims: [] });
+        const go = graph.addInput("still", { type: "bool", dims: [] });
         const carried = graph.addInput("carried", type);
         const next = emit.Tanh([emit.Add([emit.MatMul([carried, weight]), emit.constant(bias, "inner.bias")])]);
         return [emit.Identity([go]), next];

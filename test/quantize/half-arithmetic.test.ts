@@ -297,3 +297,25 @@ graph (x: int64[n]) -> (y: int64[n]) { y = Add(x, x) }`);
     expect(await quantize(integers, half)).toMatchObject({ changes: [] });
   });
 });
+
+test("normalization by the statistics of the batch stays in float32: in float16 ONNX Runtime carries them from run to run", async () => {
+  const model = parseModel(`opset 9
+graph (x: float32[4, 2, 3]) -> (y: float32[4, 2, 3], m: float32[2]) {
+  scale: float32[2] = random(seed 1, from 0.5 to 1.5)
+  bias: float32[2] = random(seed 2)
+  mean: float32[2] = random(seed 3)
+  variance: float32[2] = random(seed 4, from 0.5 to 1.5)
+  w: float32[3, 3] = random(seed 5)
+  h: float32[4, 2, 3] = MatMul(x, w)
+  y: float32[4, 2, 3], m, v, own, inverse = BatchNormalization(h, scale, bias, mean, variance)
+}`);
+  await quantize(model, { scheme: "float16", arithmetic: "float16" });
+  const session = await createEngine().load(model);
+  const x = float32(
+    [4, 2, 3],
+    Array.from({ length: 24 }, (_, at) => at / 24),
+  );
+  const first = await session.run({ x });
+  expect(await session.run({ x })).toEqual(first);
+  await session.release();
+});

@@ -58,13 +58,23 @@ async function trained(model: Model, { feeds, loss }: Task, options: object = {}
 
 /** What is not said to be changed holds the bytes that it held; a copy follows what it is tied to, a running statistic the batches. */
 async function expectOthersKept(before: Model, after: Model, { changes }: Outcome): Promise<void> {
-  const changed = new Set(changes.map(({ at }) => at));
+  const changed = new Set([...changes.map(({ at }) => at), ...runningStatistics(before)]);
   for (const { name, tensor } of before.graph.values()) {
     const { tensor: other, role } = after.graph.value(name) ?? {};
     const said = role?.kind === "state" || changed.has(role?.kind === "tied" ? role.name : name);
     if (tensor === undefined || other === undefined || other === tensor || said) continue;
     expectThat(sameNumbers(await tensor.read(), await other.read()), `"${name}" changed, and is not said to`);
   }
+}
+
+/** Of normalizations that say themselves that they use the statistics of the batch. */
+function runningStatistics(model: Model): readonly string[] {
+  const inference = infer(model);
+  return [...model.graph.nodes()].flatMap((node) => {
+    const bound = inference.at(node);
+    const form = bound instanceof Miss ? undefined : bound.training();
+    return form?.declared === true ? form.states.flatMap((input) => node.inputs[input]?.name ?? []) : [];
+  });
 }
 
 function sameNumbers(one: Dense, other: Dense): boolean {
