@@ -1,6 +1,6 @@
 /** One file, or some of one kind, as a data set. */
 import { extensionOf, importModule, openFile } from "#platform";
-import { messageOf, PithError } from "../errors.ts";
+import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import type { ModelInput } from "./bind.ts";
 import { readAll } from "./bytes.ts";
@@ -43,7 +43,7 @@ const usualWindow = 128;
 export async function openSingle(path: string, reading: Reading): Promise<Source> {
   const extension = extensionOf(path);
   if ([".mjs", ".js", ".ts", ".mts"].includes(extension))
-    return moduleSource(path, await loadModule(path), reading.inputs);
+    return moduleSource(path, await importModule(path, "E_DATA"), reading.inputs);
   const source = await openFile(path);
   const text = async (): Promise<string> => textOf(await readAll(source), path);
   switch (extension === ".gz" ? extensionOf(path.slice(0, -".gz".length)) : extension) {
@@ -105,19 +105,4 @@ function openArrays(path: string, arrays: Readonly<Record<string, Column>>, { in
     columns.length === 0 ? undefined : async () => labelled(`${path} (${part})`, Object.fromEntries(columns)),
   );
   return parts.train || parts.test ? ofParts(path, parts) : ofSamples(labelled(path, arrays));
-}
-
-async function loadModule(path: string): Promise<Readonly<Record<string, unknown>>> {
-  try {
-    return await importModule(path);
-  } catch (cause) {
-    if (cause instanceof PithError) throw cause;
-    const typescript = /\.m?ts$/.test(path)
-      ? "Node before 22.18 does not run TypeScript: compile the module, or start Pith through tsx."
-      : undefined;
-    throw new PithError("E_DATA", `${path} cannot be imported: ${messageOf(cause)}.`, {
-      cause,
-      hint: typescript,
-    });
-  }
 }

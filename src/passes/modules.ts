@@ -2,7 +2,7 @@
 
 import * as v from "valibot";
 import { importModule } from "#platform";
-import { messageOf, PithError } from "../errors.ts";
+import { PithError, refusalIn } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
 import { understood } from "./options.ts";
 import type { OptionValues } from "./pass.ts";
@@ -48,9 +48,8 @@ export async function openModules(
 }
 
 async function exported(file: string, at: string): Promise<unknown> {
-  const module = await importModule(file).catch((cause: unknown) => {
-    if (cause instanceof PithError) throw cause;
-    throw new PithError("E_OPTION", `${at}: ${file} cannot be imported: ${messageOf(cause)}.`, { cause });
+  const module = await importModule(file, "E_OPTION").catch((cause: unknown) => {
+    throw refusalIn(cause).reworded({ at });
   });
   if (module.default === undefined) throw new PithError("E_OPTION", `${at}: ${file} exports nothing as its default.`);
   return module.default;

@@ -1,5 +1,5 @@
 /** The same names as `node.ts`, in a browser: what needs a disk refuses, and says what to do instead. */
-import { PithError } from "../errors.ts";
+import { clause, type ErrorCode, messageOf, PithError } from "../errors.ts";
 import { concatenated, hexadecimal } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import type { Chunks, Digest, Parts, ScratchFile } from "./files.ts";
@@ -169,8 +169,12 @@ export function extensionOf(path: string): string {
   return /.(\.[^.]*)$/.exec(fileNameOf(path))?.[1]?.toLowerCase() ?? "";
 }
 
-export async function importModule(path: string): Promise<Readonly<Record<string, unknown>>> {
-  return (await import(absolute(path))) as Readonly<Record<string, unknown>>;
+export async function importModule(path: string, code: ErrorCode): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    return (await import(absolute(path))) as Readonly<Record<string, unknown>>;
+  } catch (cause) {
+    throw new PithError(code, `${path} cannot be imported: ${clause(messageOf(cause))}.`, { cause });
+  }
 }
 
 /** One, where the page is not isolated from other origins: a browser shares memory between threads of no other. */

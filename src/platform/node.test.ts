@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { link, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
 import type { StoredBytes } from "../tensor/types.ts";
@@ -299,8 +299,18 @@ describe("small things", () => {
 
   test("a module is imported by its path", async () => {
     await writeFile(join(folder, "data.mjs"), "export const answer = 42;");
-    expect((await node.importModule(join(folder, "data.mjs"))).answer).toBe(42);
-    await expect(node.importModule(join(folder, "none.mjs"))).rejects.toMatchObject({ code: "E_FILE" });
+    expect((await node.importModule(join(folder, "data.mjs"), "E_DATA")).answer).toBe(42);
+    const none = node.importModule(join(folder, "none.mjs"), "E_DATA");
+    await expect(none).rejects.toMatchObject({ code: "E_FILE", hint: undefined });
+    await expect(node.importModule("none.mjs", "E_DATA")).rejects.toMatchObject({
+      hint: `It was looked for as ${resolve("none.mjs")}.`,
+    });
+    await writeFile(join(folder, "broken.mts"), "throw new Error('no luck.');");
+    await expect(node.importModule(join(folder, "broken.mts"), "E_DATA")).rejects.toMatchObject({
+      code: "E_DATA",
+      message: expect.stringMatching(/broken\.mts cannot be imported: .*[^.]\.$/),
+      hint: expect.stringContaining("TypeScript"),
+    });
   });
 
   test("a browser refuses to write, and says what to do instead", async () => {

@@ -4,7 +4,7 @@ import { appendFile, mkdir, readdir, readFile as readWhole, rename, rm, stat } f
 import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { PithError } from "../errors.ts";
+import { clause, type ErrorCode, messageOf, PithError } from "../errors.ts";
 import type { Digest } from "./files.ts";
 import { failure } from "./node-failure.ts";
 
@@ -111,9 +111,21 @@ export function extensionOf(path: string): string {
 }
 
 /** Imports a user's ES module by its path. @throws PithError E_FILE */
-export async function importModule(path: string): Promise<Readonly<Record<string, unknown>>> {
-  if ((await fileKind(path)) !== "file") throw new PithError("E_FILE", `"${path}" does not exist.`);
-  return (await import(pathToFileURL(resolve(path)).href)) as Readonly<Record<string, unknown>>;
+/** @throws PithError E_FILE where there is no such module, the one of this code where it cannot be imported. */
+export async function importModule(path: string, code: ErrorCode): Promise<Readonly<Record<string, unknown>>> {
+  const place = resolve(path);
+  if ((await fileKind(path)) !== "file") {
+    const hint = place === path ? undefined : `It was looked for as ${place}.`;
+    throw new PithError("E_FILE", `"${path}" does not exist.`, { hint });
+  }
+  try {
+    return (await import(pathToFileURL(place).href)) as Readonly<Record<string, unknown>>;
+  } catch (cause) {
+    const hint = /\.m?ts$/.test(path)
+      ? "Node before 22.18 does not run TypeScript: compile the module, or start Pith through tsx."
+      : undefined;
+    throw new PithError(code, `${path} cannot be imported: ${clause(messageOf(cause))}.`, { cause, hint });
+  }
 }
 
 /** How many threads are worth starting. */
