@@ -21,7 +21,6 @@ import type { Model } from "../graph/model.ts";
 import { countOption, described, overridesOption, selectionOptions } from "../passes/options.ts";
 import { type Context, definePass, foldingMasks, type Outcome, type Pass } from "../passes/pass.ts";
 import type { Loss } from "../train/loss.ts";
-import { lossOption } from "../train/losses/parse.ts";
 import { pruneByPattern, pruneBySolver } from "./by-pattern.ts";
 import { putMasks, zeroEntries } from "./chosen.ts";
 import { pruneLeastTogether } from "./global.ts";
@@ -85,6 +84,12 @@ export interface PruneOptions {
   readonly keepMasks?: boolean | undefined;
 }
 
+/** Read where gradients are asked for: what trains is loaded then. */
+const lossSchema = v.union(
+  [v.string(), v.custom<Loss>((value) => typeof value === "object" && value !== null && "build" in value)],
+  "must be a loss",
+);
+
 const options = v.pipe(
   v.strictObject({
     amount: described(v.optional(share), "share of the remaining weights (or channels) to prune"),
@@ -112,7 +117,7 @@ const options = v.pipe(
     }),
     data: described(v.optional(datasetOption), "samples for a criterion or solver that looks at them"),
     samples: described(v.optional(countOption, 256), "samples that are looked at"),
-    loss: described(v.optional(lossOption, "cross-entropy"), "for a criterion that looks at gradients"),
+    loss: described(v.optional(lossSchema, "cross-entropy"), "for a criterion that looks at gradients"),
     norm: described(v.optional(v.picklist([1, 2], "is 1 or 2"), 2), "structured: rank channels by L1 or L2 norm"),
     keepMasks: described(v.optional(v.boolean(), false), "keep the masks in the file: pith train then keeps the zeros"),
   }),
