@@ -1,4 +1,4 @@
-/** What was read from elsewhere, before it is known what it says. */
+/** An object that was read from a file or a caller, before its fields are checked. */
 export type PlainObject = Readonly<Record<string, unknown>>;
 
 export function isPlainObject(value: unknown): value is PlainObject {

@@ -8,7 +8,7 @@ import {
   joinPath,
   makeFolder,
   openFile,
-  readFile,
+  readText,
   removeFile,
   renameFile,
   sha256,
@@ -20,6 +20,7 @@ import { sha256Text } from "../data/hash.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { encode, encodeToBytes, open } from "../onnx/index.ts";
+import { bytesOfText } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { bestFile, lastFile, plainOf, plainText } from "../train/checkpoint.ts";
 
@@ -47,9 +48,11 @@ export interface Store {
 }
 
 /** The SHA-256 of a model's file, which is not written. */
-export async function modelDigest(model: Model): Promise<string> {
+export const modelDigest = (model: Model): Promise<string> => digestOf(encode(model));
+
+async function digestOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
   const hash = sha256();
-  for await (const chunk of encode(model)) hash.add(chunk);
+  for await (const chunk of chunks) hash.add(chunk);
   return hash.end();
 }
 
@@ -94,7 +97,7 @@ async function temporaryStore(): Promise<Room> {
 }
 
 async function keyText(key: unknown): Promise<string> {
-  return sha256Text([new TextEncoder().encode(plainText(key))]);
+  return sha256Text([bytesOfText(plainText(key))]);
 }
 
 function folderStore(folder: string): Room {
@@ -105,9 +108,7 @@ function folderStore(folder: string): Room {
   const has = async (digest: string): Promise<boolean> => {
     if (whole.has(digest)) return true;
     if ((await fileKind(modelAt(digest))) !== "file") return false;
-    const hash = sha256();
-    for await (const chunk of bytesOfFile(modelAt(digest))) hash.add(chunk);
-    const isWhole = (await hash.end()) === digest;
+    const isWhole = (await digestOf(bytesOfFile(modelAt(digest)))) === digest;
     if (isWhole) whole.add(digest);
     return isWhole;
   };
@@ -137,11 +138,11 @@ function folderStore(folder: string): Room {
     async read(key) {
       const path = at(`${await keyText(key)}.json`);
       if ((await fileKind(path)) !== "file") return undefined;
-      return plainOf(new TextDecoder().decode(await readFile(path)));
+      return plainOf(await readText(path));
     },
     async write(key, record) {
       await makeFolder(folder);
-      await writeFileAtomically(at(`${await keyText(key)}.json`), [new TextEncoder().encode(plainText(record))]);
+      await writeFileAtomically(at(`${await keyText(key)}.json`), [bytesOfText(plainText(record))]);
     },
     async checkpoint(key) {
       await makeFolder(folder);

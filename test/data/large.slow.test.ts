@@ -1,4 +1,4 @@
-/** What a process holds while it reads a large file in any order. */
+/** Memory of a process that reads a large file in any order. */
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";

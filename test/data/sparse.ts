@@ -5,7 +5,7 @@ import { temporaryFolder } from "../temporary.ts";
 
 const root = temporaryFolder();
 export const mebibyte = 2 ** 20;
-/** Far more than what is held may be, and sparse: on disk it takes what is written. */
+/** Larger than the memory that the tests allow; a sparse file, which takes little of the disk. */
 export const size = 768 * mebibyte;
 
 /** A file of a header and `body` bytes, zeros but for a mark at its end. */

@@ -21,7 +21,7 @@ interface Golden {
 }
 const golden: Golden = JSON.parse(readFileSync(new URL("../golden/gptq.generated.json", import.meta.url), "utf8"));
 
-/** Inputs that depend on each other, which is what it lives on. */
+/** Correlated inputs: on independent ones GPTQ gains nothing. */
 const x = numbersFor([64, 12]);
 const alike = float32(
   [64, 12],

@@ -102,14 +102,14 @@ export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "l
   readonly against?: string | undefined;
   /** The model that came in was pruned before it was trained, and the result is not judged against the one before pruning. */
   readonly pruned?: true | undefined;
-  /** Why it would not have been written but for `force`. */
+  /** Why it was refused: it is written because of `force`. */
   readonly lost?: Lost["text"] | undefined;
   /** The original or teacher beside the result on the same samples; undefined where there is none, or it could not be run. */
   readonly reference?: Reference | undefined;
   readonly written: string;
 }
 
-/** A model opened for a step, and what the result is held against. */
+/** What a step needs: the model, its data, and what the result is compared with. */
 export interface OpenStep {
   readonly input: PassInput;
   readonly pass: AnyPass;

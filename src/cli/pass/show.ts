@@ -89,7 +89,7 @@ export interface ResultDetails {
   readonly files: OutputFiles;
   /** What was pruned stays in the file as zeros. */
   readonly zeros: boolean;
-  /** Command lines to go on with, without the leading `pith`. */
+  /** Commands to suggest next, without the leading `pith`. */
   readonly next: readonly string[];
 }
 
