@@ -1,44 +1,9 @@
 /** The options of `factorize`. */
 import * as v from "valibot";
 import { datasetOption } from "../data/option.ts";
-import type { Dataset } from "../data/types.ts";
-import { countOption, described, overridesOption, selectionOptions } from "../passes/options.ts";
-import { type Activations, activations } from "./activations.ts";
-import { decompositions, type Method, methods } from "./decompositions.ts";
-import type { RankRule } from "./ranks.ts";
-
-/**
- * At most one of `rank`, `energy`, `ratio` and `budget`. Without any, each layer keeps 95 % of its energy if that takes at most two thirds of its weights, and
- * no more time.
- */
-export interface FactorizeOptions extends RankRule {
-  /** Leave this share of the weights, or multiply-accumulates, of the whole model: 0.5. */
-  readonly budget?: number | undefined;
-  /** What `ratio` and `budget` are a share of, and methods are compared at ("weights"). */
-  readonly cost?: "weights" | "macs" | undefined;
-  /** What a budget is spread by: the squared singular values that layers lose, or the error that this makes in the model's outputs ("spectrum"). */
-  readonly allocation?: "spectrum" | "sensitivity" | undefined;
-  /** Which chain replaces a layer; "auto" (the default) takes the one that loses least at equal cost. */
-  readonly method?: Method | "auto" | undefined;
-  /** Minimize the error of layers' outputs on samples instead of that of their weights. */
-  readonly activations?: Activations | undefined;
-  /** Layers that read one value, such as queries, keys and values, share the first factor (false). */
-  readonly joint?: boolean | undefined;
-  /** Ranks are chosen among multiples of this (1). */
-  readonly multiple?: number | undefined;
-  /** Time each layer and the chain that would replace it (true). */
-  readonly timing?: boolean | undefined;
-  /** Samples to measure sensitivity and the inputs of layers on, or the path of a data set, whose training part is taken. */
-  readonly data?: Dataset | string | undefined;
-  /** How many of them (64). */
-  readonly samples?: number | undefined;
-  /** For single layers a rank, energy or ratio, and a method: { "fc1": { rank: 8 }, "encoder*": { energy: 0.99 } }. */
-  readonly overrides?: Record<string, RankRule & { readonly method?: Method | "auto" | undefined }> | undefined;
-  /** Names or patterns of the layers to factorize; unless said, all. */
-  readonly layers?: string | string[] | undefined;
-  /** Names or patterns of layers to leave alone. */
-  readonly except?: string | string[] | undefined;
-}
+import { countOption, described, type LayerSelection, overridesOption, selectionOptions } from "../passes/options.ts";
+import { activations } from "./activations.ts";
+import { decompositions, methods } from "./decompositions.ts";
 
 const fraction = v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.maxValue(1, "must be at most 1"));
 const rank = v.optional(v.union([countOption, v.picklist(["evbmf"])], 'is a whole number from 1, or "evbmf"'));
@@ -51,17 +16,23 @@ export const hasRule = (given: Rules): boolean => rules.some((rule) => given[rul
 
 export const factorizeOptions = v.pipe(
   v.strictObject({
+    /** Keep this many singular values; "evbmf": as many as are above the noise that the matrix is estimated to have. */
     rank: described(rank, "keep this many singular values, or those above the estimated noise"),
+    /** Keep this share of the squared singular values: 0.95. */
     energy: described(
       v.optional(fraction),
       "keep this share of the squared singular values of each layer, for instance 0.99",
     ),
+    /** Leave this share of each layer's weights, or multiply-accumulates: 0.5. */
     ratio: described(v.optional(fraction), "keep this share of the weights of each layer, for instance 0.5"),
+    /** Leave this share of the weights, or multiply-accumulates, of the whole model: 0.5. */
     budget: described(
       v.optional(fraction),
       "keep this share of the weights of the model, spread over its layers so that the least is lost",
     ),
+    /** What `ratio` and `budget` are a share of, and methods are compared at ("weights"). */
     cost: described(v.optional(v.picklist(["weights", "macs"]), "weights"), "what `ratio` and `budget` are shares of"),
+    /** Which chain replaces a layer; "auto" (the default) takes the one that loses least at equal cost. */
     method: described(v.optional(method, "auto"), "which thinner layers replace a layer", {
       meanings: {
         title: "Methods",
@@ -71,33 +42,41 @@ export const factorizeOptions = v.pipe(
         ],
       },
     }),
+    /** What a budget is spread by: the squared singular values that layers lose, or the error that this makes in the model's outputs ("spectrum"). */
     allocation: described(
       v.optional(v.picklist(["spectrum", "sensitivity"]), "spectrum"),
       "spreads `budget` by singular values, or also output errors",
     ),
+    /** Minimize the error of layers' outputs on samples instead of that of their weights. */
     activations: described(
       v.optional(v.picklist(activations)),
       "minimize the error of layer outputs on samples, not of weights",
     ),
+    /** Layers that read one value, such as queries, keys and values, share the first factor (false). */
     joint: described(
       v.optional(v.boolean(), false),
       "layers with the same input, such as queries, keys and values, share their first factor",
     ),
+    /** Ranks are chosen among multiples of this (1). */
     multiple: described(v.optional(countOption, 1), "choose ranks that are multiples of this"),
+    /** Time each layer and the chain that would replace it (true). */
     timing: described(v.optional(v.boolean(), true), "time each layer and its replacement", {
       negated: "do not measure the speed of layers",
     }),
     ...selectionOptions("factorize"),
+    /** For single layers a rank, energy or ratio, and a method: { "fc1": { rank: 8 }, "encoder*": { energy: 0.99 } }. */
     overrides: overridesOption({
       rank,
       energy: v.optional(fraction),
       ratio: v.optional(fraction),
       method: v.optional(method),
     }),
+    /** Samples to measure sensitivity and the inputs of layers on, or the path of a data set, whose training part is taken. */
     data: described(
       v.optional(datasetOption),
       "samples on which the sensitivity and the inputs of layers are measured",
     ),
+    /** How many of them (64). */
     samples: described(v.optional(countOption, 64), "number of samples to measure on"),
   }),
   v.check(
@@ -109,4 +88,9 @@ export const factorizeOptions = v.pipe(
   ),
 );
 
+/**
+ * At most one of `rank`, `energy`, `ratio` and `budget`. Without any, each layer keeps 95 % of its energy if that takes at most two thirds of its weights, and
+ * no more time.
+ */
+export type FactorizeOptions = v.InferInput<typeof factorizeOptions> & LayerSelection;
 export type Options = v.InferOutput<typeof factorizeOptions>;

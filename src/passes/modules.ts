@@ -16,7 +16,10 @@ const schemas = new WeakSet<object>();
  * A member of the union of what such an option takes.
  * @param message of the whole union: it is what is said of any other text. @param words that the option takes as well.
  */
-export function modulePath(message: string, words: readonly string[] = []) {
+export function modulePath(
+  message: string,
+  words: readonly string[] = [],
+): v.GenericSchema<string & Record<never, never>, string> {
   const read = (given: string): void => {
     const meant = nearest(given, words);
     const hint = meant === undefined ? undefined : `Did you mean "${meant}"?`;

@@ -82,6 +82,14 @@ export const overridesOption = <E extends v.ObjectEntries>(entries: E) => {
 
 const listed = { value: "layer,…" };
 
+/** What `selectionOptions` takes, with the words that editors show: of entries that are spread they show none. */
+export interface LayerSelection {
+  /** Names or patterns of the layers, or operator types; unless said, all. */
+  readonly layers?: string | string[] | undefined;
+  /** Names or patterns of layers to leave alone. */
+  readonly except?: string | string[] | undefined;
+}
+
 /** `layers` and `except`, as `selectLayers` takes them. `verb` says what is done to a layer. */
 export const selectionOptions = (verb: string) => ({
   layers: described(

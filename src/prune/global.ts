@@ -5,27 +5,18 @@ import type { Model } from "../graph/model.ts";
 import { described } from "../passes/options.ts";
 import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
-import { type Amount, amountSchema, countOf } from "./amount.ts";
+import { amountSchema, countOf } from "./amount.ts";
 import { cutOf, type MaskWriter, putMasks, type ScorerFactory } from "./chosen.ts";
 import { byMagnitude } from "./importance.ts";
 import { keptCount } from "./mask.ts";
 import { brokenAt, rankedBy } from "./ranked.ts";
-import { atRandom, denseSchema, seedSchema, type TensorOption } from "./rules.ts";
+import { atRandom, denseSchema, seedSchema } from "./rules.ts";
 import { cutSmallest, type Ranked } from "./smallest.ts";
 import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
 
-export interface GlobalOptions extends ParameterSelection {
-  /** Of all entries that are left in the selected parameters. */
-  readonly amount: Amount;
-  /** By magnitude, or at random. */
-  readonly method?: "l1" | "random" | undefined;
-  /** By layer name; layers without are ranked by their weights. */
-  readonly importanceScores?: Readonly<Record<string, TensorOption>> | undefined;
-  readonly seed?: number | undefined;
-}
-
 const schema = v.strictObject({
   ...targetEntries,
+  /** Of all entries that are left in the selected parameters. */
   amount: amountSchema,
   method: described(
     v.optional(
@@ -34,12 +25,14 @@ const schema = v.strictObject({
     ),
     "by magnitude, or at random",
   ),
+  /** By layer name; layers without are ranked by their weights. */
   importanceScores: described(
     v.optional(v.record(v.string(), denseSchema, "takes tensors by layer name")),
     "importance scores, used instead of the magnitudes, by layer name",
   ),
   seed: seedSchema,
 });
+export type GlobalOptions = v.InferInput<typeof schema> & ParameterSelection;
 
 /**
  * Prunes the entries of least magnitude over all selected parameters together: the same amount in total, more where weights are small.

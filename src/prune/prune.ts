@@ -15,27 +15,19 @@
 import * as v from "valibot";
 import type { Layer } from "../analysis/layers.ts";
 import { datasetOption } from "../data/option.ts";
-import type { Dataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { countOption, described, overridesOption, selectionOptions } from "../passes/options.ts";
+import { countOption, described, type LayerSelection, overridesOption, selectionOptions } from "../passes/options.ts";
 import { type Context, definePass, foldingMasks, type Outcome, type Pass } from "../passes/pass.ts";
 import type { Loss } from "../train/loss.ts";
 import { pruneByPattern, pruneBySolver } from "./by-pattern.ts";
 import { putMasks, zeroEntries } from "./chosen.ts";
 import { pruneLeastTogether } from "./global.ts";
-import {
-  type Importance,
-  type ImportanceName,
-  importanceSchema,
-  looksAtSamples,
-  type Scorer,
-  scorerOf,
-} from "./importance.ts";
+import { importanceSchema, looksAtSamples, type Scorer, scorerOf } from "./importance.ts";
 import { entries, type Pattern, patternOf, patternSchema } from "./pattern.ts";
 import { foldMasks, isPruned } from "./remove.ts";
 import { pruneLeast } from "./rules.ts";
-import { type PruneSolver, solverSchema, solvesBySamples } from "./solver.ts";
+import { solverSchema, solvesBySamples } from "./solver.ts";
 import { pruneStructured } from "./structured.ts";
 
 const share = v.pipe(
@@ -46,44 +38,6 @@ const share = v.pipe(
 
 const notWithShare = "is not for a pattern that says itself how much goes, such as n:m";
 
-/** What `prune` may be told. */
-export interface PruneOptions {
-  /** Share of weights (or channels) to prune, of those that are left: 0.5. Needed, unless `structured` is a number. */
-  readonly amount?: number | undefined;
-  /** Cut whole channels instead of setting single weights to zero; a number is the amount (false). */
-  readonly structured?: boolean | number | undefined;
-  /** "uniform": the same share of every layer; "global": the least of all layers together ("uniform"). */
-  readonly scope?: "uniform" | "global" | undefined;
-  /** Names or patterns of the layers to prune; unless said, all. */
-  readonly layers?: string | string[] | undefined;
-  /** Names or patterns of layers to leave alone. */
-  readonly except?: string | string[] | undefined;
-  /** For single layers, where the scope is uniform: { "layer4*": { amount: 0.2 } }. */
-  readonly overrides?: Record<string, { amount?: number | undefined }> | undefined;
-  /**
-   * Criterion that scores the weights: "magnitude" (default), "random", an own one, or the path of a module whose default export is one. Channels are
-   * ranked by the norm of their scores.
-   */
-  readonly importance?: ImportanceName | Importance | (string & {}) | undefined;
-  /**
-   * Which entries go together, and are compared: "entries" of a layer (default), "rows" (each output loses its share), n:m such as "2:4" (of four inputs
-   * in a row the two largest stay; needs no amount), blocks of outputs × inputs such as "4x1", an own one, or the path of a module that exports it.
-   */
-  readonly pattern?: string | Pattern | undefined;
-  /** What chooses what goes and corrects what stays, layer after layer, or the path of a module that exports it; in place of an importance. */
-  readonly solver?: string | PruneSolver | undefined;
-  /** Samples for an importance or a solver that looks at them, or their path, of which the train part is taken. */
-  readonly data?: Dataset | string | undefined;
-  /** So many of them are looked at (256). */
-  readonly samples?: number | undefined;
-  /** What an importance that looks at gradients takes them of ("cross-entropy"). */
-  readonly loss?: string | Loss | undefined;
-  /** Structured: rank channels by the sum of |score| (1) or of its squares (2, which is usual). */
-  readonly norm?: 1 | 2 | undefined;
-  /** Keep the masks in the file for fine-tuning: `train` leaves what they cover at zero (false). */
-  readonly keepMasks?: boolean | undefined;
-}
-
 /** Read where gradients are asked for: what trains is loaded then. */
 const lossSchema = v.union(
   [v.string(), v.custom<Loss>((value) => typeof value === "object" && value !== null && "build" in value)],
@@ -92,33 +46,51 @@ const lossSchema = v.union(
 
 const options = v.pipe(
   v.strictObject({
+    /** Share of weights (or channels) to prune, of those that are left: 0.5. Needed, unless `structured` is a number. */
     amount: described(v.optional(share), "share of the remaining weights (or channels) to prune"),
+    /** Cut whole channels instead of setting single weights to zero; a number is the amount (false). */
     structured: described(
       v.optional(v.union([v.boolean(), share], "takes true, false or a number from 0 to 1"), false),
       "cut whole channels instead of masking single weights; a number is the amount",
       { value: "amount" },
     ),
+    /** "uniform": the same share of every layer; "global": the least of all layers together ("uniform"). */
     scope: described(
       v.optional(v.picklist(["uniform", "global"], 'is "uniform" or "global"'), "uniform"),
       "the same share of every layer, or the smallest over all layers",
     ),
     ...selectionOptions("prune"),
+    /** For single layers, where the scope is uniform: { "layer4*": { amount: 0.2 } }. */
     overrides: overridesOption({ amount: v.optional(share) }),
+    /**
+     * Criterion that scores the weights: "magnitude" (default), "random", an own one, or the path of a module whose default export is one. Channels are
+     * ranked by the norm of their scores.
+     */
     importance: described(importanceSchema, "ranks weights and, by a norm, channels; or a module", {
       value: "criterion",
     }),
+    /**
+     * Which entries go together, and are compared: "entries" of a layer (default), "rows" (each output loses its share), n:m such as "2:4" (of four inputs
+     * in a row the two largest stay; needs no amount), blocks of outputs × inputs such as "4x1", an own one, or the path of a module that exports it.
+     */
     pattern: described(
       v.optional(patternSchema, entries),
       'weights that go together: "entries", "rows", n:m (n stay), blocks such as 4x1',
       { value: "pattern" },
     ),
+    /** What chooses what goes and corrects what stays, layer after layer, or the path of a module that exports it; in place of an importance. */
     solver: described(v.optional(solverSchema), "a module of your own that prunes a layer, and corrects what is left", {
       value: "solver.mjs",
     }),
+    /** Samples for an importance or a solver that looks at them, or their path, of which the train part is taken. */
     data: described(v.optional(datasetOption), "samples for a criterion or solver that looks at them"),
+    /** So many of them are looked at (256). */
     samples: described(v.optional(countOption, 256), "samples that are looked at"),
+    /** What an importance that looks at gradients takes them of ("cross-entropy"). */
     loss: described(v.optional(lossSchema, "cross-entropy"), "for a criterion that looks at gradients"),
+    /** Structured: rank channels by the sum of |score| (1) or of its squares (2, which is usual). */
     norm: described(v.optional(v.picklist([1, 2], "is 1 or 2"), 2), "structured: rank channels by L1 or L2 norm"),
+    /** Keep the masks in the file for fine-tuning: `train` leaves what they cover at zero (false). */
     keepMasks: described(v.optional(v.boolean(), false), "keep the masks in the file: pith train then keeps the zeros"),
   }),
   v.forward(
@@ -170,6 +142,8 @@ const options = v.pipe(
     ["overrides"],
   ),
 );
+
+export type PruneOptions = v.InferInput<typeof options> & LayerSelection;
 
 /** Whether no amount is needed; of a module it is not known yet. */
 function hasOwnShare(pattern: string | Pattern): boolean {

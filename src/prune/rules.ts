@@ -22,7 +22,7 @@ import type { Dense } from "../tensor/types.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
 import { cutOf, type MaskWriter, maskEach, prunePrepared, putMasks, type ScorerFactory } from "./chosen.ts";
 import { scorerOf } from "./importance.ts";
-import { channelNorms, intersect, keptChannels, keptCount, type Mask, type Norm, pruneChannels } from "./mask.ts";
+import { channelNorms, intersect, keptChannels, keptCount, type Mask, pruneChannels } from "./mask.ts";
 import { checkSameDims } from "./masked.ts";
 import { brokenAt, forTarget, rankedBy, scoresOf } from "./ranked.ts";
 import { cutSmallest } from "./smallest.ts";
@@ -51,19 +51,14 @@ export const seedSchema = described(
   "random seed (default: the seed of the run)",
 );
 
-export interface L1Options extends ParameterSelection {
-  readonly amount: Amount;
-  /** For single layers: { "fc1": { amount: 0.2 } }. */
-  readonly overrides?: Record<string, { amount?: Amount | undefined }> | undefined;
-  readonly importanceScores?: PerLayer | undefined;
-}
-
 const l1Schema = v.strictObject({
   ...targetEntries,
   amount: amountSchema,
   importanceScores,
+  /** For single layers: { "fc1": { amount: 0.2 } }. */
   overrides: overridesOption({ amount: v.optional(amountSchema) }),
 });
+export type L1Options = v.InferInput<typeof l1Schema> & ParameterSelection;
 
 /**
  * Prunes the entries of least magnitude, exactly as many as `amount` says, in each selected parameter.
@@ -113,12 +108,8 @@ export function pruneLeast(
   });
 }
 
-export interface RandomOptions extends ParameterSelection {
-  readonly amount: Amount;
-  readonly seed?: number | undefined;
-}
-
 const randomSchema = v.strictObject({ ...targetEntries, amount: amountSchema, seed: seedSchema });
+export type RandomOptions = v.InferInput<typeof randomSchema> & ParameterSelection;
 
 /** Prunes entries chosen at random. Semantics of PyTorch's `prune.random_unstructured`; the choice follows from `seed` (0) and the name. */
 export const randomUnstructured: Pass<v.GenericSchema<RandomOptions>> = definePass({
@@ -133,15 +124,6 @@ export function atRandom(model: Model, { seed }: { seed?: number | undefined }, 
   return (layers) => scorerOf(model, layers, { importance: "random" }, { ...context, seed: seed ?? context.seed });
 }
 
-export interface LnOptions extends ParameterSelection {
-  readonly amount: Amount;
-  /** Order of the norm: any number, ±Infinity, "fro" or "nuc". */
-  readonly n: Norm;
-  /** The axis whose slices are channels; negative ones count from the end. */
-  readonly dim: number;
-  readonly importanceScores?: PerLayer | undefined;
-}
-
 const dim = described(
   v.pipe(v.number("is the number of an axis"), v.integer("is the number of an axis")),
   "the axis whose slices are channels",
@@ -149,6 +131,7 @@ const dim = described(
 const lnSchema = v.strictObject({
   ...targetEntries,
   amount: amountSchema,
+  /** Order of the norm: any number, ±Infinity, "fro" or "nuc". */
   n: described(
     v.union(
       [
@@ -161,9 +144,11 @@ const lnSchema = v.strictObject({
     ),
     'order of the norm: a number, "fro" or "nuc"',
   ),
+  /** The axis whose slices are channels; negative ones count from the end. */
   dim,
   importanceScores,
 });
+export type LnOptions = v.InferInput<typeof lnSchema> & ParameterSelection;
 
 /**
  * Prunes whole channels along `dim`, those of least L_n norm. Semantics of PyTorch's `prune.ln_structured`: a fraction counts the channels
@@ -208,11 +193,8 @@ function pruneChannelsBy(
   });
 }
 
-export interface RandomStructuredOptions extends RandomOptions {
-  readonly dim: number;
-}
-
 const randomStructuredSchema = v.strictObject({ ...randomSchema.entries, dim });
+export type RandomStructuredOptions = v.InferInput<typeof randomStructuredSchema> & ParameterSelection;
 
 /** Prunes whole channels along `dim`, chosen at random. Semantics of PyTorch's `prune.random_structured`. */
 export const randomStructured: Pass<v.GenericSchema<RandomStructuredOptions>> = definePass({
@@ -226,15 +208,12 @@ export const randomStructured: Pass<v.GenericSchema<RandomStructuredOptions>> = 
     }),
 });
 
-export interface CustomOptions extends ParameterSelection {
-  /** 1 (or true) where an entry stays. */
-  readonly mask: PerLayer;
-}
-
 const customSchema = v.strictObject({
   ...targetEntries,
+  /** 1 (or true) where an entry stays. */
   mask: described(perLayerSchema, "1 keeps an entry, 0 removes it; for all layers, or by layer name"),
 });
+export type CustomOptions = v.InferInput<typeof customSchema> & ParameterSelection;
 
 /** Prunes what `mask` says, together with what is pruned already. Semantics of PyTorch's `prune.custom_from_mask`. */
 export const customFromMask: Pass<v.GenericSchema<CustomOptions>> = definePass({

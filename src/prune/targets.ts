@@ -11,7 +11,7 @@ import { requireStored, weightNeeds } from "../analysis/weight.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { described, selectionOptions } from "../passes/options.ts";
+import { described, type LayerSelection, selectionOptions } from "../passes/options.ts";
 
 export type ParameterKind = "weight" | "bias";
 
@@ -37,10 +37,7 @@ export interface Target {
   readonly parameter: Value;
 }
 
-export interface ParameterSelection {
-  /** Names or patterns: "fc1", "layer1.*". All if absent. */
-  readonly layers?: string | string[] | undefined;
-  readonly except?: string | string[] | undefined;
+export interface ParameterSelection extends LayerSelection {
   readonly parameter?: ParameterKind | undefined;
 }
 

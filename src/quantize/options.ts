@@ -1,14 +1,11 @@
 /** Settings of `quantize`, declared once, and what follows from them. */
 import * as v from "valibot";
-import type { Dataset } from "../data/index.ts";
 import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
-import type { TargetName } from "../evaluate/run-target.ts";
-import { countOption, described, overridesOption, selectionOptions } from "../passes/options.ts";
+import { countOption, described, type LayerSelection, overridesOption, selectionOptions } from "../passes/options.ts";
 import type { OptionValues } from "../passes/pass.ts";
-import { type DtypeName, type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
-import { needsSamples, type RounderName, rounderOf, rounderOption } from "./rounders/index.ts";
-import type { Rounder } from "./rounders/rounder.ts";
+import { type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
+import { needsSamples, rounderOf, rounderOption } from "./rounders/index.ts";
 import { bfloat16, lackOf, targetOption } from "./targets.ts";
 
 export const rangeMethods = ["min-max", "average", "percentile", "mse", "entropy"] as const;
@@ -16,61 +13,6 @@ export const rangeMethods = ["min-max", "average", "percentile", "mse", "entropy
 export type RangeMethod = (typeof rangeMethods)[number];
 
 export type ActivationType = "uint8" | "int8" | "uint16" | "int16";
-
-/** What `quantize` may be told: `scheme` or `dtype`, and what both leave open. */
-export interface QuantizeOptions {
-  /** "weights": 8-bit weights, arithmetic in float; "dynamic" and "static": arithmetic on integers, with ranges found at run time or measured on `data`; "float16": all in half precision, and the arithmetic too with `arithmetic`; "bfloat16": stored so. */
-  readonly scheme?: "weights" | "dynamic" | "static" | "float16" | "bfloat16" | undefined;
-  /** In place of a scheme, a variant by the name that transformers.js gives it. */
-  readonly dtype?: DtypeName | undefined;
-  /** float16: "float32" widens the weights when the model is loaded, the same on every backend; "float16" computes in it, too, as files called fp16 do ("float32"). */
-  readonly arithmetic?: "float32" | "float16" | undefined;
-  /** Bits of a weight (8). Palettes have 1 to 8, other codes 8, 4 or 2. Fewer than 8, or a `block`, are for matrix products and embedding tables (4 or 8 bits); other layers have 8 bits. */
-  readonly bits?: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | undefined;
-  /** So many inputs of a matrix product, or numbers in a row of a table, share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
-  readonly block?: 16 | 32 | 64 | 128 | 256 | undefined;
-  /** Operators of ONNX alone: blocks are for DequantizeLinear, which convolutions read, too, in 4 or 8 bits (false: blocks are for operators of ONNX Runtime). */
-  readonly onnxOnly?: boolean | undefined;
-  /** Blocks have zero points, too (false; rounders that find them write them in any case). */
-  readonly zeroPoints?: boolean | undefined;
-  /** How weights are rounded: "nearest", with scales over their whole range; "mse", with scales of the least squared error; a method of one's own, or the path of a module that exports it. */
-  readonly rounder?: RounderName | Rounder | (string & {}) | undefined;
-  /** One scale per output channel of a weight, instead of one per weight (true). */
-  readonly perChannel?: boolean | undefined;
-  /** For single layers: { "layer4*": { perChannel: false }, head: { float: true } }. */
-  readonly overrides?:
-    | Record<
-        string,
-        Pick<
-          QuantizeOptions,
-          "bits" | "block" | "onnxOnly" | "zeroPoints" | "perChannel" | "weights" | "activations"
-        > & { readonly float?: boolean | undefined }
-      >
-    | undefined;
-  /** Names or patterns of the layers to quantize; unless said, all. */
-  readonly layers?: string | string[] | undefined;
-  /** Names or patterns of layers to leave alone. */
-  readonly except?: string | string[] | undefined;
-  /**
-   * What codes stand for (int8; dynamic: the type that the operator's kernel is fast with). Scheme "weights": "float8" (E4M3), "nf4" and "fp4" (4 bits,
-   * blocks of 64, matrix products), "palette" (the values that represent the weight best, 2 to the power of `bits`), too.
-   */
-  readonly weights?: WeightCodes | undefined;
-  /** Type of activations ("uint8"). ONNX Runtime's CPU kernels have 8 bits; with 16 it computes in float what other runtimes do on integers. */
-  readonly activations?: ActivationType | undefined;
-  /** Static: ranges of activations hold all numbers ("min-max", as usual), or leave out what is rare. */
-  readonly ranges?: RangeMethod | undefined;
-  /** Static: "qdq" writes roundings around float operators, which runtimes fuse; "qoperator" writes operators on codes ("qdq"). */
-  readonly integerForm?: "qdq" | "qoperator" | undefined;
-  /** Static: ranges of activations are centred at 0 (false: they reach from the smallest to the largest number). */
-  readonly symmetric?: boolean | undefined;
-  /** Static, and rounders that look at samples: data, or its path, of which the train part is taken where it has one. */
-  readonly data?: Dataset | string | undefined;
-  /** So many samples of it (200). */
-  readonly samples?: number | undefined;
-  /** Runtimes that the result is for: what no version of one of them can run is not written. The pass runs it on none of them. */
-  readonly target?: TargetName[] | undefined;
-}
 
 const bits = v.picklist([1, 2, 3, 4, 5, 6, 7, 8], "takes a whole number from 1 to 8");
 const weightCodes = ["int8", "uint8", "float8", "nf4", "fp4", "palette"] as const;
@@ -82,6 +24,7 @@ const block = v.picklist([16, 32, 64, 128, 256], "takes 16, 32, 64, 128 or 256, 
 const activationTypes = v.picklist(["uint8", "int8", "uint16", "int16"]);
 
 const entries = v.strictObject({
+  /** "weights": 8-bit weights, arithmetic in float; "dynamic" and "static": arithmetic on integers, with ranges found at run time or measured on `data`; "float16": all in half precision, and the arithmetic too with `arithmetic`; "bfloat16": stored so. */
   scheme: described(
     v.optional(
       v.picklist(
@@ -103,32 +46,41 @@ const entries = v.strictObject({
       },
     },
   ),
+  /** In place of a scheme, a variant by the name that transformers.js gives it. */
   dtype: described(v.optional(v.picklist(dtypeNames)), "a variant as transformers.js calls it, in place of a scheme", {
     meanings: {
       title: "Variants (--dtype)",
       rows: dtypeNames.map((name) => [name, `${dtypes[name].meaning} (model${dtypes[name].suffix}.onnx)`]),
     },
   }),
+  /** float16: "float32" widens the weights when the model is loaded, the same on every backend; "float16" computes in it, too, as files called fp16 do ("float32"). */
   arithmetic: described(
     v.optional(v.picklist(["float32", "float16"], 'expected "float32" or "float16"'), "float32"),
     "scheme float16: type of arithmetic, for GPUs float16",
   ),
+  /** Bits of a weight (8). Palettes have 1 to 8, other codes 8, 4 or 2. Fewer than 8, or a `block`, are for matrix products and embedding tables (4 or 8 bits); other layers have 8 bits. */
   bits: described(v.optional(bits), "bits of a weight: 8 (default); 4 or 2 in blocks; palettes any", { value: "n" }),
+  /** So many inputs of a matrix product, or numbers in a row of a table, share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
   block: described(v.optional(block), "inputs of a matrix product that share a scale (32 for fewer than 8 bits)", {
     value: "n",
   }),
+  /** Operators of ONNX alone: blocks are for DequantizeLinear, which convolutions read, too, in 4 or 8 bits (false: blocks are for operators of ONNX Runtime). */
   onnxOnly: described(
     v.optional(v.boolean(), false),
     "operators of ONNX alone, convolutions in few bits too (default: those of ONNX Runtime)",
   ),
+  /** Blocks have zero points, too (false; rounders that find them write them in any case). */
   zeroPoints: described(v.optional(v.boolean(), false), "blocks with zero points (hqq and k-quant find them anyway)"),
+  /** How weights are rounded: "nearest", with scales over their whole range; "mse", with scales of the least squared error; a method of one's own, or the path of a module that exports it. */
   rounder: rounderOption,
+  /** One scale per output channel of a weight, instead of one per weight (true). */
   perChannel: described(
     v.optional(v.boolean(), true),
     "one scale per output channel of a weight, instead of one per weight",
     { negated: "per-tensor weight scales, instead of one scale per output channel" },
   ),
   ...selectionOptions("quantize"),
+  /** For single layers: { "layer4*": { perChannel: false }, head: { float: true } }. */
   overrides: overridesOption({
     bits: v.optional(bits),
     block: v.optional(block),
@@ -139,6 +91,10 @@ const entries = v.strictObject({
     activations: v.optional(activationTypes),
     float: v.optional(v.boolean()),
   }),
+  /**
+   * What codes stand for (int8; dynamic: the type that the operator's kernel is fast with). Scheme "weights": "float8" (E4M3), "nf4" and "fp4" (4 bits,
+   * blocks of 64, matrix products), "palette" (the values that represent the weight best, 2 to the power of `bits`), too.
+   */
   weights: described(
     v.optional(weights),
     "what codes of weights stand for (default: int8; for dynamic, the faster one)",
@@ -154,7 +110,9 @@ const entries = v.strictObject({
       },
     },
   ),
+  /** Type of activations ("uint8"). ONNX Runtime's CPU kernels have 8 bits; with 16 it computes in float what other runtimes do on integers. */
   activations: described(v.optional(activationTypes, "uint8"), "type of activations"),
+  /** Static: ranges of activations hold all numbers ("min-max", as usual), or leave out what is rare. */
   ranges: described(v.optional(v.picklist(rangeMethods), "min-max"), "static: ranges of activations", {
     meanings: {
       title: "Ranges (--ranges)",
@@ -167,18 +125,23 @@ const entries = v.strictObject({
       ],
     },
   }),
+  /** Static: "qdq" writes roundings around float operators, which runtimes fuse; "qoperator" writes operators on codes ("qdq"). */
   integerForm: described(
     v.optional(v.picklist(["qdq", "qoperator"]), "qdq"),
     "static: float operators between roundings, or operators on codes",
   ),
+  /** Static: ranges of activations are centred at 0 (false: they reach from the smallest to the largest number). */
   symmetric: described(
     v.optional(v.boolean(), false),
     "static: ranges of activations are centred at 0, as some accelerators want them",
   ),
+  /** Static, and rounders that look at samples: data, or its path, of which the train part is taken where it has one. */
   data: described(v.optional(datasetOption), "static: calibration data; for a path, its train part if it has one", {
     value: "path",
   }),
+  /** So many samples of it (200). */
   samples: described(v.optional(countOption, 200), "static: number of calibration samples", { value: "n" }),
+  /** Runtimes that the result is for: what no version of one of them can run is not written. The pass runs it on none of them. */
   target: v.optional(targetOption("runtimes that the result is for, on which it is compared with the original")),
 });
 
@@ -189,6 +152,9 @@ export const quantizeOptions = v.pipe(
     "give exactly one of scheme and dtype",
   ),
 );
+
+/** `scheme` or `dtype`, and what both leave open. */
+export type QuantizeOptions = v.InferInput<typeof quantizeOptions> & LayerSelection;
 
 /** The static scheme measures ranges, and some rounders look at what comes into layers. */
 export const measuredRanges = {
