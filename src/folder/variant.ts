@@ -11,6 +11,8 @@ import { quantize } from "../quantize/index.ts";
 import { noSmallerThan } from "../recipe/improvement.ts";
 import { keptAndLoads } from "../recipe/kept-function.ts";
 import { apartText } from "../report/verdict.ts";
+import { looseModels } from "../run/loose-models.ts";
+import { Runner } from "../run/runner.ts";
 import { dataFilesOf } from "./layout.ts";
 import { weightFilesOf } from "./model-files.ts";
 import type { FileFigures } from "./records.ts";
@@ -34,9 +36,11 @@ export async function makeVariant(
   context: Context,
 ): Promise<FileFigures> {
   const engine = watchLoads(context.engine);
-  const model = await open(source);
-  const original = model.clone();
-  await quantize(model, { ...options, dtype }, { ...context, engine });
+  const original = await open(source);
+  const store = looseModels(original, undefined);
+  const runner = new Runner({ store, parts: {} }, { ...context, engine });
+  const { output } = await runner.run({ pass: quantize, options: { ...options, dtype } }, store.original);
+  const model = await store.open(output);
   const idle = await noSmallerThan(original, model);
   if (idle !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalized(idle)}.`);
   engine.forget();

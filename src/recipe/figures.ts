@@ -29,7 +29,7 @@ export class Figures {
 
   /** @param digest of the model's file. */
   async found(digest: string): Promise<MeasuredModel | undefined> {
-    const found = (await this.store.read(this.#key(digest))) as PlainFigures | undefined;
+    const found = (await this.store.records?.read(this.#key(digest))) as PlainFigures | undefined;
     if (found === undefined) return undefined;
     const { facts, seconds, rows, given, labels } = found;
     const said = { given: Float64Array.from(given), labels: Float64Array.from(labels) };
@@ -38,7 +38,7 @@ export class Figures {
 
   async keep({ facts, seconds, rows: { rows, said } }: MeasuredModel): Promise<void> {
     const record: PlainFigures = { facts, seconds, rows: [...rows], given: [...said.given], labels: [...said.labels] };
-    await this.store.write(this.#key(facts.sha256), record);
+    await this.store.records?.write(this.#key(facts.sha256), record);
   }
 
   #key(digest: string): unknown {

@@ -171,9 +171,17 @@ async function compressIn(
     },
     context,
   );
-  const done = await Promise.all(candidates.map(({ steps }) => runner.done(steps)));
-  const open = candidates.flatMap(({ steps }, place) => steps.slice(done[place]));
-  const duration = forecast(open, evaluator.took, task);
+  const work = await Promise.all(candidates.map(({ steps }) => runner.work(steps)));
+  const done = work.map((steps) => steps.filter((step) => step.done).length);
+  const open = new Map(
+    candidates.flatMap(({ steps }, place) =>
+      steps.flatMap((step, at) => {
+        const { id, done: isDone } = work[place]?.[at] ?? {};
+        return id === undefined || isDone ? [] : [[id, step] as const];
+      }),
+    ),
+  );
+  const duration = forecast([...open.values()], evaluator.took, task);
   if (duration !== undefined) context.log({ id: "duration", text: duration });
   for (const [place, candidate] of candidates.entries()) {
     const result = await attempt(candidate, done[place] ?? 0, candidates.length > 1, {

@@ -143,9 +143,14 @@ async function takeStep(
   const { id, name, judged } = step;
   stopIfAsked(context.signal, `Stopped before ${name}.`);
   if (!done) onStage(name);
-  const { output, warnings, ...result } = await runner.run(step, input);
+  const { output, warnings, history, curve, training, ...result } = await runner.run(step, input);
   if (done) for (const text of warnings) context.log({ id: "before", text, level: "warning" });
-  const record: StepRecord = { id, name, ...result };
+  const { by, unit } = training?.chosen ?? {};
+  const record: StepRecord = {
+    ...{ id, name, ...result },
+    history: history?.map(({ epoch, loss, evaluations }) => ({ epoch, loss, evaluations })),
+    curve: curve && { first: curve.first, every: curve.every, losses: curve.losses, by, unit },
+  };
   if (!judged) return { record, evaluation: undefined, output };
   onStage("evaluate");
   const evaluation = await evaluator.measure(output, `${candidate}, after ${name}`);

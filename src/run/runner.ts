@@ -1,6 +1,6 @@
 /**
- * Runs steps on models of a store. A step is plain data, its models and samples by digest, and so is its result. What was run once is not run
- * again: neither by a run that is continued, nor for a recipe that begins as another one.
+ * Runs steps on models of a store. A step is plain data, its models and samples by digest, and so is its result. Where the store has records, what was
+ * run once is not run again: neither by a run that is continued, nor for a recipe that begins as another one.
  */
 import { readFile } from "#platform";
 import { sha256Text } from "../data/hash.ts";
@@ -9,7 +9,8 @@ import { Model } from "../graph/model.ts";
 import type { AnyPass, Change, Context, Learnt, OptionValues } from "../passes/index.ts";
 import { isModule, openModules } from "../passes/modules.ts";
 import { namesAt } from "../passes/schema.ts";
-import type { TrainedCurve, TrainedEpoch } from "../report/data.ts";
+import type { Curve, Epoch, TrainingSummary } from "../train/index.ts";
+import { keyText } from "./keys.ts";
 import { choosingMetric, completeOptions, partFor, runStep, type StepParts } from "./step.ts";
 import { modelDigest, type Store } from "./store.ts";
 
@@ -25,8 +26,9 @@ export interface StepResult {
   readonly options: OptionValues;
   readonly changes: readonly Change[];
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
-  readonly history: readonly TrainedEpoch[] | undefined;
-  readonly curve: TrainedCurve | undefined;
+  readonly history: readonly Epoch[] | undefined;
+  readonly curve: Curve | undefined;
+  readonly training: TrainingSummary | undefined;
   readonly learnt: Learnt | undefined;
   readonly warnings: readonly string[];
   readonly seconds: number;
@@ -35,16 +37,17 @@ export interface StepResult {
 export interface RunnerOptions {
   readonly store: Store;
   readonly parts: StepParts;
-  /** What tells the samples of each part from others. */
-  readonly samples: Readonly<Record<"train" | "calibrate", unknown>>;
+  /** What tells the samples of each part from others, where there are records. */
+  readonly samples?: Readonly<Record<"train" | "calibrate", unknown>>;
   /** Pith's. */
-  readonly version: string | undefined;
+  readonly version?: string | undefined;
 }
 
 export class Runner {
   readonly #options: RunnerOptions;
   readonly #context: Context;
   readonly #digests = new Map<Model | string, Promise<string>>();
+  readonly #failures = new Map<string, unknown>();
 
   /** @param context what steps call "original" is that of the store. */
   constructor(options: RunnerOptions, context: Context) {
@@ -56,23 +59,43 @@ export class Runner {
     };
   }
 
-  /** How many of these steps, the first on the original, have been run. */
-  async done(steps: readonly Step[]): Promise<number> {
+  /** What there is to do for these steps, the first on the original: names that are the same for the same work, and whether it is done. */
+  async work(steps: readonly Step[]): Promise<readonly { readonly id: string; readonly done: boolean }[]> {
     let input = this.#options.store.original;
-    for (const [count, step] of steps.entries()) {
-      const known = await this.#known(await this.#key(step, input));
-      if (known === undefined) return count;
-      input = known.output;
+    const work: { readonly id: string; readonly done: boolean }[] = [];
+    for (const step of steps) {
+      const key = await this.#key(step, input);
+      const [id, known] = [await keyText(key), await this.#known(key)];
+      work.push({ id, done: known !== undefined });
+      input = known?.output ?? id;
     }
-    return steps.length;
+    return work;
   }
 
-  /** Runs a step on a model, unless its result is there. @throws PithError as its pass. */
+  /** Runs a step on a model, unless its result is there. @throws PithError as its pass; once more where it did before. */
   async run(step: Step, input: string): Promise<StepResult> {
+    const { records } = this.#options.store;
+    if (records === undefined) return this.#make(step, input);
     const key = await this.#key(step, input);
     const known = await this.#known(key);
     if (known !== undefined) return known;
-    const { pass, options } = step;
+    const id = await keyText(key);
+    const failure = this.#failures.get(id);
+    if (failure !== undefined) throw failure;
+    const checkpoint = namesAt(step.pass.options).includes("checkpoint") ? await records.checkpoint(key) : undefined;
+    try {
+      const result = await this.#make({ ...step, options: { ...step.options, ...checkpoint } }, input);
+      // Last: the record says that the model is there.
+      await records.write(key, result);
+      if (checkpoint !== undefined) await records.removeCheckpoint(key);
+      return result;
+    } catch (error) {
+      this.#failures.set(id, error);
+      throw error;
+    }
+  }
+
+  async #make({ pass, options }: Step, input: string): Promise<StepResult> {
     const { store, parts } = this.#options;
     const model = await store.open(input);
     const warnings: string[] = [];
@@ -83,32 +106,27 @@ export class Runner {
         this.#context.log(event);
       },
     };
-    const checkpoint = namesAt(pass.options).includes("checkpoint") ? await store.checkpoint(key) : undefined;
     const started = performance.now();
-    const outcome = await runStep(pass, model, { ...options, ...checkpoint }, parts, context);
+    const outcome = await runStep(pass, model, options, parts, context);
     const seconds = (performance.now() - started) / 1000;
-    const { by, unit } = outcome.training?.chosen ?? {};
-    const { changes, misses, history, curve, learnt } = outcome;
-    const result: StepResult = {
+    const { changes, misses, history, curve, training, learnt } = outcome;
+    return {
       output: await store.keep(model),
       options: (await this.#plain(completeOptions(pass, options), wordOf)) as OptionValues,
       changes,
       misses: misses.map(({ at, reason }) => ({ at, reason })),
-      history: history?.map(({ epoch, loss, evaluations }) => ({ epoch, loss, evaluations })),
-      curve: curve && { first: curve.first, every: curve.every, losses: curve.losses, by, unit },
+      history,
+      curve,
+      training,
       learnt,
       warnings,
       seconds,
     };
-    // Last: the record says that the model is there.
-    await store.write(key, result);
-    if (checkpoint !== undefined) await store.removeCheckpoint(key);
-    return result;
   }
 
   async #known(key: unknown): Promise<StepResult | undefined> {
     const { store } = this.#options;
-    const found = (await store.read(key)) as StepResult | undefined;
+    const found = (await store.records?.read(key)) as StepResult | undefined;
     return found !== undefined && (await store.has(found.output)) ? found : undefined;
   }
 
@@ -125,7 +143,7 @@ export class Runner {
       options: await this.#plain(completeOptions(pass, options), uniqueWordOf),
       files: await this.#filesOf(step),
       input,
-      samples: part && samples[part],
+      samples: part && samples?.[part],
       metric: choosingMetric(pass, options, parts.metric)?.name,
       references: await Promise.all(
         named.map((one) => (typeof one === "string" ? this.#digestOf(one) : this.#plain(one, uniqueWordOf))),

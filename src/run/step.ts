@@ -4,7 +4,14 @@ import { memory } from "../data/index.ts";
 import type { Metric, Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid, verify } from "../graph/verify.ts";
-import type { AnyPass, Context, Learnt, OptionValues, Outcome } from "../passes/index.ts";
+import {
+  type AnyPass,
+  type Context,
+  type Learnt,
+  noLongerThere,
+  type OptionValues,
+  type Outcome,
+} from "../passes/index.ts";
 import { openModules } from "../passes/modules.ts";
 import { namesAt } from "../passes/schema.ts";
 import { zeros } from "../tensor/dense.ts";
@@ -61,7 +68,7 @@ export function choosingMetric(
 
 /**
  * Runs a step's pass on a model, in place, with its part of the samples.
- * @throws PithError whatever the pass throws, and an internal fault if the model it leaves is not valid.
+ * @throws PithError whatever the pass throws, and an internal fault if the model it leaves is not valid, or has other inputs or outputs.
  */
 export async function runStep(
   pass: AnyPass,
@@ -77,9 +84,25 @@ export async function runStep(
   const given = { ...opened, ...(data === undefined ? {} : { data }), ...(metric === undefined ? {} : { metric }) };
   // An operator that the specification does not have is no fault of the pass.
   const known = verify(model);
+  const before = portsOf(model);
   const outcome: StepOutcome = await Reflect.apply(pass, undefined, [model, given, context]);
   assertValid(model, known);
+  requirePorts(pass, before, portsOf(model), outcome);
   return { ...outcome, learnt: outcome.learnt ?? learntOf(outcome, given) };
+}
+
+type Ports = readonly (readonly string[])[];
+
+const portsOf = ({ graph: { feeds, outputs } }: Model): Ports =>
+  [feeds, outputs].map((values) => values.map(({ name }) => name));
+
+/** Callers use inputs and outputs by name: a pass that renames one is wrong, and one that removes one has to say so. */
+function requirePorts({ id }: AnyPass, before: Ports, after: Ports, { changes }: Outcome): void {
+  const gone = new Set(changes.flatMap(({ at, kind }) => (kind === noLongerThere ? [at] : [])));
+  const [was, is] = [before, after].map((ports) =>
+    ports.map((names) => names.filter((name) => !gone.has(name)).join(", ")).join(" → "),
+  );
+  if (was !== is) throw new Error(`${id} changed the model's inputs and outputs from ${was} to ${is}.`);
 }
 
 /** Of a training. Validation samples of other data are none of those that it was given. */

@@ -16,6 +16,7 @@ import { ResultFails, requireLoads } from "../../evaluate/load-check.ts";
 import { lostKnowledge } from "../../evaluate/predictions.ts";
 import type { OnTarget } from "../../evaluate/right-on.ts";
 import type { RunTarget } from "../../evaluate/run-target.ts";
+import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Change } from "../../passes/index.ts";
 import { judgeResult, type Lost } from "../../recipe/judgement.ts";
@@ -54,10 +55,11 @@ interface Judged {
 
 export async function judgeStep(
   step: OpenStep,
+  result: Model,
   targets: readonly RunTarget[],
   context: JobContext,
 ): Promise<Judgement> {
-  const { input, original, result, data, judging, running } = step;
+  const { input, original, data, judging, running } = step;
   if (judging !== undefined) context.stage("evaluate");
   const compared = await judging?.compare(result);
   const judged = compared && judgedIn(compared, judging?.goal, input.model);
@@ -65,7 +67,7 @@ export async function judgeStep(
     judged === undefined || judged.verdict.met
       ? undefined
       : `${judged.beside}${lossText(judged.comparison, judged.verdict, judged.goal, data && testedOn(data.samples, compared).test)}`;
-  const kept = await refusingUnloadable(() => functionOf(step, compared, context));
+  const kept = await refusingUnloadable(() => functionOf(step, result, compared, context));
   const findings = { comparison: compared?.comparison, missed, kept };
   const settled = await judgeResult(findings, input.force, () =>
     onTargets(running.engine, targets, original, result, { ...input, samples: data?.task.test }, context),
@@ -90,7 +92,8 @@ export function testedOn(used: SampleUse, compared: Compared | undefined): Sampl
 
 /** @throws PithError E_ENGINE if the result does not load, or, unless forced, if they have to be compared and cannot be. */
 async function functionOf(
-  { input: { output, force }, pass, original, result, data, running }: OpenStep,
+  { input: { output, force }, pass, original, data, running }: OpenStep,
+  result: Model,
   compared: Compared | undefined,
   context: JobContext,
 ): Promise<KeptFunction | undefined> {
@@ -132,7 +135,8 @@ function dissimilar({ output, same, ofData }: Likeness): string {
 
 /** @throws PithError E_ACCURACY_LOST for a result that is lost, unless it is forced; names the layer to blame where one is. */
 export async function requireKept(
-  { input, pass, original, result, data, running }: OpenStep,
+  { input, pass, original, data, running }: OpenStep,
+  result: Model,
   { compared, judged, lost }: Judgement,
   changes: readonly Change[],
 ): Promise<void> {

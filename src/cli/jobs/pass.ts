@@ -16,14 +16,16 @@ import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
-import { type AnyPass, type Change, type Context, noLongerThere, type Outcome } from "../../passes/index.ts";
+import type { AnyPass, Change, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
 import { isPruned } from "../../prune/index.ts";
 import { bytesOfNotes, noSmallerThan } from "../../recipe/improvement.ts";
 import type { Lost } from "../../recipe/judgement.ts";
 import type { KeptFunction } from "../../recipe/kept-function.ts";
 import { steps } from "../../recipe/steps.ts";
-import { runStep, type StepOutcome, trains } from "../../run/step.ts";
+import { looseModels } from "../../run/loose-models.ts";
+import { Runner, type StepResult } from "../../run/runner.ts";
+import { trains } from "../../run/step.ts";
 import type { MetricName } from "../../task/index.ts";
 import type { Epoch, TrainingSummary } from "../../train/training-state.ts";
 import type { DataRequest } from "../data.ts";
@@ -32,7 +34,6 @@ import { computesOther, type Weight } from "../weight.ts";
 import { type Judgement, judgeStep, requireKept, testedOn, warnOfLoss } from "./judgement.ts";
 import { type Judging, type OpenedData, openData, openJudging, openReferences, type Reference } from "./judging.ts";
 import { contextOf, openModel, warnOfDefaults, warnOfOrder } from "./open-model.ts";
-import { storeComputed } from "./store-computed.ts";
 import { withTargets } from "./target.ts";
 import type { SampleUse } from "./task.ts";
 import { weightOf } from "./weight.ts";
@@ -115,8 +116,6 @@ export interface OpenStep {
   readonly pass: AnyPass;
   /** The model that came in. */
   readonly original: Model;
-  /** A copy of it, which the step changes. */
-  readonly result: Model;
   readonly data: OpenedData | undefined;
   /** Undefined without data, and where nothing is to be written. */
   readonly judging: Judging | undefined;
@@ -131,56 +130,62 @@ export default function passJob(input: PassInput, context: JobContext): Promise<
 
 async function changed(input: PassInput, targets: readonly RunTarget[], context: JobContext): Promise<PassOutput> {
   const step = await openStep(input, context);
-  const { pass, original, result, data, running } = step;
+  const { pass, original, data, running } = step;
   context.stage(input.command);
-  const outcome = await runStep(pass, result, data?.options ?? input.options, data?.task ?? {}, running);
+  const store = looseModels(recorded(original, data?.record), context.temporary);
+  const runner = new Runner({ store, parts: data?.task ?? {} }, running);
+  const outcome = await runner.run({ pass, options: data?.options ?? input.options }, store.original);
   running.engine.forget();
-  requireInterface(original, result, outcome, input.command);
   const report = await reportOf(step, outcome);
   if (outcome.changes.length === 0 || input.dryRun) return report;
+  const result = await store.open(outcome.output);
   const idle = pass.makesSmaller === "file" ? await noSmallerThan(original, result) : undefined;
   if (idle !== undefined && !input.force) return { ...report, idle };
   if (pass.beginsAnew) await warnOfUnknownPreparation(result, input.model, context);
-  await storeComputed(result, context.temporary);
-  const judgement = await judgeStep(step, targets, context);
-  await requireKept(step, judgement, outcome.changes);
+  const judgement = await judgeStep(step, result, targets, context);
+  await requireKept(step, result, judgement, outcome.changes);
   stopIfAsked(context.signal, "Stopped on request.");
   warnOfLoss(step, judgement, context);
-  return write(step, report, judgement, idle, context);
+  return write(step, result, report, judgement, idle, context);
+}
+
+/** A copy that says how its samples are prepared. */
+function recorded(original: Model, record: OpenedData["record"] = new Map()): Model {
+  const model = original.clone();
+  for (const [key, value] of record) model.header.metadata.set(key, value);
+  return model;
 }
 
 async function openStep(input: PassInput, context: JobContext): Promise<OpenStep> {
   const pass = steps.get(input.command);
   if (pass === undefined) throw new Error(`There is no pass "${input.command}".`);
-  const result = await openModel(input.model, context);
-  await requireOtherThanWeights(input.out, result, input.model);
-  requireOutputs(result, input.model);
-  requireLayers(result, input.options);
+  const original = await openModel(input.model, context);
+  await requireOtherThanWeights(input.out, original, input.model);
+  requireOutputs(original, input.model);
+  requireLayers(original, input.options);
   // Before the slow measurements.
-  const references = await openReferences(pass, result, input);
+  const references = await openReferences(pass, original, input);
   // A teacher is no original: it may be what Pith made.
   if (references.aim !== undefined && pass.reference !== "teacher")
     await warnOfOrder(
-      [references.aim, { model: result, path: input.model }],
+      [references.aim, { model: original, path: input.model }],
       (before, after) => [input.command, after, "--original", before],
       context,
     );
-  const original = result.clone();
   const running = contextOf(watchLoads(createEngine()), input, context);
-  if (input.data === undefined) return { input, pass, original, result, data: undefined, judging: undefined, running };
+  if (input.data === undefined) return { input, pass, original, data: undefined, judging: undefined, running };
   const data = await openData(original, references, input, input.data, running, context);
   const judging = input.dryRun
     ? undefined
     : await openJudging(pass, original, references, input, data, running, context);
-  for (const [key, value] of data.record) result.header.metadata.set(key, value);
-  return { input, pass, original, result, data, judging, running };
+  return { input, pass, original, data, judging, running };
 }
 
-async function reportOf({ input, original, data, judging }: OpenStep, outcome: StepOutcome): Promise<StepReport> {
+async function reportOf({ input, original, data, judging }: OpenStep, outcome: StepResult): Promise<StepReport> {
   const train = data?.samples.train;
   return {
     changes: outcome.changes,
-    misses: outcome.misses.map(({ reason, at }) => ({ reason, at })),
+    misses: outcome.misses,
     training: outcome.training,
     history: outcome.history,
     before: await weightOf(original, input.model),
@@ -194,7 +199,8 @@ async function reportOf({ input, original, data, judging }: OpenStep, outcome: S
 }
 
 async function write(
-  { input, pass, original, result }: OpenStep,
+  { input, pass, original }: OpenStep,
+  result: Model,
   report: StepReport,
   { compared, judged, kept, lost, targets }: Judgement,
   idle: string | undefined,
@@ -234,18 +240,6 @@ function requireLayers(model: Model, { layers: wanted, except }: PassInput["opti
   const copy = model.clone();
   storeWeights(copy);
   selectLayers(allLayers(copy, infer(copy)), selection);
-}
-
-/** Callers use inputs and outputs by name: a pass that renames one is wrong, and one that removes one has to say so. */
-function requireInterface(original: Model, result: Model, { changes }: Outcome, command: string): void {
-  const gone = new Set(changes.flatMap(({ at, kind }) => (kind === noLongerThere ? [at] : [])));
-  const text = ({ graph }: Model): string =>
-    [graph.feeds, graph.outputs]
-      .map((values) => values.flatMap(({ name }) => (gone.has(name) ? [] : [name])).join(", "))
-      .join(" → ");
-  const [before, after] = [text(original), text(result)];
-  if (before !== after)
-    throw new Error(`${command} changed the model's inputs and outputs from ${before} to ${after}.`);
 }
 
 function wasPruned(model: Model): boolean {

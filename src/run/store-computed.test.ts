@@ -1,11 +1,11 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { temporaryFolder } from "../../../test/temporary.ts";
-import { allValues } from "../../graph/graph.ts";
-import { parseModel } from "../../graph/text.ts";
-import { encodeToBytes } from "../../onnx/index.ts";
-import { quantize } from "../../quantize/index.ts";
+import { temporaryFolder } from "../../test/temporary.ts";
+import { allValues } from "../graph/graph.ts";
+import { parseModel } from "../graph/text.ts";
+import { encodeToBytes } from "../onnx/index.ts";
+import { quantize } from "../quantize/index.ts";
 import { storeComputed } from "./store-computed.ts";
 
 const quantized = async () => {
@@ -23,7 +23,7 @@ graph (x: float32[batch, 96]) -> (y: float32[batch, 96]) {
 test("codes are written once, and read from there with the same bytes", async () => {
   const [model, folder] = [await quantized(), temporaryFolder()];
   const expected = await encodeToBytes(model);
-  await storeComputed(model, folder, 1);
+  await storeComputed(model, join(folder, "weights.onnx"), 1);
   const large = [...allValues(model.graph)].flatMap(({ tensor }) => (tensor && tensor.bytes > 2 ** 13 ? tensor : []));
   expect(large.map(({ stored }) => stored?.source.name.replace(/^.*[/\\]/, ""))).toEqual(
     large.map(() => "weights.onnx_data"),
@@ -34,8 +34,8 @@ test("codes are written once, and read from there with the same bytes", async ()
 
 test("few are left as they are, and so are all where nothing can be written", async () => {
   const [model, folder] = [await quantized(), temporaryFolder()];
-  await storeComputed(model, folder);
+  await storeComputed(model, join(folder, "weights.onnx"));
   expect(await readdir(folder)).toEqual([]);
-  await storeComputed(model, join(folder, "missing"), 1);
+  await storeComputed(model, join(folder, "missing", "weights.onnx"), 1);
   for (const { tensor } of allValues(model.graph)) expect(tensor?.stored).toBeUndefined();
 });

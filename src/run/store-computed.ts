@@ -1,15 +1,14 @@
 /** Computes weights that are computed when they are read (codes of quantized ones) once, and not for every session and the file anew. */
-import { joinPath } from "#platform";
-import { PithError } from "../../errors.ts";
-import { allValues } from "../../graph/graph.ts";
-import { Model } from "../../graph/model.ts";
-import { open, save } from "../../onnx/index.ts";
+import { PithError } from "../errors.ts";
+import { allValues } from "../graph/graph.ts";
+import { Model } from "../graph/model.ts";
+import { open, save } from "../onnx/index.ts";
 
 /** Bytes below which computing again is faster than writing and reading. */
 const leastStored = 2 ** 26;
 
-/** Writes computed tensors to a file in a folder, from which the model reads them. If they do not fit there, they stay computed. */
-export async function storeComputed(model: Model, folder: string, least = leastStored): Promise<void> {
+/** Writes computed tensors beside a path, from where the model reads them. If they do not fit there, they stay computed. */
+export async function storeComputed(model: Model, path: string, least = leastStored): Promise<void> {
   const loose = [...allValues(model.graph)].flatMap((value) => {
     const { tensor } = value;
     return tensor === undefined || tensor.stored !== undefined || tensor.small !== undefined ? [] : [{ value, tensor }];
@@ -18,7 +17,6 @@ export async function storeComputed(model: Model, folder: string, least = leastS
   const beside = new Model();
   const tensors = new Set(loose.map(({ tensor }) => tensor));
   const names = new Map([...tensors].map((tensor, at) => [tensor, beside.graph.addTensor(`${at}`, tensor).name]));
-  const path = joinPath(folder, "weights.onnx");
   try {
     await save(beside, path, { externalData: true });
   } catch (error) {

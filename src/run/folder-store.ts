@@ -1,0 +1,92 @@
+/** A store in a folder: `<digest>.onnx`, `<key>.json`, and folders of checkpoints. */
+import {
+  fileKind,
+  joinPath,
+  makeFolder,
+  openFile,
+  readText,
+  removeFile,
+  renameFile,
+  sha256,
+  writeFileAtomically,
+} from "#platform";
+import { bytesOfFile } from "../data/file-hash.ts";
+import { PithError } from "../errors.ts";
+import { encode, open } from "../onnx/index.ts";
+import { bytesOfText } from "../tensor/dense.ts";
+import { bestFile, lastFile, plainOf, plainText, readCheckpoint } from "../train/checkpoint.ts";
+import { digestOf, keyText } from "./keys.ts";
+import type { StoreOfResults } from "./store.ts";
+
+export function folderStore(folder: string): StoreOfResults {
+  const at = (name: string): string => joinPath(folder, name);
+  const modelAt = (digest: string): string => at(`${digest}.onnx`);
+  const recordAt = async (key: unknown): Promise<string> => at(`${await keyText(key)}.json`);
+  const checkpointAt = async (key: unknown): Promise<string> => at(await keyText(key));
+  const whole = new Set<string>();
+  const has = async (digest: string): Promise<boolean> => {
+    if (whole.has(digest)) return true;
+    if ((await fileKind(modelAt(digest))) !== "file") return false;
+    const isWhole = (await digestOf(bytesOfFile(modelAt(digest)))) === digest;
+    if (isWhole) whole.add(digest);
+    return isWhole;
+  };
+  const removeCheckpoint = async (checkpoint: string): Promise<void> => {
+    for (const file of [lastFile, bestFile]) await removeFile(file(checkpoint));
+  };
+  return {
+    has,
+    async keep(model) {
+      await makeFolder(folder);
+      const hash = sha256();
+      async function* hashed(): AsyncIterable<Uint8Array> {
+        for await (const chunk of encode(model)) {
+          hash.add(chunk);
+          yield chunk;
+        }
+      }
+      // Its name is known once it is written.
+      const unnamed = at(crypto.randomUUID());
+      await writeFileAtomically(unnamed, hashed());
+      const digest = await hash.end();
+      // One that is there holds the same, and may be open.
+      if (await has(digest)) await removeFile(unnamed);
+      else await renameFile(unnamed, modelAt(digest));
+      whole.add(digest);
+      return digest;
+    },
+    open: (digest) => open(modelAt(digest)),
+    file: (digest) => openFile(modelAt(digest)),
+    records: {
+      async read(key) {
+        const path = await recordAt(key);
+        return (await fileKind(path)) === "file" ? plainOf(await readText(path)) : undefined;
+      },
+      async write(key, record) {
+        await makeFolder(folder);
+        await writeFileAtomically(await recordAt(key), [bytesOfText(plainText(record))]);
+      },
+      async checkpoint(key) {
+        await makeFolder(folder);
+        const checkpoint = await checkpointAt(key);
+        const resume = await isCheckpoint(lastFile(checkpoint));
+        if (!resume) await removeCheckpoint(checkpoint);
+        return { checkpoint, resume };
+      },
+      removeCheckpoint: async (key) => removeCheckpoint(await checkpointAt(key)),
+    },
+    release: async () => {},
+  };
+}
+
+/** Not one that is damaged: the training starts again. */
+async function isCheckpoint(path: string): Promise<boolean> {
+  if ((await fileKind(path)) === undefined) return false;
+  try {
+    await readCheckpoint(path);
+    return true;
+  } catch (error) {
+    if (error instanceof PithError) return false;
+    throw error;
+  }
+}

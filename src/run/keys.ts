@@ -1,0 +1,13 @@
+/** The names of what a store keeps: the SHA-256 of a file, or of all that a record follows from. */
+import { sha256 } from "#platform";
+import { sha256Text } from "../data/hash.ts";
+import { bytesOfText } from "../tensor/dense.ts";
+import { plainText } from "../train/checkpoint.ts";
+
+export async function digestOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
+  const hash = sha256();
+  for await (const chunk of chunks) hash.add(chunk);
+  return hash.end();
+}
+
+export const keyText = (key: unknown): Promise<string> => sha256Text([bytesOfText(plainText(key))]);
