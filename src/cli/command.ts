@@ -45,7 +45,6 @@ export interface Session {
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
   readonly seed: number;
-  readonly version: string;
   /** The command line, without the leading `pith`. */
   readonly line: readonly string[];
   /** The flags of `passed` that were given. */

@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
-import { moduleOf, root } from "#root";
+import { moduleOf } from "#root";
 import { capitalized, type ErrorCode, PithError } from "../errors.ts";
 import type { Job, JobEvent } from "../job/job.ts";
+import { version } from "../version.ts";
 import type { CommonOptions, Result, Session } from "./command.ts";
 import { commands, type Listed } from "./commands.ts";
 import { type Environment, type Stream, Terminal } from "./terminal.ts";
@@ -12,10 +12,6 @@ import { type Environment, type Stream, Terminal } from "./terminal.ts";
 const usageCodes: ReadonlySet<ErrorCode> = new Set(["E_USAGE", "E_OPTION", "E_NAME"]);
 
 export const exitCode = { ok: 0, failed: 1, usage: 2 } as const;
-
-const { version } = JSON.parse(readFileSync(new URL("../package.json", root()), "utf8")) as {
-  readonly version: string;
-};
 
 export interface Surroundings {
   readonly out: Stream;
@@ -68,7 +64,6 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
       terminal,
       signal,
       seed: options.seed,
-      version,
       line: words,
       passed: options.passed,
       job,

@@ -2,10 +2,10 @@ import { describe, expect, test } from "vitest";
 import { hex, message, richModel } from "../../test/onnx/messages.ts";
 import { Graph } from "../graph/graph.ts";
 import { Model } from "../graph/model.ts";
-import { printModel, printWholeModel } from "../graph/text.ts";
+import { parseModel, printModel, printWholeModel } from "../graph/text.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { symbol } from "../tensor/dims.ts";
-import { encodedSize, encodeToBytes, open } from "./index.ts";
+import { encodedSize, encodedSource, encodeToBytes, open } from "./index.ts";
 import {
   attributeFields,
   graphFields,
@@ -35,6 +35,25 @@ describe("a model", () => {
     expect([...(again.graph.value("h")?.metadata ?? [])]).toEqual([["note", "after the first layer"]]);
     const [first] = again.graph.nodes();
     expect([first?.doc, first?.metadata.get("pass")]).toEqual(["a node", "test"]);
+  });
+
+  test("is read in any order without being written", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[2, 64]) -> (y: float32[2, 64]) {
+  a.weight: float32[64, 64] = random(seed 1)
+  b.weight: float32[64, 64] = random(seed 2)
+  h = MatMul "a" (x, a.weight)
+  y = MatMul "b" (h, b.weight)
+}`);
+    const [bytes, source] = [await encodeToBytes(model), await encodedSource(model)];
+    expect(source.size).toBe(bytes.length);
+    for (const [start, end] of [
+      [20_000, bytes.length],
+      [0, bytes.length],
+      [17, 17],
+      [100, 30_000],
+    ] as const)
+      expect(await source.read(start, end)).toEqual(bytes.subarray(start, end));
   });
 
   test("keeps its roles: in the tensor's metadata, and in the value's", async () => {

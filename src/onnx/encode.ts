@@ -8,7 +8,7 @@
 import { PithError } from "../errors.ts";
 import { allTensors, type Graph, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { Dense, Tensor } from "../tensor/types.ts";
+import type { ByteSource, Dense, Tensor } from "../tensor/types.ts";
 import { writeAttribute } from "./attribute.ts";
 import { fieldText, payload, splitFields } from "./fields.ts";
 import { readOpset, writeMetadata } from "./metadata.ts";
@@ -73,6 +73,32 @@ export async function encodeToBytes(model: Model, options: EncodeOptions = {}): 
 /** The size of the model's file in bytes, without writing it. */
 export async function encodedSize(model: Model, options: EncodeOptions = {}): Promise<number> {
   return totalSize(fitting(await modelPieces(model, options)));
+}
+
+/** The model's file as random access to bytes that are not written. @throws PithError as `encode` does. */
+export async function encodedSource(model: Model): Promise<ByteSource> {
+  const pieces = fitting(await modelPieces(model, {}));
+  let produced: { readonly piece: Piece; readonly bytes: Uint8Array } | undefined;
+  const bytesOf = async (piece: Piece, start: number, end: number): Promise<Uint8Array> => {
+    if (piece instanceof Uint8Array) return piece.subarray(start, end);
+    if (!("produce" in piece)) return piece.source.read(piece.start + start, piece.start + end);
+    if (produced?.piece !== piece) produced = { piece, bytes: await piece.produce() };
+    return produced.bytes.subarray(start, end);
+  };
+  return {
+    size: totalSize(pieces),
+    name: "a model that is not written",
+    async read(start, end) {
+      const bytes = new Uint8Array(end - start);
+      let at = 0;
+      for (const piece of pieces) {
+        const [from, to] = [Math.max(start, at), Math.min(end, at + sizeOf(piece))];
+        if (from < to) bytes.set(await bytesOf(piece, from - at, to - at), from - start);
+        at += sizeOf(piece);
+      }
+      return bytes;
+    },
+  };
 }
 
 export function fits(pieces: readonly Piece[], fileBytes = protobufLimit): boolean {

@@ -11,7 +11,7 @@ import { type SaveOptions, saveOutside } from "./save-external.ts";
 import { sniff, sniffedBytes } from "./sniff.ts";
 import { parts } from "./writer.ts";
 
-export { type EncodeOptions, encode, encodedSize, encodeToBytes } from "./encode.ts";
+export { type EncodeOptions, encode, encodedSize, encodedSource, encodeToBytes } from "./encode.ts";
 export type { OpenExternal } from "./external.ts";
 export type { SaveOptions } from "./save-external.ts";
 export type { ExternalPlace } from "./write-tensor.ts";

@@ -6,6 +6,7 @@ import type { Disagreement, Run, Samples, StepRecord } from "../report/data.ts";
 import { partFor } from "../run/step.ts";
 import type { Store } from "../run/store.ts";
 import { bytesOf } from "../tensor/dense.ts";
+import { version } from "../version.ts";
 import type { Evaluator } from "./evaluator.ts";
 import type { RunOptions } from "./run.ts";
 import type { CandidateSteps } from "./variant.ts";
@@ -15,10 +16,10 @@ export function judgingOf(
   { original }: Store,
   { metric }: Task,
   { test }: Parts,
-  { batch, output, length, about }: RunOptions,
+  { batch, output, length }: RunOptions,
 ): unknown {
   return {
-    version: about?.version,
+    version,
     original,
     test: test && digestOf(test),
     metric: metric.name,

@@ -17,6 +17,7 @@ import { benchCommand, filesOf } from "../report/sections.ts";
 import { lossWarning } from "../report/verdict.ts";
 import { Runner } from "../run/runner.ts";
 import { openStore, type Store } from "../run/store.ts";
+import { version } from "../version.ts";
 import { type Contender, choose } from "./choose.ts";
 import { type Evaluation, Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
@@ -58,7 +59,7 @@ export interface RunOptions {
   /** How the data was prepared, for the report. */
   readonly preprocessing?: string | undefined;
   /** Who ran it, for the report. */
-  readonly about?: Partial<Pick<Run, "version" | "command" | "paths" | "machine">>;
+  readonly about?: Partial<Pick<Run, "command" | "paths" | "machine">>;
   /**
    * A folder of a run's own in which it keeps what it has done: one that was stopped is continued from there, with the same figures and files. It is
    * made when there is something to keep, and stays until the caller removes it. Passes, metrics and operators of your own are known there by
@@ -167,7 +168,6 @@ async function compressIn(
       store,
       parts: task,
       samples: { train: digestOf(parts.train), calibrate: digestOf(parts.calibrate) },
-      version: options.about?.version,
     },
     context,
   );
@@ -233,7 +233,7 @@ async function compressIn(
     seen === undefined ? [] : await seenSamples(evaluator.disagreements(seen), task.test, options.seen);
   const run: Run = {
     format: runFormat,
-    version: options.about?.version,
+    version,
     date,
     command: options.about?.command,
     paths: options.about?.paths,

@@ -15,7 +15,7 @@ export const runFormat = 1;
 export interface Run {
   readonly format: typeof runFormat;
   /** Version of Pith, where it was given. */
-  readonly version: string | undefined;
+  readonly version: string;
   /** When it began, as ISO 8601. */
   readonly date: string;
   /** Words of the command line, `pith` first; undefined when it was started by code. */

@@ -38,7 +38,7 @@ ${noiseSection(run)}
 ${refusedSection(run)}
 ${circumstances(run)}
 ${doneSection(run)}
-<footer>Made by pith${run.version !== undefined && ` ${run.version}`}. Everything here was measured on the files as they are shipped.</footer>
+<footer>Made by pith ${run.version}. Everything here was measured on the files as they are shipped.</footer>
 </main>`;
   return page({ title: `${run.original.name}: ${gainSentence(run)}`, style: reportStyle, body });
 }

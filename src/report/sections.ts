@@ -91,8 +91,7 @@ ${reasons.slice(0, mostNames).map(([reason, names]) => html`<li>${clipped(reason
 export function circumstances(run: Run): Markup {
   const { machine, data, latency } = run;
   const row = (title: string, text: Content): Markup => html`<dt>${title}</dt><dd>${text}</dd>`;
-  const versions = Object.entries(machine?.versions ?? {}).map(([name, version]) => `${name} ${version}`);
-  if (run.version !== undefined) versions.unshift(`pith ${run.version}`);
+  const versions = Object.entries({ pith: run.version, ...machine?.versions }).map((one) => one.join(" "));
   const samples = (part: string, given: Samples | undefined): string => {
     const { count, fitted = count } = given ?? {};
     return given === undefined ? "" : `${part} ${fitted === undefined ? "a stream" : integer(fitted)}`;

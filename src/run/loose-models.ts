@@ -1,7 +1,7 @@
 /** A store for what is run once and written elsewhere: models stay as they are, and there are no records. */
-import { bytesSource, joinPath } from "#platform";
+import { joinPath } from "#platform";
 import type { Model } from "../graph/model.ts";
-import { encodeToBytes } from "../onnx/index.ts";
+import { encodedSource } from "../onnx/index.ts";
 import type { Store } from "./store.ts";
 import { storeComputed } from "./store-computed.ts";
 
@@ -22,7 +22,7 @@ export function looseModels(original: Model, folder: string | undefined): Store 
         await storeComputed(model, joinPath(folder, `weights-${name}.onnx`));
       return model.clone();
     },
-    file: async (name) => bytesSource(await encodeToBytes(modelOf(name))),
+    file: async (name) => encodedSource(modelOf(name)),
     has: async (name) => models[Number(name)] !== undefined,
     records: undefined,
     release: async () => {},

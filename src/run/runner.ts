@@ -10,6 +10,7 @@ import type { AnyPass, Change, Context, Learnt, OptionValues } from "../passes/i
 import { isModule, openModules } from "../passes/modules.ts";
 import { namesAt } from "../passes/schema.ts";
 import type { Curve, Epoch, TrainingSummary } from "../train/index.ts";
+import { version } from "../version.ts";
 import { keyText } from "./keys.ts";
 import { choosingMetric, completeOptions, partFor, runStep, type StepParts } from "./step.ts";
 import { modelDigest, type Store } from "./store.ts";
@@ -39,8 +40,6 @@ export interface RunnerOptions {
   readonly parts: StepParts;
   /** What tells the samples of each part from others, where there are records. */
   readonly samples?: Readonly<Record<"train" | "calibrate", unknown>>;
-  /** Pith's. */
-  readonly version?: string | undefined;
 }
 
 export class Runner {
@@ -133,7 +132,7 @@ export class Runner {
   /** All that a step's result follows from, as plain data. */
   async #key(step: Step, input: string): Promise<unknown> {
     const { pass, options } = step;
-    const { samples, parts, version } = this.#options;
+    const { samples, parts } = this.#options;
     const part = partFor(pass, await openModules(pass.id, pass.options, options));
     const { reference, furtherReferences } = pass;
     const further = furtherReferences === undefined ? [] : [options[furtherReferences] ?? []].flat();

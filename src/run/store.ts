@@ -5,7 +5,7 @@
 import { temporaryFolder } from "#platform";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { encode } from "../onnx/index.ts";
+import { encode, encodedSource } from "../onnx/index.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { folderStore } from "./folder-store.ts";
 import { digestOf } from "./keys.ts";
@@ -48,7 +48,7 @@ export interface StoreOfResults extends Omit<Store, "original"> {
 export const modelDigest = (model: Model): Promise<string> => digestOf(encode(model));
 
 /**
- * @param original it is written only where its file is asked for. Its operators go with what is made of it.
+ * @param original it is not written: it lies somewhere already. Its operators go with what is made of it.
  * @param folder where a run that is stopped is continued from, made when there is something to keep; undefined: what is made lies in a temporary
  * folder, or in memory, until it is released.
  */
@@ -65,10 +65,7 @@ export async function openStore(original: Model, folder: string | undefined): Pr
       model.place = original.place;
       return model;
     },
-    async file(wanted) {
-      if (wanted === digest && !(await store.has(digest))) await store.keep(original);
-      return store.file(wanted);
-    },
+    file: async (wanted) => (wanted === digest ? encodedSource(original) : store.file(wanted)),
     has: async (wanted) => wanted === digest || store.has(wanted),
   };
 }

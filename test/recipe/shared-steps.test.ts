@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join, sep } from "node:path";
 import * as v from "valibot";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { PithError } from "../../src/errors.ts";
 import { accuracy, crossEntropy } from "../../src/evaluate/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { definePass } from "../../src/passes/index.ts";
@@ -62,6 +63,25 @@ describe("in one run", () => {
     const one = step(() => {});
     await compress(net, [one, step(() => {}), one], task, options);
     expect(ran).toEqual([0.1, 0.1]);
+  });
+
+  test("a first step that fails, fails for all that begin with it", async () => {
+    const failing = definePass({
+      id: "failing",
+      summary: "count, and fail",
+      options: v.object({}),
+      async run() {
+        ran.push(0);
+        throw new PithError("E_UNSUPPORTED", "It cannot be done.");
+      },
+    });
+    const steps = (amount: number) => ({
+      name: `${amount}`,
+      recipe: recipeFrom({ steps: [{ failing: {} }, { cut: { amount } }] }, "recipe", [cut, failing]),
+    });
+    const { run } = await compress(net, [steps(0.1), steps(0.2)], task, { ...options, passes: [cut, failing] });
+    expect(run.variants.map(({ refused }) => refused)).toEqual(["It cannot be done", "It cannot be done"]);
+    expect(ran).toEqual([0]);
   });
 });
 
@@ -134,6 +154,29 @@ describe("from one run to the next", () => {
     await compress(net, [{ name: "one", recipe }], task, { ...options, resumeFolder: folder });
     const files = readdirSync(folder, { recursive: true }).map(String);
     expect(files.filter((file) => file.includes(sep))).toEqual([]);
+  });
+
+  test("a training whose checkpoint is damaged starts again", async () => {
+    const recipe = recipeFrom({ steps: [{ train: { epochs: 2, batch: 64 } }] });
+    const trainedTo = (folderOf: string | undefined, signal?: AbortSignal, log?: (text: string) => void) =>
+      compress(
+        net,
+        [{ name: "one", recipe }],
+        task,
+        { ...options, ...(folderOf === undefined ? {} : { resumeFolder: folderOf }) },
+        { ...(signal && { signal }), log: ({ id, text }) => log?.(`${id} ${text}`) },
+      );
+    const stop = new AbortController();
+    const stopped = trainedTo(folder, stop.signal, (text) => {
+      if (text.startsWith("epoch")) stop.abort();
+    });
+    await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
+    const [last = ""] = readdirSync(folder, { recursive: true })
+      .map(String)
+      .filter((file) => file.endsWith("last.onnx"));
+    writeFileSync(join(folder, last), readFileSync(join(folder, last)).subarray(0, 1000));
+    const [again, whole] = [await trainedTo(folder), await trainedTo(undefined)];
+    expect(again.run.variants[0]?.result?.sha256).toBe(whole.run.variants[0]?.result?.sha256);
   });
 
   test("another seed shares none", async () => {

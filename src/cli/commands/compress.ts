@@ -133,7 +133,6 @@ export default defineCommand({
       goal,
       force,
       seed: session.seed,
-      version: session.version,
       command,
     };
     const replaced = await isThere(join(out, "model.onnx"));

@@ -25,6 +25,7 @@ import {
 import { described } from "../../passes/options.ts";
 import { usualDtypes } from "../../quantize/dtypes.ts";
 import type { Settings } from "../../task/index.ts";
+import { version } from "../../version.ts";
 import type { Result, Session } from "../command.ts";
 import { type DataFlags, dataRequest } from "../data.ts";
 import { withoutLeftovers } from "../files.ts";
@@ -171,7 +172,7 @@ export async function variantsOf(
       loader,
       madeWith: `pith ${session.line[0]}`,
       time: isTimed ? timer(targets.length === 0 ? ["node"] : targets, set, session) : undefined,
-      settings: { ...settings, data: samples && { ...samples, path: undefined }, version: session.version },
+      settings: { ...settings, data: samples && { ...samples, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
       together:
         data === undefined

@@ -47,7 +47,6 @@ export interface CompressInput {
   readonly goal: { readonly maxDrop: number | undefined; readonly strict: boolean };
   readonly force: boolean;
   readonly seed: number;
-  readonly version: string;
   readonly command: readonly string[];
 }
 
@@ -88,7 +87,6 @@ async function compressed(
       length: await tokensTimed(input.model),
       targets,
       about: {
-        version: input.version,
         command: input.command,
         paths: { original: input.model, result: joinPath(input.out, "model.onnx") },
         machine: thisMachine(),
