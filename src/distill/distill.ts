@@ -8,8 +8,9 @@ import { firstBatch } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
 import { counted } from "../evaluate/numbers.ts";
-import { Model } from "../graph/model.ts";
+import type { Model } from "../graph/model.ts";
 import { definePass } from "../passes/index.ts";
+import { modelOption } from "../passes/modules.ts";
 import { described, understood } from "../passes/options.ts";
 import { keptLayers } from "../prune/index.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -34,8 +35,6 @@ const { loss: _, ...training } = train.options.entries;
 const fewestForStatistics = 16;
 
 const alphaRange = "takes a number from 0 to 1";
-
-const model = v.union([v.string(), v.instance(Model)], "takes a model or the path of one");
 
 type DistillSettings = Parameters<typeof unmet>[0] & {
   readonly teacher?: unknown;
@@ -99,8 +98,8 @@ export const distill = definePass({
   },
   options: v.pipe(
     v.strictObject({
-      teacher: described(v.optional(model), "the model to learn from", { value: "teacher.onnx" }),
-      otherTeachers: described(v.optional(v.array(model)), "further teachers: all have the same weight", {
+      teacher: described(v.optional(modelOption()), "the model to learn from", { value: "teacher.onnx" }),
+      otherTeachers: described(v.optional(v.array(modelOption())), "further teachers: all have the same weight", {
         value: "b.onnx,…",
       }),
       shrink: described(
@@ -178,13 +177,13 @@ export const distill = definePass({
           hint: `Its loss is "${usual.loss}"; \`loss\` sets another.`,
         },
       );
-    const teacher = named === undefined ? model.clone() : typeof named === "string" ? await context.open(named) : named;
+    const teacher = named ?? model.clone();
     const made = await makeStudent(model, { shrink, keepLayers }, context);
     await requireDifferentModels(teacher, model);
     context.log({ id: "student", text: await studentText(model, teacher) });
     const other = otherPreparation(model, teacher);
     if (other !== undefined) context.log({ id: "preprocessing", text: other, level: "warning" });
-    const teachers = [named ?? teacher, ...otherTeachers];
+    const teachers = [teacher, ...otherTeachers];
     // Texts that the student writes have no labels.
     const labelled = share === undefined && (await hasLabels(options.data));
     const loss = given ?? usual?.loss;

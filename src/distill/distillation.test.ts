@@ -5,7 +5,7 @@ import { emitInto } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { flatten, linear, network } from "../nn/index.ts";
-import { save } from "../onnx/index.ts";
+import { open, save } from "../onnx/index.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { createStep, train } from "../train/index.ts";
 import { distill } from "./distill.ts";
@@ -196,7 +196,7 @@ graph (x: float32[N, 2, 6], ${layers.map((at) => `past.${at}: float32[N, past, 6
     const path = `${temporaryFolder()}/broken.onnx`;
     await save(overflowing, path);
     for (const [teacher, which] of [
-      [[whole, path], 'teacher "broken.onnx"'],
+      [[whole, await open(path)], 'teacher "broken.onnx"'],
       [overflowing, "teacher"],
     ] as const)
       await expect(
@@ -214,8 +214,8 @@ graph (x: float32[N, 2, 6], ${layers.map((at) => `past.${at}: float32[N, past, 6
     const folder = temporaryFolder();
     const path = `${folder}/teacher.onnx`;
     await save(scores("b"), path);
-    const taught = (epochs: number, resume: boolean) => {
-      const loss = distillation({ teacher: path, alpha: 1 });
+    const taught = async (epochs: number, resume: boolean) => {
+      const loss = distillation({ teacher: await open(path), alpha: 1 });
       return train(scores("a, b"), { data: waves, loss, epochs, batch: 10, checkpoint: `${folder}/kept`, resume });
     };
     await taught(1, false);

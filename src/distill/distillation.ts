@@ -19,8 +19,8 @@ import { lossesAgainst } from "./losses/table.ts";
 import type { Matching } from "./match.ts";
 
 export interface DistillationOptions {
-  /** The model to learn from, or its path. The losses of several teachers are averaged. */
-  readonly teacher: Model | string | readonly (Model | string)[];
+  /** The model to learn from. The losses of several teachers are averaged. */
+  readonly teacher: Model | readonly Model[];
   /** A weighted sum of losses as text: those of distillation and of training. */
   readonly loss?: string | undefined;
   /** T of the default loss, 0.01 to 100 (default 4): larger values show more of the teacher's ranking of wrong classes. */
@@ -84,7 +84,7 @@ export function hintonText(temperature: number, alpha: number, label = "label"):
  */
 export function distillation(options: DistillationOptions): Loss {
   const { teacher, loss, match = "block", label = "label" } = options;
-  const teachers = typeof teacher === "object" && "length" in teacher ? teacher : [teacher];
+  const teachers = "length" in teacher ? teacher : [teacher];
   const table = lossesAgainst({ teachers, match, label });
   const settings = { match, teacher: teachers.map(teacherName).join(", ") };
   if (loss !== undefined) {

@@ -32,6 +32,7 @@ import { type Matrix, type Multiply, matrix } from "../math/index.ts";
 import { save as saveFile } from "../onnx/index.ts";
 import type { ChainPart } from "../ops/index.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/index.ts";
+import { modelOption } from "../passes/modules.ts";
 import { countOption, described, selectionOptions } from "../passes/options.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
@@ -51,7 +52,7 @@ const loraOptions = v.pipe(
       "scale adapters by alpha / rank (default: alpha = rank, a scale of 1)",
     ),
     from: described(
-      v.optional(v.union([v.string(), v.instance(Model)], "takes the path of saved adapters, or a model")),
+      v.optional(modelOption("takes the path of saved adapters, or a model")),
       "insert these adapters, written by `save`, instead of new ones",
       { value: "adapters.onnx" },
     ),
@@ -102,9 +103,7 @@ export const lora = definePass({
     storeWeights(model);
     // What scales an adapter and adds it is broadcast: before, sums and products ask for that by attributes.
     raiseOpset(model, broadcastOpset);
-    return options.from === undefined
-      ? insertNew(model, options, context)
-      : insertSaved(model, options.from, options, context);
+    return options.from === undefined ? insertNew(model, options, context) : insertSaved(model, options.from, options);
   },
 });
 
@@ -173,14 +172,8 @@ async function insertNew(
   return { changes, misses: [...misses, ...others] };
 }
 
-async function insertSaved(
-  model: Model,
-  reference: string | Model,
-  selection: LoraOptions,
-  { open }: Context,
-): Promise<Outcome> {
-  const { graph } = typeof reference === "string" ? await open(reference) : reference;
-  const file = typeof reference === "string" ? `"${reference}"` : "the model given as `from`";
+async function insertSaved(model: Model, { graph, place }: Model, selection: LoraOptions): Promise<Outcome> {
+  const file = place === undefined ? "the model given as `from`" : `"${place}"`;
   const names = new Set(Array.from(graph.values(), ({ name }) => layerOf(name)).filter((name) => name !== undefined));
   if (names.size === 0)
     throw new PithError("E_OPTION", `There are no adapters in ${file}.`, { hint: "`save` writes those of a model." });

@@ -1,8 +1,12 @@
-/** Options that a user's own module may say: `importance: ./mine.mjs` stands for what the module exports as its default. */
+/**
+ * Options that name a file, which the pass is given open: a model, or a module of the user's (`importance: ./mine.mjs` stands for what it exports as
+ * its default).
+ */
 
 import * as v from "valibot";
 import { importModule } from "#platform";
 import { PithError, refusalIn } from "../errors.ts";
+import { Model } from "../graph/model.ts";
 import { nearest } from "../graph/nearest.ts";
 import { understood } from "./options.ts";
 import type { OptionValues } from "./pass.ts";
@@ -32,7 +36,7 @@ export function modulePath(
 
 /** Whether the value of an option is the path of a module. */
 export function isModule(schema: v.GenericSchema, name: string, value: unknown): value is string {
-  return typeof value === "string" && path.test(value) && takes(schema, name, (one) => schemas.has(one));
+  return typeof value === "string" && path.test(value) && takes(schema, [name], (one) => schemas.has(one));
 }
 
 /**
@@ -56,4 +60,29 @@ async function exported(file: string, at: string): Promise<unknown> {
   });
   if (module.default === undefined) throw new PithError("E_OPTION", `${at}: ${file} exports nothing as its default.`);
   return module.default;
+}
+
+const ofModels = new WeakSet<object>();
+
+/** What an option takes that is a model, or the path of one, which the pass is given open. */
+export function modelOption(message = "takes a model or the path of one"): v.GenericSchema<string | Model, Model> {
+  const schema = v.union([v.string(), v.instance(Model)], message) as v.GenericSchema<string | Model, Model>;
+  ofModels.add(schema);
+  return schema;
+}
+
+/** The options with models in the place of their paths. @throws PithError as `open`. */
+export async function openModels(
+  schema: v.GenericSchema,
+  options: OptionValues,
+  open: (path: string) => Promise<Model>,
+): Promise<Record<string, unknown>> {
+  const isModel = (path: readonly (string | number)[]) => takes(schema, path, (one) => ofModels.has(one));
+  const one = (value: unknown) => (typeof value === "string" ? open(value) : value);
+  const opened: Record<string, unknown> = { ...options };
+  for (const [name, value] of Object.entries(options)) {
+    if (Array.isArray(value) && isModel([name, 0])) opened[name] = await Promise.all(value.map(one));
+    else if (isModel([name])) opened[name] = await one(value);
+  }
+  return opened;
 }

@@ -1,8 +1,11 @@
 import * as v from "valibot";
 import { describe, expect, it } from "vitest";
 import { infer } from "../analysis/infer.ts";
+import { Miss, PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
+import { modelOption } from "./modules.ts";
 import { atomically, definePass } from "./pass.ts";
 
 const network = () =>
@@ -39,6 +42,44 @@ describe("a model that a pass is at work on", () => {
     const run = async (): Promise<typeof nothing> => Promise.reject(new Error("no"));
     await expect(definePass({ id: "failing", summary: "", options, run })(model)).rejects.toThrow("no");
     await expect(nested(model)).resolves.toBe(nothing);
+  });
+});
+
+describe("models that options name", () => {
+  const given: (Model | undefined)[] = [];
+  const comparing = definePass({
+    id: "comparing",
+    summary: "",
+    reference: "original",
+    options: v.strictObject({
+      original: v.optional(modelOption()),
+      others: v.optional(v.array(modelOption())),
+      note: v.optional(v.string()),
+    }),
+    async run(_model, { original, others = [], note }) {
+      given.splice(0, given.length, original, ...others);
+      return { changes: [], misses: [new Miss(note ?? "")] };
+    },
+  });
+  const known = new Map(["original", "a.onnx", "b.onnx"].map((name) => [name, network()]));
+  const open = async (name: string): Promise<Model> => {
+    const found = known.get(name);
+    if (found === undefined) throw new PithError("E_FILE", `There is no ${name}.`);
+    return found;
+  };
+
+  it("are opened before the pass is run, other texts are not", async () => {
+    const own = network();
+    await comparing(network(), { original: "a.onnx", others: ["b.onnx", own], note: "a.onnx" }, { open });
+    expect(given).toEqual([known.get("a.onnx"), known.get("b.onnx"), own]);
+    await expect(comparing(network(), { original: "c.onnx" }, { open })).rejects.toThrow("There is no c.onnx.");
+  });
+
+  it("need not be named where the context knows the original", async () => {
+    await comparing(network(), {}, { open });
+    expect(given).toEqual([known.get("original")]);
+    await comparing(network(), {}, { open: async () => open("") });
+    expect(given).toEqual([undefined]);
   });
 });
 

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { restate } from "../analysis/stale-types.ts";
 import { createEngine, type Engine } from "../engine/index.ts";
-import { type Miss, PithError } from "../errors.ts";
+import { type Miss, PithError, refusalIn } from "../errors.ts";
 import { passKey } from "../graph/emit.ts";
 import type { Graph } from "../graph/graph.ts";
 import { structureHash } from "../graph/hash.ts";
@@ -12,7 +12,7 @@ import { nameApart } from "../graph/names.ts";
 import { type GraphSnapshot, graphSnapshot, snapshot } from "../graph/snapshot.ts";
 import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
-import { openModules } from "./modules.ts";
+import { openModels, openModules } from "./modules.ts";
 import { clearNotes } from "./notes.ts";
 import { inWords, misfitOf } from "./option-errors.ts";
 import { removeUnused } from "./remove-unused.ts";
@@ -76,7 +76,7 @@ export interface PassDescription {
   readonly data?: "train" | { when(options: OptionValues): string | undefined };
   /** It learns what another model answers, and needs no labels: of data in one part it is given some samples. */
   readonly learnsAnswers?: true;
-  /** The option that names the model which the result is to come near to. */
+  /** The option that names the model which the result is to come near to: an `original` need not be given where the context knows one. */
   readonly reference?: "teacher" | "original";
   /** The option that names further models beside the reference. */
   readonly furtherReferences?: string;
@@ -167,17 +167,22 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
   const call = async (model: Model, ...rest: Arguments<v.InferInput<S>>): Promise<R> => {
     if (typeof (model as Partial<Model> | undefined)?.graph !== "object")
       throw new PithError("E_OPTION", `${id} takes a model, as open() gives it, got ${typeof model}.`);
-    const given = parseOptions(id, options, await openModules(id, options, rest[0] ?? {}));
+    const parsed = parseOptions(id, options, await openModules(id, options, rest[0] ?? {}));
     const outer: Inside = rest[1] ?? {};
+    const context = completeContext(outer);
+    const given = await openModels(options, parsed as OptionValues, context.open);
+    // In a recipe the model that it began with is called just "original".
+    if (description.reference === "original" && given.original === undefined)
+      given.original = await context.open("original").catch((error: unknown) => void refusalIn(error));
     if (snapshots.has(model.graph) && outer[changing] !== model.graph)
       throw new PithError("E_OPTION", `${id}: another pass is at work on this model.`, {
         hint: "Await that one first. A pass that calls another one hands on its context.",
       });
-    const inside: Context & Inside = { ...completeContext(outer), [changing]: model.graph };
+    const inside: Context & Inside = { ...context, [changing]: model.graph };
     const before = new Set(model.graph.nodes());
     const hash = contract.checked ? structureHash(model) : "";
     const faulty = contract.checked && verify(model).length > 0;
-    const outcome = await atomically(model, () => run(model, given, inside));
+    const outcome = await atomically(model, () => run(model, given as v.InferOutput<S>, inside));
     for (const node of model.graph.nodes()) {
       if (!before.has(node) && !node.metadata.has(passKey)) node.metadata = new Map([...node.metadata, [passKey, id]]);
     }

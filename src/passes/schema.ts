@@ -30,9 +30,13 @@ export function namesAt(schema: v.GenericSchema, path: readonly (string | number
   return [...new Set(nodesAt(schema, path).flatMap((node) => Object.keys(node.entries ?? {})))];
 }
 
-/** Whether one of the schemas of what an option takes is such a one. */
-export function takes(schema: v.GenericSchema, name: string, is: (schema: object) => boolean): boolean {
-  return nodesAt(schema, [name]).some(is);
+/** Whether one of the schemas of what an option takes, at a path inside an object schema, is such a one. */
+export function takes(
+  schema: v.GenericSchema,
+  path: readonly (string | number)[],
+  is: (schema: object) => boolean,
+): boolean {
+  return nodesAt(schema, path).some(is);
 }
 
 /** Which numbers an option takes, at a path inside an object schema; undefined where it takes none. */

@@ -20,10 +20,10 @@ import { adopt, type Stage, untrainable } from "./stage.ts";
 export function imitation(original: Model, output?: string): Loss {
   return {
     name: "imitation",
-    async build(scope) {
+    build(scope) {
       const { emit } = scope;
       const own = inFloat32(emit, outputOf(scope, output));
-      const theirs = inFloat32(emit, outputOf(await scope.teacher(original), output));
+      const theirs = inFloat32(emit, outputOf(scope.teacher(original), output));
       const error = emit.Sub([own, theirs]);
       const sum = (value: typeof own) => emit.ReduceSum([emit.Mul([value, value])], { keepdims: 0 });
       return { value: emit.Div([sum(error), sum(theirs)]), feeds: () => ({}) };

@@ -17,8 +17,9 @@ import type { Dataset, IndexedDataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
 import { feedingOf } from "../evaluate/feeding.ts";
 import { counted } from "../evaluate/numbers.ts";
-import { Model } from "../graph/model.ts";
+import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
+import { modelOption } from "../passes/modules.ts";
 import { countOption, described } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
@@ -44,11 +45,7 @@ const stageMeanings = [
 ] satisfies readonly (readonly [(typeof stageNames)[number], string])[];
 
 const recoverEntries = v.strictObject({
-  original: described(
-    v.optional(v.union([v.string(), v.instance(Model)], "takes a model or the path of one")),
-    "the original model",
-    { value: "original.onnx" },
-  ),
+  original: described(v.optional(modelOption()), "the original model", { value: "original.onnx" }),
   data: described(datasetOption, "samples, which need no labels"),
   until: described(
     v.optional(v.picklist(stageNames, `is one of ${stageNames.join(", ")}`)),
@@ -118,7 +115,12 @@ export const recover = definePass({
 async function recoverModel(model: Model, options: Options, context: Context): Promise<Outcome> {
   const started = performance.now();
   storeWeights(model);
-  const original = await openOriginal(options, context);
+  if (options.original === undefined)
+    throw new PithError("E_OPTION", 'recover: "original": the original model is required.', {
+      hint: "Name its file: original.onnx.",
+    });
+  const original = options.original.clone();
+  storeWeights(original);
   original.graph.operators ??= model.graph.operators;
   const { fit, check, all } = await divided(original, options, context);
   if (fit.count < fewFitted) {
@@ -224,25 +226,6 @@ async function attempt(
     return undefined;
   }
   return { change: { at: stage.name, what: `${what}, ${text}`, decidedBy: "global" }, accepted: after };
-}
-
-/** In a recipe the model that it began with is called just "original". */
-async function openOriginal({ original = "original" }: Options, context: Context): Promise<Model> {
-  const opened = (typeof original === "string" ? await openNamed(original, context) : original).clone();
-  storeWeights(opened);
-  return opened;
-}
-
-async function openNamed(reference: string, context: Context): Promise<Model> {
-  try {
-    return await context.open(reference);
-  } catch (error) {
-    if (reference !== "original" || !(error instanceof PithError)) throw error;
-    throw new PithError("E_OPTION", 'recover: "original": the original model is required.', {
-      hint: "Name its file: original.onnx.",
-      cause: error,
-    });
-  }
 }
 
 /** Validation samples at most: their answers are all that is needed of them. */

@@ -362,7 +362,7 @@ async function requireTeachers(model: Model, batch: Batch, { loss }: Plan, conte
     );
     const count = await broken.of(batch).finally(broken.release);
     if (count === 0) continue;
-    const which = typeof teacher === "string" ? `teacher "${teacherName(teacher)}"` : "teacher";
+    const which = teacher.place === undefined ? "teacher" : `teacher "${teacherName(teacher)}"`;
     throw new PithError("E_DATA", `The ${which} answers with NaN or infinity.`, {
       hint: "Check how it was made, and how the samples are prepared: it may hold NaN, or overflow on them.",
     });
@@ -370,9 +370,9 @@ async function requireTeachers(model: Model, batch: Batch, { loss }: Plan, conte
 }
 
 /** How many numbers of a teacher's outputs are NaN or infinite; -∞ is a score of what is ruled out. */
-async function brokenAnswers(scope: LossScope, teacher: Model | string): Promise<BuiltLoss> {
+function brokenAnswers(scope: LossScope, teacher: Model): BuiltLoss {
   const { emit } = scope;
-  const { outputs } = await scope.teacher(teacher);
+  const { outputs } = scope.teacher(teacher);
   const counts = [...outputs.values()]
     .filter(({ type }) => type !== undefined && isFloat(type.type))
     .map((output) => emit.Not([emit.LessOrEqual([inFloat32(emit, output), 3.4e38])]))

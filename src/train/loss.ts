@@ -29,7 +29,7 @@ export interface LossScope extends NamedValues {
    * A frozen model in the same graph, on the same samples. The same reference gives the same copy.
    * @throws PithError E_SHAPE_MISMATCH if the samples do not fit its inputs.
    */
-  teacher(reference: Model | string): Promise<NamedValues>;
+  teacher(reference: Model): NamedValues;
   /**
    * A parameter of the loss, such as a projection: trained with those of the model, stored in checkpoints, not in the result.
    * @param start Its initial numbers.
@@ -45,8 +45,8 @@ export interface Loss {
   readonly name: string;
   /** Its options as plain data: a resumed training must have the same. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** Other models that it reads, or their paths. */
-  readonly teachers?: readonly (Model | string)[];
+  /** Other models that it reads. */
+  readonly teachers?: readonly Model[];
   /** Writes the loss on top of a model; the same loss may be built on several. */
   build(scope: LossScope): BuiltLoss | Promise<BuiltLoss>;
 }

@@ -84,14 +84,13 @@ function lengthText({ epoch, steps }: Counters, before: number | undefined, plan
   );
 }
 
-export async function beginningOf(model: Model, plan: Plan, { seed, open: read }: Context): Promise<Beginning> {
+export async function beginningOf(model: Model, plan: Plan, { seed }: Pick<Context, "seed">): Promise<Beginning> {
   const { data, settings, size, validation, loss } = plan;
   // A share is identified by the data that it is drawn from.
   const isShare = typeof settings.validation === "number";
   const chosenBy = validation === undefined || isShare ? {} : { validation: await contentOf(validation.data) };
   const teachers: string[] = [];
-  for (const one of loss.teachers ?? [])
-    teachers.push(await modelHash(typeof one === "string" ? await read(one) : one));
+  for (const one of loss.teachers ?? []) teachers.push(await modelHash(one));
   return {
     nodes: [...model.graph.nodes()].length,
     settings: { seed, batch: size, ...settings, ...chosenBy },

@@ -6,7 +6,7 @@ import type { Value } from "../graph/graph.ts";
 import { mergeGraph } from "../graph/inline.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
-import { type Context, fixInputs, raiseOpset } from "../passes/index.ts";
+import { fixInputs, raiseOpset } from "../passes/index.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { zeros } from "../tensor/dense.ts";
 import { dimsText, dimValue, elementCount, fixedDims, isSymbolic, sameDims } from "../tensor/dims.ts";
@@ -14,17 +14,11 @@ import { typeCodes } from "../tensor/types.ts";
 import { type NamedValues, namedValues } from "./loss.ts";
 
 /** The file's name alone: folders differ from run to run. */
-export const teacherName = (teacher: Model | string): string =>
-  typeof teacher === "string" ? teacher.slice(teacher.search(/[^\\/]*$/)) : "a model";
+export const teacherName = ({ place = "a model" }: Model): string => place.slice(place.search(/[^\\/]*$/));
 
 /** Copies the teacher, in inference mode, into the student's graph. It reads the student's inputs; both get the newer operator set of the two. */
-export async function teacherBeside(
-  model: Model,
-  emit: Emit,
-  reference: Model | string,
-  context: Pick<Context, "open">,
-): Promise<NamedValues> {
-  const teacher = (typeof reference === "string" ? await context.open(reference) : reference).clone();
+export function teacherBeside(model: Model, emit: Emit, reference: Model): NamedValues {
+  const teacher = reference.clone();
   teacher.graph.operators ??= model.graph.operators;
   freeze(teacher);
   const version = Math.max(model.opsets.get("") ?? 1, teacher.opsets.get("") ?? 1);

@@ -21,7 +21,7 @@ const hint: Loss = {
   name: "hint",
   async build(scope) {
     const { emit } = scope;
-    const theirs = (await scope.teacher(teacher)).value("relu.output");
+    const theirs = scope.teacher(teacher).value("relu.output");
     const projection = scope.parameter("projection", float32([4, 8], numbers(32)));
     const error = emit.Sub([emit.MatMul([scope.value("relu.output"), projection]), theirs]);
     return { value: scaledSum(emit, emit.Mul([error, error]), 1 / (20 * 8)), feeds: () => ({}) };
@@ -90,7 +90,7 @@ graph (input: float32[batch, 6]) -> (y: float32[batch, 3]) {
     name: "answers",
     async build(scope) {
       const { emit } = scope;
-      const error = emit.Sub([outputOf(scope), outputOf(await scope.teacher(branching))]);
+      const error = emit.Sub([outputOf(scope), outputOf(scope.teacher(branching))]);
       return { value: scaledSum(emit, emit.Mul([error, error]), 1 / 60), feeds: () => ({}) };
     },
   };

@@ -47,7 +47,7 @@ export async function writeLoss(
   model: Model,
   example: Batch,
   loss: Loss,
-  context: Pick<Context, "open" | "seed" | "log">,
+  context: Pick<Context, "seed" | "log">,
   own: ReadonlyMap<string, Float32Array> = new Map(),
 ): Promise<LossGraph> {
   const binding = feedingOf(model, example, "training data");
@@ -73,7 +73,7 @@ export async function writeLoss(
     alone ??= extract(model, [...outputs.values()]);
     return alone;
   });
-  const teachers = new Map<unknown, Promise<NamedValues>>();
+  const teachers = new Map<Model, NamedValues>();
   const parameters: string[] = [];
   const factors = new Map<string, (step: number, total: number) => number>();
   const built = await loss.build({
@@ -83,7 +83,7 @@ export async function writeLoss(
     seed: context.seed,
     log: context.log,
     teacher(reference) {
-      const found = teachers.get(reference) ?? teacherBeside(model, emit, reference, context);
+      const found = teachers.get(reference) ?? teacherBeside(model, emit, reference);
       teachers.set(reference, found);
       return found;
     },

@@ -34,7 +34,7 @@ import {
 
 /** `student` and `teacher` are settings of a loss: names of values, separated by ">". */
 export interface LossInputs extends Partial<MatchedPair<string | undefined>> {
-  readonly teachers: readonly (Model | string)[];
+  readonly teachers: readonly Model[];
   readonly match: Matching;
   /** The column with the labels. */
   readonly label: string;
@@ -56,7 +56,7 @@ const valuesOfReading: Readonly<Record<Reading, readonly string[]>> = {
 export function imitate({ name, reads }: Imitation, write: ReturnType<Imitation["with"]>, inputs: LossInputs): Loss {
   return {
     name,
-    async build(scope) {
+    build(scope) {
       const { emit } = scope;
       const masks = new Map<string, Target>();
       const feeders: ((batch: Batch) => Batch)[] = [];
@@ -69,7 +69,7 @@ export function imitate({ name, reads }: Imitation, write: ReturnType<Imitation[
         return found.value;
       };
       const values: Value[] = [];
-      for (const { pairs, tokens } of await comparisons(scope, reads, inputs)) {
+      for (const { pairs, tokens } of comparisons(scope, reads, inputs)) {
         let projected = false;
         const mask = tokens && counted(tokens);
         const writing: Writing = {
@@ -110,9 +110,8 @@ interface ComparedValues {
   readonly tokens: readonly [number, number] | undefined;
 }
 
-async function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): Promise<readonly ComparedValues[]> {
-  const teachers: NamedValues[] = [];
-  for (const reference of inputs.teachers) teachers.push(await scope.teacher(reference));
+function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): readonly ComparedValues[] {
+  const teachers = inputs.teachers.map((teacher) => scope.teacher(teacher));
   if (reads === "answers") {
     const own =
       inputs.student === undefined ? outputOf(scope) : scope.value(requireValue(scope, inputs.student, "student").name);
