@@ -8,7 +8,6 @@ export {
   observeGradients,
   type RunningGradients,
 } from "./gradient-statistic.ts";
-export { type HessianProduct, type HessianProductOptions, hessianVectorProduct } from "./hessian-product.ts";
 export type { BuiltLoss, Loss, LossOptions, LossScope } from "./loss.ts";
 export * from "./losses/index.ts";
 export { defineOptimizer, type OptimizedParameter, type Optimizer, type Rule } from "./optimizer.ts";
