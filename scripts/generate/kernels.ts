@@ -1,7 +1,7 @@
-/** src/train/kernels.generated.ts: `src/train/kernels.as.ts` compiled by AssemblyScript, with SIMD and without. */
+/** src/train/kernels.generated.ts: `src/train/kernels.as.ts` compiled by AssemblyScript, for float32 and for float64. */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Generator } from "./generator.ts";
@@ -18,20 +18,21 @@ export const kernels: Generator = {
     const text = before.includes(`${source}, ${hash}`)
       ? before
       : `// Generated from ${source}, ${hash}, by npm run generate. Do not edit.\n` +
-        `export const withSimd =\n  "${compiled(true)}";\nexport const withoutSimd =\n  "${compiled(false)}";\n`;
+        `export const float32 =\n  "${compiled("f32")}";\nexport const float64 =\n  "${compiled("f64")}";\n`;
     return new Map([[page, text]]);
   },
 };
 
 /** A WebAssembly module that imports its memory, in base64. */
-export function compiled(simd: boolean): string {
+export function compiled(type: "f32" | "f64"): string {
   const folder = mkdtempSync(path.join(tmpdir(), "pith-kernels-"));
   try {
-    const file = path.join(folder, "kernels.wasm");
+    const [text, file] = [path.join(folder, "kernels.ts"), path.join(folder, "kernels.wasm")];
+    writeFileSync(text, readFileSync(source, "utf8").replace("type T = f32;", `type T = ${type};`));
     const { status, stderr } = spawnSync(
       process.execPath,
       [
-        ...["node_modules/assemblyscript/bin/asc.js", source, "-o", file, simd ? "--enable" : "--disable", "simd"],
+        ...["node_modules/assemblyscript/bin/asc.js", text, "-o", file, "--enable", "simd"],
         ...["-O3", "--converge", "--noAssert", "--runtime", "stub", "--use", "abort="],
         ...["--importMemory", "--noExportMemory"],
       ],

@@ -2,12 +2,12 @@
  * The arrays that training changes in place: parameters, gradients, and what is kept beside them; and arithmetic on them, in WebAssembly
  * (`kernels.as.ts`).
  *
- * Arrays of a step lie in one memory, and the kernels change them where they are. Any others pass through a scratch memory piece by piece: the same
- * numbers to the bit, in twice the time.
+ * Arrays of a step lie in one memory, each filled up to whole vectors, and the kernels change them where they are. Any others pass through a scratch
+ * memory piece by piece: the same numbers to the bit, in twice the time.
  */
 import { PithError } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
-import { withoutSimd, withSimd } from "./kernels.generated.ts";
+import { float32, float64 } from "./kernels.generated.ts";
 
 export type Floats = Float32Array | Float64Array;
 
@@ -23,7 +23,7 @@ export function floatsOf(dense: Dense | undefined, length: number): Floats | und
 
 /** Zeros, as many and of the same precision, in the same memory while it has room. */
 export function zerosLike(values: Floats): Floats {
-  const zeros = memories.get(values.buffer)?.take(values);
+  const zeros = memories.get(values)?.take(values);
   if (zeros !== undefined) return zeros;
   return values instanceof Float32Array ? new Float32Array(values.length) : new Float64Array(values.length);
 }
@@ -66,7 +66,7 @@ export function floatMemory(bytes: readonly number[]): (values: Floats) => Float
 }
 
 type Kernel = "move" | "roll" | "adam" | "lion" | "scale" | "squares";
-type Kernels = Readonly<Record<Kernel, (wide: boolean, count: number, ...more: number[]) => number | undefined>>;
+type Kernels = Readonly<Record<Kernel, (bytes: number, ...more: number[]) => number | undefined>>;
 
 /** Elements: so many of four arrays stay in a core's cache. Squares are added up piece by piece wherever the array is. */
 const piece = 2 ** 16;
@@ -74,20 +74,23 @@ const piece = 2 ** 16;
 /**
  * Runs a kernel over arrays of one length: those that it changes, then those that it reads, then its numbers, in the order of `kernels.as.ts`.
  * Returns the sum of what it returns.
- * @throws PithError E_SHAPE_MISMATCH if one is longer than another, E_UNSUPPORTED where there is no WebAssembly.
+ * @throws PithError E_SHAPE_MISMATCH if one is longer than another, E_UNSUPPORTED where there is no WebAssembly with SIMD.
  */
 export function run(kernel: Kernel, changed: readonly Floats[], read: readonly Floats[], ...numbers: number[]): number {
   const arrays = [...changed, ...read];
-  const [{ buffer, length, BYTES_PER_ELEMENT: width } = new Float32Array()] = arrays;
+  const [first = new Float32Array()] = arrays;
+  const { length } = first;
   const other = arrays.find((array) => array.length !== length);
   if (other !== undefined)
     throw new PithError("E_SHAPE_MISMATCH", `${length} parameters have as many gradients, got ${other.length}.`);
-  const alike = arrays.every((array) => array.buffer === buffer && array.BYTES_PER_ELEMENT === width);
-  const memory = alike ? memories.get(buffer) : undefined;
+  const memory = memories.get(first);
+  const alike = arrays.every((a) => memories.get(a) === memory && a.BYTES_PER_ELEMENT === first.BYTES_PER_ELEMENT);
   let sum = 0;
   for (let from = 0; from < length; from += piece) {
     const pieces = arrays.map((array) => array.subarray(from, from + piece));
-    sum += memory?.run(kernel, pieces, numbers) ?? throughScratch(kernel, pieces, changed.length, numbers);
+    sum +=
+      (alike ? memory : undefined)?.run(kernel, pieces, numbers) ??
+      throughScratch(kernel, pieces, changed.length, numbers);
   }
   return sum;
 }
@@ -100,7 +103,7 @@ function throughScratch(
 ): number {
   scratch ??= createMemory(4 * piece * 8);
   if (scratch === undefined)
-    throw new PithError("E_UNSUPPORTED", "Training needs WebAssembly, which this runtime has switched off.");
+    throw new PithError("E_UNSUPPORTED", "Training needs WebAssembly with SIMD, which this runtime lacks.");
   const { take, clear, run } = scratch;
   clear();
   const copies = pieces.map((array) => {
@@ -117,51 +120,58 @@ function throughScratch(
 
 interface KernelMemory {
   take(like: Floats): Floats | undefined;
+  /** Everything that was taken is zero and free again. */
   clear(): void;
   /** Arrays of this memory, one type and one length. */
   run(kernel: Kernel, arrays: readonly Floats[], numbers: readonly number[]): number;
 }
 
-const memories = new WeakMap<ArrayBufferLike, KernelMemory>();
+const memories = new WeakMap<Floats, KernelMemory>();
 let scratch: KernelMemory | undefined;
-let usual: WebAssembly.Module | undefined;
+let modules: readonly WebAssembly.Module[] | undefined;
 
-/** A memory of so many bytes with kernels of its own, with SIMD where the runtime has it; undefined where there is none to be had. */
-export function createMemory(bytes: number, code?: string): KernelMemory | undefined {
-  if (typeof WebAssembly === "undefined") return undefined;
-  usual ??= moduleOf(withSimd) ?? moduleOf(withoutSimd);
-  const module = code === undefined ? usual : moduleOf(code);
+/** A memory of so many bytes with kernels of its own; undefined where there is none to be had. */
+function createMemory(bytes: number): KernelMemory | undefined {
+  modules ??= [float32, float64].flatMap(moduleOf);
+  const [narrow, wide] = modules;
+  if (narrow === undefined || wide === undefined) return undefined;
   const memory = memoryOf(Math.ceil(bytes / pageBytes));
-  if (module === undefined || memory === undefined) return undefined;
+  if (memory === undefined) return undefined;
   const { buffer } = memory;
-  const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as Kernels;
+  const kernelsOf = (module: WebAssembly.Module): Kernels =>
+    new WebAssembly.Instance(module, { env: { memory } }).exports as Kernels;
+  const [ofNarrow, ofWide] = [kernelsOf(narrow), kernelsOf(wide)];
   let used = 0;
   const made: KernelMemory = {
     take(like) {
       const place = used;
-      if (place + like.byteLength > buffer.byteLength) return undefined;
+      if (place + aligned(like.byteLength) > buffer.byteLength) return undefined;
       used += aligned(like.byteLength);
-      return like instanceof Float32Array
-        ? new Float32Array(buffer, place, like.length)
-        : new Float64Array(buffer, place, like.length);
+      const array =
+        like instanceof Float32Array
+          ? new Float32Array(buffer, place, like.length)
+          : new Float64Array(buffer, place, like.length);
+      memories.set(array, made);
+      return array;
     },
     clear() {
+      new Uint8Array(buffer, 0, used).fill(0);
       used = 0;
     },
     run(kernel, arrays, numbers) {
       const [first = new Float32Array()] = arrays;
       const places = arrays.map(({ byteOffset }) => byteOffset);
-      return kernels[kernel](first instanceof Float64Array, first.length, ...places, ...numbers) ?? 0;
+      const kernels = first instanceof Float32Array ? ofNarrow : ofWide;
+      return kernels[kernel](aligned(first.byteLength), ...places, ...numbers) ?? 0;
     },
   };
-  memories.set(buffer, made);
   return made;
 }
 
-/** Undefined where the runtime lacks what the code needs. */
-function moduleOf(code: string): WebAssembly.Module | undefined {
+/** None where the runtime lacks what the code needs. */
+function moduleOf(code: string): readonly WebAssembly.Module[] {
   const bytes = Uint8Array.from(atob(code), (character) => character.charCodeAt(0));
-  return WebAssembly.validate(bytes) ? new WebAssembly.Module(bytes) : undefined;
+  return typeof WebAssembly === "undefined" || !WebAssembly.validate(bytes) ? [] : [new WebAssembly.Module(bytes)];
 }
 
 function memoryOf(pages: number): WebAssembly.Memory | undefined {
