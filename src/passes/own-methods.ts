@@ -8,6 +8,17 @@ export function isMethod(value: unknown, does: string): boolean {
   return asks && typeof memberOf(value, "id") === "string" && typeof memberOf(value, does) === "function";
 }
 
+/** Whether a method, as it is given, asks for samples; whether it is one is checked elsewhere. */
+export const looksAtSamples = (given: unknown, does: string): boolean =>
+  isMethod(given, does) && memberOf(given, "evidence") !== undefined;
+
+/** The method that is given, or has that name in a table. */
+export function methodOf<M extends object>(table: Readonly<Record<string, M>>, given: string | M): M {
+  const found = typeof given === "string" ? table[given] : given;
+  if (found === undefined) throw new Error(`There is no method "${given}".`);
+  return found;
+}
+
 const memberOf = (value: unknown, name: string): unknown =>
   typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
 

@@ -9,23 +9,23 @@ import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { brokenNumbers, weightMatrices, weightNumbers, weightStorage } from "../analysis/weight.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
+import type { LayerContext } from "../calibrate/solver.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import type { Dataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Matrix } from "../math/matrix.ts";
-import { modulePath } from "../passes/modules.ts";
-import { answerOf, areMatrices, isMethod, statisticOf } from "../passes/own-methods.ts";
+import { methodSchema } from "../passes/modules.ts";
+import { answerOf, areMatrices, methodOf, statisticOf } from "../passes/own-methods.ts";
 import type { Context } from "../passes/pass.ts";
-import { type Random, random as stream } from "../tensor/random.ts";
+import { random as stream } from "../tensor/random.ts";
 import type { GradientStatistic } from "../train/gradient-statistic.ts";
 import type { Loss } from "../train/loss.ts";
 import type { Scores } from "./smallest.ts";
 
 /** A layer's weight, as a criterion is given it. */
-export interface ScoredWeight<E = unknown> {
-  readonly layer: Layer;
+export interface ScoredWeight<E = unknown> extends LayerContext<E> {
   readonly dims: readonly number[];
   /** The numbers that the layer computes with, row-major: masked entries are 0, integers are scaled. */
   readonly values: Scores;
@@ -34,10 +34,6 @@ export interface ScoredWeight<E = unknown> {
    * g · features on.
    */
   matrices(): readonly Matrix[];
-  /** What the statistic has found. */
-  readonly evidence: E;
-  /** A stream of this layer's own. */
-  readonly random: Random;
 }
 
 /**
@@ -68,25 +64,10 @@ export type ImportanceName = keyof typeof importances;
 
 const names = Object.keys(importances) as ImportanceName[];
 
-const isImportance = (value: unknown): value is Importance => isMethod(value, "scores");
-
-const accepted = `is ${names.map((name) => `"${name}"`).join(", ")}, a criterion { id, scores }, or the path of a module that exports one`;
-
 export const importanceSchema = v.optional(
-  v.union([v.picklist(names), v.custom<Importance>(isImportance), modulePath(accepted, names)], accepted),
+  methodSchema<Importance, ImportanceName>("a criterion", "scores", names),
   "magnitude",
 );
-
-/** @param given as `importanceSchema` takes it, opened. */
-function importanceOf(given: string | Importance): Importance {
-  if (typeof given !== "string") return given;
-  const found = new Map<string, Importance>(Object.entries(importances)).get(given);
-  if (found === undefined) throw new Error(`There is no importance "${given}".`);
-  return found;
-}
-
-/** Whether a criterion, as it is given, asks for samples; whether it is one is checked elsewhere. */
-export const looksAtSamples = (given: unknown): boolean => isImportance(given) && given.evidence !== undefined;
 
 export interface Scorer {
   /**
@@ -105,7 +86,7 @@ export async function scorerOf(
   options: ScoringOptions,
   context: Context,
 ): Promise<Scorer> {
-  const criterion = importanceOf(options.importance ?? "magnitude");
+  const criterion = methodOf<Importance>(importances, options.importance ?? "magnitude");
   if (criterion === magnitude) return byMagnitude;
   const evidence = await evidenceFor(criterion, model, chosen, options, context);
   return {
@@ -176,9 +157,13 @@ async function evidenceFor(
     return found;
   }
   const wanted = new Set(chosen.map(({ weight }) => weight));
-  await withEvidence(model, `the importance "${id}"`, evidence, { data, samples }, context, async (evidenceOf) => {
-    for (const layer of layersOf(model, infer(model)))
-      if (wanted.has(layer.weight) && !found.has(layer.weight)) found.set(layer.weight, await evidenceOf(layer));
+  const method = evidence === undefined ? { id } : { id, evidence };
+  await withEvidence(model, "importance", method, { data, samples }, context, async (knownOf) => {
+    for (const layer of layersOf(model, infer(model))) {
+      if (!wanted.has(layer.weight) || found.has(layer.weight)) continue;
+      const known = await knownOf(layer);
+      found.set(layer.weight, known instanceof Miss ? known : known.evidence);
+    }
   });
   return found;
 }

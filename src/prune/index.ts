@@ -1,10 +1,10 @@
 /** Pruning: masks in the graph by the rules of `torch.nn.utils.prune`, and channels cut out. */
+export type { MatrixMask, Pattern, PruneGoal, PruneSolution } from "../calibrate/solver.ts";
 export type { Amount } from "./amount.ts";
 export { type GlobalOptions, globalUnstructured } from "./global.ts";
 export type { Importance, ImportanceName, ScoredWeight } from "./importance.ts";
 export { type KeptLayers, keepLayers, keptLayers } from "./keep-layers.ts";
 export type { Mask, Norm } from "./mask.ts";
-export type { MatrixMask, Pattern } from "./pattern.ts";
 export { type PruneOptions, prune } from "./prune.ts";
 export { isPruned, remove } from "./remove.ts";
 export {
@@ -22,5 +22,4 @@ export {
   randomUnstructured,
   type TensorOption,
 } from "./rules.ts";
-export type { PruneGoal, PruneSolution, PruneSolver, SolverContext } from "./solver.ts";
 export type { ParameterKind, ParameterSelection } from "./targets.ts";

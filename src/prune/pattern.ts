@@ -8,38 +8,12 @@
  *     r×c       blocks of r outputs and c inputs, by the sum of their squares
  */
 import * as v from "valibot";
-import type { Matrix } from "../math/matrix.ts";
+import type { MatrixMask, Pattern } from "../calibrate/solver.ts";
 import { modulePath } from "../passes/modules.ts";
 import { isMethod } from "../passes/own-methods.ts";
 import { roundHalfEven } from "../tensor/round.ts";
-
-/** 1 for each entry that stays, row-major as the matrix that it belongs to. */
-export type MatrixMask = Uint8Array;
-
-/**
- * A pattern of pruning.
- * @example
- * import type { Pattern } from "pith/prune";
- * const firstInput: Pattern = {
- *   id: "first input",
- *   share: 0.5,
- *   choose: (scores, kept) =>
- *     kept.map((mask, group) => mask.map((stays, at) => (at % (scores[group]?.columns ?? 1) === 0 ? 0 : stays))),
- * };
- * await prune(net, { pattern: firstInput });
- */
-export interface Pattern {
-  readonly id: string;
-  /** The share of entries that goes, where the pattern itself says it: then no amount is given. */
-  readonly share?: number;
-  /**
-   * What stays of a layer.
-   * @param scores one matrix for each group of the layer: entries of least magnitude go. @param kept what is left, of the same sizes.
-   * @param amount share of what is left that goes.
-   * @returns what stays of what is left.
-   */
-  choose(scores: readonly Matrix[], kept: readonly MatrixMask[], amount: number): readonly MatrixMask[];
-}
+import { keptCount } from "./mask.ts";
+import { cutLeast } from "./smallest.ts";
 
 /** The least entries of a layer, or of all together: `prune` chooses them without matrices. */
 export const entries = "entries";
@@ -47,18 +21,31 @@ export const entries = "entries";
 /** The same of one layer, for a solver. */
 export const wholeLayer: Pattern = {
   id: entries,
-  choose(scores, kept, amount) {
-    const sizes = scores.flatMap(({ data }) => Array.from(data, Math.abs));
-    const left = kept.flatMap((mask) => [...mask]);
-    const stays = withoutLeast(sizes, left, share(amount, left));
-    return splitLike(kept, stays);
-  },
+  choose: (scores, kept, amount) =>
+    splitLike(
+      kept,
+      withoutLeast(
+        joined(Uint8Array, kept),
+        joined(
+          Float64Array,
+          scores.map(({ data }) => data),
+        ),
+        amount,
+      ),
+    ),
 };
 
 const rows: Pattern = {
   id: "rows",
   choose: (scores, kept, amount) =>
-    byRow(scores, kept, (sizes, left) => withoutLeast(sizes, left, share(amount, left))),
+    scores.map(({ columns, data }, group) => {
+      const stays = Uint8Array.from(kept[group] ?? []);
+      for (let start = 0; start < stays.length; start += columns) {
+        const own = stays.subarray(start, start + columns);
+        own.set(withoutLeast(own, data.subarray(start, start + columns), amount));
+      }
+      return stays;
+    }),
 };
 
 /** Where the inputs are no multiple of m, the last ones are a group of fewer. */
@@ -66,15 +53,31 @@ const nOfM = (n: number, m: number): Pattern => ({
   id: `${n}:${m}`,
   share: 1 - n / m,
   choose: (scores, kept) =>
-    byRow(scores, kept, (sizes, left) => {
-      const stays = new Uint8Array(left.length);
-      for (let start = 0; start < left.length; start += m) {
-        const group = left.subarray(start, start + m);
-        stays.set(withoutLeast(sizes.subarray(start, start + m), group, count(group) - n), start);
-      }
+    scores.map(({ columns, data }, group) => {
+      const stays = Uint8Array.from(kept[group] ?? []);
+      for (let row = 0; row < stays.length; row += columns)
+        for (let start = row; start < row + columns; start += m)
+          keepLargest(n, stays, data, start, Math.min(start + m, row + columns));
       return stays;
     }),
 });
+
+/** Of the entries left from one place to another the n largest stay. The least go one by one: there are few. */
+function keepLargest(n: number, stays: MatrixMask, sizes: Float64Array, start: number, end: number): void {
+  let left = 0;
+  for (let at = start; at < end; at++) left += stays[at] ?? 0;
+  for (; left > n; left--) {
+    let [least, place] = [Number.POSITIVE_INFINITY, -1];
+    for (let at = start; at < end; at++) {
+      if (stays[at] === 0) continue;
+      const size = Math.abs(sizes[at] ?? 0);
+      if (place >= 0 && size >= least) continue;
+      least = size;
+      place = at;
+    }
+    stays[place] = 0;
+  }
+}
 
 /** Blocks at the lower and right edges are smaller where the sizes are no multiples; a block counts while an entry of it is left. */
 const blocks = (high: number, wide: number): Pattern => ({
@@ -93,35 +96,29 @@ const blocks = (high: number, wide: number): Pattern => ({
       });
       return { tileOf, sums, left };
     });
-    const left = tiles.flatMap((group) => [...group.left]);
-    const sums = tiles.flatMap((group) => [...group.sums]);
-    const stays = splitLike(
+    const left = tiles.map((group) => group.left);
+    const sums = joined(
+      Float64Array,
       tiles.map((group) => group.sums),
-      withoutLeast(sums, left, share(amount, left)),
     );
+    const stays = splitLike(left, withoutLeast(joined(Uint8Array, left), sums, amount));
     return kept.map((mask, group) => mask.map((own, at) => own & (stays[group]?.[tiles[group]?.tileOf(at) ?? 0] ?? 0)));
   },
 });
 
-function byRow(
-  scores: readonly Matrix[],
-  kept: readonly MatrixMask[],
-  choose: (sizes: Float64Array, left: Uint8Array) => Uint8Array,
-): readonly MatrixMask[] {
-  return scores.map(({ columns, data }, group) => {
-    const left = kept[group] ?? new Uint8Array();
-    const stays = new Uint8Array(left.length);
-    for (let start = 0; start < left.length; start += columns)
-      stays.set(
-        choose(data.subarray(start, start + columns).map(Math.abs), left.subarray(start, start + columns)),
-        start,
-      );
-    return stays;
-  });
+/** One after the other. */
+function joined<T extends Uint8Array | Float64Array>(array: new (length: number) => T, parts: readonly T[]): T {
+  const all = new array(parts.reduce((sum, { length }) => sum + length, 0));
+  let start = 0;
+  for (const part of parts) {
+    all.set(part, start);
+    start += part.length;
+  }
+  return all;
 }
 
-/** One after the other, as many of each as these have. */
-function splitLike(parts: readonly { readonly length: number }[], all: Uint8Array): readonly Uint8Array[] {
+/** The inverse: as many of each as these have. */
+function splitLike(parts: readonly { readonly length: number }[], all: MatrixMask): readonly MatrixMask[] {
   let start = 0;
   return parts.map(({ length }) => {
     const part = all.subarray(start, start + length);
@@ -130,28 +127,28 @@ function splitLike(parts: readonly { readonly length: number }[], all: Uint8Arra
   });
 }
 
-const count = (left: ArrayLike<number>): number => Array.from(left).reduce((sum, stays) => sum + stays, 0);
-
-const share = (amount: number, left: ArrayLike<number>): number => roundHalfEven(amount * count(left));
-
-/** Of what is left without the `gone` least, of equal ones the first. */
-function withoutLeast(sizes: ArrayLike<number>, left: ArrayLike<number>, gone: number): Uint8Array {
-  const stays = Uint8Array.from(left);
-  if (gone <= 0) return stays;
-  const places = Array.from(left, (_, at) => at).filter((at) => left[at] === 1);
-  places.sort((a, b) => (sizes[a] ?? 0) - (sizes[b] ?? 0));
-  for (const at of places.slice(0, gone)) stays[at] = 0;
-  return stays;
-}
-
-const isPattern = (value: unknown): value is Pattern => isMethod(value, "choose");
+/** What is left without the share of least size, of equal ones the first. */
+const withoutLeast = (left: MatrixMask, sizes: Float64Array, share: number): MatrixMask =>
+  cutLeast(left, sizes, roundHalfEven(share * keptCount(left)));
 
 const accepted =
   'is "entries", "rows", n:m such as "2:4", blocks such as "4x1", a pattern { id, choose }, or the path of a module that exports one';
 
+const isPattern = (value: unknown): value is Pattern => isMethod(value, "choose");
+
 /** A word, a pattern, or the path of a module that exports one. */
 export const patternSchema = v.union(
-  [v.pipe(v.string(), v.check(isWord, accepted)), v.custom<Pattern>(isPattern), modulePath(accepted)],
+  [
+    v.pipe(v.string(), v.check(isWord, accepted)),
+    v.pipe(
+      v.custom<Pattern>(isPattern),
+      v.check(
+        ({ share = 0 }) => typeof share === "number" && share >= 0 && share <= 1,
+        "has a `share` that is no number from 0 to 1",
+      ),
+    ),
+    modulePath(accepted),
+  ],
   accepted,
 );
 

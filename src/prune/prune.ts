@@ -14,20 +14,22 @@
  */
 import * as v from "valibot";
 import type { Layer } from "../analysis/layers.ts";
+import type { Pattern, Solver } from "../calibrate/solver.ts";
 import { datasetOption } from "../data/option.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { methodSchema } from "../passes/modules.ts";
 import { countOption, described, type LayerSelection, overridesOption, selectionOptions } from "../passes/options.ts";
+import { looksAtSamples } from "../passes/own-methods.ts";
 import { type Context, definePass, foldingMasks, type Outcome, type Pass } from "../passes/pass.ts";
 import type { Loss } from "../train/loss.ts";
-import { pruneByPattern, pruneBySolver } from "./by-pattern.ts";
+import { pruneBySolver } from "./by-solver.ts";
 import { putMasks, zeroEntries } from "./chosen.ts";
 import { pruneLeastTogether } from "./global.ts";
-import { importanceSchema, looksAtSamples, type Scorer, scorerOf } from "./importance.ts";
-import { entries, type Pattern, patternOf, patternSchema } from "./pattern.ts";
+import { importanceSchema, type Scorer, scorerOf } from "./importance.ts";
+import { entries, patternOf, patternSchema } from "./pattern.ts";
 import { foldMasks, isPruned } from "./remove.ts";
 import { pruneLeast } from "./rules.ts";
-import { solverSchema, solvesBySamples } from "./solver.ts";
 import { pruneStructured } from "./structured.ts";
 
 const share = v.pipe(
@@ -79,9 +81,13 @@ const options = v.pipe(
       { value: "pattern" },
     ),
     /** What chooses what goes and corrects what stays, layer after layer, or the path of a module that exports it; in place of an importance. */
-    solver: described(v.optional(solverSchema), "a module of your own that prunes a layer, and corrects what is left", {
-      value: "solver.mjs",
-    }),
+    solver: described(
+      v.optional(methodSchema<Solver>("a solver", "prune")),
+      "a module of your own that prunes a layer, and corrects what is left",
+      {
+        value: "solver.mjs",
+      },
+    ),
     /** Samples for an importance or a solver that looks at them, or their path, of which the train part is taken. */
     data: described(v.optional(datasetOption), "samples for a criterion or solver that looks at them"),
     /** So many of them are looked at (256). */
@@ -168,9 +174,9 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   options,
   data: {
     when: ({ importance, solver }) =>
-      looksAtSamples(importance)
+      looksAtSamples(importance, "scores")
         ? "the criterion looks at samples"
-        : solvesBySamples(solver)
+        : looksAtSamples(solver, "prune")
           ? "the solver looks at samples"
           : undefined,
   },
@@ -238,9 +244,10 @@ function pruneUnstructured(
   const scorerFor = (layers: readonly Layer[]): Promise<Scorer> => scorerOf(model, layers, scoring, context);
   const writeMasks = keepMasks ? putMasks : zeroEntries;
   const choice = { layers: named, except, amount, overrides };
-  if (typeof solver === "object")
-    return pruneBySolver(model, { ...choice, ...scoring, solver, pattern }, writeMasks, context);
-  if (pattern !== undefined) return pruneByPattern(model, { ...choice, pattern }, writeMasks, scorerFor);
+  if (typeof solver === "object" || pattern !== undefined) {
+    const by = typeof solver === "object" ? solver : undefined;
+    return pruneBySolver(model, { ...choice, ...scoring, solver: by, pattern }, writeMasks, scorerFor, context);
+  }
   const settings = { layers: named, except, amount: { fraction: amount } };
   if (scope === "global") return pruneLeastTogether(model, settings, writeMasks, scorerFor);
   const own = Object.entries(overrides).map(([name, said]) => [name, { amount: { fraction: said.amount ?? amount } }]);

@@ -184,7 +184,25 @@ async function sorted(parts: readonly Ranked[], count: number): Promise<Threshol
     const [kept, numbers] = [await mask(), await scores()];
     for (const [index, number] of numbers.entries()) if (kept?.[index] !== 0) magnitudes.push(Math.abs(number));
   }
-  const rising = Float64Array.from(magnitudes).sort();
+  return amongRising(Float64Array.from(magnitudes).sort(), count);
+}
+
+/** The mask without the `count` entries of least |score|, of equal ones the first. @throws PithError E_DATA if the score of an entry that is kept is NaN. */
+export function cutLeast(mask: Mask, scores: Scores, count: number): Mask {
+  if (count === 0) return mask.slice();
+  if (scores.length < fewestCounted) {
+    const sizes = scores.filter((_, at) => mask[at] === 1).map(Math.abs);
+    return cutMask(mask, scores, amongRising(sizes.sort(), count));
+  }
+  const search = new Search(count, scores instanceof Float32Array ? "float32" : "float64");
+  for (;;) {
+    search.look(mask, scores);
+    search.narrow();
+    if (search.limit !== undefined) return cutMask(mask, scores, { limit: search.limit, ties: search.ties });
+  }
+}
+
+function amongRising(rising: Scores, count: number): Threshold {
   if (Number.isNaN(rising.at(-1))) throw noRank();
   const limit = rising[count - 1] ?? Number.POSITIVE_INFINITY;
   let ties = count;

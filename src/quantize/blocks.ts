@@ -1,5 +1,6 @@
 /** A layer's weight in blocks of few bits: rows of the numbers that share scales, and in each so many numbers in a row that share one. */
 import type { Layer } from "../analysis/layers.ts";
+import type { Solver } from "../calibrate/solver.ts";
 import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../math/index.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
@@ -8,7 +9,6 @@ import type { DataType, Dense, Tensor } from "../tensor/types.ts";
 import type { Writing } from "./formats/format.ts";
 import { type BlockSettings, blockGrid } from "./grid.ts";
 import { nearest } from "./rounders/nearest.ts";
-import type { Rounder } from "./rounders/rounder.ts";
 import { inSlices } from "./sliced-weight.ts";
 import { checkedCodes, forLayer, type RoundingSource, scaleAxis, scalesBy, turn, weightReader } from "./weight.ts";
 
@@ -46,22 +46,22 @@ export async function roundedBlocks(
   layoutOf: (shape: BlockShape) => BlockLayout,
 ): Promise<RoundedBlocks> {
   const { bits, block } = settings;
-  const { rounder, evidenceOf, blockScales: known } = rounding;
+  const { rounder, knownOf, blockScales: found } = rounding;
   const read = await weightReader(model, layer, context.engine);
   const shape = blockShape(layer, block);
   const layout = layoutOf(shape);
-  const asked = { layer, evidence: await evidenceOf(layer) };
+  const known = await knownOf(layer);
   const given = async (): Promise<readonly [scales: BlockScales, codes: Tensor | undefined]> => {
     if (isNearest(rounder)) {
       const { tensor } = layer.effective;
-      const found = tensor === undefined ? undefined : known.get(tensor);
-      return [found?.of === blocksKey(layer, settings) ? found : scalesOf(layer, await read(), settings), undefined];
+      const own = tensor === undefined ? undefined : found.get(tensor);
+      return [own?.of === blocksKey(layer, settings) ? own : scalesOf(layer, await read(), settings), undefined];
     }
     const weight = inSlices(layer, await read(), shape.rows, block);
     const grid = blockGrid(settings);
-    const scales = await scalesBy(rounder, grid, weight, asked);
+    const scales = await scalesBy(rounder, grid, weight, known);
     if (rounder.codes === undefined) return [scales, undefined];
-    const codes = await checkedCodes(rounder, { ...grid, ...scales }, weight, asked);
+    const codes = await checkedCodes(rounder, { ...grid, ...scales }, weight, known);
     const last = (row: number): number => scales.zeroPoint[(row + 1) * shape.count - 1] ?? 0;
     const rows = codes.flatMap(({ data }) => [...data]);
     return [scales, inMemory(layout.of(packRows(rows, { width: shape.width, size: block, bits, fill: last })))];
@@ -78,7 +78,7 @@ const nearestBlocks =
   async (): Promise<Dense> =>
     layout.of(blockCodes(toFloat32(await read()), rows, scales));
 
-export const isNearest = ({ scales, codes }: Rounder): boolean => scales === nearest.scales && codes === undefined;
+export const isNearest = ({ scales, codes }: Solver): boolean => scales === nearest.scales && codes === undefined;
 
 /** Says which scales of a weight are meant. */
 export const blocksKey = (layer: Layer, { bits, block, symmetric }: BlockSettings): string =>
@@ -102,6 +102,6 @@ export function inRows(layer: Layer, dense: Dense): Float32Array {
 
 /** What is said of a weight in blocks. */
 export function blocksText({ bits, block, symmetric }: BlockSettings, { rounder }: RoundingSource): string {
-  const by = rounder.id === "nearest" ? "" : `, rounded by ${rounder.id}`;
+  const by = rounder === nearest ? "" : `, rounded by ${rounder.id}`;
   return `weight in ${bits} bits, blocks of ${block}${symmetric ? "" : " with zero points"}${by}`;
 }

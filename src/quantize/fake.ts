@@ -36,6 +36,7 @@ import { noRoundings } from "./model-roundings.ts";
 import { measuredRanges, quantizeOptions } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
+import { nearest } from "./rounders/nearest.ts";
 import { round, roundingAt } from "./rounding.ts";
 import { roundLayers } from "./unfit.ts";
 import { type Rounding, roundingOf, scaledGrid, slicedAxis, weightMiss } from "./weight.ts";
@@ -215,7 +216,7 @@ async function roundWeights(
     if (shared === undefined) made.set(effective, [...others, rounded]);
     model.graph.setInput(node, role.input, rounded.result);
     const kind = `${own.perChannel ? "per-channel scales" : "one scale"}${own.learnScales ? ", to train" : ""}`;
-    const by = rounding.rounder.id === "nearest" ? "" : `, scales by ${rounding.rounder.id}`;
+    const by = rounding.rounder === nearest ? "" : `, scales by ${rounding.rounder.id}`;
     const what = `weight rounded to ${own.bits} bits, ${kind}${by}`;
     changes.push({ at: name, what, kind: "rounded", bits: own.bits, decidedBy });
   }

@@ -4,27 +4,18 @@
  * Several scales need equal zero points (ONNX Runtime's integer kernels know one), so such a grid is symmetric whatever the type: uint8 holds
  * what int8 would hold, plus 128. (ONNX Runtime's quantizer spreads ±max over 0 … 255 around 127.5, where no integer is the zero point.)
  */
+import type { Grid, ScaledGrid } from "../calibrate/solver.ts";
 import {
   type BlockBits,
   blockScale,
   cutsOf,
   fullRange,
   type QuantizationRange,
-  type QuantizedType,
   type ScaleAndZeroPoint,
   scaleAndZeroPoint,
   smallestScale,
 } from "../math/index.ts";
 import { roundHalfEven } from "../tensor/round.ts";
-
-/** Codes of a weight; `low` and `high` are the smallest and largest that are used. */
-export interface Grid extends QuantizationRange {
-  readonly type: Extract<QuantizedType, "int8" | "uint8" | "int4" | "uint4" | "uint2">;
-  /** Slices are blocks of so many numbers in a row. Codes and scales are those of `MatMulNBits` (`math/blocks.ts`). */
-  readonly block?: number;
-  /** The zero point is 0 (int8) or 128 (uint8); else it follows from the numbers. */
-  readonly symmetric: boolean;
-}
 
 /** The axis of a tensor along which each index has a scale of its own; undefined: one scale for all. */
 export interface Along {
@@ -41,12 +32,6 @@ export interface BlockSettings {
 
 /** Types of codes in slices. */
 export type WeightType = "int8" | "uint8" | "int4";
-
-/** A grid with its scales and zero points, one for each slice. */
-export interface ScaledGrid extends Grid {
-  readonly scale: Float32Array;
-  readonly zeroPoint: Int32Array;
-}
 
 /**
  * The codes of so many bits. Eight leave out the most negative one, fewer have none to spare, as in ONNX Runtime.
@@ -88,8 +73,9 @@ const middle = { int8: 0, int4: 0, uint8: 128, uint4: 8, uint2: 2 } as const;
 /**
  * The code nearest to a number, halves to even; of a scale of 0 the zero point.
  * @example
- * import { nearestCode, type Rounder } from "pith/quantize";
- * const codes: Rounder["codes"] = ({ matrices, sliceAt }, grid) =>
+ * import type { Solver } from "pith/calibrate";
+ * import { nearestCode } from "pith/quantize";
+ * const codes: Solver["codes"] = ({ matrices, sliceAt }, grid) =>
  *   matrices.map(({ rows, columns, data }, group) => ({
  *     ...{ rows, columns },
  *     data: data.map((value, at) =>

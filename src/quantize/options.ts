@@ -3,9 +3,11 @@ import * as v from "valibot";
 import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
 import { countOption, described, type LayerSelection, overridesOption, selectionOptions } from "../passes/options.ts";
+import { looksAtSamples } from "../passes/own-methods.ts";
 import type { OptionValues } from "../passes/pass.ts";
 import { type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
-import { needsSamples, rounderOf, rounderOption } from "./rounders/index.ts";
+import { rounderOf, rounderOption } from "./rounders/index.ts";
+import { nearest } from "./rounders/nearest.ts";
 import { bfloat16, lackOf, targetOption } from "./targets.ts";
 
 export const rangeMethods = ["min-max", "average", "percentile", "mse", "entropy"] as const;
@@ -161,7 +163,7 @@ export const measuredRanges = {
   when: ({ scheme, rounder }: OptionValues) =>
     scheme === "static"
       ? "the ranges of activations are measured on samples"
-      : needsSamples(rounder)
+      : looksAtSamples(rounder, "scales")
         ? "the rounder looks at what comes into layers"
         : undefined,
 };
@@ -222,7 +224,7 @@ export function checkTogether(options: QuantizeSettings): void {
     const no = (text: string, hint: string): PithError => new PithError("E_OPTION", `quantize: ${text}`, { hint });
     if (scheme !== "weights")
       throw no(`\`weights\`: ${codes} is not available in the scheme "${scheme}".`, 'The scheme "weights" stores it.');
-    if (rounderOf(by).id !== "nearest")
+    if (rounderOf(by) !== nearest)
       throw no(
         `\`rounder\`: the values of ${codes} are given, got "${rounderOf(by).id}".`,
         "Each number goes to the nearest one.",
@@ -260,7 +262,7 @@ export function checkTogether(options: QuantizeSettings): void {
       hint: "`layers` and `except` choose layers.",
     });
   }
-  if (isHalf && rounderOf(rounder).id !== "nearest") {
+  if (isHalf && rounderOf(rounder) !== nearest) {
     throw new PithError("E_OPTION", `quantize: \`rounder\`: ${scheme} has one way of rounding, to the nearest number.`);
   }
   if (scheme !== "static" && options.integerForm === "qoperator") {

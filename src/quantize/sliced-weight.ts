@@ -1,23 +1,12 @@
 import type { Layer } from "../analysis/layers.ts";
 import { weightMatrices, weightNumbers } from "../analysis/weight.ts";
+import type { SlicedWeight } from "../calibrate/solver.ts";
 import { channelRanges, type Matrix, sliceSteps } from "../math/index.ts";
 import type { WeightRole } from "../ops/index.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Dense } from "../tensor/types.ts";
 import { mostSteps } from "./grid.ts";
-
-/** A layer's weight as rounders are given it: matrices, of which the numbers of a *slice* share a scale. */
-export interface SlicedWeight {
-  /** Outputs × inputs, one for each group; a table as rows × width. Columns are those of what comes into the layer (`Features`). */
-  readonly matrices: readonly Matrix[];
-  /** How many slices there are: one; one for each output; or one for each block of a row, those of the first row before those of the next. */
-  readonly slices: number;
-  /** The slice of a number. */
-  sliceAt(group: number, row: number, column: number): number;
-  /** The numbers of a slice, row by row; the last block of a row is filled up with zeros. */
-  numbers(slice: number): Float64Array;
-}
 
 /**
  * Matrices in slices.

@@ -65,17 +65,15 @@ export async function roundLayers<O extends Selection & RounderOptions>(
   }
   const unfit = new Set(misses.flatMap(({ at }) => at ?? []));
   const fit = misses.length === 0 ? options : { ...options, unfit };
-  const asking = `the rounder "${rounder.id}"`;
-  const seenBy = { ...options, of: rounder.of };
-  const outcome = await withEvidence(model, asking, rounder.evidence, seenBy, context, (seen) =>
+  const outcome = await withEvidence(model, "rounder", rounder, options, context, (knownOf) =>
     scheme(fit, {
       rounder,
       ranges,
       blockScales,
-      async evidenceOf(layer) {
-        const found = await seen(layer);
-        if (found instanceof Miss) throw new PithError("E_UNSUPPORTED", `Layer "${layer.name}": ${found.reason}.`);
-        return found;
+      async knownOf(layer) {
+        const known = await knownOf(layer);
+        if (known instanceof Miss) throw new PithError("E_UNSUPPORTED", `Layer "${layer.name}": ${known.reason}.`);
+        return known;
       },
     }),
   );

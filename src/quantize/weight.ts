@@ -1,5 +1,6 @@
 import type { Layer } from "../analysis/layers.ts";
 import { requireWeight, weightNeeds } from "../analysis/weight.ts";
+import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../calibrate/solver.ts";
 import type { Dataset } from "../data/types.ts";
 import { type Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -26,12 +27,11 @@ import { inMemory } from "../tensor/dense.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import { isPacked } from "../tensor/packed.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
-import { type Along, type Grid, gridOf, type ScaledGrid, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
+import { type Along, gridOf, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
 import type { ModelRoundings, WeightRounding } from "./model-roundings.ts";
 import type { WeightCodes } from "./options.ts";
 import { nearest } from "./rounders/nearest.ts";
-import type { Rounder, RoundingContext } from "./rounders/rounder.ts";
-import { asTensor, inSlices, type SlicedWeight } from "./sliced-weight.ts";
+import { asTensor, inSlices } from "./sliced-weight.ts";
 
 export interface WeightSettings {
   readonly type: WeightType;
@@ -41,18 +41,18 @@ export interface WeightSettings {
 }
 
 export interface RounderOptions {
-  readonly rounder: string | Rounder;
+  readonly rounder: string | Solver;
   readonly data?: Dataset | string | undefined;
   readonly samples: number;
 }
 
 /** A rounder, and what it asks to know of a layer. */
 export interface RoundingSource {
-  readonly rounder: Rounder;
+  readonly rounder: Solver;
   /** Of stored weights that have been read: the smallest and largest number of each slice along an axis, or the scales of blocks. */
   readonly ranges: WeakMap<Tensor, Ranges>;
   readonly blockScales: WeakMap<Tensor, BlockScales & { readonly of: string }>;
-  evidenceOf(layer: Layer): Promise<unknown>;
+  knownOf(layer: Layer): Promise<LayerContext>;
 }
 
 /** Ranges of the slices along an axis; `steps` and `allSteps` as `steps` of `scaleFor`, for each slice and for the whole weight. */
@@ -102,23 +102,23 @@ export async function scaledGrid(
   { type, perChannel, bits, zeroPoints }: WeightSettings,
   rounding: Rounding,
 ): Promise<ScaledGrid & Along> {
-  const { rounder, ranges, evidenceOf } = rounding;
-  const known = existingRounding(layer, rounding);
-  if (known !== undefined) {
-    const scale = Float32Array.from(known.scale);
-    const grid = symmetricGrid(type, known.axis, known);
+  const { rounder, ranges, knownOf } = rounding;
+  const learned = existingRounding(layer, rounding);
+  if (learned !== undefined) {
+    const scale = Float32Array.from(learned.scale);
+    const grid = symmetricGrid(type, learned.axis, learned);
     const zeroPoint = scaleFor(grid, 0, 0).zeroPoint;
     return { ...grid, scale, zeroPoint: new Int32Array(scale.length).fill(zeroPoint) };
   }
   const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits, zeroPoints);
-  const evidence = await evidenceOf(layer);
+  const known = await knownOf(layer);
   const seen = layer.effective.tensor === undefined ? undefined : ranges.get(layer.effective.tensor);
   const scales = await forLayer(layer, async () => {
     if (seen !== undefined && rounder.scales === nearest.scales && (grid.axis === undefined || grid.axis === seen.axis))
       return ofRanges(rounder, grid, grid.axis === undefined ? together(seen) : seen);
     const dense = await read();
     const outputs = grid.axis === undefined ? 1 : (dense.dims[grid.axis] ?? 0);
-    return scalesBy(rounder, grid, inSlices(layer, dense, outputs), { layer, evidence });
+    return scalesBy(rounder, grid, inSlices(layer, dense, outputs), known);
   });
   return { ...grid, ...scales };
 }
@@ -132,18 +132,18 @@ const together = ({ min, max, allSteps }: Ranges): SliceRanges => ({
 });
 
 /** Scales that follow from the smallest and largest number of each slice. */
-const ofRanges = (rounder: Rounder, grid: Grid, { min, max, steps }: SliceRanges): Scales =>
+const ofRanges = (rounder: Solver, grid: Grid, { min, max, steps }: SliceRanges): Scales =>
   checkedScales(rounder, grid, min.length, (slice) => scaleFor(grid, min[slice] ?? 0, max[slice] ?? 0, steps[slice]));
 
 export async function scalesBy(
-  rounder: Rounder,
+  rounder: Solver,
   grid: Grid,
   weight: SlicedWeight,
-  known: RoundingContext<unknown>,
+  known: LayerContext,
 ): Promise<Scales> {
   const { slices } = weight;
   const whose = `The rounder "${rounder.id}"`;
-  const found = await awaitedAnswerOf(whose, () => rounder.scales(weight, grid, known));
+  const found = await awaitedAnswerOf(whose, () => rounder.scales?.(weight, grid, known));
   if (!Array.isArray(found)) throw new PithError("E_OPTION", `${whose} gives no list of { scale, zeroPoint }.`);
   if (found.length !== slices)
     throw new PithError("E_OPTION", `${whose} gives ${found.length} scales for ${slices} slices.`);
@@ -152,7 +152,7 @@ export async function scalesBy(
 
 type Scales = Pick<ScaledGrid, "scale" | "zeroPoint">;
 
-function checkedScales({ id }: Rounder, grid: Grid, slices: number, of: (slice: number) => ScaleAndZeroPoint): Scales {
+function checkedScales({ id }: Solver, grid: Grid, slices: number, of: (slice: number) => ScaleAndZeroPoint): Scales {
   const no = (text: string): PithError => new PithError("E_OPTION", `The rounder "${id}" ${text}.`);
   const zero = grid.symmetric ? scaleFor(grid, 0, 0).zeroPoint : undefined;
   const [scale, zeroPoint] = [new Float32Array(slices), new Int32Array(slices)];
@@ -211,12 +211,12 @@ export async function roundedWeight(
   const dims = turns ? own.toReversed() : own;
   const axis = turns && grid.axis !== undefined ? 1 - grid.axis : grid.axis;
   const parameters = quantizationParameters({ ...grid, axis });
-  const { rounder, evidenceOf } = rounding;
+  const { rounder, knownOf } = rounding;
   if (rounder.codes === undefined)
     return { ...parameters, quantized: await deferred(grid.type, dims, nearestCodes(layer, read, grid, turns)) };
-  const evidence = await evidenceOf(layer);
+  const known = await knownOf(layer);
   const weight = inSlices(layer, await read(), grid.scale.length);
-  const codes = await forLayer(layer, () => checkedCodes(rounder, grid, weight, { layer, evidence }));
+  const codes = await forLayer(layer, () => checkedCodes(rounder, grid, weight, known));
   const laid = fromNumbers(grid.type, own, asTensor(layer, own, codes));
   return { ...parameters, quantized: inMemory(turns ? transposed(laid) : laid) };
 }
@@ -232,10 +232,10 @@ const nearestCodes =
   };
 
 export async function checkedCodes(
-  rounder: Rounder,
+  rounder: Solver,
   grid: ScaledGrid,
   weight: SlicedWeight,
-  known: RoundingContext<unknown>,
+  known: LayerContext,
 ): Promise<readonly Matrix[]> {
   const whose = `The rounder "${rounder.id}"`;
   const codes = (await awaitedAnswerOf(whose, () => rounder.codes?.(weight, grid, known))) ?? [];
@@ -279,7 +279,7 @@ export function codesText(layer: Layer, { type, perChannel }: WeightSettings, ro
   const bits = known === undefined ? 8 : Math.ceil(Math.log2(known.high - known.low + 1));
   const few = bits < 8 && type !== "int4" ? ` (${bits}-bit values stored in 8 bits)` : "";
   const scales = layer.role.kind === "lookup" ? "a scale per row" : "per-channel scales";
-  const by = known !== undefined || rounder.id === "nearest" ? "" : `, rounded by ${rounder.id}`;
+  const by = known !== undefined || rounder === nearest ? "" : `, rounded by ${rounder.id}`;
   return `weight as ${type}${few}, ${perChannel ? scales : "one scale"}${by}`;
 }
 

@@ -105,7 +105,7 @@ test("a solver corrects what is left", async () => {
     at("doubling.mjs"),
     `export default {
   id: "doubling",
-  solve: (weights, kept, { pattern, amount }) => ({
+  prune: (weights, kept, { pattern, amount }) => ({
     kept: pattern.choose(weights, kept, amount),
     weights: weights.map((one) => ({ ...one, data: one.data.map((w) => 2 * w) })),
   }),
@@ -193,10 +193,10 @@ describe("what a method does wrong is said to be its own", () => {
     [pattern, "choose() {}", 'The pattern "own" did not give a 0 or a 1 for each entry of layer "fc".'],
     [pattern, "choose: (scores, kept) => kept.map((one) => Array.from(one, () => 0.5))", "did not give a 0 or a 1"],
     [pattern, "choose: (scores, kept) => kept.map((one) => Array.from(one, () => -1))", "did not give a 0 or a 1"],
-    [solver, `solve${throwing}`, 'The solver "own" failed: no luck.'],
-    [solver, "solve() {}", 'The solver "own" gave no { weights, kept } for layer "fc".'],
-    [solver, "solve: (weights, kept) => ({ kept })", "gave no { weights, kept }"],
-    [solver, "solve: (weights) => ({ weights })", "did not give a 0 or a 1"],
+    [solver, `prune${throwing}`, 'The solver "own" failed: no luck.'],
+    [solver, "prune() {}", 'The solver "own" gave no { weights, kept } for layer "fc".'],
+    [solver, "prune: (weights, kept) => ({ weights: 3, kept })", "gave no { weights, kept }"],
+    [solver, "prune: (weights) => ({ weights })", "did not give a 0 or a 1"],
     [rounder, `scales${throwing}`, 'The rounder "own" failed: no luck.'],
     [rounder, "scales() {}", 'The rounder "own" gives no list of { scale, zeroPoint }.'],
     [rounder, `${scales}, codes: () => [1, 2]`, "gives codes that are no matrices"],

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Solver } from "pith/calibrate";
 import { type Model, parseModel } from "pith/graph";
 import { type Pattern, prune } from "pith/prune";
 import { toNumbers } from "pith/tensor";
@@ -116,15 +117,15 @@ graph (x: float32[n, 4, 5]) -> (y) {
   expect(await numbers(net)).toEqual([0, 0, 3, 4, 8, 7, 0, 0]);
 });
 
-describe("from outside", () => {
-  /** Every other input. */
-  const comb: Pattern = {
-    id: "comb",
-    share: 0.5,
-    choose: (scores, kept) =>
-      kept.map((mask, group) => mask.map((stays, at) => stays * ((at % (scores[group]?.columns ?? 1)) % 2))),
-  };
+/** Every other input. */
+const comb: Pattern = {
+  id: "comb",
+  share: 0.5,
+  choose: (scores, kept) =>
+    kept.map((mask, group) => mask.map((stays, at) => stays * ((at % (scores[group]?.columns ?? 1)) % 2))),
+};
 
+describe("from outside", () => {
   test("a pattern is one object", async () => {
     const net = dense();
     const { changes } = await prune(net, { pattern: comb });
@@ -132,6 +133,12 @@ describe("from outside", () => {
       rowsOf.flatMap((row) => row.map((value, at) => (at % 2 === 0 ? 0 : Math.fround(value)))),
     );
     expect(changes[0]?.what).toBe("9 of 18 pruned, 9 of 18 left");
+  });
+
+  test("what it does wrong is said of it, in a solver too", async () => {
+    const pattern: Pattern = { id: "odd", share: 0.5, choose: () => [] };
+    const solver: Solver = { id: "by it", prune: (w, kept, goal) => ({ kept: goal.pattern.choose(w, kept, 0.5) }) };
+    await expect(prune(dense(), { pattern, solver })).rejects.toThrow(/pattern "odd" did not give a 0 or a 1/);
   });
 
   test("or a module, by its path", async () => {
@@ -172,6 +179,12 @@ describe("refused:", () => {
     ],
     ["with channels", { pattern: "2:4", structured: 0.5 }, /"pattern": is for single weights/],
     ["over all layers", { pattern: "rows", amount: 0.5, scope: "global" }, /"pattern": is for single weights/],
+    [
+      "a share that is none",
+      { pattern: { ...comb, share: 1.5 } },
+      /"pattern": has a `share` that is no number from 0 to 1/,
+    ],
+    ["a share that is a word", { pattern: { ...comb, share: "half" } }, /"pattern": has a `share`/],
     ["a module that is not there", { pattern: "./none.mjs" }, /"\.\/none\.mjs" does not exist/],
   ])("%s", async (_, options, message) => {
     await expect(prune(dense(), options as never)).rejects.toThrow(message);

@@ -1,14 +1,14 @@
 /** Solvers choose what goes and correct what stays. */
 import { readFileSync } from "node:fs";
-import { type Gram, gramMatrices } from "pith/calibrate";
+import { type Gram, gramMatrices, type Solver } from "pith/calibrate";
 import { memory } from "pith/data";
 import { type Model, parseModel } from "pith/graph";
-import { type PruneOptions, type PruneSolver, prune } from "pith/prune";
+import { type PruneOptions, prune } from "pith/prune";
 import { float32, inMemory, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/engine/index.ts";
 import { random } from "../../src/tensor/random.ts";
-import { sparseGpt } from "./sparsegpt.ts";
+import { obs } from "../obs.ts";
 
 interface Golden {
   readonly rows: number;
@@ -81,7 +81,7 @@ const apart = (some: readonly number[], others: readonly number[]): number =>
 describe("SparseGPT as a solver of one's own", () => {
   test.each(golden.cases)("has the weights of NumPy: $options", async ({ options, weights }) => {
     const model = layer();
-    await prune(model, { ...options, solver: sparseGpt, data: memory("x", { x: inputs }) });
+    await prune(model, { ...options, solver: obs, data: memory("x", { x: inputs }) });
     const found = await numbers(model);
     expect(found.map((w) => w === 0)).toEqual(weights.map((w) => w === 0));
     found.forEach((w, at) => {
@@ -95,7 +95,7 @@ describe("SparseGPT as a solver of one's own", () => {
       const [plain, corrected] = [layer(), layer()];
       const [original, samples] = [await answers(layer(), inputs), memory("x", { x: inputs })];
       await prune(plain, options);
-      const { changes, misses } = await prune(corrected, { ...options, solver: sparseGpt, data: samples });
+      const { changes, misses } = await prune(corrected, { ...options, solver: obs, data: samples });
       expect(changes).toHaveLength(1);
       expect(misses).toEqual([]);
       const error = apart(await answers(corrected, inputs), original);
@@ -105,7 +105,7 @@ describe("SparseGPT as a solver of one's own", () => {
 
   test("goes through a network layer by layer", async () => {
     const net = two();
-    const { changes } = await prune(net, { amount: 0.5, solver: sparseGpt, data });
+    const { changes } = await prune(net, { amount: 0.5, solver: obs, data });
     expect(changes.map(({ at, what }) => [at, what])).toEqual([
       ["first", "24 of 48 pruned, 24 of 48 left"],
       ["second", "16 of 32 pruned, 16 of 32 left"],
@@ -117,11 +117,11 @@ describe("SparseGPT as a solver of one's own", () => {
 describe("what comes into a layer", () => {
   const seen = new Map<string, Gram>();
   /** Each weight twice as large, the first input of each output gone. */
-  const doubled = (of?: "changed"): PruneSolver<Gram> => ({
+  const doubled = (of?: "changed"): Solver<Gram> => ({
     id: "doubled",
     evidence: gramMatrices(),
     ...(of === undefined ? {} : { of }),
-    solve(weights, kept, _, { layer, evidence }) {
+    prune(weights, kept, _, { layer, evidence }) {
       seen.set(layer.name, evidence);
       return {
         weights: weights.map((one) => ({ ...one, data: one.data.map((w) => 2 * w) })),
@@ -172,22 +172,18 @@ test("what is pruned stays pruned, behind a mask too", async () => {
   const net = two();
   await prune(net, { amount: 0.5, layers: "first", keepMasks: true });
   const before = await numbers(net, "a_mask");
-  const { changes } = await prune(net, { amount: 0.5, solver: sparseGpt, data, keepMasks: true, layers: "first" });
+  const { changes } = await prune(net, { amount: 0.5, solver: obs, data, keepMasks: true, layers: "first" });
   expect(changes.map(({ what }) => what)).toEqual(["12 of 24 pruned, 12 of 48 left"]);
   const after = await numbers(net, "a_mask");
   expect(after.every((kept, at) => kept <= (before[at] ?? 0))).toBe(true);
 });
 
 describe("refused:", () => {
-  const odd = (solve: PruneSolver["solve"]): PruneSolver => ({ id: "odd", solve });
+  const odd = (prune: NonNullable<Solver["prune"]>): Solver => ({ id: "odd", prune });
   test.each<readonly [string, PruneOptions, RegExp]>([
-    ["no samples", { amount: 0.5, solver: sparseGpt }, /solver "sparsegpt" needs samples/],
-    [
-      "a criterion beside it",
-      { amount: 0.5, solver: sparseGpt, data, importance: "random" },
-      /"solver": is for single/,
-    ],
-    ["channels", { structured: 0.5, solver: sparseGpt, data }, /"solver": is for single/],
+    ["no samples", { amount: 0.5, solver: obs }, /solver "obs" needs samples/],
+    ["a criterion beside it", { amount: 0.5, solver: obs, data, importance: "random" }, /"solver": is for single/],
+    ["channels", { structured: 0.5, solver: obs, data }, /"solver": is for single/],
     [
       "too few numbers",
       { amount: 0.5, solver: odd((_, kept) => ({ weights: [], kept })) },

@@ -48,6 +48,23 @@ describe.skipIf(cases === undefined)("golden blocks", () => {
   );
 });
 
+test.each([hqq, kQuant])("$id: a slice may be longer than a call's arguments", ({ scales }) => {
+  const [{ scale, zeroPoint } = { scale: 0, zeroPoint: 0 }] = scales(
+    slicedWeight(
+      [
+        matrix(
+          1,
+          300_000,
+          Float64Array.from({ length: 300_000 }, (_, at) => (at % 16) - 8),
+        ),
+      ],
+      1,
+    ),
+    { type: "uint8", symmetric: false, low: 0, high: 15 },
+  );
+  expect([scale, zeroPoint]).toEqual([1, 8]);
+});
+
 describe("the scheme of weights in blocks", () => {
   const text = `opset 17
 graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: float32[batch, 6]) {

@@ -1,15 +1,15 @@
 /** What methods like GPTQ stand on: the whole matrix of a layer with its scales, and what comes into it. */
 import { readFileSync } from "node:fs";
-import { type Gram, gramMatrices } from "pith/calibrate";
+import { type Gram, gramMatrices, type Solver } from "pith/calibrate";
 import { memory } from "pith/data";
 import { parseModel } from "pith/graph";
 import { fromDense, type Matrix, multiplyHere, transpose } from "pith/math";
-import { nearest, type QuantizeOptions, quantize, type Rounder } from "pith/quantize";
+import { nearest, type QuantizeOptions, quantize } from "pith/quantize";
 import { float32, inMemory, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import type { Model } from "../../src/graph/model.ts";
 import type { Dense } from "../../src/tensor/types.ts";
-import { gptq } from "./gptq.ts";
+import { obs } from "../obs.ts";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 
 interface Golden {
@@ -28,7 +28,7 @@ const alike = float32(
   x.data.map((value, at) => 0.2 * value + (x.data[12 * Math.floor(at / 12)] ?? 0)),
 );
 
-describe("GPTQ as a rounder of one's own", () => {
+describe("GPTQ as a solver of one's own", () => {
   test.each(golden.cases)("has the codes of NumPy: $options", async ({ options, codes }) => {
     const { rows, columns } = golden;
     const model = parseModel(`opset 17
@@ -49,7 +49,7 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
       golden.x.map((unit) => unit / 64),
     );
     const data = memory("x", { x: samples });
-    await quantize(model, { scheme: "weights", rounder: gptq, data, ...options });
+    await quantize(model, { scheme: "weights", rounder: obs, data, ...options });
     const bytes = toNumbers(await stored(model, "weight_quantized"));
     const found = options.bits === 4 ? [...bytes].flatMap((byte) => [byte & 15, byte >> 4]) : [...bytes];
     const width = found.length / rows;
@@ -64,7 +64,7 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
   ])("is nearer to the outputs than rounding to the nearest code: %s", async (_, options) => {
     const [usual, own] = [mlp(), mlp()];
     await quantize(usual, { scheme: "weights", ...options });
-    await quantize(own, { scheme: "weights", rounder: gptq, data: memory("x", { x: alike }), ...options });
+    await quantize(own, { scheme: "weights", rounder: obs, data: memory("x", { x: alike }), ...options });
     const expected = await run(mlp(), { x: alike });
     const [a, b] = [await run(usual, { x: alike }), await run(own, { x: alike })];
     expect(difference(expected, b)).toBeLessThan(0.9 * difference(expected, a));
@@ -79,7 +79,7 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
       const model = cnn();
       const pictures = numbersFor([8, 3, 8, 8]);
       const data = memory("x", { x: pictures });
-      const { misses } = await quantize(model, { scheme: "weights", rounder: gptq, data, ...options });
+      const { misses } = await quantize(model, { scheme: "weights", rounder: obs, data, ...options });
       expect(misses).toEqual([]);
       expect(difference(await run(cnn(), { x: pictures }), await run(model, { x: pictures }))).toBeLessThan(most);
     },
@@ -93,7 +93,7 @@ graph (x: float32[batch, 5, 32]) -> (y: float32[batch, 5, 4, 16]) {
   y = Einsum(x, heads.weight) {equation="bsd,hdk->bshk"}
 }`);
   const data = memory("x", { x: numbersFor([4, 5, 32]) });
-  const { misses } = await quantize(model, { scheme: "weights", bits: 4, onnxOnly: true, rounder: gptq, data });
+  const { misses } = await quantize(model, { scheme: "weights", bits: 4, onnxOnly: true, rounder: obs, data });
   expect(misses).toMatchObject([{ at: "heads", reason: "blocks of its rows are not of its inputs alone" }]);
 });
 
@@ -113,16 +113,16 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 8]) {
   y = Add(r, e)
 }`);
   const data = memory("x", { x: alike });
-  const { changes, misses } = await quantize(model, { scheme: "weights", rounder: gptq, data });
+  const { changes, misses } = await quantize(model, { scheme: "weights", rounder: obs, data });
   expect(changes.map(({ at }) => at)).toEqual(["outside"]);
   expect(misses).toMatchObject([{ at: "inside", reason: "it lies in a graph inside a node" }]);
 });
 
 describe("evidence of layers behind ones that are rounded already", () => {
   /** Gram matrices that a rounder was given, by layer. */
-  async function seenIn(of: Rounder["of"], options: QuantizeOptions): Promise<ReadonlyMap<string, Matrix>> {
+  async function seenIn(of: Solver["of"], options: QuantizeOptions): Promise<ReadonlyMap<string, Matrix>> {
     const seen = new Map<string, Matrix>();
-    const watching: Rounder<Gram> = {
+    const watching: Solver<Gram> = {
       ...{ id: "watching", evidence: gramMatrices(), ...(of === undefined ? {} : { of }) },
       scales(weight, grid, { layer, evidence }) {
         const [gram] = evidence.groups;

@@ -1,18 +1,19 @@
 /** Rounding methods: those of Pith, and some of one's own through public imports alone. */
+import type { Solver } from "pith/calibrate";
 import { memory } from "pith/data";
 import { parseModel } from "pith/graph";
 import { fromDense, matrixOf, quantizeTensor } from "pith/math";
-import { fakeQuantize, mse, nearest, quantize, type Rounder, slicedWeight } from "pith/quantize";
+import { fakeQuantize, mse, nearest, quantize, slicedWeight } from "pith/quantize";
 import { float32, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
-import { gptq } from "./gptq.ts";
+import { obs } from "../obs.ts";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 import { dequantized } from "./reference.ts";
 
 const x = numbersFor([64, 12]);
 
 /** Everything towards zero, with the usual scales. */
-const towardsZero: Rounder = {
+const towardsZero: Solver = {
   id: "towards zero",
   scales: nearest.scales,
   codes: ({ matrices, sliceAt }, { scale, zeroPoint }) =>
@@ -109,7 +110,7 @@ graph (ids: int64[batch, 3]) -> (y) {
 }`);
     const ids = { type: "int64", dims: [2, 3], data: BigInt64Array.of(0n, 1n, 2n, 3n, 4n, 8n) } as const;
     const data = memory("ids", { ids });
-    const { changes, misses } = await quantize(model, { scheme: "weights", rounder: gptq, data });
+    const { changes, misses } = await quantize(model, { scheme: "weights", rounder: obs, data });
     expect(changes.map(({ at }) => at)).toEqual(["fc"]);
     expect(misses).toMatchObject([{ at: "table", reason: "it is an embedding lookup, without a matrix product" }]);
   });
@@ -118,11 +119,11 @@ graph (ids: int64[batch, 3]) -> (y) {
     const model = mlp();
     const before = await stored(model, "fc1.weight");
     const scheme = "weights";
-    await expect(quantize(model, { scheme, rounder: gptq })).rejects.toMatchObject({
+    await expect(quantize(model, { scheme, rounder: obs })).rejects.toMatchObject({
       code: "E_OPTION",
-      message: expect.stringContaining('the rounder "gptq" needs samples'),
+      message: expect.stringContaining('the rounder "obs" needs samples'),
     });
-    const bad: readonly (readonly [Partial<Rounder>, string])[] = [
+    const bad: readonly (readonly [Partial<Solver>, string])[] = [
       [{ scales: () => [] }, 'Layer "fc1": The rounder "own" gives 0 scales for 16 slices'],
       [{ scales: () => Array(16).fill({ scale: 0, zeroPoint: 0 }) }, "gives the scale 0"],
       [{ scales: () => Array(16).fill({ scale: 1, zeroPoint: 3 }) }, "gives the zero point 3: 0 is expected"],
@@ -139,6 +140,9 @@ graph (ids: int64[batch, 3]) -> (y) {
         code: "E_OPTION",
         message: expect.stringContaining(message),
       });
+    const named: Solver = { id: "nearest", scales: nearest.scales };
+    for (const options of [{ scheme, weights: "palette" }, { scheme: "float16" }] as const)
+      await expect(quantize(model, { ...options, rounder: named })).rejects.toMatchObject({ code: "E_OPTION" });
     await expect(quantize(model, { scheme: "float16", rounder: "mse" })).rejects.toMatchObject({ code: "E_OPTION" });
     expect(await stored(model, "fc1.weight")).toEqual(before);
   });

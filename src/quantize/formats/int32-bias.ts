@@ -1,3 +1,4 @@
+import type { ScaledGrid } from "../../calibrate/solver.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Model } from "../../graph/model.ts";
 import { channelRanges, quantizeBias, smallestScale, weightScaleForBias } from "../../math/index.ts";
@@ -5,7 +6,7 @@ import type { Context } from "../../passes/pass.ts";
 import { readStoredValue } from "../../passes/stored.ts";
 import { toFloat32 } from "../../tensor/convert.ts";
 import type { Dense } from "../../tensor/types.ts";
-import type { Along, ScaledGrid } from "../grid.ts";
+import type { Along } from "../grid.ts";
 import type { Target } from "../target.ts";
 import { forLayer } from "../weight.ts";
 

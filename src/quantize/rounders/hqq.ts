@@ -7,10 +7,9 @@
  * p = 0.7; β starts at 10 and grows by 1.01. It ends when the mean of |d| no longer falls. Zero points are rounded then: kernels are slow
  * with others. No data is looked at. Source: Badri and Shaji, "Half-Quadratic Quantization of Large Machine Learning Models", 2023.
  */
+import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 import type { ScaleAndZeroPoint } from "../../math/index.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
-import type { Grid } from "../grid.ts";
-import type { SlicedWeight } from "../sliced-weight.ts";
 
 const [p, firstBeta, growth, mostSteps] = [0.7, 10, 1.01, 20];
 const largestInverse = 2e4;
@@ -25,7 +24,7 @@ export const hqq = {
     for (let block = 0; block < slices; block++) {
       const own = numbers(block);
       // A zero point is a code: the range contains 0.
-      const [min, max] = [Math.min(0, ...own), Math.max(0, ...own)];
+      const [min, max] = [own.reduce((a, b) => Math.min(a, b), 0), own.reduce((a, b) => Math.max(a, b), 0)];
       inverse[block] = Math.min(largestInverse, high / (max - min));
       zero[block] = roundHalfEven(-min * (inverse[block] ?? 0));
     }

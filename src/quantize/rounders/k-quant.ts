@@ -6,10 +6,9 @@
  *
  * Then z = clamp(round(-m / s)). No data is looked at. Source: llama.cpp's k-quants, as ONNX Runtime's quantizer has them.
  */
+import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 import type { ScaleAndZeroPoint } from "../../math/index.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
-import type { Grid } from "../grid.ts";
-import type { SlicedWeight } from "../sliced-weight.ts";
 
 const trials = 20;
 
@@ -26,7 +25,7 @@ function fitted(x: Float64Array, high: number): ScaleAndZeroPoint {
   const clamp = (code: number): number => Math.min(high, Math.max(0, roundHalfEven(code)));
   const rms = Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / Math.max(1, x.length));
   const weights = x.map((value) => Math.abs(value) + rms);
-  const [min, max] = [Math.min(...x), Math.max(...x)];
+  const [min, max] = [x.reduce((a, b) => Math.min(a, b)), x.reduce((a, b) => Math.max(a, b))];
   if (max === min) return { scale: Math.fround(Math.abs(max)), zeroPoint: max < 0 ? 1 : 0 };
   const errorOf = (codes: Float64Array, s: number, m: number): number =>
     codes.reduce((sum, q, at) => sum + (weights[at] ?? 0) * (s * q + m - (x[at] ?? 0)) ** 2, 0);

@@ -6,10 +6,11 @@
  * is smallest. What few large numbers lose by it, many small ones gain in resolution: the more, the fewer bits there are.
  * All ratios p = 1, 0.99, … 0.1 are tried: with outliers and few bits the error has several minima.
  */
+import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 import type { ScaleAndZeroPoint } from "../../math/index.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
-import { type Grid, scaleFor } from "../grid.ts";
-import { rangeOf, type SlicedWeight } from "../sliced-weight.ts";
+import { scaleFor } from "../grid.ts";
+import { rangeOf } from "../sliced-weight.ts";
 
 /** Hundredths of the range. */
 const smallest = 10;

@@ -1,6 +1,7 @@
+import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 import { blockScales, type ScaleAndZeroPoint } from "../../math/index.ts";
-import { bitsOfBlocks, type Grid, scaleFor } from "../grid.ts";
-import { rangeOf, type SlicedWeight } from "../sliced-weight.ts";
+import { bitsOfBlocks, scaleFor } from "../grid.ts";
+import { rangeOf } from "../sliced-weight.ts";
 
 /** Scales over the whole range of the numbers, each of which goes to the nearest code: nothing is cut off, as ONNX Runtime does it. Numbers on a grid of few enough steps stay. */
 export const nearest = {

@@ -1,0 +1,125 @@
+/** Pruning layer after layer, by their weights as matrices: a solver chooses what goes, by a pattern, and may correct what stays. */
+import { ownOptions } from "../analysis/selection.ts";
+import { weightMatrices, weightNumbers, weightStorage } from "../analysis/weight.ts";
+import { withEvidence } from "../calibrate/evidence.ts";
+import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";
+import { Miss, PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import type { Matrix } from "../math/matrix.ts";
+import { floatOf, stored } from "../passes/fold-mask.ts";
+import { answerOf, areMatrices, awaitedAnswerOf } from "../passes/own-methods.ts";
+import type { Context, Outcome } from "../passes/pass.ts";
+import { storeWeights } from "../passes/store-constants.ts";
+import { fromNumbers } from "../tensor/convert.ts";
+import { inMemory } from "../tensor/dense.ts";
+import { type MaskWriter, prunePrepared, type ScorerFactory } from "./chosen.ts";
+import type { Scorer, ScoringOptions } from "./importance.ts";
+import { intersect, keptCount, type Mask } from "./mask.ts";
+import { wholeLayer } from "./pattern.ts";
+import { brokenAt, rankedBy } from "./ranked.ts";
+import type { ParameterSelection, Target } from "./targets.ts";
+
+interface SolverOptions extends ParameterSelection, Pick<ScoringOptions, "data" | "samples"> {
+  /** Share of what is left that goes. */
+  readonly amount: number;
+  readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
+  readonly solver: Solver | undefined;
+  readonly pattern: Pattern | undefined;
+}
+
+/** The least go, by their magnitude or by what a criterion makes of them, and the others stay as they are. */
+const magnitude = {
+  id: "magnitude",
+  prune: (scores, kept, { pattern, amount }) => ({ kept: pattern.choose(scores, kept, amount) }),
+} satisfies Solver;
+
+/** Corrected weights are written one after the other: what comes into a layer may be asked for as those before have left it. */
+export async function pruneBySolver(
+  model: Model,
+  { solver = magnitude, pattern = wholeLayer, ...options }: SolverOptions,
+  writeMasks: MaskWriter,
+  scorerFor: ScorerFactory,
+  context: Context,
+): Promise<Outcome> {
+  storeWeights(model);
+  const whose = `The solver "${solver.id}"`;
+  return withEvidence(model, "solver", solver, options, context, (knownOf) =>
+    prunePrepared(model, options, writeMasks, scorerFor, async (target, scorer) => {
+      const { layer } = target;
+      const numbers = await numbersOf(target, scorer);
+      if (numbers instanceof Miss) return numbers;
+      const known = await knownOf(layer);
+      if (known instanceof Miss) return known;
+      const { own, decidedBy } = ownOptions(options, layer);
+      const { scores, kept, mask } = numbers;
+      const goal = { pattern: checkedPattern(pattern, target, kept), amount: own.amount };
+      const solution = await awaitedAnswerOf(whose, () => solver.prune?.(scores, kept, goal, known));
+      if (typeof solution !== "object" || !(solution.weights === undefined || areMatrices(solution.weights)))
+        throw new PithError("E_OPTION", `${whose} gave no { weights, kept } for layer "${layer.name}".`);
+      checkMasks(whose, target, kept, solution.kept);
+      const matrices = solution.kept.map((data) => ({ data }));
+      const left = intersect(mask, Uint8Array.from(weightNumbers(layer.role, stored(target.parameter).dims, matrices)));
+      if (solution.weights !== undefined) writeWeights(whose, target, solution.weights, left);
+      return { target, before: keptCount(mask), after: keptCount(left), mask: async () => left, decidedBy };
+    }),
+  );
+}
+
+/** Of a layer: its numbers under the mask, or what a criterion makes of them, and what is left of it. */
+interface LayerNumbers {
+  readonly scores: readonly Matrix[];
+  readonly kept: readonly MatrixMask[];
+  readonly mask: Mask;
+}
+
+async function numbersOf(target: Target, scorer: Scorer): Promise<LayerNumbers | Miss> {
+  const { layer, parameter } = target;
+  if (weightStorage(layer) !== "float")
+    return new Miss("its weight is not stored as the layer reads it: it has no rows and columns", layer.name);
+  const ranked = await rankedBy(target, undefined, scorer);
+  if (ranked instanceof Miss) return ranked;
+  const [scores, found] = [await ranked.scores(), await ranked.mask()];
+  const broken = ranked.inMemory ? undefined : brokenAt(target, scores, found);
+  if (broken !== undefined) return broken;
+  const { dims } = stored(parameter);
+  const mask = found ?? new Uint8Array(scores.length).fill(1);
+  const left = scores.map((score, at) => (mask[at] === 1 ? score : 0));
+  const kept = weightMatrices(layer.role, dims, mask).map(({ data }) => Uint8Array.from(data));
+  return { scores: weightMatrices(layer.role, dims, left), mask, kept };
+}
+
+/** A pattern, with what it does wrong being said of it. */
+function checkedPattern(pattern: Pattern, target: Target, kept: readonly MatrixMask[]): Pattern {
+  const whose = `The pattern "${pattern.id}"`;
+  return {
+    ...pattern,
+    choose(...given) {
+      const chosen = answerOf(whose, () => pattern.choose(...given));
+      checkMasks(whose, target, kept, chosen);
+      return chosen;
+    },
+  };
+}
+
+/** @throws PithError E_OPTION where what was chosen is no mask of the layer. */
+function checkMasks(
+  whose: string,
+  { layer }: Target,
+  kept: readonly MatrixMask[],
+  chosen: readonly MatrixMask[],
+): void {
+  const isMask = (one: MatrixMask, group: number): boolean =>
+    one?.length === kept[group]?.length && one.every((entry) => entry === 0 || entry === 1);
+  if (!Array.isArray(chosen) || chosen.length !== kept.length || !chosen.every(isMask))
+    throw new PithError("E_OPTION", `${whose} did not give a 0 or a 1 for each entry of layer "${layer.name}".`);
+}
+
+/** Writes what a solver made of a weight, 0 where it goes. @throws PithError E_OPTION where it does not fit the layer. */
+function writeWeights(whose: string, { layer, parameter }: Target, weights: readonly Matrix[], left: Mask): void {
+  const { dims } = stored(parameter);
+  const numbers = weightNumbers(layer.role, dims, weights).map((value, at) => (left[at] === 1 ? value : 0));
+  const given = weights.reduce((sum, { data }) => sum + data.length, 0);
+  if (given !== left.length || !numbers.every(Number.isFinite))
+    throw new PithError("E_OPTION", `${whose} did not give a finite number for each entry of layer "${layer.name}".`);
+  parameter.tensor = inMemory(fromNumbers(floatOf(parameter), dims, numbers));
+}
