@@ -4,7 +4,7 @@ import { Argument, Command } from "commander";
 import * as v from "valibot";
 import { capitalized, type PithError } from "../errors.ts";
 import type { Job } from "../job/job.ts";
-import { described } from "../passes/options.ts";
+import { described, option } from "../passes/options.ts";
 import { modelAt, modelsOfFlags, saidOn } from "./model-folder.ts";
 import { addFlags, givenFlags, keysOf, meaningsOf, readFlags } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
@@ -71,7 +71,7 @@ export interface Result {
 }
 
 const common = v.object({
-  json: v.optional(described(v.boolean(), "print the result as JSON")),
+  json: option(v.boolean(), "print the result as JSON"),
   seed: v.optional(described(v.pipe(v.number(), v.integer(), v.minValue(0)), "random seed", { value: "n" }), 0),
 });
 

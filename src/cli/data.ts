@@ -3,7 +3,7 @@
 import * as v from "valibot";
 import { parsePreprocessingSpec, parseState } from "../data/index.ts";
 import { PithError } from "../errors.ts";
-import { countOption, described } from "../passes/options.ts";
+import { countOption, option } from "../passes/options.ts";
 import type { Settings } from "../task/index.ts";
 import { settings } from "./set.ts";
 
@@ -11,41 +11,34 @@ const group = "Data (docs/data.md):";
 
 /** Entries for the schema of a command that takes data. */
 export const dataFlags = {
-  data: v.optional(
-    described(v.string(), "folder or file of images, text, tables, arrays, sound or token ids, or an ES module", {
-      value: "path",
-      group,
-    }),
-  ),
-  part: v.optional(
-    described(v.picklist(["test", "train", "all"]), "part to test on (default: test; all where there are no parts)", {
-      group,
-    }),
-  ),
-  preprocess: v.optional(
-    described(v.string(), 'a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; for text "length=128"', {
+  data: option(v.string(), "folder or file of images, text, tables, arrays, sound or token ids, or an ES module", {
+    value: "path",
+    group,
+  }),
+  part: option(v.picklist(["test", "train", "all"]), "part to test on (default: test; all where there are no parts)", {
+    group,
+  }),
+  preprocess: option(
+    v.string(),
+    'a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; for text "length=128"',
+    {
       value: "how",
       group,
-    }),
+    },
   ),
-  set: v.optional(
-    described(v.array(v.string()), "value of an input that the data does not contain: sr=16000", {
-      value: "input=value",
-      group,
-    }),
-  ),
-  states: v.optional(
-    described(v.array(v.string()), "output that is fed back as an input: stateN=state (default: guessed)", {
-      value: "output=input",
-      group,
-    }),
-  ),
-  samples: v.optional(
-    described(countOption, "use at most n training and n test samples, drawn by --seed", { value: "n", group }),
-  ),
-  batch: v.optional(
-    described(countOption, "samples per run (default: 64, or 1 if outputs depend on the batch)", { value: "n", group }),
-  ),
+  set: option(v.array(v.string()), "value of an input that the data does not contain: sr=16000", {
+    value: "input=value",
+    group,
+  }),
+  states: option(v.array(v.string()), "output that is fed back as an input: stateN=state (default: guessed)", {
+    value: "output=input",
+    group,
+  }),
+  samples: option(countOption, "use at most n training and n test samples, drawn by --seed", { value: "n", group }),
+  batch: option(countOption, "samples per run (default: 64, or 1 if outputs depend on the batch)", {
+    value: "n",
+    group,
+  }),
 };
 
 const dataSchema = v.object(dataFlags);

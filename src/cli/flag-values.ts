@@ -5,21 +5,21 @@
  */
 import { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
-import { isSchema, type PipeItem, type SchemaNode } from "../passes/schema.ts";
+import { isWhole, open, type PipeItem, type SchemaNode } from "../passes/schema.ts";
 
 type Word = string | number | boolean;
 
 interface Accepted {
-  readonly choices: Set<Word>;
-  number: "any" | "integer" | undefined;
+  readonly choices: ReadonlySet<Word>;
+  readonly number: "any" | "integer" | undefined;
   /** The number is a share: at most 1. */
-  share: boolean;
-  text: boolean;
-  toggle: boolean;
-  list: Accepted | undefined;
-  json: boolean;
+  readonly share: boolean;
+  readonly text: boolean;
+  readonly toggle: boolean;
+  readonly list: Accepted | undefined;
+  readonly json: boolean;
   /** Beside all this something that only a program can give: a function, a criterion. */
-  own: boolean;
+  readonly own: boolean;
 }
 
 export function choicesNote(accepted: Accepted): string {
@@ -89,19 +89,6 @@ function expectation(accepted: Accepted): string {
   return parts.join(" or ");
 }
 
-export function nothing(): Accepted {
-  return {
-    choices: new Set(),
-    number: undefined,
-    share: false,
-    text: false,
-    toggle: false,
-    list: undefined,
-    json: false,
-    own: false,
-  };
-}
-
 export function isExpressible(accepted: Accepted): boolean {
   const { choices, number, text, toggle, list, json } = accepted;
   return (
@@ -109,57 +96,31 @@ export function isExpressible(accepted: Accepted): boolean {
   );
 }
 
-/** Adds to `accepted` what a schema accepts. Types that only code can make (instances, functions) add nothing. */
-export function accept(schema: SchemaNode, accepted: Accepted): void {
-  if (schema.wrapped !== undefined) accept(schema.wrapped, accepted);
-  switch (schema.type) {
-    case "string":
-      accepted.text = true;
-      break;
-    case "number":
-      if (pipeOf(schema).some(({ type }) => type === "integer" || type === "safe_integer")) {
-        accepted.number ??= "integer";
-      } else {
-        accepted.number = "any";
-        if (pipeOf(schema).some(({ type, requirement }) => type === "max_value" && requirement === 1))
-          accepted.share = true;
-      }
-      break;
-    case "custom":
-      accepted.own = true;
-      break;
-    case "boolean":
-      accepted.toggle = true;
-      break;
-    case "picklist":
-    case "enum":
-      for (const option of schema.options ?? []) if (isWord(option)) accepted.choices.add(option);
-      break;
-    case "literal":
-      if (isWord(schema.literal)) accepted.choices.add(schema.literal);
-      break;
-    case "union":
-    case "variant":
-      for (const member of schema.options ?? []) if (isSchema(member)) accept(member, accepted);
-      break;
-    case "array":
-    case "tuple":
-    case "strict_tuple":
-      accepted.list ??= nothing();
-      for (const item of schema.items ?? [schema.item]) if (item !== undefined) accept(item, accepted.list);
-      break;
-    case "object":
-    case "strict_object":
-    case "loose_object":
-      accepted.json = true;
-      break;
-    case "record": {
-      const values = nothing();
-      if (schema.value !== undefined) accept(schema.value, values);
-      if (isExpressible(values)) accepted.json = true;
-      break;
-    }
-  }
+/** What one of some schemas accepts. Types that only code can make (instances, functions) add nothing. */
+export function acceptedBy(schemas: readonly SchemaNode[]): Accepted {
+  const nodes = schemas.flatMap(open);
+  const of = (...types: readonly string[]): readonly SchemaNode[] => nodes.filter(({ type }) => types.includes(type));
+  const [numbers, lists] = [of("number"), of("array", "tuple", "strict_tuple")];
+  const words = [
+    ...of("picklist", "enum").flatMap(({ options = [] }) => options),
+    ...of("literal").map((one) => one.literal),
+  ];
+  const inLists = lists.flatMap(({ items, item }) => items ?? (item === undefined ? [] : [item]));
+  const inRecords = of("record").flatMap(({ value }) => value ?? []);
+  return {
+    choices: new Set(words.filter(isWord)),
+    number: numbers.length === 0 ? undefined : numbers.every(isWhole) ? "integer" : "any",
+    share: numbers.some(
+      (one) => !isWhole(one) && pipeOf(one).some((part) => part.type === "max_value" && part.requirement === 1),
+    ),
+    text: of("string").length > 0,
+    toggle: of("boolean").length > 0,
+    list: lists.length === 0 ? undefined : acceptedBy(inLists),
+    json:
+      of("object", "strict_object", "loose_object").length > 0 ||
+      inRecords.some((one) => isExpressible(acceptedBy([one]))),
+    own: of("custom").length > 0,
+  };
 }
 
 /** All that a value goes through: a pipe may begin with a schema that is one itself. */

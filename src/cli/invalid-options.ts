@@ -1,21 +1,10 @@
 /** How what does not fit is said on the command line: options are called there by their flags. */
-import type * as v from "valibot";
-import { capitalized, PithError } from "../errors.ts";
-import { inWords } from "../passes/option-errors.ts";
-import { hintOf } from "../passes/options.ts";
+import { PithError } from "../errors.ts";
 
 /** `learningRate` as `--learning-rate`; what is given one by one is called by one: `overrides` as `--override`. */
 export function flagName(key: string): string {
   if (key === "overrides") return "--override";
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-}
-
-export function refusal(issue: v.BaseIssue<unknown>, keys: ReadonlySet<string>, hint: string): PithError {
-  const key = issue.path?.[0]?.key;
-  const said = asFlags(sentenceOf(issue, keys), keys).replace(/\.$/, "");
-  const place =
-    typeof key === "string" ? `${flagName(key)}${/^(is|takes) /.test(said) ? "" : ":"} ${said}` : capitalized(said);
-  return new PithError("E_OPTION", `${place}.`, { hint: hintOf(issue) ?? hint });
 }
 
 /**
@@ -72,14 +61,4 @@ export function onCommandLine(text: string, flags: ReadonlySet<string> = new Set
 function optionsOf(flags: ReadonlySet<string>): ReadonlySet<string> {
   const names = [...flags].map((flag) => flag.slice(2).replace(/^no-/, ""));
   return new Set(names.map((name) => name.replace(/-([a-z])/g, (_, letter) => letter.toUpperCase())));
-}
-
-export const withGiven = {
-  message: (issue: v.BaseIssue<unknown>): string => `${inWords.message(issue)}, got ${issue.received}`,
-};
-
-/** What a check says: of several options together by the names of their flags. */
-function sentenceOf({ type, message, path }: v.BaseIssue<unknown>, keys: ReadonlySet<string>): string {
-  const isOfSeveral = (type === "check" && path === undefined) || type === "raw_check";
-  return isOfSeveral ? message.replace(/\w+/g, (word) => (keys.has(word) ? flagName(word) : word)) : message;
 }

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { PithError } from "../errors.ts";
 import type { Metric } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
-import { described, type Meanings } from "../passes/options.ts";
+import { described, type Meanings, option } from "../passes/options.ts";
 import { heldAgainst, type MetricName, namedMetrics } from "../task/index.ts";
 
 export const metricNames = Object.keys(namedMetrics) as [MetricName, ...MetricName[]];
@@ -27,25 +27,19 @@ export const metricFlags = {
     }),
     "accuracy",
   ),
-  output: v.optional(
-    described(v.string(), 'output to evaluate (default: "logits", else the first float output)', {
-      value: "name",
-      group,
-    }),
-  ),
+  output: option(v.string(), 'output to evaluate (default: "logits", else the first float output)', {
+    value: "name",
+    group,
+  }),
 };
 
 /** Entries for the schema of a command that refuses what lost too much: one rule for all of them (`judge`). */
 export const goalFlags = {
-  maxDrop: v.optional(
-    described(v.pipe(v.number(), v.minValue(0)), "largest drop of the metric (default: 1%; docs/verdicts.md)", {
-      group,
-    }),
-  ),
-  strict: v.optional(
-    described(v.boolean(), "require the whole 95 % confidence interval to stay within --max-drop", { group }),
-  ),
-  force: v.optional(described(v.boolean(), "write the result regardless of its metrics", { group })),
+  maxDrop: option(v.pipe(v.number(), v.minValue(0)), "largest drop of the metric (default: 1%; docs/verdicts.md)", {
+    group,
+  }),
+  strict: option(v.boolean(), "require the whole 95 % confidence interval to stay within --max-drop", { group }),
+  force: option(v.boolean(), "write the result regardless of its metrics", { group }),
 };
 
 /** @throws PithError E_OPTION for a drop that would allow any loss: of a share, 1 is all there is. */

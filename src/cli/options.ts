@@ -7,27 +7,26 @@
  */
 import { type Command, Option } from "commander";
 import * as v from "valibot";
-import { PithError } from "../errors.ts";
-import { misfitOf } from "../passes/option-errors.ts";
+import { capitalized, PithError } from "../errors.ts";
+import { inWords, misfitOf } from "../passes/option-errors.ts";
 import type { FlagMetadata, Meanings } from "../passes/options.ts";
-import { isSchema, type SchemaNode } from "../passes/schema.ts";
+import { entriesAt, type SchemaNode } from "../passes/schema.ts";
 import {
-  accept,
+  acceptedBy,
   choicesNote,
   isExpressible,
   isWord,
-  nothing,
   pipeOf,
   readNumber,
   readWord,
   requirePercent,
   valueName,
 } from "./flag-values.ts";
-import { asFlags, flagName, refusal, withGiven } from "./invalid-options.ts";
+import { asFlags, flagName } from "./invalid-options.ts";
 
 /** Adds a flag for each entry of an object schema (of all its members, where it is a union of objects), except those in `without`. */
 export function addFlags(command: Command, schema: v.GenericSchema, without: ReadonlySet<string> = new Set()): void {
-  for (const [key, alternatives] of entriesOf(schema as SchemaNode)) {
+  for (const [key, alternatives] of entriesAt(schema)) {
     if (without.has(key)) continue;
     const option = flagOf(key, alternatives);
     if (option === undefined) continue;
@@ -37,13 +36,13 @@ export function addFlags(command: Command, schema: v.GenericSchema, without: Rea
 }
 
 export function meaningsOf(schema: v.GenericSchema): readonly Meanings[] {
-  const entries = [...entriesOf(schema as SchemaNode).values()];
+  const entries = [...entriesAt(schema).values()];
   return entries.flatMap(([first]) => (first === undefined ? [] : (factsOf(first).meanings ?? [])));
 }
 
 /** The options that were given on the command line, unchecked. */
 export function givenFlags(command: Command, schema: v.GenericSchema): Record<string, unknown> {
-  const known = entriesOf(schema as SchemaNode);
+  const known = entriesAt(schema);
   const given: Record<string, unknown> = {};
   for (const option of command.options) {
     const key = option.attributeName();
@@ -63,16 +62,18 @@ export function readFlags<S extends v.GenericSchema>(command: Command, schema: S
 
 /** Options as a schema completes them. @throws PithError E_OPTION in the words of flags. */
 export function fitting<S extends v.GenericSchema>(schema: S, options: unknown, hint: string): v.InferOutput<S> {
-  const result = v.safeParse(schema, options, withGiven);
+  const result = v.safeParse(schema, options, inWords);
   if (result.success) return result.output;
-  const [issue] = result.issues;
-  if ((issue.path?.length ?? 0) < 2) throw refusal(issue, keysOf(schema), hint);
-  // Inside an option: of a layer's own.
-  const inside = misfitOf(schema, result.issues, { owner: "" });
-  const [key, ...path] = inside.path.map(String);
-  throw new PithError("E_OPTION", `${flagName(key ?? "")}: ${path.join(": ")}: ${inside.sentence}.`, {
-    hint: inside.hint ?? hint,
-  });
+  const keys = keysOf(schema);
+  const { path, sentence, hint: own } = misfitOf(schema, result.issues, { owner: "" });
+  const [key, ...inside] = path.map(String);
+  // What is asked of several options together calls them by their bare names.
+  const named =
+    key === undefined ? sentence.replace(/\w+/g, (word) => (keys.has(word) ? flagName(word) : word)) : sentence;
+  const said = [...inside, asFlags(named, keys)].join(": ");
+  const place =
+    key === undefined ? capitalized(said) : `${flagName(key)}${/^(is|takes) /.test(said) ? "" : ":"} ${said}`;
+  throw new PithError("E_OPTION", `${place}.`, { hint: own ?? hint });
 }
 
 /** The words that a flag takes: all that fit, or some that have names. */
@@ -133,12 +134,12 @@ export function settleFlags(command: Command, words: readonly string[]): string[
 }
 
 export function keysOf(schema: v.GenericSchema): ReadonlySet<string> {
-  return new Set(entriesOf(schema as SchemaNode).keys());
+  return new Set(entriesAt(schema).keys());
 }
 
 /** Those of them that have no default and may not be left out. */
 export function requiredKeys(schema: v.GenericSchema): ReadonlySet<string> {
-  const entries = [...entriesOf(schema as SchemaNode)];
+  const entries = [...entriesAt(schema)];
   return new Set(entries.flatMap(([key, alternatives]) => (alternatives.some(isOptional) ? [] : [key])));
 }
 
@@ -148,26 +149,13 @@ function helpHint(command: Command): string {
   return `See ${names.join(" ")} --help.`;
 }
 
-/** Entries of an object by key; a union or intersection of objects has those of its members. */
-function entriesOf(schema: SchemaNode): Map<string, SchemaNode[]> {
-  const found = new Map<string, SchemaNode[]>();
-  const visit = (node: SchemaNode): void => {
-    if (node.wrapped !== undefined) visit(node.wrapped);
-    for (const member of node.options ?? []) if (isSchema(member)) visit(member);
-    for (const [key, entry] of Object.entries(node.entries ?? {})) found.set(key, [...(found.get(key) ?? []), entry]);
-  };
-  visit(schema);
-  return found;
-}
-
 function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | undefined {
-  const accepted = nothing();
-  for (const alternative of alternatives) accept(alternative, accepted);
   const [first] = alternatives;
-  if (first === undefined || !isExpressible(accepted)) return undefined;
+  const all = acceptedBy(alternatives);
+  if (first === undefined || !isExpressible(all)) return undefined;
 
   const facts = factsOf(first);
-  accepted.share &&= facts.percent !== false;
+  const accepted = { ...all, share: all.share && facts.percent !== false };
   const fallback = defaultOf(first);
   const onlyToggle = accepted.toggle && !accepted.text && accepted.number === undefined && accepted.choices.size === 0;
   const stem = onlyToggle && fallback === true ? flagName(key).replace("--", "--no-") : flagName(key);
@@ -227,29 +215,30 @@ function inGroup(group: string | undefined, option: Option): Option {
   return group === undefined ? option : option.helpGroup(group);
 }
 
-/** Description and metadata, the outermost first. */
-function factsOf(schema: SchemaNode): FlagMetadata & { readonly description: string } {
-  let facts: FlagMetadata & { readonly description: string } = { description: "" };
-  for (let node: SchemaNode | undefined = schema; node !== undefined; node = node.wrapped) {
-    for (const item of pipeOf(node)) {
-      if (item.type === "metadata") facts = { ...item.metadata, ...facts };
-      if (item.type === "description" && facts.description === "") {
-        facts = { ...facts, description: item.description ?? "" };
-      }
-    }
-  }
-  return facts;
+/** A schema and those that it wraps, the outermost first. */
+function layersOf(schema: SchemaNode): readonly SchemaNode[] {
+  return [schema, ...(schema.wrapped === undefined ? [] : layersOf(schema.wrapped))];
 }
 
-function isOptional(schema: SchemaNode): boolean {
-  return /^(optional|exact_optional|nullish|undefinedable)$/.test(schema.type);
+/** Description and metadata, the outermost first. */
+function factsOf(schema: SchemaNode): FlagMetadata & { readonly description: string } {
+  const items = layersOf(schema).flatMap(pipeOf).toReversed();
+  return Object.assign(
+    { description: "" },
+    ...items.map(({ description, metadata }) => ({
+      ...metadata,
+      ...(description === undefined ? {} : { description }),
+    })),
+  );
+}
+
+function isOptional({ type }: SchemaNode): boolean {
+  return /^(optional|exact_optional|nullish|undefinedable)$/.test(type);
 }
 
 function defaultOf(schema: SchemaNode): unknown {
-  for (let node: SchemaNode | undefined = schema; node !== undefined; node = node.wrapped) {
-    if (node.default !== undefined) return typeof node.default === "function" ? node.default() : node.default;
-  }
-  return undefined;
+  const given = layersOf(schema).find((node) => node.default !== undefined)?.default;
+  return typeof given === "function" ? given() : given;
 }
 
 function isNothing(fallback: unknown): boolean {

@@ -6,6 +6,11 @@ export interface Column {
   readonly align?: "left" | "right";
 }
 
+/** The first to the left, the others, which hold numbers, to the right. */
+export function columns(first: string, ...others: readonly string[]): Column[] {
+  return [{ title: first }, ...others.map((title) => ({ title, align: "right" as const }))];
+}
+
 const gap = "  ";
 
 /**

@@ -11,7 +11,7 @@ import { counted } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { definePass } from "../passes/index.ts";
 import { modelOption } from "../passes/modules.ts";
-import { described, understood } from "../passes/options.ts";
+import { described, option, understood } from "../passes/options.ts";
 import { keptLayers } from "../prune/index.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { lossNames } from "../train/losses/index.ts";
@@ -98,37 +98,28 @@ export const distill = definePass({
   },
   options: v.pipe(
     v.strictObject({
-      teacher: described(v.optional(modelOption()), "the model to learn from", { value: "teacher.onnx" }),
-      otherTeachers: described(v.optional(v.array(modelOption())), "further teachers: all have the same weight", {
+      teacher: option(modelOption(), "the model to learn from", { value: "teacher.onnx" }),
+      otherTeachers: option(v.array(modelOption()), "further teachers: all have the same weight", {
         value: "b.onnx,…",
       }),
-      shrink: described(
-        v.optional(
-          v.pipe(v.number(), v.gtValue(0, "must be above 0 %"), v.ltValue(1, "must be below 1 (100 %)"), v.maxValue(1)),
-        ),
+      shrink: option(
+        v.pipe(v.number(), v.gtValue(0, "must be above 0 %"), v.ltValue(1, "must be below 1 (100 %)"), v.maxValue(1)),
         "make the student narrower first: share of the channels to cut from each layer",
         { value: "share" },
       ),
-      keepLayers: described(
-        v.optional(keptLayers),
-        "make the student shallower first: how many repeated layers stay, or which",
-        { value: "n" },
-      ),
-      temperature: described(
-        v.optional(temperatureOf),
-        "softens the distributions of teacher and student (default: 4)",
-      ),
-      alpha: described(
-        v.optional(v.pipe(v.number(), v.minValue(0, alphaRange), v.maxValue(1, alphaRange))),
+      keepLayers: option(keptLayers, "make the student shallower first: how many repeated layers stay, or which", {
+        value: "n",
+      }),
+      temperature: option(temperatureOf, "softens the distributions of teacher and student (default: 4)"),
+      alpha: option(
+        v.pipe(v.number(), v.minValue(0, alphaRange), v.maxValue(1, alphaRange)),
         "weight of the teacher's loss; the rest is the loss on labels (default: 0.7; 1 without labels)",
         { percent: false },
       ),
-      loss: described(
-        v.optional(
-          v.pipe(
-            v.string(),
-            understood((loss: string) => distillation({ teacher: [], loss })),
-          ),
+      loss: option(
+        v.pipe(
+          v.string(),
+          understood((loss: string) => distillation({ teacher: [], loss })),
         ),
         'weighted sum of losses in place of the default: "hinton + 100 * fitnets"',
         {
@@ -149,8 +140,8 @@ export const distill = definePass({
         v.optional(v.boolean(), false),
         "try learning rates, temperatures and weights in short runs on held-out samples first",
       ),
-      ownTexts: described(
-        v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0 %"), v.maxValue(1))),
+      ownTexts: option(
+        v.pipe(v.number(), v.gtValue(0, "must be above 0 %"), v.maxValue(1)),
         "share of the texts that the student writes on itself, for the teacher to score; slow",
         { value: "share" },
       ),

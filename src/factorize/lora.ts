@@ -33,7 +33,7 @@ import { save as saveFile } from "../onnx/index.ts";
 import type { ChainPart } from "../ops/index.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/index.ts";
 import { modelOption } from "../passes/modules.ts";
-import { countOption, described, selectionOptions } from "../passes/options.ts";
+import { countOption, described, option, selectionOptions } from "../passes/options.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
@@ -46,18 +46,18 @@ import { factorType, partDims, storeParts } from "./chain.ts";
 
 const loraOptions = v.pipe(
   v.strictObject({
-    rank: described(v.optional(countOption), "rank of the adapters (default 8)"),
-    alpha: described(
-      v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0"))),
+    rank: option(countOption, "rank of the adapters (default 8)"),
+    alpha: option(
+      v.pipe(v.number(), v.gtValue(0, "must be above 0")),
       "scale adapters by alpha / rank (default: alpha = rank, a scale of 1)",
     ),
-    from: described(
-      v.optional(modelOption("takes the path of saved adapters, or a model")),
+    from: option(
+      modelOption("takes the path of saved adapters, or a model"),
       "insert these adapters, written by `save`, instead of new ones",
       { value: "adapters.onnx" },
     ),
     merge: described(v.optional(v.boolean(), false), "add the adapters of the model to its weights"),
-    save: described(v.optional(v.string()), "with `merge`: also write the adapters to a file of their own", {
+    save: option(v.string(), "with `merge`: also write the adapters to a file of their own", {
       value: "adapters.onnx",
     }),
     ...selectionOptions("adapt"),

@@ -1,7 +1,14 @@
 /** The options of `factorize`. */
 import * as v from "valibot";
 import { datasetOption } from "../data/option.ts";
-import { countOption, described, type LayerSelection, overridesOption, selectionOptions } from "../passes/options.ts";
+import {
+  countOption,
+  described,
+  type LayerSelection,
+  option,
+  overridesOption,
+  selectionOptions,
+} from "../passes/options.ts";
 import { activations } from "./activations.ts";
 import { decompositions, methods } from "./decompositions.ts";
 
@@ -19,15 +26,12 @@ export const factorizeOptions = v.pipe(
     /** Keep this many singular values; "evbmf": as many as are above the noise that the matrix is estimated to have. */
     rank: described(rank, "keep this many singular values, or those above the estimated noise"),
     /** Keep this share of the squared singular values: 0.95. */
-    energy: described(
-      v.optional(fraction),
-      "keep this share of the squared singular values of each layer, for instance 0.99",
-    ),
+    energy: option(fraction, "keep this share of the squared singular values of each layer, for instance 0.99"),
     /** Leave this share of each layer's weights, or multiply-accumulates: 0.5. */
-    ratio: described(v.optional(fraction), "keep this share of the weights of each layer, for instance 0.5"),
+    ratio: option(fraction, "keep this share of the weights of each layer, for instance 0.5"),
     /** Leave this share of the weights, or multiply-accumulates, of the whole model: 0.5. */
-    budget: described(
-      v.optional(fraction),
+    budget: option(
+      fraction,
       "keep this share of the weights of the model, spread over its layers so that the least is lost",
     ),
     /** What `ratio` and `budget` are a share of, and methods are compared at ("weights"). */
@@ -48,10 +52,7 @@ export const factorizeOptions = v.pipe(
       "spreads `budget` by singular values, or also output errors",
     ),
     /** Minimize the error of layers' outputs on samples instead of that of their weights. */
-    activations: described(
-      v.optional(v.picklist(activations)),
-      "minimize the error of layer outputs on samples, not of weights",
-    ),
+    activations: option(v.picklist(activations), "minimize the error of layer outputs on samples, not of weights"),
     /** Layers that read one value, such as queries, keys and values, share the first factor (false). */
     joint: described(
       v.optional(v.boolean(), false),
@@ -72,10 +73,7 @@ export const factorizeOptions = v.pipe(
       method: v.optional(method),
     }),
     /** Samples to measure sensitivity and the inputs of layers on, or the path of a data set, whose training part is taken. */
-    data: described(
-      v.optional(datasetOption),
-      "samples on which the sensitivity and the inputs of layers are measured",
-    ),
+    data: option(datasetOption, "samples on which the sensitivity and the inputs of layers are measured"),
     /** How many of them (64). */
     samples: described(v.optional(countOption, 64), "number of samples to measure on"),
   }),

@@ -57,7 +57,8 @@ export function misfitOf(
   const expectation = clause(issue.message);
   const words = [...(issue.expected ?? "").matchAll(/"([^"]+)"/g)].map(([, word = ""]) => word);
   // What has to be understood is in what is said of it.
-  const isSaid = path.length === 0 || issue.type === "check" || expectation.includes(shown(issue.input));
+  const isText = typeof issue.input === "string" && expectation.includes(shown(issue.input));
+  const isSaid = path.length === 0 || issue.type === "check" || isText;
   return {
     path,
     part: "value",

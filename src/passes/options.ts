@@ -27,6 +27,10 @@ export interface Meanings {
 export const described = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}) =>
   v.pipe(schema, v.description(text), v.metadata({ ...facts }));
 
+/** The same, of an option that may be left out and has no default. */
+export const option = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}) =>
+  described(v.optional(schema), text, facts);
+
 /** A number of things: 1 or more. */
 export const countOption = v.pipe(v.number(), v.integer(), v.minValue(1));
 

@@ -1,5 +1,6 @@
 /** What an option schema says: valibot keeps its declarations as plain properties. */
 import type * as v from "valibot";
+import { groupBy } from "../tensor/group-by.ts";
 import type { FlagMetadata } from "./options.ts";
 
 export interface SchemaNode {
@@ -25,9 +26,18 @@ export interface PipeItem {
   readonly metadata?: FlagMetadata;
 }
 
-/** The names of the options that an object schema accepts at a path inside it; a union accepts those of its members. */
+/** The entries of an object schema by name, at a path inside it; a union has those of its members. */
+export function entriesAt(
+  schema: v.GenericSchema,
+  path: readonly (string | number)[] = [],
+): ReadonlyMap<string, readonly SchemaNode[]> {
+  const entries = nodesAt(schema, path).flatMap((node) => Object.entries(node.entries ?? {}));
+  const groups = groupBy(entries, ([name]) => name);
+  return new Map([...groups].map(([name, of]) => [name, of.map(([, entry]) => entry)]));
+}
+
 export function namesAt(schema: v.GenericSchema, path: readonly (string | number)[] = []): readonly string[] {
-  return [...new Set(nodesAt(schema, path).flatMap((node) => Object.keys(node.entries ?? {})))];
+  return [...entriesAt(schema, path).keys()];
 }
 
 /** Whether one of the schemas of what an option takes, at a path inside an object schema, is such a one. */
@@ -46,7 +56,7 @@ export function numbersAt(schema: v.GenericSchema, path: readonly (string | numb
   return numbers.every(isWhole) ? "whole" : "any";
 }
 
-function isWhole({ pipe = [] }: Pick<SchemaNode, "pipe">): boolean {
+export function isWhole({ pipe = [] }: Pick<SchemaNode, "pipe">): boolean {
   return pipe.some((part) => part.type === "integer" || isWhole(part));
 }
 
@@ -62,11 +72,11 @@ function nodesAt(schema: v.GenericSchema, path: readonly (string | number)[]): r
 }
 
 /** A schema and what it stands for: what it wraps, and the members of a union. */
-function open(node: SchemaNode): SchemaNode[] {
+export function open(node: SchemaNode): SchemaNode[] {
   const inner = [...(node.wrapped === undefined ? [] : [node.wrapped]), ...(node.options ?? []).filter(isSchema)];
   return [node, ...inner.flatMap(open)];
 }
 
-export function isSchema(value: unknown): value is SchemaNode {
+function isSchema(value: unknown): value is SchemaNode {
   return typeof value === "object" && value !== null && "kind" in value && value.kind === "schema";
 }

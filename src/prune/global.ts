@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { described } from "../passes/options.ts";
+import { described, option } from "../passes/options.ts";
 import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { amountSchema, countOf } from "./amount.ts";
@@ -26,8 +26,8 @@ const schema = v.strictObject({
     "by magnitude, or at random",
   ),
   /** By layer name; layers without are ranked by their weights. */
-  importanceScores: described(
-    v.optional(v.record(v.string(), denseSchema, "takes tensors by layer name")),
+  importanceScores: option(
+    v.record(v.string(), denseSchema, "takes tensors by layer name"),
     "importance scores, used instead of the magnitudes, by layer name",
   ),
   seed: seedSchema,

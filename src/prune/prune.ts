@@ -19,7 +19,14 @@ import { datasetOption } from "../data/option.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { methodSchema } from "../passes/modules.ts";
-import { countOption, described, type LayerSelection, overridesOption, selectionOptions } from "../passes/options.ts";
+import {
+  countOption,
+  described,
+  type LayerSelection,
+  option,
+  overridesOption,
+  selectionOptions,
+} from "../passes/options.ts";
 import { looksAtSamples } from "../passes/own-methods.ts";
 import { type Context, definePass, foldingMasks, type Outcome, type Pass } from "../passes/pass.ts";
 import type { Loss } from "../train/loss.ts";
@@ -49,7 +56,7 @@ const lossSchema = v.union(
 const options = v.pipe(
   v.strictObject({
     /** Share of weights (or channels) to prune, of those that are left: 0.5. Needed, unless `structured` is a number. */
-    amount: described(v.optional(share), "share of the remaining weights (or channels) to prune"),
+    amount: option(share, "share of the remaining weights (or channels) to prune"),
     /** Cut whole channels instead of setting single weights to zero; a number is the amount (false). */
     structured: described(
       v.optional(v.union([v.boolean(), share], "takes true, false or a number from 0 to 1"), false),
@@ -81,15 +88,13 @@ const options = v.pipe(
       { value: "pattern" },
     ),
     /** What chooses what goes and corrects what stays, layer after layer, or the path of a module that exports it; in place of an importance. */
-    solver: described(
-      v.optional(methodSchema<Solver>("a solver", "prune")),
+    solver: option(
+      methodSchema<Solver>("a solver", "prune"),
       "a module of your own that prunes a layer, and corrects what is left",
-      {
-        value: "solver.mjs",
-      },
+      { value: "solver.mjs" },
     ),
     /** Samples for an importance or a solver that looks at them, or their path, of which the train part is taken. */
-    data: described(v.optional(datasetOption), "samples for a criterion or solver that looks at them"),
+    data: option(datasetOption, "samples for a criterion or solver that looks at them"),
     /** So many of them are looked at (256). */
     samples: described(v.optional(countOption, 256), "samples that are looked at"),
     /** What an importance that looks at gradients takes them of ("cross-entropy"). */

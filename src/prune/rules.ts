@@ -12,7 +12,7 @@ import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { stored } from "../passes/fold-mask.ts";
-import { described, overridesOption } from "../passes/options.ts";
+import { described, option, overridesOption } from "../passes/options.ts";
 import { type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { isDense } from "../tensor/dense.ts";
@@ -45,9 +45,9 @@ export const denseSchema = v.union(
   "takes a tensor { type, dims, data } with as many numbers as its dimensions say",
 );
 const perLayerSchema = v.union([denseSchema, v.record(v.string(), denseSchema)], "takes a tensor, or one per layer");
-const importanceScores = described(v.optional(perLayerSchema), "importance scores, used instead of the magnitudes");
-export const seedSchema = described(
-  v.optional(v.pipe(v.number(), v.integer("a seed is a whole number"))),
+const importanceScores = option(perLayerSchema, "importance scores, used instead of the magnitudes");
+export const seedSchema = option(
+  v.pipe(v.number(), v.integer("a seed is a whole number")),
   "random seed (default: the seed of the run)",
 );
 

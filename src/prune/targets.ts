@@ -11,22 +11,20 @@ import { requireStored, weightNeeds } from "../analysis/weight.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { described, type LayerSelection, selectionOptions } from "../passes/options.ts";
+import { type LayerSelection, option, selectionOptions } from "../passes/options.ts";
 
 export type ParameterKind = "weight" | "bias";
 
 /** Options that say which parameters, as schema entries. */
 export const targetEntries = {
   ...selectionOptions("prune"),
-  parameter: described(
-    v.optional(
-      v.picklist(["weight", "bias"], ({ input }) => {
-        const kind = /^"?(weight|bias)_(mask|orig)"?$/.exec(String(input))?.[1];
-        return kind === undefined
-          ? 'is "weight" or "bias"'
-          : `is "weight" or "bias" (say "${kind}": pruning it again updates its mask)`;
-      }),
-    ),
+  parameter: option(
+    v.picklist(["weight", "bias"], ({ input }) => {
+      const kind = /^"?(weight|bias)_(mask|orig)"?$/.exec(String(input))?.[1];
+      return kind === undefined
+        ? 'is "weight" or "bias"'
+        : `is "weight" or "bias" (say "${kind}": pruning it again updates its mask)`;
+    }),
     "which parameter of a layer to prune (default: weight)",
   ),
 };

@@ -2,7 +2,14 @@
 import * as v from "valibot";
 import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
-import { countOption, described, type LayerSelection, overridesOption, selectionOptions } from "../passes/options.ts";
+import {
+  countOption,
+  described,
+  type LayerSelection,
+  option,
+  overridesOption,
+  selectionOptions,
+} from "../passes/options.ts";
 import { looksAtSamples } from "../passes/own-methods.ts";
 import type { OptionValues } from "../passes/pass.ts";
 import { type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
@@ -27,12 +34,10 @@ const activationTypes = v.picklist(["uint8", "int8", "uint16", "int16"]);
 
 const entries = v.strictObject({
   /** "weights": 8-bit weights, arithmetic in float; "dynamic" and "static": arithmetic on integers, with ranges found at run time or measured on `data`; "float16": all in half precision, and the arithmetic too with `arithmetic`; "bfloat16": stored so. */
-  scheme: described(
-    v.optional(
-      v.picklist(
-        ["weights", "dynamic", "static", "float16", "bfloat16"],
-        'expected "weights", "dynamic", "static", "float16" or "bfloat16"',
-      ),
+  scheme: option(
+    v.picklist(
+      ["weights", "dynamic", "static", "float16", "bfloat16"],
+      'expected "weights", "dynamic", "static", "float16" or "bfloat16"',
     ),
     "what is stored, and computed, in fewer bits",
     {
@@ -49,7 +54,7 @@ const entries = v.strictObject({
     },
   ),
   /** In place of a scheme, a variant by the name that transformers.js gives it. */
-  dtype: described(v.optional(v.picklist(dtypeNames)), "a variant as transformers.js calls it, in place of a scheme", {
+  dtype: option(v.picklist(dtypeNames), "a variant as transformers.js calls it, in place of a scheme", {
     meanings: {
       title: "Variants (--dtype)",
       rows: dtypeNames.map((name) => [name, `${dtypes[name].meaning} (model${dtypes[name].suffix}.onnx)`]),
@@ -61,9 +66,9 @@ const entries = v.strictObject({
     "scheme float16: type of arithmetic, for GPUs float16",
   ),
   /** Bits of a weight (8). Palettes have 1 to 8, other codes 8, 4 or 2. Fewer than 8, or a `block`, are for matrix products and embedding tables (4 or 8 bits); other layers have 8 bits. */
-  bits: described(v.optional(bits), "bits of a weight: 8 (default); 4 or 2 in blocks; palettes any", { value: "n" }),
+  bits: option(bits, "bits of a weight: 8 (default); 4 or 2 in blocks; palettes any", { value: "n" }),
   /** So many inputs of a matrix product, or numbers in a row of a table, share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
-  block: described(v.optional(block), "inputs of a matrix product that share a scale (32 for fewer than 8 bits)", {
+  block: option(block, "inputs of a matrix product that share a scale (32 for fewer than 8 bits)", {
     value: "n",
   }),
   /** Operators of ONNX alone: blocks are for DequantizeLinear, which convolutions read, too, in 4 or 8 bits (false: blocks are for operators of ONNX Runtime). */
@@ -97,21 +102,17 @@ const entries = v.strictObject({
    * What codes stand for (int8; dynamic: the type that the operator's kernel is fast with). Scheme "weights": "float8" (E4M3), "nf4" and "fp4" (4 bits,
    * blocks of 64, matrix products), "palette" (the values that represent the weight best, 2 to the power of `bits`), too.
    */
-  weights: described(
-    v.optional(weights),
-    "what codes of weights stand for (default: int8; for dynamic, the faster one)",
-    {
-      meanings: {
-        title: "Codes (--weights)",
-        rows: [
-          ["int8, uint8", "integers"],
-          ["float8", "floats of 8 bits (E4M3)"],
-          ["nf4, fp4", "floats of 4 bits, as bitsandbytes has them: matrix products"],
-          ["palette", "the values that represent the weight best, 2 to the power of --bits"],
-        ],
-      },
+  weights: option(weights, "what codes of weights stand for (default: int8; for dynamic, the faster one)", {
+    meanings: {
+      title: "Codes (--weights)",
+      rows: [
+        ["int8, uint8", "integers"],
+        ["float8", "floats of 8 bits (E4M3)"],
+        ["nf4, fp4", "floats of 4 bits, as bitsandbytes has them: matrix products"],
+        ["palette", "the values that represent the weight best, 2 to the power of --bits"],
+      ],
     },
-  ),
+  }),
   /** Type of activations ("uint8"). ONNX Runtime's CPU kernels have 8 bits; with 16 it computes in float what other runtimes do on integers. */
   activations: described(v.optional(activationTypes, "uint8"), "type of activations"),
   /** Static: ranges of activations hold all numbers ("min-max", as usual), or leave out what is rare. */
@@ -138,7 +139,7 @@ const entries = v.strictObject({
     "static: ranges of activations are centred at 0, as some accelerators want them",
   ),
   /** Static, and rounders that look at samples: data, or its path, of which the train part is taken where it has one. */
-  data: described(v.optional(datasetOption), "static: calibration data; for a path, its train part if it has one", {
+  data: option(datasetOption, "static: calibration data; for a path, its train part if it has one", {
     value: "path",
   }),
   /** So many samples of it (200). */

@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { isObjectLiteral } from "../data/plain-object.ts";
 import type { AnyPass, OptionValues } from "../passes/index.ts";
-import { described } from "../passes/options.ts";
+import { described, option } from "../passes/options.ts";
 import { namesAt, numbersAt } from "../passes/schema.ts";
 import { type Course, curves, valueIn } from "./curves.ts";
 
@@ -11,13 +11,11 @@ const end = v.pipe(v.number(), v.finite("expected a finite number"));
 const courseOptions = {
   from: described(end, "where it begins: the value before the first round"),
   to: described(end, "the value in the last round"),
-  curve: described(
-    v.optional(
-      v.union([
-        v.picklist(Object.keys(curves) as (keyof typeof curves)[]),
-        v.custom<(t: number) => number>((value) => typeof value === "function"),
-      ]),
-    ),
+  curve: option(
+    v.union([
+      v.picklist(Object.keys(curves) as (keyof typeof curves)[]),
+      v.custom<(t: number) => number>((value) => typeof value === "function"),
+    ]),
     "linear (the default), cubic (fast at first), or exponential (by the same factor in each round)",
   ),
 };

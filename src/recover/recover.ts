@@ -20,7 +20,7 @@ import { counted } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
 import { modelOption } from "../passes/modules.ts";
-import { countOption, described } from "../passes/options.ts";
+import { countOption, described, option } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { lossOption } from "../train/losses/parse.ts";
@@ -45,14 +45,14 @@ const stageMeanings = [
 ] satisfies readonly (readonly [(typeof stageNames)[number], string])[];
 
 const recoverEntries = v.strictObject({
-  original: described(v.optional(modelOption()), "the original model", { value: "original.onnx" }),
+  original: option(modelOption(), "the original model", { value: "original.onnx" }),
   data: described(datasetOption, "samples, which need no labels"),
-  until: described(
-    v.optional(v.picklist(stageNames, `is one of ${stageNames.join(", ")}`)),
+  until: option(
+    v.picklist(stageNames, `is one of ${stageNames.join(", ")}`),
     "last stage (default: least-squares; with minutes: end-to-end)",
     { meanings: { title: "Stages (--until), cheapest first", rows: stageMeanings } },
   ),
-  minutes: described(v.optional(positive), "time limit in minutes: after it, no stage starts and training stops"),
+  minutes: option(positive, "time limit in minutes: after it, no stage starts and training stops"),
   samples: described(
     v.optional(v.pipe(countOption, v.minValue(2, "must be at least 2")), 256),
     "samples that the stages before training are fitted on",
@@ -60,9 +60,9 @@ const recoverEntries = v.strictObject({
   epochs: described(v.optional(countOption, 1), "end-to-end: maximum number of epochs"),
   batch: described(v.optional(countOption, 64), "blocks and end-to-end: samples per batch"),
   learningRate: described(v.optional(positive, 0.0005), "blocks and end-to-end: learning rate of Adam"),
-  loss: described(v.optional(lossOption), "end-to-end: a loss on labels instead of the original's outputs"),
-  log: described(v.optional(v.string()), "end-to-end: CSV file with a row for each step", { value: "run.csv" }),
-  output: described(v.optional(v.string()), "output to recover (default: logits, else the first float output)"),
+  loss: option(lossOption, "end-to-end: a loss on labels instead of the original's outputs"),
+  log: option(v.string(), "end-to-end: CSV file with a row for each step", { value: "run.csv" }),
+  output: option(v.string(), "output to recover (default: logits, else the first float output)"),
 });
 
 const recoverOptions = v.pipe(

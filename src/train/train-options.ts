@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { augmentationSchema, parseAugmentation } from "../data/augment-options.ts";
 import { datasetObject, datasetOption } from "../data/option.ts";
 import type { Metric } from "../evaluate/types.ts";
-import { countOption, described, selectionOptions, understood } from "../passes/options.ts";
+import { countOption, described, option, selectionOptions, understood } from "../passes/options.ts";
 import { losses, lossOption } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";
@@ -49,15 +49,12 @@ export function unmet({ resume, checkpoint, validation, every, patience }: Check
 
 const trainEntries = v.strictObject({
   data: described(datasetOption, "training samples"),
-  augment: described(
-    v.optional(v.pipe(v.union([v.string(), augmentationSchema]), understood(parseAugmentation))),
+  augment: option(
+    v.pipe(v.union([v.string(), augmentationSchema]), understood(parseAugmentation)),
     'augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2 views=8"',
   ),
   epochs: described(v.optional(countOption, 5), "passes over the data"),
-  batch: described(
-    v.optional(countOption),
-    `samples per batch (default: ${usualBatch}, or the fixed batch size of the model)`,
-  ),
+  batch: option(countOption, `samples per batch (default: ${usualBatch}, or the fixed batch size of the model)`),
   accumulate: described(v.optional(countOption, 1), "gradient accumulation: batches per update"),
   optimizer: described(
     v.optional(
@@ -66,18 +63,18 @@ const trainEntries = v.strictObject({
     ),
     "optimization algorithm",
   ),
-  learningRate: described(
-    v.optional(positive),
+  learningRate: option(
+    positive,
     `learning rate (default: ${optimizerNames.map((name) => `${optimizers[name].rate} for ${name}`).join(", ")})`,
   ),
-  rates: described(
-    v.optional(v.record(v.string(), v.pipe(v.number(), v.minValue(0)))),
+  rates: option(
+    v.record(v.string(), v.pipe(v.number(), v.minValue(0))),
     'learning rate factors of layers or tensors: {"conv1": 0, "layer4*": 0.1}',
   ),
   momentum: described(v.optional(share, 0.9), "momentum of sgd"),
   nesterov: described(v.optional(v.boolean(), false), "Nesterov momentum for sgd"),
-  weightDecay: described(
-    v.optional(v.pipe(v.number(), v.minValue(0))),
+  weightDecay: option(
+    v.pipe(v.number(), v.minValue(0)),
     "weight decay, except for biases and norms (default: 0.01 for adamw, else 0)",
   ),
   schedule: described(
@@ -94,8 +91,8 @@ const trainEntries = v.strictObject({
     v.optional(v.pipe(v.number(), v.minValue(0)), 0),
     "warm-up steps, or a fraction of all steps if below 1",
   ),
-  clip: described(v.optional(positive), "clip the global gradient norm to this value"),
-  average: described(v.optional(share), "exponential moving average of the weights, with this decay: 0.999"),
+  clip: option(positive, "clip the global gradient norm to this value"),
+  average: option(share, "exponential moving average of the weights, with this decay: 0.999"),
   loss: described(v.optional(lossOption, "cross-entropy"), 'loss, or a sum: "mse + 0.5 * kl(label=teacher)"', {
     meanings: {
       title: 'Losses (--loss), all with output=name and label=column or output: "huber(delta=0.5, label=price)"',
@@ -103,26 +100,26 @@ const trainEntries = v.strictObject({
     },
   }),
   ...selectionOptions("train"),
-  validation: described(
-    v.optional(v.union([keptApart, shareOrPath, datasetObject])),
+  validation: option(
+    v.union([keptApart, shareOrPath, datasetObject]),
     "held-out share for evaluation, such as 10%, or other data; the best weights are kept",
     { value: "share" },
   ),
   metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),
-  every: described(v.optional(countOption), "steps between evaluations (default: an epoch)"),
-  patience: described(v.optional(countOption), "early stopping: evaluations without improvement"),
+  every: option(countOption, "steps between evaluations (default: an epoch)"),
+  patience: option(countOption, "early stopping: evaluations without improvement"),
   batchStatistics: described(
     v.optional(v.boolean(), false),
     "use batch statistics in batch normalization (default: those of the file)",
   ),
-  threads: described(v.optional(countOption), "threads of the runtime"),
+  threads: option(countOption, "threads of the runtime"),
   checkpointing: described(v.optional(v.boolean(), false), "gradient checkpointing: less memory, a third more time"),
   frozenCache: described(
     v.optional(v.pipe(v.number(), v.minValue(0)), 2 ** 30),
     "bytes for answers of a teacher or a frozen part, kept by sample",
   ),
-  checkpoint: described(v.optional(v.string()), "folder for checkpoints, last.onnx and best.onnx", { value: "folder" }),
-  log: described(v.optional(v.string()), "CSV file with a row for each step: loss, learning rate, evaluation", {
+  checkpoint: option(v.string(), "folder for checkpoints, last.onnx and best.onnx", { value: "folder" }),
+  log: option(v.string(), "CSV file with a row for each step: loss, learning rate, evaluation", {
     value: "run.csv",
   }),
   resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in this folder"),

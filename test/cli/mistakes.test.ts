@@ -79,8 +79,8 @@ describe("flags", () => {
       "E_OPTION: --scheme and --dtype both say what to store in fewer bits: give one of them.",
     ],
     [["quantize", "--scheme", "weights", "--batch", "0"], "E_OPTION: --batch: expected at least 1, got 0."],
-    [["distill", "--shrink", "100%", "--data", "random"], "E_OPTION: --shrink: must be below 1 (100 %)."],
-    [["distill", "--shrink", "0%", "--data", "random"], "E_OPTION: --shrink: must be above 0 %."],
+    [["distill", "--shrink", "100%", "--data", "random"], "E_OPTION: --shrink: must be below 1 (100 %), got 1."],
+    [["distill", "--shrink", "0%", "--data", "random"], "E_OPTION: --shrink: must be above 0 %, got 0."],
     [["plot", "--seed", "1"], "E_USAGE: Unknown option '--seed'."],
     [["reinitialize", "--max-drop", "1%"], "E_USAGE: Unknown option '--max-drop'."],
   ])("%j: %s", async ([command = "", ...words], sentence) => {

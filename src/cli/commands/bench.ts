@@ -5,7 +5,7 @@ import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
 import { bytes, count, counted, duration, runTime } from "../../evaluate/numbers.ts";
 import type { TargetName } from "../../evaluate/run-target.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
-import { countOption, described } from "../../passes/options.ts";
+import { countOption, described, option } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
 import { quoted } from "../../report/sections.ts";
@@ -32,8 +32,8 @@ const options = v.object({
     [],
   ),
   rounds: v.optional(described(countOption, "rounds of timing"), 30),
-  threads: v.optional(described(countOption, "threads per operator (default: all cores)")),
-  markdown: v.optional(described(v.string(), "append the table to this file as Markdown", { value: "file" })),
+  threads: option(countOption, "threads per operator (default: all cores)"),
+  markdown: option(v.string(), "append the table to this file as Markdown", { value: "file" }),
 });
 
 export default defineCommand({

@@ -15,7 +15,7 @@ import {
   speed,
   times,
 } from "../../evaluate/numbers.ts";
-import { described } from "../../passes/options.ts";
+import { option } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
 import type { Measured, Run, StepRecord, Variant } from "../../report/data.ts";
 import { benchCommand, filesOf } from "../../report/sections.ts";
@@ -43,6 +43,7 @@ import { modelAt, saidOn } from "../model-folder.ts";
 import { withPartialRun } from "../partial-run-folder.ts";
 import { recipeName, requireOwnResults, resultNames } from "../result-folder.ts";
 import { samplesLine } from "../samples.ts";
+import { columns } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { requireWritableFolder } from "../writable.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
@@ -58,18 +59,14 @@ export default defineCommand({
     },
   ],
   options: v.object({
-    out: v.optional(
-      described(v.string(), "folder to write (default: model.compressed, <folder>.compressed)", {
-        short: "-o",
-        value: "out/",
-      }),
-    ),
-    recipe: v.optional(
-      described(v.string(), "file with the steps, in YAML or JSON (default: try int8, 4 bits, float16)", {
-        short: "-r",
-        value: "recipe.yaml",
-      }),
-    ),
+    out: option(v.string(), "folder to write (default: model.compressed, <folder>.compressed)", {
+      short: "-o",
+      value: "out/",
+    }),
+    recipe: option(v.string(), "file with the steps, in YAML or JSON (default: try int8, 4 bits, float16)", {
+      short: "-r",
+      value: "recipe.yaml",
+    }),
     target: v.optional(targetOption("runtimes that the result is for: right on all of them, timed on the first")),
     text: textFlag("of a folder: sample sentences, or a file with one per line (short for --data)"),
     ...metricFlags,
@@ -219,13 +216,15 @@ function printVariants(terminal: Terminal, run: Run): void {
   terminal.table(
     [
       { title: "" },
-      { title: "" },
-      { title: "bytes", align: "right" },
-      { title: `brotli ${run.brotliQuality}`, align: "right" },
-      ...(withZeros ? [{ title: "zeros", align: "right" as const }] : []),
-      { title: "MACs", align: "right" },
-      { title: metric, align: "right" },
-      ...(timed ? [{ title: "speed", align: "right" as const }] : []),
+      ...columns(
+        "",
+        "bytes",
+        `brotli ${run.brotliQuality}`,
+        ...(withZeros ? ["zeros"] : []),
+        "MACs",
+        metric,
+        ...(timed ? ["speed"] : []),
+      ),
       { title: "" },
     ],
     [

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import type { Miss } from "../../errors.ts";
 import { blameText, isSpread } from "../../evaluate/index.ts";
 import { counted } from "../../evaluate/numbers.ts";
-import { described } from "../../passes/options.ts";
+import { option } from "../../passes/options.ts";
 import { decibelsText, placeName, shareText, togetherNote } from "../../report/debug.ts";
 import { groupBy } from "../../tensor/group-by.ts";
 import { defineCommand } from "../command.ts";
@@ -10,6 +10,7 @@ import { dataFlags, dataRequest } from "../data.ts";
 import { isThere, requireOther, withoutLeftovers } from "../files.ts";
 import type debugJob from "../jobs/debug.ts";
 import { metricFlags } from "../metrics.ts";
+import { columns } from "../table.ts";
 import { requireWritable } from "../writable.ts";
 
 /** Layers that are listed, those first that have most to do with the error. */
@@ -23,9 +24,7 @@ export default defineCommand({
     { name: "model.onnx", description: "what was made of it" },
   ],
   options: v.object({
-    out: v.optional(
-      described(v.string(), "write all layers as a picture and a table, too", { short: "-o", value: "debug.html" }),
-    ),
+    out: option(v.string(), "write all layers as a picture and a table, too", { short: "-o", value: "debug.html" }),
     output: metricFlags.output,
     ...dataFlags,
   }),
@@ -66,14 +65,7 @@ export default defineCommand({
         if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
         if (changed.length > 0)
           terminal.table(
-            [
-              { title: "layer" },
-              { title: "" },
-              { title: "weight", align: "right" },
-              { title: "alone", align: "right" },
-              { title: "so far", align: "right" },
-              { title: "of the error", align: "right" },
-            ],
+            [{ title: "layer" }, ...columns("", "weight", "alone", "so far", "of the error")],
             changed
               .slice(0, layersShown)
               .map((one) => [

@@ -4,7 +4,7 @@ import { PithError } from "../../errors.ts";
 import { cosineText, sameDirection } from "../../evaluate/batch-dependence.ts";
 import { counted, difference, figure, figureInterval, integer, minus, told } from "../../evaluate/numbers.ts";
 import type { Estimate, Unit } from "../../evaluate/types.ts";
-import { described } from "../../passes/options.ts";
+import { option } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
 import { escapeMarkdown } from "../../report/markdown.ts";
 import { quoted } from "../../report/sections.ts";
@@ -15,6 +15,7 @@ import { requireOther } from "../files.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
+import { columns } from "../table.ts";
 import { requireAppendable } from "../writable.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
@@ -31,31 +32,23 @@ export default defineCommand({
   summary: "score a model on data, and compare it with its original",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
-    against: v.optional(
-      described(v.string(), "the original, to measure agreement and paired difference", { value: "original.onnx" }),
+    against: option(v.string(), "the original, to measure agreement and paired difference", { value: "original.onnx" }),
+    maxDrop: option(
+      v.pipe(v.number(), v.minValue(0)),
+      "largest allowed drop of the metric compared with the original, such as 1%",
     ),
-    maxDrop: v.optional(
-      described(
-        v.pipe(v.number(), v.minValue(0)),
-        "largest allowed drop of the metric compared with the original, such as 1%",
-      ),
+    strict: option(v.boolean(), "require the whole 95 % confidence interval to meet the goals"),
+    minAccuracy: option(share, "minimum accuracy, such as 90%", { percent: true }),
+    minAgreement: option(share, "minimum agreement with the original, such as 97%", { percent: true }),
+    minCosine: option(
+      v.pipe(v.number(), v.maxValue(1)),
+      "minimum mean cosine similarity to the original's vectors, such as 0.99",
     ),
-    strict: v.optional(described(v.boolean(), "require the whole 95 % confidence interval to meet the goals")),
-    minAccuracy: v.optional(described(share, "minimum accuracy, such as 90%", { percent: true })),
-    minAgreement: v.optional(described(share, "minimum agreement with the original, such as 97%", { percent: true })),
-    minCosine: v.optional(
-      described(
-        v.pipe(v.number(), v.maxValue(1)),
-        "minimum mean cosine similarity to the original's vectors, such as 0.99",
-      ),
-    ),
-    score: v.optional(
-      described(v.string(), "your own metric: a module whose default export is a function (model file) => number", {
-        value: "score.mjs",
-      }),
-    ),
+    score: option(v.string(), "your own metric: a module whose default export is a function (model file) => number", {
+      value: "score.mjs",
+    }),
     target: v.optional(targetOption("runtimes on which it is compared with the original, natively in float")),
-    markdown: v.optional(described(v.string(), "append the result to this file as Markdown", { value: "file" })),
+    markdown: option(v.string(), "append the result to this file as Markdown", { value: "file" }),
     ...metricFlags,
     ...dataFlags,
   }),
@@ -125,7 +118,7 @@ export default defineCommand({
         const rows = rowsOf(result);
         if (rows.length > 0)
           terminal.table(
-            [{ title: "" }, { title: "value", align: "right" }, { title: "95 % interval" }],
+            [...columns("", "value"), { title: "95 % interval" }],
             rows.map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
           );
         for (const text of detailsOf(result)) terminal.line(text);

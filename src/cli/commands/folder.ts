@@ -22,7 +22,7 @@ import {
   randomNearness,
   type Variant,
 } from "../../folder/index.ts";
-import { described } from "../../passes/options.ts";
+import { option } from "../../passes/options.ts";
 import { usualDtypes } from "../../quantize/dtypes.ts";
 import type { Settings } from "../../task/index.ts";
 import { version } from "../../version.ts";
@@ -39,7 +39,7 @@ import { settings as parseSettings } from "../set.ts";
 import { largestTimed, speedBeside } from "../speed.ts";
 import { requireWritableFolder } from "../writable.ts";
 
-export const textFlag = (text: string) => v.optional(described(v.array(v.string()), text, { value: "line" }));
+export const textFlag = (text: string) => option(v.array(v.string()), text, { value: "line" });
 
 interface Texts {
   readonly data?: string | undefined;

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { described } from "../../passes/options.ts";
+import { option } from "../../passes/options.ts";
 import { defineCommand } from "../command.ts";
 import { show } from "../inspect/show.ts";
 import type inspectJob from "../jobs/inspect.ts";
@@ -9,9 +9,7 @@ export default defineCommand({
   summary: "what is in a model: inputs, outputs, operators, layers, sizes",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
-    weights: v.optional(
-      described(v.boolean(), "read the weights: zeros, range, and the rank that holds 95 % of the energy"),
-    ),
+    weights: option(v.boolean(), "read the weights: zeros, range, and the rank that holds 95 % of the energy"),
   }),
   deterministic: true,
   examples: ["inspect model.onnx", "inspect model.onnx --weights", "inspect model.onnx --json"],

@@ -5,7 +5,7 @@ import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import { openModules } from "../../passes/modules.ts";
-import { countOption, described } from "../../passes/options.ts";
+import { countOption, option } from "../../passes/options.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Session } from "../command.ts";
 import { type DataRequest, dataFlags, dataRequest } from "../data.ts";
@@ -20,22 +20,16 @@ import { requireWritable, requireWritableFolder } from "../writable.ts";
 
 const stepFlags = (fallback: string) =>
   v.object({
-    student: v.optional(
-      described(v.string(), "the student, in place of the argument model.onnx", { value: "model.onnx" }),
-    ),
-    original: v.optional(
-      described(v.string(), "the model before pruning, which the result is judged against (default: model.onnx)", {
-        value: "original.onnx",
-      }),
-    ),
-    out: v.optional(described(v.string(), `file to write (default: ${fallback})`, { short: "-o", value: "out.onnx" })),
-    dryRun: v.optional(described(v.boolean(), "print what would be done to each layer, and write nothing")),
+    student: option(v.string(), "the student, in place of the argument model.onnx", { value: "model.onnx" }),
+    original: option(v.string(), "the model before pruning, which the result is judged against (default: model.onnx)", {
+      value: "original.onnx",
+    }),
+    out: option(v.string(), `file to write (default: ${fallback})`, { short: "-o", value: "out.onnx" }),
+    dryRun: option(v.boolean(), "print what would be done to each layer, and write nothing"),
     ...metricFlags,
     ...goalFlags,
     ...dataFlags,
-    calibrationSamples: v.optional(
-      described(countOption, "samples to look at before testing on others", { value: "n" }),
-    ),
+    calibrationSamples: option(countOption, "samples to look at before testing on others", { value: "n" }),
   });
 
 export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof stepFlags>> {

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import * as v from "valibot";
 import { bytes } from "../../evaluate/numbers.ts";
-import { described } from "../../passes/options.ts";
+import { described, option } from "../../passes/options.ts";
 import { defineCommand } from "../command.ts";
 import { besideFolder, isThere, requireOther, requireOwnPage, withoutLeftovers } from "../files.ts";
 import type plotJob from "../jobs/plot.ts";
@@ -13,7 +13,7 @@ export default defineCommand({
   summary: "draw the graph, and shade the weights that pruning would remove",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
-    out: v.optional(described(v.string(), "file to write (default: model.html)", { short: "-o", value: "model.html" })),
+    out: option(v.string(), "file to write (default: model.html)", { short: "-o", value: "model.html" }),
     amount: v.optional(
       described(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), "share of each layer that is marked initially"),
       0.5,

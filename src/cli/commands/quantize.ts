@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
-import { described } from "../../passes/options.ts";
+import { option } from "../../passes/options.ts";
 import type { OptionValues } from "../../passes/pass.ts";
 import { dtypeNames } from "../../quantize/dtypes.ts";
 import { quantize } from "../../quantize/index.ts";
@@ -17,18 +17,14 @@ const single = passCommand(quantize);
 
 const options = v.object({
   ...single.options.entries,
-  dtype: v.optional(
-    described(v.array(v.picklist([...dtypeNames, "all"])), "variant for transformers.js; folders: several", {
-      value: "dtype",
-    }),
-  ),
+  dtype: option(v.array(v.picklist([...dtypeNames, "all"])), "variant for transformers.js; folders: several", {
+    value: "dtype",
+  }),
   text: textFlag("sample sentences, or a file with one per line (short for --data)"),
-  chunk: v.optional(
-    described(
-      v.pipe(v.string(), v.regex(/^\d+(\.\d+)?\s*[kMG]B$/i, "takes a size such as 24MB")),
-      "of a folder: bytes of a file, at most; what is larger has its weights in several beside it",
-      { value: "24MB" },
-    ),
+  chunk: option(
+    v.pipe(v.string(), v.regex(/^\d+(\.\d+)?\s*[kMG]B$/i, "takes a size such as 24MB")),
+    "of a folder: bytes of a file, at most; what is larger has its weights in several beside it",
+    { value: "24MB" },
   ),
 });
 

@@ -1,12 +1,13 @@
 import * as v from "valibot";
 import { bytes, counted, integer, times } from "../../evaluate/numbers.ts";
-import { described } from "../../passes/options.ts";
+import { described, option } from "../../passes/options.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
 import { constantNote, withoutNote } from "../notes.ts";
 import { namedSizes, settings } from "../set.ts";
+import { columns } from "../table.ts";
 import { requireWritable } from "../writable.ts";
 
 const words = (text: string, value: string) => v.optional(described(v.array(v.string()), text, { value }), []);
@@ -16,17 +17,13 @@ export default defineCommand({
   summary: "reduce the number of nodes without changing the function",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
-    out: v.optional(
-      described(v.string(), "file to write (default: model.simplified.onnx)", { short: "-o", value: "out.onnx" }),
-    ),
+    out: option(v.string(), "file to write (default: model.simplified.onnx)", { short: "-o", value: "out.onnx" }),
     set: words("fix an input to a value: name=1,2,3", "input=value"),
     fix: words("fix a named dimension to a size", "name=size"),
     keepOutput: words("keep this value as an output, and remove the other outputs", "name"),
     dim: words("size of a named dimension for the comparison with the original", "name=n"),
-    finalize: v.optional(
-      described(v.boolean(), "end of training and pruning: fold masks, remove the marks for training"),
-    ),
-    force: v.optional(described(v.boolean(), "write the result even if it differs from the original")),
+    finalize: option(v.boolean(), "end of training and pruning: fold masks, remove the marks for training"),
+    force: option(v.boolean(), "write the result even if it differs from the original"),
   }),
   examples: [
     "simplify model.onnx -o out.onnx",
@@ -59,7 +56,7 @@ function show(model: string, result: SimplifyOutput, replaced: boolean): Result 
       const sorted = [...counts].sort(([, a], [, b]) => b - a);
       for (const [what, count] of sorted) terminal.line(`  ${integer(count).padStart(5)}  ${what}`);
       terminal.table(
-        [{ title: "" }, { title: "before", align: "right" }, { title: "after", align: "right" }, { title: "" }],
+        [...columns("", "before", "after"), { title: "" }],
         [
           [
             "nodes",

@@ -6,6 +6,7 @@ import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
 import type { OperationCount } from "../../report/operation-count.ts";
 import { isUnknownDim, symbol } from "../../tensor/dims.ts";
 import type { InspectedFile, InspectOutput, WeightNumbers } from "../jobs/inspect.ts";
+import { columns } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { energies } from "./energies.ts";
 import { mergeRows } from "./merge-rows.ts";
@@ -212,11 +213,6 @@ function showMisses({ notUnderstood }: InspectedFile, terminal: Terminal): void 
   );
   for (const line of lines.slice(0, shownMisses)) terminal.line(`  ${line}`);
   if (lines.length > shownMisses) terminal.line(`  and ${integer(lines.length - shownMisses)} more (--json has all)`);
-}
-
-/** The first to the left, the others, which hold numbers, to the right. */
-function columns(first: string, ...others: readonly string[]): { title: string; align?: "right" }[] {
-  return [{ title: first }, ...others.map((title) => ({ title, align: "right" as const }))];
 }
 
 const longestFormula = 40;

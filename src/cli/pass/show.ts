@@ -32,6 +32,7 @@ import type { Reference } from "../jobs/judging.ts";
 import type { PassOutput, UnwrittenOutput, WrittenOutput } from "../jobs/pass.ts";
 import { withoutNote } from "../notes.ts";
 import { samplesLine } from "../samples.ts";
+import { columns } from "../table.ts";
 import { type Weight, weightRecord } from "../weight.ts";
 
 /** The share of a file that changes its ratio as printed. */
@@ -43,10 +44,10 @@ export function showPlan({ changes, misses }: PassOutput): Result {
     print(terminal) {
       const rows = plannedRows(changes);
       const deciders = rows.some(([, , by]) => by !== "") ? [{ title: "set by" }] : [];
-      const columns = [{ title: "layer" }, { title: "change" }, ...deciders];
+      const shown = [{ title: "layer" }, { title: "change" }, ...deciders];
       terminal.table(
-        columns,
-        rows.map((row) => row.slice(0, columns.length)),
+        shown,
+        rows.map((row) => row.slice(0, shown.length)),
       );
       for (const line of unchangedLines(misses, terminal.color.dim)) terminal.line(line);
       terminal.line("Nothing was written (--dry-run).");
@@ -111,7 +112,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
     print(terminal) {
       for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
       terminal.table(
-        [{ title: "" }, { title: "before", align: "right" }, { title: "after", align: "right" }, { title: "" }],
+        [...columns("", "before", "after"), { title: "" }],
         [
           ["bytes", bytes(before.bytes), bytes(after.bytes), times(before.bytes / after.bytes)],
           ...brotliRow(before, after),
