@@ -134,18 +134,91 @@ describe("what goes together", () => {
     expect(summary(model)).toEqual(["c+fc 2", "head 1 (0)"]);
   });
 
-  test("a merge whose channels only the outputs of a later layer reach: whole blocks of the outermost axis", () => {
-    const model = graph(
-      "x: float32[batch, 3]",
-      "y",
-      `  fc.weight: float32[3, 8] = random(seed 1)
+  describe("an axis that is parted: the outermost of the axes that nothing behind refuses", () => {
+    const parted = (behind: string): Model =>
+      graph(
+        "x: float32[batch, 3]",
+        "y",
+        `  fc.weight: float32[3, 8] = random(seed 1)
   shape: int64[3] = [-1, 2, 4]
   head.weight: float32[4, 1] = ones
+  one: int64[1] = [1]
   h = MatMul (x, fc.weight)
   heads = Reshape (h, shape)
-  y = MatMul (heads, head.weight)`,
-    );
-    expect(units(groupOf(model, "fc"), "fc.weight", 1)).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
+${behind}`,
+      );
+
+    test("a head", () => {
+      const model = parted("  m = MatMul (heads, head.weight)\n  y = ReduceSum (m, one)");
+      expect(units(groupOf(model, "fc"), "fc.weight", 1)).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
+    });
+
+    test("the same place in each head, where heads are an output", () => {
+      const model = parted("  y = MatMul (heads, head.weight)");
+      expect(units(groupOf(model, "fc"), "fc.weight", 1)).toEqual([0, 1, 2, 3, 0, 1, 2, 3]);
+    });
+
+    test("a head, and why none goes, where all are refused", () => {
+      const model = parted("  m = MatMul (heads, head.weight)\n  y = Identity (heads)");
+      const group = groupOf(model, "fc");
+      expect(units(group, "fc.weight", 1)).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
+      expect([...group.refused.values()].map(({ reason }) => reason)).toEqual(
+        Array(2).fill("they are an output of the model"),
+      );
+    });
+
+    test("a head, with its queries, keys and values", () => {
+      const model = parseModel(`opset 17
+graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
+  qkv.weight: float32[8, 24] = random(seed 1)
+  out.weight: float32[8, 4] = random(seed 2)
+  parts: int64[5] = [0, 5, 3, 2, 4]
+  whole: int64[3] = [0, 5, 8]
+  first: int64[] = 0
+  second: int64[] = 1
+  third: int64[] = 2
+  h = MatMul (x, qkv.weight)
+  all = Reshape (h, parts)
+  moved = Transpose (all) {perm=[2, 0, 3, 1, 4]}
+  q = Gather (moved, first) {axis=0}
+  k = Gather (moved, second) {axis=0}
+  v = Gather (moved, third) {axis=0}
+  kt = Transpose (k) {perm=[0, 1, 3, 2]}
+  scores = MatMul (q, kt)
+  shares = Softmax (scores)
+  read = MatMul (shares, v)
+  back = Transpose (read) {perm=[0, 2, 1, 3]}
+  merged = Reshape (back, whole)
+  y = MatMul (merged, out.weight)
+}`);
+      const group = groupOf(model, "qkv");
+      expect(units(group, "qkv.weight", 1)).toEqual(Array(3).fill([0, 0, 0, 0, 1, 1, 1, 1]).flat());
+      expect(units(group, "out.weight", 0)).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
+      expect(removable(group)).toEqual([0, 1]);
+    });
+
+    test("a pair of channels of a channel shuffle", () => {
+      const model = graph(
+        "x: float32[batch, 3, 4, 4]",
+        "y",
+        `  left.weight: float32[3, 3, 1, 1] = random(seed 1)
+  right.weight: float32[3, 3, 1, 1] = random(seed 2)
+  next.weight: float32[2, 6, 1, 1] = random(seed 3)
+  parted: int64[5] = [0, 2, 3, 4, 4]
+  merged: int64[4] = [0, 6, 4, 4]
+  a = Conv (x, left.weight)
+  b = Conv (x, right.weight)
+  both = Concat (a, b) {axis=1}
+  p = Reshape (both, parted)
+  t = Transpose (p) {perm=[0, 2, 1, 3, 4]}
+  m = Reshape (t, merged)
+  y = Conv (m, next.weight)`,
+      );
+      const group = groupOf(model, "left");
+      expect(group.layers.map(({ name }) => name)).toEqual(["left", "right"]);
+      expect(units(group, "next.weight", 1)).toEqual([0, 0, 1, 1, 2, 2]);
+      expect(removable(group)).toEqual([0, 1, 2]);
+    });
   });
 
   test("the same position in every group of a grouped convolution; all multiples of a depthwise one", () => {

@@ -6,8 +6,9 @@
  * units reach makes them one. What remains are groups: units that share no position can go one without the other, and layers that share
  * units are one group.
  *
- * Where none of several axes of one operand that link to the same axis applies (`spread.ts`), the units of each image become one: a head of an
- * attention layer, the same position in each group of a grouped convolution.
+ * Where none of several axes of one operand that link to the same axis applies (`spread.ts`), the units of each image of one of them become one: a
+ * head of an attention layer, the same position in each group of a grouped convolution. It is the outermost for which what lies behind refuses not
+ * all units: in a Reshape of queries, keys and values to [3, heads, size] a head, in a channel shuffle to [2, channels] a pair of channels.
  *
  * Units are refused, with the reason, where cutting would change the model's interface or what an operator computes: an axis that no link
  * mentions, an operator without entry, inputs and outputs of the model, values that subgraphs read; and a unit that is all of an axis.
@@ -20,7 +21,7 @@ import type { Model } from "../graph/model.ts";
 import { endKey as key, type Rule, rulesOf } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layers as layersOf } from "./layers.ts";
-import { spread } from "./spread.ts";
+import { type Alternatives, alternativesIn, spread } from "./spread.ts";
 import { type Slice, unitGroups } from "./unit-groups.ts";
 import { type Along, Labels, sizeAlong } from "./units.ts";
 
@@ -47,15 +48,39 @@ export function removable(group: Group): readonly number[] {
 export function channelGroups(model: Model, inference: Inference): readonly Group[] {
   // Columns of a table go with the channels that they join.
   const layers = layersOf(model, inference).filter(({ role }) => role.kind !== "lookup");
-  const labels = new Labels();
   const rules = rulesOf(model, inference);
   const starts = layers.map(({ effective, role }) => ({ value: effective, axis: role.out }));
-  for (const { value, axis } of starts) labels.start(value, axis);
-  spread(rules, labels);
-  return unitGroups(starts, labels, labels.ends(), refusals(model, rules, labels)).map(({ starts: own, ...group }) => ({
+  const { labels, refused } = settled(model, rules, starts);
+  return unitGroups(starts, labels, labels.ends(), refused).map(({ starts: own, ...group }) => ({
     ...group,
     layers: own.flatMap((start) => layers[start] ?? []),
   }));
+}
+
+interface Units {
+  readonly labels: Labels;
+  readonly refused: ReadonlyMap<number, Miss>;
+}
+
+/** Units along the first alternatives that are not refused; along the outermost where all are. */
+function settled(model: Model, rules: readonly Rule[], starts: readonly Along[]): Units {
+  const alternatives = alternativesIn(rules);
+  const unitsNow = (): Units => {
+    const labels = new Labels();
+    for (const { value, axis } of starts) if (value !== undefined) labels.start(value, axis);
+    spread(rules, labels, alternatives);
+    return { labels, refused: refusals(model, rules, labels) };
+  };
+  const isRefused = ({ links: [link] }: Alternatives, { labels, refused }: Units): boolean =>
+    ((link && labels.at(link.to)) ?? new Int32Array()).every((unit) => unit < 0 || refused.has(labels.find(unit)));
+  let units = unitsNow();
+  let open = alternatives.filter((set) => set.joined && set.links.length > 1 && isRefused(set, units));
+  for (let choice = 1; open.length > 0; choice++) {
+    for (const set of open) set.chosen = choice < set.links.length ? choice : 0;
+    units = unitsNow();
+    open = open.filter((set) => set.chosen > 0 && isRefused(set, units));
+  }
+  return units;
 }
 
 const asOutput = "they are an output of the model";

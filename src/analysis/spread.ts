@@ -7,12 +7,31 @@ interface Linked {
   readonly links: readonly Link[];
 }
 
+/** Axes of one operand that link to the same axis, such as those that a Flatten merges. */
+export interface Alternatives {
+  readonly links: readonly Link[];
+  /** The one along which units are joined where none applies: the outermost unless another is chosen. */
+  chosen: number;
+  /** Whether units were joined along it. */
+  joined: boolean;
+}
+
+export function alternativesIn(rules: readonly Linked[]): readonly Alternatives[] {
+  return rules.flatMap(({ links }) =>
+    [...groupBy(links, ({ from, to }) => `${from.port} ${endKey(to)}`).values()].map((set) => ({
+      links: set,
+      chosen: 0,
+      joined: false,
+    })),
+  );
+}
+
 /**
- * A link from index i to the positions map(i) is followed forwards always, and backwards where map(i) carries one single unit. Several axes
- * of one operand that link to the same axis (the axes that a Flatten merges) are alternatives: one must apply. Where none does, the
- * units of each image of the outermost become one.
+ * A link from index i to the positions map(i) is followed forwards always, and backwards where map(i) carries one single unit. Of alternatives
+ * one must apply. Where none does, the units of each image of the chosen one become one.
  */
-export function spread(rules: readonly Linked[], labels: Labels): void {
+export function spread(rules: readonly Linked[], labels: Labels, alternatives = alternativesIn(rules)): void {
+  for (const set of alternatives) set.joined = false;
   const backwards = rules.toReversed();
   const done = new Map<Linked, Done>();
   do {
@@ -23,7 +42,7 @@ export function spread(rules: readonly Linked[], labels: Labels): void {
       for (const rule of backwards) followOnce(rule, labels, done);
       changed = labels.changes !== before;
     } while (changed);
-  } while (rules.some((rule) => joinAlternatives(rule, labels)));
+  } while (joinFirst(alternatives, labels));
 }
 
 /** The counts of changes and joins of the labels when a rule was last followed. */
@@ -75,30 +94,34 @@ function follow(rule: Linked, labels: Labels): void {
   }
 }
 
+/** The joins of one rule may tell what to do at the next: one node's at a time. */
+function joinFirst(alternatives: readonly Alternatives[], labels: Labels): boolean {
+  return alternatives.some((set) => joinAlternatives(set, labels));
+}
+
 /**
  * Where no axis of an operand accounts for all labelled positions of the axis it is linked to: joins the units of each image of the
- * first one. True if anything was joined.
+ * chosen one. True if anything was joined.
  */
-function joinAlternatives(rule: Linked, labels: Labels): boolean {
-  const sets = groupBy(rule.links, ({ from, to }) => `${from.port} ${endKey(to)}`);
-  let joined = false;
-  for (const set of sets.values()) {
-    const [first] = set;
-    const end = labels.at(first.to);
-    if (end === undefined || first.images === undefined) continue;
-    const covered = new Uint8Array(end.length);
-    for (const { images } of set) {
-      for (const image of images ?? []) {
-        if (labels.common(end, image) >= 0) for (const position of image) covered[position] = 1;
-      }
-    }
-    for (const image of first.images) {
-      const open = image.find((position) => (end[position] ?? -1) >= 0 && covered[position] === 0);
-      const unit = open === undefined ? undefined : end[open];
-      if (unit === undefined) continue;
-      for (const position of image) labels.assign(first.to, position, unit);
-      joined = true;
+function joinAlternatives(set: Alternatives, labels: Labels): boolean {
+  const { links, chosen } = set;
+  const link = links[chosen];
+  const end = link && labels.at(link.to);
+  if (end === undefined || link?.images === undefined) return false;
+  const covered = new Uint8Array(end.length);
+  for (const { images } of links) {
+    for (const image of images ?? []) {
+      if (labels.common(end, image) >= 0) for (const position of image) covered[position] = 1;
     }
   }
+  let joined = false;
+  for (const image of link.images) {
+    const open = image.find((position) => (end[position] ?? -1) >= 0 && covered[position] === 0);
+    const unit = open === undefined ? undefined : end[open];
+    if (unit === undefined) continue;
+    for (const position of image) labels.assign(link.to, position, unit);
+    joined = true;
+  }
+  set.joined ||= joined;
   return joined;
 }

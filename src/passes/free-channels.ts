@@ -9,8 +9,12 @@ import { infer } from "../analysis/infer.ts";
 import { allNodes, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
+import { dropUnused } from "./drop-unused.ts";
+import { foldConstants } from "./fold-constants.ts";
 import { foldShapes } from "./fold-shapes.ts";
+import { fusePairs } from "./fuse-pairs.ts";
 import type { Context } from "./pass.ts";
+import { removeIdentities } from "./remove-identities.ts";
 
 /** The model as channels are cut from it: a copy, where sizes have to be stored for that. */
 export async function withFreeChannels(model: Model): Promise<Model> {
@@ -20,13 +24,25 @@ export async function withFreeChannels(model: Model): Promise<Model> {
   return copy;
 }
 
-/** Stores the sizes of a model, in place, if more channels are free then by `count`. */
+/** Brings the graph of a model, in place, into a form in which more channels are free by `count`: as little as is needed for that. */
 export async function freeChannels(model: Model, count: (model: Model) => number, context?: Context): Promise<void> {
-  if (!computesSizes(model)) return;
-  const before = count(model);
-  const restore = snapshot(model);
-  const { changes } = await foldShapes(model, {}, context);
-  if (changes.length === 0 || count(model) <= before) restore();
+  for (const passes of forms) {
+    const before = count(model);
+    const restore = snapshot(model);
+    if (!(await settle(model, passes, context)) || count(model) <= before) restore();
+  }
+}
+
+/** The sizes first; then what stands between axes that are parted and merged again. */
+const forms = [[foldShapes], [foldShapes, foldConstants, removeIdentities, fusePairs, dropUnused]];
+
+/** Passes in turn, until none finds anything. @returns whether one did. */
+async function settle(model: Model, passes: (typeof forms)[number], context?: Context): Promise<boolean> {
+  for (let round = 0; ; round++) {
+    let found = 0;
+    for (const pass of passes) found += (await pass(model, {}, context)).changes.length;
+    if (found === 0) return round > 0;
+  }
 }
 
 /** Whether a node makes whole numbers that are known before the run. */
