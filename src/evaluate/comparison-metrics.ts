@@ -9,6 +9,7 @@ import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
+import { Difference, decibels, variation } from "./difference.ts";
 import { fills } from "./mask-values.ts";
 import { averaged, columnSums, type MetricOptions } from "./metrics.ts";
 import {
@@ -67,8 +68,8 @@ export function signalToNoise(options: MetricOptions = {}): Metric {
     { name: "signal to noise", unit: "dB", best: Number.POSITIVE_INFINITY, columns: 2 },
     options,
     (pairs, sample) => {
-      const { signal, noise } = power(pairs, sample, 1);
-      return [signal, noise];
+      const { error } = sumsOf(pairs, sample, 1);
+      return [error.signal, error.noise];
     },
     figure,
   );
@@ -92,18 +93,14 @@ export function determination(options: MetricOptions = {}): Metric {
   const figure = (rows: Float64Array): number => {
     const [noise = 0, squares = 0, ...sums] = columnSums(rows, columns);
     const [totals, counts] = [sums.slice(0, means), sums.slice(means)];
-    const parts = rows.length > columns ? totals.map((sum, part) => [sum, counts[part] ?? 0] as const) : [];
-    const all = [totals.reduce(added, 0), counts.reduce(added, 0)] as const;
-    const explained = (parts.length > 0 ? parts : [all])
-      .map(([sum, count]) => (count === 0 ? 0 : (sum * sum) / count))
-      .reduce(added, 0);
-    const variance = squares - explained;
+    const groups = rows.length > columns ? [totals, counts] : [totals, counts].map((all) => [all.reduce(added, 0)]);
+    const variance = variation(squares, groups[0] ?? [], groups[1] ?? []);
     if (Number.isNaN(noise) || Number.isNaN(variance)) return Number.NaN;
     return variance > roundingShare * squares ? 1 - noise / variance : Number(noise === 0);
   };
   const numbers = (pairs: Numbers, sample: number): readonly number[] => {
-    const { noise, signal, sums, counts } = power(pairs, sample, means);
-    return [noise, signal, ...sums, ...counts];
+    const { error, sums, counts } = sumsOf(pairs, sample, means);
+    return [error.noise, error.signal, ...sums, ...counts];
   };
   return ofPowers({ name: "R²", unit: "", best: 1, columns }, options, numbers, figure);
 }
@@ -129,11 +126,6 @@ function ofPowers(
     },
     reduce,
   };
-}
-
-/** 10 log10(signal / noise); infinite without noise. NaN where either is. */
-export function decibels(signal: number, noise: number): number {
-  return noise === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(signal / noise);
 }
 
 function divergence(own: Scores, original: Scores, position: number): number {
@@ -229,24 +221,16 @@ function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<
   return { name, samples, width: theirs.data.length / samples, classes, ours, theirs };
 }
 
-/** Powers of a sample, of the numbers that stand for something, and the sums and counts of its parts. */
-interface Power {
-  signal: number;
-  noise: number;
-  readonly sums: Float64Array;
-  readonly counts: Float64Array;
-}
-
-function power({ ours, theirs, width, isFill }: Numbers, sample: number, parts: number): Power {
-  const found: Power = { signal: 0, noise: 0, sums: new Float64Array(parts), counts: new Float64Array(parts) };
+/** Of the numbers of a sample that stand for something, and the sums and counts of its parts. */
+function sumsOf({ ours, theirs, width, isFill }: Numbers, sample: number, parts: number) {
+  const [error, sums, counts] = [new Difference(), new Float64Array(parts), new Float64Array(parts)];
   for (let at = sample * width; at < (sample + 1) * width; at++) {
     const [own = 0, other = 0] = [theirs[at], ours[at]];
     if (isFill(own, other)) continue;
-    found.signal += own * own;
-    found.noise += (other - own) ** 2;
+    error.add(own, other);
     const part = Math.floor(((at - sample * width) * parts) / width);
-    found.sums[part] = (found.sums[part] ?? 0) + own;
-    found.counts[part] = (found.counts[part] ?? 0) + 1;
+    sums[part] = (sums[part] ?? 0) + own;
+    counts[part] = (counts[part] ?? 0) + 1;
   }
-  return found;
+  return { error, sums, counts };
 }

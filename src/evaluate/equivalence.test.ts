@@ -5,9 +5,9 @@ import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { simplify } from "../passes/index.ts";
 import { float32, int64 } from "../tensor/dense.ts";
+import { largestDifference } from "./difference.ts";
 import { compareOutputs, toleranceOf } from "./equivalence.ts";
 import { requireLoads, watchLoads } from "./load-check.ts";
-import { difference } from "./tensor-difference.ts";
 
 const engine = createEngine();
 const options = { sizes: new Map(), set: {}, seed: 1, signal: new AbortController().signal, progress: () => {} };
@@ -229,13 +229,13 @@ describe("models that round to codes", () => {
 
 describe("difference", () => {
   it("is relative to the largest number, and infinite where something else differs", () => {
-    expect(difference(float32([2], [1, 4]), float32([2], [1, 4.5]))).toBe(0.125);
-    expect(difference(float32([1], [Number.NaN]), float32([1], [Number.NaN]))).toBe(0);
-    expect(difference(float32([1], [Number.NaN]), float32([1], [0]))).toBe(Number.POSITIVE_INFINITY);
-    expect(difference(float32([1], [1]), float32([], [1]))).toBe(Number.POSITIVE_INFINITY);
-    expect(difference(float32([1], [1]), int64([1], [1]))).toBe(Number.POSITIVE_INFINITY);
-    expect(difference(float32([1], [1]), undefined)).toBe(Number.POSITIVE_INFINITY);
-    expect(difference(int64([1], [1]), int64([1], [2]))).toBe(Number.POSITIVE_INFINITY);
+    expect(largestDifference(float32([2], [1, 4]), float32([2], [1, 4.5]))).toBe(0.125);
+    expect(largestDifference(float32([1], [Number.NaN]), float32([1], [Number.NaN]))).toBe(0);
+    expect(largestDifference(float32([1], [Number.NaN]), float32([1], [0]))).toBe(Number.POSITIVE_INFINITY);
+    expect(largestDifference(float32([1], [1]), float32([], [1]))).toBe(Number.POSITIVE_INFINITY);
+    expect(largestDifference(float32([1], [1]), int64([1], [1]))).toBe(Number.POSITIVE_INFINITY);
+    expect(largestDifference(float32([1], [1]), undefined)).toBe(Number.POSITIVE_INFINITY);
+    expect(largestDifference(int64([1], [1]), int64([1], [2]))).toBe(Number.POSITIVE_INFINITY);
   });
 });
 

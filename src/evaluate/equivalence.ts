@@ -18,9 +18,9 @@ import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
+import { largestDifference } from "./difference.ts";
 import { type Pair, type PairedRuns, pairedRuns } from "./paired-runs.ts";
 import { type Saturating, withSaturating } from "./saturation.ts";
-import { difference } from "./tensor-difference.ts";
 import { Variety } from "./variety.ts";
 
 /**
@@ -161,11 +161,11 @@ function differences(
     const other = got[name];
     if (codes && !isFloat(dense.type) && other?.type === dense.type && sameDims(other.dims, dense.dims)) return [];
     const least = outputs.has(name) ? 1 : 0;
-    const itself = own === undefined ? 0 : difference(dense, own[name], least);
+    const itself = own === undefined ? 0 : largestDifference(dense, own[name], least);
     return [
       {
         at: before.get(name) ?? name,
-        difference: difference(dense, other, least),
+        difference: largestDifference(dense, other, least),
         own: Number.isFinite(itself) ? itself : 0,
       },
     ];

@@ -18,7 +18,7 @@ import type { Dense, Tensor } from "../tensor/types.ts";
 import { isEndless } from "./mask-values.ts";
 import { count } from "./numbers.ts";
 import { overSamples } from "./over-samples.ts";
-import { pairedRuns } from "./paired-runs.ts";
+import { inputsFor } from "./paired-runs.ts";
 
 /** The largest number of float16. */
 const largest = 65_504;
@@ -39,16 +39,14 @@ export async function halfOverflow(
 ): Promise<string | undefined> {
   const names = halvedIn(result);
   if (names.size === 0) return undefined;
-  const runs =
-    data ?? (await pairedRuns(engine, original, result, { sizes: "one", samples: samplesAsked, seed, signal }));
-  if (runs instanceof Miss) return undefined;
-  const model = ("pairs" in runs ? runs.original : original).clone();
+  const inputs = await inputsFor(engine, original, result, data, { samples: samplesAsked, seed, signal });
+  if (inputs instanceof Miss) return undefined;
+  const model = inputs.original.clone();
   await clampConstants(model);
-  const samples = "pairs" in runs ? runs.pairs.map(({ feeds }) => feeds) : runs;
   const places = largestIn(model, names);
   if (places.size === 0) return undefined;
   const [most, at] = [new Map<string, number>(), { batch: 4, samples: samplesAsked, signal }];
-  await overSamples(engine, [{ model, observed: [...places.keys()] }], samples, at, ([found = {}]) => {
+  await overSamples(engine, [{ model, observed: [...places.keys()] }], inputs.samples, at, ([found = {}]) => {
     for (const [name, place] of places)
       for (const number of toNumbers(found[name] ?? zeros("float32", [0])))
         most.set(place, Math.max(number, most.get(place) ?? 0));
@@ -56,8 +54,8 @@ export async function halfOverflow(
   const isFill = isEndless("float32");
   const [worst] = [...most].filter(([, number]) => number > largest && !isFill(number)).toSorted((a, b) => b[1] - a[1]);
   if (worst === undefined) return undefined;
-  const inputs = data === undefined ? "random inputs" : "the samples";
-  return `on ${inputs} ${worst[0]} computes numbers up to ${count(worst[1])} in the original, and float16 ends at 65,504`;
+  const on = data === undefined ? "random inputs" : "the samples";
+  return `on ${on} ${worst[0]} computes numbers up to ${count(worst[1])} in the original, and float16 ends at 65,504`;
 }
 
 /**

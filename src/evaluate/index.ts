@@ -18,11 +18,11 @@ export {
 export { type AlikeOptions, compareFunction, type Likeness } from "./compare-function.ts";
 export {
   agreement,
-  decibels,
   determination,
   meanKl,
   signalToNoise,
 } from "./comparison-metrics.ts";
+export { decibels } from "./difference.ts";
 export { cosine, type Embeddings, embeddings, leastSamples, neighbourOverlap } from "./embedding.ts";
 export { codesTolerance, compareOutputs, type Sameness, type SameOptions } from "./equivalence.ts";
 export { type EvaluateOptions, type Evaluation, estimate, evaluate, evaluateAll, measure } from "./evaluate.ts";

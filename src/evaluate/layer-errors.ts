@@ -13,10 +13,11 @@ import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
+import { Difference } from "./difference.ts";
 import { exchange } from "./exchange.ts";
-import { Difference, differences, type LayerDifference, type Place, placesBetween, placesOf } from "./layers.ts";
-import { type ObserveOptions, overBatches, type Samples } from "./over-samples.ts";
-import { pairedRuns } from "./paired-runs.ts";
+import { differences, type LayerDifference, type Place, placesBetween, placesOf } from "./layers.ts";
+import { isFeeds, type ObserveOptions, overBatches, type Samples } from "./over-samples.ts";
+import { inputsFor } from "./paired-runs.ts";
 
 /** What goes wrong until the output of a layer (`signalToNoise`), and in it. */
 export interface LayerError extends LayerDifference {
@@ -86,10 +87,10 @@ export async function layerErrors(
   { output, seed = 0, ...options }: LayerErrorOptions = {},
 ): Promise<LayerErrors | Miss> {
   const { signal } = options;
-  const runs = data ?? (await pairedRuns(engine, original, candidate, { sizes: "one", seed, signal }));
-  if (runs instanceof Miss) return runs;
-  const models = "pairs" in runs ? ([runs.original, runs.result] as const) : ([original, candidate] as const);
-  const samples = "pairs" in runs ? runs.pairs.slice(0, randomRuns).map(({ feeds }) => feeds) : runs;
+  const inputs = await inputsFor(engine, original, candidate, data, { seed, signal });
+  if (inputs instanceof Miss) return inputs;
+  const models = [inputs.original, inputs.result] as const;
+  const samples = isFeeds(inputs.samples) ? inputs.samples.slice(0, randomRuns) : inputs.samples;
   const misses: Miss[] = [];
   const known = placesOf(...models, misses);
   const compared = await differences(
@@ -249,11 +250,11 @@ async function errorsAlone(
       for (const [index, names] of swap.names.entries()) {
         const [before, after] = [found[names.original], found[names.candidate]];
         if (before === undefined || after === undefined) continue;
-        sums[index]?.add(before, after);
+        sums[index]?.addTensors(before, after);
         work += 2 * (places[index]?.fan ?? 0) * elementCount(before.dims);
       }
     });
-    const own = sums.map((sum) => sum.result().signalToNoise);
+    const own = sums.map((sum) => sum.signalToNoise);
     const answers: Batch[] = [];
     const first = await swap.runner(new Set(), []);
     await overBatches(samples, someOptions, async (rows) => void answers.push(await first.run(rows)));
@@ -269,7 +270,7 @@ async function errorsAlone(
           if (after === undefined || !isFloat(before.type) || (output !== undefined && name !== output)) continue;
           const difference = differences.get(name) ?? new Difference();
           differences.set(name, difference);
-          difference.add(before, after);
+          difference.addTensors(before, after);
         }
       });
       const comparable = [...differences.values()].filter(({ apart }) => apart === undefined);

@@ -6,7 +6,7 @@
  * Of what is rounded to codes right there it is what its consumers see, the rounded value: quantization leaves an activation out where the ends
  * of the codes do the same, and the value before them is not what the original's name meant.
  * What has no such value, is no float, or has other dimensions (channels were cut) cannot be compared, and is listed. An error is carried on:
- * which layer makes it says `layer-errors.ts`. Sums are in float64.
+ * which layer makes it says `layer-errors.ts`.
  */
 
 import { asSeen } from "../analysis/codes.ts";
@@ -16,11 +16,10 @@ import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";
 import { nodeName, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { toFloat64 } from "../tensor/convert.ts";
-import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
-import type { DataType, Dense } from "../tensor/types.ts";
-import { decibels } from "./comparison-metrics.ts";
+import type { DataType } from "../tensor/types.ts";
+import { Difference } from "./difference.ts";
 import type { ExchangePoint } from "./exchange.ts";
 import { type ObserveOptions, overSamples, type Samples } from "./over-samples.ts";
 
@@ -113,12 +112,12 @@ export async function differences(
   await overSamples(original.engine, models, samples, { batch: 4, ...options }, ([first = {}, second = {}]) => {
     for (const { sum, before, after } of pairs) {
       const [reference, other] = [first[before], second[after]];
-      if (reference !== undefined && other !== undefined) sum.add(reference, other);
+      if (reference !== undefined && other !== undefined) sum.addTensors(reference, other);
     }
   });
-  return pairs.flatMap(({ place, sum }) => {
-    if (sum.apart === undefined) return [{ place, ...sum.result() }];
-    misses.push(new Miss(sum.apart, place.layer));
+  return pairs.flatMap(({ place, sum: { apart, signalToNoise, cosine, largest } }) => {
+    if (apart === undefined) return [{ place, signalToNoise, cosine, maxError: largest }];
+    misses.push(new Miss(apart, place.layer));
     return [];
   });
 }
@@ -204,47 +203,4 @@ function behind({ node }: Layer): ReadonlyMap<string, Value> {
       readers.length === 1 && next.length === 1 ? (readers[0]?.outputs.flatMap((output) => output ?? []) ?? []) : [];
   }
   return found;
-}
-
-/** Running sums of two tensors; `apart` says why they have none. */
-export class Difference {
-  apart: string | undefined;
-  #signal = 0;
-  #otherSignal = 0;
-  #noise = 0;
-  #product = 0;
-  #maxError = 0;
-
-  add(reference: Dense, other: Dense): void {
-    const [before, after] = [dimsText(reference.dims), dimsText(other.dims)];
-    if (before !== after) {
-      this.apart = `its output is ${before} in the original and ${after} in the model`;
-      return;
-    }
-    const [xs, ys] = [toFloat64(reference), toFloat64(other)];
-    for (let index = 0; index < xs.length; index++) {
-      const [x = 0, y = 0] = [xs[index], ys[index]];
-      this.#signal += x * x;
-      this.#otherSignal += y * y;
-      this.#noise += (x - y) ** 2;
-      this.#product += x * y;
-      // Nothing is greater than NaN, so a NaN stays.
-      const error = Math.abs(x - y);
-      if (Number.isNaN(error) || error > this.#maxError) this.#maxError = error;
-    }
-  }
-
-  get relativeNoise(): number {
-    return this.#noise === 0 ? 0 : this.#noise / this.#signal;
-  }
-
-  result(): Omit<LayerDifference, "layer"> {
-    return {
-      signalToNoise: decibels(this.#signal, this.#noise),
-      // Two layers that say nothing say the same.
-      cosine:
-        this.#signal === 0 && this.#otherSignal === 0 ? 1 : this.#product / Math.sqrt(this.#signal * this.#otherSignal),
-      maxError: this.#maxError,
-    };
-  }
 }

@@ -9,7 +9,7 @@
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText, sameDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import { decibels } from "./comparison-metrics.ts";
+import { Difference, decibels, variation } from "./difference.ts";
 import { fills } from "./mask-values.ts";
 import { figure } from "./numbers.ts";
 import { fewestSamples, samplesAnswered } from "./paired-runs.ts";
@@ -134,7 +134,7 @@ export class OutputComparison {
     const [known, disagrees] = disagreement(this.#named);
     const unmoved = this.#variety.constant
       ? "equal"
-      : powers.variation < leastVariation * powers.power || this.isSaturated
+      : powers.variation < leastVariation * powers.error.signal || this.isSaturated
         ? "nearly equal"
         : known?.chance === 1
           ? "one class"
@@ -142,7 +142,7 @@ export class OutputComparison {
     return {
       samples: powers.samples,
       signalToNoise: powers.decibels,
-      relativeError: powers.noise === 0 ? 0 : Math.sqrt(powers.noise / powers.power),
+      relativeError: Math.sqrt(powers.error.relativeNoise),
       ...(this.#isNumbers ? {} : { same: powers.equal / powers.finite }),
       lost: this.#lost(disagrees, unmoved),
       ...(unmoved === undefined ? {} : { unmoved }),
@@ -159,9 +159,10 @@ export class OutputComparison {
   }
 
   #lost(disagrees: string | undefined, unmoved: Unmoved | undefined): string | undefined {
-    const { broken, noise, variation, samples, decibels } = this.#powers;
+    const { broken, error, variation, samples, decibels } = this.#powers;
+    const { noise } = error;
     // Between bounds the room is what errors are small or large beside.
-    const power = this.isSaturated ? (this.#room ?? 0) ** 2 * this.#powers.finite : this.#powers.power;
+    const power = this.isSaturated ? (this.#room ?? 0) ** 2 * this.#powers.finite : error.signal;
     const on = `on ${this.#inputs}`;
     if (broken > 0) return `${on} the result is not a number where the original is`;
     if (noise === 0) return undefined;
@@ -197,8 +198,7 @@ class Powers {
   equal = 0;
   /** Elements that are finite in the original and not in the result. */
   broken = 0;
-  noise = 0;
-  power = 0;
+  readonly error = new Difference();
   #sums: Float64Array | undefined;
   #counts: Float64Array | undefined;
   #least = new Float64Array();
@@ -243,18 +243,13 @@ class Powers {
       counts[place] = (counts[place] ?? 0) + 1;
       this.#least[place] = Math.min(this.#least[place] ?? own, own);
       this.#most[place] = Math.max(this.#most[place] ?? own, own);
-      this.power += own * own;
-      this.noise += (own - other) ** 2;
+      this.error.add(own, other);
     }
     return true;
   }
 
-  /** Σ (x − m)² = Σ x² − Σ (Σ x)² / n. */
   get variation(): number {
-    let means = 0;
-    for (const [place, sum] of (this.#sums ?? []).entries())
-      means += sum ** 2 / Math.max(1, this.#counts?.[place] ?? 1);
-    return Math.max(0, this.power - means);
+    return Math.max(0, variation(this.error.signal, this.#sums ?? [], this.#counts ?? []));
   }
 
   /** How much an element changes over the samples at most. */
@@ -263,7 +258,7 @@ class Powers {
   }
 
   get decibels(): number {
-    return decibels(this.variation, this.noise);
+    return decibels(this.variation, this.error.noise);
   }
 }
 

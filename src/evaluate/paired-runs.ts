@@ -7,6 +7,7 @@
  */
 import { cost } from "../analysis/cost.ts";
 import { infer, isRandom } from "../analysis/infer.ts";
+import type { Dataset } from "../data/types.ts";
 import type { Engine, Session } from "../engine/index.ts";
 import { operatorName, type UnknownOperator, unknownIn } from "../engine/unknown-operator.ts";
 import { clause, Miss, PithError, refusalIn, stopIfAsked } from "../errors.ts";
@@ -16,6 +17,7 @@ import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
+import { largestDifference } from "./difference.ts";
 import { notLoaded, ResultFails } from "./load-check.ts";
 import { imageSides } from "./random-images.ts";
 import {
@@ -27,7 +29,6 @@ import {
   randomInputs,
   type Shapes,
 } from "./random-inputs.ts";
-import { difference } from "./tensor-difference.ts";
 import { differsInWeightsOnly, withoutOperators } from "./unknown-operators.ts";
 
 export interface Pair {
@@ -97,6 +98,20 @@ export async function pairedRuns(
     if (!(found instanceof Miss)) return found;
   }
   return runBoth(engine, original, result, options);
+}
+
+/** What two models are compared on, and both as they ran on it: samples; without any, random inputs. A Miss as `pairedRuns`. */
+export async function inputsFor(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  data: Dataset | undefined,
+  options: Omit<PairOptions, "sizes">,
+) {
+  if (data !== undefined) return { original, result, samples: data };
+  const runs = await pairedRuns(engine, original, result, { sizes: "one", ...options });
+  if (runs instanceof Miss) return runs;
+  return { original: runs.original, result: runs.result, samples: runs.pairs.map(({ feeds }) => feeds) };
 }
 
 async function runBoth(
@@ -266,7 +281,7 @@ async function saysOther(
   const draws = [...allNodes(model.graph)].some((node) => isRandom(node));
   if (!draws || run === undefined) return false;
   const again = await session.run(run.feeds, names);
-  return Object.entries(run.expected).some(([name, dense]) => difference(dense, again[name]) > 0);
+  return Object.entries(run.expected).some(([name, dense]) => largestDifference(dense, again[name]) > 0);
 }
 
 async function runOrReason(session: Session, feeds: Batch, names: readonly string[]): Promise<Batch | string> {

@@ -13,7 +13,7 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { isFloat, toFloat64, toNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
-import { decibels } from "./comparison-metrics.ts";
+import { Difference } from "./difference.ts";
 
 /**
  * Signal to noise of each layer's weight in decibels, infinite where it is as it was, or as it is with the normalization behind it folded in. A layer is left out whose weight is gone, has another size, or
@@ -138,11 +138,10 @@ async function errorOf(
   if (numbers.length !== data.length) return undefined;
   const [rows = 1, columns = 1, ...rest] = fixedDims(effective.type?.dims) ?? [];
   const isTurned = out !== role.out && rest.length === 0;
-  let [signal, noise] = [0, 0];
+  const error = new Difference();
   for (const [at, value] of numbers.entries()) {
     const place = isTurned ? (at % columns) * rows + Math.floor(at / columns) : at;
-    signal += value * value;
-    noise += (value - (data[place] ?? 0)) ** 2;
+    error.add(value, data[place] ?? 0);
   }
-  return decibels(signal, noise);
+  return error.signalToNoise;
 }

@@ -1,7 +1,7 @@
 /** transformers.js itself on the files of a folder: whether it loads and runs a variant, and how near its answers are to those with the originals. */
 import * as v from "valibot";
 import { clause, Miss } from "../errors.ts";
-import { decibels } from "../evaluate/comparison-metrics.ts";
+import { decibels } from "../evaluate/difference.ts";
 import { figure, percent } from "../evaluate/numbers.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
 import { lostEndToEnd } from "./end-to-end.ts";

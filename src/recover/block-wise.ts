@@ -13,7 +13,7 @@ import { infer } from "../analysis/infer.ts";
 import type { Calibration } from "../calibrate/calibration.ts";
 import type { Dataset } from "../data/types.ts";
 import { Miss } from "../errors.ts";
-import { Difference } from "../evaluate/layers.ts";
+import { Difference } from "../evaluate/difference.ts";
 import { counted } from "../evaluate/numbers.ts";
 import { overSamples } from "../evaluate/over-samples.ts";
 import { extract } from "../graph/extract.ts";
@@ -133,9 +133,9 @@ async function nearness(part: Model, data: Dataset, output: string, { context }:
   const { engine, signal } = context;
   await overSamples(engine, [{ model: part, observed: [output] }], data, { signal }, ([answers = {}], rows) => {
     const [asked, answer] = [rows[wanted], answers[output]];
-    if (asked !== undefined && answer !== undefined) error.add(asked, answer);
+    if (asked !== undefined && answer !== undefined) error.addTensors(asked, answer);
   });
-  return error.apart === undefined ? error.result().signalToNoise : undefined;
+  return error.apart === undefined ? error.signalToNoise : undefined;
 }
 
 // The parts that a model is trained in: blocks (`analysis/blocks.ts`) that follow each other, joined until there are layers enough to make up

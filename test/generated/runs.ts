@@ -1,8 +1,8 @@
 /** Runs of generated networks, and what it means that a result computes the same. */
 import { createEngine } from "../../src/engine/index.ts";
 import { Miss, PithError } from "../../src/errors.ts";
+import { largestDifference } from "../../src/evaluate/difference.ts";
 import { toleranceOf } from "../../src/evaluate/equivalence.ts";
-import { difference } from "../../src/evaluate/tensor-difference.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { verify } from "../../src/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
@@ -74,13 +74,13 @@ export async function expectSame(
         other?.type === dense.type && dimsText(other.dims) === dimsText(dense.dims),
         `"${name}" was ${dense.type}[${dense.dims}], is ${other?.type}[${other?.dims}]`,
       );
-      const found = difference(dense, other);
+      const found = largestDifference(dense, other);
       if (found <= toleranceOf(original)) continue;
       // Fused, products with 8-bit weights round what they multiply, and which are fused depends on what stands around them.
       if (optimize && holdsCodes(original))
         return expectSame({ model: original }, result, batches, await answers(original, batches, false), false);
       own ??= ownRounding(original, batches);
-      const allowed = Math.max(...(await own).map((runs) => difference(dense, runs[at]?.[name])));
+      const allowed = Math.max(...(await own).map((runs) => largestDifference(dense, runs[at]?.[name])));
       expectThat(
         found <= 8 * allowed,
         `"${name}" differs by ${found} where rounding explains ${allowed} (batch ${at})`,
@@ -106,8 +106,8 @@ export async function expectNear(
       expectThat(other !== undefined, `output "${name}" is gone`);
       // Sizes that follow from numbers may differ.
       if (!isFloat(dense.type) || endsHalf(dense) || dimsText(other?.dims) !== dimsText(dense.dims)) continue;
-      const found = difference(dense, other);
-      const allowed = Math.max(0.01, ...moved.map((runs) => 20 * difference(dense, runs[at]?.[name])));
+      const found = largestDifference(dense, other);
+      const allowed = Math.max(0.01, ...moved.map((runs) => 20 * largestDifference(dense, runs[at]?.[name])));
       expectThat(found <= allowed, `"${name}" differs by ${found}, allowed is ${allowed} (batch ${at})`);
     }
   }

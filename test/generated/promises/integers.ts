@@ -11,7 +11,7 @@ import { type Inference, infer } from "../../../src/analysis/infer.ts";
 import { type Layer, layers } from "../../../src/analysis/layers.ts";
 import { type Dataset, memory } from "../../../src/data/index.ts";
 import { Miss } from "../../../src/errors.ts";
-import { difference } from "../../../src/evaluate/tensor-difference.ts";
+import { largestDifference } from "../../../src/evaluate/difference.ts";
 import { extract } from "../../../src/graph/extract.ts";
 import type { Node, Value } from "../../../src/graph/graph.ts";
 import type { Model } from "../../../src/graph/model.ts";
@@ -80,8 +80,8 @@ export const integers: readonly Promised[] = [
       ];
       for (const [name, dense] of Object.entries(expected ?? {})) {
         if (dense.type !== "float32" || !toFloat64(dense).every(Number.isFinite)) continue;
-        const found = difference(dense, got?.[name]);
-        const allowed = Math.max(0.02, ...moved.map((runs) => 20 * difference(dense, runs[0]?.[name])));
+        const found = largestDifference(dense, got?.[name]);
+        const allowed = Math.max(0.02, ...moved.map((runs) => 20 * largestDifference(dense, runs[0]?.[name])));
         expectThat(found <= allowed, `"${name}" differs by ${found}, allowed is ${allowed}`);
       }
     },
