@@ -6,6 +6,7 @@
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
+import type { Matching } from "../analysis/match.ts";
 import { mainOutput, outputKind } from "../analysis/output-kind.ts";
 import { capitalized, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -16,7 +17,6 @@ import { parseLoss } from "../train/losses/index.ts";
 import { teacherName } from "../train/teacher.ts";
 import { temperatureOf, temperatureRange } from "./losses/answers.ts";
 import { lossesAgainst } from "./losses/table.ts";
-import type { Matching } from "./match.ts";
 
 export interface DistillationOptions {
   /** The model to learn from. The losses of several teachers are averaged. */

@@ -1,4 +1,4 @@
+export { type MatchedPair, type Matching, matchLayers } from "../analysis/match.ts";
 export { distill } from "./distill.ts";
 export { type DistillationOptions, distillation } from "./distillation.ts";
-export { type MatchedPair, type Matching, matchLayers } from "./match.ts";
 export { type OwnTextsOptions, ownTexts } from "./own-texts.ts";

@@ -12,12 +12,12 @@
 import { asSeen } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { counterpartsAmong } from "../analysis/match.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";
 import { nodeName, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
-import { groupBy } from "../tensor/group-by.ts";
 import type { DataType } from "../tensor/types.ts";
 import { Difference } from "./difference.ts";
 import type { ExchangePoint } from "./exchange.ts";
@@ -128,15 +128,10 @@ const mostNodesBehind = 8;
 /** The layers that original and candidate share. */
 export function placesOf(original: Model, candidate: Model, misses: Miss[]): readonly Place[] {
   const [before, after] = [original, candidate].map((model) => infer(model)) as [Inference, Inference];
-  // A table and the last layer that it is, too, have one name.
-  const own = layersOf(candidate, after);
-  const byName = groupBy(own, ({ name }) => name);
-  // Where a layer became several in a row, the last makes what it made.
-  const byOutput = groupBy(own, ({ node }) => node.outputs[0]?.name ?? "");
+  const counterparts = counterpartsAmong(layersOf(candidate, after));
   const order = new Map([...original.graph.nodes()].map((node, at) => [node, at]));
   return layersOf(original, before).flatMap((layer): Place[] => {
-    const same = byName.get(layer.name) ?? byOutput.get(layer.node.outputs[0]?.name ?? "") ?? [];
-    const pairs = same.map((own) => pairOf(layer, own, before, after));
+    const pairs = counterparts(layer).map((own) => pairOf(layer, own, before, after));
     const pair =
       pairs.find((found) => !(found instanceof Miss)) ??
       pairs[0] ??

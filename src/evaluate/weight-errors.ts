@@ -1,6 +1,7 @@
 /** What is left of each layer's weight in a changed model: the stored numbers, dequantized, against the original's. */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { counterpartsAmong } from "../analysis/match.ts";
 import { isStored } from "../analysis/stored-root.ts";
 import { weightStorage } from "../analysis/weight.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -30,13 +31,14 @@ export async function weightErrors(
   const folded = before.clone();
   await fuseBatchNorm(folded, {}, { engine });
   const layers = layersOf(after, infer(after));
+  const counterparts = counterpartsAmong(layers);
   const packed = layers.filter((layer) => weightStorage(layer) === "packed");
   const unpacked = packed.length === 0 ? after : await written(after, packed);
   const ofFolded = new Map(layersOf(folded, infer(folded)).map((layer) => [layer.name, layer]));
   const found = new Map<string, number>();
   for (const layer of layersOf(before, infer(before))) {
     stopIfAsked(signal, "Stopped while weights were compared.");
-    const own = layers.find((other) => other.name === layer.name && other.role.kind === layer.role.kind);
+    const own = counterparts(layer).find(({ role }) => role.kind === layer.role.kind);
     if (own === undefined || found.has(layer.name)) continue;
     try {
       const numbers = await dequantized(engine, { after, unpacked }, own, layer);

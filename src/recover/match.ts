@@ -1,8 +1,7 @@
 /**
- * Which layer of a changed model is which of its original, and which of the original's channels it still has.
+ * Which layer of a changed model is which of its original (`analysis/match.ts`), and which of the original's channels it still has.
  *
- * Layers keep their names through every technique; where one became two (low rank), the value that the last of them makes has the name of the
- * one's. The original is a copy in which batch normalization is folded wherever it is in the changed model, so that both layers mean the same.
+ * The original is a copy in which batch normalization is folded wherever it is in the changed model, so that both layers mean the same.
  *
  * Which channels were cut the file says (`analysis/provenance.ts`). Where it does not, as of models that others cut, channel j of a cut layer is a
  * channel o of the original of whose row its own is a part, in order: w'_j ⊂ w_o, found from first to last.
@@ -10,6 +9,7 @@
 import { biased } from "../analysis/biased.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { counterpartsAmong } from "../analysis/match.ts";
 import { recordedKept } from "../analysis/provenance.ts";
 import { requireProduct, weightMatrices, weightShape } from "../analysis/weight.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -50,11 +50,15 @@ export async function matchLayers(changed: Model, original: Model, engine: Engin
   const reference = await foldedLike(original, found, inference);
   const known = infer(reference);
   const candidates = layersOf(reference, known);
+  const counterparts = counterpartsAmong(candidates);
   const misses: Miss[] = [];
   const matched: LayerMatch[] = [];
   const used = new Set<Layer>();
   for (const [place, layer] of found.entries()) {
-    const same = counterpart(layer, candidates, used);
+    const same = comparable(
+      layer,
+      counterparts(layer).find((other) => !used.has(other)),
+    );
     const kept = same instanceof Miss ? same : await keptChannels(reference, same, model, layer, engine);
     if (same instanceof Miss || kept instanceof Miss) {
       misses.push(new Miss(kept instanceof Miss ? kept.reason : "it has no counterpart in the original", layer.name));
@@ -89,11 +93,7 @@ function isNormalized(layer: Layer, inference: Inference): boolean {
   });
 }
 
-function counterpart(layer: Layer, known: readonly Layer[], used: ReadonlySet<Layer>): Layer | Miss {
-  const output = layer.node.outputs[0]?.name;
-  const free = known.filter((other) => !used.has(other));
-  const same =
-    free.find(({ name }) => name === layer.name) ?? free.find(({ node }) => node.outputs[0]?.name === output);
+function comparable(layer: Layer, same: Layer | undefined): Layer | Miss {
   if (same === undefined) return new Miss("the original has no such layer");
   const other = requireProduct(layer) ?? requireProduct(same);
   if (other !== undefined) return other;

@@ -3,12 +3,12 @@
  * one, and a row with formula and paper in docs/distillation.md.
  */
 import * as v from "valibot";
+import type { MatchedPair } from "../../analysis/match.ts";
 import { PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { dimsText, elementCount, fixedDims } from "../../tensor/dims.ts";
 import { directions } from "../../train/losses/numbers.ts";
-import type { MatchedPair } from "../match.ts";
 
 export type Pair = MatchedPair;
 

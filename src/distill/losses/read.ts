@@ -1,6 +1,14 @@
 /** Finds the values that a loss compares in student and teacher, and builds the loss. */
 import type { Attention, Heads } from "../../analysis/attention.ts";
 import { infer } from "../../analysis/infer.ts";
+import {
+  channelAxis,
+  type MatchedPair,
+  type Matching,
+  matchAttention,
+  matchLayers,
+  valueNamed,
+} from "../../analysis/match.ts";
 import { Miss, PithError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
@@ -19,7 +27,6 @@ import {
   type Target,
 } from "../../train/loss.ts";
 import { classTargets, scoreRows } from "../../train/losses/cross-entropy.ts";
-import { channelAxis, type MatchedPair, type Matching, matchAttention, matchLayers, valueNamed } from "../match.ts";
 import {
   average,
   type Imitation,

@@ -1,18 +1,22 @@
 /**
- * Which layers of the student learn from which of the teacher.
+ * Which layers of two models stand for each other: of a changed model and its original; of a student and the teacher that it learns from.
  *
- * Blocks (`analysis/blocks.ts`) of several layers are paired: layers of a transformer, residual blocks. Networks without such blocks are paired layer
+ * A changed model keeps the names of layers; where one became several in a row (low rank), the last of them makes the value that the one made.
+ *
+ * Of a student and its teacher, blocks (`blocks.ts`) of several layers are paired: layers of a transformer, residual blocks. Networks without such blocks are paired layer
  * by layer. Block i of the student's n (from 0) learns from the teacher's block ⌈(i + 1) · m / n⌉ - 1 of m: the last learns from the last.
  */
-import { type Attention, attentions } from "../analysis/attention.ts";
-import { blocks } from "../analysis/blocks.ts";
-import { valueAt } from "../analysis/channel-links.ts";
-import { type Inference, infer } from "../analysis/infer.ts";
-import { layerAt, layers } from "../analysis/layers.ts";
+
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { dimsText } from "../tensor/dims.ts";
+import { groupBy } from "../tensor/group-by.ts";
+import { type Attention, attentions } from "./attention.ts";
+import { blocks } from "./blocks.ts";
+import { valueAt } from "./channel-links.ts";
+import { type Inference, infer } from "./infer.ts";
+import { type Layer, layerAt, layers } from "./layers.ts";
 
 /** How layers are matched; a record pairs names of the student with names of the teacher: of values, layers or blocks. */
 export type Matching = "block" | "name" | "shape" | Readonly<Record<string, string>>;
@@ -20,6 +24,13 @@ export type Matching = "block" | "name" | "shape" | Readonly<Record<string, stri
 export interface MatchedPair<T = Value> {
   readonly student: T;
   readonly teacher: T;
+}
+
+/** Finds, among the layers of one model, those that stand for a layer of the other: of its name first. A table and the last layer that it is, too, have one name. */
+export function counterpartsAmong(all: readonly Layer[]): (layer: Layer) => readonly Layer[] {
+  const made = ({ node }: Layer): string | undefined => node.outputs[0]?.name;
+  const [byName, byOutput] = [groupBy(all, ({ name }) => name), groupBy(all, made)];
+  return (layer) => [...new Set([...(byName.get(layer.name) ?? []), ...(byOutput.get(made(layer)) ?? [])])];
 }
 
 const instead = 'name them: match: { "of the student": "of the teacher" }, or student=…, teacher=… of the loss';
