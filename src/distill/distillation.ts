@@ -13,10 +13,10 @@ import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Loss } from "../train/loss.ts";
-import { parseLoss } from "../train/losses/index.ts";
+import { losses, parseLossOf } from "../train/losses/parse.ts";
 import { teacherName } from "../train/teacher.ts";
 import { temperatureOf, temperatureRange } from "./losses/answers.ts";
-import { lossesAgainst } from "./losses/table.ts";
+import { imitations } from "./losses/table.ts";
 
 export interface DistillationOptions {
   /** The model to learn from. The losses of several teachers are averaged. */
@@ -85,19 +85,19 @@ export function hintonText(temperature: number, alpha: number, label = "label"):
 export function distillation(options: DistillationOptions): Loss {
   const { teacher, loss, match = "block", label = "label" } = options;
   const teachers = "length" in teacher ? teacher : [teacher];
-  const table = lossesAgainst({ teachers, match, label });
+  const parsed = (text: string) => parseLossOf([...losses, ...imitations], text, { teachers, match, label });
   const settings = { match, teacher: teachers.map(teacherName).join(", ") };
   if (loss !== undefined) {
     if (options.temperature !== undefined || options.alpha !== undefined)
       throw new PithError("E_OPTION", `${capitalized(settingsOfAnotherLoss)}.`);
-    return { ...parseLoss(loss, table), teachers, settings: { ...settings, loss } };
+    return { ...parsed(loss), teachers, settings: { ...settings, loss } };
   }
   const { temperature = 4, alpha = 0.7 } = options;
   if (!v.is(temperatureOf, temperature))
     throw new PithError("E_OPTION", `The temperature ${temperatureRange}, got ${temperature}.`);
   if (!(alpha >= 0 && alpha <= 1)) throw new PithError("E_OPTION", `alpha must lie between 0 and 1, got ${alpha}.`);
   return {
-    ...parseLoss(hintonText(temperature, alpha, label), table),
+    ...parsed(hintonText(temperature, alpha, label)),
     name: "distillation",
     teachers,
     settings: { ...settings, temperature, alpha },

@@ -96,7 +96,7 @@ const trainEntries = v.strictObject({
   loss: described(v.optional(lossOption, "cross-entropy"), 'loss, or a sum: "mse + 0.5 * kl(label=teacher)"', {
     meanings: {
       title: 'Losses (--loss), all with output=name and label=column or output: "huber(delta=0.5, label=price)"',
-      rows: Object.entries(losses).map(([name, { meaning }]) => [name, meaning] as const),
+      rows: losses.map(({ name, meaning }) => [name, meaning] as const),
     },
   }),
   ...selectionOptions("train"),

@@ -8,8 +8,6 @@ import { number } from "../../train/losses/parse.ts";
 import {
   average,
   divergenceOf,
-  type Imitation,
-  imitation,
   mapPair,
   mean,
   type Pair,
@@ -19,6 +17,7 @@ import {
   sumLast,
   type Writing,
 } from "./imitation.ts";
+import { type Imitation, imitation } from "./read.ts";
 
 const [coldest, hottest] = [0.01, 100];
 export const temperatureRange = `must lie between ${coldest} and ${hottest}: beyond, the gradient is lost in float32`;

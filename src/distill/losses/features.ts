@@ -9,8 +9,6 @@ import {
   constantLike,
   cosineDistances,
   difference,
-  type Imitation,
-  imitation,
   inOneWidth,
   isMap,
   mapPair,
@@ -31,6 +29,7 @@ import {
   vectorPerSample,
   type Writing,
 } from "./imitation.ts";
+import { type Imitation, imitation } from "./read.ts";
 
 function comparable(emit: Emit, pair: Pair): Pair {
   if (isMap(pair.student) !== isMap(pair.teacher)) throw mismatch(pair, "must both be maps, or neither");

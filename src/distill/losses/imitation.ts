@@ -1,8 +1,4 @@
-/**
- * Declarations of losses over student and teacher, and the formulas that they share. A new loss is a declaration in the list of a file beside this
- * one, and a row with formula and paper in docs/distillation.md.
- */
-import * as v from "valibot";
+/** What the formulas of losses over student and teacher share: pairs of values, and functions of them. */
 import type { MatchedPair } from "../../analysis/match.ts";
 import { PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -41,41 +37,6 @@ export interface Writing {
   targets(rows: number, classes: number): Value;
   /** A parameter of the loss, drawn uniformly from `start` ± `reach`. */
   parameter(name: string, dims: readonly number[], start: number, reach?: number): Value;
-}
-
-interface Declaration<Entries extends v.ObjectEntries> {
-  readonly name: string;
-  /** At most 52 characters: a line of help. */
-  readonly meaning: string;
-  /** The default weight, as in the paper (1). */
-  readonly weight?: number;
-  /** Default `features`. */
-  readonly reads?: Reading;
-  readonly settings?: Entries;
-  write(writing: Writing, pairs: Pairs, settings: v.InferOutput<v.ObjectSchema<Entries, undefined>>): Value;
-}
-
-type Write = (writing: Writing, pairs: Pairs) => Value;
-
-export interface Imitation extends Omit<Declaration<v.ObjectEntries>, "reads" | "settings" | "write"> {
-  readonly reads: Reading;
-  readonly settings: readonly string[];
-  /** The formula with these settings. @throws ValiError if they are invalid. */
-  with(settings: unknown): Write;
-}
-
-export function imitation<const Entries extends v.ObjectEntries>(declared: Declaration<Entries>): Imitation {
-  const { reads = "features", settings = {} as Entries, write, ...rest } = declared;
-  const schema = v.object(settings);
-  return {
-    ...rest,
-    reads,
-    settings: Object.keys(settings),
-    with(given) {
-      const own = v.parse(schema, given);
-      return (writing, pairs) => write(writing, pairs, own);
-    },
-  };
 }
 
 /** @throws PithError E_SHAPE_MISMATCH for a value without a fixed shape. */

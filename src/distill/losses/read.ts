@@ -1,4 +1,8 @@
-/** Finds the values that a loss compares in student and teacher, and builds the loss. */
+/**
+ * Losses over student and teacher: their declaration, and how the values that they compare are found. A new loss is a declaration in the list of a file
+ * beside this one, and a row with formula and paper in docs/distillation.md.
+ */
+import * as v from "valibot";
 import type { Attention, Heads } from "../../analysis/attention.ts";
 import { infer } from "../../analysis/infer.ts";
 import {
@@ -27,17 +31,8 @@ import {
   type Target,
 } from "../../train/loss.ts";
 import { classTargets, scoreRows } from "../../train/losses/cross-entropy.ts";
-import {
-  average,
-  type Imitation,
-  mapPair,
-  mismatch,
-  type Pair,
-  type Pairs,
-  type Reading,
-  sizeOf,
-  type Writing,
-} from "./imitation.ts";
+import { type DeclaredLoss, declareLoss } from "../../train/losses/parse.ts";
+import { average, mapPair, mismatch, type Pair, type Pairs, type Reading, sizeOf, type Writing } from "./imitation.ts";
 
 /** `student` and `teacher` are settings of a loss: names of values, separated by ">". */
 export interface LossInputs extends Partial<MatchedPair<string | undefined>> {
@@ -59,8 +54,41 @@ const valuesOfReading: Readonly<Record<Reading, readonly string[]>> = {
   relations: ["queries", "keys", "values"],
 };
 
-/** The loss of a declaration: the mean over all pairs that it compares. */
-export function imitate({ name, reads }: Imitation, write: ReturnType<Imitation["with"]>, inputs: LossInputs): Loss {
+/** A loss over these teachers. */
+export type Imitation = DeclaredLoss<[LossInputs]>;
+
+const values = { student: v.optional(v.string()), teacher: v.optional(v.string()) };
+
+interface Definition<Entries extends v.ObjectEntries> extends Pick<Imitation, "name" | "meaning" | "weight"> {
+  /** Default `features`. */
+  readonly reads?: Reading;
+  readonly settings?: Entries;
+  write(
+    writing: Writing,
+    pairs: Pairs,
+    settings: v.InferOutput<v.StrictObjectSchema<Entries & typeof values, undefined>>,
+  ): Value;
+}
+
+export function imitation<const Entries extends v.ObjectEntries>(definition: Definition<Entries>): Imitation {
+  const { reads = "features", settings = {} as Entries, write, ...rest } = definition;
+  return declareLoss({
+    ...rest,
+    settings: { ...settings, ...values },
+    make(given, inputs: LossInputs) {
+      const formula = (writing: Writing, pairs: Pairs) => write(writing, pairs, given);
+      return imitate(rest.name, reads, formula, { ...inputs, ...v.parse(v.object(values), given) });
+    },
+  });
+}
+
+/** The mean over all pairs that are compared. */
+function imitate(
+  name: string,
+  reads: Reading,
+  write: (writing: Writing, pairs: Pairs) => Value,
+  inputs: LossInputs,
+): Loss {
   return {
     name,
     build(scope) {

@@ -7,8 +7,6 @@ import { directions } from "../../train/losses/numbers.ts";
 import {
   cosineDistances,
   divergenceOf,
-  type Imitation,
-  imitation,
   inOneWidth,
   mapPair,
   mean,
@@ -22,6 +20,7 @@ import {
   sumLast,
   type Writing,
 } from "./imitation.ts";
+import { type Imitation, imitation } from "./read.ts";
 
 const requireTokens = (pair: Pair): void => requireRank(pair, [2, 3], "tokens [batch, tokens, width]");
 

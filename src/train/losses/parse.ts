@@ -16,44 +16,78 @@ const about = { output: v.optional(v.string()), label: v.optional(v.string()) };
 export const number = v.optional(v.pipe(v.string(), v.toNumber()));
 export const positive = v.optional(v.pipe(v.string(), v.toNumber(), v.gtValue(0, "must be above 0")));
 
-function declared<const Entries extends v.ObjectEntries>(
-  meaning: string,
-  entries: Entries,
-  make: (options: v.InferOutput<v.StrictObjectSchema<Entries, undefined>>) => Loss,
-) {
-  const schema = v.strictObject(entries);
-  return { meaning, settings: Object.keys(entries), make: (given: unknown): Loss => make(v.parse(schema, given)) };
-}
-
-export interface NamedLoss {
-  readonly settings: readonly string[];
+/** A loss that text can name. Of losses that need to know more than their settings (teachers), `Known` is that. */
+export interface DeclaredLoss<Known extends readonly unknown[] = []> {
+  readonly name: string;
+  /** At most 52 characters for losses over a teacher: a line of help. */
+  readonly meaning: string;
   /** The weight if the text gives none (1). */
   readonly weight?: number | undefined;
-  make(given: unknown): Loss;
+  readonly settings: readonly string[];
+  /** @throws ValiError if the settings, as text, are invalid. */
+  make(settings: unknown, ...known: Known): Loss;
 }
 
-export type LossTable = Readonly<Record<string, NamedLoss>>;
+interface Definition<Entries extends v.ObjectEntries, Known extends readonly unknown[]>
+  extends Pick<DeclaredLoss, "name" | "meaning" | "weight"> {
+  readonly settings: Entries;
+  make(settings: v.InferOutput<v.StrictObjectSchema<Entries, undefined>>, ...known: Known): Loss;
+}
 
-export const losses: Readonly<Record<string, NamedLoss & { readonly meaning: string }>> = {
-  "cross-entropy": declared(
-    "class labels, or a probability for each class; smoothing=0.1 is label smoothing; from=logits, probabilities or log-probabilities if the graph does not show which",
-    { ...about, smoothing: number, from: v.optional(v.picklist(["logits", "probabilities", "log-probabilities"])) },
-    crossEntropy,
-  ),
-  binary: declared("binary labels, one for each logit", about, binaryCrossEntropy),
-  mse: declared("numbers, squared error", about, meanSquaredError),
-  mae: declared("numbers, absolute error", about, meanAbsoluteError),
-  huber: declared("numbers, squared error up to delta=1, absolute error beyond", { ...about, delta: number }, huber),
-  kl: declared("probabilities of all classes, as a teacher gives them", about, divergence),
-  cosine: declared("vectors, cosine distance", about, cosineDistance),
-  "info-nce": declared(
-    "pairs of vectors, with the rest of the batch as negatives; temperature=0.07, lower weights the hardest negatives more",
-    { ...about, temperature: number },
-    infoNce,
-  ),
-};
+export function declareLoss<const Entries extends v.ObjectEntries, Known extends readonly unknown[] = []>(
+  definition: Definition<Entries, Known>,
+): DeclaredLoss<Known> {
+  const schema = v.strictObject(definition.settings);
+  return {
+    ...definition,
+    settings: Object.keys(definition.settings),
+    make: (given, ...known) => definition.make(v.parse(schema, given), ...known),
+  };
+}
 
-export const lossNames: readonly string[] = Object.keys(losses);
+export const losses: readonly DeclaredLoss[] = [
+  declareLoss({
+    name: "cross-entropy",
+    meaning:
+      "class labels, or a probability for each class; smoothing=0.1 is label smoothing; from=logits, probabilities or log-probabilities if the graph does not show which",
+    settings: {
+      ...about,
+      smoothing: number,
+      from: v.optional(v.picklist(["logits", "probabilities", "log-probabilities"])),
+    },
+    make: crossEntropy,
+  }),
+  declareLoss({
+    name: "binary",
+    meaning: "binary labels, one for each logit",
+    settings: about,
+    make: binaryCrossEntropy,
+  }),
+  declareLoss({ name: "mse", meaning: "numbers, squared error", settings: about, make: meanSquaredError }),
+  declareLoss({ name: "mae", meaning: "numbers, absolute error", settings: about, make: meanAbsoluteError }),
+  declareLoss({
+    name: "huber",
+    meaning: "numbers, squared error up to delta=1, absolute error beyond",
+    settings: { ...about, delta: number },
+    make: huber,
+  }),
+  declareLoss({
+    name: "kl",
+    meaning: "probabilities of all classes, as a teacher gives them",
+    settings: about,
+    make: divergence,
+  }),
+  declareLoss({ name: "cosine", meaning: "vectors, cosine distance", settings: about, make: cosineDistance }),
+  declareLoss({
+    name: "info-nce",
+    meaning:
+      "pairs of vectors, with the rest of the batch as negatives; temperature=0.07, lower weights the hardest negatives more",
+    settings: { ...about, temperature: number },
+    make: infoNce,
+  }),
+];
+
+export const lossNames: readonly string[] = losses.map(({ name }) => name);
 
 const term = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z0-9-]*)\s*(?:\((?<settings>[^()]*)\))?$/;
 
@@ -63,8 +97,17 @@ const term = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z0-9-]*)\s*(?:\((
  * @example
  * const loss = parseLoss("cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)");
  */
-export function parseLoss(text: string, table: LossTable = losses): Loss {
-  const parts = text.split(/\s*\+\s*(?![^(]*\))/).map((part) => parseTerm(part.trim(), table));
+export function parseLoss(text: string): Loss {
+  return parseLossOf(losses, text);
+}
+
+/** The loss of a text in which these can be named. */
+export function parseLossOf<Known extends readonly unknown[]>(
+  declared: readonly DeclaredLoss<Known>[],
+  text: string,
+  ...known: Known
+): Loss {
+  const parts = text.split(/\s*\+\s*(?![^(]*\))/).map((part) => parseTerm(declared, part.trim(), known));
   const [only] = parts;
   return parts.length === 1 && only?.weight === undefined && only !== undefined ? only.loss : sumOfLosses(parts);
 }
@@ -74,12 +117,17 @@ export function outputsNamedIn(text: string): readonly string[] {
   return [...text.matchAll(/[(,]\s*output\s*=([^,()]*)/g)].map(([, name = ""]) => name.trim());
 }
 
-function parseTerm(text: string, table: LossTable): WeightedLoss {
+function parseTerm<Known extends readonly unknown[]>(
+  declared: readonly DeclaredLoss<Known>[],
+  text: string,
+  known: Known,
+): WeightedLoss {
   const { weight, name = "", settings = "" } = term.exec(text)?.groups ?? {};
-  const found = Object.hasOwn(table, name) ? table[name] : undefined;
+  const found = declared.find((one) => one.name === name);
   if (found === undefined) {
-    const meant = nearest(name, Object.keys(table));
-    const names = meant === undefined ? `; the losses are ${Object.keys(table).join(", ")}` : "";
+    const all = declared.map((one) => one.name);
+    const meant = nearest(name, all);
+    const names = meant === undefined ? `; the losses are ${all.join(", ")}` : "";
     const wrong =
       text === ""
         ? "A loss is missing beside a +"
@@ -113,7 +161,7 @@ function parseTerm(text: string, table: LossTable): WeightedLoss {
   if (factor !== undefined && !Number.isFinite(factor))
     throw new PithError("E_OPTION", `The weight of "${text}" is not a number.`);
   try {
-    return { loss: found.make(given), weight: factor };
+    return { loss: found.make(given, ...known), weight: factor };
   } catch (error) {
     if (!(error instanceof v.ValiError)) throw error;
     const [issue] = error.issues;
