@@ -9,7 +9,7 @@ import { elementCount } from "../tensor/dims.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount, type Mask } from "./mask.ts";
 import { maskOnce, readMask, setMask } from "./masked.ts";
-import { cutMask, type Ranked, type Scores, type Threshold } from "./smallest.ts";
+import { cutMask, type RankedEntries, type Scores, type Threshold } from "./smallest.ts";
 import { type ParameterSelection, selectParameters, type Target } from "./targets.ts";
 
 export interface MaskChoice {
@@ -64,7 +64,7 @@ export function maskEach(
 
 export async function cutOf(
   target: Target,
-  { mask, scores, inMemory }: Ranked,
+  { mask, scores, inMemory }: RankedEntries,
   before: number,
   cut: (Threshold & { readonly gone: number }) | undefined,
 ): Promise<MaskChoice> {

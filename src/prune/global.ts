@@ -11,7 +11,7 @@ import { byMagnitude } from "./importance.ts";
 import { keptCount } from "./mask.ts";
 import { brokenAt, rankedBy } from "./ranked.ts";
 import { atRandom, denseSchema, seedSchema } from "./rules.ts";
-import { cutSmallest, type Ranked } from "./smallest.ts";
+import { cutSmallest, type RankedEntries } from "./smallest.ts";
 import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
 
 const schema = v.strictObject({
@@ -66,7 +66,7 @@ export async function pruneLeastTogether(
   const scorer = (await scorerFor?.(selected.targets.map(({ layer }) => layer))) ?? byMagnitude;
   const misses = [...selected.misses];
   const targets: Target[] = [];
-  const ranked: Ranked[] = [];
+  const ranked: RankedEntries[] = [];
   const kept: number[] = [];
   for (const target of selected.targets) {
     const own = await rankedBy(target, importanceScores, scorer);

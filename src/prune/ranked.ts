@@ -10,7 +10,7 @@ import type { Dense } from "../tensor/types.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import type { Mask } from "./mask.ts";
 import { checkSameDims, maskReader } from "./masked.ts";
-import type { Ranked, Scores } from "./smallest.ts";
+import type { RankedEntries, Scores } from "./smallest.ts";
 import type { Target } from "./targets.ts";
 
 /** A tensor for all targets, or one by layer name. */
@@ -23,7 +23,11 @@ export function brokenAt({ kind, layer }: Target, values: Scores, mask: Mask | u
 }
 
 /** A parameter's entries, ranked by given scores or by a criterion, whatever becomes of the model. */
-export async function rankedBy(target: Target, given: Tensors | undefined, scorer: Scorer): Promise<Ranked | Miss> {
+export async function rankedBy(
+  target: Target,
+  given: Tensors | undefined,
+  scorer: Scorer,
+): Promise<RankedEntries | Miss> {
   const plain = rankedAsStored(target, given);
   if (scorer === byMagnitude || scoresFor(target, given) !== undefined) return plain;
   const { layer, parameter } = target;
@@ -38,7 +42,7 @@ export async function rankedBy(target: Target, given: Tensors | undefined, score
 }
 
 /** The same by given scores, or by the weight under its mask. */
-function rankedAsStored(target: Target, given: Tensors | undefined): Ranked {
+function rankedAsStored(target: Target, given: Tensors | undefined): RankedEntries {
   const { parameter } = target;
   const own = scoresFor(target, given);
   if (own !== undefined) checkSameDims("Importance scores", own.dims, parameter);

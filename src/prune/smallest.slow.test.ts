@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { random } from "../tensor/random.ts";
-import { cutMask, cutSmallest, type Ranked, type Scores, Search } from "./smallest.ts";
+import { cutMask, cutSmallest, type RankedEntries, type Scores, Search } from "./smallest.ts";
 
 /** More than are sorted: two values only decide in the last digits, many are equal, some are 0, -0, subnormal or infinite. */
 function scoresOf(type: "float32" | "float64", seed: number, size: number): Scores {
@@ -13,7 +13,7 @@ function scoresOf(type: "float32" | "float64", seed: number, size: number): Scor
   return type === "float32" ? Float32Array.from({ length: size }, make) : Float64Array.from({ length: size }, make);
 }
 
-const partOf = (scores: Scores, mask: Uint8Array): Ranked => ({
+const partOf = (scores: Scores, mask: Uint8Array): RankedEntries => ({
   size: scores.length,
   type: scores instanceof Float64Array ? "float64" : "float32",
   mask: async () => mask,
@@ -68,7 +68,7 @@ test.each(["float32", "float64"] as const)("without a mask all are ranked: %s", 
 test("float32 takes two looks, however many numbers there are, and none is held", async () => {
   let looks = 0;
   const scores = scoresOf("float32", 7, 100_000);
-  const part: Ranked = {
+  const part: RankedEntries = {
     ...partOf(scores, new Uint8Array(scores.length).fill(1)),
     scores: async () => {
       looks++;

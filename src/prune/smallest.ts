@@ -11,7 +11,7 @@ export interface Threshold {
 }
 
 /** Entries that are ranked with others; read again for each look. */
-export interface Ranked {
+export interface RankedEntries {
   readonly size: number;
   readonly type: "float32" | "float64";
   /** Undefined where all entries are kept. */
@@ -149,7 +149,7 @@ function cutNumbers(result: Mask, scores: Scores, { limit, ties }: Threshold): v
  * @throws PithError E_DATA if the score of an entry that is kept is NaN.
  */
 export async function cutSmallest(
-  parts: readonly Ranked[],
+  parts: readonly RankedEntries[],
   count: number,
 ): Promise<readonly (Threshold & { readonly gone: number })[]> {
   if (count === 0) return parts.map(() => ({ limit: 0, ties: 0, gone: 0 }));
@@ -169,7 +169,11 @@ export async function cutSmallest(
   return cuts;
 }
 
-async function counted(parts: readonly Ranked[], count: number, type: "float32" | "float64"): Promise<Threshold> {
+async function counted(
+  parts: readonly RankedEntries[],
+  count: number,
+  type: "float32" | "float64",
+): Promise<Threshold> {
   const search = new Search(count, type);
   for (;;) {
     for (const { mask, scores } of parts) search.look(await mask(), await scores());
@@ -178,7 +182,7 @@ async function counted(parts: readonly Ranked[], count: number, type: "float32" 
   }
 }
 
-async function sorted(parts: readonly Ranked[], count: number): Promise<Threshold> {
+async function sorted(parts: readonly RankedEntries[], count: number): Promise<Threshold> {
   const magnitudes: number[] = [];
   for (const { mask, scores } of parts) {
     const [kept, numbers] = [await mask(), await scores()];

@@ -39,7 +39,7 @@ export interface ParameterSelection extends LayerSelection {
   readonly parameter?: ParameterKind | undefined;
 }
 
-export interface Selected {
+export interface TargetChoice {
   readonly targets: readonly Target[];
   readonly misses: readonly Miss[];
 }
@@ -48,7 +48,7 @@ export interface Selected {
  * The parameters that a selection means. One that several layers share comes once.
  * @throws PithError E_NAME if a name fits no layer, or none of the layers has the parameter.
  */
-export async function selectParameters(model: Model, selection: ParameterSelection): Promise<Selected> {
+export async function selectParameters(model: Model, selection: ParameterSelection): Promise<TargetChoice> {
   const kind = selection.parameter ?? "weight";
   const inference = infer(model);
   const all = layersOf(model, inference);
@@ -77,7 +77,7 @@ function targetsAmong(
   selected: readonly Layer[],
   kind: ParameterKind,
   learned: ReadonlySet<Value> | undefined,
-): Selected {
+): TargetChoice {
   const targets = new Map<Value, Target>();
   const misses: Miss[] = [];
   for (const layer of selected) {

@@ -12,9 +12,11 @@ import { selectLayers } from "../analysis/selection.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
+import { inCodes } from "./formats/dequantize-linear.ts";
+import { inIntegers } from "./formats/integer-operators.ts";
 import { removeRoundings } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
-import { integerPlanOf, keepsFloatArithmetic } from "./plan.ts";
+import { keepsFloatArithmetic, planOf } from "./plan.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import type { Rounding } from "./weight.ts";
 import { writePlanned } from "./write-planned.ts";
@@ -39,8 +41,10 @@ export async function quantizeDynamically(
   const prepared = await prepare(model, wanted, context);
   const inference = infer(model);
   const all = allLayers(model, inference);
-  const planned = selectLayers(all, options).map((layer) => integerPlanOf(layer, options, inference));
-  const { changes, misses } = await writePlanned(model, planned, inference, rounding, context);
+  const plan = planOf(selectLayers(all, options), options, inference, existing, (layer) => [
+    keepsFloatArithmetic(layer) ? inCodes : inIntegers,
+  ]);
+  const { changes, misses } = await writePlanned(model, plan, inference, rounding, context);
   return {
     changes: [...prepared.changes, ...changes],
     misses: [...prepared.misses, ...noLayers(model, inference, all, true), ...misses],

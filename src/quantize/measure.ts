@@ -33,7 +33,7 @@ export interface ScaledType extends ScaleAndZeroPoint {
 }
 
 /** Where integers go among these layers, and how activations are rounded there. */
-export interface Measured {
+export interface MeasuredPlacement {
   readonly placement: Placement;
   readonly scales: ReadonlyMap<Value, ScaledType>;
   /** Clamps that vanish: what they read is rounded as what they give. */
@@ -51,7 +51,7 @@ export async function placeMeasured(
   options: MeasureOptions,
   context: Context,
   existing: ModelRoundings,
-): Promise<Measured> {
+): Promise<MeasuredPlacement> {
   const unfit = new Map<Value, string>();
   const apart = new Map<Node, string>();
   const ranges = new Map<Value, ValueRange>();
@@ -102,7 +102,11 @@ export async function placeMeasured(
  *
  * and nothing reads its numbers but as these codes.
  */
-function withoutClamps(placement: Placement, scales: ReadonlyMap<Value, ScaledType>, inference: Inference): Measured {
+function withoutClamps(
+  placement: Placement,
+  scales: ReadonlyMap<Value, ScaledType>,
+  inference: Inference,
+): MeasuredPlacement {
   const activations = new Map(placement.activations);
   const clamps: Node[] = [];
   const { unrounded } = placement;

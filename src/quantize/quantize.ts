@@ -16,7 +16,7 @@ import { type DtypeName, dtypes } from "./dtypes.ts";
 import { quantizeDynamically } from "./dynamic.ts";
 import { quantizeToHalf } from "./float16.ts";
 import { quantizeToHalfArithmetic } from "./half-arithmetic.ts";
-import { roundingsIn } from "./model-roundings.ts";
+import { noRoundings, roundingsIn } from "./model-roundings.ts";
 import {
   checkTogether,
   measuredRanges,
@@ -25,7 +25,7 @@ import {
   quantizeOptions,
   settingsOfSteps,
 } from "./options.ts";
-import { planOf } from "./plan.ts";
+import { layerPlan } from "./plan.ts";
 import type { quantizeStatically } from "./static.ts";
 import { floatReaders } from "./tied.ts";
 import { roundLayers } from "./unfit.ts";
@@ -143,7 +143,7 @@ async function quantizeBy(options: QuantizeSettings, model: Model, context: Cont
   const quantized = async (fit: typeof options, evidence: RoundingSource) =>
     schemes[scheme](model, fit, context, { ...evidence, existing: await roundingsIn(model) });
   const blocksOf = (layer: Layer) => {
-    const plan = scheme === "weights" ? planOf(layer, options, inference) : undefined;
+    const plan = scheme === "weights" ? layerPlan(layer, options, inference, noRoundings) : undefined;
     return plan === undefined || plan instanceof Miss ? undefined : plan.form.blocks;
   };
   const outcome = await roundLayers(model, options, context, quantized, known, blocksOf);

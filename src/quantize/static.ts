@@ -17,14 +17,14 @@ import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { readStoredValue } from "../passes/stored.ts";
-import { dequantized } from "./formats/dequantize-linear.ts";
+import { dequantized, inCodes, inMeasuredCodes } from "./formats/dequantize-linear.ts";
 import { writeActivations } from "./formats/qdq.ts";
 import { writeOnCodes } from "./formats/qoperator.ts";
 import { isWide, missingData, placeMeasured, type ScaledType } from "./measure.ts";
 import { removeRoundings } from "./model-roundings.ts";
 import type { ActivationType, QuantizeSettings } from "./options.ts";
 import type { Placement } from "./placement.ts";
-import { keepsFloatArithmetic, staticPlanOf } from "./plan.ts";
+import { keepsFloatArithmetic, planOf } from "./plan.ts";
 import { prepare, quantizedInside, tryOut } from "./prepare.ts";
 import type { Rounding } from "./weight.ts";
 import { writePlanned } from "./write-planned.ts";
@@ -67,13 +67,15 @@ export async function quantizeStatically(
     misses.push(...others.filter(({ at }) => !explained.has(at)));
   }
   for (const { layer } of placement.targets) keepLayerName(layer);
-  const targets = new Map(placement.targets.map((target) => [target.layer.node, target]));
-  const planned = chosen.flatMap((layer) => {
-    const target = targets.get(layer.node);
-    if (target === undefined && !keepsFloatArithmetic(layer)) return [];
-    return staticPlanOf(layer, target, target === undefined ? undefined : scales.get(target.data), options);
-  });
-  const written = await writePlanned(model, planned, inference, rounding, context);
+  const formats = new Map(
+    placement.targets.map((target) => {
+      const data = scales.get(target.data);
+      return [target.layer.node, data === undefined ? inCodes : inMeasuredCodes({ target, ...data })];
+    }),
+  );
+  const stored = chosen.filter((layer) => formats.has(layer.node) || keepsFloatArithmetic(layer));
+  const plan = planOf(stored, options, inference, existing, ({ node }) => [formats.get(node) ?? inCodes]);
+  const written = await writePlanned(model, plan, inference, rounding, context);
   changes.push(...written.changes);
   for (const node of placement.operators)
     changes.push({ at: describe(node), what: "computes on integers", decidedBy: "global" });

@@ -87,7 +87,7 @@ export function roundingOf<T extends { readonly axis: number | undefined }>(
 }
 
 /** The rounding of a layer's weight that the model has already. */
-export const existingRounding = (layer: Layer, { existing }: Rounding): WeightRounding | undefined =>
+export const existingRounding = (layer: Layer, { existing }: Pick<Rounding, "existing">): WeightRounding | undefined =>
   roundingOf(layer, existing.weights.get(layer.effective));
 
 /** How the weights of a run are rounded: by its rounder, where the model has no scales of its own. */

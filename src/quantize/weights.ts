@@ -43,9 +43,9 @@ export async function quantizeToWeights(
   }
   const inference = infer(model);
   const all = allLayers(model, inference);
-  const planned = selectLayers(all, options).map((layer) => planOf(layer, options, inference));
+  const plan = planOf(selectLayers(all, options), options, inference, existing);
   const others = noLayers(model, inference, all, true);
-  const { changes, misses } = await writePlanned(model, planned, inference, rounding, context);
+  const { changes, misses } = await writePlanned(model, plan, inference, rounding, context);
   const [kept, asked] = [changes.filter(({ bits = 0 }) => bits > options.bits).length, options.bits];
   // The file is named after what was asked for.
   if (2 * kept > changes.length && options.overrides === undefined) {

@@ -3,14 +3,13 @@
  * codes, which the runtime turns once, when it loads the model.
  */
 import type { Inference } from "../analysis/infer.ts";
-import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { LayerPlan } from "./formats/format.ts";
-import { withTables } from "./plan.ts";
+import type { Plan } from "./plan.ts";
 import { nearest } from "./rounders/nearest.ts";
 import type { Rounding } from "./weight.ts";
 
@@ -22,17 +21,13 @@ function storedLike({ layer: { weight }, form }: LayerPlan): number {
 
 export async function writePlanned(
   model: Model,
-  planned: readonly (LayerPlan | Miss)[],
+  { layers: plans, misses }: Plan,
   inference: Inference,
   rounding: Rounding,
   context: Context,
 ): Promise<Outcome> {
   const plain = rounding.rounder.zeroPoints === true ? { ...rounding, rounder: nearest } : rounding;
   const before = usedTensors(model);
-  const plans = withTables(
-    planned.flatMap((plan) => (plan instanceof Miss ? [] : plan)),
-    inference,
-  );
   const readInside = new Set(
     plans.flatMap(({ layer }) => (layer.node.graph === layer.weight.graph ? [] : layer.weight)),
   );
@@ -58,5 +53,5 @@ export async function writePlanned(
   }
   for (const graph of new Set([...readInside].map((weight) => weight.graph))) graph.sort();
   if (changes.length > 0) removeReplaced(model, before);
-  return { changes, misses: planned.flatMap((plan) => (plan instanceof Miss ? plan : [])) };
+  return { changes, misses };
 }

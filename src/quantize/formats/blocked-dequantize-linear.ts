@@ -22,7 +22,6 @@ import { fixedDims } from "../../tensor/dims.ts";
 import { type BlockLayout, type BlockShape, blockShape, blocksText, roundedBlocks } from "../blocks.ts";
 import type { BlockSettings } from "../grid.ts";
 import type { Target } from "../target.ts";
-import { existingRounding } from "../weight.ts";
 import { codesForm } from "./dequantize-linear.ts";
 import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { blocksIn } from "./matmul-nbits.ts";
@@ -32,45 +31,38 @@ import { matrixAt, writeProduct } from "./product.ts";
 export const inStandardBlocks: Format = {
   what: "blocks",
   opset: (own) => (own.onnxOnly && blocksIn(own) !== undefined ? 21 : 0),
-  formOf(layer, own, inference) {
+  formOf(layer, own, inference, learned) {
     const settings = blocksIn(own);
     if (settings === undefined || !own.onnxOnly) return undefined;
     if (layer.role.kind === "lookup") return new Miss("no operator of ONNX picks rows of them", layer.name);
     const few = own.bits === 8 ? undefined : codesForm({ type: "int4", perChannel: own.perChannel });
+    // Scales that the model has learned for each output are held by codes of so few bits.
+    if (few !== undefined && learned !== undefined && learned.high - learned.low < 16) return few;
     const target = matrixAt(layer, inference);
-    if (!(target instanceof Miss)) return productForm(settings, target, few);
+    if (!(target instanceof Miss)) return productForm(settings, target);
     const { role } = layer;
     const isFlat =
       role.out === 0 && role.stack === undefined && blockShape(layer, settings.block).width > settings.block;
-    return isFlat ? reshapedForm(settings, few) : few;
+    return isFlat ? reshapedForm(settings) : few;
   },
 };
 
-/** Blocks, or the form of one scale for each output where the model has learned such scales, which the codes hold. */
-function blocksOrFew(settings: BlockSettings, few: Form | undefined, write: Form["write"]): Form {
-  const text: Form["text"] = (_, { rounding }) => blocksText(settings, rounding);
-  const form = { bits: settings.bits, blocks: settings, text, write };
-  if (few === undefined) return form;
-  const own = (layer: Layer, { rounding }: Writing): Form => {
-    const known = existingRounding(layer, rounding);
-    return known !== undefined && known.high - known.low < 16 ? few : form;
-  };
-  return {
-    ...form,
-    text: (layer, run) => own(layer, run).text(layer, run),
-    write: (emit, planned, run) => own(planned.layer, run).write(emit, planned, run),
-  };
-}
+const blocksForm = (settings: BlockSettings, write: Form["write"]): Form => ({
+  bits: settings.bits,
+  blocks: settings,
+  text: (_, { rounding }) => blocksText(settings, rounding),
+  write,
+});
 
-const productForm = (settings: BlockSettings, target: Target, few: Form | undefined): Form =>
-  blocksOrFew(settings, few, async (emit, { layer }, run) => {
+const productForm = (settings: BlockSettings, target: Target): Form =>
+  blocksForm(settings, async (emit, { layer }, run) => {
     const stored = await blocksOf(layer, settings, true, run);
     const weight = numbersOf(around(emit, layer, run), layer, settings, 0, stored);
     await writeProduct(emit, target, run, (emit, data) => emit.MatMul([data, weight]));
   });
 
-const reshapedForm = (settings: BlockSettings, few: Form | undefined): Form =>
-  blocksOrFew(settings, few, async (emit, { layer }, run) => {
+const reshapedForm = (settings: BlockSettings): Form =>
+  blocksForm(settings, async (emit, { layer }, run) => {
     const { node, role, effective } = layer;
     const near = around(emit, layer, run);
     const flat = numbersOf(near, layer, settings, 1, await blocksOf(layer, settings, false, run));

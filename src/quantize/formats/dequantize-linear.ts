@@ -27,6 +27,15 @@ export const inCodes: Format = {
   formOf: (_, own) => codesForm(settingsOf(own)),
 };
 
+/** Of a layer that computes on integers with measured ranges. */
+export const inMeasuredCodes = (measured: ActivationGrid): Format => ({
+  what: "codes",
+  formOf(_, own) {
+    const settings = settingsOf(own);
+    return codesForm(own.bits === 4 ? { ...settings, type: "int4" } : settings, measured);
+  },
+});
+
 /** Of a layer that computes on integers with measured ranges: the type and the scale of what it reads. */
 interface ActivationGrid {
   readonly target: Target;

@@ -10,6 +10,7 @@ import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { Change, Context } from "../../passes/pass.ts";
 import type { BlockSettings } from "../grid.ts";
+import type { WeightRounding } from "../model-roundings.ts";
 import type { QuantizeSettings } from "../options.ts";
 import type { Rounding, WeightSettings } from "../weight.ts";
 
@@ -19,7 +20,13 @@ export interface Format {
   readonly what: string;
   /** The first operator set in which what options ask for can be written. */
   opset?(own: QuantizeSettings): number;
-  formOf(layer: Layer, own: QuantizeSettings, inference: Inference): Form | Miss | undefined;
+  /** @param learned the rounding of the weight that the model has. */
+  formOf(
+    layer: Layer,
+    own: QuantizeSettings,
+    inference: Inference,
+    learned: WeightRounding | undefined,
+  ): Form | Miss | undefined;
 }
 
 /** How one layer's weight is stored. */

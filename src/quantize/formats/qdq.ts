@@ -10,10 +10,10 @@ import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { replaceReads, replaceUses, substitute } from "../../graph/replace.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
-import { isWide, type Measured, type ScaledType } from "../measure.ts";
+import { isWide, type MeasuredPlacement, type ScaledType } from "../measure.ts";
 
 /** Rounds activations where they are placed; a clamp that saturation does goes. */
-export function writeActivations({ graph }: Model, emit: Emit, { placement, scales, clamps }: Measured): void {
+export function writeActivations({ graph }: Model, emit: Emit, { placement, scales, clamps }: MeasuredPlacement): void {
   // What picks rows of codes has replaced values under their names.
   const surviving = new Map(
     [...placement.activations.keys()].map((value) => [value, graph.value(value.name) ?? value]),
