@@ -10,9 +10,9 @@ import { train } from "./train.ts";
 
 const net = () => network({ fc: linear(3, 2) }, { input: ["batch", 3], seed: 1 });
 
-test("figures that are no finite numbers are read as they were written", async () => {
+test("figures that are no finite numbers are read as they were written, and texts that look like them stay texts", async () => {
   const path = lastFile(temporaryFolder());
-  const progress = { figures: [Number.NaN, Infinity, -Infinity, -0.5], name: "loss", none: null };
+  const progress = { figures: [Number.NaN, Infinity, -Infinity, -0.5], name: "loss", none: null, text: "NaN" };
   await writeCheckpoint(path, { model: net(), state: { "fc.weight/first": float32([2], [1, 2]) }, progress });
   const found = await readCheckpoint(path);
   expect(found.progress).toEqual(progress);

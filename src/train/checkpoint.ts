@@ -72,18 +72,20 @@ export function noTraining(path: string): PithError {
   });
 }
 
-/** Figures that are no finite numbers, for which JSON has no word. */
-const words: ReadonlyMap<unknown, number> = new Map([Number.NaN, Infinity, -Infinity].map((one) => [String(one), one]));
+/** Stands before a number that is not finite, for which JSON has no word. */
+const numberKey = "pith.number";
 
 export function plainText(plain: unknown): string {
   return JSON.stringify(plain, (_, value) =>
-    typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
+    typeof value === "number" && !Number.isFinite(value) ? { [numberKey]: String(value) } : value,
   );
 }
 
 export function plainOf(text: string | undefined): unknown {
   try {
-    return text === undefined ? undefined : JSON.parse(text, (_, value) => words.get(value) ?? value);
+    return text === undefined
+      ? undefined
+      : JSON.parse(text, (_, value) => (value?.[numberKey] === undefined ? value : Number(value[numberKey])));
   } catch {
     return undefined;
   }
