@@ -21,10 +21,7 @@ export const dataFlags = {
   preprocess: option(
     v.string(),
     'a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; for text "length=128"',
-    {
-      value: "how",
-      group,
-    },
+    { value: "how", group },
   ),
   set: option(v.array(v.string()), "value of an input that the data does not contain: sr=16000", {
     value: "input=value",

@@ -21,10 +21,7 @@ const group = "Evaluation:";
 
 export const metricFlags = {
   metric: v.optional(
-    described(v.picklist(metricNames), "metric; without labels, a comparison with the original", {
-      group,
-      meanings,
-    }),
+    described(v.picklist(metricNames), "metric; without labels, a comparison with the original", { group, meanings }),
     "accuracy",
   ),
   output: option(v.string(), 'output to evaluate (default: "logits", else the first float output)', {
@@ -68,9 +65,7 @@ export function requireMeasured(
     throw new PithError(
       "E_OPTION",
       `--min-${kind} cannot be checked: the output of "${path}" is measured by ${names}.`,
-      {
-        hint: `--metric ${kind} measures it, regardless of the name of the output.`,
-      },
+      { hint: `--metric ${kind} measures it, regardless of the name of the output.` },
     );
   }
 }

@@ -60,14 +60,7 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
     }
   };
   const execute = async (options: CommonOptions, body: (session: Session) => Promise<Result>): Promise<void> => {
-    const session: Session = {
-      terminal,
-      signal,
-      seed: options.seed,
-      line: words,
-      passed: options.passed,
-      job,
-    };
+    const session: Session = { terminal, signal, seed: options.seed, line: words, passed: options.passed, job };
     const result = await body(session);
     terminal.close();
     if (options.json) terminal.document(result.data);

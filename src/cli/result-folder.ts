@@ -29,9 +29,7 @@ export async function requireOwnResults(out: string): Promise<void> {
     throw new PithError(
       "E_OPTION",
       `"${join(out, name)}" would be lost: Pith did not write it, or it was changed since.`,
-      {
-        hint: "Name another folder with -o.",
-      },
+      { hint: "Name another folder with -o." },
     );
 }
 

@@ -158,9 +158,7 @@ function findImages(batch: Batch, owner: string): { readonly name: string; reado
     throw new PithError(
       "E_DATA",
       `${owner}: "label" is ${dimsText(label.dims)}, which augmentation cannot transform with the image.`,
-      {
-        hint: "Augment such images before they become a data set.",
-      },
+      { hint: "Augment such images before they become a data set." },
     );
   return { name, images };
 }

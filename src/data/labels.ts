@@ -37,9 +37,7 @@ export function requireDistinct(titles: readonly string[], owner: string): void 
   throw new PithError(
     "E_DATA",
     `${owner}: the columns ${first + 1} and ${second + 1} are both called "${read[second]}".`,
-    {
-      hint: "Rename one of them, or leave it out.",
-    },
+    { hint: "Rename one of them, or leave it out." },
   );
 }
 

@@ -14,7 +14,7 @@ import type { ModelInput } from "./bind.ts";
 import { labelName, withLabel } from "./labels.ts";
 import { isArray, nested, tensorOf } from "./nested.ts";
 import { isDataset } from "./option.ts";
-import { isPlainObject } from "./plain-object.ts";
+import { isObject } from "./plain-object.ts";
 import { plainArrays, sampleCount } from "./rows.ts";
 import { ofSamples, partsOf, readPart, type Source } from "./source.ts";
 import type { BatchOptions, Dataset, Part } from "./types.ts";
@@ -46,7 +46,7 @@ export function moduleSource(
   inputs: readonly ModelInput[] = [],
 ): Source {
   const standard = exports.default;
-  const named = isPlainObject(standard) && !isDataset(standard) ? { ...standard, ...exports } : exports;
+  const named = isObject(standard) && !isDataset(standard) ? { ...standard, ...exports } : exports;
   const split = named.train !== undefined || named.test !== undefined;
   const whole = exports.batches ?? standard;
   if (!split && isDataset(whole)) return ofSamples(whole);
@@ -97,7 +97,7 @@ function requireIterable(value: unknown, name: string): AsyncIterable<unknown> |
 }
 
 function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput[]): Batch {
-  if (!isPlainObject(value)) throw new PithError("E_DATA", `${place}: expected named tensors, got ${describe(value)}.`);
+  if (!isObject(value)) throw new PithError("E_DATA", `${place}: expected named tensors, got ${describe(value)}.`);
   const label = labelName(Object.keys(value), inputs);
   const tensors = Object.entries(value).map(([name, given]) => {
     const at = `${place}, "${name}"`;
@@ -119,7 +119,7 @@ function columnOf(given: ArrayLike<unknown>, place: string, isLabel: boolean): D
 }
 
 function checkTensor(value: unknown, place: string): asserts value is Dense {
-  const { type, dims, data } = isPlainObject(value) ? value : { type: undefined, dims: undefined, data: undefined };
+  const { type, dims, data }: { type?: unknown; dims?: unknown; data?: unknown } = Object(value);
   const known = typeof type === "string" && (type === "string" || Object.hasOwn(bitsOf, type));
   const shaped = Array.isArray(dims) && dims.every((dim) => Number.isInteger(dim) && dim >= 0);
   if (!known || !shaped || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
@@ -136,6 +136,7 @@ function checkTensor(value: unknown, place: string): asserts value is Dense {
 }
 
 function describe(value: unknown): string {
-  if (!isPlainObject(value)) return value === undefined ? "nothing" : String(value);
-  return `{ ${Object.keys(value).slice(0, 5).join(", ")} }`;
+  if (value === undefined) return "nothing";
+  const isNamed = typeof value === "object" && value !== null && !isArray(value);
+  return isNamed ? `{ ${Object.keys(value).slice(0, 5).join(", ")} }` : String(value);
 }

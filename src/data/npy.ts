@@ -112,9 +112,7 @@ async function columnOf(source: ByteSource, hold: boolean): Promise<Column> {
     throw new PithError(
       "E_DATA",
       `${name}: ${type}${dimsText(dims)} is stored column by column, and too large for that.`,
-      {
-        hint: "Store it row by row: np.ascontiguousarray(array).",
-      },
+      { hint: "Store it row by row: np.ascontiguousarray(array)." },
     );
   return held(parseNpy(await source.read(0, size), name));
 }

@@ -161,9 +161,7 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
     throw new PithError(
       "E_DATA",
       `Input "${input.name}" takes ${takes}, which is not the shape of an image: the images are ${size}.`,
-      {
-        hint: "Is this the data for this model?",
-      },
+      { hint: "Is this the data for this model?" },
     );
   }
   const place = (how.layout ?? (isChannels(declared.at(-1)) ? "NHWC" : "NCHW")) === "NHWC" ? -1 : -3;

@@ -2,7 +2,7 @@
 
 import { PithError } from "../errors.ts";
 import type { Extent, Geometry } from "./geometry.ts";
-import { isPlainObject, type PlainObject } from "./plain-object.ts";
+import { isObject, type PlainObject } from "./plain-object.ts";
 
 /** Resized, the middle cut out, then x = (byte · scale − mean) / std. */
 export interface Preprocessing extends Geometry {
@@ -80,7 +80,7 @@ export function parsePreprocessing(text: string): Preprocessing {
  * @throws PithError E_DATA if it is not of that kind.
  */
 export function fromPreprocessorConfig(config: unknown): Preprocessing {
-  if (!isPlainObject(config)) throw new PithError("E_DATA", "preprocessor_config.json should hold an object.");
+  if (!isObject(config)) throw new PithError("E_DATA", "preprocessor_config.json should hold an object.");
   const list = (key: string, otherwise: readonly number[]): readonly number[] => {
     const value = config[key];
     if (typeof value === "number") return [value];

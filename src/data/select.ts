@@ -91,9 +91,7 @@ export function split(dataset: Dataset, fractions: readonly number[], seed: numb
     throw new PithError(
       "E_DATA",
       `${dataset.name} is a stream, whose samples come in one order only: it cannot be split.`,
-      {
-        hint: 'Read it into memory first: await collect(dataset), from "pith/data".',
-      },
+      { hint: 'Read it into memory first: await collect(dataset), from "pith/data".' },
     );
   }
   const total = fractions.reduce((sum, fraction) => sum + fraction, 0);

@@ -140,9 +140,7 @@ function tokenizeBatch(batch: Batch, inputs: readonly ModelInput[], options: Seq
     throw new PithError(
       "E_DATA",
       `${owner} has samples of ${longest} tokens, input "${target.name}" takes ${length}.`,
-      {
-        hint: `Set it: \`preprocess: "length=${length}"\`.`,
-      },
+      { hint: `Set it: \`preprocess: "length=${length}"\`.` },
     );
   }
   const { padding = 0, paddingSide = "right" } = options.tokenizer ?? {};

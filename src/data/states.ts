@@ -166,8 +166,6 @@ export function carried(outputs: Batch, { output, input }: State, before: Dense)
   throw new PithError(
     "E_DATA",
     `The state "${input}" is ${before.type}${dimsText(before.dims)}, "${output}" gives ${got}.`,
-    {
-      hint: 'Set the states: `states: "output=input"`.',
-    },
+    { hint: 'Set the states: `states: "output=input"`.' },
   );
 }

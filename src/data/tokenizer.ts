@@ -8,7 +8,7 @@
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { fileKind, folderOf, joinPath, readText } from "#platform";
 import { messageOf, PithError } from "../errors.ts";
-import { isPlainObject, type PlainObject } from "./plain-object.ts";
+import { isObject, type PlainObject } from "./plain-object.ts";
 
 export interface Encoding {
   readonly ids: readonly number[];
@@ -72,7 +72,7 @@ export async function readSettings(path: string): Promise<PlainObject | undefine
     if (cause instanceof PithError) throw cause;
     throw new PithError("E_DATA", `${path} is not JSON.`, { cause });
   }
-  if (isPlainObject(parsed)) return parsed;
+  if (isObject(parsed)) return parsed;
   throw new PithError("E_DATA", `${path} should hold an object.`);
 }
 
@@ -84,7 +84,7 @@ export function createTokenizer(
   model: PlainObject,
 ): TextTokenizer {
   const { model: vocabularyModel } = file;
-  if (!isPlainObject(vocabularyModel) || vocabularyModel.vocab === undefined) {
+  if (!isObject(vocabularyModel) || vocabularyModel.vocab === undefined) {
     throw new PithError("E_DATA", `${name} is not a tokenizer: its "model" has no vocabulary.`, {
       hint: "It should be the tokenizer.json that was exported with the model.",
     });
@@ -165,7 +165,7 @@ function positionOf(whole: readonly number[], part: readonly number[], from: num
 
 function paddingId(library: LibraryTokenizer, settings: PlainObject, model: PlainObject): number {
   const { pad_token: token } = settings;
-  const content = isPlainObject(token) ? token.content : token;
+  const content = isObject(token) ? token.content : token;
   const id = typeof content === "string" ? library.token_to_id(content) : undefined;
   if (id !== undefined) return id;
   return Number.isSafeInteger(model.pad_token_id) ? Number(model.pad_token_id) : 0;
@@ -178,11 +178,7 @@ function unknownId(library: LibraryTokenizer, { unk_token: token, unk_id: place 
 }
 
 function sizeOf(vocabulary: unknown, added: unknown): number {
-  const own = Array.isArray(vocabulary)
-    ? vocabulary.length
-    : isPlainObject(vocabulary)
-      ? Object.keys(vocabulary).length
-      : 0;
-  const more = Array.isArray(added) ? added.map((token) => (isPlainObject(token) ? Number(token.id) + 1 : 0)) : [];
+  const own = Array.isArray(vocabulary) ? vocabulary.length : isObject(vocabulary) ? Object.keys(vocabulary).length : 0;
+  const more = Array.isArray(added) ? added.map((token) => (isObject(token) ? Number(token.id) + 1 : 0)) : [];
   return Math.max(own, ...more);
 }

@@ -1,5 +1,5 @@
 /** What config.json tells transformers.js of the files of a model. */
-import { isPlainObject, type PlainObject } from "../data/plain-object.ts";
+import { isObject, type PlainObject } from "../data/plain-object.ts";
 import { type DtypeName, dtypeNames, dtypes } from "../quantize/dtypes.ts";
 
 /** A module as its session is called: "model" is the first of these that a folder without `model.onnx` has. */
@@ -62,7 +62,7 @@ export function configured(
   };
   const devices = Object.entries(objectOr(kept.device_config)).map(([name, part]) => [
     name,
-    isPlainObject(part) ? ofDevice(part) : part,
+    isObject(part) ? ofDevice(part) : part,
   ]);
   const own = {
     ...kept,
@@ -78,5 +78,5 @@ function suffixOf(name: unknown): string | undefined {
 }
 
 function objectOr(value: unknown): PlainObject {
-  return isPlainObject(value) ? { ...value } : {};
+  return isObject(value) ? { ...value } : {};
 }

@@ -195,9 +195,7 @@ function crash(name: string, ending: Ending, lines: readonly string[]): PithErro
     return new PithError(
       "E_ENGINE",
       `${name}: its process was killed by the system (SIGKILL), most likely for memory.`,
-      {
-        hint: lessMemory,
-      },
+      { hint: lessMemory },
     );
   }
   const native = how === "SIGABRT" || how === "SIGSEGV" || how === "SIGBUS" || how === "SIGILL" || how === "SIGFPE";

@@ -25,9 +25,9 @@ export function openBeside(owner: string, location: string): Promise<ByteSource>
   return urlBeside(absolute(owner), location);
 }
 
-export function pathOf(_source: ByteSource): Promise<string | undefined> {
-  return Promise.resolve(undefined);
-}
+export const pathOf = async (_source: ByteSource): Promise<string | undefined> => undefined;
+
+const inMemory = "Keep the result in memory.";
 
 export function writeFileAtomically(path: string, _parts: Parts): Promise<void> {
   return refuse(
@@ -36,9 +36,8 @@ export function writeFileAtomically(path: string, _parts: Parts): Promise<void> 
   );
 }
 
-export function appendText(path: string, _text: string): Promise<void> {
-  return refuse(`"${path}" cannot be written in a browser.`, "Leave the file out.");
-}
+export const appendText = (path: string, _text: string): Promise<void> =>
+  refuse(`"${path}" cannot be written in a browser.`, "Leave the file out.");
 
 export function writeFilesAtomically(
   files: readonly (readonly [path: string, parts: Parts])[],
@@ -47,26 +46,14 @@ export function writeFilesAtomically(
   return writeFileAtomically(files.map(([path]) => path).join('", "'), []);
 }
 
-export function renameWhileRead(_from: string, to: string, _between: () => Promise<void>): Promise<void> {
-  return writeFileAtomically(to, []);
-}
+export const renameWhileRead = (_from: string, to: string, _between: () => Promise<void>): Promise<void> =>
+  writeFileAtomically(to, []);
 
-/** Nothing is written here, so nothing is left behind. */
-export function removeLeftovers(_path: string): Promise<void> {
-  return Promise.resolve();
-}
-
-export function isLeftBehind(_path: string, _ending: string): Promise<boolean> {
-  return Promise.resolve(false);
-}
-
-export function ownedEnding(): string {
-  return "";
-}
-
-export function temporaryOf(_file: string): { readonly name: string; readonly ending: string } | undefined {
-  return undefined;
-}
+// Nothing is written here, so nothing is left behind.
+export const removeLeftovers = async (_path: string): Promise<void> => {};
+export const isLeftBehind = async (_path: string, _ending: string): Promise<boolean> => false;
+export const ownedEnding = (): string => "";
+export const temporaryOf = (_file: string): { readonly name: string; readonly ending: string } | undefined => undefined;
 
 export async function readFile(path: string): Promise<Uint8Array> {
   const source = await openFile(path);
@@ -77,25 +64,21 @@ export async function readText(path: string): Promise<string> {
   return new TextDecoder().decode(await readFile(path));
 }
 
-export function listFolder(path: string): Promise<string[]> {
-  return refuse(`The folder "${path}" cannot be listed in a browser.`, "Name the files, or pass Blobs.");
-}
+export const listFolder = (path: string): Promise<string[]> =>
+  refuse(`The folder "${path}" cannot be listed in a browser.`, "Name the files, or pass Blobs.");
 
 export async function fileKind(path: string): Promise<"file" | "folder" | "other" | undefined> {
   return (await fetch(absolute(path), { method: "HEAD" }).catch(() => undefined))?.ok ? "file" : undefined;
 }
 
-export function makeFolder(path: string): Promise<void> {
-  return refuse(`The folder "${path}" cannot be made in a browser.`, "Keep the result in memory.");
-}
+export const makeFolder = (path: string): Promise<void> =>
+  refuse(`The folder "${path}" cannot be made in a browser.`, inMemory);
 
-export function claimFolder(folder: string): Promise<() => void> {
-  return refuse(`The folder "${folder}" cannot be written in a browser.`, "Keep the result in memory.");
-}
+export const claimFolder = (folder: string): Promise<() => void> =>
+  refuse(`The folder "${folder}" cannot be written in a browser.`, inMemory);
 
-export function temporaryFolder(): Promise<{ readonly path: string; remove(): Promise<void> }> {
-  return refuse("A temporary folder cannot be made in a browser.", "Keep the result in memory.");
-}
+export const temporaryFolder = (): Promise<{ readonly path: string; remove(): Promise<void> }> =>
+  refuse("A temporary folder cannot be made in a browser.", inMemory);
 
 export function scratchFile(): Promise<ScratchFile> {
   return refuse(
@@ -104,13 +87,10 @@ export function scratchFile(): Promise<ScratchFile> {
   );
 }
 
-export function realPath(path: string): Promise<string> {
-  return Promise.resolve(absolute(path));
-}
+export const realPath = async (path: string): Promise<string> => absolute(path);
 
-export function renameFile(_from: string, to: string): Promise<void> {
-  return refuse(`"${to}" cannot be written in a browser.`, "Keep the result in memory.");
-}
+export const renameFile = (_from: string, to: string): Promise<void> =>
+  refuse(`"${to}" cannot be written in a browser.`, inMemory);
 
 /** Browsers hash what is there as a whole. */
 export function sha256(): Digest {
@@ -121,13 +101,10 @@ export function sha256(): Digest {
   };
 }
 
-export function removeFile(path: string): Promise<void> {
-  return refuse(`"${path}" cannot be removed in a browser.`, "Keep the result in memory.");
-}
+export const removeFile = (path: string): Promise<void> =>
+  refuse(`"${path}" cannot be removed in a browser.`, inMemory);
 
-export function imageExtensions(): Promise<readonly string[]> {
-  return Promise.resolve([".jpg", ".jpeg", ".png", ".webp"]);
-}
+export const imageExtensions = async (): Promise<readonly string[]> => [".jpg", ".jpeg", ".png", ".webp"];
 
 /** The pixels of a JPEG, PNG or WebP file, by the browser's own decoder: RGB, upright, transparency dropped. @throws PithError E_DATA */
 export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixels> {
@@ -183,28 +160,22 @@ export function threadCount(): number {
 }
 
 /** A page is not told. */
-export function processorTime(): number | undefined {
-  return undefined;
-}
+export const processorTime = (): number | undefined => undefined;
 
 /** None: where the modules of a page lie, and under what names, is known to its bundler alone. */
-export function startThread(_module: URL): Thread | undefined {
-  return undefined;
-}
+export const startThread = (_module: URL): Thread | undefined => undefined;
 
 /** Browsers do not say; what a tab may take is mostly some gigabytes. */
-export function availableMemory(): number {
-  return 4 * 2 ** 30;
-}
+export const availableMemory = (): number => 4 * 2 ** 30;
+
+/** Bytes that a WebAssembly memory can have: what runs models here has no more. */
+export const machineMemory = (): number => 2 ** 32;
 
 /** The runtime in WebAssembly has none. */
-export function disableTelemetry(): Promise<void> {
-  return Promise.resolve();
-}
+export const disableTelemetry = async (): Promise<void> => {};
 
-export function brotliSize(_chunks: Chunks, _quality: number): Promise<number> {
-  return refuse("Browsers have no brotli compressor.", "Measure the raw size, or compress in Node.");
-}
+export const brotliSize = (_chunks: Chunks, _quality: number): Promise<number> =>
+  refuse("Browsers have no brotli compressor.", "Measure the raw size, or compress in Node.");
 
 /** Unpacks as much of a gzip file as is asked for, piece by piece; fails with what the browser says of damaged bytes. */
 export async function* inflated(packed: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
@@ -230,9 +201,4 @@ function absolute(path: string): string {
 
 function refuse(sentence: string, hint: string): Promise<never> {
   return Promise.reject(new PithError("E_UNSUPPORTED", sentence, { hint }));
-}
-
-/** Bytes that a WebAssembly memory can have: what runs models here has no more. */
-export function machineMemory(): number {
-  return 2 ** 32;
 }

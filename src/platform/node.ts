@@ -92,26 +92,17 @@ export async function removeFile(path: string): Promise<void> {
   });
 }
 
-export function joinPath(...parts: readonly string[]): string {
-  return join(...parts);
-}
+export const joinPath = (...parts: readonly string[]): string => join(...parts);
 
-export function folderOf(path: string): string {
-  return dirname(path);
-}
+export const folderOf = (path: string): string => dirname(path);
 
 /** The last part of a path. */
-export function fileNameOf(path: string): string {
-  return basename(path);
-}
+export const fileNameOf = (path: string): string => basename(path);
 
 /** ".onnx"; "" if there is none. Lower case. */
-export function extensionOf(path: string): string {
-  return extname(path).toLowerCase();
-}
+export const extensionOf = (path: string): string => extname(path).toLowerCase();
 
-/** Imports a user's ES module by its path. @throws PithError E_FILE */
-/** @throws PithError E_FILE where there is no such module, the one of this code where it cannot be imported. */
+/** Imports a user's ES module by its path. @throws PithError E_FILE where there is no such module, the one of this code where it cannot be imported. */
 export async function importModule(path: string, code: ErrorCode): Promise<Readonly<Record<string, unknown>>> {
   const place = resolve(path);
   if ((await fileKind(path)) !== "file") {
@@ -129,9 +120,7 @@ export async function importModule(path: string, code: ErrorCode): Promise<Reado
 }
 
 /** How many threads are worth starting. */
-export function threadCount(): number {
-  return availableParallelism();
-}
+export const threadCount = (): number => availableParallelism();
 
 /** Milliseconds that processors have worked for this process so far, in all of its threads. */
 export function processorTime(): number {

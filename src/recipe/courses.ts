@@ -1,6 +1,6 @@
 /** Options of a step that change from round to round: where they are, and what they are in a round. */
 import * as v from "valibot";
-import { isObjectLiteral } from "../data/plain-object.ts";
+import { isObject } from "../data/plain-object.ts";
 import type { AnyPass, OptionValues } from "../passes/index.ts";
 import { described, option } from "../passes/options.ts";
 import { namesAt, numbersAt } from "../passes/schema.ts";
@@ -50,7 +50,7 @@ export function inRound(pass: AnyPass, options: OptionValues, { number, of }: Ro
 
 function replaced(pass: AnyPass, value: unknown, path: Path, by: (given: unknown, path: Path) => unknown): unknown {
   if (Array.isArray(value)) return value.map((one, at) => replaced(pass, one, [...path, at], by));
-  if (!isObjectLiteral(value)) return value;
+  if (!isObject(value)) return value;
   if (isCourse(pass, value, path)) return by(value, path);
   return Object.fromEntries(
     Object.entries(value).map(([name, one]) => [name, replaced(pass, one, [...path, name], by)]),

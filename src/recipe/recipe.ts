@@ -15,7 +15,7 @@
 
 import * as v from "valibot";
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, stringify } from "yaml";
-import { isObjectLiteral, isPlainObject } from "../data/plain-object.ts";
+import { isObject } from "../data/plain-object.ts";
 import { clause, messageOf, PithError, refusalIn } from "../errors.ts";
 import { integer } from "../evaluate/numbers.ts";
 import { nearest } from "../graph/nearest.ts";
@@ -90,7 +90,7 @@ export function recipeText(recipe: Recipe): string {
     isRepeat(one) ? { repeat: one.repeat, steps: one.steps.map(plain) } : plain(one),
   );
   const written = (key: unknown, value: unknown): unknown => {
-    const isOfClass = isPlainObject(value) && !isObjectLiteral(value);
+    const isOfClass = typeof value === "object" && value !== null && !Array.isArray(value) && !isObject(value);
     if (typeof value !== "function" && !isOfClass) return value;
     const what = isOfClass ? "an object" : "a function";
     throw new PithError("E_OPTION", `"${String(key)}" is ${what}, which a recipe in text cannot have.`);
@@ -102,7 +102,7 @@ const topNames = ["version", "steps"];
 
 function check(source: Source, passes: Passes): Recipe {
   const { data } = source;
-  if (!isPlainObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
+  if (!isObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
   for (const key of Object.keys(data)) {
     // Editors find the schema of a JSON file by this.
     if (topNames.includes(key) || key === "$schema") continue;
@@ -122,7 +122,7 @@ function checkList(source: Source, list: readonly unknown[], passes: Passes): Re
   const last = list.length - 1;
   return list.map((one, index) => {
     const path = ["steps", index];
-    if (isPlainObject(one) && "repeat" in one) return checkRepeat(source, path, one, passes, index === last);
+    if (isObject(one) && "repeat" in one) return checkRepeat(source, path, one, passes, index === last);
     return checkStep(source, path, one, passes, { isLast: index === last });
   });
 }
@@ -154,7 +154,7 @@ function checkRepeat(
   }
   const steps = list.map((one: unknown, index) => {
     const at = [...path, "steps", index];
-    if (isPlainObject(one) && "repeat" in one) fail(source, [...at, "repeat"], "key", "a repeat has no repeats inside");
+    if (isObject(one) && "repeat" in one) fail(source, [...at, "repeat"], "key", "a repeat has no repeats inside");
     return checkStep(source, at, one, passes, { rounds: repeat, isLast: isLast && index === list.length - 1 });
   });
   return { repeat, steps };
@@ -170,7 +170,7 @@ interface StepPlace {
 function checkStep(source: Source, path: Path, step: unknown, passes: Passes, place: StepPlace): RecipeStep {
   const names = [...passes.keys()];
   const form = 'a step is one name with its options, like "train: { epochs: 2 }"';
-  if (!isPlainObject(step)) fail(source, path, "value", `${form}, got ${kindOf(step)}`);
+  if (!isObject(step)) fail(source, path, "value", `${form}, got ${kindOf(step)}`);
   const [id, second] = Object.keys(step).filter((key) => key !== "judge");
   if (id === undefined) fail(source, path, "value", `${form}, got none`);
   const pass = passes.get(id);
@@ -189,8 +189,7 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, pl
     fail(source, [...path, second], "key", reason, didYouMean(second, ["judge"]));
   }
   const given = withShares(step[id] ?? {});
-  if (!isPlainObject(given))
-    fail(source, [...path, id], "value", `expected the options of ${id}, got ${kindOf(given)}`);
+  if (!isObject(given)) fail(source, [...path, id], "value", `expected the options of ${id}, got ${kindOf(given)}`);
   checkRounds(source, [...path, id], pass, given, place);
   const { judge } = step;
   if (judge === undefined) return { id, options: given };
@@ -238,8 +237,7 @@ function checkCourse(source: Source, path: Path, given: unknown, rounds: number 
 /** Every "30%" as the number 0.3. */
 function withShares(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withShares);
-  if (isObjectLiteral(value))
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withShares(inner)]));
+  if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withShares(inner)]));
   const percentage = typeof value === "string" ? /^(\d+(?:\.\d+)?) ?%$/.exec(value)?.[1] : undefined;
   return percentage === undefined ? value : Number(percentage) / 100;
 }

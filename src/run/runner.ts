@@ -4,7 +4,7 @@
  */
 import { readFile } from "#platform";
 import { sha256Text } from "../data/hash.ts";
-import { isObjectLiteral } from "../data/plain-object.ts";
+import { isObject } from "../data/plain-object.ts";
 import { Model } from "../graph/model.ts";
 import type { AnyPass, Change, Context, Learnt, OptionValues } from "../passes/index.ts";
 import { isModule, openModules } from "../passes/modules.ts";
@@ -179,7 +179,7 @@ export class Runner {
     if (typeof value === "bigint") return String(value);
     if (typeof value === "function") return word(value);
     if (typeof value !== "object" || value === null) return value;
-    if (!isObjectLiteral(value)) return word(value);
+    if (!isObject(value)) return word(value);
     const entries = Object.entries(value).map(async ([name, one]) => [name, await this.#plain(one, word)] as const);
     return Object.fromEntries(await Promise.all(entries));
   }

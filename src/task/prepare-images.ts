@@ -45,11 +45,14 @@ export async function prepareImages(
 ): Promise<PreparedTask> {
   const input = imageInput(model);
   const warnings: string[] = [];
-  const warn = (id: string, text: string): void => context.log({ id, text, level: "warning" });
+  const doubt = (id: string, text: string): void => {
+    warnings.push(text);
+    context.log({ id, text, level: "warning" });
+  };
   const declared = stated.images ?? beside.preprocessing;
   if (declared !== undefined && contrastOf(declared) < leastContrast) {
     const text = `With preprocessing "${declared.name}", black and white differ by ${contrastOf(declared).toPrecision(1)} only: mean and std apply to pixels multiplied by scale (default 1/255). Did you mean scale=1?`;
-    warn("preprocessing", text);
+    context.log({ id: "preprocessing", text, level: "warning" });
   }
   // What is done to images without being asked for is said.
   const source = recorded ? ", recorded in the model" : "";
@@ -75,11 +78,7 @@ export async function prepareImages(
     onGuess();
     const options = { batch, signal: context.signal };
     const surer = await surerPreprocessing(context.engine, by, dataset, stated.images, options);
-    if (surer !== undefined) {
-      const text = surerText(stated.images.name, surer);
-      warnings.push(text);
-      warn("preprocessing", text);
-    }
+    if (surer !== undefined) doubt("preprocessing", surerText(stated.images.name, surer));
   }
   if (!labelled) {
     if (declared !== undefined) return done(declared, full(declared));
@@ -100,19 +99,12 @@ export async function prepareImages(
   const { value = 0, count = 0 } = scores[0]?.accuracy ?? {};
   if (!trusted) {
     const whose = by === model ? "the model" : (by.place ?? "the reference model");
-    const text = chanceQuestion(chosen.name, value, chance, count, learns && by === model, whose);
-    warnings.push(text);
-    warn("chance", text);
+    doubt("chance", chanceQuestion(chosen.name, value, chance, count, learns && by === model, whose));
   }
-  if (declared === undefined && indistinct.length > 0 && count < fewSamples) {
-    const text = undecidedText(chosen.name, indistinct, count);
-    warnings.push(text);
-    warn("preprocessing", text);
-  } else if (calibrates && indistinct.some((other) => rangesDiffer(other, chosen))) {
-    const text = rangeText(chosen, indistinct);
-    warnings.push(text);
-    warn("preprocessing", text);
-  }
+  if (declared === undefined && indistinct.length > 0 && count < fewSamples)
+    doubt("preprocessing", undecidedText(chosen.name, indistinct, count));
+  else if (calibrates && indistinct.some((other) => rangesDiffer(other, chosen)))
+    doubt("preprocessing", rangeText(chosen, indistinct));
   return done(chosen, declared === undefined ? guessText(chosen.name, indistinct) : full(chosen), !trusted);
 }
 

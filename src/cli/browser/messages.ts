@@ -3,11 +3,11 @@
  *
  *     4 bytes: length of the JSON   JSON   padding to 8   elements of each tensor, padded to 8
  */
-import { isPlainObject } from "../../data/plain-object.ts";
+import { isObject } from "../../data/plain-object.ts";
 import type { LoadOptions } from "../../engine/index.ts";
 import type { LatencyReport } from "../../evaluate/latency.ts";
 import type { Fault } from "../../platform/serialized-error.ts";
-import { bytesOf, bytesOfText, concatenated, viewBytes } from "../../tensor/dense.ts";
+import { bytesOf, bytesOfText, concatenated, isDense, viewBytes } from "../../tensor/dense.ts";
 import type { Batch, Dense } from "../../tensor/types.ts";
 
 /** What the page is. */
@@ -96,9 +96,9 @@ export function unpack<T extends Order | PageMessage>(message: Uint8Array): T {
 }
 
 function isNumbers(value: unknown): value is Numbers {
-  return isPlainObject(value) && "dims" in value && ArrayBuffer.isView(value.data);
+  return isDense(value) && value.type !== "string";
 }
 
 function isPlaced(value: unknown): value is PackedTensor {
-  return isPlainObject(value) && "dims" in value && typeof value.at === "number";
+  return isObject(value) && "dims" in value && typeof value.at === "number";
 }

@@ -86,9 +86,7 @@ export default defineCommand({
         throw new PithError(
           "E_USAGE",
           "--force is for a single model: of a folder only what passes the check is kept.",
-          {
-            hint: "pith quantize --dtype writes the variants that you name, with --force as well.",
-          },
+          { hint: "pith quantize --dtype writes the variants that you name, with --force as well." },
         );
       const { out = `${path.replace(/[/\\]+$/, "")}.compressed` } = options;
       requireMeaningfulDrop(options.maxDrop, metric);
@@ -152,9 +150,7 @@ async function requireOtherFolder(out: string, model: string): Promise<void> {
     throw new PithError(
       "E_OPTION",
       `"${model}" would be overwritten by the result in "${out}", which has the same name.`,
-      {
-        hint: "Name another folder with -o.",
-      },
+      { hint: "Name another folder with -o." },
     );
   }
 }

@@ -65,9 +65,7 @@ export default defineCommand({
         throw new PithError(
           "E_USAGE",
           "Several variants, and --chunk, are for the folder of a model, with config.json and onnx/.",
-          {
-            hint: "For instance pith quantize minilm/ --dtype q8,q4.",
-          },
+          { hint: "For instance pith quantize minilm/ --dtype q8,q4." },
         );
       }
       const passed = dtype === undefined ? session.passed : { ...session.passed, dtype: dtype[0] };

@@ -128,10 +128,7 @@ async function compare(
     throw new PithError(
       refusal.code,
       `${reason}. The result could not be compared with the original. Nothing was written.`,
-      {
-        hint: "--force writes the result without a comparison.",
-        cause: error,
-      },
+      { hint: "--force writes the result without a comparison.", cause: error },
     );
   }
 }
