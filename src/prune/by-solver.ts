@@ -16,7 +16,7 @@ import { type MaskWriter, prunePrepared, type ScorerFactory } from "./chosen.ts"
 import type { Scorer, ScoringOptions } from "./importance.ts";
 import { intersect, keptCount, type Mask } from "./mask.ts";
 import { wholeLayer } from "./pattern.ts";
-import { brokenAt, rankedBy } from "./ranked.ts";
+import { readRanked } from "./ranked.ts";
 import type { ParameterSelection, Target } from "./targets.ts";
 
 interface SolverOptions extends ParameterSelection, Pick<ScoringOptions, "data" | "samples"> {
@@ -76,13 +76,10 @@ async function numbersOf(target: Target, scorer: Scorer): Promise<LayerNumbers |
   const { layer, parameter } = target;
   if (weightStorage(layer) !== "float")
     return new Miss("its weight is not stored as the layer reads it: it has no rows and columns", layer.name);
-  const ranked = await rankedBy(target, undefined, scorer);
-  if (ranked instanceof Miss) return ranked;
-  const [scores, found] = [await ranked.scores(), await ranked.mask()];
-  const broken = ranked.inMemory ? undefined : brokenAt(target, scores, found);
-  if (broken !== undefined) return broken;
+  const read = await readRanked(target, undefined, scorer);
+  if (read instanceof Miss) return read;
+  const { scores, mask = new Uint8Array(scores.length).fill(1) } = read;
   const { dims } = stored(parameter);
-  const mask = found ?? new Uint8Array(scores.length).fill(1);
   const left = scores.map((score, at) => (mask[at] === 1 ? score : 0));
   const kept = weightMatrices(layer.role, dims, mask).map(({ data }) => Uint8Array.from(data));
   return { scores: weightMatrices(layer.role, dims, left), mask, kept };

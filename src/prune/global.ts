@@ -8,8 +8,7 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { amountSchema, countOf } from "./amount.ts";
 import { cutOf, type MaskWriter, putMasks, type ScorerFactory } from "./chosen.ts";
 import { byMagnitude } from "./importance.ts";
-import { keptCount } from "./mask.ts";
-import { brokenAt, rankedBy } from "./ranked.ts";
+import { readRanked } from "./ranked.ts";
 import { atRandom, denseSchema, seedSchema } from "./rules.ts";
 import { cutSmallest, type RankedEntries } from "./smallest.ts";
 import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
@@ -69,19 +68,13 @@ export async function pruneLeastTogether(
   const ranked: RankedEntries[] = [];
   const kept: number[] = [];
   for (const target of selected.targets) {
-    const own = await rankedBy(target, importanceScores, scorer);
-    if (own instanceof Miss) {
-      misses.push(own);
-      continue;
-    }
-    const mask = await own.mask();
-    const isOwn = !own.inMemory && importanceScores?.[target.layer.name] === undefined;
-    const broken = isOwn ? brokenAt(target, await own.scores(), mask) : undefined;
-    if (broken === undefined) {
+    const read = await readRanked(target, importanceScores, scorer);
+    if (read instanceof Miss) misses.push(read);
+    else {
       targets.push(target);
-      ranked.push(own);
-      kept.push(mask === undefined ? own.size : keptCount(mask));
-    } else misses.push(broken);
+      ranked.push(read.ranked);
+      kept.push(read.before);
+    }
   }
   const left = kept.reduce((sum, own) => sum + own, 0);
   const count = countOf(amount, left);

@@ -8,7 +8,7 @@ import { isDense } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
-import type { Mask } from "./mask.ts";
+import { keptCount, type Mask } from "./mask.ts";
 import { checkSameDims, maskReader } from "./masked.ts";
 import type { RankedEntries, Scores } from "./smallest.ts";
 import type { Target } from "./targets.ts";
@@ -23,11 +23,7 @@ export function brokenAt({ kind, layer }: Target, values: Scores, mask: Mask | u
 }
 
 /** A parameter's entries, ranked by given scores or by a criterion, whatever becomes of the model. */
-export async function rankedBy(
-  target: Target,
-  given: Tensors | undefined,
-  scorer: Scorer,
-): Promise<RankedEntries | Miss> {
+async function rankedBy(target: Target, given: Tensors | undefined, scorer: Scorer): Promise<RankedEntries | Miss> {
   const plain = rankedAsStored(target, given);
   if (scorer === byMagnitude || scoresFor(target, given) !== undefined) return plain;
   const { layer, parameter } = target;
@@ -39,6 +35,16 @@ export async function rankedBy(
   if (scores instanceof Miss) return scores;
   const type = scores instanceof Float32Array ? "float32" : "float64";
   return { ...plain, type, scores: async () => scores, inMemory: true };
+}
+
+/** The same, read, with how many entries are left; unless they are its own numbers and have no rank. */
+export async function readRanked(target: Target, given: Tensors | undefined, scorer: Scorer) {
+  const ranked = await rankedBy(target, given, scorer);
+  if (ranked instanceof Miss) return ranked;
+  const [mask, scores] = [await ranked.mask(), await ranked.scores()];
+  const isOwn = !ranked.inMemory && scoresFor(target, given) === undefined;
+  const before = mask === undefined ? ranked.size : keptCount(mask);
+  return (isOwn ? brokenAt(target, scores, mask) : undefined) ?? { ranked, mask, scores, before };
 }
 
 /** The same by given scores, or by the weight under its mask. */

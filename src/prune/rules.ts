@@ -24,7 +24,7 @@ import { cutOf, type MaskWriter, maskEach, prunePrepared, putMasks, type ScorerF
 import { scorerOf } from "./importance.ts";
 import { channelNorms, intersect, keptChannels, keptCount, type Mask, pruneChannels } from "./mask.ts";
 import { checkSameDims } from "./masked.ts";
-import { brokenAt, forTarget, rankedBy, scoresOf } from "./ranked.ts";
+import { brokenAt, forTarget, readRanked, scoresOf } from "./ranked.ts";
 import { cutSmallest } from "./smallest.ts";
 import { type ParameterSelection, type Target, targetEntries } from "./targets.ts";
 
@@ -86,19 +86,16 @@ export function pruneLeast(
   const { importanceScores } = options;
   return prunePrepared(model, options, writeMasks, scorerFor, async (target, scorer) => {
     const { own, decidedBy } = ownOptions(options, target.layer);
-    const ranked = await rankedBy(target, importanceScores, scorer);
-    if (ranked instanceof Miss) return ranked;
-    const [mask, scores] = [await ranked.mask(), await ranked.scores()];
-    const broken = importanceScores === undefined && !ranked.inMemory ? brokenAt(target, scores, mask) : undefined;
-    if (broken !== undefined) return broken;
-    const before = mask === undefined ? ranked.size : keptCount(mask);
+    const read = await readRanked(target, importanceScores, scorer);
+    if (read instanceof Miss) return read;
+    const { ranked, mask, scores, before } = read;
     // At hand for all looks, of which the mask itself is the last: that one is taken when it is read.
-    const read = { ...ranked, mask: async () => mask, scores: async () => scores };
+    const inHand = { ...ranked, mask: async () => mask, scores: async () => scores };
     try {
       const count = countOf(own.amount, before);
       if (count === 0 && decidedBy !== "global")
         return new Miss("its own amount (overrides) prunes nothing", target.layer.name);
-      const [cut] = await cutSmallest([read], count);
+      const [cut] = await cutSmallest([inHand], count);
       return { ...(await cutOf(target, ranked, before, cut)), decidedBy };
     } catch (error) {
       if (!(error instanceof PithError)) throw error;

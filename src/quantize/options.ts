@@ -207,6 +207,7 @@ export function settingsOfSteps({ scheme, dtype, ...rest }: Complete): readonly 
 
 /** What a scheme cannot do, whatever the model. @throws PithError E_OPTION */
 export function checkTogether(options: QuantizeSettings): void {
+  const no = (text: string, hint?: string): PithError => new PithError("E_OPTION", `quantize: ${text}`, { hint });
   const { scheme, activations, rounder, overrides = {} } = options;
   const all = [
     options,
@@ -217,12 +218,9 @@ export function checkTogether(options: QuantizeSettings): void {
   for (const { weights: codes, bits, rounder: by } of all) {
     if (codes === undefined || codes === "int8" || codes === "uint8") {
       if (![8, 4, 2].includes(bits))
-        throw new PithError("E_OPTION", `quantize: \`bits\` takes 8, 4 or 2, got ${bits}.`, {
-          hint: '`weights: "palette"` takes 1 to 8.',
-        });
+        throw no(`\`bits\` takes 8, 4 or 2, got ${bits}.`, '`weights: "palette"` takes 1 to 8.');
       continue;
     }
-    const no = (text: string, hint: string): PithError => new PithError("E_OPTION", `quantize: ${text}`, { hint });
     if (scheme !== "weights")
       throw no(`\`weights\`: ${codes} is not available in the scheme "${scheme}".`, 'The scheme "weights" stores it.');
     if (rounderOf(by) !== nearest)
@@ -234,61 +232,50 @@ export function checkTogether(options: QuantizeSettings): void {
       throw no(`\`bits\`: ${codes} has ${codes === "float8" ? 8 : 4}, got ${bits}.`, "`bits` may be left out.");
   }
   const inCodes = scheme === "static" && !all.some((own) => own.bits === 2 || own.block !== undefined);
-  if (scheme !== "weights" && packed && !inCodes) {
-    throw new PithError(
-      "E_OPTION",
-      `quantize: \`bits\` below 8 and \`block\` are not available in the scheme "${scheme}".`,
-      {
-        hint: 'The scheme "weights" stores matrix products in blocks of few bits.',
-      },
+  if (scheme !== "weights" && packed && !inCodes)
+    throw no(
+      `\`bits\` below 8 and \`block\` are not available in the scheme "${scheme}".`,
+      'The scheme "weights" stores matrix products in blocks of few bits.',
     );
-  }
-  if (all.some((own) => own.bits === 2 && own.onnxOnly && own.weights !== "palette")) {
-    throw new PithError("E_OPTION", "quantize: `onnxOnly`: blocks have 4 or 8 bits in operators of ONNX, got 2.", {
-      hint: "ONNX Runtime 1.30 multiplies with 2-bit weights of DequantizeLinear wrongly. `MatMulNBits`, which it writes without `onnxOnly`, is right.",
-    });
-  }
-  if (rounderOf(rounder).zeroPoints === true && !packed) {
-    const text = `quantize: \`rounder\`: "${rounderOf(rounder).id}" finds zero points of blocks, and there are none.`;
-    throw new PithError("E_OPTION", text, { hint: "`bits: 4` or `block: 32` store matrix products in blocks." });
-  }
-  if (scheme !== "float16" && options.arithmetic === "float16") {
-    throw new PithError("E_OPTION", `quantize: \`arithmetic\` is not available in the scheme "${scheme}".`, {
-      hint: 'Quantize to the scheme "float16" afterwards: what is stored in few bits stays so.',
-    });
-  }
+  if (all.some((own) => own.bits === 2 && own.onnxOnly && own.weights !== "palette"))
+    throw no(
+      "`onnxOnly`: blocks have 4 or 8 bits in operators of ONNX, got 2.",
+      "ONNX Runtime 1.30 multiplies with 2-bit weights of DequantizeLinear wrongly. `MatMulNBits`, which it writes without `onnxOnly`, is right.",
+    );
+  if (rounderOf(rounder).zeroPoints === true && !packed)
+    throw no(
+      `\`rounder\`: "${rounderOf(rounder).id}" finds zero points of blocks, and there are none.`,
+      "`bits: 4` or `block: 32` store matrix products in blocks.",
+    );
+  if (scheme !== "float16" && options.arithmetic === "float16")
+    throw no(
+      `\`arithmetic\` is not available in the scheme "${scheme}".`,
+      'Quantize to the scheme "float16" afterwards: what is stored in few bits stays so.',
+    );
   const isHalf = scheme === "float16" || scheme === "bfloat16";
-  if (isHalf && options.overrides !== undefined) {
-    throw new PithError("E_OPTION", `quantize: \`overrides\`: ${scheme} has no per-layer options.`, {
-      hint: "`layers` and `except` choose layers.",
-    });
-  }
-  if (isHalf && rounderOf(rounder) !== nearest) {
-    throw new PithError("E_OPTION", `quantize: \`rounder\`: ${scheme} has one way of rounding, to the nearest number.`);
-  }
-  if (scheme !== "static" && options.integerForm === "qoperator") {
-    throw new PithError("E_OPTION", `quantize: \`form\` is not available in the scheme "${scheme}".`, {
-      hint: 'The scheme "static" has roundings that operators on codes can stand for.',
-    });
-  }
-  if (scheme === "dynamic" && activations !== "uint8") {
-    throw new PithError(
-      "E_OPTION",
-      `quantize: \`activations\`: ${activations} is not available in the dynamic scheme.`,
-      {
-        hint: "ONNX's DynamicQuantizeLinear produces uint8 only.",
-      },
+  if (isHalf && options.overrides !== undefined)
+    throw no(`\`overrides\`: ${scheme} has no per-layer options.`, "`layers` and `except` choose layers.");
+  if (isHalf && rounderOf(rounder) !== nearest)
+    throw no(`\`rounder\`: ${scheme} has one way of rounding, to the nearest number.`);
+  if (scheme !== "static" && options.integerForm === "qoperator")
+    throw no(
+      `\`form\` is not available in the scheme "${scheme}".`,
+      'The scheme "static" has roundings that operators on codes can stand for.',
     );
-  }
+  if (scheme === "dynamic" && activations !== "uint8")
+    throw no(
+      `\`activations\`: ${activations} is not available in the dynamic scheme.`,
+      "ONNX's DynamicQuantizeLinear produces uint8 only.",
+    );
   const lack = scheme === "bfloat16" ? lackOf(bfloat16, options) : undefined;
-  if (lack !== undefined) {
-    throw new PithError("E_OPTION", `quantize: \`scheme\`: ${scheme} is ${lack.reason}.`, {
-      hint: 'Schemes for every `target` are "weights", "dynamic", "static" and "float16"; GPUs compute in float: "weights", or "float16" with `arithmetic`.',
-    });
-  }
-  if (scheme === "static" && activations === "int8" && weights === "uint8") {
-    throw new PithError("E_OPTION", "quantize: `weights`: int8 activations need int8 weights, got uint8.", {
-      hint: "ONNX Runtime's kernels multiply int8 activations by int8 weights only, and uint8 activations by either.",
-    });
-  }
+  if (lack !== undefined)
+    throw no(
+      `\`scheme\`: ${scheme} is ${lack.reason}.`,
+      'Schemes for every `target` are "weights", "dynamic", "static" and "float16"; GPUs compute in float: "weights", or "float16" with `arithmetic`.',
+    );
+  if (scheme === "static" && activations === "int8" && weights === "uint8")
+    throw no(
+      "`weights`: int8 activations need int8 weights, got uint8.",
+      "ONNX Runtime's kernels multiply int8 activations by int8 weights only, and uint8 activations by either.",
+    );
 }
