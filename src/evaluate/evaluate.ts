@@ -1,13 +1,10 @@
 /** A figure of a model on a data set: rows per sample, and their reduction with its interval. */
-import { prefetched } from "../data/feed.ts";
-import { sampleCount } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
-import { PithError, stopIfAsked } from "../errors.ts";
+import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import type { Batch } from "../tensor/types.ts";
 import { bootstrap, meanInterval, wilson } from "./interval.ts";
-import { createRunner, type Runner } from "./run.ts";
+import { overSamples } from "./over-samples.ts";
 import type { Estimate, Metric } from "./types.ts";
 
 export interface EvaluateOptions {
@@ -85,32 +82,19 @@ export async function measure(
     );
   }
   const collected = models.map(() => metrics.map((): Float64Array[] => []));
-  const runners: Runner[] = [];
   // What a model is fed with is no truth to judge it by.
   const inputLabel = models.some(({ graph }) => graph.feeds.some(({ name }) => name === "label"));
-  let done = 0;
-  try {
-    for (const model of models)
-      runners.push(await createRunner(engine, model, dataset.name, { threads: options.threads }));
-    for await (const batch of prefetched(dataset, { size: options.batch ?? 64 })) {
-      const { label: _, ...unlabelled } = batch;
-      const judged = inputLabel ? unlabelled : batch;
-      let original: Batch | undefined;
-      for (const [index, runner] of runners.entries()) {
-        stopIfAsked(options.signal, "The evaluation was stopped.");
-        const outputs = await runner.run(batch);
-        original ??= outputs;
-        for (const [at, metric] of metrics.entries()) {
-          collected[index]?.[at]?.push(metric.rows(outputs, metric.truth === "original" ? original : judged, judged));
-        }
-      }
-      done += sampleCount(batch, dataset.name);
-      options.progress?.(done, dataset.count);
-    }
-  } finally {
-    for (const runner of runners) await runner.release();
-  }
-  if (done === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+  const { batch = 64, threads, signal, progress } = options;
+  const running = { batch, threads, optimize: true, signal, progress };
+  const observed = models.map((model) => ({ model }));
+  const done = await overSamples(engine, observed, dataset, running, (results, rows) => {
+    const { label: _, ...unlabelled } = rows;
+    const judged = inputLabel ? unlabelled : rows;
+    const [original = {}] = results;
+    for (const [index, outputs] of results.entries())
+      for (const [at, metric] of metrics.entries())
+        collected[index]?.[at]?.push(metric.rows(outputs, metric.truth === "original" ? original : judged, judged));
+  });
   return collected.map((ofModel) =>
     ofModel.map((parts, at) => {
       const rows = concatenate(parts);

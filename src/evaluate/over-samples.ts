@@ -18,6 +18,7 @@ export interface ObserveOptions {
   readonly shuffle?: number | undefined;
   /** Let the runtime rewrite the graphs (false). */
   readonly optimize?: boolean;
+  readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Samples done, and how many there will be where that is known. */
   readonly progress?: ((done: number, total?: number) => void) | undefined;
@@ -25,7 +26,8 @@ export interface ObserveOptions {
 
 export interface Observation {
   readonly model: Model;
-  readonly observed: readonly string[];
+  /** Values of the main graph; unless given, all outputs. */
+  readonly observed?: readonly string[];
   readonly engine?: Engine | undefined;
 }
 
@@ -47,10 +49,13 @@ export async function overSamples(
   const runners: Runner[] = [];
   try {
     for (const { model, observed, engine: own = engine } of models)
-      runners.push(await runnerOf(own, model, samples, observed, options.optimize));
+      runners.push(await runnerOf(own, model, samples, observed, options));
     return await overBatches(samples, options, async (rows) => {
       const results: Batch[] = [];
-      for (const runner of runners) results.push(await runner.run(rows));
+      for (const runner of runners) {
+        stopIfAsked(options.signal, "Stopped while values were measured.");
+        results.push(await runner.run(rows));
+      }
       await add(results, rows);
     });
   } finally {
@@ -89,11 +94,11 @@ async function runnerOf(
   engine: Engine,
   model: Model,
   samples: Samples,
-  observed: readonly string[],
-  optimize = false,
+  observed: readonly string[] | undefined,
+  { optimize = false, threads }: ObserveOptions,
 ): Promise<Runner> {
-  if (!isFeeds(samples)) return createRunner(engine, model, samples.name, { optimize, observed });
-  const session = await engine.load(withOutputs(model, observed), { optimize });
+  if (!isFeeds(samples)) return createRunner(engine, model, samples.name, { optimize, threads, observed });
+  const session = await engine.load(observed === undefined ? model : withOutputs(model, observed), { optimize });
   return { run: (feeds) => session.run(fedTo(model, feeds), observed), release: () => session.release() };
 }
 
