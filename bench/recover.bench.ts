@@ -22,7 +22,7 @@ import { blockWise } from "../src/recover/block-wise.ts";
 import { endToEnd } from "../src/recover/end-to-end.ts";
 import { recover } from "../src/recover/index.ts";
 import { solveLayers } from "../src/recover/least-squares.ts";
-import { matchLayers } from "../src/recover/match.ts";
+import { matchOriginal } from "../src/recover/match.ts";
 import type { Stage } from "../src/recover/stage.ts";
 import { line, share } from "./lib/print.ts";
 import { type Damage, type Network, networks } from "./recover/networks.ts";
@@ -78,7 +78,7 @@ async function alone(stage: Stage, what: string, damaged: Model, network: Networ
   const minutes = startClock();
   const { what: did, misses } = await (async () => {
     try {
-      const match = await matchLayers(trial, network.model, engine);
+      const match = await matchOriginal(trial, network.model, engine);
       const scope = { match, original: network.model, data, context, storage, overdue: () => false };
       return await stage.run(trial, scope);
     } finally {

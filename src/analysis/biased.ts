@@ -6,14 +6,14 @@ import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 
-export interface Biased {
+export interface BiasedOutput {
   /** What the layer answers, bias included. */
   readonly output: Value;
   /** The sum behind the layer, and the input with the stored vector that it adds to the channels. */
   readonly sum: { readonly node: Node; readonly input: number; readonly vector: Value } | undefined;
 }
 
-export function biased(layer: Layer, inference: Inference): Biased | undefined {
+export function biased(layer: Layer, inference: Inference): BiasedOutput | undefined {
   const [output] = layer.node.outputs;
   if (output === undefined) return undefined;
   const [use, ...others] = output.uses;
@@ -24,7 +24,7 @@ export function biased(layer: Layer, inference: Inference): Biased | undefined {
   return sum === undefined || result === undefined ? { output, sum: undefined } : { output: result, sum };
 }
 
-function sumAt(node: Node, { role, outputs }: Layer, inference: Inference): Biased["sum"] {
+function sumAt(node: Node, { role, outputs }: Layer, inference: Inference): BiasedOutput["sum"] {
   const bound = inference.at(node);
   const affine = bound instanceof Miss ? bound : bound.affine();
   if (affine instanceof Miss || affine.kind !== "arithmetic" || affine.axis !== role.outputAxis) return undefined;

@@ -29,7 +29,7 @@ export interface Removal {
 }
 
 /** Which indices of which axes go: sorted, without repetition. */
-type Removed = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
+type Removals = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
 
 /**
  * Cuts channels out of the model, in place: slices weights, biases, statistics, masks and constants, and rewrites what repeats sizes.
@@ -52,7 +52,7 @@ export async function cut(model: Model, removals: readonly Removal[]): Promise<I
   return inference;
 }
 
-function keptOf(model: Model, removed: Removed): ReadonlyMap<string, readonly number[]> {
+function keptOf(model: Model, removed: Removals): ReadonlyMap<string, readonly number[]> {
   const cutLayers = layers(model, infer(model)).flatMap(({ name, effective, role, outputs }) => {
     const gone = new Set(removed.get(effective)?.get(role.out));
     const kept = Array.from({ length: outputs }, (_, channel) => channel).filter((channel) => !gone.has(channel));
@@ -71,7 +71,7 @@ export function refusesCut(model: Model, removals: readonly Removal[]): Miss | u
   return found instanceof Miss ? found : undefined;
 }
 
-function removedIndices(removals: readonly Removal[]): Removed {
+function removedIndices(removals: readonly Removal[]): Removals {
   const sets = new Map<Value, Map<number, Set<number>>>();
   for (const { group, units } of removals) {
     const gone = new Set(units);
@@ -95,7 +95,7 @@ function removedIndices(removals: readonly Removal[]): Removed {
   return removed;
 }
 
-function nodeChanges(model: Model, inference: Inference, removed: Removed): ReadonlyMap<Node, NodeChange> {
+function nodeChanges(model: Model, inference: Inference, removed: Removals): ReadonlyMap<Node, NodeChange> {
   const changes = new Map<Node, NodeChange>();
   for (const node of model.graph.nodes()) {
     if (![...node.inputs, ...node.outputs].some((value) => value !== undefined && removed.has(value))) continue;
@@ -107,7 +107,7 @@ function nodeChanges(model: Model, inference: Inference, removed: Removed): Read
   return changes;
 }
 
-function cutAt(node: Node, removed: Removed): ChannelCut {
+function cutAt(node: Node, removed: Removals): ChannelCut {
   const removedAt = ([port, axis]: AxisEnd): readonly number[] => {
     const value = valueAt(node, port);
     return (value === undefined ? undefined : removed.get(value)?.get(axis)) ?? [];
@@ -123,7 +123,7 @@ function cutAt(node: Node, removed: Removed): ChannelCut {
 /** Cuts in place. Returns a Miss if inference fails that succeeded before, or finds another dimension than the cut implies. */
 function carryOut(
   model: Model,
-  removed: Removed,
+  removed: Removals,
   tensorOf: (value: Value, axes: ReadonlyMap<number, readonly number[]>) => Tensor | undefined,
 ): Inference | Miss {
   const before = infer(model);

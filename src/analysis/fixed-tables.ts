@@ -36,7 +36,7 @@ export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet
   for (const value of values) {
     const { tensor } = value;
     if (tensor === undefined || !isFloat(tensor.type) || tensor.dims.filter((size) => size > 1).length < 2) continue;
-    const seen = new Seen(tensor.dims.at(-1) ?? 1);
+    const seen = new TableProperties(tensor.dims.at(-1) ?? 1);
     let start: Float64Array | undefined;
     for await (const part of partsOf(tensor)) {
       start ??= part.slice(0, fewNumbers);
@@ -59,7 +59,7 @@ export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet
 const fewNumbers = 64;
 
 /** What the numbers seen so far, whole rows, allow a tensor to be. */
-class Seen {
+class TableProperties {
   readonly #columns: number;
   #zerosOrShut = true;
   #shuts = false;
@@ -114,7 +114,7 @@ class Seen {
 async function areWaves(a: Tensor, b: Tensor): Promise<boolean> {
   const [one, other] = [toFloat64(await a.read()), toFloat64(await b.read())];
   const isWave = (numbers: Float64Array): boolean => {
-    const seen = new Seen(1);
+    const seen = new TableProperties(1);
     seen.add(numbers);
     return seen.isWave;
   };

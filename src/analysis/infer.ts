@@ -30,14 +30,14 @@ export interface Inference {
   visit(node: Node): void;
 }
 
-interface Remembered {
+interface CachedInference {
   readonly revision: number;
   readonly opsets: string;
   readonly functions: Model["functions"];
   readonly inference: Inference;
 }
 
-const remembered = new WeakMap<Graph, Remembered>();
+const remembered = new WeakMap<Graph, CachedInference>();
 
 /**
  * Infers all values of a model. Costs one visit per node, some more inside of loops; no weights are read. A model that has not changed since gives

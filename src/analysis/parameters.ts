@@ -54,7 +54,7 @@ export const parameterReads: (model: Model, inference: Inference) => readonly Pa
 function* readsIn(model: Model, inference: Inference): Generator<ParameterRead, void, undefined> {
   for (const graph of allGraphs(model.graph)) {
     // What reaches a graph inside a node is not known: there entries alone decide.
-    const known = graph.parent === undefined ? new Known(graph, inference) : undefined;
+    const known = graph.parent === undefined ? new ParameterSearch(graph, inference) : undefined;
     for (const node of graph.nodes()) {
       const bound = inference.at(node);
       const trained = known?.trainedInputs(node) ?? boundParameters(bound);
@@ -110,7 +110,7 @@ function isFloatValue({ type }: Value): boolean {
   return type !== undefined && isFloat(type.type);
 }
 
-class Known {
+class ParameterSearch {
   /** Stored numbers that were repeated for a batch, or cut to the length of a text: from the value to what is stored. */
   readonly spread = new Map<Value, Value>();
   readonly #inference: Inference;

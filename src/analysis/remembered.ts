@@ -3,7 +3,7 @@ import type { Graph } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Inference } from "./infer.ts";
 
-interface Remembered<T> {
+interface CacheEntry<T> {
   readonly graph: Graph;
   readonly revision: number;
   readonly found: T;
@@ -13,7 +13,7 @@ interface Remembered<T> {
 export function remembering<T>(
   compute: (model: Model, inference: Inference) => T,
 ): (model: Model, inference: Inference) => T {
-  const known = new WeakMap<Inference, Remembered<T>>();
+  const known = new WeakMap<Inference, CacheEntry<T>>();
   return (model, inference) => {
     const { graph } = model;
     const before = known.get(inference);

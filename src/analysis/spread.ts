@@ -3,7 +3,7 @@ import { groupBy } from "../tensor/group-by.ts";
 import { endKey, type Link } from "./channel-links.ts";
 import { type Labels, sizeAlong } from "./units.ts";
 
-interface Linked {
+interface LinkRule {
   readonly links: readonly Link[];
 }
 
@@ -16,7 +16,7 @@ export interface Alternatives {
   joined: boolean;
 }
 
-export function alternativesIn(rules: readonly Linked[]): readonly Alternatives[] {
+export function alternativesIn(rules: readonly LinkRule[]): readonly Alternatives[] {
   return rules.flatMap(({ links }) =>
     [...groupBy(links, ({ from, to }) => `${from.port} ${endKey(to)}`).values()].map((set) => ({
       links: set,
@@ -30,10 +30,10 @@ export function alternativesIn(rules: readonly Linked[]): readonly Alternatives[
  * A link from index i to the positions map(i) is followed forwards always, and backwards where map(i) carries one single unit. Of alternatives
  * one must apply. Where none does, the units of each image of the chosen one become one.
  */
-export function spread(rules: readonly Linked[], labels: Labels, alternatives = alternativesIn(rules)): void {
+export function spread(rules: readonly LinkRule[], labels: Labels, alternatives = alternativesIn(rules)): void {
   for (const set of alternatives) set.joined = false;
   const backwards = rules.toReversed();
-  const done = new Map<Linked, Done>();
+  const done = new Map<LinkRule, LabelCounts>();
   do {
     let changed: boolean;
     do {
@@ -46,7 +46,7 @@ export function spread(rules: readonly Linked[], labels: Labels, alternatives = 
 }
 
 /** The counts of changes and joins of the labels when a rule was last followed. */
-interface Done {
+interface LabelCounts {
   readonly changes: number;
   readonly joins: number;
 }
@@ -55,7 +55,7 @@ interface Done {
  * Follows a rule unless it would find what it found before: no position of its values got a unit since, and, where images count, no two
  * units became one. A deep network is swept as often as labels have to travel through it, and most of it is at rest in most sweeps.
  */
-function followOnce(rule: Linked, labels: Labels, done: Map<Linked, Done>): void {
+function followOnce(rule: LinkRule, labels: Labels, done: Map<LinkRule, LabelCounts>): void {
   const last = done.get(rule);
   const since = last?.changes ?? -1;
   const isAtRest = rule.links.every(
@@ -69,7 +69,7 @@ function followOnce(rule: Linked, labels: Labels, done: Map<Linked, Done>): void
   follow(rule, labels);
 }
 
-function follow(rule: Linked, labels: Labels): void {
+function follow(rule: LinkRule, labels: Labels): void {
   for (const link of rule.links) {
     const { from, to } = link;
     const start = labels.at(from);

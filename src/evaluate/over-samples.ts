@@ -18,6 +18,7 @@ export interface ObserveOptions {
   readonly shuffle?: number | undefined;
   /** Let the runtime rewrite the graphs (false). */
   readonly optimize?: boolean;
+  /** Threads inside an operator (the runtime's choice). */
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Samples done, and how many there will be where that is known. */

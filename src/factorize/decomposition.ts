@@ -67,10 +67,10 @@ export interface Decomposition {
   steps?(problem: Problem): readonly Step[];
   /** Computes all singular values: minutes, for thousands of rows and columns. */
   spectrum(problem: Problem): Promise<Spectrum>;
-  factors(problem: Problem, step: Step): Promise<Factored>;
+  factors(problem: Problem, step: Step): Promise<Factorization>;
 }
 
-export interface Factored {
+export interface Factorization {
   readonly parts: readonly Part[];
   readonly relativeError: number;
 }

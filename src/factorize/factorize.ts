@@ -90,12 +90,12 @@ async function factorizeJoined(model: Model, options: Options, context: Context)
   }
 }
 
-interface Factorized extends Outcome {
+interface FactorizeOutcome extends Outcome {
   /** The share of the squared norm that each layer has lost, by its name. */
   readonly lost: ReadonlyMap<string, number>;
 }
 
-async function factorizeModel(model: Model, options: Options, context: Context): Promise<Factorized> {
+async function factorizeModel(model: Model, options: Options, context: Context): Promise<FactorizeOutcome> {
   const inference = infer(model);
   const all = layersOf(model, inference);
   const chosen = selectLayers(all, options);
@@ -122,7 +122,7 @@ async function factorizeLayers(
   run: Factorization,
   all: readonly Layer[],
   candidates: readonly Candidate[],
-): Promise<Factorized> {
+): Promise<FactorizeOutcome> {
   const { model, options, context } = run;
   const changes: Change[] = [];
   const misses: Miss[] = [];

@@ -25,7 +25,7 @@ import { factorType } from "./chain.ts";
 import type { Options } from "./options.ts";
 
 /** The names of joined layers, by the name of the layer that replaces them. */
-export type Joined = ReadonlyMap<string, readonly string[]>;
+export type JointNames = ReadonlyMap<string, readonly string[]>;
 
 /** Since this operator set the sizes of parts are an input. */
 const leastOpset = 13;
@@ -38,7 +38,7 @@ export async function joinLayers(
   model: Model,
   selection: Pick<Options, "layers" | "except">,
   excluded: ReadonlySet<string>,
-): Promise<Joined> {
+): Promise<JointNames> {
   const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !excluded.has(name));
   const groups = [...groupBy(chosen.filter(canBeJoined), alike).values()].filter((group) => group.length > 1);
   const joined = new Map<string, readonly string[]>();
@@ -137,7 +137,7 @@ function nameOf(names: readonly string[]): string {
 }
 
 /** Options that select the same layers after some were joined. An override of one member applies to the joined layer. */
-export function selectingJoined<O extends Options>(options: O, before: readonly Layer[], joined: Joined): O {
+export function selectingJoined<O extends Options>(options: O, before: readonly Layer[], joined: JointNames): O {
   if (joined.size === 0) return options;
   const groupOf = new Map([...joined].flatMap(([name, group]) => group.map((one) => [one, name] as const)));
   const { overrides = {}, ...selection } = options;

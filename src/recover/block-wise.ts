@@ -103,7 +103,7 @@ async function fitPart(
 ): Promise<Miss | undefined> {
   const before = await nearness(model, check, output, scope);
   if (before === undefined) return new Miss("output shape differs from the original's", name);
-  if (before >= nothing) return undefined;
+  if (before >= onlyRounding) return undefined;
   const epochs = Math.max(1, Math.round(steps / batches));
   try {
     const loss = meanSquaredError({ label: wanted });
@@ -125,7 +125,7 @@ async function fitPart(
 }
 
 /** Decibels at which noise beside the signal is the rounding of float32. */
-const nothing = 100;
+const onlyRounding = 100;
 
 /** How near a part answers to what is wanted, in decibels; undefined where they cannot be compared. */
 async function nearness(part: Model, data: Dataset, output: string, { context }: Scope): Promise<number | undefined> {

@@ -43,7 +43,7 @@ export interface Match {
   readonly misses: readonly Miss[];
 }
 
-export async function matchLayers(changed: Model, original: Model, engine: Engine): Promise<Match> {
+export async function matchOriginal(changed: Model, original: Model, engine: Engine): Promise<Match> {
   const model = changed.clone();
   const inference = infer(model);
   const found = layersOf(model, inference);

@@ -29,9 +29,9 @@ import { correctBiases } from "./bias.ts";
 import { blockWise } from "./block-wise.ts";
 import { endToEnd } from "./end-to-end.ts";
 import { solveLayers } from "./least-squares.ts";
-import { matchLayers } from "./match.ts";
+import { matchOriginal } from "./match.ts";
 import { isNearer, type Score, scorer, scoreText } from "./score.ts";
-import type { Scope, Stage, Staged } from "./stage.ts";
+import type { Scope, Stage, StageResult } from "./stage.ts";
 
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
 const stageNames = ["batch-norm", "bias", "least-squares", "blocks", "end-to-end"] as const;
@@ -135,7 +135,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
     return { changes: [], misses: [new Miss("its outputs equal the original's: there is nothing to recover")] };
   const left = (): number | undefined =>
     options.minutes === undefined ? undefined : 60_000 * options.minutes - (performance.now() - started);
-  const match = await matchLayers(model, original, context.engine);
+  const match = await matchOriginal(model, original, context.engine);
   const scope: StageInputs = {
     match,
     original,
@@ -171,7 +171,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   return { changes, misses: [...misses.values()], learnt };
 }
 
-interface Divided {
+interface SampleSplit {
   readonly fit: IndexedDataset;
   readonly check: IndexedDataset;
   /** All but `check`: end-to-end trains on them. */
@@ -179,7 +179,7 @@ interface Divided {
 }
 
 /** The stages that would run: nothing is fitted, so that nobody knows which of them help. */
-function planned(last: (typeof stageNames)[number], { fit, check, all }: Divided, { log }: Context): Outcome {
+function planned(last: (typeof stageNames)[number], { fit, check, all }: SampleSplit, { log }: Context): Outcome {
   const text = `each stage is checked on ${counted(check.count, "other sample")}, and undone where it does not help`;
   log({ id: "plan", text });
   const changes = stageMeanings.slice(0, 1 + stageNames.indexOf(last)).map(([at, meaning]): Change => {
@@ -195,7 +195,7 @@ type StageInputs = Omit<Scope, "storage"> & { readonly checked: number };
 /** Fewer samples say little of what layers get. */
 const fewFitted = 64;
 
-async function withStorage(stage: Stage, model: Model, scope: StageInputs): Promise<Staged> {
+async function withStorage(stage: Stage, model: Model, scope: StageInputs): Promise<StageResult> {
   const storage = openStorage();
   try {
     return await stage.run(model, { ...scope, storage });
@@ -234,7 +234,7 @@ const mostChecked = 512;
 const mostOfStream = 4096;
 
 /** Splits samples: some to fit on, others for validation, all but the latter to train on. Where the model carries states, each part keeps its order. */
-async function divided(original: Model, { data, samples }: Options, { seed }: Context): Promise<Divided> {
+async function divided(original: Model, { data, samples }: Options, { seed }: Context): Promise<SampleSplit> {
   const opened = await trainPart(data);
   const known = isIndexed(opened) ? opened : await collect(opened, mostOfStream);
   const checked = Math.min(mostChecked, Math.floor(known.count / 4));

@@ -5,7 +5,7 @@
  *     an input for a bias          b = s, stored                  none, a sum follows   the sum's vector + s
  *     none at all                  y → Add(y, s)
  */
-import type { Biased } from "../analysis/biased.ts";
+import type { BiasedOutput } from "../analysis/biased.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { storedRoot } from "../analysis/stored-root.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -21,7 +21,7 @@ import { inMemory } from "../tensor/dense.ts";
 export async function shiftOutputs(
   model: Model,
   layer: Layer,
-  sum: Biased["sum"],
+  sum: BiasedOutput["sum"],
   shift: Float64Array,
   engine: Engine,
 ): Promise<void> {

@@ -7,7 +7,7 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
 import type { Match } from "./match.ts";
 
-export interface Staged {
+export interface StageResult {
   /** How many layers, norms, blocks or tensors changed; where none did, the model is as it was. */
   readonly changed: number;
   /** The same in words: "12 layers". */
@@ -29,7 +29,7 @@ export interface Scope {
 /** Changes the model in place, as it goes. */
 export interface Stage {
   readonly name: string;
-  run(model: Model, scope: Scope): Promise<Staged>;
+  run(model: Model, scope: Scope): Promise<StageResult>;
 }
 
 export function walk(model: Model, { data, context, storage }: Scope, batch = samplesAtOnce): Promise<Calibration> {

@@ -21,7 +21,7 @@ interface Walk {
   readonly channelBlock: number | undefined;
 }
 
-interface Walked {
+interface BackwardPass {
   /** The first gradient that arrives at each node. */
   readonly arriving: ReadonlyMap<Node, Value>;
   /** Nodes that hand none on to an input that varies. */
@@ -29,7 +29,7 @@ interface Walked {
 }
 
 /** Adds up all gradients. @throws PithError E_NOT_DIFFERENTIABLE with the node that has none, E_SHAPE_MISMATCH if a dimension is not fixed. */
-export function backwards({ graph, loss, varying, inference, emit, sums, channelBlock }: Walk): Walked {
+export function backwards({ graph, loss, varying, inference, emit, sums, channelBlock }: Walk): BackwardPass {
   const arriving = new Map<Node, Value>();
   const ends: Node[] = [];
   const type = loss.type?.type === "float64" ? "float64" : "float32";

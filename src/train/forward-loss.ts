@@ -11,7 +11,7 @@ import { gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
 import { type LossGraph, sizesOf, trainingEnd, writeLoss } from "./write-loss.ts";
 
-interface Loaded extends LossGraph {
+interface LossSession extends LossGraph {
   readonly session: Session;
 }
 
@@ -76,7 +76,7 @@ async function load(
   loss: Loss,
   context: Context,
   own?: ReadonlyMap<string, Float32Array>,
-): Promise<Loaded> {
+): Promise<LossSession> {
   const working = model.clone();
   raiseOpset(working, gradientOpset);
   const written = await writeLoss(working, example, loss, { ...context, log: () => {} }, own);

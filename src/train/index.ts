@@ -29,5 +29,5 @@ export {
 export { createStep, type Step } from "./step.ts";
 export type { StepOptions } from "./step-graph.ts";
 export { type TrainOutcome, train } from "./train.ts";
-export type { Epoch, Evaluated, TrainingSummary } from "./training-state.ts";
+export type { Epoch, EvaluationFigure, TrainingSummary } from "./training-state.ts";
 export { clipByNorm } from "./updates.ts";

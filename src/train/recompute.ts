@@ -23,7 +23,7 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { bytesFor } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 
-interface Differentiated {
+interface GradientStep {
   readonly model: Model;
   readonly inference: Inference;
   readonly forward: ReadonlySet<Node>;
@@ -33,7 +33,7 @@ interface Differentiated {
 }
 
 /** Computes again in the backward pass what lies between these values, in place. What follows the last of them is kept. */
-export function recompute(step: Differentiated, boundaries: ReadonlySet<Value>): void {
+export function recompute(step: GradientStep, boundaries: ReadonlySet<Value>): void {
   const { model, forward, arriving } = step;
   const parts = partsOf(step, boundaries);
   const fed = downstream(model.graph, model.graph.feeds, step.inference);
@@ -64,7 +64,7 @@ export function recompute(step: Differentiated, boundaries: ReadonlySet<Value>):
 }
 
 interface Copying {
-  readonly step: Differentiated;
+  readonly step: GradientStep;
   readonly kept: (value: Value) => boolean;
   /** Whether a kept value is read behind the gate: what depends on no input is there from the start. */
   readonly waits: (value: Value) => boolean;
@@ -105,7 +105,7 @@ function behind(emit: Emit, value: Value, gate: Value): Value {
 }
 
 /** The part in which each node of the forward pass lies; none for those behind the last boundary. */
-function partsOf({ forward }: Differentiated, boundaries: ReadonlySet<Value>): ReadonlyMap<Node, number> {
+function partsOf({ forward }: GradientStep, boundaries: ReadonlySet<Value>): ReadonlyMap<Node, number> {
   const parts = new Map<Node, number>();
   let part = 0;
   let open: Node[] = [];
@@ -120,7 +120,7 @@ function partsOf({ forward }: Differentiated, boundaries: ReadonlySet<Value>): R
 }
 
 function keptIn(
-  { model, inference, forward, varying }: Differentiated,
+  { model, inference, forward, varying }: GradientStep,
   boundaries: ReadonlySet<Value>,
   parts: ReadonlyMap<Node, number>,
   fed: ReadonlySet<Value>,
@@ -155,7 +155,7 @@ function keptIn(
 const budgets = 64;
 
 /** The values to keep; none where keeping everything needs less. */
-export function chooseBoundaries(step: Differentiated, parameters: readonly Value[]): ReadonlySet<Value> {
+export function chooseBoundaries(step: GradientStep, parameters: readonly Value[]): ReadonlySet<Value> {
   const { model, inference, forward } = step;
   const counted = computedFrom(model.graph, parameters, inference);
   const nodes = [...forward].filter((node) =>

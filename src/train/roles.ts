@@ -22,16 +22,16 @@ import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { buffer, type Role, roleWords } from "../graph/role.ts";
 import { isFloat } from "../tensor/convert.ts";
-import { giveOwnStatistics, type Parted, partConstants } from "./shared-constants.ts";
+import { type ConstantCopy, giveOwnStatistics, partConstants } from "./shared-constants.ts";
 import { tiesAmong } from "./ties.ts";
 
 export interface Declaration {
   /** What got a role. */
   readonly declared: ReadonlyMap<Value, Role>;
   /** Running statistics that were stored as one with what is trained, and are now stored apart. */
-  readonly ownStatistics: readonly Parted[];
+  readonly ownStatistics: readonly ConstantCopy[];
   /** What was stored as one and now learns apart. */
-  readonly parted: readonly Parted[];
+  readonly parted: readonly ConstantCopy[];
   /** Why what was asked for is not so. */
   readonly misses: readonly Miss[];
 }

@@ -18,7 +18,7 @@ import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { groupBy } from "../tensor/group-by.ts";
 
 /** A reader's tensor of its own: input `input` of the node that makes the value `reader`. All by their names, which copies of the model share. */
-export interface Parted {
+export interface ConstantCopy {
   readonly reader: string;
   readonly input: number;
   readonly before: string;
@@ -31,7 +31,7 @@ export interface Parted {
 const mostBytes = 2 ** 20;
 
 /** Gives each reader its own, in place; what comes back says what was done. */
-export async function partConstants(model: Model, inference: Inference): Promise<readonly Parted[]> {
+export async function partConstants(model: Model, inference: Inference): Promise<readonly ConstantCopy[]> {
   const byRoot = groupBy(parameterReads(model, inference), ({ root }) => root);
   // Of each node what it reads of learned numbers that others read, too.
   const shared = new Map<Node, string>();
@@ -48,7 +48,7 @@ export async function partConstants(model: Model, inference: Inference): Promise
   return parted;
 }
 
-export function partAlike({ graph, header }: Model, parted: readonly Parted[]): void {
+export function partAlike({ graph, header }: Model, parted: readonly ConstantCopy[]): void {
   for (const { reader, input, before, stored, own } of parted) {
     const node = graph.value(reader)?.producer;
     const { tensor } = graph.value(stored) ?? {};
@@ -60,7 +60,7 @@ export function partAlike({ graph, header }: Model, parted: readonly Parted[]): 
   }
 }
 
-export function reportParted(parted: readonly Parted[], { log }: Pick<Context, "log">): void {
+export function reportParted(parted: readonly ConstantCopy[], { log }: Pick<Context, "log">): void {
   const names = [...new Set(parted.map(({ before }) => before))];
   const [first] = names;
   if (first === undefined) return;
@@ -84,7 +84,7 @@ function partsOf(
   readers: readonly ParameterRead[],
   shared: ReadonlyMap<Node, string>,
   names: Set<string>,
-): readonly Parted[] {
+): readonly ConstantCopy[] {
   const uses = readers.flatMap((read) => {
     const use = useBehind(read);
     if (use === undefined || use.node.graph !== graph || use.node.outputs[0] === undefined) return [];
@@ -134,9 +134,13 @@ function sharedWith(node: Node, shared: ReadonlyMap<Node, string>): string | und
 // has learnt nothing the mean of a batch normalization equals its bias (0), the variance its scale (1). Nobody means them to be one: the mean
 // would move with the bias and take its effect back, or, as a running statistic, overwrite it. They get tensors of their own.
 
-export function giveOwnStatistics(model: Model, inference: Inference, trained: ReadonlySet<Value>): readonly Parted[] {
+export function giveOwnStatistics(
+  model: Model,
+  inference: Inference,
+  trained: ReadonlySet<Value>,
+): readonly ConstantCopy[] {
   const { graph } = model;
-  const parted: Parted[] = [];
+  const parted: ConstantCopy[] = [];
   for (const node of graph.nodes()) {
     const bound = inference.at(node);
     const states = bound instanceof Miss ? [] : (bound.training()?.states ?? []);

@@ -30,7 +30,7 @@ const shareOrPath = v.pipe(
   v.union([keptApart, v.string()]),
 );
 
-interface Checked {
+interface DependentOptions {
   readonly checkpoint?: string | undefined;
   readonly resume: boolean;
   readonly validation?: unknown;
@@ -39,7 +39,7 @@ interface Checked {
 }
 
 /** The option that another option requires and that is missing; undefined if all are there. */
-export function unmet({ resume, checkpoint, validation, every, patience }: Checked): string | undefined {
+export function unmet({ resume, checkpoint, validation, every, patience }: DependentOptions): string | undefined {
   if (resume && checkpoint === undefined) return "resume needs checkpoint, the folder to continue from";
   if (validation !== undefined) return undefined;
   if (every !== undefined) return "every needs validation, samples held out for evaluation: 10%";

@@ -129,10 +129,10 @@ export interface Counters {
   /** Of this epoch: the sum of losses, seconds, evaluations. */
   sum: number;
   seconds: number;
-  evaluations: Evaluated[];
+  evaluations: EvaluationFigure[];
   history: Epoch[];
   curve: Curve;
-  best: Evaluated | undefined;
+  best: EvaluationFigure | undefined;
   /** Evaluations since the best. */
   worse: number;
 }
@@ -172,10 +172,10 @@ export interface Epoch {
   readonly steps: number;
   readonly seconds: number;
   /** Figures on the samples to evaluate by. */
-  readonly evaluations: readonly Evaluated[];
+  readonly evaluations: readonly EvaluationFigure[];
 }
 
-export interface Evaluated {
+export interface EvaluationFigure {
   /** Steps of the training until then: 0 for the weights that it began with. */
   readonly step: number;
   /** The metric, or the loss where there is none. */
@@ -195,7 +195,7 @@ export interface TrainingSummary {
         readonly by: string;
         /** What the metric counts. */
         readonly unit: Unit;
-        readonly best: Evaluated;
+        readonly best: EvaluationFigure;
         /** Evaluations that there were. */
         readonly evaluations: number;
       }

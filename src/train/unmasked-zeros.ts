@@ -10,7 +10,7 @@ import { toFloat64 } from "../tensor/convert.ts";
 import { groupsOf, trainedValues } from "./groups.ts";
 
 /** The trained layers: those with a rate above 0. */
-interface Trained extends Selection {
+interface TrainingSelection extends Selection {
   readonly rates?: Readonly<Record<string, number>> | undefined;
 }
 
@@ -21,7 +21,7 @@ const leastShare = 0.1;
  * A warning about matrices that are trained without a mask though at least a tenth of their numbers are zero; undefined if there are none. A matrix of
  * zeros and at most one other number (an identity, a 0/1 selection) was not pruned.
  */
-export async function unmaskedZeros(model: Model, options: Trained): Promise<string | undefined> {
+export async function unmaskedZeros(model: Model, options: TrainingSelection): Promise<string | undefined> {
   const names: string[] = [];
   let [zeros, all] = [0, 0];
   const groups = groupsOf(model, options.rates);

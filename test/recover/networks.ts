@@ -6,7 +6,7 @@ import { createEngine } from "../../src/engine/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { completeContext } from "../../src/passes/index.ts";
-import { matchLayers } from "../../src/recover/match.ts";
+import { matchOriginal } from "../../src/recover/match.ts";
 import type { Scope } from "../../src/recover/stage.ts";
 import { float32, inMemory } from "../../src/tensor/dense.ts";
 import { elementCount } from "../../src/tensor/dims.ts";
@@ -59,7 +59,7 @@ export async function scopeOf(
   data: IndexedDataset,
   storage = openStorage(),
 ): Promise<Scope> {
-  const match = await matchLayers(changed, original, engine);
+  const match = await matchOriginal(changed, original, engine);
   return { match, original, data, context: completeContext({ engine }), storage, overdue: () => false };
 }
 

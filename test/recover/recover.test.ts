@@ -9,7 +9,7 @@ import { verify } from "../../src/graph/verify.ts";
 import { prune } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { recover } from "../../src/recover/index.ts";
-import { matchLayers } from "../../src/recover/match.ts";
+import { matchOriginal } from "../../src/recover/match.ts";
 import { float32 } from "../../src/tensor/dense.ts";
 import { change, convolutions, engine, network, numbers, samples } from "./networks.ts";
 
@@ -73,7 +73,7 @@ test("the channels of an original that has lost some itself are those that it ha
   const third = second.clone();
   await prune(third, { amount: 0.3, structured: true });
   await change(third, "a.weight", (one) => one * 1.01);
-  const [layer] = (await matchLayers(third, second, engine)).layers;
+  const [layer] = (await matchOriginal(third, second, engine)).layers;
   const rows = await numbers(second, "a.weight");
   const width = rows.length / (recordedKept(second, "a")?.length ?? 0);
   const kept = layer?.kept ?? [];

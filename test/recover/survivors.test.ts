@@ -5,7 +5,7 @@ import { Miss } from "../../src/errors.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { prune } from "../../src/prune/index.ts";
 import { survivorsOf } from "../../src/recover/kept-channels.ts";
-import { matchLayers } from "../../src/recover/match.ts";
+import { matchOriginal } from "../../src/recover/match.ts";
 import { dimsText } from "../../src/tensor/dims.ts";
 import { topologies } from "../zoo/topologies.ts";
 import { engine } from "./networks.ts";
@@ -18,7 +18,7 @@ test("in every topology, for every value between layers that has another size", 
     const changed = original.clone();
     const { changes } = await prune(changed, { amount: 0.3, structured: true });
     if (changes.length === 0) continue;
-    const match = await matchLayers(changed, original, engine);
+    const match = await matchOriginal(changed, original, engine);
     // Of these layers it is unknown which channels are left, and nothing follows.
     const isUnsure = match.misses.some((miss) => miss instanceof Miss && /cannot map|are grouped/.test(miss.reason));
     const survivors = survivorsOf(match);
@@ -55,7 +55,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
 }`;
   const original = parseModel(text("[1, 2]; [3, 4]; [5, 6]", "[7, 8]; [9, 10]"));
   const changed = parseModel(text("[1, 2]; [5, 6]", "[9, 10]"));
-  const survivors = survivorsOf(await matchLayers(changed, original, engine));
+  const survivors = survivorsOf(await matchOriginal(changed, original, engine));
   expect(survivors.get("q")?.get(1)).toEqual([0, 2]);
   expect(survivors.get("s")?.get(1)).toEqual([0, 2, 4]);
   expect(survivors.get("y")).toBeUndefined();
