@@ -29,15 +29,7 @@ export function outputName(path: string, suffix: string): string {
 }
 
 /** What the commands that go on with a result are given. */
-export function nextFiles({
-  model,
-  out,
-  data,
-}: {
-  readonly model: string;
-  readonly out: string;
-  readonly data: { readonly path: string } | undefined;
-}): NextFiles {
+export function nextFiles(model: string, out: string, data: { readonly path: string } | undefined): NextFiles {
   return {
     model: quoted(model),
     written: quoted(out),

@@ -4,6 +4,7 @@ import type { Dense } from "../tensor/types.ts";
 import { memory } from "./indexed.ts";
 import { classNumbers, classOrder, labelName, withLabel } from "./labels.ts";
 import { type Nested, nested, tensorOf } from "./nested.ts";
+import { isObject, type PlainObject } from "./plain-object.ts";
 import type { TableOptions } from "./table.ts";
 import type { IndexedDataset } from "./types.ts";
 
@@ -40,20 +41,15 @@ interface Cell extends Nested {
   readonly place: string;
 }
 
-function parseObject(
-  line: string,
-  place: string,
-): { readonly object: Record<string, unknown>; readonly place: string } {
+function parseObject(line: string, place: string): { readonly object: PlainObject; readonly place: string } {
   let parsed: unknown;
   try {
     parsed = JSON.parse(line);
   } catch (cause) {
     throw new PithError("E_DATA", `${place}: not JSON.`, { cause });
   }
-  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
-    throw new PithError("E_DATA", `${place}: expected an object, {"name": numbers, …}.`);
-  }
-  return { object: parsed as Record<string, unknown>, place };
+  if (isObject(parsed)) return { object: parsed, place };
+  throw new PithError("E_DATA", `${place}: expected an object, {"name": numbers, …}.`);
 }
 
 function stack(cells: readonly Cell[], place: string): Dense {

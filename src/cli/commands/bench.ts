@@ -81,7 +81,7 @@ export default defineCommand({
     const cells = rows.map((row) => cellsOf(row, runs.length > 1, !unusable.has(row.target)));
     const titles = titlesOf(runs.length > 1);
     const busy = unusable.size === 0 ? [] : [unsteadyNote(["pith", ...session.line].map(quoted).join(" "))];
-    const notes = [...stated.map(howTimed), ...inputLines(models, inputs), ...busy, note];
+    const notes = [...runs.map(howTimed), ...inputLines(models, inputs), ...busy, note];
     if (markdown !== undefined) await appendText(markdown, markdownText(titles, cells, notes));
     return {
       data: {
@@ -180,15 +180,10 @@ function cellsOf(row: Row, several: boolean, steady: boolean): string[] {
   ];
 }
 
-function howTimed(of: {
-  readonly target: TargetName;
-  readonly where: string;
-  readonly rounds: number;
-  readonly repeats: number;
-  readonly threads: number;
-}): string {
-  const threads = of.target === "webgpu" ? "" : `, ${counted(of.threads, "thread")}`;
-  return `${of.where}: ${counted(of.rounds, "round")} of ${counted(of.repeats, "run")}, the models interleaved${threads}.`;
+function howTimed({ target, output: { where, latency } }: Measurement): string {
+  const { rounds, repeats, threads } = latency;
+  const shared = target === "webgpu" ? "" : `, ${counted(threads, "thread")}`;
+  return `${where}: ${counted(rounds, "round")} of ${counted(repeats, "run")}, the models interleaved${shared}.`;
 }
 
 /** What the models were given, once where it is the same: an input's size decides what is fast. */

@@ -5,6 +5,7 @@ import type { InspectedLayer, Inspection, Port } from "../../report/inspect/insp
 import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
 import type { OperationCount } from "../../report/operation-count.ts";
 import { isUnknownDim, symbol } from "../../tensor/dims.ts";
+import { groupBy } from "../../tensor/group-by.ts";
 import type { InspectedFile, InspectOutput, WeightNumbers } from "../jobs/inspect.ts";
 import { columns } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
@@ -184,15 +185,13 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
   const large = savings.tables.filter((table) => table.bytes >= leastShare * file);
   for (const table of large.slice(0, shownMisses)) terminal.line(tableLine(table, file));
   // Equal reasons at other places, as blocks have them, are one line.
-  const reasons = new Map<string, { readonly first: string; count: number }>();
-  for (const { kept } of layers) {
-    if (kept === undefined) continue;
-    const group = reasons.get(kept.reason);
-    if (group === undefined) reasons.set(kept.reason, { first: reasonText(kept), count: 1 });
-    else group.count++;
-  }
-  for (const { first, count: held } of [...reasons.values()].slice(0, shownMisses)) {
-    terminal.line(`channels that cannot be cut: ${first}${held === 1 ? "" : `; so in ${counted(held, "layer")}`}`);
+  const reasons = groupBy(
+    layers.flatMap(({ kept }) => kept ?? []),
+    ({ reason }) => reason,
+  );
+  for (const held of [...reasons.values()].slice(0, shownMisses)) {
+    const others = held.length === 1 ? "" : `; so in ${counted(held.length, "layer")}`;
+    terminal.line(`channels that cannot be cut: ${reasonText(held[0])}${others}`);
   }
 }
 
@@ -201,16 +200,11 @@ function showMisses({ notUnderstood }: InspectedFile, terminal: Terminal): void 
   terminal.line();
   terminal.line(`not understood (${integer(notUnderstood.length)}):`);
   // Equal reasons of nodes of one operator are one line.
-  const groups = new Map<string, { readonly first: string; count: number }>();
-  for (const { at, reason } of notUnderstood) {
-    const key = `${at?.replace(/ ".*/, "")} ${reason}`;
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, { first: at === undefined ? reason : `${at}: ${reason}`, count: 1 });
-    else group.count++;
-  }
-  const lines = [...groups.values()].map(({ first, count: nodes }) =>
-    nodes === 1 ? first : `${first}; and ${integer(nodes - 1)} more nodes of this operator`,
-  );
+  const groups = groupBy(notUnderstood, ({ at, reason }) => `${at?.replace(/ ".*/, "")} ${reason}`);
+  const lines = [...groups.values()].map(([{ at, reason }, ...others]) => {
+    const first = at === undefined ? reason : `${at}: ${reason}`;
+    return others.length === 0 ? first : `${first}; and ${integer(others.length)} more nodes of this operator`;
+  });
   for (const line of lines.slice(0, shownMisses)) terminal.line(`  ${line}`);
   if (lines.length > shownMisses) terminal.line(`  and ${integer(lines.length - shownMisses)} more (--json has all)`);
 }

@@ -48,7 +48,7 @@ export function lostAdvice(
   const first = spread ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
   const without = first === undefined ? undefined : `leave that layer as it is: --except ${exceptText(options, first)}`;
   // What trains what is left makes up for a loss of all layers together.
-  const next = spread ? pass.command?.next?.(options, nextFiles({ model, out, data }))[0] : undefined;
+  const next = spread ? pass.command?.next?.(options, nextFiles(model, out, data))[0] : undefined;
   const offers = [
     ...(gentler === undefined || (without !== undefined && gentler.includes("--except")) ? [] : [gentler]),
     ...(lostBefore ? [`begin with a model that lost less than ${model}`] : []),

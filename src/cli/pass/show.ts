@@ -1,6 +1,5 @@
 /** What a command that changes a model prints: its plan, that nothing was written, or what its result has come to. */
 import { capitalized } from "../../errors.ts";
-import type { Goal, Unit, Verdict } from "../../evaluate/index.ts";
 import {
   bytes,
   confidenceText,
@@ -18,14 +17,7 @@ import { foldingMasks } from "../../passes/pass.ts";
 import { comparableCounts } from "../../report/operation-count.ts";
 import { quoted } from "../../report/sections.ts";
 import { speedLines, speedRecord, type Timed, timeRow } from "../../report/speed.ts";
-import {
-  apartText,
-  distanceText,
-  type Others,
-  othersSentence,
-  targetLines,
-  verdictSentence,
-} from "../../report/verdict.ts";
+import { apartText, distanceText, othersSentence, targetLines, verdictSentence } from "../../report/verdict.ts";
 import { changedLines, plannedRows, unchangedLines } from "../changes.ts";
 import type { Result } from "../command.ts";
 import type { Reference } from "../jobs/judging.ts";
@@ -96,7 +88,7 @@ export interface ResultDetails {
 
 export function showWritten(model: string, result: WrittenOutput, shown: ResultDetails): Result {
   const { speed, demanded, files, zeros, next } = shown;
-  const { before, after, metadata, samples, comparison, reference, goal, verdict, training, written } = result;
+  const { before, after, metadata, samples, comparison, reference, verdict, training, written } = result;
   const { likeness, others, targets, preprocessing, lost } = result;
   return {
     data: {
@@ -154,19 +146,8 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
         );
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
-      if (verdict !== undefined && comparison !== undefined && goal !== undefined)
-        terminal.line(
-          goalLine(model, {
-            goal,
-            verdict,
-            reference,
-            others: samples?.test,
-            before: figure(comparison.unit, comparison.original.value),
-            unit: comparison.unit,
-            trained: training !== undefined,
-            pruned: result.pruned === true,
-          }),
-        );
+      const judged = goalLine(model, result);
+      if (judged !== undefined) terminal.line(judged);
       if (lost !== undefined) terminal.line(`lost: ${lost}; written anyway (--force)`);
       const names = [`${terminal.color.bold(written)}${mark(written, files)}`, ...furtherFiles(files)];
       terminal.line(`written: ${names.join("  ")}`);
@@ -193,34 +174,18 @@ function referenceLine({ model, isTruth, comparison }: Reference): string {
 
 function goalLine(
   model: string,
-  {
-    goal,
-    verdict,
-    reference,
-    others,
-    before,
-    unit,
-    trained,
-    pruned,
-  }: {
-    readonly goal: Goal;
-    readonly verdict: Verdict;
-    readonly reference: Reference | undefined;
-    readonly others: Others | undefined;
-    /** The figure of the model that came in. */
-    readonly before: string;
-    readonly unit: Unit;
-    readonly trained: boolean;
-    readonly pruned: boolean;
-  },
-): string {
-  if (reference === undefined && pruned)
-    return `${verdictSentence(goal, verdict, unit, others, `${model} (${before})`)} Give --original to compare with the model before pruning.`;
+  { goal, verdict, comparison, reference, samples, training, pruned }: WrittenOutput,
+): string | undefined {
+  if (verdict === undefined || comparison === undefined || goal === undefined) return undefined;
+  const { unit, original } = comparison;
+  const sentence = (of?: string): string => verdictSentence(goal, verdict, unit, samples?.test, of);
+  if (reference === undefined && pruned === true)
+    return `${sentence(`${model} (${figure(unit, original.value)})`)} Give --original to compare with the model before pruning.`;
   // What is trained may have been made smaller before: then its own original is another model.
-  if (reference === undefined) return verdictSentence(goal, verdict, unit, others, trained ? model : undefined);
+  if (reference === undefined) return sentence(training === undefined ? undefined : model);
   if (!reference.judges && verdict.drop.high <= 0)
     return `No loss compared with ${model}, at ${confidenceText(verdict.drop)} confidence.`;
-  return verdictSentence(goal, verdict, unit, others, reference.judges ? reference.model : model);
+  return sentence(reference.judges ? reference.model : model);
 }
 
 function likenessLine(likeness: NonNullable<WrittenOutput["likeness"]>): string {
