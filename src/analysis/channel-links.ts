@@ -31,23 +31,32 @@ export interface Link {
   readonly images: readonly (readonly number[])[] | undefined;
 }
 
-export function rulesOf(model: Model, inference: Inference): readonly Rule[] {
-  return [...[...model.graph.nodes()].map((node) => ruleOf(node, inference)), ...tiedRules(model)];
+/** @param withStatistics Follow axes over which statistics are taken, which are then of the channels that are left. */
+export function rulesOf(model: Model, inference: Inference, withStatistics: boolean): readonly Rule[] {
+  const rules = [...model.graph.nodes()].map((node) => ruleOf(node, inference, withStatistics));
+  return [...rules, ...tiedRules(model)];
 }
 
-function ruleOf(node: Node, inference: Inference): Rule {
+function ruleOf(node: Node, inference: Inference, withStatistics: boolean): Rule {
   const bound = inference.at(node);
   const found = bound instanceof Miss ? bound : bound.axes();
   if (found instanceof Miss) {
     const refusal = new Miss(found.reason, describe(node));
     return { node, refusal, links: [], refuses: [], absorbs: [] };
   }
-  const links = found.links.flatMap((link) => ("from" in link ? [linkOf(node, link)] : []));
-  const refuses = found.links.flatMap((link) =>
+  const all = withStatistics ? found.links.map(overRest) : found.links;
+  const links = all.flatMap((link) => ("from" in link ? [linkOf(node, link)] : []));
+  const refuses = all.flatMap((link) =>
     "refuses" in link ? [{ end: endOf(node, link.refuses), reason: link.reason }] : [],
   );
-  const absorbs = found.links.flatMap((link) => ("absorbs" in link ? [endOf(node, link.absorbs)] : []));
+  const absorbs = all.flatMap((link) => ("absorbs" in link ? [endOf(node, link.absorbs)] : []));
   return { node, refusal: undefined, links, refuses, absorbs };
+}
+
+function overRest(link: AxisLink): AxisLink {
+  if (!("refuses" in link) || link.statistics === undefined) return link;
+  const { to } = link.statistics;
+  return to === undefined ? { absorbs: link.refuses } : { from: link.refuses, to };
 }
 
 export function endOf(node: Node, [port, axis]: AxisEnd): End {

@@ -36,6 +36,14 @@ export interface Group {
   readonly refused: ReadonlyMap<number, Miss>;
 }
 
+export interface ChannelOptions {
+  /**
+   * Channels that are normalized together, and averaged, may go one without the others (false): means and variances are then of those that are left, so
+   * the result is not the network with the others silenced.
+   */
+  readonly throughNorms?: boolean | undefined;
+}
+
 /** The units of a group that can go. */
 export function removable(group: Group): readonly number[] {
   return Array.from({ length: group.units }, (_, unit) => unit).filter((unit) => !group.refused.has(unit));
@@ -45,10 +53,14 @@ export function removable(group: Group): readonly number[] {
  * All groups of channels of the main graph, in the order of their first layers. Groups that cannot be cut at all are listed too, with
  * every unit refused.
  */
-export function channelGroups(model: Model, inference: Inference): readonly Group[] {
+export function channelGroups(
+  model: Model,
+  inference: Inference,
+  { throughNorms = false }: ChannelOptions = {},
+): readonly Group[] {
   // Columns of a table go with the channels that they join.
   const layers = layersOf(model, inference).filter(({ role }) => role.kind !== "lookup");
-  const rules = rulesOf(model, inference);
+  const rules = rulesOf(model, inference, throughNorms);
   const starts = layers.map(({ effective, role }) => ({ value: effective, axis: role.out }));
   const { labels, refused } = settled(model, rules, starts);
   return unitGroups(starts, labels, labels.ends(), refused).map(({ starts: own, ...group }) => ({

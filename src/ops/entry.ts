@@ -117,14 +117,16 @@ export type AxisEnd = readonly [port: `in${number}` | `out${number}`, axis: numb
 /**
  * How indices along an axis of an input relate to those of another axis. Links tell what must go together when channels are removed.
  * - `{ from, to }`: index i of `from` is index i of `to`, or the indices `map(i)`. Followed backwards only for whole images `map(i)`.
- * - `{ absorbs }`: the axis is summed over; a channel of zeros there changes nothing.
- * - `{ refuses, reason }`: removing indices of this axis would change what the operator computes.
+ * - `{ absorbs }`: the axis is summed over; a channel of zeros there changes nothing. One that is linked, too, is read by the node itself: what it
+ *   computes without some of its indices is what it computes while they are read as zeros.
+ * - `{ refuses, reason }`: removing indices of this axis would change what the operator computes. `statistics`: by nothing but that a mean or a variance is
+ *   of the indices that are left, which are then those of `to`, where there is such an axis.
  * An axis that no link mentions refuses. Links of inputs and outputs that the node does not have are passed over.
  */
 export type AxisLink =
   | { readonly from: AxisEnd; readonly to: AxisEnd; readonly map?: (index: number) => readonly number[] }
   | { readonly absorbs: AxisEnd }
-  | { readonly refuses: AxisEnd; readonly reason: string };
+  | { readonly refuses: AxisEnd; readonly reason: string; readonly statistics?: { readonly to?: AxisEnd } };
 
 /** What has to change in the node itself once its operands have new dimensions: attributes, or small constant inputs. */
 export interface NodeChange {

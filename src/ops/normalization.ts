@@ -64,7 +64,8 @@ function readLayer(site: Site): LayerSettings {
 const layerAxes =
   (name: string) =>
   (s: LayerSettings, site: Site, dims: readonly Dim[]): readonly AxisLink[] => {
-    const links = sameAxes(dims, { but: (axis) => axis >= s.axis, why: `${name} normalizes over this axis` });
+    const why = `${name} normalizes over this axis`;
+    const links = sameAxes(dims, { but: (axis) => axis >= s.axis, why, statistics: true });
     const statistics = range(s.axis).flatMap((axis): AxisLink[] => [
       { from: ["in0", axis], to: ["out1", axis] },
       { from: ["in0", axis], to: ["out2", axis] },
@@ -73,9 +74,14 @@ const layerAxes =
     const rows = ([1, 2] as const).flatMap((input) => {
       const own = site.inputs[input]?.dims ?? [];
       const lead = dims.length - own.length;
-      return own.flatMap((dim, axis): AxisLink[] =>
-        dim !== 1 && lead + axis < s.axis ? [{ from: [`in${input}`, axis], to: ["out0", lead + axis] }] : [],
-      );
+      return own.flatMap((dim, axis): AxisLink[] => {
+        const [end, to] = [
+          [`in${input}`, axis],
+          ["out0", lead + axis],
+        ] as const;
+        if (lead + axis >= s.axis) return [{ refuses: end, reason: why, statistics: dim === 1 ? {} : { to } }];
+        return dim === 1 ? [] : [{ from: end, to }];
+      });
     });
     return [...links, ...statistics, ...rows];
   };

@@ -8,14 +8,23 @@
  * - LSTM (gates i, o, f, c): c' = f ∘ c + i ∘ g(…), h' = o ∘ h(c'); a peephole adds P ∘ c to the gates; `input_forget` makes f = 1 - i
  *
  * A sample whose steps are over keeps its state, and its Y is 0. As primitives the steps are written out one after the other, so their number
- * must be known. Hidden units feed back into each other: none can be removed without changing what the others compute.
+ * must be known. Without a hidden unit the others compute what they did while it was read as 0: its rows of all gates go, and its column of R.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../tensor/dims.ts";
-import { type AxisLink, defineOp, type Inferred, type Inputs, type Op, type Site, type WeightRole } from "./define.ts";
+import {
+  type AxisEnd,
+  type AxisLink,
+  defineOp,
+  type Inferred,
+  type Inputs,
+  type Op,
+  type Site,
+  type WeightRole,
+} from "./define.ts";
 import { type Activation, activation, readActivations } from "./shared/activations.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
 import { lengths, need, range, scalar, typeOf, withDims } from "./shared/rules.ts";
@@ -69,15 +78,20 @@ function infer(s: Settings, site: Site): readonly Inferred[] {
   ];
 }
 
-/** Inputs of the layer are summed over; samples stay samples; steps and hidden units depend on each other. */
-function links(s: Settings): readonly AxisLink[] {
+/** Inputs of the layer are summed over; samples stay samples; a hidden unit is a row of each gate, in all directions. */
+function links(kind: Kind, s: Settings): readonly AxisLink[] {
   const [steps, batch] = s.batchFirst ? [1, 0] : [0, 1];
   const state = s.batchFirst ? 0 : 1;
-  const feedback = "hidden units feed back into each other";
+  const unit = ["in2", 2] as const;
+  const rows = (port: AxisEnd[0], parts: number): AxisLink => ({
+    from: unit,
+    to: [port, 1],
+    map: (index) => (typeof s.hidden === "number" ? range(parts).map((part) => part * Number(s.hidden) + index) : []),
+  });
   const states = (["in5", "in6"] as const).flatMap((port): AxisLink[] => [
     { from: [port, state], to: ["in0", batch] },
     { from: [port, 1 - state], to: ["in1", 0] },
-    { from: [port, 2], to: ["in2", 2] },
+    { from: [port, 2], to: unit },
   ]);
   return [
     { from: ["in0", batch], to: ["out0", s.batchFirst ? 0 : 2] },
@@ -88,10 +102,14 @@ function links(s: Settings): readonly AxisLink[] {
     { from: ["in0", 2], to: ["in1", 2] },
     { refuses: ["in0", steps], reason: "each step depends on the one before" },
     { refuses: ["in1", 0], reason: "directions are separate" },
-    { refuses: ["in1", 1], reason: feedback },
-    { refuses: ["in2", 1], reason: feedback },
-    { refuses: ["in2", 2], reason: feedback },
-    { refuses: ["out0", 3], reason: feedback },
+    rows("in1", gatesOf[kind]),
+    rows("in2", gatesOf[kind]),
+    rows("in3", 2 * gatesOf[kind]),
+    rows("in7", 3),
+    { absorbs: unit },
+    { from: unit, to: ["out0", 3] },
+    { from: unit, to: ["out1", 2] },
+    { from: unit, to: ["out2", 2] },
   ];
 }
 
@@ -290,7 +308,13 @@ function recurrent(kind: Kind): Op {
     wants: (s, site) => (site.inputs[4] === undefined ? [] : lengths(4, site.inputs[0]?.dims?.[s.batchFirst ? 1 : 0])),
     parameters: [1, 2, 3, 7],
     weight: (_, site) => weights(site),
-    axes: links,
+    axes: (s, site) => ({
+      links: links(kind, s),
+      resize: ({ dims }) =>
+        site.attribute("hidden_size") === undefined
+          ? {}
+          : { attributes: { hidden_size: { kind: "int", value: Number(dims("in2")[2]) } } },
+    }),
     lower: (s, emit, inputs) => lower(kind, s, emit, inputs),
     cost: (_, site) =>
       withDims(site, [0, 1, 2], (x = [], w = [], r = []) =>

@@ -33,6 +33,8 @@ interface Row {
   readonly homogeneous?: readonly (readonly number[])[];
   /** A channel of zeros leaves the result as it is. */
   readonly absorbsZeros: boolean;
+  /** It is a mean, which may as well be that of fewer numbers. */
+  readonly averages?: true;
   readonly derivative:
     | ((parts: {
         emit: Emit;
@@ -90,7 +92,8 @@ function links(s: Settings, dims: readonly Dim[], row: Row): readonly AxisLink[]
     if (!gone.has(axis) || s.keep) outAxis++;
     if (!gone.has(axis)) return { from: ["in0", axis], to: ["out0", at] };
     if (row.absorbsZeros) return { absorbs: ["in0", axis] };
-    return { refuses: ["in0", axis], reason: `${row.name} over this axis would change` };
+    const reason = `${row.name} over this axis would change`;
+    return { refuses: ["in0", axis], reason, ...(row.averages === true ? { statistics: {} } : {}) };
   });
 }
 
@@ -150,6 +153,7 @@ export const reduceOperators: readonly Op[] = [
     homogeneous: [[0]],
     keepsOne: true,
     absorbsZeros: false,
+    averages: true,
     derivative: ({ emit, up, count }) => emit.Div([up, count]),
   }),
   reduction({

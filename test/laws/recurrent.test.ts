@@ -8,6 +8,7 @@ import { prune } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
 import type { Batch, Dense } from "../../src/tensor/types.ts";
+import { expectSameAsSilenced } from "../prune/silenced.ts";
 import { difference, engine, loweredModel, run } from "./harness.ts";
 
 const gates = { RNN: 1, GRU: 3, LSTM: 4 } as const;
@@ -120,10 +121,38 @@ graph (x: float32[3, batch, 8]) -> (y: float32[3, 1, batch, 8]) {
     expect(difference(masked as Dense, before as Dense)).toBeGreaterThan(0.01);
   });
 
-  test("are not cut: hidden units feed back into each other", async () => {
+  test.each(["RNN", "GRU", "LSTM"])("lose hidden units of %s, in all gates and both directions", async (kind) => {
+    const gates = { RNN: 1, GRU: 3, LSTM: 4 }[kind] ?? 0;
+    const open = async (): Promise<Model> =>
+      parseModel(`opset 21
+graph (x: float32[3, 2, 8]) -> (y: float32[3, 2, 5]) {
+  rnn.weight: float32[2, ${gates * 6}, 8] = random(seed 1)
+  recurrence: float32[2, ${gates * 6}, 6] = random(seed 2)
+  bias: float32[2, ${gates * 12}] = random(seed 3)
+  head.weight: float32[12, 5] = random(seed 4)
+  whole: int64[3] = [0, 0, 12]
+  h = ${kind} "/rnn" (x, rnn.weight, recurrence, bias) {direction="bidirectional", hidden_size=6}
+  t = Transpose (h) {perm=[0, 2, 1, 3]}
+  r = Reshape (t, whole)
+  y = MatMul "/head" (r, head.weight)
+}`);
+    const cut = await open();
+    const { misses } = await prune(cut, { structured: 0.5, except: "head" }, { engine });
+    expect(misses.filter(({ at }) => at?.startsWith("rnn"))).toEqual([]);
+    const [node] = cut.graph.nodes();
+    expect(node?.attributes.get("hidden_size")).toEqual({ kind: "int", value: 3 });
+    expect(node?.inputs.slice(1, 4).map((value) => value?.tensor?.dims)).toEqual([
+      [2, gates * 3, 8],
+      [2, gates * 3, 3],
+      [2, gates * 6],
+    ]);
+    expect(await expectSameAsSilenced(open, { x: numbers([3, 2, 8]) }, 1, 0.5)).toBeGreaterThan(1e-4);
+  });
+
+  test("keep hidden units that are an output of the model", async () => {
     const network = model();
     const { changes, misses } = await prune(network, { structured: 0.5 }, { engine });
     expect(changes).toEqual([]);
-    expect(misses.map(({ reason }) => reason).join()).toContain("hidden units feed back into each other");
+    expect(misses.map(({ reason }) => reason).join()).toContain("they are an output of the model");
   });
 });

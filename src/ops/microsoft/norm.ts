@@ -23,6 +23,8 @@ import { alongLastAxes, normalize, rootMeanSquare, scaling } from "../shared/nor
 import { castLike, need, positions, range, sameAsInput, widened } from "../shared/rules.ts";
 import { microsoftOp } from "./typed.ts";
 
+const overAxis = "is normalized over this axis";
+
 /** The leading axes of every operand that has them pass; the last `over` axes are normalized over. */
 function normalizedAxes(
   site: Site,
@@ -32,12 +34,14 @@ function normalizedAxes(
   outputs: readonly number[],
 ): readonly AxisLink[] {
   const lead = dims.length - over;
-  const reason = "is normalized over this axis";
   const inputs = operands.flatMap((input) => {
     const own = site.inputs[input]?.dims ?? [];
     return own.flatMap((dim, axis): AxisLink[] => {
       const out = dims.length - own.length + axis;
-      if (out >= lead) return [{ refuses: [`in${input}`, axis], reason }];
+      if (out >= lead)
+        return [
+          { refuses: [`in${input}`, axis], reason: overAxis, statistics: dim === 1 ? {} : { to: ["out0", out] } },
+        ];
       return dim !== 1 || dims[out] === 1 ? [{ from: [`in${input}`, axis], to: ["out0", out] }] : [];
     });
   });
@@ -46,7 +50,7 @@ function normalizedAxes(
   );
   return [
     ...inputs,
-    ...range(over, lead).map((axis): AxisLink => ({ refuses: ["out0", axis], reason })),
+    ...range(over, lead).map((axis): AxisLink => ({ refuses: ["out0", axis], reason: overAxis, statistics: {} })),
     ...statistics,
   ];
 }
@@ -104,7 +108,12 @@ function skip({ name, shift, bias }: SkipForm): Op {
     scales: () => [2],
     homogeneous: alongLastAxes(2, ...(shift === undefined ? [] : [shift])),
     weight: scaling.weight,
-    axes: (_, site, dims) => normalizedAxes(site, dims, 1, [0, 1, ...vectors], range(site.outputs - 1, 1)),
+    axes: (_, site, dims) => {
+      const links = normalizedAxes(site, dims, 1, [0, 1, ...vectors], range(site.outputs - 1, 1));
+      const last = dims.length - 1;
+      const sum: AxisLink = { refuses: ["out3", last], reason: overAxis, statistics: { to: ["out0", last] } };
+      return site.outputs > 3 ? [...links, sum] : links;
+    },
     lower: (s, emit, inputs) => {
       const [x, other, scale] = inputs;
       const added = inputs[bias];

@@ -98,14 +98,19 @@ export function handedOn(output: readonly WantedInterval[], ...inputs: readonly 
 /** Every axis of an input is the same axis of out0; those that the operator works along refuse at either end. */
 export function sameAxes(
   dims: readonly Dim[],
-  { but = () => false, why = "", input = 0 }: { but?: (axis: number) => boolean; why?: string; input?: number } = {},
+  {
+    but = () => false,
+    why = "",
+    input = 0,
+    statistics = false,
+  }: { but?: (axis: number) => boolean; why?: string; input?: number; statistics?: boolean } = {},
 ): readonly AxisLink[] {
   return dims.flatMap((_, axis): AxisLink[] => {
     const [from, to] = [[`in${input}`, axis] as const, ["out0", axis] as const];
     if (!but(axis)) return [{ from, to }];
     return [
-      { refuses: from, reason: why },
-      { refuses: to, reason: why },
+      { refuses: from, reason: why, ...(statistics ? { statistics: { to } } : {}) },
+      { refuses: to, reason: why, ...(statistics ? { statistics: {} } : {}) },
     ];
   });
 }
