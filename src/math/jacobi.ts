@@ -24,7 +24,7 @@ export interface RowSvd {
 export function jacobiSvd(source: Matrix): RowSvd {
   const { rows: count, columns: rows } = source;
   const { outer, inner, triangle } = triangularize(source);
-  const { values, left: small, right } = rotated(triangle, count, count);
+  const { values, left: small, right } = rotated(triangle, count);
   const left = matrix(count, rows);
   for (let row = 0; row < count; row++) left.data.set(small.subarray(row * count, (row + 1) * count), row * rows);
   applyQ(outer, left.data, count);
@@ -38,42 +38,19 @@ export function jacobiSvd(source: Matrix): RowSvd {
 }
 
 /**
- * The decomposition of a part of an upper bidiagonal matrix: `count` rows, and as many columns or one more; with one more, the last right vector
- * has singular value 0.
+ * X V = U Σ of the square matrix X with these columns; those of U and V are contiguous, too.
  */
-export function bidiagonalByJacobi(
-  diagonal: Float64Array,
-  above: Float64Array,
-  from: number,
-  count: number,
-  extraColumns: number,
-): RowSvd {
-  const length = count + extraColumns;
-  const rows = new Float64Array(length * length);
-  for (let row = 0; row < count; row++) {
-    rows[row * length + row] = diagonal[from + row] ?? 0;
-    if (row + 1 < length) rows[row * length + row + 1] = above[from + row] ?? 0;
-  }
-  // Rows of B are columns of Bᵀ, of which left is right.
-  const { values, left, right } = rotated(rows, length, count);
-  return { values, left: matrix(count, count, right), right: matrix(length, length, left) };
-}
-
-/**
- * X V = U Σ of the matrix X with these columns; those of U and V are contiguous, too. If `columns` has room for more than `count`, U has as many:
- * the others complete an orthonormal basis.
- */
-function rotated(columns: Float64Array, length: number, count: number) {
+function rotated(columns: Float64Array, count: number) {
   const rotations = identity(count).data;
-  orthogonalizeColumns(columns, length, count, rotations);
-  const { values, ranked } = rank(columns, length, count);
+  orthogonalizeColumns(columns, count, count, rotations);
+  const { values, ranked } = rank(columns, count, count);
   const [left, right] = [new Float64Array(columns.length), new Float64Array(count * count)];
   for (const [place, column] of ranked.entries()) {
     const norm = values[place] ?? 0;
     right.set(rotations.subarray(column * count, (column + 1) * count), place * count);
-    if (norm > 0) axpy(1 / norm, columns, column * length, left, place * length, length);
+    if (norm > 0) axpy(1 / norm, columns, column * count, left, place * count, count);
   }
-  completeBasis(left, length, values);
+  completeBasis(left, count, values);
   return { values, left, right };
 }
 

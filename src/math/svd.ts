@@ -1,14 +1,14 @@
 /**
  * Singular value decomposition A = U · diag(s) · Vᵀ by orthogonal transformations alone.
  *
- *     A = Q R (where there are more rows than columns),   R = Q₂ B P₂ᵀ bidiagonal,   B = U₁ Σ V₁ᵀ by divide and conquer
+ *     A = Q R (where there are more rows than columns),   R = Q₂ B P₂ᵀ bidiagonal,   B = U₁ Σ V₁ᵀ by QR steps
  *
- * as LAPACK's `gesdd` does; small matrices by Jacobi's rotations. No Gram matrix is formed: singular values near ε · σ₁ are as good as those
+ * as LAPACK's `gesvd` does; small matrices by Jacobi's rotations. No Gram matrix is formed: singular values near ε · σ₁ are as good as those
  * near σ₁, which NumPy's rank depends on.
  */
 import { PithError } from "../errors.ts";
 import { type Bidiagonal, bidiagonalize } from "./bidiagonal.ts";
-import { bidiagonalSvd } from "./divide.ts";
+import { bidiagonalSvd } from "./bidiagonal-svd.ts";
 import { jacobiSvd, type RowSvd } from "./jacobi.ts";
 import { identity, largestMagnitude, type Matrix, type Multiply, matrix, transpose } from "./matrix.ts";
 import { type Block, reflectByAll, triangularize } from "./reflections.ts";
@@ -62,22 +62,16 @@ export function* leadingTriplets(source: Matrix, rank: number): Steps<Svd> {
 }
 
 function* rowSvd(columns: Matrix, rank: number): Steps<RowSvd> {
-  const { rows: count, columns: length, data } = columns;
-  if (count <= small) return leading(jacobiSvd(columns), rank);
-  if (data.every((value) => value === 0)) {
-    const units = (width: number): Matrix => matrix(rank, width, identity(width).data.slice(0, rank * width));
-    return { values: new Float64Array(count), left: units(length), right: units(count) };
-  }
+  if (columns.rows <= small) return leading(jacobiSvd(columns), rank);
   return yield* byBidiagonal(columns, rank);
 }
 
 function* valuesAlone(source: Matrix): Steps<Float64Array> {
   const { columns, scale } = scaledColumns(source);
   if (columns.rows <= small) return jacobiSvd(columns).values.map((value) => value * scale);
-  if (columns.data.every((value) => value === 0)) return new Float64Array(columns.rows);
-  const { values } = yield* bidiagonalSvd(yield* reduce(columns), false);
-  return values
-    .map((value) => value * scale)
+  const none = matrix(columns.rows, 0);
+  return bidiagonalSvd(yield* reduce(columns), none, none)
+    .map((value) => Math.abs(value) * scale)
     .sort()
     .reverse();
 }
@@ -117,12 +111,17 @@ function* reduce(columns: Matrix): Steps<Reduced> {
 
 function* byBidiagonal(columns: Matrix, rank: number): Steps<RowSvd> {
   const reduced = yield* reduce(columns);
-  const part = yield* bidiagonalSvd(reduced, true);
-  const { values } = part;
+  const [left, right] = [identity(columns.rows), identity(columns.rows)];
+  const signed = bidiagonalSvd(reduced, left, right);
+  const values = signed.map(Math.abs);
   const order = Uint32Array.from(values, (_, index) => index).sort((a, b) => (values[b] ?? 0) - (values[a] ?? 0));
   const chosen = order.subarray(0, rank);
-  const u = rowsOf(part.left ?? part.right, chosen, columns.columns);
-  const v = rowsOf(part.right, chosen, columns.rows);
+  const u = rowsOf(left, chosen, columns.columns);
+  const v = rowsOf(right, chosen, columns.rows);
+  chosen.forEach((row, place) => {
+    const own = v.data.subarray(place * v.columns, (place + 1) * v.columns);
+    if ((signed[row] ?? 0) < 0) own.set(own.map((entry) => -entry));
+  });
   yield* reflectByAll(u, reduced.left);
   yield* reflectByAll(u, reduced.outer);
   yield* reflectByAll(v, reduced.right);

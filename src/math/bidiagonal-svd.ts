@@ -1,0 +1,128 @@
+/**
+ * The singular value decomposition of an upper bidiagonal matrix by implicit QR steps with Wilkinson's shift (Golub and Van Loan, Matrix
+ * Computations, 8.6.2): rotations chase what a shifted rotation puts beside the two diagonals down to their end, where the last entry above the
+ * diagonal goes to zero.
+ */
+import type { Bidiagonal } from "./bidiagonal.ts";
+import type { Matrix } from "./matrix.ts";
+import { rotate } from "./vector.ts";
+
+/** Beside entries near 1 it is below rounding, and squares of larger entries stay in range. */
+const tiny = 2 ** -300;
+const epsilon = 2 ** -52;
+
+/** Rotations are collected, and done to so many columns at a time, which stay in the processor's second cache. */
+const most = 2 ** 17;
+const tile = 64;
+
+function rotateRows(turns: number[], { data, columns }: Matrix): void {
+  for (let from = 0; from < columns; from += tile) {
+    const width = Math.min(tile, columns - from);
+    for (let at = 0; at < turns.length; at += 4) {
+      const [x, y] = [from + (turns[at] ?? 0) * columns, from + (turns[at + 1] ?? 0) * columns];
+      rotate(data, x, y, x, y, width, turns[at + 2] ?? 0, turns[at + 3] ?? 0);
+    }
+  }
+  turns.length = 0;
+}
+
+/** Turns (f, g) into (length, 0), with the sign of f, so that no cosine is negative. */
+function rotation(f: number, g: number): { readonly cosine: number; readonly sine: number; readonly length: number } {
+  const length = (f < 0 ? -1 : 1) * Math.sqrt(f * f + g * g);
+  return length === 0 ? { cosine: 1, sine: 0, length } : { cosine: f / length, sine: g / length, length };
+}
+
+/**
+ * The singular values, unsorted, of either sign; entries near 1 are assumed. The rows of `left` and `right`, unit vectors before, are the singular
+ * vectors afterwards; without columns nothing is computed of them.
+ */
+export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, right: Matrix): Float64Array {
+  const count = diagonal.length;
+  const [d, e] = [diagonal.slice(), new Float64Array(count)];
+  e.set(above);
+  const at = (values: Float64Array, index: number): number => values[index] ?? 0;
+  const [lefts, rights]: [number[], number[]] = [[], []];
+  const turn = (turns: number[], p: number, q: number, cosine: number, sine: number): void => {
+    turns.push(p, q, -sine, -sine / (1 + cosine));
+    if (turns.length < most) return;
+    rotateRows(lefts, left);
+    rotateRows(rights, right);
+  };
+
+  for (let end = count - 1; end > 0; ) {
+    let start = end;
+    const small = (index: number): boolean =>
+      Math.abs(at(e, index)) <= tiny + epsilon * (Math.abs(at(d, index)) + Math.abs(at(d, index + 1)));
+    while (start > 0 && !small(start - 1)) start--;
+    if (start > 0) e[start - 1] = 0;
+    if (start === end) {
+      end--;
+      continue;
+    }
+    let zero = end;
+    const missing = (index: number): boolean =>
+      Math.abs(at(d, index)) <= tiny + epsilon * (Math.abs(at(e, index)) + Math.abs(at(e, index - 1)));
+    while (zero >= start && !missing(zero)) zero--;
+    if (zero === end) liftLast(start, end);
+    else if (zero >= start) clearRow(zero, end);
+    else step(start, end);
+  }
+  rotateRows(lefts, left);
+  rotateRows(rights, right);
+  return d;
+
+  /** Where the last entry of the diagonal is zero, rotations of columns remove the one above it. */
+  function liftLast(start: number, end: number): void {
+    d[end] = 0;
+    let rest = at(e, end - 1);
+    e[end - 1] = 0;
+    for (let j = end - 1; j >= start; j--) {
+      const { cosine, sine, length } = rotation(at(d, j), rest);
+      d[j] = length;
+      turn(rights, j, end, cosine, sine);
+      if (j === start) break;
+      rest = -sine * at(e, j - 1);
+      e[j - 1] = cosine * at(e, j - 1);
+    }
+  }
+
+  /** Where another one is zero, rotations of rows remove the entry beside it. */
+  function clearRow(zero: number, end: number): void {
+    d[zero] = 0;
+    let rest = at(e, zero);
+    e[zero] = 0;
+    for (let j = zero + 1; j <= end; j++) {
+      const { cosine, sine, length } = rotation(at(d, j), rest);
+      d[j] = length;
+      turn(lefts, j, zero, cosine, sine);
+      rest = -sine * at(e, j);
+      e[j] = cosine * at(e, j);
+    }
+  }
+
+  function step(start: number, end: number): void {
+    const [first, last, before, beside] = [at(d, start), at(d, end), at(d, end - 1), at(e, end - 1)];
+    const b = ((before + last) * (before - last) + beside ** 2) / 2;
+    const c = (last * beside) ** 2;
+    const root = b + (b < 0 ? -1 : 1) * Math.sqrt(b * b + c);
+    let f = (first + last) * (first - last) + (root === 0 ? 0 : c / root);
+    let g = first * at(e, start);
+    for (let j = start; j < end; j++) {
+      const columns = rotation(f, g);
+      if (j > start) e[j - 1] = columns.length;
+      f = columns.cosine * at(d, j) + columns.sine * at(e, j);
+      e[j] = columns.cosine * at(e, j) - columns.sine * at(d, j);
+      g = columns.sine * at(d, j + 1);
+      d[j + 1] = columns.cosine * at(d, j + 1);
+      turn(rights, j, j + 1, columns.cosine, columns.sine);
+      const rows = rotation(f, g);
+      d[j] = rows.length;
+      f = rows.cosine * at(e, j) + rows.sine * at(d, j + 1);
+      d[j + 1] = rows.cosine * at(d, j + 1) - rows.sine * at(e, j);
+      g = rows.sine * at(e, j + 1);
+      e[j + 1] = rows.cosine * at(e, j + 1);
+      turn(lefts, j, j + 1, rows.cosine, rows.sine);
+    }
+    e[end - 1] = f;
+  }
+}
