@@ -51,15 +51,21 @@ export function selectLayers<L extends Selectable>(
 /**
  * The options of a layer: those of the pass, over them what is said of its operator type, over that what is said of the layer; of patterns that
  * both fit, the one given last. `decidedBy` is the last of these that says something.
+ * @param exclusive options of which one takes the place of any other.
  */
 export function ownOptions<O extends Pick<Selection, "overrides">>(
   options: O,
   { name, node }: Selectable,
+  exclusive: readonly string[] = [],
 ): { readonly own: O; readonly decidedBy: "global" | "op" | "layer" } {
   const given = Object.entries(options.overrides ?? {});
   const ofLayer = given.filter(([pattern]) => matches(pattern, name));
   const ofOperator = given.filter(([pattern]) => pattern === node?.op && !matches(pattern, name));
-  const own: O = Object.assign({}, options, ...[...ofOperator, ...ofLayer].map(([, said]) => said));
+  const none = Object.fromEntries(exclusive.map((option) => [option, undefined]));
+  const said = [...ofOperator, ...ofLayer].flatMap(([, one]) =>
+    exclusive.some((option) => Reflect.get(one, option) !== undefined) ? [none, one] : [one],
+  );
+  const own: O = Object.assign({}, options, ...said);
   return { own, decidedBy: ofLayer.length > 0 ? "layer" : ofOperator.length > 0 ? "op" : "global" };
 }
 

@@ -1,4 +1,5 @@
 /** The layers that can become chains, and the numbers by which a decomposition of each is chosen. */
+
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { ownOptions } from "../analysis/selection.ts";
@@ -13,7 +14,7 @@ import { toFloat64 } from "../tensor/convert.ts";
 import type { Inputs } from "./activations.ts";
 import { problemOf, type Reading, readingOf } from "./chain.ts";
 import type { Problem } from "./decomposition.ts";
-import { hasRule, type Options } from "./options.ts";
+import { type Options, rules } from "./options.ts";
 import type { Timer } from "./timing.ts";
 
 export interface Factorization {
@@ -72,13 +73,7 @@ function otherReader(value: Value, known: readonly Layer[], inference: Inference
 }
 
 /** The options of a layer: a rule of its own replaces the rule of the pass. */
-export function rulesOf(options: Options, layer: Layer): Options {
-  const { own } = ownOptions(
-    { ...options, rank: undefined, energy: undefined, ratio: undefined, budget: undefined },
-    layer,
-  );
-  return hasRule(own) ? own : { ...options, method: own.method };
-}
+export const rulesOf = (options: Options, layer: Layer): Options => ownOptions(options, layer, rules).own;
 
 interface LayerProblem extends Problem {
   readonly dims: readonly number[];

@@ -67,10 +67,10 @@ export interface Decomposition {
   steps?(problem: Problem): readonly Step[];
   /** Computes all singular values: minutes, for thousands of rows and columns. */
   spectrum(problem: Problem): Promise<Spectrum>;
-  factors(problem: Problem, step: Step): Promise<Factorization>;
+  factors(problem: Problem, step: Step): Promise<FactorChain>;
 }
 
-export interface Factorization {
+export interface FactorChain {
   readonly parts: readonly Part[];
   readonly relativeError: number;
 }

@@ -159,6 +159,14 @@ it("refuses a layer that does not exist, naming those that do", async () => {
   });
 });
 
+it("of two patterns that fit a layer, the rule that is given last takes the place of the other", async () => {
+  const [both, last] = [mlp(), mlp()];
+  await factorize(both, { layers: "fc1", overrides: { "fc*": { rank: 1 }, fc1: { ratio: 0.9 } } });
+  await factorize(last, { layers: "fc1", overrides: { fc1: { ratio: 0.9 } } });
+  expect(dims(last, "fc1.down.weight")?.[0]).toBeGreaterThan(1);
+  expect(dims(both, "fc1.down.weight")).toEqual(dims(last, "fc1.down.weight"));
+});
+
 it("lists the layer that loses most first", async () => {
   const { changes } = await factorize(mlp(), { overrides: { fc1: { ratio: 0.9 }, fc2: { rank: 1 } } });
   expect(changes.map(({ at }) => at)).toEqual(["fc2", "fc1"]);
