@@ -221,6 +221,34 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
     });
   });
 
+  test("channels that are normalized together, where that is asked for: the scale and bias of the norm go with them", async () => {
+    const model = graph(
+      "x: float32[batch, 3]",
+      "y",
+      `  fc.weight: float32[3, 4] = random(seed 1)
+  norm.weight: float32[4] = random(seed 2)
+  norm.bias: float32[4] = random(seed 3)
+  head.weight: float32[4, 2] = random(seed 4)
+  h = MatMul (x, fc.weight)
+  n = LayerNormalization (h, norm.weight, norm.bias) {axis=-1}
+  squares = Mul (h, h)
+  mean = ReduceMean (squares) {axes=[-1]}
+  m = Mul (n, mean)
+  y = MatMul (m, head.weight)`,
+      "opset 17",
+    );
+    expect(removable(groupOf(model, "fc"))).toEqual([]);
+    const [group] = channelGroups(model, infer(model), { throughNorms: true });
+    if (group === undefined) throw new Error("there is no group");
+    expect(removable(group)).toEqual([0, 1, 2, 3]);
+    await cut(model, [{ group, units: [1] }]);
+    expect(verify(model)).toEqual([]);
+    const dims = ["fc.weight", "norm.weight", "norm.bias", "head.weight"].map(
+      (name) => model.graph.value(name)?.tensor?.dims,
+    );
+    expect(dims).toEqual([[3, 3], [3], [3], [3, 2]]);
+  });
+
   test("the same position in every group of a grouped convolution; all multiples of a depthwise one", () => {
     const grouped = (group: number, weight: string): Model =>
       graph(

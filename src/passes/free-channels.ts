@@ -8,7 +8,6 @@ import { channelGroups, removable } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
 import { allNodes, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { snapshot } from "../graph/snapshot.ts";
 import { dropUnused } from "./drop-unused.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { foldShapes } from "./fold-shapes.ts";
@@ -26,10 +25,15 @@ export async function withFreeChannels(model: Model): Promise<Model> {
 
 /** Brings the graph of a model, in place, into a form in which more channels are free by `count`: as little as is needed for that. */
 export async function freeChannels(model: Model, count: (model: Model) => number, context?: Context): Promise<void> {
+  let before: number | undefined;
   for (const passes of forms) {
-    const before = count(model);
-    const restore = snapshot(model);
-    if (!(await settle(model, passes, context)) || count(model) <= before) restore();
+    const copy = model.clone();
+    if (!(await settle(copy, passes, context))) continue;
+    before ??= count(model);
+    const after = count(copy);
+    if (after <= before) continue;
+    await settle(model, passes, context);
+    before = after;
   }
 }
 

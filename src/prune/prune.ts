@@ -101,6 +101,14 @@ const options = v.pipe(
     loss: described(v.optional(lossSchema, "cross-entropy"), "for a criterion that looks at gradients"),
     /** Structured: rank channels by the sum of |score| (1) or of its squares (2, which is usual). */
     norm: described(v.optional(v.picklist([1, 2], "is 1 or 2"), 2), "structured: rank channels by L1 or L2 norm"),
+    /**
+     * Structured: cut channels, too, over which a normalization takes its statistics, such as those of the residual stream of a transformer (false). The
+     * statistics are then of the channels that are left, so the result is not the network with the others silenced: `recover` or train it afterwards.
+     */
+    throughNorms: described(
+      v.optional(v.boolean(), false),
+      "structured: also cut channels that are normalized together; needs pith recover",
+    ),
     /** Keep the masks in the file for fine-tuning: `train` leaves what they cover at zero (false). */
     keepMasks: described(v.optional(v.boolean(), false), "keep the masks in the file: pith train then keeps the zeros"),
   }),
@@ -133,6 +141,10 @@ const options = v.pipe(
       'is for single weights of each layer, without `importance`, `structured` and `scope: "global"`',
     ),
     ["solver"],
+  ),
+  v.forward(
+    v.check(({ throughNorms, structured }) => !throughNorms || structured !== false, "is for `structured`"),
+    ["throughNorms"],
   ),
   v.forward(
     v.check(

@@ -1,5 +1,5 @@
 /** Structured pruning: which channels go, in which order, and what keeps the others. */
-import { channelGroups, type Group, removable } from "../analysis/channels.ts";
+import { type ChannelOptions, channelGroups, type Group, removable } from "../analysis/channels.ts";
 import { cut, refusesCut } from "../analysis/cut.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
@@ -15,7 +15,9 @@ import { type ChannelScorer, scoreUnits } from "./channel-scores.ts";
 import { allocateGlobal, allocateUniform, type Choice, removalOrder, type ScoredGroup } from "./choose-units.ts";
 import { byMagnitude, type ScoringOptions, scorerOf } from "./importance.ts";
 
-interface Ranking extends Selection, ScoringOptions {
+type Eligibility = Selection & ChannelOptions;
+
+interface Ranking extends Eligibility, ScoringOptions {
   /** Channels are ranked by the sum of |score| (1) or of its squares (2). */
   readonly norm: 1 | 2;
 }
@@ -78,7 +80,7 @@ export async function pruneStructured(model: Model, given: Options, context: Con
   return cutLeast(model, given, context);
 }
 
-function freeUnits(model: Model, given: Selection): number {
+function freeUnits(model: Model, given: Eligibility): number {
   return eligible(model, infer(model), given).groups.reduce((sum, group) => sum + removable(group).length, 0);
 }
 
@@ -166,13 +168,13 @@ function withoutRefused(
 function eligible(
   model: Model,
   inference: Inference,
-  given: Selection,
+  given: Eligibility,
 ): { readonly groups: readonly Group[]; readonly misses: readonly Miss[] } {
   const all = layersOf(model, inference);
   const selected = new Set(selectLayers(all, given).map((layer) => layer.node));
   const groups: Group[] = [];
   const misses: Miss[] = given.layers === undefined ? [...noLayers(model, inference, all)] : [];
-  const found = channelGroups(model, inference);
+  const found = channelGroups(model, inference, given);
   for (const layer of selectLayers(all, given)) {
     if (layer.role.kind !== "lookup") continue;
     if (!found.some((group) => removable(group).length > 0 && outputsOf(group, layer) !== undefined))

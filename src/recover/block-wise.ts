@@ -43,7 +43,7 @@ export function blockWise(options: BlockWiseOptions): Stage {
       const misses: Miss[] = [];
       let changed = 0;
       const parts = partsOf(model, scope.match.original);
-      const survivors = survivorsOf(scope.match);
+      const survivors = await survivorsOf(scope.match);
       const [own, theirs] = [await walk(model, scope), await walk(scope.match.original, scope)];
       for (const [index, part] of parts.entries()) {
         if (scope.overdue()) break;

@@ -4,24 +4,32 @@
  */
 import { channelGroups, type Group } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
-import { layers } from "../analysis/layers.ts";
+import { withFreeChannels } from "../passes/free-channels.ts";
 import type { Match } from "./match.ts";
 
 /** For a value of the original, by name: of each axis that was cut the indices that are left. */
 export type Survivors = ReadonlyMap<string, ReadonlyMap<number, readonly number[]>>;
 
+type Kept = Match["kept"];
+
 /** Nothing is known of channels of which no layer says which are left. */
-export function survivorsOf({ original, layers: matched }: Match): Survivors {
+export async function survivorsOf({ original, kept }: Match): Promise<Survivors> {
+  if (kept.size === 0) return new Map();
+  const free = await withFreeChannels(original);
+  const inference = infer(free);
+  // How far channels go depends on whether they were followed through norms; what does not fit is not what was done.
+  for (const throughNorms of [true, false]) {
+    const groups = channelGroups(free, inference, { throughNorms });
+    if (groups.every((group) => group.layers.every((layer) => isWhole(group, layer, kept)))) return left(groups, kept);
+  }
+  return new Map();
+}
+
+function left(groups: readonly Group[], kept: Kept): Survivors {
   const survivors = new Map<string, Map<number, readonly number[]>>();
-  if (matched.every(({ kept }) => kept === undefined)) return survivors;
-  const inference = infer(original);
-  const nodes = layers(original, inference).map(({ node }) => node);
-  const keptOf = new Map(
-    matched.flatMap(({ kept, counterpart }) => (kept ? [[nodes[counterpart], kept] as const] : [])),
-  );
-  for (const group of channelGroups(original, inference)) {
-    const left = new Set(group.layers.flatMap((layer) => unitsLeft(group, layer, keptOf.get(layer.node))));
-    if (left.size === 0) continue;
+  for (const group of groups) {
+    const units = new Set(group.layers.flatMap((layer) => unitsOf(group, layer, kept).left));
+    if (units.size === 0) continue;
     for (const { value, axis, unitOf } of group.slices) {
       const axes = survivors.get(value.name) ?? new Map<number, readonly number[]>();
       survivors.set(value.name, axes);
@@ -29,18 +37,30 @@ export function survivorsOf({ original, layers: matched }: Match): Survivors {
       const before = axes.get(axis) ?? Array.from(unitOf.keys());
       axes.set(
         axis,
-        before.filter((index) => unitOf[index] === -1 || left.has(unitOf[index] ?? -1)),
+        before.filter((index) => unitOf[index] === -1 || units.has(unitOf[index] ?? -1)),
       );
     }
   }
   return survivors;
 }
 
-function unitsLeft(
+/** Whether of each unit of a layer all channels are left, or none. */
+function isWhole(group: Group, layer: Group["layers"][number], kept: Kept): boolean {
+  const { left: units, gone } = unitsOf(group, layer, kept);
+  const staying = new Set(units);
+  return gone.every((unit) => unit < 0 || !staying.has(unit));
+}
+
+function unitsOf(
   { slices }: Group,
   { effective, role }: Group["layers"][number],
-  kept: readonly number[] | undefined,
-): readonly number[] {
+  kept: Kept,
+): Readonly<Record<"left" | "gone", readonly number[]>> {
   const own = slices.find(({ value, axis }) => value === effective && axis === role.out);
-  return own === undefined || kept === undefined ? [] : kept.map((channel) => own.unitOf[channel] ?? -1);
+  const channels = kept.get(effective.name);
+  if (own === undefined || channels === undefined) return { left: [], gone: [] };
+  const staying = new Set(channels);
+  const [units, gone]: [number[], number[]] = [[], []];
+  for (const [channel, unit] of own.unitOf.entries()) (staying.has(channel) ? units : gone).push(unit);
+  return { left: units, gone };
 }

@@ -40,6 +40,8 @@ export interface Match {
   /** The original, with batch normalization folded where the changed model has it folded. */
   readonly original: Model;
   readonly layers: readonly LayerMatch[];
+  /** Of each layer of the original that lost channels, as far as that is known: which are left, by the name of its weight. */
+  readonly kept: ReadonlyMap<string, readonly number[]>;
   readonly misses: readonly Miss[];
 }
 
@@ -53,18 +55,21 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
   const counterparts = counterpartsAmong(candidates);
   const misses: Miss[] = [];
   const matched: LayerMatch[] = [];
+  const cut = new Map<string, readonly number[]>();
   const used = new Set<Layer>();
   for (const [place, layer] of found.entries()) {
-    const same = comparable(
-      layer,
-      counterparts(layer).find((other) => !used.has(other)),
-    );
+    const counterpart = counterparts(layer).find((other) => !used.has(other));
+    const recorded = counterpart && recordedAgainst(reference, counterpart, model, layer);
+    if (counterpart !== undefined && recorded !== undefined && recorded.length < counterpart.outputs)
+      cut.set(counterpart.effective.name, recorded);
+    const same = comparable(layer, counterpart);
     const kept = same instanceof Miss ? same : await keptChannels(reference, same, model, layer, engine);
     if (same instanceof Miss || kept instanceof Miss) {
       misses.push(new Miss(kept instanceof Miss ? kept.reason : "it has no counterpart in the original", layer.name));
       continue;
     }
     used.add(same);
+    if (kept !== undefined) cut.set(same.effective.name, kept);
     matched.push({
       name: layer.name,
       place,
@@ -75,7 +80,7 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
       normalized: isNormalized(layer, inference),
     });
   }
-  return { original: reference, layers: matched, misses };
+  return { original: reference, layers: matched, kept: cut, misses };
 }
 
 async function foldedLike(original: Model, changed: readonly Layer[], inference: Inference): Promise<Model> {

@@ -21,7 +21,7 @@ test("in every topology, for every value between layers that has another size", 
     const match = await matchOriginal(changed, original, engine);
     // Of these layers it is unknown which channels are left, and nothing follows.
     const isUnsure = match.misses.some((miss) => miss instanceof Miss && /cannot map|are grouped/.test(miss.reason));
-    const survivors = survivorsOf(match);
+    const survivors = await survivorsOf(match);
     infer(match.original);
     infer(changed);
     for (const value of changed.graph.values()) {
@@ -55,7 +55,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
 }`;
   const original = parseModel(text("[1, 2]; [3, 4]; [5, 6]", "[7, 8]; [9, 10]"));
   const changed = parseModel(text("[1, 2]; [5, 6]", "[9, 10]"));
-  const survivors = survivorsOf(await matchOriginal(changed, original, engine));
+  const survivors = await survivorsOf(await matchOriginal(changed, original, engine));
   expect(survivors.get("q")?.get(1)).toEqual([0, 2]);
   expect(survivors.get("s")?.get(1)).toEqual([0, 2, 4]);
   expect(survivors.get("y")).toBeUndefined();

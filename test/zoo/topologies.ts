@@ -411,6 +411,72 @@ graph (x: float32[batch, seq, 8]) -> (y: float32[batch, seq, 8]) {
 }`,
   },
   {
+    name: "fused-attention",
+    inputs: { x: [2, 5, 8] },
+    text: `opset 21
+graph (x: float32[batch, seq, 8]) -> (y: float32[batch, seq, 8]) {
+  qkv.weight: float32[8, 24] = random(seed 225)
+  qkv.bias: float32[24] = random(seed 226)
+  o.weight: float32[8, 8] = random(seed 227)
+  heads: int64[5] = [0, 0, 3, 2, 4]
+  merged: int64[3] = [0, 0, 8]
+  root: float32[] = 2
+  first: int64[] = 0
+  second: int64[] = 1
+  third: int64[] = 2
+  m = MatMul "qkv" (x, qkv.weight)
+  b = Add "qkv_bias" (m, qkv.bias)
+  all = Reshape (b, heads)
+  parts = Transpose (all) {perm=[2, 0, 3, 1, 4]}
+  q = Gather (parts, first) {axis=0}; k = Gather (parts, second) {axis=0}; v = Gather (parts, third) {axis=0}
+  kt = Transpose (k) {perm=[0, 1, 3, 2]}
+  scores = MatMul (q, kt)
+  scaled = Div (scores, root)
+  weights = Softmax (scaled) {axis=-1}
+  mixed = MatMul (weights, v)
+  back = Transpose (mixed) {perm=[0, 2, 1, 3]}
+  rows = Reshape (back, merged)
+  out = MatMul "o" (rows, o.weight)
+  y = Add "residual" (out, x)
+}`,
+  },
+  {
+    name: "channel-shuffle",
+    inputs: { x: [2, 3, 5, 5] },
+    text: `opset 21
+graph (x: float32[batch, 3, 5, 5]) -> (y: float32[batch, 4, 5, 5]) {
+  left.weight: float32[6, 3, 3, 3] = random(seed 228)
+  right.weight: float32[6, 3, 1, 1] = random(seed 229)
+  head.weight: float32[4, 12, 1, 1] = random(seed 230)
+  parted: int64[5] = [0, 2, 6, 5, 5]
+  merged: int64[4] = [0, 12, 5, 5]
+  a = Conv "left" (x, left.weight) {pads=[1, 1, 1, 1]}
+  b = Conv "right" (x, right.weight)
+  both = Concat (a, b) {axis=1}
+  r = Relu (both)
+  p = Reshape (r, parted)
+  t = Transpose (p) {perm=[0, 2, 1, 3, 4]}
+  m = Reshape (t, merged)
+  y = Conv "head" (m, head.weight)
+}`,
+  },
+  {
+    name: "recurrent",
+    inputs: { x: [4, 2, 5] },
+    text: `opset 21
+graph (x: float32[steps, batch, 5]) -> (y: float32[steps, batch, 3]) {
+  lstm.weight: float32[2, 24, 5] = random(seed 231)
+  recurrence: float32[2, 24, 6] = random(seed 232)
+  lstm.bias: float32[2, 48] = random(seed 233)
+  head.weight: float32[12, 3] = random(seed 234)
+  merged: int64[3] = [0, 0, 12]
+  h = LSTM "lstm" (x, lstm.weight, recurrence, lstm.bias) {direction="bidirectional", hidden_size=6}
+  t = Transpose (h) {perm=[0, 2, 1, 3]}
+  r = Reshape (t, merged)
+  y = MatMul "head" (r, head.weight)
+}`,
+  },
+  {
     name: "layernorm-feedforward",
     inputs: { x: [2, 4, 6] },
     text: `opset 21

@@ -1,7 +1,7 @@
 /** Pairs that only move elements: transpositions, reshapes, slices, concatenations. */
 import type { Value } from "../../graph/graph.ts";
 import { isFloat } from "../../tensor/convert.ts";
-import { type Dim, isSymbolic } from "../../tensor/dims.ts";
+import { type Dim, isSymbolic, multiplyDims, sameDims } from "../../tensor/dims.ts";
 import type { Site } from "../define.ts";
 import { attributeOrInput, constantIntegers, integer, integers, text, wrapAxis } from "../shared/attributes.ts";
 import { integersConstant, range } from "../shared/rules.ts";
@@ -107,12 +107,15 @@ const mergedAround: Pair = {
     const [dims, merged] = [dimsOf(scope, x), dimsOf(scope, first.inputs[0])];
     const out = dimsOf(scope, second.outputs[0]);
     if (perm?.[0] !== 0 || dims === undefined || merged === undefined || out === undefined) return undefined;
-    const extra = dims.length - merged.length;
-    if (extra <= 0 || out.length !== dims.length) return undefined;
+    const extra = out.length - merged.length;
+    if (extra <= 0 || out.slice(0, extra + 1).reduce(multiplyDims) !== merged[0]) return undefined;
+    const parted = [...out.slice(0, extra + 1), ...merged.slice(1)];
     const full = [...range(extra + 1), ...perm.slice(1).map((axis) => axis + extra)];
-    const kept = merged.slice(1).every((dim, axis) => dim === dims[axis + 1 + extra]);
-    if (!kept || !full.every((from, to) => dims[from] === out[to])) return undefined;
-    return { value: emit.named(second.outputs[0]?.name ?? "transposed").Transpose([x], { perm: full }) };
+    if (!full.every((from, to) => parted[from] === out[to])) return undefined;
+    const named = emit.named(second.outputs[0]?.name ?? "transposed");
+    if (sameDims(dims, parted)) return { value: named.Transpose([x], { perm: full }) };
+    const target = shapeFor(dims, parted);
+    return target && { value: named.Transpose([emit.Reshape([x, target])], { perm: full }) };
   },
 };
 
