@@ -61,6 +61,18 @@ describe("a result beside its original", () => {
     expect(comparison.original.value).toBeCloseTo(0.9, 1);
   });
 
+  test("runs the original once on each sample, however many models are compared", async () => {
+    const { counted, context } = counting();
+    const looks = await Looks.create(original, { test: samples(2048), metric: accuracy() }, { batch: 64 }, context);
+    const all = () => looks.look(model("logits = Abs(x)"), () => false);
+    const first = await all();
+    const before = counted.samples;
+    expect(await all()).toEqual(first);
+    // Beside them the batches by which it is found out whether answers depend on the batch.
+    expect(counted.samples - before).toBeLessThan(2.2 * 2048);
+    expect(first.comparison.difference).toMatchObject({ value: 0, count: 2048, confidence: 0.95 });
+  });
+
   test("that lost everything is judged by the first look", async () => {
     const { context } = counting();
     const looks = await Looks.create(original, { test: samples(4000), metric: accuracy() }, { batch: 64 }, context);
