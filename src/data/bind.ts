@@ -117,7 +117,7 @@ function converted(dense: Dense, input: ModelInput, column: string, owner: strin
       "E_DATA",
       `${owner}: "${column}" holds stored bytes, input "${input.name}" takes ${type}: preprocessing is missing.`,
       {
-        hint: 'Set `preprocess: "unit"` (or wrap the data set: preprocess(dataset, input, presets.unit)); "raw" feeds the bytes unchanged.',
+        hint: 'openTask(model, { data }) of pith/task finds it, or is told: `preprocess: "unit"`; "raw" feeds the bytes unchanged. For a data set in hand: preprocess(dataset, input, presets.unit).',
       },
     );
   }

@@ -75,7 +75,10 @@ async function exported(file: string, at: string): Promise<unknown> {
   const module = await importModule(file, "E_OPTION").catch((cause: unknown) => {
     throw refusalIn(cause).reworded({ at });
   });
-  if (module.default === undefined) throw new PithError("E_OPTION", `${at}: ${file} exports nothing as its default.`);
+  if (module.default === undefined) {
+    const hint = 'What it exports is taken where it is "export default".';
+    throw new PithError("E_OPTION", `${at}: ${file} exports nothing as its default.`, { hint });
+  }
   return module.default;
 }
 

@@ -65,7 +65,7 @@ test.each([
   [{ scheme: "static", inner: { crop: "4" } }, 'tune: "inner.crop": expected a number, got "4".', undefined],
   // What JSON does not hold, or holds at length, is said by its kind.
   [{ scheme: "static", model: new Map() }, 'tune: "model": expected a text, got [object Map].', undefined],
-  [{ scheme: "static", model: { big: 1n } }, 'tune: "model": expected a text, got [object Object].', undefined],
+  [{ scheme: "static", model: { big: 1n } }, 'tune: "model": expected a text, got { big }.', undefined],
   [{ scheme: "static", kind: 3 }, 'tune: "kind": expected "a", "b" or "c", got 3.', undefined],
   [3, "tune: expected an object.", undefined],
 ])("%o is refused in words", (options, message, hint) => {

@@ -147,7 +147,7 @@ function readable({ expected, type }: Pick<Issue, "expected" | "type">): string 
   return said.length > 1 ? `${said.slice(0, -1).join(", ")} or ${last}` : last;
 }
 
-/** Plain data as JSON, the beginning of it; what is something else by its kind. */
+/** Plain data as JSON, the beginning of it; an object that holds something else by its keys, and what is no plain object by its kind. */
 export function shown(value: unknown): string {
   if (typeof value === "function") return "a function";
   // JSON has no NaN and no infinities.
@@ -156,14 +156,20 @@ export function shown(value: unknown): string {
   if (typeof value === "number") return String(value);
   const text = isPlain(value)
     ? (JSON.stringify(value, finite) ?? String(value))
-    : String(Object.prototype.toString.call(value));
+    : isUnclassed(value)
+      ? `{ ${Object.keys(value).join(", ")} }`
+      : String(Object.prototype.toString.call(value));
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
 function isPlain(value: unknown): boolean {
   if (typeof value === "bigint" || typeof value === "symbol" || typeof value === "function") return false;
   if (typeof value !== "object" || value === null) return true;
+  return (Array.isArray(value) || isUnclassed(value)) && Object.values(value).every(isPlain);
+}
+
+function isUnclassed(value: unknown): value is object {
+  if (typeof value !== "object" || value === null) return false;
   const kind: unknown = Object.getPrototypeOf(value);
-  if (kind !== Object.prototype && kind !== Array.prototype && kind !== null) return false;
-  return Object.values(value).every(isPlain);
+  return kind === Object.prototype || kind === null;
 }

@@ -242,6 +242,8 @@ function withShares(value: unknown): unknown {
   return percentage === undefined ? value : Number(percentage) / 100;
 }
 
+const besideStep = 'It stands beside the step: "- train: { epochs: 1 }", and "judge" below "train".';
+
 /** @param when begins what is said of a value at a path, where it has it only at times. */
 function checkOptions(
   source: Source,
@@ -257,7 +259,7 @@ function checkOptions(
     if (name === "data" && pass.data !== undefined)
       fail(source, [...path, name], "key", "data is not part of a recipe: it is given to the run");
     const { sentence, hint } = unknownName([name], accepted, id);
-    fail(source, [...path, name], "key", sentence, hint);
+    fail(source, [...path, name], "key", sentence, name === "judge" ? besideStep : hint);
   }
   if (typeof given.validation === "string" && pass.data !== undefined) {
     const reason = `data is not part of a recipe: "validation" is a share of the training samples, such as 10%, got ${shown(given.validation)}`;
