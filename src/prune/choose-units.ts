@@ -52,21 +52,38 @@ function layersOfUnits({ units, layers, slices }: Group): readonly string[] {
  * The amount (0 to 1) of each group's units with the least scores. Each group is chosen from by itself: a layer keeps a channel of its own,
  * so that something is left of an axis that groups share, too.
  */
-export function allocateUniform(groups: readonly ScoredGroup[], amountOf: (group: Group) => number): readonly Choice[] {
+export function allocateUniform(
+  groups: readonly ScoredGroup[],
+  amountOf: (group: Group) => number,
+  roundTo = 1,
+): readonly Choice[] {
   return groups.map((scored) => {
     const { group } = scored;
-    return { group, units: removalOrder(scored).slice(0, roundHalfEven(amountOf(group) * group.units)) };
+    const count = roundHalfEven(amountOf(group) * group.units);
+    return { group, units: removalOrder(scored).slice(0, inMultiples(group, count, roundTo)) };
   });
 }
 
+/** The most units, but no more than `count`, without which a layer has a multiple of so many channels. */
+function inMultiples({ units, layers, slices }: Group, count: number, roundTo: number): number {
+  const sizes = layers.map(({ effective, role }) => {
+    const slice = slices.find(({ value, axis }) => value === effective && axis === role.out);
+    return slice === undefined ? 1 : slice.unitOf.filter((unit) => unit >= 0).length / units;
+  });
+  const each = Math.max(1, ...sizes.filter(Number.isInteger));
+  const isMultiple = (gone: number): boolean => (each * (units - gone)) % roundTo === 0;
+  for (let gone = count; gone > 0; gone--) if (isMultiple(gone)) return gone;
+  return 0;
+}
+
 /** The `amount` (0 to 1) of all units with the least scores, wherever they are. */
-export function allocateGlobal(groups: readonly ScoredGroup[], amount: number): readonly Choice[] {
+export function allocateGlobal(groups: readonly ScoredGroup[], amount: number, roundTo = 1): readonly Choice[] {
   const total = groups.reduce((sum, { group }) => sum + group.units, 0);
   const taken = take(ranked(groups), roundHalfEven(amount * total), new RemainingChannels(groups));
-  return groups.map(({ group }) => ({
-    group,
-    units: taken.filter((one) => one.group === group).map(({ unit }) => unit),
-  }));
+  return groups.map(({ group }) => {
+    const units = taken.filter((one) => one.group === group).map(({ unit }) => unit);
+    return { group, units: units.slice(0, inMultiples(group, units.length, roundTo)) };
+  });
 }
 
 interface Candidate {

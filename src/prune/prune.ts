@@ -47,6 +47,20 @@ const share = v.pipe(
 
 const notWithShare = "is not for a pattern that says itself how much goes, such as n:m";
 
+const units = { B: 1, kB: 1e3, MB: 1e6, GB: 1e9 };
+
+const bytesOption = v.union(
+  [
+    v.pipe(v.number(), v.minValue(1)),
+    v.pipe(
+      v.string(),
+      v.regex(/^\d+(\.\d+)?(B|kB|MB|GB)$/),
+      v.transform((text) => Number.parseFloat(text) * units[text.replace(/^[\d.]+/, "") as keyof typeof units]),
+    ),
+  ],
+  "takes a size such as 300kB or 2MB",
+);
+
 /** Read where gradients are asked for: what trains is loaded then. */
 const lossSchema = v.union(
   [v.string(), v.custom<Loss>((value) => typeof value === "object" && value !== null && "build" in value)],
@@ -101,6 +115,22 @@ const options = v.pipe(
     loss: described(v.optional(lossSchema, "cross-entropy"), "for a criterion that looks at gradients"),
     /** Structured: rank channels by the sum of |score| (1) or of its squares (2, which is usual). */
     norm: described(v.optional(v.picklist([1, 2], "is 1 or 2"), 2), "structured: rank channels by L1 or L2 norm"),
+    /** Structured, in place of an amount: cut until this share of the multiply-accumulates is left, for instance 0.5. */
+    macs: option(share, "structured: cut until this share of the multiply-accumulates is left"),
+    /** Structured, in place of an amount: cut until this share of the parameters is left. */
+    parameters: option(share, "structured: cut until this share of the parameters is left"),
+    /** Structured, in place of an amount: cut until the stored tensors take at most so many bytes, as a number or as "300kB". */
+    targetSize: option(bytesOption, "structured: cut until the weights take at most this", { value: "300kB" }),
+    /** Structured, in place of an amount: cut until a run on one thread of this machine is so many times as fast. */
+    faster: option(
+      v.pipe(v.number(), v.gtValue(1, "takes a number above 1")),
+      "structured: cut until it is so many times as fast here",
+    ),
+    /**
+     * Structured: leave a multiple of so many channels in each layer. Unless said, any number with an amount; with another target 16, the width in which ONNX
+     * Runtime convolves, or 8 or 4 where that does not reach it.
+     */
+    roundTo: option(countOption, "structured: leave multiples of so many channels (with a target: 16)"),
     /**
      * Structured: cut channels, too, over which a normalization takes its statistics, such as those of the residual stream of a transformer (false). The
      * statistics are then of the channels that are left, so the result is not the network with the others silenced: `recover` or train it afterwards.
@@ -121,8 +151,8 @@ const options = v.pipe(
   ),
   v.forward(
     v.check(
-      ({ amount, structured, pattern }) =>
-        amount !== undefined || typeof structured === "number" || hasOwnShare(pattern),
+      ({ amount, structured, pattern, ...given }) =>
+        amount !== undefined || typeof structured === "number" || hasOwnShare(pattern) || targetsIn(given).length > 0,
       "is needed, for example 0.5",
     ),
     ["amount"],
@@ -141,6 +171,11 @@ const options = v.pipe(
       'is for single weights of each layer, without `importance`, `structured` and `scope: "global"`',
     ),
     ["solver"],
+  ),
+  v.check(
+    ({ amount, structured, ...given }) =>
+      targetsIn(given).length === 0 || (structured === true && amount === undefined && targetsIn(given).length === 1),
+    "give one of amount, macs, parameters, targetSize and faster, all but the amount with `structured`",
   ),
   v.forward(
     v.check(({ throughNorms, structured }) => !throughNorms || structured !== false, "is for `structured`"),
@@ -167,6 +202,11 @@ const options = v.pipe(
 );
 
 export type PruneOptions = v.InferInput<typeof options> & LayerSelection;
+
+const targets = ["macs", "parameters", "targetSize", "faster"] as const;
+
+const targetsIn = (given: Partial<Record<(typeof targets)[number], unknown>>) =>
+  targets.filter((name) => given[name] !== undefined);
 
 /** Whether no amount is needed; of a module it is not known yet. */
 function hasOwnShare(pattern: string | Pattern): boolean {
@@ -223,18 +263,18 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     const pattern = patternOf(given.pattern);
     // The schema asks for one of them.
     const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? pattern?.share);
-    if (amount === undefined)
+    if (amount === undefined && targetsIn(given).length === 0)
       throw new PithError(
         "E_OPTION",
         `prune: "amount": the pattern "${pattern?.id ?? entries}" needs one, for example 0.5.`,
       );
     if (amount === 0 && given.overrides === undefined)
       return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };
-    const settings = { ...given, amount, pattern };
+    const { macs, parameters, targetSize: size, faster } = given;
     const outcome =
       given.structured === false
-        ? await pruneUnstructured(model, settings, context)
-        : await pruneStructured(model, settings, context);
+        ? await pruneUnstructured(model, { ...given, amount: amount ?? 0, pattern }, context)
+        : await pruneStructured(model, { ...given, amount, target: { macs, parameters, size, faster } }, context);
     if (!given.keepMasks && outcome.changes.length > 0 && isPruned(model)) await foldMasks(model);
     return outcome;
   },

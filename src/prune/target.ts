@@ -1,0 +1,153 @@
+/** How much has to go so that a model costs no more than it may: multiply-accumulates, parameters, bytes of its file, or time on this machine. */
+import { cost } from "../analysis/cost.ts";
+import { cut, type Removal } from "../analysis/cut.ts";
+import { infer } from "../analysis/infer.ts";
+import { parametersOf } from "../analysis/parameters.ts";
+import { Miss, PithError, reasonText, stopIfAsked } from "../errors.ts";
+import { leastTimes } from "../evaluate/least-times.ts";
+import { timedFeeds, timedShapes } from "../evaluate/timed-inputs.ts";
+import type { Model } from "../graph/model.ts";
+import { snapshot } from "../graph/snapshot.ts";
+import { encodedSize } from "../onnx/index.ts";
+import type { Context } from "../passes/pass.ts";
+import { dimValue, elementCount, isSymbolic } from "../tensor/dims.ts";
+
+/** One of these. */
+export interface CutTarget {
+  /** Share of the multiply-accumulates that stays. */
+  readonly macs?: number | undefined;
+  /** Share of the parameters that stays. */
+  readonly parameters?: number | undefined;
+  /** Bytes of the file, at most. */
+  readonly size?: number | undefined;
+  /** Times as fast as before. */
+  readonly faster?: number | undefined;
+}
+
+/** Halvings of the range of amounts: shares of channels are no finer, and times are not surer. */
+const [halvings, timedHalvings] = [12, 6];
+
+export interface Reached {
+  readonly amount: number;
+  /** Little more goes than has to. */
+  readonly near: boolean;
+  readonly text: string;
+}
+
+const nearEnough = 0.85;
+
+/**
+ * The least amount at which a target is reached, and a sentence on what the model costs then.
+ * @param removals what goes at an amount from 0 to 1: the larger it is, the more.
+ * @throws PithError E_OPTION where it is not reached whatever goes, E_UNSUPPORTED where the cost cannot be told.
+ */
+export async function amountFor(
+  target: CutTarget,
+  model: Model,
+  removals: (amount: number) => readonly Removal[],
+  context: Context,
+): Promise<Reached> {
+  const { name, most, steps, measure } = await meterOf(target, model, context);
+  const whole = await measure();
+  const leftAt = async (amount: number): Promise<number> => {
+    stopIfAsked(context.signal);
+    const restore = snapshot(model);
+    try {
+      const failed = await cut(model, removals(amount));
+      if (failed instanceof Miss) throw new PithError("E_UNSUPPORTED", `prune: ${reasonText(failed)}`);
+      return (await measure()) / whole;
+    } finally {
+      restore();
+    }
+  };
+  const bound = most(whole);
+  let [low, high, left] = [0, 1, await leftAt(1)];
+  if (!(left <= bound)) {
+    const text = `prune: "${name}": ${percent(left)} of ${words[name]} are left when all channels go that can.`;
+    throw new PithError("E_OPTION", text, { hint: "More may go with `throughNorms`, and with fewer layers excepted." });
+  }
+  for (let step = 1; step <= steps; step++) {
+    const middle = (low + high) / 2;
+    const found = await leftAt(middle);
+    context.progress(step, steps);
+    if (found <= bound) [high, left] = [middle, found];
+    else low = middle;
+  }
+  return {
+    amount: high,
+    near: left >= nearEnough * bound,
+    text: `${percent(high)} of the channels go: ${percent(left)} of ${words[name]} are left`,
+  };
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+const words = {
+  macs: "the multiply-accumulates",
+  parameters: "the parameters",
+  targetSize: "the bytes",
+  faster: "the processor time",
+} as const;
+
+interface Meter {
+  readonly name: keyof typeof words;
+  readonly steps: number;
+  /** What may be left, as a share of what the whole model costs. */
+  most(whole: number): number;
+  /** What the model costs as it is now. */
+  measure(): Promise<number>;
+}
+
+async function meterOf({ macs, parameters, size, faster }: CutTarget, model: Model, context: Context): Promise<Meter> {
+  const steps = halvings;
+  if (faster !== undefined) {
+    const measure = await timer(model, context);
+    return { name: "faster", steps: timedHalvings, most: () => 1 / faster, measure };
+  }
+  if (macs !== undefined) return { name: "macs", steps, most: () => macs, measure: async () => macsOf(model) };
+  if (parameters !== undefined)
+    return { name: "parameters", steps, most: () => parameters, measure: async () => parametersIn(model) };
+  return { name: "targetSize", steps, most: (whole) => (size ?? 0) / whole, measure: () => encodedSize(model) };
+}
+
+/** Where no file says how large named dimensions are: one sample, and sequences and sides of this length. */
+const usualSize = 64;
+
+function macsOf(model: Model): number {
+  const { macs, misses } = cost(model, infer(model));
+  const sizes: Record<string, number> = {};
+  for (const { type } of model.graph.feeds)
+    for (const [axis, dim] of (type?.dims ?? []).entries())
+      if (isSymbolic(dim)) sizes[dim.text] ??= axis === 0 ? 1 : usualSize;
+  const value = macs === undefined ? undefined : dimValue(macs, sizes);
+  if (value !== undefined) return value;
+  const [first] = misses;
+  const why = first === undefined ? "they depend on sizes that are not known" : reasonText(first);
+  throw new PithError("E_UNSUPPORTED", `prune: "macs": the multiply-accumulates cannot be counted: ${why}.`, {
+    hint: "Give a share of the parameters, or an amount.",
+  });
+}
+
+function parametersIn(model: Model): number {
+  let sum = 0;
+  for (const { tensor } of parametersOf(model, infer(model)))
+    sum += tensor === undefined ? 0 : elementCount(tensor.dims);
+  return sum;
+}
+
+/** Processor time of a run on one thread, as a share of what the model took as it came; both in turns. */
+async function timer(model: Model, { engine, seed, signal }: Context): Promise<() => Promise<number>> {
+  const [shapes = {}] = await timedShapes(engine, [model], { sizes: new Map(), seed });
+  const feeds = timedFeeds(model, shapes, seed);
+  const original = model.clone();
+  return async () => {
+    const sessions = [];
+    try {
+      for (const one of [original, model]) sessions.push(await engine.load(one, { threads: 1 }));
+      const [before = Number.NaN, now = Number.NaN] = await leastTimes(sessions, feeds, signal);
+      return now / before;
+    } finally {
+      for (const session of sessions) await session.release();
+    }
+  };
+}

@@ -1,0 +1,81 @@
+/** Cutting channels until a model costs no more than it may. */
+import { expect, test } from "vitest";
+import { cost } from "../../src/analysis/cost.ts";
+import { infer } from "../../src/analysis/infer.ts";
+import { parametersOf } from "../../src/analysis/parameters.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { encodedSize } from "../../src/onnx/index.ts";
+import { prune } from "../../src/prune/index.ts";
+import { elementCount } from "../../src/tensor/dims.ts";
+
+const network = (): Model =>
+  parseModel(`opset 17
+graph (x: float32[1, 3, 16, 16]) -> (y: float32[1, 10, 16, 16]) {
+  a.weight: float32[64, 3, 3, 3] = random(seed 1)
+  b.weight: float32[96, 64, 3, 3] = random(seed 2)
+  c.weight: float32[10, 96, 1, 1] = random(seed 3)
+  p = Conv "a" (x, a.weight) {pads=[1, 1, 1, 1]}
+  q = Relu(p)
+  r = Conv "b" (q, b.weight) {pads=[1, 1, 1, 1]}
+  s = Relu(r)
+  y = Conv "c" (s, c.weight)
+}`);
+
+const macs = (model: Model): number => Number(cost(model, infer(model)).macs);
+const parameters = (model: Model): number =>
+  [...parametersOf(model, infer(model))].reduce((sum, { tensor }) => sum + elementCount(tensor?.dims ?? []), 0);
+const outputs = (model: Model): readonly (number | undefined)[] =>
+  ["a.weight", "b.weight"].map((name) => model.graph.value(name)?.tensor?.dims[0]);
+
+test.each([0.5, 0.2])("%s of the multiply-accumulates, and little less, is left", async (share) => {
+  const model = network();
+  const said: string[] = [];
+  await prune(model, { structured: true, macs: share }, { log: ({ id, text }) => said.push(`${id}: ${text}`) });
+  const left = macs(model) / macs(network());
+  expect(left).toBeLessThanOrEqual(share);
+  expect(left).toBeGreaterThan(0.85 * share);
+  expect(said[0]).toMatch(/^target: \d+\.\d % of the channels go: \d+\.\d % of the multiply-accumulates are left/);
+});
+
+test("a share of the parameters, over all layers together", async () => {
+  const model = network();
+  await prune(model, { structured: true, parameters: 0.4, scope: "global" });
+  expect(parameters(model) / parameters(network())).toBeLessThanOrEqual(0.4);
+});
+
+test("the file takes at most what it may, with what is recorded in it", async () => {
+  const model = network();
+  await prune(model, { structured: true, targetSize: "100kB" });
+  const size = await encodedSize(model);
+  expect(size).toBeLessThanOrEqual(100_000);
+  expect(size).toBeGreaterThan(85_000);
+});
+
+test("layers are left with multiples of 16, 8 or 4 channels, and of as many as are asked for", async () => {
+  const [wide, asked] = [network(), network()];
+  await prune(wide, { structured: true, macs: 0.5 });
+  expect(outputs(wide).map((count) => Number(count) % 8)).toEqual([0, 0]);
+  await prune(asked, { structured: true, amount: 0.3, roundTo: 24 });
+  expect(outputs(asked)).toEqual([48, 72]);
+});
+
+test("what cannot be reached says how much would be left", async () => {
+  const pruned = prune(network(), { structured: true, targetSize: 500 });
+  await expect(pruned).rejects.toMatchObject({
+    code: "E_OPTION",
+    message: expect.stringMatching(/of the bytes are left when all channels go that can\.$/),
+  });
+});
+
+test.each([
+  { structured: true, macs: 0.5, amount: 0.5 },
+  { structured: true, macs: 0.5, parameters: 0.5 },
+  { macs: 0.5 },
+  { structured: 0.5, faster: 2 },
+])("%j is refused: one says how much goes, and of channels alone", async (options) => {
+  await expect(prune(network(), options)).rejects.toMatchObject({
+    code: "E_OPTION",
+    message: expect.stringContaining("give one of amount, macs, parameters, targetSize and faster"),
+  });
+});
