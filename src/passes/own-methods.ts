@@ -8,9 +8,11 @@ export function isMethod(value: unknown, does: string): boolean {
   return asks && typeof memberOf(value, "id") === "string" && typeof memberOf(value, does) === "function";
 }
 
-/** Whether a method, as it is given, asks for samples; whether it is one is checked elsewhere. */
-export const looksAtSamples = (given: unknown, does: string): boolean =>
-  isMethod(given, does) && memberOf(given, "evidence") !== undefined;
+/** Whether a method, as it is given or by its name in a table, asks for samples; whether it is one is checked elsewhere. */
+export function looksAtSamples(given: unknown, does: string, table: Readonly<Record<string, object>> = {}): boolean {
+  const method = typeof given === "string" ? table[given] : given;
+  return isMethod(method, does) && memberOf(method, "evidence") !== undefined;
+}
 
 /** The method that is given, or has that name in a table. */
 export function methodOf<M extends object>(table: Readonly<Record<string, M>>, given: string | M): M {

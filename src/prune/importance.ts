@@ -1,73 +1,23 @@
 /**
- * How much the entries of a weight matter: those of least |score| go. Channels are ranked by the norm of the scores of their entries.
- *
- * A criterion may ask for evidence, a statistic of what comes into the layer (`pith/calibrate`). All layers are observed in one walk through the
- * model as it is, before anything is pruned.
+ * The scores that a criterion (`criteria/`) gives the entries of weights. What it asks to know, of what comes into the layers or of gradients, is
+ * found for all of them in one walk through the model as it is, before anything is pruned.
  */
-import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { brokenNumbers, weightMatrices, weightNumbers, weightStorage } from "../analysis/weight.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
-import type { LayerContext } from "../calibrate/solver.ts";
-import type { Statistic } from "../calibrate/statistic.ts";
 import type { Dataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Matrix } from "../math/matrix.ts";
-import { methodSchema } from "../passes/modules.ts";
-import { answerOf, areMatrices, methodOf, statisticOf } from "../passes/own-methods.ts";
+import { answerOf, areMatrices, statisticOf } from "../passes/own-methods.ts";
 import type { Context } from "../passes/pass.ts";
 import { random as stream } from "../tensor/random.ts";
-import type { GradientStatistic } from "../train/gradient-statistic.ts";
 import type { Loss } from "../train/loss.ts";
+import type { Importance } from "./criteria/criterion.ts";
+import { criterionOf } from "./criteria/index.ts";
 import type { Scores } from "./smallest.ts";
-
-/** A layer's weight, as a criterion is given it. */
-export interface ScoredWeight<E = unknown> extends LayerContext<E> {
-  readonly dims: readonly number[];
-  /** The numbers that the layer computes with, row-major: masked entries are 0, integers are scaled. */
-  readonly values: Scores;
-  /**
-   * The same numbers as matrices, outputs × features, one for each group. Features are the columns of the evidence, those of group g from
-   * g · features on.
-   */
-  matrices(): readonly Matrix[];
-}
-
-/**
- * A criterion of pruning.
- * @example
- * import type { Importance } from "pith/prune";
- * const nearOne: Importance = { id: "near one", scores: ({ values }) => Float64Array.from(values, (w) => Math.abs(w - 1)) };
- * await prune(net, { amount: 0.5, importance: nearOne });
- */
-export interface Importance<E = unknown> {
-  readonly id: string;
-  /** What it has to know of the inputs of the layer, or of the gradients of a loss by its weight: `prune` is given samples then (`data`). */
-  readonly evidence?: Statistic<E> | GradientStatistic<E>;
-  /** One number for each entry, none of them NaN: in the order of `values`, or as matrices like those of the weight. */
-  scores(weight: ScoredWeight<E>): Scores | readonly Matrix[];
-}
-
-const magnitude: Importance = { id: "magnitude", scores: ({ values }) => values };
-
-const random: Importance = {
-  id: "random",
-  scores: ({ values, random }) => Float64Array.from(values, () => random.uniform()),
-};
-
-export const importances = { magnitude, random } as const satisfies Readonly<Record<string, Importance>>;
-
-export type ImportanceName = keyof typeof importances;
-
-const names = Object.keys(importances) as ImportanceName[];
-
-export const importanceSchema = v.optional(
-  methodSchema<Importance, ImportanceName>("a criterion", "scores", names),
-  "magnitude",
-);
 
 export interface Scorer {
   /**
@@ -86,8 +36,8 @@ export async function scorerOf(
   options: ScoringOptions,
   context: Context,
 ): Promise<Scorer> {
-  const criterion = methodOf<Importance>(importances, options.importance ?? "magnitude");
-  if (criterion === magnitude) return byMagnitude;
+  const criterion = criterionOf(options.importance ?? "magnitude");
+  if (criterion === criterionOf("magnitude")) return byMagnitude;
   const evidence = await evidenceFor(criterion, model, chosen, options, context);
   return {
     scores(layer, dims, values, hasMatrices = true) {

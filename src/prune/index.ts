@@ -1,8 +1,9 @@
 /** Pruning: masks in the graph by the rules of `torch.nn.utils.prune`, and channels cut out. */
 export type { MatrixMask, Pattern, PruneGoal, PruneSolution } from "../calibrate/solver.ts";
 export type { Amount } from "./amount.ts";
+export type { Importance, ScoredWeight } from "./criteria/criterion.ts";
+export type { ImportanceName } from "./criteria/index.ts";
 export { type GlobalOptions, globalUnstructured } from "./global.ts";
-export type { Importance, ImportanceName, ScoredWeight } from "./importance.ts";
 export { type KeptLayers, keepLayers, keptLayers } from "./keep-layers.ts";
 export type { Mask, Norm } from "./mask.ts";
 export { type PruneOptions, prune } from "./prune.ts";

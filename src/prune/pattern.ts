@@ -157,7 +157,7 @@ function isWord(given: string): boolean {
 }
 
 /** @returns undefined for `entries`, and for a word that is none, such as the path of a module. */
-export function patternOf(given: string | Pattern): Pattern | undefined {
+export function patternOf(given: string | Pattern = entries): Pattern | undefined {
   if (typeof given !== "string") return given;
   if (given === rows.id) return rows;
   const [, first, kind, second] = /^([1-9]\d*)([:x])([1-9]\d*)$/.exec(given) ?? [];

@@ -32,8 +32,9 @@ import { type Context, definePass, foldingMasks, type Outcome, type Pass } from 
 import type { Loss } from "../train/loss.ts";
 import { pruneBySolver } from "./by-solver.ts";
 import { putMasks, zeroEntries } from "./chosen.ts";
+import { criteria, criterionOf, importanceOption } from "./criteria/index.ts";
 import { pruneLeastTogether } from "./global.ts";
-import { importanceSchema, type Scorer, scorerOf } from "./importance.ts";
+import { type Scorer, scorerOf } from "./importance.ts";
 import { entries, patternOf, patternSchema } from "./pattern.ts";
 import { foldMasks, isPruned } from "./remove.ts";
 import { pruneLeast } from "./rules.ts";
@@ -86,21 +87,17 @@ const options = v.pipe(
     /** For single layers, where the scope is uniform: { "layer4*": { amount: 0.2 } }. */
     overrides: overridesOption({ amount: v.optional(share) }),
     /**
-     * Criterion that scores the weights: "magnitude" (default), "random", an own one, or the path of a module whose default export is one. Channels are
-     * ranked by the norm of their scores.
+     * Criterion that scores the weights: "magnitude" (default), "wanda", "snip", "movement", "fisher", "random", an own one, or the path of a module whose
+     * default export is one. Channels are ranked by the norm of their scores.
      */
-    importance: described(importanceSchema, "ranks weights and, by a norm, channels; or a module", {
-      value: "criterion",
-    }),
+    importance: importanceOption,
     /**
-     * Which entries go together, and are compared: "entries" of a layer (default), "rows" (each output loses its share), n:m such as "2:4" (of four inputs
-     * in a row the two largest stay; needs no amount), blocks of outputs × inputs such as "4x1", an own one, or the path of a module that exports it.
+     * Which entries go together, and are compared: "entries" of a layer (default, but for "wanda"), "rows" (each output loses its share), n:m such as "2:4"
+     * (of four inputs in a row the two largest stay; needs no amount), blocks of outputs × inputs such as "4x1", an own one, or the path of a module.
      */
-    pattern: described(
-      v.optional(patternSchema, entries),
-      'weights that go together: "entries", "rows", n:m (n stay), blocks such as 4x1',
-      { value: "pattern" },
-    ),
+    pattern: option(patternSchema, 'weights that go together: "entries", "rows", n:m (n stay), blocks such as 4x1', {
+      value: "pattern",
+    }),
     /** What chooses what goes and corrects what stays, layer after layer, or the path of a module that exports it; in place of an importance. */
     solver: option(
       methodSchema<Solver>("a solver", "prune"),
@@ -159,7 +156,8 @@ const options = v.pipe(
   ),
   v.forward(
     v.check(
-      ({ pattern, structured, scope }) => pattern === entries || (structured === false && scope === "uniform"),
+      ({ pattern = entries, structured, scope }) =>
+        pattern === entries || (structured === false && scope === "uniform"),
       'is for single weights of each layer, without `structured` and `scope: "global"`',
     ),
     ["pattern"],
@@ -209,7 +207,7 @@ const targetsIn = (given: Partial<Record<(typeof targets)[number], unknown>>) =>
   targets.filter((name) => given[name] !== undefined);
 
 /** Whether no amount is needed; of a module it is not known yet. */
-function hasOwnShare(pattern: string | Pattern): boolean {
+function hasOwnShare(pattern: string | Pattern = entries): boolean {
   const found = patternOf(pattern);
   return found === undefined ? pattern !== entries : found.share !== undefined;
 }
@@ -231,7 +229,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   options,
   data: {
     when: ({ importance, solver }) =>
-      looksAtSamples(importance, "scores")
+      looksAtSamples(importance, "scores", criteria)
         ? "the criterion looks at samples"
         : looksAtSamples(solver, "prune")
           ? "the solver looks at samples"
@@ -260,7 +258,8 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     },
   },
   async run(model, given, context) {
-    const pattern = patternOf(given.pattern);
+    const byDefault = given.scope === "uniform" ? criterionOf(given.importance).pattern : undefined;
+    const pattern = patternOf(given.pattern ?? byDefault);
     // The schema asks for one of them.
     const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? pattern?.share);
     if (amount === undefined && targetsIn(given).length === 0)

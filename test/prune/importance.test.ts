@@ -150,7 +150,7 @@ graph (ids: int64[n, 2]) -> (y) {
 
 test.each([
   ["samples that it needs and does not get", { importance: wanda }, /"data": the importance "wanda" needs samples/],
-  ["a name that there is not", { importance: "wanda" }, /"importance": is "magnitude", "random", a criterion/],
+  ["a name that there is not", { importance: "wander" }, /"importance": is "magnitude", "random", "wanda", /],
   [
     "another number of scores",
     { importance: { id: "few", scores: () => Float64Array.of(1) } },

@@ -1,0 +1,13 @@
+import type { Importance } from "./criterion.ts";
+import { meanSquare } from "./gradients.ts";
+
+/**
+ * ½ w² · E[g²]: how much the loss grows, to second order, without a weight, where the Hessian is its diagonal and the model fits the data: optimal brain
+ * damage (LeCun, Denker and Solla 1990) with the empirical Fisher information. Gradients are squared for each sample by itself.
+ */
+export const fisher = {
+  id: "fisher",
+  summary: "½ w² · E[g²], optimal brain damage: change of the loss to second order (needs labelled samples)",
+  evidence: meanSquare,
+  scores: ({ values, evidence }) => evidence.map((square, at) => 0.5 * (values[at] ?? 0) ** 2 * square),
+} satisfies Importance<Float64Array>;

@@ -1,0 +1,20 @@
+import { columnNorms } from "../../calibrate/norms.ts";
+import type { Importance } from "./criterion.ts";
+
+/**
+ * |w| · ‖x‖₂: the magnitude of a weight times the norm of the input that it meets over all samples, compared within each output (Sun et al. 2023, "A
+ * Simple and Effective Pruning Approach for Large Language Models"). Inputs are those of the model before anything is pruned; the paper's code sees those
+ * of the blocks before as pruned.
+ */
+export const wanda = {
+  id: "wanda",
+  summary: "|w| · ‖x‖ of the inputs; each output loses its share (needs samples)",
+  pattern: "rows",
+  evidence: columnNorms,
+  scores: ({ matrices, evidence }) =>
+    matrices().map(({ rows, columns, data }, group) => ({
+      rows,
+      columns,
+      data: data.map((w, at) => Math.abs(w) * (evidence[group * columns + (at % columns)] ?? 0)),
+    })),
+} satisfies Importance<Float64Array>;

@@ -1,0 +1,99 @@
+/** The criteria of Pith, by hand. */
+import { memory } from "pith/data";
+import { type Model, parseModel } from "pith/graph";
+import { type PruneOptions, prune } from "pith/prune";
+import { float32, toNumbers } from "pith/tensor";
+import { describe, expect, test } from "vitest";
+import { meanGradient, meanSquare } from "../../src/prune/criteria/gradients.ts";
+import { criteria } from "../../src/prune/criteria/index.ts";
+import { random } from "../../src/tensor/random.ts";
+
+async function left(text: string, options: PruneOptions, name = "w"): Promise<number[]> {
+  const net: Model = parseModel(text);
+  await prune(net, options);
+  return toNumbers(await (net.graph.value(name)?.tensor ?? expect.fail(`there is no ${name}`)).read());
+}
+
+describe("Wanda", () => {
+  // Figure 1 of the paper: scores [32, 0, 2, 3], [24, 2, 2, 9] and [24, 1, 0, 6].
+  const figure = `opset 17
+graph (x: float32[n, 4]) -> (y) {
+  w: float32[3, 4] = [[4, 0, 1, -1], [3, -2, -1, -3], [-3, 1, 0, 2]]
+  y = Gemm(x, w) {transB=1}
+}`;
+  // Columns of norms 8, 1, 2 and 3.
+  const data = memory("norms", {
+    x: float32([4, 4], [8, 0, 0, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3]),
+  });
+  const importance = "wanda";
+
+  test("takes the same share of each output, by |w| · ‖x‖", async () => {
+    expect(await left(figure, { amount: 0.5, importance, data })).toEqual([4, 0, 0, -1, 3, 0, 0, -3, -3, 0, 0, 2]);
+    expect(await left(figure, { amount: 0.75, importance, data })).toEqual([4, 0, 0, 0, 3, 0, 0, 0, -3, 0, 0, 0]);
+  });
+
+  test("compares all entries of a layer where that is asked for, or those of a pattern", async () => {
+    // Of 0, 0, 1, 2, 2, 2, 3, 6, 9, 24, 24, 32 eight go.
+    const whole = await left(figure, { amount: 8 / 12, importance, data, pattern: "entries" });
+    expect(whole).toEqual([4, 0, 0, 0, 3, 0, 0, -3, -3, 0, 0, 0]);
+    expect(await left(figure, { importance, data, pattern: "1:4" })).toEqual([4, 0, 0, 0, 3, 0, 0, 0, -3, 0, 0, 0]);
+  });
+});
+
+describe("criteria of gradients", () => {
+  const fc = `opset 21
+graph (x: float32[batch, 2]) -> (y) {
+  w: float32[2, 2] = [[1, 2], [3, -4]]
+  y = MatMul "fc" (x, w)
+}`;
+  const data = memory("two", { x: float32([2, 2], [1, -1, 0.5, 2]), label: float32([2, 2], [0, 0, 1, 1]) });
+  // y is (-2, 6) and (6.5, -7), so the gradients of the mean squared error are -2, 6, 2, -6 and 2.75, -4, 11, -16: on average 0.375, 1, 6.5, -11.
+  const ask = { amount: 0.25, data, loss: "mse" } as const;
+
+  test.each([
+    // 0.375, 2, 19.5, 44
+    ["snip", [0, 2, 3, -4]],
+    // The same with its sign: w · ḡ is 44 for -4, which descent moves towards zero fastest.
+    ["movement", [1, 2, 3, 0]],
+    // Squares: 5.78, 26, 62.5, 146; times w²/2: 2.9, 52, 281, 1168.
+    ["fisher", [0, 2, 3, -4]],
+  ] as const)("%s", async (importance, weights) => {
+    expect(await left(fc, { ...ask, importance })).toEqual(weights);
+  });
+
+  test("what they are told of gradients: the mean, and the mean of squares of single samples", () => {
+    const found = [meanGradient, meanSquare].map((statistic) => {
+      const running = statistic.begin();
+      running.add(Float32Array.of(1, -2), 3);
+      running.add(Float32Array.of(5, 2), 1);
+      return [...running.end()];
+    });
+    expect(found).toEqual([
+      [2, -1],
+      [7, 4],
+    ]);
+    expect(meanSquare.each).toBe("sample");
+  });
+
+  test("their formulas", () => {
+    const weight = {
+      layer: undefined as never,
+      dims: [3],
+      values: Float32Array.of(2, -3, 0),
+      matrices: () => [],
+      random: random(1, "scores"),
+    };
+    const evidence = Float64Array.of(0.5, 4, 9);
+    expect([...criteria.snip.scores({ ...weight, evidence })]).toEqual([1, -12, 0]);
+    expect([...criteria.fisher.scores({ ...weight, evidence })]).toEqual([1, 18, 0]);
+    const [away = 0, towards = 0, still] = criteria.movement.scores({
+      ...weight,
+      evidence: Float64Array.of(-0.5, -4, 9),
+    });
+    expect([away, towards, still]).toEqual([1 / (1 + Math.exp(-1)), 1 / (1 + Math.exp(12)), 0.5]);
+  });
+
+  test("need labels", async () => {
+    await expect(left(fc, { amount: 0.5, importance: "snip" })).rejects.toThrow(/"snip" needs labelled samples/);
+  });
+});
