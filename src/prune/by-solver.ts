@@ -27,16 +27,16 @@ interface SolverOptions extends ParameterSelection, Pick<ScoringOptions, "data" 
   readonly pattern: Pattern | undefined;
 }
 
-/** The least go, by their magnitude or by what a criterion makes of them, and the others stay as they are. */
-const magnitude = {
-  id: "magnitude",
+/** What goes is what the pattern chooses by magnitude, or by what a criterion makes of it; the others stay as they are. */
+const patternAlone = {
+  id: "pattern alone",
   prune: (scores, kept, { pattern, amount }) => ({ kept: pattern.choose(scores, kept, amount) }),
 } satisfies Solver;
 
 /** Corrected weights are written one after the other: what comes into a layer may be asked for as those before have left it. */
 export async function pruneBySolver(
   model: Model,
-  { solver = magnitude, pattern = wholeLayer, ...options }: SolverOptions,
+  { solver = patternAlone, pattern = wholeLayer, ...options }: SolverOptions,
   writeMasks: MaskWriter,
   scorerFor: ScorerFactory,
   context: Context,

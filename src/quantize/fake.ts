@@ -36,9 +36,9 @@ import { noRoundings } from "./model-roundings.ts";
 import { measuredRanges, quantizeOptions } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
+import { roundLayers } from "./round-layers.ts";
 import { nearest } from "./rounders/nearest.ts";
 import { round, roundingAt } from "./rounding.ts";
-import { roundLayers } from "./unfit.ts";
 import { type Rounding, roundingOf, scaledGrid, slicedAxis, weightMiss } from "./weight.ts";
 
 const { rounder, perChannel, data, samples } = quantizeOptions.entries;

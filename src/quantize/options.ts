@@ -259,7 +259,7 @@ export function checkTogether(options: QuantizeSettings): void {
     throw no(`\`rounder\`: ${scheme} has one way of rounding, to the nearest number.`);
   if (scheme !== "static" && options.integerForm === "qoperator")
     throw no(
-      `\`form\` is not available in the scheme "${scheme}".`,
+      `\`integerForm\` is not available in the scheme "${scheme}".`,
       'The scheme "static" has roundings that operators on codes can stand for.',
     );
   if (scheme === "dynamic" && activations !== "uint8")

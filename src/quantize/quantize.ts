@@ -26,9 +26,9 @@ import {
   settingsOfSteps,
 } from "./options.ts";
 import { layerPlan } from "./plan.ts";
+import { roundLayers } from "./round-layers.ts";
 import type { quantizeStatically } from "./static.ts";
 import { floatReaders } from "./tied.ts";
-import { roundLayers } from "./unfit.ts";
 import type { RoundingSource } from "./weight.ts";
 import { quantizeToWeights } from "./weights.ts";
 

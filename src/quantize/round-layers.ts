@@ -1,4 +1,4 @@
-/** Layers whose numbers cannot be quantized are found before anything in the model changes. */
+/** Rounds layers by a scheme, without those whose numbers cannot be quantized: they are found before anything in the model changes. */
 import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
