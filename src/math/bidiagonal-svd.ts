@@ -7,8 +7,8 @@ import type { Bidiagonal } from "./bidiagonal.ts";
 import type { Matrix } from "./matrix.ts";
 import { rotate } from "./vector.ts";
 
-/** Beside entries near 1 it is below rounding, and squares of larger entries stay in range. */
-const tiny = 2 ** -300;
+/** Beside entries near 1 it is below rounding. Of larger entries the shift has fourth powers, which stay in range. */
+const tiny = 2 ** -220;
 const epsilon = 2 ** -52;
 
 /** Rotations are collected, and done to so many columns at a time, which stay in the processor's second cache. */

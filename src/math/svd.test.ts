@@ -146,6 +146,14 @@ describe("singular value decomposition", () => {
     }
   });
 
+  test.each([1e-60, 1e-75, 1e-85, 1e-95])("a block with entries near %d beside one near 1", (size) => {
+    const { data } = normal(40, 40, 6);
+    const factors = [1, 0, 0, size];
+    const block = (index: number): number => (index < 20 ? 0 : 1);
+    const blocks = data.map((x, at) => x * (factors[2 * block(Math.floor(at / 40)) + block(at % 40)] ?? 0));
+    expectDecomposition(matrix(40, 40, blocks));
+  });
+
   test("numbers that are not finite are refused", () => {
     expect(() => svd(matrixOf([[1, Number.NaN]]))).toThrow(/finite/);
     expect(() => singularValues(matrixOf([[1], [Number.POSITIVE_INFINITY]]))).toThrow(/finite/);
