@@ -12,6 +12,7 @@ import { dropUnused } from "./drop-unused.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { foldShapes } from "./fold-shapes.ts";
 import { fusePairs } from "./fuse-pairs.ts";
+import { partVectors } from "./part-vectors.ts";
 import type { Context } from "./pass.ts";
 import { removeIdentities } from "./remove-identities.ts";
 
@@ -37,8 +38,12 @@ export async function freeChannels(model: Model, count: (model: Model) => number
   }
 }
 
-/** The sizes first; then what stands between axes that are parted and merged again. */
-const forms = [[foldShapes], [foldShapes, foldConstants, removeIdentities, fusePairs, dropUnused]];
+/** The sizes first; then what only holds equal numbers; then what stands between axes that are parted and merged again. */
+const forms = [
+  [foldShapes],
+  [foldShapes, partVectors],
+  [foldShapes, partVectors, foldConstants, removeIdentities, fusePairs, dropUnused],
+];
 
 /** Passes in turn, until none finds anything. @returns whether one did. */
 async function settle(model: Model, passes: (typeof forms)[number], context?: Context): Promise<boolean> {

@@ -1,0 +1,37 @@
+/**
+ * Biases and scales that a file stores once for several nodes, because they hold equal numbers: each reader gets one of its own, so that they can
+ * lose different entries. They share their numbers until then.
+ *
+ *     zeros: conv1, conv2     →     zeros: conv1     zeros_1: conv2
+ */
+import * as v from "valibot";
+import { describe } from "../graph/graph.ts";
+import { isFloat } from "../tensor/convert.ts";
+import { type Change, definePass } from "./pass.ts";
+
+export const partVectors = definePass({
+  id: "part-vectors",
+  summary: "Store vectors that several nodes read once for each",
+  options: v.strictObject({}),
+  async run({ graph }) {
+    const changes: Change[] = [];
+    for (const value of [...graph.values()]) {
+      const { tensor, role } = value;
+      if (tensor === undefined || role !== undefined || tensor.dims.length !== 1 || !isFloat(tensor.type)) continue;
+      // Up to IR 3 a stored tensor is an input, which a caller may set.
+      if (graph.inputs.includes(value) || graph.isOutput(value)) continue;
+      const [, ...others] = value.uses;
+      for (const { node, input } of others) {
+        if (node.graph !== graph) continue;
+        graph.setInput(node, input, graph.addTensor(value.name, tensor));
+        changes.push({
+          at: describe(node),
+          what: `a vector of its own for "${value.name}"`,
+          kind: "vector parted",
+          decidedBy: "global",
+        });
+      }
+    }
+    return { changes, misses: [] };
+  },
+});
