@@ -74,7 +74,7 @@ test("a value that is NaN somewhere has no range", async () => {
   const data = memory("rows", { x: float32([2, 2], [1, 2, -1, 4]) });
   await expect(observeRanges(engine, model, data, ["y"])).rejects.toMatchObject({
     code: "E_DATA",
-    message: expect.stringContaining('"y" ranges from NaN to NaN'),
+    message: expect.stringContaining('"y" holds NaN on this data'),
   });
 });
 

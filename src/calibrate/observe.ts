@@ -109,7 +109,8 @@ export async function observeRanges(
 }
 
 export function notFinite(name: string, { min, max }: ValueRange): PithError {
-  return new PithError("E_DATA", `"${name}" ranges from ${min} to ${max} on this data: it must be finite.`, {
+  const found = Number.isNaN(min) || Number.isNaN(max) ? "holds NaN" : `ranges from ${min} to ${max}`;
+  return new PithError("E_DATA", `"${name}" ${found} on this data: it must be finite.`, {
     hint: "The preprocessing may be wrong, or the model overflows on this data.",
   });
 }

@@ -53,7 +53,7 @@ export async function originalAnswers(network: Network): Promise<readonly Batch[
 
 /**
  * The result is legal, is read back, and answers as the original does, up to rounding: as much as the original's own answers move when the
- * runtime fuses differently, or when its stored numbers and inputs move by a millionth.
+ * runtime fuses differently, or when its stored numbers and inputs move by a millionth (in half precision by a rounding to it).
  */
 export async function expectSame(
   { model: original }: Pick<Network, "model">,
@@ -126,7 +126,7 @@ function holdsCodes({ graph }: Model): boolean {
 export async function ownRounding(
   original: Model,
   batches: readonly Batch[],
-  share = 1e-6,
+  share = roundoff(original),
 ): Promise<readonly (readonly Batch[])[]> {
   const moved = original.clone();
   const numbers = random(1, "moved");
@@ -153,6 +153,9 @@ export async function ownRounding(
     ...(await whereItRuns(answers(moved, nudgedBatches))),
   ];
 }
+
+/** A millionth; of models in half precision what a rounding to it moves, of which `toleranceOf` is eight times. */
+const roundoff = (model: Model): number => (toleranceOf(model) > 1e-4 ? toleranceOf(model) / 8 : 1e-6);
 
 function nudged(dense: Dense, numbers: ReturnType<typeof random>, share: number): Dense {
   if (!isFloat(dense.type)) return dense;
