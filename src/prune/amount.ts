@@ -43,8 +43,7 @@ export const amountSchema = described(
  * @throws PithError E_OPTION if a count is larger than what there is.
  */
 export function countOf(amount: Amount, size: number, what = "entries"): number {
-  const form =
-    typeof amount !== "number" ? amount : Number.isInteger(amount) ? { count: amount } : { fraction: amount };
+  const form = formOf(amount);
   if ("fraction" in form) return roundHalfEven(form.fraction * size);
   if (form.count > size) {
     throw new PithError("E_OPTION", `amount: ${form.count} ${what} are to be pruned, and ${size} are left.`, {
@@ -53,3 +52,17 @@ export function countOf(amount: Amount, size: number, what = "entries"): number 
   }
   return form.count;
 }
+
+/** The share of `size` entries that an amount is. @throws PithError as `countOf`. */
+export function fractionOf(amount: Amount, size: number): number {
+  const form = formOf(amount);
+  return "fraction" in form ? form.fraction : countOf(form, size) / Math.max(1, size);
+}
+
+export function isAll(amount: Amount): boolean {
+  const form = formOf(amount);
+  return "fraction" in form && form.fraction === 1;
+}
+
+const formOf = (amount: Amount): Exclude<Amount, number> =>
+  typeof amount !== "number" ? amount : Number.isInteger(amount) ? { count: amount } : { fraction: amount };

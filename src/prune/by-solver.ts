@@ -1,5 +1,4 @@
 /** Pruning layer after layer, by their weights as matrices: a solver chooses what goes, by a pattern, and may correct what stays. */
-import { ownOptions } from "../analysis/selection.ts";
 import { weightMatrices, weightNumbers, weightStorage } from "../analysis/weight.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
 import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";
@@ -12,17 +11,16 @@ import type { Context, Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
+import type { AmountsFactory } from "./amounts.ts";
 import { type MaskWriter, prunePrepared, type ScorerFactory } from "./chosen.ts";
 import type { Scorer, ScoringOptions } from "./importance.ts";
 import { intersect, keptCount, type Mask } from "./mask.ts";
 import { wholeLayer } from "./pattern.ts";
 import { readRanked } from "./ranked.ts";
+import { cutLeast, type Scores } from "./smallest.ts";
 import type { ParameterSelection, Target } from "./targets.ts";
 
 interface SolverOptions extends ParameterSelection, Pick<ScoringOptions, "data" | "samples"> {
-  /** Share of what is left that goes. */
-  readonly amount: number;
-  readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
   readonly solver: Solver | undefined;
   readonly pattern: Pattern | undefined;
 }
@@ -37,6 +35,7 @@ const patternAlone = {
 export async function pruneBySolver(
   model: Model,
   { solver = patternAlone, pattern = wholeLayer, ...options }: SolverOptions,
+  amountsFor: AmountsFactory<{ fraction: number }>,
   writeMasks: MaskWriter,
   scorerFor: ScorerFactory,
   context: Context,
@@ -44,29 +43,42 @@ export async function pruneBySolver(
   storeWeights(model);
   const whose = `The solver "${solver.id}"`;
   return withEvidence(model, "solver", solver, options, context, (knownOf) =>
-    prunePrepared(model, options, writeMasks, scorerFor, async (target, scorer) => {
-      const { layer } = target;
-      const numbers = await numbersOf(target, scorer);
-      if (numbers instanceof Miss) return numbers;
-      const known = await knownOf(layer);
-      if (known instanceof Miss) return known;
-      const { own, decidedBy } = ownOptions(options, layer);
-      const { scores, kept, mask } = numbers;
-      const goal = { pattern: checkedPattern(pattern, target, kept), amount: own.amount };
-      const solution = await awaitedAnswerOf(whose, () => solver.prune?.(scores, kept, goal, known));
-      if (typeof solution !== "object" || !(solution.weights === undefined || areMatrices(solution.weights)))
-        throw new PithError("E_OPTION", `${whose} gave no { weights, kept } for layer "${layer.name}".`);
-      checkMasks(whose, target, kept, solution.kept);
-      const matrices = solution.kept.map((data) => ({ data }));
-      const left = intersect(mask, Uint8Array.from(weightNumbers(layer.role, stored(target.parameter).dims, matrices)));
-      if (solution.weights !== undefined) writeWeights(whose, target, solution.weights, left);
-      return { target, before: keptCount(mask), after: keptCount(left), mask: async () => left, decidedBy };
+    prunePrepared(model, options, writeMasks, scorerFor, async (targets, scorer) => {
+      const amountOf = await amountsFor(targets, scorer);
+      return async (target) => {
+        const { layer } = target;
+        const numbers = await numbersOf(target, scorer);
+        if (numbers instanceof Miss) return numbers;
+        const known = await knownOf(layer);
+        if (known instanceof Miss) return known;
+        const { amount, decidedBy, empties } = amountOf(target);
+        const { scores, kept, mask } = numbers;
+        const goal = { pattern: checkedPattern(pattern, target, kept), amount: amount.fraction };
+        const solution = await awaitedAnswerOf(whose, () => solver.prune?.(scores, kept, goal, known));
+        if (typeof solution !== "object" || !(solution.weights === undefined || areMatrices(solution.weights)))
+          throw new PithError("E_OPTION", `${whose} gave no { weights, kept } for layer "${layer.name}".`);
+        checkMasks(whose, target, kept, solution.kept);
+        const matrices = solution.kept.map((data) => ({ data }));
+        const left = intersect(
+          mask,
+          Uint8Array.from(weightNumbers(layer.role, stored(target.parameter).dims, matrices)),
+        );
+        const [before, after] = [keptCount(mask), keptCount(left)];
+        if (before > 0 && after === 0 && !empties) {
+          const own = cutLeast(mask, numbers.flat, before - 1);
+          return { target, before, after: 1, mask: async () => own, decidedBy, spared: true };
+        }
+        if (solution.weights !== undefined) writeWeights(whose, target, solution.weights, left);
+        return { target, before, after, mask: async () => left, decidedBy };
+      };
     }),
   );
 }
 
 /** Of a layer: its numbers under the mask, or what a criterion makes of them, and what is left of it. */
 interface LayerNumbers {
+  /** As they are stored. */
+  readonly flat: Scores;
   readonly scores: readonly Matrix[];
   readonly kept: readonly MatrixMask[];
   readonly mask: Mask;
@@ -82,7 +94,7 @@ async function numbersOf(target: Target, scorer: Scorer): Promise<LayerNumbers |
   const { dims } = stored(parameter);
   const left = scores.map((score, at) => (mask[at] === 1 ? score : 0));
   const kept = weightMatrices(layer.role, dims, mask).map(({ data }) => Uint8Array.from(data));
-  return { scores: weightMatrices(layer.role, dims, left), mask, kept };
+  return { flat: scores, scores: weightMatrices(layer.role, dims, left), mask, kept };
 }
 
 /** A pattern, with what it does wrong being said of it. */

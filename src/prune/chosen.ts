@@ -18,6 +18,8 @@ export interface MaskChoice {
   readonly before: number;
   readonly after: number;
   readonly decidedBy?: Change["decidedBy"];
+  /** Whether an entry stays only because the layer would be empty. */
+  readonly spared?: boolean;
   /** @param weights The parameter's elements, where they are at hand. */
   mask(weights?: Scores): Promise<Mask>;
 }
@@ -27,21 +29,25 @@ export type MaskWriter = (model: Model, chosen: readonly MaskChoice[]) => Promis
 
 export type ScorerFactory = (layers: readonly Layer[]) => Promise<Scorer>;
 
-/** Chooses a mask for each parameter; only when all are chosen is the first one put in, so that a failure leaves the model as it was. */
+/**
+ * Chooses a mask for each parameter; only when all are chosen is the first one put in, so that a failure leaves the model as it was.
+ * @param chooserFor looks at all of them together, and chooses for one after the other.
+ */
 export async function prunePrepared(
   model: Model,
   selection: ParameterSelection,
   writeMasks: MaskWriter,
   scorerFor: ScorerFactory | undefined,
-  choose: (target: Target, scorer: Scorer) => Promise<MaskChoice | Miss>,
+  chooserFor: (targets: readonly Target[], scorer: Scorer) => Promise<(target: Target) => Promise<MaskChoice | Miss>>,
 ): Promise<Outcome> {
   storeWeights(model);
   const { targets, misses } = await selectParameters(model, selection);
   const scorer = (await scorerFor?.(targets.map(({ layer }) => layer))) ?? byMagnitude;
+  const choose = await chooserFor(targets, scorer);
   const chosen: MaskChoice[] = [];
   const refused: Miss[] = [];
   for (const target of targets) {
-    const found = await choose(target, scorer);
+    const found = await choose(target);
     if (found instanceof Miss) refused.push(found);
     else chosen.push(found);
   }
@@ -54,7 +60,7 @@ export function maskEach(
   selection: ParameterSelection,
   choose: (target: Target, mask: Mask) => Mask | Promise<Mask | Miss>,
 ): Promise<Outcome> {
-  return prunePrepared(model, selection, putMasks, undefined, async (target) => {
+  return prunePrepared(model, selection, putMasks, undefined, async () => async (target) => {
     const before = await readMask(target.parameter);
     const mask = await choose(target, before);
     if (mask instanceof Miss) return mask;
@@ -88,9 +94,10 @@ export async function zeroEntries(_: Model, chosen: readonly MaskChoice[]): Prom
   return chosen.map(changeOf);
 }
 
-function changeOf({ target, before, after, decidedBy = "global" }: MaskChoice): Change {
+function changeOf({ target, before, after, decidedBy = "global", spared }: MaskChoice): Change {
   const size = elementCount(stored(target.parameter).dims);
   const [pruned, was, left, all] = [before - after, before, after, size].map((count) => count.toLocaleString("en-US"));
-  const what = `${pruned} of ${was} pruned, ${left} of ${all} left`;
+  const why = spared ? ": the largest, or the layer would be empty" : "";
+  const what = `${pruned} of ${was} pruned, ${left} of ${all} left${why}`;
   return { at: target.layer.name, what: target.kind === "bias" ? `bias: ${what}` : what, decidedBy };
 }

@@ -1,17 +1,13 @@
 /** Pruning several parameters together: one ranking over all their entries. */
 import * as v from "valibot";
-import { Miss } from "../errors.ts";
-import type { Model } from "../graph/model.ts";
 import { described, option } from "../passes/options.ts";
-import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
-import { storeWeights } from "../passes/store-constants.ts";
-import { amountSchema, countOf } from "./amount.ts";
-import { cutOf, type MaskWriter, putMasks, type ScorerFactory } from "./chosen.ts";
-import { byMagnitude } from "./importance.ts";
-import { readRanked } from "./ranked.ts";
-import { atRandom, denseSchema, seedSchema } from "./rules.ts";
-import { cutSmallest, type RankedEntries } from "./smallest.ts";
-import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
+import { definePass, type Pass } from "../passes/pass.ts";
+import { global } from "./allocations/index.ts";
+import { amountSchema } from "./amount.ts";
+import { allocated } from "./amounts.ts";
+import { putMasks } from "./chosen.ts";
+import { atRandom, denseSchema, pruneLeast, seedSchema } from "./rules.ts";
+import { type ParameterSelection, targetEntries } from "./targets.ts";
 
 const schema = v.strictObject({
   ...targetEntries,
@@ -46,44 +42,10 @@ export const globalUnstructured: Pass<v.GenericSchema<GlobalOptions>> = definePa
   id: "global-unstructured",
   summary: "Mask the entries with the smallest magnitudes over all layers",
   options: schema,
-  run: (model, { method, importanceScores, ...options }, context) =>
-    method === "random"
-      ? pruneLeastTogether(model, options, putMasks, atRandom(model, options, context))
-      : pruneLeastTogether(model, { ...options, importanceScores }, putMasks),
+  run(model, { method, amount, importanceScores, ...options }, context) {
+    const given = method === "random" ? undefined : importanceScores;
+    const amountsFor = allocated(model, { allocation: global, amount, importanceScores: given, empties: true });
+    const scorerFor = method === "random" ? atRandom(model, options, context) : undefined;
+    return pruneLeast(model, { ...options, importanceScores: given }, amountsFor, putMasks, scorerFor);
+  },
 });
-
-/** The same, with what becomes of the masks. */
-export async function pruneLeastTogether(
-  model: Model,
-  options: Omit<v.InferOutput<typeof schema>, "method">,
-  writeMasks: MaskWriter,
-  scorerFor?: ScorerFactory,
-): Promise<Outcome> {
-  const { amount, importanceScores } = options;
-  storeWeights(model);
-  const selected = await selectParameters(model, options);
-  const scorer = (await scorerFor?.(selected.targets.map(({ layer }) => layer))) ?? byMagnitude;
-  const misses = [...selected.misses];
-  const targets: Target[] = [];
-  const ranked: RankedEntries[] = [];
-  const kept: number[] = [];
-  for (const target of selected.targets) {
-    const read = await readRanked(target, importanceScores, scorer);
-    if (read instanceof Miss) misses.push(read);
-    else {
-      targets.push(target);
-      ranked.push(read.ranked);
-      kept.push(read.before);
-    }
-  }
-  const left = kept.reduce((sum, own) => sum + own, 0);
-  const count = countOf(amount, left);
-  const chosen = await Promise.all(
-    (await cutSmallest(ranked, count)).map((cut, index) => {
-      const [target, part] = [targets[index], ranked[index]];
-      if (target === undefined || part === undefined) throw new Error("internal: a cut of nothing");
-      return cutOf(target, part, kept[index] ?? 0, cut);
-    }),
-  );
-  return { changes: await writeMasks(model, chosen), misses };
-}

@@ -1,5 +1,7 @@
 /** Pruning: masks in the graph by the rules of `torch.nn.utils.prune`, and channels cut out. */
 export type { MatrixMask, Pattern, PruneGoal, PruneSolution } from "../calibrate/solver.ts";
+export type { Allocation, RankedLayer } from "./allocations/allocation.ts";
+export type { AllocationName } from "./allocations/index.ts";
 export type { Amount } from "./amount.ts";
 export type { Importance, ScoredWeight } from "./criteria/criterion.ts";
 export type { ImportanceName } from "./criteria/index.ts";

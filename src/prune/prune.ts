@@ -30,10 +30,11 @@ import {
 import { looksAtSamples } from "../passes/own-methods.ts";
 import { type Context, definePass, foldingMasks, type Outcome, type Pass } from "../passes/pass.ts";
 import type { Loss } from "../train/loss.ts";
+import { allocationOf, scopeOption } from "./allocations/index.ts";
+import { allocated } from "./amounts.ts";
 import { pruneBySolver } from "./by-solver.ts";
 import { putMasks, zeroEntries } from "./chosen.ts";
 import { criteria, criterionOf, importanceOption } from "./criteria/index.ts";
-import { pruneLeastTogether } from "./global.ts";
 import { type Scorer, scorerOf } from "./importance.ts";
 import { entries, patternOf, patternSchema } from "./pattern.ts";
 import { foldMasks, isPruned } from "./remove.ts";
@@ -78,13 +79,14 @@ const options = v.pipe(
       "cut whole channels instead of masking single weights; a number is the amount",
       { value: "amount" },
     ),
-    /** "uniform": the same share of every layer; "global": the least of all layers together ("uniform"). */
-    scope: described(
-      v.optional(v.picklist(["uniform", "global"], 'is "uniform" or "global"'), "uniform"),
-      "the same share of every layer, or the smallest over all layers",
-    ),
+    /**
+     * How the amount is spread over the layers: "uniform", the same share of every layer (default); "uniform+", the same, sparing the first and the last;
+     * "global", the least of all layers together; "global-normalized", the same relative to each layer's norm; "erk"; "lamp"; an own one, or the path of a
+     * module whose default export is one. Channels: "uniform" or "global".
+     */
+    scope: scopeOption,
     ...selectionOptions("prune"),
-    /** For single layers, where the scope is uniform: { "layer4*": { amount: 0.2 } }. */
+    /** For single layers, which then have no part in the scope: { "layer4*": { amount: 0.2 } }. */
     overrides: overridesOption({ amount: v.optional(share) }),
     /**
      * Criterion that scores the weights: "magnitude" (default), "wanda", "snip", "movement", "fisher", "random", an own one, or the path of a module whose
@@ -141,8 +143,8 @@ const options = v.pipe(
   }),
   v.forward(
     v.check(
-      ({ overrides, scope }) => overrides === undefined || scope === "uniform",
-      'is for `scope: "uniform"`: "global" ranks all layers together',
+      ({ overrides, structured, scope }) => overrides === undefined || structured === false || scope === "uniform",
+      'is for `scope: "uniform"`: "global" ranks the channels of all layers together',
     ),
     ["overrides"],
   ),
@@ -156,17 +158,23 @@ const options = v.pipe(
   ),
   v.forward(
     v.check(
-      ({ pattern = entries, structured, scope }) =>
-        pattern === entries || (structured === false && scope === "uniform"),
-      'is for single weights of each layer, without `structured` and `scope: "global"`',
+      ({ structured, scope }) => structured === false || scope === "uniform" || scope === "global",
+      'is "uniform" or "global" with `structured`',
+    ),
+    ["scope"],
+  ),
+  v.forward(
+    v.check(
+      ({ pattern = entries, structured }) => pattern === entries || structured === false,
+      "is for single weights, without `structured`",
     ),
     ["pattern"],
   ),
   v.forward(
     v.check(
-      ({ solver, importance, structured, scope }) =>
-        solver === undefined || (importance === "magnitude" && structured === false && scope === "uniform"),
-      'is for single weights of each layer, without `importance`, `structured` and `scope: "global"`',
+      ({ solver, importance, structured }) =>
+        solver === undefined || (importance === "magnitude" && structured === false),
+      "is for single weights, without `importance` and `structured`",
     ),
     ["solver"],
   ),
@@ -189,6 +197,10 @@ const options = v.pipe(
   v.forward(
     v.check(({ amount, pattern }) => amount === undefined || patternOf(pattern)?.share === undefined, notWithShare),
     ["amount"],
+  ),
+  v.forward(
+    v.check(({ scope, pattern }) => scope === "uniform" || patternOf(pattern)?.share === undefined, notWithShare),
+    ["scope"],
   ),
   v.forward(
     v.check(
@@ -258,8 +270,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     },
   },
   async run(model, given, context) {
-    const byDefault = given.scope === "uniform" ? criterionOf(given.importance).pattern : undefined;
-    const pattern = patternOf(given.pattern ?? byDefault);
+    const pattern = patternOf(given.pattern ?? criterionOf(given.importance).pattern);
     // The schema asks for one of them.
     const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? pattern?.share);
     if (amount === undefined && targetsIn(given).length === 0)
@@ -270,10 +281,15 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     if (amount === 0 && given.overrides === undefined)
       return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };
     const { macs, parameters, targetSize: size, faster } = given;
+    const scope = given.scope === "global" ? "global" : "uniform";
     const outcome =
       given.structured === false
         ? await pruneUnstructured(model, { ...given, amount: amount ?? 0, pattern }, context)
-        : await pruneStructured(model, { ...given, amount, target: { macs, parameters, size, faster } }, context);
+        : await pruneStructured(
+            model,
+            { ...given, scope, amount, target: { macs, parameters, size, faster } },
+            context,
+          );
     if (!given.keepMasks && outcome.changes.length > 0 && isPruned(model)) await foldMasks(model);
     return outcome;
   },
@@ -299,13 +315,18 @@ function pruneUnstructured(
 ): Promise<Outcome> {
   const scorerFor = (layers: readonly Layer[]): Promise<Scorer> => scorerOf(model, layers, scoring, context);
   const writeMasks = keepMasks ? putMasks : zeroEntries;
-  const choice = { layers: named, except, amount, overrides };
-  if (typeof solver === "object" || pattern !== undefined) {
-    const by = typeof solver === "object" ? solver : undefined;
-    return pruneBySolver(model, { ...choice, ...scoring, solver: by, pattern }, writeMasks, scorerFor, context);
-  }
-  const settings = { layers: named, except, amount: { fraction: amount } };
-  if (scope === "global") return pruneLeastTogether(model, settings, writeMasks, scorerFor);
-  const own = Object.entries(overrides).map(([name, said]) => [name, { amount: { fraction: said.amount ?? amount } }]);
-  return pruneLeast(model, { ...settings, overrides: Object.fromEntries(own) }, writeMasks, scorerFor);
+  const choice = { layers: named, except, overrides };
+  const sharing = { allocation: allocationOf(scope), amount: { fraction: amount }, overrides, empties: false };
+  const amountsFor = allocated(model, sharing);
+  if (typeof solver !== "object" && pattern === undefined)
+    return pruneLeast(model, choice, amountsFor, writeMasks, scorerFor);
+  const by = typeof solver === "object" ? solver : undefined;
+  return pruneBySolver(
+    model,
+    { ...choice, ...scoring, solver: by, pattern },
+    amountsFor,
+    writeMasks,
+    scorerFor,
+    context,
+  );
 }

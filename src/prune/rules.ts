@@ -7,7 +7,6 @@
 
 import * as v from "valibot";
 import { plainName } from "../analysis/masks.ts";
-import { ownOptions } from "../analysis/selection.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -20,11 +19,12 @@ import { alongAxis, elementCount } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
+import { type AmountsFactory, asGiven } from "./amounts.ts";
 import { cutOf, type MaskWriter, maskEach, prunePrepared, putMasks, type ScorerFactory } from "./chosen.ts";
 import { scorerOf } from "./importance.ts";
 import { channelNorms, intersect, keptChannels, keptCount, type Mask, pruneChannels } from "./mask.ts";
 import { checkSameDims } from "./masked.ts";
-import { brokenAt, forTarget, readRanked, scoresOf } from "./ranked.ts";
+import { brokenAt, forTarget, readRanked, scoresOf, type Tensors } from "./ranked.ts";
 import { cutSmallest } from "./smallest.ts";
 import { type ParameterSelection, type Target, targetEntries } from "./targets.ts";
 
@@ -73,35 +73,39 @@ export const l1Unstructured: Pass<v.GenericSchema<L1Options>> = definePass({
   id: "l1-unstructured",
   summary: "Mask the entries with the smallest magnitudes in each layer",
   options: l1Schema,
-  run: (model, options) => pruneLeast(model, options, putMasks),
+  run: (model, options) => pruneLeast(model, options, asGiven(options), putMasks),
 });
 
-/** The same, with what becomes of the masks. */
+/** Of each parameter as many as are said to, with what becomes of the masks. */
 export function pruneLeast(
   model: Model,
-  options: v.InferOutput<typeof l1Schema>,
+  options: ParameterSelection & { readonly importanceScores?: Tensors | undefined },
+  amountsFor: AmountsFactory,
   writeMasks: MaskWriter,
   scorerFor?: ScorerFactory,
 ): Promise<Outcome> {
-  const { importanceScores } = options;
-  return prunePrepared(model, options, writeMasks, scorerFor, async (target, scorer) => {
-    const { own, decidedBy } = ownOptions(options, target.layer);
-    const read = await readRanked(target, importanceScores, scorer);
-    if (read instanceof Miss) return read;
-    const { ranked, mask, scores, before } = read;
-    // At hand for all looks, of which the mask itself is the last: that one is taken when it is read.
-    const inHand = { ...ranked, mask: async () => mask, scores: async () => scores };
-    try {
-      const count = countOf(own.amount, before);
-      if (count === 0 && decidedBy !== "global")
-        return new Miss("its own amount (overrides) prunes nothing", target.layer.name);
-      const [cut] = await cutSmallest([inHand], count);
-      return { ...(await cutOf(target, ranked, before, cut)), decidedBy };
-    } catch (error) {
-      if (!(error instanceof PithError)) throw error;
-      const hint = `To prune the other layers, exclude this one: \`except: "${target.layer.name}"\`.`;
-      throw error.reworded({ at: `Layer "${target.layer.name}"`, hint });
-    }
+  return prunePrepared(model, options, writeMasks, scorerFor, async (targets, scorer) => {
+    const amountOf = await amountsFor(targets, scorer);
+    return async (target) => {
+      const { amount, decidedBy, empties } = amountOf(target);
+      const read = await readRanked(target, options.importanceScores, scorer);
+      if (read instanceof Miss) return read;
+      const { ranked, mask, scores, before } = read;
+      // At hand for all looks, of which the mask itself is the last: that one is taken when it is read.
+      const inHand = { ...ranked, mask: async () => mask, scores: async () => scores };
+      try {
+        const count = countOf(amount, before);
+        if (count === 0 && decidedBy !== "global")
+          return new Miss("its own amount (overrides) prunes nothing", target.layer.name);
+        const spared = !empties && count > 0 && count === before;
+        const [cut] = await cutSmallest([inHand], spared ? count - 1 : count);
+        return { ...(await cutOf(target, ranked, before, cut)), decidedBy, spared };
+      } catch (error) {
+        if (!(error instanceof PithError)) throw error;
+        const hint = `To prune the other layers, exclude this one: \`except: "${target.layer.name}"\`.`;
+        throw error.reworded({ at: `Layer "${target.layer.name}"`, hint });
+      }
+    };
   });
 }
 
@@ -113,7 +117,8 @@ export const randomUnstructured: Pass<v.GenericSchema<RandomOptions>> = definePa
   id: "random-unstructured",
   summary: "Mask entries at random, in each layer",
   options: randomSchema,
-  run: (model, options, context) => pruneLeast(model, options, putMasks, atRandom(model, options, context)),
+  run: (model, options, context) =>
+    pruneLeast(model, options, asGiven(options), putMasks, atRandom(model, options, context)),
 });
 
 /** Each entry's score is drawn. */

@@ -75,7 +75,7 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
 
   test("a criterion that there is not is refused with those that there are, and where others come from", async () => {
     for (const [word, hint] of [
-      ["wanda", "See pith prune --help"],
+      ["biggest", "See pith prune --help"],
       ["magnitud", 'Did you mean "magnitude"?'],
     ] as const) {
       const { code, out, err } = await pith("prune", at("right.onnx"), "--amount", "50%", "--importance", word);

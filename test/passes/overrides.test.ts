@@ -80,10 +80,9 @@ graph (x: float32[N, 4]) -> (y: float32[N, 2]) {
     expect(model.graph.value("c.weight")?.tensor?.dims).toEqual([2, 6]);
   });
 
-  test("of all layers together has no share of one", async () => {
-    await expect(prune(net(), { amount: 0.5, scope: "global", overrides: { fc1: { amount: 0.1 } } })).rejects.toThrow(
-      'prune: "overrides": is for `scope: "uniform"`',
-    );
+  test("of the channels of all layers together has no share of one", async () => {
+    const options = { structured: 0.5, scope: "global", overrides: { fc1: { amount: 0.1 } } } as const;
+    await expect(prune(net(), options)).rejects.toThrow('prune: "overrides": is for `scope: "uniform"`');
   });
 });
 

@@ -178,7 +178,7 @@ describe("refused:", () => {
       /"overrides": is not for a pattern that says/,
     ],
     ["with channels", { pattern: "2:4", structured: 0.5 }, /"pattern": is for single weights/],
-    ["over all layers", { pattern: "rows", amount: 0.5, scope: "global" }, /"pattern": is for single weights/],
+    ["over all layers", { pattern: "2:4", scope: "global" }, /"scope": is not for a pattern that says/],
     [
       "a share that is none",
       { pattern: { ...comb, share: 1.5 } },

@@ -1,0 +1,24 @@
+import { type Allocation, type RankedLayer, total } from "./allocation.ts";
+
+/**
+ * Erdős–Rényi with kernels (Evci et al. 2020, "Rigging the Lottery"): of a layer with weights of d₁ × … × dₖ stay ε · (d₁ + … + dₖ) entries, so a density of
+ * ε · Σd / Πd; a layer that has fewer stays whole, and ε is found again for the others.
+ */
+export const erk = {
+  id: "erk",
+  summary: "more of large layers: of each stays as many as its dimensions add up to, times a factor",
+  shares(layers, amount) {
+    const whole = new Set<RankedLayer>();
+    for (;;) {
+      const others = layers.filter((layer) => !whole.has(layer));
+      const factor =
+        ((1 - amount) * total(layers) - total([...whole])) / others.reduce((sum, { dims }) => sum + added(dims), 0);
+      const full = others.filter(({ dims, left }) => factor * added(dims) >= left);
+      for (const layer of full) whole.add(layer);
+      if (full.length === 0)
+        return layers.map((layer) => (whole.has(layer) ? 0 : 1 - (factor * added(layer.dims)) / layer.left));
+    }
+  },
+} satisfies Allocation;
+
+const added = (dims: readonly number[]): number => dims.reduce((sum, dim) => sum + dim, 0);

@@ -1,0 +1,25 @@
+import type { Scores } from "../smallest.ts";
+import { type Allocation, leastOfAll } from "./allocation.ts";
+
+/**
+ * Layer-adaptive magnitudes (Lee et al. 2021, "Layer-Adaptive Sparsity for the Magnitude-based Pruning"): the square of a score over the sum of the squares of
+ * its layer that are at least as large. The largest of each layer has 1, so no layer loses all.
+ */
+export const lamp = {
+  id: "lamp",
+  summary: "the least of all layers, each score relative to the larger ones of its layer",
+  shares: (layers, amount) => leastOfAll(layers, amount, layerAdaptive),
+} satisfies Allocation;
+
+/** Rising. */
+export function layerAdaptive(scores: Scores): Float32Array {
+  const squares = Float64Array.from(scores, (score) => score * score).sort();
+  const result = new Float32Array(squares.length);
+  let sum = 0;
+  for (let at = squares.length - 1; at >= 0; at--) {
+    const square = squares[at] ?? 0;
+    sum += square;
+    result[at] = square === 0 ? 0 : square / sum;
+  }
+  return result;
+}

@@ -1,0 +1,29 @@
+import { PithError } from "../../errors.ts";
+import { type Allocation, total } from "./allocation.ts";
+
+/** Of the last layer at most so much goes. */
+const mostOfLast = 0.8;
+
+/**
+ * The same share of every layer, but nothing of the first and at most 80 % of the last (Gale, Elsen and Hooker 2019, "The State of Sparsity in Deep Neural
+ * Networks"); the others make up for them.
+ */
+export const uniformPlus = {
+  id: "uniform+",
+  summary: "the same share of every layer but the first, which stays whole, and of the last at most 80 %",
+  shares(layers, amount) {
+    const sizeOf = (...places: readonly ("first" | "last" | undefined)[]): number =>
+      total(layers.filter(({ place }) => places.includes(place)));
+    const all = amount * total(layers);
+    const even = all / sizeOf("last", undefined);
+    const share = even > mostOfLast ? (all - mostOfLast * sizeOf("last")) / sizeOf(undefined) : even;
+    if (amount > 0 && !(share <= 1)) {
+      const most = (sizeOf(undefined) + mostOfLast * sizeOf("last")) / total(layers);
+      throw new PithError(
+        "E_OPTION",
+        `"amount": "uniform+" leaves the first layer whole and a fifth of the last, so at most ${most.toFixed(3)} of all can go, got ${amount}.`,
+      );
+    }
+    return layers.map(({ place }) => (place === "first" ? 0 : place === "last" ? Math.min(share, mostOfLast) : share));
+  },
+} satisfies Allocation;

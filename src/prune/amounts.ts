@@ -1,0 +1,113 @@
+/** How much goes of each parameter: what is said of it, or what an allocation gives it of an amount for all of them together. */
+import { infer } from "../analysis/infer.ts";
+import { layers as layersOf } from "../analysis/layers.ts";
+import { parametersOf } from "../analysis/parameters.ts";
+import { ownOptions } from "../analysis/selection.ts";
+import { Miss, PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { stored } from "../passes/fold-mask.ts";
+import { awaitedAnswerOf } from "../passes/own-methods.ts";
+import type { Change } from "../passes/pass.ts";
+import { type Allocation, type RankedLayer, total } from "./allocations/allocation.ts";
+import { uniform } from "./allocations/index.ts";
+import { type Amount, fractionOf, isAll } from "./amount.ts";
+import type { Scorer } from "./importance.ts";
+import { readRanked, type Tensors } from "./ranked.ts";
+import type { Target } from "./targets.ts";
+
+export interface OwnAmount<A extends Amount = Amount> {
+  readonly amount: A;
+  readonly decidedBy: NonNullable<Change["decidedBy"]>;
+  /** Whether nothing may be left of the layer: because just that was asked for. */
+  readonly empties: boolean;
+}
+
+export type AmountsFactory<A extends Amount = Amount> = (
+  targets: readonly Target[],
+  scorer: Scorer,
+) => Promise<(target: Target) => OwnAmount<A>>;
+
+/** Each has the amount of the call, or its own. */
+export const asGiven =
+  (options: Parameters<typeof ownOptions>[0] & { readonly amount: Amount }): AmountsFactory =>
+  async () =>
+  ({ layer }) => {
+    const { own, decidedBy } = ownOptions(options, layer);
+    return { amount: own.amount, decidedBy, empties: true };
+  };
+
+interface Sharing {
+  readonly allocation: Allocation;
+  readonly amount: Amount;
+  /** Layers with a share of their own have no part in the allocation. */
+  readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
+  readonly importanceScores?: Tensors | undefined;
+  /** Whether a layer may lose all though less is asked for. */
+  readonly empties: boolean;
+}
+
+/** @throws PithError E_OPTION where the allocation gives no shares, or cannot. */
+export const allocated =
+  (model: Model, { allocation, amount, overrides, importanceScores, empties }: Sharing) =>
+  async (targets: readonly Target[], scorer: Scorer): Promise<(target: Target) => OwnAmount<{ fraction: number }>> => {
+    const said = ({ layer }: Target) =>
+      ownOptions<Pick<Sharing, "overrides"> & { amount?: number }>({ overrides }, layer);
+    const others = targets.filter((target) => said(target).own.amount === undefined);
+    // What asks nothing of the layers costs no look at them.
+    const shares =
+      allocation === uniform
+        ? undefined
+        : await sharesOf(allocation, amount, await rankedLayers(model, others, importanceScores, scorer));
+    return (target) => {
+      const { own, decidedBy } = said(target);
+      const fraction = own.amount ?? (shares === undefined ? fractionOf(amount, 0) : (shares.get(target) ?? 0));
+      return { amount: { fraction }, decidedBy, empties: empties || own.amount === 1 || isAll(amount) };
+    };
+  };
+
+async function sharesOf(
+  allocation: Allocation,
+  amount: Amount,
+  layers: ReadonlyMap<Target, RankedLayer>,
+): Promise<ReadonlyMap<Target, number>> {
+  const ranked = [...layers.values()];
+  const share = fractionOf(amount, total(ranked));
+  const whose = `The allocation "${allocation.id}"`;
+  const shares = await awaitedAnswerOf(whose, () => allocation.shares(ranked, share));
+  const areShares = Array.isArray(shares) && shares.every((own) => typeof own === "number" && own >= 0 && own <= 1);
+  if (!areShares || shares.length !== ranked.length)
+    throw new PithError("E_OPTION", `${whose} did not give each of ${ranked.length} layers a share from 0 to 1.`);
+  return new Map([...layers.keys()].map((target, at) => [target, shares[at] ?? 0]));
+}
+
+/** Those that can be ranked: why others cannot is said where they are pruned. */
+async function rankedLayers(
+  model: Model,
+  targets: readonly Target[],
+  importanceScores: Tensors | undefined,
+  scorer: Scorer,
+): Promise<ReadonlyMap<Target, RankedLayer>> {
+  const inference = infer(model);
+  const learned = new Set(parametersOf(model, inference));
+  const trained = layersOf(model, inference).filter(({ weight }) => learned.has(weight));
+  const [first, last] = [trained[0]?.weight, trained.at(-1)?.weight];
+  const found = new Map<Target, RankedLayer>();
+  for (const target of targets) {
+    const read = await readRanked(target, importanceScores, scorer);
+    if (read instanceof Miss) continue;
+    const { layer, parameter } = target;
+    const { ranked, before } = read;
+    found.set(target, {
+      layer,
+      dims: stored(parameter).dims,
+      left: before,
+      place: layer.weight === first ? "first" : layer.weight === last ? "last" : undefined,
+      type: ranked.type,
+      async scores() {
+        const [mask, scores] = [await ranked.mask(), await ranked.scores()];
+        return mask === undefined ? scores : scores.filter((_, at) => mask[at] === 1);
+      },
+    });
+  }
+  return found;
+}

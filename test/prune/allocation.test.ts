@@ -1,0 +1,203 @@
+/** How an amount is spread over the layers of a network. */
+import { type Model, parseModel } from "pith/graph";
+import { type Allocation, type PruneOptions, prune } from "pith/prune";
+import { toNumbers } from "pith/tensor";
+import { describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { layers } from "../../src/analysis/layers.ts";
+import type { RankedLayer } from "../../src/prune/allocations/allocation.ts";
+import { erk } from "../../src/prune/allocations/erk.ts";
+import { layerAdaptive } from "../../src/prune/allocations/lamp.ts";
+import { topologies } from "../zoo/topologies.ts";
+
+/** Of each weight how many entries are 0. */
+async function zeros(model: Model): Promise<Record<string, number>> {
+  const found: Record<string, number> = {};
+  for (const { weight, name } of layers(model, infer(model)))
+    if (weight.tensor !== undefined)
+      found[name] = toNumbers(await weight.tensor.read()).filter((value) => value === 0).length;
+  return found;
+}
+
+describe("ERK has the densities of the reference", () => {
+  const lenet300 = [
+    [784, 300],
+    [300, 100],
+    [100, 10],
+  ];
+  const lenet5 = [
+    [20, 1, 5, 5],
+    [50, 20, 5, 5],
+    [500, 800],
+    [10, 500],
+  ];
+  const sharesOf = (sizes: readonly number[][], amount: number): readonly number[] =>
+    erk.shares(
+      sizes.map(
+        (dims): RankedLayer => ({
+          layer: undefined as never,
+          dims,
+          left: dims.reduce((product, dim) => product * dim, 1),
+          place: undefined,
+          type: "float32",
+          scores: async () => new Float32Array(),
+        }),
+      ),
+      amount,
+    );
+
+  test.each([
+    [lenet300, 0.9, [0.92043, 0.76981, 0]],
+    [lenet300, 0.95, [0.96152, 0.88867, 0.08149]],
+    [lenet5, 0.95, [0.27388, 0.96252, 0.96194, 0]],
+  ] as const)("%j at %d", (sizes, amount, wanted) => {
+    for (const [at, share] of sharesOf(sizes as never, amount).entries())
+      expect(share).toBeCloseTo(wanted[at] ?? -1, 5);
+  });
+
+  test("nothing goes of layers that are smaller than what they would keep, and all is left at 0", () => {
+    expect(sharesOf(lenet300, 0)).toEqual([0, 0, 0]);
+    expect(sharesOf(lenet300, 1)).toEqual([1, 1, 1]);
+  });
+});
+
+test("LAMP has the scores of the paper: the largest of a layer has 1", () => {
+  const rounded = (scores: Float32Array): number[] => [...scores].map((score) => Number(score.toFixed(6)));
+  expect(rounded(layerAdaptive(Float32Array.of(1, -3, 2, 4)))).toEqual(
+    [1 / 30, 4 / 29, 9 / 25, 1].map((score) => Number(score.toFixed(6))),
+  );
+  expect([...layerAdaptive(Float32Array.of(0, 0))]).toEqual([0, 0]);
+});
+
+/** Three layers, of which the second has the smallest numbers. */
+const three = () =>
+  parseModel(`opset 17
+graph (x: float32[n, 2]) -> (y) {
+  a: float32[2, 5] = [[10, 20, 30, 40, 50], [60, 70, 80, 90, 100]]
+  b: float32[5, 4] = [[0.01, 0.02, 0.03, 0.04], [0.05, 0.06, 0.07, 0.08], [0.09, 0.1, 0.11, 0.12], [0.13, 0.14, 0.15, 0.16], [0.17, 0.18, 0.19, 0.2]]
+  c: float32[4, 5] = [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10], [11, 12, 13, 14, 15], [16, 17, 18, 19, 20]]
+  h = MatMul "fc1" (x, a)
+  k = MatMul "fc2" (h, b)
+  y = MatMul "fc3" (k, c)
+}`);
+const pruned = async (options: PruneOptions) => {
+  const net = three();
+  const { changes } = await prune(net, options);
+  return { gone: Object.values(await zeros(net)), changes };
+};
+
+test.each([
+  ["uniform", [5, 10, 10]],
+  // 25 of the 40 that are not the first's.
+  ["uniform+", [0, 12, 12]],
+  // The least: all of the second layer, but for one that the layer keeps.
+  ["global", [0, 19, 5]],
+  // The numbers of the second and the third layer are the same but for a factor.
+  ["global-normalized", [4, 11, 10]],
+  // What stays is in the ratio 7 : 9 : 9.
+  ["erk", [3, 11, 11]],
+] as const)("%s", async (scope, wanted) => {
+  expect((await pruned({ amount: 0.5, scope })).gone).toEqual(wanted);
+});
+
+test("LAMP spreads what a factor of a layer does not change", async () => {
+  const [first = 0, second = 0, third = 0] = (await pruned({ amount: 0.5, scope: "lamp" })).gone;
+  expect(first + second + third).toBe(25);
+  expect(Math.abs(second - third)).toBeLessThanOrEqual(1);
+});
+
+test("a layer that would lose everything keeps its largest weight, and that is said; unless everything is asked for", async () => {
+  const { changes } = await pruned({ amount: 0.5, scope: "global" });
+  expect(changes.map(({ at, what }) => `${at}: ${what}`)).toEqual([
+    "fc1: 0 of 10 pruned, 10 of 10 left",
+    "fc2: 19 of 20 pruned, 1 of 20 left: the largest, or the layer would be empty",
+    "fc3: 5 of 20 pruned, 15 of 20 left",
+  ]);
+  // Of each row of two 1.8 go, so all: what is left is the largest of the layer.
+  expect((await pruned({ amount: 0.9, pattern: "rows", layers: "fc1" })).gone).toEqual([9, 0, 0]);
+  expect((await pruned({ amount: 1, scope: "global" })).gone).toEqual([10, 20, 20]);
+  expect((await pruned({ amount: 0.5, overrides: { fc1: { amount: 1 } } })).gone).toEqual([10, 10, 10]);
+});
+
+test("a layer with an amount of its own has no part in the allocation", async () => {
+  const { gone, changes } = await pruned({ amount: 0.5, scope: "global", overrides: { fc2: { amount: 0.1 } } });
+  // Of the 30 others the least 15.
+  expect(gone).toEqual([1, 2, 14]);
+  expect(changes.map(({ decidedBy }) => decidedBy)).toEqual(["global", "layer", "global"]);
+});
+
+test("the first and the last are those of the network, whichever layers are pruned", async () => {
+  expect((await pruned({ amount: 0.5, scope: "uniform+", layers: ["fc2"] })).gone).toEqual([0, 10, 0]);
+  expect((await pruned({ amount: 0.7, scope: "uniform+", except: "fc1" })).gone).toEqual([0, 14, 14]);
+  // 32 of 40: 80 % of the last.
+  expect((await pruned({ amount: 0.9, scope: "uniform+", except: "fc1" })).gone).toEqual([0, 19, 16]);
+  await expect(pruned({ amount: 0.9, scope: "uniform+" })).rejects.toThrow(/at most 0\.720 of all can go, got 0\.9/);
+});
+
+describe("an allocation of one's own", () => {
+  const seen: number[][] = [];
+  const deeper: Allocation = {
+    id: "deeper",
+    async shares(all, amount) {
+      for (const one of all) seen.push([one.left, ...(await one.scores())]);
+      return all.map((_, at) => (amount * at) / 2);
+    },
+  };
+
+  test("says what goes of each layer, of what is left of it", async () => {
+    expect((await pruned({ amount: 0.8, scope: deeper })).gone).toEqual([0, 8, 16]);
+    const net = three();
+    await prune(net, { amount: 0.8, layers: "fc1", keepMasks: true });
+    seen.length = 0;
+    await prune(net, { amount: 0.5, scope: deeper, keepMasks: true });
+    expect(seen[0]).toEqual([2, 90, 100]);
+  });
+
+  test.each([
+    ["too few shares", () => [0.5]],
+    ["shares above 1", () => [0.5, 2, 0.5]],
+    ["no shares", () => undefined],
+  ])("is refused where it gives %s", async (_, shares) => {
+    await expect(pruned({ amount: 0.5, scope: { id: "odd", shares } as never })).rejects.toThrow(
+      /The allocation "odd" did not give each of 3 layers a share from 0 to 1/,
+    );
+  });
+});
+
+test.each([
+  [{ amount: 0.5, scope: "lamb" }, /"scope": is "uniform", "uniform\+", "global", .*an allocation \{ id, shares \}/],
+  [{ amount: 0.5, scope: "erk", structured: true }, /"scope": is "uniform" or "global" with `structured`/],
+  [{ scope: "erk", pattern: "2:4" }, /"scope": is not for a pattern that says itself how much goes/],
+])("refused: %j", async (options, message) => {
+  await expect(pruned(options as never)).rejects.toThrow(message);
+});
+
+describe("criterion × pattern × allocation", () => {
+  /** Of each layer: how many go, of how many, how many are left. */
+  const countsOf = async (text: string, options: PruneOptions): Promise<readonly number[][]> =>
+    (await prune(parseModel(text), options)).changes.map(({ what }) =>
+      (what.match(/\d[\d,]*/g) ?? []).map((number) => Number(number.replaceAll(",", ""))),
+    );
+  const sum = (counts: readonly number[][], at: number): number => counts.reduce((all, own) => all + (own[at] ?? 0), 0);
+
+  test.each(topologies.map(({ name, text }) => [name, text] as const))("%s", async (_, text) => {
+    for (const importance of ["magnitude", "random"] as const) {
+      for (const scope of ["uniform", "global", "global-normalized", "erk", "lamp"] as const) {
+        const counts = await countsOf(text, { amount: 0.5, scope, importance });
+        // Each layer rounds, but where all are ranked together; there one is spared where all of a layer would go.
+        const spared = counts.filter(([, , left]) => left === 1).length;
+        const together = scope !== "uniform" && scope !== "erk";
+        const apart = Math.abs(sum(counts, 0) - 0.5 * sum(counts, 1));
+        expect(apart).toBeLessThanOrEqual(together ? 1 + spared : 0.5 * counts.length);
+        expect(Math.min(...counts.map(([, , left = 0]) => left))).toBeGreaterThan(0);
+        for (const pattern of ["rows", "2x2"])
+          for (const [at, [, was, left]] of (
+            await countsOf(text, { amount: 0.5, scope, importance, pattern })
+          ).entries()) {
+            expect(was).toBe(counts[at]?.[1]);
+            expect(left).toBeGreaterThan(0);
+          }
+      }
+    }
+  });
+});
