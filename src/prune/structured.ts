@@ -14,7 +14,7 @@ import { roundHalfEven } from "../tensor/round.ts";
 import { type ChannelScorer, scoreUnits } from "./channel-scores.ts";
 import { allocateGlobal, allocateUniform, type Choice, removalOrder, type ScoredGroup } from "./choose-units.ts";
 import { byMagnitude, type ScoringOptions, scorerOf } from "./importance.ts";
-import { amountFor, type CutTarget, type Reached } from "./target.ts";
+import type { CutTarget, Reached } from "./target.ts";
 
 type Eligibility = Selection & ChannelOptions;
 
@@ -126,6 +126,8 @@ async function decided(
   context: Context,
 ): Promise<{ readonly amount: number; readonly roundTo: number }> {
   if (amount !== undefined) return { amount, roundTo: roundTo ?? 1 };
+  // It measures times, for which it reads data.
+  const { amountFor } = await import("./target.ts");
   const reached = (multiple: number) =>
     amountFor(target, model, (share) => withoutRefused(model, choose(share, multiple)).removals, context);
   if (roundTo !== undefined) return logged(await reached(roundTo), roundTo, context);
