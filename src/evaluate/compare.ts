@@ -149,7 +149,8 @@ export function usualDrop({ unit, better }: Pick<Metric, "unit" | "better">, ori
 export function judge(comparison: Comparison, goal: Goal): Verdict {
   const { difference } = comparison;
   const { value, low, high } = difference;
-  const drop = comparison.better === "lower" ? difference : { ...difference, value: -value, low: 0 - high, high: -low };
+  const drop =
+    comparison.better === "lower" ? difference : { ...difference, value: 0 - value, low: 0 - high, high: 0 - low };
   if (isBroken(comparison)) return { verdict: "lost", met: false, drop, samples: undefined };
   const verdict = drop.high <= goal.maxDrop ? "kept" : drop.low > goal.maxDrop ? "lost" : "not shown";
   const met = goal.strict === true ? verdict === "kept" : isWithin(drop, goal) || drop.low <= 0;

@@ -1,6 +1,13 @@
 /** Recipes: techniques composed, each result measured against the original, the smallest that keeps the goal chosen. */
 
+export {
+  type Sensitivity,
+  type SensitivityKind,
+  type SensitivityRow,
+  sensitivityKinds,
+} from "../report/sensitivity.ts";
 export { completeOptions } from "../run/step.ts";
+export { type Allocation, allocationFrom, usualBudget } from "./allocation.ts";
 export { recipeName } from "./names.ts";
 export { calibrationSamples, openRecipe, samplesToLearnFrom } from "./pass-steps.ts";
 export { defaultPlan } from "./plan.ts";
@@ -15,5 +22,7 @@ export {
 } from "./recipe.ts";
 export { refusal } from "./refusal.ts";
 export { type Compressed, compress, type RunOptions, runRecipe } from "./run.ts";
+export { type SensitivityOptions, sensitivity } from "./sensitivity.ts";
+export { parseSensitivity } from "./sensitivity-file.ts";
 export { steps } from "./steps.ts";
 export type { Candidate } from "./variant.ts";

@@ -32,6 +32,7 @@ const given: Readonly<Record<string, string>> = {
   multiply: 'import("pith/math").Multiply',
   run: 'import("pith/report").Run',
   name: "string",
+  readFile: 'typeof import("node:fs/promises").readFile',
   writeFile: 'typeof import("node:fs/promises").writeFile',
   appendFile: 'typeof import("node:fs/promises").appendFile',
   sizeJob: "(input: { readonly path: string }) => Promise<number>",

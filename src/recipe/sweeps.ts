@@ -1,0 +1,49 @@
+/** What is tried on each layer: a pass with options of its own for the layer, from the mildest setting to the harshest. */
+
+import { factorize } from "../factorize/index.ts";
+import type { AnyPass, Change, OptionValues } from "../passes/index.ts";
+import { prune } from "../prune/index.ts";
+import { quantize } from "../quantize/index.ts";
+import type { SensitivityKind } from "../report/sensitivity.ts";
+
+export interface Sweep {
+  readonly pass: AnyPass;
+  /** Of the pass, whatever the layer. */
+  readonly shared: OptionValues;
+  /** The first has most layers that it can change. */
+  readonly settings: readonly number[];
+  /** Of a layer, as `overrides` has them. */
+  own(setting: number): OptionValues;
+  /** Whether a change is the one that was asked for: a layer that a format is not for gets another. */
+  isAsked?(change: Change, setting: number): boolean;
+}
+
+const amounts = [0.2, 0.4, 0.6, 0.8];
+const amount = (share: number): OptionValues => ({ amount: share });
+
+export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
+  prune: { pass: prune, shared: { amount: 0 }, settings: amounts, own: amount },
+  channels: { pass: prune, shared: { structured: true, amount: 0 }, settings: amounts, own: amount },
+  bits: {
+    pass: quantize,
+    shared: { scheme: "weights" },
+    settings: [8, 4, 3],
+    // Of integers there are 8 and 4 bits, which convolutions have in operators of ONNX alone.
+    own: (bits) => (bits === 8 ? { bits } : bits === 4 ? { bits, onnxOnly: true } : { bits, weights: "palette" }),
+    isAsked: ({ bits }, setting) => bits === setting,
+  },
+  rank: { pass: factorize, shared: { timing: false }, settings: [0.75, 0.5, 0.25], own: (ratio) => ({ ratio }) },
+};
+
+/** The options of a step that changes these layers alone, each by its own setting. */
+export const optionsOf = ({ shared, own }: Sweep, settings: ReadonlyMap<string, number>): OptionValues => ({
+  ...shared,
+  layers: [...settings.keys()],
+  overrides: Object.fromEntries([...settings].map(([layer, setting]) => [layer, own(setting)])),
+});
+
+/** What is tried first, and what an allocation costs unless said: of four the second. */
+export function middleOf(kind: SensitivityKind): number {
+  const { settings } = sweeps[kind];
+  return settings[Math.floor((settings.length - 1) / 2)] ?? 0;
+}

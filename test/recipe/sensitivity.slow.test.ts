@@ -1,0 +1,176 @@
+/** What single layers lose, measured on a network that was trained; and the settings of each that follow. */
+
+import { readdirSync } from "node:fs";
+import { beforeAll, describe, expect, test } from "vitest";
+import { createEngine } from "../../src/engine/index.ts";
+import { accuracy, evaluate } from "../../src/evaluate/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { encodeToBytes } from "../../src/onnx/index.ts";
+import { prune } from "../../src/prune/index.ts";
+import { allocationFrom, parseSensitivity, recipeFrom, runRecipe, sensitivity } from "../../src/recipe/index.ts";
+import type { Sensitivity, SensitivityKind } from "../../src/report/sensitivity.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { task, trained } from "./blobs.ts";
+
+let model: Model;
+let found: Sensitivity;
+beforeAll(async () => {
+  model = await trained();
+  found = await sensitivity(model, task, { name: "blobs.onnx" });
+});
+
+const rowsOf = (kind: SensitivityKind, layer: string) =>
+  found.rows.filter((row) => row.kind === kind && row.layers[0] === layer);
+
+/** The share of test samples that a recipe's result has right, and the bytes of its file. */
+async function resultOf(recipe: Parameters<typeof runRecipe>[1]) {
+  const { model: result, bytes, run } = await runRecipe(model, recipe, task, { force: true, rounds: 0 });
+  const { estimate } = await evaluate(createEngine(), result, task.test, accuracy());
+  return { accuracy: estimate.value, bytes: bytes.length, zeros: run.variants[0]?.result?.zeros ?? 0 };
+}
+
+describe("each layer alone", () => {
+  test("has a row for every setting, in the order of the graph, from the mildest to the harshest", () => {
+    expect(found.rows.map(({ kind, layers, setting }) => `${kind} ${layers.join("+")} ${setting}`)).toEqual([
+      ...["fc1", "fc2", "fc3"].flatMap((layer) => [0.2, 0.4, 0.6, 0.8].map((amount) => `prune ${layer} ${amount}`)),
+      ...["fc1", "fc2"].flatMap((layer) => [0.2, 0.4, 0.6, 0.8].map((amount) => `channels ${layer} ${amount}`)),
+      ...["fc1", "fc2", "fc3"].flatMap((layer) => [8, 4, 3].map((bits) => `bits ${layer} ${bits}`)),
+      ...["fc1", "fc2", "fc3"].flatMap((layer) => [0.75, 0.5, 0.25].map((ratio) => `rank ${layer} ${ratio}`)),
+    ]);
+    expect(found).toMatchObject({
+      model: "blobs.onnx",
+      open: 0,
+      bytes: 4 * (16 * 64 + 64 + 64 * 48 + 48 + 48 * 8 + 8),
+    });
+  });
+
+  test("loses what the step alone loses, on the same samples", async () => {
+    const recipe = recipeFrom({ steps: [{ factorize: { layers: "fc3", ratio: 0.75 } }] });
+    const { run } = await runRecipe(model, recipe, task, { force: true, rounds: 0 });
+    const [row] = rowsOf("rank", "fc3");
+    expect(row?.drop.count).toBe(800);
+    const difference = run.variants[0]?.comparison?.difference;
+    expect(row?.drop).toMatchObject({ value: -(difference?.value ?? 0), low: -(difference?.high ?? 0) });
+  });
+
+  test("says what it saves: of single weights those that became zero, else what is stored no more", () => {
+    for (const { bytes, setting, saved } of rowsOf("prune", "fc2")) expect(saved / bytes).toBeCloseTo(setting, 2);
+    const [eight, four] = rowsOf("bits", "fc2");
+    // A scale and a zero point for each of 48 outputs of 64 numbers; then a scale for each block of 32.
+    expect(eight?.saved).toBe(64 * 48 * 3 - 48 * 5);
+    expect(four?.saved).toBe(64 * 48 * 3.5 - 2 * 48 * 4);
+  });
+
+  test("is measured on no more samples than tell its drop to a point, or to a quarter", () => {
+    const few = found.rows.filter(({ drop }) => drop.count < 800);
+    expect(few.length).toBeGreaterThan(10);
+    for (const { drop } of few) expect((drop.high - drop.low) / 2).toBeLessThanOrEqual(Math.max(0.01, drop.value / 4));
+    expect(Math.min(...few.map(({ drop }) => drop.count))).toBe(128);
+  });
+
+  test("that cannot be changed is listed with the reason", () => {
+    expect(found.misses).toEqual([
+      { kind: "channels", at: "fc3", reason: expect.stringContaining("an output of the model") },
+    ]);
+  });
+});
+
+test("the model stays as it is, and the same seed gives the same figures", async () => {
+  const before = await encodeToBytes(model);
+  const again = await sensitivity(model, task, { kinds: ["prune"], layers: "fc1" });
+  expect(await encodeToBytes(model)).toEqual(before);
+  expect(again.rows).toEqual(rowsOf("prune", "fc1"));
+});
+
+test("layers whose names differ in numbers only are changed together where that is asked for", async () => {
+  const { rows } = await sensitivity(model, task, { kinds: ["bits"], except: "fc3", alike: true });
+  expect(rows.map(({ layers, setting }) => [layers.join("+"), setting])).toEqual(
+    [8, 4, 3].map((bits) => ["fc1+fc2", bits]),
+  );
+});
+
+test("what a sweep that was stopped has measured is not measured again", async () => {
+  const folder = temporaryFolder();
+  const stop = new AbortController();
+  const measured: string[] = [];
+  const options = { kinds: ["prune"], resumeFolder: folder } as const;
+  const stopped = sensitivity(model, task, options, {
+    signal: stop.signal,
+    progress: (done) => (done === 3 ? stop.abort() : undefined),
+  });
+  await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
+  expect(readdirSync(folder)).toHaveLength(3);
+  const engine = createEngine();
+  const counting = {
+    ...engine,
+    load: (...given: Parameters<typeof engine.load>) => {
+      measured.push("");
+      return engine.load(...given);
+    },
+  };
+  const whole = await sensitivity(model, task, options, { engine: counting });
+  expect(whole.rows).toEqual(found.rows.filter(({ kind }) => kind === "prune"));
+  const continued = measured.length;
+  await sensitivity(model, task, options, { engine: counting });
+  expect(readdirSync(folder)).toHaveLength(12);
+  expect(measured.length - continued).toBeLessThan(continued / 4);
+});
+
+test("after the minutes it may take, what is left is counted, and the settings in the middle are there", async () => {
+  const { rows, open } = await sensitivity(model, task, { kinds: ["prune"], minutes: 1e-9 });
+  expect([rows, open]).toEqual([[], 12]);
+});
+
+test("a model that does no better than chance is refused", async () => {
+  const zero = model.clone();
+  await prune(zero, { amount: 1 });
+  await expect(sensitivity(zero, task)).rejects.toMatchObject({
+    code: "E_DATA",
+    message: expect.stringContaining("Nothing was measured."),
+  });
+});
+
+describe("an allocation", () => {
+  test("of ranks loses less than the same rank for all, in fewer bytes", async () => {
+    const own = allocationFrom(found, "rank");
+    const uniform = await resultOf(recipeFrom({ steps: [{ factorize: { ratio: 0.5 } }] }));
+    const allocated = await resultOf(own?.recipe ?? expect.fail());
+    expect(allocated.bytes).toBeLessThan(uniform.bytes);
+    expect(allocated.accuracy - uniform.accuracy).toBeGreaterThan(0.1);
+  });
+
+  test("of amounts loses less than the same amount for all, with as many zeros", async () => {
+    const saved = (rows: Sensitivity["rows"]) => rows.reduce((sum, row) => sum + row.saved, 0);
+    const half = found.rows.filter(({ kind, setting }) => kind === "prune" && setting === 0.6);
+    const own = allocationFrom(found, "prune", found.bytes - saved(half));
+    const uniform = await resultOf(recipeFrom({ steps: [{ prune: { amount: 0.6 } }] }));
+    const allocated = await resultOf(own?.recipe ?? expect.fail());
+    expect(allocated.zeros).toBeGreaterThanOrEqual(uniform.zeros - 1e-3);
+    expect(allocated.accuracy).toBeGreaterThan(uniform.accuracy + 0.03);
+  });
+
+  test("costs no more than its budget, and names layers that have a setting", () => {
+    const own = allocationFrom(found, "bits", 0.25 * found.bytes);
+    expect(own?.bytes).toBeLessThanOrEqual(0.25 * found.bytes);
+    expect(own?.recipe.steps[0]).toMatchObject({ id: "quantize", options: { scheme: "weights" } });
+    expect(allocationFrom(found, "bits", found.bytes)).toBeUndefined();
+    expect(allocationFrom({ ...found, rows: [] }, "bits")).toBeUndefined();
+  });
+});
+
+describe("the file", () => {
+  test("is read as it was written; what is not finite is NaN", () => {
+    expect(parseSensitivity(JSON.stringify(found))).toEqual(found);
+    const broken = { ...found, original: { ...found.original, high: Number.POSITIVE_INFINITY } };
+    expect(parseSensitivity(JSON.stringify(broken)).original.high).toBeNaN();
+  });
+
+  test.each([
+    ["no JSON", "{", /no JSON/],
+    ["another form", JSON.stringify({ format: 2 }), /format/],
+    ["a row without layers", "rows", /rows\.0\.layers/],
+  ])("%s is refused with the place", (_, text, sentence) => {
+    const given = text === "rows" ? JSON.stringify({ ...found, rows: [{ ...found.rows[0], layers: [] }] }) : text;
+    expect(() => parseSensitivity(given, "own.json")).toThrow(sentence);
+  });
+});
