@@ -50,6 +50,11 @@ export const commands: readonly Listed[] = [
     load: () => import("./commands/compress.ts"),
   },
   {
+    name: "sensitivity",
+    summary: "measure what each layer alone loses, and write recipes that spare the sensitive ones",
+    load: () => import("./commands/sensitivity.ts"),
+  },
+  {
     name: "train",
     summary: "train a model, or fine-tune a compressed one",
     load: () => command(async () => (await import("../train/index.ts")).train),

@@ -7,7 +7,8 @@ import { countOption, option } from "../passes/options.ts";
 import type { Settings } from "../task/index.ts";
 import { settings } from "./set.ts";
 
-const group = "Data (docs/data.md):";
+export const dataGroup = "Data (docs/data.md):";
+const group = dataGroup;
 
 /** Entries for the schema of a command that takes data. */
 export const dataFlags = {

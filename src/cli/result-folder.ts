@@ -1,4 +1,7 @@
-/** The folder that `pith compress` writes: model, reports and recipe, and run.json, which records what of them is Pith's. A refused run leaves the reports alone. */
+/**
+ * The folders that `pith compress` and `pith sensitivity` write: results, and a record of them, which says what of them is Pith's. A refused run of `compress`
+ * leaves the reports alone.
+ */
 import { join } from "node:path";
 import { joinPath, makeFolder } from "#platform";
 import { textHash } from "../data/file-hash.ts";
@@ -14,17 +17,34 @@ import {
 import { readSettings } from "../data/tokenizer.ts";
 import { PithError } from "../errors.ts";
 import type { JobContext } from "../job/job.ts";
-import type { Run } from "../report/index.ts";
+import { sensitivityKinds } from "../report/sensitivity.ts";
 
-const recordName = "run.json";
 const modelName = "model.onnx";
 export const recipeName = "recipe.yaml";
-export const resultNames = [modelName, "report.html", "report.md", recordName, recipeName];
 
-/** @throws PithError E_OPTION where the model or run.json would take the place of an author's: there is no result without them. */
-export async function requireOwnResults(out: string): Promise<void> {
-  const written = await writtenIn(out);
-  const name = written === undefined ? recordName : (await isAuthored(out, modelName, written)) ? modelName : undefined;
+interface ResultFolder {
+  readonly record: string;
+  /** The file without which there is no result, beside the record. */
+  readonly needed?: string;
+  readonly names: readonly string[];
+}
+
+export const runFolder: ResultFolder = {
+  record: "run.json",
+  needed: modelName,
+  names: [modelName, "report.html", "report.md", "run.json", recipeName],
+};
+
+export const sweptFolder: ResultFolder = {
+  record: "sensitivity.json",
+  names: ["sensitivity.json", "sensitivity.html", ...sensitivityKinds.map((kind) => `${kind}.yaml`)],
+};
+
+/** @throws PithError E_OPTION where the record, or a file without which there is no result, would take the place of an author's. */
+export async function requireOwnResults(out: string, { record, needed }: ResultFolder): Promise<void> {
+  const written = await writtenIn(out, record);
+  const isTaken = needed !== undefined && written !== undefined && (await isAuthored(out, needed, written));
+  const name = written === undefined ? record : isTaken ? needed : undefined;
   if (name !== undefined)
     throw new PithError(
       "E_OPTION",
@@ -34,34 +54,35 @@ export async function requireOwnResults(out: string): Promise<void> {
 }
 
 /**
- * Writes a run and its files, all or none; an author's reports and recipe stay, which is said.
+ * Writes a record and the files of its results, all or none; an author's reports and recipes stay, which is said.
  * @returns the paths of what is Pith's.
  */
 export async function writeResults(
   out: string,
-  run: Run,
+  said: object,
   contents: readonly (readonly [name: string, bytes: Uint8Array])[],
   { log }: Pick<JobContext, "log">,
+  folder: ResultFolder,
 ): Promise<readonly string[]> {
-  await requireOwnResults(out);
+  const { record, names } = folder;
+  await requireOwnResults(out, folder);
   const files = await Promise.all(contents.map(([path, bytes]) => fileOfBytes(path, bytes)));
-  const written = (await writtenIn(out)) ?? new Map();
+  const written = (await writtenIn(out, record)) ?? new Map();
   const { writes, kept } = await planWrites(out, files, written);
   for (const path of kept) log({ id: "kept", text: keptText(join(out, path)), level: "warning" });
-  written.set(recordName, [await textHash(JSON.stringify(run))]);
+  written.set(record, [await textHash(JSON.stringify(said))]);
   await makeFolder(out);
-  await writeOwned(joinPath(out, recordName), run, written, writes);
-  const names = new Set([...contents.map(([name]) => name), recordName]);
-  const inOrder = [...resultNames.filter((name) => names.delete(name)), ...names];
+  await writeOwned(joinPath(out, record), said, written, writes);
+  const all = new Set([...contents.map(([name]) => name), record]);
+  const inOrder = [...names.filter((name) => all.delete(name)), ...all];
   return inOrder.filter((name) => !kept.includes(name)).map((name) => joinPath(out, name));
 }
 
-/** What the last run wrote; undefined where run.json is not as Pith wrote it. */
-async function writtenIn(out: string): Promise<FileHashes | undefined> {
-  const path = joinPath(out, recordName);
-  const record = await readSettings(path).catch(() => null);
-  if (record === undefined) return new Map();
-  const { written: recorded, ...run } = record ?? {};
+/** What was written last; undefined where the record is not as Pith wrote it. */
+async function writtenIn(out: string, record: string): Promise<FileHashes | undefined> {
+  const found = await readSettings(joinPath(out, record)).catch(() => null);
+  if (found === undefined) return new Map();
+  const { written: recorded, ...said } = found ?? {};
   const written = parseWritten(recorded);
-  return written.get(recordName)?.[0] === (await textHash(JSON.stringify(run))) ? written : undefined;
+  return written.get(record)?.[0] === (await textHash(JSON.stringify(said))) ? written : undefined;
 }

@@ -1,6 +1,12 @@
 /** What single layers lose, as data; and the page of `pith sensitivity`. */
 import type { Estimate, Metric } from "../evaluate/index.ts";
-import { percent } from "../evaluate/numbers.ts";
+import { bytes, change, changeInterval, counted, figure, percent, unitOfChange } from "../evaluate/numbers.ts";
+import { groupBy } from "../tensor/group-by.ts";
+import { px, tickText } from "./chart.ts";
+import { html, type Markup } from "./markup.ts";
+import { page } from "./page.ts";
+import { linear, spreadOut, ticks } from "./scale.ts";
+import { reportStyle } from "./style.ts";
 
 export const sensitivityKinds = ["prune", "channels", "bits", "rank"] as const;
 /** Single weights, whole channels, bits of a weight, share of the weights that a chain of thin layers has. */
@@ -51,4 +57,141 @@ export interface Sensitivity {
 export function settingText(kind: SensitivityKind, setting: number): string {
   if (kind === "bits") return `${setting} bits`;
   return kind === "rank" ? `rank ${percent(setting, 0)}` : percent(setting, 0);
+}
+
+export const kindTitles: Readonly<Record<SensitivityKind, string>> = {
+  prune: "single weights set to zero",
+  channels: "channels cut",
+  bits: "fewer bits",
+  rank: "low rank: share of the weights left",
+};
+
+export interface SweptLayers {
+  readonly name: string;
+  /** In the order of `settings`; undefined where it was not measured. */
+  readonly rows: readonly (SensitivityRow | undefined)[];
+}
+
+/** What was tried of a kind, the layers that lose most first. */
+export function sweptBy(
+  { rows }: Sensitivity,
+  kind: SensitivityKind,
+): { readonly settings: readonly number[]; readonly layers: readonly SweptLayers[] } {
+  const own = rows.filter((row) => row.kind === kind);
+  const isRising = kind === "prune" || kind === "channels";
+  const settings = [...new Set(own.map(({ setting }) => setting))].toSorted((a, b) => (isRising ? a - b : b - a));
+  const layers = [...groupBy(own, (row) => row.layers.join(" + ")).entries()].map(([name, of]) => ({
+    name,
+    rows: settings.map((setting) => of.find((row) => row.setting === setting)),
+  }));
+  return { settings, layers: layers.toSorted((a, b) => meanDrop(b) - meanDrop(a)) };
+}
+
+function meanDrop({ rows }: SweptLayers): number {
+  // A model that answers with NaN has lost all.
+  const drops = rows.flatMap((row) =>
+    row === undefined ? [] : Number.isNaN(row.drop.value) ? Infinity : row.drop.value,
+  );
+  return drops.reduce((sum, drop) => sum + drop, 0) / drops.length;
+}
+
+/** 6.4: by how much it is worse, in points where it is a share. */
+export function dropText(unit: Metric["unit"], value: number): string {
+  return Number.isNaN(value) ? "broken" : change(unit, value).replace("+", "");
+}
+
+/** What was measured, as one HTML page that needs nothing else. */
+export function sensitivityPage(found: Sensitivity): string {
+  const { model, metric, original, data, misses, open, seed, version } = found;
+  const kinds = sensitivityKinds.filter((kind) => found.rows.some((row) => row.kind === kind));
+  const samples = data.count === undefined ? "samples" : `at most ${counted(data.count, "sample")}`;
+  const body = html`<main>
+<header><div class="eyebrow">What each layer of <span class="name">${model}</span> can bear</div>
+<h1>${headline(found)}</h1>
+<p class="lead">Each layer was changed by itself, and ${metric.name} measured beside the original (${figure(metric.unit, original.value)}) on ${samples} of ${data.name}: on as many as told the drop to a point, or to a quarter of itself.</p>
+${open > 0 && html`<p class="doubt">${counted(open, "setting")} not measured: the time was over.</p>`}
+</header>
+${kinds.map((kind) => sectionOf(found, kind))}
+${misses.length > 0 && html`<h2>What could not be changed</h2><ul class="reasons">${misses.map(({ kind, at, reason }) => html`<li><span class="name">${at ?? "the model"}</span> ${kindTitles[kind]}: ${reason}</li>`)}</ul>`}
+<footer>Made by pith ${version}, seed ${seed}. Drops of single layers do not add up: measure what a recipe makes of all of them.</footer>
+</main>`;
+  return page({ title: `${model}: ${headline(found)}`, style: `${reportStyle}${style}`, body });
+}
+
+/** "conv1 bears least": the layer that loses most, of most kinds. */
+export function headline(found: Sensitivity): string {
+  if (found.rows.length === 0) return "No layer was measured";
+  const lost = found.rows.filter(({ drop }) => Number.isNaN(drop.value) || drop.low > 0);
+  const firsts = sensitivityKinds.flatMap((kind) => sweptBy({ ...found, rows: lost }, kind).layers[0]?.name ?? []);
+  const [most] = [...groupBy(firsts, (name) => name).values()].toSorted((a, b) => b.length - a.length);
+  return most === undefined ? "No layer lost more than chance explains" : `${most[0]} bears least`;
+}
+
+const style = `
+.sweep path { fill: none; stroke: var(--line); stroke-width: 1.3; } .sweep path.most { stroke: var(--accent); stroke-width: 1.8; }
+.sweep circle { fill: var(--line); } .sweep circle.most { fill: var(--accent); }
+`;
+
+const [width, height] = [980, 320];
+const margin = { top: 24, right: 190, bottom: 40, left: 62 };
+/** Layers with a name in the picture. */
+const named = 6;
+const nameLength = 26;
+
+function sectionOf(found: Sensitivity, kind: SensitivityKind): Markup {
+  const { settings, layers } = sweptBy(found, kind);
+  const { unit } = found.metric;
+  const cell = (row: SensitivityRow | undefined): Markup =>
+    row === undefined
+      ? html`<td class="n">–</td>`
+      : html`<td class="n">${dropText(unit, row.drop.value)}<small>${changeInterval(unit, row.drop).replaceAll("+", "")}, ${counted(row.drop.count, "sample")}</small></td>`;
+  return html`<h2>${kindTitles[kind]}</h2>
+<figure>${picture(found, kind)}
+<figcaption>How much worse ${found.metric.name} is, layer by layer; those that lose most have their names.</figcaption></figure>
+<div class="wide"><table>
+<thead><tr><th>layer</th><th class="n">weights</th>${settings.map((setting) => html`<th class="n">${settingText(kind, setting)}</th>`)}</tr></thead>
+<tbody>${layers.map(({ name, rows }) => html`<tr><td class="text"><span class="name">${name}</span></td><td class="n">${bytes(rows.find((row) => row !== undefined)?.bytes ?? 0)}</td>${rows.map(cell)}</tr>\n`)}</tbody></table></div>
+<p class="note">Drop${unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`}, with its 95 % interval, the most sensitive first.</p>`;
+}
+
+function picture(found: Sensitivity, kind: SensitivityKind): Markup {
+  const { settings, layers } = sweptBy(found, kind);
+  const { unit, name: metric } = found.metric;
+  const [right, bottom] = [width - margin.right, height - margin.bottom];
+  const values = layers.flatMap(({ rows }) =>
+    rows.flatMap((row) => (Number.isFinite(row?.drop.value) ? (row?.drop.value ?? 0) : [])),
+  );
+  const [low, high] = [Math.min(0, ...values), Math.max(0, ...values) || 0.01];
+  const y = linear(low, high, bottom, margin.top);
+  const x = linear(-1, settings.length - 1, margin.left, right);
+  const lines = layers.map(({ name, rows }, place) => {
+    // Unchanged, nothing is lost.
+    const points = [
+      { at: -1, drop: 0 },
+      ...rows.flatMap((row, at) =>
+        row === undefined || !Number.isFinite(row.drop.value) ? [] : { at, drop: row.drop.value },
+      ),
+    ];
+    return { name, points, isNamed: place < named, last: points.at(-1) ?? { at: -1, drop: 0 } };
+  });
+  const labels = lines.filter(({ isNamed }) => isNamed);
+  const places = spreadOut(
+    labels.map(({ last }) => y(last.drop)),
+    16,
+    margin.top,
+    bottom,
+  );
+  const draw = ({ name, points, isNamed }: (typeof lines)[number]): Markup => {
+    const path = points.map(({ at, drop }, index) => `${index === 0 ? "M" : "L"}${px(x(at))} ${px(y(drop))}`).join("");
+    return html`<g><title>${name}</title><path class="${isNamed ? "most" : ""}" d="${path}"/>${points.slice(1).map(({ at, drop }) => html`<circle class="${isNamed ? "most" : ""}" cx="${px(x(at))}" cy="${px(y(drop))}" r="3"><title>${name}, ${settingText(kind, settings[at] ?? 0)}: ${dropText(unit, drop)}</title></circle>`)}</g>`;
+  };
+  const all = ticks(low, high, 5);
+  return html`<svg class="chart sweep" viewBox="0 0 ${width} ${height}" role="img" aria-label="Drop of ${metric} by layer: ${kindTitles[kind]}">
+<g class="grid">${all.map((tick) => html`<line x1="${margin.left}" x2="${right}" y1="${px(y(tick))}" y2="${px(y(tick))}"/>`)}</g>
+<g class="tick">${all.map((tick) => html`<text x="${margin.left - 10}" y="${px(y(tick) + 4)}" text-anchor="end">${tickText(unit, tick, all)}</text>`)}
+<text x="${px(x(-1))}" y="${bottom + 18}" text-anchor="middle">unchanged</text>${settings.map((setting, at) => html`<text x="${px(x(at))}" y="${bottom + 18}" text-anchor="middle">${settingText(kind, setting)}</text>`)}</g>
+<g class="axis"><line x1="${margin.left}" x2="${right}" y1="${bottom}" y2="${bottom}"/><text x="2" y="${margin.top - 10}">↑ drop of ${metric}</text></g>
+${lines.toReversed().map(draw)}
+<g class="names">${labels.map(({ name, last }, at) => html`<line x1="${px(x(last.at) + 4)}" y1="${px(y(last.drop))}" x2="${px(right + 10)}" y2="${px(places[at] ?? 0)}"/><text x="${px(right + 12)}" y="${px((places[at] ?? 0) + 4)}">${name.length > nameLength ? `${name.slice(0, nameLength - 1)}…` : name}</text>`)}</g>
+</svg>`;
 }

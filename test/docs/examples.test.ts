@@ -15,7 +15,13 @@ const programs = (page: string, section?: string): readonly Example[] =>
   codeBlocks(readFileSync(join(root, page), "utf8"), section).flatMap(({ language, text }) =>
     language === "ts" ? [{ file: page, of: "a program", code: text }] : [],
   );
-const guides = ["docs/training.md", "docs/low-rank.md", "docs/distillation.md", "docs/recipes.md"];
+const guides = [
+  "docs/training.md",
+  "docs/low-rank.md",
+  "docs/distillation.md",
+  "docs/recipes.md",
+  "docs/sensitivity.md",
+];
 const shown = [...programs("README.md", "In code"), ...guides.flatMap((page) => programs(page))];
 
 const written = (code: string): Example => ({ file: "src/prune/rules.ts", of: "a test", code });

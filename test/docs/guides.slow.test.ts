@@ -1,4 +1,4 @@
-/** Every command and every program of the guides to distillation and low rank, run on real networks and a few samples of real data. */
+/** Every command and every program of the guides to distillation, low rank and sensitivity, run on real networks and a few samples of real data. */
 import { execFile } from "node:child_process";
 import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -15,7 +15,7 @@ import { codeBlocks, commandLines } from "./markdown.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const tsx = createRequire(import.meta.url).resolve("tsx/cli");
 const pages = await Promise.all(
-  ["distillation.md", "low-rank.md"].map(async (name) => ({
+  ["distillation.md", "low-rank.md", "sensitivity.md"].map(async (name) => ({
     name,
     text: await readFile(join(root, "docs", name), "utf8"),
   })),
@@ -81,11 +81,17 @@ async function filled(): Promise<string> {
   return folder;
 }
 
-/** A guide trains for several epochs, or on noise without end: of either a little. */
+/** A guide trains for several epochs, or on noise without end, or looks at all layers: of each a little. */
 function small(words: readonly string[]): readonly string[] {
   const trained = ["distill", "train"].includes(words[0] ?? "") && !words.includes("--help");
   const drawn = words.includes("random");
-  return [...words, ...(trained ? ["--epochs", "1"] : []), ...(drawn ? ["--samples", "48"] : [])];
+  const swept = words[0] === "sensitivity" && !words.includes("--layers");
+  return [
+    ...words,
+    ...(swept ? ["--layers", "layer3.2*,linear"] : []),
+    ...(trained ? ["--epochs", "1"] : []),
+    ...(drawn ? ["--samples", "48"] : []),
+  ];
 }
 
 describe.skipIf(data === "").each(pages)("docs/$name", ({ text }) => {

@@ -24,7 +24,7 @@ import { codeBlocks, commandLines } from "./markdown.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const page = await readFile(join(root, "README.md"), "utf8");
 const guides = await Promise.all(
-  ["training.md", "low-rank.md", "distillation.md", "recipes.md"].map((name) =>
+  ["training.md", "low-rank.md", "distillation.md", "recipes.md", "sensitivity.md"].map((name) =>
     readFile(join(root, "docs", name), "utf8"),
   ),
 );
@@ -89,7 +89,7 @@ describe("the program", () => {
 describe("the recipes", () => {
   const recipes = [page, ...guides].flatMap((text) => codeBlocks(text)).filter(({ language }) => language === "yaml");
 
-  test("are there", () => expect(recipes).toHaveLength(7));
+  test("are there", () => expect(recipes).toHaveLength(8));
 
   test.each(recipes.map(({ text }) => [text]))("%s", (text) => {
     expect(parseRecipe(text, "README.md").steps.length).toBeGreaterThan(0);

@@ -41,7 +41,7 @@ import type { CompressOutput } from "../jobs/compress.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { modelAt, saidOn } from "../model-folder.ts";
 import { withPartialRun } from "../partial-run-folder.ts";
-import { recipeName, requireOwnResults, resultNames } from "../result-folder.ts";
+import { recipeName, requireOwnResults, runFolder } from "../result-folder.ts";
 import { samplesLine } from "../samples.ts";
 import { columns } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
@@ -106,15 +106,15 @@ export default defineCommand({
       });
     requireMeaningfulDrop(options.maxDrop, metric);
     await requireOtherFolder(out, model);
-    for (const name of resultNames) {
+    for (const name of runFolder.names) {
       // A recipe that was edited where it was written stays there.
       await requireOther(join(out, name), [
         ["the data", data.path],
         ["the recipe", name === recipeName ? undefined : recipe],
       ]);
     }
-    await requireWritableFolder(out, resultNames);
-    await requireOwnResults(out);
+    await requireWritableFolder(out, runFolder.names);
+    await requireOwnResults(out, runFolder);
     const goal = { maxDrop: options.maxDrop, strict };
     const command = ["pith", ...session.line];
     const input = {
@@ -137,7 +137,7 @@ export default defineCommand({
       const job = () =>
         session.job<typeof compressJob>("compress", { ...input, resumeFolder }, `compress ${model}`, { keeps });
       return withoutLeftovers(
-        resultNames.map((name) => join(out, name)),
+        runFolder.names.map((name) => join(out, name)),
         job,
       );
     });

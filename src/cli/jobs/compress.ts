@@ -27,7 +27,7 @@ import { bytesOfText } from "../../tensor/dense.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
-import { writeResults } from "../result-folder.ts";
+import { runFolder, writeResults } from "../result-folder.ts";
 import { tokensTimed } from "./bench.ts";
 import { contextOf, openModel, warnOfDefaults } from "./open-model.ts";
 import { withTargets } from "./target.ts";
@@ -159,7 +159,7 @@ async function write(
   if (result === undefined || recipe === undefined) {
     // An earlier result keeps its own reports.
     const folder = (await isThere(joinPath(out, "model.onnx"))) ? joinPath(out, "refused") : out;
-    return writeResults(folder, run, reports, context);
+    return writeResults(folder, run, reports, context, runFolder);
   }
   const contents: readonly (readonly [string, Uint8Array])[] = [
     ["model.onnx", result.bytes],
@@ -170,7 +170,7 @@ async function write(
       (await sidecarsMissingAt(model, out)).map(async ([name, path]) => [name, await readFile(path)] as const),
     )),
   ];
-  return writeResults(out, run, contents, context);
+  return writeResults(out, run, contents, context, runFolder);
 }
 
 /** Figures of the file itself, for a model in one file. */

@@ -1,0 +1,142 @@
+import { basename, dirname, join } from "node:path";
+import * as v from "valibot";
+import { PithError } from "../../errors.ts";
+import { counted, duration, unitOfChange } from "../../evaluate/numbers.ts";
+import { countOption, option, selectionOptions } from "../../passes/options.ts";
+import { quoted } from "../../report/sections.ts";
+import {
+  dropText,
+  headline,
+  kindTitles,
+  type Sensitivity,
+  sensitivityKinds,
+  settingText,
+  sweptBy,
+} from "../../report/sensitivity.ts";
+import { defineCommand } from "../command.ts";
+import { dataFlags, dataGroup, dataRequest } from "../data.ts";
+import { requireOther, withoutLeftovers } from "../files.ts";
+import type sensitivityJob from "../jobs/sensitivity.ts";
+import { metricFlags } from "../metrics.ts";
+import { withPartialRun } from "../partial-run-folder.ts";
+import { requireOwnResults, sweptFolder } from "../result-folder.ts";
+import { columns } from "../table.ts";
+import type { Terminal } from "../terminal.ts";
+import { requireWritableFolder } from "../writable.ts";
+
+/** Layers that are listed of each kind, those first that lose most. */
+const layersShown = 20;
+
+const share = v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.maxValue(1, "must be at most 1"));
+
+export default defineCommand({
+  name: "sensitivity",
+  summary: "measure what each layer alone loses, and write recipes that spare the sensitive ones",
+  arguments: [{ name: "model.onnx", description: "the model, which stays as it is" }],
+  options: v.object({
+    out: option(v.string(), "folder to write (default: model.sensitivity)", { short: "-o", value: "out/" }),
+    kinds: option(v.array(v.picklist(sensitivityKinds)), "what is tried on each layer (default: all)", {
+      meanings: { title: "Kinds (--kinds)", rows: sensitivityKinds.map((kind) => [kind, kindTitles[kind]]) },
+    }),
+    ...selectionOptions("measure"),
+    alike: option(v.boolean(), "change layers together whose names differ in numbers only"),
+    budget: option(
+      share,
+      "share of the bytes that recipes leave (default: as 40 % pruned, 4 bits, half of the rank leave)",
+    ),
+    minutes: option(v.pipe(v.number(), v.gtValue(0, "must be above 0")), "begin no measurement after so many", {
+      value: "n",
+      percent: false,
+    }),
+    ...metricFlags,
+    ...dataFlags,
+    samples: option(countOption, "use at most n test samples, drawn by --seed (default: 1024)", {
+      value: "n",
+      group: dataGroup,
+    }),
+  }),
+  examples: [
+    "sensitivity resnet20.onnx --data cifar10/ -o out/",
+    "sensitivity bert.onnx --data reviews.tsv --kinds bits,rank --alike",
+  ],
+  async run([path = ""], options, session) {
+    const { kinds, alike, budget, minutes, metric, output } = options;
+    const out = options.out ?? join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}.sensitivity`);
+    const data = dataRequest(options);
+    if (data === undefined)
+      throw new PithError("E_USAGE", "--data is needed: layers are measured on samples.", {
+        hint: "A folder of images, a file of texts: see docs/data.md.",
+      });
+    const files = sweptFolder.names.map((name) => join(out, name));
+    for (const file of files) await requireOther(file, [["the data", data.path]]);
+    await requireWritableFolder(out, sweptFolder.names);
+    await requireOwnResults(out, sweptFolder);
+    const { layers, except } = options;
+    const input = {
+      model: path,
+      out,
+      data,
+      metric,
+      output,
+      kinds,
+      layers,
+      except,
+      alike,
+      minutes,
+      budget,
+      seed: session.seed,
+    };
+    const { found, preprocessing, written } = await withPartialRun(out, (resumeFolder) =>
+      withoutLeftovers(files, () =>
+        session.job<typeof sensitivityJob>("sensitivity", { ...input, resumeFolder }, `sensitivity ${path}`),
+      ),
+    );
+    const recipe = written.find((file) => file.endsWith(".yaml"));
+    return {
+      data: { ...found, preprocessing, files: written },
+      print(terminal) {
+        for (const kind of sensitivityKinds) printKind(terminal, found, kind);
+        for (const kind of sensitivityKinds) {
+          const misses = found.misses.filter((miss) => miss.kind === kind);
+          const [first] = misses;
+          if (first === undefined) continue;
+          const more = misses.length > 1 ? ` and ${counted(misses.length - 1, "more place")}` : "";
+          terminal.line(
+            terminal.color.dim(`${kind}: not measured: ${first.at ?? "the model"}${more} (${first.reason})`),
+          );
+        }
+        if (found.open > 0)
+          terminal.line(`${counted(found.open, "setting")} not measured: the time was over (--minutes)`);
+        if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
+        terminal.line(
+          `${terminal.color.bold(headline(found))}. ${counted(found.rows.length, "measurement")} in ${duration(1000 * found.seconds)}`,
+        );
+        terminal.line(`written: ${written.join("  ")}`);
+        if (recipe !== undefined)
+          terminal.line(`next: ${["pith", "compress", path, "--data", data.path, "-r", recipe].map(quoted).join(" ")}`);
+      },
+    };
+  },
+});
+
+function printKind(terminal: Terminal, found: Sensitivity, kind: (typeof sensitivityKinds)[number]): void {
+  const { settings, layers } = sweptBy(found, kind);
+  if (layers.length === 0) return;
+  const { unit, name: metric } = found.metric;
+  const { dim } = terminal.color;
+  const of = unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`;
+  terminal.line(`${terminal.color.bold(kindTitles[kind])}${dim(`: drop of ${metric}${of}`)}`);
+  terminal.table(
+    columns("layer", ...settings.map((setting) => settingText(kind, setting))),
+    layers
+      .slice(0, layersShown)
+      .map(({ name, rows }) => [
+        name,
+        ...rows.map((row) => (row === undefined ? "–" : dropText(unit, row.drop.value))),
+      ]),
+  );
+  if (layers.length > layersShown)
+    terminal.line(
+      `and ${counted(layers.length - layersShown, "more layer")}, which lose less: --json, sensitivity.html`,
+    );
+}

@@ -1,0 +1,90 @@
+/** `pith sensitivity`: what each layer alone loses, as a table, a page and data, and recipes that `pith compress` takes. */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseRecipe, parseSensitivity } from "pith/recipe";
+import { expect, test } from "vitest";
+import { json, pith } from "./run.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+
+test("prints a table, and writes page, data and recipes; a recipe runs", async () => {
+  const out = at("swept");
+  const words = ["sensitivity", at("hidden.onnx"), "--data", at("points.csv"), "-o", out];
+  const { code, out: text, err } = await pith(...words, "--kinds", "prune,bits", "--budget", "85%");
+  expect(code, err).toBe(0);
+  expect(text).toMatch(
+    /^single weights set to zero: drop of accuracy in points\nlayer +20 % +40 % +60 % +80 %\nfc\d +\d/,
+  );
+  expect(text).toContain("fewer bits");
+  expect(text).toMatch(/\nnext: pith compress .*prune\.yaml\n$/);
+  expect(readdirSync(out).sort()).toEqual(["bits.yaml", "prune.yaml", "sensitivity.html", "sensitivity.json"]);
+  const read = (name: string): string => readFileSync(join(out, name), "utf8");
+  const { rows, model } = parseSensitivity(read("sensitivity.json"));
+  expect(model).toBe("hidden.onnx");
+  expect(new Set(rows.map(({ layers }) => layers[0]))).toEqual(new Set(["fc1", "fc2"]));
+  // Without two of its three greatest parts a layer of four numbers that count answers otherwise.
+  expect(Math.max(...rows.map(({ drop }) => drop.value))).toBeGreaterThan(0.2);
+  const page = read("sensitivity.html");
+  expect(page).toContain("<h2>single weights set to zero</h2>");
+  expect(page).toMatch(/<title>fc1, 80 %: [\d.−]+<\/title>/);
+  expect(page).not.toMatch(/<script|https?:|NaN/);
+  const [step] = parseRecipe(read("bits.yaml")).steps;
+  expect(step).toMatchObject({ id: "quantize", options: { scheme: "weights" } });
+  const made = await pith(
+    "compress",
+    at("hidden.onnx"),
+    "--data",
+    at("points.csv"),
+    "-r",
+    join(out, "prune.yaml"),
+    "--force",
+    "-o",
+    at("made"),
+  );
+  expect(made.code, made.err).toBe(0);
+});
+
+test("with --json the same as data; what an author has changed stays", async () => {
+  const out = at("again");
+  const words = [
+    "sensitivity",
+    at("hidden.onnx"),
+    "--data",
+    at("points.csv"),
+    "--kinds",
+    "prune",
+    "--layers",
+    "fc1",
+    "--budget",
+    "92%",
+    "-o",
+    out,
+  ];
+  const found = await json(...words);
+  expect(found).toMatchObject({ code: 0, model: "hidden.onnx", open: 0, seed: 0, data: { name: at("points.csv") } });
+  expect(found.files).toEqual(["sensitivity.json", "sensitivity.html", "prune.yaml"].map((name) => join(out, name)));
+  writeFileSync(join(out, "prune.yaml"), "steps: [{ prune: { amount: 10% } }]\n");
+  const { err } = await pith(...words);
+  expect(err).toContain("prune.yaml stays as it is");
+  expect(existsSync(join(out, "pith-unfinished"))).toBe(false);
+});
+
+test.each([
+  [["--kinds", "prune"], /--data is needed/],
+  [["--data", "points.csv", "--kinds", "weights"], /--kinds: expected/],
+  [["--data", "points.csv", "--layers", "fc9"], /No layer is called "fc9"/],
+  [["--data", "points.csv", "--budget", "2"], /--budget/],
+])("%j is refused", async (words, sentence) => {
+  const given = words.map((word) => (word === "points.csv" ? at(word) : word));
+  const { code, err } = await pith("sensitivity", at("hidden.onnx"), ...given, "-o", at("refused"));
+  expect(code).toBeGreaterThan(0);
+  expect(err).toMatch(sentence);
+  expect(existsSync(at("refused"))).toBe(false);
+});
+
+test("a model that is at chance is refused", async () => {
+  const { code, err } = await pith("sensitivity", at("zero.onnx"), "--data", at("points.csv"), "-o", at("chance"));
+  expect(code).toBe(1);
+  expect(err).toContain("Nothing was measured.");
+});
