@@ -392,6 +392,26 @@ graph (x: float32[2, 3]) -> (y: float32[2, 3]) {
     expect(operators(model)).toEqual(["RandomNormalLike", "RandomNormalLike", "Bernoulli", "Sub", "ReduceSum", "Add"]);
   });
 
+  test("transpositions around a Reshape that does nothing become one", async () => {
+    const original = parseModel(`opset 17
+graph (x: float32[9, batch, 24]) -> (y: float32[batch, 3, 8, 9]) {
+  heads: int64[3] = [9, -1, 8]
+  first: int64[4] = [-1, 3, 9, 8]
+  whole: int64[3] = [-1, 9, 8]
+  parted: int64[4] = [-1, 3, 8, 9]
+  h = Reshape (x, heads)
+  a = Transpose (h) {perm=[1, 0, 2]}
+  p = Reshape (a, first)
+  b = Reshape (p, whole)
+  c = Transpose (b) {perm=[0, 2, 1]}
+  y = Reshape (c, parted)
+}`);
+    const model = original.clone();
+    await simplify(model);
+    expect(operators(model)).toEqual(["Reshape", "Transpose", "Reshape"]);
+    expect(await differs(original, model, { batch: 2 })).toBe(0);
+  });
+
   test("weights that are listed as inputs and no longer read are not listed either", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 3, 4, 4]) {

@@ -107,6 +107,8 @@ const mergedAround: Pair = {
     const [dims, merged] = [dimsOf(scope, x), dimsOf(scope, first.inputs[0])];
     const out = dimsOf(scope, second.outputs[0]);
     if (perm?.[0] !== 0 || dims === undefined || merged === undefined || out === undefined) return undefined;
+    // Nothing is merged: the Reshape goes by itself.
+    if (sameDims(dims, merged)) return undefined;
     const extra = out.length - merged.length;
     if (extra <= 0 || out.slice(0, extra + 1).reduce(multiplyDims) !== merged[0]) return undefined;
     const parted = [...out.slice(0, extra + 1), ...merged.slice(1)];
