@@ -67,11 +67,12 @@ export async function openModules(
 ): Promise<OptionValues> {
   const opened: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(options))
-    if (isModule(schema, name, value)) opened[name] = await exported(value, `${owner}: "${name}"`);
+    if (isModule(schema, name, value)) opened[name] = await defaultExport(value, `${owner}: "${name}"`);
   return Object.keys(opened).length === 0 ? options : { ...options, ...opened };
 }
 
-async function exported(file: string, at: string): Promise<unknown> {
+/** What a module of the user exports. @throws PithError as `openModules`. */
+export async function defaultExport(file: string, at: string): Promise<unknown> {
   const module = await importModule(file, "E_OPTION").catch((cause: unknown) => {
     throw refusalIn(cause).reworded({ at });
   });

@@ -285,11 +285,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     const outcome =
       given.structured === false
         ? await pruneUnstructured(model, { ...given, amount: amount ?? 0, pattern }, context)
-        : await pruneStructured(
-            model,
-            { ...given, scope, amount, target: { macs, parameters, size, faster } },
-            context,
-          );
+        : await pruneStructured(model, { ...given, scope, amount, bound: { macs, parameters, size, faster } }, context);
     if (!given.keepMasks && outcome.changes.length > 0 && isPruned(model)) await foldMasks(model);
     return outcome;
   },

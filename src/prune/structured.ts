@@ -13,8 +13,8 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 import { type ChannelScorer, scoreUnits } from "./channel-scores.ts";
 import { allocateGlobal, allocateUniform, type Choice, removalOrder, type ScoredGroup } from "./choose-units.ts";
+import type { CostBound, Reached } from "./cost-bound.ts";
 import { byMagnitude, type ScoringOptions, scorerOf } from "./importance.ts";
-import type { CutTarget, Reached } from "./target.ts";
 
 type Eligibility = Selection & ChannelOptions;
 
@@ -24,9 +24,9 @@ interface Ranking extends Eligibility, ScoringOptions {
 }
 
 interface Options extends Ranking {
-  /** Undefined where a target decides. */
+  /** Undefined where a bound decides. */
   readonly amount: number | undefined;
-  readonly target: CutTarget;
+  readonly bound: CostBound;
   readonly roundTo?: number | undefined;
   readonly scope: "uniform" | "global";
   readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
@@ -118,18 +118,18 @@ async function cutLeast(model: Model, options: Options, context: Context): Promi
 /** Channels that ONNX Runtime convolves at once, and parts of them: with half of its multiply-accumulates left, MobileNetV2 is 1.8 × as fast in multiples of 16, and 0.6 × otherwise. */
 const widths = [16, 8, 4];
 
-/** As it is given, or what reaches the target: in the widest multiples without which little more has to go. */
+/** As it is given, or what keeps the bound: in the widest multiples without which little more has to go. */
 async function decided(
   model: Model,
-  { amount, target, roundTo }: Options,
+  { amount, bound, roundTo }: Options,
   choose: (amount: number, roundTo: number) => readonly Choice[],
   context: Context,
 ): Promise<{ readonly amount: number; readonly roundTo: number }> {
   if (amount !== undefined) return { amount, roundTo: roundTo ?? 1 };
   // It measures times, for which it reads data.
-  const { amountFor } = await import("./target.ts");
+  const { amountFor } = await import("./cost-bound.ts");
   const reached = (multiple: number) =>
-    amountFor(target, model, (share) => withoutRefused(model, choose(share, multiple)).removals, context);
+    amountFor(bound, model, (share) => withoutRefused(model, choose(share, multiple)).removals, context);
   if (roundTo !== undefined) return logged(await reached(roundTo), roundTo, context);
   for (const multiple of widths) {
     const found = await reached(multiple).catch((error: unknown) => {

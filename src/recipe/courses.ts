@@ -1,7 +1,9 @@
 /** Options of a step that change from round to round: where they are, and what they are in a round. */
 import * as v from "valibot";
 import { isObject } from "../data/plain-object.ts";
+import { PithError } from "../errors.ts";
 import type { AnyPass, OptionValues } from "../passes/index.ts";
+import { defaultExport, modulePath } from "../passes/modules.ts";
 import { described, option } from "../passes/options.ts";
 import { namesAt, numbersAt } from "../passes/schema.ts";
 import { type Course, curves, valueIn } from "./curves.ts";
@@ -15,8 +17,9 @@ const courseOptions = {
     v.union([
       v.picklist(Object.keys(curves) as (keyof typeof curves)[]),
       v.custom<(t: number) => number>((value) => typeof value === "function"),
+      modulePath("is linear, cubic, exponential, or the path of a module that exports a function", Object.keys(curves)),
     ]),
-    "linear (the default), cubic (fast at first), or exponential (by the same factor in each round)",
+    "linear (the default), cubic (fast at first), exponential (by the same factor in each round), or a module whose default export is a function from the share of the rounds to the share of the way",
   ),
 };
 
@@ -46,6 +49,25 @@ export function inRound(pass: AnyPass, options: OptionValues, { number, of }: Ro
     const value = valueIn(number, of, given as Course);
     return numbersAt(pass.options, path) === "whole" ? Math.round(value) : value;
   }) as OptionValues;
+}
+
+/** The options with the functions that modules export in place of their paths. @throws PithError E_OPTION where one exports none. */
+export async function withCurves(pass: AnyPass, options: OptionValues): Promise<OptionValues> {
+  const opened = new Map<unknown, Course>();
+  for (const { given } of coursesIn(pass, options)) {
+    const course = given as Course;
+    if (typeof course.curve !== "string" || course.curve in curves) continue;
+    const at = `${pass.id}: "curve"`;
+    const curve = await defaultExport(course.curve, at);
+    if (typeof curve !== "function")
+      throw new PithError("E_OPTION", `${at}: ${course.curve} exports no function as its default.`, {
+        hint: "export default (t) => t ** 2, for example: from 0 to 1, and to 1 at 1.",
+      });
+    opened.set(given, { ...course, curve: (t) => Number(Reflect.apply(curve, undefined, [t])) });
+  }
+  return opened.size === 0
+    ? options
+    : (replaced(pass, options, [], (given) => opened.get(given) ?? given) as OptionValues);
 }
 
 function replaced(pass: AnyPass, value: unknown, path: Path, by: (given: unknown, path: Path) => unknown): unknown {

@@ -17,8 +17,11 @@ export const curves = {
 export interface Course {
   readonly from: number;
   readonly to: number;
-  /** A name ("linear"), or in code the share of the way that is done where a share of the rounds is, both from 0 to 1. */
-  readonly curve?: keyof typeof curves | ((t: number) => number) | undefined;
+  /**
+   * A name ("linear"), or the share of the way that is done where a share of the rounds is, both from 0 to 1: a function, or the path of a module whose
+   * default export is one, which is opened when the recipe is run.
+   */
+  readonly curve?: string | ((t: number) => number) | undefined;
 }
 
 /** Powers differ between machines in their last digits. */
@@ -27,12 +30,16 @@ const digits = 12;
 /** The value in a round, of which the last has the number `rounds`. @throws PithError E_OPTION where the curve has none. */
 export function valueIn(round: number, rounds: number, { from, to, curve = "linear" }: Course): number {
   const t = round / rounds;
-  const value = typeof curve === "string" ? curves[curve](t, from, to) : from + (to - from) * shareAt(t, curve);
+  const along = typeof curve === "string" ? named(curve) : (t: number) => from + (to - from) * shareAt(t, curve);
+  const value = along(t, from, to);
   if (Number.isFinite(value)) return Number(value.toPrecision(digits));
   throw new PithError("E_OPTION", `"${curve}" does not lead from ${from} to ${to}.`, {
     hint: 'Each round multiplies by one factor, so both ends have to be above 0; "linear" and "cubic" lead from anywhere to anywhere.',
   });
 }
+
+/** What a module says is not known before it is opened: until then it counts as linear. */
+const named = (curve: string): Curve => new Map<string, Curve>(Object.entries(curves)).get(curve) ?? curves.linear;
 
 function shareAt(t: number, curve: (t: number) => number): number {
   const share: unknown = curve(t);

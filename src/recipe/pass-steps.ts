@@ -3,7 +3,7 @@ import { PithError } from "../errors.ts";
 import type { AnyPass, OptionValues } from "../passes/index.ts";
 import { openModules } from "../passes/modules.ts";
 import { completeOptions } from "../run/step.ts";
-import { inRound } from "./courses.ts";
+import { inRound, withCurves } from "./courses.ts";
 import { stepNames } from "./names.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
 import { stepPasses } from "./steps.ts";
@@ -42,11 +42,15 @@ export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readon
 }
 
 /** The recipe with what modules export in the place of their paths. @throws PithError as `openModules`. */
-export async function openRecipe(recipe: Recipe): Promise<Recipe> {
-  const opened = async (step: RecipeStep): Promise<RecipeStep> => ({
-    ...step,
-    options: await openModules(step.id, passOf(step).options, step.options),
-  });
+export const openRecipe = (recipe: Recipe): Promise<Recipe> =>
+  withOptions(recipe, (step) => openModules(step.id, passOf(step).options, step.options));
+
+/** The same of curves, along which options of a repeat change, alone. */
+export const openCurves = (recipe: Recipe, passes: readonly AnyPass[] = []): Promise<Recipe> =>
+  withOptions(recipe, (step) => withCurves(passOf(step, passes), step.options));
+
+async function withOptions(recipe: Recipe, open: (step: RecipeStep) => Promise<OptionValues>): Promise<Recipe> {
+  const opened = async (step: RecipeStep): Promise<RecipeStep> => ({ ...step, options: await open(step) });
   const steps = recipe.steps.map(async (one) =>
     isRepeat(one) ? { ...one, steps: await Promise.all(one.steps.map(opened)) } : opened(one),
   );

@@ -25,7 +25,7 @@ import { Figures } from "./figures.ts";
 import { nothingGained, withoutNotes } from "./improvement.ts";
 import { recipeName } from "./names.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
-import { stepsOf } from "./pass-steps.ts";
+import { openCurves, stepsOf } from "./pass-steps.ts";
 import type { Recipe } from "./recipe.ts";
 import { refusal } from "./refusal.ts";
 import { dataRecord, digestOf, judgingOf, namesOf, partsOf } from "./run-record.ts";
@@ -145,7 +145,12 @@ async function compressIn(
   };
   const { name = "original", goal: asked = {}, onStage = () => {}, onMeasured = () => {} } = options;
   onStage("original");
-  const candidates = recipes.map((one): CandidateSteps => ({ ...one, steps: stepsOf(one.recipe, options.passes) }));
+  const candidates = await Promise.all(
+    recipes.map(async ({ name, recipe }): Promise<CandidateSteps> => {
+      const opened = await openCurves(recipe, options.passes);
+      return { name, recipe, steps: stepsOf(opened, options.passes) };
+    }),
+  );
   const parts = await partsOf(task, candidates);
   const figures = new Figures(store, judgingOf(store, task, parts, options));
   const evaluator = await Evaluator.create(

@@ -1,5 +1,5 @@
 /** Recipes that repeat: what is run in each round, what is measured of it, and what a run that was stopped does again. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -119,6 +119,36 @@ test("an amount is a share of what masks have left, and where there are none of 
     1 - (1 - 0.416) * (1 - 0.638) * (1 - 0.752) * (1 - 0.794) * (1 - 0.8),
     3,
   );
+});
+
+test("a course of one's own: a function, or a module that exports it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
+  const zerosAlong = async (curve: unknown) => {
+    const amount = { from: 0.1, to: 0.9, curve };
+    const steps = [{ repeat: 2, steps: [{ prune: { amount, keepMasks: true } }] }];
+    const { run, model } = await runRecipe(net, recipeFrom({ steps }), task, quick);
+    return [
+      await zeros(model, "fc2.weight"),
+      ...run.variants.flatMap((one) => one.steps.map(({ options }) => options.amount)),
+    ];
+  };
+  try {
+    const [file, wrong] = [join(folder, "slowly.mjs"), join(folder, "wrong.mjs")];
+    writeFileSync(file, "export default (t) => t ** 2;");
+    writeFileSync(wrong, "export default 2;");
+    const along = await zerosAlong((t: number) => t ** 2);
+    expect(along.slice(1)).toEqual([0.3, 0.9]);
+    expect(await zerosAlong(file)).toEqual(along);
+    await expect(zerosAlong(wrong)).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: `prune: "curve": ${wrong} exports no function as its default.`,
+    });
+    expect(() =>
+      recipeFrom({ steps: [{ repeat: 2, steps: [{ prune: { amount: { from: 0, to: 1, curve: "cubi" } } }] }] }),
+    ).toThrow(expect.objectContaining({ hint: 'Did you mean "cubic"?' }));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 describe("a run that was stopped in a round", () => {

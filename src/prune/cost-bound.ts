@@ -13,7 +13,7 @@ import type { Context } from "../passes/pass.ts";
 import { dimValue, elementCount, isSymbolic } from "../tensor/dims.ts";
 
 /** One of these. */
-export interface CutTarget {
+export interface CostBound {
   /** Share of the multiply-accumulates that stays. */
   readonly macs?: number | undefined;
   /** Share of the parameters that stays. */
@@ -42,12 +42,12 @@ const nearEnough = 0.85;
  * @throws PithError E_OPTION where it is not reached whatever goes, E_UNSUPPORTED where the cost cannot be told.
  */
 export async function amountFor(
-  target: CutTarget,
+  cost: CostBound,
   model: Model,
   removals: (amount: number) => readonly Removal[],
   context: Context,
 ): Promise<Reached> {
-  const { name, most, steps, measure } = await meterOf(target, model, context);
+  const { name, most, steps, measure } = await meterOf(cost, model, context);
   const whole = await measure();
   const leftAt = async (amount: number): Promise<number> => {
     stopIfAsked(context.signal);
@@ -98,7 +98,7 @@ interface Meter {
   measure(): Promise<number>;
 }
 
-async function meterOf({ macs, parameters, size, faster }: CutTarget, model: Model, context: Context): Promise<Meter> {
+async function meterOf({ macs, parameters, size, faster }: CostBound, model: Model, context: Context): Promise<Meter> {
   const steps = halvings;
   if (faster !== undefined) {
     const measure = await timer(model, context);
