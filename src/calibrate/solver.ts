@@ -108,8 +108,10 @@ export interface Pattern {
   readonly id: string;
   /** The share of entries that goes, where the pattern itself says it: then no amount is given. */
   readonly share?: number;
+  /** It can decide on so many columns (or a multiple) without the others; a solver may then ask for those as earlier ones have left them. */
+  readonly columns?: number;
   /**
-   * What stays of a layer.
+   * What stays of a layer, or of some of its columns.
    * @param scores one matrix for each group of the layer: entries of least magnitude go. @param kept what is left, of the same sizes.
    * @param amount share of what is left that goes.
    * @returns what stays of what is left.

@@ -29,6 +29,7 @@ export {
   subtract,
   transpose,
 } from "./matrix.ts";
+export { operate, type Surgeon, type Surgery, surgeonFor } from "./obs.ts";
 export {
   type Codes,
   fullRange,

@@ -53,7 +53,7 @@ export async function pruneBySolver(
         if (known instanceof Miss) return known;
         const { amount, decidedBy, empties } = amountOf(target);
         const { scores, kept, mask } = numbers;
-        const goal = { pattern: checkedPattern(pattern, target, kept), amount: amount.fraction };
+        const goal = { pattern: checkedPattern(pattern, target), amount: amount.fraction };
         const solution = await awaitedAnswerOf(whose, () => solver.prune?.(scores, kept, goal, known));
         if (typeof solution !== "object" || !(solution.weights === undefined || areMatrices(solution.weights)))
           throw new PithError("E_OPTION", `${whose} gave no { weights, kept } for layer "${layer.name}".`);
@@ -98,12 +98,12 @@ async function numbersOf(target: Target, scorer: Scorer): Promise<LayerNumbers |
 }
 
 /** A pattern, with what it does wrong being said of it. */
-function checkedPattern(pattern: Pattern, target: Target, kept: readonly MatrixMask[]): Pattern {
+function checkedPattern(pattern: Pattern, target: Target): Pattern {
   const whose = `The pattern "${pattern.id}"`;
   return {
     ...pattern,
-    choose(...given) {
-      const chosen = answerOf(whose, () => pattern.choose(...given));
+    choose(scores, kept, amount) {
+      const chosen = answerOf(whose, () => pattern.choose(scores, kept, amount));
       checkMasks(whose, target, kept, chosen);
       return chosen;
     },

@@ -21,6 +21,7 @@ export const entries = "entries";
 /** The same of one layer, for a solver. */
 export const wholeLayer: Pattern = {
   id: entries,
+  columns: 1,
   choose: (scores, kept, amount) =>
     splitLike(
       kept,
@@ -37,6 +38,7 @@ export const wholeLayer: Pattern = {
 
 const rows: Pattern = {
   id: "rows",
+  columns: 1,
   choose: (scores, kept, amount) =>
     scores.map(({ columns, data }, group) => {
       const stays = Uint8Array.from(kept[group] ?? []);
@@ -52,6 +54,7 @@ const rows: Pattern = {
 const nOfM = (n: number, m: number): Pattern => ({
   id: `${n}:${m}`,
   share: 1 - n / m,
+  columns: m,
   choose: (scores, kept) =>
     scores.map(({ columns, data }, group) => {
       const stays = Uint8Array.from(kept[group] ?? []);
@@ -82,6 +85,7 @@ function keepLargest(n: number, stays: MatrixMask, sizes: Float64Array, start: n
 /** Blocks at the lower and right edges are smaller where the sizes are no multiples; a block counts while an entry of it is left. */
 const blocks = (high: number, wide: number): Pattern => ({
   id: `${high}x${wide}`,
+  columns: wide,
   choose(scores, kept, amount) {
     const tiles = scores.map(({ columns, data }, group) => {
       const across = Math.ceil(columns / wide);

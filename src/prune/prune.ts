@@ -14,11 +14,10 @@
  */
 import * as v from "valibot";
 import type { Layer } from "../analysis/layers.ts";
-import type { Pattern, Solver } from "../calibrate/solver.ts";
+import type { Pattern } from "../calibrate/solver.ts";
 import { datasetOption } from "../data/option.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { methodSchema } from "../passes/modules.ts";
 import {
   countOption,
   described,
@@ -39,6 +38,7 @@ import { type Scorer, scorerOf } from "./importance.ts";
 import { entries, patternOf, patternSchema } from "./pattern.ts";
 import { foldMasks, isPruned } from "./remove.ts";
 import { pruneLeast } from "./rules.ts";
+import { solverOf, solverOption, solvers } from "./solvers/index.ts";
 import { pruneStructured } from "./structured.ts";
 
 const share = v.pipe(
@@ -100,12 +100,8 @@ const options = v.pipe(
     pattern: option(patternSchema, 'weights that go together: "entries", "rows", n:m (n stay), blocks such as 4x1', {
       value: "pattern",
     }),
-    /** What chooses what goes and corrects what stays, layer after layer, or the path of a module that exports it; in place of an importance. */
-    solver: option(
-      methodSchema<Solver>("a solver", "prune"),
-      "a module of your own that prunes a layer, and corrects what is left",
-      { value: "solver.mjs" },
-    ),
+    /** "sparsegpt": chooses what goes and corrects what stays, layer after layer; or an own one, or the path of a module; in place of an importance. */
+    solver: solverOption,
     /** Samples for an importance or a solver that looks at them, or their path, of which the train part is taken. */
     data: option(datasetOption, "samples for a criterion or solver that looks at them"),
     /** So many of them are looked at (256). */
@@ -243,7 +239,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     when: ({ importance, solver }) =>
       looksAtSamples(importance, "scores", criteria)
         ? "the criterion looks at samples"
-        : looksAtSamples(solver, "prune")
+        : looksAtSamples(solver, "prune", solvers)
           ? "the solver looks at samples"
           : undefined,
   },
@@ -314,9 +310,8 @@ function pruneUnstructured(
   const choice = { layers: named, except, overrides };
   const sharing = { allocation: allocationOf(scope), amount: { fraction: amount }, overrides, empties: false };
   const amountsFor = allocated(model, sharing);
-  if (typeof solver !== "object" && pattern === undefined)
-    return pruneLeast(model, choice, amountsFor, writeMasks, scorerFor);
-  const by = typeof solver === "object" ? solver : undefined;
+  const by = solverOf(solver);
+  if (by === undefined && pattern === undefined) return pruneLeast(model, choice, amountsFor, writeMasks, scorerFor);
   return pruneBySolver(
     model,
     { ...choice, ...scoring, solver: by, pattern },

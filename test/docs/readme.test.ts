@@ -24,7 +24,7 @@ import { codeBlocks, commandLines } from "./markdown.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const page = await readFile(join(root, "README.md"), "utf8");
 const guides = await Promise.all(
-  ["training.md", "low-rank.md", "distillation.md", "recipes.md", "sensitivity.md"].map((name) =>
+  ["training.md", "pruning.md", "low-rank.md", "distillation.md", "recipes.md", "sensitivity.md"].map((name) =>
     readFile(join(root, "docs", name), "utf8"),
   ),
 );

@@ -1,9 +1,9 @@
-"""SparseGPT in NumPy, float64 (Frantar and Alistarh 2023, arXiv 2301.00774), with one block of all columns:
+"""SparseGPT in NumPy, float64 (Frantar and Alistarh 2023, arXiv 2301.00774):
 
     python test/golden/sparsegpt.py > test/golden/sparsegpt.generated.json
 
-H = XᵀX with 1 % of the mean of its diagonal added; U upper, H⁻¹ = UᵀU. Scores are (w / U_ii)² of the weights before; those of least score go, in the
-whole matrix or of each four in a row. Then column by column: e = (w - what is left of it) / U_ii, and what is right of it moves by -e · U_i.
+H = XᵀX with 1 % of the mean of its diagonal added; U upper, H⁻¹ = UᵀU. Scores are (w / U_ii)². Of each 128 columns those of least score go, or of each four in a
+row, as the columns before have left them. Then column by column: e = (w - what is left of it) / U_ii, and what is right of it moves by -e · U_i.
 """
 
 import json
@@ -11,16 +11,18 @@ import sys
 
 import numpy as np
 
-rows, columns, samples = 6, 16, 50
 random = np.random.default_rng(3)
-weight = random.normal(0, 1200, (rows, columns)).round() / 4096
-factors = random.normal(0, 1, (samples, 5)) @ random.normal(0, 1, (5, columns))
-x = (64 * (factors + 0.3 * random.normal(0, 1, (samples, columns)))).round() / 64
 
 
-def upper():
+def layer(rows, columns, samples):
+    weight = random.normal(0, 1200, (rows, columns)).round() / 4096
+    factors = random.normal(0, 1, (samples, 5)) @ random.normal(0, 1, (5, columns))
+    return weight, (64 * (factors + 0.3 * random.normal(0, 1, (samples, columns)))).round() / 64
+
+
+def upper(x):
     gram = x.T @ x
-    gram += 0.01 * np.diag(gram).mean() * np.eye(columns)
+    gram += 0.01 * np.diag(gram).mean() * np.eye(len(gram))
     return np.linalg.cholesky(np.linalg.inv(gram)).T
 
 
@@ -30,37 +32,41 @@ def smallest(scores, count):
     return gone.reshape(scores.shape)
 
 
-def of_each(scores, n, m):
-    groups = scores.reshape(-1, m)
-    order = np.argsort(groups, axis=1, kind="stable")
-    gone = np.zeros(groups.shape, bool)
-    np.put_along_axis(gone, order[:, : m - n], True, axis=1)
-    return gone.reshape(scores.shape)
-
-
-def sparsegpt(choose):
-    w, u = weight.copy(), upper()
-    gone = choose((w / np.diag(u)) ** 2)
+def sparsegpt(weight, x, step, share):
+    w, u = weight.copy(), upper(x)
+    columns = w.shape[1]
     for i in range(columns):
-        left = np.where(gone[:, i], 0, w[:, i])
+        if i % step == 0:
+            scores = (w[:, i : i + step] / np.diag(u)[i : i + step]) ** 2
+            # Python rounds halves to even. Of each m columns each row loses its own.
+            parts = [scores] if step == 128 else [row[None] for row in scores]
+            gone = np.concatenate([smallest(part, round(share * part.size)) for part in parts])
+        left = np.where(gone[:, i % step], 0, w[:, i])
         error = (w[:, i] - left) / u[i, i]
         w[:, i] = left
         w[:, i + 1 :] -= np.outer(error, u[i, i + 1 :])
     return w.ravel().tolist()
 
 
-json.dump(
-    {
-        "generator": "test/golden/sparsegpt.py",
-        "numpy": np.__version__,
+def golden(rows, columns, samples):
+    weight, x = layer(rows, columns, samples)
+    return {
         "rows": rows,
         "columns": columns,
         "weight": (weight * 4096).astype(int).ravel().tolist(),
         "x": (x * 64).astype(int).ravel().tolist(),
         "cases": [
-            {"options": {"amount": 0.5}, "weights": sparsegpt(lambda s: smallest(s, s.size // 2))},
-            {"options": {"pattern": "2:4"}, "weights": sparsegpt(lambda s: of_each(s, 2, 4))},
+            {"options": {"amount": 0.5}, "weights": sparsegpt(weight, x, 128, 0.5)},
+            {"options": {"pattern": "2:4"}, "weights": sparsegpt(weight, x, 4, 0.5)},
         ],
+    }
+
+
+json.dump(
+    {
+        "generator": "test/golden/sparsegpt.py",
+        "numpy": np.__version__,
+        "layers": [golden(6, 16, 50), golden(2, 152, 20)],
     },
     sys.stdout,
     separators=(",", ":"),

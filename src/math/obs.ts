@@ -1,0 +1,102 @@
+/**
+ * Optimal brain surgeon, column by column (Hassibi and Stork 1993; as GPTQ and SparseGPT do it, Frantar et al. 2022 and 2023): what changing a number of a row w
+ * takes from its answers w · x, the numbers after it make good.
+ *
+ *     H = Σ x xᵀ, H⁻¹ = Uᵀ U, U upper:     e = (wⱼ − what becomes of it) / Uⱼⱼ,     w ← w − e · (row j of U)
+ *
+ * Rows do not depend on each other. What a block of columns changes behind it is one product.
+ */
+import { Miss } from "../errors.ts";
+import { cholesky, solveCholesky } from "./cholesky.ts";
+import { identity, type Matrix, matrix, multiply, sliceColumns, sliceRows, transpose } from "./matrix.ts";
+import { axpy } from "./vector.ts";
+
+/** Columns that are corrected one by one before the product. */
+const blockSize = 128;
+
+/** Of the mean of H's diagonal so much is added to it: where few rows were seen, H has no inverse. */
+const damping = 0.01;
+
+export interface Surgeon {
+  /** U. */
+  readonly upper: Matrix;
+  /** 1 for a column that saw nothing: its numbers count as 0. */
+  readonly dead: Uint8Array;
+}
+
+/** @param gram Σ x xᵀ. @returns a `Miss` where it has no inverse, though it is damped. */
+export function surgeonFor(gram: Matrix): Surgeon | Miss {
+  const { rows: size } = gram;
+  const damped = matrix(size, size, gram.data.slice());
+  const diagonal = Array.from({ length: size }, (_, at) => at * (size + 1));
+  const dead = Uint8Array.from(diagonal, (at) => Number(gram.data[at] === 0));
+  for (const at of diagonal) damped.data[at] = damped.data[at] || 1;
+  const mean = diagonal.reduce((sum, at) => sum + (damped.data[at] ?? 0), 0) / size;
+  for (const at of diagonal) damped.data[at] = (damped.data[at] ?? 0) + damping * mean;
+  const factor = cholesky(damped);
+  if (factor instanceof Miss) return factor;
+  const lower = cholesky(solveCholesky(factor, identity(size)));
+  return lower instanceof Miss ? lower : { upper: transpose(lower), dead };
+}
+
+export interface Surgery {
+  /** So many columns are looked at together before any of them changes: they have been corrected for those before. All unless said. */
+  readonly step?: number;
+  /** @param columns from `from` on, as they have become: one matrix for each group. */
+  look?(columns: readonly Matrix[], from: number): void;
+  becomes(group: number, row: number, column: number, value: number): number;
+}
+
+/** Changes the numbers of matrices of the same width, and corrects those after them. */
+export function operate(
+  weights: readonly Matrix[],
+  surgeons: readonly Surgeon[],
+  { step = Number.POSITIVE_INFINITY, look, becomes }: Surgery,
+): readonly Matrix[] {
+  const results = weights.map((weight, group) => withoutDead(weight, surgeons[group]?.dead));
+  const width = weights[0]?.columns ?? 0;
+  const stride = Number.isFinite(step) ? Math.max(1, Math.floor(blockSize / step)) * step : blockSize;
+  for (let from = 0; from < width; from += stride) {
+    const to = Math.min(width, from + stride);
+    const errors = results.map(({ rows }) => matrix(rows, to - from));
+    for (let start = from; start < to; start += Math.min(step, stride)) {
+      const end = Math.min(to, start + step);
+      if (start % step === 0) {
+        const last = Math.min(width, start + step);
+        look?.(
+          results.map((result) => sliceColumns(result, start, last)),
+          start,
+        );
+      }
+      for (const [group, { rows, data }] of results.entries()) {
+        const upper = surgeons[group]?.upper ?? identity(width);
+        const own = errors[group]?.data ?? new Float64Array();
+        for (let row = 0; row < rows; row++)
+          for (let column = start; column < end; column++) {
+            const at = row * width + column;
+            const value = data[at] ?? 0;
+            const after = becomes(group, row, column, value);
+            const error = (value - after) / (upper.data[column * (width + 1)] ?? 1);
+            data[at] = after;
+            own[row * (to - from) + column - from] = error;
+            if (error !== 0) axpy(-error, upper.data, column * (width + 1) + 1, data, at + 1, to - column - 1);
+          }
+      }
+    }
+    if (to === width) continue;
+    for (const [group, { rows, data }] of results.entries()) {
+      const behind = sliceColumns(sliceRows(surgeons[group]?.upper ?? identity(width), from, to), to, width);
+      const change = multiply(errors[group] ?? matrix(rows, to - from), behind);
+      for (let row = 0; row < rows; row++)
+        axpy(-1, change.data, row * (width - to), data, row * width + to, width - to);
+    }
+  }
+  return results;
+}
+
+const withoutDead = ({ rows, columns, data }: Matrix, dead: Uint8Array | undefined): Matrix =>
+  matrix(
+    rows,
+    columns,
+    data.map((value, at) => (dead?.[at % columns] === 1 ? 0 : value)),
+  );
