@@ -80,11 +80,16 @@ export function sweptBy(
   const own = rows.filter((row) => row.kind === kind);
   const isRising = kind === "prune" || kind === "channels";
   const settings = [...new Set(own.map(({ setting }) => setting))].toSorted((a, b) => (isRising ? a - b : b - a));
-  const layers = [...groupBy(own, (row) => row.layers.join(" + ")).entries()].map(([name, of]) => ({
-    name,
+  const layers = [...groupBy(own, (row) => row.layers.join(" + ")).values()].map((of) => ({
+    name: togetherName(of[0].layers),
     rows: settings.map((setting) => of.find((row) => row.setting === setting)),
   }));
   return { settings, layers: layers.toSorted((a, b) => meanDrop(b) - meanDrop(a)) };
+}
+
+/** conv1; conv1 + conv2; "conv1 and 9 more" */
+function togetherName(layers: readonly string[]): string {
+  return layers.length < 3 ? layers.join(" + ") : `${layers[0]} and ${layers.length - 1} more`;
 }
 
 function meanDrop({ rows }: SweptLayers): number {
