@@ -39,7 +39,6 @@ import { entries, patternOf, patternSchema } from "./pattern.ts";
 import { foldMasks, isPruned } from "./remove.ts";
 import { pruneLeast } from "./rules.ts";
 import { solverOf, solverOption, solvers } from "./solvers/index.ts";
-import { pruneStructured } from "./structured.ts";
 
 const share = v.pipe(
   v.number("takes a number from 0 to 1"),
@@ -278,10 +277,15 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
       return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };
     const { macs, parameters, targetSize: size, faster } = given;
     const scope = given.scope === "global" ? "global" : "uniform";
+    const cutChannels = async (): Promise<Outcome> => {
+      // What follows channels through a graph is loaded where they are cut.
+      const { pruneStructured } = await import("./structured.ts");
+      return pruneStructured(model, { ...given, scope, amount, bound: { macs, parameters, size, faster } }, context);
+    };
     const outcome =
       given.structured === false
         ? await pruneUnstructured(model, { ...given, amount: amount ?? 0, pattern }, context)
-        : await pruneStructured(model, { ...given, scope, amount, bound: { macs, parameters, size, faster } }, context);
+        : await cutChannels();
     if (!given.keepMasks && outcome.changes.length > 0 && isPruned(model)) await foldMasks(model);
     return outcome;
   },
