@@ -1,24 +1,22 @@
 /**
- * Exporters read sizes off the weights themselves, in front of a bias of zeros for instance, and what reads a size keeps it from changing. Sizes
- * that are known before the run can be stored, and cut with the weights: that frees channels.
+ * Forms of a graph in which more channels can be cut. Exporters read sizes off the weights themselves, in front of a bias of zeros for instance, and
+ * what reads a size keeps it from changing: sizes that are known before the run are stored, and cut with the weights. They store equal biases once for
+ * several layers, and transpose between two Reshapes.
  *
  *     b = ConstantOfShape(Shape(fc.weight)[0])     →     b = ConstantOfShape([128])
  */
 import { channelGroups, removable } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
-import { allNodes, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { dropUnused } from "./drop-unused.ts";
-import { foldConstants } from "./fold-constants.ts";
 import { foldShapes } from "./fold-shapes.ts";
 import { fusePairs } from "./fuse-pairs.ts";
 import { partVectors } from "./part-vectors.ts";
 import type { Context } from "./pass.ts";
 import { removeIdentities } from "./remove-identities.ts";
 
-/** The model as channels are cut from it: a copy, where sizes have to be stored for that. */
+/** A copy of the model in the form from which channels are cut. */
 export async function withFreeChannels(model: Model): Promise<Model> {
-  if (!computesSizes(model)) return model;
   const copy = model.clone();
   await freeChannels(copy, freeUnits);
   return copy;
@@ -38,11 +36,11 @@ export async function freeChannels(model: Model, count: (model: Model) => number
   }
 }
 
-/** The sizes first; then what only holds equal numbers; then what stands between axes that are parted and merged again. */
+/** Sizes first; then what only holds equal numbers; then what stands between axes that are parted and merged again. None reads a large tensor. */
 const forms = [
   [foldShapes],
   [foldShapes, partVectors],
-  [foldShapes, partVectors, foldConstants, removeIdentities, fusePairs, dropUnused],
+  [foldShapes, partVectors, removeIdentities, fusePairs, dropUnused],
 ];
 
 /** Passes in turn, until none finds anything. @returns whether one did. */
@@ -52,15 +50,6 @@ async function settle(model: Model, passes: (typeof forms)[number], context?: Co
     for (const pass of passes) found += (await pass(model, {}, context)).changes.length;
     if (found === 0) return round > 0;
   }
-}
-
-/** Whether a node makes whole numbers that are known before the run. */
-function computesSizes(model: Model): boolean {
-  const inference = infer(model);
-  const isKnown = (value: Value | undefined): boolean =>
-    value !== undefined && inference.operand(value)?.elements !== undefined;
-  for (const { outputs } of allNodes(model.graph)) if (outputs.some(isKnown)) return true;
-  return false;
 }
 
 function freeUnits(model: Model): number {

@@ -47,20 +47,18 @@ export async function amountFor(
   removals: (amount: number) => readonly Removal[],
   context: Context,
 ): Promise<Reached> {
-  const { name, most, steps, measure } = await meterOf(cost, model, context);
-  const whole = await measure();
+  const { name, bound, steps, measure } = await meterOf(cost, model, context);
   const leftAt = async (amount: number): Promise<number> => {
     stopIfAsked(context.signal);
     const restore = snapshot(model);
     try {
       const failed = await cut(model, removals(amount));
       if (failed instanceof Miss) throw new PithError("E_UNSUPPORTED", `prune: ${reasonText(failed)}`);
-      return (await measure()) / whole;
+      return await measure();
     } finally {
       restore();
     }
   };
-  const bound = most(whole);
   let [low, high, left] = [0, 1, await leftAt(1)];
   if (!(left <= bound)) {
     const text = `prune: "${name}": ${percent(left)} of ${words[name]} are left when all channels go that can.`;
@@ -92,22 +90,26 @@ const words = {
 interface Meter {
   readonly name: keyof typeof words;
   readonly steps: number;
-  /** What may be left, as a share of what the whole model costs. */
-  most(whole: number): number;
-  /** What the model costs as it is now. */
+  /** The share of what the model costs that may be left. */
+  readonly bound: number;
+  /** What the model costs as it is now, as a share of what it did. */
   measure(): Promise<number>;
 }
 
 async function meterOf({ macs, parameters, size, faster }: CostBound, model: Model, context: Context): Promise<Meter> {
   const steps = halvings;
-  if (faster !== undefined) {
-    const measure = await timer(model, context);
-    return { name: "faster", steps: timedHalvings, most: () => 1 / faster, measure };
+  if (faster !== undefined)
+    return { name: "faster", steps: timedHalvings, bound: 1 / faster, measure: await timer(model, context) };
+  if (size !== undefined) {
+    const whole = await encodedSize(model);
+    return { name: "targetSize", steps, bound: size / whole, measure: async () => (await encodedSize(model)) / whole };
   }
-  if (macs !== undefined) return { name: "macs", steps, most: () => macs, measure: async () => macsOf(model) };
-  if (parameters !== undefined)
-    return { name: "parameters", steps, most: () => parameters, measure: async () => parametersIn(model) };
-  return { name: "targetSize", steps, most: (whole) => (size ?? 0) / whole, measure: () => encodedSize(model) };
+  const count = macs === undefined ? parametersIn : macsOf;
+  const whole = count(model);
+  const measure = async () => count(model) / whole;
+  return macs === undefined
+    ? { name: "parameters", steps, bound: parameters ?? 1, measure }
+    : { name: "macs", steps, bound: macs, measure };
 }
 
 /** Where no file says how large named dimensions are: one sample, and sequences and sides of this length. */

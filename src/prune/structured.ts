@@ -115,7 +115,10 @@ async function cutLeast(model: Model, options: Options, context: Context): Promi
   return { changes, misses: stays };
 }
 
-/** Channels that ONNX Runtime convolves at once, and parts of them: with half of its multiply-accumulates left, MobileNetV2 is 1.8 × as fast in multiples of 16, and 0.6 × otherwise. */
+/**
+ * How many channels ONNX Runtime convolves at once, and parts of that. With half of its multiply-accumulates left, MobileNetV2 is 1.8 times as fast in multiples
+ * of 16, and 0.6 times otherwise.
+ */
 const widths = [16, 8, 4];
 
 /** As it is given, or what keeps the bound: in the widest multiples without which little more has to go. */
