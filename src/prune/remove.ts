@@ -7,6 +7,7 @@ import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { foldMask } from "../passes/fold-mask.ts";
 import { definePass, type Outcome, type Pass, parseOptions } from "../passes/pass.ts";
+import { dropKeptWeights } from "../train/kept-weights.ts";
 import { type ParameterSelection, selectAllParameters, targetEntries } from "./targets.ts";
 
 const schema = v.strictObject(targetEntries);
@@ -42,6 +43,8 @@ export async function foldMasks(model: Model, options: ParameterSelection = {}):
       decidedBy: named ? "layer" : "global",
     });
   }
+  // What was kept to be rewound to went with these masks.
+  if (!isPruned(model)) dropKeptWeights(model);
   return { changes, misses: [] };
 }
 

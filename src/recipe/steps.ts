@@ -16,7 +16,7 @@ import {
 } from "../prune/index.ts";
 import { fakeQuantize, quantize } from "../quantize/index.ts";
 import { recover } from "../recover/index.ts";
-import { reinitialize, train } from "../train/index.ts";
+import { reinitialize, rewind, train } from "../train/index.ts";
 
 const passes: readonly AnyPass[] = [
   train,
@@ -27,6 +27,7 @@ const passes: readonly AnyPass[] = [
   distill,
   recover,
   reinitialize,
+  rewind,
   fakeQuantize,
   l1Unstructured,
   lnStructured,

@@ -14,6 +14,7 @@ export { defineOptimizer, type OptimizedParameter, type Optimizer, type Rule } f
 export { type AdamOptions, adam, adamW, type LionOptions, lion, type SgdOptions, sgd } from "./optimizers.ts";
 export { perSampleGradients, type SampleGradient } from "./per-sample.ts";
 export { reinitialize } from "./reinitialize.ts";
+export { rewind } from "./rewind.ts";
 export { type Declaration, declareRoles } from "./roles.ts";
 export {
   constantRate,

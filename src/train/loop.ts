@@ -28,6 +28,7 @@ import {
 } from "./evaluating.ts";
 import type { Floats } from "./floats.ts";
 import { forwardLoss } from "./forward-loss.ts";
+import { keepWeights, takeKeptWeights } from "./kept-weights.ts";
 import { type BuiltLoss, inFloat32, type LossScope, scaledSum } from "./loss.ts";
 import { epochSeed, type Plan, stepsOf } from "./plan.ts";
 import {
@@ -136,6 +137,7 @@ class TrainingLoop {
     const feed = createFeed(this.#plan.data, this.#rounds());
     try {
       await this.#epochs(feed);
+      this.#keepWeightsIfDue();
     } finally {
       await feed.close();
     }
@@ -158,6 +160,7 @@ class TrainingLoop {
       for await (const batch of feed.batches()) {
         await this.#begin(batch);
         if (counters.batches % accumulate === 0) {
+          this.#keepWeightsIfDue();
           stopIfAsked(this.#context.signal);
           await this.#evaluateIfDue();
           if (this.#isDone()) break;
@@ -196,6 +199,7 @@ class TrainingLoop {
     for (const file of [lastFile, bestFile]) await removeLeftovers(file(this.#plan.checkpoint));
     if (this.#before === undefined) return;
     this.#best = await continueTraining(training, this.#plan, this.#before, trained);
+    if (this.#plan.keepStep !== undefined) takeKeptWeights(this.#model, this.#before.model);
     this.#context.log({ id: "resume", text: `continued after ${counted(this.#before.counters.steps, "step")}` });
   }
 
@@ -250,6 +254,13 @@ class TrainingLoop {
     }
     // An epoch that ends is kept in any case.
     if (!endOfEpoch) await this.keep();
+  }
+
+  /** Of the step that is to be rewound to. */
+  #keepWeightsIfDue(): void {
+    const training = this.#training;
+    if (training === undefined || this.#counters.steps !== this.#plan.keepStep) return;
+    keepWeights(this.#model, withWeights(this.#model, training));
   }
 
   async #endEpoch(): Promise<void> {

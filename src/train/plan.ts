@@ -43,6 +43,8 @@ export interface Plan extends StepOptions {
   /** The decay of a moving average, which takes the place of the last weights. */
   readonly average: number | undefined;
   readonly validation: Validation | undefined;
+  /** The step of which the weights are kept in the model. */
+  readonly keepStep: number | undefined;
   /** Options as plain data: a resumed training must have the same. */
   readonly settings: Readonly<Record<string, unknown>>;
   readonly checkpoint: string | undefined;
@@ -62,7 +64,7 @@ export function epochSeed(seed: number, epoch: number): number {
 
 export async function planOf(model: Model, options: TrainOptions, context: Context): Promise<Plan> {
   const { schedule, warmup, metric, every, patience, augment, layers, except, rates, threads } = options;
-  const { epochs, accumulate, clip, average, checkpoint, resume, log, checkpointing, frozenCache } = options;
+  const { epochs, accumulate, clip, average, keepStep, checkpoint, resume, log, checkpointing, frozenCache } = options;
   const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
   const optimizer = optimizerOf(options);
   const learningRate = options.learningRate ?? usualRate(optimizer);
@@ -77,7 +79,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     const text = `${data.name} does not say how many samples it has: the learning rate stays ${learningRate}, without schedule and warm-up`;
     context.log({ id: "no-schedule", text, level: "warning" });
   }
-  return {
+  const plan: Plan = {
     data,
     epochs,
     size: batchOf(model, options.batch, data, context),
@@ -89,6 +91,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     average,
     loss,
     validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
+    keepStep,
     settings: settingsOf(options, { learningRate, optimizer, loss }),
     checkpoint,
     resume,
@@ -101,6 +104,10 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     samples: data.count === undefined ? undefined : data.count * views,
     checkpointing,
   };
+  const steps = stepsOf(plan);
+  if (steps !== undefined && keepStep !== undefined && keepStep > steps)
+    throw new PithError("E_OPTION", `keepStep: there is no step ${keepStep}: the training has ${steps}.`);
+  return plan;
 }
 
 function batchOf(model: Model, given: number | undefined, data: Dataset, context: Context): number {

@@ -112,6 +112,11 @@ const trainEntries = v.strictObject({
     v.optional(v.boolean(), false),
     "use batch statistics in batch normalization (default: those of the file)",
   ),
+  keepStep: option(
+    v.pipe(v.number(), v.integer("is the number of a step"), v.minValue(0, "is the number of a step")),
+    "keep the weights of this step in the model, for `rewind` (0: those before the first)",
+    { value: "step" },
+  ),
   threads: option(countOption, "threads of the runtime"),
   checkpointing: described(v.optional(v.boolean(), false), "gradient checkpointing: less memory, a third more time"),
   frozenCache: described(

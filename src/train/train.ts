@@ -11,6 +11,7 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { takeState } from "./checkpoint.ts";
 import type { Curve } from "./curve.ts";
 import { stayedText } from "./evaluating.ts";
+import { keptWeights } from "./kept-weights.ts";
 import { rehearse, runLoop } from "./loop.ts";
 import { planOf } from "./plan.ts";
 import { type Declaration, declareRoles, quantizedWeights } from "./roles.ts";
@@ -75,7 +76,7 @@ export async function trainInPlace(
   );
   if (isAsBefore)
     return {
-      changes: [],
+      changes: options.keepStep === undefined ? [] : keptChanges(model, options.keepStep),
       misses: [...roles.misses, new Miss(stayedText(training, history))],
       history,
       training,
@@ -91,6 +92,9 @@ export async function trainInPlace(
     curve,
   };
 }
+
+const keptChanges = (model: Model, step: number): Outcome["changes"] =>
+  [...keptWeights(model).keys()].map((at) => ({ at, what: `kept as of step ${step}`, decidedBy: "global" }));
 
 function report({ declared, parted }: Declaration, context: Context): void {
   const of = (kind: Role["kind"]): readonly string[] =>

@@ -1,0 +1,37 @@
+/**
+ * The weights that a training had at one of its steps, kept in the model for rewinding: stored tensors that no node reads, of the role `state`.
+ *
+ *     pith.step/fc1.weight: float32[128, 784] state
+ */
+import { plainName } from "../analysis/masks.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+
+const prefix = "pith.step/";
+
+/** Keeps what a copy of the model stores otherwise, in place of what was kept before; not masks. */
+export function keepWeights(model: Model, copy: Model): void {
+  dropKeptWeights(model);
+  for (const value of [...model.graph.values()]) {
+    const now = copy.graph.value(value.name)?.tensor;
+    if (now === undefined || now === value.tensor || value.role?.kind === "mask") continue;
+    model.graph.addTensor(`${prefix}${plainName(value)}`, now, { kind: "state" });
+  }
+}
+
+/** What is kept, by the name that the parameter has without a mask. */
+export function keptWeights({ graph }: Model): ReadonlyMap<string, Value> {
+  const kept = [...graph.values()].filter(({ name, role }) => name.startsWith(prefix) && role?.kind === "state");
+  return new Map(kept.map((value) => [value.name.slice(prefix.length), value]));
+}
+
+/** Keeps what another model does. */
+export function takeKeptWeights(model: Model, other: Model): void {
+  dropKeptWeights(model);
+  for (const { name, tensor } of keptWeights(other).values())
+    if (tensor !== undefined) model.graph.addTensor(name, tensor, { kind: "state" });
+}
+
+export function dropKeptWeights(model: Model): void {
+  for (const value of keptWeights(model).values()) model.graph.removeValue(value);
+}

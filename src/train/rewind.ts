@@ -1,0 +1,52 @@
+/** Rewinding: the weights of an earlier step under the masks of now. */
+import * as v from "valibot";
+import { maskedBy } from "../analysis/masks.ts";
+import { Miss, PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { type Change, definePass, type Outcome } from "../passes/pass.ts";
+import { sameDims } from "../tensor/dims.ts";
+import { keptWeights } from "./kept-weights.ts";
+
+/**
+ * Puts back the weights that `train` kept with `keepStep`, in place; masks stay, so what is trained next is the lottery ticket: the weights that
+ * were found to matter, as they were at that step. What was kept stays in the model, for the next round, until its masks are folded in (`remove`).
+ *
+ * Source: Frankle and Carbin 2019, "The lottery ticket hypothesis"; Frankle et al. 2020, "Linear mode connectivity and the lottery ticket hypothesis"
+ * (rewinding to a step after the first).
+ * @throws PithError E_OPTION where no weights are kept.
+ * @example
+ * await train(net, { data, epochs: 10, keepStep: 0 });
+ * await prune(net, { amount: 0.8, keepMasks: true });
+ * await rewind(net);
+ * await train(net, { data, epochs: 10 });
+ */
+export const rewind = definePass({
+  id: "rewind",
+  summary: "Rewind the weights to the step that train kept; masks stay",
+  options: v.strictObject({}),
+  beginsAnew: true,
+  run: async (model) => rewound(model),
+});
+
+function rewound(model: Model): Outcome {
+  const kept = keptWeights(model);
+  if (kept.size === 0)
+    throw new PithError("E_OPTION", "rewind: the model holds no weights of an earlier step.", {
+      hint: "Train it first with `keepStep`, the step to rewind to; masks that are folded in take them along.",
+    });
+  const changes: Change[] = [];
+  const misses: Miss[] = [];
+  for (const [name, { tensor }] of kept) {
+    const found = model.graph.value(name);
+    const parameter = found && (maskedBy(found)?.parameter ?? found);
+    if (parameter?.tensor === undefined || tensor === undefined)
+      misses.push(new Miss("it is no longer stored as it was when its weights were kept", name));
+    else if (!sameDims(parameter.tensor.dims, tensor.dims))
+      misses.push(new Miss("it was cut since its weights were kept", name));
+    else {
+      parameter.tensor = tensor;
+      changes.push({ at: name, what: "rewound", decidedBy: "global" });
+    }
+  }
+  return { changes, misses };
+}
