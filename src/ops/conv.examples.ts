@@ -54,7 +54,10 @@ export const convExamples: readonly Example[] = [
     ConvTranspose 2 × 2 with stride 2 | 2, 3, 3 | 2, 3, 2, 2 | strides=[2, 2]
     ConvTranspose with padding at its output | 1, 3, 3 | 1, 2, 3, 3 | strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]
     ConvTranspose with dilation | 2, 3, 3 | 2, 1, 2, 2 | dilations=[2, 1]
-    ConvTranspose in groups | 4, 2, 2 | 4, 1, 2, 2 | group=2 | no axes: with groups is not cut
+    ConvTranspose in groups | 4, 2, 2 | 4, 1, 2, 2 | group=2
+    ConvTranspose in groups of several outputs | 4, 2, 2 | 4, 3, 2, 2 | group=2
+    ConvTranspose depthwise | 3, 2, 2 | 3, 1, 2, 2 | group=3, strides=[2, 2]
+    ConvTranspose depthwise with two kernels each | 3, 2, 2 | 3, 2, 2, 2 | group=3
     ConvTranspose to a given size | 1, 3, 3 | 1, 1, 3, 3 | strides=[2, 2], output_shape=[6, 5]
     ConvTranspose to a multiple of the size | 1, 3, 3 | 1, 2, 3, 3 | strides=[2, 2], auto_pad="SAME_UPPER"
     ConvTranspose along one axis | 2, 4 | 2, 2, 3 | strides=[3]

@@ -10,11 +10,12 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value, ValueType } from "../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../tensor/dims.ts";
-import { type Contribution, defineOp, type Site } from "./define.ts";
+import { type AxisLink, type AxisRule, type Contribution, defineOp, type Site } from "./define.ts";
 import { integer, integers } from "./shared/attributes.ts";
 import { type Blocks, blocksOf, convolveInBlocks, fasterInBlocks, spreadInBlocks } from "./shared/channel-blocks.ts";
 import { parts } from "./shared/codes.ts";
 import {
+  acrossGroups,
   type ConvSettings,
   convAttributes,
   convAxes,
@@ -25,7 +26,7 @@ import {
   readConv,
 } from "./shared/convolution.ts";
 import { onIntegers } from "./shared/misses.ts";
-import { fixed, need, present, range, typeOf, withDims } from "./shared/rules.ts";
+import { countAttribute, fixed, need, present, range, typeOf, withDims } from "./shared/rules.ts";
 import { weightGradient } from "./shared/weight-gradient.ts";
 import { bothSides, explicitPads, extent, spreadSettings } from "./shared/window.ts";
 
@@ -175,6 +176,35 @@ function transposedPads(s: TransposedSettings, spatial: readonly number[], out: 
   );
 }
 
+/** As those of a convolution (`convAxes`), with a weight of C × M/groups × kernel. */
+function transposedAxes(s: TransposedSettings, site: Site): AxisRule | Miss {
+  return withDims(site, [1], ([channels, perGroupOut]) => {
+    const common: AxisLink[] = [
+      { from: ["in0", 0], to: ["out0", 0] },
+      { from: ["in0", 1], to: ["in1", 0] },
+      { from: ["in2", 0], to: ["out0", 1] },
+    ];
+    if (s.group === 1) return { links: [...common, { from: ["in1", 1], to: ["out0", 1] }] };
+    if (typeof channels !== "number" || typeof perGroupOut !== "number")
+      return new Miss("the dimensions of its weight are not known");
+    if (channels === s.group) {
+      const kernels = (c: number): number[] => range(perGroupOut, c * perGroupOut);
+      const reason = "the kernels of a channel go together, with the channel";
+      return {
+        links: [...common, { from: ["in1", 0], to: ["out0", 1], map: kernels }, { refuses: ["in1", 1], reason }],
+        resize: (cut) => countAttribute("group", cut.dims("in0")[1]),
+      };
+    }
+    return {
+      links: [
+        ...common,
+        { from: ["in0", 1], to: ["in0", 1], map: acrossGroups(s.group, channels / s.group) },
+        { from: ["in1", 1], to: ["out0", 1], map: acrossGroups(s.group, perGroupOut) },
+      ],
+    };
+  });
+}
+
 export const ConvTranspose = defineOp<TransposedSettings>({
   name: "ConvTranspose",
   mustBe: (site) => dataOf(site, ([channels = 1]) => channels),
@@ -198,15 +228,7 @@ export const ConvTranspose = defineOp<TransposedSettings>({
     return { input: 1, out: 1, in: 0, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, biasInput: 2, ...bias };
   },
   homogeneous: [[0, 1], [2]],
-  axes: (s) =>
-    s.group !== 1
-      ? new Miss("a transposed convolution with groups is not cut")
-      : [
-          { from: ["in0", 0], to: ["out0", 0] },
-          { from: ["in0", 1], to: ["in1", 0] },
-          { from: ["in1", 1], to: ["out0", 1] },
-          { from: ["in2", 0], to: ["out0", 1] },
-        ],
+  axes: transposedAxes,
   // A transposed convolution is linear in x with the transpose of a convolution: dx is that convolution, and x and dy change places in dw.
   gradient: (s, { emit, inputs: [x, w], up, wanted }) => {
     const pads = transposedPads(s, fixed(x).slice(2), fixed(up).slice(2));

@@ -67,6 +67,7 @@ export const normalizationExamples: readonly Example[] = [
   `,
   ...group`
     GroupNormalization of images | 4, 2, 2 | 4 | num_groups=2
+    GroupNormalization of groups of two | 6, 2 | 6 | num_groups=3
     GroupNormalization with every channel alone | 3, 4 | 3 | num_groups=3, epsilon=0.1
     GroupNormalization of all channels together | 4, 2 | 4 | num_groups=1
   `,

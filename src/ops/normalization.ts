@@ -34,10 +34,10 @@ import {
   widened,
 } from "./shared/rules.ts";
 
-const perChannel: readonly AxisLink[] = [
+const perChannel = [
   { from: ["in1", 0], to: ["out0", 1] },
   { from: ["in2", 0], to: ["out0", 1] },
-];
+] as const satisfies readonly AxisLink[];
 
 /** Types of fewer bits than float32 are computed in `stash`. */
 function stashed(emit: Emit, x: Value, stash: DataType): Value {
@@ -226,15 +226,21 @@ export const GroupNormalization = defineOp({
   }),
   infer: (_, site) => sameAsInput(site),
   ...scaling,
-  // A group without one of its channels has another mean; a group of one channel may go as a whole.
+  // A group without one of its channels has another mean: it goes as a whole.
   axes: (s, _, dims) => {
-    const alone = dims[1] === s.groups;
-    const why = "GroupNormalization normalizes over this axis";
-    const links = sameAxes(dims, { but: (axis) => axis >= (alone ? 2 : 1), why });
-    if (!alone) return links;
+    const [, channels] = dims;
+    if (typeof channels !== "number") return new Miss("the number of its channels is not known");
+    const size = channels / s.groups;
+    const channelsOf = (group: number): number[] => range(size, group * size);
+    const map = (channel: number): number[] => channelsOf(Math.floor(channel / size));
+    const vectors = s.perGroup ? perChannel.map((link) => ({ ...link, map: channelsOf })) : perChannel;
     return {
-      links: [...links, ...perChannel],
-      resize: (cut) => countAttribute("num_groups", cut.dims("in0")[1]),
+      links: [
+        ...sameAxes(dims, { but: (axis) => axis >= 2, why: "GroupNormalization normalizes over this axis" }),
+        ...(size === 1 ? [] : [{ from: ["in0", 1], to: ["in0", 1], map } as const]),
+        ...vectors,
+      ],
+      resize: (cut) => countAttribute("num_groups", Number(cut.dims("in0")[1]) / size),
     };
   },
   lower: (s, emit, [x, scale, bias]) => {

@@ -17,7 +17,11 @@ export const reshapeExamples: readonly Example[] = [
   reshape("Reshape to a scalar", "1, 1", []),
   reshape("Reshape adding and dropping ones", "batch, 1, 3", [-1, 3, 1, 1]),
   reshape("Reshape across the batch", "batch, 3, 4", [-1, 4]),
-  reshape("Reshape that mixes axes", "2, 3, 4", [4, 6], "", { except: { channels: "no axis survives" } }),
+  reshape("Reshape that mixes axes", "2, 3, 6", [9, 4], "", { except: { channels: "no axis survives" } }),
+  reshape("Reshape of channels into groups", "batch, 6, 2, 2", [0, 3, -1]),
+  reshape("Reshape of groups into channels", "batch, 3, 8", [-1, 6, 2, 2]),
+  reshape("Reshape of batch and heads", "5, batch, 6", [5, -1, 3]),
+  reshape("Reshape out of batch and heads", "5, 4, 3", [5, -1, 6]),
   reshape("Reshape of nothing, zeros meant", "0, 3", [3, 0], "allowzero=1", { misses: { axes: "cannot be matched" } }),
   reshape("Reshape of opset 5", "batch, 3", [0, 3, 1], "", { opset: 5 }),
   ...table()`

@@ -18,7 +18,7 @@ import {
   type Site,
 } from "./define.ts";
 import { attributeOrInput, integer, wrapAxis } from "./shared/attributes.ts";
-import { dimsAt, fixed, ifSameDims, need, reshapeTo, restated, shapeChange } from "./shared/rules.ts";
+import { dimsAt, fixed, ifSameDims, need, range, reshapeTo, restated, shapeChange } from "./shared/rules.ts";
 
 /** Positions in a row-major box whose coordinate along `axis` is `index`. */
 function positions(box: readonly number[], axis: number, index: number): number[] {
@@ -53,7 +53,7 @@ function runs(a: readonly Dim[], b: readonly Dim[]): { a: [number, number]; b: [
 function reshapeLinks(a: readonly Dim[], b: readonly Dim[]): readonly AxisLink[] | Miss {
   const matched = runs(a, b);
   if (matched instanceof Miss) return matched;
-  return matched.flatMap(({ a: [fromA, toA], b: [fromB, toB] }): AxisLink[] => {
+  return matched.flatMap(({ a: [fromA, toA], b: [fromB, toB] }): readonly AxisLink[] => {
     const left = meaningful(a, fromA, toA);
     const right = meaningful(b, fromB, toB);
     const [onlyLeft] = left;
@@ -63,12 +63,43 @@ function reshapeLinks(a: readonly Dim[], b: readonly Dim[]): readonly AxisLink[]
     }
     if (right.length === 1 && onlyRight !== undefined) return boxLinks(a, left, "in0", ["out0", onlyRight]);
     if (left.length === 1 && onlyLeft !== undefined) return boxLinks(b, right, "out0", ["in0", onlyLeft]);
-    const reason = "they are spread over several axes";
-    return [
-      ...left.map((axis): AxisLink => ({ refuses: ["in0", axis], reason })),
-      ...right.map((axis): AxisLink => ({ refuses: ["out0", axis], reason })),
-    ];
+    return mixedLinks(a, left, b, right);
   });
+}
+
+/**
+ * Several axes as several others. Of the outermost ones the longer holds whole runs for each index of the shorter, if that divides it: groups of
+ * channels. Of the innermost ones it repeats the shorter: [batch, heads · size] as [batch · heads, size] has each place of a head once in every
+ * head.
+ */
+function mixedLinks(
+  a: readonly Dim[],
+  left: readonly number[],
+  b: readonly Dim[],
+  right: readonly number[],
+): readonly AxisLink[] {
+  const tie = (
+    at: number,
+    map: (index: number, short: number, times: number) => readonly number[],
+  ): readonly AxisLink[] => {
+    const [x, y] = [left.at(at), right.at(at)];
+    if (x === undefined || y === undefined) return [];
+    const [n, m] = [a[x], b[y]];
+    if (typeof n !== "number" || typeof m !== "number") return [];
+    const [short, long] = [Math.min(n, m), Math.max(n, m)];
+    if (long % short !== 0) return [];
+    const [input, output] = [["in0", x] as const, ["out0", y] as const];
+    const [from, to] = n === short ? [input, output] : [output, input];
+    return [{ from, to, map: (index) => map(index, short, long / short) }];
+  };
+  const links = [
+    ...tie(0, (index, _, times) => range(times, index * times)),
+    ...tie(-1, (index, short, times) => range(times).map((time) => time * short + index)),
+  ];
+  const tied = new Set(links.flatMap((link) => ("from" in link ? [String(link.from), String(link.to)] : [])));
+  const reason = "they are spread over several axes";
+  const ends = [...left.map((axis) => ["in0", axis] as const), ...right.map((axis) => ["out0", axis] as const)];
+  return [...links, ...ends.flatMap((end): AxisLink[] => (tied.has(String(end)) ? [] : [{ refuses: end, reason }]))];
 }
 
 function meaningful(dims: readonly Dim[], from: number, to: number): readonly number[] {
@@ -77,7 +108,12 @@ function meaningful(dims: readonly Dim[], from: number, to: number): readonly nu
   return axes;
 }
 
-function boxLinks(dims: readonly Dim[], axes: readonly number[], port: "in0" | "out0", to: AxisLinkEnd): AxisLink[] {
+function boxLinks(
+  dims: readonly Dim[],
+  axes: readonly number[],
+  port: "in0" | "out0",
+  to: AxisLinkEnd,
+): readonly AxisLink[] {
   const box = axes.map((axis) => dims[axis]);
   return axes.map((axis, place) => ({
     from: [port, axis],

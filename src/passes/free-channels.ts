@@ -8,6 +8,7 @@
 import { channelGroups, removable } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
 import type { Model } from "../graph/model.ts";
+import { snapshot } from "../graph/snapshot.ts";
 import { dropUnused } from "./drop-unused.ts";
 import { foldShapes } from "./fold-shapes.ts";
 import { fusePairs } from "./fuse-pairs.ts";
@@ -26,13 +27,17 @@ export async function withFreeChannels(model: Model): Promise<Model> {
 export async function freeChannels(model: Model, count: (model: Model) => number, context?: Context): Promise<void> {
   let before: number | undefined;
   for (const passes of forms) {
-    const copy = model.clone();
-    if (!(await settle(copy, passes, context))) continue;
-    before ??= count(model);
-    const after = count(copy);
-    if (after <= before) continue;
-    await settle(model, passes, context);
-    before = after;
+    const restore = snapshot(model);
+    if (!(await settle(model, passes, context))) continue;
+    const after = count(model);
+    if (before === undefined) {
+      const again = snapshot(model);
+      restore();
+      before = count(model);
+      again();
+    }
+    if (after > before) before = after;
+    else restore();
   }
 }
 

@@ -26,6 +26,7 @@ const required = new Set([
   "efficientnet",
   "inception",
   "dilated_grouped",
+  "groupnorm",
   "conv1d_causal",
   "conv3d",
   "convnext",

@@ -514,6 +514,64 @@ graph (ids: int64[batch, seq]) -> (logits: float32[batch, seq, 11]) {
 }`,
   },
   {
+    name: "normalized-groups",
+    inputs: { x: [2, 3, 6, 6] },
+    text: `opset 21
+graph (x: float32[batch, 3, 6, 6]) -> (y: float32[batch, 4]) {
+  c1.weight: float32[8, 3, 3, 3] = random(seed 281)
+  norm1.weight: float32[8] = random(seed 282, from 0.5 to 1.5)
+  norm1.bias: float32[8] = random(seed 283)
+  c2.weight: float32[12, 8, 3, 3] = random(seed 284)
+  groups: int64[3] = [0, 4, -1]
+  ones: float32[4] = [1, 1, 1, 1]
+  zeros: float32[4] = [0, 0, 0, 0]
+  like: int64[4] = [0, 12, 6, 6]
+  norm2.weight: float32[12, 1, 1] = random(seed 285, from 0.5 to 1.5)
+  up.weight: float32[12, 3, 2, 2] = random(seed 286)
+  fc.weight: float32[4, 6] = random(seed 287)
+  c1 = Conv "c1" (x, c1.weight) {pads=[1, 1, 1, 1]}
+  n1 = GroupNormalization (c1, norm1.weight, norm1.bias) {num_groups=4}
+  r1 = Relu (n1)
+  c2 = Conv "c2" (r1, c2.weight) {pads=[1, 1, 1, 1]}
+  parts = Reshape (c2, groups)
+  alone = InstanceNormalization (parts, ones, zeros)
+  whole = Reshape (alone, like)
+  n2 = Mul (whole, norm2.weight)
+  up = ConvTranspose "up" (n2, up.weight) {group=2, strides=[2, 2]}
+  pooled = GlobalAveragePool (up)
+  flat = Flatten (pooled)
+  y = Gemm "fc" (flat, fc.weight) {transB=1}
+}`,
+  },
+  {
+    name: "batch-and-heads",
+    inputs: { x: [5, 2, 8] },
+    text: `opset 21
+graph (x: float32[5, batch, 8]) -> (y: float32[5, batch, 8]) {
+  q.weight: float32[8, 8] = random(seed 291)
+  k.weight: float32[8, 8] = random(seed 292)
+  v.weight: float32[8, 8] = random(seed 293)
+  o.weight: float32[8, 8] = random(seed 294)
+  heads: int64[3] = [5, -1, 4]
+  merged: int64[2] = [-1, 8]
+  like: int64[3] = [5, -1, 8]
+  root: float32[] = 2
+  q = MatMul "q" (x, q.weight); k = MatMul "k" (x, k.weight); v = MatMul "v" (x, v.weight)
+  q3 = Reshape (q, heads); k3 = Reshape (k, heads); v3 = Reshape (v, heads)
+  qh = Transpose (q3) {perm=[1, 0, 2]}
+  kh = Transpose (k3) {perm=[1, 2, 0]}
+  vh = Transpose (v3) {perm=[1, 0, 2]}
+  scores = MatMul (qh, kh)
+  scaled = Div (scores, root)
+  weights = Softmax (scaled) {axis=-1}
+  mixed = MatMul (weights, vh)
+  back = Transpose (mixed) {perm=[1, 0, 2]}
+  rows = Reshape (back, merged)
+  out = MatMul "o" (rows, o.weight)
+  y = Reshape (out, like)
+}`,
+  },
+  {
     name: "conv-transpose",
     inputs: { x: [2, 3, 4, 4] },
     text: `opset 21

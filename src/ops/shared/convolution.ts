@@ -88,17 +88,19 @@ export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
         resize: (cut) => countAttribute("group", cut.dims("in0")[1]),
       };
     }
-    const acrossGroups = (perGroup: number) => (index: number) =>
-      range(s.group).map((group) => group * perGroup + (index % perGroup));
     return {
       links: [
         ...common,
-        { from: ["in1", 1], to: ["in0", 1], map: acrossGroups(perGroupIn) },
-        { from: ["out0", 1], to: ["out0", 1], map: acrossGroups(perGroupOut) },
+        { from: ["in1", 1], to: ["in0", 1], map: acrossGroups(s.group, perGroupIn) },
+        { from: ["out0", 1], to: ["out0", 1], map: acrossGroups(s.group, perGroupOut) },
       ],
     };
   });
 }
+
+/** The same position in every group. */
+export const acrossGroups = (groups: number, perGroup: number) => (index: number) =>
+  range(groups).map((group) => group * perGroup + (index % perGroup));
 
 export function convCost(s: ConvSettings, site: Site): Dim | Miss {
   return withDims(site, [0, 1], (x, w) => {
