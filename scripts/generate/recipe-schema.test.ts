@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { expect, test } from "vitest";
+import { curves } from "../../src/math/curves.ts";
 import { numbersAt } from "../../src/passes/schema.ts";
-import { curves } from "../../src/recipe/curves.ts";
 import { completeOptions, parseRecipe, steps } from "../../src/recipe/index.ts";
 import { filledIn } from "../../src/run/step.ts";
 import { recipeSchema } from "./recipe-schema.ts";

@@ -5,6 +5,8 @@ import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Matrix } from "../math/matrix.ts";
+import type { Mask } from "../math/smallest.ts";
+import { cutLeast, type Scores } from "../math/smallest.ts";
 import { floatOf, stored } from "../passes/fold-mask.ts";
 import { answerOf, areMatrices, awaitedAnswerOf } from "../passes/own-methods.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
@@ -14,10 +16,9 @@ import { inMemory } from "../tensor/dense.ts";
 import type { AmountsFactory } from "./amounts.ts";
 import { type MaskWriter, prunePrepared, type ScorerFactory } from "./chosen.ts";
 import type { Scorer, ScoringOptions } from "./importance.ts";
-import { intersect, keptCount, type Mask } from "./mask.ts";
+import { intersect, keptCount } from "./mask.ts";
 import { wholeLayer } from "./pattern.ts";
 import { readRanked } from "./ranked.ts";
-import { cutLeast, type Scores } from "./smallest.ts";
 import type { ParameterSelection, Target } from "./targets.ts";
 
 interface SolverOptions extends ParameterSelection, Pick<ScoringOptions, "data" | "samples"> {

@@ -2,14 +2,16 @@
 import type { Layer } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import type { Mask } from "../math/smallest.ts";
+import { cutMask, type RankedEntries, type Scores, type Threshold } from "../math/smallest.ts";
 import { stored } from "../passes/fold-mask.ts";
 import type { Change, Outcome } from "../passes/pass.ts";
+import { setMask } from "../passes/set-mask.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
-import { keptCount, type Mask } from "./mask.ts";
-import { maskOnce, readMask, setMask } from "./masked.ts";
-import { cutMask, type RankedEntries, type Scores, type Threshold } from "./smallest.ts";
+import { keptCount } from "./mask.ts";
+import { maskOnce, readMask } from "./masked.ts";
 import { type ParameterSelection, selectParameters, type Target } from "./targets.ts";
 
 export interface MaskChoice {

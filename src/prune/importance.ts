@@ -11,13 +11,13 @@ import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Matrix } from "../math/matrix.ts";
+import type { Scores } from "../math/smallest.ts";
 import { answerOf, areMatrices, statisticOf } from "../passes/own-methods.ts";
 import type { Context } from "../passes/pass.ts";
 import { random as stream } from "../tensor/random.ts";
 import type { Loss } from "../train/loss.ts";
 import type { Importance } from "./criteria/criterion.ts";
 import { criterionOf } from "./criteria/index.ts";
-import type { Scores } from "./smallest.ts";
 
 export interface Scorer {
   /**

@@ -1,5 +1,6 @@
 /** Pruning: masks in the graph by the rules of `torch.nn.utils.prune`, and channels cut out. */
 export type { MatrixMask, Pattern, PruneGoal, PruneSolution } from "../calibrate/solver.ts";
+export type { Mask } from "../math/smallest.ts";
 export type { Allocation, RankedLayer } from "./allocations/allocation.ts";
 export type { AllocationName } from "./allocations/index.ts";
 export type { Amount } from "./amount.ts";
@@ -7,7 +8,7 @@ export type { Importance, ScoredWeight } from "./criteria/criterion.ts";
 export type { ImportanceName } from "./criteria/index.ts";
 export { type GlobalOptions, globalUnstructured } from "./global.ts";
 export { type KeptLayers, keepLayers, keptLayers } from "./keep-layers.ts";
-export type { Mask, Norm } from "./mask.ts";
+export type { Norm } from "./mask.ts";
 export { type PruneOptions, prune } from "./prune.ts";
 export { isPruned, remove } from "./remove.ts";
 export {

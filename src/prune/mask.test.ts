@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import fc from "../../test/property.ts";
 import { PithError } from "../errors.ts";
+import { cutMask, cutSmallest } from "../math/smallest.ts";
 import { alongAxis } from "../tensor/dims.ts";
 import { countOf } from "./amount.ts";
 import { channelNorms, intersect, keptChannels, keptCount, pruneChannels } from "./mask.ts";
-import { cutMask, cutSmallest } from "./smallest.ts";
 
 /** The mask without the `count` entries of least magnitude. */
 async function pruneSmallest(mask: Uint8Array, given: readonly number[], count: number): Promise<Uint8Array> {

@@ -6,10 +6,9 @@
  */
 import { PithError } from "../errors.ts";
 import { matrix } from "../math/matrix.ts";
+import type { Mask } from "../math/smallest.ts";
 import { singularValues } from "../math/svd.ts";
 import { type AxisLayout, alongAxis } from "../tensor/dims.ts";
-
-export type Mask = Uint8Array;
 
 /** Order of a norm: any p, ±Infinity, "fro" (2), or "nuc", the sum of singular values of each slice of a three-dimensional tensor. */
 export type Norm = number | "fro" | "nuc";

@@ -9,11 +9,11 @@
  */
 import * as v from "valibot";
 import type { MatrixMask, Pattern } from "../calibrate/solver.ts";
+import { cutLeast } from "../math/smallest.ts";
 import { modulePath } from "../passes/modules.ts";
 import { isMethod } from "../passes/own-methods.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 import { keptCount } from "./mask.ts";
-import { cutLeast } from "./smallest.ts";
 
 /** The least entries of a layer, or of all together: `prune` chooses them without matrices. */
 export const entries = "entries";

@@ -2,15 +2,15 @@
 
 import { brokenNumbers, weightStorage } from "../analysis/weight.ts";
 import { Miss } from "../errors.ts";
+import type { Mask, RankedEntries, Scores } from "../math/smallest.ts";
 import { stored } from "../passes/fold-mask.ts";
 import { isHalf, toFloats } from "../tensor/convert.ts";
 import { isDense } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
-import { keptCount, type Mask } from "./mask.ts";
+import { keptCount } from "./mask.ts";
 import { checkSameDims, maskReader } from "./masked.ts";
-import type { RankedEntries, Scores } from "./smallest.ts";
 import type { Target } from "./targets.ts";
 
 /** A tensor for all targets, or one by layer name. */

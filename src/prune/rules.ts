@@ -10,6 +10,8 @@ import { plainName } from "../analysis/masks.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import type { Mask } from "../math/smallest.ts";
+import { cutSmallest } from "../math/smallest.ts";
 import { stored } from "../passes/fold-mask.ts";
 import { described, option, overridesOption } from "../passes/options.ts";
 import { type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
@@ -22,10 +24,9 @@ import { type Amount, amountSchema, countOf } from "./amount.ts";
 import { type AmountsFactory, asGiven } from "./amounts.ts";
 import { cutOf, type MaskWriter, maskEach, prunePrepared, putMasks, type ScorerFactory } from "./chosen.ts";
 import { scorerOf } from "./importance.ts";
-import { channelNorms, intersect, keptChannels, keptCount, type Mask, pruneChannels } from "./mask.ts";
+import { channelNorms, intersect, keptChannels, keptCount, pruneChannels } from "./mask.ts";
 import { checkSameDims } from "./masked.ts";
 import { brokenAt, forTarget, readRanked, scoresOf, type Tensors } from "./ranked.ts";
-import { cutSmallest } from "./smallest.ts";
 import { type ParameterSelection, type Target, targetEntries } from "./targets.ts";
 
 /** A tensor, or as in a recipe the numbers of one. */

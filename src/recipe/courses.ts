@@ -2,11 +2,12 @@
 import * as v from "valibot";
 import { isObject } from "../data/plain-object.ts";
 import { PithError } from "../errors.ts";
+import { curves } from "../math/curves.ts";
 import type { AnyPass, OptionValues } from "../passes/index.ts";
 import { defaultExport, modulePath } from "../passes/modules.ts";
 import { described, option } from "../passes/options.ts";
 import { namesAt, numbersAt } from "../passes/schema.ts";
-import { type Course, curves, valueIn } from "./curves.ts";
+import { type Course, valueIn } from "./curves.ts";
 
 const end = v.pipe(v.number(), v.finite("expected a finite number"));
 

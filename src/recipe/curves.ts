@@ -1,17 +1,6 @@
 /** How a value goes from its first to its last over the rounds of a repeat. */
 import { PithError } from "../errors.ts";
-
-/** The value where a share `t` of the rounds is done: above 0, and 1 in the last. */
-type Curve = (t: number, from: number, to: number) => number;
-
-/** Curves by the word that stands for them in a recipe. */
-export const curves = {
-  linear: (t, from, to) => from + (to - from) * t,
-  /** Fast at first, slow towards the end: M. Zhu, S. Gupta, "To prune, or not to prune", 2017, equation 1. */
-  cubic: (t, from, to) => to + (from - to) * (1 - t) ** 3,
-  /** By the same factor in each round; there is none from 0, to 0 or through 0. */
-  exponential: (t, from, to) => (from * to > 0 ? from * (to / from) ** t : Number.NaN),
-} satisfies Record<string, Curve>;
+import { type Curve, curves } from "../math/curves.ts";
 
 /** A value that changes from round to round. */
 export interface Course {

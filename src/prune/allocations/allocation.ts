@@ -1,7 +1,7 @@
 /** How much of each layer goes, where a share of all weights together is asked for. */
 import type { Layer } from "../../analysis/layers.ts";
+import { cutSmallest, type RankedEntries, type Scores } from "../../math/smallest.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
-import { cutSmallest, type RankedEntries, type Scores } from "../smallest.ts";
 
 /** A layer among others, as an allocation is given it. */
 export interface RankedLayer extends Pick<RankedEntries, "type"> {

@@ -1,4 +1,4 @@
-import type { Scores } from "../smallest.ts";
+import type { Scores } from "../../math/smallest.ts";
 import { type Allocation, leastOfAll } from "./allocation.ts";
 
 /**

@@ -2,8 +2,8 @@
 import type { LayerContext } from "../../calibrate/solver.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";
 import type { Matrix } from "../../math/matrix.ts";
+import type { Scores } from "../../math/smallest.ts";
 import type { GradientStatistic } from "../../train/gradient-statistic.ts";
-import type { Scores } from "../smallest.ts";
 
 /** A layer's weight, as a criterion is given it. */
 export interface ScoredWeight<E = unknown> extends LayerContext<E> {

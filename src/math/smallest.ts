@@ -1,6 +1,8 @@
 /** The least of many numbers, without sorting them: two looks at float32, four at float64, and memory for a table of counts. */
 import { PithError } from "../errors.ts";
-import type { Mask } from "./mask.ts";
+
+/** 1 for an entry that is kept, 0 for one that is pruned. */
+export type Mask = Uint8Array;
 
 export type Scores = Float32Array | Float64Array;
 
