@@ -7,7 +7,7 @@ import { haveSameElements } from "../data/hash.ts";
 import { PithError } from "../errors.ts";
 import { bytes, count, percent } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
-import { type Change, type Context, noLongerThere, type Outcome } from "../passes/index.ts";
+import type { Change, Context, Outcome } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { type KeptLayers, keepLayers as keep, prune } from "../prune/index.ts";
 import { dimValue } from "../tensor/dims.ts";
@@ -30,11 +30,6 @@ export async function makeStudent(
   if (keepLayers !== undefined) {
     const outcome = await keep(model, { keep: keepLayers }, context);
     changes.push(...requireChanges(outcome, "`keepLayers`: no layer can be removed"));
-    if (changes.some(({ kind }) => kind === noLongerThere)) {
-      const text =
-        "inputs and outputs of removed layers are gone: set num_hidden_layers of config.json to the number of layers that are left";
-      context.log({ id: "layers", text, level: "warning" });
-    }
   }
   if (shrink !== undefined) {
     const outcome = await prune(model, { structured: shrink }, context);

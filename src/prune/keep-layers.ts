@@ -18,7 +18,7 @@ import type { Graph, Use, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceReads, replaceUses } from "../graph/replace.ts";
 import { countOption, described } from "../passes/options.ts";
-import { type Change, definePass, noLongerThere } from "../passes/pass.ts";
+import { type Change, type Context, definePass, noLongerThere } from "../passes/pass.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { dimsText } from "../tensor/dims.ts";
@@ -49,29 +49,28 @@ export const keepLayers = definePass({
     keep: described(keptLayers, "how many of the repeated layers stay, spread evenly, or a list of names or positions"),
   }),
   gentler: () => "Keep more layers",
-  async run(model, { keep }) {
-    storeWeights(model);
-    const stacks = blocks(model, infer(model)).repeats;
-    if (stacks.length === 0)
-      throw new PithError("E_UNSUPPORTED", "No layers repeat in this network, so none can be removed.", {
-        hint: "Transformer layers and residual blocks are found as repeated layers. Channels can be cut instead, with `structured` of prune or `shrink` of distill.",
-      });
+  async run(model, { keep }, context) {
+    const stacks = repeatedLayers(model);
     const stay = new Set(typeof keep === "number" ? evenly(stacks, keep) : keptByName(stacks.flat(), keep));
     const gone = stacks.flat().filter((block) => !stay.has(block));
     if (gone.length === 0) return { changes: [], misses: [new Miss("all repeated layers stay")] };
     const bypasses = gone.map((block) => bypassOf(model, block));
     const misses = bypasses.filter((way) => way instanceof Miss);
     if (misses.length > 0) return { changes: [], misses };
-    return {
-      changes: remove(
-        model,
-        gone,
-        bypasses.flatMap((way) => (way instanceof Miss ? [] : way)),
-      ),
-      misses: [],
-    };
+    const found = bypasses.flatMap((way) => (way instanceof Miss ? [] : way));
+    return { changes: removeLayers(model, found, context), misses: [] };
   },
 });
+
+/** The layers that repeat, stack by stack. @throws PithError E_UNSUPPORTED where none do */
+export function repeatedLayers(model: Model): readonly (readonly Block[])[] {
+  storeWeights(model);
+  const stacks = blocks(model, infer(model)).repeats;
+  if (stacks.length > 0) return stacks;
+  throw new PithError("E_UNSUPPORTED", "No layers repeat in this network, so none can be removed.", {
+    hint: "Transformer layers and residual blocks are found as repeated layers. Channels can be cut instead, with `structured` of prune or `shrink` of distill.",
+  });
+}
 
 /** Of m the ones at round(i (m - 1) / (k - 1)), i < k: first and last are among them; of one the first. */
 function evenly(stacks: readonly (readonly Block[])[], count: number): readonly Block[] {
@@ -124,15 +123,23 @@ export function skipOf({ inputs, outputs, name }: Omit<Block, "kind">) {
   return input === undefined ? new Miss("none of its inputs has the size of its output", name) : { input, output };
 }
 
-/** How to get past a layer. Outputs that only callers read are removed with it. */
-function bypassOf({ graph }: Model, block: Block) {
+/** How to get past a layer. */
+export interface Bypass {
+  readonly block: Block;
+  readonly input: Value;
+  readonly output: Value;
+  /** Outputs that only callers read are removed with it. */
+  readonly leftOver: readonly Value[];
+}
+
+export function bypassOf({ graph }: Model, block: Block): Bypass | Miss {
   const own = new Set(block.nodes);
   const isRead = ({ uses }: Value): boolean => [...uses].some((use) => !own.has(outermost(use.node, graph)));
   const read = block.outputs.filter(isRead);
   const through = read.length > 0 ? read : block.outputs;
   const way = skipOf({ ...block, outputs: through });
   if (way instanceof Miss) return way;
-  return { ...way, leftOver: block.outputs.filter((output) => !through.includes(output)) };
+  return { block, ...way, leftOver: block.outputs.filter((output) => !through.includes(output)) };
 }
 
 /**
@@ -156,12 +163,15 @@ function readSizesFromOtherInputs(model: Model, gone: readonly Block[]): void {
   }
 }
 
-function remove(
+/** @param whatOf What is said of a layer that goes. */
+export function removeLayers(
   model: Model,
-  gone: readonly Block[],
-  bypasses: readonly Exclude<ReturnType<typeof bypassOf>, Miss>[],
-): Change[] {
+  bypasses: readonly Bypass[],
+  { log }: Pick<Context, "log">,
+  whatOf: (block: Block) => string = () => "removed",
+): readonly Change[] {
   const { graph } = model;
+  const gone = bypasses.map(({ block }) => block);
   const stored = usedTensors(model);
   const fed = graph.inputs.filter(({ uses }) => uses.size > 0);
   readSizesFromOtherInputs(model, gone);
@@ -182,8 +192,13 @@ function remove(
   graph.setInputs(graph.inputs.filter((input) => !idle.has(input)));
   for (const input of idle) graph.removeValue(input);
   const renamed = renumber(graph, [...idle, ...lost]);
+  if (idle.size + lost.length + renamed.length > 0) {
+    const text =
+      "inputs and outputs of removed layers are gone: set num_hidden_layers of config.json to the number of layers that are left";
+    log({ id: "layers", text, level: "warning" });
+  }
   return [
-    ...gone.map(({ name }) => ({ at: name, what: "removed", decidedBy: "global" }) as const),
+    ...gone.map((block) => ({ at: block.name, what: whatOf(block), decidedBy: "global" }) as const),
     ...[...idle, ...lost].map(
       ({ name }) =>
         ({

@@ -11,6 +11,8 @@
  *     conv2.weight: [64, 64, 3, 3]    conv2.weight: [64, 48, 3, 3]
  *
  * The file gets smaller and the model faster. Channels that cannot go (outputs of the model, operators that refuse) are misses.
+ *
+ * Layers: whole blocks that repeat, by their influence (`drop-layers.ts`).
  */
 import * as v from "valibot";
 import type { Layer } from "../analysis/layers.ts";
@@ -101,6 +103,13 @@ const options = v.pipe(
     }),
     /** "sparsegpt": chooses what goes and corrects what stays, layer after layer; or an own one, or the path of a module; in place of an importance. */
     solver: solverOption,
+    /**
+     * In place of everything else: so many of the repeated layers go, those that change least what they read (block influence), with their parts of
+     * a cache. Looks at samples; `keepLayers` removes layers by their position.
+     */
+    dropLayers: option(countOption, "remove so many repeated layers, those that change least what they read", {
+      value: "n",
+    }),
     /** Samples for an importance or a solver that looks at them, or their path, of which the train part is taken. */
     data: option(datasetOption, "samples for a criterion or solver that looks at them"),
     /** So many of them are looked at (256). */
@@ -138,6 +147,31 @@ const options = v.pipe(
   }),
   v.forward(
     v.check(
+      ({
+        dropLayers,
+        amount,
+        structured,
+        pattern,
+        solver,
+        layers,
+        except,
+        overrides,
+        importance,
+        keepMasks,
+        ...given
+      }) =>
+        dropLayers === undefined ||
+        ([amount, pattern, solver, layers, except, overrides].every((one) => one === undefined) &&
+          structured === false &&
+          importance === "magnitude" &&
+          !keepMasks &&
+          targetsIn(given).length === 0),
+      "is for whole layers: only `data` and `samples` go with it",
+    ),
+    ["dropLayers"],
+  ),
+  v.forward(
+    v.check(
       ({ overrides, structured, scope }) => overrides === undefined || structured === false || scope === "uniform",
       'is for `scope: "uniform"`: "global" ranks the channels of all layers together',
     ),
@@ -145,8 +179,12 @@ const options = v.pipe(
   ),
   v.forward(
     v.check(
-      ({ amount, structured, pattern, ...given }) =>
-        amount !== undefined || typeof structured === "number" || hasOwnShare(pattern) || targetsIn(given).length > 0,
+      ({ amount, structured, pattern, dropLayers, ...given }) =>
+        dropLayers !== undefined ||
+        amount !== undefined ||
+        typeof structured === "number" ||
+        hasOwnShare(pattern) ||
+        targetsIn(given).length > 0,
       "is needed, for example 0.5",
     ),
     ["amount"],
@@ -227,34 +265,40 @@ function hasOwnShare(pattern: string | Pattern = entries): boolean {
  * await prune(net, { amount: 0.5 }); // half of each layer's weights are zero
  * await prune(net, { amount: 0.5, keepMasks: true }); // masks keep the zeros in training; remove(net) folds them in
  * await prune(net, { structured: 0.3, except: "conv1" }); // 30 % of the channels of each layer are gone
+ * await prune(net, { dropLayers: 1, data }); // the repeated layer that changes least what it reads is gone
  * await prune(net, { pattern: "2:4" }); // of four inputs of an output in a row two are left
  * await prune(net, { amount: 0.5, importance: "random" }); // what any criterion has to be better than
  */
 export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   id: "prune",
-  summary: "Set the smallest weights to zero, or remove the channels with the smallest norms",
+  summary: "Set the smallest weights to zero, or remove the channels with the smallest norms, or layers",
   options,
   data: {
-    when: ({ importance, solver }) =>
-      looksAtSamples(importance, "scores", criteria)
-        ? "the criterion looks at samples"
-        : looksAtSamples(solver, "prune", solvers)
-          ? "the solver looks at samples"
-          : undefined,
+    when: ({ importance, solver, dropLayers }) =>
+      dropLayers !== undefined
+        ? "how much a layer changes is measured on samples"
+        : looksAtSamples(importance, "scores", criteria)
+          ? "the criterion looks at samples"
+          : looksAtSamples(solver, "prune", solvers)
+            ? "the solver looks at samples"
+            : undefined,
   },
-  gentler: ({ pattern }) =>
-    typeof pattern === "string" && patternOf(pattern)?.share !== undefined
-      ? "Leave layers whole (`except`), or fewer gaps in each (`pattern`)"
-      : "Use a smaller amount",
+  gentler: ({ pattern, dropLayers }) =>
+    dropLayers !== undefined
+      ? "Drop fewer layers"
+      : typeof pattern === "string" && patternOf(pattern)?.share !== undefined
+        ? "Leave layers whole (`except`), or fewer gaps in each (`pattern`)"
+        : "Use a smaller amount",
   command: {
     suffix: () => ".pruned",
     examples: [
       "prune model.onnx --amount 50%",
       "prune resnet20.onnx --structured 30% --data cifar10/ --force -o resnet20.pruned.onnx",
+      "prune bert_sst2/onnx/model.onnx --drop-layers 1 --data sst2.tsv --force",
     ],
-    storesZeros: ({ structured = false }) => structured === false,
-    next({ structured = false, keepMasks }, { model, written, data, derived }) {
-      if (structured !== false)
+    storesZeros: ({ structured = false, dropLayers }) => structured === false && dropLayers === undefined,
+    next({ structured = false, keepMasks, dropLayers }, { model, written, data, derived }) {
+      if (structured !== false || dropLayers !== undefined)
         return [
           `recover ${written} --original ${model} --data ${data}  # labels are not needed`,
           `train ${derived(".recovered")} --original ${model} --data ${data} --learning-rate 3e-4`,
@@ -265,6 +309,11 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     },
   },
   async run(model, given, context) {
+    const { dropLayers: layersToDrop, data, samples } = given;
+    if (layersToDrop !== undefined) {
+      const { dropLayers } = await import("./drop-layers.ts");
+      return dropLayers(model, layersToDrop, { data, samples }, context);
+    }
     const pattern = patternOf(given.pattern ?? criterionOf(given.importance).pattern);
     // The schema asks for one of them.
     const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? pattern?.share);

@@ -1,0 +1,106 @@
+/**
+ * How much a block changes what it reads (block influence: Men et al. 2024, ShortGPT, arXiv 2403.03853):
+ *
+ *     BI = 1 - E[cos(x, y)]
+ *
+ * x is what the block reads and y its output, as vectors of channels or features, at each place of each sample; the mean is over all places.
+ * The sums are of the runtime, in float64, so that a number for each batch leaves it.
+ */
+import type { Block } from "../analysis/blocks.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
+import { layers } from "../analysis/layers.ts";
+import { observe } from "../calibrate/observe.ts";
+import type { Statistic } from "../calibrate/statistic.ts";
+import { trainPart } from "../data/open.ts";
+import { draw, firstBatch, take } from "../data/select.ts";
+import type { Dataset } from "../data/types.ts";
+import { PithError } from "../errors.ts";
+import { feedingOf } from "../evaluate/feeding.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/pass.ts";
+import { fromNumbers } from "../tensor/convert.ts";
+import { typeCodes } from "../tensor/types.ts";
+
+/** A block, what it reads and what it answers. */
+export interface Way {
+  readonly block: Block;
+  readonly input: Value;
+  readonly output: Value;
+}
+
+/** @throws PithError E_DATA if the data does not fit or has no samples, or where an influence is no number, E_STOPPED on the signal. */
+export async function blockInfluence(
+  model: Model,
+  ways: readonly Way[],
+  { data, samples }: { readonly data: Dataset | string; readonly samples: number },
+  { engine, signal, seed, progress }: Context,
+): Promise<ReadonlyMap<Block, number>> {
+  const dataset = await trainPart(data);
+  const hasStates = feedingOf(model, await firstBatch(dataset), dataset.name).states.length > 0;
+  const chosen = hasStates ? take(dataset, samples) : draw(dataset, samples, seed);
+  const inference = infer(model);
+  const statistics = new Map(
+    ways.map((way) => [way.output.name, similarity(way.input.name, axisOf(model, way, inference))]),
+  );
+  const of = (name: string): Statistic<number> => {
+    const found = statistics.get(name);
+    if (found === undefined) throw new Error(`No block answers with "${name}".`);
+    return found;
+  };
+  const seen = await observe(engine, model, chosen, [...statistics.keys()], of, { signal, progress });
+  return new Map(
+    ways.map(({ block, output }) => {
+      const influence = 1 - (seen.get(output.name) ?? Number.NaN);
+      if (!Number.isFinite(influence))
+        throw new PithError(
+          "E_DATA",
+          `The influence of "${block.name}" is not a number on this data: its values must be finite.`,
+          {
+            hint: "The preprocessing may be wrong, or the model overflows on this data.",
+          },
+        );
+      return [block, influence];
+    }),
+  );
+}
+
+/** The axis of channels or features: that of a layer of the block whose output has as many axes, else the last. */
+function axisOf(model: Model, { block, output }: Way, inference: Inference): number {
+  const rank = output.type?.dims?.length ?? 1;
+  const own = new Set(block.layers);
+  const alike = layers(model, inference).find(
+    ({ name, node }) => own.has(name) && node.outputs[0]?.type?.dims?.length === rank,
+  );
+  return alike?.role.outputAxis ?? rank - 1;
+}
+
+/** The mean cosine between a value and another; of a vector of zeros it is 1 with another of zeros and 0 with any other. */
+function similarity(other: string, axis: number): Statistic<number> {
+  return {
+    reduce(emit, y) {
+      const x = y.graph.value(other);
+      if (x === undefined) throw new Error(`There is no value "${other}".`);
+      const [a, b] = [x, y].map((value) => emit.Cast([value], { to: typeCodes.float64 })) as [Value, Value];
+      const dot = (one: Value, two: Value): Value => emit.ReduceSum([emit.Mul([one, two]), [axis]], { keepdims: 0 });
+      const none = emit.constant(fromNumbers("float64", [], [0]), "none");
+      const norms = emit.Sqrt([emit.Mul([dot(a, a), dot(b, b)])]);
+      const parallel = emit.Cast([emit.Equal([dot(a, a), dot(b, b)])], { to: typeCodes.float64 });
+      const cosines = emit.Where([emit.Equal([norms, none]), parallel, emit.Div([dot(a, b), norms])]);
+      return [emit.ReduceSum([cosines], { keepdims: 0 }), emit.Size([cosines])];
+    },
+    begin() {
+      let [sum, count] = [0, 0];
+      return {
+        add(batch) {
+          const { data } = batch.matrix();
+          for (let at = 0; at < data.length; at += 2) {
+            sum += data[at] ?? 0;
+            count += data[at + 1] ?? 0;
+          }
+        },
+        end: () => sum / count,
+      };
+    },
+  };
+}
