@@ -14,6 +14,7 @@ import { foldShapes } from "./fold-shapes.ts";
 import { fusePairs } from "./fuse-pairs.ts";
 import { partVectors } from "./part-vectors.ts";
 import type { Context } from "./pass.ts";
+import { readSizes } from "./read-sizes.ts";
 import { removeIdentities } from "./remove-identities.ts";
 
 /** A copy of the model in the form from which channels are cut. */
@@ -41,11 +42,15 @@ export async function freeChannels(model: Model, count: (model: Model) => number
   }
 }
 
-/** Sizes first; then what only holds equal numbers; then what stands between axes that are parted and merged again. None reads a large tensor. */
+/**
+ * Sizes first; then what only holds equal numbers; then where sizes are read; then what stands between axes that are parted and merged again. None reads
+ * a large tensor.
+ */
 const forms = [
   [foldShapes],
   [foldShapes, partVectors],
-  [foldShapes, partVectors, removeIdentities, fusePairs, dropUnused],
+  [foldShapes, partVectors, readSizes],
+  [foldShapes, partVectors, readSizes, removeIdentities, fusePairs, dropUnused],
 ];
 
 /** Passes in turn, until none finds anything. @returns whether one did. */
