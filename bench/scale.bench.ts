@@ -106,7 +106,7 @@ function byWeights(): void {
   const rows = models.flatMap(({ size, each }) => {
     take("writeLarge", `${size}:${each}`, given);
     const copied = take("copy", given, out);
-    const steps = chosen(["inspect", "simplify", "weights", "dynamic", "float16", "prune", "remove"]);
+    const steps = chosen(["inspect", "simplify", "weights", "dynamic", "float16", "prune", "global", "remove"]);
     return [["copy", copied] as const, ...steps.map((step) => [step, take(step, given, out)] as const)].map(
       ([step, taken], index) => [
         index === 0 ? `${size} MiB of ${each}` : "",

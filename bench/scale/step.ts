@@ -57,6 +57,7 @@ const steps: Readonly<Record<string, (from: string, to: string) => Promise<unkno
   float16: edit((model) => quantize(model, { scheme: "float16" })),
   q4: edit((model) => quantize(model, { dtype: "q4" })),
   prune: edit((model) => prune(model, { amount: 0.5 })),
+  global: edit((model) => prune(model, { amount: 0.5, scope: "global" })),
   remove: edit(async (model) => {
     await prune(model, { amount: 0.5 });
     await remove(model);

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { random } from "../tensor/random.ts";
-import { cutMask, cutSmallest, type RankedEntries, type Scores, Search } from "./smallest.ts";
+import { cutLeast, cutMask, cutSmallest, type RankedEntries, type Scores, sampleOf } from "./smallest.ts";
 
 /** More than are sorted: two values only decide in the last digits, many are equal, some are 0, -0, subnormal or infinite. */
 function scoresOf(type: "float32" | "float64", seed: number, size: number): Scores {
@@ -15,7 +15,6 @@ function scoresOf(type: "float32" | "float64", seed: number, size: number): Scor
 
 const partOf = (scores: Scores, mask: Uint8Array): RankedEntries => ({
   size: scores.length,
-  type: scores instanceof Float64Array ? "float64" : "float32",
   mask: async () => mask,
   scores: async () => scores,
 });
@@ -65,24 +64,47 @@ test.each(["float32", "float64"] as const)("without a mask all are ranked: %s", 
   }
 });
 
-test("float32 takes two looks, however many numbers there are, and none is held", async () => {
+test.each([
+  ["as drawn", (scores: Scores) => scores],
+  ["rising", (scores: Scores) => scores.toSorted()],
+  ["all equal", (scores: Scores) => scores.fill(0.5)],
+  ["of two sizes", (scores: Scores) => scores.map((_, at) => (at % 3 === 0 ? 0 : -0.25))],
+])("numbers take one look beside that of a sample: %s", async (_, of) => {
   let looks = 0;
-  const scores = scoresOf("float32", 7, 100_000);
+  const scores = of(scoresOf("float32", 7, 300_000));
   const part: RankedEntries = {
     ...partOf(scores, new Uint8Array(scores.length).fill(1)),
+    sample: sampleOf(scores, undefined),
     scores: async () => {
       looks++;
       return scores;
     },
   };
-  await cutSmallest([part], 50_000);
-  expect(looks).toBe(2);
+  await cutSmallest([part], 150_000);
+  expect(looks).toBe(1);
+});
+
+test("a sample that says nothing of the others costs another look, and no entry", async () => {
+  const scores = scoresOf("float32", 9, 70_000);
+  const ones = new Uint8Array(scores.length).fill(1);
+  const misleading = { ...partOf(scores, ones), sample: new Float64Array(300).fill(1e9) };
+  const [cut] = await cutSmallest([misleading], 30_000);
+  if (cut === undefined) throw new Error("no cut");
+  expect(cutMask(ones, scores, cut)).toEqual(bySorting([[scores, ones]], 30_000));
+});
+
+test("scores of float64 that no float32 equals are not rounded where both are ranked together", async () => {
+  const [a, b] = [Float64Array.from({ length: 70_000 }, (_, at) => 1 + at * 2 ** -50), new Float32Array(10).fill(1)];
+  const parts = [a, b].map((scores) => partOf(scores, new Uint8Array(scores.length).fill(1)));
+  const [first, second] = await cutSmallest(parts, 30_000);
+  expect([first?.gone, second?.gone]).toEqual([29_990, 10]);
+  expect(first?.limit).toBe(1 + 29_989 * 2 ** -50);
 });
 
 test("a NaN that the mask keeps is refused", () => {
-  const search = new Search(1, "float32");
-  search.look(Uint8Array.of(0, 1), Float32Array.of(Number.NaN, 1));
-  for (const mask of [Uint8Array.of(1), undefined])
-    expect(() => search.look(mask, Float32Array.of(Number.NaN))).toThrow("cannot be ranked");
-  search.look(undefined, Float32Array.of(Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY));
+  const kept = cutLeast(Uint8Array.of(0, 1), Float32Array.of(Number.NaN, 1), 1);
+  expect([...kept]).toEqual([0, 0]);
+  for (const type of [Float32Array, Float64Array])
+    expect(() => cutLeast(Uint8Array.of(1), type.of(Number.NaN), 1)).toThrow("cannot be ranked");
+  expect([...cutLeast(Uint8Array.of(1, 1), Float32Array.of(Number.NEGATIVE_INFINITY, 1), 1)]).toEqual([1, 0]);
 });

@@ -1,4 +1,4 @@
-/** The least of many numbers, without sorting them: two looks at float32, four at float64, and memory for a table of counts. */
+/** The least of many numbers, in one look at them and without holding them. */
 import { PithError } from "../errors.ts";
 
 /** 1 for an entry that is kept, 0 for one that is pruned. */
@@ -12,10 +12,16 @@ export interface Threshold {
   readonly ties: number;
 }
 
+/** A threshold, and how many entries go by it. */
+export interface Cut extends Threshold {
+  readonly gone: number;
+}
+
 /** Entries that are ranked with others; read again for each look. */
 export interface RankedEntries {
   readonly size: number;
-  readonly type: "float32" | "float64";
+  /** Magnitudes of some of them, where they were at hand before (`sampleOf`). */
+  readonly sample?: Scores;
   /** Undefined where all entries are kept. */
   mask(): Promise<Mask | undefined>;
   /** @param weights The elements of what is pruned, where they are at hand. */
@@ -24,95 +30,88 @@ export interface RankedEntries {
   readonly inMemory?: true;
 }
 
-const values = 2 ** 16;
+/** Every so manieth entry is a sample: a prime, so that no row length of a matrix repeats it. */
+const stride = 251;
 
-/** Fewer numbers are sorted: a table of counts is longer than they are. */
-const fewestCounted = values;
+/** Fewer numbers are all sorted. */
+const fewestSampled = 2 ** 16;
 
-/**
- * Finds the `count`-th least magnitude. The bits of a float without its sign rise with its magnitude, so digits of sixteen bits are found one
- * after the other, the most significant first, by counting the numbers that begin with the digits found so far:
- *
- *     while (search.limit === undefined) { for (…) search.look(mask, scores); search.narrow(); }
- */
-export class Search {
-  limit: number | undefined;
-  /** How many of those equal to the limit go. */
-  ties: number;
-  readonly #bits: Float32Array | Float64Array;
-  /** The digits of `#bits`, least significant first. */
-  readonly #digits: Uint16Array;
-  #digit: number;
-  readonly #counts = new Float64Array(values);
+/** Magnitudes of a sample of the entries that are kept. */
+export function sampleOf(scores: Scores, mask: Mask | undefined): Scores {
+  const sizes = new Float64Array(Math.ceil(scores.length / stride));
+  let count = 0;
+  for (let index = 0; index < scores.length; index += stride)
+    if (mask?.[index] !== 0) sizes[count++] = Math.abs(scores[index] ?? 0);
+  return sizes.subarray(0, count);
+}
 
-  /** @param count At least 1. @param type Where both are among the scores, float64. */
-  constructor(count: number, type: "float32" | "float64") {
-    this.ties = count;
-    this.#bits = type === "float32" ? new Float32Array(1) : new Float64Array(1);
-    this.#digits = new Uint16Array(this.#bits.buffer);
-    this.#digit = this.#digits.length - 1;
+/** Magnitudes between which the threshold is expected. */
+interface Bracket {
+  readonly low: number;
+  readonly high: number;
+}
+
+const everything: Bracket = { low: 0, high: Number.POSITIVE_INFINITY };
+
+/** How the entries of one part lie about a bracket. */
+interface Located {
+  below: number;
+  atLow: number;
+  readonly between: number[];
+  atHigh: number;
+}
+
+/** @throws PithError E_DATA if the score of an entry that is kept is NaN: it has no rank. */
+function locate(scores: Scores, mask: Mask | undefined, bracket: Bracket): Located {
+  const found: Located = { below: 0, atLow: 0, between: [], atHigh: 0 };
+  if (scores instanceof Float32Array && isFloat32(bracket.low) && isFloat32(bracket.high))
+    locateFloats(scores, mask, bracket, found);
+  else locateNumbers(scores, mask, bracket, found);
+  return found;
+}
+
+/** As integers: without its sign, the bits of a float32 rise with its magnitude. */
+function locateFloats(scores: Float32Array, mask: Mask | undefined, bracket: Bracket, found: Located): void {
+  const bits = new Int32Array(scores.buffer, scores.byteOffset, scores.length);
+  const [low = 0, high = 0] = new Int32Array(Float32Array.of(bracket.low, bracket.high).buffer);
+  let [below, broken] = [0, 0];
+  for (let index = 0; index < bits.length; index++) {
+    if (mask !== undefined && mask[index] === 0) continue;
+    const size = (bits[index] ?? 0) & 0x7fff_ffff;
+    // Without branches: half of all lie below, which could not be predicted.
+    below += (size - low) >>> 31;
+    broken |= infinity - size;
+    if (((size - low) | (high - size)) < 0) continue;
+    if (size === low) found.atLow++;
+    else if (size === high) found.atHigh++;
+    else found.between.push(Math.abs(scores[index] ?? 0));
   }
+  if (broken < 0) throw noRank();
+  found.below = below;
+}
 
-  /** @throws PithError E_DATA if the score of an entry that is kept is NaN: it has no rank. */
-  look(mask: Mask | undefined, scores: Scores): void {
-    if (this.#digits.length > 2)
-      this.#lookAtDoubles(mask, scores instanceof Float64Array ? scores : Float64Array.from(scores));
-    else this.#lookAtFloats(mask, new Uint32Array(scores.buffer, scores.byteOffset, scores.length));
-  }
-
-  #lookAtFloats(mask: Mask | undefined, bits: Uint32Array): void {
-    const counts = this.#counts;
-    const [, own] = this.#digits;
-    if (this.#digit === 0) {
-      for (let index = 0; index < bits.length; index++) {
-        const magnitude = (bits[index] ?? 0) & 0x7fff_ffff;
-        if (magnitude >>> 16 !== own || mask?.[index] === 0) continue;
-        const digit = magnitude & 0xffff;
-        counts[digit] = (counts[digit] ?? 0) + 1;
-      }
-      return;
-    }
-    for (let index = 0; index < bits.length; index++) {
-      if (mask?.[index] === 0) continue;
-      const magnitude = (bits[index] ?? 0) & 0x7fff_ffff;
-      if (magnitude > infinity) throw noRank();
-      const digit = magnitude >>> 16;
-      counts[digit] = (counts[digit] ?? 0) + 1;
-    }
-  }
-
-  #lookAtDoubles(mask: Mask | undefined, numbers: Float64Array): void {
-    const digits = new Uint16Array(numbers.buffer, numbers.byteOffset, 4 * numbers.length);
-    const [own, counts, at] = [this.#digits, this.#counts, this.#digit];
-    for (let index = 0, start = 0; index < numbers.length; index++, start += 4) {
-      if (mask?.[index] === 0) continue;
-      if (Number.isNaN(numbers[index])) throw noRank();
-      let above = 3;
-      while (above > at && ((digits[start + above] ?? 0) & (above === 3 ? 0x7fff : 0xffff)) === own[above]) above--;
-      if (above !== at) continue;
-      const digit = (digits[start + at] ?? 0) & (at === 3 ? 0x7fff : 0xffff);
-      counts[digit] = (counts[digit] ?? 0) + 1;
-    }
-  }
-
-  /** After a look at everything. */
-  narrow(): void {
-    let digit = 0;
-    while (digit < values - 1 && (this.#counts[digit] ?? 0) < this.ties) this.ties -= this.#counts[digit++] ?? 0;
-    this.#digits[this.#digit--] = digit;
-    this.#counts.fill(0);
-    if (this.#digit < 0) this.limit = this.#bits[0];
+function locateNumbers(scores: Scores, mask: Mask | undefined, { low, high }: Bracket, found: Located): void {
+  for (let index = 0; index < scores.length; index++) {
+    if (mask?.[index] === 0) continue;
+    const size = Math.abs(scores[index] ?? 0);
+    if (size < low) found.below++;
+    else if (size === low) found.atLow++;
+    else if (size < high) found.between.push(size);
+    else if (size === high) found.atHigh++;
+    else if (Number.isNaN(size)) throw noRank();
   }
 }
 
 /** The bits of an infinite float32, without its sign; those of NaN are greater. */
 const infinity = 0x7f80_0000;
 
+const isFloat32 = (value: number): boolean => Math.fround(value) === value;
+
 const noRank = (): PithError => new PithError("E_DATA", "A score is NaN, so the entries cannot be ranked.");
 
 export function cutMask(mask: Mask | undefined, scores: Scores, cut: Threshold): Mask {
   const result = mask?.slice() ?? new Uint8Array(scores.length).fill(1);
-  if (scores instanceof Float32Array) cutFloats(result, scores, cut);
+  if (scores instanceof Float32Array && isFloat32(cut.limit)) cutFloats(result, scores, cut);
   else cutNumbers(result, scores, cut);
   return result;
 }
@@ -146,87 +145,95 @@ function cutNumbers(result: Mask, scores: Scores, { limit, ties }: Threshold): v
 }
 
 /**
- * Of the entries that all parts keep together, the `count` of least |score| go, of equal ones the first: one cut for each part, with the
- * number of entries that it takes.
+ * The cuts by which `count` entries go. A sample brackets the threshold; one look at everything counts what lies below and collects what lies between (Floyd &
+ * Rivest 1975, "Expected time bounds for selection"). A bracket that misses it, which is rare, is widened for another look.
+ */
+function* select(
+  count: number,
+  size: number,
+  samples: readonly Scores[],
+): Generator<Bracket, readonly Cut[], readonly Located[]> {
+  const rising = joined(samples).sort();
+  const place = count / stride;
+  // Four standard deviations of the place.
+  for (let reach = 4 * Math.sqrt(place * Math.max(0, 1 - count / size)) + 1; ; reach *= 8) {
+    const [first, last] = [Math.floor(place - reach), Math.ceil(place + reach)];
+    const bracket =
+      size < fewestSampled ? everything : { low: rising[first] ?? 0, high: rising[last] ?? everything.high };
+    const located = yield bracket;
+    const limit = limitAmong(located, bracket, count);
+    if (limit === undefined) continue;
+    let ties = count;
+    const around = located.map((part) => countAround(part, bracket, limit));
+    for (const { below } of around) ties -= below;
+    return around.map(({ below, equal }) => {
+      const own = Math.min(ties, equal);
+      ties -= own;
+      return { limit, ties: own, gone: below + own };
+    });
+  }
+}
+
+/** The `count`-th least magnitude, unless it lies outside of the bracket. */
+function limitAmong(located: readonly Located[], { low, high }: Bracket, count: number): number | undefined {
+  const sum = (of: (part: Located) => number): number => located.reduce((all, part) => all + of(part), 0);
+  const place = count - sum(({ below }) => below);
+  if (place <= 0) return undefined;
+  const within = place - sum(({ atLow }) => atLow);
+  if (within <= 0) return low;
+  const between = joined(located.map((part) => part.between)).sort();
+  if (within <= between.length) return between[within - 1];
+  return within - between.length <= sum(({ atHigh }) => atHigh) ? high : undefined;
+}
+
+function countAround(
+  { below, atLow, between, atHigh }: Located,
+  { low, high }: Bracket,
+  limit: number,
+): { readonly below: number; readonly equal: number } {
+  if (limit === low) return { below, equal: atLow };
+  let [less, equal] = [0, limit === high ? atHigh : 0];
+  for (const size of between) {
+    if (size < limit) less++;
+    else if (size === limit) equal++;
+  }
+  return { below: below + atLow + less, equal };
+}
+
+function joined(parts: readonly ArrayLike<number>[]): Float64Array {
+  const all = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let start = 0;
+  for (const part of parts) {
+    all.set(part, start);
+    start += part.length;
+  }
+  return all;
+}
+
+/**
+ * Of the entries that all parts keep together, the `count` of least |score| go, of equal ones the first: one cut for each part.
  * @throws PithError E_DATA if the score of an entry that is kept is NaN.
  */
-export async function cutSmallest(
-  parts: readonly RankedEntries[],
-  count: number,
-): Promise<readonly (Threshold & { readonly gone: number })[]> {
+export async function cutSmallest(parts: readonly RankedEntries[], count: number): Promise<readonly Cut[]> {
   if (count === 0) return parts.map(() => ({ limit: 0, ties: 0, gone: 0 }));
   const size = parts.reduce((sum, part) => sum + part.size, 0);
-  const type = parts.some((part) => part.type === "float64") ? "float64" : "float32";
-  const found = await (size < fewestCounted ? sorted(parts, count) : counted(parts, count, type));
-  if (parts.length === 1) return [{ ...found, gone: count }];
-  const { limit } = found;
-  let { ties } = found;
-  const cuts: (Threshold & { readonly gone: number })[] = [];
-  for (const { mask, scores } of parts) {
-    const { below, equal } = countAround(await mask(), await scores(), limit);
-    const own = Math.min(ties, equal);
-    cuts.push({ limit, ties: own, gone: below + own });
-    ties -= own;
+  const samples: Scores[] = [];
+  for (const { sample, mask, scores } of parts) samples.push(sample ?? sampleOf(await scores(), await mask()));
+  const selection = select(count, size, samples);
+  for (let step = selection.next(); ; ) {
+    if (step.done) return step.value;
+    const located: Located[] = [];
+    for (const { mask, scores } of parts) located.push(locate(await scores(), await mask(), step.value));
+    step = selection.next(located);
   }
-  return cuts;
-}
-
-async function counted(
-  parts: readonly RankedEntries[],
-  count: number,
-  type: "float32" | "float64",
-): Promise<Threshold> {
-  const search = new Search(count, type);
-  for (;;) {
-    for (const { mask, scores } of parts) search.look(await mask(), await scores());
-    search.narrow();
-    if (search.limit !== undefined) return { limit: search.limit, ties: search.ties };
-  }
-}
-
-async function sorted(parts: readonly RankedEntries[], count: number): Promise<Threshold> {
-  const magnitudes: number[] = [];
-  for (const { mask, scores } of parts) {
-    const [kept, numbers] = [await mask(), await scores()];
-    for (const [index, number] of numbers.entries()) if (kept?.[index] !== 0) magnitudes.push(Math.abs(number));
-  }
-  return amongRising(Float64Array.from(magnitudes).sort(), count);
 }
 
 /** The mask without the `count` entries of least |score|, of equal ones the first. @throws PithError E_DATA if the score of an entry that is kept is NaN. */
 export function cutLeast(mask: Mask, scores: Scores, count: number): Mask {
   if (count === 0) return mask.slice();
-  if (scores.length < fewestCounted) {
-    const sizes = scores.filter((_, at) => mask[at] === 1).map(Math.abs);
-    return cutMask(mask, scores, amongRising(sizes.sort(), count));
+  const selection = select(count, scores.length, [sampleOf(scores, mask)]);
+  for (let step = selection.next(); ; ) {
+    if (step.done) return step.value.reduce((kept, cut) => cutMask(kept, scores, cut), mask);
+    step = selection.next([locate(scores, mask, step.value)]);
   }
-  const search = new Search(count, scores instanceof Float32Array ? "float32" : "float64");
-  for (;;) {
-    search.look(mask, scores);
-    search.narrow();
-    if (search.limit !== undefined) return cutMask(mask, scores, { limit: search.limit, ties: search.ties });
-  }
-}
-
-function amongRising(rising: Scores, count: number): Threshold {
-  if (Number.isNaN(rising.at(-1))) throw noRank();
-  const limit = rising[count - 1] ?? Number.POSITIVE_INFINITY;
-  let ties = count;
-  for (const size of rising) if (size < limit) ties--;
-  return { limit, ties };
-}
-
-function countAround(
-  mask: Mask | undefined,
-  scores: Scores,
-  limit: number,
-): { readonly below: number; readonly equal: number } {
-  let [below, equal] = [0, 0];
-  for (let index = 0; index < scores.length; index++) {
-    if (mask?.[index] === 0) continue;
-    const size = Math.abs(scores[index] ?? 0);
-    if (size < limit) below++;
-    else if (size === limit) equal++;
-  }
-  return { below, equal };
 }

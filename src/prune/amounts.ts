@@ -5,10 +5,11 @@ import { parametersOf } from "../analysis/parameters.ts";
 import { ownOptions } from "../analysis/selection.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import type { Cut, RankedEntries } from "../math/smallest.ts";
 import { stored } from "../passes/fold-mask.ts";
 import { awaitedAnswerOf } from "../passes/own-methods.ts";
 import type { Change } from "../passes/pass.ts";
-import { type Allocation, type RankedLayer, total } from "./allocations/allocation.ts";
+import { type Allocation, type RankedLayer, type Share, total } from "./allocations/allocation.ts";
 import { uniform } from "./allocations/index.ts";
 import { type Amount, fractionOf, isAll } from "./amount.ts";
 import type { Scorer } from "./importance.ts";
@@ -20,6 +21,15 @@ export interface OwnAmount<A extends Amount = Amount> {
   readonly decidedBy: NonNullable<Change["decidedBy"]>;
   /** Whether nothing may be left of the layer: because just that was asked for. */
   readonly empties: boolean;
+  /** What goes of it by a threshold that all layers share. */
+  readonly cut?: KnownCut | undefined;
+}
+
+/** @param before entries that are left. */
+export interface KnownCut {
+  readonly ranked: RankedEntries;
+  readonly before: number;
+  readonly cut: Cut;
 }
 
 export type AmountsFactory<A extends Amount = Amount> = (
@@ -60,24 +70,36 @@ export const allocated =
         : await sharesOf(allocation, amount, await rankedLayers(model, others, importanceScores, scorer));
     return (target) => {
       const { own, decidedBy } = said(target);
-      const fraction = own.amount ?? (shares === undefined ? fractionOf(amount, 0) : (shares.get(target) ?? 0));
-      return { amount: { fraction }, decidedBy, empties: empties || own.amount === 1 || isAll(amount) };
+      const whole = { decidedBy, empties: empties || own.amount === 1 || isAll(amount) };
+      if (own.amount !== undefined || shares === undefined)
+        return { ...whole, amount: { fraction: own.amount ?? fractionOf(amount, 0) } };
+      return { ...whole, amount: { fraction: 0 }, ...shares.get(target) };
     };
   };
 
 async function sharesOf(
   allocation: Allocation,
   amount: Amount,
-  layers: ReadonlyMap<Target, RankedLayer>,
-): Promise<ReadonlyMap<Target, number>> {
-  const ranked = [...layers.values()];
+  layers: ReadonlyMap<Target, Ranked>,
+): Promise<ReadonlyMap<Target, Pick<OwnAmount<{ fraction: number }>, "amount" | "cut">>> {
+  const ranked = [...layers.values()].map(({ layer }) => layer);
   const share = fractionOf(amount, total(ranked));
   const whose = `The allocation "${allocation.id}"`;
   const shares = await awaitedAnswerOf(whose, () => allocation.shares(ranked, share));
-  const areShares = Array.isArray(shares) && shares.every((own) => typeof own === "number" && own >= 0 && own <= 1);
-  if (!areShares || shares.length !== ranked.length)
+  const isShare = (own: Share): boolean => typeof own === "object" || (own >= 0 && own <= 1);
+  if (!Array.isArray(shares) || !shares.every(isShare) || shares.length !== ranked.length)
     throw new PithError("E_OPTION", `${whose} did not give each of ${ranked.length} layers a share from 0 to 1.`);
-  return new Map([...layers.keys()].map((target, at) => [target, shares[at] ?? 0]));
+  return new Map(
+    [...layers].map(([target, { ranked, before }], at) => {
+      const share = shares[at] ?? 0;
+      if (typeof share === "number") return [target, { amount: { fraction: share } }];
+      return [target, { amount: { fraction: share.gone / Math.max(1, before) }, cut: { ranked, before, cut: share } }];
+    }),
+  );
+}
+
+interface Ranked extends Omit<KnownCut, "cut"> {
+  readonly layer: RankedLayer;
 }
 
 /** Those that can be ranked: why others cannot is said where they are pruned. */
@@ -86,26 +108,30 @@ async function rankedLayers(
   targets: readonly Target[],
   importanceScores: Tensors | undefined,
   scorer: Scorer,
-): Promise<ReadonlyMap<Target, RankedLayer>> {
+): Promise<ReadonlyMap<Target, Ranked>> {
   const inference = infer(model);
   const learned = new Set(parametersOf(model, inference));
   const trained = layersOf(model, inference).filter(({ weight }) => learned.has(weight));
   const [first, last] = [trained[0]?.weight, trained.at(-1)?.weight];
-  const found = new Map<Target, RankedLayer>();
+  const found = new Map<Target, Ranked>();
   for (const target of targets) {
     const read = await readRanked(target, importanceScores, scorer);
     if (read instanceof Miss) continue;
     const { layer, parameter } = target;
     const { ranked, before } = read;
     found.set(target, {
-      layer,
-      dims: stored(parameter).dims,
-      left: before,
-      place: layer.weight === first ? "first" : layer.weight === last ? "last" : undefined,
-      type: ranked.type,
-      async scores() {
-        const [mask, scores] = [await ranked.mask(), await ranked.scores()];
-        return mask === undefined ? scores : scores.filter((_, at) => mask[at] === 1);
+      ranked,
+      before,
+      layer: {
+        layer,
+        dims: stored(parameter).dims,
+        left: before,
+        place: layer.weight === first ? "first" : layer.weight === last ? "last" : undefined,
+        ...(ranked.sample === undefined ? {} : { sample: ranked.sample }),
+        async scores() {
+          const [mask, scores] = [await ranked.mask(), await ranked.scores()];
+          return mask === undefined ? scores : scores.filter((_, at) => mask[at] === 1);
+        },
       },
     });
   }

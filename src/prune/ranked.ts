@@ -2,9 +2,9 @@
 
 import { brokenNumbers, weightStorage } from "../analysis/weight.ts";
 import { Miss } from "../errors.ts";
-import type { Mask, RankedEntries, Scores } from "../math/smallest.ts";
+import { type Mask, type RankedEntries, type Scores, sampleOf } from "../math/smallest.ts";
 import { stored } from "../passes/fold-mask.ts";
-import { isHalf, toFloats } from "../tensor/convert.ts";
+import { toFloats } from "../tensor/convert.ts";
 import { isDense } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -33,8 +33,7 @@ async function rankedBy(target: Target, given: Tensors | undefined, scorer: Scor
   const hasMatrices = weightStorage(layer) === "float";
   const scores = scorer.scores(layer, stored(parameter).dims, masked(weights, mask), hasMatrices);
   if (scores instanceof Miss) return scores;
-  const type = scores instanceof Float32Array ? "float32" : "float64";
-  return { ...plain, type, scores: async () => scores, inMemory: true };
+  return { ...plain, scores: async () => scores, inMemory: true };
 }
 
 /** The same, read, with how many entries are left; unless they are its own numbers and have no rank. */
@@ -44,7 +43,8 @@ export async function readRanked(target: Target, given: Tensors | undefined, sco
   const [mask, scores] = [await ranked.mask(), await ranked.scores()];
   const isOwn = !ranked.inMemory && scoresFor(target, given) === undefined;
   const before = mask === undefined ? ranked.size : keptCount(mask);
-  return (isOwn ? brokenAt(target, scores, mask) : undefined) ?? { ranked, mask, scores, before };
+  const broken = isOwn ? brokenAt(target, scores, mask) : undefined;
+  return broken ?? { ranked: { ...ranked, sample: sampleOf(scores, mask) }, mask, scores, before };
 }
 
 /** The same by given scores, or by the weight under its mask. */
@@ -53,10 +53,8 @@ function rankedAsStored(target: Target, given: Tensors | undefined): RankedEntri
   const own = scoresFor(target, given);
   if (own !== undefined) checkSameDims("Importance scores", own.dims, parameter);
   const tensor = stored(parameter);
-  const { type } = own ?? tensor;
   return {
     size: elementCount(tensor.dims),
-    type: type === "float32" || isHalf(type) ? "float32" : "float64",
     mask: maskReader(parameter),
     scores: async (weights) => (own === undefined && weights) || toFloats(own ?? (await tensor.read())),
   };

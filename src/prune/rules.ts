@@ -88,7 +88,9 @@ export function pruneLeast(
   return prunePrepared(model, options, writeMasks, scorerFor, async (targets, scorer) => {
     const amountOf = await amountsFor(targets, scorer);
     return async (target) => {
-      const { amount, decidedBy, empties } = amountOf(target);
+      const { amount, decidedBy, empties, cut: known } = amountOf(target);
+      if (known !== undefined && (empties || known.cut.gone < known.before))
+        return { ...(await cutOf(target, known.ranked, known.before, known.cut)), decidedBy };
       const read = await readRanked(target, options.importanceScores, scorer);
       if (read instanceof Miss) return read;
       const { ranked, mask, scores, before } = read;

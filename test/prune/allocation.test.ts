@@ -39,7 +39,6 @@ describe("ERK has the densities of the reference", () => {
           dims,
           left: dims.reduce((product, dim) => product * dim, 1),
           place: undefined,
-          type: "float32",
           scores: async () => new Float32Array(),
         }),
       ),

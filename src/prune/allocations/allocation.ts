@@ -1,10 +1,10 @@
 /** How much of each layer goes, where a share of all weights together is asked for. */
 import type { Layer } from "../../analysis/layers.ts";
-import { cutSmallest, type RankedEntries, type Scores } from "../../math/smallest.ts";
+import { type Cut, cutSmallest, type RankedEntries, type Scores } from "../../math/smallest.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
 
 /** A layer among others, as an allocation is given it. */
-export interface RankedLayer extends Pick<RankedEntries, "type"> {
+export interface RankedLayer extends Pick<RankedEntries, "sample"> {
   readonly layer: Layer;
   /** Of its weight, as it is stored. */
   readonly dims: readonly number[];
@@ -30,27 +30,42 @@ export interface Allocation {
   readonly id: string;
   /** For help. */
   readonly summary?: string;
-  /** @param amount share of what is left of all of them. @returns for each layer the share, from 0 to 1, of what is left of it. */
-  shares(layers: readonly RankedLayer[], amount: number): readonly number[] | Promise<readonly number[]>;
+  /** @param amount share of what is left of all of them. @returns for each layer what goes of it. */
+  shares(layers: readonly RankedLayer[], amount: number): readonly Share[] | Promise<readonly Share[]>;
 }
+
+/** What goes of a layer: a share of what is left of it, from 0 to 1, or by a threshold that is known. */
+export type Share = number | Cut;
 
 export const total = (layers: readonly Pick<RankedLayer, "left">[]): number =>
   layers.reduce((sum, { left }) => sum + left, 0);
 
-/** Of all layers together those entries go whose scores are least, as they are or as float32 made of those of a layer, in whatever order. */
-export async function leastOfAll(
+/** Of all layers together those entries go whose scores are least. */
+export function leastOfAll(layers: readonly RankedLayer[], amount: number): Promise<readonly Cut[]> {
+  return leastOf(layers, amount, ({ left, sample, scores }) => ({
+    size: left,
+    ...(sample === undefined ? {} : { sample }),
+    mask: async () => undefined,
+    scores,
+  }));
+}
+
+/** The same by numbers that are made of the scores of a layer, in whatever order. */
+export async function leastRelative(
   layers: readonly RankedLayer[],
   amount: number,
-  comparable?: (scores: Scores) => Float32Array,
+  relative: (scores: Scores) => Float32Array,
 ): Promise<readonly number[]> {
-  const parts = layers.map(
-    ({ left, type, scores }): RankedEntries => ({
-      size: left,
-      type: comparable === undefined ? type : "float32",
-      mask: async () => undefined,
-      scores: async () => (comparable === undefined ? scores() : comparable(await scores())),
-    }),
-  );
-  const cuts = await cutSmallest(parts, roundHalfEven(amount * total(layers)));
+  const cuts = await leastOf(layers, amount, ({ left, scores }) => ({
+    size: left,
+    mask: async () => undefined,
+    scores: async () => relative(await scores()),
+  }));
   return cuts.map(({ gone }, at) => gone / Math.max(1, layers[at]?.left ?? 0));
 }
+
+const leastOf = (
+  layers: readonly RankedLayer[],
+  amount: number,
+  entriesOf: (layer: RankedLayer) => RankedEntries,
+): Promise<readonly Cut[]> => cutSmallest(layers.map(entriesOf), roundHalfEven(amount * total(layers)));

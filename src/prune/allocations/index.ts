@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { methodSchema } from "../../passes/modules.ts";
 import { described } from "../../passes/options.ts";
 import { methodOf } from "../../passes/own-methods.ts";
-import { type Allocation, leastOfAll } from "./allocation.ts";
+import { type Allocation, leastOfAll, leastRelative } from "./allocation.ts";
 import { erk } from "./erk.ts";
 import { lamp } from "./lamp.ts";
 import { uniformPlus } from "./uniform-plus.ts";
@@ -17,14 +17,14 @@ export const uniform = {
 export const global = {
   id: "global",
   summary: "the least of all layers together",
-  shares: (layers, amount) => leastOfAll(layers, amount),
+  shares: leastOfAll,
 } satisfies Allocation;
 
 const globalNormalized = {
   id: "global-normalized",
   summary: "the same, scores divided by their norm over the layer",
   shares: (layers, amount) =>
-    leastOfAll(layers, amount, (scores) => {
+    leastRelative(layers, amount, (scores) => {
       let squares = 0;
       for (const score of scores) squares += score * score;
       return Float32Array.from(scores, (score) => score / (Math.sqrt(squares) || 1));

@@ -1,5 +1,5 @@
 import type { Scores } from "../../math/smallest.ts";
-import { type Allocation, leastOfAll } from "./allocation.ts";
+import { type Allocation, leastRelative } from "./allocation.ts";
 
 /**
  * Layer-adaptive magnitudes (Lee et al. 2021, "Layer-Adaptive Sparsity for the Magnitude-based Pruning"): the square of a score over the sum of the squares of
@@ -8,7 +8,7 @@ import { type Allocation, leastOfAll } from "./allocation.ts";
 export const lamp = {
   id: "lamp",
   summary: "the least of all layers, each score relative to the larger ones of its layer",
-  shares: (layers, amount) => leastOfAll(layers, amount, layerAdaptive),
+  shares: (layers, amount) => leastRelative(layers, amount, layerAdaptive),
 } satisfies Allocation;
 
 /** Rising. */

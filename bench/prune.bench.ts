@@ -1,0 +1,28 @@
+/**
+ * What pruning reaches on real networks: beside published figures, and beside other tools.
+ *
+ *     npm run bench -- prune [names…] [--smoke] [--threads 1]
+ *
+ * `--smoke` runs all in five minutes, on few samples, which shows that they run. Logs of whole runs are in bench/logs. Exit code 1 where a target was
+ * missed.
+ */
+import { parseArgs } from "node:util";
+import { line } from "./lib/print.ts";
+import { healed, healing, type Settings } from "./prune/healing.ts";
+
+const { values: options, positionals } = parseArgs({
+  options: { smoke: { type: "boolean", default: false }, threads: { type: "string", default: "1" } },
+  allowPositionals: true,
+});
+const experiments: Readonly<Record<string, (settings: Settings) => Promise<boolean>>> = {
+  ...Object.fromEntries(healed.map((name) => [name, (settings: Settings) => healing(name, settings)])),
+};
+const unknown = positionals.find((name) => experiments[name] === undefined);
+if (unknown !== undefined) {
+  line(`There is no ${unknown}: ${Object.keys(experiments).join(", ")}.`);
+  process.exit(2);
+}
+let met = true;
+for (const [name, run] of Object.entries(experiments))
+  if (positionals.length === 0 || positionals.includes(name)) met = (await run(options)) && met;
+process.exitCode = met || options.smoke ? 0 : 1;

@@ -1,0 +1,150 @@
+/**
+ * Experiment "healing": networks at half of their width, as they are cut, after `recover`, and after a training that imitates the original.
+ *
+ * Each is a chain of commands, as a user types them. Every figure is of test samples that nothing was fitted on, paired with the original's.
+ */
+import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Measurement } from "../../src/cli/jobs/eval.ts";
+import type { PassOutput } from "../../src/cli/jobs/pass.ts";
+import type { Comparison, Estimate } from "../../src/evaluate/index.ts";
+import { shared } from "../../test/shared.ts";
+import { pith } from "../lib/command.ts";
+import { heading, line, points, share, table, target } from "../lib/print.ts";
+
+const seed = 0;
+
+export interface Settings {
+  /** One epoch over 1,000 samples. */
+  readonly smoke: boolean;
+  /** Of the training. */
+  readonly threads: string;
+}
+
+interface Chain {
+  readonly name: string;
+  readonly model: string;
+  /** A folder, or files by the names that they have in one. */
+  readonly data: string | Readonly<Record<string, string>>;
+  /** What is cut, command after command. */
+  readonly cut: readonly (readonly string[])[];
+  /** Flags of `distill`. */
+  readonly heal: readonly string[];
+  readonly epochs: number;
+  readonly metric?: "cross-entropy";
+  /** How much worse than the original it may be: points of accuracy, as a share of the loss otherwise. */
+  readonly within: number;
+}
+
+/** 2.1 times fewer multiply-accumulates, at which published methods are compared on CIFAR-10. */
+const half = ["prune", "--structured", "--macs", String(1 / 2.1), "--round-to", "1"];
+
+const images = [
+  ...["--optimizer", "sgd", "--nesterov", "--learning-rate", "0.02", "--weight-decay", "5e-4", "--warmup", "0.05"],
+  ...["--alpha", "0.9", "--augment", "crop=4 flip"],
+];
+
+const chains: Readonly<Record<string, Chain>> = {
+  resnet20: {
+    name: "ResNet-20 on CIFAR-10",
+    model: "resnet20.onnx",
+    data: "cifar10",
+    cut: [half],
+    heal: images,
+    epochs: 10,
+    within: 0.02,
+  },
+  resnet56: {
+    name: "ResNet-56 on CIFAR-10",
+    model: "resnet56.onnx",
+    data: "cifar10",
+    cut: [half],
+    heal: images,
+    epochs: 10,
+    within: 0.01,
+  },
+};
+
+export const healed = Object.keys(chains);
+
+/** @returns whether the target was met. */
+export async function healing(name: string, { smoke, threads }: Settings): Promise<boolean> {
+  const chain = chains[name];
+  if (chain === undefined) throw new Error(`There is no ${name}: ${healed.join(", ")}.`);
+  heading(`${chain.name}: at half of its width, healed`, seed);
+  const folder = await mkdtemp(join(tmpdir(), "pith-bench-"));
+  try {
+    return await through(chain, folder, { smoke, threads });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+async function through(chain: Chain, folder: string, { smoke, threads }: Settings): Promise<boolean> {
+  const model = shared(`data/models/${chain.model}`);
+  const data = await dataOf(chain, folder);
+  if (model === undefined || data === undefined) {
+    line("  not measured: the shared folder (../shared, or PITH_SHARED) does not have it");
+    return true;
+  }
+  const samples = ["--data", data, ...(smoke ? ["--samples", "1000"] : [])];
+  const epochs = smoke ? 1 : chain.epochs;
+  const steps = [
+    ...chain.cut,
+    ["recover", "--original", model],
+    ["distill", "--teacher", model, "--epochs", String(epochs), "--threads", threads, ...chain.heal],
+  ];
+  const rows: string[][] = [];
+  let last: Comparison | undefined;
+  for (const [step, words] of steps.entries()) {
+    const out = join(folder, `${step}.onnx`);
+    const from = step === 0 ? model : join(folder, `${step - 1}.onnx`);
+    const ran = await pith(...words, from, ...samples, "--force", "--seed", String(seed), "-o", out);
+    const result = ran.data as PassOutput | undefined;
+    if (result?.written === undefined) throw new Error(`${words.join(" ")}: ${ran.error ?? "nothing was written"}`);
+    const metric = chain.metric === undefined ? [] : ["--metric", chain.metric];
+    const judged = await pith("eval", out, "--against", model, ...samples, ...metric);
+    last = (judged.data as Measurement | undefined)?.comparison;
+    if (last === undefined) throw new Error(`eval: ${judged.error ?? "no labels"}`);
+    const { unit, original, candidate, difference } = last;
+    const shown = (estimate: Estimate): string => (unit === "share" ? share(estimate, 1) : numbers(estimate));
+    const paired = unit === "share" ? points(difference) : numbers(difference);
+    const { before, after } = result;
+    if (step === 0) rows.push(["original", shown(original), "", macsOf(before), String(before.parameters), ""]);
+    const minutes = (ran.seconds / 60).toFixed(1);
+    rows.push([words[0] ?? "", shown(candidate), paired, macsOf(after), String(after.parameters), minutes]);
+  }
+  table(["", `>${last?.metric} (95 %)`, ">paired", ">MACs", ">parameters", ">minutes"], rows);
+  return last === undefined || reached(chain, last, epochs);
+}
+
+function reached({ within }: Chain, { unit, original, difference }: Comparison, epochs: number): boolean {
+  const { value, low, high, count } = difference;
+  const [allowed, worst, bound] = unit === "share" ? [within, -value, -low] : [within * original.value, value, high];
+  const goal = unit === "share" ? `${100 * within} points` : `${100 * within} % of the loss`;
+  const said = `within ${goal} after ${epochs} ${epochs === 1 ? "epoch" : "epochs"}, n = ${count}`;
+  line(`  ${target(said, worst <= allowed, bound <= allowed)}`);
+  return worst <= allowed;
+}
+
+function numbers({ value, low, high }: Estimate): string {
+  return `${value.toFixed(3)} (${low.toFixed(3)} … ${high.toFixed(3)})`;
+}
+
+/** In JSON a count of operations is a formula of named sizes: of one sample, "40551040*N" is 40.6 M. */
+function macsOf({ macs }: { readonly macs?: unknown }): string {
+  const count = Number.parseFloat(String(macs));
+  return Number.isNaN(count) ? "–" : `${(count / 1e6).toFixed(1)} M`;
+}
+
+async function dataOf({ data }: Chain, folder: string): Promise<string | undefined> {
+  if (typeof data === "string") return shared(`data/${data}`);
+  const made = await mkdtemp(join(folder, "data-"));
+  for (const [as, path] of Object.entries(data)) {
+    const file = shared(`data/${path}`);
+    if (file === undefined) return undefined;
+    await symlink(file, join(made, as));
+  }
+  return made;
+}
