@@ -9,7 +9,7 @@ import { PithError, refusalIn } from "../errors.ts";
 import { Model } from "../graph/model.ts";
 import { nearest } from "../graph/nearest.ts";
 import { understood } from "./options.ts";
-import { isMethod } from "./own-methods.ts";
+import { type Does, isMethod } from "./own-methods.ts";
 import type { OptionValues } from "./pass.ts";
 import { takes } from "./schema.ts";
 
@@ -41,11 +41,11 @@ export function modulePath(
  */
 export function methodSchema<M, const Word extends string = never>(
   kind: string,
-  does: string,
+  does: Does,
   words: readonly Word[] = [],
 ) {
   const shown = words.map((word) => `"${word}", `).join("");
-  const accepted = `is ${shown}${kind} { id, ${does} }, or the path of a module that exports one`;
+  const accepted = `is ${shown}${kind} { id, ${[does].flat().join(" or ")} }, or the path of a module that exports one`;
   const own = v.custom<M>((value) => isMethod(value, does));
   const named = words.length === 0 ? [] : [v.picklist(words)];
   return v.union([...named, own, modulePath(accepted, words)], accepted);

@@ -1,15 +1,19 @@
 /** Methods of a caller's own (criteria, patterns, solvers, rounders): what one of them throws is no fault of Pith. */
 import { clause, messageOf, PithError } from "../errors.ts";
 
+/** What a method does: it has a function of that name, or of one of them. */
+export type Does = string | readonly string[];
+
 /** Whether something is a method `{ id, [does] }`, with a statistic where it asks for evidence. */
-export function isMethod(value: unknown, does: string): boolean {
+export function isMethod(value: unknown, does: Does): boolean {
   const evidence = memberOf(value, "evidence");
   const asks = evidence === undefined || typeof memberOf(evidence, "begin") === "function";
-  return asks && typeof memberOf(value, "id") === "string" && typeof memberOf(value, does) === "function";
+  const isOne = [does].flat().some((name) => typeof memberOf(value, name) === "function");
+  return asks && isOne && typeof memberOf(value, "id") === "string";
 }
 
 /** Whether a method, as it is given or by its name in a table, asks for samples; whether it is one is checked elsewhere. */
-export function looksAtSamples(given: unknown, does: string, table: Readonly<Record<string, object>> = {}): boolean {
+export function looksAtSamples(given: unknown, does: Does, table: Readonly<Record<string, object>> = {}): boolean {
   const method = typeof given === "string" ? table[given] : given;
   return isMethod(method, does) && memberOf(method, "evidence") !== undefined;
 }

@@ -1,68 +1,123 @@
 /**
- * How much a channel matters: the size of the scores of its entries, which are the weights unless another criterion is given.
+ * How much channels matter: a number for each unit of a group, by the criterion (`units`) or by a norm of the scores of its entries.
  *
- * For each layer whose output channels are cut together, the sum of |w|ⁿ over the slice of its scores that makes the unit, relative to the
- * mean over the layer's units; then the mean over the layers. So neither a layer's scale nor its number of inputs decides, and units
- * of different groups can be compared. (Torch-Pruning divides by the mean of the group, after the mean over layers.)
+ * Of each layer that makes the channels, the sum over the slice of its weight that makes the unit, relative to the mean over the layer's units; then the mean
+ * over the layers. So neither a layer's scale nor its number of inputs decides, and units of different groups can be compared. (Torch-Pruning divides by the
+ * mean of the group, after the mean over layers.) What estimates a change of the loss is added up as it is instead: it compares by itself.
  *
- * w is what the layer reads, not what is stored: masked entries are 0, and integers count times the scale of their channel. With a scale per
+ * A weight is what the layer reads, not what is stored: masked entries are 0, and integers count times the scale of their channel. With a scale per
  * channel the integers alone say nothing, for the largest of each channel is 127.
  */
 import type { Group } from "../analysis/channels.ts";
-import type { Layer } from "../analysis/layers.ts";
+import { infer } from "../analysis/infer.ts";
 import type { Engine } from "../engine/index.ts";
-import { Miss } from "../errors.ts";
+import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { awaitedAnswerOf } from "../passes/own-methods.ts";
+import type { Context } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat64 } from "../tensor/convert.ts";
-import type { Scorer } from "./importance.ts";
+import { alongAxis } from "../tensor/dims.ts";
+import { random } from "../tensor/random.ts";
+import { type ChannelSlice, channelsAt } from "./channel-places.ts";
+import { type ChannelPlace, type Channels, isOfChannels } from "./criteria/criterion.ts";
+import { criterionOf } from "./criteria/index.ts";
+import { evidenceFor, type Scorer, type ScoringOptions, scorerOf } from "./importance.ts";
 import { channelNorms } from "./mask.ts";
 
-/** How channels are ranked: by a norm of the scores of their entries. */
-export interface ChannelScorer {
-  readonly scorer: Scorer;
-  readonly norm: 1 | 2;
-  readonly engine: Engine;
+/** A score for each unit of a group, or why it has none. */
+export type UnitScorer = (group: Group) => Promise<Float64Array | Miss>;
+
+/** @param norm 1 for sums of |score|, 2 for sums of squares. */
+export function byNorm(model: Model, scorer: Scorer, norm: 1 | 2, engine: Engine): UnitScorer {
+  return (group) =>
+    reduced(model, group, "layers", "mean", async ({ value, axis, layer }) => {
+      const dense = await readStoredValue(model, value, engine);
+      const values = toFloat64(dense);
+      const scores = layer === undefined ? values : scorer.scores(layer, dense.dims, values);
+      return scores instanceof Miss ? scores : channelNorms(scores, dense.dims, axis, norm).map((size) => size ** norm);
+    });
 }
 
-/** A score for each unit of a group, 1 on average; or why one of its layers has none. */
-export async function scoreUnits(model: Model, group: Group, by: ChannelScorer): Promise<Float64Array | Miss> {
-  const sums = new Float64Array(group.units);
-  const members = new Float64Array(group.units);
-  for (const layer of distinct(group.layers)) {
-    const own = await layerScores(model, group, layer, by);
-    if (own instanceof Miss) return own;
-    for (const [unit, score] of own) {
-      sums[unit] = (sums[unit] ?? 0) + score;
-      members[unit] = (members[unit] ?? 0) + 1;
-    }
-  }
-  return sums.map((sum, unit) => sum / Math.max(1, members[unit] ?? 0));
+/** By the criterion, with what it asks to know of the channels of these groups. */
+export async function unitScorerOf(
+  model: Model,
+  groups: readonly Group[],
+  { norm, ...options }: ScoringOptions & { readonly norm: 1 | 2 },
+  context: Context,
+): Promise<UnitScorer> {
+  const criterion = criterionOf(options.importance ?? "magnitude");
+  const { id, evidence } = criterion;
+  const layers = groups.flatMap((group) => group.layers);
+  if (criterion.units === undefined)
+    return byNorm(model, await scorerOf(model, layers, options, context), norm, context.engine);
+  const known: ReadonlyMap<object, unknown> = isOfChannels(evidence)
+    ? await (await import("./channel-evidence.ts")).channelEvidence(model, groups, { id, evidence }, options, context)
+    : await evidenceFor({ id, ...(evidence && { evidence }) }, model, layers, options, context);
+  const whose = `The importance "${id}"`;
+  return async (group) => {
+    const evidence = known.get(group);
+    if (evidence instanceof Miss) return evidence;
+    const named = group.layers[0]?.name ?? "";
+    const fault = (text: string): PithError =>
+      new PithError("E_OPTION", `${whose} gave ${text} for the channels of "${named}".`);
+    const over = (how: "mean" | "sum") => (place: ChannelPlace, score: (channels: Channels) => ArrayLike<number>) =>
+      reduced(model, group, place, how, async ({ value, axis, layer, unitOf }) => {
+        const evidence = known.get(layer?.weight ?? value);
+        if (evidence instanceof Miss) return evidence;
+        const dense = place === "activations" ? undefined : await readStoredValue(model, value, context.engine);
+        const values = dense === undefined ? new Float64Array() : toFloat64(dense);
+        const rows = (numbers: ArrayLike<number> = values) => rowsAlong(numbers, dense?.dims ?? [0], axis);
+        const scores = score({ name: layer?.name ?? value.name, values, rows, evidence });
+        if (scores.length !== unitOf.length) throw fault(`${scores.length} numbers instead of ${unitOf.length}`);
+        return scores;
+      });
+    const numbers = random(context.seed, "importance", id, named);
+    const units = { count: group.units, evidence, random: numbers, mean: over("mean"), sum: over("sum") };
+    const scores = await awaitedAnswerOf(whose, async () => criterion.units?.(units));
+    if (scores instanceof Miss) return scores;
+    if (!(scores instanceof Float64Array)) throw fault("no Float64Array");
+    if (scores.length !== group.units) throw fault(`${scores.length} scores instead of ${group.units}`);
+    return scores.some(Number.isNaN) ? new Miss(`${id} gives NaN`) : scores;
+  };
 }
 
-/** Layers with a weight of their own: one that several nodes share counts once. */
-function distinct(layers: readonly Layer[]): readonly Layer[] {
-  return layers.filter((layer, index) => layers.findIndex((other) => other.weight === layer.weight) === index);
-}
-
-async function layerScores(
+/** Sums over the channels of each unit, tensor by tensor, so that memory holds one. */
+async function reduced(
   model: Model,
   group: Group,
-  layer: Layer,
-  { scorer, norm, engine }: ChannelScorer,
-): Promise<ReadonlyMap<number, number> | Miss> {
-  const { effective, role } = layer;
-  const dense = await readStoredValue(model, effective, engine);
-  const values = scorer.scores(layer, dense.dims, toFloat64(dense));
-  if (values instanceof Miss) return values;
-  const scores = new Map<number, number>();
-  for (const slice of group.slices) {
-    if (slice.value !== effective || slice.axis !== role.out) continue;
-    const norms = channelNorms(values, dense.dims, slice.axis, norm);
+  place: ChannelPlace,
+  how: "mean" | "sum",
+  score: (slice: ChannelSlice) => Promise<ArrayLike<number> | Miss>,
+): Promise<Float64Array | Miss> {
+  const slices = channelsAt(place, model, infer(model), group);
+  if (slices instanceof Miss) return slices;
+  const totals = new Float64Array(group.units);
+  const tensors = new Float64Array(group.units);
+  for (const slice of slices) {
+    const scores = await score(slice);
+    if (scores instanceof Miss) return scores;
+    const own = new Map<number, number>();
     slice.unitOf.forEach((unit, index) => {
-      if (unit >= 0) scores.set(unit, (scores.get(unit) ?? 0) + (norms[index] ?? 0) ** norm);
+      if (unit >= 0) own.set(unit, (own.get(unit) ?? 0) + (scores[index] ?? 0));
     });
+    const mean = [...own.values()].reduce((sum, one) => sum + one, 0) / Math.max(1, own.size);
+    const scale = how === "sum" || mean === 0 ? 1 : mean;
+    for (const [unit, one] of own) {
+      totals[unit] = (totals[unit] ?? 0) + one / scale;
+      tensors[unit] = (tensors[unit] ?? 0) + 1;
+    }
   }
-  const mean = [...scores.values()].reduce((sum, score) => sum + score, 0) / Math.max(1, scores.size);
-  return mean === 0 ? scores : new Map([...scores].map(([unit, score]) => [unit, score / mean]));
+  return how === "sum" ? totals : totals.map((total, unit) => total / Math.max(1, tensors[unit] ?? 0));
+}
+
+/** The numbers of each index along an axis. */
+function rowsAlong(numbers: ArrayLike<number>, dims: readonly number[], axis: number): readonly Float64Array[] {
+  const { outer, count, inner } = alongAxis(dims, axis);
+  return Array.from({ length: count }, (_, channel) =>
+    Float64Array.from({ length: outer * inner }, (_, at) => {
+      const block = Math.floor(at / inner);
+      return numbers[(block * count + channel) * inner + (at % inner)] ?? 0;
+    }),
+  );
 }

@@ -1,4 +1,4 @@
-/** Which channels go: the least of each group, or the least of all groups together; on no axis the last index goes. */
+/** Which channels go: the least of each group, of all groups together, or of those of the same structure; on no axis the last index goes. */
 import { type Group, removable, type Slice } from "../analysis/channels.ts";
 import type { Removal } from "../analysis/cut.ts";
 import type { Value } from "../graph/graph.ts";
@@ -84,6 +84,28 @@ export function allocateGlobal(groups: readonly ScoredGroup[], amount: number, r
     const units = taken.filter((one) => one.group === group).map(({ unit }) => unit);
     return { group, units: units.slice(0, inMultiples(group, units.length, roundTo)) };
   });
+}
+
+/**
+ * The same of groups of the same structure, class by class: what goes through the same operators along the same axes, as the inner channels of all blocks
+ * of a network, has comparable scores, where a head and a channel of a convolution have not (Fang et al. 2024, "Isomorphic Pruning").
+ */
+export function allocateIsomorphic(groups: readonly ScoredGroup[], amount: number, roundTo = 1): readonly Choice[] {
+  const classes = new Map<string, ScoredGroup[]>();
+  for (const one of groups) {
+    const structure = structureOf(one.group);
+    classes.set(structure, [...(classes.get(structure) ?? []), one]);
+  }
+  return [...classes.values()].flatMap((own) => allocateGlobal(own, amount, roundTo));
+}
+
+/** What reads and writes the channels, whatever their number. */
+function structureOf({ slices }: Group): string {
+  const ends = slices.flatMap(({ value, axis }) => [
+    ...Array.from(value.uses, ({ node, input }) => `${node.op} in${input} ${axis}`),
+    ...(value.producer === undefined ? [] : [`${value.producer.op} out ${axis}`]),
+  ]);
+  return ends.sort().join(", ");
 }
 
 interface Candidate {

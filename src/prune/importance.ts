@@ -6,6 +6,7 @@ import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { brokenNumbers, weightMatrices, weightNumbers, weightStorage } from "../analysis/weight.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
+import type { Statistic } from "../calibrate/statistic.ts";
 import type { Dataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
@@ -15,8 +16,9 @@ import type { Scores } from "../math/smallest.ts";
 import { answerOf, areMatrices, statisticOf } from "../passes/own-methods.ts";
 import type { Context } from "../passes/pass.ts";
 import { random as stream } from "../tensor/random.ts";
+import type { GradientStatistic } from "../train/gradient-statistic.ts";
 import type { Loss } from "../train/loss.ts";
-import type { Importance } from "./criteria/criterion.ts";
+import { type Importance, isOfChannels } from "./criteria/criterion.ts";
 import { criterionOf } from "./criteria/index.ts";
 
 export interface Scorer {
@@ -38,7 +40,13 @@ export async function scorerOf(
 ): Promise<Scorer> {
   const criterion = criterionOf(options.importance ?? "magnitude");
   if (criterion === criterionOf("magnitude")) return byMagnitude;
-  const evidence = await evidenceFor(criterion, model, chosen, options, context);
+  const { id, scores: scoresOf, evidence: asked } = criterion;
+  if (scoresOf === undefined || isOfChannels(asked))
+    throw new PithError(
+      "E_OPTION",
+      `"importance": "${id}" ranks channels, not single weights: it is for \`structured\`.`,
+    );
+  const evidence = await evidenceFor({ id, ...(asked && { evidence: asked }) }, model, chosen, options, context);
   return {
     scores(layer, dims, values, hasMatrices = true) {
       const known = evidence.get(layer.weight);
@@ -49,11 +57,11 @@ export async function scorerOf(
         if (hasMatrices) return weightMatrices(role, dims, values);
         throw unlaid;
       };
-      const numbers = stream(context.seed, "importance", criterion.id, name);
+      const numbers = stream(context.seed, "importance", id, name);
       try {
-        const whose = `The importance "${criterion.id}"`;
+        const whose = `The importance "${id}"`;
         const weight = { layer, dims, values, matrices, evidence: known, random: numbers };
-        const given = answerOf(whose, () => criterion.scores(weight));
+        const given = answerOf(whose, () => scoresOf.call(criterion, weight));
         const fault = (text: string): PithError =>
           new PithError("E_OPTION", `${whose} gave ${text} for layer "${name}".`);
         const flat = given instanceof Float32Array || given instanceof Float64Array;
@@ -81,34 +89,25 @@ export interface ScoringOptions {
 }
 
 /** What a criterion has to know of the weights of some layers, or why it is not known. */
-async function evidenceFor(
-  { id, evidence }: Importance,
+export async function evidenceFor(
+  { id, evidence }: Pick<Importance, "id"> & { readonly evidence?: Statistic<unknown> | GradientStatistic<unknown> },
   model: Model,
   chosen: readonly Layer[],
-  { data, samples, loss = "cross-entropy" }: ScoringOptions,
+  options: ScoringOptions,
   context: Context,
 ): Promise<ReadonlyMap<Value, unknown>> {
   const found = new Map<Value, unknown>();
   if (evidence !== undefined && "of" in evidence) {
-    const asked = statisticOf(`The importance "${id}"`, evidence, answerOf);
-    if (data === undefined)
-      throw new PithError("E_OPTION", `"data": the importance "${id}" needs labelled samples, and none are given.`);
-    // Training is loaded only where gradients are asked for.
-    const [{ observeGradients }, { parseLoss }] = [
-      await import("../train/gradient-statistic.ts"),
-      await import("../train/losses/parse.ts"),
-    ];
     const plain = chosen.filter((layer) => weightStorage(layer) === "float").map(({ weight }) => weight);
     const names = [...new Set(plain)].map(({ name }) => name);
-    const options = { data, samples, loss: typeof loss === "string" ? parseLoss(loss) : loss };
-    const known = await observeGradients(model, names, asked, options, context);
+    const known = await gradientEvidence(model, names, { id, evidence }, options, context);
     for (const { weight, name } of chosen)
       found.set(weight, known.get(weight.name) ?? new Miss("no gradient of the loss reaches its weight", name));
     return found;
   }
   const wanted = new Set(chosen.map(({ weight }) => weight));
   const method = evidence === undefined ? { id } : { id, evidence };
-  await withEvidence(model, "importance", method, { data, samples }, context, async (knownOf) => {
+  await withEvidence(model, "importance", method, options, context, async (knownOf) => {
     for (const layer of layersOf(model, infer(model))) {
       if (!wanted.has(layer.weight) || found.has(layer.weight)) continue;
       const known = await knownOf(layer);
@@ -116,4 +115,24 @@ async function evidenceFor(
     }
   });
   return found;
+}
+
+/** What a criterion has to know of the gradients by some stored tensors, by name; without those that no gradient reaches. */
+export async function gradientEvidence<E>(
+  model: Model,
+  names: readonly string[],
+  { id, evidence }: { readonly id: string; readonly evidence: GradientStatistic<E> },
+  { data, samples, loss = "cross-entropy" }: ScoringOptions,
+  context: Context,
+): Promise<ReadonlyMap<string, E>> {
+  const asked = statisticOf(`The importance "${id}"`, evidence, answerOf);
+  if (data === undefined)
+    throw new PithError("E_OPTION", `"data": the importance "${id}" needs labelled samples, and none are given.`);
+  // Training is loaded only where gradients are asked for.
+  const [{ observeGradients }, { parseLoss }] = [
+    await import("../train/gradient-statistic.ts"),
+    await import("../train/losses/parse.ts"),
+  ];
+  const options = { data, samples, loss: typeof loss === "string" ? parseLoss(loss) : loss };
+  return observeGradients(model, names, asked, options, context);
 }

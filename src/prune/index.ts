@@ -2,9 +2,17 @@
 export type { MatrixMask, Pattern, PruneGoal, PruneSolution } from "../calibrate/solver.ts";
 export type { Mask } from "../math/smallest.ts";
 export type { Allocation, RankedLayer } from "./allocations/allocation.ts";
-export type { AllocationName } from "./allocations/index.ts";
+export type { AllocationName, ChannelScope } from "./allocations/index.ts";
 export type { Amount } from "./amount.ts";
-export type { Importance, ScoredWeight } from "./criteria/criterion.ts";
+export type {
+  ActivationStatistic,
+  ChannelPlace,
+  Channels,
+  ChannelUnits,
+  GateStatistic,
+  Importance,
+  ScoredWeight,
+} from "./criteria/criterion.ts";
 export type { ImportanceName } from "./criteria/index.ts";
 export { type GlobalOptions, globalUnstructured } from "./global.ts";
 export { type KeptLayers, keepLayers, keptLayers } from "./keep-layers.ts";

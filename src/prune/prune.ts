@@ -31,11 +31,11 @@ import {
 import { looksAtSamples } from "../passes/own-methods.ts";
 import { type Context, definePass, foldingMasks, type Outcome, type Pass } from "../passes/pass.ts";
 import type { Loss } from "../train/loss.ts";
-import { allocationOf, scopeOption } from "./allocations/index.ts";
+import { allocationOf, isOfChannels, scopeOption } from "./allocations/index.ts";
 import { allocated } from "./amounts.ts";
 import { pruneBySolver } from "./by-solver.ts";
 import { putMasks, zeroEntries } from "./chosen.ts";
-import { criteria, criterionOf, importanceOption } from "./criteria/index.ts";
+import { criteria, criterionOf, does, importanceOption } from "./criteria/index.ts";
 import { type Scorer, scorerOf } from "./importance.ts";
 import { entries, patternOf, patternSchema } from "./pattern.ts";
 import { foldMasks, isPruned } from "./remove.ts";
@@ -83,15 +83,16 @@ const options = v.pipe(
     /**
      * How the amount is spread over the layers: "uniform", the same share of every layer (default); "uniform+", the same, sparing the first and the last;
      * "global", the least of all layers together; "global-normalized", the same relative to each layer's norm; "erk"; "lamp"; an own one, or the path of a
-     * module whose default export is one. Channels: "uniform" or "global".
+     * module whose default export is one. Channels: "uniform", "global" or "isomorphic", the least of all groups that go through the same operators.
      */
     scope: scopeOption,
     ...selectionOptions("prune"),
     /** For single layers, which then have no part in the scope: { "layer4*": { amount: 0.2 } }. */
     overrides: overridesOption({ amount: v.optional(share) }),
     /**
-     * Criterion that scores the weights: "magnitude" (default), "wanda", "snip", "movement", "fisher", "random", an own one, or the path of a module whose
-     * default export is one. Channels are ranked by the norm of their scores.
+     * Criterion that scores weights: "magnitude" (default), "wanda", "snip", "movement", "fisher", "random", an own one, or the path of a module whose
+     * default export is one. It ranks channels, too, by the norm of their weights' scores unless it says otherwise; channels alone "taylor", "fpgm",
+     * "bn-scale" and "activation".
      */
     importance: importanceOption,
     /**
@@ -173,7 +174,7 @@ const options = v.pipe(
   v.forward(
     v.check(
       ({ overrides, structured, scope }) => overrides === undefined || structured === false || scope === "uniform",
-      'is for `scope: "uniform"`: "global" ranks the channels of all layers together',
+      'is for `scope: "uniform"`: others rank the channels of layers together',
     ),
     ["overrides"],
   ),
@@ -191,8 +192,8 @@ const options = v.pipe(
   ),
   v.forward(
     v.check(
-      ({ structured, scope }) => structured === false || scope === "uniform" || scope === "global",
-      'is "uniform" or "global" with `structured`',
+      ({ structured, scope }) => (structured === false ? scope !== "isomorphic" : isOfChannels(scope)),
+      'is "uniform", "global" or "isomorphic" with `structured`, the last only then',
     ),
     ["scope"],
   ),
@@ -277,7 +278,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     when: ({ importance, solver, dropLayers }) =>
       dropLayers !== undefined
         ? "how much a layer changes is measured on samples"
-        : looksAtSamples(importance, "scores", criteria)
+        : looksAtSamples(importance, does, criteria)
           ? "the criterion looks at samples"
           : looksAtSamples(solver, "prune", solvers)
             ? "the solver looks at samples"
@@ -325,7 +326,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     if (amount === 0 && given.overrides === undefined)
       return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };
     const { macs, parameters, targetSize: size, faster } = given;
-    const scope = given.scope === "global" ? "global" : "uniform";
+    const scope = isOfChannels(given.scope) ? given.scope : "uniform";
     const cutChannels = async (): Promise<Outcome> => {
       // What follows channels through a graph is loaded where they are cut.
       const { pruneStructured } = await import("./structured.ts");

@@ -11,10 +11,18 @@ import { freeChannels } from "../passes/free-channels.ts";
 import { type Change, type Context, completeContext, type Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { roundHalfEven } from "../tensor/round.ts";
-import { type ChannelScorer, scoreUnits } from "./channel-scores.ts";
-import { allocateGlobal, allocateUniform, type Choice, removalOrder, type ScoredGroup } from "./choose-units.ts";
+import type { ChannelScope } from "./allocations/index.ts";
+import { byNorm, type UnitScorer, unitScorerOf } from "./channel-scores.ts";
+import {
+  allocateGlobal,
+  allocateIsomorphic,
+  allocateUniform,
+  type Choice,
+  removalOrder,
+  type ScoredGroup,
+} from "./choose-units.ts";
 import type { CostBound, Reached } from "./cost-bound.ts";
-import { byMagnitude, type ScoringOptions, scorerOf } from "./importance.ts";
+import { byMagnitude, type ScoringOptions } from "./importance.ts";
 
 type Eligibility = Selection & ChannelOptions;
 
@@ -28,7 +36,7 @@ interface Options extends Ranking {
   readonly amount: number | undefined;
   readonly bound: CostBound;
   readonly roundTo?: number | undefined;
-  readonly scope: "uniform" | "global";
+  readonly scope: ChannelScope;
   readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
 }
 
@@ -65,7 +73,7 @@ export async function cutOrders(
 ): Promise<ReadonlyMap<string, CutOrder>> {
   const cuttable = groups.filter((group) => removable(group).length > 0);
   const { engine } = completeContext(context);
-  const { scored } = await scoresOf(model, cuttable, { scorer: byMagnitude, norm: 2, engine });
+  const { scored } = await scoresOf(cuttable, byNorm(model, byMagnitude, 2, engine));
   const orders = new Map<string, CutOrder>();
   for (const one of scored) {
     const { group } = one;
@@ -93,8 +101,8 @@ function freeUnits(model: Model, given: Eligibility): number {
 async function cutLeast(model: Model, options: Options, context: Context): Promise<Outcome> {
   const { scored, misses } = await ranked(model, options, context);
   const choose = (amount: number, roundTo: number): readonly Choice[] =>
-    options.scope === "global"
-      ? allocateGlobal(scored, amount, roundTo)
+    options.scope !== "uniform"
+      ? (options.scope === "global" ? allocateGlobal : allocateIsomorphic)(scored, amount, roundTo)
       : allocateUniform(scored, (group) => amountOf(group, { ...options, amount }).amount, roundTo);
   const { amount, roundTo } = await decided(model, options, choose, context);
   const given = { ...options, amount };
@@ -158,7 +166,10 @@ function noneChosen(group: Group, { scope, ...given }: AmountOptions): string {
   const { units } = group;
   const { amount } = amountOf(group, { scope, ...given });
   const share = `${Number((100 * amount).toPrecision(3))} %`;
-  if (scope === "global") return `none of its channels is among the ${share} with the smallest norm over all layers`;
+  if (scope !== "uniform") {
+    const ranked = scope === "global" ? "over all layers" : "over the layers of its structure";
+    return `none of its channels is among the ${share} with the least scores ${ranked}`;
+  }
   return `its channels can only be removed in ${units} ${units === 1 ? "part" : "parts"}, such as heads, and ${share} of ${units} rounds to 0`;
 }
 
@@ -169,26 +180,19 @@ async function ranked(
   context: Context,
 ): Promise<{ readonly scored: readonly ScoredGroup[]; readonly misses: readonly Miss[] }> {
   const { groups, misses } = eligible(model, infer(model), given);
-  const scorer = await scorerOf(
-    model,
-    groups.flatMap(({ layers }) => layers),
-    given,
-    context,
-  );
-  const found = await scoresOf(model, groups, { scorer, norm: given.norm, engine: context.engine });
+  const found = await scoresOf(groups, await unitScorerOf(model, groups, given, context));
   return { scored: found.scored, misses: [...misses, ...found.misses] };
 }
 
 /** One after the other, so that memory holds the weights of one layer. */
 async function scoresOf(
-  model: Model,
   groups: readonly Group[],
-  by: ChannelScorer,
+  scorer: UnitScorer,
 ): Promise<{ readonly scored: readonly ScoredGroup[]; readonly misses: readonly Miss[] }> {
   const scored: ScoredGroup[] = [];
   const misses: Miss[] = [];
   for (const group of groups) {
-    const scores = await scoreUnits(model, group, by);
+    const scores = await scorer(group);
     if (scores instanceof Miss) misses.push(...missesOf(group, `its channels have no score: ${reasonText(scores)}`));
     else scored.push({ group, scores });
   }

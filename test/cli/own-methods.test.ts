@@ -77,6 +77,30 @@ describe("a criterion that looks at inputs", () => {
   });
 });
 
+test("a criterion of channels ranks them by what it is told of gates, and single weights not at all", async () => {
+  const gates = `export default {
+  id: "gates",
+  evidence: {
+    of: "gates",
+    each: "sample",
+    begin() {
+      let sum;
+      return { add: (g, count) => { sum = Float64Array.from(g, (one, i) => (sum?.[i] ?? 0) + count * Math.abs(one)); }, end: () => sum };
+    },
+  },
+  units: ({ evidence }) => evidence,
+};
+`;
+  writeFileSync(at("gates.mjs"), gates);
+  const words = ["--importance", at("gates.mjs"), "--data", at("points.csv"), "--force", "-o", at("gated.onnx")];
+  const result = await json("prune", at("hidden.onnx"), "--structured", "50%", ...words);
+  expect(result).toMatchObject({ changes: [{ at: "fc1", what: "2 of 4 channels cut" }] });
+  expect(await weight(at("gated.onnx"), "fc1.weight")).toEqual([1, 0, 0, 1]);
+  const { err, code } = await pith("prune", at("hidden.onnx"), "--amount", "50%", ...words);
+  expect(err).toContain('"gates" ranks channels, not single weights');
+  expect(code).not.toBe(0);
+});
+
 test("a pattern needs no data, and no amount where it has one", async () => {
   const out = at("pattern.onnx");
   await json("prune", at("mixed.onnx"), "--pattern", at("first.mjs"), "--force", "-o", out);
@@ -187,7 +211,7 @@ describe("what a method does wrong is said to be its own", () => {
     [importance, `${looking("3")}, scores() {}`, "failed: running.add is not a function"],
     [importance, `${byGradient(`{ add${throwing}, end() {} }`)}, scores() {}`, 'The importance "own" failed: no luck.'],
     [importance, `${byGradient("{ async add() {}, end() {} }")}, scores() {}`, "gave a promise"],
-    [importance, "evidence: null, scores() {}", "a criterion { id, scores }"],
+    [importance, "evidence: null, scores() {}", "a criterion { id, scores or units }"],
     [pattern, `choose${throwing}`, 'The pattern "own" failed: no luck.'],
     [pattern, "choose: async (scores, kept) => kept", 'The pattern "own" gave a promise'],
     [pattern, "choose() {}", 'The pattern "own" did not give a 0 or a 1 for each entry of layer "fc".'],

@@ -165,7 +165,8 @@ describe("an allocation of one's own", () => {
 
 test.each([
   [{ amount: 0.5, scope: "lamb" }, /"scope": is "uniform", "uniform\+", "global", .*an allocation \{ id, shares \}/],
-  [{ amount: 0.5, scope: "erk", structured: true }, /"scope": is "uniform" or "global" with `structured`/],
+  [{ amount: 0.5, scope: "erk", structured: true }, /"scope": is "uniform", "global" or "isomorphic" with/],
+  [{ amount: 0.5, scope: "isomorphic" }, /"scope": is "uniform", "global" or "isomorphic" with/],
   [{ scope: "erk", pattern: "2:4" }, /"scope": is not for a pattern that says itself how much goes/],
 ])("refused: %j", async (options, message) => {
   await expect(pruned(options as never)).rejects.toThrow(message);

@@ -44,14 +44,28 @@ export type AllocationName = keyof typeof allocations;
 
 const names = Object.keys(allocations) as AllocationName[];
 
+/** Those of channels (`choose-units.ts`). */
+const ofChannels = ["uniform", "global", "isomorphic"] as const;
+
+export type ChannelScope = (typeof ofChannels)[number];
+
+export const isOfChannels = (scope: string | Allocation): scope is ChannelScope =>
+  ofChannels.some((name) => name === scope);
+
 export const scopeOption = described(
-  v.optional(methodSchema<Allocation, AllocationName>("an allocation", "shares", names), "uniform"),
+  v.optional(
+    methodSchema<Allocation, AllocationName | ChannelScope>("an allocation", "shares", [...names, "isomorphic"]),
+    "uniform",
+  ),
   "how the amount is spread over the layers, or a module",
   {
     value: "scope",
     meanings: {
       title: "Allocation (--scope)",
-      rows: names.map((name) => [name, allocations[name].summary] as const),
+      rows: [
+        ...names.map((name) => [name, allocations[name].summary] as const),
+        ["isomorphic", "channels: the least of all groups that go through the same operators"],
+      ],
     },
   },
 );

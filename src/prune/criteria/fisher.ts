@@ -1,13 +1,21 @@
 import type { Importance } from "./criterion.ts";
 import { meanSquare } from "./gradients.ts";
 
+const growth = (values: ArrayLike<number>, squares: Float64Array): Float64Array =>
+  squares.map((square, at) => 0.5 * (values[at] ?? 0) ** 2 * square);
+
 /**
  * ½ w² · E[g²]: how much the loss grows, to second order, without a weight, where the Hessian is its diagonal and the model fits the data: optimal brain
- * damage (LeCun, Denker and Solla 1990) with the empirical Fisher information. Gradients are squared for each sample by itself.
+ * damage (LeCun, Denker and Solla 1990) with the empirical Fisher information. Gradients are squared for each sample by itself. What a channel costs is
+ * the sum over its weights.
  */
 export const fisher = {
   id: "fisher",
   summary: "½ w² · E[g²], optimal brain damage: change of the loss to second order (needs labelled samples)",
   evidence: meanSquare,
-  scores: ({ values, evidence }) => evidence.map((square, at) => 0.5 * (values[at] ?? 0) ** 2 * square),
+  scores: ({ values, evidence }) => growth(values, evidence),
+  units: ({ sum }) =>
+    sum("layers", ({ values, evidence, rows }) =>
+      rows(growth(values, evidence)).map((row) => row.reduce((total, own) => total + own, 0)),
+    ),
 } satisfies Importance<Float64Array>;

@@ -1,0 +1,237 @@
+/** Criteria of channels: their numbers beside NumPy's, what they do not depend on, and what they refuse. */
+import { readFileSync } from "node:fs";
+import { memory } from "pith/data";
+import { type Model, parseModel } from "pith/graph";
+import { type ChannelUnits, type Importance, prune } from "pith/prune";
+import { float32, toNumbers } from "pith/tensor";
+import { describe, expect, test } from "vitest";
+import { channelGroups, removable } from "../../src/analysis/channels.ts";
+import { infer } from "../../src/analysis/infer.ts";
+import { Miss } from "../../src/errors.ts";
+import { completeContext } from "../../src/passes/index.ts";
+import { unitScorerOf } from "../../src/prune/channel-scores.ts";
+import type { ScoringOptions } from "../../src/prune/importance.ts";
+
+type Rows = readonly (readonly number[])[];
+const golden: Readonly<Record<"x" | "a" | "b" | "target", Rows>> &
+  Readonly<Record<"gamma" | "beta" | "mean" | "variance", readonly number[]>> & {
+    readonly epsilon: number;
+    readonly scores: Readonly<Record<string, readonly number[]>>;
+  } = JSON.parse(readFileSync(new URL("../golden/channel-criteria.generated.json", import.meta.url), "utf8"));
+
+const text = (numbers: unknown): string => JSON.stringify(numbers);
+const all = [0, 1, 2, 3, 4];
+
+/** The network of the golden file, its channels in this order, `a` times a number. */
+function network(order: readonly number[] = all, times = 1): Model {
+  const { a, b, gamma, beta, mean, variance, epsilon } = golden;
+  const ordered = <T>(list: readonly T[]): readonly T[] => order.map((at) => list[at] as T);
+  return parseModel(`opset 21
+graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
+  a: float32[3, 5] = ${text(a.map((row) => ordered(row).map((w) => w * times)))}
+  b: float32[5, 2] = ${text(ordered(b))}
+  gamma: float32[5] = ${text(ordered(gamma))}
+  beta: float32[5] = ${text(ordered(beta))}
+  mean: float32[5] = ${text(ordered(mean))}
+  variance: float32[5] = ${text(ordered(variance))}
+  m = MatMul "first" (x, a)
+  n = BatchNormalization (m, gamma, beta, mean, variance) {epsilon=${epsilon}}
+  h = Relu (n)
+  y = MatMul "second" (h, b)
+}`);
+}
+
+const table = (rows: Rows) => float32([rows.length, rows[0]?.length ?? 0], rows.flat());
+const data = memory("golden", { x: table(golden.x), label: table(golden.target) });
+
+async function scores(model: Model, options: ScoringOptions, at = 0): Promise<Float64Array | Miss> {
+  const groups = channelGroups(model, infer(model)).filter((group) => removable(group).length > 0);
+  const scorer = await unitScorerOf(model, groups, { norm: 2, loss: "mse", ...options }, completeContext({}));
+  return scorer(groups[at] ?? expect.fail("there is no such group"));
+}
+
+async function numbers(model: Model, options: ScoringOptions, at = 0): Promise<readonly number[]> {
+  const found = await scores(model, options, at);
+  return found instanceof Miss ? expect.fail(found.reason) : [...found];
+}
+
+const close = (given: readonly number[], wanted: readonly number[], digits = 1e-5): void => {
+  expect(given).toHaveLength(wanted.length);
+  for (const [at, one] of wanted.entries())
+    expect(Math.abs((given[at] ?? 0) - one)).toBeLessThan(digits * Math.abs(one));
+};
+
+const names = Object.keys(golden.scores);
+
+describe.each(names)("%s", (importance) => {
+  test("has the numbers of NumPy", async () => {
+    close(await numbers(network(), { importance, data }), golden.scores[importance] ?? []);
+  });
+
+  test("goes with the channels in another order", async () => {
+    const order = [3, 0, 4, 2, 1];
+    const own = await numbers(network(), { importance, data });
+    const other = await numbers(network(order), { importance, data });
+    close(
+      other,
+      order.map((at) => own[at] ?? 0),
+    );
+  });
+});
+
+test.each(["fpgm", "bn-scale", "magnitude"])("%s does not depend on the scale of the layer", async (importance) => {
+  close(await numbers(network(all, 8), { importance }), await numbers(network(), { importance }), 1e-12);
+});
+
+test("the score of a head is the sum over its channels, of its values as of its queries and keys", async () => {
+  // Two heads of two places; one group of all three layers.
+  const heads = parseModel(`opset 21
+graph (x: float32[batch, 3, 4]) -> (y: float32[batch, 3, 4]) {
+  q: float32[4, 4] = random(seed 1)
+  k: float32[4, 4] = random(seed 2)
+  v: float32[4, 4] = random(seed 3)
+  o: float32[4, 4] = random(seed 4)
+  split: int64[4] = [0, 3, 2, 2]
+  joined: int64[3] = [0, 3, 4]
+  xq = MatMul "q" (x, q)
+  xk = MatMul "k" (x, k)
+  xv = MatMul "v" (x, v)
+  sq = Reshape (xq, split)
+  sk = Reshape (xk, split)
+  sv = Reshape (xv, split)
+  hq = Transpose (sq) {perm=[0, 2, 1, 3]}
+  hk = Transpose (sk) {perm=[0, 2, 3, 1]}
+  hv = Transpose (sv) {perm=[0, 2, 1, 3]}
+  s = MatMul (hq, hk)
+  p = Softmax (s) {axis=-1}
+  c = MatMul (p, hv)
+  t = Transpose (c) {perm=[0, 2, 1, 3]}
+  j = Reshape (t, joined)
+  y = MatMul "o" (j, o)
+}`);
+  const groups = channelGroups(heads, infer(heads)).filter((group) => removable(group).length > 0);
+  expect(groups.map(({ units, layers }) => [units, layers.map(({ name }) => name)])).toEqual([[2, ["q", "k", "v"]]]);
+  const squares: Importance<Float64Array> = {
+    id: "squares",
+    units: ({ sum }) => sum("layers", ({ rows }) => rows().map((row) => row.reduce((total, w) => total + w * w, 0))),
+  };
+  const wanted = [0, 0];
+  for (const name of ["q", "k", "v"]) {
+    const tensor = heads.graph.value(name)?.tensor ?? expect.fail(name);
+    for (const [at, w] of toNumbers(await tensor.read()).entries())
+      wanted.splice(Math.floor((at % 4) / 2), 1, (wanted[Math.floor((at % 4) / 2)] ?? 0) + w * w);
+  }
+  close(await numbers(heads, { importance: squares as Importance }), wanted);
+});
+
+test("isomorphic: groups that go through the same operators are ranked together, others by themselves", async () => {
+  const net = (): Model =>
+    parseModel(`opset 21
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  a: float32[2, 4] = [[1, 2, 3, 4], [0, 0, 0, 0]]
+  b: float32[4, 2] = random(seed 1)
+  c: float32[2, 4] = [[5, 5, 5, 5], [0, 0, 0, 0]]
+  d: float32[4, 2] = random(seed 2)
+  e: float32[2, 4] = [[8, 8, 8, 7], [0, 0, 0, 0]]
+  f: float32[4, 2] = random(seed 3)
+  xa = MatMul "a" (x, a)
+  ra = Relu (xa)
+  xb = MatMul "b" (ra, b)
+  xc = MatMul "c" (xb, c)
+  rc = Relu (xc)
+  xd = MatMul "d" (rc, d)
+  xe = MatMul "e" (xd, e)
+  re = Sigmoid (xe)
+  y = MatMul "f" (re, f)
+}`);
+  const sizes: Importance = {
+    id: "sizes",
+    units: ({ sum }) => sum("layers", ({ rows }) => rows().map((row) => row.reduce((total, w) => total + w, 0))),
+  };
+  const left = async (scope: "global" | "isomorphic"): Promise<readonly unknown[]> => {
+    const model = net();
+    await prune(model, { structured: 0.5, scope, importance: sizes, layers: ["a", "c", "e"] });
+    return ["a", "c", "e"].map((name) => model.graph.value(name)?.tensor?.dims[1]);
+  };
+  // Six of 1, 2, 3, 4, 5, 5, 5, 5, 7, 8, 8, 8, but something stays of each; four of the first eight, and two of the last four.
+  expect(await left("global")).toEqual([1, 1, 4]);
+  expect(await left("isomorphic")).toEqual([1, 3, 2]);
+});
+
+describe("one's own", () => {
+  const chain = `opset 17
+graph (x: float32[n, 2]) -> (y) {
+  fc1.weight: float32[3, 2] = [[1, 9], [2, 2], [3, 1]]
+  fc2.weight: float32[3, 1] = [[1], [2], [3]]
+  h = Gemm(x, fc1.weight) {transB=1}
+  y = MatMul(h, fc2.weight)
+}`;
+  const left = async (importance: Importance): Promise<number[]> => {
+    const net = parseModel(chain);
+    await prune(net, { structured: 0.34, importance });
+    return toNumbers(await (net.graph.value("fc2.weight")?.tensor ?? expect.fail("gone")).read());
+  };
+
+  test("ranks channels by any number of each", async () => {
+    const least: Importance = {
+      id: "least",
+      units: ({ mean }) => mean("layers", ({ rows }) => rows().map((row) => Math.min(...row))),
+    };
+    // 1, 2 and 1: of equal ones the first goes.
+    expect(await left(least)).toEqual([2, 3]);
+    expect(await left({ id: "given", units: async () => Float64Array.of(3, 1, 2) })).toEqual([1, 3]);
+  });
+
+  test.each([
+    ["no numbers", { units: () => 3 }, /The importance "own" gave no Float64Array for the channels of "fc1"/],
+    ["too few", { units: () => Float64Array.of(1) }, /gave 1 scores instead of 3/],
+    [
+      "too few of a tensor",
+      { units: ({ sum }: ChannelUnits) => sum("layers", () => [1]) },
+      /gave 1 numbers instead of 3/,
+    ],
+    [
+      "what it throws",
+      {
+        units() {
+          throw new Error("out of luck");
+        },
+      },
+      /The importance "own" failed: out of luck/,
+    ],
+  ] as const)("is told of %s", async (_, own, message) => {
+    await expect(left({ id: "own", ...own } as never)).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: expect.stringMatching(message),
+    });
+  });
+});
+
+describe("refused", () => {
+  test.each([
+    ["single weights", { amount: 0.5, importance: "fpgm" }, /"fpgm" ranks channels, not single weights/],
+    ["no samples", { structured: 0.5, importance: "activation" }, /"activation" needs samples, and none are given/],
+    ["no labels", { structured: 0.5, importance: "taylor" }, /"taylor" needs labelled samples, and none are given/],
+  ] as const)("%s", async (_, options, message) => {
+    await expect(prune(network(), options)).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: expect.stringMatching(message),
+    });
+  });
+
+  test("scales where no normalization is left: the layers stay, with the reason", async () => {
+    const net = parseModel(`opset 17
+graph (x: float32[n, 2]) -> (y) {
+  fc1.weight: float32[3, 2] = [[1, 9], [2, 2], [3, 1]]
+  fc2.weight: float32[3, 1] = [[1], [2], [3]]
+  h = Gemm(x, fc1.weight) {transB=1}
+  y = MatMul(h, fc2.weight)
+}`);
+    const { changes, misses } = await prune(net, { structured: 0.34, importance: "bn-scale" });
+    expect(changes).toEqual([]);
+    expect(misses.map(({ at, reason }) => [at, reason])).toContainEqual([
+      "fc1",
+      "its channels have no score: no normalization scales them: exporters fold it into the layer before",
+    ]);
+  });
+});
