@@ -342,11 +342,34 @@ describe("what cannot go", () => {
       "y",
       `  a.weight: float32[6, 2, 3, 3] = ones
   h = Conv (x, a.weight)
-  shape: int64[3] = [0, 12, 8]
+  shape: int64[3] = [0, 32, 3]
   r = Reshape "divide" (h, shape)
   y = Relu (r)`,
     );
     expect(reasons(model, "a")).toEqual(['Reshape "divide": they are spread over several axes']);
+  });
+
+  test("heads that a cache keeps, whatever its length: the cache is named", () => {
+    const model = graph(
+      "x: float32[batch, seq, 8], past: float32[batch, past, 8]",
+      "present",
+      `  a.weight: float32[8, 8] = ones
+  h = MatMul (x, a.weight)
+  present = Concat (past, h) {axis=1}`,
+    );
+    expect(reasons(model, "a")).toEqual(["present: they are an output of the model"]);
+  });
+
+  test("what is concatenated, along an axis whose size is not known", () => {
+    const model = graph(
+      "x: float32[batch, 8], z: float32[batch, others]",
+      "y",
+      `  a.weight: float32[8, 8] = ones
+  h = MatMul (x, a.weight)
+  c = Concat "both" (h, z) {axis=1}
+  y = Neg (c)`,
+    );
+    expect(reasons(model, "a")).toEqual(['Concat "both": the size of an input along the axis is not known']);
   });
 
   test("not the channels of a convolution whose input leaves open how many it has", () => {

@@ -112,14 +112,17 @@ export const Concat = defineOp({
   homogeneous: (_, site) => ({ products: site.inputs.map((_, input) => [input]) }),
   axes: (s, site) => {
     const sizes = fixedDims(site.inputs.map((operand) => operand?.dims?.[s.axis] as Dim));
-    if (sizes === undefined) return new Miss("the size of an input along the axis is not known");
-    return sizes.flatMap((_, input) => {
-      const start = sizes.slice(0, input).reduce((sum, size) => sum + size, 0);
-      return range(site.inputs[input]?.dims?.length ?? 0).map((axis): AxisLink => {
-        const same: AxisLink = { from: [`in${input}`, axis], to: ["out0", axis] };
-        return axis === s.axis ? { ...same, map: (index) => [start + index] } : same;
+    const reason = "the size of an input along the axis is not known";
+    const links = site.inputs.flatMap((operand, input) => {
+      const start = sizes?.slice(0, input).reduce((sum, size) => sum + size, 0);
+      return range(operand?.dims?.length ?? 0).map((axis): AxisLink => {
+        const from = [`in${input}`, axis] as const;
+        if (axis !== s.axis) return { from, to: ["out0", axis] };
+        if (start === undefined) return { refuses: from, reason };
+        return { from, to: ["out0", axis], map: (index) => [start + index] };
       });
     });
+    return sizes === undefined ? [...links, { refuses: ["out0", s.axis], reason }] : links;
   },
   gradient: (s, { emit, inputs, up }) => {
     const sizes = inputs.map((input) => fixed(input)[s.axis] ?? 0);

@@ -13,7 +13,7 @@ import type { DataType } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Site } from "./define.ts";
 import { elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { noRank, quantizedAlready } from "./shared/misses.ts";
-import { need, sameAxes } from "./shared/rules.ts";
+import { need, range, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
   readonly axis: number;
@@ -33,14 +33,33 @@ function read(site: Site): Settings | Miss {
   return { axis: wrapAxis(integer(site, "axis", 1), dims.length), block, type };
 }
 
-/** Axes pass; per-channel scales is cut with its channel. */
+/** Axes pass; scales of channels are cut with them, and those of blocks with whole blocks. */
 function axes(s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
-  if (s.block > 0) return new Miss("is quantized in blocks");
-  const own = [1, 2].flatMap((input): AxisLink[] => {
-    const size = site.inputs[input]?.dims;
-    return size?.length === 1 && size[0] !== 1 ? [{ from: [`in${input}`, 0], to: ["out0", s.axis] }] : [];
+  const scales = [1, 2].flatMap((input) => {
+    const own = site.inputs[input]?.dims;
+    return own === undefined ? [] : [{ port: `in${input}` as const, own }];
   });
-  return [...sameAxes(dims), ...own];
+  if (s.block > 0) {
+    const size = dims[s.axis];
+    if (typeof size !== "number") return new Miss("is quantized in blocks along an axis whose size is not known");
+    const block = (at: number): number[] => range(Math.min(s.block, size - at * s.block), at * s.block);
+    const whole = {
+      from: ["in0", s.axis],
+      to: ["in0", s.axis],
+      map: (index) => block(Math.floor(index / s.block)),
+    } as const satisfies AxisLink;
+    const beside = scales.flatMap(({ port, own }) =>
+      own.map((_, axis): AxisLink => {
+        const link = { from: [port, axis], to: ["out0", axis] } as const;
+        return axis === s.axis ? { ...link, map: block } : link;
+      }),
+    );
+    return [...sameAxes(dims), whole, ...beside];
+  }
+  const beside = scales.flatMap(({ port, own }): AxisLink[] =>
+    own.length === 1 && own[0] !== 1 ? [{ from: [port, 0], to: ["out0", s.axis] }] : [],
+  );
+  return [...sameAxes(dims), ...beside];
 }
 
 export const QuantizeLinear = defineOp<Settings>({

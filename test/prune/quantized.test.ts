@@ -1,13 +1,15 @@
 /** Channels of a quantized network are ranked by what its layers read, as those of the float one. */
 import { expect, test } from "vitest";
+import { recordedKept } from "../../src/analysis/provenance.ts";
 import { memory } from "../../src/data/index.ts";
+import { createEngine } from "../../src/engine/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { verify } from "../../src/graph/verify.ts";
 import { l1Unstructured, prune } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";
-import { float32 } from "../../src/tensor/dense.ts";
+import { float32, inMemory } from "../../src/tensor/dense.ts";
 
 /**
  * Channel by channel, the largest weight is 4, 0.5, 2, 0.9, 8, 0.25: with per-channel scales each becomes 127. The integers rank
@@ -98,4 +100,51 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 2]) {
   expect(expected.changes).toHaveLength(1);
   expect(await prune(held, { structured: 0.4 })).toEqual(expected);
   expect(held.graph.value("fc1.weight")?.tensor?.dims).toEqual([4, 2]);
+});
+
+test("scales of blocks go with whole blocks", async () => {
+  const wide = `opset 21
+graph (x: float32[batch, 16]) -> (y: float32[batch, 8]) {
+  fc1.weight: float32[16, 64] = random(seed 1)
+  fc2.weight: float32[64, 32] = random(seed 2)
+  fc3.weight: float32[32, 8] = random(seed 3)
+  h = MatMul "fc1" (x, fc1.weight)
+  r = Relu (h)
+  n = MatMul "fc2" (r, fc2.weight)
+  s = Relu (n)
+  y = MatMul "fc3" (s, fc3.weight)
+}`;
+  const model = parseModel(wide);
+  await quantize(model, { scheme: "weights", bits: 4, block: 16, onnxOnly: true });
+  const [silent, engine] = [model.clone(), createEngine()];
+  const { changes } = await prune(model, { structured: 0.5 });
+  expect(changes.map(({ at, what }) => `${at}: ${what}`)).toEqual([
+    "fc1: 32 of 64 channels cut (2 of 4 units, such as heads)",
+    "fc2: 16 of 32 channels cut (1 of 2 units, such as heads)",
+  ]);
+  expect(verify(model)).toEqual([]);
+  const run = async (one: Model) => {
+    const session = await engine.load(one);
+    const x = float32(
+      [3, 16],
+      Float32Array.from({ length: 48 }, (_, at) => Math.sin(at)),
+    );
+    const { y } = await session.run({ x });
+    await session.release();
+    return y === undefined ? [] : toNumbers(y);
+  };
+  // The silenced network keeps all channels, with scales of 0 for those that went.
+  for (const name of ["fc1", "fc2"]) {
+    const scale = silent.graph.value(`${name}.weight_scale`);
+    const dense = (await scale?.tensor?.read()) ?? float32([], [1]);
+    const left = new Set(recordedKept(model, name));
+    const columns = dense.dims[1] ?? 1;
+    const scales = toNumbers(dense).map((number, at) => (left.has(at % columns) ? number : 0));
+    if (scale !== undefined) scale.tensor = inMemory(float32(dense.dims, scales));
+  }
+  const [found, expected] = [await run(model), await run(silent)];
+  expect(found.length).toBe(24);
+  found.forEach((number, at) => {
+    expect(number).toBeCloseTo(expected[at] ?? Number.NaN, 5);
+  });
 });
