@@ -8,6 +8,7 @@ const settings: readonly (readonly [string, Settings])[] = [
   ["with Nesterov's momentum and weight decay", { optimizer: "sgd", nesterov: true, weightDecay: 0.01 }],
   ["with several batches a step", { optimizer: "adamw", accumulate: 2 }],
   ["with batches left over at the end of an epoch", { optimizer: "sgd", batch: 8, accumulate: 4 }],
+  ["with masks that change", { optimizer: "sgd", learningRate: 0.1, prune: { amount: 0.8, every: 3 } }],
   ["with evaluations in between", { optimizer: "lion", validation, every: 4 }],
 ];
 

@@ -37,10 +37,14 @@ export function evaluationText({ metric }: Validation, step: number, figure: num
   return `${step === 0 ? "before the first step" : `after ${counted(step, "step")}`}: validation ${metric?.name ?? "loss"} ${shown}`;
 }
 
-/** Records an evaluation of the current weights. True if it is the best; any number is better than NaN. */
-export function countEvaluation(counters: Counters, { metric }: Validation, figure: number): boolean {
+/**
+ * Records an evaluation of the current weights. True if it is the best; any number is better than NaN.
+ * @param only It is only recorded: fewer weights will be left than are now.
+ */
+export function countEvaluation(counters: Counters, { metric }: Validation, figure: number, only = false): boolean {
   const found = { step: counters.steps, figure };
   counters.evaluations.push(found);
+  if (only) return false;
   const sign = metric?.better === "higher" ? 1 : -1;
   const { figure: best = Number.NaN } = counters.best ?? {};
   const isBest =

@@ -190,7 +190,7 @@ class TrainingLoop {
       this.#log = await TrainingLog.open(log, figure, this.#before?.counters.steps);
     }
     if (this.#plan.checkpoint === undefined) return;
-    const names = training.step.parameters.map(({ name }) => name);
+    const names = [...training.step.parameters, ...training.step.masks].map(({ name }) => name);
     const trained = trainedOf(this.#model, names);
     this.#identity = { trained, ...(await beginningOf(this.#model, this.#plan, this.#context)) };
     // Not before it is known that training begins.
@@ -225,11 +225,13 @@ class TrainingLoop {
     counters.batches++;
     if (!training.accumulator.add()) return;
     const { parameters } = training.step;
+    training.pruning?.observe();
     if (clip !== undefined) clipByNorm(parameters, clip);
     const rate = learningRate * (total === undefined ? 1 : schedule(counters.steps, total));
     optimizer.update(parameters, rate);
     training.average?.update();
     counters.steps++;
+    if (total !== undefined) await training.pruning?.prune(counters.steps, total);
     const { steps: step, epoch } = counters;
     const mean = this.#loss / accumulate;
     this.#loss = 0;
@@ -248,7 +250,8 @@ class TrainingLoop {
     const figure = await figureOf(candidate, validation, this.#plan, this.#context, ownWeights(training));
     this.#context.log({ id: "evaluation", text: evaluationText(validation, counters.steps, figure) });
     await this.#log?.evaluated({ step: counters.steps, epoch: counters.epoch }, figure);
-    if (countEvaluation(counters, validation, figure)) {
+    const isPruning = training.pruning?.isOver(counters.steps, stepsOf(this.#plan) ?? 0) === false;
+    if (countEvaluation(counters, validation, figure, isPruning)) {
       this.#best = training.weights.map((values) => values.slice());
       if (checkpoint !== undefined) await save(candidate, bestFile(checkpoint));
     }

@@ -11,6 +11,7 @@ import type { Metric } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, fixInputs } from "../passes/index.ts";
 import { dimsText, fixedDims } from "../tensor/dims.ts";
+import { type Gradual, gradualOf } from "./gradual-options.ts";
 import { parseLoss } from "./losses/index.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizers, usualRate } from "./optimizers.ts";
@@ -43,6 +44,8 @@ export interface Plan extends StepOptions {
   /** The decay of a moving average, which takes the place of the last weights. */
   readonly average: number | undefined;
   readonly validation: Validation | undefined;
+  /** How masks change in the training. */
+  readonly gradual: Gradual | undefined;
   /** The step of which the weights are kept in the model. */
   readonly keepStep: number | undefined;
   /** Options as plain data: a resumed training must have the same. */
@@ -91,6 +94,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     average,
     loss,
     validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
+    gradual: options.prune === undefined ? undefined : gradualOf(options.prune),
     keepStep,
     settings: settingsOf(options, { learningRate, optimizer, loss }),
     checkpoint,
@@ -105,6 +109,11 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     checkpointing,
   };
   const steps = stepsOf(plan);
+  if (steps === undefined && plan.gradual !== undefined)
+    throw new PithError(
+      "E_OPTION",
+      `prune: ${data.name} does not say how many samples it has, so nothing says when pruning ends.`,
+    );
   if (steps !== undefined && keepStep !== undefined && keepStep > steps)
     throw new PithError("E_OPTION", `keepStep: there is no step ${keepStep}: the training has ${steps}.`);
   return plan;

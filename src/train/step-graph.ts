@@ -157,6 +157,8 @@ export interface StepOptions extends Selection {
   readonly loss: Loss;
   /** Train exactly these stored tensors, instead of the parameters of the selected layers. */
   readonly parameters?: readonly string[];
+  /** Stored masks that are fed, and differentiated by, beside the parameters. */
+  readonly masks?: readonly string[] | undefined;
   /** Learning rate factors by patterns of layers or tensors; the last match counts. */
   readonly rates?: Readonly<Record<string, number>> | undefined;
   readonly threads?: number | undefined;

@@ -29,6 +29,8 @@ import { type Progress, trainingEnd } from "./write-loss.ts";
 
 export interface Step {
   readonly parameters: readonly OptimizedParameter[];
+  /** Masks that are fed as parameters are (`StepOptions.masks`): an optimizer is not given them. */
+  readonly masks: readonly OptimizedParameter[];
   /** Names of the parameters of the loss. */
   readonly own: ReadonlySet<string>;
   /** Values that a step updates without gradients: running statistics. */
@@ -42,7 +44,7 @@ export interface Step {
    */
   run(batch: Batch, place?: readonly number[], progress?: Progress): Promise<number>;
   /**
-   * Writes the parameters, then the states, or other numbers for them, into a model as stored tensors, also for weights in Constant nodes.
+   * Writes the parameters, then the states, then the masks, or other numbers for them, into a model as stored tensors, also for weights in Constant nodes.
    */
   store(model: Model, weights?: readonly Floats[]): void;
   release(): Promise<void>;
@@ -103,11 +105,15 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
     return { name, ...group, values, gradient: emptyLike(values), carried: first.carried.has(name) };
   });
   const fed = Object.fromEntries([...arrays, ...states].map(({ name, values }) => [name, values]));
+  const masks = new Set(options.masks);
+  const fedMasks = arrays.filter(({ name }) => masks.has(name));
+  const parameters = arrays.filter(({ name }) => !masks.has(name));
   let runs = 0;
   const lossBuffer: Dense = { type: "float32", dims: [], data: new Float32Array(1) };
 
   return {
-    parameters: arrays.map(trainedView),
+    parameters: parameters.map(trainedView),
+    masks: fedMasks.map(trainedView),
     own: new Set(first.own.keys()),
     states: states.map(({ name, values }) => ({ name, values: values.data })),
     draws: first.draws,
@@ -132,7 +138,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
       for (const [at, { values }] of states.entries()) values.data.set(next[at]?.data ?? []);
       return lossBuffer.data[0] ?? Number.NaN;
     },
-    store: (target, weights) => storeArrays(target, [...arrays, ...states], ties, weights),
+    store: (target, weights) => storeArrays(target, [...parameters, ...states, ...fedMasks], ties, weights),
     release: graphs.release,
   };
 }
@@ -158,7 +164,7 @@ async function trainableCopy(given: Model, options: StepOptions, context: Contex
   for (const { name, of } of ties)
     context.log({ id: "tied", text: `"${name}" and "${of}" hold the same matrix and are trained as one` });
   const copies = new Set(ties.map(({ name }) => name));
-  const wanted = new Set([...selected].filter((name) => !copies.has(name)));
+  const wanted = new Set([...[...selected].filter((name) => !copies.has(name)), ...(options.masks ?? [])]);
   // The role keeps trained tensors from being folded into computed ones: a transposed copy, a product with a mask.
   for (const name of wanted) {
     asParameter(model, name);

@@ -4,6 +4,7 @@ import { augmentationSchema, parseAugmentation } from "../data/augment-options.t
 import { datasetObject, datasetOption } from "../data/option.ts";
 import type { Metric } from "../evaluate/types.ts";
 import { countOption, described, option, selectionOptions, understood } from "../passes/options.ts";
+import { gradualSchema } from "./gradual-options.ts";
 import { losses, lossOption } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";
@@ -111,6 +112,11 @@ const trainEntries = v.strictObject({
   batchStatistics: described(
     v.optional(v.boolean(), false),
     "use batch statistics in batch normalization (default: those of the file)",
+  ),
+  prune: option(
+    gradualSchema,
+    "prune gradually in the training: the share of weights that is masked in the end, or as JSON with when, along which curve, by what",
+    { value: "amount" },
   ),
   keepStep: option(
     v.pipe(v.number(), v.integer("is the number of a step"), v.minValue(0, "is the number of a step")),

@@ -3,14 +3,19 @@
  */
 import type * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
+import { maskedAt, plainName } from "../analysis/masks.ts";
 import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Role } from "../graph/role.ts";
+import { stored } from "../passes/fold-mask.ts";
 import { type Context, definePass, type Outcome } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
+import { toFloats } from "../tensor/convert.ts";
 import { takeState } from "./checkpoint.ts";
 import type { Curve } from "./curve.ts";
 import { stayedText } from "./evaluating.ts";
+import { prunedWeights, putMasks } from "./gradual.ts";
 import { keptWeights } from "./kept-weights.ts";
 import { rehearse, runLoop } from "./loop.ts";
 import { planOf } from "./plan.ts";
@@ -65,6 +70,9 @@ export async function trainInPlace(
 ): Promise<TrainOutcome> {
   storeWeights(model);
   const plan = await planOf(model, options, context);
+  const { weights, misses: whole } =
+    plan.gradual === undefined ? { weights: [], misses: [] } : prunedWeights(model, { ...plan, gradual: plan.gradual });
+  await putMasks(model, weights);
   const roles = await declareRoles(model, options);
   report(roles, context);
   const zeros = await unmaskedZeros(model, options);
@@ -85,8 +93,11 @@ export async function trainInPlace(
   takeState(model);
   const changed = names.flatMap((name) => model.graph.value(name) ?? []);
   return {
-    changes: changed.map(({ name: at }) => ({ at, what: "trained", decidedBy: "global" })),
-    misses: [...roles.misses, ...quantizedWeights(model, infer(model), changed)],
+    changes: [
+      ...changed.map(({ name: at }) => ({ at, what: "trained", decidedBy: "global" as const })),
+      ...(await maskChanges(weights)),
+    ],
+    misses: [...roles.misses, ...whole, ...quantizedWeights(model, infer(model), changed)],
     history,
     training,
     curve,
@@ -95,6 +106,17 @@ export async function trainInPlace(
 
 const keptChanges = (model: Model, step: number): Outcome["changes"] =>
   [...keptWeights(model).keys()].map((at) => ({ at, what: `kept as of step ${step}`, decidedBy: "global" }));
+
+async function maskChanges(weights: readonly Value[]): Promise<Outcome["changes"]> {
+  const changes: Outcome["changes"][number][] = [];
+  for (const { parameter: at, mask } of weights.flatMap((weight) => maskedAt(weight) ?? [])) {
+    const kept = toFloats(await stored(mask).read());
+    const left = kept.filter((one: number) => one !== 0).length.toLocaleString("en-US");
+    const what = `${left} of ${kept.length.toLocaleString("en-US")} left`;
+    changes.push({ at: plainName(at), what, kind: "masked", decidedBy: "global" });
+  }
+  return changes;
+}
 
 function report({ declared, parted }: Declaration, context: Context): void {
   const of = (kind: Role["kind"]): readonly string[] =>

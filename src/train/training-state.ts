@@ -1,6 +1,7 @@
 /**
  * The state of a training: parameters, optimizer state, moving average. It can be stored and restored to the bit.
  */
+import { type Masked, maskedAt } from "../analysis/masks.ts";
 import { PithError } from "../errors.ts";
 import type { Unit } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
@@ -10,6 +11,8 @@ import type { Batch, Dense } from "../tensor/types.ts";
 import { takeState } from "./checkpoint.ts";
 import { type Curve, startCurve } from "./curve.ts";
 import { denseOf, type Floats, floatsOf } from "./floats.ts";
+import { type GradualPruning, gradualPruning, prunedWeights } from "./gradual.ts";
+import type { Gradual } from "./gradual-options.ts";
 import type { Plan } from "./plan.ts";
 import { type State, type Step, stepOf } from "./step.ts";
 import { type Accumulator, type Average, accumulator, movingAverage } from "./updates.ts";
@@ -18,7 +21,8 @@ export interface TrainingState {
   readonly step: Step;
   readonly accumulator: Accumulator;
   readonly average: Average | undefined;
-  /** The weights that the training has come to, then the states, as `Step.store` takes them: their averages, where there are any. */
+  readonly pruning: GradualPruning | undefined;
+  /** The weights that the training has come to, then the states and masks, as `Step.store` takes them: the averages of weights and states, where there are any. */
   readonly weights: readonly Floats[];
 }
 
@@ -28,24 +32,35 @@ export async function startTraining(
   plan: Plan,
   context: Context,
 ): Promise<TrainingState> {
-  const { optimizer, clip, accumulate } = plan;
-  // The graph can add momentum only to gradients that are neither accumulated nor clipped.
-  const carry = clip === undefined && accumulate === 1 ? optimizer.carry : undefined;
-  const step = await stepOf(model, example, { ...plan, carry }, context);
-  const { parameters } = step;
-  const arrays = changingIn(step).map(({ values }) => values);
+  const { optimizer, clip, accumulate, gradual } = plan;
+  // The graph can add momentum only to gradients that are neither accumulated nor clipped; those of masks are added up without.
+  const carry = clip === undefined && accumulate === 1 && gradual === undefined ? optimizer.carry : undefined;
+  const pairs = gradual === undefined ? [] : pairsOf(model, { ...plan, gradual });
+  const step = await stepOf(model, example, { ...plan, carry, masks: pairs.map(({ mask }) => mask.name) }, context);
+  const { parameters, states, masks } = step;
+  const arrays = [...parameters, ...states].map(({ values }) => values);
   const average = plan.average === undefined ? undefined : movingAverage(arrays, plan.average);
+  const fed = pairs.flatMap((pair) => {
+    const weight = parameters.find(({ name }) => name === pair.parameter.name);
+    const mask = masks.find(({ name }) => name === pair.mask.name);
+    return weight === undefined || mask === undefined ? [] : [{ weight, mask }];
+  });
   return {
     step,
-    accumulator: accumulator(parameters, accumulate),
+    accumulator: accumulator([...parameters, ...masks], accumulate),
     average,
-    weights: average?.values ?? arrays,
+    pruning: gradual === undefined ? undefined : gradualPruning(gradual, fed),
+    weights: [...(average?.values ?? arrays), ...masks.map(({ values }) => values)],
   };
 }
 
+function pairsOf(model: Model, plan: Plan & { readonly gradual: Gradual }): readonly Masked[] {
+  return prunedWeights(model, plan).weights.flatMap((weight) => maskedAt(weight) ?? []);
+}
+
 /** What a model stores and a step changes, in the order that `Step.store` takes. */
-export function changingIn({ parameters, states }: Step): readonly State[] {
-  return [...parameters, ...states];
+export function changingIn({ parameters, states, masks }: Step): readonly State[] {
+  return [...parameters, ...states, ...masks];
 }
 
 /** Trained parameters of the loss, by name. */
@@ -58,8 +73,8 @@ export function ownWeights({ step, weights }: TrainingState): ReadonlyMap<string
 }
 
 /** All arrays that change from step to step, but for the parameters and states as the model stores them. */
-export function stateOf({ step, average }: TrainingState, plan: Plan, model: Model): Batch {
-  const state: Record<string, Dense> = { ...plan.optimizer.state(step.parameters) };
+export function stateOf({ step, average, pruning }: TrainingState, plan: Plan, model: Model): Batch {
+  const state: Record<string, Dense> = { ...plan.optimizer.state(step.parameters), ...pruning?.state() };
   changingIn(step).forEach(({ name, values }, at) => {
     const stored = model.graph.value(name)?.tensor?.type;
     if (stored !== "float32" && stored !== "float64") state[`${name}/${master}`] = denseOf(values.slice());
@@ -86,6 +101,7 @@ export async function restoreTraining(training: TrainingState, plan: Plan, store
     state,
   );
   plan.optimizer.restore(step.parameters, state);
+  training.pruning?.restore(state);
   average?.values.forEach((values, at) => {
     const { name = "" } = changing[at] ?? {};
     values.set(numbersOf(state[`${name}/${averaged}`], name, values.length));

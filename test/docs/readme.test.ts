@@ -89,7 +89,7 @@ describe("the program", () => {
 describe("the recipes", () => {
   const recipes = [page, ...guides].flatMap((text) => codeBlocks(text)).filter(({ language }) => language === "yaml");
 
-  test("are there", () => expect(recipes).toHaveLength(9));
+  test("are there", () => expect(recipes).toHaveLength(10));
 
   test.each(recipes.map(({ text }) => [text]))("%s", (text) => {
     expect(parseRecipe(text, "README.md").steps.length).toBeGreaterThan(0);

@@ -6,7 +6,7 @@ import { meanGradient } from "./gradients.ts";
  * Pruning"). The sign counts, and the least |score| goes: so it is the logistic function of −w · ḡ, which is as steep for all layers.
  *
  * In the paper scores add up −w · g over the steps of a fine-tuning in which the weights change; this is one such step, over all samples, at the weights as
- * they are. Prune a little, train, and prune again for more of it. "Hard" movement pruning cuts the same share of each layer (scope "uniform"), "soft" cuts
+ * they are: `train` with `prune` adds them up (`train/gradual.ts`). "Hard" movement pruning cuts the same share of each layer (scope "uniform"), "soft" cuts
  * all scores at one threshold ("global").
  */
 export const movement = {

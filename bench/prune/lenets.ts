@@ -1,0 +1,141 @@
+/**
+ * The two networks on which pruning has been measured since Han et al. (2015, "Learning both weights and connections"), on MNIST: LeNet-300-100 and LeNet-5 as
+ * in Caffe, trained, pruned gradually while they are fine-tuned, and as lottery tickets (Frankle and Carbin 2019). Judged on all 10,000 test images; how many
+ * times fewer parameters counts all, biases too.
+ */
+import { type ImageInput, openDataset, preprocess, presets } from "pith/data";
+import { createEngine } from "pith/engine";
+import { accuracy, type Estimate, evaluate } from "pith/evaluate";
+import type { Model } from "pith/graph";
+import { conv2d, flatten, linear, maxPool, network, relu } from "pith/nn";
+import { prune, remove } from "pith/prune";
+import { parametersOf, rewind, train } from "pith/train";
+import { infer } from "../../src/analysis/infer.ts";
+import { shared } from "../../test/shared.ts";
+import { line } from "../lib/print.ts";
+
+const input = { input: ["batch", 1, 28, 28], seed: 1 } as const;
+
+const lenet300 = (): Model =>
+  network(
+    {
+      ...{ flat: flatten(), fc1: linear(784, 300), relu1: relu() },
+      ...{ fc2: linear(300, 100), relu2: relu(), fc3: linear(100, 10) },
+    },
+    input,
+  );
+
+const lenet5 = (): Model =>
+  network(
+    {
+      ...{ conv1: conv2d(1, 20, 5), pool1: maxPool(2), conv2: conv2d(20, 50, 5), pool2: maxPool(2) },
+      ...{ flat: flatten(), fc1: linear(800, 500), relu1: relu(), fc2: linear(500, 10) },
+    },
+    input,
+  );
+
+type Settings = Omit<Parameters<typeof train>[1], "data">;
+
+const usual: Settings = { batch: 64, learningRate: 1.2e-3 };
+/** Amounts of the rounds of a lottery multiply: eight leave 0.65⁸ = 3.2 %. */
+const [rounds, amount] = [8, 0.35];
+
+/** Trains, prunes, measures; whether nothing was missed. `share` of the epochs makes a trial. */
+export async function lenets(threads = 1, share = 1): Promise<boolean> {
+  const folder = shared("data/mnist");
+  if (folder === undefined) {
+    line("lenets: skipped, MNIST is not at hand");
+    return true;
+  }
+  const [image] = lenet5().graph.feeds;
+  if (image === undefined) throw new Error("internal: the network has no input");
+  const part = async (part: "train" | "test") =>
+    preprocess(await openDataset(folder, { part }), image satisfies ImageInput, presets.unit);
+  const [data, test] = [await part("train"), await part("test")];
+  const engine = createEngine();
+  const learn = async (model: Model, epochs: number, more: Settings = {}): Promise<void> => {
+    await train(
+      model,
+      { ...usual, ...more, data, threads, epochs: Math.max(1, Math.round(share * epochs)) },
+      { seed: 1 },
+    );
+  };
+
+  const measure = async (name: string, model: Model, began: number): Promise<Figures> => {
+    const plain = model.clone();
+    if ([...plain.graph.values()].some(({ role }) => role?.kind === "mask")) await remove(plain);
+    const { estimate } = await evaluate(engine, plain, test, accuracy(), { batch: 200, threads });
+    const { left, all } = await countOf(plain);
+    const [fewer, error] = [all / left, 100 * (1 - estimate.value)];
+    line(
+      `${name}: error ${error.toFixed(2)} % (${errors(estimate)}), n = ${estimate.count}, ${left.toLocaleString("en")} of ${all.toLocaleString("en")} ` +
+        `parameters left, ${fewer.toFixed(1)} × fewer, ${((performance.now() - began) / 60_000).toFixed(1)} minutes`,
+    );
+    return { fewer, error };
+  };
+
+  let began = performance.now();
+  const small = lenet300();
+  await learn(small, 10, { keepStep: 0 });
+  const dense = await measure("LeNet-300-100", small, began);
+
+  began = performance.now();
+  const gradual = small.clone();
+  await learn(gradual, 10, { learningRate: 6e-4, prune: { amount: 0.93, scope: "global" } });
+  const han = await measure("LeNet-300-100, train --prune, cubic", gradual, began);
+
+  began = performance.now();
+  for (let round = 1; round <= rounds; round++) {
+    await prune(small, { amount, scope: "global", keepMasks: true });
+    await rewind(small);
+    await learn(small, 10);
+    if (round < rounds) await measure(`  round ${round}`, small, began);
+  }
+  const ticket = await measure("LeNet-300-100, lottery ticket", small, began);
+
+  began = performance.now();
+  const large = lenet5();
+  await learn(large, 6);
+  await measure("LeNet-5", large, began);
+
+  const pruned = async (amount: number, epochs: number): Promise<Figures> => {
+    const [start, model] = [performance.now(), large.clone()];
+    await learn(model, epochs, { learningRate: 6e-4, prune: { amount, scope: "global" } });
+    return measure(`LeNet-5, train --prune ${100 * amount}%, cubic`, model, start);
+  };
+  const twelve = await pruned(0.93, 6);
+  const most = await pruned(0.9915, 10);
+
+  const results = [
+    aim("LeNet-300-100: 12 × fewer at 1.64 %", han, 12, 1.64),
+    aim("LeNet-300-100, lottery: 28 × fewer at the dense error + 0.1", ticket, 28, dense.error + 0.1),
+    aim("LeNet-5: 12 × fewer at 0.8 %", twelve, 12, 0.8),
+  ];
+  aim("LeNet-5, as far as it goes: 108 × fewer at 0.9 %", most, 108, 0.9);
+  return results.every((met) => met);
+}
+
+interface Figures {
+  readonly fewer: number;
+  /** In percent. */
+  readonly error: number;
+}
+
+function aim(name: string, { fewer, error }: Figures, least: number, most: number): boolean {
+  const met = fewer >= least && error <= most + 1e-9;
+  line(`${name}: ${fewer.toFixed(1)} × at ${error.toFixed(2)} %, ${met ? "met" : "MISSED"}`);
+  return met;
+}
+
+const errors = ({ low, high }: Estimate): string =>
+  `${(100 * (1 - high)).toFixed(2)} … ${(100 * (1 - low)).toFixed(2)}`;
+
+async function countOf(model: Model): Promise<{ readonly left: number; readonly all: number }> {
+  let [left, all] = [0, 0];
+  for (const { tensor } of parametersOf(model, infer(model))) {
+    const { data } = (await tensor?.read()) ?? { data: new Float32Array() };
+    all += data.length;
+    left += data.filter((entry: unknown) => Number(entry) !== 0).length;
+  }
+  return { left, all };
+}

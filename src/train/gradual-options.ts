@@ -1,0 +1,51 @@
+/** The option `prune` of a training: how much its masks leave out, when, and by what. */
+import * as v from "valibot";
+import { curves } from "../math/curves.ts";
+import { countOption } from "../passes/options.ts";
+
+const isShare = "takes a share above 0 and below 1, like 90%";
+const amount = v.pipe(v.number(isShare), v.gtValue(0, isShare), v.ltValue(1, isShare));
+const within = "takes a share of the training from 0 to 1";
+const moment = v.pipe(v.number(within), v.minValue(0, within), v.maxValue(1, within));
+
+const gradualObject = v.pipe(
+  v.strictObject({
+    /** The share of weights that is masked in the end. */
+    amount: v.optional(amount),
+    /** In place of an amount, with "movement": weights stay whose score is above this ("soft" movement pruning). */
+    threshold: v.optional(v.number()),
+    /** With a threshold: what each step takes off every score (0). */
+    penalty: v.optional(v.pipe(v.number(), v.minValue(0)), 0),
+    /** Steps between two looks at the masks. */
+    every: v.optional(countOption, 100),
+    /** The shares of the training after which pruning begins and ends. */
+    begin: v.optional(moment, 0),
+    end: v.optional(moment, 0.75),
+    /** Along which what is left goes from the beginning to the end. */
+    curve: v.optional(v.picklist(Object.keys(curves) as (keyof typeof curves)[]), "cubic"),
+    /** "magnitude", or "movement": −w · g, added up over the steps. */
+    importance: v.optional(v.picklist(["magnitude", "movement"]), "magnitude"),
+    /** Each layer loses the amount, or all of them together. */
+    scope: v.optional(v.picklist(["uniform", "global"]), "uniform"),
+    /** Layers that are trained and not pruned. */
+    except: v.optional(v.union([v.string(), v.array(v.string())])),
+  }),
+  v.check(
+    ({ amount, threshold }) => (amount === undefined) !== (threshold === undefined),
+    "takes either an amount or a threshold",
+  ),
+  v.check(
+    ({ threshold, importance }) => threshold === undefined || importance === "movement",
+    () => 'a threshold is for importance "movement"',
+  ),
+  v.check(({ threshold, penalty }) => threshold !== undefined || penalty === 0, "a penalty is for a threshold"),
+  v.check(({ begin, end }) => begin < end, "begin is before end"),
+);
+
+/** An amount, or more than that. */
+export const gradualSchema = v.union([amount, gradualObject]);
+
+export type Gradual = v.InferOutput<typeof gradualObject>;
+
+export const gradualOf = (given: number | Gradual): Gradual =>
+  typeof given === "number" ? v.parse(gradualObject, { amount: given }) : given;

@@ -1,0 +1,186 @@
+/**
+ * Pruning inside a training: every n steps the masks are computed again, from the weights as they are or from scores that the steps add up.
+ *
+ * Masks are fed to the step as parameters are, so it gives their gradients, which no optimizer sees: ∂L/∂m = w · ∂L/∂(w·m), of masked entries too.
+ *
+ * - *magnitude* (Zhu and Gupta 2017): of each layer the least |w| go; what is left goes along a curve, after t of n looks
+ *   left = last + (first − last)(1 − t/n)³.
+ * - *movement* (Sanh, Wolf and Rush 2020): S = −Σ ∂L/∂m = −Σ w·g over the steps, so what is trained towards zero goes. "Hard": as many as the curve says;
+ *   "soft": those with S ≤ threshold, where each step takes a penalty off.
+ *
+ * Masked weights are kept as they were: one may come back. From the end of pruning on masks stay as they are.
+ */
+import { infer } from "../analysis/infer.ts";
+import { layers as layersOf } from "../analysis/layers.ts";
+import { maskedAt } from "../analysis/masks.ts";
+import { selectLayers } from "../analysis/selection.ts";
+import { requireStored, weightNeeds } from "../analysis/weight.ts";
+import { Miss, PithError } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { curves } from "../math/curves.ts";
+import { cutMask, cutSmallest, type Scores } from "../math/smallest.ts";
+import { stored } from "../passes/fold-mask.ts";
+import { setMask } from "../passes/set-mask.ts";
+import { elementCount } from "../tensor/dims.ts";
+import type { Batch } from "../tensor/types.ts";
+import { denseOf, type Floats, floatsOf, run, zerosLike } from "./floats.ts";
+import type { Gradual } from "./gradual-options.ts";
+import { trainedValues } from "./groups.ts";
+import type { OptimizedParameter } from "./optimizer.ts";
+
+interface Pruned {
+  readonly layers?: string | readonly string[] | undefined;
+  readonly except?: string | readonly string[] | undefined;
+  readonly gradual: Gradual;
+}
+
+/** The weights that are trained and pruned, and those that are trained only. @throws PithError E_NAME for layers that do not exist. */
+export function prunedWeights(
+  model: Model,
+  { layers, except, gradual }: Pruned,
+): { readonly weights: readonly Value[]; readonly misses: readonly Miss[] } {
+  const trained = trainedValues(model, { layers, except });
+  const all = layersOf(model, infer(model)).filter(({ weight }) => trained.has(weight.name));
+  const weights = new Set<Value>();
+  const misses: Miss[] = [];
+  for (const { weight, name } of selectLayers(all, { except: gradual.except })) {
+    const refused = requireStored(weight, weightNeeds.prune);
+    if (refused === undefined) weights.add(weight);
+    else misses.push(new Miss(`is not pruned: ${refused.reason}`, name));
+  }
+  return { weights: [...weights], misses };
+}
+
+/** Masks of ones for those that have none. */
+export async function putMasks(model: Model, weights: readonly Value[]): Promise<void> {
+  for (const weight of weights)
+    if (maskedAt(weight) === undefined)
+      await setMask(model, weight, new Uint8Array(elementCount(stored(weight).dims)).fill(1));
+}
+
+/** What a step gives of a weight and its mask. */
+export interface MaskedPair {
+  readonly weight: Pick<OptimizedParameter, "name" | "values">;
+  readonly mask: Pick<OptimizedParameter, "values" | "gradient">;
+}
+
+export interface GradualPruning {
+  /** After a step's gradients, before its update. */
+  observe(): void;
+  /** After so many steps of all. */
+  prune(step: number, total: number): Promise<void>;
+  isOver(step: number, total: number): boolean;
+  state(): Batch;
+  /** @throws PithError E_DATA if the state is of other masks. */
+  restore(state: Batch): void;
+}
+
+export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): GradualPruning {
+  const { amount, threshold, penalty, every, curve, importance, scope } = gradual;
+  const counts = pairs.map(({ mask }) => mask.values.length);
+  const moved = importance === "movement" ? pairs.map(({ mask }) => zerosLike(mask.values)) : [];
+  /** Shares that are left when pruning begins. */
+  const left = Float64Array.from(pairs, ({ mask }) => mean(mask.values));
+  /** So many of these entries are left where a share of pruning is done. */
+  const leftOf = (count: number, first: number, done: number): number =>
+    Math.round(Number((count * curves[curve](done, first, Math.min(first, 1 - (amount ?? 0)))).toPrecision(digits)));
+
+  const cutTo = async (chosen: readonly number[], kept: number): Promise<void> => {
+    const scores = chosen.map((at) => scoresOf(at));
+    const least = importance === "movement" ? Math.min(...scores.map(smallest)) : 0;
+    // The least |score| go, and a score of movement has a sign.
+    const sizes = importance === "movement" ? scores.map((own) => Float64Array.from(own, (s) => s - least)) : scores;
+    const parts = sizes.map((own) => ({
+      size: own.length,
+      type: own instanceof Float32Array ? ("float32" as const) : ("float64" as const),
+      mask: async () => undefined,
+      scores: async () => own,
+    }));
+    const all = sizes.reduce((sum, own) => sum + own.length, 0);
+    const cuts = await cutSmallest(parts, all - kept);
+    for (const [place, at] of chosen.entries()) {
+      const [own, cut] = [sizes[place], cuts[place]];
+      if (own !== undefined && cut !== undefined) put(at, cutMask(undefined, own, cut), own);
+    }
+  };
+
+  const scoresOf = (at: number): Scores =>
+    (importance === "movement" ? moved[at] : pairs[at]?.weight.values) ?? new Float32Array();
+
+  /** No layer loses everything: its greatest stays. */
+  const put = (at: number, mask: Uint8Array, scores: Scores): void => {
+    if (!mask.includes(1)) mask[indexOfGreatest(scores)] = 1;
+    pairs[at]?.mask.values.set(mask);
+  };
+
+  const atThreshold = (step: number): void => {
+    const limit = (threshold ?? 0) + penalty * step;
+    moved.forEach((scores, at) => {
+      put(
+        at,
+        Uint8Array.from(scores, (score) => Number(score > limit)),
+        scores,
+      );
+    });
+  };
+
+  return {
+    observe() {
+      for (const [at, scores] of moved.entries()) run("move", [scores], [pairs[at]?.mask.gradient ?? scores], 1, 0);
+    },
+    async prune(step, total) {
+      const [first, last] = [Math.round(gradual.begin * total), Math.round(gradual.end * total)];
+      if (step <= first || step > last || ((step - first) % every !== 0 && step !== last)) return;
+      const done = (step - first) / (last - first);
+      if (threshold !== undefined) atThreshold(step);
+      else if (scope === "global") {
+        const all = counts.reduce((sum, count) => sum + count, 0);
+        const share = counts.reduce((sum, count, at) => sum + count * (left[at] ?? 1), 0) / all;
+        await cutTo([...pairs.keys()], leftOf(all, share, done));
+      } else for (const [at, count] of counts.entries()) await cutTo([at], leftOf(count, left[at] ?? 1, done));
+    },
+    isOver: (step, total) => step >= Math.round(gradual.end * total),
+    state: () => ({
+      [beginning]: denseOf(left.slice()),
+      ...Object.fromEntries(moved.map((scores, at) => [`${pairs[at]?.weight.name}/${score}`, denseOf(scores.slice())])),
+    }),
+    restore(state) {
+      left.set(arrayOf(state, beginning, left.length));
+      for (const [at, scores] of moved.entries())
+        scores.set(arrayOf(state, `${pairs[at]?.weight.name}/${score}`, scores.length));
+    },
+  };
+}
+
+/** Powers differ between machines in their last digits. */
+const digits = 12;
+
+const beginning = "left at first";
+const score = "score";
+
+function arrayOf(state: Batch, name: string, length: number): Floats {
+  const found = floatsOf(state[name], length);
+  if (found !== undefined) return found;
+  throw new PithError("E_DATA", `The checkpoint has no "${name}" of ${length} floats.`, {
+    hint: "Training continues only with the model and the pruning that it started with.",
+  });
+}
+
+function mean(values: Floats): number {
+  let sum = 0;
+  for (const value of values) sum += value;
+  return sum / values.length;
+}
+
+function smallest(values: Scores): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (const value of values) least = Math.min(least, value);
+  return least;
+}
+
+function indexOfGreatest(scores: Scores): number {
+  let greatest = 0;
+  for (let at = 1; at < scores.length; at++) if ((scores[at] ?? 0) > (scores[greatest] ?? 0)) greatest = at;
+  return greatest;
+}
