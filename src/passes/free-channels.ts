@@ -27,9 +27,14 @@ export async function withFreeChannels(model: Model): Promise<Model> {
 /** Brings the graph of a model, in place, into a form in which more channels are free by `count`: as little as is needed for that. */
 export async function freeChannels(model: Model, count: (model: Model) => number, context?: Context): Promise<void> {
   let before: number | undefined;
-  for (const passes of forms) {
+  /** So many passes find nothing in the model as it is. */
+  let idle = 0;
+  for (const length of forms) {
     const restore = snapshot(model);
-    if (!(await settle(model, passes, context))) continue;
+    if (!(await settle(model, passes.slice(0, length), idle, context))) {
+      idle = length;
+      continue;
+    }
     const after = count(model);
     if (before === undefined) {
       const again = snapshot(model);
@@ -37,7 +42,7 @@ export async function freeChannels(model: Model, count: (model: Model) => number
       before = count(model);
       again();
     }
-    if (after > before) before = after;
+    if (after > before) [before, idle] = [after, length];
     else restore();
   }
 }
@@ -46,19 +51,18 @@ export async function freeChannels(model: Model, count: (model: Model) => number
  * Sizes first; then what only holds equal numbers; then where sizes are read; then what stands between axes that are parted and merged again. None reads
  * a large tensor.
  */
-const forms = [
-  [foldShapes],
-  [foldShapes, partVectors],
-  [foldShapes, partVectors, readSizes],
-  [foldShapes, partVectors, readSizes, removeIdentities, fusePairs, dropUnused],
-];
+const passes = [foldShapes, partVectors, readSizes, removeIdentities, fusePairs, dropUnused];
+/** How many of them make a form. */
+const forms = [1, 2, 3, passes.length];
 
-/** Passes in turn, until none finds anything. @returns whether one did. */
-async function settle(model: Model, passes: (typeof forms)[number], context?: Context): Promise<boolean> {
+/** Passes in turn, until none finds anything; the first `idle` do not at first. @returns whether one did. */
+async function settle(model: Model, turn: typeof passes, idle: number, context?: Context): Promise<boolean> {
+  let next = turn.slice(idle);
   for (let round = 0; ; round++) {
     let found = 0;
-    for (const pass of passes) found += (await pass(model, {}, context)).changes.length;
+    for (const pass of next) found += (await pass(model, {}, context)).changes.length;
     if (found === 0) return round > 0;
+    next = turn;
   }
 }
 

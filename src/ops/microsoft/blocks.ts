@@ -30,6 +30,7 @@ import {
 import { microsoftOp } from "./typed.ts";
 
 const already = new Miss("its weight is stored quantized");
+const packed = new Miss("its weight is stored in packed blocks: cut channels first, `quantize` later");
 
 /** What is computed in: numbers of 16 bits are too coarse. */
 type Wide = "float32" | "float64";
@@ -89,7 +90,7 @@ export const MatMulNBits = microsoftOp({
   infer: (s, site) => productOf(site, s.outputs),
   parameters: [5],
   weight: ({ outputs, inputs, bits }, site) => packedWeight(site, { outputs, inputs, bits }, 5),
-  axes: already,
+  axes: packed,
   lower: (s, emit, [x, codes, scales, zero, order, bias]) => {
     if (s.prepacked) return new Miss("its weight is packed for one kind of processor");
     if (order !== undefined) return new Miss("the order of its inputs is changed");
@@ -129,7 +130,7 @@ export const MatMulBnb4 = microsoftOp({
   parameters: [],
   weight: ({ outputs, inputs, bits, transposed }, site) =>
     packedWeight(site, transposed ? { outputs, inputs, bits } : { outputs: inputs, inputs: outputs, bits }),
-  axes: already,
+  axes: packed,
   lower: (s, emit, [x, codes, scales]) => {
     const table = Object.values(bnb4Tables)[s.table];
     if (table === undefined) return new Miss(`quantized values of type ${s.table} are not known`);
@@ -209,7 +210,7 @@ export const GatherBlockQuantized = microsoftOp({
   wants: (s) => positions(1, s.dims[s.gather]),
   parameters: [],
   weight: rowsOf,
-  axes: already,
+  axes: packed,
   cost: () => 0,
   lower: (s, emit, [table, indices, scales, zero]) => {
     const { bits } = s;

@@ -9,7 +9,11 @@ export const quantizedAlready = new Miss("is quantized already");
 export const computesIntegers = new Miss("computes integers");
 /** The way out for what is fused: the pass that writes it as primitives. */
 export const lowerFirst = "run the recipe step `lower-fused` first (`lowerFused` in code)";
-export const onIntegers = { axes: quantizedAlready, gradient: computesIntegers, quantize: quantizedAlready };
+export const onIntegers = {
+  axes: new Miss("is quantized already: cut channels first, `quantize` later"),
+  gradient: computesIntegers,
+  quantize: quantizedAlready,
+};
 
 /** The kind of a refusal: the runtime has no integer kernel for the operator, and between DequantizeLinear and QuantizeLinear makes one all the same. */
 export const mistakenForIntegers = "mistaken for integers";
