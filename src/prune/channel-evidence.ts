@@ -52,6 +52,7 @@ async function ofActivations(
   const inference = infer(model);
   const read = groups.flatMap((group) => readings(model, inference, group));
   const axes = new Map(read.map(({ slice: { value, axis } }) => [value, axis]));
+  if (axes.size === 0) return axes;
   const places = Array.from(axes, ([{ name }, axis]) => ({ name, axis }));
   const chosen = draw(await trainPart(data), samples, seed);
   const found = await observe(engine, model, chosen, places, asked, { signal });
@@ -68,6 +69,7 @@ async function ofGates(
   const gated = model.clone();
   const gates = new Map(groups.map((group) => [group, writeGates(model, gated, group)]));
   const names = [...gates.values()].flatMap((name) => (name instanceof Miss ? [] : name));
+  if (names.length === 0) return gates;
   const asked = { id, evidence: { ...evidence, of: "gradients" as const } };
   const found = await gradientEvidence(gated, names, asked, options, context);
   const none = new Miss("no gradient of the loss reaches them");

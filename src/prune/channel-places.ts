@@ -25,7 +25,7 @@ export function channelsAt(
     const scales = group.slices.filter(({ value }) => [...value.uses].some((use) => isScale(use, inference)));
     return scales.length > 0
       ? scales
-      : new Miss("no normalization scales them: exporters fold it into the layer before");
+      : new Miss("no normalization scales them; exporters fold those of batches into the layer before");
   }
   const read = [...new Set(readings(model, inference, group).map(({ slice }) => slice))];
   return read.length > 0 ? read : new Miss("no layer sums over them");

@@ -145,7 +145,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
   });
 
   test("one channel is left of every layer, whatever the amount", async () => {
-    for (const scope of ["uniform", "global"] as const) {
+    for (const scope of ["uniform", "global", "isomorphic"] as const) {
       const net = parseModel(chain);
       await prune(net, { amount: 1, structured: true, scope });
       expect(outputs(net)).toEqual({ fc1: 1, fc2: 1, fc3: 2 });

@@ -219,6 +219,17 @@ describe("refused", () => {
     });
   });
 
+  test.each(["activation", "taylor"])("channels that no layer reads, where %s looks", async (importance) => {
+    const net = parseModel(`opset 17
+graph (x: float32[n, 3]) -> (y) {
+  fc.weight: float32[3, 2] = [[1, 9], [2, 2], [3, 1]]
+  h = MatMul "fc" (x, fc.weight)
+  y = ReduceSum(h) {keepdims=0}
+}`);
+    const { changes } = await prune(net, { structured: 0.5, importance, data, loss: "mse" });
+    expect(changes).toEqual([]);
+  });
+
   test("scales where no normalization is left: the layers stay, with the reason", async () => {
     const net = parseModel(`opset 17
 graph (x: float32[n, 2]) -> (y) {
@@ -231,7 +242,7 @@ graph (x: float32[n, 2]) -> (y) {
     expect(changes).toEqual([]);
     expect(misses.map(({ at, reason }) => [at, reason])).toContainEqual([
       "fc1",
-      "its channels have no score: no normalization scales them: exporters fold it into the layer before",
+      "its channels have no score: no normalization scales them; exporters fold those of batches into the layer before",
     ]);
   });
 });

@@ -72,11 +72,19 @@ export const cutting: readonly Promised[] = [
         );
     },
   },
-  ...(["uniform", "global"] as const).map((scope) => ({
+  ...(
+    [
+      ["uniform", "magnitude"],
+      ["global", "fpgm"],
+      ["isomorphic", "activation"],
+    ] as const
+  ).map(([scope, importance]) => ({
     name: `prune channels, ${scope}`,
     async keep(network: Network): Promise<void> {
       const result = network.model.clone();
-      const outcome = await prune(result, { structured: 0.5, scope }, { engine });
+      const batch = samplesOf(network, 4, 1);
+      const by = batch === undefined ? {} : { importance, data: memory("samples", batch) };
+      const outcome = await prune(result, { structured: 0.5, scope, ...by }, { engine });
       expectSentences(outcome);
       const got = await answers(result, batchesOf(network));
       await expectSameShapes(network, got);
