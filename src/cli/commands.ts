@@ -62,7 +62,7 @@ export const commands: readonly Listed[] = [
   {
     name: "prune",
     summary: "set the smallest weights to zero, or remove the channels with the smallest norms, or layers",
-    load: () => command(async () => (await import("../prune/index.ts")).prune),
+    load: () => import("./commands/prune.ts"),
   },
   {
     name: "quantize",

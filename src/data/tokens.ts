@@ -93,7 +93,7 @@ export function tokensOfText(name: string, text: string, tokenizer: TextTokenize
 const pieceLength = 2 ** 16;
 
 /** Pieces that begin at the beginning of a line, where words and their tokens begin too. */
-function* pieces(text: string): Iterable<string> {
+export function* pieces(text: string): Iterable<string> {
   let start = 0;
   while (start < text.length) {
     const line = /[^\s]\n(?=[^\s])/g;

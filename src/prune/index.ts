@@ -35,3 +35,4 @@ export {
   type TensorOption,
 } from "./rules.ts";
 export type { ParameterKind, ParameterSelection } from "./targets.ts";
+export { type TrimmedVocabulary, trimVocabulary } from "./vocabulary.ts";

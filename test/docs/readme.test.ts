@@ -156,8 +156,10 @@ function idle(listed: Listed): Listed {
       return {
         default: {
           ...definition,
-          async run(_, __, session) {
-            const issues = passed === undefined ? [] : (v.safeParse(passed, session.passed).issues ?? []);
+          async run(_, options, session) {
+            // What a command does with a whole folder is its own.
+            const isOwn = Object.keys(session.passed).length === 0 && definition.folders?.(options) === true;
+            const issues = passed === undefined || isOwn ? [] : (v.safeParse(passed, session.passed).issues ?? []);
             // What is reserved comes from the command, not from the flags.
             const own = issues.filter(({ path }) => !reserved.includes(String(path?.[0]?.key)));
             if (own.length > 0)

@@ -1,0 +1,267 @@
+/**
+ * A folder as transformers.js lays it out with the tokens of given texts alone: models, tokenizer.json and the configurations that name tokens.
+ *
+ * Two proofs come before anything is written: every text gives the same tokens by both tokenizers, and models answer the same to the first of them.
+ */
+import { fileKind, joinPath, listFolder, makeFolder, readFile, readText, writeFileAtomically } from "#platform";
+import { openDataset } from "../data/open.ts";
+import { jsonText } from "../data/own-files.ts";
+import type { PlainObject } from "../data/plain-object.ts";
+import { take } from "../data/select.ts";
+import { textColumns, tokenize } from "../data/sequences.ts";
+import { createTokenizer, readSettings, type TextTokenizer } from "../data/tokenizer.ts";
+import { pieces } from "../data/tokens.ts";
+import {
+  configuredIds,
+  type KeptIds,
+  keptIds,
+  requireSameTokens,
+  type TokenizerContents,
+  trimmedConfig,
+  trimmedTokenizer,
+} from "../data/trimmed-tokenizer.ts";
+import { PithError, reasonText, stopIfAsked } from "../errors.ts";
+import { toleranceOf } from "../evaluate/equivalence.ts";
+import { createRunner } from "../evaluate/index.ts";
+import type { Model } from "../graph/model.ts";
+import { open, save } from "../onnx/index.ts";
+import { type Change, type Context, completeContext, dropNotes } from "../passes/index.ts";
+import { trimVocabulary } from "../prune/index.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { bytesOfText } from "../tensor/dense.ts";
+import { sameDims } from "../tensor/dims.ts";
+import { takeIndices } from "../tensor/take.ts";
+import type { Dense } from "../tensor/types.ts";
+import { basesIn, isCopied } from "./layout.ts";
+
+export interface TrimOptions {
+  /** Data sets of texts: a .txt file, or a table with a column of texts. */
+  readonly texts: readonly string[];
+  /** The folder that is written: none, or an empty one. */
+  readonly out: string;
+}
+
+export interface TrimmedModel {
+  /** "onnx/model.onnx" */
+  readonly file: string;
+  readonly changes: readonly Change[];
+  /** On how many texts it answers as the original, and how far from it, relative to the largest number; or why both were not run. */
+  readonly compared: { readonly texts: number; readonly difference: number } | string;
+}
+
+export interface TrimmedFolder {
+  /** Ids that stay: the place of each is its new one. */
+  readonly kept: KeptIds;
+  /** Tokens before, and texts on which both tokenizers are the same. */
+  readonly tokens: number;
+  readonly texts: number;
+  readonly models: readonly TrimmedModel[];
+}
+
+type Config = readonly [name: string, content: PlainObject];
+
+interface Text {
+  readonly text: string;
+  readonly pair?: string | undefined;
+  /** Where it stands. */
+  readonly at: string;
+}
+
+const [tokenizerName, settingsName] = ["tokenizer.json", "tokenizer_config.json"];
+const configNames = ["config.json", "generation_config.json"];
+/** Texts of each data set, and tokens of a text, for models. */
+const [mostCompared, mostTokens] = [64, 128];
+
+/**
+ * Keeps the tokens that occur in texts, added and special ones, and what any text can be said by.
+ * @throws PithError E_FILE where a model or a tokenizer is missing, E_OPTION if the folder that is written holds something, E_DATA for texts that the smaller
+ * tokenizer reads otherwise, E_UNSUPPORTED for a tokenizer or a model that cannot be made smaller, E_ACCURACY_LOST where a model answers otherwise.
+ * @example
+ * const { kept, tokens } = await trimFolder("minilm", { texts: ["queries.txt"], out: "minilm.small" });
+ * console.log(`${kept.length} of ${tokens} tokens`);
+ */
+export async function trimFolder(
+  folder: string,
+  { texts, out }: TrimOptions,
+  partial: Partial<Context> = {},
+): Promise<TrimmedFolder> {
+  const context = completeContext(partial);
+  if ((await fileKind(out)) !== undefined && (await listFolder(out)).length > 0)
+    throw new PithError("E_OPTION", `"${out}" holds files already.`, { hint: "Name a folder that is not there." });
+  const names = basesIn(await listFolder(joinPath(folder, "onnx")).catch((): string[] => []));
+  if (names.length === 0)
+    throw new PithError("E_FILE", `"${folder}" has no model in onnx/.`, {
+      hint: "transformers.js looks for onnx/model.onnx beside config.json and tokenizer.json.",
+    });
+  const contents = await contentsOf(folder);
+  const configs = await configsOf(folder);
+  const tokenizer = tokenizerOf(folder, contents, configs);
+  const used = new Set(configs.flatMap(([, config]) => configuredIds(config)));
+  for await (const { text, pair } of textsIn(texts)) for (const id of tokenizer.encode(text, pair).ids) used.add(id);
+  const kept = keptIds(contents, used);
+  if (kept.length >= tokenizer.vocabularySize)
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `All ${kept.length} tokens occur in these texts, or are needed to say any other: none can go.`,
+    );
+  const trimmed = trimmedTokenizer(contents, kept);
+  const smaller = tokenizerOf(folder, trimmed, configs);
+  let count = 0;
+  for await (const text of textsIn(texts)) {
+    stopIfAsked(context.signal, "Stopped on request.");
+    requireSameTokens([tokenizer, smaller], kept, text);
+    if (++count % 1024 === 0) context.progress(count);
+  }
+  const sizes = new Set([tokenizer.vocabularySize]);
+  const results: { readonly model: Model; readonly told: TrimmedModel }[] = [];
+  for (const base of names) {
+    const file = `onnx/${base}.onnx`;
+    const original = await open(joinPath(folder, file));
+    const model = original.clone();
+    const { changes, misses, hasTables, size, scores } = await trimVocabulary(model, kept);
+    const [miss] = misses;
+    if (miss !== undefined && hasTables)
+      throw new PithError("E_UNSUPPORTED", `${file}: its vocabulary cannot be made smaller: ${reasonText(miss)}.`);
+    if (size !== undefined) sizes.add(size);
+    await dropNotes(model, {}, context);
+    const pair = { file, original, model, scores };
+    const compared = await compare(pair, [tokenizer, smaller], kept, texts, context);
+    results.push({ model, told: { file, changes, compared } });
+  }
+  if (results.every(({ told }) => told.changes.length === 0))
+    throw new PithError("E_UNSUPPORTED", `No model of "${folder}" looks tokens up in a table.`);
+  const smallerConfigs = configs.map(([name, config]) => [name, trimmedConfig(config, kept, [...sizes])] as const);
+  await write(folder, out, [...tokenizerFiles(trimmed), ...smallerConfigs]);
+  for (const { model, told } of results) await save(model, joinPath(out, told.file));
+  return { kept, tokens: tokenizer.vocabularySize, texts: count, models: results.map(({ told }) => told) };
+}
+
+async function contentsOf(folder: string): Promise<TokenizerContents> {
+  const file = await readSettings(joinPath(folder, tokenizerName));
+  if (file === undefined)
+    throw new PithError("E_FILE", `"${folder}" has no ${tokenizerName}: which tokens texts have is not known.`);
+  return { file, settings: (await readSettings(joinPath(folder, settingsName))) ?? {} };
+}
+
+async function configsOf(folder: string): Promise<readonly Config[]> {
+  const found: Config[] = [];
+  for (const name of configNames) {
+    const config = await readSettings(joinPath(folder, name));
+    if (config !== undefined) found.push([name, config]);
+  }
+  return found;
+}
+
+const tokenizerFiles = ({ file, settings }: TokenizerContents): readonly Config[] => [
+  [tokenizerName, file],
+  ...(Object.keys(settings).length === 0 ? [] : [[settingsName, settings] as const]),
+];
+
+function tokenizerOf(folder: string, { file, settings }: TokenizerContents, configs: readonly Config[]): TextTokenizer {
+  const [config] = configs.flatMap(([name, content]) => (name === "config.json" ? [content] : []));
+  return createTokenizer(joinPath(folder, tokenizerName), file, settings, config ?? {});
+}
+
+/** Texts of data sets one by one; of a .txt file its lines, and then all of it, as language models read it. */
+async function* textsIn(paths: readonly string[]): AsyncGenerator<Text> {
+  for (const path of paths) {
+    const dataset = await openDataset(path);
+    let count = 0;
+    for await (const batch of dataset.batches({ size: 256 })) {
+      const columns = textColumns(batch, dataset.name);
+      if (columns === undefined)
+        throw new PithError("E_DATA", `${dataset.name} holds no text.`, {
+          hint: "A .txt file, or a table with a column of texts.",
+        });
+      const [first = [], second] = columns.map((name) => {
+        const column = batch[name];
+        return column?.type === "string" ? column.data : [];
+      });
+      for (const [at, text] of first.entries()) yield { text, pair: second?.[at], at: `${path}, text ${++count}` };
+    }
+    if (!path.endsWith(".txt")) continue;
+    for (const text of pieces(await readText(path))) yield { text, at: `${path}, as running text` };
+  }
+}
+
+interface Compared {
+  readonly file: string;
+  readonly original: Model;
+  readonly model: Model;
+  readonly scores: ReadonlyMap<string, number>;
+}
+
+/** Both models on the first texts, each with its tokenizer. @throws PithError E_ACCURACY_LOST where they are not the same */
+async function compare(
+  { file, original, model, scores }: Compared,
+  tokenizers: readonly [TextTokenizer, TextTokenizer],
+  kept: KeptIds,
+  texts: readonly string[],
+  { engine, signal }: Context,
+): Promise<TrimmedModel["compared"]> {
+  const runners = [await createRunner(engine, original, file), await createRunner(engine, model, file)] as const;
+  let [count, difference] = [0, 0];
+  try {
+    for (const path of texts) {
+      const [own, smaller] = tokenizers.map(async (tokenizer) => {
+        const lines = take(await openDataset(path), mostCompared);
+        return tokenize(lines, original.graph.feeds, {
+          tokenizer,
+          length: Math.min(tokenizer.longest ?? mostTokens, mostTokens),
+        });
+      });
+      const others = (await smaller)?.batches({ size: 8 })[Symbol.asyncIterator]();
+      for await (const batch of (await own)?.batches({ size: 8 }) ?? []) {
+        stopIfAsked(signal, "Stopped on request.");
+        const wanted = await runners[0].run(batch);
+        const found = await runners[1].run((await others?.next())?.value ?? {});
+        for (const [name, answer] of Object.entries(wanted)) {
+          const axis = scores.get(name);
+          const one = axis === undefined ? answer : takeIndices(answer, axis, kept);
+          difference = Math.max(difference, apart(one, found[name]));
+        }
+        count += Object.values(batch)[0]?.dims[0] ?? 0;
+      }
+    }
+  } catch (error) {
+    // An encoder's states, pictures: what a text does not give.
+    if (!(error instanceof PithError) || error.code !== "E_DATA") throw error;
+    return error.message;
+  } finally {
+    for (const runner of runners) await runner.release();
+  }
+  const most = toleranceOf(original);
+  if (difference <= most) return { texts: count, difference };
+  throw new PithError(
+    "E_ACCURACY_LOST",
+    `${file} answers otherwise: ${difference.toExponential(1)} apart on ${count} texts.`,
+    {
+      hint: "It may compute with the ids of tokens, beside looking them up.",
+    },
+  );
+}
+
+/** The largest difference, relative to the largest number. */
+function apart(one: Dense, other: Dense | undefined): number {
+  if (other === undefined || !sameDims(one.dims, other.dims)) return Number.POSITIVE_INFINITY;
+  const [a, b] = [toFloat64(one), toFloat64(other)];
+  let [most, largest] = [0, 0];
+  for (let at = 0; at < a.length; at++) {
+    largest = Math.max(largest, Math.abs(a[at] ?? 0));
+    most = Math.max(most, Math.abs((a[at] ?? 0) - (b[at] ?? 0)));
+  }
+  return most === 0 ? 0 : most / largest;
+}
+
+async function write(folder: string, out: string, contents: readonly Config[]): Promise<void> {
+  await makeFolder(joinPath(out, "onnx"));
+  // A vocabulary in lines of its own would take half as much again.
+  for (const [name, content] of contents)
+    await writeFileAtomically(joinPath(out, name), [
+      bytesOfText(name === tokenizerName ? JSON.stringify(content) : jsonText(content)),
+    ]);
+  const written = new Set(contents.map(([name]) => name));
+  for (const name of await listFolder(folder))
+    if (isCopied(name) && !written.has(name) && (await fileKind(joinPath(folder, name))) === "file")
+      await writeFileAtomically(joinPath(out, name), [await readFile(joinPath(folder, name))]);
+}

@@ -1,0 +1,162 @@
+/**
+ * Fewer tokens: rows of the tables that token ids pick from, and with them the outputs that score tokens, go together.
+ *
+ *     table: [6000, 128], logits: [batch, sequence, 6000]     →     table: [4100, 128], logits: [batch, sequence, 4100]
+ *
+ * The tokens that stay keep their order, and the place of each is its new id. A head that is tied to the table is cut with it, through whatever lies
+ * between (a transposition); one of its own is found by its output, which has as many numbers for each token as the table has rows.
+ */
+import { rulesOf } from "../analysis/channel-links.ts";
+import type { Group, Slice } from "../analysis/channels.ts";
+import { cut } from "../analysis/cut.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
+import { type Layer, layers } from "../analysis/layers.ts";
+import { spread } from "../analysis/spread.ts";
+import { Labels } from "../analysis/units.ts";
+import { tokenInput } from "../data/sequences.ts";
+import { Miss, PithError } from "../errors.ts";
+import { describe, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { Change, Outcome } from "../passes/pass.ts";
+import { storeWeights } from "../passes/store-constants.ts";
+
+interface Vocabulary {
+  /** Rows of the tables. */
+  readonly size: number;
+  readonly tables: readonly Layer[];
+  /** Outputs of the model that score tokens, and the axis that counts them. */
+  readonly scores: readonly { readonly output: Value; readonly axis: number }[];
+  readonly slices: readonly Slice[];
+}
+
+/**
+ * The vocabulary of a model; undefined where no token ids go in, or a Miss where its size cannot change.
+ * @param model whose weights are stored (`storeWeights`).
+ */
+function vocabularyOf(model: Model, inference: Inference): Vocabulary | Miss | undefined {
+  const ids = tokenInput(model.graph.feeds);
+  const input = ids && model.graph.value(ids.name);
+  if (input === undefined) return undefined;
+  const inner = [...input.uses].find(({ node }) => node.graph !== model.graph);
+  if (inner !== undefined) return new Miss("a graph inside a node reads the tokens", describe(inner.node));
+  const tables = layers(model, inference).filter(
+    ({ role, node }) => role.kind === "lookup" && sourceOf(node.inputs[role.data], inference) === input,
+  );
+  const [first] = tables;
+  if (first === undefined) return undefined;
+  const size = first.effective.type?.dims?.[first.role.in];
+  if (typeof size !== "number") return new Miss("the table of tokens has no known size", first.name);
+  const labels = new Labels();
+  const starts: { readonly value: Value; readonly axis: number }[] = tables.map(({ effective, role }) => ({
+    value: effective,
+    axis: role.in,
+  }));
+  const rules = rulesOf(model, inference, false);
+  for (const { value, axis } of starts) labels.start(value, axis);
+  spread(rules, labels);
+  for (const output of model.graph.outputs) {
+    const { dims } = output.type ?? {};
+    if (dims?.length !== 3 || dims[2] !== size || labels.at({ value: output, axis: 2 }) !== undefined) continue;
+    starts.push({ value: output, axis: 2 });
+    labels.start(output, 2);
+  }
+  spread(rules, labels);
+  return settled(model, { tables, starts, size }, labels, rules);
+}
+
+interface Start {
+  readonly tables: readonly Layer[];
+  readonly starts: readonly { readonly value: Value; readonly axis: number }[];
+  readonly size: number;
+}
+
+function settled(
+  model: Model,
+  { tables, starts, size }: Start,
+  labels: Labels,
+  rules: ReturnType<typeof rulesOf>,
+): Vocabulary | Miss {
+  const tokenOf = new Map<number, number>();
+  for (const start of starts)
+    for (const [token, unit] of (labels.at(start) ?? []).entries()) {
+      const root = labels.find(unit);
+      if ((tokenOf.get(root) ?? token) !== token) return new Miss("tokens depend on each other", start.value.name);
+      tokenOf.set(root, token);
+    }
+  const slices = [...labels.ends()].map(({ value, axis, label }) => ({
+    value,
+    axis,
+    unitOf: label.map((unit) => (unit < 0 ? -1 : (tokenOf.get(labels.find(unit)) ?? -1))),
+  }));
+  const isTable = new Set(tables.map(({ node }) => node));
+  for (const { node, refusal, links, refuses } of rules) {
+    if (node === undefined) continue;
+    for (const [at, value] of [...node.inputs, ...node.outputs].entries()) {
+      if (value === undefined) continue;
+      const port = at < node.inputs.length ? `in${at}` : `out${at - node.inputs.length}`;
+      for (const axis of labels.axes(value)) {
+        if (refusal !== undefined) return refusal;
+        const here = (end: { readonly port: string; readonly axis: number }): boolean =>
+          end.port === port && end.axis === axis;
+        if (isTable.has(node) && at === 0) continue;
+        const no = refuses.find(({ end }) => here(end));
+        if (no !== undefined) return new Miss(no.reason, describe(node));
+        if (!links.some(({ from, to }) => here(from) || here(to)))
+          return new Miss(`a node needs all tokens, along axis ${axis} of "${value.name}"`, describe(node));
+      }
+    }
+  }
+  const outputs = new Set(model.graph.outputs);
+  const scores = slices.flatMap(({ value, axis }) => (outputs.has(value) ? [{ output: value, axis }] : []));
+  return { size, tables, scores, slices };
+}
+
+/** The input that numbers come from which are only moved on the way. */
+function sourceOf(value: Value | undefined, inference: Inference): Value | undefined {
+  let found = value;
+  while (found?.producer !== undefined) {
+    const bound = inference.at(found.producer);
+    const rule = bound instanceof Miss ? bound : bound.quantize();
+    if (rule instanceof Miss || rule.kind !== "transparent") return undefined;
+    [found] = found.producer.inputs;
+  }
+  return found;
+}
+
+export interface TrimmedVocabulary extends Outcome {
+  /** Rows of the tables before; undefined where nothing was cut. */
+  readonly size: number | undefined;
+  /** Whether there are tables that token ids are looked up in. */
+  readonly hasTables: boolean;
+  /** Outputs that score tokens, by name, and the axis that counts them. */
+  readonly scores: ReadonlyMap<string, number>;
+}
+
+/**
+ * Keeps some tokens, in place.
+ * @param kept their ids, in order: the place of each is its new id.
+ * @throws PithError E_OPTION for ids that are not in order, or that the tables do not have.
+ * @example
+ * const { changes } = await trimVocabulary(model, [0, 1, 2, 17, 40]); // 17 is called 3 now
+ */
+export async function trimVocabulary(model: Model, kept: readonly number[]): Promise<TrimmedVocabulary> {
+  storeWeights(model);
+  const found = vocabularyOf(model, infer(model));
+  const none = { hasTables: true, changes: [], size: undefined, scores: new Map<string, number>() };
+  if (found === undefined) return { ...none, hasTables: false, misses: [new Miss("no table is read by token ids")] };
+  if (found instanceof Miss) return { ...none, misses: [found] };
+  const { size, tables, scores, slices } = found;
+  const wrong = kept.find((id, place) => !(id < size) || id <= (kept[place - 1] ?? -1));
+  if (wrong !== undefined || kept.length === 0)
+    throw new PithError("E_OPTION", `Ids of tokens are in order, below ${size}; got ${wrong ?? "none"}.`);
+  const stay = new Set(kept);
+  const gone = Array.from({ length: size }, (_, id) => id).filter((id) => !stay.has(id));
+  const told = { hasTables: true, size, scores: new Map(scores.map(({ output, axis }) => [output.name, axis])) };
+  if (gone.length === 0) return { ...told, changes: [], misses: [new Miss("all tokens stay")] };
+  const group: Group = { layers: [], units: size, slices, refused: new Map() };
+  const failed = await cut(model, [{ group, units: gone }]);
+  if (failed instanceof Miss) return { ...told, changes: [], misses: [failed] };
+  const what = `${kept.length} of ${size} tokens stay`;
+  const changed = [...new Set([...tables.map(({ name }) => name), ...told.scores.keys()])];
+  return { ...told, changes: changed.map((at): Change => ({ at, what, decidedBy: "global" })), misses: [] };
+}

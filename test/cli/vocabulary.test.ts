@@ -1,0 +1,45 @@
+/** `pith prune --vocabulary`: fewer tokens. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { folderOf, plain, root, texts, written } from "../folder/small-vocabulary.ts";
+import { pith } from "./run.ts";
+
+describe("prune --vocabulary", () => {
+  test("says what stays, and what became smaller", async () => {
+    const [folder, out] = [await folderOf("told", plain), join(root, "told.out")];
+    const { code, out: told } = await pith("prune", folder, "--vocabulary", await written(), "-o", out);
+    expect(code).toBe(0);
+    expect(told).toMatch(/tokens: 8 of 10 stay/);
+    expect(told).toMatch(/onnx\/model\.onnx: h; the same answers as the original, on 2 texts/);
+    const again = await pith("prune", folder, "--vocabulary", texts, "-o", out);
+    expect(again).toMatchObject({ code: 2, err: expect.stringMatching(/holds files already/) });
+  });
+
+  test.each([
+    [["--amount", "50%"], /takes a folder and -o, and no --amount/],
+    [["--data", "x.txt"], /takes a folder and -o, and no --data/],
+  ])("with %j is refused", async (flags, message) => {
+    const found = await pith("prune", await folderOf("flags", plain), "--vocabulary", await written(), ...flags);
+    expect(found).toMatchObject({ code: 2, err: expect.stringMatching(message) });
+  });
+
+  test("is for folders", async () => {
+    const model = join(await folderOf("file", plain), "onnx", "model.onnx");
+    const found = await pith("prune", model, "--vocabulary", await written());
+    expect(found).toMatchObject({ code: 2, err: expect.stringMatching(/is for a folder, with tokenizer\.json/) });
+  });
+
+  test("a folder without a tokenizer is refused", async () => {
+    const folder = join(root, "bare");
+    await mkdir(join(folder, "onnx"), { recursive: true });
+    await save(
+      parseModel("opset 18\ngraph (x: float32[2]) -> (y) {\n  y = Tanh(x)\n}"),
+      join(folder, "onnx", "model.onnx"),
+    );
+    const found = await pith("prune", folder, "--vocabulary", await written());
+    expect(found).toMatchObject({ code: 1, err: expect.stringMatching(/has no tokenizer\.json/) });
+  });
+});
