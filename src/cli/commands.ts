@@ -50,6 +50,11 @@ export const commands: readonly Listed[] = [
     load: () => import("./commands/compress.ts"),
   },
   {
+    name: "explain",
+    summary: "why a layer or a channel stays as it is, and what would have to change",
+    load: () => import("./commands/explain.ts"),
+  },
+  {
     name: "sensitivity",
     summary: "measure what each layer alone loses, and write recipes that spare the sensitive ones",
     load: () => import("./commands/sensitivity.ts"),

@@ -286,6 +286,6 @@ function changesOf({ group, units }: Choice, decidedBy: Change["decidedBy"]): Ou
 }
 
 /** The unit of each output channel of a layer. */
-function outputsOf({ slices }: Group, { effective, role }: Layer): Int32Array | undefined {
+export function outputsOf({ slices }: Group, { effective, role }: Layer): Int32Array | undefined {
   return slices.find(({ value, axis }) => value === effective && axis === role.out)?.unitOf;
 }

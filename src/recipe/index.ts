@@ -8,6 +8,7 @@ export {
 } from "../report/sensitivity.ts";
 export { completeOptions } from "../run/step.ts";
 export { type Allocation, allocationFrom, usualBudget } from "./allocation.ts";
+export { type ChannelsExplanation, type Explanation, explain, type TechniqueExplanation } from "./explain.ts";
 export { recipeName } from "./names.ts";
 export { calibrationSamples, openRecipe, samplesToLearnFrom } from "./pass-steps.ts";
 export { defaultPlan } from "./plan.ts";

@@ -7,7 +7,7 @@
  */
 import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
-import { Miss, PithError, refusalIn, stopIfAsked } from "../errors.ts";
+import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import { answersWithNaN, type Estimate, judge, type Metric, type Task, usualDrop } from "../evaluate/index.ts";
 import { allValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -31,7 +31,7 @@ import { version } from "../version.ts";
 import type { PairedResult } from "./paired-metrics.ts";
 import { judgingOf, partsOf } from "./run-record.ts";
 import { Looks } from "./sequential-test.ts";
-import { middleOf, optionsOf, sweeps } from "./sweeps.ts";
+import { applied, middleOf, optionsOf, sweeps } from "./sweeps.ts";
 import { secondsSince } from "./variant.ts";
 
 type SensitivityMiss = Sensitivity["misses"][number];
@@ -224,17 +224,9 @@ async function changedBy(
   original: Model,
   context: Context,
 ): Promise<Model | Miss> {
-  const { pass, isAsked = () => true } = sweeps[kind];
   const model = original.clone();
-  const no = (reason: string): Miss => new Miss(`${settingText(kind, setting)}: ${reason}`, layers[0]);
-  const options = optionsOf(sweeps[kind], new Map(layers.map((layer) => [layer, setting])));
-  try {
-    const { changes, misses } = await runStep(pass, model, options, {}, context);
-    if (changes.length === 0) return no(misses[0]?.reason ?? "nothing changes");
-    if (!changes.every((change) => isAsked(change, setting))) return no("no format is for it");
-  } catch (error) {
-    return no(refusalIn(error).message);
-  }
+  const changes = await applied(kind, layers, setting, model, context);
+  if (changes instanceof Miss) return new Miss(`${settingText(kind, setting)}: ${changes.reason}`, layers[0]);
   if (isPruned(model)) await remove(model);
   return model;
 }

@@ -1,10 +1,13 @@
 /** What is tried on each layer: a pass with options of its own for the layer, from the mildest setting to the harshest. */
 
+import { Miss, refusalIn } from "../errors.ts";
 import { factorize } from "../factorize/index.ts";
-import type { AnyPass, Change, OptionValues } from "../passes/index.ts";
+import type { Model } from "../graph/model.ts";
+import type { AnyPass, Change, Context, OptionValues } from "../passes/index.ts";
 import { prune } from "../prune/index.ts";
 import { quantize } from "../quantize/index.ts";
 import type { SensitivityKind } from "../report/sensitivity.ts";
+import { runStep } from "../run/step.ts";
 
 export interface Sweep {
   readonly pass: AnyPass;
@@ -41,6 +44,25 @@ export const optionsOf = ({ shared, own }: Sweep, settings: ReadonlyMap<string, 
   layers: [...settings.keys()],
   overrides: Object.fromEntries([...settings].map(([layer, setting]) => [layer, own(setting)])),
 });
+
+/** Changes some layers of a model, in place, each by the same setting. @returns what was done, or why nothing. */
+export async function applied(
+  kind: SensitivityKind,
+  layers: readonly string[],
+  setting: number,
+  model: Model,
+  context: Context,
+): Promise<readonly Change[] | Miss> {
+  const { pass, isAsked = () => true } = sweeps[kind];
+  const options = optionsOf(sweeps[kind], new Map(layers.map((layer) => [layer, setting])));
+  try {
+    const { changes, misses } = await runStep(pass, model, options, {}, context);
+    if (changes.length === 0) return new Miss(misses[0]?.reason ?? "nothing changes");
+    return changes.every((change) => isAsked(change, setting)) ? changes : new Miss("no format is for it");
+  } catch (error) {
+    return new Miss(refusalIn(error).message);
+  }
+}
 
 /** What is tried first, and what an allocation costs unless said: of four the second. */
 export function middleOf(kind: SensitivityKind): number {

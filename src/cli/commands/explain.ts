@@ -1,0 +1,66 @@
+import * as v from "valibot";
+import { enumerated } from "../../errors.ts";
+import { counted, integer } from "../../evaluate/numbers.ts";
+import { option } from "../../passes/options.ts";
+import type { ChannelsExplanation } from "../../recipe/explain.ts";
+import { kindTitles, settingText } from "../../report/sensitivity.ts";
+import { defineCommand } from "../command.ts";
+import type explainJob from "../jobs/explain.ts";
+
+export default defineCommand({
+  name: "explain",
+  summary: "why a layer or a channel stays as it is, and what would have to change",
+  arguments: [
+    { name: "model.onnx", description: "the model" },
+    { name: "layer", description: "a layer, as pith inspect names it" },
+  ],
+  options: v.object({
+    channel: option(v.pipe(v.number(), v.integer(), v.minValue(0)), "one of its output channels, from 0"),
+  }),
+  examples: ["explain resnet20.onnx layer1.0.conv1", "explain resnet20.onnx layer1.0.conv1 --channel 3"],
+  async run([model = "", layer = ""], { channel }, session) {
+    const input = { model, layer, channel, seed: session.seed };
+    const found = await session.job<typeof explainJob>("explain", input, `explain ${model}`);
+    return {
+      data: { model, ...found },
+      print(terminal) {
+        const { bold, dim } = terminal.color;
+        const { operator, dims, parameters, channels, techniques } = found;
+        terminal.line(`${bold(found.layer)}  ${operator}, [${dims.join(", ")}], ${integer(parameters)} weights`);
+        if (channels !== undefined) for (const line of channelLines(channels)) terminal.line(line);
+        terminal.table(
+          [{ title: "this layer alone" }, { title: "from" }, { title: "" }],
+          techniques.map(({ kind, setting, text }) => [
+            kindTitles[kind],
+            setting === undefined ? dim("stays") : settingText(kind, setting),
+            text,
+          ]),
+        );
+      },
+    };
+  },
+});
+
+function channelLines({
+  count,
+  free,
+  freeThroughNorms,
+  together,
+  reasons,
+  one,
+}: ChannelsExplanation): readonly string[] {
+  const coupled = together.length === 0 ? "" : `, together with those of ${enumerated(together, 6)}`;
+  return [
+    `channels: ${free} of ${count} can be cut${coupled}`,
+    ...reasons.map(({ channels, reason }) => `  ${counted(channels, "channel")} cannot: ${reason}`),
+    ...(freeThroughNorms > free
+      ? [`  with --through-norms ${freeThroughNorms} of ${count} can; the result needs pith recover`]
+      : []),
+    ...(one === undefined ? [] : [`  channel ${one.channel}: ${placeText(one)}`]),
+  ];
+}
+
+function placeText({ from, reason }: NonNullable<ChannelsExplanation["one"]>): string {
+  if (from === undefined) return `stays whatever the amount: ${reason}`;
+  return `goes with pith prune --structured ${Math.ceil(1000 * from) / 10}% and more, by its norm`;
+}

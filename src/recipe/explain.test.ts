@@ -1,0 +1,86 @@
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../graph/text.ts";
+import { prune } from "../prune/index.ts";
+import { explain } from "./explain.ts";
+
+/** Norms of the outputs of "first" rise: 1, 2, 3, 4. */
+const chain = () =>
+  parseModel(`opset 17
+graph (x: float32[n, 2]) -> (y) {
+  first.weight: float32[2, 4] = [[1, 2, 3, 4], [0, 0, 0, 0]]
+  second.weight: float32[4, 3] = random(seed 1)
+  a = MatMul "first" (x, first.weight)
+  b = Relu (a)
+  y = MatMul "second" (b, second.weight)
+}`);
+
+const normalized = () =>
+  parseModel(`opset 17
+graph (x: float32[n, 2]) -> (y) {
+  first.weight: float32[2, 4] = random(seed 1)
+  skip.weight: float32[2, 4] = random(seed 2)
+  scale: float32[4] = ones
+  second.weight: float32[4, 3] = random(seed 3)
+  a = MatMul "first" (x, first.weight)
+  b = MatMul "skip" (x, skip.weight)
+  c = Add (a, b)
+  d = LayerNormalization "norm" (c, scale)
+  y = MatMul "second" (d, second.weight)
+}`);
+
+describe("explain", () => {
+  test("says from which amount on a channel goes, and prune cuts it then and not before", async () => {
+    const { channels } = await explain(chain(), "first", 1);
+    expect(channels).toMatchObject({ count: 4, free: 4, together: [], reasons: [], one: { channel: 1, from: 0.375 } });
+    for (const [amount, left] of [
+      [0.37, 3],
+      [0.38, 2],
+    ] as const) {
+      const model = chain();
+      await prune(model, { structured: amount, layers: "first" });
+      expect(model.graph.value("first.weight")?.tensor?.dims).toEqual([2, left]);
+    }
+  });
+
+  test("a channel that nothing can take the place of stays whatever the amount", async () => {
+    const { channels } = await explain(chain(), "first", 3);
+    expect(channels?.one).toEqual({ channel: 3, reason: "something of each axis stays" });
+  });
+
+  test("names what refuses, what goes together, and what would free it", async () => {
+    const { channels, techniques } = await explain(normalized(), "first", 0);
+    expect(channels).toMatchObject({ count: 4, free: 0, freeThroughNorms: 4, together: ["skip"] });
+    expect(channels?.reasons).toEqual([{ channels: 4, reason: expect.stringContaining('"norm"') }]);
+    expect(channels?.one?.reason).toBe(channels?.reasons[0]?.reason);
+    expect(techniques.find(({ kind }) => kind === "channels")).toMatchObject({
+      setting: undefined,
+      text: expect.stringContaining('"norm"'),
+    });
+    expect(techniques.find(({ kind }) => kind === "prune")).toMatchObject({ setting: 0.2 });
+  });
+
+  test("outputs of the model stay, and the model is as it was", async () => {
+    const model = chain();
+    const before = [...model.graph.nodes()];
+    const { channels } = await explain(model, "second");
+    expect(channels).toMatchObject({ free: 0, reasons: [{ channels: 3, reason: expect.stringContaining("output") }] });
+    expect([...model.graph.nodes()]).toEqual(before);
+  });
+
+  test("a table of embeddings has no output channels of its own", async () => {
+    const table = parseModel(`opset 17
+graph (i: int64[n]) -> (y) {
+  table.weight: float32[5, 3] = random(seed 1)
+  y = Gather "table" (table.weight, i)
+}`);
+    expect((await explain(table, "table")).channels).toBeUndefined();
+    await expect(explain(table, "table", 0)).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+
+  test.each([
+    ["nope", undefined, "E_NAME"],
+    ["first", 4, "E_OPTION"],
+  ] as const)("%s, channel %s: %s", async (layer, channel, code) => {
+    await expect(explain(chain(), layer, channel)).rejects.toMatchObject({ code });
+  });
+});

@@ -1,0 +1,175 @@
+/** Why a layer, or one of its channels, stays as it is, and what would have to change: what each technique does to it alone. */
+import { channelGroups, type Group } from "../analysis/channels.ts";
+import { infer } from "../analysis/infer.ts";
+import { allLayers, type Layer } from "../analysis/layers.ts";
+import { selectLayers } from "../analysis/selection.ts";
+import { Miss, PithError, reasonText, stopIfAsked } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { withFreeChannels } from "../passes/free-channels.ts";
+import { type Context, completeContext } from "../passes/index.ts";
+import { storeWeights } from "../passes/store-constants.ts";
+import { cutOrders, outputsOf } from "../prune/structured.ts";
+import { type SensitivityKind, sensitivityKinds } from "../report/sensitivity.ts";
+import { elementCount } from "../tensor/dims.ts";
+import { applied, sweeps } from "./sweeps.ts";
+
+/** What a technique does to a layer alone. */
+export interface TechniqueExplanation {
+  readonly kind: SensitivityKind;
+  /** The mildest setting by which it changes the layer; undefined where none does. */
+  readonly setting: number | undefined;
+  /** What it does then, or why it does nothing by its mildest setting. */
+  readonly text: string;
+}
+
+export interface ChannelsExplanation {
+  /** Output channels, and how many of them can go. */
+  readonly count: number;
+  readonly free: number;
+  /** How many could with `throughNorms`, which changes the statistics of normalizations. */
+  readonly freeThroughNorms: number;
+  /** Other layers whose channels go with them. */
+  readonly together: readonly string[];
+  /** Why the others stay. */
+  readonly reasons: readonly { readonly channels: number; readonly reason: string }[];
+  /** Of the channel that was asked for: from which amount on `prune --structured` cuts it, or why it never does. */
+  readonly one?: { readonly channel: number; readonly from?: number; readonly reason?: string };
+}
+
+export interface Explanation {
+  readonly layer: string;
+  readonly operator: string;
+  readonly dims: readonly number[];
+  /** Numbers in its weight. */
+  readonly parameters: number;
+  /** Undefined where its outputs are no channels: a table of embeddings, a layer in a branch or a loop. */
+  readonly channels: ChannelsExplanation | undefined;
+  readonly techniques: readonly TechniqueExplanation[];
+}
+
+/**
+ * Tries each technique on one layer, by the settings of `sensitivity`, and follows its channels through the graph. The model stays as it is; no data is
+ * looked at.
+ * @param channel An output channel of the layer, from 0.
+ * @throws PithError E_NAME for a layer that there is not, E_OPTION for a channel that it does not have.
+ * @example
+ * const { channels, techniques } = await explain(model, "conv1");
+ * for (const { kind, setting, text } of techniques) console.log(kind, setting ?? "stays", text);
+ * for (const { channels: count, reason } of channels?.reasons ?? []) console.log(`${count} channels stay: ${reason}`);
+ */
+export async function explain(
+  model: Model,
+  name: string,
+  channel?: number,
+  partialContext: Partial<Context> = {},
+): Promise<Explanation> {
+  const context: Context = { ...completeContext(partialContext), log: () => {}, progress: () => {} };
+  const original = model.clone();
+  storeWeights(original);
+  const [layer] = selectLayers(allLayers(original, infer(original)), { layers: name });
+  if (layer === undefined) throw new Error("internal: no layer was selected");
+  const techniques: TechniqueExplanation[] = [];
+  for (const kind of sensitivityKinds) {
+    stopIfAsked(context.signal);
+    techniques.push(await techniqueOn(layer, kind, original, context));
+  }
+  const { dims } = layer.weight.tensor ?? { dims: [] };
+  return {
+    layer: layer.name,
+    operator: layer.node.op,
+    dims,
+    parameters: elementCount(dims),
+    channels: await channelsOf(layer, channel, original, context),
+    techniques,
+  };
+}
+
+async function techniqueOn(
+  { name }: Layer,
+  kind: SensitivityKind,
+  original: Model,
+  context: Context,
+): Promise<TechniqueExplanation> {
+  let why: string | undefined;
+  for (const setting of sweeps[kind].settings) {
+    const done = await applied(kind, [name], setting, original.clone(), context);
+    if (done instanceof Miss) why ??= reasonText(done);
+    else {
+      const own = done.find(({ at }) => at === name) ?? done[0];
+      return { kind, setting, text: own?.what ?? "" };
+    }
+  }
+  return { kind, setting: undefined, text: why ?? "nothing changes" };
+}
+
+async function channelsOf(
+  { name }: Layer,
+  channel: number | undefined,
+  original: Model,
+  context: Context,
+): Promise<ChannelsExplanation | undefined> {
+  const model = await withFreeChannels(original);
+  const parts = ownChannels(model, name, false);
+  const count = parts[0]?.unitOf.length ?? 0;
+  if (channel !== undefined && channel >= count) {
+    const has = count === 0 ? "no output channels that could be told" : `the channels 0 to ${count - 1}`;
+    throw new PithError("E_OPTION", `Layer "${name}" has ${has}, got ${channel}.`);
+  }
+  if (count === 0) return undefined;
+  const stays = new Map<string, number>();
+  for (const { group, unitOf } of parts) {
+    for (const unit of unitOf) {
+      const miss = group.refused.get(unit);
+      if (miss !== undefined) stays.set(reasonText(miss), (stays.get(reasonText(miss)) ?? 0) + 1);
+    }
+  }
+  const others = new Set(parts.flatMap(({ group }) => group.layers.map((layer) => layer.name)));
+  others.delete(name);
+  return {
+    count,
+    free: freeOf(parts),
+    freeThroughNorms: freeOf(ownChannels(model, name, true)),
+    together: [...others],
+    reasons: [...stays].map(([reason, channels]) => ({ channels, reason })),
+    ...(channel === undefined ? {} : { one: await channelOf(model, parts, name, channel, context) }),
+  };
+}
+
+/** Channels of a layer in one group: others of its channels may lie in others, as the halves of a Split do. */
+interface OwnChannels {
+  readonly group: Group;
+  /** The unit of each output channel; -1 for those of another group. */
+  readonly unitOf: Int32Array;
+}
+
+function ownChannels(model: Model, name: string, throughNorms: boolean): readonly OwnChannels[] {
+  return channelGroups(model, infer(model), { throughNorms }).flatMap((group) => {
+    const layer = group.layers.find((one) => one.name === name);
+    const unitOf = layer && outputsOf(group, layer);
+    return unitOf === undefined ? [] : [{ group, unitOf }];
+  });
+}
+
+const freeOf = (parts: readonly OwnChannels[]): number =>
+  parts.reduce(
+    (sum, { group, unitOf }) => sum + unitOf.filter((unit) => unit >= 0 && !group.refused.has(unit)).length,
+    0,
+  );
+
+async function channelOf(
+  model: Model,
+  parts: readonly OwnChannels[],
+  name: string,
+  channel: number,
+  context: Context,
+): Promise<NonNullable<ChannelsExplanation["one"]>> {
+  const own = parts.find(({ unitOf }) => (unitOf[channel] ?? -1) >= 0);
+  if (own === undefined) return { channel, reason: "nothing reads it that could be followed" };
+  const { group, unitOf } = own;
+  const refused = group.refused.get(unitOf[channel] ?? -1);
+  if (refused !== undefined) return { channel, reason: reasonText(refused) };
+  const order = (await cutOrders(model, [group], context)).get(name);
+  const place = order?.places[channel];
+  if (order === undefined || place === undefined) return { channel, reason: "something of each axis stays" };
+  return { channel, from: Math.min(1, (place + 0.5) / order.units) };
+}

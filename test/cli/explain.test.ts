@@ -1,0 +1,30 @@
+import { expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { json, pith } from "./run.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+
+test("explain tells what a layer bears, what keeps its channels, and from which amount on one goes", async () => {
+  const path = at("explained.onnx");
+  await save(
+    parseModel(`opset 17
+graph (x: float32[n, 2]) -> (y) {
+  first.weight: float32[2, 4] = [[1, 2, 3, 4], [0, 0, 0, 0]]
+  second.weight: float32[4, 3] = random(seed 1)
+  a = MatMul "first" (x, first.weight)
+  b = Relu (a)
+  y = MatMul "second" (b, second.weight)
+}`),
+    path,
+  );
+  const { code, out } = await pith("explain", path, "first", "--channel", "1");
+  expect(code).toBe(0);
+  for (const part of ["first  MatMul, [2, 4], 8 weights", "4 of 4 can be cut", "--structured 37.5% and more", "8 bits"])
+    expect(out).toContain(part);
+  const { out: kept } = await pith("explain", path, "second");
+  expect(kept).toContain("3 channels cannot: they are an output of the model (y)");
+  expect(await json("explain", path, "first")).toMatchObject({ layer: "first", channels: { count: 4, free: 4 } });
+  expect(await pith("explain", path, "frist")).toMatchObject({ code: 2, err: expect.stringContaining('"first"') });
+});
