@@ -37,6 +37,7 @@ const lenet5 = (): Model =>
 type Settings = Omit<Parameters<typeof train>[1], "data">;
 
 const usual: Settings = { batch: 64, learningRate: 1.2e-3 };
+const shifted: Settings = { augment: "crop=2" };
 /** Amounts of the rounds of a lottery multiply: eight leave 0.65⁸ = 3.2 %. */
 const [rounds, amount] = [8, 0.35];
 
@@ -75,41 +76,39 @@ export async function lenets(threads = 1, share = 1): Promise<boolean> {
   };
 
   let began = performance.now();
+  const wide = lenet300();
+  await learn(wide, 8, shifted);
+  await measure("LeNet-300-100, shifted by up to two pixels", wide, began);
+  const sparse = async (name: string, start: Model, amount: number, epochs: number): Promise<Figures> => {
+    const [since, model] = [performance.now(), start.clone()];
+    await learn(model, epochs, { ...shifted, learningRate: 1e-3, prune: { amount, scope: "global", end: 0.6 } });
+    return measure(`${name}, train --prune ${100 * amount}%, cubic`, model, since);
+  };
+  const gradual = await sparse("LeNet-300-100", wide, 0.92, 10);
+
+  began = performance.now();
+  const large = lenet5();
+  await learn(large, 4, shifted);
+  await measure("LeNet-5, shifted by up to two pixels", large, began);
+  const twelve = await sparse("LeNet-5", large, 0.925, 5);
+  const most = await sparse("LeNet-5", large, 0.9915, 6);
+
+  began = performance.now();
   const small = lenet300();
   await learn(small, 10, { keepStep: 0 });
   const dense = await measure("LeNet-300-100", small, began);
-
-  began = performance.now();
-  const gradual = small.clone();
-  await learn(gradual, 10, { learningRate: 6e-4, prune: { amount: 0.93, scope: "global" } });
-  const han = await measure("LeNet-300-100, train --prune, cubic", gradual, began);
-
-  began = performance.now();
+  let ticket = dense;
   for (let round = 1; round <= rounds; round++) {
     await prune(small, { amount, scope: "global", keepMasks: true });
     await rewind(small);
     await learn(small, 10);
-    if (round < rounds) await measure(`  round ${round}`, small, began);
+    ticket = await measure(`LeNet-300-100, lottery ticket, round ${round}`, small, began);
   }
-  const ticket = await measure("LeNet-300-100, lottery ticket", small, began);
-
-  began = performance.now();
-  const large = lenet5();
-  await learn(large, 6);
-  await measure("LeNet-5", large, began);
-
-  const pruned = async (amount: number, epochs: number): Promise<Figures> => {
-    const [start, model] = [performance.now(), large.clone()];
-    await learn(model, epochs, { learningRate: 6e-4, prune: { amount, scope: "global" } });
-    return measure(`LeNet-5, train --prune ${100 * amount}%, cubic`, model, start);
-  };
-  const twelve = await pruned(0.93, 6);
-  const most = await pruned(0.9915, 10);
 
   const results = [
-    aim("LeNet-300-100: 12 × fewer at 1.64 %", han, 12, 1.64),
-    aim("LeNet-300-100, lottery: 28 × fewer at the dense error + 0.1", ticket, 28, dense.error + 0.1),
+    aim("LeNet-300-100: 12 × fewer at 1.64 %", gradual, 12, 1.64),
     aim("LeNet-5: 12 × fewer at 0.8 %", twelve, 12, 0.8),
+    aim("LeNet-300-100, lottery: 28 × fewer at the dense error + 0.1", ticket, 28, dense.error + 0.1),
   ];
   aim("LeNet-5, as far as it goes: 108 × fewer at 0.9 %", most, 108, 0.9);
   return results.every((met) => met);

@@ -46,6 +46,8 @@ export interface Plan extends StepOptions {
   readonly validation: Validation | undefined;
   /** How masks change in the training. */
   readonly gradual: Gradual | undefined;
+  /** λ of the group lasso on channels. */
+  readonly groupLasso: number | undefined;
   /** The step of which the weights are kept in the model. */
   readonly keepStep: number | undefined;
   /** Options as plain data: a resumed training must have the same. */
@@ -95,6 +97,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     loss,
     validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
     gradual: options.prune === undefined ? undefined : gradualOf(options.prune),
+    groupLasso: options.groupLasso,
     keepStep,
     settings: settingsOf(options, { learningRate, optimizer, loss }),
     checkpoint,

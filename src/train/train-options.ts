@@ -118,6 +118,7 @@ const trainEntries = v.strictObject({
     "prune gradually in the training: the share of weights that is masked in the end, or as JSON with when, along which curve, by what",
     { value: "amount" },
   ),
+  groupLasso: option(positive, "sparse training: group lasso on whole channels, so that cutting them loses less: 0.02"),
   keepStep: option(
     v.pipe(v.number(), v.integer("is the number of a step"), v.minValue(0, "is the number of a step")),
     "keep the weights of this step in the model, for `rewind` (0: those before the first)",

@@ -22,6 +22,8 @@ export interface TrainingState {
   readonly accumulator: Accumulator;
   readonly average: Average | undefined;
   readonly pruning: GradualPruning | undefined;
+  /** Shrinks channels after a step of this learning rate. */
+  readonly shrink: ((rate: number) => void) | undefined;
   /** The weights that the training has come to, then the states and masks, as `Step.store` takes them: the averages of weights and states, where there are any. */
   readonly weights: readonly Floats[];
 }
@@ -50,8 +52,20 @@ export async function startTraining(
     accumulator: accumulator([...parameters, ...masks], accumulate),
     average,
     pruning: gradual === undefined ? undefined : gradualPruning(gradual, fed),
+    shrink: await shrinkerOf(model, parameters, plan),
     weights: [...(average?.values ?? arrays), ...masks.map(({ values }) => values)],
   };
+}
+
+async function shrinkerOf(
+  model: Model,
+  parameters: Step["parameters"],
+  { groupLasso: strength }: Plan,
+): Promise<TrainingState["shrink"]> {
+  if (strength === undefined) return undefined;
+  // What follows channels through a graph is loaded where they are asked for.
+  const { groupLasso } = await import("./group-lasso.ts");
+  return groupLasso(model, parameters, strength);
 }
 
 function pairsOf(model: Model, plan: Plan & { readonly gradual: Gradual }): readonly Masked[] {

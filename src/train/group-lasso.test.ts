@@ -1,0 +1,98 @@
+import { describe, expect, test } from "vitest";
+import { data, expectContinued, net, trained } from "../../test/train/corners.ts";
+import { createEngine } from "../engine/index.ts";
+import { accuracy, evaluate } from "../evaluate/index.ts";
+import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
+import { linear, network, relu } from "../nn/index.ts";
+import { prune } from "../prune/index.ts";
+import { groupLasso } from "./group-lasso.ts";
+import { train } from "./index.ts";
+
+const read = async (model: Model, name: string): Promise<Float32Array> =>
+  ((await model.graph.value(name)?.tensor?.read())?.data ?? new Float32Array()) as Float32Array;
+
+test("each channel shrinks by one factor: its row, its bias and the column that reads it", async () => {
+  const model = net();
+  const [weight, bias, next] = [
+    await read(model, "fc1.weight"),
+    await read(model, "fc1.bias"),
+    await read(model, "fc2.weight"),
+  ];
+  bias.fill(0.5);
+  bias[1] = 0;
+  weight.fill(0, 3, 6);
+  for (let row = 0; row < 3; row++) next[row * 8 + 1] = 0;
+  const before = [weight, bias, next].map((values) => values.slice());
+  const last = Float32Array.of(1, 2, 3);
+  groupLasso(
+    model,
+    [
+      { name: "fc1.weight", values: weight, rate: 1 },
+      { name: "fc1.bias", values: bias, rate: 1 },
+      { name: "fc2.weight", values: next, rate: 1 },
+      { name: "fc2.bias", values: last, rate: 1 },
+    ],
+    0.1,
+  )(0.5);
+  expect([...last]).toEqual([1, 2, 3]);
+  const [w = weight, b = bias, n = next] = before;
+  for (let unit = 0; unit < 8; unit++) {
+    const of = (values: readonly Float32Array[]): readonly number[] => {
+      const [rows = w, shifts = b, columns = n] = values;
+      return [
+        ...rows.subarray(3 * unit, 3 * unit + 3),
+        shifts[unit] ?? 0,
+        ...[0, 1, 2].map((row) => columns[row * 8 + unit] ?? 0),
+      ];
+    };
+    const norm = Math.hypot(...of([w, b, n]));
+    // w · (1 − ηλ √n / ‖w‖), η = 0.5, λ = 0.1, n = 7; nothing of nothing.
+    const factor = norm === 0 ? 0 : Math.max(0, 1 - (0.05 * Math.sqrt(7)) / norm);
+    of([weight, bias, next]).forEach((value, at) => {
+      expect(value).toBeCloseTo(factor * (of([w, b, n])[at] ?? 0), 6);
+    });
+  }
+});
+
+describe("training with group lasso", () => {
+  /** Accuracy before and after nine of ten channels are cut, and how many were zero. */
+  const cutOf = async (settings: { readonly groupLasso?: number }) => {
+    const layers = { fc1: linear(3, 32), relu: relu(), fc2: linear(32, 3) };
+    const model = network(layers, { input: ["batch", 3], seed: 2 });
+    await train(model, { data, epochs: 40, batch: 24, learningRate: 0.01, ...settings }, { seed: 1 });
+    const right = async () => (await evaluate(createEngine(), model, data, accuracy())).estimate.value;
+    const [before, weight] = [await right(), await read(model, "fc1.weight")];
+    const zero = Array.from({ length: 32 }, (_, unit) => weight.subarray(3 * unit, 3 * unit + 3)).filter((row) =>
+      row.every((entry) => entry === 0),
+    ).length;
+    await prune(model, { structured: 0.9 });
+    return { before, after: await right(), zero };
+  };
+
+  test("drives channels to exactly zero: cutting nine of ten loses less than a fifth", async () => {
+    const [dense, sparse] = [await cutOf({}), await cutOf({ groupLasso: 0.5 })];
+    expect(dense.zero).toBe(0);
+    expect(sparse.zero).toBeGreaterThanOrEqual(16);
+    expect(sparse.before).toBeGreaterThan(dense.before - 0.01);
+    expect(sparse.before - sparse.after).toBeLessThan(0.2 * (dense.before - dense.after));
+  });
+
+  test("that was stopped ends to the bit where it would have", async () => {
+    await expectContinued({ groupLasso: 0.05 });
+    await expectContinued({ groupLasso: 0.05, optimizer: "sgd", prune: { amount: 0.5, every: 4 } });
+  });
+
+  test("is refused where no channel could be cut", async () => {
+    const model = parseModel(`opset 21
+graph (input: float32[batch, 3]) -> (y) {
+  w: float32[3, 3] = random(seed 1)
+  y = MatMul(input, w)
+}`);
+    await expect(train(model, { data, epochs: 1, groupLasso: 0.1 })).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: "groupLasso: the model has no channels that could be cut.",
+    });
+    await expect(trained({ groupLasso: 0 })).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+});

@@ -1,0 +1,87 @@
+/**
+ * Sparse training: whole channels are driven to zero, so that cutting them afterwards changes little.
+ *
+ * The penalty is group lasso (Yuan and Lin 2006; Wen et al. 2016, "Learning structured sparsity in deep neural networks"), λ Σ √n ‖w‖ over the n weights of
+ * each channel: those that make it, its bias and normalization, and those that read it, in all layers that would be cut together (Fang et al. 2023,
+ * "DepGraph"). It has no gradient at zero, so it is applied as its proximal operator, after the optimizer's step and by its learning rate η:
+ *
+ *     w ← w · max(0, 1 − η λ √n / ‖w‖)
+ *
+ * A channel that the loss does not hold up reaches zero and stays there. Nothing is kept between steps.
+ */
+import { channelGroups, type Group, removable } from "../analysis/channels.ts";
+import { infer } from "../analysis/infer.ts";
+import { maskedBy } from "../analysis/masks.ts";
+import { PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { type AxisLayout, alongAxis } from "../tensor/dims.ts";
+import type { Floats } from "./floats.ts";
+import type { OptimizedParameter } from "./optimizer.ts";
+
+interface Part {
+  readonly values: Floats;
+  readonly layout: AxisLayout;
+  /** Index along the axis → unit, or -1 for those that stay. */
+  readonly unitOf: Int32Array;
+}
+
+type Trained = Pick<OptimizedParameter, "name" | "values" | "rate">;
+
+/**
+ * What shrinks the channels of a model after each step, by its learning rate.
+ * @throws PithError E_OPTION where no channel of what is trained could be cut.
+ */
+export function groupLasso(model: Model, parameters: readonly Trained[], strength: number): (rate: number) => void {
+  const trained = new Map(parameters.flatMap((each) => (each.rate > 0 ? [[each.name, each.values] as const] : [])));
+  const groups = channelGroups(model, infer(model)).flatMap((group) => {
+    const parts = partsOf(group, trained);
+    return parts.length === 0 ? [] : [{ units: group.units, parts }];
+  });
+  if (groups.length === 0)
+    throw new PithError("E_OPTION", "groupLasso: the model has no channels that could be cut.", {
+      hint: "`pith inspect` says which channels can go, and `pith prune --structured 50% --dry-run` why others stay.",
+    });
+  return (rate) => {
+    for (const { units, parts } of groups) {
+      const [squares, counts] = [new Float64Array(units), new Float64Array(units)];
+      for (const part of parts)
+        eachRun(part, (unit, start, end) => {
+          let sum = 0;
+          for (let at = start; at < end; at++) sum += (part.values[at] ?? 0) ** 2;
+          squares[unit] = (squares[unit] ?? 0) + sum;
+          counts[unit] = (counts[unit] ?? 0) + end - start;
+        });
+      const factors = squares.map((sum, unit) =>
+        sum === 0 ? 0 : Math.max(0, 1 - rate * strength * Math.sqrt((counts[unit] ?? 0) / sum)),
+      );
+      for (const part of parts)
+        eachRun(part, (unit, start, end) => {
+          const factor = factors[unit] ?? 1;
+          for (let at = start; at < end; at++) part.values[at] = (part.values[at] ?? 0) * factor;
+        });
+    }
+  };
+}
+
+/** Axes of trained tensors that the units of a group reach which can go. */
+function partsOf(group: Group, trained: ReadonlyMap<string, Floats>): readonly Part[] {
+  const free = new Set(removable(group));
+  if (free.size === 0) return [];
+  return group.slices.flatMap(({ value, axis, unitOf }) => {
+    const parameter = maskedBy(value)?.parameter ?? value;
+    const [values, dims] = [trained.get(parameter.name), parameter.tensor?.dims];
+    if (values === undefined || dims === undefined) return [];
+    return [{ values, layout: alongAxis(dims, axis), unitOf: unitOf.map((unit) => (free.has(unit) ? unit : -1)) }];
+  });
+}
+
+/** Calls with the stretches of memory of each unit. */
+function eachRun({ layout, unitOf }: Part, visit: (unit: number, start: number, end: number) => void): void {
+  const { outer, count, inner } = layout;
+  for (let block = 0; block < outer; block++)
+    for (let index = 0; index < count; index++) {
+      const unit = unitOf[index] ?? -1;
+      const start = (block * count + index) * inner;
+      if (unit >= 0) visit(unit, start, start + inner);
+    }
+}
