@@ -9,6 +9,7 @@
 import { parseArgs } from "node:util";
 import { line } from "./lib/print.ts";
 import { healed, healing, type Settings } from "./prune/healing.ts";
+import { lenets } from "./prune/lenets.ts";
 
 const { values: options, positionals } = parseArgs({
   options: { smoke: { type: "boolean", default: false }, threads: { type: "string", default: "1" } },
@@ -16,6 +17,7 @@ const { values: options, positionals } = parseArgs({
 });
 const experiments: Readonly<Record<string, (settings: Settings) => Promise<boolean>>> = {
   ...Object.fromEntries(healed.map((name) => [name, (settings: Settings) => healing(name, settings)])),
+  lenets: ({ threads, smoke }) => lenets(Number(threads), smoke ? 0.01 : 1),
 };
 const unknown = positionals.find((name) => experiments[name] === undefined);
 if (unknown !== undefined) {
