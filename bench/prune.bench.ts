@@ -9,6 +9,8 @@
 import { parseArgs } from "node:util";
 import { line } from "./lib/print.ts";
 import { healed, healing, type Settings } from "./prune/healing.ts";
+import { language } from "./prune/language.ts";
+import { latencies } from "./prune/latency.ts";
 import { lenets } from "./prune/lenets.ts";
 
 const { values: options, positionals } = parseArgs({
@@ -16,6 +18,8 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
 });
 const experiments: Readonly<Record<string, (settings: Settings) => Promise<boolean>>> = {
+  language,
+  latency: latencies,
   ...Object.fromEntries(healed.map((name) => [name, (settings: Settings) => healing(name, settings)])),
   lenets: ({ threads, smoke }) => lenets(Number(threads), smoke ? 0.01 : 1),
 };

@@ -1,0 +1,78 @@
+/** Experiment "language": single weights of language models, nothing trained: what each criterion and solver loses, as perplexity. */
+import { open } from "pith";
+import { evaluate } from "pith/evaluate";
+import { type PruneOptions, prune } from "pith/prune";
+import { openTask } from "pith/task";
+import { createEngine } from "../../src/engine/index.ts";
+import { pairedMeans } from "../../src/evaluate/index.ts";
+import { shared } from "../../test/shared.ts";
+import { heading, line, table, target } from "../lib/print.ts";
+import type { Settings } from "./healing.ts";
+
+const seed = 0;
+
+const models = [
+  { model: "llama260k.onnx", data: "text/llama260k_eval_64x120_u16le.bin", calibrate: 24 },
+  {
+    model: "llama_shakespeare/onnx/decoder_model.onnx",
+    data: "models/llama_shakespeare/test_ids_u16le.bin",
+    calibrate: 64,
+  },
+];
+
+const amounts: Readonly<Record<string, PruneOptions>> = {
+  "50 %": { amount: 0.5, pattern: "rows" },
+  "2:4": { pattern: "2:4" },
+};
+
+const methods: Readonly<Record<string, Partial<PruneOptions>>> = {
+  magnitude: {},
+  wanda: { importance: "wanda" },
+  sparsegpt: { solver: "sparsegpt" },
+};
+
+/** @returns whether Wanda and SparseGPT lose less than magnitude everywhere. */
+export async function language({ smoke }: Settings): Promise<boolean> {
+  heading("Single weights of language models, nothing trained", seed);
+  const engine = createEngine();
+  let met = true;
+  for (const { model: file, data, calibrate } of models) {
+    line(`\n${file}`);
+    const [path, texts] = [shared(`data/models/${file}`), shared(`data/${data}`)];
+    if (path === undefined || texts === undefined) {
+      line("  not measured: the shared folder (../shared, or PITH_SHARED) does not have it");
+      continue;
+    }
+    const original = await open(path);
+    const metric = "cross-entropy";
+    const task = await openTask(original, { data: texts, metric, calibrate, ...(smoke ? { samples: 32 } : {}) });
+    const judged = async (net: typeof original) => evaluate(engine, net, task.test, task.metric);
+    const dense = await judged(original);
+    // What is looked up has no inputs to look at: it stays in all of them.
+    const { misses } = await prune(await open(path), { amount: 0.5, importance: "wanda", data: task.calibrate });
+    const except = misses.flatMap((miss) => miss.at ?? []);
+    line(`  ${dense.estimate.count} texts, ${calibrate} others looked at; dense ${perplexity(dense.estimate.value)}`);
+    const rows: string[][] = [];
+    for (const [amount, options] of Object.entries(amounts)) {
+      const found = new Map<string, Awaited<ReturnType<typeof judged>>>();
+      for (const [name, own] of Object.entries(methods)) {
+        const net = await open(path);
+        await prune(net, { ...options, ...own, except, data: task.calibrate }, { seed });
+        found.set(name, await judged(net));
+      }
+      const magnitude = found.get("magnitude");
+      for (const [name, { estimate, rows: own }] of found) {
+        if (magnitude === undefined) continue;
+        const { value, low, high } = pairedMeans(magnitude.rows, own);
+        const paired = name === "magnitude" ? "" : `${value.toFixed(3)} (${low.toFixed(3)} … ${high.toFixed(3)})`;
+        rows.push([amount, name, perplexity(estimate.value), paired]);
+        if (name !== "magnitude" && value >= 0) met = false;
+      }
+    }
+    table(["", "", ">perplexity", ">nats beside magnitude (95 %)"], rows);
+  }
+  line(`  ${target("below magnitude", met, true)}`);
+  return met;
+}
+
+const perplexity = (nats: number): string => Math.exp(nats).toFixed(2);
