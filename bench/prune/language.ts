@@ -11,12 +11,21 @@ import type { Settings } from "./healing.ts";
 
 const seed = 0;
 
-const models = [
+interface Language {
+  readonly model: string;
+  readonly data: string;
+  /** Where criteria look, if not at a part of the same. */
+  readonly others?: string;
+  readonly calibrate: number;
+}
+
+const models: readonly Language[] = [
   { model: "llama260k.onnx", data: "text/llama260k_eval_64x120_u16le.bin", calibrate: 24 },
   {
     model: "llama_shakespeare/onnx/decoder_model.onnx",
     data: "models/llama_shakespeare/test_ids_u16le.bin",
-    calibrate: 64,
+    others: "models/llama_shakespeare/valid_ids_u16le.bin",
+    calibrate: 128,
   },
 ];
 
@@ -36,20 +45,24 @@ export async function language({ smoke }: Settings): Promise<boolean> {
   heading("Single weights of language models, nothing trained", seed);
   const engine = createEngine();
   let met = true;
-  for (const { model: file, data, calibrate } of models) {
+  for (const { model: file, data, others = data, calibrate } of models) {
     line(`\n${file}`);
-    const [path, texts] = [shared(`data/models/${file}`), shared(`data/${data}`)];
-    if (path === undefined || texts === undefined) {
+    const path = shared(`data/models/${file}`);
+    const [texts, looked] = [shared(`data/${data}`), shared(`data/${others}`)];
+    if (path === undefined || texts === undefined || looked === undefined) {
       line("  not measured: the shared folder (../shared, or PITH_SHARED) does not have it");
       continue;
     }
     const original = await open(path);
     const metric = "cross-entropy";
-    const task = await openTask(original, { data: texts, metric, calibrate, ...(smoke ? { samples: 32 } : {}) });
+    const few = smoke ? { samples: 32 } : {};
+    const task = await openTask(original, { data: texts, metric, ...few, ...(others === data ? { calibrate } : {}) });
+    const samples =
+      others === data ? task.calibrate : (await openTask(original, { data: looked, metric, calibrate })).calibrate;
     const judged = async (net: typeof original) => evaluate(engine, net, task.test, task.metric);
     const dense = await judged(original);
     // What is looked up has no inputs to look at: it stays in all of them.
-    const { misses } = await prune(await open(path), { amount: 0.5, importance: "wanda", data: task.calibrate });
+    const { misses } = await prune(await open(path), { amount: 0.5, importance: "wanda", data: samples });
     const except = misses.flatMap((miss) => miss.at ?? []);
     line(`  ${dense.estimate.count} texts, ${calibrate} others looked at; dense ${perplexity(dense.estimate.value)}`);
     const rows: string[][] = [];
@@ -57,7 +70,7 @@ export async function language({ smoke }: Settings): Promise<boolean> {
       const found = new Map<string, Awaited<ReturnType<typeof judged>>>();
       for (const [name, own] of Object.entries(methods)) {
         const net = await open(path);
-        await prune(net, { ...options, ...own, except, data: task.calibrate }, { seed });
+        await prune(net, { ...options, ...own, except, data: samples }, { seed });
         found.set(name, await judged(net));
       }
       const magnitude = found.get("magnitude");
