@@ -7,6 +7,7 @@
 import * as v from "valibot";
 import { stopIfAsked } from "../errors.ts";
 import { deduplicate } from "./deduplicate.ts";
+import { dropDeadChannels } from "./drop-dead-channels.ts";
 import { dropNotes } from "./drop-notes.ts";
 import { dropUnused } from "./drop-unused.ts";
 import { finalize } from "./finalize.ts";
@@ -44,7 +45,7 @@ const cleanUps = [
 const most = 50;
 
 /**
- * Simplifies a model in place: folds what is constant, fuses, removes what does nothing, until nothing is left to do; of what is written
+ * Simplifies a model in place: folds what is constant, fuses, removes what does nothing and channels that are constant, until nothing is left to do; of what is written
  * beside the graph, the exporter's own notes go (`drop-notes.ts`). First sets inputs, fixes dimensions, keeps outputs and removes roles
  * (`finalize.ts`), where asked: without them batch normalization is folded that was trained, too, and masks are.
  * @throws PithError E_NAME for inputs, dimensions or outputs that are not there, E_STOPPED on the context's signal.
@@ -86,7 +87,11 @@ export const simplify = definePass({
         misses = [...misses, ...outcome.misses];
         found += outcome.changes.length;
       }
-      if (found === 0) return { changes, misses };
+      if (found > 0) continue;
+      // It reads every weight: once, where nothing else is left to do, and again only if that has made a difference.
+      const dead = await dropDeadChannels(model, {}, context);
+      changes.push(...dead.changes);
+      if (dead.changes.length === 0) return { changes, misses: [...misses, ...dead.misses] };
     }
     throw new Error("simplify does not converge");
   },

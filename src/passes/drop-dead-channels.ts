@@ -1,0 +1,340 @@
+/**
+ * Channels that are constant go, and what they were goes into the biases behind them.
+ *
+ *     h = Conv(x, w, b)      w[u] = 0, so that h[u] = b[u] wherever x is         h, y without channel u,
+ *     y = Conv(Relu(h), v, c)                                                →   c + Σ v[:, u] · Relu(b[u]) in place of c
+ *
+ * A unit of `channelGroups` is dead where every layer that makes it multiplies by zeros alone. The runtime computes, at the sizes of the model, what
+ * it is wherever it is read, and by how much each layer that reads it is shifted. A shift must be the same at all places: zero padding, which is no
+ * constant, stands against it. A unit that is 0 where it is read shifts nothing.
+ *
+ * What has a role is being pruned or trained, and stays; so does what is rounded to codes further on. Of each axis one index stays.
+ */
+import * as v from "valibot";
+import { biased } from "../analysis/biased.ts";
+import { channelGroups, type Group, removable } from "../analysis/channels.ts";
+import { leadsToCodes } from "../analysis/codes.ts";
+import { cut } from "../analysis/cut.ts";
+import { type Inference, infer, isRandom } from "../analysis/infer.ts";
+import { type Layer, layerAt } from "../analysis/layers.ts";
+import { requireProduct, requireWeight } from "../analysis/weight.ts";
+import type { Engine } from "../engine/index.ts";
+import { Miss, PithError, stopIfAsked } from "../errors.ts";
+import { emitInto } from "../graph/emit.ts";
+import { extract } from "../graph/extract.ts";
+import { describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { replaceUses } from "../graph/replace.ts";
+import { entryOf } from "../ops/index.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { float32 } from "../tensor/dense.ts";
+import { alongAxis, elementCount } from "../tensor/dims.ts";
+import type { Dense } from "../tensor/types.ts";
+import { type Change, definePass } from "./pass.ts";
+import { protectedValues } from "./protected.ts";
+import { isUsed } from "./remove-unused.ts";
+
+/**
+ * Cuts channels whose weights are all zero, in place, and adds what they were to the biases of the layers that read them. Channels that are
+ * constant and must stay are listed.
+ * @example
+ * ```ts
+ * const { changes, misses } = await dropDeadChannels(model);
+ * ```
+ */
+export const dropDeadChannels = definePass({
+  id: "drop-dead-channels",
+  summary: "Cut channels that are constant, into the biases behind them",
+  options: v.strictObject({}),
+  async run(model, _, { engine, signal }) {
+    const changes: Change[] = [];
+    const misses: Miss[] = [];
+    const seen = new Set<string>();
+    // A cut changes the units of other groups, and a shift their constants: one group, then all again.
+    for (let more = true; more; ) {
+      more = false;
+      const inference = infer(model);
+      const isHeld = protectedValues(model, inference);
+      for (const group of channelGroups(model, inference)) {
+        const name = group.layers.map((layer) => layer.name).join(", ");
+        if (seen.has(name)) continue;
+        stopIfAsked(signal);
+        seen.add(name);
+        if (group.slices.some(({ value }) => value.role !== undefined || isHeld(value))) continue;
+        const units = await deadUnits(group);
+        if (units.length === 0) continue;
+        const gone = await drop(model, inference, group, units, engine);
+        if (gone instanceof Miss) misses.push(new Miss(gone.reason, gone.at === "" ? name : gone.at));
+        else {
+          const what = `${gone} constant ${gone === 1 ? "channel" : "channels"} cut`;
+          changes.push({ at: name, what, kind: "constant channels cut", decidedBy: "global" });
+          more = true;
+          break;
+        }
+      }
+    }
+    return { changes, misses };
+  },
+});
+
+/** A layer that hands a unit on, channel by channel, and does not make it: a depthwise convolution. */
+function handsOn({ effective, role, node }: Layer, group: Group): boolean {
+  const data = node.inputs[role.data];
+  return (
+    group.slices.some(({ value }) => value === data) &&
+    !group.slices.some(({ value, axis }) => value === effective && axis === role.in)
+  );
+}
+
+const makers = (group: Group): readonly Layer[] => group.layers.filter((layer) => !handsOn(layer, group));
+
+/** The units that every layer makes of zeros, as far as something is left of each axis. */
+async function deadUnits(group: Group): Promise<readonly number[]> {
+  const dead = new Set(removable(group));
+  for (const layer of makers(group)) {
+    const { weight, effective, role } = layer;
+    const slice = group.slices.find(({ value, axis }) => value === effective && axis === role.out);
+    const isPlain = role.kind === undefined && role.outTaps === undefined && weight === effective;
+    if (!isPlain || slice === undefined || requireWeight(layer, { types: ["float32"], product: "alone" }) !== undefined)
+      return [];
+    if (dead.size === 0) return [];
+    const dense = await weight.tensor?.read();
+    if (dense === undefined) return [];
+    const numbers = toFloat64(dense);
+    const { count, inner } = alongAxis(dense.dims, role.out);
+    for (let at = 0; at < numbers.length; at++)
+      if (numbers[at] !== 0) dead.delete(slice.unitOf[Math.floor(at / inner) % count] ?? -1);
+  }
+  for (const { unitOf } of group.slices) if (unitOf.every((unit) => dead.has(unit))) dead.delete(unitOf[0] ?? -1);
+  return [...dead];
+}
+
+/** How many of the units went, or why none did. */
+async function drop(
+  model: Model,
+  inference: Inference,
+  group: Group,
+  units: readonly number[],
+  engine: Engine,
+): Promise<number | Miss> {
+  const part = partOf(model, inference, group);
+  if (part instanceof Miss) return part;
+  const constants = await constantsOf(model, part, engine);
+  if (constants instanceof Miss) return constants;
+  const dead = new Set(units);
+  /** The numbers where such units are, zero elsewhere. */
+  const only = (chosen: ReadonlySet<number>, value: Value, dense: Dense): Float64Array => {
+    const numbers = toFloat64(dense);
+    const at = group.slices.flatMap(({ value: other, axis, unitOf }) =>
+      other === value ? [{ unitOf, ...alongAxis(dense.dims, axis) }] : [],
+    );
+    return numbers.map((number, index) =>
+      at.some(({ unitOf, count, inner }) => chosen.has(unitOf[Math.floor(index / inner) % count] ?? -1)) ? number : 0,
+    );
+  };
+  const isSilent = (unit: number): boolean =>
+    [...constants].every(([value, dense]) => only(new Set([unit]), value, dense).every((number) => number === 0));
+  const silent = new Set(units.filter(isSilent));
+  const shifts: Shift[] = [];
+  let refused: Miss | undefined;
+  for (const { node, data, makes } of silent.size === dead.size ? [] : part.readers) {
+    const dense = constants.get(data);
+    if (dense === undefined) continue;
+    const shift = await shiftOf(model, inference, node, data, dense.dims, only(dead, data, dense), engine);
+    if (shift instanceof Miss) refused = shift;
+    else if (shift !== undefined && makes)
+      refused = new Miss("they are constant, not 0, and the layer that reads them makes them, too", describe(node));
+    else if (shift !== undefined) shifts.push(shift);
+    if (refused !== undefined) break;
+  }
+  const going = refused === undefined ? dead : silent;
+  if (going.size === 0) return refused ?? new Miss("nothing is left to cut");
+  const done = await cut(model, [{ group, units: going }]);
+  if (done instanceof Miss) return done;
+  for (const shift of refused === undefined ? shifts : []) await addBehind(model, done, shift);
+  return going.size;
+}
+
+interface Reader {
+  readonly node: Node;
+  readonly data: Value;
+  /** Whether its own output channels are units of the group. */
+  readonly makes: boolean;
+}
+
+/** What lies between the layers that make units and those that read them. */
+interface Part {
+  readonly inputs: readonly Value[];
+  readonly readers: readonly Reader[];
+}
+
+function partOf(model: Model, inference: Inference, group: Group): Part | Miss {
+  const carrying = new Set(group.slices.map(({ value }) => value).filter(({ tensor }) => tensor === undefined));
+  const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
+  const made = makers(group);
+  const making = new Set(made.map(({ node }) => node));
+  const readers: Reader[] = [];
+  const inputs = new Set<Value>();
+  const isRounded = leadsToCodes(model, inference);
+  let byElement = true;
+  for (const { node, role } of made) {
+    const data = node.inputs[role.data];
+    if (data === undefined || node.inputs.some((input) => input !== undefined && input !== data && !isStored(input)))
+      return new Miss("its weight or its bias is computed", describe(node));
+    if (!carrying.has(data)) inputs.add(data);
+  }
+  for (const node of model.graph.nodes()) {
+    const data = node.inputs.find((input) => input !== undefined && carrying.has(input) && !isStored(input));
+    if (data === undefined) continue;
+    const carries = node.outputs.some((output) => output !== undefined && carrying.has(output));
+    if (!carries || making.has(node)) {
+      if (isRounded(node))
+        return new Miss("its output is quantized later, and a cut would change the rounding", describe(node));
+      readers.push({ node, data, makes: making.has(node) });
+      continue;
+    }
+    const bound = inference.at(node);
+    const other = node.inputs.find((input) => input !== undefined && !carrying.has(input) && !isStored(input));
+    if (other !== undefined || isRandom(node) || subgraphs(node).length > 0 || bound instanceof Miss)
+      return new Miss("it computes more than a constant of them", describe(node));
+    byElement &&= entryOf(node)?.byElement === true || !(bound.affine() instanceof Miss);
+  }
+  const isWindow = (node: Node): boolean => {
+    const layer = layerAt(node, inference);
+    return !(layer instanceof Miss) && layer.role.window !== undefined;
+  };
+  const isAnySize = byElement && !readers.some(({ node }) => isWindow(node));
+  for (const { type } of isAnySize ? [] : inputs) {
+    // The first axis of what a window slides over is the batch.
+    const isOpen = type?.dims?.some(
+      (dim, axis) => typeof dim !== "number" && (axis > 0 || !made.every(({ node }) => isWindow(node))),
+    );
+    if (isOpen !== false) return new Miss("sizes are not known: `pith simplify --fix` sets them");
+  }
+  return { inputs: [...inputs], readers };
+}
+
+/** Of open sizes a batch is one, and any other number of places is as good. */
+const places = 16;
+
+async function constantsOf(
+  model: Model,
+  { inputs, readers }: Part,
+  engine: Engine,
+): Promise<ReadonlyMap<Value, Dense> | Miss> {
+  const wanted = [...new Set(readers.map(({ data }) => data))];
+  const feeds = inputs.map(({ type }) => {
+    const dims = (type?.dims ?? []).map((dim, axis) => (typeof dim === "number" ? dim : axis === 0 ? 1 : places));
+    return float32(dims, new Float32Array(elementCount(dims)));
+  });
+  const [results] = await runPart(model, wanted, inputs, [feeds], engine);
+  return results === undefined
+    ? new Miss("ONNX Runtime cannot compute what they are")
+    : new Map(wanted.flatMap((value, at) => (results[at] === undefined ? [] : [[value, results[at]] as const])));
+}
+
+/** What a node answers more because of constants that it reads: a number for each of its output channels. */
+interface Shift {
+  readonly node: Node;
+  readonly vector: Dense<"float32">;
+}
+
+/** By how much constants move what a layer answers; undefined where they do not. */
+async function shiftOf(
+  model: Model,
+  inference: Inference,
+  node: Node,
+  data: Value,
+  dims: readonly number[],
+  constants: Float64Array,
+  engine: Engine,
+): Promise<Shift | Miss | undefined> {
+  if (constants.every((number) => number === 0)) return undefined;
+  const layer = layerAt(node, inference);
+  const [output] = node.outputs;
+  const at = describe(node);
+  if (
+    layer instanceof Miss ||
+    output === undefined ||
+    node.inputs[layer.role.data] !== data ||
+    layer.role.outTaps !== undefined
+  )
+    return new Miss("they are constant, not 0, and no layer reads them", at);
+  const other = requireProduct(layer);
+  if (other !== undefined) return new Miss(other.reason, at);
+  if (node.inputs.some((input) => input !== undefined && input !== data && inference.operand(input)?.stored !== true))
+    return new Miss("its weight or its bias is computed", at);
+  const feeds = [constants, new Float64Array(constants.length)].map((numbers) => [float32(dims, numbers)]);
+  const [[moved] = [], [still] = []] = await runPart(model, [output], [data], feeds, engine);
+  if (moved === undefined || still === undefined) return new Miss("ONNX Runtime cannot compute what they are", at);
+  const [more, less] = [toFloat64(moved), toFloat64(still)];
+  const rank = moved.dims.length;
+  const axis = layer.role.outputAxis < 0 ? layer.role.outputAxis + rank : layer.role.outputAxis;
+  const { count, inner } = alongAxis(moved.dims, axis);
+  const vector = new Float64Array(count);
+  const largest = more.reduce((most, number, index) => Math.max(most, Math.abs(number), Math.abs(less[index] ?? 0)), 0);
+  for (const [index, number] of more.entries()) {
+    const channel = Math.floor(index / inner) % count;
+    const shift = number - (less[index] ?? 0);
+    if (index % (count * inner) === channel * inner && index < count * inner) vector[channel] = shift;
+    // Written so that NaN is refused.
+    if (!(Math.abs(shift - (vector[channel] ?? 0)) <= 1e-6 * largest))
+      return new Miss(
+        "they are constant, not 0, and zero padding, or what lies before, makes it differ from place to place",
+        at,
+      );
+  }
+  return { node, vector: float32([count, ...new Array<number>(rank - 1 - axis).fill(1)], vector) };
+}
+
+/** Outputs of a part of the model for several feeds of `inputs`; nothing where the runtime cannot run it. */
+async function runPart(
+  model: Model,
+  outputs: readonly Value[],
+  inputs: readonly Value[],
+  feeds: readonly (readonly Dense[])[],
+  engine: Engine,
+): Promise<readonly (readonly (Dense | undefined)[])[]> {
+  const part = extract(model, outputs, inputs);
+  try {
+    const session = await engine.load(part, { optimize: false });
+    try {
+      const results: (readonly (Dense | undefined)[])[] = [];
+      for (const given of feeds) {
+        const named = given.flatMap((dense, at) => {
+          const input = part.graph.inputs[at];
+          return input === undefined ? [] : [[input.name, dense] as const];
+        });
+        const found = await session.run(Object.fromEntries(named));
+        results.push(part.graph.outputs.map(({ name }) => found[name]));
+      }
+      return results;
+    } finally {
+      await session.release();
+    }
+  } catch (error) {
+    if (error instanceof PithError && (error.code === "E_ENGINE" || error.code === "E_UNSUPPORTED")) return [];
+    throw error;
+  }
+}
+
+/** Into the sum with a vector that follows already, else as one, which `fuseAffine` folds into a bias. */
+async function addBehind(model: Model, inference: Inference, { node, vector }: Shift): Promise<void> {
+  const layer = layerAt(node, inference);
+  const sum = layer instanceof Miss ? undefined : biased(layer, inference)?.sum;
+  const before = await sum?.vector.tensor?.read();
+  if (sum !== undefined && before?.type === "float32" && sum.vector.role === undefined) {
+    const added = before.data.map((number, at) => number + (vector.data[at] ?? 0));
+    const emit = emitInto(model, { before: sum.node });
+    model.graph.setInput(sum.node, sum.input, emit.constant(float32(before.dims, added), sum.vector.name));
+    if (!isUsed(sum.vector)) model.graph.removeValue(sum.vector);
+    return;
+  }
+  const [output] = node.outputs;
+  if (output === undefined) return;
+  const nodes = [...model.graph.nodes()];
+  const emit = emitInto(model, { before: nodes[nodes.indexOf(node) + 1], by: "drop-dead-channels" });
+  const result = emit.Add([output, emit.constant(vector, `${output.name}.shift`)]);
+  result.type = output.type;
+  replaceUses(output, result, result.producer);
+}
