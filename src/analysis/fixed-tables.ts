@@ -38,9 +38,9 @@ export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet
     if (tensor === undefined || !isFloat(tensor.type) || tensor.dims.filter((size) => size > 1).length < 2) continue;
     const seen = new TableProperties(tensor.dims.at(-1) ?? 1);
     let start: Float64Array | undefined;
-    for await (const part of partsOf(tensor)) {
-      start ??= part.slice(0, fewNumbers);
-      seen.add(part);
+    for await (const { numbers } of partsOf(tensor)) {
+      start ??= numbers.slice(0, fewNumbers);
+      seen.add(numbers);
       if (!seen.isOpen) break;
     }
     if (seen.isOpen && (seen.isMask || seen.isSinusoids)) found.add(value);

@@ -28,8 +28,9 @@ import { replaceUses } from "../graph/replace.ts";
 import { entryOf } from "../ops/index.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
-import { alongAxis, elementCount } from "../tensor/dims.ts";
-import type { Dense } from "../tensor/types.ts";
+import { type AxisLayout, alongAxis, elementCount } from "../tensor/dims.ts";
+import { partsOf } from "../tensor/part.ts";
+import type { Dense, Tensor } from "../tensor/types.ts";
 import { type Change, definePass } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 import { isUsed } from "./remove-unused.ts";
@@ -98,15 +99,30 @@ async function deadUnits(group: Group): Promise<readonly number[]> {
     if (!isPlain || slice === undefined || requireWeight(layer, { types: ["float32"], product: "alone" }) !== undefined)
       return [];
     if (dead.size === 0) return [];
-    const dense = await weight.tensor?.read();
-    if (dense === undefined) return [];
-    const numbers = toFloat64(dense);
-    const { count, inner } = alongAxis(dense.dims, role.out);
-    for (let at = 0; at < numbers.length; at++)
-      if (numbers[at] !== 0) dead.delete(slice.unitOf[Math.floor(at / inner) % count] ?? -1);
+    if (weight.tensor === undefined) return [];
+    await keepZero(dead, weight.tensor, alongAxis(weight.tensor.dims, role.out), slice.unitOf);
   }
   for (const { unitOf } of group.slices) if (unitOf.every((unit) => dead.has(unit))) dead.delete(unitOf[0] ?? -1);
   return [...dead];
+}
+
+/** Takes out the units of which a number is not 0: mostly all of them, by the first numbers, and no others are read. */
+async function keepZero(
+  units: Set<number>,
+  tensor: Tensor,
+  { count, inner }: AxisLayout,
+  unitOf: Int32Array,
+): Promise<void> {
+  for await (const { start, numbers } of partsOf(tensor)) {
+    for (let at = 0; at < numbers.length; ) {
+      const stretch = Math.floor((start + at) / inner);
+      const end = Math.min(numbers.length, (stretch + 1) * inner - start);
+      const unit = unitOf[stretch % count] ?? -1;
+      if (units.has(unit) && numbers.subarray(at, end).some((number) => number !== 0)) units.delete(unit);
+      at = end;
+    }
+    if (units.size === 0) return;
+  }
 }
 
 /** How many of the units went, or why none did. */

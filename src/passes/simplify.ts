@@ -7,7 +7,6 @@
 import * as v from "valibot";
 import { stopIfAsked } from "../errors.ts";
 import { deduplicate } from "./deduplicate.ts";
-import { dropDeadChannels } from "./drop-dead-channels.ts";
 import { dropNotes } from "./drop-notes.ts";
 import { dropUnused } from "./drop-unused.ts";
 import { finalize } from "./finalize.ts";
@@ -89,6 +88,7 @@ export const simplify = definePass({
       }
       if (found > 0) continue;
       // It reads every weight: once, where nothing else is left to do, and again only if that has made a difference.
+      const { dropDeadChannels } = await import("./drop-dead-channels.ts");
       const dead = await dropDeadChannels(model, {}, context);
       changes.push(...dead.changes);
       if (dead.changes.length === 0) return { changes, misses: [...misses, ...dead.misses] };

@@ -13,7 +13,7 @@ import { toNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { blockInfluence } from "./block-influence.ts";
 import { prune } from "./index.ts";
-import { bypassOf, repeatedLayers } from "./keep-layers.ts";
+import { bypassOf, repeatedLayers } from "./repeated-layers.ts";
 
 interface Golden {
   readonly x: readonly number[];

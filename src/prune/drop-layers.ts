@@ -5,7 +5,7 @@ import { counted } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { blockInfluence } from "./block-influence.ts";
-import { bypassOf, removeLayers, repeatedLayers } from "./keep-layers.ts";
+import { bypassOf, removeLayers, repeatedLayers } from "./repeated-layers.ts";
 
 /**
  * Removes the least influential of all repeated layers, in place; they are measured once, before any goes.

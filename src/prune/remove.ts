@@ -6,8 +6,8 @@ import { allMasked, type Masked, maskedAt } from "../analysis/masks.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { foldMask } from "../passes/fold-mask.ts";
+import { dropKeptWeights } from "../passes/kept-weights.ts";
 import { definePass, type Outcome, type Pass, parseOptions } from "../passes/pass.ts";
-import { dropKeptWeights } from "../train/kept-weights.ts";
 import { type ParameterSelection, selectAllParameters, targetEntries } from "./targets.ts";
 
 const schema = v.strictObject(targetEntries);

@@ -8,24 +8,31 @@ import type { Tensor } from "./types.ts";
 const longPart = 2 ** 18;
 const shortPart = 2 ** 10;
 
+export interface Part {
+  /** Where it begins, row-major. */
+  readonly start: number;
+  readonly numbers: Float64Array;
+}
+
 /**
  * The numbers of a tensor of floats in parts: a few of the first, a few from the middle, then all from the first on. Who has seen enough stops
  * there, and has read no more. Parts are whole rows, along the last axis.
  */
-export async function* partsOf(tensor: Tensor): AsyncGenerator<Float64Array, void, undefined> {
+export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undefined> {
   const { type, dims, stored, small } = tensor;
   if (stored === undefined || small !== undefined || !isFloat(type)) {
-    yield toFloat64(small ?? (await tensor.read()));
+    yield { start: 0, numbers: toFloat64(small ?? (await tensor.read())) };
     return;
   }
   const columns = Math.max(1, dims.at(-1) ?? 1);
   const rows = elementCount(dims) / columns;
-  const part = async (from: number, count: number): Promise<Float64Array> => {
+  const part = async (from: number, count: number): Promise<Part> => {
     const [first, last] = [from, Math.min(rows, from + count)].map(
       (row) => stored.start + bytesFor(type, row * columns),
     );
     const bytes = await stored.source.read(first ?? 0, last ?? 0);
-    return toFloat64(viewBytes(type, [bytes.byteLength / bytesFor(type, 1)], bytes));
+    const numbers = toFloat64(viewBytes(type, [bytes.byteLength / bytesFor(type, 1)], bytes));
+    return { start: from * columns, numbers };
   };
   const few = Math.max(1, Math.floor(shortPart / columns));
   yield part(0, few);

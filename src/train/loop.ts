@@ -13,6 +13,7 @@ import { counted } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { save } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
+import { keepWeights, takeKeptWeights } from "../passes/kept-weights.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { type Batch, typeCodes } from "../tensor/types.ts";
@@ -28,7 +29,6 @@ import {
 } from "./evaluating.ts";
 import type { Floats } from "./floats.ts";
 import { forwardLoss } from "./forward-loss.ts";
-import { keepWeights, takeKeptWeights } from "./kept-weights.ts";
 import { type BuiltLoss, inFloat32, type LossScope, scaledSum } from "./loss.ts";
 import { epochSeed, type Plan, stepsOf } from "./plan.ts";
 import {

@@ -3,9 +3,9 @@ import * as v from "valibot";
 import { maskedBy } from "../analysis/masks.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { keptWeights } from "../passes/kept-weights.ts";
 import { type Change, definePass, type Outcome } from "../passes/pass.ts";
 import { sameDims } from "../tensor/dims.ts";
-import { keptWeights } from "./kept-weights.ts";
 
 /**
  * Puts back the weights that `train` kept with `keepStep`, in place; masks stay, so what is trained next is the lottery ticket: the weights that

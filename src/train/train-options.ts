@@ -115,7 +115,7 @@ const trainEntries = v.strictObject({
   ),
   prune: option(
     gradualSchema,
-    "prune gradually in the training: the share of weights that is masked in the end, or as JSON with when, along which curve, by what",
+    "prune gradually: the share of weights masked in the end, or as JSON with when and by what",
     { value: "amount" },
   ),
   groupLasso: option(positive, "sparse training: group lasso on whole channels, so that cutting them loses less: 0.02"),

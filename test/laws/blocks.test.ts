@@ -9,7 +9,7 @@ import { replaceUses } from "../../src/graph/replace.ts";
 import { verify } from "../../src/graph/verify.ts";
 import { open } from "../../src/onnx/index.ts";
 import { removeUnused } from "../../src/passes/remove-unused.ts";
-import { skipOf } from "../../src/prune/keep-layers.ts";
+import { skipOf } from "../../src/prune/repeated-layers.ts";
 import { expectSameInARow, folder, inputsOf, networks, run } from "./block-laws.ts";
 
 /** Blocks of one kind that follow each other, where there are any. */

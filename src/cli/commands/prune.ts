@@ -19,7 +19,7 @@ const options = v.object({
   ...single.options.entries,
   vocabulary: option(
     v.array(v.string()),
-    "of a folder with tokenizer.json: keep only the tokens that occur in these texts (.txt, .csv, .tsv, .jsonl)",
+    "of a model folder: keep only the tokens that occur in these texts (.txt, .csv, …)",
     { value: "texts" },
   ),
 });

@@ -30,7 +30,7 @@ import {
 import { microsoftOp } from "./typed.ts";
 
 const already = new Miss("its weight is stored quantized");
-const packed = new Miss("its weight is stored in packed blocks: cut channels first, `quantize` later");
+const packed = new Miss("its weight is quantized in packed blocks: cut channels first, quantize later");
 
 /** What is computed in: numbers of 16 bits are too coarse. */
 type Wide = "float32" | "float64";
