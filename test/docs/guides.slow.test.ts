@@ -1,4 +1,4 @@
-/** Every command and every program of the guides to distillation, low rank and sensitivity, run on real networks and a few samples of real data. */
+/** Every command and every program of the guides to pruning, distillation, low rank and sensitivity, run on real networks and a few samples of real data. */
 import { execFile } from "node:child_process";
 import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -15,7 +15,7 @@ import { codeBlocks, commandLines } from "./markdown.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const tsx = createRequire(import.meta.url).resolve("tsx/cli");
 const pages = await Promise.all(
-  ["distillation.md", "low-rank.md", "sensitivity.md"].map(async (name) => ({
+  ["pruning.md", "distillation.md", "low-rank.md", "sensitivity.md"].map(async (name) => ({
     name,
     text: await readFile(join(root, "docs", name), "utf8"),
   })),
@@ -41,7 +41,8 @@ async function unpacked(file: string): Promise<Buffer> {
 /** The folder that the guides speak of: networks and data by the names that they use. */
 async function filled(): Promise<string> {
   const folder = temporaryFolder();
-  for (const made of ["llama", "cifar10", "mnist", "photos", "texts"]) await mkdir(join(folder, made));
+  for (const made of ["llama", "bert_sst2/onnx", "cifar10", "mnist", "photos", "texts"])
+    await mkdir(join(folder, made), { recursive: true });
   for (const [from, to] of [
     ["resnet20.onnx", "resnet20.onnx"],
     ["resnet20.onnx", "model.onnx"],
@@ -51,11 +52,19 @@ async function filled(): Promise<string> {
     ["llama_shakespeare/tokenizer.json", "llama/tokenizer.json"],
     ["llama_shakespeare/onnx/decoder_model.onnx", "decoder.onnx"],
     ["llama_shakespeare/tokenizer.json", "tokenizer.json"],
+    ...["onnx/model.onnx", "config.json", "tokenizer.json", "tokenizer_config.json"].map(
+      (name) => [`bert_sst2/${name}`, `bert_sst2/${name}`] as const,
+    ),
   ] as const)
     await copyFile(join(data, "models", from), join(folder, to));
   const photos = (await readdir(join(data, "images/imagenet"))).filter((name) => name.endsWith(".jpg"));
   for (const name of photos.slice(0, 20))
     await copyFile(join(data, "images/imagenet", name), join(folder, "photos", name));
+  for (const [part, count] of Object.entries({ train: counts.train, dev: counts.test })) {
+    const lines = (await readFile(join(data, `text/sst2_${part}.tsv`), "utf8")).split("\n");
+    await writeFile(join(folder, `sst2_${part}.tsv`), `${lines.slice(0, count + 1).join("\n")}\n`);
+  }
+  await writeFile(join(folder, "mine.mjs"), 'export default { id: "mine", scores: ({ values }) => values };\n');
   const play = await readFile(join(data, "text/tinyshakespeare.txt"), "utf8");
   for (const name of ["texts.txt", "texts/train.txt"]) await writeFile(join(folder, name), play.slice(0, 6000));
   await writeFile(join(folder, "texts/test.txt"), play.slice(-4000));
