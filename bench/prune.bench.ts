@@ -1,9 +1,9 @@
 /**
  * What pruning reaches on real networks: beside published figures, and beside other tools.
  *
- *     npm run bench -- prune [names…] [--smoke] [--threads 1]
+ *     npm run bench -- prune [names…] [--smoke] [--threads 1] [--python path]
  *
- * `--smoke` runs all in five minutes, on few samples, which shows that they run. Logs of whole runs are in bench/logs. Exit code 1 where a target was
+ * Python with torch, torchvision, torch-pruning, onnx and onnxscript is found: --python, PITH_PYTHON, bench/peers/venv, or python3. `--smoke` runs all in five minutes, on few samples, which shows that they run. Logs of whole runs are in bench/logs. Exit code 1 where a target was
  * missed.
  */
 import { parseArgs } from "node:util";
@@ -12,14 +12,20 @@ import { healed, healing, type Settings } from "./prune/healing.ts";
 import { language } from "./prune/language.ts";
 import { latencies } from "./prune/latency.ts";
 import { lenets } from "./prune/lenets.ts";
+import { peers } from "./prune/peers.ts";
 
 const { values: options, positionals } = parseArgs({
-  options: { smoke: { type: "boolean", default: false }, threads: { type: "string", default: "1" } },
+  options: {
+    smoke: { type: "boolean", default: false },
+    threads: { type: "string", default: "1" },
+    python: { type: "string" },
+  },
   allowPositionals: true,
 });
 const experiments: Readonly<Record<string, (settings: Settings) => Promise<boolean>>> = {
   language,
   latency: latencies,
+  peers: ({ smoke }) => peers({ smoke, python: options.python }),
   ...Object.fromEntries(healed.map((name) => [name, (settings: Settings) => healing(name, settings)])),
   lenets: ({ threads, smoke }) => lenets(Number(threads), smoke ? 0.01 : 1),
 };

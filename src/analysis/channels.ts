@@ -44,6 +44,11 @@ export interface ChannelOptions {
   readonly throughNorms?: boolean | undefined;
 }
 
+/** Where the units of a group lie among the output channels of a layer. */
+export function outputsOf({ slices }: Pick<Group, "slices">, { effective, role }: Layer): Slice | undefined {
+  return slices.find(({ value, axis }) => value === effective && axis === role.out);
+}
+
 /** The units of a group that can go. */
 export function removable(group: Group): readonly number[] {
   return Array.from({ length: group.units }, (_, unit) => unit).filter((unit) => !group.refused.has(unit));
@@ -107,15 +112,14 @@ function refusals(model: Model, rules: readonly Rule[], labels: Labels): Readonl
   };
   const { graph } = model;
   const outputs = new Set(graph.outputs);
-  const inputs = new Set(graph.feeds);
-  for (const { value, axis } of labels.ends()) {
-    const end = { value, axis };
-    if (outputs.has(value)) refuse(end, new Miss(asOutput, value.name));
-    if (inputs.has(value)) refuse(end, new Miss("they are an input of the model", value.name));
-    for (const { node } of value.uses) {
-      if (node.graph !== graph) refuse(end, new Miss("a subgraph reads them", describe(node)));
-    }
-  }
+  for (const value of graph.outputs)
+    for (const axis of labels.axes(value)) refuse({ value, axis }, new Miss(asOutput, value.name));
+  for (const value of graph.feeds)
+    for (const axis of labels.axes(value))
+      refuse({ value, axis }, new Miss("they are an input of the model", value.name));
+  for (const { value, axis } of labels.ends())
+    for (const { node } of value.uses)
+      if (node.graph !== graph) refuse({ value, axis }, new Miss("a subgraph reads them", describe(node)));
   for (const rule of rules) {
     const { node } = rule;
     if (node === undefined) continue;
@@ -154,7 +158,10 @@ function refusals(model: Model, rules: readonly Rule[], labels: Labels): Readonl
       }
     }
   }
+  const seen = new Set<Int32Array>();
   for (const { value, axis, label } of labels.ends()) {
+    if (seen.has(label)) continue;
+    seen.add(label);
     if (labels.common(label, label.keys()) < 0) continue;
     const at = value.producer === undefined ? value.name : describe(value.producer);
     refuse(

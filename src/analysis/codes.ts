@@ -121,3 +121,46 @@ function isFloatValue(value: Value | undefined, inference: Inference): boolean {
 function isNumber(type: DataType | undefined): type is DataType {
   return type !== undefined && (isFloat(type) || isCodeType(type));
 }
+
+/**
+ * The stored factors that what a node computes on codes is multiplied by once it is floats, where the scale of its weight lies:
+ *
+ *     Mul(Cast(MatMulInteger(codes, weight, z)), Mul(s, scale))
+ *
+ * None where something else is done to it first, or several nodes read it.
+ */
+export function factorsBehind({ outputs: [result] }: Node, inference: Inference): readonly Value[] {
+  for (let value = result; value !== undefined; ) {
+    const [use, ...others] = value.uses;
+    if (use === undefined || others.length > 0) return [];
+    const { node, input } = use;
+    const rest = node.inputs.filter((other, at) => at !== input && other !== undefined) as readonly Value[];
+    const coded = entryOf(node)?.codes?.find((one) => one.input === input);
+    const scale = coded?.scale === undefined ? undefined : node.inputs[coded.scale];
+    const factors = scale === undefined ? (isFactor(node, input, inference) ? rest : []) : [scale];
+    const stored = factors.flatMap((factor) => storedFactors(factor, inference));
+    if (stored.length > 0) return stored;
+    if (
+      factors.length === 0 &&
+      !(rest.length === 0 && !isFloatValue(value, inference) && isFloatValue(node.outputs[0], inference))
+    )
+      return [];
+    value = node.outputs[0];
+  }
+  return [];
+}
+
+/** Whether a node multiplies an input by its others, and does nothing else. */
+function isFactor(node: Node, input: number, inference: Inference): boolean {
+  const bound = inference.at(node);
+  const [product, ...others] = (bound instanceof Miss ? undefined : bound.homogeneous()?.products) ?? [];
+  return product?.includes(input) === true && others.length === 0 && node.inputs.length === product.length;
+}
+
+/** The stored tensors of which a product is made. */
+function storedFactors(value: Value, inference: Inference): readonly Value[] {
+  if (inference.operand(value)?.stored === true) return [value];
+  const { producer } = value;
+  if (producer === undefined || !isFactor(producer, 0, inference)) return [];
+  return producer.inputs.flatMap((input) => (input === undefined ? [] : storedFactors(input, inference)));
+}

@@ -10,7 +10,7 @@ import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot, tentatively } from "../graph/snapshot.ts";
-import type { AxisEnd, ChannelCut, NodeChange } from "../ops/index.ts";
+import type { AxisEnd, ChannelCut, NodeChange, Restored } from "../ops/index.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { type Dim, dimsText, sameDims } from "../tensor/dims.ts";
@@ -39,14 +39,13 @@ type Removals = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
  * if (group !== undefined) await cut(model, [{ group, units: [0, 3] }]);
  */
 export async function cut(model: Model, removals: readonly Removal[]): Promise<Inference | Miss> {
-  const removed = removedIndices(removals);
-  const tensors = new Map<Value, Tensor>();
-  for (const [value, axes] of removed) {
-    if (value.tensor !== undefined) tensors.set(value, await slicedWhenRead(value.tensor, axes));
-  }
-  const left = keptOf(model, removed);
+  const plan = planOf(model, removedIndices(removals));
+  if (plan instanceof Miss) return plan;
+  const tensors = new Map<Rewrite, Tensor>();
+  for (const rewrite of rewritesOf(plan)) tensors.set(rewrite, await rewrittenWhenRead(rewrite));
+  const left = keptOf(model, plan.removed);
   const restore = snapshot(model);
-  const inference = carryOut(model, removed, (value) => tensors.get(value));
+  const inference = carryOut(model, plan, (rewrite) => tensors.get(rewrite) ?? rewrite.tensor);
   if (inference instanceof Miss) restore();
   else recordKept(model, left);
   return inference;
@@ -55,7 +54,12 @@ export async function cut(model: Model, removals: readonly Removal[]): Promise<I
 function keptOf(model: Model, removed: Removals): ReadonlyMap<string, readonly number[]> {
   const cutLayers = layers(model, infer(model)).flatMap(({ name, effective, role, outputs }) => {
     const gone = new Set(removed.get(effective)?.get(role.out));
-    const kept = Array.from({ length: outputs }, (_, channel) => channel).filter((channel) => !gone.has(channel));
+    const size = effective.type?.dims?.[role.out];
+    // Of codes that share bytes, several go with an index.
+    const each = typeof size === "number" && role.packed !== undefined ? outputs / size : 1;
+    const kept = Array.from({ length: outputs }, (_, channel) => channel).filter(
+      (channel) => !gone.has(Math.floor(channel / each)),
+    );
     return gone.size === 0 ? [] : [[name, kept] as const];
   });
   return new Map(cutLayers);
@@ -63,36 +67,73 @@ function keptOf(model: Model, removed: Removals): ReadonlyMap<string, readonly n
 
 /** Why these units cannot be cut, if they cannot. Reads no weights; the model is as it was. */
 export function refusesCut(model: Model, removals: readonly Removal[]): Miss | undefined {
-  const found = tentatively(model, () =>
-    carryOut(model, removedIndices(removals), ({ tensor }, axes) =>
-      tensor === undefined ? undefined : withoutNumbers(tensor, axes),
-    ),
-  );
+  const plan = planOf(model, removedIndices(removals));
+  const found = plan instanceof Miss ? plan : tentatively(model, () => carryOut(model, plan, withoutNumbers));
   return found instanceof Miss ? found : undefined;
 }
 
+/** What becomes of a stored tensor. */
+interface Rewrite extends Restored {
+  readonly tensor: Tensor;
+}
+
+/** What a cut does to the graph. */
+interface Plan {
+  readonly removed: Removals;
+  readonly slices: ReadonlyMap<Value, Rewrite>;
+  readonly changes: ReadonlyMap<Node, NodeChange & { readonly rewrites: ReadonlyMap<number, Rewrite> }>;
+}
+
+/** A Miss where what lies packed is not stored, so that nothing can be left out of it. */
+function planOf(model: Model, removed: Removals): Plan | Miss {
+  const slices = new Map<Value, Rewrite>();
+  for (const [value, axes] of removed) {
+    const { tensor } = value;
+    if (tensor === undefined) continue;
+    slices.set(value, { tensor, dims: cutDims(tensor.dims, axes), of: (dense) => sliced(dense, axes) });
+  }
+  const changes = new Map<Node, NodeChange & { rewrites: Map<number, Rewrite> }>();
+  for (const [node, change] of nodeChanges(model, infer(model), removed)) {
+    const rewrites = new Map<number, Rewrite>();
+    for (const [input, restored] of Object.entries(change.packed ?? {})) {
+      const value = node.inputs[Number(input)];
+      if (value === undefined) continue;
+      if (value.tensor === undefined) return new Miss(`"${value.name}" is computed`, describe(node));
+      rewrites.set(Number(input), { tensor: value.tensor, ...restored });
+    }
+    changes.set(node, { ...change, rewrites });
+  }
+  return { removed, slices, changes };
+}
+
+function* rewritesOf({ slices, changes }: Plan): Generator<Rewrite, void, undefined> {
+  yield* slices.values();
+  for (const { rewrites } of changes.values()) yield* rewrites.values();
+}
+
 function removedIndices(removals: readonly Removal[]): Removals {
-  const sets = new Map<Value, Map<number, Set<number>>>();
+  const removed = new Map<Value, Map<number, readonly number[]>>();
   for (const { group, units } of removals) {
-    const gone = new Set(units);
+    const gone = new Uint8Array(group.units);
+    for (const unit of units) gone[unit] = 1;
+    // Slices along tied axes share their units.
+    const known = new Map<Int32Array, readonly number[]>();
     for (const { value, axis, unitOf } of group.slices) {
-      const axes = sets.get(value) ?? new Map<number, Set<number>>();
-      sets.set(value, axes);
-      const indices = axes.get(axis) ?? new Set<number>();
-      axes.set(axis, indices);
-      unitOf.forEach((unit, index) => {
-        if (gone.has(unit)) indices.add(index);
-      });
+      const own = known.get(unitOf) ?? goneOf(unitOf, gone);
+      known.set(unitOf, own);
+      if (own.length === 0) continue;
+      const axes = removed.get(value) ?? new Map<number, readonly number[]>();
+      const others = axes.get(axis);
+      removed.set(value, axes.set(axis, others === undefined ? own : [...others, ...own].sort((a, b) => a - b)));
     }
   }
-  const removed = new Map<Value, ReadonlyMap<number, readonly number[]>>();
-  for (const [value, axes] of sets) {
-    const kept = [...axes].flatMap(([axis, set]) =>
-      set.size === 0 ? [] : [[axis, [...set].sort((a, b) => a - b)] as const],
-    );
-    if (kept.length > 0) removed.set(value, new Map(kept));
-  }
   return removed;
+}
+
+function goneOf(unitOf: Int32Array, gone: Uint8Array): readonly number[] {
+  const indices: number[] = [];
+  for (let index = 0; index < unitOf.length; index++) if (gone[unitOf[index] ?? -1] === 1) indices.push(index);
+  return indices;
 }
 
 function nodeChanges(model: Model, inference: Inference, removed: Removals): ReadonlyMap<Node, NodeChange> {
@@ -123,18 +164,21 @@ function cutAt(node: Node, removed: Removals): ChannelCut {
 /** Cuts in place. Returns a Miss if inference fails that succeeded before, or finds another dimension than the cut implies. */
 function carryOut(
   model: Model,
-  removed: Removals,
-  tensorOf: (value: Value, axes: ReadonlyMap<number, readonly number[]>) => Tensor | undefined,
+  { removed, slices, changes }: Plan,
+  tensorOf: (rewrite: Rewrite) => Tensor,
 ): Inference | Miss {
   const before = infer(model);
-  const changes = nodeChanges(model, before, removed);
   const promised: [Value, readonly Dim[]][] = [];
   for (const [value, axes] of removed) {
     value.type = cutType(value, axes);
-    if (value.tensor !== undefined) value.tensor = tensorOf(value, axes);
+    const slice = slices.get(value);
+    if (slice !== undefined) value.tensor = tensorOf(slice);
     else if (value.type?.dims !== undefined) promised.push([value, value.type.dims]);
   }
-  for (const [node, change] of changes) applyChange(model, node, change);
+  for (const [node, change] of changes) {
+    applyChange(model, node, change);
+    for (const [input, rewrite] of change.rewrites) setStored(node, input, tensorOf(rewrite));
+  }
   const known = new Set(before.misses.map(missText));
   const inference = infer(model);
   const failed = inference.misses.find((miss) => !known.has(missText(miss)));
@@ -151,16 +195,9 @@ function carryOut(
 const missText = ({ reason, at }: Miss): string => `${at}: ${reason}`;
 
 /** Dimensions as after the cut, without reading a large tensor. */
-function withoutNumbers(tensor: Tensor, axes: ReadonlyMap<number, readonly number[]>): Tensor {
-  if (tensor.small !== undefined) return inMemory(sliced(tensor.small, axes));
-  return {
-    type: tensor.type,
-    dims: cutDims(tensor.dims, axes),
-    bytes: 0,
-    small: undefined,
-    stored: undefined,
-    read: () => tensor.read(),
-  };
+function withoutNumbers({ tensor, dims, of }: Rewrite): Tensor {
+  if (tensor.small !== undefined) return inMemory(of(tensor.small));
+  return { type: tensor.type, dims, bytes: 0, small: undefined, stored: undefined, read: () => tensor.read() };
 }
 
 function cutType(value: Value, axes: ReadonlyMap<number, readonly number[]>): Value["type"] {
@@ -169,9 +206,9 @@ function cutType(value: Value, axes: ReadonlyMap<number, readonly number[]>): Va
   return type === undefined ? undefined : { type: type.type, dims };
 }
 
-async function slicedWhenRead(tensor: Tensor, axes: ReadonlyMap<number, readonly number[]>): Promise<Tensor> {
-  const slice = async (): Promise<Dense> => sliced(await tensor.read(), axes);
-  return tensor.type === "string" ? inMemory(await slice()) : deferred(tensor.type, cutDims(tensor.dims, axes), slice);
+async function rewrittenWhenRead({ tensor, dims, of }: Rewrite): Promise<Tensor> {
+  const rewritten = async (): Promise<Dense> => of(await tensor.read());
+  return tensor.type === "string" ? inMemory(await rewritten()) : deferred(tensor.type, dims, rewritten);
 }
 
 function cutDims(dims: readonly number[], axes: ReadonlyMap<number, readonly number[]>): number[] {
@@ -191,19 +228,21 @@ function sliced(dense: Dense, axes: ReadonlyMap<number, readonly number[]>): Den
 function applyChange(model: Model, node: Node, { attributes = {}, inputs = {}, shifts = {} }: NodeChange): void {
   const { graph } = node;
   for (const [name, attribute] of Object.entries(attributes)) graph.setAttribute(node, name, attribute);
-  for (const [input, dense] of Object.entries(inputs)) {
-    const before = node.inputs[Number(input)];
-    if (before?.tensor !== undefined && before.uses.size === 1 && before.graph === graph) {
-      before.tensor = inMemory(dense);
-      before.type = { type: dense.type, dims: dense.dims };
-    } else {
-      graph.setInput(node, Number(input), graph.addTensor(before?.name ?? "sizes", inMemory(dense), before?.role));
-    }
-  }
+  for (const [input, dense] of Object.entries(inputs)) setStored(node, Number(input), inMemory(dense));
   for (const [input, dense] of Object.entries(shifts)) {
     const before = node.inputs[Number(input)];
     if (before === undefined) continue;
     const emit = emitInto(model, { before: node });
     graph.setInput(node, Number(input), emit.Add([before, emit.constant(dense, `${before.name}_cut`)]));
   }
+}
+
+/** In place where no other node reads what was there. */
+function setStored(node: Node, input: number, tensor: Tensor): void {
+  const { graph } = node;
+  const before = node.inputs[input];
+  if (before?.tensor !== undefined && before.uses.size === 1 && before.graph === graph) {
+    before.tensor = tensor;
+    before.type = { type: tensor.type, dims: tensor.dims };
+  } else graph.setInput(node, input, graph.addTensor(before?.name ?? "sizes", tensor, before?.role));
 }

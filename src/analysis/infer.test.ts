@@ -63,6 +63,12 @@ graph (x: float32[2]) -> (y: float32[2]) {
     );
   });
 
+  it.each(["0, 1, 3", "-1, -2, -3", "0, 0, 1", "1, 0"])("so is a Transpose by %s of three axes", (perm) => {
+    expect(() => infer(model(`  y = Transpose (x) {perm=[${perm}]}`))).toThrow(
+      `Transpose "y": attribute "perm" orders 3 axes, got [${perm}].`,
+    );
+  });
+
   it.each([
     ["Conv", "  w: float32[5, 2, 3, 3] = zeros\n  y = Conv (m, w) {group=2}", "float32[?, 4, ?, ?]"],
     ["ConvTranspose", "  w: float16[4, 5, 3] = zeros\n  y = ConvTranspose (m, w)", "float16[?, 4, ?]"],

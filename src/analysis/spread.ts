@@ -1,7 +1,8 @@
 /** Units spread over positions along links until nothing changes: which positions have one, and which units are the same. */
+import { DisjointSets } from "../math/disjoint-sets.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { endKey, type Link } from "./channel-links.ts";
-import { type Labels, sizeAlong } from "./units.ts";
+import { type Along, type Labels, sizeAlong } from "./units.ts";
 
 interface LinkRule {
   readonly links: readonly Link[];
@@ -28,18 +29,63 @@ export function alternativesIn(rules: readonly LinkRule[]): readonly Alternative
 
 /**
  * A link from index i to the positions map(i) is followed forwards always, and backwards where map(i) carries one single unit. Of alternatives
- * one must apply. Where none does, the units of each image of the chosen one become one.
+ * one must apply. Where none does, the units of each image of the chosen one become one. Axes that a link joins index by index are one from the start,
+ * which are most of a network: what is followed are the others.
  */
 export function spread(rules: readonly LinkRule[], labels: Labels, alternatives = alternativesIn(rules)): void {
   for (const set of alternatives) set.joined = false;
-  const backwards = rules.toReversed();
-  const done = new Map<LinkRule, LabelCounts>();
+  const left = rules.flatMap(({ links }) =>
+    links.filter(({ from, to, hasImages }) => hasImages || !labels.tie(from, to)),
+  );
+  for (const part of connected(left, alternatives, labels)) settle(part, labels);
+}
+
+/** Links that units travel between, and the alternatives among them. */
+interface Part {
+  readonly links: Link[];
+  readonly alternatives: Alternatives[];
+}
+
+/** What no unit travels between is settled by itself: a join in one block of a network need not be looked for in the others. */
+function connected(links: readonly Link[], alternatives: readonly Alternatives[], labels: Labels): Iterable<Part> {
+  const sets = new DisjointSets();
+  const numbers = new Map<object, number>();
+  const numberOf = (end: Along): number | undefined => {
+    const track = labels.trackOf(end);
+    if (track === undefined) return undefined;
+    const number = numbers.get(track) ?? sets.add();
+    numbers.set(track, number);
+    return number;
+  };
+  for (const { from, to } of links) {
+    const [a, b] = [numberOf(from), numberOf(to)];
+    if (a !== undefined && b !== undefined) sets.join(a, b);
+  }
+  const parts = new Map<number, Part>();
+  const partOf = ({ to }: Link): Part | undefined => {
+    const number = numberOf(to);
+    if (number === undefined) return undefined;
+    const part = parts.get(sets.find(number)) ?? { links: [], alternatives: [] };
+    parts.set(sets.find(number), part);
+    return part;
+  };
+  for (const link of links) partOf(link)?.links.push(link);
+  for (const set of alternatives) {
+    const [link] = set.links;
+    if (link !== undefined) partOf(link)?.alternatives.push(set);
+  }
+  return parts.values();
+}
+
+function settle({ links, alternatives }: Part, labels: Labels): void {
+  const backwards = links.toReversed();
+  const done = new Map<Link, LabelCounts>();
   do {
     let changed: boolean;
     do {
       const before = labels.changes;
-      for (const rule of rules) followOnce(rule, labels, done);
-      for (const rule of backwards) followOnce(rule, labels, done);
+      for (const link of links) followOnce(link, labels, done);
+      for (const link of backwards) followOnce(link, labels, done);
       changed = labels.changes !== before;
     } while (changed);
   } while (joinFirst(alternatives, labels));
@@ -52,46 +98,32 @@ interface LabelCounts {
 }
 
 /**
- * Follows a rule unless it would find what it found before: no position of its values got a unit since, and, where images count, no two
+ * Follows a link unless it would find what it found before: no position of its axes got a unit since, and, where images count, no two
  * units became one. A deep network is swept as often as labels have to travel through it, and most of it is at rest in most sweeps.
  */
-function followOnce(rule: LinkRule, labels: Labels, done: Map<LinkRule, LabelCounts>): void {
-  const last = done.get(rule);
+function followOnce(link: Link, labels: Labels, done: Map<Link, LabelCounts>): void {
+  const { from, to, hasImages } = link;
+  const last = done.get(link);
   const since = last?.changes ?? -1;
-  const isAtRest = rule.links.every(
-    ({ from, to, hasImages }) =>
-      labels.reachedAt(from.value) <= since &&
-      labels.reachedAt(to.value) <= since &&
-      (!hasImages || labels.joins === last?.joins),
-  );
-  if (isAtRest) return;
-  done.set(rule, { changes: labels.changes, joins: labels.joins });
-  follow(rule, labels);
+  const isAtRest = labels.reachedAt(from) <= since && labels.reachedAt(to) <= since;
+  if (isAtRest && (!hasImages || labels.joins === last?.joins)) return;
+  done.set(link, { changes: labels.changes, joins: labels.joins });
+  follow(link, labels);
 }
 
-function follow(rule: LinkRule, labels: Labels): void {
-  for (const link of rule.links) {
-    const { from, to } = link;
-    const start = labels.at(from);
-    // Images take memory: only those are computed that something reaches.
-    if (start === undefined && labels.at(to) === undefined) continue;
-    const { images } = link;
-    if (start !== undefined) {
-      for (let index = 0; index < start.length; index++) {
-        const unit = start[index] ?? -1;
-        if (unit < 0) continue;
-        if (images === undefined) labels.assign(to, index, unit);
-        else for (const position of images[index] ?? []) labels.assign(to, position, unit);
-      }
-    }
-    const end = labels.at(to);
-    const size = sizeAlong(from);
-    if (end === undefined || size === undefined || from.value === undefined) continue;
-    for (let index = 0; index < size; index++) {
-      const unit = images === undefined ? (end[index] ?? -1) : labels.common(end, images[index] ?? []);
-      if (unit >= 0) labels.assign(from, index, unit);
-    }
-  }
+function follow(link: Link, labels: Labels): void {
+  const { from, to } = link;
+  const start = labels.at(from);
+  // Images take memory: only those are computed that something reaches.
+  if (start === undefined && labels.at(to) === undefined) return;
+  const { images } = link;
+  if (start !== undefined) labels.assign(to, start.length, (index) => start[index] ?? -1, images);
+  const end = labels.at(to);
+  const size = sizeAlong(from);
+  if (end === undefined || size === undefined || from.value === undefined) return;
+  const unitAt = (index: number): number =>
+    images === undefined ? (end[index] ?? -1) : labels.common(end, images[index] ?? []);
+  labels.assign(from, size, unitAt);
 }
 
 /** The joins of one rule may tell what to do at the next: one node's at a time. */
@@ -119,7 +151,7 @@ function joinAlternatives(set: Alternatives, labels: Labels): boolean {
     const open = image.find((position) => (end[position] ?? -1) >= 0 && covered[position] === 0);
     const unit = open === undefined ? undefined : end[open];
     if (unit === undefined) continue;
-    for (const position of image) labels.assign(link.to, position, unit);
+    labels.assign(link.to, 1, () => unit, [image]);
     joined = true;
   }
   set.joined ||= joined;

@@ -67,9 +67,19 @@ export function unitGroups<E extends LabelledEnd>(
     group.starts.push(index);
     if (group.units > 0) groups.set(first, group);
   }
+  // Tied axes share their labels, and so the units of a slice.
+  const parted = new Map<Int32Array, ReadonlyMap<number, Int32Array>>();
   for (const { label, ...end } of ends) {
+    const own = parted.get(label) ?? byGroup(label);
+    parted.set(label, own);
+    for (const [first, unitOf] of own) groups.get(first)?.slices.push({ ...end, unitOf });
+  }
+  return [...groups.values()];
+
+  function byGroup(label: Int32Array): ReadonlyMap<number, Int32Array> {
     const own = new Map<number, Int32Array>();
-    for (const [index, unit] of label.entries()) {
+    for (let index = 0; index < label.length; index++) {
+      const unit = label[index] ?? -1;
       const root = unit < 0 ? -1 : labels.find(unit);
       const start = owner[root] ?? -1;
       if (start < 0) continue;
@@ -81,9 +91,8 @@ export function unitGroups<E extends LabelledEnd>(
       }
       unitOf[index] = numbers[root] ?? -1;
     }
-    for (const [first, unitOf] of own) groups.get(first)?.slices.push({ ...end, unitOf });
+    return own;
   }
-  return [...groups.values()];
 }
 
 /** The units along an axis, in order; one that several indices share comes as often. */

@@ -17,39 +17,90 @@ export function sizeAlong({ value, axis }: Along): number | undefined {
   return typeof dim === "number" && dim <= longestAxis ? dim : undefined;
 }
 
+/** The units along an axis, and along all that are tied to it. */
+class Track {
+  /** Undefined until an index has a unit. */
+  label: Int32Array | undefined;
+  /** The count of changes when a position last got a unit. */
+  reached = 0;
+  #into: Track | undefined;
+
+  constructor(readonly size: number) {}
+
+  /** What it has become part of. */
+  get whole(): Track {
+    let at: Track = this;
+    for (let next = at.#into; next !== undefined; next = at.#into) {
+      at.#into = next.#into ?? next;
+      at = next;
+    }
+    return at;
+  }
+
+  joinTo(other: Track): void {
+    this.#into = other;
+    this.label = undefined;
+  }
+}
+
 export class Labels {
   /** Counts positions that got a unit and units that became one: unchanged means that nothing happened. */
   changes = 0;
   /** Of `changes` those in which two units became one. */
   joins = 0;
-  readonly #reached = new Map<Value, number>();
-  readonly #labels = new Map<Value, Map<number, Int32Array>>();
+  readonly #tracks = new Map<Value, Map<number, Track>>();
   readonly #sets = new DisjointSets();
 
   /** Makes each index along an axis a unit of its own, where it has none yet. */
   start(value: Value, axis: number): void {
-    const label = this.#label({ value, axis });
-    if (label === undefined) return;
+    const track = this.#track({ value, axis });
+    if (track === undefined) return;
+    const label = labelOf(track);
     for (let index = 0; index < label.length; index++) if (label[index] === -1) label[index] = this.#sets.add();
-    this.#reached.set(value, ++this.changes);
+    track.reached = ++this.changes;
   }
 
-  /** Unit of each index along an axis, -1 for none; undefined if no index has one. Units may have become others since: see `find`. */
+  /** Makes two axes of one size share their units from now on: index by index, which costs nothing more. False where the sizes are not known, or differ. */
+  tie(one: Along, other: Along): boolean {
+    const [a, b] = [this.#track(one), this.#track(other)];
+    if (a === undefined || b === undefined || a.size !== b.size) return false;
+    if (a === b) return true;
+    const { label } = b;
+    if (label !== undefined) {
+      labelOf(a);
+      a.reached = ++this.changes;
+      for (let index = 0; index < label.length; index++)
+        if ((label[index] ?? -1) >= 0) this.#put(a, index, label[index] ?? -1);
+    }
+    b.joinTo(a);
+    return true;
+  }
+
+  /** Unit of each index along an axis, -1 for none; undefined if no index has one. Units may have become others since: see `find`. Tied axes have one array. */
   at({ value, axis }: Along): Int32Array | undefined {
-    return value === undefined ? undefined : this.#labels.get(value)?.get(axis);
+    return value === undefined ? undefined : this.#tracks.get(value)?.get(axis)?.whole.label;
   }
 
-  /** The count of changes when a position of a value last got a unit. */
-  reachedAt(value: Value | undefined): number {
-    return value === undefined ? 0 : (this.#reached.get(value) ?? 0);
+  /** The count of changes when a position along an axis last got a unit. */
+  reachedAt({ value, axis }: Along): number {
+    return value === undefined ? 0 : (this.#tracks.get(value)?.get(axis)?.whole.reached ?? 0);
   }
 
-  axes(value: Value): Iterable<number> {
-    return this.#labels.get(value)?.keys() ?? [];
+  /** What all axes have in common that are tied to this one; undefined where its size is not known. */
+  trackOf(end: Along): object | undefined {
+    return this.#track(end);
+  }
+
+  *axes(value: Value): Generator<number, void, undefined> {
+    for (const [axis, track] of this.#tracks.get(value) ?? []) if (track.whole.label !== undefined) yield axis;
   }
 
   *ends(): Generator<{ readonly value: Value; readonly axis: number; readonly label: Int32Array }> {
-    for (const [value, axes] of this.#labels) for (const [axis, label] of axes) yield { value, axis, label };
+    for (const [value, axes] of this.#tracks)
+      for (const [axis, track] of axes) {
+        const { label } = track.whole;
+        if (label !== undefined) yield { value, axis, label };
+      }
   }
 
   get units(): number {
@@ -60,21 +111,21 @@ export class Labels {
     return this.#sets.find(unit);
   }
 
-  /** Gives a position a unit; if it has another already, both become one. Positions of absent values and of unknown size are left. */
-  assign(end: Along, index: number, unit: number): void {
-    const label = this.#label(end);
-    if (label === undefined || index >= label.length) return;
-    const present = label[index] ?? -1;
-    if (present === unit) return;
-    if (present < 0) {
-      label[index] = unit;
-      this.changes++;
-      if (end.value !== undefined) this.#reached.set(end.value, this.changes);
-      return;
+  /** Gives positions units: `unitAt` says which one an index has, -1 for none, and `positions` where it goes. Those of absent values and of unknown size are left. */
+  assign(
+    end: Along,
+    count: number,
+    unitAt: (index: number) => number,
+    positions?: readonly (readonly number[])[],
+  ): void {
+    const track = this.#track(end);
+    if (track === undefined) return;
+    for (let index = 0; index < count; index++) {
+      const unit = unitAt(index);
+      if (unit < 0) continue;
+      if (positions === undefined) this.#put(track, index, unit);
+      else for (const position of positions[index] ?? []) this.#put(track, position, unit);
     }
-    if (!this.#sets.join(present, unit)) return;
-    this.changes++;
-    this.joins++;
   }
 
   /** The unit that all of these positions have; -1 if they have none, or several. */
@@ -90,20 +141,40 @@ export class Labels {
     return found;
   }
 
-  #label({ value, axis }: Along): Int32Array | undefined {
+  /** Where a position has another unit already, both become one. */
+  #put(track: Track, index: number, unit: number): void {
+    if (index >= track.size) return;
+    const label = labelOf(track);
+    const present = label[index] ?? -1;
+    if (present === unit) return;
+    if (present < 0) {
+      label[index] = unit;
+      track.reached = ++this.changes;
+      return;
+    }
+    if (!this.#sets.join(present, unit)) return;
+    this.changes++;
+    this.joins++;
+  }
+
+  #track({ value, axis }: Along): Track | undefined {
     if (value === undefined) return undefined;
+    let axes = this.#tracks.get(value);
+    const known = axes?.get(axis);
+    if (known !== undefined) return known.whole;
     const size = sizeAlong({ value, axis });
     if (size === undefined) return undefined;
-    let axes = this.#labels.get(value);
     if (axes === undefined) {
       axes = new Map();
-      this.#labels.set(value, axes);
+      this.#tracks.set(value, axes);
     }
-    let label = axes.get(axis);
-    if (label === undefined) {
-      label = new Int32Array(size).fill(-1);
-      axes.set(axis, label);
-    }
-    return label;
+    const track = new Track(size);
+    axes.set(axis, track);
+    return track;
   }
+}
+
+function labelOf(track: Track): Int32Array {
+  track.label ??= new Int32Array(track.size).fill(-1);
+  return track.label;
 }

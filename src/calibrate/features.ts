@@ -41,8 +41,8 @@ export function featuresOf(layer: Layer): LayerFeatures | Miss {
   const shape = dims.map((dim, axis) =>
     axis === role.out ? features * role.groups : role.outTaps?.includes(axis) ? 1 : dim,
   );
-  const known = effective.type?.type ?? "float32";
-  const type = isFloat(known) ? known : "float32";
+  const type = effective.type?.type ?? "float32";
+  if (!isFloat(type)) return no(`its weight is codes (${type}), which are multiplied with codes`);
   return {
     name: output.name,
     axis: role.outputAxis,

@@ -192,7 +192,7 @@ const pattern = new RegExp(`(^|[._-])(${[...training, ...testing].join("|")})(?=
 
 export interface NamedPart {
   readonly part: Part;
-  /** The name without the word: files of one family hold parts of one data set. */
+  /** The name without the word, and without how many rows: files of one family hold parts of one data set. */
   readonly family: string;
   /** How far from being the part itself: of "test" and "dev", "test" is. */
   readonly rank: number;
@@ -203,7 +203,10 @@ export function namedPart(name: string): NamedPart | undefined {
   const [, before = "", found] = pattern.exec(name) ?? [];
   if (found === undefined) return undefined;
   const word = found.toLowerCase();
-  const family = name.replace(pattern, `${before}*`).toLowerCase();
+  const family = name
+    .replace(pattern, `${before}*`)
+    .replace(/\d+(?=x\d+[._-])/, "n")
+    .toLowerCase();
   return training.includes(word)
     ? { part: "train", family, rank: training.indexOf(word) }
     : { part: "test", family, rank: testing.indexOf(word) };

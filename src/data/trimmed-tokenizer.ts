@@ -127,7 +127,17 @@ export function requireSameTokens(
 
 const idKey = /(^|_)token_(id|ids|index)$|^(suppress_tokens|begin_suppress_tokens|bad_words_ids|forced_decoder_ids)$/;
 
-/** The ids of tokens that a configuration names, wherever they stand in it. */
+/** How many tokens a configuration says that there are. */
+export function configuredSizes(config: unknown): readonly number[] {
+  const found: number[] = [];
+  mapConfig(config, (key, value) => {
+    if (key === "vocab_size" && typeof value === "number") found.push(value);
+    return value;
+  });
+  return found;
+}
+
+/** The ids of tokens that a configuration names, wherever they stand in it; some are of no token, left from a larger model. */
 export function configuredIds(config: unknown): readonly number[] {
   const found: number[] = [];
   mapConfig(config, (key, value) => {

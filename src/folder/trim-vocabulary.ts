@@ -13,6 +13,7 @@ import { createTokenizer, readSettings, type TextTokenizer } from "../data/token
 import { pieces } from "../data/tokens.ts";
 import {
   configuredIds,
+  configuredSizes,
   type KeptIds,
   keptIds,
   requireSameTokens,
@@ -96,7 +97,8 @@ export async function trimFolder(
   const contents = await contentsOf(folder);
   const configs = await configsOf(folder);
   const tokenizer = tokenizerOf(folder, contents, configs);
-  const used = new Set(configs.flatMap(([, config]) => configuredIds(config)));
+  const rows = Math.max(tokenizer.vocabularySize, ...configs.flatMap(([, config]) => configuredSizes(config)));
+  const used = new Set(configs.flatMap(([, config]) => configuredIds(config)).filter((id) => id < rows));
   for await (const { text, pair } of textsIn(texts)) for (const id of tokenizer.encode(text, pair).ids) used.add(id);
   const kept = keptIds(contents, used);
   if (kept.length >= tokenizer.vocabularySize)

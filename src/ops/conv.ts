@@ -26,6 +26,7 @@ import {
   readConv,
 } from "./shared/convolution.ts";
 import { onIntegers } from "./shared/misses.ts";
+import { perChannel, unpicked } from "./shared/products.ts";
 import { countAttribute, fixed, need, present, range, typeOf, withDims } from "./shared/rules.ts";
 import { weightGradient } from "./shared/weight-gradient.ts";
 import { bothSides, explicitPads, extent, spreadSettings } from "./shared/window.ts";
@@ -139,6 +140,14 @@ export const ConvInteger = defineOp<ConvSettings>({
   parameters: [],
   // Its third input is a zero point, not a bias.
   weight: (s, site) => convWeight(s, { ...site, inputs: site.inputs.slice(0, 2) }),
+  codes: [
+    { input: 0, zeroPoint: 2 },
+    { input: 1, zeroPoint: 3 },
+  ],
+  axes: (s, site) => {
+    const scales = perChannel(site, [3], 1);
+    return scales instanceof Miss ? scales : unpicked(convAxes(s, site), [0, 1], scales);
+  },
   cost: convCost,
   ...onIntegers,
 });

@@ -98,6 +98,7 @@ const traits: Readonly<Record<keyof Traits, true>> = {
   manySteps: true,
   differentiatedWhole: true,
   byElement: true,
+  codes: true,
   inSteps: true,
 };
 

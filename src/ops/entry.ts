@@ -133,8 +133,16 @@ export interface NodeChange {
   /** Undefined takes an attribute away. */
   readonly attributes?: Readonly<Record<string, Attribute | undefined>>;
   readonly inputs?: Readonly<Record<number, Dense>>;
+  /** Stored inputs whose axes do not count what went, as numbers in packed blocks: what is left of them. */
+  readonly packed?: Readonly<Record<number, Restored>>;
   /** Added to an integer input that is put together at run time, of which only some elements are known. */
   readonly shifts?: Readonly<Record<number, Dense>>;
+}
+
+/** What is left of a stored tensor. */
+export interface Restored {
+  readonly dims: readonly number[];
+  of(before: Dense): Dense;
 }
 
 /** The operands after channels were removed: their new dimensions, and which indices of an axis went. */
@@ -171,8 +179,7 @@ export interface WeightRole {
   readonly fused?: string;
   /** The attribute that scales the product, where it does: 1 without it. */
   readonly scaled?: { readonly attribute: string; readonly factor: number };
-  /** The weight is stored in packed blocks, whose axes count no channels: how many it stands for, and the bits of a code. */
-  readonly packed?: { readonly outputs: number; readonly inputs: number; readonly bits: number };
+  readonly packed?: PackedWeight;
   /**
    * The axes that count independent matrices: the directions of a recurrent layer, whose output channels are the rows of all gates; the stack of a
    * product.
@@ -189,6 +196,15 @@ export interface WeightRole {
   readonly window?: { readonly axes: readonly number[]; readonly strides: readonly number[] };
   /** Writes the layer as several in a row; left out if the operator cannot be written so. */
   readonly chain?: Chain;
+}
+
+/** A weight that is stored in packed blocks: how many channels it stands for, and the bits of a code. `out` and `in` are the axes of the matrix. */
+export interface PackedWeight {
+  readonly outputs: number;
+  readonly inputs: number;
+  readonly bits: number;
+  /** Writes the matrix in floats, of the inputs of the node. */
+  matrix(emit: Emit, inputs: readonly (Value | undefined)[]): Value | Miss;
 }
 
 /** One layer of a chain, of the same operator and as many groups. Its output is named after `name`. */
@@ -329,6 +345,13 @@ export interface Wanted {
 /** An interval that is wanted of a value. */
 export type WantedInterval = Omit<Wanted, "input">;
 
+/** An input that holds codes, and the inputs with what makes numbers of them: (code - zero point) · scale. Where no input has the scale, it multiplies the result further on. */
+export interface CodedInput {
+  readonly input: number;
+  readonly scale?: number;
+  readonly zeroPoint: number;
+}
+
 /** What holds for every node of an operator, whatever its settings; left out by those for which it does not. */
 export interface Traits {
   /** The input whose element type every output has, whatever else is known: said even where the entry cannot tell dimensions. */
@@ -344,6 +367,8 @@ export interface Traits {
   readonly random?: (inputs: readonly unknown[]) => boolean;
   /** The tensor that output 0 is, in whichever attribute it is written: a weight may stand there. */
   readonly holds?: (attribute: Site["attribute"]) => Tensor | undefined;
+  /** The operands that are codes. */
+  readonly codes?: readonly CodedInput[];
   /** Computes element by element, so that it makes no difference in which order they lie. */
   readonly byElement?: true;
   /** Goes in steps: numbers that differ in their last bits may come out a whole step apart. */

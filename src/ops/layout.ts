@@ -1,4 +1,4 @@
-import { Miss } from "../errors.ts";
+import { Miss, PithError } from "../errors.ts";
 import type { Node } from "../graph/graph.ts";
 import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred } from "./define.ts";
@@ -40,7 +40,11 @@ export const Transpose = defineOp({
       : undefined,
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
-    return { perm: integers(site, "perm") ?? (rank === undefined ? undefined : range(rank).reverse()) };
+    const perm = integers(site, "perm");
+    const axes = range(rank ?? perm?.length ?? 0);
+    if (perm !== undefined && !(perm.length === axes.length && axes.every((axis) => perm.includes(axis))))
+      throw new PithError("E_MODEL", `attribute "perm" orders ${axes.length} axes, got [${perm.join(", ")}].`);
+    return { perm: perm ?? (rank === undefined ? undefined : axes.reverse()) };
   },
   infer: (s, site) => {
     const { type, dims } = need(site, 0);

@@ -21,6 +21,7 @@ import {
   matmulWeight,
   multiplied,
   onMatMulInteger,
+  productAxes,
   readGemm,
   storedOperands,
 } from "./shared/products.ts";
@@ -114,7 +115,12 @@ export const MatMulInteger = defineOp({
   name: "MatMulInteger",
   infer: (_, site) => multiplied(site, "int32"),
   parameters: [],
+  codes: [
+    { input: 0, zeroPoint: 2 },
+    { input: 1, zeroPoint: 3 },
+  ],
   weight: (_, site) => matmulWeight(site),
+  axes: (_, site) => productAxes(site, [0, 1], [3], [2]),
   cost: (_, site) => matmulCost(site),
   ...onIntegers,
 });

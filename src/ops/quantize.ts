@@ -74,6 +74,7 @@ export const QuantizeLinear = defineOp<Settings>({
 
 export const DequantizeLinear = defineOp<Settings>({
   name: "DequantizeLinear",
+  codes: [{ input: 0, scale: 1, zeroPoint: 2 }],
   needsFloat32: () => "kernels for integers take scales in float32",
   read,
   infer: (s, site) => [{ type: s.type ?? site.inputs[1]?.type ?? "float32", dims: need(site, 0).dims }],
@@ -91,7 +92,8 @@ export const DynamicQuantizeLinear = defineOp({
     { type: "float32", dims: [] },
     { type: "uint8", dims: [] },
   ],
-  axes: new Miss("its scale depends on every element"),
+  // 0 is always in its range: what is left is rounded as it is beside zeros.
+  axes: (_, __, dims) => [...sameAxes(dims), ...dims.map((_, axis): AxisLink => ({ absorbs: ["in0", axis] }))],
   gradient: new Miss("rounds to integers"),
   quantize: quantizedAlready,
 });

@@ -1,6 +1,6 @@
 /**
  * Layers on codes: QLinearConv and QLinearMatMul, with scale and zero point beside every operand. y = quantize(product of dequantized operands).
- * They are layers whose weight is stored quantized: shown, counted, and left alone; lowered to the same with DequantizeLinear and QuantizeLinear
+ * They are layers whose weight is stored quantized: shown, counted, and cut; lowered to the same with DequantizeLinear and QuantizeLinear
  * around. ONNX Runtime's integer kernels round otherwise where a result lies between two codes: one code of difference is possible.
  *
  * com.microsoft has a QLinearConv that may have its channels last.
@@ -9,10 +9,11 @@ import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { defineOp, type Op, type Site } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
-import { codeType, decoded, encoded, single } from "./shared/codes.ts";
+import { codeType, decoded, encoded, single, twoCoded } from "./shared/codes.ts";
 import {
   channelsLast,
   convAttributes,
+  convAxes,
   convCost,
   convolved,
   convWeight,
@@ -21,7 +22,7 @@ import {
   withChannelsFirst,
 } from "./shared/convolution.ts";
 import { onIntegers } from "./shared/misses.ts";
-import { matmulCost, matmulWeight, multiplied, picked } from "./shared/products.ts";
+import { matmulCost, matmulWeight, multiplied, perChannel, picked, productAxes, unpicked } from "./shared/products.ts";
 
 function plainConv(site: Site, last: boolean): Site {
   const plain = picked(site, [0, 3, 8]);
@@ -32,6 +33,7 @@ function quantizedConv(domain: "" | "com.microsoft"): Op {
   return defineOp({
     name: "QLinearConv",
     domain,
+    codes: twoCoded,
     read: (site) => {
       const last = integer(site, "channels_last", 0) !== 0;
       const s = readConv(plainConv(site, last));
@@ -60,6 +62,14 @@ function quantizedConv(domain: "" | "com.microsoft"): Op {
       const y = s.last ? withChannelsFirst(emit, s.kernel.length + 2, [data], conv) : conv([data]);
       return [encoded(emit, y, yScale, yZero)];
     },
+    axes: (s, site) => {
+      const last = s.kernel.length + 1;
+      const axisOf = (axis: number): number => (axis < 1 || !s.last ? axis : axis === 1 ? last : axis - 1);
+      const scales = perChannel(site, [4, 5], axisOf(1));
+      return scales instanceof Miss
+        ? scales
+        : unpicked(convAxes(s, plainConv(site, s.last)), [0, 3, 8], scales, axisOf);
+    },
     cost: (s, site) => convCost(s, plainConv(site, s.last)),
     ...onIntegers,
   });
@@ -69,6 +79,7 @@ const operands = [0, 3];
 
 export const QLinearMatMul = defineOp({
   name: "QLinearMatMul",
+  codes: twoCoded,
   infer: (_, site) => multiplied(picked(site, operands), codeType(site, 7)),
   parameters: [],
   weight: (_, site) => {
@@ -83,6 +94,7 @@ export const QLinearMatMul = defineOp({
     const right = decoded(emit, b, bScale, bZero, columns - 1);
     return [encoded(emit, emit.MatMul([left, right]), yScale, yZero)];
   },
+  axes: (_, site) => productAxes(site, operands, [4, 5], [1, 2, 6, 7]),
   cost: (_, site) => matmulCost(picked(site, operands)),
   ...onIntegers,
 });

@@ -12,7 +12,7 @@
  */
 import * as v from "valibot";
 import { biased } from "../analysis/biased.ts";
-import { channelGroups, type Group, removable } from "../analysis/channels.ts";
+import { channelGroups, type Group, outputsOf, removable } from "../analysis/channels.ts";
 import { leadsToCodes } from "../analysis/codes.ts";
 import { cut } from "../analysis/cut.ts";
 import { type Inference, infer, isRandom } from "../analysis/infer.ts";
@@ -94,7 +94,7 @@ async function deadUnits(group: Group): Promise<readonly number[]> {
   const dead = new Set(removable(group));
   for (const layer of makers(group)) {
     const { weight, effective, role } = layer;
-    const slice = group.slices.find(({ value, axis }) => value === effective && axis === role.out);
+    const slice = outputsOf(group, layer);
     const isPlain = role.kind === undefined && role.outTaps === undefined && weight === effective;
     if (!isPlain || slice === undefined || requireWeight(layer, { types: ["float32"], product: "alone" }) !== undefined)
       return [];
@@ -138,25 +138,34 @@ async function drop(
   const constants = await constantsOf(model, part, engine);
   if (constants instanceof Miss) return constants;
   const dead = new Set(units);
-  /** The numbers where such units are, zero elsewhere. */
-  const only = (chosen: ReadonlySet<number>, value: Value, dense: Dense): Float64Array => {
+  /** Calls with each number that a unit has, and its place. */
+  const eachOf = (value: Value, dense: Dense, visit: (number: number, unit: number, at: number) => void): void => {
     const numbers = toFloat64(dense);
-    const at = group.slices.flatMap(({ value: other, axis, unitOf }) =>
-      other === value ? [{ unitOf, ...alongAxis(dense.dims, axis) }] : [],
-    );
-    return numbers.map((number, index) =>
-      at.some(({ unitOf, count, inner }) => chosen.has(unitOf[Math.floor(index / inner) % count] ?? -1)) ? number : 0,
-    );
+    for (const { value: other, axis, unitOf } of group.slices) {
+      if (other !== value) continue;
+      const { count, inner } = alongAxis(dense.dims, axis);
+      for (const [at, number] of numbers.entries()) visit(number, unitOf[Math.floor(at / inner) % count] ?? -1, at);
+    }
   };
-  const isSilent = (unit: number): boolean =>
-    [...constants].every(([value, dense]) => only(new Set([unit]), value, dense).every((number) => number === 0));
-  const silent = new Set(units.filter(isSilent));
+  /** The numbers where dead units are, zero elsewhere. */
+  const onlyDead = (value: Value, dense: Dense): Float64Array => {
+    const only = new Float64Array(elementCount(dense.dims));
+    eachOf(value, dense, (number, unit, at) => {
+      if (dead.has(unit)) only[at] = number;
+    });
+    return only;
+  };
+  const silent = new Set(units);
+  for (const [value, dense] of constants)
+    eachOf(value, dense, (number, unit) => {
+      if (number !== 0) silent.delete(unit);
+    });
   const shifts: Shift[] = [];
   let refused: Miss | undefined;
   for (const { node, data, makes } of silent.size === dead.size ? [] : part.readers) {
     const dense = constants.get(data);
     if (dense === undefined) continue;
-    const shift = await shiftOf(model, inference, node, data, dense.dims, only(dead, data, dense), engine);
+    const shift = await shiftOf(model, inference, node, data, dense.dims, onlyDead(data, dense), engine);
     if (shift instanceof Miss) refused = shift;
     else if (shift !== undefined && makes)
       refused = new Miss("they are constant, not 0, and the layer that reads them makes them, too", describe(node));

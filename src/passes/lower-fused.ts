@@ -19,7 +19,7 @@ import { raiseOpset } from "./raise-opset.ts";
 import { removeUnused, removeUnusedEverywhere } from "./remove-unused.ts";
 
 /** Entries lower to what this operator set has. */
-const loweringOpset = 18;
+export const loweringOpset = 18;
 
 /**
  * Replaces fused operators by primitives; raises the model to opset 18 for that where there is one.

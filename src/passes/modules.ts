@@ -9,7 +9,6 @@ import { PithError, refusalIn } from "../errors.ts";
 import { Model } from "../graph/model.ts";
 import { nearest } from "../graph/nearest.ts";
 import { understood } from "./options.ts";
-import { type Does, isMethod } from "./own-methods.ts";
 import type { OptionValues } from "./pass.ts";
 import { takes } from "./schema.ts";
 
@@ -33,22 +32,6 @@ export function modulePath(
   const schema = v.pipe(v.string(), understood(read));
   schemas.add(schema);
   return schema;
-}
-
-/**
- * What an option takes that may be one's own: a word of a table, a method `{ id, [does] }`, or the path of a module that exports one.
- * @param kind "a rounder"
- */
-export function methodSchema<M, const Word extends string = never>(
-  kind: string,
-  does: Does,
-  words: readonly Word[] = [],
-) {
-  const shown = words.map((word) => `"${word}", `).join("");
-  const accepted = `is ${shown}${kind} { id, ${[does].flat().join(" or ")} }, or the path of a module that exports one`;
-  const own = v.custom<M>((value) => isMethod(value, does));
-  const named = words.length === 0 ? [] : [v.picklist(words)];
-  return v.union([...named, own, modulePath(accepted, words)], accepted);
 }
 
 /** Whether the value of an option is the path of a module. */

@@ -12,20 +12,7 @@ export function isMethod(value: unknown, does: Does): boolean {
   return asks && isOne && typeof memberOf(value, "id") === "string";
 }
 
-/** Whether a method, as it is given or by its name in a table, asks for samples; whether it is one is checked elsewhere. */
-export function looksAtSamples(given: unknown, does: Does, table: Readonly<Record<string, object>> = {}): boolean {
-  const method = typeof given === "string" ? table[given] : given;
-  return isMethod(method, does) && memberOf(method, "evidence") !== undefined;
-}
-
-/** The method that is given, or has that name in a table. */
-export function methodOf<M extends object>(table: Readonly<Record<string, M>>, given: string | M): M {
-  const found = typeof given === "string" ? table[given] : given;
-  if (found === undefined) throw new Error(`There is no method "${given}".`);
-  return found;
-}
-
-const memberOf = (value: unknown, name: string): unknown =>
+export const memberOf = (value: unknown, name: string): unknown =>
   typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
 
 /** Whether a method gave matrices, of whatever sizes. */

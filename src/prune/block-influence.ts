@@ -3,7 +3,8 @@
  *
  *     BI = 1 - E[cos(x, y)]
  *
- * x is what the block reads and y its output, as vectors of channels or features, at each place of each sample; the mean is over all places.
+ * x is what the block reads and y its output, as vectors of channels or features, at each place of each sample; the mean is over all places, of texts over
+ * those that the attention mask counts: what fills a text up is no token.
  * The sums are of the runtime, in float64, so that a number for each batch leaves it.
  */
 import type { Block } from "../analysis/blocks.ts";
@@ -12,6 +13,7 @@ import { layers } from "../analysis/layers.ts";
 import { observe } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import { trainPart } from "../data/open.ts";
+import { attentionMask } from "../data/rows.ts";
 import { draw, firstBatch, take } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
@@ -20,6 +22,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
 import { fromNumbers } from "../tensor/convert.ts";
+import { dimsText } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/types.ts";
 
 /** A block, what it reads and what it answers. */
@@ -41,7 +44,10 @@ export async function blockInfluence(
   const chosen = hasStates ? take(dataset, samples) : draw(dataset, samples, seed);
   const inference = infer(model);
   const statistics = new Map(
-    ways.map((way) => [way.output.name, similarity(way.input.name, axisOf(model, way, inference))]),
+    ways.map((way) => {
+      const axis = axisOf(model, way, inference);
+      return [way.output.name, similarity(way.input.name, axis, maskOf(model, way, axis))];
+    }),
   );
   const of = (name: string): Statistic<number> => {
     const found = statistics.get(name);
@@ -75,8 +81,16 @@ function axisOf(model: Model, { block, output }: Way, inference: Inference): num
   return alike?.role.outputAxis ?? rank - 1;
 }
 
+/** The input that says which places count: an attention mask with a number for each of them. */
+function maskOf({ graph }: Model, { output }: Way, axis: number): string | undefined {
+  const dims = output.type?.dims;
+  if (dims === undefined) return undefined;
+  const places = dimsText(dims.filter((_, at) => at !== (axis < 0 ? axis + dims.length : axis)));
+  return graph.feeds.find(({ name, type }) => attentionMask.test(name) && dimsText(type?.dims) === places)?.name;
+}
+
 /** The mean cosine between a value and another; of a vector of zeros it is 1 with another of zeros and 0 with any other. */
-function similarity(other: string, axis: number): Statistic<number> {
+function similarity(other: string, axis: number, mask: string | undefined): Statistic<number> {
   return {
     reduce(emit, y) {
       const x = y.graph.value(other);
@@ -87,7 +101,10 @@ function similarity(other: string, axis: number): Statistic<number> {
       const norms = emit.Sqrt([emit.Mul([dot(a, a), dot(b, b)])]);
       const parallel = emit.Cast([emit.Equal([dot(a, a), dot(b, b)])], { to: typeCodes.float64 });
       const cosines = emit.Where([emit.Equal([norms, none]), parallel, emit.Div([dot(a, b), norms])]);
-      return [emit.ReduceSum([cosines], { keepdims: 0 }), emit.Size([cosines])];
+      const counts = mask === undefined ? undefined : y.graph.value(mask);
+      if (counts === undefined) return [emit.ReduceSum([cosines], { keepdims: 0 }), emit.Size([cosines])];
+      const counted = emit.Cast([emit.Cast([counts], { to: typeCodes.bool })], { to: typeCodes.float64 });
+      return [emit.Mul([cosines, counted]), counted].map((each) => emit.ReduceSum([each], { keepdims: 0 }));
     },
     begin() {
       let [sum, count] = [0, 0];

@@ -1,10 +1,11 @@
 /** Where the channels of a group are looked at (`ChannelPlace`). */
-import type { Group, Slice } from "../analysis/channels.ts";
+import { type Group, outputsOf, type Slice } from "../analysis/channels.ts";
 import type { Inference } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
 import type { Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { isFloat } from "../tensor/convert.ts";
 import type { ChannelPlace } from "./criteria/criterion.ts";
 
 /** A tensor along an axis of which channels of a group lie. */
@@ -32,10 +33,11 @@ export function channelsAt(
 }
 
 /** Layers with a weight of their own: one that several nodes share counts once. */
-function madeBy({ layers, slices }: Group): readonly ChannelSlice[] {
+function madeBy(group: Group): readonly ChannelSlice[] {
+  const { layers } = group;
   const own = layers.filter((layer, index) => layers.findIndex((other) => other.weight === layer.weight) === index);
   return own.flatMap((layer) => {
-    const slice = slices.find(({ value, axis }) => value === layer.effective && axis === layer.role.out);
+    const slice = outputsOf(group, layer);
     return slice === undefined ? [] : { ...slice, layer };
   });
 }
@@ -57,9 +59,21 @@ export function readings(model: Model, inference: Inference, { slices }: Group):
     slices.some(({ value, axis }) => value === effective && axis === role.in),
   );
   return [...new Set(summing.map(({ node }) => node))].flatMap((node) =>
-    node.inputs.flatMap((value, input) => {
-      const slice = slices.find((one) => one.value === value && inference.operand(one.value)?.stored === false);
-      return slice === undefined ? [] : { node, input, slice };
-    }),
+    node.inputs.flatMap((_, input) => readingOf(node, input, inference, slices) ?? []),
   );
+}
+
+/** Of codes, the floats that they were made of: the size of a code says nothing. */
+function readingOf(node: Node, input: number, inference: Inference, slices: readonly Slice[]): Reading | undefined {
+  const at = (reader: Node, from: number): Reading | undefined => {
+    const slice = slices.find((one) => one.value === reader.inputs[from]);
+    return slice !== undefined && inference.operand(slice.value)?.stored === false
+      ? { node: reader, input: from, slice }
+      : undefined;
+  };
+  const isOfFloats = ({ slice }: Reading): boolean => isFloat(inference.operand(slice.value)?.type ?? "int8");
+  const read = at(node, input);
+  const { producer } = read?.slice.value ?? {};
+  if (read === undefined || isOfFloats(read) || producer === undefined) return read;
+  return producer.inputs.flatMap((_, from) => at(producer, from) ?? []).find(isOfFloats);
 }

@@ -5,23 +5,26 @@
  * over the layers. So neither a layer's scale nor its number of inputs decides, and units of different groups can be compared. (Torch-Pruning divides by the
  * mean of the group, after the mean over layers.) What estimates a change of the loss is added up as it is instead: it compares by itself.
  *
- * A weight is what the layer reads, not what is stored: masked entries are 0, and integers count times the scale of their channel. With a scale per
- * channel the integers alone say nothing, for the largest of each channel is 127.
+ * A weight is the numbers that count, not what is stored (`readWeight`): masked entries are 0, and integers count times the scale of their channel. With a
+ * scale per channel the integers alone say nothing, for the largest of each channel is 127.
  */
 import type { Group } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
+import { brokenNumbers } from "../analysis/weight.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss, PithError } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { awaitedAnswerOf } from "../passes/own-methods.ts";
 import type { Context } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
-import { toFloat64 } from "../tensor/convert.ts";
+import { readWeight, type WeightNumbers } from "../passes/weight-numbers.ts";
+import { toFloats } from "../tensor/convert.ts";
 import { alongAxis } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import { type ChannelSlice, channelsAt } from "./channel-places.ts";
 import { type ChannelPlace, type Channels, isOfChannels } from "./criteria/criterion.ts";
-import { criterionOf } from "./criteria/index.ts";
+import { criteria } from "./criteria/index.ts";
 import { evidenceFor, type Scorer, type ScoringOptions, scorerOf } from "./importance.ts";
 import { channelNorms } from "./mask.ts";
 
@@ -31,12 +34,26 @@ export type UnitScorer = (group: Group) => Promise<Float64Array | Miss>;
 /** @param norm 1 for sums of |score|, 2 for sums of squares. */
 export function byNorm(model: Model, scorer: Scorer, norm: 1 | 2, engine: Engine): UnitScorer {
   return (group) =>
-    reduced(model, group, "layers", "mean", async ({ value, axis, layer }) => {
-      const dense = await readStoredValue(model, value, engine);
-      const values = toFloat64(dense);
-      const scores = layer === undefined ? values : scorer.scores(layer, dense.dims, values);
-      return scores instanceof Miss ? scores : channelNorms(scores, dense.dims, axis, norm).map((size) => size ** norm);
+    reduced(model, group, "layers", "mean", async (slice) => {
+      const { axis, layer } = slice;
+      const read = await numbersOf(model, slice, engine);
+      if (read instanceof Miss) return read;
+      const { dims, values } = read;
+      const scores = layer === undefined ? values : scorer.scores(layer, dims, values);
+      return scores instanceof Miss ? scores : channelNorms(scores, dims, axis, norm).map((size) => size ** norm);
     });
+}
+
+/** A layer's weight, or a stored tensor that channels lie along. */
+async function numbersOf(model: Model, { value, layer }: ChannelSlice, engine: Engine): Promise<WeightNumbers | Miss> {
+  const read = layer === undefined ? await storedNumbers(model, value, engine) : await readWeight(model, layer, engine);
+  const broken = read instanceof Miss ? undefined : brokenNumbers(read.values);
+  return broken === undefined ? read : new Miss(`"${value.name}" ${broken}`);
+}
+
+async function storedNumbers(model: Model, value: Value, engine: Engine): Promise<WeightNumbers> {
+  const dense = await readStoredValue(model, value, engine);
+  return { dims: dense.dims, values: toFloats(dense) };
 }
 
 /** By the criterion, with what it asks to know of the channels of these groups. */
@@ -46,7 +63,7 @@ export async function unitScorerOf(
   { norm, ...options }: ScoringOptions & { readonly norm: 1 | 2 },
   context: Context,
 ): Promise<UnitScorer> {
-  const criterion = criterionOf(options.importance ?? "magnitude");
+  const criterion = criteria.of(options.importance ?? "magnitude");
   const { id, evidence } = criterion;
   const layers = groups.flatMap((group) => group.layers);
   if (criterion.units === undefined)
@@ -62,12 +79,15 @@ export async function unitScorerOf(
     const fault = (text: string): PithError =>
       new PithError("E_OPTION", `${whose} gave ${text} for the channels of "${named}".`);
     const over = (how: "mean" | "sum") => (place: ChannelPlace, score: (channels: Channels) => ArrayLike<number>) =>
-      reduced(model, group, place, how, async ({ value, axis, layer, unitOf }) => {
+      reduced(model, group, place, how, async (slice) => {
+        const { value, axis, layer, unitOf } = slice;
         const evidence = known.get(layer?.weight ?? value);
         if (evidence instanceof Miss) return evidence;
-        const dense = place === "activations" ? undefined : await readStoredValue(model, value, context.engine);
-        const values = dense === undefined ? new Float64Array() : toFloat64(dense);
-        const rows = (numbers: ArrayLike<number> = values) => rowsAlong(numbers, dense?.dims ?? [0], axis);
+        const nothing = { dims: [0], values: new Float64Array() };
+        const read = place === "activations" ? nothing : await numbersOf(model, slice, context.engine);
+        if (read instanceof Miss) return read;
+        const { dims, values } = read;
+        const rows = (numbers: ArrayLike<number> = values) => rowsAlong(numbers, dims, axis);
         const scores = score({ name: layer?.name ?? value.name, values, rows, evidence });
         if (scores.length !== unitOf.length) throw fault(`${scores.length} numbers instead of ${unitOf.length}`);
         return scores;

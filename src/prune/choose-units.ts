@@ -1,5 +1,5 @@
 /** Which channels go: the least of each group, of all groups together, or of those of the same structure; on no axis the last index goes. */
-import { type Group, removable, type Slice } from "../analysis/channels.ts";
+import { type Group, outputsOf, removable } from "../analysis/channels.ts";
 import type { Removal } from "../analysis/cut.ts";
 import type { Value } from "../graph/graph.ts";
 import { roundHalfEven } from "../tensor/round.ts";
@@ -39,11 +39,10 @@ function inShares(candidates: readonly Candidate[], kinds: readonly string[]): r
 }
 
 /** For each unit, which layers of its group have it among their output channels. */
-function layersOfUnits({ units, layers, slices }: Group): readonly string[] {
-  const kinds = new Array<string>(units).fill("");
-  layers.forEach(({ effective, role }, place) => {
-    const slice = slices.find(({ value, axis }) => value === effective && axis === role.out);
-    for (const unit of new Set(slice?.unitOf)) if (unit >= 0) kinds[unit] += ` ${place}`;
+function layersOfUnits(group: Group): readonly string[] {
+  const kinds = new Array<string>(group.units).fill("");
+  group.layers.forEach((layer, place) => {
+    for (const unit of new Set(outputsOf(group, layer)?.unitOf)) if (unit >= 0) kinds[unit] += ` ${place}`;
   });
   return kinds;
 }
@@ -65,9 +64,10 @@ export function allocateUniform(
 }
 
 /** The most units, but no more than `count`, without which a layer has a multiple of so many channels. */
-function inMultiples({ units, layers, slices }: Group, count: number, roundTo: number): number {
-  const sizes = layers.map(({ effective, role }) => {
-    const slice = slices.find(({ value, axis }) => value === effective && axis === role.out);
+function inMultiples(group: Group, count: number, roundTo: number): number {
+  const { units, layers } = group;
+  const sizes = layers.map((layer) => {
+    const slice = outputsOf(group, layer);
     return slice === undefined ? 1 : slice.unitOf.filter((unit) => unit >= 0).length / units;
   });
   const each = Math.max(1, ...sizes.filter(Number.isInteger));
@@ -131,31 +131,38 @@ function take(candidates: readonly Candidate[], count: number, left: RemainingCh
 
 /** How many indices are left on every axis that units reach; several groups may share one (the parts of a Concat). */
 class RemainingChannels {
-  readonly #left = new Map<Value, Map<number, number>>();
-  /** Indices along each slice that a unit has, by unit. */
-  readonly #counts = new Map<Slice, Uint32Array>();
+  readonly #left: number[] = [];
+  /** Of each unit: places in `#left`, each followed by the number of its indices there. */
+  readonly #touched = new Map<Group, readonly number[][]>();
 
   constructor(groups: readonly ScoredGroup[]) {
+    const places = new Map<Value, Map<number, number>>();
     for (const { group } of groups) {
-      for (const slice of group.slices) {
-        const axes = this.#left.get(slice.value) ?? new Map<number, number>();
-        this.#left.set(slice.value, axes.set(slice.axis, slice.unitOf.length));
-        const counts = new Uint32Array(group.units);
-        for (const unit of slice.unitOf) if (unit >= 0) counts[unit] = (counts[unit] ?? 0) + 1;
-        this.#counts.set(slice, counts);
+      const touched = Array.from({ length: group.units }, (): number[] => []);
+      this.#touched.set(group, touched);
+      const counts = new Uint32Array(group.units);
+      // Slices along tied axes share their units: one of them stands for all.
+      const seen = new Set<Int32Array>();
+      for (const { value, axis, unitOf } of group.slices) {
+        if (seen.has(unitOf)) continue;
+        seen.add(unitOf);
+        const axes = places.get(value) ?? new Map<number, number>();
+        const place = axes.get(axis) ?? this.#left.push(unitOf.length) - 1;
+        places.set(value, axes.set(axis, place));
+        counts.fill(0);
+        for (const unit of unitOf) if (unit >= 0) counts[unit] = (counts[unit] ?? 0) + 1;
+        for (const [unit, count] of counts.entries()) if (count > 0) touched[unit]?.push(place, count);
       }
     }
   }
 
   /** Takes a unit's indices away, unless nothing would be left of an axis. */
   remove(group: Group, unit: number): boolean {
-    const touched = group.slices.flatMap((slice) => {
-      const count = this.#counts.get(slice)?.[unit] ?? 0;
-      const axes = this.#left.get(slice.value);
-      return count === 0 || axes === undefined ? [] : [{ axes, axis: slice.axis, count }];
-    });
-    if (touched.some(({ axes, axis, count }) => (axes.get(axis) ?? 0) <= count)) return false;
-    for (const { axes, axis, count } of touched) axes.set(axis, (axes.get(axis) ?? 0) - count);
+    const touched = this.#touched.get(group)?.[unit] ?? [];
+    for (let at = 0; at < touched.length; at += 2)
+      if ((this.#left[touched[at] ?? 0] ?? 0) <= (touched[at + 1] ?? 0)) return false;
+    for (let at = 0; at < touched.length; at += 2)
+      this.#left[touched[at] ?? 0] = (this.#left[touched[at] ?? 0] ?? 0) - (touched[at + 1] ?? 0);
     return true;
   }
 }

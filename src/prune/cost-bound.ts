@@ -47,7 +47,20 @@ export async function amountFor(
   removals: (amount: number) => readonly Removal[],
   context: Context,
 ): Promise<Reached> {
-  const { name, bound, steps, measure } = await meterOf(cost, model, context);
+  const meter = await meterOf(cost, model, context);
+  try {
+    return await leastAmount(meter, model, removals, context);
+  } finally {
+    await meter.release?.();
+  }
+}
+
+async function leastAmount(
+  { name, bound, steps, measure }: Meter,
+  model: Model,
+  removals: (amount: number) => readonly Removal[],
+  context: Context,
+): Promise<Reached> {
   const leftAt = async (amount: number): Promise<number> => {
     stopIfAsked(context.signal);
     const restore = snapshot(model);
@@ -94,12 +107,13 @@ interface Meter {
   readonly bound: number;
   /** What the model costs as it is now, as a share of what it did. */
   measure(): Promise<number>;
+  release?(): Promise<void>;
 }
 
 async function meterOf({ macs, parameters, size, faster }: CostBound, model: Model, context: Context): Promise<Meter> {
   const steps = halvings;
   if (faster !== undefined)
-    return { name: "faster", steps: timedHalvings, bound: 1 / faster, measure: await timer(model, context) };
+    return { name: "faster", steps: timedHalvings, bound: 1 / faster, ...(await timer(model, context)) };
   if (size !== undefined) {
     const whole = await encodedSize(model);
     return { name: "targetSize", steps, bound: size / whole, measure: async () => (await encodedSize(model)) / whole };
@@ -137,19 +151,24 @@ function parametersIn(model: Model): number {
   return sum;
 }
 
-/** Processor time of a run on one thread, as a share of what the model took as it came; both in turns. */
-async function timer(model: Model, { engine, seed, signal }: Context): Promise<() => Promise<number>> {
+/** Processor time of a run on one thread, as a share of what the model takes as it is now; both in turns. */
+async function timer(
+  model: Model,
+  { engine, seed, signal }: Context,
+): Promise<Required<Pick<Meter, "measure" | "release">>> {
   const [shapes = {}] = await timedShapes(engine, [model], { sizes: new Map(), seed });
   const feeds = timedFeeds(model, shapes, seed);
-  const original = model.clone();
-  return async () => {
-    const sessions = [];
-    try {
-      for (const one of [original, model]) sessions.push(await engine.load(one, { threads: 1 }));
-      const [before = Number.NaN, now = Number.NaN] = await leastTimes(sessions, feeds, signal);
-      return now / before;
-    } finally {
-      for (const session of sessions) await session.release();
-    }
+  const original = await engine.load(model, { threads: 1 });
+  return {
+    async measure() {
+      const changed = await engine.load(model, { threads: 1 });
+      try {
+        const [before = Number.NaN, now = Number.NaN] = await leastTimes([original, changed], feeds, signal);
+        return now / before;
+      } finally {
+        await changed.release();
+      }
+    },
+    release: () => original.release(),
   };
 }

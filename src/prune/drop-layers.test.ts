@@ -10,7 +10,7 @@ import { verify } from "../graph/verify.ts";
 import { linear, network } from "../nn/index.ts";
 import { completeContext } from "../passes/index.ts";
 import { toNumbers } from "../tensor/convert.ts";
-import { float32 } from "../tensor/dense.ts";
+import { float32, int64 } from "../tensor/dense.ts";
 import { blockInfluence } from "./block-influence.ts";
 import { prune } from "./index.ts";
 import { bypassOf, repeatedLayers } from "./repeated-layers.ts";
@@ -25,9 +25,9 @@ const golden: { readonly vectors: Golden; readonly images: Golden } = JSON.parse
 );
 
 /** Residual blocks h + gelu(h A + a) B. */
-const tower = ({ blocks }: Golden): Model =>
+const tower = ({ blocks }: Golden, more = ""): Model =>
   parseModel(`opset 20
-graph (x: float32[batch, 4, 6]) -> (y: float32[batch, 4, 2]) {
+graph (x: float32[batch, 4, 6]${more}) -> (y: float32[batch, 4, 2]) {
   stem: float32[1] parameter = [1]
   h0 = Mul(x, stem)
   ${blocks
@@ -72,23 +72,46 @@ const left = (model: Model): readonly string[] => [
   ...new Set([...model.graph.values()].flatMap(({ name }) => /^(?:layers|blocks)\.\d/.exec(name)?.[0] ?? [])),
 ];
 
+const waysOf = (model: Model) =>
+  repeatedLayers(model)
+    .flat()
+    .flatMap((block) => {
+      const way = bypassOf(model, block);
+      return way instanceof Miss ? [] : [way];
+    });
+
 describe("influence", () => {
   test.each([
     ["vectors of a transformer", tower(golden.vectors), golden.vectors, [4, 6]],
     ["channels of a convolution, places of zeros among them", images(golden.images), golden.images, [2, 4, 4]],
   ] as const)("is NumPy's: %s", async (_, model, known, dims) => {
-    const ways = repeatedLayers(model)
-      .flat()
-      .flatMap((block) => {
-        const way = bypassOf(model, block);
-        return way instanceof Miss ? [] : [way];
-      });
-    const found = await blockInfluence(model, ways, { data: dataOf(known, dims), samples: 3 }, completeContext());
+    const found = await blockInfluence(
+      model,
+      waysOf(model),
+      { data: dataOf(known, dims), samples: 3 },
+      completeContext(),
+    );
     expect(found.size).toBe(known.influence.length);
     [...found.values()].forEach((one, at) => {
       expect(one).toBeCloseTo(known.influence[at] ?? Number.NaN, 5);
     });
   });
+});
+
+test("of texts is that of their tokens, whatever they are filled up with", async () => {
+  const { vectors } = golden;
+  const masked = tower(vectors, ", attention_mask: int64[batch, 4]");
+  const influences = async (model: Model, x: readonly number[], mask?: readonly number[]) => {
+    const rows = { x: float32([x.length / 24, 4, 6], x) };
+    const texts = memory("texts", mask === undefined ? rows : { ...rows, attention_mask: int64([3, 4], mask) });
+    const found = await blockInfluence(model, waysOf(model), { data: texts, samples: 3 }, completeContext());
+    return [...found.values()];
+  };
+  const alone = await influences(tower(vectors), vectors.x.slice(24, 48));
+  const filled = await influences(masked, vectors.x, [0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0]);
+  expect(filled).toHaveLength(4);
+  for (const [at, one] of filled.entries()) expect(one).toBeCloseTo(alone[at] ?? Number.NaN, 9);
+  expect(await influences(masked, vectors.x, new Array(12).fill(1))).not.toEqual(filled);
 });
 
 describe("prune with dropLayers", () => {

@@ -19,7 +19,7 @@ import { random as stream } from "../tensor/random.ts";
 import type { GradientStatistic } from "../train/gradient-statistic.ts";
 import type { Loss } from "../train/loss.ts";
 import { type Importance, isOfChannels } from "./criteria/criterion.ts";
-import { criterionOf } from "./criteria/index.ts";
+import { criteria } from "./criteria/index.ts";
 
 export interface Scorer {
   /**
@@ -38,8 +38,8 @@ export async function scorerOf(
   options: ScoringOptions,
   context: Context,
 ): Promise<Scorer> {
-  const criterion = criterionOf(options.importance ?? "magnitude");
-  if (criterion === criterionOf("magnitude")) return byMagnitude;
+  const criterion = criteria.of(options.importance ?? "magnitude");
+  if (criterion === criteria.of("magnitude")) return byMagnitude;
   const { id, scores: scoresOf, evidence: asked } = criterion;
   if (scoresOf === undefined || isOfChannels(asked))
     throw new PithError(

@@ -17,7 +17,8 @@ export type { ImportanceName } from "./criteria/index.ts";
 export { type GlobalOptions, globalUnstructured } from "./global.ts";
 export { type KeptLayers, keepLayers, keptLayers } from "./keep-layers.ts";
 export type { Norm } from "./mask.ts";
-export { type PruneOptions, prune } from "./prune.ts";
+export type { PruneOptions } from "./options.ts";
+export { prune } from "./prune.ts";
 export { isPruned, remove } from "./remove.ts";
 export {
   type CustomOptions,

@@ -58,23 +58,27 @@ export function channelNorms(values: ArrayLike<number>, dims: readonly number[],
   if (n === "nuc") return nuclearNorms(values, dims, axis, channels);
   const order = n === "fro" ? 2 : n;
   const { outer, count, inner } = channels;
-  const start = order === Number.NEGATIVE_INFINITY ? Number.POSITIVE_INFINITY : 0;
-  return Float64Array.from({ length: count }, (_, channel) => {
-    let sum = start;
-    for (let block = 0; block < outer; block++) {
-      const first = (block * count + channel) * inner;
-      for (let index = first; index < first + inner; index++)
-        sum = accumulate(sum, Math.abs(values[index] ?? 0), order);
-    }
-    return Number.isFinite(order) && order !== 0 ? sum ** (1 / order) : sum;
-  });
+  const norms = new Float64Array(count).fill(order === Number.NEGATIVE_INFINITY ? Number.POSITIVE_INFINITY : 0);
+  for (let block = 0, first = 0; block < outer; block++)
+    for (let channel = 0; channel < count; channel++, first += inner)
+      norms[channel] = accumulated(norms[channel] ?? 0, values, first, first + inner, order);
+  return Number.isFinite(order) && order !== 0 ? norms.map((sum) => sum ** (1 / order)) : norms;
+}
+
+/** A loop for each of the usual orders: weights have millions of entries. */
+function accumulated(start: number, values: ArrayLike<number>, first: number, end: number, order: number): number {
+  let sum = start;
+  if (order === 2) for (let at = first; at < end; at++) sum += (values[at] as number) * (values[at] as number);
+  else if (order === 1) for (let at = first; at < end; at++) sum += Math.abs(values[at] as number);
+  else for (let at = first; at < end; at++) sum = accumulate(sum, Math.abs(values[at] as number), order);
+  return sum;
 }
 
 function accumulate(sum: number, size: number, order: number): number {
   if (order === Number.POSITIVE_INFINITY) return Math.max(sum, size);
   if (order === Number.NEGATIVE_INFINITY) return Math.min(sum, size);
   if (order === 0) return size === 0 ? sum : sum + 1;
-  return sum + (order === 1 ? size : order === 2 ? size * size : size ** order);
+  return sum + size ** order;
 }
 
 function nuclearNorms(

@@ -1,8 +1,8 @@
 /** Structured pruning: which channels go, in which order, and what keeps the others. */
-import { type ChannelOptions, channelGroups, type Group, removable } from "../analysis/channels.ts";
+import { type ChannelOptions, channelGroups, type Group, outputsOf, removable } from "../analysis/channels.ts";
 import { cut, refusesCut } from "../analysis/cut.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
-import { type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { isNamed, ownOptions, type Selection, selectLayers } from "../analysis/selection.ts";
 import { Miss, PithError, reasonText } from "../errors.ts";
@@ -79,7 +79,7 @@ export async function cutOrders(
     const { group } = one;
     const places = new Map(removalOrder(one).map((unit, place) => [unit, place]));
     for (const layer of group.layers) {
-      const unitOf = outputsOf(group, layer);
+      const unitOf = outputsOf(group, layer)?.unitOf;
       if (unitOf === undefined || orders.has(layer.name)) continue;
       const own = Array.from(unitOf, (unit) => places.get(unit));
       if (own.some((place) => place !== undefined)) orders.set(layer.name, { units: group.units, places: own });
@@ -91,14 +91,14 @@ export async function cutOrders(
 export async function pruneStructured(model: Model, given: Options, context: Context): Promise<Outcome> {
   storeWeights(model);
   await freeChannels(model, (one) => freeUnits(one, given), context);
-  return cutLeast(model, given, context);
+  return cutWeakest(model, given, context);
 }
 
 function freeUnits(model: Model, given: Eligibility): number {
   return eligible(model, infer(model), given).groups.reduce((sum, group) => sum + removable(group).length, 0);
 }
 
-async function cutLeast(model: Model, options: Options, context: Context): Promise<Outcome> {
+async function cutWeakest(model: Model, options: Options, context: Context): Promise<Outcome> {
   const { scored, misses } = await ranked(model, options, context);
   const choose = (amount: number, roundTo: number): readonly Choice[] =>
     options.scope !== "uniform"
@@ -271,7 +271,7 @@ function changesOf({ group, units }: Choice, decidedBy: Change["decidedBy"]): Ou
   const gone = new Set(units);
   const seen = new Set<string>();
   return group.layers.flatMap((layer) => {
-    const unitOf = outputsOf(group, layer);
+    const unitOf = outputsOf(group, layer)?.unitOf;
     if (unitOf === undefined || seen.has(layer.name)) return [];
     seen.add(layer.name);
     const count = unitOf.reduce((sum, unit) => sum + (gone.has(unit) ? 1 : 0), 0);
@@ -283,9 +283,4 @@ function changesOf({ group, units }: Choice, decidedBy: Change["decidedBy"]): Ou
     const what = `${count} of ${unitOf.length} channels cut${parts}`;
     return [{ at: layer.name, what, decidedBy }];
   });
-}
-
-/** The unit of each output channel of a layer. */
-export function outputsOf({ slices }: Group, { effective, role }: Layer): Int32Array | undefined {
-  return slices.find(({ value, axis }) => value === effective && axis === role.out)?.unitOf;
 }

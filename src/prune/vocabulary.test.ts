@@ -11,8 +11,8 @@ import { trimVocabulary } from "./index.ts";
 
 const kept = [0, 2, 3, 7];
 
-const languageModel = (head: string) =>
-  parseModel(`opset 18
+const languageText = (head: string): string =>
+  `opset 18
 graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, sequence, 8]) {
   table: float32[8, 4] parameter = random(seed 1)
   places: float32[8, 4] parameter = random(seed 5)
@@ -20,7 +20,8 @@ graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, sequence, 8
   h = Gather(table, input_ids)
   g = MatMul(h, w)
   ${head}
-}`);
+}`;
+const languageModel = (head: string): Model => parseModel(languageText(head));
 
 const tied = `turned = Transpose(table) {perm=[1, 0]}
   logits = MatMul(g, turned)`;
@@ -51,6 +52,30 @@ describe("trimVocabulary", () => {
     expect(model.graph.outputs[0]?.type?.dims?.[2]).toBe(4);
     const wanted = takeIndices(await logits(whole, [7, 2, 0, 3]), 2, kept);
     expect(toNumbers(await logits(model, [3, 1, 0, 2]))).toEqual(toNumbers(wanted));
+  });
+
+  test("a head that scores what comes after the last token alone has the scores of the tokens that stay", async () => {
+    const head = `head: float32[4, 8] parameter = random(seed 3)
+  last: int64[1] = [-1]
+  axes: int64[1] = [1]
+  one = Gather(g, last) {axis=1}
+  h1 = Squeeze(one, axes)
+  logits = MatMul(h1, head)`;
+    const text = (head: string) => parseModel(languageText(head).replace("[batch, sequence, 8]", "[batch, 8]"));
+    const [whole, model] = [text(head), text(head)];
+    const { scores } = await trimVocabulary(model, kept);
+    expect([...scores]).toEqual([["logits", 1]]);
+    const wanted = takeIndices(await logits(whole, [7, 2, 0, 3]), 1, kept);
+    expect(toNumbers(await logits(model, [3, 1, 0, 2]))).toEqual(toNumbers(wanted));
+  });
+
+  test("a head that is filled up beyond the table is refused: its scores would keep their old ids", async () => {
+    const head = "head: float32[4, 16] parameter = random(seed 3)\n  logits = MatMul(g, head)";
+    const model = parseModel(languageText(head).replace("sequence, 8]", "sequence, 16]"));
+    expect(await trimVocabulary(model, kept)).toMatchObject({
+      changes: [],
+      misses: [{ reason: "it scores 16 tokens, and the table has 8 rows", at: "logits" }],
+    });
   });
 
   test("a classifier keeps its answers, and positions and types keep their tables", async () => {

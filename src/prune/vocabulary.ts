@@ -55,10 +55,15 @@ function vocabularyOf(model: Model, inference: Inference): Vocabulary | Miss | u
   for (const { value, axis } of starts) labels.start(value, axis);
   spread(rules, labels);
   for (const output of model.graph.outputs) {
-    const { dims } = output.type ?? {};
-    if (dims?.length !== 3 || dims[2] !== size || labels.at({ value: output, axis: 2 }) !== undefined) continue;
-    starts.push({ value: output, axis: 2 });
-    labels.start(output, 2);
+    const dims = output.type?.dims ?? [];
+    const [axis, count] = [dims.length - 1, dims.at(-1)];
+    // Of each token, or of the last.
+    if (axis < 1 || typeof count !== "number" || labels.at({ value: output, axis }) !== undefined) continue;
+    if (output.name === "logits" && count > size)
+      return new Miss(`it scores ${count} tokens, and the table has ${size} rows`, output.name);
+    if (count !== size) continue;
+    starts.push({ value: output, axis });
+    labels.start(output, axis);
   }
   spread(rules, labels);
   return settled(model, { tables, starts, size }, labels, rules);

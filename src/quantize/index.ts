@@ -6,6 +6,7 @@ export { fakeQuantize } from "./fake.ts";
 export { nearestCode } from "./grid.ts";
 export type { QuantizeOptions } from "./options.ts";
 export { quantize } from "./quantize.ts";
+export { gptq } from "./rounders/gptq.ts";
 export { hqq } from "./rounders/hqq.ts";
 export { kQuant } from "./rounders/k-quant.ts";
 export { mse } from "./rounders/mse.ts";

@@ -10,10 +10,9 @@ import {
   overridesOption,
   selectionOptions,
 } from "../passes/options.ts";
-import { looksAtSamples } from "../passes/own-methods.ts";
 import type { OptionValues } from "../passes/pass.ts";
 import { type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
-import { rounderOf, rounderOption } from "./rounders/index.ts";
+import { rounders } from "./rounders/index.ts";
 import { nearest } from "./rounders/nearest.ts";
 import { bfloat16, lackOf, targetOption } from "./targets.ts";
 
@@ -79,7 +78,10 @@ const entries = v.strictObject({
   /** Blocks have zero points, too (false; rounders that find them write them in any case). */
   zeroPoints: described(v.optional(v.boolean(), false), "blocks with zero points (hqq and k-quant find them anyway)"),
   /** How weights are rounded: "nearest", with scales over their whole range; "mse", with scales of the least squared error; a method of one's own, or the path of a module that exports it. */
-  rounder: rounderOption,
+  rounder: described(v.optional(rounders.schema, "nearest"), "how weights are rounded, or a module", {
+    value: "rounder",
+    meanings: rounders.meanings,
+  }),
   /** One scale per output channel of a weight, instead of one per weight (true). */
   perChannel: described(
     v.optional(v.boolean(), true),
@@ -164,7 +166,7 @@ export const measuredRanges = {
   when: ({ scheme, rounder }: OptionValues) =>
     scheme === "static"
       ? "the ranges of activations are measured on samples"
-      : looksAtSamples(rounder, "scales")
+      : rounders.looksAtSamples(rounder)
         ? "the rounder looks at what comes into layers"
         : undefined,
 };
@@ -223,9 +225,9 @@ export function checkTogether(options: QuantizeSettings): void {
     }
     if (scheme !== "weights")
       throw no(`\`weights\`: ${codes} is not available in the scheme "${scheme}".`, 'The scheme "weights" stores it.');
-    if (rounderOf(by) !== nearest)
+    if (rounders.of(by) !== nearest)
       throw no(
-        `\`rounder\`: the values of ${codes} are given, got "${rounderOf(by).id}".`,
+        `\`rounder\`: the values of ${codes} are given, got "${rounders.of(by).id}".`,
         "Each number goes to the nearest one.",
       );
     if (codes !== "palette" && bits !== 8 && !(bits === 4 && codes !== "float8"))
@@ -242,9 +244,9 @@ export function checkTogether(options: QuantizeSettings): void {
       "`onnxOnly`: blocks have 4 or 8 bits in operators of ONNX, got 2.",
       "ONNX Runtime 1.30 multiplies with 2-bit weights of DequantizeLinear wrongly. `MatMulNBits`, which it writes without `onnxOnly`, is right.",
     );
-  if (rounderOf(rounder).zeroPoints === true && !packed)
+  if (rounders.of(rounder).zeroPoints === true && !packed)
     throw no(
-      `\`rounder\`: "${rounderOf(rounder).id}" finds zero points of blocks, and there are none.`,
+      `\`rounder\`: "${rounders.of(rounder).id}" finds zero points of blocks, and there are none.`,
       "`bits: 4` or `block: 32` store matrix products in blocks.",
     );
   if (scheme !== "float16" && options.arithmetic === "float16")
@@ -255,7 +257,7 @@ export function checkTogether(options: QuantizeSettings): void {
   const isHalf = scheme === "float16" || scheme === "bfloat16";
   if (isHalf && options.overrides !== undefined)
     throw no(`\`overrides\`: ${scheme} has no per-layer options.`, "`layers` and `except` choose layers.");
-  if (isHalf && rounderOf(rounder) !== nearest)
+  if (isHalf && rounders.of(rounder) !== nearest)
     throw no(`\`rounder\`: ${scheme} has one way of rounding, to the nearest number.`);
   if (scheme !== "static" && options.integerForm === "qoperator")
     throw no(

@@ -15,7 +15,7 @@ import { toFloat32 } from "../tensor/convert.ts";
 import type { Dense } from "../tensor/types.ts";
 import { blocksKey, isNearest, scalesOf } from "./blocks.ts";
 import { type BlockSettings, mostSteps } from "./grid.ts";
-import { rounderOf } from "./rounders/index.ts";
+import { rounders } from "./rounders/index.ts";
 import { inputsInRows } from "./sliced-weight.ts";
 import { type RounderOptions, type RoundingSource, scaleAxis, weightMiss } from "./weight.ts";
 
@@ -33,7 +33,7 @@ export async function roundLayers<O extends Selection & RounderOptions>(
   blocksOf: (layer: Layer) => BlockSettings | undefined = () => undefined,
 ): Promise<Outcome> {
   const { engine, signal } = context;
-  const rounder = rounderOf(options.rounder);
+  const rounder = rounders.of(options.rounder);
   const reasons = new Map<Value, string | undefined>();
   const [ranges, blockScales]: [RoundingSource["ranges"], RoundingSource["blockScales"]] = [
     new WeakMap(),

@@ -1,5 +1,5 @@
 /** Why a layer, or one of its channels, stays as it is, and what would have to change: what each technique does to it alone. */
-import { channelGroups, type Group } from "../analysis/channels.ts";
+import { channelGroups, type Group, outputsOf } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
@@ -8,7 +8,7 @@ import type { Model } from "../graph/model.ts";
 import { withFreeChannels } from "../passes/free-channels.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
-import { cutOrders, outputsOf } from "../prune/structured.ts";
+import { cutOrders } from "../prune/structured.ts";
 import { type SensitivityKind, sensitivityKinds } from "../report/sensitivity.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { applied, sweeps } from "./sweeps.ts";
@@ -145,7 +145,7 @@ interface OwnChannels {
 function ownChannels(model: Model, name: string, throughNorms: boolean): readonly OwnChannels[] {
   return channelGroups(model, infer(model), { throughNorms }).flatMap((group) => {
     const layer = group.layers.find((one) => one.name === name);
-    const unitOf = layer && outputsOf(group, layer);
+    const unitOf = layer && outputsOf(group, layer)?.unitOf;
     return unitOf === undefined ? [] : [{ group, unitOf }];
   });
 }

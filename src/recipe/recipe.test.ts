@@ -45,10 +45,13 @@ test.each([
   ["quantize: { scheme: static, samples: 5 }", 5],
   ["quantize: { scheme: dynamic }", 0],
   ["quantize: { scheme: weights, samples: 5 }", 0],
+  ["quantize: { scheme: weights, rounder: gptq }", 200],
   ["quantize: { scheme: float16 }", 0],
   ["fake-quantize: {}", 0],
   ["fake-quantize: { scheme: static }", 200],
   ["prune: { amount: 0.5 }", 0],
+  ["prune: { amount: 0.5, importance: wanda }", 256],
+  ["prune: { amount: 0.5, solver: sparsegpt }", 256],
   ["lower-fused: {}", 0],
 ])("%s calibrates with %i samples", (step, samples) => {
   expect(calibrationSamples(parseRecipe(`version: 1\nsteps:\n  - ${step}\n`, "r.yaml"))).toBe(samples);

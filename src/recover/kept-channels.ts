@@ -2,8 +2,9 @@
  * Which channels of a value of the original are left in the changed model. Cutting a channel of a layer cuts it wherever it goes: through
  * sums, norms and activations, to whatever reads it (`analysis/channels.ts`). So what `match.ts` knows of layers says it of every value.
  */
-import { channelGroups, type Group } from "../analysis/channels.ts";
+import { channelGroups, type Group, outputsOf } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
+import type { Layer } from "../analysis/layers.ts";
 import { withFreeChannels } from "../passes/free-channels.ts";
 import type { Match } from "./match.ts";
 
@@ -45,19 +46,15 @@ function left(groups: readonly Group[], kept: Kept): Survivors {
 }
 
 /** Whether of each unit of a layer all channels are left, or none. */
-function isWhole(group: Group, layer: Group["layers"][number], kept: Kept): boolean {
+function isWhole(group: Group, layer: Layer, kept: Kept): boolean {
   const { left: units, gone } = unitsOf(group, layer, kept);
   const staying = new Set(units);
   return gone.every((unit) => unit < 0 || !staying.has(unit));
 }
 
-function unitsOf(
-  { slices }: Group,
-  { effective, role }: Group["layers"][number],
-  kept: Kept,
-): Readonly<Record<"left" | "gone", readonly number[]>> {
-  const own = slices.find(({ value, axis }) => value === effective && axis === role.out);
-  const channels = kept.get(effective.name);
+function unitsOf(group: Group, layer: Layer, kept: Kept): Readonly<Record<"left" | "gone", readonly number[]>> {
+  const own = outputsOf(group, layer);
+  const channels = kept.get(layer.effective.name);
   if (own === undefined || channels === undefined) return { left: [], gone: [] };
   const staying = new Set(channels);
   const [units, gone]: [number[], number[]] = [[], []];

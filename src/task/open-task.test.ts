@@ -100,6 +100,17 @@ describe("images with labels", () => {
   });
 });
 
+test("files beside the original hold for what was made from it and lies elsewhere", async () => {
+  const [own, other] = [temporaryFolder(), temporaryFolder()];
+  await save(aboveHalf(), join(own, "model.onnx"));
+  const settings = { do_rescale: true, rescale_factor: 0.5, do_normalize: false };
+  writeFileSync(join(own, "preprocessor_config.json"), JSON.stringify(settings));
+  await save(aboveHalf(), join(other, "small.onnx"));
+  const [original, small] = [await open(join(own, "model.onnx")), await open(join(other, "small.onnx"))];
+  const { task } = await opened(small, { data: pixels(["t10k"]), reference: original });
+  expect(toFloat64((await firstBatch(task.test, 1)).image ?? zeros("float32", [0]))).toEqual(Float64Array.of(50));
+});
+
 describe("a preprocessing that the model records", () => {
   /** [40, 1, 1, 1] in a .npy file. */
   function npy(type: "|u1" | "<f4", values: Uint8Array | Float32Array): Uint8Array {

@@ -82,6 +82,22 @@ const noSidecars: Sidecars = {
   architecture: undefined,
 };
 
+/** Of each the first that any of the models has: a result often lies in another folder than its original. */
+async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
+  let found = noSidecars;
+  for (const { place } of models) {
+    if (place === undefined) continue;
+    const more = await readSidecars(place);
+    found = {
+      preprocessing: found.preprocessing ?? more.preprocessing,
+      tokenizer: found.tokenizer ?? more.tokenizer,
+      classes: found.classes ?? more.classes,
+      architecture: found.architecture ?? more.architecture,
+    };
+  }
+  return found;
+}
+
 export interface OpenedTask extends Task, Preparation {
   /** The metric takes the answer for scores of classes, and nothing says that it is. */
   readonly assumesScores: boolean;
@@ -119,7 +135,7 @@ export async function openTask(
   storeStates(model, options.states);
   const fed = [model, reference, options.alike].filter((one) => one !== undefined);
   const { stated, recorded } = statedFor(options.preprocess, fed);
-  const beside = model.place === undefined ? noSidecars : await readSidecars(model.place);
+  const beside = await sidecarsOf(fed);
   const how = { beside, stated, set };
   const reading = readingOf(model, how);
   const stored =

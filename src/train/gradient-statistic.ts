@@ -8,7 +8,7 @@ import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import type { Floats } from "./floats.ts";
 import type { Loss } from "./loss.ts";
-import { perSampleGradients } from "./per-sample.ts";
+import { sampleGradients } from "./per-sample.ts";
 import { ownBatch } from "./plan.ts";
 import { createStep } from "./step.ts";
 
@@ -68,21 +68,20 @@ export async function observeGradients<R>(
     one.add(gradient, count);
   };
   const options = { loss, parameters: names };
-  const isOwn = statistic.each === "sample";
-  const step = isOwn ? undefined : await createStep(model, await firstBatch(chosen), options, complete);
+  const each = statistic.each === "sample" ? sampleGradients(model, options, complete) : undefined;
+  const step = each === undefined ? await createStep(model, await firstBatch(chosen), options, complete) : undefined;
   try {
     for await (const batch of chosen.batches({ size })) {
       stopIfAsked(complete.signal, "Stopped while gradients were computed.");
-      if (step === undefined) {
-        for await (const { gradients } of perSampleGradients(model, batch, options, complete))
-          for (const [name, gradient] of gradients) told(name, gradient, 1);
-      } else {
-        await step.run(batch);
-        const count = sampleCount(batch, chosen.name);
-        for (const { name, gradient } of step.parameters) told(name, gradient, count);
-      }
+      for await (const { gradients } of each?.of(batch) ?? [])
+        for (const [name, gradient] of gradients) told(name, gradient, 1);
+      if (step === undefined) continue;
+      await step.run(batch);
+      const count = sampleCount(batch, chosen.name);
+      for (const { name, gradient } of step.parameters) told(name, gradient, count);
     }
   } finally {
+    await each?.release();
     await step?.release();
   }
   return new Map(Array.from(running, ([name, one]) => [name, one.end()]));

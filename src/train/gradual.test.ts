@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { data, expectContinued, net, trained, validation } from "../../test/train/corners.ts";
+import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
 import { remove } from "../prune/index.ts";
 import { type GradualPruning, gradualPruning } from "./gradual.ts";
 import { gradualOf } from "./gradual-options.ts";
@@ -52,6 +54,18 @@ describe("what is left after each look goes along the curve", () => {
     expect(await leftAfter(less, sparse.mask.values, 50)).toEqual([50, 50, 50, 50, 50]);
   });
 
+  test.each([
+    [0.5, 0.52],
+    [0.1, 0.2],
+    [0.99, 1],
+  ])("all at once where the training is too short for a step between %f and %f of it", async (begin, end) => {
+    const one = pair();
+    const pruning = gradualPruning({ ...gradualOf(0.9), begin, end }, [one]);
+    await leftAfter(pruning, one.mask.values, 2);
+    expect(one.mask.values.filter((kept) => kept === 1)).toHaveLength(100);
+    expect(pruning.isOver(2, 2)).toBe(true);
+  });
+
   test("of all layers together, of which none loses everything", async () => {
     const [one, two] = [pair(), pair()];
     two.weight.values.fill(1e-3);
@@ -60,6 +74,27 @@ describe("what is left after each look goes along the curve", () => {
     const left = [one, two].map(({ mask }) => mask.values.filter((kept) => kept === 1).length);
     expect(left).toEqual([1000, 1]);
   });
+});
+
+test("what is stored twice is trained as one and not pruned, with the reason; the rest is", async () => {
+  const w = Array.from({ length: 24 }, (_, at) => Math.sin(1.7 * at));
+  const turned = w.map((_, at) => w[(at % 3) * 8 + Math.floor(at / 3)]);
+  const model = parseModel(`opset 21
+graph (input: float32[batch, 3]) -> (y) {
+  w: float32[3, 8] = [${w}]
+  v: float32[8, 3] = [${turned}]
+  u: float32[3, 3] = random(seed 2)
+  h = MatMul "first" (input, w)
+  r = Relu(h)
+  s = MatMul "second" (r, v)
+  y = MatMul "third" (s, u)
+}`);
+  const { misses } = await train(model, { data, epochs: 2, batch: 24, prune: 0.7 }, { seed: 1 });
+  expect(misses).toContainEqual(new Miss('is not pruned: its weight is tied to "v"', "first"));
+  expect(await kept(model, "u")).toBe(3);
+  expect([...model.graph.values()].filter(({ role }) => role?.kind === "mask").map(({ name }) => name)).toEqual([
+    "u_mask",
+  ]);
 });
 
 describe("movement: S = −Σ ∂L/∂m over the steps, of masked entries too", () => {

@@ -86,6 +86,12 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
   const leftOf = (count: number, first: number, done: number): number =>
     Math.round(Number((count * curves[curve](done, first, Math.min(first, 1 - (amount ?? 0)))).toPrecision(digits)));
 
+  /** The steps between which pruning goes on: one of them at least, however short the training. */
+  const within = (total: number): readonly [first: number, last: number] => {
+    const last = Math.max(1, Math.round(gradual.end * total));
+    return [Math.min(Math.round(gradual.begin * total), last - 1), last];
+  };
+
   const cutTo = async (chosen: readonly number[], kept: number): Promise<void> => {
     const scores = chosen.map((at) => scoresOf(at));
     const least = importance === "movement" ? Math.min(...scores.map(smallest)) : 0;
@@ -130,7 +136,7 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
       for (const [at, scores] of moved.entries()) run("move", [scores], [pairs[at]?.mask.gradient ?? scores], 1, 0);
     },
     async prune(step, total) {
-      const [first, last] = [Math.round(gradual.begin * total), Math.round(gradual.end * total)];
+      const [first, last] = within(total);
       if (step <= first || step > last || ((step - first) % every !== 0 && step !== last)) return;
       const done = (step - first) / (last - first);
       if (threshold !== undefined) atThreshold(step);
@@ -140,7 +146,7 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
         await cutTo([...pairs.keys()], leftOf(all, share, done));
       } else for (const [at, count] of counts.entries()) await cutTo([at], leftOf(count, left[at] ?? 1, done));
     },
-    isOver: (step, total) => step >= Math.round(gradual.end * total),
+    isOver: (step, total) => step >= within(total)[1],
     state: () => ({
       [beginning]: denseOf(left.slice()),
       ...Object.fromEntries(moved.map((scores, at) => [`${pairs[at]?.weight.name}/${score}`, denseOf(scores.slice())])),

@@ -7,6 +7,7 @@ import { parseModel } from "../graph/text.ts";
 import { linear, network, relu } from "../nn/index.ts";
 import { prune } from "../prune/index.ts";
 import { groupLasso } from "./group-lasso.ts";
+import { type GroupLasso, groupLassoOf } from "./group-lasso-options.ts";
 import { train } from "./index.ts";
 
 const read = async (model: Model, name: string): Promise<Float32Array> =>
@@ -33,8 +34,8 @@ test("each channel shrinks by one factor: its row, its bias and the column that 
       { name: "fc2.weight", values: next, rate: 1 },
       { name: "fc2.bias", values: last, rate: 1 },
     ],
-    0.1,
-  )(0.5);
+    groupLassoOf(0.1),
+  )(0.5, 1);
   expect([...last]).toEqual([1, 2, 3]);
   const [w = weight, b = bias, n = next] = before;
   for (let unit = 0; unit < 8; unit++) {
@@ -55,9 +56,41 @@ test("each channel shrinks by one factor: its row, its bias and the column that 
   }
 });
 
+test("a masked weight shrinks once, though its channels reach its mask and the product, too", async () => {
+  const model = net();
+  await prune(model, { amount: 0.5, keepMasks: true });
+  const weight = await read(model, "fc1.weight_orig");
+  const before = weight.slice();
+  groupLasso(model, [{ name: "fc1.weight_orig", values: weight, rate: 1 }], groupLassoOf(0.01))(1, 1);
+  for (let unit = 0; unit < 8; unit++) {
+    const row = before.subarray(3 * unit, 3 * unit + 3);
+    const factor = 1 - (0.01 * Math.sqrt(3)) / Math.hypot(...row);
+    row.forEach((value, at) => {
+      expect(weight[3 * unit + at]).toBeCloseTo(factor * value, 6);
+    });
+  }
+});
+
+test("of an amount the weakest channels shrink alone, and less at the beginning where λ grows", async () => {
+  const factorsOf = async (settings: Partial<GroupLasso>, progress: number): Promise<number[]> => {
+    const model = net();
+    const weight = Float32Array.from({ length: 24 }, (_, at) => 1 + Math.floor(at / 3));
+    const lasso = { ...groupLassoOf(0.2), ...settings };
+    groupLasso(model, [{ name: "fc1.weight", values: weight, rate: 1 }], lasso)(0.5, progress);
+    return Array.from({ length: 8 }, (_, unit) => (weight[3 * unit] ?? 0) / (1 + unit));
+  };
+  // 1 − ηλ √n / ‖w‖ = 1 − 0.1 / (1 + unit) of a row whose entries are 1 + unit.
+  const whole = Array.from({ length: 8 }, (_, unit) => 1 - 0.1 / (1 + unit));
+  const close = (numbers: readonly number[]) => numbers.map((each): unknown => expect.closeTo(each, 6));
+  expect(await factorsOf({}, 0.5)).toEqual(close(whole));
+  expect(await factorsOf({ amount: 0.25 }, 1)).toEqual(close([...whole.slice(0, 2), 1, 1, 1, 1, 1, 1]));
+  expect(await factorsOf({ amount: 0.25, grow: true }, 0.5)).toEqual(close([0.95, 0.975, 1, 1, 1, 1, 1, 1]));
+  expect(await factorsOf({ amount: 0.01 }, 1)).toEqual(Array(8).fill(1));
+});
+
 describe("training with group lasso", () => {
   /** Accuracy before and after nine of ten channels are cut, and how many were zero. */
-  const cutOf = async (settings: { readonly groupLasso?: number }) => {
+  const cutOf = async (settings: Pick<Parameters<typeof train>[1], "groupLasso">, amount = 0.9) => {
     const layers = { fc1: linear(3, 32), relu: relu(), fc2: linear(32, 3) };
     const model = network(layers, { input: ["batch", 3], seed: 2 });
     await train(model, { data, epochs: 40, batch: 24, learningRate: 0.01, ...settings }, { seed: 1 });
@@ -66,7 +99,7 @@ describe("training with group lasso", () => {
     const zero = Array.from({ length: 32 }, (_, unit) => weight.subarray(3 * unit, 3 * unit + 3)).filter((row) =>
       row.every((entry) => entry === 0),
     ).length;
-    await prune(model, { structured: 0.9 });
+    await prune(model, { structured: amount });
     return { before, after: await right(), zero };
   };
 
@@ -78,8 +111,15 @@ describe("training with group lasso", () => {
     expect(sparse.before - sparse.after).toBeLessThan(0.2 * (dense.before - dense.after));
   });
 
+  test("that grows on three quarters of the channels: just these go without a loss", async () => {
+    const { zero, before, after } = await cutOf({ groupLasso: { strength: 3, amount: 0.75, grow: true } }, 0.75);
+    expect(zero).toBe(24);
+    expect(after).toBe(before);
+    expect(before).toBeGreaterThan(0.9);
+  });
+
   test("that was stopped ends to the bit where it would have", async () => {
-    await expectContinued({ groupLasso: 0.05 });
+    await expectContinued({ groupLasso: { strength: 0.05, amount: 0.5, grow: true } });
     await expectContinued({ groupLasso: 0.05, optimizer: "sgd", prune: { amount: 0.5, every: 4 } });
   });
 

@@ -8,6 +8,9 @@
  *     w ← w · max(0, 1 − η λ √n / ‖w‖)
  *
  * A channel that the loss does not hold up reaches zero and stays there. Nothing is kept between steps.
+ *
+ * Of an amount only the weakest channels shrink, by ‖w‖ / √n at each step, and λ may grow from step to step: growing regularization (Wang et al. 2021, "Neural
+ * pruning via growing regularization", with this penalty in place of its squares). What shrank stays among the weakest.
  */
 import { channelGroups, type Group, removable } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
@@ -16,6 +19,7 @@ import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { type AxisLayout, alongAxis } from "../tensor/dims.ts";
 import type { Floats } from "./floats.ts";
+import type { GroupLasso } from "./group-lasso-options.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
 
 interface Part {
@@ -28,21 +32,26 @@ interface Part {
 type Trained = Pick<OptimizedParameter, "name" | "values" | "rate">;
 
 /**
- * What shrinks the channels of a model after each step, by its learning rate.
+ * What shrinks the channels of a model after each step, by its learning rate and the share of the training that is through.
  * @throws PithError E_OPTION where no channel of what is trained could be cut.
  */
-export function groupLasso(model: Model, parameters: readonly Trained[], strength: number): (rate: number) => void {
+export function groupLasso(
+  model: Model,
+  parameters: readonly Trained[],
+  { strength, amount = 1, grow }: GroupLasso,
+): (rate: number, progress: number) => void {
   const trained = new Map(parameters.flatMap((each) => (each.rate > 0 ? [[each.name, each.values] as const] : [])));
   const groups = channelGroups(model, infer(model)).flatMap((group) => {
     const parts = partsOf(group, trained);
-    return parts.length === 0 ? [] : [{ units: group.units, parts }];
+    return parts.length === 0 ? [] : [{ units: group.units, parts, weakest: Math.round(amount * group.units) }];
   });
   if (groups.length === 0)
     throw new PithError("E_OPTION", "groupLasso: the model has no channels that could be cut.", {
       hint: "`pith inspect` says which channels can go, and `pith prune --structured 50% --dry-run` why others stay.",
     });
-  return (rate) => {
-    for (const { units, parts } of groups) {
+  return (rate, progress) => {
+    const lambda = strength * (grow ? progress : 1);
+    for (const { units, parts, weakest } of groups) {
       const [squares, counts] = [new Float64Array(units), new Float64Array(units)];
       for (const part of parts)
         eachRun(part, (unit, start, end) => {
@@ -51,9 +60,12 @@ export function groupLasso(model: Model, parameters: readonly Trained[], strengt
           squares[unit] = (squares[unit] ?? 0) + sum;
           counts[unit] = (counts[unit] ?? 0) + end - start;
         });
-      const factors = squares.map((sum, unit) =>
-        sum === 0 ? 0 : Math.max(0, 1 - rate * strength * Math.sqrt((counts[unit] ?? 0) / sum)),
-      );
+      const means = squares.map((sum, unit) => sum / Math.max(1, counts[unit] ?? 0));
+      const most = weakest < units ? (means.toSorted()[weakest - 1] ?? -1) : Number.POSITIVE_INFINITY;
+      const factors = means.map((mean) => {
+        if (mean > most) return 1;
+        return mean === 0 ? 0 : Math.max(0, 1 - (rate * lambda) / Math.sqrt(mean));
+      });
       for (const part of parts)
         eachRun(part, (unit, start, end) => {
           const factor = factors[unit] ?? 1;
@@ -67,10 +79,13 @@ export function groupLasso(model: Model, parameters: readonly Trained[], strengt
 function partsOf(group: Group, trained: ReadonlyMap<string, Floats>): readonly Part[] {
   const free = new Set(removable(group));
   if (free.size === 0) return [];
+  // The units of a masked weight reach it, its mask and their product.
+  const seen = new Set<string>();
   return group.slices.flatMap(({ value, axis, unitOf }) => {
     const parameter = maskedBy(value)?.parameter ?? value;
-    const [values, dims] = [trained.get(parameter.name), parameter.tensor?.dims];
-    if (values === undefined || dims === undefined) return [];
+    const [values, dims, place] = [trained.get(parameter.name), parameter.tensor?.dims, `${parameter.name} ${axis}`];
+    if (values === undefined || dims === undefined || seen.has(place)) return [];
+    seen.add(place);
     return [{ values, layout: alongAxis(dims, axis), unitOf: unitOf.map((unit) => (free.has(unit) ? unit : -1)) }];
   });
 }

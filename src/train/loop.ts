@@ -229,7 +229,7 @@ class TrainingLoop {
     if (clip !== undefined) clipByNorm(parameters, clip);
     const rate = learningRate * (total === undefined ? 1 : schedule(counters.steps, total));
     optimizer.update(parameters, rate);
-    training.shrink?.(rate);
+    training.shrink?.(rate, total === undefined ? 1 : (counters.steps + 1) / total);
     training.average?.update();
     counters.steps++;
     if (total !== undefined) await training.pruning?.prune(counters.steps, total);

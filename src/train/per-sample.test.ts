@@ -1,5 +1,6 @@
 /** Gradients of samples: each is what its sample says by itself, and their mean is that of the batch. */
 import { describe, expect, test } from "vitest";
+import { createEngine, type Engine } from "../engine/index.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { batchNorm, conv2d, dropout, flatten, layerNorm, linear, network, relu, sequential } from "../nn/index.ts";
@@ -7,7 +8,7 @@ import { float32, int64 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
 import { crossEntropy, infoNce, meanSquaredError } from "./losses/index.ts";
-import { perSampleGradients, type SampleGradient } from "./per-sample.ts";
+import { perSampleGradients, type SampleGradient, sampleGradients } from "./per-sample.ts";
 import { createStep } from "./step.ts";
 import type { StepOptions } from "./step-graph.ts";
 
@@ -106,6 +107,40 @@ test("dropout is drawn for each sample, the same again by the same seed", async 
   expect(one).not.toEqual(other);
   expect(await weights(1)).toEqual([one, other]);
   expect((await weights(2))[0]).not.toEqual(one);
+});
+
+test("batch after batch by the same graphs, to the bit as each alone", async () => {
+  const own = createEngine();
+  let loaded = 0;
+  const engine: Engine = {
+    ...own,
+    load(...given) {
+      loaded++;
+      return own.load(...given);
+    },
+  };
+  const model = network(body(layerNorm(8)), shape);
+  const batches = [images(3), images(3), images(2)];
+  const samples = sampleGradients(model, { loss: crossEntropy() }, { engine, seed: 3 });
+  const after: number[] = [];
+  for (const batch of batches) {
+    const found: SampleGradient[] = [];
+    for await (const one of samples.of(batch)) found.push(one);
+    expect(found).toEqual(await all(model, batch, { loss: crossEntropy() }, 3));
+    after.push(loaded);
+  }
+  await samples.release();
+  expect(after[0]).toBeGreaterThan(0);
+  expect(after).toEqual([after[0], after[0], after[0]]);
+});
+
+test("a loss that is no number is said to be none", async () => {
+  const model = network({ fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 });
+  const batch = { input: float32([2, 4], [1, 2, 3, 4, NaN, 0, 0, 0]), label: int64([2], [0, 1]) };
+  await expect(all(model, batch, { loss: crossEntropy() })).rejects.toMatchObject({
+    code: "E_DATA",
+    message: "The loss of sample 2 of a batch is NaN.",
+  });
 });
 
 describe("where samples mix there is none, and it is said why", () => {

@@ -34,7 +34,8 @@ const tolerance = 1e-4;
 /**
  * The gradients of the samples of a batch, one sample after the other. The model is not changed.
  *
- * @throws PithError E_UNSUPPORTED where samples mix, so that none has a gradient of its own, and what `createStep` throws.
+ * @throws PithError E_UNSUPPORTED where samples mix, so that none has a gradient of its own, E_DATA where a loss is no number, and what `createStep`
+ * throws.
  * @example
  * for await (const batch of data.batches({ size: 64 })) {
  *   for await (const { sample, gradients } of perSampleGradients(model, batch, { loss: crossEntropy() }))
@@ -47,21 +48,46 @@ export async function* perSampleGradients(
   options: Omit<StepOptions, "carry">,
   context: Partial<Context> = {},
 ): AsyncGenerator<SampleGradient> {
-  const count = sampleCount(batch, "The batch");
-  const rows = (start: number, end: number): Batch => mapColumns(batch, (dense) => sliceRows(dense, start, end));
-  if (count === 0) return;
-  const step = await createStep(model, rows(0, 1), options, context);
+  const samples = sampleGradients(model, options, context);
   try {
-    requireStateless(step);
-    if (count > 1) await requireApart(forwardLoss(model, options.loss, completeContext(context)), rows);
-    for (let sample = 0; sample < count; sample++) {
-      const loss = await step.run(rows(sample, sample + 1), [sample]);
-      const gradients = new Map(step.parameters.map(({ name, gradient }) => [name, gradient.slice()]));
-      yield { sample, loss, gradients };
-    }
+    yield* samples.of(batch);
   } finally {
-    await step.release();
+    await samples.release();
   }
+}
+
+/** The same for batch after batch, by the graphs of the first. */
+export interface SampleGradients {
+  of(batch: Batch): AsyncGenerator<SampleGradient>;
+  release(): Promise<void>;
+}
+
+export function sampleGradients(
+  model: Model,
+  options: Omit<StepOptions, "carry">,
+  context: Partial<Context> = {},
+): SampleGradients {
+  const losses = forwardLoss(model, options.loss, completeContext(context));
+  let step: Step | undefined;
+  return {
+    async *of(batch) {
+      const count = sampleCount(batch, "The batch");
+      const rows = (start: number, end: number): Batch => mapColumns(batch, (dense) => sliceRows(dense, start, end));
+      if (count === 0) return;
+      step ??= await createStep(model, rows(0, 1), options, context);
+      requireStateless(step);
+      if (count > 1) await requireApart(losses, rows);
+      for (let sample = 0; sample < count; sample++) {
+        const loss = await step.run(rows(sample, sample + 1), [sample]);
+        const gradients = new Map(step.parameters.map(({ name, gradient }) => [name, gradient.slice()]));
+        yield { sample, loss, gradients };
+      }
+    },
+    async release() {
+      await losses.release();
+      await step?.release();
+    },
+  };
 }
 
 function requireStateless({ states: [state] }: Step): void {
@@ -72,9 +98,14 @@ function requireStateless({ states: [state] }: Step): void {
   });
 }
 
-/** In inference, where nothing is drawn. @throws PithError E_UNSUPPORTED where the loss of several samples is not the mean of theirs. */
+/** In inference, where nothing is drawn. @throws PithError E_UNSUPPORTED where the loss of several samples is not the mean of theirs, E_DATA where it is no number. */
 async function requireApart(losses: ForwardLoss, rows: (start: number, end: number) => Batch): Promise<void> {
-  const [first, second, both] = await threeOf(losses, rows).finally(losses.release);
+  const [first, second, both] = [await losses.of(rows(0, 1)), await losses.of(rows(1, 2)), await losses.of(rows(0, 2))];
+  const broken = [first, second].findIndex((loss) => !Number.isFinite(loss));
+  if (broken >= 0)
+    throw new PithError("E_DATA", `The loss of sample ${broken + 1} of a batch is ${[first, second][broken]}.`, {
+      hint: "The model or the data may hold what is no number, or the preprocessing may be wrong.",
+    });
   if (Math.abs(both - (first + second) / 2) <= tolerance * Math.max(Math.abs(first), Math.abs(second), 1e-30)) return;
   const figures = `${both.toPrecision(6)}, that of each ${first.toPrecision(6)} and ${second.toPrecision(6)}`;
   throw new PithError(
@@ -82,11 +113,4 @@ async function requireApart(losses: ForwardLoss, rows: (start: number, end: numb
     `A sample has no gradient of its own: the loss of the first two together is ${figures}, which is not their mean.`,
     { hint: "The model or the loss mixes samples of a batch, or normalizes by labels of the whole batch." },
   );
-}
-
-async function threeOf(
-  losses: ForwardLoss,
-  rows: (start: number, end: number) => Batch,
-): Promise<readonly [number, number, number]> {
-  return [await losses.of(rows(0, 1)), await losses.of(rows(1, 2)), await losses.of(rows(0, 2))];
 }

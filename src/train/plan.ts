@@ -12,6 +12,7 @@ import type { Model } from "../graph/model.ts";
 import { type Context, fixInputs } from "../passes/index.ts";
 import { dimsText, fixedDims } from "../tensor/dims.ts";
 import { type Gradual, gradualOf } from "./gradual-options.ts";
+import { type GroupLasso, groupLassoOf } from "./group-lasso-options.ts";
 import { parseLoss } from "./losses/index.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizers, usualRate } from "./optimizers.ts";
@@ -46,8 +47,8 @@ export interface Plan extends StepOptions {
   readonly validation: Validation | undefined;
   /** How masks change in the training. */
   readonly gradual: Gradual | undefined;
-  /** λ of the group lasso on channels. */
-  readonly groupLasso: number | undefined;
+  /** How channels shrink in the training. */
+  readonly groupLasso: GroupLasso | undefined;
   /** The step of which the weights are kept in the model. */
   readonly keepStep: number | undefined;
   /** Options as plain data: a resumed training must have the same. */
@@ -97,7 +98,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     loss,
     validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
     gradual: options.prune === undefined ? undefined : gradualOf(options.prune),
-    groupLasso: options.groupLasso,
+    groupLasso: options.groupLasso === undefined ? undefined : groupLassoOf(options.groupLasso),
     keepStep,
     settings: settingsOf(options, { learningRate, optimizer, loss }),
     checkpoint,

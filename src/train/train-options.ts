@@ -5,6 +5,7 @@ import { datasetObject, datasetOption } from "../data/option.ts";
 import type { Metric } from "../evaluate/types.ts";
 import { countOption, described, option, selectionOptions, understood } from "../passes/options.ts";
 import { gradualSchema } from "./gradual-options.ts";
+import { groupLassoSchema } from "./group-lasso-options.ts";
 import { losses, lossOption } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";
@@ -118,7 +119,11 @@ const trainEntries = v.strictObject({
     "prune gradually: the share of weights masked in the end, or as JSON with when and by what",
     { value: "amount" },
   ),
-  groupLasso: option(positive, "sparse training: group lasso on whole channels, so that cutting them loses less: 0.02"),
+  groupLasso: option(
+    groupLassoSchema,
+    "sparse training: group lasso on whole channels, so that cutting them loses less: 0.02; or JSON with which",
+    { value: "strength" },
+  ),
   keepStep: option(
     v.pipe(v.number(), v.integer("is the number of a step"), v.minValue(0, "is the number of a step")),
     "keep the weights of this step in the model, for `rewind` (0: those before the first)",

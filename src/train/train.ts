@@ -70,11 +70,12 @@ export async function trainInPlace(
 ): Promise<TrainOutcome> {
   storeWeights(model);
   const plan = await planOf(model, options, context);
+  const roles = await declareRoles(model, options);
+  report(roles, context);
+  // Roles first: what is tied is trained as one matrix, and not pruned.
   const { weights, misses: whole } =
     plan.gradual === undefined ? { weights: [], misses: [] } : prunedWeights(model, { ...plan, gradual: plan.gradual });
   await putMasks(model, weights);
-  const roles = await declareRoles(model, options);
-  report(roles, context);
   const zeros = await unmaskedZeros(model, options);
   if (zeros !== undefined) context.log({ id: "unmasked-zeros", text: zeros, level: "warning" });
   const { history, training, curve, names, isAsBefore } = await (context.dryRun ? rehearse : runLoop)(

@@ -23,7 +23,7 @@ export interface TrainingState {
   readonly average: Average | undefined;
   readonly pruning: GradualPruning | undefined;
   /** Shrinks channels after a step of this learning rate. */
-  readonly shrink: ((rate: number) => void) | undefined;
+  readonly shrink: ((rate: number, progress: number) => void) | undefined;
   /** The weights that the training has come to, then the states and masks, as `Step.store` takes them: the averages of weights and states, where there are any. */
   readonly weights: readonly Floats[];
 }
@@ -60,12 +60,12 @@ export async function startTraining(
 async function shrinkerOf(
   model: Model,
   parameters: Step["parameters"],
-  { groupLasso: strength }: Plan,
+  { groupLasso: settings }: Plan,
 ): Promise<TrainingState["shrink"]> {
-  if (strength === undefined) return undefined;
+  if (settings === undefined) return undefined;
   // What follows channels through a graph is loaded where they are asked for.
   const { groupLasso } = await import("./group-lasso.ts");
-  return groupLasso(model, parameters, strength);
+  return groupLasso(model, parameters, settings);
 }
 
 function pairsOf(model: Model, plan: Plan & { readonly gradual: Gradual }): readonly Masked[] {

@@ -15,10 +15,14 @@ const empty = hidden.replace("[[1, 0, 1, 0], [0, 1, 0, 1]]", "zeros");
 beforeAll(() => save(parseModel(empty), at("empty.onnx")));
 
 const settings = ["--epochs", "300", "--batch", "16", "--learning-rate", "0.01", "--average", "0.99", "--clip", "1"];
-const words = (out: string, folder: string): string[] => [
-  ...["train", at("empty.onnx"), "--data", at("points.csv"), "--validation", "10%", "--every", "7"],
-  ...[...settings, "-o", out, "--checkpoint", folder, "--resume"],
-];
+const train = ["train", at("empty.onnx"), "--data", at("points.csv"), "--validation", "10%", "--every", "7"];
+const movement = { amount: 0.6, importance: "movement", every: 11, end: 0.9 };
+const ways: Readonly<Record<string, readonly string[]>> = {
+  plain: [],
+  // Masks are computed again until near the end, from scores that all steps before add up.
+  pruned: ["--prune", JSON.stringify(movement)],
+  shrunk: ["--prune", "50%", "--group-lasso", "0.01"],
+};
 
 interface Ended {
   /** Whether it was killed before it was through. */
@@ -51,13 +55,24 @@ async function weights(path: string): Promise<Readonly<Record<string, unknown>>>
 }
 
 describe("a training that is killed", () => {
-  test.each([1, 2, 3])("several times and continued ends as one that was not, to the bit (seed %i)", async (seed) => {
-    const [whole, out] = [at(`whole${seed}.onnx`), at(`continued${seed}.onnx`)];
-    await run(words(whole, at(`whole${seed}`)));
-    expect(existsSync(whole)).toBe(true);
+  test.each([
+    ["plain", 1],
+    ["plain", 2],
+    ["pruned", 1],
+    ["shrunk", 1],
+  ])("several times and continued ends as one that was not, to the bit (%s, seed %i)", async (way, seed) => {
+    const [whole, out] = [at(`whole.${way}${seed}.onnx`), at(`continued.${way}${seed}.onnx`)];
+    const words = (out: string, folder: string): readonly string[] => [
+      ...[...train, ...settings, ...(ways[way] ?? [])],
+      ...["-o", out, "--checkpoint", folder, "--resume"],
+    ];
+    const { err } = await run(words(whole, at(`whole.${way}${seed}`)));
+    expect(existsSync(whole), err).toBe(true);
+    const masked = Object.keys(await weights(whole)).filter((name) => name.endsWith("_mask"));
+    expect(masked).toHaveLength(way === "plain" ? 0 : 2);
 
     const numbers = random(seed, "kill");
-    const folder = at(`continued${seed}`);
+    const folder = at(`continued.${way}${seed}`);
     let kills = 0;
     for (let round = 0; round < 5; round++) {
       const { killed, err } = await run(words(out, folder), numbers.integer(400));

@@ -24,6 +24,15 @@ describe("trimFolder", () => {
     expect((await open(join(out, "onnx", "model.onnx"))).graph.value("table")?.tensor?.dims).toEqual([8, 4]);
   });
 
+  test("an id in a configuration that is of no token keeps none", async () => {
+    const [folder, out] = [await folderOf("larger", plain), join(root, "larger.small")];
+    const config = json(join(folder, "config.json"));
+    await writeFile(join(folder, "config.json"), JSON.stringify({ ...Object(config), bos_token_id: 50256 }));
+    const { kept } = await trimFolder(folder, { texts: [await written()], out });
+    expect(kept).toEqual([0, 1, 2, 4, 5, 6, 7, 9]);
+    expect(json(join(out, "config.json"))).toMatchObject({ vocab_size: 8, bos_token_id: 50256 });
+  });
+
   test("a model that compares ids is refused, and nothing is written", async () => {
     const [out, texts] = [join(root, "compares.small"), [await written()]];
     const nodes = `nine: int64[1] = [9]

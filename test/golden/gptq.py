@@ -3,7 +3,8 @@
     python test/golden/gptq.py > test/golden/gptq.generated.json
 
 H = XᵀX with 1 % of the mean of its diagonal added; a column that is 0 in all samples has 1 there, and its weights are 0. U upper, H⁻¹ = UᵀU.
-For each column: q = its codes, e = (w - numbers of q) / U_ii, and what is right of it moves by -e · U_i. Scales are those of the weight before.
+Columns come in the order of H's diagonal, the largest first; for each: q = its codes, e = (w - numbers of q) / U_ii, and what comes after it moves by
+-e · U_i. Scales are those of the weight before; a weight of 0 stays 0.
 """
 
 import json
@@ -17,6 +18,7 @@ weight = random.normal(0, 1200, (rows, columns)).round() / 4096
 factors = random.normal(0, 1, (samples, 6)) @ random.normal(0, 1, (6, columns))
 x = (64 * (factors + 0.3 * random.normal(0, 1, (samples, columns)))).round() / 64
 x[:, 9] = 0
+weight[random.random(weight.shape) < 0.1] = 0
 
 
 def per_row(weight):
@@ -39,19 +41,21 @@ def in_blocks(weight, symmetric, size=32, high=15):
 
 
 def gptq(weight, scale, zero, low, high):
-    weight, scale, gram = weight.copy(), np.float64(scale), x.T @ x
-    dead = np.diag(gram) == 0
+    scale, zero, gram = np.float64(scale), np.broadcast_to(zero, weight.shape), x.T @ x
+    order = np.argsort(-np.diag(gram), kind="stable")
+    weight, scale, zero, gram = weight[:, order].copy(), scale[:, order], zero[:, order], gram[order][:, order]
+    gone, dead = weight == 0, np.diag(gram) == 0
     gram[dead, dead] = 1
     weight[:, dead] = 0
     gram += 0.01 * np.diag(gram).mean() * np.eye(columns)
     upper = np.linalg.cholesky(np.linalg.inv(gram)).T
     codes = np.empty(weight.shape, int)
     for i in range(columns):
-        s, z = scale[:, i], np.broadcast_to(zero, weight.shape)[:, i]
-        codes[:, i] = np.clip(np.rint(weight[:, i] / s) + z, low, high)
+        s, z = scale[:, i], zero[:, i]
+        codes[:, i] = np.where(gone[:, i], z, np.clip(np.rint(weight[:, i] / s) + z, low, high))
         error = (weight[:, i] - (codes[:, i] - z) * s) / upper[i, i]
         weight[:, i:] -= np.outer(error, upper[i, i:])
-    return codes
+    return codes[:, np.argsort(order)]
 
 
 def case(options, grid):

@@ -16,6 +16,7 @@ import {
   type AxisLink,
   type AxisRule,
   type ChannelCut,
+  entryOf,
   type Op,
   operators,
 } from "../../src/ops/index.ts";
@@ -96,8 +97,15 @@ function starts(node: Node, rule: AxisRule): (readonly [AxisEnd, readonly number
   return ends;
 }
 
-/** Keeps, or sets to zero, what a predicate of coordinates chooses. */
-function without(dense: Dense, axes: ReadonlyMap<number, ReadonlySet<number>>, zero = false): Dense {
+/**
+ * Keeps, or sets to zero, what a predicate of coordinates chooses.
+ * @param zero what stands for zero at a position.
+ */
+function without(
+  dense: Dense,
+  axes: ReadonlyMap<number, ReadonlySet<number>>,
+  zero?: (position: number) => number,
+): Dense {
   const numbers = toNumbers(dense);
   const strides = stridesOf(dense.dims);
   const gone = (position: number): boolean =>
@@ -105,11 +113,11 @@ function without(dense: Dense, axes: ReadonlyMap<number, ReadonlySet<number>>, z
       indices.has(Math.floor(position / (strides[axis] ?? 1)) % Math.max(1, dense.dims[axis] ?? 1)),
     );
   const type = numeric(dense.type);
-  if (zero)
+  if (zero !== undefined)
     return fromNumbers(
       type,
       dense.dims,
-      numbers.map((value, position) => (gone(position) ? 0 : value)),
+      numbers.map((value, position) => (gone(position) ? zero(position) : value)),
     );
   const dims = dense.dims.map((size, axis) => size - (axes.get(axis)?.size ?? 0));
   return fromNumbers(
@@ -133,7 +141,7 @@ interface Trial extends Operands {
 async function withOperands(
   { model, feeds }: Operands,
   removed: Removed,
-  change: (dense: Dense, axes: ReadonlyMap<number, ReadonlySet<number>>) => Dense,
+  change: (dense: Dense, axes: ReadonlyMap<number, ReadonlySet<number>>, value: Value) => Dense,
 ): Promise<Operands> {
   const copy = model.clone();
   const changed: Record<string, Dense> = { ...feeds };
@@ -141,7 +149,7 @@ async function withOperands(
     const own = copy.graph.value(value.name);
     const dense = feeds[value.name] ?? (await value.tensor?.read());
     if (own === undefined || dense === undefined) continue;
-    const result = change(dense, axes);
+    const result = change(dense, axes, value);
     own.type = { type: result.type, dims: result.dims };
     if (own.tensor === undefined) changed[value.name] = result;
     else own.tensor = inMemory(result);
@@ -162,6 +170,21 @@ function cutOf(node: Node, removed: Removed): ChannelCut {
         typeof dim === "number" ? dim - gone([port, axis]).length : dim,
       ),
   };
+}
+
+/** The number that stands for zero at a position: of codes their zero point, or that of the output channel. */
+function zeroOf({ model, feeds }: Trial, node: Node, { name, type }: Value): (position: number) => number {
+  const coded = entryOf(node)?.codes?.find(({ input }) => node.inputs[input]?.name === name);
+  const point = coded && node.inputs[coded.zeroPoint];
+  const dense = point && (feeds[point.name] ?? point.tensor?.small);
+  const zeros = dense === undefined ? [0] : toNumbers(dense);
+  if (zeros.length === 1) return () => zeros[0] ?? 0;
+  const bound = infer(model).at(node);
+  const [role] =
+    bound instanceof Miss ? [] : [bound.weights()].flatMap((roles) => (roles instanceof Miss ? [] : roles));
+  if (role === undefined) throw new Error(`the channels of ${name} are not known`);
+  const stride = stridesOf((type?.dims ?? []).map(Number))[role.out] ?? 1;
+  return (position) => zeros[Math.floor(position / stride) % zeros.length] ?? 0;
 }
 
 /** What is removed of axes that the node sums over. */
@@ -185,6 +208,13 @@ async function tryCut(trial: Trial, node: Node, rule: AxisRule, removed: Removed
     own.graph.setAttribute(own, name, attribute);
   for (const [input, dense] of Object.entries(change?.inputs ?? {}))
     own.graph.setInput(own, Number(input), own.graph.addTensor("rewritten", inMemory(dense)));
+  for (const [input, { dims, of }] of Object.entries(change?.packed ?? {})) {
+    const before = await node.inputs[Number(input)]?.tensor?.read();
+    if (before === undefined) throw new Error(`input ${input} is not stored`);
+    const left = of(before);
+    expect(left.dims).toEqual(dims);
+    own.graph.setInput(own, Number(input), own.graph.addTensor("left", inMemory(left)));
+  }
   const emit = emitInto(cut.model, { before: own });
   for (const [input, steps] of Object.entries(change?.shifts ?? {}))
     own.graph.setInput(own, Number(input), emit.Add([own.inputs[Number(input)], emit.constant(steps)]));
@@ -194,9 +224,9 @@ async function tryCut(trial: Trial, node: Node, rule: AxisRule, removed: Removed
   const before =
     zeroed.size === 0
       ? trial.outputs
-      : await withOperands(trial, zeroed, (dense, axes) => without(dense, axes, true)).then(({ model, feeds }) =>
-          run(model, feeds),
-        );
+      : await withOperands(trial, zeroed, (dense, axes, value) =>
+          without(dense, axes, zeroOf(trial, node, value)),
+        ).then(({ model, feeds }) => run(model, feeds));
   let worst = 0;
   for (const output of trial.model.graph.outputs) {
     const [got, full] = [actual[output.name], before[output.name]];

@@ -80,13 +80,12 @@ describe("what is stored quantized", () => {
   test.each([
     ["operators on codes", quantized],
     ["blocks of 4 bits", blocks],
-  ] as const)("%s: no technique changes it, and each says why", async (_, make) => {
+  ] as const)("%s: no technique changes its numbers, and each says why", async (_, make) => {
     const techniques: [
       string,
       (model: Model) => Promise<{ changes: readonly unknown[]; misses: readonly { reason: string }[] }>,
     ][] = [
       ["quantized already", (model) => l1Unstructured(model, { amount: 0.5 })],
-      ["quantized", (model) => prune(model, { amount: 0.5, structured: true })],
       ["is quantized already", (model) => quantize(model, { scheme: "dynamic" })],
       ["is quantized already", (model) => quantize(model, { scheme: "weights" })],
       ["quantized already", (model) => factorize(model, { rank: 1 })],
@@ -99,6 +98,20 @@ describe("what is stored quantized", () => {
       for (const miss of misses) expect(miss.reason).toContain(reason);
       expect(verify(model)).toEqual([]);
     }
+  });
+
+  test("channels between layers go, those that are outputs do not", async () => {
+    const model = quantized();
+    const { changes, misses } = await prune(model, { amount: 0.5, structured: true });
+    expect(changes.map(({ at, what }) => `${at}: ${what}`)).toEqual(["conv: 2 of 4 channels cut"]);
+    expect(misses.map(({ at }) => at)).toEqual(["fc"]);
+    expect(verify(model)).toEqual([]);
+    expect(model.graph.value("fc.weight_quantized")?.tensor?.dims).toEqual([2, 5]);
+    expect((await run(model, { x: ramp([1, 3, 6, 6]) }))["y"]?.dims).toEqual([1, 5]);
+    const { misses: whole } = await prune(blocks(), { amount: 0.5, structured: true });
+    expect(whole.map(({ reason }) => reason)).toEqual([
+      "its channels cannot be cut: they are an output of the model (y)",
+    ]);
   });
 });
 

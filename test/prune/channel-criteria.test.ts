@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { memory } from "pith/data";
 import { type Model, parseModel } from "pith/graph";
 import { type ChannelUnits, type Importance, prune } from "pith/prune";
-import { float32, toNumbers } from "pith/tensor";
+import { float32, inMemory, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import { channelGroups, removable } from "../../src/analysis/channels.ts";
 import { infer } from "../../src/analysis/infer.ts";
@@ -156,6 +156,24 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
   // Six of 1, 2, 3, 4, 5, 5, 5, 5, 7, 8, 8, 8, but something stays of each; four of the first eight, and two of the last four.
   expect(await left("global")).toEqual([1, 1, 4]);
   expect(await left("isomorphic")).toEqual([1, 3, 2]);
+});
+
+test.each([
+  ["magnitude", NaN, "holds NaN"],
+  ["fpgm", Infinity, "holds infinity"],
+])("channels of a weight that is no number have no order (%s, %f)", async (importance, number, reason) => {
+  const model = network();
+  const weight = model.graph.value("a") ?? expect.fail("gone");
+  const { dims, data: numbers } = (await weight.tensor?.read()) ?? expect.fail("gone");
+  weight.tensor = inMemory(
+    float32(
+      dims,
+      Float32Array.from(numbers as Float32Array, (w, at) => (at === 7 ? number : w)),
+    ),
+  );
+  const { changes, misses } = await prune(model, { structured: 0.4, importance });
+  expect(changes).toEqual([]);
+  expect(misses).toContainEqual(new Miss(`its channels have no score: "a" ${reason}`, "first"));
 });
 
 describe("one's own", () => {

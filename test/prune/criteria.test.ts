@@ -4,8 +4,10 @@ import { type Model, parseModel } from "pith/graph";
 import { type PruneOptions, prune } from "pith/prune";
 import { float32, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
+import { fisher } from "../../src/prune/criteria/fisher.ts";
 import { meanGradient, meanSquare } from "../../src/prune/criteria/gradients.ts";
-import { criteria } from "../../src/prune/criteria/index.ts";
+import { movement } from "../../src/prune/criteria/movement.ts";
+import { snip } from "../../src/prune/criteria/snip.ts";
 import { random } from "../../src/tensor/random.ts";
 
 async function left(text: string, options: PruneOptions, name = "w"): Promise<number[]> {
@@ -84,9 +86,9 @@ graph (x: float32[batch, 2]) -> (y) {
       random: random(1, "scores"),
     };
     const evidence = Float64Array.of(0.5, 4, 9);
-    expect([...criteria.snip.scores({ ...weight, evidence })]).toEqual([1, -12, 0]);
-    expect([...criteria.fisher.scores({ ...weight, evidence })]).toEqual([1, 18, 0]);
-    const [away = 0, towards = 0, still] = criteria.movement.scores({
+    expect([...snip.scores({ ...weight, evidence })]).toEqual([1, -12, 0]);
+    expect([...fisher.scores({ ...weight, evidence })]).toEqual([1, 18, 0]);
+    const [away = 0, towards = 0, still] = movement.scores({
       ...weight,
       evidence: Float64Array.of(-0.5, -4, 9),
     });

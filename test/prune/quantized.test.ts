@@ -42,10 +42,39 @@ for (const scope of ["uniform", "global"] as const) {
         const quantized = parseModel(text);
         await quantize(quantized, { scheme: "weights", perChannel, layers: "fc1" });
         expect(await left(quantized, { scope, norm }), `perChannel ${perChannel}`).toEqual([1, 3, 5]);
+        const dynamic = parseModel(text);
+        await quantize(dynamic, { scheme: "dynamic", perChannel, layers: "fc1" });
+        expect(await left(dynamic, { scope, norm }), `dynamic, perChannel ${perChannel}`).toEqual([1, 3, 5]);
       }
     });
   }
 }
+
+test("packed blocks choose the channels that float weights do", async () => {
+  const model = parseModel(text);
+  await quantize(model, { scheme: "weights", bits: 8, block: 16, layers: "fc1" });
+  expect(model.graph.value("fc1.weight_quantized")?.tensor?.dims).toEqual([6, 1, 16]);
+  expect(await left(model, { scope: "uniform", norm: 2 })).toEqual([1, 3, 5]);
+});
+
+test("codes whose scale nothing tells stay, with the reason", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[batch, 4]) -> (y: float32[batch, 2]) {
+  fc1.weight: uint8[4, 6] = random(seed 1, from 0 to 255)
+  one: int32[] = 1
+  fc2.weight: float32[6, 2] = random(seed 2)
+  q, s, z = DynamicQuantizeLinear (x)
+  h = MatMulInteger "fc1" (q, fc1.weight, z)
+  more = Add (h, one)
+  r = Cast (more) {to=1}
+  y = MatMul "fc2" (r, fc2.weight)
+}`);
+  const { changes, misses } = await prune(model, { structured: 0.5 });
+  expect(changes).toEqual([]);
+  expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toContain(
+    "fc1: its channels have no score: nothing tells the scale of its codes (fc1)",
+  );
+});
 
 test("statically quantized layers too", async () => {
   const model = parseModel(text);

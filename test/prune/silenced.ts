@@ -5,10 +5,13 @@ import { cut, type Removal } from "../../src/analysis/cut.ts";
 import { infer } from "../../src/analysis/infer.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { Miss } from "../../src/errors.ts";
+import { emitInto } from "../../src/graph/emit.ts";
+import type { Value } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { verify } from "../../src/graph/verify.ts";
 import { open } from "../../src/onnx/index.ts";
-import { toFloat64 } from "../../src/tensor/convert.ts";
+import { entryOf } from "../../src/ops/index.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../../src/tensor/convert.ts";
 import { float32, int64 } from "../../src/tensor/dense.ts";
 import { elementCount } from "../../src/tensor/dims.ts";
 import { random } from "../../src/tensor/random.ts";
@@ -19,7 +22,7 @@ import { zeroChannels } from "./zero.ts";
 
 const engine = createEngine();
 
-async function run(model: Model, feeds: Batch): Promise<Batch> {
+export async function run(model: Model, feeds: Batch): Promise<Batch> {
   const session = await engine.load(model);
   const outputs = await session.run(feeds);
   await session.release();
@@ -27,7 +30,7 @@ async function run(model: Model, feeds: Batch): Promise<Batch> {
 }
 
 /** A choice of units from every group that can be cut: at least one goes, at least one index is left on every axis. */
-function choose(model: Model, seed: number, share: number, options: ChannelOptions = {}): Removal[] {
+export function choose(model: Model, seed: number, share: number, options: ChannelOptions = {}): Removal[] {
   const draw = random(seed, "units");
   return channelGroups(model, infer(model), options).flatMap((group) => {
     const candidates = removable(group);
@@ -52,7 +55,7 @@ function choose(model: Model, seed: number, share: number, options: ChannelOptio
 }
 
 /** The greatest difference between the outputs, relative to the greatest entry of the second. */
-function difference(a: Batch, b: Batch): number {
+export function difference(a: Batch, b: Batch): number {
   let worst = 0;
   for (const [name, dense] of Object.entries(b)) {
     if (dense.type === "string") {
@@ -93,6 +96,42 @@ async function cutAtRandom(model: Model, seed: number, share: number, options?: 
   if (removals.length === 0) expect(elements(model)).toBe(before);
   else expect(elements(model)).toBeLessThan(before);
   return removals;
+}
+
+/** A copy in which every node that reads one of these channels reads what stands for zero: of codes their zero point. */
+export function silencedWhereRead(model: Model, removals: readonly Removal[]): Model {
+  const copy = model.clone();
+  const inference = infer(model);
+  const kept = new Map<Value, Map<number, number[]>>();
+  for (const { group, units } of removals) {
+    const gone = new Set(units);
+    for (const { value, axis, unitOf } of group.slices) {
+      if (inference.operand(value)?.stored !== false) continue;
+      const axes = kept.get(value) ?? new Map<number, number[]>();
+      kept.set(value, axes);
+      const mask = axes.get(axis) ?? Array.from(unitOf, () => 1);
+      axes.set(
+        axis,
+        mask.map((one, at) => (gone.has(unitOf[at] ?? -1) ? 0 : one)),
+      );
+    }
+  }
+  for (const [{ name, type }, axes] of kept) {
+    const value = copy.graph.value(name);
+    for (const { node, input } of [...(value?.uses ?? [])]) {
+      const coded = entryOf(node)?.codes?.find((one) => one.input === input);
+      const point = coded && node.inputs[coded.zeroPoint];
+      if (value === undefined || type === undefined || (point === undefined && !isFloat(type.type))) continue;
+      const emit = emitInto(copy, { before: node });
+      const zero = point ?? emit.constant(float32([], [0]));
+      const masked = [...axes].reduce((read, [axis, mask]) => {
+        const shape = (type.dims ?? []).map((_, other) => (other === axis ? mask.length : 1));
+        return emit.Where([emit.constant(fromNumbers("bool", shape, mask)), read, zero]);
+      }, value);
+      copy.graph.setInput(node, input, masked);
+    }
+  }
+  return copy;
 }
 
 /** Cuts a random share of every group, and compares. Returns how far the silenced network is from the original. */

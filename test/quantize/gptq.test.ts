@@ -1,15 +1,20 @@
-/** What methods like GPTQ stand on: the whole matrix of a layer with its scales, and what comes into it. */
+/** GPTQ, and what methods like it stand on: the whole matrix of a layer with its scales, and what comes into it. */
 import { readFileSync } from "node:fs";
 import { type Gram, gramMatrices, type Solver } from "pith/calibrate";
 import { memory } from "pith/data";
 import { parseModel } from "pith/graph";
 import { fromDense, type Matrix, multiplyHere, transpose } from "pith/math";
-import { nearest, type QuantizeOptions, quantize } from "pith/quantize";
+import { prune } from "pith/prune";
+import { gptq, nearest, type QuantizeOptions, quantize } from "pith/quantize";
 import { float32, inMemory, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { layers } from "../../src/analysis/layers.ts";
+import { weightMatrices } from "../../src/analysis/weight.ts";
+import { createEngine } from "../../src/engine/index.ts";
 import type { Model } from "../../src/graph/model.ts";
+import { readStoredValue } from "../../src/passes/stored.ts";
 import type { Dense } from "../../src/tensor/types.ts";
-import { obs } from "../obs.ts";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 
 interface Golden {
@@ -28,7 +33,10 @@ const alike = float32(
   x.data.map((value, at) => 0.2 * value + (x.data[12 * Math.floor(at / 12)] ?? 0)),
 );
 
-describe("GPTQ as a solver of one's own", () => {
+/** Scales as NumPy has them. */
+const byRange: Solver<Gram> = { ...gptq, scales: nearest.scales };
+
+describe("GPTQ", () => {
   test.each(golden.cases)("has the codes of NumPy: $options", async ({ options, codes }) => {
     const { rows, columns } = golden;
     const model = parseModel(`opset 17
@@ -49,7 +57,7 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
       golden.x.map((unit) => unit / 64),
     );
     const data = memory("x", { x: samples });
-    await quantize(model, { scheme: "weights", rounder: obs, data, ...options });
+    await quantize(model, { scheme: "weights", rounder: byRange, data, ...options });
     const bytes = toNumbers(await stored(model, "weight_quantized"));
     const found = options.bits === 4 ? [...bytes].flatMap((byte) => [byte & 15, byte >> 4]) : [...bytes];
     const width = found.length / rows;
@@ -64,7 +72,7 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
   ])("is nearer to the outputs than rounding to the nearest code: %s", async (_, options) => {
     const [usual, own] = [mlp(), mlp()];
     await quantize(usual, { scheme: "weights", ...options });
-    await quantize(own, { scheme: "weights", rounder: obs, data: memory("x", { x: alike }), ...options });
+    await quantize(own, { scheme: "weights", rounder: "gptq", data: memory("x", { x: alike }), ...options });
     const expected = await run(mlp(), { x: alike });
     const [a, b] = [await run(usual, { x: alike }), await run(own, { x: alike })];
     expect(difference(expected, b)).toBeLessThan(0.9 * difference(expected, a));
@@ -79,11 +87,42 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
       const model = cnn();
       const pictures = numbersFor([8, 3, 8, 8]);
       const data = memory("x", { x: pictures });
-      const { misses } = await quantize(model, { scheme: "weights", rounder: obs, data, ...options });
+      const { misses } = await quantize(model, { scheme: "weights", rounder: "gptq", data, ...options });
       expect(misses).toEqual([]);
       expect(difference(await run(cnn(), { x: pictures }), await run(model, { x: pictures }))).toBeLessThan(most);
     },
   );
+});
+
+test("a pruned network stays pruned, and what is left takes over the errors of its rounding", async () => {
+  const pruned = mlp();
+  const data = memory("x", { x: alike });
+  await prune(pruned, { pattern: "2:4", solver: "sparsegpt", data });
+  const rounded = async (rounder: QuantizeOptions["rounder"]): Promise<Model> => {
+    const model = pruned.clone();
+    await quantize(model, { scheme: "weights", bits: 4, onnxOnly: true, rounder, data });
+    return model;
+  };
+  const [usual, own] = [await rounded("nearest"), await rounded("gptq")];
+  /** Outputs × inputs of each layer, however they are stored. */
+  const weightsOf = (model: Model): Promise<Float64Array[]> =>
+    Promise.all(
+      layers(model, infer(model)).map(async ({ effective, role }) => {
+        const dense = await readStoredValue(model, effective, createEngine());
+        return Float64Array.from(weightMatrices(role, dense.dims, toNumbers(dense)).flatMap(({ data }) => [...data]));
+      }),
+    );
+  const after = await weightsOf(own);
+  for (const [at, before] of (await weightsOf(pruned)).entries()) {
+    expect(before.filter((weight) => weight === 0).length).toBe(before.length / 2);
+    expect(before.every((weight, entry) => weight !== 0 || after[at]?.[entry] === 0)).toBe(true);
+  }
+  const [expected, a, b] = [
+    await run(pruned, { x: alike }),
+    await run(usual, { x: alike }),
+    await run(own, { x: alike }),
+  ];
+  expect(difference(expected, b)).toBeLessThan(0.9 * difference(expected, a));
 });
 
 test("blocks that mix what an output is a sum of with outputs beside each other have no evidence: such a layer stays", async () => {
@@ -93,7 +132,7 @@ graph (x: float32[batch, 5, 32]) -> (y: float32[batch, 5, 4, 16]) {
   y = Einsum(x, heads.weight) {equation="bsd,hdk->bshk"}
 }`);
   const data = memory("x", { x: numbersFor([4, 5, 32]) });
-  const { misses } = await quantize(model, { scheme: "weights", bits: 4, onnxOnly: true, rounder: obs, data });
+  const { misses } = await quantize(model, { scheme: "weights", bits: 4, onnxOnly: true, rounder: "gptq", data });
   expect(misses).toMatchObject([{ at: "heads", reason: "blocks of its rows are not of its inputs alone" }]);
 });
 
@@ -113,7 +152,7 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 8]) {
   y = Add(r, e)
 }`);
   const data = memory("x", { x: alike });
-  const { changes, misses } = await quantize(model, { scheme: "weights", rounder: obs, data });
+  const { changes, misses } = await quantize(model, { scheme: "weights", rounder: "gptq", data });
   expect(changes.map(({ at }) => at)).toEqual(["outside"]);
   expect(misses).toMatchObject([{ at: "inside", reason: "it lies in a graph inside a node" }]);
 });

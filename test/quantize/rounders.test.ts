@@ -6,7 +6,6 @@ import { fromDense, matrixOf, quantizeTensor } from "pith/math";
 import { fakeQuantize, mse, nearest, quantize, slicedWeight } from "pith/quantize";
 import { float32, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
-import { obs } from "../obs.ts";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 import { dequantized } from "./reference.ts";
 
@@ -110,7 +109,7 @@ graph (ids: int64[batch, 3]) -> (y) {
 }`);
     const ids = { type: "int64", dims: [2, 3], data: BigInt64Array.of(0n, 1n, 2n, 3n, 4n, 8n) } as const;
     const data = memory("ids", { ids });
-    const { changes, misses } = await quantize(model, { scheme: "weights", rounder: obs, data });
+    const { changes, misses } = await quantize(model, { scheme: "weights", rounder: "gptq", data });
     expect(changes.map(({ at }) => at)).toEqual(["fc"]);
     expect(misses).toMatchObject([{ at: "table", reason: "it is an embedding lookup, without a matrix product" }]);
   });
@@ -119,9 +118,9 @@ graph (ids: int64[batch, 3]) -> (y) {
     const model = mlp();
     const before = await stored(model, "fc1.weight");
     const scheme = "weights";
-    await expect(quantize(model, { scheme, rounder: obs })).rejects.toMatchObject({
+    await expect(quantize(model, { scheme, rounder: "gptq" })).rejects.toMatchObject({
       code: "E_OPTION",
-      message: expect.stringContaining('the rounder "obs" needs samples'),
+      message: expect.stringContaining('the rounder "gptq" needs samples'),
     });
     const bad: readonly (readonly [Partial<Solver>, string])[] = [
       [{ scales: () => [] }, 'Layer "fc1": The rounder "own" gives 0 scales for 16 slices'],

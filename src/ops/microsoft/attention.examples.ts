@@ -43,7 +43,7 @@ export const microsoftAttentionExamples: readonly Example[] = [
       (x: float32[batch, seq, 6]) w: float32[6, 22] = random(seed 1); b: float32[22] = random(seed 2);
       y = com.microsoft.Attention(x, w, b) {num_heads=2, qkv_hidden_sizes=[8, 8, 6]} | sizes seq: 4
     QAttention with a scale for each column |
-      (x: uint8[batch, 3, 6]) w: int8[6, 24] = random(seed 1, from -100 to 100); b: float32[24] = random(seed 2);
+      (x: uint8[batch, 3, 6]) w: int8[6, 24] = random(seed 1, from -64 to 64); b: float32[24] = random(seed 2);
       xs: float32[] = 0.01; ws: float32[24] = random(seed 3, from 0.001 to 0.01); xz: uint8[] = 120; wz: int8[24] = zeros;
       y = com.microsoft.QAttention(x, w, b, xs, ws, _, xz, wz) {num_heads=2} | feeds x: from 0 to 256
       | except gradient: it begins with integers

@@ -18,6 +18,9 @@ export const microsoftBlockExamples: readonly Example[] = [
       float32[batch, 3, 40]
       | ${random("w", "4, 3, 8", 1)} ${scales("4, 3")} ${random("z", "4, 2", 2)} b: float32[4] = random(seed 3); | , z, _, b
       | K=40, N=4, block_size=16
+    MatMulNBits with scales and zero points in one row |
+      float32[batch, 48] | ${random("w", "4, 3, 8", 1)} ${scales("12")} ${random("z", "8", 2)} | , z
+      | K=48, N=4, bits=4, block_size=16
     MatMulNBits of 8 bits with zero points |
       float32[batch, 32] | ${random("w", "4, 2, 16", 1)} ${scales("4, 2")} ${random("z", "4, 2", 2)} | , z
       | K=32, N=4, bits=8, block_size=16

@@ -1,7 +1,7 @@
 /**
  * Weights stored in blocks of few bits, as large language models have them: MatMulNBits (2, 4 or 8 bits, blocks along the inputs of each output),
  * MatMulBnb4 (4-bit codes of a table, blocks of the flattened matrix), GatherBlockQuantized (rows of such a table). Layers among them are found,
- * shown and left alone: their weight is stored quantized.
+ * shown, and cut where whole blocks go: along the inputs the channels of a block are removed together.
  *
  * Lowered, codes are unpacked by arithmetic (digits of a byte), less their zero point, times the scale of their block. ONNX Runtime's kernels may
  * round the data besides (`accuracy_level` 4), which the primitives do not.
@@ -10,10 +10,12 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { bnb4Tables } from "../../tensor/bnb4.ts";
-import { fromNumbers } from "../../tensor/convert.ts";
+import { fromNumbers, toNumbers } from "../../tensor/convert.ts";
 import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/dims.ts";
-import { typeCodes } from "../../tensor/types.ts";
-import type { Inferred, Site, WeightRole } from "../define.ts";
+import { pack, unpack } from "../../tensor/packed.ts";
+import { takeIndices } from "../../tensor/take.ts";
+import { type Dense, typeCodes } from "../../tensor/types.ts";
+import type { AxisEnd, AxisLink, AxisRule, Inferred, PackedWeight, Restored, Site, WeightRole } from "../define.ts";
 import { integer, wrapAxis } from "../shared/attributes.ts";
 import {
   castLike,
@@ -22,6 +24,7 @@ import {
   positions,
   present,
   range,
+  sameAxes,
   scalar,
   shaped,
   typeOf,
@@ -30,7 +33,6 @@ import {
 import { microsoftOp } from "./typed.ts";
 
 const already = new Miss("its weight is stored quantized");
-const packed = new Miss("its weight is quantized in packed blocks: cut channels first, quantize later");
 
 /** What is computed in: numbers of 16 bits are too coarse. */
 type Wide = "float32" | "float64";
@@ -65,22 +67,134 @@ function multiplied(emit: Emit, data: Value, matrix: Value, bias: Value | undefi
   return bias === undefined ? y : emit.Add([y, bias]);
 }
 
-/** A layer whose matrix lies packed at input 1; channels are those of the last axis. */
-function packedWeight(site: Site, packed: NonNullable<WeightRole["packed"]>, bias?: number): WeightRole | Miss {
+type Values = readonly (Value | undefined)[];
+
+/** A layer whose matrix, outputs × inputs, lies packed at input 1; channels are those of the last axis. */
+function packedWeight(site: Site, packed: PackedWeight, bias?: number): WeightRole | Miss {
   const data = dimsAt(site, 0);
   if (data instanceof Miss) return data;
   if (site.inputs[1]?.stored !== true) return new Miss("its weight is computed");
   const last = data.length - 1;
-  const role = { input: 1, out: 0, in: 0, groups: 1, data: 0, dataAxis: last, outputAxis: last };
+  const role = { input: 1, out: 0, in: 1, groups: 1, data: 0, dataAxis: last, outputAxis: last };
   const stored = bias !== undefined && site.inputs[bias]?.stored === true ? { bias } : {};
   return { ...role, packed, ...stored };
 }
 
 const productOf = (site: Site, width: number) => shaped(site, (dims) => [...dims.slice(0, -1), width]);
 
+interface NBits {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly bits: number;
+  readonly block: number;
+  readonly prepacked: boolean;
+}
+
+const prepacked = new Miss("its weight is packed for one kind of processor");
+const reordered = new Miss("the order of its inputs is changed");
+
+/** outputs × inputs: the digits of each byte, less the zero point of their block, times its scale. */
+function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Values): Value | Miss {
+  if (s.prepacked) return prepacked;
+  if (order !== undefined) return reordered;
+  if (![2, 4, 8].includes(s.bits)) return new Miss(`values of ${s.bits} bits straddle bytes`);
+  const type = wide(scales);
+  const count = Math.ceil(s.inputs / s.block);
+  const perBlock = [s.outputs, count, 1];
+  const numbers = reshape(emit, digits(emit, codes, s.bits, type), [s.outputs, count, s.block]);
+  const packedZero = (bytes: Value): Value => {
+    const rows = reshape(emit, digits(emit, reshape(emit, bytes, [s.outputs, -1]), s.bits, type), [s.outputs, -1]);
+    return cut(emit, rows, 1, count);
+  };
+  const middle =
+    zero === undefined
+      ? scalar(emit, type, 2 ** (s.bits - 1))
+      : reshape(emit, typeOf(zero) === "uint8" ? packedZero(zero) : cast(emit, zero, type), perBlock);
+  const scaled = emit.Mul([emit.Sub([numbers, middle]), reshape(emit, cast(emit, scales, type), perBlock)]);
+  return cut(emit, reshape(emit, scaled, [s.outputs, count * s.block]), 1, s.inputs);
+}
+
+/** Indices are joined in whole runs of so many: they lie in one block, or in one byte. */
+function inRuns(end: AxisEnd, run: number, size: number): AxisLink {
+  return { from: end, to: end, map: (index) => runOf(Math.floor(index / run), run, size) };
+}
+
+const runOf = (at: number, run: number, size: number): number[] =>
+  range(Math.max(0, Math.min(run, size - at * run)), at * run);
+
+/**
+ * Outputs are rows of codes; inputs go in whole blocks. The scales may lie flat, and the zero points of a row may share bytes: both are written
+ * anew.
+ */
+function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss {
+  if (s.prepacked) return prepacked;
+  if (site.inputs[4] !== undefined) return reordered;
+  if (site.inputs[1]?.dims?.length !== 3) return new Miss("its codes do not lie as outputs × blocks × bytes");
+  const last = dims.length - 1;
+  const count = Math.ceil(s.inputs / s.block);
+  const bitsAt = (input: number): number =>
+    input === 3 && site.inputs[input]?.type === "uint8" && [2, 4].includes(s.bits) ? s.bits : 8;
+  const links: readonly AxisLink[] = [
+    ...sameAxes(dims.slice(0, -1)),
+    inRuns(["in0", last], s.block, s.inputs),
+    { from: ["in1", 1], to: ["in0", last], map: (at) => runOf(at, s.block, s.inputs) },
+    { from: ["in1", 0], to: ["out0", last] },
+    { from: ["in5", 0], to: ["out0", last] },
+  ];
+  return {
+    links,
+    resize: ({ removed }) => {
+      const [rows, blocks] = [left(s.outputs, removed(["in1", 0])), left(count, removed(["in1", 1]))];
+      const inputs = s.inputs - removed(["in0", last]).length;
+      const given = [2, 3].filter((input) => site.inputs[input] !== undefined);
+      return {
+        attributes: { N: { kind: "int", value: rows.length }, K: { kind: "int", value: inputs } },
+        packed: Object.fromEntries(
+          given.map((input) => {
+            const rank = site.inputs[input]?.dims?.length ?? 2;
+            return [input, perBlockLeft([s.outputs, count], [rows, blocks], bitsAt(input), rank)];
+          }),
+        ),
+      };
+    },
+  };
+}
+
+const left = (size: number, gone: readonly number[]): readonly number[] => {
+  const out = new Set(gone);
+  return range(size).filter((index) => !out.has(index));
+};
+
+/** Numbers of blocks, rows × blocks, of these rows and blocks alone; of fewer bits than eight the numbers of a row begin a byte. */
+function perBlockLeft(
+  [count, width]: readonly [rows: number, blocks: number],
+  [rows, blocks]: readonly [readonly number[], readonly number[]],
+  bits: number,
+  rank: number,
+): Restored {
+  const perByte = 8 / bits;
+  const columns = Math.ceil(blocks.length / perByte);
+  const dims = rank === 1 ? [rows.length * columns] : [rows.length, columns, 1].slice(0, rank);
+  const type = bits === 4 ? "uint4" : "uint2";
+  return {
+    dims,
+    of(before) {
+      const taken = (numbers: Dense): Dense => takeIndices(takeIndices(numbers, 0, rows), 1, blocks);
+      if (perByte === 1) return { ...taken({ ...before, dims: [count, width] }), dims };
+      const wide = Math.ceil(width / perByte) * perByte;
+      const data = Uint8Array.from(unpack(type, Uint8Array.from(toNumbers(before)), count * wide));
+      const kept = toNumbers(taken({ type: "uint8", dims: [count, wide], data }));
+      const padded = new Uint8Array(rows.length * columns * perByte);
+      for (const row of rows.keys())
+        padded.set(kept.slice(row * blocks.length, (row + 1) * blocks.length), row * columns * perByte);
+      return { type: "uint8", dims, data: pack(type, padded) };
+    },
+  };
+}
+
 export const MatMulNBits = microsoftOp({
   name: "MatMulNBits",
-  read: (site) => ({
+  read: (site): NBits => ({
     inputs: integer(site, "K", 0),
     outputs: integer(site, "N", 0),
     bits: integer(site, "bits", 4),
@@ -89,36 +203,57 @@ export const MatMulNBits = microsoftOp({
   }),
   infer: (s, site) => productOf(site, s.outputs),
   parameters: [5],
-  weight: ({ outputs, inputs, bits }, site) => packedWeight(site, { outputs, inputs, bits }, 5),
-  axes: packed,
-  lower: (s, emit, [x, codes, scales, zero, order, bias]) => {
-    if (s.prepacked) return new Miss("its weight is packed for one kind of processor");
-    if (order !== undefined) return new Miss("the order of its inputs is changed");
-    if (![2, 4, 8].includes(s.bits)) return new Miss(`values of ${s.bits} bits straddle bytes`);
-    const type = wide(scales);
-    const count = Math.ceil(s.inputs / s.block);
-    const perBlock = [s.outputs, count, 1];
-    const numbers = reshape(emit, digits(emit, codes, s.bits, type), [s.outputs, count, s.block]);
-    const packedZero = (bytes: Value): Value => {
-      const rows = reshape(emit, digits(emit, reshape(emit, bytes, [s.outputs, -1]), s.bits, type), [s.outputs, -1]);
-      return cut(emit, rows, 1, count);
-    };
-    const middle =
-      zero === undefined
-        ? scalar(emit, type, 2 ** (s.bits - 1))
-        : reshape(emit, typeOf(zero) === "uint8" ? packedZero(zero) : cast(emit, zero, type), perBlock);
-    const scaled = emit.Mul([emit.Sub([numbers, middle]), reshape(emit, cast(emit, scales, type), perBlock)]);
-    const matrix = cut(emit, reshape(emit, scaled, [s.outputs, count * s.block]), 1, s.inputs);
-    return [multiplied(emit, x, matrix, bias)];
+  weight: (s, site) => {
+    const { outputs, inputs, bits } = s;
+    return packedWeight(site, { outputs, inputs, bits, matrix: (emit, values) => nbitsMatrix(s, emit, values) }, 5);
+  },
+  axes: nbitsAxes,
+  lower: (s, emit, inputs) => {
+    const matrix = nbitsMatrix(s, emit, inputs);
+    return matrix instanceof Miss ? matrix : [multiplied(emit, inputs[0], matrix, inputs[5])];
   },
   cost: (s, site) => withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.outputs)),
   quantize: already,
   wrongInHalfInside: "accuracy_level",
 });
 
+interface Bnb4 {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly bits: number;
+  readonly block: number;
+  readonly table: number;
+  readonly transposed: boolean;
+}
+
+function bnb4Matrix(s: Bnb4, emit: Emit, [, codes, scales]: Values): Value | Miss {
+  const table = Object.values(bnb4Tables)[s.table];
+  if (table === undefined) return new Miss(`quantized values of type ${s.table} are not known`);
+  if (!s.transposed) return new Miss("multiplies backwards");
+  const type = wide(scales);
+  const count = s.inputs * s.outputs;
+  const blocks = Math.ceil(count / s.block);
+  // The first of two codes is the high half of its byte.
+  const halves = emit.Cast([emit.Gather([digits(emit, codes, 4, type), [1, 0]], { axis: 1 })], {
+    to: typeCodes.int64,
+  });
+  const numbers = emit.Gather([emit.constant(fromNumbers(type, [16], table), "codes"), reshape(emit, halves, [-1])], {
+    axis: 0,
+  });
+  const padded =
+    blocks * s.block === count
+      ? cut(emit, numbers, 0, count)
+      : emit.Pad([cut(emit, numbers, 0, count), [0, blocks * s.block - count]]);
+  const scaled = emit.Mul([
+    reshape(emit, padded, [blocks, s.block]),
+    reshape(emit, cast(emit, scales, type), [blocks, 1]),
+  ]);
+  return reshape(emit, cut(emit, reshape(emit, scaled, [-1]), 0, count), [s.outputs, s.inputs]);
+}
+
 export const MatMulBnb4 = microsoftOp({
   name: "MatMulBnb4",
-  read: (site) => ({
+  read: (site): Bnb4 => ({
     inputs: integer(site, "K", 0),
     outputs: integer(site, "N", 0),
     bits: 4,
@@ -128,34 +263,19 @@ export const MatMulBnb4 = microsoftOp({
   }),
   infer: (s, site) => productOf(site, s.transposed ? s.outputs : s.inputs),
   parameters: [],
-  weight: ({ outputs, inputs, bits, transposed }, site) =>
-    packedWeight(site, transposed ? { outputs, inputs, bits } : { outputs: inputs, inputs: outputs, bits }),
-  axes: packed,
-  lower: (s, emit, [x, codes, scales]) => {
-    const table = Object.values(bnb4Tables)[s.table];
-    if (table === undefined) return new Miss(`quantized values of type ${s.table} are not known`);
-    if (!s.transposed) return new Miss("multiplies backwards");
-    const type = wide(scales);
-    const count = s.inputs * s.outputs;
-    const blocks = Math.ceil(count / s.block);
-    // The first of two codes is the high half of its byte.
-    const halves = emit.Cast([emit.Gather([digits(emit, codes, 4, type), [1, 0]], { axis: 1 })], {
-      to: typeCodes.int64,
+  weight: (s, site) => {
+    const { outputs, inputs, bits, transposed } = s;
+    const matrix: PackedWeight["matrix"] = (emit, values) => bnb4Matrix(s, emit, values);
+    return packedWeight(site, {
+      ...(transposed ? { outputs, inputs } : { outputs: inputs, inputs: outputs }),
+      bits,
+      matrix,
     });
-    const numbers = emit.Gather([emit.constant(fromNumbers(type, [16], table), "codes"), reshape(emit, halves, [-1])], {
-      axis: 0,
-    });
-    const padded =
-      blocks * s.block === count
-        ? cut(emit, numbers, 0, count)
-        : emit.Pad([cut(emit, numbers, 0, count), [0, blocks * s.block - count]]);
-    const scaled = emit.Mul([
-      reshape(emit, padded, [blocks, s.block]),
-      reshape(emit, cast(emit, scales, type), [blocks, 1]),
-    ]);
-    const flat = cut(emit, reshape(emit, scaled, [-1]), 0, count);
-    const matrix = reshape(emit, flat, [s.outputs, s.inputs]);
-    return [multiplied(emit, x, matrix, undefined)];
+  },
+  axes: new Miss("the codes of all its channels lie in one row, whose blocks do not end with a channel"),
+  lower: (s, emit, inputs) => {
+    const matrix = bnb4Matrix(s, emit, inputs);
+    return matrix instanceof Miss ? matrix : [multiplied(emit, inputs[0], matrix, undefined)];
   },
   cost: (s, site) =>
     withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.transposed ? s.outputs : s.inputs)),
@@ -172,13 +292,74 @@ interface TableInBlocks {
   readonly dims: readonly number[];
 }
 
-function rowsOf({ dims, gather, bits = 4 }: TableInBlocks, { inputs: [table, indices] }: Site): WeightRole | Miss {
+function rowsOf(s: TableInBlocks, { inputs: [table, indices] }: Site): WeightRole | Miss {
+  const { dims, gather, bits = 4 } = s;
   const [rows, width] = dims;
   if (table?.stored !== true || indices?.stored !== false || gather !== 0 || dims.length !== 2)
     return new Miss("is no lookup of rows of a stored table");
-  const packed = { outputs: width ?? 0, inputs: rows ?? 0, bits };
+  const matrix: PackedWeight["matrix"] = (emit, values) => tableOf(s, emit, values);
+  const packed = { outputs: width ?? 0, inputs: rows ?? 0, bits, matrix };
   const outputAxis = indices.dims?.length ?? -1;
   return { kind: "lookup", input: 0, out: 1, in: 0, groups: 1, data: 1, dataAxis: -1, outputAxis, packed };
+}
+
+/** The table in floats. */
+function tableOf(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Values): Value {
+  const { bits } = s;
+  const type = wide(scales);
+  const width = s.dims[s.quantized] ?? 1;
+  const count = Math.ceil(width / s.block);
+  const unpacked = (codes: Value | undefined, dims: readonly number[]): Value =>
+    bits === undefined
+      ? cast(emit, codes, type)
+      : cut(
+          emit,
+          reshape(emit, digits(emit, codes, bits, type), [...dims.slice(0, -1), -1]),
+          dims.length - 1,
+          dims.at(-1) ?? 1,
+        );
+  // The block of each place along the axis.
+  const block = range(width).map((place) => Math.floor(place / s.block));
+  const spread = (perBlock: Value): Value => emit.Gather([perBlock, block], { axis: s.quantized });
+  const perBlock = s.dims.map((dim, axis) => (axis === s.quantized ? count : dim));
+  const middle =
+    zero === undefined
+      ? scalar(emit, type, bits === undefined ? 0 : 2 ** (bits - 1))
+      : spread(unpacked(zero, perBlock));
+  const numbers = emit.Mul([emit.Sub([unpacked(table, s.dims), middle]), spread(cast(emit, scales, type))]);
+  return castLike(emit, numbers, scales);
+}
+
+/**
+ * Rows are picked by their place; along the other axes codes go with what is picked: in whole blocks, in whole bytes of codes, and in whole bytes of zero
+ * points, which ONNX Runtime 1.24 reads as if no row began a byte.
+ */
+function tableAxes(s: TableInBlocks, site: Site): readonly AxisLink[] | Miss {
+  const indices = dimsAt(site, 1);
+  if (indices instanceof Miss) return indices;
+  const last = s.dims.length - 1;
+  const perByte = s.bits === undefined ? 1 : 8 / s.bits;
+  const picked = indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.gather + axis] }));
+  const others = s.dims.flatMap((size, axis): AxisLink[] => {
+    if (axis === s.gather)
+      return [0, 2, 3].map((input) => ({ refuses: [`in${input}`, axis], reason: "rows are picked by their place" }));
+    const out: AxisEnd = ["out0", axis < s.gather ? axis : axis - 1 + indices.length];
+    const share = axis === last ? perByte : 1;
+    const block = axis === s.quantized ? s.block : 1;
+    const runs = [share, block, site.inputs[3] === undefined ? 1 : share * block];
+    const along = (input: number, run: number): AxisLink => ({
+      from: [`in${input}`, axis],
+      to: out,
+      ...(run === 1 ? {} : { map: (index: number) => runOf(index, run, size) }),
+    });
+    return [
+      along(0, share),
+      along(2, block),
+      along(3, share * block),
+      ...runs.filter((run) => run > 1).map((run) => inRuns(out, run, size)),
+    ];
+  });
+  return [...picked, ...others];
 }
 
 export const GatherBlockQuantized = microsoftOp({
@@ -210,32 +391,8 @@ export const GatherBlockQuantized = microsoftOp({
   wants: (s) => positions(1, s.dims[s.gather]),
   parameters: [],
   weight: rowsOf,
-  axes: packed,
+  axes: tableAxes,
   cost: () => 0,
-  lower: (s, emit, [table, indices, scales, zero]) => {
-    const { bits } = s;
-    const type = wide(scales);
-    const width = s.dims[s.quantized] ?? 1;
-    const count = Math.ceil(width / s.block);
-    const unpacked = (codes: Value | undefined, dims: readonly number[]): Value =>
-      bits === undefined
-        ? cast(emit, codes, type)
-        : cut(
-            emit,
-            reshape(emit, digits(emit, codes, bits, type), [...dims.slice(0, -1), -1]),
-            dims.length - 1,
-            dims.at(-1) ?? 1,
-          );
-    // The block of each place along the axis.
-    const block = range(width).map((place) => Math.floor(place / s.block));
-    const spread = (perBlock: Value): Value => emit.Gather([perBlock, block], { axis: s.quantized });
-    const perBlock = s.dims.map((dim, axis) => (axis === s.quantized ? count : dim));
-    const middle =
-      zero === undefined
-        ? scalar(emit, type, bits === undefined ? 0 : 2 ** (bits - 1))
-        : spread(unpacked(zero, perBlock));
-    const numbers = emit.Mul([emit.Sub([unpacked(table, s.dims), middle]), spread(cast(emit, scales, type))]);
-    return [emit.Gather([castLike(emit, numbers, scales), indices], { axis: s.gather })];
-  },
+  lower: (s, emit, inputs) => [emit.Gather([tableOf(s, emit, inputs), inputs[1]], { axis: s.gather })],
   quantize: already,
 });

@@ -8,10 +8,21 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import type { Inferred, Op, Operand, Site, WeightRole } from "../define.ts";
-import { codeType, encoded, single } from "../shared/codes.ts";
+import type { AxisLink, CodedInput, Inferred, Op, Operand, Site, WeightRole } from "../define.ts";
+import { codeType, encoded, single, twoCoded } from "../shared/codes.ts";
 import { onIntegers } from "../shared/misses.ts";
-import { type GemmSettings, matmulCost, matmulWeight, multiplied, picked, readGemm } from "../shared/products.ts";
+import {
+  type GemmSettings,
+  gemmFacets,
+  matmulCost,
+  matmulWeight,
+  multiplied,
+  perChannel,
+  picked,
+  productAxes,
+  readGemm,
+  unpicked,
+} from "../shared/products.ts";
 import { withDims } from "../shared/rules.ts";
 import { microsoftOp, typed } from "./typed.ts";
 
@@ -19,13 +30,17 @@ interface Product {
   readonly name: string;
   readonly right: number;
   readonly bias: number;
+  readonly codes: readonly CodedInput[];
+  /** Data is rounded inside, over its own range, in which 0 always is. */
+  readonly rounds?: true;
   lower(emit: Emit, inputs: readonly (Value | undefined)[]): Value;
 }
 
-function integerProduct({ name, right, bias, lower }: Product): Op {
+function integerProduct({ name, right, bias, codes, rounds, lower }: Product): Op {
   const plain = (site: Site): Site => picked(site, [0, right]);
   return microsoftOp({
     name,
+    codes,
     infer: (_, site) => multiplied(plain(site), "float32"),
     parameters: [bias],
     weight: (_, site): WeightRole | Miss => {
@@ -34,6 +49,14 @@ function integerProduct({ name, right, bias, lower }: Product): Op {
       if (role.input !== 1) return new Miss("the weight is the left operand");
       const stored = site.inputs[bias]?.stored === true ? { bias } : {};
       return { ...role, input: right, fused: "a sum", ...stored };
+    },
+    axes: (_, site) => {
+      const beside = (operand: number): number[] =>
+        codes.flatMap(({ input, scale, zeroPoint }) => (input === operand ? [scale ?? zeroPoint, zeroPoint] : []));
+      const rule = productAxes(site, [0, right], [...beside(right), bias], beside(0));
+      if (rule instanceof Miss || rounds === undefined) return rule;
+      const ranged = (site.inputs[0]?.dims ?? []).map((_, axis): AxisLink => ({ absorbs: ["in0", axis] }));
+      return { ...rule, links: [...rule.links, ...ranged] };
     },
     lower: (_, emit, inputs) => {
       const y = lower(emit, inputs);
@@ -52,6 +75,8 @@ export const DynamicQuantizeMatMul = integerProduct({
   name: "DynamicQuantizeMatMul",
   right: 1,
   bias: 4,
+  codes: [{ input: 1, scale: 2, zeroPoint: 3 }],
+  rounds: true,
   lower: (emit, [a, b, bScale, bZero]) => {
     const [codes, scale, zero] = emit.many("DynamicQuantizeLinear", [a], undefined, 3);
     return scaled(emit, emit.MatMulInteger([codes, b, zero, single(emit, bZero)]), scale, bScale);
@@ -62,6 +87,10 @@ export const MatMulIntegerToFloat = integerProduct({
   name: "MatMulIntegerToFloat",
   right: 1,
   bias: 6,
+  codes: [
+    { input: 0, scale: 2, zeroPoint: 4 },
+    { input: 1, scale: 3, zeroPoint: 5 },
+  ],
   lower: (emit, [a, b, aScale, bScale, aZero, bZero]) =>
     scaled(emit, emit.MatMulInteger([a, b, single(emit, aZero), single(emit, bZero)]), aScale, bScale),
 });
@@ -77,6 +106,7 @@ function gemmSite(s: GemmSettings, site: Site): Site {
 export const QGemm = microsoftOp<GemmSettings>({
   name: "QGemm",
   read: readGemm,
+  codes: twoCoded,
   infer: (s, site) => multiplied(gemmSite(s, site), site.inputs[7] === undefined ? "float32" : codeType(site, 8)),
   parameters: [],
   weight: (s, site): WeightRole | Miss => {
@@ -95,6 +125,11 @@ export const QGemm = microsoftOp<GemmSettings>({
     const plain = scaled(emit, c === undefined ? sums : emit.Add([sums, c]), aScale, bScale);
     const y = s.alpha === 1 ? plain : emit.Mul([plain, s.alpha]);
     return [yScale === undefined ? y : encoded(emit, y, yScale, yZero)];
+  },
+  axes: (s, site) => {
+    const operands = [0, 3, 6];
+    const scales = perChannel(site, [4, 5], 1);
+    return scales instanceof Miss ? scales : unpicked(gemmFacets.axes(s, picked(site, operands)), operands, scales);
   },
   cost: (s, site) => matmulCost(gemmSite(s, site)),
   ...onIntegers,

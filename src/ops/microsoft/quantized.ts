@@ -7,13 +7,14 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { addDims, type Dim } from "../../tensor/dims.ts";
-import type { Inferred, Op, Site } from "../define.ts";
+import { addDims, type Dim, fixedDims } from "../../tensor/dims.ts";
+import type { AxisLink, Facet, Inferred, Op, Site } from "../define.ts";
 import { decimal, integer, integers, wrapAxis } from "../shared/attributes.ts";
 import { codeType, decoded, encoded } from "../shared/codes.ts";
 import { channelsFirst, channelsLast, withChannelsFirst } from "../shared/convolution.ts";
 import { lowerFirst, noRank, onIntegers, quantizedAlready } from "../shared/misses.ts";
-import { broadcast, need } from "../shared/rules.ts";
+import { picked, unpicked } from "../shared/products.ts";
+import { broadcast, broadcastAxes, need, sameAxes } from "../shared/rules.ts";
 import { padding, pooledDims, readPool } from "../shared/window.ts";
 import { microsoftOp } from "./typed.ts";
 
@@ -25,11 +26,16 @@ interface OnCodes<S> {
   readonly result: readonly [scale: number, zero: number];
   readonly read?: (site: Site) => S | Miss;
   dims(s: S, site: Site): readonly Dim[] | undefined | Miss;
+  /** The inputs whose axes go together: the operands unless said. */
+  readonly linked?: readonly number[];
+  /** How they do; `dims` are those of the first. */
+  readonly links: Facet<(s: S, site: Site, dims: readonly Dim[]) => readonly AxisLink[] | Miss>;
   /** The operator on numbers; `inputs` are those of the node, for what is not codes. */
   compute(s: S, emit: Emit, numbers: readonly Value[], inputs: readonly (Value | undefined)[]): Value | Miss;
 }
 
-function onCodes<S = null>({ name, operands, result, read = () => null as S, dims, compute }: OnCodes<S>): Op {
+function onCodes<S = null>(row: OnCodes<S>): Op {
+  const { name, operands, result, read = () => null as S, dims, linked, links, compute } = row;
   return microsoftOp<S>({
     name,
     read,
@@ -39,6 +45,15 @@ function onCodes<S = null>({ name, operands, result, read = () => null as S, dim
       return found instanceof Miss ? found : [{ type, dims: found }];
     },
     ...onIntegers,
+    axes:
+      links instanceof Miss
+        ? links
+        : (s, site) => {
+            const places = linked ?? operands(site.inputs.length).map(([codes]) => codes);
+            const plain = picked(site, places);
+            const first = plain.inputs[0]?.dims;
+            return unpicked(first === undefined ? noRank : links(s, plain, first), places);
+          },
     lower: (s, emit, inputs) => {
       const numbers = operands(inputs.length).map(([codes, scale, zero]) =>
         decoded(emit, inputs[codes], inputs[scale], inputs[zero]),
@@ -67,6 +82,7 @@ function binary(name: string, compute: (emit: Emit, a: Value | undefined, b: Val
     operands: two,
     result: [6, 7],
     dims: (_, site) => broadcastOf(site, [0, 3]),
+    links: (_, site) => broadcastAxes(site),
     compute: (_, emit, [a, b]) => compute(emit, a, b),
   });
 }
@@ -75,6 +91,7 @@ function unary<S>(
   name: string,
   read: (site: Site) => S,
   compute: (s: S, emit: Emit, x: Value | undefined) => Value | Miss,
+  mixes: (s: S, axis: number) => boolean = () => false,
 ): Op {
   return onCodes<S>({
     name,
@@ -82,6 +99,7 @@ function unary<S>(
     result: [3, 4],
     read,
     dims: (_, site) => need(site, 0).dims,
+    links: (s, _, dims) => sameAxes(dims, { but: (axis) => mixes(s, axis), why: `${name} normalizes over this axis` }),
     compute: (s, emit, [x]) => compute(s, emit, x),
   });
 }
@@ -99,6 +117,7 @@ export const QLinearSoftmax = unary(
     s.flattens && s.axis !== (s.rank ?? 0) - 1
       ? new Miss("flattens several axes (before opset 13)")
       : emit.Softmax([x], { axis: s.axis }),
+  (s, axis) => axis === s.axis || (s.flattens && axis > s.axis),
 );
 
 export const QLinearWhere = onCodes({
@@ -109,6 +128,8 @@ export const QLinearWhere = onCodes({
   ],
   result: [7, 8],
   dims: (_, site) => broadcastOf(site, [0, 1, 4]),
+  linked: [0, 1, 4],
+  links: (_, site) => broadcastAxes(site),
   compute: (_, emit, [x, y], [condition]) => emit.Where([condition, x, y]),
 });
 
@@ -135,6 +156,17 @@ export const QLinearConcat = onCodes({
     if (first === undefined || known.length < shapes.length) return undefined;
     return first.map((dim, at) => (at === axis ? known.map((dims) => dims[at] as Dim).reduce(addDims, 0) : dim));
   },
+  links: (axis, site, dims) => {
+    const sizes = fixedDims(site.inputs.map((operand) => operand?.dims?.[axis] as Dim));
+    if (sizes === undefined) return new Miss("the size of an input along the axis is not known");
+    return site.inputs.flatMap((_, input) => {
+      const start = sizes.slice(0, input).reduce((sum, size) => sum + size, 0);
+      return dims.map((_, along): AxisLink => {
+        const link: AxisLink = { from: [`in${input}`, along], to: ["out0", along] };
+        return along === axis ? { ...link, map: (index) => [start + index] } : link;
+      });
+    });
+  },
   compute: (axis, emit, numbers) => emit.Concat(numbers, { axis }),
 });
 
@@ -153,8 +185,12 @@ export const QLinearReduceMean = onCodes({
       if (!s.axes.includes(axis)) return [dim];
       return s.keep ? [1] : [];
     }),
+  links: new Miss("ONNX Runtime has no kernel for it on CPU"),
   compute: (s, emit, [x]) => emit.ReduceMean([x, s.axes], { keepdims: s.keep ? 1 : 0 }),
 });
+
+const pooledAxes = (last: boolean, dims: readonly Dim[]): readonly AxisLink[] =>
+  [0, last ? dims.length - 1 : 1].map((axis): AxisLink => ({ from: ["in0", axis], to: ["out0", axis] }));
 
 export const QLinearAveragePool = onCodes({
   name: "QLinearAveragePool",
@@ -170,6 +206,7 @@ export const QLinearAveragePool = onCodes({
     const { dims } = need(site, 0);
     return dims && (s.last ? channelsLast(pooledDims(s, channelsFirst(dims))) : pooledDims(s, dims));
   },
+  links: ({ last }, _, dims) => pooledAxes(last, dims),
   compute: (s, emit, [x]) => {
     const { kernel, strides, ceil, counts } = s;
     const modes = { ceil_mode: ceil ? 1 : 0, count_include_pad: counts ? 1 : 0 };
@@ -186,6 +223,7 @@ export const QLinearGlobalAveragePool = onCodes({
   read: (site) => ({ last: integer(site, "channels_last", 0) !== 0 }),
   dims: ({ last }, site) =>
     need(site, 0).dims?.map((dim, axis, dims) => (axis === 0 || axis === (last ? dims.length - 1 : 1) ? dim : 1)),
+  links: ({ last }, _, dims) => pooledAxes(last, dims),
   compute: ({ last }, emit, [x]) => {
     const rank = x?.type?.dims?.length;
     if (rank === undefined) return noRank;

@@ -125,7 +125,10 @@ const mergedAround: Pair = {
  * A shape for Reshape: numbers, 0 for what the input has at the same place, -1 for one dimension that is worked out. Not both: beside a
  * dimension of 0, as an empty batch has, nothing can be worked out.
  */
-function shapeFor(dims: readonly Dim[] | undefined, out: readonly Dim[] | undefined): readonly number[] | undefined {
+export function shapeFor(
+  dims: readonly Dim[] | undefined,
+  out: readonly Dim[] | undefined,
+): readonly number[] | undefined {
   if (dims === undefined || out === undefined) return undefined;
   const target = out.map((dim, axis) => (isSymbolic(dim) ? (dim === dims[axis] ? 0 : -1) : dim));
   const open = target.filter((dim) => dim === -1).length;

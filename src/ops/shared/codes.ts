@@ -2,7 +2,7 @@
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { DataType } from "../../tensor/types.ts";
-import type { Coded, Site } from "../define.ts";
+import type { Coded, CodedInput, Site } from "../define.ts";
 import { scalar } from "./rules.ts";
 
 /** A vector of one, which stands for one number for all, as a scalar. */
@@ -41,3 +41,10 @@ export function codeType(site: Site, zero: number, like = 0): DataType {
 }
 
 export const parts = ({ codes, scale, zeroPoint }: Coded): readonly Value[] => [codes, scale, zeroPoint];
+
+/** Two operands with their scales and zero points behind them. */
+export const twoCoded: readonly CodedInput[] = [0, 3].map((input) => ({
+  input,
+  scale: input + 1,
+  zeroPoint: input + 2,
+}));

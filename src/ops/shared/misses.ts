@@ -10,7 +10,6 @@ export const computesIntegers = new Miss("computes integers");
 /** The way out for what is fused: the pass that writes it as primitives. */
 export const lowerFirst = "run the recipe step `lower-fused` first (`lowerFused` in code)";
 export const onIntegers = {
-  axes: new Miss("is quantized already: cut channels first, `quantize` later"),
   gradient: computesIntegers,
   quantize: quantizedAlready,
 };

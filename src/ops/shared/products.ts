@@ -4,13 +4,99 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
-import type { AxisLink, Chain, Inferred, Operand, QuantizeRule, Site, WeightRole } from "../define.ts";
+import type {
+  AxisEnd,
+  AxisLink,
+  AxisRule,
+  Chain,
+  Inferred,
+  Operand,
+  QuantizeRule,
+  Site,
+  WeightRole,
+} from "../define.ts";
 import { decimal, integer } from "./attributes.ts";
 import { broadcast, present, shaped, withDims } from "./rules.ts";
 
 /** The site with only these of its inputs, in this order: for operators that keep scales between their operands. */
 export function picked(site: Site, inputs: readonly number[]): Site {
   return { ...site, inputs: inputs.map((input): Operand | undefined => site.inputs[input]) };
+}
+
+/**
+ * How axes go together where these inputs of a node are the operands of a plain operator, whose rule is given.
+ * @param axisOf the axis of the node's data and result that is an axis of the plain operator's.
+ */
+export function unpicked(
+  given: AxisRule | readonly AxisLink[] | Miss,
+  inputs: readonly number[],
+  more: readonly AxisLink[] = [],
+  axisOf: (axis: number) => number = (axis) => axis,
+): AxisRule | Miss {
+  if (given instanceof Miss) return given;
+  const { links, resize }: AxisRule = "links" in given ? given : { links: given };
+  const end = ([port, axis]: AxisEnd): AxisEnd | undefined => {
+    if (port === "out0") return [port, axisOf(axis)];
+    const input = inputs[Number(port.slice(2))];
+    return input === undefined ? undefined : [`in${input}`, port === "in0" ? axisOf(axis) : axis];
+  };
+  const moved = links.flatMap((link): AxisLink[] => {
+    if ("from" in link) {
+      const [from, to] = [end(link.from), end(link.to)];
+      return from === undefined || to === undefined ? [] : [{ ...link, from, to }];
+    }
+    if ("absorbs" in link) {
+      const absorbs = end(link.absorbs);
+      return absorbs === undefined ? [] : [{ absorbs }];
+    }
+    const refuses = end(link.refuses);
+    return refuses === undefined ? [] : [{ ...link, refuses }];
+  });
+  const resized: AxisRule["resize"] =
+    resize &&
+    (({ dims, removed }) =>
+      resize({
+        removed: (at) => {
+          const own = end(at);
+          return own === undefined ? [] : removed(own);
+        },
+        dims: (port) => {
+          const at = end([port, 0]);
+          const own = at === undefined ? [] : dims(at[0]);
+          return port === "in0" || port === "out0" ? own.map((_, axis) => own[axisOf(axis)] as Dim) : own;
+        },
+      }));
+  return { links: [...moved, ...more], ...(resized && { resize: resized }) };
+}
+
+/** Scales and zero points for each channel of the output go with it; one for all stays. A Miss where one has several axes. */
+export function perChannel(site: Site, inputs: readonly number[], axis: number): readonly AxisLink[] | Miss {
+  const links: AxisLink[] = [];
+  for (const input of inputs) {
+    const dims = site.inputs[input]?.dims ?? [];
+    if (dims.every((dim) => dim === 1)) continue;
+    if (dims.length > 1) return new Miss("its scales or zero points lie along several axes");
+    links.push({ from: [`in${input}`, 0], to: ["out0", axis] });
+  }
+  return links;
+}
+
+/** The axes of a product whose operands are these two inputs; `vectors` are the inputs with a number for each column, `rows` for each row. */
+export function productAxes(
+  site: Site,
+  operands: readonly number[],
+  vectors: readonly number[],
+  rows: readonly number[] = [],
+): AxisRule | Miss {
+  const plain = picked(site, operands);
+  const rank = Math.max(...plain.inputs.map((operand) => operand?.dims?.length ?? 0));
+  const beside = [perChannel(site, vectors, rank - 1), perChannel(site, rows, rank - 2)];
+  const links: AxisLink[] = [];
+  for (const one of beside) {
+    if (one instanceof Miss) return one;
+    links.push(...one);
+  }
+  return unpicked(matmulLinks(plain), operands, links);
 }
 
 export function matmulWeight(site: Site): WeightRole | Miss {

@@ -1,8 +1,5 @@
 /** Allocations by name. */
-import * as v from "valibot";
-import { methodSchema } from "../../passes/modules.ts";
-import { described } from "../../passes/options.ts";
-import { methodOf } from "../../passes/own-methods.ts";
+import { methodTable } from "../../passes/method-table.ts";
 import { type Allocation, leastOfAll, leastRelative } from "./allocation.ts";
 import { erk } from "./erk.ts";
 import { lamp } from "./lamp.ts";
@@ -31,18 +28,16 @@ const globalNormalized = {
     }),
 } satisfies Allocation;
 
-const allocations = {
+const table = {
   uniform,
   "uniform+": uniformPlus,
   global,
   "global-normalized": globalNormalized,
   erk,
   lamp,
-} as const satisfies Readonly<Record<string, Allocation>>;
+};
 
-export type AllocationName = keyof typeof allocations;
-
-const names = Object.keys(allocations) as AllocationName[];
+export type AllocationName = keyof typeof table;
 
 /** Those of channels (`choose-units.ts`). */
 const ofChannels = ["uniform", "global", "isomorphic"] as const;
@@ -52,23 +47,9 @@ export type ChannelScope = (typeof ofChannels)[number];
 export const isOfChannels = (scope: string | Allocation): scope is ChannelScope =>
   ofChannels.some((name) => name === scope);
 
-export const scopeOption = described(
-  v.optional(
-    methodSchema<Allocation, AllocationName | ChannelScope>("an allocation", "shares", [...names, "isomorphic"]),
-    "uniform",
-  ),
-  "how the amount is spread over the layers, or a module",
-  {
-    value: "scope",
-    meanings: {
-      title: "Allocation (--scope)",
-      rows: [
-        ...names.map((name) => [name, allocations[name].summary] as const),
-        ["isomorphic", "channels: the least of all groups that go through the same operators"],
-      ],
-    },
-  },
-);
-
-/** @param given as `scopeOption` takes it, opened. */
-export const allocationOf = (given: string | Allocation): Allocation => methodOf<Allocation>(allocations, given);
+export const allocations = methodTable<Allocation, AllocationName, "isomorphic">(table, {
+  kind: "an allocation",
+  does: "shares",
+  title: "Allocation (--scope)",
+  extra: [["isomorphic", "channels: the least of all groups that go through the same operators"]],
+});

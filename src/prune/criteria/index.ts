@@ -1,8 +1,5 @@
 /** Criteria by name. */
-import * as v from "valibot";
-import { methodSchema } from "../../passes/modules.ts";
-import { described } from "../../passes/options.ts";
-import { methodOf } from "../../passes/own-methods.ts";
+import { methodTable } from "../../passes/method-table.ts";
 import { activation } from "./activation.ts";
 import { bnScale } from "./bn-scale.ts";
 import type { Importance } from "./criterion.ts";
@@ -26,7 +23,7 @@ const random = {
   units: ({ count, random }) => Float64Array.from({ length: count }, () => random.uniform()),
 } satisfies Importance;
 
-export const criteria = {
+const table = {
   magnitude,
   random,
   wanda,
@@ -37,26 +34,12 @@ export const criteria = {
   fpgm,
   "bn-scale": bnScale,
   activation,
-} as const satisfies Readonly<Record<string, Importance>>;
+};
 
-/** What a criterion has one of. */
-export const does = ["scores", "units"];
+export type ImportanceName = keyof typeof table;
 
-export type ImportanceName = keyof typeof criteria;
-
-const names = Object.keys(criteria) as ImportanceName[];
-
-export const importanceOption = described(
-  v.optional(methodSchema<Importance, ImportanceName>("a criterion", does, names), "magnitude"),
-  "ranks weights or channels; or a module",
-  {
-    value: "criterion",
-    meanings: {
-      title: "Criteria (--importance)",
-      rows: names.map((name) => [name, criteria[name].summary] as const),
-    },
-  },
-);
-
-/** @param given as `importanceOption` takes it, opened. */
-export const criterionOf = (given: string | Importance): Importance => methodOf<Importance>(criteria, given);
+export const criteria = methodTable<Importance, ImportanceName>(table, {
+  kind: "a criterion",
+  does: ["scores", "units"],
+  title: "Criteria (--importance)",
+});

@@ -1,7 +1,7 @@
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { MatrixMask, Pattern, Solver } from "../../calibrate/solver.ts";
-import { Miss, PithError } from "../../errors.ts";
-import { type Matrix, matrix, operate, type Surgeon, sliceColumns, surgeonFor } from "../../math/index.ts";
+import { surgeonsFor } from "../../calibrate/surgeons.ts";
+import { type Matrix, matrix, operate, type Surgeon, sliceColumns } from "../../math/index.ts";
 
 const none = matrix(0, 0);
 
@@ -19,12 +19,7 @@ export const sparsegpt = {
   evidence: gramMatrices(),
   of: "changed",
   prune(weights, kept, { pattern, amount }, { evidence, layer }) {
-    const surgeons = evidence.groups.map((gram): Surgeon => {
-      const surgeon = surgeonFor(gram);
-      if (surgeon instanceof Miss)
-        throw new PithError("E_DATA", `Layer "${layer.name}": of what comes into it ${surgeon.reason}.`);
-      return surgeon;
-    });
+    const surgeons = surgeonsFor(layer, evidence.groups);
     const left = weights.map(({ rows, columns }, group) => matrix(rows, columns, Float64Array.from(kept[group] ?? [])));
     const corrected = operate(weights, surgeons, {
       step: stepOf(pattern),

@@ -23,7 +23,7 @@ import {
 } from "../blocks.ts";
 import type { BlockSettings } from "../grid.ts";
 import type { QuantizeSettings } from "../options.ts";
-import { rounderOf } from "../rounders/index.ts";
+import { rounders } from "../rounders/index.ts";
 import type { Target } from "../target.ts";
 import { integersIn } from "../weight.ts";
 import { beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
@@ -37,7 +37,7 @@ export function blocksIn(own: QuantizeSettings): BlockSettings | undefined {
   const { bits, block = bits < 8 ? usualBlock : undefined, weights, zeroPoints, rounder } = own;
   if (block === undefined || (bits !== 8 && bits !== 4 && bits !== 2)) return undefined;
   if (weights !== undefined && integersIn(own) === undefined) return undefined;
-  return { bits, block, symmetric: !zeroPoints && rounderOf(rounder).zeroPoints !== true };
+  return { bits, block, symmetric: !zeroPoints && rounders.of(rounder).zeroPoints !== true };
 }
 
 export const inBlocks: Format = {

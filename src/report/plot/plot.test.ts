@@ -4,10 +4,10 @@ import { faults, scripts } from "../../../test/report/well-formed.ts";
 import { topologies, topology } from "../../../test/zoo/topologies.ts";
 import { infer } from "../../analysis/infer.ts";
 import { parseModel } from "../../graph/text.ts";
+import { countOf } from "../../prune/amount.ts";
 import { prune } from "../../prune/index.ts";
 import { plotPage } from "./plot.ts";
 import { plotArithmetic } from "./script.ts";
-import { removedCount } from "./weights.ts";
 
 const evil = '</script><script>alert("x")</script>';
 
@@ -298,7 +298,7 @@ describe("the arithmetic in the page", () => {
   test("counts as the library counts, at every place of the slider", () => {
     for (let percent = 0; percent <= 100; percent++) {
       for (const size of [0, 1, 2, 5, 7, 10, 33, 2304, 200_705])
-        expect(page.removed(percent / 100, size)).toBe(removedCount(percent / 100, size));
+        expect(page.removed(percent / 100, size)).toBe(countOf({ fraction: percent / 100 }, size));
     }
   });
 

@@ -7,7 +7,7 @@ import { drawScript } from "./script-draw.ts";
 import { moveScript } from "./script-move.ts";
 
 /**
- * What pruning removes, by the numbers in the page: `removed` as `removedCount` counts, `shares` for each cell of a layer's strip. Apart from
+ * What pruning removes, by the numbers in the page: `removed` as `countOf` of `prune/amount.ts` counts, `shares` for each cell of a layer's strip. Apart from
  * the rest, so that tests can run it.
  */
 export const plotArithmetic = `

@@ -4,7 +4,7 @@ import { layers } from "../../analysis/layers.ts";
 import { Miss } from "../../errors.ts";
 import { parseModel } from "../../graph/text.ts";
 import { random } from "../../tensor/random.ts";
-import { curveSteps, pictureOf, removedCount, type WeightPicture, weightPicture } from "./weights.ts";
+import { curveSteps, pictureOf, type WeightPicture, weightPicture } from "./weights.ts";
 
 const normal = (count: number, seed: number): Float32Array => {
   const numbers = random(seed, "test");
@@ -15,17 +15,12 @@ const normal = (count: number, seed: number): Float32Array => {
 const goneAt = ({ curves, heat }: WeightPicture, step: number, sizes: readonly number[]): number =>
   heat.reduce((sum, _, cell) => sum + ((curves[cell * (curveSteps + 1) + step] ?? 0) / 255) * (sizes[cell] ?? 0), 0);
 
-test("counts round halves to even, as Python rounds", () => {
-  expect([5, 7, 10].map((size) => removedCount(0.5, size))).toEqual([2, 4, 5]);
-  expect([removedCount(0, 9), removedCount(1, 9)]).toEqual([0, 9]);
-});
-
 test("what goes in all cells together is what the amount says", () => {
   const picture = pictureOf(normal(24 * 30, 1), undefined, [24, 30], 0);
   expect(picture).toMatchObject({ entries: 720 });
   expect(picture.heat).toHaveLength(24);
   for (let step = 0; step <= curveSteps; step++) {
-    const expected = removedCount(step / curveSteps, 720);
+    const expected = (step / curveSteps) * 720;
     expect(goneAt(picture, step, new Array(24).fill(30))).toBeCloseTo(expected, -0.5);
   }
 });
@@ -47,9 +42,10 @@ test("many channels share the cells of the strip, none is lost", () => {
   expect(Math.max(...picture.heat)).toBe(1);
 });
 
-test("of equal entries every cell gives its part, so that no more goes than is asked for", () => {
+test("of equal entries the first go, as prune takes them", () => {
   const picture = pictureOf(new Float32Array(64), undefined, [8, 8], 0);
-  expect(goneAt(picture, 10, new Array(8).fill(8))).toBeCloseTo(32, 0);
+  const half = Array.from({ length: 8 }, (_, cell) => picture.curves[cell * (curveSteps + 1) + 10]);
+  expect(half).toEqual([255, 255, 255, 255, 0, 0, 0, 0]);
   expect(picture.quantiles[100]).toBe(0);
 });
 

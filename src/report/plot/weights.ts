@@ -1,7 +1,6 @@
 /**
  * What a page must know of a layer's weight to show, for any amount, which single entries pruning by magnitude would remove: small, whatever the
- * weight's size. Of n entries that are left, round(amount · n) go, least |w| first (`l1Unstructured`); how many is exact, and which part of each
- * strip of channels they come from is a table over 21 amounts.
+ * weight's size. How many go is exact; which part of each strip of channels they come from is a table over 21 amounts, of the masks that `prune` makes.
  */
 import type { Inference } from "../../analysis/infer.ts";
 import type { Layer } from "../../analysis/layers.ts";
@@ -10,18 +9,19 @@ import { storedOutputAxis } from "../../analysis/stored-root.ts";
 import { brokenNumbers, weightStorage } from "../../analysis/weight.ts";
 import { Miss, refusalIn } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
+import { cutLeast, type Mask, type Scores } from "../../math/smallest.ts";
 import { completeContext } from "../../passes/pass.ts";
 import { readStoredValue } from "../../passes/stored.ts";
+import { countOf } from "../../prune/amount.ts";
 import { toFloat32, toFloat64 } from "../../tensor/convert.ts";
 import { stridesOf } from "../../tensor/dims.ts";
-import { roundHalfEven } from "../../tensor/round.ts";
 
 /** Columns of a strip at most: neighbouring channels share one. */
 const mostCells = 48;
 /** Amounts of the table: 0, 5 %, …, 100 %. */
 export const curveSteps = 20;
-/** Entries whose magnitudes are sorted; of larger weights an even sample. */
-const mostSorted = 2 ** 20;
+/** Entries that are ranked, once for each amount; of larger weights an even sample. */
+const mostRanked = 2 ** 18;
 
 export interface WeightPicture {
   /** Entries that a mask has not taken yet. */
@@ -32,11 +32,6 @@ export interface WeightPicture {
   readonly heat: readonly number[];
   /** cells × (curveSteps + 1): share of a cell's entries that goes, 0 to 255. */
   readonly curves: Uint8Array;
-}
-
-/** How many of `size` an amount takes: halves round to even, as Python rounds. */
-export function removedCount(amount: number, size: number): number {
-  return roundHalfEven(amount * size);
 }
 
 export async function weightPicture(model: Model, layer: Layer, inference: Inference): Promise<WeightPicture | Miss> {
@@ -65,7 +60,7 @@ async function dequantizedPicture(model: Model, { effective, role }: Layer): Pro
 
 /** @param axis of the output channels; undefined if it is not known. */
 export function pictureOf(
-  values: Float32Array | Float64Array,
+  values: Scores,
   mask: Float32Array | undefined,
   dims: readonly number[],
   axis: number | undefined,
@@ -82,7 +77,7 @@ export function pictureOf(
     squares[channel] = (squares[channel] ?? 0) + value * value;
     entries++;
   }
-  const stride = Math.max(1, Math.ceil(entries / mostSorted));
+  const stride = Math.max(1, Math.ceil(entries / mostRanked));
   const sampled = new Uint32Array(Math.ceil(entries / stride));
   let seen = 0;
   for (let index = 0; index < values.length; index++) {
@@ -90,11 +85,13 @@ export function pictureOf(
     if (seen % stride === 0) sampled[seen / stride] = index;
     seen++;
   }
-  const magnitudes = Float64Array.from(sampled, (index) => Math.abs(values[index] ?? 0));
+  const magnitudeAt = (index: number): number => Math.abs(values[index] ?? 0);
+  const magnitudes =
+    values instanceof Float32Array ? Float32Array.from(sampled, magnitudeAt) : Float64Array.from(sampled, magnitudeAt);
   const sorted = magnitudes.toSorted();
   const cells = Math.max(1, Math.min(count, mostCells));
   const cellOf = (channel: number): number => Math.floor((channel * cells) / count);
-  const curves = cellCurves(magnitudes, sorted, (place) => cellOf(channelOf(sampled[place] ?? 0)), cells);
+  const curves = cellCurves(magnitudes, (place) => cellOf(channelOf(sampled[place] ?? 0)), cells);
   return {
     entries,
     quantiles: Array.from({ length: 101 }, (_, share) => {
@@ -105,41 +102,31 @@ export function pictureOf(
   };
 }
 
-/**
- * Share of each cell that the least magnitudes take, for each amount. Entries equal to the largest that goes are taken by the same share in
- * every cell: which of them go is a matter of position.
- */
-function cellCurves(
-  magnitudes: Float64Array,
-  sorted: Float64Array,
-  cellOf: (place: number) => number,
-  cells: number,
-): Uint8Array {
+/** Share of each cell that `prune` takes, for each amount. */
+function cellCurves(magnitudes: Scores, cellOf: (place: number) => number, cells: number): Uint8Array {
   const steps = curveSteps + 1;
-  const limits = Array.from({ length: steps }, (_, step) => {
-    const taken = removedCount(step / curveSteps, sorted.length);
-    const limit = taken === 0 ? Number.NEGATIVE_INFINITY : (sorted[taken - 1] ?? 0);
-    const below = lowerBound(sorted, limit);
-    const equal = upperBound(sorted, limit) - below;
-    return { limit, share: equal === 0 ? 0 : (taken - below) / equal };
-  });
-  const thresholds = Float64Array.from(limits, ({ limit }) => limit);
-  const sizes = new Float64Array(cells);
-  const gone = new Float64Array(cells * steps);
-  for (let place = 0; place < magnitudes.length; place++) {
-    const size = magnitudes[place] ?? 0;
-    const cell = cellOf(place);
-    sizes[cell] = (sizes[cell] ?? 0) + 1;
-    let step = lowerBound(thresholds, size);
-    for (; step < steps && thresholds[step] === size; step++) {
-      gone[cell * steps + step] = (gone[cell * steps + step] ?? 0) + (limits[step]?.share ?? 0);
+  const cellAt = Uint8Array.from(magnitudes, (_, place) => cellOf(place));
+  const whole = new Uint8Array(magnitudes.length).fill(1);
+  const curves = new Uint8Array(cells * steps);
+  const sizes = countedBy(cellAt, whole, cells);
+  for (let step = 0; step < steps; step++) {
+    const left = cutLeast(whole, magnitudes, countOf({ fraction: step / curveSteps }, magnitudes.length));
+    for (const [cell, stay] of countedBy(cellAt, left, cells).entries()) {
+      const size = sizes[cell] ?? 0;
+      curves[cell * steps + step] = size === 0 ? 255 : Math.round((255 * (size - stay)) / size);
     }
-    for (; step < steps; step++) gone[cell * steps + step] = (gone[cell * steps + step] ?? 0) + 1;
   }
-  return Uint8Array.from(gone, (amount, index) => {
-    const size = sizes[Math.floor(index / steps)] ?? 0;
-    return size === 0 ? 255 : Math.round((255 * amount) / size);
-  });
+  return curves;
+}
+
+/** Entries of a mask that stay, by cell. */
+function countedBy(cellAt: Uint8Array, mask: Mask, cells: number): Uint32Array {
+  const counts = new Uint32Array(cells);
+  for (let place = 0; place < mask.length; place++) {
+    const cell = cellAt[place] ?? 0;
+    counts[cell] = (counts[cell] ?? 0) + (mask[place] ?? 0);
+  }
+  return counts;
 }
 
 function cellHeat(norms: Float64Array, cells: number, cellOf: (channel: number) => number): readonly number[] {
@@ -153,24 +140,4 @@ function cellHeat(norms: Float64Array, cells: number, cellOf: (channel: number) 
   const means = sums.map((sum, cell) => sum / Math.max(1, sizes[cell] ?? 1));
   const largest = means.reduce((most, mean) => Math.max(most, mean), 0);
   return Array.from(means, (mean) => (largest === 0 ? 0 : mean / largest));
-}
-
-function lowerBound(sorted: Float64Array, value: number): number {
-  let [low, high] = [0, sorted.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((sorted[middle] ?? 0) < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-function upperBound(sorted: Float64Array, value: number): number {
-  let [low, high] = [0, sorted.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((sorted[middle] ?? 0) <= value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

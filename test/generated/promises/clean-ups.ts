@@ -1,10 +1,12 @@
 /** Rewrites that change no output. */
 
+import { channelGroups, removable } from "../../../src/analysis/channels.ts";
 import { infer } from "../../../src/analysis/infer.ts";
 import { scaleGroups } from "../../../src/analysis/scale-groups.ts";
 import { allGraphs } from "../../../src/graph/graph.ts";
 import { structureHash } from "../../../src/graph/hash.ts";
 import type { Model } from "../../../src/graph/model.ts";
+import { dropDeadChannels } from "../../../src/passes/drop-dead-channels.ts";
 import {
   deduplicate,
   dropNotes,
@@ -30,8 +32,10 @@ import {
 } from "../../../src/passes/index.ts";
 import { migrate } from "../../../src/passes/migrate.ts";
 import type { Change } from "../../../src/passes/pass.ts";
+import { storeWeights } from "../../../src/passes/store-constants.ts";
 import { toNumbers } from "../../../src/tensor/convert.ts";
-import { isSymbolic } from "../../../src/tensor/dims.ts";
+import { float32, inMemory } from "../../../src/tensor/dense.ts";
+import { alongAxis, isSymbolic } from "../../../src/tensor/dims.ts";
 import { random } from "../../../src/tensor/random.ts";
 import type { Network } from "../network.ts";
 import {
@@ -84,6 +88,27 @@ async function moveFactors(model: Model): Promise<Outcome> {
   return { changes, misses: [] };
 }
 
+/** The network after training with masks, or a penalty on channels: of each group of channels that can be cut some are made of zeros alone. */
+export async function withDeadChannels(given: Model): Promise<Model> {
+  const model = given.clone();
+  storeWeights(model);
+  const numbers = random(4, "dead channels");
+  for (const group of channelGroups(model, infer(model))) {
+    const dead = new Set(removable(group).filter(() => numbers.integer(3) === 0));
+    for (const { weight, effective, role } of group.layers) {
+      const slice = group.slices.find(({ value, axis }) => value === effective && axis === role.out);
+      const dense = await weight.tensor?.read();
+      if (slice === undefined || weight !== effective || dense?.type !== "float32") continue;
+      const { count, inner } = alongAxis(dense.dims, role.out);
+      const data = dense.data.map((number, at) =>
+        dead.has(slice.unitOf[Math.floor(at / inner) % count] ?? -1) ? 0 : number,
+      );
+      weight.tensor = inMemory(float32(dense.dims, data));
+    }
+  }
+  return model;
+}
+
 const passes: readonly Pass[] = [
   simplify,
   storeConstants,
@@ -119,6 +144,18 @@ export const cleanUps: readonly Promised[] = [
     return undefined;
   }),
   sameFunction("move factors", moveFactors),
+  {
+    name: "channels that are dead",
+    async keep(network) {
+      const [model, batches] = [await withDeadChannels(network.model), batchesOf(network)];
+      const expected = await answers(model, batches);
+      const result = model.clone();
+      expectSentences(await dropDeadChannels(result, {}, { engine }));
+      await expectSame({ ...network, model }, result, batches, expected);
+      await simplify(result, {}, { engine });
+      await expectSame({ ...network, model }, result, batches, expected);
+    },
+  },
   sameFunction("finalize", (model) => simplify(model, { finalize: true }, { engine })),
   sameFunction("simplify, then once more", async (model) => {
     await simplify(model, {}, { engine });

@@ -1,0 +1,41 @@
+/** Text of a language model itself, where nothing else is at hand that it could learn from. */
+import type { Model } from "pith";
+import { createEngine } from "pith/engine";
+import { random } from "pith/tensor";
+
+/** Sequences that a language model writes, drawn from its distributions: token ids of two bytes, beginning with token 1. */
+export async function written(model: Model, count: number, length: number, threads: number): Promise<Uint8Array> {
+  const batch = 64;
+  const draws = random(1, "written");
+  const session = await createEngine().load(model, { threads });
+  const [input, output] = [model.graph.feeds[0]?.name ?? "", model.graph.outputs[0]?.name ?? ""];
+  const ids = new Uint16Array(count * length);
+  for (let first = 0; first < count; first += batch) {
+    const rows = Array.from({ length: Math.min(batch, count - first) }, () => [1]);
+    for (let size = 1; size < length; size++) {
+      const data = BigInt64Array.from(rows.flat(), BigInt);
+      const { [output]: logits } = await session.run({ [input]: { type: "int64", dims: [rows.length, size], data } });
+      if (logits?.type !== "float32") throw new Error(`The model has no scores ${output}.`);
+      const classes = logits.dims.at(-1) ?? 0;
+      rows.forEach((row, at) => {
+        const start = (at * size + size - 1) * classes;
+        row.push(drawn(logits.data.subarray(start, start + classes), draws.uniform()));
+      });
+    }
+    ids.set(rows.flat(), first * length);
+  }
+  await session.release();
+  return new Uint8Array(ids.buffer);
+}
+
+/** The class at which the distribution of the scores passes a number between 0 and 1. */
+function drawn(scores: Float32Array, at: number): number {
+  const highest = scores.reduce((most, score) => Math.max(most, score), Number.NEGATIVE_INFINITY);
+  const weights = scores.map((score) => Math.exp(score - highest));
+  let left = at * weights.reduce((sum, weight) => sum + weight, 0);
+  const found = weights.findIndex((weight) => {
+    left -= weight;
+    return left < 0;
+  });
+  return found < 0 ? scores.length - 1 : found;
+}

@@ -1,0 +1,43 @@
+/** Job of experiment "peers": half of the channels of a file, with what the processor and the memory of this process say to it. */
+import { open, save } from "pith";
+import { prune } from "pith/prune";
+import { startMeter } from "../../src/cli/jobs/meter.ts";
+import { linear, network, relu } from "../../src/nn/index.ts";
+
+export interface CutInput {
+  readonly path: string;
+  readonly out: string;
+  readonly throughNorms: boolean;
+}
+
+export interface Cut {
+  /** Of the processor: choosing what goes and taking it out of every weight; and with reading and writing the file. */
+  readonly seconds: number;
+  readonly whole: number;
+  /** Bytes over what the process held with everything loaded and no model. */
+  readonly peak: number;
+}
+
+export default async function peerJob({ path, out, throughNorms }: CutInput): Promise<Cut> {
+  const small = network({ fc1: linear(8, 8), relu: relu(), fc2: linear(8, 4) }, { input: ["batch", 8], seed: 0 });
+  await prune(small, { structured: 0.5 });
+  await save(small, out);
+  const peak = startMeter();
+  const start = process.cpuUsage();
+  const model = await open(path);
+  const opened = process.cpuUsage();
+  await prune(model, { structured: 0.5, throughNorms });
+  // What is left of a weight is computed when it is read.
+  for (const { tensor } of model.graph.values())
+    if (tensor !== undefined && tensor.small === undefined && tensor.stored === undefined) await tensor.read();
+  const seconds = secondsSince(opened);
+  const beforeSaving = secondsSince(start);
+  const saving = process.cpuUsage();
+  await save(model, out);
+  return { seconds, whole: beforeSaving + secondsSince(saving), peak: peak() };
+}
+
+function secondsSince(earlier: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(earlier);
+  return (user + system) / 1e6;
+}

@@ -1,0 +1,128 @@
+/**
+ * Elements picked out of a flat tensor one after the other are no more than a Reshape. PyTorch's exporter writes `as_strided` so, which it puts where the
+ * layout of a tensor in memory changes and no element does:
+ *
+ *     flat = Reshape(x, [-1])
+ *     places = Range(0, batch) · 768 + [0, 1, …, 767]         →    y = x
+ *     y = Gather(flat, places)
+ */
+import type { Value } from "../../graph/graph.ts";
+import { toNumbers } from "../../tensor/convert.ts";
+import { type Dim, multiplyDims, sameDims } from "../../tensor/dims.ts";
+import { constantIntegers, wrapAxis } from "../shared/attributes.ts";
+import { range } from "../shared/rules.ts";
+import { shapeFor } from "./layout.ts";
+import { dimsOf, type Pair, type PairScope } from "./pair.ts";
+
+/** Integers that grow evenly along every axis: at indices i they are offset + Σ steps[k] · i[k]. Steps along an axis of one entry are 0. */
+interface Grid {
+  readonly offset: number;
+  readonly steps: readonly number[];
+}
+
+/** Nodes are followed so far: what computes places of a tensor of so many axes is no longer. */
+const mostNodes = 32;
+
+function gridOf(scope: PairScope, value: Value | undefined, left = mostNodes): Grid | undefined {
+  const operand = value && scope.operand(value);
+  const dims = operand?.dims;
+  if (value === undefined || dims === undefined || left === 0) return undefined;
+  const stored = value.tensor?.small;
+  const known = constantIntegers(operand) ?? (stored?.type === "int64" ? toNumbers(stored) : undefined);
+  if (known !== undefined) return gridOfNumbers(known, dims);
+  const { producer } = value;
+  if (producer === undefined || producer.domain !== "") return undefined;
+  const [first, second, third] = producer.inputs;
+  const constant = (of: Value | undefined): number | undefined => {
+    const [number, ...more] = (of && constantIntegers(scope.operand(of))) ?? [];
+    return more.length === 0 ? number : undefined;
+  };
+  switch (producer.op) {
+    case "Range": {
+      const [offset, step] = [constant(first), constant(third)];
+      return offset === undefined || step === undefined ? undefined : { offset, steps: [step] };
+    }
+    case "Mul": {
+      const [factor, other] = constant(second) === undefined ? [constant(first), second] : [constant(second), first];
+      const grid = factor === undefined ? undefined : gridOf(scope, other, left - 1);
+      if (factor === undefined || grid === undefined || grid.steps.length !== dims.length) return undefined;
+      return { offset: factor * grid.offset, steps: grid.steps.map((step) => factor * step) };
+    }
+    case "Add": {
+      const parts = [gridOf(scope, first, left - 1), gridOf(scope, second, left - 1)];
+      const steps = dims.map(() => 0);
+      let offset = 0;
+      for (const part of parts) {
+        if (part === undefined) return undefined;
+        offset += part.offset;
+        const ahead = dims.length - part.steps.length;
+        for (const [axis, step] of part.steps.entries()) steps[axis + ahead] = (steps[axis + ahead] ?? 0) + step;
+      }
+      return { offset, steps };
+    }
+    case "Unsqueeze": {
+      const grid = gridOf(scope, first, left - 1);
+      const axes = second && constantIntegers(scope.operand(second));
+      if (grid === undefined || axes === undefined) return undefined;
+      const added = axes.map((axis) => wrapAxis(axis, dims.length));
+      const kept = range(dims.length).filter((axis) => !added.includes(axis));
+      return { offset: grid.offset, steps: dims.map((_, axis) => grid.steps[kept.indexOf(axis)] ?? 0) };
+    }
+    default:
+      return undefined;
+  }
+}
+
+function gridOfNumbers(numbers: readonly number[], dims: readonly Dim[]): Grid | undefined {
+  const [offset] = numbers;
+  if (offset === undefined) return undefined;
+  const strides = stridesOf(dims);
+  if (strides === undefined) return undefined;
+  const steps = dims.map((size, axis) => (size === 1 ? 0 : (numbers[strides[axis] ?? 0] ?? 0) - offset));
+  const isEven = numbers.every((number, place) => {
+    let expected = offset;
+    let rest = place;
+    for (const [axis, stride] of strides.entries()) {
+      expected += (steps[axis] ?? 0) * Math.floor(rest / stride);
+      rest %= stride;
+    }
+    return number === expected;
+  });
+  return isEven ? { offset, steps } : undefined;
+}
+
+/** Of row-major elements, how many lie between neighbours along each axis; undefined where a size behind the first axis has no number. */
+function stridesOf(dims: readonly Dim[]): readonly number[] | undefined {
+  const strides: number[] = [];
+  let stride = 1;
+  for (let axis = dims.length - 1; axis >= 0; axis--) {
+    strides[axis] = stride;
+    const size = dims[axis];
+    if (axis > 0 && typeof size !== "number") return undefined;
+    if (typeof size === "number") stride *= size;
+  }
+  return strides;
+}
+
+export const inOrder: Pair = {
+  what: "elements are picked in the order in which they lie",
+  first: ["Reshape", "Flatten"],
+  second: ["Gather"],
+  fuse(scope) {
+    const { first, second, input, emit } = scope;
+    const [x] = first.inputs;
+    const [flat, dims] = [dimsOf(scope, first.outputs[0]), dimsOf(scope, x)];
+    const out = dimsOf(scope, second.outputs[0]);
+    if (input !== 0 || x === undefined || flat?.length !== 1 || dims === undefined || out === undefined)
+      return undefined;
+    const grid = gridOf(scope, second.inputs[1]);
+    const strides = stridesOf(out);
+    if (grid?.offset !== 0 || strides === undefined) return undefined;
+    if (dims.reduce(multiplyDims, 1) !== out.reduce(multiplyDims, 1)) return undefined;
+    const isInOrder = out.every((size, at) => size === 1 || grid.steps[at] === strides[at]);
+    if (!isInOrder) return undefined;
+    if (sameDims(dims, out)) return { value: x };
+    const target = shapeFor(dims, out);
+    return target && { value: emit.named(second.outputs[0]?.name ?? "reshaped").Reshape([x, target]) };
+  },
+};

@@ -1,0 +1,48 @@
+/** Methods by name, one of which an option takes, or one of the caller's own. */
+import * as v from "valibot";
+import { modulePath } from "./modules.ts";
+import type { Meanings } from "./options.ts";
+import { type Does, isMethod, memberOf } from "./own-methods.ts";
+
+interface Kind<Extra extends string> {
+  /** "a rounder" */
+  readonly kind: string;
+  readonly does: Does;
+  /** Of the section of the help that lists the methods. */
+  readonly title: string;
+  /** Words that the option takes and others understand. */
+  readonly extra?: readonly (readonly [word: Extra, meaning: string])[];
+}
+
+/** What an option, its help and whoever runs the methods know of a table of them. */
+export function methodTable<M extends object, const Name extends string, const Extra extends string = never>(
+  methods: Readonly<Record<Name, M & { readonly summary: string }>>,
+  { kind, does, title, extra = [] }: Kind<Extra>,
+) {
+  const names = Object.keys(methods) as Name[];
+  const words = [...names, ...extra.map(([word]) => word)];
+  const shown = words.map((word) => `"${word}", `).join("");
+  const accepted = `is ${shown}${kind} { id, ${[does].flat().join(" or ")} }, or the path of a module that exports one`;
+  const own = v.custom<M>((value) => isMethod(value, does));
+  const named = new Map<string, M>(Object.entries<M>(methods));
+  const meanings: Meanings = {
+    title,
+    rows: [...names.map((name) => [name, methods[name].summary] as const), ...extra],
+  };
+  return {
+    /** Takes a word, a method `{ id, [does] }`, or the path of a module that exports one. */
+    schema: v.union([v.picklist(words), own, modulePath(accepted, words)], accepted),
+    meanings,
+    /** The method that is given, as the schema takes it, opened. */
+    of(given: string | M): M {
+      const found = typeof given === "string" ? named.get(given) : given;
+      if (found === undefined) throw new Error(`There is no method "${given}".`);
+      return found;
+    },
+    /** Whether one, as it is given, asks for samples; whether it is one is checked elsewhere. */
+    looksAtSamples(given: unknown): boolean {
+      const method = typeof given === "string" ? named.get(given) : given;
+      return isMethod(method, does) && memberOf(method, "evidence") !== undefined;
+    },
+  };
+}

@@ -1,0 +1,22 @@
+/** The option `groupLasso` of a training: how strongly channels shrink, and which. */
+import * as v from "valibot";
+
+const positive = v.pipe(v.number(), v.gtValue(0, "must be greater than 0"));
+const isShare = "takes a share above 0 and below 1, like 50%";
+
+const lassoObject = v.strictObject({
+  /** λ. */
+  strength: positive,
+  /** The share of the channels of each group that shrinks, the weakest at each step (all). */
+  amount: v.optional(v.pipe(v.number(isShare), v.gtValue(0, isShare), v.ltValue(1, isShare))),
+  /** λ grows from 0 to its whole over the training (false). */
+  grow: v.optional(v.boolean(), false),
+});
+
+/** λ, or more than that. */
+export const groupLassoSchema = v.union([positive, lassoObject]);
+
+export type GroupLasso = v.InferOutput<typeof lassoObject>;
+
+export const groupLassoOf = (given: v.InferOutput<typeof groupLassoSchema>): GroupLasso =>
+  typeof given === "number" ? { strength: given, grow: false } : given;

@@ -1,0 +1,62 @@
+/** Elements that a Gather picks out of a flat tensor in their order: what PyTorch's exporter writes for `as_strided`. */
+import { expect, test } from "vitest";
+import { channelGroups, removable } from "../../src/analysis/channels.ts";
+import { infer } from "../../src/analysis/infer.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { compareOutputs } from "../../src/evaluate/equivalence.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { fusePairs } from "../../src/passes/fuse-pairs.ts";
+import { simplify } from "../../src/passes/simplify.ts";
+
+const engine = createEngine();
+
+/** A view of [batch, 3, 1] by strides: places are batch · `step` + channel · 1 + `offset`. */
+const view = (step: number, offset = 0, channels = "0, 1, 2") => `opset 21
+graph (x: float32[batch, 2]) -> (y: float32[batch, 3, 1]) {
+  w: float32[2, 3] = random(seed 1)
+  zero: int64[] = 0
+  one: int64[] = 1
+  all: int64[1] = [-1]
+  step: int64[] = ${step}
+  places: int64[1, 3, 1] = [${channels}]
+  offset: int64[1, 1, 1] = [${offset}]
+  behind: int64[2] = [1, 2]
+  last: int64[1] = [2]
+  m = MatMul(x, w)
+  h = Unsqueeze(m, last)
+  flat = Reshape(h, all)
+  shape = Shape(x)
+  batch = Gather(shape, zero)
+  rows = Range(zero, batch, one)
+  scaled = Mul(rows, step)
+  column = Unsqueeze(scaled, behind)
+  sums = Add(column, places)
+  at = Add(sums, offset)
+  picked = Gather(flat, at)
+  y = Relu(picked)
+}
+`;
+
+test("all of them are the tensor itself, and its channels can be followed", async () => {
+  const model = parseModel(view(3));
+  const original = model.clone();
+  const { changes } = await fusePairs(model, {}, { engine });
+  expect(changes.map(({ what }) => what)).toContain("elements are picked in the order in which they lie");
+  await simplify(model, {}, { engine });
+  expect([...model.graph.nodes()].map(({ op }) => op)).not.toContain("Gather");
+  const same = await compareOutputs(engine, original, model, {});
+  expect(typeof same === "string" ? same : same.difference).toBe(0);
+  const [group] = channelGroups(model, infer(model));
+  expect(group?.refused.get(0)?.reason).toBe("they are an output of the model");
+  expect(group && removable(group)).toEqual([]);
+});
+
+test.each([
+  ["rows overlap", view(2)],
+  ["the first is left out", view(3, 1)],
+  ["channels change places", view(3, 0, "0, 2, 1")],
+])("others stay: %s", async (_, text) => {
+  const model = parseModel(text);
+  const { changes } = await fusePairs(model, {}, { engine });
+  expect(changes.map(({ what }) => what)).not.toContain("elements are picked in the order in which they lie");
+});

@@ -1,0 +1,66 @@
+/** Channels of which a mask leaves nothing are cut where pruning ends (`finalize`), and the network answers as it did. */
+import type { Model } from "pith/graph";
+import { conv2d, flatten, linear, network, relu } from "pith/nn";
+import { simplify } from "pith/passes";
+import { lnStructured } from "pith/prune";
+import { float32, toNumbers } from "pith/tensor";
+import { train } from "pith/train";
+import { describe, expect, test } from "vitest";
+import { createEngine } from "../../src/engine/index.ts";
+import { open } from "../../src/onnx/index.ts";
+import { elementCount } from "../../src/tensor/dims.ts";
+import { random } from "../../src/tensor/random.ts";
+import { shared } from "../shared.ts";
+import { corners } from "../train/corners.ts";
+
+async function answers(model: Model, input: string, dims: readonly number[]): Promise<readonly number[]> {
+  const numbers = random(3, "input");
+  const session = await createEngine().load(model);
+  const x = Float32Array.from({ length: elementCount(dims) }, () => numbers.normal());
+  const [found = expect.fail("no answer")] = Object.values(await session.run({ [input]: float32(dims, x) }));
+  await session.release();
+  return toNumbers(found);
+}
+
+/** How many channels go of the network without its masks, which answers the same. */
+async function channelsCut(model: Model, input: string, dims: readonly number[]): Promise<number> {
+  await simplify(model);
+  const masked = await answers(model, input, dims);
+  const { changes } = await simplify(model, { finalize: true });
+  const found = await answers(model, input, dims);
+  const size = Math.max(...masked.map(Math.abs));
+  expect(found).toHaveLength(masked.length);
+  for (const [at, one] of found.entries()) expect(Math.abs(one - (masked[at] ?? Number.NaN))).toBeLessThan(1e-5 * size);
+  return changes.reduce((sum, { what }) => sum + Number(/^(\d+) constant channels? cut$/.exec(what)?.[1] ?? 0), 0);
+}
+
+describe("channels that a mask leaves nothing of", () => {
+  test("by their norm, of a convolution and of a linear layer: what they were goes into the biases behind", async () => {
+    const layers = { conv: conv2d(2, 6, 3), relu: relu(), flat: flatten(), fc1: linear(54, 10), act: relu() };
+    const model = network({ ...layers, fc2: linear(10, 4) }, { input: ["batch", 2, 5, 5], seed: 1 });
+    await lnStructured(model, { layers: ["conv", "fc1"], amount: 0.5, n: 2, dim: 0 });
+    expect(await channelsCut(model, "input", [3, 2, 5, 5])).toBe(8);
+    expect(model.graph.value("conv.weight")?.tensor?.dims).toEqual([3, 2, 3, 3]);
+    expect(model.graph.value("fc1.weight")?.tensor?.dims).toEqual([5, 27]);
+  });
+
+  test("of single weights, in a training that prunes", async () => {
+    const layers = { fc1: linear(3, 24), relu: relu(), fc2: linear(24, 3) };
+    const model = network(layers, { input: ["batch", 3], seed: 1 });
+    await train(model, { data: corners(240, 1), epochs: 3, batch: 24, prune: 0.9 }, { seed: 1 });
+    const gone = await channelsCut(model, "input", [5, 3]);
+    // Seven of 72 weights are left.
+    expect(gone).toBeGreaterThanOrEqual(17);
+    expect(model.graph.value("fc1.weight")?.tensor?.dims).toEqual([24 - gone, 3]);
+  });
+
+  const path = shared("data/models/resnet8_cifar10.onnx");
+  test.skipIf(path === undefined)("of every convolution of a trained network", async () => {
+    const model = await open(path ?? "");
+    await simplify(model);
+    await lnStructured(model, { layers: "*", amount: 0.3, n: 2, dim: 0 });
+    const [input = expect.fail("no input")] = model.graph.feeds;
+    const dims = (input.type?.dims ?? []).map((dim) => (typeof dim === "number" ? dim : 2));
+    expect(await channelsCut(model, input.name, dims)).toBeGreaterThan(0);
+  });
+});
