@@ -48,11 +48,11 @@ const images = [
   ...["--alpha", "0.9", "--augment", "crop=4 flip"],
 ];
 
-/** Half of the heads, or of their width, half of the hidden neurons, and one layer less. */
-const smaller = [
-  ["prune", "--drop-layers", "1"],
-  ["prune", "--structured", "50%"],
-];
+/** One layer less. */
+const shallower = ["prune", "--drop-layers", "1"];
+/** Half of the heads, or of their width, and half of the hidden neurons. */
+const narrower = ["prune", "--structured", "50%"];
+const smaller = [shallower, narrower];
 const adamw = ["--optimizer", "adamw", "--warmup", "0.1", "--clip", "1"];
 
 const chains: Readonly<Record<string, Chain>> = {
@@ -69,7 +69,8 @@ const chains: Readonly<Record<string, Chain>> = {
     name: "ResNet-56 on CIFAR-10",
     model: "resnet56.onnx",
     data: cifar10,
-    cut: [half],
+    // Its blocks are narrower inside; what adds up from block to block stays.
+    cut: [[...half, "--layers", "layer*.conv1"]],
     heal: images,
     epochs: 10,
     within: 0.01,
@@ -78,7 +79,8 @@ const chains: Readonly<Record<string, Chain>> = {
     name: "Compact convolutional transformer on CIFAR-10",
     model: "cct_cifar10.onnx",
     data: cifar10,
-    cut: smaller,
+    // The convolutions that make tokens of an image keep their channels.
+    cut: [shallower, [...narrower, "--layers", "layers.*"]],
     heal: [...adamw, "--learning-rate", "5e-4", "--alpha", "0.9", "--augment", "crop=4 flip"],
     epochs: 3,
     within: 0.015,
@@ -106,10 +108,7 @@ const chains: Readonly<Record<string, Chain>> = {
     name: "LLaMA of stories, on what it wrote itself",
     model: "llama260k.onnx",
     data: stories,
-    cut: [
-      ["prune", "--drop-layers", "1"],
-      ["prune", "--structured", "50%", "--override", "*.w1:amount=0.25", "--override", "*.w3:amount=0.25"],
-    ],
+    cut: [shallower, [...narrower, "--override", "*.w1:amount=0.25", "--override", "*.w3:amount=0.25"]],
     heal: [...adamw, "--learning-rate", "3e-3", "--batch", "16", "--alpha", "1"],
     epochs: 12,
     metric: "cross-entropy",
