@@ -121,7 +121,7 @@ const trainEntries = v.strictObject({
   ),
   groupLasso: option(
     groupLassoSchema,
-    "sparse training: group lasso on whole channels, so that cutting them loses less: 0.02; or JSON with which",
+    "sparse training: group lasso on whole channels, to cut them with less loss: 0.02, or JSON",
     { value: "strength" },
   ),
   keepStep: option(
