@@ -17,6 +17,7 @@ import { draw, firstBatch, take } from "../data/select.ts";
 import { type BatchStore, openStorage, type Storage } from "../data/store.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
+import { type EngineMultiply, engineMultiply } from "../engine/multiply.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
 import { feedingOf } from "../evaluate/feeding.ts";
 import { createRunner, type Runner } from "../evaluate/run.ts";
@@ -28,7 +29,15 @@ import { isFloat } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { featuresOf, type LayerFeatures, samplesThatFit } from "./features.ts";
-import { type Features, featuresIn, type Layout, type Place, type Statistic, toldOf } from "./statistic.ts";
+import {
+  type Features,
+  featuresIn,
+  type Layout,
+  type Place,
+  type Running,
+  type Statistic,
+  toldOf,
+} from "./statistic.ts";
 
 export interface CalibrateOptions {
   /** Samples, which need no labels, or the path of a data set, of which the train part is taken. */
@@ -72,6 +81,8 @@ export async function calibrate(
 
 export const samplesAtOnce = 16;
 
+const stopped = "Stopped while values were measured.";
+
 export interface WalkOptions {
   readonly engine: Engine;
   readonly signal: AbortSignal;
@@ -89,6 +100,7 @@ export class Calibration {
   readonly states: readonly string[];
   readonly #owner: string;
   readonly #options: WalkOptions;
+  readonly #products: EngineMultiply;
   #store: BatchStore;
   /** Names of values in the store that are not the model's inputs. */
   #kept: readonly string[] = [];
@@ -99,6 +111,7 @@ export class Calibration {
     this.#owner = owner;
     this.#store = store;
     this.#options = options;
+    this.#products = engineMultiply(options.engine);
   }
 
   /** Reads the samples. The model may change at nodes that have not been reached. */
@@ -128,7 +141,7 @@ export class Calibration {
    */
   async collect<R>(layer: Layer | readonly Layer[], statistic: Statistic<R>): Promise<R | Miss> {
     const all = "node" in layer ? [layer] : layer;
-    const running = statistic.begin();
+    const running = this.#begin(statistic);
     for (const [at, one] of all.entries()) {
       const features = featuresOf(one);
       if (features instanceof Miss) return features;
@@ -140,9 +153,16 @@ export class Calibration {
 
   /** A statistic of a value of the model as it is now. */
   async observe<R>(place: Place | LayerFeatures, statistic: Statistic<R>): Promise<R> {
-    const running = statistic.begin();
+    const running = this.#begin(statistic);
     for await (const batch of this.features(place, statistic)) await running.add(batch);
     return running.end();
+  }
+
+  #begin<R>(statistic: Statistic<R>): Running<R> {
+    return statistic.begin((a, b) => {
+      stopIfAsked(this.#options.signal, stopped);
+      return this.#products.multiply(a, b);
+    });
   }
 
   /** The batches of which a statistic is told. */
@@ -188,7 +208,7 @@ export class Calibration {
     const wanted = columns.filter((name) => read.has(name) || !this.#kept.includes(name));
     try {
       for await (const before of this.#store.batches(wanted)) {
-        stopIfAsked(signal, "Stopped while values were measured.");
+        stopIfAsked(signal, stopped);
         yield { before, found: (await runner?.run(before)) ?? {} };
       }
     } finally {
@@ -223,8 +243,9 @@ export class Calibration {
   }
 
   /** Gives back what is kept, in memory and on disk. */
-  release(): Promise<void> {
-    return this.#options.storage.release();
+  async release(): Promise<void> {
+    await this.#products.release();
+    await this.#options.storage.release();
   }
 }
 

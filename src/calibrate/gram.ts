@@ -1,4 +1,4 @@
-import { type Matrix, type Multiply, multiplyHere, transpose } from "../math/index.ts";
+import { type Matrix, multiplyHere, transpose } from "../math/index.ts";
 import { addTo } from "../math/normal-equations.ts";
 import type { Statistic } from "./statistic.ts";
 
@@ -11,14 +11,13 @@ export interface Gram {
 
 /**
  * The Gram matrices PᵀP of features P, in float64: second moments of what comes into a layer, without its mean taken out.
- * @param multiply makes the products (default: here, in JavaScript).
  * @example
  * const seen = await calibrate(model, { data: calibration });
  * for (const layer of layers(model, infer(model))) await seen.collect(layer, gramMatrices());
  */
-export function gramMatrices(multiply: Multiply = multiplyHere): Statistic<Gram> {
+export function gramMatrices(): Statistic<Gram> {
   return {
-    begin() {
+    begin(multiply = multiplyHere) {
       const groups: Matrix[] = [];
       let rows = 0;
       return {

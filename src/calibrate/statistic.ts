@@ -3,7 +3,7 @@ import { PithError } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type Matrix, matrix } from "../math/index.ts";
+import { type Matrix, type Multiply, matrix } from "../math/index.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { alongAxis, elementCount } from "../tensor/dims.ts";
 import { type Dense, typeCodes } from "../tensor/types.ts";
@@ -21,8 +21,8 @@ import { type Dense, typeCodes } from "../tensor/types.ts";
  * await observe(engine, model, calibration, ["conv1.out"], rows);
  */
 export interface Statistic<R> {
-  /** Begins with nothing seen. */
-  begin(): Running<R>;
+  /** Begins with nothing seen. @param multiply makes large products of matrices, on the runtime. */
+  begin(multiply?: Multiply): Running<R>;
   /** Numbers that the runtime computes of each batch: `add` is given them, one row of columns, in place of the value. */
   readonly reduce?: (emit: Emit, value: Value) => readonly Value[];
 }

@@ -57,7 +57,7 @@ function failureOf(whose: string, cause: unknown): PithError {
 }
 
 interface Collecting {
-  begin(): { add(...told: never[]): unknown; end(): unknown };
+  begin(...given: never[]): { add(...told: never[]): unknown; end(): unknown };
 }
 
 /**
@@ -69,8 +69,8 @@ export function statisticOf<S extends Collecting>(
   statistic: S,
   answered: typeof answerOf | typeof awaitedAnswerOf = awaitedAnswerOf,
 ): S {
-  const begin: Collecting["begin"] = () => {
-    const running = answerOf(whose, () => statistic.begin());
+  const begin: Collecting["begin"] = (...given) => {
+    const running = answerOf(whose, () => statistic.begin(...given));
     return {
       add: (...told) => answered(whose, () => running.add(...told)),
       end: () => answerOf(whose, () => running.end()),

@@ -48,6 +48,7 @@ export async function pruneBySolver(
       const amountOf = await amountsFor(targets, scorer);
       return async (target) => {
         const { layer } = target;
+        context.progress(targets.indexOf(target), targets.length);
         const numbers = await numbersOf(target, scorer);
         if (numbers instanceof Miss) return numbers;
         const known = await knownOf(layer);

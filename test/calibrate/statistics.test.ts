@@ -3,7 +3,7 @@ import { Miss } from "pith";
 import { infer, type Layer, layers } from "pith/analysis";
 import { type Calibration, calibrate, gramMatrices, largestMagnitudes, observe, type Statistic } from "pith/calibrate";
 import { type IndexedDataset, memory } from "pith/data";
-import { createEngine } from "pith/engine";
+import { createEngine, type Engine } from "pith/engine";
 import { parseModel } from "pith/graph";
 import { float32, inMemory } from "pith/tensor";
 import { afterEach, describe, expect, test } from "vitest";
@@ -84,6 +84,49 @@ graph (x: float32[n, 2, 2]) -> (y: float32[n, 2, 1]) {
     [1 + 25, 2 + 30, 2 + 30, 4 + 36],
     [9 + 49, 12 + 56, 12 + 56, 16 + 64],
   ]);
+});
+
+test("large products are made by the runtime, and a stop is obeyed between them", async () => {
+  const columns = 128;
+  const wide = parseModel(`opset 17
+graph (x: float32[n, ${columns}]) -> (y: float32[n, 2]) {
+  a.weight: float32[${columns}, 2] = ones
+  y = MatMul(x, a.weight)
+}`);
+  const numbers = Array.from({ length: 16 * columns }, (_, at) => (at % 7) - 3);
+  const [layer = expect.fail("there is no layer")] = layers(wide, infer(wide));
+  const loaded: string[][] = [];
+  const watched: Engine = {
+    load(model, options) {
+      loaded.push(model.graph.inputs.map(({ name }) => name));
+      return engine.load(model, options);
+    },
+  };
+  const stop = new AbortController();
+  const rows = memory("samples", { x: float32([16, columns], numbers) });
+  open = await calibrate(wide, { data: rows }, { engine: watched, signal: stop.signal });
+  const gram = await open.collect(layer, gramMatrices());
+  if (gram instanceof Miss) throw new Error(gram.reason);
+  expect(loaded).toEqual([["x"], ["a", "b"]]);
+  const productOf = (one: number, other: number): number => {
+    let sum = 0;
+    for (let row = 0; row < numbers.length; row += columns)
+      sum += (numbers[row + one] ?? 0) * (numbers[row + other] ?? 0);
+    return sum;
+  };
+  expect([...(gram.groups[0]?.data ?? [])]).toEqual(
+    Array.from({ length: columns ** 2 }, (_, at) => productOf(Math.floor(at / columns), at % columns)),
+  );
+  const stopping: Statistic<void> = {
+    begin: (multiply) => ({
+      async add(batch) {
+        stop.abort();
+        await multiply?.(batch.matrix(), batch.matrix());
+      },
+      end: () => {},
+    }),
+  };
+  await expect(open.collect(layer, stopping)).rejects.toMatchObject({ code: "E_STOPPED" });
 });
 
 test("a layer sees what those before it have become", async () => {

@@ -117,6 +117,16 @@ describe("SparseGPT", () => {
     ]);
     expect(apart(await answers(net, x), await answers(two(), x))).toBeLessThan(0.5);
   });
+
+  test("says of how many layers it has done how many", async () => {
+    const seen: (readonly [number, number | undefined])[] = [];
+    const progress = (done: number, total?: number) => seen.push([done, total]);
+    await prune(two(), { amount: 0.5, solver: "sparsegpt", data }, { progress });
+    expect(seen).toEqual([
+      [0, 2],
+      [1, 2],
+    ]);
+  });
 });
 
 describe("what comes into a layer", () => {
