@@ -342,7 +342,7 @@ describe("a table without parts", () => {
     const calibrated = await opened(relu(), { data, calibrate: 10 });
     expect(calibrated.said).toEqual([
       `parts: ${data} has no parts: of its 40 samples, drawn at random, 10 are for calibration, 30 for the test`,
-      "calibration: calibrated on 10 samples only: what others exceed the ranges by is cut off. Give more data, 100 samples or more; labels are not needed",
+      "calibration: calibrated on 10 samples only, which may say little of others: give 100 or more",
     ]);
     const large = await opened(relu(), { data: table(200), calibrate: 200 });
     expect([large.task.calibrate?.count, large.said.length]).toEqual([40, 1]);

@@ -167,7 +167,7 @@ export async function openTask(
   }
   const { count: calibrating } = stored.calibrate ?? {};
   if (calibrating !== undefined && calibrating < leastToCalibrate) {
-    const text = `calibrated on ${counted(calibrating, "sample")} only: what others exceed the ranges by is cut off. Give more data, 100 samples or more; labels are not needed`;
+    const text = `calibrated on ${counted(calibrating, "sample")} only, which may say little of others: give 100 or more`;
     context.log({ id: "calibration", text, level: "warning" });
   }
   const seen = stored.test;
