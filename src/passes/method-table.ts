@@ -25,6 +25,10 @@ export function methodTable<M extends object, const Name extends string, const E
   const accepted = `is ${shown}${kind} { id, ${[does].flat().join(" or ")} }, or the path of a module that exports one`;
   const own = v.custom<M>((value) => isMethod(value, does));
   const named = new Map<string, M>(Object.entries<M>(methods));
+  const known = (given: unknown): M | undefined => {
+    const method = typeof given === "string" ? named.get(given) : given;
+    return isMethod(method, does) ? (method as M) : undefined;
+  };
   const meanings: Meanings = {
     title,
     rows: [...names.map((name) => [name, methods[name].summary] as const), ...extra],
@@ -33,6 +37,8 @@ export function methodTable<M extends object, const Name extends string, const E
     /** Takes a word, a method `{ id, [does] }`, or the path of a module that exports one. */
     schema: v.union([v.picklist(words), own, modulePath(accepted, words)], accepted),
     meanings,
+    /** The method that is given, as the schema takes it; undefined for the path of a module, and for anything else. */
+    known,
     /** The method that is given, as the schema takes it, opened. */
     of(given: string | M): M {
       const found = typeof given === "string" ? named.get(given) : given;
@@ -41,8 +47,7 @@ export function methodTable<M extends object, const Name extends string, const E
     },
     /** Whether one, as it is given, asks for samples; whether it is one is checked elsewhere. */
     looksAtSamples(given: unknown): boolean {
-      const method = typeof given === "string" ? named.get(given) : given;
-      return isMethod(method, does) && memberOf(method, "evidence") !== undefined;
+      return memberOf(known(given), "evidence") !== undefined;
     },
   };
 }

@@ -64,6 +64,14 @@ export interface Learnt {
 /** Options of a pass, as they were given or completed. */
 export type OptionValues = Readonly<Record<string, unknown>>;
 
+/** Samples to calibrate with. */
+export interface CalibrationData {
+  /** Why options need them. */
+  when(options: OptionValues): string | undefined;
+  /** Whether they need labels as well, with these options (no). */
+  labelled?(options: OptionValues): boolean;
+}
+
 /** What recipes, the command line and help have to know of a pass. */
 export interface PassDescription {
   /** The command's name, and that of a recipe's step. */
@@ -71,9 +79,9 @@ export interface PassDescription {
   readonly summary: string;
   /**
    * The samples that it is given as its option `data`: to train on, so that its result may know what the original does not; or to calibrate
-   * with, where `when` says of options why they need them.
+   * with.
    */
-  readonly data?: "train" | { when(options: OptionValues): string | undefined };
+  readonly data?: "train" | CalibrationData;
   /** It learns what another model answers, and needs no labels: of data in one part it is given some samples. */
   readonly learnsAnswers?: true;
   /** The option that names the model which the result is to come near to: an `original` need not be given where the context knows one. */

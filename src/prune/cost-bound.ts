@@ -74,7 +74,7 @@ async function leastAmount(
   };
   let [low, high, left] = [0, 1, await leftAt(1)];
   if (!(left <= bound)) {
-    const text = `prune: "${name}": ${percent(left)} of ${words[name]} are left when all channels go that can.`;
+    const text = `\`${name}\` cannot be reached: ${percent(left)} of ${words[name]} stay when all channels go that can, and ${percent(bound)} are asked for.`;
     throw new PithError("E_OPTION", text, { hint: "More may go with `throughNorms`, and with fewer layers excepted." });
   }
   for (let step = 1; step <= steps; step++) {
@@ -87,7 +87,7 @@ async function leastAmount(
   return {
     amount: high,
     near: left >= nearEnough * bound,
-    text: `${percent(high)} of the channels go: ${percent(left)} of ${words[name]} are left`,
+    text: `${percent(high)} of the channels go, which leaves ${percent(left)} of ${words[name]}`,
   };
 }
 

@@ -12,7 +12,7 @@ import {
 } from "../passes/options.ts";
 import type { Loss } from "../train/loss.ts";
 import { allocations, isOfChannels } from "./allocations/index.ts";
-import { criteria } from "./criteria/index.ts";
+import { criteria, ranksWeights } from "./criteria/index.ts";
 import { entries, patternOf, patternSchema } from "./pattern.ts";
 import { solvers } from "./solvers/index.ts";
 
@@ -138,6 +138,9 @@ type Fields = v.InferOutput<typeof fields>;
 const rule = <Name extends keyof Fields>(name: Name, holds: (given: Fields) => boolean, otherwise: string) =>
   v.forward(v.check<Fields, string>(holds, otherwise), [name]);
 
+const ofChannels = <Name extends keyof Fields>(name: Name, isGiven: (given: Fields) => boolean) =>
+  rule(name, (given) => given.structured !== false || !isGiven(given), "is for `structured`");
+
 export const pruneOptions = v.pipe(
   fields,
   rule(
@@ -164,12 +167,17 @@ export const pruneOptions = v.pipe(
       typeof structured === "number" ||
       hasOwnShare(pattern) ||
       targetsIn(given).length > 0,
-    "is needed, for example 0.5",
+    'is needed, for example 0.5; or `pattern: "2:4"`, `dropLayers`, or with `structured` one of `macs`, `parameters`, `targetSize` and `faster`',
   ),
   rule(
     "scope",
     ({ structured, scope }) => (structured === false ? scope !== "isomorphic" : isOfChannels(scope)),
     'is "uniform", "global" or "isomorphic" with `structured`, the last only then',
+  ),
+  rule(
+    "importance",
+    ({ importance, structured }) => structured !== false || isOfWeights(importance),
+    "ranks channels, not single weights: it is for `structured`",
   ),
   rule(
     "pattern",
@@ -182,12 +190,18 @@ export const pruneOptions = v.pipe(
       solver === undefined || (importance === "magnitude" && structured === false),
     "is for single weights, without `importance` and `structured`",
   ),
+  ofChannels("macs", ({ macs }) => macs !== undefined),
+  ofChannels("parameters", ({ parameters }) => parameters !== undefined),
+  ofChannels("targetSize", ({ targetSize }) => targetSize !== undefined),
+  ofChannels("faster", ({ faster }) => faster !== undefined),
   v.check(
     ({ amount, structured, ...given }) =>
       targetsIn(given).length === 0 || (structured === true && amount === undefined && targetsIn(given).length === 1),
-    "give one of amount, macs, parameters, targetSize and faster, all but the amount with `structured`",
+    "give only one of amount (which a number for structured is, too), macs, parameters, targetSize and faster",
   ),
-  rule("throughNorms", ({ throughNorms, structured }) => !throughNorms || structured !== false, "is for `structured`"),
+  ofChannels("throughNorms", ({ throughNorms }) => throughNorms),
+  ofChannels("roundTo", ({ roundTo }) => roundTo !== undefined),
+  ofChannels("norm", ({ norm }) => norm !== 2),
   rule(
     "amount",
     ({ amount, structured }) => amount === undefined || typeof structured !== "number",
@@ -207,6 +221,12 @@ const targets = ["macs", "parameters", "targetSize", "faster"] as const;
 
 export const targetsIn = (given: Partial<Record<(typeof targets)[number], unknown>>) =>
   targets.filter((name) => given[name] !== undefined);
+
+/** Of a module it is not known yet. */
+function isOfWeights(importance: Fields["importance"]): boolean {
+  const criterion = criteria.known(importance);
+  return criterion === undefined || ranksWeights(criterion);
+}
 
 /** Whether no amount is needed; of a module it is not known yet. */
 function hasOwnShare(pattern: string | Pattern = entries): boolean {

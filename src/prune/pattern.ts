@@ -136,7 +136,7 @@ const withoutLeast = (left: MatrixMask, sizes: Float64Array, share: number): Mat
   cutLeast(left, sizes, roundHalfEven(share * keptCount(left)));
 
 const accepted =
-  'is "entries", "rows", n:m such as "2:4", blocks such as "4x1", a pattern { id, choose }, or the path of a module that exports one';
+  'is "entries", "rows", n:m such as "2:4" (of 4 in a row 2 stay), blocks such as "4x1", a pattern { id, choose }, or the path of a module that exports one';
 
 const isPattern = (value: unknown): value is Pattern => isMethod(value, "choose");
 

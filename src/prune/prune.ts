@@ -24,7 +24,7 @@ import { allocations, isOfChannels } from "./allocations/index.ts";
 import { allocated } from "./amounts.ts";
 import { pruneBySolver } from "./by-solver.ts";
 import { putMasks, zeroEntries } from "./chosen.ts";
-import { criteria } from "./criteria/index.ts";
+import { criteria, looksAtGradients } from "./criteria/index.ts";
 import { type Scorer, scorerOf } from "./importance.ts";
 import { type PruneOptions, type PruneSettings, pruneOptions, sharesItself, targetsIn } from "./options.ts";
 import { entries, patternOf } from "./pattern.ts";
@@ -57,6 +57,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
           : solvers.looksAtSamples(solver)
             ? "the solver looks at samples"
             : undefined,
+    labelled: ({ importance }) => looksAtGradients(importance),
   },
   gentler: ({ pattern, dropLayers }) =>
     dropLayers !== undefined

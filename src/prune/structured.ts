@@ -105,7 +105,7 @@ async function cutWeakest(model: Model, options: Options, context: Context): Pro
       ? (options.scope === "global" ? allocateGlobal : allocateIsomorphic)(scored, amount, roundTo)
       : allocateUniform(scored, (group) => amountOf(group, { ...options, amount }).amount, roundTo);
   const { amount, roundTo } = await decided(model, options, choose, context);
-  const given = { ...options, amount };
+  const given = { ...options, amount, roundTo };
   const chosen = choose(amount, roundTo);
   const { removals, refused } = withoutRefused(
     model,
@@ -162,14 +162,24 @@ function logged(
 }
 
 /** Why of a group that could be cut nothing goes. */
-function noneChosen(group: Group, { scope, ...given }: AmountOptions): string {
-  const { units } = group;
+function noneChosen(group: Group, { scope, roundTo = 1, ...given }: AmountOptions): string {
+  const { units, layers } = group;
   const { amount } = amountOf(group, { scope, ...given });
   const share = `${Number((100 * amount).toPrecision(3))} %`;
   if (scope !== "uniform") {
     const ranked = scope === "global" ? "over all layers" : "over the layers of its structure";
-    return `none of its channels is among the ${share} with the least scores ${ranked}`;
+    return roundTo === 1
+      ? `none of its channels is among the ${share} with the least scores ${ranked}`
+      : `too few of its channels to leave a multiple of ${roundTo} are among the ${share} with the least scores ${ranked}`;
   }
+  const wanted = roundHalfEven(amount * units);
+  const single = layers.every((layer) => (outputsOf(group, layer)?.unitOf.length ?? 0) <= units);
+  const parts = single ? "channels" : "units, such as heads,";
+  if (wanted > 0)
+    return roundTo === 1
+      ? "something of each axis stays"
+      : `${wanted} of its ${units} ${parts} would go, too few to leave a multiple of ${roundTo} channels`;
+  if (single) return `${share} of its ${units} channels rounds to 0`;
   return `its channels can only be removed in ${units} ${units === 1 ? "part" : "parts"}, such as heads, and ${share} of ${units} rounds to 0`;
 }
 

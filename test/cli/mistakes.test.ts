@@ -66,6 +66,33 @@ describe("flags", () => {
   });
 
   test.each([
+    [["--macs", "50%"], "E_OPTION: --macs is for --structured.\n"],
+    [["--round-to", "8", "--amount", "50%"], "E_OPTION: --round-to is for --structured.\n"],
+    [["--structured", "--macs", "50%", "--amount", "50%"], "E_OPTION: Give only one of --amount (which a number for "],
+    [
+      [],
+      "E_OPTION: --amount is needed, for example 0.5; or --pattern 2:4, --drop-layers, or with --structured one of ",
+    ],
+    [["--amount", "50%", "--importance", "taylor"], "E_OPTION: --importance: ranks channels, not single weights"],
+    [["--structured", "50%", "--drop-layers", "1"], "E_OPTION: --drop-layers is for whole layers"],
+    [["--pattern", "4:2"], 'E_OPTION: --pattern is "entries", "rows", n:m such as "2:4" (of 4 in a row 2 stay)'],
+    [
+      ["--structured", "50%", "--importance", "taylor"],
+      "E_USAGE: prune needs --data here: the criterion looks at samples.\nhint: Representative samples; with labels.",
+    ],
+    [
+      ["--structured", "50%", "--importance", "activation"],
+      "E_USAGE: prune needs --data here: the criterion looks at samples.\nhint: Representative samples; labels are not",
+    ],
+  ])("prune %j", async (words, err) => {
+    expect(await pith("prune", at("net.onnx"), ...words)).toMatchObject({
+      code: 2,
+      out: "",
+      err: expect.stringContaining(err),
+    });
+  });
+
+  test.each([
     [
       ["factorize", "--rank", "2", "--budget", "0.5"],
       "E_OPTION: Give at most one of --rank, --energy, --ratio and --budget.",

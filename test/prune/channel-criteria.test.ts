@@ -227,7 +227,7 @@ graph (x: float32[n, 2]) -> (y) {
 
 describe("refused", () => {
   test.each([
-    ["single weights", { amount: 0.5, importance: "fpgm" }, /"fpgm" ranks channels, not single weights/],
+    ["single weights", { amount: 0.5, importance: "fpgm" }, /"importance": ranks channels, not single weights/],
     ["no samples", { structured: 0.5, importance: "activation" }, /"activation" needs samples, and none are given/],
     ["no labels", { structured: 0.5, importance: "taylor" }, /"taylor" needs labelled samples, and none are given/],
   ] as const)("%s", async (_, options, message) => {

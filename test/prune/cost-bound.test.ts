@@ -3,10 +3,11 @@ import { expect, test } from "vitest";
 import { cost } from "../../src/analysis/cost.ts";
 import { infer } from "../../src/analysis/infer.ts";
 import { parametersOf } from "../../src/analysis/parameters.ts";
+import { structureHash } from "../../src/graph/hash.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { encodedSize } from "../../src/onnx/index.ts";
-import { prune } from "../../src/prune/index.ts";
+import { type PruneOptions, prune } from "../../src/prune/index.ts";
 import { elementCount } from "../../src/tensor/dims.ts";
 
 const network = (): Model =>
@@ -35,7 +36,7 @@ test.each([0.5, 0.2])("%s of the multiply-accumulates, and little less, is left"
   const left = macs(model) / macs(network());
   expect(left).toBeLessThanOrEqual(share);
   expect(left).toBeGreaterThan(0.85 * share);
-  expect(said[0]).toMatch(/^target: \d+\.\d % of the channels go: \d+\.\d % of the multiply-accumulates are left/);
+  expect(said[0]).toMatch(/^target: \d+\.\d % of the channels go, which leaves \d+\.\d % of the multiply-accumulates/);
 });
 
 test("a share of the parameters, over all layers together", async () => {
@@ -60,22 +61,57 @@ test("layers are left with multiples of 16, 8 or 4 channels, and of as many as a
   expect(outputs(asked)).toEqual([48, 72]);
 });
 
+test("what leaves no multiple says so, and one channel is no head", async () => {
+  const reasons = async (options: PruneOptions) => {
+    const { misses } = await prune(network(), { structured: true, layers: "a", ...options });
+    return misses.map(({ reason }) => reason);
+  };
+  expect(await reasons({ amount: 0.3, roundTo: 32 })).toEqual([
+    "19 of its 64 channels would go, too few to leave a multiple of 32 channels",
+  ]);
+  expect(await reasons({ amount: 0.3, roundTo: 32, scope: "global" })).toEqual([
+    "too few of its channels to leave a multiple of 32 are among the 30 % with the least scores over all layers",
+  ]);
+  expect(await reasons({ amount: 0.005 })).toEqual(["0.5 % of its 64 channels rounds to 0"]);
+});
+
 test("what cannot be reached says how much would be left", async () => {
   const pruned = prune(network(), { structured: true, targetSize: 500 });
   await expect(pruned).rejects.toMatchObject({
     code: "E_OPTION",
-    message: expect.stringMatching(/of the bytes are left when all channels go that can\.$/),
+    message: expect.stringMatching(
+      /^`targetSize` cannot be reached: 0\.\d % of the bytes stay when all channels go that can, and 0\.\d % are asked for\.$/,
+    ),
   });
 });
 
 test.each([
   { structured: true, macs: 0.5, amount: 0.5 },
   { structured: true, macs: 0.5, parameters: 0.5 },
-  { macs: 0.5 },
   { structured: 0.5, faster: 2 },
-])("%j is refused: one says how much goes, and of channels alone", async (options) => {
+])("%j is refused: one says how much goes", async (options) => {
   await expect(prune(network(), options)).rejects.toMatchObject({
     code: "E_OPTION",
-    message: expect.stringContaining("give one of amount, macs, parameters, targetSize and faster"),
+    message: expect.stringContaining(
+      "give only one of amount (which a number for structured is, too), macs, parameters, targetSize and faster",
+    ),
   });
+});
+
+test.each([
+  ["macs", { macs: 0.5 }],
+  ["parameters", { parameters: 0.5, amount: 0.5 }],
+  ["targetSize", { targetSize: "1MB" }],
+  ["faster", { faster: 2 }],
+  ["roundTo", { amount: 0.5, roundTo: 8 }],
+  ["norm", { amount: 0.5, norm: 1 }],
+  ["throughNorms", { amount: 0.5, throughNorms: true }],
+] as const)("%s without structured is refused, and changes nothing", async (name, options) => {
+  const net = network();
+  const before = structureHash(net);
+  await expect(prune(net, options)).rejects.toMatchObject({
+    code: "E_OPTION",
+    message: `prune: "${name}": is for \`structured\`.`,
+  });
+  expect(structureHash(net)).toBe(before);
 });

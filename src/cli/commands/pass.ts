@@ -60,12 +60,13 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const model = modelIn(word, student, aim, name);
       requireMeaningfulDrop(maxDrop, metric);
       const data = dataRequest(options);
-      await requireComplete(pass, passed, data, aim);
+      requireGiven(pass, data, aim);
       if (data === undefined && maxDrop !== undefined)
         throw new PithError("E_USAGE", "--max-drop needs --data, to measure the drop.");
       // Wrong settings are refused before any data is read.
       const path = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
       fitting(pass.options, { ...passed, ...path }, `See pith ${name} --help.`);
+      if (data === undefined) await requireNoSamples(pass, passed);
       const out = options.out ?? outputName(model, command.suffix(passed));
       const files = await openPlaces(pass, passed, out, { model, aim, data });
       const kept = Object.entries(passed).filter(([key]) => !(dryRun && command.writes?.includes(key)));
@@ -100,26 +101,31 @@ function modelIn(word: string | undefined, student: string | undefined, aim: unk
   });
 }
 
-/** @throws PithError E_USAGE where data, or the other model, is missing */
-async function requireComplete(
-  { id: name, options, reference, command, data: needs }: AnyPass,
-  passed: Session["passed"],
+/** @throws PithError E_USAGE where data, or the other model, is missing whatever the options are */
+function requireGiven(
+  { id: name, options, reference, command }: AnyPass,
   data: DataRequest | undefined,
   aim: unknown,
-): Promise<void> {
+): void {
   const help = `pith ${name} --help.`;
   if (data === undefined && requiredKeys(options).has("data"))
     throw new PithError("E_USAGE", `${name} needs --data.`, { hint: `See --data in ${help}` });
-  const why =
-    data === undefined && typeof needs === "object" ? needs.when(await openModules(name, options, passed)) : undefined;
-  if (why !== undefined)
-    throw new PithError("E_USAGE", `${name} needs --data here: ${why}.`, {
-      hint: `Representative samples; labels are not needed. See --data in ${help}`,
-    });
   if (reference !== undefined && aim === undefined && !command?.takesStudent)
     throw new PithError("E_USAGE", `${flagName(reference)} is needed: the ${reference} model.`, {
       hint: `See ${help}`,
     });
+}
+
+/** @throws PithError E_USAGE where these options need samples */
+async function requireNoSamples({ id: name, options, data }: AnyPass, passed: Session["passed"]): Promise<void> {
+  if (typeof data !== "object") return;
+  const opened = await openModules(name, options, passed);
+  const why = data.when(opened);
+  if (why === undefined) return;
+  const labels = data.labelled?.(opened) ? "with labels" : "labels are not needed";
+  throw new PithError("E_USAGE", `${name} needs --data here: ${why}.`, {
+    hint: `Representative samples; ${labels}. See --data in pith ${name} --help.`,
+  });
 }
 
 interface Inputs {
