@@ -9,7 +9,7 @@ const text = (count: number, median: number, more: object = {}) =>
 
 test("half of the operations at the old speed is said, with the convolutions whose channels fill no whole blocks", () => {
   expect(text(48, 0.99, { uneven })).toBe(
-    "48 % of the MACs, but 0.99 × as fast: 18 of 19 convolutions have a number of channels (7, 9, 12, 24, 37, …) that is no multiple of 16; the runtime computes them in blocks of 16 (8 without AVX-512), and a part of a block takes as long as a whole one",
+    "48 % of the MACs, but 0.99 × as fast: 18 of 19 convolutions have a number of channels (7, 9, 12, 24, 37, …) that is no multiple of 16; the runtime computes them in blocks of 16 (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to 16 leaves whole blocks",
   );
 });
 
