@@ -28,9 +28,15 @@ export function outputName(path: string, suffix: string): string {
   return join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}${suffix}.onnx`);
 }
 
-/** What the commands that go on with a result are given. */
-export function nextFiles(model: string, out: string, data: { readonly path: string } | undefined): NextFiles {
+/** What the commands that go on with a result are given. @param trainable whether it has floats to train. */
+export function nextFiles(
+  model: string,
+  out: string,
+  data: { readonly path: string } | undefined,
+  trainable = true,
+): NextFiles {
   return {
+    trainable,
     model: quoted(model),
     written: quoted(out),
     data: data === undefined ? "SAMPLES" : quoted(data.path),

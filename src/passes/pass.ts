@@ -135,6 +135,8 @@ export interface NextFiles {
   readonly written: string;
   /** The samples as they were given, else a word that stands for them. */
   readonly data: string;
+  /** Whether the result has floats to train. */
+  readonly trainable: boolean;
   /** What the next command writes unless told otherwise, by its suffix: ".trained". */
   derived(suffix: string): string;
 }

@@ -73,11 +73,13 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
       "prune bert_sst2/onnx/model.onnx --drop-layers 1 --data sst2.tsv --force",
     ],
     storesZeros: ({ structured = false, dropLayers }) => structured === false && dropLayers === undefined,
-    next({ structured = false, keepMasks, dropLayers }, { model, written, data, derived }) {
+    next({ structured = false, keepMasks, dropLayers }, { model, written, data, trainable, derived }) {
       if (structured !== false || dropLayers !== undefined)
         return [
           `recover ${written} --original ${model} --data ${data}  # labels are not needed`,
-          `train ${derived(".recovered")} --original ${model} --data ${data} --learning-rate 3e-4`,
+          ...(trainable
+            ? [`train ${derived(".recovered")} --original ${model} --data ${data} --learning-rate 3e-4`]
+            : []),
         ];
       return keepMasks === true
         ? [`train ${written} --data ${data}  # the zeros stay`, foldingMasks(derived(".trained"))]

@@ -42,6 +42,28 @@ describe("prune", () => {
     expect((await pith("train", at("final.onnx"), ...data, ...words, "-o", tuned)).out).not.toContain("next:");
   });
 
+  test("a training is suggested where there are floats to train", async () => {
+    const float = `opset 21
+graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
+  fc1.weight: float32[16, 8] parameter = random(seed 1)
+  fc2.weight: float32[4, 16] parameter = random(seed 2)
+  h = Gemm "fc1" (features, fc1.weight) {transB=1}
+  logits = Gemm "fc2" (h, fc2.weight) {transB=1}
+}
+`;
+    await save(parseModel(float), at("float.onnx"));
+    await pith("quantize", at("float.onnx"), "--scheme", "dynamic", "--force", "-o", at("codes.onnx"));
+    for (const [name, trains] of [
+      ["float", true],
+      ["codes", false],
+    ] as const) {
+      const words = ["--structured", "50%", "--force", "-o", at("thin.onnx")];
+      const { out } = await pith("prune", at(`${name}.onnx`), ...words);
+      expect(out).toMatch(/\nnext: pith recover .*thin\.onnx/);
+      expect(out.includes("\nthen: pith train ")).toBe(trains);
+    }
+  });
+
   test("the share of zeros is printed beside the parameters, behind masks as well, and not for dense weights", async () => {
     const dense = `opset 21
 graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {

@@ -84,7 +84,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         demanded: maxDrop !== undefined || !force,
         files,
         zeros: command.storesZeros?.(passed) === true,
-        next: command.next?.(passed, nextFiles(model, out, data)) ?? [],
+        next: command.next?.(passed, nextFiles(model, out, data, result.trainable)) ?? [],
       });
     },
   });

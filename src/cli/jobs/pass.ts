@@ -1,7 +1,9 @@
 /** Job of the commands that change a model: one step of a recipe, evaluated as recipes are, and written unless refused. */
+
 import * as v from "valibot";
 import { infer } from "../../analysis/infer.ts";
 import { allLayers } from "../../analysis/layers.ts";
+import { parametersOf } from "../../analysis/parameters.ts";
 import { keptKey } from "../../analysis/provenance.ts";
 import { selectLayers } from "../../analysis/selection.ts";
 import { type UnevenChannels, unevenChannels } from "../../analysis/uneven-channels.ts";
@@ -95,6 +97,8 @@ export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "l
   readonly after: Weight;
   /** The result has masks, which are stored beside the weights until they are folded in. */
   readonly masked: boolean;
+  /** It has floats to train. */
+  readonly trainable: boolean;
   /** Of the result, where it computes more or less than the model that came in. */
   readonly uneven?: UnevenChannels | undefined;
   readonly comparison?: Comparison | undefined;
@@ -217,6 +221,7 @@ async function write(
     samples: report.samples && testedOn(report.samples, compared),
     after,
     masked: isPruned(result),
+    trainable: parametersOf(result, infer(result)).size > 0,
     uneven: computesOther(report.before, after) ? unevenChannels(original, result) : undefined,
     comparison: compared?.comparison,
     verdict: judged?.verdict,
