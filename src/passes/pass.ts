@@ -90,6 +90,8 @@ export interface PassDescription {
   readonly furtherReferences?: string;
   /** Checks the reference, or a further one, before any slow work. @throws PithError where it does not fit */
   checkReference?(model: Model, reference: Model, options: OptionValues): Promise<void>;
+  /** Checks a copy of the model, before any slow work. @throws PithError where the options do not fit it */
+  checkModel?(copy: Model, options: OptionValues): Promise<void>;
   /** With these options it makes the model smaller before it trains: its loss is judged only if a goal is given. */
   cutsFirst?(options: OptionValues): boolean;
   /** The result has learnt nothing yet, so that no loss is judged. */

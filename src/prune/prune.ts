@@ -59,6 +59,11 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
             : undefined,
     labelled: ({ importance }) => looksAtGradients(importance),
   },
+  async checkModel(copy, { dropLayers }) {
+    if (typeof dropLayers !== "number") return;
+    const { removableLayers } = await import("./drop-layers.ts");
+    removableLayers(copy, dropLayers);
+  },
   gentler: ({ pattern, dropLayers }) =>
     dropLayers !== undefined
       ? "Drop fewer layers"

@@ -115,6 +115,17 @@ describe("flags", () => {
     expect({ code, first: err.split("\n")[0] }).toEqual({ code: 2, first: sentence });
   });
 
+  test("layers that cannot be dropped are said before any data is read", async () => {
+    const words = ["--drop-layers", "1", "--data"];
+    expect(await pith("prune", at("net.onnx"), ...words, at("missing.csv"))).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^E_UNSUPPORTED: No layers repeat in this network/),
+    });
+    expect((await pith("prune", at("net.onnx"), "--amount", "50%", "--data", at("missing.csv"))).err).toMatch(
+      /^E_FILE/,
+    );
+  });
+
   test("of the numbers that are supported is said which they are", async () => {
     const { code, err } = await pith("quantize", at("net.onnx"), "--scheme", "weights", "--bits", "9");
     expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining("expected 1, 2, 3") });

@@ -167,6 +167,7 @@ async function openStep(input: PassInput, context: JobContext): Promise<OpenStep
   await requireOtherThanWeights(input.out, original, input.model);
   requireOutputs(original, input.model);
   requireLayers(original, input.options);
+  await pass.checkModel?.(original.clone(), input.options);
   // Before the slow measurements.
   const references = await openReferences(pass, original, input);
   // A teacher is no original: it may be what Pith made.
