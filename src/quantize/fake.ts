@@ -33,7 +33,7 @@ import { readStoredValue } from "../passes/stored.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { missingData, placeMeasured } from "./measure.ts";
 import { noRoundings } from "./model-roundings.ts";
-import { measuredRanges, quantizeOptions } from "./options.ts";
+import { measuredRanges, quantizeOptions, usualBits } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { roundLayers } from "./round-layers.ts";
@@ -51,7 +51,10 @@ const fakeQuantizeSettings = v.strictObject({
     v.optional(v.picklist(["weights", "static"], 'expected "weights" or "static"'), "weights"),
     "weights: round weights; static: activations too, with ranges measured on data",
   ),
-  bits: described(v.optional(bits, 8), "bits of a weight, 2 to 8, which `quantize` stores in 8; activations have 8"),
+  bits: described(
+    v.optional(bits),
+    "bits of a weight, 2 to 8, which `quantize` stores in 8 (8; static: 7, for integer arithmetic); activations have 8",
+  ),
   learnScales: described(
     v.optional(v.boolean(), false),
     "train the scales too (learned step sizes), not only the weights",
@@ -65,7 +68,8 @@ const fakeQuantizeSettings = v.strictObject({
   samples,
 });
 
-type FakeQuantizeOptions = v.InferOutput<typeof fakeQuantizeSettings>;
+type Settings = v.InferOutput<typeof fakeQuantizeSettings>;
+type FakeQuantizeOptions = Settings & { readonly bits: NonNullable<Settings["bits"]> };
 
 /** Scales per channel, and bounds of Clip as inputs. */
 const opset = 13;
@@ -89,7 +93,8 @@ export const fakeQuantize = definePass({
   summary: "Insert fake quantization of weights and activations, for quantization-aware training",
   options: fakeQuantizeSettings,
   data: measuredRanges,
-  run(model, options, context) {
+  run(model, settings, context) {
+    const options = { ...settings, bits: settings.bits ?? usualBits(settings) };
     const work = options.scheme === "static" ? fakeStatic : fakeWeights;
     storeWeights(model);
     return roundLayers(model, options, context, (fit, evidence) => {

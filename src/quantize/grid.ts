@@ -11,6 +11,7 @@ import {
   cutsOf,
   fullRange,
   type QuantizationRange,
+  quantizationRange,
   type ScaleAndZeroPoint,
   scaleAndZeroPoint,
   smallestScale,
@@ -34,7 +35,7 @@ export interface BlockSettings {
 export type WeightType = "int8" | "uint8" | "int4";
 
 /**
- * The codes of so many bits. Eight leave out the most negative one, fewer have none to spare, as in ONNX Runtime.
+ * The codes of so many bits. Eight leave out the most negative one, fewer have none to spare, as in ONNX Runtime; seven are its reduced range, -64 … 64.
  * @param zeroPoints with one scale for all, signed codes have a zero point, too; unsigned ones always have.
  */
 export function gridOf(
@@ -43,8 +44,10 @@ export function gridOf(
   bits = type === "int4" ? 4 : 8,
   zeroPoints = false,
 ): Grid & Along {
+  const reduced = bits === 7 ? quantizationRange({ type, reduceRange: true }) : undefined;
   if (axis === undefined && (type === "uint8" || zeroPoints))
-    return { type, axis, symmetric: false, ...fullRange(type) };
+    return { type, axis, symmetric: false, ...(reduced ?? fullRange(type)) };
+  if (reduced !== undefined) return symmetricGrid(type, axis, reduced);
   const high = 2 ** (bits - 1) - 1;
   return symmetricGrid(type, axis, { low: bits === 8 ? -high : -high - 1, high });
 }
@@ -100,7 +103,7 @@ export function scaleFor(grid: Grid, min: number, max: number, steps = 0): Scale
   const exact = steps === 0 || grid.block !== undefined ? undefined : exactScale(grid, min, max, steps);
   if (exact !== undefined) return exact;
   if (grid.block !== undefined) return blockScale(min, max, { bits: bitsOfBlocks(grid), symmetric });
-  if (!symmetric) return scaleAndZeroPoint(min, max, { type, symmetric });
+  if (!symmetric) return scaleAndZeroPoint(min, max, { type, symmetric, reduceRange: high - low === 128 });
   const [like, levels] = high - low === 15 ? (["int4", 15] as const) : (["int8", 254] as const);
   const { scale } = scaleAndZeroPoint(min, max, { type: like });
   return { scale: Math.fround(scale * (levels / (high - low))), zeroPoint: middle[type] };

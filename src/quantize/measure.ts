@@ -14,7 +14,7 @@ import { channelRanges, fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } f
 import type { Context } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import type { ModelRoundings } from "./model-roundings.ts";
-import type { ActivationType, RangeMethod } from "./options.ts";
+import { type ActivationType, isWide, type RangeMethod } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
 import { clippedBy } from "./ranges.ts";
 import { lostAmong, shareLost, short, whyNotFinite, whyUnfit } from "./resolution.ts";
@@ -277,9 +277,6 @@ function typesOf(
   }
   return types;
 }
-
-/** Whether a type has 16 bits. */
-export const isWide = (type: ActivationType): boolean => type.endsWith("16");
 
 /** Samples on which it is counted what 8 bits would lose: it shows in few. */
 const countedSamples = 16;

@@ -22,6 +22,9 @@ export type RangeMethod = (typeof rangeMethods)[number];
 
 export type ActivationType = "uint8" | "int8" | "uint16" | "int16";
 
+/** Whether a type has 16 bits. */
+export const isWide = (type: ActivationType): boolean => type.endsWith("16");
+
 const bits = v.picklist([1, 2, 3, 4, 5, 6, 7, 8], "takes a whole number from 1 to 8");
 const weightCodes = ["int8", "uint8", "float8", "nf4", "fp4", "palette"] as const;
 const weights = v.picklist(weightCodes);
@@ -64,8 +67,13 @@ const entries = v.strictObject({
     v.optional(v.picklist(["float32", "float16"], 'expected "float32" or "float16"'), "float32"),
     "scheme float16: type of arithmetic, for GPUs float16",
   ),
-  /** Bits of a weight (8). Palettes have 1 to 8, other codes 8, 4 or 2. Fewer than 8, or a `block`, are for matrix products and embedding tables (4 or 8 bits); other layers have 8 bits. */
-  bits: option(bits, "bits of a weight: 8 (default); 4 or 2 in blocks; palettes any", { value: "n" }),
+  /**
+   * Bits of a weight (8). Palettes have 1 to 8, other codes 8, 4 or 2. Fewer than 8, or a `block`, are for matrix products and embedding tables (4 or 8 bits); other layers have 8 bits.
+   * Of int8 that is multiplied by activations 7: sums of products are the same on every processor. With 8 they overflow on x86 processors without VNNI.
+   */
+  bits: option(bits, "bits of a weight: 8 (integer arithmetic: 7); 4 or 2 in blocks; palettes any", {
+    value: "n",
+  }),
   /** So many inputs of a matrix product, or numbers in a row of a table, share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
   block: option(block, "inputs of a matrix product that share a scale (32 for fewer than 8 bits)", {
     value: "n",
@@ -182,12 +190,13 @@ export type QuantizeSettings = Omit<Complete, "scheme" | "dtype" | "bits"> & {
 
 /** The settings of each step: one for a scheme, one or more for a dtype. @throws PithError E_OPTION where an option contradicts the dtype. */
 export function settingsOfSteps({ scheme, dtype, ...rest }: Complete): readonly QuantizeSettings[] {
-  const { bits = 8 } = rest;
-  if (dtype === undefined) return scheme === undefined ? [] : [{ ...rest, bits, scheme }];
+  if (dtype === undefined)
+    return scheme === undefined ? [] : [{ ...rest, bits: rest.bits ?? usualBits({ ...rest, scheme }), scheme }];
   const { steps } = dtypes[dtype];
   const [first] = steps;
   for (const key of ["bits", "block", "weights"] as const) {
-    const own = first?.[key] ?? (key === "bits" && first?.scheme !== "float16" ? 8 : undefined);
+    const usual = first === undefined || first.scheme === "float16" ? undefined : usualBits(first);
+    const own = first?.[key] ?? (key === "bits" ? usual : undefined);
     if (rest[key] === undefined || rest[key] === own) continue;
     const text = `quantize: \`${key}\` is ${own ?? "not free"} in the dtype "${dtype}", got ${rest[key]}.`;
     throw new PithError("E_OPTION", text, { hint: "A `scheme` in place of the dtype leaves the choice." });
@@ -197,7 +206,7 @@ export function settingsOfSteps({ scheme, dtype, ...rest }: Complete): readonly 
     const isRest = step.scheme === "float16" && steps.length > 1;
     return {
       ...rest,
-      bits,
+      bits: rest.bits ?? usualBits(step),
       arithmetic: "float32" as const,
       ...(isRest
         ? { rounder: "nearest" as const, zeroPoints: false, overrides: undefined, bits: 8 as const, block: undefined }
@@ -206,6 +215,10 @@ export function settingsOfSteps({ scheme, dtype, ...rest }: Complete): readonly 
     };
   });
 }
+
+/** Bits of a weight where nothing is said of them. Products with int8 are exact with 7 on every processor (`multipliedBits`). */
+export const usualBits = ({ scheme, weights }: Pick<Complete, "scheme"> & Partial<Pick<Complete, "weights">>): 7 | 8 =>
+  (scheme === "dynamic" || scheme === "static") && weights !== "uint8" ? 7 : 8;
 
 /** What a scheme cannot do, whatever the model. @throws PithError E_OPTION */
 export function checkTogether(options: QuantizeSettings): void {
@@ -216,11 +229,15 @@ export function checkTogether(options: QuantizeSettings): void {
     ...Object.values(overrides).map((own) => ({ ...options, ...own, bits: own.bits ?? options.bits })),
   ];
   const weights = all.find((own) => own.weights === "uint8")?.weights;
-  const packed = all.some((own) => own.bits < 8 || own.block !== undefined);
+  const isInteger = scheme === "dynamic" || scheme === "static";
+  const packed = all.some((own) => (own.bits < 8 && !(isInteger && own.bits === 7)) || own.block !== undefined);
   for (const { weights: codes, bits, rounder: by } of all) {
     if (codes === undefined || codes === "int8" || codes === "uint8") {
-      if (![8, 4, 2].includes(bits))
-        throw no(`\`bits\` takes 8, 4 or 2, got ${bits}.`, '`weights: "palette"` takes 1 to 8.');
+      if (![8, 4, 2, ...(isInteger ? [7] : [])].includes(bits))
+        throw no(
+          `\`bits\` takes ${isInteger ? "8, 7, 4 or 2" : "8, 4 or 2"}, got ${bits}.`,
+          '`weights: "palette"` takes 1 to 8.',
+        );
       continue;
     }
     if (scheme !== "weights")
@@ -236,7 +253,7 @@ export function checkTogether(options: QuantizeSettings): void {
   const inCodes = scheme === "static" && !all.some((own) => own.bits === 2 || own.block !== undefined);
   if (scheme !== "weights" && packed && !inCodes)
     throw no(
-      `\`bits\` below 8 and \`block\` are not available in the scheme "${scheme}".`,
+      `\`bits\` below ${isInteger ? 7 : 8} and \`block\` are not available in the scheme "${scheme}".`,
       'The scheme "weights" stores matrix products in blocks of few bits.',
     );
   if (all.some((own) => own.bits === 2 && own.onnxOnly && own.weights !== "palette"))

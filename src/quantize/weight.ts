@@ -276,7 +276,7 @@ const tile = 32;
 export function codesText(layer: Layer, { type, perChannel }: WeightSettings, rounding: Rounding): string {
   const { rounder } = rounding;
   const known = existingRounding(layer, rounding);
-  const bits = known === undefined ? 8 : Math.ceil(Math.log2(known.high - known.low + 1));
+  const bits = known === undefined ? 8 : Math.round(Math.log2(known.high - known.low + 1));
   const few = bits < 8 && type !== "int4" ? ` (${bits}-bit values stored in 8 bits)` : "";
   const scales = layer.role.kind === "lookup" ? "a scale per row" : "per-channel scales";
   const by = known !== undefined || rounder === nearest ? "" : `, rounded by ${rounder.id}`;
@@ -298,6 +298,13 @@ export const settingsOf = (own: {
 }): WeightSettings => {
   return { type: integersIn(own) ?? "int8", perChannel: own.perChannel, zeroPoints: own.zeroPoints && !own.perChannel };
 };
+
+/**
+ * Bits of a code that an integer product reads. x86 processors without VNNI add two products of uint8 by int8 in 16 bits, and what is beyond is lost:
+ * 2 · 255 · 64 = 32,640 fits, 2 · 255 · 127 does not. With uint8 they add in 32 bits.
+ */
+export const multipliedBits = ({ type }: WeightSettings, { bits }: { readonly bits: number }): number =>
+  bits === 7 && type === "int8" ? 7 : 8;
 
 /** Runs something that may refuse numbers, and says whose numbers they were. */
 export async function forLayer<T>(layer: Layer, work: () => T | Promise<T>): Promise<T> {

@@ -60,7 +60,7 @@ export const formats: readonly Format[] = [
   ["a palette", ["--scheme", "weights", "--weights", "palette", "--bits", "4"], 120, true],
   ["float16", ["--scheme", "float16"], 0.8, true],
   ["bfloat16", ["--scheme", "bfloat16"], 6, true],
-  ["dynamic", ["--scheme", "dynamic"], 15, false],
+  ["dynamic", ["--scheme", "dynamic"], 30, false],
 ];
 export const withSamples: readonly Format[] = [["static", ["--scheme", "static"], 15, false]];
 const out = at("out.onnx");

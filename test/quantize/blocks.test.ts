@@ -131,7 +131,7 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
   });
 
   test.each([
-    [{ scheme: "dynamic", bits: 4 }, /^quantize: `bits` below 8 and `block` are not available in the scheme "dynamic"/],
+    [{ scheme: "dynamic", bits: 4 }, /^quantize: `bits` below 7 and `block` are not available in the scheme "dynamic"/],
     [
       { scheme: "weights", rounder: "hqq" },
       /^quantize: `rounder`: "hqq" finds zero points of blocks, and there are none/,

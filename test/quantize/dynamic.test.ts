@@ -90,7 +90,8 @@ describe("what is computed", () => {
   /** The rounded operands, multiplied in float64. */
   function product(x: Dense<"float32">, weight: Dense, transposed: boolean, bias: Dense, factor = 1): Float64Array {
     const rounded = roundedDynamically(x.data);
-    const w = dequantized(quantizeWeights({ dense: weight, type: "int8", axis: transposed ? 0 : 1 })).data;
+    const codes = quantizeWeights({ dense: weight, type: "int8", axis: transposed ? 0 : 1, reduceRange: true });
+    const w = dequantized(codes).data;
     const b = toFloat64(bias);
     const [rows = 0, shared = 0] = x.dims;
     const columns = weight.dims[transposed ? 0 : 1] ?? 0;

@@ -1,6 +1,9 @@
 import { golden, testGolden } from "./static-golden.ts";
 
-/** One of each network. */
-const quick = golden.cases.filter(({ network }, at) => golden.cases.findIndex((one) => one.network === network) === at);
+/** One of each network and number of bits. */
+const quick = golden.cases.filter(
+  ({ network, options: { bits } }, at) =>
+    golden.cases.findIndex((one) => one.network === network && one.options.bits === bits) === at,
+);
 
 testGolden(quick);

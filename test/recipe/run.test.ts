@@ -39,7 +39,7 @@ const recipe = (...steps: readonly object[]) => recipeFrom({ steps });
 const pruneTuneQuantize = recipe(
   { prune: { structured: true, amount: 0.4 } },
   { train: { epochs: 3 } },
-  { quantize: { scheme: "dynamic" } },
+  { quantize: { scheme: "weights" } },
 );
 const quick = { rounds: 0 };
 

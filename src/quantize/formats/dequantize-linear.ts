@@ -5,11 +5,12 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { QuantizedTensor } from "../../math/index.ts";
 import { type DataType, typeCodes } from "../../tensor/types.ts";
-import type { ActivationType } from "../options.ts";
+import { type ActivationType, isWide } from "../options.ts";
 import type { Target } from "../target.ts";
 import {
   codesText,
   existingRounding,
+  multipliedBits,
   type QuantizedWeight,
   roundedWeight,
   settingsOf,
@@ -24,7 +25,11 @@ import { writeLookup } from "./lookup.ts";
 export const inCodes: Format = {
   what: "codes",
   opset: ({ perChannel }) => (perChannel ? 13 : 10),
-  formOf: (_, own) => codesForm(settingsOf(own)),
+  formOf({ role }, own) {
+    const settings = settingsOf(own);
+    // An integer product may read the codes of a table.
+    return codesForm(role.kind === "lookup" ? { ...settings, bits: multipliedBits(settings, own) } : settings);
+  },
 };
 
 /** Of a layer that computes on integers with measured ranges. */
@@ -32,7 +37,9 @@ export const inMeasuredCodes = (measured: ActivationGrid): Format => ({
   what: "codes",
   formOf(_, own) {
     const settings = settingsOf(own);
-    return codesForm(own.bits === 4 ? { ...settings, type: "int4" } : settings, measured);
+    // Activations of 16 bits are multiplied in float.
+    const bits = isWide(measured.type) ? 8 : multipliedBits(settings, own);
+    return codesForm(own.bits === 4 ? { ...settings, type: "int4" } : { ...settings, bits }, measured);
   },
 });
 
@@ -87,10 +94,10 @@ const stored = oncePerRun<SharedCodes>();
 const added = oncePerRun<Map<Layer, AddedToSums>>();
 
 /** What layers agree in that read the same codes of a weight. */
-function formOf(layer: Layer, { type, perChannel, zeroPoints }: WeightSettings, { rounding }: Writing): string {
+function formOf(layer: Layer, { type, perChannel, bits, zeroPoints }: WeightSettings, { rounding }: Writing): string {
   const known = existingRounding(layer, rounding);
   if (known !== undefined) return `${type} as rounded ${known.axis}`;
-  return `${type} ${perChannel ? slicedAxis(layer, perChannel) : zeroPoints}`;
+  return `${type} ${bits} ${perChannel ? slicedAxis(layer, perChannel) : zeroPoints}`;
 }
 
 export async function codesOf(layer: Layer, settings: WeightSettings, run: Writing): Promise<SharedCodes> {

@@ -18,7 +18,7 @@ import { float32 } from "../../tensor/dense.ts";
 import { type Dense, typeCodes } from "../../tensor/types.ts";
 import { type Target, targetAt } from "../target.ts";
 import { fastWeight } from "../targets.ts";
-import { codesText, integersIn, roundedWeight, type WeightSettings } from "../weight.ts";
+import { codesText, integersIn, multipliedBits, roundedWeight, type WeightSettings } from "../weight.ts";
 import { codesOf, storeQuantized, turned } from "./dequantize-linear.ts";
 import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { biasFor } from "./product.ts";
@@ -28,7 +28,8 @@ export const inIntegers: Format = {
   formOf(layer, own, inference) {
     const target = targetAt(layer, inference);
     if (target instanceof Miss) return target;
-    return integerForm({ type: integersIn(own) ?? fastWeight(target.rule), perChannel: own.perChannel }, target);
+    const settings = { type: integersIn(own) ?? fastWeight(target.rule), perChannel: own.perChannel };
+    return integerForm({ ...settings, bits: multipliedBits(settings, own) }, target);
   },
 };
 
@@ -97,8 +98,8 @@ const integerWeight = (target: Target, settings: WeightSettings, run: Writing): 
   });
 
 /** What layers agree in that read the same codes. */
-function sharedForm({ layer, rule }: Target, { type, perChannel }: WeightSettings): string {
-  return `${type} ${perChannel} ${layer.role.out} ${rule.integerTransposed} ${rule.channelDims(layer.outputs).join()}`;
+function sharedForm({ layer, rule }: Target, { type, perChannel, bits }: WeightSettings): string {
+  return `${type} ${bits} ${perChannel} ${layer.role.out} ${rule.integerTransposed} ${rule.channelDims(layer.outputs).join()}`;
 }
 
 function writeInteger(

@@ -10,7 +10,8 @@ import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { replaceReads, replaceUses, substitute } from "../../graph/replace.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
-import { isWide, type MeasuredPlacement, type ScaledType } from "../measure.ts";
+import type { MeasuredPlacement, ScaledType } from "../measure.ts";
+import { isWide } from "../options.ts";
 
 /** Rounds activations where they are placed; a clamp that saturation does goes. */
 export function writeActivations({ graph }: Model, emit: Emit, { placement, scales, clamps }: MeasuredPlacement): void {

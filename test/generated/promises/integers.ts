@@ -267,7 +267,7 @@ async function expectWithinGrid(pair: LayerPair, seen: Batch, grid: { readonly p
   const largest = [Math.min(0, ...numbers), Math.max(0, ...numbers)] as const;
   const dx = ends.before?.scale ?? (largest[1] - largest[0]) / 255;
   const bias = layer.bias === undefined ? undefined : await readStoredValue(original, layer.bias, engine);
-  const most = mostMoved(weight, grid);
+  const most = mostMoved(weight, grid, 64);
   // A bias as int32 counts in steps of data and weight together, which grow until it fits.
   const biasNumbers = bias === undefined ? [] : toNumbers(bias);
   const largestBias = Math.max(0, ...biasNumbers.map(Math.abs));

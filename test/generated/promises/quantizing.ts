@@ -34,14 +34,14 @@ interface Grid {
  * By how much a grid of 8 bits may move each number: half a step. Of one with a zero point, which is rounded itself, the ends may lie half a
  * step further off.
  */
-export function mostMoved({ numbers, dims, slices: out }: Weight, grid: Grid): Float64Array {
+export function mostMoved({ numbers, dims, slices: out }: Weight, grid: Grid, steps = 127): Float64Array {
   const { perChannel = true, weights: type = "int8" } = grid;
   const { min, max } = channelRanges({ type: "float64", dims, data: numbers }, perChannel ? out : undefined);
   const [stride, count] = [stridesOf(dims)[out] ?? 1, dims[out] ?? 1];
   return numbers.map((_, at) => {
     const channel = perChannel ? Math.floor(at / stride) % count : 0;
     const [low, high] = [Math.min(0, min[channel] ?? 0), Math.max(0, max[channel] ?? 0)];
-    return !perChannel && type === "uint8" ? (high - low) / 255 : Math.max(high, -low) / 127 / 2;
+    return !perChannel && type === "uint8" ? (high - low) / 255 : Math.max(high, -low) / steps / 2;
   });
 }
 
