@@ -85,11 +85,14 @@ export class Miss {
   readonly at: string | undefined;
   /** What was refused, where code has to tell: it never reads the reason. */
   readonly kind: string | undefined;
+  /** What stands in the way, where that is another place: a node, an output. */
+  readonly by: string | undefined;
 
-  constructor(reason: string, at?: string, kind?: string) {
+  constructor(reason: string, at?: string, kind?: string, by?: string) {
     this.reason = reason;
     this.at = at;
     this.kind = kind;
+    this.by = by;
   }
 }
 

@@ -6,13 +6,16 @@ import type { AxisEnd, AxisLink } from "../ops/index.ts";
 import type { Inference } from "./infer.ts";
 import { type Along, sizeAlong } from "./units.ts";
 
+/** Of a refusal: nothing but statistics stand against it, which could be followed. */
+export const ofStatistics = "statistics";
+
 /** What ties positions together: a node's links, or two stored tensors that are one parameter. */
 export interface Rule {
   readonly node: Node | undefined;
   readonly refusal: Miss | undefined;
   readonly links: readonly Link[];
   /** Axes where the entry says no, and those that are summed over. */
-  readonly refuses: readonly { readonly end: End; readonly reason: string }[];
+  readonly refuses: readonly { readonly end: End; readonly reason: string; readonly kind: string | undefined }[];
   readonly absorbs: readonly End[];
 }
 
@@ -47,7 +50,9 @@ function ruleOf(node: Node, inference: Inference, withStatistics: boolean): Rule
   const all = withStatistics ? found.links.map(overRest) : found.links;
   const links = all.flatMap((link) => ("from" in link ? [linkOf(node, link)] : []));
   const refuses = all.flatMap((link) =>
-    "refuses" in link ? [{ end: endOf(node, link.refuses), reason: link.reason }] : [],
+    "refuses" in link
+      ? [{ end: endOf(node, link.refuses), reason: link.reason, kind: link.statistics && ofStatistics }]
+      : [],
   );
   const absorbs = all.flatMap((link) => ("absorbs" in link ? [endOf(node, link.absorbs)] : []));
   return { node, refusal: undefined, links, refuses, absorbs };

@@ -123,7 +123,7 @@ function refusals(model: Model, rules: readonly Rule[], labels: Labels): Readonl
   for (const rule of rules) {
     const { node } = rule;
     if (node === undefined) continue;
-    for (const { end, reason } of rule.refuses) refuse(end, new Miss(reason, describe(node)));
+    for (const { end, reason, kind } of rule.refuses) refuse(end, new Miss(reason, describe(node), kind));
     for (const { from, to } of rule.links) {
       for (const [end, other] of [
         [from, to],

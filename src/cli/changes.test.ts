@@ -42,6 +42,15 @@ test("one that prints as 1.00 × as fast is not slower; others keep their order,
   expect(unchangedLines([{ at: undefined, reason: "none" }], plain)).toEqual(["unchanged (1):", "  none"]);
 });
 
+test("layers that stay for one reason are one line, whatever stands in the way of each", () => {
+  const norms = ["a", "b", "c", "d"].map((at) => ({ at, reason: "no", by: `norm of ${at}` }));
+  expect(unchangedLines([...norms, { at: "e", reason: "no" }, { at: "f", reason: "other", by: "y" }], plain)).toEqual([
+    "unchanged (6):",
+    "  a, b and 3 more: no (norm of a, norm of b and 2 more)",
+    "  f: other (y)",
+  ]);
+});
+
 test("a plan has a row for each layer, and one for many of which the same is said", () => {
   const trained = Array.from({ length: 9 }, (_, at) => change(`w${at}`, "trained"));
   const cut = Array.from({ length: 8 }, (_, at) => change(`conv${at}`, "8 of 16 channels cut"));

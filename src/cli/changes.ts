@@ -36,10 +36,10 @@ export function plannedRows(changes: readonly Change[]): string[][] {
 }
 
 export function unchangedLines(
-  misses: readonly { readonly at: string | undefined; readonly reason: string }[],
+  misses: readonly { readonly at: string | undefined; readonly reason: string; readonly by?: string | undefined }[],
   dim: Paint,
 ): string[] {
-  const lines = misses.map(({ at, reason }) => ({ at, text: onCommandLine(reason) }));
+  const lines = misses.map(({ at, reason, by }) => ({ at, text: onCommandLine(reason), by }));
   return listed(`unchanged (${integer(misses.length)})`, lines, dim);
 }
 
@@ -53,14 +53,15 @@ function slowerText(speeds: readonly number[]): string {
 
 function listed(
   title: string,
-  lines: readonly { readonly at: string | undefined; readonly text: string }[],
+  lines: readonly { readonly at: string | undefined; readonly text: string; readonly by?: string | undefined }[],
   dim: Paint,
 ): string[] {
   if (lines.length === 0) return [];
   const groups = [...groupBy(lines, ({ text }) => text)];
   const shown = groups.slice(0, mostShown).map(([text, of]) => {
     const places = of.flatMap(({ at }) => at ?? []);
-    return `  ${places.length === 0 ? "" : `${enumerated(places)}: `}${text}`;
+    const by = [...new Set(of.flatMap((line) => line.by ?? []))];
+    return `  ${places.length === 0 ? "" : `${enumerated(places)}: `}${text}${by.length === 0 ? "" : ` (${enumerated(by)})`}`;
   });
   const rest = groups.slice(mostShown).map(([, of]) => of.filter(({ at }) => at !== undefined).length);
   const more = rest.reduce((sum, places) => sum + Math.max(1, places), 0);

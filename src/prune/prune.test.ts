@@ -111,10 +111,34 @@ describe("structured", () => {
   test("channels that are outputs of the model stay, and the miss says so", async () => {
     const net = parseModel(chain);
     const { misses } = await prune(net, { amount: 0.5, structured: true });
-    expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
-      ["fc3", "its channels cannot be cut: they are an output of the model (y)"],
+    expect(misses.map(({ at, reason, by }) => [at, reason, by])).toEqual([
+      ["fc3", "its channels cannot be cut: they are an output of the model", "y"],
     ]);
     expect(outputs(net)).toEqual({ fc1: 2, fc2: 1, fc3: 2 });
+  });
+
+  test("what is normalized stays for the same reason in all layers, and the miss says which option cuts it", async () => {
+    const net = parseModel(`opset 17
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  a.weight: float32[2, 4] = random(seed 1)
+  b.weight: float32[4, 4] = random(seed 2)
+  c.weight: float32[4, 2] = random(seed 3)
+  scale: float32[4] = ones
+  h = MatMul "a" (x, a.weight)
+  i = LayerNormalization "first" (h, scale)
+  j = MatMul "b" (i, b.weight)
+  k = LayerNormalization "second" (j, scale)
+  y = MatMul "c" (k, c.weight)
+}`);
+    const { misses } = await prune(net.clone(), { structured: 0.5, except: "c" });
+    const reason =
+      "its channels cannot be cut: LayerNormalization normalizes over this axis; `pith prune --through-norms` cuts through it";
+    expect(misses).toMatchObject([
+      { at: "a", reason, by: 'LayerNormalization "first"' },
+      { at: "b", reason, by: 'LayerNormalization "second"' },
+    ]);
+    const { changes } = await prune(net, { structured: 0.5, except: "c", throughNorms: true });
+    expect(changes.map(({ at }) => at)).toEqual(["a", "b"]);
   });
 
   test("a single channel stays, and the miss says so", async () => {
@@ -130,8 +154,8 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(misses).toEqual([
       {
         at: "fc1",
-        reason:
-          "its channels cannot be cut: they can only be removed together, which would leave nothing of axis 0 (fc1.weight)",
+        reason: "its channels cannot be cut: they can only be removed together, which would leave nothing of axis 0",
+        by: "fc1.weight",
       },
     ]);
   });
@@ -205,7 +229,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(changes).toEqual([]);
     expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
       ["a", 'its channels can only be removed together with those of "b", which is excluded'],
-      ["head", "its channels cannot be cut: they are an output of the model (y)"],
+      ["head", "its channels cannot be cut: they are an output of the model"],
     ]);
     expect(printModel(net)).toBe(before);
     const cut = await prune(net, { amount: 0.5, structured: true, layers: "a" });

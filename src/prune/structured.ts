@@ -1,4 +1,5 @@
 /** Structured pruning: which channels go, in which order, and what keeps the others. */
+import { ofStatistics } from "../analysis/channel-links.ts";
 import { type ChannelOptions, channelGroups, type Group, outputsOf, removable } from "../analysis/channels.ts";
 import { cut, refusesCut } from "../analysis/cut.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
@@ -10,6 +11,7 @@ import type { Model } from "../graph/model.ts";
 import { freeChannels } from "../passes/free-channels.ts";
 import { type Change, type Context, completeContext, type Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
+import { groupBy } from "../tensor/group-by.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 import type { ChannelScope } from "./allocations/index.ts";
 import { byNorm, type UnitScorer, unitScorerOf } from "./channel-scores.ts";
@@ -203,7 +205,8 @@ async function scoresOf(
   const misses: Miss[] = [];
   for (const group of groups) {
     const scores = await scorer(group);
-    if (scores instanceof Miss) misses.push(...missesOf(group, `its channels have no score: ${reasonText(scores)}`));
+    if (scores instanceof Miss)
+      misses.push(...missesOf(group, `its channels have no score: ${scores.reason}`, scores.at));
     else scored.push({ group, scores });
   }
   return { scored, misses };
@@ -220,7 +223,7 @@ function withoutRefused(
   for (const removal of chosen) {
     const miss = refusesCut(model, [removal]);
     if (miss === undefined) removals.push(removal);
-    else refused.push(...missesOf(removal.group, `its channels cannot be cut: ${reasonText(miss)}`));
+    else refused.push(...missesOf(removal.group, `its channels cannot be cut: ${miss.reason}`, miss.at));
   }
   return { removals, refused };
 }
@@ -251,26 +254,22 @@ function eligible(
       misses.push(...missesOf(group, together).filter(({ at }) => !isNamed(given.except, at ?? "")));
       continue;
     }
-    for (const [reason, count] of reasons(group)) {
-      const which = count === group.units ? "its channels" : `${count} of its ${group.units} channels`;
-      misses.push(...missesOf(group, `${which} cannot be cut: ${reason}`));
+    for (const refused of groupBy(group.refused.values(), reasonText).values()) {
+      const [{ reason, at, kind }] = refused;
+      const which =
+        refused.length === group.units ? "its channels" : `${refused.length} of its ${group.units} channels`;
+      const remedy = kind === ofStatistics ? "; `pith prune --through-norms` cuts through it" : "";
+      misses.push(...missesOf(group, `${which} cannot be cut: ${reason}${remedy}`, at));
     }
     if (removable(group).length > 0) groups.push(group);
   }
   return { groups, misses };
 }
 
-function reasons(group: Group): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>();
-  for (const miss of group.refused.values()) {
-    const text = reasonText(miss);
-    counts.set(text, (counts.get(text) ?? 0) + 1);
-  }
-  return counts;
-}
-
-function missesOf({ layers }: Group, reason: string): readonly Miss[] {
-  return [...new Set(layers.map((layer) => layer.name))].map((name) => new Miss(reason, name));
+/** The same of each layer. @param by What stands in the way. */
+function missesOf({ layers }: Group, reason: string, by?: string): readonly Miss[] {
+  const names = [...new Set(layers.map((layer) => layer.name))];
+  return names.map((name) => new Miss(reason, name, undefined, by === name ? undefined : by));
 }
 
 /**

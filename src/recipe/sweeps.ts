@@ -57,7 +57,8 @@ export async function applied(
   const options = optionsOf(sweeps[kind], new Map(layers.map((layer) => [layer, setting])));
   try {
     const { changes, misses } = await runStep(pass, model, options, {}, context);
-    if (changes.length === 0) return new Miss(misses[0]?.reason ?? "nothing changes");
+    const [{ reason, by } = new Miss("nothing changes")] = misses;
+    if (changes.length === 0) return new Miss(reason, by);
     return changes.every((change) => isAsked(change, setting)) ? changes : new Miss("no format is for it");
   } catch (error) {
     return new Miss(refusalIn(error).message);

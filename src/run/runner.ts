@@ -5,6 +5,7 @@
 import { readFile } from "#platform";
 import { sha256Text } from "../data/hash.ts";
 import { isObject } from "../data/plain-object.ts";
+import type { Miss } from "../errors.ts";
 import { Model } from "../graph/model.ts";
 import type { AnyPass, Change, Context, Learnt, OptionValues } from "../passes/index.ts";
 import { isModule, openModules } from "../passes/modules.ts";
@@ -26,7 +27,7 @@ export interface StepResult {
   /** As they were used, defaults filled in: plain data, models by digest. */
   readonly options: OptionValues;
   readonly changes: readonly Change[];
-  readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
+  readonly misses: readonly Pick<Miss, "at" | "reason" | "by">[];
   readonly history: readonly Epoch[] | undefined;
   readonly curve: Curve | undefined;
   readonly training: TrainingSummary | undefined;
@@ -113,7 +114,7 @@ export class Runner {
       output: await store.keep(model),
       options: (await this.#plain(completeOptions(pass, options), wordOf)) as OptionValues,
       changes,
-      misses: misses.map(({ at, reason }) => ({ at, reason })),
+      misses: misses.map(({ at, reason, by }) => ({ at, reason, by })),
       history,
       curve,
       training,

@@ -68,7 +68,7 @@ export type PassOutput = WrittenOutput | UnwrittenOutput;
 /** What a step did. */
 interface StepReport {
   readonly changes: readonly Change[];
-  readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
+  readonly misses: StepResult["misses"];
   /** Where it trained: on how many samples, and which weights are the result. */
   readonly training?: TrainingSummary | undefined;
   /** Where it trained: the loss, steps, seconds and evaluations of each epoch. */
