@@ -255,12 +255,10 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 8]) {
   y = MatMul (j, o.weight)
 }`);
     const half = await prune(heads(), { amount: 0.5, structured: true });
-    expect(half.changes).toMatchObject([{ at: "v", what: "4 of 8 channels cut (1 of 2 units, such as heads)" }]);
+    expect(half.changes).toMatchObject([{ at: "v", what: "4 of 8 channels cut (1 of 2 units of 4 channels)" }]);
     const few = await prune(heads(), { amount: 0.2, structured: true, layers: "v" });
     expect(few.changes).toEqual([]);
-    expect(few.misses).toMatchObject([
-      { at: "v", reason: "its channels can only be removed in 2 parts, such as heads, and 20 % of 2 rounds to 0" },
-    ]);
+    expect(few.misses).toMatchObject([{ at: "v", reason: "20 % of its 2 units of 4 channels rounds to 0" }]);
   });
 
   /** A layer of four channels, with zeros on both sides, beside one of eight, of which the four in the middle are small. */

@@ -7,6 +7,7 @@ import { layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { isNamed, ownOptions, type Selection, selectLayers } from "../analysis/selection.ts";
 import { Miss, PithError, reasonText } from "../errors.ts";
+import { counted } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { freeChannels } from "../passes/free-channels.ts";
 import { type Change, type Context, completeContext, type Outcome } from "../passes/pass.ts";
@@ -165,7 +166,6 @@ function logged(
 
 /** Why of a group that could be cut nothing goes. */
 function noneChosen(group: Group, { scope, roundTo = 1, ...given }: AmountOptions): string {
-  const { units, layers } = group;
   const { amount } = amountOf(group, { scope, ...given });
   const share = `${Number((100 * amount).toPrecision(3))} %`;
   if (scope !== "uniform") {
@@ -174,15 +174,23 @@ function noneChosen(group: Group, { scope, roundTo = 1, ...given }: AmountOption
       ? `none of its channels is among the ${share} with the least scores ${ranked}`
       : `too few of its channels to leave a multiple of ${roundTo} are among the ${share} with the least scores ${ranked}`;
   }
-  const wanted = roundHalfEven(amount * units);
-  const single = layers.every((layer) => (outputsOf(group, layer)?.unitOf.length ?? 0) <= units);
-  const parts = single ? "channels" : "units, such as heads,";
-  if (wanted > 0)
-    return roundTo === 1
-      ? "something of each axis stays"
-      : `${wanted} of its ${units} ${parts} would go, too few to leave a multiple of ${roundTo} channels`;
-  if (single) return `${share} of its ${units} channels rounds to 0`;
-  return `its channels can only be removed in ${units} ${units === 1 ? "part" : "parts"}, such as heads, and ${share} of ${units} rounds to 0`;
+  const wanted = roundHalfEven(amount * group.units);
+  const parts = partsOf(group);
+  if (wanted === 0) return `${share} of its ${parts} rounds to 0`;
+  return roundTo === 1
+    ? "something of each axis stays"
+    : `${wanted} of its ${parts} would go, too few to leave a multiple of ${roundTo} channels`;
+}
+
+function partsOf(group: Group): string {
+  return partsText(group.units, Math.max(...group.layers.map((layer) => outputsOf(group, layer)?.unitOf.length ?? 0)));
+}
+
+/** "8 channels", "2 units of 4 channels": what goes as one may be a head, or the same place in each head. */
+function partsText(units: number, channels: number): string {
+  if (channels <= units) return counted(units, "channel");
+  const each = channels / units;
+  return `${counted(units, "unit")} of ${Number.isInteger(each) ? each : "several"} channels`;
 }
 
 /** Groups that can be cut, with a score for each unit; what stays, and why. */
@@ -256,8 +264,7 @@ function eligible(
     }
     for (const refused of groupBy(group.refused.values(), reasonText).values()) {
       const [{ reason, at, kind }] = refused;
-      const which =
-        refused.length === group.units ? "its channels" : `${refused.length} of its ${group.units} channels`;
+      const which = refused.length === group.units ? "its channels" : `${refused.length} of its ${partsOf(group)}`;
       const remedy = kind === ofStatistics ? "; `pith prune --through-norms` cuts through it" : "";
       misses.push(...missesOf(group, `${which} cannot be cut: ${reason}${remedy}`, at));
     }
@@ -285,11 +292,13 @@ function changesOf({ group, units }: Choice, decidedBy: Change["decidedBy"]): Ou
     seen.add(layer.name);
     const count = unitOf.reduce((sum, unit) => sum + (gone.has(unit) ? 1 : 0), 0);
     if (count === 0) return [];
-    const unit = group.units < unitOf.length ? "units, such as heads" : "in its group of coupled layers";
     const isShare = count === roundHalfEven((units.length / group.units) * unitOf.length);
     const isPlain = group.units === unitOf.length || (group.units > unitOf.length && isShare);
-    const parts = isPlain ? "" : ` (${units.length} of ${group.units} ${unit})`;
-    const what = `${count} of ${unitOf.length} channels cut${parts}`;
+    const all =
+      group.units < unitOf.length
+        ? partsText(group.units, unitOf.length)
+        : `${group.units} in its group of coupled layers`;
+    const what = `${count} of ${unitOf.length} channels cut${isPlain ? "" : ` (${units.length} of ${all})`}`;
     return [{ at: layer.name, what, decidedBy }];
   });
 }

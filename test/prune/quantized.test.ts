@@ -148,8 +148,8 @@ graph (x: float32[batch, 16]) -> (y: float32[batch, 8]) {
   const [silent, engine] = [model.clone(), createEngine()];
   const { changes } = await prune(model, { structured: 0.5 });
   expect(changes.map(({ at, what }) => `${at}: ${what}`)).toEqual([
-    "fc1: 32 of 64 channels cut (2 of 4 units, such as heads)",
-    "fc2: 16 of 32 channels cut (1 of 2 units, such as heads)",
+    "fc1: 32 of 64 channels cut (2 of 4 units of 16 channels)",
+    "fc2: 16 of 32 channels cut (1 of 2 units of 16 channels)",
   ]);
   expect(verify(model)).toEqual([]);
   const run = async (one: Model) => {
