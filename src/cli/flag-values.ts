@@ -37,11 +37,11 @@ export function readWord(flag: string, text: string, accepted: Accepted): unknow
   const choice = [...accepted.choices].find((candidate) => String(candidate) === text);
   if (choice !== undefined) return choice;
   const number = readNumber(text);
-  if (accepted.share && number !== undefined && number > 1 && !text.endsWith("%")) {
-    throw new PithError(
-      "E_OPTION",
-      `${flag}: ${text} exceeds 1 (100 %): write ${text}% or ${Number((number / 100).toPrecision(12))}.`,
-    );
+  if (accepted.share && number !== undefined && number > 1) {
+    const said = text.endsWith("%")
+      ? `expected at most 100%, got ${text}`
+      : `${text} exceeds 1 (100 %): write ${text}% or ${Number((number / 100).toPrecision(12))}`;
+    throw new PithError("E_OPTION", `${flag}: ${said}.`);
   }
   if (accepted.number !== undefined && number !== undefined) {
     if (accepted.number === "any" || Number.isInteger(number)) return number;
