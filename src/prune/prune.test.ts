@@ -203,6 +203,16 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(verify(net)).toEqual([]);
   });
 
+  test("masks that there are not cannot be kept, and nothing is cut", async () => {
+    const net = parseModel(chain);
+    const before = printModel(net);
+    await expect(prune(net, { structured: 0.5, keepMasks: true })).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: "prune: `keepMasks` with `structured` keeps the masks of a model, and it has none.",
+    });
+    expect(printModel(net)).toBe(before);
+  });
+
   test("scores of other layers leave a layer to its masked weights", async () => {
     const net = parseModel(chain);
     const fc3 = { layers: "fc3", importanceScores: { fc1: zeros("float32", [4, 2]) } };

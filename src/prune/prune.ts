@@ -59,7 +59,8 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
             : undefined,
     labelled: ({ importance }) => looksAtGradients(importance),
   },
-  async checkModel(copy, { dropLayers }) {
+  async checkModel(copy, { structured, keepMasks, dropLayers }) {
+    requireMasks(copy, { structured, keepMasks });
     if (typeof dropLayers !== "number") return;
     const { removableLayers } = await import("./drop-layers.ts");
     removableLayers(copy, dropLayers);
@@ -97,6 +98,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
       const { dropLayers } = await import("./drop-layers.ts");
       return dropLayers(model, layersToDrop, { data, samples }, context);
     }
+    requireMasks(model, given);
     const pattern = patternOf(given.pattern ?? criteria.of(given.importance).pattern);
     // The schema asks for one of them.
     const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? pattern?.share);
@@ -122,6 +124,17 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     return outcome;
   },
 });
+
+/** Cutting channels puts no masks in: it keeps those that there are. @throws PithError E_OPTION where there are none. */
+function requireMasks(
+  model: Model,
+  { structured = false, keepMasks = false }: { readonly structured?: unknown; readonly keepMasks?: unknown },
+): void {
+  if (structured === false || keepMasks === false || isPruned(model)) return;
+  throw new PithError("E_OPTION", "prune: `keepMasks` with `structured` keeps the masks of a model, and it has none.", {
+    hint: "Channels are cut out, so there is nothing to mask: leave `keepMasks` out.",
+  });
+}
 
 function pruneUnstructured(
   model: Model,
