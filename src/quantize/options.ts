@@ -148,6 +148,13 @@ const entries = v.strictObject({
     v.optional(v.boolean(), false),
     "static: ranges of activations are centred at 0, as some accelerators want them",
   ),
+  /**
+   * Activations and weights of integer arithmetic are brought to ranges that round with less error, by factors that move between layers and leave what the model computes as it
+   * is (SmoothQuant): static, and dynamic where there is `data` (true).
+   */
+  equalize: described(v.optional(v.boolean(), true), "static: outliers of activations move into weights first", {
+    negated: "static: leave outliers of activations where they are",
+  }),
   /** Static, and rounders that look at samples: data, or its path, of which the train part is taken where it has one. */
   data: option(datasetOption, "static: calibration data; for a path, its train part if it has one", {
     value: "path",

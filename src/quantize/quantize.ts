@@ -120,6 +120,7 @@ async function quantizeBy(options: QuantizeSettings, model: Model, context: Cont
   const { scheme } = options;
   if (options.arithmetic === "float16") return quantizeToHalfArithmetic(model, options, context);
   if (scheme === "float16" || scheme === "bfloat16") return quantizeToHalf(scheme, model, options, context);
+  const moved = await equalized(model, options, context);
   const tied = floatReaders(model, options);
   const inference = infer(model);
   const all = allLayers(model, inference);
@@ -147,7 +148,14 @@ async function quantizeBy(options: QuantizeSettings, model: Model, context: Cont
     return plan === undefined || plan instanceof Miss ? undefined : plan.form.blocks;
   };
   const outcome = await roundLayers(model, options, context, quantized, known, blocksOf);
-  return { ...outcome, changes: outcome.changes.map((change) => withTie(change, tied.get(change.at))) };
+  return { ...outcome, changes: [...moved, ...outcome.changes.map((change) => withTie(change, tied.get(change.at)))] };
+}
+
+/** Factors move before anything is rounded: what a rounder sees of samples is of the model as it is then. */
+async function equalized(model: Model, options: QuantizeSettings, context: Context): Promise<readonly Change[]> {
+  const { scheme, data, equalize } = options;
+  if (!equalize || data === undefined || (scheme !== "static" && scheme !== "dynamic")) return [];
+  return (await import("./equalize.ts")).equalize(model, { ...options, data }, context);
 }
 
 function withTie(change: Change, reader: Node | undefined): Change {

@@ -1,0 +1,101 @@
+/** Outliers of activations, in networks that compute the same with them and without: factors that were moved by hand. */
+import { describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { scaleGroups } from "../../src/analysis/scale-groups.ts";
+import { memory } from "../../src/data/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { migrate } from "../../src/passes/index.ts";
+import { completeContext } from "../../src/passes/pass.ts";
+import { type EqualizeOptions, equalize } from "../../src/quantize/equalize.ts";
+import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { difference, numbersFor, run } from "./networks.ts";
+
+const normalized = `opset 21
+graph (x: float32[batch, 5, 16]) -> (y) {
+  gamma: float32[16] = random(seed 1, from 0.5 to 1.5)
+  beta: float32[16] = random(seed 2, from -0.5 to 0.5)
+  up.weight: float32[16, 24] = random(seed 3)
+  side.weight: float32[16, 8] = random(seed 4)
+  n = LayerNormalization (x, gamma, beta) {axis=-1}
+  u = MatMul "up" (n, up.weight)
+  s = MatMul "side" (n, side.weight)
+  y = Concat (u, s) {axis=2}
+}`;
+
+const convolved = `opset 21
+graph (x: float32[batch, 3, 8, 8]) -> (y) {
+  first.weight: float32[12, 3, 3, 3] = random(seed 1)
+  first.bias: float32[12] = random(seed 2)
+  second.weight: float32[6, 12, 3, 3] = random(seed 3)
+  a = Conv "first" (x, first.weight, first.bias) {pads=[1, 1, 1, 1]}
+  r = Relu (a)
+  y = Conv "second" (r, second.weight) {pads=[1, 1, 1, 1]}
+}`;
+
+const inputs = { normalized: [64, 5, 16], convolved: [64, 3, 8, 8] } as const;
+const texts = { normalized, convolved };
+type Name = keyof typeof texts;
+
+/** A network one of whose channels reaches a hundred times as far, and is read with weights a hundred times as small. */
+async function withOutlier(name: Name): Promise<Model> {
+  const model = parseModel(texts[name]);
+  const [group] = scaleGroups(model, infer(model)).filter(({ units, refused }) => refused.size < units);
+  if (group === undefined) throw new Error("No factor moves.");
+  const factors = new Float64Array(group.units).fill(1);
+  factors[3] = 128;
+  await migrate(model, group, factors);
+  return model;
+}
+
+const usual = { bits: 7, perChannel: true, activations: "uint8", samples: 64 } as const;
+
+const samples = (name: Name) => numbersFor(inputs[name], 5);
+
+async function error(name: Name, model: Model, options: Partial<QuantizeOptions>) {
+  const x = samples(name);
+  const before = await run(parseModel(texts[name]), { x });
+  const { changes } = await quantize(model, { scheme: "static", data: memory("x", { x }), ...options });
+  return { error: difference(before, await run(model, { x })), changes };
+}
+
+describe.each(Object.keys(texts) as Name[])("an outlier channel, %s", (name) => {
+  test.each(["static", "dynamic"] as const)("costs nothing: %s", async (scheme) => {
+    const usual = (await error(name, parseModel(texts[name]), { scheme })).error;
+    const outlier = await withOutlier(name);
+    const left = await error(name, outlier.clone(), { scheme, equalize: false });
+    const moved = await error(name, outlier, { scheme });
+    expect(left.error).toBeGreaterThan(5 * usual);
+    expect(moved.error).toBeLessThan(1.5 * usual);
+    const readers = name === "normalized" ? ["up", "side"] : ["second"];
+    expect(moved.changes.filter(({ kind }) => kind === "scaled").map(({ at }) => at)).toEqual(readers);
+  });
+
+  test("is left where no layer that reads it computes on integers with a scale for each output", async () => {
+    const model = await withOutlier(name);
+    const readers = name === "normalized" ? ["up", "side"] : ["second"];
+    const options: Partial<QuantizeOptions>[] = [
+      { perChannel: false },
+      { activations: "uint16" },
+      ...(name === "convolved" ? [{ except: readers }] : []),
+    ];
+    for (const option of options) {
+      const { changes } = await error(name, model.clone(), option);
+      expect(changes.filter(({ kind }) => kind === "scaled")).toEqual([]);
+    }
+  });
+
+  test("a network without one keeps its weights", async () => {
+    const { changes } = await error(name, parseModel(texts[name]), {});
+    expect(changes.filter(({ kind }) => kind === "scaled")).toEqual([]);
+  });
+
+  test("what is left in float computes the same to the bit", async () => {
+    const [model, x] = [await withOutlier(name), samples(name)];
+    const before = await run(model, { x });
+    const settings: EqualizeOptions = { ...usual, data: memory("x", { x }) };
+    const changes = await equalize(model, settings, completeContext({}));
+    expect(changes).not.toEqual([]);
+    expect(await run(model, { x })).toEqual(before);
+  });
+});
