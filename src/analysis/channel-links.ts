@@ -4,7 +4,7 @@ import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { AxisEnd, AxisLink } from "../ops/index.ts";
 import type { Inference } from "./infer.ts";
-import { type Along, sizeAlong } from "./units.ts";
+import { type Along, type Labels, sizeAlong } from "./units.ts";
 
 /** Of a refusal: nothing but statistics stand against it, which could be followed. */
 export const ofStatistics = "statistics";
@@ -21,6 +21,19 @@ export interface Rule {
 
 export interface End extends Along {
   readonly port: string;
+}
+
+/** The axes of what a node reads and writes along which units lie. */
+export function* labelledEnds(
+  { inputs, outputs }: Node,
+  labels: Labels,
+): Generator<End & { readonly value: Value }, void, undefined> {
+  for (const [side, values] of [
+    ["in", inputs],
+    ["out", outputs],
+  ] as const)
+    for (const [index, value] of values.entries())
+      if (value !== undefined) for (const axis of labels.axes(value)) yield { port: `${side}${index}`, value, axis };
 }
 
 /** Which port, and which of its axes. */

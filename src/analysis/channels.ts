@@ -10,20 +10,17 @@
  * head of an attention layer, the same position in each group of a grouped convolution. It is the outermost for which what lies behind refuses not
  * all units: in a Reshape of queries, keys and values to [3, heads, size] a head, in a channel shuffle to [2, channels] a pair of channels.
  *
- * Units are refused, with the reason, where cutting would change the model's interface or what an operator computes: an axis that no link
- * mentions, an operator without entry, inputs and outputs of the model, values that subgraphs read; and a unit that is all of an axis.
- *
  * Costs the number of nodes times the number of channels, times a few sweeps.
  */
-import { Miss } from "../errors.ts";
-import { describe } from "../graph/graph.ts";
+import type { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { endKey as key, type Rule, rulesOf } from "./channel-links.ts";
+import { type Rule, rulesOf } from "./channel-links.ts";
+import { refusals } from "./channel-refusals.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layers as layersOf } from "./layers.ts";
 import { type Alternatives, alternativesIn, spread } from "./spread.ts";
 import { type Slice, unitGroups } from "./unit-groups.ts";
-import { type Along, Labels, sizeAlong } from "./units.ts";
+import { type Along, Labels } from "./units.ts";
 
 export type { Slice };
 
@@ -98,76 +95,4 @@ function settled(model: Model, rules: readonly Rule[], starts: readonly Along[])
     open = open.filter((set) => set.chosen > 0 && isRefused(set, units));
   }
   return units;
-}
-
-const asOutput = "they are an output of the model";
-
-function refusals(model: Model, rules: readonly Rule[], labels: Labels): ReadonlyMap<number, Miss> {
-  const refused = new Map<number, Miss>();
-  const refuse = (end: Along, miss: Miss): void => {
-    for (const label of labels.at(end) ?? []) {
-      const unit = label < 0 ? -1 : labels.find(label);
-      if (unit >= 0 && !refused.has(unit)) refused.set(unit, miss);
-    }
-  };
-  const { graph } = model;
-  const outputs = new Set(graph.outputs);
-  for (const value of graph.outputs)
-    for (const axis of labels.axes(value)) refuse({ value, axis }, new Miss(asOutput, value.name));
-  for (const value of graph.feeds)
-    for (const axis of labels.axes(value))
-      refuse({ value, axis }, new Miss("they are an input of the model", value.name));
-  for (const { value, axis } of labels.ends())
-    for (const { node } of value.uses)
-      if (node.graph !== graph) refuse({ value, axis }, new Miss("a subgraph reads them", describe(node)));
-  for (const rule of rules) {
-    const { node } = rule;
-    if (node === undefined) continue;
-    for (const { end, reason, kind } of rule.refuses) refuse(end, new Miss(reason, describe(node), kind));
-    for (const { from, to } of rule.links) {
-      for (const [end, other] of [
-        [from, to],
-        [to, from],
-      ] as const) {
-        if (other.value === undefined || sizeAlong(other) !== undefined) continue;
-        if (outputs.has(other.value)) refuse(end, new Miss(asOutput, other.value.name));
-        const dim = other.value.type?.dims?.[other.axis];
-        const why =
-          typeof dim === "number"
-            ? `an axis of ${dim.toLocaleString("en")} entries, which is too long to be followed`
-            : "an axis whose size is not known";
-        refuse(end, new Miss(`they reach ${why}`, describe(node)));
-      }
-    }
-    const mentioned = new Set([
-      ...rule.links.flatMap(({ from, to }) => [key(from), key(to)]),
-      ...rule.refuses.map(({ end }) => key(end)),
-      ...rule.absorbs.map(key),
-    ]);
-    const ports = [
-      ...node.inputs.map((value, index) => ({ port: `in${index}`, value })),
-      ...node.outputs.map((value, index) => ({ port: `out${index}`, value })),
-    ];
-    for (const { port, value } of ports) {
-      if (value === undefined) continue;
-      for (const axis of labels.axes(value)) {
-        const end = { port, value, axis };
-        if (rule.refusal !== undefined) refuse(end, rule.refusal);
-        else if (!mentioned.has(key(end)))
-          refuse(end, new Miss(`a node needs the whole axis ${axis} of "${value.name}"`, describe(node)));
-      }
-    }
-  }
-  const seen = new Set<Int32Array>();
-  for (const { value, axis, label } of labels.ends()) {
-    if (seen.has(label)) continue;
-    seen.add(label);
-    if (labels.common(label, label.keys()) < 0) continue;
-    const at = value.producer === undefined ? value.name : describe(value.producer);
-    refuse(
-      { value, axis },
-      new Miss(`they can only be removed together, which would leave nothing of axis ${axis}`, at),
-    );
-  }
-  return refused;
 }

@@ -6,7 +6,7 @@
  * The tokens that stay keep their order, and the place of each is its new id. A head that is tied to the table is cut with it, through whatever lies
  * between (a transposition); one of its own is found by its output, which has as many numbers for each token as the table has rows.
  */
-import { rulesOf } from "../analysis/channel-links.ts";
+import { type End, labelledEnds, type Rule, rulesOf } from "../analysis/channel-links.ts";
 import type { Group, Slice } from "../analysis/channels.ts";
 import { cut } from "../analysis/cut.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
@@ -79,7 +79,7 @@ function settled(
   model: Model,
   { tables, starts, size }: Start,
   labels: Labels,
-  rules: ReturnType<typeof rulesOf>,
+  rules: readonly Rule[],
 ): Vocabulary | Miss {
   const tokenOf = new Map<number, number>();
   for (const start of starts)
@@ -96,19 +96,14 @@ function settled(
   const isTable = new Set(tables.map(({ node }) => node));
   for (const { node, refusal, links, refuses } of rules) {
     if (node === undefined) continue;
-    for (const [at, value] of [...node.inputs, ...node.outputs].entries()) {
-      if (value === undefined) continue;
-      const port = at < node.inputs.length ? `in${at}` : `out${at - node.inputs.length}`;
-      for (const axis of labels.axes(value)) {
-        if (refusal !== undefined) return refusal;
-        const here = (end: { readonly port: string; readonly axis: number }): boolean =>
-          end.port === port && end.axis === axis;
-        if (isTable.has(node) && at === 0) continue;
-        const no = refuses.find(({ end }) => here(end));
-        if (no !== undefined) return new Miss(no.reason, describe(node));
-        if (!links.some(({ from, to }) => here(from) || here(to)))
-          return new Miss(`a node needs all tokens, along axis ${axis} of "${value.name}"`, describe(node));
-      }
+    for (const { port, value, axis } of labelledEnds(node, labels)) {
+      if (refusal !== undefined) return refusal;
+      const here = (end: End): boolean => end.port === port && end.axis === axis;
+      if (isTable.has(node) && port === "in0") continue;
+      const no = refuses.find(({ end }) => here(end));
+      if (no !== undefined) return new Miss(no.reason, describe(node));
+      if (!links.some(({ from, to }) => here(from) || here(to)))
+        return new Miss(`a node needs all tokens, along axis ${axis} of "${value.name}"`, describe(node));
     }
   }
   const outputs = new Set(model.graph.outputs);

@@ -1,0 +1,93 @@
+/**
+ * Why units of channels cannot go: cutting would change the model's interface or what an operator computes. An axis that no link mentions, an operator
+ * without entry, inputs and outputs of the model, values that subgraphs read; and a unit that is all of an axis.
+ */
+import { Miss } from "../errors.ts";
+import { describe, type Node, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { endKey as key, labelledEnds, type Rule } from "./channel-links.ts";
+import { type Along, type Labels, sizeAlong } from "./units.ts";
+
+/** By unit the first reason that was found. */
+export function refusals(model: Model, rules: readonly Rule[], labels: Labels): ReadonlyMap<number, Miss> {
+  const refused = new Map<number, Miss>();
+  for (const { end, miss } of refusedEnds(model, rules, labels))
+    for (const label of labels.at(end) ?? []) {
+      const unit = label < 0 ? -1 : labels.find(label);
+      if (unit >= 0 && !refused.has(unit)) refused.set(unit, miss);
+    }
+  return refused;
+}
+
+/** An axis whose units cannot go. */
+interface RefusedEnd {
+  readonly end: Along;
+  readonly miss: Miss;
+}
+
+const asOutput = "they are an output of the model";
+
+function* refusedEnds(model: Model, rules: readonly Rule[], labels: Labels): Generator<RefusedEnd> {
+  const { graph } = model;
+  for (const [values, reason] of [
+    [graph.outputs, asOutput],
+    [graph.feeds, "they are an input of the model"],
+  ] as const)
+    for (const value of values)
+      for (const axis of labels.axes(value)) yield { end: { value, axis }, miss: new Miss(reason, value.name) };
+  for (const { value, axis } of labels.ends())
+    for (const { node } of value.uses)
+      if (node.graph !== graph) yield { end: { value, axis }, miss: new Miss("a subgraph reads them", describe(node)) };
+  const outputs = new Set(graph.outputs);
+  for (const rule of rules) {
+    if (rule.node === undefined) continue;
+    for (const { end, reason, kind } of rule.refuses) yield { end, miss: new Miss(reason, describe(rule.node), kind) };
+    yield* unfollowed(rule, rule.node, outputs);
+    yield* unmentioned(rule, rule.node, labels);
+  }
+  yield* wholeAxes(labels);
+}
+
+/** What is linked to an axis along which units cannot be followed. */
+function* unfollowed({ links }: Rule, node: Node, outputs: ReadonlySet<Value>): Generator<RefusedEnd> {
+  for (const { from, to } of links)
+    for (const [end, other] of [
+      [from, to],
+      [to, from],
+    ] as const) {
+      if (other.value === undefined || sizeAlong(other) !== undefined) continue;
+      if (outputs.has(other.value)) yield { end, miss: new Miss(asOutput, other.value.name) };
+      const dim = other.value.type?.dims?.[other.axis];
+      const why =
+        typeof dim === "number"
+          ? `an axis of ${dim.toLocaleString("en")} entries, which is too long to be followed`
+          : "an axis whose size is not known";
+      yield { end, miss: new Miss(`they reach ${why}`, describe(node)) };
+    }
+}
+
+function* unmentioned({ links, refuses, absorbs, refusal }: Rule, node: Node, labels: Labels): Generator<RefusedEnd> {
+  const mentioned = new Set([
+    ...links.flatMap(({ from, to }) => [key(from), key(to)]),
+    ...refuses.map(({ end }) => key(end)),
+    ...absorbs.map(key),
+  ]);
+  for (const end of labelledEnds(node, labels)) {
+    if (mentioned.has(key(end))) continue;
+    const reason = `a node needs the whole axis ${end.axis} of "${end.value.name}"`;
+    yield { end, miss: refusal ?? new Miss(reason, describe(node)) };
+  }
+}
+
+/** Tied axes have one label. */
+function* wholeAxes(labels: Labels): Generator<RefusedEnd> {
+  const seen = new Set<Int32Array>();
+  for (const { value, axis, label } of labels.ends()) {
+    if (seen.has(label)) continue;
+    seen.add(label);
+    if (labels.common(label, label.keys()) < 0) continue;
+    const at = value.producer === undefined ? value.name : describe(value.producer);
+    const reason = `they can only be removed together, which would leave nothing of axis ${axis}`;
+    yield { end: { value, axis }, miss: new Miss(reason, at) };
+  }
+}
