@@ -23,8 +23,10 @@ import { toFloats } from "../tensor/convert.ts";
 import { alongAxis } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import { type ChannelSlice, channelsAt } from "./channel-places.ts";
+import type { ScoredGroup } from "./choose-units.ts";
 import { type ChannelPlace, type Channels, isOfChannels } from "./criteria/criterion.ts";
 import { criteria } from "./criteria/index.ts";
+import { missesOf } from "./group-words.ts";
 import { evidenceFor, type Scorer, type ScoringOptions, scorerOf } from "./importance.ts";
 import { channelNorms } from "./mask.ts";
 
@@ -100,6 +102,22 @@ export async function unitScorerOf(
     if (scores.length !== group.units) throw fault(`${scores.length} scores instead of ${group.units}`);
     return scores.some(Number.isNaN) ? new Miss(`${id} gives NaN`) : scores;
   };
+}
+
+/** Groups with their scores, and why others have none: one after the other, so that memory holds the weights of one layer. */
+export async function scoredGroups(
+  groups: readonly Group[],
+  scorer: UnitScorer,
+): Promise<{ readonly scored: readonly ScoredGroup[]; readonly misses: readonly Miss[] }> {
+  const scored: ScoredGroup[] = [];
+  const misses: Miss[] = [];
+  for (const group of groups) {
+    const scores = await scorer(group);
+    if (scores instanceof Miss)
+      misses.push(...missesOf(group, `its channels have no score: ${scores.reason}`, scores.at));
+    else scored.push({ group, scores });
+  }
+  return { scored, misses };
 }
 
 /** Sums over the channels of each unit, tensor by tensor, so that memory holds one. */

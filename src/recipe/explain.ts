@@ -8,7 +8,7 @@ import type { Model } from "../graph/model.ts";
 import { withFreeChannels } from "../passes/free-channels.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
-import { cutOrders } from "../prune/structured.ts";
+import { cutOrders } from "../prune/cut-order.ts";
 import { type SensitivityKind, sensitivityKinds } from "../report/sensitivity.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { applied, sweeps } from "./sweeps.ts";

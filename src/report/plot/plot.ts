@@ -17,7 +17,7 @@ import { bytes, count, counted } from "../../evaluate/numbers.ts";
 import { allGraphs, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { withFreeChannels } from "../../passes/free-channels.ts";
-import { type CutOrder, cutOrders } from "../../prune/structured.ts";
+import { type CutOrder, cutOrders } from "../../prune/cut-order.ts";
 import { dimsText, elementCount } from "../../tensor/dims.ts";
 import { type Channels, channelsIn, offersOf, weightBits } from "../applicable-techniques.ts";
 import { html } from "../markup.ts";
