@@ -62,7 +62,7 @@ const numbersOf = (dense: Dense): WeightNumbers => ({ dims: dense.dims, values: 
 
 async function decoded(model: Model, layer: Layer, codes: Dense, engine: Engine): Promise<WeightNumbers | Miss> {
   const { name, role } = layer;
-  const { scales, zeroPoint } = whatTheyMean(model, layer, infer(model));
+  const { scales, zeroPoint } = meaningOf(model, layer, infer(model));
   if (scales.length === 0) return new Miss("nothing tells the scale of its codes", name);
   const read = async (value: Value): Promise<Float64Array> => toFloat64(await readStoredValue(model, value, engine));
   // A table may have a scale for each row.
@@ -92,7 +92,7 @@ interface Meaning {
   readonly zeroPoint: Value | undefined;
 }
 
-function whatTheyMean(model: Model, { node, role, effective }: Layer, inference: Inference): Meaning {
+function meaningOf(model: Model, { node, role, effective }: Layer, inference: Inference): Meaning {
   if (role.kind === "lookup") {
     // Rows are scaled after they are picked; scales lie beside their codes, under the names by which quantizers call them.
     const stem = effective.name.replace(/_quantized$/, "");

@@ -24,18 +24,12 @@ import type { Context } from "../passes/pass.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/types.ts";
-
-/** A block, what it reads and what it answers. */
-export interface Way {
-  readonly block: Block;
-  readonly input: Value;
-  readonly output: Value;
-}
+import type { Bypass } from "./repeated-layers.ts";
 
 /** @throws PithError E_DATA if the data does not fit or has no samples, or where an influence is no number, E_STOPPED on the signal. */
 export async function blockInfluence(
   model: Model,
-  ways: readonly Way[],
+  ways: readonly Bypass[],
   { data, samples }: { readonly data: Dataset | string; readonly samples: number },
   { engine, signal, seed, progress }: Context,
 ): Promise<ReadonlyMap<Block, number>> {
@@ -72,7 +66,7 @@ export async function blockInfluence(
 }
 
 /** The axis of channels or features: that of a layer of the block whose output has as many axes, else the last. */
-function axisOf(model: Model, { block, output }: Way, inference: Inference): number {
+function axisOf(model: Model, { block, output }: Bypass, inference: Inference): number {
   const rank = output.type?.dims?.length ?? 1;
   const own = new Set(block.layers);
   const alike = layers(model, inference).find(
@@ -82,7 +76,7 @@ function axisOf(model: Model, { block, output }: Way, inference: Inference): num
 }
 
 /** The input that says which places count: an attention mask with a number for each of them. */
-function maskOf({ graph }: Model, { output }: Way, axis: number): string | undefined {
+function maskOf({ graph }: Model, { output }: Bypass, axis: number): string | undefined {
   const dims = output.type?.dims;
   if (dims === undefined) return undefined;
   const places = dimsText(dims.filter((_, at) => at !== (axis < 0 ? axis + dims.length : axis)));

@@ -11,6 +11,7 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { cutOrders } from "../prune/cut-order.ts";
 import { type SensitivityKind, sensitivityKinds } from "../report/sensitivity.ts";
 import { elementCount } from "../tensor/dims.ts";
+import { groupBy } from "../tensor/group-by.ts";
 import { applied, sweeps } from "./sweeps.ts";
 
 /** What a technique does to a layer alone. */
@@ -116,13 +117,9 @@ async function channelsOf(
     throw new PithError("E_OPTION", `Layer "${name}" has ${has}, got ${channel}.`);
   }
   if (count === 0) return undefined;
-  const stays = new Map<string, number>();
-  for (const { group, unitOf } of parts) {
-    for (const unit of unitOf) {
-      const miss = group.refused.get(unit);
-      if (miss !== undefined) stays.set(reasonText(miss), (stays.get(reasonText(miss)) ?? 0) + 1);
-    }
-  }
+  const stay = parts.flatMap(({ group, unitOf }) =>
+    Array.from(unitOf).flatMap((unit) => group.refused.get(unit) ?? []),
+  );
   const others = new Set(parts.flatMap(({ group }) => group.layers.map((layer) => layer.name)));
   others.delete(name);
   return {
@@ -130,7 +127,7 @@ async function channelsOf(
     free: freeOf(parts),
     freeThroughNorms: freeOf(ownChannels(model, name, true)),
     together: [...others],
-    reasons: [...stays].map(([reason, channels]) => ({ channels, reason })),
+    reasons: Array.from(groupBy(stay, reasonText), ([reason, of]) => ({ channels: of.length, reason })),
     ...(channel === undefined ? {} : { one: await channelOf(model, parts, name, channel, context) }),
   };
 }
