@@ -6,7 +6,8 @@ import { global } from "./allocations/index.ts";
 import { amountSchema } from "./amount.ts";
 import { allocated } from "./amounts.ts";
 import { putMasks } from "./chosen.ts";
-import { atRandom, denseSchema, pruneLeast, seedSchema } from "./rules.ts";
+import { pruneLeast } from "./least-entries.ts";
+import { atRandom, denseSchema, seedSchema } from "./rules.ts";
 import { type ParameterSelection, targetEntries } from "./targets.ts";
 
 const schema = v.strictObject({

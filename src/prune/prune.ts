@@ -26,10 +26,10 @@ import { pruneBySolver } from "./by-solver.ts";
 import { putMasks, zeroEntries } from "./chosen.ts";
 import { criteria, looksAtGradients } from "./criteria/index.ts";
 import { type Scorer, scorerOf } from "./importance.ts";
+import { pruneLeast } from "./least-entries.ts";
 import { type PruneOptions, type PruneSettings, pruneOptions, sharesItself, targetsIn } from "./options.ts";
 import { entries, patternOf } from "./pattern.ts";
 import { foldMasks, isPruned } from "./remove.ts";
-import { pruneLeast } from "./rules.ts";
 import { solvers } from "./solvers/index.ts";
 
 /**

@@ -11,7 +11,6 @@ import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Mask } from "../math/smallest.ts";
-import { cutSmallest } from "../math/smallest.ts";
 import { stored } from "../passes/fold-mask.ts";
 import { described, option, overridesOption } from "../passes/options.ts";
 import { type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
@@ -21,12 +20,13 @@ import { alongAxis, elementCount } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
-import { type AmountsFactory, asGiven } from "./amounts.ts";
-import { cutOf, type MaskWriter, maskEach, prunePrepared, putMasks, type ScorerFactory } from "./chosen.ts";
+import { asGiven } from "./amounts.ts";
+import { maskEach, putMasks, type ScorerFactory } from "./chosen.ts";
 import { scorerOf } from "./importance.ts";
+import { pruneLeast } from "./least-entries.ts";
 import { channelNorms, intersect, keptChannels, keptCount, pruneChannels } from "./mask.ts";
 import { checkSameDims } from "./masked.ts";
-import { brokenAt, forTarget, readRanked, scoresOf, type Tensors } from "./ranked.ts";
+import { brokenAt, forTarget, scoresOf } from "./ranked.ts";
 import { type ParameterSelection, type Target, targetEntries } from "./targets.ts";
 
 /** A tensor, or as in a recipe the numbers of one. */
@@ -76,41 +76,6 @@ export const l1Unstructured: Pass<v.GenericSchema<L1Options>> = definePass({
   options: l1Schema,
   run: (model, options) => pruneLeast(model, options, asGiven(options), putMasks),
 });
-
-/** Of each parameter as many as are said to, with what becomes of the masks. */
-export function pruneLeast(
-  model: Model,
-  options: ParameterSelection & { readonly importanceScores?: Tensors | undefined },
-  amountsFor: AmountsFactory,
-  writeMasks: MaskWriter,
-  scorerFor?: ScorerFactory,
-): Promise<Outcome> {
-  return prunePrepared(model, options, writeMasks, scorerFor, async (targets, scorer) => {
-    const amountOf = await amountsFor(targets, scorer);
-    return async (target) => {
-      const { amount, decidedBy, empties, cut: known } = amountOf(target);
-      if (known !== undefined && (empties || known.cut.gone < known.before))
-        return { ...(await cutOf(target, known.ranked, known.before, known.cut)), decidedBy };
-      const read = await readRanked(target, options.importanceScores, scorer);
-      if (read instanceof Miss) return read;
-      const { ranked, mask, scores, before } = read;
-      // At hand for all looks, of which the mask itself is the last: that one is taken when it is read.
-      const inHand = { ...ranked, mask: async () => mask, scores: async () => scores };
-      try {
-        const count = countOf(amount, before);
-        if (count === 0 && decidedBy !== "global")
-          return new Miss("its own amount (overrides) prunes nothing", target.layer.name);
-        const spared = !empties && count > 0 && count === before;
-        const [cut] = await cutSmallest([inHand], spared ? count - 1 : count);
-        return { ...(await cutOf(target, ranked, before, cut)), decidedBy, spared };
-      } catch (error) {
-        if (!(error instanceof PithError)) throw error;
-        const hint = `To prune the other layers, exclude this one: \`except: "${target.layer.name}"\`.`;
-        throw error.reworded({ at: `Layer "${target.layer.name}"`, hint });
-      }
-    };
-  });
-}
 
 const randomSchema = v.strictObject({ ...targetEntries, amount: amountSchema, seed: seedSchema });
 export type RandomOptions = v.InferInput<typeof randomSchema> & ParameterSelection;

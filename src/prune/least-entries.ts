@@ -1,0 +1,45 @@
+/** Pruning the entries of least score of each parameter, however many that are. */
+import { Miss, PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { cutSmallest } from "../math/smallest.ts";
+import type { Outcome } from "../passes/pass.ts";
+import { countOf } from "./amount.ts";
+import type { AmountsFactory } from "./amounts.ts";
+import { cutOf, type MaskWriter, prunePrepared, type ScorerFactory } from "./chosen.ts";
+import { readRanked, type Tensors } from "./ranked.ts";
+import type { ParameterSelection } from "./targets.ts";
+
+/** Of each parameter as many as are said to, with what becomes of the masks. */
+export function pruneLeast(
+  model: Model,
+  options: ParameterSelection & { readonly importanceScores?: Tensors | undefined },
+  amountsFor: AmountsFactory,
+  writeMasks: MaskWriter,
+  scorerFor?: ScorerFactory,
+): Promise<Outcome> {
+  return prunePrepared(model, options, writeMasks, scorerFor, async (targets, scorer) => {
+    const amountOf = await amountsFor(targets, scorer);
+    return async (target) => {
+      const { amount, decidedBy, empties, cut: known } = amountOf(target);
+      if (known !== undefined && (empties || known.cut.gone < known.before))
+        return { ...(await cutOf(target, known.ranked, known.before, known.cut)), decidedBy };
+      const read = await readRanked(target, options.importanceScores, scorer);
+      if (read instanceof Miss) return read;
+      const { ranked, mask, scores, before } = read;
+      // At hand for all looks, of which the mask itself is the last: that one is taken when it is read.
+      const inHand = { ...ranked, mask: async () => mask, scores: async () => scores };
+      try {
+        const count = countOf(amount, before);
+        if (count === 0 && decidedBy !== "global")
+          return new Miss("its own amount (overrides) prunes nothing", target.layer.name);
+        const spared = !empties && count > 0 && count === before;
+        const [cut] = await cutSmallest([inHand], spared ? count - 1 : count);
+        return { ...(await cutOf(target, ranked, before, cut)), decidedBy, spared };
+      } catch (error) {
+        if (!(error instanceof PithError)) throw error;
+        const hint = `To prune the other layers, exclude this one: \`except: "${target.layer.name}"\`.`;
+        throw error.reworded({ at: `Layer "${target.layer.name}"`, hint });
+      }
+    };
+  });
+}
