@@ -13,7 +13,7 @@ import { type Allocation, type RankedLayer, type Share, total } from "./allocati
 import { uniform } from "./allocations/index.ts";
 import { type Amount, fractionOf, isAll } from "./amount.ts";
 import type { Scorer } from "./importance.ts";
-import { readRanked, type Tensors } from "./ranked.ts";
+import { readRanked, type Tensors } from "./ranking.ts";
 import type { Target } from "./targets.ts";
 
 export interface OwnAmount<A extends Amount = Amount> {

@@ -14,11 +14,11 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import type { AmountsFactory } from "./amounts.ts";
-import { type MaskWriter, prunePrepared, type ScorerFactory } from "./chosen.ts";
 import type { Scorer, ScoringOptions } from "./importance.ts";
 import { intersect, keptCount } from "./mask.ts";
+import { type MaskWriter, prunePrepared, type ScorerFactory } from "./mask-choice.ts";
 import { wholeLayer } from "./pattern.ts";
-import { readRanked } from "./ranked.ts";
+import { readRanked } from "./ranking.ts";
 import type { ParameterSelection, Target } from "./targets.ts";
 
 interface SolverOptions extends ParameterSelection, Pick<ScoringOptions, "data" | "samples"> {

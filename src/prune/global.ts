@@ -5,8 +5,8 @@ import { definePass, type Pass } from "../passes/pass.ts";
 import { global } from "./allocations/index.ts";
 import { amountSchema } from "./amount.ts";
 import { allocated } from "./amounts.ts";
-import { putMasks } from "./chosen.ts";
 import { pruneLeast } from "./least-entries.ts";
+import { putMasks } from "./mask-choice.ts";
 import { atRandom, denseSchema, seedSchema } from "./rules.ts";
 import { type ParameterSelection, targetEntries } from "./targets.ts";
 

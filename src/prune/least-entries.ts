@@ -5,8 +5,8 @@ import { cutSmallest } from "../math/smallest.ts";
 import type { Outcome } from "../passes/pass.ts";
 import { countOf } from "./amount.ts";
 import type { AmountsFactory } from "./amounts.ts";
-import { cutOf, type MaskWriter, prunePrepared, type ScorerFactory } from "./chosen.ts";
-import { readRanked, type Tensors } from "./ranked.ts";
+import { cutOf, type MaskWriter, prunePrepared, type ScorerFactory } from "./mask-choice.ts";
+import { readRanked, type Tensors } from "./ranking.ts";
 import type { ParameterSelection } from "./targets.ts";
 
 /** Of each parameter as many as are said to, with what becomes of the masks. */

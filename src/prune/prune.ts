@@ -23,10 +23,10 @@ import { type Context, definePass, foldingMasks, type Outcome, type Pass } from 
 import { allocations, isOfChannels } from "./allocations/index.ts";
 import { allocated } from "./amounts.ts";
 import { pruneBySolver } from "./by-solver.ts";
-import { putMasks, zeroEntries } from "./chosen.ts";
 import { criteria, looksAtGradients } from "./criteria/index.ts";
 import { type Scorer, scorerOf } from "./importance.ts";
 import { pruneLeast } from "./least-entries.ts";
+import { putMasks, zeroEntries } from "./mask-choice.ts";
 import { type PruneOptions, type PruneSettings, pruneOptions, sharesItself, targetsIn } from "./options.ts";
 import { entries, patternOf } from "./pattern.ts";
 import { foldMasks, isPruned } from "./remove.ts";

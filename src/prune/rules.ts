@@ -21,12 +21,12 @@ import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
 import { asGiven } from "./amounts.ts";
-import { maskEach, putMasks, type ScorerFactory } from "./chosen.ts";
 import { scorerOf } from "./importance.ts";
 import { pruneLeast } from "./least-entries.ts";
 import { channelNorms, intersect, keptChannels, keptCount, pruneChannels } from "./mask.ts";
-import { checkSameDims } from "./masked.ts";
-import { brokenAt, forTarget, scoresOf } from "./ranked.ts";
+import { maskEach, putMasks, type ScorerFactory } from "./mask-choice.ts";
+import { checkSameDims } from "./parameter-masks.ts";
+import { brokenAt, forTarget, scoresOf } from "./ranking.ts";
 import { type ParameterSelection, type Target, targetEntries } from "./targets.ts";
 
 /** A tensor, or as in a recipe the numbers of one. */

@@ -10,7 +10,7 @@ import { elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";
-import { checkSameDims, maskReader } from "./masked.ts";
+import { checkSameDims, maskReader } from "./parameter-masks.ts";
 import type { Target } from "./targets.ts";
 
 /** A tensor for all targets, or one by layer name. */

@@ -11,7 +11,7 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";
-import { maskOnce, readMask } from "./masked.ts";
+import { maskOnce, readMask } from "./parameter-masks.ts";
 import { type ParameterSelection, selectParameters, type Target } from "./targets.ts";
 
 export interface MaskChoice {
