@@ -1,0 +1,123 @@
+/** By how much constants that a layer reads move what it answers, and the bias that says as much in their place. */
+import { biased } from "../analysis/biased.ts";
+import type { Inference } from "../analysis/infer.ts";
+import { layerAt } from "../analysis/layers.ts";
+import { requireProduct } from "../analysis/weight.ts";
+import type { Engine } from "../engine/index.ts";
+import { Miss, PithError } from "../errors.ts";
+import { emitInto } from "../graph/emit.ts";
+import { extract } from "../graph/extract.ts";
+import { describe, type Node, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { replaceUses } from "../graph/replace.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { float32 } from "../tensor/dense.ts";
+import { alongAxis } from "../tensor/dims.ts";
+import type { Dense } from "../tensor/types.ts";
+import { isUsed } from "./remove-unused.ts";
+
+/** What a node answers more because of constants that it reads: a number for each of its output channels. */
+export interface Shift {
+  readonly node: Node;
+  readonly vector: Dense<"float32">;
+}
+
+/** By how much constants move what a layer answers; undefined where they do not. */
+export async function shiftOf(
+  model: Model,
+  inference: Inference,
+  node: Node,
+  data: Value,
+  dims: readonly number[],
+  constants: Float64Array,
+  engine: Engine,
+): Promise<Shift | Miss | undefined> {
+  if (constants.every((number) => number === 0)) return undefined;
+  const layer = layerAt(node, inference);
+  const [output] = node.outputs;
+  const at = describe(node);
+  if (
+    layer instanceof Miss ||
+    output === undefined ||
+    node.inputs[layer.role.data] !== data ||
+    layer.role.outTaps !== undefined
+  )
+    return new Miss("they are constant, not 0, and no layer reads them", at);
+  const other = requireProduct(layer);
+  if (other !== undefined) return new Miss(other.reason, at);
+  if (node.inputs.some((input) => input !== undefined && input !== data && inference.operand(input)?.stored !== true))
+    return new Miss("its weight or its bias is computed", at);
+  const feeds = [constants, new Float64Array(constants.length)].map((numbers) => [float32(dims, numbers)]);
+  const [[moved] = [], [still] = []] = await runPart(model, [output], [data], feeds, engine);
+  if (moved === undefined || still === undefined) return new Miss("ONNX Runtime cannot compute what they are", at);
+  const [more, less] = [toFloat64(moved), toFloat64(still)];
+  const rank = moved.dims.length;
+  const axis = layer.role.outputAxis < 0 ? layer.role.outputAxis + rank : layer.role.outputAxis;
+  const { count, inner } = alongAxis(moved.dims, axis);
+  const vector = new Float64Array(count);
+  const largest = more.reduce((most, number, index) => Math.max(most, Math.abs(number), Math.abs(less[index] ?? 0)), 0);
+  for (const [index, number] of more.entries()) {
+    const channel = Math.floor(index / inner) % count;
+    const shift = number - (less[index] ?? 0);
+    if (index % (count * inner) === channel * inner && index < count * inner) vector[channel] = shift;
+    // Written so that NaN is refused.
+    if (!(Math.abs(shift - (vector[channel] ?? 0)) <= 1e-6 * largest))
+      return new Miss(
+        "they are constant, not 0, and zero padding, or what lies before, makes it differ from place to place",
+        at,
+      );
+  }
+  return { node, vector: float32([count, ...new Array<number>(rank - 1 - axis).fill(1)], vector) };
+}
+
+/** Outputs of a part of the model for several feeds of `inputs`; nothing where the runtime cannot run it. */
+export async function runPart(
+  model: Model,
+  outputs: readonly Value[],
+  inputs: readonly Value[],
+  feeds: readonly (readonly Dense[])[],
+  engine: Engine,
+): Promise<readonly (readonly (Dense | undefined)[])[]> {
+  const part = extract(model, outputs, inputs);
+  try {
+    const session = await engine.load(part, { optimize: false });
+    try {
+      const results: (readonly (Dense | undefined)[])[] = [];
+      for (const given of feeds) {
+        const named = given.flatMap((dense, at) => {
+          const input = part.graph.inputs[at];
+          return input === undefined ? [] : [[input.name, dense] as const];
+        });
+        const found = await session.run(Object.fromEntries(named));
+        results.push(part.graph.outputs.map(({ name }) => found[name]));
+      }
+      return results;
+    } finally {
+      await session.release();
+    }
+  } catch (error) {
+    if (error instanceof PithError && (error.code === "E_ENGINE" || error.code === "E_UNSUPPORTED")) return [];
+    throw error;
+  }
+}
+
+/** Into the sum with a vector that follows already, else as one, which `fuseAffine` folds into a bias. */
+export async function addBehind(model: Model, inference: Inference, { node, vector }: Shift): Promise<void> {
+  const layer = layerAt(node, inference);
+  const sum = layer instanceof Miss ? undefined : biased(layer, inference)?.sum;
+  const before = await sum?.vector.tensor?.read();
+  if (sum !== undefined && before?.type === "float32" && sum.vector.role === undefined) {
+    const added = before.data.map((number, at) => number + (vector.data[at] ?? 0));
+    const emit = emitInto(model, { before: sum.node });
+    model.graph.setInput(sum.node, sum.input, emit.constant(float32(before.dims, added), sum.vector.name));
+    if (!isUsed(sum.vector)) model.graph.removeValue(sum.vector);
+    return;
+  }
+  const [output] = node.outputs;
+  if (output === undefined) return;
+  const nodes = [...model.graph.nodes()];
+  const emit = emitInto(model, { before: nodes[nodes.indexOf(node) + 1], by: "drop-dead-channels" });
+  const result = emit.Add([output, emit.constant(vector, `${output.name}.shift`)]);
+  result.type = output.type;
+  replaceUses(output, result, result.producer);
+}
