@@ -19,7 +19,7 @@ import { written } from "../lib/written.ts";
 const seed = 0;
 
 export interface Settings {
-  /** One epoch over 1,000 samples. */
+  /** One epoch over 300 samples. */
   readonly smoke: boolean;
   /** Of the training. */
   readonly threads: string;
@@ -141,7 +141,7 @@ async function through(chain: Chain, top: string, { smoke, threads }: Settings):
     line("  not measured: the shared folder (../shared, or PITH_SHARED) does not have it");
     return true;
   }
-  const samples = ["--data", data, ...(smoke ? ["--samples", "1000"] : [])];
+  const samples = ["--data", data, ...(smoke ? ["--samples", "300"] : [])];
   const epochs = smoke ? 1 : chain.epochs;
   const steps = [
     ...chain.cut,
