@@ -578,32 +578,6 @@ describe("cut", () => {
   });
 });
 
-test("a deep network costs time in proportion", () => {
-  const build = (depth: number): Model =>
-    graph(
-      "x: float32[batch, 64]",
-      "y",
-      Array.from({ length: depth }, (_, index) => {
-        const [from, to] = [index === 0 ? "x" : `h${index - 1}`, index === depth - 1 ? "y" : `h${index}`];
-        const inner =
-          index % 2 === 1
-            ? `  m${index} = MatMul (${from}, w${index}.weight)\n  ${to} = Add (m${index}, ${from})`
-            : `  ${to} = MatMul (${from}, w${index}.weight)`;
-        return `  w${index}.weight: float32[64, 64] = zeros\n${inner}`;
-      }).join("\n"),
-    );
-  const milliseconds = (depth: number): number => {
-    const model = build(depth);
-    const inference = infer(model);
-    const start = performance.now();
-    channelGroups(model, inference);
-    return performance.now() - start;
-  };
-  milliseconds(100);
-  // Four times as deep: about four times as long; a quadratic walk would take sixteen.
-  expect(milliseconds(1600) / Math.max(1, milliseconds(400))).toBeLessThan(11);
-});
-
 describe("axes of more positions than memory bears", () => {
   const tiled = `opset 21
 graph (x: float32[batch, 8]) -> (y: float32[batch, 4]) {

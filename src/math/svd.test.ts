@@ -169,15 +169,6 @@ describe("singular value decomposition", () => {
     const cosine = direction.reduce((sum, value, row) => sum + value * (v.data[row * 35] ?? 0), 0);
     expect(Math.abs(cosine)).toBeCloseTo(1, 12);
   });
-
-  test("784 × 128 takes little time", () => {
-    const source = normal(784, 128, 6);
-    svd(source);
-    const start = performance.now();
-    svd(source);
-    // Measured 0.1 s alone; the bound is for a machine that is busy with much else.
-    expect(performance.now() - start).toBeLessThan(4000);
-  });
 });
 
 interface GoldenMatrix {
