@@ -56,7 +56,8 @@ async function filled(): Promise<string> {
       (name) => [`bert_sst2/${name}`, `bert_sst2/${name}`] as const,
     ),
   ] as const)
-    await copyFile(join(data, "models", from), join(folder, to));
+    // The shared folder may be read-only, which a copy would be, too.
+    await writeFile(join(folder, to), await readFile(join(data, "models", from)));
   const photos = (await readdir(join(data, "images/imagenet"))).filter((name) => name.endsWith(".jpg"));
   for (const name of photos.slice(0, 20))
     await copyFile(join(data, "images/imagenet", name), join(folder, "photos", name));
