@@ -35,6 +35,8 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 let met = true;
-for (const [name, run] of Object.entries(experiments))
-  if (positionals.length === 0 || positionals.includes(name)) met = (await run(options)) && met;
+// Its smoke run is that of resnet20, and takes longer than all others.
+const left = options.smoke ? ["resnet56"] : [];
+const names = positionals.length > 0 ? positionals : Object.keys(experiments).filter((name) => !left.includes(name));
+for (const [name, run] of Object.entries(experiments)) if (names.includes(name)) met = (await run(options)) && met;
 process.exitCode = met || options.smoke ? 0 : 1;

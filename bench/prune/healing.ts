@@ -169,7 +169,8 @@ async function through(chain: Chain, top: string, { smoke, threads }: Settings):
     rows.push([words[0] ?? "", shown(candidate), paired, macsOf(after), String(after.parameters), minutes]);
   }
   table(["", `>${last?.metric} (95 %)`, ">paired", ">MACs", ">parameters", ">minutes"], rows);
-  return last === undefined || reached(chain, last, epochs);
+  if (smoke) line("  a smoke run: too few samples to judge by");
+  return smoke || last === undefined || reached(chain, last, epochs);
 }
 
 function reached({ within }: Chain, { unit, original, difference }: Comparison, epochs: number): boolean {
