@@ -43,6 +43,7 @@ async function filled(): Promise<string> {
   const folder = temporaryFolder();
   for (const made of ["llama", "bert_sst2/onnx", "cifar10", "mnist", "photos", "texts"])
     await mkdir(join(folder, made), { recursive: true });
+  // The shared folder may be read-only, which a copy would be, too.
   for (const [from, to] of [
     ["resnet20.onnx", "resnet20.onnx"],
     ["resnet20.onnx", "model.onnx"],
@@ -56,7 +57,6 @@ async function filled(): Promise<string> {
       (name) => [`bert_sst2/${name}`, `bert_sst2/${name}`] as const,
     ),
   ] as const)
-    // The shared folder may be read-only, which a copy would be, too.
     await writeFile(join(folder, to), await readFile(join(data, "models", from)));
   const photos = (await readdir(join(data, "images/imagenet"))).filter((name) => name.endsWith(".jpg"));
   for (const name of photos.slice(0, 20))
