@@ -153,9 +153,9 @@ async function quantizeBy(options: QuantizeSettings, model: Model, context: Cont
 
 /** Factors move before anything is rounded: what a rounder sees of samples is of the model as it is then. */
 async function equalized(model: Model, options: QuantizeSettings, context: Context): Promise<readonly Change[]> {
-  const { scheme, data, equalize } = options;
-  if (!equalize || data === undefined || (scheme !== "static" && scheme !== "dynamic")) return [];
-  return (await import("./equalize.ts")).equalize(model, { ...options, data }, context);
+  const { scheme, equalize } = options;
+  if (!equalize || scheme === "float16" || scheme === "bfloat16") return [];
+  return (await import("./equalize/index.ts")).equalize(model, options, context);
 }
 
 function withTie(change: Change, reader: Node | undefined): Change {

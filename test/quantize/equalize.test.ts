@@ -7,7 +7,8 @@ import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { migrate } from "../../src/passes/index.ts";
 import { completeContext } from "../../src/passes/pass.ts";
-import { type EqualizeOptions, equalize } from "../../src/quantize/equalize.ts";
+import { equalize } from "../../src/quantize/equalize/index.ts";
+import type { EqualizeOptions } from "../../src/quantize/equalize/transformation.ts";
 import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
 import { difference, numbersFor, run } from "./networks.ts";
 
@@ -48,7 +49,7 @@ async function withOutlier(name: Name): Promise<Model> {
   return model;
 }
 
-const usual = { bits: 7, perChannel: true, activations: "uint8", samples: 64 } as const;
+const usual = { scheme: "static", bits: 7, perChannel: true, activations: "uint8", samples: 64 } as const;
 
 const samples = (name: Name) => numbersFor(inputs[name], 5);
 

@@ -1,0 +1,250 @@
+/**
+ * Factors by measurement: of the candidates of each group of units the ones are taken with which the layers that read it answer with the least error,
+ *
+ *     ‖rounded(x · f) · rounded(w / f)ᵀ − x · wᵀ‖²  as a share of  ‖x · wᵀ‖²,
+ *
+ * on rows x of their own inputs.
+ */
+import { infer } from "../../analysis/infer.ts";
+import { type Layer, layers } from "../../analysis/layers.ts";
+import { type ScaledSlice, type ScaleGroup, scaleGroups } from "../../analysis/scale-groups.ts";
+import { ownOptions, selectLayers } from "../../analysis/selection.ts";
+import { weightMatrices } from "../../analysis/weight.ts";
+import { calibrate } from "../../calibrate/calibration.ts";
+import { observe } from "../../calibrate/observe.ts";
+import { columnReach, type Reach } from "../../calibrate/reach.ts";
+import type { Statistic } from "../../calibrate/statistic.ts";
+import { trainPart } from "../../data/open.ts";
+import { engineMultiply } from "../../engine/multiply.ts";
+import { Miss } from "../../errors.ts";
+import type { Model } from "../../graph/model.ts";
+import {
+  frobenius,
+  type Matrix,
+  type Multiply,
+  matrix,
+  type QuantizationRange,
+  scaleColumns,
+  subtract,
+  transpose,
+} from "../../math/index.ts";
+import { migrate } from "../../passes/migrate.ts";
+import type { Change, Context } from "../../passes/pass.ts";
+import { readStoredValue } from "../../passes/stored.ts";
+import { toNumbers } from "../../tensor/convert.ts";
+import { fixedDims } from "../../tensor/dims.ts";
+import type { EqualizeOptions, Transformation } from "./transformation.ts";
+
+/** What comes into a layer: how far, and some of its rows. */
+interface Seen extends Reach {
+  readonly rows: Matrix;
+}
+
+/** A layer that reads a group along its inputs. */
+export interface Reader {
+  readonly layer: Layer;
+  readonly own: EqualizeOptions;
+  readonly seen: Seen;
+  /** Outputs × columns. */
+  readonly weight: Matrix;
+  /** Unit of each column, or -1. */
+  readonly unitOf: Int32Array;
+}
+
+/** What a layer multiplies. */
+export interface Operands {
+  /** Rows × columns. */
+  readonly data: Matrix;
+  /** Of all that comes into the layer, of which `data` is a part. */
+  readonly range: QuantizationRange;
+  /** Outputs × columns. */
+  readonly weight: Matrix;
+}
+
+export interface FactorSearch {
+  /** Whether a layer whose options are `own` has a say. */
+  counts(own: EqualizeOptions): boolean;
+  /** Factors to compare, one for each unit of a group; 1 for those that it refuses. */
+  candidates(group: ScaleGroup, readers: readonly Reader[]): Iterable<Float64Array>;
+  /** What rounding makes of the operands. */
+  rounded(operands: Operands, own: EqualizeOptions, layer: Layer): Pick<Operands, "data" | "weight">;
+  /** The share of the error that factors have to take, or nothing moves. */
+  readonly leastGain: number;
+}
+
+/** Outliers of channels show in few samples. */
+const mostSamples = 64;
+const rowsOfBatch = 64;
+
+export const searchFactors =
+  (search: FactorSearch): Transformation["move"] =>
+  async (model: Model, options: EqualizeOptions, context: Context): Promise<readonly Change[]> => {
+    const { data, samples } = options;
+    if (data === undefined) return [];
+    const inference = infer(model);
+    const all = layers(model, inference);
+    const groups = scaleGroups(model, inference).filter(({ units, refused }) => refused.size < units);
+    const able = selectLayers(all, options).filter((layer) => search.counts(ownOptions(options, layer).own));
+    const wanted = new Set(groups.flatMap((group) => able.filter((layer) => sliceOf(group, layer) !== undefined)));
+    if (wanted.size === 0) return [];
+    const seen = new Map<Layer, Seen>();
+    const few = Math.min(samples, mostSamples);
+    const walk = await calibrate(model, { data, samples: few }, context);
+    try {
+      for (const layer of all) {
+        const found = wanted.has(layer) ? await walk.collect(layer, sampledRows) : undefined;
+        if (found !== undefined && !(found instanceof Miss)) seen.set(layer, found);
+      }
+    } finally {
+      await walk.release();
+    }
+    const places = groups.flatMap(({ starts: [first] }) =>
+      first?.value === undefined ? [] : { name: first.value.name, axis: first.axis },
+    );
+    const { engine, seed, signal } = context;
+    const taken = { samples: few, shuffle: seed, signal };
+    const reaches = await observe(engine, model, await trainPart(data), places, columnReach, taken);
+    const products = engineMultiply(engine);
+    try {
+      const changes: Change[] = [];
+      for (const group of groups) {
+        const readers = await readersOf(group, model, seen, options, context);
+        const begun = reaches.get(group.starts[0]?.value?.name ?? "");
+        const read = { readers, start: begun?.min.length === group.units ? begun : undefined };
+        const best = readers.length === 0 ? undefined : await bestFactors(group, read, search, products.multiply);
+        if (best === undefined) continue;
+        await migrate(model, group, best.factors);
+        const share = Math.round((1 - best.error / best.before) * 100);
+        const what = `what it reads is scaled by channel, its weight inversely: ${share} % less error of rounding`;
+        changes.push(
+          ...readers.map(({ layer }) => ({ at: layer.name, what, kind: "scaled", decidedBy: "global" }) as const),
+        );
+      }
+      return changes;
+    } finally {
+      await products.release();
+    }
+  };
+
+const sampledRows: Statistic<Seen> = {
+  begin() {
+    const taken: Matrix[] = [];
+    const reach = columnReach.begin();
+    return {
+      async add(batch) {
+        await reach.add(batch);
+        const count = Math.min(batch.rows, rowsOfBatch);
+        const places = Array.from({ length: count }, (_, at) => Math.floor((at * batch.rows) / count));
+        taken.push(batch.matrix(undefined, places));
+      },
+      end() {
+        const { min, max } = reach.end();
+        const rows = matrix(
+          taken.reduce((sum, part) => sum + part.rows, 0),
+          min.length,
+        );
+        let at = 0;
+        for (const { data } of taken) {
+          rows.data.set(data, at);
+          at += data.length;
+        }
+        return { rows, min, max };
+      },
+    };
+  },
+};
+
+/** Where a layer takes the inverse factors of a group along its inputs. */
+const sliceOf = ({ slices }: ScaleGroup, { effective, role }: Layer): ScaledSlice | undefined =>
+  role.groups === 1 && role.stack === undefined
+    ? slices.find(({ value, axis, power }) => value === effective && axis === role.in && power === -1)
+    : undefined;
+
+async function readersOf(
+  group: ScaleGroup,
+  model: Model,
+  seen: ReadonlyMap<Layer, Seen>,
+  options: EqualizeOptions,
+  { engine }: Context,
+): Promise<readonly Reader[]> {
+  const readers: Reader[] = [];
+  for (const [layer, found] of seen) {
+    const slice = sliceOf(group, layer);
+    const dims = fixedDims(layer.effective.type?.dims);
+    if (slice === undefined || dims === undefined || found.rows.rows === 0) continue;
+    const [weight] = weightMatrices(layer.role, dims, toNumbers(await readStoredValue(model, layer.effective, engine)));
+    if (weight === undefined) continue;
+    const taps = weight.columns / slice.unitOf.length;
+    const unitOf = Int32Array.from({ length: weight.columns }, (_, at) => slice.unitOf[Math.floor(at / taps)] ?? -1);
+    readers.push({ layer, own: ownOptions(options, layer).own, seen: found, weight, unitOf });
+  }
+  return readers;
+}
+
+/** The layers that read a group, and how far the value reaches where it begins. */
+interface Read {
+  readonly readers: readonly Reader[];
+  readonly start: Reach | undefined;
+}
+
+interface Best {
+  /** Of the layers that read the group, without factors and with them. */
+  readonly before: number;
+  readonly error: number;
+  readonly factors: Float64Array;
+}
+
+/** The factors with the least error; undefined where none gains enough. */
+async function bestFactors(
+  group: ScaleGroup,
+  { readers, start }: Read,
+  search: FactorSearch,
+  multiply: Multiply,
+): Promise<Best | undefined> {
+  const errorOf = async (factors: Float64Array): Promise<number> => {
+    // What lies between the first value of the group and its readers is rounded, too.
+    const range = start === undefined ? { low: 0, high: 0 } : rangeOf(start, factors);
+    let sum = 0;
+    for (const reader of readers) sum += await errorBy(reader, factors, range, search, multiply);
+    return sum;
+  };
+  const before = await errorOf(new Float64Array(group.units).fill(1));
+  let best: Best | undefined;
+  for (const factors of search.candidates(group, readers)) {
+    const error = await errorOf(factors);
+    if (error < (best?.error ?? (1 - search.leastGain) * before)) best = { before, error, factors };
+  }
+  return best;
+}
+
+async function errorBy(
+  { layer, own, seen, weight, unitOf }: Reader,
+  factors: Float64Array,
+  atLeast: QuantizationRange,
+  { rounded }: FactorSearch,
+  multiply: Multiply,
+): Promise<number> {
+  const scale = Float64Array.from(unitOf, (unit) => factors[unit] ?? 1);
+  const operands = {
+    data: scaleColumns(seen.rows, scale),
+    range: rangeOf(seen, scale, atLeast),
+    weight: scaleColumns(
+      weight,
+      scale.map((factor) => 1 / factor),
+    ),
+  };
+  const { data, weight: codes } = rounded(operands, own, layer);
+  const exact = await multiply(seen.rows, transpose(weight));
+  const found = await multiply(data, transpose(codes));
+  const power = frobenius(exact) ** 2;
+  return power === 0 ? 0 : frobenius(subtract(found, exact)) ** 2 / power;
+}
+
+function rangeOf({ min, max }: Reach, factors: Float64Array, atLeast = { low: 0, high: 0 }): QuantizationRange {
+  let { low, high } = atLeast;
+  for (const [column, factor] of factors.entries()) {
+    low = Math.min(low, (min[column] ?? 0) * factor);
+    high = Math.max(high, (max[column] ?? 0) * factor);
+  }
+  return { low, high };
+}
