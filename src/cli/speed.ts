@@ -8,7 +8,7 @@ import type { Settings } from "../task/index.ts";
 import type { Session } from "./command.ts";
 import type benchJob from "./jobs/bench.ts";
 import type { WrittenOutput } from "./jobs/pass.ts";
-import { computesOther, type Weight } from "./weight.ts";
+import { computesOther, largestTimed, type Weight } from "./weight.ts";
 
 export interface Beside {
   /** A Miss where the machine is too busy to tell. */
@@ -17,8 +17,6 @@ export interface Beside {
   readonly work: number | undefined;
 }
 
-/** Both files are loaded to be timed: of more bytes that takes too much memory. */
-export const largestTimed = 2 ** 29;
 const rounds = 15;
 const longest = 20;
 

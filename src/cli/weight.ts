@@ -11,10 +11,13 @@ export interface Weight extends Size {
 }
 
 /** Whether a result computes more or less than its original. */
-export function computesOther(before: Weight, after: Weight): boolean {
+export function computesOther(before: Pick<Weight, "macs">, after: Pick<Weight, "macs">): boolean {
   if (before.macs === undefined || after.macs === undefined) return before.macs !== after.macs;
   return operationsFormula(before.macs) !== operationsFormula(after.macs);
 }
+
+/** Bytes of the largest model that is timed: it is loaded beside its original. */
+export const largestTimed = 2 ** 29;
 
 /** For `--json`. */
 export function weightRecord(weight: Weight): object {

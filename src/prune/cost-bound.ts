@@ -4,8 +4,7 @@ import { cut, type Removal } from "../analysis/cut.ts";
 import { infer } from "../analysis/infer.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { Miss, PithError, reasonText, stopIfAsked } from "../errors.ts";
-import { leastTimes } from "../evaluate/least-times.ts";
-import { timedFeeds, timedShapes } from "../evaluate/timed-inputs.ts";
+import { relativeTimer } from "../evaluate/relative-time.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
 import { encodedSize } from "../onnx/index.ts";
@@ -112,8 +111,14 @@ interface Meter {
 
 async function meterOf({ macs, parameters, size, faster }: CostBound, model: Model, context: Context): Promise<Meter> {
   const steps = halvings;
-  if (faster !== undefined)
-    return { name: "faster", steps: timedHalvings, bound: 1 / faster, ...(await timer(model, context)) };
+  if (faster !== undefined) {
+    const timer = await relativeTimer(model, context);
+    return {
+      ...{ name: "faster", steps: timedHalvings, bound: 1 / faster },
+      measure: () => timer.of(model),
+      release: () => timer.release(),
+    };
+  }
   if (size !== undefined) {
     const whole = await encodedSize(model);
     return { name: "targetSize", steps, bound: size / whole, measure: async () => (await encodedSize(model)) / whole };
@@ -149,26 +154,4 @@ function parametersIn(model: Model): number {
   for (const { tensor } of parametersOf(model, infer(model)))
     sum += tensor === undefined ? 0 : elementCount(tensor.dims);
   return sum;
-}
-
-/** Processor time of a run on one thread, as a share of what the model takes as it is now; both in turns. */
-async function timer(
-  model: Model,
-  { engine, seed, signal }: Context,
-): Promise<Required<Pick<Meter, "measure" | "release">>> {
-  const [shapes = {}] = await timedShapes(engine, [model], { sizes: new Map(), seed });
-  const feeds = timedFeeds(model, shapes, seed);
-  const original = await engine.load(model, { threads: 1 });
-  return {
-    async measure() {
-      const changed = await engine.load(model, { threads: 1 });
-      try {
-        const [before = Number.NaN, now = Number.NaN] = await leastTimes([original, changed], feeds, signal);
-        return now / before;
-      } finally {
-        await changed.release();
-      }
-    },
-    release: () => original.release(),
-  };
 }

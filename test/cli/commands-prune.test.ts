@@ -118,6 +118,17 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
     expect(existsSync(at("dry.onnx"))).toBe(false);
   });
 
+  test("a dry run that cuts channels says what the result would cost, and one that makes zeros does not", async () => {
+    const words = ["prune", at("hidden.onnx"), "--dry-run"];
+    const { out } = await pith(...words, "--structured", "50%");
+    const line =
+      /\nresult: \d+ parameters \(\d\.\d+ × fewer\), \d+ MACs \(\d\.\d+ × fewer\), [\d.]+ × as fast on one thread here\n/;
+    expect(out).toMatch(line);
+    expect((await pith(...words, "--amount", "50%")).out).not.toContain("result:");
+    const { planned } = JSON.parse((await pith(...words, "--structured", "50%", "--json")).out);
+    expect(planned).toEqual({ parameters: expect.any(Number), macs: expect.any(String), time: expect.any(Number) });
+  });
+
   test.each([
     [["--structured", "50%"]],
     [["--structured", "--amount", "50%"]],

@@ -36,7 +36,8 @@ import type { PassInput, WrittenOutput } from "../jobs/pass.ts";
 import { openLoader } from "../loader.ts";
 import { samplesLine } from "../samples.ts";
 import { settings as parseSettings } from "../set.ts";
-import { largestTimed, speedBeside } from "../speed.ts";
+import { speedBeside } from "../speed.ts";
+import { largestTimed } from "../weight.ts";
 import { requireWritableFolder } from "../writable.ts";
 
 export const textFlag = (text: string) => option(v.array(v.string()), text, { value: "line" });

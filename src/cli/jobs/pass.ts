@@ -11,9 +11,10 @@ import { takesImages } from "../../data/image-batches.ts";
 import { readSidecars } from "../../data/index.ts";
 import { recordedPrepared } from "../../data/preprocessing-spec.ts";
 import { createEngine } from "../../engine/index.ts";
-import { stopIfAsked } from "../../errors.ts";
+import { refusalIn, stopIfAsked } from "../../errors.ts";
 import type { Comparison, Goal, Verdict } from "../../evaluate/index.ts";
 import { type WatchedEngine, watchLoads } from "../../evaluate/load-check.ts";
+import { type RelativeTimer, relativeTimer } from "../../evaluate/relative-time.ts";
 import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -32,13 +33,13 @@ import type { MetricName } from "../../task/index.ts";
 import type { Epoch, TrainingSummary } from "../../train/training-state.ts";
 import type { DataRequest } from "../data.ts";
 import { requireOtherThanWeights, requireOutputs } from "../files.ts";
-import { computesOther, type Weight } from "../weight.ts";
+import { computesOther, largestTimed, type Weight } from "../weight.ts";
 import { type Judgement, judgeStep, requireKept, testedOn, warnOfLoss } from "./judgement.ts";
 import { type Judging, type OpenedData, openData, openJudging, openReferences, type Reference } from "./judging.ts";
 import { contextOf, openModel, warnOfDefaults, warnOfOrder } from "./open-model.ts";
 import { withTargets } from "./target.ts";
 import type { SampleUse } from "./task.ts";
-import { weightOf } from "./weight.ts";
+import { countsOf, weightOf } from "./weight.ts";
 
 export interface PassInput {
   readonly command: string;
@@ -91,6 +92,13 @@ interface StepReport {
 
 export interface UnwrittenOutput extends StepReport {
   readonly written?: undefined;
+  readonly planned?: PlannedCost | undefined;
+}
+
+/** What the result of a dry run would cost, where it computes more or less than the model that came in. */
+export interface PlannedCost extends Pick<Weight, "parameters" | "macs"> {
+  /** Processor time of a run on one thread, as a share of the original's; undefined where it cannot be told. */
+  readonly time: number | undefined;
 }
 
 export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "likeness" | "others">> {
@@ -141,8 +149,9 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   const outcome = await runner.run({ pass, options: data?.options ?? input.options }, store.original);
   running.engine.forget();
   const report = await reportOf(step, outcome);
-  if (outcome.changes.length === 0 || input.dryRun) return report;
+  if (outcome.changes.length === 0) return report;
   const result = await store.open(outcome.output);
+  if (input.dryRun) return { ...report, planned: await plannedOf(original, result, report, running) };
   const idle = pass.makesSmaller === "file" ? await noSmallerThan(original, result) : undefined;
   if (idle !== undefined && !input.force) return { ...report, idle };
   if (pass.beginsAnew) await warnOfUnknownPreparation(result, input.model, context);
@@ -236,6 +245,32 @@ async function write(
     reference: compared?.reference,
     written: input.out,
   };
+}
+
+async function plannedOf(
+  original: Model,
+  result: Model,
+  { before }: StepReport,
+  context: Context,
+): Promise<PlannedCost | undefined> {
+  const { parameters, macs } = await countsOf(result);
+  if (!computesOther(before, { macs })) return undefined;
+  return { parameters, macs, time: before.bytes > largestTimed ? undefined : await timeOf(original, result, context) };
+}
+
+/** Undefined where the model does not run on random inputs. */
+async function timeOf(original: Model, result: Model, context: Context): Promise<number | undefined> {
+  let timer: RelativeTimer | undefined;
+  try {
+    timer = await relativeTimer(original, context);
+    const time = await timer.of(result);
+    return Number.isFinite(time) ? time : undefined;
+  } catch (error) {
+    refusalIn(error);
+    return undefined;
+  } finally {
+    await timer?.release();
+  }
 }
 
 /** @throws PithError E_NAME for a layer that is not there. */

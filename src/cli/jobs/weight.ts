@@ -11,16 +11,23 @@ import { filesOf } from "../files.ts";
 import type { Weight } from "../weight.ts";
 
 export async function weightOf(model: Model, path: string): Promise<Weight> {
+  const stored = await size(...filesOf(model, path));
+  return { ...stored, ...(await countsOf(model, !stored.sampled)) };
+}
+
+/** Of a model that may have no file. */
+export async function countsOf(
+  model: Model,
+  countsZeros = false,
+): Promise<Pick<Weight, "parameters" | "zeros" | "macs">> {
   const copy = model.clone();
   // Weights in Constant nodes count as well.
   storeWeights(copy);
   const inference = infer(copy);
   const learned = await learnedTensors(copy, inference);
-  const stored = await size(...filesOf(model, path));
   return {
-    ...stored,
     parameters: learnedCount(learned),
-    zeros: stored.sampled ? undefined : await zeroShare(learned.keys()),
+    zeros: countsZeros ? await zeroShare(learned.keys()) : undefined,
     macs: operationCount(cost(copy, inference).macs),
   };
 }

@@ -14,14 +14,14 @@ import {
 } from "../../evaluate/numbers.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
 import { foldingMasks } from "../../passes/pass.ts";
-import { comparableCounts } from "../../report/operation-count.ts";
+import { comparableCounts, operationsFormula } from "../../report/operation-count.ts";
 import { quoted } from "../../report/sections.ts";
 import { speedLines, speedRecord, type Timed, timeRow } from "../../report/speed.ts";
 import { apartText, distanceText, othersSentence, targetLines, verdictSentence } from "../../report/verdict.ts";
 import { changedLines, plannedRows, unchangedLines } from "../changes.ts";
 import type { Result } from "../command.ts";
 import type { Reference } from "../jobs/judging.ts";
-import type { PassOutput, UnwrittenOutput, WrittenOutput } from "../jobs/pass.ts";
+import type { PassOutput, PlannedCost, UnwrittenOutput, WrittenOutput } from "../jobs/pass.ts";
 import { withoutNote } from "../notes.ts";
 import { samplesLine } from "../samples.ts";
 import { columns } from "../table.ts";
@@ -30,9 +30,12 @@ import { type Weight, weightRecord } from "../weight.ts";
 /** The share of a file that changes its ratio as printed. */
 const notable = 0.005;
 
-export function showPlan({ changes, misses }: PassOutput): Result {
+export function showPlan(result: PassOutput): Result {
+  const { changes, misses, before } = result;
+  const planned = result.written === undefined ? result.planned : undefined;
+  const cost = planned && { ...planned, macs: planned.macs && operationsFormula(planned.macs) };
   return {
-    data: { changes, misses },
+    data: { changes, misses, ...(cost === undefined ? {} : { planned: cost }) },
     print(terminal) {
       const rows = plannedRows(changes);
       const deciders = rows.some(([, , by]) => by !== "") ? [{ title: "set by" }] : [];
@@ -42,9 +45,21 @@ export function showPlan({ changes, misses }: PassOutput): Result {
         rows.map((row) => row.slice(0, shown.length)),
       );
       for (const line of unchangedLines(misses, terminal.color.dim)) terminal.line(line);
+      if (planned !== undefined) terminal.line(plannedLine(before, planned));
       terminal.line("Nothing was written (--dry-run).");
     },
   };
+}
+
+/** "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), 0.99 × as fast on one thread here" */
+function plannedLine(before: Weight, { parameters, macs, time }: PlannedCost): string {
+  const counts = comparableCounts(before.macs, macs);
+  const parts = [
+    `${count(parameters)} parameters (${times(before.parameters / parameters)} fewer)`,
+    ...(counts === undefined ? [] : [`${count(counts[1])} MACs (${times(counts[0] / counts[1])} fewer)`]),
+    ...(time === undefined ? [] : [`${times(1 / time)} as fast on one thread here`]),
+  ];
+  return `result: ${parts.join(", ")}`;
 }
 
 export interface OutputFiles {

@@ -1,0 +1,33 @@
+/** How long a changed model takes beside the one it was made of, both in memory. */
+import type { Engine } from "../engine/index.ts";
+import type { Model } from "../graph/model.ts";
+import { leastTimes } from "./least-times.ts";
+import { timedFeeds, timedShapes } from "./timed-inputs.ts";
+
+export interface RelativeTimer {
+  /** Processor time of a run on one thread, as a share of the original's; both in turns. */
+  of(changed: Model): Promise<number>;
+  release(): Promise<void>;
+}
+
+/** @throws PithError E_UNSUPPORTED, E_ENGINE where the model cannot be run on random inputs. */
+export async function relativeTimer(
+  original: Model,
+  { engine, seed, signal }: { readonly engine: Engine; readonly seed: number; readonly signal: AbortSignal },
+): Promise<RelativeTimer> {
+  const [shapes = {}] = await timedShapes(engine, [original], { sizes: new Map(), seed });
+  const feeds = timedFeeds(original, shapes, seed);
+  const session = await engine.load(original, { threads: 1 });
+  return {
+    async of(model) {
+      const changed = await engine.load(model, { threads: 1 });
+      try {
+        const [before = Number.NaN, now = Number.NaN] = await leastTimes([session, changed], feeds, signal);
+        return now / before;
+      } finally {
+        await changed.release();
+      }
+    },
+    release: () => session.release(),
+  };
+}
