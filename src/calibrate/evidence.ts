@@ -2,6 +2,7 @@
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
 import type { Dataset } from "../data/types.ts";
+import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { statisticOf } from "../passes/own-methods.ts";
@@ -28,9 +29,12 @@ export async function withEvidence<T>(
   context: Context,
   work: (knownOf: (layer: Layer) => Promise<LayerContext | Miss>) => Promise<T>,
 ): Promise<T> {
+  const { multiply, release } = engineMultiply(context.engine);
   const known = (layer: Layer, evidence: unknown): LayerContext | Miss =>
-    evidence instanceof Miss ? evidence : { layer, evidence, random: random(context.seed, kind, id, layer.name) };
-  if (statistic === undefined) return work(async (layer) => known(layer, undefined));
+    evidence instanceof Miss
+      ? evidence
+      : { layer, evidence, multiply, random: random(context.seed, kind, id, layer.name) };
+  if (statistic === undefined) return work(async (layer) => known(layer, undefined)).finally(release);
   if (data === undefined) {
     const hint = "Give a data set.";
     throw new PithError("E_OPTION", `"data": the ${kind} "${id}" needs samples, and none are given.`, { hint });
@@ -53,6 +57,7 @@ export async function withEvidence<T>(
       return known(asked, found);
     });
   } finally {
+    await release();
     await seen.release();
   }
 }

@@ -3,7 +3,7 @@
  * to zero (magnitude, optimal brain surgeon, SparseGPT). Layer after layer, in their order; what comes into a layer is of the model as it was, or as it has become.
  */
 import type { Layer } from "../analysis/layers.ts";
-import type { Matrix, QuantizationRange, QuantizedType, ScaleAndZeroPoint } from "../math/index.ts";
+import type { Matrix, Multiply, QuantizationRange, QuantizedType, ScaleAndZeroPoint } from "../math/index.ts";
 import type { Random } from "../tensor/random.ts";
 import type { Statistic } from "./statistic.ts";
 
@@ -60,6 +60,8 @@ export interface LayerContext<E = unknown> {
   readonly evidence: E;
   /** A stream of this layer's own. */
   readonly random: Random;
+  /** Makes large products of matrices, on the runtime. */
+  readonly multiply: Multiply;
 }
 
 /** A layer's weight as matrices, of which the numbers of a *slice* share a scale. */

@@ -10,6 +10,9 @@ import { axpy, dot } from "./vector.ts";
 /** Size of the parts that are computed without products. */
 const blockSize = 64;
 
+/** Columns of the factor that are computed together. */
+const panel = 128;
+
 /**
  * The lower factor L of a symmetric positive definite matrix; only its lower triangle is read. A `Miss` if it is not positive definite:
  * the caller may damp the diagonal and try again.
@@ -20,36 +23,36 @@ const blockSize = 64;
 export function cholesky(source: Matrix): Matrix | Miss;
 export function cholesky(source: Matrix, multiply: Multiply): Promise<Matrix | Miss>;
 export function cholesky(source: Matrix, multiply?: Multiply): Matrix | Miss | Promise<Matrix | Miss> {
-  return runWith(factorize(source, square(source)), multiply);
+  return runWith(factorize(source), multiply);
 }
 
-function* factorize(source: Matrix, size: number): Steps<Matrix | Miss> {
+/** Column by column of blocks: what the blocks before leave of one, its corner factorized, and below it X with X · cornerᵀ = what is left. */
+export function* factorize(source: Matrix, size = square(source)): Steps<Matrix | Miss> {
   const lower = matrix(size, size);
-  for (let row = 0; row < size; row++)
-    lower.data.set(source.data.subarray(row * size, row * size + row + 1), row * size);
-  for (let from = 0; from < size; from += blockSize) {
-    const to = Math.min(size, from + blockSize);
-    const columns = sliceColumns(sliceRows(lower, from, size), from, to);
-    const failed = factorizeHere(columns, from, size);
+  for (let from = 0; from < size; from += panel) {
+    const to = Math.min(size, from + panel);
+    const width = to - from;
+    const columns = sliceColumns(sliceRows(source, from, size), from, to);
+    if (from > 0) {
+      const known = sliceColumns(sliceRows(lower, from, size), 0, from);
+      const change = yield* product(known, transpose(sliceRows(known, 0, width)));
+      axpy(-1, change.data, 0, columns.data, 0, change.data.length);
+    }
+    const corner = sliceRows(columns, 0, width);
+    const failed = factorizeHere(corner, from, size);
     if (failed !== undefined) return failed;
+    for (let row = 0; row < width; row++) corner.data.fill(0, row * width + row + 1, (row + 1) * width);
     if (to < size) {
-      const corner = sliceRows(columns, 0, to - from);
-      const below = yield* product(sliceRows(columns, to - from, columns.rows), transpose(invertHere(corner)));
+      const below = yield* product(sliceRows(columns, width, columns.rows), transpose(yield* invert(corner)));
       columns.data.set(below.data, corner.data.length);
-      const change = yield* product(below, transpose(below));
-      for (let row = 0; row < below.rows; row++)
-        axpy(-1, change.data, row * below.rows, lower.data, (to + row) * size + to, row + 1);
     }
     for (let row = 0; row < columns.rows; row++)
-      lower.data.set(
-        columns.data.subarray(row * columns.columns, (row + 1) * columns.columns),
-        (from + row) * size + from,
-      );
+      lower.data.set(columns.data.subarray(row * width, (row + 1) * width), (from + row) * size + from);
   }
   return lower;
 }
 
-/** Factorizes the square at the top, in place. */
+/** Factorizes a square in place; what is above the diagonal stays. */
 function factorizeHere({ columns: size, data }: Matrix, from: number, whole: number): Miss | undefined {
   for (let row = 0; row < size; row++) {
     const start = row * size;
@@ -132,7 +135,7 @@ export function invertLower(lower: Matrix, multiply?: Multiply): Matrix | Promis
 }
 
 /** [A 0; B C]⁻¹ = [A⁻¹ 0; -C⁻¹ B A⁻¹ C⁻¹] */
-function* invert(lower: Matrix): Steps<Matrix> {
+export function* invert(lower: Matrix): Steps<Matrix> {
   const size = lower.rows;
   if (size <= blockSize) return invertHere(lower);
   const half = size >> 1;

@@ -7,8 +7,9 @@
  * Rows do not depend on each other. What a block of columns changes behind it is one product.
  */
 import { Miss } from "../errors.ts";
-import { cholesky, solveCholesky } from "./cholesky.ts";
-import { identity, type Matrix, matrix, multiply, sliceColumns, sliceRows, transpose } from "./matrix.ts";
+import { factorize, invert } from "./cholesky.ts";
+import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows } from "./matrix.ts";
+import { product, runWith, type Steps } from "./steps.ts";
 import { axpy } from "./vector.ts";
 
 /** Columns that are corrected one by one before the product. */
@@ -25,7 +26,11 @@ export interface Surgeon {
 }
 
 /** @param gram Σ x xᵀ. @returns a `Miss` where it has no inverse, though it is damped. */
-export function surgeonFor(gram: Matrix): Surgeon | Miss {
+export const surgeonFor = (gram: Matrix, multiply: Multiply): Promise<Surgeon | Miss> =>
+  runWith(surgeonSteps(gram), multiply);
+
+/** With rows and columns in reverse order H = L Lᵀ; in their own order again, L is upper triangular with H = L Lᵀ, so U = L⁻¹. */
+function* surgeonSteps(gram: Matrix): Steps<Surgeon | Miss> {
   const { rows: size } = gram;
   const damped = matrix(size, size, gram.data.slice());
   const diagonal = Array.from({ length: size }, (_, at) => at * (size + 1));
@@ -33,10 +38,12 @@ export function surgeonFor(gram: Matrix): Surgeon | Miss {
   for (const at of diagonal) damped.data[at] = damped.data[at] || 1;
   const mean = diagonal.reduce((sum, at) => sum + (damped.data[at] ?? 0), 0) / size;
   for (const at of diagonal) damped.data[at] = (damped.data[at] ?? 0) + damping * mean;
-  const factor = cholesky(damped);
-  if (factor instanceof Miss) return factor;
-  const lower = cholesky(solveCholesky(factor, identity(size)));
-  return lower instanceof Miss ? lower : { upper: transpose(lower), dead };
+  damped.data.reverse();
+  const lower = yield* factorize(damped);
+  if (lower instanceof Miss) return lower;
+  const upper = yield* invert(lower);
+  upper.data.reverse();
+  return { upper, dead };
 }
 
 export interface Surgery {
@@ -48,17 +55,26 @@ export interface Surgery {
 }
 
 /** Changes the numbers of matrices of the same width, and corrects those after them. */
-export function operate(
+export const operate = (
+  weights: readonly Matrix[],
+  surgeons: readonly Surgeon[],
+  surgery: Surgery,
+  multiply: Multiply,
+): Promise<readonly Matrix[]> => runWith(operation(weights, surgeons, surgery), multiply);
+
+function* operation(
   weights: readonly Matrix[],
   surgeons: readonly Surgeon[],
   { step = Number.POSITIVE_INFINITY, look, becomes }: Surgery,
-): readonly Matrix[] {
+): Steps<readonly Matrix[]> {
   const results = weights.map((weight, group) => withoutDead(weight, surgeons[group]?.dead));
   const width = weights[0]?.columns ?? 0;
   const stride = Number.isFinite(step) ? Math.max(1, Math.floor(blockSize / step)) * step : blockSize;
   for (let from = 0; from < width; from += stride) {
     const to = Math.min(width, from + stride);
-    const errors = results.map(({ rows }) => matrix(rows, to - from));
+    const size = to - from;
+    const own = surgeons.map(({ upper }) => sliceColumns(sliceRows(upper, from, to), from, to).data);
+    const errors = results.map(({ rows }) => matrix(rows, size));
     for (let start = from; start < to; start += Math.min(step, stride)) {
       const end = Math.min(to, start + step);
       if (start % step === 0) {
@@ -69,24 +85,25 @@ export function operate(
         );
       }
       for (const [group, { rows, data }] of results.entries()) {
-        const upper = surgeons[group]?.upper ?? identity(width);
-        const own = errors[group]?.data ?? new Float64Array();
+        const [upper, left] = [own[group], errors[group]?.data];
+        if (upper === undefined || left === undefined) continue;
         for (let row = 0; row < rows; row++)
           for (let column = start; column < end; column++) {
-            const at = row * width + column;
+            const [at, place] = [row * width + column, (column - from) * (size + 1)];
             const value = data[at] ?? 0;
             const after = becomes(group, row, column, value);
-            const error = (value - after) / (upper.data[column * (width + 1)] ?? 1);
+            const error = (value - after) / (upper[place] ?? 1);
             data[at] = after;
-            own[row * (to - from) + column - from] = error;
-            if (error !== 0) axpy(-error, upper.data, column * (width + 1) + 1, data, at + 1, to - column - 1);
+            left[row * size + column - from] = error;
+            if (error !== 0) axpy(-error, upper, place + 1, data, at + 1, to - column - 1);
           }
       }
     }
     if (to === width) continue;
     for (const [group, { rows, data }] of results.entries()) {
-      const behind = sliceColumns(sliceRows(surgeons[group]?.upper ?? identity(width), from, to), to, width);
-      const change = multiply(errors[group] ?? matrix(rows, to - from), behind);
+      const [surgeon, error] = [surgeons[group], errors[group]];
+      if (surgeon === undefined || error === undefined) continue;
+      const change = yield* product(error, sliceColumns(sliceRows(surgeon.upper, from, to), to, width));
       for (let row = 0; row < rows; row++)
         axpy(-1, change.data, row * (width - to), data, row * width + to, width - to);
     }

@@ -8,7 +8,7 @@ import type { Random } from "../../tensor/random.ts";
 import type { GradientStatistic } from "../../train/gradient-statistic.ts";
 
 /** A layer's weight, as a criterion is given it. */
-export interface ScoredWeight<E = unknown> extends LayerContext<E> {
+export interface ScoredWeight<E = unknown> extends Omit<LayerContext<E>, "multiply"> {
   readonly dims: readonly number[];
   /** The numbers that the layer computes with, row-major: masked entries are 0, integers are scaled. */
   readonly values: Scores;

@@ -1,7 +1,7 @@
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { MatrixMask, Pattern, Solver } from "../../calibrate/solver.ts";
 import { surgeonsFor } from "../../calibrate/surgeons.ts";
-import { type Matrix, matrix, operate, type Surgeon, sliceColumns } from "../../math/index.ts";
+import { type Matrix, matrix, operate, type Surgeon, type Surgery, sliceColumns } from "../../math/index.ts";
 
 const none = matrix(0, 0);
 
@@ -18,10 +18,10 @@ export const sparsegpt = {
   summary: "what is least missed goes, what stays is corrected (optimal brain surgeon; needs samples)",
   evidence: gramMatrices(),
   of: "changed",
-  prune(weights, kept, { pattern, amount }, { evidence, layer }) {
-    const surgeons = surgeonsFor(layer, evidence.groups);
+  async prune(weights, kept, { pattern, amount }, { evidence, layer, multiply }) {
+    const surgeons = await surgeonsFor(layer, evidence.groups, multiply);
     const left = weights.map(({ rows, columns }, group) => matrix(rows, columns, Float64Array.from(kept[group] ?? [])));
-    const corrected = operate(weights, surgeons, {
+    const surgery: Surgery = {
       step: stepOf(pattern),
       look(columns, from) {
         const scores = surgeons.map((surgeon, group) => costs(columns[group] ?? none, surgeon, from));
@@ -32,7 +32,8 @@ export const sparsegpt = {
       },
       becomes: (group, row, column, value) =>
         left[group]?.data[row * (left[group]?.columns ?? 0) + column] === 1 ? value : 0,
-    });
+    };
+    const corrected = await operate(weights, surgeons, surgery, multiply);
     return { weights: corrected, kept: left.map(({ data }) => Uint8Array.from(data)) };
   },
 } satisfies Solver<Gram>;

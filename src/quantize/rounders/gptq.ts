@@ -16,15 +16,16 @@ export const gptq = {
   evidence: gramMatrices(),
   of: "changed",
   scales: mse.scales,
-  codes({ matrices, sliceAt }, grid, { evidence: { groups }, layer }) {
+  async codes({ matrices, sliceAt }, grid, { evidence: { groups }, layer, multiply }) {
     const orders = groups.map(mostSeenFirst);
     const orderOf = (group: number): Uint32Array => orders[group] ?? new Uint32Array();
-    const surgeons = surgeonsFor(
+    const surgeons = await surgeonsFor(
       layer,
       groups.map((gram, group) => inOrder(gram, orderOf(group), orderOf(group))),
+      multiply,
     );
     const codes = matrices.map(({ rows, columns }) => matrix(rows, columns));
-    operate(
+    await operate(
       matrices.map((weight, group) => inOrder(weight, undefined, orderOf(group))),
       surgeons,
       {
@@ -38,6 +39,7 @@ export const gptq = {
           return (code - zero) * (grid.scale[slice] ?? 0);
         },
       },
+      multiply,
     );
     return codes;
   },
