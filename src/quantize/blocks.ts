@@ -63,7 +63,8 @@ export async function roundedBlocks(
     if (rounder.codes === undefined) return [scales, undefined];
     const codes = await checkedCodes(rounder, { ...grid, ...scales }, weight, known);
     const last = (row: number): number => scales.zeroPoint[(row + 1) * shape.count - 1] ?? 0;
-    const rows = codes.flatMap(({ data }) => [...data]);
+    const [only] = codes;
+    const rows = codes.length === 1 && only !== undefined ? only.data : codes.flatMap(({ data }) => [...data]);
     return [scales, inMemory(layout.of(packRows(rows, { width: shape.width, size: block, bits, fill: last })))];
   };
   const [{ scale, zeroPoint }, made] = await forLayer(layer, given);

@@ -1,0 +1,54 @@
+import { expect, test } from "vitest";
+import { Miss } from "../errors.ts";
+import { random } from "../tensor/random.ts";
+import { frobenius, identity, type Matrix, matrix, multiply, multiplyHere, subtract, transpose } from "./matrix.ts";
+import { operate, type Surgeon, surgeonFor } from "./obs.ts";
+
+function normal(rows: number, columns: number, seed: number): Matrix {
+  const stream = random(seed);
+  return matrix(
+    rows,
+    columns,
+    Float64Array.from({ length: rows * columns }, () => stream.normal()),
+  );
+}
+
+async function surgeon(gram: Matrix): Promise<Surgeon> {
+  const found = await surgeonFor(gram, multiplyHere);
+  if (found instanceof Miss) throw new Error(found.reason);
+  return found;
+}
+
+test.each([1, 7, 130, 300])(
+  "of a Gram matrix of %d columns, UᵀU is the inverse of it damped, and U is upper triangular",
+  async (size) => {
+    const rows = normal(size + 20, size, size);
+    const gram = multiply(transpose(rows), rows);
+    const { upper } = await surgeon(gram);
+    const mean =
+      Array.from({ length: size }, (_, at) => gram.data[at * (size + 1)] ?? 0).reduce((a, b) => a + b) / size;
+    for (let at = 0; at < size; at++) gram.data[at * (size + 1)] = (gram.data[at * (size + 1)] ?? 0) + 0.01 * mean;
+    expect(frobenius(subtract(multiply(multiply(transpose(upper), upper), gram), identity(size)))).toBeLessThan(1e-9);
+    for (let row = 1; row < size; row++) expect(upper.data[row * size + row - 1]).toBe(0);
+  },
+);
+
+test("what a column loses the ones after it make good as least squares would", async () => {
+  const rows = normal(400, 150, 1);
+  const gram = multiply(transpose(rows), rows);
+  const weight = normal(3, 150, 2);
+  const becomes = (_: number, __: number, column: number, value: number): number => (column < 20 ? 0 : value);
+  const [found] = await operate([weight], [await surgeon(gram)], { becomes }, multiplyHere);
+  if (found === undefined) throw new Error("There is no answer.");
+  // The gradient of ‖x wᵀ − x vᵀ‖² + λ ‖w − v‖² is 0 where numbers are free.
+  const mean = Array.from({ length: 150 }, (_, at) => gram.data[at * 151] ?? 0).reduce((a, b) => a + b) / 150;
+  for (let at = 0; at < 150; at++) gram.data[at * 151] = (gram.data[at * 151] ?? 0) + 0.01 * mean;
+  const gradient = multiply(subtract(found, weight), gram);
+  gradient.data.forEach((value, at) => {
+    if (at % 150 >= 20) expect(Math.abs(value)).toBeLessThan(1e-9);
+  });
+});
+
+test("a Gram matrix that is not finite is a miss", async () => {
+  expect(await surgeonFor(matrix(2, 2, Float64Array.of(1, 0, 0, Number.NaN)), multiplyHere)).toBeInstanceOf(Miss);
+});
